@@ -1,0 +1,83 @@
+//! A dataflow: which steps there are and what each needs. Text becomes a checked [`Dataflow`];
+//! what is wrong with the text is a list of [`Problem`]s, all found at once.
+
+use crate::step::{Digest, Parameters, Step};
+
+pub struct Problem;
+#[derive(Clone, Debug)]
+pub struct Condition;
+
+/// A checked dataflow. Every need names an earlier node and fits in type; every parameter is in range.
+#[derive(Clone, Debug)]
+pub struct Dataflow {
+    pub(crate) name: String,
+    pub(crate) about: String,
+    /// The digest of what the file means, and so its version: comments and layout do not count.
+    pub(crate) digest: Digest,
+    /// In an order in which every node stands after those it needs.
+    pub(crate) nodes: Vec<Node>,
+    /// The outputs, all of type `files`, that make the response, in this order.
+    pub(crate) response: Vec<Port>,
+    pub(crate) memory: Memory,
+}
+
+/// A step at its place in a dataflow.
+#[derive(Clone, Debug)]
+pub struct Node {
+    pub(crate) name: String,
+    pub(crate) step: Step,
+    /// One for each declared input of the step, in that order.
+    pub(crate) wires: Vec<Wire>,
+    pub(crate) parameters: Parameters,
+    pub(crate) enabled: bool,
+    pub(crate) when: Option<Condition>,
+    /// How many runs of this node may be under way at once in a process.
+    pub(crate) max: usize,
+    pub(crate) runs: Runs,
+    pub(crate) phase: Phase,
+}
+
+/// How often a node runs for one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runs {
+    Once,
+    PerItem,
+}
+
+/// Nodes of the work run for every request; those of `failure` only when one of the former failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Work,
+    Failure,
+}
+
+/// What is wired to an input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wire {
+    /// An optional input that the file does not mention.
+    Absent,
+    /// The request itself, without its items' bytes.
+    Request,
+    /// The items of the request: exists per item.
+    Items,
+    /// What became of every node of the work; only in `failure`.
+    Outcomes,
+    Port(Port),
+}
+
+/// An output of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// Index in [`Dataflow::nodes`].
+    pub(crate) node: usize,
+    pub(crate) output: &'static str,
+}
+
+/// The memory that one request takes, as an estimate from its size.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Memory {
+    /// Bytes for any request.
+    pub(crate) fixed: u64,
+    /// Bytes for each byte of the request's items when decoded.
+    pub(crate) per_decoded_byte: f64,
+}

@@ -1,0 +1,19 @@
+//! One series, chosen and in order: what a volume is assembled from.
+
+use crate::step::Payload;
+
+use super::Header;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// From the first slice to the last along the slice normal (row × column direction).
+    pub slices: Vec<Header>,
+    /// Distance of neighbouring slices' positions along the normal, in mm.
+    pub slice_spacing: f64,
+    /// What was decided on the way, for the report: series left out, duplicates dropped.
+    pub remarks: Vec<String>,
+}
+
+impl Payload for Series {
+    const TYPE: &'static str = "series";
+}

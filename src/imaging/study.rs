@@ -1,0 +1,53 @@
+//! Whose study it is: what generated DICOM objects copy so that they land in the same study.
+
+use std::collections::BTreeMap;
+
+use crate::step::Request;
+
+/// Patient and study attributes, decoded to Unicode. Empty where the study does not say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Study {
+    pub study_instance_uid: String,
+    pub study_id: String,
+    pub study_date: String,
+    pub study_time: String,
+    pub study_description: String,
+    pub accession_number: String,
+    pub referring_physician_name: String,
+    pub patient_name: String,
+    pub patient_id: String,
+    pub patient_birth_date: String,
+    pub patient_sex: String,
+    pub patient_age: String,
+}
+
+macro_rules! attributes {
+    ($($field:ident),*) => {
+        impl Study {
+            /// Reads the study from a request's attributes.
+            pub fn of(request: &Request) -> Study {
+                Study { $($field: request.attribute(stringify!($field)).to_owned()),* }
+            }
+
+            /// The attributes of a request, by the names of the fields.
+            pub fn attributes(&self) -> BTreeMap<String, String> {
+                [$((stringify!($field).to_owned(), self.$field.clone())),*].into()
+            }
+        }
+    };
+}
+
+attributes!(
+    study_instance_uid,
+    study_id,
+    study_date,
+    study_time,
+    study_description,
+    accession_number,
+    referring_physician_name,
+    patient_name,
+    patient_id,
+    patient_birth_date,
+    patient_sex,
+    patient_age
+);

@@ -1,0 +1,28 @@
+//! flow: requests with a lot of data in, pure steps over them, exactly one response out.
+//!
+//! The map, in reading order. A folder is one idea and uses only what stands above it.
+//!
+//! | folder | what it is |
+//! |---|---|
+//! | [`step`] | what a step is: values, requests, declarations, faults, the table of steps |
+//! | [`dataflow`] | text to a checked [`dataflow::Dataflow`]; its plain meaning, `interpret` |
+//! | [`store`] | bytes by digest |
+//! | [`engine`] | a dataflow as timely lanes; the only folder that names timely |
+//! | [`imaging`] | calculations on CT studies and the results made of them; no network, no engine |
+//! | [`dicom`] | receiving and sending; the only folder that speaks DIMSE |
+//! | [`cli`] | one file per subcommand |
+//!
+//! Invariants, most of them about what is absent:
+//!
+//! * A step sees its inputs and parameters only: no clock, no random numbers, no environment.
+//! * Nothing outside [`engine`] names timely; nothing outside [`imaging`] and [`dicom`] names a DICOM crate.
+//! * Whoever holds a [`dataflow::Dataflow`] may rely on it: it cannot be made without having been checked.
+//! * What may fail because of data is a [`step::Fault`] and ends in the response; it never ends the process.
+
+pub mod cli;
+pub mod dataflow;
+pub mod dicom;
+pub mod engine;
+pub mod imaging;
+pub mod step;
+pub mod store;

@@ -1,0 +1,27 @@
+//! What a step is, without anything that runs it.
+//!
+//! A [`Step`] is a pure function with a [`Declaration`]: a name, a version, typed inputs, outputs
+//! and parameters. It is given a [`Call`] and returns [`Outputs`] or a [`Fault`]. Which steps exist
+//! stands in a [`Table`]; a built-in step is one file that ends in `inventory::submit!`.
+
+mod call;
+mod declaration;
+mod digest;
+mod fault;
+mod file;
+mod outcome;
+mod parameter;
+mod request;
+mod table;
+mod value;
+
+pub use call::{Call, Identity, Inputs, Outputs, Wired};
+pub use declaration::{Declaration, Input, Output, Step, Take};
+pub use digest::Digest;
+pub use fault::Fault;
+pub use file::{File, Files};
+pub use outcome::{Outcome, Outcomes, Reason, Report};
+pub use parameter::{Kind, Parameter, Parameters, Setting};
+pub use request::{Item, Request};
+pub use table::{BuiltIn, Table};
+pub use value::{Payload, Value};
