@@ -1,11 +1,27 @@
 //! A dataflow: which steps there are and what each needs. Text becomes a checked [`Dataflow`];
 //! what is wrong with the text is a list of [`Problem`]s, all found at once.
 
+pub mod interpret;
+pub mod perform;
+pub mod response;
+
+pub use response::{Response, Verdict};
+
 use crate::step::{Digest, Parameters, Step};
 
 pub struct Problem;
 #[derive(Clone, Debug)]
 pub struct Condition;
+impl Condition {
+    pub fn holds(&self, _: &crate::step::Request) -> bool {
+        true
+    }
+}
+impl std::fmt::Display for Condition {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        Ok(())
+    }
+}
 
 /// A checked dataflow. Every need names an earlier node and fits in type; every parameter is in range.
 #[derive(Clone, Debug)]
