@@ -13,19 +13,21 @@ use super::{Dataflow, Node, Phase, Runs, Wire};
 impl Dataflow {
     /// Runs a request through the dataflow on this thread. The files come back beside the response.
     pub fn interpret(&self, request: &Arc<Request>) -> (Response, Vec<File>) {
-        let mut run = Interpretation::new(self, request);
+        let refused = self.refuses(request);
+        let mut run = Interpretation::new(self, request, refused.is_some());
         run.phase(Phase::Work, None);
-        let outcomes = Arc::new(Outcomes(self.reports(Phase::Work, request, &run.accounts)));
+        let outcomes = Arc::new(Outcomes(self.work_reports(request, refused.as_ref(), &run.accounts)));
         if outcomes.faults().next().is_some() {
             run.phase(Phase::Failure, Some(&outcomes));
         }
-        (self.respond(request, None, &run.accounts), run.files)
+        (self.respond(request, refused.as_ref(), &run.accounts), run.files)
     }
 }
 
 struct Interpretation<'a> {
     dataflow: &'a Dataflow,
     request: &'a Arc<Request>,
+    refused: bool,
     /// What each run of each node left.
     left: Vec<Vec<Left>>,
     accounts: Vec<Account>,
@@ -33,11 +35,12 @@ struct Interpretation<'a> {
 }
 
 impl<'a> Interpretation<'a> {
-    fn new(dataflow: &'a Dataflow, request: &'a Arc<Request>) -> Self {
+    fn new(dataflow: &'a Dataflow, request: &'a Arc<Request>, refused: bool) -> Self {
         let accounts = dataflow.nodes.iter().map(|node| Account::of(node.runs_of(request))).collect();
         Interpretation {
             dataflow,
             request,
+            refused,
             left: vec![Vec::new(); dataflow.nodes.len()],
             accounts,
             files: Vec::new(),
@@ -48,7 +51,11 @@ impl<'a> Interpretation<'a> {
         for (index, node) in self.dataflow.nodes.iter().enumerate().filter(|(_, node)| node.phase == phase) {
             for run in 0..node.runs_of(self.request) {
                 let item = (node.runs == Runs::PerItem).then_some(run);
-                let left = self.run(index, node, Place { request: self.request, item, outcomes });
+                let left = self.run(
+                    index,
+                    node,
+                    Place { request: self.request, item, outcomes, refused: self.refused },
+                );
                 self.left[index].push(left);
             }
         }

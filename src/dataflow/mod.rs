@@ -97,3 +97,12 @@ pub struct Memory {
     /// Bytes for each byte of the request's items when decoded.
     pub(crate) per_decoded_byte: f64,
 }
+
+impl Memory {
+    /// Bytes that this request is expected to take at most.
+    pub fn estimate(&self, request: &crate::step::Request) -> u64 {
+        // A float holds sizes up to 2^53 exactly, and saturates when it becomes an integer.
+        let decoded = (request.decoded() as f64 * self.per_decoded_byte).ceil() as u64;
+        self.fixed.saturating_add(decoded)
+    }
+}

@@ -10,7 +10,8 @@ use std::sync::{Arc, Once};
 use crate::step::{Call, Digest, Fault, Identity, Inputs, Outcome, Outcomes, Outputs, Reason, Request};
 use crate::step::{Take, Value, Wired};
 
-use super::{Node, Wire};
+use super::response::ADMISSION;
+use super::{Node, Phase, Runs, Wire};
 
 /// What one run of a node left behind for those that need it.
 #[derive(Clone, Debug)]
@@ -49,20 +50,25 @@ pub struct Place<'a> {
     pub request: &'a Arc<Request>,
     pub item: Option<usize>,
     pub outcomes: Option<&'a Arc<Outcomes>>,
+    /// The request could not be begun: no step of the work is to run.
+    pub refused: bool,
 }
 
 impl Node {
     /// How many times the node runs for a request. A request without items has one run that is skipped.
     pub fn runs_of(&self, request: &Request) -> usize {
         match self.runs {
-            super::Runs::Once => 1,
-            super::Runs::PerItem => request.items.len().max(1),
+            Runs::Once => 1,
+            Runs::PerItem => request.items.len().max(1),
         }
     }
 
     /// Decides whether a run is to happen. `arrived` has an entry for each wire, `None` for those
     /// that do not lead to another node.
     pub fn decide(&self, place: Place, arrived: &[Option<Arrived>]) -> Decision {
+        if place.refused && self.phase == Phase::Work {
+            return Decision::Skip(Reason::NeedFailed { step: ADMISSION.to_owned() });
+        }
         if !self.enabled {
             return Decision::Skip(Reason::SwitchedOff);
         }

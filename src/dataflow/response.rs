@@ -68,17 +68,31 @@ impl Dataflow {
         asked || self.nodes[node].phase == Phase::Failure
     }
 
-    /// The reports of all nodes of a phase.
-    pub fn reports(&self, phase: Phase, request: &Request, accounts: &[Account]) -> Vec<Report> {
-        let nodes = self.nodes.iter().zip(accounts).filter(|(node, _)| node.phase == phase);
-        nodes.flat_map(|(node, account)| reports(node, request, account)).collect()
+    /// Why a request cannot be begun at all, if so.
+    pub fn refuses(&self, request: &Request) -> Option<Fault> {
+        let empty = request.items.is_empty();
+        empty.then(|| Fault::new("the request has no items", "Send it again with its data."))
+    }
+
+    /// What became of the work: the reports of its nodes, after that of a request not begun.
+    pub fn work_reports(
+        &self,
+        request: &Request,
+        refused: Option<&Fault>,
+        accounts: &[Account],
+    ) -> Vec<Report> {
+        let admission = |fault: &Fault| Report {
+            step: ADMISSION.to_owned(),
+            item: None,
+            outcome: Outcome::Failed(fault.clone()),
+        };
+        let refused = refused.map(admission);
+        refused.into_iter().chain(self.reports(Phase::Work, request, accounts)).collect()
     }
 
     /// Puts the response together. `refused` is the fault of a request that could not be begun.
     pub fn respond(&self, request: &Request, refused: Option<&Fault>, accounts: &[Account]) -> Response {
-        let refused = refused.map(|fault| admission(fault.clone()));
-        let mut steps: Vec<Report> = refused.into_iter().collect();
-        steps.extend(self.reports(Phase::Work, request, accounts));
+        let mut steps = self.work_reports(request, refused, accounts);
         let verdict = match steps.iter().any(|report| matches!(report.outcome, Outcome::Failed(_))) {
             true => Verdict::Failed,
             false => Verdict::Complete,
@@ -95,6 +109,11 @@ impl Dataflow {
             steps,
             files: self.files(verdict, accounts),
         }
+    }
+
+    fn reports(&self, phase: Phase, request: &Request, accounts: &[Account]) -> Vec<Report> {
+        let nodes = self.nodes.iter().zip(accounts).filter(|(node, _)| node.phase == phase);
+        nodes.flat_map(|(node, account)| reports(node, request, account)).collect()
     }
 
     fn files(&self, verdict: Verdict, accounts: &[Account]) -> Vec<Artifact> {
@@ -114,11 +133,6 @@ impl Dataflow {
         }
         files
     }
-}
-
-/// The report of a request that could not be begun.
-pub fn admission(fault: Fault) -> Report {
-    Report { step: ADMISSION.to_owned(), item: None, outcome: Outcome::Failed(fault) }
 }
 
 /// What stands for a step in the report of a request that could not be begun.
