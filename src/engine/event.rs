@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::dataflow::Verdict;
+use crate::dataflow::Response;
 use crate::step::Request;
 
 #[derive(Clone, Debug)]
@@ -14,7 +14,7 @@ pub enum Event<'a> {
     /// A step has ended its work.
     Ended { request: &'a Request, step: &'a str, took: Duration, failed: bool },
     /// The response has been delivered.
-    Answered { name: &'a str, verdict: Verdict },
+    Answered { request: &'a Request, response: &'a Response },
 }
 
 /// Who wants to know. Called from many threads; it must not block.

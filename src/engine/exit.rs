@@ -39,7 +39,7 @@ impl<'a> Exit<'a> {
             if let Err(error) = self.store.close(request.id) {
                 tracing::warn!(%error, "files of an answered request stay behind");
             }
-            self.observer.observe(&Event::Answered { name: &response.name, verdict: response.verdict });
+            self.observer.observe(&Event::Answered { request: &request, response: &response });
             self.places.leave();
         }
     }
