@@ -20,9 +20,25 @@ use super::budget::Claim;
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Admitted(pub Arc<Request>);
 
-/// What travels from the home back to the entrance.
+/// What travels from the home back to the entrance; between processes as JSON, because a response's
+/// form for people is not one that timely's wire format can carry.
 #[derive(Clone, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Answer(pub Response);
+
+impl From<Answer> for String {
+    fn from(Answer(response): Answer) -> String {
+        serde_json::to_string(&response).expect("a response is made of texts and numbers")
+    }
+}
+
+impl TryFrom<String> for Answer {
+    type Error = serde_json::Error;
+
+    fn try_from(text: String) -> Result<Answer, serde_json::Error> {
+        serde_json::from_str(&text).map(Answer)
+    }
+}
 
 /// What travels between the operators of a lane. Cloning shares everything.
 #[derive(Clone)]
