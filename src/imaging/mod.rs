@@ -9,6 +9,7 @@ mod series;
 mod study;
 mod volume;
 
+pub mod phantom;
 pub mod steps;
 
 pub use header::Header;
