@@ -18,6 +18,7 @@ mod slices;
 mod study;
 mod volume;
 
+pub mod phantom;
 pub mod steps;
 
 pub use header::{Header, Unreadable, read_instance};
