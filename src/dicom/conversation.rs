@@ -4,8 +4,8 @@
 //! it comes, and success is answered when the file is where it stays. Memory is bounded by the PDU
 //! size and the part of the file kept for its header, whatever the peer announces.
 
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -22,7 +22,7 @@ use crate::step::Item;
 
 use super::command::{C_ECHO, C_STORE, COMMAND_BYTES_MAX, Command};
 use super::inbox::{Inbox, Part};
-use super::instance::Instance;
+use super::instance::{HEADER_BYTES_MAX, Instance};
 use super::part10::Head;
 use super::studies::{End, Sender, Studies};
 use super::{Called, Event, Settings, Status, wire};
@@ -47,7 +47,7 @@ pub(super) fn converse(host: &Host, number: u64, stream: TcpStream, peer: Socket
         called_ae: printable(association.called_ae_title()),
     };
     (host.tell)(&Event::Opened { association: number, peer, calling_ae: sender.calling_ae.clone() });
-    let incoming = Incoming::Command(Vec::new());
+    let incoming = Incoming::default();
     let mut conversation = Conversation { host, association, sender, incoming, begun: 0, stored: 0 };
     let end = guarded(|| conversation.run());
     conversation.close(end);
@@ -110,7 +110,13 @@ struct Conversation<'a> {
 /// What the next fragment belongs to.
 enum Incoming {
     Command(Vec<u8>),
-    DataSet(Transfer),
+    DataSet(Box<Transfer>),
+}
+
+impl Default for Incoming {
+    fn default() -> Incoming {
+        Incoming::Command(Vec::new())
+    }
 }
 
 /// A data set on its way. One that is refused is received to its end all the same, and then answered.
@@ -183,42 +189,40 @@ impl Conversation<'_> {
 
     fn fragment(&mut self, fragment: PDataValue) -> Result<(), Broken> {
         let context = fragment.presentation_context_id;
-        match (&mut self.incoming, fragment.value_type) {
-            (Incoming::Command(bytes), PDataValueType::Command) => {
+        match (std::mem::take(&mut self.incoming), fragment.value_type) {
+            (Incoming::Command(mut bytes), PDataValueType::Command) => {
                 bytes.extend(fragment.data);
                 if bytes.len() > COMMAND_BYTES_MAX {
                     return Err(Broken("the peer's command set is too long".to_owned()));
                 }
-                if fragment.is_last { self.command(context) } else { Ok(()) }
+                if fragment.is_last {
+                    return self.command(context, &bytes);
+                }
+                self.incoming = Incoming::Command(bytes);
             }
-            (Incoming::DataSet(transfer), PDataValueType::Data) if transfer.context == context => {
+            (Incoming::DataSet(mut transfer), PDataValueType::Data) if transfer.context == context => {
                 transfer.write(&fragment.data, self.host.settings.instance_bytes_max);
-                if fragment.is_last { self.data_set_ends() } else { Ok(()) }
+                if fragment.is_last {
+                    return self.finish(*transfer);
+                }
+                self.incoming = Incoming::DataSet(transfer);
             }
-            _ => Err(Broken("the peer mixed up command and data set".to_owned())),
+            _ => return Err(Broken("the peer mixed up command and data set".to_owned())),
         }
+        Ok(())
     }
 
-    fn command(&mut self, context: u8) -> Result<(), Broken> {
-        let bytes = match std::mem::replace(&mut self.incoming, Incoming::Command(Vec::new())) {
-            Incoming::Command(bytes) => bytes,
-            Incoming::DataSet(_) => unreachable!("a command was being received"),
-        };
-        let request = Command::decode(&bytes).map_err(|error| Broken(error.to_string()))?;
+    fn command(&mut self, context: u8, bytes: &[u8]) -> Result<(), Broken> {
+        let request = Command::decode(bytes).map_err(|error| Broken(error.to_string()))?;
         let unknown = || refusal(Status::UNRECOGNISED_OPERATION, "only C-STORE and C-ECHO are served");
-        match (request.field(), request.has_data_set()) {
-            (C_STORE, true) => {
-                let sink = self.begin(context, &request);
-                self.incoming = Incoming::DataSet(Transfer { context, request, sink });
-                Ok(())
-            }
-            (C_ECHO, false) => self.answer(context, &request, Ok(())),
-            (_, false) => self.answer(context, &request, Err(unknown())),
-            (_, true) => {
-                self.incoming = Incoming::DataSet(Transfer { context, request, sink: Err(unknown()) });
-                Ok(())
-            }
-        }
+        let sink = match (request.field(), request.has_data_set()) {
+            (C_STORE, true) => self.begin(context, &request),
+            (C_ECHO, false) => return self.answer(context, &request, Ok(())),
+            (_, false) => return self.answer(context, &request, Err(unknown())),
+            (_, true) => Err(unknown()),
+        };
+        self.incoming = Incoming::DataSet(Box::new(Transfer { context, request, sink }));
+        Ok(())
     }
 
     fn begin(&mut self, context: u8, request: &Command) -> Result<Part, Refusal> {
@@ -244,13 +248,10 @@ impl Conversation<'_> {
         Ok(part)
     }
 
-    fn data_set_ends(&mut self) -> Result<(), Broken> {
-        let transfer = match std::mem::replace(&mut self.incoming, Incoming::Command(Vec::new())) {
-            Incoming::DataSet(transfer) => transfer,
-            Incoming::Command(_) => unreachable!("a data set was being received"),
-        };
-        let kept = transfer.sink.and_then(|part| self.keep(&transfer.request, part));
-        self.answer(transfer.context, &transfer.request, kept)
+    fn finish(&mut self, transfer: Transfer) -> Result<(), Broken> {
+        let Transfer { context, request, sink } = transfer;
+        let kept = sink.and_then(|part| self.keep(&request, part));
+        self.answer(context, &request, kept)
     }
 
     /// Puts a received file into its study.
@@ -295,11 +296,13 @@ impl Transfer {
     }
 }
 
-/// Reads header and study from the beginning of the file, or from all of it if need be.
+/// Reads header and study from the beginning of the file that is at hand, or from more if need be.
 fn read(name: &str, part: &Part) -> Result<(Header, Study), Refusal> {
     let read = match read_instance(name, part.path(), part.beginning()) {
         Err(Unreadable::Damaged { .. }) if !part.is_short() => {
-            read_instance(name, part.path(), &fs::read(part.path())?)
+            let mut bytes = Vec::new();
+            File::open(part.path())?.take(HEADER_BYTES_MAX).read_to_end(&mut bytes)?;
+            read_instance(name, part.path(), &bytes)
         }
         read => read,
     };

@@ -1,7 +1,7 @@
 //! Studies in files and folders: any nesting, any names.
 //!
-//! Every file is read once, in parallel, for its digest and its header; no more files are in memory
-//! at a time than there are threads. What is not a study's is told with the reason and left alone.
+//! Every file is read once, in parallel, for its digest and its header; of a file no more is in
+//! memory than its header can take. What is not a study's is told with the reason and left alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,13 +11,10 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use crate::imaging::{Unreadable, read_instance};
-use crate::step::{Digest, Item, Request};
+use crate::step::{Digest, Digester, Item, Request};
 
-use super::instance::{Instance, request};
+use super::instance::{HEADER_BYTES_MAX, Instance, request};
 use super::part10::{self, Head};
-
-/// A larger file is not read: it would have to be held in memory as a whole.
-const FILE_BYTES_MAX: u64 = 4 << 30;
 
 /// What lies below some paths.
 #[derive(Debug, Default)]
@@ -107,9 +104,6 @@ impl Walk {
         if !metadata.is_file() {
             return Err("it is neither a file nor a folder".to_owned());
         }
-        if metadata.len() > FILE_BYTES_MAX {
-            return Err(format!("it is larger than {} GiB", FILE_BYTES_MAX >> 30));
-        }
         let name = path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
         self.files.push(File { name, path: path.to_owned() });
         Ok(Vec::new())
@@ -130,18 +124,13 @@ impl File {
     }
 
     fn instance(&self) -> Result<Instance, String> {
-        let bytes = dicom_bytes(&self.path).map_err(unreadable)?.ok_or("it is not a DICOM file")?;
-        if is_directory(&bytes) {
+        let content = Content::read(&self.path).map_err(unreadable)?.ok_or("it is not a DICOM file")?;
+        let Content { beginning, digest, size } = content;
+        if is_directory(&beginning) {
             return Err("it is a DICOMDIR, an index of other files".to_owned());
         }
-        let mut item = Item {
-            name: self.name.clone(),
-            path: self.path.clone(),
-            digest: Digest::of(&bytes),
-            size: bytes.len() as u64,
-            decoded: bytes.len() as u64,
-        };
-        match read_instance(&self.name, &self.path, &bytes) {
+        let mut item = Item { name: self.name.clone(), path: self.path.clone(), digest, size, decoded: size };
+        match read_instance(&self.name, &self.path, &beginning) {
             Ok((_, study)) if study.study_instance_uid.is_empty() => {
                 Err("it names no study (Study Instance UID)".to_owned())
             }
@@ -157,17 +146,28 @@ impl File {
     }
 }
 
-/// The bytes of a DICOM file. Of any other file only the first few are read.
-fn dicom_bytes(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let mut file = fs::File::open(path)?;
-    let mut bytes = Vec::new();
-    file.by_ref().take(part10::MARK_ENDS).read_to_end(&mut bytes)?;
-    if !part10::is_dicom(&bytes) {
-        return Ok(None);
+struct Content {
+    beginning: Vec<u8>,
+    digest: Digest,
+    size: u64,
+}
+
+impl Content {
+    /// Reads a DICOM file. Of any other file only the first few bytes are read.
+    fn read(path: &Path) -> io::Result<Option<Content>> {
+        let mut file = fs::File::open(path)?;
+        let mut beginning = Vec::new();
+        file.by_ref().take(part10::MARK_ENDS).read_to_end(&mut beginning)?;
+        if !part10::is_dicom(&beginning) {
+            return Ok(None);
+        }
+        beginning.reserve_exact(file.metadata()?.len().min(HEADER_BYTES_MAX) as usize);
+        file.by_ref().take(HEADER_BYTES_MAX).read_to_end(&mut beginning)?;
+        let mut digester = Digester::default();
+        digester.update(&beginning);
+        let rest = io::copy(&mut file, &mut digester)?;
+        Ok(Some(Content { size: beginning.len() as u64 + rest, digest: digester.digest(), beginning }))
     }
-    bytes.reserve_exact(file.metadata()?.len().min(FILE_BYTES_MAX) as usize);
-    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
-    Ok(Some(bytes))
 }
 
 fn is_directory(bytes: &[u8]) -> bool {

@@ -5,6 +5,9 @@ use std::collections::BTreeSet;
 use crate::imaging::{Header, Study};
 use crate::step::{Item, Request};
 
+/// What stands before the pixels is looked for in as many bytes of a file.
+pub(super) const HEADER_BYTES_MAX: u64 = 64 << 20;
+
 /// One instance of a study: where its file lies and what a request says of it.
 #[derive(Clone, Debug)]
 pub(super) struct Instance {

@@ -3,6 +3,7 @@
 //! The types that the steps exchange stand here; the steps themselves in [`steps`], one file each.
 //! No network, no engine: everything can be called from a test or another program.
 
+mod elements;
 mod header;
 mod picture;
 mod series;
@@ -11,7 +12,7 @@ mod volume;
 
 pub mod steps;
 
-pub use header::Header;
+pub use header::{Header, Unreadable, read_instance};
 pub use picture::{Picture, Pictures};
 pub use series::Series;
 pub use study::Study;

@@ -1,6 +1,7 @@
 //! The identity of bytes: a BLAKE3 hash, written as 64 hexadecimal digits.
 
 use std::fmt;
+use std::io::{self, Write};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,17 @@ impl Digest {
 /// Takes the digest of bytes that come in pieces.
 #[derive(Default)]
 pub struct Digester(blake3::Hasher);
+
+impl Write for Digester {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 impl Digester {
     pub fn update(&mut self, bytes: &[u8]) {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::slice;
 use std::thread;
 
 use dicom_dictionary_std::uids;
@@ -70,10 +71,10 @@ fn a_study_from_storescu_becomes_a_request_and_can_be_discarded() {
     }
     assert!(request.name.starts_with("TEST-7_20260131_"), "{}", request.name);
 
-    let again = folder::find(&[receiving.inbox.clone()]).unwrap();
+    let again = folder::find(slice::from_ref(&receiving.inbox)).unwrap();
     assert_eq!(again.studies[0].id, request.id, "what lies in the inbox is the request");
     discard(&request).unwrap();
-    assert!(folder::find(&[receiving.inbox.clone()]).unwrap().studies.is_empty());
+    assert!(folder::find(slice::from_ref(&receiving.inbox)).unwrap().studies.is_empty());
     discard(&request).expect("it is gone already, and that is all that was wanted");
 }
 
@@ -98,13 +99,9 @@ fn compressed_instances_come_through_as_they_are() {
     let mut slice = Slice::new("1.2.3", 1);
     slice.transfer_syntax = uids::RLE_LOSSLESS;
     let receiving = Receiving::start(|_| {});
-    storescu(
-        &["-R", "-xr"],
-        &receiving.arguments("FLOW"),
-        &written(folder.path(), std::slice::from_ref(&slice)),
-    );
+    storescu(&["-R", "-xr"], &receiving.arguments("FLOW"), &written(folder.path(), slice::from_ref(&slice)));
     let request = receiving.study();
-    assert_holds(&request, std::slice::from_ref(&slice));
+    assert_holds(&request, slice::from_ref(&slice));
     let stored = dicom_object::open_file(&request.items[0].path).unwrap();
     assert_eq!(stored.meta().transfer_syntax(), uids::RLE_LOSSLESS);
 }
