@@ -5,11 +5,13 @@
 //! ask for an immediate acknowledgement before every read, which makes an unmodified storescu
 //! some eighty times faster. What we send ourselves goes out in large writes without delay.
 
+use std::backtrace::Backtrace;
 use std::io::{self, BufWriter, Read, Write};
 use std::net::TcpStream;
 
 use dicom_ul::Pdu;
-use dicom_ul::association::{Error, SyncAssociation, read_pdu_from_wire};
+use dicom_ul::association::{Error, SyncAssociation};
+use dicom_ul::pdu::{ReadError, read_pdu};
 
 use super::command::Command;
 
@@ -25,18 +27,38 @@ const LAST_FRAGMENT: u8 = 2;
 pub(super) fn receive<A: SyncAssociation<TcpStream>>(association: &mut A) -> Result<Pdu, Error> {
     let pdu_bytes_max = association.local_max_pdu_length();
     let (stream, buffer) = association.get_mut();
-    read_pdu_from_wire(&mut Prompt(stream), buffer, pdu_bytes_max, true)
+    loop {
+        let pdu = read_pdu(&buffer[..], pdu_bytes_max, true);
+        if let Some(pdu) = pdu.map_err(|source| Error::ReceivePdu { source })? {
+            let _ = buffer.split_to(HEADER_BYTES + announced(buffer));
+            return Ok(pdu);
+        }
+        // What is missing of this PDU, or as much as an answer takes.
+        let missing = (HEADER_BYTES + announced(buffer)).saturating_sub(buffer.len());
+        let filled = buffer.len();
+        buffer.resize(filled + missing.max(READ_BYTES_MIN), 0);
+        acknowledge_at_once(stream);
+        let read = stream.read(&mut buffer[filled..]);
+        buffer.truncate(filled + read.as_ref().unwrap_or(&0));
+        match read {
+            Ok(0) => return Err(Error::ConnectionClosed { backtrace: Backtrace::capture() }),
+            Ok(_) => {}
+            Err(source) if source.kind() == io::ErrorKind::Interrupted => {}
+            Err(source) => {
+                let source = ReadError::ReadPdu { source, backtrace: Backtrace::capture() };
+                return Err(Error::ReceivePdu { source });
+            }
+        }
+    }
 }
 
-/// A stream that acknowledges what it has before it waits for more. Once for each PDU is not enough:
-/// a peer may write head and body of a short answer apart, and hold the body back.
-struct Prompt<'a>(&'a mut TcpStream);
+const HEADER_BYTES: usize = 6;
+const READ_BYTES_MIN: usize = 16 << 10;
 
-impl Read for Prompt<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        acknowledge_at_once(self.0);
-        self.0.read(buffer)
-    }
+/// The length of the PDU that begins here; 0 as long as that is not known.
+fn announced(bytes: &[u8]) -> usize {
+    let length = bytes.get(2..HEADER_BYTES).and_then(|length| length.try_into().ok());
+    length.map_or(0, |length| u32::from_be_bytes(length) as usize)
 }
 
 /// Linux leaves this mode by itself, so it has to be asked for again and again. Failing to get it
@@ -93,7 +115,7 @@ fn write_fragments(
 
 #[cfg(test)]
 mod tests {
-    use dicom_ul::pdu::{PDataValueType, read_pdu};
+    use dicom_ul::pdu::PDataValueType;
 
     use super::*;
 
