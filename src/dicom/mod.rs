@@ -1,1 +1,36 @@
-//! dicom
+//! Where studies come in and results go out: folders, and DIMSE over TCP (PS3.7, PS3.8).
+//!
+//! [`folder::find`] and [`serve`] give requests; [`send`] takes DICOM files. A received study's files
+//! lie in an inbox until [`discard`] deletes them.
+//!
+//! A request from here has the attributes of [`crate::imaging::Study`], `modality` and
+//! `series_description` (all that occur, separated by `\`), and `source`, which is `folder` or
+//! `dicom`; one from `dicom` also `calling_ae`, `called_ae` and `association`, which is `released`,
+//! or `aborted` if a sender broke off.
+
+mod ae_title;
+mod command;
+mod conversation;
+mod destination;
+mod event;
+pub mod folder;
+mod inbox;
+mod instance;
+mod part10;
+mod receive;
+mod send;
+mod status;
+mod studies;
+mod wire;
+
+pub use ae_title::{AeTitle, NotAnAeTitle};
+pub use destination::{Destination, NotADestination};
+pub use event::{Event, log};
+pub use inbox::discard;
+pub use receive::{Called, Settings, Stop, serve};
+pub use send::{Cause, NotSendable, Object, Outcome, SendError, Sent, echo, send};
+pub use status::{Status, Verdict};
+pub use studies::End;
+
+/// The attribute `source` of what was received.
+const SOURCE: &str = "dicom";

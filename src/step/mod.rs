@@ -17,7 +17,7 @@ mod value;
 
 pub use call::{Call, Identity, Inputs, Outputs, Wired};
 pub use declaration::{Declaration, Input, Output, Step, Take};
-pub use digest::Digest;
+pub use digest::{Digest, Digester};
 pub use fault::Fault;
 pub use file::{Artifact, File, Files};
 pub use outcome::{Outcome, Outcomes, Reason, Report};

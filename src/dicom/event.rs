@@ -1,0 +1,92 @@
+//! What the receiver tells of itself while it works. Never a patient's data.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use super::{End, Status};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// An association has been agreed on.
+    Opened {
+        association: u64,
+        peer: SocketAddr,
+        calling_ae: String,
+    },
+    /// A connection did not become an association.
+    TurnedAway {
+        peer: SocketAddr,
+        reason: String,
+    },
+    /// An instance is in the inbox.
+    Stored {
+        association: u64,
+        bytes: u64,
+    },
+    /// An instance was answered with a failure.
+    Refused {
+        association: u64,
+        status: Status,
+        reason: String,
+    },
+    Closed {
+        association: u64,
+        end: End,
+        reason: String,
+        instances: u64,
+    },
+    /// A study is complete and about to be handed over.
+    Complete {
+        instances: usize,
+        bytes: u64,
+    },
+    /// The listener could not accept a connection; it goes on.
+    NotAccepted {
+        reason: String,
+    },
+}
+
+impl Event {
+    /// Whether somebody who runs the receiver should look at it.
+    pub fn is_warning(&self) -> bool {
+        match self {
+            Event::Opened { .. } | Event::Stored { .. } | Event::Complete { .. } => false,
+            Event::TurnedAway { .. } | Event::Refused { .. } | Event::NotAccepted { .. } => true,
+            Event::Closed { end, .. } => *end == End::Aborted,
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Opened { association, peer, calling_ae } => {
+                write!(f, "association {association} opened by {calling_ae} at {peer}")
+            }
+            Event::TurnedAway { peer, reason } => write!(f, "connection from {peer} turned away: {reason}"),
+            Event::Stored { association, bytes } => write!(f, "association {association} sent {bytes} bytes"),
+            Event::Refused { association, status, reason } => {
+                write!(f, "instance of association {association} refused: {status}: {reason}")
+            }
+            Event::Closed { association, end: End::Released, instances, .. } => {
+                write!(f, "association {association} released after {instances} instances")
+            }
+            Event::Closed { association, end: End::Aborted, reason, instances } => {
+                write!(f, "association {association} aborted after {instances} instances: {reason}")
+            }
+            Event::Complete { instances, bytes } => {
+                write!(f, "study complete: {instances} instances, {bytes} bytes")
+            }
+            Event::NotAccepted { reason } => write!(f, "connection not accepted: {reason}"),
+        }
+    }
+}
+
+/// Writes an event to the log.
+pub fn log(event: &Event) {
+    match event {
+        Event::Stored { .. } => tracing::debug!("{event}"),
+        _ if event.is_warning() => tracing::warn!("{event}"),
+        _ => tracing::info!("{event}"),
+    }
+}

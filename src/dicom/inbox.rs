@@ -1,0 +1,183 @@
+//! Received files on disk, until the request that they make has been dealt with.
+//!
+//! ```text
+//! INBOX/incoming/7-12.part         being received: association 7, its instance 12
+//! INBOX/study-0000003/UID-DIGEST.dcm   received, synced, and answered with success
+//! ```
+//!
+//! No name is made of anything a peer sent but of a UID that was checked to be digits and dots.
+//! What lies in the study folders after a crash was answered with success: `folder::find` on the
+//! inbox makes requests of it.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::step::{Digest, Digester, Request};
+
+pub(super) struct Inbox {
+    root: PathBuf,
+    folders: AtomicU64,
+}
+
+impl Inbox {
+    /// Makes the inbox, and removes what an earlier process had not received completely.
+    pub fn open(root: &Path) -> io::Result<Inbox> {
+        let incoming = root.join("incoming");
+        fs::create_dir_all(&incoming)?;
+        for entry in fs::read_dir(&incoming)? {
+            fs::remove_file(entry?.path())?;
+        }
+        Ok(Inbox { root: root.to_owned(), folders: AtomicU64::new(0) })
+    }
+
+    pub fn begin(&self, association: u64, instance: u64) -> io::Result<Part> {
+        let path = self.root.join(format!("incoming/{association}-{instance}.part"));
+        let file = File::create_new(&path)?;
+        Ok(Part { file, path, digester: Digester::default(), beginning: Vec::new(), size: 0 })
+    }
+
+    /// Makes a folder for a study, next to those of earlier processes.
+    pub fn new_folder(&self) -> io::Result<PathBuf> {
+        loop {
+            let number = self.folders.fetch_add(1, Ordering::Relaxed);
+            let folder = self.root.join(format!("study-{number:07}"));
+            match fs::create_dir(&folder) {
+                Ok(()) => {
+                    sync_folder(&self.root)?;
+                    return Ok(folder);
+                }
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// A file being received. It vanishes unless it is kept.
+pub(super) struct Part {
+    file: File,
+    path: PathBuf,
+    digester: Digester,
+    beginning: Vec<u8>,
+    size: u64,
+}
+
+/// As much of a file stays in memory for its header; a longer header is read from the file again.
+const BEGINNING_BYTES: usize = 128 << 10;
+
+impl Part {
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.digester.update(bytes);
+        let wanted = bytes.len().min(BEGINNING_BYTES - self.beginning.len());
+        self.beginning.extend_from_slice(&bytes[..wanted]);
+        self.size += bytes.len() as u64;
+        Ok(())
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    pub fn digest(&self) -> Digest {
+        self.digester.digest()
+    }
+
+    pub fn beginning(&self) -> &[u8] {
+        &self.beginning
+    }
+
+    /// Whether all of the file is in its beginning.
+    pub fn is_short(&self) -> bool {
+        self.size == self.beginning.len() as u64
+    }
+
+    /// Moves the file into a study's folder; when this returns, it is there to stay.
+    pub fn keep(self, folder: &Path, name: &str) -> io::Result<PathBuf> {
+        let path = folder.join(name);
+        self.file.sync_data()?;
+        fs::rename(&self.path, &path)?;
+        sync_folder(folder)?;
+        Ok(path)
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // After `keep` there is nothing to remove.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Deletes the files of a received request, when it has been dealt with. Those of a request that
+/// came from a folder are not ours and stay.
+pub fn discard(request: &Request) -> io::Result<()> {
+    if request.attribute("source") != super::SOURCE {
+        return Ok(());
+    }
+    for item in &request.items {
+        match fs::remove_file(&item.path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    // All items of a received request lie in the folder that was made for it.
+    match request.items.first().and_then(|item| item.path.parent()).map(fs::remove_dir) {
+        Some(Err(error)) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_kept_vanishes() {
+        let root = tempfile::tempdir().unwrap();
+        let inbox = Inbox::open(root.path()).unwrap();
+        let mut part = inbox.begin(1, 1).unwrap();
+        part.write(b"abc").unwrap();
+        let path = part.path().to_owned();
+        assert!(path.exists());
+        drop(part);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_is_kept_is_whole_and_has_the_digest_of_its_bytes() {
+        let root = tempfile::tempdir().unwrap();
+        let inbox = Inbox::open(root.path()).unwrap();
+        let bytes: Vec<u8> = (0..500_000u32).map(|number| number as u8).collect();
+        let mut part = inbox.begin(1, 1).unwrap();
+        bytes.chunks(7777).for_each(|chunk| part.write(chunk).unwrap());
+        assert_eq!(part.digest(), Digest::of(&bytes));
+        assert!(!part.is_short() && bytes.starts_with(part.beginning()));
+        let folder = inbox.new_folder().unwrap();
+        let path = part.keep(&folder, "one.dcm").unwrap();
+        assert_eq!(fs::read(path).unwrap(), bytes);
+    }
+
+    #[test]
+    fn an_inbox_opened_again_keeps_studies_and_drops_parts() {
+        let root = tempfile::tempdir().unwrap();
+        let first = Inbox::open(root.path()).unwrap();
+        let folder = first.new_folder().unwrap();
+        first.begin(1, 1).unwrap().keep(&folder, "one.dcm").unwrap();
+        fs::write(root.path().join("incoming/9-9.part"), "half").unwrap();
+        let second = Inbox::open(root.path()).unwrap();
+        assert!(!root.path().join("incoming/9-9.part").exists());
+        assert!(folder.join("one.dcm").exists());
+        assert_ne!(second.new_folder().unwrap(), folder);
+    }
+}

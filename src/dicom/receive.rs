@@ -1,0 +1,288 @@
+//! The storage provider: listens, holds associations, hands over complete studies.
+//!
+//! One thread accepts, each association has one, and one hands over. The number of associations,
+//! the size of a PDU and of an instance, the time a peer may be silent and the bytes that wait to
+//! be handed over are bounded; beyond a bound the peer gets the answer the standard has for it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::thread::{self, Scope};
+use std::time::Duration;
+
+use dicom_ul::association::read_pdu_from_wire;
+use dicom_ul::pdu::{
+    AssociationRJ, AssociationRJResult, AssociationRJServiceProviderPresentationReason, AssociationRJSource,
+    Pdu, write_pdu,
+};
+
+use crate::step::Request;
+
+use super::conversation::{Host, converse};
+use super::inbox::Inbox;
+use super::studies::Studies;
+use super::{AeTitle, Event};
+
+/// How to receive. [`Settings::new`] gives the rest their defaults.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub ae_title: AeTitle,
+    pub called: Called,
+    /// Where files lie until [`super::discard`] deletes them.
+    pub inbox: PathBuf,
+    /// How long nothing may have arrived for a study before it counts as complete: 5 s.
+    pub quiet_time: Duration,
+    /// 16.
+    pub associations_max: usize,
+    /// 128 KiB; the peer is told, and cut off if it sends more.
+    pub pdu_bytes_max: u32,
+    /// 4 GiB.
+    pub instance_bytes_max: u64,
+    /// How long a peer may be silent in the middle of an association: 60 s.
+    pub idle_time_max: Duration,
+    /// Bytes received and not handed over yet; beyond them instances are refused: 64 GiB.
+    pub waiting_bytes_max: u64,
+}
+
+/// Which called AE titles are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Called {
+    Ours,
+    Any,
+}
+
+impl Settings {
+    pub fn new(ae_title: AeTitle, inbox: PathBuf) -> Settings {
+        Settings {
+            ae_title,
+            called: Called::Ours,
+            inbox,
+            quiet_time: Duration::from_secs(5),
+            associations_max: 16,
+            pdu_bytes_max: 128 << 10,
+            instance_bytes_max: 4 << 30,
+            idle_time_max: Duration::from_secs(60),
+            waiting_bytes_max: 64 << 30,
+        }
+    }
+}
+
+/// Ends [`serve`], from any thread.
+#[derive(Debug, Default)]
+pub struct Stop(Mutex<Stopping>);
+
+#[derive(Debug, Default)]
+struct Stopping {
+    requested: bool,
+    /// Where the listener waits for a connection, if it does.
+    listener: Option<SocketAddr>,
+}
+
+impl Stop {
+    pub fn request(&self) {
+        let waiting = {
+            let mut stopping = self.lock();
+            stopping.requested = true;
+            stopping.listener.take()
+        };
+        if let Some(address) = waiting {
+            // Any connection wakes the listener; if there is none to be had, it is awake.
+            let _ = TcpStream::connect_timeout(&address, Duration::from_secs(1));
+        }
+    }
+
+    fn watch(&self, listener: SocketAddr) {
+        self.lock().listener = Some(listener);
+    }
+
+    fn is_requested(&self) -> bool {
+        self.lock().requested
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Stopping> {
+        self.0.lock().expect("nothing panics while it holds this")
+    }
+}
+
+/// Receives studies until `stop` is requested, and hands each to `on_study` when it is complete.
+///
+/// `on_study` runs in one thread and may block: then complete studies wait, up to
+/// `waiting_bytes_max`, and receiving goes on. At the stop, open associations are aborted and what
+/// has been received is handed over without waiting for quiet.
+///
+/// # Errors
+/// If the inbox cannot be made, or the listener has no address.
+pub fn serve(
+    listener: &TcpListener,
+    settings: &Settings,
+    stop: &Stop,
+    on_study: impl FnMut(Request) + Send,
+    on_event: impl Fn(&Event) + Sync,
+) -> io::Result<()> {
+    stop.watch(reachable(listener.local_addr()?));
+    let host = &Host {
+        settings,
+        inbox: Inbox::open(&settings.inbox)?,
+        studies: Studies::new(settings.quiet_time, settings.waiting_bytes_max),
+        tell: &on_event,
+    };
+    thread::scope(|scope| {
+        let hand_over = || hand_over(host, stop, on_study);
+        thread::Builder::new().name("dicom-studies".to_owned()).spawn_scoped(scope, hand_over)?;
+        accept(listener, host, stop);
+        host.studies.end();
+        Ok(())
+    })
+}
+
+/// An address that leads to a listener on all interfaces, too.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
+}
+
+fn hand_over(host: &Host, stop: &Stop, mut on_study: impl FnMut(Request)) {
+    // Without this thread nothing would ever be answered: if it ends, also by a panic, all ends.
+    let _stop = StopAtEnd(stop);
+    while let Some(request) = host.studies.next() {
+        let bytes = request.size();
+        (host.tell)(&Event::Complete { instances: request.items.len(), bytes });
+        on_study(request);
+        host.studies.handed_over(bytes);
+    }
+}
+
+struct StopAtEnd<'a>(&'a Stop);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.request();
+    }
+}
+
+/// Accepts connections until the stop; returns when all associations have ended.
+fn accept(listener: &TcpListener, host: &Host, stop: &Stop) {
+    let guests = Guests::new(host.settings.associations_max);
+    let refused = Guests::new(REFUSED_AT_ONCE_MAX);
+    thread::scope(|scope| {
+        let mut number = 0;
+        while !stop.is_requested() {
+            let accepted = listener.accept();
+            if stop.is_requested() {
+                break;
+            }
+            number += 1;
+            let welcomed = accepted
+                .and_then(|(stream, peer)| welcome(scope, host, [&guests, &refused], number, stream, peer));
+            if let Err(error) = welcomed {
+                (host.tell)(&Event::NotAccepted { reason: error.to_string() });
+                // Most likely there are too many open files: give some time to close.
+                thread::sleep(Duration::from_millis(50));
+            }
+        }
+        guests.send_off();
+        refused.send_off();
+    });
+}
+
+/// So many peers at once are told that there is no room; more are not even told.
+const REFUSED_AT_ONCE_MAX: usize = 8;
+
+fn welcome<'scope, 'a: 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    host: &'a Host,
+    [guests, refused]: [&'scope Guests; 2],
+    number: u64,
+    stream: TcpStream,
+    peer: SocketAddr,
+) -> io::Result<()> {
+    let thread = thread::Builder::new().name(format!("dicom-{number}"));
+    if let Some(guest) = guests.enter(number, &stream)? {
+        thread.spawn_scoped(scope, move || {
+            converse(host, number, stream, peer);
+            drop(guest);
+        })?;
+        return Ok(());
+    }
+    let reason = "there are as many associations as allowed".to_owned();
+    (host.tell)(&Event::TurnedAway { peer, reason });
+    if let Some(guest) = refused.enter(number, &stream)? {
+        thread.spawn_scoped(scope, move || {
+            refuse(host, stream);
+            drop(guest);
+        })?;
+    }
+    Ok(())
+}
+
+/// Rejects an association for the moment: local limit exceeded (PS3.8 table 9-21).
+fn refuse(host: &Host, mut stream: TcpStream) {
+    let exceeded = AssociationRJServiceProviderPresentationReason::LocalLimitExceeded;
+    let rejection = Pdu::AssociationRJ(AssociationRJ {
+        result: AssociationRJResult::Transient,
+        source: AssociationRJSource::ServiceProviderPresentation(exceeded),
+    });
+    let mut bytes = Vec::new();
+    let wait_max = host.settings.idle_time_max.min(Duration::from_secs(5));
+    let pdu_max = host.settings.pdu_bytes_max;
+    // The request is read first: a connection closed with unread bytes is reset, and the peer would
+    // not see the answer. Whatever fails here, the peer notices by itself.
+    let _ = stream
+        .set_read_timeout(Some(wait_max))
+        .and_then(|()| stream.set_write_timeout(Some(wait_max)))
+        .and_then(|()| {
+            read_pdu_from_wire(&mut stream, &mut Default::default(), pdu_max, true).map_err(io::Error::other)
+        })
+        .and_then(|_| write_pdu(&mut bytes, &rejection).map_err(io::Error::other))
+        .and_then(|()| io::Write::write_all(&mut stream, &bytes));
+}
+
+/// The connections at one time, at most so many.
+struct Guests {
+    streams: Mutex<BTreeMap<u64, TcpStream>>,
+    most: usize,
+}
+
+struct Guest<'a> {
+    guests: &'a Guests,
+    number: u64,
+}
+
+impl Guests {
+    fn new(most: usize) -> Guests {
+        Guests { streams: Mutex::default(), most }
+    }
+
+    fn enter(&self, number: u64, stream: &TcpStream) -> io::Result<Option<Guest<'_>>> {
+        let mut streams = self.lock();
+        if streams.len() >= self.most {
+            return Ok(None);
+        }
+        streams.insert(number, stream.try_clone()?);
+        Ok(Some(Guest { guests: self, number }))
+    }
+
+    /// Ends what every guest is waiting for: it then sees a closed connection, and can still send.
+    fn send_off(&self) {
+        for stream in self.lock().values() {
+            // A peer that is gone already needs no sending off.
+            let _ = stream.shutdown(Shutdown::Read);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, TcpStream>> {
+        self.streams.lock().expect("nothing panics while it holds the guests")
+    }
+}
+
+impl Drop for Guest<'_> {
+    fn drop(&mut self) {
+        self.guests.lock().remove(&self.number);
+    }
+}

@@ -1,0 +1,224 @@
+//! Peers that stall, lie or overdo it: each is told so, and nobody else notices.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use dicom_core::{DataElement, VR, dicom_value};
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::InMemDicomObject;
+use dicom_transfer_syntax_registry::entries::IMPLICIT_VR_LITTLE_ENDIAN;
+use dicom_ul::Pdu;
+use dicom_ul::association::{ClientAssociation, ClientAssociationOptions};
+use dicom_ul::pdu::{PDataValue, PDataValueType};
+use flow::dicom::{Cause, End, Event, Object, Outcome, Status, echo, send};
+
+use crate::peers::Receiving;
+use crate::slices::{Slice, data_set};
+
+fn associated(receiving: &Receiving) -> ClientAssociation<TcpStream> {
+    ClientAssociationOptions::new()
+        .calling_ae_title("SCANNER")
+        .called_ae_title("FLOW")
+        .with_presentation_context(uids::CT_IMAGE_STORAGE, vec![uids::EXPLICIT_VR_LITTLE_ENDIAN])
+        .read_timeout(crate::peers::DEADLINE)
+        .establish(receiving.address)
+        .expect("the association is accepted")
+}
+
+/// A C-STORE-RQ as another library writes it.
+fn store_command(sop_instance_uid: &str) -> Vec<u8> {
+    let short = |tag, number: u16| DataElement::new(tag, VR::US, dicom_value!(U16, [number]));
+    let command = InMemDicomObject::command_from_element_iter([
+        DataElement::new(tags::AFFECTED_SOP_CLASS_UID, VR::UI, uids::CT_IMAGE_STORAGE),
+        short(tags::COMMAND_FIELD, 1),
+        short(tags::MESSAGE_ID, 77),
+        short(tags::PRIORITY, 0),
+        short(tags::COMMAND_DATA_SET_TYPE, 0),
+        DataElement::new(tags::AFFECTED_SOP_INSTANCE_UID, VR::UI, sop_instance_uid),
+    ]);
+    let mut bytes = Vec::new();
+    let syntax = IMPLICIT_VR_LITTLE_ENDIAN.erased();
+    command.write_dataset_with_ts(&mut bytes, &syntax).expect("a command can be written");
+    bytes
+}
+
+fn fragment(context: u8, value_type: PDataValueType, is_last: bool, data: Vec<u8>) -> Pdu {
+    Pdu::PData { data: vec![PDataValue { presentation_context_id: context, value_type, is_last, data }] }
+}
+
+/// Sends one data set under a SOP instance UID and gives the status of the answer.
+fn store(association: &mut ClientAssociation<TcpStream>, sop_instance_uid: &str, data: &[u8]) -> u16 {
+    let context = association.presentation_contexts()[0].id;
+    let command = fragment(context, PDataValueType::Command, true, store_command(sop_instance_uid));
+    association.send(&command).unwrap();
+    let fragments: Vec<&[u8]> = data.chunks(16 << 10).collect();
+    for (index, bytes) in fragments.iter().enumerate() {
+        let last = index + 1 == fragments.len();
+        association.send(&fragment(context, PDataValueType::Data, last, bytes.to_vec())).unwrap();
+    }
+    let Pdu::PData { data } = association.receive().unwrap() else { panic!("no answer") };
+    let syntax = IMPLICIT_VR_LITTLE_ENDIAN.erased();
+    let answer = InMemDicomObject::read_dataset_with_ts(data[0].data.as_slice(), &syntax).unwrap();
+    let number = |tag| answer.element(tag).unwrap().to_int::<u16>().unwrap();
+    assert_eq!(number(tags::MESSAGE_ID_BEING_RESPONDED_TO), 77);
+    number(tags::STATUS)
+}
+
+#[test]
+fn an_instance_that_is_refused_spoils_no_other() {
+    let receiving = Receiving::start(|settings| settings.instance_bytes_max = 100_000);
+    let mut association = associated(&receiving);
+    let good = Slice::new("1.2.3", 1);
+    let mut large = Slice::new("1.2.3", 2);
+    large.edge = 256;
+    let file = good.file();
+    let whole = data_set(&file);
+    let at = whole.windows(6).position(|window| window == b"\x20\x00\x0D\x00UI").expect("there is a study");
+    let no_study = [&whole[..at], &whole[at + 14..]].concat();
+
+    assert_eq!(store(&mut association, &good.uid(), &whole[..50]), Status::CANNOT_UNDERSTAND.0, "cut off");
+    assert_eq!(store(&mut association, &good.uid(), &[0xFF; 999]), Status::CANNOT_UNDERSTAND.0, "garbage");
+    assert_eq!(store(&mut association, &good.uid(), &no_study), Status::CANNOT_UNDERSTAND.0, "no study");
+    assert_eq!(store(&mut association, "9.9", whole), Status::DATA_SET_MISMATCH.0, "another UID");
+    assert_eq!(store(&mut association, "../../x", whole), Status::INVALID_INSTANCE.0, "a path as UID");
+    assert_eq!(store(&mut association, &large.uid(), data_set(&large.file())), Status::OUT_OF_RESOURCES.0);
+    assert_eq!(store(&mut association, &good.uid(), whole), Status::SUCCESS.0);
+    association.release().unwrap();
+
+    assert_eq!(receiving.study().items.len(), 1);
+    let incoming = std::fs::read_dir(receiving.inbox.join("incoming")).unwrap();
+    assert_eq!(incoming.count(), 0, "what was refused has left nothing behind");
+}
+
+#[test]
+fn a_forged_length_in_a_data_set_is_refused() {
+    let receiving = Receiving::start(|_| {});
+    let mut association = associated(&receiving);
+    let mut forged = vec![8, 0, 0x16, 0, b'U', b'N', 0, 0];
+    forged.extend(0xFFFF_FFF0_u32.to_le_bytes());
+    forged.extend([0; 100]);
+    assert_eq!(store(&mut association, "1.2", &forged), Status::CANNOT_UNDERSTAND.0);
+}
+
+#[test]
+fn a_peer_that_breaks_off_in_an_instance_leaves_the_whole_ones() {
+    let receiving = Receiving::start(|_| {});
+    let mut association = associated(&receiving);
+    let (first, second) = (Slice::new("1.2.3", 1), Slice::new("1.2.3", 2));
+    assert_eq!(store(&mut association, &first.uid(), data_set(&first.file())), 0);
+    let context = association.presentation_contexts()[0].id;
+    let command = fragment(context, PDataValueType::Command, true, store_command(&second.uid()));
+    association.send(&command).unwrap();
+    let half = data_set(&second.file())[..500].to_vec();
+    association.send(&fragment(context, PDataValueType::Data, false, half)).unwrap();
+    drop(association);
+
+    let request = receiving.study();
+    assert_eq!((request.items.len(), request.attribute("association")), (1, "aborted"));
+    assert!(request.items[0].name.starts_with(&first.uid()));
+}
+
+#[test]
+fn a_huge_pdu_is_refused_when_it_is_announced() {
+    let receiving = Receiving::start(|_| {});
+    let mut association = associated(&receiving);
+    association.inner_stream().write_all(&[4, 0, 0xFF, 0xFF, 0xFF, 0xF0, 1, 2, 3]).unwrap();
+    let event = receiving.event("closed", |event| matches!(event, Event::Closed { .. }));
+    assert!(event.to_string().contains("announced a PDU of 4294967280 bytes"), "{event}");
+
+    let mut stream = TcpStream::connect(receiving.address).unwrap();
+    stream.write_all(&[1, 0, 0xFF, 0xFF, 0xFF, 0xFF]).unwrap();
+    let event = receiving.event("turned away", |event| matches!(event, Event::TurnedAway { .. }));
+    assert!(event.to_string().contains("announced a PDU of 4294967295 bytes"), "{event}");
+}
+
+#[test]
+fn a_silent_peer_is_cut_off() {
+    let receiving = Receiving::start(|settings| settings.idle_time_max = Duration::from_millis(100));
+    let mut connected = TcpStream::connect(receiving.address).unwrap();
+    connected.write_all(&[1, 0, 0, 0]).unwrap();
+    let event = receiving.event("turned away", |event| matches!(event, Event::TurnedAway { .. }));
+    assert!(event.to_string().ends_with("silent for too long"), "{event}");
+    assert_eq!(connected.read(&mut [0; 8]).unwrap(), 0, "the connection is closed");
+
+    let mut association = associated(&receiving);
+    let event = receiving.event("closed", |event| matches!(event, Event::Closed { .. }));
+    assert!(event.to_string().ends_with("silent for too long"), "{event}");
+    assert!(matches!(association.receive().unwrap(), Pdu::AbortRQ { .. }), "the peer is told");
+}
+
+#[test]
+fn garbage_is_turned_away_and_others_are_served() {
+    let receiving = Receiving::start(|_| {});
+    let mut association = associated(&receiving);
+    for garbage in [b"GET / HTTP/1.1\r\nHost: pacs\r\n\r\n".as_slice(), &[0; 64], &[4, 0, 0, 0, 0, 1, 9]] {
+        let mut stream = TcpStream::connect(receiving.address).unwrap();
+        stream.write_all(garbage).unwrap();
+        receiving.event("turned away", |event| matches!(event, Event::TurnedAway { .. }));
+    }
+    let slice = Slice::new("1.2.3", 1);
+    assert_eq!(store(&mut association, &slice.uid(), data_set(&slice.file())), 0);
+}
+
+#[test]
+fn data_without_a_command_ends_the_association() {
+    let receiving = Receiving::start(|_| {});
+    let mut association = associated(&receiving);
+    let context = association.presentation_contexts()[0].id;
+    association.send(&fragment(context, PDataValueType::Data, true, vec![0; 10])).unwrap();
+    assert!(matches!(association.receive().unwrap(), Pdu::AbortRQ { .. }));
+}
+
+#[test]
+fn one_association_too_many_is_rejected_for_the_moment() {
+    let receiving = Receiving::start(|settings| settings.associations_max = 1);
+    let association = associated(&receiving);
+    let error = echo(&receiving.destination("FLOW")).unwrap_err();
+    assert!(error.to_string().contains("local limit exceeded"), "{error}");
+    association.release().unwrap();
+    receiving.event("closed", |event| matches!(event, Event::Closed { end: End::Released, .. }));
+    crate::peers::until("there is room again", || echo(&receiving.destination("FLOW")).ok());
+}
+
+#[test]
+fn too_much_waiting_is_refused_until_it_is_taken() {
+    let (give, studies) = mpsc::channel();
+    let (take, taken) = mpsc::channel::<()>();
+    let receiving = Receiving::handing_to(
+        |settings| settings.waiting_bytes_max = 1,
+        studies,
+        move |request| {
+            give.send(request).expect("the test is waiting");
+            // Ends when the test is over, too.
+            let _ = taken.recv();
+        },
+    );
+    let destination = receiving.destination("FLOW");
+    let object = |study: &str| vec![Object::read("slice", Slice::new(study, 1).file().into()).unwrap()];
+    assert!(send(&destination, &object("1.2.3")).unwrap()[0].outcome.is_stored());
+    receiving.study();
+    let outcome = send(&destination, &object("1.2.4")).unwrap().remove(0).outcome;
+    assert!(matches!(outcome, Outcome::Refused { status: Status::OUT_OF_RESOURCES, .. }), "{outcome}");
+    take.send(()).unwrap();
+    crate::peers::until("there is room again", || {
+        send(&destination, &object("1.2.4")).unwrap()[0].outcome.is_stored().then_some(())
+    });
+    assert_eq!(receiving.study().attribute("study_instance_uid"), "1.2.4");
+    drop(take);
+}
+
+#[test]
+fn a_stop_aborts_associations_and_hands_over_at_once() {
+    let mut receiving = Receiving::start(|settings| settings.quiet_time = Duration::from_secs(3600));
+    let mut association = associated(&receiving);
+    let slice = Slice::new("1.2.3", 1);
+    assert_eq!(store(&mut association, &slice.uid(), data_set(&slice.file())), 0);
+    receiving.stop();
+    assert!(matches!(association.receive().unwrap(), Pdu::AbortRQ { .. }));
+    let request = receiving.study();
+    assert_eq!((request.items.len(), request.attribute("association")), (1, "aborted"));
+    let gone = echo(&receiving.destination("FLOW")).unwrap_err();
+    assert!(matches!(gone.cause, Cause::Unconnected(_)), "{gone}");
+}

@@ -1,0 +1,164 @@
+//! Receiving from DCMTK's storescu and echoscu.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::slice;
+use std::thread;
+
+use dicom_dictionary_std::uids;
+use flow::dicom::{End, Event, discard, folder};
+use flow::step::{Digest, Request};
+
+use crate::peers::{Receiving, run, tool};
+use crate::slices::{Slice, data_set};
+
+const STORESCU: &str = "/usr/bin/storescu";
+const ECHOSCU: &str = "/usr/bin/echoscu";
+
+/// Writes slices into a folder and gives their paths.
+fn written(folder: &Path, slices: &[Slice]) -> Vec<PathBuf> {
+    let path = |slice: &Slice| folder.join(format!("{}.dcm", slice.uid()));
+    slices.iter().for_each(|slice| fs::write(path(slice), slice.file()).unwrap());
+    slices.iter().map(path).collect()
+}
+
+fn slices(study: &str, numbers: std::ops::Range<u32>) -> Vec<Slice> {
+    numbers.map(|number| Slice::new(study, number)).collect()
+}
+
+/// Sends with storescu, which must be content.
+fn storescu(options: &[&str], peer: &[String], files: &[PathBuf]) {
+    let mut command = Command::new(STORESCU);
+    let output = run(command.args(options).args(peer).args(files));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Each item is the file of one of the slices, with its data set unchanged.
+fn assert_holds(request: &Request, slices: &[Slice]) {
+    assert_eq!(request.items.len(), slices.len());
+    for slice in slices {
+        let item = request.items.iter().find(|item| item.name.starts_with(&format!("{}-", slice.uid())));
+        let item = item.unwrap_or_else(|| panic!("no item for {}", slice.uid()));
+        let bytes = fs::read(&item.path).unwrap();
+        assert!(data_set(&bytes) == data_set(&slice.file()), "{} has been changed", item.name);
+        assert_eq!((item.digest, item.size), (Digest::of(&bytes), bytes.len() as u64));
+        assert_eq!(item.decoded, 2 * u64::from(slice.edge).pow(2));
+    }
+}
+
+#[test]
+fn a_study_from_storescu_becomes_a_request_and_can_be_discarded() {
+    let Some(_) = tool(STORESCU) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let slices = slices("1.2.3", 1..8);
+    let receiving = Receiving::start(|_| {});
+    storescu(&[], &receiving.arguments("FLOW"), &written(folder.path(), &slices));
+
+    let request = receiving.study();
+    assert_holds(&request, &slices);
+    for (name, value) in [
+        ("study_instance_uid", "1.2.3"),
+        ("patient_name", "Test^Seven"),
+        ("modality", "CT"),
+        ("series_description", "Thorax"),
+        ("source", "dicom"),
+        ("calling_ae", "SCANNER"),
+        ("called_ae", "FLOW"),
+        ("association", "released"),
+    ] {
+        assert_eq!(request.attribute(name), value, "{name}");
+    }
+    assert!(request.name.starts_with("TEST-7_20260131_"), "{}", request.name);
+
+    let again = folder::find(slice::from_ref(&receiving.inbox)).unwrap();
+    assert_eq!(again.studies[0].id, request.id, "what lies in the inbox is the request");
+    discard(&request).unwrap();
+    assert!(folder::find(slice::from_ref(&receiving.inbox)).unwrap().studies.is_empty());
+    discard(&request).expect("it is gone already, and that is all that was wanted");
+}
+
+#[test]
+fn the_same_study_sent_again_is_the_same_request() {
+    let Some(_) = tool(STORESCU) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let files = written(folder.path(), &slices("1.2.3", 1..4));
+    let receiving = Receiving::start(|_| {});
+    storescu(&[], &receiving.arguments("FLOW"), &files);
+    let first = receiving.study();
+    storescu(&["-R"], &receiving.arguments("FLOW"), &files);
+    let second = receiving.study();
+    assert_eq!((first.id, &first.name), (second.id, &second.name));
+    assert_ne!(first.items[0].path, second.items[0].path);
+}
+
+#[test]
+fn compressed_instances_come_through_as_they_are() {
+    let Some(_) = tool(STORESCU) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut slice = Slice::new("1.2.3", 1);
+    slice.transfer_syntax = uids::RLE_LOSSLESS;
+    let receiving = Receiving::start(|_| {});
+    storescu(&["-R", "-xr"], &receiving.arguments("FLOW"), &written(folder.path(), slice::from_ref(&slice)));
+    let request = receiving.study();
+    assert_holds(&request, slice::from_ref(&slice));
+    let stored = dicom_object::open_file(&request.items[0].path).unwrap();
+    assert_eq!(stored.meta().transfer_syntax(), uids::RLE_LOSSLESS);
+}
+
+#[test]
+fn two_studies_over_four_associations_at_once_are_two_requests() {
+    let Some(_) = tool(STORESCU) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (slices("1.2.3", 1..21), slices("1.2.4", 1..21));
+    // Long enough that a study is not cut where one storescu ends before another begins.
+    let receiving = Receiving::start(|settings| settings.quiet_time = std::time::Duration::from_secs(2));
+    thread::scope(|scope| {
+        for part in [&one[..10], &one[10..], &two[..10], &two[10..]] {
+            let files = written(folder.path(), part);
+            let peer = receiving.arguments("FLOW");
+            scope.spawn(move || storescu(&[], &peer, &files));
+        }
+    });
+    let mut requests = [receiving.study(), receiving.study()];
+    requests.sort_by_key(|request| request.attribute("study_instance_uid").to_owned());
+    assert_holds(&requests[0], &one);
+    assert_holds(&requests[1], &two);
+}
+
+#[test]
+fn echoscu_is_answered_many_times() {
+    let Some(_) = tool(ECHOSCU) else { return };
+    let receiving = Receiving::start(|_| {});
+    let arguments = receiving.arguments("FLOW");
+    let output = run(Command::new(ECHOSCU).args(["-v", "--repeat", "5"]).args(arguments));
+    assert!(output.status.success());
+    let log = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    assert_eq!(log.matches("Received Echo Response (Success)").count(), 5, "{log}");
+}
+
+#[test]
+fn another_called_title_is_rejected_unless_any_is_taken() {
+    let Some(_) = tool(ECHOSCU) else { return };
+    let receiving = Receiving::start(|_| {});
+    let output = run(Command::new(ECHOSCU).args(receiving.arguments("OTHER")));
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("Called AE Title Not Recognized"));
+
+    let receiving = Receiving::start(|settings| settings.called = flow::dicom::Called::Any);
+    assert!(run(Command::new(ECHOSCU).args(receiving.arguments("OTHER"))).status.success());
+}
+
+#[test]
+fn an_aborted_association_leaves_what_was_sent() {
+    let Some(_) = tool(STORESCU) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let slices = slices("1.2.3", 1..4);
+    let receiving = Receiving::start(|_| {});
+    storescu(&["--abort"], &receiving.arguments("FLOW"), &written(folder.path(), &slices));
+    receiving
+        .event("aborted", |event| matches!(event, Event::Closed { end: End::Aborted, instances: 3, .. }));
+    let request = receiving.study();
+    assert_eq!(request.attribute("association"), "aborted");
+    assert_holds(&request, &slices);
+}

@@ -1,0 +1,147 @@
+//! Sending to DCMTK's storescp and to Orthanc, and back from there.
+
+use std::fs;
+use std::net::TcpListener;
+use std::process::Command;
+use std::time::Duration;
+
+use flow::dicom::{Cause, Destination, Object, Outcome, echo, send};
+
+use crate::peers::{Background, Receiving, answering, free_port, http, run, tool, until};
+use crate::slices::{Slice, data_set};
+
+const STORESCP: &str = "/usr/bin/storescp";
+const ORTHANC: &str = "/usr/sbin/Orthanc";
+
+fn slices() -> Vec<Slice> {
+    (1..6)
+        .map(|number| {
+            let mut slice = Slice::new("1.2.3", number);
+            slice.edge = 400;
+            slice
+        })
+        .collect()
+}
+
+fn objects(slices: &[Slice]) -> Vec<Object> {
+    slices.iter().map(|slice| Object::read(slice.uid(), slice.file().into()).unwrap()).collect()
+}
+
+fn assert_all_stored(destination: &Destination, slices: &[Slice]) {
+    let sent = send(destination, &objects(slices)).unwrap();
+    let uids: Vec<&str> = sent.iter().map(|one| one.sop_instance_uid.as_str()).collect();
+    assert_eq!(uids, slices.iter().map(Slice::uid).collect::<Vec<_>>());
+    assert!(sent.iter().all(|one| one.outcome == Outcome::Stored), "{sent:?}");
+}
+
+#[test]
+fn storescp_stores_what_is_sent_whatever_its_pdu_size() {
+    let Some(storescp) = tool(STORESCP) else { return };
+    for pdu in ["4096", "131072"] {
+        let folder = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let mut command = Command::new(storescp);
+        command.args(["+B", "-pdu", pdu, "-aet", "DCMTK", "-od"]).arg(folder.path()).arg(port.to_string());
+        let _peer = Background::start(&mut command);
+        let slices = slices();
+        assert_all_stored(&answering("DCMTK", port), &slices);
+        for slice in &slices {
+            let stored = fs::read(folder.path().join(format!("CT.{}", slice.uid()))).unwrap();
+            assert!(data_set(&stored) == data_set(&slice.file()), "{} has been changed", slice.uid());
+        }
+    }
+}
+
+#[test]
+fn a_destination_that_refuses_is_told_with_a_remedy() {
+    let Some(storescp) = tool(STORESCP) else { return };
+    let port = free_port();
+    let _peer = Background::start(Command::new(storescp).arg("--refuse").arg(port.to_string()));
+    let destination = format!("DCMTK@127.0.0.1:{port}").parse().unwrap();
+    let error = until("storescp refuses", || {
+        let error = send(&destination, &objects(&slices())).unwrap_err();
+        (!matches!(error.cause, Cause::Unconnected(_))).then_some(error)
+    });
+    assert!(matches!(error.cause, Cause::Rejected(_)), "{error}");
+
+    let receiving = Receiving::start(|_| {});
+    let error = echo(&receiving.destination("OTHER")).unwrap_err();
+    assert!(error.to_string().contains("called AE title not recognized"), "{error}");
+    assert!(error.remedy().contains("is not called OTHER"), "{}", error.remedy());
+}
+
+#[test]
+fn a_destination_that_says_nothing_is_not_waited_for_for_ever() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut destination: Destination = format!("MUTE@{address}").parse().unwrap();
+    destination.wait_max = Duration::from_millis(100);
+    assert!(matches!(echo(&destination).unwrap_err().cause, Cause::Silent));
+}
+
+#[test]
+fn a_class_that_is_not_taken_is_told_for_its_object() {
+    let Some(storescp) = tool(STORESCP) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    // Uncompressed transfer syntaxes only, which is what storescp takes unless told otherwise.
+    let mut command = Command::new(storescp);
+    let _peer = Background::start(command.arg("-od").arg(folder.path()).arg(port.to_string()));
+    let mut compressed = Slice::new("1.2.3", 9);
+    compressed.transfer_syntax = dicom_dictionary_std::uids::RLE_LOSSLESS;
+    let both = objects(&[compressed.clone(), Slice::new("1.2.3", 1)]);
+    let sent = send(&answering("ANY", port), &both).unwrap();
+    assert!(matches!(&sent[0].outcome, Outcome::NotTaken { .. }), "{}", sent[0].outcome);
+    assert_eq!(sent[1].outcome, Outcome::Stored);
+
+    let error = send(&answering("ANY", port), &objects(&[compressed])).unwrap_err();
+    assert!(matches!(error.cause, Cause::NothingTaken), "{error}");
+}
+
+#[test]
+fn our_receiver_takes_what_we_send() {
+    let receiving = Receiving::start(|_| {});
+    let slices = slices();
+    assert_all_stored(&receiving.destination("FLOW"), &slices);
+    let request = receiving.study();
+    assert_eq!((request.items.len(), request.attribute("calling_ae")), (slices.len(), "FLOW"));
+}
+
+#[test]
+fn orthanc_stores_what_is_sent_and_sends_it_back() {
+    let Some(orthanc) = tool(ORTHANC) else { return };
+    let receiving = Receiving::start(|_| {});
+    let folder = tempfile::tempdir().unwrap();
+    let (dicom, web) = (free_port(), free_port());
+    let configuration = serde_json::json!({
+        "StorageDirectory": folder.path().join("storage"),
+        "IndexDirectory": folder.path().join("storage"),
+        "DicomAet": "ORTHANC",
+        "DicomPort": dicom,
+        "HttpPort": web,
+        "RemoteAccessAllowed": false,
+        "AuthenticationEnabled": false,
+        "DicomModalities": { "flow": ["FLOW", "127.0.0.1", receiving.address.port()] },
+    });
+    let path = folder.path().join("orthanc.json");
+    fs::write(&path, configuration.to_string()).unwrap();
+    let _peer = Background::start(Command::new(orthanc).arg(&path));
+
+    let slices = slices();
+    assert_all_stored(&answering("ORTHANC", dicom), &slices);
+    let list = http(web, "GET", "/instances", "").expect("Orthanc lists its instances");
+    let ids: Vec<String> = serde_json::from_slice(&list).unwrap();
+    let stored = ids.iter().map(|id| http(web, "GET", &format!("/instances/{id}/file"), "").unwrap());
+    let mut stored: Vec<Vec<u8>> = stored.map(|file| data_set(&file).to_vec()).collect();
+    let mut sent: Vec<Vec<u8>> = slices.iter().map(|slice| data_set(&slice.file()).to_vec()).collect();
+    stored.sort();
+    sent.sort();
+    assert!(stored == sent, "Orthanc holds other data sets");
+
+    let order = serde_json::to_string(&ids).unwrap();
+    http(web, "POST", "/modalities/flow/store", &order).expect("Orthanc sends");
+    let request = receiving.study();
+    assert_eq!((request.items.len(), request.attribute("calling_ae")), (slices.len(), "ORTHANC"));
+    let dump = run(Command::new("/usr/bin/dcmdump").arg(&request.items[0].path));
+    assert!(dump.status.success(), "DCMTK reads what we stored");
+}

@@ -1,0 +1,170 @@
+//! Other people's DICOM programs as peers, and our receiver beside them.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use flow::dicom::{Destination, Event, Settings, Stop, echo, serve};
+use flow::step::Request;
+
+/// Everything in these tests takes milliseconds; what takes so long has failed.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// The program, or `None` (and a word about it) where it is not installed. With
+/// `FLOW_REQUIRE_PEERS=1` it has to be there.
+pub fn tool(path: &str) -> Option<&str> {
+    if Path::new(path).exists() {
+        return Some(path);
+    }
+    assert!(std::env::var_os("FLOW_REQUIRE_PEERS").is_none(), "{path} is not installed");
+    println!("skipped: {path} is not installed");
+    None
+}
+
+/// A port for a program that cannot choose one itself.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    listener.local_addr().expect("it is bound").port()
+}
+
+/// Tries again until it works or the deadline has passed.
+pub fn until<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(result) = attempt() {
+            return result;
+        }
+        assert!(start.elapsed() < DEADLINE, "waited in vain: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A program in the background, ended when dropped.
+pub struct Background(Child);
+
+impl Background {
+    pub fn start(command: &mut Command) -> Background {
+        let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Background(quiet.spawn().expect("the program starts"))
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+pub fn run(command: &mut Command) -> Output {
+    command.stdin(Stdio::null()).output().expect("the program starts")
+}
+
+/// Waits until a DICOM node answers C-ECHO.
+pub fn answering(title: &str, port: u16) -> Destination {
+    let destination: Destination = format!("{title}@127.0.0.1:{port}").parse().expect("it is one");
+    until("C-ECHO is answered", || echo(&destination).ok());
+    destination
+}
+
+/// Our receiver, stopped and joined when dropped.
+pub struct Receiving {
+    pub address: SocketAddr,
+    pub inbox: PathBuf,
+    pub studies: Receiver<Request>,
+    pub events: Receiver<Event>,
+    stop: Arc<Stop>,
+    thread: Option<JoinHandle<()>>,
+    _folder: tempfile::TempDir,
+}
+
+impl Receiving {
+    /// With a quiet time of 50 ms and `set` applied.
+    pub fn start(set: impl FnOnce(&mut Settings)) -> Receiving {
+        let (give, studies) = mpsc::channel();
+        Receiving::handing_to(set, studies, move |request| _ = give.send(request))
+    }
+
+    pub fn handing_to(
+        set: impl FnOnce(&mut Settings),
+        studies: Receiver<Request>,
+        on_study: impl FnMut(Request) + Send + 'static,
+    ) -> Receiving {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let inbox = folder.path().join("inbox");
+        let mut settings = Settings::new("FLOW".parse().expect("an AE title"), inbox.clone());
+        settings.quiet_time = Duration::from_millis(50);
+        set(&mut settings);
+        let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let (tell, events) = mpsc::channel();
+        let stop = Arc::new(Stop::default());
+        let stopped = Arc::clone(&stop);
+        let receive = move || {
+            let on_event = |event: &Event| _ = tell.send(event.clone());
+            serve(&listener, &settings, &stopped, on_study, on_event).expect("the inbox can be made");
+        };
+        let thread = thread::Builder::new().name("receiver".to_owned()).spawn(receive).expect("it starts");
+        Receiving { address, inbox, studies, events, stop, thread: Some(thread), _folder: folder }
+    }
+
+    pub fn study(&self) -> Request {
+        self.studies.recv_timeout(DEADLINE).expect("a study completes")
+    }
+
+    /// The next event that fits; others are passed over.
+    pub fn event(&self, what: &str, fits: impl Fn(&Event) -> bool) -> Event {
+        let start = Instant::now();
+        loop {
+            let left = DEADLINE.saturating_sub(start.elapsed());
+            let event = self.events.recv_timeout(left).unwrap_or_else(|_| panic!("no event: {what}"));
+            if fits(&event) {
+                return event;
+            }
+        }
+    }
+
+    pub fn destination(&self, title: &str) -> Destination {
+        format!("{title}@{}", self.address).parse().expect("it is one")
+    }
+
+    /// Arguments of DCMTK's programs that lead here.
+    pub fn arguments(&self, title: &str) -> Vec<String> {
+        ["-aet", "SCANNER", "-aec", title, "127.0.0.1", &self.address.port().to_string()]
+            .map(str::to_owned)
+            .into()
+    }
+
+    pub fn stop(&mut self) {
+        self.stop.request();
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("the receiver ends well");
+        }
+    }
+}
+
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The body that an HTTP server on loopback answers with.
+pub fn http(port: u16, method: &str, path: &str, body: &str) -> Option<Vec<u8>> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(DEADLINE)).ok()?;
+    let length = body.len();
+    write!(stream, "{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}")
+        .ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).ok()?;
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
+    answer.starts_with(b"HTTP/1.").then_some(())?;
+    answer[..end].windows(5).any(|window| window == b" 200 ").then(|| answer[end + 4..].to_vec())
+}
