@@ -6,6 +6,7 @@ mod collector;
 mod condition;
 mod draft;
 mod fields;
+mod graph;
 mod hint;
 mod library;
 mod meaning;
@@ -16,6 +17,8 @@ mod settings;
 mod size;
 mod wiring;
 mod yaml;
+
+pub(crate) use hint::meant;
 
 pub use condition::{ATTRIBUTES, Condition};
 pub use library::{LoadError, built_in_names};
@@ -59,6 +62,10 @@ impl Dataflow {
 
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    pub fn step_count(&self) -> usize {
+        self.nodes.len()
     }
 
     /// The outputs that make an error response: all files that the failure part gives.
