@@ -4,6 +4,7 @@
 //! them, or the drawing of a sound dataflow. With `FLOW_ACCEPT` set, the files are written anew from
 //! what the code says; the difference is then for a person to judge.
 
+#[path = "support/steps.rs"]
 mod steps;
 
 use std::collections::BTreeSet;

@@ -9,12 +9,15 @@ mod fields;
 mod given;
 mod graph;
 mod hint;
+pub mod interpret;
 mod library;
 mod meaning;
 mod order;
+pub mod perform;
 mod plan;
 mod port;
 mod problem;
+pub mod response;
 mod response_ports;
 mod runs;
 mod settings;
@@ -27,6 +30,7 @@ pub(crate) use hint::meant;
 pub use condition::{ATTRIBUTES, Condition};
 pub use library::{LoadError, built_in_names};
 pub use problem::{Problem, Problems};
+pub use response::{Response, Verdict};
 
 use crate::step::{Digest, Files, Parameters, Payload, Step, Table};
 
@@ -152,4 +156,11 @@ pub struct Memory {
 impl Memory {
     /// For a file that does not say: one decoded copy of the items and a margin.
     const ONE_COPY: Memory = Memory { fixed: 64 << 20, per_decoded_byte: 1.0 };
+
+    /// Bytes that this request is expected to take at most.
+    pub fn estimate(&self, request: &crate::step::Request) -> u64 {
+        // A float holds sizes up to 2^53 exactly, and saturates when it becomes an integer.
+        let decoded = (request.decoded() as f64 * self.per_decoded_byte).ceil() as u64;
+        self.fixed.saturating_add(decoded)
+    }
 }
