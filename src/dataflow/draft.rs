@@ -90,7 +90,7 @@ impl DraftNode {
         let step = fields.take_required("step", collector);
         let needs = match fields.take("needs") {
             Some((_, tree)) => needs(tree, &what, collector),
-            None => fields.is_map().then(Vec::new),
+            None => fields.lacks("needs").then(Vec::new),
         };
         let settings = fields
             .take("with")

@@ -11,20 +11,29 @@ pub(super) struct Fields {
     /// Where a missing key is missing; `None` if there is no map to miss it in.
     place: Option<Place>,
     entries: Vec<Entry>,
+    /// Known keys that unknown ones come near to.
+    misspelt: Vec<&'static str>,
 }
 
 impl Fields {
     /// Notes what is not a map, stands twice or is not known.
-    pub fn read(tree: Tree, what: impl Into<String>, known: &[&str], collector: &mut Collector) -> Fields {
+    pub fn read(
+        tree: Tree,
+        what: impl Into<String>,
+        known: &[&'static str],
+        collector: &mut Collector,
+    ) -> Fields {
         let (what, place) = (what.into(), tree.place);
         let Some(entries) = entries(tree, &what, collector) else {
-            return Fields { what, place: None, entries: Vec::new() };
+            return Fields { what, place: None, entries: Vec::new(), misspelt: Vec::new() };
         };
+        let mut misspelt = Vec::new();
         for (key, _) in entries.iter().filter(|(key, _)| !known.contains(&key.value.as_str())) {
+            misspelt.extend(hint::nearest(&key.value, known.iter().copied()));
             let message = format!("{what} has no key \"{}\"", key.value);
             collector.add(key.place, message).hint(hint::meant_or_all(&key.value, known.iter().copied()));
         }
-        Fields { what, place: Some(place), entries }
+        Fields { what, place: Some(place), entries, misspelt }
     }
 
     /// Says where a missing key is noted, instead of at the first key there is.
@@ -33,8 +42,10 @@ impl Fields {
         self
     }
 
-    pub fn is_map(&self) -> bool {
-        self.place.is_some()
+    /// Whether a key that is not there is really lacking: not if there is no map, and not if it is
+    /// misspelt, which has been noted.
+    pub fn lacks(&self, key: &str) -> bool {
+        self.place.is_some() && !self.misspelt.contains(&key)
     }
 
     pub fn take(&mut self, key: &str) -> Option<Entry> {
@@ -44,7 +55,8 @@ impl Fields {
 
     pub fn take_required(&mut self, key: &str, collector: &mut Collector) -> Option<Entry> {
         let found = self.take(key);
-        if let (None, Some(place)) = (&found, self.place) {
+        let lacking = found.is_none() && self.lacks(key);
+        if let Some(place) = self.place.filter(|_| lacking) {
             collector.add(place, format!("{} lacks the key \"{key}\"", self.what));
         }
         found

@@ -8,11 +8,15 @@ pub(super) fn meant_or_all<'a>(word: &str, known: impl IntoIterator<Item = &'a s
 
 /// "did you mean …?" where a known name is near.
 pub(crate) fn meant<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    nearest(word, known).map(|name| format!("did you mean \"{name}\"?"))
+}
+
+/// The known name that is near enough to be meant.
+pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let distance = |name: &&str| strsim::damerau_levenshtein(word, name);
     let nearest = known.into_iter().min_by_key(distance)?;
     // A third of the letters wrong is a typing mistake; more is another word.
-    let near = distance(&nearest) <= nearest.chars().count().max(3) / 3;
-    near.then(|| format!("did you mean \"{nearest}\"?"))
+    (distance(&nearest) <= nearest.chars().count().max(3) / 3).then_some(nearest)
 }
 
 fn all(known: &[&str]) -> String {

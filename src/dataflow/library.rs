@@ -12,12 +12,21 @@ const BUILT_IN: [(&str, &str); 1] = [("ct-lung", include_str!("../../dataflows/c
 /// Why there is no dataflow.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    #[error("no dataflow is called {name:?}")]
+    #[error("{name:?} is neither a file nor a dataflow that flow carries")]
     Unknown { name: String, hint: Option<String> },
     #[error("could not read {}", path.display())]
     Read { path: PathBuf, source: io::Error },
     #[error("{0}")]
     Problems(Problems),
+}
+
+impl LoadError {
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            LoadError::Unknown { hint, .. } => hint.as_deref(),
+            LoadError::Read { .. } | LoadError::Problems(_) => None,
+        }
+    }
 }
 
 /// The names of the dataflows that the binary carries.
@@ -52,4 +61,22 @@ fn read(path: &str) -> Result<String, LoadError> {
         }
         _ => LoadError::Read { path: path.into(), source },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_folder_is_carried() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("dataflows");
+        let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let yaml = files.filter(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+        let mut names: Vec<String> =
+            yaml.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+        names.sort();
+        assert_eq!(names, built_in_names().collect::<Vec<&str>>());
+    }
 }

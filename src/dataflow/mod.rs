@@ -6,19 +6,26 @@ mod collector;
 mod condition;
 mod draft;
 mod fields;
+mod given;
+mod graph;
 mod hint;
 pub mod interpret;
 mod library;
 mod meaning;
 mod order;
 pub mod perform;
+mod plan;
+mod port;
 mod problem;
 pub mod response;
+mod response_ports;
 mod runs;
 mod settings;
 mod size;
 mod wiring;
 mod yaml;
+
+pub(crate) use hint::meant;
 
 pub use condition::{ATTRIBUTES, Condition};
 pub use library::{LoadError, built_in_names};
@@ -63,6 +70,10 @@ impl Dataflow {
 
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    pub fn step_count(&self) -> usize {
+        self.nodes.len()
     }
 
     /// The outputs that make an error response: all files that the failure part gives.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::check::Plan;
 use super::collector::Collector;
+use super::plan::Plan;
 use super::wiring::Wiring;
 
 /// Indices in the draft. Those that stand on a cycle, or behind one, are left out and the cycles noted.

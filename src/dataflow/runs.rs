@@ -2,8 +2,8 @@
 
 use super::Runs;
 use super::Wire;
-use super::check::Plan;
 use super::collector::Collector;
+use super::plan::Plan;
 use super::wiring::{Link, Wiring};
 use crate::step::{Input, Take};
 

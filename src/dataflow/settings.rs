@@ -4,11 +4,18 @@ use super::collector::{Collector, Placed};
 use super::draft::DraftNode;
 use super::fields::{flag, number};
 use super::hint;
+use super::plan::Plan;
 use super::yaml::{Shape, Tree};
 use crate::step::{Declaration, Kind, Parameter, Parameters, Setting};
 
+/// By index in the draft; `None` where the step is not known.
+pub(super) fn of_all(plan: &Plan, collector: &mut Collector) -> Vec<Option<Parameters>> {
+    let nodes = plan.draft.nodes.iter().zip(&plan.steps);
+    nodes.map(|(node, step)| step.map(|step| parameters(node, &step.declaration, collector))).collect()
+}
+
 /// The defaults, with what the file sets instead.
-pub(super) fn parameters(node: &DraftNode, step: &Declaration, collector: &mut Collector) -> Parameters {
+fn parameters(node: &DraftNode, step: &Declaration, collector: &mut Collector) -> Parameters {
     let mut parameters = Parameters::defaults(&step.parameters);
     for (name, tree) in &node.settings {
         match step.parameters.iter().find(|parameter| parameter.name == name.value) {

@@ -1,10 +1,12 @@
 //! The needs of a file as wires to the inputs of its steps.
 
-use super::check::{Plan, Wanted, port};
 use super::collector::{Collector, Place, Placed};
 use super::draft::Need;
+use super::given::{GIVEN, Given};
+use super::plan::Plan;
+use super::port::{Wanted, node_and_output, port};
 use super::{Phase, Wire, hint};
-use crate::step::{Input, Item, Outcomes, Payload, Request, Take};
+use crate::step::{Input, Take};
 
 /// The wires of every node, by index in the draft.
 pub(super) struct Wiring {
@@ -20,25 +22,6 @@ pub(super) struct Link {
     /// `None` where a problem has been noted.
     pub wire: Option<Wire>,
 }
-
-/// What a need may name besides steps.
-pub(super) struct Given {
-    pub name: &'static str,
-    pub kind: &'static str,
-    pub phases: &'static [Phase],
-    wire: Wire,
-}
-
-pub(super) static GIVEN: [Given; 3] = [
-    Given {
-        name: "request",
-        kind: Request::TYPE,
-        phases: &[Phase::Work, Phase::Failure],
-        wire: Wire::Request,
-    },
-    Given { name: "request.items", kind: Item::TYPE, phases: &[Phase::Work], wire: Wire::Items },
-    Given { name: "outcomes", kind: Outcomes::TYPE, phases: &[Phase::Failure], wire: Wire::Outcomes },
-];
 
 impl Wiring {
     pub fn of(plan: &Plan, collector: &mut Collector) -> Wiring {
@@ -78,6 +61,9 @@ fn links(plan: &Plan, node: usize, collector: &mut Collector) -> Vec<Link> {
         let need = needs.iter().zip(&found).find(|(need, _)| need.input.value == input.name);
         match need {
             Some((need, source)) => connect(plan, node, input, need, source.as_ref(), collector),
+            None if is_misspelt(input, needs, &declaration.inputs) => {
+                Link { place: plan.node(node).name.place, wire: None }
+            }
             None => absent(plan, node, input, collector),
         }
     };
@@ -98,6 +84,14 @@ fn surplus(plan: &Plan, node: usize, needs: &[Need], inputs: &[Input], collector
         let message = format!("{} has no input \"{}\"", described(plan, node), input.value);
         collector.add(input.place, message).hint(hint::meant_or_all(&input.value, known()));
     }
+}
+
+/// Whether a surplus need means this input: that is one problem, not two.
+fn is_misspelt(input: &Input, needs: &[Need], inputs: &[Input]) -> bool {
+    let known = || inputs.iter().map(|input| input.name);
+    let surplus = needs.iter().filter(|need| known().all(|name| name != need.input.value));
+    let mut meant = surplus.filter_map(|need| hint::nearest(&need.input.value, known()));
+    meant.any(|name| name == input.name)
 }
 
 fn absent(plan: &Plan, node: usize, input: &Input, collector: &mut Collector) -> Link {
@@ -146,13 +140,6 @@ impl<'a> Source<'a> {
                 None
             }
         }
-    }
-}
-
-fn node_and_output(written: &str) -> (&str, Option<&str>) {
-    match written.split_once('.') {
-        Some((name, output)) => (name, Some(output)),
-        None => (written, None),
     }
 }
 

@@ -167,3 +167,23 @@ fn place(span: Span) -> Place {
 fn start(marker: &Marker) -> Place {
     Place { line: marker.line().max(1), column: marker.col() + 1, width: 1 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(text: &str) -> String {
+        let mut collector = Collector::new("x", text);
+        assert!(read(text, &mut collector).is_none());
+        collector.finish::<()>(None).unwrap_err().iter().next().unwrap().message.clone()
+    }
+
+    #[test]
+    fn depth_and_length_are_bounded() {
+        assert_eq!(problem(&"[".repeat(100)), "this is nested more than 16 deep");
+        assert_eq!(problem(&"- ".repeat(100_000)), "this is nested more than 16 deep");
+        assert_eq!(problem(&"[".repeat(100_000)), "this is not YAML: recursion limit exceeded");
+        let long = "#".repeat(LENGTH_BYTES_MAX + 1);
+        assert_eq!(problem(&long), "the file has 1048577 bytes, a dataflow at most 1048576");
+    }
+}

@@ -1,6 +1,7 @@
 //! Parameters: what a step lets a dataflow file set, with type, range and unit.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Serialize;
 
@@ -12,6 +13,21 @@ pub enum Setting {
     Number(f64),
     Text(String),
     Numbers(Vec<f64>),
+}
+
+/// As a dataflow file writes it.
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Setting::Flag(flag) => write!(f, "{flag}"),
+            Setting::Number(number) => write!(f, "{number}"),
+            Setting::Text(text) => f.write_str(text),
+            Setting::Numbers(numbers) => {
+                let texts: Vec<String> = numbers.iter().map(f64::to_string).collect();
+                write!(f, "[{}]", texts.join(", "))
+            }
+        }
+    }
 }
 
 /// What values a parameter takes.

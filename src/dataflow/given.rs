@@ -1,0 +1,23 @@
+//! What a need may name besides steps: the request, its items, and what became of the work.
+
+use super::{Phase, Wire};
+use crate::step::{Item, Outcomes, Payload, Request};
+
+/// What a need may name besides steps.
+pub(super) struct Given {
+    pub name: &'static str,
+    pub kind: &'static str,
+    pub phases: &'static [Phase],
+    pub wire: Wire,
+}
+
+pub(super) static GIVEN: [Given; 3] = [
+    Given {
+        name: "request",
+        kind: Request::TYPE,
+        phases: &[Phase::Work, Phase::Failure],
+        wire: Wire::Request,
+    },
+    Given { name: "request.items", kind: Item::TYPE, phases: &[Phase::Work], wire: Wire::Items },
+    Given { name: "outcomes", kind: Outcomes::TYPE, phases: &[Phase::Failure], wire: Wire::Outcomes },
+];

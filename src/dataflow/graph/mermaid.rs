@@ -1,0 +1,82 @@
+//! In the language of Mermaid (<https://mermaid.js.org/syntax/flowchart.html>), for Markdown pages.
+
+use super::{Dataflow, Edge, Node, Origin, Part, Phase, Runs, edges, notes, parts};
+
+pub(super) fn draw(dataflow: &Dataflow) -> String {
+    let bodies: String = parts(dataflow).iter().map(|part| body(dataflow, part)).collect();
+    format!(
+        "flowchart TD\n{bodies}  classDef off stroke-dasharray: 2 4, color: #888\n  \
+         classDef conditional stroke-dasharray: 6 3\n"
+    )
+}
+
+fn body(dataflow: &Dataflow, part: &Part) -> String {
+    let sources = part.sources(dataflow);
+    let mut lines: Vec<String> =
+        sources.iter().map(|source| format!("{}([{}])", id(part, *source), source.name(dataflow))).collect();
+    let end = format!("response_{}", part_name(part));
+    lines.push(format!("{end}([{}])", part.ends_in));
+    lines.extend(part.nodes.iter().map(|node| node_line(dataflow, *node)));
+    for node in &part.nodes {
+        let to = id(part, Origin::Node(*node));
+        lines.extend(edges(dataflow, &dataflow.nodes[*node]).iter().map(|edge| edge_line(part, edge, &to)));
+    }
+    for port in &part.ports {
+        let edge = super::port_edge(dataflow, port, false);
+        lines.push(edge_line(part, &edge, &end));
+    }
+    let lines: String = lines.iter().map(|line| format!("    {line}\n")).collect();
+    match part.phase {
+        Phase::Work => lines,
+        Phase::Failure => format!("  subgraph failure [when a step failed]\n{lines}  end\n"),
+    }
+}
+
+fn part_name(part: &Part) -> &'static str {
+    match part.phase {
+        Phase::Work => "work",
+        Phase::Failure => "failure",
+    }
+}
+
+/// Steps are numbered: a name may be one of Mermaid's own words.
+fn node_line(dataflow: &Dataflow, index: usize) -> String {
+    let Node { name, step, enabled, when, runs, .. } = &dataflow.nodes[index];
+    let mut label = vec![format!("<b>{name}</b>"), step.declaration.name.to_owned()];
+    label.extend(notes(dataflow, index).iter().map(|note| escaped(note)));
+    let label = label.join("<br>");
+    let class = match (enabled, when) {
+        (false, _) => ":::off",
+        (true, Some(_)) => ":::conditional",
+        (true, None) => "",
+    };
+    match runs {
+        Runs::Once => format!("step{index}(\"{label}\"){class}"),
+        Runs::PerItem => format!("step{index}[[\"{label}\"]]{class}"),
+    }
+}
+
+fn edge_line(part: &Part, edge: &Edge, to: &str) -> String {
+    let from = id(part, edge.from);
+    match edge.gathers {
+        true => format!("{from} ==>|all {}| {to}", edge.kind),
+        false => format!("{from} -->|{}| {to}", edge.kind),
+    }
+}
+
+fn id(part: &Part, origin: Origin) -> String {
+    match origin {
+        Origin::Request => format!("request_{}", part_name(part)),
+        Origin::Outcomes => "outcomes".to_owned(),
+        Origin::Node(node) => format!("step{node}"),
+    }
+}
+
+/// With Mermaid's character codes for what would end a text or begin HTML.
+fn escaped(text: &str) -> String {
+    let letter = |c: char| match c {
+        '"' | '<' | '>' | '#' | '&' | ';' => format!("#{};", u32::from(c)),
+        other => other.to_string(),
+    };
+    text.chars().map(letter).collect()
+}

@@ -1,0 +1,154 @@
+//! A dataflow as a drawing: for the terminal, for Graphviz, for Mermaid.
+//!
+//! The drawings differ in letters only; what there is to show is gathered here.
+
+mod dot;
+mod mermaid;
+mod text;
+
+use super::{Dataflow, Node, Phase, Port, Runs, Wire};
+use crate::step::{Item, Outcomes, Payload, Request, Take};
+
+impl Dataflow {
+    /// For the terminal: one line a step, with lines down the left for what it needs.
+    pub fn drawing(&self) -> String {
+        text::draw(self)
+    }
+
+    /// In the language of Graphviz.
+    pub fn dot(&self) -> String {
+        dot::draw(self)
+    }
+
+    /// In the language of Mermaid.
+    pub fn mermaid(&self) -> String {
+        mermaid::draw(self)
+    }
+}
+
+/// Where something that a step needs begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    Request,
+    Outcomes,
+    Node(usize),
+}
+
+impl Origin {
+    fn name(self, dataflow: &Dataflow) -> &str {
+        match self {
+            Origin::Request => "request",
+            Origin::Outcomes => "outcomes",
+            Origin::Node(node) => &dataflow.nodes[node].name,
+        }
+    }
+}
+
+/// What one input of a node is wired to.
+struct Edge {
+    from: Origin,
+    /// As a file names it: `volume`, `lobes.left`, `request.items`.
+    source: String,
+    kind: &'static str,
+    /// Waits for the values of all items.
+    gathers: bool,
+}
+
+/// The nodes of one phase and what they make.
+struct Part {
+    phase: Phase,
+    nodes: Vec<usize>,
+    /// What the files of the part make: `response`.
+    ends_in: &'static str,
+    ports: Vec<Port>,
+}
+
+/// The work, and the failure part if there is one.
+fn parts(dataflow: &Dataflow) -> Vec<Part> {
+    let nodes =
+        |phase| (0..dataflow.nodes.len()).filter(move |node| dataflow.nodes[*node].phase == phase).collect();
+    let ports = dataflow.response.clone();
+    let work = Part { phase: Phase::Work, nodes: nodes(Phase::Work), ends_in: "response", ports };
+    let ports = dataflow.error_response();
+    let failure =
+        Part { phase: Phase::Failure, nodes: nodes(Phase::Failure), ends_in: "error response", ports };
+    [work, failure].into_iter().filter(|part| !part.nodes.is_empty()).collect()
+}
+
+impl Part {
+    /// What the part begins with.
+    fn sources(&self, dataflow: &Dataflow) -> Vec<Origin> {
+        let used = |origin: &Origin| {
+            let needs = |node: &usize| {
+                edges(dataflow, &dataflow.nodes[*node]).iter().any(|edge| edge.from == *origin)
+            };
+            self.nodes.iter().any(needs)
+        };
+        [Origin::Request, Origin::Outcomes].into_iter().filter(used).collect()
+    }
+}
+
+fn edges(dataflow: &Dataflow, node: &Node) -> Vec<Edge> {
+    let inputs = node.step.declaration.inputs.iter().zip(&node.wires);
+    inputs.filter_map(|(input, wire)| edge(dataflow, input.take, wire)).collect()
+}
+
+fn edge(dataflow: &Dataflow, take: Take, wire: &Wire) -> Option<Edge> {
+    let gathers = take == Take::Each;
+    let given = |from, source: &str, kind| Edge { from, source: source.to_owned(), kind, gathers };
+    match wire {
+        Wire::Absent => None,
+        Wire::Request => Some(given(Origin::Request, "request", Request::TYPE)),
+        Wire::Items => Some(given(Origin::Request, "request.items", Item::TYPE)),
+        Wire::Outcomes => Some(given(Origin::Outcomes, "outcomes", Outcomes::TYPE)),
+        Wire::Port(port) => Some(port_edge(dataflow, port, gathers)),
+    }
+}
+
+fn port_edge(dataflow: &Dataflow, port: &Port, gathers: bool) -> Edge {
+    let node = &dataflow.nodes[port.node];
+    let outputs = &node.step.declaration.outputs;
+    let output = outputs.iter().find(|output| output.name == port.output).expect("a port names an output");
+    let source = match outputs.len() {
+        1 => node.name.clone(),
+        _ => format!("{}.{}", node.name, port.output),
+    };
+    Edge { from: Origin::Node(port.node), source, kind: output.kind, gathers }
+}
+
+/// What is special about a node, in words.
+fn notes(dataflow: &Dataflow, node: usize) -> Vec<String> {
+    let Node { enabled, when, max, runs, .. } = &dataflow.nodes[node];
+    let mut notes = Vec::new();
+    if !enabled {
+        notes.push("switched off".to_owned());
+    }
+    if *runs == Runs::PerItem {
+        notes.push("for every item".to_owned());
+    }
+    notes.extend(when.iter().map(|condition| format!("when {condition}")));
+    notes.extend(changed_settings(&dataflow.nodes[node]));
+    if *max < Node::RUNS_MAX {
+        notes.push(format!("at most {max} at once"));
+    }
+    if !is_used(dataflow, node) {
+        notes.push("used by nothing".to_owned());
+    }
+    notes
+}
+
+/// The parameters that are not as the step has them by itself.
+fn changed_settings(node: &Node) -> impl Iterator<Item = String> + '_ {
+    let declared = node.step.declaration.parameters.iter();
+    let set = declared.filter_map(|parameter| Some((parameter, node.parameters.get(parameter.name)?)));
+    let changed = set.filter(|(parameter, setting)| **setting != parameter.default);
+    changed.map(|(parameter, setting)| {
+        format!("{} {setting} {}", parameter.name, parameter.unit).trim_end().to_owned()
+    })
+}
+
+fn is_used(dataflow: &Dataflow, node: usize) -> bool {
+    let needed = |other: &Node| edges(dataflow, other).iter().any(|edge| edge.from == Origin::Node(node));
+    let answers = parts(dataflow).iter().any(|part| part.ports.iter().any(|port| port.node == node));
+    answers || dataflow.nodes.iter().any(needed)
+}

@@ -1,0 +1,60 @@
+//! Which output of a node is meant, and whether it fits.
+
+use super::Port;
+use super::collector::{Collector, Placed};
+use super::hint;
+use super::plan::Plan;
+
+/// What an output is needed for.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub kind: &'static str,
+    /// For messages: `the input "lungs" of "densities"`.
+    pub by: &'a str,
+}
+
+/// The output of a node that is named, or the only one that fits where none is.
+pub(super) fn port(
+    plan: &Plan,
+    node: usize,
+    named: Option<&str>,
+    wanted: Wanted,
+    at: &Placed<String>,
+    collector: &mut Collector,
+) -> Option<Port> {
+    let outputs = &plan.declaration(node)?.outputs;
+    let name = plan.name(node);
+    if let Some(named) = named.filter(|named| outputs.iter().all(|output| output.name != *named)) {
+        let hint = hint::meant_or_all(named, outputs.iter().map(|output| output.name));
+        collector.add(at.place, format!("\"{name}\" gives no output \"{named}\"")).hint(hint);
+        return None;
+    }
+    let candidates = || outputs.iter().filter(|output| named.is_none_or(|named| output.name == named));
+    let mut fitting = candidates().filter(|output| output.kind == wanted.kind);
+    match (fitting.next(), fitting.next()) {
+        (Some(output), None) => Some(Port { node, output: output.name }),
+        (Some(first), Some(_)) => {
+            let message = format!("\"{name}\" gives more than one output of type {}", wanted.kind);
+            let hint = format!("name the one that is meant: {name}.{}", first.name);
+            collector.add(at.place, message).hint(hint);
+            None
+        }
+        (None, _) => {
+            let mut given: Vec<&str> = candidates().map(|output| output.kind).collect();
+            given.dedup();
+            let given = if given.is_empty() { "nothing".to_owned() } else { given.join(" and ") };
+            let message = format!("{} takes {}, but \"{}\" gives {given}", wanted.by, wanted.kind, at.value);
+            let phase = plan.node(node).phase;
+            collector.add(at.place, message).hint(plan.giving(wanted.kind, phase));
+            None
+        }
+    }
+}
+
+/// A node's name and, after a point, that of one of its outputs.
+pub(super) fn node_and_output(written: &str) -> (&str, Option<&str>) {
+    match written.split_once('.') {
+        Some((name, output)) => (name, Some(output)),
+        None => (written, None),
+    }
+}
