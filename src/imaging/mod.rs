@@ -3,6 +3,7 @@
 //! The types that the steps exchange stand here; the steps themselves in [`steps`], one file each.
 //! No network, no engine: everything can be called from a test or another program.
 
+mod drawing;
 mod header;
 mod picture;
 mod series;
