@@ -4,7 +4,10 @@
 //! No network, no engine: everything can be called from a test or another program.
 
 mod drawing;
+mod failures;
 mod header;
+mod json;
+mod objects;
 mod picture;
 mod series;
 mod study;

@@ -13,5 +13,5 @@ mod view;
 pub use canvas::{Area, Canvas};
 pub use chart::draw_histogram;
 pub use lettering::{Align, Style};
-pub use theme::{BACKGROUND, BODY, HEADING, MUTED, RULE, STRONG};
+pub use theme::{ALERT, BACKGROUND, BODY, HEADING, MUTED, RULE, STRONG};
 pub use view::{Look, draw_views};

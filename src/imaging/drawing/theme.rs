@@ -11,6 +11,7 @@ pub const RIGHT_LUNG: Colour = [255, 190, 40];
 pub const LEFT_LUNG: Colour = [86, 190, 245];
 pub const BOTH_LUNGS: Colour = [232, 235, 238];
 pub const LOW_DENSITY: Colour = [255, 64, 110];
+pub const ALERT: Colour = [235, 110, 80];
 pub const MUTED: Colour = [150, 158, 168];
 
 pub const TEXT: Colour = [222, 226, 230];
