@@ -52,9 +52,6 @@ mod tests {
     fn lists_stay_in_one_line() {
         let value = serde_json::json!({"a": [1, 2], "b": {"c": [{"d": 1}]}});
         let text = String::from_utf8(to_json(&value)).unwrap();
-        assert_eq!(
-            text,
-            "{\n  \"a\": [1, 2],\n  \"b\": {\n    \"c\": [{\n        \"d\": 1\n      }]\n  }\n}\n"
-        );
+        assert_eq!(text, "{\n  \"a\": [1, 2],\n  \"b\": {\n    \"c\": [{\n      \"d\": 1\n    }]\n  }\n}\n");
     }
 }

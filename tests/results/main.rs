@@ -4,12 +4,13 @@
 mod peers;
 mod sample;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use flow::imaging::Pictures;
-use flow::step::{Files, Value};
+use flow::imaging::{Picture, Pictures};
+use flow::step::{Files, Outcomes, Request, Value, Wired};
 use peers::{dciodvfy, dsrdump, peer, python, sr_validator};
-use sample::{deliver, failed, run, study};
+use sample::{deliver, failed, only, run, study};
 
 #[test]
 fn the_report_is_valid_and_reads_back() {
@@ -95,6 +96,45 @@ fn a_failure_is_told_in_a_valid_report_and_on_a_page() {
 }
 
 #[test]
+fn a_request_that_is_no_study_gets_one() {
+    let request = Request::new("letters", BTreeMap::new(), Vec::new());
+    let uid = request.id.uid();
+    let outcomes = Outcomes::default();
+    let inputs = only("outcomes", Value::new(outcomes)).with("request", Wired::One(Value::new(request)));
+    let folder = deliver(&[run("write-error-report", inputs, "files")]);
+    let report = folder.path().join("error-report.dcm");
+    dciodvfy(&report);
+    dsrdump(&report, &["1900-01-01"]);
+    let text = std::fs::read_to_string(folder.path().join("error.json")).expect("the JSON is there");
+    assert!(text.contains(&uid), "{text}");
+}
+
+#[test]
+fn a_picture_of_odd_size_is_padded() {
+    let picture = Picture {
+        name: "odd".to_owned(),
+        title: "3 × 3".to_owned(),
+        width: 3,
+        height: 3,
+        rgb: (0..27).collect::<Vec<u8>>().into(),
+    };
+    let pictures = Value::new(Pictures(vec![picture]));
+    let folder = deliver(&[run("write-capture", study().request_and("pictures", pictures), "files")]);
+    let capture = folder.path().join("capture/odd.dcm");
+    dciodvfy(&capture);
+    python(
+        r#"
+import sys, pydicom
+capture = pydicom.dcmread(sys.argv[1])
+assert len(capture.PixelData) == 28
+assert capture.pixel_array.flatten().tolist() == list(range(27))
+assert capture.ImageComments == "3 × 3"
+"#,
+        &[&capture],
+    );
+}
+
+#[test]
 fn a_long_failure_takes_several_pages() {
     let reason = "the value of the attribute is not what the standard allows ".repeat(60);
     let pages = run("draw-error", failed("volume", &reason), "pictures");
@@ -125,7 +165,7 @@ fn the_same_study_gives_the_same_bytes_on_any_number_of_threads() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
         let pictures = pool.install(|| study().run("draw-pictures", "pictures"));
         let capture = run("write-capture", study().request_and("pictures", pictures.clone()), "files");
-        let png = run("write-png", sample::only("pictures", pictures), "files");
+        let png = run("write-png", only("pictures", pictures), "files");
         let report = study().run("write-report", "files");
         [capture, png, report].iter().flat_map(bytes).collect()
     };

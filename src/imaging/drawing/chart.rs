@@ -12,8 +12,8 @@ const PLOT: Area = Area { left: 92, top: 66, width: 880, height: 430 };
 /// Bins are joined to this width, so that the curves are calm.
 const BIN_HU: u32 = 10;
 const TICK_HU: i32 = 100;
-/// Bins with less than this share of the highest one are not shown at the ends.
-const VISIBLE_SHARE: f64 = 0.012;
+/// The axis spans at least these percentiles of every region: the rest is a long tail of vessels.
+const SHOWN_PERCENT: [f64; 2] = [0.1, 95.0];
 
 /// The chart: percent of each lung's voxels over HU, what lies below the threshold shaded.
 pub fn draw_histogram(densities: &Densities, low_density_hu: f64) -> Picture {
@@ -57,12 +57,15 @@ impl Curve {
         self.percent.iter().copied().fold(0.0, f64::max)
     }
 
-    /// HU of the first and last bin worth showing.
+    /// HU between which the bins worth showing lie; nothing where there are none.
     fn visible(&self) -> Option<[f64; 2]> {
-        let least = self.highest() * VISIBLE_SHARE;
-        let shows = |&percent: &f64| percent > least;
-        let first = self.percent.iter().position(shows)?;
-        let last = self.percent.iter().rposition(shows)?;
+        let ranks = self.percent.iter().scan(0.0, |sum, percent| {
+            *sum += percent;
+            Some(*sum)
+        });
+        let ranks: Vec<f64> = ranks.collect();
+        let first = ranks.iter().position(|&rank| rank > SHOWN_PERCENT[0])?;
+        let last = ranks.iter().position(|&rank| rank >= SHOWN_PERCENT[1])?;
         Some([self.middle_hu(first), self.middle_hu(last)])
     }
 }

@@ -190,29 +190,35 @@ fn plane(direction: Direction, walk: &Walk, hu: Vec<i16>, labels: Vec<u8>) -> Pl
 /// Lung voxels in every plane along each volume axis.
 pub fn lung_areas(volume: &Volume, lungs: &Lungs) -> [Vec<u32>; 3] {
     let [columns, rows, slices] = volume.size;
-    let per_slice: Vec<(Vec<u32>, Vec<u32>)> = lungs
-        .labels
-        .par_chunks_exact(columns * rows)
-        .map(|slice| {
-            let mut by_column = vec![0_u32; columns];
-            let mut by_row = vec![0_u32; rows];
-            for (row, count) in slice.chunks_exact(columns).zip(&mut by_row) {
-                *count = row.iter().map(|&label| u32::from(label != Lungs::NONE)).sum();
-                if *count > 0 {
-                    let counts = by_column.iter_mut().zip(row);
-                    counts.for_each(|(count, &label)| *count += u32::from(label != Lungs::NONE));
-                }
-            }
-            (by_column, by_row)
-        })
-        .collect();
+    let slabs = lungs.labels.par_chunks_exact(columns * rows);
+    let counted: Vec<_> = slabs.map(|slice| slice_areas(slice, columns)).collect();
     let mut areas = [vec![0; columns], vec![0; rows], Vec::with_capacity(slices)];
-    for (by_column, by_row) in per_slice {
-        areas[0].iter_mut().zip(&by_column).for_each(|(sum, count)| *sum += count);
+    for (by_column, by_row) in counted {
+        areas[0].iter_mut().zip(&by_column).for_each(|(sum, &count)| *sum += u32::from(count));
         areas[1].iter_mut().zip(&by_row).for_each(|(sum, count)| *sum += count);
         areas[2].push(by_row.iter().sum());
     }
     areas
+}
+
+/// Lung voxels in every column and in every row of a slice. A column has at most 65535 voxels.
+fn slice_areas(slice: &[u8], columns: usize) -> (Vec<u16>, Vec<u32>) {
+    let mut by_column = vec![0; columns];
+    let rows = slice.chunks_exact(columns).map(|row| {
+        let count = row.chunks(255).map(count_block).sum();
+        if count > 0 {
+            let counts = by_column.iter_mut().zip(row);
+            counts.for_each(|(count, &label)| *count += u16::from(label != Lungs::NONE));
+        }
+        count
+    });
+    let by_row = rows.collect();
+    (by_column, by_row)
+}
+
+/// Of at most 255 labels, so that a byte counts them and many are counted at once.
+fn count_block(labels: &[u8]) -> u32 {
+    u32::from(labels.iter().map(|&label| u8::from(label != Lungs::NONE)).sum::<u8>())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use super::canvas::{Canvas, Colour, mix};
+use super::canvas::{Canvas, mix};
 use super::plane::Plane;
 use super::theme::{LEFT_LUNG, LOW_DENSITY, RIGHT_LUNG};
 use crate::imaging::Lungs;
@@ -27,8 +27,7 @@ pub fn render(plane: &Plane, pixels_per_mm: f64, shading: &Shading) -> Canvas {
     if let Some(low_hu) = shading.low_density_hu {
         tint(&mut canvas, &grid, plane, low_hu);
     }
-    outline(&mut canvas, &grid, &mask(plane, |label| label == Lungs::RIGHT), RIGHT_LUNG);
-    outline(&mut canvas, &grid, &mask(plane, |label| label == Lungs::LEFT), LEFT_LUNG);
+    outline(&mut canvas, &grid, &sides(plane));
     canvas
 }
 
@@ -59,10 +58,15 @@ fn tint(canvas: &mut Canvas, grid: &Grid, plane: &Plane, low_hu: f64) {
     });
 }
 
-/// 1 where a label counts and 0 elsewhere, softened so that its half-way line has no stairs.
-fn mask(plane: &Plane, counts: impl Fn(u8) -> bool) -> Vec<f32> {
+/// 1 in the right lung, −1 in the left and 0 elsewhere, softened so that half-way lines have no stairs.
+fn sides(plane: &Plane) -> Vec<f32> {
     let (width, height) = (plane.width, plane.height);
-    let sharp: Vec<f32> = plane.labels.iter().map(|&label| f32::from(u8::from(counts(label)))).collect();
+    let side = |&label: &u8| match label {
+        Lungs::RIGHT => 1.0,
+        Lungs::LEFT => -1.0,
+        _ => 0.0,
+    };
+    let sharp: Vec<f32> = plane.labels.iter().map(side).collect();
     let soft = |before: f32, here: f32, after: f32| (before + 2.0 * here + after) / 4.0;
     let mut across = sharp.clone();
     for (to, from) in across.chunks_exact_mut(width).zip(sharp.chunks_exact(width)) {
@@ -81,15 +85,15 @@ fn mask(plane: &Plane, counts: impl Fn(u8) -> bool) -> Vec<f32> {
     soft_both
 }
 
-/// Draws the half-way line of a mask. How far a pixel is from it: (value − ½) / slope.
-fn outline(canvas: &mut Canvas, grid: &Grid, mask: &[f32], colour: Colour) {
+/// Draws the half-way lines around the lungs. How far a pixel is from one: (value − ½) / slope.
+fn outline(canvas: &mut Canvas, grid: &Grid, sides: &[f32]) {
     let (width, height) = (canvas.width, canvas.height);
-    let field = grid.resample(mask);
+    let field = grid.resample(sides);
     let at = |x: usize, y: usize| field[y * width + x];
     canvas.rgb.par_chunks_exact_mut(3 * width).enumerate().for_each(|(y, row)| {
         let (above, below) = (y.saturating_sub(1), (y + 1).min(height - 1));
         for (x, pixel) in row.chunks_exact_mut(3).enumerate() {
-            let value = at(x, y) - 0.5;
+            let value = at(x, y).abs() - 0.5;
             if value.abs() >= 0.5 {
                 continue;
             }
@@ -98,6 +102,7 @@ fn outline(canvas: &mut Canvas, grid: &Grid, mask: &[f32], colour: Colour) {
             let slope = (right * right + down * down).sqrt() / 2.0;
             let cover = OUTLINE_REACH - value.abs() / slope.max(1e-6);
             if cover > 0.0 {
+                let colour = if at(x, y) > 0.0 { RIGHT_LUNG } else { LEFT_LUNG };
                 mix(pixel, colour, cover.min(1.0));
             }
         }

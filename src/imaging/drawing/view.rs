@@ -29,7 +29,7 @@ const BELOW: usize = 46;
 const SURROUNDINGS_MM: f64 = 22.0;
 /// Vessels in projection: from aerated lung to soft tissue.
 const PROJECTION: Shading =
-    Shading { window_centre_hu: -420.0, window_width_hu: 960.0, low_density_hu: None };
+    Shading { window_centre_hu: -350.0, window_width_hu: 1100.0, low_density_hu: None };
 const SCALE_MM: f64 = 50.0;
 
 /// Axial, coronal, sagittal and the projection, in this order.
