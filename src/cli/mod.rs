@@ -1,6 +1,6 @@
 //! cli
 
-pub mod sample;
 pub mod check;
 pub mod graph;
+pub mod sample;
 pub mod steps;

@@ -24,9 +24,14 @@ pub struct Study {
 macro_rules! attributes {
     ($($field:ident),*) => {
         impl Study {
-            /// Reads the study from a request's attributes.
+            /// Reads the study from a request's attributes. A request that belongs to no study
+            /// gets one of its own, so that an error response always has a place.
             pub fn of(request: &Request) -> Study {
-                Study { $($field: request.attribute(stringify!($field)).to_owned()),* }
+                let mut study = Study { $($field: request.attribute(stringify!($field)).to_owned()),* };
+                if study.study_instance_uid.is_empty() {
+                    study.study_instance_uid = request.id.uid();
+                }
+                study
             }
 
             /// The attributes of a request, by the names of the fields.

@@ -1,6 +1,6 @@
 //! `write-png`: pictures as PNG files.
 
-use std::borrow::Cow;
+use rayon::prelude::*;
 
 use crate::imaging::{Picture, Pictures};
 use crate::step::{BuiltIn, Fault, File, Files, Outputs, Step};
@@ -15,7 +15,6 @@ pub fn write_png(picture: &Picture) -> Result<Vec<u8>, png::EncodingError> {
     let mut info = png::Info::with_size(width, height);
     info.color_type = png::ColorType::Rgb;
     info.bit_depth = png::BitDepth::Eight;
-    info.palette = None::<Cow<[u8]>>;
     let mut encoder = png::Encoder::with_info(&mut bytes, info)?;
     encoder.set_compression(png::Compression::Fast);
     let mut writer = encoder.write_header()?;
@@ -30,7 +29,7 @@ fn step() -> Step {
         .gives::<Files>("files")
         .runs(|call| {
             let pictures = call.input::<Pictures>("pictures");
-            let files = pictures.0.iter().map(file).collect::<Result<Vec<_>, Fault>>()?;
+            let files = pictures.0.par_iter().map(file).collect::<Result<Vec<_>, Fault>>()?;
             Ok(Outputs::one("files", Files(files)))
         })
 }

@@ -1,0 +1,17 @@
+//! Drawing: a canvas with lines and text, planes cut out of a volume, pictures of them, a chart.
+//!
+//! Everything is computed from the input alone, in the same order whatever the number of threads.
+
+mod canvas;
+mod chart;
+mod lettering;
+mod plane;
+mod render;
+mod theme;
+mod view;
+
+pub use canvas::{Area, Canvas};
+pub use chart::draw_histogram;
+pub use lettering::{Align, Style};
+pub use theme::{ALERT, BACKGROUND, BODY, HEADING, MUTED, RULE, STRONG};
+pub use view::{Look, draw_views};

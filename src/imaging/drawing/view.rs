@@ -1,0 +1,205 @@
+//! The pictures of a volume: one plane of each direction, where the lungs are largest, and the lungs
+//! in projection; all at one scale, with what a reader needs to find the way.
+
+use rayon::prelude::*;
+
+use super::canvas::{Area, Canvas, Colour};
+use super::lettering::{Align, Style};
+use super::plane::{self, Direction, Extent, Plane, patient_axes};
+use super::render::{Shading, pixels, render};
+use super::theme::{BACKGROUND, BODY, LEFT_LUNG, LOW_DENSITY, MUTED, RIGHT_LUNG, SMALL, STRONG};
+use crate::imaging::{Lungs, Picture, Volume};
+
+/// How planes are shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    pub window_centre_hu: f64,
+    pub window_width_hu: f64,
+    /// Lung below this is tinted.
+    pub low_density_hu: f64,
+}
+
+/// Size of every picture in pixels: a line above, the image, a line below.
+pub const WIDTH: usize = 1000;
+pub const HEIGHT: usize = 780;
+pub const MARGIN: f32 = 18.0;
+const ABOVE: usize = 46;
+const BELOW: usize = 46;
+/// What is shown around the lungs, in mm.
+const SURROUNDINGS_MM: f64 = 22.0;
+/// Vessels in projection: from aerated lung to soft tissue.
+const PROJECTION: Shading =
+    Shading { window_centre_hu: -350.0, window_width_hu: 1100.0, low_density_hu: None };
+const SCALE_MM: f64 = 50.0;
+
+/// Axial, coronal, sagittal and the projection, in this order.
+pub fn draw_views(volume: &Volume, lungs: &Lungs, look: &Look) -> Vec<Picture> {
+    let areas = plane::lung_areas(volume, lungs);
+    let extent = surroundings(volume, &areas);
+    let mut pages: Vec<Page> = [Direction::Axial, Direction::Coronal, Direction::Sagittal]
+        .into_iter()
+        .map(|direction| section(volume, lungs, &extent, &areas, direction, look))
+        .collect();
+    pages.push(projection(volume, lungs, &extent));
+    let pixels_per_mm = pages.iter().map(|page| fitting(&page.plane)).fold(f64::INFINITY, f64::min);
+    pages.into_par_iter().map(|page| page.draw(pixels_per_mm)).collect()
+}
+
+/// The lungs with a margin, or everything where there are none.
+fn surroundings(volume: &Volume, areas: &[Vec<u32>; 3]) -> Extent {
+    Extent([0, 1, 2].map(|axis| {
+        let (size, margin) = (volume.size[axis], (SURROUNDINGS_MM / volume.spacing[axis]).round() as usize);
+        let first = areas[axis].iter().position(|&area| area > 0);
+        let last = areas[axis].iter().rposition(|&area| area > 0);
+        match (first, last) {
+            (Some(first), Some(last)) => [first.saturating_sub(margin), (last + margin + 1).min(size)],
+            _ => [0, size],
+        }
+    }))
+}
+
+/// A plane with its words, before the common scale is known.
+struct Page {
+    name: &'static str,
+    heading: String,
+    detail: String,
+    plane: Plane,
+    shading: Shading,
+}
+
+fn section(
+    volume: &Volume,
+    lungs: &Lungs,
+    extent: &Extent,
+    areas: &[Vec<u32>; 3],
+    direction: Direction,
+    look: &Look,
+) -> Page {
+    let axis = patient_axes(volume)[direction.through()];
+    let index = largest(&areas[axis]);
+    let (name, noun) = match direction {
+        Direction::Axial => ("axial", "Axial"),
+        Direction::Coronal => ("coronal", "Coronal"),
+        Direction::Sagittal => ("sagittal", "Sagittal"),
+    };
+    let (number, count, unit) = (index + 1, volume.size[axis], if axis == 2 { "slice" } else { "plane" });
+    Page {
+        name,
+        heading: format!("{noun}, {unit} {number} of {count}, lungs outlined"),
+        detail: position(volume, extent, direction, index),
+        plane: plane::cut(volume, lungs, extent, direction, index),
+        shading: Shading {
+            window_centre_hu: look.window_centre_hu,
+            window_width_hu: look.window_width_hu,
+            low_density_hu: Some(look.low_density_hu),
+        },
+    }
+}
+
+fn projection(volume: &Volume, lungs: &Lungs, extent: &Extent) -> Page {
+    Page {
+        name: "projection",
+        heading: "Maximum intensity projection of the lungs, from the front".to_owned(),
+        detail: "chest wall and mediastinum left out".to_owned(),
+        plane: plane::project(volume, lungs, extent, Direction::Coronal),
+        shading: PROJECTION,
+    }
+}
+
+/// The first index of the largest area; the middle where there are no lungs.
+fn largest(areas: &[u32]) -> usize {
+    let most = areas.iter().copied().max().unwrap_or(0);
+    let first = areas.iter().position(|&area| area == most).unwrap_or(0);
+    if most == 0 { areas.len() / 2 } else { first }
+}
+
+/// Where the plane's middle lies in the patient, in words.
+fn position(volume: &Volume, extent: &Extent, direction: Direction, index: usize) -> String {
+    let patient = direction.through();
+    let through = patient_axes(volume)[patient];
+    let offset = (0..3).map(|axis| {
+        let middle = (extent.0[axis][0] + extent.0[axis][1] - 1) as f64 / 2.0;
+        let at = if axis == through { index as f64 } else { middle };
+        at * volume.spacing[axis] * volume.axes[axis][patient]
+    });
+    let millimetres = volume.origin[patient] + offset.sum::<f64>();
+    format!("{} = {} mm", ["x", "y", "z"][patient], signed(millimetres, 1))
+}
+
+/// A number with a true minus sign.
+pub fn signed(number: f64, decimals: usize) -> String {
+    format!("{number:.decimals$}").replace('-', "\u{2212}")
+}
+
+/// The most pixels per mm at which a plane fits its place.
+fn fitting(plane: &Plane) -> f64 {
+    let across = WIDTH as f64 / (plane.width as f64 * plane.spacing[0]);
+    let down = (HEIGHT - ABOVE - BELOW) as f64 / (plane.height as f64 * plane.spacing[1]);
+    across.min(down)
+}
+
+impl Page {
+    fn draw(&self, pixels_per_mm: f64) -> Picture {
+        let mut canvas = Canvas::filled(WIDTH, HEIGHT, [0; 3]);
+        for (top, height) in [(0, ABOVE), (HEIGHT - BELOW, BELOW)] {
+            canvas.fill(Area { left: 0, top, width: WIDTH, height }, BACKGROUND, 1.0);
+        }
+        let [width, height] = pixels(&self.plane, pixels_per_mm);
+        let (left, top) = ((WIDTH - width) / 2, ABOVE + (HEIGHT - ABOVE - BELOW - height) / 2);
+        canvas.paste(&render(&self.plane, pixels_per_mm, &self.shading), left, top);
+        letters(&mut canvas, self.plane.direction);
+        scale_bar(&mut canvas, pixels_per_mm);
+        canvas.text(&self.heading, MARGIN, 11.0, Align::Left, STRONG);
+        canvas.text(&self.detail, WIDTH as f32 - MARGIN, 12.0, Align::Right, SMALL.coloured(MUTED));
+        legend(&mut canvas, &self.shading);
+        canvas.into_picture(self.name, self.heading.clone())
+    }
+}
+
+fn letters(canvas: &mut Canvas, direction: Direction) {
+    let (middle, right) = (WIDTH / 2, WIDTH - 30);
+    let (top, bottom) = (ABOVE + 24, HEIGHT - BELOW - 24);
+    let centre = (top + bottom) / 2;
+    let places = [[30, centre], [right, centre], [middle, top], [middle, bottom]];
+    for (letter, [x, y]) in direction.letters().into_iter().zip(places) {
+        canvas.fill(Area { left: x - 16, top: y - 17, width: 32, height: 34 }, [0; 3], 0.6);
+        canvas.text(letter, x as f32, y as f32 - 14.0, Align::Centre, Style::bold(27.0, [245; 3]));
+    }
+}
+
+fn scale_bar(canvas: &mut Canvas, pixels_per_mm: f64) {
+    let (right, y) = (WIDTH as f32 - MARGIN, (HEIGHT - BELOW) as f32 - 16.0);
+    let left = right - (SCALE_MM * pixels_per_mm) as f32;
+    let behind =
+        Area { left: left as usize - 10, top: y as usize - 32, width: WIDTH - left as usize, height: 46 };
+    canvas.fill(behind, [0; 3], 0.6);
+    for (from, to) in
+        [([left, y], [right, y]), ([left, y - 5.0], [left, y + 5.0]), ([right, y - 5.0], [right, y + 5.0])]
+    {
+        canvas.line(from, to, 2.0, [235; 3]);
+    }
+    let label = format!("{} cm", SCALE_MM / 10.0);
+    canvas.text(&label, (left + right) / 2.0, y - 28.0, Align::Centre, SMALL);
+}
+
+fn legend(canvas: &mut Canvas, shading: &Shading) {
+    let mut x = MARGIN;
+    x = key(canvas, x, RIGHT_LUNG, "right lung");
+    x = key(canvas, x, LEFT_LUNG, "left lung");
+    if let Some(low_hu) = shading.low_density_hu {
+        key(canvas, x, LOW_DENSITY, &format!("below {} HU", signed(low_hu, 0)));
+    }
+    let centre = signed(shading.window_centre_hu, 0);
+    let window = format!("window {centre} / {} HU", shading.window_width_hu);
+    canvas.text(&window, WIDTH as f32 - MARGIN, LEGEND_TOP, Align::Right, SMALL.coloured(MUTED));
+}
+
+const LEGEND_TOP: f32 = (HEIGHT - BELOW) as f32 + 13.0;
+
+/// A swatch with its meaning; returns where the next one may stand.
+pub fn key(canvas: &mut Canvas, x: f32, colour: Colour, meaning: &str) -> f32 {
+    let y = LEGEND_TOP + SMALL.size / 2.0;
+    canvas.line([x + 2.0, y], [x + 22.0, y], 4.0, colour);
+    let width = canvas.text(meaning, x + 32.0, LEGEND_TOP, Align::Left, SMALL.coloured(BODY.colour));
+    x + 32.0 + width + 28.0
+}

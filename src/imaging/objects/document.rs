@@ -1,0 +1,96 @@
+//! A structured report as an instance: the modules around its content tree (PS3.3 C.17.1, C.17.2).
+
+use dicom_core::VR;
+use dicom_dictionary_std::tags;
+use dicom_object::InMemDicomObject;
+
+use super::content::{put, put_items};
+use super::instance::implementation_uid;
+use super::{Instance, Node, Relationship, SeriesOf, codes};
+use crate::imaging::Study;
+
+pub struct Document<'a> {
+    pub sop_class_uid: &'static str,
+    pub uid: String,
+    pub study: &'a Study,
+    pub series: SeriesOf,
+    pub root: Node,
+    /// What the report was made from.
+    pub evidence: Vec<Reference<'a>>,
+}
+
+/// An instance of the study.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reference<'a> {
+    pub series_uid: &'a str,
+    pub sop_class_uid: &'a str,
+    pub sop_instance_uid: &'a str,
+}
+
+/// A report needs a date and a time; these stand where the study has none.
+const NO_DATE: &str = "19000101";
+const NO_TIME: &str = "000000";
+
+impl Document<'_> {
+    pub fn into_instance(self) -> Instance {
+        let Document { sop_class_uid, uid, study, series, root, evidence } = self;
+        let mut instance = Instance::new(sop_class_uid, uid, 1, study, &series);
+        let or = |text: &str, other: &str| if text.is_empty() { other.to_owned() } else { text.to_owned() };
+        instance.text(tags::CONTENT_DATE, VR::DA, &or(&study.study_date, NO_DATE));
+        instance.text(tags::CONTENT_TIME, VR::TM, &or(&study.study_time, NO_TIME));
+        instance.text(tags::COMPLETION_FLAG, VR::CS, "COMPLETE");
+        instance.text(tags::VERIFICATION_FLAG, VR::CS, "UNVERIFIED");
+        instance.items(tags::REFERENCED_PERFORMED_PROCEDURE_STEP_SEQUENCE, Vec::new());
+        instance.items(tags::PERFORMED_PROCEDURE_CODE_SEQUENCE, Vec::new());
+        instance.items(tags::CODING_SCHEME_IDENTIFICATION_SEQUENCE, vec![private_scheme()]);
+        if !evidence.is_empty() {
+            let evidence = vec![references(&study.study_instance_uid, &evidence)];
+            instance.items(tags::CURRENT_REQUESTED_PROCEDURE_EVIDENCE_SEQUENCE, evidence);
+        }
+        root.put_into(&mut instance.set);
+        instance
+    }
+}
+
+/// The language and the observer of a report (PS3.16 TID 1204, 1001, 1004): flow itself.
+pub fn device_observer(root: Node) -> Node {
+    use Relationship::{HasContext, HasModifier};
+    root.with(HasModifier, Node::code(codes::LANGUAGE, codes::ENGLISH))
+        .with(HasContext, Node::code(codes::OBSERVER_TYPE, codes::DEVICE))
+        .with(HasContext, Node::uid(codes::DEVICE_UID, implementation_uid()))
+        .with(HasContext, Node::text(codes::DEVICE_NAME, "flow"))
+        .with(HasContext, Node::text(codes::DEVICE_MANUFACTURER, "flow"))
+        .with(HasContext, Node::text(codes::DEVICE_MODEL, concat!("flow ", env!("CARGO_PKG_VERSION"))))
+}
+
+fn private_scheme() -> InMemDicomObject {
+    let mut item = InMemDicomObject::new_empty();
+    put(&mut item, tags::CODING_SCHEME_DESIGNATOR, VR::SH, codes::PRIVATE_SCHEME);
+    put(&mut item, tags::CODING_SCHEME_NAME, VR::ST, "Concepts of flow that no public scheme has");
+    put(&mut item, tags::CODING_SCHEME_RESPONSIBLE_ORGANIZATION, VR::ST, "flow");
+    item
+}
+
+/// Instances of one study, by series in the order in which the series first come.
+fn references(study_uid: &str, instances: &[Reference]) -> InMemDicomObject {
+    let mut series: Vec<(&str, Vec<InMemDicomObject>)> = Vec::new();
+    for instance in instances {
+        let mut item = InMemDicomObject::new_empty();
+        put(&mut item, tags::REFERENCED_SOP_CLASS_UID, VR::UI, instance.sop_class_uid);
+        put(&mut item, tags::REFERENCED_SOP_INSTANCE_UID, VR::UI, instance.sop_instance_uid);
+        match series.iter_mut().find(|(uid, _)| *uid == instance.series_uid) {
+            Some((_, items)) => items.push(item),
+            None => series.push((instance.series_uid, vec![item])),
+        }
+    }
+    let series = series.into_iter().map(|(uid, instances)| {
+        let mut item = InMemDicomObject::new_empty();
+        put(&mut item, tags::SERIES_INSTANCE_UID, VR::UI, uid);
+        put_items(&mut item, tags::REFERENCED_SOP_SEQUENCE, instances);
+        item
+    });
+    let mut study = InMemDicomObject::new_empty();
+    put(&mut study, tags::STUDY_INSTANCE_UID, VR::UI, study_uid);
+    put_items(&mut study, tags::REFERENCED_SERIES_SEQUENCE, series.collect());
+    study
+}

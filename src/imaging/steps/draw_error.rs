@@ -1,0 +1,176 @@
+//! `draw-error`: what went wrong, as pages for the person who waits for results.
+
+use crate::imaging::drawing::{
+    ALERT, Align, Area, BACKGROUND, BODY, Canvas, HEADING, MUTED, RULE, STRONG, Style,
+};
+use crate::imaging::failures::{Failure, failures, not_run};
+use crate::imaging::{Picture, Pictures, Study};
+use crate::step::{BuiltIn, Outcomes, Outputs, Request, Step};
+
+const WIDTH: usize = 1024;
+const HEIGHT: usize = 768;
+const LEFT: f32 = 64.0;
+const TEXT_WIDTH: f32 = WIDTH as f32 - 2.0 * LEFT;
+const INDENT: f32 = 24.0;
+const TOP: f32 = 56.0;
+const BOTTOM: f32 = HEIGHT as f32 - 84.0;
+
+/// One page, or as many as it takes.
+pub fn draw_error(request: &Request, outcomes: &Outcomes) -> Pictures {
+    let lines = lines(request, outcomes);
+    let pages = paginate(&lines);
+    let count = pages.len();
+    Pictures(pages.into_iter().zip(1..).map(|(lines, number)| page(lines, number, count)).collect())
+}
+
+struct Line {
+    text: String,
+    indent: f32,
+    style: Style,
+    /// Space above, left out at the top of a page.
+    above: f32,
+    bar: Bar,
+}
+
+/// What stands beside a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bar {
+    None,
+    Starts,
+    /// Joins the bar of the line above.
+    Continues,
+}
+
+fn lines(request: &Request, outcomes: &Outcomes) -> Vec<Line> {
+    let mut text = Text::default();
+    text.add("This study could not be processed", HEADING, 0.0);
+    text.add(&subject(request), BODY.coloured(MUTED), 12.0);
+    for failure in failures(outcomes) {
+        text.failure(&failure);
+    }
+    let skipped = not_run(outcomes);
+    if !skipped.is_empty() {
+        text.add("Not done because of it", STRONG, 34.0);
+        text.add(&skipped.join(", "), BODY, 8.0);
+    }
+    text.0
+}
+
+/// What was sent: enough to find it again.
+fn subject(request: &Request) -> String {
+    let study = Study::of(request);
+    let files = match request.items.len() {
+        1 => "1 file".to_owned(),
+        count => format!("{count} files"),
+    };
+    let parts = [request.name.clone(), study.study_description.clone(), date(&study.study_date), files];
+    let given: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    format!("Request {}", given.join(" · "))
+}
+
+/// `20260131` as `2026-01-31`; anything else as it is.
+fn date(text: &str) -> String {
+    match (text.get(..4), text.get(4..6), text.get(6..)) {
+        (Some(year), Some(month), Some(day)) if text.len() == 8 => format!("{year}-{month}-{day}"),
+        _ => text.to_owned(),
+    }
+}
+
+#[derive(Default)]
+struct Text(Vec<Line>);
+
+impl Text {
+    fn failure(&mut self, failure: &Failure) {
+        let start = self.0.len();
+        self.add(&format!("The step “{}” failed", failure.step), STRONG, 34.0);
+        for reason in &failure.reasons {
+            self.add(reason, BODY, 8.0);
+        }
+        if failure.unnamed > 0 {
+            self.add(&format!("And {} more.", failure.unnamed), BODY.coloured(MUTED), 8.0);
+        }
+        if !failure.remedies.is_empty() {
+            self.add("What to do", STRONG, 22.0);
+        }
+        for remedy in &failure.remedies {
+            self.add(remedy, BODY, 8.0);
+        }
+        for line in &mut self.0[start..] {
+            (line.indent, line.bar) = (INDENT, Bar::Continues);
+        }
+        self.0[start].bar = Bar::Starts;
+    }
+
+    /// A paragraph, broken into lines.
+    fn add(&mut self, text: &str, style: Style, above: f32) {
+        for (index, text) in style.wrap(text, TEXT_WIDTH - INDENT).into_iter().enumerate() {
+            let above = if index == 0 { above } else { 3.0 };
+            self.0.push(Line { text, indent: 0.0, style, above, bar: Bar::None });
+        }
+    }
+}
+
+fn paginate(lines: &[Line]) -> Vec<&[Line]> {
+    let (mut pages, mut start, mut y) = (Vec::new(), 0, TOP);
+    for (index, line) in lines.iter().enumerate() {
+        let height = line.above + line.style.size;
+        if y + height > BOTTOM && index > start {
+            pages.push(&lines[start..index]);
+            (start, y) = (index, TOP);
+        }
+        y += height;
+    }
+    pages.push(&lines[start..]);
+    pages
+}
+
+fn page(lines: &[Line], number: usize, count: usize) -> Picture {
+    let mut canvas = Canvas::filled(WIDTH, HEIGHT, BACKGROUND);
+    let mut y = TOP;
+    for (index, line) in lines.iter().enumerate() {
+        let above = if index == 0 { 0.0 } else { line.above };
+        let (top, bottom) = (y + above, y + above + line.style.size);
+        match line.bar {
+            Bar::None => {}
+            Bar::Starts => bar(&mut canvas, top, bottom),
+            Bar::Continues => bar(&mut canvas, y, bottom),
+        }
+        canvas.text(&line.text, LEFT + line.indent, top, Align::Left, line.style);
+        y = bottom;
+    }
+    footer(&mut canvas, number, count);
+    let (name, title) = if count == 1 {
+        ("error".to_owned(), "This study could not be processed".to_owned())
+    } else {
+        (format!("error-{number}"), format!("This study could not be processed, page {number} of {count}"))
+    };
+    canvas.into_picture(&name, title)
+}
+
+fn bar(canvas: &mut Canvas, top: f32, bottom: f32) {
+    let (top, bottom) = (top as usize, bottom as usize);
+    canvas.fill(Area { left: LEFT as usize, top, width: 4, height: bottom - top }, ALERT, 1.0);
+}
+
+fn footer(canvas: &mut Canvas, number: usize, count: usize) {
+    let (y, right) = (HEIGHT as f32 - 60.0, WIDTH as f32 - LEFT);
+    let style = Style::regular(17.0, MUTED);
+    canvas.line([LEFT, y], [right, y], 1.0, RULE);
+    canvas.text(concat!("flow ", env!("CARGO_PKG_VERSION")), LEFT, y + 14.0, Align::Left, style);
+    if count > 1 {
+        canvas.text(&format!("page {number} of {count}"), right, y + 14.0, Align::Right, style);
+    }
+}
+
+fn step() -> Step {
+    Step::new("draw-error", 1, "Draws pages that say which step failed, why, and what to do.")
+        .takes::<Request>("request")
+        .takes::<Outcomes>("outcomes")
+        .gives::<Pictures>("pictures")
+        .runs(|call| {
+            let pictures = draw_error(call.input("request"), call.input("outcomes"));
+            Ok(Outputs::one("pictures", pictures))
+        })
+}
+
+inventory::submit! { BuiltIn(step) }

@@ -1,0 +1,94 @@
+//! `write-capture`: pictures as a Secondary Capture series in the study of the request.
+
+use dicom_core::VR;
+use dicom_dictionary_std::{tags, uids};
+
+use crate::imaging::objects::{Instance, SeriesOf};
+use crate::imaging::{Picture, Pictures, Study};
+use crate::step::{BuiltIn, Fault, File, Files, Outputs, Parameter, Request, Step};
+
+/// One Secondary Capture image (PS3.3 A.8.1), RGB, with the picture's title as its comment.
+///
+/// # Errors
+/// If the picture has more rows or columns than DICOM can count, or cannot be written.
+fn write_capture(
+    picture: &Picture,
+    number: usize,
+    uid: String,
+    study: &Study,
+    series: &SeriesOf,
+) -> Result<File, Fault> {
+    let class = uids::SECONDARY_CAPTURE_IMAGE_STORAGE;
+    let mut instance = Instance::new(class, uid, number, study, series);
+    // Two attributes that must be there and may be empty: a page has neither side nor orientation.
+    instance.text(tags::LATERALITY, VR::CS, "");
+    instance.text(tags::PATIENT_ORIENTATION, VR::CS, "");
+    instance.text(tags::CONVERSION_TYPE, VR::CS, "WSD");
+    instance.text(tags::IMAGE_TYPE, VR::CS, "DERIVED\\SECONDARY");
+    instance.text(tags::IMAGE_COMMENTS, VR::LT, &picture.title);
+    instance.text(tags::DERIVATION_DESCRIPTION, VR::ST, "Drawn by flow from the images of this study");
+    // An error page names the request, and that may name the patient.
+    instance.text(tags::BURNED_IN_ANNOTATION, VR::CS, "YES");
+    instance.text(tags::LOSSY_IMAGE_COMPRESSION, VR::CS, "00");
+    for (date, time) in [(tags::CONTENT_DATE, tags::CONTENT_TIME), (tags::SERIES_DATE, tags::SERIES_TIME)] {
+        instance.text(date, VR::DA, &study.study_date);
+        instance.text(time, VR::TM, &study.study_time);
+    }
+    pixels(&mut instance, picture)?;
+    instance.into_file(format!("capture/{}.dcm", picture.name))
+}
+
+fn pixels(instance: &mut Instance, picture: &Picture) -> Result<(), Fault> {
+    let (rows, columns) = (count(picture, picture.height)?, count(picture, picture.width)?);
+    let numbers = [
+        (tags::SAMPLES_PER_PIXEL, 3),
+        (tags::PLANAR_CONFIGURATION, 0),
+        (tags::ROWS, rows),
+        (tags::COLUMNS, columns),
+        (tags::BITS_ALLOCATED, 8),
+        (tags::BITS_STORED, 8),
+        (tags::HIGH_BIT, 7),
+        (tags::PIXEL_REPRESENTATION, 0),
+    ];
+    numbers.into_iter().for_each(|(tag, number)| instance.number(tag, number));
+    instance.text(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "RGB");
+    let mut bytes = picture.rgb.to_vec();
+    bytes.resize(bytes.len().next_multiple_of(2), 0);
+    instance.bytes(tags::PIXEL_DATA, VR::OB, bytes);
+    Ok(())
+}
+
+fn count(picture: &Picture, pixels: usize) -> Result<u16, Fault> {
+    u16::try_from(pixels).map_err(|_| {
+        let Picture { name, width, height, .. } = picture;
+        Fault::new(
+            format!("the picture {name:?} of {width} × {height} pixels is too large for DICOM"),
+            "Draw it with at most 65535 rows and columns.",
+        )
+    })
+}
+
+fn step() -> Step {
+    Step::new("write-capture", 1, "Writes pictures as a Secondary Capture series in the request's study.")
+        .takes::<Request>("request")
+        .takes::<Pictures>("pictures")
+        .gives::<Files>("files")
+        .parameter(Parameter::number("series_number", 9001.0, 1.0, 99999.0, "").about("of the new series"))
+        .parameter(Parameter::text("series_description", "flow: pictures", &[]).about("of the new series"))
+        .runs(|call| {
+            let study = Study::of(call.input("request"));
+            let series = SeriesOf {
+                uid: call.uid(0),
+                modality: "OT",
+                number: call.number("series_number") as u32,
+                description: call.text("series_description").to_owned(),
+            };
+            let pictures = call.input::<Pictures>("pictures").0.iter().zip(1..);
+            let files = pictures.map(|(picture, number)| {
+                write_capture(picture, number, call.uid(number as u64), &study, &series)
+            });
+            Ok(Outputs::one("files", Files(files.collect::<Result<_, _>>()?)))
+        })
+}
+
+inventory::submit! { BuiltIn(step) }

@@ -1,0 +1,109 @@
+//! `write-error-report`: what went wrong, as a structured report in the study of the request and as
+//! JSON.
+
+use dicom_dictionary_std::uids;
+use serde::Serialize;
+
+use crate::imaging::Study;
+use crate::imaging::failures::{Failure, failures, not_run};
+use crate::imaging::json::to_json;
+use crate::imaging::objects::{Document, Node, SeriesOf, codes, device_observer};
+use crate::step::{
+    BuiltIn, Call, Digest, Fault, File, Files, Outcomes, Outputs, Parameter, Report, Request, Step,
+};
+
+#[derive(Serialize)]
+struct ErrorResponse<'a> {
+    request: Digest,
+    name: &'a str,
+    study_instance_uid: &'a str,
+    failures: Vec<FailedStep<'a>>,
+    steps: &'a [Report],
+}
+
+#[derive(Serialize)]
+struct FailedStep<'a> {
+    step: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    item: Option<&'a str>,
+    reason: &'a str,
+    remedy: &'a str,
+}
+
+fn write_json(request: &Request, study: &Study, outcomes: &Outcomes) -> File {
+    let failures = outcomes.faults().map(|(report, fault)| FailedStep {
+        step: &report.step,
+        item: report.item.as_deref(),
+        reason: &fault.reason,
+        remedy: &fault.remedy,
+    });
+    let response = ErrorResponse {
+        request: request.id,
+        name: &request.name,
+        study_instance_uid: &study.study_instance_uid,
+        failures: failures.collect(),
+        steps: &outcomes.0,
+    };
+    File::new("error.json", "application/json", to_json(&response))
+}
+
+/// A Basic Text SR: findings with the failures, recommendations with what to do.
+fn write_report(call: &Call, study: &Study, outcomes: &Outcomes) -> Result<File, Fault> {
+    let series = SeriesOf {
+        uid: call.uid(0),
+        modality: "SR",
+        number: call.number("series_number") as u32,
+        description: call.text("series_description").to_owned(),
+    };
+    let document = Document {
+        sop_class_uid: uids::BASIC_TEXT_SR_STORAGE,
+        uid: call.uid(1),
+        study,
+        series,
+        root: root(outcomes),
+        evidence: Vec::new(),
+    };
+    document.into_instance().into_file("error-report.dcm")
+}
+
+fn root(outcomes: &Outcomes) -> Node {
+    let failures = failures(outcomes);
+    let findings = failures.iter().map(|failure| Node::text(codes::FINDING, finding(failure)));
+    let mut remedies: Vec<&String> = Vec::new();
+    for remedy in failures.iter().flat_map(|failure| &failure.remedies) {
+        if !remedies.contains(&remedy) {
+            remedies.push(remedy);
+        }
+    }
+    let skipped = not_run(outcomes);
+    let comment = format!("Not done because of it: {}.", skipped.join(", "));
+    let comment = (!skipped.is_empty()).then(|| Node::text(codes::COMMENT, comment));
+    let remedies = remedies.into_iter().map(|remedy| Node::text(codes::RECOMMENDATION, remedy));
+    device_observer(Node::container(codes::ERROR_REPORT))
+        .contains(Node::container(codes::FINDINGS).contains_all(findings).contains_all(comment))
+        .contains(Node::container(codes::RECOMMENDATIONS).contains_all(remedies))
+}
+
+fn finding(failure: &Failure) -> String {
+    let more = (failure.unnamed > 0).then(|| format!("And {} more.", failure.unnamed));
+    let reasons: Vec<String> = failure.reasons.iter().cloned().chain(more).collect();
+    format!("The step “{}” failed. {}", failure.step, reasons.join(" "))
+}
+
+fn step() -> Step {
+    let about = "Writes which step failed, why, and what to do, as a structured report and as JSON.";
+    Step::new("write-error-report", 1, about)
+        .takes::<Request>("request")
+        .takes::<Outcomes>("outcomes")
+        .gives::<Files>("files")
+        .parameter(Parameter::number("series_number", 9003.0, 1.0, 99999.0, "").about("of the new series"))
+        .parameter(Parameter::text("series_description", "flow: error", &[]).about("of the new series"))
+        .runs(|call| {
+            let (request, outcomes) = (call.input::<Request>("request"), call.input("outcomes"));
+            let study = Study::of(request);
+            let files = vec![write_json(request, &study, outcomes), write_report(call, &study, outcomes)?];
+            Ok(Outputs::one("files", Files(files)))
+        })
+}
+
+inventory::submit! { BuiltIn(step) }

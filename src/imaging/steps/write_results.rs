@@ -1,0 +1,157 @@
+//! `write-results`: everything measured, for programs: `results.json`.
+
+use serde::Serialize;
+
+use crate::imaging::json::to_json;
+use crate::imaging::{Densities, Density, Lung, Lungs, Series, Study};
+use crate::step::{BuiltIn, Digest, File, Files, Outputs, Request, Step};
+
+#[derive(Serialize)]
+struct Results<'a> {
+    request: Digest,
+    study: StudyIdentity<'a>,
+    series: SeriesIdentity<'a>,
+    regions: Vec<Region<'a>>,
+    remarks: Vec<&'a str>,
+    definitions: Definitions,
+}
+
+/// No name: who needs it finds it by the identifiers.
+#[derive(Serialize)]
+struct StudyIdentity<'a> {
+    study_instance_uid: &'a str,
+    study_date: &'a str,
+    accession_number: &'a str,
+    patient_id: &'a str,
+}
+
+#[derive(Serialize)]
+struct SeriesIdentity<'a> {
+    series_instance_uid: &'a str,
+    series_number: Option<i32>,
+    series_description: &'a str,
+    kernel: &'a str,
+    peak_kilovoltage: Option<f64>,
+    slices: usize,
+    rows: u16,
+    columns: u16,
+    /// Between rows, then between columns.
+    pixel_spacing_mm: Option<[f64; 2]>,
+    slice_spacing_mm: f64,
+    slice_thickness_mm: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Region<'a> {
+    lung: Lung,
+    voxels: u64,
+    volume_ml: f64,
+    mean_hu: f64,
+    standard_deviation_hu: f64,
+    median_hu: f64,
+    percentile_15_hu: f64,
+    below: Vec<Below>,
+    histogram: Histogram<'a>,
+}
+
+#[derive(Serialize)]
+struct Below {
+    threshold_hu: f64,
+    percent: f64,
+}
+
+#[derive(Serialize)]
+struct Histogram<'a> {
+    start_hu: i32,
+    width_hu: u32,
+    voxels: &'a [u64],
+}
+
+#[derive(Serialize)]
+struct Definitions {
+    below: &'static str,
+    percentiles: &'static str,
+    standard_deviation: &'static str,
+    volume: &'static str,
+    histogram: &'static str,
+    sides: &'static str,
+}
+
+const DEFINITIONS: Definitions = Definitions {
+    below: "percent of the region's voxels strictly below the threshold",
+    percentiles: "linear interpolation between ranks: the p-th percentile of n sorted values is at rank (n - 1) p / 100",
+    standard_deviation: "of the population: the sum of squares divided by n",
+    volume: "voxels times the volume of a voxel",
+    histogram: "bin i holds the voxels from start_hu + i * width_hu on, below the start of the next",
+    sides: "right and left are the patient's",
+};
+
+pub fn write_results(request: &Request, series: &Series, lungs: &Lungs, densities: &Densities) -> File {
+    let study = Study::of(request);
+    let results = Results {
+        request: request.id,
+        study: StudyIdentity {
+            study_instance_uid: &study.study_instance_uid,
+            study_date: &study.study_date,
+            accession_number: &study.accession_number,
+            patient_id: &study.patient_id,
+        },
+        series: identity(series),
+        regions: densities.regions.iter().map(region).collect(),
+        remarks: series.remarks.iter().chain(&lungs.remarks).map(String::as_str).collect(),
+        definitions: DEFINITIONS,
+    };
+    File::new("results.json", "application/json", to_json(&results))
+}
+
+fn identity(series: &Series) -> SeriesIdentity<'_> {
+    let first = series.slices.first().expect("a series has slices");
+    SeriesIdentity {
+        series_instance_uid: &first.series_instance_uid,
+        series_number: first.series_number,
+        series_description: &first.series_description,
+        kernel: &first.kernel,
+        peak_kilovoltage: first.peak_kilovoltage,
+        slices: series.slices.len(),
+        rows: first.rows,
+        columns: first.columns,
+        pixel_spacing_mm: first.spacing,
+        slice_spacing_mm: series.slice_spacing,
+        slice_thickness_mm: first.slice_thickness,
+    }
+}
+
+fn region(density: &Density) -> Region<'_> {
+    let below = density.below.iter().map(|&(threshold_hu, percent)| Below { threshold_hu, percent });
+    Region {
+        lung: density.lung,
+        voxels: density.voxels,
+        volume_ml: density.volume_ml,
+        mean_hu: density.mean_hu,
+        standard_deviation_hu: density.standard_deviation_hu,
+        median_hu: density.median_hu,
+        percentile_15_hu: density.percentile_15_hu,
+        below: below.collect(),
+        histogram: Histogram {
+            start_hu: density.histogram_start_hu,
+            width_hu: density.histogram_width_hu,
+            voxels: &density.histogram,
+        },
+    }
+}
+
+fn step() -> Step {
+    Step::new("write-results", 1, "Writes everything measured as JSON.")
+        .takes::<Request>("request")
+        .takes::<Series>("series")
+        .takes::<Lungs>("lungs")
+        .takes::<Densities>("densities")
+        .gives::<Files>("files")
+        .runs(|call| {
+            let (request, series) = (call.input("request"), call.input("series"));
+            let file = write_results(request, series, call.input("lungs"), call.input("densities"));
+            Ok(Outputs::one("files", Files(vec![file])))
+        })
+}
+
+inventory::submit! { BuiltIn(step) }
