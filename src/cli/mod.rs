@@ -1,6 +1,76 @@
-//! cli
+//! The command line: parsed to plain values first, then one file per subcommand acts on them.
 
 pub mod check;
+mod exit;
 pub mod graph;
+mod listen;
+mod memory;
+mod processes;
+mod progress;
+mod run;
 pub mod sample;
+mod source;
 pub mod steps;
+mod teller;
+mod truth;
+
+use std::io::{stderr, stdout};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::step::Table;
+
+use exit::{Exit, Failure};
+
+/// Runs requests with a lot of data through pure steps, and answers each one exactly once
+#[derive(Debug, Parser)]
+#[command(name = "flow", version, after_help = exit::HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Run(run::Args),
+    Check(check::Args),
+    Graph(graph::Args),
+    Steps(steps::Args),
+    Sample(sample::Sample),
+}
+
+/// Runs the command line of this process with the steps of a table: what `main` does, and what a
+/// program with steps of its own does with a larger table.
+pub fn main(table: &Table) -> ExitCode {
+    log_to_stderr();
+    match Cli::parse().command.run(table) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            eprintln!("flow: {failure}");
+            failure.into()
+        }
+    }
+}
+
+impl Command {
+    fn run(self, table: &Table) -> Result<Exit, Failure> {
+        match self {
+            Command::Run(run) => run.run(table),
+            Command::Check(check) => Ok(check.run(table, &mut stdout(), &mut stderr())?.into()),
+            Command::Graph(graph) => Ok(graph.run(table, &mut stdout()).map(|()| Exit::Done)?),
+            Command::Steps(steps) => Ok(steps.run(table, &mut stdout()).map(|()| Exit::Done)?),
+            Command::Sample(sample) => Ok(sample.run().map(|()| Exit::Done)?),
+        }
+    }
+}
+
+/// Warnings and worse, unless `RUST_LOG` asks for more or less.
+fn log_to_stderr() {
+    let level = std::env::var("RUST_LOG").ok().and_then(|level| level.parse().ok());
+    tracing_subscriber::fmt()
+        .with_max_level(level.unwrap_or(tracing::Level::WARN))
+        .with_writer(stderr)
+        .with_target(false)
+        .init();
+}

@@ -31,6 +31,7 @@ pub use condition::{ATTRIBUTES, Condition};
 pub use library::{LoadError, built_in_names};
 pub use problem::{Problem, Problems};
 pub use response::{Response, Verdict};
+pub use size::bytes;
 
 use crate::step::{Digest, Files, Parameters, Payload, Step, Table};
 
@@ -74,6 +75,11 @@ impl Dataflow {
 
     pub fn step_count(&self) -> usize {
         self.nodes.len()
+    }
+
+    /// How many steps run for every request: all but those for a failure.
+    pub fn work_count(&self) -> usize {
+        self.nodes.iter().filter(|node| node.phase == Phase::Work).count()
     }
 
     /// The outputs that make an error response: all files that the failure part gives.

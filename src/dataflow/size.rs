@@ -15,6 +15,15 @@ pub(super) fn parse(text: &str) -> Option<u64> {
     (bytes < u64::MAX as f64).then_some(bytes.round() as u64)
 }
 
+/// Reads a size on a command line: `4GiB`, `512 MiB`.
+///
+/// # Errors
+/// A sentence that says how sizes are written.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    let bytes = parse(text).filter(|bytes| *bytes > 0);
+    bytes.ok_or_else(|| format!("write a number and one of {}, for example 4GiB", units()))
+}
+
 /// The units, for a hint.
 pub(super) fn units() -> String {
     let names: Vec<&str> = UNITS.iter().map(|(name, _)| *name).collect();

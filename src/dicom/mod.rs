@@ -33,4 +33,4 @@ pub use status::{Status, Verdict};
 pub use studies::End;
 
 /// The attribute `source` of what was received.
-const SOURCE: &str = "dicom";
+pub const SOURCE: &str = "dicom";

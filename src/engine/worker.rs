@@ -46,7 +46,8 @@ pub fn work(worker: &mut Worker, lanes: usize, shared: &Arc<Shared>, doors: Opti
 /// Leads requests into idle lanes.
 struct Porter<'a> {
     lanes: Vec<(Inlet, Option<Arc<Request>>)>,
-    idle: Vec<usize>,
+    /// In turn, so that none of them is served better.
+    idle: VecDeque<usize>,
     waiting: VecDeque<Arc<Request>>,
     doors: Doors,
     done: Done,
@@ -55,7 +56,7 @@ struct Porter<'a> {
 
 impl<'a> Porter<'a> {
     fn new(inlets: Vec<Inlet>, doors: Doors, done: Done, shared: &'a Shared) -> Self {
-        let idle = (0..inlets.len()).rev().collect();
+        let idle = (0..inlets.len()).collect();
         let lanes = inlets.into_iter().map(|inlet| (inlet, None)).collect();
         Porter { lanes, idle, waiting: VecDeque::new(), doors, done, shared }
     }
@@ -86,7 +87,7 @@ impl<'a> Porter<'a> {
 
     fn admit(&mut self) {
         while let Some(request) = self.waiting.pop_front_if(|_| !self.idle.is_empty()) {
-            let index = self.idle.pop().expect("it was just seen");
+            let index = self.idle.pop_front().expect("it was just seen");
             self.shared.work.observer.observe(&Event::Accepted { request: &request });
             let (inlet, current) = &mut self.lanes[index];
             inlet.send(Admitted(Arc::clone(&request)));
@@ -99,7 +100,7 @@ impl<'a> Porter<'a> {
         let done = Rc::clone(&self.done);
         for (index, response) in done.borrow_mut().drain(..) {
             let request = self.lanes[index].1.take().expect("a lane answers what it was given");
-            self.idle.push(index);
+            self.idle.push_back(index);
             // The one who delivers outlives the workers.
             let _ = self.doors.answers.send(Answered { request, response });
         }

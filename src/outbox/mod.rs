@@ -1,5 +1,53 @@
-//! Where responses go: a folder each, and on to a PACS.
+//! Where responses go: a folder each, and from there on to DICOM nodes.
+//!
+//! The folder comes first, so that a response is safe whatever a destination does. What became of
+//! each destination stands in `delivery.json` beside it.
 
 mod folder;
+mod forward;
 
 pub use folder::{Folder, FolderError};
+pub use forward::{Delivery, Forward};
+
+use std::path::Path;
+
+use crate::dataflow::Response;
+use crate::engine::Sink;
+use crate::step::Request;
+use crate::store::Store;
+
+/// What the outbox tells of each response.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The response could not be written. Nobody has been answered; the request must be sent again.
+    NotWritten { request: &'a Request, error: FolderError },
+    /// A destination has answered for all files, or for good not.
+    Forwarded { request: &'a Request, delivery: &'a Delivery },
+    /// All is done for this request: what it came with is no longer needed.
+    Answered { request: &'a Request, response: &'a Response, place: &'a Path, deliveries: &'a [Delivery] },
+}
+
+/// Delivers each response to a folder and to every destination.
+pub struct Outbox<T> {
+    pub folder: Folder,
+    pub destinations: Vec<Forward>,
+    pub tell: T,
+}
+
+impl<T: Fn(Event) + Sync> Sink for Outbox<T> {
+    fn deliver(&self, request: &Request, response: &Response, store: &Store) {
+        let place = match self.folder.write(request, response, store) {
+            Ok(place) => place,
+            Err(error) => return (self.tell)(Event::NotWritten { request, error }),
+        };
+        let deliveries: Vec<Delivery> =
+            self.destinations.iter().map(|one| one.deliver(response, store)).collect();
+        deliveries.iter().for_each(|delivery| (self.tell)(Event::Forwarded { request, delivery }));
+        if !deliveries.is_empty()
+            && let Err(error) = forward::record(&place, &deliveries)
+        {
+            (self.tell)(Event::NotWritten { request, error });
+        }
+        (self.tell)(Event::Answered { request, response, place: &place, deliveries: &deliveries });
+    }
+}

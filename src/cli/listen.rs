@@ -1,0 +1,109 @@
+//! The options of `flow run` for receiving, and the receiver itself.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::dicom::{self, AeTitle, Called, Stop};
+use crate::engine::Entrance;
+
+use super::exit::{Failure, Kind};
+use super::progress::Progress;
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Receiving over DICOM")]
+pub struct Listen {
+    /// Receive studies at this port (C-STORE, C-ECHO); loopback only, unless an address is given
+    #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = address)]
+    listen: Option<SocketAddr>,
+
+    /// Our AE title
+    #[arg(long, value_name = "TITLE", default_value = "FLOW")]
+    ae_title: AeTitle,
+
+    /// Accept senders that call us by another title
+    #[arg(long)]
+    any_called_ae: bool,
+
+    /// A study is complete when its association is released and nothing has arrived for this long
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    quiet_time: Duration,
+}
+
+/// A receiver whose port is open.
+pub struct Receiver {
+    listener: TcpListener,
+    settings: dicom::Settings,
+    stop: Arc<Stop>,
+}
+
+impl Listen {
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.listen
+    }
+
+    pub fn open(&self, address: SocketAddr, inbox: PathBuf) -> Result<Receiver, Failure> {
+        let listener = TcpListener::bind(address).map_err(|error| {
+            let failure = Failure::new(Kind::InputOutput, format!("could not listen at {address}: {error}"));
+            failure.hint("another program may have the port; ports below 1024 need rights")
+        })?;
+        let mut settings = dicom::Settings::new(self.ae_title.clone(), inbox);
+        settings.quiet_time = self.quiet_time;
+        settings.called = if self.any_called_ae { Called::Any } else { Called::Ours };
+        let stop = Arc::new(Stop::default());
+        stop_on_signal(&stop)?;
+        Ok(Receiver { listener, settings, stop })
+    }
+}
+
+impl Receiver {
+    /// Receives until a signal asks to end.
+    pub fn serve(&self, entrance: &Entrance, progress: &Progress) {
+        let address = self.listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
+        progress.say(&format!("listening at {address} as {}; Ctrl-C ends", self.settings.ae_title));
+        let on_study = |request| entrance.submit(request);
+        let on_event = |event: &dicom::Event| {
+            dicom::log(event);
+            if event.is_warning() {
+                progress.say(&event.to_string());
+            }
+        };
+        if let Err(error) = dicom::serve(&self.listener, &self.settings, &self.stop, on_study, on_event) {
+            progress.say(&format!("receiving ended: {error}"));
+        }
+    }
+}
+
+/// The first signal ends receiving, and what has been received is still answered; the second one
+/// ends the process.
+fn stop_on_signal(stop: &Arc<Stop>) -> Result<(), Failure> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])
+        .map_err(|error| Failure::new(Kind::InputOutput, format!("could not watch for signals: {error}")))?;
+    let stop = Arc::clone(stop);
+    std::thread::spawn(move || {
+        let mut signals = signals.forever();
+        if signals.next().is_some() {
+            eprintln!("ending: open studies are still answered; once more ends at once");
+            stop.request();
+        }
+        if signals.next().is_some() {
+            std::process::exit(130);
+        }
+    });
+    Ok(())
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let port = text.parse::<u16>().map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
+    let address = port.or_else(|_| text.parse());
+    address.map_err(|_| "write a port, or an address and a port, for example 0.0.0.0:11112".to_owned())
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or_else(|| "write a number of seconds, for example 2.5".to_owned())
+}

@@ -1,0 +1,41 @@
+//! How much memory there is, for the budget that nobody has set.
+
+use std::fs;
+
+/// Half of what this process may have: of the machine's memory, or of its control group's limit.
+/// 2 GiB where neither can be read.
+pub fn default_budget() -> u64 {
+    let machine = meminfo("MemTotal:");
+    let group = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+    let group = group.and_then(|text| text.trim().parse::<u64>().ok());
+    let least = machine.into_iter().chain(group).min();
+    least.map_or(2 << 30, |bytes| bytes / 2)
+}
+
+/// The most memory that this process has had in use so far, in bytes (`VmHWM`; Linux only).
+pub fn peak() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    kibibytes(&status, "VmHWM:")
+}
+
+fn meminfo(key: &str) -> Option<u64> {
+    kibibytes(&fs::read_to_string("/proc/meminfo").ok()?, key)
+}
+
+fn kibibytes(text: &str, key: &str) -> Option<u64> {
+    let line = text.lines().find(|line| line.starts_with(key))?;
+    let number = line[key.len()..].trim().trim_end_matches("kB").trim();
+    number.parse::<u64>().ok().map(|kibibytes| kibibytes << 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_kernel() {
+        let text = "VmPeak:\t  100 kB\nVmHWM:\t   2048 kB\n";
+        assert_eq!(kibibytes(text, "VmHWM:"), Some(2 << 20));
+        assert_eq!(kibibytes(text, "VmSwap:"), None);
+    }
+}

@@ -1,0 +1,84 @@
+//! The options of `flow run` for several processes.
+
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::cluster::{self, Agreement, Hosts, Secret};
+use crate::dataflow::Dataflow;
+use crate::engine::Mesh;
+
+use super::exit::{Failure, Kind};
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Several processes")]
+pub struct Processes {
+    /// How many processes work together; they must see the same --state and --input folders
+    #[arg(short = 'n', long, value_name = "N", default_value = "1")]
+    processes: NonZero<usize>,
+
+    /// Which of them this is, from 0; requests come in and responses go out at process 0
+    #[arg(short = 'p', long, value_name = "INDEX", default_value_t = 0)]
+    process: usize,
+
+    /// A file with the address of each process, one host:port a line
+    #[arg(long, value_name = "FILE")]
+    hosts: Option<PathBuf>,
+
+    /// A file with a secret that only these processes know; needed unless all are on this machine
+    #[arg(long, value_name = "FILE")]
+    secret: Option<PathBuf>,
+}
+
+/// How long a process waits for the others.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Processes {
+    pub fn is_first(&self) -> bool {
+        self.process == 0
+    }
+
+    /// Meets the other processes; `None` where there is only one.
+    pub fn mesh(
+        &self,
+        dataflow: &Dataflow,
+        workers: NonZero<usize>,
+        lanes: NonZero<usize>,
+    ) -> Result<Option<Mesh>, Failure> {
+        let processes = self.processes.get();
+        if self.process >= processes {
+            let text = format!("-p {} is not below -n {processes}", self.process);
+            return Err(Failure::new(Kind::Usage, text).hint("processes count from 0"));
+        }
+        if processes == 1 {
+            return Ok(None);
+        }
+        let hosts = self.hosts()?;
+        let secret = self.secret(&hosts)?;
+        let (workers, lanes) = (workers.get(), lanes.get());
+        let agreement = Agreement { dataflow: dataflow.digest(), lanes, workers, processes };
+        let mesh = cluster::meet(self.process, &hosts, &secret, &agreement, PATIENCE);
+        mesh.map(Some).map_err(Failure::of(Kind::Engine))
+    }
+
+    fn hosts(&self) -> Result<Hosts, Failure> {
+        let Some(path) = &self.hosts else {
+            let failure = Failure::new(Kind::Usage, "several processes need --hosts");
+            return Err(failure.hint("write a file with one host:port a line, for example 127.0.0.1:2101"));
+        };
+        Hosts::read(path, self.processes.get()).map_err(Failure::of(Kind::Usage))
+    }
+
+    fn secret(&self, hosts: &Hosts) -> Result<Secret, Failure> {
+        match &self.secret {
+            Some(path) => Secret::read(path).map_err(|error| {
+                Failure::new(Kind::InputOutput, format!("could not read {}: {error}", path.display()))
+            }),
+            None if hosts.are_loopback() => Ok(Secret::new(b"")),
+            None => {
+                let failure = Failure::new(Kind::Usage, "processes on several machines need --secret");
+                Err(failure.hint("give all of them the same file with a long random text"))
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What a person sees while requests are in work: a line each on a terminal, plain lines elsewhere.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io::IsTerminal;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanBytes, HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::dataflow::{Response, Verdict};
+use crate::engine::{Event, Observer};
+use crate::step::{Digest, Request};
+
+/// Draws on stderr. Shared by all threads that have something to tell.
+pub struct Progress {
+    /// On a terminal.
+    bars: Option<MultiProgress>,
+    /// Steps of the dataflow: the length of a bar.
+    steps: u64,
+    open: Mutex<HashMap<Digest, Line>>,
+}
+
+struct Line {
+    began: Instant,
+    bar: Option<ProgressBar>,
+    ended: BTreeSet<String>,
+}
+
+const TICK: Duration = Duration::from_millis(100);
+
+impl Progress {
+    pub fn new(steps: usize) -> Progress {
+        let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
+        Progress { bars, steps: steps as u64, open: Mutex::default() }
+    }
+
+    /// Prints a line above the moving ones.
+    pub fn say(&self, text: &str) {
+        match &self.bars {
+            // A terminal that is gone is nobody's to tell.
+            Some(bars) => _ = bars.println(text),
+            None => eprintln!("{text}"),
+        }
+    }
+
+    fn accepted(&self, request: &Request) {
+        let (items, size) = (request.items.len(), HumanBytes(request.size()));
+        let bar = self.bars.as_ref().map(|bars| {
+            let bar = bars.add(ProgressBar::new(self.steps));
+            bar.set_style(style());
+            bar.set_prefix(request.name.clone());
+            bar.enable_steady_tick(TICK);
+            bar
+        });
+        if bar.is_none() {
+            eprintln!("accepted  {}  {items} items, {size}", request.name);
+        }
+        let line = Line { began: Instant::now(), bar, ended: BTreeSet::new() };
+        self.lock().insert(request.id, line);
+    }
+
+    fn answered(&self, request: &Request, response: &Response) {
+        let Some(line) = self.lock().remove(&request.id) else { return };
+        if let Some(bar) = line.bar {
+            bar.finish_and_clear();
+        }
+        let took = line.began.elapsed();
+        let took = if took < Duration::from_secs(60) {
+            format!("{:.2} s", took.as_secs_f64())
+        } else {
+            HumanDuration(took).to_string()
+        };
+        let verdict = match response.verdict {
+            Verdict::Complete => "complete",
+            Verdict::Failed => "ERROR RESPONSE",
+        };
+        self.say(&format!("answered  {}  {verdict}, {took}", request.name));
+        for (report, fault) in response.faults() {
+            let item = report.item.as_ref().map(|item| format!(" ({item})")).unwrap_or_default();
+            self.say(&format!("  {}{item} failed: {}", report.step, fault.reason));
+            self.say(&format!("  hint: {}", fault.remedy));
+        }
+    }
+
+    fn step(&self, request: &Request, show: impl FnOnce(&mut Line)) {
+        if let Some(line) = self.lock().get_mut(&request.id) {
+            show(line);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Line>> {
+        self.open.lock().expect("nothing panics while it holds the lock")
+    }
+}
+
+impl Observer for Progress {
+    fn observe(&self, event: &Event) {
+        match event {
+            Event::Accepted { request } => self.accepted(request),
+            Event::Started { request, step } => self.step(request, |line| {
+                if let Some(bar) = &line.bar {
+                    bar.set_message((*step).to_owned());
+                }
+            }),
+            Event::Ended { request, step, .. } => self.step(request, |line| {
+                if !line.ended.contains(*step) {
+                    line.ended.insert((*step).to_owned());
+                    line.bar.iter().for_each(|bar| bar.inc(1));
+                }
+            }),
+            Event::Answered { request, response } => self.answered(request, response),
+        }
+    }
+}
+
+fn style() -> ProgressStyle {
+    let template = "{spinner} {prefix}  {bar:24} {pos}/{len} steps  {msg}  {elapsed}";
+    ProgressStyle::with_template(template).expect("the template is a constant").progress_chars("━━─")
+}

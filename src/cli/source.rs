@@ -1,0 +1,80 @@
+//! Where the requests of `flow run` come from.
+
+use std::path::{Path, PathBuf};
+
+use crate::dicom::folder::{self, Found, Skipped};
+use crate::engine::Entrance;
+use crate::imaging::phantom::{Chest, Options, Syntax};
+use crate::outbox::Folder;
+use crate::step::Request;
+
+use super::exit::{Failure, Kind};
+use super::listen::Receiver;
+use super::progress::Progress;
+use super::truth;
+
+pub enum Source {
+    /// Studies found in files.
+    Files(Vec<Request>),
+    Listen(Receiver),
+    /// A synthetic study; afterwards the results are compared with what is true.
+    Sample {
+        request: Box<Request>,
+        chest: Box<Chest>,
+    },
+    /// Another process takes requests in.
+    Elsewhere,
+}
+
+/// More skipped files than this are counted, not named.
+const SKIPPED_NAMED_MAX: usize = 20;
+
+impl Source {
+    pub fn files(paths: &[PathBuf], progress: &Progress) -> Result<Source, Failure> {
+        let Found { studies, skipped } = folder::find(paths).map_err(Failure::of(Kind::NoInput))?;
+        for Skipped { path, reason } in skipped.iter().take(SKIPPED_NAMED_MAX) {
+            progress.say(&format!("skipped   {}: {reason}", path.display()));
+        }
+        if let Some(more @ 1..) = skipped.len().checked_sub(SKIPPED_NAMED_MAX) {
+            progress.say(&format!("skipped   {more} more files"));
+        }
+        if studies.is_empty() {
+            let failure = Failure::new(Kind::NoInput, format!("no DICOM study in {}", joined(paths)));
+            return Err(failure.hint("`flow sample DIR` writes studies to try"));
+        }
+        Ok(Source::Files(studies))
+    }
+
+    /// Writes the default sample below a folder and takes it in from there.
+    pub fn sample(folder: &Path) -> Result<Source, Failure> {
+        let chest = Chest::new(&Options::default());
+        // One of an earlier run may be another version's.
+        let _ = std::fs::remove_dir_all(folder);
+        chest.write(folder, Syntax::default()).map_err(Failure::of(Kind::InputOutput))?;
+        let found = folder::find(&[folder.to_owned()]).map_err(Failure::of(Kind::NoInput))?;
+        let request = found.studies.into_iter().next().expect("the sample is a study");
+        Ok(Source::Sample { request: Box::new(request), chest: Box::new(chest) })
+    }
+
+    /// Hands over all requests; returns when no more come.
+    pub fn feed(&self, entrance: &Entrance, progress: &Progress) {
+        match self {
+            Source::Files(studies) => studies.iter().cloned().for_each(|request| entrance.submit(request)),
+            Source::Sample { request, .. } => entrance.submit(request.as_ref().clone()),
+            Source::Listen(receiver) => receiver.serve(entrance, progress),
+            Source::Elsewhere => {}
+        }
+    }
+
+    /// What is left to say when all is answered.
+    pub fn conclude(&self, folder: &Folder) {
+        if let Source::Sample { request, chest } = self {
+            truth::compare(&chest.truth(), &folder.place(request));
+        }
+    }
+}
+
+fn joined(paths: &[PathBuf]) -> String {
+    let texts: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    texts.join(", ")
+}

@@ -1,0 +1,7 @@
+//! The `flow` command.
+
+use flow::step::Table;
+
+fn main() -> std::process::ExitCode {
+    flow::cli::main(&Table::built_in())
+}
