@@ -21,7 +21,8 @@ pub struct Sample {
     folder: PathBuf,
 
     /// How many studies; each takes the seed after that of the one before
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=100_000))]
     studies: u64,
 
     /// Varies the anatomy, the noise and every identifier
@@ -29,11 +30,13 @@ pub struct Sample {
     seed: u64,
 
     /// Columns and rows of an image; the chest always fits, more are finer
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u16).range(32..=2048))]
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    #[arg(value_parser = clap::value_parser!(u16).range(32..=2048))]
     matrix: u16,
 
     /// Images in a study; the chest always fits, more are thinner
-    #[arg(long, value_name = "N", default_value_t = 120, value_parser = clap::value_parser!(u16).range(16..=4096))]
+    #[arg(long, value_name = "N", default_value_t = 120)]
+    #[arg(value_parser = clap::value_parser!(u16).range(16..=4096))]
     slices: u16,
 
     /// Standard deviation of the noise in HU, 0 to 200
@@ -41,7 +44,8 @@ pub struct Sample {
     noise: f64,
 
     /// Spots of emphysema in each lung, as far as they find room; 0 for healthy lungs
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(0..=2000))]
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(value_parser = clap::value_parser!(u16).range(0..=2000))]
     spots: u16,
 
     /// Mean radius of the spots in mm, 1 to 20

@@ -73,17 +73,15 @@ fn rib(lung: &Lung, height: f64) -> Vec<Layer> {
 /// A flat bone along the front of the cage.
 fn sternum(lung: &Lung) -> Vec<Layer> {
     let [low, high] = [0.30, 0.78].map(|part| {
-        let [_, y, z] = lung.around(PI, part * lung.height, 7.0);
+        let [_, y, z] = lung.around(PI, part * lung.height, 8.5);
         [0.0, y, z]
     });
-    let mut layers = Vec::new();
-    for offset in [-10.0, -5.0, 0.0, 5.0, 10.0] {
-        layers.extend(tube(Material::Bone, &[low, high].map(|[_, y, z]| [offset, y, z]), 6.0));
-    }
-    for offset in [-10.0, -5.0, 0.0, 5.0, 10.0] {
-        layers.extend(tube(Material::Marrow, &[low, high].map(|[_, y, z]| [offset, y, z]), 4.4));
-    }
-    layers
+    let bar = |material, radius| {
+        let across = [-10.0, -5.0, 0.0, 5.0, 10.0];
+        let at = move |x: f64| [low, high].map(|[_, y, z]| [x, y, z]);
+        across.into_iter().flat_map(move |x| tube(material, &at(x), radius))
+    };
+    bar(Material::Bone, 6.0).chain(bar(Material::Marrow, 4.4)).collect()
 }
 
 /// A round plate behind the ribs, leaning forwards to the side, with its spine.

@@ -50,13 +50,10 @@ pub struct Chest {
 
 impl Chest {
     /// # Panics
-    /// If a size is 0 or the noise is out of range.
+    /// If a size is not in 1 to 65 535 or the noise is out of range.
     pub fn new(options: &Options) -> Chest {
-        assert!(options.size.iter().all(|&voxels| voxels > 0), "a picture has voxels");
-        let mut draws = Draws::new(options.seed, 0);
-        let emphysema = Emphysema { spots: options.spots, radius_mm: options.spot_radius_mm };
-        let [right, left] = [right_lung(&mut draws), left_lung(&mut draws)]
-            .map(|lung| Filling::new(lung, emphysema, &mut Draws::new(options.seed, lung.gap.to_bits())));
+        assert!(options.size.iter().all(|voxels| (1..=65_535).contains(voxels)), "sizes are 1 to 65535");
+        let [right, left] = fill_lungs(options);
         let mut layers = torso::layers(&right, &left);
         layers.extend(right.layers());
         layers.extend(left.layers());
@@ -169,10 +166,21 @@ impl Chest {
     }
 }
 
+/// The right and the left lung with their contents.
+pub(super) fn fill_lungs(options: &Options) -> [Filling; 2] {
+    let emphysema = Emphysema { spots: options.spots, radius_mm: options.spot_radius_mm };
+    let fill = |lung: fn(&mut Draws) -> Lung, stream| {
+        let mut draws = Draws::new(options.seed, stream);
+        Filling::new(lung(&mut draws), emphysema, &mut draws)
+    };
+    let (right, left) = rayon::join(|| fill(right_lung, 1), || fill(left_lung, 2));
+    [right, left]
+}
+
 fn right_lung(draws: &mut Draws) -> Lung {
     let shape = Lung {
         outwards: -1.0,
-        gap: 17.0,
+        gap: 15.5,
         centre: -8.0,
         width: 108.0,
         depth: 98.0,
@@ -186,7 +194,7 @@ fn right_lung(draws: &mut Draws) -> Lung {
 fn left_lung(draws: &mut Draws) -> Lung {
     let shape = Lung {
         outwards: 1.0,
-        gap: 17.0,
+        gap: 15.5,
         centre: -8.0,
         width: 102.0,
         depth: 97.0,

@@ -6,15 +6,20 @@
 use super::lung::{Lung, Within};
 use super::material::{Layer, Material};
 use super::noise::Draws;
-use super::point::{Point, Segment, length, minus};
-use super::shape::{Ellipsoid, Stick};
+use super::point::{Point, Segment, along, length, minus, unit};
+use super::shape::{Ellipsoid, Shape, Stick};
 use super::tree::Tree;
 
+/// How thick the walls of trachea and bronchi are.
+pub const AIRWAY_WALL_MM: f64 = 2.0;
+/// Radii of the bronchus, inside and outside.
 const LUMEN_MM: f64 = 5.5;
-const WALL_MM: f64 = 7.5;
+const WALL_MM: f64 = LUMEN_MM + AIRWAY_WALL_MM;
 /// How far the bronchus goes into the lung; its wall ends a little earlier, so that it is open.
 const BRONCHUS_MM: f64 = 28.0;
 const WALL_LENGTH_MM: f64 = 26.0;
+/// How far before the lung the bronchus turns straight towards it.
+const APPROACH_MM: f64 = 8.0;
 /// Room kept between what is inside and the lung's faces.
 const PLEURA_MM: f64 = 2.5;
 /// Where vessels enter: y and z from the bronchus. Far enough apart to be disjoint.
@@ -67,37 +72,45 @@ impl Filling {
 
     /// The lung itself, then what is inside it.
     pub fn layers(&self) -> Vec<Layer> {
-        let tube = |radius, to| Stick { from: self.hilar(-8.0), to: self.hilar(to), radius };
         let mut layers = vec![
             Layer::new(Material::Lung, self.lung),
-            self.inside(Material::BronchusWall, tube(WALL_MM, WALL_LENGTH_MM)),
-            self.inside(Material::Airway, tube(LUMEN_MM, BRONCHUS_MM)),
+            self.place(Material::BronchusWall, self.bronchus(WALL_MM, WALL_LENGTH_MM), 0.0),
+            self.place(Material::Airway, self.bronchus(LUMEN_MM, BRONCHUS_MM), 0.0),
         ];
-        layers.extend(self.vessels.sticks().map(|stick| self.inside(Material::Vessel, stick)));
-        layers.extend(self.vessels.balls().map(|ball| self.inside(Material::Vessel, ball)));
-        layers.extend(self.spots.iter().map(|&spot| self.inside(Material::Spot, spot)));
+        let vessel = |stick| self.place(Material::Vessel, through_plane(stick), 0.0);
+        layers.extend(self.vessels.sticks().map(vessel));
+        layers.extend(self.vessels.balls().map(|ball| self.place(Material::Vessel, ball, 0.0)));
+        layers.extend(self.spots.iter().map(|&spot| self.place(Material::Spot, spot, 0.0)));
         layers
     }
 
     /// The vessels on their way to the lung, to be drawn before it.
-    pub fn hilar_vessels(&self) -> Vec<Layer> {
-        let before = |stick: &Stick| Stick { from: [-25.0, stick.from[1], stick.from[2]], ..*stick };
+    pub fn vessels_before(&self) -> impl Iterator<Item = Layer> {
         let roots = self.vessels.sticks().filter(|stick| stick.from[0] == 0.0);
-        roots.map(|stick| self.inside(Material::Tissue, before(&stick))).collect()
+        roots.map(|stick| self.place(Material::Tissue, through_plane(stick), f64::NEG_INFINITY))
+    }
+
+    /// The bronchus on its way to the lung, so much wider than its lumen.
+    pub fn bronchus_before(&self, material: Material, more: f64) -> Layer {
+        self.place(material, self.bronchus(LUMEN_MM + more, 0.0), f64::NEG_INFINITY)
     }
 
     /// Where the bronchus begins to run straight into the lung, in patient coordinates.
     pub fn bronchus_start(&self) -> Point {
-        let start = self.hilar(-8.0);
+        let start = self.hilar(-APPROACH_MM);
         [self.lung.x(start), start[1], start[2]]
     }
 
-    fn inside<S: super::shape::Shape + 'static>(&self, material: Material, shape: S) -> Layer {
-        Layer::new(material, Within { lung: self.lung, shape })
+    fn place<S: Shape + 'static>(&self, material: Material, shape: S, depth_min: f64) -> Layer {
+        Layer::new(material, Within { lung: self.lung, shape, depth_min })
     }
 
     fn hilar(&self, depth: f64) -> Point {
         [depth, self.hilum[1], self.hilum[2]]
+    }
+
+    fn bronchus(&self, radius: f64, to: f64) -> Stick {
+        Stick { from: self.hilar(-APPROACH_MM), to: self.hilar(to), radius }
     }
 
     /// Roots around the bronchus, as arteries and veins enter a lung.
@@ -142,5 +155,63 @@ impl Filling {
                 let largest = spot.semi_axes.into_iter().fold(0.0, f64::max);
                 length(minus(spot.centre, centre)) > radius + largest
             })
+    }
+}
+
+/// A root begins before the inner face, which then cuts it at whatever angle it enters: between
+/// that cut and its end it has the volume of its axis' length there.
+fn through_plane(stick: Stick) -> Stick {
+    if stick.from[0] > 0.0 {
+        return stick;
+    }
+    Stick { from: along(stick.from, unit(minus(stick.to, stick.from)), -20.0), ..stick }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imaging::phantom::Options;
+    use crate::imaging::phantom::chest::fill_lungs;
+    use crate::imaging::phantom::shape::Span;
+    use crate::imaging::phantom::shape::tests::union;
+
+    const STEP_MM: f64 = 0.5;
+
+    /// What the contents cover of the lung, row by row: less than the sum of their volumes if two of
+    /// them overlap or one of them leaves the lung.
+    fn covered(filling: &Filling) -> f64 {
+        let layers = filling.layers();
+        let reach = filling.lung.reach();
+        let mut length = 0.0;
+        for z in steps(reach.z) {
+            let near: Vec<&Layer> =
+                layers[1..].iter().filter(|layer| layer.reach.z[0] <= z && z <= layer.reach.z[1]).collect();
+            for y in steps(reach.y) {
+                let Some(lung) = filling.lung.row(y, z) else { continue };
+                let spans = near.iter().filter_map(|layer| clip(layer.shape.row(y, z)?, lung));
+                length += union(spans.collect());
+            }
+        }
+        length * STEP_MM * STEP_MM
+    }
+
+    fn steps([from, to]: [f64; 2]) -> impl Iterator<Item = f64> {
+        (0..((to - from) / STEP_MM) as usize).map(move |index| from + STEP_MM * index as f64)
+    }
+
+    fn clip((from, to): Span, (least, most): Span) -> Option<Span> {
+        let (from, to) = (from.max(least), to.min(most));
+        (from < to).then_some((from, to))
+    }
+
+    #[test]
+    fn contents_are_disjoint_and_inside() {
+        for seed in 1..4 {
+            for filling in fill_lungs(&Options { seed, ..Options::default() }) {
+                let Volumes { lung, vessels, spots } = filling.volumes();
+                let ratio = covered(&filling) / (filling.lung.volume() - lung + vessels + spots);
+                assert!((ratio - 1.0).abs() < 1e-3, "covered, of the formulas: {ratio} for seed {seed}");
+            }
+        }
     }
 }

@@ -14,7 +14,9 @@
 //! what remains are polynomials of u: see [`Lung::volume`].
 //!
 //! The whole is then tilted, so that its base is deeper at the back, and leans backwards with its
-//! height: two more shears, along z and along y, that leave volumes alone.
+//! height: two more shears, along z and along y, that leave volumes alone. A third, along x, lets
+//! the lungs stand further apart at the back, where the spine is, and at the base; it also keeps
+//! every face oblique to the voxels, so that sampling errors do not add up.
 //!
 //! What is inside a lung is placed in the lung's own coordinates: depth, y, z, with the depth
 //! counted from the bite's surface √(S − v²) B and not from the plane. From there to the patient is
@@ -30,7 +32,7 @@ use super::shape::{Reach, Shape, Span};
 pub struct Lung {
     /// The direction from the plane outwards along x: 1 on the left, −1 on the right.
     pub outwards: f64,
-    /// Distance of the plane from x = 0.
+    /// Distance of the plane from x = 0 at the middle.
     pub gap: f64,
     /// The y of v = 0 at the base.
     pub centre: f64,
@@ -44,10 +46,12 @@ pub struct Lung {
     pub bite: f64,
 }
 
-/// How much deeper the base is for each mm further back, and how much further back a lung's middle
-/// for each mm of height.
+/// How much deeper the base is for each mm further back, how much further back a lung's middle for
+/// each mm of height, how much further out for each mm further back and for each mm further down.
 const TILT: f64 = 0.28;
 const LEAN: f64 = 0.07;
+const SPLAY: f64 = 0.09;
+const FLARE: f64 = 0.04;
 
 /// Depths from the plane, in mm, in one row.
 struct Row {
@@ -95,8 +99,8 @@ impl Lung {
         let level = (z + TILT * self.depth * turn.cos()).clamp(0.0, 0.97 * self.height);
         let narrowed = (1.0 - (level / self.height).powi(4)).sqrt();
         let out = |extent: f64| extent * narrowed + margin;
-        let x = self.outwards * (self.gap + out(self.width) * turn.sin());
-        [x, self.centre + LEAN * level + out(self.depth) * turn.cos(), z]
+        let y = self.centre + LEAN * level + out(self.depth) * turn.cos();
+        [self.outwards * (self.gap_at(y, z) + out(self.width) * turn.sin()), y, z]
     }
 
     /// The same lung, larger on all sides: for the chest wall.
@@ -112,7 +116,7 @@ impl Lung {
 
     /// Patient x of a depth in the lung's own coordinates.
     pub fn x(&self, [depth, y, z]: Point) -> f64 {
-        self.outwards * (self.gap + self.shift(y, z) + depth)
+        self.outwards * (self.gap_at(y, z) + self.shift(y, z) + depth)
     }
 
     /// Whether a ball, in the lung's own coordinates, lies inside: tried in 14 directions, which is
@@ -145,9 +149,14 @@ impl Lung {
         Some(Row { wall, dome, bite: self.bite * front * low })
     }
 
-    /// Two depths from the plane as a span of x.
-    fn span(&self, from: f64, to: f64) -> Span {
-        let (a, b) = (self.outwards * (self.gap + from), self.outwards * (self.gap + to));
+    fn gap_at(&self, y: f64, z: f64) -> f64 {
+        self.gap + SPLAY * (y - self.centre) + FLARE * (self.height / 2.0 - z)
+    }
+
+    /// Two depths from the plane in a row as a span of x.
+    fn span(&self, [y, z]: [f64; 2], from: f64, to: f64) -> Span {
+        let gap = self.gap_at(y, z);
+        let (a, b) = (self.outwards * (gap + from), self.outwards * (gap + to));
         (a.min(b), a.max(b))
     }
 
@@ -165,14 +174,15 @@ impl Shape for Lung {
     }
 
     fn row(&self, y: f64, z: f64) -> Option<Span> {
-        self.measure(y, z).map(|row| self.span(row.inner(), row.wall))
+        self.measure(y, z).map(|row| self.span([y, z], row.inner(), row.wall))
     }
 }
 
-/// A shape given in a lung's own coordinates.
+/// A shape given in a lung's own coordinates, cut off at a depth.
 pub struct Within<S> {
     pub lung: Lung,
     pub shape: S,
+    pub depth_min: f64,
 }
 
 impl<S: Shape> Shape for Within<S> {
@@ -181,9 +191,9 @@ impl<S: Shape> Shape for Within<S> {
     }
 
     fn row(&self, y: f64, z: f64) -> Option<Span> {
-        let (from, to) = self.shape.row(y, z)?;
+        let (from, to) = self.shape.row(y, z).filter(|span| span.1 > self.depth_min)?;
         let shift = self.lung.shift(y, z);
-        Some(self.lung.span(shift + from, shift + to))
+        Some(self.lung.span([y, z], shift + from.max(self.depth_min), shift + to))
     }
 }
 
@@ -202,7 +212,7 @@ impl Shape for Abdomen {
     fn row(&self, y: f64, z: f64) -> Option<Span> {
         let (u, v) = self.lung.place(y, z);
         let left = 1.0 - u.max(0.0) / self.lung.dome - v * v;
-        (left > 0.0).then(|| self.lung.span(-self.lung.gap, self.lung.width * left.sqrt()))
+        (left > 0.0).then(|| self.lung.span([y, z], -self.lung.gap_at(y, z), self.lung.width * left.sqrt()))
     }
 }
 
@@ -221,8 +231,8 @@ impl Shape for Cavity {
     }
 
     fn row(&self, y: f64, z: f64) -> Option<Span> {
-        let right = self.right.wall(y, z)? + self.right.gap;
-        Some((-right, self.left.wall(y, z)? + self.left.gap))
+        let right = self.right.wall(y, z)? + self.right.gap_at(y, z);
+        Some((-right, self.left.wall(y, z)? + self.left.gap_at(y, z)))
     }
 }
 

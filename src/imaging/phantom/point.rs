@@ -46,6 +46,15 @@ impl Segment {
         length(minus(along(self.0, u, s), along(other.0, v, t)))
     }
 
+    /// Whether the boxes around two segments are further apart than `gap`: then so are they, and
+    /// this is the quicker question.
+    pub fn is_far_from(&self, other: &Segment, gap: f64) -> bool {
+        (0..3).any(|axis| {
+            let (a, b, c, d) = (self.0[axis], self.1[axis], other.0[axis], other.1[axis]);
+            a.min(b) - c.max(d) > gap || c.min(d) - a.max(b) > gap
+        })
+    }
+
     /// The least distance between a point of the segment and `point`.
     pub fn distance_to(&self, point: Point) -> f64 {
         let direction = minus(self.1, self.0);
@@ -62,6 +71,7 @@ mod tests {
     fn check(a: Segment, b: Segment, expected: f64) {
         assert!((a.distance(&b) - expected).abs() < 1e-12, "{} is not {expected}", a.distance(&b));
         assert!((b.distance(&a) - expected).abs() < 1e-12);
+        assert!(!a.is_far_from(&b, expected));
     }
 
     #[test]
@@ -70,6 +80,7 @@ mod tests {
         check(across, Segment([0.0, -1.0, 2.0], [0.0, 1.0, 2.0]), 2.0);
         check(across, Segment([3.0, 1.0, 0.0], [3.0, -1.0, 0.0]), 2.0);
         check(across, Segment([-1.0, 3.0, 0.0], [1.0, 3.0, 0.0]), 3.0);
+        assert!(across.is_far_from(&Segment([4.0, 4.0, 0.0], [5.0, 9.0, 0.0]), 3.9));
         check(across, Segment([4.0, 4.0, 0.0], [5.0, 9.0, 0.0]), 5.0);
         check(across, Segment([2.0, 1.0, 0.0], [5.0, -2.0, 0.0]), std::f64::consts::SQRT_2);
     }

@@ -136,8 +136,20 @@ impl Shape for Column {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
+
+    /// The length that spans cover together.
+    pub fn union(mut spans: Vec<Span>) -> f64 {
+        spans.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mut end = f64::NEG_INFINITY;
+        let mut beyond = |(from, to): Span| {
+            let added = (to - end.max(from)).max(0.0);
+            end = end.max(to);
+            added
+        };
+        spans.into_iter().map(&mut beyond).sum()
+    }
 
     /// The volume that rows 0.1 mm apart cover.
     fn covered(shape: &dyn Shape) -> f64 {

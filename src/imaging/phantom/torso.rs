@@ -2,7 +2,7 @@
 //! the lungs are drawn over it and no volume is known here.
 
 use super::bones;
-use super::filling::Filling;
+use super::filling::{AIRWAY_WALL_MM, Filling};
 use super::lung::{Abdomen, Cavity};
 use super::material::{Layer, Material};
 use super::point::Point;
@@ -30,8 +30,7 @@ pub fn layers(right: &Filling, left: &Filling) -> Vec<Layer> {
     layers.extend(bones::spine());
     layers.extend(heart(left.lung.height));
     layers.extend(great_vessels(left.lung.height));
-    layers.extend(right.hilar_vessels());
-    layers.extend(left.hilar_vessels());
+    layers.extend(right.vessels_before().chain(left.vessels_before()));
     layers.extend(airways(right, left));
     layers
 }
@@ -115,9 +114,10 @@ fn airways(right: &Filling, left: &Filling) -> Vec<Layer> {
         let mut layers = tube(material, &[above, carina], 8.5 + more);
         layers.extend(tube(material, &[carina, right.bronchus_start()], 6.5 + more));
         layers.extend(tube(material, &[carina, left.bronchus_start()], 5.5 + more));
+        layers.extend([right, left].map(|lung| lung.bronchus_before(material, more)));
         layers
     };
-    let mut layers = around(Material::Tissue, 2.0);
+    let mut layers = around(Material::Tissue, AIRWAY_WALL_MM);
     layers.extend(around(Material::Airway, 0.0));
     layers
 }

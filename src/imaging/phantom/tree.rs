@@ -57,10 +57,10 @@ impl Tree {
         let mut waiting: VecDeque<usize> = (0..self.branches.len()).collect();
         while let Some(parent) = waiting.pop_front() {
             for (share, turns) in CHILDREN {
-                let child = (0..ATTEMPTS)
-                    .map(|_| self.sprout(parent, share, turns, draws))
-                    .find(|child| child.radius > RADIUS_MIN_MM && self.fits(child, &free));
-                if let Some(child) = child {
+                let radius = share * self.branches[parent].radius;
+                let attempts = if radius > RADIUS_MIN_MM { ATTEMPTS } else { 0 };
+                let mut children = (0..attempts).map(|_| self.sprout(parent, radius, turns, draws));
+                if let Some(child) = children.find(|child| self.fits(child, &free)) {
                     waiting.push_back(self.branches.len());
                     self.branches.push(child);
                 }
@@ -98,9 +98,8 @@ impl Tree {
     }
 
     /// A child of a branch, turned away from it by an angle within `turns` to a side drawn by lot.
-    fn sprout(&self, parent: usize, share: f64, turns: [f64; 2], draws: &mut Draws) -> Branch {
+    fn sprout(&self, parent: usize, radius: f64, turns: [f64; 2], draws: &mut Draws) -> Branch {
         let (from, ahead) = (self.branches[parent].axis.1, self.branches[parent].direction());
-        let radius = share * self.branches[parent].radius;
         let aside = unit(cross(ahead, if ahead[2].abs() < 0.8 { [0.0, 0.0, 1.0] } else { [1.0, 0.0, 0.0] }));
         let (turn, side) = (draws.between(turns[0], turns[1]), draws.between(0.0, 2.0 * PI));
         let sideways = along(along([0.0; 3], aside, side.cos()), cross(ahead, aside), side.sin());
@@ -129,7 +128,8 @@ impl Tree {
             let angle = dot(child.direction(), other.direction()).clamp(-1.0, 1.0).acos();
             return angle > (child.radius / ball).asin() + (other.radius / ball).asin();
         }
-        child.axis.distance(&other.axis) > child.ball_radius() + other.ball_radius() + CLEARANCE_MM
+        let apart = child.ball_radius() + other.ball_radius() + CLEARANCE_MM;
+        child.axis.is_far_from(&other.axis, apart) || child.axis.distance(&other.axis) > apart
     }
 }
 
@@ -145,7 +145,8 @@ fn overlap(ball: f64, stick: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::imaging::phantom::point::length;
-    use crate::imaging::phantom::shape::{Shape, Span};
+    use crate::imaging::phantom::shape::Shape;
+    use crate::imaging::phantom::shape::tests::union;
 
     /// Adds up what rows 0.1 mm apart have in any piece: knows nothing of forks and overlaps.
     fn covered(tree: &Tree) -> f64 {
@@ -161,18 +162,6 @@ mod tests {
             })
             .sum();
         sum * 0.01
-    }
-
-    /// The length that spans cover together.
-    fn union(mut spans: Vec<Span>) -> f64 {
-        spans.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let mut end = f64::NEG_INFINITY;
-        let mut beyond = |(from, to): Span| {
-            let added = (to - end.max(from)).max(0.0);
-            end = end.max(to);
-            added
-        };
-        spans.into_iter().map(&mut beyond).sum()
     }
 
     #[test]

@@ -11,19 +11,23 @@ use super::noise::Noise;
 
 /// The analytic truth about both lungs of one study.
 ///
-/// A lung is what [`super::lung::Lung::volume`] gives less the part of the main bronchus inside it,
-/// lumen and wall; its vessels and spots belong to it. With V the volume of both lungs, S that of
-/// the spots and B that of the vessels:
+/// A lung of width a, half depth b, height H, dome η and bite β (as the module `lung` explains) has
+/// π/2 · a b H · [4/5 − η/2 − β · 729/128 · (J₁ − J₂/4)], less π r² l for each of the two parts, walled
+/// and open, of the main bronchus inside it; vessels and spots inside it belong to it. Spots are
+/// ellipsoids, 4/3 π a b c; vessels are balls and sticks, less what these share (module `tree`). With
+/// V the volume of both lungs, S that of the spots and B that of the vessels:
 ///
 /// * mean = (−860 (V − S − B) − 980 S + 40 B) / V,
 /// * LAA-950 = 100 (S f(−980) + (V − S − B) f(−860) + B f(40)) / V, where f(μ) is the share of voxels
 ///   of density μ that lie strictly below −950 HU: 0 or 1 without noise, else the normal
 ///   distribution function at (−950.5 − μ) / σ (half a HU less, as noise is rounded to whole HU).
 ///
-/// A study holds voxels, sampled at their centres: counting them gives these numbers with an error.
-/// Every row of voxels through a lung is right within one voxel, and the errors of rows are
-/// unrelated: for n rows through a lung the volume's standard error is about √(n/6) voxels, and
-/// nearly never more than √n.
+/// A study holds voxels, sampled at their centres. Counting them errs: in a row by at most one voxel,
+/// in all much less, as no face lies along the grid. For columns s mm apart (and slices at most
+/// 5/3 s), the volume of a lung is counted within 0.015 s² % of the truth, the mean within 0.1 s² HU
+/// and LAA-950 without noise within 0.4 s² % of its value: for 256 columns (s = 1.5) 0.034 %, 0.23 HU
+/// and 0.9 %. These bounds are not proven: 54 studies of 64 to 512 columns kept within nine tenths of
+/// them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Truth {
     pub study_instance_uid: String,
