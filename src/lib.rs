@@ -8,8 +8,10 @@
 //! | [`dataflow`] | text to a checked [`dataflow::Dataflow`]; its plain meaning, `interpret` |
 //! | [`store`] | bytes by digest |
 //! | [`engine`] | a dataflow as timely lanes; the only folder that names timely |
+//! | [`cluster`] | several processes as one: how they meet |
 //! | [`imaging`] | calculations on CT studies and the results made of them; no network, no engine |
 //! | [`dicom`] | receiving and sending; the only folder that speaks DIMSE |
+//! | [`outbox`] | where responses go: a folder each, and on to a PACS |
 //! | [`cli`] | one file per subcommand |
 //!
 //! Invariants, most of them about what is absent:
@@ -20,9 +22,11 @@
 //! * What may fail because of data is a [`step::Fault`] and ends in the response; it never ends the process.
 
 pub mod cli;
+pub mod cluster;
 pub mod dataflow;
 pub mod dicom;
 pub mod engine;
 pub mod imaging;
+pub mod outbox;
 pub mod step;
 pub mod store;

@@ -1,11 +1,31 @@
 //! A dataflow: which steps there are and what each needs. Text becomes a checked [`Dataflow`];
 //! what is wrong with the text is a list of [`Problem`]s, all found at once.
 
-use crate::step::{Digest, Parameters, Step};
+mod check;
+mod collector;
+mod condition;
+mod draft;
+mod fields;
+mod hint;
+pub mod interpret;
+mod library;
+mod meaning;
+mod order;
+pub mod perform;
+mod problem;
+pub mod response;
+mod runs;
+mod settings;
+mod size;
+mod wiring;
+mod yaml;
 
-pub struct Problem;
-#[derive(Clone, Debug)]
-pub struct Condition;
+pub use condition::{ATTRIBUTES, Condition};
+pub use library::{LoadError, built_in_names};
+pub use problem::{Problem, Problems};
+pub use response::{Response, Verdict};
+
+use crate::step::{Digest, Files, Parameters, Payload, Step, Table};
 
 /// A checked dataflow. Every need names an earlier node and fits in type; every parameter is in range.
 #[derive(Clone, Debug)]
@@ -19,6 +39,41 @@ pub struct Dataflow {
     /// The outputs, all of type `files`, that make the response, in this order.
     pub(crate) response: Vec<Port>,
     pub(crate) memory: Memory,
+}
+
+impl Dataflow {
+    /// Reads and checks a dataflow file; `file` is what messages call it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse(file: &str, text: &str, table: &Table) -> Result<Dataflow, Problems> {
+        let mut collector = collector::Collector::new(file, text);
+        let draft = draft::Draft::read(text, &mut collector);
+        let dataflow = draft.and_then(|draft| check::check(&draft, table, &mut collector));
+        collector.finish(dataflow)
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn about(&self) -> &str {
+        &self.about
+    }
+
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The outputs that make an error response: all files that the failure part gives.
+    pub fn error_response(&self) -> Vec<Port> {
+        let failure = self.nodes.iter().enumerate().filter(|(_, node)| node.phase == Phase::Failure);
+        let ports = |(index, node): (usize, &Node)| {
+            let files = node.step.declaration.outputs.iter().filter(|output| output.kind == Files::TYPE);
+            files.map(|output| Port { node: index, output: output.name }).collect::<Vec<Port>>()
+        };
+        failure.flat_map(ports).collect()
+    }
 }
 
 /// A step at its place in a dataflow.
@@ -35,6 +90,11 @@ pub struct Node {
     pub(crate) max: usize,
     pub(crate) runs: Runs,
     pub(crate) phase: Phase,
+}
+
+impl Node {
+    /// The most that `limits.max` may be, and its value where a file does not say.
+    pub const RUNS_MAX: usize = 1024;
 }
 
 /// How often a node runs for one request.
@@ -80,4 +140,16 @@ pub struct Memory {
     pub(crate) fixed: u64,
     /// Bytes for each byte of the request's items when decoded.
     pub(crate) per_decoded_byte: f64,
+}
+
+impl Memory {
+    /// For a file that does not say: one decoded copy of the items and a margin.
+    const ONE_COPY: Memory = Memory { fixed: 64 << 20, per_decoded_byte: 1.0 };
+
+    /// Bytes that this request is expected to take at most.
+    pub fn estimate(&self, request: &crate::step::Request) -> u64 {
+        // A float holds sizes up to 2^53 exactly, and saturates when it becomes an integer.
+        let decoded = (request.decoded() as f64 * self.per_decoded_byte).ceil() as u64;
+        self.fixed.saturating_add(decoded)
+    }
 }

@@ -1,1 +1,156 @@
-//! engine
+//! A dataflow as timely lanes. The only folder that names timely.
+//!
+//! A lane is one instance of the dataflow's graph; a request takes an idle lane and is an epoch in
+//! it. It is done when the lane's frontier passes the epoch. Lanes share nothing but threads and
+//! memory, so a slow request holds up no other; N lanes with plain `u64` epochs cost next to nothing
+//! (`benches/lanes.rs`), where one graph with N incomparable times costs N².
+//!
+//! | file | what |
+//! |---|---|
+//! | `lane` | the graph: gate, nodes, judge, answer |
+//! | `gate`, `node`, `close` | its operators |
+//! | `epoch` | what they share about a request |
+//! | `job`, `pool` | steps, off the workers' threads |
+//! | `budget`, `places` | the bounds: bytes, requests |
+//! | `worker` | the workers' loop |
+//! | `entrance`, `exit` | requests in, answers out |
+
+mod budget;
+mod close;
+mod entrance;
+mod epoch;
+mod event;
+mod exit;
+mod gate;
+mod job;
+mod lane;
+mod mesh;
+mod node;
+mod places;
+mod pool;
+mod shared;
+mod worker;
+
+use std::num::NonZero;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::Thread;
+
+use timely::communication::WorkerGuards;
+use timely::{CommunicationConfig, WorkerConfig};
+
+use crate::dataflow::{Dataflow, Response};
+use crate::step::Request;
+use crate::store::Store;
+
+pub use entrance::Entrance;
+pub use event::{Event, Observer, Unobserved};
+pub use mesh::Mesh;
+
+use budget::Budget;
+use exit::Exit;
+use job::Work;
+use pool::Pool;
+use shared::Shared;
+use worker::Doors;
+
+/// How large the engine is.
+pub struct Settings {
+    /// Worker threads of this process.
+    pub workers: NonZero<usize>,
+    /// Requests in work at once, in all processes together.
+    pub lanes: NonZero<usize>,
+    /// Bytes that requests in work may take in this process.
+    pub memory: u64,
+    /// The other processes, connected.
+    pub mesh: Option<Mesh>,
+}
+
+/// Where responses go.
+pub trait Sink: Sync {
+    /// Delivers a response. It is called once per request, from one of several threads. What goes
+    /// wrong in it is its own to mend or to report: the request counts as answered when it returns.
+    fn deliver(&self, request: &Request, response: &Response, store: &Store);
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("could not start the workers: {0}")]
+pub struct EngineError(String);
+
+/// Runs requests from `source` through the dataflow and gives each one's response to `sink`.
+/// Returns when the source has returned and every request is answered.
+///
+/// In a mesh, requests come in at the first process; in the others `source` and `sink` are not used.
+///
+/// # Errors
+/// If the workers cannot be started.
+pub fn run(
+    dataflow: Arc<Dataflow>,
+    store: Arc<Store>,
+    settings: Settings,
+    observer: Arc<dyn Observer>,
+    source: impl FnOnce(&Entrance) + Send,
+    sink: &dyn Sink,
+) -> Result<(), EngineError> {
+    let first = settings.mesh.as_ref().is_none_or(Mesh::is_first);
+    let (entrance, requests) = Entrance::new(settings.lanes, Arc::clone(&store));
+    let (answers, exit) = Exit::new(sink, &store, &*observer, &entrance);
+    let pool = Pool::new(dataflow.nodes.iter().map(|node| node.max), STEP_THREADS_MAX);
+    let work = Arc::new(Work { dataflow, store: Arc::clone(&store), observer: Arc::clone(&observer) });
+    let shared = Arc::new(Shared { work, budget: Budget::new(settings.memory), pool });
+    let guards = start(settings, shared, Doors { requests, answers }, entrance.worker())?;
+    let ended = std::thread::scope(|scope| {
+        (0..DELIVERIES).for_each(|_| drop(scope.spawn(|| exit.serve())));
+        if first {
+            source(&entrance);
+        }
+        entrance.close();
+        guards.join()
+    });
+    ended.into_iter().collect::<Result<Vec<()>, String>>().map(drop).map_err(EngineError)
+}
+
+/// Threads that deliver: they mostly wait for disks and peers.
+const DELIVERIES: usize = 4;
+
+/// More threads for steps than this are never wanted; a step that waits for one waits its turn.
+const STEP_THREADS_MAX: usize = 256;
+
+fn start(
+    settings: Settings,
+    shared: Arc<Shared>,
+    doors: Doors,
+    first: Arc<OnceLock<Thread>>,
+) -> Result<WorkerGuards<()>, EngineError> {
+    let Settings { workers, lanes, mesh, .. } = settings;
+    let built = match mesh {
+        None => CommunicationConfig::Process(workers.get()).try_build(),
+        Some(mesh) => mesh.build(workers.get()),
+    };
+    let (builders, other) = built.map_err(EngineError)?;
+    let doors = Mutex::new(Some(doors));
+    let guards = timely::execute::execute_from(builders, other, WorkerConfig::default(), move |worker| {
+        let _guard = EndOnPanic;
+        let doors = doors.lock().ok().filter(|_| worker.index() == 0).and_then(|mut doors| doors.take());
+        if doors.is_some() {
+            first.get_or_init(std::thread::current);
+        }
+        worker::work(worker, lanes.get(), &shared, doors);
+    });
+    guards.map_err(EngineError)
+}
+
+/// The exit code of a process whose engine broke, as sysexits.h has it for internal errors.
+const BROKEN: i32 = 70;
+
+/// A worker that panics leaves the others waiting for ever, so it takes the process with it: what is
+/// not answered by then is nobody's to forget, and a supervisor can see that the process is gone.
+struct EndOnPanic;
+
+impl Drop for EndOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("flow: a worker of the engine broke, or a process of the cluster was lost; ending");
+            std::process::exit(BROKEN);
+        }
+    }
+}

@@ -1,8 +1,18 @@
-//! What one DICOM instance says of itself, without its pixels.
+//! What one DICOM instance says of itself and of its study, without its pixels.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
-use crate::step::Payload;
+use dicom_dictionary_std::tags;
+
+use crate::step::{Fault, Payload};
+
+use super::Study;
+use super::elements::{Elements, Part10};
+
+/// Most headers end within this; scanners with large private elements take more.
+const FIRST_BYTES: u64 = 16 << 10;
 
 /// The attributes of one instance that sorting, assembling and referring to it need.
 ///
@@ -45,6 +55,142 @@ pub struct Header {
     pub peak_kilovoltage: Option<f64>,
 }
 
+impl Header {
+    /// Reads the header of a file. Of a large file only the beginning is read.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is not DICOM, or ends within the header.
+    pub fn read(name: &str, path: &Path) -> Result<Header, Fault> {
+        let bytes = beginning(path).map_err(|error| {
+            Fault::new(
+                format!("the file {name} could not be read: {error}"),
+                "Check that the file is there and readable, then send the study again.",
+            )
+        })?;
+        match read_instance(name, path, &bytes) {
+            Ok((header, _)) => Ok(header),
+            Err(Unreadable::NotDicom) => Err(Fault::new(
+                format!("the file {name} is not DICOM"),
+                "Leave it out, or send it as a DICOM file (PS3.10).",
+            )),
+            Err(Unreadable::Damaged { fault, .. }) => Err(fault),
+        }
+    }
+
+    fn of(name: &str, path: &Path, transfer_syntax_uid: &str, elements: &Elements) -> Header {
+        Header {
+            name: name.to_owned(),
+            path: path.to_owned(),
+            sop_class_uid: elements.text(tags::SOP_CLASS_UID),
+            sop_instance_uid: elements.text(tags::SOP_INSTANCE_UID),
+            series_instance_uid: elements.text(tags::SERIES_INSTANCE_UID),
+            series_number: elements.integer(tags::SERIES_NUMBER),
+            series_description: elements.text(tags::SERIES_DESCRIPTION),
+            frame_of_reference_uid: elements.text(tags::FRAME_OF_REFERENCE_UID),
+            transfer_syntax_uid: transfer_syntax_uid.to_owned(),
+            modality: elements.text(tags::MODALITY),
+            image_type: elements.texts(tags::IMAGE_TYPE),
+            instance_number: elements.integer(tags::INSTANCE_NUMBER),
+            rows: elements.short(tags::ROWS).unwrap_or(0),
+            columns: elements.short(tags::COLUMNS).unwrap_or(0),
+            frames: elements.integer(tags::NUMBER_OF_FRAMES).map_or(1, |frames| frames.max(1) as u32),
+            samples_per_pixel: elements.short(tags::SAMPLES_PER_PIXEL).unwrap_or(1),
+            bits_allocated: elements.short(tags::BITS_ALLOCATED).unwrap_or(0),
+            bits_stored: elements.short(tags::BITS_STORED).unwrap_or(0),
+            signed: elements.short(tags::PIXEL_REPRESENTATION) == Some(1),
+            position: elements.decimals(tags::IMAGE_POSITION_PATIENT),
+            orientation: elements.decimals(tags::IMAGE_ORIENTATION_PATIENT),
+            spacing: elements.decimals(tags::PIXEL_SPACING),
+            slice_thickness: elements.decimal(tags::SLICE_THICKNESS),
+            slope: elements.decimal(tags::RESCALE_SLOPE).unwrap_or(1.0),
+            intercept: elements.decimal(tags::RESCALE_INTERCEPT).unwrap_or(0.0),
+            kernel: elements.text(tags::CONVOLUTION_KERNEL),
+            peak_kilovoltage: elements.decimal(tags::KVP),
+        }
+    }
+
+    /// Bytes of the pixels when decoded; 0 for an object without pixels.
+    pub fn decoded_bytes(&self) -> u64 {
+        let pixels = u64::from(self.rows) * u64::from(self.columns) * u64::from(self.samples_per_pixel);
+        pixels
+            .saturating_mul(u64::from(self.bits_allocated.div_ceil(8)))
+            .saturating_mul(u64::from(self.frames))
+    }
+
+    /// How messages call the instance's series: "series 3 (Thorax 1.0 Br40)".
+    pub fn series_label(&self) -> String {
+        let number = self.series_number.map_or("without a number".to_owned(), |number| number.to_string());
+        match self.series_description.as_str() {
+            "" => format!("series {number}"),
+            description => format!("series {number} ({description})"),
+        }
+    }
+}
+
 impl Payload for Header {
     const TYPE: &'static str = "header";
+}
+
+/// Why a file gives no header.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    #[error("the file is not DICOM")]
+    NotDicom,
+    /// DICOM, but cut off or damaged before its pixels. `study` holds what came before the damage;
+    /// its UID is empty if even that is lost.
+    #[error("{fault}")]
+    Damaged { fault: Fault, study: Box<Study> },
+}
+
+/// Reads what any DICOM object says of itself and of its study, image or not.
+///
+/// `bytes` may be the whole file or its beginning, as long as everything before the pixels is there.
+///
+/// # Errors
+/// If the bytes are not a DICOM file, or end before its pixels.
+pub fn read_instance(name: &str, path: &Path, bytes: &[u8]) -> Result<(Header, Study), Unreadable> {
+    let file = Part10::open(bytes).map_err(|_| Unreadable::NotDicom)?;
+    let elements = file.elements();
+    let study = study(&elements);
+    if let Some(damage) = &elements.damage {
+        let fault = Fault::new(
+            format!("the file {name} cannot be read: {damage}"),
+            "Send this instance again from its source.",
+        );
+        return Err(Unreadable::Damaged { fault, study: Box::new(study) });
+    }
+    Ok((Header::of(name, path, &file.transfer_syntax_uid, &elements), study))
+}
+
+fn study(elements: &Elements) -> Study {
+    Study {
+        study_instance_uid: elements.text(tags::STUDY_INSTANCE_UID),
+        study_id: elements.text(tags::STUDY_ID),
+        study_date: elements.text(tags::STUDY_DATE),
+        study_time: elements.text(tags::STUDY_TIME),
+        study_description: elements.text(tags::STUDY_DESCRIPTION),
+        accession_number: elements.text(tags::ACCESSION_NUMBER),
+        referring_physician_name: elements.text(tags::REFERRING_PHYSICIAN_NAME),
+        patient_name: elements.text(tags::PATIENT_NAME),
+        patient_id: elements.text(tags::PATIENT_ID),
+        patient_birth_date: elements.text(tags::PATIENT_BIRTH_DATE),
+        patient_sex: elements.text(tags::PATIENT_SEX),
+        patient_age: elements.text(tags::PATIENT_AGE),
+    }
+}
+
+/// The first part of a file that holds its header: more is read until the pixels begin in it.
+fn beginning(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let mut bytes = Vec::new();
+    let mut wanted = FIRST_BYTES;
+    loop {
+        let missing = wanted - bytes.len() as u64;
+        let read = file.by_ref().take(missing).read_to_end(&mut bytes)? as u64;
+        let whole = Part10::open(&bytes).is_ok_and(|file| file.elements().pixels.is_some());
+        if whole || read < missing {
+            return Ok(bytes);
+        }
+        wanted *= 8;
+    }
 }

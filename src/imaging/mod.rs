@@ -3,20 +3,31 @@
 //! The types that the steps exchange stand here; the steps themselves in [`steps`], one file each.
 //! No network, no engine: everything can be called from a test or another program.
 
+mod airways;
+mod bits;
+mod codecs;
+mod components;
 mod drawing;
+mod elements;
 mod failures;
 mod header;
 mod json;
 mod objects;
 mod picture;
+mod pixels;
+mod rle;
 mod series;
+mod sides;
+mod slices;
 mod study;
 mod volume;
 
+pub mod phantom;
 pub mod steps;
 
-pub use header::Header;
+pub use header::{Header, Unreadable, read_instance};
 pub use picture::{Picture, Pictures};
+pub use pixels::decode_slice;
 pub use series::Series;
 pub use study::Study;
 pub use volume::{Densities, Density, Lung, Lungs, Volume};

@@ -77,7 +77,8 @@ pub struct Density {
     pub histogram_width_hu: u32,
 }
 
-/// Densitometry of both lungs together and of each: in the order both, right, left.
+/// Densitometry of both lungs together and of each: in the order both, right, left, without a lung
+/// that was not found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Densities {
     pub regions: Vec<Density>,

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::Payload;
+use serde::{Deserialize, Serialize};
+
+use super::{Digest, Payload};
 
 /// One file of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +20,25 @@ impl File {
     pub fn new(name: impl Into<String>, media_type: &'static str, bytes: Vec<u8>) -> File {
         File { name: name.into(), media_type, bytes: bytes.into() }
     }
+
+    pub fn artifact(&self) -> Artifact {
+        Artifact {
+            name: self.name.clone(),
+            media_type: self.media_type.to_owned(),
+            digest: Digest::of(&self.bytes),
+            size: self.bytes.len() as u64,
+        }
+    }
+}
+
+/// A file by its digest: what travels and is recorded. The bytes are in the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    pub name: String,
+    pub media_type: String,
+    pub digest: Digest,
+    /// Bytes.
+    pub size: u64,
 }
 
 /// The files one step gives, in the order in which they are delivered.

@@ -19,7 +19,7 @@ pub use call::{Call, Identity, Inputs, Outputs, Wired};
 pub use declaration::{Declaration, Input, Output, Step, Take};
 pub use digest::Digest;
 pub use fault::Fault;
-pub use file::{File, Files};
+pub use file::{Artifact, File, Files};
 pub use outcome::{Outcome, Outcomes, Reason, Report};
 pub use parameter::{Kind, Parameter, Parameters, Setting};
 pub use request::{Item, Request};

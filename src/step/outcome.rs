@@ -21,9 +21,9 @@ pub enum Reason {
     SwitchedOff,
     /// Its `when` does not hold for this request.
     Condition { condition: String },
-    /// A step whose output it needs was itself not run, with nobody at fault.
+    /// It needs, directly or through others, this step, which was not to run. Nobody is at fault.
     NeedSkipped { step: String },
-    /// A step whose output it needs failed, or was skipped because of a failure.
+    /// It needs, directly or through others, this step, which failed.
     NeedFailed { step: String },
 }
 

@@ -1,0 +1,217 @@
+//! What two processes tell each other first.
+//!
+//! Each sends a nonce, its number and what it runs; each answers with a keyed BLAKE3 hash of the
+//! other's nonce and both numbers, which only one who knows the secret can make.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::step::Digest;
+
+const MAGIC: &[u8; 8] = b"flow/1\r\n";
+
+/// A peer that does not speak within this time is no peer.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// What all processes of a cluster know, and nobody else.
+pub struct Secret([u8; 32]);
+
+impl Secret {
+    pub fn new(text: &[u8]) -> Secret {
+        Secret(blake3::derive_key("flow cluster secret, first version", text))
+    }
+
+    /// Reads the secret from a file; white space around it does not count.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn read(path: &Path) -> io::Result<Secret> {
+        Ok(Secret::new(std::fs::read(path)?.trim_ascii()))
+    }
+}
+
+/// What processes must have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agreement {
+    pub dataflow: Digest,
+    pub lanes: usize,
+    pub workers: usize,
+    pub processes: usize,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum HandshakeError {
+    #[error("it does not speak")]
+    Silent(#[from] io::Error),
+    #[error("it is not a process of flow, or of another version")]
+    Stranger,
+    #[error("it does not know the cluster's secret")]
+    Secret,
+    #[error(
+        "it runs {theirs}, and this process {ours}: start both with the same dataflow, -w, -n and --lanes"
+    )]
+    Disagreement { ours: String, theirs: String },
+    #[error("it is process {theirs}, where process {expected} was expected: check the hosts file and -p")]
+    Number { theirs: usize, expected: usize },
+}
+
+/// The side that connects.
+pub fn introduce(
+    socket: &mut TcpStream,
+    me: usize,
+    peer: usize,
+    secret: &Secret,
+    agreement: &Agreement,
+) -> Result<(), HandshakeError> {
+    match exchange(socket, me, secret, agreement)? {
+        theirs if theirs == peer => Ok(()),
+        theirs => Err(HandshakeError::Number { theirs, expected: peer }),
+    }
+}
+
+/// The side that accepts; says who came.
+pub fn welcome(
+    socket: &mut TcpStream,
+    me: usize,
+    secret: &Secret,
+    agreement: &Agreement,
+) -> Result<usize, HandshakeError> {
+    socket.set_nonblocking(false)?;
+    exchange(socket, me, secret, agreement)
+}
+
+fn exchange(
+    socket: &mut TcpStream,
+    me: usize,
+    secret: &Secret,
+    agreement: &Agreement,
+) -> Result<usize, HandshakeError> {
+    socket.set_nodelay(true)?;
+    socket.set_read_timeout(Some(SILENCE))?;
+    let mine = Hello { nonce: nonce()?, number: me as u64, agreement: agreement.clone() };
+    socket.write_all(&mine.bytes())?;
+    let mut bytes = [0; HELLO];
+    socket.read_exact(&mut bytes)?;
+    let theirs = Hello::parse(&bytes).ok_or(HandshakeError::Stranger)?;
+    socket.write_all(proof(secret, &theirs, &mine).as_bytes())?;
+    let mut answer = [0; 32];
+    socket.read_exact(&mut answer)?;
+    // The comparison of two hashes takes the same time wherever they differ.
+    if proof(secret, &mine, &theirs) != blake3::Hash::from_bytes(answer) {
+        return Err(HandshakeError::Secret);
+    }
+    if theirs.agreement != *agreement {
+        let (ours, theirs) = (describe(agreement), describe(&theirs.agreement));
+        return Err(HandshakeError::Disagreement { ours, theirs });
+    }
+    socket.set_read_timeout(None)?;
+    Ok(theirs.number as usize)
+}
+
+const HELLO: usize = 8 + 32 + 8 + 32 + 3 * 8;
+
+struct Hello {
+    nonce: [u8; 32],
+    number: u64,
+    agreement: Agreement,
+}
+
+impl Hello {
+    fn bytes(&self) -> Vec<u8> {
+        let Agreement { dataflow, lanes, workers, processes } = &self.agreement;
+        let numbers = [*lanes, *workers, *processes].map(|number| (number as u64).to_be_bytes());
+        let number = self.number.to_be_bytes();
+        [MAGIC.as_slice(), &self.nonce, &number, dataflow.as_bytes(), numbers.as_flattened()].concat()
+    }
+
+    fn parse(bytes: &[u8; HELLO]) -> Option<Hello> {
+        let (magic, rest) = bytes.split_at(8);
+        let (nonce, rest) = rest.split_first_chunk::<32>()?;
+        let (number, rest) = rest.split_first_chunk::<8>()?;
+        let (dataflow, rest) = rest.split_first_chunk::<32>()?;
+        let mut numbers = rest.as_chunks::<8>().0.iter().map(|bytes| u64::from_be_bytes(*bytes) as usize);
+        let agreement = Agreement {
+            dataflow: Digest::from(*dataflow),
+            lanes: numbers.next()?,
+            workers: numbers.next()?,
+            processes: numbers.next()?,
+        };
+        (magic == MAGIC).then_some(Hello { nonce: *nonce, number: u64::from_be_bytes(*number), agreement })
+    }
+}
+
+/// What `speaker` says to prove itself to the one who sent `challenge`.
+fn proof(secret: &Secret, challenge: &Hello, speaker: &Hello) -> blake3::Hash {
+    blake3::keyed_hash(&secret.0, &[challenge.bytes(), speaker.bytes()].concat())
+}
+
+fn describe(agreement: &Agreement) -> String {
+    let Agreement { dataflow, lanes, workers, processes } = agreement;
+    format!("dataflow {} with -w {workers}, -n {processes} and {lanes} lanes", dataflow.short())
+}
+
+fn nonce() -> io::Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    fn agreement() -> Agreement {
+        Agreement { dataflow: Digest::of(b"a"), lanes: 4, workers: 2, processes: 2 }
+    }
+
+    fn meet(
+        first: (&str, Agreement),
+        second: (&str, Agreement),
+    ) -> (Result<usize, HandshakeError>, Result<(), HandshakeError>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let second = (Secret::new(second.0.as_bytes()), second.1);
+        let connecting = std::thread::spawn(move || {
+            introduce(&mut TcpStream::connect(address).unwrap(), 1, 0, &second.0, &second.1)
+        });
+        let welcomed =
+            welcome(&mut listener.accept().unwrap().0, 0, &Secret::new(first.0.as_bytes()), &first.1);
+        (welcomed, connecting.join().unwrap())
+    }
+
+    #[test]
+    fn two_that_agree_meet() {
+        let (welcomed, introduced) = meet(("s", agreement()), ("s", agreement()));
+        assert_eq!(welcomed.unwrap(), 1);
+        introduced.unwrap();
+    }
+
+    #[test]
+    fn one_without_the_secret_is_refused_by_both() {
+        let (welcomed, introduced) = meet(("s", agreement()), ("t", agreement()));
+        assert!(matches!(welcomed, Err(HandshakeError::Secret)));
+        assert!(matches!(introduced, Err(HandshakeError::Secret | HandshakeError::Silent(_))));
+    }
+
+    #[test]
+    fn another_number_of_lanes_is_named() {
+        let other = Agreement { lanes: 5, ..agreement() };
+        let (welcomed, _) = meet(("s", agreement()), ("s", other));
+        assert!(welcomed.unwrap_err().to_string().contains("5 lanes"));
+    }
+
+    #[test]
+    fn garbage_is_a_stranger() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let client =
+            std::thread::spawn(move || TcpStream::connect(address).unwrap().write_all(&[7; 500]).unwrap());
+        let welcomed = welcome(&mut listener.accept().unwrap().0, 0, &Secret::new(b"s"), &agreement());
+        assert!(matches!(welcomed, Err(HandshakeError::Stranger)));
+        client.join().unwrap();
+    }
+}

@@ -1,0 +1,105 @@
+//! Reading maps with known keys, and single values of them.
+
+use super::collector::{Collector, Place, Placed};
+use super::hint;
+use super::yaml::{Entry, Shape, Tree};
+
+/// The entries of a map that takes certain keys only.
+pub(super) struct Fields {
+    /// What the map is, for messages: `the step "lungs"`.
+    what: String,
+    /// Where a missing key is missing; `None` if there is no map to miss it in.
+    place: Option<Place>,
+    entries: Vec<Entry>,
+}
+
+impl Fields {
+    /// Notes what is not a map, stands twice or is not known.
+    pub fn read(tree: Tree, what: impl Into<String>, known: &[&str], collector: &mut Collector) -> Fields {
+        let (what, place) = (what.into(), tree.place);
+        let Some(entries) = entries(tree, &what, collector) else {
+            return Fields { what, place: None, entries: Vec::new() };
+        };
+        for (key, _) in entries.iter().filter(|(key, _)| !known.contains(&key.value.as_str())) {
+            let message = format!("{what} has no key \"{}\"", key.value);
+            collector.add(key.place, message).hint(hint::meant_or_all(&key.value, known.iter().copied()));
+        }
+        Fields { what, place: Some(place), entries }
+    }
+
+    /// Says where a missing key is noted, instead of at the first key there is.
+    pub fn at(mut self, place: Place) -> Fields {
+        self.place = self.place.and(Some(place));
+        self
+    }
+
+    pub fn is_map(&self) -> bool {
+        self.place.is_some()
+    }
+
+    pub fn take(&mut self, key: &str) -> Option<Entry> {
+        let index = self.entries.iter().position(|(name, _)| name.value == key)?;
+        Some(self.entries.swap_remove(index))
+    }
+
+    pub fn take_required(&mut self, key: &str, collector: &mut Collector) -> Option<Entry> {
+        let found = self.take(key);
+        if let (None, Some(place)) = (&found, self.place) {
+            collector.add(place, format!("{} lacks the key \"{key}\"", self.what));
+        }
+        found
+    }
+}
+
+/// The entries of a map with any keys, each once.
+pub(super) fn entries(tree: Tree, what: &str, collector: &mut Collector) -> Option<Vec<Entry>> {
+    let Shape::Map(entries) = tree.value else {
+        collector.add(tree.place, format!("{what} is {}, not a map of keys and values", tree.value.name()));
+        return None;
+    };
+    let mut kept: Vec<Entry> = Vec::new();
+    for (key, value) in entries {
+        match kept.iter().find(|(other, _)| other.value == key.value) {
+            None => kept.push((key, value)),
+            Some((first, _)) => {
+                let message = format!("\"{}\" stands here a second time", key.value);
+                let hint = format!("the first is on line {}; keep one", first.place.line);
+                collector.add(key.place, message).hint(hint);
+            }
+        }
+    }
+    Some(kept)
+}
+
+/// A single value, as it is written.
+pub(super) fn text(tree: Tree, what: &str, collector: &mut Collector) -> Option<Placed<String>> {
+    match tree.value {
+        Shape::Scalar(value) => Some(Placed { place: tree.place, value }),
+        other => {
+            collector.add(tree.place, format!("{what} is {}, not a single value", other.name()));
+            None
+        }
+    }
+}
+
+pub(super) fn list(tree: Tree, what: &str, collector: &mut Collector) -> Option<Vec<Tree>> {
+    match tree.value {
+        Shape::List(list) => Some(list),
+        other => {
+            collector
+                .add(tree.place, format!("{what} is {}, not a list", other.name()))
+                .hint("write it in brackets: [first, second]".to_owned());
+            None
+        }
+    }
+}
+
+/// `true` or `false`.
+pub(super) fn flag(text: &str) -> Option<bool> {
+    text.parse().ok()
+}
+
+/// A finite number.
+pub(super) fn number(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|number: &f64| number.is_finite())
+}

@@ -1,0 +1,70 @@
+//! The digest of what a dataflow means: of all that may change a response, and of nothing else.
+//!
+//! Names of steps count, because identifiers of results are made of them; so does the order of
+//! the nodes, in which outcomes are reported. Layout, comments, `about` and limits do not.
+
+use serde::Serialize;
+
+use super::{Condition, Node, Phase, Port, Wire};
+use crate::step::{Digest, Parameters};
+
+pub(super) fn digest(name: &str, nodes: &[Node], response: &[Port]) -> Digest {
+    let meaning = Meaning {
+        name,
+        nodes: nodes.iter().map(|node| NodeMeaning::of(node, nodes)).collect(),
+        response: response.iter().map(|port| named(port, nodes)).collect(),
+    };
+    let canonical = serde_json::to_vec(&meaning).expect("keys are texts, so it can be written as JSON");
+    Digest::of(&canonical)
+}
+
+/// The canonical form. Its field names and their order are part of every digest.
+#[derive(Serialize)]
+struct Meaning<'a> {
+    name: &'a str,
+    nodes: Vec<NodeMeaning<'a>>,
+    response: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct NodeMeaning<'a> {
+    name: &'a str,
+    step: &'a str,
+    version: u32,
+    failure: bool,
+    enabled: bool,
+    when: Option<&'a Condition>,
+    needs: Vec<(&'a str, String)>,
+    parameters: &'a Parameters,
+}
+
+impl<'a> NodeMeaning<'a> {
+    fn of(node: &'a Node, nodes: &[Node]) -> NodeMeaning<'a> {
+        let step = &node.step.declaration;
+        let inputs = step.inputs.iter().map(|input| input.name);
+        NodeMeaning {
+            name: &node.name,
+            step: step.name,
+            version: step.version,
+            failure: node.phase == Phase::Failure,
+            enabled: node.enabled,
+            when: node.when.as_ref(),
+            needs: inputs.zip(node.wires.iter().map(|wire| source(wire, nodes))).collect(),
+            parameters: &node.parameters,
+        }
+    }
+}
+
+fn source(wire: &Wire, nodes: &[Node]) -> String {
+    match wire {
+        Wire::Absent => String::new(),
+        Wire::Request => "request".to_owned(),
+        Wire::Items => "request.items".to_owned(),
+        Wire::Outcomes => "outcomes".to_owned(),
+        Wire::Port(port) => named(port, nodes),
+    }
+}
+
+fn named(port: &Port, nodes: &[Node]) -> String {
+    format!("{}.{}", nodes[port.node].name, port.output)
+}

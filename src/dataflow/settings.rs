@@ -1,0 +1,74 @@
+//! What a file sets under `with`, as the parameters of the step.
+
+use super::collector::{Collector, Placed};
+use super::draft::DraftNode;
+use super::fields::{flag, number};
+use super::hint;
+use super::yaml::{Shape, Tree};
+use crate::step::{Declaration, Kind, Parameter, Parameters, Setting};
+
+/// The defaults, with what the file sets instead.
+pub(super) fn parameters(node: &DraftNode, step: &Declaration, collector: &mut Collector) -> Parameters {
+    let mut parameters = Parameters::defaults(&step.parameters);
+    for (name, tree) in &node.settings {
+        match step.parameters.iter().find(|parameter| parameter.name == name.value) {
+            Some(parameter) => {
+                if let Some(setting) = setting(parameter, tree, collector) {
+                    parameters.set(parameter.name, setting);
+                }
+            }
+            None => unknown(name, node, step, collector),
+        }
+    }
+    parameters
+}
+
+fn unknown(name: &Placed<String>, node: &DraftNode, step: &Declaration, collector: &mut Collector) {
+    let message = format!("\"{}\" ({}) has no parameter \"{}\"", node.name.value, step.name, name.value);
+    let known = step.parameters.iter().map(|parameter| parameter.name);
+    collector.add(name.place, message).hint(hint::meant_or_all(&name.value, known));
+}
+
+fn setting(parameter: &Parameter, tree: &Tree, collector: &mut Collector) -> Option<Setting> {
+    let setting = written(&parameter.kind, &tree.value);
+    let accepted = match &setting {
+        Some(setting) => parameter.accepts(setting),
+        None => Err(parameter.range()),
+    };
+    if let Err(range) = &accepted {
+        let message =
+            format!("the parameter \"{}\" takes {range}, not {}", parameter.name, shown(&tree.value));
+        let hint = (!parameter.about.is_empty()).then(|| format!("{}: {}", parameter.name, parameter.about));
+        collector.add(tree.place, message).hint(hint);
+    }
+    setting.filter(|_| accepted.is_ok())
+}
+
+/// The value read as a parameter of this kind; a number may be a text, a text no number.
+fn written(kind: &Kind, shape: &Shape) -> Option<Setting> {
+    match (kind, shape) {
+        (Kind::Flag, Shape::Scalar(text)) => flag(text).map(Setting::Flag),
+        (Kind::Number { .. }, Shape::Scalar(text)) => number(text).map(Setting::Number),
+        (Kind::Text { .. }, Shape::Scalar(text)) => Some(Setting::Text(text.clone())),
+        (Kind::Numbers { .. }, Shape::List(list)) => {
+            let numbers = list.iter().map(|one| match &one.value {
+                Shape::Scalar(text) => number(text),
+                Shape::Nothing | Shape::List(_) | Shape::Map(_) => None,
+            });
+            numbers.collect::<Option<Vec<f64>>>().map(Setting::Numbers)
+        }
+        _ => None,
+    }
+}
+
+fn shown(shape: &Shape) -> String {
+    match shape {
+        Shape::Scalar(text) => format!("\"{text}\""),
+        Shape::List(list) => {
+            let texts: Vec<String> = list.iter().map(|one| shown(&one.value)).collect();
+            format!("[{}]", texts.join(", "))
+        }
+        Shape::Nothing => "nothing".to_owned(),
+        Shape::Map(_) => "a map".to_owned(),
+    }
+}

@@ -1,0 +1,123 @@
+//! The memory budget of a process: bytes that requests draw from, first come, first served.
+//!
+//! A request takes all it needs at once, before its first step, and gives it back when its response
+//! is made. So two requests never wait for each other, and a large one is not overtaken for ever.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// Shared by the workers of a process.
+#[derive(Clone)]
+pub struct Budget(Arc<Mutex<State>>);
+
+struct State {
+    total: u64,
+    free: u64,
+    next: u64,
+    waiting: VecDeque<Waiting>,
+}
+
+struct Waiting {
+    ticket: u64,
+    bytes: u64,
+    wake: Wake,
+}
+
+type Wake = Box<dyn Fn() + Send>;
+
+/// Bytes drawn from the budget; dropping it gives them back.
+pub struct Claim {
+    budget: Budget,
+    ticket: u64,
+    bytes: u64,
+}
+
+impl Budget {
+    pub fn new(total: u64) -> Budget {
+        Budget(Arc::new(Mutex::new(State { total, free: total, next: 0, waiting: VecDeque::new() })))
+    }
+
+    pub fn total(&self) -> u64 {
+        self.lock().total
+    }
+
+    /// Asks for bytes. `wake` is called once, when the claim is granted, if it is not so at once.
+    pub fn claim(&self, bytes: u64, wake: impl Fn() + Send + 'static) -> Claim {
+        let mut state = self.lock();
+        let ticket = state.next;
+        state.next += 1;
+        if state.waiting.is_empty() && bytes <= state.free {
+            state.free -= bytes;
+        } else {
+            state.waiting.push_back(Waiting { ticket, bytes, wake: Box::new(wake) });
+        }
+        Claim { budget: self.clone(), ticket, bytes }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("nothing panics while it holds the budget's lock")
+    }
+}
+
+impl Claim {
+    pub fn is_granted(&self) -> bool {
+        !self.budget.lock().waiting.iter().any(|waiting| waiting.ticket == self.ticket)
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut state = self.budget.lock();
+        let waited = state.waiting.len();
+        state.waiting.retain(|waiting| waiting.ticket != self.ticket);
+        if waited == state.waiting.len() {
+            state.free += self.bytes;
+        }
+        let mut granted = Vec::new();
+        while state.waiting.front().is_some_and(|first| first.bytes <= state.free) {
+            let first = state.waiting.pop_front().expect("it was just seen");
+            state.free -= first.bytes;
+            granted.push(first.wake);
+        }
+        drop(state);
+        granted.iter().for_each(|wake| wake());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn claims_are_granted_in_order_and_never_beyond_the_total() {
+        let budget = Budget::new(100);
+        let woken = Arc::new(AtomicUsize::new(0));
+        let claim = |bytes| {
+            let woken = Arc::clone(&woken);
+            budget.claim(bytes, move || {
+                woken.fetch_add(1, Ordering::SeqCst);
+            })
+        };
+        let (first, large, small) = (claim(60), claim(70), claim(10));
+        assert!(first.is_granted() && !large.is_granted());
+        assert!(!small.is_granted(), "a small one does not overtake a large one");
+        drop(first);
+        assert!(large.is_granted() && small.is_granted());
+        assert_eq!(woken.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn one_that_gives_up_waiting_lets_the_next_in_and_returns_nothing() {
+        let budget = Budget::new(100);
+        let first = budget.claim(60, || {});
+        let second = budget.claim(60, || {});
+        let third = budget.claim(40, || {});
+        drop(second);
+        assert!(third.is_granted());
+        drop((first, third));
+        assert!(budget.claim(100, || {}).is_granted());
+        assert!(!budget.claim(101, || {}).is_granted());
+    }
+}

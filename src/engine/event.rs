@@ -1,0 +1,30 @@
+//! What happens in the engine, as one stream that progress lines and benchmarks read.
+
+use std::time::Duration;
+
+use crate::dataflow::Response;
+use crate::step::Request;
+
+#[derive(Clone, Debug)]
+pub enum Event<'a> {
+    /// A request has taken a lane.
+    Accepted { request: &'a Request },
+    /// A step begins its work for a request, for the first time or for another of its items.
+    Started { request: &'a Request, step: &'a str },
+    /// A step has ended its work.
+    Ended { request: &'a Request, step: &'a str, took: Duration, failed: bool },
+    /// The response has been delivered.
+    Answered { request: &'a Request, response: &'a Response },
+}
+
+/// Who wants to know. Called from many threads; it must not block.
+pub trait Observer: Send + Sync {
+    fn observe(&self, event: &Event);
+}
+
+/// For those who do not want to know.
+pub struct Unobserved;
+
+impl Observer for Unobserved {
+    fn observe(&self, _: &Event) {}
+}

@@ -1,0 +1,81 @@
+//! One run of a step, with all that belongs to it off the worker's thread: the step itself, its
+//! files into the store, and word to the observer.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::dataflow::Dataflow;
+use crate::dataflow::response::files_at;
+use crate::step::{Artifact, Fault, File, Inputs, Outcome, Outputs, Request};
+use crate::store::{Store, StoreError};
+
+use super::event::{Event, Observer};
+
+/// How a run ended.
+pub struct Ended {
+    pub item: Option<usize>,
+    pub outcome: Outcome,
+    pub outputs: Option<Outputs>,
+    /// The files that belong to the response, by output.
+    pub files: Vec<(&'static str, Vec<Artifact>)>,
+}
+
+impl Ended {
+    pub fn not_run(item: Option<usize>, outcome: Outcome) -> Ended {
+        Ended { item, outcome, outputs: None, files: Vec::new() }
+    }
+}
+
+/// What a run needs to know of its surroundings.
+pub struct Work {
+    pub dataflow: Arc<Dataflow>,
+    pub store: Arc<Store>,
+    pub observer: Arc<dyn Observer>,
+}
+
+impl Work {
+    pub fn perform(&self, index: usize, request: &Request, item: Option<usize>, inputs: &Inputs) -> Ended {
+        let node = &self.dataflow.nodes[index];
+        let began = Instant::now();
+        self.observer.observe(&Event::Started { request, step: &node.name });
+        let outputs = node.perform(self.dataflow.digest, request.id, inputs);
+        let kept = outputs.and_then(|outputs| {
+            let files = self.keep(index, request, &outputs)?;
+            Ok((outputs, files))
+        });
+        let failed = kept.is_err();
+        self.observer.observe(&Event::Ended { request, step: &node.name, took: began.elapsed(), failed });
+        match kept {
+            Ok((outputs, files)) => Ended { item, outcome: Outcome::Done, outputs: Some(outputs), files },
+            Err(fault) => Ended::not_run(item, Outcome::Failed(fault)),
+        }
+    }
+
+    fn keep(
+        &self,
+        index: usize,
+        request: &Request,
+        outputs: &Outputs,
+    ) -> Result<Vec<(&'static str, Vec<Artifact>)>, Fault> {
+        let delivered = outputs.iter().filter(|(name, _)| self.dataflow.delivers(index, name));
+        let kept = delivered.map(|(name, value)| {
+            let artifacts = files_at(value).iter().map(|file| self.keep_file(request, file));
+            Ok((name, artifacts.collect::<Result<Vec<_>, StoreError>>().map_err(not_kept)?))
+        });
+        kept.collect()
+    }
+
+    fn keep_file(&self, request: &Request, file: &File) -> Result<Artifact, StoreError> {
+        let artifact = file.artifact();
+        self.store.put(request.id, artifact.digest, &file.bytes)?;
+        Ok(artifact)
+    }
+}
+
+fn not_kept(error: StoreError) -> Fault {
+    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    Fault::new(
+        format!("its result could not be kept: {error}{cause}"),
+        "Make room on the disk of --state or give another folder, and send the request again.",
+    )
+}

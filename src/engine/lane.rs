@@ -1,0 +1,112 @@
+//! A lane: one instance of the dataflow's graph, with totally ordered epochs.
+//!
+//! ```text
+//! input ─▶ gate ─▶ nodes of the work ─▶ judge ─▶ nodes of the failure part ─▶ answer ─▶ collect
+//! ```
+//!
+//! From the gate to the answer everything happens on the lane's home worker.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::Input as _;
+use timely::dataflow::operators::generic::Operator as _;
+use timely::dataflow::{InputHandle, Stream};
+use timely::worker::Worker;
+
+use crate::dataflow::{Dataflow, Phase, Response, Wire};
+
+use super::close::close;
+use super::epoch::{Admitted, Answer, Emission};
+use super::gate::gate;
+use super::node::{Sources, node};
+use super::shared::Shared;
+
+/// Where requests go in; closing it ends the lane.
+pub type Inlet = InputHandle<u64, CapacityContainerBuilder<Vec<Admitted>>>;
+
+/// Answers whose epochs are done, with their lanes. Only the first worker sees any.
+pub type Done = Rc<RefCell<Vec<(usize, Response)>>>;
+
+type Emissions<'scope> = Stream<'scope, u64, Vec<Emission>>;
+
+/// Builds a lane. Every worker builds the same lanes in the same order.
+pub fn lane(worker: &mut Worker, lane: usize, shared: &Arc<Shared>, done: &Done) -> Inlet {
+    let mut inlet = Inlet::new();
+    worker.dataflow_named(&format!("lane {lane}"), |scope| {
+        let home = lane % scope.worker().peers();
+        let begin = gate(scope.input_from(&mut inlet), home, shared);
+        let nodes = nodes(Phase::Work, begin, Vec::new(), shared);
+        let answers = answer(nodes, shared);
+        collect(answers, lane, Rc::clone(done));
+    });
+    inlet
+}
+
+/// Adds the operators of a phase to those before. Nodes of a phase stand together in a dataflow.
+fn nodes<'scope>(
+    phase: Phase,
+    begin: Emissions<'scope>,
+    before: Vec<Emissions<'scope>>,
+    shared: &Arc<Shared>,
+) -> Vec<Emissions<'scope>> {
+    let mut nodes = before;
+    let dataflow = &shared.work.dataflow;
+    while dataflow.nodes.get(nodes.len()).is_some_and(|next| next.phase == phase) {
+        let sources = Sources { begin: &begin, nodes: &nodes };
+        let next = node(nodes.len(), &sources, shared);
+        nodes.push(next);
+    }
+    nodes
+}
+
+fn answer<'scope>(work: Vec<Emissions<'scope>>, shared: &Arc<Shared>) -> Stream<'scope, u64, Vec<Answer>> {
+    let dataflow = &shared.work.dataflow;
+    let last = Arc::clone(dataflow);
+    let respond = move |epoch: &Rc<_>| Answer(super::epoch::Epoch::respond(epoch, &last));
+    let leaves = leaves(dataflow, &work, Phase::Work);
+    if work.len() == dataflow.nodes.len() {
+        return close("answer", leaves, respond);
+    }
+    let books = Arc::clone(dataflow);
+    let judged = close("judge", leaves, move |epoch| {
+        epoch.judge(&books);
+        Emission { epoch: Rc::clone(epoch), item: None, left: None }
+    });
+    let all = nodes(Phase::Failure, judged.clone(), work, shared);
+    let mut ends = self::leaves(dataflow, &all, Phase::Failure);
+    ends.push(judged);
+    close("answer", ends, respond)
+}
+
+/// The streams of a phase's nodes that no other node of that phase needs.
+fn leaves<'scope>(
+    dataflow: &Dataflow,
+    streams: &[Emissions<'scope>],
+    phase: Phase,
+) -> Vec<Emissions<'scope>> {
+    let needed = |index: usize| {
+        let mut wires = dataflow.nodes.iter().flat_map(|node| &node.wires);
+        wires.any(|wire| matches!(wire, Wire::Port(port) if port.node == index))
+    };
+    let nodes = dataflow.nodes.iter().zip(streams).enumerate();
+    let leaves = nodes.filter(|(index, (node, _))| node.phase == phase && !needed(*index));
+    leaves.map(|(_, (_, stream))| stream.clone()).collect()
+}
+
+/// Brings the answers to the first worker, and passes each on when its epoch is done.
+fn collect(answers: Stream<'_, u64, Vec<Answer>>, lane: usize, done: Done) {
+    let mut held: Option<(u64, Response)> = None;
+    answers.sink(Exchange::new(|_: &Answer| 0), "collect", move |(input, frontier)| {
+        input.for_each(|capability, answers| {
+            let time = *capability.least().expect("a message has a time");
+            held = answers.drain(..).next().map(|Answer(response)| (time, response));
+        });
+        if let Some((_, response)) = held.take_if(|(time, _)| !frontier.less_equal(time)) {
+            done.borrow_mut().push((lane, response));
+        }
+    });
+}

@@ -1,0 +1,264 @@
+//! A node as an operator: it gathers what the node needs, has the step run on a thread of the pool,
+//! and gives what the run left. The worker's thread is never blocked.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::Stream;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::progress::operate::FrontierInterest;
+use timely::scheduling::SyncActivator;
+
+use crate::dataflow::perform::{Arrived, Decision, Left};
+use crate::dataflow::{Dataflow, Node, Phase, Runs, Wire};
+use crate::step::{Inputs, Outcome, Take};
+
+use super::epoch::{Emission, Epoch};
+use super::job::Ended;
+use super::shared::Shared;
+
+type Emissions<'scope> = Stream<'scope, u64, Vec<Emission>>;
+
+/// Where an operator's inputs come from.
+pub struct Sources<'a, 'scope> {
+    /// Stands for the request, the items and the outcomes.
+    pub begin: &'a Emissions<'scope>,
+    /// The streams of the nodes before this one.
+    pub nodes: &'a [Emissions<'scope>],
+}
+
+/// Builds the operator of the node with this index.
+pub fn node<'scope>(index: usize, sources: &Sources<'_, 'scope>, shared: &Arc<Shared>) -> Emissions<'scope> {
+    let scope = sources.begin.scope();
+    let dataflow = &shared.work.dataflow;
+    let ports = ports(dataflow, index);
+    let mut builder = OperatorBuilder::new(dataflow.nodes[index].name.clone(), scope);
+    let mut inputs = Vec::new();
+    for (number, port) in ports.iter().enumerate() {
+        let stream = port.source.map_or(sources.begin, |source| &sources.nodes[source]);
+        inputs.push(builder.new_input(stream.clone(), Pipeline));
+        let interest = if port.gathers { FrontierInterest::IfCapability } else { FrontierInterest::Never };
+        builder.set_notify_for(number, interest);
+    }
+    let (output, stream) = builder.new_output();
+    let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Emission>>>::from(output);
+    let activator = scope.worker().sync_activator_for(builder.operator_info().address.to_vec());
+    let mut operator = Operator::new(index, ports, activator, Arc::clone(shared));
+    builder.build(move |initial| {
+        drop(initial);
+        move |frontiers| {
+            for (port, input) in inputs.iter_mut().enumerate() {
+                input.for_each(|capability, emissions| {
+                    let capability = || capability.retain_least(0).expect("a message has a time");
+                    emissions.drain(..).for_each(|emission| operator.receive(port, emission, capability));
+                });
+            }
+            operator.advance(|port, time| !frontiers[port].less_equal(&time));
+            if let Some((capability, emissions)) = operator.ready() {
+                output.activate().session(&capability).give_iterator(emissions.into_iter());
+            }
+        }
+    });
+    stream
+}
+
+/// An input of the operator: one for each place that the node's wires come from.
+struct Port {
+    /// A node, or what every lane begins with.
+    source: Option<usize>,
+    /// A value per item arrives.
+    per_item: bool,
+    /// The node takes the values of all items together: they are all there when the frontier has passed.
+    gathers: bool,
+}
+
+fn ports(dataflow: &Dataflow, index: usize) -> Vec<Port> {
+    let node = &dataflow.nodes[index];
+    let mut ports: Vec<Port> = Vec::new();
+    for (input, wire) in node.step.declaration.inputs.iter().zip(&node.wires) {
+        let Some(source) = source(wire) else { continue };
+        let per_item = source.is_some_and(|source| dataflow.nodes[source].runs == Runs::PerItem);
+        let gathers = per_item && input.take == Take::Each;
+        match ports.iter_mut().find(|port| port.source == source) {
+            Some(port) => port.gathers |= gathers,
+            None => ports.push(Port { source, per_item, gathers }),
+        }
+    }
+    if ports.is_empty() {
+        ports.push(Port { source: None, per_item: false, gathers: false });
+    }
+    ports
+}
+
+/// Where a wire comes from; `None` for one that comes from nowhere.
+fn source(wire: &Wire) -> Option<Option<usize>> {
+    match wire {
+        Wire::Absent => None,
+        Wire::Request | Wire::Items | Wire::Outcomes => Some(None),
+        Wire::Port(port) => Some(Some(port.node)),
+    }
+}
+
+struct Operator {
+    index: usize,
+    ports: Vec<Port>,
+    shared: Arc<Shared>,
+    activator: SyncActivator,
+    ended: (Sender<Ended>, Receiver<Ended>),
+    /// The epoch in the lane, from its first message until its last run has ended.
+    state: Option<State>,
+}
+
+struct State {
+    epoch: Rc<Epoch>,
+    capability: Capability<u64>,
+    /// Per port, what arrived: per item, or one.
+    arrived: Vec<Vec<Option<Left>>>,
+    begun: Vec<bool>,
+    /// Runs that something new arrived for.
+    touched: Vec<usize>,
+    unfinished: usize,
+    emissions: Vec<Emission>,
+}
+
+impl Operator {
+    fn new(index: usize, ports: Vec<Port>, activator: SyncActivator, shared: Arc<Shared>) -> Operator {
+        Operator { index, ports, shared, activator, ended: channel(), state: None }
+    }
+
+    fn receive(&mut self, port: usize, emission: Emission, capability: impl FnOnce() -> Capability<u64>) {
+        let node = &self.shared.work.dataflow.nodes[self.index];
+        if node.phase == Phase::Failure && !emission.epoch.has_failed() {
+            return;
+        }
+        let ports = &self.ports;
+        let epoch = emission.epoch;
+        let state = self.state.get_or_insert_with(|| State::new(node, ports, epoch, capability()));
+        let left = emission.left.unwrap_or(Left::Outputs(Default::default()));
+        state.arrived[port][emission.item.unwrap_or(0)] = Some(left);
+        match emission.item.filter(|_| node.runs == Runs::PerItem) {
+            Some(item) => state.touched.push(item),
+            None => state.touched.extend(0..state.begun.len()),
+        }
+    }
+
+    /// Takes in the runs that have ended and begins those whose needs are known.
+    fn advance(&mut self, passed: impl Fn(usize, u64) -> bool) {
+        while let Ok(ended) = self.ended.1.try_recv() {
+            self.finish(ended);
+        }
+        let Some(state) = &mut self.state else { return };
+        let time = *state.capability.time();
+        let gathered =
+            self.ports.iter().enumerate().all(|(index, port)| !port.gathers || passed(index, time));
+        if gathered {
+            for run in std::mem::take(&mut state.touched) {
+                self.begin(run);
+            }
+        }
+    }
+
+    fn begin(&mut self, run: usize) {
+        let Some(state) = &mut self.state else { return };
+        if state.begun[run] || !state.is_known(&self.ports, run) {
+            return;
+        }
+        state.begun[run] = true;
+        let node = &self.shared.work.dataflow.nodes[self.index];
+        let item = (node.runs == Runs::PerItem).then_some(run);
+        let arrived = state.wired(node, &self.ports, run);
+        match node.decide(state.epoch.place(item), &arrived) {
+            Decision::Skip(because) => self.finish(Ended::not_run(item, Outcome::Skipped { because })),
+            Decision::Run(inputs) => self.run(item, inputs),
+        }
+    }
+
+    fn run(&mut self, item: Option<usize>, inputs: Inputs) {
+        let Some(state) = &mut self.state else { return };
+        if state.begun.len() == 1 {
+            // The step holds what it needs; nobody else here does.
+            state.arrived.iter_mut().for_each(Vec::clear);
+        }
+        let request = Arc::clone(&state.epoch.request);
+        let (work, index) = (Arc::clone(&self.shared.work), self.index);
+        if work.dataflow.nodes[index].step.declaration.cheap {
+            let ended = work.perform(index, &request, item, &inputs);
+            return self.finish(ended);
+        }
+        let (ended, activator) = (self.ended.0.clone(), self.activator.clone());
+        self.shared.pool.submit(index, move || {
+            let run = work.perform(index, &request, item, &inputs);
+            // The inputs go before the outputs are known: their memory is wanted by the next step.
+            drop(inputs);
+            // Neither can fail while the epoch is open, and nobody waits when it is not.
+            let _ = ended.send(run);
+            let _ = activator.activate();
+        });
+    }
+
+    fn finish(&mut self, ended: Ended) {
+        let Some(state) = &mut self.state else { return };
+        let Ended { item, outcome, outputs, files } = ended;
+        let left = self.shared.work.dataflow.nodes[self.index].left(&outcome, outputs);
+        state.epoch.record(self.index, item, outcome, files);
+        let epoch = Rc::clone(&state.epoch);
+        state.emissions.push(Emission { epoch, item, left: Some(left) });
+        state.unfinished -= 1;
+    }
+
+    /// What is to be sent now. The capability goes with the last of it.
+    fn ready(&mut self) -> Option<(Capability<u64>, Vec<Emission>)> {
+        let state = self.state.as_mut().filter(|state| !state.emissions.is_empty())?;
+        let ready = (state.capability.clone(), std::mem::take(&mut state.emissions));
+        if state.unfinished == 0 {
+            self.state = None;
+        }
+        Some(ready)
+    }
+}
+
+impl State {
+    fn new(node: &Node, ports: &[Port], epoch: Rc<Epoch>, capability: Capability<u64>) -> State {
+        let items = epoch.request.items.len().max(1);
+        let runs = node.runs_of(&epoch.request);
+        State {
+            arrived: ports.iter().map(|port| vec![None; if port.per_item { items } else { 1 }]).collect(),
+            epoch,
+            capability,
+            begun: vec![false; runs],
+            touched: Vec::new(),
+            unfinished: runs,
+            emissions: Vec::new(),
+        }
+    }
+
+    /// Whether all is there that a run needs to know. What is gathered is there by the frontier.
+    fn is_known(&self, ports: &[Port], run: usize) -> bool {
+        ports.iter().zip(&self.arrived).all(|(port, arrived)| {
+            let index = if port.per_item { run } else { 0 };
+            port.gathers || arrived[index].is_some()
+        })
+    }
+
+    fn wired(&self, node: &Node, ports: &[Port], run: usize) -> Vec<Option<Arrived<'_>>> {
+        let inputs = node.step.declaration.inputs.iter().zip(&node.wires);
+        let arrived = inputs.map(|(input, wire)| {
+            let Wire::Port(wired) = wire else { return None };
+            let index = ports.iter().position(|port| port.source == Some(wired.node))?;
+            let arrived = &self.arrived[index];
+            Some(match input.take {
+                Take::Each => Arrived::Each(arrived.iter().flatten().collect()),
+                Take::One | Take::Optional => {
+                    let index = if ports[index].per_item { run } else { 0 };
+                    Arrived::One(arrived[index].as_ref().expect("a run begins when its needs are known"))
+                }
+            })
+        });
+        arrived.collect()
+    }
+}

@@ -1,0 +1,30 @@
+//! How many requests may be under way: who brings one more waits outside.
+
+use std::sync::{Condvar, Mutex};
+
+pub struct Places {
+    taken: Mutex<usize>,
+    total: usize,
+    changed: Condvar,
+}
+
+impl Places {
+    pub fn new(total: usize) -> Places {
+        Places { taken: Mutex::new(0), total, changed: Condvar::new() }
+    }
+
+    /// Takes a place, as soon as one is free.
+    pub fn enter(&self) {
+        let taken = self.taken.lock().expect("nothing panics while it holds the lock");
+        let mut taken = self
+            .changed
+            .wait_while(taken, |taken| *taken >= self.total)
+            .expect("nothing panics while it holds the lock");
+        *taken += 1;
+    }
+
+    pub fn leave(&self) {
+        *self.taken.lock().expect("nothing panics while it holds the lock") -= 1;
+        self.changed.notify_all();
+    }
+}

@@ -1,0 +1,185 @@
+//! Threads for steps, so that no worker thread is ever blocked by one.
+//!
+//! A step gets a thread of its own: a slow one takes a share of the processor and no more. (In
+//! rayon's pool a step that waits for its parts may be handed a whole other step, and then ends
+//! after it. Rayon serves inside the steps.) Threads are made when needed and kept. Each class of
+//! jobs, one per node, has a limit of its own.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Dropping it ends its threads after the jobs they have; jobs that still wait are not begun.
+pub struct Pool {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads_max: usize,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    classes: Vec<Class>,
+    idle: usize,
+    /// Where the search for a job begins, so that every class has its turn.
+    turn: usize,
+    ended: bool,
+}
+
+struct Class {
+    waiting: VecDeque<Job>,
+    running: usize,
+    max: usize,
+}
+
+impl Pool {
+    /// A pool with a class for each limit in `max`.
+    pub fn new(max: impl IntoIterator<Item = usize>, threads_max: usize) -> Pool {
+        let class = |max| Class { waiting: VecDeque::new(), running: 0, max };
+        let classes = max.into_iter().map(class).collect();
+        let state = State { classes, idle: 0, turn: 0, ended: false };
+        let shared = Shared { state: Mutex::new(state), changed: Condvar::new() };
+        Pool { shared: Arc::new(shared), threads: Mutex::default(), threads_max }
+    }
+
+    /// Runs a job as soon as its class has room and there is a thread. The job must not panic.
+    pub fn submit(&self, class: usize, job: impl FnOnce() + Send + 'static) {
+        let mut state = self.shared.lock();
+        state.classes[class].waiting.push_back(Box::new(job));
+        let wanting = state.classes.iter().map(Class::ready).sum::<usize>() > state.idle;
+        drop(state);
+        self.shared.changed.notify_one();
+        if wanting {
+            self.grow();
+        }
+    }
+
+    fn grow(&self) {
+        let mut threads = self.threads.lock().expect("nothing panics while it holds the lock");
+        if threads.len() >= self.threads_max {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        let name = format!("flow:step-{}", threads.len());
+        match std::thread::Builder::new().name(name).spawn(move || shared.work()) {
+            Ok(thread) => threads.push(thread),
+            // With one thread at least the job is done, only later.
+            Err(error) if !threads.is_empty() => tracing::warn!(%error, "could not start a step's thread"),
+            Err(error) => panic!("could not start any thread for steps: {error}"),
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.lock().ended = true;
+        self.shared.changed.notify_all();
+        let threads =
+            std::mem::take(&mut *self.threads.lock().expect("nothing panics while it holds the lock"));
+        for thread in threads {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn work(&self) {
+        let mut state = self.lock();
+        loop {
+            if state.ended {
+                return;
+            }
+            let Some((class, job)) = state.next() else {
+                state.idle += 1;
+                state = self.changed.wait(state).expect("nothing panics while it holds the pool's lock");
+                state.idle -= 1;
+                continue;
+            };
+            // Room in one class may have come up while this thread took from another.
+            if state.idle > 0 && state.classes.iter().any(|class| class.ready() > 0) {
+                self.changed.notify_one();
+            }
+            drop(state);
+            job();
+            state = self.lock();
+            state.classes[class].running -= 1;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nothing panics while it holds the pool's lock")
+    }
+}
+
+impl State {
+    fn next(&mut self) -> Option<(usize, Job)> {
+        let count = self.classes.len();
+        let mut order = (0..count).map(|offset| (self.turn + offset) % count);
+        let found = order.find(|index| self.classes[*index].ready() > 0)?;
+        self.turn = (found + 1) % count;
+        let class = &mut self.classes[found];
+        class.running += 1;
+        class.waiting.pop_front().map(|job| (found, job))
+    }
+}
+
+impl Class {
+    /// How many jobs could begin now.
+    fn ready(&self) -> usize {
+        self.waiting.len().min(self.max.saturating_sub(self.running))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn a_class_at_its_limit_does_not_hold_up_another() {
+        let pool = Pool::new([1, 1], 8);
+        let (release, held) = channel::<()>();
+        let (done, finished) = channel();
+        let first = done.clone();
+        pool.submit(0, move || {
+            held.recv().unwrap();
+            first.send("held").unwrap();
+        });
+        let second = done.clone();
+        pool.submit(0, move || second.send("behind it").unwrap());
+        pool.submit(1, move || done.send("other").unwrap());
+        assert_eq!(finished.recv_timeout(LONG), Ok("other"));
+        release.send(()).unwrap();
+        assert_eq!(finished.recv_timeout(LONG), Ok("held"));
+        assert_eq!(finished.recv_timeout(LONG), Ok("behind it"));
+    }
+
+    #[test]
+    fn no_more_than_the_limit_at_once_and_all_are_done() {
+        let pool = Pool::new([3], 8);
+        let now = Arc::new(AtomicUsize::new(0));
+        let most = Arc::new(AtomicUsize::new(0));
+        let (done, finished) = channel();
+        for _ in 0..200 {
+            let (now, most, done) = (Arc::clone(&now), Arc::clone(&most), done.clone());
+            pool.submit(0, move || {
+                most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                std::thread::yield_now();
+                now.fetch_sub(1, Ordering::SeqCst);
+                done.send(()).unwrap();
+            });
+        }
+        (0..200).for_each(|_| finished.recv_timeout(LONG).unwrap());
+        assert!((1..=3).contains(&most.load(Ordering::SeqCst)));
+    }
+}

@@ -1,0 +1,220 @@
+//! Encapsulated pixel data (PS3.5 A.4): one compressed frame to little-endian samples.
+//!
+//! RLE is unpacked here; JPEG, JPEG 2000 and HTJ2K by dicom-rs's pure Rust codecs; JPEG-LS by
+//! `pure_jpegls`. None of those was written for hostile input, so a code stream is looked at first
+//! (its size must be the header's: that bounds what a codec allocates), and a panic is caught.
+
+use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use dicom_dictionary_std::uids;
+use dicom_encoding::adapters::{PixelDataObject, RawPixelData};
+use dicom_encoding::transfer_syntax::TransferSyntaxIndex;
+use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
+
+use super::{Header, rle};
+
+/// Why a frame cannot be decoded, as a fragment; `supported` is false where no file of its transfer
+/// syntax can.
+#[derive(Debug)]
+pub struct Undecodable {
+    pub reason: String,
+    pub supported: bool,
+}
+
+/// Decodes a single-frame, single-sample image to `rows * columns` samples of `bits_allocated`.
+///
+/// # Errors
+/// If the fragments or the code stream are damaged, or the transfer syntax has no decoder.
+pub fn decode(header: &Header, encapsulated: &[u8]) -> Result<Vec<u8>, Undecodable> {
+    let frame = frame(encapsulated).map_err(damaged)?;
+    let pixels = usize::from(header.rows) * usize::from(header.columns);
+    let bytes_per_sample = usize::from(header.bits_allocated / 8);
+    let samples = match header.transfer_syntax_uid.as_str() {
+        uids::RLE_LOSSLESS => rle::unpack(&frame, pixels, bytes_per_sample).map_err(damaged)?,
+        uids::JPEG_EXTENDED12_BIT => return Err(unsupported(header)),
+        _ => {
+            check_size(header, &frame)?;
+            caught(|| foreign(header, &frame))?
+        }
+    };
+    let expected = pixels * bytes_per_sample;
+    if samples.len() == expected {
+        return Ok(samples);
+    }
+    Err(damaged(format!("the compressed pixels decode to {} bytes, not {expected}", samples.len())))
+}
+
+/// The name of a transfer syntax, or its UID where it has none.
+pub fn syntax_name(transfer_syntax_uid: &str) -> String {
+    let known = TransferSyntaxRegistry.get(transfer_syntax_uid);
+    known.map_or(transfer_syntax_uid, |syntax| syntax.name()).to_owned()
+}
+
+fn foreign(header: &Header, frame: &[u8]) -> Result<Vec<u8>, Undecodable> {
+    match header.transfer_syntax_uid.as_str() {
+        uids::JPEGLS_LOSSLESS | uids::JPEGLS_NEAR_LOSSLESS => jpeg_ls(header, frame),
+        _ => registered(header, frame),
+    }
+}
+
+fn jpeg_ls(header: &Header, frame: &[u8]) -> Result<Vec<u8>, Undecodable> {
+    let (width, height) = (header.columns.into(), header.rows.into());
+    let (samples, ..) = jpegls::decode(frame, width, height).map_err(damaged)?;
+    Ok(match header.bits_allocated {
+        8 => samples.iter().map(|sample| *sample as u8).collect(),
+        _ => samples.iter().flat_map(|sample| sample.to_le_bytes()).collect(),
+    })
+}
+
+fn registered(header: &Header, frame: &[u8]) -> Result<Vec<u8>, Undecodable> {
+    let syntax = TransferSyntaxRegistry.get(&header.transfer_syntax_uid);
+    let reader = syntax.and_then(|syntax| syntax.pixel_data_reader()).ok_or_else(|| unsupported(header))?;
+    let mut samples = Vec::new();
+    reader.decode_frame(&OneFrame { header, frame }, 0, &mut samples).map_err(damaged)?;
+    Ok(samples)
+}
+
+fn caught<T>(decode: impl FnOnce() -> Result<T, Undecodable>) -> Result<T, Undecodable> {
+    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| Err(damaged("the decoder gave up")))
+}
+
+fn damaged(reason: impl ToString) -> Undecodable {
+    let reason = format!("the compressed pixels are damaged: {}", reason.to_string());
+    Undecodable { reason, supported: true }
+}
+
+fn unsupported(header: &Header) -> Undecodable {
+    let name = syntax_name(&header.transfer_syntax_uid);
+    Undecodable { reason: format!("there is no decoder for the transfer syntax {name}"), supported: false }
+}
+
+/// Joins the fragments of the only frame; what precedes them is the offset table.
+fn frame(encapsulated: &[u8]) -> Result<Cow<'_, [u8]>, String> {
+    let mut rest = encapsulated;
+    let mut fragments = Vec::new();
+    while let Some((head, after)) = rest.split_first_chunk::<8>() {
+        let [_, _, _, _, length @ ..] = *head;
+        let length = u32::from_le_bytes(length) as usize;
+        match head[..4] {
+            [0xFE, 0xFF, 0x00, 0xE0] if length <= after.len() => {
+                fragments.push(&after[..length]);
+                rest = &after[length..];
+            }
+            [0xFE, 0xFF, 0x00, 0xE0] => {
+                return Err(format!(
+                    "fragment {} is cut off: {length} bytes declared, {} left",
+                    fragments.len(),
+                    after.len()
+                ));
+            }
+            _ => break,
+        }
+    }
+    match fragments.get(1..).unwrap_or_default() {
+        [] => Err("there is no fragment with pixels".to_owned()),
+        [only] => Ok(Cow::Borrowed(only)),
+        several => Ok(Cow::Owned(several.concat())),
+    }
+}
+
+/// The code stream's own size must be the header's.
+fn check_size(header: &Header, frame: &[u8]) -> Result<(), Undecodable> {
+    let expected = [u32::from(header.columns), u32::from(header.rows)];
+    match stream_size(frame) {
+        Some(found) if found == expected => Ok(()),
+        Some([columns, rows]) => Err(damaged(format!(
+            "they have {columns} columns and {rows} rows, the header says {} and {}",
+            expected[0], expected[1]
+        ))),
+        None => Err(damaged("they begin with no known code stream")),
+    }
+}
+
+/// Columns and rows as a JPEG, JPEG-LS or JPEG 2000 code stream declares them.
+fn stream_size(stream: &[u8]) -> Option<[u32; 2]> {
+    match stream {
+        // JPEG 2000 (ISO/IEC 15444-1 A.5.1): SOC, SIZ, Lsiz, Rsiz, Xsiz, Ysiz, XOsiz, YOsiz.
+        [0xFF, 0x4F, 0xFF, 0x51, ..] => {
+            let word = |at: usize| Some(u32::from_be_bytes(*stream.get(at..)?.first_chunk()?));
+            Some([word(8)?.checked_sub(word(16)?)?, word(12)?.checked_sub(word(20)?)?])
+        }
+        [0xFF, 0xD8, segments @ ..] => jpeg_size(segments),
+        _ => None,
+    }
+}
+
+/// The frame header (ISO/IEC 10918-1 B.2.2) is the first SOF marker: segments before it are skipped.
+fn jpeg_size(mut segments: &[u8]) -> Option<[u32; 2]> {
+    loop {
+        let [0xFF, marker, after @ ..] = segments else { return None };
+        if *marker == 0xFF {
+            segments = &segments[1..];
+            continue;
+        }
+        let length = usize::from(u16::from_be_bytes(*after.first_chunk()?));
+        // C4, C8 and CC are tables and extensions, F7 is JPEG-LS.
+        if matches!(marker, 0xC0..=0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF | 0xF7) {
+            let short = |at: usize| Some(u32::from(u16::from_be_bytes(*after.get(at..)?.first_chunk()?)));
+            return Some([short(5)?, short(3)?]);
+        }
+        segments = after.get(length..)?;
+    }
+}
+
+/// What dicom-rs's codecs want to see of an image.
+struct OneFrame<'a> {
+    header: &'a Header,
+    frame: &'a [u8],
+}
+
+impl PixelDataObject for OneFrame<'_> {
+    fn transfer_syntax_uid(&self) -> &str {
+        &self.header.transfer_syntax_uid
+    }
+
+    fn rows(&self) -> Option<u16> {
+        Some(self.header.rows)
+    }
+
+    fn cols(&self) -> Option<u16> {
+        Some(self.header.columns)
+    }
+
+    fn samples_per_pixel(&self) -> Option<u16> {
+        Some(1)
+    }
+
+    fn bits_allocated(&self) -> Option<u16> {
+        Some(self.header.bits_allocated)
+    }
+
+    fn bits_stored(&self) -> Option<u16> {
+        Some(self.header.bits_stored)
+    }
+
+    fn photometric_interpretation(&self) -> Option<&str> {
+        Some("MONOCHROME2")
+    }
+
+    fn number_of_frames(&self) -> Option<u32> {
+        Some(1)
+    }
+
+    fn number_of_fragments(&self) -> Option<u32> {
+        Some(1)
+    }
+
+    fn fragment(&self, fragment: usize) -> Option<Cow<'_, [u8]>> {
+        (fragment == 0).then_some(Cow::Borrowed(self.frame))
+    }
+
+    fn offset_table(&self) -> Option<Cow<'_, [u32]>> {
+        Some(Cow::Borrowed(&[]))
+    }
+
+    fn raw_pixel_data(&self) -> Option<RawPixelData> {
+        let fragments = [self.frame.to_vec()].into_iter().collect();
+        Some(RawPixelData { fragments, offset_table: [].into_iter().collect() })
+    }
+}

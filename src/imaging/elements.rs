@@ -1,0 +1,344 @@
+//! The data elements of a DICOM file (PS3.10; PS3.5 section 7) up to its pixels, without copying.
+//!
+//! No declared length is believed: a value is a slice of the bytes that are there, sequences are
+//! stepped over, and reading stops at the first element that does not fit. So a forged file costs no
+//! more than its own size. Of nested data sets nothing is read. A file without the `DICM` mark is not
+//! taken for DICOM; one that lacks its transfer syntax is read as its first element looks.
+
+use std::borrow::Cow;
+use std::io::Read;
+
+use dicom_core::Tag;
+use dicom_dictionary_std::tags;
+use dicom_encoding::text::{SpecificCharacterSet, TextCodec};
+
+/// A deflated data set is inflated up to this size: no CT image is larger, a bomb is.
+const INFLATED_BYTES_MOST: u64 = 64 << 20;
+const PREAMBLE_BYTES: usize = 128;
+const UNDEFINED: u32 = u32::MAX;
+const ITEM_END: Tag = Tag(0xFFFE, 0xE00D);
+const SEQUENCE_END: Tag = Tag(0xFFFE, 0xE0DD);
+
+const EXPLICIT_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
+const IMPLICIT_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2";
+const EXPLICIT_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2.1";
+const DEFLATED: &str = "1.2.840.10008.1.2.1.99";
+
+/// A file whose meta information has been read.
+pub struct Part10<'a> {
+    pub transfer_syntax_uid: String,
+    encoding: Encoding,
+    data: Cow<'a, [u8]>,
+}
+
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the file is not DICOM")]
+pub struct NotDicom;
+
+impl<'a> Part10<'a> {
+    /// # Errors
+    /// If the bytes lack the mark `DICM` after 128 bytes.
+    pub fn open(bytes: &'a [u8]) -> Result<Part10<'a>, NotDicom> {
+        let after_preamble = bytes.get(PREAMBLE_BYTES..).ok_or(NotDicom)?;
+        let meta = after_preamble.strip_prefix(b"DICM").ok_or(NotDicom)?;
+        let mut reader = Reader { bytes: meta, at: 0, encoding: Encoding::EXPLICIT };
+        let mut transfer_syntax_uid = String::new();
+        while reader.peek_group() == Some(2) {
+            let Ok((tag, value)) = reader.element() else { break };
+            if tag == tags::TRANSFER_SYNTAX_UID {
+                transfer_syntax_uid = ascii(value);
+            }
+        }
+        let data = &meta[reader.at..];
+        if transfer_syntax_uid.is_empty() {
+            transfer_syntax_uid = guess(data).to_owned();
+        }
+        let encoding = Encoding::of(&transfer_syntax_uid);
+        let data = if transfer_syntax_uid == DEFLATED { inflated(data) } else { Cow::Borrowed(data) };
+        Ok(Part10 { transfer_syntax_uid, encoding, data })
+    }
+
+    pub fn elements(&self) -> Elements<'_> {
+        let mut reader = Reader { bytes: &self.data, at: 0, encoding: self.encoding };
+        let mut elements = Elements {
+            encoding: self.encoding,
+            character_set: SpecificCharacterSet::default(),
+            values: Vec::with_capacity(128),
+            pixels: None,
+            damage: None,
+        };
+        elements.read(&mut reader);
+        elements.character_set = elements.declared_character_set();
+        elements
+    }
+
+    pub fn is_big_endian(&self) -> bool {
+        self.encoding.big_endian
+    }
+}
+
+/// The top-level elements before the pixels.
+pub struct Elements<'a> {
+    encoding: Encoding,
+    character_set: SpecificCharacterSet,
+    values: Vec<(Tag, &'a [u8])>,
+    pub pixels: Option<Pixels<'a>>,
+    /// Where reading had to stop before the pixels or the end.
+    pub damage: Option<Damage>,
+}
+
+/// Pixel Data (7FE0,0010) as far as it is there.
+#[derive(Clone, Copy)]
+pub enum Pixels<'a> {
+    Native {
+        declared: usize,
+        bytes: &'a [u8],
+    },
+    /// What follows the element's head: items with the offset table and the fragments.
+    Encapsulated(&'a [u8]),
+}
+
+/// An element that does not fit into the file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the file is damaged or cut off: {element} declares {declared} bytes, {left} are left")]
+pub struct Damage {
+    element: String,
+    declared: u64,
+    left: usize,
+}
+
+impl<'a> Elements<'a> {
+    fn read(&mut self, reader: &mut Reader<'a>) {
+        while reader.at < reader.bytes.len() {
+            if reader.peek_tag() == Some(tags::PIXEL_DATA) {
+                self.pixels = reader.pixels();
+                self.damage = self.pixels.is_none().then(|| reader.damage(tags::PIXEL_DATA, 0));
+                return;
+            }
+            match reader.element() {
+                Ok(element) => self.values.push(element),
+                Err(damage) => {
+                    self.damage = Some(damage);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The text of an element without its padding; empty where it is absent.
+    pub fn text(&self, tag: Tag) -> String {
+        let value = self.value(tag);
+        let text = self.character_set.decode(value).unwrap_or_else(|_| String::from_utf8_lossy(value).into());
+        text.trim_matches([' ', '\0']).to_owned()
+    }
+
+    pub fn texts(&self, tag: Tag) -> Vec<String> {
+        let text = self.text(tag);
+        if text.is_empty() { Vec::new() } else { text.split('\\').map(|one| one.trim().to_owned()).collect() }
+    }
+
+    /// The first of the numbers written as text (VR DS).
+    pub fn decimal(&self, tag: Tag) -> Option<f64> {
+        ascii(self.value(tag)).split('\\').next().and_then(number)
+    }
+
+    /// Exactly `N` numbers written as text.
+    pub fn decimals<const N: usize>(&self, tag: Tag) -> Option<[f64; N]> {
+        let numbers: Option<Vec<f64>> = ascii(self.value(tag)).split('\\').map(number).collect();
+        numbers?.try_into().ok()
+    }
+
+    /// A whole number written as text (VR IS).
+    pub fn integer(&self, tag: Tag) -> Option<i32> {
+        ascii(self.value(tag)).split('\\').next()?.trim().parse().ok()
+    }
+
+    /// A 16-bit number (VR US or SS).
+    pub fn short(&self, tag: Tag) -> Option<u16> {
+        let bytes = self.value(tag).first_chunk::<2>()?;
+        Some(if self.encoding.big_endian { u16::from_be_bytes(*bytes) } else { u16::from_le_bytes(*bytes) })
+    }
+
+    fn value(&self, tag: Tag) -> &'a [u8] {
+        self.values.iter().find(|(other, _)| *other == tag).map_or(&[], |(_, value)| value)
+    }
+
+    /// The first value of Specific Character Set. Escapes to further ones (ISO 2022) are not followed.
+    fn declared_character_set(&self) -> SpecificCharacterSet {
+        let declared = ascii(self.value(tags::SPECIFIC_CHARACTER_SET));
+        let first = declared.split('\\').next().unwrap_or_default().trim();
+        SpecificCharacterSet::from_code(first).unwrap_or_default()
+    }
+}
+
+/// How elements are written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Encoding {
+    explicit: bool,
+    big_endian: bool,
+}
+
+impl Encoding {
+    const EXPLICIT: Encoding = Encoding { explicit: true, big_endian: false };
+    const IMPLICIT: Encoding = Encoding { explicit: false, big_endian: false };
+
+    fn of(transfer_syntax_uid: &str) -> Encoding {
+        match transfer_syntax_uid {
+            IMPLICIT_LITTLE_ENDIAN => Encoding::IMPLICIT,
+            EXPLICIT_BIG_ENDIAN => Encoding { explicit: true, big_endian: true },
+            _ => Encoding::EXPLICIT,
+        }
+    }
+}
+
+/// Whether pixels of this transfer syntax are stored as they are, not encapsulated.
+pub fn is_native(transfer_syntax_uid: &str) -> bool {
+    [IMPLICIT_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN, EXPLICIT_BIG_ENDIAN, DEFLATED]
+        .contains(&transfer_syntax_uid)
+}
+
+/// The head of an element: its tag, whether its value is unknown (VR UN), its length.
+struct Head {
+    tag: Tag,
+    unknown: bool,
+    length: u32,
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    encoding: Encoding,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads one element; the value of a sequence of undefined length is empty.
+    fn element(&mut self) -> Result<(Tag, &'a [u8]), Damage> {
+        let at = self.at;
+        let head = self.head().ok_or_else(|| self.damage_at(at))?;
+        if head.length == UNDEFINED {
+            self.skip_sequence(head.unknown).ok_or_else(|| self.damage(head.tag, UNDEFINED))?;
+            return Ok((head.tag, &[]));
+        }
+        let value = self.take(head.length as usize).ok_or_else(|| self.damage(head.tag, head.length))?;
+        Ok((head.tag, value))
+    }
+
+    fn pixels(&mut self) -> Option<Pixels<'a>> {
+        let head = self.head()?;
+        let rest = &self.bytes[self.at..];
+        if head.length == UNDEFINED {
+            return Some(Pixels::Encapsulated(rest));
+        }
+        let declared = head.length as usize;
+        Some(Pixels::Native { declared, bytes: &rest[..declared.min(rest.len())] })
+    }
+
+    fn head(&mut self) -> Option<Head> {
+        let tag = self.peek_tag()?;
+        self.at += 4;
+        // Items and delimiters have no VR.
+        if !self.encoding.explicit || tag.group() == 0xFFFE {
+            return Some(Head { tag, unknown: false, length: self.u32()? });
+        }
+        let vr: [u8; 2] = *self.take(2)?.first_chunk()?;
+        let length = if has_short_length(vr) {
+            u32::from(self.u16()?)
+        } else {
+            self.take(2)?;
+            self.u32()?
+        };
+        Some(Head { tag, unknown: &vr == b"UN", length })
+    }
+
+    /// Steps over the items of a sequence of undefined length and whatever is nested in them, by
+    /// counting what opens and closes: no recursion that a forged file could drive deep.
+    fn skip_sequence(&mut self, unknown: bool) -> Option<()> {
+        let outer = self.encoding;
+        // PS3.5 6.2.2: inside a UN of undefined length everything is implicit little endian.
+        let mut implicit_from = unknown.then_some(1_u64);
+        let mut depth = 1_u64;
+        while depth > 0 {
+            self.encoding = if implicit_from.is_some() { Encoding::IMPLICIT } else { outer };
+            let head = self.head()?;
+            match head.tag {
+                ITEM_END | SEQUENCE_END => depth -= 1,
+                _ if head.length == UNDEFINED => {
+                    depth += 1;
+                    implicit_from = implicit_from.or(head.unknown.then_some(depth));
+                }
+                _ => {
+                    self.take(head.length as usize)?;
+                }
+            }
+            implicit_from = implicit_from.filter(|from| depth >= *from);
+        }
+        self.encoding = outer;
+        Some(())
+    }
+
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let taken = self.bytes.get(self.at..)?.get(..count)?;
+        self.at += count;
+        Some(taken)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        let bytes = *self.take(2)?.first_chunk()?;
+        Some(if self.encoding.big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) })
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        let bytes = *self.take(4)?.first_chunk()?;
+        Some(if self.encoding.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
+    }
+
+    fn peek_tag(&self) -> Option<Tag> {
+        let mut ahead = Reader { bytes: self.bytes, at: self.at, encoding: self.encoding };
+        Some(Tag(ahead.u16()?, ahead.u16()?))
+    }
+
+    fn peek_group(&self) -> Option<u16> {
+        self.peek_tag().map(|tag| tag.group())
+    }
+
+    fn damage(&self, tag: Tag, length: u32) -> Damage {
+        let declared = u64::from(length);
+        Damage { element: format!("element {tag}"), declared, left: self.bytes.len().saturating_sub(self.at) }
+    }
+
+    fn damage_at(&self, at: usize) -> Damage {
+        let left = self.bytes.len() - at;
+        Damage { element: format!("the element at byte {at} of the data set"), declared: 8, left }
+    }
+}
+
+/// VRs whose length has 16 bits (PS3.5 table 7.1-2); all others, also future ones, have 32.
+fn has_short_length(vr: [u8; 2]) -> bool {
+    const SHORT: [&[u8; 2]; 20] = [
+        b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO", b"LT", b"PN", b"SH",
+        b"SL", b"SS", b"ST", b"TM", b"UI", b"UL",
+    ];
+    &vr == b"US" || SHORT.contains(&&vr)
+}
+
+fn guess(data: &[u8]) -> &'static str {
+    let vr = data.get(4..6).unwrap_or_default();
+    let explicit = vr.len() == 2 && vr.iter().all(u8::is_ascii_uppercase);
+    if explicit { EXPLICIT_LITTLE_ENDIAN } else { IMPLICIT_LITTLE_ENDIAN }
+}
+
+fn inflated(data: &[u8]) -> Cow<'_, [u8]> {
+    let mut inflated = Vec::new();
+    let reader = flate2::read::DeflateDecoder::new(data);
+    // What cannot be inflated is missing from the end, and is found there.
+    let _ = reader.take(INFLATED_BYTES_MOST).read_to_end(&mut inflated);
+    Cow::Owned(inflated)
+}
+
+fn ascii(value: &[u8]) -> String {
+    String::from_utf8_lossy(value).trim_matches([' ', '\0']).to_owned()
+}
+
+fn number(text: &str) -> Option<f64> {
+    text.trim().parse().ok().filter(|number: &f64| number.is_finite())
+}

@@ -1,0 +1,212 @@
+//! The chest: anatomy laid out from a seed, and sampled at the centres of voxels.
+
+use rayon::prelude::*;
+
+use crate::imaging::{Lungs, Volume};
+use crate::step::Digest;
+
+use super::filling::{Emphysema, Filling};
+use super::lung::Lung;
+use super::material::{Layer, Material};
+use super::noise::{Draws, Noise};
+use super::torso;
+use super::truth::Truth;
+
+/// The part of the world that a picture shows, in mm, whatever its size in voxels.
+const WIDTH_MM: f64 = 384.0;
+const HEIGHT_MM: f64 = 300.0;
+const BOTTOM_MM: f64 = -38.0;
+
+/// What to make. The same options make the same bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// Columns, rows, slices. The chest always fits: more voxels are smaller ones.
+    pub size: [usize; 3],
+    /// Varies the anatomy a little, where the spots are, the noise, and every UID.
+    pub seed: u64,
+    /// Standard deviation of Gaussian noise, 0 to 1000.
+    pub noise_hu: f64,
+    /// Spots of emphysema in each lung, as far as they find room; 0: a healthy lung.
+    pub spots: usize,
+    /// Mean semi-axis of the spots.
+    pub spot_radius_mm: f64,
+}
+
+impl Default for Options {
+    /// A study of 120 slices of 256 × 256 with visible emphysema and the noise of a usual scan.
+    fn default() -> Options {
+        Options { size: [256, 256, 120], seed: 1, noise_hu: 20.0, spots: 100, spot_radius_mm: 5.0 }
+    }
+}
+
+/// A synthetic chest on a grid of voxels.
+pub struct Chest {
+    pub(super) options: Options,
+    right: Filling,
+    left: Filling,
+    layers: Vec<Layer>,
+    noise: Noise,
+}
+
+impl Chest {
+    /// # Panics
+    /// If a size is 0 or the noise is out of range.
+    pub fn new(options: &Options) -> Chest {
+        assert!(options.size.iter().all(|&voxels| voxels > 0), "a picture has voxels");
+        let mut draws = Draws::new(options.seed, 0);
+        let emphysema = Emphysema { spots: options.spots, radius_mm: options.spot_radius_mm };
+        let [right, left] = [right_lung(&mut draws), left_lung(&mut draws)]
+            .map(|lung| Filling::new(lung, emphysema, &mut Draws::new(options.seed, lung.gap.to_bits())));
+        let mut layers = torso::layers(&right, &left);
+        layers.extend(right.layers());
+        layers.extend(left.layers());
+        let noise = Noise::new(options.seed, options.noise_hu);
+        Chest { options: options.clone(), right, left, layers, noise }
+    }
+
+    /// The volumes and densities by formula.
+    pub fn truth(&self) -> Truth {
+        Truth::new(self.uid("study"), self.right.volumes(), self.left.volumes(), &self.noise)
+    }
+
+    /// The CT numbers, as reading the written files gives them.
+    pub fn volume(&self) -> Volume {
+        Volume {
+            voxels: self.each_slice(|slice| self.ct_numbers(slice)),
+            size: self.options.size,
+            spacing: self.spacing(),
+            origin: self.position(0),
+            axes: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+        }
+    }
+
+    /// The true lungs: vessels and spots included, main bronchi left out.
+    pub fn lungs(&self) -> Lungs {
+        let label = |(index, material): (usize, Material)| match material.is_lung() {
+            false => Lungs::NONE,
+            true if self.x(index % self.options.size[0]) < 0.0 => Lungs::RIGHT,
+            true => Lungs::LEFT,
+        };
+        let labels =
+            self.each_slice(|slice| self.materials(slice).into_iter().enumerate().map(label).collect());
+        Lungs { labels, remarks: Vec::new() }
+    }
+
+    /// Distances of voxel centres in mm, rounded up to what a decimal string holds.
+    pub fn spacing(&self) -> [f64; 3] {
+        let [columns, rows, slices] = self.options.size;
+        let round_up = |length: f64, voxels: usize| (length / voxels as f64 * 1e4).ceil() / 1e4;
+        let across = round_up(WIDTH_MM, columns.min(rows));
+        [across, across, round_up(HEIGHT_MM, slices)]
+    }
+
+    /// The CT numbers of one slice, row by row.
+    pub(super) fn ct_numbers(&self, slice: usize) -> Vec<i16> {
+        let mut voxels: Vec<i16> = self.materials(slice).into_iter().map(Material::hu).collect();
+        self.noise.add(slice, &mut voxels);
+        voxels
+    }
+
+    /// Patient coordinates of the centre of a slice's first voxel.
+    pub(super) fn position(&self, slice: usize) -> [f64; 3] {
+        let z = BOTTOM_MM + self.spacing()[2] * slice as f64;
+        [self.x(0), self.y(0), z].map(|length| (length * 1e5).round() / 1e5)
+    }
+
+    pub(super) fn slices(&self) -> std::ops::Range<usize> {
+        0..self.options.size[2]
+    }
+
+    /// A UID that follows from the options and what it names.
+    pub(super) fn uid(&self, of: &str) -> String {
+        let options = format!("{:?}", self.options);
+        Digest::of_parts([b"flow sample".as_slice(), options.as_bytes(), of.as_bytes()]).uid()
+    }
+
+    /// One value per voxel, slice by slice, computed by all threads.
+    fn each_slice<T: Copy + Default + Send>(&self, slice: impl Fn(usize) -> Vec<T> + Sync) -> Vec<T> {
+        let mut all = vec![T::default(); self.options.size.iter().product()];
+        let length = self.options.size[0] * self.options.size[1];
+        let chunks = all.par_chunks_mut(length).enumerate();
+        chunks.for_each(|(index, voxels)| voxels.copy_from_slice(&slice(index)));
+        all
+    }
+
+    fn x(&self, column: usize) -> f64 {
+        self.spacing()[0] * (column as f64 - (self.options.size[0] - 1) as f64 / 2.0)
+    }
+
+    fn y(&self, row: usize) -> f64 {
+        self.spacing()[1] * (row as f64 - (self.options.size[1] - 1) as f64 / 2.0)
+    }
+
+    fn materials(&self, slice: usize) -> Vec<Material> {
+        let [columns, rows, _] = self.options.size;
+        let z = self.position(slice)[2];
+        let mut materials = vec![Material::Air; columns * rows];
+        for layer in &self.layers {
+            if layer.reach.z[0] <= z && z < layer.reach.z[1] {
+                self.draw(layer, z, &mut materials);
+            }
+        }
+        materials
+    }
+
+    /// Fills what a layer covers of each row.
+    fn draw(&self, layer: &Layer, z: f64, materials: &mut [Material]) {
+        let [columns, rows, _] = self.options.size;
+        let spacing = self.spacing();
+        let first = |from: f64, start: f64, spacing: f64, count: usize| {
+            (((from - start) / spacing).ceil().max(0.0) as usize).min(count)
+        };
+        let [top, bottom] = layer.reach.y.map(|y| first(y, self.y(0), spacing[1], rows));
+        for row in top..bottom {
+            if let Some((from, to)) = layer.shape.row(self.y(row), z) {
+                let [from, to] = [from, to].map(|x| first(x, self.x(0), spacing[0], columns));
+                materials[row * columns + from..row * columns + to].fill(layer.material);
+            }
+        }
+    }
+}
+
+fn right_lung(draws: &mut Draws) -> Lung {
+    let shape = Lung {
+        outwards: -1.0,
+        gap: 17.0,
+        centre: -8.0,
+        width: 108.0,
+        depth: 98.0,
+        height: 238.0,
+        dome: 0.33,
+        bite: 0.24,
+    };
+    varied(shape, draws)
+}
+
+fn left_lung(draws: &mut Draws) -> Lung {
+    let shape = Lung {
+        outwards: 1.0,
+        gap: 17.0,
+        centre: -8.0,
+        width: 102.0,
+        depth: 97.0,
+        height: 236.0,
+        dome: 0.28,
+        bite: 0.52,
+    };
+    varied(shape, draws)
+}
+
+/// People differ.
+fn varied(lung: Lung, draws: &mut Draws) -> Lung {
+    let mut vary = |length: f64| length * draws.between(0.96, 1.04);
+    Lung {
+        gap: vary(lung.gap),
+        width: vary(lung.width),
+        depth: vary(lung.depth),
+        height: vary(lung.height),
+        dome: vary(lung.dome),
+        bite: vary(lung.bite),
+        ..lung
+    }
+}

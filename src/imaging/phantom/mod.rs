@@ -1,0 +1,40 @@
+//! A synthetic chest CT whose lung volumes and densities are known by formula.
+//!
+//! ```
+//! use flow::imaging::phantom::{Chest, Options};
+//!
+//! let chest = Chest::new(&Options { size: [64, 64, 40], noise_hu: 0.0, ..Options::default() });
+//! let lungs = chest.lungs();
+//! let voxels = lungs.labels.iter().filter(|&&label| label != 0).count();
+//! let counted_ml = voxels as f64 * chest.volume().voxel_ml();
+//! let truth = chest.truth();
+//! assert!((counted_ml / (truth.right_ml + truth.left_ml) - 1.0).abs() < 0.01);
+//! ```
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `point`, `shape` | geometry: solids that say which part of a row they cover |
+//! | `lung`, `tree`, `filling` | the lungs and what is in them, with exact volumes |
+//! | `torso`, `bones` | the rest of the chest, for the eye and for the algorithms to cope with |
+//! | `material` | densities |
+//! | `noise` | random numbers that are a function of the seed |
+//! | `truth` | volumes and densities by formula |
+//! | `write`, `rle` | DICOM files |
+
+mod bones;
+mod chest;
+mod filling;
+mod lung;
+mod material;
+mod noise;
+mod point;
+mod rle;
+mod shape;
+mod torso;
+mod tree;
+mod truth;
+mod write;
+
+pub use chest::{Chest, Options};
+pub use truth::{Truth, TruthError, Truths};
+pub use write::{Syntax, WriteError};

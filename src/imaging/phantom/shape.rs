@@ -1,0 +1,168 @@
+//! Solids that say which part of a row of voxels they cover.
+//!
+//! A row is a line along x at given y and z. Every solid here is met by a row in one piece, so a
+//! slice is drawn by filling pieces of rows and no voxel is tested against a solid.
+
+use std::f64::consts::PI;
+
+use super::point::{Point, dot, length, minus, unit};
+
+/// The x at which a row enters and leaves a solid.
+pub type Span = (f64, f64);
+
+/// The y and z outside which every row misses a solid.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reach {
+    pub y: [f64; 2],
+    pub z: [f64; 2],
+}
+
+pub trait Shape: Send + Sync {
+    fn reach(&self) -> Reach;
+
+    /// `None` where the row misses the solid.
+    fn row(&self, y: f64, z: f64) -> Option<Span>;
+}
+
+/// An ellipsoid along the axes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ellipsoid {
+    pub centre: Point,
+    pub semi_axes: Point,
+}
+
+impl Ellipsoid {
+    pub fn ball(centre: Point, radius: f64) -> Ellipsoid {
+        Ellipsoid { centre, semi_axes: [radius; 3] }
+    }
+
+    /// 4/3 π a b c, in mm³.
+    pub fn volume(&self) -> f64 {
+        4.0 / 3.0 * PI * self.semi_axes.iter().product::<f64>()
+    }
+}
+
+impl Shape for Ellipsoid {
+    fn reach(&self) -> Reach {
+        let around = |axis: usize| {
+            [self.centre[axis] - self.semi_axes[axis], self.centre[axis] + self.semi_axes[axis]]
+        };
+        Reach { y: around(1), z: around(2) }
+    }
+
+    fn row(&self, y: f64, z: f64) -> Option<Span> {
+        let across = (y - self.centre[1]) / self.semi_axes[1];
+        let along = (z - self.centre[2]) / self.semi_axes[2];
+        let left = 1.0 - across * across - along * along;
+        let half = self.semi_axes[0] * left.max(0.0).sqrt();
+        (left > 0.0).then_some((self.centre[0] - half, self.centre[0] + half))
+    }
+}
+
+/// A straight round cylinder with flat ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stick {
+    pub from: Point,
+    pub to: Point,
+    pub radius: f64,
+}
+
+impl Stick {
+    /// π r² l, in mm³.
+    pub fn volume(&self) -> f64 {
+        PI * self.radius * self.radius * length(minus(self.to, self.from))
+    }
+}
+
+impl Shape for Stick {
+    fn reach(&self) -> Reach {
+        let around = |axis: usize| {
+            let (a, b) = (self.from[axis], self.to[axis]);
+            [a.min(b) - self.radius, a.max(b) + self.radius]
+        };
+        Reach { y: around(1), z: around(2) }
+    }
+
+    fn row(&self, y: f64, z: f64) -> Option<Span> {
+        let axis = unit(minus(self.to, self.from));
+        let start = [0.0, y - self.from[1], z - self.from[2]];
+        let before = dot(start, axis);
+        let mantle = mantle(axis[0], before, dot(start, start) - self.radius * self.radius)?;
+        let ends = slab(axis[0], before, length(minus(self.to, self.from)))?;
+        let (low, high) = (mantle.0.max(ends.0), mantle.1.min(ends.1));
+        (low < high).then_some((self.from[0] + low, self.from[0] + high))
+    }
+}
+
+/// Where x² (1 − d²) − 2 x d t + e − t² < 0: within the radius of the axis.
+fn mantle(d: f64, t: f64, e: f64) -> Option<Span> {
+    let (square, half, constant) = (1.0 - d * d, d * t, e - t * t);
+    if square < 1e-12 {
+        return (constant < 0.0).then_some((f64::NEG_INFINITY, f64::INFINITY));
+    }
+    let discriminant = half * half - square * constant;
+    let root = discriminant.max(0.0).sqrt();
+    (discriminant > 0.0).then_some(((half - root) / square, (half + root) / square))
+}
+
+/// Where 0 < t + x d < l: between the flat ends.
+fn slab(d: f64, t: f64, l: f64) -> Option<Span> {
+    if d.abs() < 1e-12 {
+        return (0.0..l).contains(&t).then_some((f64::NEG_INFINITY, f64::INFINITY));
+    }
+    let (a, b) = (-t / d, (l - t) / d);
+    Some((a.min(b), a.max(b)))
+}
+
+/// An upright cylinder over |x/a|ⁿ + |y/b|ⁿ < 1: an ellipse for n = 2, boxier above.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Column {
+    pub centre: [f64; 2],
+    pub semi_axes: [f64; 2],
+    pub exponent: f64,
+    pub z: [f64; 2],
+}
+
+impl Shape for Column {
+    fn reach(&self) -> Reach {
+        Reach { y: [self.centre[1] - self.semi_axes[1], self.centre[1] + self.semi_axes[1]], z: self.z }
+    }
+
+    fn row(&self, y: f64, _z: f64) -> Option<Span> {
+        let left = 1.0 - ((y - self.centre[1]) / self.semi_axes[1]).abs().powf(self.exponent);
+        let half = self.semi_axes[0] * left.max(0.0).powf(self.exponent.recip());
+        (left > 0.0).then_some((self.centre[0] - half, self.centre[0] + half))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The volume that rows 0.1 mm apart cover.
+    fn covered(shape: &dyn Shape) -> f64 {
+        let reach = shape.reach();
+        let steps = |[from, to]: [f64; 2]| {
+            (0..((to - from) / 0.1) as usize).map(move |index| from + 0.05 + 0.1 * index as f64)
+        };
+        let row = |y, z| shape.row(y, z).map_or(0.0, |(from, to)| to - from);
+        steps(reach.z).flat_map(|z| steps(reach.y).map(move |y| row(y, z))).sum::<f64>() * 0.01
+    }
+
+    #[track_caller]
+    fn check(shape: &dyn Shape, volume: f64) {
+        assert!((covered(shape) / volume - 1.0).abs() < 3e-3, "{} is not {volume}", covered(shape));
+    }
+
+    #[test]
+    fn rows_add_up_to_the_volume() {
+        let ellipsoid = Ellipsoid { centre: [1.0, 2.0, 3.0], semi_axes: [5.0, 7.0, 9.0] };
+        check(&ellipsoid, ellipsoid.volume());
+        for to in [[20.0, 2.0, 3.0], [1.0, 22.0, 3.0], [1.0, 2.0, 23.0], [11.0, -12.0, 15.0]] {
+            let stick = Stick { from: [1.0, 2.0, 3.0], to, radius: 4.0 };
+            check(&stick, stick.volume());
+        }
+        let column = Column { centre: [0.0; 2], semi_axes: [6.0, 8.0], exponent: 2.0, z: [0.0, 10.0] };
+        check(&column, PI * 6.0 * 8.0 * 10.0);
+    }
+}

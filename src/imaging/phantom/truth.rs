@@ -1,0 +1,109 @@
+//! What is known of a synthetic study, by formula and not by counting.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::filling::Volumes;
+use super::material::Material;
+use super::noise::Noise;
+
+/// The analytic truth about both lungs of one study.
+///
+/// A lung is what [`super::lung::Lung::volume`] gives less the part of the main bronchus inside it,
+/// lumen and wall; its vessels and spots belong to it. With V the volume of both lungs, S that of
+/// the spots and B that of the vessels:
+///
+/// * mean = (−860 (V − S − B) − 980 S + 40 B) / V,
+/// * LAA-950 = 100 (S f(−980) + (V − S − B) f(−860) + B f(40)) / V, where f(μ) is the share of voxels
+///   of density μ that lie strictly below −950 HU: 0 or 1 without noise, else the normal
+///   distribution function at (−950.5 − μ) / σ (half a HU less, as noise is rounded to whole HU).
+///
+/// A study holds voxels, sampled at their centres: counting them gives these numbers with an error.
+/// Every row of voxels through a lung is right within one voxel, and the errors of rows are
+/// unrelated: for n rows through a lung the volume's standard error is about √(n/6) voxels, and
+/// nearly never more than √n.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Truth {
+    pub study_instance_uid: String,
+    pub right_ml: f64,
+    pub left_ml: f64,
+    /// Vessels inside both lungs.
+    pub vessels_ml: f64,
+    /// Spots of emphysema in both lungs.
+    pub emphysema_ml: f64,
+    pub mean_hu: f64,
+    /// Percent of lung strictly below −950 HU.
+    pub laa_950_percent: f64,
+    /// Standard deviation of the noise.
+    pub noise_hu: f64,
+}
+
+impl Truth {
+    pub(super) fn new(study_instance_uid: String, right: Volumes, left: Volumes, noise: &Noise) -> Truth {
+        let (spots, vessels) = (right.spots + left.spots, right.vessels + left.vessels);
+        let all = right.lung + left.lung;
+        let parts =
+            [(Material::Spot, spots), (Material::Vessel, vessels), (Material::Lung, all - spots - vessels)];
+        let average = |value: &dyn Fn(f64) -> f64| {
+            parts.iter().map(|(part, volume)| value(f64::from(part.hu())) * volume).sum::<f64>() / all
+        };
+        Truth {
+            study_instance_uid,
+            right_ml: right.lung / 1000.0,
+            left_ml: left.lung / 1000.0,
+            vessels_ml: vessels / 1000.0,
+            emphysema_ml: spots / 1000.0,
+            mean_hu: average(&|hu| hu),
+            laa_950_percent: 100.0 * average(&|hu| noise.share_below(hu, -950.0)),
+            noise_hu: noise.standard_deviation_hu(),
+        }
+    }
+}
+
+/// Truths by Study Instance UID: the file `truth.json` beside the studies.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Truths {
+    pub studies: BTreeMap<String, Truth>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("truth file {}", path.display())]
+pub struct TruthError {
+    path: PathBuf,
+    source: std::io::Error,
+}
+
+impl Truths {
+    pub const FILE: &'static str = "truth.json";
+
+    pub fn of(truths: impl IntoIterator<Item = Truth>) -> Truths {
+        let studies = truths.into_iter().map(|truth| (truth.study_instance_uid.clone(), truth));
+        Truths { studies: studies.collect() }
+    }
+
+    /// Writes `truth.json` into a folder.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<PathBuf, TruthError> {
+        let path = folder.join(Truths::FILE);
+        let text = serde_json::to_string_pretty(self).expect("numbers and texts can be JSON");
+        match std::fs::write(&path, text + "\n") {
+            Ok(()) => Ok(path),
+            Err(source) => Err(TruthError { path, source }),
+        }
+    }
+
+    /// Reads `truth.json` from a folder.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is not what [`Truths::write`] writes.
+    pub fn read(folder: &Path) -> Result<Truths, TruthError> {
+        let path = folder.join(Truths::FILE);
+        let read = std::fs::read(&path);
+        let parsed = read.and_then(|bytes| serde_json::from_slice(&bytes).map_err(std::io::Error::from));
+        parsed.map_err(|source| TruthError { path, source })
+    }
+}

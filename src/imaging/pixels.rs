@@ -1,0 +1,143 @@
+//! One slice's file to CT numbers.
+//!
+//! Stored values are masked to Bits Stored, sign-extended where Pixel Representation says so, and
+//! become HU = value × slope + intercept (PS3.3 C.11.1.1.2), rounded half away from zero and held
+//! within 16 bits. Pixels that carry the Pixel Padding Value are outside the scan: they become air.
+
+use dicom_dictionary_std::tags;
+
+use crate::step::Fault;
+
+use super::Header;
+use super::codecs;
+use super::elements::{Elements, Part10, Pixels, is_native};
+
+/// What padding becomes: the lowest CT number of most scanners.
+const PADDING_HU: i16 = -1024;
+
+/// Slopes and intercepts up to this stay within 32 bits for every 16-bit value.
+const WHOLE_MOST: f64 = 16_384.0;
+
+/// Decodes a slice's file into its place in a volume.
+///
+/// # Errors
+/// A fault whose reason is a fragment about the slice: the caller says which one it is.
+pub fn decode_slice(header: &Header, bytes: &[u8], voxels: &mut [i16]) -> Result<(), Fault> {
+    let file = Part10::open(bytes).map_err(|error| again(error.to_string()))?;
+    let elements = file.elements();
+    let pixels = elements.pixels.ok_or_else(|| again(missing(&elements)))?;
+    let scale = Scale::new(header, &elements);
+    match pixels {
+        Pixels::Encapsulated(items) => {
+            let samples = codecs::decode(header, items).map_err(|error| undecodable(&error))?;
+            scale.fill(&samples, Order::Little, voxels);
+        }
+        Pixels::Native { declared, bytes } => {
+            check_native(header, declared, bytes.len(), voxels.len())?;
+            let order = if file.is_big_endian() { Order::Big } else { Order::Little };
+            scale.fill(bytes, order, voxels);
+        }
+    }
+    Ok(())
+}
+
+fn missing(elements: &Elements) -> String {
+    elements.damage.as_ref().map_or("the file has no pixel data".to_owned(), ToString::to_string)
+}
+
+fn check_native(header: &Header, declared: usize, present: usize, pixels: usize) -> Result<(), Fault> {
+    let syntax = header.transfer_syntax_uid.as_str();
+    if !is_native(syntax) {
+        let name = codecs::syntax_name(syntax);
+        return Err(again(format!("the pixels are not encapsulated, though the transfer syntax is {name}")));
+    }
+    let needed = pixels * usize::from(header.bits_allocated / 8);
+    if present >= needed {
+        return Ok(());
+    }
+    Err(again(format!(
+        "the pixel data is cut off: {needed} bytes are needed, {declared} declared, {present} there"
+    )))
+}
+
+fn again(reason: String) -> Fault {
+    Fault::new(reason, "Send this slice again from its source.")
+}
+
+fn undecodable(error: &codecs::Undecodable) -> Fault {
+    let remedy = match error.supported {
+        true => "Send this slice again from its source.",
+        false => "Send the study uncompressed (Explicit VR Little Endian) or as JPEG 2000 or RLE lossless.",
+    };
+    Fault::new(error.reason.clone(), remedy)
+}
+
+#[derive(Clone, Copy)]
+enum Order {
+    Little,
+    Big,
+}
+
+/// From stored values to HU.
+struct Scale {
+    slope: f64,
+    intercept: f64,
+    bits_allocated: u16,
+    bits_stored: u32,
+    signed: bool,
+    padding: Option<i32>,
+}
+
+impl Scale {
+    fn new(header: &Header, elements: &Elements) -> Scale {
+        let padding = elements.short(tags::PIXEL_PADDING_VALUE);
+        Scale {
+            slope: header.slope,
+            intercept: header.intercept,
+            bits_allocated: header.bits_allocated,
+            bits_stored: u32::from(header.bits_stored).clamp(1, u32::from(header.bits_allocated)),
+            signed: header.signed,
+            padding: padding.map(|raw| if header.signed { i32::from(raw as i16) } else { i32::from(raw) }),
+        }
+    }
+
+    fn fill(&self, bytes: &[u8], order: Order, voxels: &mut [i16]) {
+        let pairs = bytes.as_chunks().0.iter();
+        match (self.bits_allocated, order) {
+            (8, _) => self.fill_from(bytes.iter().map(|byte| u16::from(*byte)), voxels),
+            (_, Order::Little) => self.fill_from(pairs.map(|pair| u16::from_le_bytes(*pair)), voxels),
+            (_, Order::Big) => self.fill_from(pairs.map(|pair| u16::from_be_bytes(*pair)), voxels),
+        }
+    }
+
+    fn fill_from(&self, raw: impl Iterator<Item = u16>, voxels: &mut [i16]) {
+        let unused = 16 - self.bits_stored;
+        if self.signed {
+            self.scale(raw.map(|raw| i32::from((raw << unused) as i16 >> unused)), voxels);
+        } else {
+            self.scale(raw.map(|raw| i32::from((raw << unused) >> unused)), voxels);
+        }
+    }
+
+    /// Whole slopes and intercepts, which scanners write, need no floating point.
+    fn scale(&self, stored: impl Iterator<Item = i32>, voxels: &mut [i16]) {
+        let whole = |number: f64| number.fract() == 0.0 && number.abs() <= WHOLE_MOST;
+        let padding = self.padding.unwrap_or(i32::MIN);
+        if whole(self.slope) && whole(self.intercept) {
+            let (slope, intercept) = (self.slope as i32, self.intercept as i32);
+            let least = i32::from(i16::MIN);
+            let most = i32::from(i16::MAX);
+            set(voxels, stored, padding, |value| (value * slope + intercept).clamp(least, most) as i16);
+        } else {
+            let (slope, intercept) = (self.slope, self.intercept);
+            // The cast saturates.
+            set(voxels, stored, padding, |value| (f64::from(value) * slope + intercept).round() as i16);
+        }
+    }
+}
+
+fn set(voxels: &mut [i16], stored: impl Iterator<Item = i32>, padding: i32, hu: impl Fn(i32) -> i16) {
+    for (voxel, value) in voxels.iter_mut().zip(stored) {
+        *voxel = if value == padding { PADDING_HU } else { hu(value) };
+    }
+}

@@ -1,0 +1,212 @@
+//! Slices along their normal: whether they form a regular grid.
+
+use std::cmp::Ordering;
+
+use crate::step::Fault;
+
+use super::Header;
+
+/// The normal of an axial slice is within 25° of the patient's long axis.
+const AXIAL_COSINE_LEAST: f64 = 0.9;
+/// Direction cosines are written with few digits.
+const COSINE_TOLERANCE: f64 = 1e-3;
+/// Two slices closer than this are at the same place.
+const SAME_PLACE_MM: f64 = 0.01;
+/// A distance of this many spacings means that slices are missing.
+const GAP_SPACINGS: f64 = 1.5;
+/// Distances vary by the rounding of positions; more than this share is another spacing.
+const UNEVEN_SHARE: f64 = 0.2;
+/// Slices may be shifted sideways by this much: 0.4° over a chest of 300 mm.
+const SHIFT_MM_MOST: f64 = 2.0;
+/// How many places a message names.
+const NAMED_MOST: usize = 3;
+
+/// A header with usable axial geometry.
+#[derive(Clone, Copy, Debug)]
+pub struct Slice<'a> {
+    pub header: &'a Header,
+    /// Position along the normal (row × column direction) in mm.
+    pub along_mm: f64,
+    position: [f64; 3],
+    orientation: [f64; 6],
+    spacing: [f64; 2],
+}
+
+impl<'a> Slice<'a> {
+    /// `None` without position, pixel spacing, or an orientation that is axial and orthonormal.
+    pub fn of(header: &'a Header) -> Option<Slice<'a>> {
+        let position = header.position?;
+        let orientation = header.orientation?;
+        let spacing =
+            header.spacing.filter(|spacing| spacing.iter().all(|mm| (0.01..=100.0).contains(mm)))?;
+        let normal = normal(&orientation)?;
+        let along_mm = dot(position, normal);
+        (normal[2].abs() >= AXIAL_COSINE_LEAST).then_some(Slice {
+            header,
+            along_mm,
+            position,
+            orientation,
+            spacing,
+        })
+    }
+
+    /// Along the normal; at one place by what the instances are called, whatever order they came in.
+    pub fn order(a: &Slice, b: &Slice) -> Ordering {
+        let (one, other) = (a.header, b.header);
+        let along = a.along_mm.total_cmp(&b.along_mm);
+        let number = one.instance_number.cmp(&other.instance_number);
+        along.then(number).then_with(|| one.sop_instance_uid.cmp(&other.sop_instance_uid))
+    }
+}
+
+/// All slices have one size, spacing, orientation, frame of reference and kind of pixel.
+///
+/// # Errors
+/// Names the property, how many slices differ from the first, and one of them.
+pub fn check_alike(slices: &[Slice]) -> Result<(), Fault> {
+    alike(slices, "size", |a, b| (a.header.rows, a.header.columns) == (b.header.rows, b.header.columns))?;
+    alike(slices, "pixel spacing", |a, b| near(&a.spacing, &b.spacing))?;
+    alike(slices, "orientation", |a, b| near(&a.orientation, &b.orientation))?;
+    alike(slices, "frame of reference", |a, b| {
+        a.header.frame_of_reference_uid == b.header.frame_of_reference_uid
+    })?;
+    match slices.iter().find(|slice| !matches!(slice.header.bits_allocated, 8 | 16)) {
+        None => Ok(()),
+        Some(slice) => Err(Fault::new(
+            format!("{} has {} bits per pixel, not 8 or 16", slice.header.name, slice.header.bits_allocated),
+            "Send a series with 16 bits per pixel.",
+        )),
+    }
+}
+
+/// The mean distance of neighbours in mm, once it is sure that no slice is missing, doubled or shifted.
+///
+/// # Errors
+/// Names the places, in the patient's z coordinate in mm.
+///
+/// # Panics
+/// If there are fewer than two slices.
+pub fn check_spacing(slices: &[Slice]) -> Result<f64, Fault> {
+    let distances: Vec<f64> = slices.windows(2).map(|pair| pair[1].along_mm - pair[0].along_mm).collect();
+    check_doubles(slices, &distances)?;
+    let median = median(&distances);
+    check_gaps(slices, &distances, median)?;
+    check_even(slices, &distances, median)?;
+    check_straight(slices)?;
+    Ok(distances.iter().sum::<f64>() / distances.len() as f64)
+}
+
+fn alike(slices: &[Slice], what: &str, same: impl Fn(&Slice, &Slice) -> bool) -> Result<(), Fault> {
+    let others: Vec<&Slice> = slices.iter().filter(|slice| !same(&slices[0], slice)).collect();
+    let Some(other) = others.first() else { return Ok(()) };
+    Err(Fault::new(
+        format!(
+            "{} of the {} slices of {} have another {what} than {}, for example {}",
+            others.len(),
+            slices.len(),
+            slices[0].header.series_label(),
+            slices[0].header.name,
+            other.header.name
+        ),
+        "Send one series with slices of one kind.",
+    ))
+}
+
+fn check_doubles(slices: &[Slice], distances: &[f64]) -> Result<(), Fault> {
+    let doubles: Vec<usize> =
+        (0..distances.len()).filter(|index| distances[*index] < SAME_PLACE_MM).collect();
+    let Some(&first) = doubles.first() else { return Ok(()) };
+    Err(Fault::new(
+        format!(
+            "{} of the {} slices of {} lie where another one is, the first at z = {}",
+            doubles.len(),
+            slices.len(),
+            slices[0].header.series_label(),
+            z(&slices[first])
+        ),
+        "Send one phase or reconstruction in a series of its own.",
+    ))
+}
+
+fn check_gaps(slices: &[Slice], distances: &[f64], spacing: f64) -> Result<(), Fault> {
+    let gaps: Vec<usize> =
+        (0..distances.len()).filter(|index| distances[*index] > GAP_SPACINGS * spacing).collect();
+    if gaps.is_empty() {
+        return Ok(());
+    }
+    let missing = |gap: &usize| (distances[*gap] / spacing).round() as usize - 1;
+    let total: usize = gaps.iter().map(missing).sum();
+    let place = |gap: &usize| format!("{} and {}", z(&slices[*gap]), z(&slices[*gap + 1]));
+    let places: Vec<String> = gaps.iter().take(NAMED_MOST).map(place).collect();
+    let more = if gaps.len() > NAMED_MOST { ", and elsewhere" } else { "" };
+    let verb = if total == 1 { "slice is" } else { "slices are" };
+    let label = slices[0].header.series_label();
+    Err(Fault::new(
+        format!("{total} {verb} missing in {label} between z = {}{more}", places.join(", between z = ")),
+        "Send the study again with all its slices.",
+    ))
+}
+
+fn check_even(slices: &[Slice], distances: &[f64], spacing: f64) -> Result<(), Fault> {
+    let odd = (0..distances.len()).find(|index| (distances[*index] - spacing).abs() > UNEVEN_SHARE * spacing);
+    let Some(odd) = odd else { return Ok(()) };
+    Err(Fault::new(
+        format!(
+            "the slices of {} are not evenly spaced: {spacing:.2} mm apart, but {:.2} mm after z = {}",
+            slices[0].header.series_label(),
+            distances[odd],
+            z(&slices[odd])
+        ),
+        "Send a series reconstructed with one distance between slices.",
+    ))
+}
+
+/// The first pixels of all slices lie on one line along the normal.
+fn check_straight(slices: &[Slice]) -> Result<(), Fault> {
+    let (first, rest) = slices.split_first().expect("there are slices");
+    let normal = normal(&first.orientation).expect("a slice has a normal");
+    let shift = |slice: &Slice| {
+        let way: [f64; 3] = std::array::from_fn(|axis| slice.position[axis] - first.position[axis]);
+        let along = dot(way, normal);
+        let aside: [f64; 3] = std::array::from_fn(|axis| way[axis] - along * normal[axis]);
+        dot(aside, aside).sqrt()
+    };
+    let most = rest.iter().map(shift).fold(0.0, f64::max);
+    if most <= SHIFT_MM_MOST {
+        return Ok(());
+    }
+    Err(Fault::new(
+        format!(
+            "the slices of {} are shifted sideways by up to {most:.1} mm, as by a tilted gantry",
+            first.header.series_label()
+        ),
+        "Send a series reconstructed without gantry tilt.",
+    ))
+}
+
+fn z(slice: &Slice) -> String {
+    format!("{:.1} mm", slice.position[2])
+}
+
+fn near(a: &[f64], b: &[f64]) -> bool {
+    a.iter().zip(b).all(|(a, b)| (a - b).abs() <= COSINE_TOLERANCE)
+}
+
+/// Row × column direction, if both are unit vectors at a right angle.
+fn normal(orientation: &[f64; 6]) -> Option<[f64; 3]> {
+    let [a, b] = [[0, 1, 2], [3, 4, 5]].map(|part| part.map(|index| orientation[index]));
+    let off = [dot(a, a) - 1.0, dot(b, b) - 1.0, dot(a, b)];
+    off.iter()
+        .all(|off| off.abs() < 0.01)
+        .then(|| [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
+}
+
+fn dot(a: [f64; 3], b: [f64; 3]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+fn median(distances: &[f64]) -> f64 {
+    let mut sorted = distances.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
+}

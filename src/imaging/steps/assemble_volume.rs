@@ -1,0 +1,101 @@
+//! `assemble-volume`: the slices of a series as one volume of CT numbers.
+//!
+//! Slices are read and decoded in parallel, each straight into its place. Beside the volume, memory
+//! holds one file per thread. The first slice in order that cannot be decoded is the fault.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use crate::imaging::{Header, Series, Volume, decode_slice};
+use crate::step::{BuiltIn, Fault, Outputs, Step};
+
+/// A volume of more voxels is refused: 4 GiB.
+const VOXELS_MOST: usize = 1 << 31;
+
+fn step() -> Step {
+    Step::new("assemble-volume", 1, "Decodes the slices of a series into one volume of CT numbers.")
+        .takes::<Series>("series")
+        .gives::<Volume>("volume")
+        .runs(|call| Ok(Outputs::one("volume", assemble_volume(call.input("series"))?)))
+}
+
+inventory::submit! { BuiltIn(step) }
+
+/// Decodes a series as `sort-series` gives it: one size, one orientation, even spacing.
+///
+/// # Errors
+/// A fault that names the slice which cannot be read or decoded, and why.
+///
+/// # Panics
+/// If the series is empty or its slices lack their geometry.
+pub fn assemble_volume(series: &Series) -> Result<Volume, Fault> {
+    let mut volume = empty_volume(series)?;
+    let pixels = volume.size[0] * volume.size[1];
+    let slices = volume.voxels.par_chunks_exact_mut(pixels).zip(&series.slices).enumerate();
+    let faults: Vec<(usize, Fault)> = slices
+        .map_init(Vec::new, |bytes, (index, (voxels, header))| {
+            fill_slice(header, bytes, voxels).err().map(|fault| (index, fault))
+        })
+        .flatten()
+        .collect();
+    match faults.into_iter().next() {
+        None => Ok(volume),
+        Some((index, fault)) => Err(at_slice(series, index, fault)),
+    }
+}
+
+fn empty_volume(series: &Series) -> Result<Volume, Fault> {
+    let first = series.slices.first().expect("a series has slices");
+    let spacing = first.spacing.expect("sorted slices have a spacing");
+    let orientation = first.orientation.expect("sorted slices have an orientation");
+    let [x, y] = [[0, 1, 2], [3, 4, 5]].map(|part| part.map(|index| orientation[index]));
+    let size = [usize::from(first.columns), usize::from(first.rows), series.slices.len()];
+    Ok(Volume {
+        voxels: vec![0; voxel_count(size)?],
+        size,
+        spacing: [spacing[1], spacing[0], series.slice_spacing],
+        origin: first.position.expect("sorted slices have a position"),
+        axes: [x, y, cross(x, y)],
+    })
+}
+
+fn voxel_count([columns, rows, slices]: [usize; 3]) -> Result<usize, Fault> {
+    let voxels = columns.saturating_mul(rows).saturating_mul(slices);
+    if (1..=VOXELS_MOST).contains(&voxels) {
+        return Ok(voxels);
+    }
+    Err(Fault::new(
+        format!("a volume of {columns} × {rows} × {slices} voxels cannot be held"),
+        "Send a series with a matrix of 512 × 512 or 1024 × 1024.",
+    ))
+}
+
+fn fill_slice(header: &Header, bytes: &mut Vec<u8>, voxels: &mut [i16]) -> Result<(), Fault> {
+    read_into(&header.path, bytes).map_err(|error| {
+        Fault::new(
+            format!("the file could not be read: {error}"),
+            "Check that the file is there and readable.",
+        )
+    })?;
+    decode_slice(header, bytes, voxels)
+}
+
+/// Reads a file into a buffer that a thread uses again and again.
+fn read_into(path: &Path, bytes: &mut Vec<u8>) -> io::Result<()> {
+    bytes.clear();
+    File::open(path)?.read_to_end(bytes)?;
+    Ok(())
+}
+
+fn at_slice(series: &Series, index: usize, fault: Fault) -> Fault {
+    let name = &series.slices[index].name;
+    let place = format!("slice {} of {} ({name})", index + 1, series.slices.len());
+    Fault::new(format!("{place}: {}", fault.reason), fault.remedy)
+}
+
+fn cross(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
+    [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+}

@@ -1,0 +1,280 @@
+//! `find-lungs`: which voxels are the right and the left lung.
+//!
+//! [`plain_lungs`] is the textbook method: air below −400 HU, 6-connected, without what touches the
+//! four sides of the image, the largest component and a second one over 20 % of it. It is exact and
+//! independent implementations agree on it, but it counts the airways as lung, leaves vessels and
+//! nodules out, and does not know right from left. [`find_lungs`] starts from it and then
+//!
+//! 1. follows the trachea and the main bronchi from the head down (`airways`) and removes them with
+//!    their walls,
+//! 2. tells the lungs apart, and parts them where they touch (`sides`),
+//! 3. closes each lung with a ball and fills its holes, so that vessels and nodules that the lung
+//!    encloses belong to it (Armato, Sensakovic 2004, Acad Radiol 11:1011: without that, nodules and
+//!    vessels at the border are lost), and the airways are taken out again.
+//!
+//! Lungs that leave the image at its sides are not found; those that leave it at the first or last
+//! slice are measured up to a share of their widest slice, with a remark, and refused beyond it.
+//!
+//! Everything works on runs and on bits ([`Bits`]), and after the first step in the lungs' box only.
+
+use rayon::prelude::*;
+
+use crate::imaging::airways::find_airways;
+use crate::imaging::bits::{Ball, Bits, Bounds, WORD};
+use crate::imaging::components::Components;
+use crate::imaging::sides::{Sides, tell_sides};
+use crate::imaging::{Lungs, Volume};
+use crate::step::{BuiltIn, Call, Fault, Outputs, Parameter, Step};
+
+/// The walls of trachea and main bronchi, and the blur at them.
+const AIRWAY_WALL_MM: f64 = 2.0;
+/// Lung has blood in it: what is emptier than this on the mean is air (bowel, a phantom's cavity).
+const AIR_HU: f64 = -965.0;
+/// Lungs cut in the first or last slice where their area is more than this share of the widest.
+const CUT_SHARE_MOST: f64 = 0.5;
+
+/// How the lungs are found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settings {
+    /// Air and lung are below this CT number.
+    pub threshold_hu: i16,
+    /// A second component counts as a lung if it has more than this share of the largest.
+    pub second_share: f64,
+    /// Vessels and nodules up to twice this wide are enclosed.
+    pub closing_radius_mm: f64,
+    /// Less than this is not a pair of lungs.
+    pub volume_least_ml: f64,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { threshold_hu: -400, second_share: 0.2, closing_radius_mm: 4.0, volume_least_ml: 200.0 }
+    }
+}
+
+fn step() -> Step {
+    let default = Settings::default();
+    let threshold = Parameter::number("threshold_hu", default.threshold_hu.into(), -900.0, -100.0, "HU")
+        .about("Air and lung are below this CT number.");
+    let share = Parameter::number("second_share", default.second_share, 0.01, 1.0, "")
+        .about("A second component is a lung if it has more than this share of the largest.");
+    let closing = Parameter::number("closing_radius_mm", default.closing_radius_mm, 0.0, 20.0, "mm")
+        .about("Vessels and nodules up to twice this wide are counted as lung.");
+    let least = Parameter::number("volume_least_ml", default.volume_least_ml, 0.0, 10_000.0, "mL")
+        .about("Less air than this inside the body is not taken for lungs.");
+    Step::new("find-lungs", 1, "Finds the right and the left lung in a CT volume.")
+        .takes::<Volume>("volume")
+        .gives::<Lungs>("lungs")
+        .parameter(threshold)
+        .parameter(share)
+        .parameter(closing)
+        .parameter(least)
+        .runs(|call| Ok(Outputs::one("lungs", find_lungs(call.input("volume"), &settings(call))?)))
+}
+
+fn settings(call: &Call) -> Settings {
+    Settings {
+        threshold_hu: call.number("threshold_hu") as i16,
+        second_share: call.number("second_share"),
+        closing_radius_mm: call.number("closing_radius_mm"),
+        volume_least_ml: call.number("volume_least_ml"),
+    }
+}
+
+inventory::submit! { BuiltIn(step) }
+
+/// Air inside the body: components below the threshold that do not touch the sides of the image, the
+/// largest and, if it has more than a share of it, the second.
+pub fn plain_lungs(volume: &Volume, threshold_hu: i16, second_share: f64) -> Bits {
+    let components = Components::of(&Bits::below(volume, threshold_hu));
+    let mut inside = components.by_size(|region| !region.touches_sides(volume.size));
+    inside.truncate(2);
+    let voxels = |index: usize| components.regions[index].voxels as f64;
+    if inside.len() == 2 && voxels(inside[1]) <= second_share * voxels(inside[0]) {
+        inside.truncate(1);
+    }
+    components.select(&inside)
+}
+
+/// Finds the lungs, by side.
+///
+/// # Errors
+/// If there is too little air in the body, if it is no lung, or if the lungs are cut.
+pub fn find_lungs(volume: &Volume, settings: &Settings) -> Result<Lungs, Fault> {
+    let plain = plain_lungs(volume, settings.threshold_hu, settings.second_share);
+    check_volume(volume, &plain, settings)?;
+    let inside = plain.bounds().expect("there is air in the body");
+    let bounds = inside.widened(settings.closing_radius_mm, volume.spacing, volume.size);
+    let air = plain.crop(&bounds);
+    check_density(volume, &bounds, &air)?;
+    let mut remarks = Vec::new();
+    let airways = airways(volume, &bounds, &air, &mut remarks);
+    let mut lungs = air.clone();
+    lungs.remove(&airways);
+    let mut sides = tell_sides(volume, &bounds, &lungs, settings.second_share);
+    remarks.extend(describe(&sides));
+    close(volume, &mut sides, &airways, settings.closing_radius_mm);
+    check_ends(&bounds, volume.size, &sides, &mut remarks)?;
+    let labels = labels(volume.size, &bounds, &sides);
+    Ok(Lungs { labels, remarks })
+}
+
+fn airways(volume: &Volume, bounds: &Bounds, air: &Bits, remarks: &mut Vec<String>) -> Bits {
+    let Some(lumen) = find_airways(volume, bounds, air) else {
+        remarks.push("no trachea was found in the lungs' air: airways may be counted as lung".to_owned());
+        return Bits::empty(air.size());
+    };
+    let ml = lumen.count() as f64 * volume.voxel_ml();
+    remarks.push(format!("the trachea and the main bronchi, {ml:.0} mL, are not counted as lung"));
+    let voxel_mm = volume.spacing[0].max(volume.spacing[1]);
+    lumen.dilate(&Ball::new(AIRWAY_WALL_MM.max(1.01 * voxel_mm), volume.spacing))
+}
+
+fn describe(sides: &Sides) -> Option<String> {
+    match (sides.right.is_empty(), sides.left.is_empty()) {
+        (false, false) if sides.touched => Some("the lungs touched each other and were parted".to_owned()),
+        (false, false) => None,
+        (false, true) => Some("only the right lung was found".to_owned()),
+        (true, false) => Some("only the left lung was found".to_owned()),
+        (true, true) => Some("no lung was found".to_owned()),
+    }
+}
+
+/// Closes each lung and fills its holes; what both would take stays with the right one.
+fn close(volume: &Volume, sides: &mut Sides, airways: &Bits, radius_mm: f64) {
+    let closed = |lung: &Bits| enclosing(lung, radius_mm, volume.spacing);
+    let (mut right, mut left) = rayon::join(|| closed(&sides.right), || closed(&sides.left));
+    right.remove(airways);
+    right.remove(&sides.left);
+    left.remove(airways);
+    left.remove(&right);
+    *sides = Sides { right, left, touched: sides.touched };
+}
+
+/// A lung with what a ball outside it cannot enter, and with its holes.
+fn enclosing(lung: &Bits, radius_mm: f64, spacing: [f64; 3]) -> Bits {
+    let Some(bounds) = lung.bounds() else { return lung.clone() };
+    let bounds = bounds.widened(radius_mm, spacing, lung.size());
+    let mut closed = lung.crop(&bounds).close(&Ball::new(radius_mm, spacing));
+    closed.add(&holes(&closed));
+    closed.uncrop(&bounds, lung.size())
+}
+
+/// What a lung encloses on all sides.
+fn holes(lung: &Bits) -> Bits {
+    let outside = Components::of(&lung.complement());
+    let size = lung.size();
+    let enclosed = outside.by_size(|region| {
+        !region.touches_sides(size) && region.bounds.low[2] > 0 && region.bounds.high[2] < size[2]
+    });
+    outside.select(&enclosed)
+}
+
+fn labels(size: [usize; 3], bounds: &Bounds, sides: &Sides) -> Vec<u8> {
+    let mut labels = vec![Lungs::NONE; size.iter().product()];
+    let [columns, rows, _] = size;
+    let [left, front, first] = bounds.low;
+    let slices = labels.par_chunks_exact_mut(columns * rows).enumerate();
+    slices.skip(first).take(bounds.high[2] - first).for_each(|(z, slice)| {
+        for y in front..bounds.high[1] {
+            let row = &mut slice[y * columns + left..y * columns + bounds.high[0]];
+            let [right, left] = [&sides.right, &sides.left].map(|side| side.row(y - front, z - first));
+            for ((labels, right), left) in row.chunks_mut(WORD).zip(right).zip(left) {
+                if right | left != 0 {
+                    label_word(labels, *right, *left);
+                }
+            }
+        }
+    });
+    labels
+}
+
+fn label_word(labels: &mut [u8], right: u64, left: u64) {
+    for (bit, label) in labels.iter_mut().enumerate() {
+        *label = (right >> bit & 1) as u8 * Lungs::RIGHT + (left >> bit & 1) as u8 * Lungs::LEFT;
+    }
+}
+
+fn check_volume(volume: &Volume, plain: &Bits, settings: &Settings) -> Result<(), Fault> {
+    let ml = plain.count() as f64 * volume.voxel_ml();
+    if ml > 0.0 && ml >= settings.volume_least_ml {
+        return Ok(());
+    }
+    Err(no_lungs(format!("the largest air-filled space inside the body has {ml:.0} mL")))
+}
+
+fn check_density(volume: &Volume, bounds: &Bounds, air: &Bits) -> Result<(), Fault> {
+    let mean = mean_hu(volume, bounds, air);
+    if mean >= AIR_HU {
+        return Ok(());
+    }
+    Err(no_lungs(format!("the air-filled space inside the body has {mean:.0} HU on average: air, not lung")))
+}
+
+fn no_lungs(because: String) -> Fault {
+    Fault::new(
+        format!("no lungs were found: {because}"),
+        "Send a chest CT whose images show the lungs with the body around them.",
+    )
+}
+
+/// The mean over every eighth slice: enough to tell air from lung.
+fn mean_hu(volume: &Volume, bounds: &Bounds, air: &Bits) -> f64 {
+    let [columns, rows, _] = volume.size;
+    let [left, front, first] = bounds.low;
+    let (mut sum, mut count) = (0, 0);
+    for z in (first..bounds.high[2]).step_by(8) {
+        count += slice_count(air, z - first);
+        for y in front..bounds.high[1] {
+            let row = &volume.voxels[(z * rows + y) * columns + left..][..bounds.high[0] - left];
+            sum += sum_where(row, air.row(y - front, z - first));
+        }
+    }
+    sum as f64 / count.max(1) as f64
+}
+
+fn sum_where(row: &[i16], words: &[u64]) -> i64 {
+    let chunks = row.chunks(WORD).zip(words).filter(|(_, word)| **word != 0);
+    let sums = chunks.map(|(voxels, word)| {
+        let masked = voxels.iter().enumerate().map(|(bit, hu)| i32::from(*hu) * (word >> bit & 1) as i32);
+        i64::from(masked.sum::<i32>())
+    });
+    sums.sum()
+}
+
+fn check_ends(
+    bounds: &Bounds,
+    size: [usize; 3],
+    sides: &Sides,
+    remarks: &mut Vec<String>,
+) -> Result<(), Fault> {
+    let depth = bounds.high[2] - bounds.low[2];
+    let area = |z: usize| [&sides.right, &sides.left].map(|side| slice_count(side, z)).iter().sum::<u64>();
+    let areas: Vec<u64> = (0..depth).map(area).collect();
+    let widest = areas.iter().copied().max().unwrap_or(0) as f64;
+    let ends =
+        [("first", bounds.low[2] == 0, areas[0]), ("last", bounds.high[2] == size[2], areas[depth - 1])];
+    for (end, reached, area) in ends {
+        let share = area as f64 / widest;
+        if !reached || area == 0 {
+            continue;
+        }
+        let percent = 100.0 * share;
+        if share > CUT_SHARE_MOST {
+            return Err(Fault::new(
+                format!(
+                    "the lungs are cut: in the {end} slice they have {percent:.0} % of their largest area"
+                ),
+                "Send a series that covers the lungs from top to bottom.",
+            ));
+        }
+        remarks.push(format!("the lungs reach the {end} slice, with {percent:.0} % of their largest area"));
+    }
+    Ok(())
+}
+
+fn slice_count(bits: &Bits, z: usize) -> u64 {
+    let rows = (0..bits.size()[1])
+        .map(|y| bits.row(y, z).iter().map(|word| u64::from(word.count_ones())).sum::<u64>());
+    rows.sum()
+}

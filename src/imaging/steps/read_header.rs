@@ -1,0 +1,16 @@
+//! `read-header`: what one instance says of itself, without its pixels.
+
+use crate::imaging::Header;
+use crate::step::{BuiltIn, Item, Outputs, Step};
+
+fn step() -> Step {
+    Step::new("read-header", 1, "Reads what one DICOM instance says of itself, without its pixels.")
+        .takes::<Item>("file")
+        .gives::<Header>("header")
+        .runs(|call| {
+            let item = call.input::<Item>("file");
+            Ok(Outputs::one("header", Header::read(&item.name, &item.path)?))
+        })
+}
+
+inventory::submit! { BuiltIn(step) }

@@ -1,0 +1,239 @@
+//! `sort-series`: one series of axial CT slices, chosen by rule, complete and in order.
+//!
+//! Candidates are the CT Image Storage instances of one frame and one sample that are not localizers,
+//! by series. Out of them the rule keeps, one after another,
+//!
+//! 1. those whose slices all have position, orientation (axial, within 25°) and pixel spacing,
+//! 2. original primary images before derived ones,
+//! 3. those that cover at least 90 % of the widest range along the patient,
+//! 4. the thinnest spacing (within 10 %), because thick slices blur low densities,
+//! 5. the softest kernel, because sharp ones spread the densities that are counted,
+//! 6. the most slices; then the lowest series number and UID.
+//!
+//! What was left out stands in the remarks. The chosen series must be whole: it is not exchanged for
+//! another one if a slice of it is missing. Feet-first and prone studies need no care, as positions
+//! are the patient's own; sagittal and coronal reformats and tilted gantries are refused.
+
+use std::collections::BTreeMap;
+
+use crate::imaging::slices::{Slice, check_alike, check_spacing};
+use crate::imaging::{Header, Series};
+use crate::step::{BuiltIn, Fault, Outputs, Parameter, Step};
+
+const CT_IMAGE_STORAGE: &str = "1.2.840.10008.5.1.4.1.1.2";
+const ENHANCED_CT_IMAGE_STORAGE: &str = "1.2.840.10008.5.1.4.1.1.2.1";
+
+/// Slices further apart than this make volumes coarse, which is remarked.
+const SPACING_MM_FINE: f64 = 5.0;
+
+fn step() -> Step {
+    Step::new("sort-series", 1, "Chooses one series of axial CT slices, checks it and puts it in order.")
+        .takes_each::<Header>("headers")
+        .gives::<Series>("series")
+        .parameter(
+            Parameter::number("slices_least", 10.0, 2.0, 10_000.0, "")
+                .about("A series of fewer slices is refused."),
+        )
+        .cheap()
+        .runs(|call| {
+            let series = sort_series(&call.each("headers"), call.number("slices_least") as usize)?;
+            Ok(Outputs::one("series", series))
+        })
+}
+
+inventory::submit! { BuiltIn(step) }
+
+/// Chooses, checks and sorts.
+///
+/// # Errors
+/// If there is no axial CT series, or if the chosen one is incomplete or not a regular grid.
+pub fn sort_series(headers: &[&Header], slices_least: usize) -> Result<Series, Fault> {
+    let mut remarks = Vec::new();
+    let candidates = candidates(headers, &mut remarks);
+    if candidates.is_empty() {
+        return Err(no_ct(headers));
+    }
+    let chosen = choose(candidates, &mut remarks);
+    let slices = distinct(&chosen, &mut remarks)?;
+    if slices.len() < slices_least {
+        return Err(Fault::new(
+            format!("{} has {} slices, at least {slices_least} are needed", chosen.label(), slices.len()),
+            "Send the whole series of thin slices.",
+        ));
+    }
+    check_alike(&slices)?;
+    let slice_spacing = check_spacing(&slices)?;
+    if slice_spacing > SPACING_MM_FINE {
+        remarks.push(format!("the slices are {slice_spacing:.1} mm apart: volumes and densities are coarse"));
+    }
+    let slices = slices.into_iter().map(|slice| slice.header.clone()).collect();
+    Ok(Series { slices, slice_spacing, remarks })
+}
+
+/// The CT slices of one series.
+struct Candidate<'a> {
+    headers: Vec<&'a Header>,
+    /// With geometry, in order along their normal; those without are not among them.
+    slices: Vec<Slice<'a>>,
+}
+
+impl<'a> Candidate<'a> {
+    fn new(headers: Vec<&'a Header>) -> Candidate<'a> {
+        let mut slices: Vec<Slice> = headers.iter().filter_map(|header| Slice::of(header)).collect();
+        slices.sort_by(Slice::order);
+        Candidate { headers, slices }
+    }
+
+    fn label(&self) -> String {
+        self.headers[0].series_label()
+    }
+
+    fn usable(&self) -> f64 {
+        f64::from(self.slices.len() == self.headers.len())
+    }
+
+    fn original(&self) -> f64 {
+        let is = |index: usize, word| self.headers[0].image_type.get(index).is_none_or(|value| value == word);
+        f64::from(is(0, "ORIGINAL") && is(1, "PRIMARY"))
+    }
+
+    fn coverage_mm(&self) -> f64 {
+        match &self.slices[..] {
+            [first, .., last] => last.along_mm - first.along_mm,
+            _ => 0.0,
+        }
+    }
+
+    fn fineness(&self) -> f64 {
+        self.slices.len() as f64 / self.coverage_mm().max(1.0)
+    }
+
+    fn softness(&self) -> f64 {
+        1.0 / (1.0 + sharpness(&self.headers[0].kernel))
+    }
+
+    fn count(&self) -> f64 {
+        self.slices.len() as f64
+    }
+}
+
+/// A stage of the rule: keeps candidates whose score is at least a share of the best one.
+type Stage = (fn(&Candidate) -> f64, f64, &'static str);
+
+const STAGES: [Stage; 6] = [
+    (|one| one.usable(), 1.0, "slices without axial position, orientation or pixel spacing"),
+    (|one| one.original(), 1.0, "derived images"),
+    (|one| one.coverage_mm(), 0.9, "it covers less of the patient"),
+    (|one| one.fineness(), 0.9, "its slices are further apart"),
+    (|one| one.softness(), 1.0, "its kernel is sharper"),
+    (|one| one.count(), 1.0, "it has fewer slices"),
+];
+
+fn choose<'a>(mut candidates: Vec<Candidate<'a>>, remarks: &mut Vec<String>) -> Candidate<'a> {
+    for (score, share, reason) in STAGES {
+        let best = candidates.iter().map(score).fold(0.0, f64::max);
+        let (kept, out) = candidates.into_iter().partition(|one| score(one) >= share * best);
+        candidates = kept;
+        remarks.extend(out.iter().map(|one: &Candidate| format!("{} left out: {reason}", one.label())));
+    }
+    candidates.sort_by_key(|one| (one.headers[0].series_number, one.headers[0].series_instance_uid.clone()));
+    let mut candidates = candidates.into_iter();
+    let chosen = candidates.next().expect("every stage keeps the best candidate");
+    remarks.extend(candidates.map(|one| format!("{} left out: another series is as good", one.label())));
+    chosen
+}
+
+fn candidates<'a>(headers: &[&'a Header], remarks: &mut Vec<String>) -> Vec<Candidate<'a>> {
+    let mut series: BTreeMap<&str, Vec<&Header>> = BTreeMap::new();
+    let mut left_out: BTreeMap<(String, &str), usize> = BTreeMap::new();
+    for header in headers {
+        match unsuitable(header) {
+            None => series.entry(&header.series_instance_uid).or_default().push(header),
+            Some(reason) => *left_out.entry((header.series_label(), reason)).or_default() += 1,
+        }
+    }
+    let counted = left_out.iter().map(|((label, reason), count)| match count {
+        1 => format!("{label}: 1 instance left out, {reason}"),
+        _ => format!("{label}: {count} instances left out, {reason}"),
+    });
+    remarks.extend(counted);
+    series.into_values().map(Candidate::new).collect()
+}
+
+fn unsuitable(header: &Header) -> Option<&'static str> {
+    if header.sop_class_uid != CT_IMAGE_STORAGE {
+        Some("not a CT image")
+    } else if header.image_type.iter().any(|value| value == "LOCALIZER") {
+        Some("a localizer")
+    } else if header.frames != 1 || header.samples_per_pixel != 1 {
+        Some("several frames or colour")
+    } else {
+        None
+    }
+}
+
+fn no_ct(headers: &[&Header]) -> Fault {
+    let mut modalities: BTreeMap<&str, usize> = BTreeMap::new();
+    for header in headers {
+        *modalities
+            .entry(if header.modality.is_empty() { "unknown" } else { &header.modality })
+            .or_default() += 1;
+    }
+    let found: Vec<String> = modalities.iter().map(|(name, count)| format!("{count} {name}")).collect();
+    let found = if found.is_empty() { "nothing".to_owned() } else { found.join(", ") };
+    if headers.iter().any(|header| header.sop_class_uid == ENHANCED_CT_IMAGE_STORAGE) {
+        return Fault::new(
+            format!("the study has only enhanced multi-frame CT, which is not supported ({found})"),
+            "Send the series as single slices (CT Image Storage); scanners and archives can convert it.",
+        );
+    }
+    Fault::new(
+        format!("the study has no axial CT slices: its instances are {found}"),
+        "Send a chest CT as single slices (CT Image Storage), not only a localizer or other modalities.",
+    )
+}
+
+/// Drops instances that came twice, and refuses those without geometry.
+fn distinct<'a>(chosen: &Candidate<'a>, remarks: &mut Vec<String>) -> Result<Vec<Slice<'a>>, Fault> {
+    if chosen.slices.len() < chosen.headers.len() {
+        let lacking = chosen.headers.iter().find(|header| Slice::of(header).is_none());
+        return Err(Fault::new(
+            format!(
+                "{} of the {} slices of {} have no usable position, axial orientation or pixel spacing, for example {}",
+                chosen.headers.len() - chosen.slices.len(),
+                chosen.headers.len(),
+                chosen.label(),
+                lacking.map_or("", |header| &header.name),
+            ),
+            "Send an axial series whose images have Image Position, Image Orientation and Pixel Spacing.",
+        ));
+    }
+    let mut slices = chosen.slices.clone();
+    slices.dedup_by_key(|slice| (&slice.header.sop_instance_uid, slice.along_mm.to_bits()));
+    let twice = chosen.slices.len() - slices.len();
+    if twice > 0 {
+        remarks.push(format!("{twice} instances of {} came more than once", chosen.label()));
+    }
+    Ok(slices)
+}
+
+/// How sharp a kernel is, as an order only: about 1 for the softest, 8 for the sharpest, 3 if unknown.
+/// Siemens (B30f, Br40d) and Canon (FC08, FC51) write it as a number, GE as a word, Philips as a letter.
+fn sharpness(kernel: &str) -> f64 {
+    let kernel = kernel.to_ascii_uppercase();
+    let digits: String =
+        kernel.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+    if let Ok(number) = digits.parse::<f64>() {
+        return number / 10.0;
+    }
+    match kernel.as_str() {
+        "SOFT" | "A" => 1.0,
+        "STANDARD" | "B" => 2.0,
+        "DETAIL" | "D" => 4.0,
+        "CHEST" | "E" => 5.0,
+        "LUNG" | "BONE" | "L" => 6.0,
+        "BONEPLUS" => 7.0,
+        "EDGE" | "ULTRA" => 8.0,
+        _ => 3.0,
+    }
+}

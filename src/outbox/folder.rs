@@ -1,0 +1,167 @@
+//! One folder per response, named so that a person finds it, with `response.json` beside the files.
+
+use std::fs;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use crate::dataflow::Response;
+use crate::step::{Artifact, Request};
+use crate::store::Store;
+
+/// A folder that gets a folder for each response.
+pub struct Folder {
+    root: PathBuf,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    #[error("could not write {path}")]
+    Write { path: PathBuf, source: io::Error },
+    #[error("a step named a file {0:?}, which does not stay below the response's folder")]
+    Name(String),
+}
+
+impl Folder {
+    /// # Errors
+    /// If the folder cannot be made.
+    pub fn at(root: impl Into<PathBuf>) -> Result<Folder, FolderError> {
+        let root = root.into();
+        fs::create_dir_all(&root).map_err(failed(&root))?;
+        Ok(Folder { root })
+    }
+
+    /// Where a request's response lies, or will.
+    pub fn place(&self, request: &Request) -> PathBuf {
+        self.root.join(&request.name)
+    }
+
+    /// Writes a response. It appears whole, and takes the place of an earlier one to the same request.
+    ///
+    /// # Errors
+    /// If it cannot be written; nothing of it is left then, and an earlier one stays.
+    pub fn write(
+        &self,
+        request: &Request,
+        response: &Response,
+        store: &Store,
+    ) -> Result<PathBuf, FolderError> {
+        let place = self.place(request);
+        let draft = self.root.join(format!(".{}.part", request.name));
+        remove(&draft)?;
+        let written = write_all(&draft, response, store).and_then(|()| put(&draft, &place));
+        if written.is_err() {
+            // The first error is the one that matters.
+            let _ = fs::remove_dir_all(&draft);
+        }
+        written.map(|()| place)
+    }
+}
+
+fn write_all(draft: &Path, response: &Response, store: &Store) -> Result<(), FolderError> {
+    fs::create_dir_all(draft).map_err(failed(draft))?;
+    for artifact in &response.files {
+        let path = draft.join(safe(&artifact.name)?);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(failed(parent))?;
+        }
+        copy(&store.path(response.request, artifact), &path, artifact)?;
+    }
+    let path = draft.join("response.json");
+    let mut text = serde_json::to_string_pretty(response).expect("a response is made of texts and numbers");
+    text.push('\n');
+    fs::write(&path, text).map_err(failed(&path))
+}
+
+/// A link costs no copy of the bytes; across file systems there is no link.
+fn copy(from: &Path, to: &Path, artifact: &Artifact) -> Result<(), FolderError> {
+    match fs::hard_link(from, to) {
+        Ok(()) => Ok(()),
+        Err(_) => {
+            let size = fs::copy(from, to).map_err(failed(to))?;
+            if size == artifact.size { Ok(()) } else { Err(failed(to)(io::ErrorKind::UnexpectedEof.into())) }
+        }
+    }
+}
+
+fn put(draft: &Path, place: &Path) -> Result<(), FolderError> {
+    let earlier = draft.with_extension("earlier");
+    remove(&earlier)?;
+    if place.exists() {
+        fs::rename(place, &earlier).map_err(failed(place))?;
+    }
+    fs::rename(draft, place).map_err(failed(place))?;
+    remove(&earlier)
+}
+
+fn remove(folder: &Path) -> Result<(), FolderError> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(folder)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn safe(name: &str) -> Result<&Path, FolderError> {
+    let path = Path::new(name);
+    let stays = path.components().all(|part| matches!(part, Component::Normal(_)));
+    if stays && !name.is_empty() { Ok(path) } else { Err(FolderError::Name(name.to_owned())) }
+}
+
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> FolderError {
+    let path = path.to_owned();
+    move |source| FolderError::Write { path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataflow::Verdict;
+    use crate::step::{Digest, File};
+
+    fn response(request: &Request, store: &Store, files: &[(&str, &str)]) -> Response {
+        let artifact = |(name, text): &(&str, &str)| {
+            let artifact = File::new(*name, "text/plain", text.as_bytes().to_vec()).artifact();
+            store.put(request.id, artifact.digest, text.as_bytes()).unwrap();
+            artifact
+        };
+        Response {
+            request: request.id,
+            name: request.name.clone(),
+            dataflow: "test".to_owned(),
+            version: Digest::of(b"test"),
+            verdict: Verdict::Complete,
+            steps: Vec::new(),
+            files: files.iter().map(artifact).collect(),
+        }
+    }
+
+    #[test]
+    fn a_later_response_takes_the_place_of_an_earlier_one_as_a_whole() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::at(root.path().join("store")).unwrap();
+        let folder = Folder::at(root.path().join("out")).unwrap();
+        let request = Request::new("study", Default::default(), Vec::new());
+        folder
+            .write(&request, &response(&request, &store, &[("a/b.txt", "1"), ("c.txt", "2")]), &store)
+            .unwrap();
+        let place = folder.write(&request, &response(&request, &store, &[("a/b.txt", "3")]), &store).unwrap();
+        assert_eq!(fs::read_to_string(place.join("a/b.txt")).unwrap(), "3");
+        assert!(!place.join("c.txt").exists());
+        let read: Response =
+            serde_json::from_str(&fs::read_to_string(place.join("response.json")).unwrap()).unwrap();
+        assert_eq!(read.files.len(), 1);
+        assert_eq!(fs::read_dir(root.path().join("out")).unwrap().count(), 1, "no drafts are left");
+    }
+
+    #[test]
+    fn a_name_that_leads_out_of_the_folder_is_refused_and_leaves_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::at(root.path().join("store")).unwrap();
+        let folder = Folder::at(root.path().join("out")).unwrap();
+        let request = Request::new("study", Default::default(), Vec::new());
+        for name in ["../x", "/x", "a/../../x", ""] {
+            let written = folder.write(&request, &response(&request, &store, &[(name, "1")]), &store);
+            assert!(matches!(written, Err(FolderError::Name(_))), "{name:?}");
+        }
+        assert_eq!(fs::read_dir(root.path().join("out")).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,126 @@
+//! The engine answers as `interpret` does: random dataflows with faults and panics, on 1, 2, 4 and 8
+//! workers, and with two processes' worth of sockets between them.
+
+#[path = "support/random.rs"]
+mod random;
+
+use std::collections::BTreeMap;
+use std::net::{TcpListener, TcpStream};
+use std::num::NonZero;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use flow::dataflow::{Dataflow, Response, Verdict};
+use flow::engine::{self, Entrance, Mesh, Settings, Sink, Unobserved};
+use flow::step::{Digest, Request};
+use flow::store::Store;
+use random::Dice;
+
+/// Keeps the responses, and sees that every file is in the store with the bytes its digest says.
+#[derive(Default)]
+struct Kept(Mutex<Vec<Response>>);
+
+impl Sink for Kept {
+    fn deliver(&self, request: &Request, response: &Response, store: &Store) {
+        for artifact in &response.files {
+            let bytes = std::fs::read(store.path(request.id, artifact)).expect("the file is in the store");
+            assert_eq!((Digest::of(&bytes), bytes.len() as u64), (artifact.digest, artifact.size));
+        }
+        self.0.lock().unwrap().push(response.clone());
+    }
+}
+
+impl Kept {
+    /// By name: exactly one for each request.
+    fn by_name(self) -> BTreeMap<String, Response> {
+        let mut all = BTreeMap::new();
+        for response in self.0.into_inner().unwrap() {
+            assert!(all.insert(response.name.clone(), response).is_none(), "two responses to one request");
+        }
+        all
+    }
+}
+
+fn settings(workers: usize, mesh: Option<Mesh>) -> Settings {
+    let count = |number| NonZero::new(number).unwrap();
+    Settings { workers: count(workers), lanes: count(3), memory: 8 << 10, mesh }
+}
+
+fn run(
+    dataflow: &Arc<Dataflow>,
+    requests: &[Request],
+    folder: &Path,
+    settings: Settings,
+) -> BTreeMap<String, Response> {
+    let store = Arc::new(Store::at(folder).unwrap());
+    let kept = Kept::default();
+    let source = |entrance: &Entrance| requests.iter().cloned().for_each(|request| entrance.submit(request));
+    engine::run(Arc::clone(dataflow), store, settings, Arc::new(Unobserved), source, &kept).unwrap();
+    kept.by_name()
+}
+
+/// Two engines, each with `workers`, as if in two processes.
+fn run_meshed(
+    dataflow: &Arc<Dataflow>,
+    requests: &[Request],
+    folder: &Path,
+    workers: usize,
+) -> BTreeMap<String, Response> {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let far = listener.accept().unwrap().0;
+    std::thread::scope(|scope| {
+        let second = Mesh::new(1, vec![Some(far), None]);
+        let second = scope.spawn(move || run(dataflow, &[], folder, settings(workers, Some(second))));
+        let first = Mesh::new(0, vec![None, Some(near)]);
+        let responses = run(dataflow, requests, folder, settings(workers, Some(first)));
+        assert!(second.join().unwrap().is_empty(), "requests come in and out at the first process");
+        responses
+    })
+}
+
+fn case(seed: u64) -> (String, Arc<Dataflow>, Vec<Request>) {
+    let mut dice = Dice(seed);
+    let text = random::dataflow(&mut dice);
+    let dataflow = Dataflow::parse("random.yaml", &text, &random::table());
+    let dataflow = dataflow.unwrap_or_else(|problems| panic!("seed {seed}: {problems}"));
+    let requests = (0..6).map(|number| random::request(&mut dice, number)).collect();
+    (text, Arc::new(dataflow), requests)
+}
+
+fn interpreted(dataflow: &Dataflow, requests: &[Request]) -> BTreeMap<String, Response> {
+    let answer = |request: &Request| dataflow.interpret(&Arc::new(request.clone())).0;
+    requests.iter().map(|request| (request.name.clone(), answer(request))).collect()
+}
+
+#[test]
+fn the_engine_answers_as_interpret_does_on_any_number_of_workers() {
+    let (mut complete, mut failed) = (0, 0);
+    for seed in 0..60 {
+        let (text, dataflow, requests) = case(seed);
+        let expected = interpreted(&dataflow, &requests);
+        for workers in [1, 2, 4, 8] {
+            let folder = tempfile::tempdir().unwrap();
+            let got = run(&dataflow, &requests, folder.path(), settings(workers, None));
+            assert_eq!(got, expected, "seed {seed}, {workers} workers\n{text}");
+            assert_eq!(
+                std::fs::read_dir(folder.path()).unwrap().count(),
+                0,
+                "answered requests leave no files"
+            );
+        }
+        complete += expected.values().filter(|response| response.verdict == Verdict::Complete).count();
+        failed += expected.values().filter(|response| response.verdict == Verdict::Failed).count();
+    }
+    assert!(complete > 50 && failed > 50, "the cases show both: {complete} complete, {failed} failed");
+}
+
+#[test]
+fn two_processes_answer_as_one() {
+    for (seed, workers) in [(100, 1), (101, 2), (102, 1), (103, 4), (104, 2)] {
+        let (text, dataflow, requests) = case(seed);
+        let folder = tempfile::tempdir().unwrap();
+        let got = run_meshed(&dataflow, &requests, folder.path(), workers);
+        assert_eq!(got, interpreted(&dataflow, &requests), "seed {seed}, 2 × {workers} workers\n{text}");
+    }
+}
