@@ -75,7 +75,7 @@ assert captures[0].pixel_array.std() > 10
     );
 }
 
-/// Patient name, sex and study time are empty there.
+/// The patient's and the study's attributes are empty here.
 #[test]
 fn the_results_of_a_real_chest_are_valid() {
     let Some(data) = data::Data::unpack("ct-chest-lidc0314") else { return };
