@@ -1,7 +1,10 @@
 //! The generated results of `ct-lung`: made by the steps from a small study, then judged by other
 //! people's tools. A tool that is not installed is skipped, unless `FLOW_REQUIRE_PEERS=1`.
 
+#[path = "../support/data.rs"]
+mod data;
 mod peers;
+mod real;
 mod sample;
 
 use std::collections::BTreeMap;
@@ -69,6 +72,35 @@ assert captures[0].pixel_array.std() > 10
             .map(|name| folder.path().join(format!("capture/{name}.dcm")))
             .each_ref()
             .map(|path| path.as_path()),
+    );
+}
+
+/// The patient's and the study's attributes are empty here.
+#[test]
+fn the_results_of_a_real_chest_are_valid() {
+    let Some(data) = data::Data::unpack("ct-chest-lidc0314") else { return };
+    let values = real::calculate(&data.files(""));
+    let pictures = values.run("draw-pictures", "pictures");
+    let captures = run("write-capture", values.request_and("pictures", pictures), "files");
+    let folder =
+        deliver(&[captures, values.run("write-report", "files"), values.run("write-results", "files")]);
+    dciodvfy(&folder.path().join("capture/coronal.dcm"));
+    let report = folder.path().join("report.dcm");
+    dciodvfy(&report);
+    dsrdump(&report, &["right lung", "Volume"]);
+    python(
+        r#"
+import sys, json, highdicom as hd
+report = hd.sr.srread(sys.argv[1])
+results = json.load(open(sys.argv[2]))
+assert results["series"]["slices"] == 275
+for group, region in zip(report.content.get_image_measurement_groups(), results["regions"], strict=True):
+    numbers = {m.name.value: m.value for m in group.get_measurements()}
+    assert abs(numbers["118565006"] - region["volume_ml"]) <= 0.05, numbers
+    assert abs(numbers["112181"] - region["mean_hu"]) <= 0.005, numbers
+    assert abs(numbers["LAA-950"] - region["below"][0]["percent"]) <= 0.00005, numbers
+"#,
+        &[&report, &folder.path().join("results.json")],
     );
 }
 

@@ -11,11 +11,11 @@ use flow::step::{
 const SIZE: [usize; 3] = [40, 30, 20];
 
 /// The values that the steps of `ct-lung` take, by name.
-pub struct Study(BTreeMap<&'static str, Value>);
+pub struct Values(pub BTreeMap<&'static str, Value>);
 
-pub fn study() -> Study {
+pub fn study() -> Values {
     let (volume, lungs) = body();
-    Study(BTreeMap::from([
+    Values(BTreeMap::from([
         ("request", Value::new(request())),
         ("series", Value::new(series())),
         ("volume", Value::new(volume)),
@@ -24,7 +24,7 @@ pub fn study() -> Study {
     ]))
 }
 
-impl Study {
+impl Values {
     /// Runs a step with its defaults and gives one of its outputs.
     pub fn run(&self, step: &str, output: &str) -> Value {
         let table = Table::built_in();
