@@ -12,6 +12,8 @@ mod header;
 mod picture;
 mod pixels;
 mod rle;
+#[cfg(test)]
+mod sample;
 mod series;
 mod sides;
 mod slices;
