@@ -22,6 +22,7 @@ mod volume;
 
 pub mod steps;
 
+pub use bits::Bits;
 pub use header::{Header, Unreadable, read_instance};
 pub use picture::{Picture, Pictures};
 pub use pixels::decode_slice;
