@@ -4,9 +4,11 @@
 //! overlaps it is grown anew, at the highest threshold at which it neither spreads out nor lacks a
 //! wall: a lumen that opens into the lung, or a wall that noise broke, leads to a lower threshold, and
 //! where none holds the branch ends, which it does where a bronchus enters the lung. The carina is
-//! where the overlap falls into two. Growing with an explosion limit is how airways have been found
-//! since Mori et al. 1996 (IEEE TMI 15:... is not needed here, as only the main bronchi are wanted);
-//! removing them before the lungs are told apart follows Hu, Hoffman, Reinhardt 2001 (IEEE TMI 20:490).
+//! where the overlap falls into two. Removing the airways before the lungs are told apart follows Hu,
+//! Hoffman, Reinhardt 2001 (IEEE TMI 20:490).
+//!
+//! Branches that run upwards are not followed, and where voxels are as wide as a bronchus' wall
+//! (4 mm) only a part of the airways is found.
 
 use super::Volume;
 use super::bits::{Bits, Bounds};

@@ -120,7 +120,7 @@ impl Bits {
         Some(bounds)
     }
 
-    /// The set within a box whose `low[0]` is a multiple of [`WORD`], on a grid of its own.
+    /// The set within a box whose `low[0]` is a multiple of 64, on a grid of its own.
     pub fn crop(&self, bounds: &Bounds) -> Bits {
         let mut bits = Bits::empty([0, 1, 2].map(|axis| bounds.high[axis] - bounds.low[axis]));
         let (first, words_per_row) = (bounds.low[0] / WORD, bits.words_per_row);
@@ -231,7 +231,7 @@ impl Ball {
 }
 
 impl Bounds {
-    /// The box with a margin in mm, within a grid, its first column a multiple of [`WORD`].
+    /// The box with a margin in mm, within a grid, its first column a multiple of 64.
     pub fn widened(&self, margin_mm: f64, spacing: [f64; 3], size: [usize; 3]) -> Bounds {
         let margin = spacing.map(|mm| (margin_mm / mm).ceil() as usize + 1);
         let mut low: [usize; 3] = std::array::from_fn(|axis| self.low[axis].saturating_sub(margin[axis]));

@@ -218,3 +218,92 @@ impl PixelDataObject for OneFrame<'_> {
         Some(RawPixelData { fragments, offset_table: [].into_iter().collect() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imaging::sample;
+
+    fn compressed(transfer_syntax_uid: &str) -> Header {
+        Header { transfer_syntax_uid: transfer_syntax_uid.to_owned(), ..sample::header(0) }
+    }
+
+    /// Fragments as items after an empty offset table.
+    fn items(fragments: &[&[u8]]) -> Vec<u8> {
+        let item = |bytes: &&[u8]| {
+            [&[0xFE, 0xFF, 0x00, 0xE0], (bytes.len() as u32).to_le_bytes().as_slice(), bytes].concat()
+        };
+        let end = [0xFE, 0xFF, 0xDD, 0xE0, 0, 0, 0, 0];
+        let all: Vec<Vec<u8>> =
+            std::iter::once(item(&[].as_slice())).chain(fragments.iter().map(item)).collect();
+        [all.concat(), end.to_vec()].concat()
+    }
+
+    /// An RLE frame of 12 samples of 0x0102.
+    fn rle_frame() -> Vec<u8> {
+        let words = [2_u32, 64, 66].into_iter().chain([0; 13]);
+        let mut frame: Vec<u8> = words.flat_map(u32::to_le_bytes).collect();
+        frame.extend([245, 1, 245, 2]);
+        frame
+    }
+
+    /// A JPEG-LS stream of 4 × 3 samples, and the samples.
+    fn jpeg_ls_frame() -> (Vec<u8>, Vec<u16>) {
+        let samples: Vec<u16> = (0..12).map(|index| index * 300 % 4096).collect();
+        let mut stream = Vec::new();
+        jpegls::encode(&samples, 4, 3, &mut stream).unwrap();
+        (stream, samples)
+    }
+
+    #[test]
+    fn rle_in_one_or_several_fragments() {
+        let (header, frame) = (compressed(uids::RLE_LOSSLESS), rle_frame());
+        let expected = [2, 1].repeat(12);
+        assert_eq!(decode(&header, &items(&[&frame])).unwrap(), expected);
+        assert_eq!(decode(&header, &items(&[&frame[..65], &frame[65..]])).unwrap(), expected);
+    }
+
+    #[test]
+    fn jpeg_ls_comes_back() {
+        let (stream, samples) = jpeg_ls_frame();
+        let decoded = decode(&compressed(uids::JPEGLS_LOSSLESS), &items(&[&stream])).unwrap();
+        assert_eq!(decoded, samples.iter().flat_map(|sample| sample.to_le_bytes()).collect::<Vec<u8>>());
+        let larger = Header { rows: 400, columns: 4000, ..compressed(uids::JPEGLS_LOSSLESS) };
+        let refused = decode(&larger, &items(&[&stream])).unwrap_err();
+        assert!(refused.reason.contains("4 columns and 3 rows, the header says 4000 and 400"), "{refused:?}");
+    }
+
+    #[test]
+    fn damage_and_unknown_syntaxes_are_told_apart() {
+        let cut = &items(&[&rle_frame()])[..60];
+        let refused = decode(&compressed(uids::RLE_LOSSLESS), cut).unwrap_err();
+        assert!(refused.supported && refused.reason.contains("fragment 1 is cut off"), "{refused:?}");
+        let refused = decode(&compressed(uids::JPEG_EXTENDED12_BIT), &items(&[&[0xFF, 0xD8]])).unwrap_err();
+        assert!(!refused.supported && refused.reason.contains("JPEG Extended"), "{refused:?}");
+        let stream = [&[0xFF, 0x4F, 0xFF, 0x51, 0, 0, 0, 0], &[0; 40][..]].concat();
+        let refused = decode(&compressed(uids::JPEG2000), &items(&[&stream])).unwrap_err();
+        assert!(refused.reason.contains("0 columns and 0 rows"), "{refused:?}");
+    }
+
+    /// Every byte of the compressed streams set to other values: an error or the right size, no panic.
+    #[test]
+    fn mutations_do_no_harm() {
+        let (jpeg_ls, _) = jpeg_ls_frame();
+        for (syntax, stream) in [(uids::RLE_LOSSLESS, rle_frame()), (uids::JPEGLS_LOSSLESS, jpeg_ls)] {
+            let header = compressed(syntax);
+            let good = items(&[&stream]);
+            let mut refused = 0;
+            for at in 0..good.len() {
+                for byte in [0, 1, 0x7F, 0x80, 0xFE, 0xFF] {
+                    let mut bad = good.clone();
+                    bad[at] = byte;
+                    match decode(&header, &bad) {
+                        Ok(samples) => assert_eq!(samples.len(), 24),
+                        Err(_) => refused += 1,
+                    }
+                }
+            }
+            assert!(refused > 50, "{refused} mutations of {syntax} were refused");
+        }
+    }
+}

@@ -78,6 +78,18 @@ impl Components {
         accepted
     }
 
+    /// The largest of the components that a rule accepts, and the second if it has more than a share
+    /// of the largest.
+    pub fn largest_two(&self, share: f64, accept: impl Fn(&Region) -> bool) -> Vec<usize> {
+        let mut chosen = self.by_size(accept);
+        chosen.truncate(2);
+        if let [first, second] = chosen[..] {
+            let voxels = |index: usize| self.regions[index].voxels as f64;
+            chosen.truncate(if voxels(second) > share * voxels(first) { 2 } else { 1 });
+        }
+        chosen
+    }
+
     /// The voxels of some components.
     pub fn select(&self, chosen: &[usize]) -> Bits {
         let mut wanted = vec![false; self.regions.len()];
@@ -231,10 +243,16 @@ fn push_runs(row: &[u64], runs: &mut Vec<Run>) {
 
 fn fill(row: &mut [u64], run: Run) {
     let (first, last) = (usize::from(run.first), usize::from(run.last));
-    for word in first / WORD..=last / WORD {
-        let low = if word == first / WORD { first % WORD } else { 0 };
-        let high = if word == last / WORD { last % WORD } else { WORD - 1 };
-        row[word] |= (u64::MAX << low) & (u64::MAX >> (WORD - 1 - high));
+    let from = u64::MAX << (first % WORD);
+    let to = u64::MAX >> (WORD - 1 - last % WORD);
+    match &mut row[first / WORD..=last / WORD] {
+        [] => unreachable!("a run has voxels"),
+        [word] => *word |= from & to,
+        [start, middle @ .., end] => {
+            *start |= from;
+            middle.fill(u64::MAX);
+            *end |= to;
+        }
     }
 }
 

@@ -194,3 +194,49 @@ fn beginning(path: &Path) -> io::Result<Vec<u8>> {
         wanted *= 8;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imaging::sample;
+    use dicom_core::Tag;
+
+    #[test]
+    fn an_instance_says_what_and_whose_it_is() {
+        let expected = sample::header(5);
+        let bytes = sample::slice_file(&expected, &[0; 24]);
+        let (header, study) = read_instance("slice-5", &expected.path, &bytes).unwrap();
+        assert_eq!((header.rows, header.columns, header.decoded_bytes()), (3, 4, 24));
+        assert_eq!((header.position, header.spacing), (expected.position, expected.spacing));
+        assert_eq!((header.slope, header.intercept), (1.0, -1024.0));
+        assert_eq!((study.study_instance_uid.as_str(), study.patient_name.as_str()), ("1.0", "Doe^Jane"));
+    }
+
+    #[test]
+    fn a_damaged_file_still_says_whose_it_is() {
+        let header = sample::header(1);
+        let data = sample::elements(&header);
+        let bytes = sample::file(&header.transfer_syntax_uid, &data[..data.len() - 3]);
+        match read_instance("bad", &header.path, &bytes) {
+            Err(Unreadable::Damaged { fault, study }) => {
+                assert!(fault.reason.contains("bad") && fault.reason.contains("cut off"), "{fault}");
+                assert_eq!(study.study_instance_uid, "1.0");
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(matches!(read_instance("text", &header.path, b"text"), Err(Unreadable::NotDicom)));
+    }
+
+    #[test]
+    fn a_large_private_element_is_read_past() {
+        let folder = tempfile::tempdir().unwrap();
+        let expected = sample::header(2);
+        let private = sample::element(Tag(0x0029, 0x1010), "OB", &vec![1; 300_000]);
+        let data = [sample::elements(&expected), private, sample::element(tags::PIXEL_DATA, "OW", &[0; 24])];
+        let path = folder.path().join("large.dcm");
+        std::fs::write(&path, sample::file(&expected.transfer_syntax_uid, &data.concat())).unwrap();
+        assert_eq!(Header::read("large", &path).unwrap().rows, 3);
+        let missing = Header::read("gone", &folder.path().join("gone.dcm")).unwrap_err();
+        assert!(missing.reason.contains("gone could not be read"), "{missing}");
+    }
+}

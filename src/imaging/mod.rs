@@ -16,6 +16,8 @@ mod objects;
 mod picture;
 mod pixels;
 mod rle;
+#[cfg(test)]
+mod sample;
 mod series;
 mod sides;
 mod slices;
@@ -25,6 +27,7 @@ mod volume;
 pub mod phantom;
 pub mod steps;
 
+pub use bits::Bits;
 pub use header::{Header, Unreadable, read_instance};
 pub use picture::{Picture, Pictures};
 pub use pixels::decode_slice;

@@ -141,3 +141,82 @@ fn set(voxels: &mut [i16], stored: impl Iterator<Item = i32>, padding: i32, hu: 
         *voxel = if value == padding { PADDING_HU } else { hu(value) };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imaging::sample;
+    use dicom_dictionary_std::uids;
+
+    /// The first voxels of a slice whose first pixels are given.
+    fn decoded(header: &Header, first: &[u8]) -> Vec<i16> {
+        let pixels = [first, &vec![0; 24 - first.len()]].concat();
+        let mut voxels = vec![0; 12];
+        decode_slice(header, &sample::slice_file(header, &pixels), &mut voxels).unwrap();
+        voxels
+    }
+
+    #[test]
+    fn stored_values_become_hu() {
+        let plain = sample::header(0);
+        // 1000; then 1000 with overlay bits above the 12 stored ones; then 4095.
+        let pixels = [0xE8, 0x03, 0xE8, 0xF3, 0xFF, 0x0F];
+        assert_eq!(decoded(&plain, &pixels)[..4], [-24, -24, 3071, -1024]);
+        let signed = Header { signed: true, intercept: 0.0, ..sample::header(0) };
+        assert_eq!(decoded(&signed, &pixels)[..3], [1000, 1000, -1]);
+        let halved = Header { slope: 0.5, intercept: 0.25, ..sample::header(0) };
+        assert_eq!(decoded(&halved, &[3, 0, 4, 0])[..2], [2, 2]);
+        let steep = Header { slope: 100.0, intercept: 0.0, ..sample::header(0) };
+        assert_eq!(decoded(&steep, &pixels)[2], i16::MAX);
+        let bytes = Header { bits_allocated: 8, bits_stored: 8, intercept: 0.0, ..sample::header(0) };
+        assert_eq!(decoded(&bytes, &[5, 255])[..2], [5, 255]);
+    }
+
+    #[test]
+    fn padding_becomes_air() {
+        let header = Header { signed: true, bits_stored: 16, ..sample::header(0) };
+        let data = [
+            sample::elements(&header),
+            sample::element(tags::PIXEL_PADDING_VALUE, "SS", &(-2000_i16).to_le_bytes()),
+            sample::element(tags::PIXEL_DATA, "OW", &[[0x30, 0xF8].as_slice(), &[0; 22]].concat()),
+        ];
+        let mut voxels = vec![0; 12];
+        let bytes = sample::file(&header.transfer_syntax_uid, &data.concat());
+        decode_slice(&header, &bytes, &mut voxels).unwrap();
+        assert_eq!(voxels, [PADDING_HU; 12], "also 0 − 1024 is −1024");
+        voxels[0] = 0;
+        let lower = Header { intercept: 0.0, ..header };
+        decode_slice(&lower, &bytes, &mut voxels).unwrap();
+        assert_eq!(voxels[..2], [PADDING_HU, 0]);
+    }
+
+    #[test]
+    fn big_endian_is_the_same() {
+        let syntax = "1.2.840.10008.1.2.2";
+        let head = [0x7F, 0xE0, 0x00, 0x10, b'O', b'W', 0, 0, 0, 0, 0, 24];
+        let file = sample::file(syntax, &[&head[..], &[0x03, 0xE8].repeat(12)].concat());
+        let header = Header { transfer_syntax_uid: syntax.to_owned(), ..sample::header(0) };
+        let mut voxels = vec![0; 12];
+        decode_slice(&header, &file, &mut voxels).unwrap();
+        assert_eq!(voxels, [-24; 12]);
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_is_said() {
+        let header = sample::header(0);
+        let whole = sample::slice_file(&header, &[0; 24]);
+        let mut voxels = vec![0; 12];
+        let mut refused =
+            |header: &Header, bytes: &[u8]| decode_slice(header, bytes, &mut voxels).unwrap_err();
+        let cut = refused(&header, &whole[..whole.len() - 5]);
+        assert_eq!(cut.reason, "the pixel data is cut off: 24 bytes are needed, 24 declared, 19 there");
+        let none = sample::file(&header.transfer_syntax_uid, &sample::elements(&header));
+        assert_eq!(refused(&header, &none).reason, "the file has no pixel data");
+        let lossy = Header { transfer_syntax_uid: uids::JPEG_EXTENDED12_BIT.to_owned(), ..sample::header(0) };
+        let fault = refused(&lossy, &whole);
+        assert!(
+            fault.reason.contains("not encapsulated") && fault.reason.contains("JPEG Extended"),
+            "{fault}"
+        );
+    }
+}

@@ -23,7 +23,7 @@ pub struct Sides {
 pub fn tell_sides(volume: &Volume, bounds: &Bounds, lungs: &Bits, second_share: f64) -> Sides {
     let grid = Grid { volume, bounds };
     let components = Components::of(lungs);
-    match pair(&components, second_share)[..] {
+    match components.largest_two(second_share, |_| true)[..] {
         [] => Sides { right: Bits::empty(lungs.size()), left: Bits::empty(lungs.size()), touched: false },
         [one, other, ..] => {
             let parts = [one, other].map(|index| components.select(&[index]));
@@ -34,17 +34,6 @@ pub fn tell_sides(volume: &Volume, bounds: &Bounds, lungs: &Bits, second_share: 
             grid.part(&lung, second_share).unwrap_or_else(|| grid.single(lung, &components.regions[only]))
         }
     }
-}
-
-/// The largest component, and the second if it is large enough.
-pub fn pair(components: &Components, second_share: f64) -> Vec<usize> {
-    let mut chosen = components.by_size(|_| true);
-    chosen.truncate(2);
-    let voxels = |index: usize| components.regions[index].voxels as f64;
-    if chosen.len() == 2 && voxels(chosen[1]) <= second_share * voxels(chosen[0]) {
-        chosen.truncate(1);
-    }
-    chosen
 }
 
 struct Grid<'a> {
@@ -89,7 +78,7 @@ impl Grid<'_> {
         while radius_mm <= EROSION_MM_MOST.max(3.0 * voxel_mm) {
             let ball = Ball::new(radius_mm, self.volume.spacing);
             let components = Components::of(&lung.erode(&ball));
-            if let [one, other] = pair(&components, second_share)[..]
+            if let [one, other] = components.largest_two(second_share, |_| true)[..]
                 && self.are_beside([one, other].map(|index| &components.regions[index]))
             {
                 return Some(self.grown_back(lung, &ball, &components, [one, other]));

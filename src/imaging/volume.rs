@@ -1,11 +1,13 @@
 //! The volume, the lungs in it and what was measured there.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::step::Payload;
 
 /// CT numbers on a regular grid.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Volume {
     /// HU, x fastest, then y, then z: `voxels[(z * rows + y) * columns + x]`.
     pub voxels: Vec<i16>,
@@ -26,12 +28,19 @@ impl Volume {
     }
 }
 
+/// Without the voxels.
+impl fmt::Debug for Volume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Volume({:?} voxels of {:?} mm)", self.size, self.spacing)
+    }
+}
+
 impl Payload for Volume {
     const TYPE: &'static str = "volume";
 }
 
 /// Which lung a voxel belongs to, on the grid of the volume.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Lungs {
     /// One label per voxel: [`Lungs::NONE`], [`Lungs::RIGHT`] or [`Lungs::LEFT`] (the patient's sides).
     pub labels: Vec<u8>,
@@ -43,6 +52,13 @@ impl Lungs {
     pub const NONE: u8 = 0;
     pub const RIGHT: u8 = 1;
     pub const LEFT: u8 = 2;
+}
+
+/// Without the labels.
+impl fmt::Debug for Lungs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Lungs({} voxels, {:?})", self.labels.len(), self.remarks)
+    }
 }
 
 impl Payload for Lungs {

@@ -99,3 +99,49 @@ fn at_slice(series: &Series, index: usize, fault: Fault) -> Fault {
 fn cross(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
     [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imaging::sample;
+
+    /// A series of files in a folder; slice `z` holds the stored value `1000 + z` everywhere.
+    fn series(folder: &Path) -> Series {
+        let slices = (0..5).map(|z| {
+            let header = Header { path: folder.join(format!("{z}.dcm")), ..sample::header(z) };
+            let pixels = (1000 + z as u16).to_le_bytes().repeat(12);
+            std::fs::write(&header.path, sample::slice_file(&header, &pixels)).unwrap();
+            header
+        });
+        Series { slices: slices.collect(), slice_spacing: 1.0, remarks: Vec::new() }
+    }
+
+    #[test]
+    fn slices_lie_one_behind_the_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let volume = assemble_volume(&series(folder.path())).unwrap();
+        assert_eq!((volume.size, volume.spacing), ([4, 3, 5], [0.5, 0.5, 1.0]));
+        assert_eq!((volume.origin, volume.axes[2]), ([-2.0, -1.5, 0.0], [0.0, 0.0, 1.0]));
+        let expected: Vec<i16> = (0..60).map(|index| index / 12 - 24).collect();
+        assert_eq!(volume.voxels, expected);
+    }
+
+    #[test]
+    fn the_first_bad_slice_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let series = series(folder.path());
+        let bytes = std::fs::read(&series.slices[2].path).unwrap();
+        std::fs::write(&series.slices[2].path, &bytes[..bytes.len() - 4]).unwrap();
+        std::fs::remove_file(&series.slices[4].path).unwrap();
+        let fault = assemble_volume(&series).unwrap_err();
+        assert!(fault.reason.starts_with("slice 3 of 5 (slice-2): the pixel data is cut off"), "{fault}");
+        assert!(!fault.remedy.is_empty());
+    }
+
+    #[test]
+    fn a_forged_size_is_refused() {
+        let header = Header { rows: u16::MAX, columns: u16::MAX, ..sample::header(0) };
+        let series = Series { slices: vec![header], slice_spacing: 1.0, remarks: Vec::new() };
+        assert!(assemble_volume(&series).unwrap_err().reason.contains("65535 × 65535 × 1"));
+    }
+}

@@ -237,3 +237,163 @@ fn sharpness(kernel: &str) -> f64 {
         _ => 3.0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imaging::sample;
+
+    fn slices(count: usize) -> Vec<Header> {
+        (0..count).map(sample::header).collect()
+    }
+
+    fn other_series(change: impl Fn(&mut Header)) -> Vec<Header> {
+        let mut other = slices(20);
+        for header in &mut other {
+            header.series_instance_uid = "1.9".to_owned();
+            header.series_number = Some(9);
+            header.sop_instance_uid.push_str(".9");
+            change(header);
+        }
+        other
+    }
+
+    fn sorted(headers: &[Header]) -> Result<Series, Fault> {
+        sort_series(&headers.iter().collect::<Vec<_>>(), 10)
+    }
+
+    /// What the change makes of a series of 20 slices is a fault with this reason.
+    fn check_fault(change: impl FnOnce(&mut Vec<Header>), reason: &str) {
+        let mut headers = slices(20);
+        change(&mut headers);
+        let fault = sorted(&headers).unwrap_err();
+        assert!(fault.reason.contains(reason), "{:?} does not say {reason:?}", fault.reason);
+        assert!(fault.remedy.starts_with("Send"), "{}", fault.remedy);
+    }
+
+    /// Of the series 3 and a changed series 9, this one is chosen, for this reason.
+    fn check_choice(change: impl Fn(&mut Header), chosen: i32, reason: &str) {
+        let headers = [slices(20), other_series(change)].concat();
+        let series = sorted(&headers).unwrap();
+        assert_eq!(series.slices[0].series_number, Some(chosen), "{reason}");
+        assert!(series.remarks.iter().any(|remark| remark.contains(reason)), "{:?}", series.remarks);
+    }
+
+    #[test]
+    fn slices_come_in_order_whatever_order_they_came_in() {
+        let mut headers = slices(20);
+        headers.reverse();
+        headers.swap(3, 11);
+        let series = sorted(&headers).unwrap();
+        assert_eq!((series.slices, series.slice_spacing), (slices(20), 1.0));
+        assert!(series.remarks.is_empty());
+    }
+
+    #[test]
+    fn the_normal_points_the_way() {
+        // Rows to the left and columns to the front: the normal points to the feet.
+        let mut headers = slices(20);
+        for header in &mut headers {
+            header.orientation = Some([1.0, 0.0, 0.0, 0.0, -1.0, 0.0]);
+        }
+        let series = sorted(&headers).unwrap();
+        assert_eq!(series.slices[0].position.unwrap()[2], 19.0);
+    }
+
+    #[test]
+    fn the_rule_chooses() {
+        check_choice(|other| other.image_type[0] = "DERIVED".to_owned(), 3, "derived");
+        check_choice(|other| other.kernel = "B70f".to_owned(), 3, "sharper");
+        check_choice(|other| other.kernel = "B10f".to_owned(), 9, "sharper");
+        check_choice(|other| other.position = None, 3, "without axial position");
+        check_choice(|other| other.orientation = Some([1.0, 0.0, 0.0, 0.0, 0.0, -1.0]), 3, "without axial");
+        check_choice(|other| scale_z(other, 0.5), 3, "covers less");
+        check_choice(|other| scale_z(other, 2.0), 9, "covers less");
+        check_choice(|other| scale_z(other, 1.05), 3, "series is as good");
+        check_choice(
+            |other| other.image_type[2] = "LOCALIZER".to_owned(),
+            3,
+            "20 instances left out, a localizer",
+        );
+        check_choice(|other| other.sop_class_uid = "1.2.3".to_owned(), 3, "not a CT image");
+    }
+
+    fn scale_z(header: &mut Header, factor: f64) {
+        if let Some(position) = &mut header.position {
+            position[2] *= factor;
+        }
+    }
+
+    #[test]
+    fn twice_the_same_instance_is_one() {
+        let mut headers = slices(20);
+        headers.push(sample::header(4));
+        let series = sorted(&headers).unwrap();
+        assert_eq!(series.slices.len(), 20);
+        assert!(series.remarks[0].contains("1 instances"), "{:?}", series.remarks);
+    }
+
+    #[test]
+    fn gaps_are_named() {
+        check_fault(
+            |headers| drop(headers.remove(7)),
+            "1 slice is missing in series 3 (Thorax) between z = 6.0 mm and 8.0 mm",
+        );
+        check_fault(|headers| drop(headers.drain(7..10)), "3 slices are missing");
+        check_fault(
+            |headers| {
+                headers.remove(14);
+                headers.remove(7);
+            },
+            "2 slices are missing in series 3 (Thorax) between z = 6.0 mm and 8.0 mm, between z = 13.0",
+        );
+    }
+
+    #[test]
+    fn what_is_no_regular_grid_is_refused() {
+        check_fault(
+            |headers| headers[5].rows = 9,
+            "1 of the 20 slices of series 3 (Thorax) have another size",
+        );
+        check_fault(|headers| headers[5].spacing = Some([0.7, 0.7]), "another pixel spacing");
+        check_fault(|headers| headers[5].frame_of_reference_uid.clear(), "another frame of reference");
+        check_fault(
+            |headers| headers[5].position = None,
+            "1 of the 20 slices of series 3 (Thorax) have no usable",
+        );
+        check_fault(|headers| headers[5].bits_allocated = 32, "32 bits per pixel");
+        check_fault(
+            |headers| scale_z(&mut headers[5], 4.0 / 5.0),
+            "1 of the 20 slices of series 3 (Thorax) lie where",
+        );
+        check_fault(|headers| scale_z(&mut headers[5], 1.06), "not evenly spaced: 1.00 mm apart, but 1.30");
+        check_fault(|headers| headers.truncate(9), "has 9 slices, at least 10");
+        let tilt = |headers: &mut Vec<Header>| {
+            headers.iter_mut().enumerate().for_each(|(z, header)| {
+                header.position = Some([0.0, 0.3 * z as f64, z as f64]);
+            });
+        };
+        check_fault(tilt, "shifted sideways by up to 5.7 mm");
+    }
+
+    #[test]
+    fn what_is_no_axial_ct_is_refused() {
+        check_fault(Vec::clear, "its instances are nothing");
+        let mr = |header: &mut Header| {
+            header.sop_class_uid = "1.2.840.10008.5.1.4.1.1.4".to_owned();
+            header.modality = "MR".to_owned();
+        };
+        check_fault(|headers| headers.iter_mut().for_each(mr), "no axial CT slices: its instances are 20 MR");
+        let enhanced = |header: &mut Header| header.sop_class_uid = ENHANCED_CT_IMAGE_STORAGE.to_owned();
+        check_fault(|headers| headers.iter_mut().for_each(enhanced), "enhanced multi-frame CT");
+        let coronal = |header: &mut Header| header.orientation = Some([1.0, 0.0, 0.0, 0.0, 0.0, -1.0]);
+        check_fault(|headers| headers.iter_mut().for_each(coronal), "20 of the 20 slices");
+    }
+
+    #[test]
+    fn kernels_are_in_order() {
+        let order = ["B10f", "FC08", "Br40d", "LUNG", "B70f"].map(sharpness);
+        assert!(sharpness("FC08") < sharpness("FC51") && sharpness("SOFT") < sharpness("STANDARD"));
+        assert!(order[0] < order[2] && order[2] < order[3] && order[3] < order[4], "{order:?}");
+    }
+}

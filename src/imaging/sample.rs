@@ -1,0 +1,93 @@
+//! Small made-up instances for tests.
+
+use std::path::PathBuf;
+
+use dicom_core::Tag;
+use dicom_dictionary_std::{tags, uids};
+
+use super::Header;
+
+/// Slice `index` of an axial CT series of 4 × 3 pixels, 1 mm apart.
+pub fn header(index: usize) -> Header {
+    Header {
+        name: format!("slice-{index}"),
+        path: PathBuf::from(format!("slice-{index}.dcm")),
+        sop_class_uid: uids::CT_IMAGE_STORAGE.to_owned(),
+        sop_instance_uid: format!("1.2.{index}"),
+        series_instance_uid: "1.1".to_owned(),
+        series_number: Some(3),
+        series_description: "Thorax".to_owned(),
+        frame_of_reference_uid: "1.3".to_owned(),
+        transfer_syntax_uid: uids::EXPLICIT_VR_LITTLE_ENDIAN.to_owned(),
+        modality: "CT".to_owned(),
+        image_type: ["ORIGINAL", "PRIMARY", "AXIAL"].map(str::to_owned).to_vec(),
+        instance_number: Some(index as i32),
+        rows: 3,
+        columns: 4,
+        frames: 1,
+        samples_per_pixel: 1,
+        bits_allocated: 16,
+        bits_stored: 12,
+        signed: false,
+        position: Some([-2.0, -1.5, index as f64]),
+        orientation: Some([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]),
+        spacing: Some([0.5, 0.5]),
+        slice_thickness: Some(1.0),
+        slope: 1.0,
+        intercept: -1024.0,
+        kernel: "B30f".to_owned(),
+        peak_kilovoltage: Some(120.0),
+    }
+}
+
+/// An element with 16-bit length where its VR has one, explicit VR little endian.
+pub fn element(tag: Tag, vr: &str, value: &[u8]) -> Vec<u8> {
+    let mut bytes = [tag.group().to_le_bytes(), tag.element().to_le_bytes()].concat();
+    bytes.extend_from_slice(vr.as_bytes());
+    match vr {
+        "OB" | "OW" | "SQ" | "UN" => {
+            bytes.extend_from_slice(&[0, 0]);
+            bytes.extend_from_slice(&(value.len() as u32).to_le_bytes());
+        }
+        _ => bytes.extend_from_slice(&(value.len() as u16).to_le_bytes()),
+    }
+    bytes.extend_from_slice(value);
+    bytes
+}
+
+/// A file of a data set in a transfer syntax.
+pub fn file(transfer_syntax_uid: &str, data: &[u8]) -> Vec<u8> {
+    let syntax = element(tags::TRANSFER_SYNTAX_UID, "UI", transfer_syntax_uid.as_bytes());
+    [&[0; 128], b"DICM".as_slice(), &syntax, data].concat()
+}
+
+/// The file of a slice with pixels, explicit VR little endian.
+pub fn slice_file(header: &Header, pixels: &[u8]) -> Vec<u8> {
+    file(&header.transfer_syntax_uid, &[elements(header), element(tags::PIXEL_DATA, "OW", pixels)].concat())
+}
+
+/// What a slice's file says before its pixels.
+pub fn elements(header: &Header) -> Vec<u8> {
+    let text = |tag, vr: &str, value: &str| element(tag, vr, value.as_bytes());
+    let short = |tag, value: u16| element(tag, "US", &value.to_le_bytes());
+    let numbers = |values: &[f64]| values.iter().map(f64::to_string).collect::<Vec<_>>().join("\\");
+    [
+        text(tags::SOP_CLASS_UID, "UI", &header.sop_class_uid),
+        text(tags::SOP_INSTANCE_UID, "UI", &header.sop_instance_uid),
+        text(tags::MODALITY, "CS", &header.modality),
+        text(tags::PATIENT_NAME, "PN", "Doe^Jane"),
+        text(tags::STUDY_INSTANCE_UID, "UI", "1.0"),
+        text(tags::SERIES_INSTANCE_UID, "UI", &header.series_instance_uid),
+        text(tags::IMAGE_POSITION_PATIENT, "DS", &numbers(&header.position.unwrap_or_default())),
+        text(tags::IMAGE_ORIENTATION_PATIENT, "DS", &numbers(&header.orientation.unwrap_or_default())),
+        short(tags::ROWS, header.rows),
+        short(tags::COLUMNS, header.columns),
+        text(tags::PIXEL_SPACING, "DS", &numbers(&header.spacing.unwrap_or_default())),
+        short(tags::BITS_ALLOCATED, header.bits_allocated),
+        short(tags::BITS_STORED, header.bits_stored),
+        short(tags::PIXEL_REPRESENTATION, header.signed.into()),
+        text(tags::RESCALE_INTERCEPT, "DS", &header.intercept.to_string()),
+        text(tags::RESCALE_SLOPE, "DS", &header.slope.to_string()),
+    ]
+    .concat()
+}
