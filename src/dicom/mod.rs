@@ -19,6 +19,7 @@ mod instance;
 mod part10;
 mod receive;
 mod send;
+mod send_error;
 mod status;
 mod studies;
 mod wire;
@@ -28,7 +29,8 @@ pub use destination::{Destination, NotADestination};
 pub use event::{Event, log};
 pub use inbox::discard;
 pub use receive::{Called, Settings, Stop, serve};
-pub use send::{Cause, NotSendable, Object, Outcome, SendError, Sent, echo, send};
+pub use send::{NotSendable, Object, Outcome, Sent, echo, send};
+pub use send_error::{Cause, SendError};
 pub use status::{Status, Verdict};
 pub use studies::End;
 

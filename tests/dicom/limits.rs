@@ -136,7 +136,7 @@ fn a_huge_pdu_is_refused_when_it_is_announced() {
 
 #[test]
 fn a_silent_peer_is_cut_off() {
-    let receiving = Receiving::start(|settings| settings.idle_time_max = Duration::from_millis(100));
+    let receiving = Receiving::start(|settings| settings.idle_time_max = Duration::from_millis(300));
     let mut connected = TcpStream::connect(receiving.address).unwrap();
     connected.write_all(&[1, 0, 0, 0]).unwrap();
     let event = receiving.event("turned away", |event| matches!(event, Event::TurnedAway { .. }));
@@ -191,8 +191,8 @@ fn too_much_waiting_is_refused_until_it_is_taken() {
         studies,
         move |request| {
             give.send(request).expect("the test is waiting");
-            // Ends when the test is over, too.
-            let _ = taken.recv();
+            // Ends when the test has failed, too.
+            let _ = taken.recv_timeout(crate::peers::DEADLINE);
         },
     );
     let destination = receiving.destination("FLOW");
@@ -206,7 +206,7 @@ fn too_much_waiting_is_refused_until_it_is_taken() {
         send(&destination, &object("1.2.4")).unwrap()[0].outcome.is_stored().then_some(())
     });
     assert_eq!(receiving.study().attribute("study_instance_uid"), "1.2.4");
-    drop(take);
+    take.send(()).unwrap();
 }
 
 #[test]

@@ -69,6 +69,8 @@ fn a_study_from_storescu_becomes_a_request_and_can_be_discarded() {
     ] {
         assert_eq!(request.attribute(name), value, "{name}");
     }
+    let known = |name: &String| flow::dataflow::ATTRIBUTES.contains(&name.as_str());
+    assert!(request.attributes.keys().all(known), "a `when` can name every attribute");
     assert!(request.name.starts_with("TEST-7_20260131_"), "{}", request.name);
 
     let again = folder::find(slice::from_ref(&receiving.inbox)).unwrap();
