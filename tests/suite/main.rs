@@ -11,4 +11,5 @@ mod engine;
 mod phantom;
 mod reference;
 mod results;
+mod run;
 mod support;
