@@ -13,3 +13,4 @@ mod reference;
 mod results;
 mod run;
 mod support;
+mod truth;
