@@ -1,5 +1,6 @@
 //! The command line: parsed to plain values first, then one file per subcommand acts on them.
 
+mod bench;
 pub mod check;
 mod exit;
 pub mod graph;
@@ -38,6 +39,7 @@ enum Command {
     Graph(graph::Args),
     Steps(steps::Args),
     Sample(sample::Sample),
+    Bench(bench::Args),
 }
 
 /// Runs the command line of this process with the steps of a table: what `main` does, and what a
@@ -60,6 +62,7 @@ impl Command {
             Command::Check(check) => Ok(check.run(table, &mut stdout(), &mut stderr())?.into()),
             Command::Graph(graph) => Ok(graph.run(table, &mut stdout()).map(|()| Exit::Done)?),
             Command::Steps(steps) => Ok(steps.run(table, &mut stdout()).map(|()| Exit::Done)?),
+            Command::Bench(bench) => bench.run(table),
             Command::Sample(sample) => Ok(sample.run().map(|()| Exit::Done)?),
         }
     }

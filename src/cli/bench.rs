@@ -1,0 +1,251 @@
+//! `flow bench`: how fast the whole job is, beside the least that anybody has to do.
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rayon::prelude::*;
+
+use crate::dataflow::{self, Dataflow, Verdict};
+use crate::dicom::folder;
+use crate::engine::{self, Entrance, Event, Observer, Settings};
+use crate::imaging::phantom::{Chest, Options, Syntax};
+use crate::imaging::{decode_slice, read_instance};
+use crate::outbox::{self, Folder, Outbox};
+use crate::step::{Fault, Table};
+use crate::store::Store;
+
+use super::exit::{Exit, Failure, Kind};
+use super::memory;
+
+/// Measure the whole job on synthetic studies, beside reading and decoding alone
+///
+/// Writes studies below --state, then runs them through the dataflow and measures from the first
+/// look at the folder to the last response in its folder. Between the rounds it measures the floor
+/// in the same process: reading and decoding the same files with all cores and doing nothing else.
+/// All figures are medians of the rounds; files come from the page cache.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Path of a dataflow file, or the name of one that flow carries
+    #[arg(value_name = "DATAFLOW", default_value = "ct-lung")]
+    dataflow: String,
+
+    /// How many studies
+    #[arg(long, value_name = "N", default_value = "4")]
+    studies: NonZero<u64>,
+
+    /// Columns and rows of an image
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u16).range(32..=2048))]
+    matrix: u16,
+
+    /// Images in a study
+    #[arg(long, value_name = "N", default_value_t = 275, value_parser = clap::value_parser!(u16).range(16..=4096))]
+    slices: u16,
+
+    /// How often everything is measured
+    #[arg(long, value_name = "N", default_value = "5")]
+    rounds: NonZero<usize>,
+
+    /// Worker threads [default: one per core]
+    #[arg(short, long, value_name = "N")]
+    workers: Option<NonZero<usize>>,
+
+    /// Requests in work at once
+    #[arg(long, value_name = "N", default_value = "4")]
+    lanes: NonZero<usize>,
+
+    /// Memory that requests in work may take [default: half of the machine's]
+    #[arg(long, value_name = "BYTES", value_parser = dataflow::bytes)]
+    memory: Option<u64>,
+
+    /// Where the studies and results of the benchmark lie; removed afterwards
+    #[arg(long, value_name = "DIR", default_value = "flow-state")]
+    state: PathBuf,
+}
+
+impl Args {
+    pub fn run(self, table: &Table) -> Result<Exit, Failure> {
+        let dataflow = Arc::new(Dataflow::load(&self.dataflow, table)?);
+        let bench = Bench { folder: self.state.join("bench"), dataflow, args: &self };
+        bench.clear()?;
+        let bytes = bench.write_studies()?;
+        let rounds: Vec<Round> = (0..self.rounds.get()).map(|_| bench.round()).collect::<Result<_, _>>()?;
+        bench.clear()?;
+        self.print(bytes, &rounds);
+        let complete = rounds.iter().all(|round| round.complete);
+        Ok(if complete { Exit::Done } else { Exit::WithErrors })
+    }
+
+    fn print(&self, bytes: u64, rounds: &[Round]) {
+        let studies = self.studies.get() as f64;
+        let megabytes = bytes as f64 / 1e6;
+        let Args { matrix, slices, .. } = self;
+        let count = self.rounds.get();
+        println!(
+            "{studies} studies of {slices} slices of {matrix} × {matrix}, {megabytes:.0} MB; {count} rounds, medians"
+        );
+        println!("{:28}{:>10}{:>12}{:>10}", "", "s", "studies/s", "MB/s");
+        let line = |name: &str, time: Duration| {
+            let seconds = time.as_secs_f64();
+            println!("{name:28}{seconds:>10.3}{:>12.2}{:>10.0}", studies / seconds, megabytes / seconds);
+        };
+        let floor = median(rounds.iter().map(|round| round.floor));
+        let whole = median(rounds.iter().map(|round| round.whole));
+        line("read and decode alone", floor);
+        line("the whole job", whole);
+        let ratios: Vec<f64> = rounds.iter().map(Round::ratio).collect();
+        let (least, most) =
+            (ratios.iter().copied().fold(f64::MAX, f64::min), ratios.iter().copied().fold(0.0, f64::max));
+        println!("ratio {:.2} ({least:.2} to {most:.2})", median_of(ratios));
+        if let Some(peak) = memory::peak() {
+            println!("peak memory of the process {:.0} MiB", peak as f64 / f64::from(1 << 20));
+        }
+        println!("\n{:28}{:>10}{:>12}", "step", "ms/study", "runs/study");
+        for (step, spent) in rounds.last().iter().flat_map(|round| &round.steps) {
+            let (time, runs) = (spent.time.as_secs_f64() * 1e3 / studies, spent.runs as f64 / studies);
+            println!("{step:28}{time:>10.1}{runs:>12.0}");
+        }
+        println!("(a step's time is wall time, shared with whatever else runs on the cores)");
+    }
+}
+
+struct Round {
+    floor: Duration,
+    whole: Duration,
+    steps: BTreeMap<String, Spent>,
+    complete: bool,
+}
+
+impl Round {
+    fn ratio(&self) -> f64 {
+        self.whole.as_secs_f64() / self.floor.as_secs_f64()
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+struct Spent {
+    time: Duration,
+    runs: u64,
+}
+
+struct Bench<'a> {
+    folder: PathBuf,
+    dataflow: Arc<Dataflow>,
+    args: &'a Args,
+}
+
+impl Bench<'_> {
+    fn studies(&self) -> PathBuf {
+        self.folder.join("studies")
+    }
+
+    fn clear(&self) -> Result<(), Failure> {
+        match std::fs::remove_dir_all(&self.folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives the bytes of all files.
+    fn write_studies(&self) -> Result<u64, Failure> {
+        let Args { matrix, slices, studies, .. } = *self.args;
+        eprintln!("writing {studies} studies below {}", self.folder.display());
+        let mut bytes = 0;
+        for seed in 1..=studies.get() {
+            let size = [matrix.into(), matrix.into(), slices.into()];
+            let chest = Chest::new(&Options { size, seed, ..Options::default() });
+            let folder = self.studies().join(seed.to_string());
+            let files = chest.write(&folder, Syntax::default()).map_err(Failure::of(Kind::InputOutput))?;
+            bytes += files.iter().filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum::<u64>();
+        }
+        Ok(bytes)
+    }
+
+    fn round(&self) -> Result<Round, Failure> {
+        let files = files(&self.studies())?;
+        let began = Instant::now();
+        let decoded: Result<(), Fault> =
+            files.par_iter().try_for_each_init(Vec::new, |voxels, file| decode(file, voxels));
+        let floor = began.elapsed();
+        decoded.map_err(Failure::of(Kind::InputOutput))?;
+        let began = Instant::now();
+        let (steps, complete) = self.whole()?;
+        Ok(Round { floor, whole: began.elapsed(), steps, complete })
+    }
+
+    fn whole(&self) -> Result<(BTreeMap<String, Spent>, bool), Failure> {
+        let found = folder::find(&[self.studies()]).map_err(Failure::of(Kind::NoInput))?;
+        let store = Arc::new(Store::at(self.folder.join("store")).map_err(Failure::of(Kind::InputOutput))?);
+        let folder = Folder::at(self.folder.join("output")).map_err(Failure::of(Kind::InputOutput))?;
+        let written = Mutex::new(0);
+        let count = |event: outbox::Event| {
+            if let outbox::Event::Answered { response, .. } = event
+                && response.verdict == Verdict::Complete
+            {
+                *written.lock().expect("counting does not panic") += 1;
+            }
+        };
+        let outbox = Outbox { folder, destinations: Vec::new(), tell: count };
+        let times = Arc::new(Times::default());
+        let observer = Arc::clone(&times);
+        let source =
+            |entrance: &Entrance| found.studies.iter().cloned().for_each(|study| entrance.submit(study));
+        engine::run(Arc::clone(&self.dataflow), store, self.settings(), observer, source, &outbox)
+            .map_err(Failure::of(Kind::Engine))?;
+        let complete = written.into_inner().expect("counting does not panic") == found.studies.len();
+        let steps = std::mem::take(&mut *times.0.lock().expect("adding does not panic"));
+        Ok((steps, complete))
+    }
+
+    fn settings(&self) -> Settings {
+        let cores = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+        let memory = self.args.memory.unwrap_or_else(memory::default_budget);
+        Settings { workers: self.args.workers.unwrap_or(cores), lanes: self.args.lanes, memory, mesh: None }
+    }
+}
+
+fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for study in std::fs::read_dir(folder)? {
+        for file in std::fs::read_dir(study?.path())? {
+            files.push(file?.path());
+        }
+    }
+    Ok(files)
+}
+
+/// What nobody can do without: the file into memory, and its pixels as CT numbers.
+fn decode(file: &Path, voxels: &mut Vec<i16>) -> Result<(), Fault> {
+    let name = file.to_string_lossy();
+    let unread = |error: &dyn std::fmt::Display| Fault::new(format!("{name}: {error}"), "");
+    let bytes = std::fs::read(file).map_err(|error| unread(&error))?;
+    let (header, _) = read_instance(&name, file, &bytes).map_err(|error| unread(&error))?;
+    voxels.resize(usize::from(header.rows) * usize::from(header.columns), 0);
+    decode_slice(&header, &bytes, voxels)
+}
+
+/// How long the steps took, over all requests.
+#[derive(Default)]
+struct Times(Mutex<BTreeMap<String, Spent>>);
+
+impl Observer for Times {
+    fn observe(&self, event: &Event) {
+        if let Event::Ended { step, took, .. } = event {
+            let mut times = self.0.lock().expect("adding does not panic");
+            let spent = times.entry((*step).to_owned()).or_default();
+            spent.time += *took;
+            spent.runs += 1;
+        }
+    }
+}
+
+fn median(times: impl Iterator<Item = Duration>) -> Duration {
+    Duration::from_secs_f64(median_of(times.map(|time| time.as_secs_f64()).collect()))
+}
+
+fn median_of(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers[numbers.len() / 2]
+}
