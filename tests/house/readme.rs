@@ -68,7 +68,8 @@ fn the_reference_has_every_subcommand_and_option_and_no_other() {
 #[test]
 fn the_commands_that_are_shown_exist() {
     let readme = readme();
-    let shown: Vec<&str> = readme.lines().filter_map(invocation).collect();
+    let blocks = readme.split("```").skip(1).step_by(2).filter_map(|block| block.strip_prefix("sh\n"));
+    let shown: Vec<&str> = blocks.flat_map(str::lines).filter_map(invocation).collect();
     assert!(shown.len() > 10, "only {shown:?}");
     let wrong = shown.iter().filter(|line| {
         let name = line.split_whitespace().next().unwrap_or_default();
@@ -77,7 +78,7 @@ fn the_commands_that_are_shown_exist() {
     none("README shows commands that do not exist", wrong.map(|line| (*line).to_owned()));
 }
 
-/// What follows `flow` on a line of a code block; what stands behind `#` or `|` is not for flow.
+/// What follows `flow` on a line of a shell's block; what stands behind `#` or `|` is not for flow.
 fn invocation(line: &str) -> Option<&str> {
     const BEFORE: [&str; 3] =
         ["flow ", "cargo run --release -- ", "cargo run --release --example own_step -- "];
