@@ -107,14 +107,18 @@ fn bare(lanes: usize, workers: usize) -> Measured {
         }
         let lane_kib = (resident_kib() - before) / (lanes * workers) as u64;
         let began = Instant::now();
-        for cycle in 0..CYCLES {
-            let (inlet, probe) = &mut flows[(cycle * 7919) % lanes];
-            inlet.send(cycle as u64);
-            let next = inlet.time() + 1;
-            inlet.advance_to(next);
-            worker.step_while(|| probe.less_than(&next));
+        // All lanes open at once, then all closed: as flow has them when it is busy.
+        let rounds = CYCLES.div_ceil(lanes);
+        for round in 0..rounds {
+            for (inlet, _) in &mut flows {
+                inlet.send(round as u64);
+                inlet.advance_to(round as u64 + 2);
+            }
+            for (inlet, probe) in &flows {
+                worker.step_while(|| probe.less_than(inlet.time()));
+            }
         }
-        Some(Measured { epoch: began.elapsed() / CYCLES as u32, lane_kib })
+        Some(Measured { epoch: began.elapsed() / (rounds * lanes) as u32, lane_kib })
     });
     let results = guards.expect("the workers start").join();
     results.into_iter().find_map(|result| result.expect("no worker panics")).expect("the first one measures")

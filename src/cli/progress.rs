@@ -74,12 +74,14 @@ impl Progress {
             Verdict::Complete => "complete",
             Verdict::Failed => "ERROR RESPONSE",
         };
-        self.say(&format!("answered  {}  {verdict}, {took}", request.name));
+        let mut text = format!("answered  {}  {verdict}, {took}", request.name);
         for (report, fault) in response.faults() {
             let item = report.item.as_ref().map(|item| format!(" ({item})")).unwrap_or_default();
-            self.say(&format!("  {}{item} failed: {}", report.step, fault.reason));
-            self.say(&format!("  hint: {}", fault.remedy));
+            text += &format!("\n  {}{item} failed: {}", report.step, fault.reason);
+            text += &format!("\n  hint: {}", fault.remedy);
         }
+        // In one piece: other threads have something to say, too.
+        self.say(&text);
     }
 
     fn step(&self, request: &Request, show: impl FnOnce(&mut Line)) {

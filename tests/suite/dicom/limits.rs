@@ -14,15 +14,15 @@ use dicom_ul::association::{ClientAssociation, ClientAssociationOptions};
 use dicom_ul::pdu::{PDataValue, PDataValueType};
 use flow::dicom::{Cause, End, Event, Object, Outcome, Status, echo, send};
 
-use crate::peers::Receiving;
-use crate::slices::{Slice, data_set};
+use crate::support::peers::Receiving;
+use crate::support::slices::{Slice, data_set};
 
 fn associated(receiving: &Receiving) -> ClientAssociation<TcpStream> {
     ClientAssociationOptions::new()
         .calling_ae_title("SCANNER")
         .called_ae_title("FLOW")
         .with_presentation_context(uids::CT_IMAGE_STORAGE, vec![uids::EXPLICIT_VR_LITTLE_ENDIAN])
-        .read_timeout(crate::peers::DEADLINE)
+        .read_timeout(crate::support::peers::DEADLINE)
         .establish(receiving.address)
         .expect("the association is accepted")
 }
@@ -179,7 +179,7 @@ fn one_association_too_many_is_rejected_for_the_moment() {
     assert!(error.to_string().contains("local limit exceeded"), "{error}");
     association.release().unwrap();
     receiving.event("closed", |event| matches!(event, Event::Closed { end: End::Released, .. }));
-    crate::peers::until("there is room again", || echo(&receiving.destination("FLOW")).ok());
+    crate::support::peers::until("there is room again", || echo(&receiving.destination("FLOW")).ok());
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn too_much_waiting_is_refused_until_it_is_taken() {
         move |request| {
             give.send(request).expect("the test is waiting");
             // Ends when the test has failed, too.
-            let _ = taken.recv_timeout(crate::peers::DEADLINE);
+            let _ = taken.recv_timeout(crate::support::peers::DEADLINE);
         },
     );
     let destination = receiving.destination("FLOW");
@@ -202,7 +202,7 @@ fn too_much_waiting_is_refused_until_it_is_taken() {
     let outcome = send(&destination, &object("1.2.4")).unwrap().remove(0).outcome;
     assert!(matches!(outcome, Outcome::Refused { status: Status::OUT_OF_RESOURCES, .. }), "{outcome}");
     take.send(()).unwrap();
-    crate::peers::until("there is room again", || {
+    crate::support::peers::until("there is room again", || {
         send(&destination, &object("1.2.4")).unwrap()[0].outcome.is_stored().then_some(())
     });
     assert_eq!(receiving.study().attribute("study_instance_uid"), "1.2.4");

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use flow::dicom::{Cause, Destination, Object, Outcome, echo, send};
 
-use crate::peers::{Background, Receiving, answering, free_port, http, run, tool, until};
-use crate::slices::{Slice, data_set};
+use crate::support::peers::{Background, Receiving, answering, free_port, http, run, tool, until};
+use crate::support::slices::{Slice, data_set};
 
 const STORESCP: &str = "/usr/bin/storescp";
 const ORTHANC: &str = "/usr/sbin/Orthanc";

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use flow::step::{Digest, Inputs, Item, Request, Value, Wired};
 
-use crate::sample::{Values, only, run};
+use super::sample::{Values, only, run};
 
 /// Runs the calculations on the instances in these files.
 pub fn calculate(files: &[impl AsRef<Path>]) -> Values {

@@ -4,9 +4,7 @@
 //! them, or the drawing of a sound dataflow. With `FLOW_ACCEPT` set, the files are written anew from
 //! what the code says; the difference is then for a person to judge.
 
-#[path = "support/steps.rs"]
-mod steps;
-
+use crate::support::steps;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -54,7 +52,7 @@ fn drawings_for_other_programs() {
     }
 }
 
-const CT_LUNG: &str = include_str!("dataflows/ct-lung.yaml");
+const CT_LUNG: &str = include_str!("../dataflows/ct-lung.yaml");
 
 fn parse(text: &str) -> Result<Dataflow, Problems> {
     Dataflow::parse("x.yaml", text, &steps::table())

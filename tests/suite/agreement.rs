@@ -1,20 +1,17 @@
 //! The engine answers as `interpret` does: random dataflows with faults and panics, on 1, 2, 4 and 8
 //! workers, and with two processes' worth of sockets between them.
 
-#[path = "support/random.rs"]
-mod random;
-
 use std::collections::BTreeMap;
 use std::net::{TcpListener, TcpStream};
 use std::num::NonZero;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use crate::support::random::{self, Dice};
 use flow::dataflow::{Dataflow, Response, Verdict};
 use flow::engine::{self, Entrance, Mesh, Settings, Sink, Unobserved};
 use flow::step::{Digest, Request};
 use flow::store::Store;
-use random::Dice;
 
 /// Keeps the responses, and sees that every file is in the store with the bytes its digest says.
 #[derive(Default)]

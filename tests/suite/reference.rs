@@ -3,13 +3,10 @@
 //! The plain method's numbers are from scipy and SimpleITK, decoding is compared with uncompressed
 //! twins of the same images, and the lungs with a label map of the Chest Imaging Platform.
 
-#[path = "support/data.rs"]
-mod data;
-
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use data::Data;
+use crate::support::data::Data;
 use flow::imaging::steps::{assemble_volume, find_lungs, measure_densities, sort_series};
 use flow::imaging::{
     Densities, Density, Header, Lung, Lungs, Unreadable, Volume, decode_slice, read_instance,

@@ -10,8 +10,8 @@ use dicom_dictionary_std::uids;
 use flow::dicom::{End, Event, discard, folder};
 use flow::step::{Digest, Request};
 
-use crate::peers::{Receiving, run, tool};
-use crate::slices::{Slice, data_set};
+use crate::support::peers::{Receiving, run, tool};
+use crate::support::slices::{Slice, data_set};
 
 const STORESCU: &str = "/usr/bin/storescu";
 const ECHOSCU: &str = "/usr/bin/echoscu";

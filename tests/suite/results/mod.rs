@@ -1,8 +1,6 @@
 //! The generated results of `ct-lung`: made by the steps from a small study, then judged by other
 //! people's tools. A tool that is not installed is skipped, unless `FLOW_REQUIRE_PEERS=1`.
 
-#[path = "../support/data.rs"]
-mod data;
 mod peers;
 mod real;
 mod sample;
@@ -78,7 +76,7 @@ assert captures[0].pixel_array.std() > 10
 /// The patient's and the study's attributes are empty here.
 #[test]
 fn the_results_of_a_real_chest_are_valid() {
-    let Some(data) = data::Data::unpack("ct-chest-lidc0314") else { return };
+    let Some(data) = crate::support::data::Data::unpack("ct-chest-lidc0314") else { return };
     let values = real::calculate(&data.files(""));
     let pictures = values.run("draw-pictures", "pictures");
     let captures = run("write-capture", values.request_and("pictures", pictures), "files");

@@ -1,8 +1,6 @@
 //! `flow check`, `flow graph` and `flow steps`, as functions of their arguments.
 
-#[path = "support/steps.rs"]
-mod steps;
-
+use crate::support::steps;
 use std::fs;
 use std::path::Path;
 

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use flow::dicom::folder::{Found, find};
 
-use crate::peers::run;
-use crate::slices::Slice;
+use crate::support::peers::run;
+use crate::support::slices::Slice;
 
 fn found(path: &Path) -> Found {
     find(&[path.to_owned()]).unwrap()

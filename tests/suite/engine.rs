@@ -1,0 +1,164 @@
+//! What the engine promises about time and memory: a slow request holds up no other, too much work
+//! waits, and what can never fit is answered at once.
+
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use flow::dataflow::{Dataflow, Response, Verdict};
+use flow::engine::{self, Entrance, Settings, Sink, Unobserved};
+use flow::step::{Digest, File, Files, Item, Outputs, Request, Step, Table};
+use flow::store::Store;
+
+const LONG: Duration = Duration::from_secs(60);
+
+const ONE_STEP: &str = "\
+dataflow: one-step
+limits: {memory: {fixed: 1 B, per_decoded_byte: 1.0}}
+steps:
+  work: {step: work, needs: {request: request}}
+response: [work]
+";
+
+/// Hands each response on as it comes.
+struct Told(Mutex<Sender<Response>>);
+
+impl Sink for Told {
+    fn deliver(&self, _: &Request, response: &Response, _: &Store) {
+        // A test that has ended wants no more.
+        let _ = self.0.lock().unwrap().send(response.clone());
+    }
+}
+
+fn request(name: &str, decoded: u64) -> Request {
+    let digest = Digest::of(name.as_bytes());
+    let item = Item { name: name.to_owned(), path: "/nowhere".into(), digest, size: 1, decoded };
+    Request::new(name, Default::default(), vec![item])
+}
+
+/// A dataflow of one step that is given the request's name.
+fn one_step(work: impl Fn(&str) + Send + Sync + 'static) -> Arc<Dataflow> {
+    let step = Step::new("work", 1, "For tests.").takes::<Request>("request").gives::<Files>("files");
+    let step = step.runs(move |call| {
+        work(&call.input::<Request>("request").name);
+        Ok(Outputs::one("files", Files(vec![File::new("a.txt", "text/plain", vec![1])])))
+    });
+    Arc::new(Dataflow::parse("one-step.yaml", ONE_STEP, &Table::default().with(step)).unwrap())
+}
+
+/// Runs the engine while `test` brings requests and sees responses.
+fn with_engine(
+    dataflow: &Arc<Dataflow>,
+    lanes: usize,
+    memory: u64,
+    test: impl FnOnce(&Entrance, &Receiver<Response>) + Send,
+) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(Store::at(folder.path()).unwrap());
+    let count = |number| NonZero::new(number).unwrap();
+    let settings = Settings { workers: count(2), lanes: count(lanes), memory, mesh: None };
+    let (told, responses) = channel();
+    let sink = Told(Mutex::new(told));
+    let source = move |entrance: &Entrance| test(entrance, &responses);
+    engine::run(Arc::clone(dataflow), store, settings, Arc::new(Unobserved), source, &sink).unwrap();
+}
+
+/// Lets a held step go when dropped, so that a test that fails also ends.
+struct Held(Option<Sender<()>>);
+
+fn holding(name: &'static str) -> (Held, impl Fn(&str) + Send + Sync) {
+    let (go, held) = channel::<()>();
+    let held = Mutex::new(held);
+    let work = move |request: &str| {
+        if request == name {
+            let _ = held.lock().unwrap().recv();
+        }
+    };
+    (Held(Some(go)), work)
+}
+
+#[test]
+fn a_slow_request_holds_up_no_other() {
+    let (mut slow, work) = holding("slow");
+    with_engine(&one_step(work), 2, 1 << 20, move |entrance, responses| {
+        entrance.submit(request("slow", 1));
+        for number in 0..40 {
+            entrance.submit(request(&number.to_string(), 1));
+            let response = responses.recv_timeout(LONG).expect("others are answered");
+            assert_eq!(response.name, number.to_string());
+        }
+        drop(slow.0.take());
+        assert_eq!(responses.recv_timeout(LONG).unwrap().name, "slow");
+    });
+}
+
+#[test]
+fn requests_that_do_not_fit_together_wait_for_each_other() {
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (inside, peak) = (Arc::clone(&now), Arc::clone(&most));
+    let work = move |_: &str| {
+        peak.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        std::thread::sleep(Duration::from_millis(2));
+        inside.fetch_sub(1, Ordering::SeqCst);
+    };
+    // Two of them fit into the memory, and there are lanes for eight.
+    with_engine(&one_step(work), 8, 2_500, move |entrance, responses| {
+        (0..40).for_each(|number| entrance.submit(request(&number.to_string(), 1_000)));
+        (0..40).for_each(|_| assert_eq!(responses.recv_timeout(LONG).unwrap().verdict, Verdict::Complete));
+    });
+    assert!((1..=2).contains(&most.load(Ordering::SeqCst)), "{most:?} at once");
+}
+
+#[test]
+fn a_request_that_can_never_fit_is_answered_with_the_reason() {
+    with_engine(&one_step(|_| {}), 2, 5 << 20, |entrance, responses| {
+        entrance.submit(request("large", 6 << 20));
+        let response = responses.recv_timeout(LONG).unwrap();
+        assert_eq!(response.verdict, Verdict::Failed);
+        let (report, fault) = response.faults().next().unwrap();
+        assert_eq!(report.step, "admission");
+        assert!(fault.reason.contains("7 MiB") && fault.reason.contains("5 MiB"), "{}", fault.reason);
+        assert!(fault.remedy.contains("--memory"), "{}", fault.remedy);
+    });
+}
+
+#[test]
+fn who_brings_too_many_waits_outside() {
+    let (mut slow, work) = holding("held");
+    let submitted = AtomicUsize::new(0);
+    with_engine(&one_step(work), 1, 1 << 20, |entrance, responses| {
+        // One lane: beside the request in it, one may wait.
+        entrance.submit(request("held", 1));
+        entrance.submit(request("second", 1));
+        std::thread::scope(|scope| {
+            let (go, going) = channel();
+            let submitted = &submitted;
+            scope.spawn(move || {
+                go.send(()).unwrap();
+                entrance.submit(request("third", 1));
+                submitted.store(1, Ordering::SeqCst);
+            });
+            going.recv_timeout(LONG).unwrap();
+            assert_eq!(submitted.load(Ordering::SeqCst), 0, "the third one is not taken in");
+            drop(slow.0.take());
+        });
+        assert_eq!(submitted.load(Ordering::SeqCst), 1);
+        let names: Vec<String> = (0..3).map(|_| responses.recv_timeout(LONG).unwrap().name).collect();
+        assert_eq!(names, ["held", "second", "third"]);
+    });
+}
+
+#[test]
+fn the_same_request_twice_at_once_is_answered_twice_alike() {
+    let (mut slow, work) = holding("twin");
+    with_engine(&one_step(work), 2, 1 << 20, |entrance, responses| {
+        entrance.submit(request("twin", 1));
+        entrance.submit(request("twin", 1));
+        drop(slow.0.take());
+        let (first, second) = (responses.recv_timeout(LONG).unwrap(), responses.recv_timeout(LONG).unwrap());
+        assert_eq!(first, second);
+        assert_eq!(first.verdict, Verdict::Complete);
+    });
+}

@@ -1,0 +1,14 @@
+//! All tests that see flow from outside, in one binary: real files, real processes, real peers.
+//!
+//! Tests that need a peer (DCMTK, Orthanc, the validators) or the real studies say that they skipped
+//! where it is not there; with `FLOW_REQUIRE_PEERS=1` a peer that is not there is a failure.
+
+mod agreement;
+mod check;
+mod commands;
+mod dicom;
+mod engine;
+mod phantom;
+mod reference;
+mod results;
+mod support;
