@@ -86,7 +86,9 @@ impl<'a> Porter<'a> {
     }
 
     fn admit(&mut self) {
-        while let Some(request) = self.waiting.pop_front_if(|_| !self.idle.is_empty()) {
+        while !self.idle.is_empty()
+            && let Some(request) = self.waiting.pop_front()
+        {
             let index = self.idle.pop_front().expect("it was just seen");
             self.shared.work.observer.observe(&Event::Accepted { request: &request });
             let (inlet, current) = &mut self.lanes[index];

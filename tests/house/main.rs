@@ -1,0 +1,8 @@
+//! The rules of the house that no compiler checks: what may name what, how large things are, that
+//! the tools have nothing to say, and that the README tells the truth.
+
+mod readme;
+mod registered;
+mod source;
+mod structure;
+mod tools;

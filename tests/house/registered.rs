@@ -1,0 +1,52 @@
+//! Files that have to be known elsewhere: steps, dataflows, examples.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use flow::dataflow::Dataflow;
+use flow::step::Table;
+
+use crate::source::{files, root};
+use crate::tools::cargo;
+
+fn stem(path: &Path) -> String {
+    path.file_stem().expect("a file has a name").to_str().expect("names are Unicode").to_owned()
+}
+
+#[test]
+fn every_file_of_steps_is_a_step_that_a_dataflow_can_name() {
+    let files = files(&root().join("src/imaging/steps"), "rs");
+    let names = files.iter().map(|path| stem(path).replace('_', "-")).filter(|name| name != "mod");
+    let table = Table::built_in();
+    let known = table.iter().map(|step| step.declaration.name.to_owned());
+    assert_eq!(BTreeSet::from_iter(names), BTreeSet::from_iter(known));
+}
+
+#[test]
+fn every_dataflow_is_sound_with_the_built_in_steps() {
+    let files = files(&root().join("dataflows"), "yaml");
+    assert!(!files.is_empty());
+    for file in files {
+        let dataflow = Dataflow::load(file.to_str().expect("Unicode"), &Table::built_in());
+        let dataflow = dataflow.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        assert_eq!(dataflow.name(), stem(&file));
+    }
+}
+
+#[test]
+fn the_example_with_a_step_of_its_own_gives_its_result() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let folder = |name: &str| folder.path().join(name).to_str().expect("Unicode").to_owned();
+    let output = folder("output");
+    let run = ["run", "--quiet", "--release", "--example", "own_step", "--", "run", "examples/own-step.yaml"];
+    let mut command = cargo(&run);
+    command.args(["--output", &output, "--state", &folder("state")]);
+    let ended = command.output().expect("cargo runs");
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let bone = files(Path::new(&output), "json").into_iter().find(|path| stem(path) == "bone");
+    let bone = fs::read(bone.expect("the step gave its file")).expect("it is readable");
+    let bone: serde_json::Value = serde_json::from_slice(&bone).expect("it is JSON");
+    let volume_ml = bone["volume_ml"].as_f64().expect("it is a number");
+    assert!((100.0..5000.0).contains(&volume_ml), "the bones of a chest are not {volume_ml} mL");
+}

@@ -1,0 +1,73 @@
+//! What the tools say: rustfmt, clippy, rustdoc and cargo-deny.
+//!
+//! They run as tests so that one command checks all, in the same target folder and with the same
+//! profile, so that nothing is built twice.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::source::{files, root};
+
+/// A cargo command in this project; the variables that cargo sets for this test are not for others.
+pub fn cargo(arguments: &[&str]) -> Command {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it lies in the target folder");
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments).current_dir(root()).env("CARGO_TARGET_DIR", target);
+    command
+}
+
+/// Whether a subcommand of cargo is there. With `FLOW_REQUIRE_PEERS=1` the ones that come with Rust
+/// have to be.
+fn installed(subcommand: &str) -> bool {
+    let there = succeeds(&cargo(&[subcommand, "--version"]).output().expect("cargo runs"));
+    if !there {
+        println!("skipped: cargo {subcommand} is not installed");
+    }
+    there
+}
+
+fn required(subcommand: &str) -> bool {
+    let there = installed(subcommand);
+    assert!(there || std::env::var_os("FLOW_REQUIRE_PEERS").is_none(), "cargo {subcommand} is not installed");
+    there
+}
+
+fn succeeds(output: &Output) -> bool {
+    output.status.success()
+}
+
+fn silent(command: &mut Command) {
+    let output = command.output().expect("cargo runs");
+    let text =
+        [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat();
+    assert!(succeeds(&output), "{command:?}\n{text}");
+}
+
+#[test]
+fn formatted() {
+    if required("fmt") {
+        // Those that `automod` includes are named: rustfmt does not find them by itself.
+        let steps = files(&root().join("src/imaging/steps"), "rs");
+        silent(cargo(&["fmt", "--check", "--"]).args(steps));
+    }
+}
+
+#[test]
+fn clippy_has_nothing_to_say() {
+    if required("clippy") {
+        silent(&mut cargo(&["clippy", "--quiet", "--release", "--all-targets", "--", "-D", "warnings"]));
+    }
+}
+
+#[test]
+fn the_documentation_has_no_dead_links() {
+    silent(cargo(&["doc", "--quiet", "--release", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"));
+}
+
+/// Without the advisories: their database is not to be had everywhere.
+#[test]
+fn dependencies_have_allowed_licences() {
+    if installed("deny") {
+        silent(&mut cargo(&["deny", "check", "licenses", "bans"]));
+    }
+}
