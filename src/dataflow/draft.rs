@@ -26,7 +26,7 @@ pub(super) struct DraftNode {
     pub settings: Vec<Entry>,
     pub when: Option<Condition>,
     pub enabled: bool,
-    pub max: usize,
+    pub max: Option<usize>,
 }
 
 /// An input and what it is wired to.
@@ -105,7 +105,7 @@ impl DraftNode {
             settings: settings.unwrap_or_default(),
             when,
             enabled: enabled.unwrap_or(true),
-            max: max.unwrap_or(Node::RUNS_MAX),
+            max,
             name,
         }
     }

@@ -104,13 +104,15 @@ pub struct Node {
     pub(crate) enabled: bool,
     pub(crate) when: Option<Condition>,
     /// How many runs of this node may be under way at once in a process.
-    pub(crate) max: usize,
+    /// `None` where the file does not say: then as many as there are cores for a node that runs per
+    /// item, and no limit for one that runs once.
+    pub(crate) max: Option<usize>,
     pub(crate) runs: Runs,
     pub(crate) phase: Phase,
 }
 
 impl Node {
-    /// The most that `limits.max` may be, and its value where a file does not say.
+    /// The most that `limits.max` may be.
     pub const RUNS_MAX: usize = 1024;
 }
 

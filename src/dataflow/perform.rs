@@ -182,7 +182,8 @@ fn output(left: &Left, name: &str) -> Option<Value> {
     }
 }
 
-fn broken(what: &str) -> Fault {
+/// The fault of a step whose own code is wrong.
+pub fn broken(what: &str) -> Fault {
     Fault::new(
         format!("the step's own code is at fault: {what}"),
         "Please report this to the authors of the step, with the request's name. \
@@ -196,7 +197,10 @@ thread_local! {
 }
 
 /// Calls `work`; a panic becomes its message and place, and is not printed.
-fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+///
+/// # Errors
+/// The panic's message.
+pub fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(keep_guarded_panics);
     let outer = GUARDED.replace(true);

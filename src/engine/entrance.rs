@@ -11,7 +11,8 @@ use crate::store::Store;
 use super::places::Places;
 
 pub struct Entrance {
-    requests: Sender<Arc<Request>>,
+    /// Taken only when the entrance is dropped.
+    requests: Option<Sender<Arc<Request>>>,
     /// The first worker, to be woken.
     worker: Arc<OnceLock<Thread>>,
     places: Arc<Places>,
@@ -23,7 +24,7 @@ impl Entrance {
     pub(super) fn new(lanes: NonZero<usize>, store: Arc<Store>) -> (Entrance, Receiver<Arc<Request>>) {
         let (requests, incoming) = channel();
         let places = Arc::new(Places::new(lanes.get().saturating_mul(2)));
-        (Entrance { requests, worker: Arc::default(), places, store }, incoming)
+        (Entrance { requests: Some(requests), worker: Arc::default(), places, store }, incoming)
     }
 
     /// Hands a request over. It waits while too many are under way.
@@ -31,16 +32,10 @@ impl Entrance {
         self.places.enter();
         self.store.open(request.id);
         // The workers stay until the entrance is closed.
-        let _ = self.requests.send(Arc::new(request));
-        self.worker.wait().unpark();
-    }
-
-    /// Says that no more requests come.
-    pub(super) fn close(self) {
-        drop(self.requests);
-        if let Some(worker) = self.worker.get() {
-            worker.unpark();
+        if let Some(requests) = &self.requests {
+            let _ = requests.send(Arc::new(request));
         }
+        self.worker.wait().unpark();
     }
 
     pub(super) fn worker(&self) -> Arc<OnceLock<Thread>> {
@@ -49,5 +44,15 @@ impl Entrance {
 
     pub(super) fn places(&self) -> Arc<Places> {
         Arc::clone(&self.places)
+    }
+}
+
+/// Says that no more requests come.
+impl Drop for Entrance {
+    fn drop(&mut self) {
+        self.requests = None;
+        if let Some(worker) = self.worker.get() {
+            worker.unpark();
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Where answers go out: threads that take one after the other and have it delivered.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
@@ -35,7 +36,11 @@ impl<'a> Exit<'a> {
         loop {
             let next = self.answers.lock().expect("nothing panics while it holds the lock").recv();
             let Ok(Answered { request, response }) = next else { return };
-            self.sink.deliver(&request, &response, self.store);
+            // One response that cannot be delivered must not keep the others from being so.
+            let deliver = || self.sink.deliver(&request, &response, self.store);
+            if catch_unwind(AssertUnwindSafe(deliver)).is_err() {
+                tracing::error!(request = %request.id, "delivering the response panicked");
+            }
             if let Err(error) = self.store.close(request.id) {
                 tracing::warn!(%error, "files of an answered request stay behind");
             }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::dataflow::Dataflow;
+use crate::dataflow::perform::{broken, guarded};
 use crate::dataflow::response::files_at;
 use crate::step::{Artifact, Fault, File, Inputs, Outcome, Outputs, Request};
 use crate::store::{Store, StoreError};
@@ -34,7 +35,13 @@ pub struct Work {
 }
 
 impl Work {
+    /// Runs a step. Whatever happens, there is an end to report: else the epoch would never end.
     pub fn perform(&self, index: usize, request: &Request, item: Option<usize>, inputs: &Inputs) -> Ended {
+        let ended = guarded(|| self.attempt(index, request, item, inputs));
+        ended.unwrap_or_else(|panic| Ended::not_run(item, Outcome::Failed(broken(&panic))))
+    }
+
+    fn attempt(&self, index: usize, request: &Request, item: Option<usize>, inputs: &Inputs) -> Ended {
         let node = &self.dataflow.nodes[index];
         let began = Instant::now();
         self.observer.observe(&Event::Started { request, step: &node.name });

@@ -38,7 +38,7 @@ use std::thread::Thread;
 use timely::communication::WorkerGuards;
 use timely::{CommunicationConfig, WorkerConfig};
 
-use crate::dataflow::{Dataflow, Response};
+use crate::dataflow::{Dataflow, Node, Response, Runs};
 use crate::step::Request;
 use crate::store::Store;
 
@@ -94,19 +94,31 @@ pub fn run(
     let first = settings.mesh.as_ref().is_none_or(Mesh::is_first);
     let (entrance, requests) = Entrance::new(settings.lanes, Arc::clone(&store));
     let (answers, exit) = Exit::new(sink, &store, &*observer, &entrance);
-    let pool = Pool::new(dataflow.nodes.iter().map(|node| node.max), STEP_THREADS_MAX);
+    let pool = Pool::new(dataflow.nodes.iter().map(runs_max), STEP_THREADS_MAX);
     let work = Arc::new(Work { dataflow, store: Arc::clone(&store), observer: Arc::clone(&observer) });
     let shared = Arc::new(Shared { work, budget: Budget::new(settings.memory), pool });
     let guards = start(settings, shared, Doors { requests, answers }, entrance.worker())?;
-    let ended = std::thread::scope(|scope| {
+    let exit = &exit;
+    let ended = std::thread::scope(move |scope| {
         (0..DELIVERIES).for_each(|_| drop(scope.spawn(|| exit.serve())));
         if first {
             source(&entrance);
         }
-        entrance.close();
+        // Also when the source panics: the workers end when no more requests can come.
+        drop(entrance);
         guards.join()
     });
     ended.into_iter().collect::<Result<Vec<()>, String>>().map(drop).map_err(EngineError)
+}
+
+/// How many runs of a node may be under way at once. Items are many and short: more of them than
+/// there are cores would only take memory.
+fn runs_max(node: &Node) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    node.max.unwrap_or(match node.runs {
+        Runs::PerItem => cores,
+        Runs::Once => usize::MAX,
+    })
 }
 
 /// Threads that deliver: they mostly wait for disks and peers.

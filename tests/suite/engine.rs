@@ -162,3 +162,44 @@ fn the_same_request_twice_at_once_is_answered_twice_alike() {
         assert_eq!(first.verdict, Verdict::Complete);
     });
 }
+
+#[test]
+fn a_source_that_panics_ends_the_engine_after_what_it_had_submitted() {
+    let (told, answered) = channel();
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        with_engine(&one_step(|_| {}), 2, 1 << 20, |entrance, responses| {
+            entrance.submit(request("first", 1));
+            told.send(responses.recv_timeout(LONG).unwrap().name).unwrap();
+            panic!("the source is broken");
+        });
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(answered.recv_timeout(LONG).unwrap(), "first");
+}
+
+/// Panics for one response.
+struct Broken(Told);
+
+impl Sink for Broken {
+    fn deliver(&self, request: &Request, response: &Response, store: &Store) {
+        assert!(response.name != "bad", "the sink is broken for this one");
+        self.0.deliver(request, response, store);
+    }
+}
+
+#[test]
+fn a_sink_that_panics_for_one_response_delivers_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(Store::at(folder.path()).unwrap());
+    let one = NonZero::new(1).unwrap();
+    let settings = Settings { workers: one, lanes: one, memory: 1 << 20, mesh: None };
+    let (told, responses) = channel();
+    let sink = Broken(Told(Mutex::new(told)));
+    let source = |entrance: &Entrance| {
+        // More bad ones than there are threads that deliver.
+        (0..20).for_each(|_| entrance.submit(request("bad", 1)));
+        entrance.submit(request("good", 1));
+    };
+    engine::run(one_step(|_| {}), store, settings, Arc::new(Unobserved), source, &sink).unwrap();
+    assert_eq!(responses.recv_timeout(LONG).unwrap().name, "good");
+}

@@ -128,9 +128,7 @@ fn notes(dataflow: &Dataflow, node: usize) -> Vec<String> {
     }
     notes.extend(when.iter().map(|condition| format!("when {condition}")));
     notes.extend(changed_settings(&dataflow.nodes[node]));
-    if *max < Node::RUNS_MAX {
-        notes.push(format!("at most {max} at once"));
-    }
+    notes.extend(max.iter().map(|max| format!("at most {max} at once")));
     if !is_used(dataflow, node) {
         notes.push("used by nothing".to_owned());
     }
