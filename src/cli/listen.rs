@@ -103,7 +103,8 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     address.map_err(|_| "write a port, or an address and a port, for example 0.0.0.0:11112".to_owned())
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+/// Reads a number of seconds.
+pub fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     seconds.ok_or_else(|| "write a number of seconds, for example 2.5".to_owned())
 }

@@ -13,7 +13,7 @@ use crate::step::Table;
 use crate::store::Store;
 
 use super::exit::{Exit, Failure, Kind};
-use super::listen::Listen;
+use super::listen::{self, Listen};
 use super::memory;
 use super::processes::Processes;
 use super::progress::Progress;
@@ -66,6 +66,10 @@ pub struct Args {
     #[arg(long, value_name = "AETITLE@HOST:PORT")]
     to: Vec<Destination>,
 
+    /// How long to wait before each further try to send to a node
+    #[arg(long, value_name = "SECONDS,...", value_delimiter = ',', default_value = "1,5,15", value_parser = listen::seconds)]
+    retry: Vec<Duration>,
+
     /// Where received studies and unfinished results lie
     #[arg(long, value_name = "DIR", default_value = "flow-state")]
     state: PathBuf,
@@ -78,9 +82,6 @@ pub struct Args {
     processes: Processes,
 }
 
-/// Waits before a destination is tried again.
-const WAITS_S: [u64; 3] = [1, 5, 15];
-
 impl Args {
     pub fn run(self, table: &Table) -> Result<Exit, Failure> {
         let dataflow = Arc::new(Dataflow::load(&self.dataflow, table)?);
@@ -90,7 +91,8 @@ impl Args {
         let progress = Arc::new(Progress::new(dataflow.work_count()));
         let source = self.source(&progress)?;
         let teller = Teller::new(&progress, self.json);
-        let destinations = self.to.iter().map(forward).collect();
+        let destinations =
+            self.to.iter().map(|to| Forward { destination: to.clone(), waits: self.retry.clone() }).collect();
         let outbox = Outbox { folder, destinations, tell: |event: crate::outbox::Event| teller.tell(&event) };
         let feed = |entrance: &Entrance| source.feed(entrance, &progress);
         let observer = Arc::clone(&progress);
@@ -121,8 +123,4 @@ impl Args {
             None => Source::files(&self.input, progress),
         }
     }
-}
-
-fn forward(destination: &Destination) -> Forward {
-    Forward { destination: destination.clone(), waits: WAITS_S.map(Duration::from_secs).to_vec() }
 }

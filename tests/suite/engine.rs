@@ -58,7 +58,7 @@ fn with_engine(
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(Store::at(folder.path()).unwrap());
     let count = |number| NonZero::new(number).unwrap();
-    let settings = Settings { workers: count(2), lanes: count(lanes), memory, mesh: None };
+    let settings = Settings { workers: count(1), lanes: count(lanes), memory, mesh: None };
     let (told, responses) = channel();
     let sink = Told(Mutex::new(told));
     let source = move |entrance: &Entrance| test(entrance, &responses);

@@ -11,4 +11,6 @@ mod engine;
 mod phantom;
 mod reference;
 mod results;
+mod run;
 mod support;
+mod truth;

@@ -1,0 +1,142 @@
+//! Studies in and results out over DICOM, with DCMTK and Orthanc at the other ends.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use flow::dataflow::Verdict;
+
+use super::Place;
+use crate::support::peers::{Background, answering, free_port, http, run, tool, until};
+
+/// `flow run --listen` with what it says; ended when dropped.
+struct Listening {
+    child: Child,
+    says: std::io::Lines<BufReader<ChildStderr>>,
+    port: String,
+}
+
+impl Listening {
+    fn start(place: &Place, more: &[&str]) -> Listening {
+        let mut command = place.flow(&["run", "--listen", "0", "--quiet-time", "0.2"]);
+        let mut child = command.args(more).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut says = BufReader::new(child.stderr.take().unwrap()).lines();
+        let first = says.next().expect("it says where it listens").unwrap();
+        let port =
+            first.split([':', ' ']).find(|word| word.parse::<u16>().is_ok()).expect("a port").to_owned();
+        Listening { child, says, port }
+    }
+
+    /// The next line that begins so; others are passed over.
+    fn line(&mut self, begins: &str) -> String {
+        let mut lines = self.says.by_ref().map(|line| line.unwrap());
+        lines
+            .find(|line| line.starts_with(begins))
+            .unwrap_or_else(|| panic!("it ended before saying {begins:?}"))
+    }
+
+    fn send(&self, storescu: &str, folder: &Path) {
+        let arguments = ["-aec", "FLOW", "+sd", "127.0.0.1", self.port.as_str()];
+        let sent = run(Command::new(storescu).args(arguments).arg(folder));
+        assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    }
+
+    /// Asks it to end as an operator would; gives its exit code.
+    fn end(&mut self) -> i32 {
+        let pid = self.child.id().to_string();
+        assert!(run(Command::new("kill").args(["-TERM", &pid])).status.success());
+        until("it ends", || self.child.try_wait().unwrap()).code().expect("it ends by itself")
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_study_from_storescu_is_answered_to_storescp_also_when_it_fails() {
+    let (Some(storescu), Some(storescp)) = (tool("/usr/bin/storescu"), tool("/usr/bin/storescp")) else {
+        return;
+    };
+    let place = Place::new();
+    place.study("good", 1);
+    fs::remove_file(&place.study("gap", 2)[10]).unwrap();
+    fs::create_dir(place.path("pacs")).unwrap();
+    let port = free_port();
+    let mut pacs = Command::new(storescp);
+    let _pacs =
+        Background::start(pacs.args(["-aet", "PACS", "-od"]).arg(place.path("pacs")).arg(port.to_string()));
+    let destination = answering("PACS", port).to_string();
+    let mut flow = Listening::start(&place, &["--to", &destination]);
+    flow.send(storescu, &place.path("good"));
+    assert!(flow.line("delivered").contains("6 objects"), "five pictures and a report");
+    flow.send(storescu, &place.path("gap"));
+    assert!(flow.line("delivered").contains("2 objects"), "a page and a report of the error");
+    assert_eq!(fs::read_dir(place.path("pacs")).unwrap().count(), 8);
+    assert_eq!(flow.end(), 1, "there was an error response");
+    let inbox = super::tree(&place.path("flow-state/inbox"));
+    assert!(inbox.is_empty(), "answered studies leave the inbox: {inbox:?}");
+}
+
+#[test]
+fn results_arrive_in_orthanc_in_the_study_of_the_request() {
+    let (Some(storescu), Some(orthanc)) = (tool("/usr/bin/storescu"), tool("/usr/sbin/Orthanc")) else {
+        return;
+    };
+    let place = Place::new();
+    place.study("in", 1);
+    let (dicom, web) = (free_port(), free_port());
+    let configuration = serde_json::json!({
+        "StorageDirectory": place.path("orthanc"), "IndexDirectory": place.path("orthanc"),
+        "DicomAet": "ORTHANC", "DicomPort": dicom, "HttpPort": web, "RemoteAccessAllowed": false,
+        "AuthenticationEnabled": false, "Plugins": [],
+    });
+    fs::write(place.path("orthanc.json"), configuration.to_string()).unwrap();
+    let _orthanc = Background::start(Command::new(orthanc).arg(place.path("orthanc.json")));
+    let destination = answering("ORTHANC", dicom).to_string();
+    let mut flow = Listening::start(&place, &["--to", &destination]);
+    // The images go to both, as from a scanner.
+    flow.send(storescu, &place.path("in"));
+    assert!(
+        run(Command::new(storescu)
+            .args(["-aec", "ORTHANC", "+sd", "127.0.0.1", &dicom.to_string()])
+            .arg(place.path("in")))
+        .status
+        .success()
+    );
+    flow.line("delivered");
+    let json = |path: &str| -> serde_json::Value {
+        serde_json::from_slice(&until("Orthanc answers", || http(web, "GET", path, ""))).unwrap()
+    };
+    assert_eq!(json("/studies").as_array().unwrap().len(), 1, "the results are in the study they are of");
+    let series = json("/series?expand");
+    let modality =
+        |series: &serde_json::Value| series["MainDicomTags"]["Modality"].as_str().unwrap().to_owned();
+    let mut modalities: Vec<String> = series.as_array().unwrap().iter().map(modality).collect();
+    modalities.sort();
+    assert_eq!(modalities, ["CT", "OT", "SR"]);
+    // The same study once more: the same results, which change nothing at the receiver.
+    let before = json("/statistics")["CountInstances"].clone();
+    flow.send(storescu, &place.path("in"));
+    flow.line("delivered");
+    assert_eq!(json("/statistics")["CountInstances"], before);
+    assert_eq!(flow.end(), 0);
+}
+
+#[test]
+fn a_destination_that_is_not_there_loses_nothing() {
+    let place = Place::new();
+    place.study("in", 1);
+    let to = format!("PACS@127.0.0.1:{}", free_port());
+    let ended = place.run(&["run", "--input", "in", "--to", &to, "--retry", "0,0"]);
+    assert_eq!(ended.code, 1, "{}", ended.err);
+    assert!(ended.err.contains("NOT DELIVERED") && ended.err.contains("after 3 tries"), "{}", ended.err);
+    let (folder, response) = place.response("flow-output");
+    assert_eq!(response.verdict, Verdict::Complete, "the results are there");
+    let deliveries = fs::read_to_string(folder.join("delivery.json")).unwrap();
+    assert!(deliveries.contains("\"complete\": false"), "{deliveries}");
+}
