@@ -4,10 +4,19 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
+use flow::dataflow::Dataflow;
+use flow::step::Table;
+
 use crate::source::{none, root};
 
 fn readme() -> String {
     fs::read_to_string(root().join("README.md")).expect("README.md is there")
+}
+
+/// The blocks of code in a language.
+fn blocks<'a>(readme: &'a str, language: &str) -> impl Iterator<Item = &'a str> {
+    let blocks = readme.split("```").skip(1).step_by(2);
+    blocks.filter_map(move |block| block.strip_prefix(language)?.strip_prefix('\n'))
 }
 
 /// What the command says of itself, or of a subcommand.
@@ -68,8 +77,7 @@ fn the_reference_has_every_subcommand_and_option_and_no_other() {
 #[test]
 fn the_commands_that_are_shown_exist() {
     let readme = readme();
-    let blocks = readme.split("```").skip(1).step_by(2).filter_map(|block| block.strip_prefix("sh\n"));
-    let shown: Vec<&str> = blocks.flat_map(str::lines).filter_map(invocation).collect();
+    let shown: Vec<&str> = blocks(&readme, "sh").flat_map(str::lines).filter_map(invocation).collect();
     assert!(shown.len() > 10, "only {shown:?}");
     let wrong = shown.iter().filter(|line| {
         let name = line.split_whitespace().next().unwrap_or_default();
@@ -84,6 +92,25 @@ fn invocation(line: &str) -> Option<&str> {
         ["flow ", "cargo run --release -- ", "cargo run --release --example own_step -- "];
     let words = BEFORE.iter().find_map(|before| line.strip_prefix(before))?;
     words.split(['#', '|', '>']).next()
+}
+
+#[test]
+fn the_step_that_is_shown_is_the_example() {
+    let example = |name: &str| fs::read_to_string(root().join("examples").join(name)).expect("it is there");
+    let (readme, file) = (readme(), example("own_step.rs") + &example("own-step.yaml"));
+    let parts = blocks(&readme, "yaml").filter(|block| block.contains("measure-bone"));
+    let lines: Vec<&str> = blocks(&readme, "rust").chain(parts).flat_map(str::lines).collect();
+    assert!(lines.len() > 20, "only {lines:?}");
+    let strange = lines.iter().filter(|line| !file.lines().any(|other| other == **line));
+    none("the example lacks these lines of README", strange.map(|line| (*line).to_owned()));
+}
+
+#[test]
+fn the_dataflow_that_is_shown_is_sound() {
+    let readme = readme();
+    let text = blocks(&readme, "yaml").find(|block| block.starts_with("dataflow:"));
+    let text = text.expect("README shows a dataflow");
+    Dataflow::parse("README.md", text, &Table::built_in()).unwrap_or_else(|problems| panic!("{problems}"));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 use crate::source::{files, root};
 
-/// A cargo command in this project; the variables that cargo sets for this test are not for others.
+/// A cargo command in this project, with the target folder that this test was built in.
 pub fn cargo(arguments: &[&str]) -> Command {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it lies in the target folder");
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -16,8 +16,7 @@ pub fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-/// Whether a subcommand of cargo is there. With `FLOW_REQUIRE_PEERS=1` the ones that come with Rust
-/// have to be.
+/// Whether a subcommand of cargo is there.
 fn installed(subcommand: &str) -> bool {
     let there = succeeds(&cargo(&[subcommand, "--version"]).output().expect("cargo runs"));
     if !there {
@@ -26,6 +25,7 @@ fn installed(subcommand: &str) -> bool {
     there
 }
 
+/// As `installed`, for those that come with Rust: with `FLOW_REQUIRE_PEERS=1` they have to be there.
 fn required(subcommand: &str) -> bool {
     let there = installed(subcommand);
     assert!(there || std::env::var_os("FLOW_REQUIRE_PEERS").is_none(), "cargo {subcommand} is not installed");

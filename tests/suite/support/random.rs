@@ -37,7 +37,7 @@ fn mix(seed: u64) -> u64 {
 
 /// Every step of the table fails for one value in `fail` and panics for one in `panic`.
 fn settle(value: u64, fail: f64, panic: f64) -> Result<u64, Fault> {
-    assert!(panic == 0.0 || value % panic as u64 != 0, "value {value} panics");
+    assert!(panic == 0.0 || !value.is_multiple_of(panic as u64), "value {value} panics");
     if fail != 0.0 && value % fail as u64 == 1 {
         return Err(Fault::new(format!("value {value} fails"), "Take another."));
     }
