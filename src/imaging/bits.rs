@@ -283,9 +283,9 @@ mod tests {
     use super::*;
 
     fn volume(size: [usize; 3], hu: impl Fn(usize) -> i16) -> Volume {
-        let voxels = (0..size.iter().product()).map(hu).collect();
+        let voxels: Vec<i16> = (0..size.iter().product()).map(hu).collect();
         let axes = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
-        Volume { voxels, size, spacing: [1.0; 3], origin: [0.0; 3], axes }
+        Volume { voxels: voxels.into(), size, spacing: [1.0; 3], origin: [0.0; 3], axes }
     }
 
     fn voxels(bits: &Bits) -> Vec<[usize; 3]> {

@@ -5,6 +5,7 @@
 
 mod airways;
 mod bits;
+mod block;
 mod codecs;
 mod components;
 mod drawing;
@@ -28,6 +29,7 @@ pub mod phantom;
 pub mod steps;
 
 pub use bits::Bits;
+pub use block::Block;
 pub use header::{Header, Unreadable, read_instance};
 pub use picture::{Picture, Pictures};
 pub use pixels::decode_slice;

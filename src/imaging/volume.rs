@@ -6,11 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::step::Payload;
 
+use super::Block;
+
 /// CT numbers on a regular grid.
 #[derive(Clone, PartialEq)]
 pub struct Volume {
     /// HU, x fastest, then y, then z: `voxels[(z * rows + y) * columns + x]`.
-    pub voxels: Vec<i16>,
+    pub voxels: Block<i16>,
     /// Columns, rows, slices.
     pub size: [usize; 3],
     /// Distance of voxel centres along x, y, z in mm.

@@ -228,7 +228,13 @@ mod tests {
     /// 3 × 2 × 2 voxels numbered in order, all right lung.
     fn numbered(axes: [[f64; 3]; 3]) -> (Volume, Lungs) {
         let voxels: Vec<i16> = (0..12).collect();
-        let volume = Volume { voxels, size: [3, 2, 2], spacing: [1.0, 2.0, 3.0], origin: [0.0; 3], axes };
+        let volume = Volume {
+            voxels: voxels.into(),
+            size: [3, 2, 2],
+            spacing: [1.0, 2.0, 3.0],
+            origin: [0.0; 3],
+            axes,
+        };
         (volume, Lungs { labels: vec![Lungs::RIGHT; 12], remarks: Vec::new() })
     }
 

@@ -69,7 +69,7 @@ impl Chest {
     /// The CT numbers, as reading the written files gives them.
     pub fn volume(&self) -> Volume {
         Volume {
-            voxels: self.each_slice(|slice| self.ct_numbers(slice)),
+            voxels: self.each_slice(|slice| self.ct_numbers(slice)).into(),
             size: self.options.size,
             spacing: self.spacing(),
             origin: self.position(0),

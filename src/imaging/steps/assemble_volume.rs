@@ -9,7 +9,7 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use crate::imaging::{Header, Series, Volume, decode_slice};
+use crate::imaging::{Block, Header, Series, Volume, decode_slice};
 use crate::step::{BuiltIn, Fault, Outputs, Step};
 
 /// A volume of more voxels is refused: 4 GiB.
@@ -54,7 +54,7 @@ fn empty_volume(series: &Series) -> Result<Volume, Fault> {
     let [x, y] = [[0, 1, 2], [3, 4, 5]].map(|part| part.map(|index| orientation[index]));
     let size = [usize::from(first.columns), usize::from(first.rows), series.slices.len()];
     Ok(Volume {
-        voxels: vec![0; voxel_count(size)?],
+        voxels: Block::zeroed(voxel_count(size)?),
         size,
         spacing: [spacing[1], spacing[0], series.slice_spacing],
         origin: first.position.expect("sorted slices have a position"),
@@ -123,7 +123,7 @@ mod tests {
         assert_eq!((volume.size, volume.spacing), ([4, 3, 5], [0.5, 0.5, 1.0]));
         assert_eq!((volume.origin, volume.axes[2]), ([-2.0, -1.5, 0.0], [0.0, 0.0, 1.0]));
         let expected: Vec<i16> = (0..60).map(|index| index / 12 - 24).collect();
-        assert_eq!(volume.voxels, expected);
+        assert_eq!(*volume.voxels, expected);
     }
 
     #[test]

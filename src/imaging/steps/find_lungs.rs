@@ -325,7 +325,7 @@ mod tests {
             voxels.push(hu(place(&axes, voxel)));
         }
         let origin = place(&axes, [0; 3]);
-        Volume { voxels, size: SIZE, spacing: SPACING, origin, axes }
+        Volume { voxels: voxels.into(), size: SIZE, spacing: SPACING, origin, axes }
     }
 
     fn place(axes: &[[f64; 3]; 3], voxel: [usize; 3]) -> Place {

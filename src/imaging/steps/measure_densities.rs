@@ -215,7 +215,7 @@ mod tests {
         ];
         let size = [voxels.len(), 1, 1];
         let axes = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
-        let volume = Volume { voxels, size, spacing: [0.5, 0.5, 2.0], origin: [0.0; 3], axes };
+        let volume = Volume { voxels: voxels.into(), size, spacing: [0.5, 0.5, 2.0], origin: [0.0; 3], axes };
         let lungs = Lungs { labels: labels.concat(), remarks: Vec::new() };
         measure_densities(&volume, &lungs, &Settings::default())
     }
