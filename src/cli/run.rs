@@ -44,7 +44,7 @@ pub struct Args {
     workers: Option<NonZero<usize>>,
 
     /// Requests in work at once, in all processes together
-    #[arg(long, value_name = "N", default_value = "8")]
+    #[arg(long, value_name = "N", default_value = "4")]
     lanes: NonZero<usize>,
 
     /// Memory that requests in work may take in this process, for example 4GiB [default: half of the machine's]

@@ -56,6 +56,6 @@ fn processes_that_do_not_fit_together_say_so() {
         place.flow(&arguments).args(["-p", "1", "--lanes", "3"]).stderr(Stdio::null()).spawn().unwrap();
     let ended = place.run(&[&arguments[..], &["-p", "0"]].concat());
     assert_eq!(ended.code, 70, "{}", ended.err);
-    assert!(ended.err.contains("3 lanes") && ended.err.contains("8 lanes"), "{}", ended.err);
+    assert!(ended.err.contains("3 lanes") && ended.err.contains("4 lanes"), "{}", ended.err);
     assert_eq!(second.wait().unwrap().code(), Some(70));
 }
