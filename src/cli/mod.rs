@@ -33,6 +33,7 @@ struct Cli {
 }
 
 #[derive(Debug, clap::Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it in a process")]
 enum Command {
     Run(run::Args),
     Check(check::Args),

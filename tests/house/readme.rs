@@ -1,6 +1,6 @@
 //! The README against the command: subcommands, options, exit codes, and the commands it shows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
 
@@ -72,6 +72,39 @@ fn the_reference_has_every_subcommand_and_option_and_no_other() {
     for (name, part) in reference {
         assert_eq!(options(&part), options_of(&name), "options of flow {name}: README, then help");
     }
+}
+
+/// What an option is where it is not given, by option.
+fn defaults_of(subcommand: &str) -> BTreeMap<String, String> {
+    let help = help(&[subcommand]);
+    let mut option = String::new();
+    let mut defaults = BTreeMap::new();
+    for line in help.lines().map(str::trim_start) {
+        if line.starts_with('-') {
+            option = options(line).pop_first().unwrap_or_default();
+        }
+        if let Some((_, default)) = line.split_once("[default: ") {
+            defaults.insert(option.clone(), default.trim_end_matches(']').to_owned());
+        }
+    }
+    defaults
+}
+
+#[test]
+fn the_defaults_in_the_reference_are_those_of_the_help() {
+    let mut rows = 0;
+    for (name, part) in reference(&readme()) {
+        let defaults = defaults_of(&name);
+        for row in part.lines().filter(|line| line.starts_with("| `-")) {
+            let option = options(row).pop_first().expect("a row is about an option");
+            let said =
+                row.trim_end_matches([' ', '|']).rsplit("| ").next().unwrap_or_default().replace('`', "");
+            let meant = defaults.get(&option).map_or(said.as_str(), String::as_str);
+            assert_eq!(said, meant, "default of {option} of flow {name}: README, then help");
+            rows += 1;
+        }
+    }
+    assert!(rows > 20, "only {rows} rows");
 }
 
 #[test]
