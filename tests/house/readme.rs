@@ -80,8 +80,9 @@ fn defaults_of(subcommand: &str) -> BTreeMap<String, String> {
     let mut option = String::new();
     let mut defaults = BTreeMap::new();
     for line in help.lines().map(str::trim_start) {
-        if line.starts_with('-') {
-            option = options(line).pop_first().unwrap_or_default();
+        // Values of an option begin with a dash too.
+        if let Some(named) = options(line).pop_first().filter(|_| line.starts_with('-')) {
+            option = named;
         }
         if let Some((_, default)) = line.split_once("[default: ") {
             defaults.insert(option.clone(), default.trim_end_matches(']').to_owned());
@@ -97,9 +98,8 @@ fn the_defaults_in_the_reference_are_those_of_the_help() {
         let defaults = defaults_of(&name);
         for row in part.lines().filter(|line| line.starts_with("| `-")) {
             let option = options(row).pop_first().expect("a row is about an option");
-            let said =
-                row.trim_end_matches([' ', '|']).rsplit("| ").next().unwrap_or_default().replace('`', "");
-            let meant = defaults.get(&option).map_or(said.as_str(), String::as_str);
+            let said = row.split('|').nth(3).expect("a row has three cells").trim().replace('`', "");
+            let meant = defaults.get(&option).cloned().unwrap_or_default();
             assert_eq!(said, meant, "default of {option} of flow {name}: README, then help");
             rows += 1;
         }

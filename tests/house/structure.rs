@@ -9,7 +9,7 @@ const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
 
 /// Crates (names that end in `_`: all crates whose names begin so), and the folders that may name them.
-const OWNERS: [(&str, &[&str]); 16] = [
+const OWNERS: [(&str, &[&str]); 18] = [
     ("timely", &["engine"]),
     ("differential_dataflow", &["ledger"]),
     // Unsound: RUSTSEC-2021-0120.
@@ -20,6 +20,8 @@ const OWNERS: [(&str, &[&str]); 16] = [
     ("ab_glyph", &["imaging"]),
     ("dejavu", &["imaging"]),
     ("png", &["imaging"]),
+    ("bytemuck", &["imaging"]),
+    ("memmap2", &["imaging"]),
     ("rayon", &["imaging", "dicom", "cli"]),
     ("saphyr_parser", &["dataflow"]),
     ("blake3", &["step", "cluster"]),
