@@ -42,8 +42,8 @@ pub fn find_airways(volume: &Volume, bounds: &Bounds, air: &Bits) -> Option<Bits
     for step in 0..upper {
         for start in tracheas(&tracker, air, step) {
             let found = tracker.follow(start, step);
-            if found.length as f64 * volume.spacing[2] >= LENGTH_MM_LEAST {
-                return Some(found.lumen);
+            if found.len() as f64 * volume.spacing[2] >= LENGTH_MM_LEAST {
+                return Some(tracker.filled(&found));
             }
         }
     }
@@ -77,11 +77,8 @@ fn pixels(slice: &Bits, region: &Region) -> Vec<[usize; 2]> {
     all.filter(|[x, y]| slice.contains([*x, *y, 0])).collect()
 }
 
-struct Found {
-    lumen: Bits,
-    /// In slices.
-    length: usize,
-}
+/// What was followed in one slice: its number, and the pixels of each branch.
+type Stage = (usize, Vec<Vec<[usize; 2]>>);
 
 struct Tracker<'a> {
     volume: &'a Volume,
@@ -114,40 +111,43 @@ impl<'a> Tracker<'a> {
         self.volume.voxels[((z + first) * rows + y + front) * columns + x + left]
     }
 
-    fn follow(&self, start: Vec<[usize; 2]>, step: usize) -> Found {
-        let mut lumen = Bits::empty([self.columns, self.rows, self.depth]);
-        let mut branches = vec![start];
-        let mut length = 0;
-        for step in step..self.depth {
+    fn follow(&self, start: Vec<[usize; 2]>, step: usize) -> Vec<Stage> {
+        let mut followed = vec![(self.slice(step), vec![start])];
+        for step in step + 1..self.depth {
             let z = self.slice(step);
-            for pixel in branches.iter().flatten() {
-                lumen.insert([pixel[0], pixel[1], z]);
-            }
-            length += 1;
-            if step + 1 < self.depth {
-                branches = self.next(&branches, self.slice(step + 1));
-            }
+            let (_, branches) = followed.last().expect("it has a start");
+            let branches = self.next(branches, z);
             if branches.is_empty() {
                 break;
             }
+            followed.push((z, branches));
         }
-        Found { lumen, length }
+        followed
+    }
+
+    fn filled(&self, followed: &[Stage]) -> Bits {
+        let mut lumen = Bits::empty([self.columns, self.rows, self.depth]);
+        for (z, branches) in followed {
+            branches.iter().flatten().for_each(|[x, y]| lumen.insert([*x, *y, *z]));
+        }
+        lumen
     }
 
     /// The lumina in the next slice that overlap those of this one.
     fn next(&self, branches: &[Vec<[usize; 2]>], z: usize) -> Vec<Vec<[usize; 2]>> {
-        let mut taken = Bits::empty([self.columns, self.rows, 1]);
+        let mut taken = self.nothing();
         let mut lumina = Vec::new();
         for branch in branches {
             let growth = 1.0 + WIDENING_PER_MM * self.volume.spacing[2];
             let area = branch.len() as f64 * self.pixel_mm2;
             let most = LUMEN_MM2_MOST.min(area * growth + WIDENING_MM2);
+            let mut search = Search::new(self, z, (most / self.pixel_mm2) as usize);
             for seed in branch {
-                let grown = self.lumen(*seed, z, (most / self.pixel_mm2) as usize, &taken);
-                for pixel in &grown {
-                    taken.insert([pixel[0], pixel[1], 0]);
+                if taken.contains([seed[0], seed[1], 0]) {
+                    continue;
                 }
-                if !grown.is_empty() {
+                if let Some(grown) = search.lumen(*seed) {
+                    grown.iter().for_each(|[x, y]| taken.insert([*x, *y, 0]));
                     lumina.push(grown);
                 }
             }
@@ -155,47 +155,46 @@ impl<'a> Tracker<'a> {
         lumina
     }
 
-    /// The lumen around a seed at the highest threshold that holds; empty if none does.
-    fn lumen(&self, seed: [usize; 2], z: usize, most: usize, taken: &Bits) -> Vec<[usize; 2]> {
-        if taken.contains([seed[0], seed[1], 0]) {
-            return Vec::new();
-        }
-        let hu = self.hu(seed, z);
-        let least = (LUMEN_MM2_LEAST / self.pixel_mm2).ceil() as usize;
-        let holding = LUMEN_HU.iter().take_while(|threshold| hu < **threshold).find_map(|threshold| {
-            let grown = self.grow(seed, z, *threshold, most)?;
-            (grown.len() >= least && self.is_walled(&grown, z)).then_some(grown)
-        });
-        holding.unwrap_or_default()
+    fn nothing(&self) -> Bits {
+        Bits::empty([self.columns, self.rows, 1])
     }
 
-    /// The air around a seed in a slice, 4-connected; `None` if it is more than `most` pixels or
-    /// reaches the border.
-    fn grow(&self, seed: [usize; 2], z: usize, threshold: i16, most: usize) -> Option<Vec<[usize; 2]>> {
-        let mut seen = Bits::empty([self.columns, self.rows, 1]);
-        seen.insert([seed[0], seed[1], 0]);
-        let mut grown = vec![seed];
+    /// Adds the air around a seed; `false` as soon as it is more than `most` pixels, reaches the
+    /// border or what was refused before.
+    fn flood(
+        &self,
+        grown: &mut Vec<[usize; 2]>,
+        z: usize,
+        threshold: i16,
+        most: usize,
+        refused: &Bits,
+    ) -> bool {
+        let mut seen = self.nothing();
+        grown.iter().for_each(|[x, y]| seen.insert([*x, *y, 0]));
         let mut next = 0;
         while let Some(&pixel) = grown.get(next) {
             next += 1;
             for direction in DIRECTIONS {
-                let neighbour = self.beside(pixel, direction, 1)?;
+                let Some(neighbour) = self.beside(pixel, direction, 1) else { return false };
                 let at = [neighbour[0], neighbour[1], 0];
                 if self.hu(neighbour, z) < threshold && !seen.contains(at) {
+                    if refused.contains(at) {
+                        return false;
+                    }
                     seen.insert(at);
                     grown.push(neighbour);
                 }
             }
             if grown.len() > most {
-                return None;
+                return false;
             }
         }
-        Some(grown)
+        true
     }
 
     /// Whether most of the ways out of a lumen meet a wall.
     fn is_walled(&self, lumen: &[[usize; 2]], z: usize) -> bool {
-        let mut inside = Bits::empty([self.columns, self.rows, 1]);
+        let mut inside = self.nothing();
         lumen.iter().for_each(|pixel| inside.insert([pixel[0], pixel[1], 0]));
         let (mut ways, mut walls) = (0, 0);
         for pixel in lumen {
@@ -216,6 +215,49 @@ impl<'a> Tracker<'a> {
         let x = x.checked_add_signed(dx * far as isize).filter(|x| *x < self.columns)?;
         let y = y.checked_add_signed(dy * far as isize).filter(|y| *y < self.rows)?;
         Some([x, y])
+    }
+}
+
+/// The search for the lumina that continue one branch in a slice.
+///
+/// What was refused for one seed is refused for every other seed in the same air: it is remembered
+/// for each threshold, or a branch that opens into the lung would be grown anew from each of its pixels.
+struct Search<'a> {
+    tracker: &'a Tracker<'a>,
+    z: usize,
+    /// In pixels.
+    most: usize,
+    least: usize,
+    refused: [Option<Bits>; LUMEN_HU.len()],
+}
+
+impl<'a> Search<'a> {
+    fn new(tracker: &'a Tracker, z: usize, most: usize) -> Search<'a> {
+        let least = (LUMEN_MM2_LEAST / tracker.pixel_mm2).ceil() as usize;
+        Search { tracker, z, most, least, refused: Default::default() }
+    }
+
+    /// The lumen around a seed at the highest threshold that holds.
+    fn lumen(&mut self, seed: [usize; 2]) -> Option<Vec<[usize; 2]>> {
+        let hu = self.tracker.hu(seed, self.z);
+        (0..LUMEN_HU.len()).take_while(|level| hu < LUMEN_HU[*level]).find_map(|level| self.grow(seed, level))
+    }
+
+    /// The air around a seed, 4-connected; `None` if it is more than `most` pixels, reaches the
+    /// border, is too small or lacks a wall.
+    fn grow(&mut self, seed: [usize; 2], level: usize) -> Option<Vec<[usize; 2]>> {
+        let Search { tracker, z, .. } = *self;
+        let refused = self.refused[level].get_or_insert_with(|| tracker.nothing());
+        if refused.contains([seed[0], seed[1], 0]) {
+            return None;
+        }
+        let mut grown = vec![seed];
+        let ends = tracker.flood(&mut grown, z, LUMEN_HU[level], self.most, refused);
+        if ends && grown.len() >= self.least && tracker.is_walled(&grown, z) {
+            return Some(grown);
+        }
+        grown.iter().for_each(|[x, y]| refused.insert([*x, *y, 0]));
+        None
     }
 }
 

@@ -3,9 +3,11 @@
 //! A row of voxels is a row of 64-bit words, so that most operations work on 64 voxels at once, and
 //! a set takes a sixteenth of its volume's memory. Bits beyond the end of a row are zero.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
-use super::Volume;
+use super::{Block, Volume};
 
 pub const WORD: usize = 64;
 
@@ -13,7 +15,7 @@ pub const WORD: usize = 64;
 pub struct Bits {
     size: [usize; 3],
     words_per_row: usize,
-    words: Vec<u64>,
+    words: Block<u64>,
 }
 
 /// A box of voxels: `low` belongs to it, `high` does not.
@@ -26,7 +28,7 @@ pub struct Bounds {
 impl Bits {
     pub fn empty(size: [usize; 3]) -> Bits {
         let words_per_row = size[0].div_ceil(WORD);
-        Bits { size, words_per_row, words: vec![0; words_per_row * size[1] * size[2]] }
+        Bits { size, words_per_row, words: Block::zeroed(words_per_row * size[1] * size[2]) }
     }
 
     /// The voxels strictly below a CT number.
@@ -87,17 +89,19 @@ impl Bits {
 
     fn combine(&mut self, other: &Bits, with: impl Fn(u64, u64) -> u64) {
         assert_eq!(self.size, other.size, "sets on one grid");
-        for (mine, theirs) in self.words.iter_mut().zip(&other.words) {
+        for (mine, theirs) in self.words.iter_mut().zip(other.words.iter()) {
             *mine = with(*mine, *theirs);
         }
     }
 
     /// All voxels that are not in the set.
-    pub fn complement(&self) -> Bits {
-        let mut bits = self.clone();
-        bits.words.iter_mut().for_each(|word| *word = !*word);
-        self.clear_beyond(&mut bits.words);
-        bits
+    pub fn complement(mut self) -> Bits {
+        let (size, words_per_row) = (self.size, self.words_per_row);
+        self.slices_mut().for_each(|(_, slice)| {
+            slice.iter_mut().for_each(|word| *word = !*word);
+            clear_beyond(slice, size[0], words_per_row);
+        });
+        self
     }
 
     /// The smallest box around the set; `None` if it is empty.
@@ -148,15 +152,20 @@ impl Bits {
     pub fn dilate(&self, ball: &Ball) -> Bits {
         let mut dilated = Bits::empty(self.size);
         let slice_words = self.words_per_row * self.size[1];
-        dilated.slices_mut().for_each_init(
-            || vec![0; slice_words * (ball.half_width_most + 1)],
-            |reached, (z, slice)| self.dilate_slice(ball, z, reached, slice),
-        );
+        let buffer = || [vec![0; slice_words], vec![0; slice_words * (ball.half_width_most + 1)]];
+        dilated.slices_mut().for_each_init(buffer, |[pair, reached], (z, slice)| {
+            reached.fill(0);
+            for disc in &ball.discs {
+                let rows = self.rows_beside(z, disc.dz, pair);
+                self.reach(disc, pair, rows, reached);
+            }
+            self.widen_and_join(reached, slice);
+        });
         dilated
     }
 
     /// Every voxel around which the whole ball is in the set; outside the grid counts as in the set.
-    pub fn erode(&self, ball: &Ball) -> Bits {
+    pub fn erode(self, ball: &Ball) -> Bits {
         self.complement().dilate(ball).complement()
     }
 
@@ -165,68 +174,96 @@ impl Bits {
         self.dilate(ball).erode(ball)
     }
 
-    /// `reached` holds a slice for every half width: the rows around that the ball cuts so wide. The
-    /// widest is widened by one voxel, joined with the next, and so on down to the rows themselves.
-    fn dilate_slice(&self, ball: &Ball, z: usize, reached: &mut [u64], slice: &mut [u64]) {
-        reached.fill(0);
-        for chord in &ball.chords {
-            let Some(z) = z.checked_add_signed(chord.dz).filter(|z| *z < self.size[2]) else { continue };
-            let target = &mut reached[chord.half_width * slice.len()..][..slice.len()];
-            let source = &self.words[z * slice.len()..][..slice.len()];
-            let shift = (chord.dy.unsigned_abs() * self.words_per_row).min(slice.len());
-            if chord.dy < 0 {
-                add(&mut target[shift..], source);
-            } else {
-                add(target, &source[shift..]);
+    /// Joins the slices at a distance to either side, and gives the words between the first and the
+    /// last row that are not empty in them.
+    fn rows_beside(&self, z: usize, dz: usize, pair: &mut [u64]) -> Range<usize> {
+        let slice = |z: usize| &self.words[z * pair.len()..][..pair.len()];
+        let before = z.checked_sub(dz).map(slice);
+        let after = Some(z + dz).filter(|z| *z < self.size[2]).map(slice);
+        match (before, after) {
+            (Some(one), Some(other)) => {
+                pair.iter_mut().zip(one).zip(other).for_each(|((word, one), other)| *word = one | other);
+            }
+            (Some(only), None) | (None, Some(only)) => pair.copy_from_slice(only),
+            (None, None) => return 0..0,
+        }
+        let first = pair.iter().position(|word| *word != 0).unwrap_or(pair.len()) / self.words_per_row;
+        let end = pair.iter().rposition(|word| *word != 0).map_or(0, |last| last / self.words_per_row + 1);
+        first * self.words_per_row..end * self.words_per_row
+    }
+
+    /// `reached` holds a slice for every half width: the rows around that the ball cuts so wide.
+    fn reach(&self, disc: &Disc, source: &[u64], rows: Range<usize>, reached: &mut [u64]) {
+        for (half_widths, reached) in
+            disc.dys_by_half_width.iter().zip(reached.chunks_exact_mut(source.len()))
+        {
+            for dy in half_widths {
+                let shift = dy.unsigned_abs() * self.words_per_row;
+                let (from, to) = if *dy < 0 {
+                    let end = rows.end.min(source.len().saturating_sub(shift));
+                    (rows.start..end, rows.start + shift)
+                } else {
+                    let start = rows.start.max(shift);
+                    (start..rows.end, start.saturating_sub(shift))
+                };
+                if from.start < from.end {
+                    add(&mut reached[to..], &source[from]);
+                }
             }
         }
-        for half_width in (0..=ball.half_width_most).rev() {
-            add(slice, &reached[half_width * slice.len()..]);
+    }
+
+    /// The widest is widened by one voxel, joined with the next, and so on down to the rows themselves.
+    fn widen_and_join(&self, reached: &[u64], slice: &mut [u64]) {
+        for (half_width, reached) in reached.chunks_exact(slice.len()).enumerate().rev() {
+            add(slice, reached);
             if half_width > 0 {
                 slice.chunks_exact_mut(self.words_per_row).for_each(widen);
             }
         }
-        self.clear_beyond(slice);
-    }
-
-    /// Makes the bits beyond the end of each row zero again.
-    fn clear_beyond(&self, words: &mut [u64]) {
-        let beyond = self.words_per_row * WORD - self.size[0];
-        for row in words.chunks_exact_mut(self.words_per_row) {
-            row[self.words_per_row - 1] &= u64::MAX >> beyond;
-        }
+        clear_beyond(slice, self.size[0], self.words_per_row);
     }
 }
 
-/// A ball in mm, on a grid: for every row it cuts, how far it reaches to either side.
+/// Makes the bits beyond the end of each row zero again.
+fn clear_beyond(words: &mut [u64], columns: usize, words_per_row: usize) {
+    let beyond = words_per_row * WORD - columns;
+    if beyond > 0 {
+        let rows = words.chunks_exact_mut(words_per_row);
+        rows.for_each(|row| row[words_per_row - 1] &= u64::MAX >> beyond);
+    }
+}
+
+/// A ball in mm, on a grid: discs, each of which lies in two slices at the same distance.
 #[derive(Clone, Debug)]
 pub struct Ball {
-    chords: Vec<Chord>,
+    discs: Vec<Disc>,
     half_width_most: usize,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Chord {
-    dy: isize,
-    dz: isize,
-    half_width: usize,
+#[derive(Clone, Debug)]
+struct Disc {
+    dz: usize,
+    /// For every half width the rows that the disc reaches so far to either side.
+    dys_by_half_width: Vec<Vec<isize>>,
 }
 
 impl Ball {
     /// A voxel belongs to the ball if its centre is within the radius.
     pub fn new(radius_mm: f64, spacing: [f64; 3]) -> Ball {
-        let reach = spacing.map(|mm| (radius_mm / mm).floor() as isize);
-        let mut chords = Vec::new();
-        for dz in -reach[2]..=reach[2] {
-            for dy in -reach[1]..=reach[1] {
+        let reach = spacing.map(|mm| (radius_mm / mm).floor() as usize);
+        let disc = |dz: usize| {
+            let mut dys_by_half_width = vec![Vec::new(); reach[0] + 1];
+            for dy in -(reach[1] as isize)..=reach[1] as isize {
                 let rest =
                     radius_mm.powi(2) - (dy as f64 * spacing[1]).powi(2) - (dz as f64 * spacing[2]).powi(2);
                 if rest >= 0.0 {
-                    chords.push(Chord { dy, dz, half_width: (rest.sqrt() / spacing[0]).floor() as usize });
+                    dys_by_half_width[(rest.sqrt() / spacing[0]).floor() as usize].push(dy);
                 }
             }
-        }
-        Ball { chords, half_width_most: reach[0] as usize }
+            Disc { dz, dys_by_half_width }
+        };
+        Ball { discs: (0..=reach[2]).map(disc).collect(), half_width_most: reach[0] }
     }
 }
 
@@ -302,7 +339,7 @@ mod tests {
         for (index, [x, y, z]) in (0..450).map(|i| (i, [i % 75, i / 75 % 3, i / 225])) {
             assert_eq!(bits.contains([x, y, z]), hu(index) < -400, "{x} {y} {z}");
         }
-        assert_eq!(bits.count() + bits.complement().count(), 450);
+        assert_eq!(bits.count() + bits.clone().complement().count(), 450);
     }
 
     #[test]

@@ -9,15 +9,18 @@ use std::ops::{Deref, DerefMut};
 use bytemuck::Pod;
 use memmap2::MmapMut;
 
-/// Less is left to the allocator, which has it at hand: two huge pages.
-const BYTES_LEAST: usize = 4 << 20;
+/// The usual size of a huge page. Linux puts an array of whole huge pages where they can be had.
+const PAGE_BYTES: usize = 2 << 20;
+/// Less is left to the allocator, which has it at hand.
+const BYTES_LEAST: usize = PAGE_BYTES;
 
 /// Numbers one behind the other; it does not grow.
 pub struct Block<T>(Memory<T>);
 
 enum Memory<T> {
     Allocated(Vec<T>),
-    Mapped(MmapMut),
+    /// The pages, and how many of their bytes are in use.
+    Mapped(MmapMut, usize),
 }
 
 impl<T: Pod> Block<T> {
@@ -28,13 +31,13 @@ impl<T: Pod> Block<T> {
         if bytes < BYTES_LEAST {
             return vec![T::zeroed(); length].into();
         }
-        let mapped = MmapMut::map_anon(bytes);
+        let mapped = MmapMut::map_anon(bytes.next_multiple_of(PAGE_BYTES));
         let mapped =
             mapped.unwrap_or_else(|error| panic!("no memory for an array of {bytes} bytes: {error}"));
         // Advice: a system that does not take it gives its usual pages.
         #[cfg(target_os = "linux")]
         let _ = mapped.advise(memmap2::Advice::HugePage);
-        Block(Memory::Mapped(mapped))
+        Block(Memory::Mapped(mapped, bytes))
     }
 }
 
@@ -56,7 +59,7 @@ impl<T: Pod> Deref for Block<T> {
     fn deref(&self) -> &[T] {
         match &self.0 {
             Memory::Allocated(numbers) => numbers,
-            Memory::Mapped(bytes) => bytemuck::cast_slice(bytes),
+            Memory::Mapped(pages, bytes) => bytemuck::cast_slice(&pages[..*bytes]),
         }
     }
 }
@@ -65,7 +68,7 @@ impl<T: Pod> DerefMut for Block<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         match &mut self.0 {
             Memory::Allocated(numbers) => numbers,
-            Memory::Mapped(bytes) => bytemuck::cast_slice_mut(bytes),
+            Memory::Mapped(pages, bytes) => bytemuck::cast_slice_mut(&mut pages[..*bytes]),
         }
     }
 }

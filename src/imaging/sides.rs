@@ -77,7 +77,7 @@ impl Grid<'_> {
         let mut radius_mm = 1.01 * voxel_mm;
         while radius_mm <= EROSION_MM_MOST.max(3.0 * voxel_mm) {
             let ball = Ball::new(radius_mm, self.volume.spacing);
-            let components = Components::of(&lung.erode(&ball));
+            let components = Components::of(&lung.clone().erode(&ball));
             if let [one, other] = components.largest_two(second_share, |_| true)[..]
                 && self.are_beside([one, other].map(|index| &components.regions[index]))
             {

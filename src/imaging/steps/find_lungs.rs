@@ -162,7 +162,7 @@ fn enclosing(lung: &Bits, radius_mm: f64, spacing: [f64; 3]) -> Bits {
 
 /// What a lung encloses on all sides.
 fn holes(lung: &Bits) -> Bits {
-    let outside = Components::of(&lung.complement());
+    let outside = Components::of(&lung.clone().complement());
     let size = lung.size();
     let enclosed = outside.by_size(|region| {
         !region.touches_sides(size) && region.bounds.low[2] > 0 && region.bounds.high[2] < size[2]
