@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use flow::dataflow::{Dataflow, Response};
-use flow::engine::{self, Entrance, Settings, Sink, Unobserved};
+use flow::engine::{self, Entrance, Settings, Sink, Undelivered, Unobserved};
 use flow::step::{Digest, Files, Item, Outputs, Payload, Request, Step, Table};
 use flow::store::Store;
 use timely::container::CapacityContainerBuilder;
@@ -155,8 +155,9 @@ fn chain() -> String {
 struct Count(AtomicUsize);
 
 impl Sink for Count {
-    fn deliver(&self, _: &Request, _: &Response, _: &Store) {
+    fn deliver(&self, _: &Request, _: &Response, _: &Store) -> Result<(), Undelivered> {
         self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 }
 

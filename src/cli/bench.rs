@@ -19,6 +19,7 @@ use crate::store::Store;
 
 use super::exit::{Exit, Failure, Kind};
 use super::memory;
+use super::state::State;
 
 /// Measure the whole job on synthetic studies, beside reading and decoding alone
 ///
@@ -69,6 +70,7 @@ impl Args {
     pub fn run(self, table: &Table) -> Result<Exit, Failure> {
         let dataflow = Arc::new(Dataflow::load(&self.dataflow, table)?);
         let bench = Bench { folder: self.state.join("bench"), dataflow, args: &self };
+        let _state = State::take(&self.state)?;
         bench.clear()?;
         let bytes = bench.write_studies()?;
         let rounds: Vec<Round> = (0..self.rounds.get()).map(|_| bench.round()).collect::<Result<_, _>>()?;
@@ -187,7 +189,7 @@ impl Bench<'_> {
                 *written.lock().expect("counting does not panic") += 1;
             }
         };
-        let outbox = Outbox { folder, destinations: Vec::new(), tell: count };
+        let outbox = Outbox { folder, waits: Vec::new(), destinations: Vec::new(), tell: count };
         let times = Arc::new(Times::default());
         let observer = Arc::clone(&times);
         let source =

@@ -11,6 +11,7 @@ mod progress;
 mod run;
 pub mod sample;
 mod source;
+mod state;
 pub mod steps;
 mod teller;
 mod truth;
@@ -76,5 +77,7 @@ fn log_to_stderr() {
         .with_max_level(level.unwrap_or(tracing::Level::WARN))
         .with_writer(stderr)
         .with_target(false)
+        // Else it would panic where the log cannot be written.
+        .log_internal_errors(false)
         .init();
 }

@@ -38,6 +38,12 @@ impl Processes {
         self.process == 0
     }
 
+    /// How many processes share the memory of this machine: all, where all are at loopback addresses.
+    pub fn on_this_machine(&self) -> u64 {
+        let hosts = self.hosts.as_ref().and_then(|path| Hosts::read(path, self.processes.get()).ok());
+        hosts.filter(Hosts::are_loopback).map_or(1, |_| self.processes.get() as u64)
+    }
+
     /// Meets the other processes; `None` where there is only one.
     pub fn mesh(
         &self,

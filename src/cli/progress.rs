@@ -1,7 +1,7 @@
 //! What a person sees while requests are in work: a line each on a terminal, plain lines elsewhere.
 
 use std::collections::{BTreeSet, HashMap};
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,8 @@ pub struct Progress {
     bars: Option<MultiProgress>,
     /// Steps of the dataflow: the length of a bar.
     steps: u64,
-    open: Mutex<HashMap<Digest, Line>>,
+    /// More than one where the same request is under way twice.
+    open: Mutex<HashMap<Digest, Vec<Line>>>,
 }
 
 struct Line {
@@ -37,9 +38,9 @@ impl Progress {
     /// Prints a line above the moving ones.
     pub fn say(&self, text: &str) {
         match &self.bars {
-            // A terminal that is gone is nobody's to tell.
+            // A terminal or log that is gone is nobody's to tell, and no reason to end.
             Some(bars) => _ = bars.println(text),
-            None => eprintln!("{text}"),
+            None => _ = writeln!(std::io::stderr(), "{text}"),
         }
     }
 
@@ -53,14 +54,14 @@ impl Progress {
             bar
         });
         if bar.is_none() {
-            eprintln!("accepted  {}  {items} items, {size}", request.name);
+            self.say(&format!("accepted  {}  {items} items, {size}", request.name));
         }
         let line = Line { began: Instant::now(), bar, ended: BTreeSet::new() };
-        self.lock().insert(request.id, line);
+        self.lock().entry(request.id).or_default().push(line);
     }
 
     fn answered(&self, request: &Request, response: &Response) {
-        let Some(line) = self.lock().remove(&request.id) else { return };
+        let Some(line) = self.close(request) else { return };
         if let Some(bar) = line.bar {
             bar.finish_and_clear();
         }
@@ -85,12 +86,22 @@ impl Progress {
     }
 
     fn step(&self, request: &Request, show: impl FnOnce(&mut Line)) {
-        if let Some(line) = self.lock().get_mut(&request.id) {
+        if let Some(line) = self.lock().get_mut(&request.id).and_then(|lines| lines.first_mut()) {
             show(line);
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Line>> {
+    fn close(&self, request: &Request) -> Option<Line> {
+        let mut open = self.lock();
+        let lines = open.get_mut(&request.id)?;
+        let line = (!lines.is_empty()).then(|| lines.remove(0));
+        if lines.is_empty() {
+            open.remove(&request.id);
+        }
+        line
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Vec<Line>>> {
         self.open.lock().expect("nothing panics while it holds the lock")
     }
 }
@@ -111,6 +122,10 @@ impl Observer for Progress {
                 }
             }),
             Event::Answered { request, response } => self.answered(request, response),
+            // Why, the outbox has said.
+            Event::Undelivered { request, .. } => {
+                self.close(request).and_then(|line| line.bar).iter().for_each(ProgressBar::finish_and_clear);
+            }
         }
     }
 }

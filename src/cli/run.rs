@@ -18,6 +18,7 @@ use super::memory;
 use super::processes::Processes;
 use super::progress::Progress;
 use super::source::Source;
+use super::state::State;
 use super::teller::Teller;
 
 /// Run requests through a dataflow
@@ -47,16 +48,13 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value = "4")]
     lanes: NonZero<usize>,
 
-    /// Memory that requests in work may take in this process, for example 4GiB [default: half of the machine's]
+    /// Memory that requests in work may take in this process, for example 4GiB [default: half of the machine's, shared by the processes on it]
     #[arg(long, value_name = "BYTES", value_parser = dataflow::bytes)]
     memory: Option<u64>,
 
     /// Files or folders with DICOM studies: any nesting, any names
     #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with = "listen")]
     input: Vec<PathBuf>,
-
-    #[command(flatten)]
-    listen: Listen,
 
     /// Where responses go: one folder each
     #[arg(short, long, value_name = "DIR", default_value = "flow-output")]
@@ -66,7 +64,7 @@ pub struct Args {
     #[arg(long, value_name = "AETITLE@HOST:PORT")]
     to: Vec<Destination>,
 
-    /// How long to wait before each further try to send to a node
+    /// How long to wait before each further try to deliver a response
     #[arg(long, value_name = "SECONDS,...", value_delimiter = ',', default_value = "1,5,15", value_parser = listen::seconds)]
     retry: Vec<Duration>,
 
@@ -79,12 +77,17 @@ pub struct Args {
     json: bool,
 
     #[command(flatten)]
+    listen: Listen,
+
+    #[command(flatten)]
     processes: Processes,
 }
 
 impl Args {
     pub fn run(self, table: &Table) -> Result<Exit, Failure> {
         let dataflow = Arc::new(Dataflow::load(&self.dataflow, table)?);
+        // The other processes of a cluster use the folder of the first one.
+        let _state = self.processes.is_first().then(|| State::take(&self.state)).transpose()?;
         let settings = self.settings(&dataflow)?;
         let store = Store::at(self.state.join("store")).map_err(Failure::of(Kind::InputOutput))?;
         let folder = Folder::at(&self.output).map_err(Failure::of(Kind::InputOutput))?;
@@ -93,7 +96,12 @@ impl Args {
         let teller = Teller::new(&progress, self.json);
         let destinations =
             self.to.iter().map(|to| Forward { destination: to.clone(), waits: self.retry.clone() }).collect();
-        let outbox = Outbox { folder, destinations, tell: |event: crate::outbox::Event| teller.tell(&event) };
+        let outbox = Outbox {
+            folder,
+            waits: self.retry.clone(),
+            destinations,
+            tell: |event: crate::outbox::Event| teller.tell(&event),
+        };
         let feed = |entrance: &Entrance| source.feed(entrance, &progress);
         let observer = Arc::clone(&progress);
         engine::run(dataflow, Arc::new(store), settings, observer, feed, &outbox)
@@ -108,7 +116,9 @@ impl Args {
         Ok(Settings {
             workers,
             lanes: self.lanes,
-            memory: self.memory.unwrap_or_else(memory::default_budget),
+            memory: self
+                .memory
+                .unwrap_or_else(|| memory::default_budget() / self.processes.on_this_machine()),
             mesh: self.processes.mesh(dataflow, workers, self.lanes)?,
         })
     }

@@ -10,6 +10,7 @@ use crate::step::{Digest, Parameters};
 
 pub(super) fn digest(name: &str, nodes: &[Node], response: &[Port]) -> Digest {
     let meaning = Meaning {
+        flow: env!("CARGO_PKG_VERSION"),
         name,
         nodes: nodes.iter().map(|node| NodeMeaning::of(node, nodes)).collect(),
         response: response.iter().map(|port| named(port, nodes)).collect(),
@@ -21,6 +22,8 @@ pub(super) fn digest(name: &str, nodes: &[Node], response: &[Port]) -> Digest {
 /// The canonical form. Its field names and their order are part of every digest.
 #[derive(Serialize)]
 struct Meaning<'a> {
+    /// Generated objects carry it: another version's must not have the same identifiers.
+    flow: &'static str,
     name: &'a str,
     nodes: Vec<NodeMeaning<'a>>,
     response: Vec<String>,

@@ -10,7 +10,7 @@ use std::sync::{Arc, Once};
 use crate::step::{Call, Digest, Fault, Identity, Inputs, Outcome, Outcomes, Outputs, Reason, Request};
 use crate::step::{Take, Value, Wired};
 
-use super::response::ADMISSION;
+use super::response::{ADMISSION, files_at};
 use super::{Node, Phase, Runs, Wire};
 
 /// What one run of a node left behind for those that need it.
@@ -94,9 +94,14 @@ impl Node {
         let lacking = declared
             .iter()
             .find(|output| outputs.get(output.name).is_none_or(|value| value.kind() != output.kind));
-        match lacking {
+        if let Some(output) = lacking {
+            return Err(broken(&format!("it did not give its output {:?}", output.name)));
+        }
+        let misnamed =
+            outputs.iter().flat_map(|(_, value)| files_at(value)).find(|file| !file.has_fitting_name());
+        match misnamed.map(|file| &file.name) {
+            Some(name) => Err(broken(&format!("{name:?} cannot be the name of a file"))),
             None => Ok(outputs),
-            Some(output) => Err(broken(&format!("it did not give its output {:?}", output.name))),
         }
     }
 

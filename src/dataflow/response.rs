@@ -161,6 +161,9 @@ fn reports(node: &Node, request: &Request, account: &Account) -> Vec<Report> {
     }
 }
 
+/// What is written beside the files of a response.
+const RESERVED: [&str; 2] = ["response.json", "delivery.json"];
+
 /// Keeps the names of a response's files apart.
 #[derive(Default)]
 struct Names(BTreeSet<String>);
@@ -170,10 +173,19 @@ impl Names {
         let first = [name.to_owned(), format!("{node}/{name}")];
         let numbered = (2..).map(|number| format!("{node}-{number}/{name}"));
         let mut candidates = first.into_iter().chain(numbered);
-        let unused = candidates.find(|candidate| !self.0.contains(candidate));
+        let unused = candidates.find(|candidate| self.is_free(candidate));
         let unused = unused.expect("the candidates never end");
         self.0.insert(unused.clone());
         unused
+    }
+
+    /// Neither another file nor a folder of one has the name, and no part of it is a file.
+    fn is_free(&self, name: &str) -> bool {
+        let within = |inner: &str, outer: &str| {
+            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let taken = self.0.iter().map(String::as_str).chain(RESERVED);
+        taken.into_iter().all(|other| !within(name, other) && !within(other, name))
     }
 }
 

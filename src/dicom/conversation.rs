@@ -264,7 +264,7 @@ impl Conversation<'_> {
         let folder =
             host.studies.folder(&study.study_instance_uid, &self.sender, || host.inbox.new_folder())?;
         let path = part.keep(&folder, &name)?;
-        let item = Item { name, path, digest, size, decoded: header.decoded_bytes().max(1) };
+        let item = Item { name, path, digest, size, decoded: header.decoded_bytes().max(size) };
         host.studies.add(Instance::new(item, header, study));
         self.stored += 1;
         (host.tell)(&Event::Stored { association: self.sender.association, bytes: size });

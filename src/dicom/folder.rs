@@ -105,7 +105,9 @@ impl Walk {
             return Err("it is neither a file nor a folder".to_owned());
         }
         let name = path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
-        self.files.push(File { name, path: path.to_owned() });
+        // Another process of a cluster may stand in another folder.
+        let path = std::path::absolute(path).map_err(unreadable)?;
+        self.files.push(File { name, path });
         Ok(Vec::new())
     }
 }
@@ -135,7 +137,7 @@ impl File {
                 Err("it names no study (Study Instance UID)".to_owned())
             }
             Ok((header, study)) => {
-                item.decoded = header.decoded_bytes().max(1);
+                item.decoded = header.decoded_bytes().max(item.size);
                 Ok(Instance::new(item, header, study))
             }
             Err(Unreadable::Damaged { study, .. }) if !study.study_instance_uid.is_empty() => {

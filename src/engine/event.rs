@@ -1,5 +1,6 @@
 //! What happens in the engine, as one stream that progress lines and benchmarks read.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::dataflow::Response;
@@ -15,11 +16,21 @@ pub enum Event<'a> {
     Ended { request: &'a Request, step: &'a str, took: Duration, failed: bool },
     /// The response has been delivered.
     Answered { request: &'a Request, response: &'a Response },
+    /// The response could not be delivered. Its files stay in the store.
+    Undelivered { request: &'a Request, response: &'a Response },
 }
 
-/// Who wants to know. Called from many threads; it must not block.
+/// Who wants to know. Called from many threads, the workers' among them: it must not block. A panic
+/// in it is logged and changes nothing.
 pub trait Observer: Send + Sync {
     fn observe(&self, event: &Event);
+}
+
+/// Tells an observer, whatever it does.
+pub(super) fn tell(observer: &dyn Observer, event: &Event) {
+    if catch_unwind(AssertUnwindSafe(|| observer.observe(event))).is_err() {
+        tracing::error!("an observer panicked");
+    }
 }
 
 /// For those who do not want to know.

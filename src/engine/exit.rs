@@ -4,13 +4,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
+use crate::dataflow::Response;
+use crate::step::Request;
 use crate::store::Store;
 
-use super::Sink;
 use super::entrance::Entrance;
-use super::event::{Event, Observer};
+use super::event::{Event, Observer, tell};
 use super::places::Places;
 use super::worker::Answered;
+use super::{Sink, Undelivered};
 
 pub struct Exit<'a> {
     answers: Mutex<Receiver<Answered>>,
@@ -36,16 +38,24 @@ impl<'a> Exit<'a> {
         loop {
             let next = self.answers.lock().expect("nothing panics while it holds the lock").recv();
             let Ok(Answered { request, response }) = next else { return };
-            // One response that cannot be delivered must not keep the others from being so.
-            let deliver = || self.sink.deliver(&request, &response, self.store);
-            if catch_unwind(AssertUnwindSafe(deliver)).is_err() {
-                tracing::error!(request = %request.id, "delivering the response panicked");
-            }
-            if let Err(error) = self.store.close(request.id) {
-                tracing::warn!(%error, "files of an answered request stay behind");
-            }
-            self.observer.observe(&Event::Answered { request: &request, response: &response });
+            self.deliver(&request, &response);
             self.places.leave();
         }
+    }
+
+    /// One response that cannot be delivered must not keep the others from being so.
+    fn deliver(&self, request: &Request, response: &Response) {
+        let deliver = || self.sink.deliver(request, response, self.store);
+        let delivered = catch_unwind(AssertUnwindSafe(deliver)).unwrap_or_else(|_| {
+            tracing::error!(request = %request.id, "delivering the response panicked");
+            Err(Undelivered)
+        });
+        if delivered.is_err() {
+            return tell(self.observer, &Event::Undelivered { request, response });
+        }
+        if let Err(error) = self.store.close(request.id) {
+            tracing::warn!(%error, "files of an answered request stay behind");
+        }
+        tell(self.observer, &Event::Answered { request, response });
     }
 }

@@ -10,7 +10,7 @@ use crate::dataflow::response::files_at;
 use crate::step::{Artifact, Fault, File, Inputs, Outcome, Outputs, Request};
 use crate::store::{Store, StoreError};
 
-use super::event::{Event, Observer};
+use super::event::{Event, Observer, tell};
 
 /// How a run ended.
 pub struct Ended {
@@ -36,22 +36,27 @@ pub struct Work {
 
 impl Work {
     /// Runs a step. Whatever happens, there is an end to report: else the epoch would never end.
-    pub fn perform(&self, index: usize, request: &Request, item: Option<usize>, inputs: &Inputs) -> Ended {
-        let ended = guarded(|| self.attempt(index, request, item, inputs));
+    pub fn perform(&self, index: usize, request: &Request, item: Option<usize>, inputs: Inputs) -> Ended {
+        let ended = guarded(|| {
+            let ended = self.attempt(index, request, item, &inputs);
+            // Before others see the outputs: the next step wants the memory.
+            drop(inputs);
+            ended
+        });
         ended.unwrap_or_else(|panic| Ended::not_run(item, Outcome::Failed(broken(&panic))))
     }
 
     fn attempt(&self, index: usize, request: &Request, item: Option<usize>, inputs: &Inputs) -> Ended {
         let node = &self.dataflow.nodes[index];
         let began = Instant::now();
-        self.observer.observe(&Event::Started { request, step: &node.name });
+        tell(&*self.observer, &Event::Started { request, step: &node.name });
         let outputs = node.perform(self.dataflow.digest, request.id, inputs);
         let kept = outputs.and_then(|outputs| {
             let files = self.keep(index, request, &outputs)?;
             Ok((outputs, files))
         });
         let failed = kept.is_err();
-        self.observer.observe(&Event::Ended { request, step: &node.name, took: began.elapsed(), failed });
+        tell(&*self.observer, &Event::Ended { request, step: &node.name, took: began.elapsed(), failed });
         match kept {
             Ok((outputs, files)) => Ended { item, outcome: Outcome::Done, outputs: Some(outputs), files },
             Err(fault) => Ended::not_run(item, Outcome::Failed(fault)),

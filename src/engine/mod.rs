@@ -31,6 +31,7 @@ mod pool;
 mod shared;
 mod worker;
 
+use std::io::Write;
 use std::num::NonZero;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::Thread;
@@ -67,10 +68,16 @@ pub struct Settings {
 
 /// Where responses go.
 pub trait Sink: Sync {
-    /// Delivers a response. It is called once per request, from one of several threads. What goes
-    /// wrong in it is its own to mend or to report: the request counts as answered when it returns.
-    fn deliver(&self, request: &Request, response: &Response, store: &Store);
+    /// Delivers a response. It is called once per request, from one of several threads.
+    ///
+    /// # Errors
+    /// If it has done what it can and the response is not delivered: its files then stay in the store.
+    fn deliver(&self, request: &Request, response: &Response, store: &Store) -> Result<(), Undelivered>;
 }
+
+/// A response that is delivered nowhere. Why, the sink has told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Undelivered;
 
 #[derive(Debug, thiserror::Error)]
 #[error("could not start the workers: {0}")]
@@ -161,7 +168,9 @@ struct EndOnPanic;
 impl Drop for EndOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("flow: a worker of the engine broke, or a process of the cluster was lost; ending");
+            let why = "flow: a worker of the engine broke, or a process of the cluster was lost; ending";
+            // A second panic, because nobody reads it, would take the exit code away.
+            let _ = writeln!(std::io::stderr(), "{why}");
             std::process::exit(BROKEN);
         }
     }

@@ -48,7 +48,9 @@ pub fn node<'scope>(index: usize, sources: &Sources<'_, 'scope>, shared: &Arc<Sh
     let (output, stream) = builder.new_output();
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Emission>>>::from(output);
     let activator = scope.worker().sync_activator_for(builder.operator_info().address.to_vec());
-    let mut operator = Operator::new(index, ports, activator, Arc::clone(shared));
+    // An operator's address begins with its lane.
+    let lane = builder.operator_info().address[0];
+    let mut operator = Operator::new(index, ports, activator, lane, Arc::clone(shared));
     builder.build(move |initial| {
         drop(initial);
         move |frontiers| {
@@ -109,6 +111,8 @@ struct Operator {
     ports: Vec<Port>,
     shared: Arc<Shared>,
     activator: SyncActivator,
+    /// Tells the pool whose jobs are whose.
+    lane: usize,
     ended: (Sender<Ended>, Receiver<Ended>),
     /// The epoch in the lane, from its first message until its last run has ended.
     state: Option<State>,
@@ -127,8 +131,14 @@ struct State {
 }
 
 impl Operator {
-    fn new(index: usize, ports: Vec<Port>, activator: SyncActivator, shared: Arc<Shared>) -> Operator {
-        Operator { index, ports, shared, activator, ended: channel(), state: None }
+    fn new(
+        index: usize,
+        ports: Vec<Port>,
+        activator: SyncActivator,
+        lane: usize,
+        shared: Arc<Shared>,
+    ) -> Operator {
+        Operator { index, ports, lane, shared, activator, ended: channel(), state: None }
     }
 
     fn receive(&mut self, port: usize, emission: Emission, capability: impl FnOnce() -> Capability<u64>) {
@@ -187,14 +197,12 @@ impl Operator {
         let request = Arc::clone(&state.epoch.request);
         let (work, index) = (Arc::clone(&self.shared.work), self.index);
         if work.dataflow.nodes[index].step.declaration.cheap {
-            let ended = work.perform(index, &request, item, &inputs);
+            let ended = work.perform(index, &request, item, inputs);
             return self.finish(ended);
         }
         let (ended, activator) = (self.ended.0.clone(), self.activator.clone());
-        self.shared.pool.submit(index, move || {
-            let run = work.perform(index, &request, item, &inputs);
-            // The inputs go before the outputs are known: their memory is wanted by the next step.
-            drop(inputs);
+        self.shared.pool.submit(index, self.lane, move || {
+            let run = work.perform(index, &request, item, inputs);
             // Neither can fail while the epoch is open, and nobody waits when it is not.
             let _ = ended.send(run);
             let _ = activator.activate();

@@ -32,7 +32,9 @@ struct State {
 }
 
 struct Class {
-    waiting: VecDeque<Job>,
+    /// A queue for each who brought jobs, taken from in turn: thousands of items of one request
+    /// do not hold up another's.
+    waiting: VecDeque<(usize, VecDeque<Job>)>,
     running: usize,
     max: usize,
 }
@@ -48,9 +50,10 @@ impl Pool {
     }
 
     /// Runs a job as soon as its class has room and there is a thread. The job must not panic.
-    pub fn submit(&self, class: usize, job: impl FnOnce() + Send + 'static) {
+    /// Jobs of the same `owner` and class begin in their order, those of several owners in turn.
+    pub fn submit(&self, class: usize, owner: usize, job: impl FnOnce() + Send + 'static) {
         let mut state = self.shared.lock();
-        state.classes[class].waiting.push_back(Box::new(job));
+        state.classes[class].push(owner, Box::new(job));
         let wanting = state.classes.iter().map(Class::ready).sum::<usize>() > state.idle;
         drop(state);
         self.shared.changed.notify_one();
@@ -124,14 +127,31 @@ impl State {
         self.turn = (found + 1) % count;
         let class = &mut self.classes[found];
         class.running += 1;
-        class.waiting.pop_front().map(|job| (found, job))
+        class.pop().map(|job| (found, job))
     }
 }
 
 impl Class {
+    fn push(&mut self, owner: usize, job: Job) {
+        match self.waiting.iter_mut().find(|(other, _)| *other == owner) {
+            Some((_, jobs)) => jobs.push_back(job),
+            None => self.waiting.push_back((owner, [job].into())),
+        }
+    }
+
+    fn pop(&mut self) -> Option<Job> {
+        let (owner, mut jobs) = self.waiting.pop_front()?;
+        let job = jobs.pop_front();
+        if !jobs.is_empty() {
+            self.waiting.push_back((owner, jobs));
+        }
+        job
+    }
+
     /// How many jobs could begin now.
     fn ready(&self) -> usize {
-        self.waiting.len().min(self.max.saturating_sub(self.running))
+        let waiting: usize = self.waiting.iter().map(|(_, jobs)| jobs.len()).sum();
+        waiting.min(self.max.saturating_sub(self.running))
     }
 }
 
@@ -151,13 +171,13 @@ mod tests {
         let (release, held) = channel::<()>();
         let (done, finished) = channel();
         let first = done.clone();
-        pool.submit(0, move || {
+        pool.submit(0, 0, move || {
             held.recv().unwrap();
             first.send("held").unwrap();
         });
         let second = done.clone();
-        pool.submit(0, move || second.send("behind it").unwrap());
-        pool.submit(1, move || done.send("other").unwrap());
+        pool.submit(0, 0, move || second.send("behind it").unwrap());
+        pool.submit(1, 0, move || done.send("other").unwrap());
         assert_eq!(finished.recv_timeout(LONG), Ok("other"));
         release.send(()).unwrap();
         assert_eq!(finished.recv_timeout(LONG), Ok("held"));
@@ -172,7 +192,7 @@ mod tests {
         let (done, finished) = channel();
         for _ in 0..200 {
             let (now, most, done) = (Arc::clone(&now), Arc::clone(&most), done.clone());
-            pool.submit(0, move || {
+            pool.submit(0, 0, move || {
                 most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 std::thread::yield_now();
                 now.fetch_sub(1, Ordering::SeqCst);
@@ -181,5 +201,21 @@ mod tests {
         }
         (0..200).for_each(|_| finished.recv_timeout(LONG).unwrap());
         assert!((1..=3).contains(&most.load(Ordering::SeqCst)));
+    }
+
+    #[test]
+    fn many_jobs_of_one_do_not_hold_up_another() {
+        let pool = Pool::new([1], 8);
+        let (release, held) = channel::<()>();
+        let (done, finished) = channel();
+        pool.submit(0, 1, move || held.recv().unwrap());
+        for _ in 0..100 {
+            let done = done.clone();
+            pool.submit(0, 1, move || done.send(1).unwrap());
+        }
+        pool.submit(0, 2, move || done.send(2).unwrap());
+        release.send(()).unwrap();
+        let first: Vec<i32> = (0..2).map(|_| finished.recv_timeout(LONG).unwrap()).collect();
+        assert!(first.contains(&2), "{first:?}");
     }
 }

@@ -12,7 +12,7 @@ use crate::dataflow::Response;
 use crate::step::Request;
 
 use super::epoch::Admitted;
-use super::event::Event;
+use super::event::{Event, tell};
 use super::lane::{Done, Inlet, lane};
 use super::shared::Shared;
 
@@ -90,7 +90,7 @@ impl<'a> Porter<'a> {
             && let Some(request) = self.waiting.pop_front()
         {
             let index = self.idle.pop_front().expect("it was just seen");
-            self.shared.work.observer.observe(&Event::Accepted { request: &request });
+            tell(&*self.shared.work.observer, &Event::Accepted { request: &request });
             let (inlet, current) = &mut self.lanes[index];
             inlet.send(Admitted(Arc::clone(&request)));
             inlet.advance_to(inlet.time() + 1);

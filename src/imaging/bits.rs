@@ -31,6 +31,16 @@ impl Bits {
         Bits { size, words_per_row, words: Block::zeroed(words_per_row * size[1] * size[2]) }
     }
 
+    /// The voxels that a rule accepts, by their number: x fastest, then y, then z.
+    pub fn of(size: [usize; 3], accepts: impl Fn(usize) -> bool) -> Bits {
+        let mut bits = Bits::empty(size);
+        let all = (0..size.iter().product()).filter(|index| accepts(*index));
+        all.for_each(|index| {
+            bits.insert([index % size[0], index / size[0] % size[1], index / size[0] / size[1]]);
+        });
+        bits
+    }
+
     /// The voxels strictly below a CT number.
     pub fn below(volume: &Volume, hu: i16) -> Bits {
         let mut bits = Bits::empty(volume.size);
@@ -65,6 +75,11 @@ impl Bits {
     pub fn insert(&mut self, [x, y, z]: [usize; 3]) {
         let word = (z * self.size[1] + y) * self.words_per_row + x / WORD;
         self.words[word] |= 1 << (x % WORD);
+    }
+
+    /// Adds a row of voxels to the first one.
+    pub fn add_row(&mut self, words: &[u64]) {
+        add(&mut self.words, words);
     }
 
     pub fn count(&self) -> u64 {

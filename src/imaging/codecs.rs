@@ -118,26 +118,28 @@ fn frame(encapsulated: &[u8]) -> Result<Cow<'_, [u8]>, String> {
     }
 }
 
-/// The code stream's own size must be the header's.
+/// The code stream's own size must be the header's: it is what a codec allocates by.
 fn check_size(header: &Header, frame: &[u8]) -> Result<(), Undecodable> {
-    let expected = [u32::from(header.columns), u32::from(header.rows)];
+    let expected = [u32::from(header.columns), u32::from(header.rows), 1];
     match stream_size(frame) {
         Some(found) if found == expected => Ok(()),
-        Some([columns, rows]) => Err(damaged(format!(
-            "they have {columns} columns and {rows} rows, the header says {} and {}",
+        Some([columns, rows, components]) => Err(damaged(format!(
+            "they have {columns} columns, {rows} rows and {components} components, the header says {}, {} and 1",
             expected[0], expected[1]
         ))),
         None => Err(damaged("they begin with no known code stream")),
     }
 }
 
-/// Columns and rows as a JPEG, JPEG-LS or JPEG 2000 code stream declares them.
-fn stream_size(stream: &[u8]) -> Option<[u32; 2]> {
+/// Columns, rows and components as a JPEG, JPEG-LS or JPEG 2000 code stream declares them.
+fn stream_size(stream: &[u8]) -> Option<[u32; 3]> {
     match stream {
-        // JPEG 2000 (ISO/IEC 15444-1 A.5.1): SOC, SIZ, Lsiz, Rsiz, Xsiz, Ysiz, XOsiz, YOsiz.
+        // JPEG 2000 (ISO/IEC 15444-1 A.5.1): SOC, SIZ, Lsiz, Rsiz, Xsiz, Ysiz, XOsiz, YOsiz; Csiz at 40.
         [0xFF, 0x4F, 0xFF, 0x51, ..] => {
             let word = |at: usize| Some(u32::from_be_bytes(*stream.get(at..)?.first_chunk()?));
-            Some([word(8)?.checked_sub(word(16)?)?, word(12)?.checked_sub(word(20)?)?])
+            let components = u16::from_be_bytes(*stream.get(40..)?.first_chunk()?);
+            let [columns, rows] = [word(8)?.checked_sub(word(16)?)?, word(12)?.checked_sub(word(20)?)?];
+            Some([columns, rows, u32::from(components)])
         }
         [0xFF, 0xD8, segments @ ..] => jpeg_size(segments),
         _ => None,
@@ -145,7 +147,7 @@ fn stream_size(stream: &[u8]) -> Option<[u32; 2]> {
 }
 
 /// The frame header (ISO/IEC 10918-1 B.2.2) is the first SOF marker: segments before it are skipped.
-fn jpeg_size(mut segments: &[u8]) -> Option<[u32; 2]> {
+fn jpeg_size(mut segments: &[u8]) -> Option<[u32; 3]> {
     loop {
         let [0xFF, marker, after @ ..] = segments else { return None };
         if *marker == 0xFF {
@@ -156,7 +158,7 @@ fn jpeg_size(mut segments: &[u8]) -> Option<[u32; 2]> {
         // C4, C8 and CC are tables and extensions, F7 is JPEG-LS.
         if matches!(marker, 0xC0..=0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF | 0xF7) {
             let short = |at: usize| Some(u32::from(u16::from_be_bytes(*after.get(at..)?.first_chunk()?)));
-            return Some([short(5)?, short(3)?]);
+            return Some([short(5)?, short(3)?, u32::from(*after.get(7)?)]);
         }
         segments = after.get(length..)?;
     }

@@ -129,6 +129,8 @@ impl<'a> Elements<'a> {
     pub fn text(&self, tag: Tag) -> String {
         let value = self.value(tag);
         let text = self.character_set.decode(value).unwrap_or_else(|_| String::from_utf8_lossy(value).into());
+        // What calls a Korean or Chinese set to the right half, which their codecs have there anyway.
+        let text = text.replace("\u{1b}$)C", "").replace("\u{1b}$)A", "");
         text.trim_matches([' ', '\0']).to_owned()
     }
 
@@ -163,11 +165,15 @@ impl<'a> Elements<'a> {
         self.values.iter().find(|(other, _)| *other == tag).map_or(&[], |(_, value)| value)
     }
 
-    /// The first value of Specific Character Set. Escapes to further ones (ISO 2022) are not followed.
+    /// The first value of Specific Character Set. Where that is empty, which means ASCII, the last one:
+    /// so Japanese and Korean names are declared, and their codecs read ASCII as well. Escapes between
+    /// several sets (ISO 2022) are not followed otherwise.
     fn declared_character_set(&self) -> SpecificCharacterSet {
         let declared = ascii(self.value(tags::SPECIFIC_CHARACTER_SET));
-        let first = declared.split('\\').next().unwrap_or_default().trim();
-        SpecificCharacterSet::from_code(first).unwrap_or_default()
+        let mut codes = declared.split('\\').map(str::trim);
+        let first = codes.next().unwrap_or_default();
+        let code = if first.is_empty() { codes.next_back().unwrap_or_default() } else { first };
+        SpecificCharacterSet::from_code(code).unwrap_or_default()
     }
 }
 

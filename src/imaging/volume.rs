@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::step::Payload;
 
-use super::Block;
+use super::{Bits, Block};
 
 /// CT numbers on a regular grid.
 #[derive(Clone, PartialEq)]
@@ -24,6 +24,14 @@ pub struct Volume {
 }
 
 impl Volume {
+    pub fn hu(&self, [x, y, z]: [usize; 3]) -> i16 {
+        self.voxels[(z * self.size[1] + y) * self.size[0] + x]
+    }
+
+    pub fn row(&self, y: usize, z: usize) -> &[i16] {
+        &self.voxels[(z * self.size[1] + y) * self.size[0]..][..self.size[0]]
+    }
+
     /// Volume of one voxel in mL.
     pub fn voxel_ml(&self) -> f64 {
         self.spacing.iter().product::<f64>() / 1000.0
@@ -41,11 +49,11 @@ impl Payload for Volume {
     const TYPE: &'static str = "volume";
 }
 
-/// Which lung a voxel belongs to, on the grid of the volume.
+/// The voxels of either lung (the patient's sides), on the grid of the volume. None is in both.
 #[derive(Clone, PartialEq)]
 pub struct Lungs {
-    /// One label per voxel: [`Lungs::NONE`], [`Lungs::RIGHT`] or [`Lungs::LEFT`] (the patient's sides).
-    pub labels: Vec<u8>,
+    pub right: Bits,
+    pub left: Bits,
     /// What was decided on the way, for the report.
     pub remarks: Vec<String>,
 }
@@ -54,12 +62,34 @@ impl Lungs {
     pub const NONE: u8 = 0;
     pub const RIGHT: u8 = 1;
     pub const LEFT: u8 = 2;
+
+    /// The lungs that one label per voxel tells, x fastest, without remarks.
+    pub fn labelled(size: [usize; 3], labels: &[u8]) -> Lungs {
+        let side = |side: u8| Bits::of(size, |index| labels[index] == side);
+        Lungs { right: side(Lungs::RIGHT), left: side(Lungs::LEFT), remarks: Vec::new() }
+    }
+
+    /// Which lung a voxel belongs to: [`Lungs::NONE`], [`Lungs::RIGHT`] or [`Lungs::LEFT`].
+    pub fn label(&self, at: [usize; 3]) -> u8 {
+        match (self.right.contains(at), self.left.contains(at)) {
+            (true, _) => Lungs::RIGHT,
+            (false, true) => Lungs::LEFT,
+            (false, false) => Lungs::NONE,
+        }
+    }
+
+    /// One label per voxel, x fastest.
+    pub fn labels(&self) -> impl Iterator<Item = u8> {
+        let [columns, rows, slices] = self.right.size();
+        let rows = (0..slices).flat_map(move |z| (0..rows).map(move |y| (y, z)));
+        rows.flat_map(move |(y, z)| (0..columns).map(move |x| self.label([x, y, z])))
+    }
 }
 
-/// Without the labels.
+/// Without the voxels.
 impl fmt::Debug for Lungs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Lungs({} voxels, {:?})", self.labels.len(), self.remarks)
+        write!(f, "Lungs({} and {} voxels, {:?})", self.right.count(), self.left.count(), self.remarks)
     }
 }
 

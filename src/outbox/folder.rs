@@ -3,6 +3,8 @@
 use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::dataflow::Response;
 use crate::step::{Artifact, Request};
@@ -11,13 +13,17 @@ use crate::store::Store;
 /// A folder that gets a folder for each response.
 pub struct Folder {
     root: PathBuf,
+    /// Keeps the drafts of the same response apart, when a request is under way twice.
+    drafts: AtomicU64,
+    /// Held while a draft takes its place.
+    placing: Mutex<()>,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     #[error("could not write {path}")]
     Write { path: PathBuf, source: io::Error },
-    #[error("a step named a file {0:?}, which does not stay below the response's folder")]
+    #[error("the name {0:?} does not stay below the response's folder")]
     Name(String),
 }
 
@@ -27,7 +33,7 @@ impl Folder {
     pub fn at(root: impl Into<PathBuf>) -> Result<Folder, FolderError> {
         let root = root.into();
         fs::create_dir_all(&root).map_err(failed(&root))?;
-        Ok(Folder { root })
+        Ok(Folder { root, drafts: AtomicU64::new(0), placing: Mutex::new(()) })
     }
 
     /// Where a request's response lies, or will.
@@ -45,10 +51,14 @@ impl Folder {
         response: &Response,
         store: &Store,
     ) -> Result<PathBuf, FolderError> {
+        safe(&request.name)?;
         let place = self.place(request);
-        let draft = self.root.join(format!(".{}.part", request.name));
-        remove(&draft)?;
-        let written = write_all(&draft, response, store).and_then(|()| put(&draft, &place));
+        let number = self.drafts.fetch_add(1, Ordering::Relaxed);
+        let draft = self.root.join(format!(".{}.{}-{number}.part", request.name, std::process::id()));
+        let written = write_all(&draft, response, store).and_then(|()| {
+            let _alone = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
+            put(&draft, &place)
+        });
         if written.is_err() {
             // The first error is the one that matters.
             let _ = fs::remove_dir_all(&draft);
@@ -89,8 +99,15 @@ fn put(draft: &Path, place: &Path) -> Result<(), FolderError> {
     if place.exists() {
         fs::rename(place, &earlier).map_err(failed(place))?;
     }
-    fs::rename(draft, place).map_err(failed(place))?;
-    remove(&earlier)
+    if let Err(error) = fs::rename(draft, place) {
+        // The earlier one goes back; if that fails as well, the first error is the one that matters.
+        let _ = fs::rename(&earlier, place);
+        return Err(failed(place)(error));
+    }
+    if let Err(error) = remove(&earlier) {
+        tracing::warn!(%error, "an earlier response stays beside the new one");
+    }
+    Ok(())
 }
 
 fn remove(folder: &Path) -> Result<(), FolderError> {

@@ -9,17 +9,18 @@ mod forward;
 pub use folder::{Folder, FolderError};
 pub use forward::{Delivery, Forward};
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::dataflow::Response;
-use crate::engine::Sink;
+use crate::engine::{Sink, Undelivered};
 use crate::step::Request;
 use crate::store::Store;
 
 /// What the outbox tells of each response.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// The response could not be written. Nobody has been answered; the request must be sent again.
+    /// The response, or what became of it, could not be written into its folder.
     NotWritten { request: &'a Request, error: FolderError },
     /// A destination has answered for all files, or for good not.
     Forwarded { request: &'a Request, delivery: &'a Delivery },
@@ -30,24 +31,43 @@ pub enum Event<'a> {
 /// Delivers each response to a folder and to every destination.
 pub struct Outbox<T> {
     pub folder: Folder,
+    /// How long to wait before each further try to write into the folder.
+    pub waits: Vec<Duration>,
     pub destinations: Vec<Forward>,
     pub tell: T,
 }
 
 impl<T: Fn(Event) + Sync> Sink for Outbox<T> {
-    fn deliver(&self, request: &Request, response: &Response, store: &Store) {
-        let place = match self.folder.write(request, response, store) {
-            Ok(place) => place,
-            Err(error) => return (self.tell)(Event::NotWritten { request, error }),
-        };
+    fn deliver(&self, request: &Request, response: &Response, store: &Store) -> Result<(), Undelivered> {
+        let place = self.write(request, response, store);
         let deliveries: Vec<Delivery> =
             self.destinations.iter().map(|one| one.deliver(response, store)).collect();
         deliveries.iter().for_each(|delivery| (self.tell)(Event::Forwarded { request, delivery }));
+        let place = place.map_err(|error| {
+            (self.tell)(Event::NotWritten { request, error });
+            Undelivered
+        })?;
         if !deliveries.is_empty()
             && let Err(error) = forward::record(&place, &deliveries)
         {
             (self.tell)(Event::NotWritten { request, error });
         }
         (self.tell)(Event::Answered { request, response, place: &place, deliveries: &deliveries });
+        Ok(())
+    }
+}
+
+impl<T> Outbox<T> {
+    /// A disk that is full may have room again in a moment.
+    fn write(&self, request: &Request, response: &Response, store: &Store) -> Result<PathBuf, FolderError> {
+        let mut written = self.folder.write(request, response, store);
+        let mut waits = self.waits.iter();
+        while written.is_err()
+            && let Some(wait) = waits.next()
+        {
+            std::thread::sleep(*wait);
+            written = self.folder.write(request, response, store);
+        }
+        written
     }
 }

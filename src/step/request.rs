@@ -24,6 +24,7 @@ pub struct Request {
 pub struct Item {
     /// How a person calls it, for example the file's path below the input folder.
     pub name: String,
+    #[serde(with = "path_bytes")]
     pub path: PathBuf,
     pub digest: Digest,
     /// Bytes of the file.
@@ -50,11 +51,11 @@ impl Request {
     }
 
     pub fn size(&self) -> u64 {
-        self.items.iter().map(|item| item.size).sum()
+        self.items.iter().fold(0, |sum, item| sum.saturating_add(item.size))
     }
 
     pub fn decoded(&self) -> u64 {
-        self.items.iter().map(|item| item.decoded).sum()
+        self.items.iter().fold(0, |sum, item| sum.saturating_add(item.decoded))
     }
 }
 
@@ -64,4 +65,40 @@ impl Payload for Request {
 
 impl Payload for Item {
     const TYPE: &'static str = "item";
+}
+
+/// A path need not be UTF-8, which serde wants of it.
+mod path_bytes {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    use std::path::{Path, PathBuf};
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+        path.as_os_str().as_bytes().serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+        Vec::<u8>::deserialize(deserializer).map(|bytes| OsString::from_vec(bytes).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    use super::*;
+
+    #[test]
+    fn a_path_that_is_not_text_travels() {
+        let path = OsStr::from_bytes(b"/in/\xff\n").into();
+        let item =
+            Item { name: "x".to_owned(), path, digest: Digest::of(b"x"), size: u64::MAX, decoded: u64::MAX };
+        let request = Request::new("r", BTreeMap::new(), vec![item.clone(), item]);
+        let text = serde_json::to_string(&request).unwrap();
+        assert_eq!(serde_json::from_str::<Request>(&text).unwrap(), request);
+        assert_eq!(request.decoded(), u64::MAX, "sums stop at the largest number");
+    }
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::support::random::{self, Dice};
 use flow::dataflow::{Dataflow, Response, Verdict};
-use flow::engine::{self, Entrance, Mesh, Settings, Sink, Unobserved};
+use flow::engine::{self, Entrance, Mesh, Settings, Sink, Undelivered, Unobserved};
 use flow::step::{Digest, Request};
 use flow::store::Store;
 
@@ -18,12 +18,13 @@ use flow::store::Store;
 struct Kept(Mutex<Vec<Response>>);
 
 impl Sink for Kept {
-    fn deliver(&self, request: &Request, response: &Response, store: &Store) {
+    fn deliver(&self, request: &Request, response: &Response, store: &Store) -> Result<(), Undelivered> {
         for artifact in &response.files {
             let bytes = std::fs::read(store.path(request.id, artifact)).expect("the file is in the store");
             assert_eq!((Digest::of(&bytes), bytes.len() as u64), (artifact.digest, artifact.size));
         }
         self.0.lock().unwrap().push(response.clone());
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use flow::dataflow::{Dataflow, Response, Verdict};
-use flow::engine::{self, Entrance, Settings, Sink, Unobserved};
+use flow::engine::{self, Entrance, Settings, Sink, Undelivered, Unobserved};
 use flow::step::{Digest, File, Files, Item, Outputs, Request, Step, Table};
 use flow::store::Store;
 
@@ -26,9 +26,10 @@ response: [work]
 struct Told(Mutex<Sender<Response>>);
 
 impl Sink for Told {
-    fn deliver(&self, _: &Request, response: &Response, _: &Store) {
+    fn deliver(&self, _: &Request, response: &Response, _: &Store) -> Result<(), Undelivered> {
         // A test that has ended wants no more.
         let _ = self.0.lock().unwrap().send(response.clone());
+        Ok(())
     }
 }
 
@@ -127,24 +128,21 @@ fn a_request_that_can_never_fit_is_answered_with_the_reason() {
 #[test]
 fn who_brings_too_many_waits_outside() {
     let (mut slow, work) = holding("held");
-    let submitted = AtomicUsize::new(0);
     with_engine(&one_step(work), 1, 1 << 20, |entrance, responses| {
         // One lane: beside the request in it, one may wait.
         entrance.submit(request("held", 1));
         entrance.submit(request("second", 1));
+        let (tell, submitted) = channel();
         std::thread::scope(|scope| {
-            let (go, going) = channel();
-            let submitted = &submitted;
             scope.spawn(move || {
-                go.send(()).unwrap();
                 entrance.submit(request("third", 1));
-                submitted.store(1, Ordering::SeqCst);
+                tell.send(()).unwrap();
             });
-            going.recv_timeout(LONG).unwrap();
-            assert_eq!(submitted.load(Ordering::SeqCst), 0, "the third one is not taken in");
+            let early = submitted.recv_timeout(Duration::from_millis(200));
+            assert!(early.is_err(), "the third one is taken in while there is no room");
             drop(slow.0.take());
+            submitted.recv_timeout(LONG).expect("the third one is taken in when there is room");
         });
-        assert_eq!(submitted.load(Ordering::SeqCst), 1);
         let names: Vec<String> = (0..3).map(|_| responses.recv_timeout(LONG).unwrap().name).collect();
         assert_eq!(names, ["held", "second", "third"]);
     });
@@ -181,9 +179,9 @@ fn a_source_that_panics_ends_the_engine_after_what_it_had_submitted() {
 struct Broken(Told);
 
 impl Sink for Broken {
-    fn deliver(&self, request: &Request, response: &Response, store: &Store) {
+    fn deliver(&self, request: &Request, response: &Response, store: &Store) -> Result<(), Undelivered> {
         assert!(response.name != "bad", "the sink is broken for this one");
-        self.0.deliver(request, response, store);
+        self.0.deliver(request, response, store)
     }
 }
 

@@ -32,8 +32,8 @@ struct Counted {
 }
 
 fn count(volume: &Volume, lungs: &Lungs) -> Counted {
-    let of = |side: u8| lungs.labels.iter().filter(|&&label| label == side).count() as f64;
-    let inside = || volume.voxels.iter().zip(&lungs.labels).filter(|(_, label)| **label != Lungs::NONE);
+    let of = |side: u8| lungs.labels().filter(|label| *label == side).count() as f64;
+    let inside = || volume.voxels.iter().zip(lungs.labels()).filter(|(_, label)| *label != Lungs::NONE);
     let voxels = of(Lungs::RIGHT) + of(Lungs::LEFT);
     Counted {
         right_ml: of(Lungs::RIGHT) * volume.voxel_ml(),

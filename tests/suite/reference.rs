@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::support::data::Data;
 use flow::imaging::steps::{assemble_volume, find_lungs, measure_densities, sort_series};
 use flow::imaging::{
-    Densities, Density, Header, Lung, Lungs, Unreadable, Volume, decode_slice, read_instance,
+    Bits, Densities, Density, Header, Lung, Lungs, Unreadable, Volume, decode_slice, read_instance,
 };
 
 fn volume(files: &[PathBuf]) -> Volume {
@@ -26,10 +26,8 @@ fn measured(volume: &Volume, lungs: &Lungs) -> Densities {
 /// The plain method's result, all as one lung.
 fn plain(volume: &Volume) -> Density {
     let bits = find_lungs::plain_lungs(volume, -400, 0.2);
-    let [columns, rows, slices] = volume.size;
-    let all = (0..slices).flat_map(|z| (0..rows).flat_map(move |y| (0..columns).map(move |x| [x, y, z])));
-    let labels = all.map(|at| u8::from(bits.contains(at)) * Lungs::RIGHT).collect();
-    measured(volume, &Lungs { labels, remarks: Vec::new() }).regions.remove(0)
+    let lungs = Lungs { left: Bits::empty(volume.size), right: bits, remarks: Vec::new() };
+    measured(volume, &lungs).regions.remove(0)
 }
 
 fn near(what: &str, found: f64, expected: f64, tolerance: f64) {
@@ -75,7 +73,7 @@ fn the_chest_imaging_platforms_chest() {
 
     let lungs = find_lungs::find_lungs(&volume, &find_lungs::Settings::default()).unwrap();
     let expected = label_map(&data.path().join("ct-chest-cip64/wholeLung-64.nrrd"));
-    let found: Vec<bool> = lungs.labels.iter().map(|label| *label != Lungs::NONE).collect();
+    let found: Vec<bool> = lungs.labels().map(|label| label != Lungs::NONE).collect();
     assert_eq!(found.len(), expected.len());
     let dice = dice(&found, &expected);
     println!("Dice coefficient with the label map: {dice:.4}");

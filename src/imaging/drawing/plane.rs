@@ -5,7 +5,8 @@
 
 use rayon::prelude::*;
 
-use crate::imaging::{Lungs, Volume};
+use crate::imaging::bits::WORD;
+use crate::imaging::{Bits, Lungs, Volume};
 
 /// The patient axis that a plane is perpendicular to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,45 +86,66 @@ pub struct Plane {
 
 /// How to walk through a volume's voxels in the order of a plane.
 struct Walk {
-    start: isize,
-    across: isize,
-    down: isize,
+    /// The voxel in the upper left corner.
+    start: [usize; 3],
+    across: Way,
+    down: Way,
     width: usize,
     height: usize,
     spacing: [f64; 2],
+}
+
+/// A direction along an axis of the volume.
+#[derive(Clone, Copy)]
+struct Way {
+    axis: usize,
+    upwards: bool,
+}
+
+impl Way {
+    fn from(self, mut at: [usize; 3], steps: usize) -> [usize; 3] {
+        if self.upwards {
+            at[self.axis] += steps
+        } else {
+            at[self.axis] -= steps
+        }
+        at
+    }
 }
 
 impl Walk {
     /// The walk over a direction's plane at the lower end of the extent.
     fn new(volume: &Volume, extent: &Extent, direction: Direction) -> Walk {
         let order = patient_axes(volume);
-        let stride = [1, volume.size[0] as isize, (volume.size[0] * volume.size[1]) as isize];
-        let mut start: isize = (0..3).map(|axis| extent.0[axis][0] as isize * stride[axis]).sum();
-        let mut step = |heading: Heading| {
+        let mut start = extent.0.map(|[first, _]| first);
+        let mut way = |heading: Heading| {
             let axis = order[heading.axis];
-            let along = (volume.axes[axis][heading.axis] > 0.0) == heading.forward;
-            if !along {
-                start += (extent.size(axis) as isize - 1) * stride[axis];
+            let upwards = (volume.axes[axis][heading.axis] > 0.0) == heading.forward;
+            if !upwards {
+                start[axis] = extent.0[axis][1] - 1;
             }
-            if along { stride[axis] } else { -stride[axis] }
+            Way { axis, upwards }
         };
-        let (across, down) = (step(direction.across()), step(direction.down()));
-        let (column, row) = (order[direction.across().axis], order[direction.down().axis]);
+        let (across, down) = (way(direction.across()), way(direction.down()));
         Walk {
             start,
             across,
             down,
-            width: extent.size(column),
-            height: extent.size(row),
-            spacing: [volume.spacing[column], volume.spacing[row]],
+            width: extent.size(across.axis),
+            height: extent.size(down.axis),
+            spacing: [volume.spacing[across.axis], volume.spacing[down.axis]],
         }
     }
 
-    fn collect<T: Copy>(&self, voxels: &[T], offset: isize) -> Vec<T> {
+    /// The beginning of each row.
+    fn rows(&self) -> impl Iterator<Item = [usize; 3]> {
+        (0..self.height).map(|y| self.down.from(self.start, y))
+    }
+
+    fn collect<T>(&self, voxel: impl Fn([usize; 3]) -> T) -> Vec<T> {
         let mut plane = Vec::with_capacity(self.width * self.height);
-        for y in 0..self.height as isize {
-            let row = self.start + offset + y * self.down;
-            plane.extend((0..self.width as isize).map(|x| voxels[(row + x * self.across) as usize]));
+        for row in self.rows() {
+            plane.extend((0..self.width).map(|x| voxel(self.across.from(row, x))));
         }
         plane
     }
@@ -135,26 +157,27 @@ pub fn cut(volume: &Volume, lungs: &Lungs, extent: &Extent, direction: Direction
     let mut slab = *extent;
     slab.0[axis] = [index, index + 1];
     let walk = Walk::new(volume, &slab, direction);
-    plane(direction, &walk, walk.collect(&volume.voxels, 0), walk.collect(&lungs.labels, 0))
+    plane(direction, &walk, walk.collect(|at| volume.hu(at)), walk.collect(|at| lungs.label(at)))
 }
 
 /// The highest HU inside the lungs along every line of sight through an extent, and the label there
 /// is on it; [`EMPTY`] where it meets no lung.
 pub fn project(volume: &Volume, lungs: &Lungs, extent: &Extent, direction: Direction) -> Plane {
-    let axis = patient_axes(volume)[direction.through()];
+    let through = patient_axes(volume)[direction.through()];
     let mut flat = *extent;
-    flat.0[axis][1] = flat.0[axis][0] + 1;
+    flat.0[through][1] = flat.0[through][0] + 1;
     let walk = Walk::new(volume, &flat, direction);
-    let stride: isize = volume.size[..axis].iter().product::<usize>() as isize;
-    let rows: Vec<(Vec<i16>, Vec<u8>)> = (0..walk.height as isize)
+    let sight = Way { axis: through, upwards: true };
+    let starts: Vec<[usize; 3]> = walk.rows().collect();
+    let rows: Vec<(Vec<i16>, Vec<u8>)> = starts
         .into_par_iter()
-        .map(|y| {
-            let (mut hu, mut labels) = (vec![EMPTY; walk.width], vec![Lungs::NONE; walk.width]);
-            for depth in 0..extent.size(axis) as isize {
-                let start = walk.start + y * walk.down + depth * stride;
-                brighten(&mut hu, &mut labels, &walk, volume, lungs, start);
+        .map(|start| {
+            let lines = (0..extent.size(through)).map(|depth| sight.from(start, depth));
+            if walk.across.axis == 0 {
+                brightest(volume, lungs, &walk, lines)
+            } else {
+                plain(volume, lungs, &walk, lines)
             }
-            (hu, labels)
         })
         .collect();
     let (hu, labels): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
@@ -164,21 +187,65 @@ pub fn project(volume: &Volume, lungs: &Lungs, extent: &Extent, direction: Direc
 /// What a projection holds where there is no lung: below every HU.
 pub const EMPTY: i16 = i16::MIN;
 
-fn brighten(hu: &mut [i16], labels: &mut [u8], walk: &Walk, volume: &Volume, lungs: &Lungs, start: isize) {
-    if walk.across == 1 {
-        let range = start as usize..start as usize + walk.width;
-        let voxels = volume.voxels[range.clone()].iter().zip(&lungs.labels[range]);
-        for ((high, label), (&voxel, &here)) in hu.iter_mut().zip(labels).zip(voxels) {
-            *high = (*high).max(if here == Lungs::NONE { EMPTY } else { voxel });
-            *label = (*label).max(here);
+/// A row of a projection from the lines of voxels behind it, whatever way they run.
+fn plain(
+    volume: &Volume,
+    lungs: &Lungs,
+    walk: &Walk,
+    lines: impl Iterator<Item = [usize; 3]>,
+) -> (Vec<i16>, Vec<u8>) {
+    let (mut hu, mut labels) = (vec![EMPTY; walk.width], vec![Lungs::NONE; walk.width]);
+    for line in lines {
+        for (x, (hu, label)) in hu.iter_mut().zip(&mut labels).enumerate() {
+            let at = walk.across.from(line, x);
+            let here = lungs.label(at);
+            if here != Lungs::NONE {
+                *hu = (*hu).max(volume.hu(at));
+                *label = (*label).max(here);
+            }
         }
-        return;
     }
-    for x in 0..walk.width {
-        let index = (start + x as isize * walk.across) as usize;
-        if lungs.labels[index] != Lungs::NONE {
-            hu[x] = hu[x].max(volume.voxels[index]);
-            labels[x] = labels[x].max(lungs.labels[index]);
+    (hu, labels)
+}
+
+/// The same for lines along the rows of the volume, a word of voxels at a time.
+fn brightest(
+    volume: &Volume,
+    lungs: &Lungs,
+    walk: &Walk,
+    lines: impl Iterator<Item = [usize; 3]>,
+) -> (Vec<i16>, Vec<u8>) {
+    let mut hu = vec![EMPTY; volume.size[0]];
+    let [mut right, mut left] = [(); 2].map(|()| Bits::empty([volume.size[0], 1, 1]));
+    let mut first = 0;
+    for [x, y, z] in lines {
+        first = if walk.across.upwards { x } else { x + 1 - walk.width };
+        let [some, others] = [&lungs.right, &lungs.left].map(|lung| lung.row(y, z));
+        let highest = hu.chunks_mut(WORD).zip(volume.row(y, z).chunks(WORD));
+        for ((highest, voxels), (some, others)) in highest.zip(some.iter().zip(others)) {
+            brighten(highest, voxels, some | others);
+        }
+        right.add_row(some);
+        left.add_row(others);
+    }
+    let shown = first..first + walk.width;
+    let label = |x| if left.contains([x, 0, 0]) { Lungs::LEFT } else { u8::from(right.contains([x, 0, 0])) };
+    let (mut hu, mut labels): (Vec<i16>, Vec<u8>) = (hu[shown.clone()].to_vec(), shown.map(label).collect());
+    if !walk.across.upwards {
+        hu.reverse();
+        labels.reverse();
+    }
+    (hu, labels)
+}
+
+fn brighten(highest: &mut [i16], voxels: &[i16], inside: u64) {
+    match inside {
+        0 => {}
+        u64::MAX => highest.iter_mut().zip(voxels).for_each(|(high, voxel)| *high = (*high).max(*voxel)),
+        _ => {
+            for (bit, (high, voxel)) in highest.iter_mut().zip(voxels).enumerate() {
+                *high = (*high).max(if inside >> bit & 1 == 1 { *voxel } else { EMPTY });
+            }
         }
     }
 }
@@ -188,37 +255,52 @@ fn plane(direction: Direction, walk: &Walk, hu: Vec<i16>, labels: Vec<u8>) -> Pl
 }
 
 /// Lung voxels in every plane along each volume axis.
-pub fn lung_areas(volume: &Volume, lungs: &Lungs) -> [Vec<u32>; 3] {
-    let [columns, rows, slices] = volume.size;
-    let slabs = lungs.labels.par_chunks_exact(columns * rows);
-    let counted: Vec<_> = slabs.map(|slice| slice_areas(slice, columns)).collect();
+pub fn lung_areas(lungs: &Lungs) -> [Vec<u32>; 3] {
+    let [columns, rows, slices] = lungs.right.size();
+    let counted: Vec<_> = (0..slices).into_par_iter().map(|z| slice_areas(lungs, z)).collect();
     let mut areas = [vec![0; columns], vec![0; rows], Vec::with_capacity(slices)];
     for (by_column, by_row) in counted {
-        areas[0].iter_mut().zip(&by_column).for_each(|(sum, &count)| *sum += u32::from(count));
+        areas[0].iter_mut().zip(&by_column).for_each(|(sum, count)| *sum += count);
         areas[1].iter_mut().zip(&by_row).for_each(|(sum, count)| *sum += count);
         areas[2].push(by_row.iter().sum());
     }
     areas
 }
 
-/// Lung voxels in every column and in every row of a slice. A column has at most 65535 voxels.
-fn slice_areas(slice: &[u8], columns: usize) -> (Vec<u16>, Vec<u32>) {
-    let mut by_column = vec![0; columns];
-    let rows = slice.chunks_exact(columns).map(|row| {
-        let count = row.chunks(255).map(count_block).sum();
-        if count > 0 {
-            let counts = by_column.iter_mut().zip(row);
-            counts.for_each(|(count, &label)| *count += u16::from(label != Lungs::NONE));
-        }
-        count
+/// Lung voxels in every column and in every row of a slice.
+fn slice_areas(lungs: &Lungs, z: usize) -> (Vec<u32>, Vec<u32>) {
+    let [columns, rows, _] = lungs.right.size();
+    let mut tally = vec![Tally::default(); columns.div_ceil(WORD)];
+    let by_row = (0..rows).map(|y| {
+        let words = lungs.right.row(y, z).iter().zip(lungs.left.row(y, z));
+        let counts = words.zip(&mut tally).map(|((right, left), tally)| {
+            tally.add(right | left);
+            (right | left).count_ones()
+        });
+        counts.sum()
     });
-    let by_row = rows.collect();
+    let by_row = by_row.collect();
+    let by_column = (0..columns).map(|x| tally[x / WORD].count(x % WORD)).collect();
     (by_column, by_row)
 }
 
-/// Of at most 255 labels, so that a byte counts them and many are counted at once.
-fn count_block(labels: &[u8]) -> u32 {
-    u32::from(labels.iter().map(|&label| u8::from(label != Lungs::NONE)).sum::<u8>())
+/// Counts up to 65 535 for 64 columns at once: digit by digit, all columns' last digits in one word.
+#[derive(Clone, Copy, Default)]
+struct Tally([u64; 16]);
+
+impl Tally {
+    fn add(&mut self, mut carry: u64) {
+        for digits in &mut self.0 {
+            if carry == 0 {
+                break;
+            }
+            (*digits, carry) = (*digits ^ carry, *digits & carry);
+        }
+    }
+
+    fn count(&self, column: usize) -> u32 {
+        self.0.iter().zip(0..).map(|(digits, place)| ((digits >> column & 1) as u32) << place).sum()
+    }
 }
 
 #[cfg(test)]
@@ -235,7 +317,7 @@ mod tests {
             origin: [0.0; 3],
             axes,
         };
-        (volume, Lungs { labels: vec![Lungs::RIGHT; 12], remarks: Vec::new() })
+        (volume, Lungs::labelled([3, 2, 2], &[Lungs::RIGHT; 12]))
     }
 
     const WHOLE: Extent = Extent([[0, 3], [0, 2], [0, 2]]);
@@ -267,10 +349,8 @@ mod tests {
 
     #[test]
     fn a_projection_sees_the_brightest_lung_voxel() {
-        let (volume, mut lungs) = numbered(STRAIGHT);
-        lungs.labels[4] = Lungs::NONE;
-        lungs.labels[9] = Lungs::NONE;
-        lungs.labels[6] = Lungs::NONE;
+        let (volume, _) = numbered(STRAIGHT);
+        let lungs = Lungs::labelled(volume.size, &[1, 1, 1, 1, 0, 1, 0, 1, 1, 0, 1, 1]);
         let coronal = project(&volume, &lungs, &WHOLE, Direction::Coronal);
         assert_eq!(coronal.hu, [EMPTY, 10, 11, 3, 1, 5]);
         let sagittal = project(&volume, &lungs, &WHOLE, Direction::Sagittal);
@@ -279,8 +359,7 @@ mod tests {
 
     #[test]
     fn areas_count_lung_voxels_along_every_axis() {
-        let (volume, mut lungs) = numbered(STRAIGHT);
-        lungs.labels[0] = Lungs::NONE;
-        assert_eq!(lung_areas(&volume, &lungs), [vec![3, 4, 4], vec![5, 6], vec![5, 6]]);
+        let lungs = Lungs::labelled([3, 2, 2], &[0, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2]);
+        assert_eq!(lung_areas(&lungs), [vec![3, 4, 4], vec![5, 6], vec![5, 6]]);
     }
 }

@@ -34,7 +34,7 @@ const SCALE_MM: f64 = 50.0;
 
 /// Axial, coronal, sagittal and the projection, in this order.
 pub fn draw_views(volume: &Volume, lungs: &Lungs, look: &Look) -> Vec<Picture> {
-    let areas = plane::lung_areas(volume, lungs);
+    let areas = plane::lung_areas(lungs);
     let extent = surroundings(volume, &areas);
     let mut pages: Vec<Page> = [Direction::Axial, Direction::Coronal, Direction::Sagittal]
         .into_iter()

@@ -86,7 +86,7 @@ impl Chest {
         };
         let labels =
             self.each_slice(|slice| self.materials(slice).into_iter().enumerate().map(label).collect());
-        Lungs { labels, remarks: Vec::new() }
+        Lungs::labelled(self.options.size, &labels)
     }
 
     /// Distances of voxel centres in mm, rounded up to what a decimal string holds.

@@ -5,7 +5,7 @@
 //!
 //! let chest = Chest::new(&Options { size: [64, 64, 40], noise_hu: 0.0, ..Options::default() });
 //! let lungs = chest.lungs();
-//! let voxels = lungs.labels.iter().filter(|&&label| label != 0).count();
+//! let voxels = lungs.right.count() + lungs.left.count();
 //! let counted_ml = voxels as f64 * chest.volume().voxel_ml();
 //! let truth = chest.truth();
 //! assert!((counted_ml / (truth.right_ml + truth.left_ml) - 1.0).abs() < 0.01);

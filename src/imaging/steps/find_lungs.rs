@@ -22,8 +22,6 @@
 //!
 //! Everything works on runs and on bits ([`Bits`]), and after the first step in the lungs' box only.
 
-use rayon::prelude::*;
-
 use crate::imaging::airways::find_airways;
 use crate::imaging::bits::{Ball, Bits, Bounds, WORD};
 use crate::imaging::components::Components;
@@ -115,8 +113,8 @@ pub fn find_lungs(volume: &Volume, settings: &Settings) -> Result<Lungs, Fault> 
     remarks.extend(describe(&sides));
     close(volume, &mut sides, &airways, settings.closing_radius_mm);
     check_ends(&bounds, volume.size, &sides, &mut remarks)?;
-    let labels = labels(volume.size, &bounds, &sides);
-    Ok(Lungs { labels, remarks })
+    let [right, left] = [sides.right, sides.left].map(|side| side.uncrop(&bounds, volume.size));
+    Ok(Lungs { right, left, remarks })
 }
 
 fn airways(volume: &Volume, bounds: &Bounds, air: &Bits, remarks: &mut Vec<String>) -> Bits {
@@ -168,31 +166,6 @@ fn holes(lung: &Bits) -> Bits {
         !region.touches_sides(size) && region.bounds.low[2] > 0 && region.bounds.high[2] < size[2]
     });
     outside.select(&enclosed)
-}
-
-fn labels(size: [usize; 3], bounds: &Bounds, sides: &Sides) -> Vec<u8> {
-    let mut labels = vec![Lungs::NONE; size.iter().product()];
-    let [columns, rows, _] = size;
-    let [left, front, first] = bounds.low;
-    let slices = labels.par_chunks_exact_mut(columns * rows).enumerate();
-    slices.skip(first).take(bounds.high[2] - first).for_each(|(z, slice)| {
-        for y in front..bounds.high[1] {
-            let row = &mut slice[y * columns + left..y * columns + bounds.high[0]];
-            let [right, left] = [&sides.right, &sides.left].map(|side| side.row(y - front, z - first));
-            for ((labels, right), left) in row.chunks_mut(WORD).zip(right).zip(left) {
-                if right | left != 0 {
-                    label_word(labels, *right, *left);
-                }
-            }
-        }
-    });
-    labels
-}
-
-fn label_word(labels: &mut [u8], right: u64, left: u64) {
-    for (bit, label) in labels.iter_mut().enumerate() {
-        *label = (right >> bit & 1) as u8 * Lungs::RIGHT + (left >> bit & 1) as u8 * Lungs::LEFT;
-    }
 }
 
 fn check_volume(volume: &Volume, plain: &Bits, settings: &Settings) -> Result<(), Fault> {
@@ -345,11 +318,11 @@ mod tests {
             let along: f64 = (0..3).map(|mm| at[mm] * volume.axes[axis][mm]).sum();
             (along / SPACING[axis] + (SIZE[axis] - 1) as f64 / 2.0).round() as usize
         };
-        lungs.labels[(index(2) * SIZE[1] + index(1)) * SIZE[0] + index(0)]
+        lungs.label([index(0), index(1), index(2)])
     }
 
     fn ml(volume: &Volume, lungs: &Lungs, side: u8) -> f64 {
-        lungs.labels.iter().filter(|label| **label == side).count() as f64 * volume.voxel_ml()
+        lungs.labels().filter(|label| *label == side).count() as f64 * volume.voxel_ml()
     }
 
     #[test]

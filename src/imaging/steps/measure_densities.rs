@@ -7,13 +7,14 @@
 
 use rayon::prelude::*;
 
-use crate::imaging::{Densities, Density, Lung, Lungs, Volume};
+use crate::imaging::bits::WORD;
+use crate::imaging::{Bits, Densities, Density, Lung, Lungs, Volume};
 use crate::step::{BuiltIn, Call, Fault, Outputs, Parameter, Step};
 
 /// One count per 16-bit CT number.
 const HU_COUNT: usize = 1 << 16;
-/// Voxels that one task counts: large against the table it fills.
-const TASK_VOXELS: usize = 1 << 22;
+/// Slices that one task counts at least: many against the table it fills.
+const TASK_SLICES: usize = 64;
 
 /// What is measured besides the moments.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,7 +79,7 @@ inventory::submit! { BuiltIn(step) }
 /// If no voxel is labelled as lung.
 ///
 /// # Panics
-/// If the labels are not on the volume's grid.
+/// If the lungs are not on the volume's grid.
 pub fn measure_densities(volume: &Volume, lungs: &Lungs, settings: &Settings) -> Result<Densities, Fault> {
     let [right, left] = count(volume, lungs);
     let both = Counts(right.0.iter().zip(&left.0).map(|(right, left)| right + left).collect());
@@ -90,41 +91,42 @@ pub fn measure_densities(volume: &Volume, lungs: &Lungs, settings: &Settings) ->
     Ok(Densities { regions: found.map(|(lung, counts)| counts.density(*lung, volume, settings)).collect() })
 }
 
-/// How many voxels have each CT number, from −32 768 on.
-struct Counts(Vec<u64>);
+/// How many voxels have each CT number, from −32 768 on. No volume has 2³² voxels.
+struct Counts(Vec<u32>);
 
 /// Counts the right and the left lung.
 fn count(volume: &Volume, lungs: &Lungs) -> [Counts; 2] {
-    assert_eq!(volume.voxels.len(), lungs.labels.len(), "labels on the volume's grid");
-    let tasks = volume.voxels.par_chunks(TASK_VOXELS).zip(lungs.labels.par_chunks(TASK_VOXELS));
-    let empty = || [vec![0; HU_COUNT], vec![0; HU_COUNT]];
-    let added = |mut some: [Vec<u64>; 2], other: [Vec<u64>; 2]| {
-        for (counts, others) in some.iter_mut().zip(&other) {
-            counts.iter_mut().zip(others).for_each(|(count, other)| *count += other);
-        }
-        some
-    };
-    let counts = tasks
-        .fold(empty, |mut counts, (voxels, labels)| {
-            count_task(voxels, labels, &mut counts);
-            counts
-        })
-        .reduce(empty, added);
-    counts.map(Counts)
+    [&lungs.right, &lungs.left].map(|lung| count_one(volume, lung))
 }
 
-/// Most labels are none: a stretch of them is skipped at once.
-fn count_task(voxels: &[i16], labels: &[u8], counts: &mut [Vec<u64>; 2]) {
-    const STRETCH: usize = 64;
-    for (voxels, labels) in voxels.chunks(STRETCH).zip(labels.chunks(STRETCH)) {
-        if labels.iter().fold(0, |all, label| all | label) == Lungs::NONE {
-            continue;
+fn count_one(volume: &Volume, lung: &Bits) -> Counts {
+    assert_eq!(volume.size, lung.size(), "lungs on the volume's grid");
+    let [columns, rows, _] = volume.size;
+    let empty = || vec![0; HU_COUNT];
+    let slices = volume.voxels.par_chunks_exact(columns * rows).enumerate().with_min_len(TASK_SLICES);
+    let tasks = slices.fold(empty, |mut counts, (z, slice)| {
+        for (y, row) in slice.chunks_exact(columns).enumerate() {
+            count_row(row, lung.row(y, z), &mut counts);
         }
-        for (hu, label) in voxels.iter().zip(labels) {
-            match *label {
-                Lungs::RIGHT => counts[0][index(*hu)] += 1,
-                Lungs::LEFT => counts[1][index(*hu)] += 1,
-                _ => {}
+        counts
+    });
+    Counts(tasks.reduce(empty, |mut some, other| {
+        some.iter_mut().zip(other).for_each(|(count, other)| *count += other);
+        some
+    }))
+}
+
+/// Most words are empty or full.
+fn count_row(row: &[i16], words: &[u64], counts: &mut [u32]) {
+    for (voxels, word) in row.chunks(WORD).zip(words) {
+        match *word {
+            0 => {}
+            u64::MAX => voxels.iter().for_each(|hu| counts[index(*hu)] += 1),
+            mut some => {
+                while some != 0 {
+                    counts[index(voxels[some.trailing_zeros() as usize])] += 1;
+                    some &= some - 1;
+                }
             }
         }
     }
@@ -136,13 +138,13 @@ fn index(hu: i16) -> usize {
 
 impl Counts {
     fn total(&self) -> u64 {
-        self.0.iter().sum()
+        self.0.iter().map(|count| u64::from(*count)).sum()
     }
 
     /// CT numbers that occur, with their counts, from the lowest on.
     fn occurring(&self) -> impl Iterator<Item = (i64, u64)> {
         let all = (i64::from(i16::MIN)..).zip(&self.0);
-        all.filter(|(_, count)| **count > 0).map(|(hu, count)| (hu, *count))
+        all.filter(|(_, count)| **count > 0).map(|(hu, count)| (hu, u64::from(*count)))
     }
 
     fn density(&self, lung: Lung, volume: &Volume, settings: &Settings) -> Density {
@@ -216,7 +218,7 @@ mod tests {
         let size = [voxels.len(), 1, 1];
         let axes = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
         let volume = Volume { voxels: voxels.into(), size, spacing: [0.5, 0.5, 2.0], origin: [0.0; 3], axes };
-        let lungs = Lungs { labels: labels.concat(), remarks: Vec::new() };
+        let lungs = Lungs::labelled(size, &labels.concat());
         measure_densities(&volume, &lungs, &Settings::default())
     }
 

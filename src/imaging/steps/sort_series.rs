@@ -34,7 +34,6 @@ fn step() -> Step {
             Parameter::number("slices_least", 10.0, 2.0, 10_000.0, "")
                 .about("A series of fewer slices is refused."),
         )
-        .cheap()
         .runs(|call| {
             let series = sort_series(&call.each("headers"), call.number("slices_least") as usize)?;
             Ok(Outputs::one("series", series))

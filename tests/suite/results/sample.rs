@@ -161,7 +161,7 @@ fn body() -> (Volume, Lungs) {
         origin: [0.0; 3],
         axes: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
     };
-    (volume, Lungs { labels, remarks: vec!["trachea removed".to_owned()] })
+    (volume, Lungs { remarks: vec!["trachea removed".to_owned()], ..Lungs::labelled(SIZE, &labels) })
 }
 
 fn densities() -> Densities {

@@ -80,6 +80,10 @@ pub fn table() -> Table {
         numbers(step("either").takes::<Number>("a").takes_optional::<Number>("b").cheap(), move |call| {
             value(call, "a") ^ call.optional::<Number>("b").map_or(7, |number| number.0)
         }),
+        numbers(step("share").takes::<Number>("one").takes_each::<Number>("all"), move |call| {
+            let all = call.each::<Number>("all").iter().fold(0, |sum, number| sum ^ number.0);
+            value(call, "one").wrapping_mul(31).wrapping_add(all)
+        }),
         numbers(step("fold").takes_each::<Number>("all"), |call| {
             call.each::<Number>("all")
                 .iter()
@@ -149,6 +153,11 @@ fn node(dice: &mut Dice, given: &[(String, bool)]) -> (&'static str, String, boo
         3 | 4 if !per_item.is_empty() => {
             let (all, _) = per_item[dice.below(per_item.len())];
             ("fold", format!("all: {all}"), false)
+        }
+        5 if !per_item.is_empty() => {
+            let (all, _) = per_item[dice.below(per_item.len())];
+            let one = pick(dice);
+            ("share", format!("one: {}, all: {all}", one.0), one.1)
         }
         5 | 6 => {
             let (a, b) = (pick(dice), pick(dice));
