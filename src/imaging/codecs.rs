@@ -123,8 +123,11 @@ fn check_size(header: &Header, frame: &[u8]) -> Result<(), Undecodable> {
     let expected = [u32::from(header.columns), u32::from(header.rows), 1];
     match stream_size(frame) {
         Some(found) if found == expected => Ok(()),
-        Some([columns, rows, components]) => Err(damaged(format!(
-            "they have {columns} columns, {rows} rows and {components} components, the header says {}, {} and 1",
+        Some([columns, rows, components]) if [columns, rows] == expected[..2] => {
+            Err(damaged(format!("they have {components} components, a CT image has one")))
+        }
+        Some([columns, rows, _]) => Err(damaged(format!(
+            "they have {columns} columns and {rows} rows, the header says {} and {}",
             expected[0], expected[1]
         ))),
         None => Err(damaged("they begin with no known code stream")),
@@ -285,6 +288,11 @@ mod tests {
         let stream = [&[0xFF, 0x4F, 0xFF, 0x51, 0, 0, 0, 0], &[0; 40][..]].concat();
         let refused = decode(&compressed(uids::JPEG2000), &items(&[&stream])).unwrap_err();
         assert!(refused.reason.contains("0 columns and 0 rows"), "{refused:?}");
+        // Four columns, three rows and as many components as there can be: 16 GB at 512 × 512.
+        let size = [&[0, 0, 0, 4, 0, 0, 0, 3][..], &[0; 24], &[0x40, 0]].concat();
+        let stream = [&[0xFF, 0x4F, 0xFF, 0x51, 0, 0, 0, 0], &size[..]].concat();
+        let refused = decode(&compressed(uids::JPEG2000), &items(&[&stream])).unwrap_err();
+        assert!(refused.reason.contains("16384 components"), "{refused:?}");
     }
 
     /// Every byte of the compressed streams set to other values: an error or the right size, no panic.

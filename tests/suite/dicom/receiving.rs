@@ -43,7 +43,7 @@ fn assert_holds(request: &Request, slices: &[Slice]) {
         let bytes = fs::read(&item.path).unwrap();
         assert!(data_set(&bytes) == data_set(&slice.file()), "{} has been changed", item.name);
         assert_eq!((item.digest, item.size), (Digest::of(&bytes), bytes.len() as u64));
-        assert_eq!(item.decoded, 2 * u64::from(slice.edge).pow(2));
+        assert_eq!(item.decoded, item.size.max(2 * u64::from(slice.edge).pow(2)));
     }
 }
 
