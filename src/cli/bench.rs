@@ -73,7 +73,8 @@ impl Args {
         let _state = State::take(&self.state)?;
         bench.clear()?;
         let bytes = bench.write_studies()?;
-        let rounds: Vec<Round> = (0..self.rounds.get()).map(|_| bench.round()).collect::<Result<_, _>>()?;
+        let rounds: Vec<Round> =
+            (0..self.rounds.get()).map(|number| bench.round(number)).collect::<Result<_, _>>()?;
         bench.clear()?;
         self.print(bytes, &rounds);
         let complete = rounds.iter().all(|round| round.complete);
@@ -165,7 +166,7 @@ impl Bench<'_> {
         Ok(bytes)
     }
 
-    fn round(&self) -> Result<Round, Failure> {
+    fn round(&self, number: usize) -> Result<Round, Failure> {
         let files = files(&self.studies())?;
         let began = Instant::now();
         let decoded: Result<(), Fault> =
@@ -173,14 +174,16 @@ impl Bench<'_> {
         let floor = began.elapsed();
         decoded.map_err(Failure::of(Kind::InputOutput))?;
         let began = Instant::now();
-        let (steps, complete) = self.whole()?;
+        let (steps, complete) = self.whole(number)?;
         Ok(Round { floor, whole: began.elapsed(), steps, complete })
     }
 
-    fn whole(&self) -> Result<(BTreeMap<String, Spent>, bool), Failure> {
+    /// Each round has an output folder of its own: removing earlier responses is no part of the job.
+    fn whole(&self, number: usize) -> Result<(BTreeMap<String, Spent>, bool), Failure> {
         let found = folder::find(&[self.studies()]).map_err(Failure::of(Kind::NoInput))?;
         let store = Arc::new(Store::at(self.folder.join("store")).map_err(Failure::of(Kind::InputOutput))?);
-        let folder = Folder::at(self.folder.join("output")).map_err(Failure::of(Kind::InputOutput))?;
+        let folder = Folder::at(self.folder.join("output").join(number.to_string()))
+            .map_err(Failure::of(Kind::InputOutput))?;
         let written = Mutex::new(0);
         let count = |event: outbox::Event| {
             if let outbox::Event::Answered { response, .. } = event

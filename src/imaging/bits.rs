@@ -31,6 +31,12 @@ impl Bits {
         Bits { size, words_per_row, words: Block::zeroed(words_per_row * size[1] * size[2]) }
     }
 
+    /// For one who writes every word.
+    fn unset(size: [usize; 3]) -> Bits {
+        let words_per_row = size[0].div_ceil(WORD);
+        Bits { size, words_per_row, words: Block::unset(words_per_row * size[1] * size[2]) }
+    }
+
     /// The voxels that a rule accepts, by their number: x fastest, then y, then z.
     pub fn of(size: [usize; 3], accepts: impl Fn(usize) -> bool) -> Bits {
         let mut bits = Bits::empty(size);
@@ -43,7 +49,7 @@ impl Bits {
 
     /// The voxels strictly below a CT number.
     pub fn below(volume: &Volume, hu: i16) -> Bits {
-        let mut bits = Bits::empty(volume.size);
+        let mut bits = Bits::unset(volume.size);
         let rows = volume.voxels.par_chunks_exact(volume.size[0]);
         let words = bits.words.par_chunks_exact_mut(bits.words_per_row);
         words.zip(rows).with_min_len(512).for_each(|(words, voxels)| row_below(voxels, hu, words));
@@ -141,7 +147,7 @@ impl Bits {
 
     /// The set within a box whose `low[0]` is a multiple of 64, on a grid of its own.
     pub fn crop(&self, bounds: &Bounds) -> Bits {
-        let mut bits = Bits::empty([0, 1, 2].map(|axis| bounds.high[axis] - bounds.low[axis]));
+        let mut bits = Bits::unset([0, 1, 2].map(|axis| bounds.high[axis] - bounds.low[axis]));
         let (first, words_per_row) = (bounds.low[0] / WORD, bits.words_per_row);
         let beyond = words_per_row * WORD - bits.size[0];
         for (index, row) in bits.words.chunks_exact_mut(words_per_row).enumerate() {

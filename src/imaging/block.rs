@@ -1,43 +1,48 @@
 //! A long array of numbers: what a volume's voxels and large sets of them lie in.
 //!
-//! Fresh memory costs a fault for every page that is touched first. On pages of 4 KiB the voxels of
-//! a chest take 36 000 of them, which is more time than decoding the slices; on huge pages (Linux
-//! gives them to who asks) 72. Where the system has none the array is the same, only slower.
+//! Fresh memory is dear: the system clears it, and takes a fault for every page that is touched first.
+//! For the voxels of a chest that is more time than decoding them. So a block lies on huge pages
+//! where the system has them (72 faults instead of 36 000), and its pages serve again once it is
+//! dropped ([`pages`](super::pages)).
 
 use std::ops::{Deref, DerefMut};
 
 use bytemuck::Pod;
-use memmap2::MmapMut;
 
-/// The usual size of a huge page. Linux puts an array of whole huge pages where they can be had.
-const PAGE_BYTES: usize = 2 << 20;
-/// Less is left to the allocator, which has it at hand.
-const BYTES_LEAST: usize = PAGE_BYTES;
+use super::pages::{PAGE_BYTES, Pages};
 
 /// Numbers one behind the other; it does not grow.
 pub struct Block<T>(Memory<T>);
 
 enum Memory<T> {
+    /// Less than a huge page is left to the allocator, which has it at hand.
     Allocated(Vec<T>),
     /// The pages, and how many of their bytes are in use.
-    Mapped(MmapMut, usize),
+    Mapped(Pages, usize),
 }
 
 impl<T: Pod> Block<T> {
     /// # Panics
     /// If the system has no memory for it.
     pub fn zeroed(length: usize) -> Block<T> {
+        let mut block = Block::unset(length);
+        let used = matches!(&block.0, Memory::Mapped(pages, _) if !pages.are_zero());
+        if used {
+            block.fill(T::zeroed());
+        }
+        block
+    }
+
+    /// A block for one who writes every number of it: what stands there before is anything.
+    ///
+    /// # Panics
+    /// If the system has no memory for it.
+    pub fn unset(length: usize) -> Block<T> {
         let bytes = length * size_of::<T>();
-        if bytes < BYTES_LEAST {
+        if bytes < PAGE_BYTES {
             return vec![T::zeroed(); length].into();
         }
-        let mapped = MmapMut::map_anon(bytes.next_multiple_of(PAGE_BYTES));
-        let mapped =
-            mapped.unwrap_or_else(|error| panic!("no memory for an array of {bytes} bytes: {error}"));
-        // Advice: a system that does not take it gives its usual pages.
-        #[cfg(target_os = "linux")]
-        let _ = mapped.advise(memmap2::Advice::HugePage);
-        Block(Memory::Mapped(mapped, bytes))
+        Block(Memory::Mapped(Pages::take(bytes), bytes))
     }
 }
 
@@ -75,7 +80,7 @@ impl<T: Pod> DerefMut for Block<T> {
 
 impl<T: Pod> Clone for Block<T> {
     fn clone(&self) -> Block<T> {
-        let mut copy = Block::zeroed(self.len());
+        let mut copy = Block::unset(self.len());
         copy.copy_from_slice(self);
         copy
     }
@@ -101,7 +106,9 @@ mod tests {
 
     #[test]
     fn small_and_large_are_the_same() {
-        for length in [0, 1, 1000, BYTES_LEAST / 2 - 1, BYTES_LEAST / 2, BYTES_LEAST / 2 + 4097] {
+        let page = PAGE_BYTES / 2;
+        // Each length twice: the second time on pages that have been written.
+        for length in [0, 1, 1000, page - 1, page, page, page + 4097, page + 4097] {
             let mut block = Block::<i16>::zeroed(length);
             assert_eq!(block.len(), length);
             assert!(block.iter().all(|number| *number == 0));

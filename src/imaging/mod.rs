@@ -14,6 +14,7 @@ mod failures;
 mod header;
 mod json;
 mod objects;
+mod pages;
 mod picture;
 mod pixels;
 mod rle;

@@ -18,11 +18,15 @@ const PADDING_HU: i16 = -1024;
 /// Slopes and intercepts up to this stay within 32 bits for every 16-bit value.
 const WHOLE_MOST: f64 = 16_384.0;
 
-/// Decodes a slice's file into its place in a volume.
+/// Decodes a slice's file into its place in a volume. Every voxel is written, or it is an error.
 ///
 /// # Errors
 /// A fault whose reason is a fragment about the slice: the caller says which one it is.
+///
+/// # Panics
+/// If there are not as many voxels as the header says.
 pub fn decode_slice(header: &Header, bytes: &[u8], voxels: &mut [i16]) -> Result<(), Fault> {
+    assert_eq!(voxels.len(), usize::from(header.rows) * usize::from(header.columns), "a place for the slice");
     let file = Part10::open(bytes).map_err(|error| again(error.to_string()))?;
     let elements = file.elements();
     let pixels = elements.pixels.ok_or_else(|| again(missing(&elements)))?;

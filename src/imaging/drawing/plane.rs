@@ -241,13 +241,28 @@ fn brightest(
 fn brighten(highest: &mut [i16], voxels: &[i16], inside: u64) {
     match inside {
         0 => {}
-        u64::MAX => highest.iter_mut().zip(voxels).for_each(|(high, voxel)| *high = (*high).max(*voxel)),
+        u64::MAX => keep_highest(highest, voxels),
+        _ => {
+            let eights = highest.chunks_mut(8).zip(voxels.chunks(8)).zip(inside.to_le_bytes());
+            eights.for_each(|((highest, voxels), inside)| brighten_some(highest, voxels, inside));
+        }
+    }
+}
+
+fn brighten_some(highest: &mut [i16], voxels: &[i16], inside: u8) {
+    match inside {
+        0 => {}
+        u8::MAX => keep_highest(highest, voxels),
         _ => {
             for (bit, (high, voxel)) in highest.iter_mut().zip(voxels).enumerate() {
                 *high = (*high).max(if inside >> bit & 1 == 1 { *voxel } else { EMPTY });
             }
         }
     }
+}
+
+fn keep_highest(highest: &mut [i16], voxels: &[i16]) {
+    highest.iter_mut().zip(voxels).for_each(|(high, voxel)| *high = (*high).max(*voxel));
 }
 
 fn plane(direction: Direction, walk: &Walk, hu: Vec<i16>, labels: Vec<u8>) -> Plane {

@@ -54,7 +54,8 @@ fn empty_volume(series: &Series) -> Result<Volume, Fault> {
     let [x, y] = [[0, 1, 2], [3, 4, 5]].map(|part| part.map(|index| orientation[index]));
     let size = [usize::from(first.columns), usize::from(first.rows), series.slices.len()];
     Ok(Volume {
-        voxels: Block::zeroed(voxel_count(size)?),
+        // Decoding writes every voxel, or fails.
+        voxels: Block::unset(voxel_count(size)?),
         size,
         spacing: [spacing[1], spacing[0], series.slice_spacing],
         origin: first.position.expect("sorted slices have a position"),

@@ -102,7 +102,7 @@ fn count(volume: &Volume, lungs: &Lungs) -> [Counts; 2] {
 fn count_one(volume: &Volume, lung: &Bits) -> Counts {
     assert_eq!(volume.size, lung.size(), "lungs on the volume's grid");
     let [columns, rows, _] = volume.size;
-    let empty = || vec![0; HU_COUNT];
+    let empty = || Box::new([0; HU_COUNT]);
     let slices = volume.voxels.par_chunks_exact(columns * rows).enumerate().with_min_len(TASK_SLICES);
     let tasks = slices.fold(empty, |mut counts, (z, slice)| {
         for (y, row) in slice.chunks_exact(columns).enumerate() {
@@ -110,14 +110,15 @@ fn count_one(volume: &Volume, lung: &Bits) -> Counts {
         }
         counts
     });
-    Counts(tasks.reduce(empty, |mut some, other| {
-        some.iter_mut().zip(other).for_each(|(count, other)| *count += other);
+    let counts = tasks.reduce(empty, |mut some, other| {
+        some.iter_mut().zip(*other).for_each(|(count, other)| *count += other);
         some
-    }))
+    });
+    Counts(counts.to_vec())
 }
 
 /// Most words are empty or full.
-fn count_row(row: &[i16], words: &[u64], counts: &mut [u32]) {
+fn count_row(row: &[i16], words: &[u64], counts: &mut [u32; HU_COUNT]) {
     for (voxels, word) in row.chunks(WORD).zip(words) {
         match *word {
             0 => {}
@@ -132,8 +133,9 @@ fn count_row(row: &[i16], words: &[u64], counts: &mut [u32]) {
     }
 }
 
+/// Sixteen bits, so that it is within the table without a look.
 fn index(hu: i16) -> usize {
-    (i32::from(hu) - i32::from(i16::MIN)) as usize
+    usize::from(hu as u16 ^ 1 << 15)
 }
 
 impl Counts {

@@ -16,7 +16,7 @@ pub fn write_png(picture: &Picture) -> Result<Vec<u8>, png::EncodingError> {
     info.color_type = png::ColorType::Rgb;
     info.bit_depth = png::BitDepth::Eight;
     let mut encoder = png::Encoder::with_info(&mut bytes, info)?;
-    encoder.set_compression(png::Compression::Fast);
+    encoder.set_compression(png::Compression::Fastest);
     let mut writer = encoder.write_header()?;
     writer.write_image_data(&picture.rgb)?;
     writer.finish()?;

@@ -1,0 +1,155 @@
+//! Huge pages that serve again and again: an allocator for a few long arrays.
+//!
+//! Pages that are given back are kept for the next one who needs about as many. What is kept never
+//! adds to the most that has been in use at once: before more is asked of the system, kept pages go
+//! back to it. So whoever bounds what is in use, bounds this.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Mutex, MutexGuard};
+
+use memmap2::MmapMut;
+
+/// The usual size of a huge page. Linux puts an array of whole huge pages where they can be had.
+pub const PAGE_BYTES: usize = 2 << 20;
+
+/// Some pages in use; they are given back when this is dropped.
+pub struct Pages {
+    memory: Option<MmapMut>,
+    fresh: bool,
+}
+
+impl Pages {
+    /// At least so many bytes, and at most an eighth more.
+    ///
+    /// # Panics
+    /// If the system has no memory for them.
+    pub fn take(bytes: usize) -> Pages {
+        let bytes = bytes.next_multiple_of(PAGE_BYTES);
+        let found = keeper().find(bytes);
+        if found.is_some() {
+            return Pages { memory: found, fresh: false };
+        }
+        let too_much = keeper().make_room(bytes);
+        drop(too_much);
+        Pages { memory: Some(mapped(bytes)), fresh: true }
+    }
+
+    /// Whether nobody has written to them before.
+    pub fn are_zero(&self) -> bool {
+        self.fresh
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        if let Some(memory) = self.memory.take() {
+            keeper().give_back(memory);
+        }
+    }
+}
+
+impl Deref for Pages {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.memory.as_deref().unwrap_or_default()
+    }
+}
+
+impl DerefMut for Pages {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        self.memory.as_deref_mut().unwrap_or_default()
+    }
+}
+
+fn mapped(bytes: usize) -> MmapMut {
+    let memory = MmapMut::map_anon(bytes);
+    let memory = memory.unwrap_or_else(|error| panic!("no memory for an array of {bytes} bytes: {error}"));
+    // Advice: a system that does not take it gives its usual pages.
+    #[cfg(target_os = "linux")]
+    let _ = memory.advise(memmap2::Advice::HugePage);
+    memory
+}
+
+static KEEPER: Mutex<Keeper> = Mutex::new(Keeper { kept: Vec::new(), in_use: 0, in_use_most: 0 });
+
+fn keeper() -> MutexGuard<'static, Keeper> {
+    KEEPER.lock().expect("nothing panics while it holds the keeper's lock")
+}
+
+/// Memory that nobody uses, the longest kept first; and what is in use, in bytes.
+struct Keeper {
+    kept: Vec<MmapMut>,
+    in_use: usize,
+    in_use_most: usize,
+}
+
+impl Keeper {
+    /// The smallest that fits.
+    fn find(&mut self, bytes: usize) -> Option<MmapMut> {
+        let fitting =
+            self.kept.iter().enumerate().filter(|(_, one)| (bytes..=bytes + bytes / 8).contains(&one.len()));
+        let (index, _) = fitting.min_by_key(|(_, one)| one.len())?;
+        let found = self.kept.remove(index);
+        self.in_use += found.len();
+        Some(found)
+    }
+
+    /// Counts new memory as in use, and gives what must go back to the system for it.
+    fn make_room(&mut self, bytes: usize) -> Vec<MmapMut> {
+        self.in_use += bytes;
+        self.in_use_most = self.in_use_most.max(self.in_use);
+        let mut kept: usize = self.kept.iter().map(|one| one.len()).sum();
+        let too_much = self.kept.iter().take_while(|one| {
+            let over = self.in_use + kept > self.in_use_most;
+            kept -= if over { one.len() } else { 0 };
+            over
+        });
+        let count = too_much.count();
+        self.kept.drain(..count).collect()
+    }
+
+    fn give_back(&mut self, memory: MmapMut) {
+        self.in_use -= memory.len();
+        self.kept.push(memory);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pages(count: usize) -> MmapMut {
+        MmapMut::map_anon(count * PAGE_BYTES).unwrap()
+    }
+
+    #[test]
+    fn what_is_kept_never_adds_to_the_most_in_use() {
+        let mut keeper = Keeper { kept: Vec::new(), in_use: 0, in_use_most: 0 };
+        for count in [8, 2, 2] {
+            assert!(keeper.make_room(count * PAGE_BYTES).is_empty());
+        }
+        for count in [8, 2] {
+            keeper.give_back(pages(count));
+        }
+        assert!(keeper.find(PAGE_BYTES).is_none(), "half of it would lie idle");
+        assert_eq!(keeper.find(8 * PAGE_BYTES).map(|found| found.len()), Some(8 * PAGE_BYTES));
+        // 10 in use and 2 kept, of 12: one more is one too many.
+        assert_eq!(keeper.make_room(PAGE_BYTES).len(), 1);
+        assert_eq!((keeper.in_use, keeper.in_use_most), (11 * PAGE_BYTES, 12 * PAGE_BYTES));
+        keeper.give_back(pages(8));
+        assert!(keeper.make_room(PAGE_BYTES).is_empty(), "4 in use and 8 kept, of 12");
+        assert_eq!(keeper.make_room(PAGE_BYTES).len(), 1);
+    }
+
+    #[test]
+    fn pages_given_back_serve_again() {
+        let bytes = 37 * PAGE_BYTES;
+        let mut first = Pages::take(bytes);
+        assert!(first.are_zero() && first.len() == bytes);
+        first[bytes - 1] = 7;
+        drop(first);
+        let second = Pages::take(bytes - 5);
+        assert_eq!((second.are_zero(), second[bytes - 1]), (false, 7));
+    }
+}
