@@ -105,7 +105,11 @@ impl Scale {
         }
     }
 
+    /// # Panics
+    /// If there are fewer samples than voxels: a voxel that is not written may hold another study's.
     fn fill(&self, bytes: &[u8], order: Order, voxels: &mut [i16]) {
+        let samples = if self.bits_allocated == 8 { bytes.len() } else { bytes.len() / 2 };
+        assert!(samples >= voxels.len(), "{samples} samples for {} voxels", voxels.len());
         let pairs = bytes.as_chunks().0.iter();
         match (self.bits_allocated, order) {
             (8, _) => self.fill_from(bytes.iter().map(|byte| u16::from(*byte)), voxels),
