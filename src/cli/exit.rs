@@ -11,8 +11,8 @@ use super::{check, graph, steps};
 /// What the exit codes mean, for `--help`.
 pub const HELP: &str = "\
 Exit codes:
-   0  done; every request has been answered with its results
-   1  done, but a request was answered with an error response, or a result could not be delivered
+   0  done; every request has been answered, with the results of all steps that were to run
+   1  done, but with an error response, a result not delivered, or a file that could not be read
    2  the command line is wrong
    3  there are problems in a dataflow file
   66  there is no input to work on

@@ -1,5 +1,6 @@
 //! The options of `flow run` for receiving, and the receiver itself.
 
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,6 +33,10 @@ pub struct Listen {
     /// A study is complete when its association is released and nothing has arrived for this long
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     quiet_time: Duration,
+
+    /// A study whose sender broke off waits so long to be sent again; then what there is of it is answered
+    #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds)]
+    broken_time: Duration,
 }
 
 /// A receiver whose port is open.
@@ -53,6 +58,7 @@ impl Listen {
         })?;
         let mut settings = dicom::Settings::new(self.ae_title.clone(), inbox);
         settings.quiet_time = self.quiet_time;
+        settings.broken_time = self.broken_time;
         settings.called = if self.any_called_ae { Called::Any } else { Called::Ours };
         let stop = Arc::new(Stop::default());
         stop_on_signal(&stop)?;
@@ -67,10 +73,10 @@ impl Receiver {
         progress.say(&format!("listening at {address} as {}; Ctrl-C ends", self.settings.ae_title));
         let on_study = |request| entrance.submit(request);
         let on_event = |event: &dicom::Event| {
-            dicom::log(event);
             if event.is_warning() {
-                progress.say(&event.to_string());
+                return progress.say(&event.to_string());
             }
+            dicom::log(event);
         };
         if let Err(error) = dicom::serve(&self.listener, &self.settings, &self.stop, on_study, on_event) {
             progress.say(&format!("receiving ended: {error}"));
@@ -87,7 +93,10 @@ fn stop_on_signal(stop: &Arc<Stop>) -> Result<(), Failure> {
     std::thread::spawn(move || {
         let mut signals = signals.forever();
         if signals.next().is_some() {
-            eprintln!("ending: open studies are still answered; once more ends at once");
+            let _ = writeln!(
+                std::io::stderr(),
+                "ending: what is complete is still answered; once more ends at once"
+            );
             stop.request();
         }
         if signals.next().is_some() {

@@ -16,7 +16,7 @@ pub mod steps;
 mod teller;
 mod truth;
 
-use std::io::{stderr, stdout};
+use std::io::{IsTerminal, stderr, stdout};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -77,6 +77,7 @@ fn log_to_stderr() {
         .with_max_level(level.unwrap_or(tracing::Level::WARN))
         .with_writer(stderr)
         .with_target(false)
+        .with_ansi(stderr().is_terminal())
         // Else it would panic where the log cannot be written.
         .log_internal_errors(false)
         .init();

@@ -1,5 +1,6 @@
 //! The options of `flow run` for several processes.
 
+use std::io::Write;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -63,6 +64,12 @@ impl Processes {
         let secret = self.secret(&hosts)?;
         let (workers, lanes) = (workers.get(), lanes.get());
         let agreement = Agreement { dataflow: dataflow.digest(), lanes, workers, processes };
+        let others = processes - 1;
+        let _ = writeln!(
+            std::io::stderr(),
+            "waiting up to {} s for {others} other processes",
+            PATIENCE.as_secs()
+        );
         let mesh = cluster::meet(self.process, &hosts, &secret, &agreement, PATIENCE);
         mesh.map(Some).map_err(Failure::of(Kind::Engine))
     }

@@ -9,7 +9,7 @@ use indicatif::{HumanBytes, HumanDuration, MultiProgress, ProgressBar, ProgressS
 
 use crate::dataflow::{Response, Verdict};
 use crate::engine::{Event, Observer};
-use crate::step::{Digest, Request};
+use crate::step::{Digest, Outcome, Reason, Report, Request};
 
 /// Draws on stderr. Shared by all threads that have something to tell.
 pub struct Progress {
@@ -27,6 +27,12 @@ struct Line {
     ended: BTreeSet<String>,
 }
 
+/// A name out of a file must not move the cursor or make up a line of its own.
+fn printable(text: &str) -> String {
+    let plain = |letter: char| if letter.is_control() && letter != '\n' { '\u{fffd}' } else { letter };
+    text.chars().map(plain).collect()
+}
+
 const TICK: Duration = Duration::from_millis(100);
 
 impl Progress {
@@ -39,8 +45,8 @@ impl Progress {
     pub fn say(&self, text: &str) {
         match &self.bars {
             // A terminal or log that is gone is nobody's to tell, and no reason to end.
-            Some(bars) => _ = bars.println(text),
-            None => _ = writeln!(std::io::stderr(), "{text}"),
+            Some(bars) => _ = bars.println(printable(text)),
+            None => _ = writeln!(std::io::stderr(), "{}", printable(text)),
         }
     }
 
@@ -76,6 +82,7 @@ impl Progress {
             Verdict::Failed => "ERROR RESPONSE",
         };
         let mut text = format!("answered  {}  {verdict}, {took}", request.name);
+        text += &not_run(response);
         for (report, fault) in response.faults() {
             let item = report.item.as_ref().map(|item| format!(" ({item})")).unwrap_or_default();
             text += &format!("\n  {}{item} failed: {}", report.step, fault.reason);
@@ -127,6 +134,26 @@ impl Observer for Progress {
                 self.close(request).and_then(|line| line.bar).iter().for_each(ProgressBar::finish_and_clear);
             }
         }
+    }
+}
+
+/// The steps that were not to run, with nobody at fault, and how many others they took with them.
+fn not_run(response: &Response) -> String {
+    let because = |report: &Report| match &report.outcome {
+        Outcome::Skipped { because: Reason::SwitchedOff } => Some(format!("{} is switched off", report.step)),
+        Outcome::Skipped { because: Reason::Condition { condition } } => {
+            Some(format!("{} runs only when {condition}", report.step))
+        }
+        _ => None,
+    };
+    let causes: Vec<String> = response.steps.iter().filter_map(because).collect();
+    let behind = |report: &&Report| {
+        matches!(&report.outcome, Outcome::Skipped { because: Reason::NeedSkipped { .. } })
+    };
+    match (causes.is_empty(), response.steps.iter().filter(behind).count()) {
+        (true, _) => String::new(),
+        (false, 0) => format!("\n  not run: {}", causes.join(", ")),
+        (false, others) => format!("\n  not run: {}, and {others} steps that need it", causes.join(", ")),
     }
 }
 

@@ -41,11 +41,11 @@ pub struct Args {
     dataflow: String,
 
     /// Worker threads of this process [default: one per core]
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = count)]
     workers: Option<NonZero<usize>>,
 
     /// Requests in work at once, in all processes together
-    #[arg(long, value_name = "N", default_value = "4")]
+    #[arg(long, value_name = "N", default_value = "4", value_parser = count)]
     lanes: NonZero<usize>,
 
     /// Memory that requests in work may take in this process, for example 4GiB [default: half of the machine's, shared by the processes on it]
@@ -107,7 +107,7 @@ impl Args {
         engine::run(dataflow, Arc::new(store), settings, observer, feed, &outbox)
             .map_err(Failure::of(Kind::Engine))?;
         source.conclude(&outbox.folder);
-        Ok(teller.exit())
+        Ok(if source.is_incomplete() { Exit::WithErrors } else { teller.exit() })
     }
 
     fn settings(&self, dataflow: &Dataflow) -> Result<Settings, Failure> {
@@ -133,4 +133,8 @@ impl Args {
             None => Source::files(&self.input, progress),
         }
     }
+}
+
+fn count(text: &str) -> Result<NonZero<usize>, String> {
+    text.parse().map_err(|_| "a whole number of at least 1 is needed".to_owned())
 }

@@ -14,8 +14,11 @@ use super::progress::Progress;
 use super::truth;
 
 pub enum Source {
-    /// Studies found in files.
-    Files(Vec<Request>),
+    /// Studies found in files, and whether there were files that could not be read.
+    Files {
+        studies: Vec<Request>,
+        unread: bool,
+    },
     Listen(Receiver),
     /// A synthetic study; afterwards the results are compared with what is true.
     Sample {
@@ -33,7 +36,8 @@ impl Source {
     pub fn files(paths: &[PathBuf], progress: &Progress) -> Result<Source, Failure> {
         let Found { studies, skipped } = folder::find(paths).map_err(Failure::of(Kind::NoInput))?;
         for Skipped { path, reason } in skipped.iter().take(SKIPPED_NAMED_MAX) {
-            progress.say(&format!("skipped   {}: {reason}", path.display()));
+            let path = path.to_string_lossy().replace('\n', "\u{fffd}");
+            progress.say(&format!("skipped   {path}: {reason}"));
         }
         if let Some(more @ 1..) = skipped.len().checked_sub(SKIPPED_NAMED_MAX) {
             progress.say(&format!("skipped   {more} more files"));
@@ -42,7 +46,8 @@ impl Source {
             let failure = Failure::new(Kind::NoInput, format!("no DICOM study in {}", joined(paths)));
             return Err(failure.hint("`flow sample DIR` writes studies to try"));
         }
-        Ok(Source::Files(studies))
+        let unread = skipped.iter().any(Skipped::is_unread);
+        Ok(Source::Files { studies, unread })
     }
 
     /// Writes the default sample below a folder and takes it in from there.
@@ -59,11 +64,18 @@ impl Source {
     /// Hands over all requests; returns when no more come.
     pub fn feed(&self, entrance: &Entrance, progress: &Progress) {
         match self {
-            Source::Files(studies) => studies.iter().cloned().for_each(|request| entrance.submit(request)),
+            Source::Files { studies, .. } => {
+                studies.iter().cloned().for_each(|request| entrance.submit(request))
+            }
             Source::Sample { request, .. } => entrance.submit(request.as_ref().clone()),
             Source::Listen(receiver) => receiver.serve(entrance, progress),
             Source::Elsewhere => {}
         }
+    }
+
+    /// Whether something that was given was not taken in, though it may be part of a study.
+    pub fn is_incomplete(&self) -> bool {
+        matches!(self, Source::Files { unread: true, .. })
     }
 
     /// What is left to say when all is answered.

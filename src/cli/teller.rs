@@ -42,9 +42,8 @@ impl Teller {
                 self.troubled.store(true, Ordering::Relaxed);
                 let failure = Failure::new(Kind::InputOutput, super::exit::with_causes(error));
                 let text = format!("the response to {} is not delivered: {failure}", request.name);
-                self.progress.say(&format!(
-                    "{text}\n  hint: make room or mend the folder, and send the request again"
-                ));
+                let hint = "make room or mend the folder; the results stay in the store below --state";
+                self.progress.say(&format!("{text}\n  hint: {hint}"));
             }
             Event::Forwarded { request, delivery } => self.forwarded(request, delivery),
             Event::Answered { request, response, place, deliveries } => {

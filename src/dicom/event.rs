@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use super::{End, Status};
 
@@ -40,6 +41,11 @@ pub enum Event {
         instances: usize,
         bytes: u64,
     },
+    /// The sender of a study broke off, and receiving has ended: what has arrived stays in the inbox.
+    Kept {
+        instances: usize,
+        folder: PathBuf,
+    },
     /// The listener could not accept a connection; it goes on.
     NotAccepted {
         reason: String,
@@ -51,7 +57,10 @@ impl Event {
     pub fn is_warning(&self) -> bool {
         match self {
             Event::Opened { .. } | Event::Stored { .. } | Event::Complete { .. } => false,
-            Event::TurnedAway { .. } | Event::Refused { .. } | Event::NotAccepted { .. } => true,
+            Event::TurnedAway { .. }
+            | Event::Refused { .. }
+            | Event::Kept { .. }
+            | Event::NotAccepted { .. } => true,
             Event::Closed { end, .. } => *end == End::Aborted,
         }
     }
@@ -77,6 +86,11 @@ impl fmt::Display for Event {
             Event::Complete { instances, bytes } => {
                 write!(f, "study complete: {instances} instances, {bytes} bytes")
             }
+            Event::Kept { instances, folder } => write!(
+                f,
+                "the sender broke off after {instances} instances; they stay in {}, unanswered",
+                folder.display()
+            ),
             Event::NotAccepted { reason } => write!(f, "connection not accepted: {reason}"),
         }
     }

@@ -33,6 +33,15 @@ pub struct Skipped {
     pub reason: String,
 }
 
+impl Skipped {
+    /// Whether nobody knows what it is: it could not be read, and may be part of a study.
+    pub fn is_unread(&self) -> bool {
+        self.reason.starts_with(UNREAD)
+    }
+}
+
+const UNREAD: &str = "it could not be read";
+
 #[derive(Debug, thiserror::Error)]
 #[error("could not open {path}: {source}", path = path.display())]
 pub struct NoSuchInput {
@@ -117,7 +126,7 @@ fn inside(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 fn unreadable(error: io::Error) -> String {
-    format!("it could not be read: {error}")
+    format!("{UNREAD}: {error}")
 }
 
 impl File {

@@ -34,6 +34,9 @@ pub struct Settings {
     pub inbox: PathBuf,
     /// How long nothing may have arrived for a study before it counts as complete: 5 s.
     pub quiet_time: Duration,
+    /// How long a study whose sender broke off waits to be sent again before what there is of it is
+    /// handed over: 10 min.
+    pub broken_time: Duration,
     /// 16.
     pub associations_max: usize,
     /// 128 KiB; the peer is told, and cut off if it sends more.
@@ -60,6 +63,7 @@ impl Settings {
             called: Called::Ours,
             inbox,
             quiet_time: Duration::from_secs(5),
+            broken_time: Duration::from_secs(600),
             associations_max: 16,
             pdu_bytes_max: 128 << 10,
             instance_bytes_max: 4 << 30,
@@ -109,8 +113,8 @@ impl Stop {
 /// Receives studies until `stop` is requested, and hands each to `on_study` when it is complete.
 ///
 /// `on_study` runs in one thread and may block: then complete studies wait, up to
-/// `waiting_bytes_max`, and receiving goes on. At the stop, open associations are aborted and what
-/// has been received is handed over without waiting for quiet.
+/// `waiting_bytes_max`, and receiving goes on. At the stop, open associations are aborted; what was
+/// released before is handed over without waiting for quiet, what was broken off stays in the inbox.
 ///
 /// # Errors
 /// If the inbox cannot be made, or the listener has no address.
@@ -125,7 +129,7 @@ pub fn serve(
     let host = &Host {
         settings,
         inbox: Inbox::open(&settings.inbox)?,
-        studies: Studies::new(settings.quiet_time, settings.waiting_bytes_max),
+        studies: Studies::new(settings.quiet_time, settings.broken_time, settings.waiting_bytes_max),
         tell: &on_event,
     };
     thread::scope(|scope| {
@@ -155,6 +159,9 @@ fn hand_over(host: &Host, stop: &Stop, mut on_study: impl FnMut(Request)) {
         (host.tell)(&Event::Complete { instances: request.items.len(), bytes });
         on_study(request);
         host.studies.handed_over(bytes);
+    }
+    for (instances, folder) in host.studies.broken_off() {
+        (host.tell)(&Event::Kept { instances, folder });
     }
 }
 

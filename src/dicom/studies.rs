@@ -20,6 +20,7 @@ pub(super) struct Studies {
     state: Mutex<State>,
     changed: Condvar,
     quiet_time: Duration,
+    broken_time: Duration,
     waiting_bytes_max: u64,
 }
 
@@ -47,13 +48,21 @@ struct Arriving {
     open_associations: BTreeSet<u64>,
     calling_aes: BTreeSet<String>,
     called_aes: BTreeSet<String>,
+    /// The association that ended last did not end well: the study is not complete. Its sender is
+    /// likely to send it again.
     aborted: bool,
     last_arrival: Instant,
 }
 
 impl Studies {
-    pub fn new(quiet_time: Duration, waiting_bytes_max: u64) -> Studies {
-        Studies { state: Mutex::default(), changed: Condvar::new(), quiet_time, waiting_bytes_max }
+    pub fn new(quiet_time: Duration, broken_time: Duration, waiting_bytes_max: u64) -> Studies {
+        Studies {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            quiet_time,
+            broken_time,
+            waiting_bytes_max,
+        }
     }
 
     pub fn have_room(&self) -> bool {
@@ -96,13 +105,14 @@ impl Studies {
     pub fn leave(&self, association: u64, end: End) {
         for arriving in self.lock().arriving.values_mut() {
             if arriving.open_associations.remove(&association) {
-                arriving.aborted |= end == End::Aborted;
+                arriving.aborted = end == End::Aborted;
             }
         }
         self.changed.notify_all();
     }
 
-    /// All associations have ended and no more will come: what has arrived is complete at once.
+    /// All associations have ended and no more will come: what was released is complete at once. What
+    /// was broken off stays where it is ([`Studies::broken_off`]).
     pub fn end(&self) {
         self.lock().ended = true;
         self.changed.notify_all();
@@ -120,6 +130,11 @@ impl Studies {
         None
     }
 
+    /// Instances and folders of the studies whose senders broke off, after the end of all.
+    pub fn broken_off(&self) -> Vec<(usize, PathBuf)> {
+        self.lock().arriving.values().map(|one| (one.instances.len(), one.folder.clone())).collect()
+    }
+
     /// A request has been taken over: its bytes no longer wait.
     pub fn handed_over(&self, bytes: u64) {
         let mut state = self.lock();
@@ -130,7 +145,7 @@ impl Studies {
         let mut state = self.lock();
         loop {
             let now = Instant::now();
-            let next = state.next_due(self.quiet_time);
+            let next = state.next_due(self.quiet_time, self.broken_time);
             let wait = match next {
                 Some((due, _)) if due > now && !state.ended => Some(due - now),
                 Some((_, uid)) => return state.arriving.remove(&uid),
@@ -165,9 +180,12 @@ pub enum End {
 
 impl State {
     /// The study that is quiet first among those that nobody is sending, and when.
-    fn next_due(&self, quiet_time: Duration) -> Option<(Instant, String)> {
+    fn next_due(&self, quiet_time: Duration, broken_time: Duration) -> Option<(Instant, String)> {
         let unattended = self.arriving.iter().filter(|(_, one)| one.open_associations.is_empty());
-        let due = unattended.map(|(uid, one)| (one.last_arrival + quiet_time, uid.clone()));
+        let due = unattended.filter(|(_, one)| !(one.aborted && self.ended)).map(|(uid, one)| {
+            let wait = if one.aborted { broken_time.max(quiet_time) } else { quiet_time };
+            (one.last_arrival + wait, uid.clone())
+        });
         due.min()
     }
 }
@@ -232,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_study_waits_for_all_its_associations() {
-        let studies = Studies::new(Duration::ZERO, 1000);
+        let studies = Studies::new(Duration::ZERO, Duration::ZERO, 1000);
         send(&studies, 1, "s", "a");
         send(&studies, 2, "s", "b");
         send(&studies, 2, "t", "c");
@@ -247,17 +265,35 @@ mod tests {
 
     #[test]
     fn a_study_waits_for_quiet_and_the_end_does_not() {
-        let studies = Studies::new(Duration::from_secs(3600), 1000);
+        let studies = Studies::new(Duration::from_secs(3600), Duration::ZERO, 1000);
         send(&studies, 1, "s", "a");
         studies.leave(1, End::Released);
-        let (due, _) = studies.lock().next_due(studies.quiet_time).unwrap();
+        let (due, _) = studies.lock().next_due(studies.quiet_time, studies.broken_time).unwrap();
         assert!(due > Instant::now() + Duration::from_secs(3500));
         assert_eq!(complete(&studies), [["a"]]);
     }
 
     #[test]
+    fn what_was_broken_off_waits_to_be_sent_again() {
+        let studies = Studies::new(Duration::ZERO, Duration::from_secs(3600), 1000);
+        send(&studies, 1, "s", "a");
+        studies.leave(1, End::Aborted);
+        let (due, _) = studies.lock().next_due(studies.quiet_time, studies.broken_time).unwrap();
+        assert!(due > Instant::now() + Duration::from_secs(3500));
+        send(&studies, 2, "s", "a");
+        send(&studies, 2, "s", "b");
+        studies.leave(2, End::Released);
+        let whole = studies.next().unwrap();
+        assert_eq!((whole.items.len(), whole.attribute("association")), (2, "released"));
+        send(&studies, 3, "s", "a");
+        studies.leave(3, End::Aborted);
+        assert!(complete(&studies).is_empty(), "the end makes no study of it");
+        assert_eq!(studies.broken_off(), [(1, "inbox/s".into())]);
+    }
+
+    #[test]
     fn what_comes_late_is_a_new_request() {
-        let studies = Studies::new(Duration::ZERO, 1000);
+        let studies = Studies::new(Duration::ZERO, Duration::ZERO, 1000);
         send(&studies, 1, "s", "a");
         studies.leave(1, End::Released);
         assert_eq!(studies.next().unwrap().items[0].name, "a");
@@ -268,7 +304,7 @@ mod tests {
 
     #[test]
     fn the_same_instance_twice_is_there_once() {
-        let studies = Studies::new(Duration::ZERO, 1000);
+        let studies = Studies::new(Duration::ZERO, Duration::ZERO, 1000);
         send(&studies, 1, "s", "a");
         send(&studies, 2, "s", "a");
         studies.leave(1, End::Released);
@@ -279,7 +315,7 @@ mod tests {
 
     #[test]
     fn bytes_wait_until_they_are_handed_over() {
-        let studies = Studies::new(Duration::ZERO, 15);
+        let studies = Studies::new(Duration::ZERO, Duration::ZERO, 15);
         send(&studies, 1, "s", "a");
         assert!(studies.have_room());
         send(&studies, 1, "s", "b");

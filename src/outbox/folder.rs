@@ -181,4 +181,19 @@ mod tests {
         }
         assert_eq!(fs::read_dir(root.path().join("out")).unwrap().count(), 0);
     }
+
+    #[test]
+    fn the_same_response_written_many_times_at_once_is_there_once() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::at(root.path().join("store")).unwrap();
+        let folder = Folder::at(root.path().join("out")).unwrap();
+        let request = Request::new("study", Default::default(), Vec::new());
+        let response = response(&request, &store, &[("a/b.txt", "1"), ("c.txt", "2")]);
+        std::thread::scope(|scope| {
+            let write = || (0..50).for_each(|_| drop(folder.write(&request, &response, &store).unwrap()));
+            (0..4).for_each(|_| drop(scope.spawn(write)));
+        });
+        assert_eq!(fs::read_dir(root.path().join("out")).unwrap().count(), 1, "no drafts are left");
+        assert_eq!(fs::read_to_string(folder.place(&request).join("c.txt")).unwrap(), "2");
+    }
 }

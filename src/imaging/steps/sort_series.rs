@@ -65,6 +65,12 @@ pub fn sort_series(headers: &[&Header], slices_least: usize) -> Result<Series, F
     if slice_spacing > SPACING_MM_FINE {
         remarks.push(format!("the slices are {slice_spacing:.1} mm apart: volumes and densities are coarse"));
     }
+    let thin = slices[0].header.slice_thickness.filter(|thickness| *thickness > 0.0);
+    if let Some(thickness) = thin.filter(|thickness| slice_spacing > SPACING_TO_THICKNESS_MOST * thickness) {
+        remarks.push(format!(
+            "slices {thickness:.1} mm thick lie {slice_spacing:.1} mm apart: part of the series may be missing"
+        ));
+    }
     let slices = slices.into_iter().map(|slice| slice.header.clone()).collect();
     Ok(Series { slices, slice_spacing, remarks })
 }
@@ -127,6 +133,9 @@ const STAGES: [Stage; 6] = [
     (|one| one.softness(), 1.0, "its kernel is sharper"),
     (|one| one.count(), 1.0, "it has fewer slices"),
 ];
+
+/// Slices further apart than this many times their thickness leave tissue out between them.
+const SPACING_TO_THICKNESS_MOST: f64 = 1.5;
 
 fn choose<'a>(mut candidates: Vec<Candidate<'a>>, remarks: &mut Vec<String>) -> Candidate<'a> {
     for (score, share, reason) in STAGES {

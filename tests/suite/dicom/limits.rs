@@ -210,15 +210,17 @@ fn too_much_waiting_is_refused_until_it_is_taken() {
 }
 
 #[test]
-fn a_stop_aborts_associations_and_hands_over_at_once() {
+fn a_stop_aborts_associations_and_keeps_what_they_sent() {
     let mut receiving = Receiving::start(|settings| settings.quiet_time = Duration::from_secs(3600));
     let mut association = associated(&receiving);
     let slice = Slice::new("1.2.3", 1);
     assert_eq!(store(&mut association, &slice.uid(), data_set(&slice.file())), 0);
     receiving.stop();
     assert!(matches!(association.receive().unwrap(), Pdu::AbortRQ { .. }));
-    let request = receiving.study();
-    assert_eq!((request.items.len(), request.attribute("association")), (1, "aborted"));
+    let kept = receiving.event("kept", |event| matches!(event, Event::Kept { instances: 1, .. }));
+    let Event::Kept { folder, .. } = kept else { unreachable!("it was looked for") };
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1);
+    assert!(receiving.studies.try_recv().is_err(), "part of a study is not answered");
     let gone = echo(&receiving.destination("FLOW")).unwrap_err();
     assert!(matches!(gone.cause, Cause::Unconnected(_)), "{gone}");
 }

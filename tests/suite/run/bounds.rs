@@ -60,3 +60,32 @@ fn many_workers_do_not_spin_while_there_is_nothing_to_do() {
     child.wait().unwrap();
     assert!(began.elapsed() < DEADLINE && spent < 20, "{spent} ticks of 10 ms in {:?}", began.elapsed());
 }
+
+#[test]
+fn a_log_that_nobody_reads_ends_nothing() {
+    let place = Place::new();
+    place.study("in/one", 1);
+    std::fs::remove_file(&place.study("in/gap", 2)[10]).unwrap();
+    let mut command = place.flow(&["run", "--input", "in"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop((child.stdout.take(), child.stderr.take()));
+    let code = until("the studies are answered", || child.try_wait().unwrap());
+    assert_eq!(code.code(), Some(1), "one of them with an error response");
+    assert_eq!(place.responses("flow-output").len(), 2);
+}
+
+#[test]
+fn a_state_folder_has_one_user() {
+    let place = Place::new();
+    place.study("in", 1);
+    let mut command = place.flow(&["run", "--listen", "0"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
+    assert!(lines.next().unwrap().unwrap().starts_with("listening"));
+    let second = place.run(&["run", "--input", "in"]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(second.code, 74, "{}", second.err);
+    assert!(second.err.contains("another flow") && second.err.contains("--state"), "{}", second.err);
+    assert_eq!(place.run(&["run", "--input", "in"]).code, 0, "one that was killed holds nothing");
+}

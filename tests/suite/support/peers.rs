@@ -85,7 +85,7 @@ pub struct Receiving {
 }
 
 impl Receiving {
-    /// With a quiet time of 50 ms and `set` applied.
+    /// With a quiet time of 50 ms, also for what was broken off, and `set` applied.
     pub fn start(set: impl FnOnce(&mut Settings)) -> Receiving {
         let (give, studies) = mpsc::channel();
         Receiving::handing_to(set, studies, move |request| _ = give.send(request))
@@ -100,6 +100,7 @@ impl Receiving {
         let inbox = folder.path().join("inbox");
         let mut settings = Settings::new("FLOW".parse().expect("an AE title"), inbox.clone());
         settings.quiet_time = Duration::from_millis(50);
+        settings.broken_time = Duration::from_millis(50);
         set(&mut settings);
         let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
         let address = listener.local_addr().expect("it is bound");
