@@ -106,6 +106,7 @@ impl Args {
         let observer = Arc::clone(&progress);
         engine::run(dataflow, Arc::new(store), settings, observer, feed, &outbox)
             .map_err(Failure::of(Kind::Engine))?;
+        teller.conclude();
         source.conclude(&outbox.folder);
         Ok(if source.is_incomplete() { Exit::WithErrors } else { teller.exit() })
     }

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde::Serialize;
 
@@ -19,6 +19,8 @@ pub struct Teller {
     progress: Arc<Progress>,
     json: bool,
     troubled: AtomicBool,
+    complete: AtomicUsize,
+    failed: AtomicUsize,
 }
 
 /// A line of `--json`.
@@ -33,7 +35,13 @@ struct Line<'a> {
 
 impl Teller {
     pub fn new(progress: &Arc<Progress>, json: bool) -> Teller {
-        Teller { progress: Arc::clone(progress), json, troubled: AtomicBool::new(false) }
+        Teller {
+            progress: Arc::clone(progress),
+            json,
+            troubled: AtomicBool::new(false),
+            complete: AtomicUsize::new(0),
+            failed: AtomicUsize::new(0),
+        }
     }
 
     pub fn tell(&self, event: &Event) {
@@ -56,6 +64,16 @@ impl Teller {
         if self.troubled.load(Ordering::Relaxed) { Exit::WithErrors } else { Exit::Done }
     }
 
+    /// Says how many requests were answered how, where there was more than one.
+    pub fn conclude(&self) {
+        let (complete, failed) = (self.complete.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed));
+        if complete + failed > 1 {
+            let all = complete + failed;
+            self.progress
+                .say(&format!("{all} answered: {complete} complete, {failed} with an error response"));
+        }
+    }
+
     fn forwarded(&self, request: &Request, delivery: &Delivery) {
         let stored = delivery.files.iter().filter(|file| file.stored).count();
         let Delivery { destination, tries, .. } = delivery;
@@ -73,8 +91,12 @@ impl Teller {
     }
 
     fn answered(&self, request: &Request, response: &Response, place: &Path, deliveries: &[Delivery]) {
-        if response.verdict == Verdict::Failed {
-            self.troubled.store(true, Ordering::Relaxed);
+        match response.verdict {
+            Verdict::Complete => _ = self.complete.fetch_add(1, Ordering::Relaxed),
+            Verdict::Failed => {
+                self.failed.fetch_add(1, Ordering::Relaxed);
+                self.troubled.store(true, Ordering::Relaxed);
+            }
         }
         if request.attribute("source") == dicom::SOURCE
             && let Err(error) = dicom::discard(request)

@@ -89,19 +89,42 @@ struct Scale {
     bits_allocated: u16,
     bits_stored: u32,
     signed: bool,
+    /// The stored value that is padding, or [`OUTSIDE`].
     padding: Option<i32>,
+    /// Padding whose bits reach above the stored ones: it is known by all of its bits only.
+    outside: Option<u16>,
 }
+
+/// Stands for padding that is no stored value.
+const OUTSIDE: i32 = i32::MIN;
 
 impl Scale {
     fn new(header: &Header, elements: &Elements) -> Scale {
-        let padding = elements.short(tags::PIXEL_PADDING_VALUE);
-        Scale {
+        let raw = elements.short(tags::PIXEL_PADDING_VALUE);
+        let padding = raw.map(|raw| if header.signed { i32::from(raw as i16) } else { i32::from(raw) });
+        let mut scale = Scale {
             slope: header.slope,
             intercept: header.intercept,
             bits_allocated: header.bits_allocated,
             bits_stored: u32::from(header.bits_stored).clamp(1, u32::from(header.bits_allocated)),
             signed: header.signed,
-            padding: padding.map(|raw| if header.signed { i32::from(raw as i16) } else { i32::from(raw) }),
+            padding,
+            outside: None,
+        };
+        if raw.is_some_and(|raw| Some(scale.stored(raw)) != padding) {
+            scale.outside = raw;
+            scale.padding = Some(OUTSIDE);
+        }
+        scale
+    }
+
+    /// The stored bits of a sample as a number.
+    fn stored(&self, raw: u16) -> i32 {
+        let unused = 16 - self.bits_stored;
+        if self.signed {
+            i32::from((raw << unused) as i16 >> unused)
+        } else {
+            i32::from((raw << unused) >> unused)
         }
     }
 
@@ -120,7 +143,9 @@ impl Scale {
 
     fn fill_from(&self, raw: impl Iterator<Item = u16>, voxels: &mut [i16]) {
         let unused = 16 - self.bits_stored;
-        if self.signed {
+        if let Some(outside) = self.outside {
+            self.scale(raw.map(|raw| if raw == outside { OUTSIDE } else { self.stored(raw) }), voxels);
+        } else if self.signed {
             self.scale(raw.map(|raw| i32::from((raw << unused) as i16 >> unused)), voxels);
         } else {
             self.scale(raw.map(|raw| i32::from((raw << unused) >> unused)), voxels);
@@ -130,7 +155,7 @@ impl Scale {
     /// Whole slopes and intercepts, which scanners write, need no floating point.
     fn scale(&self, stored: impl Iterator<Item = i32>, voxels: &mut [i16]) {
         let whole = |number: f64| number.fract() == 0.0 && number.abs() <= WHOLE_MOST;
-        let padding = self.padding.unwrap_or(i32::MIN);
+        let padding = self.padding.unwrap_or(OUTSIDE);
         if whole(self.slope) && whole(self.intercept) {
             let (slope, intercept) = (self.slope as i32, self.intercept as i32);
             let least = i32::from(i16::MIN);
@@ -196,6 +221,25 @@ mod tests {
         let lower = Header { intercept: 0.0, ..header };
         decode_slice(&lower, &bytes, &mut voxels).unwrap();
         assert_eq!(voxels[..2], [PADDING_HU, 0]);
+    }
+
+    /// GE's −2000 in 16 bits, of which 12 are stored and unsigned: the low ones alone are 1072 HU.
+    #[test]
+    fn padding_above_the_stored_bits_is_known_by_all_of_its_bits() {
+        let header = sample::header(0);
+        let data = [
+            sample::elements(&header),
+            sample::element(tags::PIXEL_PADDING_VALUE, "SS", &(-2000_i16).to_le_bytes()),
+            sample::element(
+                tags::PIXEL_DATA,
+                "OW",
+                &[[0x30, 0xF8, 0x30, 0x08].as_slice(), &[0; 20]].concat(),
+            ),
+        ];
+        let mut voxels = vec![0; 12];
+        let bytes = sample::file(&header.transfer_syntax_uid, &data.concat());
+        decode_slice(&header, &bytes, &mut voxels).unwrap();
+        assert_eq!(voxels[..3], [PADDING_HU, 1072, -1024]);
     }
 
     #[test]
