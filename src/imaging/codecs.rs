@@ -60,12 +60,26 @@ fn foreign(header: &Header, frame: &[u8]) -> Result<Vec<u8>, Undecodable> {
 
 fn jpeg_ls(header: &Header, frame: &[u8]) -> Result<Vec<u8>, Undecodable> {
     let (width, height) = (header.columns.into(), header.rows.into());
-    let (samples, ..) = jpegls::decode(frame, width, height).map_err(damaged)?;
+    let (samples, ..) = jpegls::decode(&without_fill(frame), width, height).map_err(damaged)?;
     Ok(match header.bits_allocated {
         8 => samples.iter().map(|sample| *sample as u8).collect(),
         _ => samples.iter().flat_map(|sample| sample.to_le_bytes()).collect(),
     })
 }
+
+/// A marker may be preceded by any number of 0xFF (ISO/IEC 10918-1 B.1.1.2). CharLS, and so DCMTK, makes
+/// streams even in length by one before the last marker, which `pure_jpegls` does not expect.
+fn without_fill(frame: &[u8]) -> Cow<'_, [u8]> {
+    let Some(end) = frame.iter().rposition(|byte| *byte == END_OF_IMAGE) else { return Cow::Borrowed(frame) };
+    let fill = frame[..end].iter().rev().take_while(|byte| **byte == 0xFF).count();
+    match fill {
+        0 | 1 => Cow::Borrowed(frame),
+        _ => Cow::Owned([&frame[..end - fill], &[0xFF, END_OF_IMAGE]].concat()),
+    }
+}
+
+/// The second byte of the marker EOI.
+const END_OF_IMAGE: u8 = 0xD9;
 
 fn registered(header: &Header, frame: &[u8]) -> Result<Vec<u8>, Undecodable> {
     let syntax = TransferSyntaxRegistry.get(&header.transfer_syntax_uid);
@@ -273,6 +287,8 @@ mod tests {
         let (stream, samples) = jpeg_ls_frame();
         let decoded = decode(&compressed(uids::JPEGLS_LOSSLESS), &items(&[&stream])).unwrap();
         assert_eq!(decoded, samples.iter().flat_map(|sample| sample.to_le_bytes()).collect::<Vec<u8>>());
+        let even = [&stream[..stream.len() - 2], &[0xFF, 0xFF, 0xD9, 0]].concat();
+        assert_eq!(decode(&compressed(uids::JPEGLS_LOSSLESS), &items(&[&even])).unwrap(), decoded);
         let larger = Header { rows: 400, columns: 4000, ..compressed(uids::JPEGLS_LOSSLESS) };
         let refused = decode(&larger, &items(&[&stream])).unwrap_err();
         assert!(refused.reason.contains("4 columns and 3 rows, the header says 4000 and 400"), "{refused:?}");

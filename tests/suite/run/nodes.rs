@@ -140,3 +140,35 @@ fn a_destination_that_is_not_there_loses_nothing() {
     let deliveries = fs::read_to_string(folder.join("delivery.json")).unwrap();
     assert!(deliveries.contains("\"complete\": false"), "{deliveries}");
 }
+
+/// The regions of a study's `results.json`.
+fn measured(place: &Place, output: &str) -> serde_json::Value {
+    let (folder, response) = place.response(output);
+    assert_eq!(response.verdict, Verdict::Complete, "{output}: {:?}", response.steps);
+    let results = fs::read(folder.join("results.json")).unwrap();
+    serde_json::from_slice::<serde_json::Value>(&results).unwrap()["regions"].take()
+}
+
+#[test]
+fn a_study_that_dcmtk_compressed_without_loss_gives_the_same_numbers() {
+    let place = Place::new();
+    let files = place.study("plain", 1);
+    assert_eq!(place.run(&["run", "--input", "plain", "--output", "out-plain"]).code, 0);
+    let encoders = [
+        ("rle", "/usr/bin/dcmcrle", None),
+        ("jpeg", "/usr/bin/dcmcjpeg", Some("+e1")),
+        ("jpeg-ls", "/usr/bin/dcmcjpls", Some("+el")),
+    ];
+    for (name, program, option) in encoders {
+        let Some(program) = tool(program) else { continue };
+        fs::create_dir(place.path(name)).unwrap();
+        for file in &files {
+            let compressed = place.path(name).join(file.file_name().unwrap());
+            assert!(run(Command::new(program).args(option).arg(file).arg(compressed)).status.success());
+        }
+        let output = format!("out-{name}");
+        let ended = place.run(&["run", "--input", name, "--output", &output]);
+        assert_eq!(ended.code, 0, "{name}: {}", ended.err);
+        assert_eq!(measured(&place, &output), measured(&place, "out-plain"), "{name}");
+    }
+}
