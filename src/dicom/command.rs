@@ -183,8 +183,10 @@ mod tests {
     fn damage_is_told_and_nothing_is_allocated_for_it() {
         let good = Command::echo(1).encode();
         for length in 0..good.len() {
-            let cut = Command::decode(&good[..length]);
-            assert!(cut.is_err() || !cut.is_ok_and(|command| command.has_data_set()), "{length}");
+            // Only a cut between two elements leaves a command, and then one of these bytes alone.
+            if let Ok(command) = Command::decode(&good[..length]) {
+                assert_eq!(command.encode()[12..], good[12..length]);
+            }
         }
         let mut forged = good.clone();
         forged[12 + 4..12 + 8].copy_from_slice(&u32::MAX.to_le_bytes());
