@@ -1,8 +1,8 @@
 //! One association, from its negotiation to its end: C-ECHO and C-STORE as their provider.
 //!
 //! Any storage class and any transfer syntax that can be read is taken. A data set goes to disk as
-//! it comes, and success is answered when the file is where it stays. Memory is bounded by the PDU
-//! size and the part of the file kept for its header, whatever the peer announces.
+//! it comes, and success is answered when the file is where it stays. Memory is bounded, whatever the
+//! peer announces: by the PDU size and by what is read of a file for its header, at most 64 MiB.
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -88,6 +88,10 @@ pub struct EngineError(String);
 ///
 /// In a mesh, requests come in at the first process; in the others `source` and `sink` are not used.
 ///
+/// A panic in a step becomes a fault and is not printed: a hook for the whole process sees to that. A
+/// panic in a worker, which only a mistake in the engine or a lost process of the mesh can cause, ends
+/// the whole process with exit code 70.
+///
 /// # Errors
 /// If the workers cannot be started.
 pub fn run(

@@ -47,11 +47,13 @@ pub struct Header {
     pub orientation: Option<[f64; 6]>,
     /// Pixel Spacing: between rows, then between columns, in mm.
     pub spacing: Option<[f64; 2]>,
+    /// In mm.
     pub slice_thickness: Option<f64>,
     /// HU = stored value × slope + intercept.
     pub slope: f64,
     pub intercept: f64,
     pub kernel: String,
+    /// Of the tube, in kV.
     pub peak_kilovoltage: Option<f64>,
 }
 

@@ -18,7 +18,8 @@ const PADDING_HU: i16 = -1024;
 /// Slopes and intercepts up to this stay within 32 bits for every 16-bit value.
 const WHOLE_MOST: f64 = 16_384.0;
 
-/// Decodes a slice's file into its place in a volume. Every voxel is written, or it is an error.
+/// Decodes a slice's file into its place in a volume: rows × columns voxels in HU, row by row from the
+/// top. Every voxel is written, or it is an error.
 ///
 /// # Errors
 /// A fault whose reason is a fragment about the slice: the caller says which one it is.
