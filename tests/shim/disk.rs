@@ -10,6 +10,7 @@
 //! do kill-before          kill-before, kill-after, fail ERRNO (this one), or persist ERRNO (from here
 //!                         on all that fail of such a cause),
 //! while FILE              but only as long as this file is there
+//! keep FOLDER             a kill is a power cut; in this folder is kept what it may bring back
 //! clock 10 -3600          from the tenth look on the wall clock is an hour behind
 //! ```
 //!
@@ -17,13 +18,15 @@
 
 mod name;
 mod plan;
+mod power;
 
+use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
 use std::mem;
 use std::ptr;
-use std::sync::atomic::{AtomicI64, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, Ordering};
 
-use name::{Operation, at_path, of_file};
+use name::{Operation, at_path, moving, of_file};
 use plan::{Plan, Verdict};
 
 const AT_REMOVEDIR: c_int = 0x200;
@@ -93,11 +96,11 @@ stand_before! {
     ftruncate64(file: c_int, length: i64) -> c_int => of_file("truncate", file);
     fsync(file: c_int) -> c_int => of_file("sync", file);
     fdatasync(file: c_int) -> c_int => of_file("sync", file);
-    rename(from: *const c_char, to: *const c_char) -> c_int => at_path("rename", AT_FDCWD, to);
+    rename(from: *const c_char, to: *const c_char) -> c_int => moving(AT_FDCWD, from, AT_FDCWD, to);
     renameat(folder: c_int, from: *const c_char, other: c_int, to: *const c_char) -> c_int
-        => at_path("rename", other, to);
+        => moving(folder, from, other, to);
     renameat2(folder: c_int, from: *const c_char, other: c_int, to: *const c_char, flags: c_uint) -> c_int
-        => at_path("rename", other, to);
+        => moving(folder, from, other, to);
     link(from: *const c_char, to: *const c_char) -> c_int => at_path("link", AT_FDCWD, to);
     linkat(folder: c_int, from: *const c_char, other: c_int, to: *const c_char, flags: c_int) -> c_int
         => at_path("link", other, to);
@@ -135,25 +138,44 @@ fn opening(folder: c_int, path: *const c_char, flags: c_int) -> Option<Operation
     }
 }
 
-/// What libc's functions answer when they fail.
-trait Answer {
+/// What libc's functions answer.
+trait Answer: Copy {
     const FAILED: Self;
+    fn is_failed(self) -> bool;
 }
 
 impl Answer for c_int {
     const FAILED: c_int = -1;
+    fn is_failed(self) -> bool {
+        self < 0
+    }
 }
 
 impl Answer for isize {
     const FAILED: isize = -1;
+    fn is_failed(self) -> bool {
+        self < 0
+    }
 }
 
+thread_local! {
+    /// This thread takes away what was not synced: what it does itself is not looked at.
+    static CUTS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The power is gone: no other thread does anything any more.
+static DARK: AtomicBool = AtomicBool::new(false);
+
 fn around<A: Answer>(operation: Option<Operation>, act: impl FnOnce() -> A) -> A {
-    match operation.map_or(Verdict::Pass, |operation| Plan::get().judge(&operation)) {
-        Verdict::Pass => act(),
+    let Some(operation) = operation.filter(|_| !CUTS.get()) else { return act() };
+    while DARK.load(Ordering::Acquire) {
+        unsafe { pause() };
+    }
+    match Plan::get().judge(&operation) {
+        Verdict::Pass => noted(&operation, act),
         Verdict::KillBefore => die(),
         Verdict::KillAfter => {
-            act();
+            noted(&operation, act);
             die()
         }
         Verdict::Fail(errno) => {
@@ -163,7 +185,21 @@ fn around<A: Answer>(operation: Option<Operation>, act: impl FnOnce() -> A) -> A
     }
 }
 
+fn noted<A: Answer>(operation: &Operation, act: impl FnOnce() -> A) -> A {
+    let Some(keep) = Plan::get().keep() else { return act() };
+    let before = power::before(operation, keep);
+    let answer = act();
+    if !answer.is_failed() {
+        power::after(operation, before);
+    }
+    answer
+}
+
 fn die() -> ! {
+    if Plan::get().keep().is_some() && !DARK.swap(true, Ordering::AcqRel) {
+        CUTS.set(true);
+        power::cut();
+    }
     unsafe { kill(getpid(), SIGKILL) };
     loop {
         unsafe { pause() };

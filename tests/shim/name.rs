@@ -1,7 +1,9 @@
 //! The names of operations: what is done, and to which path, without what differs from run to run.
 
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, OsStr, c_char, c_int};
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use crate::AT_FDCWD;
 use crate::plan::Plan;
@@ -11,6 +13,9 @@ pub struct Operation {
     pub kind: &'static str,
     /// `rename output/#/results.json`.
     pub name: String,
+    pub path: PathBuf,
+    /// Where it was, if it is moved.
+    pub from: Option<PathBuf>,
 }
 
 unsafe extern "C" {
@@ -21,17 +26,24 @@ const PATH_BYTES_MAX: usize = 4096;
 
 /// An operation on a path, which may be relative to an open folder.
 pub fn at_path(kind: &'static str, folder: c_int, path: *const c_char) -> Option<Operation> {
+    named(kind, &absolute(folder, path)?)
+}
+
+/// A path that takes the place of another.
+pub fn moving(folder: c_int, from: *const c_char, other: c_int, to: *const c_char) -> Option<Operation> {
+    let operation = at_path("rename", other, to)?;
+    Some(Operation { from: absolute(folder, from).map(|path| owned(&path)), ..operation })
+}
+
+fn absolute(folder: c_int, path: *const c_char) -> Option<Vec<u8>> {
     let path = unsafe { CStr::from_ptr(path) }.to_bytes();
     if path.starts_with(b"/") {
-        return named(kind, path);
+        return Some(path.to_owned());
     }
     let mut buffer = [0; PATH_BYTES_MAX];
-    let base = if folder == AT_FDCWD {
-        link(b"/proc/self/cwd\0", &mut buffer)?
-    } else {
-        opened(folder, &mut buffer)?
-    };
-    named(kind, &[base, b"/", path].concat())
+    let here = folder == AT_FDCWD;
+    let base = if here { link(b"/proc/self/cwd\0", &mut buffer)? } else { opened(folder, &mut buffer)? };
+    Some([base, b"/", path].concat())
 }
 
 /// An operation on an open file. Allocates nothing where it is not one: signal handlers write, too.
@@ -53,8 +65,12 @@ fn link<'a>(path: &[u8], buffer: &'a mut [u8; PATH_BYTES_MAX]) -> Option<&'a [u8
 
 fn named(kind: &'static str, path: &[u8]) -> Option<Operation> {
     let (label, below) = Plan::get().below(path)?;
-    let below = plain(&String::from_utf8_lossy(below));
-    Some(Operation { kind, name: format!("{kind} {label}{below}") })
+    let name = format!("{kind} {label}{}", plain(&String::from_utf8_lossy(below)));
+    Some(Operation { kind, name, path: owned(path), from: None })
+}
+
+fn owned(path: &[u8]) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(path))
 }
 
 /// As long as this a run of hexadecimal digits is a digest, or a part of one.

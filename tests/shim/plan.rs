@@ -1,6 +1,7 @@
 //! The plan: what is watched, and what happens where.
 
 use std::ffi::{CString, c_int};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,6 +17,7 @@ pub struct Plan {
     at: Option<(usize, String)>,
     deed: Option<Deed>,
     lasting: Option<CString>,
+    keep: Option<PathBuf>,
     clock: Option<(i64, i64)>,
     met: AtomicUsize,
     begun: AtomicBool,
@@ -63,6 +65,7 @@ impl Plan {
             "at" => self.at = Some(pair(rest)?),
             "do" => self.deed = Some(Deed::read(rest)?),
             "while" => self.lasting = Some(CString::new(rest).ok()?),
+            "keep" => self.keep = Some(rest.into()),
             "clock" => self.clock = Some(pair(rest)?),
             _ => return None,
         }
@@ -94,6 +97,11 @@ impl Plan {
             }
             _ => Verdict::Pass,
         }
+    }
+
+    /// Where files are kept that a power cut may bring back, if a kill is one.
+    pub fn keep(&self) -> Option<&Path> {
+        self.keep.as_deref()
     }
 
     /// By how many seconds the wall clock is off at this look.

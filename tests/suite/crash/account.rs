@@ -1,6 +1,6 @@
 //! The accounting: what is there after an attack, against what there is without one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -94,8 +94,12 @@ impl Account {
         let (found, objects) = (responses(&site.output()), pacs.objects());
         self.double.extend(missing(&reference.responses, &found));
         self.double.extend(missing(&reference.objects, &objects));
-        self.different.extend(unequal(&reference.responses, &found));
-        self.different.extend(unequal(&reference.objects, &objects));
+        for (name, wanted, found) in both(&reference.responses, &found) {
+            self.different.extend(unequal(wanted, found).map(|file| format!("{name}: {}", file.display())));
+        }
+        for (uid, wanted, found) in both(&reference.objects, &objects) {
+            self.different.extend((wanted != found).then(|| format!("{uid}: {} contents", found.len())));
+        }
     }
 
     pub fn add(&mut self, other: Account) {
@@ -150,14 +154,24 @@ fn names(folder: &Path) -> Vec<String> {
     entries.map(|entry| entry.expect("it can be listed").file_name().to_string_lossy().into_owned()).collect()
 }
 
-fn missing<K: fmt::Debug + Ord, V>(from: &BTreeMap<K, V>, of: &BTreeMap<K, V>) -> Vec<String> {
-    of.keys().filter(|key| !from.contains_key(key)).map(|key| format!("{key:?}")).collect()
+fn missing<V>(from: &BTreeMap<String, V>, of: &BTreeMap<String, V>) -> Vec<String> {
+    of.keys().filter(|key| !from.contains_key(*key)).cloned().collect()
 }
 
-fn unequal<V: PartialEq + fmt::Debug>(one: &BTreeMap<String, V>, other: &BTreeMap<String, V>) -> Vec<String> {
-    let both = one.iter().filter_map(|(key, value)| Some((key, value, other.get(key)?)));
-    let unequal = both.filter(|(_, value, found)| value != found);
-    unequal.map(|(key, value, found)| format!("{key}: {value:?} became {found:?}")).collect()
+fn both<'a, V>(
+    one: &'a BTreeMap<String, V>,
+    other: &'a BTreeMap<String, V>,
+) -> impl Iterator<Item = (&'a String, &'a V, &'a V)> {
+    one.iter().filter_map(|(key, value)| Some((key, value, other.get(key)?)))
+}
+
+/// The files that are not in both, or have other bytes.
+fn unequal<'a>(
+    one: &'a BTreeMap<PathBuf, Digest>,
+    other: &'a BTreeMap<PathBuf, Digest>,
+) -> impl Iterator<Item = &'a PathBuf> {
+    let paths: BTreeSet<&PathBuf> = one.keys().chain(other.keys()).collect();
+    paths.into_iter().filter(|path| one.get(*path) != other.get(*path))
 }
 
 fn undelivered(output: &Path) -> Vec<String> {

@@ -10,8 +10,8 @@ use crate::support::random::Dice;
 /// Kills in a row, before flow is left in peace and it is counted.
 const KILLS_IN_A_ROUND: usize = 10;
 const STUDIES: usize = 6;
-/// Twice as long as it takes to answer all studies, on an idle machine.
-const LIFE_MS_MAX: usize = 500;
+/// Within this time flow is killed: time enough to answer some of the studies.
+const LIFE_MS_MAX: usize = 300;
 
 #[test]
 fn killed_while_studies_arrive_all_are_answered_once() {

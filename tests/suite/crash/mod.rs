@@ -12,6 +12,7 @@
 mod account;
 mod faults;
 mod kills;
+mod library;
 mod life;
 mod pacs;
 mod points;

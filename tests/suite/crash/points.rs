@@ -1,4 +1,4 @@
-//! SIGKILL before and after each change of the disk, by name.
+//! SIGKILL, or a power cut, before and after each change of the disk, by name.
 
 use super::scene::{Scene, Stage};
 use super::shim::Point;
@@ -7,25 +7,47 @@ use super::{Account, Deed, Plan, kills_wanted};
 #[test]
 fn killed_at_each_change_of_the_disk_files_are_answered_once() {
     if let Some(scene) = Scene::of_files() {
-        at_each_point(&scene);
+        at_each_point(&scene, watching);
     }
 }
 
 #[test]
 fn killed_at_each_change_of_the_disk_received_studies_are_answered_once() {
     if let Some(scene) = Scene::of_received() {
-        at_each_point(&scene);
+        at_each_point(&scene, watching);
     }
 }
 
-fn at_each_point(scene: &Scene) {
+#[test]
+fn when_the_power_fails_files_are_answered_once() {
+    if let Some(scene) = Scene::of_files() {
+        at_each_point(&scene, without_power);
+    }
+}
+
+#[test]
+fn when_the_power_fails_received_studies_are_answered_once() {
+    if let Some(scene) = Scene::of_received() {
+        at_each_point(&scene, without_power);
+    }
+}
+
+fn watching(stage: &Stage) -> Plan {
+    Plan::watching(&stage.site)
+}
+
+fn without_power(stage: &Stage) -> Plan {
+    Plan::watching(&stage.site).without_power(&stage.site)
+}
+
+fn at_each_point(scene: &Scene, plan: impl Fn(&Stage) -> Plan) {
     let points = traced(scene);
     assert!(points.len() > 20, "only {points:?}");
     let mut account = Account::default();
     for (index, point) in points.iter().enumerate() {
         for (point, deed) in attacks(point, index) {
             let stage = Stage::new();
-            let (_, outcome) = scene.play(&stage, &Plan::watching(&stage.site).at(&point, deed));
+            let (_, outcome) = scene.play(&stage, &plan(&stage).at(&point, deed));
             assert!(outcome.is_good(), "{}: {deed:?} {point:?}: {outcome}", scene.name);
             account.add(outcome);
         }

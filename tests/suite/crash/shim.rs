@@ -45,9 +45,6 @@ pub struct Plan {
 
 impl Shim {
     /// `None`, and a word about it, where programs are not linked with glibc.
-    ///
-    /// # Panics
-    /// If it cannot be compiled.
     pub fn get() -> Option<&'static Shim> {
         static SHIM: OnceLock<Option<Shim>> = OnceLock::new();
         SHIM.get_or_init(Shim::compile).as_ref()
@@ -58,32 +55,30 @@ impl Shim {
             println!("skipped: only on Linux with glibc can something be put between a program and libc");
             return None;
         }
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/shim/disk.rs");
-        // Several test runs may share the folder.
-        let draft = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("disk-{}.so", std::process::id()));
-        let library = draft.with_file_name("disk.so");
-        let compiler = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-        let mut command = Command::new(compiler);
-        command.args([
-            "--edition",
-            "2024",
-            "--crate-type",
-            "cdylib",
-            "-C",
-            "panic=abort",
-            "-O",
-            "-D",
-            "warnings",
-        ]);
-        let compiled = command.arg("-o").arg(&draft).arg(source).status().expect("rustc is where cargo is");
-        assert!(compiled.success(), "the library cannot be compiled");
-        fs::rename(draft, &library).expect("it has just been written");
-        Some(Shim(library))
+        Some(Shim(compiled("disk", "cdylib")))
     }
 
     pub fn load<'a>(&self, command: &'a mut Command, plan: &Plan) -> &'a mut Command {
         command.env("LD_PRELOAD", &self.0).env("DISK_PLAN", &plan.text)
     }
+}
+
+/// Compiles a file of `tests/shim`; says where the library or program is.
+///
+/// # Panics
+/// If it cannot be compiled.
+pub fn compiled(name: &str, kind: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/shim/{name}.rs"));
+    // Several test runs may share the folder.
+    let draft = folder.join(format!("{name}-{}", std::process::id()));
+    let mut command = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    command.args(["--edition", "2024", "-O", "-C", "panic=abort", "-D", "warnings", "--crate-type", kind]);
+    let status = command.arg("-o").arg(&draft).arg(source).status();
+    assert!(status.expect("rustc is where cargo is").success(), "it cannot be compiled");
+    let place = folder.join(name);
+    fs::rename(draft, &place).expect("it has just been written");
+    place
 }
 
 impl Plan {
@@ -98,6 +93,15 @@ impl Plan {
 
     pub fn traced(mut self) -> Plan {
         self.text += &format!("trace {}\n", self.trace.display());
+        self
+    }
+
+    /// A kill is a power cut: what was not synced is lost. The folders themselves are an operator's.
+    pub fn without_power(mut self, site: &Site) -> Plan {
+        for folder in [site.state(), site.output(), site.path("kept")] {
+            fs::create_dir(folder).expect("the site can be written");
+        }
+        self.text += &format!("keep {}\n", site.path("kept").display());
         self
     }
 
