@@ -20,11 +20,10 @@ mod name;
 mod plan;
 mod power;
 
-use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
 use std::mem;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicPtr, Ordering};
 
 use name::{Operation, at_path, moving, of_file};
 use plan::{Plan, Verdict};
@@ -39,7 +38,7 @@ const RTLD_NEXT: *mut c_void = -1_isize as *mut c_void;
 pub const AT_FDCWD: c_int = -100;
 
 #[repr(C)]
-pub struct Time {
+struct Time {
     seconds: i64,
     nanoseconds: c_long,
 }
@@ -158,19 +157,8 @@ impl Answer for isize {
     }
 }
 
-thread_local! {
-    /// This thread takes away what was not synced: what it does itself is not looked at.
-    static CUTS: Cell<bool> = const { Cell::new(false) };
-}
-
-/// The power is gone: no other thread does anything any more.
-static DARK: AtomicBool = AtomicBool::new(false);
-
 fn around<A: Answer>(operation: Option<Operation>, act: impl FnOnce() -> A) -> A {
-    let Some(operation) = operation.filter(|_| !CUTS.get()) else { return act() };
-    while DARK.load(Ordering::Acquire) {
-        unsafe { pause() };
-    }
+    let Some(operation) = operation.filter(|_| !power::cuts()) else { return act() };
     match Plan::get().judge(&operation) {
         Verdict::Pass => noted(&operation, act),
         Verdict::KillBefore => die(),
@@ -196,8 +184,7 @@ fn noted<A: Answer>(operation: &Operation, act: impl FnOnce() -> A) -> A {
 }
 
 fn die() -> ! {
-    if Plan::get().keep().is_some() && !DARK.swap(true, Ordering::AcqRel) {
-        CUTS.set(true);
+    if Plan::get().keep().is_some() {
         power::cut();
     }
     unsafe { kill(getpid(), SIGKILL) };

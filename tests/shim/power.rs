@@ -5,12 +5,21 @@
 //! Bytes written over others stay. What is mapped into memory is not seen.
 
 use std::collections::HashMap;
+use std::ffi::c_int;
 use std::fs::{self, Metadata, OpenOptions};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::name::Operation;
+use crate::{SIGKILL, getpid, kill, pause};
+
+unsafe extern "C" {
+    fn fork() -> c_int;
+    fn getppid() -> c_int;
+    fn close(file: c_int) -> c_int;
+}
 
 #[derive(Default)]
 struct Cache {
@@ -71,15 +80,42 @@ pub fn after(operation: &Operation, before: Before) {
     }
 }
 
-/// Leaves on the disk what is safe, and no more.
-pub fn cut() {
+/// Ends this process and leaves on the disk what is safe, and no more. Another process does it, when
+/// nothing of this one is left that might go on; it keeps the standard streams open until it is done.
+pub fn cut() -> ! {
+    // Whoever holds it at the fork would never let go of it.
     let cache = cache();
-    let paths = cache.files.values().flat_map(|file| file.paths.iter().map(|path| (path, file.safe_bytes)));
-    for (path, bytes) in paths {
-        // Whatever cannot be taken back here has gone another way.
-        let _ = OpenOptions::new().write(true).open(path).and_then(|file| shorten(&file, bytes));
+    let process = unsafe { getpid() };
+    if unsafe { fork() } != 0 {
+        end(process)
     }
-    cache.names.iter().rev().for_each(|name| name.undo.apply());
+    unsafe { kill(process, SIGKILL) };
+    // An orphan is given to another parent.
+    while unsafe { getppid() } == process {
+        std::thread::yield_now();
+    }
+    CUTS.store(true, Ordering::Relaxed);
+    cache.take_away();
+    // What is locked is free before anybody is told that this is over.
+    (3..FILES_MAX).for_each(|file| _ = unsafe { close(file) });
+    end(unsafe { getpid() })
+}
+
+static CUTS: AtomicBool = AtomicBool::new(false);
+
+/// Whether this process takes away what was not synced: what it does is not looked at.
+pub fn cuts() -> bool {
+    CUTS.load(Ordering::Relaxed)
+}
+
+/// More files than these are not open.
+const FILES_MAX: c_int = 4096;
+
+fn end(process: c_int) -> ! {
+    unsafe { kill(process, SIGKILL) };
+    loop {
+        unsafe { pause() };
+    }
 }
 
 fn shorten(file: &fs::File, bytes: u64) -> std::io::Result<()> {
@@ -92,6 +128,16 @@ fn cache() -> MutexGuard<'static, Cache> {
 }
 
 impl Cache {
+    fn take_away(&self) {
+        let paths =
+            self.files.values().flat_map(|file| file.paths.iter().map(|path| (path, file.safe_bytes)));
+        for (path, bytes) in paths {
+            // What cannot be taken back here has gone another way.
+            let _ = OpenOptions::new().write(true).open(path).and_then(|file| shorten(&file, bytes));
+        }
+        self.names.iter().rev().for_each(|name| name.undo.apply());
+    }
+
     /// Makes another link to a file.
     fn keep(&mut self, path: &Path, folder: &Path) -> Option<PathBuf> {
         self.kept += 1;

@@ -9,7 +9,7 @@ use flow::outbox::Delivery;
 use flow::step::Digest;
 
 use super::pacs::Objects;
-use super::{Door, Life, Pacs, Site, Studies, studies};
+use super::{Door, Ended, Life, Pacs, Site, Studies, studies};
 use crate::run::tree;
 
 /// What flow answers when nobody disturbs it.
@@ -32,13 +32,13 @@ pub struct Account {
     /// Objects that the PACS stored, copies included.
     pub stored: usize,
     /// Answers and objects that are not there.
-    lost: Vec<String>,
+    lost: BTreeSet<String>,
     /// Answers and objects that nobody asked for, or that there are two of.
-    double: Vec<String>,
+    double: BTreeSet<String>,
     /// Answers and objects with other bytes.
-    different: Vec<String>,
+    different: BTreeSet<String>,
     /// Drafts and received files that nobody needs any more.
-    left: Vec<String>,
+    left: BTreeSet<String>,
 }
 
 impl Reference {
@@ -137,6 +137,40 @@ impl fmt::Display for Account {
     }
 }
 
+/// Many attacks: what is wrong is told at the end, all at once.
+#[derive(Default)]
+pub struct Attacks {
+    account: Account,
+    wrong: Vec<String>,
+}
+
+impl Attacks {
+    pub fn add(&mut self, what: &str, account: Account, lives: &[Ended]) {
+        if !account.is_good() {
+            let said: Vec<&str> = lives.iter().map(|life| life.said.as_str()).collect();
+            self.wrong(format!("{what}: {account}\n{}", said.join("-- and then --\n")));
+        }
+        self.account.add(account);
+    }
+
+    pub fn wrong(&mut self, what: String) {
+        self.wrong.push(what);
+    }
+
+    /// Tells the sum.
+    ///
+    /// # Panics
+    /// If anything was wrong.
+    pub fn conclude(self, what: &str) -> Account {
+        let Account { kills, lives, accepted, answered, stored, .. } = self.account;
+        println!(
+            "{what}: {kills} kills in {lives} lives; {accepted} accepted, {answered} answered, {stored} objects stored"
+        );
+        assert!(self.wrong.is_empty(), "{what}: {} attacks\n{}", self.wrong.len(), self.wrong.join("\n"));
+        self.account
+    }
+}
+
 /// The responses below an output folder; drafts of responses are hidden folders.
 fn responses(output: &Path) -> Responses {
     let whole = |name: &String| !name.starts_with('.');
@@ -186,7 +220,7 @@ fn undelivered(output: &Path) -> Vec<String> {
 
 fn leftovers(site: &Site) -> Vec<String> {
     let drafts = names(&site.output()).into_iter().filter(|name| name.starts_with('.'));
-    let inbox = site.state().join("inbox");
+    let inbox = site.state().join("inbox/incoming");
     let received = if inbox.exists() { tree(&inbox).into_keys().collect() } else { Vec::new() };
     drafts.chain(received.iter().map(|path| format!("inbox/{}", path.display()))).collect()
 }

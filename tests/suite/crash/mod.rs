@@ -10,6 +10,8 @@
 //! They are short unless `FLOW_KILLS` says how many kills there are to be. `FLOW_SEED` repeats a run.
 
 mod account;
+mod clocks;
+mod damage;
 mod faults;
 mod kills;
 mod library;

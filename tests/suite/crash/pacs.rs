@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use flow::dicom::{Destination, Event};
 use flow::step::Digest;
 
-use crate::run::tree;
 use crate::support::peers::Receiving;
 use crate::support::slices::data_set;
 
@@ -24,13 +24,13 @@ impl Pacs {
         self.0.destination("PACS")
     }
 
-    /// Our receiver names a file by UID and digest, and never deletes one by itself.
+    /// Our receiver names a file by UID and digest, and deletes none that it has stored.
     pub fn objects(&self) -> Objects {
         let mut objects = Objects::new();
-        for path in tree(&self.0.inbox).into_keys().filter(|path| !path.starts_with("incoming")) {
-            let name = path.file_name().expect("it is a file").to_string_lossy().into_owned();
+        for file in files(&self.0.inbox) {
+            let name = file.file_stem().expect("it is a file").to_string_lossy().into_owned();
             let (uid, _) = name.rsplit_once('-').expect("it is UID-DIGEST.dcm");
-            let bytes = fs::read(self.0.inbox.join(&path)).expect("it was kept");
+            let bytes = fs::read(&file).expect("it was kept");
             objects.entry(uid.to_owned()).or_default().insert(Digest::of(data_set(&bytes)));
         }
         objects
@@ -40,4 +40,12 @@ impl Pacs {
     pub fn stored(&self) -> usize {
         self.0.events.try_iter().filter(|event| matches!(event, Event::Stored { .. })).count()
     }
+}
+
+/// The stored files. A folder in which nothing was stored may vanish meanwhile.
+fn files(inbox: &Path) -> Vec<PathBuf> {
+    let inside =
+        |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let files = inside(inbox.to_owned()).flat_map(inside);
+    files.filter(|path| path.extension().is_some_and(|ending| ending == "dcm")).collect()
 }

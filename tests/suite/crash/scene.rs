@@ -46,11 +46,11 @@ impl Scene {
         Some(Scene { name, way, shim, studies, reference, _site: site })
     }
 
-    /// One life under a plan, then one in peace; what is there afterwards. Tells how the first ended.
-    pub fn play(&self, stage: &Stage, plan: &Plan) -> (Ended, Account) {
+    /// One life under a plan, then one in peace; what is there afterwards. Tells how they ended.
+    pub fn play(&self, stage: &Stage, plan: &Plan) -> ([Ended; 2], Account) {
         let mut account = Account::default();
         account.lives = 2;
-        let ended = thread::scope(|scope| {
+        let lives = thread::scope(|scope| {
             if self.way == Way::Received {
                 let door = &stage.door;
                 let send = |study| _ = studies::send_until_acknowledged(door, study);
@@ -58,39 +58,60 @@ impl Scene {
             }
             let ended = self.first_life(stage, plan);
             account.kills += usize::from(ended.was_killed());
-            account.compare(&self.reference, &stage.site, &stage.pacs);
-            self.life_in_peace(stage);
-            ended
+            self.compare(stage, &mut account);
+            [ended, self.life_in_peace(stage)]
         });
+        self.close(stage, &mut account);
+        (lives, account)
+    }
+
+    /// One life in which only the first of the files' studies is there.
+    pub fn answer_the_first(&self, stage: &Stage) {
+        let mut command = stage.site.run_files(&self.studies.folder.join("1"));
+        Life::start(command.arg("--to").arg(stage.pacs.destination().to_string())).wait().assert_well();
+    }
+
+    /// One more life with the files, to its end.
+    pub fn again(&self, stage: &Stage) -> Ended {
+        Life::start(&mut self.command(stage)).wait()
+    }
+
+    /// Counts what is wrong so far.
+    pub fn compare(&self, stage: &Stage, account: &mut Account) {
+        account.compare(&self.reference, &stage.site, &stage.pacs);
+    }
+
+    /// Counts what is there in the end.
+    pub fn close(&self, stage: &Stage, account: &mut Account) {
         account.close(&self.reference, &stage.site, &stage.pacs);
-        (ended, account)
     }
 
     /// Until it ends, or says that something fails (which is then amended), or all is answered.
-    fn first_life(&self, stage: &Stage, plan: &Plan) -> Ended {
+    pub fn first_life(&self, stage: &Stage, plan: &Plan) -> Ended {
         let mut life = Life::start(self.shim.load(&mut self.command(stage), plan));
         if self.way == Way::Received
             && let Some(address) = life.listening()
         {
             stage.door.open(address);
         }
-        let words = plan.cause().map(|cause| cause.words());
-        let told = |said: &str| words.as_ref().is_some_and(|words| said.contains(words));
-        life.lives_until(|said| told(said) || self.is_done(stage));
+        life.lives_until(|said| plan.is_told(said) || self.is_done(stage));
         plan.amend();
         let ended = if self.way == Way::Received { life.stopped() } else { life.wait() };
         stage.door.close();
         ended
     }
 
-    fn life_in_peace(&self, stage: &Stage) {
+    fn life_in_peace(&self, stage: &Stage) -> Ended {
         let mut life = Life::start(&mut self.command(stage));
-        if self.way == Way::Files {
-            return life.wait().assert_well();
-        }
-        stage.door.open(life.listening().expect("nothing ends it"));
-        life.lives_until(|_| self.is_done(stage));
-        life.stopped().assert_well();
+        let ended = if self.way == Way::Received {
+            stage.door.open(life.listening().expect("nothing ends it"));
+            life.lives_until(|_| self.is_done(stage));
+            life.stopped()
+        } else {
+            life.wait()
+        };
+        ended.assert_well();
+        ended
     }
 
     fn is_done(&self, stage: &Stage) -> bool {

@@ -1,5 +1,6 @@
 //! The library that stands between flow and the disk (`tests/shim`): compiled once, loaded with a plan.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -117,8 +118,16 @@ impl Plan {
         self
     }
 
-    pub fn cause(&self) -> Option<Cause> {
-        self.cause
+    /// From a look on, counted from 1, the wall clock is off.
+    pub fn clock(mut self, look: usize, seconds: i64) -> Plan {
+        self.text += &format!("clock {look} {seconds}\n");
+        self
+    }
+
+    /// Whether it was said what fails, in the system's words, or for the journal what to do about it.
+    pub fn is_told(&self, said: &str) -> bool {
+        let journal = said.contains("could not use the journal") && said.contains("hint: ");
+        self.cause.is_some_and(|cause| journal || cause.words().iter().any(|words| said.contains(words)))
     }
 
     /// Ends what persists: there is room again, the disk is well.
@@ -146,10 +155,18 @@ impl Point {
     }
 }
 
+impl fmt::Display for Point {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, time {}", self.name, self.occurrence)
+    }
+}
+
 impl Cause {
-    /// What the system calls it.
-    pub fn words(self) -> String {
-        let text = std::io::Error::from_raw_os_error(self as i32).to_string();
-        text.split(" (os").next().unwrap_or_default().to_owned()
+    fn words(self) -> &'static [&'static str] {
+        match self {
+            Cause::Broken => &["Input/output error"],
+            Cause::Full => &["No space left on device", "the disk of the journal is full"],
+            Cause::ReadOnly => &["Read-only file system"],
+        }
     }
 }
