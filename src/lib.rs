@@ -7,6 +7,7 @@
 //! | [`step`] | what a step is: values, requests, declarations, faults, the table of steps |
 //! | [`dataflow`] | text to a checked [`dataflow::Dataflow`]; its plain meaning, `interpret` |
 //! | [`store`] | bytes by digest |
+//! | [`journal`] | the durable record of what was accepted, done and answered; the only folder that names SQLite |
 //! | [`engine`] | a dataflow as timely lanes; the only folder that names timely |
 //! | [`cluster`] | several processes as one: how they meet |
 //! | [`imaging`] | calculations on CT studies and the results made of them; no network, no engine |
@@ -27,6 +28,7 @@ pub mod dataflow;
 pub mod dicom;
 pub mod engine;
 pub mod imaging;
+pub mod journal;
 pub mod outbox;
 pub mod step;
 pub mod store;

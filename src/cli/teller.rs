@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use serde::Serialize;
 
 use crate::dataflow::{Response, Verdict};
-use crate::dicom;
 use crate::outbox::{Delivery, Event};
 use crate::step::{Digest, Request};
 
@@ -97,11 +96,6 @@ impl Teller {
                 self.failed.fetch_add(1, Ordering::Relaxed);
                 self.troubled.store(true, Ordering::Relaxed);
             }
-        }
-        if request.attribute("source") == dicom::SOURCE
-            && let Err(error) = dicom::discard(request)
-        {
-            self.progress.say(&format!("the received files of {} stay in the inbox: {error}", request.name));
         }
         let line = if self.json {
             let (name, verdict) = (request.name.as_str(), response.verdict);

@@ -76,7 +76,8 @@ impl Checked<'_> {
         let name = name.as_ref().expect(KNOWN).value.clone();
         let response: Vec<Port> = self.response.iter().map(|port| self.moved(port)).collect();
         let digest = meaning::digest(&name, &nodes, &response);
-        Dataflow { name, about: about.clone(), digest, nodes, response, memory: *memory }
+        let (about, text) = (about.clone(), String::new());
+        Dataflow { name, text, about, digest, nodes, response, memory: *memory }
     }
 
     fn node(&self, index: usize) -> Node {

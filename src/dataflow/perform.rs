@@ -82,6 +82,23 @@ impl Node {
         }
     }
 
+    /// The digest of all that the outputs of a run depend on: the step with its version and
+    /// parameters, what is at its inputs, and, for a step that makes identifiers, whose they are.
+    pub fn key(&self, dataflow: Digest, request: Digest, inputs: &Inputs) -> Digest {
+        let step = &self.step.declaration;
+        let version = step.version.to_le_bytes();
+        let parameters = serde_json::to_vec(&self.parameters).expect("parameters are texts and numbers");
+        let mut parts = vec![step.name.as_bytes(), &version, &parameters];
+        let digests = inputs.digests();
+        for (name, digest) in &digests {
+            parts.extend([name.as_bytes(), digest.as_bytes().as_slice()]);
+        }
+        if step.identifies {
+            parts.extend([request.as_bytes().as_slice(), dataflow.as_bytes(), self.name.as_bytes()]);
+        }
+        Digest::of_parts(parts)
+    }
+
     /// Runs the step; a panic in it is a fault.
     ///
     /// # Errors

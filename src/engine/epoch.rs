@@ -14,31 +14,22 @@ use crate::dataflow::perform::{Left, Place};
 use crate::dataflow::response::{Account, Response};
 use crate::step::{Artifact, Fault, Outcome, Outcomes, Request};
 
+use super::as_json;
 use super::budget::Claim;
 
 /// What travels from the entrance to a lane's home.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Admitted(pub Arc<Request>);
+pub struct Admitted {
+    #[serde(with = "as_json")]
+    pub request: Arc<Request>,
+    /// Why it is not to be begun.
+    #[serde(with = "as_json")]
+    pub refused: Option<Fault>,
+}
 
-/// What travels from the home back to the entrance; between processes as JSON, because a response's
-/// form for people is not one that timely's wire format can carry.
+/// What travels from the home back to the entrance.
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub struct Answer(pub Response);
-
-impl From<Answer> for String {
-    fn from(Answer(response): Answer) -> String {
-        serde_json::to_string(&response).expect("a response is made of texts and numbers")
-    }
-}
-
-impl TryFrom<String> for Answer {
-    type Error = serde_json::Error;
-
-    fn try_from(text: String) -> Result<Answer, serde_json::Error> {
-        serde_json::from_str(&text).map(Answer)
-    }
-}
+pub struct Answer(#[serde(with = "as_json")] pub Response);
 
 /// What travels between the operators of a lane. Cloning shares everything.
 #[derive(Clone)]

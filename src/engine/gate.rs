@@ -49,11 +49,15 @@ pub fn gate<'scope>(
             };
             input.for_each(|capability, requests| {
                 let capability = capability.retain_least(0).expect("a message has a time");
-                for Admitted(request) in requests.drain(..) {
+                for Admitted { request, refused } in requests.drain(..) {
                     let activator = activator.clone();
                     // A worker that is gone needs no waking.
                     let wake = move || _ = activator.activate();
-                    match claim(&shared.work.dataflow, &shared.budget, &request, wake) {
+                    let claimed = match refused {
+                        Some(fault) => Err(fault),
+                        None => claim(&shared.work.dataflow, &shared.budget, &request, wake),
+                    };
+                    match claimed {
                         Ok(claim) => {
                             waiting.push(Waiting { capability: capability.clone(), request, claim });
                         }

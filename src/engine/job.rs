@@ -11,14 +11,17 @@ use crate::step::{Artifact, Fault, File, Inputs, Outcome, Outputs, Request};
 use crate::store::{Store, StoreError};
 
 use super::event::{Event, Observer, tell};
+use super::memory::{Memories, Run};
+
+/// The files of a run that belong to the response, by output.
+pub type Delivered = Vec<(&'static str, Vec<Artifact>)>;
 
 /// How a run ended.
 pub struct Ended {
     pub item: Option<usize>,
     pub outcome: Outcome,
     pub outputs: Option<Outputs>,
-    /// The files that belong to the response, by output.
-    pub files: Vec<(&'static str, Vec<Artifact>)>,
+    pub files: Delivered,
 }
 
 impl Ended {
@@ -31,6 +34,7 @@ impl Ended {
 pub struct Work {
     pub dataflow: Arc<Dataflow>,
     pub store: Arc<Store>,
+    pub memories: Memories,
     pub observer: Arc<dyn Observer>,
 }
 
@@ -50,11 +54,7 @@ impl Work {
         let node = &self.dataflow.nodes[index];
         let began = Instant::now();
         tell(&*self.observer, &Event::Started { request, step: &node.name });
-        let outputs = node.perform(self.dataflow.digest, request.id, inputs);
-        let kept = outputs.and_then(|outputs| {
-            let files = self.keep(index, request, &outputs)?;
-            Ok((outputs, files))
-        });
+        let kept = self.remembered(index, request, item, inputs);
         let failed = kept.is_err();
         tell(&*self.observer, &Event::Ended { request, step: &node.name, took: began.elapsed(), failed });
         match kept {
@@ -63,12 +63,44 @@ impl Work {
         }
     }
 
-    fn keep(
+    /// What the run gave before, where it is recorded; else it is performed, and recorded.
+    fn remembered(
         &self,
         index: usize,
         request: &Request,
-        outputs: &Outputs,
-    ) -> Result<Vec<(&'static str, Vec<Artifact>)>, Fault> {
+        item: Option<usize>,
+        inputs: &Inputs,
+    ) -> Result<(Outputs, Delivered), Fault> {
+        let node = &self.dataflow.nodes[index];
+        if !self.memories.remembers(request.id) {
+            return self.performed(index, request, inputs);
+        }
+        let key = node.key(self.dataflow.digest, request.id, inputs);
+        let run = Run { node, request, item, inputs, key };
+        if let Some(recalled) = self.memories.recall(&run) {
+            let outputs = recalled?;
+            let files = self.keep(index, request, &outputs)?;
+            return Ok((outputs, files));
+        }
+        let began = Instant::now();
+        let performed = self.performed(index, request, inputs);
+        let result = performed.as_ref().map(|(outputs, _)| outputs);
+        self.memories.note(&run, result, began.elapsed()).map_err(not_kept)?;
+        performed
+    }
+
+    fn performed(
+        &self,
+        index: usize,
+        request: &Request,
+        inputs: &Inputs,
+    ) -> Result<(Outputs, Delivered), Fault> {
+        let outputs = self.dataflow.nodes[index].perform(self.dataflow.digest, request.id, inputs)?;
+        let files = self.keep(index, request, &outputs)?;
+        Ok((outputs, files))
+    }
+
+    fn keep(&self, index: usize, request: &Request, outputs: &Outputs) -> Result<Delivered, Fault> {
         let delivered = outputs.iter().filter(|(name, _)| self.dataflow.delivers(index, name));
         let kept = delivered.map(|(name, value)| {
             let artifacts = files_at(value).iter().map(|file| self.keep_file(request, file));

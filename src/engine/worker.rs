@@ -8,23 +8,18 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 
 use timely::worker::Worker;
 
-use crate::dataflow::Response;
-use crate::step::Request;
+use crate::journal::Receipt;
 
+use super::entrance::Submitted;
 use super::epoch::Admitted;
 use super::event::{Event, tell};
+use super::exit::Answered;
 use super::lane::{Done, Inlet, lane};
 use super::shared::Shared;
 
-/// A request with its answer, on the way to the sink.
-pub struct Answered {
-    pub request: Arc<Request>,
-    pub response: Response,
-}
-
 /// The first worker's ends of the channels to those who bring requests and take answers.
 pub struct Doors {
-    pub requests: Receiver<Arc<Request>>,
+    pub requests: Receiver<Submitted>,
     pub answers: Sender<Answered>,
 }
 
@@ -45,10 +40,10 @@ pub fn work(worker: &mut Worker, lanes: usize, shared: &Arc<Shared>, doors: Opti
 
 /// Leads requests into idle lanes.
 struct Porter<'a> {
-    lanes: Vec<(Inlet, Option<Arc<Request>>)>,
+    lanes: Vec<(Inlet, Option<Receipt>)>,
     /// In turn, so that none of them is served better.
     idle: VecDeque<usize>,
-    waiting: VecDeque<Arc<Request>>,
+    waiting: VecDeque<Submitted>,
     doors: Doors,
     done: Done,
     shared: &'a Shared,
@@ -87,24 +82,27 @@ impl<'a> Porter<'a> {
 
     fn admit(&mut self) {
         while !self.idle.is_empty()
-            && let Some(request) = self.waiting.pop_front()
+            && let Some(Submitted { receipt, refused }) = self.waiting.pop_front()
         {
             let index = self.idle.pop_front().expect("it was just seen");
-            tell(&*self.shared.work.observer, &Event::Accepted { request: &request });
+            let request = receipt.request();
+            let work = &self.shared.work;
+            tell(&*work.observer, &Event::Accepted { request });
+            work.memories.began(request.id);
             let (inlet, current) = &mut self.lanes[index];
-            inlet.send(Admitted(Arc::clone(&request)));
+            inlet.send(Admitted { request: Arc::clone(request), refused });
             inlet.advance_to(inlet.time() + 1);
-            *current = Some(request);
+            *current = Some(receipt);
         }
     }
 
     fn hand_out(&mut self) {
         let done = Rc::clone(&self.done);
         for (index, response) in done.borrow_mut().drain(..) {
-            let request = self.lanes[index].1.take().expect("a lane answers what it was given");
+            let receipt = self.lanes[index].1.take().expect("a lane answers what it was given");
             self.idle.push_back(index);
             // The one who delivers outlives the workers.
-            let _ = self.doors.answers.send(Answered { request, response });
+            let _ = self.doors.answers.send(Answered { receipt, response, recorded: false });
         }
     }
 }

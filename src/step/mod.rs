@@ -12,6 +12,7 @@ mod file;
 mod outcome;
 mod parameter;
 mod request;
+pub mod shared_bytes;
 mod table;
 mod value;
 
@@ -24,4 +25,4 @@ pub use outcome::{Outcome, Outcomes, Reason, Report};
 pub use parameter::{Kind, Parameter, Parameters, Setting};
 pub use request::{Item, Request};
 pub use table::{BuiltIn, Table};
-pub use value::{Payload, Value};
+pub use value::{PathOf, Payload, Value};

@@ -9,6 +9,7 @@ mod commands;
 mod crash;
 mod dicom;
 mod engine;
+mod journal;
 mod phantom;
 mod reference;
 mod results;
