@@ -5,6 +5,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use flow::journal::Reader;
 use flow::outbox::Delivery;
 use flow::step::Digest;
 
@@ -218,9 +219,15 @@ fn undelivered(output: &Path) -> Vec<String> {
     names.map(|name| format!("{name} has no delivery.json that says that all was delivered")).collect()
 }
 
+/// Drafts of responses, received files that no request has, and requests that are open.
 fn leftovers(site: &Site) -> Vec<String> {
     let drafts = names(&site.output()).into_iter().filter(|name| name.starts_with('.'));
-    let inbox = site.state().join("inbox/incoming");
-    let received = if inbox.exists() { tree(&inbox).into_keys().collect() } else { Vec::new() };
-    drafts.chain(received.iter().map(|path| format!("inbox/{}", path.display()))).collect()
+    let rows = Reader::open(&site.state()).and_then(|reader| reader.requests()).expect("a sound journal");
+    let open = rows.iter().filter(|row| row.is_open()).map(|row| format!("{} is open", row.name));
+    let is_known =
+        |folder: &PathBuf| rows.iter().any(|row| row.folders.iter().any(|known| folder.ends_with(known)));
+    let inbox = site.state().join("inbox");
+    let folders = names(&inbox).into_iter().map(|name| inbox.join(name));
+    let unknown = folders.filter(|folder| !is_known(folder)).filter(|folder| !names(folder).is_empty());
+    drafts.chain(open).chain(unknown.map(|folder| folder.display().to_string())).collect()
 }

@@ -5,12 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use flow::journal::Journal;
 use super::account::Attacks;
 use super::scene::{Scene, Stage};
 use super::shim::Point;
 use super::{Account, Deed, Plan, kills_wanted};
 use crate::support::random::Dice;
+use flow::journal::Journal;
 
 #[test]
 fn a_log_that_is_cut_short() {
