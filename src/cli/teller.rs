@@ -97,8 +97,11 @@ impl Teller {
                 self.failed.fetch_add(1, Ordering::Relaxed);
                 self.troubled.store(true, Ordering::Relaxed);
             }
+            // The final one is what counts.
+            Verdict::Unfinished => {}
         }
-        if request.attribute("source") == dicom::SOURCE
+        if response.verdict != Verdict::Unfinished
+            && request.attribute("source") == dicom::SOURCE
             && let Err(error) = dicom::discard(request)
         {
             self.progress.say(&format!("the received files of {} stay in the inbox: {error}", request.name));

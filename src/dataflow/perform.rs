@@ -6,12 +6,14 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Once};
+use std::time::Duration;
 
-use crate::step::{Call, Digest, Fault, Identity, Inputs, Outcome, Outcomes, Outputs, Reason, Request};
-use crate::step::{Take, Value, Wired};
+use crate::step::{Call, Fault, FaultKind, Identity, Inputs, Outcome, Outcomes, Outputs, Reason, Request};
+use crate::step::{Take, Token, Value, Wired};
 
+use super::duration::shown;
 use super::response::{ADMISSION, files_at};
-use super::{Node, Phase, Runs, Wire};
+use super::{Dataflow, Node, Phase, Runs, Wire};
 
 /// What one run of a node left behind for those that need it.
 #[derive(Clone, Debug)]
@@ -82,13 +84,17 @@ impl Node {
         }
     }
 
-    /// Runs the step; a panic in it is a fault.
+    /// What the identifiers of the node's results are made of, for one of the answers to a request.
+    pub fn identity(&self, dataflow: &Dataflow, request: &Request, edition: u32) -> Identity {
+        Identity { request: request.id, dataflow: dataflow.digest, step: self.name.clone(), edition }
+    }
+
+    /// Runs the step; a panic in it is a fault. Setting the token asks the step to end early.
     ///
     /// # Errors
     /// The step's own fault, or one that says that its code is wrong.
-    pub fn perform(&self, dataflow: Digest, request: Digest, inputs: &Inputs) -> Result<Outputs, Fault> {
-        let identity = Identity { request, dataflow, step: self.name.clone() };
-        let call = Call { inputs, parameters: &self.parameters, identity: &identity };
+    pub fn perform(&self, identity: &Identity, inputs: &Inputs, token: &Token) -> Result<Outputs, Fault> {
+        let call = Call { inputs, parameters: &self.parameters, identity, token };
         let outputs = guarded(|| self.step.call(&call)).unwrap_or_else(|panic| Err(broken(&panic)))?;
         let declared = &self.step.declaration.outputs;
         let lacking = declared
@@ -114,7 +120,10 @@ impl Node {
             (Outcome::Skipped { because }, _) => Left::Nothing(match because {
                 Reason::NeedFailed { step } => Cause::Failed(Arc::from(step.as_str())),
                 Reason::NeedSkipped { step } => Cause::Skipped(Arc::from(step.as_str())),
-                Reason::SwitchedOff | Reason::Condition { .. } => Cause::Skipped(itself()),
+                Reason::Stopped { step } => Cause::Failed(Arc::from(step.as_str())),
+                Reason::SwitchedOff | Reason::Condition { .. } | Reason::NotFinished => {
+                    Cause::Skipped(itself())
+                }
             }),
         }
     }
@@ -187,9 +196,20 @@ fn output(left: &Left, name: &str) -> Option<Value> {
     }
 }
 
+/// The fault of a step that has not ended in the time it has.
+pub fn timed_out(timeout: Duration) -> Fault {
+    Fault::of(
+        FaultKind::TimedOut,
+        format!("not finished after {}", shown(timeout)),
+        "Send the request again. If it happens again, give the step a longer `timeout` in the dataflow \
+         file, or report it to the authors of the step, with the request's name.",
+    )
+}
+
 /// The fault of a step whose own code is wrong.
 pub fn broken(what: &str) -> Fault {
-    Fault::new(
+    Fault::of(
+        FaultKind::Broken,
         format!("the step's own code is at fault: {what}"),
         "Please report this to the authors of the step, with the request's name. \
          Until it is mended, the step can be switched off in the dataflow file with `enabled: false`.",

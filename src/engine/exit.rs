@@ -4,15 +4,29 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
-use crate::dataflow::Response;
+use crate::dataflow::{Response, Verdict};
 use crate::step::Request;
 use crate::store::Store;
 
-use super::entrance::Entrance;
+use super::entrance::{Entrance, OpenFiles};
 use super::event::{Event, Observer, tell};
 use super::places::Places;
-use super::worker::Answered;
 use super::{Sink, Undelivered};
+
+/// A request with an answer, on the way to the sink.
+pub struct Answered {
+    pub request: Arc<Request>,
+    pub response: Response,
+    pub turn: Turn,
+}
+
+/// Which of the answers to a request it is.
+pub enum Turn {
+    /// That of a deadline. What it holds is let go of when it has been delivered.
+    Interim { delivered: Sender<()>, files: OpenFiles },
+    /// The last one, after an earlier one.
+    Final { earlier: Option<Receiver<()>> },
+}
 
 pub struct Exit<'a> {
     answers: Mutex<Receiver<Answered>>,
@@ -37,25 +51,44 @@ impl<'a> Exit<'a> {
     pub fn serve(&self) {
         loop {
             let next = self.answers.lock().expect("nothing panics while it holds the lock").recv();
-            let Ok(Answered { request, response }) = next else { return };
-            self.deliver(&request, &response);
-            self.places.leave();
+            let Ok(Answered { request, response, turn }) = next else { return };
+            match turn {
+                Turn::Interim { delivered, files } => {
+                    // Delivered or not, the final one follows.
+                    let _ = self.deliver(&request, &response);
+                    drop((files, delivered));
+                }
+                Turn::Final { earlier } => {
+                    // An earlier one was taken before, by another thread. Nothing is sent: it ends.
+                    earlier.into_iter().for_each(|earlier| _ = earlier.recv());
+                    if self.deliver(&request, &response).is_ok() {
+                        self.close(&request);
+                    }
+                    self.places.leave();
+                }
+            }
         }
     }
 
     /// One response that cannot be delivered must not keep the others from being so.
-    fn deliver(&self, request: &Request, response: &Response) {
+    fn deliver(&self, request: &Request, response: &Response) -> Result<(), Undelivered> {
         let deliver = || self.sink.deliver(request, response, self.store);
         let delivered = catch_unwind(AssertUnwindSafe(deliver)).unwrap_or_else(|_| {
             tracing::error!(request = %request.id, "delivering the response panicked");
             Err(Undelivered)
         });
-        if delivered.is_err() {
-            return tell(self.observer, &Event::Undelivered { request, response });
-        }
+        let event = match (delivered, response.verdict) {
+            (Err(Undelivered), _) => Event::Undelivered { request, response },
+            (Ok(()), Verdict::Unfinished) => Event::Overdue { request, response },
+            (Ok(()), Verdict::Complete | Verdict::Failed) => Event::Answered { request, response },
+        };
+        tell(self.observer, &event);
+        delivered
+    }
+
+    fn close(&self, request: &Request) {
         if let Err(error) = self.store.close(request.id) {
             tracing::warn!(%error, "files of an answered request stay behind");
         }
-        tell(self.observer, &Event::Answered { request, response });
     }
 }

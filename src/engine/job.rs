@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::dataflow::Dataflow;
 use crate::dataflow::perform::{broken, guarded};
 use crate::dataflow::response::files_at;
-use crate::step::{Artifact, Fault, File, Inputs, Outcome, Outputs, Request};
+use crate::dataflow::{Dataflow, Response};
+use crate::step::{Artifact, Fault, FaultKind, File, Inputs, Outcome, Outputs, Request, Token};
 use crate::store::{Store, StoreError};
 
 use super::event::{Event, Observer, tell};
@@ -34,29 +34,46 @@ pub struct Work {
     pub observer: Arc<dyn Observer>,
 }
 
+/// A run of a step.
+pub struct Job<'a> {
+    /// Index of the node.
+    pub node: usize,
+    pub request: &'a Request,
+    pub item: Option<usize>,
+    /// Set when the run is given up.
+    pub token: &'a Token,
+    /// Asked when the step has returned: whether the run was not given up, and from then on is not.
+    pub is_wanted: &'a dyn Fn() -> bool,
+}
+
 impl Work {
     /// Runs a step. Whatever happens, there is an end to report: else the epoch would never end.
-    pub fn perform(&self, index: usize, request: &Request, item: Option<usize>, inputs: Inputs) -> Ended {
+    /// One that is not wanted leaves nothing behind, and whoever gave it up tells the observer.
+    pub fn perform(&self, job: &Job, inputs: Inputs) -> Ended {
         let ended = guarded(|| {
-            let ended = self.attempt(index, request, item, &inputs);
+            let ended = self.attempt(job, &inputs);
             // Before others see the outputs: the next step wants the memory.
             drop(inputs);
             ended
         });
-        ended.unwrap_or_else(|panic| Ended::not_run(item, Outcome::Failed(broken(&panic))))
+        ended.unwrap_or_else(|panic| Ended::not_run(job.item, Outcome::Failed(broken(&panic))))
     }
 
-    fn attempt(&self, index: usize, request: &Request, item: Option<usize>, inputs: &Inputs) -> Ended {
-        let node = &self.dataflow.nodes[index];
-        let began = Instant::now();
-        tell(&*self.observer, &Event::Started { request, step: &node.name });
-        let outputs = node.perform(self.dataflow.digest, request.id, inputs);
+    fn attempt(&self, job: &Job, inputs: &Inputs) -> Ended {
+        let Job { request, item, .. } = *job;
+        let node = &self.dataflow.nodes[job.node];
+        let (step, began) = (node.name.as_str(), Instant::now());
+        tell(&*self.observer, &Event::Started { request, step });
+        let outputs = node.perform(&node.identity(&self.dataflow, request, FINAL), inputs, job.token);
+        if !(job.is_wanted)() {
+            return Ended::not_run(item, Outcome::Failed(Fault::cancelled()));
+        }
         let kept = outputs.and_then(|outputs| {
-            let files = self.keep(index, request, &outputs)?;
+            let files = self.keep(job.node, request, &outputs)?;
             Ok((outputs, files))
         });
-        let failed = kept.is_err();
-        tell(&*self.observer, &Event::Ended { request, step: &node.name, took: began.elapsed(), failed });
+        let (took, failed) = (began.elapsed(), kept.is_err());
+        tell(&*self.observer, &Event::Ended { request, step, took, failed });
         match kept {
             Ok((outputs, files)) => Ended { item, outcome: Outcome::Done, outputs: Some(outputs), files },
             Err(fault) => Ended::not_run(item, Outcome::Failed(fault)),
@@ -77,6 +94,23 @@ impl Work {
         kept.collect()
     }
 
+    /// Makes an error response of what a deadline left. Whatever happens, there is one.
+    pub fn apologise(&self, request: &Arc<Request>, unfinished: Response) -> Response {
+        let bare = unfinished.clone();
+        let made = guarded(|| {
+            let (response, files) = self.dataflow.apologise(request, unfinished);
+            files.iter().try_for_each(|file| self.keep_file(request, file).map(drop))?;
+            Ok::<Response, StoreError>(response)
+        });
+        let why = match made {
+            Ok(Ok(response)) => return response,
+            Ok(Err(error)) => error.to_string(),
+            Err(panic) => panic,
+        };
+        tracing::warn!(request = %request.name, why, "the error response of a deadline has no files");
+        bare
+    }
+
     fn keep_file(&self, request: &Request, file: &File) -> Result<Artifact, StoreError> {
         let artifact = file.artifact();
         self.store.put(request.id, artifact.digest, &file.bytes)?;
@@ -84,9 +118,13 @@ impl Work {
     }
 }
 
+/// The edition of a final response.
+const FINAL: u32 = 0;
+
 fn not_kept(error: StoreError) -> Fault {
     let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-    Fault::new(
+    Fault::of(
+        FaultKind::Storage,
         format!("its result could not be kept: {error}{cause}"),
         "Make room on the disk of --state or give another folder, and send the request again.",
     )

@@ -10,12 +10,14 @@
 //! | `lane` | the graph: gate, nodes, judge, answer |
 //! | `gate`, `node`, `close` | its operators |
 //! | `epoch` | what they share about a request |
-//! | `job`, `pool` | steps, off the workers' threads |
+//! | `job`, `run`, `pool` | steps, off the workers' threads |
+//! | `clock` | what is to be done later: timeouts, repetitions, deadlines |
 //! | `budget`, `places` | the bounds: bytes, requests |
-//! | `worker` | the workers' loop |
+//! | `worker`, `porter` | the workers' loop, requests into lanes |
 //! | `entrance`, `exit` | requests in, answers out |
 
 mod budget;
+mod clock;
 mod close;
 mod entrance;
 mod epoch;
@@ -28,6 +30,8 @@ mod mesh;
 mod node;
 mod places;
 mod pool;
+mod porter;
+mod run;
 mod shared;
 mod worker;
 
@@ -43,16 +47,17 @@ use crate::dataflow::{Dataflow, Node, Response, Runs};
 use crate::step::Request;
 use crate::store::Store;
 
-pub use entrance::Entrance;
+pub use entrance::{Canceller, Deadline, Entrance, Submission};
 pub use event::{Event, Observer, Unobserved};
 pub use mesh::Mesh;
 
 use budget::Budget;
+use clock::Clock;
 use exit::Exit;
 use job::Work;
 use pool::Pool;
+use porter::Doors;
 use shared::Shared;
-use worker::Doors;
 
 /// How large the engine is.
 pub struct Settings {
@@ -68,7 +73,9 @@ pub struct Settings {
 
 /// Where responses go.
 pub trait Sink: Sync {
-    /// Delivers a response. It is called once per request, from one of several threads.
+    /// Delivers a response, on one of several threads. It is called once per request; where the
+    /// dataflow has a deadline and it has passed, it is called once before that, with a response
+    /// whose verdict is `Unfinished` and which the final one supersedes. Never both at once.
     ///
     /// # Errors
     /// If it has done what it can and the response is not delivered: its files then stay in the store.
@@ -103,12 +110,15 @@ pub fn run(
     sink: &dyn Sink,
 ) -> Result<(), EngineError> {
     let first = settings.mesh.as_ref().is_none_or(Mesh::is_first);
-    let (entrance, requests) = Entrance::new(settings.lanes, Arc::clone(&store));
+    let (entrance, notices) = Entrance::new(settings.lanes, Arc::clone(&store));
     let (answers, exit) = Exit::new(sink, &store, &*observer, &entrance);
-    let pool = Pool::new(dataflow.nodes.iter().map(runs_max), STEP_THREADS_MAX);
+    let classes = dataflow.nodes.iter().map(runs_max).chain([usize::MAX]);
+    let pool = Pool::new(classes, STEP_THREADS_MAX);
+    let clock = Clock::start().map_err(|error| EngineError(error.to_string()))?;
     let work = Arc::new(Work { dataflow, store: Arc::clone(&store), observer: Arc::clone(&observer) });
-    let shared = Arc::new(Shared { work, budget: Budget::new(settings.memory), pool });
-    let guards = start(settings, shared, Doors { requests, answers }, entrance.worker())?;
+    let shared = Arc::new(Shared { work, budget: Budget::new(settings.memory), pool, clock });
+    let doors = Doors { notices, answers, bell: entrance.bell() };
+    let guards = start(settings, Arc::clone(&shared), doors, entrance.worker())?;
     let exit = &exit;
     let ended = std::thread::scope(move |scope| {
         (0..DELIVERIES).for_each(|_| drop(scope.spawn(|| exit.serve())));
@@ -119,6 +129,7 @@ pub fn run(
         drop(entrance);
         guards.join()
     });
+    shared.end();
     ended.into_iter().collect::<Result<Vec<()>, String>>().map(drop).map_err(EngineError)
 }
 

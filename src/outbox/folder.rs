@@ -148,6 +148,7 @@ mod tests {
             verdict: Verdict::Complete,
             steps: Vec::new(),
             files: files.iter().map(artifact).collect(),
+            supersedes: None,
         }
     }
 

@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use flow::dataflow::{Dataflow, Response, Verdict};
-use flow::engine::{self, Entrance, Settings, Sink, Undelivered, Unobserved};
+use flow::engine::{self, Entrance, Observer, Settings, Sink, Undelivered, Unobserved};
 use flow::step::{Digest, File, Files, Item, Outputs, Request, Step, Table};
 use flow::store::Store;
 
-const LONG: Duration = Duration::from_secs(60);
+pub const LONG: Duration = Duration::from_secs(60);
 
 const ONE_STEP: &str = "\
 dataflow: one-step
@@ -23,7 +23,7 @@ response: [work]
 ";
 
 /// Hands each response on as it comes.
-struct Told(Mutex<Sender<Response>>);
+pub struct Told(pub Mutex<Sender<Response>>);
 
 impl Sink for Told {
     fn deliver(&self, _: &Request, response: &Response, _: &Store) -> Result<(), Undelivered> {
@@ -33,7 +33,7 @@ impl Sink for Told {
     }
 }
 
-fn request(name: &str, decoded: u64) -> Request {
+pub fn request(name: &str, decoded: u64) -> Request {
     let digest = Digest::of(name.as_bytes());
     let item = Item { name: name.to_owned(), path: "/nowhere".into(), digest, size: 1, decoded };
     Request::new(name, Default::default(), vec![item])
@@ -56,6 +56,16 @@ fn with_engine(
     memory: u64,
     test: impl FnOnce(&Entrance, &Receiver<Response>) + Send,
 ) {
+    with_observed_engine(dataflow, lanes, memory, Arc::new(Unobserved), test);
+}
+
+pub fn with_observed_engine(
+    dataflow: &Arc<Dataflow>,
+    lanes: usize,
+    memory: u64,
+    observer: Arc<dyn Observer>,
+    test: impl FnOnce(&Entrance, &Receiver<Response>) + Send,
+) {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(Store::at(folder.path()).unwrap());
     let count = |number| NonZero::new(number).unwrap();
@@ -63,7 +73,7 @@ fn with_engine(
     let (told, responses) = channel();
     let sink = Told(Mutex::new(told));
     let source = move |entrance: &Entrance| test(entrance, &responses);
-    engine::run(Arc::clone(dataflow), store, settings, Arc::new(Unobserved), source, &sink).unwrap();
+    engine::run(Arc::clone(dataflow), store, settings, observer, source, &sink).unwrap();
 }
 
 /// Lets a held step go when dropped, so that a test that fails also ends.
