@@ -9,6 +9,7 @@ mod commands;
 mod dicom;
 mod engine;
 mod journal;
+mod limits;
 mod phantom;
 mod reference;
 mod results;
