@@ -3,7 +3,7 @@
 //! The accessors take names and types as the step declared them. A name or type that was not
 //! declared is a mistake in the step's own code and panics; the caller turns a panic into a fault.
 
-use super::{Digest, Fault, Parameters, Payload, Setting, Token, Value};
+use super::{Digest, Parameters, Payload, Setting, Token, Value};
 
 /// The values at a step's inputs.
 #[derive(Clone, Debug, Default)]
@@ -74,7 +74,7 @@ pub struct Call<'a> {
     pub inputs: &'a Inputs,
     pub parameters: &'a Parameters,
     pub identity: &'a Identity,
-    /// Set when the run is given up.
+    /// Set when the run is given up. It says nothing of the data: no result may depend on it.
     pub token: &'a Token,
 }
 
@@ -136,20 +136,6 @@ impl<'a> Call<'a> {
         // The final answer's identifiers are made of four parts alone, as they always were.
         let fifth = (self.identity.edition > 0).then_some(edition.as_slice());
         Digest::of_parts(parts.into_iter().chain(fifth)).uid()
-    }
-
-    /// Whether the run has been given up: nobody waits for its result any more. It says nothing of
-    /// the data, so no result may depend on it.
-    pub fn is_cancelled(&self) -> bool {
-        self.token.is_cancelled()
-    }
-
-    /// For long loops, where it costs nothing: ends a run that has been given up.
-    ///
-    /// # Errors
-    /// If it has been.
-    pub fn check(&self) -> Result<(), Fault> {
-        if self.is_cancelled() { Err(Fault::cancelled()) } else { Ok(()) }
     }
 
     fn setting(&self, name: &str) -> &'a Setting {

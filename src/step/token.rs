@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::Fault;
+
 /// Set once, when a run is given up: it was cancelled or took too long. Clones are the same token.
 #[derive(Clone, Default)]
 pub struct Token(Arc<Shared>);
@@ -19,6 +21,14 @@ type Wake = Box<dyn FnOnce() + Send>;
 impl Token {
     pub fn is_cancelled(&self) -> bool {
         self.0.cancelled.load(Ordering::Acquire)
+    }
+
+    /// For long loops, where it costs nothing: ends a run that has been given up.
+    ///
+    /// # Errors
+    /// If it has been.
+    pub fn check(&self) -> Result<(), Fault> {
+        if self.is_cancelled() { Err(Fault::cancelled()) } else { Ok(()) }
     }
 
     pub fn cancel(&self) {

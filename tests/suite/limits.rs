@@ -230,11 +230,11 @@ fn a_running_step_hears_that_its_request_is_cancelled() {
     let (begun, heard) = (Mutex::new(begun), Mutex::new(heard));
     let works = act(move |_, call: &Call| {
         begun.lock().unwrap().send(()).unwrap();
-        while call.check().is_ok() {
+        while call.token.check().is_ok() {
             std::thread::yield_now();
         }
         heard.lock().unwrap().send(()).unwrap();
-        call.check()
+        call.token.check()
     });
     let never = act(|_, _| unreachable!("it is switched off"));
     let steps = vec![("first", "limits: {max: 1}", works), ("second", "enabled: false", never)];
@@ -400,7 +400,7 @@ fn what_runs_behind_a_failure_is_given_up_where_it_stops_all() {
         call.token.on_cancel(move || cancelled.send(()).unwrap());
         let _ = held.reach.lock().unwrap().send(());
         wakes.recv_timeout(LONG).expect("it is given up");
-        call.check()
+        call.token.check()
     });
     let text = format!("{SMALL}\non_failure: stop");
     let steps = vec![("first", "limits: {max: 9}", fails), ("second", "limits: {max: 9}", waits)];
