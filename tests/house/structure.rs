@@ -19,7 +19,7 @@ const OWNERS: [(&str, &[&str]); 18] = [
     ("pure_jpegls", &["imaging"]),
     ("ab_glyph", &["imaging"]),
     ("dejavu", &["imaging"]),
-    ("png", &["imaging"]),
+    ("png", &["imaging", "replay"]),
     ("bytemuck", &["imaging"]),
     ("memmap2", &["imaging"]),
     ("rayon", &["imaging", "dicom", "cli"]),
