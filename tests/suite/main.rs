@@ -10,6 +10,7 @@ mod dicom;
 mod engine;
 mod phantom;
 mod reference;
+mod replay;
 mod results;
 mod run;
 mod support;

@@ -1,0 +1,3 @@
+//! Past requests: packed into a file, taken out again, and compared.
+
+mod archive;
