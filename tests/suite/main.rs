@@ -12,6 +12,7 @@ mod journal;
 mod limits;
 mod phantom;
 mod reference;
+mod replay;
 mod results;
 mod run;
 mod support;
