@@ -64,6 +64,10 @@ fn see_to_wishes(intake: &Intake) -> Result<(), JournalError> {
 fn see_to(intake: &Intake, row: &Row, wish: Wish) -> Result<(), JournalError> {
     let Row { name, state, .. } = row;
     match (wish, state) {
+        (Wish::Cancel, State::Accepted) => {
+            intake.progress.say(&format!("cancelled {name}  as an operator asked"));
+            intake.entrance.canceller().cancel(row.id);
+        }
         (Wish::Retry, State::Accepted) if row.dataflow == intake.dataflow.name() => {
             intake.progress.say(&format!("retried   {name}  as an operator asked"));
             intake.take_up_one(row)?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::dataflow::{Dataflow, Response};
 use crate::dicom;
-use crate::engine::Entrance;
+use crate::engine::{Deadline, Entrance, Submission};
 use crate::journal::{Arrival, Entry, History, Journal, JournalError, Receipt, Row, Standing, Wish};
 use crate::step::{Fault, Request};
 
@@ -39,7 +39,7 @@ impl Intake<'_> {
             version: self.dataflow.digest(),
         })?;
         match (receipt.standing(), receipt.number()) {
-            (Standing::New, _) | (_, None) => self.entrance.resume(receipt, earlier.as_ref()),
+            (Standing::New, _) | (_, None) => self.entrance.resume(receipt.into(), earlier.as_ref()),
             (Standing::InWork, _) => {
                 let name = &receipt.request().name;
                 self.progress.say(&format!("known     {name}  is in work; one answer will do for both"));
@@ -73,18 +73,30 @@ impl Intake<'_> {
             return Ok(());
         }
         if history.is_cancelled() {
-            self.entrance.refuse(receipt, cancelled());
+            self.entrance.submit(refused(receipt, Fault::cancelled()));
             return Ok(());
         }
         let starts = history.futile_starts();
         if starts >= FUTILE_STARTS_MAX {
-            self.entrance.refuse(receipt, deadly(starts));
+            self.entrance.submit(refused(receipt, deadly(starts)));
             return Ok(());
         }
         let runs = history.runs().len();
         self.progress.say(&format!("taken up  {}  {runs} finished runs of steps", row.name));
-        self.entrance.resume(receipt, Some(&history));
+        self.entrance.resume(self.again(receipt, &history), Some(&history));
         Ok(())
+    }
+
+    /// A request that goes on, with what is left of its time.
+    fn again(&self, receipt: Receipt, history: &History) -> Submission {
+        let interim = history.interim().map(Response::digest);
+        let rejected = history.response().filter(|_| history.rejected() > 0).map(Response::digest);
+        let deadline = match (interim, self.dataflow.deadline()) {
+            (Some(_), _) => Deadline::Passed,
+            (None, Some(deadline)) => Deadline::Within(deadline.saturating_sub(history.waited())),
+            (None, None) => Deadline::OfDataflow,
+        };
+        Submission { deadline, supersedes: interim.or(rejected), ..receipt.into() }
     }
 
     /// A request that was answered before: the same response goes out again, and changes nothing
@@ -98,7 +110,7 @@ impl Intake<'_> {
                     .say(&format!("known     {name}  was answered; the same response goes out again"));
                 self.entrance.deliver(receipt, response);
             }
-            None => self.entrance.resume(receipt, history.as_ref()),
+            None => self.entrance.resume(receipt.into(), history.as_ref()),
         }
         Ok(())
     }
@@ -144,8 +156,8 @@ fn revised(history: &History, request: Request) -> Request {
     revised
 }
 
-fn cancelled() -> Fault {
-    Fault::new("an operator cancelled the request", "`flow retry` with the request's name runs it once more.")
+fn refused(receipt: Receipt, fault: Fault) -> Submission {
+    Submission { refused: Some(fault), ..receipt.into() }
 }
 
 fn deadly(starts: usize) -> Fault {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::dataflow::duration::shown;
 use crate::dataflow::{Response, Verdict};
 use crate::engine::{Event, Observer};
 use crate::step::{Digest, Outcome, Reason, Report, Request};
@@ -79,7 +80,7 @@ impl Progress {
         };
         let verdict = match response.verdict {
             Verdict::Complete => "complete",
-            Verdict::Failed => "ERROR RESPONSE",
+            Verdict::Failed | Verdict::Unfinished => "ERROR RESPONSE",
         };
         let mut text = format!("answered  {}  {verdict}, {took}", request.name);
         text += &not_run(response);
@@ -90,6 +91,12 @@ impl Progress {
         }
         // In one piece: other threads have something to say, too.
         self.say(&text);
+    }
+
+    /// The line of the request stays: another response comes.
+    fn overdue(&self, request: &Request, response: &Response) {
+        let reason = response.faults().next().map(|(_, fault)| fault.reason.as_str()).unwrap_or_default();
+        self.say(&format!("overdue   {}  ERROR RESPONSE, {reason}; the request goes on", request.name));
     }
 
     fn step(&self, request: &Request, show: impl FnOnce(&mut Line)) {
@@ -128,6 +135,11 @@ impl Observer for Progress {
                     line.bar.iter().for_each(|bar| bar.inc(1));
                 }
             }),
+            Event::Retrying { request, step, fault, delay } => {
+                let delay = shown(*delay);
+                self.say(&format!("again     {}  {step} in {delay}: {}", request.name, fault.reason));
+            }
+            Event::Overdue { request, response } => self.overdue(request, response),
             Event::Answered { request, response } => self.answered(request, response),
             // Why, the outbox has said.
             Event::Undelivered { request, .. } => {

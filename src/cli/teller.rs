@@ -96,6 +96,8 @@ impl Teller {
                 self.failed.fetch_add(1, Ordering::Relaxed);
                 self.troubled.store(true, Ordering::Relaxed);
             }
+            // The final one is what counts.
+            Verdict::Unfinished => {}
         }
         let line = if self.json {
             let (name, verdict) = (request.name.as_str(), response.verdict);

@@ -71,13 +71,22 @@ struct Checked<'a> {
 
 impl Checked<'_> {
     fn assemble(&self) -> Dataflow {
-        let Draft { name, about, memory, .. } = self.plan.draft;
+        let Draft { name, about, limits, on_failure, .. } = self.plan.draft;
         let nodes: Vec<Node> = self.order.iter().map(|index| self.node(*index)).collect();
         let name = name.as_ref().expect(KNOWN).value.clone();
         let response: Vec<Port> = self.response.iter().map(|port| self.moved(port)).collect();
-        let digest = meaning::digest(&name, &nodes, &response);
-        let (about, text) = (about.clone(), String::new());
-        Dataflow { name, text, about, digest, nodes, response, memory: *memory }
+        let digest = meaning::digest(&name, &nodes, &response, *on_failure);
+        Dataflow {
+            name,
+            text: String::new(),
+            about: about.clone(),
+            digest,
+            nodes,
+            response,
+            on_failure: *on_failure,
+            memory: limits.memory,
+            deadline: limits.deadline,
+        }
     }
 
     fn node(&self, index: usize) -> Node {
@@ -94,6 +103,8 @@ impl Checked<'_> {
             enabled: draft.enabled,
             when: draft.when.clone(),
             max: draft.max,
+            timeout: draft.timeout,
+            retry: draft.retry.clone(),
             runs: self.runs[index].expect(KNOWN),
             phase: draft.phase,
         }

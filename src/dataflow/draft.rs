@@ -1,18 +1,22 @@
 //! A dataflow file as it is written: the right keys with the right kinds of values, nothing
 //! looked up yet.
 
+use std::time::Duration;
+
 use super::collector::{Collector, Place, Placed};
 use super::condition::Condition;
-use super::fields::{Fields, entries, flag, list, number, text};
-use super::size;
+use super::fields::{Fields, entries, flag, list, text};
+use super::hint;
+use super::limits::{self, Limits};
 use super::yaml::{self, Entry, Tree};
-use super::{Memory, Node, Phase};
+use super::{OnFailure, Phase, Retry};
 
 /// A part is `None` or left out where a problem has been noted instead.
 pub(super) struct Draft {
     pub name: Option<Placed<String>>,
     pub about: String,
-    pub memory: Memory,
+    pub limits: Limits,
+    pub on_failure: OnFailure,
     /// Those of the work first, each part in the order of the file.
     pub nodes: Vec<DraftNode>,
     pub response: Vec<Placed<String>>,
@@ -27,6 +31,8 @@ pub(super) struct DraftNode {
     pub when: Option<Condition>,
     pub enabled: bool,
     pub max: Option<usize>,
+    pub timeout: Option<Duration>,
+    pub retry: Option<Retry>,
 }
 
 /// An input and what it is wired to.
@@ -35,10 +41,8 @@ pub(super) struct Need {
     pub source: Option<Placed<String>>,
 }
 
-const FILE_KEYS: [&str; 6] = ["dataflow", "about", "limits", "steps", "response", "failure"];
-const NODE_KEYS: [&str; 6] = ["step", "needs", "with", "when", "enabled", "limits"];
-const FIXED_BYTES_MAX: u64 = 1 << 40;
-const PER_DECODED_BYTE_MAX: f64 = 1000.0;
+const FILE_KEYS: [&str; 7] = ["dataflow", "about", "limits", "steps", "response", "on_failure", "failure"];
+const NODE_KEYS: [&str; 8] = ["step", "needs", "with", "when", "enabled", "limits", "timeout", "retry"];
 
 impl Draft {
     /// `None` if the text is not a map at all.
@@ -48,7 +52,8 @@ impl Draft {
         let mut fields = Fields::read(tree, "the dataflow", &FILE_KEYS, collector).at(start);
         let name = fields.take_required("dataflow", collector);
         let about = fields.take("about").and_then(|(_, tree)| text(tree, "\"about\"", collector));
-        let limits = fields.take("limits");
+        let limits = fields.take("limits").map(|(_, tree)| limits::of_dataflow(tree, collector));
+        let on_failure = fields.take("on_failure").and_then(|(_, tree)| on_failure(tree, collector));
         let steps = fields.take_required("steps", collector);
         let failure = fields.take("failure");
         let response = fields.take_required("response", collector);
@@ -57,7 +62,8 @@ impl Draft {
         Some(Draft {
             name: name.and_then(|(_, tree)| text(tree, "the name of the dataflow", collector)),
             about: about.map(|about| about.value.trim().to_owned()).unwrap_or_default(),
-            memory: limits.and_then(|limits| memory(limits, collector)).unwrap_or(Memory::ONE_COPY),
+            limits: limits.unwrap_or_default(),
+            on_failure: on_failure.unwrap_or_default(),
             nodes: all,
             response: response.map(|entry| names(entry, collector)).unwrap_or_default(),
         })
@@ -97,7 +103,9 @@ impl DraftNode {
             .and_then(|(_, tree)| entries(tree, &format!("\"with\" of {what}"), collector));
         let when = fields.take("when").and_then(|(_, tree)| Condition::read(tree, &what, collector));
         let enabled = fields.take("enabled").and_then(|(_, tree)| enabled(tree, &what, collector));
-        let max = fields.take("limits").and_then(|(_, tree)| max(tree, &what, collector));
+        let max = fields.take("limits").and_then(|(_, tree)| limits::max(tree, &what, collector));
+        let timeout = fields.take("timeout").and_then(|(_, tree)| limits::timeout(tree, &what, collector));
+        let retry = fields.take("retry").and_then(|(_, tree)| limits::retry(tree, &what, collector));
         DraftNode {
             phase,
             step: step.and_then(|(_, tree)| text(tree, "the name of a step", collector)),
@@ -106,6 +114,8 @@ impl DraftNode {
             when,
             enabled: enabled.unwrap_or(true),
             max,
+            timeout,
+            retry,
             name,
         }
     }
@@ -129,58 +139,14 @@ fn enabled(tree: Tree, what: &str, collector: &mut Collector) -> Option<bool> {
     enabled
 }
 
-fn max(tree: Tree, what: &str, collector: &mut Collector) -> Option<usize> {
-    let mut fields = Fields::read(tree, format!("\"limits\" of {what}"), &["max"], collector);
-    let (_, tree) = fields.take_required("max", collector)?;
-    let written = text(tree, "the limit \"max\"", collector)?;
-    let max = written.value.parse().ok().filter(|max| (1..=Node::RUNS_MAX).contains(max));
-    if max.is_none() {
-        let message = format!(
-            "the limit \"max\" is a whole number from 1 to {}, not \"{}\"",
-            Node::RUNS_MAX,
-            written.value
-        );
-        let hint = "\"max\" is how many runs of the step may be under way at once; \
-                    `enabled: false` switches a step off";
-        collector.add(written.place, message).hint(hint.to_owned());
+fn on_failure(tree: Tree, collector: &mut Collector) -> Option<OnFailure> {
+    let written = text(tree, "\"on_failure\"", collector)?;
+    let found = OnFailure::ALL.into_iter().find(|one| one.name() == written.value);
+    if found.is_none() {
+        let message = format!("\"on_failure\" is continue or stop, not \"{}\"", written.value);
+        let near = hint::meant(&written.value, OnFailure::ALL.map(OnFailure::name));
+        let meaning = "with `stop`, nothing behind a step that failed is run; with `continue`, what can be";
+        collector.add(written.place, message).hint(near.unwrap_or_else(|| meaning.to_owned()));
     }
-    max
-}
-
-fn memory((_, tree): Entry, collector: &mut Collector) -> Option<Memory> {
-    let mut limits = Fields::read(tree, "\"limits\" of the dataflow", &["memory"], collector);
-    let (_, tree) = limits.take_required("memory", collector)?;
-    let keys = ["fixed", "per_decoded_byte"];
-    let mut fields = Fields::read(tree, "the limit \"memory\"", &keys, collector);
-    let fixed = fields.take("fixed").and_then(|(_, tree)| fixed(tree, collector));
-    let factor = fields.take("per_decoded_byte").and_then(|(_, tree)| per_decoded_byte(tree, collector));
-    Some(Memory {
-        fixed: fixed.unwrap_or(Memory::ONE_COPY.fixed),
-        per_decoded_byte: factor.unwrap_or(Memory::ONE_COPY.per_decoded_byte),
-    })
-}
-
-fn fixed(tree: Tree, collector: &mut Collector) -> Option<u64> {
-    let written = text(tree, "the limit \"fixed\"", collector)?;
-    let bytes = size::parse(&written.value).filter(|bytes| *bytes <= FIXED_BYTES_MAX);
-    if bytes.is_none() {
-        let message = format!("the limit \"fixed\" is a size from 0 to 1 TiB, not \"{}\"", written.value);
-        let hint = format!("write a number and one of {}: 64 MiB", size::units());
-        collector.add(written.place, message).hint(hint);
-    }
-    bytes
-}
-
-fn per_decoded_byte(tree: Tree, collector: &mut Collector) -> Option<f64> {
-    let written = text(tree, "the limit \"per_decoded_byte\"", collector)?;
-    let factor = number(&written.value).filter(|factor| (0.0..=PER_DECODED_BYTE_MAX).contains(factor));
-    if factor.is_none() {
-        let message = format!(
-            "the limit \"per_decoded_byte\" is a number from 0 to {PER_DECODED_BYTE_MAX}, not \"{}\"",
-            written.value
-        );
-        let hint = "it is how many bytes of memory a request takes for each byte of its decoded items";
-        collector.add(written.place, message).hint(hint.to_owned());
-    }
-    factor
+    found
 }

@@ -4,17 +4,25 @@
 
 use std::sync::Arc;
 
-use crate::step::{Artifact, File, Inputs, Outcome, Outcomes, Outputs, Request, Take};
+use crate::step::{Artifact, Fault, File, Identity, Inputs, Outcome, Outcomes, Outputs, Reason, Request};
+use crate::step::{Take, Token};
 
 use super::perform::{Arrived, Decision, Left, Place};
 use super::response::{Account, Response, files_at};
-use super::{Dataflow, Node, Phase, Runs, Wire};
+use super::{Dataflow, Node, OnFailure, Phase, Runs, Wire};
 
 impl Dataflow {
     /// Runs a request through the dataflow on this thread. The files come back beside the response.
     pub fn interpret(&self, request: &Arc<Request>) -> (Response, Vec<File>) {
+        self.interpret_by(request, &mut |due| due.perform())
+    }
+
+    /// The same with each run that is due done by `perform`, which sees what it is made of and what
+    /// it gives, and may put what was recorded in its place.
+    pub fn interpret_by(&self, request: &Arc<Request>, perform: &mut Perform) -> (Response, Vec<File>) {
         let refused = self.refuses(request);
-        let mut run = Interpretation::new(self, request, refused.is_some());
+        let answer = Answer { refused: refused.is_some(), edition: 0 };
+        let mut run = Interpretation::new(self, request, answer, perform);
         run.phase(Phase::Work, None);
         let outcomes = Arc::new(Outcomes(self.work_reports(request, refused.as_ref(), &run.accounts)));
         if outcomes.faults().next().is_some() {
@@ -22,12 +30,58 @@ impl Dataflow {
         }
         (self.respond(request, refused.as_ref(), &run.accounts), run.files)
     }
+
+    /// Makes an error response of [`Dataflow::unfinished`]: runs the failure part on this thread. Its
+    /// results have identifiers of their own, so that those of the final response are others.
+    pub fn apologise(&self, request: &Arc<Request>, unfinished: Response) -> (Response, Vec<File>) {
+        let mut perform = |due: &Due| due.perform();
+        let mut run = Interpretation::new(self, request, Answer { refused: false, edition: 1 }, &mut perform);
+        let outcomes = Arc::new(Outcomes(unfinished.steps.clone()));
+        run.phase(Phase::Failure, Some(&outcomes));
+        (self.with_apology(request, unfinished, &run.accounts), run.files)
+    }
+}
+
+/// A run whose needs are met.
+pub struct Due<'a> {
+    pub node: &'a Node,
+    /// For a node that runs per item: which.
+    pub item: Option<usize>,
+    pub inputs: &'a Inputs,
+    pub identity: &'a Identity,
+}
+
+/// What does the runs.
+pub type Perform<'a> = dyn FnMut(&Due) -> Result<Outputs, Fault> + 'a;
+
+impl Due<'_> {
+    /// The step's name in the dataflow.
+    pub fn step(&self) -> &str {
+        &self.node.name
+    }
+
+    /// Runs the step; a panic in it is a fault.
+    ///
+    /// # Errors
+    /// The step's own fault, or one that says that its code is wrong.
+    pub fn perform(&self) -> Result<Outputs, Fault> {
+        self.node.perform(self.identity, self.inputs, &Token::default())
+    }
+}
+
+/// Which answer is made.
+#[derive(Clone, Copy)]
+struct Answer {
+    /// To a request that could not be begun.
+    refused: bool,
+    edition: u32,
 }
 
 struct Interpretation<'a> {
     dataflow: &'a Dataflow,
     request: &'a Arc<Request>,
-    refused: bool,
+    answer: Answer,
+    perform: &'a mut Perform<'a>,
     /// What each run of each node left.
     left: Vec<Vec<Left>>,
     accounts: Vec<Account>,
@@ -35,12 +89,18 @@ struct Interpretation<'a> {
 }
 
 impl<'a> Interpretation<'a> {
-    fn new(dataflow: &'a Dataflow, request: &'a Arc<Request>, refused: bool) -> Self {
+    fn new(
+        dataflow: &'a Dataflow,
+        request: &'a Arc<Request>,
+        answer: Answer,
+        perform: &'a mut Perform<'a>,
+    ) -> Self {
         let accounts = dataflow.nodes.iter().map(|node| Account::of(node.runs_of(request))).collect();
         Interpretation {
             dataflow,
             request,
-            refused,
+            answer,
+            perform,
             left: vec![Vec::new(); dataflow.nodes.len()],
             accounts,
             files: Vec::new(),
@@ -48,28 +108,51 @@ impl<'a> Interpretation<'a> {
     }
 
     fn phase(&mut self, phase: Phase, outcomes: Option<&Arc<Outcomes>>) {
+        let mut stopped: Option<Reason> = None;
         for (index, node) in self.dataflow.nodes.iter().enumerate().filter(|(_, node)| node.phase == phase) {
             for run in 0..node.runs_of(self.request) {
                 let item = (node.runs == Runs::PerItem).then_some(run);
-                let left = self.run(
-                    index,
-                    node,
-                    Place { request: self.request, item, outcomes, refused: self.refused },
-                );
+                let refused = self.answer.refused;
+                let place = Place { request: self.request, item, outcomes, refused };
+                let left = self.run(index, node, place, stopped.as_ref());
                 self.left[index].push(left);
+            }
+            let stops = phase == Phase::Work && self.dataflow.on_failure == OnFailure::Stop;
+            if stops && stopped.is_none() && self.accounts[index].has_failed() {
+                stopped = Some(Reason::Stopped { step: node.name.clone() });
             }
         }
     }
 
-    fn run(&mut self, index: usize, node: &Node, place: Place) -> Left {
-        let (outcome, outputs) = match node.decide(place, &self.arrived(node, place.item)) {
+    fn run(&mut self, index: usize, node: &Node, place: Place, stopped: Option<&Reason>) -> Left {
+        let decision = match stopped {
+            Some(because) => Decision::Skip(because.clone()),
+            None => node.decide(place, &self.arrived(node, place.item)),
+        };
+        let (outcome, outputs) = match decision {
             Decision::Skip(because) => (Outcome::Skipped { because }, None),
-            Decision::Run(inputs) => perform(self.dataflow, node, place.request, &inputs),
+            Decision::Run(inputs) => self.perform(node, place.item, &inputs),
         };
         let run = place.item.unwrap_or(0);
         self.accounts[index].files[run] = self.keep(index, outputs.as_ref());
         self.accounts[index].outcomes[run] = outcome.clone();
         node.left(&outcome, outputs)
+    }
+
+    /// Runs a step, and again as often as its `retry` says. What it means has no waits in it.
+    fn perform(&mut self, node: &Node, item: Option<usize>, inputs: &Inputs) -> (Outcome, Option<Outputs>) {
+        let identity = &node.identity(self.dataflow, self.request, self.answer.edition);
+        let due = Due { node, item, inputs, identity };
+        let (mut result, mut runs) = ((self.perform)(&due), 1);
+        while let Err(fault) = &result
+            && node.retry_delay(fault, runs).is_some()
+        {
+            (result, runs) = ((self.perform)(&due), runs + 1);
+        }
+        match result {
+            Ok(outputs) => (Outcome::Done, Some(outputs)),
+            Err(fault) => (Outcome::Failed(fault), None),
+        }
     }
 
     fn arrived(&self, node: &Node, item: Option<usize>) -> Vec<Option<Arrived<'_>>> {
@@ -94,17 +177,5 @@ impl<'a> Interpretation<'a> {
         self.files.extend(delivered.iter().flat_map(|(_, files)| files.iter().cloned()));
         let artifacts = |files: &Vec<File>| files.iter().map(File::artifact).collect();
         delivered.iter().map(|(name, files)| (*name, artifacts(files))).collect()
-    }
-}
-
-fn perform(
-    dataflow: &Dataflow,
-    node: &Node,
-    request: &Request,
-    inputs: &Inputs,
-) -> (Outcome, Option<Outputs>) {
-    match node.perform(dataflow.digest, request.id, inputs) {
-        Ok(outputs) => (Outcome::Done, Some(outputs)),
-        Err(fault) => (Outcome::Failed(fault), None),
     }
 }

@@ -5,15 +5,16 @@
 
 use serde::Serialize;
 
-use super::{Condition, Node, Phase, Port, Wire};
+use super::{Condition, Node, OnFailure, Phase, Port, Wire};
 use crate::step::{Digest, Parameters};
 
-pub(super) fn digest(name: &str, nodes: &[Node], response: &[Port]) -> Digest {
+pub(super) fn digest(name: &str, nodes: &[Node], response: &[Port], on_failure: OnFailure) -> Digest {
     let meaning = Meaning {
         flow: env!("CARGO_PKG_VERSION"),
         name,
         nodes: nodes.iter().map(|node| NodeMeaning::of(node, nodes)).collect(),
         response: response.iter().map(|port| named(port, nodes)).collect(),
+        stops: (on_failure == OnFailure::Stop).then_some(true),
     };
     let canonical = serde_json::to_vec(&meaning).expect("keys are texts, so it can be written as JSON");
     Digest::of(&canonical)
@@ -27,6 +28,9 @@ struct Meaning<'a> {
     name: &'a str,
     nodes: Vec<NodeMeaning<'a>>,
     response: Vec<String>,
+    /// Left out where it is not so: digests from before there was the choice stay what they were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stops: Option<bool>,
 }
 
 #[derive(Serialize)]

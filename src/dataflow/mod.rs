@@ -5,12 +5,14 @@ mod check;
 mod collector;
 mod condition;
 mod draft;
+pub mod duration;
 mod fields;
 mod given;
 mod graph;
 mod hint;
 pub mod interpret;
 mod library;
+mod limits;
 mod meaning;
 mod order;
 pub mod perform;
@@ -19,6 +21,7 @@ mod port;
 mod problem;
 pub mod response;
 mod response_ports;
+mod retry;
 mod runs;
 mod settings;
 mod size;
@@ -31,9 +34,12 @@ pub use condition::{ATTRIBUTES, Condition};
 pub use library::{LoadError, built_in_names};
 pub use problem::{Problem, Problems};
 pub use response::{Response, Verdict};
+pub use retry::Retry;
 pub use size::bytes;
 
-use crate::step::{Digest, Files, Parameters, Payload, Step, Table};
+use std::time::Duration;
+
+use crate::step::{Digest, Fault, Files, Parameters, Payload, Step, Table};
 
 /// A checked dataflow. Every need names an earlier node and fits in type; every parameter is in range.
 #[derive(Clone, Debug)]
@@ -48,7 +54,10 @@ pub struct Dataflow {
     pub(crate) nodes: Vec<Node>,
     /// The outputs, all of type `files`, that make the response, in this order.
     pub(crate) response: Vec<Port>,
+    pub(crate) on_failure: OnFailure,
     pub(crate) memory: Memory,
+    /// How long after a request was accepted there is an answer to it, be it that it is not finished.
+    pub(crate) deadline: Option<Duration>,
 }
 
 impl Dataflow {
@@ -69,6 +78,11 @@ impl Dataflow {
 
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// When there has to be a response at the latest, after a request is accepted.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.deadline
     }
 
     pub fn about(&self) -> &str {
@@ -113,6 +127,9 @@ pub struct Node {
     /// `None` where the file does not say: then as many as there are cores for a node that runs per
     /// item, and no limit for one that runs once.
     pub(crate) max: Option<usize>,
+    /// How long a run may take.
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) retry: Option<Retry>,
     pub(crate) runs: Runs,
     pub(crate) phase: Phase,
 }
@@ -120,6 +137,17 @@ pub struct Node {
 impl Node {
     /// The most that `limits.max` may be.
     pub const RUNS_MAX: usize = 1024;
+
+    /// Whether the step is not worth a thread of its own, and needs none to be given up on.
+    pub fn runs_in_line(&self) -> bool {
+        self.step.declaration.cheap && self.timeout.is_none() && self.retry.is_none()
+    }
+
+    /// How long to wait before the step is run once more, after a fault and so many runs in all;
+    /// `None` if it is not.
+    pub fn retry_delay(&self, fault: &Fault, runs: u32) -> Option<Duration> {
+        self.retry.as_ref().and_then(|retry| retry.delay(fault, runs))
+    }
 }
 
 /// How often a node runs for one request.
@@ -134,6 +162,29 @@ pub enum Runs {
 pub enum Phase {
     Work,
     Failure,
+}
+
+/// What becomes of the rest of the work when a step of it has failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFailure {
+    /// What does not need the step is done: the response has results and faults.
+    #[default]
+    Continue,
+    /// What stands behind the step, in the order of [`Dataflow::nodes`], is not, and does not count
+    /// if it happens to have been done.
+    Stop,
+}
+
+impl OnFailure {
+    pub const ALL: [OnFailure; 2] = [OnFailure::Continue, OnFailure::Stop];
+
+    /// As a file writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            OnFailure::Continue => "continue",
+            OnFailure::Stop => "stop",
+        }
+    }
 }
 
 /// What is wired to an input.

@@ -6,12 +6,16 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Once};
+use std::time::Duration;
 
-use crate::step::{Call, Digest, Fault, Identity, Inputs, Outcome, Outcomes, Outputs, Reason, Request};
-use crate::step::{Take, Value, Wired};
+use crate::step::{
+    Call, Digest, Fault, FaultKind, Identity, Inputs, Outcome, Outcomes, Outputs, Reason, Request,
+};
+use crate::step::{Take, Token, Value, Wired};
 
+use super::duration::shown;
 use super::response::{ADMISSION, files_at};
-use super::{Node, Phase, Runs, Wire};
+use super::{Dataflow, Node, Phase, Runs, Wire};
 
 /// What one run of a node left behind for those that need it.
 #[derive(Clone, Debug)]
@@ -84,28 +88,36 @@ impl Node {
 
     /// The digest of all that the outputs of a run depend on: the step with its version and
     /// parameters, what is at its inputs, and, for a step that makes identifiers, whose they are.
-    pub fn key(&self, dataflow: Digest, request: Digest, inputs: &Inputs) -> Digest {
+    pub fn key(&self, identity: &Identity, inputs: &Inputs) -> Digest {
         let step = &self.step.declaration;
         let version = step.version.to_le_bytes();
         let parameters = serde_json::to_vec(&self.parameters).expect("parameters are texts and numbers");
         let mut parts = vec![step.name.as_bytes(), &version, &parameters];
+        let edition = identity.edition.to_le_bytes();
         let digests = inputs.digests();
         for (name, digest) in &digests {
             parts.extend([name.as_bytes(), digest.as_bytes().as_slice()]);
         }
         if step.identifies {
-            parts.extend([request.as_bytes().as_slice(), dataflow.as_bytes(), self.name.as_bytes()]);
+            let Identity { request, dataflow, step, .. } = identity;
+            parts.extend([request.as_bytes().as_slice(), dataflow.as_bytes(), step.as_bytes(), &edition]);
         }
         Digest::of_parts(parts)
     }
 
-    /// Runs the step; a panic in it is a fault.
+    /// What the identifiers of the node's results are made of, for one of the answers to a request: the
+    /// final one, 0, or that of a deadline, 1.
+    pub fn identity(&self, dataflow: &Dataflow, request: &Request, edition: u32) -> Identity {
+        let edition = 2 * request.edition + edition;
+        Identity { request: request.id, dataflow: dataflow.digest, step: self.name.clone(), edition }
+    }
+
+    /// Runs the step; a panic in it is a fault. Setting the token asks the step to end early.
     ///
     /// # Errors
     /// The step's own fault, or one that says that its code is wrong.
-    pub fn perform(&self, dataflow: Digest, request: Digest, inputs: &Inputs) -> Result<Outputs, Fault> {
-        let identity = Identity { request, dataflow, step: self.name.clone() };
-        let call = Call { inputs, parameters: &self.parameters, identity: &identity };
+    pub fn perform(&self, identity: &Identity, inputs: &Inputs, token: &Token) -> Result<Outputs, Fault> {
+        let call = Call { inputs, parameters: &self.parameters, identity, token };
         let outputs = guarded(|| self.step.call(&call)).unwrap_or_else(|panic| Err(broken(&panic)))?;
         let declared = &self.step.declaration.outputs;
         let lacking = declared
@@ -131,7 +143,10 @@ impl Node {
             (Outcome::Skipped { because }, _) => Left::Nothing(match because {
                 Reason::NeedFailed { step } => Cause::Failed(Arc::from(step.as_str())),
                 Reason::NeedSkipped { step } => Cause::Skipped(Arc::from(step.as_str())),
-                Reason::SwitchedOff | Reason::Condition { .. } => Cause::Skipped(itself()),
+                Reason::Stopped { step } => Cause::Failed(Arc::from(step.as_str())),
+                Reason::SwitchedOff | Reason::Condition { .. } | Reason::NotFinished => {
+                    Cause::Skipped(itself())
+                }
             }),
         }
     }
@@ -204,9 +219,20 @@ fn output(left: &Left, name: &str) -> Option<Value> {
     }
 }
 
+/// The fault of a step that has not ended in the time it has.
+pub fn timed_out(timeout: Duration) -> Fault {
+    Fault::of(
+        FaultKind::TimedOut,
+        format!("not finished after {}", shown(timeout)),
+        "Send the request again. If it happens again, give the step a longer `timeout` in the dataflow \
+         file, or report it to the authors of the step, with the request's name.",
+    )
+}
+
 /// The fault of a step whose own code is wrong.
 pub fn broken(what: &str) -> Fault {
-    Fault::new(
+    Fault::of(
+        FaultKind::Broken,
         format!("the step's own code is at fault: {what}"),
         "Please report this to the authors of the step, with the request's name. \
          Until it is mended, the step can be switched off in the dataflow file with `enabled: false`.",

@@ -1,12 +1,14 @@
 //! The one answer to a request.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::step::{Artifact, Digest, Fault, Files, Outcome, Reason, Report, Request};
+use crate::step::{Artifact, Digest, Fault, FaultKind, Files, Outcome, Reason, Report, Request};
 
-use super::{Dataflow, Node, Phase, Runs};
+use super::duration::shown;
+use super::{Dataflow, Node, OnFailure, Phase, Runs, Wire};
 
 /// The answer: what was made, or what went wrong, and the account of every step.
 ///
@@ -23,6 +25,12 @@ pub struct Response {
     pub steps: Vec<Report>,
     /// In the order of delivery. The bytes are in the store.
     pub files: Vec<Artifact>,
+    /// The digest of an earlier response to the same request, whose place this one takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supersedes: Option<Digest>,
+    /// The id of an earlier request about the same thing: this answer takes the place of its answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revises: Option<Digest>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,9 +40,17 @@ pub enum Verdict {
     Complete,
     /// A step failed: this is an error response. It still has the results that could be made.
     Failed,
+    /// The deadline has passed: an error response that is not the last word. The request goes on, and
+    /// the response to come supersedes this one.
+    Unfinished,
 }
 
 impl Response {
+    /// What another response calls it that supersedes it.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&serde_json::to_vec(self).expect("a response is made of texts and numbers"))
+    }
+
     /// The steps that failed, with their faults.
     pub fn faults(&self) -> impl Iterator<Item = (&Report, &Fault)> {
         self.steps.iter().filter_map(|report| match &report.outcome {
@@ -54,10 +70,19 @@ pub struct Account {
 }
 
 impl Account {
-    /// An account with room for the runs of a node.
+    /// An account with room for the runs of a node, none of which has ended.
     pub fn of(runs: usize) -> Account {
-        let outcome = Outcome::Skipped { because: Reason::SwitchedOff };
+        let outcome = Outcome::Skipped { because: Reason::NotFinished };
         Account { outcomes: vec![outcome; runs], files: vec![Vec::new(); runs] }
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Failed(_)))
+    }
+
+    fn is_finished(&self) -> bool {
+        let open = |outcome: &Outcome| matches!(outcome, Outcome::Skipped { because: Reason::NotFinished });
+        !self.outcomes.iter().any(open)
     }
 }
 
@@ -108,18 +133,94 @@ impl Dataflow {
             verdict,
             steps,
             files: self.files(verdict, accounts),
+            supersedes: None,
+            revises: request.supersedes,
         }
     }
 
+    /// What there is to say of a request whose deadline has passed; [`Dataflow::apologise`] makes an
+    /// error response of it.
+    pub fn unfinished(&self, request: &Request, after: Duration, accounts: &[Account]) -> Response {
+        self.overdue(request, after, &self.awaited(accounts).join(", "), accounts)
+    }
+
+    /// As `unfinished`, for a request that still waits for something and has not been begun.
+    pub fn not_begun(&self, request: &Request, after: Duration, awaited: &str) -> Response {
+        let accounts: Vec<Account> =
+            self.nodes.iter().map(|node| Account::of(node.runs_of(request))).collect();
+        self.overdue(request, after, awaited, &accounts)
+    }
+
+    fn overdue(&self, request: &Request, after: Duration, awaited: &str, accounts: &[Account]) -> Response {
+        let awaited = if awaited.is_empty() { String::new() } else { format!(" (waiting for {awaited})") };
+        let fault = Fault::of(
+            FaultKind::TimedOut,
+            format!("not finished within {}{awaited}", shown(after)),
+            "Wait for the final response; it takes the place of this one.",
+        );
+        let deadline = Report { step: DEADLINE.to_owned(), item: None, outcome: Outcome::Failed(fault) };
+        let reports = self.reports(Phase::Work, request, accounts);
+        Response {
+            request: request.id,
+            name: request.name.clone(),
+            dataflow: self.name.clone(),
+            version: self.digest,
+            verdict: Verdict::Unfinished,
+            steps: [deadline].into_iter().chain(reports).collect(),
+            files: Vec::new(),
+            supersedes: None,
+            revises: request.supersedes,
+        }
+    }
+
+    /// Adds to an unfinished response what the failure part made of it.
+    pub(super) fn with_apology(
+        &self,
+        request: &Request,
+        mut unfinished: Response,
+        accounts: &[Account],
+    ) -> Response {
+        unfinished.steps.extend(self.reports(Phase::Failure, request, accounts));
+        unfinished.files = self.files(unfinished.verdict, accounts);
+        unfinished
+    }
+
+    /// The nodes of the work that have not ended, while all that they need has.
+    fn awaited(&self, accounts: &[Account]) -> Vec<&str> {
+        let is_open = |index: usize| !accounts[index].is_finished();
+        let last = self.stops_at(accounts).unwrap_or(usize::MAX);
+        let nodes = self.nodes.iter().enumerate().filter(|(_, node)| node.phase == Phase::Work);
+        let open = nodes.filter(|(index, node)| {
+            let waits = |wire: &Wire| matches!(wire, Wire::Port(port) if is_open(port.node));
+            *index < last && is_open(*index) && !node.wires.iter().any(waits)
+        });
+        open.map(|(_, node)| node.name.as_str()).collect()
+    }
+
+    /// With `on_failure: stop`, the first node with a fault: what stands behind it does not count, so
+    /// that the response is the same whether or not some of it happened to be done before.
+    fn stops_at(&self, accounts: &[Account]) -> Option<usize> {
+        let mut nodes = self.nodes.iter().zip(accounts);
+        let first = || nodes.position(|(node, account)| node.phase == Phase::Work && account.has_failed());
+        (self.on_failure == OnFailure::Stop).then(first).flatten()
+    }
+
     fn reports(&self, phase: Phase, request: &Request, accounts: &[Account]) -> Vec<Report> {
-        let nodes = self.nodes.iter().zip(accounts).filter(|(node, _)| node.phase == phase);
-        nodes.flat_map(|(node, account)| reports(node, request, account)).collect()
+        let stopped = self.stops_at(accounts).filter(|_| phase == Phase::Work);
+        let nodes = self.nodes.iter().zip(accounts).enumerate().filter(|(_, (node, _))| node.phase == phase);
+        let reports = nodes.flat_map(|(index, (node, account))| match stopped {
+            Some(first) if index > first => vec![stopped_by(node, &self.nodes[first])],
+            Some(_) | None => reports(node, request, account),
+        });
+        reports.collect()
     }
 
     fn files(&self, verdict: Verdict, accounts: &[Account]) -> Vec<Artifact> {
+        let last = self.stops_at(accounts).unwrap_or(usize::MAX);
         let asked = self.response.iter().map(|port| (port.node, Some(port.output)));
+        let asked = asked.filter(|(node, _)| *node <= last);
         let failure = self.nodes.iter().enumerate().filter(|(_, node)| node.phase == Phase::Failure);
-        let failure = failure.map(|(index, _)| (index, None)).filter(|_| verdict == Verdict::Failed);
+        let failure = failure.map(|(index, _)| (index, None)).filter(|_| verdict != Verdict::Complete);
         let mut names = Names::default();
         let mut files = Vec::new();
         // What went wrong comes first: a reader must not take a partial result for a whole one.
@@ -137,6 +238,14 @@ impl Dataflow {
 
 /// What stands for a step in the report of a request that could not be begun.
 pub const ADMISSION: &str = "admission";
+
+/// What stands for a step in the report of a request that is not finished in time.
+pub const DEADLINE: &str = "deadline";
+
+fn stopped_by(node: &Node, first: &Node) -> Report {
+    let because = Reason::Stopped { step: first.name.clone() };
+    Report { step: node.name.clone(), item: None, outcome: Outcome::Skipped { because } }
+}
 
 /// One report for a node that ran once or everywhere alike; else one for each item that differs.
 fn reports(node: &Node, request: &Request, account: &Account) -> Vec<Report> {

@@ -4,28 +4,95 @@ use std::num::NonZero;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
+use std::time::{Duration, Instant};
 
 use crate::dataflow::Response;
 use crate::journal::{History, Receipt};
-use crate::step::Fault;
+use crate::step::{Digest, Fault};
 
-use super::exit::Answered;
+use super::exit::{Answered, Turn};
 use super::job::Work;
 use super::places::Places;
 
 pub struct Entrance {
-    /// Taken only when the entrance is dropped.
-    doors: Option<(Sender<Submitted>, Sender<Answered>)>,
-    /// The first worker, to be woken.
-    worker: Arc<OnceLock<Thread>>,
+    bell: Bell,
     places: Arc<Places>,
     work: Arc<Work>,
+    /// Taken only when the entrance is dropped.
+    answers: Option<Sender<Answered>>,
 }
 
-/// A request on its way to a lane.
-pub struct Submitted {
+/// A request, and what is known of it from before.
+pub struct Submission {
     pub receipt: Receipt,
+    /// Why it is not to be begun: its response is an error response then.
     pub refused: Option<Fault>,
+    pub deadline: Deadline,
+    /// The digest of an earlier response to it, which the next one supersedes.
+    pub supersedes: Option<Digest>,
+}
+
+/// When there has to be a response. A dataflow without a deadline has none, whatever stands here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deadline {
+    /// As the dataflow says, from now on.
+    OfDataflow,
+    /// For a request that was accepted before.
+    Within(Duration),
+    /// For one whose deadline has passed and was answered for.
+    Passed,
+}
+
+impl From<Receipt> for Submission {
+    fn from(receipt: Receipt) -> Submission {
+        Submission { receipt, refused: None, deadline: Deadline::OfDataflow, supersedes: None }
+    }
+}
+
+/// Cancels requests, from any thread and as long as there is one to cancel.
+#[derive(Clone)]
+pub struct Canceller(Bell);
+
+impl Canceller {
+    /// Gives up what is under way for a request, and begins nothing more of it. It gets its error
+    /// response, which the failure part still makes; one whose work is all done gets its results.
+    /// Nothing happens to a request that is not here.
+    pub fn cancel(&self, request: Digest) {
+        self.0.ring(Notice::Cancel(request));
+    }
+}
+
+/// What the one who leads requests into lanes is told.
+pub(super) enum Notice {
+    Submitted {
+        submission: Submission,
+        since: Instant,
+    },
+    Cancel(Digest),
+    /// The deadline of the request of this number has passed.
+    Overdue(u64),
+    /// The error response because of it.
+    Apology {
+        number: u64,
+        response: Response,
+    },
+    /// No more requests come.
+    Closed,
+}
+
+/// Tells the first worker something, and wakes it.
+#[derive(Clone)]
+pub(super) struct Bell {
+    notices: Sender<Notice>,
+    worker: Arc<OnceLock<Thread>>,
+}
+
+impl Bell {
+    pub fn ring(&self, notice: Notice) {
+        // Workers that are gone have nothing more to do.
+        let _ = self.notices.send(notice);
+        self.worker.get().iter().for_each(|worker| worker.unpark());
+    }
 }
 
 impl Entrance {
@@ -34,50 +101,46 @@ impl Entrance {
         lanes: NonZero<usize>,
         work: Arc<Work>,
         answers: Sender<Answered>,
-    ) -> (Entrance, Receiver<Submitted>) {
-        let (requests, incoming) = channel();
+    ) -> (Entrance, Receiver<Notice>) {
+        let (notices, heard) = channel();
         let places = Arc::new(Places::new(lanes.get().saturating_mul(2)));
-        (Entrance { doors: Some((requests, answers)), worker: Arc::default(), places, work }, incoming)
+        let bell = Bell { notices, worker: Arc::default() };
+        (Entrance { bell, places, work, answers: Some(answers) }, heard)
     }
 
-    /// Hands a request over. It waits while too many are under way.
-    pub fn submit(&self, receipt: Receipt) {
-        self.resume(receipt, None);
+    /// Hands a request over. It waits while too many are under way; the request's deadline does not.
+    pub fn submit(&self, submission: impl Into<Submission>) {
+        self.resume(submission.into(), None);
     }
 
     /// Hands a request over of which there is a history: what is finished is not done again.
-    pub fn resume(&self, receipt: Receipt, history: Option<&History>) {
-        self.places.enter();
-        if let Some(number) = receipt.number() {
-            self.work.memories.open(receipt.request().id, number, history);
+    pub fn resume(&self, submission: Submission, history: Option<&History>) {
+        if let Some(number) = submission.receipt.number() {
+            self.work.memories.open(submission.receipt.request().id, number, history);
         }
-        self.send(Submitted { receipt, refused: None });
-    }
-
-    /// Hands a request over that is not to be begun: its response is an error response.
-    pub fn refuse(&self, receipt: Receipt, fault: Fault) {
+        self.bell.ring(Notice::Submitted { submission, since: Instant::now() });
         self.places.enter();
-        self.send(Submitted { receipt, refused: Some(fault) });
-    }
-
-    fn send(&self, submitted: Submitted) {
-        // The workers stay until the entrance is closed.
-        if let Some((requests, _)) = &self.doors {
-            let _ = requests.send(submitted);
-        }
-        self.worker.wait().unpark();
     }
 
     /// Hands over a response that was made before, to be delivered.
     pub fn deliver(&self, receipt: Receipt, response: Response) {
         self.places.enter();
-        if let Some((_, answers)) = &self.doors {
-            let _ = answers.send(Answered { receipt, response, recorded: true });
+        // Those who deliver stay until the entrance is closed.
+        if let Some(answers) = &self.answers {
+            let _ = answers.send(Answered { receipt, response, turn: Turn::Recorded });
         }
     }
 
+    pub fn canceller(&self) -> Canceller {
+        Canceller(self.bell.clone())
+    }
+
+    pub(super) fn bell(&self) -> Bell {
+        self.bell.clone()
+    }
+
     pub(super) fn worker(&self) -> Arc<OnceLock<Thread>> {
-        Arc::clone(&self.worker)
+        Arc::clone(&self.bell.worker)
     }
 
     pub(super) fn places(&self) -> Arc<Places> {
@@ -88,9 +151,7 @@ impl Entrance {
 /// Says that no more requests come.
 impl Drop for Entrance {
     fn drop(&mut self) {
-        self.doors = None;
-        if let Some(worker) = self.worker.get() {
-            worker.unpark();
-        }
+        self.answers = None;
+        self.bell.ring(Notice::Closed);
     }
 }

@@ -3,27 +3,38 @@
 //! An epoch lives on one worker, its home. Only the request travels there and the response back, so
 //! neither pixels nor handles on them ever leave the process, and no operator needs a lock.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::dataflow::Dataflow;
 use crate::dataflow::perform::{Left, Place};
 use crate::dataflow::response::{Account, Response};
-use crate::step::{Artifact, Fault, Outcome, Outcomes, Request};
+use crate::dataflow::{Dataflow, OnFailure, Phase};
+use crate::step::{Artifact, Fault, Outcome, Outcomes, Reason, Request};
 
 use super::as_json;
 use super::budget::Claim;
+use super::run::Run;
 
-/// What travels from the entrance to a lane's home.
+/// What travels from the entrance to a lane's home. All but the first are about the request that
+/// began last; they come at later times than its own, so that they hold up nothing of it.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Admitted {
-    #[serde(with = "as_json")]
+pub enum Order {
+    Begin(#[serde(with = "as_json")] Begin),
+    Cancel,
+    /// The deadline, so long after the request was accepted, has passed.
+    Overdue(Duration),
+}
+
+/// A request that takes a lane.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Begin {
     pub request: Arc<Request>,
     /// Why it is not to be begun.
-    #[serde(with = "as_json")]
     pub refused: Option<Fault>,
 }
 
@@ -47,6 +58,11 @@ pub struct Epoch {
     pub refused: Option<Fault>,
     accounts: RefCell<Vec<Account>>,
     outcomes: OnceCell<Arc<Outcomes>>,
+    /// Those under way, by node and run.
+    runs: RefCell<BTreeMap<(usize, usize), Arc<Run>>>,
+    cancelled: Cell<bool>,
+    /// With `on_failure: stop`, the first node so far that failed.
+    stopped: Cell<Option<usize>>,
     /// Given back when the last operator has let go of the epoch.
     _memory: Option<Claim>,
 }
@@ -59,7 +75,16 @@ impl Epoch {
             Ok(claim) => (Some(claim), None),
             Err(fault) => (None, Some(fault)),
         };
-        Rc::new(Epoch { request, refused, accounts, outcomes: OnceCell::new(), _memory: memory })
+        Rc::new(Epoch {
+            request,
+            refused,
+            accounts,
+            outcomes: OnceCell::new(),
+            runs: RefCell::default(),
+            cancelled: Cell::new(false),
+            stopped: Cell::new(None),
+            _memory: memory,
+        })
     }
 
     pub fn place(&self, item: Option<usize>) -> Place<'_> {
@@ -72,16 +97,63 @@ impl Epoch {
         self.outcomes.get().is_some_and(|outcomes| outcomes.faults().next().is_some())
     }
 
-    pub fn record(
+    /// Why a run of a node is not to begin any more, though its needs are met.
+    pub fn prevents(&self, dataflow: &Dataflow, node: usize) -> Option<Outcome> {
+        let stopped = self.stopped.get().filter(|first| *first < node);
+        match (dataflow.nodes[node].phase, stopped) {
+            (Phase::Failure, _) => None,
+            (Phase::Work, Some(first)) => {
+                let because = Reason::Stopped { step: dataflow.nodes[first].name.clone() };
+                Some(Outcome::Skipped { because })
+            }
+            (Phase::Work, None) => self.cancelled.get().then(|| Outcome::Failed(Fault::cancelled())),
+        }
+    }
+
+    /// Keeps a run at hand while it is under way.
+    pub fn begin(&self, node: usize, item: Option<usize>, run: Arc<Run>) {
+        self.runs.borrow_mut().insert((node, item.unwrap_or(0)), run);
+    }
+
+    /// Notes how a run of a node ended.
+    pub fn end(
         &self,
+        dataflow: &Dataflow,
         node: usize,
         item: Option<usize>,
         outcome: Outcome,
         files: Vec<(&'static str, Vec<Artifact>)>,
     ) {
+        self.runs.borrow_mut().remove(&(node, item.unwrap_or(0)));
+        let failed = matches!(outcome, Outcome::Failed(_)) && dataflow.nodes[node].phase == Phase::Work;
         let account = &mut self.accounts.borrow_mut()[node];
         account.outcomes[item.unwrap_or(0)] = outcome;
         account.files[item.unwrap_or(0)] = files;
+        if failed && dataflow.on_failure == OnFailure::Stop {
+            self.stop_behind(dataflow, node);
+        }
+    }
+
+    /// Gives up what is under way, and begins nothing more. The failure part is not concerned.
+    pub fn cancel(&self, dataflow: &Dataflow) {
+        self.cancelled.set(true);
+        self.give_up(0..dataflow.work_count());
+    }
+
+    fn stop_behind(&self, dataflow: &Dataflow, node: usize) {
+        if self.stopped.get().is_none_or(|first| node < first) {
+            self.stopped.set(Some(node));
+            self.give_up(node + 1..dataflow.work_count());
+        }
+    }
+
+    fn give_up(&self, nodes: std::ops::Range<usize>) {
+        self.runs.borrow().range((nodes.start, 0)..(nodes.end, 0)).for_each(|(_, run)| run.cancel());
+    }
+
+    /// What there is to say of the epoch when its deadline has passed.
+    pub fn unfinished(&self, dataflow: &Dataflow, after: Duration) -> Response {
+        dataflow.unfinished(&self.request, after, &self.accounts.borrow())
     }
 
     /// Closes the books over the work.

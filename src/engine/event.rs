@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::dataflow::Response;
-use crate::step::Request;
+use crate::step::{Fault, Request};
 
 #[derive(Clone, Debug)]
 pub enum Event<'a> {
@@ -14,6 +14,10 @@ pub enum Event<'a> {
     Started { request: &'a Request, step: &'a str },
     /// A step has ended its work.
     Ended { request: &'a Request, step: &'a str, took: Duration, failed: bool },
+    /// A step that failed will be run again, after a wait.
+    Retrying { request: &'a Request, step: &'a str, fault: &'a Fault, delay: Duration },
+    /// The deadline has passed, and a response that says so has been delivered. Another one comes.
+    Overdue { request: &'a Request, response: &'a Response },
     /// The response has been delivered.
     Answered { request: &'a Request, response: &'a Response },
     /// The response could not be delivered. Its files stay in the store.

@@ -1,11 +1,11 @@
 //! Where answers go out: threads that take one after the other, have it recorded, and delivered.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::dataflow::Response;
+use crate::dataflow::{Response, Verdict};
 use crate::journal::{Entry, Journal, JournalError, Receipt};
 
 use super::event::{Event, tell};
@@ -13,12 +13,21 @@ use super::job::Work;
 use super::places::Places;
 use super::{Sink, Undelivered};
 
-/// A request with its answer, on the way to the sink.
+/// A request with an answer, on the way to the sink.
 pub struct Answered {
     pub receipt: Receipt,
     pub response: Response,
-    /// It is in the journal already.
-    pub recorded: bool,
+    pub turn: Turn,
+}
+
+/// Which of the answers to a request it is.
+pub enum Turn {
+    /// That of a deadline; what it holds is let go of when it has been delivered.
+    Interim { delivered: Sender<()> },
+    /// The last one, after an earlier one.
+    Final { earlier: Option<Receiver<()>> },
+    /// A last one that is in the journal already.
+    Recorded,
 }
 
 pub struct Exit<'a> {
@@ -38,43 +47,59 @@ impl Exit<'_> {
     pub fn serve(&self) {
         loop {
             let next = self.answers.lock().expect("nothing panics while it holds the lock").recv();
-            let Ok(answered) = next else { return };
-            self.answer(&answered);
-            self.work.memories.close(answered.receipt.request().id);
+            let Ok(Answered { receipt, response, turn }) = next else { return };
+            match turn {
+                Turn::Interim { delivered } => {
+                    // Delivered or not, the final one follows.
+                    let _ = self.interim(&receipt, &response);
+                    drop(delivered);
+                    continue;
+                }
+                Turn::Final { earlier } => {
+                    // An earlier one was taken before, by another thread. Nothing is sent: it ends.
+                    earlier.into_iter().for_each(|earlier| _ = earlier.recv());
+                    let _ = self.secure(&receipt, &response).and_then(|()| self.last(&receipt, &response));
+                }
+                Turn::Recorded => _ = self.last(&receipt, &response),
+            }
+            self.work.memories.close(receipt.request().id);
             self.places.leave();
         }
     }
 
-    /// One response that cannot be delivered must not keep the others from being so.
-    fn answer(&self, answered: &Answered) {
-        let Answered { receipt, response, .. } = answered;
-        let request = receipt.request();
-        let ended = catch_unwind(AssertUnwindSafe(|| self.deliver(answered))).unwrap_or_else(|_| {
-            tracing::error!(request = %request.id, "delivering the response panicked");
-            Err(Undelivered)
-        });
-        let observer = &*self.work.observer;
-        if ended.is_err() {
-            return tell(observer, &Event::Undelivered { request, response });
-        }
-        let store = &self.work.store;
+    fn interim(&self, receipt: &Receipt, response: &Response) -> Result<(), Undelivered> {
+        self.record(receipt, &Entry::Interim { response: response.clone() })?;
+        self.deliver(receipt, response)
+    }
+
+    fn last(&self, receipt: &Receipt, response: &Response) -> Result<(), Undelivered> {
+        let delivered = self.deliver(receipt, response);
+        let entry = if delivered.is_ok() { Entry::Answered } else { Entry::Undelivered };
+        self.record(receipt, &entry)?;
+        delivered?;
+        let (store, request) = (&self.work.store, receipt.request().id);
         // Without a journal nobody will ask for the response again.
-        let removed =
-            if self.journal.keeps() { store.end_work(request.id) } else { store.remove(request.id) };
+        let removed = if self.journal.keeps() { store.end_work(request) } else { store.remove(request) };
         if let Err(error) = removed {
             tracing::warn!(%error, "files of an answered request stay behind");
         }
-        tell(observer, &Event::Answered { request, response });
+        Ok(())
     }
 
-    fn deliver(&self, answered: &Answered) -> Result<(), Undelivered> {
-        let Answered { receipt, response, recorded } = answered;
-        if !recorded {
-            self.secure(receipt, response)?;
-        }
-        let delivered = self.sink.deliver(receipt, response, &self.work.store);
-        let entry = if delivered.is_ok() { Entry::Answered } else { Entry::Undelivered };
-        self.record(receipt, &entry)?;
+    /// One response that cannot be delivered must not keep the others from being so.
+    fn deliver(&self, receipt: &Receipt, response: &Response) -> Result<(), Undelivered> {
+        let request = receipt.request();
+        let deliver = || self.sink.deliver(receipt, response, &self.work.store);
+        let delivered = catch_unwind(AssertUnwindSafe(deliver)).unwrap_or_else(|_| {
+            tracing::error!(request = %request.id, "delivering the response panicked");
+            Err(Undelivered)
+        });
+        let event = match (delivered, response.verdict) {
+            (Err(Undelivered), _) => Event::Undelivered { request, response },
+            (Ok(()), Verdict::Unfinished) => Event::Overdue { request, response },
+            (Ok(()), Verdict::Complete | Verdict::Failed) => Event::Answered { request, response },
+        };
+        tell(&*self.work.observer, &event);
         delivered
     }
 

@@ -1,6 +1,9 @@
-//! The first operator of a lane: a request waits here for its memory, on its home worker.
+//! The first operator of a lane: a request waits here for its memory, on its home worker; and here
+//! its home hears what is said about it later.
 
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::time::Duration;
 
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Stream;
@@ -9,69 +12,119 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::progress::operate::FrontierInterest;
+use timely::scheduling::SyncActivator;
 
-use crate::dataflow::Dataflow;
+use crate::dataflow::{Dataflow, Response};
 use crate::step::{Fault, Request};
 
 use super::budget::{Budget, Claim};
-use super::epoch::{Admitted, Emission, Epoch};
+use super::epoch::{Answer, Begin, Emission, Epoch, Order};
 use super::shared::Shared;
 
-struct Waiting {
-    capability: Capability<u64>,
-    request: Arc<Request>,
-    claim: Claim,
+/// What comes out of a gate.
+pub struct Opened<'scope> {
+    pub begun: Stream<'scope, u64, Vec<Emission>>,
+    /// What there is to say of requests whose deadline has passed, where the dataflow has one.
+    pub overdue: Option<Stream<'scope, u64, Vec<Answer>>>,
 }
 
 /// Brings each request to `home` and lets it in when the budget has room.
 pub fn gate<'scope>(
-    admitted: Stream<'scope, u64, Vec<Admitted>>,
+    orders: Stream<'scope, u64, Vec<Order>>,
     home: usize,
     shared: &Arc<Shared>,
-) -> Stream<'scope, u64, Vec<Emission>> {
-    let scope = admitted.scope();
+) -> Opened<'scope> {
+    let scope = orders.scope();
     let mut builder = OperatorBuilder::new("gate".to_owned(), scope);
     let address = builder.operator_info().address.to_vec();
-    let activator = scope.worker().sync_activator_for(address);
-    let mut input = builder.new_input(admitted, Exchange::new(move |_: &Admitted| home as u64));
-    let (output, stream) = builder.new_output();
+    let mut gate = Gate::new(scope.worker().sync_activator_for(address), shared);
+    let mut input = builder.new_input(orders, Exchange::new(move |_: &Order| home as u64));
+    let (output, begun) = builder.new_output();
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Emission>>>::from(output);
+    let (late, overdue) = shared.work.dataflow.deadline.map(|_| builder.new_output()).unzip();
+    let mut late = late.map(OutputBuilder::<_, CapacityContainerBuilder<Vec<Answer>>>::from);
     builder.set_notify_for(0, FrontierInterest::Never);
-    let shared = Arc::clone(shared);
-    let mut waiting: Vec<Waiting> = Vec::new();
     builder.build(move |initial| {
         drop(initial);
         move |_| {
-            let mut output = output.activate();
-            let mut emit = |capability: &Capability<u64>, request, begun| {
-                let epoch = Epoch::new(&shared.work.dataflow, request, begun);
-                output.session(capability).give(Emission { epoch, item: None, left: None });
-            };
-            input.for_each(|capability, requests| {
-                let capability = capability.retain_least(0).expect("a message has a time");
-                for Admitted { request, refused } in requests.drain(..) {
-                    let activator = activator.clone();
-                    // A worker that is gone needs no waking.
-                    let wake = move || _ = activator.activate();
-                    let claimed = match refused {
-                        Some(fault) => Err(fault),
-                        None => claim(&shared.work.dataflow, &shared.budget, &request, wake),
-                    };
-                    match claimed {
-                        Ok(claim) => {
-                            waiting.push(Waiting { capability: capability.clone(), request, claim });
+            input.for_each(|capability, orders| {
+                let retain = |output| capability.retain_least(output).expect("a message has a time");
+                for order in orders.drain(..) {
+                    match order {
+                        Order::Begin(begin) => gate.begin(begin, retain(0)),
+                        Order::Cancel => gate.cancel(),
+                        Order::Overdue(after) => {
+                            if let (Some(late), Some(said)) = (&mut late, gate.overdue(after)) {
+                                late.activate().session(&retain(1)).give(Answer(said));
+                            }
                         }
-                        Err(fault) => emit(&capability, request, Err(fault)),
                     }
                 }
             });
-            for Waiting { capability, request, claim } in waiting.extract_if(.., |one| one.claim.is_granted())
-            {
-                emit(&capability, request, Ok(claim));
+            if let Some((capability, emission)) = gate.open() {
+                output.activate().session(&capability).give(emission);
             }
         }
     });
-    stream
+    Opened { begun, overdue }
+}
+
+struct Gate {
+    shared: Arc<Shared>,
+    activator: SyncActivator,
+    /// The request in the lane, until it is let in.
+    waiting: Option<Waiting>,
+    /// And from then on.
+    epoch: Weak<Epoch>,
+}
+
+struct Waiting {
+    capability: Capability<u64>,
+    request: Arc<Request>,
+    /// Its memory, or why it is not to be begun.
+    claim: Result<Claim, Fault>,
+}
+
+impl Gate {
+    fn new(activator: SyncActivator, shared: &Arc<Shared>) -> Gate {
+        Gate { shared: Arc::clone(shared), activator, waiting: None, epoch: Weak::new() }
+    }
+
+    fn begin(&mut self, Begin { request, refused }: Begin, capability: Capability<u64>) {
+        let activator = self.activator.clone();
+        // A worker that is gone needs no waking.
+        let wake = move || _ = activator.activate();
+        let claim = match refused {
+            Some(fault) => Err(fault),
+            None => claim(&self.shared.work.dataflow, &self.shared.budget, &request, wake),
+        };
+        self.waiting = Some(Waiting { capability, request, claim });
+    }
+
+    fn cancel(&mut self) {
+        match &mut self.waiting {
+            Some(waiting) => waiting.claim = Err(Fault::cancelled()),
+            None => self.epoch.upgrade().iter().for_each(|epoch| epoch.cancel(&self.shared.work.dataflow)),
+        }
+    }
+
+    /// What there is to say, unless the request has been answered in the meantime.
+    fn overdue(&self, after: Duration) -> Option<Response> {
+        let dataflow = &self.shared.work.dataflow;
+        match &self.waiting {
+            Some(Waiting { request, .. }) => Some(dataflow.not_begun(request, after, "memory")),
+            None => self.epoch.upgrade().map(|epoch| epoch.unfinished(dataflow, after)),
+        }
+    }
+
+    /// Lets the request in if its memory is there.
+    fn open(&mut self) -> Option<(Capability<u64>, Emission)> {
+        let granted = |one: &mut Waiting| one.claim.as_ref().map_or(true, Claim::is_granted);
+        let Waiting { capability, request, claim } = self.waiting.take_if(granted)?;
+        let epoch = Epoch::new(&self.shared.work.dataflow, request, claim);
+        self.epoch = Rc::downgrade(&epoch);
+        Some((capability, Emission { epoch, item: None, left: None }))
+    }
 }
 
 fn claim(

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::dataflow::Dataflow;
 use crate::dataflow::perform::{broken, guarded};
 use crate::dataflow::response::files_at;
-use crate::step::{Artifact, Fault, File, Inputs, Outcome, Outputs, Request};
+use crate::dataflow::{Dataflow, Node, Response};
+use crate::step::{Artifact, Fault, FaultKind, File, Inputs, Outcome, Outputs, Request, Token};
 use crate::store::{Store, StoreError};
 
 use super::event::{Event, Observer, tell};
@@ -38,65 +38,79 @@ pub struct Work {
     pub observer: Arc<dyn Observer>,
 }
 
+/// A run of a step.
+pub struct Job<'a> {
+    /// Index of the node.
+    pub node: usize,
+    pub request: &'a Request,
+    pub item: Option<usize>,
+    /// Set when the run is given up.
+    pub token: &'a Token,
+    /// Asked when the step has returned: whether the run was not given up, and from then on is not.
+    pub is_wanted: &'a dyn Fn() -> bool,
+}
+
 impl Work {
     /// Runs a step. Whatever happens, there is an end to report: else the epoch would never end.
-    pub fn perform(&self, index: usize, request: &Request, item: Option<usize>, inputs: Inputs) -> Ended {
+    /// One that is not wanted leaves nothing behind, and whoever gave it up tells the observer.
+    pub fn perform(&self, job: &Job, inputs: Inputs) -> Ended {
         let ended = guarded(|| {
-            let ended = self.attempt(index, request, item, &inputs);
+            let ended = self.attempt(job, &inputs);
             // Before others see the outputs: the next step wants the memory.
             drop(inputs);
             ended
         });
-        ended.unwrap_or_else(|panic| Ended::not_run(item, Outcome::Failed(broken(&panic))))
+        ended.unwrap_or_else(|panic| Ended::not_run(job.item, Outcome::Failed(broken(&panic))))
     }
 
-    fn attempt(&self, index: usize, request: &Request, item: Option<usize>, inputs: &Inputs) -> Ended {
-        let node = &self.dataflow.nodes[index];
-        let began = Instant::now();
-        tell(&*self.observer, &Event::Started { request, step: &node.name });
-        let kept = self.remembered(index, request, item, inputs);
-        let failed = kept.is_err();
-        tell(&*self.observer, &Event::Ended { request, step: &node.name, took: began.elapsed(), failed });
+    fn attempt(&self, job: &Job, inputs: &Inputs) -> Ended {
+        let Job { request, item, .. } = *job;
+        let node = &self.dataflow.nodes[job.node];
+        let (step, began) = (node.name.as_str(), Instant::now());
+        tell(&*self.observer, &Event::Started { request, step });
+        let Some(kept) = self.remembered(job, node, inputs) else {
+            return Ended::not_run(item, Outcome::Failed(Fault::cancelled()));
+        };
+        let (took, failed) = (began.elapsed(), kept.is_err());
+        tell(&*self.observer, &Event::Ended { request, step, took, failed });
         match kept {
             Ok((outputs, files)) => Ended { item, outcome: Outcome::Done, outputs: Some(outputs), files },
             Err(fault) => Ended::not_run(item, Outcome::Failed(fault)),
         }
     }
 
-    /// What the run gave before, where it is recorded; else it is performed, and recorded.
+    /// What the run gave before, where it is recorded; else it is performed, and recorded. `None` if
+    /// it is not wanted any more.
     fn remembered(
         &self,
-        index: usize,
-        request: &Request,
-        item: Option<usize>,
+        job: &Job,
+        node: &Node,
         inputs: &Inputs,
-    ) -> Result<(Outputs, Delivered), Fault> {
-        let node = &self.dataflow.nodes[index];
+    ) -> Option<Result<(Outputs, Delivered), Fault>> {
+        let Job { request, item, token, .. } = *job;
+        let identity = node.identity(&self.dataflow, request, FINAL);
         if !self.memories.remembers(request.id) {
-            return self.performed(index, request, inputs);
+            let performed = node.perform(&identity, inputs, token);
+            return (job.is_wanted)().then(|| self.kept(job, performed));
         }
-        let key = node.key(self.dataflow.digest, request.id, inputs);
-        let run = Run { node, request, item, inputs, key };
-        if let Some(recalled) = self.memories.recall(&run) {
-            let outputs = recalled?;
-            let files = self.keep(index, request, &outputs)?;
-            return Ok((outputs, files));
-        }
+        let run = Run { node, request, item, inputs, key: node.key(&identity, inputs) };
         let began = Instant::now();
-        let performed = self.performed(index, request, inputs);
-        let result = performed.as_ref().map(|(outputs, _)| outputs);
-        self.memories.note(&run, result, began.elapsed()).map_err(not_kept)?;
-        performed
+        let (result, known) = match self.memories.recall(&run) {
+            Some(recalled) => (recalled, true),
+            None => (node.perform(&identity, inputs, token), false),
+        };
+        if !(job.is_wanted)() {
+            return None;
+        }
+        let kept = self.kept(job, result);
+        let result = kept.as_ref().map(|(outputs, _)| outputs);
+        let noted = if known { Ok(()) } else { self.memories.note(&run, result, began.elapsed()) };
+        Some(noted.map_err(not_kept).and(kept))
     }
 
-    fn performed(
-        &self,
-        index: usize,
-        request: &Request,
-        inputs: &Inputs,
-    ) -> Result<(Outputs, Delivered), Fault> {
-        let outputs = self.dataflow.nodes[index].perform(self.dataflow.digest, request.id, inputs)?;
-        let files = self.keep(index, request, &outputs)?;
+    fn kept(&self, job: &Job, result: Result<Outputs, Fault>) -> Result<(Outputs, Delivered), Fault> {
+        let outputs = result?;
+        let files = self.keep(job.node, job.request, &outputs)?;
         Ok((outputs, files))
     }
 
@@ -109,6 +123,23 @@ impl Work {
         kept.collect()
     }
 
+    /// Makes an error response of what a deadline left. Whatever happens, there is one.
+    pub fn apologise(&self, request: &Arc<Request>, unfinished: Response) -> Response {
+        let bare = unfinished.clone();
+        let made = guarded(|| {
+            let (response, files) = self.dataflow.apologise(request, unfinished);
+            files.iter().try_for_each(|file| self.keep_file(request, file).map(drop))?;
+            Ok::<Response, StoreError>(response)
+        });
+        let why = match made {
+            Ok(Ok(response)) => return response,
+            Ok(Err(error)) => error.to_string(),
+            Err(panic) => panic,
+        };
+        tracing::warn!(request = %request.name, why, "the error response of a deadline has no files");
+        bare
+    }
+
     fn keep_file(&self, request: &Request, file: &File) -> Result<Artifact, StoreError> {
         let artifact = file.artifact();
         self.store.put(request.id, artifact.digest, &file.bytes)?;
@@ -116,9 +147,13 @@ impl Work {
     }
 }
 
+/// The edition of a final response.
+const FINAL: u32 = 0;
+
 fn not_kept(error: StoreError) -> Fault {
     let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-    Fault::new(
+    Fault::of(
+        FaultKind::Storage,
         format!("its result could not be kept: {error}{cause}"),
         "Make room on the disk of --state or give another folder, and send the request again.",
     )

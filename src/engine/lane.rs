@@ -12,24 +12,32 @@ use std::sync::Arc;
 
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Exchange;
-use timely::dataflow::operators::Input as _;
 use timely::dataflow::operators::generic::Operator as _;
+use timely::dataflow::operators::{Concat, Input as _};
 use timely::dataflow::{InputHandle, Stream};
 use timely::worker::Worker;
 
-use crate::dataflow::{Dataflow, Phase, Response, Wire};
+use crate::dataflow::{Dataflow, Phase, Response, Verdict, Wire};
 
 use super::close::close;
-use super::epoch::{Admitted, Answer, Emission};
-use super::gate::gate;
+use super::epoch::{Answer, Emission, Order};
+use super::gate::{Opened, gate};
 use super::node::{Sources, node};
 use super::shared::Shared;
 
 /// Where requests go in; closing it ends the lane.
-pub type Inlet = InputHandle<u64, CapacityContainerBuilder<Vec<Admitted>>>;
+pub type Inlet = InputHandle<u64, CapacityContainerBuilder<Vec<Order>>>;
 
-/// Answers whose epochs are done, with their lanes. Only the first worker sees any.
-pub type Done = Rc<RefCell<Vec<(usize, Response)>>>;
+/// What came out of the lanes. Only the first worker sees any.
+pub type Done = Rc<RefCell<Vec<Said>>>;
+
+/// The answer of an epoch that is done, or what there is to say of one whose deadline has passed.
+pub struct Said {
+    pub lane: usize,
+    /// That of the epoch; what is said of it before comes at a later time.
+    pub time: u64,
+    pub response: Response,
+}
 
 type Emissions<'scope> = Stream<'scope, u64, Vec<Emission>>;
 
@@ -38,10 +46,11 @@ pub fn lane(worker: &mut Worker, lane: usize, shared: &Arc<Shared>, done: &Done)
     let mut inlet = Inlet::new();
     worker.dataflow_named(&format!("lane {lane}"), |scope| {
         let home = lane % scope.worker().peers();
-        let begin = gate(scope.input_from(&mut inlet), home, shared);
-        let nodes = nodes(Phase::Work, begin, Vec::new(), shared);
+        let Opened { begun, overdue } = gate(scope.input_from(&mut inlet), home, shared);
+        let nodes = nodes(Phase::Work, begun, Vec::new(), shared);
         let answers = answer(nodes, shared);
-        collect(answers, lane, Rc::clone(done));
+        let said = overdue.into_iter().fold(answers, Concat::concat);
+        collect(said, lane, Rc::clone(done));
     });
     inlet
 }
@@ -99,14 +108,19 @@ fn leaves<'scope>(
 
 /// Brings the answers to the first worker, and passes each on when its epoch is done.
 fn collect(answers: Stream<'_, u64, Vec<Answer>>, lane: usize, done: Done) {
-    let mut held: Option<(u64, Response)> = None;
+    let mut held: Option<Said> = None;
     answers.sink(Exchange::new(|_: &Answer| 0), "collect", move |(input, frontier)| {
         input.for_each(|capability, answers| {
             let time = *capability.least().expect("a message has a time");
-            held = answers.drain(..).next().map(|Answer(response)| (time, response));
+            for Answer(response) in answers.drain(..) {
+                let verdict = response.verdict;
+                let said = Said { lane, time, response };
+                match verdict {
+                    Verdict::Unfinished => done.borrow_mut().push(said),
+                    Verdict::Complete | Verdict::Failed => held = Some(said),
+                }
+            }
         });
-        if let Some((_, response)) = held.take_if(|(time, _)| !frontier.less_equal(time)) {
-            done.borrow_mut().push((lane, response));
-        }
+        done.borrow_mut().extend(held.take_if(|said| !frontier.less_equal(&said.time)));
     });
 }

@@ -9,7 +9,9 @@ use std::time::Duration;
 use crate::dataflow::Node;
 use crate::dataflow::response::files_at;
 use crate::journal::{Entry, History, Journal, Kept, OutputRecord, RunRecord};
-use crate::step::{Artifact, Digest, Fault, File, Files, Inputs, Item, Outcome, Outputs, Payload, Request};
+use crate::step::{
+    Artifact, Digest, Fault, FaultKind, File, Files, Inputs, Item, Outcome, Outputs, Payload, Request,
+};
 use crate::store::{Store, StoreError};
 
 /// The requests that this process remembers; those whose receipts another process holds are not.
@@ -70,6 +72,8 @@ impl Memories {
         let (record, content) = memory.runs.get(&run.key)?;
         match &record.outcome {
             Outcome::Done => self.outputs(run, &record.outputs, content).map(Ok),
+            // The same data are at fault again; anything else may be otherwise now.
+            Outcome::Failed(fault) if fault.kind == FaultKind::Data => Some(Err(fault.clone())),
             Outcome::Failed(_) | Outcome::Skipped { .. } => None,
         }
     }

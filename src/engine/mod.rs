@@ -10,14 +10,15 @@
 //! | `lane` | the graph: gate, nodes, judge, answer |
 //! | `gate`, `node`, `close` | its operators |
 //! | `epoch` | what they share about a request |
-//! | `job`, `pool` | steps, off the workers' threads |
-//! | `memory` | finished runs, noted and not run again |
+//! | `job`, `run`, `pool` | steps, off the workers' threads |
+//! | `clock` | what is to be done later: timeouts, repetitions, deadlines |
 //! | `budget`, `places` | the bounds: bytes, requests |
-//! | `worker` | the workers' loop |
+//! | `worker`, `porter` | the workers' loop, requests into lanes |
 //! | `entrance`, `exit` | requests in, answers out |
 
 mod as_json;
 mod budget;
+mod clock;
 mod close;
 mod entrance;
 mod epoch;
@@ -31,6 +32,8 @@ mod mesh;
 mod node;
 mod places;
 mod pool;
+mod porter;
+mod run;
 mod shared;
 mod worker;
 
@@ -47,17 +50,18 @@ use crate::dataflow::{Dataflow, Node, Response, Runs};
 use crate::journal::{Journal, Receipt};
 use crate::store::Store;
 
-pub use entrance::Entrance;
+pub use entrance::{Canceller, Deadline, Entrance, Submission};
 pub use event::{Event, Observer, Unobserved};
 pub use mesh::Mesh;
 
 use budget::Budget;
+use clock::Clock;
 use exit::Exit;
 use job::Work;
 use memory::Memories;
 use pool::Pool;
+use porter::Doors;
 use shared::Shared;
-use worker::Doors;
 
 /// How large the engine is.
 pub struct Settings {
@@ -73,8 +77,10 @@ pub struct Settings {
 
 /// Where responses go.
 pub trait Sink: Sync {
-    /// Delivers a response. It is called from one of several threads, once per request and process;
-    /// after a restart also for a response that an earlier process may have delivered in part.
+    /// Delivers a response, on one of several threads. It is called once per request; where the
+    /// dataflow has a deadline and it has passed, it is called once before that, with a response
+    /// whose verdict is `Unfinished` and which the final one supersedes. Never both at once. After a
+    /// restart it is called for a response that an earlier process may have delivered in part.
     ///
     /// # Errors
     /// If it has done what it can and the response is not delivered: the request stays unanswered.
@@ -111,15 +117,19 @@ pub fn run<T>(
 ) -> Result<Option<T>, EngineError> {
     let first = settings.mesh.as_ref().is_none_or(Mesh::is_first);
     let store = Arc::clone(journal.store());
-    let pool = Pool::new(dataflow.nodes.iter().map(runs_max), STEP_THREADS_MAX);
     let memories = Memories::new(Arc::clone(&journal), Arc::clone(&store));
+    let classes = dataflow.nodes.iter().map(runs_max).chain([usize::MAX]);
+    let pool = Pool::new(classes, STEP_THREADS_MAX);
+    let clock = Clock::start().map_err(|error| EngineError(error.to_string()))?;
     let work = Arc::new(Work { dataflow, store, memories, observer });
     let (answers, incoming) = channel();
-    let (entrance, requests) = Entrance::new(settings.lanes, Arc::clone(&work), answers.clone());
+    let (entrance, notices) = Entrance::new(settings.lanes, Arc::clone(&work), answers.clone());
     let places = entrance.places();
     let exit = Exit { answers: Mutex::new(incoming), sink, journal: &journal, work: &work, places };
-    let shared = Arc::new(Shared { work: Arc::clone(&work), budget: Budget::new(settings.memory), pool });
-    let guards = start(settings, shared, Doors { requests, answers }, entrance.worker())?;
+    let shared =
+        Arc::new(Shared { work: Arc::clone(&work), budget: Budget::new(settings.memory), pool, clock });
+    let doors = Doors { notices, answers, bell: entrance.bell() };
+    let guards = start(settings, Arc::clone(&shared), doors, entrance.worker())?;
     let exit = &exit;
     let ended = std::thread::scope(move |scope| {
         (0..DELIVERIES).for_each(|_| drop(scope.spawn(|| exit.serve())));
@@ -129,6 +139,7 @@ pub fn run<T>(
         let ended: Result<Vec<()>, String> = guards.join().into_iter().collect();
         ended.map(|_| given)
     });
+    shared.end();
     ended.map_err(EngineError)
 }
 

@@ -16,10 +16,11 @@ use timely::scheduling::SyncActivator;
 
 use crate::dataflow::perform::{Arrived, Decision, Left};
 use crate::dataflow::{Dataflow, Node, Phase, Runs, Wire};
-use crate::step::{Inputs, Outcome, Take};
+use crate::step::{Inputs, Outcome, Take, Token};
 
 use super::epoch::{Emission, Epoch};
-use super::job::Ended;
+use super::job::{Ended, Job};
+use super::run::{Run, Task};
 use super::shared::Shared;
 
 type Emissions<'scope> = Stream<'scope, u64, Vec<Emission>>;
@@ -184,7 +185,10 @@ impl Operator {
         let arrived = state.wired(node, &self.ports, run);
         match node.decide(state.epoch.place(item), &arrived) {
             Decision::Skip(because) => self.finish(Ended::not_run(item, Outcome::Skipped { because })),
-            Decision::Run(inputs) => self.run(item, inputs),
+            Decision::Run(inputs) => match state.epoch.prevents(&self.shared.work.dataflow, self.index) {
+                Some(outcome) => self.finish(Ended::not_run(item, outcome)),
+                None => self.run(item, inputs),
+            },
         }
     }
 
@@ -194,26 +198,24 @@ impl Operator {
             // The step holds what it needs; nobody else here does.
             state.arrived.iter_mut().for_each(Vec::clear);
         }
-        let request = Arc::clone(&state.epoch.request);
-        let (work, index) = (Arc::clone(&self.shared.work), self.index);
-        if work.dataflow.nodes[index].step.declaration.cheap {
-            let ended = work.perform(index, &request, item, inputs);
+        let (request, work) = (Arc::clone(&state.epoch.request), &self.shared.work);
+        if work.dataflow.nodes[self.index].runs_in_line() {
+            let (token, is_wanted) = (&Token::default(), &|| true);
+            let job = Job { node: self.index, request: &request, item, token, is_wanted };
+            let ended = work.perform(&job, inputs);
             return self.finish(ended);
         }
         let (ended, activator) = (self.ended.0.clone(), self.activator.clone());
-        self.shared.pool.submit(index, self.lane, move || {
-            let run = work.perform(index, &request, item, inputs);
-            // Neither can fail while the epoch is open, and nobody waits when it is not.
-            let _ = ended.send(run);
-            let _ = activator.activate();
-        });
+        let task = Task { node: self.index, lane: self.lane, request, item, ended, activator };
+        state.epoch.begin(self.index, item, Run::begin(task, inputs, &self.shared));
     }
 
     fn finish(&mut self, ended: Ended) {
         let Some(state) = &mut self.state else { return };
         let Ended { item, outcome, outputs, files } = ended;
-        let left = self.shared.work.dataflow.nodes[self.index].left(&outcome, outputs);
-        state.epoch.record(self.index, item, outcome, files);
+        let dataflow = &self.shared.work.dataflow;
+        let left = dataflow.nodes[self.index].left(&outcome, outputs);
+        state.epoch.end(dataflow, self.index, item, outcome, files);
         let epoch = Rc::clone(&state.epoch);
         state.emissions.push(Emission { epoch, item, left: Some(left) });
         state.unfinished -= 1;

@@ -3,13 +3,15 @@
 use std::sync::{Condvar, Mutex};
 
 pub struct Places {
-    taken: Mutex<usize>,
-    total: usize,
+    /// Below nothing for a moment, when one leaves that has not yet been seen to enter.
+    taken: Mutex<isize>,
+    total: isize,
     changed: Condvar,
 }
 
 impl Places {
     pub fn new(total: usize) -> Places {
+        let total = isize::try_from(total).unwrap_or(isize::MAX);
         Places { taken: Mutex::new(0), total, changed: Condvar::new() }
     }
 

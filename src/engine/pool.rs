@@ -4,28 +4,45 @@
 //! rayon's pool a step that waits for its parts may be handed a whole other step, and then ends
 //! after it. Rayon serves inside the steps.) Threads are made when needed and kept. Each class of
 //! jobs, one per node, has a limit of its own.
+//!
+//! A thread cannot be stopped from outside. A job that is given up keeps its thread until it
+//! returns, if ever, but neither counts any more: not for its class, not for the number of threads,
+//! and nobody waits for it in the end.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, ThreadId};
 
-type Job = Box<dyn FnOnce() + Send>;
+type Job = Box<dyn FnOnce(&Seat) + Send>;
 
-/// Dropping it ends its threads after the jobs they have; jobs that still wait are not begun.
-pub struct Pool {
+pub struct Pool(Arc<Shared>);
+
+/// Where a job runs. Whoever holds it can give the job up.
+#[derive(Clone)]
+pub struct Seat {
     shared: Arc<Shared>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
-    threads_max: usize,
+    job: u64,
+    class: usize,
+    thread: ThreadId,
 }
 
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    threads_max: usize,
 }
 
 struct State {
     classes: Vec<Class>,
+    /// All but those whose jobs were given up.
+    threads: HashMap<ThreadId, JoinHandle<()>>,
     idle: usize,
+    /// The jobs that run and were not given up.
+    running: HashSet<u64>,
+    abandoned: usize,
+    /// How many jobs and threads were ever begun: their numbers.
+    jobs: u64,
+    threads_begun: u64,
     /// Where the search for a job begins, so that every class has its turn.
     turn: usize,
     ended: bool,
@@ -43,55 +60,88 @@ impl Pool {
     /// A pool with a class for each limit in `max`.
     pub fn new(max: impl IntoIterator<Item = usize>, threads_max: usize) -> Pool {
         let class = |max| Class { waiting: VecDeque::new(), running: 0, max };
-        let classes = max.into_iter().map(class).collect();
-        let state = State { classes, idle: 0, turn: 0, ended: false };
-        let shared = Shared { state: Mutex::new(state), changed: Condvar::new() };
-        Pool { shared: Arc::new(shared), threads: Mutex::default(), threads_max }
+        let state = State {
+            classes: max.into_iter().map(class).collect(),
+            threads: HashMap::new(),
+            idle: 0,
+            running: HashSet::new(),
+            abandoned: 0,
+            jobs: 0,
+            threads_begun: 0,
+            turn: 0,
+            ended: false,
+        };
+        Pool(Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), threads_max }))
     }
 
     /// Runs a job as soon as its class has room and there is a thread. The job must not panic.
     /// Jobs of the same `owner` and class begin in their order, those of several owners in turn.
-    pub fn submit(&self, class: usize, owner: usize, job: impl FnOnce() + Send + 'static) {
-        let mut state = self.shared.lock();
+    pub fn submit(&self, class: usize, owner: usize, job: impl FnOnce(&Seat) + Send + 'static) {
+        let mut state = self.0.lock();
         state.classes[class].push(owner, Box::new(job));
-        let wanting = state.classes.iter().map(Class::ready).sum::<usize>() > state.idle;
-        drop(state);
-        self.shared.changed.notify_one();
-        if wanting {
-            self.grow();
-        }
+        self.0.serve(&mut state);
     }
 
-    fn grow(&self) {
-        let mut threads = self.threads.lock().expect("nothing panics while it holds the lock");
-        if threads.len() >= self.threads_max {
-            return;
-        }
-        let shared = Arc::clone(&self.shared);
-        let name = format!("flow:step-{}", threads.len());
-        match std::thread::Builder::new().name(name).spawn(move || shared.work()) {
-            Ok(thread) => threads.push(thread),
-            // With one thread at least the job is done, only later.
-            Err(error) if !threads.is_empty() => tracing::warn!(%error, "could not start a step's thread"),
-            Err(error) => panic!("could not start any thread for steps: {error}"),
-        }
+    /// How many jobs that were given up have not returned.
+    pub fn abandoned(&self) -> usize {
+        self.0.lock().abandoned
+    }
+
+    /// Ends the threads after the jobs they have; jobs that still wait are not begun.
+    pub fn end(&self) {
+        let threads = {
+            let mut state = self.0.lock();
+            state.ended = true;
+            std::mem::take(&mut state.threads)
+        };
+        self.0.changed.notify_all();
+        // A job may be the last to let go of the pool.
+        let others = threads.into_iter().filter(|(id, _)| *id != std::thread::current().id());
+        others.for_each(|(_, thread)| drop(thread.join()));
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.shared.lock().ended = true;
-        self.shared.changed.notify_all();
-        let threads =
-            std::mem::take(&mut *self.threads.lock().expect("nothing panics while it holds the lock"));
-        for thread in threads {
-            let _ = thread.join();
+        self.end();
+    }
+}
+
+impl Seat {
+    /// Lets the pool forget the job and its thread; others take their places.
+    pub fn abandon(&self) {
+        let mut state = self.shared.lock();
+        if state.running.remove(&self.job) {
+            state.classes[self.class].running -= 1;
+            state.threads.remove(&self.thread);
+            state.abandoned += 1;
+            self.shared.serve(&mut state);
         }
     }
 }
 
 impl Shared {
-    fn work(&self) {
+    /// Sees to it that a thread looks for a job.
+    fn serve(self: &Arc<Shared>, state: &mut State) {
+        self.changed.notify_one();
+        let wanting = state.classes.iter().map(Class::ready).sum::<usize>() > state.idle;
+        if !wanting || state.threads.len() >= self.threads_max || state.ended {
+            return;
+        }
+        let shared = Arc::clone(self);
+        let name = format!("flow:step-{}", state.threads_begun);
+        state.threads_begun += 1;
+        match std::thread::Builder::new().name(name).spawn(move || shared.work()) {
+            Ok(thread) => drop(state.threads.insert(thread.thread().id(), thread)),
+            // With one thread at least the job is done, only later.
+            Err(error) if !state.threads.is_empty() => {
+                tracing::warn!(%error, "could not start a step's thread");
+            }
+            Err(error) => panic!("could not start any thread for steps: {error}"),
+        }
+    }
+
+    fn work(self: &Arc<Shared>) {
         let mut state = self.lock();
         loop {
             if state.ended {
@@ -107,9 +157,15 @@ impl Shared {
             if state.idle > 0 && state.classes.iter().any(|class| class.ready() > 0) {
                 self.changed.notify_one();
             }
+            let thread = std::thread::current().id();
+            let seat = Seat { shared: Arc::clone(self), job: state.begin(), class, thread };
             drop(state);
-            job();
+            job(&seat);
             state = self.lock();
+            if !state.running.remove(&seat.job) {
+                state.abandoned -= 1;
+                return;
+            }
             state.classes[class].running -= 1;
         }
     }
@@ -128,6 +184,13 @@ impl State {
         let class = &mut self.classes[found];
         class.running += 1;
         class.pop().map(|job| (found, job))
+    }
+
+    /// The number of a job that begins.
+    fn begin(&mut self) -> u64 {
+        self.jobs += 1;
+        self.running.insert(self.jobs);
+        self.jobs
     }
 }
 
@@ -171,13 +234,13 @@ mod tests {
         let (release, held) = channel::<()>();
         let (done, finished) = channel();
         let first = done.clone();
-        pool.submit(0, 0, move || {
+        pool.submit(0, 0, move |_| {
             held.recv().unwrap();
             first.send("held").unwrap();
         });
         let second = done.clone();
-        pool.submit(0, 0, move || second.send("behind it").unwrap());
-        pool.submit(1, 0, move || done.send("other").unwrap());
+        pool.submit(0, 0, move |_| second.send("behind it").unwrap());
+        pool.submit(1, 0, move |_| done.send("other").unwrap());
         assert_eq!(finished.recv_timeout(LONG), Ok("other"));
         release.send(()).unwrap();
         assert_eq!(finished.recv_timeout(LONG), Ok("held"));
@@ -192,7 +255,7 @@ mod tests {
         let (done, finished) = channel();
         for _ in 0..200 {
             let (now, most, done) = (Arc::clone(&now), Arc::clone(&most), done.clone());
-            pool.submit(0, 0, move || {
+            pool.submit(0, 0, move |_| {
                 most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 std::thread::yield_now();
                 now.fetch_sub(1, Ordering::SeqCst);
@@ -208,14 +271,38 @@ mod tests {
         let pool = Pool::new([1], 8);
         let (release, held) = channel::<()>();
         let (done, finished) = channel();
-        pool.submit(0, 1, move || held.recv().unwrap());
+        pool.submit(0, 1, move |_| held.recv().unwrap());
         for _ in 0..100 {
             let done = done.clone();
-            pool.submit(0, 1, move || done.send(1).unwrap());
+            pool.submit(0, 1, move |_| done.send(1).unwrap());
         }
-        pool.submit(0, 2, move || done.send(2).unwrap());
+        pool.submit(0, 2, move |_| done.send(2).unwrap());
         release.send(()).unwrap();
         let first: Vec<i32> = (0..2).map(|_| finished.recv_timeout(LONG).unwrap()).collect();
         assert!(first.contains(&2), "{first:?}");
+    }
+
+    #[test]
+    fn a_job_that_is_given_up_takes_no_place_and_nobody_waits_for_it() {
+        let pool = Pool::new([1], 1);
+        let (release, held) = channel::<()>();
+        let (tell, told) = channel();
+        pool.submit(0, 0, move |seat| {
+            tell.send(seat.clone()).unwrap();
+            let _ = held.recv();
+        });
+        let seat: Seat = told.recv_timeout(LONG).unwrap();
+        let (done, finished) = channel();
+        pool.submit(0, 0, move |_| done.send(()).unwrap());
+        assert!(finished.try_recv().is_err(), "its class and the pool are full");
+        seat.abandon();
+        seat.abandon();
+        assert_eq!(finished.recv_timeout(LONG), Ok(()));
+        assert_eq!(pool.abandoned(), 1);
+        pool.end();
+        drop(release);
+        while pool.abandoned() > 0 {
+            std::thread::yield_now();
+        }
     }
 }

@@ -25,6 +25,8 @@ pub enum Entry {
     Began,
     /// A step has ended for it, or for one of its items.
     Run(RunRecord),
+    /// Its deadline has passed: a response that is not the last one is on its way.
+    Interim { response: Response },
     /// Its response is made. From now on it is this one, whatever happens.
     Responded { response: Response },
     /// What became of the response at one destination.
@@ -44,6 +46,7 @@ pub enum Kind {
     TakenUp,
     Began,
     Run,
+    Interim,
     Responded,
     Delivered,
     Undelivered,
@@ -58,6 +61,7 @@ impl Kind {
             Kind::TakenUp => "taken_up",
             Kind::Began => "began",
             Kind::Run => "run",
+            Kind::Interim => "interim",
             Kind::Responded => "responded",
             Kind::Delivered => "delivered",
             Kind::Undelivered => "undelivered",
@@ -74,6 +78,7 @@ impl Entry {
             Entry::TakenUp => Kind::TakenUp,
             Entry::Began => Kind::Began,
             Entry::Run(_) => Kind::Run,
+            Entry::Interim { .. } => Kind::Interim,
             Entry::Responded { .. } => Kind::Responded,
             Entry::Delivered { .. } => Kind::Delivered,
             Entry::Undelivered => Kind::Undelivered,

@@ -1,11 +1,12 @@
 //! All records of one request, read back and found to be as they were written.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use rusqlite::Connection;
 
 use crate::dataflow::Response;
-use crate::step::{Digest, Request};
+use crate::step::{Digest, Outcome, Request};
 
 use super::row::{self, Row};
 use super::{Entry, RunRecord, Trouble, Wish, log};
@@ -127,12 +128,52 @@ impl History {
     }
 
     /// What the runs of its steps gave, by their keys, each with its content; of several the last.
+    /// What failed before an operator asked for another try does not count.
     pub fn runs(&self) -> BTreeMap<Digest, (&RunRecord, &[u8])> {
-        let runs = self.entries.iter().filter_map(|dated| match &dated.entry {
-            Entry::Run(run) => Some((run.key, (run, dated.content.as_slice()))),
+        let mut runs: BTreeMap<Digest, (&RunRecord, &[u8])> = BTreeMap::new();
+        for dated in &self.entries {
+            match &dated.entry {
+                Entry::Run(run) => _ = runs.insert(run.key, (run, &dated.content)),
+                Entry::Asked { what } if what == Wish::Retry.name() => {
+                    runs.retain(|_, (run, _)| run.outcome == Outcome::Done);
+                }
+                _ => {}
+            }
+        }
+        runs
+    }
+
+    /// How long ago it was accepted last, by the clock on the wall; nothing if that was set back since.
+    pub fn waited(&self) -> Duration {
+        let accepted = self.entries.iter().rev().find(|dated| matches!(dated.entry, Entry::Accepted { .. }));
+        let since_ms = accepted.map_or(0, |dated| log::now_ms().saturating_sub(dated.time_ms));
+        Duration::from_millis(u64::try_from(since_ms).unwrap_or(0))
+    }
+
+    /// The response that its deadline made since it was accepted last, if it has passed.
+    pub fn interim(&self) -> Option<&Response> {
+        let since =
+            self.entries.iter().rev().take_while(|dated| !matches!(dated.entry, Entry::Accepted { .. }));
+        let mut interim = since.filter_map(|dated| match &dated.entry {
+            Entry::Interim { response } => Some(response),
             _ => None,
         });
-        runs.collect()
+        interim.next()
+    }
+
+    /// How many final responses were made before an operator asked for another.
+    pub fn rejected(&self) -> u32 {
+        let (mut rejected, mut made) = (0, false);
+        for dated in &self.entries {
+            match &dated.entry {
+                Entry::Responded { .. } => made = true,
+                Entry::Asked { what } if what == Wish::Retry.name() => {
+                    rejected += u32::from(std::mem::take(&mut made));
+                }
+                _ => {}
+            }
+        }
+        rejected
     }
 
     /// How many processes, up to the last, have taken it up and begun it, and ended before a step of it

@@ -102,9 +102,12 @@ fn state_after(before: State, entry: &Entry) -> State {
         Entry::Undelivered => State::Undelivered,
         Entry::Answered => State::Answered,
         Entry::Asked { what } if what == Wish::Retry.name() => State::Accepted,
-        Entry::TakenUp | Entry::Began | Entry::Run(_) | Entry::Delivered { .. } | Entry::Asked { .. } => {
-            before
-        }
+        Entry::TakenUp
+        | Entry::Began
+        | Entry::Run(_)
+        | Entry::Interim { .. }
+        | Entry::Delivered { .. }
+        | Entry::Asked { .. } => before,
     }
 }
 

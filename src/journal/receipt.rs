@@ -37,7 +37,8 @@ impl Receipt {
     /// # Errors
     /// If the history does not say that.
     pub fn again(history: &History) -> Result<Receipt, Trouble> {
-        let request = Arc::new(history.request()?.0.clone());
+        let request = history.request()?.0.clone();
+        let request = Arc::new(Request { edition: history.rejected(), ..request });
         let delivered = Arc::new(history.delivered());
         let (number, standing) = (Some(history.row.number), Standing::InWork);
         Ok(Receipt { number, request, standing, delivered })

@@ -188,6 +188,8 @@ mod tests {
             verdict: Verdict::Complete,
             steps: Vec::new(),
             files: files.iter().map(artifact).collect(),
+            supersedes: None,
+            revises: None,
         }
     }
 

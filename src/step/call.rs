@@ -3,7 +3,7 @@
 //! The accessors take names and types as the step declared them. A name or type that was not
 //! declared is a mistake in the step's own code and panics; the caller turns a panic into a fault.
 
-use super::{Digest, Parameters, Payload, Setting, Value};
+use super::{Digest, Parameters, Payload, Setting, Token, Value};
 
 /// The values at a step's inputs.
 #[derive(Clone, Debug, Default)]
@@ -65,6 +65,8 @@ pub struct Identity {
     pub dataflow: Digest,
     /// The step's name in the dataflow.
     pub step: String,
+    /// Which answer to the request it is for: 0 the final one, 1 the one that a deadline makes.
+    pub edition: u32,
 }
 
 /// One run of a step.
@@ -72,6 +74,8 @@ pub struct Call<'a> {
     pub inputs: &'a Inputs,
     pub parameters: &'a Parameters,
     pub identity: &'a Identity,
+    /// Set when the run is given up. It says nothing of the data: no result may depend on it.
+    pub token: &'a Token,
 }
 
 impl<'a> Call<'a> {
@@ -123,12 +127,15 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The UID of this step's result number `output`: the same for the same request, dataflow and step.
+    /// The UID of this step's result number `output`: the same for the same request, dataflow, step
+    /// and edition.
     pub fn uid(&self, output: u64) -> String {
-        let Identity { request, dataflow, step } = self.identity;
-        let number = output.to_le_bytes();
+        let Identity { request, dataflow, step, edition } = self.identity;
+        let (number, edition) = (output.to_le_bytes(), edition.to_le_bytes());
         let parts: [&[u8]; 4] = [request.as_bytes(), dataflow.as_bytes(), step.as_bytes(), &number];
-        Digest::of_parts(parts).uid()
+        // The final answer's identifiers are made of four parts alone, as they always were.
+        let fifth = (self.identity.edition > 0).then_some(edition.as_slice());
+        Digest::of_parts(parts.into_iter().chain(fifth)).uid()
     }
 
     fn setting(&self, name: &str) -> &'a Setting {

@@ -14,15 +14,17 @@ mod parameter;
 mod request;
 pub mod shared_bytes;
 mod table;
+mod token;
 mod value;
 
 pub use call::{Call, Identity, Inputs, Outputs, Wired};
 pub use declaration::{Declaration, Input, Output, Step, Take};
 pub use digest::{Digest, Digester};
-pub use fault::Fault;
+pub use fault::{Fault, FaultKind};
 pub use file::{Artifact, File, Files};
 pub use outcome::{Outcome, Outcomes, Reason, Report};
 pub use parameter::{Kind, Parameter, Parameters, Setting};
 pub use request::{Item, Request};
 pub use table::{BuiltIn, Table};
+pub use token::Token;
 pub use value::{PathOf, Payload, Value};

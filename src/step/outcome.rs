@@ -13,7 +13,7 @@ pub enum Outcome {
     Skipped { because: Reason },
 }
 
-/// Why a step did not run. Only the last one is anybody's fault.
+/// Why a step did not run, or its result does not count.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "reason")]
 pub enum Reason {
@@ -25,6 +25,10 @@ pub enum Reason {
     NeedSkipped { step: String },
     /// It needs, directly or through others, this step, which failed.
     NeedFailed { step: String },
+    /// With `on_failure: stop`, nothing counts that stands behind this step, which failed.
+    Stopped { step: String },
+    /// The deadline has passed, and it has not ended.
+    NotFinished,
 }
 
 /// One line of a request's account: what became of a step.

@@ -20,6 +20,10 @@ pub struct Request {
     /// The earlier request about the same whose place this one takes.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub supersedes: Option<Digest>,
+    /// How many final responses to it an operator has rejected by asking for another: the next one has
+    /// identifiers of its own.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub edition: u32,
     /// What `when` conditions and generated results may refer to, for example `modality`.
     pub attributes: BTreeMap<String, String>,
     pub items: Vec<Item>,
@@ -52,6 +56,7 @@ impl Request {
             name: name.into(),
             subject: String::new(),
             supersedes: None,
+            edition: 0,
             attributes,
             items,
         }
@@ -68,6 +73,10 @@ impl Request {
     pub fn decoded(&self) -> u64 {
         self.items.iter().fold(0, |sum, item| sum.saturating_add(item.decoded))
     }
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl Item {

@@ -12,7 +12,7 @@ use crate::support::{no_journal, receipt};
 use flow::dataflow::{Dataflow, Response, Verdict};
 use flow::engine::{self, Entrance, Mesh, Settings, Sink, Undelivered, Unobserved};
 use flow::journal::Receipt;
-use flow::step::{Digest, Request};
+use flow::step::{Digest, Outcome, Reason, Report, Request};
 use flow::store::Store;
 
 /// Keeps the responses, and sees that every file is in the store with the bytes its digest says.
@@ -95,9 +95,13 @@ fn interpreted(dataflow: &Dataflow, requests: &[Request]) -> BTreeMap<String, Re
     requests.iter().map(|request| (request.name.clone(), answer(request))).collect()
 }
 
+fn is_stopped(report: &Report) -> bool {
+    matches!(&report.outcome, Outcome::Skipped { because: Reason::Stopped { .. } })
+}
+
 #[test]
 fn the_engine_answers_as_interpret_does_on_any_number_of_workers() {
-    let (mut complete, mut failed) = (0, 0);
+    let (mut complete, mut failed, mut stopped) = (0, 0, 0);
     for seed in 0..60 {
         let (text, dataflow, requests) = case(seed);
         let expected = interpreted(&dataflow, &requests);
@@ -113,8 +117,10 @@ fn the_engine_answers_as_interpret_does_on_any_number_of_workers() {
         }
         complete += expected.values().filter(|response| response.verdict == Verdict::Complete).count();
         failed += expected.values().filter(|response| response.verdict == Verdict::Failed).count();
+        stopped += expected.values().filter(|response| response.steps.iter().any(is_stopped)).count();
     }
-    assert!(complete > 50 && failed > 50, "the cases show both: {complete} complete, {failed} failed");
+    let seen = format!("{complete} complete, {failed} failed, {stopped} of them stopped");
+    assert!(complete > 50 && failed > 50 && stopped > 20, "the cases show all: {seen}");
 }
 
 #[test]
@@ -124,5 +130,27 @@ fn two_processes_answer_as_one() {
         let folder = tempfile::tempdir().unwrap();
         let got = run_meshed(&dataflow, &requests, folder.path(), workers);
         assert_eq!(got, interpreted(&dataflow, &requests), "seed {seed}, 2 × {workers} workers\n{text}");
+    }
+}
+
+#[test]
+fn recorded_results_stand_in_for_runs() {
+    for seed in 200..220 {
+        let (text, dataflow, requests) = case(seed);
+        for request in requests.into_iter().map(Arc::new) {
+            let mut recorded = BTreeMap::new();
+            let expected = dataflow.interpret_by(&request, &mut |due| {
+                let result = due.perform();
+                let before = recorded.insert((due.step().to_owned(), due.item), result.clone());
+                assert!(before.is_none(), "seed {seed}: {} runs twice\n{text}", due.step());
+                result
+            });
+            let got = dataflow.interpret_by(&request, &mut |due| {
+                recorded.remove(&(due.step().to_owned(), due.item)).expect("it was recorded")
+            });
+            assert_eq!(got, expected, "seed {seed}\n{text}");
+            assert_eq!(got.0, dataflow.interpret(&request).0);
+            assert!(recorded.is_empty(), "seed {seed}: not asked for {recorded:?}");
+        }
     }
 }

@@ -81,13 +81,16 @@ response: [page]
         with("dataflow: x", "# comment\n\ndataflow:   \"x\"\nabout: other words"),
         with("{volume: volume}}", "{volume: volume}, with: {threshold: -400, airways: true}}"),
         with("{volume: volume}}", "{volume: volume.volume}, enabled: true, limits: {max: 3}}"),
-        with("dataflow: x", "limits: {memory: {fixed: 1 GiB}}\ndataflow: x"),
+        with("{volume: volume}}", "{volume: volume}, timeout: 3 s, retry: {count: 2}}"),
+        with("dataflow: x", "limits: {memory: {fixed: 1 GiB}, deadline: 1 h}\ndataflow: x"),
+        with("dataflow: x", "on_failure: continue\ndataflow: x"),
         with("[page]", "[page.files]"),
     ];
     same.iter().for_each(|other| assert_eq!(*other, digest(base)));
     let different = [
         digest(base),
         with("dataflow: x", "dataflow: y"),
+        with("dataflow: x", "on_failure: stop\ndataflow: x"),
         with("page", "pages"),
         with("{volume: volume}}", "{volume: volume}, with: {threshold: -401}}"),
         with("{volume: volume}}", "{volume: volume}, enabled: false}"),

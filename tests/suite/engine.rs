@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use crate::support::{no_journal, receipt};
 use flow::dataflow::{Dataflow, Response, Verdict};
-use flow::engine::{self, Entrance, Settings, Sink, Undelivered, Unobserved};
+use flow::engine::{self, Entrance, Observer, Settings, Sink, Undelivered, Unobserved};
 use flow::journal::Receipt;
 use flow::step::{Digest, File, Files, Item, Outputs, Request, Step, Table};
 use flow::store::Store;
 
-const LONG: Duration = Duration::from_secs(60);
+pub const LONG: Duration = Duration::from_secs(60);
 
 const ONE_STEP: &str = "\
 dataflow: one-step
@@ -25,7 +25,7 @@ response: [work]
 ";
 
 /// Hands each response on as it comes.
-struct Told(Mutex<Sender<Response>>);
+pub struct Told(pub Mutex<Sender<Response>>);
 
 impl Sink for Told {
     fn deliver(&self, _: &Receipt, response: &Response, _: &Store) -> Result<(), Undelivered> {
@@ -35,7 +35,7 @@ impl Sink for Told {
     }
 }
 
-fn request(name: &str, decoded: u64) -> Receipt {
+pub fn request(name: &str, decoded: u64) -> Receipt {
     let digest = Digest::of(name.as_bytes());
     let item =
         Item { name: name.to_owned(), path: "/nowhere".into(), digest, size: 1, decoded, received: false };
@@ -59,6 +59,16 @@ fn with_engine(
     memory: u64,
     test: impl FnOnce(&Entrance, &Receiver<Response>) + Send,
 ) {
+    with_observed_engine(dataflow, lanes, memory, Arc::new(Unobserved), test);
+}
+
+pub fn with_observed_engine(
+    dataflow: &Arc<Dataflow>,
+    lanes: usize,
+    memory: u64,
+    observer: Arc<dyn Observer>,
+    test: impl FnOnce(&Entrance, &Receiver<Response>) + Send,
+) {
     let folder = tempfile::tempdir().unwrap();
     let journal = no_journal(folder.path());
     let count = |number| NonZero::new(number).unwrap();
@@ -66,7 +76,7 @@ fn with_engine(
     let (told, responses) = channel();
     let sink = Told(Mutex::new(told));
     let source = move |entrance: &Entrance| test(entrance, &responses);
-    engine::run(Arc::clone(dataflow), journal, settings, Arc::new(Unobserved), source, &sink).unwrap();
+    engine::run(Arc::clone(dataflow), journal, settings, observer, source, &sink).unwrap();
 }
 
 /// Lets a held step go when dropped, so that a test that fails also ends.

@@ -34,6 +34,8 @@ fn response(name: &str) -> Response {
         verdict: Verdict::Complete,
         steps: Vec::new(),
         files: Vec::new(),
+        supersedes: None,
+        revises: None,
     }
 }
 

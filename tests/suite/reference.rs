@@ -11,12 +11,13 @@ use flow::imaging::steps::{assemble_volume, find_lungs, measure_densities, sort_
 use flow::imaging::{
     Bits, Densities, Density, Header, Lung, Lungs, Unreadable, Volume, decode_slice, read_instance,
 };
+use flow::step::Token;
 
 fn volume(files: &[PathBuf]) -> Volume {
     let read = |path: &PathBuf| Header::read(&path.display().to_string(), path).unwrap();
     let headers: Vec<Header> = files.iter().map(read).collect();
     let series = sort_series::sort_series(&headers.iter().collect::<Vec<_>>(), 10).unwrap();
-    assemble_volume::assemble_volume(&series).unwrap()
+    assemble_volume::assemble_volume(&series, &Token::default()).unwrap()
 }
 
 fn measured(volume: &Volume, lungs: &Lungs) -> Densities {
@@ -49,7 +50,7 @@ fn the_lidc_chest() {
     near("LAA-950", found.below[0].1, 3.1995184394921585, 1e-9);
     near("LAA-910", found.below[1].1, 11.53339, 0.00001);
 
-    let lungs = find_lungs::find_lungs(&volume, &find_lungs::Settings::default()).unwrap();
+    let lungs = find_lungs::find_lungs(&volume, &find_lungs::Settings::default(), &Token::default()).unwrap();
     let densities = measured(&volume, &lungs);
     let [both, right, left] = &densities.regions[..] else { panic!("two lungs") };
     assert_eq!([both.lung, right.lung, left.lung], [Lung::Both, Lung::Right, Lung::Left]);
@@ -71,7 +72,7 @@ fn the_chest_imaging_platforms_chest() {
     near("LAA-950", found.below[0].1, 19.555542235475702, 1e-9);
     near("15th percentile", found.percentile_15_hu, -955.0, 0.0);
 
-    let lungs = find_lungs::find_lungs(&volume, &find_lungs::Settings::default()).unwrap();
+    let lungs = find_lungs::find_lungs(&volume, &find_lungs::Settings::default(), &Token::default()).unwrap();
     let expected = label_map(&data.path().join("ct-chest-cip64/wholeLung-64.nrrd"));
     let found: Vec<bool> = lungs.labels().map(|label| label != Lungs::NONE).collect();
     assert_eq!(found.len(), expected.len());

@@ -4,6 +4,7 @@ use flow::imaging::phantom::{Chest, Options};
 use flow::imaging::steps::find_lungs::{self, find_lungs};
 use flow::imaging::steps::measure_densities::{self, measure_densities};
 use flow::imaging::{Density, Lung};
+use flow::step::Token;
 
 /// The largest differences between what is measured and what is true. They are a third above the worst
 /// of these studies: 0.53 % of volume, 4.4 HU and 0.22 points, and on the coarse ones 0.94 %, 7.3 HU
@@ -18,7 +19,7 @@ struct Bounds {
 fn check(options: &Options, bounds: &Bounds) {
     let chest = Chest::new(options);
     let (volume, truth) = (chest.volume(), chest.truth());
-    let lungs = find_lungs(&volume, &find_lungs::Settings::default()).unwrap();
+    let lungs = find_lungs(&volume, &find_lungs::Settings::default(), &Token::default()).unwrap();
     let densities = measure_densities(&volume, &lungs, &measure_densities::Settings::default()).unwrap();
     let region = |lung| -> &Density { densities.regions.iter().find(|region| region.lung == lung).unwrap() };
     let near = |what: &str, measured: f64, truth: f64, bound: f64| {

@@ -1,15 +1,17 @@
 //! In the language of Graphviz (<https://graphviz.org/doc/info/lang.html>): `dot -Tsvg`.
 
-use super::{Dataflow, Edge, Node, Origin, Part, Phase, Runs, edges, notes, parts};
+use super::{Dataflow, Edge, Node, Origin, Part, Phase, Runs, edges, notes, parts, remarks};
 
 pub(super) fn draw(dataflow: &Dataflow) -> String {
     let bodies: String = parts(dataflow).iter().map(|part| body(dataflow, part)).collect();
+    let title = format!("{} {}", dataflow.name, dataflow.digest.short());
+    let title: Vec<String> = [title].into_iter().chain(remarks(dataflow)).collect();
     format!(
         "digraph {} {{\n  label={};\n  labelloc=t;\n  fontname=\"sans-serif\";\n  \
          node [fontname=\"sans-serif\", fontsize=11, shape=box, style=rounded];\n  \
          edge [fontname=\"sans-serif\", fontsize=9, color=gray40];\n{bodies}}}\n",
         quoted(&dataflow.name),
-        quoted(&format!("{} {}", dataflow.name, dataflow.digest.short())),
+        quoted(&title.join("\n")),
     )
 }
 

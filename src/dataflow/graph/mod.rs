@@ -6,7 +6,8 @@ mod dot;
 mod mermaid;
 mod text;
 
-use super::{Dataflow, Node, Phase, Port, Runs, Wire};
+use super::duration::shown;
+use super::{Dataflow, Node, OnFailure, Phase, Port, Runs, Wire};
 use crate::step::{Item, Outcomes, Payload, Request, Take};
 
 impl Dataflow {
@@ -116,9 +117,16 @@ fn port_edge(dataflow: &Dataflow, port: &Port, gathers: bool) -> Edge {
     Edge { from: Origin::Node(port.node), source, kind: output.kind, gathers }
 }
 
+/// What is special about the whole, in words.
+fn remarks(dataflow: &Dataflow) -> Vec<String> {
+    let deadline = dataflow.deadline.map(|deadline| format!("answered within {}", shown(deadline)));
+    let stops = (dataflow.on_failure == OnFailure::Stop).then(|| "stops at the first failure".to_owned());
+    deadline.into_iter().chain(stops).collect()
+}
+
 /// What is special about a node, in words.
 fn notes(dataflow: &Dataflow, node: usize) -> Vec<String> {
-    let Node { enabled, when, max, runs, .. } = &dataflow.nodes[node];
+    let Node { enabled, when, max, timeout, retry, runs, .. } = &dataflow.nodes[node];
     let mut notes = Vec::new();
     if !enabled {
         notes.push("switched off".to_owned());
@@ -129,6 +137,8 @@ fn notes(dataflow: &Dataflow, node: usize) -> Vec<String> {
     notes.extend(when.iter().map(|condition| format!("when {condition}")));
     notes.extend(changed_settings(&dataflow.nodes[node]));
     notes.extend(max.iter().map(|max| format!("at most {max} at once")));
+    notes.extend(timeout.iter().map(|timeout| format!("{} at most", shown(*timeout))));
+    notes.extend(retry.iter().map(|retry| format!("run again up to {} times", retry.count)));
     if !is_used(dataflow, node) {
         notes.push("used by nothing".to_owned());
     }

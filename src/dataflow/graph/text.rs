@@ -3,7 +3,7 @@
 //! A rail begins at the mark of a step and goes down to the last step that needs it. What meets
 //! the mark of a step from the side or from above is what that step needs.
 
-use super::{Dataflow, Edge, Node, Origin, Part, Phase, edges, notes, parts};
+use super::{Dataflow, Edge, Node, Origin, Part, Phase, edges, notes, parts, remarks};
 use crate::step::Output;
 
 const WIDTH: usize = 100;
@@ -11,6 +11,8 @@ const WIDTH: usize = 100;
 pub(super) fn draw(dataflow: &Dataflow) -> String {
     let mut lines = vec![format!("{}  {}", dataflow.name, dataflow.digest.short())];
     lines.extend(wrapped(&dataflow.about));
+    let remarks = remarks(dataflow);
+    lines.extend((!remarks.is_empty()).then(|| remarks.join(" · ")));
     for part in parts(dataflow) {
         lines.push(String::new());
         if part.phase == Phase::Failure {

@@ -10,7 +10,7 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use crate::imaging::{Block, Header, Series, Volume, decode_slice};
-use crate::step::{BuiltIn, Fault, Outputs, Step};
+use crate::step::{BuiltIn, Fault, Outputs, Step, Token};
 
 /// A volume of more voxels is refused: 4 GiB.
 const VOXELS_MOST: usize = 1 << 31;
@@ -20,7 +20,7 @@ fn step() -> Step {
         .takes::<Series>("series")
         .gives::<Volume>("volume")
         .recomputed()
-        .runs(|call| Ok(Outputs::one("volume", assemble_volume(call.input("series"))?)))
+        .runs(|call| Ok(Outputs::one("volume", assemble_volume(call.input("series"), call.token)?)))
 }
 
 inventory::submit! { BuiltIn(step) }
@@ -28,20 +28,23 @@ inventory::submit! { BuiltIn(step) }
 /// Decodes a series as `sort-series` gives it: one size, one orientation, even spacing.
 ///
 /// # Errors
-/// A fault that names the slice which cannot be read or decoded, and why.
+/// A fault that names the slice which cannot be read or decoded, and why; one that names none, if the
+/// token is set.
 ///
 /// # Panics
 /// If the series is empty or its slices lack their geometry.
-pub fn assemble_volume(series: &Series) -> Result<Volume, Fault> {
+pub fn assemble_volume(series: &Series, token: &Token) -> Result<Volume, Fault> {
     let mut volume = empty_volume(series)?;
     let pixels = volume.size[0] * volume.size[1];
     let slices = volume.voxels.par_chunks_exact_mut(pixels).zip(&series.slices).enumerate();
     let faults: Vec<(usize, Fault)> = slices
         .map_init(Vec::new, |bytes, (index, (voxels, header))| {
-            fill_slice(header, bytes, voxels).err().map(|fault| (index, fault))
+            let filled = token.check().and_then(|()| fill_slice(header, bytes, voxels));
+            filled.err().map(|fault| (index, fault))
         })
         .flatten()
         .collect();
+    token.check()?;
     match faults.into_iter().next() {
         None => Ok(volume),
         Some((index, fault)) => Err(at_slice(series, index, fault)),
@@ -121,7 +124,7 @@ mod tests {
     #[test]
     fn slices_lie_one_behind_the_other() {
         let folder = tempfile::tempdir().unwrap();
-        let volume = assemble_volume(&series(folder.path())).unwrap();
+        let volume = assemble_volume(&series(folder.path()), &Token::default()).unwrap();
         assert_eq!((volume.size, volume.spacing), ([4, 3, 5], [0.5, 0.5, 1.0]));
         assert_eq!((volume.origin, volume.axes[2]), ([-2.0, -1.5, 0.0], [0.0, 0.0, 1.0]));
         let expected: Vec<i16> = (0..60).map(|index| index / 12 - 24).collect();
@@ -135,15 +138,27 @@ mod tests {
         let bytes = std::fs::read(&series.slices[2].path).unwrap();
         std::fs::write(&series.slices[2].path, &bytes[..bytes.len() - 4]).unwrap();
         std::fs::remove_file(&series.slices[4].path).unwrap();
-        let fault = assemble_volume(&series).unwrap_err();
+        let fault = assemble_volume(&series, &Token::default()).unwrap_err();
         assert!(fault.reason.starts_with("slice 3 of 5 (slice-2): the pixel data is cut off"), "{fault}");
         assert!(!fault.remedy.is_empty());
+    }
+
+    #[test]
+    fn a_volume_that_nobody_wants_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let series = series(folder.path());
+        std::fs::remove_file(&series.slices[0].path).unwrap();
+        let token = Token::default();
+        token.cancel();
+        assert_eq!(assemble_volume(&series, &token).unwrap_err(), Fault::cancelled());
     }
 
     #[test]
     fn a_forged_size_is_refused() {
         let header = Header { rows: u16::MAX, columns: u16::MAX, ..sample::header(0) };
         let series = Series { slices: vec![header], slice_spacing: 1.0, remarks: Vec::new() };
-        assert!(assemble_volume(&series).unwrap_err().reason.contains("65535 × 65535 × 1"));
+        assert!(
+            assemble_volume(&series, &Token::default()).unwrap_err().reason.contains("65535 × 65535 × 1")
+        );
     }
 }

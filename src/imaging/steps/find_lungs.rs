@@ -27,7 +27,7 @@ use crate::imaging::bits::{Ball, Bits, Bounds, WORD};
 use crate::imaging::components::Components;
 use crate::imaging::sides::{Sides, tell_sides};
 use crate::imaging::{Lungs, Volume};
-use crate::step::{BuiltIn, Call, Fault, Outputs, Parameter, Step};
+use crate::step::{BuiltIn, Call, Fault, Outputs, Parameter, Step, Token};
 
 /// The walls of trachea and main bronchi, and the blur at them.
 const AIRWAY_WALL_MM: f64 = 2.0;
@@ -72,7 +72,9 @@ fn step() -> Step {
         .parameter(share)
         .parameter(closing)
         .parameter(least)
-        .runs(|call| Ok(Outputs::one("lungs", find_lungs(call.input("volume"), &settings(call))?)))
+        .runs(|call| {
+            Ok(Outputs::one("lungs", find_lungs(call.input("volume"), &settings(call), call.token)?))
+        })
 }
 
 fn settings(call: &Call) -> Settings {
@@ -97,20 +99,24 @@ pub fn plain_lungs(volume: &Volume, threshold_hu: i16, second_share: f64) -> Bit
 /// Finds the lungs, by side.
 ///
 /// # Errors
-/// If there is too little air in the body, if it is no lung, or if the lungs are cut.
-pub fn find_lungs(volume: &Volume, settings: &Settings) -> Result<Lungs, Fault> {
+/// If there is too little air in the body, if it is no lung, if the lungs are cut, or if the token is
+/// set.
+pub fn find_lungs(volume: &Volume, settings: &Settings, token: &Token) -> Result<Lungs, Fault> {
     let plain = plain_lungs(volume, settings.threshold_hu, settings.second_share);
     check_volume(volume, &plain, settings)?;
     let inside = plain.bounds().expect("there is air in the body");
     let bounds = inside.widened(settings.closing_radius_mm, volume.spacing, volume.size);
     let air = plain.crop(&bounds);
     check_density(volume, &bounds, &air)?;
+    token.check()?;
     let mut remarks = Vec::new();
     let airways = airways(volume, &bounds, &air, &mut remarks);
+    token.check()?;
     let mut lungs = air.clone();
     lungs.remove(&airways);
     let mut sides = tell_sides(volume, &bounds, &lungs, settings.second_share);
     remarks.extend(describe(&sides));
+    token.check()?;
     close(volume, &mut sides, &airways, settings.closing_radius_mm);
     check_ends(&bounds, volume.size, &sides, &mut remarks)?;
     let [right, left] = [sides.right, sides.left].map(|side| side.uncrop(&bounds, volume.size));
@@ -310,7 +316,7 @@ mod tests {
     const PRONE_FROM_BELOW: [[f64; 3]; 3] = [[-1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, -1.0]];
 
     fn found(volume: &Volume) -> Lungs {
-        find_lungs(volume, &Settings::default()).unwrap()
+        find_lungs(volume, &Settings::default(), &Token::default()).unwrap()
     }
 
     fn label(volume: &Volume, lungs: &Lungs, at: Place) -> u8 {
@@ -392,7 +398,7 @@ mod tests {
     #[test]
     fn what_is_no_chest_is_refused() {
         let refused = |extra: &dyn Fn(Place) -> Option<i16>| {
-            find_lungs(&chest(STRAIGHT, extra), &Settings::default()).unwrap_err().reason
+            find_lungs(&chest(STRAIGHT, extra), &Settings::default(), &Token::default()).unwrap_err().reason
         };
         let solid = refused(&|at| (lung(at, 1.0) || lung(at, -1.0) || airway(at)).then_some(30));
         assert!(solid.contains("no lungs were found: the largest air-filled space"), "{solid}");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use flow::imaging::{Densities, Density, Header, Lung, Lungs, Series, Volume};
 use flow::step::{
     Call, Digest, Fault, Files, Identity, Inputs, Outcome, Outcomes, Parameters, Reason, Report, Request,
-    Table, Value, Wired,
+    Table, Token, Value, Wired,
 };
 
 const SIZE: [usize; 3] = [40, 30, 20];
@@ -63,8 +63,11 @@ pub fn run(step: &str, inputs: Inputs, output: &str) -> Value {
         request: Digest::of(b"request"),
         dataflow: Digest::of(b"dataflow"),
         step: step.to_owned(),
+        edition: 0,
     };
-    let outputs = found.call(&Call { inputs: &inputs, parameters: &parameters, identity: &identity });
+    let call =
+        Call { inputs: &inputs, parameters: &parameters, identity: &identity, token: &Token::default() };
+    let outputs = found.call(&call);
     outputs.expect("the step does its work").get(output).expect("the step gives the output").clone()
 }
 

@@ -40,7 +40,8 @@ fn mix(seed: u64) -> u64 {
 fn settle(value: u64, fail: f64, panic: f64) -> Result<u64, Fault> {
     assert!(panic == 0.0 || !value.is_multiple_of(panic as u64), "value {value} panics");
     if fail != 0.0 && value % fail as u64 == 1 {
-        return Err(Fault::new(format!("value {value} fails"), "Take another."));
+        let fault = if value.is_multiple_of(2) { Fault::new } else { Fault::transient };
+        return Err(fault(format!("value {value} fails"), "Take another."));
     }
     // Some take longer than others, so that runs end out of order.
     std::thread::sleep(std::time::Duration::from_micros(value % 500));
@@ -118,6 +119,12 @@ pub fn dataflow(dice: &mut Dice) -> String {
         let (step, needs, per_item) = node(dice, &given);
         text += &format!("  {name}:\n    step: {step}\n    needs: {{{needs}}}\n");
         text += &format!("    with: {{fail: {}, panic: {}}}\n", rarely(dice), rarely(dice));
+        if dice.one_in(6) {
+            text += "    retry: {count: 2, first_delay: 0 s, on: [transient, broken]}\n";
+        }
+        if dice.one_in(8) {
+            text += "    timeout: 5 min\n";
+        }
         if dice.one_in(15) {
             text += "    enabled: false\n";
         }
@@ -133,6 +140,9 @@ pub fn dataflow(dice: &mut Dice) -> String {
     }
     let response: Vec<String> = (0..writers).map(|index| format!("w{index}")).collect();
     text += &format!("response: [{}]\n", response.join(", "));
+    if dice.one_in(3) {
+        text += "on_failure: stop\n";
+    }
     if !dice.one_in(4) {
         text +=
             "failure:\n  sorry:\n    step: apologise\n    needs: {request: request, outcomes: outcomes}\n";

@@ -1,0 +1,176 @@
+//! The limits of a file: memory and deadline of a request; time, repetition and number of a
+//! step's runs. They say when flow waits or gives up, and so are no part of what a dataflow means.
+
+use std::time::Duration;
+
+use super::collector::Collector;
+use super::duration;
+use super::fields::{Fields, list, number, text};
+use super::hint;
+use super::size;
+use super::yaml::Tree;
+use super::{Memory, Node, Retry};
+use crate::step::FaultKind;
+
+/// What a request may take.
+pub(super) struct Limits {
+    pub memory: Memory,
+    /// From when it is accepted until there is an answer.
+    pub deadline: Option<Duration>,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { memory: Memory::ONE_COPY, deadline: None }
+    }
+}
+
+const FIXED_BYTES_MAX: u64 = 1 << 40;
+const PER_DECODED_BYTE_MAX: f64 = 1000.0;
+const DAYS_7: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const DAYS_30: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// `limits` of the dataflow.
+pub(super) fn of_dataflow(tree: Tree, collector: &mut Collector) -> Limits {
+    let mut fields = Fields::read(tree, "\"limits\" of the dataflow", &["memory", "deadline"], collector);
+    let memory = fields.take("memory").map(|(_, tree)| memory(tree, collector));
+    let deadline = fields.take("deadline").and_then(|(_, tree)| {
+        let hint =
+            "the sender gets an error response when it has passed, and the results when they are there";
+        time(tree, "the limit \"deadline\"", MS_1..=DAYS_30, hint, collector)
+    });
+    Limits { memory: memory.unwrap_or(Memory::ONE_COPY), deadline }
+}
+
+fn memory(tree: Tree, collector: &mut Collector) -> Memory {
+    let keys = ["fixed", "per_decoded_byte"];
+    let mut fields = Fields::read(tree, "the limit \"memory\"", &keys, collector);
+    let fixed = fields.take("fixed").and_then(|(_, tree)| {
+        let read = |text: &str| size::parse(text).filter(|bytes| *bytes <= FIXED_BYTES_MAX);
+        let hint = format!("write a number and one of {}: 64 MiB", size::units());
+        value(tree, "the limit \"fixed\"", "a size from 0 to 1 TiB", &hint, read, collector)
+    });
+    let factor = fields.take("per_decoded_byte").and_then(|(_, tree)| {
+        let takes = format!("a number from 0 to {PER_DECODED_BYTE_MAX}");
+        let hint = "it is how many bytes of memory a request takes for each byte of its decoded items";
+        let read = |text: &str| number(text).filter(|factor| (0.0..=PER_DECODED_BYTE_MAX).contains(factor));
+        value(tree, "the limit \"per_decoded_byte\"", &takes, hint, read, collector)
+    });
+    Memory {
+        fixed: fixed.unwrap_or(Memory::ONE_COPY.fixed),
+        per_decoded_byte: factor.unwrap_or(Memory::ONE_COPY.per_decoded_byte),
+    }
+}
+
+/// `limits` of a step.
+pub(super) fn max(tree: Tree, what: &str, collector: &mut Collector) -> Option<usize> {
+    let mut fields = Fields::read(tree, format!("\"limits\" of {what}"), &["max"], collector);
+    let (_, tree) = fields.take_required("max", collector)?;
+    let hint = "\"max\" is how many runs of the step may be under way at once; \
+                `enabled: false` switches a step off";
+    whole(tree, "the limit \"max\"", Node::RUNS_MAX, hint, collector)
+}
+
+/// `timeout` of a step.
+pub(super) fn timeout(tree: Tree, what: &str, collector: &mut Collector) -> Option<Duration> {
+    let hint = "a run of the step that takes longer is given up, and the step has failed";
+    time(tree, &format!("\"timeout\" of {what}"), MS_1..=DAYS_7, hint, collector)
+}
+
+/// `retry` of a step.
+pub(super) fn retry(tree: Tree, what: &str, collector: &mut Collector) -> Option<Retry> {
+    let keys = ["count", "first_delay", "factor", "cap", "on"];
+    let mut fields = Fields::read(tree, format!("\"retry\" of {what}"), &keys, collector);
+    let count = fields.take_required("count", collector).and_then(|(_, tree)| {
+        let hint = "it is how often the step is run again after its first run failed";
+        whole(tree, "\"count\" of a retry", Retry::COUNT_MAX as usize, hint, collector)
+    });
+    let first_delay = fields.take("first_delay").and_then(|(_, tree)| {
+        let hint = "it is the wait before the step is run again for the first time";
+        time(tree, "\"first_delay\" of a retry", Duration::ZERO..=DAYS_7, hint, collector)
+    });
+    let factor = fields.take("factor").and_then(|(_, tree)| factor(tree, collector));
+    let cap = fields.take("cap").and_then(|(_, tree)| {
+        let hint = "no wait before the step is run again is longer";
+        time(tree, "\"cap\" of a retry", Duration::ZERO..=DAYS_7, hint, collector)
+    });
+    let on = fields.take("on").and_then(|(_, tree)| kinds(tree, collector));
+    let usual = Retry::default();
+    Some(Retry {
+        count: u32::try_from(count?).expect("the most that it may be fits"),
+        first_delay: first_delay.unwrap_or(usual.first_delay),
+        factor: factor.unwrap_or(usual.factor),
+        cap: cap.unwrap_or(usual.cap),
+        on: on.unwrap_or(usual.on),
+    })
+}
+
+fn factor(tree: Tree, collector: &mut Collector) -> Option<f64> {
+    let takes = format!("a number from 1 to {}", Retry::FACTOR_MAX);
+    let read = |text: &str| number(text).filter(|factor| (1.0..=Retry::FACTOR_MAX).contains(factor));
+    let hint = "it is how many times as long each further wait is";
+    value(tree, "\"factor\" of a retry", &takes, hint, read, collector)
+}
+
+fn kinds(tree: Tree, collector: &mut Collector) -> Option<Vec<FaultKind>> {
+    let (place, what) = (tree.place, "\"on\" of a retry");
+    let kinds = list(tree, what, collector)?;
+    if kinds.is_empty() {
+        let hint = format!("name some of {}", names().join(", "));
+        collector.add(place, format!("{what} is empty")).hint(hint);
+    }
+    kinds.into_iter().map(|one| kind(one, collector)).collect()
+}
+
+fn kind(tree: Tree, collector: &mut Collector) -> Option<FaultKind> {
+    let written = text(tree, "a kind of fault", collector)?;
+    let found = Retry::KINDS.into_iter().find(|kind| kind.name() == written.value);
+    if found.is_none() {
+        let message = format!("a step is not run again on \"{}\"", written.value);
+        collector.add(written.place, message).hint(hint::meant_or_all(&written.value, names()));
+    }
+    found
+}
+
+fn names() -> [&'static str; 4] {
+    Retry::KINDS.map(FaultKind::name)
+}
+
+const MS_1: Duration = Duration::from_millis(1);
+
+fn time(
+    tree: Tree,
+    what: &str,
+    range: std::ops::RangeInclusive<Duration>,
+    hint: &str,
+    collector: &mut Collector,
+) -> Option<Duration> {
+    let takes =
+        format!("a time from {} to {}", duration::shown(*range.start()), duration::shown(*range.end()));
+    let hint = format!("write a number and one of {}: 30 s; {hint}", duration::units());
+    let read = |text: &str| duration::parse(text).filter(|time| range.contains(time));
+    value(tree, what, &takes, &hint, read, collector)
+}
+
+fn whole(tree: Tree, what: &str, most: usize, hint: &str, collector: &mut Collector) -> Option<usize> {
+    let read = |text: &str| text.parse().ok().filter(|number| (1..=most).contains(number));
+    value(tree, what, &format!("a whole number from 1 to {most}"), hint, read, collector)
+}
+
+/// A single value as `read` takes it; what it takes is said where it does not.
+fn value<T>(
+    tree: Tree,
+    what: &str,
+    takes: &str,
+    hint: &str,
+    read: impl Fn(&str) -> Option<T>,
+    collector: &mut Collector,
+) -> Option<T> {
+    let written = text(tree, what, collector)?;
+    let value = read(&written.value);
+    if value.is_none() {
+        let message = format!("{what} is {takes}, not \"{}\"", written.value);
+        collector.add(written.place, message).hint(hint.to_owned());
+    }
+    value
+}

@@ -1,0 +1,170 @@
+//! A thread that does things later: timeouts, waits before a step is run again, deadlines.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::EndOnPanic;
+
+pub struct Clock {
+    shared: Arc<Shared>,
+}
+
+/// Something that is to be done later. Dropping it takes it back, if it is not under way.
+pub struct Alarm {
+    shared: Arc<Shared>,
+    key: Key,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    actions: BTreeMap<Key, Action>,
+    next: u64,
+    thread: Option<JoinHandle<()>>,
+    ended: bool,
+}
+
+/// When, and a number that keeps apart what is due at once.
+type Key = (Instant, u64);
+type Action = Box<dyn FnOnce() + Send>;
+
+/// Longer than the machine is up: no sum with it is too large for an instant.
+const DELAY_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+impl Clock {
+    /// # Errors
+    /// If its thread cannot be started.
+    pub fn start() -> std::io::Result<Clock> {
+        let shared = Arc::<Shared>::default();
+        let works = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name("flow:clock".to_owned()).spawn(move || {
+            // Without a clock nothing would ever be given up.
+            let _guard = EndOnPanic;
+            works.work();
+        })?;
+        shared.lock().thread = Some(thread);
+        Ok(Clock { shared })
+    }
+
+    /// Does something after a while, on the clock's thread: it must not take long.
+    pub fn after(&self, delay: Duration, action: impl FnOnce() + Send + 'static) -> Alarm {
+        self.at(Instant::now() + delay.min(DELAY_MAX), action)
+    }
+
+    pub fn at(&self, instant: Instant, action: impl FnOnce() + Send + 'static) -> Alarm {
+        Alarm { shared: Arc::clone(&self.shared), key: self.set(instant, Box::new(action)) }
+    }
+
+    /// As `after`, for something that is not taken back.
+    pub fn surely_after(&self, delay: Duration, action: impl FnOnce() + Send + 'static) {
+        self.set(Instant::now() + delay.min(DELAY_MAX), Box::new(action));
+    }
+
+    /// Ends the thread; what was to be done later is not done.
+    pub fn end(&self) {
+        let (actions, thread) = {
+            let mut state = self.shared.lock();
+            state.ended = true;
+            (std::mem::take(&mut state.actions), state.thread.take())
+        };
+        self.shared.changed.notify_one();
+        // Not while the lock is held: they may hold alarms.
+        drop(actions);
+        // An action may be the last to let go of the clock.
+        let other = thread.filter(|it| it.thread().id() != std::thread::current().id());
+        other.into_iter().for_each(|thread| drop(thread.join()));
+    }
+
+    fn set(&self, instant: Instant, action: Action) -> Key {
+        let mut state = self.shared.lock();
+        let key = (instant, state.next);
+        state.next += 1;
+        if state.ended {
+            return key;
+        }
+        let first = state.actions.first_key_value().is_none_or(|(first, _)| key < *first);
+        state.actions.insert(key, action);
+        drop(state);
+        if first {
+            self.shared.changed.notify_one();
+        }
+        key
+    }
+}
+
+impl Drop for Clock {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        let action = self.shared.lock().actions.remove(&self.key);
+        drop(action);
+    }
+}
+
+impl Shared {
+    fn work(&self) {
+        let mut state = self.lock();
+        while !state.ended {
+            let now = Instant::now();
+            let wait =
+                state.actions.first_key_value().map(|((due, _), _)| due.saturating_duration_since(now));
+            state = match wait {
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(Duration::ZERO) => {
+                    let action = state.actions.pop_first();
+                    drop(state);
+                    action.into_iter().for_each(|(_, action)| action());
+                    self.lock()
+                }
+                Some(wait) => {
+                    self.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn what_is_due_first_is_done_first_and_what_is_taken_back_is_not() {
+        let clock = Clock::start().unwrap();
+        let (told, done) = channel();
+        let say = |what: &'static str| {
+            let told = told.clone();
+            move || told.send(what).unwrap()
+        };
+        let now = Instant::now();
+        let never = clock.after(LONG, say("never"));
+        let second = clock.at(now + Duration::from_millis(2), say("second"));
+        let first = clock.at(now + Duration::from_millis(1), say("first"));
+        drop(clock.at(now + Duration::from_millis(3), say("taken back")));
+        assert_eq!(done.recv_timeout(LONG), Ok("first"));
+        assert_eq!(done.recv_timeout(LONG), Ok("second"));
+        let last = clock.after(Duration::ZERO, say("last"));
+        assert_eq!(done.recv_timeout(LONG), Ok("last"));
+        drop((told, never, first, second, last, clock));
+        assert!(done.recv_timeout(LONG).is_err(), "nothing is done when the clock is gone");
+    }
+}
