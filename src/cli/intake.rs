@@ -1,8 +1,10 @@
 //! What happens to a request before it is in work: it is recorded, or found to be known.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::dataflow::{Dataflow, Response};
+use crate::dataflow::{Dataflow, Response, Revisions};
 use crate::dicom;
 use crate::engine::{Deadline, Entrance, Submission};
 use crate::journal::{Arrival, Entry, History, Journal, JournalError, Receipt, Row, Standing, Wish};
@@ -29,24 +31,52 @@ impl Intake<'_> {
     /// If it cannot be recorded: it is not accepted then.
     pub fn take(&self, request: Request) -> Result<(), JournalError> {
         let earlier = self.earlier(&request)?;
+        let received = request.received_folders();
         let request = match &earlier {
             Some(history) => revised(history, request),
             None => request,
         };
+        if let Some(history) = earlier.as_ref().filter(|history| self.ignores(history, &request)) {
+            self.ignore(history, &request)?;
+            discard(received);
+            return Ok(());
+        }
+        let receipt = self.accept(request, earlier.as_ref())?;
+        let used = receipt.request().received_folders();
+        discard(received.difference(&used).cloned().collect());
+        Ok(())
+    }
+
+    fn accept(&self, request: Request, earlier: Option<&History>) -> Result<Receipt, JournalError> {
         let receipt = self.journal.accept(Arrival {
             request: Arc::new(request),
             dataflow: self.dataflow.name().to_owned(),
             version: self.dataflow.digest(),
         })?;
         match (receipt.standing(), receipt.number()) {
-            (Standing::New, _) | (_, None) => self.entrance.resume(receipt.into(), earlier.as_ref()),
+            (Standing::New, _) | (_, None) => self.entrance.resume(receipt.clone().into(), earlier),
             (Standing::InWork, _) => {
                 let name = &receipt.request().name;
                 self.progress.say(&format!("known     {name}  is in work; one answer will do for both"));
             }
-            (Standing::Answered, Some(number)) => self.once_more(receipt, number)?,
+            (Standing::Answered, Some(number)) => self.once_more(receipt.clone(), number)?,
         }
-        Ok(())
+        Ok(receipt)
+    }
+
+    /// Whether the dataflow does not want what has come of a request that is answered.
+    fn ignores(&self, earlier: &History, request: &Request) -> bool {
+        let is_more = request.id != earlier.row.id;
+        is_more && !earlier.row.is_open() && self.dataflow.revisions() == Revisions::Ignore
+    }
+
+    fn ignore(&self, earlier: &History, request: &Request) -> Result<(), JournalError> {
+        let known = earlier.request().map(|(known, _)| known.items.clone()).unwrap_or_default();
+        let new = request.items.iter().filter(|item| known.iter().all(|known| known.digest != item.digest));
+        let items: Vec<String> = new.map(|item| item.name.clone()).collect();
+        let (name, count) = (&earlier.row.name, items.len());
+        self.progress.say(&format!("ignored   {name}  {count} items that came after its answer"));
+        self.journal.append(&self.journal.receipt(earlier)?, Entry::Late { items })
     }
 
     /// What earlier processes have accepted and not answered. To be asked for before anything new is
@@ -136,6 +166,14 @@ impl Intake<'_> {
             Some(row) => self.journal.history(row.number),
             None => Ok(None),
         }
+    }
+}
+
+/// Files that nobody will ask for: the same were received before.
+fn discard(folders: BTreeSet<PathBuf>) {
+    let folders: Vec<PathBuf> = folders.into_iter().collect();
+    if let Err(error) = dicom::discard(&folders) {
+        tracing::warn!(%error, "received files that are not needed stay in the inbox");
     }
 }
 
