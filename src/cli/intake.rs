@@ -154,7 +154,10 @@ impl Intake<'_> {
         });
         let response = made.flatten()?;
         let unanswered = history.delivery_began();
-        (unanswered || response.version == self.dataflow.digest()).then(|| response.clone())
+        let is_ours = unanswered || response.version == self.dataflow.digest();
+        // What the disk has lost of it is made again, and is the same.
+        let is_whole = || self.journal.store().is_whole(response.request, &response.files);
+        (is_ours && is_whole()).then(|| response.clone())
     }
 
     /// The last request about the same thing.
