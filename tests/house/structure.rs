@@ -23,7 +23,7 @@ const OWNERS: [(&str, &[&str]); 21] = [
     ("bytemuck", &["imaging"]),
     ("memmap2", &["imaging"]),
     ("rusqlite", &["journal"]),
-    ("ciborium", &["step", "replay"]),
+    ("ciborium", &["step", "dicom", "replay"]),
     ("rayon", &["imaging", "dicom", "cli"]),
     ("tar", &["replay"]),
     ("saphyr_parser", &["dataflow"]),
