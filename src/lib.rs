@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`step`] | what a step is: values, requests, declarations, faults, the table of steps |
 //! | [`dataflow`] | text to a checked [`dataflow::Dataflow`]; its plain meaning, `interpret` |
+//! | [`program`] | a program as a step; the only folder that starts processes |
 //! | [`store`] | bytes by digest |
 //! | [`engine`] | a dataflow as timely lanes; the only folder that names timely |
 //! | [`cluster`] | several processes as one: how they meet |
@@ -28,5 +29,6 @@ pub mod dicom;
 pub mod engine;
 pub mod imaging;
 pub mod outbox;
+pub mod program;
 pub mod step;
 pub mod store;
