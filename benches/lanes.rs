@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use flow::dataflow::{Dataflow, Response};
 use flow::engine::{self, Entrance, Settings, Sink, Undelivered, Unobserved};
+use flow::journal::{Journal, Receipt};
 use flow::step::{Digest, Files, Item, Outputs, Payload, Request, Step, Table};
 use flow::store::Store;
 use timely::container::CapacityContainerBuilder;
@@ -124,6 +125,7 @@ fn bare(lanes: usize, workers: usize) -> Measured {
     results.into_iter().find_map(|result| result.expect("no worker panics")).expect("the first one measures")
 }
 
+#[derive(serde::Serialize, serde::Deserialize)]
 struct Nothing;
 
 impl Payload for Nothing {
@@ -155,7 +157,7 @@ fn chain() -> String {
 struct Count(AtomicUsize);
 
 impl Sink for Count {
-    fn deliver(&self, _: &Request, _: &Response, _: &Store) -> Result<(), Undelivered> {
+    fn deliver(&self, _: &Receipt, _: &Response, _: &Store) -> Result<(), Undelivered> {
         self.0.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -165,10 +167,11 @@ fn flow(lanes: usize, workers: usize) -> Measured {
     let dataflow = Arc::new(Dataflow::parse("chain.yaml", &chain(), &table()).expect("the chain is sound"));
     let folder = std::env::temp_dir().join(format!("flow-bench-{}", std::process::id()));
     let store = Arc::new(Store::at(&folder).expect("a folder for the store"));
+    let journal = Arc::new(Journal::none(store));
     let count = |number| NonZero::new(number).expect("more than none");
     let settings = Settings { workers: count(workers), lanes: count(lanes), memory: u64::MAX, mesh: None };
     let before = resident_kib();
-    let requests: Vec<Request> = (0..lanes.max(CYCLES)).map(request).collect();
+    let requests: Vec<Receipt> = (0..lanes.max(CYCLES)).map(request).collect();
     let counted = Count::default();
     let mut measured = None;
     let source = |entrance: &Entrance| {
@@ -176,13 +179,14 @@ fn flow(lanes: usize, workers: usize) -> Measured {
         requests.iter().take(lanes).for_each(|request| entrance.submit(request.clone()));
         wait(&counted, lanes);
         let lane_kib = (resident_kib() - before) / (lanes * workers) as u64;
-        let copies: Vec<Request> = requests.iter().take(CYCLES).cloned().collect();
+        let copies: Vec<Receipt> = requests.iter().take(CYCLES).cloned().collect();
         let began = Instant::now();
         copies.into_iter().for_each(|request| entrance.submit(request));
         wait(&counted, lanes + CYCLES);
         measured = Some(Measured { epoch: began.elapsed() / CYCLES as u32, lane_kib });
     };
-    engine::run(dataflow, store, settings, Arc::new(Unobserved), source, &counted).expect("the engine runs");
+    engine::run(dataflow, journal, settings, Arc::new(Unobserved), source, &counted)
+        .expect("the engine runs");
     let _ = std::fs::remove_dir_all(folder);
     measured.expect("the source has run")
 }
@@ -193,8 +197,15 @@ fn wait(counted: &Count, until: usize) {
     }
 }
 
-fn request(number: usize) -> Request {
+fn request(number: usize) -> Receipt {
     let digest = Digest::of(&number.to_le_bytes());
-    let item = Item { name: "item".to_owned(), path: "/nowhere".into(), digest, size: 1, decoded: 1 };
-    Request::new(number.to_string(), Default::default(), vec![item])
+    let item = Item {
+        name: "item".to_owned(),
+        path: "/nowhere".into(),
+        digest,
+        size: 1,
+        decoded: 1,
+        received: false,
+    };
+    Receipt::unrecorded(Arc::new(Request::new(number.to_string(), Default::default(), vec![item])))
 }

@@ -8,6 +8,7 @@
 //! | [`dataflow`] | text to a checked [`dataflow::Dataflow`]; its plain meaning, `interpret` |
 //! | [`program`] | a program as a step; the only folder that starts processes |
 //! | [`store`] | bytes by digest |
+//! | [`journal`] | the durable record of what was accepted, done and answered; the only folder that names SQLite |
 //! | [`engine`] | a dataflow as timely lanes; the only folder that names timely |
 //! | [`cluster`] | several processes as one: how they meet |
 //! | [`imaging`] | calculations on CT studies and the results made of them; no network, no engine |
@@ -28,6 +29,7 @@ pub mod dataflow;
 pub mod dicom;
 pub mod engine;
 pub mod imaging;
+pub mod journal;
 pub mod outbox;
 pub mod program;
 pub mod step;

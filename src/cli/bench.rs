@@ -13,12 +13,15 @@ use crate::dicom::folder;
 use crate::engine::{self, Entrance, Event, Observer, Settings};
 use crate::imaging::phantom::{Chest, Options, Syntax};
 use crate::imaging::{decode_slice, read_instance};
+use crate::journal::Journal;
 use crate::outbox::{self, Folder, Outbox};
 use crate::step::{Fault, Table};
 use crate::store::Store;
 
 use super::exit::{Exit, Failure, Kind};
+use super::intake::Intake;
 use super::memory;
+use super::progress::Progress;
 use super::state::State;
 
 /// Measure the whole job on synthetic studies, beside reading and decoding alone
@@ -181,7 +184,8 @@ impl Bench<'_> {
     /// Each round has an output folder of its own: removing earlier responses is no part of the job.
     fn whole(&self, number: usize) -> Result<(BTreeMap<String, Spent>, bool), Failure> {
         let found = folder::find(&[self.studies()]).map_err(Failure::of(Kind::NoInput))?;
-        let store = Arc::new(Store::at(self.folder.join("store")).map_err(Failure::of(Kind::InputOutput))?);
+        let store = Store::at(self.folder.join("store").join(number.to_string()));
+        let store = store.map_err(Failure::of(Kind::InputOutput))?;
         let folder = Folder::at(self.folder.join("output").join(number.to_string()))
             .map_err(Failure::of(Kind::InputOutput))?;
         let written = Mutex::new(0);
@@ -192,13 +196,30 @@ impl Bench<'_> {
                 *written.lock().expect("counting does not panic") += 1;
             }
         };
-        let outbox = Outbox { folder, waits: Vec::new(), destinations: Vec::new(), tell: count };
+        let failed = |error| Failure::of(Kind::InputOutput)(error);
+        // A new one each time: a study that was answered would not be run again.
+        let state = self.folder.join("state").join(number.to_string());
+        std::fs::create_dir_all(&state)?;
+        let journal = Arc::new(Journal::open(&state, Arc::new(store), 0).map_err(failed)?);
+        let (waits, destinations) = (Vec::new(), Vec::new());
+        let outbox = Outbox { folder, waits, destinations, journal: Arc::clone(&journal), tell: count };
         let times = Arc::new(Times::default());
         let observer = Arc::clone(&times);
-        let source =
-            |entrance: &Entrance| found.studies.iter().cloned().for_each(|study| entrance.submit(study));
-        engine::run(Arc::clone(&self.dataflow), store, self.settings(), observer, source, &outbox)
-            .map_err(Failure::of(Kind::Engine))?;
+        let progress = Progress::new(0);
+        let source = |entrance: &Entrance| {
+            let intake =
+                Intake { journal: &journal, dataflow: &self.dataflow, entrance, progress: &progress };
+            found.studies.iter().try_for_each(|study| intake.take(study.clone()))
+        };
+        engine::run(
+            Arc::clone(&self.dataflow),
+            Arc::clone(&journal),
+            self.settings(),
+            observer,
+            source,
+            &outbox,
+        )
+        .map_err(Failure::of(Kind::Engine))?;
         let complete = written.into_inner().expect("counting does not panic") == found.studies.len();
         let steps = std::mem::take(&mut *times.0.lock().expect("adding does not panic"));
         Ok((steps, complete))

@@ -1,5 +1,6 @@
 //! The options of `flow run` for receiving, and the receiver itself.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -10,10 +11,10 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::dicom::{self, AeTitle, Called, Stop};
-use crate::engine::Entrance;
+use crate::step::Request;
 
 use super::exit::{Failure, Kind};
-use super::progress::Progress;
+use super::intake::Intake;
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Receiving over DICOM")]
@@ -39,6 +40,14 @@ pub struct Listen {
     broken_time: Duration,
 }
 
+/// Where received files lie.
+pub struct Inbox {
+    pub folder: PathBuf,
+    /// Those of its folders whose requests are recorded.
+    pub known: BTreeSet<PathBuf>,
+    pub free_bytes_min: u64,
+}
+
 /// A receiver whose port is open.
 pub struct Receiver {
     listener: TcpListener,
@@ -51,12 +60,14 @@ impl Listen {
         self.listen
     }
 
-    pub fn open(&self, address: SocketAddr, inbox: PathBuf) -> Result<Receiver, Failure> {
+    pub fn open(&self, address: SocketAddr, inbox: Inbox) -> Result<Receiver, Failure> {
         let listener = TcpListener::bind(address).map_err(|error| {
             let failure = Failure::new(Kind::InputOutput, format!("could not listen at {address}: {error}"));
             failure.hint("another program may have the port; ports below 1024 need rights")
         })?;
-        let mut settings = dicom::Settings::new(self.ae_title.clone(), inbox);
+        let mut settings = dicom::Settings::new(self.ae_title.clone(), inbox.folder);
+        settings.known_folders = inbox.known;
+        settings.free_bytes_min = inbox.free_bytes_min;
         settings.quiet_time = self.quiet_time;
         settings.broken_time = self.broken_time;
         settings.called = if self.any_called_ae { Called::Any } else { Called::Ours };
@@ -68,10 +79,11 @@ impl Listen {
 
 impl Receiver {
     /// Receives until a signal asks to end.
-    pub fn serve(&self, entrance: &Entrance, progress: &Progress) {
+    pub fn serve(&self, intake: &Intake) {
+        let progress = intake.progress;
         let address = self.listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
         progress.say(&format!("listening at {address} as {}; Ctrl-C ends", self.settings.ae_title));
-        let on_study = |request| entrance.submit(request);
+        let on_study = |request| self.hand_over(intake, &request);
         let on_event = |event: &dicom::Event| {
             if event.is_warning() {
                 return progress.say(&event.to_string());
@@ -82,7 +94,24 @@ impl Receiver {
             progress.say(&format!("receiving ended: {error}"));
         }
     }
+
+    /// A study that is received stays in the inbox until it can be recorded, also beyond the end.
+    fn hand_over(&self, intake: &Intake, request: &Request) {
+        let mut told = false;
+        while let Err(error) = intake.take(request.clone()) {
+            if !std::mem::replace(&mut told, true) {
+                let text = format!("{} waits in the inbox: {error}", request.name);
+                intake.progress.say(&text);
+            }
+            if self.stop.wait(RETRY) {
+                return;
+            }
+        }
+    }
 }
+
+/// How long a received study waits that could not be recorded.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// The first signal ends receiving, and what has been received is still answered; the second one
 /// ends the process.

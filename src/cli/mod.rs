@@ -1,10 +1,13 @@
 //! The command line: parsed to plain values first, then one file per subcommand acts on them.
 
+mod attend;
 mod bench;
 pub mod check;
 mod exit;
 pub mod graph;
+mod intake;
 mod listen;
+mod lookup;
 mod memory;
 mod processes;
 mod progress;
@@ -12,9 +15,12 @@ mod run;
 pub mod sample;
 mod source;
 mod state;
+mod status;
 pub mod steps;
 mod teller;
 mod truth;
+mod waiting;
+mod wish;
 
 use std::io::{IsTerminal, stderr, stdout};
 use std::process::ExitCode;
@@ -37,6 +43,10 @@ struct Cli {
 #[expect(clippy::large_enum_variant, reason = "there is one of it in a process")]
 enum Command {
     Run(run::Args),
+    Status(status::Args),
+    Cancel(wish::Cancel),
+    Retry(wish::Retry),
+    Keep(wish::Keep),
     Check(check::Args),
     Graph(graph::Args),
     Steps(steps::Args),
@@ -61,6 +71,10 @@ impl Command {
     fn run(self, table: &Table) -> Result<Exit, Failure> {
         match self {
             Command::Run(run) => run.run(table),
+            Command::Status(status) => status.run(table),
+            Command::Cancel(cancel) => cancel.run(),
+            Command::Retry(retry) => retry.run(),
+            Command::Keep(keep) => keep.run(),
             Command::Check(check) => Ok(check.run(table, &mut stdout(), &mut stderr())?.into()),
             Command::Graph(graph) => Ok(graph.run(table, &mut stdout()).map(|()| Exit::Done)?),
             Command::Steps(steps) => Ok(steps.run(table, &mut stdout()).map(|()| Exit::Done)?),

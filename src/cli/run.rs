@@ -1,5 +1,6 @@
 //! `flow run`: requests through a dataflow.
 
+use std::io::Write;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,12 +9,15 @@ use std::time::Duration;
 use crate::dataflow::{self, Dataflow};
 use crate::dicom::Destination;
 use crate::engine::{self, Entrance, Settings};
+use crate::journal::{Journal, JournalError, Retention};
 use crate::outbox::{Folder, Forward, Outbox};
 use crate::step::Table;
-use crate::store::Store;
+use crate::store::{Store, total_bytes};
 
+use super::attend::{Leave, attend};
 use super::exit::{Exit, Failure, Kind};
-use super::listen::{self, Listen};
+use super::intake::Intake;
+use super::listen::{self, Inbox, Listen};
 use super::memory;
 use super::processes::Processes;
 use super::progress::Progress;
@@ -68,9 +72,21 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS,...", value_delimiter = ',', default_value = "1,5,15", value_parser = listen::seconds)]
     retry: Vec<Duration>,
 
-    /// Where received studies and unfinished results lie
+    /// Where the journal, received studies and results lie
     #[arg(long, value_name = "DIR", default_value = "flow-state")]
     state: PathBuf,
+
+    /// With less free on the disk of --state nothing is accepted
+    #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = dataflow::bytes)]
+    free_min: u64,
+
+    /// How long answered requests are remembered, with what was received and the results
+    #[arg(long, value_name = "DAYS", default_value_t = 7.0, value_parser = days)]
+    keep_days: f64,
+
+    /// How much is remembered of answered requests [default: a tenth of the disk]
+    #[arg(long, value_name = "BYTES", value_parser = dataflow::bytes)]
+    keep_bytes: Option<u64>,
 
     /// Print a line of JSON for each response
     #[arg(long)]
@@ -86,13 +102,17 @@ pub struct Args {
 impl Args {
     pub fn run(self, table: &Table) -> Result<Exit, Failure> {
         let dataflow = Arc::new(Dataflow::load(&self.dataflow, table)?);
+        let first = self.processes.is_first();
         // The other processes of a cluster use the folder of the first one.
-        let _state = self.processes.is_first().then(|| State::take(&self.state)).transpose()?;
+        let _state = first.then(|| State::take(&self.state)).transpose()?;
         let settings = self.settings(&dataflow)?;
         let store = Store::at(self.state.join("store")).map_err(Failure::of(Kind::InputOutput))?;
         let folder = Folder::at(&self.output).map_err(Failure::of(Kind::InputOutput))?;
+        let store = Arc::new(store);
+        let journal =
+            Arc::new(if first { self.journal(&dataflow, &folder, store)? } else { Journal::none(store) });
         let progress = Arc::new(Progress::new(dataflow.work_count()));
-        let source = self.source(&progress)?;
+        let source = self.source(&progress, &journal)?;
         let teller = Teller::new(&progress, self.json);
         let destinations =
             self.to.iter().map(|to| Forward { destination: to.clone(), waits: self.retry.clone() }).collect();
@@ -100,15 +120,41 @@ impl Args {
             folder,
             waits: self.retry.clone(),
             destinations,
+            journal: Arc::clone(&journal),
             tell: |event: crate::outbox::Event| teller.tell(&event),
         };
-        let feed = |entrance: &Entrance| source.feed(entrance, &progress);
+        let feed = |entrance: &Entrance| {
+            let intake = Intake { journal: &journal, dataflow: &dataflow, entrance, progress: &progress };
+            feed(&source, &intake, self.retention())
+        };
         let observer = Arc::clone(&progress);
-        engine::run(dataflow, Arc::new(store), settings, observer, feed, &outbox)
+        let all = engine::run(Arc::clone(&dataflow), Arc::clone(&journal), settings, observer, feed, &outbox)
             .map_err(Failure::of(Kind::Engine))?;
+        let all = all.transpose().map_err(Failure::of(Kind::InputOutput))?.unwrap_or(true);
         teller.conclude();
         source.conclude(&outbox.folder);
-        Ok(if source.is_incomplete() { Exit::WithErrors } else { teller.exit() })
+        journal.collect(self.retention()).map_err(Failure::of(Kind::InputOutput))?;
+        Ok(if source.is_incomplete() || !all { Exit::WithErrors } else { teller.exit() })
+    }
+
+    fn journal(&self, dataflow: &Dataflow, folder: &Folder, store: Arc<Store>) -> Result<Journal, Failure> {
+        folder.tidy().map_err(Failure::of(Kind::InputOutput))?;
+        let journal = Journal::open(&self.state, store, self.free_min).map_err(damaged)?;
+        journal.when_broken(|error| {
+            let hint = "mend the disk and start again: what was accepted is taken up where it stands";
+            let _ = writeln!(std::io::stderr(), "flow: {error}; ending\n  hint: {hint}");
+            std::process::exit(74);
+        });
+        let known = journal.remember(dataflow.digest(), dataflow.name(), dataflow.text());
+        known.map_err(Failure::of(Kind::InputOutput))?;
+        Ok(journal)
+    }
+
+    fn retention(&self) -> Retention {
+        // Beyond what a duration can hold, it is for ever.
+        let age_max = Duration::try_from_secs_f64(self.keep_days * 86_400.0).unwrap_or(Duration::MAX);
+        let bytes_max = self.keep_bytes.unwrap_or_else(|| total_bytes(&self.state) / 10);
+        Retention { age_max, bytes_max }
     }
 
     fn settings(&self, dataflow: &Dataflow) -> Result<Settings, Failure> {
@@ -124,18 +170,55 @@ impl Args {
         })
     }
 
-    fn source(&self, progress: &Progress) -> Result<Source, Failure> {
+    fn source(&self, progress: &Progress, journal: &Journal) -> Result<Source, Failure> {
         if !self.processes.is_first() {
             return Ok(Source::Elsewhere);
         }
         match self.listen.address() {
-            Some(address) => self.listen.open(address, self.state.join("inbox")).map(Source::Listen),
+            Some(address) => {
+                let folder = std::path::absolute(self.state.join("inbox"))?;
+                let rows = journal.requests().map_err(Failure::of(Kind::InputOutput))?;
+                let known = rows.into_iter().flat_map(|row| row.folders).map(PathBuf::from).collect();
+                let inbox = Inbox { folder, known, free_bytes_min: self.free_min };
+                self.listen.open(address, inbox).map(Source::Listen)
+            }
             None if self.input.is_empty() => Source::sample(&self.state.join("sample")),
             None => Source::files(&self.input, progress),
         }
     }
 }
 
+/// Takes up what was left unanswered while new requests come in. Gives whether all were accepted.
+fn feed(source: &Source, intake: &Intake, retention: Retention) -> Result<bool, JournalError> {
+    let left = intake.left()?;
+    let leave = Leave::default();
+    std::thread::scope(|scope| {
+        scope.spawn(|| attend(intake, retention, &leave));
+        let taking_up = scope.spawn(|| left.iter().try_for_each(|row| intake.take_up_one(row)));
+        let all = source.feed(intake);
+        let taken_up = taking_up.join();
+        leave.leave();
+        taken_up.unwrap_or(Ok(())).map(|()| all)
+    })
+}
+
+fn damaged(error: JournalError) -> Failure {
+    let damaged = matches!(error, JournalError::Damaged { .. });
+    let failure = Failure::of(Kind::InputOutput)(error);
+    if !damaged {
+        return failure;
+    }
+    failure.hint(
+        "nothing was changed. Keep the folder to look into it; studies that were received lie in its inbox, \
+         and `flow run --input STATE/inbox --state OTHER` runs them",
+    )
+}
+
 fn count(text: &str) -> Result<NonZero<usize>, String> {
     text.parse().map_err(|_| "a whole number of at least 1 is needed".to_owned())
+}
+
+fn days(text: &str) -> Result<f64, String> {
+    let days = text.parse().ok().filter(|days| *days >= 0.0);
+    days.ok_or_else(|| "write a number of days, for example 30".to_owned())
 }

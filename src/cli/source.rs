@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use crate::dicom::folder::{self, Found, Skipped};
-use crate::engine::Entrance;
 use crate::imaging::phantom::{Chest, Options, Syntax};
 use crate::outbox::Folder;
 use crate::step::Request;
 
 use super::exit::{Failure, Kind};
+use super::intake::Intake;
 use super::listen::Receiver;
 use super::progress::Progress;
 use super::truth;
@@ -61,15 +61,16 @@ impl Source {
         Ok(Source::Sample { request: Box::new(request), chest: Box::new(chest) })
     }
 
-    /// Hands over all requests; returns when no more come.
-    pub fn feed(&self, entrance: &Entrance, progress: &Progress) {
+    /// Hands over all requests; returns when no more come. Gives whether all could be accepted.
+    pub fn feed(&self, intake: &Intake) -> bool {
         match self {
-            Source::Files { studies, .. } => {
-                studies.iter().cloned().for_each(|request| entrance.submit(request))
+            Source::Files { studies, .. } => studies.iter().all(|request| accepted(intake, request)),
+            Source::Sample { request, .. } => accepted(intake, request),
+            Source::Listen(receiver) => {
+                receiver.serve(intake);
+                true
             }
-            Source::Sample { request, .. } => entrance.submit(request.as_ref().clone()),
-            Source::Listen(receiver) => receiver.serve(entrance, progress),
-            Source::Elsewhere => {}
+            Source::Elsewhere => true,
         }
     }
 
@@ -84,6 +85,16 @@ impl Source {
             truth::compare(&chest.truth(), &folder.place(request));
         }
     }
+}
+
+/// What cannot be recorded is not begun: the files are where they were, and can be given again.
+fn accepted(intake: &Intake, request: &Request) -> bool {
+    let taken = intake.take(request.clone());
+    if let Err(error) = &taken {
+        let text = format!("NOT ACCEPTED {} and what comes after it: {error}", request.name);
+        intake.progress.say(&format!("{text}\n  hint: mend it, and run the same command again"));
+    }
+    taken.is_ok()
 }
 
 fn joined(paths: &[PathBuf]) -> String {

@@ -1,6 +1,7 @@
 //! The state folder: only one flow at a time may use it.
 
 use std::fs::{self, File, TryLockError};
+use std::io::Write;
 use std::path::Path;
 
 use super::exit::{Failure, Kind};
@@ -15,15 +16,36 @@ impl State {
         let failed =
             |error| Failure::new(Kind::InputOutput, format!("could not use {}: {error}", folder.display()));
         fs::create_dir_all(folder).map_err(failed)?;
-        let lock = File::create(folder.join("lock")).map_err(failed)?;
+        let path = folder.join("lock");
+        // Not truncated: who holds it has written its number there.
+        let open = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        let mut lock = open.map_err(failed)?;
         match lock.try_lock() {
-            Ok(()) => Ok(State { _lock: lock }),
+            Ok(()) => {
+                let noted = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
+                noted.map_err(failed)?;
+                Ok(State { _lock: lock })
+            }
             Err(TryLockError::WouldBlock) => {
-                let text = format!("another flow is using the state folder {}", folder.display());
+                let holder = match holder(folder) {
+                    None => "another flow".to_owned(),
+                    Some(process) => format!("another flow (process {process})"),
+                };
+                let text = format!("{holder} is using the state folder {}", folder.display());
                 Err(Failure::new(Kind::InputOutput, text)
                     .hint("end it, or give this one a --state of its own"))
             }
             Err(TryLockError::Error(error)) => Err(failed(error)),
         }
+    }
+}
+
+/// The process that is using a state folder, if one is.
+pub fn holder(folder: &Path) -> Option<u32> {
+    let path = folder.join("lock");
+    let lock = File::open(&path).ok()?;
+    match lock.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => fs::read_to_string(&path).ok()?.trim().parse().ok(),
+        Ok(()) | Err(TryLockError::Error(_)) => None,
     }
 }

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use serde::Serialize;
 
 use crate::dataflow::{Response, Verdict};
-use crate::dicom;
 use crate::outbox::{Delivery, Event};
 use crate::step::{Digest, Request};
 
@@ -99,12 +98,6 @@ impl Teller {
             }
             // The final one is what counts.
             Verdict::Unfinished => {}
-        }
-        if response.verdict != Verdict::Unfinished
-            && request.attribute("source") == dicom::SOURCE
-            && let Err(error) = dicom::discard(request)
-        {
-            self.progress.say(&format!("the received files of {} stay in the inbox: {error}", request.name));
         }
         let line = if self.json {
             let (name, verdict) = (request.name.as_str(), response.verdict);

@@ -78,6 +78,7 @@ impl Checked<'_> {
         let digest = meaning::digest(&name, &nodes, &response, *on_failure);
         Dataflow {
             name,
+            text: String::new(),
             about: about.clone(),
             digest,
             nodes,

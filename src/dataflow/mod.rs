@@ -45,6 +45,8 @@ use crate::step::{Digest, Fault, Files, Parameters, Payload, Step, Table};
 #[derive(Clone, Debug)]
 pub struct Dataflow {
     pub(crate) name: String,
+    /// What it was read from.
+    pub(crate) text: String,
     pub(crate) about: String,
     /// The digest of what the file means, and so its version: comments and layout do not count.
     pub(crate) digest: Digest,
@@ -67,11 +69,20 @@ impl Dataflow {
         let mut collector = collector::Collector::new(file, text);
         let draft = draft::Draft::read(text, &mut collector);
         let dataflow = draft.and_then(|draft| check::check(&draft, table, &mut collector));
-        collector.finish(dataflow)
+        collector.finish(dataflow.map(|dataflow| Dataflow { text: text.to_owned(), ..dataflow }))
     }
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// When there has to be a response at the latest, after a request is accepted.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.deadline
     }
 
     pub fn about(&self) -> &str {
@@ -80,10 +91,6 @@ impl Dataflow {
 
     pub fn digest(&self) -> Digest {
         self.digest
-    }
-
-    pub fn deadline(&self) -> Option<Duration> {
-        self.deadline
     }
 
     pub fn step_count(&self) -> usize {

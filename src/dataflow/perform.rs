@@ -8,7 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
-use crate::step::{Call, Fault, FaultKind, Identity, Inputs, Outcome, Outcomes, Outputs, Reason, Request};
+use crate::step::{
+    Call, Digest, Fault, FaultKind, Identity, Inputs, Outcome, Outcomes, Outputs, Reason, Request,
+};
 use crate::step::{Take, Token, Value, Wired};
 
 use super::duration::shown;
@@ -84,8 +86,29 @@ impl Node {
         }
     }
 
-    /// What the identifiers of the node's results are made of, for one of the answers to a request.
+    /// The digest of all that the outputs of a run depend on: the step with its version and
+    /// parameters, what is at its inputs, and, for a step that makes identifiers, whose they are.
+    pub fn key(&self, identity: &Identity, inputs: &Inputs) -> Digest {
+        let step = &self.step.declaration;
+        let version = step.version.to_le_bytes();
+        let parameters = serde_json::to_vec(&self.parameters).expect("parameters are texts and numbers");
+        let mut parts = vec![step.name.as_bytes(), &version, &parameters];
+        let edition = identity.edition.to_le_bytes();
+        let digests = inputs.digests();
+        for (name, digest) in &digests {
+            parts.extend([name.as_bytes(), digest.as_bytes().as_slice()]);
+        }
+        if step.identifies {
+            let Identity { request, dataflow, step, .. } = identity;
+            parts.extend([request.as_bytes().as_slice(), dataflow.as_bytes(), step.as_bytes(), &edition]);
+        }
+        Digest::of_parts(parts)
+    }
+
+    /// What the identifiers of the node's results are made of, for one of the answers to a request: the
+    /// final one, 0, or that of a deadline, 1.
     pub fn identity(&self, dataflow: &Dataflow, request: &Request, edition: u32) -> Identity {
+        let edition = 2 * request.edition + edition;
         Identity { request: request.id, dataflow: dataflow.digest, step: self.name.clone(), edition }
     }
 

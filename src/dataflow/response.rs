@@ -28,6 +28,9 @@ pub struct Response {
     /// The digest of an earlier response to the same request, whose place this one takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supersedes: Option<Digest>,
+    /// The id of an earlier request about the same thing: this answer takes the place of its answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revises: Option<Digest>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,6 +134,7 @@ impl Dataflow {
             steps,
             files: self.files(verdict, accounts),
             supersedes: None,
+            revises: request.supersedes,
         }
     }
 
@@ -165,6 +169,7 @@ impl Dataflow {
             steps: [deadline].into_iter().chain(reports).collect(),
             files: Vec::new(),
             supersedes: None,
+            revises: request.supersedes,
         }
     }
 

@@ -19,9 +19,10 @@ use dicom_ul::pdu::{
 
 use crate::imaging::{Header, Study, Unreadable, read_instance};
 use crate::step::Item;
+use crate::store::free_bytes;
 
 use super::command::{C_ECHO, C_STORE, COMMAND_BYTES_MAX, Command};
-use super::inbox::{Inbox, Part};
+use super::inbox::{Inbox, Kept, Part};
 use super::instance::{HEADER_BYTES_MAX, Instance};
 use super::part10::Head;
 use super::studies::{End, Sender, Studies};
@@ -217,7 +218,7 @@ impl Conversation<'_> {
         let unknown = || refusal(Status::UNRECOGNISED_OPERATION, "only C-STORE and C-ECHO are served");
         let sink = match (request.field(), request.has_data_set()) {
             (C_STORE, true) => self.begin(context, &request),
-            (C_ECHO, false) => return self.answer(context, &request, Ok(())),
+            (C_ECHO, false) => return self.answer(context, &request, Ok(Success::Echo)),
             (_, false) => return self.answer(context, &request, Err(unknown())),
             (_, true) => Err(unknown()),
         };
@@ -237,6 +238,9 @@ impl Conversation<'_> {
         if !self.host.studies.have_room() {
             return Err(refusal(Status::OUT_OF_RESOURCES, "too much is waiting, try again later"));
         }
+        if free_bytes(&self.host.settings.inbox) < self.host.settings.free_bytes_min {
+            return Err(refusal(Status::OUT_OF_RESOURCES, "the disk is nearly full, try again later"));
+        }
         let head = Head {
             sop_class_uid: request.sop_class_uid().to_owned(),
             sop_instance_uid: request.sop_instance_uid().to_owned(),
@@ -251,11 +255,11 @@ impl Conversation<'_> {
     fn finish(&mut self, transfer: Transfer) -> Result<(), Broken> {
         let Transfer { context, request, sink } = transfer;
         let kept = sink.and_then(|part| self.keep(&request, part));
-        self.answer(context, &request, kept)
+        self.answer(context, &request, kept.map(Success::Stored))
     }
 
     /// Puts a received file into its study.
-    fn keep(&mut self, request: &Command, part: Part) -> Result<(), Refusal> {
+    fn keep(&mut self, request: &Command, part: Part) -> Result<Kept, Refusal> {
         let digest = part.digest();
         let name = format!("{}-{}.dcm", request.sop_instance_uid(), digest.short());
         let (header, study) = read(&name, &part)?;
@@ -263,17 +267,23 @@ impl Conversation<'_> {
         let (host, size) = (self.host, part.size());
         let folder =
             host.studies.folder(&study.study_instance_uid, &self.sender, || host.inbox.new_folder())?;
-        let path = part.keep(&folder, &name)?;
-        let item = Item { name, path, digest, size, decoded: header.decoded_bytes().max(size) };
+        let kept = part.keep(&folder, &name)?;
+        let (path, decoded) = (kept.path().to_owned(), header.decoded_bytes().max(size));
+        let item = Item { name, path, digest, size, decoded, received: true };
         host.studies.add(Instance::new(item, header, study));
         self.stored += 1;
         (host.tell)(&Event::Stored { association: self.sender.association, bytes: size });
-        Ok(())
+        Ok(kept)
     }
 
-    fn answer(&mut self, context: u8, request: &Command, outcome: Result<(), Refusal>) -> Result<(), Broken> {
+    fn answer(
+        &mut self,
+        context: u8,
+        request: &Command,
+        outcome: Result<Success, Refusal>,
+    ) -> Result<(), Broken> {
         let answer = match outcome {
-            Ok(()) => request.answer(Status::SUCCESS, ""),
+            Ok(Success::Echo | Success::Stored(_)) => request.answer(Status::SUCCESS, ""),
             Err(Refusal { status, reason }) => {
                 let answer = request.answer(status, &reason);
                 let association = self.sender.association;
@@ -283,6 +293,13 @@ impl Conversation<'_> {
         };
         Ok(wire::send(&mut self.association, context, &answer, None)?)
     }
+}
+
+/// What may be answered with success.
+enum Success {
+    Echo,
+    /// An instance that is on the disk.
+    Stored(#[expect(dead_code, reason = "having it is the point")] Kept),
 }
 
 impl Transfer {

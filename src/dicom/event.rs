@@ -41,6 +41,11 @@ pub enum Event {
         instances: usize,
         bytes: u64,
     },
+    /// An earlier process had received instances of a study and not handed them over.
+    Adopted {
+        instances: usize,
+        end: End,
+    },
     /// The sender of a study broke off, and receiving has ended: what has arrived stays in the inbox.
     Kept {
         instances: usize,
@@ -60,6 +65,7 @@ impl Event {
             Event::TurnedAway { .. }
             | Event::Refused { .. }
             | Event::Kept { .. }
+            | Event::Adopted { .. }
             | Event::NotAccepted { .. } => true,
             Event::Closed { end, .. } => *end == End::Aborted,
         }
@@ -86,9 +92,15 @@ impl fmt::Display for Event {
             Event::Complete { instances, bytes } => {
                 write!(f, "study complete: {instances} instances, {bytes} bytes")
             }
+            Event::Adopted { instances, end: End::Released } => {
+                write!(f, "taken up: {instances} instances of a study that was received before")
+            }
+            Event::Adopted { instances, end: End::Aborted } => {
+                write!(f, "taken up: {instances} instances of a study; waiting for the rest to be sent again")
+            }
             Event::Kept { instances, folder } => write!(
                 f,
-                "the sender broke off after {instances} instances; they stay in {}, unanswered",
+                "the sender broke off after {instances} instances; they stay in {} until the next start",
                 folder.display()
             ),
             Event::NotAccepted { reason } => write!(f, "connection not accepted: {reason}"),

@@ -76,6 +76,18 @@ pub fn find(paths: &[PathBuf]) -> Result<Found, NoSuchInput> {
     Ok(Found { studies, skipped })
 }
 
+/// The instances in a folder of received files. What cannot be read was not answered with success.
+pub(super) fn instances(folder: &Path) -> Vec<Instance> {
+    let mut walk = Walk::default();
+    walk.enter(folder);
+    let read = walk.files.par_iter().filter_map(|file| file.instance().ok());
+    let received = read.map(|mut instance| {
+        instance.item.received = true;
+        instance
+    });
+    received.collect()
+}
+
 /// A file and how a person calls it.
 struct File {
     name: String,
@@ -140,7 +152,8 @@ impl File {
         if is_directory(&beginning) {
             return Err("it is a DICOMDIR, an index of other files".to_owned());
         }
-        let mut item = Item { name: self.name.clone(), path: self.path.clone(), digest, size, decoded: size };
+        let (name, path) = (self.name.clone(), self.path.clone());
+        let mut item = Item { name, path, digest, size, decoded: size, received: false };
         match read_instance(&self.name, &self.path, &beginning) {
             Ok((_, study)) if study.study_instance_uid.is_empty() => {
                 Err("it names no study (Study Instance UID)".to_owned())

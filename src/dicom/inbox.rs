@@ -3,18 +3,20 @@
 //! ```text
 //! INBOX/incoming/7-12.part         being received: association 7, its instance 12
 //! INBOX/study-0000003/UID-DIGEST.dcm   received, synced, and answered with success
+//! INBOX/study-0000003/released         the last association that sent of it came to a good end
 //! ```
 //!
 //! No name is made of anything a peer sent but of a UID that was checked to be digits and dots.
-//! What lies in the study folders after a crash was answered with success: `folder::find` on the
-//! inbox makes requests of it.
+//! What lies in the study folders was answered with success. A folder that no request has is taken up
+//! by the next process.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::step::{Digest, Digester, Request};
+use crate::step::{Digest, Digester};
 
 pub(super) struct Inbox {
     root: PathBuf,
@@ -36,6 +38,20 @@ impl Inbox {
         let path = self.root.join(format!("incoming/{association}-{instance}.part"));
         let file = File::create_new(&path)?;
         Ok(Part { file, path, digester: Digester::default(), beginning: Vec::new(), size: 0 })
+    }
+
+    /// The folders of studies that are not among those of `known` requests.
+    pub fn left_behind(&self, known: &BTreeSet<PathBuf>) -> io::Result<Vec<PathBuf>> {
+        let mut folders = Vec::new();
+        for entry in fs::read_dir(&self.root)? {
+            let entry = entry?;
+            let is_study = entry.file_name().to_string_lossy().starts_with("study-");
+            if is_study && !known.contains(&entry.path()) {
+                folders.push(entry.path());
+            }
+        }
+        folders.sort();
+        Ok(folders)
     }
 
     /// Makes a folder for a study, next to those of earlier processes.
@@ -99,13 +115,46 @@ impl Part {
     }
 
     /// Moves the file into a study's folder; when this returns, it is there to stay.
-    pub fn keep(self, folder: &Path, name: &str) -> io::Result<PathBuf> {
+    pub fn keep(self, folder: &Path, name: &str) -> io::Result<Kept> {
         let path = folder.join(name);
         self.file.sync_data()?;
         fs::rename(&self.path, &path)?;
         sync_folder(folder)?;
-        Ok(path)
+        Ok(Kept { path })
     }
+}
+
+/// The receipt for an instance that is on the disk: without one, none is answered with success.
+#[derive(Debug)]
+pub(super) struct Kept {
+    path: PathBuf,
+}
+
+impl Kept {
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+const RELEASED: &str = "released";
+
+/// Notes that nobody is sending a study any more. Without the note the next process waits longer
+/// for the rest of it, so it need not be synced.
+pub(super) fn mark_released(folder: &Path) {
+    if let Err(error) = File::create(folder.join(RELEASED)) {
+        tracing::debug!(%error, "a study is not marked as released");
+    }
+}
+
+pub(super) fn mark_open(folder: &Path) -> io::Result<()> {
+    match fs::remove_file(folder.join(RELEASED)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn is_released(folder: &Path) -> bool {
+    folder.join(RELEASED).exists()
 }
 
 impl Drop for Part {
@@ -119,23 +168,18 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Deletes the files of a received request, when it has been dealt with. Those of a request that
-/// came from a folder are not ours and stay.
-pub fn discard(request: &Request) -> io::Result<()> {
-    if request.attribute("source") != super::SOURCE {
-        return Ok(());
-    }
-    for item in &request.items {
-        match fs::remove_file(&item.path) {
+/// Deletes the folders of received files that no request needs any more.
+///
+/// # Errors
+/// If one cannot be deleted.
+pub fn discard(folders: &[PathBuf]) -> io::Result<()> {
+    for folder in folders {
+        match fs::remove_dir_all(folder) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
-    // All items of a received request lie in the folder that was made for it.
-    match request.items.first().and_then(|item| item.path.parent()).map(fs::remove_dir) {
-        Some(Err(error)) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -164,8 +208,8 @@ mod tests {
         assert_eq!(part.digest(), Digest::of(&bytes));
         assert!(!part.is_short() && bytes.starts_with(part.beginning()));
         let folder = inbox.new_folder().unwrap();
-        let path = part.keep(&folder, "one.dcm").unwrap();
-        assert_eq!(fs::read(path).unwrap(), bytes);
+        let kept = part.keep(&folder, "one.dcm").unwrap();
+        assert_eq!(fs::read(kept.path()).unwrap(), bytes);
     }
 
     #[test]

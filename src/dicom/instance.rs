@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::imaging::{Header, Study};
-use crate::step::{Item, Request};
+use crate::step::{Digest, Item, Request};
 
 /// What stands before the pixels is looked for in as many bytes of a file.
 pub(super) const HEADER_BYTES_MAX: u64 = 64 << 20;
@@ -54,7 +54,28 @@ pub(super) fn request(mut instances: Vec<Instance>, more: &[(&str, &str)]) -> Op
     let items = instances.into_iter().map(|instance| instance.item).collect();
     let mut request = Request::new("", attributes, items);
     request.name = name(&study, &request);
+    request.subject = study.study_instance_uid;
     Some(request)
+}
+
+/// A study of which more has been received: the earlier request with what is new in the later one.
+pub fn merge(earlier: &Request, later: Request) -> Request {
+    let mut items = earlier.items.clone();
+    let known: BTreeSet<Digest> = items.iter().map(|item| item.digest).collect();
+    items.extend(later.items.into_iter().filter(|item| !known.contains(&item.digest)));
+    items.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut attributes = earlier.attributes.clone();
+    for name in ["modality", "series_description", "calling_ae", "called_ae"] {
+        let both = [earlier.attribute(name), later.attributes.get(name).map_or("", String::as_str)];
+        let all: BTreeSet<&str> =
+            both.iter().flat_map(|texts| texts.split('\\')).filter(|text| !text.is_empty()).collect();
+        attributes.insert(name.to_owned(), all.into_iter().collect::<Vec<_>>().join("\\"));
+    }
+    let mut merged = Request::new("", attributes, items);
+    let who = earlier.name.strip_suffix(&earlier.id.short()).unwrap_or_default();
+    merged.name = format!("{who}{}", merged.id.short());
+    merged.subject = earlier.subject.clone();
+    merged
 }
 
 fn joined(instances: &[Instance], text: impl Fn(&Instance) -> &String) -> String {
@@ -83,7 +104,6 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::step::Digest;
 
     fn instance(name: &str, content: &str, patient_id: &str, modality: &str) -> Instance {
         let item = Item {
@@ -92,6 +112,7 @@ mod tests {
             digest: Digest::of(content.as_bytes()),
             size: 10,
             decoded: 20,
+            received: true,
         };
         let study = Study {
             patient_id: patient_id.to_owned(),
@@ -121,6 +142,24 @@ mod tests {
         assert_eq!(request.attribute("modality"), "CT\\SR");
         assert_eq!(request.attribute("source"), "folder");
         assert_eq!(request.name, format!("P_20260131_{}", request.id.short()));
+    }
+
+    #[test]
+    fn what_comes_late_is_added_to_what_was_there() {
+        let study = |instances| request(instances, &[("source", "dicom")]).unwrap();
+        let earlier = study(vec![instance("a", "1", "P", "CT"), instance("b", "2", "P", "CT")]);
+        let later = study(vec![instance("b", "2", "P", "CT"), instance("c", "3", "P", "SR")]);
+        let merged = merge(&earlier, later.clone());
+        let whole = study(
+            ["1 a CT", "2 b CT", "3 c SR"]
+                .map(|text| instance(&text[2..3], &text[..1], "P", &text[4..]))
+                .to_vec(),
+        );
+        assert_eq!(
+            (merged.id, &merged.name, merged.attribute("modality")),
+            (whole.id, &whole.name, "CT\\SR")
+        );
+        assert_eq!(merge(&merged, later).id, merged.id, "nothing is new");
     }
 
     #[test]

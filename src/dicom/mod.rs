@@ -28,6 +28,7 @@ pub use ae_title::{AeTitle, NotAnAeTitle};
 pub use destination::{Destination, NotADestination};
 pub use event::{Event, log};
 pub use inbox::discard;
+pub use instance::merge;
 pub use receive::{Called, Settings, Stop, serve};
 pub use send::{NotSendable, Object, Outcome, Sent, echo, send};
 pub use send_error::{Cause, SendError};

@@ -4,11 +4,11 @@
 //! the size of a PDU and of an instance, the time a peer may be silent and the bytes that wait to
 //! be handed over are bounded; beyond a bound the peer gets the answer the standard has for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Condvar, Mutex};
 use std::thread::{self, Scope};
 use std::time::Duration;
 
@@ -21,9 +21,9 @@ use dicom_ul::pdu::{
 use crate::step::Request;
 
 use super::conversation::{Host, converse};
-use super::inbox::Inbox;
+use super::inbox::{self, Inbox};
 use super::studies::Studies;
-use super::{AeTitle, Event};
+use super::{AeTitle, End, Event, folder};
 
 /// How to receive. [`Settings::new`] gives the rest their defaults.
 #[derive(Clone, Debug)]
@@ -32,6 +32,10 @@ pub struct Settings {
     pub called: Called,
     /// Where files lie until [`super::discard`] deletes them.
     pub inbox: PathBuf,
+    /// Folders of the inbox whose requests are recorded; what lies in others is taken up.
+    pub known_folders: BTreeSet<PathBuf>,
+    /// With less free on the disk of the inbox instances are refused: 0.
+    pub free_bytes_min: u64,
     /// How long nothing may have arrived for a study before it counts as complete: 5 s.
     pub quiet_time: Duration,
     /// How long a study whose sender broke off waits to be sent again before what there is of it is
@@ -62,6 +66,8 @@ impl Settings {
             ae_title,
             called: Called::Ours,
             inbox,
+            known_folders: BTreeSet::new(),
+            free_bytes_min: 0,
             quiet_time: Duration::from_secs(5),
             broken_time: Duration::from_secs(600),
             associations_max: 16,
@@ -75,7 +81,10 @@ impl Settings {
 
 /// Ends [`serve`], from any thread.
 #[derive(Debug, Default)]
-pub struct Stop(Mutex<Stopping>);
+pub struct Stop {
+    stopping: Mutex<Stopping>,
+    changed: Condvar,
+}
 
 #[derive(Debug, Default)]
 struct Stopping {
@@ -89,12 +98,20 @@ impl Stop {
         let waiting = {
             let mut stopping = self.lock();
             stopping.requested = true;
+            self.changed.notify_all();
             stopping.listener.take()
         };
         if let Some(address) = waiting {
             // Any connection wakes the listener; if there is none to be had, it is awake.
             let _ = TcpStream::connect_timeout(&address, Duration::from_secs(1));
         }
+    }
+
+    /// Waits so long, or until the stop. Gives whether it is requested.
+    pub fn wait(&self, time: Duration) -> bool {
+        let stopping = self.lock();
+        let waited = self.changed.wait_timeout_while(stopping, time, |stopping| !stopping.requested);
+        waited.expect("nothing panics while it holds this").0.requested
     }
 
     fn watch(&self, listener: SocketAddr) {
@@ -106,11 +123,12 @@ impl Stop {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Stopping> {
-        self.0.lock().expect("nothing panics while it holds this")
+        self.stopping.lock().expect("nothing panics while it holds this")
     }
 }
 
-/// Receives studies until `stop` is requested, and hands each to `on_study` when it is complete.
+/// Receives studies until `stop` is requested, and hands each to `on_study` when it is complete; first
+/// what an earlier process had received and not handed over.
 ///
 /// `on_study` runs in one thread and may block: then complete studies wait, up to
 /// `waiting_bytes_max`, and receiving goes on. At the stop, open associations are aborted; what was
@@ -132,6 +150,7 @@ pub fn serve(
         studies: Studies::new(settings.quiet_time, settings.broken_time, settings.waiting_bytes_max),
         tell: &on_event,
     };
+    adopt(host)?;
     thread::scope(|scope| {
         let hand_over = || hand_over(host, stop, on_study);
         thread::Builder::new().name("dicom-studies".to_owned()).spawn_scoped(scope, hand_over)?;
@@ -139,6 +158,22 @@ pub fn serve(
         host.studies.end();
         Ok(())
     })
+}
+
+/// Takes up the studies that an earlier process had received and not handed over.
+fn adopt(host: &Host) -> io::Result<()> {
+    for folder in host.inbox.left_behind(&host.settings.known_folders)? {
+        let instances = folder::instances(&folder);
+        if instances.is_empty() {
+            // Its first instance never came to stay.
+            inbox::discard(&[folder])?;
+            continue;
+        }
+        let end = if inbox::is_released(&folder) { End::Released } else { End::Aborted };
+        (host.tell)(&Event::Adopted { instances: instances.len(), end });
+        host.studies.adopt(folder, instances, end);
+    }
+    Ok(())
 }
 
 /// An address that leads to a listener on all interfaces, too.

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use crate::step::Request;
 
 use super::SOURCE;
+use super::inbox;
 use super::instance::{Instance, request};
 
 pub(super) struct Studies {
@@ -82,7 +83,9 @@ impl Studies {
             state.arriving.insert(study_instance_uid.to_owned(), arriving);
         }
         let arriving = state.arriving.get_mut(study_instance_uid).expect("it was there or has been inserted");
-        arriving.open_associations.insert(sender.association);
+        if arriving.open_associations.insert(sender.association) {
+            inbox::mark_open(&arriving.folder)?;
+        }
         arriving.calling_aes.insert(sender.calling_ae.clone());
         arriving.called_aes.insert(sender.called_ae.clone());
         Ok(arriving.folder.clone())
@@ -101,11 +104,27 @@ impl Studies {
         }
     }
 
+    /// Takes up what an earlier process had received and not handed over.
+    pub fn adopt(&self, folder: PathBuf, instances: Vec<Instance>, end: End) {
+        let mut state = self.lock();
+        let Some(first) = instances.first() else { return };
+        let uid = first.study.study_instance_uid.clone();
+        let arriving = state.arriving.entry(uid).or_insert_with(|| Arriving::new(folder, Instant::now()));
+        arriving.aborted |= end == End::Aborted;
+        let size: u64 = instances.iter().map(|instance| instance.item.size).sum();
+        let named = instances.into_iter().map(|instance| (instance.item.name.clone(), instance));
+        arriving.instances.extend(named);
+        state.waiting_bytes += size;
+    }
+
     /// An association has ended.
     pub fn leave(&self, association: u64, end: End) {
         for arriving in self.lock().arriving.values_mut() {
             if arriving.open_associations.remove(&association) {
                 arriving.aborted = end == End::Aborted;
+                if end == End::Released && arriving.open_associations.is_empty() {
+                    inbox::mark_released(&arriving.folder);
+                }
             }
         }
         self.changed.notify_all();
@@ -236,6 +255,7 @@ mod tests {
             digest: Digest::of(name.as_bytes()),
             size: 10,
             decoded: 10,
+            received: true,
         };
         let of = Study { study_instance_uid: study.to_owned(), ..Study::default() };
         studies.add(Instance::damaged(item, of));

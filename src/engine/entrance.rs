@@ -7,20 +7,26 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use crate::dataflow::Response;
-use crate::step::{Digest, Request};
-use crate::store::Store;
+use crate::journal::{History, Receipt};
+use crate::step::{Digest, Fault};
 
+use super::exit::{Answered, Turn};
+use super::job::Work;
 use super::places::Places;
 
 pub struct Entrance {
     bell: Bell,
     places: Arc<Places>,
-    store: Arc<Store>,
+    work: Arc<Work>,
+    /// Taken only when the entrance is dropped.
+    answers: Option<Sender<Answered>>,
 }
 
 /// A request, and what is known of it from before.
 pub struct Submission {
-    pub request: Request,
+    pub receipt: Receipt,
+    /// Why it is not to be begun: its response is an error response then.
+    pub refused: Option<Fault>,
     pub deadline: Deadline,
     /// The digest of an earlier response to it, which the next one supersedes.
     pub supersedes: Option<Digest>,
@@ -37,9 +43,9 @@ pub enum Deadline {
     Passed,
 }
 
-impl From<Request> for Submission {
-    fn from(request: Request) -> Submission {
-        Submission { request, deadline: Deadline::OfDataflow, supersedes: None }
+impl From<Receipt> for Submission {
+    fn from(receipt: Receipt) -> Submission {
+        Submission { receipt, refused: None, deadline: Deadline::OfDataflow, supersedes: None }
     }
 }
 
@@ -69,7 +75,6 @@ pub(super) enum Notice {
     Apology {
         number: u64,
         response: Response,
-        files: OpenFiles,
     },
     /// No more requests come.
     Closed,
@@ -90,41 +95,40 @@ impl Bell {
     }
 }
 
-/// Keeps a request's files in the store.
-pub(super) struct OpenFiles {
-    store: Arc<Store>,
-    request: Digest,
-}
-
-impl OpenFiles {
-    pub fn of(request: Digest, store: &Arc<Store>) -> OpenFiles {
-        store.open(request);
-        OpenFiles { store: Arc::clone(store), request }
-    }
-}
-
-impl Drop for OpenFiles {
-    fn drop(&mut self) {
-        if let Err(error) = self.store.close(self.request) {
-            tracing::warn!(%error, "files of an answered request stay behind");
-        }
-    }
-}
-
 impl Entrance {
     /// An entrance and its other end. Beside the requests in lanes as many may wait or be delivered.
-    pub(super) fn new(lanes: NonZero<usize>, store: Arc<Store>) -> (Entrance, Receiver<Notice>) {
+    pub(super) fn new(
+        lanes: NonZero<usize>,
+        work: Arc<Work>,
+        answers: Sender<Answered>,
+    ) -> (Entrance, Receiver<Notice>) {
         let (notices, heard) = channel();
         let places = Arc::new(Places::new(lanes.get().saturating_mul(2)));
-        (Entrance { bell: Bell { notices, worker: Arc::default() }, places, store }, heard)
+        let bell = Bell { notices, worker: Arc::default() };
+        (Entrance { bell, places, work, answers: Some(answers) }, heard)
     }
 
     /// Hands a request over. It waits while too many are under way; the request's deadline does not.
     pub fn submit(&self, submission: impl Into<Submission>) {
-        let submission = submission.into();
-        self.store.open(submission.request.id);
+        self.resume(submission.into(), None);
+    }
+
+    /// Hands a request over of which there is a history: what is finished is not done again.
+    pub fn resume(&self, submission: Submission, history: Option<&History>) {
+        if let Some(number) = submission.receipt.number() {
+            self.work.memories.open(submission.receipt.request().id, number, history);
+        }
         self.bell.ring(Notice::Submitted { submission, since: Instant::now() });
         self.places.enter();
+    }
+
+    /// Hands over a response that was made before, to be delivered.
+    pub fn deliver(&self, receipt: Receipt, response: Response) {
+        self.places.enter();
+        // Those who deliver stay until the entrance is closed.
+        if let Some(answers) = &self.answers {
+            let _ = answers.send(Answered { receipt, response, turn: Turn::Recorded });
+        }
     }
 
     pub fn canceller(&self) -> Canceller {
@@ -147,6 +151,7 @@ impl Entrance {
 /// Says that no more requests come.
 impl Drop for Entrance {
     fn drop(&mut self) {
+        self.answers = None;
         self.bell.ring(Notice::Closed);
     }
 }

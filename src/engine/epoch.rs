@@ -16,6 +16,7 @@ use crate::dataflow::response::{Account, Response};
 use crate::dataflow::{Dataflow, OnFailure, Phase};
 use crate::step::{Artifact, Fault, Outcome, Outcomes, Reason, Request};
 
+use super::as_json;
 use super::budget::Claim;
 use super::run::Run;
 
@@ -23,31 +24,23 @@ use super::run::Run;
 /// began last; they come at later times than its own, so that they hold up nothing of it.
 #[derive(Clone, Serialize, Deserialize)]
 pub enum Order {
-    Begin(Arc<Request>),
+    Begin(#[serde(with = "as_json")] Begin),
     Cancel,
     /// The deadline, so long after the request was accepted, has passed.
     Overdue(Duration),
 }
 
-/// What travels from the home back to the entrance; between processes as JSON, because a response's
-/// form for people is not one that timely's wire format can carry.
+/// A request that takes a lane.
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub struct Answer(pub Response);
-
-impl From<Answer> for String {
-    fn from(Answer(response): Answer) -> String {
-        serde_json::to_string(&response).expect("a response is made of texts and numbers")
-    }
+pub struct Begin {
+    pub request: Arc<Request>,
+    /// Why it is not to be begun.
+    pub refused: Option<Fault>,
 }
 
-impl TryFrom<String> for Answer {
-    type Error = serde_json::Error;
-
-    fn try_from(text: String) -> Result<Answer, serde_json::Error> {
-        serde_json::from_str(&text).map(Answer)
-    }
-}
+/// What travels from the home back to the entrance.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Answer(#[serde(with = "as_json")] pub Response);
 
 /// What travels between the operators of a lane. Cloning shares everything.
 #[derive(Clone)]

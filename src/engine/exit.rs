@@ -1,78 +1,95 @@
-//! Where answers go out: threads that take one after the other and have it delivered.
+//! Where answers go out: threads that take one after the other, have it recorded, and delivered.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crate::dataflow::{Response, Verdict};
-use crate::step::Request;
-use crate::store::Store;
+use crate::journal::{Entry, Journal, JournalError, Receipt};
 
-use super::entrance::{Entrance, OpenFiles};
-use super::event::{Event, Observer, tell};
+use super::event::{Event, tell};
+use super::job::Work;
 use super::places::Places;
 use super::{Sink, Undelivered};
 
 /// A request with an answer, on the way to the sink.
 pub struct Answered {
-    pub request: Arc<Request>,
+    pub receipt: Receipt,
     pub response: Response,
     pub turn: Turn,
 }
 
 /// Which of the answers to a request it is.
 pub enum Turn {
-    /// That of a deadline. What it holds is let go of when it has been delivered.
-    Interim { delivered: Sender<()>, files: OpenFiles },
+    /// That of a deadline; what it holds is let go of when it has been delivered.
+    Interim { delivered: Sender<()> },
     /// The last one, after an earlier one.
     Final { earlier: Option<Receiver<()>> },
+    /// A last one that is in the journal already.
+    Recorded,
 }
 
 pub struct Exit<'a> {
-    answers: Mutex<Receiver<Answered>>,
-    sink: &'a dyn Sink,
-    store: &'a Store,
-    observer: &'a dyn Observer,
-    places: Arc<Places>,
+    pub answers: Mutex<Receiver<Answered>>,
+    pub sink: &'a dyn Sink,
+    pub journal: &'a Journal,
+    pub work: &'a Work,
+    pub places: Arc<Places>,
 }
 
-impl<'a> Exit<'a> {
-    pub fn new(
-        sink: &'a dyn Sink,
-        store: &'a Store,
-        observer: &'a dyn Observer,
-        entrance: &Entrance,
-    ) -> (Sender<Answered>, Exit<'a>) {
-        let (answers, incoming) = channel();
-        (answers, Exit { answers: Mutex::new(incoming), sink, store, observer, places: entrance.places() })
-    }
+/// A full disk may have room again: waits before a record is tried once more.
+const WAITS: [Duration; 4] =
+    [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(15)];
 
+impl Exit<'_> {
     /// Delivers answers until the last worker is gone.
     pub fn serve(&self) {
         loop {
             let next = self.answers.lock().expect("nothing panics while it holds the lock").recv();
-            let Ok(Answered { request, response, turn }) = next else { return };
+            let Ok(Answered { receipt, response, turn }) = next else { return };
             match turn {
-                Turn::Interim { delivered, files } => {
+                Turn::Interim { delivered } => {
                     // Delivered or not, the final one follows.
-                    let _ = self.deliver(&request, &response);
-                    drop((files, delivered));
+                    let _ = self.interim(&receipt, &response);
+                    drop(delivered);
+                    continue;
                 }
                 Turn::Final { earlier } => {
                     // An earlier one was taken before, by another thread. Nothing is sent: it ends.
                     earlier.into_iter().for_each(|earlier| _ = earlier.recv());
-                    if self.deliver(&request, &response).is_ok() {
-                        self.close(&request);
-                    }
-                    self.places.leave();
+                    let _ = self.secure(&receipt, &response).and_then(|()| self.last(&receipt, &response));
                 }
+                Turn::Recorded => _ = self.last(&receipt, &response),
             }
+            self.work.memories.close(receipt.request().id);
+            self.places.leave();
         }
     }
 
+    fn interim(&self, receipt: &Receipt, response: &Response) -> Result<(), Undelivered> {
+        self.record(receipt, &Entry::Interim { response: response.clone() })?;
+        self.deliver(receipt, response)
+    }
+
+    fn last(&self, receipt: &Receipt, response: &Response) -> Result<(), Undelivered> {
+        let delivered = self.deliver(receipt, response);
+        let entry = if delivered.is_ok() { Entry::Answered } else { Entry::Undelivered };
+        self.record(receipt, &entry)?;
+        delivered?;
+        let (store, request) = (&self.work.store, receipt.request().id);
+        // Without a journal nobody will ask for the response again.
+        let removed = if self.journal.keeps() { store.end_work(request) } else { store.remove(request) };
+        if let Err(error) = removed {
+            tracing::warn!(%error, "files of an answered request stay behind");
+        }
+        Ok(())
+    }
+
     /// One response that cannot be delivered must not keep the others from being so.
-    fn deliver(&self, request: &Request, response: &Response) -> Result<(), Undelivered> {
-        let deliver = || self.sink.deliver(request, response, self.store);
+    fn deliver(&self, receipt: &Receipt, response: &Response) -> Result<(), Undelivered> {
+        let request = receipt.request();
+        let deliver = || self.sink.deliver(receipt, response, &self.work.store);
         let delivered = catch_unwind(AssertUnwindSafe(deliver)).unwrap_or_else(|_| {
             tracing::error!(request = %request.id, "delivering the response panicked");
             Err(Undelivered)
@@ -82,13 +99,33 @@ impl<'a> Exit<'a> {
             (Ok(()), Verdict::Unfinished) => Event::Overdue { request, response },
             (Ok(()), Verdict::Complete | Verdict::Failed) => Event::Answered { request, response },
         };
-        tell(self.observer, &event);
+        tell(&*self.work.observer, &event);
         delivered
     }
 
-    fn close(&self, request: &Request) {
-        if let Err(error) = self.store.close(request.id) {
-            tracing::warn!(%error, "files of an answered request stay behind");
+    /// From here on the answer is this one, whatever happens.
+    fn secure(&self, receipt: &Receipt, response: &Response) -> Result<(), Undelivered> {
+        if !self.journal.keeps() {
+            return Ok(());
+        }
+        if let Err(error) = self.work.store.secure(response.request, &response.files) {
+            tracing::error!(%error, request = %receipt.request().id, "the response is not safe; it is made again at the next start");
+            return Err(Undelivered);
+        }
+        self.record(receipt, &Entry::Responded { response: response.clone() })
+    }
+
+    fn record(&self, receipt: &Receipt, entry: &Entry) -> Result<(), Undelivered> {
+        let mut waits = WAITS.iter();
+        loop {
+            match (self.journal.append(receipt, entry.clone()), waits.next()) {
+                (Ok(()), _) => return Ok(()),
+                (Err(JournalError::Full), Some(wait)) => std::thread::sleep(*wait),
+                (Err(error), _) => {
+                    tracing::error!(%error, request = %receipt.request().id, "the answer could not be recorded; the next start goes on with it");
+                    return Err(Undelivered);
+                }
+            }
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::dataflow::{Dataflow, Response};
 use crate::step::{Fault, Request};
 
 use super::budget::{Budget, Claim};
-use super::epoch::{Answer, Emission, Epoch, Order};
+use super::epoch::{Answer, Begin, Emission, Epoch, Order};
 use super::shared::Shared;
 
 /// What comes out of a gate.
@@ -51,7 +51,7 @@ pub fn gate<'scope>(
                 let retain = |output| capability.retain_least(output).expect("a message has a time");
                 for order in orders.drain(..) {
                     match order {
-                        Order::Begin(request) => gate.begin(request, retain(0)),
+                        Order::Begin(begin) => gate.begin(begin, retain(0)),
                         Order::Cancel => gate.cancel(),
                         Order::Overdue(after) => {
                             if let (Some(late), Some(said)) = (&mut late, gate.overdue(after)) {
@@ -90,11 +90,14 @@ impl Gate {
         Gate { shared: Arc::clone(shared), activator, waiting: None, epoch: Weak::new() }
     }
 
-    fn begin(&mut self, request: Arc<Request>, capability: Capability<u64>) {
+    fn begin(&mut self, Begin { request, refused }: Begin, capability: Capability<u64>) {
         let activator = self.activator.clone();
         // A worker that is gone needs no waking.
         let wake = move || _ = activator.activate();
-        let claim = claim(&self.shared.work.dataflow, &self.shared.budget, &request, wake);
+        let claim = match refused {
+            Some(fault) => Err(fault),
+            None => claim(&self.shared.work.dataflow, &self.shared.budget, &request, wake),
+        };
         self.waiting = Some(Waiting { capability, request, claim });
     }
 

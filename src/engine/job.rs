@@ -6,19 +6,22 @@ use std::time::Instant;
 
 use crate::dataflow::perform::{broken, guarded};
 use crate::dataflow::response::files_at;
-use crate::dataflow::{Dataflow, Response};
+use crate::dataflow::{Dataflow, Node, Response};
 use crate::step::{Artifact, Fault, FaultKind, File, Inputs, Outcome, Outputs, Request, Token};
 use crate::store::{Store, StoreError};
 
 use super::event::{Event, Observer, tell};
+use super::memory::{Memories, Run};
+
+/// The files of a run that belong to the response, by output.
+pub type Delivered = Vec<(&'static str, Vec<Artifact>)>;
 
 /// How a run ended.
 pub struct Ended {
     pub item: Option<usize>,
     pub outcome: Outcome,
     pub outputs: Option<Outputs>,
-    /// The files that belong to the response, by output.
-    pub files: Vec<(&'static str, Vec<Artifact>)>,
+    pub files: Delivered,
 }
 
 impl Ended {
@@ -31,6 +34,7 @@ impl Ended {
 pub struct Work {
     pub dataflow: Arc<Dataflow>,
     pub store: Arc<Store>,
+    pub memories: Memories,
     pub observer: Arc<dyn Observer>,
 }
 
@@ -64,14 +68,9 @@ impl Work {
         let node = &self.dataflow.nodes[job.node];
         let (step, began) = (node.name.as_str(), Instant::now());
         tell(&*self.observer, &Event::Started { request, step });
-        let outputs = node.perform(&node.identity(&self.dataflow, request, FINAL), inputs, job.token);
-        if !(job.is_wanted)() {
+        let Some(kept) = self.remembered(job, node, inputs) else {
             return Ended::not_run(item, Outcome::Failed(Fault::cancelled()));
-        }
-        let kept = outputs.and_then(|outputs| {
-            let files = self.keep(job.node, request, &outputs)?;
-            Ok((outputs, files))
-        });
+        };
         let (took, failed) = (began.elapsed(), kept.is_err());
         tell(&*self.observer, &Event::Ended { request, step, took, failed });
         match kept {
@@ -80,12 +79,42 @@ impl Work {
         }
     }
 
-    fn keep(
+    /// What the run gave before, where it is recorded; else it is performed, and recorded. `None` if
+    /// it is not wanted any more.
+    fn remembered(
         &self,
-        index: usize,
-        request: &Request,
-        outputs: &Outputs,
-    ) -> Result<Vec<(&'static str, Vec<Artifact>)>, Fault> {
+        job: &Job,
+        node: &Node,
+        inputs: &Inputs,
+    ) -> Option<Result<(Outputs, Delivered), Fault>> {
+        let Job { request, item, token, .. } = *job;
+        let identity = node.identity(&self.dataflow, request, FINAL);
+        if !self.memories.remembers(request.id) {
+            let performed = node.perform(&identity, inputs, token);
+            return (job.is_wanted)().then(|| self.kept(job, performed));
+        }
+        let run = Run { node, request, item, inputs, key: node.key(&identity, inputs) };
+        let began = Instant::now();
+        let (result, known) = match self.memories.recall(&run) {
+            Some(recalled) => (recalled, true),
+            None => (node.perform(&identity, inputs, token), false),
+        };
+        if !(job.is_wanted)() {
+            return None;
+        }
+        let kept = self.kept(job, result);
+        let result = kept.as_ref().map(|(outputs, _)| outputs);
+        let noted = if known { Ok(()) } else { self.memories.note(&run, result, began.elapsed()) };
+        Some(noted.map_err(not_kept).and(kept))
+    }
+
+    fn kept(&self, job: &Job, result: Result<Outputs, Fault>) -> Result<(Outputs, Delivered), Fault> {
+        let outputs = result?;
+        let files = self.keep(job.node, job.request, &outputs)?;
+        Ok((outputs, files))
+    }
+
+    fn keep(&self, index: usize, request: &Request, outputs: &Outputs) -> Result<Delivered, Fault> {
         let delivered = outputs.iter().filter(|(name, _)| self.dataflow.delivers(index, name));
         let kept = delivered.map(|(name, value)| {
             let artifacts = files_at(value).iter().map(|file| self.keep_file(request, file));

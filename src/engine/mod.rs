@@ -16,6 +16,7 @@
 //! | `worker`, `porter` | the workers' loop, requests into lanes |
 //! | `entrance`, `exit` | requests in, answers out |
 
+mod as_json;
 mod budget;
 mod clock;
 mod close;
@@ -26,6 +27,7 @@ mod exit;
 mod gate;
 mod job;
 mod lane;
+mod memory;
 mod mesh;
 mod node;
 mod places;
@@ -37,6 +39,7 @@ mod worker;
 
 use std::io::Write;
 use std::num::NonZero;
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::Thread;
 
@@ -44,7 +47,7 @@ use timely::communication::WorkerGuards;
 use timely::{CommunicationConfig, WorkerConfig};
 
 use crate::dataflow::{Dataflow, Node, Response, Runs};
-use crate::step::Request;
+use crate::journal::{Journal, Receipt};
 use crate::store::Store;
 
 pub use entrance::{Canceller, Deadline, Entrance, Submission};
@@ -55,6 +58,7 @@ use budget::Budget;
 use clock::Clock;
 use exit::Exit;
 use job::Work;
+use memory::Memories;
 use pool::Pool;
 use porter::Doors;
 use shared::Shared;
@@ -75,11 +79,12 @@ pub struct Settings {
 pub trait Sink: Sync {
     /// Delivers a response, on one of several threads. It is called once per request; where the
     /// dataflow has a deadline and it has passed, it is called once before that, with a response
-    /// whose verdict is `Unfinished` and which the final one supersedes. Never both at once.
+    /// whose verdict is `Unfinished` and which the final one supersedes. Never both at once. After a
+    /// restart it is called for a response that an earlier process may have delivered in part.
     ///
     /// # Errors
-    /// If it has done what it can and the response is not delivered: its files then stay in the store.
-    fn deliver(&self, request: &Request, response: &Response, store: &Store) -> Result<(), Undelivered>;
+    /// If it has done what it can and the response is not delivered: the request stays unanswered.
+    fn deliver(&self, receipt: &Receipt, response: &Response, store: &Store) -> Result<(), Undelivered>;
 }
 
 /// A response that is delivered nowhere. Why, the sink has told.
@@ -91,9 +96,10 @@ pub struct Undelivered;
 pub struct EngineError(String);
 
 /// Runs requests from `source` through the dataflow and gives each one's response to `sink`.
-/// Returns when the source has returned and every request is answered.
+/// Returns what the source gave when it has returned and every request is answered.
 ///
-/// In a mesh, requests come in at the first process; in the others `source` and `sink` are not used.
+/// In a mesh, requests come in at the first process; in the others `source` and `sink` are not used,
+/// and nothing is given.
 ///
 /// A panic in a step becomes a fault and is not printed: a hook for the whole process sees to that. A
 /// panic in a worker, which only a mistake in the engine or a lost process of the mesh can cause, ends
@@ -101,36 +107,40 @@ pub struct EngineError(String);
 ///
 /// # Errors
 /// If the workers cannot be started.
-pub fn run(
+pub fn run<T>(
     dataflow: Arc<Dataflow>,
-    store: Arc<Store>,
+    journal: Arc<Journal>,
     settings: Settings,
     observer: Arc<dyn Observer>,
-    source: impl FnOnce(&Entrance) + Send,
+    source: impl FnOnce(&Entrance) -> T + Send,
     sink: &dyn Sink,
-) -> Result<(), EngineError> {
+) -> Result<Option<T>, EngineError> {
     let first = settings.mesh.as_ref().is_none_or(Mesh::is_first);
-    let (entrance, notices) = Entrance::new(settings.lanes, Arc::clone(&store));
-    let (answers, exit) = Exit::new(sink, &store, &*observer, &entrance);
+    let store = Arc::clone(journal.store());
+    let memories = Memories::new(Arc::clone(&journal), Arc::clone(&store));
     let classes = dataflow.nodes.iter().map(runs_max).chain([usize::MAX]);
     let pool = Pool::new(classes, STEP_THREADS_MAX);
     let clock = Clock::start().map_err(|error| EngineError(error.to_string()))?;
-    let work = Arc::new(Work { dataflow, store: Arc::clone(&store), observer: Arc::clone(&observer) });
-    let shared = Arc::new(Shared { work, budget: Budget::new(settings.memory), pool, clock });
+    let work = Arc::new(Work { dataflow, store, memories, observer });
+    let (answers, incoming) = channel();
+    let (entrance, notices) = Entrance::new(settings.lanes, Arc::clone(&work), answers.clone());
+    let places = entrance.places();
+    let exit = Exit { answers: Mutex::new(incoming), sink, journal: &journal, work: &work, places };
+    let shared =
+        Arc::new(Shared { work: Arc::clone(&work), budget: Budget::new(settings.memory), pool, clock });
     let doors = Doors { notices, answers, bell: entrance.bell() };
     let guards = start(settings, Arc::clone(&shared), doors, entrance.worker())?;
     let exit = &exit;
     let ended = std::thread::scope(move |scope| {
         (0..DELIVERIES).for_each(|_| drop(scope.spawn(|| exit.serve())));
-        if first {
-            source(&entrance);
-        }
+        let given = first.then(|| source(&entrance));
         // Also when the source panics: the workers end when no more requests can come.
         drop(entrance);
-        guards.join()
+        let ended: Result<Vec<()>, String> = guards.join().into_iter().collect();
+        ended.map(|_| given)
     });
     shared.end();
-    ended.into_iter().collect::<Result<Vec<()>, String>>().map(drop).map_err(EngineError)
+    ended.map_err(EngineError)
 }
 
 /// How many runs of a node may be under way at once. Items are many and short: more of them than

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 use timely::worker::Worker;
 
 use crate::dataflow::{Response, Verdict};
-use crate::step::{Digest, Request};
+use crate::journal::Receipt;
+use crate::step::{Digest, Fault, Request};
 
 use super::clock::Alarm;
-use super::entrance::{Bell, Deadline, Notice, OpenFiles, Submission};
-use super::epoch::Order;
+use super::entrance::{Bell, Deadline, Notice, Submission};
+use super::epoch::{Begin, Order};
 use super::event::{Event, tell};
 use super::exit::{Answered, Turn};
 use super::lane::{Done, Inlet, Said};
@@ -43,7 +44,8 @@ pub struct Porter<'a> {
 struct Visitor {
     /// The same request may be here twice; the number is not.
     number: u64,
-    request: Arc<Request>,
+    receipt: Receipt,
+    refused: Option<Fault>,
     /// The time at which it took its lane; of no meaning before.
     began: u64,
     /// Cancelled while it waits for a lane.
@@ -53,6 +55,12 @@ struct Visitor {
     supersedes: Option<Digest>,
     /// Open until an earlier response to it has been delivered.
     earlier: Option<Receiver<()>>,
+}
+
+impl Visitor {
+    fn request(&self) -> &Arc<Request> {
+        self.receipt.request()
+    }
 }
 
 impl<'a> Porter<'a> {
@@ -83,7 +91,7 @@ impl<'a> Porter<'a> {
                 Ok(Notice::Submitted { submission, since }) => self.receive(submission, since),
                 Ok(Notice::Cancel(request)) => self.cancel(request),
                 Ok(Notice::Overdue(number)) => self.overdue(number),
-                Ok(Notice::Apology { number, response, files }) => self.apologise(number, response, files),
+                Ok(Notice::Apology { number, response }) => self.apologise(number, response),
                 Ok(Notice::Closed) | Err(TryRecvError::Disconnected) => return false,
                 Err(TryRecvError::Empty) => return true,
             }
@@ -92,7 +100,7 @@ impl<'a> Porter<'a> {
 
     fn receive(&mut self, submission: Submission, since: Instant) {
         self.count += 1;
-        let Submission { request, deadline, supersedes } = submission;
+        let Submission { receipt, refused, deadline, supersedes } = submission;
         let deadline = self.shared.work.dataflow.deadline.and_then(|after| {
             let left = match deadline {
                 Deadline::OfDataflow => after,
@@ -105,7 +113,8 @@ impl<'a> Porter<'a> {
         });
         self.waiting.push_back(Visitor {
             number: self.count,
-            request: Arc::new(request),
+            receipt,
+            refused,
             began: 0,
             cancelled: false,
             deadline,
@@ -119,10 +128,13 @@ impl<'a> Porter<'a> {
             && let Some(mut visitor) = self.waiting.pop_front()
         {
             let index = self.idle.pop_front().expect("it was just seen");
-            tell(&*self.shared.work.observer, &Event::Accepted { request: &visitor.request });
+            let work = &self.shared.work;
+            tell(&*work.observer, &Event::Accepted { request: visitor.request() });
+            work.memories.began(visitor.request().id);
             let (inlet, current) = &mut self.lanes[index];
             visitor.began = *inlet.time();
-            order(inlet, Order::Begin(Arc::clone(&visitor.request)));
+            let (request, refused) = (Arc::clone(visitor.request()), visitor.refused.take());
+            order(inlet, Order::Begin(Begin { request, refused }));
             if visitor.cancelled {
                 order(inlet, Order::Cancel);
             }
@@ -133,11 +145,11 @@ impl<'a> Porter<'a> {
     /// A request that waits goes first: it takes no time.
     fn cancel(&mut self, request: Digest) {
         let (mut cancelled, others): (VecDeque<_>, VecDeque<_>) =
-            self.waiting.drain(..).partition(|visitor| visitor.request.id == request);
+            self.waiting.drain(..).partition(|visitor| visitor.request().id == request);
         cancelled.iter_mut().for_each(|visitor| visitor.cancelled = true);
         self.waiting = cancelled.into_iter().chain(others).collect();
         for (inlet, visitor) in &mut self.lanes {
-            if visitor.as_ref().is_some_and(|visitor| visitor.request.id == request) {
+            if visitor.as_ref().is_some_and(|visitor| visitor.request().id == request) {
                 order(inlet, Order::Cancel);
             }
         }
@@ -147,8 +159,8 @@ impl<'a> Porter<'a> {
         let after = |visitor: &Visitor| visitor.deadline.as_ref().map(|(after, _)| *after);
         if let Some(visitor) = self.waiting.iter().find(|visitor| visitor.number == number) {
             let Some(after) = after(visitor) else { return };
-            let said = self.shared.work.dataflow.not_begun(&visitor.request, after, "a free lane");
-            return self.have_apology_made(number, &visitor.request, said);
+            let said = self.shared.work.dataflow.not_begun(visitor.request(), after, "a free lane");
+            return self.have_apology_made(number, visitor.request(), said);
         }
         let in_lane = |visitor: &&Visitor| visitor.number == number;
         for (inlet, visitor) in &mut self.lanes {
@@ -162,16 +174,15 @@ impl<'a> Porter<'a> {
     fn have_apology_made(&self, number: u64, request: &Arc<Request>, said: Response) {
         let (work, request, bell) =
             (Arc::clone(&self.shared.work), Arc::clone(request), self.doors.bell.clone());
-        let files = OpenFiles::of(request.id, &work.store);
         let class = work.dataflow.nodes.len();
         self.shared.pool.submit(class, 0, move |_| {
             let response = work.apologise(&request, said);
-            bell.ring(Notice::Apology { number, response, files });
+            bell.ring(Notice::Apology { number, response });
         });
     }
 
     /// Has the error response of a deadline delivered, unless the final one has been made.
-    fn apologise(&mut self, number: u64, mut response: Response, files: OpenFiles) {
+    fn apologise(&mut self, number: u64, mut response: Response) {
         let in_lanes = self.lanes.iter_mut().filter_map(|(_, visitor)| visitor.as_mut());
         let mut visitors = in_lanes.chain(&mut self.waiting);
         let Some(visitor) = visitors.find(|visitor| visitor.number == number) else { return };
@@ -179,8 +190,8 @@ impl<'a> Porter<'a> {
         response.supersedes = visitor.supersedes.take();
         visitor.supersedes = Some(response.digest());
         visitor.earlier = Some(earlier);
-        let turn = Turn::Interim { delivered, files };
-        let _ = self.doors.answers.send(Answered { request: Arc::clone(&visitor.request), response, turn });
+        let (receipt, turn) = (visitor.receipt.clone(), Turn::Interim { delivered });
+        let _ = self.doors.answers.send(Answered { receipt, response, turn });
     }
 
     fn hand_out(&mut self) {
@@ -196,7 +207,7 @@ impl<'a> Porter<'a> {
     /// What is said of a request may come after its answer, when another one is in its lane.
     fn pass_on(&self, lane: usize, time: u64, said: Response) {
         if let Some(visitor) = self.lanes[lane].1.as_ref().filter(|visitor| visitor.began < time) {
-            self.have_apology_made(visitor.number, &visitor.request, said);
+            self.have_apology_made(visitor.number, visitor.request(), said);
         }
     }
 
@@ -206,7 +217,7 @@ impl<'a> Porter<'a> {
         response.supersedes = visitor.supersedes;
         let turn = Turn::Final { earlier: visitor.earlier };
         // The one who delivers outlives the workers.
-        let _ = self.doors.answers.send(Answered { request: visitor.request, response, turn });
+        let _ = self.doors.answers.send(Answered { receipt: visitor.receipt, response, turn });
     }
 }
 

@@ -8,6 +8,9 @@
 use std::ops::{Deref, DerefMut};
 
 use bytemuck::Pod;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_bytes::ByteBuf;
 
 use super::pages::{PAGE_BYTES, Pages};
 
@@ -75,6 +78,26 @@ impl<T: Pod> DerefMut for Block<T> {
             Memory::Allocated(numbers) => numbers,
             Memory::Mapped(pages, bytes) => bytemuck::cast_slice_mut(&mut pages[..*bytes]),
         }
+    }
+}
+
+/// As one byte string, in the byte order of the machine: little endian on all that flow runs on.
+impl<T: Pod> Serialize for Block<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytemuck::cast_slice(self))
+    }
+}
+
+impl<'de, T: Pod> Deserialize<'de> for Block<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Block<T>, D::Error> {
+        let bytes = ByteBuf::deserialize(deserializer)?;
+        let numbers = bytes.chunks_exact(size_of::<T>());
+        if !numbers.remainder().is_empty() {
+            return Err(D::Error::invalid_length(bytes.len(), &"whole numbers"));
+        }
+        let mut block = Block::unset(numbers.len());
+        bytemuck::cast_slice_mut(&mut block).copy_from_slice(&bytes);
+        Ok(block)
     }
 }
 

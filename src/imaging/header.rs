@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use dicom_dictionary_std::tags;
 
-use crate::step::{Fault, Payload};
+use serde::{Deserialize, Serialize};
+
+use crate::step::{Digest, Fault, PathOf, Payload};
 
 use super::Study;
 use super::elements::{Elements, Part10};
@@ -18,11 +20,14 @@ const FIRST_BYTES: u64 = 16 << 10;
 ///
 /// Lengths are millimetres in the patient coordinate system of PS3.3 C.7.6.2.1.1 (x to the left,
 /// y to the back, z to the head). A field is `None` where the instance lacks it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     /// How messages call the instance: the item's name.
     pub name: String,
+    #[serde(skip)]
     pub path: PathBuf,
+    /// The item's digest, where the file is that of one: the path is found by it.
+    pub item: Option<Digest>,
     pub sop_class_uid: String,
     pub sop_instance_uid: String,
     pub series_instance_uid: String,
@@ -83,6 +88,7 @@ impl Header {
         Header {
             name: name.to_owned(),
             path: path.to_owned(),
+            item: None,
             sop_class_uid: elements.text(tags::SOP_CLASS_UID),
             sop_instance_uid: elements.text(tags::SOP_INSTANCE_UID),
             series_instance_uid: elements.text(tags::SERIES_INSTANCE_UID),
@@ -131,6 +137,12 @@ impl Header {
 
 impl Payload for Header {
     const TYPE: &'static str = "header";
+
+    fn locate(&mut self, path_of: PathOf) {
+        if let Some(path) = self.item.and_then(path_of) {
+            self.path = path;
+        }
+    }
 }
 
 /// Why a file gives no header.

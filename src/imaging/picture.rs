@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::step::Payload;
+use serde::{Deserialize, Serialize};
+
+use crate::step::{Payload, shared_bytes};
 
 /// An RGB image, 8 bits each, rows from the top.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Picture {
     /// For example `axial`; a file name without its ending.
     pub name: String,
@@ -14,10 +16,11 @@ pub struct Picture {
     pub width: usize,
     pub height: usize,
     /// `3 * width * height` bytes.
+    #[serde(with = "shared_bytes")]
     pub rgb: Arc<[u8]>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pictures(pub Vec<Picture>);
 
 impl Payload for Pictures {

@@ -12,6 +12,7 @@ pub fn header(index: usize) -> Header {
     Header {
         name: format!("slice-{index}"),
         path: PathBuf::from(format!("slice-{index}.dcm")),
+        item: None,
         sop_class_uid: uids::CT_IMAGE_STORAGE.to_owned(),
         sop_instance_uid: format!("1.2.{index}"),
         series_instance_uid: "1.1".to_owned(),

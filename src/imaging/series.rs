@@ -1,10 +1,12 @@
 //! One series, chosen and in order: what a volume is assembled from.
 
-use crate::step::Payload;
+use serde::{Deserialize, Serialize};
+
+use crate::step::{PathOf, Payload};
 
 use super::Header;
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Series {
     /// From the first slice to the last along the slice normal (row × column direction).
     pub slices: Vec<Header>,
@@ -16,4 +18,8 @@ pub struct Series {
 
 impl Payload for Series {
     const TYPE: &'static str = "series";
+
+    fn locate(&mut self, path_of: PathOf) {
+        self.slices.iter_mut().for_each(|slice| slice.locate(path_of));
+    }
 }

@@ -9,7 +9,7 @@ use crate::step::Payload;
 use super::{Bits, Block};
 
 /// CT numbers on a regular grid.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Volume {
     /// HU, x fastest, then y, then z: `voxels[(z * rows + y) * columns + x]`.
     pub voxels: Block<i16>,
@@ -50,7 +50,7 @@ impl Payload for Volume {
 }
 
 /// The voxels of either lung (the patient's sides), on the grid of the volume. None is in both.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Lungs {
     pub right: Bits,
     pub left: Bits,

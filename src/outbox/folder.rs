@@ -6,6 +6,8 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use rustix::fs::{CWD, RenameFlags};
+
 use crate::dataflow::Response;
 use crate::step::{Artifact, Request};
 use crate::store::Store;
@@ -34,6 +36,21 @@ impl Folder {
         let root = root.into();
         fs::create_dir_all(&root).map_err(failed(&root))?;
         Ok(Folder { root, drafts: AtomicU64::new(0), placing: Mutex::new(()) })
+    }
+
+    /// Removes the drafts that a process left behind when it was killed. Nobody may be writing.
+    ///
+    /// # Errors
+    /// If they cannot be removed.
+    pub fn tidy(&self) -> Result<(), FolderError> {
+        for entry in fs::read_dir(&self.root).map_err(failed(&self.root))? {
+            let entry = entry.map_err(failed(&self.root))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with('.') && name.ends_with(".part") {
+                remove(&entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// Where a request's response lies, or will.
@@ -79,7 +96,30 @@ fn write_all(draft: &Path, response: &Response, store: &Store) -> Result<(), Fol
     let path = draft.join("response.json");
     let mut text = serde_json::to_string_pretty(response).expect("a response is made of texts and numbers");
     text.push('\n');
-    fs::write(&path, text).map_err(failed(&path))
+    fs::write(&path, text).map_err(failed(&path))?;
+    sync_all(draft)
+}
+
+/// The files' bytes were synced in the store; `response.json` and the folders are new.
+fn sync_all(draft: &Path) -> Result<(), FolderError> {
+    let mut folders = vec![draft.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let inside = fs::read_dir(&folder).map_err(failed(&folder))?;
+        for entry in inside {
+            let path = entry.map_err(failed(&folder))?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "json") {
+                sync(&path)?;
+            }
+        }
+        sync(&folder)?;
+    }
+    Ok(())
+}
+
+fn sync(path: &Path) -> Result<(), FolderError> {
+    fs::File::open(path).and_then(|file| file.sync_all()).map_err(failed(path))
 }
 
 /// A link costs no copy of the bytes; across file systems there is no link.
@@ -88,23 +128,23 @@ fn copy(from: &Path, to: &Path, artifact: &Artifact) -> Result<(), FolderError> 
         Ok(()) => Ok(()),
         Err(_) => {
             let size = fs::copy(from, to).map_err(failed(to))?;
+            sync(to)?;
             if size == artifact.size { Ok(()) } else { Err(failed(to)(io::ErrorKind::UnexpectedEof.into())) }
         }
     }
 }
 
+/// Moves a draft into its place. An earlier response is there until the new one is.
 fn put(draft: &Path, place: &Path) -> Result<(), FolderError> {
-    let earlier = draft.with_extension("earlier");
-    remove(&earlier)?;
-    if place.exists() {
-        fs::rename(place, &earlier).map_err(failed(place))?;
+    if !place.exists() {
+        fs::rename(draft, place).map_err(failed(place))?;
+    } else if rustix::fs::renameat_with(CWD, draft, CWD, place, RenameFlags::EXCHANGE).is_err() {
+        // Not every file system can exchange two folders.
+        remove(place)?;
+        fs::rename(draft, place).map_err(failed(place))?;
     }
-    if let Err(error) = fs::rename(draft, place) {
-        // The earlier one goes back; if that fails as well, the first error is the one that matters.
-        let _ = fs::rename(&earlier, place);
-        return Err(failed(place)(error));
-    }
-    if let Err(error) = remove(&earlier) {
+    place.parent().map_or(Ok(()), sync)?;
+    if let Err(error) = remove(draft) {
         tracing::warn!(%error, "an earlier response stays beside the new one");
     }
     Ok(())
@@ -149,6 +189,7 @@ mod tests {
             steps: Vec::new(),
             files: files.iter().map(artifact).collect(),
             supersedes: None,
+            revises: None,
         }
     }
 

@@ -10,10 +10,12 @@ pub use folder::{Folder, FolderError};
 pub use forward::{Delivery, Forward};
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::dataflow::Response;
 use crate::engine::{Sink, Undelivered};
+use crate::journal::{Entry, Journal, Receipt};
 use crate::step::Request;
 use crate::store::Store;
 
@@ -34,15 +36,17 @@ pub struct Outbox<T> {
     /// How long to wait before each further try to write into the folder.
     pub waits: Vec<Duration>,
     pub destinations: Vec<Forward>,
+    /// Remembers what became of each destination.
+    pub journal: Arc<Journal>,
     pub tell: T,
 }
 
 impl<T: Fn(Event) + Sync> Sink for Outbox<T> {
-    fn deliver(&self, request: &Request, response: &Response, store: &Store) -> Result<(), Undelivered> {
+    fn deliver(&self, receipt: &Receipt, response: &Response, store: &Store) -> Result<(), Undelivered> {
+        let request = receipt.request();
         let place = self.write(request, response, store);
-        let deliveries: Vec<Delivery> =
-            self.destinations.iter().map(|one| one.deliver(response, store)).collect();
-        deliveries.iter().for_each(|delivery| (self.tell)(Event::Forwarded { request, delivery }));
+        let due = self.destinations.iter().filter(|one| !receipt.is_delivered(&one.destination.to_string()));
+        let deliveries: Vec<Delivery> = due.map(|one| self.forward(one, receipt, response, store)).collect();
         let place = place.map_err(|error| {
             (self.tell)(Event::NotWritten { request, error });
             Undelivered
@@ -53,11 +57,11 @@ impl<T: Fn(Event) + Sync> Sink for Outbox<T> {
             (self.tell)(Event::NotWritten { request, error });
         }
         (self.tell)(Event::Answered { request, response, place: &place, deliveries: &deliveries });
-        Ok(())
+        if deliveries.iter().all(|delivery| delivery.complete) { Ok(()) } else { Err(Undelivered) }
     }
 }
 
-impl<T> Outbox<T> {
+impl<T: Fn(Event) + Sync> Outbox<T> {
     /// A disk that is full may have room again in a moment.
     fn write(&self, request: &Request, response: &Response, store: &Store) -> Result<PathBuf, FolderError> {
         let mut written = self.folder.write(request, response, store);
@@ -69,5 +73,20 @@ impl<T> Outbox<T> {
             written = self.folder.write(request, response, store);
         }
         written
+    }
+
+    fn forward(&self, one: &Forward, receipt: &Receipt, response: &Response, store: &Store) -> Delivery {
+        let delivery = one.deliver(response, store);
+        let entry = Entry::Delivered {
+            destination: delivery.destination.clone(),
+            complete: delivery.complete,
+            detail: serde_json::to_value(&delivery).expect("a delivery is made of texts and numbers"),
+        };
+        if let Err(error) = self.journal.append(receipt, entry) {
+            // It is delivered once more after the next start, which changes nothing there.
+            tracing::warn!(%error, "what became of a delivery is not recorded");
+        }
+        (self.tell)(Event::Forwarded { request: receipt.request(), delivery: &delivery });
+        delivery
     }
 }

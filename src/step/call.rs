@@ -30,9 +30,29 @@ impl Inputs {
         self.0.push((name, wired));
     }
 
+    /// What is at each input, by its digest: of all values together where there is one per item.
+    pub fn digests(&self) -> Vec<(&'static str, Digest)> {
+        self.0.iter().map(|(name, wired)| (*name, wired.digest())).collect()
+    }
+
     fn get(&self, name: &str) -> &Wired {
         let found = self.0.iter().find(|(input, _)| *input == name);
         &found.unwrap_or_else(|| panic!("the step has no input {name:?}")).1
+    }
+}
+
+impl Wired {
+    fn digest(&self) -> Digest {
+        let parts = |kind: &'static [u8], values: &[Value]| {
+            let digests: Vec<Digest> = values.iter().map(Value::digest).collect();
+            let digests = digests.iter().map(|digest| digest.as_bytes().as_slice());
+            Digest::of_parts(std::iter::once(kind).chain(digests))
+        };
+        match self {
+            Wired::One(value) => value.digest(),
+            Wired::Each(values) => parts(b"each", values),
+            Wired::Absent => parts(b"absent", &[]),
+        }
     }
 }
 
@@ -146,6 +166,10 @@ impl Outputs {
     pub fn with<T: Payload>(mut self, name: &'static str, data: T) -> Outputs {
         self.0.push((name, Value::new(data)));
         self
+    }
+
+    pub fn push(&mut self, name: &'static str, value: Value) {
+        self.0.push((name, value));
     }
 
     pub fn get(&self, name: &str) -> Option<&Value> {

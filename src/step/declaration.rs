@@ -1,9 +1,11 @@
 //! A step and what it declares: enough to check the wiring before anything runs.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
-use super::{Call, Fault, Outputs, Parameter, Payload};
+use super::value::PathOf;
+use super::{Call, Fault, Outputs, Parameter, Payload, Value};
 
 /// How an input takes what is wired to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,10 +25,12 @@ pub struct Input {
     pub take: Take,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Output {
     pub name: &'static str,
     pub kind: &'static str,
+    /// Reads a value back from its form on disk.
+    pub read: fn(&[u8], PathOf) -> io::Result<Value>,
 }
 
 /// What a step says of itself.
@@ -43,6 +47,10 @@ pub struct Declaration {
     pub parameters: Vec<Parameter>,
     /// Runs in microseconds: not worth a pool thread.
     pub cheap: bool,
+    /// Makes its outputs again in less time than they take to keep: after a restart it may run again.
+    pub recomputed: bool,
+    /// Its results carry identifiers made with [`Call::uid`], and so depend on whose results they are.
+    pub identifies: bool,
 }
 
 type Run = dyn Fn(&Call) -> Result<Outputs, Fault> + Send + Sync;
@@ -66,6 +74,8 @@ impl Step {
                 outputs: Vec::new(),
                 parameters: Vec::new(),
                 cheap: false,
+                recomputed: false,
+                identifies: false,
             },
             run: Arc::new(|_| Err(Fault::new("the step has no function", "Give it one with `Step::runs`."))),
         }
@@ -84,7 +94,7 @@ impl Step {
     }
 
     pub fn gives<T: Payload>(mut self, name: &'static str) -> Step {
-        self.declaration.outputs.push(Output { name, kind: T::TYPE });
+        self.declaration.outputs.push(Output { name, kind: T::TYPE, read: Value::read::<T> });
         self
     }
 
@@ -95,6 +105,18 @@ impl Step {
 
     pub fn cheap(mut self) -> Step {
         self.declaration.cheap = true;
+        self
+    }
+
+    /// For a step whose outputs are larger than what it is given, and quickly made again.
+    pub fn recomputed(mut self) -> Step {
+        self.declaration.recomputed = true;
+        self
+    }
+
+    /// For a step that calls [`Call::uid`].
+    pub fn identifies(mut self) -> Step {
+        self.declaration.identifies = true;
         self
     }
 

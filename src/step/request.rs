@@ -14,6 +14,16 @@ pub struct Request {
     pub id: Digest,
     /// How a person calls it; becomes the name of its folder.
     pub name: String,
+    /// What it is about, for example a study by its UID: a later request about the same is a revision.
+    #[serde(default)]
+    pub subject: String,
+    /// The earlier request about the same whose place this one takes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub supersedes: Option<Digest>,
+    /// How many final responses to it an operator has rejected by asking for another: the next one has
+    /// identifiers of its own.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub edition: u32,
     /// What `when` conditions and generated results may refer to, for example `modality`.
     pub attributes: BTreeMap<String, String>,
     pub items: Vec<Item>,
@@ -31,6 +41,9 @@ pub struct Item {
     pub size: u64,
     /// Bytes of its content when decoded; what a memory estimate counts with.
     pub decoded: u64,
+    /// The file is flow's own, and removed when nobody needs it any more.
+    #[serde(default)]
+    pub received: bool,
 }
 
 impl Request {
@@ -41,6 +54,9 @@ impl Request {
         Request {
             id: Digest::of_parts(digests.iter().map(|digest| digest.as_bytes().as_slice())),
             name: name.into(),
+            subject: String::new(),
+            supersedes: None,
+            edition: 0,
             attributes,
             items,
         }
@@ -59,12 +75,37 @@ impl Request {
     }
 }
 
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+impl Item {
+    fn value_digest(&self) -> Digest {
+        Digest::of_parts([self.digest.as_bytes().as_slice(), self.name.as_bytes()])
+    }
+}
+
 impl Payload for Request {
     const TYPE: &'static str = "request";
+
+    /// What a step may see of it: not where the files lie.
+    fn digest(&self) -> Option<Digest> {
+        let attributes = self.attributes.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
+        let items: Vec<Digest> = self.items.iter().map(Item::value_digest).collect();
+        let earlier = self.supersedes.map(|earlier| *earlier.as_bytes());
+        let earlier = earlier.as_ref().map_or(&[][..], |earlier| earlier);
+        let head = [self.id.as_bytes().as_slice(), self.name.as_bytes(), earlier];
+        let parts = head.into_iter().chain(attributes);
+        Some(Digest::of_parts(parts.chain(items.iter().map(|digest| digest.as_bytes().as_slice()))))
+    }
 }
 
 impl Payload for Item {
     const TYPE: &'static str = "item";
+
+    fn digest(&self) -> Option<Digest> {
+        Some(self.value_digest())
+    }
 }
 
 /// A path need not be UTF-8, which serde wants of it.
@@ -94,8 +135,14 @@ mod tests {
     #[test]
     fn a_path_that_is_not_text_travels() {
         let path = OsStr::from_bytes(b"/in/\xff\n").into();
-        let item =
-            Item { name: "x".to_owned(), path, digest: Digest::of(b"x"), size: u64::MAX, decoded: u64::MAX };
+        let item = Item {
+            name: "x".to_owned(),
+            path,
+            digest: Digest::of(b"x"),
+            size: u64::MAX,
+            decoded: u64::MAX,
+            received: false,
+        };
         let request = Request::new("r", BTreeMap::new(), vec![item.clone(), item]);
         let text = serde_json::to_string(&request).unwrap();
         assert_eq!(serde_json::from_str::<Request>(&text).unwrap(), request);

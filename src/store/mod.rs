@@ -1,13 +1,16 @@
-//! Bytes by digest: where the files of a response wait until they are delivered.
+//! Bytes by digest: the files of responses, and the values of steps that are in work.
 //!
 //! A folder per request and in it a file per digest, so that an operator can look with `ls`, and a
 //! request can be removed as a whole. Several processes may share the folder.
+//!
+//! ```text
+//! STORE/REQUEST/DIGEST        a file of the response; kept as long as the request is remembered
+//! STORE/REQUEST/work/DIGEST   a value on its way from step to step; removed when the request is answered
+//! ```
 
-use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::step::{Artifact, Digest};
@@ -15,8 +18,6 @@ use crate::step::{Artifact, Digest};
 #[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
-    /// How many times each request is open here: the same request may be under way twice.
-    open: Mutex<HashMap<Digest, usize>>,
     temporary: AtomicU64,
 }
 
@@ -34,45 +35,78 @@ impl Store {
     pub fn at(folder: impl Into<PathBuf>) -> Result<Store, StoreError> {
         let folder = folder.into();
         fs::create_dir_all(&folder).map_err(failed("make the store's folder", &folder))?;
-        Ok(Store { folder, open: Mutex::default(), temporary: AtomicU64::new(0) })
+        Ok(Store { folder, temporary: AtomicU64::new(0) })
     }
 
-    /// Notes that a request's files are wanted until [`Store::close`].
-    pub fn open(&self, request: Digest) {
-        *self.lock().entry(request).or_default() += 1;
+    /// Keeps a file of the response. It appears whole or not at all.
+    ///
+    /// # Errors
+    /// If it cannot be written; nothing is left behind then.
+    pub fn put(&self, request: Digest, digest: Digest, bytes: &[u8]) -> Result<(), StoreError> {
+        self.write(&self.request(request), digest, bytes)
     }
 
-    /// Removes the request's files, unless the same request is open once more.
+    /// Keeps a value until [`Store::end_work`].
+    ///
+    /// # Errors
+    /// If it cannot be written; nothing is left behind then.
+    pub fn put_work(&self, request: Digest, digest: Digest, bytes: &[u8]) -> Result<(), StoreError> {
+        self.write(&self.work(request), digest, bytes)
+    }
+
+    /// The bytes that were kept under a digest, if they are there and what they were.
+    pub fn get(&self, request: Digest, digest: Digest) -> Option<Vec<u8>> {
+        let places = [self.request(request), self.work(request)];
+        let mut found = places.iter().filter_map(|folder| fs::read(folder.join(digest.to_string())).ok());
+        // After a loss of power a file may be there, and empty.
+        found.find(|bytes| Digest::of(bytes) == digest)
+    }
+
+    /// Where an artifact's bytes are.
+    pub fn path(&self, request: Digest, artifact: &Artifact) -> PathBuf {
+        self.request(request).join(artifact.digest.to_string())
+    }
+
+    /// Sees to it that these artifacts are on the disk, and are what they were.
+    ///
+    /// # Errors
+    /// If one is missing or changed, or the disk does not sync.
+    pub fn secure(&self, request: Digest, artifacts: &[Artifact]) -> Result<(), StoreError> {
+        for artifact in artifacts {
+            let path = self.path(request, artifact);
+            let synced = File::open(&path).and_then(|file| {
+                file.sync_data()?;
+                let whole = file.metadata()?.len() == artifact.size;
+                if whole { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+            });
+            synced.map_err(failed("keep", &path))?;
+        }
+        let folders = [&self.request(request), &self.folder];
+        let mut folders = folders.into_iter().filter(|_| !artifacts.is_empty());
+        folders.try_for_each(|folder| sync(folder))
+    }
+
+    /// Removes the values of a request that is answered.
     ///
     /// # Errors
     /// If they cannot be removed.
-    pub fn close(&self, request: Digest) -> Result<(), StoreError> {
-        let mut open = self.lock();
-        let last = open.get_mut(&request).is_none_or(|count| {
-            *count -= 1;
-            *count == 0
-        });
-        if !last {
-            return Ok(());
-        }
-        open.remove(&request);
-        let folder = self.request(request);
-        match fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", &folder)(error)),
-            _ => Ok(()),
-        }
+    pub fn end_work(&self, request: Digest) -> Result<(), StoreError> {
+        remove(&self.work(request))
     }
 
-    /// Keeps bytes under their digest. They appear whole or not at all.
+    /// Removes all that is kept of a request.
     ///
     /// # Errors
-    /// If they cannot be written; nothing is left behind then.
-    pub fn put(&self, request: Digest, digest: Digest, bytes: &[u8]) -> Result<(), StoreError> {
-        let folder = self.request(request);
-        fs::create_dir_all(&folder).map_err(failed("make", &folder))?;
+    /// If it cannot be removed.
+    pub fn remove(&self, request: Digest) -> Result<(), StoreError> {
+        remove(&self.request(request))
+    }
+
+    fn write(&self, folder: &Path, digest: Digest, bytes: &[u8]) -> Result<(), StoreError> {
+        fs::create_dir_all(folder).map_err(failed("make", folder))?;
         let number = self.temporary.fetch_add(1, Ordering::Relaxed);
         let temporary = folder.join(format!("{}-{number}.part", std::process::id()));
-        let written = fs::File::create(&temporary).and_then(|mut file| file.write_all(bytes));
+        let written = File::create(&temporary).and_then(|mut file| file.write_all(bytes));
         let kept = written.and_then(|()| fs::rename(&temporary, folder.join(digest.to_string())));
         kept.map_err(|error| {
             // The first error is the one that matters; what is left of the file is of no use.
@@ -81,17 +115,39 @@ impl Store {
         })
     }
 
-    /// Where an artifact's bytes are.
-    pub fn path(&self, request: Digest, artifact: &Artifact) -> PathBuf {
-        self.request(request).join(artifact.digest.to_string())
-    }
-
     fn request(&self, request: Digest) -> PathBuf {
         self.folder.join(request.to_string())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, usize>> {
-        self.open.lock().expect("nothing panics while it holds the store's lock")
+    fn work(&self, request: Digest) -> PathBuf {
+        self.request(request).join("work")
+    }
+}
+
+/// How many bytes may still be written to the disk of a path; as many as there can be where nobody
+/// can say.
+pub fn free_bytes(path: &Path) -> u64 {
+    disk(path).map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+/// How large the disk of a path is; as large as can be where nobody can say.
+pub fn total_bytes(path: &Path) -> u64 {
+    disk(path).map_or(u64::MAX, |disk| disk.f_blocks.saturating_mul(disk.f_frsize))
+}
+
+fn disk(path: &Path) -> Option<rustix::fs::StatVfs> {
+    let folder = if path.is_dir() { path } else { path.parent()? };
+    rustix::fs::statvfs(folder).ok()
+}
+
+fn sync(folder: &Path) -> Result<(), StoreError> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("sync", folder))
+}
+
+fn remove(folder: &Path) -> Result<(), StoreError> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", folder)(error)),
+        _ => Ok(()),
     }
 }
 
@@ -106,18 +162,29 @@ mod tests {
     use crate::step::File;
 
     #[test]
-    fn a_request_open_twice_keeps_its_files_until_both_are_closed() {
+    fn work_ends_and_the_response_stays() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::at(folder.path()).unwrap();
         let request = Digest::of(b"request");
         let artifact = File::new("a.txt", "text/plain", b"abc".to_vec()).artifact();
-        store.open(request);
-        store.open(request);
         store.put(request, artifact.digest, b"abc").unwrap();
-        store.close(request).unwrap();
-        assert_eq!(fs::read(store.path(request, &artifact)).unwrap(), b"abc");
-        store.close(request).unwrap();
-        assert!(!store.path(request, &artifact).exists());
+        store.put_work(request, Digest::of(b"value"), b"value").unwrap();
+        assert_eq!(store.get(request, Digest::of(b"value")).unwrap(), b"value");
+        store.end_work(request).unwrap();
+        assert_eq!(store.get(request, Digest::of(b"value")), None);
+        store.secure(request, std::slice::from_ref(&artifact)).unwrap();
+        store.remove(request).unwrap();
+        assert!(store.secure(request, &[artifact]).is_err());
+    }
+
+    #[test]
+    fn what_is_not_what_it_was_is_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::at(folder.path()).unwrap();
+        let (request, digest) = (Digest::of(b"request"), Digest::of(b"abc"));
+        store.put(request, digest, b"abc").unwrap();
+        fs::write(folder.path().join(request.to_string()).join(digest.to_string()), b"abd").unwrap();
+        assert_eq!(store.get(request, digest), None);
     }
 
     #[test]

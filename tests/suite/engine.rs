@@ -7,8 +7,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::{no_journal, receipt};
 use flow::dataflow::{Dataflow, Response, Verdict};
 use flow::engine::{self, Entrance, Observer, Settings, Sink, Undelivered, Unobserved};
+use flow::journal::Receipt;
 use flow::step::{Digest, File, Files, Item, Outputs, Request, Step, Table};
 use flow::store::Store;
 
@@ -26,17 +28,18 @@ response: [work]
 pub struct Told(pub Mutex<Sender<Response>>);
 
 impl Sink for Told {
-    fn deliver(&self, _: &Request, response: &Response, _: &Store) -> Result<(), Undelivered> {
+    fn deliver(&self, _: &Receipt, response: &Response, _: &Store) -> Result<(), Undelivered> {
         // A test that has ended wants no more.
         let _ = self.0.lock().unwrap().send(response.clone());
         Ok(())
     }
 }
 
-pub fn request(name: &str, decoded: u64) -> Request {
+pub fn request(name: &str, decoded: u64) -> Receipt {
     let digest = Digest::of(name.as_bytes());
-    let item = Item { name: name.to_owned(), path: "/nowhere".into(), digest, size: 1, decoded };
-    Request::new(name, Default::default(), vec![item])
+    let item =
+        Item { name: name.to_owned(), path: "/nowhere".into(), digest, size: 1, decoded, received: false };
+    receipt(Request::new(name, Default::default(), vec![item]))
 }
 
 /// A dataflow of one step that is given the request's name.
@@ -67,13 +70,13 @@ pub fn with_observed_engine(
     test: impl FnOnce(&Entrance, &Receiver<Response>) + Send,
 ) {
     let folder = tempfile::tempdir().unwrap();
-    let store = Arc::new(Store::at(folder.path()).unwrap());
+    let journal = no_journal(folder.path());
     let count = |number| NonZero::new(number).unwrap();
     let settings = Settings { workers: count(1), lanes: count(lanes), memory, mesh: None };
     let (told, responses) = channel();
     let sink = Told(Mutex::new(told));
     let source = move |entrance: &Entrance| test(entrance, &responses);
-    engine::run(Arc::clone(dataflow), store, settings, observer, source, &sink).unwrap();
+    engine::run(Arc::clone(dataflow), journal, settings, observer, source, &sink).unwrap();
 }
 
 /// Lets a held step go when dropped, so that a test that fails also ends.
@@ -159,19 +162,6 @@ fn who_brings_too_many_waits_outside() {
 }
 
 #[test]
-fn the_same_request_twice_at_once_is_answered_twice_alike() {
-    let (mut slow, work) = holding("twin");
-    with_engine(&one_step(work), 2, 1 << 20, |entrance, responses| {
-        entrance.submit(request("twin", 1));
-        entrance.submit(request("twin", 1));
-        drop(slow.0.take());
-        let (first, second) = (responses.recv_timeout(LONG).unwrap(), responses.recv_timeout(LONG).unwrap());
-        assert_eq!(first, second);
-        assert_eq!(first.verdict, Verdict::Complete);
-    });
-}
-
-#[test]
 fn a_source_that_panics_ends_the_engine_after_what_it_had_submitted() {
     let (told, answered) = channel();
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -189,16 +179,16 @@ fn a_source_that_panics_ends_the_engine_after_what_it_had_submitted() {
 struct Broken(Told);
 
 impl Sink for Broken {
-    fn deliver(&self, request: &Request, response: &Response, store: &Store) -> Result<(), Undelivered> {
+    fn deliver(&self, receipt: &Receipt, response: &Response, store: &Store) -> Result<(), Undelivered> {
         assert!(response.name != "bad", "the sink is broken for this one");
-        self.0.deliver(request, response, store)
+        self.0.deliver(receipt, response, store)
     }
 }
 
 #[test]
 fn a_sink_that_panics_for_one_response_delivers_the_others() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Arc::new(Store::at(folder.path()).unwrap());
+    let journal = no_journal(folder.path());
     let one = NonZero::new(1).unwrap();
     let settings = Settings { workers: one, lanes: one, memory: 1 << 20, mesh: None };
     let (told, responses) = channel();
@@ -208,6 +198,6 @@ fn a_sink_that_panics_for_one_response_delivers_the_others() {
         (0..20).for_each(|_| entrance.submit(request("bad", 1)));
         entrance.submit(request("good", 1));
     };
-    engine::run(one_step(|_| {}), store, settings, Arc::new(Unobserved), source, &sink).unwrap();
+    engine::run(one_step(|_| {}), journal, settings, Arc::new(Unobserved), source, &sink).unwrap();
     assert_eq!(responses.recv_timeout(LONG).unwrap().name, "good");
 }

@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::engine::{LONG, Told, request, with_observed_engine};
+use crate::support::no_journal;
 use flow::dataflow::{Dataflow, Response, Verdict};
 use flow::engine::{self, Deadline, Entrance, Event, Mesh, Observer, Settings, Submission, Unobserved};
 use flow::step::{
     Call, Fault, FaultKind, File, Files, Outcome, Outcomes, Outputs, Reason, Request, Step, Table,
 };
-use flow::store::Store;
 
 /// What a step of a test does; the name is that of the request.
 type Act = Box<dyn Fn(&str, &Call) -> Result<(), Fault> + Send + Sync>;
@@ -240,7 +240,7 @@ fn a_running_step_hears_that_its_request_is_cancelled() {
     let steps = vec![("first", "limits: {max: 1}", works), ("second", "enabled: false", never)];
     with_engine(&dataflow(SMALL, steps), 1, move |entrance, responses| {
         let one = request("one", 1);
-        let id = one.id;
+        let id = one.request().id;
         entrance.submit(one);
         begins.recv_timeout(LONG).unwrap();
         entrance.canceller().cancel(id);
@@ -272,7 +272,7 @@ fn a_request_is_cancelled_wherever_it_waits() {
         barrier.wait();
         let others = ["for a thread", "for memory", "for a lane"];
         let others = others.map(|name| request(name, if name == "for memory" { 999 } else { 1 }));
-        let [thread, memory, lane] = others.each_ref().map(|request| request.id);
+        let [thread, memory, lane] = others.each_ref().map(|receipt| receipt.request().id);
         others.into_iter().for_each(|other| entrance.submit(other));
         let begun: Vec<String> = (0..2).map(|_| passes.recv_timeout(LONG).unwrap()).collect();
         assert_eq!(begun, ["held", "for a thread"]);
@@ -303,7 +303,7 @@ fn a_request_is_cancelled_while_a_step_waits_to_be_run_again() {
     let dataflow = dataflow(SMALL, vec![("first", "retry: {count: 1, first_delay: 1 h, cap: 1 h}", busy)]);
     with_observed_engine(&dataflow, 1, 1000, observer, move |entrance, responses| {
         let one = request("one", 1);
-        let id = one.id;
+        let id = one.request().id;
         entrance.submit(one);
         waits.recv_timeout(LONG).unwrap();
         entrance.canceller().cancel(id);
@@ -341,7 +341,7 @@ fn a_request_that_is_not_finished_in_time_is_answered_twice_and_the_second_names
         assert_eq!(last.verdict, Verdict::Failed);
         assert_eq!(last.supersedes, Some(interim.digest()));
         assert_ne!(last.files[0].name, interim.files[0].name, "they do not take each other's place");
-        let plain = dataflow.interpret(&Arc::new(request("slow", 1))).0;
+        let plain = dataflow.interpret(request("slow", 1).request()).0;
         assert_eq!(last, Response { supersedes: last.supersedes, ..plain });
     });
 }
@@ -379,9 +379,10 @@ fn requests_that_have_not_begun_have_their_deadline_too() {
 fn a_request_in_time_names_what_it_was_told_to_supersede() {
     let dataflow = dataflow(OVERDUE, vec![("first", "limits: {max: 9}", act(|_, _| Ok(())))]);
     with_engine(&dataflow, 1, |entrance, responses| {
-        let earlier = request("earlier", 1).id;
+        let earlier = request("earlier", 1).request().id;
         let deadline = Deadline::Within(LONG);
-        entrance.submit(Submission { request: request("one", 1), deadline, supersedes: Some(earlier) });
+        let supersedes = Some(earlier);
+        entrance.submit(Submission { deadline, supersedes, ..request("one", 1).into() });
         let response = next(responses);
         assert_eq!((response.verdict, response.supersedes), (Verdict::Complete, Some(earlier)));
     });
@@ -419,11 +420,11 @@ fn with_meshed_engine(dataflow: &Arc<Dataflow>, test: impl FnOnce(&Entrance, &Re
     let far = listener.accept().unwrap().0;
     let folder = tempfile::tempdir().unwrap();
     let run = |mesh: Mesh, sink: &Told, source: &mut (dyn FnMut(&Entrance) + Send)| {
-        let store = Arc::new(Store::at(folder.path()).unwrap());
+        let journal = no_journal(folder.path());
         let (one, two) = (NonZero::new(1).unwrap(), NonZero::new(2).unwrap());
         let settings = Settings { workers: one, lanes: two, memory: 1000, mesh: Some(mesh) };
         let observer = Arc::new(Unobserved);
-        engine::run(Arc::clone(dataflow), store, settings, observer, |entrance| source(entrance), sink)
+        engine::run(Arc::clone(dataflow), journal, settings, observer, |entrance| source(entrance), sink)
             .unwrap();
     };
     let (told, responses) = channel();
@@ -447,7 +448,7 @@ fn cancellation_and_deadlines_reach_the_other_processes() {
     let dataflow = dataflow(OVERDUE, vec![("first", "limits: {max: 9}", works)]);
     with_meshed_engine(&dataflow, |entrance, responses| {
         let all = [request("one", 1), request("two", 1)];
-        let ids = all.each_ref().map(|request| request.id);
+        let ids = all.each_ref().map(|receipt| receipt.request().id);
         all.into_iter().for_each(|request| entrance.submit(request));
         (0..2).for_each(|_| barrier.wait());
         let interim: Vec<Response> = (0..2).map(|_| next(responses)).collect();

@@ -8,6 +8,7 @@ mod check;
 mod commands;
 mod dicom;
 mod engine;
+mod journal;
 mod limits;
 mod phantom;
 mod reference;

@@ -19,6 +19,7 @@ fn step() -> Step {
     Step::new("assemble-volume", 1, "Decodes the slices of a series into one volume of CT numbers.")
         .takes::<Series>("series")
         .gives::<Volume>("volume")
+        .recomputed()
         .runs(|call| Ok(Outputs::one("volume", assemble_volume(call.input("series"), call.token)?)))
 }
 

@@ -9,7 +9,8 @@ fn step() -> Step {
         .gives::<Header>("header")
         .runs(|call| {
             let item = call.input::<Item>("file");
-            Ok(Outputs::one("header", Header::read(&item.name, &item.path)?))
+            let header = Header::read(&item.name, &item.path)?;
+            Ok(Outputs::one("header", Header { item: Some(item.digest), ..header }))
         })
 }
 

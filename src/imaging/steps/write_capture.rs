@@ -73,6 +73,7 @@ fn step() -> Step {
         .takes::<Request>("request")
         .takes::<Pictures>("pictures")
         .gives::<Files>("files")
+        .identifies()
         .parameter(Parameter::number("series_number", 9001.0, 1.0, 99999.0, "").about("of the new series"))
         .parameter(Parameter::text("series_description", "flow: pictures", &[]).about("of the new series"))
         .runs(|call| {

@@ -96,6 +96,7 @@ fn step() -> Step {
         .takes::<Request>("request")
         .takes::<Outcomes>("outcomes")
         .gives::<Files>("files")
+        .identifies()
         .parameter(Parameter::number("series_number", 9003.0, 1.0, 99999.0, "").about("of the new series"))
         .parameter(Parameter::text("series_description", "flow: error", &[]).about("of the new series"))
         .runs(|call| {

@@ -105,6 +105,7 @@ fn step() -> Step {
         .takes::<Series>("series")
         .takes::<Densities>("densities")
         .gives::<Files>("files")
+        .identifies()
         .parameter(Parameter::number("series_number", 9002.0, 1.0, 99999.0, "").about("of the new series"))
         .parameter(
             Parameter::text("series_description", "flow: lung densities", &[]).about("of the new series"),

@@ -75,9 +75,11 @@ fn a_study_from_storescu_becomes_a_request_and_can_be_discarded() {
 
     let again = folder::find(slice::from_ref(&receiving.inbox)).unwrap();
     assert_eq!(again.studies[0].id, request.id, "what lies in the inbox is the request");
-    discard(&request).unwrap();
+    let folders: Vec<PathBuf> =
+        request.items.iter().filter_map(|item| item.path.parent()).map(Into::into).collect();
+    discard(&folders).unwrap();
     assert!(folder::find(slice::from_ref(&receiving.inbox)).unwrap().studies.is_empty());
-    discard(&request).expect("it is gone already, and that is all that was wanted");
+    discard(&folders).expect("it is gone already, and that is all that was wanted");
 }
 
 #[test]

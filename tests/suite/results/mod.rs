@@ -178,7 +178,7 @@ fn a_long_failure_takes_several_pages() {
 fn results_name_their_units_and_no_patient() {
     let files = study().run("write-results", "files");
     let file = &files.get::<Files>().expect("files").0[0];
-    assert_eq!((file.name.as_str(), file.media_type), ("results.json", "application/json"));
+    assert_eq!((file.name.as_str(), &*file.media_type), ("results.json", "application/json"));
     let json: serde_json::Value = serde_json::from_slice(&file.bytes).expect("it is JSON");
     assert_eq!(json["series"]["slices"], 20);
     assert_eq!(json["series"]["pixel_spacing_mm"], serde_json::json!([2.0, 2.0]));

@@ -29,5 +29,5 @@ fn item(path: &Path) -> Item {
     let bytes = std::fs::read(path).expect("the file is there");
     let size = bytes.len() as u64;
     let name = path.display().to_string();
-    Item { name, path: path.to_owned(), digest: Digest::of(&bytes), size, decoded: size }
+    Item { name, path: path.to_owned(), digest: Digest::of(&bytes), size, decoded: size, received: false }
 }

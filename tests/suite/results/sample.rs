@@ -110,6 +110,7 @@ fn series() -> Series {
 
 fn header(slice: usize) -> Header {
     Header {
+        item: None,
         name: format!("{slice}.dcm"),
         path: format!("{slice}.dcm").into(),
         sop_class_uid: "1.2.840.10008.5.1.4.1.1.2".to_owned(),

@@ -71,7 +71,7 @@ fn a_study_from_storescu_is_answered_to_storescp_also_when_it_fails() {
     let _pacs =
         Background::start(pacs.args(["-aet", "PACS", "-od"]).arg(place.path("pacs")).arg(port.to_string()));
     let destination = answering("PACS", port).to_string();
-    let mut flow = Listening::start(&place, &["--to", &destination]);
+    let mut flow = Listening::start(&place, &["--to", &destination, "--keep-days", "0"]);
     flow.send(storescu, &place.path("good"));
     assert!(flow.line("delivered").contains("6 objects"), "five pictures and a report");
     flow.send(storescu, &place.path("gap"));
@@ -79,7 +79,7 @@ fn a_study_from_storescu_is_answered_to_storescp_also_when_it_fails() {
     assert_eq!(fs::read_dir(place.path("pacs")).unwrap().count(), 8);
     assert_eq!(flow.end(), 1, "there was an error response");
     let inbox = super::tree(&place.path("flow-state/inbox"));
-    assert!(inbox.is_empty(), "answered studies leave the inbox: {inbox:?}");
+    assert!(inbox.is_empty(), "what is not to be kept leaves the inbox: {inbox:?}");
 }
 
 #[test]

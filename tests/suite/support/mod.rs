@@ -5,3 +5,20 @@ pub mod peers;
 pub mod random;
 pub mod slices;
 pub mod steps;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use flow::journal::{Journal, Receipt};
+use flow::step::Request;
+use flow::store::Store;
+
+/// A receipt for tests in which nothing is to outlive the process.
+pub fn receipt(request: Request) -> Receipt {
+    Receipt::unrecorded(Arc::new(request))
+}
+
+/// A journal that keeps nothing, and a store in a folder.
+pub fn no_journal(folder: &Path) -> Arc<Journal> {
+    Arc::new(Journal::none(Arc::new(Store::at(folder).unwrap())))
+}

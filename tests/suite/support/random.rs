@@ -5,6 +5,7 @@ use flow::step::{
 };
 
 /// What the steps exchange.
+#[derive(serde::Serialize, serde::Deserialize)]
 pub struct Number(pub u64);
 
 impl Payload for Number {
@@ -192,6 +193,7 @@ pub fn request(dice: &mut Dice, number: usize) -> Request {
         digest: Digest::of(&index.to_le_bytes()),
         size: 1,
         decoded: 100,
+        received: false,
     };
     let items = (0..dice.below(21)).map(|_| item(dice.next())).collect();
     let modality = if dice.one_in(2) { "CT" } else { "MR" };

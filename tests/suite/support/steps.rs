@@ -4,6 +4,7 @@ use flow::step::{Files, Item, Outcomes, Parameter, Payload, Request, Step, Table
 
 macro_rules! payloads {
     ($($payload:ident $kind:literal)*) => {$(
+        #[derive(serde::Serialize, serde::Deserialize)]
         struct $payload;
         impl Payload for $payload {
             const TYPE: &'static str = $kind;

@@ -1,0 +1,188 @@
+//! What durability costs: receipts per second beside what the disk itself can sync, requests per
+//! second with a journal and without, and how long a start takes with a long journal.
+//!
+//! `cargo bench --bench journal [-- FOLDER]`; the folder should lie on the disk that is to be measured.
+
+use std::fs::File;
+use std::io::Write;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use flow::dataflow::{Dataflow, Response};
+use flow::engine::{self, Entrance, Settings, Sink, Undelivered, Unobserved};
+use flow::journal::{Arrival, Entry, Journal, Receipt, RunRecord};
+use flow::step::{Digest, File as Made, Files, Item, Outcome, Outputs, Request, Step, Table};
+use flow::store::Store;
+
+const TIME: Duration = Duration::from_secs(2);
+
+fn main() {
+    let folder = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
+    let folder = folder.map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    let folder = tempfile::tempdir_in(folder).expect("a folder on the disk to be measured");
+    receipts(folder.path());
+    requests(folder.path());
+    starts(folder.path());
+}
+
+fn open(folder: &Path, name: &str) -> Arc<Journal> {
+    let state = folder.join(name);
+    std::fs::create_dir_all(&state).expect("a state folder");
+    let store = Arc::new(Store::at(state.join("store")).expect("a store"));
+    Arc::new(Journal::open(&state, store, 0).expect("a journal"))
+}
+
+fn request(number: usize) -> Arc<Request> {
+    let digest = Digest::of(&number.to_le_bytes());
+    let item =
+        Item { name: "item".to_owned(), path: "/x".into(), digest, size: 1, decoded: 1, received: false };
+    Arc::new(Request::new(number.to_string(), Default::default(), vec![item]))
+}
+
+fn accept(journal: &Journal, number: usize) -> Receipt {
+    let version = Digest::of(b"version");
+    let arrival = Arrival { request: request(number), dataflow: "bench".to_owned(), version };
+    journal.accept(arrival).expect("it is accepted")
+}
+
+/// Receipts per second, by how many wait for one at a time; beside it the disk, measured just before.
+fn receipts(folder: &Path) {
+    println!("{:>24}{:>14}{:>14}{:>8}", "who wait at a time", "receipts/s", "syncs/s", "ratio");
+    for threads in [1, 4, 16, 64, 256] {
+        let syncs = syncs_per_second(folder);
+        let journal = open(folder, &format!("receipts-{threads}"));
+        let count = AtomicUsize::new(0);
+        let began = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    while began.elapsed() < TIME {
+                        accept(&journal, count.fetch_add(1, Ordering::Relaxed));
+                    }
+                });
+            }
+        });
+        let rate = count.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64();
+        println!("{threads:>24}{rate:>14.0}{syncs:>14.0}{:>8.2}", rate / syncs);
+    }
+}
+
+/// How often the disk appends 4 KiB and syncs.
+fn syncs_per_second(folder: &Path) -> f64 {
+    let mut file = File::create(folder.join("disk")).expect("a file");
+    let (began, mut count) = (Instant::now(), 0);
+    while began.elapsed() < TIME / 2 {
+        file.write_all(&[7; 4096]).and_then(|()| file.sync_data()).expect("the disk takes it");
+        count += 1;
+    }
+    f64::from(count) / began.elapsed().as_secs_f64()
+}
+
+/// Takes responses and counts them.
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Sink for Count {
+    fn deliver(&self, _: &Receipt, _: &Response, _: &Store) -> Result<(), Undelivered> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// Small requests through one step with one small file, from acceptance to the answer on the disk.
+fn requests(folder: &Path) {
+    const REQUESTS: usize = 2_000;
+    let step = Step::new("make", 1, "Makes a file.").takes::<Request>("request").gives::<Files>("files");
+    let step = step.runs(|call| {
+        let name = &call.input::<Request>("request").name;
+        let file = Made::new("name.txt", "text/plain", name.clone().into_bytes());
+        Ok(Outputs::one("files", Files(vec![file])))
+    });
+    let text = "dataflow: bench\nsteps:\n  make: {step: make, needs: {request: request}}\nresponse: [make]\n";
+    let dataflow = Dataflow::parse("bench.yaml", text, &Table::default().with(step)).expect("it is sound");
+    let dataflow = Arc::new(dataflow);
+    let rate = |journal: Arc<Journal>| {
+        let count = |number| NonZero::new(number).expect("more than none");
+        let settings = Settings { workers: count(1), lanes: count(64), memory: u64::MAX, mesh: None };
+        let source = |entrance: &Entrance| {
+            std::thread::scope(|scope| {
+                for thread in 0..64 {
+                    let journal = &journal;
+                    scope.spawn(move || {
+                        let mine = (thread..REQUESTS).step_by(64);
+                        mine.for_each(|number| entrance.submit(accept(journal, number)));
+                    });
+                }
+            });
+        };
+        let began = Instant::now();
+        let observer = Arc::new(Unobserved);
+        engine::run(
+            Arc::clone(&dataflow),
+            Arc::clone(&journal),
+            settings,
+            observer,
+            source,
+            &Count::default(),
+        )
+        .expect("the engine runs");
+        REQUESTS as f64 / began.elapsed().as_secs_f64()
+    };
+    let with = rate(open(folder, "requests"));
+    let store = Arc::new(Store::at(folder.join("no-journal")).expect("a store"));
+    let without = rate(Arc::new(Journal::none(store)));
+    println!("\nrequests/s, accepted to answered: {with:.0} with a journal, {without:.0} without one");
+}
+
+/// Opening a journal and finding what is unanswered, by how many records it has.
+fn starts(folder: &Path) {
+    println!("\n{:>12}{:>12}{:>12}{:>14}", "records", "requests", "MiB", "start, ms");
+    let name = "starts";
+    let (mut requests, mut records) = (0, 0);
+    for target in [1_000, 10_000, 100_000, 1_000_000] {
+        let journal = open(folder, name);
+        while records < target {
+            records += fill(&journal, requests);
+            requests += 1;
+        }
+        drop(journal);
+        let size = std::fs::metadata(folder.join(name).join(Journal::FILE)).map_or(0, |file| file.len());
+        let mut times: Vec<Duration> = (0..5).map(|_| start(folder, name)).collect();
+        times.sort();
+        let time = times[2].as_secs_f64() * 1e3;
+        println!("{records:>12}{requests:>12}{:>12}{time:>14.1}", size >> 20);
+    }
+}
+
+fn start(folder: &Path, name: &str) -> Duration {
+    let began = Instant::now();
+    let journal = open(folder, name);
+    assert!(journal.unanswered("bench").expect("it can be read").is_empty());
+    began.elapsed()
+}
+
+/// A request as a study of 275 slices leaves it behind. Gives the number of its records.
+fn fill(journal: &Journal, number: usize) -> usize {
+    const RUNS: usize = 290;
+    let receipt = accept(journal, number);
+    let row = receipt.number().expect("it is recorded");
+    let key = receipt.request().id;
+    for item in 0..RUNS {
+        let run = RunRecord {
+            step: "headers".to_owned(),
+            item: Some(item),
+            key,
+            version: 1,
+            inputs: [("file".to_owned(), key)].into(),
+            outcome: Outcome::Done,
+            outputs: Vec::new(),
+            took_us: 100,
+        };
+        journal.note(row, Entry::Run(run), vec![7; 700]);
+    }
+    journal.append(&receipt, Entry::Answered).expect("it is recorded");
+    RUNS + 2
+}

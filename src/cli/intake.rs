@@ -1,0 +1,168 @@
+//! What happens to a request before it is in work: it is recorded, or found to be known.
+
+use std::sync::Arc;
+
+use crate::dataflow::{Dataflow, Response};
+use crate::dicom;
+use crate::engine::{Deadline, Entrance, Submission};
+use crate::journal::{Arrival, Entry, History, Journal, JournalError, Receipt, Row, Standing, Wish};
+use crate::step::{Fault, Request};
+
+use super::progress::Progress;
+
+/// Where requests are recorded, and handed on.
+#[derive(Clone, Copy)]
+pub struct Intake<'a> {
+    pub journal: &'a Journal,
+    pub dataflow: &'a Dataflow,
+    pub entrance: &'a Entrance,
+    pub progress: &'a Progress,
+}
+
+/// A request that is always there when a process dies is not begun once more.
+const FUTILE_STARTS_MAX: usize = 3;
+
+impl Intake<'_> {
+    /// Accepts a request, and hands it on. When this returns it is on the disk.
+    ///
+    /// # Errors
+    /// If it cannot be recorded: it is not accepted then.
+    pub fn take(&self, request: Request) -> Result<(), JournalError> {
+        let earlier = self.earlier(&request)?;
+        let request = match &earlier {
+            Some(history) => revised(history, request),
+            None => request,
+        };
+        let receipt = self.journal.accept(Arrival {
+            request: Arc::new(request),
+            dataflow: self.dataflow.name().to_owned(),
+            version: self.dataflow.digest(),
+        })?;
+        match (receipt.standing(), receipt.number()) {
+            (Standing::New, _) | (_, None) => self.entrance.resume(receipt.into(), earlier.as_ref()),
+            (Standing::InWork, _) => {
+                let name = &receipt.request().name;
+                self.progress.say(&format!("known     {name}  is in work; one answer will do for both"));
+            }
+            (Standing::Answered, Some(number)) => self.once_more(receipt, number)?,
+        }
+        Ok(())
+    }
+
+    /// What earlier processes have accepted and not answered. To be asked for before anything new is
+    /// accepted.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub fn left(&self) -> Result<Vec<Row>, JournalError> {
+        // What was asked for while no flow was running is part of the records from now on.
+        self.journal.wishes()?;
+        self.journal.unanswered(self.dataflow.name())
+    }
+
+    /// Goes on with a request where it stands.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub fn take_up_one(&self, row: &Row) -> Result<(), JournalError> {
+        let Some(history) = self.journal.history(row.number)? else { return Ok(()) };
+        let receipt = self.journal.receipt(&history)?;
+        if let Some(response) = self.made(&history) {
+            self.progress.say(&format!("taken up  {}  its response is made", row.name));
+            self.entrance.deliver(receipt, response);
+            return Ok(());
+        }
+        if history.is_cancelled() {
+            self.entrance.submit(refused(receipt, Fault::cancelled()));
+            return Ok(());
+        }
+        let starts = history.futile_starts();
+        if starts >= FUTILE_STARTS_MAX {
+            self.entrance.submit(refused(receipt, deadly(starts)));
+            return Ok(());
+        }
+        let runs = history.runs().len();
+        self.progress.say(&format!("taken up  {}  {runs} finished runs of steps", row.name));
+        self.entrance.resume(self.again(receipt, &history), Some(&history));
+        Ok(())
+    }
+
+    /// A request that goes on, with what is left of its time.
+    fn again(&self, receipt: Receipt, history: &History) -> Submission {
+        let interim = history.interim().map(Response::digest);
+        let rejected = history.response().filter(|_| history.rejected() > 0).map(Response::digest);
+        let deadline = match (interim, self.dataflow.deadline()) {
+            (Some(_), _) => Deadline::Passed,
+            (None, Some(deadline)) => Deadline::Within(deadline.saturating_sub(history.waited())),
+            (None, None) => Deadline::OfDataflow,
+        };
+        Submission { deadline, supersedes: interim.or(rejected), ..receipt.into() }
+    }
+
+    /// A request that was answered before: the same response goes out again, and changes nothing
+    /// where it is.
+    fn once_more(&self, receipt: Receipt, number: i64) -> Result<(), JournalError> {
+        let history = self.journal.history(number)?;
+        match history.as_ref().and_then(|history| self.made(history)) {
+            Some(response) => {
+                let name = &receipt.request().name;
+                self.progress
+                    .say(&format!("known     {name}  was answered; the same response goes out again"));
+                self.entrance.deliver(receipt, response);
+            }
+            None => self.entrance.resume(receipt.into(), history.as_ref()),
+        }
+        Ok(())
+    }
+
+    /// The response that was made under this dataflow, unless an operator wants another.
+    fn made(&self, history: &History) -> Option<Response> {
+        let made = history.entries.iter().rev().find_map(|dated| match &dated.entry {
+            Entry::Responded { response } => Some(Some(response)),
+            Entry::Asked { what } if what == Wish::Retry.name() => Some(None),
+            _ => None,
+        });
+        let response = made.flatten()?;
+        let unanswered = history.delivery_began();
+        (unanswered || response.version == self.dataflow.digest()).then(|| response.clone())
+    }
+
+    /// The last request about the same thing.
+    fn earlier(&self, request: &Request) -> Result<Option<History>, JournalError> {
+        if request.subject.is_empty() {
+            return Ok(None);
+        }
+        match self.journal.latest(self.dataflow.name(), &request.subject)? {
+            Some(row) => self.journal.history(row.number),
+            None => Ok(None),
+        }
+    }
+}
+
+/// A study that has been received before is added to: instances do not vanish by not being sent
+/// again. A folder is taken as it is now.
+fn revised(history: &History, request: Request) -> Request {
+    let Ok((earlier, _)) = history.request() else { return request };
+    let mut revised = match request.attribute("source") {
+        dicom::SOURCE => dicom::merge(earlier, request),
+        _ => request,
+    };
+    if revised.id != earlier.id {
+        revised.supersedes = Some(earlier.id);
+    } else {
+        // It is the earlier one, which may itself have taken the place of another.
+        revised.supersedes = earlier.supersedes;
+    }
+    revised
+}
+
+fn refused(receipt: Receipt, fault: Fault) -> Submission {
+    Submission { refused: Some(fault), ..receipt.into() }
+}
+
+fn deadly(starts: usize) -> Fault {
+    Fault::new(
+        format!("flow ended {starts} times while this request was in work, and no step of it finished"),
+        "See in the log why it ended. `flow retry` with the request's name runs it once more.",
+    )
+}

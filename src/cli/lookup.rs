@@ -1,0 +1,56 @@
+//! The request that a person means, out of those that a journal remembers.
+
+use std::path::{Path, PathBuf};
+
+use crate::journal::{Journal, Reader, Row};
+
+use super::exit::{Failure, Kind};
+
+/// A request and where it is remembered.
+#[derive(Debug, clap::Args)]
+pub struct Lookup {
+    /// The request: its name or a part of it, its number, or the first digits of its id
+    #[arg(value_name = "REQUEST")]
+    request: String,
+
+    /// The state folder of the flow that has it
+    #[arg(long, value_name = "DIR", default_value = "flow-state")]
+    state: PathBuf,
+}
+
+/// More requests than this are not named when several fit.
+const NAMED_MAX: usize = 8;
+
+impl Lookup {
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
+    /// Finds the one request that is meant.
+    pub fn find(&self) -> Result<(Reader, Row), Failure> {
+        let reader = open(&self.state)?;
+        let mut found = reader.find(&self.request).map_err(Failure::of(Kind::InputOutput))?;
+        match (found.len(), found.pop()) {
+            (1, Some(row)) => Ok((reader, row)),
+            (_, None) => {
+                let text = format!("no request {:?} in {}", self.request, self.state.display());
+                Err(Failure::new(Kind::NoInput, text).hint("`flow status` lists the requests"))
+            }
+            (count, Some(last)) => {
+                let names = found.iter().rev().take(NAMED_MAX).map(|row| row.name.as_str());
+                let names: Vec<&str> = std::iter::once(last.name.as_str()).chain(names).collect();
+                let text = format!("{count} requests fit {:?}", self.request);
+                Err(Failure::new(Kind::Usage, text).hint(&format!("give one of {}", names.join(", "))))
+            }
+        }
+    }
+}
+
+/// Opens the journal of a state folder to look into it.
+pub fn open(state: &Path) -> Result<Reader, Failure> {
+    if !state.join(Journal::FILE).exists() {
+        let failure = Failure::new(Kind::NoInput, format!("there is no journal in {}", state.display()));
+        return Err(failure.hint("give the --state of the flow that has the requests"));
+    }
+    Reader::open(state).map_err(Failure::of(Kind::InputOutput))
+}

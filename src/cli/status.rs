@@ -1,0 +1,159 @@
+//! `flow status`: the requests by where they stand, and what each one waits for.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use indicatif::{HumanBytes, HumanDuration};
+use serde::Serialize;
+
+use crate::dataflow::Dataflow;
+use crate::journal::{Reader, Row, State};
+use crate::step::{Digest, Table};
+use crate::store::free_bytes;
+
+use super::exit::{Exit, Failure, Kind};
+use super::waiting::waits_for;
+use super::{lookup, state};
+
+/// Show the requests by where they stand, and what each one waits for
+///
+/// Works beside a running flow and on the state of a stopped one.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The state folder of the flow
+    #[arg(long, value_name = "DIR", default_value = "flow-state")]
+    state: PathBuf,
+
+    /// Also list so many of those that are answered, the last ones
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    answered: usize,
+
+    /// Print a line of JSON for each request
+    #[arg(long)]
+    json: bool,
+}
+
+/// One request, as `--json` has it.
+#[derive(Serialize)]
+struct Line<'a> {
+    number: i64,
+    request: Digest,
+    name: &'a str,
+    dataflow: &'a str,
+    state: State,
+    error_response: bool,
+    kept: bool,
+    accepted_ms: i64,
+    changed_ms: i64,
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits_for: Option<String>,
+}
+
+impl Args {
+    pub fn run(self, table: &Table) -> Result<Exit, Failure> {
+        let reader = lookup::open(&self.state)?;
+        let rows = reader.requests().map_err(Failure::of(Kind::InputOutput))?;
+        let lines = self.lines(&rows, &reader, table)?;
+        let text = if self.json { as_json(&lines) } else { self.text(&rows, &lines) };
+        write!(std::io::stdout(), "{text}")?;
+        Ok(Exit::Done)
+    }
+
+    /// All that are open, and the last of the others.
+    fn lines<'a>(&self, rows: &'a [Row], reader: &Reader, table: &Table) -> Result<Vec<Line<'a>>, Failure> {
+        let (open, answered): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.is_open());
+        let last = answered.len().saturating_sub(if self.json { usize::MAX } else { self.answered });
+        let shown = open.into_iter().chain(answered.into_iter().skip(last));
+        shown.map(|row| line(row, reader, table)).collect()
+    }
+
+    fn text(&self, rows: &[Row], lines: &[Line]) -> String {
+        let running = match state::holder(&self.state) {
+            Some(process) => format!("flow is running (process {process})"),
+            None => "no flow is running".to_owned(),
+        };
+        let bytes = rows.iter().map(|row| row.bytes).fold(0, u64::saturating_add);
+        let free = free_bytes(&self.state);
+        let mut text = format!(
+            "{running} on {}; {} remembered, {} free\n",
+            self.state.display(),
+            HumanBytes(bytes),
+            HumanBytes(free)
+        );
+        for (what, count) in counts(rows) {
+            text += &format!("{count:>7}  {what}\n");
+        }
+        for line in lines {
+            text += &shown(line);
+        }
+        text
+    }
+}
+
+fn counts(rows: &[Row]) -> [(&'static str, usize); 5] {
+    let count = |state: State, failed: Option<bool>| {
+        let is_it = |row: &&Row| row.state == state && failed.is_none_or(|failed| row.failed == failed);
+        rows.iter().filter(is_it).count()
+    };
+    [
+        ("in work, or waiting for it", count(State::Accepted, None)),
+        ("on their way to their destinations", count(State::Responded, None)),
+        ("NOT DELIVERED everywhere; `flow retry` tries again", count(State::Undelivered, None)),
+        ("answered with an error response", count(State::Answered, Some(true))),
+        ("answered, complete", count(State::Answered, Some(false))),
+    ]
+}
+
+fn line<'a>(row: &'a Row, reader: &Reader, table: &Table) -> Result<Line<'a>, Failure> {
+    let waits_for = row.is_open().then(|| waiting(row, reader, table)).transpose()?;
+    Ok(Line {
+        number: row.number,
+        request: row.id,
+        name: &row.name,
+        dataflow: &row.dataflow,
+        state: row.state,
+        error_response: row.failed,
+        kept: row.kept,
+        accepted_ms: row.accepted_ms,
+        changed_ms: row.changed_ms,
+        bytes: row.bytes,
+        waits_for,
+    })
+}
+
+fn waiting(row: &Row, reader: &Reader, table: &Table) -> Result<String, Failure> {
+    let failed = Failure::of(Kind::InputOutput);
+    let history = reader.history(row.number).map_err(&failed)?;
+    let version = history.version();
+    let recorded = version.map(|version| reader.dataflow(version)).transpose().map_err(&failed)?.flatten();
+    // The steps of a program of one's own may not be known here.
+    let dataflow = recorded.and_then(|(name, text)| Dataflow::parse(&name, &text, table).ok());
+    Ok(waits_for(&history, dataflow.as_ref()))
+}
+
+fn shown(line: &Line) -> String {
+    let verdict = match (line.state, line.error_response) {
+        (State::Accepted, _) | (_, false) => line.state.name().to_owned(),
+        (_, true) => format!("{}, ERROR RESPONSE", line.state.name()),
+    };
+    let kept = if line.kept { ", kept" } else { "" };
+    let mut text = format!("\n{}  {verdict}{kept}, {} ago\n", line.name, ago(line.changed_ms));
+    if let Some(waits_for) = &line.waits_for {
+        text += &format!("  waits for {waits_for}\n");
+    }
+    text
+}
+
+fn as_json(lines: &[Line]) -> String {
+    let text = |line| serde_json::to_string(line).expect("a line is made of texts and numbers") + "\n";
+    lines.iter().map(text).collect()
+}
+
+/// By the clock on the wall, which may have been set since.
+pub fn ago(then_ms: i64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let then = Duration::from_millis(then_ms.unsigned_abs());
+    HumanDuration(now.saturating_sub(then)).to_string()
+}

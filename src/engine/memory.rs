@@ -1,0 +1,198 @@
+//! What is remembered of the requests in work: finished runs are not run again, and those that end
+//! are noted in the journal.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use crate::dataflow::Node;
+use crate::dataflow::response::files_at;
+use crate::journal::{Entry, History, Journal, Kept, OutputRecord, RunRecord};
+use crate::step::{
+    Artifact, Digest, Fault, FaultKind, File, Files, Inputs, Item, Outcome, Outputs, Payload, Request,
+};
+use crate::store::{Store, StoreError};
+
+/// The requests that this process remembers; those whose receipts another process holds are not.
+pub struct Memories {
+    journal: Arc<Journal>,
+    store: Arc<Store>,
+    open: Mutex<HashMap<Digest, Arc<Memory>>>,
+}
+
+/// What is recorded of one request.
+struct Memory {
+    number: i64,
+    runs: BTreeMap<Digest, (RunRecord, Vec<u8>)>,
+}
+
+/// One run, as the journal knows it.
+pub struct Run<'a> {
+    pub node: &'a Node,
+    pub request: &'a Request,
+    pub item: Option<usize>,
+    pub inputs: &'a Inputs,
+    pub key: Digest,
+}
+
+/// A value of at most so many bytes lies in the journal, a larger one in the store.
+const BYTES_HERE_MAX: usize = 8 << 10;
+
+impl Memories {
+    pub fn new(journal: Arc<Journal>, store: Arc<Store>) -> Memories {
+        Memories { journal, store, open: Mutex::default() }
+    }
+
+    /// Begins to remember a request, with what is known from before.
+    pub fn open(&self, request: Digest, number: i64, history: Option<&History>) {
+        let runs = history.map(History::runs).unwrap_or_default();
+        let runs = runs.into_iter().map(|(key, (run, content))| (key, (run.clone(), content.to_vec())));
+        self.lock().insert(request, Arc::new(Memory { number, runs: runs.collect() }));
+    }
+
+    pub fn close(&self, request: Digest) {
+        self.lock().remove(&request);
+    }
+
+    pub fn remembers(&self, request: Digest) -> bool {
+        self.lock().contains_key(&request)
+    }
+
+    /// Notes that a request has taken a lane.
+    pub fn began(&self, request: Digest) {
+        if let Some(memory) = self.of(request) {
+            self.journal.note(memory.number, Entry::Began, Vec::new());
+        }
+    }
+
+    /// What the run gave before, if it is recorded and all of it is still there.
+    pub fn recall(&self, run: &Run) -> Option<Result<Outputs, Fault>> {
+        let memory = self.of(run.request.id)?;
+        let (record, content) = memory.runs.get(&run.key)?;
+        match &record.outcome {
+            Outcome::Done => self.outputs(run, &record.outputs, content).map(Ok),
+            // The same data are at fault again; anything else may be otherwise now.
+            Outcome::Failed(fault) if fault.kind == FaultKind::Data => Some(Err(fault.clone())),
+            Outcome::Failed(_) | Outcome::Skipped { .. } => None,
+        }
+    }
+
+    /// Keeps what a run gave, as far as it is worth keeping, and notes how it ended.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub fn note(
+        &self,
+        run: &Run,
+        result: Result<&Outputs, &Fault>,
+        took: Duration,
+    ) -> Result<(), StoreError> {
+        let Some(memory) = self.of(run.request.id) else { return Ok(()) };
+        let mut content = Vec::new();
+        let (outcome, outputs) = match result {
+            Ok(outputs) => (Outcome::Done, self.keep(run, outputs, &mut content)?),
+            Err(fault) => (Outcome::Failed(fault.clone()), Vec::new()),
+        };
+        let inputs = run.inputs.digests().into_iter().map(|(name, digest)| (name.to_owned(), digest));
+        let record = RunRecord {
+            step: run.node.name.clone(),
+            item: run.item,
+            key: run.key,
+            version: run.node.step.declaration.version,
+            inputs: inputs.collect(),
+            outcome,
+            outputs,
+            took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        };
+        self.journal.note(memory.number, Entry::Run(record), content);
+        Ok(())
+    }
+
+    fn keep(
+        &self,
+        run: &Run,
+        outputs: &Outputs,
+        content: &mut Vec<u8>,
+    ) -> Result<Vec<OutputRecord>, StoreError> {
+        let recomputed = run.node.step.declaration.recomputed;
+        let record = |(name, value): (&'static str, &crate::step::Value)| {
+            let kept = match value.kind() {
+                _ if recomputed => Kept::No,
+                Files::TYPE => {
+                    let files = files_at(value);
+                    // Those of the response are in the store already, and putting them again is dear.
+                    let unkept = files.iter().filter(|file| !self.has(run.request, file));
+                    for file in unkept {
+                        self.store.put_work(run.request.id, file.digest(), &file.bytes)?;
+                    }
+                    Kept::Files { artifacts: files.iter().map(File::artifact).collect() }
+                }
+                _ => self.keep_bytes(run.request, value.to_bytes(), content)?,
+            };
+            Ok(OutputRecord { name: name.to_owned(), digest: value.digest(), kept })
+        };
+        outputs.iter().map(record).collect()
+    }
+
+    fn keep_bytes(
+        &self,
+        request: &Request,
+        bytes: Vec<u8>,
+        content: &mut Vec<u8>,
+    ) -> Result<Kept, StoreError> {
+        if bytes.len() <= BYTES_HERE_MAX {
+            content.extend_from_slice(&bytes);
+            return Ok(Kept::Here { bytes: bytes.len() });
+        }
+        let form = Digest::of(&bytes);
+        self.store.put_work(request.id, form, &bytes)?;
+        Ok(Kept::Stored { form })
+    }
+
+    fn has(&self, request: &Request, file: &File) -> bool {
+        self.store.path(request.id, &file.artifact()).exists()
+    }
+
+    fn outputs(&self, run: &Run, records: &[OutputRecord], content: &[u8]) -> Option<Outputs> {
+        let mut content = content;
+        let path_of = |digest| path_of(run.request, digest);
+        let mut outputs = Outputs::default();
+        for record in records {
+            let declared = &run.node.step.declaration.outputs;
+            let declared = declared.iter().find(|output| output.name == record.name)?;
+            let bytes = match &record.kept {
+                Kept::No => return None,
+                Kept::Here { bytes } => content.split_off(..*bytes)?.to_vec(),
+                Kept::Stored { form } => self.store.get(run.request.id, *form)?,
+                Kept::Files { artifacts } => {
+                    outputs = outputs.with(declared.name, self.files(run.request, artifacts)?);
+                    continue;
+                }
+            };
+            outputs.push(declared.name, (declared.read)(&bytes, &path_of).ok()?);
+        }
+        Some(outputs)
+    }
+
+    fn files(&self, request: &Request, artifacts: &[Artifact]) -> Option<Files> {
+        let file = |artifact: &Artifact| {
+            let bytes = self.store.get(request.id, artifact.digest)?;
+            Some(File::new(&artifact.name, artifact.media_type.clone(), bytes))
+        };
+        artifacts.iter().map(file).collect::<Option<Vec<File>>>().map(Files)
+    }
+
+    fn of(&self, request: Digest) -> Option<Arc<Memory>> {
+        self.lock().get(&request).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Arc<Memory>>> {
+        self.open.lock().expect("nothing panics while it holds the lock")
+    }
+}
+
+fn path_of(request: &Request, digest: Digest) -> Option<PathBuf> {
+    let is_it = |item: &&Item| item.digest == digest;
+    request.items.iter().find(is_it).map(|item| item.path.clone())
+}

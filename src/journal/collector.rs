@@ -1,0 +1,164 @@
+//! Forgetting what is old: requests that are answered, with their received files and their results.
+//!
+//! A request is marked first, then its files are removed, then its records. So whatever instant a
+//! process is killed at, no record is left that promises files that are not there, and no files that
+//! nobody knows of.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use crate::store::Store;
+
+use super::row::{self, Row, State};
+use super::{Journal, JournalError, Trouble, log};
+
+/// How long, and how much, is remembered of what is answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    pub age_max: Duration,
+    /// Of received files and results, all requests together.
+    pub bytes_max: u64,
+}
+
+/// What has been removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    pub requests: usize,
+    pub bytes: u64,
+}
+
+impl Journal {
+    /// Removes what is too old or too much, the oldest first. What is not answered stays, what an
+    /// operator wants kept, and everything while a replay is under way.
+    ///
+    /// # Errors
+    /// If the journal cannot be written, or files cannot be removed.
+    pub fn collect(&self, retention: Retention) -> Result<Collected, JournalError> {
+        let Some(state) = self.state() else { return Ok(Collected::default()) };
+        let Some(_alone) = alone(state) else { return Ok(Collected::default()) };
+        let marked = self.within(move |connection| {
+            let due = due(&row::all(connection)?, retention, log::now_ms());
+            due.into_iter().map(|row| row.marked_removed(connection)).collect::<Result<Vec<Row>, Trouble>>()
+        })?;
+        let mut collected = Collected::default();
+        for row in marked.unwrap_or_default() {
+            collected.requests += 1;
+            collected.bytes += row.bytes;
+            let store = Arc::clone(self.store());
+            self.within(move |connection| forget(connection, &row, &store))?;
+        }
+        Ok(collected)
+    }
+}
+
+/// Held by those who read old requests; the collector does nothing then.
+///
+/// # Errors
+/// If the lock cannot be had.
+pub fn hold_back_collector(state: &Path) -> std::io::Result<File> {
+    let lock = lock_file(state)?;
+    lock.lock_shared()?;
+    Ok(lock)
+}
+
+fn alone(state: &Path) -> Option<File> {
+    let lock = lock_file(state).ok()?;
+    lock.try_lock().is_ok().then_some(lock)
+}
+
+fn lock_file(state: &Path) -> std::io::Result<File> {
+    File::options().write(true).create(true).truncate(false).open(state.join("replay.lock"))
+}
+
+/// The requests whose time has come, and those that an earlier process had begun to remove.
+fn due(rows: &[Row], retention: Retention, now_ms: i64) -> Vec<Row> {
+    let age_max_ms = i64::try_from(retention.age_max.as_millis()).unwrap_or(i64::MAX);
+    let mut bytes: u64 = rows.iter().map(|row| row.bytes).fold(0, u64::saturating_add);
+    let mut due = Vec::new();
+    for row in rows {
+        let is_old = now_ms.saturating_sub(row.changed_ms) >= age_max_ms;
+        let may_go = row.state == State::Answered && !row.kept && (is_old || bytes > retention.bytes_max);
+        if may_go || row.state == State::Removed {
+            bytes -= row.bytes;
+            due.push(row.clone());
+        }
+    }
+    due
+}
+
+/// Removes the files of a marked request, and then its records.
+pub(super) fn forget(connection: &Connection, row: &Row, store: &Store) -> Result<(), Trouble> {
+    let others = row::all(connection)?;
+    let others = others.iter().filter(|other| other.number != row.number && other.state != State::Removed);
+    let wanted: BTreeSet<&String> = others.clone().flat_map(|other| &other.folders).collect();
+    for folder in row.folders.iter().filter(|folder| !wanted.contains(folder)).map(PathBuf::from) {
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(Trouble::Failed(format!("{} cannot be removed: {error}", folder.display())));
+            }
+            _ => {}
+        }
+    }
+    if !others.clone().any(|other| other.id == row.id) {
+        store.remove(row.id).map_err(|error| Trouble::Failed(error.to_string()))?;
+    }
+    row.delete(connection)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::step::Digest;
+
+    fn row(number: i64, state: State, kept: bool, bytes: u64) -> Row {
+        let id = Digest::of(&number.to_le_bytes());
+        let text = || number.to_string();
+        let (folders, head) = (Vec::new(), Vec::new());
+        let (name, subject, dataflow) = (text(), text(), text());
+        let (accepted_ms, changed_ms, records) = (number, number, 0);
+        Row {
+            number,
+            id,
+            dataflow,
+            name,
+            subject,
+            state,
+            accepted_ms,
+            changed_ms,
+            failed: false,
+            kept,
+            bytes,
+            folders,
+            records,
+            head,
+        }
+    }
+
+    fn due_numbers(rows: &[Row], age_ms: u64, bytes_max: u64) -> Vec<i64> {
+        let retention = Retention { age_max: Duration::from_millis(age_ms), bytes_max };
+        due(rows, retention, 10).iter().map(|row| row.number).collect()
+    }
+
+    #[test]
+    fn only_what_is_answered_and_not_wanted_goes_and_the_oldest_first() {
+        let rows = [
+            row(1, State::Accepted, false, 10),
+            row(2, State::Answered, true, 10),
+            row(3, State::Answered, false, 10),
+            row(4, State::Undelivered, false, 10),
+            row(5, State::Answered, false, 10),
+            row(6, State::Removed, false, 0),
+        ];
+        assert_eq!(due_numbers(&rows, 100, 1000), [6], "neither old nor too much");
+        assert_eq!(due_numbers(&rows, 6, 1000), [3, 6], "old");
+        assert_eq!(due_numbers(&rows, 100, 45), [3, 6], "too much by one");
+        assert_eq!(due_numbers(&rows, 0, 0), [3, 5, 6], "all that may go");
+        assert_eq!(due_numbers(&rows[..0], 0, 0), [0; 0]);
+    }
+}

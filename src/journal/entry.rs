@@ -1,0 +1,131 @@
+//! What is recorded. The form is JSON, with names that stay: later versions must read it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::dataflow::Response;
+use crate::step::{Artifact, Digest, Outcome, Request};
+
+/// One record of a request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "entry")]
+pub enum Entry {
+    Accepted {
+        request: Request,
+        dataflow: String,
+        version: Digest,
+        /// An earlier request about the same thing that this one takes the place of.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        supersedes: Option<Digest>,
+    },
+    /// A process has started and found it unanswered.
+    TakenUp,
+    /// It has taken a lane.
+    Began,
+    /// A step has ended for it, or for one of its items.
+    Run(RunRecord),
+    /// Its deadline has passed: a response that is not the last one is on its way.
+    Interim { response: Response },
+    /// Its response is made. From now on it is this one, whatever happens.
+    Responded { response: Response },
+    /// What became of the response at one destination.
+    Delivered { destination: String, complete: bool, detail: serde_json::Value },
+    /// All that was to be done for its delivery is done for now, and not everything is delivered.
+    Undelivered,
+    /// It is answered: nothing is left to do.
+    Answered,
+    /// What an operator asked for.
+    Asked { what: String },
+}
+
+/// The name of an entry, as the column `kind` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Accepted,
+    TakenUp,
+    Began,
+    Run,
+    Interim,
+    Responded,
+    Delivered,
+    Undelivered,
+    Answered,
+    Asked,
+}
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Accepted => "accepted",
+            Kind::TakenUp => "taken_up",
+            Kind::Began => "began",
+            Kind::Run => "run",
+            Kind::Interim => "interim",
+            Kind::Responded => "responded",
+            Kind::Delivered => "delivered",
+            Kind::Undelivered => "undelivered",
+            Kind::Answered => "answered",
+            Kind::Asked => "asked",
+        }
+    }
+}
+
+impl Entry {
+    pub fn kind(&self) -> Kind {
+        match self {
+            Entry::Accepted { .. } => Kind::Accepted,
+            Entry::TakenUp => Kind::TakenUp,
+            Entry::Began => Kind::Began,
+            Entry::Run(_) => Kind::Run,
+            Entry::Interim { .. } => Kind::Interim,
+            Entry::Responded { .. } => Kind::Responded,
+            Entry::Delivered { .. } => Kind::Delivered,
+            Entry::Undelivered => Kind::Undelivered,
+            Entry::Answered => Kind::Answered,
+            Entry::Asked { .. } => Kind::Asked,
+        }
+    }
+}
+
+/// How one run of a step ended, and of what it was made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// The step's name in the dataflow.
+    pub step: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub item: Option<usize>,
+    /// The digest of all that its outputs depend on: step, version, parameters, inputs, and for a
+    /// step that makes identifiers whose they are.
+    pub key: Digest,
+    pub version: u32,
+    /// The digest at each input; of all values together where it takes one per item.
+    pub inputs: BTreeMap<String, Digest>,
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub outputs: Vec<OutputRecord>,
+    pub took_us: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputRecord {
+    pub name: String,
+    /// Of the value: see [`crate::step::Value::digest`].
+    pub digest: Digest,
+    pub kept: Kept,
+}
+
+/// Where the value is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kept {
+    /// Nowhere: it is made again when it is wanted.
+    No,
+    /// In the record's content, in the order of the outputs: so many bytes.
+    Here { bytes: usize },
+    /// In the store, under this digest of its form on disk.
+    Stored { form: Digest },
+    /// Its files are in the store.
+    Files { artifacts: Vec<Artifact> },
+}

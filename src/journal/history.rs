@@ -1,0 +1,194 @@
+//! All records of one request, read back and found to be as they were written.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use crate::dataflow::Response;
+use crate::step::{Digest, Outcome, Request};
+
+use super::row::{self, Row};
+use super::{Entry, RunRecord, Trouble, Wish, log};
+
+/// All that is recorded of a request.
+#[derive(Clone, Debug)]
+pub struct History {
+    pub row: Row,
+    /// In the order in which they were recorded.
+    pub entries: Vec<Dated>,
+}
+
+/// An entry and when it was recorded.
+#[derive(Clone, Debug)]
+pub struct Dated {
+    /// Milliseconds of Unix time.
+    pub time_ms: i64,
+    pub entry: Entry,
+    pub content: Vec<u8>,
+}
+
+impl History {
+    /// Reads the history of a request.
+    ///
+    /// # Errors
+    /// If it cannot be read, or a record is missing or changed.
+    pub fn read(connection: &Connection, number: i64) -> Result<History, Trouble> {
+        let row = row::get(connection, number)?;
+        let damaged = |what: &str| Trouble::Damaged(format!("{what} of request {} ({})", number, row.name));
+        let mut statement = connection.prepare_cached(
+            "SELECT time_ms, kind, body, content, chain FROM record WHERE request = ? ORDER BY number",
+        )?;
+        let mut rows = statement.query([number])?;
+        let mut entries = Vec::new();
+        let mut head = Vec::new();
+        while let Some(columns) = rows.next()? {
+            let (time_ms, kind, body) =
+                (columns.get(0)?, columns.get::<_, String>(1)?, columns.get::<_, String>(2)?);
+            let content: Vec<u8> = columns.get(3)?;
+            head = log::chain(&head, number, time_ms, &kind, &body, &content).to_vec();
+            if head != columns.get::<_, Vec<u8>>(4)? {
+                return Err(damaged("a record is not as it was written,"));
+            }
+            let entry = serde_json::from_str(&body);
+            let entry = entry.map_err(|error| damaged(&format!("a record cannot be read ({error}),")))?;
+            entries.push(Dated { time_ms, entry, content });
+        }
+        if head != row.head || entries.len() as i64 != row.records {
+            return Err(damaged("records are missing"));
+        }
+        Ok(History { row, entries })
+    }
+
+    /// The request as it was accepted last, with the version of its dataflow.
+    ///
+    /// # Errors
+    /// If it was never accepted, which a whole journal does not have.
+    pub fn request(&self) -> Result<(&Request, Digest), Trouble> {
+        let accepted = self.entries.iter().rev().find_map(|dated| match &dated.entry {
+            Entry::Accepted { request, version, .. } => Some((request, *version)),
+            _ => None,
+        });
+        accepted.ok_or_else(|| Trouble::Damaged(format!("request {} was never accepted", self.row.number)))
+    }
+
+    /// The version of the dataflow that ran it last, or is to.
+    pub fn version(&self) -> Option<Digest> {
+        self.request().ok().map(|(_, version)| version)
+    }
+
+    /// How many runs of a step have ended since the request was accepted last.
+    pub fn runs_of(&self, step: &str) -> usize {
+        let opened = self.entries.iter().rposition(|dated| matches!(dated.entry, Entry::Accepted { .. }));
+        let since = &self.entries[opened.unwrap_or(0)..];
+        let runs = since.iter().filter_map(|dated| match &dated.entry {
+            Entry::Run(run) if run.step == step => Some(run.item),
+            _ => None,
+        });
+        runs.collect::<BTreeSet<Option<usize>>>().len()
+    }
+
+    /// The last response that was made, whether or not it is delivered.
+    pub fn response(&self) -> Option<&Response> {
+        self.entries.iter().rev().find_map(|dated| match &dated.entry {
+            Entry::Responded { response } => Some(response),
+            _ => None,
+        })
+    }
+
+    /// Whether an operator has asked for its end, and nobody for a new beginning.
+    pub fn is_cancelled(&self) -> bool {
+        let last = self.entries.iter().rev().find_map(|dated| match &dated.entry {
+            Entry::Accepted { .. } => Some(false),
+            Entry::Asked { what } if what == Wish::Cancel.name() => Some(true),
+            Entry::Asked { what } if what == Wish::Retry.name() => Some(false),
+            _ => None,
+        });
+        last.unwrap_or(false)
+    }
+
+    /// Whether a response was made since the request was accepted last: then it is the one that goes out.
+    pub fn delivery_began(&self) -> bool {
+        let made = self.entries.iter().rposition(|dated| matches!(dated.entry, Entry::Responded { .. }));
+        let opened = self.entries.iter().rposition(|dated| matches!(dated.entry, Entry::Accepted { .. }));
+        made > opened
+    }
+
+    /// The destinations that have taken all of the last response.
+    pub fn delivered(&self) -> BTreeSet<String> {
+        let made = self.entries.iter().rposition(|dated| matches!(dated.entry, Entry::Responded { .. }));
+        // A request that was accepted once more is to be delivered once more.
+        let opened = self.entries.iter().rposition(|dated| matches!(dated.entry, Entry::Accepted { .. }));
+        let since = made.max(opened).unwrap_or(0);
+        let taken = self.entries[since..].iter().filter_map(|dated| match &dated.entry {
+            Entry::Delivered { destination, complete: true, .. } => Some(destination.clone()),
+            _ => None,
+        });
+        taken.collect()
+    }
+
+    /// What the runs of its steps gave, by their keys, each with its content; of several the last.
+    /// What failed before an operator asked for another try does not count.
+    pub fn runs(&self) -> BTreeMap<Digest, (&RunRecord, &[u8])> {
+        let mut runs: BTreeMap<Digest, (&RunRecord, &[u8])> = BTreeMap::new();
+        for dated in &self.entries {
+            match &dated.entry {
+                Entry::Run(run) => _ = runs.insert(run.key, (run, &dated.content)),
+                Entry::Asked { what } if what == Wish::Retry.name() => {
+                    runs.retain(|_, (run, _)| run.outcome == Outcome::Done);
+                }
+                _ => {}
+            }
+        }
+        runs
+    }
+
+    /// How long ago it was accepted last, by the clock on the wall; nothing if that was set back since.
+    pub fn waited(&self) -> Duration {
+        let accepted = self.entries.iter().rev().find(|dated| matches!(dated.entry, Entry::Accepted { .. }));
+        let since_ms = accepted.map_or(0, |dated| log::now_ms().saturating_sub(dated.time_ms));
+        Duration::from_millis(u64::try_from(since_ms).unwrap_or(0))
+    }
+
+    /// The response that its deadline made since it was accepted last, if it has passed.
+    pub fn interim(&self) -> Option<&Response> {
+        let since =
+            self.entries.iter().rev().take_while(|dated| !matches!(dated.entry, Entry::Accepted { .. }));
+        let mut interim = since.filter_map(|dated| match &dated.entry {
+            Entry::Interim { response } => Some(response),
+            _ => None,
+        });
+        interim.next()
+    }
+
+    /// How many final responses were made before an operator asked for another.
+    pub fn rejected(&self) -> u32 {
+        let (mut rejected, mut made) = (0, false);
+        for dated in &self.entries {
+            match &dated.entry {
+                Entry::Responded { .. } => made = true,
+                Entry::Asked { what } if what == Wish::Retry.name() => {
+                    rejected += u32::from(std::mem::take(&mut made));
+                }
+                _ => {}
+            }
+        }
+        rejected
+    }
+
+    /// How many processes, up to the last, have taken it up and begun it, and ended before a step of it
+    /// did.
+    pub fn futile_starts(&self) -> usize {
+        let mut starts = 0;
+        let mut began = false;
+        for dated in self.entries.iter().rev() {
+            match &dated.entry {
+                Entry::Began => began = true,
+                Entry::TakenUp | Entry::Accepted { .. } => starts += usize::from(std::mem::take(&mut began)),
+                Entry::Run(_) | Entry::Responded { .. } => break,
+                _ => {}
+            }
+        }
+        starts
+    }
+}

@@ -1,0 +1,159 @@
+//! Adding to the log, and where it leaves a request.
+
+use std::collections::BTreeSet;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, params};
+
+use crate::dataflow::Verdict;
+use crate::step::{Digest, Request};
+use crate::store::Store;
+
+use super::row::{self, Row, State};
+use super::{Arrival, Entry, Standing, Trouble, Wish, collector};
+
+/// Records a request, new or known.
+pub fn accept(connection: &Connection, arrival: &Arrival, store: &Store) -> Result<(i64, Standing), Trouble> {
+    let mut known = row::find(connection, arrival.request.id, &arrival.dataflow)?;
+    if let Some(removed) = known.take_if(|row| row.state == State::Removed) {
+        collector::forget(connection, &removed, store)?;
+    }
+    let standing = match &known {
+        None => Standing::New,
+        Some(row) if matches!(row.state, State::Answered | State::Undelivered) => Standing::Answered,
+        Some(row) => return Ok((row.number, Standing::InWork)),
+    };
+    let number = match &known {
+        Some(row) => row.number,
+        None => insert(connection, arrival)?,
+    };
+    let entry = Entry::Accepted {
+        request: (*arrival.request).clone(),
+        dataflow: arrival.dataflow.clone(),
+        version: arrival.version,
+        supersedes: arrival.request.supersedes,
+    };
+    append(connection, number, &entry, &[])?;
+    Ok((number, standing))
+}
+
+fn insert(connection: &Connection, arrival: &Arrival) -> Result<i64, Trouble> {
+    let now = now_ms();
+    let row = Row {
+        number: row::next_number(connection)?,
+        id: arrival.request.id,
+        dataflow: arrival.dataflow.clone(),
+        name: arrival.request.name.clone(),
+        subject: arrival.request.subject.clone(),
+        state: State::Accepted,
+        accepted_ms: now,
+        changed_ms: now,
+        failed: false,
+        kept: false,
+        bytes: received_bytes(&arrival.request),
+        folders: folders(&arrival.request),
+        records: 0,
+        head: Vec::new(),
+    };
+    row.insert(connection)?;
+    Ok(row.number)
+}
+
+/// The folders of a received request's files: they are flow's own.
+fn folders(request: &Request) -> Vec<String> {
+    let own = request.items.iter().filter(|item| item.received).filter_map(|item| item.path.parent());
+    let folders: BTreeSet<String> = own.map(|path| path.to_string_lossy().into_owned()).collect();
+    folders.into_iter().collect()
+}
+
+fn received_bytes(request: &Request) -> u64 {
+    request.items.iter().filter(|item| item.received).map(|item| item.size).fold(0, u64::saturating_add)
+}
+
+/// Adds an entry, and brings the request's row up to date.
+pub fn append(connection: &Connection, request: i64, entry: &Entry, content: &[u8]) -> Result<(), Trouble> {
+    let before = row::get(connection, request)?;
+    let body = serde_json::to_string(entry).expect("an entry is made of texts and numbers");
+    let time_ms = now_ms();
+    let kind = entry.kind().name();
+    let chain = chain(&before.head, request, time_ms, kind, &body, content);
+    connection
+        .prepare_cached(
+            "INSERT INTO record (request, time_ms, kind, body, content, chain) VALUES (?,?,?,?,?,?)",
+        )?
+        .execute(params![request, time_ms, kind, body, content, chain])?;
+    let after = Row {
+        state: state_after(before.state, entry),
+        failed: failed_after(before.failed, entry),
+        kept: kept_after(before.kept, entry),
+        bytes: before.bytes.saturating_add(bytes_of(entry)),
+        changed_ms: time_ms,
+        records: before.records + 1,
+        head: chain.to_vec(),
+        ..before.clone()
+    };
+    after.update(connection, &before)
+}
+
+fn state_after(before: State, entry: &Entry) -> State {
+    match entry {
+        Entry::Accepted { .. } => State::Accepted,
+        Entry::Responded { .. } => State::Responded,
+        Entry::Undelivered => State::Undelivered,
+        Entry::Answered => State::Answered,
+        Entry::Asked { what } if what == Wish::Retry.name() => State::Accepted,
+        Entry::TakenUp
+        | Entry::Began
+        | Entry::Run(_)
+        | Entry::Interim { .. }
+        | Entry::Delivered { .. }
+        | Entry::Asked { .. } => before,
+    }
+}
+
+fn failed_after(before: bool, entry: &Entry) -> bool {
+    match entry {
+        Entry::Responded { response } => response.verdict == Verdict::Failed,
+        _ => before,
+    }
+}
+
+fn kept_after(before: bool, entry: &Entry) -> bool {
+    match entry {
+        Entry::Asked { what } if what == Wish::Keep.name() => true,
+        Entry::Asked { what } if what == Wish::Release.name() => false,
+        _ => before,
+    }
+}
+
+/// What the files of a response take.
+fn bytes_of(entry: &Entry) -> u64 {
+    match entry {
+        Entry::Responded { response } => {
+            response.files.iter().map(|file| file.size).fold(0, u64::saturating_add)
+        }
+        _ => 0,
+    }
+}
+
+/// The digest of a record and of all before it of the same request.
+pub fn chain(before: &[u8], request: i64, time_ms: i64, kind: &str, body: &str, content: &[u8]) -> [u8; 16] {
+    let (request, time_ms) = (request.to_le_bytes(), time_ms.to_le_bytes());
+    let parts: [&[u8]; 6] = [before, &request, &time_ms, kind.as_bytes(), body.as_bytes(), content];
+    row::short(Digest::of_parts(parts))
+}
+
+pub fn remember(connection: &Connection, version: Digest, name: &str, text: &str) -> Result<(), Trouble> {
+    connection.prepare_cached("INSERT OR IGNORE INTO dataflow VALUES (?,?,?)")?.execute(params![
+        version.to_string(),
+        name,
+        text
+    ])?;
+    Ok(())
+}
+
+/// By the clock on the wall, for people: nothing is decided by it but what is old enough to be removed.
+pub fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

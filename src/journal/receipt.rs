@@ -1,0 +1,70 @@
+//! The proof that a request was accepted.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::step::Request;
+
+use super::{History, Trouble};
+
+/// A request that is on the disk, with its journal record. Only the journal makes one, so whoever
+/// answers success, or starts work, has it recorded before.
+#[derive(Clone, Debug)]
+pub struct Receipt {
+    number: Option<i64>,
+    request: Arc<Request>,
+    standing: Standing,
+    delivered: Arc<BTreeSet<String>>,
+}
+
+/// Whether the request was known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    New,
+    /// The same request is in work: its response answers this one, too.
+    InWork,
+    /// The same request has been answered before.
+    Answered,
+}
+
+impl Receipt {
+    pub(super) fn new(number: i64, request: Arc<Request>, standing: Standing) -> Receipt {
+        Receipt { number: Some(number), request, standing, delivered: Arc::default() }
+    }
+
+    /// The receipt of a request that an earlier process accepted.
+    ///
+    /// # Errors
+    /// If the history does not say that.
+    pub fn again(history: &History) -> Result<Receipt, Trouble> {
+        let request = history.request()?.0.clone();
+        let request = Arc::new(Request { edition: history.rejected(), ..request });
+        let delivered = Arc::new(history.delivered());
+        let (number, standing) = (Some(history.row.number), Standing::InWork);
+        Ok(Receipt { number, request, standing, delivered })
+    }
+
+    /// For benchmarks and tests of what does not concern the disk: nothing is promised, and it is
+    /// good only for a journal that keeps nothing.
+    pub fn unrecorded(request: Arc<Request>) -> Receipt {
+        Receipt { number: None, request, standing: Standing::New, delivered: Arc::default() }
+    }
+
+    /// The row of the request; none in a journal that keeps nothing.
+    pub fn number(&self) -> Option<i64> {
+        self.number
+    }
+
+    pub fn request(&self) -> &Arc<Request> {
+        &self.request
+    }
+
+    /// Whether this destination has all of the response.
+    pub fn is_delivered(&self, destination: &str) -> bool {
+        self.delivered.contains(destination)
+    }
+
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+}

@@ -1,0 +1,262 @@
+//! Where each request stands: the rows of `request`, each with a digest of itself.
+
+use rusqlite::{Connection, OptionalExtension, Row as Columns, params};
+use serde::{Deserialize, Serialize};
+
+use crate::step::Digest;
+
+use super::Trouble;
+
+/// Where a request stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    pub number: i64,
+    pub id: Digest,
+    pub dataflow: String,
+    pub name: String,
+    pub subject: String,
+    pub state: State,
+    /// Milliseconds of Unix time.
+    pub accepted_ms: i64,
+    pub changed_ms: i64,
+    /// Its last response is an error response.
+    pub failed: bool,
+    /// An operator wants it to stay.
+    pub kept: bool,
+    /// Of its own received files and of its results.
+    pub bytes: u64,
+    /// Folders of received files that it came with.
+    pub folders: Vec<String>,
+    pub(super) records: i64,
+    pub(super) head: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// In work, or waiting for it.
+    Accepted,
+    /// The response is made and on its way.
+    Responded,
+    /// The response is in its folder, but some destination does not take it.
+    Undelivered,
+    Answered,
+    /// Its time has come: its files are being removed.
+    Removed,
+}
+
+impl State {
+    pub const ALL: [State; 5] =
+        [State::Accepted, State::Responded, State::Undelivered, State::Answered, State::Removed];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Accepted => "accepted",
+            State::Responded => "responded",
+            State::Undelivered => "undelivered",
+            State::Answered => "answered",
+            State::Removed => "removed",
+        }
+    }
+}
+
+const COLUMNS: &str = "number, id, dataflow, name, subject, state, accepted_ms, changed_ms, failed, kept, bytes, \
+                       folders, records, head, seal";
+
+impl Row {
+    /// Whether something is still to be done for it.
+    pub fn is_open(&self) -> bool {
+        match self.state {
+            State::Accepted | State::Responded | State::Undelivered => true,
+            State::Answered | State::Removed => false,
+        }
+    }
+
+    fn seal(&self) -> [u8; 16] {
+        let numbers = [
+            self.number,
+            self.accepted_ms,
+            self.changed_ms,
+            self.records,
+            self.failed.into(),
+            self.kept.into(),
+            self.bytes_stored(),
+        ];
+        let numbers = numbers.map(i64::to_le_bytes);
+        let folders = self.folders_text();
+        let texts = [&self.dataflow, &self.name, &self.subject, self.state.name(), &folders];
+        let parts = numbers.iter().map(<[u8; 8]>::as_slice).chain(texts.map(str::as_bytes));
+        short(Digest::of_parts(parts.chain([self.id.as_bytes().as_slice(), &self.head])))
+    }
+
+    fn bytes_stored(&self) -> i64 {
+        i64::try_from(self.bytes).unwrap_or(i64::MAX)
+    }
+
+    fn folders_text(&self) -> String {
+        serde_json::to_string(&self.folders).expect("a list of texts can be written")
+    }
+
+    /// The row as it is stored, if nothing has changed it.
+    fn read(columns: &Columns) -> rusqlite::Result<Result<Row, Trouble>> {
+        let (id, state, folders): (String, String, String) =
+            (columns.get(1)?, columns.get(5)?, columns.get(11)?);
+        let number = columns.get(0)?;
+        let damaged = || Trouble::Damaged(format!("the row of request {number} is not as it was written"));
+        let state = State::ALL.into_iter().find(|known| known.name() == state);
+        let (Ok(id), Some(state), Ok(folders)) = (id.parse(), state, serde_json::from_str(&folders)) else {
+            return Ok(Err(damaged()));
+        };
+        let row = Row {
+            number,
+            id,
+            dataflow: columns.get(2)?,
+            name: columns.get(3)?,
+            subject: columns.get(4)?,
+            state,
+            accepted_ms: columns.get(6)?,
+            changed_ms: columns.get(7)?,
+            failed: columns.get(8)?,
+            kept: columns.get(9)?,
+            bytes: columns.get::<_, i64>(10)?.unsigned_abs(),
+            folders,
+            records: columns.get(12)?,
+            head: columns.get(13)?,
+        };
+        let seal: Vec<u8> = columns.get(14)?;
+        Ok(if row.seal().as_slice() == seal { Ok(row) } else { Err(damaged()) })
+    }
+
+    pub(super) fn insert(&self, connection: &Connection) -> Result<(), Trouble> {
+        let text = format!("INSERT INTO request ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
+        self.write(connection, &text)?;
+        change_total(connection, 1, u128::from_le_bytes(self.seal()))
+    }
+
+    /// Puts this row in the place of `before`.
+    pub(super) fn update(&self, connection: &Connection, before: &Row) -> Result<(), Trouble> {
+        let text = format!("REPLACE INTO request ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
+        self.write(connection, &text)?;
+        let (new, old) = (u128::from_le_bytes(self.seal()), u128::from_le_bytes(before.seal()));
+        change_total(connection, 0, new.wrapping_sub(old))
+    }
+
+    /// Marks the request as one whose files are being removed.
+    pub(super) fn marked_removed(&self, connection: &Connection) -> Result<Row, Trouble> {
+        let row = Row { state: State::Removed, ..self.clone() };
+        row.update(connection, self)?;
+        Ok(row)
+    }
+
+    /// Forgets the request with all its records.
+    pub(super) fn delete(&self, connection: &Connection) -> Result<(), Trouble> {
+        connection.prepare_cached("DELETE FROM record WHERE request = ?")?.execute([self.number])?;
+        connection.prepare_cached("DELETE FROM request WHERE number = ?")?.execute([self.number])?;
+        change_total(connection, -1, 0u128.wrapping_sub(u128::from_le_bytes(self.seal())))
+    }
+
+    fn write(&self, connection: &Connection, text: &str) -> Result<(), Trouble> {
+        let values = params![
+            self.number,
+            self.id.to_string(),
+            self.dataflow,
+            self.name,
+            self.subject,
+            self.state.name(),
+            self.accepted_ms,
+            self.changed_ms,
+            self.failed,
+            self.kept,
+            self.bytes_stored(),
+            self.folders_text(),
+            self.records,
+            self.head,
+            self.seal(),
+        ];
+        connection.prepare_cached(text)?.execute(values)?;
+        Ok(())
+    }
+}
+
+fn change_total(connection: &Connection, requests: i64, seals: u128) -> Result<(), Trouble> {
+    let (count, sum) = total(connection)?;
+    let sum = sum.wrapping_add(seals).to_le_bytes();
+    connection
+        .prepare_cached("UPDATE total SET requests = ?, seals = ?")?
+        .execute(params![count + requests, sum])?;
+    Ok(())
+}
+
+fn total(connection: &Connection) -> Result<(i64, u128), Trouble> {
+    let mut statement = connection.prepare_cached("SELECT requests, seals FROM total")?;
+    Ok(statement.query_row([], |row| Ok((row.get(0)?, u128::from_le_bytes(row.get(1)?))))?)
+}
+
+/// Reads every row, and makes sure that none is lost.
+pub(super) fn verify_all(connection: &Connection) -> Result<(), Trouble> {
+    let (mut count, mut sum) = (0, 0u128);
+    let mut statement = connection.prepare(&format!("SELECT {COLUMNS} FROM request ORDER BY number"))?;
+    let mut rows = statement.query([])?;
+    while let Some(columns) = rows.next()? {
+        let row = Row::read(columns)??;
+        count += 1;
+        sum = sum.wrapping_add(u128::from_le_bytes(row.seal()));
+    }
+    if (count, sum) == total(connection)? {
+        return Ok(());
+    }
+    Err(Trouble::Damaged("rows of requests are missing, or are there twice".to_owned()))
+}
+
+/// The rows that a condition selects.
+fn select(
+    connection: &Connection,
+    condition: &str,
+    values: impl rusqlite::Params,
+) -> Result<Vec<Row>, Trouble> {
+    let text = format!("SELECT {COLUMNS} FROM request WHERE {condition}");
+    let mut statement = connection.prepare_cached(&text)?;
+    let rows = statement.query_map(values, Row::read)?;
+    rows.map(|row| row?).collect()
+}
+
+/// Without an index on the state: one damaged bit in it must not hide a request.
+pub(super) fn unanswered(connection: &Connection) -> Result<Vec<Row>, Trouble> {
+    select(connection, "+state NOT IN ('answered', 'removed') ORDER BY number", [])
+}
+
+pub(super) fn all(connection: &Connection) -> Result<Vec<Row>, Trouble> {
+    select(connection, "1 ORDER BY number", [])
+}
+
+pub(super) fn at(connection: &Connection, number: i64) -> Result<Option<Row>, Trouble> {
+    Ok(select(connection, "number = ?", [number])?.pop())
+}
+
+pub(super) fn get(connection: &Connection, number: i64) -> Result<Row, Trouble> {
+    at(connection, number)?.ok_or_else(|| Trouble::Damaged(format!("request {number} is missing")))
+}
+
+pub(super) fn find(connection: &Connection, id: Digest, dataflow: &str) -> Result<Option<Row>, Trouble> {
+    Ok(select(connection, "id = ? AND dataflow = ?", params![id.to_string(), dataflow])?.pop())
+}
+
+pub(super) fn latest(connection: &Connection, dataflow: &str, subject: &str) -> Result<Option<Row>, Trouble> {
+    let condition = "subject = ? AND dataflow = ? AND +state <> 'removed' ORDER BY number DESC LIMIT 1";
+    Ok(select(connection, condition, [subject, dataflow])?.pop())
+}
+
+pub(super) fn next_number(connection: &Connection) -> Result<i64, Trouble> {
+    let last: Option<i64> = connection
+        .prepare_cached("SELECT number FROM request ORDER BY number DESC LIMIT 1")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    Ok(last.unwrap_or(0) + 1)
+}
+
+/// The first half: enough against accidents.
+pub(super) fn short(digest: Digest) -> [u8; 16] {
+    let mut half = [0; 16];
+    half.copy_from_slice(&digest.as_bytes()[..16]);
+    half
+}

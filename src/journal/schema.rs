@@ -1,0 +1,108 @@
+//! The tables, and the version of their form.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::{JournalError, Trouble};
+
+/// In the header of the file (`PRAGMA application_id`): "flow".
+const APPLICATION: i64 = 0x666c_6f77;
+
+/// In the header of the file (`PRAGMA user_version`); raised when the form changes.
+const FORMAT: i64 = 1;
+
+const TABLES: &str = "
+CREATE TABLE request (
+  number      INTEGER PRIMARY KEY,  -- in the order of acceptance
+  id          TEXT NOT NULL,        -- digest of the items
+  dataflow    TEXT NOT NULL,
+  name        TEXT NOT NULL,        -- what a person calls it
+  subject     TEXT NOT NULL,        -- what it is about: later requests about the same are revisions
+  state       TEXT NOT NULL,        -- accepted, responded, undelivered, answered, removed
+  accepted_ms INTEGER NOT NULL,     -- Unix time
+  changed_ms  INTEGER NOT NULL,
+  failed      INTEGER NOT NULL,     -- 1: its last response is an error response
+  kept        INTEGER NOT NULL,     -- 1: an operator wants it to stay
+  bytes       INTEGER NOT NULL,     -- of its received files and its results
+  folders     TEXT NOT NULL,        -- received files of its own, a JSON list
+  records     INTEGER NOT NULL,     -- how many it has
+  head        BLOB NOT NULL,        -- chain of the last one
+  seal        BLOB NOT NULL,        -- digest of this row
+  UNIQUE (id, dataflow)
+);
+CREATE INDEX request_subject ON request (subject);
+CREATE TABLE record (
+  number  INTEGER PRIMARY KEY,
+  request INTEGER NOT NULL,
+  time_ms INTEGER NOT NULL,
+  kind    TEXT NOT NULL,
+  body    TEXT NOT NULL,            -- JSON
+  content BLOB NOT NULL,            -- small values
+  chain   BLOB NOT NULL             -- digest of this record and the one before of the same request
+);
+CREATE INDEX record_request ON record (request, number);
+CREATE TABLE dataflow (version TEXT PRIMARY KEY, name TEXT NOT NULL, text TEXT NOT NULL);
+CREATE TABLE wish (                 -- what operators ask for, until it is seen
+  number INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, kind TEXT NOT NULL, request INTEGER NOT NULL
+);
+CREATE TABLE total (requests INTEGER NOT NULL, seals BLOB NOT NULL);  -- count and sum of the seals
+INSERT INTO total VALUES (0, zeroblob(16));
+";
+
+/// Opens the journal for writing, and makes it where there is none.
+pub fn open(path: &Path) -> Result<Connection, JournalError> {
+    let opened = Connection::open(path).map_err(Trouble::from).and_then(|connection| {
+        connection.busy_timeout(Duration::from_secs(30))?;
+        // A commit is on the disk when it returns.
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "cell_size_check", true)?;
+        if is_new(&connection)? {
+            make(&connection)?;
+        }
+        Ok(connection)
+    });
+    let connection = opened.map_err(|trouble| trouble.at(path))?;
+    check(&connection, path)?;
+    Ok(connection)
+}
+
+/// Opens a journal to look into it, beside a process that writes or without one.
+pub fn open_to_read(path: &Path) -> Result<Connection, JournalError> {
+    let failed = |trouble: Trouble| trouble.at(path);
+    // SQLite itself must write to read along, so the file is opened for writing; `query_only` is ours.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(Trouble::from).map_err(failed)?;
+    connection.busy_timeout(Duration::from_secs(30)).map_err(Trouble::from).map_err(failed)?;
+    check(&connection, path)?;
+    Ok(connection)
+}
+
+fn is_new(connection: &Connection) -> Result<bool, Trouble> {
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    Ok(tables == 0 && pragma(connection, "user_version")? == 0)
+}
+
+fn make(connection: &Connection) -> Result<(), Trouble> {
+    let text = format!(
+        "BEGIN; {TABLES} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT}; COMMIT;"
+    );
+    Ok(connection.execute_batch(&text)?)
+}
+
+fn check(connection: &Connection, path: &Path) -> Result<(), JournalError> {
+    let read = |name| pragma(connection, name).map_err(|trouble| trouble.at(path));
+    if read("application_id")? != APPLICATION {
+        return Err(Trouble::Damaged("it is not a journal of flow".to_owned()).at(path));
+    }
+    match read("user_version")? {
+        FORMAT => Ok(()),
+        found => Err(JournalError::Format { path: path.to_owned(), found, known: FORMAT }),
+    }
+}
+
+fn pragma(connection: &Connection, name: &str) -> Result<i64, Trouble> {
+    Ok(connection.pragma_query_value(None, name, |row| row.get(0))?)
+}

@@ -1,0 +1,158 @@
+//! The thread that writes. What waits is committed together: one sync of the disk for all.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+use super::{JournalError, Trouble, WhenBroken};
+
+pub struct Writer {
+    /// Taken only when the writer is dropped.
+    orders: Option<SyncSender<Order>>,
+    thread: Option<JoinHandle<()>>,
+    path: PathBuf,
+    when_broken: Arc<WhenBroken>,
+}
+
+type Work = Box<dyn FnOnce(&Connection) -> Result<(), Trouble> + Send>;
+
+struct Order {
+    work: Work,
+    /// Who waits for the commit.
+    waiting: Option<SyncSender<Result<(), JournalError>>>,
+}
+
+/// So many orders may wait; who brings one more waits with it.
+const ORDERS_MAX: usize = 4096;
+
+/// So many orders are committed together at most.
+const BATCH_MAX: usize = 1024;
+
+/// When nobody waits, commits are at least so far apart.
+const COMMITS_APART: Duration = Duration::from_millis(50);
+
+impl Writer {
+    pub fn start(connection: Connection, path: PathBuf) -> Result<Writer, JournalError> {
+        let (orders, incoming) = sync_channel(ORDERS_MAX);
+        let when_broken = Arc::<WhenBroken>::default();
+        let desk = Desk { connection, path: path.clone(), incoming, when_broken: Arc::clone(&when_broken) };
+        let spawned = std::thread::Builder::new().name("flow:journal".to_owned()).spawn(|| desk.serve());
+        let thread = spawned.map_err(|error| Trouble::Failed(error.to_string()).at(&path))?;
+        Ok(Writer { orders: Some(orders), thread: Some(thread), path, when_broken })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn when_broken(&self, then: Box<dyn Fn(&JournalError) + Send + Sync>) {
+        // The first one stays.
+        let _ = self.when_broken.set(then);
+    }
+
+    /// Has `work` done, and waits until it is on the disk.
+    pub fn commit<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, Trouble> + Send + 'static,
+    ) -> Result<T, JournalError> {
+        let slot = Arc::new(OnceLock::new());
+        let result = Arc::clone(&slot);
+        let (waiting, committed) = sync_channel(1);
+        let work = Box::new(move |connection: &Connection| {
+            let done = work(connection)?;
+            // It is ours alone until the commit is told.
+            let _ = result.set(std::sync::Mutex::new(Some(done)));
+            Ok(())
+        });
+        self.order(Order { work, waiting: Some(waiting) })?;
+        committed.recv().unwrap_or_else(|_| Err(self.ended()))?;
+        let done = slot.get().and_then(|slot| slot.lock().ok()?.take());
+        done.ok_or_else(|| self.ended())
+    }
+
+    /// Has `work` done soon.
+    pub fn note(&self, work: impl FnOnce(&Connection) -> Result<(), Trouble> + Send + 'static) {
+        // A journal that can no longer be written has told so.
+        let _ = self.order(Order { work: Box::new(work), waiting: None });
+    }
+
+    fn order(&self, order: Order) -> Result<(), JournalError> {
+        let sent = self.orders.as_ref().map(|orders| orders.send(order));
+        sent.and_then(Result::ok).ok_or_else(|| self.ended())
+    }
+
+    fn ended(&self) -> JournalError {
+        Trouble::Failed("its writer has ended".to_owned()).at(&self.path)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.orders = None;
+        // What waits is committed before the thread ends.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+struct Desk {
+    connection: Connection,
+    path: PathBuf,
+    incoming: Receiver<Order>,
+    when_broken: Arc<WhenBroken>,
+}
+
+impl Desk {
+    fn serve(mut self) {
+        let mut broken: Option<JournalError> = None;
+        let mut next = Instant::now();
+        while let Some(batch) = self.batch(next) {
+            let (work, waiting): (Vec<_>, Vec<_>) =
+                batch.into_iter().map(|order| (order.work, order.waiting)).unzip();
+            let result = match &broken {
+                Some(error) => Err(error.clone()),
+                None => self.commit(work).map_err(|trouble| trouble.at(&self.path)),
+            };
+            if let Err(error @ (JournalError::Failed { .. } | JournalError::Damaged { .. })) = &result
+                && broken.is_none()
+            {
+                broken = Some(error.clone());
+                self.when_broken.get().iter().for_each(|then| then(error));
+            }
+            // Who has stopped waiting does not want to know.
+            waiting.into_iter().flatten().for_each(|waiting| _ = waiting.send(result.clone()));
+            next = Instant::now() + COMMITS_APART;
+        }
+    }
+
+    /// What is to be committed next; `None` when no more orders come.
+    fn batch(&self, not_before: Instant) -> Option<Vec<Order>> {
+        let mut batch = vec![self.incoming.recv().ok()?];
+        batch.extend(self.incoming.try_iter().take(BATCH_MAX - 1));
+        while batch.len() < BATCH_MAX && batch.iter().all(|order| order.waiting.is_none()) {
+            let wait = not_before.saturating_duration_since(Instant::now());
+            match self.incoming.recv_timeout(wait) {
+                Ok(order) => {
+                    batch.push(order);
+                    batch.extend(self.incoming.try_iter().take(BATCH_MAX - batch.len()));
+                }
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        Some(batch)
+    }
+
+    fn commit(&mut self, work: Vec<Work>) -> Result<(), Trouble> {
+        let transaction = self.connection.transaction()?;
+        for one in work {
+            // A panic must not leave those who wait without an answer.
+            let done = catch_unwind(AssertUnwindSafe(|| one(&transaction)));
+            done.unwrap_or_else(|_| Err(Trouble::Failed("writing a record panicked".to_owned())))?;
+        }
+        Ok(transaction.commit()?)
+    }
+}

@@ -1,0 +1,153 @@
+//! What the journal promises: what it accepts is there afterwards, as it was, or it refuses.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use flow::dataflow::{Response, Verdict};
+use flow::journal::{Arrival, Entry, Journal, Receipt, Retention, Standing, State};
+use flow::step::{Digest, Item, Request};
+use flow::store::Store;
+
+fn open(state: &Path) -> Result<Journal, flow::journal::JournalError> {
+    Journal::open(state, Arc::new(Store::at(state.join("store")).unwrap()), 0)
+}
+
+fn request(name: &str) -> Arc<Request> {
+    let digest = Digest::of(name.as_bytes());
+    let item =
+        Item { name: name.to_owned(), path: "/in/x".into(), digest, size: 3, decoded: 3, received: false };
+    Arc::new(Request::new(name, Default::default(), vec![item]))
+}
+
+fn accept(journal: &Journal, name: &str) -> Receipt {
+    let version = Digest::of(b"version");
+    journal.accept(Arrival { request: request(name), dataflow: "test".to_owned(), version }).unwrap()
+}
+
+fn response(name: &str) -> Response {
+    Response {
+        request: request(name).id,
+        name: name.to_owned(),
+        dataflow: "test".to_owned(),
+        version: Digest::of(b"version"),
+        verdict: Verdict::Complete,
+        steps: Vec::new(),
+        files: Vec::new(),
+        supersedes: None,
+        revises: None,
+    }
+}
+
+/// Accepts three requests: the first is answered, the second has a response, the third has none.
+fn three(state: &Path) {
+    let journal = open(state).unwrap();
+    let receipts = ["one", "two", "three"].map(|name| accept(&journal, name));
+    for (receipt, name) in receipts.iter().zip(["one", "two"]) {
+        journal.append(receipt, Entry::Responded { response: response(name) }).unwrap();
+    }
+    let detail = serde_json::Value::Null;
+    let taken = Entry::Delivered { destination: "PACS".to_owned(), complete: true, detail };
+    journal.append(&receipts[1], taken).unwrap();
+    journal.append(&receipts[0], Entry::Answered).unwrap();
+}
+
+#[test]
+fn the_next_process_finds_what_is_unanswered_and_how_far_it_is() {
+    let state = tempfile::tempdir().unwrap();
+    three(state.path());
+    let journal = open(state.path()).unwrap();
+    let rows = journal.unanswered("test").unwrap();
+    let names: Vec<(&str, State)> = rows.iter().map(|row| (row.name.as_str(), row.state)).collect();
+    assert_eq!(names, [("two", State::Responded), ("three", State::Accepted)]);
+    assert!(journal.unanswered("other").unwrap().is_empty(), "another dataflow's are not ours");
+    let history = journal.history(rows[0].number).unwrap().unwrap();
+    let receipt = journal.receipt(&history).unwrap();
+    assert_eq!(history.response(), Some(&response("two")));
+    assert_eq!(receipt.request(), &request("two"));
+    assert!(receipt.is_delivered("PACS") && !receipt.is_delivered("OTHER"));
+}
+
+#[test]
+fn the_same_request_again_is_known() {
+    let state = tempfile::tempdir().unwrap();
+    three(state.path());
+    let journal = open(state.path()).unwrap();
+    let standings = ["one", "two", "three", "four"].map(|name| accept(&journal, name).standing());
+    assert_eq!(standings, [Standing::Answered, Standing::InWork, Standing::InWork, Standing::New]);
+    assert_eq!(accept(&journal, "one").standing(), Standing::InWork, "it is open again");
+}
+
+#[test]
+fn who_dies_again_and_again_without_getting_anywhere_is_counted() {
+    let state = tempfile::tempdir().unwrap();
+    let number = accept(&open(state.path()).unwrap(), "deadly").number().unwrap();
+    for starts in 0..4 {
+        let journal = open(state.path()).unwrap();
+        journal.unanswered("test").unwrap();
+        let history = journal.history(number).unwrap().unwrap();
+        assert_eq!(history.futile_starts(), starts);
+        journal.note(number, Entry::Began, Vec::new());
+    }
+}
+
+#[test]
+fn what_is_old_goes_and_what_is_unanswered_stays() {
+    let state = tempfile::tempdir().unwrap();
+    three(state.path());
+    let journal = open(state.path()).unwrap();
+    let nothing = Retention { age_max: std::time::Duration::MAX, bytes_max: u64::MAX };
+    assert_eq!(journal.collect(nothing).unwrap().requests, 0);
+    let file = journal.store().put(request("one").id, Digest::of(b"x"), b"x");
+    file.unwrap();
+    accept(&journal, "big");
+    let receipt = accept(&journal, "big");
+    let files = vec![flow::step::File::new("x", "text/plain", b"x".to_vec()).artifact()];
+    journal.append(&receipt, Entry::Responded { response: Response { files, ..response("big") } }).unwrap();
+    journal.append(&receipt, Entry::Answered).unwrap();
+    let all = Retention { age_max: std::time::Duration::MAX, bytes_max: 0 };
+    assert_eq!(journal.collect(all).unwrap().bytes, 1);
+    assert!(journal.store().get(request("one").id, Digest::of(b"x")).is_none(), "its files are gone");
+    let left: Vec<String> = journal.requests().unwrap().into_iter().map(|row| row.name).collect();
+    assert_eq!(left, ["two", "three"]);
+    assert_eq!(accept(&journal, "one").standing(), Standing::New, "it is forgotten");
+    drop(journal);
+    open(state.path()).unwrap();
+}
+
+/// What a journal says, if it opens: names and states.
+fn said(state: &Path) -> Result<Vec<(String, State, usize)>, String> {
+    let journal = open(state).map_err(|error| error.to_string())?;
+    let rows = journal.requests().map_err(|error| error.to_string())?;
+    let said = rows.into_iter().map(|row| {
+        let history = journal.history(row.number).map_err(|error| error.to_string())?.unwrap();
+        Ok((row.name, row.state, history.entries.len()))
+    });
+    said.collect()
+}
+
+#[test]
+fn a_turned_bit_anywhere_is_refused_or_does_not_matter() {
+    let state = tempfile::tempdir().unwrap();
+    three(state.path());
+    let whole = said(state.path()).unwrap();
+    let path = state.path().join(Journal::FILE);
+    let bytes = fs::read(&path).unwrap();
+    let (mut refused, mut same) = (0, 0);
+    for place in (0..bytes.len()).step_by(97) {
+        let mut damaged = bytes.clone();
+        damaged[place] ^= 1 << (place % 8);
+        for ending in ["-wal", "-shm"] {
+            let _ = fs::remove_file(state.path().join(format!("{}{ending}", Journal::FILE)));
+        }
+        fs::write(&path, damaged).unwrap();
+        match said(state.path()) {
+            Ok(now) => {
+                assert_eq!(now, whole, "byte {place}");
+                same += 1;
+            }
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused > 20 && same > 20, "{refused} refused, {same} made no difference");
+}
