@@ -14,6 +14,7 @@
 //! | [`imaging`] | calculations on CT studies and the results made of them; no network, no engine |
 //! | [`dicom`] | receiving and sending; the only folder that speaks DIMSE |
 //! | [`outbox`] | where responses go: a folder each, and on to a PACS |
+//! | [`replay`] | a past request run again, compared with what was recorded, and packed into one file |
 //! | [`cli`] | one file per subcommand |
 //!
 //! Invariants, most of them about what is absent:
@@ -32,5 +33,6 @@ pub mod imaging;
 pub mod journal;
 pub mod outbox;
 pub mod program;
+pub mod replay;
 pub mod step;
 pub mod store;

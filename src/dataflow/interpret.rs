@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use crate::step::{Artifact, File, Inputs, Outcome, Outcomes, Outputs, Reason, Request, Take, Token};
+use crate::step::{Artifact, Fault, File, Identity, Inputs, Outcome, Outcomes, Outputs, Reason, Request};
+use crate::step::{Take, Token};
 
 use super::perform::{Arrived, Decision, Left, Place};
 use super::response::{Account, Response, files_at};
@@ -13,8 +14,15 @@ use super::{Dataflow, Node, OnFailure, Phase, Runs, Wire};
 impl Dataflow {
     /// Runs a request through the dataflow on this thread. The files come back beside the response.
     pub fn interpret(&self, request: &Arc<Request>) -> (Response, Vec<File>) {
+        self.interpret_by(request, &mut |due| due.perform())
+    }
+
+    /// The same with each run that is due done by `perform`, which sees what it is made of and what
+    /// it gives, and may put what was recorded in its place.
+    pub fn interpret_by(&self, request: &Arc<Request>, perform: &mut Perform) -> (Response, Vec<File>) {
         let refused = self.refuses(request);
-        let mut run = Interpretation::new(self, request, Answer { refused: refused.is_some(), edition: 0 });
+        let answer = Answer { refused: refused.is_some(), edition: 0 };
+        let mut run = Interpretation::new(self, request, answer, perform);
         run.phase(Phase::Work, None);
         let outcomes = Arc::new(Outcomes(self.work_reports(request, refused.as_ref(), &run.accounts)));
         if outcomes.faults().next().is_some() {
@@ -26,10 +34,38 @@ impl Dataflow {
     /// Makes an error response of [`Dataflow::unfinished`]: runs the failure part on this thread. Its
     /// results have identifiers of their own, so that those of the final response are others.
     pub fn apologise(&self, request: &Arc<Request>, unfinished: Response) -> (Response, Vec<File>) {
-        let mut run = Interpretation::new(self, request, Answer { refused: false, edition: 1 });
+        let mut perform = |due: &Due| due.perform();
+        let mut run = Interpretation::new(self, request, Answer { refused: false, edition: 1 }, &mut perform);
         let outcomes = Arc::new(Outcomes(unfinished.steps.clone()));
         run.phase(Phase::Failure, Some(&outcomes));
         (self.with_apology(request, unfinished, &run.accounts), run.files)
+    }
+}
+
+/// A run whose needs are met.
+pub struct Due<'a> {
+    pub node: &'a Node,
+    /// For a node that runs per item: which.
+    pub item: Option<usize>,
+    pub inputs: &'a Inputs,
+    pub identity: &'a Identity,
+}
+
+/// What does the runs.
+pub type Perform<'a> = dyn FnMut(&Due) -> Result<Outputs, Fault> + 'a;
+
+impl Due<'_> {
+    /// The step's name in the dataflow.
+    pub fn step(&self) -> &str {
+        &self.node.name
+    }
+
+    /// Runs the step; a panic in it is a fault.
+    ///
+    /// # Errors
+    /// The step's own fault, or one that says that its code is wrong.
+    pub fn perform(&self) -> Result<Outputs, Fault> {
+        self.node.perform(self.identity, self.inputs, &Token::default())
     }
 }
 
@@ -45,6 +81,7 @@ struct Interpretation<'a> {
     dataflow: &'a Dataflow,
     request: &'a Arc<Request>,
     answer: Answer,
+    perform: &'a mut Perform<'a>,
     /// What each run of each node left.
     left: Vec<Vec<Left>>,
     accounts: Vec<Account>,
@@ -52,12 +89,18 @@ struct Interpretation<'a> {
 }
 
 impl<'a> Interpretation<'a> {
-    fn new(dataflow: &'a Dataflow, request: &'a Arc<Request>, answer: Answer) -> Self {
+    fn new(
+        dataflow: &'a Dataflow,
+        request: &'a Arc<Request>,
+        answer: Answer,
+        perform: &'a mut Perform<'a>,
+    ) -> Self {
         let accounts = dataflow.nodes.iter().map(|node| Account::of(node.runs_of(request))).collect();
         Interpretation {
             dataflow,
             request,
             answer,
+            perform,
             left: vec![Vec::new(); dataflow.nodes.len()],
             accounts,
             files: Vec::new(),
@@ -88,7 +131,7 @@ impl<'a> Interpretation<'a> {
         };
         let (outcome, outputs) = match decision {
             Decision::Skip(because) => (Outcome::Skipped { because }, None),
-            Decision::Run(inputs) => self.perform(node, &inputs),
+            Decision::Run(inputs) => self.perform(node, place.item, &inputs),
         };
         let run = place.item.unwrap_or(0);
         self.accounts[index].files[run] = self.keep(index, outputs.as_ref());
@@ -97,14 +140,14 @@ impl<'a> Interpretation<'a> {
     }
 
     /// Runs a step, and again as often as its `retry` says. What it means has no waits in it.
-    fn perform(&self, node: &Node, inputs: &Inputs) -> (Outcome, Option<Outputs>) {
-        let identity = node.identity(self.dataflow, self.request, self.answer.edition);
-        let run = || node.perform(&identity, inputs, &Token::default());
-        let (mut result, mut runs) = (run(), 1);
+    fn perform(&mut self, node: &Node, item: Option<usize>, inputs: &Inputs) -> (Outcome, Option<Outputs>) {
+        let identity = &node.identity(self.dataflow, self.request, self.answer.edition);
+        let due = Due { node, item, inputs, identity };
+        let (mut result, mut runs) = ((self.perform)(&due), 1);
         while let Err(fault) = &result
             && node.retry_delay(fault, runs).is_some()
         {
-            (result, runs) = (run(), runs + 1);
+            (result, runs) = ((self.perform)(&due), runs + 1);
         }
         match result {
             Ok(outputs) => (Outcome::Done, Some(outputs)),

@@ -10,7 +10,10 @@
 
 mod ae_title;
 mod command;
+mod contents;
 mod conversation;
+mod data_set;
+mod deidentify;
 mod destination;
 mod event;
 pub mod folder;
@@ -25,6 +28,9 @@ mod studies;
 mod wire;
 
 pub use ae_title::{AeTitle, NotAnAeTitle};
+pub use contents::contents;
+pub use data_set::Unreadable;
+pub use deidentify::{BurnedIn, Deidentified, Key, deidentify};
 pub use destination::{Destination, NotADestination};
 pub use event::{Event, log};
 pub use inbox::discard;

@@ -30,14 +30,18 @@ impl File {
         self.digest
     }
 
-    /// Whether the name can be that of a file below a folder, on any machine: parts of at most 200
-    /// bytes between single slashes, none of them `.` or `..`.
     pub fn has_fitting_name(&self) -> bool {
+        File::fits_as_name(&self.name)
+    }
+
+    /// Whether a name can be that of a file below a folder, on any machine: parts of at most 200
+    /// bytes between single slashes, none of them `.` or `..`.
+    pub fn fits_as_name(name: &str) -> bool {
         let fits = |part: &str| {
             let plain = !part.contains(['\\', '\0']) && part != "." && part != "..";
             plain && (1..=200).contains(&part.len())
         };
-        self.name.split('/').all(fits)
+        name.split('/').all(fits)
     }
 
     pub fn artifact(&self) -> Artifact {

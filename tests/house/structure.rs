@@ -9,7 +9,7 @@ const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
 
 /// Crates (names that end in `_`: all crates whose names begin so), and the folders that may name them.
-const OWNERS: [(&str, &[&str]); 22] = [
+const OWNERS: [(&str, &[&str]); 23] = [
     ("timely", &["engine"]),
     ("differential_dataflow", &["ledger"]),
     // Unsound: RUSTSEC-2021-0120.
@@ -19,13 +19,14 @@ const OWNERS: [(&str, &[&str]); 22] = [
     ("pure_jpegls", &["imaging"]),
     ("ab_glyph", &["imaging"]),
     ("dejavu", &["imaging"]),
-    ("png", &["imaging"]),
+    ("png", &["imaging", "replay"]),
     ("bytemuck", &["imaging"]),
     ("memmap2", &["imaging"]),
     ("rusqlite", &["journal"]),
-    ("ciborium", &["step"]),
+    ("ciborium", &["step", "dicom", "replay"]),
     ("rayon", &["imaging", "dicom", "cli"]),
     ("rustix", &["program", "store", "outbox"]),
+    ("tar", &["replay"]),
     ("saphyr_parser", &["dataflow"]),
     ("tempfile", &["program"]),
     ("blake3", &["step", "cluster"]),

@@ -132,3 +132,25 @@ fn two_processes_answer_as_one() {
         assert_eq!(got, interpreted(&dataflow, &requests), "seed {seed}, 2 × {workers} workers\n{text}");
     }
 }
+
+#[test]
+fn recorded_results_stand_in_for_runs() {
+    for seed in 200..220 {
+        let (text, dataflow, requests) = case(seed);
+        for request in requests.into_iter().map(Arc::new) {
+            let mut recorded = BTreeMap::new();
+            let expected = dataflow.interpret_by(&request, &mut |due| {
+                let result = due.perform();
+                let before = recorded.insert((due.step().to_owned(), due.item), result.clone());
+                assert!(before.is_none(), "seed {seed}: {} runs twice\n{text}", due.step());
+                result
+            });
+            let got = dataflow.interpret_by(&request, &mut |due| {
+                recorded.remove(&(due.step().to_owned(), due.item)).expect("it was recorded")
+            });
+            assert_eq!(got, expected, "seed {seed}\n{text}");
+            assert_eq!(got.0, dataflow.interpret(&request).0);
+            assert!(recorded.is_empty(), "seed {seed}: not asked for {recorded:?}");
+        }
+    }
+}

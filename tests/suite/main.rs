@@ -13,6 +13,7 @@ mod limits;
 mod phantom;
 mod program;
 mod reference;
+mod replay;
 mod results;
 mod run;
 mod support;

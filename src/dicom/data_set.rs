@@ -1,0 +1,105 @@
+//! A DICOM file opened as a stream of tokens: element by element, without recursion, so that deep
+//! nesting in a forged file costs nothing but its own bytes.
+
+use std::borrow::Cow;
+use std::io::Read;
+
+use dicom_encoding::transfer_syntax::{TransferSyntax, TransferSyntaxIndex};
+use dicom_parser::dataset::read::{DataSetReaderOptions, ValueReadStrategy};
+use dicom_parser::dataset::{DataSetReader, DataToken};
+use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
+
+use super::part10::Head;
+
+const DEFLATED: &str = "1.2.840.10008.1.2.1.99";
+const EXPLICIT_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2.1";
+
+/// A deflated data set is inflated up to this size: a bomb has no end.
+const INFLATED_BYTES_MAX: u64 = 64 << 20;
+
+/// A file whose head has been read.
+pub(super) struct DataSet<'a> {
+    /// That of the data set as it is here: not deflated.
+    pub head: Head,
+    pub syntax: &'static TransferSyntax,
+    bytes: Cow<'a, [u8]>,
+}
+
+/// Why a file cannot be read element by element.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    #[error("it is not a DICOM file, or its head is damaged")]
+    NotDicom,
+    #[error("its transfer syntax {0:?} is not known")]
+    Syntax(String),
+    #[error("its deflated data set is damaged or too large")]
+    Deflated,
+    #[error("its data set is damaged: {0}")]
+    Damaged(String),
+    #[error("its data set is cut off")]
+    CutOff,
+}
+
+impl<'a> DataSet<'a> {
+    /// # Errors
+    /// If the head cannot be read or names a transfer syntax that is not known.
+    pub fn open(bytes: &'a [u8]) -> Result<DataSet<'a>, Unreadable> {
+        let (mut head, place) = Head::decode(bytes).ok_or(Unreadable::NotDicom)?;
+        let bytes = if head.transfer_syntax_uid == DEFLATED {
+            head.transfer_syntax_uid = EXPLICIT_LITTLE_ENDIAN.to_owned();
+            Cow::Owned(inflated(&bytes[place]).ok_or(Unreadable::Deflated)?)
+        } else {
+            Cow::Borrowed(&bytes[place])
+        };
+        let syntax = TransferSyntaxRegistry.get(&head.transfer_syntax_uid);
+        let syntax = syntax.ok_or_else(|| Unreadable::Syntax(head.transfer_syntax_uid.clone()))?;
+        Ok(DataSet { head, syntax, bytes })
+    }
+
+    /// The tokens of the data set. The last one is an error where it is damaged or cut off.
+    ///
+    /// # Errors
+    /// If nothing can read this transfer syntax.
+    pub fn tokens(
+        &self,
+        values: ValueReadStrategy,
+    ) -> Result<impl Iterator<Item = Result<DataToken, Unreadable>>, Unreadable> {
+        let options = DataSetReaderOptions::default().value_read(values);
+        let reader = DataSetReader::new_with_ts_options(&*self.bytes, self.syntax, options);
+        let mut reader = reader.map_err(|error| damaged(&error))?;
+        let mut depth = 0_usize;
+        Ok(std::iter::from_fn(move || match reader.next() {
+            // What the reader takes for a quiet end is one only where nothing is open.
+            None => (std::mem::take(&mut depth) > 0).then_some(Err(Unreadable::CutOff)),
+            Some(Err(error)) => {
+                depth = 0;
+                Some(Err(damaged(&error)))
+            }
+            Some(Ok(token)) => {
+                depth = (depth + usize::from(opens(&token))).saturating_sub(usize::from(closes(&token)));
+                Some(Ok(token))
+            }
+        }))
+    }
+}
+
+pub(super) fn opens(token: &DataToken) -> bool {
+    use DataToken::{ItemStart, PixelSequenceStart, SequenceStart};
+    matches!(token, SequenceStart { .. } | PixelSequenceStart | ItemStart { .. })
+}
+
+pub(super) fn closes(token: &DataToken) -> bool {
+    matches!(token, DataToken::SequenceEnd | DataToken::ItemEnd)
+}
+
+fn damaged(error: &dyn std::error::Error) -> Unreadable {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    Unreadable::Damaged(causes.last().map_or_else(|| error.to_string(), ToString::to_string))
+}
+
+fn inflated(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut inflated = Vec::new();
+    let reader = flate2::read::DeflateDecoder::new(bytes);
+    reader.take(INFLATED_BYTES_MAX + 1).read_to_end(&mut inflated).ok()?;
+    (inflated.len() as u64 <= INFLATED_BYTES_MAX).then_some(inflated)
+}

@@ -1,0 +1,53 @@
+//! What stands in the place of identifiers.
+
+use std::fmt;
+
+use crate::step::Digest;
+
+/// A secret that replacements are made with. With the same key the same identifier becomes the same
+/// replacement; without the key nobody can try out whose it is.
+#[derive(Clone)]
+pub struct Key([u8; 32]);
+
+/// UIDs with this root are the standard's own names of things (PS3.6 annex A).
+const STANDARD_ROOT: &str = "1.2.840.10008.";
+
+impl Key {
+    pub fn new(secret: [u8; 32]) -> Key {
+        Key(secret)
+    }
+
+    /// The replacement of a UID, or of several separated by `\`.
+    pub(super) fn uids(&self, old: &[u8]) -> String {
+        let old = text(old);
+        old.split('\\').map(|uid| self.uid(uid)).collect::<Vec<_>>().join("\\")
+    }
+
+    /// The replacement of a patient's name or ID.
+    pub(super) fn pseudonym(&self, old: &[u8]) -> String {
+        match text(old).as_str() {
+            "" => String::new(),
+            old => format!("ANON-{}", self.digest("pseudonym", old).short().to_uppercase()),
+        }
+    }
+
+    fn uid(&self, old: &str) -> String {
+        let stays = old.is_empty() || old.starts_with(STANDARD_ROOT);
+        if stays { old.to_owned() } else { self.digest("uid", old).uid() }
+    }
+
+    fn digest(&self, what: &str, old: &str) -> Digest {
+        Digest::of_parts([self.0.as_slice(), what.as_bytes(), old.as_bytes()])
+    }
+}
+
+/// Never the secret.
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key")
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).trim_matches([' ', '\0']).to_owned()
+}

@@ -1,0 +1,94 @@
+//! Numbers as they are compared and told: whole or not, and how far apart.
+
+use std::fmt;
+
+use ciborium::Value;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Number {
+    Whole(i128),
+    Float(f64),
+}
+
+impl Number {
+    pub fn of(value: &Value) -> Option<Number> {
+        match value {
+            Value::Integer(whole) => Some(Number::Whole((*whole).into())),
+            Value::Float(float) => Some(Number::Float(*float)),
+            _ => None,
+        }
+    }
+
+    pub fn to(self, after: Number) -> Distance {
+        Distance { before: self.float(), after: after.float() }
+    }
+
+    fn float(self) -> f64 {
+        match self {
+            Number::Whole(whole) => whole as f64,
+            Number::Float(float) => float,
+        }
+    }
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Number::Whole(whole) => write!(f, "{whole}"),
+            Number::Float(float) => write!(f, "{float:?}"),
+        }
+    }
+}
+
+/// How far two numbers are apart: absolutely, and in percent of the one before.
+pub struct Distance {
+    before: f64,
+    after: f64,
+}
+
+impl fmt::Display for Distance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let absolute = self.after - self.before;
+        write!(f, "{}", Signed(absolute))?;
+        let percent = 100.0 * absolute / self.before.abs();
+        if percent.is_finite() { write!(f, ", {} %", Signed(percent)) } else { Ok(()) }
+    }
+}
+
+/// A number with its sign and four significant digits.
+struct Signed(f64);
+
+impl fmt::Display for Signed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = self.0.abs();
+        if size == 0.0 {
+            f.write_str("±0")
+        } else if (0.001..1e6).contains(&size) {
+            let digits = (3 - size.log10().floor() as i32).max(0);
+            write!(f, "{:+.*}", digits as usize, self.0)
+        } else {
+            write!(f, "{:+.3e}", self.0)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(before: Number, after: Number, expected: &str) {
+        assert_eq!(format!("{before} → {after} ({})", before.to(after)), expected);
+    }
+
+    #[test]
+    fn numbers_of_any_size() {
+        use Number::{Float, Whole};
+        check(Whole(0), Whole(5), "0 → 5 (+5.000)");
+        check(Whole(2000), Whole(1000), "2000 → 1000 (-1000, -50.00 %)");
+        check(Whole(1), Float(1.0), "1 → 1.0 (±0, ±0 %)");
+        check(Float(0.0), Float(-0.0), "0.0 → -0.0 (±0)");
+        check(Float(1e300), Float(-1e300), "1e300 → -1e300 (-2.000e300, -200.0 %)");
+        check(Float(1.0), Float(1.0000001), "1.0 → 1.0000001 (+1.000e-7, +1.000e-5 %)");
+        check(Float(f64::NAN), Float(1.0), "NaN → 1.0 (NaN)");
+    }
+}

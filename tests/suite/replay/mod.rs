@@ -1,0 +1,5 @@
+//! Past requests: packed into a file, taken out again, and compared.
+
+mod archive;
+mod contents;
+mod deidentify;
