@@ -7,6 +7,7 @@
 //! | `scope`, `again`, `records` | which of its steps are run again, and running them |
 //! | `comparison` | what a run gave, compared with what it gave before |
 //! | `afresh`, `anonymous` | what was run again as a recording of its own; the same without the patient |
+//! | `explain` | what became of each step, and what would change it |
 //! | `archive` | a recording in one file, written and read |
 //! | `difference`, `number` | two values compared part by part |
 //! | `picture` | two pictures compared pixel by pixel |
@@ -18,6 +19,7 @@ mod anonymous;
 mod archive;
 mod comparison;
 mod difference;
+mod explain;
 mod file;
 mod number;
 mod past;
@@ -31,6 +33,7 @@ pub use anonymous::{Anonymous, NotAnonymous, anonymous};
 pub use archive::{PackError, UnpackError, Unpacked, pack, unpack};
 pub use comparison::{Part, Side, Verdict, parts};
 pub use difference::{Change, Difference, What};
+pub use explain::{Ending, Explanation, Story};
 pub use file::FileDifference;
 pub use number::{Distance, Number};
 pub use past::{Past, PastError};
