@@ -1,12 +1,14 @@
 //! What happens to a request before it is in work: it is recorded, or found to be known.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::dataflow::{Dataflow, Response};
+use crate::dataflow::{Dataflow, Response, Revisions};
 use crate::dicom;
 use crate::engine::{Deadline, Entrance, Submission};
 use crate::journal::{Arrival, Entry, History, Journal, JournalError, Receipt, Row, Standing, Wish};
-use crate::step::{Fault, Request};
+use crate::step::{Digest, Fault, Request};
 
 use super::progress::Progress;
 
@@ -17,6 +19,8 @@ pub struct Intake<'a> {
     pub dataflow: &'a Dataflow,
     pub entrance: &'a Entrance,
     pub progress: &'a Progress,
+    /// The digest of this program.
+    pub program: Digest,
 }
 
 /// A request that is always there when a process dies is not begun once more.
@@ -29,24 +33,53 @@ impl Intake<'_> {
     /// If it cannot be recorded: it is not accepted then.
     pub fn take(&self, request: Request) -> Result<(), JournalError> {
         let earlier = self.earlier(&request)?;
+        let received = request.received_folders();
         let request = match &earlier {
             Some(history) => revised(history, request),
             None => request,
         };
+        if let Some(history) = earlier.as_ref().filter(|history| self.ignores(history, &request)) {
+            self.ignore(history, &request)?;
+            discard(received);
+            return Ok(());
+        }
+        let receipt = self.accept(request, earlier.as_ref())?;
+        let used = receipt.request().received_folders();
+        discard(received.difference(&used).cloned().collect());
+        Ok(())
+    }
+
+    fn accept(&self, request: Request, earlier: Option<&History>) -> Result<Receipt, JournalError> {
         let receipt = self.journal.accept(Arrival {
             request: Arc::new(request),
             dataflow: self.dataflow.name().to_owned(),
             version: self.dataflow.digest(),
+            program: self.program,
         })?;
         match (receipt.standing(), receipt.number()) {
-            (Standing::New, _) | (_, None) => self.entrance.resume(receipt.into(), earlier.as_ref()),
+            (Standing::New, _) | (_, None) => self.entrance.resume(receipt.clone().into(), earlier),
             (Standing::InWork, _) => {
                 let name = &receipt.request().name;
                 self.progress.say(&format!("known     {name}  is in work; one answer will do for both"));
             }
-            (Standing::Answered, Some(number)) => self.once_more(receipt, number)?,
+            (Standing::Answered, Some(number)) => self.once_more(receipt.clone(), number)?,
         }
-        Ok(())
+        Ok(receipt)
+    }
+
+    /// Whether the dataflow does not want what has come of a request that is answered.
+    fn ignores(&self, earlier: &History, request: &Request) -> bool {
+        let is_more = request.id != earlier.row.id;
+        is_more && !earlier.row.is_open() && self.dataflow.revisions() == Revisions::Ignore
+    }
+
+    fn ignore(&self, earlier: &History, request: &Request) -> Result<(), JournalError> {
+        let known = earlier.request().map(|(known, _)| known.items.clone()).unwrap_or_default();
+        let new = request.items.iter().filter(|item| known.iter().all(|known| known.digest != item.digest));
+        let items: Vec<String> = new.map(|item| item.name.clone()).collect();
+        let (name, count) = (&earlier.row.name, items.len());
+        self.progress.say(&format!("ignored   {name}  {count} items that came after its answer"));
+        self.journal.append(&self.journal.receipt(earlier)?, Entry::Late { items })
     }
 
     /// What earlier processes have accepted and not answered. To be asked for before anything new is
@@ -100,9 +133,9 @@ impl Intake<'_> {
     }
 
     /// A request that was answered before: the same response goes out again, and changes nothing
-    /// where it is.
+    /// where it is. Where the program or the dataflow is another by now, it is run again.
     fn once_more(&self, receipt: Receipt, number: i64) -> Result<(), JournalError> {
-        let history = self.journal.history(number)?;
+        let history = self.journal.history(number)?.filter(History::is_of_one_program);
         match history.as_ref().and_then(|history| self.made(history)) {
             Some(response) => {
                 let name = &receipt.request().name;
@@ -124,7 +157,9 @@ impl Intake<'_> {
         });
         let response = made.flatten()?;
         let unanswered = history.delivery_began();
-        (unanswered || response.version == self.dataflow.digest()).then(|| response.clone())
+        let is_ours = unanswered || response.version == self.dataflow.digest();
+        let is_there = self.journal.store().secure(response.request, &response.files).is_ok();
+        (is_ours && is_there).then(|| response.clone())
     }
 
     /// The last request about the same thing.
@@ -136,6 +171,14 @@ impl Intake<'_> {
             Some(row) => self.journal.history(row.number),
             None => Ok(None),
         }
+    }
+}
+
+/// Files that nobody will ask for: the same were received before.
+fn discard(folders: BTreeSet<PathBuf>) {
+    let folders: Vec<PathBuf> = folders.into_iter().collect();
+    if let Err(error) = dicom::discard(&folders) {
+        tracing::warn!(%error, "received files that are not needed stay in the inbox");
     }
 }
 

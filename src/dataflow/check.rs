@@ -71,7 +71,7 @@ struct Checked<'a> {
 
 impl Checked<'_> {
     fn assemble(&self) -> Dataflow {
-        let Draft { name, about, limits, on_failure, .. } = self.plan.draft;
+        let Draft { name, about, limits, on_failure, revisions, .. } = self.plan.draft;
         let nodes: Vec<Node> = self.order.iter().map(|index| self.node(*index)).collect();
         let name = name.as_ref().expect(KNOWN).value.clone();
         let response: Vec<Port> = self.response.iter().map(|port| self.moved(port)).collect();
@@ -84,6 +84,7 @@ impl Checked<'_> {
             nodes,
             response,
             on_failure: *on_failure,
+            revisions: *revisions,
             memory: limits.memory,
             deadline: limits.deadline,
         }

@@ -9,7 +9,7 @@ use super::fields::{Fields, entries, flag, list, text};
 use super::hint;
 use super::limits::{self, Limits};
 use super::yaml::{self, Entry, Tree};
-use super::{OnFailure, Phase, Retry};
+use super::{OnFailure, Phase, Retry, Revisions};
 
 /// A part is `None` or left out where a problem has been noted instead.
 pub(super) struct Draft {
@@ -17,6 +17,7 @@ pub(super) struct Draft {
     pub about: String,
     pub limits: Limits,
     pub on_failure: OnFailure,
+    pub revisions: Revisions,
     /// Those of the work first, each part in the order of the file.
     pub nodes: Vec<DraftNode>,
     pub response: Vec<Placed<String>>,
@@ -41,7 +42,8 @@ pub(super) struct Need {
     pub source: Option<Placed<String>>,
 }
 
-const FILE_KEYS: [&str; 7] = ["dataflow", "about", "limits", "steps", "response", "on_failure", "failure"];
+const FILE_KEYS: [&str; 8] =
+    ["dataflow", "about", "limits", "steps", "response", "on_failure", "failure", "revisions"];
 const NODE_KEYS: [&str; 8] = ["step", "needs", "with", "when", "enabled", "limits", "timeout", "retry"];
 
 impl Draft {
@@ -54,6 +56,7 @@ impl Draft {
         let about = fields.take("about").and_then(|(_, tree)| text(tree, "\"about\"", collector));
         let limits = fields.take("limits").map(|(_, tree)| limits::of_dataflow(tree, collector));
         let on_failure = fields.take("on_failure").and_then(|(_, tree)| on_failure(tree, collector));
+        let revisions = fields.take("revisions").and_then(|(_, tree)| revisions(tree, collector));
         let steps = fields.take_required("steps", collector);
         let failure = fields.take("failure");
         let response = fields.take_required("response", collector);
@@ -64,6 +67,7 @@ impl Draft {
             about: about.map(|about| about.value.trim().to_owned()).unwrap_or_default(),
             limits: limits.unwrap_or_default(),
             on_failure: on_failure.unwrap_or_default(),
+            revisions: revisions.unwrap_or_default(),
             nodes: all,
             response: response.map(|entry| names(entry, collector)).unwrap_or_default(),
         })
@@ -137,6 +141,17 @@ fn enabled(tree: Tree, what: &str, collector: &mut Collector) -> Option<bool> {
         collector.add(written.place, format!("\"enabled\" is true or false, not \"{}\"", written.value));
     }
     enabled
+}
+
+fn revisions(tree: Tree, collector: &mut Collector) -> Option<Revisions> {
+    let written = text(tree, "\"revisions\"", collector)?;
+    let revisions = Revisions::ALL.into_iter().find(|revisions| revisions.name() == written.value);
+    if revisions.is_none() {
+        let message = format!("\"revisions\" is supersede or ignore, not \"{}\"", written.value);
+        let hint = "it says what happens when more comes of what was answered already";
+        collector.add(written.place, message).hint(hint.to_owned());
+    }
+    revisions
 }
 
 fn on_failure(tree: Tree, collector: &mut Collector) -> Option<OnFailure> {

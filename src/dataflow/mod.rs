@@ -55,6 +55,7 @@ pub struct Dataflow {
     /// The outputs, all of type `files`, that make the response, in this order.
     pub(crate) response: Vec<Port>,
     pub(crate) on_failure: OnFailure,
+    pub(crate) revisions: Revisions,
     pub(crate) memory: Memory,
     /// How long after a request was accepted there is an answer to it, be it that it is not finished.
     pub(crate) deadline: Option<Duration>,
@@ -93,6 +94,10 @@ impl Dataflow {
         self.digest
     }
 
+    pub fn revisions(&self) -> Revisions {
+        self.revisions
+    }
+
     pub fn step_count(&self) -> usize {
         self.nodes.len()
     }
@@ -110,6 +115,27 @@ impl Dataflow {
             files.map(|output| Port { node: index, output: output.name }).collect::<Vec<Port>>()
         };
         failure.flat_map(ports).collect()
+    }
+}
+
+/// What happens when more comes of what was answered already: late images of a study.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Revisions {
+    /// All there is by now is run as a new request, whose answer takes the place of the earlier one.
+    #[default]
+    Supersede,
+    /// The answer stays as it is; what has come is noted and not kept.
+    Ignore,
+}
+
+impl Revisions {
+    const ALL: [Revisions; 2] = [Revisions::Supersede, Revisions::Ignore];
+
+    fn name(self) -> &'static str {
+        match self {
+            Revisions::Supersede => "supersede",
+            Revisions::Ignore => "ignore",
+        }
     }
 }
 
@@ -170,7 +196,7 @@ pub enum OnFailure {
     /// What does not need the step is done: the response has results and faults.
     #[default]
     Continue,
-    /// What stands behind the step, in the order of [`Dataflow::nodes`], is not, and does not count
+    /// What stands behind the step, in the order of its nodes, is not, and does not count
     /// if it happens to have been done.
     Stop,
 }

@@ -15,6 +15,8 @@ pub enum Entry {
         request: Request,
         dataflow: String,
         version: Digest,
+        /// The digest of the program that was to run it.
+        program: Digest,
         /// An earlier request about the same thing that this one takes the place of.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         supersedes: Option<Digest>,
@@ -35,6 +37,8 @@ pub enum Entry {
     Undelivered,
     /// It is answered: nothing is left to do.
     Answered,
+    /// More has come of what was answered, and the dataflow ignores it: these items.
+    Late { items: Vec<String> },
     /// What an operator asked for.
     Asked { what: String },
 }
@@ -51,6 +55,7 @@ pub enum Kind {
     Delivered,
     Undelivered,
     Answered,
+    Late,
     Asked,
 }
 
@@ -66,6 +71,7 @@ impl Kind {
             Kind::Delivered => "delivered",
             Kind::Undelivered => "undelivered",
             Kind::Answered => "answered",
+            Kind::Late => "late",
             Kind::Asked => "asked",
         }
     }
@@ -83,6 +89,7 @@ impl Entry {
             Entry::Delivered { .. } => Kind::Delivered,
             Entry::Undelivered => Kind::Undelivered,
             Entry::Answered => Kind::Answered,
+            Entry::Late { .. } => Kind::Late,
             Entry::Asked { .. } => Kind::Asked,
         }
     }

@@ -1,6 +1,5 @@
 //! Adding to the log, and where it leaves a request.
 
-use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, params};
@@ -31,6 +30,7 @@ pub fn accept(connection: &Connection, arrival: &Arrival, store: &Store) -> Resu
         request: (*arrival.request).clone(),
         dataflow: arrival.dataflow.clone(),
         version: arrival.version,
+        program: arrival.program,
         supersedes: arrival.request.supersedes,
     };
     append(connection, number, &entry, &[])?;
@@ -59,11 +59,8 @@ fn insert(connection: &Connection, arrival: &Arrival) -> Result<i64, Trouble> {
     Ok(row.number)
 }
 
-/// The folders of a received request's files: they are flow's own.
 fn folders(request: &Request) -> Vec<String> {
-    let own = request.items.iter().filter(|item| item.received).filter_map(|item| item.path.parent());
-    let folders: BTreeSet<String> = own.map(|path| path.to_string_lossy().into_owned()).collect();
-    folders.into_iter().collect()
+    request.received_folders().iter().map(|path| path.to_string_lossy().into_owned()).collect()
 }
 
 fn received_bytes(request: &Request) -> u64 {
@@ -107,6 +104,7 @@ fn state_after(before: State, entry: &Entry) -> State {
         | Entry::Run(_)
         | Entry::Interim { .. }
         | Entry::Delivered { .. }
+        | Entry::Late { .. }
         | Entry::Asked { .. } => before,
     }
 }

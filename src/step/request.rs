@@ -1,6 +1,6 @@
 //! What comes in: a request with its items, as handles. The bytes stay on disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,12 @@ impl Request {
 
     pub fn attribute(&self, name: &str) -> &str {
         self.attributes.get(name).map_or("", String::as_str)
+    }
+
+    /// The folders of received files: they are flow's own.
+    pub fn received_folders(&self) -> BTreeSet<PathBuf> {
+        let own = self.items.iter().filter(|item| item.received);
+        own.filter_map(|item| item.path.parent()).map(PathBuf::from).collect()
     }
 
     pub fn size(&self) -> u64 {

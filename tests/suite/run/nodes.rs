@@ -11,39 +11,47 @@ use super::Place;
 use crate::support::peers::{Background, answering, free_port, http, run, tool, until};
 
 /// `flow run --listen` with what it says; ended when dropped.
-struct Listening {
+pub struct Listening {
     child: Child,
     says: std::io::Lines<BufReader<ChildStderr>>,
     port: String,
 }
 
 impl Listening {
-    fn start(place: &Place, more: &[&str]) -> Listening {
-        let mut command = place.flow(&["run", "--listen", "0", "--quiet-time", "0.2"]);
+    pub fn start(place: &Place, more: &[&str]) -> Listening {
+        let mut command = place.flow(&["run", "--listen", "0"]);
+        if !more.contains(&"--quiet-time") {
+            command.args(["--quiet-time", "0.2"]);
+        }
         let mut child = command.args(more).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut says = BufReader::new(child.stderr.take().unwrap()).lines();
-        let first = says.next().expect("it says where it listens").unwrap();
+        let first = says.by_ref().map(|line| line.unwrap()).find(|line| line.starts_with("listening"));
+        let first = first.expect("it says where it listens");
         let port =
             first.split([':', ' ']).find(|word| word.parse::<u16>().is_ok()).expect("a port").to_owned();
         Listening { child, says, port }
     }
 
     /// The next line that begins so; others are passed over.
-    fn line(&mut self, begins: &str) -> String {
+    pub fn line(&mut self, begins: &str) -> String {
         let mut lines = self.says.by_ref().map(|line| line.unwrap());
         lines
             .find(|line| line.starts_with(begins))
             .unwrap_or_else(|| panic!("it ended before saying {begins:?}"))
     }
 
-    fn send(&self, storescu: &str, folder: &Path) {
+    pub fn send(&self, storescu: &str, folder: &Path) {
         let arguments = ["-aec", "FLOW", "+sd", "127.0.0.1", self.port.as_str()];
         let sent = run(Command::new(storescu).args(arguments).arg(folder));
         assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Asks it to end as an operator would; gives its exit code.
-    fn end(&mut self) -> i32 {
+    pub fn end(&mut self) -> i32 {
         let pid = self.child.id().to_string();
         assert!(run(Command::new("kill").args(["-TERM", &pid])).status.success());
         until("it ends", || self.child.try_wait().unwrap()).code().expect("it ends by itself")

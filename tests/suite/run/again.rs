@@ -1,0 +1,124 @@
+//! What comes again, late, or is asked for by an operator.
+
+use std::fs;
+
+use flow::dataflow::Verdict;
+use flow::journal::{Reader, State};
+
+use super::Place;
+use super::nodes::Listening;
+use crate::support::peers::{Background, answering, free_port, run, tool};
+
+const STORESCU: &str = "/usr/bin/storescu";
+
+/// A study of which the last four slices come late.
+fn study_in_two_parts(place: &Place) {
+    let files = place.study("first", 1);
+    fs::create_dir(place.path("late")).unwrap();
+    for file in &files[36..] {
+        fs::rename(file, place.path("late").join(file.file_name().unwrap())).unwrap();
+    }
+}
+
+#[test]
+fn late_images_make_a_revision_of_which_only_what_has_changed_is_run() {
+    let Some(storescu) = tool(STORESCU) else { return };
+    let place = Place::new();
+    study_in_two_parts(&place);
+    let mut flow = Listening::start(&place, &[]);
+    flow.send(storescu, &place.path("first"));
+    flow.line("answered");
+    flow.send(storescu, &place.path("late"));
+    flow.line("answered");
+    flow.send(storescu, &place.path("first"));
+    flow.line("known");
+    assert_eq!(flow.end(), 0);
+
+    let reader = Reader::open(&place.path("flow-state")).unwrap();
+    let rows = reader.requests().unwrap();
+    assert_eq!(rows.len(), 2, "what was sent again in part is no third request: {rows:?}");
+    let responses = place.responses("flow-output");
+    let revision = &responses[&rows[1].name];
+    assert_eq!(revision.revises, Some(rows[0].id), "it says whose place it takes");
+    assert_eq!(responses[&rows[0].name].revises, None);
+    assert_eq!(revision.verdict, Verdict::Complete);
+    let history = reader.history(rows[1].number).unwrap();
+    assert_eq!(history.request().unwrap().0.items.len(), 40);
+    assert_eq!(history.runs_of("headers"), 4, "those of the others are known");
+    assert_eq!(history.runs_of("lungs"), 1);
+}
+
+#[test]
+fn a_dataflow_may_ignore_what_comes_late() {
+    let Some(storescu) = tool(STORESCU) else { return };
+    let place = Place::new();
+    study_in_two_parts(&place);
+    let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/dataflows/ct-lung.yaml")).unwrap();
+    fs::write(place.path("ct.yaml"), text + "\nrevisions: ignore\n").unwrap();
+    let mut flow = Listening::start(&place, &["ct.yaml"]);
+    flow.send(storescu, &place.path("first"));
+    flow.line("answered");
+    flow.send(storescu, &place.path("late"));
+    assert!(flow.line("ignored").contains("4 items"));
+    assert_eq!(flow.end(), 0);
+    assert_eq!(place.responses("flow-output").len(), 1);
+    let inbox = super::tree(&place.path("flow-state/inbox"));
+    assert_eq!(inbox.keys().filter(|path| path.extension().is_some()).count(), 36);
+}
+
+#[test]
+fn what_is_not_delivered_is_shown_and_delivered_when_an_operator_asks() {
+    let (Some(storescu), Some(storescp)) = (tool(STORESCU), tool("/usr/bin/storescp")) else { return };
+    let place = Place::new();
+    place.study("in", 1);
+    let port = free_port();
+    let destination = answering("PACS", port).to_string();
+    let mut flow = Listening::start(&place, &["--to", &destination, "--retry", "0"]);
+    flow.send(storescu, &place.path("in"));
+    flow.line("NOT DELIVERED");
+    let reader = Reader::open(&place.path("flow-state")).unwrap();
+    let row = || reader.requests().unwrap().remove(0);
+    crate::support::peers::until("it is recorded", || (row().state == State::Undelivered).then_some(()));
+    let status = place.run(&["status"]);
+    assert_eq!(status.code, 0, "{}", status.err);
+    for text in ["flow is running", "1  NOT DELIVERED", &format!("waits for {destination}")] {
+        assert!(status.out.contains(text), "{text:?} in {}", status.out);
+    }
+
+    fs::create_dir(place.path("pacs")).unwrap();
+    let mut pacs = std::process::Command::new(storescp);
+    let _pacs =
+        Background::start(pacs.args(["-aet", "PACS", "-od"]).arg(place.path("pacs")).arg(port.to_string()));
+    let name = row().name;
+    let retry = place.run(&["retry", &name[..6]]);
+    assert_eq!(retry.code, 0, "{}", retry.err);
+    assert!(flow.line("delivered").contains("6 objects"));
+    crate::support::peers::until("it is recorded", || (row().state == State::Answered).then_some(()));
+    flow.end();
+    let json = place.run(&["status", "--json"]);
+    let line: serde_json::Value = serde_json::from_str(json.out.trim()).unwrap();
+    assert_eq!((&line["state"], &line["name"]), (&"answered".into(), &name.clone().into()));
+    let cancel = place.run(&["cancel", &name]);
+    assert_eq!(cancel.code, 2, "there is nothing to cancel: {}", cancel.err);
+    let unknown = place.run(&["retry", "nobody"]);
+    assert_eq!(unknown.code, 66, "{}", unknown.err);
+    assert!(unknown.err.contains("flow status"), "{}", unknown.err);
+}
+
+#[test]
+fn a_killed_flow_goes_on_where_it_was() {
+    let Some(storescu) = tool(STORESCU) else { return };
+    let place = Place::new();
+    place.study("in", 1);
+    // Complete only after an hour: it is received, and no request yet.
+    let flow = Listening::start(&place, &["--quiet-time", "3600"]);
+    flow.send(storescu, &place.path("in"));
+    let pid = flow.id().to_string();
+    assert!(run(std::process::Command::new("kill").args(["-KILL", &pid])).status.success());
+    drop(flow);
+    let mut flow = Listening::start(&place, &[]);
+    flow.line("taken up");
+    flow.line("answered");
+    assert_eq!(flow.end(), 0);
+    assert_eq!(place.response("flow-output").1.verdict, Verdict::Complete);
+}
