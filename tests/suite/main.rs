@@ -6,6 +6,7 @@
 mod agreement;
 mod check;
 mod commands;
+mod crash;
 mod dicom;
 mod engine;
 mod journal;
