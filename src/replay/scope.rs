@@ -101,7 +101,7 @@ mod tests {
         let made = [("series", Take), ("volume", Help), ("lungs", Run)];
         check(Scope::Only("lungs"), &["headers", "series"], &made);
         let behind = [("series", Take), ("densities", Take), ("report", Run), ("error-report", Run)];
-        let parts = |scope, kept: &[&str]| {
+        let parts = |scope: Scope, kept: &[&str]| {
             let dataflow = Dataflow::load("ct-lung", &Table::built_in()).unwrap();
             let parts = scope.parts(&dataflow, |step| kept.contains(&step)).unwrap();
             let names = dataflow.nodes.iter().map(|node| node.name.clone());
