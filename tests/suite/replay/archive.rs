@@ -39,6 +39,9 @@ fn recording() -> Recording {
         step: step.to_owned(),
         item,
         key: Digest::of(step.as_bytes()),
+        version: 1,
+        inputs: BTreeMap::new(),
+        took_us: 7,
         outcome,
         outputs,
     };
