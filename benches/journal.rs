@@ -44,7 +44,8 @@ fn request(number: usize) -> Arc<Request> {
 
 fn accept(journal: &Journal, number: usize) -> Receipt {
     let version = Digest::of(b"version");
-    let arrival = Arrival { request: request(number), dataflow: "bench".to_owned(), version };
+    let arrival =
+        Arrival { request: request(number), dataflow: "bench".to_owned(), version, program: version };
     journal.accept(arrival).expect("it is accepted")
 }
 

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`step`] | what a step is: values, requests, declarations, faults, the table of steps |
 //! | [`dataflow`] | text to a checked [`dataflow::Dataflow`]; its plain meaning, `interpret` |
+//! | [`program`] | a program as a step; the only folder that starts processes |
 //! | [`store`] | bytes by digest |
 //! | [`journal`] | the durable record of what was accepted, done and answered; the only folder that names SQLite |
 //! | [`engine`] | a dataflow as timely lanes; the only folder that names timely |
@@ -31,6 +32,7 @@ pub mod engine;
 pub mod imaging;
 pub mod journal;
 pub mod outbox;
+pub mod program;
 pub mod replay;
 pub mod step;
 pub mod store;

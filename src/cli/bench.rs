@@ -15,7 +15,7 @@ use crate::imaging::phantom::{Chest, Options, Syntax};
 use crate::imaging::{decode_slice, read_instance};
 use crate::journal::Journal;
 use crate::outbox::{self, Folder, Outbox};
-use crate::step::{Fault, Table};
+use crate::step::{Digest, Fault, Table};
 use crate::store::Store;
 
 use super::exit::{Exit, Failure, Kind};
@@ -205,10 +205,15 @@ impl Bench<'_> {
         let outbox = Outbox { folder, waits, destinations, journal: Arc::clone(&journal), tell: count };
         let times = Arc::new(Times::default());
         let observer = Arc::clone(&times);
-        let progress = Progress::new(0);
+        let (progress, program) = (Progress::new(0), Digest::of(b"the same in each round"));
         let source = |entrance: &Entrance| {
-            let intake =
-                Intake { journal: &journal, dataflow: &self.dataflow, entrance, progress: &progress };
+            let intake = Intake {
+                journal: &journal,
+                dataflow: &self.dataflow,
+                entrance,
+                progress: &progress,
+                program,
+            };
             found.studies.iter().try_for_each(|study| intake.take(study.clone()))
         };
         engine::run(

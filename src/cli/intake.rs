@@ -8,7 +8,7 @@ use crate::dataflow::{Dataflow, Response, Revisions};
 use crate::dicom;
 use crate::engine::{Deadline, Entrance, Submission};
 use crate::journal::{Arrival, Entry, History, Journal, JournalError, Receipt, Row, Standing, Wish};
-use crate::step::{Fault, Request};
+use crate::step::{Digest, Fault, Request};
 
 use super::progress::Progress;
 
@@ -19,6 +19,8 @@ pub struct Intake<'a> {
     pub dataflow: &'a Dataflow,
     pub entrance: &'a Entrance,
     pub progress: &'a Progress,
+    /// The digest of this program.
+    pub program: Digest,
 }
 
 /// A request that is always there when a process dies is not begun once more.
@@ -52,6 +54,7 @@ impl Intake<'_> {
             request: Arc::new(request),
             dataflow: self.dataflow.name().to_owned(),
             version: self.dataflow.digest(),
+            program: self.program,
         })?;
         match (receipt.standing(), receipt.number()) {
             (Standing::New, _) | (_, None) => self.entrance.resume(receipt.clone().into(), earlier),
@@ -130,9 +133,9 @@ impl Intake<'_> {
     }
 
     /// A request that was answered before: the same response goes out again, and changes nothing
-    /// where it is.
+    /// where it is. Where the program or the dataflow is another by now, it is run again.
     fn once_more(&self, receipt: Receipt, number: i64) -> Result<(), JournalError> {
-        let history = self.journal.history(number)?;
+        let history = self.journal.history(number)?.filter(History::is_of_one_program);
         match history.as_ref().and_then(|history| self.made(history)) {
             Some(response) => {
                 let name = &receipt.request().name;

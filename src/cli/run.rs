@@ -11,7 +11,7 @@ use crate::dicom::Destination;
 use crate::engine::{self, Entrance, Settings};
 use crate::journal::{Journal, JournalError, Retention};
 use crate::outbox::{Folder, Forward, Outbox};
-use crate::step::Table;
+use crate::step::{Digest, Digester, Table};
 use crate::store::{Store, total_bytes};
 
 use super::attend::{Leave, attend};
@@ -123,8 +123,10 @@ impl Args {
             journal: Arc::clone(&journal),
             tell: |event: crate::outbox::Event| teller.tell(&event),
         };
+        let program = program()?;
         let feed = |entrance: &Entrance| {
-            let intake = Intake { journal: &journal, dataflow: &dataflow, entrance, progress: &progress };
+            let (journal, dataflow, progress) = (&*journal, &*dataflow, &*progress);
+            let intake = Intake { journal, dataflow, entrance, progress, program };
             feed(&source, &intake, self.retention())
         };
         let observer = Arc::clone(&progress);
@@ -200,6 +202,13 @@ fn feed(source: &Source, intake: &Intake, retention: Retention) -> Result<bool, 
         leave.leave();
         taken_up.unwrap_or(Ok(())).map(|()| all)
     })
+}
+
+fn program() -> Result<Digest, Failure> {
+    let mut file = std::fs::File::open(std::env::current_exe()?)?;
+    let mut digester = Digester::default();
+    std::io::copy(&mut file, &mut digester)?;
+    Ok(digester.digest())
 }
 
 fn unusable(error: JournalError) -> Failure {

@@ -69,10 +69,10 @@ fn input_kind(input: &Input) -> String {
 }
 
 fn parameter_cells(parameter: &Parameter) -> Vec<String> {
-    let unit = if parameter.unit.is_empty() { String::new() } else { format!(" {}", parameter.unit) };
+    let default = format!("{} {}", parameter.default, parameter.unit).trim_end().to_owned();
     vec![
         parameter.name.to_owned(),
-        format!("{}{unit}", parameter.default),
+        if parameter.required { "required".to_owned() } else { default },
         parameter.range(),
         parameter.about.to_owned(),
     ]
@@ -123,6 +123,8 @@ struct ParameterJson<'a> {
     about: &'a str,
     unit: &'a str,
     default: &'a Setting,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    required: bool,
     range: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     least: Option<f64>,
@@ -162,9 +164,10 @@ impl<'a> ParameterJson<'a> {
                 (Some(*least), Some(*most), &[][..])
             }
             Kind::Text { choices } => (None, None, choices.as_slice()),
-            Kind::Flag => (None, None, &[][..]),
+            Kind::Flag | Kind::Texts => (None, None, &[][..]),
         };
-        let Parameter { name, about, unit, default, .. } = parameter;
-        ParameterJson { name, about, unit, default, range: parameter.range(), least, most, choices }
+        let Parameter { name, about, unit, default, required, .. } = parameter;
+        let (required, range) = (*required, parameter.range());
+        ParameterJson { name, about, unit, default, required, range, least, most, choices }
     }
 }

@@ -196,7 +196,7 @@ pub enum OnFailure {
     /// What does not need the step is done: the response has results and faults.
     #[default]
     Continue,
-    /// What stands behind the step, in the order of [`Dataflow::nodes`], is not, and does not count
+    /// What stands behind the step, in the order of its nodes, is not, and does not count
     /// if it happens to have been done.
     Stop,
 }

@@ -27,7 +27,20 @@ fn parameters(node: &DraftNode, step: &Declaration, collector: &mut Collector) -
             None => unknown(name, node, step, collector),
         }
     }
+    step.parameters.iter().filter(|one| one.required).for_each(|one| required(one, node, step, collector));
     parameters
+}
+
+fn required(parameter: &Parameter, node: &DraftNode, step: &Declaration, collector: &mut Collector) {
+    let known = || step.parameters.iter().map(|parameter| parameter.name);
+    // One that is misspelt has been noted.
+    let meant = |name: &Placed<String>| hint::nearest(&name.value, known()) == Some(parameter.name);
+    if !node.settings.iter().any(|(name, _)| meant(name)) {
+        let message =
+            format!("\"{}\" ({}) lacks the parameter \"{}\"", node.name.value, step.name, parameter.name);
+        let hint = format!("{}: {}", parameter.name, parameter.about);
+        collector.add(node.name.place, message).hint(hint);
+    }
 }
 
 fn unknown(name: &Placed<String>, node: &DraftNode, step: &Declaration, collector: &mut Collector) {
@@ -58,13 +71,21 @@ fn written(kind: &Kind, shape: &Shape) -> Option<Setting> {
         (Kind::Number { .. }, Shape::Scalar(text)) => number(text).map(Setting::Number),
         (Kind::Text { .. }, Shape::Scalar(text)) => Some(Setting::Text(text.clone())),
         (Kind::Numbers { .. }, Shape::List(list)) => {
-            let numbers = list.iter().map(|one| match &one.value {
-                Shape::Scalar(text) => number(text),
-                Shape::Nothing | Shape::List(_) | Shape::Map(_) => None,
-            });
+            let numbers = list.iter().map(|one| scalar(one).and_then(number));
             numbers.collect::<Option<Vec<f64>>>().map(Setting::Numbers)
         }
+        (Kind::Texts, Shape::List(list)) => {
+            let texts = list.iter().map(|one| scalar(one).map(str::to_owned));
+            texts.collect::<Option<Vec<String>>>().map(Setting::Texts)
+        }
         _ => None,
+    }
+}
+
+fn scalar(tree: &Tree) -> Option<&str> {
+    match &tree.value {
+        Shape::Scalar(text) => Some(text),
+        Shape::Nothing | Shape::List(_) | Shape::Map(_) => None,
     }
 }
 

@@ -74,11 +74,8 @@ impl Exit<'_> {
         let entry = if delivered.is_ok() { Entry::Answered } else { Entry::Undelivered };
         self.record(receipt, &entry)?;
         delivered?;
-        let (store, request) = (&self.work.store, receipt.request().id);
-        // Without a journal nobody will ask for the response again.
-        let removed = if self.journal.keeps() { store.end_work(request) } else { store.remove(request) };
-        if let Err(error) = removed {
-            tracing::warn!(%error, "files of an answered request stay behind");
+        if let Err(error) = self.work.store.end_work(receipt.request().id) {
+            tracing::warn!(%error, "values of an answered request stay behind");
         }
         Ok(())
     }

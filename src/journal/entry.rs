@@ -15,6 +15,8 @@ pub enum Entry {
         request: Request,
         dataflow: String,
         version: Digest,
+        /// The digest of the program that was to run it.
+        program: Digest,
         /// An earlier request about the same thing that this one takes the place of.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         supersedes: Option<Digest>,

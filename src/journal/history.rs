@@ -77,6 +77,17 @@ impl History {
         self.request().ok().map(|(_, version)| version)
     }
 
+    /// Whether all that is recorded was made by one program, with one dataflow. A program that was built
+    /// anew may give other results, though no step's version was raised: it is being worked on.
+    pub fn is_of_one_program(&self) -> bool {
+        let mut programs = self.entries.iter().filter_map(|dated| match &dated.entry {
+            Entry::Accepted { program, version, .. } => Some((program, version)),
+            _ => None,
+        });
+        let first = programs.next();
+        programs.all(|program| Some(program) == first)
+    }
+
     /// How many runs of a step have ended since the request was accepted last.
     pub fn runs_of(&self, step: &str) -> usize {
         let opened = self.entries.iter().rposition(|dated| matches!(dated.entry, Entry::Accepted { .. }));

@@ -30,6 +30,7 @@ pub fn accept(connection: &Connection, arrival: &Arrival, store: &Store) -> Resu
         request: (*arrival.request).clone(),
         dataflow: arrival.dataflow.clone(),
         version: arrival.version,
+        program: arrival.program,
         supersedes: arrival.request.supersedes,
     };
     append(connection, number, &entry, &[])?;

@@ -77,6 +77,8 @@ pub struct Arrival {
     /// The dataflow that is to run it.
     pub dataflow: String,
     pub version: Digest,
+    /// The digest of the program that is to run it.
+    pub program: Digest,
 }
 
 impl Journal {

@@ -41,7 +41,12 @@ pub struct Run {
     pub item: Option<usize>,
     /// The digest of all that its outputs depend on.
     pub key: Digest,
+    /// Of the step.
+    pub version: u32,
+    /// The digest at each input; of all values together where it takes one per item.
+    pub inputs: BTreeMap<String, Digest>,
     pub outcome: Outcome,
+    pub took_us: u64,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub outputs: Vec<Output>,
 }

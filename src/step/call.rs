@@ -120,6 +120,13 @@ impl<'a> Call<'a> {
         }
     }
 
+    pub fn texts(&self, name: &str) -> &'a [String] {
+        match self.setting(name) {
+            Setting::Texts(texts) => texts,
+            other => panic!("the parameter {name:?} is {other:?}, not a list of texts"),
+        }
+    }
+
     pub fn flag(&self, name: &str) -> bool {
         match self.setting(name) {
             Setting::Flag(flag) => *flag,

@@ -13,6 +13,7 @@ pub enum Setting {
     Number(f64),
     Text(String),
     Numbers(Vec<f64>),
+    Texts(Vec<String>),
 }
 
 /// As a dataflow file writes it.
@@ -26,6 +27,7 @@ impl fmt::Display for Setting {
                 let texts: Vec<String> = numbers.iter().map(f64::to_string).collect();
                 write!(f, "[{}]", texts.join(", "))
             }
+            Setting::Texts(texts) => write!(f, "[{}]", texts.join(", ")),
         }
     }
 }
@@ -37,6 +39,7 @@ pub enum Kind {
     Number { least: f64, most: f64 },
     Text { choices: Vec<&'static str> },
     Numbers { least: f64, most: f64 },
+    Texts,
 }
 
 /// A declared parameter.
@@ -48,6 +51,8 @@ pub struct Parameter {
     pub unit: &'static str,
     pub kind: Kind,
     pub default: Setting,
+    /// A dataflow file has to set it.
+    pub required: bool,
 }
 
 impl Parameter {
@@ -77,13 +82,24 @@ impl Parameter {
         Parameter::new(name, kind, Setting::Text(default.to_owned()), "")
     }
 
+    /// Any number of any texts; none by default.
+    pub fn texts(name: &'static str) -> Parameter {
+        Parameter::new(name, Kind::Texts, Setting::Texts(Vec::new()), "")
+    }
+
+    /// One that a dataflow file has to set: its default is of no use.
+    pub fn required(mut self) -> Parameter {
+        self.required = true;
+        self
+    }
+
     pub fn about(mut self, about: &'static str) -> Parameter {
         self.about = about;
         self
     }
 
     fn new(name: &'static str, kind: Kind, default: Setting, unit: &'static str) -> Parameter {
-        Parameter { name, about: "", unit, kind, default }
+        Parameter { name, about: "", unit, kind, default, required: false }
     }
 
     /// Whether the parameter takes this setting; if not, what it would take, as a fragment that
@@ -99,6 +115,7 @@ impl Parameter {
             (Kind::Numbers { least, most }, Setting::Numbers(numbers)) => {
                 !numbers.is_empty() && numbers.iter().all(|number| within(*least, *most, *number))
             }
+            (Kind::Texts, Setting::Texts(_)) => true,
             _ => false,
         };
         if fits { Ok(()) } else { Err(self.range()) }
@@ -111,6 +128,7 @@ impl Parameter {
             Kind::Flag => "true or false".to_owned(),
             Kind::Number { least, most } => format!("a number from {least} to {most}{unit}"),
             Kind::Numbers { least, most } => format!("a list of numbers from {least} to {most}{unit}"),
+            Kind::Texts => "a list of texts".to_owned(),
             Kind::Text { choices } if choices.is_empty() => "a text".to_owned(),
             Kind::Text { choices } => format!("one of {}", choices.join(", ")),
         }

@@ -22,7 +22,9 @@ fn request(name: &str) -> Arc<Request> {
 
 fn accept(journal: &Journal, name: &str) -> Receipt {
     let version = Digest::of(b"version");
-    journal.accept(Arrival { request: request(name), dataflow: "test".to_owned(), version }).unwrap()
+    journal
+        .accept(Arrival { request: request(name), dataflow: "test".to_owned(), version, program: version })
+        .unwrap()
 }
 
 fn response(name: &str) -> Response {

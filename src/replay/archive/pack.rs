@@ -41,7 +41,10 @@ pub fn pack<R: Read>(
 /// Where files lie on this machine does not belong into it.
 fn manifest(recording: &Recording) -> Vec<u8> {
     let mut recording = recording.clone();
-    recording.request.items.iter_mut().for_each(|item| item.path.clear());
+    for item in &mut recording.request.items {
+        item.path.clear();
+        item.received = false;
+    }
     let manifest = Manifest { format: FORMAT, recording: &recording };
     serde_json::to_vec_pretty(&manifest).expect("a recording is made of texts and numbers")
 }

@@ -45,9 +45,9 @@ pub enum UnpackError {
 }
 
 impl Unpacked {
-    /// Where the bytes of a digest lie.
-    pub fn path(&self, digest: Digest) -> Option<&Path> {
-        self.paths.get(&digest).map(PathBuf::as_path)
+    /// The recording, and where the bytes of each digest lie.
+    pub fn into_parts(self) -> (Recording, BTreeMap<Digest, PathBuf>) {
+        (self.recording, self.paths)
     }
 }
 

@@ -39,6 +39,9 @@ fn recording() -> Recording {
         step: step.to_owned(),
         item,
         key: Digest::of(step.as_bytes()),
+        version: 1,
+        inputs: BTreeMap::new(),
+        took_us: 7,
         outcome,
         outputs,
     };
@@ -92,9 +95,10 @@ fn written_and_read() {
     let unpacked = unpacked.unwrap();
     let mut expected = recording();
     expected.request.items[0].path = folder.path().join("folder/items").join(Digest::of(ITEM).to_string());
-    assert_eq!(unpacked.recording, expected);
+    let (recording, paths) = unpacked.into_parts();
+    assert_eq!(recording, expected);
     for bytes in [ITEM, REPORT, PICTURE, VALUE] {
-        assert_eq!(fs::read(unpacked.path(Digest::of(bytes)).unwrap()).unwrap(), bytes);
+        assert_eq!(fs::read(&paths[&Digest::of(bytes)]).unwrap(), bytes);
     }
     assert_eq!(fs::read(folder.path().join("folder/response/sub/a.txt")).unwrap(), REPORT);
 }

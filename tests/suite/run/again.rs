@@ -7,7 +7,7 @@ use flow::journal::{Reader, State};
 
 use super::Place;
 use super::nodes::Listening;
-use crate::support::peers::{Background, answering, free_port, run, tool};
+use crate::support::peers::{Background, free_port, run, tool, until};
 
 const STORESCU: &str = "/usr/bin/storescu";
 
@@ -72,13 +72,13 @@ fn what_is_not_delivered_is_shown_and_delivered_when_an_operator_asks() {
     let place = Place::new();
     place.study("in", 1);
     let port = free_port();
-    let destination = answering("PACS", port).to_string();
+    let destination = format!("PACS@127.0.0.1:{port}");
     let mut flow = Listening::start(&place, &["--to", &destination, "--retry", "0"]);
     flow.send(storescu, &place.path("in"));
     flow.line("NOT DELIVERED");
     let reader = Reader::open(&place.path("flow-state")).unwrap();
     let row = || reader.requests().unwrap().remove(0);
-    crate::support::peers::until("it is recorded", || (row().state == State::Undelivered).then_some(()));
+    until("it is recorded", || (row().state == State::Undelivered).then_some(()));
     let status = place.run(&["status"]);
     assert_eq!(status.code, 0, "{}", status.err);
     for text in ["flow is running", "1  NOT DELIVERED", &format!("waits for {destination}")] {
@@ -93,7 +93,7 @@ fn what_is_not_delivered_is_shown_and_delivered_when_an_operator_asks() {
     let retry = place.run(&["retry", &name[..6]]);
     assert_eq!(retry.code, 0, "{}", retry.err);
     assert!(flow.line("delivered").contains("6 objects"));
-    crate::support::peers::until("it is recorded", || (row().state == State::Answered).then_some(()));
+    until("it is recorded", || (row().state == State::Answered).then_some(()));
     flow.end();
     let json = place.run(&["status", "--json"]);
     let line: serde_json::Value = serde_json::from_str(json.out.trim()).unwrap();
@@ -121,4 +121,74 @@ fn a_killed_flow_goes_on_where_it_was() {
     flow.line("answered");
     assert_eq!(flow.end(), 0);
     assert_eq!(place.response("flow-output").1.verdict, Verdict::Complete);
+}
+
+/// A dataflow whose only step runs a shell script.
+fn script(place: &Place, script: &str) {
+    let text = format!(
+        "dataflow: script\nsteps:\n  work:\n    step: run-program\n    needs: {{request: request}}\n    \
+         with: {{program: sh, arguments: [-c, '{script}']}}\nresponse: [work]\n"
+    );
+    fs::write(place.path("script.yaml"), text).unwrap();
+}
+
+const SCRIPT: [&str; 4] = ["run", "script.yaml", "--input", "in"];
+
+#[test]
+fn a_request_that_kills_flow_each_time_is_answered_all_the_same() {
+    let place = Place::new();
+    place.study("in", 1);
+    script(&place, "kill -KILL $PPID");
+    let mut killed = 0;
+    while place.flow(&SCRIPT).output().unwrap().status.code().is_none() {
+        killed += 1;
+        assert!(killed < 10, "it is killed again and again");
+    }
+    assert_eq!(killed, 3);
+    let (_, response) = place.response("flow-output");
+    let (report, fault) = response.faults().next().unwrap();
+    assert_eq!(report.step, "admission");
+    assert!(fault.reason.contains("flow ended 3 times"), "{}", fault.reason);
+}
+
+/// Starts a flow whose step sleeps, and waits until the step is under way; gives the request's name.
+fn asleep(place: &Place) -> (Background, String) {
+    place.study("in", 1);
+    script(place, "sleep 600");
+    let flow = Background::start(&mut place.flow(&SCRIPT));
+    let name = until("the step is under way", || {
+        let status = place.run(&["status", "--json"]);
+        let line: serde_json::Value = serde_json::from_str(status.out.trim()).ok()?;
+        (line["waits_for"] == "the step work").then(|| line["name"].as_str().unwrap().to_owned())
+    });
+    (flow, name)
+}
+
+fn is_cancelled(place: &Place) {
+    let (_, response) = place.response("flow-output");
+    assert_eq!(response.faults().next().unwrap().1.reason, "the request was cancelled");
+}
+
+#[test]
+fn a_request_is_cancelled_while_its_step_is_under_way() {
+    let place = Place::new();
+    let (mut flow, name) = asleep(&place);
+    let cancel = place.run(&["cancel", &name]);
+    assert_eq!(cancel.code, 0, "{}", cancel.err);
+    assert!(cancel.out.contains("sees to it now"), "{}", cancel.out);
+    assert_eq!(flow.ended(), 1, "an error response");
+    is_cancelled(&place);
+}
+
+#[test]
+fn a_request_is_cancelled_while_no_flow_is_running() {
+    let place = Place::new();
+    let (flow, name) = asleep(&place);
+    drop(flow);
+    let cancel = place.run(&["cancel", &name]);
+    assert!(cancel.out.contains("no flow is running"), "{}", cancel.out);
+    let status = place.run(&["status"]);
+    assert!(status.out.contains("no flow is running"), "{}", status.out);
+    assert_eq!(place.run(&SCRIPT).code, 1);
+    is_cancelled(&place);
 }

@@ -1,0 +1,176 @@
+//! The private folder that a program runs in: its inputs laid out, its results collected.
+//!
+//! ```text
+//! item        the item, where one is wired
+//! items/00001 the items of the request, in their order, where the request is wired
+//! files/…     files of other steps, by their names
+//! out/…       what the program leaves here is its result
+//! stdout, stderr
+//! ```
+//!
+//! Inputs are copies: whatever a program does to them, others see what they always saw.
+
+use std::fs;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::step::{File, Files, Item};
+
+/// Removed with all that is in it when it is dropped.
+pub struct Folder(TempDir);
+
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    #[error("could not {what} {name}: {source}")]
+    Access { what: &'static str, name: String, source: io::Error },
+    #[error("its results have more than {0} bytes")]
+    TooLarge(u64),
+    #[error("it left more than {FILES_MAX} files")]
+    TooMany,
+    #[error("it left {0:?} in out/, which is neither a file nor a folder")]
+    Strange(String),
+    #[error("the name {0:?} of a result is not text")]
+    Name(PathBuf),
+}
+
+const FILES_MAX: usize = 10_000;
+/// How much of the end of its standard error a fault quotes, in bytes.
+const QUOTED_MAX: u64 = 600;
+
+impl Folder {
+    /// # Errors
+    /// If it cannot be made.
+    pub fn new() -> Result<Folder, FolderError> {
+        let made = tempfile::Builder::new().prefix("flow-program-").tempdir();
+        let folder = Folder(made.map_err(failed("make", "a folder for the program"))?);
+        fs::create_dir(folder.path().join("out")).map_err(failed("make", "out"))?;
+        Ok(folder)
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub fn lay_item(&self, item: &Item) -> Result<(), FolderError> {
+        self.copy(item, "item")
+    }
+
+    pub fn lay_items(&self, items: &[Item]) -> Result<(), FolderError> {
+        fs::create_dir(self.path().join("items")).map_err(failed("make", "items"))?;
+        let mut numbered = items.iter().zip(1..);
+        numbered.try_for_each(|(item, number)| self.copy(item, &format!("items/{number:05}")))
+    }
+
+    /// The names of files have been checked where they were made.
+    pub fn lay_files(&self, files: &Files) -> Result<(), FolderError> {
+        for file in &files.0 {
+            let path = self.path().join("files").join(&file.name);
+            let parent = path.parent().expect("it lies in a folder");
+            fs::create_dir_all(parent).map_err(failed("make the folder of", &file.name))?;
+            fs::write(&path, &file.bytes).map_err(failed("write", &file.name))?;
+        }
+        Ok(())
+    }
+
+    /// What the program left in `out/`, by name, and what it printed, if anything.
+    ///
+    /// # Errors
+    /// If that is too much, or cannot be read.
+    pub fn results(&self, bytes_most: u64) -> Result<Files, FolderError> {
+        let mut found = found(&self.path().join("out"))?;
+        found.push(("stdout.txt".to_owned(), self.path().join("stdout")));
+        let mut files = read_all(found, bytes_most)?;
+        files.pop_if(|printed| printed.bytes.is_empty());
+        Ok(Files(files))
+    }
+
+    /// The end of what it said on its standard error, on one line.
+    pub fn last_words(&self) -> String {
+        let read = || -> io::Result<Vec<u8>> {
+            let mut file = fs::File::open(self.path().join("stderr"))?;
+            let length = file.metadata()?.len();
+            file.seek(SeekFrom::Start(length.saturating_sub(QUOTED_MAX)))?;
+            let mut bytes = Vec::new();
+            file.take(QUOTED_MAX).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        // Where nothing can be read there is nothing to quote.
+        let text = String::from_utf8_lossy(&read().unwrap_or_default()).into_owned();
+        let words = text.split(|letter: char| letter.is_whitespace() || letter.is_control());
+        words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+
+    fn copy(&self, item: &Item, name: &str) -> Result<(), FolderError> {
+        fs::copy(&item.path, self.path().join(name)).map(drop).map_err(failed("copy", &item.name))
+    }
+}
+
+/// The files below a folder with their names, sorted. A link is none: it could lead anywhere.
+fn found(out: &Path) -> Result<Vec<(String, PathBuf)>, FolderError> {
+    let mut found = Vec::new();
+    let mut folders = vec![out.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).map_err(failed("look into", "out"))? {
+            let path = entry.map_err(failed("look into", "out"))?.path();
+            let name = below(out, &path)?;
+            match fs::symlink_metadata(&path).map_err(failed("look at", &name))?.file_type() {
+                kind if kind.is_dir() => folders.push(path),
+                kind if kind.is_file() => found.push((name, path)),
+                _ => return Err(FolderError::Strange(name)),
+            }
+            if found.len() + folders.len() > FILES_MAX {
+                return Err(FolderError::TooMany);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// A path as the name of a result.
+fn below(out: &Path, path: &Path) -> Result<String, FolderError> {
+    let name = path.strip_prefix(out).unwrap_or(path);
+    name.to_str().map(str::to_owned).ok_or_else(|| FolderError::Name(name.to_owned()))
+}
+
+fn read_all(found: Vec<(String, PathBuf)>, bytes_most: u64) -> Result<Vec<File>, FolderError> {
+    let mut left = bytes_most;
+    let read = |(name, path): (String, PathBuf)| {
+        let mut bytes = Vec::new();
+        let file = fs::File::open(&path).map_err(failed("read", &name))?;
+        file.take(left + 1).read_to_end(&mut bytes).map_err(failed("read", &name))?;
+        left = left.checked_sub(bytes.len() as u64).ok_or(FolderError::TooLarge(bytes_most))?;
+        let media_type = media_type(&name);
+        Ok(File::new(name, media_type, bytes))
+    };
+    found.into_iter().map(read).collect()
+}
+
+/// By the ending of a name; what is DICOM goes to the PACS.
+fn media_type(name: &str) -> &'static str {
+    const TYPES: [(&str, &str); 12] = [
+        ("csv", "text/csv"),
+        ("dcm", "application/dicom"),
+        ("gz", "application/gzip"),
+        ("html", "text/html"),
+        ("jpg", "image/jpeg"),
+        ("json", "application/json"),
+        ("pdf", "application/pdf"),
+        ("png", "image/png"),
+        ("svg", "image/svg+xml"),
+        ("tar", "application/x-tar"),
+        ("txt", "text/plain"),
+        ("xml", "application/xml"),
+    ];
+    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
+    let found = TYPES.iter().find(|(known, _)| known.eq_ignore_ascii_case(ending));
+    found.map_or("application/octet-stream", |(_, media_type)| media_type)
+}
+
+/// Names what a program knows: where its folder lies is different each time.
+fn failed(what: &'static str, name: &str) -> impl FnOnce(io::Error) -> FolderError {
+    let name = name.to_owned();
+    move |source| FolderError::Access { what, name, source }
+}

@@ -1,0 +1,112 @@
+//! `run-program`: a program, with files in and files out.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use crate::step::{BuiltIn, Call, Fault, FaultKind, Files, Item, Outputs, Parameter, Request, Step};
+
+use super::child::{self, End, Order};
+use super::folder::{Folder, FolderError};
+
+/// The exit code of a program that may succeed the next time (`EX_TEMPFAIL` of sysexits.h).
+const TEMPORARY: i32 = 75;
+
+fn step() -> Step {
+    let number = Parameter::number;
+    Step::new("run-program", 1, "Runs a program in a private folder; what it leaves in out/ is the result.")
+        .takes_optional::<Request>("request")
+        .takes_optional::<Item>("item")
+        .takes_optional::<Files>("files")
+        .gives::<Files>("files")
+        .parameter(
+            Parameter::text("program", "", &[])
+                .required()
+                .about("A name to be found in /usr/local/bin, /usr/bin or /bin, or an absolute path."),
+        )
+        .parameter(Parameter::texts("arguments").about("Paths in them are relative to the folder."))
+        .parameter(
+            Parameter::text("program_version", "", &[])
+                .about("To be changed with the program: results of the earlier one are then not taken."),
+        )
+        .parameter(number("memory_mib", 1024.0, 16.0, 1_048_576.0, "MiB").about("For each process of it."))
+        .parameter(number("output_mib", 256.0, 1.0, 65_536.0, "MiB").about("Most that it may give."))
+        .parameter(number("grace_s", 5.0, 0.0, 600.0, "s").about("Between being asked to end and killed."))
+        .runs(|call| run(call).map(|files| Outputs::one("files", files)))
+}
+
+inventory::submit! { BuiltIn(step) }
+
+fn run(call: &Call) -> Result<Files, Fault> {
+    let folder = Folder::new().map_err(fault)?;
+    lay_out(&folder, call).map_err(fault)?;
+    let output_bytes = bytes(call.number("output_mib"));
+    let order = Order {
+        program: call.text("program"),
+        arguments: call.texts("arguments"),
+        folder: folder.path(),
+        memory_bytes: bytes(call.number("memory_mib")),
+        file_bytes: output_bytes,
+        grace: Duration::from_secs_f64(call.number("grace_s")),
+    };
+    match child::run(&order, call.token).map_err(|error| not_started(&order, &error))? {
+        End::Stopped => Err(Fault::cancelled()),
+        End::Exited(status) if status.success() => folder.results(output_bytes).map_err(fault),
+        End::Exited(status) => Err(failed(&order, status, &folder.last_words())),
+    }
+}
+
+fn lay_out(folder: &Folder, call: &Call) -> Result<(), FolderError> {
+    if let Some(request) = call.optional::<Request>("request") {
+        folder.lay_items(&request.items)?;
+    }
+    if let Some(item) = call.optional::<Item>("item") {
+        folder.lay_item(item)?;
+    }
+    call.optional::<Files>("files").map_or(Ok(()), |files| folder.lay_files(files))
+}
+
+/// Parameters have a range in which this is exact.
+fn bytes(mib: f64) -> u64 {
+    (mib * 1_048_576.0) as u64
+}
+
+fn not_started(order: &Order, error: &io::Error) -> Fault {
+    let reason = format!("the program {:?} could not be started: {error}", order.program);
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => Fault::of(
+            FaultKind::Broken,
+            reason,
+            "Install it where flow runs, or give its absolute path in the dataflow file.",
+        ),
+        _ => Fault::transient(reason, "Send the request again when the machine has less to do."),
+    }
+}
+
+fn failed(order: &Order, status: ExitStatus, words: &str) -> Fault {
+    let how = match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, signal) => format!("signal {}", signal.unwrap_or_default()),
+    };
+    let said = if words.is_empty() { "without a word".to_owned() } else { format!("saying: {words}") };
+    let reason = format!("the program {:?} ended with {how}, {said}", order.program);
+    let kind = if status.code() == Some(TEMPORARY) { FaultKind::Transient } else { FaultKind::Data };
+    Fault::of(kind, reason, "Do what the program says, or ask those who maintain it.")
+}
+
+fn fault(error: FolderError) -> Fault {
+    let (kind, remedy) = match error {
+        FolderError::Access { .. } => (
+            FaultKind::Storage,
+            "Make room in the folder for temporary files (TMPDIR), and send the request again.",
+        ),
+        FolderError::TooLarge(_) | FolderError::TooMany => {
+            (FaultKind::Data, "Have the program give less, or raise `output_mib` in the dataflow file.")
+        }
+        FolderError::Strange(_) | FolderError::Name(_) => {
+            (FaultKind::Data, "Have the program leave plain files in out/, with names that are text.")
+        }
+    };
+    Fault::of(kind, error.to_string(), remedy)
+}

@@ -1,0 +1,63 @@
+//! What was run again, as a recording of its own: for a request that was never recorded as it is now.
+
+use std::collections::BTreeMap;
+
+use crate::dataflow::response::files_at;
+use crate::step::{Digest, File, Files, Outcome, Payload, Value};
+
+use super::again::Ran;
+use super::{Again, Kept, Output, Past, Recording, Run};
+
+/// Larger values are made again when they are wanted.
+const VALUE_BYTES_MAX: usize = 64 << 10;
+
+impl Again {
+    /// The request of `past`, with what it gave just now in the place of what was recorded.
+    pub fn into_past(self, past: &Past) -> Past {
+        let mut bytes = BTreeMap::new();
+        let mut keep = |kept: &[u8]| {
+            let digest = Digest::of(kept);
+            bytes.entry(digest).or_insert_with(|| kept.to_vec());
+            digest
+        };
+        self.files.iter().for_each(|file| _ = keep(&file.bytes));
+        let runs = self.runs.iter().map(|ran| run(ran, &mut keep)).collect();
+        let recording = Recording { runs, response: Some(self.response), ..past.recording.clone() };
+        Past::new(recording, move |digest| bytes.get(&digest).cloned())
+    }
+}
+
+fn run(ran: &Ran, keep: &mut impl FnMut(&[u8]) -> Digest) -> Run {
+    let (outcome, outputs) = match &ran.result {
+        Ok(outputs) => {
+            (Outcome::Done, outputs.iter().map(|(name, value)| output(name, value, keep)).collect())
+        }
+        Err(fault) => (Outcome::Failed(fault.clone()), Vec::new()),
+    };
+    Run {
+        step: ran.step.clone(),
+        item: ran.item,
+        key: ran.depends.key,
+        version: ran.depends.version,
+        inputs: ran.depends.inputs.clone(),
+        outcome,
+        took_us: u64::try_from(ran.took.as_micros()).unwrap_or(u64::MAX),
+        outputs,
+    }
+}
+
+fn output(name: &str, value: &Value, keep: &mut impl FnMut(&[u8]) -> Digest) -> Output {
+    let kept = if value.kind() == Files::TYPE {
+        let files = files_at(value);
+        files.iter().for_each(|file| _ = keep(&file.bytes));
+        Kept::Files(files.iter().map(File::artifact).collect())
+    } else {
+        match value.to_bytes() {
+            form if form.len() <= VALUE_BYTES_MAX => {
+                Kept::Form { digest: keep(&form), size: form.len() as u64 }
+            }
+            _ => Kept::No,
+        }
+    };
+    Output { name: name.to_owned(), digest: value.digest(), kept }
+}

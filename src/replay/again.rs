@@ -1,0 +1,176 @@
+//! A past request run again.
+//!
+//! Whatever dataflow it goes through, results get the identifiers that those of the recorded one have:
+//! nothing is sent, and what differs is then what the steps make otherwise.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::dataflow::interpret::Due;
+use crate::dataflow::{Dataflow, Response};
+use crate::step::{Digest, Fault, File, Identity, Outputs, Token};
+
+use super::comparison::{Side, Verdict};
+use super::records::Records;
+use super::scope::Part;
+use super::{NoSuchStep, Past, Run, Scope};
+
+/// A past request after it has been run again.
+pub struct Again {
+    /// The runs that were compared, in the order in which they ended.
+    pub runs: Vec<Ran>,
+    /// Whole only if everything was run.
+    pub response: Response,
+    pub files: Vec<File>,
+}
+
+/// A run that was done again.
+pub struct Ran {
+    /// The step's name in the dataflow.
+    pub step: String,
+    pub item: Option<usize>,
+    pub depends: Depends,
+    pub result: Result<Outputs, Fault>,
+    pub took: Duration,
+    pub verdict: Verdict,
+    /// What of its inputs and its step is not what it was, if it ran before.
+    pub changed: Vec<String>,
+}
+
+/// What the outputs of a run depend on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Depends {
+    /// The digest of it all.
+    pub key: Digest,
+    /// Of the step.
+    pub version: u32,
+    /// The digest at each input.
+    pub inputs: BTreeMap<String, Digest>,
+}
+
+/// Runs a request again, as much of it as `scope` says, and compares with what was recorded. `tell`
+/// hears of each run that is compared.
+///
+/// # Errors
+/// If the dataflow does not have the step that the scope names.
+pub fn again(
+    past: &Past,
+    dataflow: &Dataflow,
+    scope: Scope,
+    tell: &mut dyn FnMut(&Ran),
+) -> Result<Again, NoSuchStep> {
+    let records = Records::of(past);
+    let parts = scope.parts(dataflow, |step| records.keep(step))?;
+    let names = dataflow.nodes.iter().map(|node| node.name.as_str());
+    let parts: BTreeMap<&str, Part> = names.zip(parts).collect();
+    let mut runs = Vec::new();
+    let mut perform = |due: &Due| match parts[due.step()] {
+        Part::Run => {
+            let depends = Depends::of(past, due);
+            let before = records.find(depends.key, due);
+            let before = before.map(|run| (Side::Recorded(run, past), Depends::recorded(run)));
+            let (result, took) = performed(past, due);
+            note(&mut runs, Ran::new(due, depends, before, &result, took), tell);
+            result
+        }
+        Part::Help => performed(past, due).0,
+        Part::Take => records.take(due).unwrap_or_else(|| performed(past, due).0),
+        Part::Leave => records.left(due),
+    };
+    let (response, files) = dataflow.interpret_by(&Arc::new(past.recording.request.clone()), &mut perform);
+    Ok(Again { runs, response, files })
+}
+
+/// Runs a request through another dataflow, and compares with what the first one gave just now. What
+/// depends on nothing that has changed is not run once more.
+pub fn shadow(past: &Past, dataflow: &Dataflow, first: &Again, tell: &mut dyn FnMut(&Ran)) -> Again {
+    let by_key: BTreeMap<Digest, &Ran> = first.runs.iter().map(|ran| (ran.depends.key, ran)).collect();
+    let by_name: BTreeMap<_, &Ran> = first.runs.iter().map(|ran| (ran.name(), ran)).collect();
+    let mut runs = Vec::new();
+    let mut perform = |due: &Due| {
+        let depends = Depends::of(past, due);
+        let (result, took) = match by_key.get(&depends.key) {
+            Some(ran) => (ran.result.clone(), Duration::ZERO),
+            None => performed(past, due),
+        };
+        let before = by_name.get(&(due.step(), due.item));
+        let before = before.map(|ran| (Side::Made(&ran.result), ran.depends.clone()));
+        note(&mut runs, Ran::new(due, depends, before, &result, took), tell);
+        result
+    };
+    let (response, files) = dataflow.interpret_by(&Arc::new(past.recording.request.clone()), &mut perform);
+    Again { runs, response, files }
+}
+
+impl Ran {
+    fn new(
+        due: &Due,
+        depends: Depends,
+        before: Option<(Side, Depends)>,
+        result: &Result<Outputs, Fault>,
+        took: Duration,
+    ) -> Ran {
+        let (side, before) = before.unzip();
+        Ran {
+            step: due.step().to_owned(),
+            item: due.item,
+            verdict: Verdict::between(side, Side::Made(result)),
+            changed: before.map(|before| depends.changed(&before)).unwrap_or_default(),
+            depends,
+            result: result.clone(),
+            took,
+        }
+    }
+
+    /// The step and the item.
+    pub fn name(&self) -> (&str, Option<usize>) {
+        (&self.step, self.item)
+    }
+}
+
+impl Depends {
+    fn of(past: &Past, due: &Due) -> Depends {
+        let inputs = due.inputs.digests().into_iter().map(|(name, digest)| (name.to_owned(), digest));
+        Depends {
+            key: due.node.key(&identity(past, due), due.inputs),
+            version: due.node.step.declaration.version,
+            inputs: inputs.collect(),
+        }
+    }
+
+    fn recorded(run: &Run) -> Depends {
+        Depends { key: run.key, version: run.version, inputs: run.inputs.clone() }
+    }
+
+    /// What is not what it was, in words.
+    fn changed(&self, before: &Depends) -> Vec<String> {
+        let mut changed = Vec::new();
+        if self.version != before.version {
+            changed.push(format!("the step's version, {} before", before.version));
+        }
+        let inputs = self.inputs.iter().filter(|(name, digest)| before.inputs.get(*name) != Some(digest));
+        changed.extend(inputs.map(|(name, _)| format!("the input {name}")));
+        if changed.is_empty() && self.key != before.key {
+            changed.push("its parameters".to_owned());
+        }
+        changed
+    }
+}
+
+/// A step that is tried several times leaves its last result.
+fn note(runs: &mut Vec<Ran>, ran: Ran, tell: &mut dyn FnMut(&Ran)) {
+    tell(&ran);
+    runs.pop_if(|last| last.name() == ran.name());
+    runs.push(ran);
+}
+
+fn identity(past: &Past, due: &Due) -> Identity {
+    Identity { dataflow: past.recording.dataflow.version, ..due.identity.clone() }
+}
+
+fn performed(past: &Past, due: &Due) -> (Result<Outputs, Fault>, Duration) {
+    let began = Instant::now();
+    let result = due.node.perform(&identity(past, due), due.inputs, &Token::default());
+    (result, began.elapsed())
+}

@@ -1,0 +1,79 @@
+//! A past request without its patient: its files are de-identified and run once more, and nothing of
+//! what was recorded before is left.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::dataflow::Dataflow;
+use crate::dicom::folder::{self, NoSuchInput};
+use crate::dicom::{self, BurnedIn, Deidentified, Key};
+use crate::step::{Item, Request};
+
+use super::{Past, Recording, Scope, again};
+
+#[derive(Debug, thiserror::Error)]
+pub enum NotAnonymous {
+    #[error("could not read {name} of the request")]
+    Read { name: String, source: io::Error },
+    #[error("could not remove the patient from {name}")]
+    Unreadable { name: String, source: dicom::Unreadable },
+    #[error("could not write {path}", path = path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    NotFound(#[from] NoSuchInput),
+    #[error("without the patient the files of the request are {0} studies")]
+    Studies(usize),
+}
+
+/// A request without its patient.
+pub struct Anonymous {
+    pub past: Past,
+    /// How many of its files say that their pixels show who the patient is.
+    pub burned_in: usize,
+    /// How many do not say anything about that.
+    pub unsaid: usize,
+}
+
+/// Makes a request without its patient, with its files in `folder`, and runs it.
+///
+/// # Errors
+/// If a file cannot be read to its end: what cannot be read cannot be judged.
+pub fn anonymous(
+    past: &Past,
+    dataflow: &Dataflow,
+    folder: &Path,
+    key: &Key,
+) -> Result<Anonymous, NotAnonymous> {
+    let (mut burned_in, mut unsaid) = (0, 0);
+    for (number, item) in past.recording.request.items.iter().enumerate() {
+        let Deidentified { bytes, burned_in: said } = deidentified(item, key)?;
+        match said {
+            BurnedIn::Yes => burned_in += 1,
+            BurnedIn::Unsaid => unsaid += 1,
+            BurnedIn::No => {}
+        }
+        let path = folder.join(format!("{:05}.dcm", number + 1));
+        fs::write(&path, bytes).map_err(|source| NotAnonymous::Write { path, source })?;
+    }
+    let request = found(folder)?;
+    let recording = Recording { request, runs: Vec::new(), response: None, ..past.recording.clone() };
+    let unrun = Past::new(recording, |_| None);
+    let run = again(&unrun, dataflow, Scope::Whole, &mut |_| {}).expect("the whole has every step");
+    Ok(Anonymous { past: run.into_past(&unrun), burned_in, unsaid })
+}
+
+fn deidentified(item: &Item, key: &Key) -> Result<Deidentified, NotAnonymous> {
+    let name = || item.name.clone();
+    let bytes = fs::read(&item.path).map_err(|source| NotAnonymous::Read { name: name(), source })?;
+    dicom::deidentify(&bytes, key).map_err(|source| NotAnonymous::Unreadable { name: name(), source })
+}
+
+/// The request that the files are now: its name and attributes are those of the files.
+fn found(folder: &Path) -> Result<Request, NotAnonymous> {
+    let mut studies = folder::find(&[folder.to_owned()])?.studies;
+    match (studies.pop(), studies.len()) {
+        (Some(request), 0) => Ok(request),
+        (_, others) => Err(NotAnonymous::Studies(others + 1)),
+    }
+}

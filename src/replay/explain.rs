@@ -1,0 +1,284 @@
+//! What became of a request, step by step: why, of what it was made, and what would change it.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::dataflow::{self, Dataflow, Node, Phase, Runs, Wire};
+use crate::step::{Digest, Fault, FaultKind, Outcome, Reason, Report};
+
+use super::{Kept, Past, Run};
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Explanation {
+    pub name: String,
+    pub request: Digest,
+    pub dataflow: String,
+    pub version: Digest,
+    /// Absent while it is in work.
+    pub verdict: Option<dataflow::Verdict>,
+    /// In the order of the dataflow.
+    pub steps: Vec<Story>,
+}
+
+/// What became of one step.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Story {
+    /// The step's name in the dataflow.
+    pub name: String,
+    /// What it is, for example `find-lungs`.
+    pub step: String,
+    pub version: u32,
+    /// One for each way in which runs of it ended.
+    pub endings: Vec<Ending>,
+    /// Of all its runs together.
+    pub took_us: u64,
+    pub parameters: Vec<String>,
+    pub inputs: Vec<Input>,
+    pub outputs: Vec<Output>,
+    /// What would change it, in words.
+    pub otherwise: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Ending {
+    pub runs: usize,
+    /// How the item is called that ended so, where others ended otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub item: Option<String>,
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Input {
+    pub name: String,
+    /// What it is wired to, as the dataflow file says it.
+    pub from: String,
+    /// Absent where there is one for each item.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Output {
+    pub name: String,
+    pub digest: Digest,
+    /// Whether there is more of it than the digest.
+    pub kept: bool,
+}
+
+impl Explanation {
+    pub fn of(past: &Past, dataflow: &Dataflow) -> Explanation {
+        let recording = &past.recording;
+        Explanation {
+            name: recording.request.name.clone(),
+            request: recording.request.id,
+            dataflow: recording.dataflow.name.clone(),
+            version: recording.dataflow.version,
+            verdict: recording.response.as_ref().map(|response| response.verdict),
+            steps: dataflow.nodes.iter().map(|node| story(past, dataflow, node)).collect(),
+        }
+    }
+}
+
+fn story(past: &Past, dataflow: &Dataflow, node: &Node) -> Story {
+    let runs: Vec<&Run> = past.recording.runs.iter().filter(|run| run.step == node.name).collect();
+    let last = runs.last().copied().filter(|_| node.runs == Runs::Once);
+    let endings = endings(past, node, &runs);
+    Story {
+        name: node.name.clone(),
+        step: node.step.declaration.name.to_owned(),
+        version: last.map_or(node.step.declaration.version, |run| run.version),
+        otherwise: otherwise(node, &endings, past),
+        endings,
+        took_us: runs.iter().map(|run| run.took_us).fold(0, u64::saturating_add),
+        parameters: node.parameters.iter().map(|(name, setting)| format!("{name}: {setting}")).collect(),
+        inputs: inputs(dataflow, node, last),
+        outputs: last.map(outputs).unwrap_or_default(),
+    }
+}
+
+/// What the response says of the step, and how many runs were done; before there is a response, what
+/// is recorded.
+fn endings(past: &Past, node: &Node, runs: &[&Run]) -> Vec<Ending> {
+    let reports = past.recording.response.iter().flat_map(|response| &response.steps);
+    let reports: Vec<&Report> = reports.filter(|report| report.step == node.name).collect();
+    let done = runs.iter().filter(|run| run.outcome == Outcome::Done).count();
+    let others = reports.iter().filter(|report| report.outcome != Outcome::Done);
+    let mut endings: Vec<Ending> = others
+        .map(|report| Ending { runs: 1, item: report.item.clone(), outcome: report.outcome.clone() })
+        .collect();
+    let is_done = reports.iter().any(|report| report.outcome == Outcome::Done);
+    if is_done || done > 0 {
+        endings.insert(0, Ending { runs: done.max(1), item: None, outcome: Outcome::Done });
+    }
+    if past.recording.response.is_none() {
+        let failed = runs.iter().filter(|run| run.outcome != Outcome::Done);
+        endings.extend(failed.map(|run| Ending { runs: 1, item: None, outcome: run.outcome.clone() }));
+    }
+    endings
+}
+
+fn inputs(dataflow: &Dataflow, node: &Node, run: Option<&Run>) -> Vec<Input> {
+    let declared = node.step.declaration.inputs.iter().zip(&node.wires);
+    let wired = declared.filter(|(_, wire)| **wire != Wire::Absent);
+    let input = |(input, wire): (&crate::step::Input, &Wire)| Input {
+        name: input.name.to_owned(),
+        from: source(dataflow, wire),
+        digest: run.and_then(|run| run.inputs.get(input.name)).copied(),
+    };
+    wired.map(input).collect()
+}
+
+fn source(dataflow: &Dataflow, wire: &Wire) -> String {
+    match wire {
+        Wire::Absent => String::new(),
+        Wire::Request => "request".to_owned(),
+        Wire::Items => "request.items".to_owned(),
+        Wire::Outcomes => "outcomes".to_owned(),
+        Wire::Port(port) => format!("{}.{}", dataflow.nodes[port.node].name, port.output),
+    }
+}
+
+fn outputs(run: &Run) -> Vec<Output> {
+    let output = |output: &super::Output| Output {
+        name: output.name.clone(),
+        digest: output.digest,
+        kept: output.kept != Kept::No,
+    };
+    run.outputs.iter().map(output).collect()
+}
+
+fn otherwise(node: &Node, endings: &[Ending], past: &Past) -> String {
+    let worst = endings.iter().rev().map(|ending| &ending.outcome).find(|outcome| **outcome != Outcome::Done);
+    match worst {
+        Some(Outcome::Failed(fault)) => after_fault(fault),
+        Some(Outcome::Skipped { because }) => after_skip(because, past),
+        Some(Outcome::Done) | None if endings.is_empty() => match (node.phase, &past.recording.response) {
+            (Phase::Failure, Some(_)) => "runs if another step fails".to_owned(),
+            (_, _) => "has not ended yet".to_owned(),
+        },
+        Some(Outcome::Done) | None => after_success(node),
+    }
+}
+
+fn after_success(node: &Node) -> String {
+    let declaration = &node.step.declaration;
+    let mut parts = vec![format!("another version of {}", declaration.name)];
+    let names: Vec<&str> = declaration.inputs.iter().map(|input| input.name).collect();
+    if !names.is_empty() {
+        parts.push(format!("other values at {}", names.join(", ")));
+    }
+    parts.extend((!declaration.parameters.is_empty()).then(|| "other parameters".to_owned()));
+    let identifiers = "; its identifiers also with the request and the dataflow";
+    let identifiers = if declaration.identifies { identifiers } else { "" };
+    format!("changes with {}{identifiers}", parts.join(", "))
+}
+
+fn after_fault(fault: &Fault) -> String {
+    match fault.kind {
+        FaultKind::Data => "fails again for the same values at its inputs".to_owned(),
+        FaultKind::Broken => {
+            "may be mended by another version of the step; `flow retry` runs it again".to_owned()
+        }
+        FaultKind::Transient | FaultKind::TimedOut | FaultKind::Cancelled | FaultKind::Storage => {
+            "may succeed the next time: `flow retry` runs it again".to_owned()
+        }
+    }
+}
+
+fn after_skip(because: &Reason, past: &Past) -> String {
+    match because {
+        Reason::SwitchedOff => "runs with `enabled: true` in the dataflow file".to_owned(),
+        Reason::Condition { condition } => {
+            let attributes = past.recording.request.attributes.iter();
+            let about = attributes.filter(|(name, _)| condition.contains(name.as_str()));
+            let about: Vec<String> = about.map(|(name, value)| format!("{name} is {value:?}")).collect();
+            format!("runs for requests whose {condition}; of this one {}", about.join(", "))
+        }
+        Reason::NeedSkipped { step } => format!("runs if {step} runs"),
+        Reason::NeedFailed { step } => format!("runs if {step} does not fail"),
+        Reason::Stopped { step } => {
+            format!("runs if {step} does not fail, or with `on_failure: continue` in the dataflow file")
+        }
+        Reason::NotFinished => {
+            "ends if it is given more time: see `deadline` in the dataflow file".to_owned()
+        }
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.steps.iter().try_for_each(|story| write!(f, "\n{story}"))
+    }
+}
+
+/// More items that ended alike are counted, not named.
+const ENDINGS_MAX: usize = 5;
+
+impl fmt::Display for Story {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}  {} {}{}", self.name, self.step, self.version, Took(self.took_us))?;
+        self.endings.iter().take(ENDINGS_MAX).try_for_each(|ending| write!(f, "{ending}"))?;
+        if let Some(more @ 1..) = self.endings.len().checked_sub(ENDINGS_MAX) {
+            writeln!(f, "    and {more} more")?;
+        }
+        let names = self.inputs.iter().map(|input| input.name.len());
+        let width = names.chain(self.outputs.iter().map(|output| output.name.len())).max().unwrap_or(0);
+        for Input { name, from, digest } in &self.inputs {
+            let digest = digest.map(|digest| format!("  {}", digest.short())).unwrap_or_default();
+            writeln!(f, "    {name:width$}  ← {from}{digest}")?;
+        }
+        for Output { name, digest, kept } in &self.outputs {
+            let kept = if *kept { "" } else { ", not kept" };
+            writeln!(f, "    {name:width$}  → {}{kept}", digest.short())?;
+        }
+        self.parameters.iter().try_for_each(|parameter| writeln!(f, "    with {parameter}"))?;
+        writeln!(f, "    {}", self.otherwise)
+    }
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let item = self.item.as_ref().map(|item| format!("{item}: ")).unwrap_or_default();
+        match &self.outcome {
+            Outcome::Done if self.runs > 1 => writeln!(f, "    done, {} runs", self.runs),
+            Outcome::Done => writeln!(f, "    done"),
+            Outcome::Failed(fault) => {
+                writeln!(f, "    FAILED: {item}{}", fault.reason)?;
+                writeln!(f, "    hint: {}", fault.remedy)
+            }
+            Outcome::Skipped { because } => writeln!(f, "    {item}skipped: {}", Because(because)),
+        }
+    }
+}
+
+struct Because<'a>(&'a Reason);
+
+impl fmt::Display for Because<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Reason::SwitchedOff => write!(f, "it is switched off"),
+            Reason::Condition { condition } => write!(f, "it runs only where {condition}"),
+            Reason::NeedSkipped { step } => write!(f, "it needs {step}, which was not to run"),
+            Reason::NeedFailed { step } => write!(f, "it needs {step}, which failed"),
+            Reason::Stopped { step } => write!(f, "{step} failed, and nothing goes on then"),
+            Reason::NotFinished => write!(f, "the deadline had passed"),
+        }
+    }
+}
+
+/// A time in a unit that suits it; nothing if it took none.
+struct Took(u64);
+
+impl fmt::Display for Took {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            us @ 1..1_000 => write!(f, ", {us} µs"),
+            us @ 1_000..1_000_000 => write!(f, ", {:.1} ms", us as f64 / 1e3),
+            us => write!(f, ", {:.1} s", us as f64 / 1e6),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What the runs of a past request gave, found again by key or by name, and read back as values.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::dataflow::interpret::Due;
+use crate::step::{Digest, Fault, Files, Item, Outcome, Outputs};
+
+use super::{Kept, Past, Run};
+
+pub struct Records<'a> {
+    past: &'a Past,
+    by_key: BTreeMap<Digest, &'a Run>,
+    /// Of several runs of a step for an item, the last.
+    by_name: BTreeMap<(&'a str, Option<usize>), &'a Run>,
+}
+
+impl<'a> Records<'a> {
+    pub fn of(past: &'a Past) -> Records<'a> {
+        let runs = || past.recording.runs.iter();
+        Records {
+            past,
+            by_key: runs().map(|run| (run.key, run)).collect(),
+            by_name: runs().map(|run| ((run.step.as_str(), run.item), run)).collect(),
+        }
+    }
+
+    /// Whether a step was run, and all that it gave is kept.
+    pub fn keep(&self, step: &str) -> bool {
+        let mut runs = self.by_name.iter().filter(|((name, _), _)| *name == step).peekable();
+        let is_kept = |run: &Run| run.outputs.iter().all(|output| output.kept != Kept::No);
+        runs.peek().is_some() && runs.all(|(_, run)| is_kept(run))
+    }
+
+    /// The run with this key; else that of the same name, which had another key.
+    pub fn find(&self, key: Digest, due: &Due) -> Option<&'a Run> {
+        self.by_key.get(&key).copied().or_else(|| self.named(due))
+    }
+
+    /// What a run gave, if it can be read back.
+    pub fn take(&self, due: &Due) -> Option<Result<Outputs, Fault>> {
+        let run = self.named(due)?;
+        match &run.outcome {
+            Outcome::Done => self.outputs(due, run).map(Ok),
+            Outcome::Failed(fault) => Some(Err(fault.clone())),
+            Outcome::Skipped { .. } => None,
+        }
+    }
+
+    /// How a run ended whose values nobody needs.
+    pub fn left(&self, due: &Due) -> Result<Outputs, Fault> {
+        match self.named(due).map(|run| &run.outcome) {
+            Some(Outcome::Failed(fault)) => Err(fault.clone()),
+            Some(Outcome::Done | Outcome::Skipped { .. }) | None => Ok(Outputs::default()),
+        }
+    }
+
+    fn named(&self, due: &Due) -> Option<&'a Run> {
+        self.by_name.get(&(due.step(), due.item)).copied()
+    }
+
+    fn outputs(&self, due: &Due, run: &Run) -> Option<Outputs> {
+        let mut outputs = Outputs::default();
+        for output in &run.outputs {
+            let declared = &due.node.step.declaration.outputs;
+            let declared = declared.iter().find(|declared| declared.name == output.name)?;
+            match &output.kept {
+                Kept::No => return None,
+                Kept::Form { digest, .. } => {
+                    let value = (declared.read)(&self.past.bytes(*digest)?, &|digest| self.path_of(digest));
+                    outputs.push(declared.name, value.ok()?);
+                }
+                Kept::Files(artifacts) => {
+                    outputs = outputs.with(declared.name, Files(self.past.files(artifacts)?));
+                }
+            }
+        }
+        Some(outputs)
+    }
+
+    fn path_of(&self, digest: Digest) -> Option<PathBuf> {
+        let is_it = |item: &&Item| item.digest == digest;
+        self.past.recording.request.items.iter().find(is_it).map(|item| item.path.clone())
+    }
+}

@@ -1,0 +1,122 @@
+//! Which steps of a past request are run again, and where the others' results come from.
+
+use crate::dataflow::{Dataflow, Wire};
+
+/// What is to be run again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope<'a> {
+    Whole,
+    /// This step and what stands behind it.
+    From(&'a str),
+    Only(&'a str),
+}
+
+/// What is done about a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// It is run, and compared with what is recorded.
+    Run,
+    /// It is run because others need its values, which are not kept.
+    Help,
+    /// Others need its values: they are taken from the record.
+    Take,
+    /// Nobody needs it.
+    Leave,
+}
+
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the dataflow has no step {0:?}")]
+pub struct NoSuchStep(pub String);
+
+impl Scope<'_> {
+    /// Decides for every node of the dataflow, in its order. `is_kept` tells whether all values of a node
+    /// are recorded.
+    ///
+    /// # Errors
+    /// If the dataflow has no such step.
+    pub fn parts(self, dataflow: &Dataflow, is_kept: impl Fn(&str) -> bool) -> Result<Vec<Part>, NoSuchStep> {
+        let wanted = self.wanted(dataflow)?;
+        let mut needed = vec![false; wanted.len()];
+        let mut parts = Vec::new();
+        // What needs a node stands behind it.
+        for (index, node) in dataflow.nodes.iter().enumerate().rev() {
+            let part = match (wanted[index], needed[index]) {
+                (true, _) => Part::Run,
+                (false, true) if is_kept(&node.name) => Part::Take,
+                (false, true) => Part::Help,
+                (false, false) => Part::Leave,
+            };
+            if matches!(part, Part::Run | Part::Help) {
+                sources(&node.wires).for_each(|source| needed[source] = true);
+            }
+            parts.push(part);
+        }
+        parts.reverse();
+        Ok(parts)
+    }
+
+    fn wanted(self, dataflow: &Dataflow) -> Result<Vec<bool>, NoSuchStep> {
+        let (Scope::From(step) | Scope::Only(step)) = self else {
+            return Ok(vec![true; dataflow.nodes.len()]);
+        };
+        let mut wanted: Vec<bool> = dataflow.nodes.iter().map(|node| node.name == step).collect();
+        let first = wanted.iter().position(|wanted| *wanted).ok_or_else(|| NoSuchStep(step.to_owned()))?;
+        if matches!(self, Scope::From(_)) {
+            for (index, node) in dataflow.nodes.iter().enumerate().skip(first + 1) {
+                let judges = node.wires.contains(&Wire::Outcomes);
+                wanted[index] = judges || sources(&node.wires).any(|source| wanted[source]);
+            }
+        }
+        Ok(wanted)
+    }
+}
+
+/// The nodes that wires lead to.
+fn sources(wires: &[Wire]) -> impl Iterator<Item = usize> {
+    wires.iter().filter_map(|wire| match wire {
+        Wire::Port(port) => Some(port.node),
+        Wire::Absent | Wire::Request | Wire::Items | Wire::Outcomes => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::step::Table;
+
+    /// What is done about the steps of `ct-lung`, of those that are not left.
+    fn check(scope: Scope, kept: &[&str], expected: &[(&str, Part)]) {
+        let dataflow = Dataflow::load("ct-lung", &Table::built_in()).unwrap();
+        let parts = scope.parts(&dataflow, |step| kept.contains(&step)).unwrap();
+        let names = dataflow.nodes.iter().map(|node| node.name.as_str());
+        let done: Vec<_> = names.zip(parts).filter(|(_, part)| *part != Part::Leave).collect();
+        assert_eq!(done, expected);
+    }
+
+    #[test]
+    fn what_is_needed_is_taken_or_made_again() {
+        use Part::{Help, Run, Take};
+        check(Scope::Only("headers"), &[], &[("headers", Run)]);
+        check(Scope::Only("lungs"), &["volume"], &[("volume", Take), ("lungs", Run)]);
+        let made = [("series", Take), ("volume", Help), ("lungs", Run)];
+        check(Scope::Only("lungs"), &["headers", "series"], &made);
+        let behind = [("series", Take), ("densities", Take), ("report", Run), ("error-report", Run)];
+        let parts = |scope: Scope, kept: &[&str]| {
+            let dataflow = Dataflow::load("ct-lung", &Table::built_in()).unwrap();
+            let parts = scope.parts(&dataflow, |step| kept.contains(&step)).unwrap();
+            let names = dataflow.nodes.iter().map(|node| node.name.clone());
+            names.zip(parts).collect::<std::collections::BTreeMap<_, _>>()
+        };
+        let parts = parts(Scope::From("report"), &["series", "densities"]);
+        for (step, part) in behind {
+            assert_eq!(parts[step], part, "{step}");
+        }
+        assert_eq!(parts["pictures"], Part::Leave);
+    }
+
+    #[test]
+    fn a_step_that_is_not_there() {
+        let dataflow = Dataflow::load("ct-lung", &Table::built_in()).unwrap();
+        assert_eq!(Scope::Only("x").parts(&dataflow, |_| true), Err(NoSuchStep("x".to_owned())));
+    }
+}
