@@ -155,12 +155,14 @@ impl Cache {
         self.files.remove(&identity(before));
         let folder = Some(identity(before));
         while let Some(index) = self.names.iter().position(|name| name.folder == folder) {
-            let safe = self.names.remove(index);
-            if let Undo::Move(to, from) = safe.undo {
-                // It will not be undone: what was done below it before is now found elsewhere.
-                let earlier = self.names[..index].iter_mut().flat_map(|name| name.undo.paths());
-                earlier.for_each(|path| follow(path, &from, &to));
+            let mut later = self.names.split_off(index);
+            if let Undo::Move(to, from) = later.remove(0).undo {
+                // It is safe where it is now, and what was done below it before is found there.
+                self.names.retain(|name| !name.undo.unmakes(&from));
+                let paths = self.names.iter_mut().flat_map(|name| name.undo.paths());
+                paths.for_each(|path| follow(path, &from, &to));
             }
+            self.names.append(&mut later);
         }
     }
 
@@ -216,6 +218,10 @@ impl Undo {
             Undo::MakeFolder(path) => fs::create_dir(path),
             Undo::Move(from, to) => fs::rename(from, to),
         };
+    }
+
+    fn unmakes(&self, made: &Path) -> bool {
+        matches!(self, Undo::Remove(path) | Undo::RemoveFolder(path) if path == made)
     }
 
     fn paths(&mut self) -> Vec<&mut PathBuf> {

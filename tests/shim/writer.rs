@@ -14,7 +14,11 @@ fn main() -> io::Result<()> {
     OpenOptions::new().append(true).open(at("grown"))?.write_all(b" by more")?;
     synced(&at("named"), "in no synced folder")?;
     fs::write(at("unsynced"), "in a synced folder")?;
+    fs::create_dir(at("inside"))?;
     sync(&at(""))?;
+    synced(&at("brought"), "into a synced folder")?;
+    fs::rename(at("brought"), at("inside/brought"))?;
+    sync(&at("inside"))?;
     synced(&at("lost"), "in no synced folder")?;
     fs::rename(at("moved"), at("elsewhere"))?;
     fs::rename(at("replacing"), at("replaced"))?;

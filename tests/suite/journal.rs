@@ -67,7 +67,7 @@ fn the_next_process_finds_what_is_unanswered_and_how_far_it_is() {
     let receipt = journal.receipt(&history).unwrap();
     assert_eq!(history.response(), Some(&response("two")));
     assert_eq!(receipt.request(), &request("two"));
-    assert!(receipt.is_delivered("PACS") && !receipt.is_delivered("OTHER"));
+    assert!(receipt.delivered("PACS").is_some() && receipt.delivered("OTHER").is_none());
 }
 
 #[test]

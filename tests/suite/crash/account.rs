@@ -177,10 +177,14 @@ fn responses(output: &Path) -> Responses {
     let whole = |name: &String| !name.starts_with('.');
     let response = |name: String| {
         let mut files = tree(&output.join(&name));
-        files.remove(Path::new("delivery.json"));
+        files.retain(|path, _| !path.ends_with("delivery.json") && !is_draft(path));
         (name, files)
     };
     names(output).into_iter().filter(whole).map(response).collect()
+}
+
+fn is_draft(path: &Path) -> bool {
+    path.components().any(|part| part.as_os_str().to_string_lossy().starts_with('.'))
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -221,7 +225,8 @@ fn undelivered(output: &Path) -> Vec<String> {
 
 /// Drafts of responses, received files that no request has, and requests that are open.
 fn leftovers(site: &Site) -> Vec<String> {
-    let drafts = names(&site.output()).into_iter().filter(|name| name.starts_with('.'));
+    let files = tree(&site.output()).into_keys();
+    let drafts = files.filter(|path| is_draft(path)).map(|path| path.display().to_string());
     let rows = Reader::open(&site.state()).and_then(|reader| reader.requests()).expect("a sound journal");
     let open = rows.iter().filter(|row| row.is_open()).map(|row| format!("{} is open", row.name));
     let is_known =

@@ -79,6 +79,7 @@ impl Patient {
     }
 
     fn restore(&self) {
+        self.stage.pacs.forget();
         for folder in [self.stage.site.state(), self.stage.site.output()] {
             fs::remove_dir_all(folder).expect("it was there");
         }

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 
 use super::shim::{Cause, Point, Shim, compiled};
 use super::{Deed, Plan, Site};
+use crate::run::tree;
 
 /// Runs the program in the folder `state` of a site.
 fn write(site: &Site, shim: &Shim, plan: &Plan) -> Output {
@@ -17,15 +18,13 @@ fn write(site: &Site, shim: &Shim, plan: &Plan) -> Output {
     shim.load(command.arg(site.state()), plan).output().expect("it starts")
 }
 
-/// What lies in the folder.
+/// What lies below the folder.
 fn contents(site: &Site) -> BTreeMap<String, String> {
-    let entries =
-        fs::read_dir(site.state()).expect("it is there").map(|entry| entry.expect("it can be listed"));
-    let content = |entry: fs::DirEntry| {
-        let text = fs::read_to_string(entry.path()).unwrap_or_else(|_| "a folder".to_owned());
-        (entry.file_name().to_string_lossy().into_owned(), text)
+    let text = |path: PathBuf| {
+        let text = fs::read_to_string(site.state().join(&path)).expect("it is a text");
+        (path.to_string_lossy().into_owned(), text)
     };
-    entries.map(content).collect()
+    tree(&site.state()).into_keys().map(text).collect()
 }
 
 fn texts<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
@@ -63,6 +62,7 @@ fn a_kill_leaves_what_was_done_before() {
     let wanted = [
         ("elsewhere", "moved"),
         ("grown", "grown by more"),
+        ("inside/brought", "into a synced folder"),
         ("linked", "grown by more"),
         ("lost", "in no synced folder"),
         ("named", "in no synced folder"),
@@ -80,6 +80,7 @@ fn a_power_cut_leaves_what_was_synced() {
     assert_eq!(write(&site, shim, &plan).status.signal(), Some(9));
     let wanted = [
         ("grown", "grown"),
+        ("inside/brought", "into a synced folder"),
         ("moved", "moved"),
         ("named", "in no synced folder"),
         ("removed", "removed"),

@@ -36,6 +36,11 @@ impl Pacs {
         objects
     }
 
+    /// Forgets all objects. Nobody may be sending.
+    pub fn forget(&self) {
+        files(&self.0.inbox).iter().for_each(|file| fs::remove_file(file).expect("it was kept"));
+    }
+
     /// How many objects were stored, copies included, since this was last asked.
     pub fn stored(&self) -> usize {
         self.0.events.try_iter().filter(|event| matches!(event, Event::Stored { .. })).count()

@@ -24,7 +24,7 @@ enum Way {
 /// The folders of one attack.
 pub struct Stage {
     pub site: Site,
-    pacs: Pacs,
+    pub pacs: Pacs,
     door: Door,
 }
 
