@@ -46,6 +46,11 @@ fn late_images_make_a_revision_of_which_only_what_has_changed_is_run() {
     assert_eq!(history.request().unwrap().0.items.len(), 40);
     assert_eq!(history.runs_of("headers"), 4, "those of the others are known");
     assert_eq!(history.runs_of("lungs"), 1);
+
+    for scope in [&[][..], &["--from", "series"]] {
+        let replayed = place.run(&[&["replay", &rows[1].name], scope].concat());
+        assert_eq!(replayed.code, 0, "what it has from the earlier request is found: {}", replayed.out);
+    }
 }
 
 #[test]
