@@ -50,6 +50,11 @@ fn late_images_make_a_revision_of_which_only_what_has_changed_is_run() {
         history.entries.iter().filter(|dated| is_it(&dated.entry)).count()
     };
     assert_eq!((runs("headers"), runs("lungs")), (4, 1), "the headers of the others are known");
+
+    for scope in [&[][..], &["--from", "series"]] {
+        let replayed = place.run(&[&["replay", &rows[1].name], scope].concat());
+        assert_eq!(replayed.code, 0, "what it has from the earlier request is found: {}", replayed.out);
+    }
 }
 
 #[test]
