@@ -4,10 +4,14 @@
 //! after an attack and a last life in peace there must be the same, byte for byte ([`Account`]).
 //!
 //! * [`kills`]: SIGKILL at random instants, while studies come in over DICOM or from files;
-//! * [`points`]: SIGKILL before and after each change of the disk, by a library before libc ([`shim`]);
-//! * [`faults`]: a disk that is full, or broken, or may only be read.
+//! * [`points`]: SIGKILL, or a power cut, before and after each change of the disk;
+//! * [`faults`]: a disk that is full, or broken, or may only be read;
+//! * [`damage`]: a journal that is cut, and bits that have turned in what lies on the disk;
+//! * [`clocks`]: a clock that jumps.
 //!
-//! They are short unless `FLOW_KILLS` says how many kills there are to be. `FLOW_SEED` repeats a run.
+//! Most of it is done by a library that stands before libc ([`shim`]), which is tried itself
+//! ([`library`]). All are short unless `FLOW_KILLS` says how many kills there are to be. `FLOW_SEED` varies
+//! the instants.
 
 mod account;
 mod clocks;
