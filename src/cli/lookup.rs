@@ -22,6 +22,11 @@ pub struct Lookup {
 const NAMED_MAX: usize = 8;
 
 impl Lookup {
+    /// As it was given.
+    pub fn request(&self) -> &str {
+        &self.request
+    }
+
     pub fn state(&self) -> &Path {
         &self.state
     }

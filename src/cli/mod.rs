@@ -3,7 +3,9 @@
 mod attend;
 mod bench;
 pub mod check;
+mod differences;
 mod exit;
+mod explain;
 pub mod graph;
 mod intake;
 mod listen;
@@ -11,12 +13,14 @@ mod lookup;
 mod memory;
 mod processes;
 mod progress;
+mod replay;
 mod run;
 pub mod sample;
 mod source;
 mod state;
 mod status;
 pub mod steps;
+mod subject;
 mod teller;
 mod truth;
 mod waiting;
@@ -40,10 +44,11 @@ struct Cli {
 }
 
 #[derive(Debug, clap::Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it in a process")]
 enum Command {
     Run(run::Args),
     Status(status::Args),
+    Explain(explain::Args),
+    Replay(replay::Args),
     Cancel(wish::Cancel),
     Retry(wish::Retry),
     Keep(wish::Keep),
@@ -72,6 +77,8 @@ impl Command {
         match self {
             Command::Run(run) => run.run(table),
             Command::Status(status) => status.run(table),
+            Command::Explain(explain) => explain.run(table),
+            Command::Replay(replay) => replay.run(table),
             Command::Cancel(cancel) => cancel.run(),
             Command::Retry(retry) => retry.run(),
             Command::Keep(keep) => keep.run(),

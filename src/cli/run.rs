@@ -199,6 +199,8 @@ fn feed(source: &Source, intake: &Intake, retention: Retention) -> Result<bool, 
         let taking_up = scope.spawn(|| intake.take_up(&left));
         let all = source.feed(intake);
         let taken_up = taking_up.join();
+        // An operator may still want something of what is in work.
+        intake.entrance.settle();
         leave.leave();
         taken_up.unwrap_or(Ok(())).map(|()| all)
     })

@@ -11,7 +11,7 @@ use crate::dataflow::interpret::Due;
 use crate::dataflow::{Dataflow, Response};
 use crate::step::{Digest, Fault, File, Identity, Outputs, Token};
 
-use super::comparison::{Side, Verdict};
+use super::comparison::{self, Side, Verdict};
 use super::records::Records;
 use super::scope::Part;
 use super::{NoSuchStep, Past, Run, Scope};
@@ -36,6 +36,18 @@ pub struct Ran {
     pub verdict: Verdict,
     /// What of its inputs and its step is not what it was, if it ran before.
     pub changed: Vec<String>,
+    /// What differs, by output, as far as that was asked for.
+    pub parts: Vec<(String, comparison::Part)>,
+}
+
+/// Who looks on while a request is run again.
+#[derive(Default)]
+pub struct Watch<'a> {
+    /// Of each value or file that differs, at most so many changes are listed; if none, values are not
+    /// looked into.
+    pub listed: usize,
+    /// Hears of each run that is compared.
+    pub tell: Option<&'a mut dyn FnMut(&Ran)>,
 }
 
 /// What the outputs of a run depend on.
@@ -49,17 +61,11 @@ pub struct Depends {
     pub inputs: BTreeMap<String, Digest>,
 }
 
-/// Runs a request again, as much of it as `scope` says, and compares with what was recorded. `tell`
-/// hears of each run that is compared.
+/// Runs a request again, as much of it as `scope` says, and compares with what was recorded.
 ///
 /// # Errors
 /// If the dataflow does not have the step that the scope names.
-pub fn again(
-    past: &Past,
-    dataflow: &Dataflow,
-    scope: Scope,
-    tell: &mut dyn FnMut(&Ran),
-) -> Result<Again, NoSuchStep> {
+pub fn again(past: &Past, dataflow: &Dataflow, scope: Scope, mut watch: Watch) -> Result<Again, NoSuchStep> {
     let records = Records::of(past);
     let parts = scope.parts(dataflow, |step| records.keep(step))?;
     let names = dataflow.nodes.iter().map(|node| node.name.as_str());
@@ -71,7 +77,7 @@ pub fn again(
             let before = records.find(depends.key, due);
             let before = before.map(|run| (Side::Recorded(run, past), Depends::recorded(run)));
             let (result, took) = performed(past, due);
-            note(&mut runs, Ran::new(due, depends, before, &result, took), tell);
+            watch.note(&mut runs, Ran::new(due, depends, before, (&result, took), watch.listed));
             result
         }
         Part::Help => performed(past, due).0,
@@ -84,7 +90,7 @@ pub fn again(
 
 /// Runs a request through another dataflow, and compares with what the first one gave just now. What
 /// depends on nothing that has changed is not run once more.
-pub fn shadow(past: &Past, dataflow: &Dataflow, first: &Again, tell: &mut dyn FnMut(&Ran)) -> Again {
+pub fn shadow(past: &Past, dataflow: &Dataflow, first: &Again, mut watch: Watch) -> Again {
     let by_key: BTreeMap<Digest, &Ran> = first.runs.iter().map(|ran| (ran.depends.key, ran)).collect();
     let by_name: BTreeMap<_, &Ran> = first.runs.iter().map(|ran| (ran.name(), ran)).collect();
     let mut runs = Vec::new();
@@ -96,7 +102,7 @@ pub fn shadow(past: &Past, dataflow: &Dataflow, first: &Again, tell: &mut dyn Fn
         };
         let before = by_name.get(&(due.step(), due.item));
         let before = before.map(|ran| (Side::Made(&ran.result), ran.depends.clone()));
-        note(&mut runs, Ran::new(due, depends, before, &result, took), tell);
+        watch.note(&mut runs, Ran::new(due, depends, before, (&result, took), watch.listed));
         result
     };
     let (response, files) = dataflow.interpret_by(&Arc::new(past.recording.request.clone()), &mut perform);
@@ -108,14 +114,24 @@ impl Ran {
         due: &Due,
         depends: Depends,
         before: Option<(Side, Depends)>,
-        result: &Result<Outputs, Fault>,
-        took: Duration,
+        (result, took): (&Result<Outputs, Fault>, Duration),
+        listed: usize,
     ) -> Ran {
         let (side, before) = before.unzip();
+        let verdict = Verdict::between(side, Side::Made(result));
+        let parts = |output: &String| {
+            let parts = side.map(|side| comparison::parts(side, Side::Made(result), output, listed));
+            parts.into_iter().flatten().map(|part| (output.clone(), part)).collect::<Vec<_>>()
+        };
+        let parts = match &verdict {
+            Verdict::Differs(outputs) if listed > 0 => outputs.iter().flat_map(parts).collect(),
+            _ => Vec::new(),
+        };
         Ran {
             step: due.step().to_owned(),
             item: due.item,
-            verdict: Verdict::between(side, Side::Made(result)),
+            verdict,
+            parts,
             changed: before.map(|before| depends.changed(&before)).unwrap_or_default(),
             depends,
             result: result.clone(),
@@ -147,7 +163,7 @@ impl Depends {
     fn changed(&self, before: &Depends) -> Vec<String> {
         let mut changed = Vec::new();
         if self.version != before.version {
-            changed.push(format!("the step's version, {} before", before.version));
+            changed.push(format!("the step's version ({} before)", before.version));
         }
         let inputs = self.inputs.iter().filter(|(name, digest)| before.inputs.get(*name) != Some(digest));
         changed.extend(inputs.map(|(name, _)| format!("the input {name}")));
@@ -158,11 +174,15 @@ impl Depends {
     }
 }
 
-/// A step that is tried several times leaves its last result.
-fn note(runs: &mut Vec<Ran>, ran: Ran, tell: &mut dyn FnMut(&Ran)) {
-    tell(&ran);
-    runs.pop_if(|last| last.name() == ran.name());
-    runs.push(ran);
+impl Watch<'_> {
+    /// A step that is tried several times leaves its last result.
+    fn note(&mut self, runs: &mut Vec<Ran>, ran: Ran) {
+        if let Some(tell) = &mut self.tell {
+            tell(&ran);
+        }
+        runs.pop_if(|last| last.name() == ran.name());
+        runs.push(ran);
+    }
 }
 
 fn identity(past: &Past, due: &Due) -> Identity {

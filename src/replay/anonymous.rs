@@ -10,7 +10,7 @@ use crate::dicom::folder::{self, NoSuchInput};
 use crate::dicom::{self, BurnedIn, Deidentified, Key};
 use crate::step::{Item, Request};
 
-use super::{Past, Recording, Scope, again};
+use super::{Past, Recording, Scope, Watch, again};
 
 #[derive(Debug, thiserror::Error)]
 pub enum NotAnonymous {
@@ -59,7 +59,7 @@ pub fn anonymous(
     let request = found(folder)?;
     let recording = Recording { request, runs: Vec::new(), response: None, ..past.recording.clone() };
     let unrun = Past::new(recording, |_| None);
-    let run = again(&unrun, dataflow, Scope::Whole, &mut |_| {}).expect("the whole has every step");
+    let run = again(&unrun, dataflow, Scope::Whole, Watch::default()).expect("the whole has every step");
     Ok(Anonymous { past: run.into_past(&unrun), burned_in, unsaid })
 }
 

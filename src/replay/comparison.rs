@@ -11,7 +11,7 @@ use super::{Difference, FileDifference, Kept, Past, Run};
 
 /// One side of a comparison.
 #[derive(Clone, Copy)]
-pub enum Side<'a> {
+pub(super) enum Side<'a> {
     Recorded(&'a Run, &'a Past),
     Made(&'a Result<Outputs, Fault>),
 }
@@ -50,7 +50,7 @@ pub enum Part {
 }
 
 impl Verdict {
-    pub fn between(before: Option<Side>, after: Side) -> Verdict {
+    pub(super) fn between(before: Option<Side>, after: Side) -> Verdict {
         let Some(before) = before else { return Verdict::New };
         let (old, new) = (before.outcome(), after.outcome());
         if old != new {
@@ -64,7 +64,7 @@ impl Verdict {
 }
 
 /// What differs at one output; of each value or file at most `listed` changes.
-pub fn parts(before: Side, after: Side, output: &str, listed: usize) -> Vec<Part> {
+pub(super) fn parts(before: Side, after: Side, output: &str, listed: usize) -> Vec<Part> {
     match (before.content(output), after.content(output)) {
         (None, _) => vec![Part::Unkept],
         (Some(Content::Files(before)), Some(Content::Files(after))) => files(&before, &after, listed),

@@ -234,7 +234,9 @@ impl fmt::Display for Story {
             let kept = if *kept { "" } else { ", not kept" };
             writeln!(f, "    {name:width$}  → {}{kept}", digest.short())?;
         }
-        self.parameters.iter().try_for_each(|parameter| writeln!(f, "    with {parameter}"))?;
+        if !self.parameters.is_empty() {
+            writeln!(f, "    with {}", self.parameters.join(", "))?;
+        }
         writeln!(f, "    {}", self.otherwise)
     }
 }

@@ -28,10 +28,10 @@ mod recording;
 mod records;
 mod scope;
 
-pub use again::{Again, Depends, Ran, again, shadow};
+pub use again::{Again, Depends, Ran, Watch, again, shadow};
 pub use anonymous::{Anonymous, NotAnonymous, anonymous};
 pub use archive::{PackError, UnpackError, Unpacked, pack, unpack};
-pub use comparison::{Part, Side, Verdict, parts};
+pub use comparison::{Part, Verdict};
 pub use difference::{Change, Difference, What};
 pub use explain::{Ending, Explanation, Story};
 pub use file::FileDifference;

@@ -43,8 +43,12 @@ impl Past {
         let request = Request { edition: history.rejected(), ..request.clone() };
         let (name, text) = reader.dataflow(version)?.ok_or(PastError::NoDataflow(version))?;
         let mut shelf = Shelf { store, requests: Vec::new(), here: BTreeMap::new() };
-        let earlier = earlier(reader, &request)?;
-        let runs = earlier.iter().chain([&history]).flat_map(|history| shelf.runs(history)).collect();
+        let mut runs = Vec::new();
+        for history in earlier(reader, &request)? {
+            let inherited = shelf.runs(&history);
+            runs.extend(inherited.into_iter().filter_map(|run| moved(run, &history, &request)));
+        }
+        runs.extend(shelf.runs(&history));
         let recording = Recording {
             flow: env!("CARGO_PKG_VERSION").to_owned(),
             request,
@@ -145,6 +149,14 @@ fn earlier(reader: &Reader, request: &Request) -> Result<Vec<History>, JournalEr
         }
     }
     Ok(histories)
+}
+
+/// A run of an earlier request as one of a later request, which may have the item at another place.
+fn moved(run: Run, from: &History, to: &Request) -> Option<Run> {
+    let Some(item) = run.item else { return Some(run) };
+    let digest = from.request().ok()?.0.items.get(item)?.digest;
+    let item = to.items.iter().position(|item| item.digest == digest)?;
+    Some(Run { item: Some(item), ..run })
 }
 
 /// Where the journal has the bytes of recorded values: in the store, or in itself.

@@ -163,10 +163,12 @@ fn a_program_that_does_not_end_is_killed_with_its_children() {
 fn a_program_that_is_cancelled_is_asked_to_end_first() {
     let folder = tempfile::tempdir().unwrap();
     let (begun, ended) = (folder.path().join("begun"), folder.path().join("ended"));
+    // The shell ends when it is asked to; its child does not listen.
     let script = format!(
-        "trap 'echo politely > {}; exit' TERM; echo > {}; while :; do sleep 0.01; done",
-        ended.display(),
-        begun.display()
+        "(trap '' TERM; exec sleep 1000) & echo $$ $! > {}; \
+         trap 'echo politely > {}; exit' TERM; while :; do sleep 0.01; done",
+        begun.display(),
+        ended.display()
     );
     let settings = shell(&script).replace("grace_s: 0.2", "grace_s: 60");
     let dataflow = Arc::new(alone(&settings, ""));
@@ -174,11 +176,12 @@ fn a_program_that_is_cancelled_is_asked_to_end_first() {
         let one = request("one", 1);
         let id = one.request().id;
         entrance.submit(one);
-        written(&begun);
+        let ids = written(&begun);
         entrance.canceller().cancel(id);
         let response = responses.recv_timeout(crate::engine::LONG).unwrap();
         assert_eq!(response.faults().next().unwrap().1.kind, FaultKind::Cancelled);
         assert_eq!(written(&ended), "politely\n");
+        gone(&ids);
     });
 }
 

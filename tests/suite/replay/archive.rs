@@ -35,15 +35,9 @@ fn recording() -> Recording {
         output("value", Kept::Form { digest: Digest::of(VALUE), size: VALUE.len() as u64 }),
         output("files", Kept::Files(vec![artifact("a.txt", REPORT), artifact(&"b".repeat(150), PICTURE)])),
     ];
-    let run = |step: &str, item, outcome, outputs| Run {
-        step: step.to_owned(),
-        item,
-        key: Digest::of(step.as_bytes()),
-        version: 1,
-        inputs: BTreeMap::new(),
-        took_us: 7,
-        outcome,
-        outputs,
+    let run = |step: &str, item, outcome, outputs| {
+        let (key, inputs) = (Digest::of(step.as_bytes()), BTreeMap::from([("in".to_owned(), digest)]));
+        Run { step: step.to_owned(), item, key, version: 1, inputs, outcome, took_us: 7, outputs }
     };
     let runs = vec![
         run("write", None, Outcome::Done, outputs),

@@ -1,5 +1,6 @@
 //! Past requests: packed into a file, taken out again, and compared.
 
+mod again;
 mod archive;
 mod contents;
 mod deidentify;

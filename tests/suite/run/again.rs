@@ -3,7 +3,7 @@
 use std::fs;
 
 use flow::dataflow::{Response, Verdict};
-use flow::journal::{Reader, State};
+use flow::journal::{Entry, Reader, State};
 
 use super::Place;
 use super::nodes::Listening;
@@ -45,8 +45,16 @@ fn late_images_make_a_revision_of_which_only_what_has_changed_is_run() {
     assert_eq!(revision.verdict, Verdict::Complete);
     let history = reader.history(rows[1].number).unwrap();
     assert_eq!(history.request().unwrap().0.items.len(), 40);
-    assert_eq!(history.runs_of("headers"), 4, "those of the others are known");
-    assert_eq!(history.runs_of("lungs"), 1);
+    let runs = |step: &str| {
+        let is_it = |entry: &Entry| matches!(entry, Entry::Run(run) if run.step == step);
+        history.entries.iter().filter(|dated| is_it(&dated.entry)).count()
+    };
+    assert_eq!((runs("headers"), runs("lungs")), (4, 1), "the headers of the others are known");
+
+    for scope in [&[][..], &["--from", "series"]] {
+        let replayed = place.run(&[&["replay", &rows[1].name], scope].concat());
+        assert_eq!(replayed.code, 0, "what it has from the earlier request is found: {}", replayed.out);
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod bounds;
 mod files;
 mod nodes;
 mod processes;
+mod replay;
 
 use std::collections::BTreeMap;
 use std::fs;

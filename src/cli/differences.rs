@@ -1,0 +1,225 @@
+//! What `flow replay` says of each step, and whether anything differs.
+
+use std::fmt;
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::dataflow;
+use crate::imaging::Picture;
+use crate::imaging::steps::write_png::write_png;
+use crate::replay::{Again, Part, Past, Ran, Scope, Verdict};
+use crate::step::Outcome;
+
+use super::exit::{Exit, Failure};
+
+/// Takes the runs of a replay, and says what became of each step when the next one begins.
+pub struct Differences<'a> {
+    past: &'a Past,
+    /// Where pictures of what differs go.
+    output: &'a Path,
+    json: bool,
+    /// The step under way.
+    step: Option<Step>,
+    steps: usize,
+    identical: usize,
+    /// The first thing that could not be said or written.
+    trouble: Option<io::Error>,
+}
+
+/// What there is to say of a step.
+#[derive(Default, Serialize)]
+struct Step {
+    step: String,
+    runs: usize,
+    identical: usize,
+    took_us: u64,
+    differences: Vec<RunDifference>,
+}
+
+#[derive(Serialize)]
+struct RunDifference {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    item: Option<String>,
+    what: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    parts: Vec<String>,
+}
+
+/// Of the runs of a step, so many that differ are shown.
+const RUNS_SHOWN: usize = 5;
+
+impl<'a> Differences<'a> {
+    pub fn new(past: &'a Past, output: &'a Path, json: bool) -> Differences<'a> {
+        Differences { past, output, json, step: None, steps: 0, identical: 0, trouble: None }
+    }
+
+    pub fn take(&mut self, ran: &Ran) {
+        if self.step.as_ref().is_none_or(|step| step.step != ran.step) {
+            self.end_step();
+        }
+        let difference = (ran.verdict != Verdict::Identical).then(|| self.difference(ran));
+        let step = self.step.get_or_insert_with(|| Step { step: ran.step.clone(), ..Step::default() });
+        step.runs += 1;
+        step.identical += usize::from(difference.is_none());
+        step.took_us += micros(ran.took);
+        step.differences.extend(difference);
+    }
+
+    /// Says how much was identical.
+    pub fn conclude(mut self, scope: Scope, ran: &Again) -> Result<Exit, Failure> {
+        self.end_step();
+        if let Some(trouble) = self.trouble.take() {
+            return Err(trouble.into());
+        }
+        let mut others = Vec::new();
+        if scope == Scope::Whole {
+            let missing = missing(self.past, ran);
+            others.extend(missing.iter().map(|step| format!("{step} ran before, and does not now")));
+            others.extend(otherwise(self.past, ran));
+        }
+        let mut out = io::stdout();
+        if self.json {
+            let (steps, identical) = (self.steps, self.identical);
+            writeln!(
+                out,
+                "{}",
+                serde_json::json!({ "steps": steps, "identical": identical, "others": others })
+            )?;
+        } else {
+            let plural = if self.steps == 1 { "" } else { "s" };
+            writeln!(out, "\n{} step{plural}, {} identical", self.steps, self.identical)?;
+            others.iter().try_for_each(|other| writeln!(out, "{other}"))?;
+        }
+        let same = self.identical == self.steps && others.is_empty();
+        Ok(if same { Exit::Done } else { Exit::WithErrors })
+    }
+
+    fn end_step(&mut self) {
+        let Some(step) = self.step.take() else { return };
+        self.steps += 1;
+        self.identical += usize::from(step.differences.is_empty());
+        let text = if self.json {
+            serde_json::to_string(&step).expect("a step is told in texts and numbers") + "\n"
+        } else {
+            step.to_string()
+        };
+        let said = io::stdout().write_all(text.as_bytes());
+        self.trouble = self.trouble.take().or(said.err());
+    }
+
+    fn difference(&mut self, ran: &Ran) -> RunDifference {
+        let item = ran.item.and_then(|item| self.past.recording.request.items.get(item));
+        RunDifference {
+            item: item.map(|item| item.name.clone()),
+            what: what(ran),
+            parts: ran.parts.iter().map(|(output, part)| self.part(&ran.step, output, part)).collect(),
+        }
+    }
+
+    /// Some lines about what differs; a picture of it is written.
+    fn part(&mut self, step: &str, output: &str, part: &Part) -> String {
+        match part {
+            Part::Unkept => format!("{output}: of the value before only the digest is kept"),
+            Part::Added { name } => format!("{name}: added"),
+            Part::Removed { name } => format!("{name}: removed"),
+            Part::Value(difference) => format!("{output}:\n{}", indented(&difference.to_string())),
+            Part::File { name, difference } => {
+                let picture = difference.marked().map(|picture| {
+                    let path = self.output.join(step).join(name);
+                    let written = write(picture, &path);
+                    self.trouble = self.trouble.take().or(written.err());
+                    format!("  see {}\n", path.display())
+                });
+                let difference = indented(&difference.to_string());
+                format!("{name}:\n{difference}{}", picture.unwrap_or_default())
+            }
+        }
+    }
+}
+
+fn write(picture: &Picture, path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), fs::create_dir_all)?;
+    fs::write(path, write_png(picture).map_err(io::Error::other)?)
+}
+
+/// How a run is not what it was.
+fn what(ran: &Ran) -> String {
+    match &ran.verdict {
+        Verdict::Identical => "identical".to_owned(),
+        Verdict::New => "did not run before".to_owned(),
+        Verdict::Otherwise { before, after } => format!("{} before; {} now", ended(before), ended(after)),
+        Verdict::Differs(outputs) => {
+            let why = match ran.changed.as_slice() {
+                [] => ", though nothing that it depends on has changed".to_owned(),
+                changed => format!(": {} changed", changed.join(" and ")),
+            };
+            format!("gives other {}{why}", outputs.join(", "))
+        }
+    }
+}
+
+fn ended(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Done => "done".to_owned(),
+        Outcome::Failed(fault) => format!("failed ({fault})"),
+        Outcome::Skipped { .. } => "skipped".to_owned(),
+    }
+}
+
+/// Steps of which runs are recorded, and that did not run now.
+fn missing(past: &Past, ran: &Again) -> Vec<String> {
+    let mut missing: Vec<String> = Vec::new();
+    for run in &past.recording.runs {
+        let is_there = ran.runs.iter().any(|ran| ran.step == run.step);
+        if !is_there && !missing.contains(&run.step) {
+            missing.push(run.step.clone());
+        }
+    }
+    missing
+}
+
+/// How the response is another in kind.
+fn otherwise(past: &Past, ran: &Again) -> Option<String> {
+    let before = past.recording.response.as_ref()?.verdict;
+    let now = ran.response.verdict;
+    let told = |verdict| match verdict {
+        dataflow::Verdict::Complete => "complete",
+        dataflow::Verdict::Failed => "an error response",
+        dataflow::Verdict::Unfinished => "unfinished",
+    };
+    (before != now).then(|| format!("the response was {} before, and is {} now", told(before), told(now)))
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}\n")).collect()
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Step { step, runs, identical, took_us, differences } = self;
+        let runs = if *runs > 1 { format!("{runs} runs, ") } else { String::new() };
+        let ms = *took_us as f64 / 1e3;
+        if differences.is_empty() {
+            return writeln!(f, "{step:16} {runs}identical, {ms:.1} ms");
+        }
+        let identical = if *identical > 0 { format!(", {identical} identical") } else { String::new() };
+        writeln!(f, "{step:16} {runs}DIFFERS{identical}, {ms:.1} ms")?;
+        for RunDifference { item, what, parts } in differences.iter().take(RUNS_SHOWN) {
+            let item = item.as_ref().map(|item| format!("{item}: ")).unwrap_or_default();
+            writeln!(f, "  {item}{what}")?;
+            parts.iter().try_for_each(|part| write!(f, "{}", indented(&indented(part))))?;
+        }
+        match differences.len().checked_sub(RUNS_SHOWN) {
+            Some(more @ 1..) => writeln!(f, "  and {more} more runs"),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! `flow replay`: a past request run again, compared with what was recorded, or packed into a file.
+
+use std::fs::File;
+use std::io::{BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::{NamedTempFile, TempDir};
+
+use crate::dataflow::Dataflow;
+use crate::dicom::Key;
+use crate::replay::{Again, Past, Ran, Scope, Verdict, Watch, again, anonymous, pack, shadow};
+use crate::step::Table;
+
+use super::differences::Differences;
+use super::exit::{Exit, Failure, Kind};
+use super::lookup::Lookup;
+use super::subject::Subject;
+
+/// Run a past request again and compare what it gives with what was recorded
+///
+/// Nothing is sent, and nothing of the request changes. Works beside a running flow, on the state of a
+/// stopped one, and on an exported file.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  flow replay SAMPLE-1                        every step; says which are identical
+  flow replay SAMPLE-1 --from densities       this step and what stands behind it
+  perf record flow replay SAMPLE-1 --only lungs
+                                              one step, with a profiler, a debugger or prints
+  flow replay SAMPLE-1 --dataflow new.yaml --diff
+                                              what another dataflow would make of it
+  flow replay SAMPLE-1 --export case.tar --anonymous
+                                              for another machine, without the patient
+  flow replay case.tar                        there")]
+pub struct Args {
+    #[command(flatten)]
+    lookup: Lookup,
+
+    /// Run this step and what stands behind it; what stands before is taken from the record
+    #[arg(long, value_name = "STEP", conflicts_with_all = ["only", "dataflow"])]
+    from: Option<String>,
+
+    /// Run this step alone, in the foreground
+    #[arg(long, value_name = "STEP", conflicts_with = "dataflow")]
+    only: Option<String>,
+
+    /// Run it through this dataflow besides, and compare the two
+    #[arg(long, value_name = "DATAFLOW")]
+    dataflow: Option<String>,
+
+    /// Show what differs: value by value, and picture by picture
+    #[arg(long)]
+    diff: bool,
+
+    /// Where --diff writes pictures of what differs
+    #[arg(short, long, value_name = "DIR", default_value = "flow-replay")]
+    output: PathBuf,
+
+    /// Print a line of JSON for each step
+    #[arg(long)]
+    json: bool,
+
+    /// Run nothing: pack the request with all that is recorded of it into one file
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "only", "dataflow", "diff", "json"])]
+    export: Option<PathBuf>,
+
+    /// Remove the patient from what is exported (DICOM PS3.15 E.1, basic profile), and run it once for
+    /// that; pixels stay as they are
+    #[arg(long, requires = "export")]
+    anonymous: bool,
+}
+
+impl Args {
+    pub fn run(self, table: &Table) -> Result<Exit, Failure> {
+        let subject = Subject::find(&self.lookup)?;
+        let gone = "a request from files can be run again as long as its files are where they were";
+        subject.past.check_items().map_err(|error| Failure::of(Kind::InputOutput)(error).hint(gone))?;
+        let dataflow = subject.dataflow(table)?;
+        match &self.export {
+            Some(file) if self.anonymous => export_anonymous(&subject.past, &dataflow, file),
+            Some(file) => export(&subject.past, file),
+            None => self.replay(&subject.past, &dataflow, table),
+        }
+    }
+
+    fn replay(&self, past: &Past, dataflow: &Dataflow, table: &Table) -> Result<Exit, Failure> {
+        let other = self.dataflow.as_ref().map(|other| Dataflow::load(other, table)).transpose()?;
+        let mut differences = Differences::new(past, &self.output, self.json);
+        let mut tell = |ran: &Ran| differences.take(ran);
+        let listed = if self.diff { CHANGES_LISTED } else { 0 };
+        let watch = Watch { listed, tell: Some(&mut tell) };
+        let ran = match other {
+            None => again(past, dataflow, self.scope(), watch),
+            Some(other) => again(past, dataflow, Scope::Whole, Watch::default()).map(|first| {
+                warn(&first);
+                shadow(past, &other, &first, watch)
+            }),
+        };
+        let ran = ran.map_err(|error| no_such_step(&error.0, dataflow))?;
+        differences.conclude(self.scope(), &ran)
+    }
+
+    fn scope(&self) -> Scope<'_> {
+        match (&self.from, &self.only) {
+            (Some(step), _) => Scope::From(step),
+            (None, Some(step)) => Scope::Only(step),
+            (None, None) => Scope::Whole,
+        }
+    }
+}
+
+/// Of each value or file, so many changes are shown.
+const CHANGES_LISTED: usize = 20;
+
+/// Says if the recorded dataflow no longer gives what it gave: then there are two reasons to differ.
+fn warn(first: &Again) {
+    let others = first.runs.iter().filter(|ran| ran.verdict != Verdict::Identical).count();
+    if others > 0 {
+        eprintln!(
+            "warning: {others} runs do not give what was recorded, even through the recorded dataflow; compared \
+             is what both dataflows give now"
+        );
+    }
+}
+
+fn no_such_step(step: &str, dataflow: &Dataflow) -> Failure {
+    let names: Vec<&str> = dataflow.nodes.iter().map(|node| node.name.as_str()).collect();
+    let text = format!("the dataflow of the request has no step {step:?}");
+    Failure::new(Kind::Usage, text).hint(&format!("it has {}", names.join(", ")))
+}
+
+fn export_anonymous(past: &Past, dataflow: &Dataflow, file: &Path) -> Result<Exit, Failure> {
+    let folder = TempDir::new()?;
+    let hint = "what cannot be read to its end cannot be judged, and nothing was written";
+    let without = anonymous(past, dataflow, folder.path(), &key()?)
+        .map_err(|error| Failure::of(Kind::InputOutput)(error).hint(hint))?;
+    if without.burned_in > 0 {
+        let files = without.burned_in;
+        eprintln!(
+            "warning: {files} files say that their pixels show who the patient is; pixels stay as they are"
+        );
+    }
+    if without.unsaid > 0 {
+        let files = without.unsaid;
+        eprintln!(
+            "note: {files} files do not say whether their pixels show who the patient is: look at them"
+        );
+    }
+    export(&without.past, file)
+}
+
+/// Nobody keeps it, so that nobody can try out whose a replacement is.
+fn key() -> Result<Key, Failure> {
+    let mut secret = [0; 32];
+    File::open("/dev/urandom")?.read_exact(&mut secret)?;
+    Ok(Key::new(secret))
+}
+
+/// The file appears whole or not at all.
+fn export(past: &Past, file: &Path) -> Result<Exit, Failure> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let unwritten = |error: std::io::Error| {
+        Failure::new(Kind::InputOutput, format!("could not write {}: {error}", file.display()))
+    };
+    let mut part = NamedTempFile::new_in(folder).map_err(unwritten)?;
+    pack(&past.recording, |digest| past.open(digest), BufWriter::new(part.as_file_mut()))
+        .map_err(Failure::of(Kind::InputOutput))?;
+    part.as_file().sync_all().map_err(unwritten)?;
+    part.persist(file).map_err(|error| unwritten(error.error))?;
+    writeln!(std::io::stdout(), "{}", file.display())?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,159 @@
+//! `flow replay` and `flow explain` as a person starts them.
+
+use std::fs;
+
+use super::{Place, tree};
+
+const RECORDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recorded/measure.tar");
+
+/// A place where a small study has been run; the name of its request.
+fn answered() -> (Place, String) {
+    let place = Place::new();
+    place.study("study", 1);
+    assert_eq!(place.run(&["run", "--input", "study"]).code, 0);
+    let name = place.responses("flow-output").into_keys().next().expect("there is a response");
+    (place, name)
+}
+
+/// `ct-lung` with one text in it replaced.
+fn other_dataflow(place: &Place, text: &str, other: &str) {
+    let file = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/dataflows/ct-lung.yaml")).unwrap();
+    assert!(file.contains(text));
+    fs::write(place.path("other.yaml"), file.replace(text, other)).unwrap();
+}
+
+#[test]
+fn a_replay_says_step_by_step_what_is_identical_and_changes_nothing() {
+    let (place, name) = answered();
+    let before = tree(&place.path("flow-output"));
+    let replayed = place.run(&["replay", &name]);
+    assert_eq!(replayed.code, 0, "{}", replayed.err);
+    assert!(replayed.out.contains("headers          40 runs, identical"), "{}", replayed.out);
+    assert!(replayed.out.ends_with("\n10 steps, 10 identical\n"), "{}", replayed.out);
+    for (scope, said) in [
+        (["--only", "lungs"], "lungs            identical"),
+        (["--from", "png"], "png              identical"),
+        (["--from", "densities"], "report           identical"),
+    ] {
+        let replayed = place.run(&["replay", &name, scope[0], scope[1]]);
+        assert_eq!(replayed.code, 0, "{}", replayed.err);
+        assert!(replayed.out.contains(said) && !replayed.out.contains("series"), "{}", replayed.out);
+    }
+    let wrong = place.run(&["replay", &name, "--only", "lung"]);
+    assert_eq!((wrong.code, wrong.err.contains("it has headers, series")), (2, true), "{}", wrong.err);
+    assert!(tree(&place.path("flow-output")) == before);
+    assert!(!place.path("flow-replay").exists());
+}
+
+#[test]
+fn a_shadow_shows_what_would_differ_value_by_value_and_picture_by_picture() {
+    let (place, name) = answered();
+    other_dataflow(&place, "step: draw-pictures", "step: draw-pictures\n    with: {low_density: -900}");
+    let before = tree(&place.path("flow-output"));
+    let shadow = place.run(&["replay", &name, "--dataflow", "other.yaml", "--diff"]);
+    assert_eq!((shadow.code, shadow.err.as_str()), (1, ""));
+    for said in [
+        "gives other pictures: its parameters changed",
+        "of 1000 × 780 pixels differ (",
+        "capture/coronal.dcm:\n      PixelData",
+        "\n10 steps, 7 identical\n",
+    ] {
+        assert!(shadow.out.contains(said), "{said:?} is not in {}", shadow.out);
+    }
+    assert!(
+        !shadow.out.contains("UID"),
+        "the shadow's results have the identifiers of the recorded: {}",
+        shadow.out
+    );
+    let marked = fs::read(place.path("flow-replay/png/pictures/coronal.png")).unwrap();
+    assert!(marked.starts_with(b"\x89PNG"));
+    assert!(tree(&place.path("flow-output")) == before, "nothing is delivered");
+
+    other_dataflow(&place, "  lungs:\n", "  lungs:\n    enabled: false\n");
+    let shadow = place.run(&["replay", &name, "--dataflow", "other.yaml", "--json"]);
+    let last: serde_json::Value = serde_json::from_str(shadow.out.lines().last().unwrap()).unwrap();
+    let others = last["others"].to_string();
+    assert_eq!((shadow.code, others.contains("lungs ran before, and does not now")), (1, true), "{others}");
+}
+
+#[test]
+fn files_that_are_gone_or_changed_are_said_to_be() {
+    let (place, name) = answered();
+    let file = place.path("study/0007.dcm");
+    let mut bytes = fs::read(&file).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&file, bytes).unwrap();
+    let changed = place.run(&["replay", &name]);
+    assert_eq!((changed.code, changed.err.contains("has been changed")), (74, true), "{}", changed.err);
+    fs::remove_file(&file).unwrap();
+    let gone = place.run(&["replay", &name]);
+    assert_eq!((gone.code, gone.err.contains("hint: a request from files")), (74, true), "{}", gone.err);
+}
+
+#[test]
+fn an_exported_request_replays_elsewhere_also_without_its_patient() {
+    let (place, name) = answered();
+    let elsewhere = Place::new();
+    let file = elsewhere.path("case.tar");
+    let file = file.to_str().unwrap();
+    assert_eq!(place.run(&["replay", &name, "--export", file]).out, format!("{file}\n"));
+    assert_eq!(
+        place.run(&["replay", &name, "--export", &format!("{file}.anonymous"), "--anonymous"]).code,
+        0
+    );
+    drop(place);
+    for (file, known) in [("case.tar", true), ("case.tar.anonymous", false)] {
+        let replayed = elsewhere.run(&["replay", file]);
+        assert_eq!(replayed.code, 0, "{}", replayed.err);
+        assert!(replayed.out.ends_with("\n10 steps, 10 identical\n"), "{}", replayed.out);
+        let bytes = fs::read(elsewhere.path(file)).unwrap();
+        let patient = bytes.windows(8).any(|window| window == b"SAMPLE-1");
+        assert_eq!(patient, known, "{file}");
+        assert!(elsewhere.run(&["explain", file]).out.contains("find-lungs"));
+    }
+    let bytes = fs::read(elsewhere.path("case.tar")).unwrap();
+    fs::write(elsewhere.path("cut.tar"), &bytes[..bytes.len() / 2]).unwrap();
+    let cut = elsewhere.run(&["replay", "cut.tar"]);
+    assert_eq!((cut.code, cut.err.contains("could not use cut.tar")), (74, true), "{}", cut.err);
+}
+
+/// The request was recorded by an earlier flow. If a step gives other results on purpose, its version is
+/// raised and the file made anew, in an empty folder:
+///
+/// ```sh
+/// flow sample study --matrix 48 --slices 16 --noise 0
+/// flow run TESTS/recorded/measure.yaml --input study
+/// flow replay SAMPLE --export TESTS/recorded/measure.tar
+/// ```
+#[test]
+fn a_recorded_request_still_gives_what_it_gave() {
+    let replayed = Place::new().run(&["replay", RECORDED, "--diff"]);
+    assert_eq!(replayed.code, 0, "{}{}", replayed.out, replayed.err);
+    assert!(replayed.out.ends_with("\n7 steps, 7 identical\n"), "{}", replayed.out);
+}
+
+#[test]
+fn a_failed_study_is_explained() {
+    let place = Place::new();
+    let files = place.study("study", 1);
+    fs::remove_file(&files[20]).unwrap();
+    assert_eq!(place.run(&["run", "--input", "study"]).code, 1);
+    let name = place.responses("flow-output").into_keys().next().expect("there is a response");
+    let explained = place.run(&["explain", &name]);
+    assert_eq!(explained.code, 0, "{}", explained.err);
+    for said in [
+        "series  sort-series 1",
+        "FAILED: 1 slice is missing in series 1",
+        "hint: Send the study again with all its slices.",
+        "fails again for the same values at its inputs",
+        "skipped: it needs series, which failed",
+        "runs if series does not fail",
+        "  answered, ",
+    ] {
+        assert!(explained.out.contains(said), "{said:?} is not in {}", explained.out);
+    }
+    let json = place.run(&["explain", &name, "--json"]).out;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["steps"][1]["endings"][0]["outcome"], "failed");
+    assert!(place.run(&["replay", &name]).out.ends_with("\n6 steps, 6 identical\n"));
+}
