@@ -33,6 +33,11 @@ impl Life {
         Life { child, lines, said: String::new() }
     }
 
+    /// Its number.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Where it listens, or nothing if it ended before it did.
     pub fn listening(&mut self) -> Option<SocketAddr> {
         self.listening_until(Instant::now() + DEADLINE).unwrap_or_else(|| self.stuck("it does not listen"))
@@ -75,7 +80,7 @@ impl Life {
 
     /// Asks it to end (SIGTERM).
     pub fn stopped(self) -> Ended {
-        let process = self.child.id().to_string();
+        let process = self.process().to_string();
         let asked = Command::new("kill").args(["-TERM", &process]).status().expect("there is a kill");
         assert!(asked.success(), "flow had ended before it was asked to:\n{}", self.wait().said);
         self.wait()

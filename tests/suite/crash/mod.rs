@@ -7,7 +7,8 @@
 //! * [`points`]: SIGKILL, or a power cut, before and after each change of the disk;
 //! * [`faults`]: a disk that is full, or broken, or may only be read;
 //! * [`damage`]: a journal that is cut, and bits that have turned in what lies on the disk;
-//! * [`clocks`]: a clock that jumps.
+//! * [`clocks`]: a clock that jumps;
+//! * [`holder`]: two on one state folder.
 //!
 //! Most of it is done by a library that stands before libc ([`shim`]), which is tried itself
 //! ([`library`]). All are short unless `FLOW_KILLS` says how many kills there are to be. `FLOW_SEED` varies
@@ -17,6 +18,7 @@ mod account;
 mod clocks;
 mod damage;
 mod faults;
+mod holder;
 mod kills;
 mod library;
 mod life;
