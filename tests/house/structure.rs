@@ -28,7 +28,7 @@ const OWNERS: [(&str, &[&str]); 23] = [
     ("tar", &["replay"]),
     ("rustix", &["program", "store", "outbox"]),
     ("saphyr_parser", &["dataflow"]),
-    ("tempfile", &["program"]),
+    ("tempfile", &["program", "cli"]),
     ("blake3", &["step", "cluster"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),

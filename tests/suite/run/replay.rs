@@ -109,7 +109,7 @@ fn an_exported_request_replays_elsewhere_also_without_its_patient() {
         let bytes = fs::read(elsewhere.path(file)).unwrap();
         let patient = bytes.windows(8).any(|window| window == b"SAMPLE-1");
         assert_eq!(patient, known, "{file}");
-        assert_eq!(elsewhere.run(&["explain", file]).out.contains("find-lungs"), true);
+        assert!(elsewhere.run(&["explain", file]).out.contains("find-lungs"));
     }
     let bytes = fs::read(elsewhere.path("case.tar")).unwrap();
     fs::write(elsewhere.path("cut.tar"), &bytes[..bytes.len() / 2]).unwrap();
