@@ -158,8 +158,9 @@ impl Intake<'_> {
         let response = made.flatten()?;
         let unanswered = history.delivery_began();
         let is_ours = unanswered || response.version == self.dataflow.digest();
-        let is_there = self.journal.store().secure(response.request, &response.files).is_ok();
-        (is_ours && is_there).then(|| response.clone())
+        // What the disk has lost of it is made again, and is the same.
+        let is_whole = || self.journal.store().is_whole(response.request, &response.files);
+        (is_ours && is_whole()).then(|| response.clone())
     }
 
     /// The last request about the same thing.

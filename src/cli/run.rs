@@ -141,7 +141,7 @@ impl Args {
 
     fn journal(&self, dataflow: &Dataflow, folder: &Folder, store: Arc<Store>) -> Result<Journal, Failure> {
         folder.tidy().map_err(Failure::of(Kind::InputOutput))?;
-        let journal = Journal::open(&self.state, store, self.free_min).map_err(damaged)?;
+        let journal = Journal::open(&self.state, store, self.free_min).map_err(unusable)?;
         journal.when_broken(|error| {
             let hint = "mend the disk and start again: what was accepted is taken up where it stands";
             let _ = writeln!(std::io::stderr(), "flow: {error}; ending\n  hint: {hint}");
@@ -199,6 +199,8 @@ fn feed(source: &Source, intake: &Intake, retention: Retention) -> Result<bool, 
         let taking_up = scope.spawn(|| left.iter().try_for_each(|row| intake.take_up_one(row)));
         let all = source.feed(intake);
         let taken_up = taking_up.join();
+        // An operator may still want something of what is in work.
+        intake.entrance.settle();
         leave.leave();
         taken_up.unwrap_or(Ok(())).map(|()| all)
     })
@@ -211,16 +213,18 @@ fn program() -> Result<Digest, Failure> {
     Ok(digester.digest())
 }
 
-fn damaged(error: JournalError) -> Failure {
-    let damaged = matches!(error, JournalError::Damaged { .. });
-    let failure = Failure::of(Kind::InputOutput)(error);
-    if !damaged {
-        return failure;
-    }
-    failure.hint(
-        "nothing was changed. Keep the folder to look into it; studies that were received lie in its inbox, \
-         and `flow run --input STATE/inbox --state OTHER` runs them",
-    )
+fn unusable(error: JournalError) -> Failure {
+    let hint = match &error {
+        JournalError::Damaged { .. } => {
+            "nothing was changed. Keep the folder to look into it; studies that were received lie in its \
+             inbox, and `flow run --input STATE/inbox --state OTHER` runs them"
+        }
+        JournalError::Format { .. } => "use the flow that wrote it, or give this one a --state of its own",
+        JournalError::Full | JournalError::Low { .. } | JournalError::Failed { .. } => {
+            "see whether its disk is full or broken, and whether flow may write there; then start again"
+        }
+    };
+    Failure::of(Kind::InputOutput)(error).hint(hint)
 }
 
 fn count(text: &str) -> Result<NonZero<usize>, String> {

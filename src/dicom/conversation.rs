@@ -49,7 +49,8 @@ pub(super) fn converse(host: &Host, number: u64, stream: TcpStream, peer: Socket
     };
     (host.tell)(&Event::Opened { association: number, peer, calling_ae: sender.calling_ae.clone() });
     let incoming = Incoming::default();
-    let mut conversation = Conversation { host, association, sender, incoming, begun: 0, stored: 0 };
+    let (begun, stored, wanting) = (0, 0, false);
+    let mut conversation = Conversation { host, association, sender, incoming, begun, stored, wanting };
     let end = guarded(|| conversation.run());
     conversation.close(end);
 }
@@ -106,6 +107,8 @@ struct Conversation<'a> {
     /// Instances whose transfer began, and those in the inbox.
     begun: u64,
     stored: u64,
+    /// An instance was refused that may be taken later.
+    wanting: bool,
 }
 
 /// What the next fragment belongs to.
@@ -184,7 +187,9 @@ impl Conversation<'_> {
                 (End::Aborted, reason)
             }
         };
-        self.host.studies.leave(association, end);
+        // What lacks an instance is not complete, however politely the sender went.
+        let left = if self.wanting { End::Aborted } else { end };
+        self.host.studies.leave(association, left);
         (self.host.tell)(&Event::Closed { association, end, reason, instances: self.stored });
     }
 
@@ -287,6 +292,7 @@ impl Conversation<'_> {
             Err(Refusal { status, reason }) => {
                 let answer = request.answer(status, &reason);
                 let association = self.sender.association;
+                self.wanting |= status == Status::OUT_OF_RESOURCES;
                 (self.host.tell)(&Event::Refused { association, status, reason });
                 answer
             }

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::step::{Digest, Digester};
+use crate::store::make_folder;
 
 pub(super) struct Inbox {
     root: PathBuf,
@@ -27,7 +28,8 @@ impl Inbox {
     /// Makes the inbox, and removes what an earlier process had not received completely.
     pub fn open(root: &Path) -> io::Result<Inbox> {
         let incoming = root.join("incoming");
-        fs::create_dir_all(&incoming)?;
+        make_folder(root)?;
+        make_folder(&incoming)?;
         for entry in fs::read_dir(&incoming)? {
             fs::remove_file(entry?.path())?;
         }

@@ -131,6 +131,11 @@ impl Entrance {
         }
     }
 
+    /// Waits until all that was handed over is answered, or cannot be for now.
+    pub fn settle(&self) {
+        self.places.wait_for_all();
+    }
+
     pub fn canceller(&self) -> Canceller {
         Canceller(self.bell.clone())
     }

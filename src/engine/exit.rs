@@ -1,15 +1,16 @@
 //! Where answers go out: threads that take one after the other, have it recorded, and delivered.
 
+use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use crate::dataflow::{Response, Verdict};
 use crate::journal::{Entry, Journal, JournalError, Receipt};
 
 use super::event::{Event, tell};
 use super::job::Work;
+use super::patience::patiently;
 use super::places::Places;
 use super::{Sink, Undelivered};
 
@@ -37,10 +38,6 @@ pub struct Exit<'a> {
     pub work: &'a Work,
     pub places: Arc<Places>,
 }
-
-/// A full disk may have room again: waits before a record is tried once more.
-const WAITS: [Duration; 4] =
-    [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(15)];
 
 impl Exit<'_> {
     /// Delivers answers until the last worker is gone.
@@ -77,11 +74,8 @@ impl Exit<'_> {
         let entry = if delivered.is_ok() { Entry::Answered } else { Entry::Undelivered };
         self.record(receipt, &entry)?;
         delivered?;
-        let (store, request) = (&self.work.store, receipt.request().id);
-        // Without a journal nobody will ask for the response again.
-        let removed = if self.journal.keeps() { store.end_work(request) } else { store.remove(request) };
-        if let Err(error) = removed {
-            tracing::warn!(%error, "files of an answered request stay behind");
+        if let Err(error) = self.work.store.end_work(receipt.request().id) {
+            tracing::warn!(%error, "values of an answered request stay behind");
         }
         Ok(())
     }
@@ -109,23 +103,24 @@ impl Exit<'_> {
             return Ok(());
         }
         if let Err(error) = self.work.store.secure(response.request, &response.files) {
-            tracing::error!(%error, request = %receipt.request().id, "the response is not safe; it is made again at the next start");
+            let (error, request): (&dyn Error, _) = (&error, &receipt.request().name);
+            tracing::error!(error, request, "the response is not safe; it is made again at the next start");
             return Err(Undelivered);
         }
         self.record(receipt, &Entry::Responded { response: response.clone() })
     }
 
     fn record(&self, receipt: &Receipt, entry: &Entry) -> Result<(), Undelivered> {
-        let mut waits = WAITS.iter();
-        loop {
-            match (self.journal.append(receipt, entry.clone()), waits.next()) {
-                (Ok(()), _) => return Ok(()),
-                (Err(JournalError::Full), Some(wait)) => std::thread::sleep(*wait),
-                (Err(error), _) => {
-                    tracing::error!(%error, request = %receipt.request().id, "the answer could not be recorded; the next start goes on with it");
-                    return Err(Undelivered);
-                }
-            }
-        }
+        let request = receipt.request();
+        let is_full = |error: &JournalError| matches!(error, JournalError::Full);
+        patiently(request, is_full, || self.journal.append(receipt, entry.clone())).map_err(|error| {
+            let (error, request): (&dyn Error, _) = (&error, &request.name);
+            tracing::error!(
+                error,
+                request,
+                "the answer could not be recorded; the next start goes on with it"
+            );
+            Undelivered
+        })
     }
 }

@@ -12,6 +12,7 @@ use crate::store::{Store, StoreError};
 
 use super::event::{Event, Observer, tell};
 use super::memory::{Memories, Run};
+use super::patience::patiently;
 
 /// The files of a run that belong to the response, by output.
 pub type Delivered = Vec<(&'static str, Vec<Artifact>)>;
@@ -104,7 +105,9 @@ impl Work {
         }
         let kept = self.kept(job, result);
         let result = kept.as_ref().map(|(outputs, _)| outputs);
-        let noted = if known { Ok(()) } else { self.memories.note(&run, result, began.elapsed()) };
+        let took = began.elapsed();
+        let note = || self.memories.note(&run, result, took);
+        let noted = if known { Ok(()) } else { patiently(request, StoreError::may_pass, note) };
         Some(noted.map_err(not_kept).and(kept))
     }
 
@@ -142,7 +145,8 @@ impl Work {
 
     fn keep_file(&self, request: &Request, file: &File) -> Result<Artifact, StoreError> {
         let artifact = file.artifact();
-        self.store.put(request.id, artifact.digest, &file.bytes)?;
+        let put = || self.store.put(request.id, artifact.digest, &file.bytes);
+        patiently(request, StoreError::may_pass, put)?;
         Ok(artifact)
     }
 }

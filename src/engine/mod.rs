@@ -12,6 +12,7 @@
 //! | `epoch` | what they share about a request |
 //! | `job`, `run`, `pool` | steps, off the workers' threads |
 //! | `clock` | what is to be done later: timeouts, repetitions, deadlines |
+//! | `patience` | waiting for a full disk |
 //! | `budget`, `places` | the bounds: bytes, requests |
 //! | `worker`, `porter` | the workers' loop, requests into lanes |
 //! | `entrance`, `exit` | requests in, answers out |
@@ -30,6 +31,7 @@ mod lane;
 mod memory;
 mod mesh;
 mod node;
+mod patience;
 mod places;
 mod pool;
 mod porter;

@@ -25,6 +25,13 @@ impl Places {
         *taken += 1;
     }
 
+    /// Waits until none is taken.
+    pub fn wait_for_all(&self) {
+        let taken = self.taken.lock().expect("nothing panics while it holds the lock");
+        let all = self.changed.wait_while(taken, |taken| *taken > 0);
+        drop(all.expect("nothing panics while it holds the lock"));
+    }
+
     pub fn leave(&self) {
         *self.taken.lock().expect("nothing panics while it holds the lock") -= 1;
         self.changed.notify_all();

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use timely::scheduling::SyncActivator;
 
 use crate::dataflow::Node;
-use crate::dataflow::perform::timed_out;
+use crate::dataflow::perform::{guarded, timed_out};
 use crate::step::{Fault, Inputs, Outcome, Request, Token};
 
 use super::clock::Alarm;
@@ -184,7 +184,10 @@ impl Run {
 
     /// Lets go of a turn that goes on: the step is asked to end, and the pool forgets it.
     fn give_up(&self, turn: &Turn) {
-        turn.token.cancel();
+        // What a step wants to be told is its own code.
+        if let Err(panic) = guarded(|| turn.token.cancel()) {
+            tracing::error!(panic, "telling a step that it is given up panicked");
+        }
         turn.seat.abandon();
         let (request, step, took) = (&*self.task.request, self.node().name.as_str(), turn.began.elapsed());
         tell(&*self.shared.work.observer, &Event::Ended { request, step, took, failed: true });

@@ -39,8 +39,10 @@ pub fn failures(outcomes: &Outcomes) -> Vec<Failure> {
 pub fn not_run(outcomes: &Outcomes) -> Vec<String> {
     let mut steps: Vec<String> = Vec::new();
     for report in &outcomes.0 {
-        let because_of_failure =
-            matches!(&report.outcome, Outcome::Skipped { because: Reason::NeedFailed { .. } });
+        let because_of_failure = matches!(
+            &report.outcome,
+            Outcome::Skipped { because: Reason::NeedFailed { .. } | Reason::Stopped { .. } }
+        );
         if because_of_failure && !steps.contains(&report.step) {
             steps.push(report.step.clone());
         }
@@ -111,9 +113,10 @@ mod tests {
         let outcomes = Outcomes(vec![
             report("volume", None, failed("slice 12 is missing")),
             report("lungs", None, skipped(Reason::NeedFailed { step: "volume".to_owned() })),
-            report("png", None, skipped(Reason::SwitchedOff)),
+            report("png", None, skipped(Reason::Stopped { step: "volume".to_owned() })),
+            report("capture", None, skipped(Reason::SwitchedOff)),
         ]);
-        assert_eq!(not_run(&outcomes), ["lungs"]);
+        assert_eq!(not_run(&outcomes), ["lungs", "png"]);
         assert_eq!(failures(&outcomes)[0].reasons, ["Slice 12 is missing."]);
     }
 }

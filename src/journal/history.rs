@@ -125,14 +125,16 @@ impl History {
         made > opened
     }
 
-    /// The destinations that have taken all of the last response.
-    pub fn delivered(&self) -> BTreeSet<String> {
+    /// The destinations that have taken all of the last response, and what they answered.
+    pub fn delivered(&self) -> BTreeMap<String, serde_json::Value> {
         let made = self.entries.iter().rposition(|dated| matches!(dated.entry, Entry::Responded { .. }));
         // A request that was accepted once more is to be delivered once more.
         let opened = self.entries.iter().rposition(|dated| matches!(dated.entry, Entry::Accepted { .. }));
         let since = made.max(opened).unwrap_or(0);
         let taken = self.entries[since..].iter().filter_map(|dated| match &dated.entry {
-            Entry::Delivered { destination, complete: true, .. } => Some(destination.clone()),
+            Entry::Delivered { destination, complete: true, detail } => {
+                Some((destination.clone(), detail.clone()))
+            }
             _ => None,
         });
         taken.collect()

@@ -267,10 +267,16 @@ impl Trouble {
 
 impl From<rusqlite::Error> for Trouble {
     fn from(error: rusqlite::Error) -> Trouble {
+        use rusqlite::Error::{
+            FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error,
+        };
         use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, NotADatabase};
-        match error.sqlite_error_code() {
-            Some(DiskFull) => Trouble::Full,
-            Some(DatabaseCorrupt | NotADatabase) => Trouble::Damaged(error.to_string()),
+        match (error.sqlite_error_code(), &error) {
+            (Some(DiskFull), _) => Trouble::Full,
+            (Some(DatabaseCorrupt | NotADatabase), _)
+            // A column holds what was never written there.
+            | (None, FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..))
+            | (None, Utf8Error(..)) => Trouble::Damaged(error.to_string()),
             _ => Trouble::Failed(error.to_string()),
         }
     }

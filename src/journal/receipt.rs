@@ -1,6 +1,6 @@
 //! The proof that a request was accepted.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::step::Request;
@@ -14,7 +14,7 @@ pub struct Receipt {
     number: Option<i64>,
     request: Arc<Request>,
     standing: Standing,
-    delivered: Arc<BTreeSet<String>>,
+    delivered: Arc<BTreeMap<String, serde_json::Value>>,
 }
 
 /// Whether the request was known.
@@ -59,9 +59,9 @@ impl Receipt {
         &self.request
     }
 
-    /// Whether this destination has all of the response.
-    pub fn is_delivered(&self, destination: &str) -> bool {
-        self.delivered.contains(destination)
+    /// What this destination answered, if it has all of the response.
+    pub fn delivered(&self, destination: &str) -> Option<&serde_json::Value> {
+        self.delivered.get(destination)
     }
 
     pub fn standing(&self) -> Standing {

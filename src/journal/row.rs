@@ -129,33 +129,6 @@ impl Row {
 
     pub(super) fn insert(&self, connection: &Connection) -> Result<(), Trouble> {
         let text = format!("INSERT INTO request ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
-        self.write(connection, &text)?;
-        change_total(connection, 1, u128::from_le_bytes(self.seal()))
-    }
-
-    /// Puts this row in the place of `before`.
-    pub(super) fn update(&self, connection: &Connection, before: &Row) -> Result<(), Trouble> {
-        let text = format!("REPLACE INTO request ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
-        self.write(connection, &text)?;
-        let (new, old) = (u128::from_le_bytes(self.seal()), u128::from_le_bytes(before.seal()));
-        change_total(connection, 0, new.wrapping_sub(old))
-    }
-
-    /// Marks the request as one whose files are being removed.
-    pub(super) fn marked_removed(&self, connection: &Connection) -> Result<Row, Trouble> {
-        let row = Row { state: State::Removed, ..self.clone() };
-        row.update(connection, self)?;
-        Ok(row)
-    }
-
-    /// Forgets the request with all its records.
-    pub(super) fn delete(&self, connection: &Connection) -> Result<(), Trouble> {
-        connection.prepare_cached("DELETE FROM record WHERE request = ?")?.execute([self.number])?;
-        connection.prepare_cached("DELETE FROM request WHERE number = ?")?.execute([self.number])?;
-        change_total(connection, -1, 0u128.wrapping_sub(u128::from_le_bytes(self.seal())))
-    }
-
-    fn write(&self, connection: &Connection, text: &str) -> Result<(), Trouble> {
         let values = params![
             self.number,
             self.id.to_string(),
@@ -173,8 +146,43 @@ impl Row {
             self.head,
             self.seal(),
         ];
+        connection.prepare_cached(&text)?.execute(values)?;
+        change_total(connection, 1, u128::from_le_bytes(self.seal()))
+    }
+
+    /// Puts this row in the place of `before`.
+    pub(super) fn update(&self, connection: &Connection, before: &Row) -> Result<(), Trouble> {
+        // What a request is about stays: only where it stands is written, and no index changes.
+        let text = "UPDATE request SET state = ?, changed_ms = ?, failed = ?, kept = ?, bytes = ?, records = ?, \
+                    head = ?, seal = ? WHERE number = ?";
+        let values = params![
+            self.state.name(),
+            self.changed_ms,
+            self.failed,
+            self.kept,
+            self.bytes_stored(),
+            self.records,
+            self.head,
+            self.seal(),
+            self.number,
+        ];
         connection.prepare_cached(text)?.execute(values)?;
-        Ok(())
+        let (new, old) = (u128::from_le_bytes(self.seal()), u128::from_le_bytes(before.seal()));
+        change_total(connection, 0, new.wrapping_sub(old))
+    }
+
+    /// Marks the request as one whose files are being removed.
+    pub(super) fn marked_removed(&self, connection: &Connection) -> Result<Row, Trouble> {
+        let row = Row { state: State::Removed, ..self.clone() };
+        row.update(connection, self)?;
+        Ok(row)
+    }
+
+    /// Forgets the request with all its records.
+    pub(super) fn delete(&self, connection: &Connection) -> Result<(), Trouble> {
+        connection.prepare_cached("DELETE FROM record WHERE request = ?")?.execute([self.number])?;
+        connection.prepare_cached("DELETE FROM request WHERE number = ?")?.execute([self.number])?;
+        change_total(connection, -1, 0u128.wrapping_sub(u128::from_le_bytes(self.seal())))
     }
 }
 

@@ -1,6 +1,6 @@
 //! A response's DICOM files on to a DICOM node, by C-STORE.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 use std::time::Duration;
 
@@ -95,9 +95,13 @@ fn answered(sent: Sent) -> FileDelivery {
     FileDelivery { name: sent.name, stored: sent.outcome.is_stored(), answer: sent.outcome.to_string() }
 }
 
-/// Writes what became of a response beside it.
+/// Writes what became of a response beside it. The file appears whole.
 pub(super) fn record(place: &Path, deliveries: &[Delivery]) -> Result<(), FolderError> {
     let path = place.join("delivery.json");
     let text = serde_json::to_string_pretty(deliveries).expect("a delivery is made of texts and numbers");
-    fs::write(&path, text + "\n").map_err(|source| FolderError::Write { path, source })
+    let draft = place.join(".delivery.json.part");
+    let written = fs::write(&draft, text + "\n").and_then(|()| File::open(&draft)?.sync_all());
+    let placed =
+        written.and_then(|()| fs::rename(&draft, &path)).and_then(|()| File::open(place)?.sync_all());
+    placed.map_err(|source| FolderError::Write { path, source })
 }

@@ -9,7 +9,7 @@ mod forward;
 pub use folder::{Folder, FolderError};
 pub use forward::{Delivery, Forward};
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,18 +44,19 @@ pub struct Outbox<T> {
 impl<T: Fn(Event) + Sync> Sink for Outbox<T> {
     fn deliver(&self, receipt: &Receipt, response: &Response, store: &Store) -> Result<(), Undelivered> {
         let request = receipt.request();
-        let place = self.write(request, response, store);
-        let due = self.destinations.iter().filter(|one| !receipt.is_delivered(&one.destination.to_string()));
-        let deliveries: Vec<Delivery> = due.map(|one| self.forward(one, receipt, response, store)).collect();
-        let place = place.map_err(|error| {
+        let place = self.patiently(|| self.folder.write(request, response, store));
+        let deliveries: Vec<Delivery> =
+            self.destinations.iter().map(|one| self.delivery(one, receipt, response, store)).collect();
+        let written = place.and_then(|place| {
+            if !deliveries.is_empty() {
+                self.patiently(|| forward::record(&place, &deliveries))?;
+            }
+            Ok(place)
+        });
+        let place = written.map_err(|error| {
             (self.tell)(Event::NotWritten { request, error });
             Undelivered
         })?;
-        if !deliveries.is_empty()
-            && let Err(error) = forward::record(&place, &deliveries)
-        {
-            (self.tell)(Event::NotWritten { request, error });
-        }
         (self.tell)(Event::Answered { request, response, place: &place, deliveries: &deliveries });
         if deliveries.iter().all(|delivery| delivery.complete) { Ok(()) } else { Err(Undelivered) }
     }
@@ -63,16 +64,24 @@ impl<T: Fn(Event) + Sync> Sink for Outbox<T> {
 
 impl<T: Fn(Event) + Sync> Outbox<T> {
     /// A disk that is full may have room again in a moment.
-    fn write(&self, request: &Request, response: &Response, store: &Store) -> Result<PathBuf, FolderError> {
-        let mut written = self.folder.write(request, response, store);
+    fn patiently<W>(&self, write: impl Fn() -> Result<W, FolderError>) -> Result<W, FolderError> {
+        let mut written = write();
         let mut waits = self.waits.iter();
         while written.is_err()
             && let Some(wait) = waits.next()
         {
             std::thread::sleep(*wait);
-            written = self.folder.write(request, response, store);
+            written = write();
         }
         written
+    }
+
+    /// What became of the response at a destination; one that took it in an earlier process is not asked
+    /// again.
+    fn delivery(&self, one: &Forward, receipt: &Receipt, response: &Response, store: &Store) -> Delivery {
+        let earlier = receipt.delivered(&one.destination.to_string());
+        let earlier = earlier.and_then(|detail| serde_json::from_value(detail.clone()).ok());
+        earlier.unwrap_or_else(|| self.forward(one, receipt, response, store))
     }
 
     fn forward(&self, one: &Forward, receipt: &Receipt, response: &Response, store: &Store) -> Delivery {

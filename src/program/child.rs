@@ -51,11 +51,10 @@ const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 /// # Errors
 /// If it cannot be started.
 pub fn run(order: &Order, token: &Token) -> io::Result<End> {
-    let mut group = Group(start(order)?);
-    if group.wait(order.grace, token)? {
-        return Ok(End::Stopped);
-    }
-    group.end().map(End::Exited)
+    let mut group = Group { child: start(order)?, is_over: false };
+    let stopped = group.wait(order.grace, token)?;
+    let status = group.end()?;
+    Ok(if stopped { End::Stopped } else { End::Exited(status) })
 }
 
 fn start(order: &Order) -> io::Result<Child> {
@@ -91,7 +90,11 @@ fn limit(resource: Resource, most: u64) -> (Resource, Rlimit) {
 }
 
 /// A child and all that it has started. Dropping it kills them.
-struct Group(Child);
+struct Group {
+    child: Child,
+    /// The child has been waited for: its number may be another's.
+    is_over: bool,
+}
 
 /// What happens while a child runs.
 enum Happening {
@@ -135,7 +138,8 @@ impl Group {
     /// Kills what is left of the group.
     fn end(&mut self) -> io::Result<ExitStatus> {
         self.signal(Signal::KILL);
-        self.0.wait()
+        self.is_over = true;
+        self.child.wait()
     }
 
     fn signal(&self, signal: Signal) {
@@ -144,14 +148,13 @@ impl Group {
     }
 
     fn id(&self) -> Pid {
-        Pid::from_child(&self.0)
+        Pid::from_child(&self.child)
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // Once the child has been waited for, its number may be another's.
-        if matches!(self.0.try_wait(), Ok(None)) {
+        if !self.is_over {
             let _ = self.end();
         }
     }

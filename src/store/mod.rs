@@ -29,12 +29,20 @@ pub struct StoreError {
     source: io::Error,
 }
 
+impl StoreError {
+    /// Whether it is the disk's state, which an operator can change, and nothing about this request.
+    pub fn may_pass(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        matches!(self.source.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
+    }
+}
+
 impl Store {
     /// # Errors
     /// If the folder cannot be made.
     pub fn at(folder: impl Into<PathBuf>) -> Result<Store, StoreError> {
         let folder = folder.into();
-        fs::create_dir_all(&folder).map_err(failed("make the store's folder", &folder))?;
+        make_folder(&folder).map_err(failed("make the store's folder", &folder))?;
         Ok(Store { folder, temporary: AtomicU64::new(0) })
     }
 
@@ -86,6 +94,15 @@ impl Store {
         folders.try_for_each(|folder| sync(folder))
     }
 
+    /// Whether these artifacts are there, and are what they were.
+    pub fn is_whole(&self, request: Digest, artifacts: &[Artifact]) -> bool {
+        let is_whole = |artifact: &Artifact| {
+            let bytes = fs::read(self.path(request, artifact));
+            bytes.is_ok_and(|bytes| Digest::of(&bytes) == artifact.digest)
+        };
+        artifacts.iter().all(is_whole)
+    }
+
     /// Removes the values of a request that is answered.
     ///
     /// # Errors
@@ -122,6 +139,17 @@ impl Store {
     fn work(&self, request: Digest) -> PathBuf {
         self.request(request).join("work")
     }
+}
+
+/// Makes a folder whose name is on the disk when this returns.
+///
+/// # Errors
+/// If it cannot be made, or the folder above it does not sync.
+pub fn make_folder(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    // Also if it was there: who made it may have been killed before this.
+    let above = std::path::absolute(folder)?;
+    above.parent().map_or(Ok(()), |above| File::open(above)?.sync_all())
 }
 
 /// How many bytes may still be written to the disk of a path; as many as there can be where nobody

@@ -46,9 +46,9 @@ fn silent(command: &mut Command) {
 #[test]
 fn formatted() {
     if required("fmt") {
-        // Those that `automod` includes are named: rustfmt does not find them by itself.
-        let steps = files(&root().join("src/imaging/steps"), "rs");
-        silent(cargo(&["fmt", "--check", "--"]).args(steps));
+        // Those that `automod` includes, or a test compiles, are named: rustfmt does not find them.
+        let others = ["src/imaging/steps", "tests/shim"].map(|folder| files(&root().join(folder), "rs"));
+        silent(cargo(&["fmt", "--check", "--"]).args(others.concat()));
     }
 }
 

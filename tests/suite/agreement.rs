@@ -1,7 +1,7 @@
 //! The engine answers as `interpret` does: random dataflows with faults and panics, on 1, 2, 4 and 8
 //! workers, and with two processes' worth of sockets between them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{TcpListener, TcpStream};
 use std::num::NonZero;
 use std::path::Path;
@@ -109,11 +109,6 @@ fn the_engine_answers_as_interpret_does_on_any_number_of_workers() {
             let folder = tempfile::tempdir().unwrap();
             let got = run(&dataflow, &requests, folder.path(), settings(workers, None));
             assert_eq!(got, expected, "seed {seed}, {workers} workers\n{text}");
-            assert_eq!(
-                std::fs::read_dir(folder.path()).unwrap().count(),
-                0,
-                "answered requests leave no files"
-            );
         }
         complete += expected.values().filter(|response| response.verdict == Verdict::Complete).count();
         failed += expected.values().filter(|response| response.verdict == Verdict::Failed).count();
@@ -138,19 +133,20 @@ fn recorded_results_stand_in_for_runs() {
     for seed in 200..220 {
         let (text, dataflow, requests) = case(seed);
         for request in requests.into_iter().map(Arc::new) {
-            let mut recorded = BTreeMap::new();
+            // In their order, where a step is retried.
+            let mut recorded: BTreeMap<_, VecDeque<_>> = BTreeMap::new();
             let expected = dataflow.interpret_by(&request, &mut |due| {
                 let result = due.perform();
-                let before = recorded.insert((due.step().to_owned(), due.item), result.clone());
-                assert!(before.is_none(), "seed {seed}: {} runs twice\n{text}", due.step());
+                recorded.entry((due.step().to_owned(), due.item)).or_default().push_back(result.clone());
                 result
             });
             let got = dataflow.interpret_by(&request, &mut |due| {
-                recorded.remove(&(due.step().to_owned(), due.item)).expect("it was recorded")
+                let runs = recorded.get_mut(&(due.step().to_owned(), due.item)).expect("it was recorded");
+                runs.pop_front().expect("it ran no more often than before")
             });
             assert_eq!(got, expected, "seed {seed}\n{text}");
             assert_eq!(got.0, dataflow.interpret(&request).0);
-            assert!(recorded.is_empty(), "seed {seed}: not asked for {recorded:?}");
+            assert!(recorded.values().all(VecDeque::is_empty), "seed {seed}: not asked for {recorded:?}");
         }
     }
 }

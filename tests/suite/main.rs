@@ -6,11 +6,13 @@
 mod agreement;
 mod check;
 mod commands;
+mod crash;
 mod dicom;
 mod engine;
 mod journal;
 mod limits;
 mod phantom;
+mod program;
 mod reference;
 mod replay;
 mod results;

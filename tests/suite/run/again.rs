@@ -3,15 +3,15 @@
 use std::fs;
 
 use flow::dataflow::Verdict;
-use flow::journal::{Reader, State};
+use flow::journal::{Entry, Reader, State};
 
 use super::Place;
 use super::nodes::Listening;
-use crate::support::peers::{Background, answering, free_port, run, tool};
+use crate::support::peers::{Background, free_port, run, tool, until};
 
 const STORESCU: &str = "/usr/bin/storescu";
 
-/// A study of which the last four slices come late.
+/// A study of which the last four slices come late: without them the lungs are cut.
 fn study_in_two_parts(place: &Place) {
     let files = place.study("first", 1);
     fs::create_dir(place.path("late")).unwrap();
@@ -32,7 +32,7 @@ fn late_images_make_a_revision_of_which_only_what_has_changed_is_run() {
     flow.line("answered");
     flow.send(storescu, &place.path("first"));
     flow.line("known");
-    assert_eq!(flow.end(), 0);
+    assert_eq!(flow.end(), 1, "the first answer was an error response");
 
     let reader = Reader::open(&place.path("flow-state")).unwrap();
     let rows = reader.requests().unwrap();
@@ -40,12 +40,16 @@ fn late_images_make_a_revision_of_which_only_what_has_changed_is_run() {
     let responses = place.responses("flow-output");
     let revision = &responses[&rows[1].name];
     assert_eq!(revision.revises, Some(rows[0].id), "it says whose place it takes");
-    assert_eq!(responses[&rows[0].name].revises, None);
+    let first = &responses[&rows[0].name];
+    assert_eq!((first.revises, first.verdict), (None, Verdict::Failed));
     assert_eq!(revision.verdict, Verdict::Complete);
     let history = reader.history(rows[1].number).unwrap();
     assert_eq!(history.request().unwrap().0.items.len(), 40);
-    assert_eq!(history.runs_of("headers"), 4, "those of the others are known");
-    assert_eq!(history.runs_of("lungs"), 1);
+    let runs = |step: &str| {
+        let is_it = |entry: &Entry| matches!(entry, Entry::Run(run) if run.step == step);
+        history.entries.iter().filter(|dated| is_it(&dated.entry)).count()
+    };
+    assert_eq!((runs("headers"), runs("lungs")), (4, 1), "the headers of the others are known");
 
     for scope in [&[][..], &["--from", "series"]] {
         let replayed = place.run(&[&["replay", &rows[1].name], scope].concat());
@@ -65,7 +69,7 @@ fn a_dataflow_may_ignore_what_comes_late() {
     flow.line("answered");
     flow.send(storescu, &place.path("late"));
     assert!(flow.line("ignored").contains("4 items"));
-    assert_eq!(flow.end(), 0);
+    assert_eq!(flow.end(), 1, "the answer was an error response");
     assert_eq!(place.responses("flow-output").len(), 1);
     let inbox = super::tree(&place.path("flow-state/inbox"));
     assert_eq!(inbox.keys().filter(|path| path.extension().is_some()).count(), 36);
@@ -77,13 +81,13 @@ fn what_is_not_delivered_is_shown_and_delivered_when_an_operator_asks() {
     let place = Place::new();
     place.study("in", 1);
     let port = free_port();
-    let destination = answering("PACS", port).to_string();
+    let destination = format!("PACS@127.0.0.1:{port}");
     let mut flow = Listening::start(&place, &["--to", &destination, "--retry", "0"]);
     flow.send(storescu, &place.path("in"));
     flow.line("NOT DELIVERED");
     let reader = Reader::open(&place.path("flow-state")).unwrap();
     let row = || reader.requests().unwrap().remove(0);
-    crate::support::peers::until("it is recorded", || (row().state == State::Undelivered).then_some(()));
+    until("it is recorded", || (row().state == State::Undelivered).then_some(()));
     let status = place.run(&["status"]);
     assert_eq!(status.code, 0, "{}", status.err);
     for text in ["flow is running", "1  NOT DELIVERED", &format!("waits for {destination}")] {
@@ -98,7 +102,7 @@ fn what_is_not_delivered_is_shown_and_delivered_when_an_operator_asks() {
     let retry = place.run(&["retry", &name[..6]]);
     assert_eq!(retry.code, 0, "{}", retry.err);
     assert!(flow.line("delivered").contains("6 objects"));
-    crate::support::peers::until("it is recorded", || (row().state == State::Answered).then_some(()));
+    until("it is recorded", || (row().state == State::Answered).then_some(()));
     flow.end();
     let json = place.run(&["status", "--json"]);
     let line: serde_json::Value = serde_json::from_str(json.out.trim()).unwrap();
@@ -126,4 +130,74 @@ fn a_killed_flow_goes_on_where_it_was() {
     flow.line("answered");
     assert_eq!(flow.end(), 0);
     assert_eq!(place.response("flow-output").1.verdict, Verdict::Complete);
+}
+
+/// A dataflow whose only step runs a shell script.
+fn script(place: &Place, script: &str) {
+    let text = format!(
+        "dataflow: script\nsteps:\n  work:\n    step: run-program\n    needs: {{request: request}}\n    \
+         with: {{program: sh, arguments: [-c, '{script}']}}\nresponse: [work]\n"
+    );
+    fs::write(place.path("script.yaml"), text).unwrap();
+}
+
+const SCRIPT: [&str; 4] = ["run", "script.yaml", "--input", "in"];
+
+#[test]
+fn a_request_that_kills_flow_each_time_is_answered_all_the_same() {
+    let place = Place::new();
+    place.study("in", 1);
+    script(&place, "kill -KILL $PPID");
+    let mut killed = 0;
+    while place.flow(&SCRIPT).output().unwrap().status.code().is_none() {
+        killed += 1;
+        assert!(killed < 10, "it is killed again and again");
+    }
+    assert_eq!(killed, 3);
+    let (_, response) = place.response("flow-output");
+    let (report, fault) = response.faults().next().unwrap();
+    assert_eq!(report.step, "admission");
+    assert!(fault.reason.contains("flow ended 3 times"), "{}", fault.reason);
+}
+
+/// Starts a flow whose step sleeps, and waits until the step is under way; gives the request's name.
+fn asleep(place: &Place) -> (Background, String) {
+    place.study("in", 1);
+    script(place, "sleep 600");
+    let flow = Background::start(&mut place.flow(&SCRIPT));
+    let name = until("the step is under way", || {
+        let status = place.run(&["status", "--json"]);
+        let line: serde_json::Value = serde_json::from_str(status.out.trim()).ok()?;
+        (line["waits_for"] == "the step work").then(|| line["name"].as_str().unwrap().to_owned())
+    });
+    (flow, name)
+}
+
+fn is_cancelled(place: &Place) {
+    let (_, response) = place.response("flow-output");
+    assert_eq!(response.faults().next().unwrap().1.reason, "the request was cancelled");
+}
+
+#[test]
+fn a_request_is_cancelled_while_its_step_is_under_way() {
+    let place = Place::new();
+    let (mut flow, name) = asleep(&place);
+    let cancel = place.run(&["cancel", &name]);
+    assert_eq!(cancel.code, 0, "{}", cancel.err);
+    assert!(cancel.out.contains("sees to it now"), "{}", cancel.out);
+    assert_eq!(flow.ended(), 1, "an error response");
+    is_cancelled(&place);
+}
+
+#[test]
+fn a_request_is_cancelled_while_no_flow_is_running() {
+    let place = Place::new();
+    let (flow, name) = asleep(&place);
+    drop(flow);
+    let cancel = place.run(&["cancel", &name]);
+    assert!(cancel.out.contains("no flow is running"), "{}", cancel.out);
+    let status = place.run(&["status"]);
+    assert!(status.out.contains("no flow is running"), "{}", status.out);
+    assert_eq!(place.run(&SCRIPT).code, 1);
+    is_cancelled(&place);
 }

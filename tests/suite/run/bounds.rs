@@ -89,3 +89,26 @@ fn a_state_folder_has_one_user() {
     assert!(second.err.contains("another flow") && second.err.contains("--state"), "{}", second.err);
     assert_eq!(place.run(&["run", "--input", "in"]).code, 0, "one that was killed holds nothing");
 }
+
+#[test]
+fn a_program_does_not_outlive_flow() {
+    let place = Place::new();
+    place.study("in", 1);
+    let script = format!("echo $$ > {}; exec sleep 1000", place.path("id").display());
+    let text = format!(
+        "dataflow: sleepy\nsteps:\n  sleep:\n    step: run-program\n    needs: {{request: request}}\n    \
+         with: {{program: sh, arguments: [-c, {script:?}]}}\nresponse: [sleep]\n"
+    );
+    fs::write(place.path("sleepy.yaml"), text).unwrap();
+    let mut command = place.flow(&["run", "sleepy.yaml", "--input", "in"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let id = until("the program runs", || {
+        fs::read_to_string(place.path("id")).ok().filter(|text| text.ends_with('\n'))
+    });
+    // Its state, or nothing: one that nobody has waited for is dead all the same.
+    let state = || fs::read_to_string(format!("/proc/{}/stat", id.trim())).unwrap_or_default();
+    assert!(!state().is_empty(), "it runs");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    until("the program is gone", || (state().is_empty() || state().contains(") Z ")).then_some(()));
+}

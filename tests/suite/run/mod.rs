@@ -76,7 +76,7 @@ impl Place {
 }
 
 /// Every file below a folder, by its digest.
-fn tree(folder: &Path) -> BTreeMap<PathBuf, Digest> {
+pub fn tree(folder: &Path) -> BTreeMap<PathBuf, Digest> {
     let mut files = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {

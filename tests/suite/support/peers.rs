@@ -52,6 +52,12 @@ impl Background {
         let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Background(quiet.spawn().expect("the program starts"))
     }
+
+    /// Waits until it ends by itself; its exit code.
+    pub fn ended(&mut self) -> i32 {
+        let ended = until("the program ends", || self.0.try_wait().expect("it can be waited for"));
+        ended.code().expect("it is not killed")
+    }
 }
 
 impl Drop for Background {

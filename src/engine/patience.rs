@@ -1,0 +1,60 @@
+//! Waiting for a disk that is full, or may only be read, to be well again.
+
+use std::error::Error;
+use std::iter;
+use std::thread;
+use std::time::Duration;
+
+use crate::step::Request;
+
+/// Between two tries; the last one again and again.
+const WAITS: [Duration; 3] = [Duration::from_millis(100), Duration::from_secs(1), Duration::from_secs(5)];
+
+/// Tries until it works, or fails in a way that does not pass. What a disk does is no part of an answer:
+/// it only delays it.
+///
+/// # Errors
+/// The first error that does not pass.
+pub fn patiently<T, E: Error + 'static>(
+    request: &Request,
+    may_pass: impl Fn(&E) -> bool,
+    mut attempt: impl FnMut() -> Result<T, E>,
+) -> Result<T, E> {
+    let [.., last] = WAITS;
+    let mut waits = WAITS.into_iter().chain(iter::repeat(last));
+    let mut told = false;
+    loop {
+        match attempt() {
+            Err(error) if may_pass(&error) => {
+                if !std::mem::replace(&mut told, true) {
+                    let error: &dyn Error = &error;
+                    tracing::error!(error, request = request.name, "waiting until the disk takes it");
+                }
+                waits.next().into_iter().for_each(thread::sleep);
+            }
+            done => return done,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+    #[error("{0}")]
+    struct Fails(u32);
+
+    #[test]
+    fn what_passes_is_waited_for_and_what_does_not_is_not() {
+        let request = Request::new("study", Default::default(), Vec::new());
+        let try_with = |results: [Result<u32, Fails>; 3]| {
+            let mut results = results.into_iter();
+            let done = patiently(&request, |error| *error == Fails(1), || results.next().unwrap());
+            (done, results.count())
+        };
+        assert_eq!(try_with([Err(Fails(1)), Ok(7), Ok(8)]), (Ok(7), 1));
+        assert_eq!(try_with([Err(Fails(1)), Err(Fails(2)), Ok(8)]), (Err(Fails(2)), 1));
+        assert_eq!(try_with([Ok(7), Err(Fails(2)), Ok(8)]), (Ok(7), 2));
+    }
+}

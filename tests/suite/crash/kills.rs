@@ -1,0 +1,100 @@
+//! SIGKILL at random instants.
+
+use std::thread;
+
+use super::life::instant;
+use super::{Account, Door, Life, Pacs, Reference, Site, Studies, kills_wanted, seed, studies};
+use crate::support::peers::until;
+use crate::support::random::Dice;
+
+/// Kills in a row, before flow is left in peace and it is counted.
+const KILLS_IN_A_ROUND: usize = 10;
+const STUDIES: usize = 6;
+/// Within this time flow is killed: time enough to answer some of the studies.
+const LIFE_MS_MAX: usize = 300;
+
+#[test]
+fn killed_while_studies_arrive_all_are_answered_once() {
+    rounds(Reference::of_received, while_studies_arrive);
+}
+
+#[test]
+fn killed_while_files_are_worked_on_all_are_answered_once() {
+    rounds(Reference::of_files, while_files_are_worked_on);
+}
+
+fn rounds(
+    reference: impl Fn(&Studies) -> Reference,
+    round: impl Fn(&mut Dice, &Studies, &Reference) -> Account,
+) {
+    let site = Site::new();
+    let studies = Studies::write(&site.path("studies"), STUDIES);
+    let reference = reference(&studies);
+    let mut dice = Dice(seed());
+    let mut account = Account::default();
+    while account.kills < kills_wanted().unwrap_or(KILLS_IN_A_ROUND) {
+        account.add(round(&mut dice, &studies, &reference));
+        assert!(account.is_good(), "{account}");
+    }
+    account.assert_good();
+}
+
+fn while_studies_arrive(dice: &mut Dice, studies: &Studies, reference: &Reference) -> Account {
+    let (site, pacs, door) = (Site::new(), Pacs::open(), Door::default());
+    let mut command = site.run_listening();
+    command.arg("--to").arg(pacs.destination().to_string());
+    let mut account = Account::default();
+    thread::scope(|scope| {
+        let mut senders = Vec::new();
+        let parts: Vec<_> = studies.each.chunks(STUDIES / 2).collect();
+        for (part, mut dice) in parts.into_iter().zip([Dice(dice.next()), Dice(dice.next())]) {
+            let door = &door;
+            let send = move || part.iter().for_each(|study| send_perhaps_twice(door, study, &mut dice));
+            senders.push(scope.spawn(send));
+        }
+        for _ in 0..KILLS_IN_A_ROUND {
+            let end = instant(dice, LIFE_MS_MAX);
+            let mut life = Life::start(&mut command);
+            if let Some(address) = life.listening_until(end) {
+                door.open(address.expect("it does not end by itself"));
+            }
+            account.kills += usize::from(life.killed_at(end).was_killed());
+            door.close();
+        }
+        let mut life = Life::start(&mut command);
+        door.open(life.listening().expect("nothing ends it"));
+        senders.into_iter().for_each(|sender| sender.join().expect("it has sent all"));
+        until("all are answered", || reference.is_answered(&site).then_some(()));
+        life.stopped().assert_well();
+    });
+    account.lives = KILLS_IN_A_ROUND + 1;
+    account.close(reference, &site, &pacs);
+    account
+}
+
+/// Some modalities send what they have sent before.
+fn send_perhaps_twice(door: &Door, study: &[flow::dicom::Object], dice: &mut Dice) {
+    studies::send_until_acknowledged(door, study);
+    if dice.one_in(4) {
+        studies::send_until_acknowledged(door, study);
+    }
+}
+
+fn while_files_are_worked_on(dice: &mut Dice, studies: &Studies, reference: &Reference) -> Account {
+    let (site, pacs) = (Site::new(), Pacs::open());
+    let mut command = site.run_files(&studies.folder);
+    command.arg("--to").arg(pacs.destination().to_string());
+    let mut account = Account::default();
+    for _ in 0..KILLS_IN_A_ROUND {
+        account.lives += 1;
+        let ended = Life::start(&mut command).killed_at(instant(dice, LIFE_MS_MAX));
+        if !ended.was_killed() {
+            break;
+        }
+        account.kills += 1;
+    }
+    account.lives += 1;
+    Life::start(&mut command).wait().assert_well();
+    account.close(reference, &site, &pacs);
+    account
+}

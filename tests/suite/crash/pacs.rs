@@ -1,0 +1,56 @@
+//! The PACS that results go to: it keeps every copy that differs from the others.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use flow::dicom::{Destination, Event};
+use flow::step::Digest;
+
+use crate::support::peers::Receiving;
+use crate::support::slices::data_set;
+
+pub struct Pacs(Receiving);
+
+/// The data sets that arrived under each SOP Instance UID: one each, if all is well.
+pub type Objects = BTreeMap<String, BTreeSet<Digest>>;
+
+impl Pacs {
+    pub fn open() -> Pacs {
+        Pacs(Receiving::start(|settings| settings.ae_title = "PACS".parse().expect("it is an AE title")))
+    }
+
+    pub fn destination(&self) -> Destination {
+        self.0.destination("PACS")
+    }
+
+    /// Our receiver names a file by UID and digest, and deletes none that it has stored.
+    pub fn objects(&self) -> Objects {
+        let mut objects = Objects::new();
+        for file in files(&self.0.inbox) {
+            let name = file.file_stem().expect("it is a file").to_string_lossy().into_owned();
+            let (uid, _) = name.rsplit_once('-').expect("it is UID-DIGEST.dcm");
+            let bytes = fs::read(&file).expect("it was kept");
+            objects.entry(uid.to_owned()).or_default().insert(Digest::of(data_set(&bytes)));
+        }
+        objects
+    }
+
+    /// Forgets all objects. Nobody may be sending.
+    pub fn forget(&self) {
+        files(&self.0.inbox).iter().for_each(|file| fs::remove_file(file).expect("it was kept"));
+    }
+
+    /// How many objects were stored, copies included, since this was last asked.
+    pub fn stored(&self) -> usize {
+        self.0.events.try_iter().filter(|event| matches!(event, Event::Stored { .. })).count()
+    }
+}
+
+/// The stored files. A folder in which nothing was stored may vanish meanwhile.
+fn files(inbox: &Path) -> Vec<PathBuf> {
+    let inside =
+        |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let files = inside(inbox.to_owned()).flat_map(inside);
+    files.filter(|path| path.extension().is_some_and(|ending| ending == "dcm")).collect()
+}

@@ -1,0 +1,196 @@
+//! `run-program`: files in and out, faults in words, and nothing left of a program that does not end.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::engine::{request, with_observed_engine};
+use crate::support::peers::until;
+use flow::dataflow::{Dataflow, Problems, Response, Verdict};
+use flow::engine::Unobserved;
+use flow::step::{Digest, Fault, FaultKind, File, Item, Request, Table};
+
+/// A program that the shell runs, as the settings of a step.
+fn shell(script: &str) -> String {
+    format!("program: sh, arguments: [-c, {script:?}], grace_s: 0.2")
+}
+
+fn parse(steps: &str) -> Result<Dataflow, Problems> {
+    let first = steps.split(':').next().unwrap().trim();
+    let last = steps.lines().last().and_then(|line| line.split(':').next()).unwrap_or(first).trim();
+    let text = format!(
+        "dataflow: programs\nlimits: {{memory: {{fixed: 1 B, per_decoded_byte: 1.0}}}}\nsteps:\n{steps}\nresponse: [{last}]\n"
+    );
+    Dataflow::parse("programs.yaml", &text, &Table::built_in())
+}
+
+/// A dataflow of one program that gets nothing.
+fn alone(settings: &str, more: &str) -> Dataflow {
+    let step = format!("  first: {{step: run-program, needs: {{}}, with: {{{settings}}}{more}}}");
+    parse(&step).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+/// A request with a file for each text.
+fn files(folder: &Path, texts: &[&str]) -> Arc<Request> {
+    let item = |(number, text): (usize, &&str)| {
+        let path = folder.join(number.to_string());
+        fs::write(&path, text).unwrap();
+        let (digest, size) = (Digest::of(text.as_bytes()), text.len() as u64);
+        Item { name: format!("../{number}"), path, digest, size, decoded: size, received: false }
+    };
+    Arc::new(Request::new("files", Default::default(), texts.iter().enumerate().map(item).collect()))
+}
+
+fn run(dataflow: &Dataflow) -> (Response, Vec<File>) {
+    let folder = tempfile::tempdir().unwrap();
+    dataflow.interpret(&files(folder.path(), &["one"]))
+}
+
+fn fault(dataflow: &Dataflow) -> Fault {
+    let (response, files) = run(dataflow);
+    assert_eq!((response.verdict, files.len()), (Verdict::Failed, 0));
+    response.faults().next().unwrap().1.clone()
+}
+
+/// Names and texts.
+fn texts(files: &[File]) -> Vec<(&str, &str)> {
+    files.iter().map(|file| (file.name.as_str(), std::str::from_utf8(&file.bytes).unwrap())).collect()
+}
+
+#[test]
+fn files_go_in_and_come_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let each = shell("tr a-z A-Z < item > out/$(cat item).txt; rm item; mkdir out/empty");
+    let all = shell("cat items/00001 items/00002; find files -type f | sort > out/names.csv");
+    let dataflow = parse(&format!(
+        "  each: {{step: run-program, needs: {{item: request.items}}, with: {{{each}}}}}\n  \
+         chosen: {{step: run-program, needs: {{request: request}}, with: {{{}}}}}\n  \
+         all: {{step: run-program, needs: {{request: request, files: chosen}}, with: {{{all}}}}}",
+        shell("mkdir out/a; cp items/00002 out/a/b.txt")
+    ));
+    let dataflow = dataflow.unwrap_or_else(|problems| panic!("{problems}"));
+    let request = files(folder.path(), &["one", "two"]);
+    let (response, files) = dataflow.interpret(&request);
+    assert_eq!(response.verdict, Verdict::Complete, "{:?}", response.steps);
+    assert_eq!(texts(&files), [("names.csv", "files/a/b.txt\n"), ("stdout.txt", "onetwo")]);
+    assert_eq!(files[0].media_type, "text/csv");
+    assert_eq!(fs::read_to_string(&request.items[0].path).unwrap(), "one", "inputs are copies");
+}
+
+#[test]
+fn a_program_sees_two_variables_and_an_empty_input() {
+    let (_, files) = run(&alone("program: env", ""));
+    assert_eq!(texts(&files), [("stdout.txt", "LANG=C\nPATH=/usr/local/bin:/usr/bin:/bin\n")]);
+    let (response, files) = run(&alone("program: cat", ""));
+    assert_eq!((response.verdict, files.len()), (Verdict::Complete, 0));
+}
+
+#[test]
+fn what_a_program_says_when_it_fails_is_quoted() {
+    let said = fault(&alone(&shell("echo no; printf 'bad\\n\\tdata' >&2; exit 3"), ""));
+    assert_eq!(said.reason, "the program \"sh\" ended with exit code 3, saying: bad data");
+    assert_eq!(said.kind, FaultKind::Data);
+    let silent = fault(&alone(&shell("kill -9 $$"), ""));
+    assert_eq!(silent.reason, "the program \"sh\" ended with signal 9, without a word");
+    assert_eq!(fault(&alone(&shell("exit 75"), "")).kind, FaultKind::Transient);
+    let absent = fault(&alone("program: no-such-program", ""));
+    assert_eq!(absent.kind, FaultKind::Broken);
+    assert!(absent.reason.contains("no-such-program") && absent.remedy.contains("Install"), "{absent:?}");
+}
+
+#[test]
+fn a_program_has_to_be_named() {
+    let problems = parse("  first: {step: run-program, needs: {}}").unwrap_err();
+    assert!(problems.to_string().contains("lacks the parameter \"program\""), "{problems}");
+    let problems = parse("  first: {step: run-program, needs: {}, with: {progam: sh}}").unwrap_err();
+    assert_eq!(problems.iter().len(), 1, "one mistake, one problem: {problems}");
+}
+
+#[test]
+fn memory_and_output_have_limits() {
+    let hog = fault(&alone(
+        "program: dd, arguments: [if=/dev/zero, of=/dev/null, bs=500M, count=1], memory_mib: 100",
+        "",
+    ));
+    assert!(hog.reason.contains("exit code 1") && hog.reason.contains("memory exhausted"), "{hog}");
+    let writes = "program: dd, arguments: [if=/dev/zero, of=out/large, bs=1M, count=9], output_mib: 2";
+    assert!(fault(&alone(writes, "")).reason.contains("signal 25"), "SIGXFSZ");
+    let many = shell("for n in 1 2 3; do head -c 1000000 /dev/zero > out/$n; done") + ", output_mib: 2";
+    assert_eq!(fault(&alone(&many, "")).reason, "its results have more than 2097152 bytes");
+}
+
+#[test]
+fn what_leads_elsewhere_is_no_result() {
+    let link = fault(&alone(&shell("ln -s /etc/passwd out/link"), ""));
+    assert_eq!(link.reason, "it left \"link\" in out/, which is neither a file nor a folder");
+    assert!(fault(&alone(&shell("mkfifo out/pipe"), "")).reason.contains("neither"));
+}
+
+/// Whether a process runs. One that nobody has waited for is dead all the same.
+fn runs(id: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|rest| !rest.trim_start().starts_with('Z') && !rest.is_empty())
+}
+
+/// What a program has written, when it is there.
+fn written(path: &Path) -> String {
+    until("the program writes", || fs::read_to_string(path).ok().filter(|text| text.ends_with('\n')))
+}
+
+fn gone(ids: &str) {
+    let ids: Vec<&str> = ids.split_whitespace().collect();
+    assert_eq!(ids.len(), 2);
+    until("all processes are gone", || ids.iter().all(|id| !runs(id)).then_some(()));
+}
+
+#[test]
+fn a_program_that_does_not_end_is_killed_with_its_children() {
+    let folder = tempfile::tempdir().unwrap();
+    let ids = folder.path().join("ids");
+    // Neither the shell nor its child listens to SIGTERM.
+    let script = format!("trap '' TERM; sleep 1000 & echo $$ $! > {}; wait; sleep 1000", ids.display());
+    let dataflow = Arc::new(alone(&shell(&script), ", timeout: 1 s"));
+    with_observed_engine(&dataflow, 1, 1000, Arc::new(Unobserved), |entrance, responses| {
+        entrance.submit(request("one", 1));
+        let ids = written(&ids);
+        let response = responses.recv_timeout(crate::engine::LONG).unwrap();
+        assert_eq!(response.faults().next().unwrap().1.kind, FaultKind::TimedOut);
+        gone(&ids);
+    });
+}
+
+#[test]
+fn a_program_that_is_cancelled_is_asked_to_end_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let (begun, ended) = (folder.path().join("begun"), folder.path().join("ended"));
+    // The shell ends when it is asked to; its child does not listen.
+    let script = format!(
+        "(trap '' TERM; exec sleep 1000) & echo $$ $! > {}; \
+         trap 'echo politely > {}; exit' TERM; while :; do sleep 0.01; done",
+        begun.display(),
+        ended.display()
+    );
+    let settings = shell(&script).replace("grace_s: 0.2", "grace_s: 60");
+    let dataflow = Arc::new(alone(&settings, ""));
+    with_observed_engine(&dataflow, 1, 1000, Arc::new(Unobserved), |entrance, responses| {
+        let one = request("one", 1);
+        let id = one.request().id;
+        entrance.submit(one);
+        let ids = written(&begun);
+        entrance.canceller().cancel(id);
+        let response = responses.recv_timeout(crate::engine::LONG).unwrap();
+        assert_eq!(response.faults().next().unwrap().1.kind, FaultKind::Cancelled);
+        assert_eq!(written(&ended), "politely\n");
+        gone(&ids);
+    });
+}
+
+#[test]
+fn what_a_program_leaves_running_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let ids = folder.path().join("ids");
+    let script = format!("sleep 1000 & echo $$ $! > {}; echo done", ids.display());
+    let (response, files) = run(&alone(&shell(&script), ""));
+    assert_eq!((response.verdict, texts(&files)), (Verdict::Complete, vec![("stdout.txt", "done\n")]));
+    gone(&written(&ids));
+}
