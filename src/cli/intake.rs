@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::dataflow::{Dataflow, Response, Revisions};
 use crate::dicom;
@@ -23,8 +25,15 @@ pub struct Intake<'a> {
     pub program: Digest,
 }
 
-/// A request that is always there when a process dies is not begun once more.
-const FUTILE_STARTS_MAX: usize = 3;
+/// A request that is there so many times in a row when a process dies, and gets nowhere, is not begun
+/// once more. Someone who kills flow again and again must not be taken for a request that does.
+const FUTILE_STARTS_MAX: usize = 10;
+
+/// So long the others wait for one that may be why a process died.
+const SUSPECTED_MAX: Duration = Duration::from_secs(60);
+
+/// How often it is looked whether it has got anywhere.
+const LOOK: Duration = Duration::from_millis(20);
 
 impl Intake<'_> {
     /// Accepts a request, and hands it on. When this returns it is on the disk.
@@ -91,6 +100,35 @@ impl Intake<'_> {
         // What was asked for while no flow was running is part of the records from now on.
         self.journal.wishes()?;
         self.journal.unanswered(self.dataflow.name())
+    }
+
+    /// Goes on with these requests where they stand. Those that were in work when a process died, and had
+    /// got nowhere, are begun one after the other: one may be why it died, and the others are not to
+    /// be blamed.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub fn take_up(&self, left: &[Row]) -> Result<(), JournalError> {
+        let mut suspects = Vec::new();
+        for row in left {
+            match self.is_suspect(row)? {
+                true => suspects.push(row),
+                false => self.take_up_one(row)?,
+            }
+        }
+        for row in suspects {
+            self.take_up_one(row)?;
+            let end = Instant::now() + SUSPECTED_MAX;
+            while self.is_suspect(row)? && Instant::now() < end {
+                thread::sleep(LOOK);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_suspect(&self, row: &Row) -> Result<bool, JournalError> {
+        let history = self.journal.history(row.number)?;
+        Ok(history.is_some_and(|history| history.futile_starts() > 0))
     }
 
     /// Goes on with a request where it stands.

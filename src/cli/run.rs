@@ -196,7 +196,7 @@ fn feed(source: &Source, intake: &Intake, retention: Retention) -> Result<bool, 
     let leave = Leave::default();
     std::thread::scope(|scope| {
         scope.spawn(|| attend(intake, retention, &leave));
-        let taking_up = scope.spawn(|| left.iter().try_for_each(|row| intake.take_up_one(row)));
+        let taking_up = scope.spawn(|| intake.take_up(&left));
         let all = source.feed(intake);
         let taken_up = taking_up.join();
         // An operator may still want something of what is in work.

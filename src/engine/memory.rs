@@ -62,7 +62,7 @@ impl Memories {
     /// Notes that a request has taken a lane.
     pub fn began(&self, request: Digest) {
         if let Some(memory) = self.of(request) {
-            self.journal.note(memory.number, Entry::Began, Vec::new());
+            self.journal.begin(memory.number);
         }
     }
 

@@ -156,6 +156,14 @@ impl Journal {
         }
     }
 
+    /// Records that a request is begun. Nobody waits for it, but a process that dies of it should have it
+    /// recorded.
+    pub fn begin(&self, number: i64) {
+        if let Some(writer) = &self.writer {
+            writer.hurry(move |connection| log::append(connection, number, &Entry::Began, &[]));
+        }
+    }
+
     /// Remembers the text of a dataflow, by which a request can be run again as it was.
     ///
     /// # Errors

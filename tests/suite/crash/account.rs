@@ -158,15 +158,16 @@ impl Attacks {
         self.wrong.push(what);
     }
 
+    pub fn kills(&self) -> usize {
+        self.account.kills
+    }
+
     /// Tells the sum.
     ///
     /// # Panics
     /// If anything was wrong.
     pub fn conclude(self, what: &str) -> Account {
-        let Account { kills, lives, accepted, answered, stored, .. } = self.account;
-        println!(
-            "{what}: {kills} kills in {lives} lives; {accepted} accepted, {answered} answered, {stored} objects stored"
-        );
+        println!("{what}: {}", self.account);
         assert!(self.wrong.is_empty(), "{what}: {} attacks\n{}", self.wrong.len(), self.wrong.join("\n"));
         self.account
     }

@@ -2,9 +2,9 @@
 
 use std::thread;
 
+use super::account::Attacks;
 use super::life::instant;
-use super::{Account, Door, Life, Pacs, Reference, Site, Studies, kills_wanted, seed, studies};
-use crate::support::peers::until;
+use super::{Account, Door, Ended, Life, Pacs, Reference, Site, Studies, kills_wanted, seed, studies};
 use crate::support::random::Dice;
 
 /// Kills in a row, before flow is left in peace and it is counted.
@@ -15,35 +15,34 @@ const LIFE_MS_MAX: usize = 300;
 
 #[test]
 fn killed_while_studies_arrive_all_are_answered_once() {
-    rounds(Reference::of_received, while_studies_arrive);
+    rounds("killed while studies arrive", Reference::of_received, while_studies_arrive);
 }
 
 #[test]
 fn killed_while_files_are_worked_on_all_are_answered_once() {
-    rounds(Reference::of_files, while_files_are_worked_on);
+    rounds("killed while files are worked on", Reference::of_files, while_files_are_worked_on);
 }
 
-fn rounds(
-    reference: impl Fn(&Studies) -> Reference,
-    round: impl Fn(&mut Dice, &Studies, &Reference) -> Account,
-) {
+type Round = fn(&mut Dice, &Studies, &Reference) -> (Account, Vec<Ended>);
+
+fn rounds(what: &str, reference: impl Fn(&Studies) -> Reference, round: Round) {
     let site = Site::new();
     let studies = Studies::write(&site.path("studies"), STUDIES);
     let reference = reference(&studies);
     let mut dice = Dice(seed());
-    let mut account = Account::default();
-    while account.kills < kills_wanted().unwrap_or(KILLS_IN_A_ROUND) {
-        account.add(round(&mut dice, &studies, &reference));
-        assert!(account.is_good(), "{account}");
+    let mut attacks = Attacks::default();
+    while attacks.kills() < kills_wanted().unwrap_or(KILLS_IN_A_ROUND) {
+        let (account, lives) = round(&mut dice, &studies, &reference);
+        attacks.add("a round", account, &lives);
     }
-    account.assert_good();
+    attacks.conclude(what);
 }
 
-fn while_studies_arrive(dice: &mut Dice, studies: &Studies, reference: &Reference) -> Account {
+fn while_studies_arrive(dice: &mut Dice, studies: &Studies, reference: &Reference) -> (Account, Vec<Ended>) {
     let (site, pacs, door) = (Site::new(), Pacs::open(), Door::default());
     let mut command = site.run_listening();
     command.arg("--to").arg(pacs.destination().to_string());
-    let mut account = Account::default();
+    let mut lives = Vec::new();
     thread::scope(|scope| {
         let mut senders = Vec::new();
         let parts: Vec<_> = studies.each.chunks(STUDIES / 2).collect();
@@ -58,18 +57,42 @@ fn while_studies_arrive(dice: &mut Dice, studies: &Studies, reference: &Referenc
             if let Some(address) = life.listening_until(end) {
                 door.open(address.expect("it does not end by itself"));
             }
-            account.kills += usize::from(life.killed_at(end).was_killed());
+            lives.push(life.killed_at(end));
             door.close();
         }
         let mut life = Life::start(&mut command);
         door.open(life.listening().expect("nothing ends it"));
         senders.into_iter().for_each(|sender| sender.join().expect("it has sent all"));
-        until("all are answered", || reference.is_answered(&site).then_some(()));
-        life.stopped().assert_well();
+        life.lives_until(|_| reference.is_answered(&site));
+        lives.push(life.stopped());
     });
-    account.lives = KILLS_IN_A_ROUND + 1;
-    account.close(reference, &site, &pacs);
-    account
+    counted(lives, reference, &site, &pacs)
+}
+
+fn while_files_are_worked_on(
+    dice: &mut Dice,
+    studies: &Studies,
+    reference: &Reference,
+) -> (Account, Vec<Ended>) {
+    let (site, pacs) = (Site::new(), Pacs::open());
+    let mut command = site.run_files(&studies.folder);
+    command.arg("--to").arg(pacs.destination().to_string());
+    let mut lives = Vec::new();
+    while lives.len() < KILLS_IN_A_ROUND && lives.last().is_none_or(Ended::was_killed) {
+        lives.push(Life::start(&mut command).killed_at(instant(dice, LIFE_MS_MAX)));
+    }
+    lives.push(Life::start(&mut command).wait());
+    counted(lives, reference, &site, &pacs)
+}
+
+/// What is there after the last life, which was left in peace.
+fn counted(lives: Vec<Ended>, reference: &Reference, site: &Site, pacs: &Pacs) -> (Account, Vec<Ended>) {
+    lives.last().expect("there was one").assert_well();
+    let mut account = Account::default();
+    account.lives = lives.len();
+    account.kills = lives.iter().filter(|life| life.was_killed()).count();
+    account.close(reference, site, pacs);
+    (account, lives)
 }
 
 /// Some modalities send what they have sent before.
@@ -78,23 +101,4 @@ fn send_perhaps_twice(door: &Door, study: &[flow::dicom::Object], dice: &mut Dic
     if dice.one_in(4) {
         studies::send_until_acknowledged(door, study);
     }
-}
-
-fn while_files_are_worked_on(dice: &mut Dice, studies: &Studies, reference: &Reference) -> Account {
-    let (site, pacs) = (Site::new(), Pacs::open());
-    let mut command = site.run_files(&studies.folder);
-    command.arg("--to").arg(pacs.destination().to_string());
-    let mut account = Account::default();
-    for _ in 0..KILLS_IN_A_ROUND {
-        account.lives += 1;
-        let ended = Life::start(&mut command).killed_at(instant(dice, LIFE_MS_MAX));
-        if !ended.was_killed() {
-            break;
-        }
-        account.kills += 1;
-    }
-    account.lives += 1;
-    Life::start(&mut command).wait().assert_well();
-    account.close(reference, &site, &pacs);
-    account
 }
