@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use flow::journal::Reader;
+use flow::journal::{Reader, Row};
 use flow::outbox::Delivery;
 use flow::step::Digest;
 
@@ -27,11 +27,12 @@ type Responses = BTreeMap<String, BTreeMap<PathBuf, Digest>>;
 pub struct Account {
     pub kills: usize,
     pub lives: usize,
-    /// Requests that flow had taken on.
-    pub accepted: usize,
-    pub answered: usize,
+    /// Requests in the journal.
+    accepted: usize,
+    /// Responses in their folders.
+    answered: usize,
     /// Objects that the PACS stored, copies included.
-    pub stored: usize,
+    stored: usize,
     /// Answers and objects that are not there.
     lost: BTreeSet<String>,
     /// Answers and objects that nobody asked for, or that there are two of.
@@ -77,17 +78,24 @@ impl Reference {
 }
 
 impl Account {
+    /// Counts lives, and those that ended by force.
+    pub fn lived(&mut self, lives: &[Ended]) {
+        self.lives += lives.len();
+        self.kills += lives.iter().filter(|life| life.was_killed()).count();
+    }
+
     /// Counts what is there at the end of an attack.
     pub fn close(&mut self, reference: &Reference, site: &Site, pacs: &Pacs) {
+        self.compare(reference, site, pacs);
+        let rows = Reader::open(&site.state()).and_then(|reader| reader.requests()).expect("a sound journal");
         let found = responses(&site.output());
-        self.accepted += reference.responses.len();
-        self.answered += found.keys().filter(|name| reference.responses.contains_key(*name)).count();
+        self.accepted += rows.len();
+        self.answered += found.len();
         self.stored += pacs.stored();
         self.lost.extend(missing(&found, &reference.responses));
-        self.compare(reference, site, pacs);
         self.lost.extend(missing(&pacs.objects(), &reference.objects));
         self.lost.extend(undelivered(&site.output()));
-        self.left.extend(leftovers(site));
+        self.left.extend(leftovers(site, &rows));
     }
 
     /// Counts what is wrong, and passes over what is missing: there may be a life to come.
@@ -225,10 +233,9 @@ fn undelivered(output: &Path) -> Vec<String> {
 }
 
 /// Drafts of responses, received files that no request has, and requests that are open.
-fn leftovers(site: &Site) -> Vec<String> {
+fn leftovers(site: &Site, rows: &[Row]) -> Vec<String> {
     let files = tree(&site.output()).into_keys();
     let drafts = files.filter(|path| is_draft(path)).map(|path| path.display().to_string());
-    let rows = Reader::open(&site.state()).and_then(|reader| reader.requests()).expect("a sound journal");
     let open = rows.iter().filter(|row| row.is_open()).map(|row| format!("{} is open", row.name));
     let is_known =
         |folder: &PathBuf| rows.iter().any(|row| row.folders.iter().any(|known| folder.ends_with(known)));

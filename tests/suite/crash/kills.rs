@@ -89,8 +89,7 @@ fn while_files_are_worked_on(
 fn counted(lives: Vec<Ended>, reference: &Reference, site: &Site, pacs: &Pacs) -> (Account, Vec<Ended>) {
     lives.last().expect("there was one").assert_well();
     let mut account = Account::default();
-    account.lives = lives.len();
-    account.kills = lives.iter().filter(|life| life.was_killed()).count();
+    account.lived(&lives);
     account.close(reference, site, pacs);
     (account, lives)
 }

@@ -49,7 +49,6 @@ impl Scene {
     /// One life under a plan, then one in peace; what is there afterwards. Tells how they ended.
     pub fn play(&self, stage: &Stage, plan: &Plan) -> ([Ended; 2], Account) {
         let mut account = Account::default();
-        account.lives = 2;
         let lives = thread::scope(|scope| {
             if self.way == Way::Received {
                 let door = &stage.door;
@@ -57,10 +56,10 @@ impl Scene {
                 self.studies.each.iter().for_each(|study| _ = scope.spawn(move || send(study)));
             }
             let ended = self.first_life(stage, plan);
-            account.kills += usize::from(ended.was_killed());
             self.compare(stage, &mut account);
             [ended, self.life_in_peace(stage)]
         });
+        account.lived(&lives);
         self.close(stage, &mut account);
         (lives, account)
     }
