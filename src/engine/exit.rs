@@ -65,6 +65,12 @@ impl Exit<'_> {
     }
 
     fn interim(&self, receipt: &Receipt, response: &Response) -> Result<(), Undelivered> {
+        let secured = self.journal.keeps().then(|| self.work.store.secure(response.request, &response.files));
+        if let Some(Err(error)) = secured {
+            let (error, request): (&dyn Error, _) = (&error, &receipt.request().name);
+            tracing::warn!(error, request, "the response of its deadline is not safe, and not sent");
+            return Err(Undelivered);
+        }
         self.record(receipt, &Entry::Interim { response: response.clone() })?;
         self.deliver(receipt, response)
     }
