@@ -2,6 +2,7 @@
 //! is old.
 
 use std::sync::{Condvar, Mutex};
+use std::thread::Scope;
 use std::time::{Duration, Instant};
 
 use crate::journal::{Collected, JournalError, Retention, Row, State, Wish};
@@ -38,10 +39,15 @@ impl Leave {
 }
 
 /// Attends until it may leave.
-pub fn attend(intake: &Intake, retention: Retention, leave: &Leave) {
+pub fn attend<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    intake: &'scope Intake,
+    retention: Retention,
+    leave: &Leave,
+) {
     let mut next = Instant::now();
     loop {
-        if let Err(error) = see_to_wishes(intake) {
+        if let Err(error) = see_to_wishes(scope, intake) {
             tracing::error!(%error, "what operators ask for cannot be read");
         }
         if Instant::now() >= next {
@@ -54,27 +60,32 @@ pub fn attend(intake: &Intake, retention: Retention, leave: &Leave) {
     }
 }
 
-fn see_to_wishes(intake: &Intake) -> Result<(), JournalError> {
+fn see_to_wishes<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    intake: &'scope Intake,
+) -> Result<(), JournalError> {
     for (row, wish) in intake.journal.wishes()? {
-        see_to(intake, &row, wish)?;
+        let name = &row.name;
+        match (wish, row.state) {
+            (Wish::Cancel, State::Accepted) => {
+                intake.progress.say(&format!("cancelled {name}  as an operator asked"));
+                intake.entrance.canceller().cancel(row.id);
+            }
+            (Wish::Retry, State::Accepted) if row.dataflow == intake.dataflow.name() => {
+                intake.progress.say(&format!("retried   {name}  as an operator asked"));
+                // It may have to wait for its turn, and others' wishes do not wait with it.
+                scope.spawn(move || take_up(intake, &row));
+            }
+            (Wish::Cancel | Wish::Retry | Wish::Keep | Wish::Release, _) => {}
+        }
     }
     Ok(())
 }
 
-fn see_to(intake: &Intake, row: &Row, wish: Wish) -> Result<(), JournalError> {
-    let Row { name, state, .. } = row;
-    match (wish, state) {
-        (Wish::Cancel, State::Accepted) => {
-            intake.progress.say(&format!("cancelled {name}  as an operator asked"));
-            intake.entrance.canceller().cancel(row.id);
-        }
-        (Wish::Retry, State::Accepted) if row.dataflow == intake.dataflow.name() => {
-            intake.progress.say(&format!("retried   {name}  as an operator asked"));
-            intake.take_up_one(row)?;
-        }
-        (Wish::Cancel | Wish::Retry | Wish::Keep | Wish::Release, _) => {}
+fn take_up(intake: &Intake, row: &Row) {
+    if let Err(error) = intake.take_up_one(row) {
+        tracing::error!(%error, request = row.name, "it is taken up at the next start");
     }
-    Ok(())
 }
 
 fn collect(intake: &Intake, retention: Retention) {

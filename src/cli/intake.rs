@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::dataflow::{Dataflow, Response, Revisions};
+use crate::dataflow::{Dataflow, Response, Revisions, Verdict};
 use crate::dicom;
 use crate::engine::{Deadline, Entrance, Submission};
-use crate::journal::{Arrival, Entry, History, Journal, JournalError, Receipt, Row, Standing, Wish};
+use crate::journal::{Arrival, Entry, History, Journal, JournalError, Receipt, Row, Standing};
 use crate::step::{Digest, Fault, Request};
 
 use super::progress::Progress;
@@ -41,6 +41,8 @@ impl Intake<'_> {
     /// # Errors
     /// If it cannot be recorded: it is not accepted then.
     pub fn take(&self, request: Request) -> Result<(), JournalError> {
+        // What is relied on must not be forgotten before the request is recorded.
+        let held = self.journal.hold();
         let earlier = self.earlier(&request)?;
         let received = request.received_folders();
         let request = match &earlier {
@@ -52,28 +54,28 @@ impl Intake<'_> {
             discard(received);
             return Ok(());
         }
-        let receipt = self.accept(request, earlier.as_ref())?;
-        let used = receipt.request().received_folders();
-        discard(received.difference(&used).cloned().collect());
-        Ok(())
-    }
-
-    fn accept(&self, request: Request, earlier: Option<&History>) -> Result<Receipt, JournalError> {
         let receipt = self.journal.accept(Arrival {
             request: Arc::new(request),
             dataflow: self.dataflow.name().to_owned(),
             version: self.dataflow.digest(),
             program: self.program,
         })?;
+        let used = receipt.request().received_folders();
+        discard(received.difference(&used).cloned().collect());
+        drop(held);
+        self.hand_on(receipt, earlier.as_ref())
+    }
+
+    fn hand_on(&self, receipt: Receipt, earlier: Option<&History>) -> Result<(), JournalError> {
         match (receipt.standing(), receipt.number()) {
-            (Standing::New, _) | (_, None) => self.entrance.resume(receipt.clone().into(), earlier),
+            (Standing::New, _) | (_, None) => self.entrance.resume(receipt.into(), earlier),
             (Standing::InWork, _) => {
                 let name = &receipt.request().name;
                 self.progress.say(&format!("known     {name}  is in work; one answer will do for both"));
             }
-            (Standing::Answered, Some(number)) => self.once_more(receipt.clone(), number)?,
+            (Standing::Answered, Some(number)) => self.once_more(receipt, number)?,
         }
-        Ok(receipt)
+        Ok(())
     }
 
     /// Whether the dataflow does not want what has come of a request that is answered.
@@ -144,18 +146,22 @@ impl Intake<'_> {
             return Ok(());
         }
         if history.is_cancelled() {
-            self.entrance.submit(refused(receipt, Fault::cancelled()));
+            self.refuse(receipt, &history, Fault::cancelled());
             return Ok(());
         }
         let starts = history.futile_starts();
         if starts >= FUTILE_STARTS_MAX {
-            self.entrance.submit(refused(receipt, deadly(starts)));
+            self.refuse(receipt, &history, deadly(starts));
             return Ok(());
         }
         let runs = history.runs().len();
         self.progress.say(&format!("taken up  {}  {runs} finished runs of steps", row.name));
         self.entrance.resume(self.again(receipt, &history), Some(&history));
         Ok(())
+    }
+
+    fn refuse(&self, receipt: Receipt, history: &History, fault: Fault) {
+        self.entrance.submit(Submission { refused: Some(fault), ..self.again(receipt, history) });
     }
 
     /// A request that goes on, with what is left of its time.
@@ -173,27 +179,29 @@ impl Intake<'_> {
     /// A request that was answered before: the same response goes out again, and changes nothing
     /// where it is. Where the program or the dataflow is another by now, it is run again.
     fn once_more(&self, receipt: Receipt, number: i64) -> Result<(), JournalError> {
-        let history = self.journal.history(number)?.filter(History::is_of_one_program);
-        match history.as_ref().and_then(|history| self.made(history)) {
+        let Some(history) = self.journal.history(number)? else { return Ok(()) };
+        let reusable = Some(&history).filter(|history| history.is_of_one_program());
+        match reusable.and_then(|history| self.made(history)) {
             Some(response) => {
                 let name = &receipt.request().name;
                 self.progress
                     .say(&format!("known     {name}  was answered; the same response goes out again"));
                 self.entrance.deliver(receipt, response);
             }
-            None => self.entrance.resume(receipt.into(), history.as_ref()),
+            None => {
+                let receipt = self.journal.receipt(&history)?;
+                self.entrance.resume(self.again(receipt, &history), reusable);
+            }
         }
         Ok(())
     }
 
     /// The response that was made under this dataflow, unless an operator wants another.
     fn made(&self, history: &History) -> Option<Response> {
-        let made = history.entries.iter().rev().find_map(|dated| match &dated.entry {
-            Entry::Responded { response } => Some(Some(response)),
-            Entry::Asked { what } if what == Wish::Retry.name() => Some(None),
-            _ => None,
-        });
-        let response = made.flatten()?;
+        let response = history.response()?;
+        if response.verdict == Verdict::Failed && history.is_retried() {
+            return None;
+        }
         let unanswered = history.delivery_began();
         let is_ours = unanswered || response.version == self.dataflow.digest();
         // What the disk has lost of it is made again, and is the same.
@@ -236,10 +244,6 @@ fn revised(history: &History, request: Request) -> Request {
         revised.supersedes = earlier.supersedes;
     }
     revised
-}
-
-fn refused(receipt: Receipt, fault: Fault) -> Submission {
-    Submission { refused: Some(fault), ..receipt.into() }
 }
 
 fn deadly(starts: usize) -> Fault {

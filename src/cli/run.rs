@@ -195,7 +195,7 @@ fn feed(source: &Source, intake: &Intake, retention: Retention) -> Result<bool, 
     let left = intake.left()?;
     let leave = Leave::default();
     std::thread::scope(|scope| {
-        scope.spawn(|| attend(intake, retention, &leave));
+        scope.spawn(|| attend(scope, intake, retention, &leave));
         let taking_up = scope.spawn(|| intake.take_up(&left));
         let all = source.feed(intake);
         let taken_up = taking_up.join();

@@ -76,16 +76,29 @@ pub fn find(paths: &[PathBuf]) -> Result<Found, NoSuchInput> {
     Ok(Found { studies, skipped })
 }
 
-/// The instances in a folder of received files. What cannot be read was not answered with success.
-pub(super) fn instances(folder: &Path) -> Vec<Instance> {
+/// The instances in a folder of received files. What is not a study's was not answered with success.
+///
+/// # Errors
+/// If one cannot be read: without it the study would be answered in part.
+pub(super) fn instances(folder: &Path) -> io::Result<Vec<Instance>> {
     let mut walk = Walk::default();
     walk.enter(folder);
-    let read = walk.files.par_iter().filter_map(|file| file.instance().ok());
-    let received = read.map(|mut instance| {
-        instance.item.received = true;
-        instance
-    });
-    received.collect()
+    let read: Vec<Result<Instance, Skipped>> = walk.files.par_iter().map(File::read).collect();
+    let mut instances = Vec::new();
+    let missed = walk.skipped.into_iter().map(Err);
+    for result in read.into_iter().chain(missed) {
+        match result {
+            Ok(mut instance) => {
+                instance.item.received = true;
+                instances.push(instance);
+            }
+            Err(one) if one.is_unread() => {
+                return Err(io::Error::other(format!("{}: {}", one.path.display(), one.reason)));
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(instances)
 }
 
 /// A file and how a person calls it.

@@ -42,6 +42,15 @@ impl Inbox {
         Ok(Part { file, path, digester: Digester::default(), beginning: Vec::new(), size: 0 })
     }
 
+    /// Gives no folder a number that one of these has, or had.
+    pub fn number_after(&self, known: &BTreeSet<PathBuf>) -> io::Result<()> {
+        let there: io::Result<Vec<PathBuf>> =
+            fs::read_dir(&self.root)?.map(|entry| entry.map(|entry| entry.path())).collect();
+        let numbers = there?.into_iter().chain(known.iter().cloned()).filter_map(|path| number(&path));
+        self.folders.store(numbers.max().map_or(0, |last| last + 1), Ordering::Relaxed);
+        Ok(())
+    }
+
     /// The folders of studies that are not among those of `known` requests.
     pub fn left_behind(&self, known: &BTreeSet<PathBuf>) -> io::Result<Vec<PathBuf>> {
         let mut folders = Vec::new();
@@ -70,6 +79,20 @@ impl Inbox {
                 Err(error) => return Err(error),
             }
         }
+    }
+}
+
+/// The number of a study's folder.
+fn number(folder: &Path) -> Option<u64> {
+    folder.file_name()?.to_str()?.strip_prefix("study-")?.parse().ok()
+}
+
+/// Removes the folder of a study of which nothing came to stay.
+pub(super) fn remove_empty(folder: &Path) {
+    // One with an instance in it stays.
+    let removed = mark_open(folder).and_then(|()| fs::remove_dir(folder));
+    if let Err(error) = removed {
+        tracing::warn!(%error, folder = %folder.display(), "a folder of the inbox is not taken up");
     }
 }
 

@@ -150,6 +150,7 @@ pub fn serve(
         studies: Studies::new(settings.quiet_time, settings.broken_time, settings.waiting_bytes_max),
         tell: &on_event,
     };
+    host.inbox.number_after(&settings.known_folders)?;
     adopt(host)?;
     thread::scope(|scope| {
         let hand_over = || hand_over(host, stop, on_study);
@@ -163,10 +164,9 @@ pub fn serve(
 /// Takes up the studies that an earlier process had received and not handed over.
 fn adopt(host: &Host) -> io::Result<()> {
     for folder in host.inbox.left_behind(&host.settings.known_folders)? {
-        let instances = folder::instances(&folder);
+        let instances = folder::instances(&folder)?;
         if instances.is_empty() {
-            // Its first instance never came to stay.
-            inbox::discard(&[folder])?;
+            inbox::remove_empty(&folder);
             continue;
         }
         let end = if inbox::is_released(&folder) { End::Released } else { End::Aborted };

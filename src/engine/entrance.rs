@@ -116,6 +116,7 @@ impl Entrance {
     /// Hands a request over of which there is a history: what is finished is not done again.
     pub fn resume(&self, submission: Submission, history: Option<&History>) {
         if let Some(number) = submission.receipt.number() {
+            self.work.memories.enter(number);
             self.work.memories.open(submission.receipt.request().id, number, history);
         }
         self.bell.ring(Notice::Submitted { submission, since: Instant::now() });
@@ -124,6 +125,7 @@ impl Entrance {
 
     /// Hands over a response that was made before, to be delivered.
     pub fn deliver(&self, receipt: Receipt, response: Response) {
+        receipt.number().into_iter().for_each(|number| self.work.memories.enter(number));
         self.places.enter();
         // Those who deliver stay until the entrance is closed.
         if let Some(answers) = &self.answers {

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex};
 use crate::dataflow::{Response, Verdict};
 use crate::journal::{Entry, Journal, JournalError, Receipt};
 
+use crate::store::StoreError;
+
 use super::event::{Event, tell};
 use super::job::Work;
 use super::patience::patiently;
@@ -60,11 +62,18 @@ impl Exit<'_> {
                 Turn::Recorded => _ = self.last(&receipt, &response),
             }
             self.work.memories.close(receipt.request().id);
+            receipt.number().into_iter().for_each(|number| self.work.memories.leave(number));
             self.places.leave();
         }
     }
 
     fn interim(&self, receipt: &Receipt, response: &Response) -> Result<(), Undelivered> {
+        let secured = self.journal.keeps().then(|| self.work.store.secure(response.request, &response.files));
+        if let Some(Err(error)) = secured {
+            let (error, request): (&dyn Error, _) = (&error, &receipt.request().name);
+            tracing::warn!(error, request, "the response of its deadline is not safe, and not sent");
+            return Err(Undelivered);
+        }
         self.record(receipt, &Entry::Interim { response: response.clone() })?;
         self.deliver(receipt, response)
     }
@@ -102,7 +111,8 @@ impl Exit<'_> {
         if !self.journal.keeps() {
             return Ok(());
         }
-        if let Err(error) = self.work.store.secure(response.request, &response.files) {
+        let secure = || self.work.store.secure(response.request, &response.files);
+        if let Err(error) = patiently(receipt.request(), StoreError::may_pass, secure) {
             let (error, request): (&dyn Error, _) = (&error, &receipt.request().name);
             tracing::error!(error, request, "the response is not safe; it is made again at the next start");
             return Err(Undelivered);

@@ -1,9 +1,9 @@
 //! What is remembered of the requests in work: finished runs are not run again, and those that end
 //! are noted in the journal.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use crate::dataflow::Node;
@@ -19,6 +19,9 @@ pub struct Memories {
     journal: Arc<Journal>,
     store: Arc<Store>,
     open: Mutex<HashMap<Digest, Arc<Memory>>>,
+    /// The requests under way, and word when one is not any more.
+    under_way: Mutex<BTreeSet<i64>>,
+    changed: Condvar,
 }
 
 /// What is recorded of one request.
@@ -41,7 +44,13 @@ const BYTES_HERE_MAX: usize = 8 << 10;
 
 impl Memories {
     pub fn new(journal: Arc<Journal>, store: Arc<Store>) -> Memories {
-        Memories { journal, store, open: Mutex::default() }
+        Memories {
+            journal,
+            store,
+            open: Mutex::default(),
+            under_way: Mutex::default(),
+            changed: Condvar::new(),
+        }
     }
 
     /// Begins to remember a request, with what is known from before.
@@ -53,6 +62,20 @@ impl Memories {
 
     pub fn close(&self, request: Digest) {
         self.lock().remove(&request);
+    }
+
+    /// Waits until this request is not under way, and then is. The same one twice at a time would get in
+    /// its own way: its values are in one place.
+    pub fn enter(&self, number: i64) {
+        let under_way = self.under_way.lock().expect(NO_PANIC);
+        let mut under_way =
+            self.changed.wait_while(under_way, |under_way| under_way.contains(&number)).expect(NO_PANIC);
+        under_way.insert(number);
+    }
+
+    pub fn leave(&self, number: i64) {
+        self.under_way.lock().expect(NO_PANIC).remove(&number);
+        self.changed.notify_all();
     }
 
     pub fn remembers(&self, request: Digest) -> bool {
@@ -188,9 +211,11 @@ impl Memories {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Arc<Memory>>> {
-        self.open.lock().expect("nothing panics while it holds the lock")
+        self.open.lock().expect(NO_PANIC)
     }
 }
+
+const NO_PANIC: &str = "nothing panics while it holds the lock";
 
 fn path_of(request: &Request, digest: Digest) -> Option<PathBuf> {
     let is_it = |item: &&Item| item.digest == digest;

@@ -6,9 +6,8 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::io::{self, ErrorKind};
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -42,16 +41,23 @@ impl Journal {
     pub fn collect(&self, retention: Retention) -> Result<Collected, JournalError> {
         let Some(state) = self.state() else { return Ok(Collected::default()) };
         let Some(_alone) = alone(state) else { return Ok(Collected::default()) };
+        let _held = self.hold();
         let marked = self.within(move |connection| {
             let due = due(&row::all(connection)?, retention, log::now_ms());
             due.into_iter().map(|row| row.marked_removed(connection)).collect::<Result<Vec<Row>, Trouble>>()
         })?;
+        let marked = marked.unwrap_or_default();
+        let rows = self.requests()?;
         let mut collected = Collected::default();
-        for row in marked.unwrap_or_default() {
+        for row in marked {
+            if let Err(error) = remove_files(&row, &rows, self.store()) {
+                // It is tried again the next time; nobody misses the request until then.
+                tracing::warn!(%error, request = row.name, "files of an old request cannot be removed");
+                continue;
+            }
             collected.requests += 1;
             collected.bytes += row.bytes;
-            let store = Arc::clone(self.store());
-            self.within(move |connection| forget(connection, &row, &store))?;
+            self.within(move |connection| forget(connection, &row))?;
         }
         Ok(collected)
     }
@@ -61,7 +67,7 @@ impl Journal {
 ///
 /// # Errors
 /// If the lock cannot be had.
-pub fn hold_back_collector(state: &Path) -> std::io::Result<File> {
+pub fn hold_back_collector(state: &Path) -> io::Result<File> {
     let lock = lock_file(state)?;
     lock.lock_shared()?;
     Ok(lock)
@@ -72,7 +78,7 @@ fn alone(state: &Path) -> Option<File> {
     lock.try_lock().is_ok().then_some(lock)
 }
 
-fn lock_file(state: &Path) -> std::io::Result<File> {
+fn lock_file(state: &Path) -> io::Result<File> {
     File::options().write(true).create(true).truncate(false).open(state.join("replay.lock"))
 }
 
@@ -92,23 +98,28 @@ fn due(rows: &[Row], retention: Retention, now_ms: i64) -> Vec<Row> {
     due
 }
 
-/// Removes the files of a marked request, and then its records.
-pub(super) fn forget(connection: &Connection, row: &Row, store: &Store) -> Result<(), Trouble> {
-    let others = row::all(connection)?;
-    let others = others.iter().filter(|other| other.number != row.number && other.state != State::Removed);
+/// Removes the files of a marked request that no other one has.
+fn remove_files(row: &Row, rows: &[Row], store: &Store) -> io::Result<()> {
+    let others = rows.iter().filter(|other| other.number != row.number && other.state != State::Removed);
     let wanted: BTreeSet<&String> = others.clone().flat_map(|other| &other.folders).collect();
-    for folder in row.folders.iter().filter(|folder| !wanted.contains(folder)).map(PathBuf::from) {
-        match fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(Trouble::Failed(format!("{} cannot be removed: {error}", folder.display())));
-            }
+    for folder in row.folders.iter().filter(|folder| !wanted.contains(folder)) {
+        match fs::remove_dir_all(folder) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
-    if !others.clone().any(|other| other.id == row.id) {
-        store.remove(row.id).map_err(|error| Trouble::Failed(error.to_string()))?;
+    if others.clone().any(|other| other.id == row.id) {
+        return Ok(());
     }
-    row.delete(connection)
+    store.remove(row.id).map_err(io::Error::other)
+}
+
+/// Removes the records of a marked request, if it is still what it was.
+pub(super) fn forget(connection: &Connection, row: &Row) -> Result<(), Trouble> {
+    match row::at(connection, row.number)? {
+        Some(now) if now == *row => row.delete(connection),
+        Some(_) | None => Ok(()),
+    }
 }
 
 #[cfg(test)]

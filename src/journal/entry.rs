@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::dataflow::Response;
 use crate::step::{Artifact, Digest, Outcome, Request};
 
+use super::Wish;
+
 /// One record of a request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "entry")]
@@ -78,6 +80,15 @@ impl Kind {
 }
 
 impl Entry {
+    pub fn is_retry(&self) -> bool {
+        matches!(self, Entry::Asked { what } if what == Wish::Retry.name())
+    }
+
+    /// Whether from here on another answer is due.
+    pub fn opens(&self) -> bool {
+        matches!(self, Entry::Accepted { .. }) || self.is_retry()
+    }
+
     pub fn kind(&self) -> Kind {
         match self {
             Entry::Accepted { .. } => Kind::Accepted,

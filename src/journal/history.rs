@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use crate::dataflow::Response;
+use crate::dataflow::{Response, Verdict};
 use crate::step::{Digest, Outcome, Request};
 
 use super::row::{self, Row};
@@ -112,32 +112,51 @@ impl History {
         let last = self.entries.iter().rev().find_map(|dated| match &dated.entry {
             Entry::Accepted { .. } => Some(false),
             Entry::Asked { what } if what == Wish::Cancel.name() => Some(true),
-            Entry::Asked { what } if what == Wish::Retry.name() => Some(false),
+            entry if entry.is_retry() => Some(false),
             _ => None,
         });
         last.unwrap_or(false)
     }
 
-    /// Whether a response was made since the request was accepted last: then it is the one that goes out.
-    pub fn delivery_began(&self) -> bool {
-        let made = self.entries.iter().rposition(|dated| matches!(dated.entry, Entry::Responded { .. }));
-        let opened = self.entries.iter().rposition(|dated| matches!(dated.entry, Entry::Accepted { .. }));
-        made > opened
+    /// Whether an operator has asked for another try since the last response.
+    pub fn is_retried(&self) -> bool {
+        self.last(Entry::is_retry) > self.last(|entry| matches!(entry, Entry::Responded { .. }))
     }
 
-    /// The destinations that have taken all of the last response, and what they answered.
+    /// Whether a response was made since the request was accepted last: then it is the one that goes out.
+    pub fn delivery_began(&self) -> bool {
+        let made = self.last(|entry| matches!(entry, Entry::Responded { .. }));
+        made > self.last(|entry| matches!(entry, Entry::Accepted { .. }))
+    }
+
+    /// The destinations that have taken all of the response that is going out, and what they answered.
+    /// Another response is on its way since the request was accepted once more, or an operator asked; what
+    /// became of that of a deadline does not count.
     pub fn delivered(&self) -> BTreeMap<String, serde_json::Value> {
-        let made = self.entries.iter().rposition(|dated| matches!(dated.entry, Entry::Responded { .. }));
-        // A request that was accepted once more is to be delivered once more.
-        let opened = self.entries.iter().rposition(|dated| matches!(dated.entry, Entry::Accepted { .. }));
-        let since = made.max(opened).unwrap_or(0);
-        let taken = self.entries[since..].iter().filter_map(|dated| match &dated.entry {
+        let began = self.last(|entry| {
+            let made = matches!(entry, Entry::Responded { .. } | Entry::Interim { .. });
+            made || entry.opens()
+        });
+        let since = began.map_or(&[][..], |began| &self.entries[began..]);
+        if matches!(since, [Dated { entry: Entry::Interim { .. }, .. }, ..]) {
+            return BTreeMap::new();
+        }
+        let taken = since.iter().filter_map(|dated| match &dated.entry {
             Entry::Delivered { destination, complete: true, detail } => {
                 Some((destination.clone(), detail.clone()))
             }
             _ => None,
         });
         taken.collect()
+    }
+
+    fn last(&self, is_it: impl Fn(&Entry) -> bool) -> Option<usize> {
+        self.entries.iter().rposition(|dated| is_it(&dated.entry))
+    }
+
+    /// What was recorded since it was accepted last, or an operator asked for another try.
+    fn since_opened(&self) -> &[Dated] {
+        self.last(Entry::opens).map_or(&[], |opened| &self.entries[opened..])
     }
 
     /// What the runs of its steps gave, by their keys, each with its content; of several the last.
@@ -147,7 +166,7 @@ impl History {
         for dated in &self.entries {
             match &dated.entry {
                 Entry::Run(run) => _ = runs.insert(run.key, (run, &dated.content)),
-                Entry::Asked { what } if what == Wish::Retry.name() => {
+                entry if entry.is_retry() => {
                     runs.retain(|_, (run, _)| run.outcome == Outcome::Done);
                 }
                 _ => {}
@@ -156,33 +175,30 @@ impl History {
         runs
     }
 
-    /// How long ago it was accepted last, by the clock on the wall; nothing if that was set back since.
+    /// How long ago it was accepted last, or tried again, by the clock on the wall; nothing if that was
+    /// set back since.
     pub fn waited(&self) -> Duration {
-        let accepted = self.entries.iter().rev().find(|dated| matches!(dated.entry, Entry::Accepted { .. }));
-        let since_ms = accepted.map_or(0, |dated| log::now_ms().saturating_sub(dated.time_ms));
+        let since_ms =
+            self.since_opened().first().map_or(0, |dated| log::now_ms().saturating_sub(dated.time_ms));
         Duration::from_millis(u64::try_from(since_ms).unwrap_or(0))
     }
 
     /// The response that its deadline made since it was accepted last, if it has passed.
     pub fn interim(&self) -> Option<&Response> {
-        let since =
-            self.entries.iter().rev().take_while(|dated| !matches!(dated.entry, Entry::Accepted { .. }));
-        let mut interim = since.filter_map(|dated| match &dated.entry {
+        let mut interim = self.since_opened().iter().rev().filter_map(|dated| match &dated.entry {
             Entry::Interim { response } => Some(response),
             _ => None,
         });
         interim.next()
     }
 
-    /// How many final responses were made before an operator asked for another.
+    /// How many error responses were final before an operator asked for another try.
     pub fn rejected(&self) -> u32 {
-        let (mut rejected, mut made) = (0, false);
+        let (mut rejected, mut failed) = (0, false);
         for dated in &self.entries {
             match &dated.entry {
-                Entry::Responded { .. } => made = true,
-                Entry::Asked { what } if what == Wish::Retry.name() => {
-                    rejected += u32::from(std::mem::take(&mut made));
-                }
+                Entry::Responded { response } => failed = response.verdict == Verdict::Failed,
+                entry if entry.is_retry() => rejected += u32::from(std::mem::take(&mut failed)),
                 _ => {}
             }
         }

@@ -6,16 +6,16 @@ use rusqlite::{Connection, params};
 
 use crate::dataflow::Verdict;
 use crate::step::{Digest, Request};
-use crate::store::Store;
 
 use super::row::{self, Row, State};
 use super::{Arrival, Entry, Standing, Trouble, Wish, collector};
 
 /// Records a request, new or known.
-pub fn accept(connection: &Connection, arrival: &Arrival, store: &Store) -> Result<(i64, Standing), Trouble> {
+pub fn accept(connection: &Connection, arrival: &Arrival) -> Result<(i64, Standing), Trouble> {
     let mut known = row::find(connection, arrival.request.id, &arrival.dataflow)?;
     if let Some(removed) = known.take_if(|row| row.state == State::Removed) {
-        collector::forget(connection, &removed, store)?;
+        // Its files are known by their content: what is left of them does no harm.
+        collector::forget(connection, &removed)?;
     }
     let standing = match &known {
         None => Standing::New,

@@ -30,7 +30,7 @@ mod schema;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rusqlite::Connection;
 
@@ -52,6 +52,8 @@ pub struct Journal {
     state: PathBuf,
     store: Arc<Store>,
     free_bytes_min: u64,
+    /// Held by whoever relies on what is remembered, and by the collector.
+    memory: Mutex<()>,
 }
 
 #[derive(Clone, Debug, thiserror::Error)]
@@ -96,13 +98,19 @@ impl Journal {
         let connection = schema::open(&path)?;
         row::verify_all(&connection).map_err(|error| error.at(&path))?;
         let writer = Some(Writer::start(connection, path)?);
-        Ok(Journal { writer, state: state.to_owned(), store, free_bytes_min })
+        Ok(Journal { writer, state: state.to_owned(), store, free_bytes_min, memory: Mutex::new(()) })
     }
 
     /// A journal that keeps nothing: what it accepts is lost with the process. For benchmarks and tests
     /// of what does not concern the disk.
     pub fn none(store: Arc<Store>) -> Journal {
-        Journal { writer: None, state: PathBuf::new(), store, free_bytes_min: 0 }
+        let state = PathBuf::new();
+        Journal { writer: None, state, store, free_bytes_min: 0, memory: Mutex::new(()) }
+    }
+
+    /// As long as this is held, nothing is forgotten.
+    pub fn hold(&self) -> MutexGuard<'_, ()> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where the files of the requests are.
@@ -133,9 +141,7 @@ impl Journal {
         if free < self.free_bytes_min {
             return Err(JournalError::Low { free, wanted: self.free_bytes_min });
         }
-        let store = Arc::clone(&self.store);
-        let accept = move |connection: &Connection| log::accept(connection, &arrival, &store);
-        let (number, standing) = writer.commit(accept)?;
+        let (number, standing) = writer.commit(move |connection| log::accept(connection, &arrival))?;
         Ok(Receipt::new(number, request, standing))
     }
 

@@ -122,9 +122,11 @@ pub(super) fn take_wishes(connection: &Connection) -> Result<Vec<(Row, Wish)>, T
         connection.prepare_cached("DELETE FROM wish WHERE number = ?")?.execute([number])?;
         // Since then it may have been removed.
         let (Some(wish), Some(row)) = (Wish::named(&kind), row::at(connection, request)?) else { continue };
-        if wish != Wish::Retry || row.state != State::Accepted {
-            log::append(connection, request, &super::Entry::Asked { what: kind }, &[])?;
+        let may_be_retried = matches!(row.state, State::Answered | State::Undelivered);
+        if row.state == State::Removed || (wish == Wish::Retry && !may_be_retried) {
+            continue;
         }
+        log::append(connection, request, &super::Entry::Asked { what: kind }, &[])?;
         wishes.push((row::get(connection, request)?, wish));
     }
     Ok(wishes)

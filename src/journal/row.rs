@@ -254,9 +254,10 @@ pub(super) fn latest(connection: &Connection, dataflow: &str, subject: &str) -> 
     Ok(select(connection, condition, [subject, dataflow])?.pop())
 }
 
+/// A number is not used again when its request is forgotten: a wish may still name it.
 pub(super) fn next_number(connection: &Connection) -> Result<i64, Trouble> {
     let last: Option<i64> = connection
-        .prepare_cached("SELECT number FROM request ORDER BY number DESC LIMIT 1")?
+        .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'request'")?
         .query_row([], |row| row.get(0))
         .optional()?;
     Ok(last.unwrap_or(0) + 1)

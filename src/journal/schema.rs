@@ -15,7 +15,7 @@ const FORMAT: i64 = 1;
 
 const TABLES: &str = "
 CREATE TABLE request (
-  number      INTEGER PRIMARY KEY,  -- in the order of acceptance
+  number      INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again; in the order of acceptance
   id          TEXT NOT NULL,        -- digest of the items
   dataflow    TEXT NOT NULL,
   name        TEXT NOT NULL,        -- what a person calls it

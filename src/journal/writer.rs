@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 
 use super::{JournalError, Trouble, WhenBroken};
 
@@ -154,7 +154,8 @@ impl Desk {
     }
 
     fn commit(&mut self, work: Vec<Work>) -> Result<(), Trouble> {
-        let transaction = self.connection.transaction()?;
+        // At once for writing: an operator's command may write beside us.
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for one in work {
             // A panic must not leave those who wait without an answer.
             let done = catch_unwind(AssertUnwindSafe(|| one(&transaction)));

