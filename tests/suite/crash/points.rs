@@ -60,7 +60,7 @@ pub fn some(points: &[Point]) -> impl Iterator<Item = &Point> {
     points.iter().step_by(points.len().div_ceil(most).max(1))
 }
 
-const POINTS_MAX: usize = 24;
+const POINTS_MAX: usize = 18;
 
 /// The operations of a run that nothing disturbs.
 pub fn traced(scene: &Scene) -> Vec<Point> {
