@@ -7,7 +7,7 @@ use flow::journal::{Entry, Reader, State};
 
 use super::Place;
 use super::nodes::Listening;
-use crate::support::peers::{Background, free_port, run, tool, until};
+use crate::support::peers::{Background, answering, free_port, run, tool, until};
 
 const STORESCU: &str = "/usr/bin/storescu";
 
@@ -98,6 +98,7 @@ fn what_is_not_delivered_is_shown_and_delivered_when_an_operator_asks() {
     let mut pacs = std::process::Command::new(storescp);
     let _pacs =
         Background::start(pacs.args(["-aet", "PACS", "-od"]).arg(place.path("pacs")).arg(port.to_string()));
+    answering("PACS", port);
     let name = row().name;
     let retry = place.run(&["retry", &name[..6]]);
     assert_eq!(retry.code, 0, "{}", retry.err);
