@@ -45,40 +45,6 @@ pub enum Entry {
     Asked { what: String },
 }
 
-/// The name of an entry, as the column `kind` has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    Accepted,
-    TakenUp,
-    Began,
-    Run,
-    Interim,
-    Responded,
-    Delivered,
-    Undelivered,
-    Answered,
-    Late,
-    Asked,
-}
-
-impl Kind {
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Accepted => "accepted",
-            Kind::TakenUp => "taken_up",
-            Kind::Began => "began",
-            Kind::Run => "run",
-            Kind::Interim => "interim",
-            Kind::Responded => "responded",
-            Kind::Delivered => "delivered",
-            Kind::Undelivered => "undelivered",
-            Kind::Answered => "answered",
-            Kind::Late => "late",
-            Kind::Asked => "asked",
-        }
-    }
-}
-
 impl Entry {
     pub fn is_retry(&self) -> bool {
         matches!(self, Entry::Asked { what } if what == Wish::Retry.name())
@@ -89,19 +55,20 @@ impl Entry {
         matches!(self, Entry::Accepted { .. }) || self.is_retry()
     }
 
-    pub fn kind(&self) -> Kind {
+    /// As the column `kind` has it.
+    pub fn kind(&self) -> &'static str {
         match self {
-            Entry::Accepted { .. } => Kind::Accepted,
-            Entry::TakenUp => Kind::TakenUp,
-            Entry::Began => Kind::Began,
-            Entry::Run(_) => Kind::Run,
-            Entry::Interim { .. } => Kind::Interim,
-            Entry::Responded { .. } => Kind::Responded,
-            Entry::Delivered { .. } => Kind::Delivered,
-            Entry::Undelivered => Kind::Undelivered,
-            Entry::Answered => Kind::Answered,
-            Entry::Late { .. } => Kind::Late,
-            Entry::Asked { .. } => Kind::Asked,
+            Entry::Accepted { .. } => "accepted",
+            Entry::TakenUp => "taken_up",
+            Entry::Began => "began",
+            Entry::Run(_) => "run",
+            Entry::Interim { .. } => "interim",
+            Entry::Responded { .. } => "responded",
+            Entry::Delivered { .. } => "delivered",
+            Entry::Undelivered => "undelivered",
+            Entry::Answered => "answered",
+            Entry::Late { .. } => "late",
+            Entry::Asked { .. } => "asked",
         }
     }
 }

@@ -72,7 +72,7 @@ pub fn append(connection: &Connection, request: i64, entry: &Entry, content: &[u
     let before = row::get(connection, request)?;
     let body = serde_json::to_string(entry).expect("an entry is made of texts and numbers");
     let time_ms = now_ms();
-    let kind = entry.kind().name();
+    let kind = entry.kind();
     let chain = chain(&before.head, request, time_ms, kind, &body, content);
     connection
         .prepare_cached(

@@ -38,7 +38,7 @@ use crate::step::{Digest, Request};
 use crate::store::{Store, free_bytes};
 
 pub use collector::{Collected, Retention, hold_back_collector};
-pub use entry::{Entry, Kept, Kind, OutputRecord, RunRecord};
+pub use entry::{Entry, Kept, OutputRecord, RunRecord};
 pub use history::{Dated, History};
 pub use reader::{Reader, Wish};
 pub use receipt::{Receipt, Standing};
