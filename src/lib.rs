@@ -11,6 +11,7 @@
 //! | [`journal`] | the durable record of what was accepted, done and answered; the only folder that names SQLite |
 //! | [`engine`] | a dataflow as timely lanes; the only folder that names timely |
 //! | [`cluster`] | several processes as one: how they meet |
+//! | [`tls`] | encrypted connections; the only folder that opens certificates and keys |
 //! | [`imaging`] | calculations on CT studies and the results made of them; no network, no engine |
 //! | [`dicom`] | receiving and sending; the only folder that speaks DIMSE |
 //! | [`outbox`] | where responses go: a folder each, and on to a PACS |
@@ -36,3 +37,4 @@ pub mod program;
 pub mod replay;
 pub mod step;
 pub mod store;
+pub mod tls;

@@ -1,4 +1,4 @@
-//! What the receiver tells of itself while it works. Never a patient's data.
+//! What the receiver tells of itself while it works. No text made of it has a patient's data.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -23,6 +23,7 @@ pub enum Event {
     Stored {
         association: u64,
         bytes: u64,
+        instance: Box<Arrived>,
     },
     /// An instance was answered with a failure.
     Refused {
@@ -57,6 +58,15 @@ pub enum Event {
     },
 }
 
+/// An instance that has come. No text that is shown is made of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrived {
+    pub sop_class_uid: String,
+    pub sop_instance_uid: String,
+    pub study_instance_uid: String,
+    pub patient_id: String,
+}
+
 impl Event {
     /// Whether somebody who runs the receiver should look at it.
     pub fn is_warning(&self) -> bool {
@@ -79,7 +89,9 @@ impl fmt::Display for Event {
                 write!(f, "association {association} opened by {calling_ae} at {peer}")
             }
             Event::TurnedAway { peer, reason } => write!(f, "connection from {peer} turned away: {reason}"),
-            Event::Stored { association, bytes } => write!(f, "association {association} sent {bytes} bytes"),
+            Event::Stored { association, bytes, .. } => {
+                write!(f, "association {association} sent {bytes} bytes")
+            }
             Event::Refused { association, status, reason } => {
                 write!(f, "instance of association {association} refused: {status}: {reason}")
             }

@@ -9,12 +9,15 @@
 //! or `aborted` if a sender broke off.
 
 mod ae_title;
+mod association;
+mod caller;
 mod command;
 mod contents;
 mod conversation;
 mod data_set;
 mod deidentify;
 mod destination;
+mod door;
 mod event;
 pub mod folder;
 mod inbox;
@@ -23,16 +26,17 @@ mod part10;
 mod receive;
 mod send;
 mod send_error;
+mod sop_class;
 mod status;
 mod studies;
-mod wire;
 
 pub use ae_title::{AeTitle, NotAnAeTitle};
+pub use caller::{Caller, NotACaller};
 pub use contents::contents;
 pub use data_set::Unreadable;
 pub use deidentify::{BurnedIn, Deidentified, Key, deidentify};
 pub use destination::{Destination, NotADestination};
-pub use event::{Event, log};
+pub use event::{Arrived, Event, log};
 pub use inbox::discard;
 pub use instance::merge;
 pub use receive::{Called, Settings, Stop, serve};

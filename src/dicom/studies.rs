@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use crate::step::Request;
 
 use super::SOURCE;
+use super::door::Visitor;
 use super::inbox;
 use super::instance::{Instance, request};
 
@@ -23,14 +24,6 @@ pub(super) struct Studies {
     quiet_time: Duration,
     broken_time: Duration,
     waiting_bytes_max: u64,
-}
-
-/// Who sends, by the AE titles of the association.
-#[derive(Clone, Debug)]
-pub(super) struct Sender {
-    pub association: u64,
-    pub calling_ae: String,
-    pub called_ae: String,
 }
 
 #[derive(Default)]
@@ -74,7 +67,7 @@ impl Studies {
     pub fn folder(
         &self,
         study_instance_uid: &str,
-        sender: &Sender,
+        visitor: &Visitor,
         new_folder: impl FnOnce() -> io::Result<PathBuf>,
     ) -> io::Result<PathBuf> {
         let mut state = self.lock();
@@ -83,11 +76,11 @@ impl Studies {
             state.arriving.insert(study_instance_uid.to_owned(), arriving);
         }
         let arriving = state.arriving.get_mut(study_instance_uid).expect("it was there or has been inserted");
-        if arriving.open_associations.insert(sender.association) {
+        if arriving.open_associations.insert(visitor.number) {
             inbox::mark_open(&arriving.folder)?;
         }
-        arriving.calling_aes.insert(sender.calling_ae.clone());
-        arriving.called_aes.insert(sender.called_ae.clone());
+        arriving.calling_aes.insert(visitor.calling_ae.clone());
+        arriving.called_aes.insert(visitor.called_ae.clone());
         Ok(arriving.folder.clone())
     }
 
@@ -242,13 +235,14 @@ mod tests {
     use crate::imaging::Study;
     use crate::step::{Digest, Item};
 
-    fn sender(association: u64) -> Sender {
-        Sender { association, calling_ae: format!("SCANNER{association}"), called_ae: "FLOW".to_owned() }
+    fn visitor(association: u64) -> Visitor {
+        let calling_ae = format!("SCANNER{association}");
+        Visitor { number: association, calling_ae, called_ae: "FLOW".to_owned() }
     }
 
     fn send(studies: &Studies, association: u64, study: &str, name: &str) {
         let folder = Path::new("inbox").join(study);
-        let folder = studies.folder(study, &sender(association), || Ok(folder)).unwrap();
+        let folder = studies.folder(study, &visitor(association), || Ok(folder)).unwrap();
         let item = Item {
             name: name.to_owned(),
             path: folder.join(name),
