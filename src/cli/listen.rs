@@ -68,8 +68,8 @@ impl Listen {
         let mut settings = dicom::Settings::new(self.ae_title.clone(), inbox.folder);
         settings.known_folders = inbox.known;
         settings.free_bytes_min = inbox.free_bytes_min;
-        settings.quiet_time = self.quiet_time;
-        settings.broken_time = self.broken_time;
+        settings.completion.quiet_time = self.quiet_time;
+        settings.completion.broken_time = self.broken_time;
         settings.called = if self.any_called_ae { Called::Any } else { Called::Ours };
         let stop = Arc::new(Stop::default());
         stop_on_signal(&stop)?;

@@ -40,6 +40,7 @@ pub const ATTRIBUTES: [&str; 18] = [
     "calling_ae",
     "called_ae",
     "association",
+    "complete_by",
 ];
 
 /// All of its tests must hold. Displayed in words: `modality is CT`.

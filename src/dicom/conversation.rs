@@ -126,7 +126,7 @@ impl<'a> Provider<'a> {
         };
         // What lacks an instance is not complete, however politely the sender went.
         let left = if self.wanting { End::Aborted } else { end };
-        self.door.studies.leave(association, left);
+        self.door.studies.leave(association, left.into());
         (self.door.tell)(&Event::Closed { association, end, reason, instances: self.stored });
     }
 

@@ -98,8 +98,11 @@ impl Door<'_> {
         check(announced, &header, &study)?;
         let name = format!("{}-{}.dcm", header.sop_instance_uid, digest.short());
         let size = part.size();
-        let folder = self.studies.folder(&study.study_instance_uid, visitor, || self.inbox.new_folder())?;
-        let kept = part.keep(&folder, &name)?;
+        let uid = &study.study_instance_uid;
+        let place = self.studies.place(uid, visitor, || self.inbox.new_folder())?;
+        let expected = self.settings.completion.expected.as_ref();
+        let marks = expected.map_or(0, |expected| expected.marks(part.beginning()));
+        let kept = part.keep(&place.folder, &name)?;
         let (path, decoded) = (kept.path().to_owned(), header.decoded_bytes().max(size));
         let item = Item { name, path, digest, size, decoded, received: true };
         let arrived = Arrived {
@@ -108,7 +111,7 @@ impl Door<'_> {
             study_instance_uid: study.study_instance_uid.clone(),
             patient_id: study.patient_id.clone(),
         };
-        self.studies.add(Instance::new(item, header, study));
+        self.studies.add(place, Instance { marks, ..Instance::new(item, header, study) });
         (self.tell)(&Event::Stored { association: visitor.number, bytes: size, instance: Box::new(arrived) });
         Ok(Stored { kept })
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::{End, Status};
+use super::{End, Signal, Status};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -41,6 +41,16 @@ pub enum Event {
     Complete {
         instances: usize,
         bytes: u64,
+        by: Signal,
+    },
+    /// A study has waited as long as it may, and is deleted.
+    Discarded {
+        instances: usize,
+    },
+    /// A study has waited longer than it should, and goes on waiting.
+    Waits {
+        instances: usize,
+        folder: PathBuf,
     },
     /// An earlier process had received instances of a study and not handed them over.
     Adopted {
@@ -75,6 +85,8 @@ impl Event {
             Event::TurnedAway { .. }
             | Event::Refused { .. }
             | Event::Kept { .. }
+            | Event::Discarded { .. }
+            | Event::Waits { .. }
             | Event::Adopted { .. }
             | Event::NotAccepted { .. } => true,
             Event::Closed { end, .. } => *end == End::Aborted,
@@ -101,9 +113,17 @@ impl fmt::Display for Event {
             Event::Closed { association, end: End::Aborted, reason, instances } => {
                 write!(f, "association {association} aborted after {instances} instances: {reason}")
             }
-            Event::Complete { instances, bytes } => {
-                write!(f, "study complete: {instances} instances, {bytes} bytes")
+            Event::Complete { instances, bytes, by } => {
+                write!(f, "study complete, because {by}: {instances} instances, {bytes} bytes")
             }
+            Event::Discarded { instances } => {
+                write!(f, "a study is DELETED: it has waited as long as it may, with {instances} instances")
+            }
+            Event::Waits { instances, folder } => write!(
+                f,
+                "a study with {instances} instances in {} has waited longer than it should; `flow complete` ends that",
+                folder.display()
+            ),
             Event::Adopted { instances, end: End::Released } => {
                 write!(f, "taken up: {instances} instances of a study that was received before")
             }

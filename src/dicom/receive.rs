@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::sync::{Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, Scope};
 use std::time::Duration;
 
@@ -19,11 +19,11 @@ use super::association::refuse;
 use super::conversation::{converse, secured};
 use super::door::Door;
 use super::inbox::{self, Inbox};
-use super::studies::Studies;
-use super::{AeTitle, Caller, End, Event, folder};
+use super::studies::{Counted, Next, Studies};
+use super::{AeTitle, Caller, Completion, End, Event, folder};
 
 /// How to receive. [`Settings::new`] gives the rest their defaults.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     pub ae_title: AeTitle,
     pub called: Called,
@@ -37,11 +37,11 @@ pub struct Settings {
     pub known_folders: BTreeSet<PathBuf>,
     /// With less free on the disk of the inbox instances are refused: 0.
     pub free_bytes_min: u64,
-    /// How long nothing may have arrived for a study before it counts as complete: 5 s.
-    pub quiet_time: Duration,
-    /// How long a study whose sender broke off waits to be sent again before what there is of it is
-    /// handed over: 10 min.
-    pub broken_time: Duration,
+    /// When a study is complete.
+    pub completion: Completion,
+    /// Says how many instances of a study its source has, by Study Instance UID and the AE titles of
+    /// those who sent it: another signal that it is complete.
+    pub count: Option<Counter>,
     /// 16.
     pub associations_max: usize,
     /// 128, which is all there can be.
@@ -55,6 +55,9 @@ pub struct Settings {
     /// Bytes received and not handed over yet; beyond them instances are refused: 64 GiB.
     pub waiting_bytes_max: u64,
 }
+
+/// Asks a source for its count; `None` if it does not say. May take as long as a network does.
+pub type Counter = Arc<dyn Fn(&str, &BTreeSet<String>) -> Option<u64> + Send + Sync>;
 
 /// Which called AE titles are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,8 +76,8 @@ impl Settings {
             inbox,
             known_folders: BTreeSet::new(),
             free_bytes_min: 0,
-            quiet_time: Duration::from_secs(5),
-            broken_time: Duration::from_secs(600),
+            completion: Completion::default(),
+            count: None,
             associations_max: 16,
             contexts_max: 128,
             pdu_bytes_max: 128 << 10,
@@ -150,10 +153,11 @@ pub fn serve(
     on_event: impl Fn(&Event) + Sync,
 ) -> io::Result<()> {
     stop.watch(reachable(listener.local_addr()?));
+    let counted = if settings.count.is_some() { Counted::BySource } else { Counted::ByNobody };
     let door = &Door {
         settings,
         inbox: Inbox::open(&settings.inbox)?,
-        studies: Studies::new(settings.quiet_time, settings.broken_time, settings.waiting_bytes_max),
+        studies: Studies::new(settings.completion.clone(), counted, settings.waiting_bytes_max),
         tell: &on_event,
     };
     door.inbox.number_after(&settings.known_folders)?;
@@ -161,6 +165,7 @@ pub fn serve(
     thread::scope(|scope| {
         let hand_over = || hand_over(door, stop, on_study);
         thread::Builder::new().name("dicom-studies".to_owned()).spawn_scoped(scope, hand_over)?;
+        thread::Builder::new().name("dicom-count".to_owned()).spawn_scoped(scope, || count(door))?;
         accept(listener, door, stop);
         door.studies.end();
         Ok(())
@@ -170,7 +175,12 @@ pub fn serve(
 /// Takes up the studies that an earlier process had received and not handed over.
 fn adopt(door: &Door) -> io::Result<()> {
     for folder in door.inbox.left_behind(&door.settings.known_folders)? {
-        let instances = folder::instances(&folder)?;
+        let mut instances = folder::instances(&folder)?;
+        if let Some(expected) = &door.settings.completion.expected {
+            for instance in &mut instances {
+                instance.marks = expected.marks_of(&instance.item.path)?;
+            }
+        }
         if instances.is_empty() {
             inbox::remove_empty(&folder);
             continue;
@@ -195,14 +205,34 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 fn hand_over(door: &Door, stop: &Stop, mut on_study: impl FnMut(Request)) {
     // Without this thread nothing would ever be answered: if it ends, also by a panic, all ends.
     let _stop = StopAtEnd(stop);
-    while let Some(request) = door.studies.next() {
-        let bytes = request.size();
-        (door.tell)(&Event::Complete { instances: request.items.len(), bytes });
-        on_study(request);
-        door.studies.handed_over(bytes);
+    while let Some(next) = door.studies.next() {
+        match next {
+            Next::Complete(request, by) => {
+                let bytes = request.size();
+                (door.tell)(&Event::Complete { instances: request.items.len(), bytes, by });
+                on_study(request);
+                door.studies.handed_over(bytes);
+            }
+            Next::Discard { instances, folder } => {
+                (door.tell)(&Event::Discarded { instances });
+                if let Err(error) = inbox::discard(&[folder]) {
+                    tracing::warn!(%error, "received files that are not needed stay in the inbox");
+                }
+            }
+            Next::Waits { instances, folder } => (door.tell)(&Event::Waits { instances, folder }),
+        }
     }
-    for (instances, folder) in door.studies.broken_off() {
+    for (instances, folder) in door.studies.kept() {
         (door.tell)(&Event::Kept { instances, folder });
+    }
+}
+
+/// Asks the sources of studies that nobody is sending how many instances they have.
+fn count(door: &Door) {
+    let Some(count) = &door.settings.count else { return };
+    while let Some(uncounted) = door.studies.next_uncounted() {
+        let told = count(&uncounted.study_instance_uid, &uncounted.calling_aes);
+        door.studies.counted(&uncounted, told);
     }
 }
 

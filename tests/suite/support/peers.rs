@@ -105,8 +105,8 @@ impl Receiving {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let inbox = folder.path().join("inbox");
         let mut settings = Settings::new("FLOW".parse().expect("an AE title"), inbox.clone());
-        settings.quiet_time = Duration::from_millis(50);
-        settings.broken_time = Duration::from_millis(50);
+        settings.completion.quiet_time = Duration::from_millis(50);
+        settings.completion.broken_time = Duration::from_millis(50);
         set(&mut settings);
         let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
         let address = listener.local_addr().expect("it is bound");
