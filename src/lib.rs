@@ -5,6 +5,7 @@
 //! | folder | what it is |
 //! |---|---|
 //! | [`step`] | what a step is: values, requests, declarations, faults, the table of steps |
+//! | [`yaml`] | files that people write, as trees that know their places; problems with line and hint |
 //! | [`dataflow`] | text to a checked [`dataflow::Dataflow`]; its plain meaning, `interpret` |
 //! | [`program`] | a program as a step; the only folder that starts processes |
 //! | [`store`] | bytes by digest |
@@ -38,3 +39,4 @@ pub mod replay;
 pub mod step;
 pub mod store;
 pub mod tls;
+pub mod yaml;

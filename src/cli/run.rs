@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::dataflow::{self, Dataflow};
+use crate::dataflow::Dataflow;
 use crate::dicom::Destination;
 use crate::engine::{self, Entrance, Settings};
 use crate::journal::{Journal, JournalError, Retention};
 use crate::outbox::{Folder, Forward, Outbox};
 use crate::step::{Digest, Digester, Table};
 use crate::store::{Store, total_bytes};
+use crate::yaml;
 
 use super::attend::{Leave, attend};
 use super::exit::{Exit, Failure, Kind};
@@ -53,7 +54,7 @@ pub struct Args {
     lanes: NonZero<usize>,
 
     /// Memory that requests in work may take in this process, for example 4GiB [default: half of the machine's, shared by the processes on it]
-    #[arg(long, value_name = "BYTES", value_parser = dataflow::bytes)]
+    #[arg(long, value_name = "BYTES", value_parser = yaml::bytes)]
     memory: Option<u64>,
 
     /// Files or folders with DICOM studies: any nesting, any names
@@ -77,7 +78,7 @@ pub struct Args {
     state: PathBuf,
 
     /// With less free on the disk of --state nothing is accepted
-    #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = dataflow::bytes)]
+    #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = yaml::bytes)]
     free_min: u64,
 
     /// How long answered requests are remembered, with what was received and the results
@@ -85,7 +86,7 @@ pub struct Args {
     keep_days: f64,
 
     /// How much is remembered of answered requests [default: a tenth of the disk]
-    #[arg(long, value_name = "BYTES", value_parser = dataflow::bytes)]
+    #[arg(long, value_name = "BYTES", value_parser = yaml::bytes)]
     keep_bytes: Option<u64>,
 
     /// Print a line of JSON for each response

@@ -29,7 +29,7 @@ const OWNERS: [(&str, &[&str]); 25] = [
     ("ipnet", &["dicom"]),
     ("rustix", &["program", "store", "outbox"]),
     ("tar", &["replay"]),
-    ("saphyr_parser", &["dataflow"]),
+    ("saphyr_parser", &["yaml"]),
     ("tempfile", &["program", "cli"]),
     ("blake3", &["step", "cluster"]),
     ("clap", &["cli"]),
@@ -39,7 +39,7 @@ const OWNERS: [(&str, &[&str]); 25] = [
 ];
 
 /// The steps, and what a dataflow means, are functions of their inputs alone.
-const PURE: [&str; 3] = ["step", "dataflow", "imaging"];
+const PURE: [&str; 4] = ["step", "yaml", "dataflow", "imaging"];
 
 /// Clock, environment, randomness, network, and what is said to a person.
 const IMPURE: [&str; 9] = [
