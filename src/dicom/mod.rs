@@ -20,6 +20,7 @@ pub mod folder;
 mod inbox;
 mod instance;
 mod part10;
+mod plain;
 mod receive;
 mod send;
 mod send_error;
