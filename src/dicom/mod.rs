@@ -26,6 +26,7 @@ pub mod folder;
 mod inbox;
 mod instance;
 mod part10;
+mod plain;
 mod query;
 mod receive;
 mod send;

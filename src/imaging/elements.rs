@@ -8,9 +8,11 @@
 use std::borrow::Cow;
 use std::io::Read;
 
-use dicom_core::Tag;
-use dicom_dictionary_std::tags;
-use dicom_encoding::text::{SpecificCharacterSet, TextCodec};
+use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
+use dicom_core::{Tag, VR};
+use dicom_dictionary_std::{StandardDataDictionary, tags};
+
+use super::CharacterSet;
 
 /// A deflated data set is inflated up to this size: no CT image is larger, a bomb is.
 const INFLATED_BYTES_MOST: u64 = 64 << 20;
@@ -62,13 +64,13 @@ impl<'a> Part10<'a> {
         let mut reader = Reader { bytes: &self.data, at: 0, encoding: self.encoding };
         let mut elements = Elements {
             encoding: self.encoding,
-            character_set: SpecificCharacterSet::default(),
+            character_set: CharacterSet::default(),
             values: Vec::with_capacity(128),
             pixels: None,
             damage: None,
         };
         elements.read(&mut reader);
-        elements.character_set = elements.declared_character_set();
+        elements.character_set = CharacterSet::declared(&ascii(elements.value(tags::SPECIFIC_CHARACTER_SET)));
         elements
     }
 
@@ -80,7 +82,7 @@ impl<'a> Part10<'a> {
 /// The top-level elements before the pixels.
 pub struct Elements<'a> {
     encoding: Encoding,
-    character_set: SpecificCharacterSet,
+    character_set: CharacterSet,
     values: Vec<(Tag, &'a [u8])>,
     pub pixels: Option<Pixels<'a>>,
     /// Where reading had to stop before the pixels or the end.
@@ -127,10 +129,8 @@ impl<'a> Elements<'a> {
 
     /// The text of an element without its padding; empty where it is absent.
     pub fn text(&self, tag: Tag) -> String {
-        let value = self.value(tag);
-        let text = self.character_set.decode(value).unwrap_or_else(|_| String::from_utf8_lossy(value).into());
-        // What calls a Korean or Chinese set to the right half, which their codecs have there anyway.
-        let text = text.replace("\u{1b}$)C", "").replace("\u{1b}$)A", "");
+        let vr = StandardDataDictionary.by_tag(tag).map_or(VR::UN, |entry| entry.vr().relaxed());
+        let text = self.character_set.decode(vr, self.value(tag));
         text.trim_matches([' ', '\0']).to_owned()
     }
 
@@ -163,17 +163,6 @@ impl<'a> Elements<'a> {
 
     fn value(&self, tag: Tag) -> &'a [u8] {
         self.values.iter().find(|(other, _)| *other == tag).map_or(&[], |(_, value)| value)
-    }
-
-    /// The first value of Specific Character Set. Where that is empty, which means ASCII, the last one:
-    /// so Japanese and Korean names are declared, and their codecs read ASCII as well. Escapes between
-    /// several sets (ISO 2022) are not followed otherwise.
-    fn declared_character_set(&self) -> SpecificCharacterSet {
-        let declared = ascii(self.value(tags::SPECIFIC_CHARACTER_SET));
-        let mut codes = declared.split('\\').map(str::trim);
-        let first = codes.next().unwrap_or_default();
-        let code = if first.is_empty() { codes.next_back().unwrap_or_default() } else { first };
-        SpecificCharacterSet::from_code(code).unwrap_or_default()
     }
 }
 

@@ -24,6 +24,7 @@ mod series;
 mod sides;
 mod slices;
 mod study;
+mod text;
 mod volume;
 
 pub mod phantom;
@@ -37,4 +38,5 @@ pub use picture::{Picture, Pictures};
 pub use pixels::decode_slice;
 pub use series::Series;
 pub use study::Study;
+pub use text::CharacterSet;
 pub use volume::{Densities, Density, Lung, Lungs, Volume};

@@ -18,4 +18,5 @@ mod replay;
 mod results;
 mod run;
 mod support;
+mod text;
 mod truth;
