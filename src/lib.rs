@@ -16,6 +16,7 @@
 //! | [`imaging`] | calculations on CT studies and the results made of them; no network, no engine |
 //! | [`dicom`] | receiving and sending; the only folder that speaks DIMSE |
 //! | [`outbox`] | where responses go: a folder each, and on to a PACS |
+//! | [`site`] | a site's settings: who we are there, who may call, which nodes there are |
 //! | [`replay`] | a past request run again, compared with what was recorded, and packed into one file |
 //! | [`cli`] | one file per subcommand |
 //!
@@ -36,6 +37,7 @@ pub mod journal;
 pub mod outbox;
 pub mod program;
 pub mod replay;
+pub mod site;
 pub mod step;
 pub mod store;
 pub mod tls;

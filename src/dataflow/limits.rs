@@ -9,7 +9,7 @@ use super::{Memory, Node, Retry};
 use crate::step::FaultKind;
 use crate::yaml::Collector;
 use crate::yaml::Tree;
-use crate::yaml::{Fields, list, number, text};
+use crate::yaml::{Fields, list, number, text, value};
 
 /// What a request may take.
 pub(super) struct Limits {
@@ -154,22 +154,4 @@ fn time(
 fn whole(tree: Tree, what: &str, most: usize, hint: &str, collector: &mut Collector) -> Option<usize> {
     let read = |text: &str| text.parse().ok().filter(|number| (1..=most).contains(number));
     value(tree, what, &format!("a whole number from 1 to {most}"), hint, read, collector)
-}
-
-/// A single value as `read` takes it; what it takes is said where it does not.
-fn value<T>(
-    tree: Tree,
-    what: &str,
-    takes: &str,
-    hint: &str,
-    read: impl Fn(&str) -> Option<T>,
-    collector: &mut Collector,
-) -> Option<T> {
-    let written = text(tree, what, collector)?;
-    let value = read(&written.value);
-    if value.is_none() {
-        let message = format!("{what} is {takes}, not \"{}\"", written.value);
-        collector.add(written.place, message).hint(hint.to_owned());
-    }
-    value
 }

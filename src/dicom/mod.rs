@@ -9,6 +9,7 @@
 //! or `aborted` if a sender broke off, and `complete_by`, the name of a [`Signal`].
 
 mod ae_title;
+mod arriving;
 mod association;
 mod caller;
 mod command;

@@ -48,6 +48,10 @@ impl Fields {
         self.place.is_some() && !self.misspelt.contains(&key)
     }
 
+    pub fn has(&self, key: &str) -> bool {
+        self.entries.iter().any(|(name, _)| name.value == key)
+    }
+
     pub fn take(&mut self, key: &str) -> Option<Entry> {
         let index = self.entries.iter().position(|(name, _)| name.value == key)?;
         Some(self.entries.swap_remove(index))
@@ -92,6 +96,24 @@ pub(crate) fn text(tree: Tree, what: &str, collector: &mut Collector) -> Option<
             None
         }
     }
+}
+
+/// A single value as `read` takes it; what it takes is said where it does not.
+pub(crate) fn value<T>(
+    tree: Tree,
+    what: &str,
+    takes: &str,
+    hint: &str,
+    read: impl Fn(&str) -> Option<T>,
+    collector: &mut Collector,
+) -> Option<T> {
+    let written = text(tree, what, collector)?;
+    let value = read(&written.value);
+    if value.is_none() {
+        let message = format!("{what} is {takes}, not \"{}\"", written.value);
+        collector.add(written.place, message).hint(hint.to_owned());
+    }
+    value
 }
 
 pub(crate) fn list(tree: Tree, what: &str, collector: &mut Collector) -> Option<Vec<Tree>> {

@@ -12,7 +12,7 @@ mod size;
 mod tree;
 
 pub(crate) use collector::{Collector, Place, Placed};
-pub(crate) use fields::{Fields, entries, flag, list, number, text};
+pub(crate) use fields::{Fields, entries, flag, list, number, text, value};
 pub(crate) use hint::{meant, meant_or_all, nearest};
 pub use problem::{Problem, Problems};
 pub use size::bytes;
