@@ -22,6 +22,7 @@ use super::listen::{self, Inbox, Listen};
 use super::memory;
 use super::processes::Processes;
 use super::progress::Progress;
+use super::site::{self, SiteFile};
 use super::source::Source;
 use super::state::State;
 use super::teller::Teller;
@@ -58,16 +59,16 @@ pub struct Args {
     memory: Option<u64>,
 
     /// Files or folders with DICOM studies: any nesting, any names
-    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with = "listen")]
+    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["listen", "from"])]
     input: Vec<PathBuf>,
 
     /// Where responses go: one folder each
     #[arg(short, long, value_name = "DIR", default_value = "flow-output")]
     output: PathBuf,
 
-    /// Also send DICOM results to this node; may be given more than once
-    #[arg(long, value_name = "AETITLE@HOST:PORT")]
-    to: Vec<Destination>,
+    /// Also send DICOM results to this node: AETITLE@HOST:PORT, or its name in the --site file; may be given more than once
+    #[arg(long, value_name = "NODE")]
+    to: Vec<String>,
 
     /// How long to wait before each further try to deliver a response
     #[arg(long, value_name = "SECONDS,...", value_delimiter = ',', default_value = "1,5,15", value_parser = listen::seconds)]
@@ -94,6 +95,9 @@ pub struct Args {
     json: bool,
 
     #[command(flatten)]
+    site: SiteFile,
+
+    #[command(flatten)]
     listen: Listen,
 
     #[command(flatten)]
@@ -113,10 +117,16 @@ impl Args {
         let journal =
             Arc::new(if first { self.journal(&dataflow, &folder, store)? } else { Journal::none(store) });
         let progress = Arc::new(Progress::new(dataflow.work_count()));
-        let source = self.source(&progress, &journal)?;
+        let site = self.site.load()?;
+        let source = self.source(&site, &progress, &journal)?;
         let teller = Teller::new(&progress, self.json);
+        let own_title = site.ae_title(self.listen.ae_title());
+        let named = site.site.iter().flat_map(|site| &site.to).chain(&self.to);
+        let destinations: Result<Vec<Destination>, Failure> =
+            named.map(|to| site.node(to, &own_title)).collect();
+        let waits = || self.retry.clone();
         let destinations =
-            self.to.iter().map(|to| Forward { destination: to.clone(), waits: self.retry.clone() }).collect();
+            destinations?.into_iter().map(|destination| Forward { destination, waits: waits() }).collect();
         let outbox = Outbox {
             folder,
             waits: self.retry.clone(),
@@ -173,21 +183,26 @@ impl Args {
         })
     }
 
-    fn source(&self, progress: &Progress, journal: &Journal) -> Result<Source, Failure> {
+    fn source(
+        &self,
+        site: &site::Settings,
+        progress: &Progress,
+        journal: &Journal,
+    ) -> Result<Source, Failure> {
         if !self.processes.is_first() {
             return Ok(Source::Elsewhere);
         }
-        match self.listen.address() {
-            Some(address) => {
-                let folder = std::path::absolute(self.state.join("inbox"))?;
-                let rows = journal.requests().map_err(Failure::of(Kind::InputOutput))?;
-                let known = rows.into_iter().flat_map(|row| row.folders).map(PathBuf::from).collect();
-                let inbox = Inbox { folder, known, free_bytes_min: self.free_min };
-                self.listen.open(address, inbox).map(Source::Listen)
-            }
-            None if self.input.is_empty() => Source::sample(&self.state.join("sample")),
-            None => Source::files(&self.input, progress),
+        if !self.input.is_empty() {
+            return Source::files(&self.input, progress);
         }
+        if !self.listen.is_wanted(site) {
+            return Source::sample(&self.state.join("sample"));
+        }
+        let folder = std::path::absolute(self.state.join("inbox"))?;
+        let rows = journal.requests().map_err(Failure::of(Kind::InputOutput))?;
+        let known = rows.into_iter().flat_map(|row| row.folders).map(PathBuf::from).collect();
+        let inbox = Inbox { folder, known, free_bytes_min: self.free_min };
+        self.listen.open(site, inbox).map(Source::Listen)
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::imaging::{Header, Study, Unreadable, read_instance};
 use crate::step::Item;
@@ -14,7 +15,7 @@ use super::inbox::{Inbox, Kept, Part};
 use super::instance::{HEADER_BYTES_MAX, Instance};
 use super::part10::Head;
 use super::studies::Studies;
-use super::{Arrived, Event, Settings, Status};
+use super::{AeTitle, Arrived, Event, Settings, Status};
 
 /// What all who bring instances share.
 pub(super) struct Door<'a> {
@@ -22,6 +23,8 @@ pub(super) struct Door<'a> {
     pub inbox: Inbox,
     pub studies: Studies,
     pub tell: &'a (dyn Fn(&Event) + Sync),
+    /// How many visitors there have been.
+    pub visitors: AtomicU64,
 }
 
 /// Who brings instances: an association, or a request over HTTP, or a file.
@@ -58,6 +61,16 @@ impl From<io::Error> for Refusal {
 }
 
 impl Door<'_> {
+    /// Somebody new.
+    pub fn visitor(&self, calling_ae: &AeTitle, called_ae: &AeTitle) -> Visitor {
+        let (calling_ae, called_ae) = (calling_ae.to_string(), called_ae.to_string());
+        Visitor { number: self.next_number(), calling_ae, called_ae }
+    }
+
+    pub fn next_number(&self) -> u64 {
+        self.visitors.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     /// Begins a file that comes with its own head.
     pub fn begin(&self) -> Result<Part, Refusal> {
         if !self.studies.have_room() {

@@ -62,6 +62,17 @@ pub enum Event {
         instances: usize,
         folder: PathBuf,
     },
+    /// A study that was asked for is here.
+    Fetched {
+        /// Of the list, from 1.
+        number: usize,
+        instances: u64,
+    },
+    /// A study that was asked for is not here, or not whole.
+    NotFetched {
+        number: usize,
+        reason: String,
+    },
     /// The listener could not accept a connection; it goes on.
     NotAccepted {
         reason: String,
@@ -81,10 +92,13 @@ impl Event {
     /// Whether somebody who runs the receiver should look at it.
     pub fn is_warning(&self) -> bool {
         match self {
-            Event::Opened { .. } | Event::Stored { .. } | Event::Complete { .. } => false,
+            Event::Opened { .. } | Event::Stored { .. } | Event::Complete { .. } | Event::Fetched { .. } => {
+                false
+            }
             Event::TurnedAway { .. }
             | Event::Refused { .. }
             | Event::Kept { .. }
+            | Event::NotFetched { .. }
             | Event::Discarded { .. }
             | Event::Waits { .. }
             | Event::Adopted { .. }
@@ -135,6 +149,12 @@ impl fmt::Display for Event {
                 "the sender broke off after {instances} instances; they stay in {} until the next start",
                 folder.display()
             ),
+            Event::Fetched { number, instances } => {
+                write!(f, "fetched a study of number {number} of the list: {instances} instances")
+            }
+            Event::NotFetched { number, reason } => {
+                write!(f, "NOT FETCHED, number {number} of the list: {reason}")
+            }
             Event::NotAccepted { reason } => write!(f, "connection not accepted: {reason}"),
         }
     }

@@ -1,15 +1,16 @@
 //! The user of query and retrieve: C-FIND, C-MOVE and C-GET, Study Root (PS3.4 annex C).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use dicom_dictionary_std::{tags, uids};
 
 use super::association::{Association, Broken, Heard, Proposal, Role, request};
 use super::command::{Command, Pending};
-use super::completion::Left;
 use super::conversation::{Answer, Provider};
 use super::door::{Door, Visitor};
 use super::query::{Level, Match, Query, Told};
+use super::receive::Counter;
 use super::{AeTitle, Cause, Destination, SendError, Status};
 
 /// More answers than these are cut off: nobody reads them, and an archive may have millions.
@@ -49,6 +50,17 @@ pub fn find(node: &Destination, query: &Query) -> Result<Found, SendError> {
     })
 }
 
+/// Asks an archive how many instances of a study it has. `None` if it does not say.
+pub fn counter(node: Destination) -> Counter {
+    Arc::new(move |study, _| {
+        let found = find(&node, &Query::study(study, Level::Study));
+        if let Err(error) = &found {
+            tracing::warn!("how many instances a study has could not be asked: {error}");
+        }
+        found.ok()?.matches.first()?.count(tags::NUMBER_OF_STUDY_RELATED_INSTANCES)
+    })
+}
+
 const FIND: &str = uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_FIND;
 const MOVE: &str = uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_MOVE;
 const GET: &str = uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_GET;
@@ -77,7 +89,8 @@ pub fn move_study(node: &Destination, study_instance_uid: &str, to: &AeTitle) ->
     })
 }
 
-/// Lets an archive send a study on the association on which it is asked for (C-GET), through our door.
+/// Lets an archive send a study on the association on which it is asked for (C-GET), through our
+/// door. The visitor is still there afterwards.
 ///
 /// # Errors
 /// As [`find`].
@@ -90,9 +103,8 @@ pub(super) fn get_study(
     let classes = classes(node, study_instance_uid)?;
     let mut proposals = vec![proposal(GET, Role::User)];
     proposals.extend(classes.iter().flat_map(|class| provided(class)).take(127));
-    let number = visitor.number;
     let mut provider = Provider::new(door, visitor);
-    let fetched = associated(node, &proposals, |association| {
+    associated(node, &proposals, |association| {
         let of_get = association.contexts.iter().find(|one| one.abstract_syntax == GET);
         let context = of_get.cloned().ok_or(Cause::NothingTaken)?;
         let query = Query::study(study_instance_uid, Level::Study);
@@ -100,13 +112,7 @@ pub(super) fn get_study(
         let asked = Command::get(1, GET);
         association.send(context.id, &asked, Some(&identifier))?;
         serve_until_answered(association, &mut provider, &asked)
-    });
-    let left = match &fetched {
-        Ok(Fetched { failed: 0, .. }) => Left::RequestEnd,
-        _ => Left::Aborted,
-    };
-    door.studies.leave(number, left);
-    fetched
+    })
 }
 
 /// Stores what comes until the question is answered.

@@ -28,6 +28,7 @@ mod inbox;
 mod instance;
 mod part10;
 mod plain;
+mod pull;
 mod query;
 mod receive;
 mod send;
@@ -35,6 +36,7 @@ mod send_error;
 mod sop_class;
 mod status;
 mod studies;
+mod waiting;
 
 pub use ae_title::{AeTitle, NotAnAeTitle};
 pub use caller::{Caller, NotACaller};
@@ -45,15 +47,17 @@ pub use deidentify::{BurnedIn, Deidentified, Key, deidentify};
 pub use destination::{Destination, NotADestination};
 pub use event::{Arrived, Event, log};
 pub use expected::{Expected, NotExpected};
-pub use find::{Fetched, Found, find, move_study};
+pub use find::{Fetched, Found, counter, find, move_study};
 pub use inbox::discard;
 pub use instance::merge;
+pub use pull::{Pull, Wanted, Way};
 pub use query::{Level, Match, NotAQuery, Query};
 pub use receive::{Called, Settings, Stop, serve};
 pub use send::{NotSendable, Object, Outcome, Sent, echo, send};
 pub use send_error::{Cause, SendError};
 pub use status::{Status, Verdict};
 pub use studies::End;
+pub use waiting::{Waiting, waiting};
 
 /// The attribute `source` of what was received.
 pub const SOURCE: &str = "dicom";

@@ -149,6 +149,16 @@ impl Match {
         self.0.iter().find(|(own, _)| *own == tag).map_or("", |(_, text)| text)
     }
 
+    /// What the archive tells, by keyword.
+    pub fn told(&self) -> Vec<(String, serde_json::Value)> {
+        let named = self.0.iter().map(|(tag, text)| {
+            let entry = StandardDataDictionary.by_tag(*tag);
+            let name = entry.map_or_else(|| tag.to_string(), |entry| entry.alias().to_owned());
+            (name, serde_json::Value::from(text.as_str()))
+        });
+        named.collect()
+    }
+
     /// A number written as text; `None` where the archive does not tell.
     pub fn count(&self, tag: Tag) -> Option<u64> {
         self.text(tag).trim().parse().ok()
@@ -159,9 +169,9 @@ impl Match {
         let file = [head.encode(), data_set.to_vec()].concat();
         let file = Part10::open(&file).expect("it has the head of a file");
         let elements = file.elements();
+        let mut tags: Vec<Tag> = query.level.told().to_vec();
         let keys = query.keys.iter().map(|(tag, _)| *tag);
-        let mut tags: Vec<Tag> = query.level.told().iter().copied().chain(keys).collect();
-        tags.dedup();
+        tags.extend(keys.filter(|tag| !query.level.told().contains(tag)));
         Match(tags.into_iter().map(|tag| (tag, elements.text(tag))).collect())
     }
 }

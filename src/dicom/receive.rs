@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, Scope};
 use std::time::Duration;
@@ -19,6 +20,7 @@ use super::association::refuse;
 use super::conversation::{converse, secured};
 use super::door::Door;
 use super::inbox::{self, Inbox};
+use super::pull::{Pull, pull};
 use super::studies::{Counted, Next, Studies};
 use super::{AeTitle, Caller, Completion, End, Event, folder};
 
@@ -42,6 +44,8 @@ pub struct Settings {
     /// Says how many instances of a study its source has, by Study Instance UID and the AE titles of
     /// those who sent it: another signal that it is complete.
     pub count: Option<Counter>,
+    /// Studies to ask for. When all have been, receiving ends.
+    pub pull: Option<Pull>,
     /// 16.
     pub associations_max: usize,
     /// 128, which is all there can be.
@@ -78,6 +82,7 @@ impl Settings {
             free_bytes_min: 0,
             completion: Completion::default(),
             count: None,
+            pull: None,
             associations_max: 16,
             contexts_max: 128,
             pdu_bytes_max: 128 << 10,
@@ -123,6 +128,12 @@ impl Stop {
         waited.expect("nothing panics while it holds this").0.requested
     }
 
+    fn until_requested(&self) {
+        let stopping = self.lock();
+        let waited = self.changed.wait_while(stopping, |stopping| !stopping.requested);
+        drop(waited.expect("nothing panics while it holds this"));
+    }
+
     fn watch(&self, listener: SocketAddr) {
         self.lock().listener = Some(listener);
     }
@@ -136,7 +147,7 @@ impl Stop {
     }
 }
 
-/// Receives studies until `stop` is requested, and hands each to `on_study` when it is complete; first
+/// Receives studies until `stop` is requested, from whoever calls, and those that are asked for, and hands each to `on_study` when it is complete; first
 /// what an earlier process had received and not handed over.
 ///
 /// `on_study` runs in one thread and may block: then complete studies wait, up to
@@ -146,19 +157,22 @@ impl Stop {
 /// # Errors
 /// If the inbox cannot be made, or the listener has no address.
 pub fn serve(
-    listener: &TcpListener,
+    listener: Option<&TcpListener>,
     settings: &Settings,
     stop: &Stop,
     on_study: impl FnMut(Request) + Send,
     on_event: impl Fn(&Event) + Sync,
 ) -> io::Result<()> {
-    stop.watch(reachable(listener.local_addr()?));
+    if let Some(listener) = listener {
+        stop.watch(reachable(listener.local_addr()?));
+    }
     let counted = if settings.count.is_some() { Counted::BySource } else { Counted::ByNobody };
     let door = &Door {
         settings,
         inbox: Inbox::open(&settings.inbox)?,
         studies: Studies::new(settings.completion.clone(), counted, settings.waiting_bytes_max),
         tell: &on_event,
+        visitors: AtomicU64::new(0),
     };
     door.inbox.number_after(&settings.known_folders)?;
     adopt(door)?;
@@ -166,7 +180,17 @@ pub fn serve(
         let hand_over = || hand_over(door, stop, on_study);
         thread::Builder::new().name("dicom-studies".to_owned()).spawn_scoped(scope, hand_over)?;
         thread::Builder::new().name("dicom-count".to_owned()).spawn_scoped(scope, || count(door))?;
-        accept(listener, door, stop);
+        if let Some(wanted) = &settings.pull {
+            let pull = move || {
+                let _stop = StopAtEnd(stop);
+                pull(door, wanted, stop);
+            };
+            thread::Builder::new().name("dicom-pull".to_owned()).spawn_scoped(scope, pull)?;
+        }
+        match listener {
+            Some(listener) => accept(listener, door, stop),
+            None => stop.until_requested(),
+        }
         door.studies.end();
         Ok(())
     })
@@ -249,13 +273,12 @@ fn accept(listener: &TcpListener, door: &Door, stop: &Stop) {
     let guests = Guests::new(door.settings.associations_max);
     let refused = Guests::new(REFUSED_AT_ONCE_MAX);
     thread::scope(|scope| {
-        let mut number = 0;
         while !stop.is_requested() {
             let accepted = listener.accept();
             if stop.is_requested() {
                 break;
             }
-            number += 1;
+            let number = door.next_number();
             let welcomed = accepted
                 .and_then(|(stream, peer)| welcome(scope, door, [&guests, &refused], number, stream, peer));
             if let Err(error) = welcomed {

@@ -214,6 +214,14 @@ impl Studies {
         self.changed.notify_all();
     }
 
+    /// How many instances of a study its source says it has sent: all of them.
+    pub fn told(&self, study_instance_uid: &str, count: u64) {
+        if let Some(arriving) = self.lock().arriving.get_mut(study_instance_uid) {
+            arriving.standing.count = Count::Known(count);
+        }
+        self.changed.notify_all();
+    }
+
     /// Instances and folders of the studies that are not complete, after the end of all.
     pub fn kept(&self) -> Vec<(usize, PathBuf)> {
         self.lock().arriving.values().map(|one| (one.instances.len(), one.folder.clone())).collect()

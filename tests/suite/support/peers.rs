@@ -115,7 +115,7 @@ impl Receiving {
         let stopped = Arc::clone(&stop);
         let receive = move || {
             let on_event = |event: &Event| _ = tell.send(event.clone());
-            serve(&listener, &settings, &stopped, on_study, on_event).expect("the inbox can be made");
+            serve(Some(&listener), &settings, &stopped, on_study, on_event).expect("the inbox can be made");
         };
         let thread = thread::Builder::new().name("receiver".to_owned()).spawn(receive).expect("it starts");
         Receiving { address, inbox, studies, events, stop, thread: Some(thread), _folder: folder }
