@@ -90,6 +90,10 @@ impl Settings {
             set(&mut settings.instance_bytes_max, listener.instance_bytes_max);
             set(&mut settings.idle_time_max, listener.idle_time_max);
         }
+        for node in site.nodes.values() {
+            let destination = self.destination(node).calling(settings.ae_title.clone());
+            settings.nodes.insert(destination.ae_title.to_string(), destination);
+        }
         if let Some(name) = &site.count {
             settings.count = Some(dicom::counter(self.node(name, &settings.ae_title)?));
         }

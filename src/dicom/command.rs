@@ -19,12 +19,15 @@ pub(super) const C_ECHO: u16 = 0x0030;
 const C_GET: u16 = 0x0010;
 const C_FIND: u16 = 0x0020;
 const C_MOVE: u16 = 0x0021;
+pub(super) const N_EVENT_REPORT: u16 = 0x0100;
+pub(super) const N_ACTION: u16 = 0x0130;
 const C_CANCEL: u16 = 0x0FFF;
 const RESPONSE: u16 = 0x8000;
 const NO_DATA_SET: u16 = 0x0101;
 
 const GROUP_LENGTH: u16 = 0x0000;
 const SOP_CLASS_UID: u16 = 0x0002;
+const REQUESTED_SOP_CLASS_UID: u16 = 0x0003;
 const FIELD: u16 = 0x0100;
 const MESSAGE_ID: u16 = 0x0110;
 const ANSWERED_MESSAGE_ID: u16 = 0x0120;
@@ -34,6 +37,9 @@ const DATA_SET_TYPE: u16 = 0x0800;
 const STATUS: u16 = 0x0900;
 const COMMENT: u16 = 0x0902;
 const SOP_INSTANCE_UID: u16 = 0x1000;
+const REQUESTED_SOP_INSTANCE_UID: u16 = 0x1001;
+const EVENT_TYPE: u16 = 0x1002;
+const ACTION_TYPE: u16 = 0x1008;
 const COMPLETED_SUBOPERATIONS: u16 = 0x1021;
 const FAILED_SUBOPERATIONS: u16 = 0x1022;
 const WARNING_SUBOPERATIONS: u16 = 0x1023;
@@ -76,6 +82,25 @@ impl Command {
         asked.with_number(DATA_SET_TYPE, 0).with_text(MOVE_DESTINATION, ae_title, b' ')
     }
 
+    /// Asks to act on a well-known instance (N-ACTION).
+    pub fn action(message_id: u16, sop_class_uid: &str, sop_instance_uid: &str, kind: u16) -> Command {
+        Command::default()
+            .with_number(FIELD, N_ACTION)
+            .with_number(MESSAGE_ID, message_id)
+            .with_number(DATA_SET_TYPE, 0)
+            .with_text(REQUESTED_SOP_CLASS_UID, sop_class_uid, 0)
+            .with_text(REQUESTED_SOP_INSTANCE_UID, sop_instance_uid, 0)
+            .with_number(ACTION_TYPE, kind)
+    }
+
+    /// Reports an event of a well-known instance (N-EVENT-REPORT).
+    pub fn event(message_id: u16, sop_class_uid: &str, sop_instance_uid: &str, kind: u16) -> Command {
+        Command::request(N_EVENT_REPORT, message_id, sop_class_uid)
+            .with_number(DATA_SET_TYPE, 0)
+            .with_text(SOP_INSTANCE_UID, sop_instance_uid, 0)
+            .with_number(EVENT_TYPE, kind)
+    }
+
     /// Asks to stop answering this request.
     pub fn cancel(&self) -> Command {
         Command::default()
@@ -100,9 +125,18 @@ impl Command {
             .with_number(ANSWERED_MESSAGE_ID, self.message_id())
             .with_number(DATA_SET_TYPE, NO_DATA_SET)
             .with_number(STATUS, status.0);
-        for element in [SOP_CLASS_UID, SOP_INSTANCE_UID] {
-            if let Some(value) = self.0.get(&element) {
-                answer.0.insert(element, value.clone());
+        // What an N-ACTION requests is what its answer affects (PS3.7 10.3.4).
+        let copied = [
+            (SOP_CLASS_UID, SOP_CLASS_UID),
+            (REQUESTED_SOP_CLASS_UID, SOP_CLASS_UID),
+            (SOP_INSTANCE_UID, SOP_INSTANCE_UID),
+            (REQUESTED_SOP_INSTANCE_UID, SOP_INSTANCE_UID),
+            (ACTION_TYPE, ACTION_TYPE),
+            (EVENT_TYPE, EVENT_TYPE),
+        ];
+        for (asked, answered) in copied {
+            if let Some(value) = self.0.get(&asked) {
+                answer.0.insert(answered, value.clone());
             }
         }
         if comment.is_empty() { answer } else { answer.with_text(COMMENT, &comment, b' ') }
@@ -116,8 +150,17 @@ impl Command {
         self.number(MESSAGE_ID).unwrap_or(0)
     }
 
+    /// Whether this answers something, rather than asks.
+    pub fn is_answer(&self) -> bool {
+        self.field() & RESPONSE != 0
+    }
+
+    /// That of an affected or of a requested object.
     pub fn sop_class_uid(&self) -> &str {
-        self.text(SOP_CLASS_UID)
+        match self.text(SOP_CLASS_UID) {
+            "" => self.text(REQUESTED_SOP_CLASS_UID),
+            uid => uid,
+        }
     }
 
     pub fn sop_instance_uid(&self) -> &str {

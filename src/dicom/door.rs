@@ -14,6 +14,7 @@ use crate::store::free_bytes;
 use super::inbox::{Inbox, Kept, Part};
 use super::instance::{HEADER_BYTES_MAX, Instance};
 use super::part10::Head;
+use super::reports::Reports;
 use super::studies::Studies;
 use super::{AeTitle, Arrived, Event, Settings, Status};
 
@@ -23,6 +24,7 @@ pub(super) struct Door<'a> {
     pub inbox: Inbox,
     pub studies: Studies,
     pub tell: &'a (dyn Fn(&Event) + Sync),
+    pub reports: Reports,
     /// How many visitors there have been.
     pub visitors: AtomicU64,
 }

@@ -73,6 +73,10 @@ pub enum Event {
         number: usize,
         reason: String,
     },
+    /// A sender asked for a commitment, and cannot be told its outcome.
+    NotReported {
+        reason: String,
+    },
     /// The listener could not accept a connection; it goes on.
     NotAccepted {
         reason: String,
@@ -99,6 +103,7 @@ impl Event {
             | Event::Refused { .. }
             | Event::Kept { .. }
             | Event::NotFetched { .. }
+            | Event::NotReported { .. }
             | Event::Discarded { .. }
             | Event::Waits { .. }
             | Event::Adopted { .. }
@@ -154,6 +159,9 @@ impl fmt::Display for Event {
             }
             Event::NotFetched { number, reason } => {
                 write!(f, "NOT FETCHED, number {number} of the list: {reason}")
+            }
+            Event::NotReported { reason } => {
+                write!(f, "the outcome of a commitment cannot be told to who asked for it: {reason}")
             }
             Event::NotAccepted { reason } => write!(f, "connection not accepted: {reason}"),
         }

@@ -7,8 +7,8 @@ use dicom_dictionary_std::{tags, uids};
 
 use super::association::{Association, Broken, Heard, Proposal, Role, request};
 use super::command::{Command, Pending};
-use super::conversation::{Answer, Provider};
 use super::door::{Door, Visitor};
+use super::provider::{Provider, send};
 use super::query::{Level, Match, Query, Told};
 use super::receive::Counter;
 use super::{AeTitle, Cause, Destination, SendError, Status};
@@ -123,16 +123,16 @@ fn serve_until_answered(
 ) -> Result<Fetched, Cause> {
     let mut about_failures = false;
     loop {
-        let answer: Option<Answer> = match association.hear()? {
+        let answers = match association.hear()? {
             Heard::Release => return Err(Broken::Peer("ended the association while it was asked").into()),
-            Heard::Data { .. } if about_failures => None,
+            Heard::Data { .. } if about_failures => Vec::new(),
             Heard::Data { bytes, last } => provider.data(bytes, last),
             Heard::Command { command, .. } if command.answers(asked) => {
                 if let Pending::Last = pending(&command, asked)? {
                     return Ok(fetched(&command));
                 }
                 about_failures = command.has_data_set();
-                None
+                Vec::new()
             }
             Heard::Command { context, command } => {
                 about_failures = false;
@@ -140,9 +140,7 @@ fn serve_until_answered(
                 provider.command(context, command, syntax)
             }
         };
-        if let Some(Answer { context, command }) = answer {
-            association.send(context, &command, None)?;
-        }
+        send(association, &answers)?;
     }
 }
 

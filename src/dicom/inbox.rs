@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! INBOX/incoming/12.part               being received
+//! INBOX/commitments/UID.json           a commitment that was asked for, until its outcome is told
 //! INBOX/study-0000003/UID-DIGEST.dcm   received, synced, and answered with success
 //! INBOX/study-0000003/complete         an operator says that no more will come
 //! INBOX/study-0000003/released         the last association that sent of it came to a good end

@@ -21,8 +21,9 @@ use super::conversation::{converse, secured};
 use super::door::Door;
 use super::inbox::{self, Inbox};
 use super::pull::{Pull, pull};
+use super::reports::Reports;
 use super::studies::{Counted, Next, Studies};
-use super::{AeTitle, Caller, Completion, End, Event, folder};
+use super::{AeTitle, Caller, Commitments, Completion, Destination, End, Event, folder};
 
 /// How to receive. [`Settings::new`] gives the rest their defaults.
 #[derive(Clone)]
@@ -44,6 +45,11 @@ pub struct Settings {
     /// Says how many instances of a study its source has, by Study Instance UID and the AE titles of
     /// those who sent it: another signal that it is complete.
     pub count: Option<Counter>,
+    /// Nodes by AE title: who asks us for a commitment is told its outcome there, or, if it is not
+    /// among them, on the association on which it asks.
+    pub nodes: BTreeMap<String, Destination>,
+    /// Where outcomes of commitments that we have asked for are awaited.
+    pub commitments: Arc<Commitments>,
     /// Studies to ask for. When all have been, receiving ends.
     pub pull: Option<Pull>,
     /// 16.
@@ -82,6 +88,8 @@ impl Settings {
             free_bytes_min: 0,
             completion: Completion::default(),
             count: None,
+            nodes: BTreeMap::new(),
+            commitments: Arc::default(),
             pull: None,
             associations_max: 16,
             contexts_max: 128,
@@ -172,6 +180,7 @@ pub fn serve(
         inbox: Inbox::open(&settings.inbox)?,
         studies: Studies::new(settings.completion.clone(), counted, settings.waiting_bytes_max),
         tell: &on_event,
+        reports: Reports::open(&settings.inbox, settings.nodes.clone())?,
         visitors: AtomicU64::new(0),
     };
     door.inbox.number_after(&settings.known_folders)?;
@@ -180,6 +189,8 @@ pub fn serve(
         let hand_over = || hand_over(door, stop, on_study);
         thread::Builder::new().name("dicom-studies".to_owned()).spawn_scoped(scope, hand_over)?;
         thread::Builder::new().name("dicom-count".to_owned()).spawn_scoped(scope, || count(door))?;
+        let report = || door.reports.serve(stop, door.tell);
+        thread::Builder::new().name("dicom-reports".to_owned()).spawn_scoped(scope, report)?;
         if let Some(wanted) = &settings.pull {
             let pull = move || {
                 let _stop = StopAtEnd(stop);

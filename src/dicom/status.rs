@@ -16,6 +16,8 @@ pub enum Verdict {
 
 impl Status {
     pub const SUCCESS: Status = Status(0x0000);
+    pub const PROCESSING_FAILURE: Status = Status(0x0110);
+    pub const INVALID_ARGUMENT: Status = Status(0x0115);
     pub const INVALID_INSTANCE: Status = Status(0x0117);
     pub const UNRECOGNISED_OPERATION: Status = Status(0x0211);
     pub const OUT_OF_RESOURCES: Status = Status(0xA700);

@@ -2,7 +2,7 @@
 //!
 //! No declared length is believed: a value is a slice of the bytes that are there, sequences are
 //! stepped over, and reading stops at the first element that does not fit. So a forged file costs no
-//! more than its own size. Of nested data sets nothing is read. A file without the `DICM` mark is not
+//! more than its own size. Nested data sets are read only when they are asked for. A file without the `DICM` mark is not
 //! taken for DICOM; one that lacks its transfer syntax is read as its first element looks.
 
 use std::borrow::Cow;
@@ -18,6 +18,8 @@ use super::CharacterSet;
 const INFLATED_BYTES_MOST: u64 = 64 << 20;
 const PREAMBLE_BYTES: usize = 128;
 const UNDEFINED: u32 = u32::MAX;
+const DELIMITER_BYTES: usize = 8;
+const ITEM: Tag = Tag(0xFFFE, 0xE000);
 const ITEM_END: Tag = Tag(0xFFFE, 0xE00D);
 const SEQUENCE_END: Tag = Tag(0xFFFE, 0xE0DD);
 
@@ -61,15 +63,7 @@ impl<'a> Part10<'a> {
     }
 
     pub fn elements(&self) -> Elements<'_> {
-        let mut reader = Reader { bytes: &self.data, at: 0, encoding: self.encoding };
-        let mut elements = Elements {
-            encoding: self.encoding,
-            character_set: CharacterSet::default(),
-            values: Vec::with_capacity(128),
-            pixels: None,
-            damage: None,
-        };
-        elements.read(&mut reader);
+        let mut elements = Elements::of(&self.data, self.encoding, CharacterSet::default());
         elements.character_set = CharacterSet::declared(&ascii(elements.value(tags::SPECIFIC_CHARACTER_SET)));
         elements
     }
@@ -110,6 +104,13 @@ pub struct Damage {
 }
 
 impl<'a> Elements<'a> {
+    fn of(bytes: &'a [u8], encoding: Encoding, character_set: CharacterSet) -> Elements<'a> {
+        let values = Vec::with_capacity(128);
+        let mut elements = Elements { encoding, character_set, values, pixels: None, damage: None };
+        elements.read(&mut Reader { bytes, at: 0, encoding });
+        elements
+    }
+
     fn read(&mut self, reader: &mut Reader<'a>) {
         while reader.at < reader.bytes.len() {
             if reader.peek_tag() == Some(tags::PIXEL_DATA) {
@@ -161,6 +162,13 @@ impl<'a> Elements<'a> {
         Some(if self.encoding.big_endian { u16::from_be_bytes(*bytes) } else { u16::from_le_bytes(*bytes) })
     }
 
+    /// The data sets in the items of a sequence; those behind a damaged one are left out.
+    pub fn items(&self, tag: Tag) -> Vec<Elements<'a>> {
+        let mut reader = Reader { bytes: self.value(tag), at: 0, encoding: self.encoding };
+        let contents = std::iter::from_fn(|| reader.item());
+        contents.map(|content| Elements::of(content, self.encoding, self.character_set.clone())).collect()
+    }
+
     fn value(&self, tag: Tag) -> &'a [u8] {
         self.values.iter().find(|(other, _)| *other == tag).map_or(&[], |(_, value)| value)
     }
@@ -206,16 +214,28 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Reads one element; the value of a sequence of undefined length is empty.
+    /// Reads one element; the value of a sequence is its items.
     fn element(&mut self) -> Result<(Tag, &'a [u8]), Damage> {
         let at = self.at;
         let head = self.head().ok_or_else(|| self.damage_at(at))?;
         if head.length == UNDEFINED {
+            let start = self.at;
             self.skip_sequence(head.unknown).ok_or_else(|| self.damage(head.tag, UNDEFINED))?;
-            return Ok((head.tag, &[]));
+            return Ok((head.tag, &self.bytes[start..self.at]));
         }
         let value = self.take(head.length as usize).ok_or_else(|| self.damage(head.tag, head.length))?;
         Ok((head.tag, value))
+    }
+
+    /// The content of the item that begins here, without its delimiter.
+    fn item(&mut self) -> Option<&'a [u8]> {
+        let head = self.head().filter(|head| head.tag == ITEM)?;
+        if head.length != UNDEFINED {
+            return self.take(head.length as usize);
+        }
+        let start = self.at;
+        self.skip_sequence(false)?;
+        Some(&self.bytes[start..self.at - DELIMITER_BYTES])
     }
 
     fn pixels(&mut self) -> Option<Pixels<'a>> {

@@ -10,6 +10,7 @@ mod request;
 
 use std::io::{self, IoSlice};
 use std::ops::Range;
+use std::time::Duration;
 
 use dicom_ul::Pdu;
 use dicom_ul::pdu::{AbortRQServiceProviderReason, AbortRQSource, AssociationRJ};
@@ -158,6 +159,11 @@ impl Association {
 
     pub fn context(&self, id: u8) -> Option<&Context> {
         self.contexts.iter().find(|one| one.id == id)
+    }
+
+    /// Waits no longer than so for what the peer says, from now on.
+    pub fn wait_at_most(&mut self, silence_max: Duration) -> Result<(), Broken> {
+        Ok(self.connection.wait_at_most(silence_max)?)
     }
 
     /// Agrees to the end that the peer wants.
