@@ -2,7 +2,9 @@
 
 use dicom_dictionary_std::uids;
 
-use super::testing::{coloured, encapsulated_file, encapsulated_file_with, hex, layout, native_file};
+use super::testing::{
+    coloured, encapsulated_file, encapsulated_file_with, hex, layout, mutations, native_file,
+};
 use super::{DecodedPixels, Layout, Order, Undecodable, decoded};
 use crate::imaging::elements::Native;
 
@@ -192,4 +194,32 @@ fn deflated_frames_are_inflated() {
     std::io::Read::read_to_end(&mut encoder, &mut frame).unwrap();
     assert_eq!(decoded(&encapsulated_file(&deflated, &[&[], &frame])).unwrap().bytes, pixels);
     assert!(decoded(&encapsulated_file(&deflated, &[&[], &frame[..4]])).is_err());
+}
+
+/// Files of each kind with their bytes changed: an answer or a refusal, and no more memory than was agreed on.
+#[test]
+fn mutations_of_files_do_no_harm() {
+    let bits =
+        Layout { columns: 3, rows: 3, frames: 3, bits_allocated: 1, bits_stored: 1, ..layout(EXPLICIT) };
+    let planes = Layout { frames: 2, order: Order::ByPlane, ..coloured(EXPLICIT, "YBR_FULL_422") };
+    let two = Layout { columns: 2, rows: 1, frames: 2, ..layout(uids::RLE_LOSSLESS) };
+    let frame = rle(2, &[0, 1]);
+    let table = [0_u32.to_le_bytes(), 84_u32.to_le_bytes()].concat();
+    for good in [
+        native_file(&bits, &[0xFF, 3, 4, 4]),
+        native_file(&planes, &[7; 72]),
+        encapsulated_file(&two, &[&table, &frame[..65], &frame[65..], &frame]),
+        encapsulated_file_with(&two, &[0, 84], &[&[], &frame[..65], &frame[65..], &frame]),
+    ] {
+        decoded(&good).unwrap();
+        let bytes_most = (64 << 20) + 1024 * good.len();
+        let mut refused = 0;
+        for changed in mutations(&good[132..]) {
+            match decoded(&[&good[..132], &changed].concat()) {
+                Ok(pixels) => assert!(pixels.bytes.len() <= bytes_most, "{} bytes", pixels.bytes.len()),
+                Err(_) => refused += 1,
+            }
+        }
+        assert!(refused > 300, "{refused} were refused");
+    }
 }

@@ -7,11 +7,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use jpeg2k::{Image, ImageComponent};
 
 use super::samples::{fit, write};
-use super::stream::{Shape, StreamError, byte, short};
+use super::stream::{END_OF_IMAGE, Shape, StreamError, byte, short};
 use super::{Layout, Undecodable};
 
 /// Tiles take some kilobytes each, however small they are. Real images have up to a few hundred.
 const TILES_MOST: usize = 4096;
+
+const START_OF_TILE: u8 = 0x90;
 
 /// Decodes one frame into its place.
 pub fn decode(layout: &Layout, stream: &[u8], place: &mut [u8]) -> Result<(), Undecodable> {
@@ -49,7 +51,7 @@ fn check(layout: &Layout, stream: &[u8]) -> Result<(), StreamError> {
     if !stream.starts_with(&[0xFF, 0x4F, 0xFF, 0x51]) {
         return Err(StreamError::Unknown);
     }
-    let word = |at: usize| Ok(short(stream, at)? << 16 | short(stream, at + 2)?);
+    let word = |at: usize| word(stream, at);
     let wrong = StreamError::Wrong("size");
     let [right, bottom, left, top] = [word(8)?, word(12)?, word(16)?, word(20)?];
     let columns = right.checked_sub(left).ok_or(wrong.clone())?;
@@ -58,12 +60,52 @@ fn check(layout: &Layout, stream: &[u8]) -> Result<(), StreamError> {
     let precision = u32::from(byte(stream, 42)? & 0x7F) + 1;
     Shape { columns, rows, components, precision }.check(layout)?;
     let [tile_columns, tile_rows, tile_left, tile_top] = [word(24)?, word(28)?, word(32)?, word(36)?];
-    let across = right.saturating_sub(tile_left).checked_div(tile_columns).ok_or(wrong.clone())?;
-    let down = bottom.saturating_sub(tile_top).checked_div(tile_rows).ok_or(wrong)?;
-    if (across + 1) * (down + 1) > TILES_MOST {
+    let count = |end: usize, start: usize, size: usize| match size {
+        0 => Err(wrong.clone()),
+        _ => Ok(end.saturating_sub(start).div_ceil(size)),
+    };
+    let tiles = count(right, tile_left, tile_columns)?.saturating_mul(count(bottom, tile_top, tile_rows)?);
+    if tiles > TILES_MOST {
         return Err(StreamError::Wrong("number of tiles"));
     }
-    Ok(())
+    check_tiles(stream, tiles)
+}
+
+/// Every tile has to be there, to its last byte: openjp2 makes an image of what it finds, grey where nothing
+/// is. Behind the segments of the main header come the parts of tiles (A.4.2): SOT, Lsot, Isot at 4, Psot at
+/// 6, which is the length of the part, or 0 for the last one.
+fn check_tiles(stream: &[u8], tiles: usize) -> Result<(), StreamError> {
+    let mut seen = vec![false; tiles];
+    let mut at = 2;
+    while let Some([0xFF, marker, ..]) = stream.get(at..) {
+        let length = match *marker {
+            END_OF_IMAGE if !seen.contains(&false) => return Ok(()),
+            END_OF_IMAGE => break,
+            START_OF_TILE => {
+                *seen.get_mut(short(stream, at + 4)?).ok_or(StreamError::Wrong("tile"))? = true;
+                tile_length(stream, at)?
+            }
+            _ => 2 + short(stream, at + 2)?,
+        };
+        at += length;
+    }
+    Err(StreamError::CutOff)
+}
+
+fn tile_length(stream: &[u8], at: usize) -> Result<usize, StreamError> {
+    match word(stream, at + 6)? {
+        0 => {
+            let end = stream.iter().rposition(|byte| *byte != 0).unwrap_or(0);
+            let ended = stream[..=end].ends_with(&[0xFF, END_OF_IMAGE]) && end > at;
+            if ended { Ok(end - 1 - at) } else { Err(StreamError::CutOff) }
+        }
+        1..14 => Err(StreamError::Wrong("tile")),
+        length => Ok(length),
+    }
+}
+
+fn word(stream: &[u8], at: usize) -> Result<usize, StreamError> {
+    Ok(short(stream, at)? << 16 | short(stream, at + 2)?)
 }
 
 /// 32 × 32 samples of 12 bits by OpenJPEG: −5 but for the first, −2000, and the last, 2047.
@@ -128,6 +170,24 @@ mod tests {
         };
         let layout = Layout { columns: 128, rows: 128, ..layout(uids::JPEG2000) };
         assert!(tiles(&layout).contains("a wrong number of tiles"));
+    }
+
+    /// Without its last bytes, without its end, and padded; then with a tile of unknown length.
+    #[test]
+    fn a_stream_has_to_be_whole() {
+        let layout = layout(uids::HTJ2K_LOSSLESS);
+        let decoded = |stream: &[u8]| decode(&layout, stream, &mut [0; 24]);
+        let whole = hex(HIGH_THROUGHPUT);
+        let (end, tile) = (whole.len() - 2, whole.len() - 2 - 0x3D);
+        for cut in [tile, tile + 6, end - 20, end, end + 1] {
+            let refused = decoded(&whole[..cut]).unwrap_err();
+            assert!(refused.to_string().contains("cut off"), "{cut}: {refused}");
+        }
+        assert_eq!(decoded(&[&whole[..], &[0]].concat()), Ok(()));
+        let mut unknown = whole.clone();
+        unknown[tile + 6..tile + 10].fill(0);
+        assert_eq!(decoded(&unknown), Ok(()));
+        assert!(decoded(&unknown[..end]).unwrap_err().to_string().contains("cut off"));
     }
 
     #[test]

@@ -143,7 +143,10 @@ impl Codec {
                 return Err(Undecodable::damaged(reason));
             }
             _ => {
-                return Err(Undecodable::Unsupported(format!("the transfer syntax {}", layout.syntax_name())));
+                return Err(Undecodable::Unsupported(format!(
+                    "the transfer syntax {}",
+                    layout.syntax_name()
+                )));
             }
         };
         if layout.bits_allocated == 1 && !matches!(codec, Codec::Uncompressed | Codec::Deflated) {
