@@ -64,12 +64,8 @@ impl<'a> Part10<'a> {
 
     pub fn elements(&self) -> Elements<'_> {
         let mut elements = Elements::of(&self.data, self.encoding, CharacterSet::default());
-        elements.character_set = CharacterSet::declared(&ascii(elements.value(tags::SPECIFIC_CHARACTER_SET)));
+        elements.character_set = CharacterSet::declared(&ascii(elements.bytes(tags::SPECIFIC_CHARACTER_SET)));
         elements
-    }
-
-    pub fn is_big_endian(&self) -> bool {
-        self.encoding.big_endian
     }
 }
 
@@ -86,12 +82,19 @@ pub struct Elements<'a> {
 /// Pixel Data (7FE0,0010) as far as it is there.
 #[derive(Clone, Copy)]
 pub enum Pixels<'a> {
-    Native {
-        declared: usize,
-        bytes: &'a [u8],
-    },
+    Native(Native<'a>),
     /// What follows the element's head: items with the offset table and the fragments.
     Encapsulated(&'a [u8]),
+}
+
+/// Pixels as they are: as many of the declared bytes as are there.
+#[derive(Clone, Copy)]
+pub struct Native<'a> {
+    pub declared: usize,
+    pub bytes: &'a [u8],
+    /// The value's VR counts in words, not in bytes.
+    pub words: bool,
+    pub big_endian: bool,
 }
 
 /// An element that does not fit into the file.
@@ -131,7 +134,7 @@ impl<'a> Elements<'a> {
     /// The text of an element without its padding; empty where it is absent.
     pub fn text(&self, tag: Tag) -> String {
         let vr = StandardDataDictionary.by_tag(tag).map_or(VR::UN, |entry| entry.vr().relaxed());
-        let text = self.character_set.decode(vr, self.value(tag));
+        let text = self.character_set.decode(vr, self.bytes(tag));
         text.trim_matches([' ', '\0']).to_owned()
     }
 
@@ -142,34 +145,35 @@ impl<'a> Elements<'a> {
 
     /// The first of the numbers written as text (VR DS).
     pub fn decimal(&self, tag: Tag) -> Option<f64> {
-        ascii(self.value(tag)).split('\\').next().and_then(number)
+        ascii(self.bytes(tag)).split('\\').next().and_then(number)
     }
 
     /// Exactly `N` numbers written as text.
     pub fn decimals<const N: usize>(&self, tag: Tag) -> Option<[f64; N]> {
-        let numbers: Option<Vec<f64>> = ascii(self.value(tag)).split('\\').map(number).collect();
+        let numbers: Option<Vec<f64>> = ascii(self.bytes(tag)).split('\\').map(number).collect();
         numbers?.try_into().ok()
     }
 
     /// A whole number written as text (VR IS).
     pub fn integer(&self, tag: Tag) -> Option<i32> {
-        ascii(self.value(tag)).split('\\').next()?.trim().parse().ok()
+        ascii(self.bytes(tag)).split('\\').next()?.trim().parse().ok()
     }
 
     /// A 16-bit number (VR US or SS).
     pub fn short(&self, tag: Tag) -> Option<u16> {
-        let bytes = self.value(tag).first_chunk::<2>()?;
+        let bytes = self.bytes(tag).first_chunk::<2>()?;
         Some(if self.encoding.big_endian { u16::from_be_bytes(*bytes) } else { u16::from_le_bytes(*bytes) })
     }
 
     /// The data sets in the items of a sequence; those behind a damaged one are left out.
     pub fn items(&self, tag: Tag) -> Vec<Elements<'a>> {
-        let mut reader = Reader { bytes: self.value(tag), at: 0, encoding: self.encoding };
+        let mut reader = Reader { bytes: self.bytes(tag), at: 0, encoding: self.encoding };
         let contents = std::iter::from_fn(|| reader.item());
         contents.map(|content| Elements::of(content, self.encoding, self.character_set.clone())).collect()
     }
 
-    fn value(&self, tag: Tag) -> &'a [u8] {
+    /// An element's value as it is in the file; empty where it is absent.
+    pub fn bytes(&self, tag: Tag) -> &'a [u8] {
         self.values.iter().find(|(other, _)| *other == tag).map_or(&[], |(_, value)| value)
     }
 }
@@ -200,10 +204,11 @@ pub fn is_native(transfer_syntax_uid: &str) -> bool {
         .contains(&transfer_syntax_uid)
 }
 
-/// The head of an element: its tag, whether its value is unknown (VR UN), its length.
+/// The head of an element: its tag, whether its value is unknown (VR UN) or words (VR OW), its length.
 struct Head {
     tag: Tag,
     unknown: bool,
+    words: bool,
     length: u32,
 }
 
@@ -245,7 +250,9 @@ impl<'a> Reader<'a> {
             return Some(Pixels::Encapsulated(rest));
         }
         let declared = head.length as usize;
-        Some(Pixels::Native { declared, bytes: &rest[..declared.min(rest.len())] })
+        let bytes = &rest[..declared.min(rest.len())];
+        let big_endian = self.encoding.big_endian;
+        Some(Pixels::Native(Native { declared, bytes, words: head.words, big_endian }))
     }
 
     fn head(&mut self) -> Option<Head> {
@@ -253,7 +260,7 @@ impl<'a> Reader<'a> {
         self.at += 4;
         // Items and delimiters have no VR.
         if !self.encoding.explicit || tag.group() == 0xFFFE {
-            return Some(Head { tag, unknown: false, length: self.u32()? });
+            return Some(Head { tag, unknown: false, words: true, length: self.u32()? });
         }
         let vr: [u8; 2] = *self.take(2)?.first_chunk()?;
         let length = if has_short_length(vr) {
@@ -262,7 +269,7 @@ impl<'a> Reader<'a> {
             self.take(2)?;
             self.u32()?
         };
-        Some(Head { tag, unknown: &vr == b"UN", length })
+        Some(Head { tag, unknown: &vr == b"UN", words: &vr == b"OW", length })
     }
 
     /// Steps over the items of a sequence of undefined length and whatever is nested in them, by

@@ -17,7 +17,6 @@ mod objects;
 mod pages;
 mod picture;
 mod pixels;
-mod rle;
 #[cfg(test)]
 mod sample;
 mod series;
@@ -32,6 +31,7 @@ pub mod steps;
 
 pub use bits::Bits;
 pub use block::Block;
+pub use codecs::{DecodedPixels, Undecodable, decoded};
 pub use elements::{Elements, Part10};
 pub use header::{Header, Unreadable, read_instance};
 pub use picture::{Picture, Pictures};

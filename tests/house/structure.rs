@@ -15,8 +15,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     // Unsound: RUSTSEC-2021-0120.
     ("abomonation", &[]),
     ("dicom_", &["imaging", "dicom"]),
-    ("openjp2", &["imaging"]),
-    ("pure_jpegls", &["imaging"]),
+    ("jpeg2k", &["imaging"]),
+    ("jpegls", &["imaging"]),
     ("ab_glyph", &["imaging"]),
     ("dejavu", &["imaging"]),
     ("encoding_rs", &["imaging"]),

@@ -12,6 +12,7 @@ mod engine;
 mod journal;
 mod limits;
 mod phantom;
+mod pixels;
 mod program;
 mod reference;
 mod replay;

@@ -18,30 +18,31 @@ pub enum RleError {
     Short { segment: usize, found: usize, expected: usize },
 }
 
-/// Unpacks one frame of `pixels` samples of `bytes_per_sample` bytes, little endian.
+/// Unpacks one frame into samples of `size` bytes, little endian, the `colours` of a pixel side by side.
 ///
 /// # Errors
 /// If the data is damaged: too few segments, or a segment that is outside or too short.
-pub fn unpack(data: &[u8], pixels: usize, bytes_per_sample: usize) -> Result<Vec<u8>, RleError> {
+pub fn unpack(data: &[u8], size: usize, colours: usize, samples: &mut [u8]) -> Result<(), RleError> {
     let header = data.get(..HEADER_BYTES).ok_or(RleError::NoHeader)?;
     let words: Vec<usize> =
         header.as_chunks().0.iter().map(|word| u32::from_le_bytes(*word) as usize).collect();
     let (found, offsets) = (words[0], &words[1..]);
-    if found != bytes_per_sample || found > SEGMENTS_MOST {
-        return Err(RleError::Segments { found, expected: bytes_per_sample });
+    let expected = size * colours;
+    if found != expected || found > SEGMENTS_MOST {
+        return Err(RleError::Segments { found, expected });
     }
-    let mut samples = vec![0; pixels * bytes_per_sample];
+    let pixels = samples.len() / expected;
     for segment in 0..found {
         let end = if segment + 1 < found { offsets[segment + 1] } else { data.len() };
         let packed = data.get(offsets[segment]..end).ok_or(RleError::Outside { segment: segment + 1 })?;
-        // The first segment is the most significant byte.
-        let plane = samples.iter_mut().skip(found - 1 - segment).step_by(found);
-        let unpacked = unpack_segment(packed, plane);
+        // Colour after colour; of a sample the most significant byte comes first.
+        let place = segment / size * size + size - 1 - segment % size;
+        let unpacked = unpack_segment(packed, samples.iter_mut().skip(place).step_by(expected));
         if unpacked < pixels {
             return Err(RleError::Short { segment: segment + 1, found: unpacked, expected: pixels });
         }
     }
-    Ok(samples)
+    Ok(())
 }
 
 /// Fills the plane and returns how many bytes there were for it.
@@ -88,22 +89,38 @@ mod tests {
         [words.map(u32::to_le_bytes).concat(), data].concat()
     }
 
+    /// One frame of `pixels` samples of `size` bytes.
+    fn unpacked(data: &[u8], pixels: usize, size: usize) -> Result<Vec<u8>, RleError> {
+        let mut samples = vec![0; pixels * size];
+        unpack(data, size, 1, &mut samples).map(|()| samples)
+    }
+
     #[test]
     fn planes_of_runs_and_literals() {
         // High bytes: four times 1; low bytes: 2, a no-op, then three times 5.
         let data = frame(&[&[253, 1], &[0, 2, 128, 254, 5]]);
-        assert_eq!(unpack(&data, 4, 2).unwrap(), [2, 1, 5, 1, 5, 1, 5, 1]);
+        assert_eq!(unpacked(&data, 4, 2).unwrap(), [2, 1, 5, 1, 5, 1, 5, 1]);
+    }
+
+    /// Two pixels of three colours of 16 bits: six segments.
+    #[test]
+    fn colours_stand_side_by_side() {
+        let planes: Vec<[u8; 3]> = (0..6).map(|segment| [1, segment, segment + 10]).collect();
+        let data = frame(&planes.iter().map(|plane| &plane[..]).collect::<Vec<_>>());
+        let mut samples = [0; 12];
+        unpack(&data, 2, 3, &mut samples).unwrap();
+        assert_eq!(samples, [1, 0, 3, 2, 5, 4, 11, 10, 13, 12, 15, 14]);
     }
 
     #[test]
     fn damage_is_named() {
         let data = frame(&[&[253, 1], &[0, 2]]);
-        assert_eq!(unpack(&data, 4, 2), Err(RleError::Short { segment: 2, found: 1, expected: 4 }));
-        assert_eq!(unpack(&data, 4, 1), Err(RleError::Segments { found: 2, expected: 1 }));
-        assert_eq!(unpack(&data[..60], 4, 2), Err(RleError::NoHeader));
+        assert_eq!(unpacked(&data, 4, 2), Err(RleError::Short { segment: 2, found: 1, expected: 4 }));
+        assert_eq!(unpacked(&data, 4, 1), Err(RleError::Segments { found: 2, expected: 1 }));
+        assert_eq!(unpacked(&data[..60], 4, 2), Err(RleError::NoHeader));
         let mut outside = data.clone();
         outside[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
-        assert_eq!(unpack(&outside, 4, 2), Err(RleError::Outside { segment: 1 }));
+        assert_eq!(unpacked(&outside, 4, 2), Err(RleError::Outside { segment: 1 }));
     }
 
     /// Every byte of a good frame set to every value, and every prefix of it: no panic, and what is
@@ -111,18 +128,18 @@ mod tests {
     #[test]
     fn mutations_do_no_harm() {
         let good = frame(&[&[253, 1, 3, 9, 8, 7, 6], &[7, 1, 2, 3, 4, 5, 6, 7, 8]]);
-        assert!(unpack(&good, 8, 2).is_ok());
+        assert!(unpacked(&good, 8, 2).is_ok());
         let mut refused = 0;
         for at in 0..good.len() {
             for byte in 0..=255 {
                 let mut bad = good.clone();
                 bad[at] = byte;
-                match unpack(&bad, 8, 2) {
+                match unpacked(&bad, 8, 2) {
                     Ok(samples) => assert_eq!(samples.len(), 16),
                     Err(_) => refused += 1,
                 }
             }
-            assert!(unpack(&good[..at], 8, 2).is_err());
+            assert!(unpacked(&good[..at], 8, 2).is_err());
         }
         assert!(refused > 1000, "{refused} mutations were refused");
     }
