@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::dataflow::{self, Dataflow};
+use crate::dataflow::Dataflow;
 use crate::dicom::Destination;
 use crate::engine::{self, Entrance, Settings};
 use crate::journal::{Journal, JournalError, Retention};
 use crate::outbox::{Folder, Forward, Outbox};
 use crate::step::{Digest, Digester, Table};
 use crate::store::{Store, total_bytes};
+use crate::yaml;
 
 use super::attend::{Leave, attend};
 use super::exit::{Exit, Failure, Kind};
@@ -21,6 +22,7 @@ use super::listen::{self, Inbox, Listen};
 use super::memory;
 use super::processes::Processes;
 use super::progress::Progress;
+use super::site::{self, SiteFile};
 use super::source::Source;
 use super::state::State;
 use super::teller::Teller;
@@ -53,20 +55,20 @@ pub struct Args {
     lanes: NonZero<usize>,
 
     /// Memory that requests in work may take in this process, for example 4GiB [default: half of the machine's, shared by the processes on it]
-    #[arg(long, value_name = "BYTES", value_parser = dataflow::bytes)]
+    #[arg(long, value_name = "BYTES", value_parser = yaml::bytes)]
     memory: Option<u64>,
 
     /// Files or folders with DICOM studies: any nesting, any names
-    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with = "listen")]
+    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["listen", "from"])]
     input: Vec<PathBuf>,
 
     /// Where responses go: one folder each
     #[arg(short, long, value_name = "DIR", default_value = "flow-output")]
     output: PathBuf,
 
-    /// Also send DICOM results to this node; may be given more than once
-    #[arg(long, value_name = "AETITLE@HOST:PORT")]
-    to: Vec<Destination>,
+    /// Also send DICOM results to this node: AETITLE@HOST:PORT, or its name in the --site file; may be given more than once
+    #[arg(long, value_name = "NODE")]
+    to: Vec<String>,
 
     /// How long to wait before each further try to deliver a response
     #[arg(long, value_name = "SECONDS,...", value_delimiter = ',', default_value = "1,5,15", value_parser = listen::seconds)]
@@ -77,7 +79,7 @@ pub struct Args {
     state: PathBuf,
 
     /// With less free on the disk of --state nothing is accepted
-    #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = dataflow::bytes)]
+    #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = yaml::bytes)]
     free_min: u64,
 
     /// How long answered requests are remembered, with what was received and the results
@@ -85,12 +87,15 @@ pub struct Args {
     keep_days: f64,
 
     /// How much is remembered of answered requests [default: a tenth of the disk]
-    #[arg(long, value_name = "BYTES", value_parser = dataflow::bytes)]
+    #[arg(long, value_name = "BYTES", value_parser = yaml::bytes)]
     keep_bytes: Option<u64>,
 
     /// Print a line of JSON for each response
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    site: SiteFile,
 
     #[command(flatten)]
     listen: Listen,
@@ -112,10 +117,16 @@ impl Args {
         let journal =
             Arc::new(if first { self.journal(&dataflow, &folder, store)? } else { Journal::none(store) });
         let progress = Arc::new(Progress::new(dataflow.work_count()));
-        let source = self.source(&progress, &journal)?;
+        let site = self.site.load()?;
+        let source = self.source(&site, &progress, &journal)?;
         let teller = Teller::new(&progress, self.json);
+        let own_title = site.ae_title(self.listen.ae_title());
+        let named = site.site.iter().flat_map(|site| &site.to).chain(&self.to);
+        let destinations: Result<Vec<Destination>, Failure> =
+            named.map(|to| site.node(to, &own_title)).collect();
+        let waits = || self.retry.clone();
         let destinations =
-            self.to.iter().map(|to| Forward { destination: to.clone(), waits: self.retry.clone() }).collect();
+            destinations?.into_iter().map(|destination| Forward { destination, waits: waits() }).collect();
         let outbox = Outbox {
             folder,
             waits: self.retry.clone(),
@@ -172,21 +183,26 @@ impl Args {
         })
     }
 
-    fn source(&self, progress: &Progress, journal: &Journal) -> Result<Source, Failure> {
+    fn source(
+        &self,
+        site: &site::Settings,
+        progress: &Progress,
+        journal: &Journal,
+    ) -> Result<Source, Failure> {
         if !self.processes.is_first() {
             return Ok(Source::Elsewhere);
         }
-        match self.listen.address() {
-            Some(address) => {
-                let folder = std::path::absolute(self.state.join("inbox"))?;
-                let rows = journal.requests().map_err(Failure::of(Kind::InputOutput))?;
-                let known = rows.into_iter().flat_map(|row| row.folders).map(PathBuf::from).collect();
-                let inbox = Inbox { folder, known, free_bytes_min: self.free_min };
-                self.listen.open(address, inbox).map(Source::Listen)
-            }
-            None if self.input.is_empty() => Source::sample(&self.state.join("sample")),
-            None => Source::files(&self.input, progress),
+        if !self.input.is_empty() {
+            return Source::files(&self.input, progress);
         }
+        if !self.listen.is_wanted(site) {
+            return Source::sample(&self.state.join("sample"));
+        }
+        let folder = std::path::absolute(self.state.join("inbox"))?;
+        let rows = journal.requests().map_err(Failure::of(Kind::InputOutput))?;
+        let known = rows.into_iter().flat_map(|row| row.folders).map(PathBuf::from).collect();
+        let inbox = Inbox { folder, known, free_bytes_min: self.free_min };
+        self.listen.open(site, inbox).map(Source::Listen)
     }
 }
 

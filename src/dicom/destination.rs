@@ -4,10 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::tls;
+
 use super::{AeTitle, NotAnAeTitle};
 
 /// A DICOM node to send to, and how we introduce ourselves there. Read from `AETITLE@host:port`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Destination {
     pub ae_title: AeTitle,
     /// `host:port`.
@@ -16,6 +18,8 @@ pub struct Destination {
     pub calling_ae: AeTitle,
     /// How long to wait for the connection, and for each answer.
     pub wait_max: Duration,
+    /// With it, the connection is encrypted, and the node is believed by its certificate.
+    pub tls: Option<tls::Client>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +35,10 @@ impl Destination {
     pub fn calling(mut self, calling_ae: AeTitle) -> Destination {
         self.calling_ae = calling_ae;
         self
+    }
+
+    pub(super) fn host(&self) -> &str {
+        self.address.rsplit_once(':').map_or("", |(host, _)| host)
     }
 }
 
@@ -51,6 +59,7 @@ impl FromStr for Destination {
             address: address.to_owned(),
             calling_ae: "FLOW".parse().expect("FLOW is an AE title"),
             wait_max: Duration::from_secs(30),
+            tls: None,
         })
     }
 }

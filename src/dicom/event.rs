@@ -1,10 +1,10 @@
-//! What the receiver tells of itself while it works. Never a patient's data.
+//! What the receiver tells of itself while it works. No text made of it has a patient's data.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::{End, Status};
+use super::{End, Signal, Status};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -23,6 +23,7 @@ pub enum Event {
     Stored {
         association: u64,
         bytes: u64,
+        instance: Box<Arrived>,
     },
     /// An instance was answered with a failure.
     Refused {
@@ -40,6 +41,16 @@ pub enum Event {
     Complete {
         instances: usize,
         bytes: u64,
+        by: Signal,
+    },
+    /// A study has waited as long as it may, and is deleted.
+    Discarded {
+        instances: usize,
+    },
+    /// A study has waited longer than it should, and goes on waiting.
+    Waits {
+        instances: usize,
+        folder: PathBuf,
     },
     /// An earlier process had received instances of a study and not handed them over.
     Adopted {
@@ -51,20 +62,45 @@ pub enum Event {
         instances: usize,
         folder: PathBuf,
     },
+    /// A study that was asked for is here.
+    Fetched {
+        /// Of the list, from 1.
+        number: usize,
+        instances: u64,
+    },
+    /// A study that was asked for is not here, or not whole.
+    NotFetched {
+        number: usize,
+        reason: String,
+    },
     /// The listener could not accept a connection; it goes on.
     NotAccepted {
         reason: String,
     },
 }
 
+/// An instance that has come. No text that is shown is made of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrived {
+    pub sop_class_uid: String,
+    pub sop_instance_uid: String,
+    pub study_instance_uid: String,
+    pub patient_id: String,
+}
+
 impl Event {
     /// Whether somebody who runs the receiver should look at it.
     pub fn is_warning(&self) -> bool {
         match self {
-            Event::Opened { .. } | Event::Stored { .. } | Event::Complete { .. } => false,
+            Event::Opened { .. } | Event::Stored { .. } | Event::Complete { .. } | Event::Fetched { .. } => {
+                false
+            }
             Event::TurnedAway { .. }
             | Event::Refused { .. }
             | Event::Kept { .. }
+            | Event::NotFetched { .. }
+            | Event::Discarded { .. }
+            | Event::Waits { .. }
             | Event::Adopted { .. }
             | Event::NotAccepted { .. } => true,
             Event::Closed { end, .. } => *end == End::Aborted,
@@ -79,7 +115,9 @@ impl fmt::Display for Event {
                 write!(f, "association {association} opened by {calling_ae} at {peer}")
             }
             Event::TurnedAway { peer, reason } => write!(f, "connection from {peer} turned away: {reason}"),
-            Event::Stored { association, bytes } => write!(f, "association {association} sent {bytes} bytes"),
+            Event::Stored { association, bytes, .. } => {
+                write!(f, "association {association} sent {bytes} bytes")
+            }
             Event::Refused { association, status, reason } => {
                 write!(f, "instance of association {association} refused: {status}: {reason}")
             }
@@ -89,9 +127,17 @@ impl fmt::Display for Event {
             Event::Closed { association, end: End::Aborted, reason, instances } => {
                 write!(f, "association {association} aborted after {instances} instances: {reason}")
             }
-            Event::Complete { instances, bytes } => {
-                write!(f, "study complete: {instances} instances, {bytes} bytes")
+            Event::Complete { instances, bytes, by } => {
+                write!(f, "study complete, because {by}: {instances} instances, {bytes} bytes")
             }
+            Event::Discarded { instances } => {
+                write!(f, "a study is DELETED: it has waited as long as it may, with {instances} instances")
+            }
+            Event::Waits { instances, folder } => write!(
+                f,
+                "a study with {instances} instances in {} has waited longer than it should; `flow complete` ends that",
+                folder.display()
+            ),
             Event::Adopted { instances, end: End::Released } => {
                 write!(f, "taken up: {instances} instances of a study that was received before")
             }
@@ -103,6 +149,12 @@ impl fmt::Display for Event {
                 "the sender broke off after {instances} instances; they stay in {} until the next start",
                 folder.display()
             ),
+            Event::Fetched { number, instances } => {
+                write!(f, "fetched a study of number {number} of the list: {instances} instances")
+            }
+            Event::NotFetched { number, reason } => {
+                write!(f, "NOT FETCHED, number {number} of the list: {reason}")
+            }
             Event::NotAccepted { reason } => write!(f, "connection not accepted: {reason}"),
         }
     }

@@ -1,8 +1,9 @@
 //! Received files on disk, until the request that they make has been dealt with.
 //!
 //! ```text
-//! INBOX/incoming/7-12.part         being received: association 7, its instance 12
+//! INBOX/incoming/12.part               being received
 //! INBOX/study-0000003/UID-DIGEST.dcm   received, synced, and answered with success
+//! INBOX/study-0000003/complete         an operator says that no more will come
 //! INBOX/study-0000003/released         the last association that sent of it came to a good end
 //! ```
 //!
@@ -22,6 +23,7 @@ use crate::store::make_folder;
 pub(super) struct Inbox {
     root: PathBuf,
     folders: AtomicU64,
+    parts: AtomicU64,
 }
 
 impl Inbox {
@@ -33,11 +35,12 @@ impl Inbox {
         for entry in fs::read_dir(&incoming)? {
             fs::remove_file(entry?.path())?;
         }
-        Ok(Inbox { root: root.to_owned(), folders: AtomicU64::new(0) })
+        Ok(Inbox { root: root.to_owned(), folders: AtomicU64::new(0), parts: AtomicU64::new(0) })
     }
 
-    pub fn begin(&self, association: u64, instance: u64) -> io::Result<Part> {
-        let path = self.root.join(format!("incoming/{association}-{instance}.part"));
+    pub fn begin(&self) -> io::Result<Part> {
+        let number = self.parts.fetch_add(1, Ordering::Relaxed);
+        let path = self.root.join(format!("incoming/{number}.part"));
         let file = File::create_new(&path)?;
         Ok(Part { file, path, digester: Digester::default(), beginning: Vec::new(), size: 0 })
     }
@@ -178,6 +181,18 @@ pub(super) fn mark_open(folder: &Path) -> io::Result<()> {
     }
 }
 
+const ORDERED: &str = "complete";
+
+/// Whether an operator says that the study is complete.
+pub(super) fn is_ordered(folder: &Path) -> bool {
+    folder.join(ORDERED).exists()
+}
+
+/// Says that a study is complete, also while another process is receiving it.
+pub(super) fn order(folder: &Path) -> io::Result<()> {
+    File::create(folder.join(ORDERED)).map(drop)
+}
+
 pub(super) fn is_released(folder: &Path) -> bool {
     folder.join(RELEASED).exists()
 }
@@ -215,7 +230,7 @@ mod tests {
     fn what_is_not_kept_vanishes() {
         let root = tempfile::tempdir().unwrap();
         let inbox = Inbox::open(root.path()).unwrap();
-        let mut part = inbox.begin(1, 1).unwrap();
+        let mut part = inbox.begin().unwrap();
         part.write(b"abc").unwrap();
         let path = part.path().to_owned();
         assert!(path.exists());
@@ -228,7 +243,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let inbox = Inbox::open(root.path()).unwrap();
         let bytes: Vec<u8> = (0..500_000u32).map(|number| number as u8).collect();
-        let mut part = inbox.begin(1, 1).unwrap();
+        let mut part = inbox.begin().unwrap();
         bytes.chunks(7777).for_each(|chunk| part.write(chunk).unwrap());
         assert_eq!(part.digest(), Digest::of(&bytes));
         assert!(!part.is_short() && bytes.starts_with(part.beginning()));
@@ -242,7 +257,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let first = Inbox::open(root.path()).unwrap();
         let folder = first.new_folder().unwrap();
-        first.begin(1, 1).unwrap().keep(&folder, "one.dcm").unwrap();
+        first.begin().unwrap().keep(&folder, "one.dcm").unwrap();
         fs::write(root.path().join("incoming/9-9.part"), "half").unwrap();
         let second = Inbox::open(root.path()).unwrap();
         assert!(!root.path().join("incoming/9-9.part").exists());

@@ -5,42 +5,59 @@
 //!
 //! A request from here has the attributes of [`crate::imaging::Study`], `modality` and
 //! `series_description` (all that occur, separated by `\`), and `source`, which is `folder` or
-//! `dicom`; one from `dicom` also `calling_ae`, `called_ae` and `association`, which is `released`,
-//! or `aborted` if a sender broke off.
+//! `dicom`; one from `dicom` also `calling_ae`, `called_ae`, `association`, which is `released`,
+//! or `aborted` if a sender broke off, and `complete_by`, the name of a [`Signal`].
 
 mod ae_title;
+mod arriving;
+mod association;
+mod caller;
 mod command;
+mod completion;
 mod contents;
 mod conversation;
 mod data_set;
 mod deidentify;
 mod destination;
+mod door;
 mod event;
+mod expected;
+mod find;
 pub mod folder;
 mod inbox;
 mod instance;
 mod part10;
 mod plain;
+mod pull;
+mod query;
 mod receive;
 mod send;
 mod send_error;
+mod sop_class;
 mod status;
 mod studies;
-mod wire;
+mod waiting;
 
 pub use ae_title::{AeTitle, NotAnAeTitle};
+pub use caller::{Caller, NotACaller};
+pub use completion::{AtCap, Cap, Completion, Signal};
 pub use contents::contents;
 pub use data_set::Unreadable;
 pub use deidentify::{BurnedIn, Deidentified, Key, deidentify};
 pub use destination::{Destination, NotADestination};
-pub use event::{Event, log};
+pub use event::{Arrived, Event, log};
+pub use expected::{Expected, NotExpected};
+pub use find::{Fetched, Found, counter, find, move_study};
 pub use inbox::discard;
 pub use instance::merge;
+pub use pull::{Pull, Wanted, Way};
+pub use query::{Level, Match, NotAQuery, Query};
 pub use receive::{Called, Settings, Stop, serve};
 pub use send::{NotSendable, Object, Outcome, Sent, echo, send};
 pub use send_error::{Cause, SendError};
 pub use status::{Status, Verdict};
 pub use studies::End;
+pub use waiting::{Waiting, waiting};
 
 /// The attribute `source` of what was received.
 pub const SOURCE: &str = "dicom";

@@ -34,11 +34,16 @@ pub(super) fn is_dicom(bytes: &[u8]) -> bool {
     bytes.get(PREAMBLE_BYTES..PREAMBLE_BYTES + MAGIC.len()) == Some(MAGIC)
 }
 
+/// Tells the world that a file, or an association, is this program's.
+pub(super) fn implementation_class_uid() -> String {
+    Digest::of(b"flow implementation class").uid()
+}
+
 impl Head {
     /// The bytes before the data set. No time, host or sender in them: the same instance received
     /// again gives the same file.
     pub fn encode(&self) -> Vec<u8> {
-        let implementation = Digest::of(b"flow implementation class").uid();
+        let implementation = implementation_class_uid();
         let mut group = element(VERSION, b"OB", &[0, 1]);
         for (number, uid) in [
             (SOP_CLASS_UID, &self.sop_class_uid),

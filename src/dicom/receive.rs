@@ -8,41 +8,48 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::sync::{Condvar, Mutex};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, Scope};
 use std::time::Duration;
 
-use dicom_ul::association::read_pdu_from_wire;
-use dicom_ul::pdu::{
-    AssociationRJ, AssociationRJResult, AssociationRJServiceProviderPresentationReason, AssociationRJSource,
-    Pdu, write_pdu,
-};
-
 use crate::step::Request;
+use crate::tls;
 
-use super::conversation::{Host, converse};
+use super::association::refuse;
+use super::conversation::{converse, secured};
+use super::door::Door;
 use super::inbox::{self, Inbox};
-use super::studies::Studies;
-use super::{AeTitle, End, Event, folder};
+use super::pull::{Pull, pull};
+use super::studies::{Counted, Next, Studies};
+use super::{AeTitle, Caller, Completion, End, Event, folder};
 
 /// How to receive. [`Settings::new`] gives the rest their defaults.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     pub ae_title: AeTitle,
     pub called: Called,
+    /// Who may call; if nobody is named, everybody.
+    pub callers: Vec<Caller>,
+    /// With it, only encrypted connections are taken.
+    pub tls: Option<tls::Server>,
     /// Where files lie until [`super::discard`] deletes them.
     pub inbox: PathBuf,
     /// Folders of the inbox whose requests are recorded; what lies in others is taken up.
     pub known_folders: BTreeSet<PathBuf>,
     /// With less free on the disk of the inbox instances are refused: 0.
     pub free_bytes_min: u64,
-    /// How long nothing may have arrived for a study before it counts as complete: 5 s.
-    pub quiet_time: Duration,
-    /// How long a study whose sender broke off waits to be sent again before what there is of it is
-    /// handed over: 10 min.
-    pub broken_time: Duration,
+    /// When a study is complete.
+    pub completion: Completion,
+    /// Says how many instances of a study its source has, by Study Instance UID and the AE titles of
+    /// those who sent it: another signal that it is complete.
+    pub count: Option<Counter>,
+    /// Studies to ask for. When all have been, receiving ends.
+    pub pull: Option<Pull>,
     /// 16.
     pub associations_max: usize,
+    /// 128, which is all there can be.
+    pub contexts_max: usize,
     /// 128 KiB; the peer is told, and cut off if it sends more.
     pub pdu_bytes_max: u32,
     /// 4 GiB.
@@ -52,6 +59,9 @@ pub struct Settings {
     /// Bytes received and not handed over yet; beyond them instances are refused: 64 GiB.
     pub waiting_bytes_max: u64,
 }
+
+/// Asks a source for its count; `None` if it does not say. May take as long as a network does.
+pub type Counter = Arc<dyn Fn(&str, &BTreeSet<String>) -> Option<u64> + Send + Sync>;
 
 /// Which called AE titles are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,12 +75,16 @@ impl Settings {
         Settings {
             ae_title,
             called: Called::Ours,
+            callers: Vec::new(),
+            tls: None,
             inbox,
             known_folders: BTreeSet::new(),
             free_bytes_min: 0,
-            quiet_time: Duration::from_secs(5),
-            broken_time: Duration::from_secs(600),
+            completion: Completion::default(),
+            count: None,
+            pull: None,
             associations_max: 16,
+            contexts_max: 128,
             pdu_bytes_max: 128 << 10,
             instance_bytes_max: 4 << 30,
             idle_time_max: Duration::from_secs(60),
@@ -114,6 +128,12 @@ impl Stop {
         waited.expect("nothing panics while it holds this").0.requested
     }
 
+    fn until_requested(&self) {
+        let stopping = self.lock();
+        let waited = self.changed.wait_while(stopping, |stopping| !stopping.requested);
+        drop(waited.expect("nothing panics while it holds this"));
+    }
+
     fn watch(&self, listener: SocketAddr) {
         self.lock().listener = Some(listener);
     }
@@ -127,7 +147,7 @@ impl Stop {
     }
 }
 
-/// Receives studies until `stop` is requested, and hands each to `on_study` when it is complete; first
+/// Receives studies until `stop` is requested, from whoever calls, and those that are asked for, and hands each to `on_study` when it is complete; first
 /// what an earlier process had received and not handed over.
 ///
 /// `on_study` runs in one thread and may block: then complete studies wait, up to
@@ -137,41 +157,61 @@ impl Stop {
 /// # Errors
 /// If the inbox cannot be made, or the listener has no address.
 pub fn serve(
-    listener: &TcpListener,
+    listener: Option<&TcpListener>,
     settings: &Settings,
     stop: &Stop,
     on_study: impl FnMut(Request) + Send,
     on_event: impl Fn(&Event) + Sync,
 ) -> io::Result<()> {
-    stop.watch(reachable(listener.local_addr()?));
-    let host = &Host {
+    if let Some(listener) = listener {
+        stop.watch(reachable(listener.local_addr()?));
+    }
+    let counted = if settings.count.is_some() { Counted::BySource } else { Counted::ByNobody };
+    let door = &Door {
         settings,
         inbox: Inbox::open(&settings.inbox)?,
-        studies: Studies::new(settings.quiet_time, settings.broken_time, settings.waiting_bytes_max),
+        studies: Studies::new(settings.completion.clone(), counted, settings.waiting_bytes_max),
         tell: &on_event,
+        visitors: AtomicU64::new(0),
     };
-    host.inbox.number_after(&settings.known_folders)?;
-    adopt(host)?;
+    door.inbox.number_after(&settings.known_folders)?;
+    adopt(door)?;
     thread::scope(|scope| {
-        let hand_over = || hand_over(host, stop, on_study);
+        let hand_over = || hand_over(door, stop, on_study);
         thread::Builder::new().name("dicom-studies".to_owned()).spawn_scoped(scope, hand_over)?;
-        accept(listener, host, stop);
-        host.studies.end();
+        thread::Builder::new().name("dicom-count".to_owned()).spawn_scoped(scope, || count(door))?;
+        if let Some(wanted) = &settings.pull {
+            let pull = move || {
+                let _stop = StopAtEnd(stop);
+                pull(door, wanted, stop);
+            };
+            thread::Builder::new().name("dicom-pull".to_owned()).spawn_scoped(scope, pull)?;
+        }
+        match listener {
+            Some(listener) => accept(listener, door, stop),
+            None => stop.until_requested(),
+        }
+        door.studies.end();
         Ok(())
     })
 }
 
 /// Takes up the studies that an earlier process had received and not handed over.
-fn adopt(host: &Host) -> io::Result<()> {
-    for folder in host.inbox.left_behind(&host.settings.known_folders)? {
-        let instances = folder::instances(&folder)?;
+fn adopt(door: &Door) -> io::Result<()> {
+    for folder in door.inbox.left_behind(&door.settings.known_folders)? {
+        let mut instances = folder::instances(&folder)?;
+        if let Some(expected) = &door.settings.completion.expected {
+            for instance in &mut instances {
+                instance.marks = expected.marks_of(&instance.item.path)?;
+            }
+        }
         if instances.is_empty() {
             inbox::remove_empty(&folder);
             continue;
         }
         let end = if inbox::is_released(&folder) { End::Released } else { End::Aborted };
-        (host.tell)(&Event::Adopted { instances: instances.len(), end });
-        host.studies.adopt(folder, instances, end);
+        (door.tell)(&Event::Adopted { instances: instances.len(), end });
+        door.studies.adopt(folder, instances, end);
     }
     Ok(())
 }
@@ -186,17 +226,37 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-fn hand_over(host: &Host, stop: &Stop, mut on_study: impl FnMut(Request)) {
+fn hand_over(door: &Door, stop: &Stop, mut on_study: impl FnMut(Request)) {
     // Without this thread nothing would ever be answered: if it ends, also by a panic, all ends.
     let _stop = StopAtEnd(stop);
-    while let Some(request) = host.studies.next() {
-        let bytes = request.size();
-        (host.tell)(&Event::Complete { instances: request.items.len(), bytes });
-        on_study(request);
-        host.studies.handed_over(bytes);
+    while let Some(next) = door.studies.next() {
+        match next {
+            Next::Complete(request, by) => {
+                let bytes = request.size();
+                (door.tell)(&Event::Complete { instances: request.items.len(), bytes, by });
+                on_study(request);
+                door.studies.handed_over(bytes);
+            }
+            Next::Discard { instances, folder } => {
+                (door.tell)(&Event::Discarded { instances });
+                if let Err(error) = inbox::discard(&[folder]) {
+                    tracing::warn!(%error, "received files that are not needed stay in the inbox");
+                }
+            }
+            Next::Waits { instances, folder } => (door.tell)(&Event::Waits { instances, folder }),
+        }
     }
-    for (instances, folder) in host.studies.broken_off() {
-        (host.tell)(&Event::Kept { instances, folder });
+    for (instances, folder) in door.studies.kept() {
+        (door.tell)(&Event::Kept { instances, folder });
+    }
+}
+
+/// Asks the sources of studies that nobody is sending how many instances they have.
+fn count(door: &Door) {
+    let Some(count) = &door.settings.count else { return };
+    while let Some(uncounted) = door.studies.next_uncounted() {
+        let told = count(&uncounted.study_instance_uid, &uncounted.calling_aes);
+        door.studies.counted(&uncounted, told);
     }
 }
 
@@ -209,21 +269,20 @@ impl Drop for StopAtEnd<'_> {
 }
 
 /// Accepts connections until the stop; returns when all associations have ended.
-fn accept(listener: &TcpListener, host: &Host, stop: &Stop) {
-    let guests = Guests::new(host.settings.associations_max);
+fn accept(listener: &TcpListener, door: &Door, stop: &Stop) {
+    let guests = Guests::new(door.settings.associations_max);
     let refused = Guests::new(REFUSED_AT_ONCE_MAX);
     thread::scope(|scope| {
-        let mut number = 0;
         while !stop.is_requested() {
             let accepted = listener.accept();
             if stop.is_requested() {
                 break;
             }
-            number += 1;
+            let number = door.next_number();
             let welcomed = accepted
-                .and_then(|(stream, peer)| welcome(scope, host, [&guests, &refused], number, stream, peer));
+                .and_then(|(stream, peer)| welcome(scope, door, [&guests, &refused], number, stream, peer));
             if let Err(error) = welcomed {
-                (host.tell)(&Event::NotAccepted { reason: error.to_string() });
+                (door.tell)(&Event::NotAccepted { reason: error.to_string() });
                 // Most likely there are too many open files: give some time to close.
                 thread::sleep(Duration::from_millis(50));
             }
@@ -238,7 +297,7 @@ const REFUSED_AT_ONCE_MAX: usize = 8;
 
 fn welcome<'scope, 'a: 'scope>(
     scope: &'scope Scope<'scope, '_>,
-    host: &'a Host,
+    door: &'a Door,
     [guests, refused]: [&'scope Guests; 2],
     number: u64,
     stream: TcpStream,
@@ -247,42 +306,27 @@ fn welcome<'scope, 'a: 'scope>(
     let thread = thread::Builder::new().name(format!("dicom-{number}"));
     if let Some(guest) = guests.enter(number, &stream)? {
         thread.spawn_scoped(scope, move || {
-            converse(host, number, stream, peer);
+            converse(door, number, stream, peer);
             drop(guest);
         })?;
         return Ok(());
     }
     let reason = "there are as many associations as allowed".to_owned();
-    (host.tell)(&Event::TurnedAway { peer, reason });
+    (door.tell)(&Event::TurnedAway { peer, reason });
     if let Some(guest) = refused.enter(number, &stream)? {
         thread.spawn_scoped(scope, move || {
-            refuse(host, stream);
+            turn_away(door, stream);
             drop(guest);
         })?;
     }
     Ok(())
 }
 
-/// Rejects an association for the moment: local limit exceeded (PS3.8 table 9-21).
-fn refuse(host: &Host, mut stream: TcpStream) {
-    let exceeded = AssociationRJServiceProviderPresentationReason::LocalLimitExceeded;
-    let rejection = Pdu::AssociationRJ(AssociationRJ {
-        result: AssociationRJResult::Transient,
-        source: AssociationRJSource::ServiceProviderPresentation(exceeded),
-    });
-    let mut bytes = Vec::new();
-    let wait_max = host.settings.idle_time_max.min(Duration::from_secs(5));
-    let pdu_max = host.settings.pdu_bytes_max;
-    // The request is read first: a connection closed with unread bytes is reset, and the peer would
-    // not see the answer. Whatever fails here, the peer notices by itself.
-    let _ = stream
-        .set_read_timeout(Some(wait_max))
-        .and_then(|()| stream.set_write_timeout(Some(wait_max)))
-        .and_then(|()| {
-            read_pdu_from_wire(&mut stream, &mut Default::default(), pdu_max, true).map_err(io::Error::other)
-        })
-        .and_then(|_| write_pdu(&mut bytes, &rejection).map_err(io::Error::other))
-        .and_then(|()| io::Write::write_all(&mut stream, &bytes));
+/// Whatever fails here, the peer notices by itself.
+fn turn_away(door: &Door, stream: TcpStream) {
+    let silence_max = door.settings.idle_time_max.min(Duration::from_secs(5));
+    let settings = Settings { idle_time_max: silence_max, ..door.settings.clone() };
+    let _ = secured(&settings, stream).and_then(|stream| refuse(stream, silence_max));
 }
 
 /// The connections at one time, at most so many.

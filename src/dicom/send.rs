@@ -4,17 +4,15 @@
 //! transfer syntax. Nothing is converted; an object that the destination does not take is told.
 
 use std::fmt;
-use std::net::TcpStream;
 use std::ops::Range;
 use std::sync::Arc;
 
-use dicom_ul::Pdu;
-use dicom_ul::association::{ClientAssociation, ClientAssociationOptions, SyncAssociation};
-use dicom_ul::pdu::PDataValueType;
+use dicom_dictionary_std::uids;
 
-use super::command::{COMMAND_BYTES_MAX, Command};
+use super::association::{Association, Heard, Proposal, Role, request};
+use super::command::Command;
 use super::part10::Head;
-use super::{Cause, Destination, SendError, Status, Verdict, wire};
+use super::{Cause, Destination, SendError, Status, Verdict};
 
 /// A DICOM file that can be sent.
 #[derive(Clone, Debug)]
@@ -125,10 +123,9 @@ pub fn send(destination: &Destination, objects: &[Object]) -> Result<Vec<Sent>, 
 /// # Errors
 /// If it is not, or does not.
 pub fn echo(destination: &Destination) -> Result<(), SendError> {
-    let verification =
-        (dicom_dictionary_std::uids::VERIFICATION, dicom_dictionary_std::uids::IMPLICIT_VR_LITTLE_ENDIAN);
-    let outcome = associate(destination, &[verification]).and_then(|mut association| {
-        let context = association.presentation_contexts()[0].id;
+    let verification = proposal((uids::VERIFICATION, uids::IMPLICIT_VR_LITTLE_ENDIAN));
+    let outcome = request(destination, &[verification]).and_then(|mut association| {
+        let context = association.contexts[0].id;
         let answer = ask(&mut association, context, &Command::echo(1), None)?;
         release(association);
         match answer.0.verdict() {
@@ -165,7 +162,8 @@ fn send_batch(destination: &Destination, batch: &[Object], sent: &mut Vec<Sent>)
     let mut contexts: Vec<(&str, &str)> = batch.iter().map(Object::context).collect();
     contexts.sort_unstable();
     contexts.dedup();
-    let mut association = associate(destination, &contexts)?;
+    let proposals: Vec<Proposal> = contexts.into_iter().map(proposal).collect();
+    let mut association = request(destination, &proposals)?;
     for (index, object) in batch.iter().enumerate() {
         // Message ids go round; only one is in use at a time.
         let message_id = (index % 0xFFFF) as u16 + 1;
@@ -177,34 +175,17 @@ fn send_batch(destination: &Destination, batch: &[Object], sent: &mut Vec<Sent>)
     Ok(())
 }
 
-fn associate(
-    destination: &Destination,
-    contexts: &[(&str, &str)],
-) -> Result<ClientAssociation<TcpStream>, Cause> {
-    let options = ClientAssociationOptions::new()
-        .calling_ae_title(destination.calling_ae.as_str().to_owned())
-        .called_ae_title(destination.ae_title.as_str().to_owned())
-        .connection_timeout(destination.wait_max)
-        .read_timeout(destination.wait_max)
-        .write_timeout(destination.wait_max);
-    let options = contexts.iter().fold(options, |options, (class, syntax)| {
-        options.with_presentation_context(class.to_string(), vec![syntax.to_string()])
-    });
-    let mut association = options.establish(destination.address.as_str())?;
-    association.inner_stream().set_nodelay(true)?;
-    Ok(association)
+fn proposal((sop_class_uid, transfer_syntax_uid): (&str, &str)) -> Proposal {
+    Proposal {
+        abstract_syntax: sop_class_uid.to_owned(),
+        transfer_syntaxes: vec![transfer_syntax_uid.to_owned()],
+        role: Role::User,
+    }
 }
 
-fn store(
-    association: &mut ClientAssociation<TcpStream>,
-    object: &Object,
-    message_id: u16,
-) -> Result<Outcome, Cause> {
+fn store(association: &mut Association, object: &Object, message_id: u16) -> Result<Outcome, Cause> {
     let (class, syntax) = object.context();
-    let contexts = association.presentation_contexts();
-    let taken =
-        contexts.iter().find(|one| one.abstract_syntax == class && uid(&one.transfer_syntax) == syntax);
-    let Some(context) = taken.map(|context| context.id) else {
+    let Some(context) = association.context_for(class, syntax) else {
         let (sop_class_uid, transfer_syntax_uid) = (class.to_owned(), syntax.to_owned());
         return Ok(Outcome::NotTaken { sop_class_uid, transfer_syntax_uid });
     };
@@ -214,50 +195,26 @@ fn store(
     Ok(Outcome::of(status, &comment))
 }
 
-fn uid(text: &str) -> &str {
-    text.trim_end_matches(['\0', ' '])
-}
-
 /// Sends a request and waits for its answer: status and comment.
 fn ask(
-    association: &mut ClientAssociation<TcpStream>,
+    association: &mut Association,
     context: u8,
     request: &Command,
     data_set: Option<&[u8]>,
 ) -> Result<(Status, String), Cause> {
-    wire::send(association, context, request, data_set)?;
-    let answer = Command::decode(&receive_command(association)?);
-    let answer = answer.map_err(|error| Cause::Broken(error.to_string()))?;
+    association.send(context, request, data_set)?;
+    let Heard::Command { command: answer, .. } = association.hear()? else {
+        return Err(Cause::Broken("the destination sent something other than an answer".to_owned()));
+    };
     let status = answer.status_for(request);
     let status =
         status.ok_or_else(|| Cause::Broken("the destination answered another question".to_owned()))?;
     Ok((status, answer.comment().to_owned()))
 }
 
-fn receive_command(association: &mut ClientAssociation<TcpStream>) -> Result<Vec<u8>, Cause> {
-    let unexpected = || Cause::Broken("the destination sent something other than an answer".to_owned());
-    let mut command = Vec::new();
-    loop {
-        let fragments = match wire::receive(association)? {
-            Pdu::PData { data } => data,
-            Pdu::AbortRQ { .. } => return Err(Cause::aborted()),
-            _ => return Err(unexpected()),
-        };
-        for fragment in fragments {
-            command.extend(fragment.data);
-            if fragment.value_type != PDataValueType::Command || command.len() > COMMAND_BYTES_MAX {
-                return Err(unexpected());
-            }
-            if fragment.is_last {
-                return Ok(command);
-            }
-        }
-    }
-}
-
 /// Every object has its answer already, so what may fail here changes nothing.
-fn release(association: ClientAssociation<TcpStream>) {
-    if let Err(error) = SyncAssociation::release(association) {
+fn release(association: Association) {
+    if let Err(error) = association.release() {
         tracing::debug!("the association was not released in good order: {error}");
     }
 }

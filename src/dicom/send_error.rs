@@ -2,13 +2,10 @@
 
 use std::io;
 
-use dicom_ul::Pdu;
-use dicom_ul::association::Error;
-use dicom_ul::pdu::{
-    AssociationRJ, AssociationRJServiceUserReason as UserReason, AssociationRJSource, ReadError,
-};
+use dicom_ul::pdu::{AssociationRJ, AssociationRJServiceUserReason as UserReason, AssociationRJSource};
 
-use super::{Destination, Sent};
+use super::association::Broken;
+use super::{Destination, Sent, Status};
 
 /// Why not all objects were sent and answered.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +28,10 @@ pub enum Cause {
     Rejected(AssociationRJ),
     #[error("it takes none of the kinds of objects that were to be sent")]
     NothingTaken,
+    #[error("{0}")]
+    Tls(String),
+    #[error("it answered: {0}{1}")]
+    Answered(Status, String),
     #[error("no answer in time")]
     Silent,
     #[error("{0}")]
@@ -40,7 +41,7 @@ pub enum Cause {
 impl SendError {
     /// What the reader can do.
     pub fn remedy(&self) -> String {
-        let Destination { ae_title, address, calling_ae, wait_max } = &*self.destination;
+        let Destination { ae_title, address, calling_ae, wait_max, .. } = &*self.destination;
         match &self.cause {
             Cause::Unresolved(_) => format!("Check the host in {address}."),
             Cause::Unconnected(_) => {
@@ -55,6 +56,12 @@ impl SendError {
                 }
                 _ => "Try again later; if it stays, ask those who run the destination.".to_owned(),
             },
+            Cause::Answered(..) => {
+                format!(
+                    "See in the log of {ae_title} why; it may not know us, {calling_ae}, or not have that."
+                )
+            }
+            Cause::Tls(_) => "Check the certificates of both sides, and their authorities.".to_owned(),
             Cause::NothingTaken => {
                 "Let the destination accept these SOP classes, or send to another one.".to_owned()
             }
@@ -68,18 +75,13 @@ impl SendError {
     }
 }
 
-impl From<Error> for Cause {
-    fn from(error: Error) -> Cause {
-        match error {
-            Error::ToAddress { source, .. } => Cause::Unresolved(source),
-            Error::Connect { source, .. } => Cause::Unconnected(source),
-            Error::Rejected { association_rj, .. } => Cause::Rejected(association_rj),
-            Error::NoAcceptedPresentationContexts { .. } => Cause::NothingTaken,
-            Error::ReceivePdu { source: ReadError::ReadPdu { source, .. }, .. } => source.into(),
-            Error::ConnectionClosed { .. } => {
-                Cause::Broken("the destination closed the connection".to_owned())
-            }
-            Error::UnexpectedPdu { pdu, .. } if matches!(*pdu, Pdu::AbortRQ { .. }) => Cause::aborted(),
+impl From<Broken> for Cause {
+    fn from(broken: Broken) -> Cause {
+        match broken {
+            Broken::Rejected(rejection) => Cause::Rejected(rejection),
+            Broken::Silent => Cause::Silent,
+            Broken::Closed => Cause::Broken("the destination closed the connection".to_owned()),
+            Broken::Aborted => Cause::Broken("the destination aborted the association".to_owned()),
             other => Cause::Broken(format!("the association failed: {other}")),
         }
     }
@@ -87,15 +89,6 @@ impl From<Error> for Cause {
 
 impl From<io::Error> for Cause {
     fn from(error: io::Error) -> Cause {
-        match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Cause::Silent,
-            _ => Cause::Broken(format!("the connection broke: {error}")),
-        }
-    }
-}
-
-impl Cause {
-    pub(super) fn aborted() -> Cause {
-        Cause::Broken("the destination aborted the association".to_owned())
+        Broken::from(error).into()
     }
 }

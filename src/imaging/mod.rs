@@ -32,6 +32,7 @@ pub mod steps;
 
 pub use bits::Bits;
 pub use block::Block;
+pub use elements::Part10;
 pub use header::{Header, Unreadable, read_instance};
 pub use picture::{Picture, Pictures};
 pub use pixels::decode_slice;

@@ -11,7 +11,7 @@ const MS_MAX: f64 = 1e12;
 
 /// Reads a number with a unit, rounded to whole milliseconds; `None` if it is not that. A number
 /// alone is refused: nobody could tell its unit.
-pub(super) fn parse(text: &str) -> Option<Duration> {
+pub(crate) fn parse(text: &str) -> Option<Duration> {
     let digits = text.find(|c: char| c != '.' && !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(digits);
     let (_, unit_ms) = UNITS_MS.iter().find(|(name, _)| *name == unit.trim())?;
@@ -33,7 +33,7 @@ pub fn shown(duration: Duration) -> String {
 }
 
 /// The units, for a hint.
-pub(super) fn units() -> String {
+pub(crate) fn units() -> String {
     UNITS_MS.map(|(name, _)| name).into_iter().rev().collect::<Vec<_>>().join(", ")
 }
 

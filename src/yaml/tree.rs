@@ -1,7 +1,7 @@
 //! YAML text as a tree in which everything knows its place.
 //!
 //! The events of the parser are taken as they come, so that a key that stands twice is still there
-//! twice. Of YAML, a dataflow file uses maps, lists and scalars in one document; anchors, tags and
+//! twice. Of YAML, these files use maps, lists and scalars in one document; anchors, tags and
 //! keys that are not plain words are refused. Nothing recurses, and depth and length are bounded,
 //! whatever the text.
 
@@ -9,11 +9,11 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span};
 
 use super::collector::{Collector, Place, Placed};
 
-pub(super) type Tree = Placed<Shape>;
-pub(super) type Entry = (Placed<String>, Tree);
+pub(crate) type Tree = Placed<Shape>;
+pub(crate) type Entry = (Placed<String>, Tree);
 
 #[derive(Clone, Debug)]
-pub(super) enum Shape {
+pub(crate) enum Shape {
     Nothing,
     Scalar(String),
     List(Vec<Tree>),
@@ -36,7 +36,7 @@ const DEPTH_MAX: usize = 16;
 const LENGTH_BYTES_MAX: usize = 1 << 20;
 
 /// Reads the text; a mistake of form ends the reading and is the only problem noted.
-pub(super) fn read(text: &str, collector: &mut Collector) -> Option<Tree> {
+pub(crate) fn read(text: &str, collector: &mut Collector) -> Option<Tree> {
     Reader::default().read(text).map_err(|mistake| mistake.note(collector)).ok()
 }
 
@@ -67,7 +67,7 @@ enum Open {
 impl Reader {
     fn read(mut self, text: &str) -> Result<Tree, Mistake> {
         if text.len() > LENGTH_BYTES_MAX {
-            let message = format!("the file has {} bytes, a dataflow at most {LENGTH_BYTES_MAX}", text.len());
+            let message = format!("the file has {} bytes, at most {LENGTH_BYTES_MAX}", text.len());
             return Err(mistake(Place { line: 1, column: 1, width: 1 }, message, None));
         }
         let mut parser = Parser::new_from_str(text);
@@ -84,11 +84,11 @@ impl Reader {
             Event::Scalar(_, _, _, Some(_))
             | Event::SequenceStart(_, Some(_))
             | Event::MappingStart(_, Some(_)) => {
-                Err(mistake(place, "a dataflow file has no tags (!)", Some("take the tag away")))
+                Err(mistake(place, "a file here has no tags (!)", Some("take the tag away")))
             }
             Event::Alias(_) => {
                 let hint = Some("write the value out where it is needed");
-                Err(mistake(place, "a dataflow file has no aliases (*)", hint))
+                Err(mistake(place, "a file here has no aliases (*)", hint))
             }
             Event::Scalar(text, style, _, None) => {
                 let nothing = style == ScalarStyle::Plain && matches!(&*text, "" | "~" | "null");
@@ -99,7 +99,7 @@ impl Reader {
             Event::MappingStart(_, None) => self.begin(Open::Map(place, Vec::new(), None), place),
             Event::SequenceEnd | Event::MappingEnd => self.end(),
             Event::DocumentStart(_) if self.document.is_some() => {
-                let hint = Some("keep each dataflow in a file of its own");
+                let hint = Some("keep what it says in a file of its own");
                 Err(mistake(place, "a second document begins here", hint))
             }
             Event::Nothing
@@ -184,6 +184,6 @@ mod tests {
         assert_eq!(problem(&"- ".repeat(100_000)), "this is nested more than 16 deep");
         assert_eq!(problem(&"[".repeat(100_000)), "this is not YAML: recursion limit exceeded");
         let long = "#".repeat(LENGTH_BYTES_MAX + 1);
-        assert_eq!(problem(&long), "the file has 1048577 bytes, a dataflow at most 1048576");
+        assert_eq!(problem(&long), "the file has 1048577 bytes, at most 1048576");
     }
 }

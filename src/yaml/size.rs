@@ -4,7 +4,7 @@ const UNITS: [(&str, u64); 5] =
     [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
 
 /// Reads a number with an optional unit, rounded to whole bytes; `None` if it is not one or is negative.
-pub(super) fn parse(text: &str) -> Option<u64> {
+pub(crate) fn parse(text: &str) -> Option<u64> {
     let digits = text.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let unit = match unit.trim() {
@@ -25,7 +25,7 @@ pub fn bytes(text: &str) -> Result<u64, String> {
 }
 
 /// The units, for a hint.
-pub(super) fn units() -> String {
+pub(crate) fn units() -> String {
     let names: Vec<&str> = UNITS.iter().map(|(name, _)| *name).collect();
     names.join(", ")
 }

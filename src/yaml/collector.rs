@@ -4,7 +4,7 @@ use super::problem::{Problem, Problems};
 
 /// A stretch of one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// From 1.
     pub line: usize,
     /// From 1, in characters.
@@ -15,12 +15,12 @@ pub(super) struct Place {
 
 /// Something and where it stands in the file.
 #[derive(Clone, Debug)]
-pub(super) struct Placed<T> {
+pub(crate) struct Placed<T> {
     pub place: Place,
     pub value: T,
 }
 
-pub(super) struct Collector<'a> {
+pub(crate) struct Collector<'a> {
     file: &'a str,
     lines: Vec<&'a str>,
     problems: Vec<Problem>,

@@ -2,10 +2,10 @@
 
 use super::collector::{Collector, Place, Placed};
 use super::hint;
-use super::yaml::{Entry, Shape, Tree};
+use super::tree::{Entry, Shape, Tree};
 
 /// The entries of a map that takes certain keys only.
-pub(super) struct Fields {
+pub(crate) struct Fields {
     /// What the map is, for messages: `the step "lungs"`.
     what: String,
     /// Where a missing key is missing; `None` if there is no map to miss it in.
@@ -48,6 +48,10 @@ impl Fields {
         self.place.is_some() && !self.misspelt.contains(&key)
     }
 
+    pub fn has(&self, key: &str) -> bool {
+        self.entries.iter().any(|(name, _)| name.value == key)
+    }
+
     pub fn take(&mut self, key: &str) -> Option<Entry> {
         let index = self.entries.iter().position(|(name, _)| name.value == key)?;
         Some(self.entries.swap_remove(index))
@@ -64,7 +68,7 @@ impl Fields {
 }
 
 /// The entries of a map with any keys, each once.
-pub(super) fn entries(tree: Tree, what: &str, collector: &mut Collector) -> Option<Vec<Entry>> {
+pub(crate) fn entries(tree: Tree, what: &str, collector: &mut Collector) -> Option<Vec<Entry>> {
     let Shape::Map(entries) = tree.value else {
         collector.add(tree.place, format!("{what} is {}, not a map of keys and values", tree.value.name()));
         return None;
@@ -84,7 +88,7 @@ pub(super) fn entries(tree: Tree, what: &str, collector: &mut Collector) -> Opti
 }
 
 /// A single value, as it is written.
-pub(super) fn text(tree: Tree, what: &str, collector: &mut Collector) -> Option<Placed<String>> {
+pub(crate) fn text(tree: Tree, what: &str, collector: &mut Collector) -> Option<Placed<String>> {
     match tree.value {
         Shape::Scalar(value) => Some(Placed { place: tree.place, value }),
         other => {
@@ -94,7 +98,25 @@ pub(super) fn text(tree: Tree, what: &str, collector: &mut Collector) -> Option<
     }
 }
 
-pub(super) fn list(tree: Tree, what: &str, collector: &mut Collector) -> Option<Vec<Tree>> {
+/// A single value as `read` takes it; what it takes is said where it does not.
+pub(crate) fn value<T>(
+    tree: Tree,
+    what: &str,
+    takes: &str,
+    hint: &str,
+    read: impl Fn(&str) -> Option<T>,
+    collector: &mut Collector,
+) -> Option<T> {
+    let written = text(tree, what, collector)?;
+    let value = read(&written.value);
+    if value.is_none() {
+        let message = format!("{what} is {takes}, not \"{}\"", written.value);
+        collector.add(written.place, message).hint(hint.to_owned());
+    }
+    value
+}
+
+pub(crate) fn list(tree: Tree, what: &str, collector: &mut Collector) -> Option<Vec<Tree>> {
     match tree.value {
         Shape::List(list) => Some(list),
         other => {
@@ -107,11 +129,11 @@ pub(super) fn list(tree: Tree, what: &str, collector: &mut Collector) -> Option<
 }
 
 /// `true` or `false`.
-pub(super) fn flag(text: &str) -> Option<bool> {
+pub(crate) fn flag(text: &str) -> Option<bool> {
     text.parse().ok()
 }
 
 /// A finite number.
-pub(super) fn number(text: &str) -> Option<f64> {
+pub(crate) fn number(text: &str) -> Option<f64> {
     text.parse().ok().filter(|number: &f64| number.is_finite())
 }

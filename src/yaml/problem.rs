@@ -24,7 +24,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(super) fn hint(&mut self, hint: impl Into<Option<String>>) {
+    pub(crate) fn hint(&mut self, hint: impl Into<Option<String>>) {
         self.hint = hint.into();
     }
 }
@@ -48,7 +48,7 @@ pub struct Problems(Vec<Problem>);
 
 impl Problems {
     /// Sorts them by place; `None` if there are none.
-    pub(super) fn of(mut problems: Vec<Problem>) -> Option<Problems> {
+    pub(crate) fn of(mut problems: Vec<Problem>) -> Option<Problems> {
         problems.sort_by_key(|problem| (problem.line, problem.column));
         problems.dedup();
         (!problems.is_empty()).then_some(Problems(problems))

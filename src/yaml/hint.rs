@@ -1,7 +1,7 @@
 //! What somebody may have meant by a name that does not exist.
 
 /// "did you mean …?" where a known name is near, else a list of all of them.
-pub(super) fn meant_or_all<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub(crate) fn meant_or_all<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let known: Vec<&str> = known.into_iter().collect();
     meant(word, known.iter().copied()).or_else(|| (!known.is_empty()).then(|| all(&known)))
 }
@@ -12,7 +12,7 @@ pub(crate) fn meant<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) ->
 }
 
 /// The known name that is near enough to be meant.
-pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let distance = |name: &&str| strsim::damerau_levenshtein(word, name);
     let nearest = known.into_iter().min_by_key(distance)?;
     // A third of the letters wrong is a typing mistake; more is another word.

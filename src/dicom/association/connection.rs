@@ -1,0 +1,204 @@
+//! PDUs on a connection, plain or encrypted (PS3.8 section 9).
+//!
+//! Two timers of TCP decide the speed of DICOM. A peer that leaves Nagle's algorithm on holds back
+//! the tail of a message until what it sent is acknowledged, and Linux delays that by 40 ms: so we
+//! ask for an immediate acknowledgement before every read, which makes an unmodified storescu
+//! some eighty times faster. What we send ourselves goes out in large writes without delay.
+//!
+//! Memory is one buffer, whatever the peer announces. A PDU that has begun must be there as a whole
+//! within the time a peer may be silent: who sends a byte a second is cut off.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::net::TcpStream;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use dicom_ul::pdu::write_pdu;
+use dicom_ul::{Pdu, pdu::read_pdu};
+
+use crate::tls;
+
+use super::Broken;
+
+/// The most that is taken while the association is negotiated: 128 contexts with many syntaxes each.
+const NEGOTIATION_BYTES_MAX: u32 = 256 << 10;
+
+const HEADER_BYTES: usize = 6;
+
+/// A connection of which no byte has been read yet.
+#[derive(Debug)]
+pub enum Stream {
+    Plain(TcpStream),
+    Tls(tls::Stream),
+}
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: Stream,
+    buffer: Vec<u8>,
+    /// What of the buffer has been received and not been taken.
+    filled: Range<usize>,
+    /// The longest PDU that is taken, without its header.
+    pdu_bytes_max: u32,
+    silence_max: Duration,
+}
+
+/// A PDU in the buffer, until the next one is asked for.
+pub(super) struct Received {
+    pub kind: u8,
+    pub body: Range<usize>,
+}
+
+impl Connection {
+    pub fn new(stream: Stream, silence_max: Duration) -> io::Result<Connection> {
+        let tcp = stream.tcp();
+        tcp.set_nodelay(true)?;
+        tcp.set_read_timeout(Some(silence_max))?;
+        tcp.set_write_timeout(Some(silence_max))?;
+        let buffer = vec![0; HEADER_BYTES + NEGOTIATION_BYTES_MAX as usize];
+        Ok(Connection { stream, buffer, filled: 0..0, pdu_bytes_max: NEGOTIATION_BYTES_MAX, silence_max })
+    }
+
+    /// From now on no longer PDUs than these are taken; at most as long as those of the negotiation.
+    pub fn limit(&mut self, pdu_bytes_max: u32) {
+        self.pdu_bytes_max = pdu_bytes_max.min(NEGOTIATION_BYTES_MAX);
+    }
+
+    /// Waits for the next PDU; its length is checked before it is read.
+    pub fn receive(&mut self) -> Result<Received, Broken> {
+        let mut begun = None;
+        loop {
+            if let Some(received) = self.take()? {
+                return Ok(received);
+            }
+            let now = Instant::now();
+            if !self.filled.is_empty() && now - *begun.get_or_insert(now) > self.silence_max {
+                return Err(Broken::Silent);
+            }
+            self.fill()?;
+        }
+    }
+
+    /// A PDU of the negotiation, or of the end.
+    pub fn receive_parsed(&mut self) -> Result<Pdu, Broken> {
+        let Received { body, .. } = self.receive()?;
+        let whole = &self.buffer[body.start - HEADER_BYTES..body.end];
+        let pdu = read_pdu(whole, NEGOTIATION_BYTES_MAX, true);
+        pdu.ok().flatten().ok_or(Broken::NotAPdu)
+    }
+
+    pub fn bytes(&self, place: Range<usize>) -> &[u8] {
+        &self.buffer[place]
+    }
+
+    pub fn send(&mut self, pdu: &Pdu) -> Result<(), Broken> {
+        let mut bytes = Vec::new();
+        write_pdu(&mut bytes, pdu).map_err(|error| Broken::Io(io::Error::other(error.to_string())))?;
+        self.send_pieces(&mut [IoSlice::new(&bytes)])
+    }
+
+    pub fn send_pieces(&mut self, mut pieces: &mut [IoSlice]) -> Result<(), Broken> {
+        while !pieces.is_empty() {
+            match self.stream.write_vectored(pieces) {
+                Ok(0) => return Err(Broken::Closed),
+                Ok(written) => IoSlice::advance_slices(&mut pieces, written),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(self.stream.flush()?)
+    }
+
+    /// Ends the connection in good order.
+    pub fn close(&mut self) {
+        if let Stream::Tls(stream) = &mut self.stream {
+            stream.close();
+        }
+    }
+
+    fn take(&mut self) -> Result<Option<Received>, Broken> {
+        let filled = &self.buffer[self.filled.clone()];
+        let Some((&[kind, _, a, b, c, d], _)) = filled.split_first_chunk::<HEADER_BYTES>() else {
+            return Ok(None);
+        };
+        let length = u32::from_be_bytes([a, b, c, d]);
+        if length > self.pdu_bytes_max {
+            return Err(Broken::TooLong(length));
+        }
+        let start = self.filled.start + HEADER_BYTES;
+        let body = start..start + length as usize;
+        if body.end > self.filled.end {
+            return Ok(None);
+        }
+        self.filled.start = body.end;
+        Ok(Some(Received { kind, body }))
+    }
+
+    fn fill(&mut self) -> Result<(), Broken> {
+        // What is left is the beginning of one PDU, which fits behind the buffer's start.
+        self.buffer.copy_within(self.filled.clone(), 0);
+        self.filled = 0..self.filled.len();
+        acknowledge_at_once(self.stream.tcp());
+        match self.stream.read(&mut self.buffer[self.filled.end..]) {
+            Ok(0) => Err(Broken::Closed),
+            Ok(read) => {
+                self.filled.end += read;
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Linux leaves this mode by itself, so it has to be asked for again and again. Failing to get it
+/// costs speed only.
+#[cfg(target_os = "linux")]
+fn acknowledge_at_once(stream: &TcpStream) {
+    use std::os::linux::net::TcpStreamExt;
+    let _ = stream.set_quickack(true);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn acknowledge_at_once(_stream: &TcpStream) {}
+
+impl Stream {
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Stream::Plain(stream) => stream,
+            Stream::Tls(stream) => stream.tcp(),
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(stream) => stream.read(bytes),
+            Stream::Tls(stream) => stream.read(bytes),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(stream) => stream.write(bytes),
+            Stream::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(stream) => stream.write_vectored(pieces),
+            Stream::Tls(stream) => stream.write_vectored(pieces),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Stream::Plain(stream) => stream.flush(),
+            Stream::Tls(stream) => stream.flush(),
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! One association, either side: what was agreed, and the messages on it (PS3.8, PS3.7 section 6.3).
+//!
+//! dicom-ul reads and writes the PDUs of the negotiation. What may be asked for, who may ask, and
+//! the data itself are dealt with here, so that memory and time are bounded, and that a data set
+//! passes from the socket to where it goes without being copied.
+
+mod accept;
+mod connection;
+mod request;
+
+use std::io::{self, IoSlice};
+use std::ops::Range;
+
+use dicom_ul::Pdu;
+use dicom_ul::pdu::{AbortRQServiceProviderReason, AbortRQSource, AssociationRJ};
+
+use super::command::{BadCommand, COMMAND_BYTES_MAX, Command};
+use connection::{Connection, Received};
+
+pub(super) use accept::{Terms, accept, refuse};
+pub use connection::Stream;
+pub(super) use request::{Proposal, Role, request};
+
+/// Larger PDUs gain nothing, whatever the peer takes.
+const PDU_BYTES_SENT_MAX: u32 = 256 << 10;
+
+const P_DATA: u8 = 0x04;
+const RELEASE_REQUEST: u8 = 0x05;
+const RELEASE_ANSWER: u8 = 0x06;
+const ABORT: u8 = 0x07;
+const PDV_HEADER_BYTES: u32 = 6;
+const COMMAND_FRAGMENT: u8 = 1;
+const LAST_FRAGMENT: u8 = 2;
+
+pub(super) struct Association {
+    connection: Connection,
+    pub calling_ae: String,
+    pub called_ae: String,
+    /// Those that were agreed on.
+    pub contexts: Vec<Context>,
+    /// The longest PDU the peer takes.
+    pdu_bytes_sent_max: u32,
+    /// What has not been heard of the P-DATA PDU in the buffer.
+    rest: Range<usize>,
+    expected: Expected,
+}
+
+/// A presentation context: what is sent in it, and how it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Context {
+    pub id: u8,
+    pub abstract_syntax: String,
+    pub transfer_syntax: String,
+}
+
+/// What is heard next on an association.
+#[derive(Debug)]
+pub(super) enum Heard<'a> {
+    /// A whole command set; its data set follows if it says so.
+    Command { context: u8, command: Command },
+    /// A piece of the data set of the last command.
+    Data { bytes: &'a [u8], last: bool },
+    /// The peer wants to end it.
+    Release,
+}
+
+enum Expected {
+    Command(Vec<u8>),
+    Data { context: u8 },
+}
+
+/// Why an association cannot go on, or did not come about.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Broken {
+    #[error("the connection was closed")]
+    Closed,
+    #[error("the peer was silent for too long")]
+    Silent,
+    #[error("the connection broke: {0}")]
+    Io(io::Error),
+    #[error("the peer announced a PDU of {0} bytes, more than agreed")]
+    TooLong(u32),
+    #[error("the peer sent what is no DICOM PDU")]
+    NotAPdu,
+    #[error("the peer aborted it")]
+    Aborted,
+    #[error("{0}")]
+    Command(#[from] BadCommand),
+    #[error("the peer's command set is too long")]
+    CommandTooLong,
+    #[error("the peer {0}")]
+    Peer(&'static str),
+    #[error("rejected: {}", .0.source)]
+    Rejected(AssociationRJ),
+    #[error("{0}")]
+    Own(String),
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Broken {
+        match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Broken::Silent,
+            io::ErrorKind::UnexpectedEof => Broken::Closed,
+            _ => Broken::Io(error),
+        }
+    }
+}
+
+struct Fragment {
+    context: u8,
+    is_command: bool,
+    is_last: bool,
+    place: Range<usize>,
+}
+
+impl Association {
+    /// Waits for what the peer says next.
+    pub fn hear(&mut self) -> Result<Heard<'_>, Broken> {
+        loop {
+            if self.rest.is_empty() {
+                let Received { kind, body } = self.connection.receive()?;
+                match kind {
+                    P_DATA => self.rest = body,
+                    RELEASE_REQUEST => return Ok(Heard::Release),
+                    ABORT => return Err(Broken::Aborted),
+                    _ => return Err(Broken::Peer("sent a PDU that has no place here")),
+                }
+                continue;
+            }
+            let fragment = self.fragment()?;
+            if !fragment.is_command {
+                let last = self.data(&fragment)?;
+                return Ok(Heard::Data { bytes: self.connection.bytes(fragment.place), last });
+            }
+            if let Some(command) = self.command(&fragment)? {
+                return Ok(Heard::Command { context: fragment.context, command });
+            }
+        }
+    }
+
+    /// Sends a command and the data set that belongs to it, in PDUs the peer takes.
+    pub fn send(&mut self, context: u8, command: &Command, data_set: Option<&[u8]>) -> Result<(), Broken> {
+        let pdu_bytes = self.pdu_bytes_sent_max.min(PDU_BYTES_SENT_MAX);
+        let command = command.encode();
+        let mut fragments: Vec<_> = fragments(pdu_bytes, context, COMMAND_FRAGMENT, &command).collect();
+        if let Some(data_set) = data_set {
+            fragments.extend(self::fragments(pdu_bytes, context, 0, data_set));
+        }
+        let pieces = fragments.iter().flat_map(|(head, bytes)| [IoSlice::new(head), IoSlice::new(bytes)]);
+        self.connection.send_pieces(&mut pieces.collect::<Vec<_>>())
+    }
+
+    /// The context for objects of a class in a syntax, if it was agreed on.
+    pub fn context_for(&self, abstract_syntax: &str, transfer_syntax: &str) -> Option<u8> {
+        let of_class = self.contexts.iter().filter(|one| one.abstract_syntax == abstract_syntax);
+        of_class.into_iter().find(|one| one.transfer_syntax == transfer_syntax).map(|one| one.id)
+    }
+
+    pub fn context(&self, id: u8) -> Option<&Context> {
+        self.contexts.iter().find(|one| one.id == id)
+    }
+
+    /// Agrees to the end that the peer wants.
+    pub fn release_agreed(mut self) -> Result<(), Broken> {
+        self.connection.send(&Pdu::ReleaseRP)?;
+        self.connection.close();
+        Ok(())
+    }
+
+    /// Ends the association; every request has been answered.
+    pub fn release(mut self) -> Result<(), Broken> {
+        self.connection.send(&Pdu::ReleaseRQ)?;
+        let kind = self.connection.receive()?.kind;
+        self.connection.close();
+        match kind {
+            RELEASE_ANSWER => Ok(()),
+            _ => Err(Broken::Peer("did not agree to the end")),
+        }
+    }
+
+    /// Breaks the association off. The peer may be gone: then there is nobody to tell.
+    pub fn abort(mut self) {
+        let reason = AbortRQServiceProviderReason::ReasonNotSpecified;
+        let _ = self.connection.send(&Pdu::AbortRQ { source: AbortRQSource::ServiceProvider(reason) });
+        self.connection.close();
+    }
+
+    /// The next fragment of the P-DATA PDU in the buffer (PS3.8 9.3.5).
+    fn fragment(&mut self) -> Result<Fragment, Broken> {
+        let cut_off = || Broken::NotAPdu;
+        let bytes = self.connection.bytes(self.rest.clone());
+        let (&[a, b, c, d, context, control], after) = bytes.split_first_chunk::<6>().ok_or_else(cut_off)?;
+        let length = (u32::from_be_bytes([a, b, c, d]) as usize).checked_sub(2).ok_or_else(cut_off)?;
+        if length > after.len() {
+            return Err(cut_off());
+        }
+        let start = self.rest.start + PDV_HEADER_BYTES as usize;
+        self.rest.start = start + length;
+        let (is_command, is_last) = (control & COMMAND_FRAGMENT != 0, control & LAST_FRAGMENT != 0);
+        Ok(Fragment { context, is_command, is_last, place: start..start + length })
+    }
+
+    fn command(&mut self, fragment: &Fragment) -> Result<Option<Command>, Broken> {
+        let Expected::Command(begun) = &mut self.expected else { return Err(MIXED_UP) };
+        begun.extend_from_slice(self.connection.bytes(fragment.place.clone()));
+        if begun.len() > COMMAND_BYTES_MAX {
+            return Err(Broken::CommandTooLong);
+        }
+        if !fragment.is_last {
+            return Ok(None);
+        }
+        let command = Command::decode(&std::mem::take(begun))?;
+        if command.has_data_set() {
+            self.expected = Expected::Data { context: fragment.context };
+        }
+        Ok(Some(command))
+    }
+
+    /// Gives whether this is the last piece.
+    fn data(&mut self, fragment: &Fragment) -> Result<bool, Broken> {
+        match self.expected {
+            Expected::Data { context } if context == fragment.context => {}
+            _ => return Err(MIXED_UP),
+        }
+        if fragment.is_last {
+            self.expected = Expected::Command(Vec::new());
+        }
+        Ok(fragment.is_last)
+    }
+}
+
+const MIXED_UP: Broken = Broken::Peer("mixed up command and data set");
+
+/// A command or data set as P-DATA-TF PDUs of one fragment each: what stands before the bytes, and
+/// the bytes.
+fn fragments(pdu_bytes: u32, context: u8, kind: u8, bytes: &[u8]) -> impl Iterator<Item = ([u8; 12], &[u8])> {
+    let room = (pdu_bytes.saturating_sub(PDV_HEADER_BYTES) & !1).max(2) as usize;
+    let count = bytes.len().div_ceil(room).max(1);
+    (0..count).map(move |index| {
+        let fragment = &bytes[index * room..bytes.len().min((index + 1) * room)];
+        let last = if index + 1 == count { LAST_FRAGMENT } else { 0 };
+        let length = fragment.len() as u32;
+        let ([a, b, c, d], [e, f, g, h]) =
+            ((length + PDV_HEADER_BYTES).to_be_bytes(), (length + 2).to_be_bytes());
+        ([P_DATA, 0, a, b, c, d, e, f, g, h, context, kind | last], fragment)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use dicom_ul::pdu::{PDataValueType, read_pdu};
+
+    use super::*;
+
+    #[test]
+    fn fragments_fit_the_peer_and_join_to_the_message() {
+        let message: Vec<u8> = (0..5001).map(|index| index as u8).collect();
+        let (mut joined, mut ended) = (Vec::new(), false);
+        for (head, bytes) in fragments(2048, 3, 0, &message) {
+            assert!(!ended);
+            let pdu = read_pdu([&head, bytes].concat().as_slice(), 2048, true).unwrap();
+            let Some(Pdu::PData { data }) = pdu else { panic!("not a P-DATA PDU") };
+            assert_eq!((data[0].presentation_context_id, &data[0].value_type), (3, &PDataValueType::Data));
+            joined.extend_from_slice(&data[0].data);
+            ended = data[0].is_last;
+        }
+        assert!(ended);
+        assert_eq!(joined, message);
+    }
+
+    #[test]
+    fn an_empty_message_is_one_fragment() {
+        let all: Vec<_> = fragments(2048, 1, COMMAND_FRAGMENT, &[]).collect();
+        assert_eq!(all.len(), 1);
+        assert_eq!(all[0].0[11], COMMAND_FRAGMENT | LAST_FRAGMENT);
+    }
+}

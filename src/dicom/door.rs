@@ -1,0 +1,165 @@
+//! The front door: every instance that comes in passes here, whoever brings it and however.
+//!
+//! What is brought goes to disk as it comes. It is let in when it is read as far as its study, and
+//! when its file is where it stays; then there is a receipt, and success may be answered.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::imaging::{Header, Study, Unreadable, read_instance};
+use crate::step::Item;
+use crate::store::free_bytes;
+
+use super::inbox::{Inbox, Kept, Part};
+use super::instance::{HEADER_BYTES_MAX, Instance};
+use super::part10::Head;
+use super::studies::Studies;
+use super::{AeTitle, Arrived, Event, Settings, Status};
+
+/// What all who bring instances share.
+pub(super) struct Door<'a> {
+    pub settings: &'a Settings,
+    pub inbox: Inbox,
+    pub studies: Studies,
+    pub tell: &'a (dyn Fn(&Event) + Sync),
+    /// How many visitors there have been.
+    pub visitors: AtomicU64,
+}
+
+/// Who brings instances: an association, or a request over HTTP, or a file.
+#[derive(Clone, Debug)]
+pub(super) struct Visitor {
+    /// No two have the same.
+    pub number: u64,
+    pub calling_ae: String,
+    pub called_ae: String,
+}
+
+/// Why an instance is answered with a failure.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub status: Status,
+    pub reason: String,
+}
+
+/// An instance that is on the disk.
+pub(super) struct Stored {
+    #[expect(dead_code, reason = "having it is the point")]
+    kept: Kept,
+}
+
+pub(super) fn refusal(status: Status, reason: impl Into<String>) -> Refusal {
+    Refusal { status, reason: reason.into() }
+}
+
+impl From<io::Error> for Refusal {
+    /// The inbox is full, or out of reach: the sender may try again later.
+    fn from(error: io::Error) -> Refusal {
+        refusal(Status::OUT_OF_RESOURCES, format!("the inbox cannot be written: {error}"))
+    }
+}
+
+impl Door<'_> {
+    /// Somebody new.
+    pub fn visitor(&self, calling_ae: &AeTitle, called_ae: &AeTitle) -> Visitor {
+        let (calling_ae, called_ae) = (calling_ae.to_string(), called_ae.to_string());
+        Visitor { number: self.next_number(), calling_ae, called_ae }
+    }
+
+    pub fn next_number(&self) -> u64 {
+        self.visitors.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Begins a file that comes with its own head.
+    pub fn begin(&self) -> Result<Part, Refusal> {
+        if !self.studies.have_room() {
+            return Err(refusal(Status::OUT_OF_RESOURCES, "too much is waiting, try again later"));
+        }
+        if free_bytes(&self.settings.inbox) < self.settings.free_bytes_min {
+            return Err(refusal(Status::OUT_OF_RESOURCES, "the disk is nearly full, try again later"));
+        }
+        Ok(self.inbox.begin()?)
+    }
+
+    /// Begins a data set whose head was told apart from it.
+    pub fn begin_data_set(&self, head: &Head) -> Result<Part, Refusal> {
+        if !is_uid(&head.sop_class_uid) || !is_uid(&head.sop_instance_uid) {
+            return Err(refusal(Status::INVALID_INSTANCE, "a SOP UID is not a UID"));
+        }
+        let mut part = self.begin()?;
+        part.write(&head.encode())?;
+        Ok(part)
+    }
+
+    /// Writes what has come of a file. One that is too large, or whose disk fails, is refused, and
+    /// the rest of it goes nowhere.
+    pub fn write(&self, part: &mut Result<Part, Refusal>, bytes: &[u8]) {
+        let Ok(file) = part else { return };
+        if file.size() + bytes.len() as u64 > self.settings.instance_bytes_max {
+            *part = Err(refusal(Status::OUT_OF_RESOURCES, "the instance is too large"));
+        } else if let Err(error) = file.write(bytes) {
+            *part = Err(error.into());
+        }
+    }
+
+    /// Lets an instance in: puts its file into its study. `announced` is what was said of it before
+    /// it came.
+    pub fn keep(&self, visitor: &Visitor, part: Part, announced: Option<&Head>) -> Result<Stored, Refusal> {
+        let digest = part.digest();
+        let (header, study) = read(&part)?;
+        check(announced, &header, &study)?;
+        let name = format!("{}-{}.dcm", header.sop_instance_uid, digest.short());
+        let size = part.size();
+        let uid = &study.study_instance_uid;
+        let place = self.studies.place(uid, visitor, || self.inbox.new_folder())?;
+        let expected = self.settings.completion.expected.as_ref();
+        let marks = expected.map_or(0, |expected| expected.marks(part.beginning()));
+        let kept = part.keep(&place.folder, &name)?;
+        let (path, decoded) = (kept.path().to_owned(), header.decoded_bytes().max(size));
+        let item = Item { name, path, digest, size, decoded, received: true };
+        let arrived = Arrived {
+            sop_class_uid: header.sop_class_uid.clone(),
+            sop_instance_uid: header.sop_instance_uid.clone(),
+            study_instance_uid: study.study_instance_uid.clone(),
+            patient_id: study.patient_id.clone(),
+        };
+        self.studies.add(place, Instance { marks, ..Instance::new(item, header, study) });
+        (self.tell)(&Event::Stored { association: visitor.number, bytes: size, instance: Box::new(arrived) });
+        Ok(Stored { kept })
+    }
+}
+
+/// Reads header and study from the beginning of the file that is at hand, or from more if need be.
+fn read(part: &Part) -> Result<(Header, Study), Refusal> {
+    let read = match read_instance("", part.path(), part.beginning()) {
+        Err(Unreadable::Damaged { .. }) if !part.is_short() => {
+            let mut bytes = Vec::new();
+            File::open(part.path())?.take(HEADER_BYTES_MAX).read_to_end(&mut bytes)?;
+            read_instance("", part.path(), &bytes)
+        }
+        read => read,
+    };
+    read.map_err(|_| refusal(Status::CANNOT_UNDERSTAND, "the data set is damaged or cut off"))
+}
+
+/// A file whose head says other than its data set would be found by nobody.
+fn check(announced: Option<&Head>, header: &Header, study: &Study) -> Result<(), Refusal> {
+    if study.study_instance_uid.is_empty() {
+        return Err(refusal(Status::CANNOT_UNDERSTAND, "the data set has no Study Instance UID"));
+    }
+    if !is_uid(&header.sop_instance_uid) {
+        return Err(refusal(Status::INVALID_INSTANCE, "the data set's SOP Instance UID is not a UID"));
+    }
+    let same = announced.is_none_or(|head| {
+        header.sop_class_uid == head.sop_class_uid && header.sop_instance_uid == head.sop_instance_uid
+    });
+    let mismatch = || refusal(Status::DATA_SET_MISMATCH, "SOP UIDs of command and data set differ");
+    same.then_some(()).ok_or_else(mismatch)
+}
+
+/// Digits and dots, at most 64 (PS3.5 9.1): safe as part of a file name.
+fn is_uid(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_digit() || byte == b'.';
+    (1..=64).contains(&text.len()) && text.bytes().all(allowed) && !text.starts_with('.')
+}

@@ -1,0 +1,177 @@
+//! Studies asked for, one after the other, from a list: for reprocessing.
+//!
+//! An archive is asked which studies fit (C-FIND), and each is fetched through the front door: on the
+//! association that asks for it (C-GET), or by letting the archive send it to our listener (C-MOVE).
+//! What fails is tried again, and in the end told; it holds up no other study.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use dicom_dictionary_std::tags;
+
+use super::completion::Left;
+use super::door::Door;
+use super::find::{Fetched, find, get_study, move_study};
+use super::query::{Level, NotAQuery, Query};
+use super::receive::Stop;
+use super::{AeTitle, Destination, Event, SendError};
+
+/// What to fetch, from where, and how.
+#[derive(Clone, Debug)]
+pub struct Pull {
+    pub node: Destination,
+    pub wanted: Vec<Wanted>,
+    pub way: Way,
+    /// How long to wait before each further try of a study.
+    pub waits: Vec<Duration>,
+}
+
+/// One line of a list. Read from a Study Instance UID, an accession number, or a [`Query`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    Study(String),
+    Query(Query),
+}
+
+/// How a study travels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// On the association that asks for it.
+    Get,
+    /// On an association that the archive opens to us; it must know our title and address.
+    Move { to: AeTitle },
+}
+
+impl FromStr for Wanted {
+    type Err = NotAQuery;
+
+    fn from_str(text: &str) -> Result<Wanted, NotAQuery> {
+        let text = text.trim();
+        let is_uid = text.contains('.') && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        if is_uid {
+            return Ok(Wanted::Study(text.to_owned()));
+        }
+        let accession = !text.contains('=') && !text.is_empty();
+        let query = if accession { format!("AccessionNumber={text}") } else { text.to_owned() };
+        query.parse().map(Wanted::Query)
+    }
+}
+
+/// Fetches all that is wanted, until the stop.
+pub(super) fn pull(door: &Door, pull: &Pull, stop: &Stop) {
+    for (index, wanted) in pull.wanted.iter().enumerate() {
+        let number = index + 1;
+        let studies = match studies(&pull.node, wanted) {
+            Ok(studies) => studies,
+            Err(error) => {
+                not_fetched(door, number, &error);
+                continue;
+            }
+        };
+        if studies.is_empty() {
+            let reason = "the archive has no such study".to_owned();
+            (door.tell)(&Event::NotFetched { number, reason });
+        }
+        for study in studies {
+            // The archive must not send what would only be refused.
+            while !door.studies.have_room() && !stop.wait(LOOK) {}
+            if stop.wait(Duration::ZERO) {
+                let reason = "receiving ended before".to_owned();
+                return (door.tell)(&Event::NotFetched { number, reason });
+            }
+            fetch_patiently(door, pull, number, &study, stop);
+        }
+    }
+}
+
+const LOOK: Duration = Duration::from_millis(100);
+
+fn studies(node: &Destination, wanted: &Wanted) -> Result<Vec<String>, SendError> {
+    match wanted {
+        Wanted::Study(uid) => Ok(vec![uid.clone()]),
+        Wanted::Query(query) => {
+            let found = find(node, &Query { level: Level::Study, ..query.clone() })?;
+            let uids = found.matches.iter().map(|one| one.text(tags::STUDY_INSTANCE_UID).to_owned());
+            Ok(uids.filter(|uid| !uid.is_empty()).collect())
+        }
+    }
+}
+
+fn fetch_patiently(door: &Door, pull: &Pull, number: usize, study: &str, stop: &Stop) {
+    let mut waits = pull.waits.iter();
+    loop {
+        let fetched = fetch(door, pull, study);
+        let trouble = match fetched {
+            Ok(Fetched { sent, failed: 0 }) if sent > 0 => {
+                return (door.tell)(&Event::Fetched { number, instances: sent });
+            }
+            Ok(Fetched { sent: 0, failed: 0 }) => Trouble::Nothing,
+            Ok(Fetched { sent, failed }) => Trouble::Part { sent, failed },
+            Err(error) => Trouble::Error(Box::new(error)),
+        };
+        match waits.next() {
+            Some(wait) if !stop.wait(*wait) => {}
+            _ => return not_fetched(door, number, &trouble),
+        }
+    }
+}
+
+/// Why a study is not here.
+enum Trouble {
+    Nothing,
+    Part { sent: u64, failed: u64 },
+    Error(Box<SendError>),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trouble::Nothing => f.write_str("the archive has sent nothing"),
+            Trouble::Part { sent, failed } => {
+                write!(f, "the archive could not send {failed} of {} instances", sent + failed)
+            }
+            Trouble::Error(error) => write!(f, "{error}. {}", error.remedy()),
+        }
+    }
+}
+
+fn not_fetched(door: &Door, number: usize, reason: &dyn fmt::Display) {
+    (door.tell)(&Event::NotFetched { number, reason: reason.to_string() });
+}
+
+fn fetch(door: &Door, pull: &Pull, study: &str) -> Result<Fetched, SendError> {
+    match &pull.way {
+        Way::Get => {
+            let visitor = door.visitor(&pull.node.ae_title, &pull.node.calling_ae);
+            let number = visitor.number;
+            let fetched = get_study(door, visitor, &pull.node, study);
+            let whole = matches!(fetched, Ok(Fetched { failed: 0, .. }));
+            door.studies.leave(number, if whole { Left::RequestEnd } else { Left::Aborted });
+            fetched
+        }
+        Way::Move { to } => {
+            let fetched = move_study(&pull.node, study, to)?;
+            if fetched.failed == 0 {
+                // All of it has been answered with success by our listener before this answer came.
+                door.studies.told(study, fetched.sent);
+            }
+            Ok(fetched)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_a_study_an_accession_number_or_a_query() {
+        let wanted = |text: &str| text.parse::<Wanted>().unwrap();
+        assert_eq!(wanted(" 1.2.840.1 "), Wanted::Study("1.2.840.1".to_owned()));
+        assert_eq!(wanted("A-17"), Wanted::Query("AccessionNumber=A-17".parse().unwrap()));
+        assert_eq!(wanted("12345"), Wanted::Query("AccessionNumber=12345".parse().unwrap()));
+        assert_eq!(wanted("PatientID=P1"), Wanted::Query("PatientID=P1".parse().unwrap()));
+        assert!("".parse::<Wanted>().is_err());
+    }
+}
