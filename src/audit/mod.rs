@@ -18,4 +18,4 @@ mod xml;
 pub use message::{Alert, Arrival, AskedBy, Message, Node, Outcome, Patient, Query, Source, Study, Subject};
 pub use record::record;
 pub use trail::{Settings, Trail};
-pub use transport::{Connect, Transport, tcp, udp};
+pub use transport::{Connect, Transport, awake, dial, tcp, udp};

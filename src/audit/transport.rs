@@ -19,6 +19,8 @@ pub enum Transport {
 const UDP_BYTES_MAX: usize = 65_507;
 
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
+/// For shaking hands; messages are not answered.
+const READ_TIME_MAX: Duration = Duration::from_secs(5);
 const WRITE_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Over UDP to `host:port`; 514 is usual.
@@ -29,7 +31,10 @@ pub fn udp(address: impl Into<String>) -> Transport {
 /// Over TCP to `host:port`, without encryption; 601 is usual.
 pub fn tcp(address: impl Into<String>) -> Transport {
     let address = address.into();
-    Transport::Stream(Box::new(move || Ok(Box::new(Awake(connect(&address)?)))))
+    Transport::Stream(Box::new(move || {
+        let tcp = dial(&address)?;
+        Ok(awake(tcp.try_clone()?, tcp))
+    }))
 }
 
 impl Transport {
@@ -76,11 +81,16 @@ impl Open {
     }
 }
 
-fn connect(address: &str) -> io::Result<TcpStream> {
+/// Opens a TCP connection to `host:port` for messages, or for TLS under them.
+///
+/// # Errors
+/// If none of the host's addresses answers in time.
+pub fn dial(address: &str) -> io::Result<TcpStream> {
     let mut last = io::Error::from(ErrorKind::NotFound);
     for address in address.to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, CONNECT_TIME_MAX) {
             Ok(stream) => {
+                stream.set_read_timeout(Some(READ_TIME_MAX))?;
                 stream.set_write_timeout(Some(WRITE_TIME_MAX))?;
                 return Ok(stream);
             }
@@ -90,15 +100,22 @@ fn connect(address: &str) -> io::Result<TcpStream> {
     Err(last)
 }
 
-/// A connection that looks, before it writes, whether the other end has closed it: otherwise the first
-/// message after that would be lost without an error.
-struct Awake(TcpStream);
+/// A stream that looks, before it writes, whether the other end has closed it: otherwise the first
+/// message after that would be lost without an error. `tcp` is the connection under it.
+pub fn awake(stream: impl Read + Write + Send + 'static, tcp: TcpStream) -> Box<dyn Write + Send> {
+    Box::new(Awake { stream, tcp })
+}
 
-impl Awake {
+struct Awake<S> {
+    stream: S,
+    tcp: TcpStream,
+}
+
+impl<S: Read> Awake<S> {
     fn look(&mut self) -> io::Result<()> {
-        self.0.set_nonblocking(true)?;
-        let read = self.0.read(&mut [0; 256]);
-        self.0.set_nonblocking(false)?;
+        self.tcp.set_nonblocking(true)?;
+        let read = self.stream.read(&mut [0; 256]);
+        self.tcp.set_nonblocking(false)?;
         match read {
             Ok(0) => Err(ErrorKind::ConnectionReset.into()),
             // A receiver has nothing to say; whatever it says is read and forgotten.
@@ -109,13 +126,13 @@ impl Awake {
     }
 }
 
-impl Write for Awake {
+impl<S: Read + Write> Write for Awake<S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.look()?;
-        self.0.write(bytes)
+        self.stream.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.stream.flush()
     }
 }

@@ -2,7 +2,7 @@
 //! against receivers that go away and come back.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Error, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -11,10 +11,12 @@ use std::time::{Duration, SystemTime};
 
 use flow::audit::{
     Alert, Arrival, AskedBy, Message, Node, Outcome, Patient, Query, Settings, Source, Study, Subject, Trail,
-    Transport, record, tcp, udp,
+    Transport, awake, dial, record, tcp, udp,
 };
+use flow::tls;
 
 use crate::results::peers::python;
+use crate::support::certificates::Certificates;
 use crate::support::peers::{DEADLINE, until};
 
 const AT: SystemTime = SystemTime::UNIX_EPOCH;
@@ -208,7 +210,7 @@ fn number(message: &str) -> usize {
     rest.split('"').next().unwrap().parse().unwrap()
 }
 
-/// A receiver over TCP, which takes messages until it is dropped.
+/// A receiver over TCP or TLS, which takes messages until it goes.
 struct Repository {
     messages: Receiver<String>,
     address: String,
@@ -217,19 +219,22 @@ struct Repository {
 }
 
 impl Repository {
-    fn at(address: &str) -> Repository {
+    fn at(address: &str, tls: Option<&tls::Server>) -> Repository {
         // The port of one that has just gone may still be in use for a moment.
         let listener = until("the port is free", || TcpListener::bind(address).ok());
         let address = listener.local_addr().unwrap().to_string();
         let ((give, messages), (tell, connections)) = (mpsc::channel(), mpsc::channel());
-        let accepting = listener.try_clone().unwrap();
+        let (accepting, tls) = (listener.try_clone().unwrap(), tls.cloned());
         thread::spawn(move || {
             while let Ok((stream, _)) = accepting.accept() {
                 if tell.send(stream.try_clone().unwrap()).is_err() {
                     return;
                 }
-                let give = give.clone();
-                thread::spawn(move || take(&stream, &give));
+                let (give, tls) = (give.clone(), tls.clone());
+                thread::spawn(move || match tls {
+                    None => take(stream, &give),
+                    Some(tls) => take(tls.accept(stream).unwrap(), &give),
+                });
             }
         });
         Repository { messages, address, listener, connections }
@@ -253,7 +258,7 @@ impl Repository {
 }
 
 /// Octet counting: a number, a space, and as many bytes.
-fn take(stream: &TcpStream, give: &Sender<String>) {
+fn take(stream: impl Read, give: &Sender<String>) {
     let mut reader = BufReader::new(stream);
     let mut length = Vec::new();
     while let Ok(1..) = reader.read_until(b' ', &mut length) {
@@ -294,10 +299,29 @@ fn over_udp_a_message_is_a_datagram() {
 
 #[test]
 fn while_the_receiver_is_away_messages_wait_also_across_a_restart() {
+    waits(None, |address| tcp(address));
+}
+
+#[test]
+fn it_is_the_same_over_tls() {
+    let Some(certificates) = Certificates::make() else { return };
+    let server = tls::Server::open(&certificates.identity(), None).unwrap();
+    let client = tls::Client::open(&certificates.authority(), None).unwrap();
+    waits(Some(&server), |address| {
+        let (address, client) = (address.to_owned(), client.clone());
+        Transport::Stream(Box::new(move || {
+            let tcp = dial(&address)?;
+            let stream = client.connect("localhost", tcp.try_clone()?).map_err(Error::other)?;
+            Ok(awake(stream, tcp))
+        }))
+    });
+}
+
+fn waits(tls: Option<&tls::Server>, transport: impl Fn(&str) -> Transport) {
     let folder = tempfile::tempdir().unwrap();
-    let repository = Repository::at("127.0.0.1:0");
+    let repository = Repository::at("127.0.0.1:0", tls);
     let address = repository.address.clone();
-    let start = || Trail::start(source(), tcp(address.clone()), &settings(folder.path())).unwrap();
+    let start = || Trail::start(source(), transport(&address), &settings(folder.path())).unwrap();
     let trail = start();
     trail.record(numbered(0), AT);
     assert_eq!(number(&repository.next()), 0);
@@ -310,7 +334,7 @@ fn while_the_receiver_is_away_messages_wait_also_across_a_restart() {
 
     let trail = start();
     (4..6).for_each(|number| trail.record(numbered(number), AT));
-    let repository = Repository::at(&address);
+    let repository = Repository::at(&address, tls);
     for expected in 1..6 {
         assert_eq!(number(&repository.next()), expected);
     }
@@ -332,7 +356,7 @@ fn what_there_was_no_room_for_is_told() {
     drop(trail);
     assert!(std::fs::metadata(&settings.spool).unwrap().len() < 10_000);
 
-    let repository = Repository::at(&address);
+    let repository = Repository::at(&address, None);
     let trail = Trail::start(source(), tcp(address), &settings).unwrap();
     let mut kept = 0;
     let alert = loop {
