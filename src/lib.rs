@@ -15,6 +15,7 @@
 //! | [`tls`] | encrypted connections; the only folder that opens certificates and keys |
 //! | [`imaging`] | calculations on CT studies and the results made of them; no network, no engine |
 //! | [`dicom`] | receiving and sending; the only folder that speaks DIMSE |
+//! | [`audit`] | who sent what about whom where, told to the audit repository |
 //! | [`outbox`] | where responses go: a folder each, and on to a PACS |
 //! | [`site`] | a site's settings: who we are there, who may call, which nodes there are |
 //! | [`replay`] | a past request run again, compared with what was recorded, and packed into one file |
@@ -27,6 +28,7 @@
 //! * Whoever holds a [`dataflow::Dataflow`] may rely on it: it cannot be made without having been checked.
 //! * What may fail because of data is a [`step::Fault`] and ends in the response; it never ends the process.
 
+pub mod audit;
 pub mod cli;
 pub mod cluster;
 pub mod dataflow;

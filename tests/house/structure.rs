@@ -23,6 +23,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("unicode_bidi", &["imaging"]),
     ("unifont", &["imaging"]),
     ("png", &["imaging", "replay"]),
+    ("base64", &["audit"]),
     ("bytemuck", &["imaging"]),
     ("memmap2", &["imaging"]),
     ("rusqlite", &["journal"]),

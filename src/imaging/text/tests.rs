@@ -112,7 +112,7 @@ fn a_new_part_begins_with_the_first_sets() {
         (VR::LT, b"\t", "Ä"),
         (VR::LT, b"\x0C", "Ä"),
     ] {
-        let end_text = str::from_utf8(end).unwrap();
+        let end_text = String::from_utf8_lossy(end);
         check("ISO 2022 IR 100\\ISO 2022 IR 126", vr, &greek(end), &format!("Δ{end_text}{last}"));
     }
 }
