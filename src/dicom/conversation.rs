@@ -13,20 +13,21 @@ use super::door::{Door, Refusal, Visitor, refusal};
 use super::inbox::Part;
 use super::part10::Head;
 use super::studies::End;
-use super::{Event, Settings, Status};
+use super::{Event, Settings, Status, Visit};
 
 /// Holds the conversation on a connection to its end.
-pub(super) fn converse(door: &Door, number: u64, stream: TcpStream, peer: SocketAddr) {
+pub(super) fn converse(door: &Door, visit: Visit, stream: TcpStream, peer: SocketAddr) {
     let mut association = match guarded(|| establish(door.settings, stream, peer)) {
         Ok(association) => association,
         Err(broken) => return (door.tell)(&Event::TurnedAway { peer, reason: broken.to_string() }),
     };
     let visitor = Visitor {
-        number,
+        visit,
         calling_ae: printable(&association.calling_ae),
         called_ae: printable(&association.called_ae),
+        study_instance_uid: None,
     };
-    (door.tell)(&Event::Opened { association: number, peer, calling_ae: visitor.calling_ae.clone() });
+    (door.tell)(&Event::Opened { visit, peer, calling_ae: visitor.calling_ae.clone() });
     let mut provider = Provider::new(door, visitor);
     let end = guarded(|| provider.serve(&mut association));
     let end = match end {
@@ -119,15 +120,15 @@ impl<'a> Provider<'a> {
 
     /// What the end of the association means for the studies on it.
     fn close(self, end: Result<(), Broken>) {
-        let association = self.visitor.number;
+        let visit = self.visitor.visit;
         let (end, reason) = match end {
             Ok(()) => (End::Released, String::new()),
             Err(broken) => (End::Aborted, broken.to_string()),
         };
         // What lacks an instance is not complete, however politely the sender went.
         let left = if self.wanting { End::Aborted } else { end };
-        self.door.studies.leave(association, left);
-        (self.door.tell)(&Event::Closed { association, end, reason, instances: self.stored });
+        self.door.studies.leave(visit.number, left);
+        (self.door.tell)(&Event::Closed { visit, end, reason, instances: self.stored });
     }
 
     pub fn command(&mut self, context: u8, request: Command, syntax: Option<String>) -> Option<Answer> {
@@ -169,7 +170,7 @@ impl<'a> Provider<'a> {
             Err(Refusal { status, reason }) => {
                 let answer = request.answer(status, &reason);
                 self.wanting |= status == Status::OUT_OF_RESOURCES;
-                (self.door.tell)(&Event::Refused { association: self.visitor.number, status, reason });
+                (self.door.tell)(&Event::Refused { visit: self.visitor.visit, status, reason });
                 answer
             }
         };

@@ -1,4 +1,5 @@
-//! Where studies come in and results go out: folders, and DIMSE over TCP (PS3.7, PS3.8).
+//! Where studies come in and results go out: folders, DIMSE over TCP (PS3.7, PS3.8), and DICOMweb
+//! (PS3.18, [`web`]).
 //!
 //! [`folder::find`] and [`serve`] give requests; [`send`] takes DICOM files. A received study's files
 //! lie in an inbox until [`discard`] deletes them.
@@ -29,6 +30,7 @@ mod send_error;
 mod sop_class;
 mod status;
 mod studies;
+pub mod web;
 
 pub use ae_title::{AeTitle, NotAnAeTitle};
 pub use caller::{Caller, NotACaller};
@@ -36,7 +38,7 @@ pub use contents::contents;
 pub use data_set::Unreadable;
 pub use deidentify::{BurnedIn, Deidentified, Key, deidentify};
 pub use destination::{Destination, NotADestination};
-pub use event::{Arrived, Event, log};
+pub use event::{Arrived, Event, Visit, Way, log};
 pub use inbox::discard;
 pub use instance::merge;
 pub use receive::{Called, Settings, Stop, serve};

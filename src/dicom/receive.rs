@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Condvar, Mutex};
-use std::thread::{self, Scope};
+use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
 use crate::step::Request;
@@ -20,7 +21,7 @@ use super::conversation::{converse, secured};
 use super::door::Door;
 use super::inbox::{self, Inbox};
 use super::studies::Studies;
-use super::{AeTitle, Caller, End, Event, folder};
+use super::{AeTitle, Caller, End, Event, Way, folder, web};
 
 /// How to receive. [`Settings::new`] gives the rest their defaults.
 #[derive(Clone, Debug)]
@@ -31,6 +32,8 @@ pub struct Settings {
     pub callers: Vec<Caller>,
     /// With it, only encrypted connections are taken.
     pub tls: Option<tls::Server>,
+    /// With it, instances are taken over HTTP too.
+    pub web: Option<web::Settings>,
     /// Where files lie until [`super::discard`] deletes them.
     pub inbox: PathBuf,
     /// Folders of the inbox whose requests are recorded; what lies in others is taken up.
@@ -70,6 +73,7 @@ impl Settings {
             called: Called::Ours,
             callers: Vec::new(),
             tls: None,
+            web: None,
             inbox,
             known_folders: BTreeSet::new(),
             free_bytes_min: 0,
@@ -95,8 +99,8 @@ pub struct Stop {
 #[derive(Debug, Default)]
 struct Stopping {
     requested: bool,
-    /// Where the listener waits for a connection, if it does.
-    listener: Option<SocketAddr>,
+    /// Where listeners wait for a connection.
+    listeners: Vec<SocketAddr>,
 }
 
 impl Stop {
@@ -105,10 +109,10 @@ impl Stop {
             let mut stopping = self.lock();
             stopping.requested = true;
             self.changed.notify_all();
-            stopping.listener.take()
+            std::mem::take(&mut stopping.listeners)
         };
-        if let Some(address) = waiting {
-            // Any connection wakes the listener; if there is none to be had, it is awake.
+        for address in waiting {
+            // Any connection wakes a listener; if there is none to be had, it is awake.
             let _ = TcpStream::connect_timeout(&address, Duration::from_secs(1));
         }
     }
@@ -121,10 +125,10 @@ impl Stop {
     }
 
     fn watch(&self, listener: SocketAddr) {
-        self.lock().listener = Some(listener);
+        self.lock().listeners.push(listener);
     }
 
-    fn is_requested(&self) -> bool {
+    pub(super) fn is_requested(&self) -> bool {
         self.lock().requested
     }
 
@@ -135,6 +139,8 @@ impl Stop {
 
 /// Receives studies until `stop` is requested, and hands each to `on_study` when it is complete; first
 /// what an earlier process had received and not handed over.
+///
+/// Where the settings say so, instances come over HTTP as well ([`web`]).
 ///
 /// `on_study` runs in one thread and may block: then complete studies wait, up to
 /// `waiting_bytes_max`, and receiving goes on. At the stop, open associations are aborted; what was
@@ -150,20 +156,33 @@ pub fn serve(
     on_event: impl Fn(&Event) + Sync,
 ) -> io::Result<()> {
     stop.watch(reachable(listener.local_addr()?));
+    let web = settings.web.as_ref().map(web::Server::open).transpose()?;
+    if let Some(web) = &web {
+        stop.watch(reachable(web.address()?));
+    }
     let door = &Door {
         settings,
         inbox: Inbox::open(&settings.inbox)?,
         studies: Studies::new(settings.quiet_time, settings.broken_time, settings.waiting_bytes_max),
         tell: &on_event,
+        visits: AtomicU64::new(0),
     };
     door.inbox.number_after(&settings.known_folders)?;
     adopt(door)?;
     thread::scope(|scope| {
         let hand_over = || hand_over(door, stop, on_study);
         thread::Builder::new().name("dicom-studies".to_owned()).spawn_scoped(scope, hand_over)?;
+        let web = web.map(|web| {
+            let serve = move || {
+                let _stop = StopAtEnd(stop);
+                web.serve(door, stop)
+            };
+            thread::Builder::new().name("dicom-web".to_owned()).spawn_scoped(scope, serve)
+        });
         accept(listener, door, stop);
+        let web = web.transpose().map(|thread| thread.map(ScopedJoinHandle::join));
         door.studies.end();
-        Ok(())
+        web?.unwrap_or(Ok(Ok(()))).expect("the server for HTTP does not panic")
     })
 }
 
@@ -219,15 +238,13 @@ fn accept(listener: &TcpListener, door: &Door, stop: &Stop) {
     let guests = Guests::new(door.settings.associations_max);
     let refused = Guests::new(REFUSED_AT_ONCE_MAX);
     thread::scope(|scope| {
-        let mut number = 0;
         while !stop.is_requested() {
             let accepted = listener.accept();
             if stop.is_requested() {
                 break;
             }
-            number += 1;
-            let welcomed = accepted
-                .and_then(|(stream, peer)| welcome(scope, door, [&guests, &refused], number, stream, peer));
+            let welcomed =
+                accepted.and_then(|(stream, peer)| welcome(scope, door, [&guests, &refused], stream, peer));
             if let Err(error) = welcomed {
                 (door.tell)(&Event::NotAccepted { reason: error.to_string() });
                 // Most likely there are too many open files: give some time to close.
@@ -246,14 +263,15 @@ fn welcome<'scope, 'a: 'scope>(
     scope: &'scope Scope<'scope, '_>,
     door: &'a Door,
     [guests, refused]: [&'scope Guests; 2],
-    number: u64,
     stream: TcpStream,
     peer: SocketAddr,
 ) -> io::Result<()> {
+    let visit = door.visit(Way::Association);
+    let number = visit.number;
     let thread = thread::Builder::new().name(format!("dicom-{number}"));
     if let Some(guest) = guests.enter(number, &stream)? {
         thread.spawn_scoped(scope, move || {
-            converse(door, number, stream, peer);
+            converse(door, visit, stream, peer);
             drop(guest);
         })?;
         return Ok(());

@@ -76,11 +76,16 @@ impl Studies {
             state.arriving.insert(study_instance_uid.to_owned(), arriving);
         }
         let arriving = state.arriving.get_mut(study_instance_uid).expect("it was there or has been inserted");
-        if arriving.open_associations.insert(visitor.number) {
+        if arriving.open_associations.insert(visitor.visit.number) {
             inbox::mark_open(&arriving.folder)?;
         }
-        arriving.calling_aes.insert(visitor.calling_ae.clone());
-        arriving.called_aes.insert(visitor.called_ae.clone());
+        let titles = [
+            (&mut arriving.calling_aes, &visitor.calling_ae),
+            (&mut arriving.called_aes, &visitor.called_ae),
+        ];
+        for (known, title) in titles.into_iter().filter(|(_, title)| !title.is_empty()) {
+            known.insert(title.clone());
+        }
         Ok(arriving.folder.clone())
     }
 
@@ -232,12 +237,14 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::dicom::{Visit, Way};
     use crate::imaging::Study;
     use crate::step::{Digest, Item};
 
     fn visitor(association: u64) -> Visitor {
         let calling_ae = format!("SCANNER{association}");
-        Visitor { number: association, calling_ae, called_ae: "FLOW".to_owned() }
+        let visit = Visit { way: Way::Association, number: association };
+        Visitor { visit, calling_ae, called_ae: "FLOW".to_owned(), study_instance_uid: None }
     }
 
     fn send(studies: &Studies, association: u64, study: &str, name: &str) {

@@ -9,7 +9,7 @@ const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
 
 /// Crates (names that end in `_`: all crates whose names begin so), and the folders that may name them.
-const OWNERS: [(&str, &[&str]); 25] = [
+const OWNERS: [(&str, &[&str]); 31] = [
     ("timely", &["engine"]),
     ("differential_dataflow", &["ledger"]),
     // Unsound: RUSTSEC-2021-0120.
@@ -27,6 +27,12 @@ const OWNERS: [(&str, &[&str]); 25] = [
     ("rayon", &["imaging", "dicom", "cli"]),
     ("rustls", &["tls"]),
     ("ipnet", &["dicom"]),
+    ("hyper", &["dicom"]),
+    ("hyper_util", &["dicom"]),
+    ("http_body_util", &["dicom"]),
+    ("tokio", &["dicom"]),
+    ("tokio_rustls", &["dicom"]),
+    ("memchr", &["dicom"]),
     ("rustix", &["program", "store", "outbox"]),
     ("tar", &["replay"]),
     ("saphyr_parser", &["dataflow"]),
