@@ -182,7 +182,7 @@ impl Args {
                 let rows = journal.requests().map_err(Failure::of(Kind::InputOutput))?;
                 let known = rows.into_iter().flat_map(|row| row.folders).map(PathBuf::from).collect();
                 let inbox = Inbox { folder, known, free_bytes_min: self.free_min };
-                self.listen.open(address, inbox).map(Source::Listen)
+                self.listen.open(address, inbox).map(|receiver| Source::Listen(Box::new(receiver)))
             }
             None if self.input.is_empty() => Source::sample(&self.state.join("sample")),
             None => Source::files(&self.input, progress),

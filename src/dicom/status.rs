@@ -16,6 +16,7 @@ pub enum Verdict {
 
 impl Status {
     pub const SUCCESS: Status = Status(0x0000);
+    pub const PROCESSING_FAILURE: Status = Status(0x0110);
     pub const INVALID_INSTANCE: Status = Status(0x0117);
     pub const SOP_CLASS_NOT_SUPPORTED: Status = Status(0x0122);
     pub const UNRECOGNISED_OPERATION: Status = Status(0x0211);

@@ -9,12 +9,18 @@
 //! few others.
 
 mod answer;
+mod ask_error;
+mod client;
+mod find;
 mod media_type;
 pub mod multipart;
+mod node;
 mod order;
 mod pace;
+mod retrieve;
 mod server;
 mod service;
+mod store;
 mod store_response;
 mod taking;
 
@@ -23,8 +29,13 @@ use std::sync::Arc;
 
 use crate::tls;
 
+pub use ask_error::{AskError, Cause};
+pub use find::{Found, Level, Query, find};
 pub use media_type::MediaType;
+pub use node::{Authorization, Node, NotANode};
+pub use retrieve::retrieve;
 pub(super) use server::Server;
+pub use store::store;
 
 /// How to receive over HTTP. Who may call, how large an instance may be and how long a peer may be
 /// silent is the same as over DIMSE ([`super::Settings`]); a caller is known here by its address alone,

@@ -21,7 +21,7 @@ pub struct Order {
 /// How instances stand in the body.
 pub enum Form {
     /// Each is a part.
-    Parts(Multipart),
+    Parts(Box<Multipart>),
     /// There is one.
     Whole,
 }
@@ -75,7 +75,7 @@ fn form(head: &Parts) -> Result<Form, Answer> {
     match (media_type.name.as_str(), root.as_str()) {
         (DICOM, _) => Ok(Form::Whole),
         ("multipart/related", DICOM) => match Multipart::of(&media_type) {
-            Ok(multipart) => Ok(Form::Parts(multipart)),
+            Ok(multipart) => Ok(Form::Parts(Box::new(multipart))),
             Err(error) => Err(Answer::refusal(StatusCode::BAD_REQUEST, error.to_string())),
         },
         ("multipart/related", "application/dicom+json" | "application/dicom+xml") => {

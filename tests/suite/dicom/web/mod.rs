@@ -1,20 +1,25 @@
 //! DICOMweb, both sides: with curl and Orthanc, and with peers that misbehave.
 
+mod asking;
 mod hostile;
 mod secure;
 mod storing;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::mpsc;
 
-use flow::dicom::{Settings, web};
+use flow::dicom::{Object, Settings, web};
 use flow::step::Request;
 
-use crate::support::peers::{DEADLINE, Receiving};
+use crate::support::peers::{Background, DEADLINE, Receiving, answering, free_port};
 use crate::support::slices::Slice;
 
 const MULTIPART: &str = "multipart/related; type=\"application/dicom\"; boundary=frontier";
+
+const ORTHANC: &str = "/usr/sbin/Orthanc";
+const DICOMWEB: &str = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so";
 
 /// Our receiver with its listener for HTTP.
 struct Serving {
@@ -54,15 +59,14 @@ impl Serving {
     }
 
     fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Answer {
+        let length = body.len();
+        let head = format!(
+            "Host: flow\r\nConnection: close\r\nContent-Type: {content_type}\r\nContent-Length: {length}"
+        );
         let mut stream = self.connect();
-        write!(
-            stream,
-            "POST {path} HTTP/1.1\r\nHost: flow\r\nConnection: close\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        )
-        .expect("the head is taken");
-        // One that is refused may not be taken to its end.
-        let _ = stream.write_all(body);
+        // What is refused may not be taken to its end.
+        let _ =
+            stream.write_all(&[format!("POST {path} HTTP/1.1\r\n{head}\r\n\r\n").as_bytes(), body].concat());
         Answer::of(&mut stream)
     }
 
@@ -125,6 +129,56 @@ fn files(slices: &[Slice]) -> Vec<Vec<u8>> {
     slices.iter().map(Slice::file).collect()
 }
 
+fn objects(slices: &[Slice]) -> Vec<Object> {
+    slices.iter().map(|slice| Object::read(slice.uid(), slice.file().into()).expect("it is DICOM")).collect()
+}
+
 fn slices(study: &str, numbers: std::ops::Range<u32>) -> Vec<Slice> {
     numbers.map(|number| Slice::new(study, number)).collect()
+}
+
+/// Orthanc with DICOMweb, to which we are known as `flow`.
+struct Orthanc {
+    web: u16,
+    _peer: Background,
+    _folder: tempfile::TempDir,
+}
+
+impl Orthanc {
+    fn start(program: &str, plugin: &str, serving: &Serving) -> Orthanc {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let (dicom, web) = (free_port(), free_port());
+        let configuration = serde_json::json!({
+            "StorageDirectory": folder.path().join("storage"),
+            "IndexDirectory": folder.path().join("storage"),
+            "DicomAet": "ORTHANC",
+            "DicomPort": dicom,
+            "HttpPort": web,
+            "RemoteAccessAllowed": false,
+            "AuthenticationEnabled": false,
+            "Plugins": [plugin],
+            "DicomWeb": { "Enable": true, "Servers": { "flow": { "Url": serving.url("http") + "/" } } },
+        });
+        let path = folder.path().join("orthanc.json");
+        std::fs::write(&path, configuration.to_string()).expect("the folder is ours");
+        let peer = Background::start(Command::new(program).arg(&path));
+        answering("ORTHANC", dicom);
+        Orthanc { web, _peer: peer, _folder: folder }
+    }
+
+    fn node(&self) -> web::Node {
+        format!("http://127.0.0.1:{}/dicom-web", self.web).parse().expect("it is one")
+    }
+
+    /// Puts a file into it and gives its name there.
+    fn upload(&self, file: &[u8]) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.web)).expect("Orthanc listens");
+        let length = file.len();
+        write!(stream, "POST /instances HTTP/1.0\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n")
+            .expect("the head is taken");
+        stream.write_all(file).expect("the file is taken");
+        let answer: serde_json::Value =
+            serde_json::from_str(&Answer::of(&mut stream).body).expect("it answers with JSON");
+        answer["ID"].as_str().expect("Orthanc has taken it").to_owned()
+    }
 }

@@ -4,12 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use flow::dicom::Event;
-use flow::tls::{Identity, Server};
+use flow::dicom::{Event, web};
+use flow::tls::{Client, Identity, Server};
 
 use crate::support::peers::{run, tool};
 
-use super::{MULTIPART, Serving, files, parts, slices};
+use super::{MULTIPART, Serving, files, objects, parts, slices};
 
 const OPENSSL: &str = "/usr/bin/openssl";
 const CURL: &str = "/usr/bin/curl";
@@ -91,4 +91,24 @@ fn only_who_is_vouched_for_stores_over_tls() {
     assert_eq!(serving.receiving.study().items.len(), 3);
     let plain = serving.store(&files(&slices("1.2.3", 1..2)));
     assert_eq!(plain.status, 0, "what is not encrypted is not served");
+}
+
+#[test]
+fn we_store_over_tls_where_we_believe_and_are_believed() {
+    let Some(_) = tool(OPENSSL) else { return };
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let tls = Server::open(&authority.identity("flow"), Some(&authority.certificate())).unwrap();
+    let serving = Serving::start(|_, web| web.tls = Some(tls));
+    let objects = objects(&slices("1.2.3", 1..4));
+    let mut node: web::Node = serving.url("https").parse().unwrap();
+    let why = |node: &web::Node| web::store(node, &objects).unwrap_err().cause;
+    assert!(matches!(why(&node), web::Cause::Tls(_)), "nobody is believed unasked");
+    let ours = authority.identity("us");
+    node.tls = Some(Client::open(&stranger.certificate(), Some(&ours)).unwrap());
+    assert!(matches!(why(&node), web::Cause::Tls(_)), "another authority");
+    node.tls = Some(Client::open(&authority.certificate(), None).unwrap());
+    assert!(matches!(why(&node), web::Cause::Tls(_) | web::Cause::Broken(_)), "we show nothing");
+    node.tls = Some(Client::open(&authority.certificate(), Some(&ours)).unwrap());
+    assert!(web::store(&node, &objects).unwrap().iter().all(|one| one.outcome.is_stored()));
+    assert_eq!(serving.receiving.study().items.len(), 3);
 }

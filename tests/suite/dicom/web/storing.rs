@@ -7,14 +7,12 @@ use std::sync::mpsc;
 
 use flow::dicom::{Caller, End, Event};
 
-use crate::support::peers::{Background, answering, free_port, http, run, tool, until};
+use crate::support::peers::{http, run, tool, until};
 use crate::support::slices::{Slice, data_set};
 
-use super::{Answer, MULTIPART, Serving, files, parts, slices};
+use super::{Answer, DICOMWEB, MULTIPART, ORTHANC, Orthanc, Serving, files, parts, slices};
 
 const CURL: &str = "/usr/bin/curl";
-const ORTHANC: &str = "/usr/sbin/Orthanc";
-const DICOMWEB: &str = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so";
 
 #[test]
 fn a_study_from_curl_becomes_a_request() {
@@ -57,27 +55,12 @@ fn a_study_from_curl_becomes_a_request() {
 fn what_orthanc_sends_is_stored() {
     let (Some(orthanc), Some(plugin)) = (tool(ORTHANC), tool(DICOMWEB)) else { return };
     let serving = Serving::start(|_, _| {});
-    let folder = tempfile::tempdir().unwrap();
-    let (dicom, web) = (free_port(), free_port());
-    let configuration = serde_json::json!({
-        "StorageDirectory": folder.path().join("storage"),
-        "IndexDirectory": folder.path().join("storage"),
-        "DicomAet": "ORTHANC",
-        "DicomPort": dicom,
-        "HttpPort": web,
-        "RemoteAccessAllowed": false,
-        "AuthenticationEnabled": false,
-        "Plugins": [plugin],
-        "DicomWeb": { "Enable": true, "Servers": { "flow": { "Url": serving.url("http") + "/" } } },
-    });
-    let path = folder.path().join("orthanc.json");
-    fs::write(&path, configuration.to_string()).unwrap();
-    let _peer = Background::start(Command::new(orthanc).arg(&path));
-    answering("ORTHANC", dicom);
+    let orthanc = Orthanc::start(orthanc, plugin, &serving);
     let slices = slices("1.2.3", 1..6);
-    let ids: Vec<String> = slices.iter().map(|slice| upload(web, &slice.file())).collect();
+    let ids: Vec<String> = slices.iter().map(|slice| orthanc.upload(&slice.file())).collect();
     let order = serde_json::json!({ "Resources": ids, "Synchronous": true }).to_string();
-    http(web, "POST", "/dicom-web/servers/flow/stow", &order).expect("Orthanc is content with our answer");
+    http(orthanc.web, "POST", "/dicom-web/servers/flow/stow", &order)
+        .expect("Orthanc is content with our answer");
     let request = serving.receiving.study();
     assert_eq!(request.items.len(), slices.len());
     let mut received: Vec<Vec<u8>> =
@@ -86,17 +69,6 @@ fn what_orthanc_sends_is_stored() {
     received.sort();
     sent.sort();
     assert!(received == sent, "data sets have been changed");
-}
-
-/// Puts a file into Orthanc and gives its name there.
-fn upload(port: u16, file: &[u8]) -> String {
-    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
-    let length = file.len();
-    write!(stream, "POST /instances HTTP/1.0\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n")
-        .unwrap();
-    stream.write_all(file).unwrap();
-    let answer: serde_json::Value = serde_json::from_str(&Answer::of(&mut stream).body).unwrap();
-    answer["ID"].as_str().expect("Orthanc has taken it").to_owned()
 }
 
 #[test]
