@@ -11,7 +11,7 @@ use std::time::Duration;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::dicom::{self, AeTitle, Called, Completion, Pull, Stop, Wanted, Way};
+use crate::dicom::{self, AeTitle, Called, Completion, Pull, Retrieval, Stop, Wanted};
 use crate::step::Request;
 
 use super::exit::{Failure, Kind};
@@ -131,8 +131,8 @@ impl Listen {
             }
         }
         let way = match self.pull_by {
-            PullBy::Get => Way::Get,
-            PullBy::Move => Way::Move { to: own_title.clone() },
+            PullBy::Get => Retrieval::Get,
+            PullBy::Move => Retrieval::Move { to: own_title.clone() },
         };
         let waits = PULL_WAITS_S.map(Duration::from_secs).into();
         Ok(Some(Pull { node: site.node(from, own_title)?, wanted, way, waits }))

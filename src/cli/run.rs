@@ -202,7 +202,7 @@ impl Args {
         let rows = journal.requests().map_err(Failure::of(Kind::InputOutput))?;
         let known = rows.into_iter().flat_map(|row| row.folders).map(PathBuf::from).collect();
         let inbox = Inbox { folder, known, free_bytes_min: self.free_min };
-        self.listen.open(site, inbox).map(Source::Listen)
+        self.listen.open(site, inbox).map(|receiver| Source::Listen(Box::new(receiver)))
     }
 }
 

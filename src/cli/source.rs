@@ -19,7 +19,7 @@ pub enum Source {
         studies: Vec<Request>,
         unread: bool,
     },
-    Listen(Receiver),
+    Listen(Box<Receiver>),
     /// A synthetic study; afterwards the results are compared with what is true.
     Sample {
         request: Box<Request>,

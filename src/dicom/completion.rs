@@ -39,8 +39,8 @@ pub enum Signal {
 /// Which signals count, and how long to wait.
 #[derive(Clone, Debug)]
 pub struct Completion {
-    /// Those that complete a study at once: the end of a request over HTTP. Without one of them the quiet
-    /// time decides.
+    /// Those that complete a study at once: none. Many senders use several associations for a study, or
+    /// requests of ten instances each. Without one of them the quiet time decides.
     pub at_once: BTreeSet<Signal>,
     /// How long nothing may have arrived: 5 s.
     pub quiet_time: Duration,
@@ -72,7 +72,7 @@ pub enum AtCap {
 impl Default for Completion {
     fn default() -> Completion {
         Completion {
-            at_once: [Signal::RequestEnd].into(),
+            at_once: BTreeSet::new(),
             quiet_time: Duration::from_secs(5),
             broken_time: Duration::from_secs(600),
             expected: None,

@@ -10,20 +10,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::association::{Association, Broken, Stream, Terms, accept};
 use super::door::{Door, Visitor};
 use super::provider::Provider;
-use super::{Event, Settings};
+use super::{Event, Settings, Visit};
 
 /// Holds the conversation on a connection to its end.
-pub(super) fn converse(door: &Door, number: u64, stream: TcpStream, peer: SocketAddr) {
+pub(super) fn converse(door: &Door, visit: Visit, stream: TcpStream, peer: SocketAddr) {
     let mut association = match guarded(|| establish(door.settings, stream, peer)) {
         Ok(association) => association,
         Err(broken) => return (door.tell)(&Event::TurnedAway { peer, reason: broken.to_string() }),
     };
     let visitor = Visitor {
-        number,
+        visit,
         calling_ae: printable(&association.calling_ae),
         called_ae: printable(&association.called_ae),
+        study_instance_uid: None,
     };
-    (door.tell)(&Event::Opened { association: number, peer, calling_ae: visitor.calling_ae.clone() });
+    (door.tell)(&Event::Opened { visit, peer, calling_ae: visitor.calling_ae.clone() });
     let mut provider = Provider::new(door, visitor);
     let end = guarded(|| provider.serve(&mut association));
     let end = match end {

@@ -6,33 +6,64 @@ use std::path::PathBuf;
 
 use super::{End, Signal, Status};
 
+/// One occasion on which instances are brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Visit {
+    pub way: Way,
+    /// No two have the same, whatever way they come.
+    pub number: u64,
+}
+
+/// How instances come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Way {
+    /// C-STORE on an association.
+    Association,
+    /// A request over HTTP (STOW-RS), or the answer to one of ours (WADO-RS).
+    Web,
+    /// Files in a watched folder, one after the other without a pause.
+    Folder,
+}
+
+impl fmt::Display for Visit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Visit { way, number } = self;
+        match way {
+            Way::Association => write!(f, "association {number}"),
+            Way::Web => write!(f, "HTTP transfer {number}"),
+            Way::Folder => write!(f, "folder transfer {number}"),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// An association has been agreed on.
+    /// An association has been agreed on, or a request over HTTP is let in.
     Opened {
-        association: u64,
+        visit: Visit,
         peer: SocketAddr,
+        /// Empty over HTTP, which has no AE titles.
         calling_ae: String,
     },
-    /// A connection did not become an association.
+    /// A connection did not become an association, or a request over HTTP was not let in.
     TurnedAway {
         peer: SocketAddr,
         reason: String,
     },
     /// An instance is in the inbox.
     Stored {
-        association: u64,
+        visit: Visit,
         bytes: u64,
         instance: Box<Arrived>,
     },
     /// An instance was answered with a failure.
     Refused {
-        association: u64,
+        visit: Visit,
         status: Status,
         reason: String,
     },
     Closed {
-        association: u64,
+        visit: Visit,
         end: End,
         reason: String,
         instances: u64,
@@ -116,21 +147,22 @@ impl Event {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Event::Opened { association, peer, calling_ae } => {
-                write!(f, "association {association} opened by {calling_ae} at {peer}")
+            Event::Opened { visit, peer, calling_ae } if calling_ae.is_empty() => {
+                write!(f, "{visit} opened from {peer}")
+            }
+            Event::Opened { visit, peer, calling_ae } => {
+                write!(f, "{visit} opened by {calling_ae} at {peer}")
             }
             Event::TurnedAway { peer, reason } => write!(f, "connection from {peer} turned away: {reason}"),
-            Event::Stored { association, bytes, .. } => {
-                write!(f, "association {association} sent {bytes} bytes")
+            Event::Stored { visit, bytes, .. } => write!(f, "{visit} sent {bytes} bytes"),
+            Event::Refused { visit, status, reason } => {
+                write!(f, "instance of {visit} refused: {status}: {reason}")
             }
-            Event::Refused { association, status, reason } => {
-                write!(f, "instance of association {association} refused: {status}: {reason}")
+            Event::Closed { visit, end: End::Released, instances, .. } => {
+                write!(f, "{visit} released after {instances} instances")
             }
-            Event::Closed { association, end: End::Released, instances, .. } => {
-                write!(f, "association {association} released after {instances} instances")
-            }
-            Event::Closed { association, end: End::Aborted, reason, instances } => {
-                write!(f, "association {association} aborted after {instances} instances: {reason}")
+            Event::Closed { visit, end: End::Aborted, reason, instances } => {
+                write!(f, "{visit} aborted after {instances} instances: {reason}")
             }
             Event::Complete { instances, bytes, by } => {
                 write!(f, "study complete, because {by}: {instances} instances, {bytes} bytes")

@@ -1,4 +1,5 @@
-//! Where studies come in and results go out: folders, and DIMSE over TCP (PS3.7, PS3.8).
+//! Where studies come in and results go out: folders, DIMSE over TCP (PS3.7, PS3.8), and DICOMweb
+//! (PS3.18, [`web`]).
 //!
 //! [`folder::find`] and [`serve`] give requests; [`send`] takes DICOM files. A received study's files
 //! lie in an inbox until [`discard`] deletes them.
@@ -40,6 +41,7 @@ mod sop_class;
 mod status;
 mod studies;
 mod waiting;
+pub mod web;
 
 pub use ae_title::{AeTitle, NotAnAeTitle};
 pub use caller::{Caller, NotACaller};
@@ -49,12 +51,12 @@ pub use contents::contents;
 pub use data_set::Unreadable;
 pub use deidentify::{BurnedIn, Deidentified, Key, deidentify};
 pub use destination::{Destination, NotADestination};
-pub use event::{Arrived, Event, log};
+pub use event::{Arrived, Event, Visit, Way, log};
 pub use expected::{Expected, NotExpected};
 pub use find::{Fetched, Found, counter, find, move_study};
 pub use inbox::discard;
 pub use instance::merge;
-pub use pull::{Pull, Wanted, Way};
+pub use pull::{Pull, Retrieval, Wanted};
 pub use query::{Level, Match, NotAQuery, Query};
 pub use receive::{Called, Settings, Stop, serve};
 pub use send::{NotSendable, Object, Outcome, Sent, echo, send};

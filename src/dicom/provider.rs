@@ -65,15 +65,15 @@ impl<'a> Provider<'a> {
 
     /// What the end of the association means for the studies on it.
     pub fn close(self, end: Result<(), Broken>) {
-        let association = self.visitor.number;
+        let visit = self.visitor.visit;
         let (end, reason) = match end {
             Ok(()) => (End::Released, String::new()),
             Err(broken) => (End::Aborted, broken.to_string()),
         };
         // What lacks an instance is not complete, however politely the sender went.
         let left = if self.wanting { End::Aborted } else { end };
-        self.door.studies.leave(association, left.into());
-        (self.door.tell)(&Event::Closed { association, end, reason, instances: self.stored });
+        self.door.studies.leave(visit.number, left.into());
+        (self.door.tell)(&Event::Closed { visit, end, reason, instances: self.stored });
     }
 
     /// A command has come; `syntax` is that of its presentation context, if that was agreed on.
@@ -173,7 +173,7 @@ impl<'a> Provider<'a> {
             Err(Refusal { status, reason }) => {
                 let answer = request.answer(status, &reason);
                 self.wanting |= status == Status::OUT_OF_RESOURCES;
-                (self.door.tell)(&Event::Refused { association: self.visitor.number, status, reason });
+                (self.door.tell)(&Event::Refused { visit: self.visitor.visit, status, reason });
                 answer
             }
         };

@@ -11,18 +11,18 @@ use std::time::Duration;
 use dicom_dictionary_std::tags;
 
 use super::completion::Left;
-use super::door::Door;
+use super::door::{Door, Visitor};
 use super::find::{Fetched, find, get_study, move_study};
 use super::query::{Level, NotAQuery, Query};
 use super::receive::Stop;
-use super::{AeTitle, Destination, Event, SendError};
+use super::{AeTitle, Destination, Event, SendError, Way};
 
 /// What to fetch, from where, and how.
 #[derive(Clone, Debug)]
 pub struct Pull {
     pub node: Destination,
     pub wanted: Vec<Wanted>,
-    pub way: Way,
+    pub way: Retrieval,
     /// How long to wait before each further try of a study.
     pub waits: Vec<Duration>,
 }
@@ -36,7 +36,7 @@ pub enum Wanted {
 
 /// How a study travels.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum Retrieval {
     /// On the association that asks for it.
     Get,
     /// On an association that the archive opens to us; it must know our title and address.
@@ -142,22 +142,30 @@ fn not_fetched(door: &Door, number: usize, reason: &dyn fmt::Display) {
 
 fn fetch(door: &Door, pull: &Pull, study: &str) -> Result<Fetched, SendError> {
     match &pull.way {
-        Way::Get => {
-            let visitor = door.visitor(&pull.node.ae_title, &pull.node.calling_ae);
-            let number = visitor.number;
+        Retrieval::Get => {
+            let visit = door.visit(Way::Association);
+            let (calling_ae, called_ae) = (&pull.node.ae_title, &pull.node.calling_ae);
+            let (calling_ae, called_ae) = (calling_ae.to_string(), called_ae.to_string());
+            let visitor = Visitor { visit, calling_ae, called_ae, study_instance_uid: None };
             let fetched = get_study(door, visitor, &pull.node, study);
             let whole = matches!(fetched, Ok(Fetched { failed: 0, .. }));
-            door.studies.leave(number, if whole { Left::RequestEnd } else { Left::Aborted });
+            tell_count(door, study, &fetched);
+            door.studies.leave(visit.number, if whole { Left::RequestEnd } else { Left::Aborted });
             fetched
         }
-        Way::Move { to } => {
-            let fetched = move_study(&pull.node, study, to)?;
-            if fetched.failed == 0 {
-                // All of it has been answered with success by our listener before this answer came.
-                door.studies.told(study, fetched.sent);
-            }
-            Ok(fetched)
+        Retrieval::Move { to } => {
+            // All of it has been answered with success by our listener before this answer came.
+            let fetched = move_study(&pull.node, study, to);
+            tell_count(door, study, &fetched);
+            fetched
         }
+    }
+}
+
+/// What an archive has sent without a failure is all that it has.
+fn tell_count(door: &Door, study: &str, fetched: &Result<Fetched, SendError>) {
+    if let Ok(Fetched { sent, failed: 0 }) = fetched {
+        door.studies.told(study, *sent);
     }
 }
 

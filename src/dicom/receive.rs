@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, Tc
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Condvar, Mutex};
-use std::thread::{self, Scope};
+use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
 use crate::step::Request;
@@ -23,7 +23,7 @@ use super::inbox::{self, Inbox};
 use super::pull::{Pull, pull};
 use super::reports::Reports;
 use super::studies::{Counted, Next, Studies};
-use super::{AeTitle, Caller, Commitments, Completion, Destination, End, Event, folder};
+use super::{AeTitle, Caller, Commitments, Completion, Destination, End, Event, Way, folder, web};
 
 /// How to receive. [`Settings::new`] gives the rest their defaults.
 #[derive(Clone)]
@@ -34,6 +34,8 @@ pub struct Settings {
     pub callers: Vec<Caller>,
     /// With it, only encrypted connections are taken.
     pub tls: Option<tls::Server>,
+    /// With it, instances are taken over HTTP too.
+    pub web: Option<web::Settings>,
     /// Where files lie until [`super::discard`] deletes them.
     pub inbox: PathBuf,
     /// Folders of the inbox whose requests are recorded; what lies in others is taken up.
@@ -83,6 +85,7 @@ impl Settings {
             called: Called::Ours,
             callers: Vec::new(),
             tls: None,
+            web: None,
             inbox,
             known_folders: BTreeSet::new(),
             free_bytes_min: 0,
@@ -111,8 +114,8 @@ pub struct Stop {
 #[derive(Debug, Default)]
 struct Stopping {
     requested: bool,
-    /// Where the listener waits for a connection, if it does.
-    listener: Option<SocketAddr>,
+    /// Where listeners wait for a connection.
+    listeners: Vec<SocketAddr>,
 }
 
 impl Stop {
@@ -121,10 +124,10 @@ impl Stop {
             let mut stopping = self.lock();
             stopping.requested = true;
             self.changed.notify_all();
-            stopping.listener.take()
+            std::mem::take(&mut stopping.listeners)
         };
-        if let Some(address) = waiting {
-            // Any connection wakes the listener; if there is none to be had, it is awake.
+        for address in waiting {
+            // Any connection wakes a listener; if there is none to be had, it is awake.
             let _ = TcpStream::connect_timeout(&address, Duration::from_secs(1));
         }
     }
@@ -143,10 +146,10 @@ impl Stop {
     }
 
     fn watch(&self, listener: SocketAddr) {
-        self.lock().listener = Some(listener);
+        self.lock().listeners.push(listener);
     }
 
-    fn is_requested(&self) -> bool {
+    pub(super) fn is_requested(&self) -> bool {
         self.lock().requested
     }
 
@@ -157,6 +160,8 @@ impl Stop {
 
 /// Receives studies until `stop` is requested, from whoever calls, and those that are asked for, and hands each to `on_study` when it is complete; first
 /// what an earlier process had received and not handed over.
+///
+/// Where the settings say so, instances come over HTTP as well ([`web`]).
 ///
 /// `on_study` runs in one thread and may block: then complete studies wait, up to
 /// `waiting_bytes_max`, and receiving goes on. At the stop, open associations are aborted; what was
@@ -174,6 +179,10 @@ pub fn serve(
     if let Some(listener) = listener {
         stop.watch(reachable(listener.local_addr()?));
     }
+    let web = settings.web.as_ref().map(web::Server::open).transpose()?;
+    if let Some(web) = &web {
+        stop.watch(reachable(web.address()?));
+    }
     let counted = if settings.count.is_some() { Counted::BySource } else { Counted::ByNobody };
     let door = &Door {
         settings,
@@ -181,7 +190,7 @@ pub fn serve(
         studies: Studies::new(settings.completion.clone(), counted, settings.waiting_bytes_max),
         tell: &on_event,
         reports: Reports::open(&settings.inbox, settings.nodes.clone())?,
-        visitors: AtomicU64::new(0),
+        visits: AtomicU64::new(0),
     };
     door.inbox.number_after(&settings.known_folders)?;
     adopt(door)?;
@@ -198,12 +207,20 @@ pub fn serve(
             };
             thread::Builder::new().name("dicom-pull".to_owned()).spawn_scoped(scope, pull)?;
         }
+        let web = web.map(|web| {
+            let serve = move || {
+                let _stop = StopAtEnd(stop);
+                web.serve(door, stop)
+            };
+            thread::Builder::new().name("dicom-web".to_owned()).spawn_scoped(scope, serve)
+        });
         match listener {
             Some(listener) => accept(listener, door, stop),
             None => stop.until_requested(),
         }
+        let web = web.transpose().map(|thread| thread.map(ScopedJoinHandle::join));
         door.studies.end();
-        Ok(())
+        web?.unwrap_or(Ok(Ok(()))).expect("the server for HTTP does not panic")
     })
 }
 
@@ -289,9 +306,8 @@ fn accept(listener: &TcpListener, door: &Door, stop: &Stop) {
             if stop.is_requested() {
                 break;
             }
-            let number = door.next_number();
-            let welcomed = accepted
-                .and_then(|(stream, peer)| welcome(scope, door, [&guests, &refused], number, stream, peer));
+            let welcomed =
+                accepted.and_then(|(stream, peer)| welcome(scope, door, [&guests, &refused], stream, peer));
             if let Err(error) = welcomed {
                 (door.tell)(&Event::NotAccepted { reason: error.to_string() });
                 // Most likely there are too many open files: give some time to close.
@@ -310,14 +326,15 @@ fn welcome<'scope, 'a: 'scope>(
     scope: &'scope Scope<'scope, '_>,
     door: &'a Door,
     [guests, refused]: [&'scope Guests; 2],
-    number: u64,
     stream: TcpStream,
     peer: SocketAddr,
 ) -> io::Result<()> {
+    let visit = door.visit(Way::Association);
+    let number = visit.number;
     let thread = thread::Builder::new().name(format!("dicom-{number}"));
     if let Some(guest) = guests.enter(number, &stream)? {
         thread.spawn_scoped(scope, move || {
-            converse(door, number, stream, peer);
+            converse(door, visit, stream, peer);
             drop(guest);
         })?;
         return Ok(());

@@ -17,9 +17,10 @@ use super::{Cause, Destination, SendError, Status, Verdict};
 /// A DICOM file that can be sent.
 #[derive(Clone, Debug)]
 pub struct Object {
-    name: String,
-    head: Head,
-    bytes: Arc<[u8]>,
+    pub(super) name: String,
+    pub(super) head: Head,
+    /// The file.
+    pub(super) bytes: Arc<[u8]>,
     data_set: Range<usize>,
 }
 

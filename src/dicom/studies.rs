@@ -95,15 +95,21 @@ impl Studies {
         }
         let arriving = state.arriving.get_mut(study_instance_uid).expect("it was there or has been inserted");
         let folder = arriving.folder.clone();
-        if arriving.visitors.insert(visitor.number) {
+        let number = visitor.visit.number;
+        if arriving.visitors.insert(number) {
             inbox::mark_open(&folder)?;
         }
         arriving.moving += 1;
-        arriving.calling_aes.insert(visitor.calling_ae.clone());
-        arriving.called_aes.insert(visitor.called_ae.clone());
+        let titles = [
+            (&mut arriving.calling_aes, &visitor.calling_ae),
+            (&mut arriving.called_aes, &visitor.called_ae),
+        ];
+        for (known, title) in titles.into_iter().filter(|(_, title)| !title.is_empty()) {
+            known.insert(title.clone());
+        }
         if self.completion.at_once.contains(&Signal::NextStudy) {
             let others = state.arriving.iter_mut().filter(|(uid, _)| uid.as_str() != study_instance_uid);
-            others.for_each(|(_, other)| other.leave(visitor.number, Left::NextStudy));
+            others.for_each(|(_, other)| other.leave(number, Left::NextStudy));
             self.changed.notify_all();
         }
         Ok(Place { studies: self, study_instance_uid: study_instance_uid.to_owned(), folder })
@@ -311,12 +317,14 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::dicom::{Visit, Way};
     use crate::imaging::Study;
     use crate::step::{Digest, Item};
 
     fn visitor(association: u64) -> Visitor {
         let calling_ae = format!("SCANNER{association}");
-        Visitor { number: association, calling_ae, called_ae: "FLOW".to_owned() }
+        let visit = Visit { way: Way::Association, number: association };
+        Visitor { visit, calling_ae, called_ae: "FLOW".to_owned(), study_instance_uid: None }
     }
 
     fn send(studies: &Studies, association: u64, study: &str, name: &str) {

@@ -4,3 +4,4 @@ mod folders;
 mod limits;
 mod receiving;
 mod sending;
+mod web;
