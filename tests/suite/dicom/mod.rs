@@ -2,6 +2,7 @@
 
 mod folders;
 mod limits;
+mod raw;
 mod receiving;
 mod sending;
 mod web;
