@@ -4,6 +4,7 @@
 //! association that asks for it (C-GET), or by letting the archive send it to our listener (C-MOVE).
 //! What fails is tried again, and in the end told; it holds up no other study.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -62,7 +63,7 @@ impl FromStr for Wanted {
 pub(super) fn pull(door: &Door, pull: &Pull, stop: &Stop) {
     for (index, wanted) in pull.wanted.iter().enumerate() {
         let number = index + 1;
-        let studies = match studies(&pull.node, wanted) {
+        let studies = match patiently(pull, stop, || studies(&pull.node, wanted)) {
             Ok(studies) => studies,
             Err(error) => {
                 not_fetched(door, number, &error);
@@ -80,39 +81,39 @@ pub(super) fn pull(door: &Door, pull: &Pull, stop: &Stop) {
                 let reason = "receiving ended before".to_owned();
                 return (door.tell)(&Event::NotFetched { number, reason });
             }
-            fetch_patiently(door, pull, number, &study, stop);
+            match patiently(pull, stop, || fetch(door, pull, &study)) {
+                Ok(instances) => (door.tell)(&Event::Fetched { number, instances }),
+                Err(trouble) => not_fetched(door, number, &trouble),
+            }
         }
     }
 }
 
 const LOOK: Duration = Duration::from_millis(100);
 
-fn studies(node: &Destination, wanted: &Wanted) -> Result<Vec<String>, SendError> {
+/// Tries again after each of the waits, unless receiving ends.
+fn patiently<T, E>(pull: &Pull, stop: &Stop, attempt: impl Fn() -> Result<T, E>) -> Result<T, E> {
+    let mut tried = attempt();
+    let mut waits = pull.waits.iter();
+    while tried.is_err() && waits.next().is_some_and(|wait| !stop.wait(*wait)) {
+        tried = attempt();
+    }
+    tried
+}
+
+fn studies(node: &Destination, wanted: &Wanted) -> Result<Vec<String>, Trouble> {
     match wanted {
-        Wanted::Study(uid) => Ok(vec![uid.clone()]),
+        // An archive that does not answer queries may send a study all the same.
+        Wanted::Study(uid) => match find(node, &Query::study(uid, Level::Study)) {
+            Ok(found) if found.matches.is_empty() => Ok(Vec::new()),
+            _ => Ok(vec![uid.clone()]),
+        },
         Wanted::Query(query) => {
             let found = find(node, &Query { level: Level::Study, ..query.clone() })?;
             let uids = found.matches.iter().map(|one| one.text(tags::STUDY_INSTANCE_UID).to_owned());
-            Ok(uids.filter(|uid| !uid.is_empty()).collect())
-        }
-    }
-}
-
-fn fetch_patiently(door: &Door, pull: &Pull, number: usize, study: &str, stop: &Stop) {
-    let mut waits = pull.waits.iter();
-    loop {
-        let fetched = fetch(door, pull, study);
-        let trouble = match fetched {
-            Ok(Fetched { sent, failed: 0 }) if sent > 0 => {
-                return (door.tell)(&Event::Fetched { number, instances: sent });
-            }
-            Ok(Fetched { sent: 0, failed: 0 }) => Trouble::Nothing,
-            Ok(Fetched { sent, failed }) => Trouble::Part { sent, failed },
-            Err(error) => Trouble::Error(Box::new(error)),
-        };
-        match waits.next() {
-            Some(wait) if !stop.wait(*wait) => {}
-            _ => return not_fetched(door, number, &trouble),
+            // There are archives that tell of a study once for each of its instances.
+            let uids: BTreeSet<String> = uids.filter(|uid| !uid.is_empty()).collect();
+            Ok(uids.into_iter().collect())
         }
     }
 }
@@ -136,11 +137,26 @@ impl fmt::Display for Trouble {
     }
 }
 
+impl From<SendError> for Trouble {
+    fn from(error: SendError) -> Trouble {
+        Trouble::Error(Box::new(error))
+    }
+}
+
 fn not_fetched(door: &Door, number: usize, reason: &dyn fmt::Display) {
     (door.tell)(&Event::NotFetched { number, reason: reason.to_string() });
 }
 
-fn fetch(door: &Door, pull: &Pull, study: &str) -> Result<Fetched, SendError> {
+/// Gives how many instances have come: all of them, and at least one.
+fn fetch(door: &Door, pull: &Pull, study: &str) -> Result<u64, Trouble> {
+    match fetch_once(door, pull, study)? {
+        Fetched { sent: 0, failed: 0 } => Err(Trouble::Nothing),
+        Fetched { sent, failed: 0 } => Ok(sent),
+        Fetched { sent, failed } => Err(Trouble::Part { sent, failed }),
+    }
+}
+
+fn fetch_once(door: &Door, pull: &Pull, study: &str) -> Result<Fetched, SendError> {
     match &pull.way {
         Retrieval::Get => {
             let visit = door.visit(Way::Association);
