@@ -1,9 +1,12 @@
 //! Studies in and results out, with real peers: DCMTK, Orthanc, and some that misbehave.
 
 mod archives;
+mod commitment;
+mod completing;
 mod folders;
 mod limits;
 mod raw;
 mod receiving;
 mod sending;
+mod site;
 mod web;
