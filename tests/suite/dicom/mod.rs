@@ -5,6 +5,7 @@ mod commitment;
 mod completing;
 mod folders;
 mod limits;
+mod odd;
 mod raw;
 mod receiving;
 mod sending;
