@@ -4,6 +4,7 @@ mod archives;
 mod commitment;
 mod completing;
 mod folders;
+mod hostile;
 mod limits;
 mod odd;
 mod raw;

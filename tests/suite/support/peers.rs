@@ -73,6 +73,10 @@ impl Background {
         Some(kibibytes << 10)
     }
 
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Asks it to end as an operator would.
     pub fn end(&self) {
         let ended = run(Command::new("kill").args(["-TERM", &self.0.id().to_string()]));
