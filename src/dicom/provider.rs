@@ -171,6 +171,12 @@ impl<'a> Provider<'a> {
             asked.ok_or_else(|| refusal(Status::INVALID_ARGUMENT, "it names no transaction and objects"))?;
         let reports = &self.door.reports;
         if reports.can_call(&self.visitor.calling_ae) {
+            if !reports.have_room_for(&asked) {
+                return Err(refusal(
+                    Status::RESOURCE_LIMITATION,
+                    "too many commitments wait, try again later",
+                ));
+            }
             reports.accept(&self.visitor.calling_ae, asked)?;
             return Ok(None);
         }

@@ -22,6 +22,7 @@ impl Status {
     pub const SOP_CLASS_NOT_SUPPORTED: Status = Status(0x0122);
     pub const UNRECOGNISED_OPERATION: Status = Status(0x0211);
     pub const MISTYPED_ARGUMENT: Status = Status(0x0212);
+    pub const RESOURCE_LIMITATION: Status = Status(0x0213);
     pub const OUT_OF_RESOURCES: Status = Status(0xA700);
     pub const DATA_SET_MISMATCH: Status = Status(0xA900);
     pub const CANNOT_UNDERSTAND: Status = Status(0xC000);
@@ -46,6 +47,7 @@ impl Status {
             0x0210 => "duplicate invocation",
             0x0211 => "unrecognised operation",
             0x0212 => "mistyped argument",
+            0x0213 => "resource limitation",
             0xA700..=0xA7FF => "out of resources",
             0xA800..=0xA8FF => "SOP class not supported",
             0xA900..=0xA9FF => "the data set does not match its SOP class",
