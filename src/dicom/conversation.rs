@@ -112,7 +112,7 @@ impl<'a> Provider<'a> {
                 }
             };
             if let Some(Answer { context, command }) = answer {
-                association.send(context, &command, None)?;
+                association.send(context, &command)?;
             }
         }
     }

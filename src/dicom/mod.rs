@@ -22,6 +22,8 @@ mod event;
 pub mod folder;
 mod inbox;
 mod instance;
+mod names;
+mod object;
 mod part10;
 mod receive;
 mod send;
@@ -29,6 +31,7 @@ mod send_error;
 mod sop_class;
 mod status;
 mod studies;
+mod transcode;
 
 pub use ae_title::{AeTitle, NotAnAeTitle};
 pub use caller::{Caller, NotACaller};
@@ -39,11 +42,13 @@ pub use destination::{Destination, NotADestination};
 pub use event::{Arrived, Event, log};
 pub use inbox::discard;
 pub use instance::merge;
+pub use object::{NotSendable, Object};
 pub use receive::{Called, Settings, Stop, serve};
-pub use send::{NotSendable, Object, Outcome, Sent, echo, send};
+pub use send::{Outcome, Sent, echo, send, send_each};
 pub use send_error::{Cause, SendError};
 pub use status::{Status, Verdict};
 pub use studies::End;
+pub use transcode::{Decode, PlainPixels};
 
 /// The attribute `source` of what was received.
 pub const SOURCE: &str = "dicom";

@@ -70,12 +70,9 @@ impl Forward {
             Ok(objects) => objects,
             Err(trouble) => return delivery.trouble = Some(trouble),
         };
-        match dicom::send(&self.destination, &objects) {
-            Ok(sent) => delivery.files.extend(sent.into_iter().map(answered)),
-            Err(error) => {
-                delivery.trouble = Some(format!("{}. {}", error.cause, error.remedy()));
-                delivery.files.extend(error.sent.into_iter().map(answered));
-            }
+        let answered = &mut |sent| delivery.files.push(answered(sent));
+        if let Err(error) = dicom::send_each(&self.destination, &objects, None, answered) {
+            delivery.trouble = Some(format!("{}. {}", error.cause, error.remedy()));
         }
         delivery.complete = delivery.trouble.is_none() && delivery.files.iter().all(|file| file.stored);
     }
@@ -85,8 +82,8 @@ fn objects(response: &Response, store: &Store, stored: &[FileDelivery]) -> Resul
     let dicom = response.files.iter().filter(|file| file.media_type == "application/dicom");
     let unsent = dicom.filter(|file| !stored.iter().any(|stored| stored.name == file.name));
     let read = unsent.map(|file| {
-        let bytes = fs::read(store.path(response.request, file)).map_err(|error| error.to_string())?;
-        Object::read(&file.name, bytes.into()).map_err(|error| error.to_string())
+        let path = store.path(response.request, file);
+        Object::open(&file.name, path).map_err(|error| error.to_string())
     });
     read.collect()
 }
