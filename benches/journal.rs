@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use flow::dataflow::{Dataflow, Response};
+use flow::dataflow::Dataflow;
 use flow::engine::{self, Entrance, Parcel, Settings, Sink, Unobserved};
 use flow::journal::{Arrival, Entry, Journal, Receipt, RunRecord};
 use flow::step::{Digest, File as Made, Files, Item, Outcome, Outputs, Request, Step, Table};

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use flow::dataflow::{Dataflow, Response};
+use flow::dataflow::Dataflow;
 use flow::engine::{self, Entrance, Parcel, Settings, Sink, Unobserved};
 use flow::journal::{Journal, Receipt};
 use flow::step::{Digest, Files, Item, Outputs, Payload, Request, Step, Table};

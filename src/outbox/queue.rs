@@ -39,6 +39,8 @@ struct Line {
     waiting: Vec<Job>,
     /// The requests whose responses are being sent.
     busy: Vec<Digest>,
+    /// Those of them that an operator does not want to wait after this try.
+    hurried: Vec<Digest>,
     brought: u64,
     /// Nothing is waited for but quick tries.
     closing: bool,
@@ -102,9 +104,12 @@ impl Queue {
     /// Has the response to a request tried at once, if it waits.
     pub fn hurry(&self, request: Digest) {
         let now = self.counter.context.clock.now();
-        for job in self.counter.lock().waiting.iter_mut().filter(|job| job.request() == request) {
-            (job.due, job.fruitless, job.pace) = (now, 0, Pace::Hurried);
+        let mut line = self.counter.lock();
+        if line.busy.contains(&request) {
+            line.hurried.push(request);
         }
+        line.waiting.iter_mut().filter(|job| job.request() == request).for_each(|job| job.hurry(now));
+        drop(line);
         self.counter.changed.notify_all();
     }
 
@@ -139,7 +144,7 @@ impl Counter {
                 Pace::Patient => self.leave_for_later(job),
                 Pace::Quick | Pace::Hurried => self.attempt(job),
             }
-            self.lock().busy.retain(|busy| *busy != request);
+            self.lock().tried(request);
             self.changed.notify_all();
         }
     }
@@ -230,7 +235,7 @@ impl Counter {
             let request = job.request();
             job.shipment.report(&self.context, self.index, &job.delivery);
             self.again(job, now);
-            self.lock().busy.retain(|busy| *busy != request);
+            self.lock().tried(request);
         }
     }
 
@@ -246,7 +251,12 @@ impl Counter {
             self.tell_delay(&job, wait);
         }
         (job.due, job.pace) = (now + wait, pace);
-        self.lock().waiting.push(job);
+        let mut line = self.lock();
+        if line.hurried.contains(&job.request()) {
+            job.hurry(now);
+        }
+        line.waiting.push(job);
+        drop(line);
         self.changed.notify_all();
     }
 
@@ -292,6 +302,12 @@ impl Line {
         ready.min_by_key(|(_, job)| (job.due.min(now), job.number)).map(|(place, _)| place)
     }
 
+    /// A try for this request is over.
+    fn tried(&mut self, request: Digest) {
+        self.busy.retain(|busy| *busy != request);
+        self.hurried.retain(|hurried| *hurried != request);
+    }
+
     fn due(&self) -> Option<Duration> {
         let idle = self.waiting.iter().filter(|job| !self.busy.contains(&job.request()));
         idle.map(|job| job.due).min()
@@ -301,6 +317,11 @@ impl Line {
 impl Job {
     fn request(&self) -> Digest {
         self.shipment.receipt.request().id
+    }
+
+    /// From now on as if it were new.
+    fn hurry(&mut self, now: Duration) {
+        (self.due, self.fruitless, self.pace) = (now, 0, Pace::Hurried);
     }
 
     /// Its time has come.

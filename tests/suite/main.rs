@@ -11,6 +11,7 @@ mod dicom;
 mod engine;
 mod journal;
 mod limits;
+mod outbox;
 mod phantom;
 mod program;
 mod reference;
