@@ -1,5 +1,6 @@
 //! Responses on their way to destinations that refuse, hang, break off, come back, and lie.
 
+mod deadlines;
 mod kills;
 mod policies;
 mod provider;
@@ -23,7 +24,7 @@ use crate::support::slices::Slice;
 /// A flow whose responses are objects, with its folders; it can be started again and again.
 struct Post {
     folder: tempfile::TempDir,
-    objects: u32,
+    dataflow: Arc<Dataflow>,
 }
 
 /// What the outbox told, in its order.
@@ -37,8 +38,13 @@ enum Told {
 type Says<'a> = &'a mpsc::Receiver<Told>;
 
 impl Post {
+    /// With so many objects in each response.
     fn new(objects: u32) -> Post {
-        Post { folder: tempfile::tempdir().unwrap(), objects }
+        Post::with(dataflow(objects))
+    }
+
+    fn with(dataflow: Arc<Dataflow>) -> Post {
+        Post { folder: tempfile::tempdir().unwrap(), dataflow }
     }
 
     fn path(&self, below: &str) -> std::path::PathBuf {
@@ -68,7 +74,7 @@ impl Post {
             tell: Arc::new(move |event| _ = told(event).map(|told| tell.lock().unwrap().send(told))),
         });
         let outbox = outbox.unwrap();
-        let dataflow = dataflow(self.objects);
+        let dataflow = &self.dataflow;
         let one = NonZero::new(1).unwrap();
         let settings = Settings { workers: one, lanes: one, memory: 1 << 30, mesh: None };
         let (seen, other) = (&outbox, Arc::clone(&journal));
@@ -83,12 +89,10 @@ impl Post {
                 let arrival = Arrival { request, dataflow: "post".to_owned(), version, program };
                 entrance.submit(other.accept(arrival).unwrap());
             }
-            entrance.settle();
             test(seen, &says);
             says
         };
-        let ran =
-            engine::run(Arc::clone(&dataflow), journal, settings, Arc::new(Unobserved), source, &outbox);
+        let ran = engine::run(Arc::clone(dataflow), journal, settings, Arc::new(Unobserved), source, &outbox);
         let says = ran.unwrap().unwrap();
         outbox.drain();
         says.try_iter().collect()
@@ -145,14 +149,15 @@ fn dataflow(objects: u32) -> Arc<Dataflow> {
     let step = Step::new("make", 1, "For tests.").takes::<Request>("request").gives::<Files>("files");
     let step = step.runs(move |call| {
         let study = format!("1.2.{}", call.input::<Request>("request").name);
-        let file = |number| {
-            let bytes = Slice::new(&study, number).file();
-            File::new(format!("{number}.dcm"), "application/dicom", bytes)
-        };
-        Ok(Outputs::one("files", Files((1..=objects).map(file).collect())))
+        Ok(Outputs::one("files", Files((1..=objects).map(|number| file(&study, number)).collect())))
     });
     let text = "dataflow: post\nsteps:\n  make: {step: make, needs: {request: request}}\nresponse: [make]\n";
     Arc::new(Dataflow::parse("post.yaml", text, &Table::default().with(step)).unwrap())
+}
+
+fn file(study: &str, number: u32) -> File {
+    let bytes = Slice::new(study, number).file();
+    File::new(format!("{number}.dcm"), "application/dicom", bytes)
 }
 
 fn forward(destination: Destination, policy: Policy) -> Forward {

@@ -16,7 +16,7 @@ use crate::support::peers::{DEADLINE, free_port, until};
 const FAST: u32 = 7200;
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn nobody() -> Destination {
+pub fn nobody() -> Destination {
     format!("NOBODY@127.0.0.1:{}", free_port()).parse().unwrap()
 }
 
