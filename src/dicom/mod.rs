@@ -45,7 +45,7 @@ pub use instance::merge;
 pub use object::{NotSendable, Object};
 pub use receive::{Called, Settings, Stop, serve};
 pub use send::{Outcome, Sent, echo, send, send_each};
-pub use send_error::{Cause, SendError};
+pub use send_error::{Cause, SendError, Stage};
 pub use status::{Status, Verdict};
 pub use studies::End;
 pub use transcode::{Decode, PlainPixels};
