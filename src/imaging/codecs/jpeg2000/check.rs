@@ -18,6 +18,7 @@ const START_OF_DATA: u8 = 0x93;
 
 pub fn check(layout: &Layout, stream: &[u8]) -> Result<(), StreamError> {
     let tiles = Tiles::read(layout, stream)?;
+    let end = end(stream);
     let mut seen = vec![false; tiles.count];
     let mut tile_end = 0;
     let mut layers = 1;
@@ -33,7 +34,7 @@ pub fn check(layout: &Layout, stream: &[u8]) -> Result<(), StreamError> {
             }
             START_OF_TILE => {
                 *seen.get_mut(short(stream, at + 4)?).ok_or(StreamError::Wrong("tile"))? = true;
-                tile_end = at + tile_length(stream, at)?;
+                tile_end = tile_end_of(stream, at, end)?;
             }
             CODING_STYLE => {
                 layers = short(stream, at + 6)?;
@@ -109,17 +110,20 @@ impl Tiles {
     }
 }
 
-/// Of a part of a tile (A.4.2): Psot, which is 6 bytes behind the marker, or all that is left if that is 0.
-fn tile_length(stream: &[u8], at: usize) -> Result<usize, StreamError> {
+/// Where a part of a tile ends (A.4.2): Psot, 6 bytes behind the marker, is its length, or 0 if it goes on to
+/// the end of the stream.
+fn tile_end_of(stream: &[u8], at: usize, end: Option<usize>) -> Result<usize, StreamError> {
     match word(stream, at + 6)? {
-        0 => {
-            let end = stream.iter().rposition(|byte| *byte != 0).unwrap_or(0);
-            let ended = end > at && stream[..=end].ends_with(&[0xFF, END_OF_IMAGE]);
-            if ended { Ok(end - 1 - at) } else { Err(StreamError::CutOff) }
-        }
+        0 => end.ok_or(StreamError::CutOff),
         1..14 => Err(StreamError::Wrong("tile")),
-        length => Ok(length),
+        length => Ok(at + length),
     }
+}
+
+/// Where the marker EOC stands, if the stream ends with it but for padding.
+fn end(stream: &[u8]) -> Option<usize> {
+    let last = stream.iter().rposition(|byte| *byte != 0)?;
+    stream[..=last].strip_suffix(&[0xFF, END_OF_IMAGE]).map(<[u8]>::len)
 }
 
 fn word(stream: &[u8], at: usize) -> Result<usize, StreamError> {
