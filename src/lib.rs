@@ -13,7 +13,7 @@
 //! | [`cluster`] | several processes as one: how they meet |
 //! | [`tls`] | encrypted connections; the only folder that opens certificates and keys |
 //! | [`imaging`] | calculations on CT studies and the results made of them; no network, no engine |
-//! | [`dicom`] | receiving and sending; the only folder that speaks DIMSE |
+//! | [`dicom`] | receiving and sending; the only folder that speaks DIMSE and HTTP |
 //! | [`outbox`] | where responses go: a folder each, and on to a PACS |
 //! | [`replay`] | a past request run again, compared with what was recorded, and packed into one file |
 //! | [`cli`] | one file per subcommand |

@@ -83,6 +83,11 @@ pub enum Event {
         instances: usize,
         folder: PathBuf,
     },
+    /// A watched folder cannot be looked into, or a file in it not be removed; it is tried again.
+    NotWatched {
+        folder: PathBuf,
+        reason: String,
+    },
     /// The listener could not accept a connection; it goes on.
     NotAccepted {
         reason: String,
@@ -107,6 +112,7 @@ impl Event {
             | Event::Refused { .. }
             | Event::Kept { .. }
             | Event::Adopted { .. }
+            | Event::NotWatched { .. }
             | Event::NotAccepted { .. } => true,
             Event::Closed { end, .. } => *end == End::Aborted,
         }
@@ -147,6 +153,9 @@ impl fmt::Display for Event {
                 "the sender broke off after {instances} instances; they stay in {} until the next start",
                 folder.display()
             ),
+            Event::NotWatched { folder, reason } => {
+                write!(f, "the watched folder {}: {reason}", folder.display())
+            }
             Event::NotAccepted { reason } => write!(f, "connection not accepted: {reason}"),
         }
     }

@@ -30,6 +30,7 @@ mod send_error;
 mod sop_class;
 mod status;
 mod studies;
+mod watch;
 pub mod web;
 
 pub use ae_title::{AeTitle, NotAnAeTitle};
@@ -46,6 +47,7 @@ pub use send::{NotSendable, Object, Outcome, Sent, echo, send};
 pub use send_error::{Cause, SendError};
 pub use status::{Status, Verdict};
 pub use studies::End;
+pub use watch::Watched;
 
 /// The attribute `source` of what was received.
 pub const SOURCE: &str = "dicom";

@@ -21,7 +21,8 @@ use super::conversation::{converse, secured};
 use super::door::Door;
 use super::inbox::{self, Inbox};
 use super::studies::Studies;
-use super::{AeTitle, Caller, End, Event, Way, folder, web};
+use super::watch::watch;
+use super::{AeTitle, Caller, End, Event, Watched, Way, folder, web};
 
 /// How to receive. [`Settings::new`] gives the rest their defaults.
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ pub struct Settings {
     pub tls: Option<tls::Server>,
     /// With it, instances are taken over HTTP too.
     pub web: Option<web::Settings>,
+    /// Folders from which files are taken in.
+    pub watched: Vec<Watched>,
     /// Where files lie until [`super::discard`] deletes them.
     pub inbox: PathBuf,
     /// Folders of the inbox whose requests are recorded; what lies in others is taken up.
@@ -74,6 +77,7 @@ impl Settings {
             callers: Vec::new(),
             tls: None,
             web: None,
+            watched: Vec::new(),
             inbox,
             known_folders: BTreeSet::new(),
             free_bytes_min: 0,
@@ -140,7 +144,7 @@ impl Stop {
 /// Receives studies until `stop` is requested, and hands each to `on_study` when it is complete; first
 /// what an earlier process had received and not handed over.
 ///
-/// Where the settings say so, instances come over HTTP as well ([`web`]).
+/// Where the settings say so, instances come over HTTP ([`web`]) and from watched folders as well.
 ///
 /// `on_study` runs in one thread and may block: then complete studies wait, up to
 /// `waiting_bytes_max`, and receiving goes on. At the stop, open associations are aborted; what was
@@ -172,18 +176,45 @@ pub fn serve(
     thread::scope(|scope| {
         let hand_over = || hand_over(door, stop, on_study);
         thread::Builder::new().name("dicom-studies".to_owned()).spawn_scoped(scope, hand_over)?;
-        let web = web.map(|web| {
-            let serve = move || {
-                let _stop = StopAtEnd(stop);
-                web.serve(door, stop)
-            };
-            thread::Builder::new().name("dicom-web".to_owned()).spawn_scoped(scope, serve)
-        });
+        let beside = beside(scope, door, web, stop);
+        if beside.is_err() {
+            stop.request();
+        }
         accept(listener, door, stop);
-        let web = web.transpose().map(|thread| thread.map(ScopedJoinHandle::join));
+        let join = |thread: Beside| thread.join().expect("what goes wrong there is told as an error");
+        let ended = beside.and_then(|threads| threads.into_iter().try_for_each(join));
         door.studies.end();
-        web?.unwrap_or(Ok(Ok(()))).expect("the server for HTTP does not panic")
+        ended
     })
+}
+
+/// What serves beside the associations.
+type Beside<'scope> = ScopedJoinHandle<'scope, io::Result<()>>;
+
+/// Starts what brings instances in other ways than by DIMSE; it runs until the stop.
+fn beside<'scope, 'a: 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    door: &'a Door,
+    web: Option<web::Server<'a>>,
+    stop: &'a Stop,
+) -> io::Result<Vec<Beside<'scope>>> {
+    let mut threads = Vec::new();
+    for watched in &door.settings.watched {
+        let work = move || {
+            watch(door, watched, stop);
+            Ok(())
+        };
+        threads.push(thread::Builder::new().name("dicom-watch".to_owned()).spawn_scoped(scope, work)?);
+    }
+    if let Some(web) = web {
+        let work = move || {
+            // Whatever ends it, it does not end alone.
+            let _stop = StopAtEnd(stop);
+            web.serve(door, stop)
+        };
+        threads.push(thread::Builder::new().name("dicom-web".to_owned()).spawn_scoped(scope, work)?);
+    }
+    Ok(threads)
 }
 
 /// Takes up the studies that an earlier process had received and not handed over.

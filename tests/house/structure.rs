@@ -33,7 +33,7 @@ const OWNERS: [(&str, &[&str]); 31] = [
     ("tokio", &["dicom"]),
     ("tokio_rustls", &["dicom"]),
     ("memchr", &["dicom"]),
-    ("rustix", &["program", "store", "outbox"]),
+    ("rustix", &["program", "store", "outbox", "dicom"]),
     ("tar", &["replay"]),
     ("saphyr_parser", &["dataflow"]),
     ("tempfile", &["program", "cli"]),
