@@ -41,6 +41,7 @@ mod sop_class;
 mod status;
 mod studies;
 mod waiting;
+mod watch;
 pub mod web;
 
 pub use ae_title::{AeTitle, NotAnAeTitle};
@@ -64,6 +65,7 @@ pub use send_error::{Cause, SendError};
 pub use status::{Status, Verdict};
 pub use studies::End;
 pub use waiting::{Waiting, waiting};
+pub use watch::Watched;
 
 /// The attribute `source` of what was received.
 pub const SOURCE: &str = "dicom";

@@ -17,6 +17,7 @@ pub mod multipart;
 mod node;
 mod order;
 mod pace;
+mod prompt;
 mod retrieve;
 mod server;
 mod service;

@@ -28,6 +28,7 @@ use tokio_rustls::TlsAcceptor;
 use super::super::door::Door;
 use super::super::{Event, Stop};
 use super::Settings;
+use super::prompt::Prompt;
 use super::service::Service;
 use super::taking::{Job, take_in};
 
@@ -131,8 +132,7 @@ async fn accept(
 
 /// Holds a connection to its end.
 async fn hold(service: Rc<Service>, acceptor: Option<TlsAcceptor>, stream: TcpStream, peer: SocketAddr) {
-    // Failing to get it costs speed only.
-    let _ = stream.set_nodelay(true);
+    let stream = Prompt::new(stream);
     let Some(acceptor) = acceptor else { return converse(service, stream, peer).await };
     let reason = match timeout(service.silence_max, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => return converse(service, stream, peer).await,
