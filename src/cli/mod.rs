@@ -48,7 +48,7 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    Run(run::Args),
+    Run(Box<run::Args>),
     Status(status::Args),
     Explain(explain::Args),
     Replay(replay::Args),

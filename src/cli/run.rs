@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::dataflow::Dataflow;
-use crate::dicom::Destination;
 use crate::engine::{self, Entrance, Settings};
 use crate::journal::{Journal, JournalError, Retention};
-use crate::outbox::{Folder, Forward, Outbox};
+use crate::outbox::{Clock, Folder, Forward, Outbox, Policy, Setup, Target};
 use crate::step::{Digest, Digester, Table};
 use crate::store::{Store, total_bytes};
 use crate::yaml;
@@ -70,9 +69,17 @@ pub struct Args {
     #[arg(long, value_name = "NODE")]
     to: Vec<String>,
 
+    /// Also send DICOM results back to this node, if it was the one that sent the study; may be given more than once
+    #[arg(long, value_name = "NODE")]
+    back_to: Vec<String>,
+
     /// How long to wait before each further try to deliver a response
     #[arg(long, value_name = "SECONDS,...", value_delimiter = ',', default_value = "1,5,15", value_parser = listen::seconds)]
     retry: Vec<Duration>,
+
+    /// So long after the first try a destination is tried again every few minutes, as long as studies are received
+    #[arg(long, value_name = "HOURS", default_value = "12", value_parser = hours)]
+    keep_trying: Duration,
 
     /// Where the journal, received studies and results lie
     #[arg(long, value_name = "DIR", default_value = "flow-state")]
@@ -119,35 +126,58 @@ impl Args {
         let progress = Arc::new(Progress::new(dataflow.work_count()));
         let site = self.site.load()?;
         let source = self.source(&site, &progress, &journal)?;
-        let teller = Teller::new(&progress, self.json);
-        let own_title = site.ae_title(self.listen.ae_title());
-        let named = site.site.iter().flat_map(|site| &site.to).chain(&self.to);
-        let destinations: Result<Vec<Destination>, Failure> =
-            named.map(|to| site.node(to, &own_title)).collect();
-        let waits = || self.retry.clone();
-        let destinations =
-            destinations?.into_iter().map(|destination| Forward { destination, waits: waits() }).collect();
-        let outbox = Outbox {
-            folder,
-            waits: self.retry.clone(),
-            destinations,
-            journal: Arc::clone(&journal),
-            tell: |event: crate::outbox::Event| teller.tell(&event),
-        };
+        let teller = Arc::new(Teller::new(&progress, self.json));
+        let outbox = self.outbox(&site, folder, &journal, &teller)?;
         let program = program()?;
         let feed = |entrance: &Entrance| {
             let (journal, dataflow, progress) = (&*journal, &*dataflow, &*progress);
             let intake = Intake { journal, dataflow, entrance, progress, program };
-            feed(&source, &intake, self.retention())
+            feed(&source, &intake, &outbox, self.retention())
         };
         let observer = Arc::clone(&progress);
         let all = engine::run(Arc::clone(&dataflow), Arc::clone(&journal), settings, observer, feed, &outbox)
             .map_err(Failure::of(Kind::Engine))?;
         let all = all.transpose().map_err(Failure::of(Kind::InputOutput))?.unwrap_or(true);
+        outbox.drain();
         teller.conclude();
-        source.conclude(&outbox.folder);
+        source.conclude(outbox.folder());
         journal.collect(self.retention()).map_err(Failure::of(Kind::InputOutput))?;
         Ok(if source.is_incomplete() || !all { Exit::WithErrors } else { teller.exit() })
+    }
+
+    fn outbox(
+        &self,
+        site: &site::Settings,
+        folder: Folder,
+        journal: &Arc<Journal>,
+        teller: &Arc<Teller>,
+    ) -> Result<Outbox, Failure> {
+        let (quick, give_up_after) = (self.retry.clone(), self.keep_trying);
+        let policy = Policy { quick, give_up_after, ..Policy::default() };
+        let forward = |target| Forward { target, policy: policy.clone(), verify: None };
+        let own_title = site.ae_title(self.listen.ae_title());
+        let named = site.site.iter().flat_map(|site| &site.to).chain(&self.to);
+        let mut destinations = Vec::new();
+        for to in named {
+            let node = site.node(to, &own_title)?;
+            destinations.push(forward(Target::Node(Box::new(node))));
+        }
+        if !self.back_to.is_empty() {
+            let nodes: Result<Vec<_>, Failure> =
+                self.back_to.iter().map(|node| site.node(node, &own_title)).collect();
+            let nodes = nodes?.into_iter().map(|node| (node.ae_title.to_string(), node));
+            destinations.push(forward(Target::Sender(nodes.collect())));
+        }
+        let teller = Arc::clone(teller);
+        let setup = Setup {
+            folder,
+            waits: self.retry.clone(),
+            destinations,
+            journal: Arc::clone(journal),
+            clock: Clock::usual(),
+            tell: Arc::new(move |event| teller.tell(event)),
+        };
+        Ok(Outbox::open(setup)?)
     }
 
     fn journal(&self, dataflow: &Dataflow, folder: &Folder, store: Arc<Store>) -> Result<Journal, Failure> {
@@ -207,16 +237,22 @@ impl Args {
 }
 
 /// Takes up what was left unanswered while new requests come in. Gives whether all were accepted.
-fn feed(source: &Source, intake: &Intake, retention: Retention) -> Result<bool, JournalError> {
+fn feed(
+    source: &Source,
+    intake: &Intake,
+    outbox: &Outbox,
+    retention: Retention,
+) -> Result<bool, JournalError> {
     let left = intake.left()?;
     let leave = Leave::default();
     std::thread::scope(|scope| {
-        scope.spawn(|| attend(scope, intake, retention, &leave));
+        scope.spawn(|| attend(scope, intake, outbox, retention, &leave));
         let taking_up = scope.spawn(|| intake.take_up(&left));
         let all = source.feed(intake);
         let taken_up = taking_up.join();
         // An operator may still want something of what is in work.
         intake.entrance.settle();
+        outbox.drain();
         leave.leave();
         taken_up.unwrap_or(Ok(())).map(|()| all)
     })
@@ -245,6 +281,11 @@ fn unusable(error: JournalError) -> Failure {
 
 fn count(text: &str) -> Result<NonZero<usize>, String> {
     text.parse().map_err(|_| "a whole number of at least 1 is needed".to_owned())
+}
+
+fn hours(text: &str) -> Result<Duration, String> {
+    let hours = text.parse().ok().and_then(|hours: f64| Duration::try_from_secs_f64(hours * 3600.0).ok());
+    hours.ok_or_else(|| "write a number of hours, for example 2".to_owned())
 }
 
 fn days(text: &str) -> Result<f64, String> {

@@ -220,7 +220,7 @@ pub fn commit(
             Await::Listener(_) => Ok(None),
         }
     })?;
-    let silent = || SendError { destination: Box::new(node.clone()), cause: Cause::Silent, sent: Vec::new() };
+    let silent = || SendError { destination: Box::new(node.clone()), cause: Cause::Silent };
     match (outcome, answer) {
         (Some(outcome), _) => Ok(outcome),
         (None, Await::Listener(commitments)) => {
@@ -234,7 +234,7 @@ fn ask(association: &mut Association, transaction: &Transaction) -> Result<(), C
     let context = association.contexts[0].clone();
     let asked = Command::action(1, CLASS, uids::STORAGE_COMMITMENT_PUSH_MODEL_INSTANCE, 1);
     let data_set = transaction.encode(&context.transfer_syntax);
-    association.send(context.id, &asked, Some(&data_set))?;
+    association.send_with(context.id, &asked, &data_set)?;
     loop {
         match association.hear()? {
             Heard::Command { command, .. } if command.answers(&asked) => {
@@ -280,7 +280,7 @@ fn report(
         let syntax = association.context(context).map(|one| one.transfer_syntax.clone()).unwrap_or_default();
         let outcome = Committed::decode(&data_set, &syntax).filter(|(uid, _)| *uid == transaction.uid);
         let status = if outcome.is_some() { Status::SUCCESS } else { Status(PROCESSING_FAILURE) };
-        association.send(context, &command.answer(status, ""), None)?;
+        association.send(context, &command.answer(status, ""))?;
         if let Some((_, outcome)) = outcome {
             return Ok(outcome);
         }
@@ -297,7 +297,7 @@ pub(super) fn tell(node: &Destination, transaction: &str, outcome: &Committed) -
     associated(node, &[proposal], |association| {
         let context = association.contexts[0].clone();
         let (told, data_set) = event_report(transaction, outcome, &context.transfer_syntax);
-        association.send(context.id, &told, Some(&data_set))?;
+        association.send_with(context.id, &told, &data_set)?;
         match association.hear()? {
             Heard::Command { command, .. } if command.answers(&told) => Ok(()),
             _ => Err(Broken::Peer("did not answer the report of a commitment").into()),

@@ -45,7 +45,7 @@ pub fn find(node: &Destination, query: &Query) -> Result<Found, SendError> {
         let (context, syntax) = only(association);
         let identifier = query.identifier(Told::Usual, &syntax);
         let asked = Command::find(1, FIND);
-        association.send(context, &asked, Some(&identifier))?;
+        association.send_with(context, &asked, &identifier)?;
         answers(association, &asked, context, |answer| Match::read(answer, &syntax, query))
     })
 }
@@ -74,7 +74,7 @@ pub fn move_study(node: &Destination, study_instance_uid: &str, to: &AeTitle) ->
         let (context, syntax) = only(association);
         let identifier = Query::study(study_instance_uid, Level::Study).identifier(Told::Nothing, &syntax);
         let asked = Command::move_to(1, MOVE, to.as_str());
-        association.send(context, &asked, Some(&identifier))?;
+        association.send_with(context, &asked, &identifier)?;
         loop {
             match association.hear()? {
                 Heard::Command { command, .. } => match pending(&command, &asked)? {
@@ -110,7 +110,7 @@ pub(super) fn get_study(
         let query = Query::study(study_instance_uid, Level::Study);
         let identifier = query.identifier(Told::Nothing, &context.transfer_syntax);
         let asked = Command::get(1, GET);
-        association.send(context.id, &asked, Some(&identifier))?;
+        association.send_with(context.id, &asked, &identifier)?;
         serve_until_answered(association, &mut provider, &asked)
     })
 }
@@ -226,7 +226,7 @@ fn answers(
         }
         if found.matches.len() == MATCHES_MAX && !found.cut_off {
             found.cut_off = true;
-            association.send(context, &asked.cancel(), None)?;
+            association.send(context, &asked.cancel())?;
         }
     }
 }
@@ -265,7 +265,7 @@ pub(super) fn associated<T>(
             Err(cause)
         }
     });
-    done.map_err(|cause| SendError { destination: Box::new(node.clone()), cause, sent: Vec::new() })
+    done.map_err(|cause| SendError { destination: Box::new(node.clone()), cause })
 }
 
 impl Status {

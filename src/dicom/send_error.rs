@@ -4,8 +4,9 @@ use std::io;
 
 use dicom_ul::pdu::{AssociationRJ, AssociationRJServiceUserReason as UserReason, AssociationRJSource};
 
+use super::Destination;
+use super::Status;
 use super::association::Broken;
-use super::{Destination, Sent, Status};
 
 /// Why not all objects were sent and answered.
 #[derive(Debug, thiserror::Error)]
@@ -14,8 +15,6 @@ pub struct SendError {
     pub destination: Box<Destination>,
     #[source]
     pub cause: Cause,
-    /// The objects that had been answered before.
-    pub sent: Vec<Sent>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +35,13 @@ pub enum Cause {
     Silent,
     #[error("{0}")]
     Broken(String),
+}
+
+impl Cause {
+    /// Whether no association came about: nothing can be sent there, whatever it is.
+    pub fn is_absence(&self) -> bool {
+        matches!(self, Cause::Unresolved(_) | Cause::Unconnected(_) | Cause::Rejected(_) | Cause::Tls(_))
+    }
 }
 
 impl SendError {

@@ -82,7 +82,7 @@ fn what_is_not_delivered_is_shown_and_delivered_when_an_operator_asks() {
     place.study("in", 1);
     let port = free_port();
     let destination = format!("PACS@127.0.0.1:{port}");
-    let mut flow = Listening::start(&place, &["--to", &destination, "--retry", "0"]);
+    let mut flow = Listening::start(&place, &["--to", &destination, "--retry", "0", "--keep-trying", "0"]);
     flow.send(storescu, &place.path("in"));
     flow.line("NOT DELIVERED");
     let reader = Reader::open(&place.path("flow-state")).unwrap();
