@@ -260,10 +260,10 @@ impl Counter {
         self.changed.notify_all();
     }
 
-    /// Told once: the next tries are as many as there are, and their outcome is.
+    /// Told once, and not when it is let go of at once: the outcome of the further tries is told.
     fn tell_delay(&self, job: &Job, wait: Duration) {
         let request = job.shipment.receipt.request();
-        if job.fruitless == self.forward.policy.quick.len() + 1 {
+        if job.fruitless == self.forward.policy.quick.len() + 1 && !self.lock().closing {
             (self.context.tell)(&Event::Delayed { request, delivery: &job.delivery, wait });
         }
     }
