@@ -94,7 +94,7 @@ fn whole(layout: &Layout, mut frames: Vec<u8>) -> Result<Vec<u8>, Undecodable> {
         return Ok(close_gaps(&frames, layout.frame_samples()));
     }
     if !Codec::of(layout)?.says_precision() {
-        fit(&mut frames, layout.bits_allocated, layout.bits_stored, layout.signed);
+        fit(&mut frames, layout.bits_allocated, layout.bits_kept, layout.signed);
     }
     Ok(frames)
 }

@@ -211,7 +211,7 @@ mod tests {
         let samples: Vec<u16> = (0..12).map(|index| index * 5500).collect();
         let mut stream = Vec::new();
         jpegls::encode(&samples, 4, 3, &mut stream).unwrap();
-        let layout = Layout { bits_stored: 16, ..layout(uids::JPEGLS_LOSSLESS) };
+        let layout = Layout { bits_stored: 16, bits_kept: 16, ..layout(uids::JPEGLS_LOSSLESS) };
         (layout, stream, samples.into_iter().flat_map(u16::to_le_bytes).collect())
     }
 
