@@ -34,8 +34,8 @@ pub struct DecodedPixels {
 
 impl DecodedPixels {
     /// `OB` or `OW`, as bits allocated say.
-    pub fn vr(&self) -> &'static str {
-        if self.bits_allocated > 8 { "OW" } else { "OB" }
+    pub fn vr(&self) -> [u8; 2] {
+        if self.bits_allocated > 8 { *b"OW" } else { *b"OB" }
     }
 
     /// The samples of a frame; of single bits a byte each.

@@ -60,7 +60,8 @@ fn colours_at_half_the_width_become_whole() {
 fn the_padding_byte_is_no_pixel() {
     let odd =
         Layout { columns: 3, rows: 1, bits_allocated: 8, bits_stored: 8, bits_kept: 8, ..layout(EXPLICIT) };
-    assert_eq!(native(&odd, &[1, 2, 3, 0]).bytes, [1, 2, 3]);
+    let decoded = native(&odd, &[1, 2, 3, 0]);
+    assert_eq!((&decoded.vr(), &decoded.bytes[..]), (b"OB", &[1, 2, 3][..]));
 }
 
 #[test]
