@@ -35,6 +35,8 @@ pub struct Settings {
     pub tls: Option<tls::Server>,
     /// With it, instances are taken over HTTP too.
     pub web: Option<web::Settings>,
+    /// Studies to fetch over HTTP.
+    pub pulls: Option<web::Pulls>,
     /// Folders from which files are taken in.
     pub watched: Vec<Watched>,
     /// Where files lie until [`super::discard`] deletes them.
@@ -77,6 +79,7 @@ impl Settings {
             callers: Vec::new(),
             tls: None,
             web: None,
+            pulls: None,
             watched: Vec::new(),
             inbox,
             known_folders: BTreeSet::new(),
@@ -205,6 +208,13 @@ fn beside<'scope, 'a: 'scope>(
             Ok(())
         };
         threads.push(thread::Builder::new().name("dicom-watch".to_owned()).spawn_scoped(scope, work)?);
+    }
+    if let Some(pulls) = &door.settings.pulls {
+        let work = move || {
+            pulls.fetch(door, stop);
+            Ok(())
+        };
+        threads.push(thread::Builder::new().name("dicom-pull".to_owned()).spawn_scoped(scope, work)?);
     }
     if let Some(web) = web {
         let work = move || {

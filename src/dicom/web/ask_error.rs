@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::super::Sent;
 use super::Node;
+use super::multipart::Malformed;
 use super::pace::Broken;
 
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +84,7 @@ impl From<Broken> for Cause {
     fn from(broken: Broken) -> Cause {
         match broken {
             Broken::Slow => Cause::Silent,
+            Broken::Malformed(Malformed::CutOff) => Cause::Broken(Malformed::CutOff.to_string()),
             Broken::Malformed(malformed) => Cause::NotUnderstood(malformed.to_string()),
             other => Cause::Broken(other.to_string()),
         }

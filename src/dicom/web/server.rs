@@ -28,9 +28,9 @@ use tokio_rustls::TlsAcceptor;
 use super::super::door::Door;
 use super::super::{Event, Stop};
 use super::Settings;
+use super::job::{Job, take_in};
 use super::prompt::Prompt;
 use super::service::Service;
-use super::taking::{Job, take_in};
 
 /// A server whose port is open.
 pub struct Server<'a> {

@@ -12,9 +12,10 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::super::{Caller, Event};
 use super::answer::Answer;
+use super::job::Job;
 use super::order::Order;
 use super::pace::{Broken, Pace};
-use super::taking::{Chunk, Job};
+use super::taking::Chunk;
 
 /// What all connections share.
 pub struct Service {

@@ -3,17 +3,18 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::{self, SyncSender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use flow::dicom::web::multipart::Piece;
-use flow::dicom::web::{self, Cause, Level, Node, Query};
+use flow::dicom::web::{self, Cause, Level, Node, Pull, Pulled, Query};
 use flow::dicom::{Outcome, Sent, Status};
 
 use crate::support::peers::{DEADLINE, tool};
 use crate::support::slices::{Slice, data_set};
 
-use super::{DICOMWEB, ORTHANC, Orthanc, Serving, objects, slices};
+use super::{DICOMWEB, MULTIPART, ORTHANC, Orthanc, Serving, files, objects, parts, slices};
 
 const MODALITIES_IN_STUDY: &str = "00080061";
 const SOP_INSTANCE_UID: &str = "00080018";
@@ -78,6 +79,67 @@ fn orthanc_stores_finds_and_gives_back() {
     assert!(matches!(error.cause, Cause::Refused { status: 404, .. }), "{error}");
 }
 
+/// Has a study fetched while `serving` serves; what is told of it.
+fn pulled(orders: &SyncSender<Pull>, node: &Node, study: &str) -> Result<Pulled, Cause> {
+    let (outcome, told) = mpsc::sync_channel(1);
+    orders.send(Pull { node: node.clone(), study_instance_uid: study.into(), outcome }).unwrap();
+    told.recv_timeout(DEADLINE).unwrap().map_err(|error| error.cause)
+}
+
+#[test]
+fn a_study_that_is_fetched_comes_in_like_any_other() {
+    let (Some(orthanc), Some(plugin)) = (tool(ORTHANC), tool(DICOMWEB)) else { return };
+    let (orders, pulls) = web::pulls(4);
+    let serving = Serving::start(|settings, _| {
+        settings.pulls = Some(pulls);
+        settings.instance_bytes_max = 1_000_000;
+    });
+    let orthanc = Orthanc::start(orthanc, plugin, &serving);
+    let mut slices = slices("1.2.3", 1..6);
+    slices[2].edge = 800;
+    web::store(&orthanc.node(), &objects(&slices)).unwrap();
+    let outcome = pulled(&orders, &orthanc.node(), "1.2.3").unwrap();
+    assert_eq!(outcome, Pulled { stored: 4, refused: vec![Status::OUT_OF_RESOURCES] });
+    let request = serving.receiving.study();
+    assert_eq!((request.items.len(), request.attribute("association")), (4, "aborted"), "one is wanting");
+    let unknown = pulled(&orders, &orthanc.node(), "9.9.9").unwrap_err();
+    assert!(matches!(unknown, Cause::Refused { status: 404, .. }), "{unknown}");
+}
+
+/// A service that answers whoever asks for study 1.2.3 with the beginning of this body.
+fn giving(body: &[u8], length: usize) -> (Node, JoinHandle<String>) {
+    let whole = body.len();
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {MULTIPART}\r\nContent-Length: {whole}\r\n\r\n");
+    service([head.as_bytes(), &body[..length]].concat())
+}
+
+#[test]
+fn what_came_before_a_fetched_study_broke_off_is_kept() {
+    let (orders, pulls) = web::pulls(4);
+    let serving = Serving::start(|settings, _| settings.pulls = Some(pulls));
+    let body = parts(&files(&[slices("1.2.3", 1..4), slices("1.2.4", 1..2)].concat()));
+    let arrived = || {
+        let request = serving.receiving.study();
+        (request.items.len(), request.attribute("association").to_owned())
+    };
+
+    let (node, service) = giving(&body, body.len());
+    let outcome = pulled(&orders, &node, "1.2.3").unwrap();
+    assert_eq!(
+        outcome,
+        Pulled { stored: 3, refused: vec![Status(0xA900)] },
+        "the fourth is of another study"
+    );
+    assert_eq!(arrived(), (3, "released".to_owned()));
+    assert!(service.join().unwrap().starts_with("GET /base/studies/1.2.3 HTTP/1.1\r\n"));
+
+    let (node, service) = giving(&body, body.len() - 1000);
+    let cause = pulled(&orders, &node, "1.2.3").unwrap_err();
+    assert!(matches!(cause, Cause::Broken(_)), "{cause}");
+    assert_eq!(arrived(), (3, "aborted".to_owned()));
+    service.join().unwrap();
+}
+
 #[test]
 fn our_receiver_takes_what_we_store() {
     let serving = Serving::start(|settings, web| {
@@ -97,14 +159,14 @@ fn our_receiver_takes_what_we_store() {
 }
 
 /// A service that reads one request, answers with this, and closes. Gives what it has read.
-fn service(answer: &str) -> (Node, JoinHandle<String>) {
+fn service(answer: impl Into<Vec<u8>>) -> (Node, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let node = format!("http://{}/base", listener.local_addr().unwrap()).parse().unwrap();
-    let answer = answer.to_owned();
+    let answer = answer.into();
     let serve = move || {
         let (mut stream, _) = listener.accept().unwrap();
         let read = request(&mut stream);
-        stream.write_all(answer.as_bytes()).unwrap();
+        stream.write_all(&answer).unwrap();
         read
     };
     (node, thread::spawn(serve))
@@ -215,7 +277,7 @@ fn an_answer_that_is_cut_off_is_told_with_what_was_whole() {
     let part = "\r\n--b\r\nContent-Type: application/dicom\r\n\r\n";
     let head =
         "HTTP/1.1 200 OK\r\nContent-Type: multipart/related; type=\"application/dicom\"; boundary=b\r\n\r\n";
-    let (node, service) = service(&format!("{head}{part}one{part}tw"));
+    let (node, service) = service(format!("{head}{part}one{part}tw"));
     let mut whole = 0;
     let error = web::retrieve(&node, "1.2", &mut |piece| {
         whole += usize::from(piece == Piece::End);
