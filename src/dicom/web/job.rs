@@ -27,7 +27,8 @@ pub fn take_in(door: &Door, parts_max: usize, job: Job) {
     let visit = door.visit(Way::Web);
     (door.tell)(&Event::Opened { visit, peer, calling_ae: String::new() });
     let taking = Taking::new(door, visit, order.study_instance_uid, parts_max);
-    let taken = taking.take(order.form, || body.blocking_recv().unwrap_or(Chunk::Broken(Broken::Stopping)));
+    let gone = || Chunk::Broken(Broken::CutOff("the connection is gone".to_owned()));
+    let taken = taking.take(order.form, || body.blocking_recv().unwrap_or_else(gone));
     drop(body);
     let _ = answer.send(match &taken.end {
         Ok(()) => whole(&taken),

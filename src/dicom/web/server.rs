@@ -123,10 +123,20 @@ async fn accept(
     drop(listener);
     // The receiver is there as long as the service is.
     let _ = stop_all.send(true);
-    let farewell = async { while connections.join_next().await.is_some() {} };
+    let farewell = async {
+        while !connections.is_empty() {
+            tokio::select! {
+                _ = connections.join_next() => {}
+                Some(event) = told.recv() => (door.tell)(&event),
+            }
+        }
+    };
     // Who takes longer is cut off.
     let _ = timeout(FAREWELL, farewell).await;
     connections.shutdown().await;
+    while let Ok(event) = told.try_recv() {
+        (door.tell)(&event);
+    }
     Ok(())
 }
 

@@ -49,7 +49,7 @@ impl Service {
             }
         };
         // Who waits to be asked for the body has not sent it.
-        let is_waiting = head.headers.contains_key(EXPECT);
+        let is_waiting = head.headers.contains_key(EXPECT) && !body.is_asked_for();
         if !answer.status.is_success() && !is_waiting {
             read_unwanted(&mut body).await;
         }
