@@ -4,6 +4,7 @@ mod attend;
 mod bench;
 pub mod check;
 mod complete;
+mod destinations;
 mod differences;
 mod exit;
 mod explain;

@@ -7,14 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::dataflow::Dataflow;
+use crate::dicom::Commitments;
 use crate::engine::{self, Entrance, Settings};
 use crate::journal::{Journal, JournalError, Retention};
-use crate::outbox::{Clock, Folder, Forward, Outbox, Policy, Setup, Target};
+use crate::outbox::{Clock, Folder, Outbox, Policy, Setup};
 use crate::step::{Digest, Digester, Table};
 use crate::store::{Store, total_bytes};
 use crate::yaml;
 
 use super::attend::{Leave, attend};
+use super::destinations::Destinations;
 use super::exit::{Exit, Failure, Kind};
 use super::intake::Intake;
 use super::listen::{self, Inbox, Listen};
@@ -65,7 +67,7 @@ pub struct Args {
     #[arg(short, long, value_name = "DIR", default_value = "flow-output")]
     output: PathBuf,
 
-    /// Also send DICOM results to this node: AETITLE@HOST:PORT, or its name in the --site file; may be given more than once
+    /// Also send DICOM results to this node: AETITLE@HOST:PORT, the URL of a DICOMweb service, or a name in the --site file; may be given more than once
     #[arg(long, value_name = "NODE")]
     to: Vec<String>,
 
@@ -125,9 +127,10 @@ impl Args {
             Arc::new(if first { self.journal(&dataflow, &folder, store)? } else { Journal::none(store) });
         let progress = Arc::new(Progress::new(dataflow.work_count()));
         let site = self.site.load()?;
-        let source = self.source(&site, &progress, &journal)?;
+        let commitments = Arc::default();
+        let source = self.source(&site, &progress, &journal, &commitments)?;
         let teller = Arc::new(Teller::new(&progress, self.json));
-        let outbox = self.outbox(&site, folder, &journal, &teller)?;
+        let outbox = self.outbox(&site, folder, &journal, &teller, &commitments)?;
         let program = program()?;
         let feed = |entrance: &Entrance| {
             let (journal, dataflow, progress) = (&*journal, &*dataflow, &*progress);
@@ -151,23 +154,14 @@ impl Args {
         folder: Folder,
         journal: &Arc<Journal>,
         teller: &Arc<Teller>,
+        commitments: &Arc<Commitments>,
     ) -> Result<Outbox, Failure> {
         let (quick, give_up_after) = (self.retry.clone(), self.keep_trying);
         let policy = Policy { quick, give_up_after, ..Policy::default() };
-        let forward = |target| Forward { target, policy: policy.clone(), verify: None };
+        let listens = self.listen.address(site).is_some();
         let own_title = site.ae_title(self.listen.ae_title());
-        let named = site.site.iter().flat_map(|site| &site.to).chain(&self.to);
-        let mut destinations = Vec::new();
-        for to in named {
-            let node = site.node(to, &own_title)?;
-            destinations.push(forward(Target::Node(Box::new(node))));
-        }
-        if !self.back_to.is_empty() {
-            let nodes: Result<Vec<_>, Failure> =
-                self.back_to.iter().map(|node| site.node(node, &own_title)).collect();
-            let nodes = nodes?.into_iter().map(|node| (node.ae_title.to_string(), node));
-            destinations.push(forward(Target::Sender(nodes.collect())));
-        }
+        let ways = Destinations { site, own_title, policy, commitments: listens.then_some(commitments) };
+        let destinations = ways.all(&self.to, &self.back_to)?;
         let teller = Arc::clone(teller);
         let setup = Setup {
             folder,
@@ -218,6 +212,7 @@ impl Args {
         site: &site::Settings,
         progress: &Progress,
         journal: &Journal,
+        commitments: &Arc<Commitments>,
     ) -> Result<Source, Failure> {
         if !self.processes.is_first() {
             return Ok(Source::Elsewhere);
@@ -232,7 +227,7 @@ impl Args {
         let rows = journal.requests().map_err(Failure::of(Kind::InputOutput))?;
         let known = rows.into_iter().flat_map(|row| row.folders).map(PathBuf::from).collect();
         let inbox = Inbox { folder, known, free_bytes_min: self.free_min };
-        self.listen.open(site, inbox).map(|receiver| Source::Listen(Box::new(receiver)))
+        self.listen.open(site, inbox, commitments).map(|receiver| Source::Listen(Box::new(receiver)))
     }
 }
 

@@ -15,14 +15,14 @@ use super::door::{Door, Visitor};
 use super::find::{Fetched, find, get_study, move_study};
 use super::query::{Level, NotAQuery, Query};
 use super::receive::Stop;
+use super::web::{self, AskError};
 use super::{AeTitle, Destination, Event, SendError, Way};
 
 /// What to fetch, from where, and how.
 #[derive(Clone, Debug)]
 pub struct Pull {
-    pub node: Destination,
+    pub from: Archive,
     pub wanted: Vec<Wanted>,
-    pub way: Retrieval,
     /// How long to wait before each further try of a study.
     pub waits: Vec<Duration>,
 }
@@ -34,7 +34,16 @@ pub enum Wanted {
     Query(Query),
 }
 
-/// How a study travels.
+/// Where studies are fetched.
+#[derive(Clone, Debug)]
+pub enum Archive {
+    /// By C-FIND, and C-GET or C-MOVE.
+    Dimse { node: Box<Destination>, way: Retrieval },
+    /// By QIDO-RS and WADO-RS.
+    Web(Box<web::Node>),
+}
+
+/// How a study travels over DIMSE.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Retrieval {
     /// On the association that asks for it.
@@ -62,10 +71,10 @@ impl FromStr for Wanted {
 pub(super) fn pull(door: &Door, pull: &Pull, stop: &Stop) {
     for (index, wanted) in pull.wanted.iter().enumerate() {
         let number = index + 1;
-        let studies = match studies(&pull.node, wanted) {
+        let studies = match studies(&pull.from, wanted) {
             Ok(studies) => studies,
-            Err(error) => {
-                not_fetched(door, number, &error);
+            Err(trouble) => {
+                not_fetched(door, number, &trouble);
                 continue;
             }
         };
@@ -87,28 +96,39 @@ pub(super) fn pull(door: &Door, pull: &Pull, stop: &Stop) {
 
 const LOOK: Duration = Duration::from_millis(100);
 
-fn studies(node: &Destination, wanted: &Wanted) -> Result<Vec<String>, SendError> {
-    match wanted {
-        Wanted::Study(uid) => Ok(vec![uid.clone()]),
-        Wanted::Query(query) => {
+fn studies(from: &Archive, wanted: &Wanted) -> Result<Vec<String>, Trouble> {
+    let uids: Vec<String> = match (wanted, from) {
+        (Wanted::Study(uid), _) => vec![uid.clone()],
+        (Wanted::Query(query), Archive::Dimse { node, .. }) => {
             let found = find(node, &Query { level: Level::Study, ..query.clone() })?;
-            let uids = found.matches.iter().map(|one| one.text(tags::STUDY_INSTANCE_UID).to_owned());
-            Ok(uids.filter(|uid| !uid.is_empty()).collect())
+            found.matches.iter().map(|one| one.text(tags::STUDY_INSTANCE_UID).to_owned()).collect()
         }
-    }
+        (Wanted::Query(query), Archive::Web(node)) => {
+            let query = web::Query { matching: query.named(), ..web::Query::default() };
+            let found = web::find(node, &query, STUDIES_MAX)?;
+            found.iter().map(|one| one.text(STUDY_INSTANCE_UID)).collect()
+        }
+    };
+    Ok(uids.into_iter().filter(|uid| !uid.is_empty()).collect())
 }
+
+/// No query is meant to find more.
+const STUDIES_MAX: usize = 10_000;
+
+/// As tags are written in DICOM JSON.
+const STUDY_INSTANCE_UID: &str = "0020000D";
 
 fn fetch_patiently(door: &Door, pull: &Pull, number: usize, study: &str, stop: &Stop) {
     let mut waits = pull.waits.iter();
     loop {
-        let fetched = fetch(door, pull, study);
+        let fetched = fetch(door, &pull.from, study, stop);
         let trouble = match fetched {
             Ok(Fetched { sent, failed: 0 }) if sent > 0 => {
                 return (door.tell)(&Event::Fetched { number, instances: sent });
             }
             Ok(Fetched { sent: 0, failed: 0 }) => Trouble::Nothing,
             Ok(Fetched { sent, failed }) => Trouble::Part { sent, failed },
-            Err(error) => Trouble::Error(Box::new(error)),
+            Err(trouble) => trouble,
         };
         match waits.next() {
             Some(wait) if !stop.wait(*wait) => {}
@@ -120,8 +140,24 @@ fn fetch_patiently(door: &Door, pull: &Pull, number: usize, study: &str, stop: &
 /// Why a study is not here.
 enum Trouble {
     Nothing,
-    Part { sent: u64, failed: u64 },
-    Error(Box<SendError>),
+    Part {
+        sent: u64,
+        failed: u64,
+    },
+    /// With a remedy.
+    Error(String),
+}
+
+impl From<SendError> for Trouble {
+    fn from(error: SendError) -> Trouble {
+        Trouble::Error(format!("{error}. {}", error.remedy()))
+    }
+}
+
+impl From<AskError> for Trouble {
+    fn from(error: AskError) -> Trouble {
+        Trouble::Error(format!("{error}. {}", error.remedy()))
+    }
 }
 
 impl fmt::Display for Trouble {
@@ -131,7 +167,7 @@ impl fmt::Display for Trouble {
             Trouble::Part { sent, failed } => {
                 write!(f, "the archive could not send {failed} of {} instances", sent + failed)
             }
-            Trouble::Error(error) => write!(f, "{error}. {}", error.remedy()),
+            Trouble::Error(text) => f.write_str(text),
         }
     }
 }
@@ -140,32 +176,34 @@ fn not_fetched(door: &Door, number: usize, reason: &dyn fmt::Display) {
     (door.tell)(&Event::NotFetched { number, reason: reason.to_string() });
 }
 
-fn fetch(door: &Door, pull: &Pull, study: &str) -> Result<Fetched, SendError> {
-    match &pull.way {
-        Retrieval::Get => {
-            let visit = door.visit(Way::Association);
-            let (calling_ae, called_ae) = (&pull.node.ae_title, &pull.node.calling_ae);
-            let (calling_ae, called_ae) = (calling_ae.to_string(), called_ae.to_string());
-            let visitor = Visitor { visit, calling_ae, called_ae, study_instance_uid: None };
-            let fetched = get_study(door, visitor, &pull.node, study);
-            let whole = matches!(fetched, Ok(Fetched { failed: 0, .. }));
-            tell_count(door, study, &fetched);
-            door.studies.leave(visit.number, if whole { Left::RequestEnd } else { Left::Aborted });
-            fetched
+fn fetch(door: &Door, from: &Archive, study: &str, stop: &Stop) -> Result<Fetched, Trouble> {
+    let fetched = match from {
+        Archive::Dimse { node, way: Retrieval::Get } => get(door, node, study)?,
+        // All of it has been answered with success by our listener before this answer came.
+        Archive::Dimse { node, way: Retrieval::Move { to } } => move_study(node, study, to)?,
+        Archive::Web(node) => {
+            let web::Pulled { stored, refused } = web::fetch(door, node, study, stop)?;
+            Fetched { sent: stored as u64, failed: refused.len() as u64 }
         }
-        Retrieval::Move { to } => {
-            // All of it has been answered with success by our listener before this answer came.
-            let fetched = move_study(&pull.node, study, to);
-            tell_count(door, study, &fetched);
-            fetched
-        }
-    }
+    };
+    tell_count(door, study, fetched);
+    Ok(fetched)
+}
+
+fn get(door: &Door, node: &Destination, study: &str) -> Result<Fetched, SendError> {
+    let visit = door.visit(Way::Association);
+    let (calling_ae, called_ae) = (node.ae_title.to_string(), node.calling_ae.to_string());
+    let visitor = Visitor { visit, calling_ae, called_ae, study_instance_uid: None };
+    let fetched = get_study(door, visitor, node, study);
+    let whole = matches!(fetched, Ok(Fetched { failed: 0, .. }));
+    door.studies.leave(visit.number, if whole { Left::RequestEnd } else { Left::Aborted });
+    fetched
 }
 
 /// What an archive has sent without a failure is all that it has.
-fn tell_count(door: &Door, study: &str, fetched: &Result<Fetched, SendError>) {
-    if let Ok(Fetched { sent, failed: 0 }) = fetched {
-        door.studies.told(study, *sent);
+fn tell_count(door: &Door, study: &str, fetched: Fetched) {
+    if fetched.failed == 0 {
+        door.studies.told(study, fetched.sent);
     }
 }
 

@@ -42,7 +42,7 @@ pub type Decode = fn(&[u8]) -> Result<PlainPixels, String>;
 /// If there is none, or the file is damaged.
 pub fn plain_pixels(file: &[u8]) -> Result<PlainPixels, String> {
     let decoded = imaging::decoded(file).map_err(|error| error.to_string())?;
-    let vr = if decoded.vr() == "OW" { *b"OW" } else { *b"OB" };
+    let vr = decoded.vr();
     let photometric_interpretation = decoded.photometric_interpretation;
     Ok(PlainPixels { vr, bytes: decoded.bytes, photometric_interpretation })
 }

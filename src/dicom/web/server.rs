@@ -28,9 +28,9 @@ use tokio_rustls::TlsAcceptor;
 use super::super::door::Door;
 use super::super::{Event, Stop};
 use super::Settings;
+use super::job::{Job, take_in};
 use super::prompt::Prompt;
 use super::service::Service;
-use super::taking::{Job, take_in};
 
 /// A server whose port is open.
 pub struct Server<'a> {
@@ -90,7 +90,7 @@ async fn accept(
     let (stop_all, stopping) = watch::channel(false);
     let (events, mut told) = mpsc::channel(64);
     let service = Rc::new(Service {
-        callers: door.settings.callers.clone(),
+        callers: settings.callers.clone(),
         base_path: settings.base_path.clone(),
         silence_max: door.settings.idle_time_max,
         jobs,
@@ -123,10 +123,20 @@ async fn accept(
     drop(listener);
     // The receiver is there as long as the service is.
     let _ = stop_all.send(true);
-    let farewell = async { while connections.join_next().await.is_some() {} };
+    let farewell = async {
+        while !connections.is_empty() {
+            tokio::select! {
+                _ = connections.join_next() => {}
+                Some(event) = told.recv() => (door.tell)(&event),
+            }
+        }
+    };
     // Who takes longer is cut off.
     let _ = timeout(FAREWELL, farewell).await;
     connections.shutdown().await;
+    while let Ok(event) = told.try_recv() {
+        (door.tell)(&event);
+    }
     Ok(())
 }
 
