@@ -13,8 +13,6 @@
 //! openjp2 was not written for it, so its panics are caught.
 
 mod decoded;
-#[cfg(test)]
-mod faults;
 mod fragments;
 mod jpeg;
 mod jpeg2000;
@@ -24,8 +22,6 @@ mod native;
 mod rle;
 mod samples;
 mod stream;
-#[cfg(test)]
-mod testing;
 
 pub use decoded::{DecodedPixels, decoded};
 pub use layout::{Layout, Order};
@@ -200,3 +196,8 @@ fn copy(frame: &[u8], place: &mut [u8]) -> Result<(), Undecodable> {
 fn inflate(frame: &[u8], place: &mut [u8]) -> Result<(), Undecodable> {
     flate2::read::DeflateDecoder::new(frame).read_exact(place).map_err(Undecodable::damaged)
 }
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! Tests: streams written here, with codes that are simply numbers of so many bits.
+//! Streams written here, with codes that are simply numbers of so many bits.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,4 @@
-//! Tests: what other decoders get wrong, each in the smallest object that shows it.
+//! What other decoders get wrong, each in the smallest object that shows it.
 
 use dicom_dictionary_std::uids;
 
