@@ -21,7 +21,7 @@ use super::command::Command;
 use super::find::associated;
 use super::part10::Head;
 use super::query::encode;
-use super::{Cause, Destination, SendError, Status, Verdict};
+use super::{Cause, Destination, SendError, Stage, Status, Verdict};
 
 pub(super) const CLASS: &str = uids::STORAGE_COMMITMENT_PUSH_MODEL;
 
@@ -220,7 +220,8 @@ pub fn commit(
             Await::Listener(_) => Ok(None),
         }
     })?;
-    let silent = || SendError { destination: Box::new(node.clone()), cause: Cause::Silent };
+    let silent =
+        || SendError { destination: Box::new(node.clone()), cause: Cause::Silent, stage: Stage::Open };
     match (outcome, answer) {
         (Some(outcome), _) => Ok(outcome),
         (None, Await::Listener(commitments)) => {

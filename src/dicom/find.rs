@@ -11,7 +11,7 @@ use super::door::{Door, Visitor};
 use super::provider::{Provider, send};
 use super::query::{Level, Match, Query, Told};
 use super::receive::Counter;
-use super::{AeTitle, Cause, Destination, SendError, Status};
+use super::{AeTitle, Cause, Destination, SendError, Stage, Status};
 
 /// More answers than these are cut off: nobody reads them, and an archive may have millions.
 const MATCHES_MAX: usize = 10_000;
@@ -253,7 +253,9 @@ pub(super) fn associated<T>(
     proposals: &[Proposal],
     work: impl FnOnce(&mut Association) -> Result<T, Cause>,
 ) -> Result<T, SendError> {
-    let done = request(node, proposals).and_then(|mut association| match work(&mut association) {
+    let failed = |cause, stage| SendError { destination: Box::new(node.clone()), cause, stage };
+    let mut association = request(node, proposals).map_err(|cause| failed(cause, Stage::Opening))?;
+    match work(&mut association) {
         Ok(done) => {
             if let Err(error) = association.release() {
                 tracing::debug!("the association was not released in good order: {error}");
@@ -262,10 +264,9 @@ pub(super) fn associated<T>(
         }
         Err(cause) => {
             association.abort();
-            Err(cause)
+            Err(failed(cause, Stage::Open))
         }
-    });
-    done.map_err(|cause| SendError { destination: Box::new(node.clone()), cause })
+    }
 }
 
 impl Status {

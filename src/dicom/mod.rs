@@ -66,7 +66,7 @@ pub use pull::{Archive, Pull, Retrieval, Wanted};
 pub use query::{Level, Match, NotAQuery, Query};
 pub use receive::{Called, Settings, Stop, serve};
 pub use send::{Outcome, Sent, echo, send, send_each};
-pub use send_error::{Cause, SendError};
+pub use send_error::{Cause, SendError, Stage};
 pub use status::{Status, Verdict};
 pub use studies::End;
 pub use transcode::{Decode, PlainPixels, plain_pixels};

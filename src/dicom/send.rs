@@ -13,7 +13,7 @@ use dicom_dictionary_std::uids;
 use super::association::{Association, Heard, Outgoing, Proposal, Role, request};
 use super::command::Command;
 use super::transcode::{self, Decode, Transcoding, Untranscodable};
-use super::{Cause, Destination, Object, SendError, Status, Verdict, names};
+use super::{Cause, Destination, Object, SendError, Stage, Status, Verdict, names};
 
 /// What became of one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,8 +103,10 @@ pub fn send_each(
     decode: Option<Decode>,
     tell: &mut dyn FnMut(Sent),
 ) -> Result<(), SendError> {
-    let sent = batches(objects, decode).try_for_each(|batch| send_batch(destination, batch, decode, tell));
-    sent.map_err(|cause| SendError { destination: Box::new(destination.clone()), cause })
+    let mut stage = Stage::Opening;
+    let mut send = |batch| send_batch(destination, batch, decode, tell, &mut stage);
+    let sent = batches(objects, decode).try_for_each(&mut send);
+    sent.map_err(|cause| SendError { destination: Box::new(destination.clone()), cause, stage })
 }
 
 /// Asks whether the destination is there and talks to us (C-ECHO).
@@ -113,7 +115,9 @@ pub fn send_each(
 /// If it is not, or does not.
 pub fn echo(destination: &Destination) -> Result<(), SendError> {
     let verification = proposal((uids::VERIFICATION, uids::IMPLICIT_VR_LITTLE_ENDIAN));
+    let mut stage = Stage::Opening;
     let outcome = request(destination, &[verification]).and_then(|mut association| {
+        stage = Stage::Open;
         let context = association.contexts[0].id;
         let answer = ask(&mut association, context, &Command::echo(1), None)?;
         release(association);
@@ -122,7 +126,7 @@ pub fn echo(destination: &Destination) -> Result<(), SendError> {
             Verdict::Failure => Err(Cause::Broken(format!("C-ECHO was answered: {}", answer.0))),
         }
     });
-    outcome.map_err(|cause| SendError { destination: Box::new(destination.clone()), cause })
+    outcome.map_err(|cause| SendError { destination: Box::new(destination.clone()), cause, stage })
 }
 
 /// An association has at most 128 presentation contexts (PS3.8 9.3.2.2: odd numbers in a byte).
@@ -162,7 +166,9 @@ fn send_batch(
     batch: &[Object],
     decode: Option<Decode>,
     tell: &mut dyn FnMut(Sent),
+    stage: &mut Stage,
 ) -> Result<(), Cause> {
+    *stage = Stage::Opening;
     let all: BTreeSet<Kind> = batch.iter().flat_map(|object| kinds(object, decode)).collect();
     let proposals: Vec<Proposal> = all.into_iter().map(proposal).collect();
     let mut association = match request(destination, &proposals) {
@@ -172,6 +178,7 @@ fn send_batch(
         }
         association => association?,
     };
+    *stage = Stage::Open;
     for (index, object) in batch.iter().enumerate() {
         // Message ids go round; only one is in use at a time.
         let message_id = (index % 0xFFFF) as u16 + 1;

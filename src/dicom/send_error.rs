@@ -15,6 +15,16 @@ pub struct SendError {
     pub destination: Box<Destination>,
     #[source]
     pub cause: Cause,
+    /// How far it came.
+    pub stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// No association came about: so it is for everything that is to be sent there.
+    Opening,
+    /// It broke off.
+    Open,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -35,13 +45,6 @@ pub enum Cause {
     Silent,
     #[error("{0}")]
     Broken(String),
-}
-
-impl Cause {
-    /// Whether no association came about: nothing can be sent there, whatever it is.
-    pub fn is_absence(&self) -> bool {
-        matches!(self, Cause::Unresolved(_) | Cause::Unconnected(_) | Cause::Rejected(_) | Cause::Tls(_))
-    }
 }
 
 impl SendError {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::dicom::{self, Destination, Object, Sent, web};
+use crate::dicom::{self, Destination, Object, Sent, Stage, web};
 use crate::step::Request;
 
 /// Where the DICOM files of a response go.
@@ -53,7 +53,10 @@ impl Target {
         };
         dicom::send_each(destination, objects, Some(dicom::plain_pixels), answered).map_err(|error| Trouble {
             text: format!("{}. {}", error.cause, error.remedy()),
-            kind: if error.cause.is_absence() { TroubleKind::Absent } else { TroubleKind::Passing },
+            kind: match error.stage {
+                Stage::Opening => TroubleKind::Absent,
+                Stage::Open => TroubleKind::Passing,
+            },
         })
     }
 }

@@ -1,7 +1,9 @@
 //! When a destination is tried, and whom it keeps waiting.
 
+use std::net::TcpListener;
 use std::num::NonZero;
-use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use flow::dicom::Destination;
@@ -42,6 +44,29 @@ fn a_destination_that_is_not_there_holds_up_neither_the_others_nor_the_engine() 
     let destinations = vec![forward(nobody(), at_once(1)), forward(pacs.destination(), at_once(1))];
     post.run(&[], destinations, Clock::usual(), |_, _| {});
     assert!(pacs.arrived().values().all(|times| *times == 1));
+}
+
+#[test]
+fn a_destination_that_is_there_for_nobody_is_not_asked_by_each_response_in_turn() {
+    let post = Post::new(1);
+    let names = ["1", "2", "3", "4", "5"];
+    let folders = names.map(|name| post.path("output").join(name));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let destination = format!("BUSY@{}", listener.local_addr().unwrap()).parse().unwrap();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        // It takes the connection, and hangs up when all are waiting.
+        for connection in listener.incoming() {
+            counter.fetch_add(1, Ordering::Relaxed);
+            until("all wait", || folders.iter().all(|folder| folder.exists()).then_some(()));
+            drop(connection);
+        }
+    });
+    let told = post.run(&names, vec![forward(destination, at_once(3))], Clock::usual(), |_, _| {});
+    assert_eq!(forwarded(&told).len(), 5);
+    // The last one may come into the line a moment after its folder is there.
+    assert!((3..=6).contains(&asked.load(Ordering::Relaxed)), "{asked:?}");
 }
 
 #[test]
