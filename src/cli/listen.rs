@@ -14,6 +14,7 @@ use signal_hook::iterator::Signals;
 use crate::dicom::{self, AeTitle, Archive, Called, Commitments, Completion, Pull, Retrieval, Stop, Wanted};
 use crate::step::Request;
 
+use super::audit::Auditor;
 use super::exit::{Failure, Kind};
 use super::intake::Intake;
 use super::site::{self, Peer};
@@ -73,6 +74,7 @@ pub struct Receiver {
     listener: Option<TcpListener>,
     settings: dicom::Settings,
     stop: Arc<Stop>,
+    auditor: Arc<Auditor>,
     /// How many of the studies that were asked for could not be fetched.
     missing: AtomicUsize,
 }
@@ -96,6 +98,7 @@ impl Listen {
         site: &site::Settings,
         inbox: Inbox,
         commitments: &Arc<Commitments>,
+        auditor: &Arc<Auditor>,
     ) -> Result<Receiver, Failure> {
         let own_title = site.ae_title(self.ae_title.as_ref());
         let mut settings = dicom::Settings::new(own_title.clone(), inbox.folder);
@@ -117,7 +120,8 @@ impl Listen {
         }
         let stop = Arc::new(Stop::default());
         stop_on_signal(&stop)?;
-        Ok(Receiver { listener, settings, stop, missing: AtomicUsize::new(0) })
+        let (auditor, missing) = (Arc::clone(auditor), AtomicUsize::new(0));
+        Ok(Receiver { listener, settings, stop, auditor, missing })
     }
 
     fn pull(&self, site: &site::Settings, own_title: &AeTitle) -> Result<Option<Pull>, Failure> {
@@ -183,6 +187,7 @@ impl Receiver {
         }
         let on_study = |request| self.hand_over(intake, &request);
         let on_event = |event: &dicom::Event| {
+            self.auditor.received(event);
             if let dicom::Event::NotFetched { .. } = event {
                 self.missing.fetch_add(1, Ordering::Relaxed);
             }

@@ -1,6 +1,7 @@
 //! The command line: parsed to plain values first, then one file per subcommand acts on them.
 
 mod attend;
+mod audit;
 mod bench;
 pub mod check;
 mod complete;

@@ -16,6 +16,7 @@ use crate::store::{Store, total_bytes};
 use crate::yaml;
 
 use super::attend::{Leave, attend};
+use super::audit::Auditor;
 use super::destinations::Destinations;
 use super::exit::{Exit, Failure, Kind};
 use super::intake::Intake;
@@ -128,9 +129,10 @@ impl Args {
         let progress = Arc::new(Progress::new(dataflow.work_count()));
         let site = self.site.load()?;
         let commitments = Arc::default();
-        let source = self.source(&site, &progress, &journal, &commitments)?;
+        let auditor = Arc::new(Auditor::start(&site, &self.state, &site.ae_title(self.listen.ae_title()))?);
+        let source = self.source(&site, &progress, &journal, &commitments, &auditor)?;
         let teller = Arc::new(Teller::new(&progress, self.json));
-        let outbox = self.outbox(&site, folder, &journal, &teller, &commitments)?;
+        let outbox = self.outbox(&site, folder, &journal, &teller, &commitments, &auditor)?;
         let program = program()?;
         let feed = |entrance: &Entrance| {
             let (journal, dataflow, progress) = (&*journal, &*dataflow, &*progress);
@@ -155,6 +157,7 @@ impl Args {
         journal: &Arc<Journal>,
         teller: &Arc<Teller>,
         commitments: &Arc<Commitments>,
+        auditor: &Arc<Auditor>,
     ) -> Result<Outbox, Failure> {
         let (quick, give_up_after) = (self.retry.clone(), self.keep_trying);
         let policy = Policy { quick, give_up_after, ..Policy::default() };
@@ -162,14 +165,17 @@ impl Args {
         let own_title = site.ae_title(self.listen.ae_title());
         let ways = Destinations { site, own_title, policy, commitments: listens.then_some(commitments) };
         let destinations = ways.all(&self.to, &self.back_to)?;
-        let teller = Arc::clone(teller);
+        let (teller, auditor) = (Arc::clone(teller), Arc::clone(auditor));
         let setup = Setup {
             folder,
             waits: self.retry.clone(),
             destinations,
             journal: Arc::clone(journal),
             clock: Clock::usual(),
-            tell: Arc::new(move |event| teller.tell(event)),
+            tell: Arc::new(move |event| {
+                auditor.delivered(event);
+                teller.tell(event);
+            }),
         };
         Ok(Outbox::open(setup)?)
     }
@@ -213,6 +219,7 @@ impl Args {
         progress: &Progress,
         journal: &Journal,
         commitments: &Arc<Commitments>,
+        auditor: &Arc<Auditor>,
     ) -> Result<Source, Failure> {
         if !self.processes.is_first() {
             return Ok(Source::Elsewhere);
@@ -227,7 +234,7 @@ impl Args {
         let rows = journal.requests().map_err(Failure::of(Kind::InputOutput))?;
         let known = rows.into_iter().flat_map(|row| row.folders).map(PathBuf::from).collect();
         let inbox = Inbox { folder, known, free_bytes_min: self.free_min };
-        self.listen.open(site, inbox, commitments).map(|receiver| Source::Listen(Box::new(receiver)))
+        self.listen.open(site, inbox, commitments, auditor).map(|receiver| Source::Listen(Box::new(receiver)))
     }
 }
 

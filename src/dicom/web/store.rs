@@ -79,7 +79,7 @@ fn store_batch(node: &Node, batch: &[Object], sent: &mut Vec<Sent>) -> Result<()
 }
 
 fn told(object: &Object, outcome: Outcome) -> Sent {
-    Sent { name: object.name().to_owned(), sop_instance_uid: object.sop_instance_uid().to_owned(), outcome }
+    Sent::of(object, outcome)
 }
 
 /// A batch is in memory as a whole: no batch is larger than the node's settings say, or than one object.
