@@ -76,7 +76,11 @@ impl Source {
 
     /// Whether something that was given was not taken in, though it may be part of a study.
     pub fn is_incomplete(&self) -> bool {
-        matches!(self, Source::Files { unread: true, .. })
+        match self {
+            Source::Files { unread, .. } => *unread,
+            Source::Listen(receiver) => receiver.is_incomplete(),
+            Source::Sample { .. } | Source::Elsewhere => false,
+        }
     }
 
     /// What is left to say when all is answered.

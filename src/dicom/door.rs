@@ -17,8 +17,9 @@ use crate::store::free_bytes;
 use super::inbox::{Inbox, Kept, Part};
 use super::instance::{HEADER_BYTES_MAX, Instance};
 use super::part10::Head;
+use super::reports::Reports;
 use super::sop_class;
-use super::studies::Studies;
+use super::studies::{Counted, Studies};
 use super::{Arrived, Event, Settings, Status, Visit, Way};
 
 /// What all who bring instances share.
@@ -27,6 +28,7 @@ pub(super) struct Door<'a> {
     pub inbox: Inbox,
     pub studies: Studies,
     pub tell: &'a (dyn Fn(&Event) + Sync),
+    pub reports: Reports,
     /// How many visits there have been.
     pub visits: AtomicU64,
 }
@@ -67,7 +69,21 @@ impl From<io::Error> for Refusal {
     }
 }
 
-impl Door<'_> {
+impl<'a> Door<'a> {
+    /// # Errors
+    /// If the inbox cannot be made or read.
+    pub fn open(settings: &'a Settings, tell: &'a (dyn Fn(&Event) + Sync)) -> io::Result<Door<'a>> {
+        let counted = if settings.count.is_some() { Counted::BySource } else { Counted::ByNobody };
+        Ok(Door {
+            settings,
+            inbox: Inbox::open(&settings.inbox)?,
+            studies: Studies::new(settings.completion.clone(), counted, settings.waiting_bytes_max),
+            tell,
+            reports: Reports::open(&settings.inbox, settings.nodes.clone())?,
+            visits: AtomicU64::new(0),
+        })
+    }
+
     pub fn visit(&self, way: Way) -> Visit {
         Visit { way, number: self.visits.fetch_add(1, Ordering::Relaxed) + 1 }
     }
@@ -128,8 +144,11 @@ impl Door<'_> {
         check_study(visitor, &study)?;
         let name = format!("{}-{}.dcm", header.sop_instance_uid, digest.short());
         let size = part.size();
-        let folder = self.studies.folder(&study.study_instance_uid, visitor, || self.inbox.new_folder())?;
-        let kept = part.keep(&folder, &name)?;
+        let uid = &study.study_instance_uid;
+        let place = self.studies.place(uid, visitor, || self.inbox.new_folder())?;
+        let expected = self.settings.completion.expected.as_ref();
+        let marks = expected.map_or(0, |expected| expected.marks(part.beginning()));
+        let kept = part.keep(&place.folder, &name)?;
         let (path, decoded) = (kept.path().to_owned(), header.decoded_bytes().max(size));
         let item = Item { name, path, digest, size, decoded, received: true };
         let instance = Arrived {
@@ -138,7 +157,7 @@ impl Door<'_> {
             study_instance_uid: study.study_instance_uid.clone(),
             patient_id: study.patient_id.clone(),
         };
-        self.studies.add(Instance::new(item, header, study));
+        self.studies.add(place, Instance { marks, ..Instance::new(item, header, study) });
         let (visit, boxed) = (visitor.visit, Box::new(instance.clone()));
         (self.tell)(&Event::Stored { visit, bytes: size, instance: boxed });
         Ok(Stored { kept, instance })

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::{End, Status};
+use super::{End, Signal, Status};
 
 /// One occasion on which instances are brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,6 +72,16 @@ pub enum Event {
     Complete {
         instances: usize,
         bytes: u64,
+        by: Signal,
+    },
+    /// A study has waited as long as it may, and is deleted.
+    Discarded {
+        instances: usize,
+    },
+    /// A study has waited longer than it should, and goes on waiting.
+    Waits {
+        instances: usize,
+        folder: PathBuf,
     },
     /// An earlier process had received instances of a study and not handed them over.
     Adopted {
@@ -83,9 +93,24 @@ pub enum Event {
         instances: usize,
         folder: PathBuf,
     },
+    /// A study that was asked for is here.
+    Fetched {
+        /// Of the list, from 1.
+        number: usize,
+        instances: u64,
+    },
+    /// A study that was asked for is not here, or not whole.
+    NotFetched {
+        number: usize,
+        reason: String,
+    },
     /// A watched folder cannot be looked into, or a file in it not be removed; it is tried again.
     NotWatched {
         folder: PathBuf,
+        reason: String,
+    },
+    /// A sender asked for a commitment, and cannot be told its outcome.
+    NotReported {
         reason: String,
     },
     /// The listener could not accept a connection; it goes on.
@@ -107,10 +132,16 @@ impl Event {
     /// Whether somebody who runs the receiver should look at it.
     pub fn is_warning(&self) -> bool {
         match self {
-            Event::Opened { .. } | Event::Stored { .. } | Event::Complete { .. } => false,
+            Event::Opened { .. } | Event::Stored { .. } | Event::Complete { .. } | Event::Fetched { .. } => {
+                false
+            }
             Event::TurnedAway { .. }
             | Event::Refused { .. }
             | Event::Kept { .. }
+            | Event::NotFetched { .. }
+            | Event::NotReported { .. }
+            | Event::Discarded { .. }
+            | Event::Waits { .. }
             | Event::Adopted { .. }
             | Event::NotWatched { .. }
             | Event::NotAccepted { .. } => true,
@@ -139,9 +170,17 @@ impl fmt::Display for Event {
             Event::Closed { visit, end: End::Aborted, reason, instances } => {
                 write!(f, "{visit} aborted after {instances} instances: {reason}")
             }
-            Event::Complete { instances, bytes } => {
-                write!(f, "study complete: {instances} instances, {bytes} bytes")
+            Event::Complete { instances, bytes, by } => {
+                write!(f, "study complete, because {by}: {instances} instances, {bytes} bytes")
             }
+            Event::Discarded { instances } => {
+                write!(f, "a study is DELETED: it has waited as long as it may, with {instances} instances")
+            }
+            Event::Waits { instances, folder } => write!(
+                f,
+                "a study with {instances} instances in {} has waited longer than it should; `flow complete` ends that",
+                folder.display()
+            ),
             Event::Adopted { instances, end: End::Released } => {
                 write!(f, "taken up: {instances} instances of a study that was received before")
             }
@@ -153,8 +192,17 @@ impl fmt::Display for Event {
                 "the sender broke off after {instances} instances; they stay in {} until the next start",
                 folder.display()
             ),
+            Event::Fetched { number, instances } => {
+                write!(f, "fetched a study of number {number} of the list: {instances} instances")
+            }
+            Event::NotFetched { number, reason } => {
+                write!(f, "NOT FETCHED, number {number} of the list: {reason}")
+            }
             Event::NotWatched { folder, reason } => {
                 write!(f, "the watched folder {}: {reason}", folder.display())
+            }
+            Event::NotReported { reason } => {
+                write!(f, "the outcome of a commitment cannot be told to who asked for it: {reason}")
             }
             Event::NotAccepted { reason } => write!(f, "connection not accepted: {reason}"),
         }

@@ -8,8 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
@@ -19,13 +18,14 @@ use crate::tls;
 use super::association::refuse;
 use super::conversation::{converse, secured};
 use super::door::Door;
-use super::inbox::{self, Inbox};
-use super::studies::Studies;
+use super::inbox;
+use super::pull::{Pull, pull};
+use super::studies::Next;
 use super::watch::watch;
-use super::{AeTitle, Caller, End, Event, Watched, Way, folder, web};
+use super::{AeTitle, Caller, Commitments, Completion, Destination, End, Event, Watched, Way, folder, web};
 
 /// How to receive. [`Settings::new`] gives the rest their defaults.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     pub ae_title: AeTitle,
     pub called: Called,
@@ -35,8 +35,6 @@ pub struct Settings {
     pub tls: Option<tls::Server>,
     /// With it, instances are taken over HTTP too.
     pub web: Option<web::Settings>,
-    /// Studies to fetch over HTTP.
-    pub pulls: Option<web::Pulls>,
     /// Folders from which files are taken in.
     pub watched: Vec<Watched>,
     /// Where files lie until [`super::discard`] deletes them.
@@ -45,11 +43,18 @@ pub struct Settings {
     pub known_folders: BTreeSet<PathBuf>,
     /// With less free on the disk of the inbox instances are refused: 0.
     pub free_bytes_min: u64,
-    /// How long nothing may have arrived for a study before it counts as complete: 5 s.
-    pub quiet_time: Duration,
-    /// How long a study whose sender broke off waits to be sent again before what there is of it is
-    /// handed over: 10 min.
-    pub broken_time: Duration,
+    /// When a study is complete.
+    pub completion: Completion,
+    /// Says how many instances of a study its source has, by Study Instance UID and the AE titles of
+    /// those who sent it: another signal that it is complete.
+    pub count: Option<Counter>,
+    /// Nodes by AE title: who asks us for a commitment is told its outcome there, or, if it is not
+    /// among them, on the association on which it asks.
+    pub nodes: BTreeMap<String, Destination>,
+    /// Where outcomes of commitments that we have asked for are awaited.
+    pub commitments: Arc<Commitments>,
+    /// Studies to ask for. When all have been, receiving ends.
+    pub pull: Option<Pull>,
     /// 16.
     pub associations_max: usize,
     /// 128, which is all there can be.
@@ -63,6 +68,9 @@ pub struct Settings {
     /// Bytes received and not handed over yet; beyond them instances are refused: 64 GiB.
     pub waiting_bytes_max: u64,
 }
+
+/// Asks a source for its count; `None` if it does not say. May take as long as a network does.
+pub type Counter = Arc<dyn Fn(&str, &BTreeSet<String>) -> Option<u64> + Send + Sync>;
 
 /// Which called AE titles are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,13 +87,15 @@ impl Settings {
             callers: Vec::new(),
             tls: None,
             web: None,
-            pulls: None,
             watched: Vec::new(),
             inbox,
             known_folders: BTreeSet::new(),
             free_bytes_min: 0,
-            quiet_time: Duration::from_secs(5),
-            broken_time: Duration::from_secs(600),
+            completion: Completion::default(),
+            count: None,
+            nodes: BTreeMap::new(),
+            commitments: Arc::default(),
+            pull: None,
             associations_max: 16,
             contexts_max: 128,
             pdu_bytes_max: 128 << 10,
@@ -131,6 +141,12 @@ impl Stop {
         waited.expect("nothing panics while it holds this").0.requested
     }
 
+    fn until_requested(&self) {
+        let stopping = self.lock();
+        let waited = self.changed.wait_while(stopping, |stopping| !stopping.requested);
+        drop(waited.expect("nothing panics while it holds this"));
+    }
+
     fn watch(&self, listener: SocketAddr) {
         self.lock().listeners.push(listener);
     }
@@ -144,8 +160,8 @@ impl Stop {
     }
 }
 
-/// Receives studies until `stop` is requested, and hands each to `on_study` when it is complete; first
-/// what an earlier process had received and not handed over.
+/// Receives studies until `stop` is requested, from whoever calls, and those that are asked for. Hands
+/// each to `on_study` when it is complete; first what an earlier process had received and not handed over.
 ///
 /// Where the settings say so, instances come over HTTP ([`web`]) and from watched folders as well.
 ///
@@ -156,24 +172,20 @@ impl Stop {
 /// # Errors
 /// If the inbox cannot be made or lies in a watched folder, or a listener has no address.
 pub fn serve(
-    listener: &TcpListener,
+    listener: Option<&TcpListener>,
     settings: &Settings,
     stop: &Stop,
     on_study: impl FnMut(Request) + Send,
     on_event: impl Fn(&Event) + Sync,
 ) -> io::Result<()> {
-    stop.watch(reachable(listener.local_addr()?));
+    if let Some(listener) = listener {
+        stop.watch(reachable(listener.local_addr()?));
+    }
     let web = settings.web.as_ref().map(web::Server::open).transpose()?;
     if let Some(web) = &web {
         stop.watch(reachable(web.address()?));
     }
-    let door = &Door {
-        settings,
-        inbox: Inbox::open(&settings.inbox)?,
-        studies: Studies::new(settings.quiet_time, settings.broken_time, settings.waiting_bytes_max),
-        tell: &on_event,
-        visits: AtomicU64::new(0),
-    };
+    let door = &Door::open(settings, &on_event)?;
     if let Some(watched) = settings.watched.iter().find(|watched| watched.overlaps(&settings.inbox)) {
         let reason =
             format!("{} is watched, and the inbox lies in it or around it", watched.folder.display());
@@ -184,11 +196,17 @@ pub fn serve(
     thread::scope(|scope| {
         let hand_over = || hand_over(door, stop, on_study);
         thread::Builder::new().name("dicom-studies".to_owned()).spawn_scoped(scope, hand_over)?;
+        thread::Builder::new().name("dicom-count".to_owned()).spawn_scoped(scope, || count(door))?;
+        let report = || door.reports.serve(stop, door.tell);
+        thread::Builder::new().name("dicom-reports".to_owned()).spawn_scoped(scope, report)?;
         let beside = beside(scope, door, web, stop);
         if beside.is_err() {
             stop.request();
         }
-        accept(listener, door, stop);
+        match listener {
+            Some(listener) => accept(listener, door, stop),
+            None => stop.until_requested(),
+        }
         let join = |thread: Beside| thread.join().expect("what goes wrong there is told as an error");
         let ended = beside.and_then(|threads| threads.into_iter().try_for_each(join));
         door.studies.end();
@@ -214,9 +232,10 @@ fn beside<'scope, 'a: 'scope>(
         };
         threads.push(thread::Builder::new().name("dicom-watch".to_owned()).spawn_scoped(scope, work)?);
     }
-    if let Some(pulls) = &door.settings.pulls {
+    if let Some(wanted) = &door.settings.pull {
         let work = move || {
-            pulls.fetch(door, stop);
+            let _stop = StopAtEnd(stop);
+            pull(door, wanted, stop);
             Ok(())
         };
         threads.push(thread::Builder::new().name("dicom-pull".to_owned()).spawn_scoped(scope, work)?);
@@ -235,7 +254,12 @@ fn beside<'scope, 'a: 'scope>(
 /// Takes up the studies that an earlier process had received and not handed over.
 fn adopt(door: &Door) -> io::Result<()> {
     for folder in door.inbox.left_behind(&door.settings.known_folders)? {
-        let instances = folder::instances(&folder)?;
+        let mut instances = folder::instances(&folder)?;
+        if let Some(expected) = &door.settings.completion.expected {
+            for instance in &mut instances {
+                instance.marks = expected.marks_of(&instance.item.path)?;
+            }
+        }
         if instances.is_empty() {
             inbox::remove_empty(&folder);
             continue;
@@ -260,14 +284,34 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 fn hand_over(door: &Door, stop: &Stop, mut on_study: impl FnMut(Request)) {
     // Without this thread nothing would ever be answered: if it ends, also by a panic, all ends.
     let _stop = StopAtEnd(stop);
-    while let Some(request) = door.studies.next() {
-        let bytes = request.size();
-        (door.tell)(&Event::Complete { instances: request.items.len(), bytes });
-        on_study(request);
-        door.studies.handed_over(bytes);
+    while let Some(next) = door.studies.next() {
+        match next {
+            Next::Complete(request, by) => {
+                let bytes = request.size();
+                (door.tell)(&Event::Complete { instances: request.items.len(), bytes, by });
+                on_study(request);
+                door.studies.handed_over(bytes);
+            }
+            Next::Discard { instances, folder } => {
+                (door.tell)(&Event::Discarded { instances });
+                if let Err(error) = inbox::discard(&[folder]) {
+                    tracing::warn!(%error, "received files that are not needed stay in the inbox");
+                }
+            }
+            Next::Waits { instances, folder } => (door.tell)(&Event::Waits { instances, folder }),
+        }
     }
-    for (instances, folder) in door.studies.broken_off() {
+    for (instances, folder) in door.studies.kept() {
         (door.tell)(&Event::Kept { instances, folder });
+    }
+}
+
+/// Asks the sources of studies that nobody is sending how many instances they have.
+fn count(door: &Door) {
+    let Some(count) = &door.settings.count else { return };
+    while let Some(uncounted) = door.studies.next_uncounted() {
+        let told = count(&uncounted.study_instance_uid, &uncounted.calling_aes);
+        door.studies.counted(&uncounted, told);
     }
 }
 

@@ -4,8 +4,9 @@ use std::io;
 
 use dicom_ul::pdu::{AssociationRJ, AssociationRJServiceUserReason as UserReason, AssociationRJSource};
 
+use super::Destination;
+use super::Status;
 use super::association::Broken;
-use super::{Destination, Sent};
 
 /// Why not all objects were sent and answered.
 #[derive(Debug, thiserror::Error)]
@@ -14,8 +15,6 @@ pub struct SendError {
     pub destination: Box<Destination>,
     #[source]
     pub cause: Cause,
-    /// The objects that had been answered before.
-    pub sent: Vec<Sent>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -30,10 +29,19 @@ pub enum Cause {
     NothingTaken,
     #[error("{0}")]
     Tls(String),
+    #[error("it answered: {0}{1}")]
+    Answered(Status, String),
     #[error("no answer in time")]
     Silent,
     #[error("{0}")]
     Broken(String),
+}
+
+impl Cause {
+    /// Whether no association came about: nothing can be sent there, whatever it is.
+    pub fn is_absence(&self) -> bool {
+        matches!(self, Cause::Unresolved(_) | Cause::Unconnected(_) | Cause::Rejected(_) | Cause::Tls(_))
+    }
 }
 
 impl SendError {
@@ -54,6 +62,11 @@ impl SendError {
                 }
                 _ => "Try again later; if it stays, ask those who run the destination.".to_owned(),
             },
+            Cause::Answered(..) => {
+                format!(
+                    "See in the log of {ae_title} why; it may not know us, {calling_ae}, or not have that."
+                )
+            }
             Cause::Tls(_) => "Check the certificates of both sides, and their authorities.".to_owned(),
             Cause::NothingTaken => {
                 "Let the destination accept these SOP classes, or send to another one.".to_owned()

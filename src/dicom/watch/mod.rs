@@ -289,7 +289,7 @@ impl<'a> Watcher<'a> {
     fn leave(&mut self) {
         let Some(Visitor { visit, .. }) = self.visitor.take() else { return };
         let instances = std::mem::take(&mut self.instances);
-        self.door.studies.leave(visit.number, End::Released);
+        self.door.studies.leave(visit.number, End::Released.into());
         (self.door.tell)(&Event::Closed { visit, end: End::Released, reason: String::new(), instances });
     }
 }
@@ -358,11 +358,8 @@ fn free_name(place: &Place, name: &OsStr) -> io::Result<OsString> {
 mod tests {
     use std::fs;
     use std::sync::Mutex;
-    use std::sync::atomic::AtomicU64;
 
     use super::super::Settings;
-    use super::super::inbox::Inbox;
-    use super::super::studies::Studies;
     use super::*;
 
     /// Lets `work` look at a folder that is watched, and gives what was told.
@@ -373,13 +370,7 @@ mod tests {
         let settings = Settings::new("FLOW".parse().unwrap(), inbox.clone());
         let told = Mutex::new(Vec::new());
         let tell = |event: &Event| told.lock().unwrap().push(event.clone());
-        let door = Door {
-            settings: &settings,
-            inbox: Inbox::open(&inbox).unwrap(),
-            studies: Studies::new(Duration::ZERO, Duration::ZERO, 1 << 20),
-            tell: &tell,
-            visits: AtomicU64::new(0),
-        };
+        let door = Door::open(&settings, &tell).unwrap();
         let mut watched = Watched::new(folder.clone());
         watched.settle_time = settle_time;
         work(&mut Watcher::new(&door, &watched), &folder);

@@ -44,6 +44,21 @@ pub enum Cause {
     NotTaken(String),
 }
 
+impl Cause {
+    /// Nobody is there, or not for us: so it is for every other question.
+    pub fn is_absence(&self) -> bool {
+        match self {
+            Cause::Unresolved(_) | Cause::Unconnected(_) | Cause::Tls(_) | Cause::Later { .. } => true,
+            Cause::Refused { status, .. } => matches!(status, 401 | 403 | 404),
+            Cause::Silent
+            | Cause::Broken(_)
+            | Cause::NotUnderstood(_)
+            | Cause::TooMany(_)
+            | Cause::NotTaken(_) => false,
+        }
+    }
+}
+
 impl AskError {
     /// What the reader can do.
     pub fn remedy(&self) -> String {

@@ -1,9 +1,5 @@
-//! Fetches studies from DICOMweb services while receiving goes on: what comes is taken in through the
-//! same door as what others send, and makes the same requests.
-
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+//! Fetches studies from DICOMweb services: what comes is taken in through the same door as what others
+//! send, and makes the same requests.
 
 use super::super::door::Door;
 use super::super::{Status, Stop, Way};
@@ -15,15 +11,6 @@ use super::pace::Broken;
 use super::retrieve::{ask_for, parts};
 use super::taking::{Chunk, Taken, Taking};
 
-/// A study to fetch.
-#[derive(Debug)]
-pub struct Pull {
-    pub node: Node,
-    pub study_instance_uid: String,
-    /// Where the outcome is told, if there is room for it.
-    pub outcome: SyncSender<Result<Pulled, AskError>>,
-}
-
 /// What of a study has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pulled {
@@ -32,38 +19,21 @@ pub struct Pulled {
     pub refused: Vec<Status>,
 }
 
-/// The receiver's end of a queue of studies to fetch.
-#[derive(Clone, Debug)]
-pub struct Pulls(Arc<Mutex<Receiver<Pull>>>);
-
-/// A queue that holds so many.
-pub fn pulls(most: usize) -> (SyncSender<Pull>, Pulls) {
-    let (give, take) = sync_channel(most);
-    (give, Pulls(Arc::new(Mutex::new(take))))
-}
-
 /// No study has more.
 const INSTANCES_MAX: usize = 100_000;
 
-/// How soon a stop is noticed.
-const LOOK: Duration = Duration::from_millis(100);
-
-impl Pulls {
-    /// Fetches one study after the other until the stop.
-    pub(in super::super) fn fetch(&self, door: &Door, stop: &Stop) {
-        let pulls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while !stop.is_requested() {
-            match pulls.recv_timeout(LOOK) {
-                Ok(Pull { node, study_instance_uid, outcome }) => {
-                    let pulled = pull(door, &node, &study_instance_uid, stop);
-                    let failed = |cause| AskError { node: Box::new(node), cause, sent: Vec::new() };
-                    let _ = outcome.try_send(pulled.map_err(failed));
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-        }
-    }
+/// Fetches a study; the rest of it is left where the stop is asked for.
+///
+/// # Errors
+/// If the service does not give it, or not to its end.
+pub(in super::super) fn fetch(
+    door: &Door,
+    node: &Node,
+    study_instance_uid: &str,
+    stop: &Stop,
+) -> Result<Pulled, AskError> {
+    let failed = |cause| AskError { node: Box::new(node.clone()), cause, sent: Vec::new() };
+    pull(door, node, study_instance_uid, stop).map_err(failed)
 }
 
 fn pull(door: &Door, node: &Node, study_instance_uid: &str, stop: &Stop) -> Result<Pulled, Cause> {

@@ -90,7 +90,7 @@ async fn accept(
     let (stop_all, stopping) = watch::channel(false);
     let (events, mut told) = mpsc::channel(64);
     let service = Rc::new(Service {
-        callers: door.settings.callers.clone(),
+        callers: settings.callers.clone(),
         base_path: settings.base_path.clone(),
         silence_max: door.settings.idle_time_max,
         jobs,

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use hyper::body::Bytes;
 
+use super::super::completion::Left;
 use super::super::door::{Door, Refusal, Stored, Visitor, refusal};
 use super::super::inbox::Part;
 use super::super::part10::Head;
@@ -167,7 +168,11 @@ impl<'a> Taking<'a> {
             Err(broken) => (End::Aborted, broken.to_string()),
         };
         // What lacks an instance is not complete, although the body is.
-        self.door.studies.leave(visit.number, if self.wanting { End::Aborted } else { end });
+        let left = match end {
+            End::Released if !self.wanting => Left::RequestEnd,
+            End::Released | End::Aborted => Left::Aborted,
+        };
+        self.door.studies.leave(visit.number, left);
         let instances = self.response.stored.len() as u64;
         (self.door.tell)(&Event::Closed { visit, end, reason, instances });
     }

@@ -30,8 +30,8 @@ impl Watching {
         watched.interval = Duration::from_millis(20);
         watched.retry_time = Duration::from_millis(50);
         let receiving = Receiving::start(|settings| {
-            settings.quiet_time = Duration::from_millis(500);
-            settings.broken_time = Duration::from_millis(500);
+            settings.completion.quiet_time = Duration::from_millis(500);
+            settings.completion.broken_time = Duration::from_millis(500);
             settings.instance_bytes_max = 100_000;
             settings.watched = vec![watched];
         });
@@ -181,7 +181,7 @@ fn the_inbox_is_not_watched() {
     for folder in [kept.path().to_owned(), inbox.join("study"), inbox.join("../../state")] {
         let mut settings = Settings::new("FLOW".parse().unwrap(), inbox.clone());
         settings.watched = vec![Watched::new(folder)];
-        let error = serve(&listener, &settings, &Stop::default(), |_| {}, |_| {}).unwrap_err();
+        let error = serve(Some(&listener), &settings, &Stop::default(), |_| {}, |_| {}).unwrap_err();
         assert!(error.to_string().contains("is watched, and the inbox"), "{error}");
     }
 }

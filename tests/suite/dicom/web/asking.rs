@@ -3,13 +3,12 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::mpsc::{self, SyncSender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use flow::dicom::web::multipart::Piece;
-use flow::dicom::web::{self, Cause, Level, Node, Pull, Pulled, Query};
-use flow::dicom::{Outcome, Sent, Status};
+use flow::dicom::web::{self, Cause, Level, Node, Query};
+use flow::dicom::{Archive, Event, Outcome, Pull, Sent, Status};
 
 use crate::support::peers::{DEADLINE, tool};
 use crate::support::slices::{Slice, data_set};
@@ -79,31 +78,44 @@ fn orthanc_stores_finds_and_gives_back() {
     assert!(matches!(error.cause, Cause::Refused { status: 404, .. }), "{error}");
 }
 
-/// Has a study fetched while `serving` serves; what is told of it.
-fn pulled(orders: &SyncSender<Pull>, node: &Node, study: &str) -> Result<Pulled, Cause> {
-    let (outcome, told) = mpsc::sync_channel(1);
-    orders.send(Pull { node: node.clone(), study_instance_uid: study.into(), outcome }).unwrap();
-    told.recv_timeout(DEADLINE).unwrap().map_err(|error| error.cause)
+/// Fetches a study with a receiver of its own: what was told of it, and the receiver.
+fn pulled(node: &Node, study: &str) -> (Event, Serving) {
+    let wanted = vec![study.parse().unwrap()];
+    let from = Archive::Web(Box::new(node.clone()));
+    let serving = Serving::start(|settings, _| {
+        settings.pull = Some(Pull { from, wanted, waits: Vec::new() });
+        settings.instance_bytes_max = 1_000_000;
+    });
+    let told = |event: &Event| matches!(event, Event::Fetched { .. } | Event::NotFetched { .. });
+    (serving.receiving.event("what came of the study", told), serving)
+}
+
+fn kept(serving: &Serving) -> usize {
+    match serving.receiving.event("what stays", |event| matches!(event, Event::Kept { .. })) {
+        Event::Kept { instances, .. } => instances,
+        _ => unreachable!("no other fits"),
+    }
 }
 
 #[test]
 fn a_study_that_is_fetched_comes_in_like_any_other() {
     let (Some(orthanc), Some(plugin)) = (tool(ORTHANC), tool(DICOMWEB)) else { return };
-    let (orders, pulls) = web::pulls(4);
-    let serving = Serving::start(|settings, _| {
-        settings.pulls = Some(pulls);
-        settings.instance_bytes_max = 1_000_000;
-    });
+    let serving = Serving::start(|_, _| {});
     let orthanc = Orthanc::start(orthanc, plugin, &serving);
     let mut slices = slices("1.2.3", 1..6);
     slices[2].edge = 800;
     web::store(&orthanc.node(), &objects(&slices)).unwrap();
-    let outcome = pulled(&orders, &orthanc.node(), "1.2.3").unwrap();
-    assert_eq!(outcome, Pulled { stored: 4, refused: vec![Status::OUT_OF_RESOURCES] });
-    let request = serving.receiving.study();
-    assert_eq!((request.items.len(), request.attribute("association")), (4, "aborted"), "one is wanting");
-    let unknown = pulled(&orders, &orthanc.node(), "9.9.9").unwrap_err();
-    assert!(matches!(unknown, Cause::Refused { status: 404, .. }), "{unknown}");
+    let (told, fetching) = pulled(&orthanc.node(), "1.2.3");
+    let reason = "the archive could not send 1 of 5 instances".to_owned();
+    assert_eq!(told, Event::NotFetched { number: 1, reason });
+    assert_eq!(kept(&fetching), 4, "one is wanting");
+    web::store(&orthanc.node(), &objects(&self::slices("1.2.4", 1..4))).unwrap();
+    let (told, fetching) = pulled(&orthanc.node(), "1.2.4");
+    assert_eq!(told, Event::Fetched { number: 1, instances: 3 });
+    let request = fetching.receiving.study();
+    assert_eq!((request.items.len(), request.attribute("complete_by")), (3, "count"));
+    let (unknown, _) = pulled(&orthanc.node(), "9.9.9");
+    assert!(matches!(&unknown, Event::NotFetched { reason, .. } if reason.contains("404")), "{unknown}");
 }
 
 /// A service that answers whoever asks for study 1.2.3 with the beginning of this body.
@@ -115,35 +127,27 @@ fn giving(body: &[u8], length: usize) -> (Node, JoinHandle<String>) {
 
 #[test]
 fn what_came_before_a_fetched_study_broke_off_is_kept() {
-    let (orders, pulls) = web::pulls(4);
-    let serving = Serving::start(|settings, _| settings.pulls = Some(pulls));
     let body = parts(&files(&[slices("1.2.3", 1..4), slices("1.2.4", 1..2)].concat()));
-    let arrived = || {
-        let request = serving.receiving.study();
-        (request.items.len(), request.attribute("association").to_owned())
-    };
 
     let (node, service) = giving(&body, body.len());
-    let outcome = pulled(&orders, &node, "1.2.3").unwrap();
-    assert_eq!(
-        outcome,
-        Pulled { stored: 3, refused: vec![Status(0xA900)] },
-        "the fourth is of another study"
-    );
-    assert_eq!(arrived(), (3, "released".to_owned()));
+    let (told, fetching) = pulled(&node, "1.2.3");
+    let reason = "the archive could not send 1 of 4 instances".to_owned();
+    assert_eq!(told, Event::NotFetched { number: 1, reason }, "the fourth is of another study");
     assert!(service.join().unwrap().starts_with("GET /base/studies/1.2.3 HTTP/1.1\r\n"));
+    let request = fetching.receiving.study();
+    assert_eq!((request.items.len(), request.attribute("association")), (3, "released"));
 
     let (node, service) = giving(&body, body.len() - 1000);
-    let cause = pulled(&orders, &node, "1.2.3").unwrap_err();
-    assert!(matches!(cause, Cause::Broken(_)), "{cause}");
-    assert_eq!(arrived(), (3, "aborted".to_owned()));
+    let (told, fetching) = pulled(&node, "1.2.3");
+    assert!(matches!(told, Event::NotFetched { .. }), "{told}");
+    assert_eq!(kept(&fetching), 3);
     service.join().unwrap();
 }
 
 #[test]
 fn our_receiver_takes_what_we_store() {
     let serving = Serving::start(|settings, web| {
-        settings.quiet_time = Duration::from_millis(500);
+        settings.completion.quiet_time = Duration::from_millis(500);
         settings.instance_bytes_max = 1_000_000;
         web.parts_max = 5;
     });

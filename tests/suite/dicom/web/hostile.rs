@@ -145,7 +145,8 @@ fn one_request_too_many_is_told_to_come_again() {
 
 #[test]
 fn a_stop_ends_what_is_under_way() {
-    let mut serving = Serving::start(|settings, _| settings.quiet_time = Duration::from_secs(3600));
+    let mut serving =
+        Serving::start(|settings, _| settings.completion.quiet_time = Duration::from_secs(3600));
     let body = parts(&files(&slices("1.2.3", 1..4)));
     let mut stream = serving.connect();
     stream.write_all(head(&format!("Content-Length: {}\r\n", body.len())).as_bytes()).unwrap();
