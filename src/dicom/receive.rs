@@ -170,7 +170,7 @@ impl Stop {
 /// released before is handed over without waiting for quiet, what was broken off stays in the inbox.
 ///
 /// # Errors
-/// If the inbox cannot be made, or the listener has no address.
+/// If the inbox cannot be made or lies in a watched folder, or a listener has no address.
 pub fn serve(
     listener: Option<&TcpListener>,
     settings: &Settings,
@@ -186,6 +186,11 @@ pub fn serve(
         stop.watch(reachable(web.address()?));
     }
     let door = &Door::open(settings, &on_event)?;
+    if let Some(watched) = settings.watched.iter().find(|watched| watched.overlaps(&settings.inbox)) {
+        let reason =
+            format!("{} is watched, and the inbox lies in it or around it", watched.folder.display());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    }
     door.inbox.number_after(&settings.known_folders)?;
     adopt(door)?;
     thread::scope(|scope| {

@@ -49,6 +49,15 @@ impl Watched {
     }
 }
 
+impl Watched {
+    /// Whether what is taken would come to lie where it is looked for, or the other way round.
+    pub(super) fn overlaps(&self, inbox: &Path) -> bool {
+        let real = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path));
+        let (Ok(folder), Ok(inbox)) = (real(&self.folder), real(inbox)) else { return true };
+        folder.starts_with(&inbox) || inbox.starts_with(&folder)
+    }
+}
+
 /// Below the watched folder.
 const REFUSED: &str = "refused";
 

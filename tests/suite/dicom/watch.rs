@@ -1,12 +1,13 @@
 //! Watched folders: what is put there is taken in, what is not DICOM is set aside.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use flow::dicom::{End, Event, Status, Watched, folder};
+use flow::dicom::{End, Event, Settings, Status, Stop, Watched, folder, serve};
 
 use crate::support::peers::{Receiving, run, until};
 use crate::support::slices::Slice;
@@ -170,6 +171,19 @@ fn without_room_a_file_waits_where_it_is() {
     let event = receiving.event("not watched", |event| matches!(event, Event::NotWatched { .. }));
     assert!(event.to_string().contains("nowhere: No such file"), "{event}");
     assert_eq!(names(kept.path()), ["one"]);
+}
+
+#[test]
+fn the_inbox_is_not_watched() {
+    let kept = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let inbox = kept.path().join("state/inbox");
+    for folder in [kept.path().to_owned(), inbox.join("study"), inbox.join("../../state")] {
+        let mut settings = Settings::new("FLOW".parse().unwrap(), inbox.clone());
+        settings.watched = vec![Watched::new(folder)];
+        let error = serve(Some(&listener), &settings, &Stop::default(), |_| {}, |_| {}).unwrap_err();
+        assert!(error.to_string().contains("is watched, and the inbox"), "{error}");
+    }
 }
 
 #[test]

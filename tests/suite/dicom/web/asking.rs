@@ -277,6 +277,16 @@ fn a_list_that_repeats_itself_has_an_end() {
 }
 
 #[test]
+fn a_list_without_end_is_not_read_for_ever() {
+    let body = " ".repeat(40 << 20);
+    let (node, service) = service(answer("200 OK", &body));
+    let cause = web::find(&node, &Query::default(), 10).unwrap_err().cause;
+    assert!(matches!(&cause, Cause::NotUnderstood(reason) if reason.contains("more than")), "{cause}");
+    // It cannot get rid of the rest.
+    let _ = service.join();
+}
+
+#[test]
 fn an_answer_that_is_cut_off_is_told_with_what_was_whole() {
     let part = "\r\n--b\r\nContent-Type: application/dicom\r\n\r\n";
     let head =
