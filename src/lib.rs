@@ -5,6 +5,7 @@
 //! | folder | what it is |
 //! |---|---|
 //! | [`step`] | what a step is: values, requests, declarations, faults, the table of steps |
+//! | [`yaml`] | files that people write, as trees that know their places; problems with line and hint |
 //! | [`dataflow`] | text to a checked [`dataflow::Dataflow`]; its plain meaning, `interpret` |
 //! | [`program`] | a program as a step; the only folder that starts processes |
 //! | [`store`] | bytes by digest |
@@ -13,8 +14,10 @@
 //! | [`cluster`] | several processes as one: how they meet |
 //! | [`tls`] | encrypted connections; the only folder that opens certificates and keys |
 //! | [`imaging`] | calculations on CT studies and the results made of them; no network, no engine |
-//! | [`dicom`] | receiving and sending; the only folder that speaks DIMSE |
+//! | [`dicom`] | receiving and sending; the only folder that speaks DIMSE and HTTP |
+//! | [`audit`] | who sent what about whom where, told to the audit repository |
 //! | [`outbox`] | where responses go: a folder each, and on to a PACS |
+//! | [`site`] | a site's settings: who we are there, who may call, which nodes there are |
 //! | [`replay`] | a past request run again, compared with what was recorded, and packed into one file |
 //! | [`cli`] | one file per subcommand |
 //!
@@ -25,6 +28,7 @@
 //! * Whoever holds a [`dataflow::Dataflow`] may rely on it: it cannot be made without having been checked.
 //! * What may fail because of data is a [`step::Fault`] and ends in the response; it never ends the process.
 
+pub mod audit;
 pub mod cli;
 pub mod cluster;
 pub mod dataflow;
@@ -35,6 +39,8 @@ pub mod journal;
 pub mod outbox;
 pub mod program;
 pub mod replay;
+pub mod site;
 pub mod step;
 pub mod store;
 pub mod tls;
+pub mod yaml;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
-use crate::dataflow::{self, Dataflow, Verdict};
+use crate::dataflow::{Dataflow, Verdict};
 use crate::dicom::folder;
 use crate::engine::{self, Entrance, Event, Observer, Settings};
 use crate::imaging::phantom::{Chest, Options, Syntax};
@@ -18,6 +18,7 @@ use crate::journal::Journal;
 use crate::outbox::{self, Clock, Folder, Outbox, Setup};
 use crate::step::{Digest, Fault, Table};
 use crate::store::Store;
+use crate::yaml;
 
 use super::exit::{Exit, Failure, Kind};
 use super::intake::Intake;
@@ -62,7 +63,7 @@ pub struct Args {
     lanes: NonZero<usize>,
 
     /// Memory that requests in work may take [default: half of the machine's]
-    #[arg(long, value_name = "BYTES", value_parser = dataflow::bytes)]
+    #[arg(long, value_name = "BYTES", value_parser = yaml::bytes)]
     memory: Option<u64>,
 
     /// Where the studies and results of the benchmark lie; removed afterwards

@@ -5,8 +5,9 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::dataflow::{Dataflow, LoadError, Problem, built_in_names};
+use crate::dataflow::{Dataflow, LoadError, built_in_names};
 use crate::step::Table;
+use crate::yaml::Problem;
 
 /// Check dataflow files and print everything that is wrong with them
 ///

@@ -14,7 +14,7 @@ Exit codes:
    0  done; every request has been answered, with the results of all steps that were to run
    1  done, but with an error response, a result not delivered, a file that could not be read, or a replay that differs
    2  the command line is wrong
-   3  there are problems in a dataflow file
+   3  there are problems in a dataflow file or a site's file
   66  there is no input to work on
   70  the engine broke, or a process of the cluster was lost
   74  a file, folder or address could not be used";

@@ -5,16 +5,19 @@ use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::dicom::{self, AeTitle, Called, Stop};
+use crate::dicom::{self, AeTitle, Archive, Called, Commitments, Completion, Pull, Retrieval, Stop, Wanted};
 use crate::step::Request;
 
+use super::audit::Auditor;
 use super::exit::{Failure, Kind};
 use super::intake::Intake;
+use super::site::{self, Peer};
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Receiving over DICOM")]
@@ -23,21 +26,39 @@ pub struct Listen {
     #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = address)]
     listen: Option<SocketAddr>,
 
-    /// Our AE title
-    #[arg(long, value_name = "TITLE", default_value = "FLOW")]
-    ae_title: AeTitle,
+    /// Our AE title [default: FLOW]
+    #[arg(long, value_name = "TITLE")]
+    ae_title: Option<AeTitle>,
 
     /// Accept senders that call us by another title
     #[arg(long)]
     any_called_ae: bool,
 
-    /// A study is complete when its association is released and nothing has arrived for this long
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
-    quiet_time: Duration,
+    /// A study is complete when its association is released and nothing has arrived for this long [default: 5]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    quiet_time: Option<Duration>,
 
-    /// A study whose sender broke off waits so long to be sent again; then what there is of it is answered
-    #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds)]
-    broken_time: Duration,
+    /// A study whose sender broke off waits so long to be sent again; then what there is of it is answered [default: 600]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    broken_time: Option<Duration>,
+
+    /// Fetch studies from this archive: AETITLE@HOST:PORT, the URL of a DICOMweb service, or a name in the --site file
+    #[arg(long, value_name = "NODE", requires = "pull")]
+    from: Option<String>,
+
+    /// What to fetch: Study Instance UIDs, accession numbers, queries (Keyword=value;...), or @FILE with one a line
+    #[arg(long, value_name = "STUDY", num_args = 1.., requires = "from")]
+    pull: Vec<String>,
+
+    /// How studies travel: on our association (get), or on one that the archive opens to --listen (move)
+    #[arg(long, value_name = "WAY", default_value = "get")]
+    pull_by: PullBy,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum PullBy {
+    Get,
+    Move,
 }
 
 /// Where received files lie.
@@ -48,51 +69,142 @@ pub struct Inbox {
     pub free_bytes_min: u64,
 }
 
-/// A receiver whose port is open.
+/// A receiver; if it listens, its port is open.
 pub struct Receiver {
-    listener: TcpListener,
+    listener: Option<TcpListener>,
     settings: dicom::Settings,
     stop: Arc<Stop>,
+    auditor: Arc<Auditor>,
+    /// How many of the studies that were asked for could not be fetched.
+    missing: AtomicUsize,
 }
 
 impl Listen {
-    pub fn address(&self) -> Option<SocketAddr> {
-        self.listen
+    /// Whether studies are to be received or fetched.
+    pub fn is_wanted(&self, site: &site::Settings) -> bool {
+        self.address(site).is_some() || self.from.is_some() || site.receives()
     }
 
-    pub fn open(&self, address: SocketAddr, inbox: Inbox) -> Result<Receiver, Failure> {
-        let listener = TcpListener::bind(address).map_err(|error| {
-            let failure = Failure::new(Kind::InputOutput, format!("could not listen at {address}: {error}"));
-            failure.hint("another program may have the port; ports below 1024 need rights")
-        })?;
-        let mut settings = dicom::Settings::new(self.ae_title.clone(), inbox.folder);
+    pub fn ae_title(&self) -> Option<&AeTitle> {
+        self.ae_title.as_ref()
+    }
+
+    pub fn address(&self, site: &site::Settings) -> Option<SocketAddr> {
+        self.listen.or_else(|| site.listener().map(|listener| listener.address))
+    }
+
+    pub fn open(
+        &self,
+        site: &site::Settings,
+        inbox: Inbox,
+        commitments: &Arc<Commitments>,
+        auditor: &Arc<Auditor>,
+    ) -> Result<Receiver, Failure> {
+        let own_title = site.ae_title(self.ae_title.as_ref());
+        let mut settings = dicom::Settings::new(own_title.clone(), inbox.folder);
+        site.apply(&mut settings)?;
+        settings.commitments = Arc::clone(commitments);
         settings.known_folders = inbox.known;
         settings.free_bytes_min = inbox.free_bytes_min;
-        settings.quiet_time = self.quiet_time;
-        settings.broken_time = self.broken_time;
-        settings.called = if self.any_called_ae { Called::Any } else { Called::Ours };
+        let Completion { quiet_time, broken_time, .. } = &mut settings.completion;
+        *quiet_time = self.quiet_time.unwrap_or(*quiet_time);
+        *broken_time = self.broken_time.unwrap_or(*broken_time);
+        if self.any_called_ae {
+            settings.called = Called::Any;
+        }
+        settings.pull = self.pull(site, &own_title)?;
+        let listener = self.address(site).map(bind).transpose()?;
+        if listener.is_none() && self.pull_by == PullBy::Move {
+            let failure = Failure::new(Kind::Usage, "--pull-by move needs a port that the archive sends to");
+            return Err(failure.hint("add --listen, and make that address known at the archive"));
+        }
         let stop = Arc::new(Stop::default());
         stop_on_signal(&stop)?;
-        Ok(Receiver { listener, settings, stop })
+        let (auditor, missing) = (Arc::clone(auditor), AtomicUsize::new(0));
+        Ok(Receiver { listener, settings, stop, auditor, missing })
     }
+
+    fn pull(&self, site: &site::Settings, own_title: &AeTitle) -> Result<Option<Pull>, Failure> {
+        let Some(from) = &self.from else { return Ok(None) };
+        let mut wanted = Vec::new();
+        for text in &self.pull {
+            match text.strip_prefix('@') {
+                None => wanted.push(parse_wanted(text)?),
+                Some(path) => {
+                    let list = std::fs::read_to_string(path).map_err(|error| {
+                        Failure::new(Kind::NoInput, format!("could not read {path}: {error}"))
+                    })?;
+                    let lines = list.lines().map(str::trim);
+                    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+                    wanted.extend(lines.map(parse_wanted).collect::<Result<Vec<_>, _>>()?);
+                }
+            }
+        }
+        let way = match self.pull_by {
+            PullBy::Get => Retrieval::Get,
+            PullBy::Move => Retrieval::Move { to: own_title.clone() },
+        };
+        let from = match site.peer(from, own_title)? {
+            Peer::Dimse(node) => Archive::Dimse { node, way },
+            Peer::Web(node) => Archive::Web(node),
+        };
+        let waits = PULL_WAITS_S.map(Duration::from_secs).into();
+        Ok(Some(Pull { from, wanted, waits }))
+    }
+}
+
+/// How long to wait before each further try of a study that could not be fetched.
+const PULL_WAITS_S: [u64; 3] = [1, 5, 15];
+
+fn parse_wanted(text: &str) -> Result<Wanted, Failure> {
+    text.parse().map_err(Failure::of(Kind::Usage))
+}
+
+pub fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).map_err(|error| {
+        let failure = Failure::new(Kind::InputOutput, format!("could not listen at {address}: {error}"));
+        failure.hint("another program may have the port; ports below 1024 need rights")
+    })
 }
 
 impl Receiver {
     /// Receives until a signal asks to end.
     pub fn serve(&self, intake: &Intake) {
         let progress = intake.progress;
-        let address = self.listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
-        progress.say(&format!("listening at {address} as {}; Ctrl-C ends", self.settings.ae_title));
+        if let Some(web) = &self.settings.web {
+            let address = web.listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
+            let scheme = if web.tls.is_some() { "https" } else { "http" };
+            progress.say(&format!("listening at {scheme}://{address}{}; Ctrl-C ends", web.base_path));
+        }
+        for watched in &self.settings.watched {
+            progress.say(&format!("watching {}; Ctrl-C ends", watched.folder.display()));
+        }
+        if let Some(listener) = &self.listener {
+            let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
+            let encrypted = if self.settings.tls.is_some() { ", encrypted" } else { "" };
+            let title = &self.settings.ae_title;
+            progress.say(&format!("listening at {address} as {title}{encrypted}; Ctrl-C ends"));
+        }
         let on_study = |request| self.hand_over(intake, &request);
         let on_event = |event: &dicom::Event| {
-            if event.is_warning() {
+            self.auditor.received(event);
+            if let dicom::Event::NotFetched { .. } = event {
+                self.missing.fetch_add(1, Ordering::Relaxed);
+            }
+            if event.is_warning() || matches!(event, dicom::Event::Fetched { .. }) {
                 return progress.say(&event.to_string());
             }
             dicom::log(event);
         };
-        if let Err(error) = dicom::serve(&self.listener, &self.settings, &self.stop, on_study, on_event) {
+        let listener = self.listener.as_ref();
+        if let Err(error) = dicom::serve(listener, &self.settings, &self.stop, on_study, on_event) {
             progress.say(&format!("receiving ended: {error}"));
         }
+    }
+
+    /// Whether something that was asked for is not here.
+    pub fn is_incomplete(&self) -> bool {
+        self.missing.load(Ordering::Relaxed) > 0
     }
 
     /// A study that is received stays in the inbox until it can be recorded, also beyond the end.

@@ -1,8 +1,11 @@
 //! The command line: parsed to plain values first, then one file per subcommand acts on them.
 
 mod attend;
+mod audit;
 mod bench;
 pub mod check;
+mod complete;
+mod destinations;
 mod differences;
 mod exit;
 mod explain;
@@ -11,11 +14,13 @@ mod intake;
 mod listen;
 mod lookup;
 mod memory;
+mod peer;
 mod processes;
 mod progress;
 mod replay;
 mod run;
 pub mod sample;
+mod site;
 mod source;
 mod state;
 mod status;
@@ -52,6 +57,10 @@ enum Command {
     Cancel(wish::Cancel),
     Retry(wish::Retry),
     Keep(wish::Keep),
+    Complete(complete::Complete),
+    Echo(peer::Echo),
+    Find(peer::Find),
+    Send(peer::Send),
     Check(check::Args),
     Graph(graph::Args),
     Steps(steps::Args),
@@ -82,6 +91,10 @@ impl Command {
             Command::Cancel(cancel) => cancel.run(),
             Command::Retry(retry) => retry.run(),
             Command::Keep(keep) => keep.run(),
+            Command::Complete(complete) => complete.run(),
+            Command::Echo(echo) => echo.run(),
+            Command::Find(find) => find.run(),
+            Command::Send(send) => send.run(),
             Command::Check(check) => Ok(check.run(table, &mut stdout(), &mut stderr())?.into()),
             Command::Graph(graph) => Ok(graph.run(table, &mut stdout()).map(|()| Exit::Done)?),
             Command::Steps(steps) => Ok(steps.run(table, &mut stdout()).map(|()| Exit::Done)?),

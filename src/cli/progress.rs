@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::dataflow::duration::shown;
 use crate::dataflow::{Response, Verdict};
 use crate::engine::{Event, Observer};
 use crate::step::{Digest, Outcome, Reason, Report, Request};
+use crate::yaml::duration::shown;
 
 /// Draws on stderr. Shared by all threads that have something to tell.
 pub struct Progress {

@@ -6,21 +6,25 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::dataflow::{self, Dataflow};
-use crate::dicom::Destination;
+use crate::dataflow::Dataflow;
+use crate::dicom::Commitments;
 use crate::engine::{self, Entrance, Settings};
 use crate::journal::{Journal, JournalError, Retention};
-use crate::outbox::{Clock, Folder, Forward, Outbox, Policy, Setup, Target};
+use crate::outbox::{Clock, Folder, Outbox, Policy, Setup};
 use crate::step::{Digest, Digester, Table};
 use crate::store::{Store, total_bytes};
+use crate::yaml;
 
 use super::attend::{Leave, attend};
+use super::audit::Auditor;
+use super::destinations::Destinations;
 use super::exit::{Exit, Failure, Kind};
 use super::intake::Intake;
 use super::listen::{self, Inbox, Listen};
 use super::memory;
 use super::processes::Processes;
 use super::progress::Progress;
+use super::site::{self, SiteFile};
 use super::source::Source;
 use super::state::State;
 use super::teller::Teller;
@@ -53,24 +57,24 @@ pub struct Args {
     lanes: NonZero<usize>,
 
     /// Memory that requests in work may take in this process, for example 4GiB [default: half of the machine's, shared by the processes on it]
-    #[arg(long, value_name = "BYTES", value_parser = dataflow::bytes)]
+    #[arg(long, value_name = "BYTES", value_parser = yaml::bytes)]
     memory: Option<u64>,
 
     /// Files or folders with DICOM studies: any nesting, any names
-    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with = "listen")]
+    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["listen", "from"])]
     input: Vec<PathBuf>,
 
     /// Where responses go: one folder each
     #[arg(short, long, value_name = "DIR", default_value = "flow-output")]
     output: PathBuf,
 
-    /// Also send DICOM results to this node; may be given more than once
-    #[arg(long, value_name = "AETITLE@HOST:PORT")]
-    to: Vec<Destination>,
+    /// Also send DICOM results to this node: AETITLE@HOST:PORT, the URL of a DICOMweb service, or a name in the --site file; may be given more than once
+    #[arg(long, value_name = "NODE")]
+    to: Vec<String>,
 
     /// Also send DICOM results back to this node, if it was the one that sent the study; may be given more than once
-    #[arg(long, value_name = "AETITLE@HOST:PORT")]
-    back_to: Vec<Destination>,
+    #[arg(long, value_name = "NODE")]
+    back_to: Vec<String>,
 
     /// How long to wait before each further try to deliver a response
     #[arg(long, value_name = "SECONDS,...", value_delimiter = ',', default_value = "1,5,15", value_parser = listen::seconds)]
@@ -85,7 +89,7 @@ pub struct Args {
     state: PathBuf,
 
     /// With less free on the disk of --state nothing is accepted
-    #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = dataflow::bytes)]
+    #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = yaml::bytes)]
     free_min: u64,
 
     /// How long answered requests are remembered, with what was received and the results
@@ -93,12 +97,15 @@ pub struct Args {
     keep_days: f64,
 
     /// How much is remembered of answered requests [default: a tenth of the disk]
-    #[arg(long, value_name = "BYTES", value_parser = dataflow::bytes)]
+    #[arg(long, value_name = "BYTES", value_parser = yaml::bytes)]
     keep_bytes: Option<u64>,
 
     /// Print a line of JSON for each response
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    site: SiteFile,
 
     #[command(flatten)]
     listen: Listen,
@@ -120,9 +127,12 @@ impl Args {
         let journal =
             Arc::new(if first { self.journal(&dataflow, &folder, store)? } else { Journal::none(store) });
         let progress = Arc::new(Progress::new(dataflow.work_count()));
-        let source = self.source(&progress, &journal)?;
+        let site = self.site.load()?;
+        let commitments = Arc::default();
+        let auditor = Arc::new(Auditor::start(&site, &self.state, &site.ae_title(self.listen.ae_title()))?);
+        let source = self.source(&site, &progress, &journal, &commitments, &auditor)?;
         let teller = Arc::new(Teller::new(&progress, self.json));
-        let outbox = self.outbox(folder, &journal, &teller)?;
+        let outbox = self.outbox(&site, folder, &journal, &teller, &commitments, &auditor)?;
         let program = program()?;
         let feed = |entrance: &Entrance| {
             let (journal, dataflow, progress) = (&*journal, &*dataflow, &*progress);
@@ -142,27 +152,30 @@ impl Args {
 
     fn outbox(
         &self,
+        site: &site::Settings,
         folder: Folder,
         journal: &Arc<Journal>,
         teller: &Arc<Teller>,
+        commitments: &Arc<Commitments>,
+        auditor: &Arc<Auditor>,
     ) -> Result<Outbox, Failure> {
         let (quick, give_up_after) = (self.retry.clone(), self.keep_trying);
         let policy = Policy { quick, give_up_after, ..Policy::default() };
-        let forward = |target| Forward { target, policy: policy.clone(), verify: None };
-        let mut destinations: Vec<Forward> =
-            self.to.iter().map(|to| forward(Target::Node(Box::new(to.clone())))).collect();
-        if !self.back_to.is_empty() {
-            let nodes = self.back_to.iter().map(|node| (node.ae_title.to_string(), node.clone()));
-            destinations.push(forward(Target::Sender(nodes.collect())));
-        }
-        let teller = Arc::clone(teller);
+        let listens = self.listen.address(site).is_some();
+        let own_title = site.ae_title(self.listen.ae_title());
+        let ways = Destinations { site, own_title, policy, commitments: listens.then_some(commitments) };
+        let destinations = ways.all(&self.to, &self.back_to)?;
+        let (teller, auditor) = (Arc::clone(teller), Arc::clone(auditor));
         let setup = Setup {
             folder,
             waits: self.retry.clone(),
             destinations,
             journal: Arc::clone(journal),
             clock: Clock::usual(),
-            tell: Arc::new(move |event| teller.tell(event)),
+            tell: Arc::new(move |event| {
+                auditor.delivered(event);
+                teller.tell(event);
+            }),
         };
         Ok(Outbox::open(setup)?)
     }
@@ -200,21 +213,28 @@ impl Args {
         })
     }
 
-    fn source(&self, progress: &Progress, journal: &Journal) -> Result<Source, Failure> {
+    fn source(
+        &self,
+        site: &site::Settings,
+        progress: &Progress,
+        journal: &Journal,
+        commitments: &Arc<Commitments>,
+        auditor: &Arc<Auditor>,
+    ) -> Result<Source, Failure> {
         if !self.processes.is_first() {
             return Ok(Source::Elsewhere);
         }
-        match self.listen.address() {
-            Some(address) => {
-                let folder = std::path::absolute(self.state.join("inbox"))?;
-                let rows = journal.requests().map_err(Failure::of(Kind::InputOutput))?;
-                let known = rows.into_iter().flat_map(|row| row.folders).map(PathBuf::from).collect();
-                let inbox = Inbox { folder, known, free_bytes_min: self.free_min };
-                self.listen.open(address, inbox).map(Source::Listen)
-            }
-            None if self.input.is_empty() => Source::sample(&self.state.join("sample")),
-            None => Source::files(&self.input, progress),
+        if !self.input.is_empty() {
+            return Source::files(&self.input, progress);
         }
+        if !self.listen.is_wanted(site) {
+            return Source::sample(&self.state.join("sample"));
+        }
+        let folder = std::path::absolute(self.state.join("inbox"))?;
+        let rows = journal.requests().map_err(Failure::of(Kind::InputOutput))?;
+        let known = rows.into_iter().flat_map(|row| row.folders).map(PathBuf::from).collect();
+        let inbox = Inbox { folder, known, free_bytes_min: self.free_min };
+        self.listen.open(site, inbox, commitments, auditor).map(|receiver| Source::Listen(Box::new(receiver)))
     }
 }
 

@@ -19,7 +19,7 @@ pub enum Source {
         studies: Vec<Request>,
         unread: bool,
     },
-    Listen(Receiver),
+    Listen(Box<Receiver>),
     /// A synthetic study; afterwards the results are compared with what is true.
     Sample {
         request: Box<Request>,
@@ -76,7 +76,11 @@ impl Source {
 
     /// Whether something that was given was not taken in, though it may be part of a study.
     pub fn is_incomplete(&self) -> bool {
-        matches!(self, Source::Files { unread: true, .. })
+        match self {
+            Source::Files { unread, .. } => *unread,
+            Source::Listen(receiver) => receiver.is_incomplete(),
+            Source::Sample { .. } | Source::Elsewhere => false,
+        }
     }
 
     /// What is left to say when all is answered.

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::dataflow;
 use crate::step::{Declaration, Input, Kind, Parameter, Setting, Step, Table, Take};
+use crate::yaml;
 
 /// List the steps that a dataflow can name, with inputs, outputs and parameters
 ///
@@ -46,7 +46,7 @@ impl Args {
         table
             .get(name)
             .map(|step| vec![step])
-            .ok_or_else(|| Error::Unknown { name: name.clone(), hint: dataflow::meant(name, known) })
+            .ok_or_else(|| Error::Unknown { name: name.clone(), hint: yaml::meant(name, known) })
     }
 }
 

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde::Serialize;
 
-use crate::dataflow::duration::shown;
 use crate::dataflow::{Response, Verdict};
 use crate::outbox::{Delivery, Event, FileState};
 use crate::step::{Digest, Request};
+use crate::yaml::duration::shown;
 
 use super::exit::{Exit, Failure, Kind};
 use super::progress::Progress;

@@ -5,12 +5,12 @@
 
 use std::collections::HashMap;
 
-use super::collector::{Collector, Placed};
 use super::draft::{Draft, DraftNode};
 use super::plan::Plan;
 use super::wiring::{Link, Wiring};
 use super::{Dataflow, Node, Port, Runs, Wire, meaning, order, response_ports, runs, settings};
 use crate::step::{Parameters, Table};
+use crate::yaml::{Collector, Placed};
 
 /// The dataflow, if nothing is wrong.
 pub(super) fn check(draft: &Draft, table: &Table, collector: &mut Collector) -> Option<Dataflow> {

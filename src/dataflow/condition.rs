@@ -10,18 +10,18 @@
 //! Texts are compared exactly. An attribute with several values, separated by `\` as in DICOM
 //! (PS3.5 6.4), fits if any of them does; one that the request lacks has the single value "".
 
+use crate::yaml;
 use std::fmt;
 
 use serde::Serialize;
 
-use super::collector::{Collector, Placed};
-use super::fields::{self, text};
-use super::hint;
-use super::yaml::{Entry, Shape, Tree};
 use crate::step::Request;
+use crate::yaml::text;
+use crate::yaml::{Collector, Placed};
+use crate::yaml::{Entry, Shape, Tree};
 
 /// The attributes that a request may have.
-pub const ATTRIBUTES: [&str; 18] = [
+pub const ATTRIBUTES: [&str; 19] = [
     "study_instance_uid",
     "study_id",
     "study_date",
@@ -40,6 +40,7 @@ pub const ATTRIBUTES: [&str; 18] = [
     "calling_ae",
     "called_ae",
     "association",
+    "complete_by",
 ];
 
 /// All of its tests must hold. Displayed in words: `modality is CT`.
@@ -68,7 +69,7 @@ impl Condition {
     pub(super) fn read(tree: Tree, step: &str, collector: &mut Collector) -> Option<Condition> {
         let place = tree.place;
         let what = format!("\"when\" of {step}");
-        let entries = fields::entries(tree, &what, collector)?;
+        let entries = yaml::entries(tree, &what, collector)?;
         if entries.is_empty() {
             collector.add(place, format!("{what} is empty")).hint(example());
         }
@@ -88,7 +89,7 @@ impl Test {
         let attribute = name.value;
         if !ATTRIBUTES.contains(&attribute.as_str()) {
             let message = format!("a request has no attribute \"{attribute}\"");
-            collector.add(name.place, message).hint(hint::meant_or_all(&attribute, ATTRIBUTES));
+            collector.add(name.place, message).hint(yaml::meant_or_all(&attribute, ATTRIBUTES));
         }
         let what = format!("the condition on \"{attribute}\"");
         let (negated, tree) = without_not(tree);
@@ -207,7 +208,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::dataflow::yaml;
+    use crate::yaml;
 
     fn condition(when: &str) -> Condition {
         let mut collector = Collector::new("when", when);

@@ -1,15 +1,15 @@
 //! A dataflow file as it is written: the right keys with the right kinds of values, nothing
 //! looked up yet.
 
+use crate::yaml;
 use std::time::Duration;
 
-use super::collector::{Collector, Place, Placed};
 use super::condition::Condition;
-use super::fields::{Fields, entries, flag, list, text};
-use super::hint;
 use super::limits::{self, Limits};
-use super::yaml::{self, Entry, Tree};
 use super::{OnFailure, Phase, Retry, Revisions};
+use crate::yaml::{Collector, Place, Placed};
+use crate::yaml::{Entry, Tree};
+use crate::yaml::{Fields, entries, flag, list, text};
 
 /// A part is `None` or left out where a problem has been noted instead.
 pub(super) struct Draft {
@@ -159,7 +159,7 @@ fn on_failure(tree: Tree, collector: &mut Collector) -> Option<OnFailure> {
     let found = OnFailure::ALL.into_iter().find(|one| one.name() == written.value);
     if found.is_none() {
         let message = format!("\"on_failure\" is continue or stop, not \"{}\"", written.value);
-        let near = hint::meant(&written.value, OnFailure::ALL.map(OnFailure::name));
+        let near = yaml::meant(&written.value, OnFailure::ALL.map(OnFailure::name));
         let meaning = "with `stop`, nothing behind a step that failed is run; with `continue`, what can be";
         collector.add(written.place, message).hint(near.unwrap_or_else(|| meaning.to_owned()));
     }

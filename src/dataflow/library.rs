@@ -1,10 +1,12 @@
 //! Where dataflows come from: the files that the binary carries, and files on disk.
 
+use crate::yaml;
 use std::path::PathBuf;
 use std::{fs, io};
 
-use super::{Dataflow, Problems, hint};
+use super::Dataflow;
 use crate::step::Table;
+use crate::yaml::Problems;
 
 /// The files of the folder `dataflows`, by name.
 const BUILT_IN: [(&str, &str); 1] = [("ct-lung", include_str!("../../dataflows/ct-lung.yaml"))];
@@ -57,7 +59,7 @@ impl Dataflow {
 fn read(path: &str) -> Result<String, LoadError> {
     fs::read_to_string(path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => {
-            LoadError::Unknown { name: path.to_owned(), hint: hint::meant_or_all(path, built_in_names()) }
+            LoadError::Unknown { name: path.to_owned(), hint: yaml::meant_or_all(path, built_in_names()) }
         }
         _ => LoadError::Read { path: path.into(), source },
     })

@@ -1,16 +1,15 @@
 //! The limits of a file: memory and deadline of a request; time, repetition and number of a
 //! step's runs. They say when flow waits or gives up, and so are no part of what a dataflow means.
 
+use crate::yaml;
+use crate::yaml::duration;
 use std::time::Duration;
 
-use super::collector::Collector;
-use super::duration;
-use super::fields::{Fields, list, number, text};
-use super::hint;
-use super::size;
-use super::yaml::Tree;
 use super::{Memory, Node, Retry};
 use crate::step::FaultKind;
+use crate::yaml::Collector;
+use crate::yaml::Tree;
+use crate::yaml::{Fields, list, number, text, value};
 
 /// What a request may take.
 pub(super) struct Limits {
@@ -46,8 +45,8 @@ fn memory(tree: Tree, collector: &mut Collector) -> Memory {
     let keys = ["fixed", "per_decoded_byte"];
     let mut fields = Fields::read(tree, "the limit \"memory\"", &keys, collector);
     let fixed = fields.take("fixed").and_then(|(_, tree)| {
-        let read = |text: &str| size::parse(text).filter(|bytes| *bytes <= FIXED_BYTES_MAX);
-        let hint = format!("write a number and one of {}: 64 MiB", size::units());
+        let read = |text: &str| yaml::size(text).filter(|bytes| *bytes <= FIXED_BYTES_MAX);
+        let hint = format!("write a number and one of {}: 64 MiB", yaml::size_units());
         value(tree, "the limit \"fixed\"", "a size from 0 to 1 TiB", &hint, read, collector)
     });
     let factor = fields.take("per_decoded_byte").and_then(|(_, tree)| {
@@ -127,7 +126,7 @@ fn kind(tree: Tree, collector: &mut Collector) -> Option<FaultKind> {
     let found = Retry::KINDS.into_iter().find(|kind| kind.name() == written.value);
     if found.is_none() {
         let message = format!("a step is not run again on \"{}\"", written.value);
-        collector.add(written.place, message).hint(hint::meant_or_all(&written.value, names()));
+        collector.add(written.place, message).hint(yaml::meant_or_all(&written.value, names()));
     }
     found
 }
@@ -155,22 +154,4 @@ fn time(
 fn whole(tree: Tree, what: &str, most: usize, hint: &str, collector: &mut Collector) -> Option<usize> {
     let read = |text: &str| text.parse().ok().filter(|number| (1..=most).contains(number));
     value(tree, what, &format!("a whole number from 1 to {most}"), hint, read, collector)
-}
-
-/// A single value as `read` takes it; what it takes is said where it does not.
-fn value<T>(
-    tree: Tree,
-    what: &str,
-    takes: &str,
-    hint: &str,
-    read: impl Fn(&str) -> Option<T>,
-    collector: &mut Collector,
-) -> Option<T> {
-    let written = text(tree, what, collector)?;
-    let value = read(&written.value);
-    if value.is_none() {
-        let message = format!("{what} is {takes}, not \"{}\"", written.value);
-        collector.add(written.place, message).hint(hint.to_owned());
-    }
-    value
 }

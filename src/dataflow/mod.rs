@@ -2,14 +2,10 @@
 //! what is wrong with the text is a list of [`Problem`]s, all found at once.
 
 mod check;
-mod collector;
 mod condition;
 mod draft;
-pub mod duration;
-mod fields;
 mod given;
 mod graph;
-mod hint;
 pub mod interpret;
 mod library;
 mod limits;
@@ -18,28 +14,22 @@ mod order;
 pub mod perform;
 mod plan;
 mod port;
-mod problem;
 pub mod response;
 mod response_ports;
 mod retry;
 mod runs;
 mod settings;
-mod size;
 mod wiring;
-mod yaml;
-
-pub(crate) use hint::meant;
 
 pub use condition::{ATTRIBUTES, Condition};
 pub use library::{LoadError, built_in_names};
-pub use problem::{Problem, Problems};
 pub use response::{Response, Verdict};
 pub use retry::Retry;
-pub use size::bytes;
 
 use std::time::Duration;
 
 use crate::step::{Digest, Fault, Files, Parameters, Payload, Step, Table};
+use crate::yaml::{Collector, Problems};
 
 /// A checked dataflow. Every need names an earlier node and fits in type; every parameter is in range.
 #[derive(Clone, Debug)]
@@ -67,7 +57,7 @@ impl Dataflow {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn parse(file: &str, text: &str, table: &Table) -> Result<Dataflow, Problems> {
-        let mut collector = collector::Collector::new(file, text);
+        let mut collector = Collector::new(file, text);
         let draft = draft::Draft::read(text, &mut collector);
         let dataflow = draft.and_then(|draft| check::check(&draft, table, &mut collector));
         collector.finish(dataflow.map(|dataflow| Dataflow { text: text.to_owned(), ..dataflow }))

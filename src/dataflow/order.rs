@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::collector::Collector;
 use super::plan::Plan;
 use super::wiring::Wiring;
+use crate::yaml::Collector;
 
 /// Indices in the draft. Those that stand on a cycle, or behind one, are left out and the cycles noted.
 pub(super) fn order(plan: &Plan, wiring: &Wiring, collector: &mut Collector) -> Vec<usize> {

@@ -13,9 +13,9 @@ use crate::step::{
 };
 use crate::step::{Take, Token, Value, Wired};
 
-use super::duration::shown;
 use super::response::{ADMISSION, files_at};
 use super::{Dataflow, Node, Phase, Runs, Wire};
+use crate::yaml::duration::shown;
 
 /// What one run of a node left behind for those that need it.
 #[derive(Clone, Debug)]

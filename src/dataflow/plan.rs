@@ -1,12 +1,13 @@
 //! A draft whose steps have been looked up in the table: what the checks look at.
 
+use crate::yaml;
 use std::collections::HashMap;
 
-use super::collector::Collector;
+use super::Phase;
 use super::draft::{Draft, DraftNode};
 use super::given::GIVEN;
-use super::{Phase, hint};
 use crate::step::{Declaration, Output, Step, Table};
+use crate::yaml::Collector;
 
 /// Nodes are named by their index in the draft.
 pub(super) struct Plan<'a> {
@@ -82,7 +83,7 @@ fn step<'a>(node: &DraftNode, table: &'a Table, collector: &mut Collector) -> Op
     let found = table.get(&wanted.value);
     if found.is_none() {
         let known = table.iter().map(|step| step.declaration.name);
-        let hint = hint::meant(&wanted.value, known);
+        let hint = yaml::meant(&wanted.value, known);
         collector
             .add(wanted.place, format!("the step \"{}\" is not known", wanted.value))
             .hint(hint.unwrap_or_else(|| "`flow steps` lists the steps there are".to_owned()));

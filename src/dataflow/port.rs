@@ -1,9 +1,9 @@
 //! Which output of a node is meant, and whether it fits.
 
 use super::Port;
-use super::collector::{Collector, Placed};
-use super::hint;
 use super::plan::Plan;
+use crate::yaml;
+use crate::yaml::{Collector, Placed};
 
 /// What an output is needed for.
 #[derive(Clone, Copy)]
@@ -25,7 +25,7 @@ pub(super) fn port(
     let outputs = &plan.declaration(node)?.outputs;
     let name = plan.name(node);
     if let Some(named) = named.filter(|named| outputs.iter().all(|output| output.name != *named)) {
-        let hint = hint::meant_or_all(named, outputs.iter().map(|output| output.name));
+        let hint = yaml::meant_or_all(named, outputs.iter().map(|output| output.name));
         collector.add(at.place, format!("\"{name}\" gives no output \"{named}\"")).hint(hint);
         return None;
     }

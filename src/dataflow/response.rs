@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::step::{Artifact, Digest, Fault, FaultKind, Files, Outcome, Reason, Report, Request};
 
-use super::duration::shown;
 use super::{Dataflow, Node, OnFailure, Phase, Runs, Wire};
+use crate::yaml::duration::shown;
 
 /// The answer: what was made, or what went wrong, and the account of every step.
 ///

@@ -1,10 +1,11 @@
 //! What goes back to the sender: the files that the response names, and those of the failure part.
 
-use super::collector::{Collector, Placed};
 use super::plan::Plan;
 use super::port::{Wanted, node_and_output, port};
-use super::{Phase, Port, hint};
+use super::{Phase, Port};
 use crate::step::{Files, Payload};
+use crate::yaml;
+use crate::yaml::{Collector, Placed};
 
 /// The ports of the response, by index in the draft.
 pub(super) fn of(plan: &Plan, collector: &mut Collector) -> Vec<Port> {
@@ -29,7 +30,7 @@ fn response_port(plan: &Plan, part: &Placed<String>, collector: &mut Collector) 
     let (name, output) = node_and_output(&part.value);
     let Some(node) = plan.find(name) else {
         let known = plan.phase(Phase::Work).map(|index| plan.name(index));
-        let hint = hint::meant_or_all(name, known);
+        let hint = yaml::meant_or_all(name, known);
         collector.add(part.place, format!("this dataflow has no step \"{name}\"")).hint(hint);
         return None;
     };

@@ -2,10 +2,10 @@
 
 use super::Runs;
 use super::Wire;
-use super::collector::Collector;
 use super::plan::Plan;
 use super::wiring::{Link, Wiring};
 use crate::step::{Input, Take};
+use crate::yaml::Collector;
 
 /// By index in the draft; `None` where a problem makes it unknown.
 pub(super) fn infer(

@@ -1,12 +1,12 @@
 //! What a file sets under `with`, as the parameters of the step.
 
-use super::collector::{Collector, Placed};
 use super::draft::DraftNode;
-use super::fields::{flag, number};
-use super::hint;
 use super::plan::Plan;
-use super::yaml::{Shape, Tree};
 use crate::step::{Declaration, Kind, Parameter, Parameters, Setting};
+use crate::yaml;
+use crate::yaml::{Collector, Placed};
+use crate::yaml::{Shape, Tree};
+use crate::yaml::{flag, number};
 
 /// By index in the draft; `None` where the step is not known.
 pub(super) fn of_all(plan: &Plan, collector: &mut Collector) -> Vec<Option<Parameters>> {
@@ -34,7 +34,7 @@ fn parameters(node: &DraftNode, step: &Declaration, collector: &mut Collector) -
 fn required(parameter: &Parameter, node: &DraftNode, step: &Declaration, collector: &mut Collector) {
     let known = || step.parameters.iter().map(|parameter| parameter.name);
     // One that is misspelt has been noted.
-    let meant = |name: &Placed<String>| hint::nearest(&name.value, known()) == Some(parameter.name);
+    let meant = |name: &Placed<String>| yaml::nearest(&name.value, known()) == Some(parameter.name);
     if !node.settings.iter().any(|(name, _)| meant(name)) {
         let message =
             format!("\"{}\" ({}) lacks the parameter \"{}\"", node.name.value, step.name, parameter.name);
@@ -46,7 +46,7 @@ fn required(parameter: &Parameter, node: &DraftNode, step: &Declaration, collect
 fn unknown(name: &Placed<String>, node: &DraftNode, step: &Declaration, collector: &mut Collector) {
     let message = format!("\"{}\" ({}) has no parameter \"{}\"", node.name.value, step.name, name.value);
     let known = step.parameters.iter().map(|parameter| parameter.name);
-    collector.add(name.place, message).hint(hint::meant_or_all(&name.value, known));
+    collector.add(name.place, message).hint(yaml::meant_or_all(&name.value, known));
 }
 
 fn setting(parameter: &Parameter, tree: &Tree, collector: &mut Collector) -> Option<Setting> {

@@ -1,12 +1,13 @@
 //! The needs of a file as wires to the inputs of its steps.
 
-use super::collector::{Collector, Place, Placed};
 use super::draft::Need;
 use super::given::{GIVEN, Given};
 use super::plan::Plan;
 use super::port::{Wanted, node_and_output, port};
-use super::{Phase, Wire, hint};
+use super::{Phase, Wire};
 use crate::step::{Input, Take};
+use crate::yaml;
+use crate::yaml::{Collector, Place, Placed};
 
 /// The wires of every node, by index in the draft.
 pub(super) struct Wiring {
@@ -82,7 +83,7 @@ fn surplus(plan: &Plan, node: usize, needs: &[Need], inputs: &[Input], collector
     let known = || inputs.iter().map(|input| input.name);
     for Need { input, .. } in needs.iter().filter(|need| known().all(|name| name != need.input.value)) {
         let message = format!("{} has no input \"{}\"", described(plan, node), input.value);
-        collector.add(input.place, message).hint(hint::meant_or_all(&input.value, known()));
+        collector.add(input.place, message).hint(yaml::meant_or_all(&input.value, known()));
     }
 }
 
@@ -90,7 +91,7 @@ fn surplus(plan: &Plan, node: usize, needs: &[Need], inputs: &[Input], collector
 fn is_misspelt(input: &Input, needs: &[Need], inputs: &[Input]) -> bool {
     let known = || inputs.iter().map(|input| input.name);
     let surplus = needs.iter().filter(|need| known().all(|name| name != need.input.value));
-    let mut meant = surplus.filter_map(|need| hint::nearest(&need.input.value, known()));
+    let mut meant = surplus.filter_map(|need| yaml::nearest(&need.input.value, known()));
     meant.any(|name| name == input.name)
 }
 
@@ -179,13 +180,13 @@ fn unknown(plan: &Plan, phase: Phase, written: &Placed<String>, collector: &mut 
     let known: Vec<&str> = given.chain(steps).collect();
     let (name, output) = node_and_output(&written.value);
     // `request.item` is near `request.items`; `lugns.left` is near `lungs` without its output.
-    let near = hint::meant(&written.value, known.iter().copied());
-    let near = near.or_else(|| output.and_then(|_| hint::meant(name, known.iter().copied())));
+    let near = yaml::meant(&written.value, known.iter().copied());
+    let near = near.or_else(|| output.and_then(|_| yaml::meant(name, known.iter().copied())));
     let message = match GIVEN.iter().any(|given| given.name == name) {
         true => format!("there is no \"{}\"", written.value),
         false => format!("this dataflow has no step \"{name}\""),
     };
-    let hint = near.or_else(|| hint::meant_or_all(name, known));
+    let hint = near.or_else(|| yaml::meant_or_all(name, known));
     collector.add(written.place, message).hint(hint);
 }
 

@@ -33,6 +33,11 @@ impl Caller {
         self.ae_title.as_ref().is_none_or(|own| own.as_str() == title)
             && self.network.is_none_or(|network| network.contains(&address))
     }
+
+    /// Over HTTP nobody says a title: who is known by one does not count.
+    pub(super) fn is_at(&self, address: IpAddr) -> bool {
+        self.ae_title.is_none() && self.is("", address)
+    }
 }
 
 impl FromStr for Caller {

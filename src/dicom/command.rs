@@ -16,19 +16,40 @@ pub(super) const COMMAND_BYTES_MAX: usize = 16 << 10;
 
 pub(super) const C_STORE: u16 = 0x0001;
 pub(super) const C_ECHO: u16 = 0x0030;
+const C_GET: u16 = 0x0010;
+const C_FIND: u16 = 0x0020;
+const C_MOVE: u16 = 0x0021;
+pub(super) const N_EVENT_REPORT: u16 = 0x0100;
+pub(super) const N_ACTION: u16 = 0x0130;
+const C_CANCEL: u16 = 0x0FFF;
 const RESPONSE: u16 = 0x8000;
 const NO_DATA_SET: u16 = 0x0101;
 
 const GROUP_LENGTH: u16 = 0x0000;
 const SOP_CLASS_UID: u16 = 0x0002;
+const REQUESTED_SOP_CLASS_UID: u16 = 0x0003;
 const FIELD: u16 = 0x0100;
 const MESSAGE_ID: u16 = 0x0110;
 const ANSWERED_MESSAGE_ID: u16 = 0x0120;
+const MOVE_DESTINATION: u16 = 0x0600;
 const PRIORITY: u16 = 0x0700;
 const DATA_SET_TYPE: u16 = 0x0800;
 const STATUS: u16 = 0x0900;
 const COMMENT: u16 = 0x0902;
 const SOP_INSTANCE_UID: u16 = 0x1000;
+const REQUESTED_SOP_INSTANCE_UID: u16 = 0x1001;
+const EVENT_TYPE: u16 = 0x1002;
+const ACTION_TYPE: u16 = 0x1008;
+const COMPLETED_SUBOPERATIONS: u16 = 0x1021;
+const FAILED_SUBOPERATIONS: u16 = 0x1022;
+const WARNING_SUBOPERATIONS: u16 = 0x1023;
+
+/// Whether more answers to the same request follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pending {
+    More,
+    Last,
+}
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the command set is damaged: {0}")]
@@ -47,6 +68,47 @@ impl Command {
             .with_text(SOP_INSTANCE_UID, sop_instance_uid, 0)
     }
 
+    pub fn find(message_id: u16, model: &str) -> Command {
+        Command::request(C_FIND, message_id, model).with_number(PRIORITY, 0).with_number(DATA_SET_TYPE, 0)
+    }
+
+    pub fn get(message_id: u16, model: &str) -> Command {
+        Command::request(C_GET, message_id, model).with_number(PRIORITY, 0).with_number(DATA_SET_TYPE, 0)
+    }
+
+    /// Asks to send to the node with this AE title.
+    pub fn move_to(message_id: u16, model: &str, ae_title: &str) -> Command {
+        let asked = Command::request(C_MOVE, message_id, model).with_number(PRIORITY, 0);
+        asked.with_number(DATA_SET_TYPE, 0).with_text(MOVE_DESTINATION, ae_title, b' ')
+    }
+
+    /// Asks to act on a well-known instance (N-ACTION).
+    pub fn action(message_id: u16, sop_class_uid: &str, sop_instance_uid: &str, kind: u16) -> Command {
+        Command::default()
+            .with_number(FIELD, N_ACTION)
+            .with_number(MESSAGE_ID, message_id)
+            .with_number(DATA_SET_TYPE, 0)
+            .with_text(REQUESTED_SOP_CLASS_UID, sop_class_uid, 0)
+            .with_text(REQUESTED_SOP_INSTANCE_UID, sop_instance_uid, 0)
+            .with_number(ACTION_TYPE, kind)
+    }
+
+    /// Reports an event of a well-known instance (N-EVENT-REPORT).
+    pub fn event(message_id: u16, sop_class_uid: &str, sop_instance_uid: &str, kind: u16) -> Command {
+        Command::request(N_EVENT_REPORT, message_id, sop_class_uid)
+            .with_number(DATA_SET_TYPE, 0)
+            .with_text(SOP_INSTANCE_UID, sop_instance_uid, 0)
+            .with_number(EVENT_TYPE, kind)
+    }
+
+    /// Asks to stop answering this request.
+    pub fn cancel(&self) -> Command {
+        Command::default()
+            .with_number(FIELD, C_CANCEL)
+            .with_number(ANSWERED_MESSAGE_ID, self.message_id())
+            .with_number(DATA_SET_TYPE, NO_DATA_SET)
+    }
+
     fn request(field: u16, message_id: u16, sop_class_uid: &str) -> Command {
         Command::default().with_number(FIELD, field).with_number(MESSAGE_ID, message_id).with_text(
             SOP_CLASS_UID,
@@ -63,9 +125,18 @@ impl Command {
             .with_number(ANSWERED_MESSAGE_ID, self.message_id())
             .with_number(DATA_SET_TYPE, NO_DATA_SET)
             .with_number(STATUS, status.0);
-        for element in [SOP_CLASS_UID, SOP_INSTANCE_UID] {
-            if let Some(value) = self.0.get(&element) {
-                answer.0.insert(element, value.clone());
+        // What an N-ACTION requests is what its answer affects (PS3.7 10.3.4).
+        let copied = [
+            (SOP_CLASS_UID, SOP_CLASS_UID),
+            (REQUESTED_SOP_CLASS_UID, SOP_CLASS_UID),
+            (SOP_INSTANCE_UID, SOP_INSTANCE_UID),
+            (REQUESTED_SOP_INSTANCE_UID, SOP_INSTANCE_UID),
+            (ACTION_TYPE, ACTION_TYPE),
+            (EVENT_TYPE, EVENT_TYPE),
+        ];
+        for (asked, answered) in copied {
+            if let Some(value) = self.0.get(&asked) {
+                answer.0.insert(answered, value.clone());
             }
         }
         if comment.is_empty() { answer } else { answer.with_text(COMMENT, &comment, b' ') }
@@ -79,8 +150,17 @@ impl Command {
         self.number(MESSAGE_ID).unwrap_or(0)
     }
 
+    /// Whether this answers something, rather than asks.
+    pub fn is_answer(&self) -> bool {
+        self.field() & RESPONSE != 0
+    }
+
+    /// That of an affected or of a requested object.
     pub fn sop_class_uid(&self) -> &str {
-        self.text(SOP_CLASS_UID)
+        match self.text(SOP_CLASS_UID) {
+            "" => self.text(REQUESTED_SOP_CLASS_UID),
+            uid => uid,
+        }
     }
 
     pub fn sop_instance_uid(&self) -> &str {
@@ -95,11 +175,20 @@ impl Command {
         self.number(DATA_SET_TYPE).is_some_and(|kind| kind != NO_DATA_SET)
     }
 
+    pub fn answers(&self, request: &Command) -> bool {
+        self.field() == request.field() | RESPONSE
+            && self.number(ANSWERED_MESSAGE_ID) == Some(request.message_id())
+    }
+
     /// The status, if this is the answer to `request`.
     pub fn status_for(&self, request: &Command) -> Option<Status> {
-        let answers = self.field() == request.field() | RESPONSE
-            && self.number(ANSWERED_MESSAGE_ID) == Some(request.message_id());
-        self.number(STATUS).filter(|_| answers).map(Status)
+        self.number(STATUS).filter(|_| self.answers(request)).map(Status)
+    }
+
+    /// How many instances a move or get has sent, could not send, and sent with a warning.
+    pub fn suboperations(&self) -> [u16; 3] {
+        [COMPLETED_SUBOPERATIONS, FAILED_SUBOPERATIONS, WARNING_SUBOPERATIONS]
+            .map(|element| self.number(element).unwrap_or(0))
     }
 
     pub fn decode(mut bytes: &[u8]) -> Result<Command, BadCommand> {

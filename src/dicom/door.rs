@@ -5,6 +5,10 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dicom_encoding::transfer_syntax::TransferSyntaxIndex;
+use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 
 use crate::imaging::{Header, Study, Unreadable, read_instance};
 use crate::step::Item;
@@ -13,8 +17,10 @@ use crate::store::free_bytes;
 use super::inbox::{Inbox, Kept, Part};
 use super::instance::{HEADER_BYTES_MAX, Instance};
 use super::part10::Head;
-use super::studies::Studies;
-use super::{Arrived, Event, Settings, Status};
+use super::reports::Reports;
+use super::sop_class;
+use super::studies::{Counted, Studies};
+use super::{Arrived, Event, Settings, Status, Visit, Way};
 
 /// What all who bring instances share.
 pub(super) struct Door<'a> {
@@ -22,15 +28,20 @@ pub(super) struct Door<'a> {
     pub inbox: Inbox,
     pub studies: Studies,
     pub tell: &'a (dyn Fn(&Event) + Sync),
+    pub reports: Reports,
+    /// How many visits there have been.
+    pub visits: AtomicU64,
 }
 
 /// Who brings instances: an association, or a request over HTTP, or a file.
 #[derive(Clone, Debug)]
 pub(super) struct Visitor {
-    /// No two have the same.
-    pub number: u64,
+    pub visit: Visit,
+    /// Empty where there are no AE titles.
     pub calling_ae: String,
     pub called_ae: String,
+    /// The only study of which it may bring instances, if it said so.
+    pub study_instance_uid: Option<String>,
 }
 
 /// Why an instance is answered with a failure.
@@ -44,6 +55,7 @@ pub(super) struct Refusal {
 pub(super) struct Stored {
     #[expect(dead_code, reason = "having it is the point")]
     kept: Kept,
+    pub instance: Arrived,
 }
 
 pub(super) fn refusal(status: Status, reason: impl Into<String>) -> Refusal {
@@ -57,7 +69,25 @@ impl From<io::Error> for Refusal {
     }
 }
 
-impl Door<'_> {
+impl<'a> Door<'a> {
+    /// # Errors
+    /// If the inbox cannot be made or read.
+    pub fn open(settings: &'a Settings, tell: &'a (dyn Fn(&Event) + Sync)) -> io::Result<Door<'a>> {
+        let counted = if settings.count.is_some() { Counted::BySource } else { Counted::ByNobody };
+        Ok(Door {
+            settings,
+            inbox: Inbox::open(&settings.inbox)?,
+            studies: Studies::new(settings.completion.clone(), counted, settings.waiting_bytes_max),
+            tell,
+            reports: Reports::open(&settings.inbox, settings.nodes.clone())?,
+            visits: AtomicU64::new(0),
+        })
+    }
+
+    pub fn visit(&self, way: Way) -> Visit {
+        Visit { way, number: self.visits.fetch_add(1, Ordering::Relaxed) + 1 }
+    }
+
     /// Begins a file that comes with its own head.
     pub fn begin(&self) -> Result<Part, Refusal> {
         if !self.studies.have_room() {
@@ -90,27 +120,47 @@ impl Door<'_> {
         }
     }
 
+    /// Lets a file in that came with its own head.
+    pub fn keep_file(&self, visitor: &Visitor, part: Part) -> Result<Stored, Refusal> {
+        let Some((head, _)) = Head::decode(part.beginning()) else {
+            return Err(refusal(Status::CANNOT_UNDERSTAND, "it is not a DICOM file, or its head is damaged"));
+        };
+        if !sop_class::is_storage(&head.sop_class_uid) {
+            return Err(refusal(Status::SOP_CLASS_NOT_SUPPORTED, "objects of its class are not stored"));
+        }
+        if TransferSyntaxRegistry.get(&head.transfer_syntax_uid).is_none() {
+            let reason = "its transfer syntax is not known";
+            return Err(refusal(Status::TRANSFER_SYNTAX_NOT_SUPPORTED, reason));
+        }
+        self.keep(visitor, part, None)
+    }
+
     /// Lets an instance in: puts its file into its study. `announced` is what was said of it before
     /// it came.
     pub fn keep(&self, visitor: &Visitor, part: Part, announced: Option<&Head>) -> Result<Stored, Refusal> {
         let digest = part.digest();
         let (header, study) = read(&part)?;
         check(announced, &header, &study)?;
+        check_study(visitor, &study)?;
         let name = format!("{}-{}.dcm", header.sop_instance_uid, digest.short());
         let size = part.size();
-        let folder = self.studies.folder(&study.study_instance_uid, visitor, || self.inbox.new_folder())?;
-        let kept = part.keep(&folder, &name)?;
+        let uid = &study.study_instance_uid;
+        let place = self.studies.place(uid, visitor, || self.inbox.new_folder())?;
+        let expected = self.settings.completion.expected.as_ref();
+        let marks = expected.map_or(0, |expected| expected.marks(part.beginning()));
+        let kept = part.keep(&place.folder, &name)?;
         let (path, decoded) = (kept.path().to_owned(), header.decoded_bytes().max(size));
         let item = Item { name, path, digest, size, decoded, received: true };
-        let arrived = Arrived {
+        let instance = Arrived {
             sop_class_uid: header.sop_class_uid.clone(),
             sop_instance_uid: header.sop_instance_uid.clone(),
             study_instance_uid: study.study_instance_uid.clone(),
             patient_id: study.patient_id.clone(),
         };
-        self.studies.add(Instance::new(item, header, study));
-        (self.tell)(&Event::Stored { association: visitor.number, bytes: size, instance: Box::new(arrived) });
-        Ok(Stored { kept })
+        self.studies.add(place, Instance { marks, ..Instance::new(item, header, study) });
+        let (visit, boxed) = (visitor.visit, Box::new(instance.clone()));
+        (self.tell)(&Event::Stored { visit, bytes: size, instance: boxed });
+        Ok(Stored { kept, instance })
     }
 }
 
@@ -140,6 +190,16 @@ fn check(announced: Option<&Head>, header: &Header, study: &Study) -> Result<(),
     });
     let mismatch = || refusal(Status::DATA_SET_MISMATCH, "SOP UIDs of command and data set differ");
     same.then_some(()).ok_or_else(mismatch)
+}
+
+fn check_study(visitor: &Visitor, study: &Study) -> Result<(), Refusal> {
+    let other = |expected: &String| *expected != study.study_instance_uid;
+    match &visitor.study_instance_uid {
+        Some(expected) if other(expected) => {
+            Err(refusal(Status::DATA_SET_MISMATCH, "it belongs to another study than was announced"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Digits and dots, at most 64 (PS3.5 9.1): safe as part of a file name.

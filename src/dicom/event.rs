@@ -4,35 +4,66 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::{End, Status};
+use super::{End, Signal, Status};
+
+/// One occasion on which instances are brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Visit {
+    pub way: Way,
+    /// No two have the same, whatever way they come.
+    pub number: u64,
+}
+
+/// How instances come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Way {
+    /// C-STORE on an association.
+    Association,
+    /// A request over HTTP (STOW-RS), or the answer to one of ours (WADO-RS).
+    Web,
+    /// Files in a watched folder, one after the other without a pause.
+    Folder,
+}
+
+impl fmt::Display for Visit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Visit { way, number } = self;
+        match way {
+            Way::Association => write!(f, "association {number}"),
+            Way::Web => write!(f, "HTTP transfer {number}"),
+            Way::Folder => write!(f, "folder transfer {number}"),
+        }
+    }
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// An association has been agreed on.
+    /// An association has been agreed on, or a request over HTTP is let in.
     Opened {
-        association: u64,
+        visit: Visit,
         peer: SocketAddr,
+        /// Empty over HTTP, which has no AE titles.
         calling_ae: String,
     },
-    /// A connection did not become an association.
+    /// A connection did not become an association, or a request over HTTP was not let in.
     TurnedAway {
         peer: SocketAddr,
         reason: String,
     },
     /// An instance is in the inbox.
     Stored {
-        association: u64,
+        visit: Visit,
         bytes: u64,
         instance: Box<Arrived>,
     },
     /// An instance was answered with a failure.
     Refused {
-        association: u64,
+        visit: Visit,
         status: Status,
         reason: String,
     },
     Closed {
-        association: u64,
+        visit: Visit,
         end: End,
         reason: String,
         instances: u64,
@@ -41,6 +72,16 @@ pub enum Event {
     Complete {
         instances: usize,
         bytes: u64,
+        by: Signal,
+    },
+    /// A study has waited as long as it may, and is deleted.
+    Discarded {
+        instances: usize,
+    },
+    /// A study has waited longer than it should, and goes on waiting.
+    Waits {
+        instances: usize,
+        folder: PathBuf,
     },
     /// An earlier process had received instances of a study and not handed them over.
     Adopted {
@@ -51,6 +92,26 @@ pub enum Event {
     Kept {
         instances: usize,
         folder: PathBuf,
+    },
+    /// A study that was asked for is here.
+    Fetched {
+        /// Of the list, from 1.
+        number: usize,
+        instances: u64,
+    },
+    /// A study that was asked for is not here, or not whole.
+    NotFetched {
+        number: usize,
+        reason: String,
+    },
+    /// A watched folder cannot be looked into, or a file in it not be removed; it is tried again.
+    NotWatched {
+        folder: PathBuf,
+        reason: String,
+    },
+    /// A sender asked for a commitment, and cannot be told its outcome.
+    NotReported {
+        reason: String,
     },
     /// The listener could not accept a connection; it goes on.
     NotAccepted {
@@ -71,11 +132,18 @@ impl Event {
     /// Whether somebody who runs the receiver should look at it.
     pub fn is_warning(&self) -> bool {
         match self {
-            Event::Opened { .. } | Event::Stored { .. } | Event::Complete { .. } => false,
+            Event::Opened { .. } | Event::Stored { .. } | Event::Complete { .. } | Event::Fetched { .. } => {
+                false
+            }
             Event::TurnedAway { .. }
             | Event::Refused { .. }
             | Event::Kept { .. }
+            | Event::NotFetched { .. }
+            | Event::NotReported { .. }
+            | Event::Discarded { .. }
+            | Event::Waits { .. }
             | Event::Adopted { .. }
+            | Event::NotWatched { .. }
             | Event::NotAccepted { .. } => true,
             Event::Closed { end, .. } => *end == End::Aborted,
         }
@@ -85,25 +153,34 @@ impl Event {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Event::Opened { association, peer, calling_ae } => {
-                write!(f, "association {association} opened by {calling_ae} at {peer}")
+            Event::Opened { visit, peer, calling_ae } if calling_ae.is_empty() => {
+                write!(f, "{visit} opened from {peer}")
+            }
+            Event::Opened { visit, peer, calling_ae } => {
+                write!(f, "{visit} opened by {calling_ae} at {peer}")
             }
             Event::TurnedAway { peer, reason } => write!(f, "connection from {peer} turned away: {reason}"),
-            Event::Stored { association, bytes, .. } => {
-                write!(f, "association {association} sent {bytes} bytes")
+            Event::Stored { visit, bytes, .. } => write!(f, "{visit} sent {bytes} bytes"),
+            Event::Refused { visit, status, reason } => {
+                write!(f, "instance of {visit} refused: {status}: {reason}")
             }
-            Event::Refused { association, status, reason } => {
-                write!(f, "instance of association {association} refused: {status}: {reason}")
+            Event::Closed { visit, end: End::Released, instances, .. } => {
+                write!(f, "{visit} released after {instances} instances")
             }
-            Event::Closed { association, end: End::Released, instances, .. } => {
-                write!(f, "association {association} released after {instances} instances")
+            Event::Closed { visit, end: End::Aborted, reason, instances } => {
+                write!(f, "{visit} aborted after {instances} instances: {reason}")
             }
-            Event::Closed { association, end: End::Aborted, reason, instances } => {
-                write!(f, "association {association} aborted after {instances} instances: {reason}")
+            Event::Complete { instances, bytes, by } => {
+                write!(f, "study complete, because {by}: {instances} instances, {bytes} bytes")
             }
-            Event::Complete { instances, bytes } => {
-                write!(f, "study complete: {instances} instances, {bytes} bytes")
+            Event::Discarded { instances } => {
+                write!(f, "a study is DELETED: it has waited as long as it may, with {instances} instances")
             }
+            Event::Waits { instances, folder } => write!(
+                f,
+                "a study with {instances} instances in {} has waited longer than it should; `flow complete` ends that",
+                folder.display()
+            ),
             Event::Adopted { instances, end: End::Released } => {
                 write!(f, "taken up: {instances} instances of a study that was received before")
             }
@@ -115,6 +192,18 @@ impl fmt::Display for Event {
                 "the sender broke off after {instances} instances; they stay in {} until the next start",
                 folder.display()
             ),
+            Event::Fetched { number, instances } => {
+                write!(f, "fetched a study of number {number} of the list: {instances} instances")
+            }
+            Event::NotFetched { number, reason } => {
+                write!(f, "NOT FETCHED, number {number} of the list: {reason}")
+            }
+            Event::NotWatched { folder, reason } => {
+                write!(f, "the watched folder {}: {reason}", folder.display())
+            }
+            Event::NotReported { reason } => {
+                write!(f, "the outcome of a commitment cannot be told to who asked for it: {reason}")
+            }
             Event::NotAccepted { reason } => write!(f, "connection not accepted: {reason}"),
         }
     }

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! INBOX/incoming/12.part               being received
+//! INBOX/commitments/UID.json           a commitment that was asked for, until its outcome is told
 //! INBOX/study-0000003/UID-DIGEST.dcm   received, synced, and answered with success
+//! INBOX/study-0000003/complete         an operator says that no more will come
 //! INBOX/study-0000003/released         the last association that sent of it came to a good end
 //! ```
 //!
@@ -178,6 +180,18 @@ pub(super) fn mark_open(folder: &Path) -> io::Result<()> {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
+}
+
+const ORDERED: &str = "complete";
+
+/// Whether an operator says that the study is complete.
+pub(super) fn is_ordered(folder: &Path) -> bool {
+    folder.join(ORDERED).exists()
+}
+
+/// Says that a study is complete, also while another process is receiving it.
+pub(super) fn order(folder: &Path) -> io::Result<()> {
+    File::create(folder.join(ORDERED)).map(drop)
 }
 
 pub(super) fn is_released(folder: &Path) -> bool {

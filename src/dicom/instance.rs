@@ -17,19 +17,21 @@ pub(super) struct Instance {
     pub modality: String,
     pub series_description: String,
     pub study: Study,
+    /// What of the expected series it fits.
+    pub marks: u64,
 }
 
 impl Instance {
     pub fn new(item: Item, header: Header, study: Study) -> Instance {
         let Header { sop_instance_uid, modality, series_description, .. } = header;
-        Instance { item, sop_instance_uid, modality, series_description, study }
+        Instance { item, sop_instance_uid, modality, series_description, study, marks: 0 }
     }
 
     /// An instance of which no more than the study could be read: the study's response tells of it.
     pub fn damaged(item: Item, study: Study) -> Instance {
         let nothing = String::new;
         let (sop_instance_uid, modality, series_description) = (nothing(), nothing(), nothing());
-        Instance { item, sop_instance_uid, modality, series_description, study }
+        Instance { item, sop_instance_uid, modality, series_description, study, marks: 0 }
     }
 }
 
@@ -125,6 +127,7 @@ mod tests {
             modality: modality.to_owned(),
             series_description: String::new(),
             study,
+            marks: 0,
         }
     }
 

@@ -88,6 +88,17 @@ impl Object {
         &self.head.transfer_syntax_uid
     }
 
+    /// Bytes of the file.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn size(&self) -> io::Result<u64> {
+        match &self.source {
+            Source::Bytes(bytes) => Ok(bytes.len() as u64),
+            Source::File(path) => Ok(std::fs::metadata(path)?.len()),
+        }
+    }
+
     /// The whole file, from its beginning.
     ///
     /// # Errors

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::sync::{Condvar, Mutex};
-use std::thread::{self, Scope};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
 use crate::step::Request;
@@ -18,12 +18,14 @@ use crate::tls;
 use super::association::refuse;
 use super::conversation::{converse, secured};
 use super::door::Door;
-use super::inbox::{self, Inbox};
-use super::studies::Studies;
-use super::{AeTitle, Caller, End, Event, folder};
+use super::inbox;
+use super::pull::{Pull, pull};
+use super::studies::Next;
+use super::watch::watch;
+use super::{AeTitle, Caller, Commitments, Completion, Destination, End, Event, Watched, Way, folder, web};
 
 /// How to receive. [`Settings::new`] gives the rest their defaults.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     pub ae_title: AeTitle,
     pub called: Called,
@@ -31,17 +33,28 @@ pub struct Settings {
     pub callers: Vec<Caller>,
     /// With it, only encrypted connections are taken.
     pub tls: Option<tls::Server>,
+    /// With it, instances are taken over HTTP too.
+    pub web: Option<web::Settings>,
+    /// Folders from which files are taken in.
+    pub watched: Vec<Watched>,
     /// Where files lie until [`super::discard`] deletes them.
     pub inbox: PathBuf,
     /// Folders of the inbox whose requests are recorded; what lies in others is taken up.
     pub known_folders: BTreeSet<PathBuf>,
     /// With less free on the disk of the inbox instances are refused: 0.
     pub free_bytes_min: u64,
-    /// How long nothing may have arrived for a study before it counts as complete: 5 s.
-    pub quiet_time: Duration,
-    /// How long a study whose sender broke off waits to be sent again before what there is of it is
-    /// handed over: 10 min.
-    pub broken_time: Duration,
+    /// When a study is complete.
+    pub completion: Completion,
+    /// Says how many instances of a study its source has, by Study Instance UID and the AE titles of
+    /// those who sent it: another signal that it is complete.
+    pub count: Option<Counter>,
+    /// Nodes by AE title: who asks us for a commitment is told its outcome there, or, if it is not
+    /// among them, on the association on which it asks.
+    pub nodes: BTreeMap<String, Destination>,
+    /// Where outcomes of commitments that we have asked for are awaited.
+    pub commitments: Arc<Commitments>,
+    /// Studies to ask for. When all have been, receiving ends.
+    pub pull: Option<Pull>,
     /// 16.
     pub associations_max: usize,
     /// 128, which is all there can be.
@@ -55,6 +68,9 @@ pub struct Settings {
     /// Bytes received and not handed over yet; beyond them instances are refused: 64 GiB.
     pub waiting_bytes_max: u64,
 }
+
+/// Asks a source for its count; `None` if it does not say. May take as long as a network does.
+pub type Counter = Arc<dyn Fn(&str, &BTreeSet<String>) -> Option<u64> + Send + Sync>;
 
 /// Which called AE titles are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,11 +86,16 @@ impl Settings {
             called: Called::Ours,
             callers: Vec::new(),
             tls: None,
+            web: None,
+            watched: Vec::new(),
             inbox,
             known_folders: BTreeSet::new(),
             free_bytes_min: 0,
-            quiet_time: Duration::from_secs(5),
-            broken_time: Duration::from_secs(600),
+            completion: Completion::default(),
+            count: None,
+            nodes: BTreeMap::new(),
+            commitments: Arc::default(),
+            pull: None,
             associations_max: 16,
             contexts_max: 128,
             pdu_bytes_max: 128 << 10,
@@ -95,8 +116,8 @@ pub struct Stop {
 #[derive(Debug, Default)]
 struct Stopping {
     requested: bool,
-    /// Where the listener waits for a connection, if it does.
-    listener: Option<SocketAddr>,
+    /// Where listeners wait for a connection.
+    listeners: Vec<SocketAddr>,
 }
 
 impl Stop {
@@ -105,10 +126,10 @@ impl Stop {
             let mut stopping = self.lock();
             stopping.requested = true;
             self.changed.notify_all();
-            stopping.listener.take()
+            std::mem::take(&mut stopping.listeners)
         };
-        if let Some(address) = waiting {
-            // Any connection wakes the listener; if there is none to be had, it is awake.
+        for address in waiting {
+            // Any connection wakes a listener; if there is none to be had, it is awake.
             let _ = TcpStream::connect_timeout(&address, Duration::from_secs(1));
         }
     }
@@ -120,11 +141,17 @@ impl Stop {
         waited.expect("nothing panics while it holds this").0.requested
     }
 
-    fn watch(&self, listener: SocketAddr) {
-        self.lock().listener = Some(listener);
+    fn until_requested(&self) {
+        let stopping = self.lock();
+        let waited = self.changed.wait_while(stopping, |stopping| !stopping.requested);
+        drop(waited.expect("nothing panics while it holds this"));
     }
 
-    fn is_requested(&self) -> bool {
+    fn watch(&self, listener: SocketAddr) {
+        self.lock().listeners.push(listener);
+    }
+
+    pub(super) fn is_requested(&self) -> bool {
         self.lock().requested
     }
 
@@ -133,44 +160,106 @@ impl Stop {
     }
 }
 
-/// Receives studies until `stop` is requested, and hands each to `on_study` when it is complete; first
-/// what an earlier process had received and not handed over.
+/// Receives studies until `stop` is requested, from whoever calls, and those that are asked for. Hands
+/// each to `on_study` when it is complete; first what an earlier process had received and not handed over.
+///
+/// Where the settings say so, instances come over HTTP ([`web`]) and from watched folders as well.
 ///
 /// `on_study` runs in one thread and may block: then complete studies wait, up to
 /// `waiting_bytes_max`, and receiving goes on. At the stop, open associations are aborted; what was
 /// released before is handed over without waiting for quiet, what was broken off stays in the inbox.
 ///
 /// # Errors
-/// If the inbox cannot be made, or the listener has no address.
+/// If the inbox cannot be made or lies in a watched folder, or a listener has no address.
 pub fn serve(
-    listener: &TcpListener,
+    listener: Option<&TcpListener>,
     settings: &Settings,
     stop: &Stop,
     on_study: impl FnMut(Request) + Send,
     on_event: impl Fn(&Event) + Sync,
 ) -> io::Result<()> {
-    stop.watch(reachable(listener.local_addr()?));
-    let door = &Door {
-        settings,
-        inbox: Inbox::open(&settings.inbox)?,
-        studies: Studies::new(settings.quiet_time, settings.broken_time, settings.waiting_bytes_max),
-        tell: &on_event,
-    };
+    if let Some(listener) = listener {
+        stop.watch(reachable(listener.local_addr()?));
+    }
+    let web = settings.web.as_ref().map(web::Server::open).transpose()?;
+    if let Some(web) = &web {
+        stop.watch(reachable(web.address()?));
+    }
+    let door = &Door::open(settings, &on_event)?;
+    if let Some(watched) = settings.watched.iter().find(|watched| watched.overlaps(&settings.inbox)) {
+        let reason =
+            format!("{} is watched, and the inbox lies in it or around it", watched.folder.display());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    }
     door.inbox.number_after(&settings.known_folders)?;
     adopt(door)?;
     thread::scope(|scope| {
         let hand_over = || hand_over(door, stop, on_study);
         thread::Builder::new().name("dicom-studies".to_owned()).spawn_scoped(scope, hand_over)?;
-        accept(listener, door, stop);
+        thread::Builder::new().name("dicom-count".to_owned()).spawn_scoped(scope, || count(door))?;
+        let report = || door.reports.serve(stop, door.tell);
+        thread::Builder::new().name("dicom-reports".to_owned()).spawn_scoped(scope, report)?;
+        let beside = beside(scope, door, web, stop);
+        if beside.is_err() {
+            stop.request();
+        }
+        match listener {
+            Some(listener) => accept(listener, door, stop),
+            None => stop.until_requested(),
+        }
+        let join = |thread: Beside| thread.join().expect("what goes wrong there is told as an error");
+        let ended = beside.and_then(|threads| threads.into_iter().try_for_each(join));
         door.studies.end();
-        Ok(())
+        ended
     })
+}
+
+/// What serves beside the associations.
+type Beside<'scope> = ScopedJoinHandle<'scope, io::Result<()>>;
+
+/// Starts what brings instances in other ways than by DIMSE; it runs until the stop.
+fn beside<'scope, 'a: 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    door: &'a Door,
+    web: Option<web::Server<'a>>,
+    stop: &'a Stop,
+) -> io::Result<Vec<Beside<'scope>>> {
+    let mut threads = Vec::new();
+    for watched in &door.settings.watched {
+        let work = move || {
+            watch(door, watched, stop);
+            Ok(())
+        };
+        threads.push(thread::Builder::new().name("dicom-watch".to_owned()).spawn_scoped(scope, work)?);
+    }
+    if let Some(wanted) = &door.settings.pull {
+        let work = move || {
+            let _stop = StopAtEnd(stop);
+            pull(door, wanted, stop);
+            Ok(())
+        };
+        threads.push(thread::Builder::new().name("dicom-pull".to_owned()).spawn_scoped(scope, work)?);
+    }
+    if let Some(web) = web {
+        let work = move || {
+            // Whatever ends it, it does not end alone.
+            let _stop = StopAtEnd(stop);
+            web.serve(door, stop)
+        };
+        threads.push(thread::Builder::new().name("dicom-web".to_owned()).spawn_scoped(scope, work)?);
+    }
+    Ok(threads)
 }
 
 /// Takes up the studies that an earlier process had received and not handed over.
 fn adopt(door: &Door) -> io::Result<()> {
     for folder in door.inbox.left_behind(&door.settings.known_folders)? {
-        let instances = folder::instances(&folder)?;
+        let mut instances = folder::instances(&folder)?;
+        if let Some(expected) = &door.settings.completion.expected {
+            for instance in &mut instances {
+                instance.marks = expected.marks_of(&instance.item.path)?;
+            }
+        }
         if instances.is_empty() {
             inbox::remove_empty(&folder);
             continue;
@@ -195,14 +284,34 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 fn hand_over(door: &Door, stop: &Stop, mut on_study: impl FnMut(Request)) {
     // Without this thread nothing would ever be answered: if it ends, also by a panic, all ends.
     let _stop = StopAtEnd(stop);
-    while let Some(request) = door.studies.next() {
-        let bytes = request.size();
-        (door.tell)(&Event::Complete { instances: request.items.len(), bytes });
-        on_study(request);
-        door.studies.handed_over(bytes);
+    while let Some(next) = door.studies.next() {
+        match next {
+            Next::Complete(request, by) => {
+                let bytes = request.size();
+                (door.tell)(&Event::Complete { instances: request.items.len(), bytes, by });
+                on_study(request);
+                door.studies.handed_over(bytes);
+            }
+            Next::Discard { instances, folder } => {
+                (door.tell)(&Event::Discarded { instances });
+                if let Err(error) = inbox::discard(&[folder]) {
+                    tracing::warn!(%error, "received files that are not needed stay in the inbox");
+                }
+            }
+            Next::Waits { instances, folder } => (door.tell)(&Event::Waits { instances, folder }),
+        }
     }
-    for (instances, folder) in door.studies.broken_off() {
+    for (instances, folder) in door.studies.kept() {
         (door.tell)(&Event::Kept { instances, folder });
+    }
+}
+
+/// Asks the sources of studies that nobody is sending how many instances they have.
+fn count(door: &Door) {
+    let Some(count) = &door.settings.count else { return };
+    while let Some(uncounted) = door.studies.next_uncounted() {
+        let told = count(&uncounted.study_instance_uid, &uncounted.calling_aes);
+        door.studies.counted(&uncounted, told);
     }
 }
 
@@ -219,15 +328,13 @@ fn accept(listener: &TcpListener, door: &Door, stop: &Stop) {
     let guests = Guests::new(door.settings.associations_max);
     let refused = Guests::new(REFUSED_AT_ONCE_MAX);
     thread::scope(|scope| {
-        let mut number = 0;
         while !stop.is_requested() {
             let accepted = listener.accept();
             if stop.is_requested() {
                 break;
             }
-            number += 1;
-            let welcomed = accepted
-                .and_then(|(stream, peer)| welcome(scope, door, [&guests, &refused], number, stream, peer));
+            let welcomed =
+                accepted.and_then(|(stream, peer)| welcome(scope, door, [&guests, &refused], stream, peer));
             if let Err(error) = welcomed {
                 (door.tell)(&Event::NotAccepted { reason: error.to_string() });
                 // Most likely there are too many open files: give some time to close.
@@ -246,14 +353,15 @@ fn welcome<'scope, 'a: 'scope>(
     scope: &'scope Scope<'scope, '_>,
     door: &'a Door,
     [guests, refused]: [&'scope Guests; 2],
-    number: u64,
     stream: TcpStream,
     peer: SocketAddr,
 ) -> io::Result<()> {
+    let visit = door.visit(Way::Association);
+    let number = visit.number;
     let thread = thread::Builder::new().name(format!("dicom-{number}"));
     if let Some(guest) = guests.enter(number, &stream)? {
         thread.spawn_scoped(scope, move || {
-            converse(door, number, stream, peer);
+            converse(door, visit, stream, peer);
             drop(guest);
         })?;
         return Ok(());

@@ -19,8 +19,20 @@ use super::{Cause, Destination, Object, SendError, Stage, Status, Verdict, names
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sent {
     pub name: String,
+    pub sop_class_uid: String,
     pub sop_instance_uid: String,
     pub outcome: Outcome,
+}
+
+impl Sent {
+    pub(super) fn of(object: &Object, outcome: Outcome) -> Sent {
+        Sent {
+            name: object.name().to_owned(),
+            sop_class_uid: object.sop_class_uid().to_owned(),
+            sop_instance_uid: object.sop_instance_uid().to_owned(),
+            outcome,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,7 +185,7 @@ fn send_batch(
     let proposals: Vec<Proposal> = all.into_iter().map(proposal).collect();
     let mut association = match request(destination, &proposals) {
         Err(Cause::NothingTaken) => {
-            batch.iter().for_each(|object| tell(sent(object, not_taken(object))));
+            batch.iter().for_each(|object| tell(Sent::of(object, not_taken(object))));
             return Ok(());
         }
         association => association?,
@@ -183,15 +195,10 @@ fn send_batch(
         // Message ids go round; only one is in use at a time.
         let message_id = (index % 0xFFFF) as u16 + 1;
         let outcome = store(&mut association, object, decode, message_id)?;
-        tell(sent(object, outcome));
+        tell(Sent::of(object, outcome));
     }
     release(association);
     Ok(())
-}
-
-fn sent(object: &Object, outcome: Outcome) -> Sent {
-    let (name, sop_instance_uid) = (object.name().to_owned(), object.sop_instance_uid().to_owned());
-    Sent { name, sop_instance_uid, outcome }
 }
 
 fn not_taken(object: &Object) -> Outcome {

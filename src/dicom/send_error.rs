@@ -5,6 +5,7 @@ use std::io;
 use dicom_ul::pdu::{AssociationRJ, AssociationRJServiceUserReason as UserReason, AssociationRJSource};
 
 use super::Destination;
+use super::Status;
 use super::association::Broken;
 
 /// Why not all objects were sent and answered.
@@ -38,6 +39,8 @@ pub enum Cause {
     NothingTaken,
     #[error("{0}")]
     Tls(String),
+    #[error("it answered: {0}{1}")]
+    Answered(Status, String),
     #[error("no answer in time")]
     Silent,
     #[error("{0}")]
@@ -62,6 +65,11 @@ impl SendError {
                 }
                 _ => "Try again later; if it stays, ask those who run the destination.".to_owned(),
             },
+            Cause::Answered(..) => {
+                format!(
+                    "See in the log of {ae_title} why; it may not know us, {calling_ae}, or not have that."
+                )
+            }
             Cause::Tls(_) => "Check the certificates of both sides, and their authorities.".to_owned(),
             Cause::NothingTaken => {
                 "Let the destination accept these SOP classes, or send to another one.".to_owned()

@@ -16,11 +16,15 @@ pub enum Verdict {
 
 impl Status {
     pub const SUCCESS: Status = Status(0x0000);
+    pub const PROCESSING_FAILURE: Status = Status(0x0110);
+    pub const INVALID_ARGUMENT: Status = Status(0x0115);
     pub const INVALID_INSTANCE: Status = Status(0x0117);
+    pub const SOP_CLASS_NOT_SUPPORTED: Status = Status(0x0122);
     pub const UNRECOGNISED_OPERATION: Status = Status(0x0211);
     pub const OUT_OF_RESOURCES: Status = Status(0xA700);
     pub const DATA_SET_MISMATCH: Status = Status(0xA900);
     pub const CANNOT_UNDERSTAND: Status = Status(0xC000);
+    pub const TRANSFER_SYNTAX_NOT_SUPPORTED: Status = Status(0xC122);
 
     pub fn verdict(self) -> Verdict {
         match self.0 {
@@ -54,6 +58,7 @@ impl Status {
             0xB006 => "stored with some elements discarded",
             0xB007 => "stored although the data set does not match its SOP class",
             0x0001 | 0x0107 | 0x0116 | 0xB001..=0xBFFF => "stored with a warning",
+            0xC122 => "transfer syntax not supported",
             0xC000..=0xCFFF => "cannot understand",
             _ => "failure",
         }

@@ -1,9 +1,8 @@
-//! The studies being received, and when each is complete.
+//! The studies being received, until each is complete.
 //!
-//! A study is complete when no open association has sent instances of it and nothing has arrived
-//! for it during the quiet time. What arrives later makes a new request. Associations add, one
-//! thread takes; neither waits for the other, but no more than a number of bytes may wait between
-//! them.
+//! Who brings instances adds them, one thread takes what is complete; neither waits for the other, but
+//! no more than a number of bytes may wait between them. What arrives after a study is complete makes a
+//! new request.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -13,16 +12,18 @@ use std::time::{Duration, Instant};
 
 use crate::step::Request;
 
-use super::SOURCE;
+use super::arriving::Arriving;
+use super::completion::{Completion, Count, Left, Signal, Verdict};
 use super::door::Visitor;
 use super::inbox;
-use super::instance::{Instance, request};
+use super::instance::Instance;
 
 pub(super) struct Studies {
     state: Mutex<State>,
     changed: Condvar,
-    quiet_time: Duration,
-    broken_time: Duration,
+    completion: Completion,
+    /// What a new study's count is.
+    count: Count,
     waiting_bytes_max: u64,
 }
 
@@ -35,66 +36,98 @@ struct State {
     ended: bool,
 }
 
-struct Arriving {
-    folder: PathBuf,
-    /// By file name, which says UID and digest: the same instance sent twice is there once.
-    instances: BTreeMap<String, Instance>,
-    open_associations: BTreeSet<u64>,
-    calling_aes: BTreeSet<String>,
-    called_aes: BTreeSet<String>,
-    /// The association that ended last did not end well: the study is not complete. Its sender is
-    /// likely to send it again.
-    aborted: bool,
-    last_arrival: Instant,
+/// A study's folder, which stays while an instance is on its way into it.
+pub(super) struct Place<'a> {
+    studies: &'a Studies,
+    study_instance_uid: String,
+    pub folder: PathBuf,
 }
 
+/// What has become of a study.
+pub(super) enum Next {
+    Complete(Request, Signal),
+    /// It has waited too long, and its files are to be deleted.
+    Discard {
+        instances: usize,
+        folder: PathBuf,
+    },
+    /// It has waited too long, and goes on waiting.
+    Waits {
+        instances: usize,
+        folder: PathBuf,
+    },
+}
+
+/// A study whose source is to be asked how many instances it has.
+pub(super) struct Uncounted {
+    pub study_instance_uid: String,
+    pub calling_aes: BTreeSet<String>,
+}
+
+/// How often it is looked whether an operator says something of a study that waits.
+const LOOK: Duration = Duration::from_millis(500);
+
 impl Studies {
-    pub fn new(quiet_time: Duration, broken_time: Duration, waiting_bytes_max: u64) -> Studies {
-        Studies {
-            state: Mutex::default(),
-            changed: Condvar::new(),
-            quiet_time,
-            broken_time,
-            waiting_bytes_max,
-        }
+    pub fn new(completion: Completion, counted: Counted, waiting_bytes_max: u64) -> Studies {
+        let count = match counted {
+            Counted::BySource => Count::Wanted,
+            Counted::ByNobody => Count::Unasked,
+        };
+        Studies { state: Mutex::default(), changed: Condvar::new(), completion, count, waiting_bytes_max }
     }
 
     pub fn have_room(&self) -> bool {
         self.lock().waiting_bytes < self.waiting_bytes_max
     }
 
-    /// The folder for an instance of a study. From now on the study waits for the association's end.
-    pub fn folder(
+    /// The place for an instance of a study. From now on the study waits for the visitor's end; the visitor's
+    /// other studies do not, where its going on to the next one is a signal.
+    pub fn place(
         &self,
         study_instance_uid: &str,
         visitor: &Visitor,
         new_folder: impl FnOnce() -> io::Result<PathBuf>,
-    ) -> io::Result<PathBuf> {
+    ) -> io::Result<Place<'_>> {
         let mut state = self.lock();
         if !state.arriving.contains_key(study_instance_uid) {
-            let arriving = Arriving::new(new_folder()?, Instant::now());
+            let arriving = Arriving::new(new_folder()?, self.count, Instant::now());
             state.arriving.insert(study_instance_uid.to_owned(), arriving);
         }
         let arriving = state.arriving.get_mut(study_instance_uid).expect("it was there or has been inserted");
-        if arriving.open_associations.insert(visitor.number) {
-            inbox::mark_open(&arriving.folder)?;
+        let folder = arriving.folder.clone();
+        let number = visitor.visit.number;
+        if arriving.visitors.insert(number) {
+            inbox::mark_open(&folder)?;
         }
-        arriving.calling_aes.insert(visitor.calling_ae.clone());
-        arriving.called_aes.insert(visitor.called_ae.clone());
-        Ok(arriving.folder.clone())
+        arriving.moving += 1;
+        let titles = [
+            (&mut arriving.calling_aes, &visitor.calling_ae),
+            (&mut arriving.called_aes, &visitor.called_ae),
+        ];
+        for (known, title) in titles.into_iter().filter(|(_, title)| !title.is_empty()) {
+            known.insert(title.clone());
+        }
+        if self.completion.at_once.contains(&Signal::NextStudy) {
+            let others = state.arriving.iter_mut().filter(|(uid, _)| uid.as_str() != study_instance_uid);
+            others.for_each(|(_, other)| other.leave(number, Left::NextStudy));
+            self.changed.notify_all();
+        }
+        Ok(Place { studies: self, study_instance_uid: study_instance_uid.to_owned(), folder })
     }
 
-    /// Adds an instance whose file is in the study's folder. The association that asked for the
-    /// folder is still open.
-    pub fn add(&self, instance: Instance) {
+    /// Adds an instance whose file is in its place.
+    pub fn add(&self, place: Place, instance: Instance) {
         let mut state = self.lock();
         let size = instance.item.size;
-        let arriving = state.arriving.get_mut(&instance.study.study_instance_uid);
-        let arriving = arriving.expect("a study does not complete while its association is open");
-        arriving.last_arrival = Instant::now();
+        let arriving = state.arriving.get_mut(&place.study_instance_uid);
+        let arriving = arriving.expect("a study does not complete while an instance is on its way in");
+        arriving.standing.last_arrival = Instant::now();
+        arriving.standing.marks |= instance.marks;
+        arriving.standing.count = self.count;
         if arriving.instances.insert(instance.item.name.clone(), instance).is_none() {
             state.waiting_bytes += size;
         }
+        drop(state);
     }
 
     /// Takes up what an earlier process had received and not handed over.
@@ -102,48 +135,101 @@ impl Studies {
         let mut state = self.lock();
         let Some(first) = instances.first() else { return };
         let uid = first.study.study_instance_uid.clone();
-        let arriving = state.arriving.entry(uid).or_insert_with(|| Arriving::new(folder, Instant::now()));
-        arriving.aborted |= end == End::Aborted;
+        let arriving =
+            state.arriving.entry(uid).or_insert_with(|| Arriving::new(folder, self.count, Instant::now()));
+        if end == End::Aborted {
+            arriving.standing.left = Left::Aborted;
+        }
         let size: u64 = instances.iter().map(|instance| instance.item.size).sum();
-        let named = instances.into_iter().map(|instance| (instance.item.name.clone(), instance));
-        arriving.instances.extend(named);
+        for instance in instances {
+            arriving.standing.marks |= instance.marks;
+            arriving.instances.insert(instance.item.name.clone(), instance);
+        }
         state.waiting_bytes += size;
     }
 
-    /// An association has ended.
-    pub fn leave(&self, association: u64, end: End) {
-        for arriving in self.lock().arriving.values_mut() {
-            if arriving.open_associations.remove(&association) {
-                arriving.aborted = end == End::Aborted;
-                if end == End::Released && arriving.open_associations.is_empty() {
-                    inbox::mark_released(&arriving.folder);
-                }
-            }
-        }
+    /// A visitor has gone.
+    pub fn leave(&self, visitor: u64, left: Left) {
+        self.lock().arriving.values_mut().for_each(|arriving| arriving.leave(visitor, left));
         self.changed.notify_all();
     }
 
-    /// All associations have ended and no more will come: what was released is complete at once. What
-    /// was broken off stays where it is ([`Studies::broken_off`]).
+    /// All visitors have gone and no more will come: what was released is complete at once. What
+    /// was broken off stays where it is ([`Studies::kept`]).
     pub fn end(&self) {
         self.lock().ended = true;
         self.changed.notify_all();
     }
 
-    /// Waits for the next complete study. `None` after the end of all.
-    pub fn next(&self) -> Option<Request> {
-        while let Some(arriving) = self.next_complete() {
-            match arriving.into_request() {
-                Ok(request) => return Some(request),
-                // Nothing of this study could be kept.
-                Err(folder) => _ = std::fs::remove_dir(folder),
+    /// Waits for what becomes of the next study. `None` after the end of all.
+    pub fn next(&self) -> Option<Next> {
+        let mut state = self.lock();
+        loop {
+            let (now, ended) = (Instant::now(), state.ended);
+            state.arriving.values_mut().for_each(Arriving::look);
+            let due = state.arriving.iter().filter_map(|(uid, one)| one.due(&self.completion, ended, uid));
+            let (wait, uid, verdict) = match due.min_by_key(|(at, ..)| *at) {
+                Some((at, uid, verdict)) if at <= now => (Duration::ZERO, uid, Some(verdict)),
+                Some((at, ..)) => ((at - now).min(LOOK), "", None),
+                None if ended => return None,
+                None => (LOOK, "", None),
+            };
+            let Some(verdict) = verdict else {
+                let nothing = state.arriving.is_empty();
+                state = self.wait(state, (!nothing).then_some(wait));
+                continue;
+            };
+            let uid = uid.to_owned();
+            if let Some(next) = state.carry_out(&uid, verdict) {
+                return Some(next);
             }
         }
-        None
     }
 
-    /// Instances and folders of the studies whose senders broke off, after the end of all.
-    pub fn broken_off(&self) -> Vec<(usize, PathBuf)> {
+    /// Waits for a study whose source is to be asked. `None` after the end of all.
+    pub fn next_uncounted(&self) -> Option<Uncounted> {
+        let mut state = self.lock();
+        loop {
+            if state.ended {
+                return None;
+            }
+            let wanting =
+                |one: &&mut Arriving| one.visitors.is_empty() && one.standing.count == Count::Wanted;
+            let uncounted = state.arriving.iter_mut().find_map(|(uid, mut one)| {
+                wanting(&&mut one).then(|| {
+                    one.standing.count = Count::Asking;
+                    Uncounted { study_instance_uid: uid.clone(), calling_aes: one.calling_aes.clone() }
+                })
+            });
+            if uncounted.is_some() {
+                return uncounted;
+            }
+            state = self.wait(state, None);
+        }
+    }
+
+    /// What the source of a study answered. More may have arrived since it was asked: then it is asked again.
+    pub fn counted(&self, uncounted: &Uncounted, count: Option<u64>) {
+        let mut state = self.lock();
+        if let Some(arriving) = state.arriving.get_mut(&uncounted.study_instance_uid)
+            && arriving.standing.count == Count::Asking
+        {
+            arriving.standing.count = count.map_or(Count::Unknown, Count::Known);
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// How many instances of a study its source says it has sent: all of them.
+    pub fn told(&self, study_instance_uid: &str, count: u64) {
+        if let Some(arriving) = self.lock().arriving.get_mut(study_instance_uid) {
+            arriving.standing.count = Count::Known(count);
+        }
+        self.changed.notify_all();
+    }
+
+    /// Instances and folders of the studies that are not complete, after the end of all.
+    pub fn kept(&self) -> Vec<(usize, PathBuf)> {
         self.lock().arriving.values().map(|one| (one.instances.len(), one.folder.clone())).collect()
     }
 
@@ -151,21 +237,6 @@ impl Studies {
     pub fn handed_over(&self, bytes: u64) {
         let mut state = self.lock();
         state.waiting_bytes = state.waiting_bytes.saturating_sub(bytes);
-    }
-
-    fn next_complete(&self) -> Option<Arriving> {
-        let mut state = self.lock();
-        loop {
-            let now = Instant::now();
-            let next = state.next_due(self.quiet_time, self.broken_time);
-            let wait = match next {
-                Some((due, _)) if due > now && !state.ended => Some(due - now),
-                Some((_, uid)) => return state.arriving.remove(&uid),
-                None if state.ended => return None,
-                None => None,
-            };
-            state = self.wait(state, wait);
-        }
     }
 
     fn wait<'a>(&self, state: MutexGuard<'a, State>, time: Option<Duration>) -> MutexGuard<'a, State> {
@@ -182,6 +253,22 @@ impl Studies {
 
 const NO_PANIC: &str = "nothing panics while it holds the studies";
 
+/// Who says how many instances a study has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counted {
+    BySource,
+    ByNobody,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(arriving) = self.studies.lock().arriving.get_mut(&self.study_instance_uid) {
+            arriving.moving -= 1;
+        }
+        self.studies.changed.notify_all();
+    }
+}
+
 /// How an association came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -190,40 +277,38 @@ pub enum End {
     Aborted,
 }
 
-impl State {
-    /// The study that is quiet first among those that nobody is sending, and when.
-    fn next_due(&self, quiet_time: Duration, broken_time: Duration) -> Option<(Instant, String)> {
-        let unattended = self.arriving.iter().filter(|(_, one)| one.open_associations.is_empty());
-        let due = unattended.filter(|(_, one)| !(one.aborted && self.ended)).map(|(uid, one)| {
-            let wait = if one.aborted { broken_time.max(quiet_time) } else { quiet_time };
-            (one.last_arrival + wait, uid.clone())
-        });
-        due.min()
+impl From<End> for Left {
+    fn from(end: End) -> Left {
+        match end {
+            End::Released => Left::Released,
+            End::Aborted => Left::Aborted,
+        }
     }
 }
 
-impl Arriving {
-    fn new(folder: PathBuf, now: Instant) -> Arriving {
-        Arriving {
-            folder,
-            instances: BTreeMap::new(),
-            open_associations: BTreeSet::new(),
-            calling_aes: BTreeSet::new(),
-            called_aes: BTreeSet::new(),
-            aborted: false,
-            last_arrival: now,
+impl State {
+    fn carry_out(&mut self, uid: &str, verdict: Verdict) -> Option<Next> {
+        match verdict {
+            Verdict::HandOver(signal) => match self.arriving.remove(uid)?.into_request(signal) {
+                Ok(request) => Some(Next::Complete(request, signal)),
+                Err(folder) => {
+                    // Nothing of this study could be kept.
+                    let _ = std::fs::remove_dir(folder);
+                    None
+                }
+            },
+            Verdict::Discard => {
+                let Arriving { instances, folder, .. } = self.arriving.remove(uid)?;
+                let bytes: u64 = instances.values().map(|instance| instance.item.size).sum();
+                self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
+                Some(Next::Discard { instances: instances.len(), folder })
+            }
+            Verdict::TellCap => {
+                let arriving = self.arriving.get_mut(uid)?;
+                arriving.standing.cap_told = true;
+                Some(Next::Waits { instances: arriving.instances.len(), folder: arriving.folder.clone() })
+            }
         }
-    }
-
-    fn into_request(self) -> Result<Request, PathBuf> {
-        let joined = |titles: &BTreeSet<String>| titles.iter().cloned().collect::<Vec<_>>().join("\\");
-        let attributes = [
-            ("source", SOURCE),
-            ("calling_ae", &joined(&self.calling_aes)),
-            ("called_ae", &joined(&self.called_aes)),
-            ("association", if self.aborted { "aborted" } else { "released" }),
-        ];
-        request(self.instances.into_values().collect(), &attributes).ok_or(self.folder)
     }
 }
 
@@ -232,46 +317,67 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::dicom::{Visit, Way};
     use crate::imaging::Study;
     use crate::step::{Digest, Item};
 
     fn visitor(association: u64) -> Visitor {
         let calling_ae = format!("SCANNER{association}");
-        Visitor { number: association, calling_ae, called_ae: "FLOW".to_owned() }
+        let visit = Visit { way: Way::Association, number: association };
+        Visitor { visit, calling_ae, called_ae: "FLOW".to_owned(), study_instance_uid: None }
     }
 
     fn send(studies: &Studies, association: u64, study: &str, name: &str) {
         let folder = Path::new("inbox").join(study);
-        let folder = studies.folder(study, &visitor(association), || Ok(folder)).unwrap();
+        let place = studies.place(study, &visitor(association), || Ok(folder)).unwrap();
         let item = Item {
             name: name.to_owned(),
-            path: folder.join(name),
+            path: place.folder.join(name),
             digest: Digest::of(name.as_bytes()),
             size: 10,
             decoded: 10,
             received: true,
         };
         let of = Study { study_instance_uid: study.to_owned(), ..Study::default() };
-        studies.add(Instance::damaged(item, of));
+        studies.add(place, Instance::damaged(item, of));
+    }
+
+    fn studies(quiet_time: Duration, broken_time: Duration, waiting_bytes_max: u64) -> Studies {
+        let completion = Completion { quiet_time, broken_time, ..Completion::default() };
+        Studies::new(completion, Counted::ByNobody, waiting_bytes_max)
+    }
+
+    fn taken(studies: &Studies) -> Option<Request> {
+        match studies.next()? {
+            Next::Complete(request, _) => Some(request),
+            Next::Discard { .. } | Next::Waits { .. } => panic!("there is no cap"),
+        }
+    }
+
+    /// When the only study that is arriving is due.
+    fn due(studies: &Studies) -> Option<Instant> {
+        let state = studies.lock();
+        let due = state.arriving.iter().find_map(|(uid, one)| one.due(&studies.completion, false, uid));
+        due.map(|(at, ..)| at)
     }
 
     /// Names of the studies' items, in the order in which the studies complete.
     fn complete(studies: &Studies) -> Vec<Vec<String>> {
         studies.end();
-        let requests = std::iter::from_fn(|| studies.next());
+        let requests = std::iter::from_fn(|| taken(studies));
         requests.map(|request| request.items.into_iter().map(|item| item.name).collect()).collect()
     }
 
     #[test]
     fn a_study_waits_for_all_its_associations() {
-        let studies = Studies::new(Duration::ZERO, Duration::ZERO, 1000);
+        let studies = studies(Duration::ZERO, Duration::ZERO, 1000);
         send(&studies, 1, "s", "a");
         send(&studies, 2, "s", "b");
         send(&studies, 2, "t", "c");
-        studies.leave(2, End::Released);
-        assert_eq!(studies.next().unwrap().items.len(), 1, "t is complete, s is not");
-        studies.leave(1, End::Aborted);
-        let request = studies.next().unwrap();
+        studies.leave(2, Left::Released);
+        assert_eq!(taken(&studies).unwrap().items.len(), 1, "t is complete, s is not");
+        studies.leave(1, Left::Aborted);
+        let request = taken(&studies).unwrap();
         assert_eq!(request.attribute("calling_ae"), "SCANNER1\\SCANNER2");
         assert_eq!(request.attribute("association"), "aborted");
         assert_eq!(request.items.len(), 2);
@@ -279,63 +385,63 @@ mod tests {
 
     #[test]
     fn a_study_waits_for_quiet_and_the_end_does_not() {
-        let studies = Studies::new(Duration::from_secs(3600), Duration::ZERO, 1000);
+        let studies = studies(Duration::from_secs(3600), Duration::ZERO, 1000);
         send(&studies, 1, "s", "a");
-        studies.leave(1, End::Released);
-        let (due, _) = studies.lock().next_due(studies.quiet_time, studies.broken_time).unwrap();
+        studies.leave(1, Left::Released);
+        let due = due(&studies).unwrap();
         assert!(due > Instant::now() + Duration::from_secs(3500));
         assert_eq!(complete(&studies), [["a"]]);
     }
 
     #[test]
     fn what_was_broken_off_waits_to_be_sent_again() {
-        let studies = Studies::new(Duration::ZERO, Duration::from_secs(3600), 1000);
+        let studies = studies(Duration::ZERO, Duration::from_secs(3600), 1000);
         send(&studies, 1, "s", "a");
-        studies.leave(1, End::Aborted);
-        let (due, _) = studies.lock().next_due(studies.quiet_time, studies.broken_time).unwrap();
+        studies.leave(1, Left::Aborted);
+        let due = due(&studies).unwrap();
         assert!(due > Instant::now() + Duration::from_secs(3500));
         send(&studies, 2, "s", "a");
         send(&studies, 2, "s", "b");
-        studies.leave(2, End::Released);
-        let whole = studies.next().unwrap();
+        studies.leave(2, Left::Released);
+        let whole = taken(&studies).unwrap();
         assert_eq!((whole.items.len(), whole.attribute("association")), (2, "released"));
         send(&studies, 3, "s", "a");
-        studies.leave(3, End::Aborted);
+        studies.leave(3, Left::Aborted);
         assert!(complete(&studies).is_empty(), "the end makes no study of it");
-        assert_eq!(studies.broken_off(), [(1, "inbox/s".into())]);
+        assert_eq!(studies.kept(), [(1, "inbox/s".into())]);
     }
 
     #[test]
     fn what_comes_late_is_a_new_request() {
-        let studies = Studies::new(Duration::ZERO, Duration::ZERO, 1000);
+        let studies = studies(Duration::ZERO, Duration::ZERO, 1000);
         send(&studies, 1, "s", "a");
-        studies.leave(1, End::Released);
-        assert_eq!(studies.next().unwrap().items[0].name, "a");
+        studies.leave(1, Left::Released);
+        assert_eq!(taken(&studies).unwrap().items[0].name, "a");
         send(&studies, 2, "s", "b");
-        studies.leave(2, End::Released);
+        studies.leave(2, Left::Released);
         assert_eq!(complete(&studies), [["b"]]);
     }
 
     #[test]
     fn the_same_instance_twice_is_there_once() {
-        let studies = Studies::new(Duration::ZERO, Duration::ZERO, 1000);
+        let studies = studies(Duration::ZERO, Duration::ZERO, 1000);
         send(&studies, 1, "s", "a");
         send(&studies, 2, "s", "a");
-        studies.leave(1, End::Released);
-        studies.leave(2, End::Released);
+        studies.leave(1, Left::Released);
+        studies.leave(2, Left::Released);
         assert_eq!(studies.lock().waiting_bytes, 10);
         assert_eq!(complete(&studies), [["a"]]);
     }
 
     #[test]
     fn bytes_wait_until_they_are_handed_over() {
-        let studies = Studies::new(Duration::ZERO, Duration::ZERO, 15);
+        let studies = studies(Duration::ZERO, Duration::ZERO, 15);
         send(&studies, 1, "s", "a");
         assert!(studies.have_room());
         send(&studies, 1, "s", "b");
         assert!(!studies.have_room());
-        studies.leave(1, End::Released);
-        let request = studies.next().unwrap();
+        studies.leave(1, Left::Released);
+        let request = taken(&studies).unwrap();
         assert!(!studies.have_room());
         studies.handed_over(request.size());
         assert!(studies.have_room());

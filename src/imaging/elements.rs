@@ -2,20 +2,24 @@
 //!
 //! No declared length is believed: a value is a slice of the bytes that are there, sequences are
 //! stepped over, and reading stops at the first element that does not fit. So a forged file costs no
-//! more than its own size. Of nested data sets nothing is read. A file without the `DICM` mark is not
+//! more than its own size. Nested data sets are read only when they are asked for. A file without the `DICM` mark is not
 //! taken for DICOM; one that lacks its transfer syntax is read as its first element looks.
 
 use std::borrow::Cow;
 use std::io::Read;
 
-use dicom_core::Tag;
-use dicom_dictionary_std::tags;
-use dicom_encoding::text::{SpecificCharacterSet, TextCodec};
+use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
+use dicom_core::{Tag, VR};
+use dicom_dictionary_std::{StandardDataDictionary, tags};
+
+use super::CharacterSet;
 
 /// A deflated data set is inflated up to this size: no CT image is larger, a bomb is.
 const INFLATED_BYTES_MOST: u64 = 64 << 20;
 const PREAMBLE_BYTES: usize = 128;
 const UNDEFINED: u32 = u32::MAX;
+const DELIMITER_BYTES: usize = 8;
+const ITEM: Tag = Tag(0xFFFE, 0xE000);
 const ITEM_END: Tag = Tag(0xFFFE, 0xE00D);
 const SEQUENCE_END: Tag = Tag(0xFFFE, 0xE0DD);
 
@@ -59,28 +63,16 @@ impl<'a> Part10<'a> {
     }
 
     pub fn elements(&self) -> Elements<'_> {
-        let mut reader = Reader { bytes: &self.data, at: 0, encoding: self.encoding };
-        let mut elements = Elements {
-            encoding: self.encoding,
-            character_set: SpecificCharacterSet::default(),
-            values: Vec::with_capacity(128),
-            pixels: None,
-            damage: None,
-        };
-        elements.read(&mut reader);
-        elements.character_set = elements.declared_character_set();
+        let mut elements = Elements::of(&self.data, self.encoding, CharacterSet::default());
+        elements.character_set = CharacterSet::declared(&ascii(elements.bytes(tags::SPECIFIC_CHARACTER_SET)));
         elements
-    }
-
-    pub fn is_big_endian(&self) -> bool {
-        self.encoding.big_endian
     }
 }
 
 /// The top-level elements before the pixels.
 pub struct Elements<'a> {
     encoding: Encoding,
-    character_set: SpecificCharacterSet,
+    character_set: CharacterSet,
     values: Vec<(Tag, &'a [u8])>,
     pub pixels: Option<Pixels<'a>>,
     /// Where reading had to stop before the pixels or the end.
@@ -90,12 +82,19 @@ pub struct Elements<'a> {
 /// Pixel Data (7FE0,0010) as far as it is there.
 #[derive(Clone, Copy)]
 pub enum Pixels<'a> {
-    Native {
-        declared: usize,
-        bytes: &'a [u8],
-    },
+    Native(Native<'a>),
     /// What follows the element's head: items with the offset table and the fragments.
     Encapsulated(&'a [u8]),
+}
+
+/// Pixels as they are: as many of the declared bytes as are there.
+#[derive(Clone, Copy)]
+pub struct Native<'a> {
+    pub declared: usize,
+    pub bytes: &'a [u8],
+    /// The value's VR counts in words, not in bytes.
+    pub words: bool,
+    pub big_endian: bool,
 }
 
 /// An element that does not fit into the file.
@@ -108,6 +107,13 @@ pub struct Damage {
 }
 
 impl<'a> Elements<'a> {
+    fn of(bytes: &'a [u8], encoding: Encoding, character_set: CharacterSet) -> Elements<'a> {
+        let values = Vec::with_capacity(128);
+        let mut elements = Elements { encoding, character_set, values, pixels: None, damage: None };
+        elements.read(&mut Reader { bytes, at: 0, encoding });
+        elements
+    }
+
     fn read(&mut self, reader: &mut Reader<'a>) {
         while reader.at < reader.bytes.len() {
             if reader.peek_tag() == Some(tags::PIXEL_DATA) {
@@ -127,10 +133,8 @@ impl<'a> Elements<'a> {
 
     /// The text of an element without its padding; empty where it is absent.
     pub fn text(&self, tag: Tag) -> String {
-        let value = self.value(tag);
-        let text = self.character_set.decode(value).unwrap_or_else(|_| String::from_utf8_lossy(value).into());
-        // What calls a Korean or Chinese set to the right half, which their codecs have there anyway.
-        let text = text.replace("\u{1b}$)C", "").replace("\u{1b}$)A", "");
+        let vr = StandardDataDictionary.by_tag(tag).map_or(VR::UN, |entry| entry.vr().relaxed());
+        let text = self.character_set.decode(vr, self.bytes(tag));
         text.trim_matches([' ', '\0']).to_owned()
     }
 
@@ -141,39 +145,36 @@ impl<'a> Elements<'a> {
 
     /// The first of the numbers written as text (VR DS).
     pub fn decimal(&self, tag: Tag) -> Option<f64> {
-        ascii(self.value(tag)).split('\\').next().and_then(number)
+        ascii(self.bytes(tag)).split('\\').next().and_then(number)
     }
 
     /// Exactly `N` numbers written as text.
     pub fn decimals<const N: usize>(&self, tag: Tag) -> Option<[f64; N]> {
-        let numbers: Option<Vec<f64>> = ascii(self.value(tag)).split('\\').map(number).collect();
+        let numbers: Option<Vec<f64>> = ascii(self.bytes(tag)).split('\\').map(number).collect();
         numbers?.try_into().ok()
     }
 
     /// A whole number written as text (VR IS).
     pub fn integer(&self, tag: Tag) -> Option<i32> {
-        ascii(self.value(tag)).split('\\').next()?.trim().parse().ok()
+        ascii(self.bytes(tag)).split('\\').next()?.trim().parse().ok()
     }
 
     /// A 16-bit number (VR US or SS).
     pub fn short(&self, tag: Tag) -> Option<u16> {
-        let bytes = self.value(tag).first_chunk::<2>()?;
+        let bytes = self.bytes(tag).first_chunk::<2>()?;
         Some(if self.encoding.big_endian { u16::from_be_bytes(*bytes) } else { u16::from_le_bytes(*bytes) })
     }
 
-    fn value(&self, tag: Tag) -> &'a [u8] {
-        self.values.iter().find(|(other, _)| *other == tag).map_or(&[], |(_, value)| value)
+    /// The data sets in the items of a sequence; those behind a damaged one are left out.
+    pub fn items(&self, tag: Tag) -> Vec<Elements<'a>> {
+        let mut reader = Reader { bytes: self.bytes(tag), at: 0, encoding: self.encoding };
+        let contents = std::iter::from_fn(|| reader.item());
+        contents.map(|content| Elements::of(content, self.encoding, self.character_set.clone())).collect()
     }
 
-    /// The first value of Specific Character Set. Where that is empty, which means ASCII, the last one:
-    /// so Japanese and Korean names are declared, and their codecs read ASCII as well. Escapes between
-    /// several sets (ISO 2022) are not followed otherwise.
-    fn declared_character_set(&self) -> SpecificCharacterSet {
-        let declared = ascii(self.value(tags::SPECIFIC_CHARACTER_SET));
-        let mut codes = declared.split('\\').map(str::trim);
-        let first = codes.next().unwrap_or_default();
-        let code = if first.is_empty() { codes.next_back().unwrap_or_default() } else { first };
-        SpecificCharacterSet::from_code(code).unwrap_or_default()
+    /// An element's value as it is in the file; empty where it is absent.
+    pub fn bytes(&self, tag: Tag) -> &'a [u8] {
+        self.values.iter().find(|(other, _)| *other == tag).map_or(&[], |(_, value)| value)
     }
 }
 
@@ -203,10 +204,11 @@ pub fn is_native(transfer_syntax_uid: &str) -> bool {
         .contains(&transfer_syntax_uid)
 }
 
-/// The head of an element: its tag, whether its value is unknown (VR UN), its length.
+/// The head of an element: its tag, whether its value is unknown (VR UN) or words (VR OW), its length.
 struct Head {
     tag: Tag,
     unknown: bool,
+    words: bool,
     length: u32,
 }
 
@@ -217,16 +219,28 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Reads one element; the value of a sequence of undefined length is empty.
+    /// Reads one element; the value of a sequence is its items.
     fn element(&mut self) -> Result<(Tag, &'a [u8]), Damage> {
         let at = self.at;
         let head = self.head().ok_or_else(|| self.damage_at(at))?;
         if head.length == UNDEFINED {
+            let start = self.at;
             self.skip_sequence(head.unknown).ok_or_else(|| self.damage(head.tag, UNDEFINED))?;
-            return Ok((head.tag, &[]));
+            return Ok((head.tag, &self.bytes[start..self.at]));
         }
         let value = self.take(head.length as usize).ok_or_else(|| self.damage(head.tag, head.length))?;
         Ok((head.tag, value))
+    }
+
+    /// The content of the item that begins here, without its delimiter.
+    fn item(&mut self) -> Option<&'a [u8]> {
+        let head = self.head().filter(|head| head.tag == ITEM)?;
+        if head.length != UNDEFINED {
+            return self.take(head.length as usize);
+        }
+        let start = self.at;
+        self.skip_sequence(false)?;
+        Some(&self.bytes[start..self.at - DELIMITER_BYTES])
     }
 
     fn pixels(&mut self) -> Option<Pixels<'a>> {
@@ -236,7 +250,9 @@ impl<'a> Reader<'a> {
             return Some(Pixels::Encapsulated(rest));
         }
         let declared = head.length as usize;
-        Some(Pixels::Native { declared, bytes: &rest[..declared.min(rest.len())] })
+        let bytes = &rest[..declared.min(rest.len())];
+        let big_endian = self.encoding.big_endian;
+        Some(Pixels::Native(Native { declared, bytes, words: head.words, big_endian }))
     }
 
     fn head(&mut self) -> Option<Head> {
@@ -244,7 +260,7 @@ impl<'a> Reader<'a> {
         self.at += 4;
         // Items and delimiters have no VR.
         if !self.encoding.explicit || tag.group() == 0xFFFE {
-            return Some(Head { tag, unknown: false, length: self.u32()? });
+            return Some(Head { tag, unknown: false, words: true, length: self.u32()? });
         }
         let vr: [u8; 2] = *self.take(2)?.first_chunk()?;
         let length = if has_short_length(vr) {
@@ -253,7 +269,7 @@ impl<'a> Reader<'a> {
             self.take(2)?;
             self.u32()?
         };
-        Some(Head { tag, unknown: &vr == b"UN", length })
+        Some(Head { tag, unknown: &vr == b"UN", words: &vr == b"OW", length })
     }
 
     /// Steps over the items of a sequence of undefined length and whatever is nested in them, by

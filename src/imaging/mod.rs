@@ -17,13 +17,13 @@ mod objects;
 mod pages;
 mod picture;
 mod pixels;
-mod rle;
 #[cfg(test)]
 mod sample;
 mod series;
 mod sides;
 mod slices;
 mod study;
+mod text;
 mod volume;
 
 pub mod phantom;
@@ -31,9 +31,12 @@ pub mod steps;
 
 pub use bits::Bits;
 pub use block::Block;
+pub use codecs::{DecodedPixels, Undecodable, decoded};
+pub use elements::{Elements, Part10};
 pub use header::{Header, Unreadable, read_instance};
 pub use picture::{Picture, Pictures};
 pub use pixels::decode_slice;
 pub use series::Series;
 pub use study::Study;
+pub use text::CharacterSet;
 pub use volume::{Densities, Density, Lung, Lungs, Volume};

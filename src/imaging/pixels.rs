@@ -10,7 +10,8 @@ use crate::step::Fault;
 
 use super::Header;
 use super::codecs;
-use super::elements::{Elements, Part10, Pixels, is_native};
+use super::codecs::{Layout, Undecodable};
+use super::elements::{Elements, Native, Part10, Pixels, is_native};
 
 /// What padding becomes: the lowest CT number of most scanners.
 const PADDING_HU: i16 = -1024;
@@ -28,53 +29,56 @@ const WHOLE_MOST: f64 = 16_384.0;
 /// If there are not as many voxels as the header says.
 pub fn decode_slice(header: &Header, bytes: &[u8], voxels: &mut [i16]) -> Result<(), Fault> {
     assert_eq!(voxels.len(), usize::from(header.rows) * usize::from(header.columns), "a place for the slice");
-    let file = Part10::open(bytes).map_err(|error| again(error.to_string()))?;
+    let file = Part10::open(bytes).map_err(|_| fault(&Undecodable::NotDicom))?;
     let elements = file.elements();
-    let pixels = elements.pixels.ok_or_else(|| again(missing(&elements)))?;
+    let pixels = elements.pixels.ok_or_else(|| fault(&Undecodable::missing(&elements)))?;
     let scale = Scale::new(header, &elements);
     match pixels {
         Pixels::Encapsulated(items) => {
-            let samples = codecs::decode(header, items).map_err(|error| undecodable(&error))?;
-            scale.fill(&samples, Order::Little, voxels);
+            let samples = compressed(header, &file.transfer_syntax_uid, &elements, items);
+            scale.fill(&samples.map_err(|error| fault(&error))?, Order::Little, voxels);
         }
-        Pixels::Native { declared, bytes } => {
-            check_native(header, declared, bytes.len(), voxels.len())?;
-            let order = if file.is_big_endian() { Order::Big } else { Order::Little };
-            scale.fill(bytes, order, voxels);
+        Pixels::Native(native) => {
+            check_native(header, native, voxels.len()).map_err(|error| fault(&error))?;
+            let order = if native.big_endian { Order::Big } else { Order::Little };
+            scale.fill(native.bytes, order, voxels);
         }
     }
     Ok(())
 }
 
-fn missing(elements: &Elements) -> String {
-    elements.damage.as_ref().map_or("the file has no pixel data".to_owned(), ToString::to_string)
+/// The samples of the only frame, little endian.
+fn compressed(
+    header: &Header,
+    syntax: &str,
+    elements: &Elements,
+    items: &[u8],
+) -> Result<Vec<u8>, Undecodable> {
+    let layout = Layout::read(syntax, elements)?;
+    let [asked, found] = [
+        (header.rows.into(), header.columns.into(), u32::from(header.bits_allocated), 1, 1),
+        (layout.rows, layout.columns, layout.bits_allocated, layout.samples_per_pixel, layout.frames),
+    ];
+    if asked != found {
+        return Err(Undecodable::damaged("the file is another than its header"));
+    }
+    codecs::decode(&layout, elements, items)
 }
 
-fn check_native(header: &Header, declared: usize, present: usize, pixels: usize) -> Result<(), Fault> {
+fn check_native(header: &Header, native: Native, pixels: usize) -> Result<(), Undecodable> {
     let syntax = header.transfer_syntax_uid.as_str();
     if !is_native(syntax) {
-        let name = codecs::syntax_name(syntax);
-        return Err(again(format!("the pixels are not encapsulated, though the transfer syntax is {name}")));
+        return Err(Undecodable::not_encapsulated(syntax));
     }
     let needed = pixels * usize::from(header.bits_allocated / 8);
-    if present >= needed {
+    if native.bytes.len() >= needed {
         return Ok(());
     }
-    Err(again(format!(
-        "the pixel data is cut off: {needed} bytes are needed, {declared} declared, {present} there"
-    )))
+    Err(Undecodable::CutOff { needed, declared: native.declared, present: native.bytes.len() })
 }
 
-fn again(reason: String) -> Fault {
-    Fault::new(reason, "Send this slice again from its source.")
-}
-
-fn undecodable(error: &codecs::Undecodable) -> Fault {
-    let remedy = match error.supported {
-        true => "Send this slice again from its source.",
-        false => "Send the study uncompressed (Explicit VR Little Endian) or as JPEG 2000 or RLE lossless.",
-    };
-    Fault::new(error.reason.clone(), remedy)
+fn fault(error: &Undecodable) -> Fault {
+    Fault::new(error.to_string(), error.remedy())
 }
 
 #[derive(Clone, Copy)]

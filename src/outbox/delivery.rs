@@ -29,6 +29,9 @@ pub struct FileDelivery {
     pub state: FileState,
     /// In words: `stored`, or the status.
     pub answer: String,
+    /// Empty where it could not be read.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub sop_class_uid: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,11 +134,17 @@ impl FileDelivery {
                 FileState::Refused
             }
         };
-        FileDelivery { name: sent.name, state, answer: sent.outcome.to_string() }
+        let (answer, sop_class_uid) = (sent.outcome.to_string(), sent.sop_class_uid);
+        FileDelivery { name: sent.name, state, answer, sop_class_uid }
     }
 
     pub fn refused(name: &str, answer: String) -> FileDelivery {
-        FileDelivery { name: name.to_owned(), state: FileState::Refused, answer }
+        FileDelivery {
+            name: name.to_owned(),
+            state: FileState::Refused,
+            answer,
+            sop_class_uid: String::new(),
+        }
     }
 
     /// The file after it was looked for at the destination.
@@ -145,7 +154,7 @@ impl FileDelivery {
             Ok(()) => (FileState::Warned, self.answer.clone()),
             Err(why) => (FileState::Waiting, format!("taken, and not there: {why}")),
         };
-        FileDelivery { name: self.name.clone(), state, answer }
+        FileDelivery { state, answer, ..self.clone() }
     }
 
     pub fn is_there(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::dicom::{self, Destination, Object, Sent, Stage};
+use crate::dicom::{self, Destination, Object, Sent, Stage, web};
 use crate::step::Request;
 
 /// Where the DICOM files of a response go.
@@ -11,6 +11,8 @@ use crate::step::Request;
 pub enum Target {
     /// A node, by C-STORE.
     Node(Box<Destination>),
+    /// A DICOMweb service, by STOW-RS.
+    Web(Box<web::Node>),
     /// Whoever sent the request: its node, by the AE title that it called itself by.
     Sender(BTreeMap<String, Destination>),
 }
@@ -45,10 +47,11 @@ impl Target {
         answered: &mut dyn FnMut(Sent),
     ) -> Result<(), Trouble> {
         let destination = match self {
+            Target::Web(node) => return store(node, objects, answered),
             Target::Node(destination) => destination,
             Target::Sender(nodes) => sender(nodes, request)?,
         };
-        dicom::send_each(destination, objects, None, answered).map_err(|error| Trouble {
+        dicom::send_each(destination, objects, Some(dicom::plain_pixels), answered).map_err(|error| Trouble {
             text: format!("{}. {}", error.cause, error.remedy()),
             kind: match error.stage {
                 Stage::Opening => TroubleKind::Absent,
@@ -56,6 +59,20 @@ impl Target {
             },
         })
     }
+}
+
+/// The service answers for a batch at a time, so its answers come together.
+fn store(node: &web::Node, objects: &[Object], answered: &mut dyn FnMut(Sent)) -> Result<(), Trouble> {
+    let (sent, error) = match web::store(node, objects) {
+        Ok(sent) => (sent, None),
+        Err(error) => {
+            let text = format!("{}. {}", error.cause, error.remedy());
+            let kind = if error.cause.is_absence() { TroubleKind::Absent } else { TroubleKind::Passing };
+            (error.sent, Some(Trouble { text, kind }))
+        }
+    };
+    sent.into_iter().for_each(answered);
+    error.map_or(Ok(()), Err)
 }
 
 /// A study that came in parts may have several senders: the first one that is known gets the results.
@@ -81,6 +98,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Target::Node(destination) => destination.fmt(f),
+            Target::Web(node) => node.fmt(f),
             Target::Sender(_) => f.write_str("the sender"),
         }
     }

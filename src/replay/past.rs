@@ -5,10 +5,11 @@ use std::fs::{self, File};
 use std::io::{self, Cursor, Read};
 use std::path::PathBuf;
 
-use crate::dataflow::{Dataflow, Problems, Response};
+use crate::dataflow::{Dataflow, Response};
 use crate::journal::{self, Entry, History, JournalError, Reader, Row, RunRecord};
 use crate::step::{self, Artifact, Digest, Digester, Item, Outcome, Report, Request, Table};
 use crate::store::Store;
+use crate::yaml::Problems;
 
 use super::{DataflowText, Kept, Output, Recording, Run, Unpacked};
 

@@ -120,15 +120,23 @@ impl Client {
     /// # Errors
     /// If the server is not believed, or does not believe us.
     pub fn connect(&self, host: &str, stream: TcpStream) -> Result<Stream, TlsError> {
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let name = ServerName::try_from(bare.to_owned()).map_err(|_| TlsError::Name(host.to_owned()))?;
-        let connection = ClientConnection::new(self.config(), name).map_err(|error| failed(&error))?;
+        let connection =
+            ClientConnection::new(self.config(), server_name(host)?).map_err(|error| failed(&error))?;
         let mut stream = StreamOwned::new(connection, stream);
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock).map_err(TlsError::Handshake)?;
         }
         Ok(Stream::Outgoing(Box::new(stream)))
     }
+}
+
+/// A host as certificates name it; an IPv6 address may have its brackets.
+///
+/// # Errors
+/// If it is none.
+pub fn server_name(host: &str) -> Result<ServerName<'static>, TlsError> {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    ServerName::try_from(bare.to_owned()).map_err(|_| TlsError::Name(host.to_owned()))
 }
 
 impl Stream {

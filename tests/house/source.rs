@@ -36,9 +36,10 @@ impl Source {
         self.path.strip_prefix("src/")?.split_once('/').map(|(folder, _)| folder)
     }
 
-    /// The code: without comments, and without the unit tests at the end of the file.
+    /// The code: without comments, and without the unit tests at the end of the file or in one of their own.
     pub fn code(&self) -> impl Iterator<Item = Line<'_>> {
-        let lines = self.text.lines().enumerate();
+        let is_code = !self.path.ends_with("/tests.rs");
+        let lines = self.text.lines().enumerate().take_while(move |_| is_code);
         let code = lines.take_while(|(_, line)| !line.starts_with("#[cfg(test)]"));
         code.map(|(index, line)| Line {
             number: index + 1,

@@ -9,8 +9,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use flow::dataflow::{Dataflow, Problems};
+use flow::dataflow::Dataflow;
 use flow::step::{Digest, Files, Step};
+use flow::yaml::Problems;
 
 fn check(input: &Path, expected: &Path) {
     let text = fs::read_to_string(input).unwrap();

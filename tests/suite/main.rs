@@ -4,6 +4,7 @@
 //! where it is not there; with `FLOW_REQUIRE_PEERS=1` a peer that is not there is a failure.
 
 mod agreement;
+mod audit;
 mod check;
 mod commands;
 mod crash;
@@ -13,10 +14,12 @@ mod journal;
 mod limits;
 mod outbox;
 mod phantom;
+mod pixels;
 mod program;
 mod reference;
 mod replay;
 mod results;
 mod run;
 mod support;
+mod text;
 mod truth;

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use crate::engine::{request, with_observed_engine};
 use crate::support::peers::until;
-use flow::dataflow::{Dataflow, Problems, Response, Verdict};
+use flow::dataflow::{Dataflow, Response, Verdict};
 use flow::engine::Unobserved;
 use flow::step::{Digest, Fault, FaultKind, File, Item, Request, Table};
+use flow::yaml::Problems;
 
 /// A program that the shell runs, as the settings of a step.
 fn shell(script: &str) -> String {

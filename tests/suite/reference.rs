@@ -138,7 +138,6 @@ fn every_transfer_syntax_gives_the_same_pixels() {
     assert_eq!(sum("CT_small.dcm"), -1_950_906);
     assert_eq!(sum("image_dfl.dcm"), 33_322_688);
     let refused = |name: &str| decoded(&folder.join(name)).unwrap_err();
-    assert!(refused("JPEG-lossy.dcm").contains("no decoder for the transfer syntax JPEG Extended"));
     assert!(refused("MR_truncated.dcm").contains("8192 bytes are needed, 8192 declared, 8130 there"));
     assert!(refused("rtplan_truncated.dcm").contains("declares 976 bytes, 711 are left"));
 }

@@ -6,9 +6,9 @@ mod dot;
 mod mermaid;
 mod text;
 
-use super::duration::shown;
 use super::{Dataflow, Node, OnFailure, Phase, Port, Runs, Wire};
 use crate::step::{Item, Outcomes, Payload, Request, Take};
+use crate::yaml::duration::shown;
 
 impl Dataflow {
     /// For the terminal: one line a step, with lines down the left for what it needs.

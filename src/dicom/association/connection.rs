@@ -64,6 +64,12 @@ impl Connection {
         self.pdu_bytes_max = pdu_bytes_max.min(NEGOTIATION_BYTES_MAX);
     }
 
+    pub fn wait_at_most(&mut self, silence_max: Duration) -> io::Result<()> {
+        // Zero would mean to wait for ever.
+        self.silence_max = silence_max.max(Duration::from_millis(1));
+        self.stream.tcp().set_read_timeout(Some(self.silence_max))
+    }
+
     /// Waits for the next PDU; its length is checked before it is read.
     pub fn receive(&mut self) -> Result<Received, Broken> {
         let mut begun = None;

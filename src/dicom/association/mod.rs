@@ -9,8 +9,9 @@ mod connection;
 mod outgoing;
 mod request;
 
-use std::io;
+use std::io::{self, Write};
 use std::ops::Range;
+use std::time::Duration;
 
 use dicom_ul::Pdu;
 use dicom_ul::pdu::{AbortRQServiceProviderReason, AbortRQSource, AssociationRJ};
@@ -145,6 +146,15 @@ impl Association {
         self.begin(context, command).finish()
     }
 
+    /// Sends a command and a short data set behind it.
+    pub fn send_with(&mut self, context: u8, command: &Command, data_set: &[u8]) -> Result<(), Broken> {
+        let mut outgoing = self.begin(context, command).data_set();
+        match outgoing.write_all(data_set) {
+            Ok(()) => outgoing.finish(),
+            Err(error) => Err(outgoing.why_broken().unwrap_or(Broken::Io(error))),
+        }
+    }
+
     /// Begins to send a command, in PDUs the peer takes; its data set may follow.
     pub fn begin(&mut self, context: u8, command: &Command) -> Outgoing<'_> {
         let pdu_bytes = self.pdu_bytes_sent_max.min(PDU_BYTES_SENT_MAX);
@@ -159,6 +169,11 @@ impl Association {
 
     pub fn context(&self, id: u8) -> Option<&Context> {
         self.contexts.iter().find(|one| one.id == id)
+    }
+
+    /// Waits no longer than so for what the peer says, from now on.
+    pub fn wait_at_most(&mut self, silence_max: Duration) -> Result<(), Broken> {
+        Ok(self.connection.wait_at_most(silence_max)?)
     }
 
     /// Agrees to the end that the peer wants.

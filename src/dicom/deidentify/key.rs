@@ -19,13 +19,13 @@ impl Key {
 
     /// The replacement of a UID, or of several separated by `\`.
     pub(super) fn uids(&self, old: &[u8]) -> String {
-        let old = text(old);
-        old.split('\\').map(|uid| self.uid(uid)).collect::<Vec<_>>().join("\\")
+        let old = String::from_utf8_lossy(old);
+        trimmed(&old).split('\\').map(|uid| self.uid(uid)).collect::<Vec<_>>().join("\\")
     }
 
     /// The replacement of a patient's name or ID.
-    pub(super) fn pseudonym(&self, old: &[u8]) -> String {
-        match text(old).as_str() {
+    pub(super) fn pseudonym(&self, old: &str) -> String {
+        match trimmed(old) {
             "" => String::new(),
             old => format!("ANON-{}", self.digest("pseudonym", old).short().to_uppercase()),
         }
@@ -48,6 +48,6 @@ impl fmt::Debug for Key {
     }
 }
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).trim_matches([' ', '\0']).to_owned()
+fn trimmed(text: &str) -> &str {
+    text.trim_matches([' ', '\0'])
 }

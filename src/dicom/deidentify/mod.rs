@@ -20,6 +20,7 @@ use dicom_parser::dataset::read::ValueReadStrategy;
 
 use super::data_set::{DataSet, Unreadable, closes, opens};
 use super::part10::Head;
+use crate::imaging::CharacterSet;
 
 pub use key::Key;
 
@@ -65,6 +66,8 @@ struct Cleaning<'a> {
     left_out: usize,
     /// Whose value comes next.
     element: DataElementHeader,
+    /// Of the data sets that are open, the innermost last.
+    character_sets: Vec<CharacterSet>,
     burned_in: BurnedIn,
 }
 
@@ -80,6 +83,7 @@ impl<'a> Cleaning<'a> {
             open: 0,
             left_out: 0,
             element: DataElementHeader::new(Tag(0, 0), VR::UN, Length(0)),
+            character_sets: vec![CharacterSet::default()],
             burned_in: BurnedIn::Unsaid,
         })
     }
@@ -96,6 +100,15 @@ impl<'a> Cleaning<'a> {
             DataToken::SequenceStart { tag, .. } => return self.sequence(tag),
             DataToken::PixelSequenceStart => {
                 self.add_before(tags::PIXEL_DATA)?;
+                self.write(&token)?;
+            }
+            DataToken::ItemStart { .. } => {
+                // Unless it says so it has that of the data set around it.
+                self.character_sets.push(self.character_set());
+                self.write(&token)?;
+            }
+            DataToken::ItemEnd => {
+                self.character_sets.pop();
                 self.write(&token)?;
             }
             other => self.write(&other)?,
@@ -127,6 +140,9 @@ impl<'a> Cleaning<'a> {
         if tag == tags::BURNED_IN_ANNOTATION && self.open == 0 {
             self.burned_in = BurnedIn::said(value);
         }
+        if let (tags::SPECIFIC_CHARACTER_SET, Some(innermost)) = (tag, self.character_sets.last_mut()) {
+            *innermost = CharacterSet::declared(&String::from_utf8_lossy(value));
+        }
         let value = match Action::on(tag, vr) {
             Action::Remove => return Ok(()),
             Action::Keep => value.to_vec(),
@@ -134,10 +150,14 @@ impl<'a> Cleaning<'a> {
             Action::Dummy if value.is_empty() => Vec::new(),
             Action::Dummy => profile::dummy(vr, value.len()),
             Action::Uids => self.key.uids(value).into_bytes(),
-            Action::Pseudonym => self.key.pseudonym(value).into_bytes(),
+            Action::Pseudonym => self.key.pseudonym(&self.character_set().decode(vr, value)).into_bytes(),
         };
         self.add_before(tag)?;
         element(tag, vr, value).iter().try_for_each(|token| self.write(token))
+    }
+
+    fn character_set(&self) -> CharacterSet {
+        self.character_sets.last().copied().unwrap_or_default()
     }
 
     /// Elements of a data set stand in the order of their tags.

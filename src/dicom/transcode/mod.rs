@@ -16,6 +16,8 @@ use std::io::{self, Read, Write};
 use dicom_core::Tag;
 use dicom_dictionary_std::uids;
 
+use crate::imaging;
+
 use super::Object;
 use source::Source;
 use target::Target;
@@ -33,6 +35,17 @@ pub struct PlainPixels {
 
 /// Decodes the pixels of a file (PS3.10).
 pub type Decode = fn(&[u8]) -> Result<PlainPixels, String>;
+
+/// Decodes whatever there is a decoder for.
+///
+/// # Errors
+/// If there is none, or the file is damaged.
+pub fn plain_pixels(file: &[u8]) -> Result<PlainPixels, String> {
+    let decoded = imaging::decoded(file).map_err(|error| error.to_string())?;
+    let vr = decoded.vr();
+    let photometric_interpretation = decoded.photometric_interpretation;
+    Ok(PlainPixels { vr, bytes: decoded.bytes, photometric_interpretation })
+}
 
 /// An object that can be had in other transfer syntaxes.
 pub(super) struct Transcoding<'a> {

@@ -1,12 +1,16 @@
-//! Text on a canvas, in DejaVu Sans: Latin, Greek and Cyrillic with accents, and much else.
+//! Text on a canvas, in DejaVu Sans: Latin, Greek and Cyrillic with accents, and much else. What it
+//! lacks, Chinese, Japanese and Korean above all, is drawn from the bitmaps of GNU Unifont.
 //!
-//! No shaping: scripts that join or stack their letters (Arabic, Devanagari) are drawn letter by
-//! letter, and a sign the font lacks (Chinese, Japanese, Korean) is drawn as a box.
+//! Hebrew and Arabic run from right to left. No shaping: scripts that join or stack their letters
+//! (Arabic, Devanagari) are drawn letter by letter, and a sign that neither font has as a box.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use ab_glyph::{Font, FontRef, Glyph, PxScale, ScaleFont, point};
+use ab_glyph::{Font, FontRef, Glyph, GlyphId, PxScale, ScaleFont, point};
+use unicode_bidi::BidiInfo;
 
+use super::bitmap::Bitmap;
 use super::canvas::{Canvas, Colour};
 
 static REGULAR: LazyLock<FontRef<'static>> = LazyLock::new(|| font(dejavu::sans::regular()));
@@ -85,18 +89,26 @@ impl Style {
         }
     }
 
-    /// The glyphs at their places from x = 0, and the width of all.
-    fn set(self, text: &str) -> (Vec<Glyph>, f32) {
+    /// The signs at their places from x = 0, and the width of all.
+    fn set(self, text: &str) -> (Vec<Sign>, f32) {
         let font = self.font().as_scaled(PxScale::from(self.size));
-        let mut glyphs: Vec<Glyph> = Vec::with_capacity(text.len());
+        let mut signs: Vec<Sign> = Vec::with_capacity(text.len());
         let mut x = 0.0;
-        for letter in text.chars().filter(|letter| !letter.is_control()) {
+        for letter in text.chars().filter(|letter| !letter.is_control() && !ISOLATES.contains(letter)) {
             let id = font.glyph_id(letter);
-            x += glyphs.last().map_or(0.0, |before| font.kern(before.id, id));
-            glyphs.push(id.with_scale_and_position(self.size, point(x, font.ascent())));
+            let bitmap = if id == MISSING { Bitmap::of(letter, self.size) } else { None };
+            if let Some(bitmap) = bitmap {
+                signs.push(Sign::Bitmap(bitmap, x));
+                x += bitmap.width();
+                continue;
+            }
+            if let Some(Sign::Outline(before)) = signs.last() {
+                x += font.kern(before.id, id);
+            }
+            signs.push(Sign::Outline(id.with_scale_and_position(self.size, point(x, font.ascent()))));
             x += font.h_advance(id);
         }
-        (glyphs, x)
+        (signs, x)
     }
 
     fn font(self) -> &'static FontRef<'static> {
@@ -107,20 +119,36 @@ impl Style {
     }
 }
 
+/// One that has its place in a line.
+enum Sign {
+    Outline(Glyph),
+    Bitmap(Bitmap, f32),
+}
+
+/// The box that a font draws for what it lacks.
+const MISSING: GlyphId = GlyphId(0);
+
 impl Canvas {
     /// One line of text, its upper edge at `top`. Returns its width.
     pub fn text(&mut self, text: &str, x: f32, top: f32, align: Align, style: Style) -> f32 {
-        let (glyphs, width) = style.set(text);
+        let (signs, width) = style.set(&as_seen(text));
         let left = match align {
             Align::Left => x,
             Align::Centre => x - width / 2.0,
             Align::Right => x - width,
         };
-        for mut glyph in glyphs {
-            // Whole pixels keep the stems of all lines equally sharp.
-            glyph.position.x += left.round();
-            glyph.position.y = (glyph.position.y + top).round();
-            self.glyph(glyph, style);
+        // Whole pixels keep the stems of all lines equally sharp.
+        for sign in signs {
+            match sign {
+                Sign::Outline(mut glyph) => {
+                    glyph.position.x += left.round();
+                    glyph.position.y = (glyph.position.y + top).round();
+                    self.glyph(glyph, style);
+                }
+                Sign::Bitmap(bitmap, x) => {
+                    self.bitmap(bitmap, [(left + x).round(), top.round()], style.colour);
+                }
+            }
         }
         width
     }
@@ -133,6 +161,25 @@ impl Canvas {
             self.blend(left + x as isize, top + y as isize, style.colour, cover.min(1.0));
         });
     }
+}
+
+/// Marks around a text whose direction is its own (Unicode UAX 9); they are not drawn.
+const ISOLATES: [char; 2] = ['\u{2068}', '\u{2069}'];
+
+/// Text of others within a line of ours: if it runs from right to left, what stands beside it does not.
+pub fn isolated(text: &str) -> String {
+    let [begin, end] = ISOLATES;
+    format!("{begin}{text}{end}")
+}
+
+/// From left to right, with what runs from right to left turned round (Unicode UAX 9).
+fn as_seen(line: &str) -> Cow<'_, str> {
+    let bidi = BidiInfo::new(line, None);
+    if !bidi.has_rtl() {
+        return Cow::Borrowed(line);
+    }
+    let parts = bidi.paragraphs.iter();
+    parts.map(|part| bidi.reorder_line(part, part.range.clone())).collect::<String>().into()
 }
 
 fn font(bytes: &'static [u8]) -> FontRef<'static> {
@@ -161,6 +208,30 @@ mod tests {
         {
             assert_ne!(REGULAR.glyph_id(letter).0, 0, "{letter:?}");
         }
+    }
+
+    #[test]
+    fn what_runs_from_right_to_left_is_turned_round() {
+        assert_eq!(as_seen("Study שרון at 7"), "Study ןורש at 7");
+        assert_eq!(as_seen("Study 7"), "Study 7");
+        let line = as_seen(&format!("{} · 2026-01-31", isolated("שרון"))).replace(ISOLATES, "");
+        assert_eq!(line, "ןורש · 2026-01-31");
+        assert_eq!(STYLE.width(&isolated("a")), STYLE.width("a"));
+    }
+
+    #[test]
+    fn signs_of_the_far_east_are_drawn_apart() {
+        let drawn = |text: &str| {
+            let mut canvas = Canvas::filled(60, 30, [0; 3]);
+            canvas.text(text, 2.0, 2.0, Align::Left, STYLE);
+            canvas.rgb
+        };
+        let all = ["胸部", "胸前", "길동", "やま", "\u{20B9F}\u{20B9F}"].map(drawn);
+        for (index, one) in all.iter().enumerate() {
+            assert!(one.iter().filter(|byte| **byte > 128).count() > 100);
+            assert!(all[..index].iter().all(|other| other != one));
+        }
+        assert_eq!(STYLE.width("胸部"), 2.0 * STYLE.width("胸"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Everything is computed from the input alone, in the same order whatever the number of threads.
 
+mod bitmap;
 mod canvas;
 mod chart;
 mod lettering;
@@ -12,6 +13,6 @@ mod view;
 
 pub use canvas::{Area, Canvas};
 pub use chart::draw_histogram;
-pub use lettering::{Align, Style};
+pub use lettering::{Align, Style, isolated};
 pub use theme::{ALERT, BACKGROUND, BODY, HEADING, MUTED, RULE, STRONG};
 pub use view::{Look, draw_views};

@@ -1,7 +1,7 @@
 //! `draw-error`: what went wrong, as pages for the person who waits for results.
 
 use crate::imaging::drawing::{
-    ALERT, Align, Area, BACKGROUND, BODY, Canvas, HEADING, MUTED, RULE, STRONG, Style,
+    ALERT, Align, Area, BACKGROUND, BODY, Canvas, HEADING, MUTED, RULE, STRONG, Style, isolated,
 };
 use crate::imaging::failures::{Failure, failures, not_run};
 use crate::imaging::{Picture, Pictures, Study};
@@ -64,7 +64,8 @@ fn subject(request: &Request) -> String {
         count => format!("{count} files"),
     };
     let parts = [request.name.clone(), study.study_description.clone(), date(&study.study_date), files];
-    let given: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    let given: Vec<String> =
+        parts.iter().filter(|part| !part.is_empty()).map(|part| isolated(part)).collect();
     format!("Request {}", given.join(" · "))
 }
 

@@ -211,7 +211,8 @@ fn too_much_waiting_is_refused_until_it_is_taken() {
 
 #[test]
 fn a_stop_aborts_associations_and_keeps_what_they_sent() {
-    let mut receiving = Receiving::start(|settings| settings.quiet_time = Duration::from_secs(3600));
+    let mut receiving =
+        Receiving::start(|settings| settings.completion.quiet_time = Duration::from_secs(3600));
     let mut association = associated(&receiving);
     let slice = Slice::new("1.2.3", 1);
     assert_eq!(store(&mut association, &slice.uid(), data_set(&slice.file())), 0);

@@ -4,3 +4,5 @@ mod folders;
 mod limits;
 mod receiving;
 mod sending;
+mod watch;
+mod web;

@@ -116,7 +116,8 @@ fn two_studies_over_four_associations_at_once_are_two_requests() {
     let folder = tempfile::tempdir().unwrap();
     let (one, two) = (slices("1.2.3", 1..21), slices("1.2.4", 1..21));
     // Long enough that a study is not cut where one storescu ends before another begins.
-    let receiving = Receiving::start(|settings| settings.quiet_time = std::time::Duration::from_secs(2));
+    let receiving =
+        Receiving::start(|settings| settings.completion.quiet_time = std::time::Duration::from_secs(2));
     thread::scope(|scope| {
         for part in [&one[..10], &one[10..], &two[..10], &two[10..]] {
             let files = written(folder.path(), part);

@@ -17,38 +17,38 @@ use flow::imaging::phantom::{Chest, Options, Syntax};
 use flow::step::Digest;
 
 /// A folder with the studies and results of one test.
-struct Place(tempfile::TempDir);
+pub struct Place(tempfile::TempDir);
 
 /// How a command ended.
-struct Ended {
-    code: i32,
-    out: String,
-    err: String,
+pub struct Ended {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
 }
 
 impl Place {
-    fn new() -> Place {
+    pub fn new() -> Place {
         Place(tempfile::tempdir().expect("a temporary folder can be made"))
     }
 
-    fn path(&self, below: &str) -> PathBuf {
+    pub fn path(&self, below: &str) -> PathBuf {
         self.0.path().join(below)
     }
 
     /// A small chest study; its files.
-    fn study(&self, below: &str, seed: u64) -> Vec<PathBuf> {
+    pub fn study(&self, below: &str, seed: u64) -> Vec<PathBuf> {
         let options = Options { size: [96, 96, 40], seed, ..Options::default() };
         Chest::new(&options).write(&self.path(below), Syntax::Explicit).expect("the study can be written")
     }
 
     /// The command, to be started in this folder.
-    fn flow(&self, arguments: &[&str]) -> Command {
+    pub fn flow(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_flow"));
         command.current_dir(self.0.path()).args(arguments).env_remove("RUST_LOG").stdin(Stdio::null());
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Ended {
+    pub fn run(&self, arguments: &[&str]) -> Ended {
         let output = self.flow(arguments).output().expect("flow starts");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("flow writes UTF-8");
         let code = output.status.code().expect("flow is not killed");
@@ -56,7 +56,7 @@ impl Place {
     }
 
     /// The responses below an output folder, by the names of their folders.
-    fn responses(&self, output: &str) -> BTreeMap<String, Response> {
+    pub fn responses(&self, output: &str) -> BTreeMap<String, Response> {
         let folders = fs::read_dir(self.path(output)).expect("there is an output folder");
         let response = |folder: PathBuf| {
             let text = fs::read_to_string(folder.join("response.json")).expect("each folder has a response");
@@ -67,7 +67,7 @@ impl Place {
     }
 
     /// The only response below an output folder, with its folder.
-    fn response(&self, output: &str) -> (PathBuf, Response) {
+    pub fn response(&self, output: &str) -> (PathBuf, Response) {
         let mut responses = self.responses(output);
         assert_eq!(responses.len(), 1, "{:?}", responses.keys());
         let (name, response) = responses.pop_first().expect("there is one");

@@ -105,8 +105,8 @@ impl Receiving {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let inbox = folder.path().join("inbox");
         let mut settings = Settings::new("FLOW".parse().expect("an AE title"), inbox.clone());
-        settings.quiet_time = Duration::from_millis(50);
-        settings.broken_time = Duration::from_millis(50);
+        settings.completion.quiet_time = Duration::from_millis(50);
+        settings.completion.broken_time = Duration::from_millis(50);
         set(&mut settings);
         let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
         let address = listener.local_addr().expect("it is bound");
@@ -115,7 +115,7 @@ impl Receiving {
         let stopped = Arc::clone(&stop);
         let receive = move || {
             let on_event = |event: &Event| _ = tell.send(event.clone());
-            serve(&listener, &settings, &stopped, on_study, on_event).expect("the inbox can be made");
+            serve(Some(&listener), &settings, &stopped, on_study, on_event).expect("the inbox can be made");
         };
         let thread = thread::Builder::new().name("receiver".to_owned()).spawn(receive).expect("it starts");
         Receiving { address, inbox, studies, events, stop, thread: Some(thread), _folder: folder }

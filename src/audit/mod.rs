@@ -1,0 +1,21 @@
+//! The audit record: who sent what about whom where, for the hospital's audit repository.
+//!
+//! A [`Message`] is one event of DICOM PS3.15 A.5.3 and becomes the XML of A.5.1; the [`Trail`] sends
+//! it as a syslog message (PS3.15 A.6 and A.7) from a thread of its own. These messages, and the spool
+//! in which they wait while the receiver is away, name patients: ordinary logs never do.
+
+mod code;
+mod message;
+mod object;
+mod record;
+mod spool;
+mod syslog;
+mod timestamp;
+mod trail;
+mod transport;
+mod xml;
+
+pub use message::{Alert, Arrival, AskedBy, Message, Node, Outcome, Patient, Query, Source, Study, Subject};
+pub use record::record;
+pub use trail::{Settings, Trail};
+pub use transport::{Connect, Transport, awake, dial, tcp, udp};

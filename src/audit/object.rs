@@ -1,0 +1,100 @@
+//! What a message is about: patients, studies, queries, nodes (`ParticipantObjectIdentification`).
+
+use std::path::Path;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+use super::code::{self, Code};
+use super::message::{Node, Patient, Query, Source, Study, Subject};
+use super::xml::Element;
+
+/// Stands where something has to be named that has no name.
+const NONE: &str = "<none>";
+
+/// `ParticipantObjectTypeCode`.
+const PERSON: &str = "1";
+const SYSTEM_OBJECT: &str = "2";
+
+/// `ParticipantObjectTypeCodeRole`.
+const ROLE_PATIENT: &str = "1";
+const ROLE_REPORT: &str = "3";
+const ROLE_SECURITY_RESOURCE: &str = "13";
+
+/// The studies, then the patient they belong to.
+pub fn subject(subject: &Subject) -> Vec<Element> {
+    subject.studies.iter().map(study).chain([patient(&subject.patient)]).collect()
+}
+
+fn study(study: &Study) -> Element {
+    // Where anything else is said of a study, so must be its SOP classes.
+    let is_said = !study.accession_number.is_empty() && !study.instances.is_empty();
+    let accession =
+        is_said.then(|| Element::new("Accession").with("Number", study.accession_number.as_str()));
+    let classes = study.instances.iter().map(|(uid, count)| {
+        Element::new("SOPClass").with("UID", uid.as_str()).with("NumberOfInstances", count.to_string())
+    });
+    let description = Element::new("ParticipantObjectDescription").holds(accession).holds(classes);
+    object(&study.uid, SYSTEM_OBJECT, ROLE_REPORT, code::STUDY_INSTANCE_UID)
+        .holds([name(&study.uid), description])
+}
+
+fn patient(patient: &Patient) -> Element {
+    object(&patient.id, PERSON, ROLE_PATIENT, code::PATIENT_NUMBER).holds([name(&patient.name)])
+}
+
+pub fn query(query: &Query) -> Element {
+    match query {
+        Query::Dimse { sop_class_uid, transfer_syntax_uid, identifier } => {
+            object(sop_class_uid, SYSTEM_OBJECT, ROLE_REPORT, code::SOP_CLASS_UID)
+                .holds([asked(identifier), detail("TransferSyntax", transfer_syntax_uid)])
+        }
+        Query::Web { uri } => {
+            object(uri, SYSTEM_OBJECT, ROLE_REPORT, code::URI).holds([asked(uri.as_bytes())])
+        }
+    }
+}
+
+/// The node that an alert is about, or else what suffers from it: this installation.
+pub fn alerted(source: &Source, about: Option<&Node>, description: &str) -> Element {
+    let (id, title) = match about {
+        Some(node) => (&node.address, &node.ae_title),
+        None => (&source.host, &source.id),
+    };
+    object(id, SYSTEM_OBJECT, ROLE_SECURITY_RESOURCE, code::NODE_ID)
+        .holds([name(title), detail("Alert Description", description)])
+}
+
+/// As a URI with this host (RFC 8089); bytes that a URI may not have are escaped.
+pub fn file_uri(source: &Source, path: &Path) -> String {
+    let escaped = path.as_os_str().as_encoded_bytes().iter().map(|byte| match byte {
+        b'/' | b'-' | b'.' | b'_' | b'~' => char::from(*byte).to_string(),
+        byte if byte.is_ascii_alphanumeric() => char::from(*byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    });
+    format!("file://{}{}", source.host, escaped.collect::<String>())
+}
+
+fn object(id: &str, kind: &str, role: &str, id_kind: Code) -> Element {
+    Element::new("ParticipantObjectIdentification")
+        .with("ParticipantObjectID", or_none(id))
+        .with("ParticipantObjectTypeCode", kind)
+        .with("ParticipantObjectTypeCodeRole", role)
+        .holds([Element::code("ParticipantObjectIDTypeCode", id_kind)])
+}
+
+fn name(text: &str) -> Element {
+    Element::new("ParticipantObjectName").says(or_none(text))
+}
+
+fn asked(bytes: &[u8]) -> Element {
+    Element::new("ParticipantObjectQuery").says(BASE64_STANDARD.encode(bytes))
+}
+
+fn detail(kind: &str, value: &str) -> Element {
+    Element::new("ParticipantObjectDetail").with("type", kind).with("value", BASE64_STANDARD.encode(value))
+}
+
+fn or_none(text: &str) -> &str {
+    if text.is_empty() { NONE } else { text }
+}

@@ -1,0 +1,257 @@
+//! The thread that sends messages. Whoever records one never waits.
+//!
+//! Every message goes into the spool before it is sent, and leaves it after: so it survives a stop of
+//! the process, and may arrive twice. Where the spool or the queue is full, messages are lost; they are
+//! counted, and when the receiver is back it is told how many.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::message::{Alert, Message, Outcome, Source};
+use super::spool::Spool;
+use super::syslog::syslog;
+use super::transport::{Open, Transport};
+
+/// How a trail keeps what cannot be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The file; no other trail may have it.
+    pub spool: PathBuf,
+    /// How many bytes of messages may wait in the file.
+    pub spool_bytes_max: u64,
+    /// How many messages may wait for the thread.
+    pub queue_max: usize,
+    /// How long after a failure the receiver is tried again.
+    pub retry_after: Duration,
+}
+
+impl Settings {
+    pub fn new(spool: impl Into<PathBuf>) -> Settings {
+        Settings {
+            spool: spool.into(),
+            spool_bytes_max: 64 << 20,
+            queue_max: 4096,
+            retry_after: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Where messages go. When it is dropped, what can be sent is; the rest stays in the spool.
+pub struct Trail {
+    queue: Option<SyncSender<(Message, SystemTime)>>,
+    /// Messages for which the queue had no room.
+    dropped: Arc<AtomicU64>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Trail {
+    /// # Errors
+    /// If the spool cannot be opened or the thread not be started. That the receiver is away is no error.
+    pub fn start(source: Source, transport: Transport, settings: &Settings) -> io::Result<Trail> {
+        let spool = Spool::open(&settings.spool, settings.spool_bytes_max)?;
+        let (queue, messages) = mpsc::sync_channel(settings.queue_max);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let sender = Sender {
+            source,
+            transport,
+            spool,
+            dropped: Arc::clone(&dropped),
+            lost: 0,
+            last_at: SystemTime::UNIX_EPOCH,
+            open: None,
+            away_until: None,
+            retry_after: settings.retry_after,
+        };
+        let thread = thread::Builder::new().name("audit".to_owned());
+        let thread = thread.spawn(move || sender.run(&messages))?;
+        Ok(Trail { queue: Some(queue), dropped, thread: Some(thread) })
+    }
+
+    /// Takes a message about what happened at a time.
+    pub fn record(&self, message: Message, at: SystemTime) {
+        let taken = self.queue.as_ref().is_some_and(|queue| queue.try_send((message, at)).is_ok());
+        if !taken {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Trail {
+    fn drop(&mut self) {
+        // The thread ends when nobody can give it more.
+        self.queue = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that sends audit messages has panicked");
+        }
+    }
+}
+
+/// After so many messages from the spool the queue gets a turn.
+const AT_ONCE_MAX: usize = 256;
+
+/// At the end the spool is not sent for longer: it can wait, a person who ends flow should not.
+const END_TIME_MAX: Duration = Duration::from_secs(5);
+
+struct Sender {
+    source: Source,
+    transport: Transport,
+    spool: Spool,
+    dropped: Arc<AtomicU64>,
+    /// Messages of which the receiver has yet to be told that they are lost.
+    lost: u64,
+    /// Of the last message.
+    last_at: SystemTime,
+    open: Option<Open>,
+    /// Set while the receiver is away.
+    away_until: Option<Instant>,
+    retry_after: Duration,
+}
+
+impl Sender {
+    fn run(mut self, messages: &Receiver<(Message, SystemTime)>) {
+        loop {
+            self.deliver();
+            match self.next(messages) {
+                Ok((message, at)) => self.take(&message, at),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        self.finish();
+    }
+
+    /// The next message; none if there is something to send before.
+    fn next(
+        &self,
+        messages: &Receiver<(Message, SystemTime)>,
+    ) -> Result<(Message, SystemTime), RecvTimeoutError> {
+        match self.away_until {
+            Some(then) => messages.recv_timeout(then.saturating_duration_since(Instant::now())),
+            None if !self.spool.is_empty() => messages.recv_timeout(Duration::ZERO),
+            None => messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
+
+    fn take(&mut self, message: &Message, at: SystemTime) {
+        self.last_at = at;
+        let text = syslog(&self.source, message, at);
+        if !self.transport.takes(&text) {
+            return self.lose("a message is too long for UDP");
+        }
+        if !self.spool.has_room_for(&text) {
+            return self.lose("the spool is full");
+        }
+        if let Err(error) = self.spool.append(&text) {
+            let sent = self.spool.is_empty() && self.send(&text);
+            if !sent {
+                self.lose(&format!("the spool cannot be written: {error}"));
+            }
+        }
+    }
+
+    /// Sends what waits, the oldest first, until it fails or others should get a turn.
+    fn deliver(&mut self) {
+        let now = Instant::now();
+        if self.away_until.is_some_and(|then| now < then) {
+            return;
+        }
+        for _ in 0..AT_ONCE_MAX {
+            match self.spool.first() {
+                Ok(Some(text)) if self.send(&text) => self.forget_first(),
+                Ok(Some(_)) => return,
+                Ok(None) if self.tell_of_lost() => {}
+                Ok(None) => return,
+                Err(error) => {
+                    self.lose(&format!("the spool cannot be read: {error}"));
+                    self.forget_first();
+                }
+            }
+        }
+    }
+
+    fn forget_first(&mut self) {
+        if let Err(error) = self.spool.remove_first() {
+            tracing::warn!(%error, "an audit message that was sent stays in the spool");
+        }
+    }
+
+    /// Whether it was sent. If not, the receiver is away for a while.
+    fn send(&mut self, text: &str) -> bool {
+        let sent = self.try_send(text);
+        match sent {
+            Ok(()) => {
+                if self.away_until.take().is_some() {
+                    tracing::info!("the receiver of audit messages is back");
+                }
+                true
+            }
+            Err(error) => {
+                self.open = None;
+                let away_until = Instant::now() + self.retry_after;
+                if self.away_until.replace(away_until).is_none() {
+                    tracing::warn!(%error, "the receiver of audit messages is away: they wait in the spool");
+                }
+                false
+            }
+        }
+    }
+
+    fn try_send(&mut self, text: &str) -> io::Result<()> {
+        let open = match self.open.take() {
+            Some(open) => open,
+            None => self.transport.open()?,
+        };
+        self.open.insert(open).send(text)
+    }
+
+    fn lose(&mut self, why: &str) {
+        if self.lost == 0 {
+            tracing::warn!("audit messages are lost: {why}");
+        }
+        self.lost += 1;
+    }
+
+    /// Puts a message about those that were lost into the spool; whether there is one.
+    fn tell_of_lost(&mut self) -> bool {
+        let dropped = self.dropped.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            tracing::warn!("audit messages are lost: the queue was full");
+        }
+        self.lost += dropped;
+        let lost = self.lost;
+        if lost == 0 {
+            return false;
+        }
+        let message = Message::Alert {
+            alert: Alert::RecordingStopped,
+            about: None,
+            description: format!("{lost} audit messages were lost before this one"),
+            outcome: Outcome::Serious("there was no room to keep them".to_owned()),
+        };
+        let told = self.spool.append(&syslog(&self.source, &message, self.last_at)).is_ok();
+        if told {
+            tracing::warn!("{lost} audit messages were lost");
+            self.lost = 0;
+        }
+        told
+    }
+
+    /// What the receiver is not told now, it is after the next start.
+    fn finish(&mut self) {
+        self.tell_of_lost();
+        let until = Instant::now() + END_TIME_MAX;
+        while !self.spool.is_empty() && self.away_until.is_none() && Instant::now() < until {
+            self.deliver();
+        }
+        if !self.spool.is_empty() {
+            tracing::warn!("audit messages stay in the spool until the next start");
+        }
+    }
+}

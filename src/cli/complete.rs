@@ -1,0 +1,60 @@
+//! `flow complete`: an operator says that a study that is being received is complete.
+
+use std::io::{Write, stdout};
+use std::path::PathBuf;
+
+use crate::dicom::{self, Waiting};
+
+use super::exit::{Exit, Failure, Kind};
+use super::{lookup, state};
+
+/// Say that a study that is being received is complete: flow does not wait for more of it
+#[derive(Debug, clap::Args)]
+pub struct Complete {
+    /// The study: its Study Instance UID, patient ID or accession number; without one, those that wait are listed
+    #[arg(value_name = "STUDY")]
+    study: Option<String>,
+
+    /// The state folder of the flow that is receiving it
+    #[arg(long, value_name = "DIR", default_value = "flow-state")]
+    state: PathBuf,
+}
+
+impl Complete {
+    pub fn run(self) -> Result<Exit, Failure> {
+        let inbox = self.state.join("inbox");
+        let rows = lookup::open(&self.state)?.requests().map_err(Failure::of(Kind::InputOutput))?;
+        let known = rows.into_iter().flat_map(|row| row.folders).map(PathBuf::from).collect();
+        let waiting = dicom::waiting(&inbox, &known)?;
+        let Some(study) = &self.study else {
+            waiting.iter().try_for_each(|one| writeln!(stdout(), "{}", told(one)))?;
+            return Ok(Exit::Done);
+        };
+        let meant: Vec<&Waiting> = waiting.iter().filter(|one| one.is_called(study)).collect();
+        match meant[..] {
+            [one] => {
+                one.complete()?;
+                let when = match state::holder(&self.state) {
+                    Some(process) => format!("flow (process {process}) takes it up now"),
+                    None => {
+                        "no flow is running on this state: the next `flow run` with it takes it up".to_owned()
+                    }
+                };
+                writeln!(stdout(), "{}: complete; {when}", told(one))?;
+                Ok(Exit::Done)
+            }
+            [] => {
+                let text = format!("no study {study:?} is being received");
+                Err(Failure::new(Kind::NoInput, text).hint("`flow complete` lists those that are"))
+            }
+            _ => {
+                let text = format!("{} studies fit {study:?}", meant.len());
+                Err(Failure::new(Kind::Usage, text).hint("give the Study Instance UID"))
+            }
+        }
+    }
+}
+
+fn told(one: &Waiting) -> String {
+    format!("{}  {} instances", one.study_instance_uid, one.instances)
+}

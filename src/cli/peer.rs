@@ -1,0 +1,153 @@
+//! `flow echo`, `flow find` and `flow send`: a DICOM node, tried by hand.
+
+use std::io::{Write, stdout};
+use std::path::PathBuf;
+
+use dicom::folder::{self, Skipped};
+
+use crate::dicom::{self, AeTitle, Destination, Found, Level, Object, Query, SendError, Sent};
+
+use super::exit::{Exit, Failure, Kind};
+use super::site::SiteFile;
+
+/// A node, and how we call ourselves there.
+#[derive(Debug, clap::Args)]
+struct Peer {
+    /// The node: AETITLE@HOST:PORT, or its name in the --site file
+    #[arg(value_name = "NODE")]
+    node: String,
+
+    #[command(flatten)]
+    site: SiteFile,
+
+    /// Our AE title [default: FLOW]
+    #[arg(long, value_name = "TITLE")]
+    ae_title: Option<AeTitle>,
+}
+
+/// Ask whether a DICOM node is there and talks to us (C-ECHO)
+#[derive(Debug, clap::Args)]
+pub struct Echo {
+    #[command(flatten)]
+    peer: Peer,
+}
+
+/// Ask a DICOM archive what it has (C-FIND)
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  flow find ORTHANC@127.0.0.1:4242 'PatientID=P1'
+  flow find PACS 'StudyDate=20260101-;ModalitiesInStudy=CT' --site site.yaml
+  flow find PACS 'StudyInstanceUID=1.2.3' --level series --site site.yaml")]
+pub struct Find {
+    #[command(flatten)]
+    peer: Peer,
+
+    /// What must match: Keyword=value, several with `;` between them; `*` stands for other letters
+    #[arg(value_name = "QUERY")]
+    query: Query,
+
+    /// What one answer is about
+    #[arg(long, value_name = "LEVEL", default_value = "study")]
+    level: Of,
+
+    /// A line of JSON for each answer
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Of {
+    Study,
+    Series,
+    Instance,
+}
+
+/// Send DICOM files to a node (C-STORE)
+///
+/// Tells for each file what the node answered. Exit code 1 if not all are stored.
+#[derive(Debug, clap::Args)]
+pub struct Send {
+    #[command(flatten)]
+    peer: Peer,
+
+    /// Files, or folders with any nesting
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
+}
+
+impl Peer {
+    fn destination(&self) -> Result<Destination, Failure> {
+        let site = self.site.load()?;
+        let own_title = site.ae_title(self.ae_title.as_ref());
+        site.node(&self.node, &own_title)
+    }
+}
+
+fn failed(error: SendError) -> Failure {
+    let remedy = error.remedy();
+    Failure::of(Kind::InputOutput)(error).hint(&remedy)
+}
+
+impl Echo {
+    pub fn run(self) -> Result<Exit, Failure> {
+        let destination = self.peer.destination()?;
+        dicom::echo(&destination).map_err(failed)?;
+        writeln!(stdout(), "{destination} answers")?;
+        Ok(Exit::Done)
+    }
+}
+
+impl Find {
+    pub fn run(self) -> Result<Exit, Failure> {
+        let level = match self.level {
+            Of::Study => Level::Study,
+            Of::Series => Level::Series,
+            Of::Instance => Level::Instance,
+        };
+        let query = Query { level, ..self.query };
+        let Found { matches, cut_off } = dicom::find(&self.peer.destination()?, &query).map_err(failed)?;
+        for one in &matches {
+            let told = one.told();
+            match self.json {
+                true => writeln!(stdout(), "{}", serde_json::Value::Object(told.into_iter().collect()))?,
+                false => {
+                    let filled = told.iter().filter(|(_, value)| value.as_str() != Some(""));
+                    let texts: Vec<String> = filled
+                        .map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default()))
+                        .collect();
+                    writeln!(stdout(), "{}", texts.join("  "))?;
+                }
+            }
+        }
+        if cut_off {
+            eprintln!("flow: there are more; ask for less at a time");
+        }
+        Ok(Exit::Done)
+    }
+}
+
+impl Send {
+    pub fn run(self) -> Result<Exit, Failure> {
+        let destination = self.peer.destination()?;
+        let found = folder::find(&self.paths).map_err(Failure::of(Kind::NoInput))?;
+        for Skipped { path, reason } in &found.skipped {
+            eprintln!("skipped   {}: {reason}", path.display());
+        }
+        let items: Vec<_> = found.studies.into_iter().flat_map(|study| study.items).collect();
+        if items.is_empty() {
+            return Err(Failure::new(Kind::NoInput, "there is no DICOM file to send"));
+        }
+        let objects = items.iter().map(|item| Object::open(&item.name, &item.path));
+        let objects: Vec<Object> = objects.collect::<Result<_, _>>().map_err(Failure::of(Kind::NoInput))?;
+        let mut unsent = 0;
+        let mut tell = |sent: Sent| {
+            unsent += usize::from(!sent.outcome.is_stored());
+            // A reader that has gone away does not end the work.
+            let _ = writeln!(stdout(), "{}  {}", sent.name, sent.outcome);
+        };
+        dicom::send_each(&destination, &objects, Some(dicom::plain_pixels), &mut tell).map_err(failed)?;
+        eprintln!("{} of {} files are stored at {destination}", items.len() - unsent, items.len());
+        Ok(if unsent == 0 { Exit::Done } else { Exit::WithErrors })
+    }
+}

@@ -1,0 +1,356 @@
+//! Storage commitment, push model (PS3.4 annex J), both ways.
+//!
+//! A sender may ask us: what lies in the inbox is committed to, and is kept until it is answered and as long
+//! as answered requests are remembered. We ask destinations: the outcome comes on the same
+//! association, or on one that the destination opens to our listener.
+
+use std::collections::BTreeMap;
+use std::sync::{Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use dicom_core::value::DataSetSequence;
+use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::InMemDicomObject;
+
+use crate::imaging::{Elements, Part10};
+use crate::step::Digest;
+
+use super::association::{Association, Broken, Heard, Proposal, Role};
+use super::command::Command;
+use super::find::associated;
+use super::part10::Head;
+use super::query::encode;
+use super::{Cause, Destination, SendError, Stage, Status, Verdict};
+
+pub(super) const CLASS: &str = uids::STORAGE_COMMITMENT_PUSH_MODEL;
+
+/// A data set of commitment is not longer; one of 100 000 instances has 15 MB.
+pub(super) const DATA_SET_BYTES_MAX: usize = 32 << 20;
+
+/// An object, by its class and itself.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct Reference {
+    pub sop_class_uid: String,
+    pub sop_instance_uid: String,
+}
+
+/// What somebody has been asked to commit to.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Transaction {
+    pub uid: String,
+    pub references: Vec<Reference>,
+}
+
+/// The outcome: which objects are safe, and which are not, with the reason (PS3.3 C.14.1.1).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Committed {
+    pub safe: Vec<Reference>,
+    pub failed: Vec<(Reference, u16)>,
+}
+
+impl Transaction {
+    /// `None` if it is not one.
+    pub fn decode(data_set: &[u8], transfer_syntax_uid: &str) -> Option<Transaction> {
+        with_elements(data_set, transfer_syntax_uid, |elements| Transaction {
+            uid: elements.text(tags::TRANSACTION_UID),
+            references: references(elements, tags::REFERENCED_SOP_SEQUENCE),
+        })
+        .filter(|transaction| !transaction.uid.is_empty() && !transaction.references.is_empty())
+    }
+
+    pub fn encode(&self, transfer_syntax_uid: &str) -> Vec<u8> {
+        let items = self.references.iter().map(|reference| item(reference, None)).collect();
+        let elements =
+            [uid(tags::TRANSACTION_UID, &self.uid), sequence(tags::REFERENCED_SOP_SEQUENCE, items)];
+        encode(&InMemDicomObject::from_element_iter(elements), transfer_syntax_uid)
+    }
+}
+
+impl Committed {
+    /// The transaction's UID, and its outcome.
+    pub(super) fn decode(data_set: &[u8], transfer_syntax_uid: &str) -> Option<(String, Committed)> {
+        with_elements(data_set, transfer_syntax_uid, |elements| {
+            let failed = elements.items(tags::FAILED_SOP_SEQUENCE);
+            let failed = failed.iter().map(|item| {
+                (reference(item), item.short(tags::FAILURE_REASON).unwrap_or(PROCESSING_FAILURE))
+            });
+            let safe = references(elements, tags::REFERENCED_SOP_SEQUENCE);
+            (elements.text(tags::TRANSACTION_UID), Committed { safe, failed: failed.collect() })
+        })
+        .filter(|(uid, _)| !uid.is_empty())
+    }
+
+    pub(super) fn encode(&self, transaction: &str, transfer_syntax_uid: &str) -> Vec<u8> {
+        let mut elements = vec![uid(tags::TRANSACTION_UID, transaction)];
+        if !self.safe.is_empty() {
+            let items = self.safe.iter().map(|reference| item(reference, None)).collect();
+            elements.push(sequence(tags::REFERENCED_SOP_SEQUENCE, items));
+        }
+        if !self.failed.is_empty() {
+            let items =
+                self.failed.iter().map(|(reference, reason)| item(reference, Some(*reason))).collect();
+            elements.push(sequence(tags::FAILED_SOP_SEQUENCE, items));
+        }
+        encode(&InMemDicomObject::from_element_iter(elements), transfer_syntax_uid)
+    }
+
+    /// The event that reports it: all are safe, or some are not (PS3.4 table J.3-2).
+    pub(super) fn event(&self) -> u16 {
+        if self.failed.is_empty() { 1 } else { 2 }
+    }
+}
+
+pub(super) const PROCESSING_FAILURE: u16 = 0x0110;
+pub(super) const NO_SUCH_INSTANCE: u16 = 0x0112;
+pub(super) const CLASS_INSTANCE_CONFLICT: u16 = 0x0119;
+
+fn with_elements<T>(data_set: &[u8], syntax: &str, read: impl FnOnce(&Elements) -> T) -> Option<T> {
+    let head = Head { transfer_syntax_uid: syntax.to_owned(), ..Head::default() };
+    let file = [head.encode(), data_set.to_vec()].concat();
+    let file = Part10::open(&file).ok()?;
+    let elements = file.elements();
+    elements.damage.is_none().then(|| read(&elements))
+}
+
+fn references(elements: &Elements, tag: Tag) -> Vec<Reference> {
+    elements.items(tag).iter().map(reference).collect()
+}
+
+fn reference(item: &Elements) -> Reference {
+    Reference {
+        sop_class_uid: item.text(tags::REFERENCED_SOP_CLASS_UID),
+        sop_instance_uid: item.text(tags::REFERENCED_SOP_INSTANCE_UID),
+    }
+}
+
+fn item(reference: &Reference, failure: Option<u16>) -> InMemDicomObject {
+    let failure =
+        failure.map(|reason| DataElement::new(tags::FAILURE_REASON, VR::US, PrimitiveValue::from(reason)));
+    let named = [
+        uid(tags::REFERENCED_SOP_CLASS_UID, &reference.sop_class_uid),
+        uid(tags::REFERENCED_SOP_INSTANCE_UID, &reference.sop_instance_uid),
+    ];
+    InMemDicomObject::from_element_iter(named.into_iter().chain(failure))
+}
+
+fn uid(tag: Tag, text: &str) -> DataElement<InMemDicomObject> {
+    DataElement::new(tag, VR::UI, PrimitiveValue::from(text))
+}
+
+fn sequence(tag: Tag, items: Vec<InMemDicomObject>) -> DataElement<InMemDicomObject> {
+    DataElement::new(tag, VR::SQ, DataSetSequence::from(items))
+}
+
+/// The commitments that we have asked for: who waits for one meets its outcome here.
+#[derive(Debug, Default)]
+pub struct Commitments {
+    outcomes: Mutex<BTreeMap<String, Option<Committed>>>,
+    changed: Condvar,
+}
+
+/// Where the outcome of a commitment is awaited.
+#[derive(Clone, Copy, Debug)]
+pub enum Await<'a> {
+    /// On the association on which it is asked for.
+    Here,
+    /// By our listener, which the destination knows.
+    Listener(&'a Commitments),
+}
+
+impl Commitments {
+    fn expect(&self, transaction: &str) {
+        self.lock().insert(transaction.to_owned(), None);
+    }
+
+    /// Notes an outcome. Gives whether somebody had asked.
+    pub(super) fn settle(&self, transaction: &str, outcome: Committed) -> bool {
+        let mut outcomes = self.lock();
+        let Some(place) = outcomes.get_mut(transaction) else { return false };
+        *place = Some(outcome);
+        self.changed.notify_all();
+        true
+    }
+
+    fn wait(&self, transaction: &str, time: Duration) -> Option<Committed> {
+        let open = |outcomes: &mut BTreeMap<_, Option<Committed>>| {
+            outcomes.get(transaction).is_some_and(Option::is_none)
+        };
+        let waited = self.changed.wait_timeout_while(self.lock(), time, open);
+        let (mut outcomes, _) = waited.expect(NO_PANIC);
+        outcomes.remove(transaction).flatten()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Option<Committed>>> {
+        self.outcomes.lock().expect(NO_PANIC)
+    }
+}
+
+const NO_PANIC: &str = "nothing panics while it holds the commitments";
+
+/// Asks a node to commit to objects, and waits for the outcome. `attempt` tells apart requests for the same
+/// objects.
+///
+/// # Errors
+/// If the node is not there, does not do it, or says nothing in time.
+pub fn commit(
+    node: &Destination,
+    references: &[Reference],
+    attempt: u64,
+    answer: Await,
+    time: Duration,
+) -> Result<Committed, SendError> {
+    let start = Instant::now();
+    let uids = references.iter().map(|one| one.sop_instance_uid.as_bytes());
+    let number = attempt.to_be_bytes();
+    let uid = Digest::of_parts(uids.chain([number.as_slice(), node.to_string().as_bytes()])).uid();
+    let transaction = Transaction { uid, references: references.to_vec() };
+    if let Await::Listener(commitments) = answer {
+        commitments.expect(&transaction.uid);
+    }
+    let proposal = Proposal {
+        abstract_syntax: CLASS.to_owned(),
+        transfer_syntaxes: vec![uids::IMPLICIT_VR_LITTLE_ENDIAN.to_owned()],
+        role: Role::User,
+    };
+    let outcome = associated(node, &[proposal], |association| {
+        ask(association, &transaction)?;
+        match answer {
+            Await::Here => report(association, &transaction, start + time).map(Some),
+            Await::Listener(_) => Ok(None),
+        }
+    })?;
+    let silent =
+        || SendError { destination: Box::new(node.clone()), cause: Cause::Silent, stage: Stage::Open };
+    match (outcome, answer) {
+        (Some(outcome), _) => Ok(outcome),
+        (None, Await::Listener(commitments)) => {
+            commitments.wait(&transaction.uid, time.saturating_sub(start.elapsed())).ok_or_else(silent)
+        }
+        (None, Await::Here) => Err(silent()),
+    }
+}
+
+fn ask(association: &mut Association, transaction: &Transaction) -> Result<(), Cause> {
+    let context = association.contexts[0].clone();
+    let asked = Command::action(1, CLASS, uids::STORAGE_COMMITMENT_PUSH_MODEL_INSTANCE, 1);
+    let data_set = transaction.encode(&context.transfer_syntax);
+    association.send_with(context.id, &asked, &data_set)?;
+    loop {
+        match association.hear()? {
+            Heard::Command { command, .. } if command.answers(&asked) => {
+                let status = command.status_for(&asked).unwrap_or(Status(PROCESSING_FAILURE));
+                return match status.verdict() {
+                    Verdict::Failure => Err(Cause::Answered(status, String::new())),
+                    Verdict::Success | Verdict::Warning => Ok(()),
+                };
+            }
+            Heard::Data { .. } => {}
+            Heard::Command { .. } | Heard::Release => {
+                return Err(Broken::Peer("did not answer the request for a commitment").into());
+            }
+        }
+    }
+}
+
+/// Waits for the outcome on the same association.
+fn report(
+    association: &mut Association,
+    transaction: &Transaction,
+    end: Instant,
+) -> Result<Committed, Cause> {
+    association.wait_at_most(end.saturating_duration_since(Instant::now()))?;
+    let (mut event, mut data_set) = (None, Vec::new());
+    loop {
+        let last = match association.hear()? {
+            Heard::Release => return Err(Broken::Peer("ended the association before the outcome").into()),
+            Heard::Command { context, command } => {
+                event = Some((context, command));
+                data_set.clear();
+                false
+            }
+            Heard::Data { bytes, last } => {
+                if data_set.len() + bytes.len() > DATA_SET_BYTES_MAX {
+                    return Err(Broken::Peer("sent too long an answer").into());
+                }
+                data_set.extend_from_slice(bytes);
+                last
+            }
+        };
+        let Some((context, command)) = event.take_if(|_| last) else { continue };
+        let syntax = association.context(context).map(|one| one.transfer_syntax.clone()).unwrap_or_default();
+        let outcome = Committed::decode(&data_set, &syntax).filter(|(uid, _)| *uid == transaction.uid);
+        let status = if outcome.is_some() { Status::SUCCESS } else { Status(PROCESSING_FAILURE) };
+        association.send(context, &command.answer(status, ""))?;
+        if let Some((_, outcome)) = outcome {
+            return Ok(outcome);
+        }
+    }
+}
+
+/// Reports an outcome to the node that asked us, on an association of its own.
+pub(super) fn tell(node: &Destination, transaction: &str, outcome: &Committed) -> Result<(), SendError> {
+    let proposal = Proposal {
+        abstract_syntax: CLASS.to_owned(),
+        transfer_syntaxes: vec![uids::IMPLICIT_VR_LITTLE_ENDIAN.to_owned()],
+        role: Role::Provider,
+    };
+    associated(node, &[proposal], |association| {
+        let context = association.contexts[0].clone();
+        let (told, data_set) = event_report(transaction, outcome, &context.transfer_syntax);
+        association.send_with(context.id, &told, &data_set)?;
+        match association.hear()? {
+            Heard::Command { command, .. } if command.answers(&told) => Ok(()),
+            _ => Err(Broken::Peer("did not answer the report of a commitment").into()),
+        }
+    })
+}
+
+pub(super) fn event_report(transaction: &str, outcome: &Committed, syntax: &str) -> (Command, Vec<u8>) {
+    let well_known = uids::STORAGE_COMMITMENT_PUSH_MODEL_INSTANCE;
+    (Command::event(1, CLASS, well_known, outcome.event()), outcome.encode(transaction, syntax))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reference(number: u32) -> Reference {
+        Reference {
+            sop_class_uid: "1.2.840.10008.5.1.4.1.1.2".to_owned(),
+            sop_instance_uid: format!("1.2.{number}"),
+        }
+    }
+
+    #[test]
+    fn a_transaction_and_its_outcome_survive_the_wire() {
+        let transaction =
+            Transaction { uid: "2.25.1".to_owned(), references: (0..3).map(reference).collect() };
+        let outcome = Committed {
+            safe: vec![reference(0), reference(1)],
+            failed: vec![(reference(2), NO_SUCH_INSTANCE)],
+        };
+        for syntax in [uids::IMPLICIT_VR_LITTLE_ENDIAN, uids::EXPLICIT_VR_LITTLE_ENDIAN] {
+            let bytes = transaction.encode(syntax);
+            assert_eq!(Transaction::decode(&bytes, syntax).as_ref(), Some(&transaction));
+            let bytes = outcome.encode("2.25.1", syntax);
+            assert_eq!(Committed::decode(&bytes, syntax), Some(("2.25.1".to_owned(), outcome.clone())));
+            for length in 0..bytes.len() {
+                Committed::decode(&bytes[..length], syntax);
+                Transaction::decode(&bytes[..length], syntax);
+            }
+        }
+    }
+
+    #[test]
+    fn only_what_was_asked_for_is_settled() {
+        let commitments = Commitments::default();
+        assert!(!commitments.settle("1", Committed::default()));
+        commitments.expect("1");
+        assert_eq!(commitments.wait("1", Duration::ZERO), None);
+        assert!(!commitments.settle("1", Committed::default()), "nobody waits any more");
+        commitments.expect("2");
+        assert!(commitments.settle("2", Committed::default()));
+        assert_eq!(commitments.wait("2", Duration::ZERO), Some(Committed::default()));
+    }
+}

@@ -1,0 +1,77 @@
+//! The studies in an inbox that are not complete, as somebody outside the receiver sees them.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::imaging::read_instance;
+
+use super::inbox;
+
+/// A study that waits for more of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    pub study_instance_uid: String,
+    pub instances: usize,
+    names: [String; 2],
+    folder: PathBuf,
+}
+
+/// A study is told within so many bytes of a file.
+const BEGINNING_BYTES: u64 = 1 << 20;
+
+/// The studies in an inbox whose folders belong to no request that is `known`.
+///
+/// # Errors
+/// If the inbox cannot be read.
+pub fn waiting(inbox: &Path, known: &BTreeSet<PathBuf>) -> io::Result<Vec<Waiting>> {
+    let inbox = std::path::absolute(inbox)?;
+    let folders = match fs::read_dir(&inbox) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        folders => folders?,
+    };
+    let mut waiting = Vec::new();
+    for folder in folders {
+        let folder = folder?.path();
+        let is_study = folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with("study-"));
+        if is_study && !known.contains(&folder) {
+            waiting.extend(Waiting::of(folder)?);
+        }
+    }
+    waiting.sort_by(|a, b| a.folder.cmp(&b.folder));
+    Ok(waiting)
+}
+
+impl Waiting {
+    /// What the first instance says; `None` if there is none yet, or the study has just been taken over.
+    fn of(folder: PathBuf) -> io::Result<Option<Waiting>> {
+        let Ok(entries) = fs::read_dir(&folder) else { return Ok(None) };
+        let paths: io::Result<Vec<PathBuf>> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
+        let files: Vec<PathBuf> =
+            paths?.into_iter().filter(|path| path.extension().is_some_and(|it| it == "dcm")).collect();
+        let Some(first) = files.first() else { return Ok(None) };
+        let mut bytes = Vec::new();
+        File::open(first)?.take(BEGINNING_BYTES).read_to_end(&mut bytes)?;
+        let Ok((_, study)) = read_instance("", first, &bytes) else { return Ok(None) };
+        Ok(Some(Waiting {
+            study_instance_uid: study.study_instance_uid,
+            instances: files.len(),
+            names: [study.patient_id, study.accession_number],
+            folder,
+        }))
+    }
+
+    /// Whether somebody may call the study so.
+    pub fn is_called(&self, name: &str) -> bool {
+        !name.is_empty() && (self.study_instance_uid == name || self.names.iter().any(|own| own == name))
+    }
+
+    /// Says that no more will come of it. The receiver sees that within a second.
+    ///
+    /// # Errors
+    /// If that cannot be noted in its folder.
+    pub fn complete(&self) -> io::Result<()> {
+        inbox::order(&self.folder)
+    }
+}

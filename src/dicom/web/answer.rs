@@ -1,0 +1,43 @@
+//! What a request over HTTP is answered with.
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::{Response, StatusCode};
+
+/// An answer, not yet in the form of the library.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub media_type: &'static str,
+    pub body: String,
+}
+
+pub const DICOM_JSON: &str = "application/dicom+json";
+
+/// When to try again after a 503.
+const RETRY_AFTER_SECONDS: &str = "30";
+
+impl Answer {
+    /// A refusal of the whole request, with its reason for whoever looks into the sender's log.
+    pub fn refusal(status: StatusCode, reason: impl Into<String>) -> Answer {
+        let mut body = reason.into();
+        body.push('\n');
+        Answer { status, media_type: "text/plain; charset=utf-8", body }
+    }
+
+    pub fn into_response(self) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::new(Bytes::from(self.body)));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.media_type));
+        match self.status {
+            StatusCode::METHOD_NOT_ALLOWED => _ = headers.insert(ALLOW, HeaderValue::from_static("POST")),
+            StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+            }
+            _ => {}
+        }
+        response
+    }
+}

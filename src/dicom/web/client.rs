@@ -1,0 +1,224 @@
+//! Asks over HTTP, and waits for the answer.
+//!
+//! A connection for each request: requests are few and large. Nothing here outlives the call, so who
+//! asks needs to know nothing of async. Every wait has an end.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::io;
+use std::net::ToSocketAddrs;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::body::{Body, Bytes, Frame, SizeHint};
+use hyper::client::conn::http1;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
+use hyper::http::response::Parts;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_rustls::TlsConnector;
+
+use crate::tls;
+
+use super::Node;
+use super::ask_error::Cause;
+use super::pace::Pace;
+use super::prompt::Prompt;
+
+/// What is asked.
+pub struct Question {
+    pub method: Method,
+    /// Below the node's path, with the query.
+    pub path: String,
+    pub accept: &'static str,
+    pub content_type: Option<String>,
+    pub body: Pieces,
+}
+
+/// An answer whose body is still coming.
+pub struct Reply {
+    pub head: Parts,
+    body: Pace,
+    runtime: Runtime,
+}
+
+/// Longer reasons of a refusal are nobody's to read.
+const REASON_BYTES_MAX: usize = 4 << 10;
+
+/// Asks, and waits for the head of the answer.
+pub fn ask(node: &Node, question: Question) -> Result<Reply, Cause> {
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(Cause::Unconnected)?;
+    let moved = question.body.moved.clone();
+    let request = request(node, question)?;
+    let answer = runtime.block_on(async {
+        let stream = timeout(node.wait_max, connect(node)).await.map_err(|_| timed_out())??;
+        send(stream, request, &moved, node.wait_max).await
+    })?;
+    let (head, body) = answer.into_parts();
+    Ok(Reply { head, body: Pace::new(body, node.wait_max), runtime })
+}
+
+impl Reply {
+    /// The next bytes of the body; `None` at its end.
+    pub fn next(&mut self) -> Option<Result<Bytes, Cause>> {
+        let next = self.runtime.block_on(self.body.next());
+        next.map(|bytes| bytes.map_err(Cause::from))
+    }
+
+    /// All of the body.
+    pub fn read(&mut self, bytes_max: usize) -> Result<Vec<u8>, Cause> {
+        let mut body = Vec::new();
+        while let Some(bytes) = self.next() {
+            body.extend_from_slice(&bytes?);
+            if body.len() > bytes_max {
+                return Err(Cause::NotUnderstood(format!("it has more than {bytes_max} bytes")));
+            }
+        }
+        Ok(body)
+    }
+
+    /// Why it did not do what it was asked for.
+    pub fn refusal(mut self) -> Cause {
+        let status = self.head.status.as_u16();
+        if let StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS = self.head.status {
+            let text = self.head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+            let seconds = text.and_then(|text| text.trim().parse().ok());
+            return Cause::Later { status, after: seconds.map(Duration::from_secs) };
+        }
+        let reason = self.read(REASON_BYTES_MAX).unwrap_or_default();
+        let printable = String::from_utf8_lossy(&reason).split_whitespace().collect::<Vec<_>>().join(" ");
+        Cause::Refused {
+            status,
+            reason: printable.chars().filter(|letter| !letter.is_control()).take(200).collect(),
+        }
+    }
+}
+
+fn request(node: &Node, question: Question) -> Result<Request<Pieces>, Cause> {
+    let Question { method, path, accept, content_type, body } = question;
+    let mut request = Request::builder()
+        .method(method)
+        .uri(format!("{}{path}", node.path))
+        .header(HOST, &node.authority)
+        .header(USER_AGENT, "flow")
+        .header(CONNECTION, "close")
+        .header(ACCEPT, accept);
+    if let Some(content_type) = content_type {
+        request = request.header(CONTENT_TYPE, content_type);
+    }
+    if let Some(authorization) = &node.authorization {
+        request = request.header(AUTHORIZATION, &authorization.0);
+    }
+    request.body(body).map_err(|error| Cause::NotTaken(format!("this cannot be asked for: {error}")))
+}
+
+fn timed_out() -> Cause {
+    Cause::Unconnected(io::ErrorKind::TimedOut.into())
+}
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+async fn connect(node: &Node) -> Result<Box<dyn Stream>, Cause> {
+    let addresses = (node.host(), node.port()).to_socket_addrs().map_err(Cause::Unresolved)?;
+    let addresses: Vec<_> = addresses.collect();
+    let stream = TcpStream::connect(&addresses[..]).await.map_err(Cause::Unconnected)?;
+    let stream = Prompt::new(stream);
+    if !node.is_encrypted {
+        return Ok(Box::new(stream));
+    }
+    let Some(client) = &node.tls else {
+        return Err(Cause::Tls(
+            "the address begins with https, and no authority is named to believe".to_owned(),
+        ));
+    };
+    let name = tls::server_name(node.host()).map_err(|error| Cause::Tls(error.to_string()))?;
+    let stream = TlsConnector::from(client.config()).connect(name, stream).await;
+    Ok(Box::new(stream.map_err(|error| Cause::Tls(format!("the service was not believed: {error}")))?))
+}
+
+/// Sends the request and waits for the head of the answer, as long as something moves.
+async fn send(
+    stream: Box<dyn Stream>,
+    request: Request<Pieces>,
+    moved: &Moved,
+    wait_max: Duration,
+) -> Result<hyper::Response<hyper::body::Incoming>, Cause> {
+    let broken = |error: hyper::Error| Cause::Broken(error.to_string());
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    // It ends with the connection, at the latest when the runtime does.
+    tokio::spawn(connection);
+    moved.now();
+    let mut answer = std::pin::pin!(sender.send_request(request));
+    loop {
+        let end = moved.last() + wait_max;
+        tokio::select! {
+            answer = answer.as_mut() => return answer.map_err(broken),
+            () = sleep_until(end) => if moved.last() + wait_max <= Instant::now() {
+                return Err(Cause::Silent);
+            },
+        }
+    }
+}
+
+/// A body in pieces, each of which is known to have gone when the next is asked for.
+pub struct Pieces {
+    pieces: VecDeque<Bytes>,
+    moved: Moved,
+}
+
+/// When something of a body has moved last.
+#[derive(Clone)]
+struct Moved(Arc<Mutex<Instant>>);
+
+/// Larger pieces are cut, so that their moving is seen.
+const PIECE_BYTES: usize = 256 << 10;
+
+impl Pieces {
+    pub fn new(pieces: impl IntoIterator<Item = Bytes>) -> Pieces {
+        let cut = |piece: Bytes| {
+            let starts = (0..piece.len()).step_by(PIECE_BYTES);
+            starts.map(move |start| piece.slice(start..piece.len().min(start + PIECE_BYTES)))
+        };
+        let pieces = pieces.into_iter().flat_map(cut).collect();
+        Pieces { pieces, moved: Moved(Arc::new(Mutex::new(Instant::now()))) }
+    }
+}
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.moved.now();
+        Poll::Ready(self.pieces.pop_front().map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.pieces.iter().map(|piece| piece.len() as u64).sum())
+    }
+}
+
+impl Moved {
+    fn now(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn last(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

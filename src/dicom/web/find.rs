@@ -1,0 +1,204 @@
+//! QIDO-RS, asking side (PS3.18 10.6): which studies, series or instances there are.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use hyper::{Method, StatusCode};
+use serde_json::{Map, Value};
+
+use super::super::receive::Counter;
+use super::Node;
+use super::answer::DICOM_JSON;
+use super::ask_error::{AskError, Cause};
+use super::client::{Pieces, Question, ask};
+
+/// What is looked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query {
+    pub level: Level,
+    /// Only those of this study, and of this series of it.
+    pub study_instance_uid: Option<String>,
+    pub series_instance_uid: Option<String>,
+    /// Attributes, by keyword or tag, and what they must be: `("AccessionNumber", "4711")`.
+    pub matching: Vec<(String, String)>,
+    /// Attributes that are wanted in the answers, too.
+    pub include: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Level {
+    #[default]
+    Studies,
+    Series,
+    Instances,
+}
+
+/// What was found: a data set in the DICOM JSON model (PS3.18 annex F).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found(Map<String, Value>);
+
+/// Answers asked for at once.
+const PAGE: usize = 500;
+
+const PAGE_BYTES_MAX: usize = 32 << 20;
+
+/// Asks until all answers are there, at most so many.
+///
+/// # Errors
+/// If the service cannot be asked or refuses, or there are more answers.
+pub fn find(node: &Node, query: &Query, answers_max: usize) -> Result<Vec<Found>, AskError> {
+    let failed = |cause| AskError { node: Box::new(node.clone()), cause, sent: Vec::new() };
+    let mut found: Vec<Found> = Vec::new();
+    let mut before = Vec::new();
+    loop {
+        let page = page(node, query, found.len()).map_err(failed)?;
+        // Some services know nothing of pages, and give everything each time.
+        if page.is_empty() || page == before {
+            return Ok(found);
+        }
+        found.extend(page.iter().cloned());
+        if found.len() > answers_max {
+            return Err(failed(Cause::TooMany(answers_max)));
+        }
+        before = page;
+    }
+}
+
+/// Asks a service how many instances of a study it has. `None` if it does not say.
+pub fn counter(node: Node) -> Counter {
+    Arc::new(move |study, _| {
+        let matching = vec![("StudyInstanceUID".to_owned(), study.to_owned())];
+        let include = vec![NUMBER_OF_STUDY_RELATED_INSTANCES.to_owned()];
+        let found = find(&node, &Query { matching, include, ..Query::default() }, 1);
+        if let Err(error) = &found {
+            tracing::warn!("how many instances a study has could not be asked: {error}");
+        }
+        found.ok()?.first()?.text(NUMBER_OF_STUDY_RELATED_INSTANCES).trim().parse().ok()
+    })
+}
+
+const NUMBER_OF_STUDY_RELATED_INSTANCES: &str = "00201208";
+
+fn page(node: &Node, query: &Query, offset: usize) -> Result<Vec<Found>, Cause> {
+    let path = format!("{}limit={PAGE}&offset={offset}", query.path());
+    let body = Pieces::new([]);
+    let mut reply =
+        ask(node, Question { method: Method::GET, path, accept: DICOM_JSON, content_type: None, body })?;
+    match reply.head.status {
+        StatusCode::NO_CONTENT => Ok(Vec::new()),
+        StatusCode::OK => {
+            let body = reply.read(PAGE_BYTES_MAX)?;
+            read(&body).ok_or_else(|| Cause::NotUnderstood("it is not a list in DICOM JSON".to_owned()))
+        }
+        _ => Err(reply.refusal()),
+    }
+}
+
+fn read(body: &[u8]) -> Option<Vec<Found>> {
+    if body.trim_ascii().is_empty() {
+        return Some(Vec::new());
+    }
+    let list: Vec<Map<String, Value>> = serde_json::from_slice(body).ok()?;
+    Some(list.into_iter().map(Found).collect())
+}
+
+impl Query {
+    /// Below the node's path, ready for more to be asked.
+    fn path(&self) -> String {
+        let mut path = String::new();
+        if let Some(study) = &self.study_instance_uid {
+            path = format!("/studies/{}", encoded(study));
+            if let Some(series) = &self.series_instance_uid {
+                write!(path, "/series/{}", encoded(series)).expect("a String takes everything");
+            }
+        }
+        path.push_str(match self.level {
+            Level::Studies => "/studies?",
+            Level::Series => "/series?",
+            Level::Instances => "/instances?",
+        });
+        let included = self.include.iter().map(|name| ("includefield", name));
+        let all = self.matching.iter().map(|(name, value)| (name.as_str(), value)).chain(included);
+        for (name, value) in all {
+            write!(path, "{}={}&", encoded(name), encoded(value)).expect("a String takes everything");
+        }
+        path
+    }
+}
+
+impl Found {
+    /// The values of an attribute as text, by its tag in eight hexadecimal digits. Of a person's name it
+    /// is the first representation that is there.
+    pub fn texts(&self, tag: &str) -> Vec<String> {
+        let values = self.0.get(tag).and_then(|element| element.get("Value")?.as_array());
+        values.into_iter().flatten().map(text).collect()
+    }
+
+    /// The first value; empty if there is none.
+    pub fn text(&self, tag: &str) -> String {
+        self.texts(tag).into_iter().next().unwrap_or_default()
+    }
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        Value::Object(name) => {
+            let representations = ["Alphabetic", "Ideographic", "Phonetic"];
+            let name = representations.iter().find_map(|one| name.get(*one)?.as_str());
+            name.unwrap_or_default().to_owned()
+        }
+        other => other.to_string(),
+    }
+}
+
+/// As part of a URL (RFC 3986 2.1).
+pub(super) fn encoded(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            write!(encoded, "%{byte:02X}").expect("a String takes everything");
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_a_path() {
+        let query = Query {
+            level: Level::Instances,
+            study_instance_uid: Some("1.2".to_owned()),
+            series_instance_uid: Some("1.2/../3".to_owned()),
+            matching: vec![("PatientName".to_owned(), "Müller^A&B*".to_owned())],
+            include: vec!["00081030".to_owned()],
+        };
+        let expected = "/studies/1.2/series/1.2%2F..%2F3/instances?\
+            PatientName=M%C3%BCller%5EA%26B%2A&includefield=00081030&";
+        assert_eq!(query.path(), expected);
+        assert_eq!(Query::default().path(), "/studies?");
+    }
+
+    #[test]
+    fn answers_are_read_or_refused() {
+        let body = r#"[{"00100010":{"vr":"PN","Value":[{"Alphabetic":"Test^Seven"}]},"00201208":{"vr":"IS","Value":[7]},
+            "00080061":{"vr":"CS","Value":["CT",null,"SR"]},"00100020":{"vr":"LO"}}]"#;
+        let found = read(body.as_bytes()).unwrap().remove(0);
+        assert_eq!(
+            (found.text("00100010"), found.text("00201208")),
+            ("Test^Seven".to_owned(), "7".to_owned())
+        );
+        assert_eq!(found.texts("00080061"), ["CT", "", "SR"]);
+        assert_eq!((found.text("00100020"), found.text("00100030")), (String::new(), String::new()));
+        assert_eq!(read(b" "), Some(Vec::new()));
+        for wrong in ["{}", "[1]", "<html>", "[{}"] {
+            assert_eq!(read(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
+}

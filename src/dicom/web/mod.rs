@@ -1,0 +1,78 @@
+//! DICOMweb, both sides (PS3.18); the only place that speaks HTTP.
+//!
+//! Served is STOW-RS, which is storing: `POST {base}/studies` and `POST {base}/studies/{uid}`. Asked of
+//! others are STOW-RS, QIDO-RS and WADO-RS.
+//!
+//! HTTP/1.1 only, on both sides, by hyper. Objects of hundreds of megabytes gain nothing from streams
+//! that share a connection, and other people's limits on those streams have lost instances before.
+//! What is async ends at the network: one thread holds all connections, and the disk is written by a
+//! few others.
+
+mod answer;
+mod ask_error;
+mod client;
+mod find;
+mod job;
+mod media_type;
+pub mod multipart;
+mod node;
+mod order;
+mod pace;
+mod prompt;
+mod pull;
+mod retrieve;
+mod server;
+mod service;
+mod store;
+mod store_response;
+mod taking;
+
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use crate::tls;
+
+use super::Caller;
+
+pub use ask_error::{AskError, Cause};
+pub use find::{Found, Level, Query, counter, find};
+pub use media_type::MediaType;
+pub use node::{Authorization, Node, NotANode};
+pub(super) use pull::{Pulled, fetch};
+pub use retrieve::retrieve;
+pub(super) use server::Server;
+pub use store::store;
+
+/// How to receive over HTTP. How large an instance may be and how long a peer may be silent is the same as
+/// over DIMSE ([`super::Settings`]); a caller is known here by its address alone, so those with an AE title
+/// do not count.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub listener: Arc<TcpListener>,
+    /// With it, only encrypted connections are taken.
+    pub tls: Option<tls::Server>,
+    /// Who may call, by address; if nobody is named, everybody.
+    pub callers: Vec<Caller>,
+    /// What stands before `/studies`: `/dicom-web`.
+    pub base_path: String,
+    /// 64; what comes beyond them is closed.
+    pub connections_max: usize,
+    /// Those whose instances are taken in at the same time; more are told to come again later: 8.
+    pub requests_max: usize,
+    /// 10 000 in one request.
+    pub parts_max: usize,
+}
+
+impl Settings {
+    pub fn new(listener: TcpListener) -> Settings {
+        Settings {
+            listener: Arc::new(listener),
+            tls: None,
+            callers: Vec::new(),
+            base_path: "/dicom-web".to_owned(),
+            connections_max: 64,
+            requests_max: 8,
+            parts_max: 10_000,
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! Bodies of several parts (RFC 2046 5.1), read as they come, in pieces of any size.
+//!
+//! No input or output here: chunks go in, pieces come out. Memory is one header block, at most 16 KiB,
+//! and time is linear, whatever comes: a boundary begins with the only CR that it has, so a boundary
+//! that turns out to be none need never be looked at twice.
+
+use memchr::{memmem, memrchr};
+
+use super::media_type::MediaType;
+
+/// Reads one body.
+pub struct Multipart {
+    /// CR LF, two dashes, and the boundary: where a part ends, if it is not the first one.
+    delimiter: Vec<u8>,
+    finder: memmem::Finder<'static>,
+    state: State,
+}
+
+/// What comes out.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// A part begins.
+    Head(Head),
+    /// Bytes of the part.
+    Bytes(&'a [u8]),
+    /// The part is whole.
+    End,
+}
+
+/// The header fields of a part, names in lower case.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    fields: Vec<(String, String)>,
+}
+
+/// Why a body cannot be read on. What came out before its last `Head` is whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    #[error("its media type names no boundary that can be read")]
+    NoBoundary,
+    #[error("a boundary is followed by other text")]
+    Boundary,
+    #[error("the header of a part has more than {HEAD_BYTES_MAX} bytes")]
+    HeadTooLong,
+    #[error("a header field of a part cannot be read")]
+    Head,
+    #[error("it ends before its last boundary")]
+    CutOff,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Before the first boundary, or in a part. So many bytes match the delimiter; so many of them
+    /// came before the content.
+    Content {
+        of_part: bool,
+        matched: usize,
+        borrowed: usize,
+    },
+    /// Behind a boundary: what stands on the line so far.
+    Line(Vec<u8>),
+    /// In the header of a part.
+    Head(Vec<u8>),
+    /// Behind the last boundary.
+    Epilogue,
+    Malformed(Malformed),
+}
+
+/// The standard has 70; Orthanc writes longer ones.
+const BOUNDARY_BYTES_MAX: usize = 1 << 10;
+
+const HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// Blanks that may stand behind a boundary. Nobody writes any.
+const PADDING_BYTES_MAX: usize = 128;
+
+/// Before the first boundary, and before that of a part without content, a line end has been read
+/// already that belongs to the delimiter: it is borrowed, and is nobody's content.
+const LINE_END: &[u8] = b"\r\n";
+
+impl Multipart {
+    /// Reads the body of this media type.
+    ///
+    /// # Errors
+    /// If it names no boundary.
+    pub fn of(media_type: &MediaType) -> Result<Multipart, Malformed> {
+        let boundary = media_type.parameter("boundary").unwrap_or_default().trim_end().as_bytes();
+        let allowed = |byte: &u8| (b' '..=b'~').contains(byte);
+        if boundary.is_empty() || boundary.len() > BOUNDARY_BYTES_MAX || !boundary.iter().all(allowed) {
+            return Err(Malformed::NoBoundary);
+        }
+        let delimiter = [b"\r\n--", boundary].concat();
+        let finder = memmem::Finder::new(&delimiter).into_owned();
+        Ok(Multipart { delimiter, finder, state: content(false) })
+    }
+
+    /// Takes the next bytes of the body.
+    ///
+    /// # Errors
+    /// If they cannot be those of a body with parts. Nothing that comes after is taken.
+    pub fn push(&mut self, mut bytes: &[u8], take: &mut dyn FnMut(Piece)) -> Result<(), Malformed> {
+        while !bytes.is_empty() {
+            let taken = match &mut self.state {
+                State::Content { .. } => Ok(self.content(bytes, take)),
+                State::Line(_) => self.line(bytes),
+                State::Head(_) => self.head(bytes, take),
+                State::Epilogue => return Ok(()),
+                State::Malformed(malformed) => Err(*malformed),
+            };
+            match taken {
+                Ok(taken) => bytes = &bytes[taken..],
+                Err(malformed) => {
+                    self.state = State::Malformed(malformed);
+                    return Err(malformed);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The body is at its end.
+    ///
+    /// # Errors
+    /// If it should not be.
+    pub fn end(self) -> Result<(), Malformed> {
+        match self.state {
+            State::Epilogue => Ok(()),
+            State::Malformed(malformed) => Err(malformed),
+            _ => Err(Malformed::CutOff),
+        }
+    }
+
+    /// Takes bytes of a part, up to the delimiter at most.
+    fn content(&mut self, bytes: &[u8], take: &mut dyn FnMut(Piece)) -> usize {
+        let State::Content { of_part, matched, borrowed } = self.state else { return 0 };
+        let mut give = |bytes: &[u8]| {
+            if of_part && !bytes.is_empty() {
+                take(Piece::Bytes(bytes));
+            }
+        };
+        if matched > 0 {
+            let wanted = &self.delimiter[matched..];
+            let more = bytes.iter().zip(wanted).take_while(|(one, other)| one == other).count();
+            if more < wanted.len() && more < bytes.len() {
+                // No delimiter after all, and none can have begun within it.
+                give(&self.delimiter[borrowed..matched + more]);
+                self.state = State::Content { of_part, matched: 0, borrowed: 0 };
+            } else if more < wanted.len() {
+                self.state = State::Content { of_part, matched: matched + more, borrowed };
+            } else {
+                self.delimited(of_part, take);
+            }
+            return more;
+        }
+        if let Some(at) = self.finder.find(bytes) {
+            give(&bytes[..at]);
+            self.delimited(of_part, take);
+            return at + self.delimiter.len();
+        }
+        let begun = memrchr(b'\r', bytes).filter(|at| self.delimiter.starts_with(&bytes[*at..]));
+        let matched = begun.map_or(0, |at| bytes.len() - at);
+        give(&bytes[..bytes.len() - matched]);
+        self.state = State::Content { of_part, matched, borrowed: 0 };
+        bytes.len()
+    }
+
+    fn delimited(&mut self, of_part: bool, take: &mut dyn FnMut(Piece)) {
+        if of_part {
+            take(Piece::End);
+        }
+        self.state = State::Line(Vec::new());
+    }
+
+    /// Takes what stands behind a boundary: two dashes if it was the last, or blanks and a line end.
+    fn line(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
+        let State::Line(line) = &mut self.state else { return Ok(0) };
+        line.push(bytes[0]);
+        match line.as_slice() {
+            b"--" => self.state = State::Epilogue,
+            [padding @ .., b'\r', b'\n'] if is_blank(padding) => self.state = State::Head(Vec::new()),
+            b"-" => {}
+            [padding @ .., b'\r'] | padding if is_blank(padding) && padding.len() <= PADDING_BYTES_MAX => {}
+            _ => return Err(Malformed::Boundary),
+        }
+        Ok(1)
+    }
+
+    /// Takes bytes of a part's header, up to the empty line at its end.
+    fn head(&mut self, bytes: &[u8], take: &mut dyn FnMut(Piece)) -> Result<usize, Malformed> {
+        let State::Head(head) = &mut self.state else { return Ok(0) };
+        for (index, byte) in bytes.iter().enumerate() {
+            head.push(*byte);
+            if head.as_slice() == LINE_END || head.ends_with(b"\r\n\r\n") {
+                take(Piece::Head(Head::read(head).ok_or(Malformed::Head)?));
+                self.state = content(true);
+                return Ok(index + 1);
+            }
+            if head.len() >= HEAD_BYTES_MAX {
+                return Err(Malformed::HeadTooLong);
+            }
+        }
+        Ok(bytes.len())
+    }
+}
+
+/// At the beginning of the body, or of a part.
+fn content(of_part: bool) -> State {
+    State::Content { of_part, matched: LINE_END.len(), borrowed: LINE_END.len() }
+}
+
+fn is_blank(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| matches!(byte, b' ' | b'\t'))
+}
+
+impl Head {
+    /// The value of a field, by its name in lower case.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    fn read(bytes: &[u8]) -> Option<Head> {
+        let text = String::from_utf8_lossy(bytes);
+        let mut fields: Vec<(String, String)> = Vec::new();
+        for line in text.split("\r\n").filter(|line| !line.is_empty()) {
+            match (line.split_once(':'), fields.last_mut()) {
+                // A line that begins with a blank continues the one before it.
+                (_, Some((_, value))) if line.starts_with([' ', '\t']) => {
+                    value.push(' ');
+                    value.push_str(line.trim());
+                }
+                (Some((name, value)), _) => {
+                    fields.push((name.trim().to_ascii_lowercase(), value.trim().to_owned()));
+                }
+                (None, _) => return None,
+            }
+        }
+        Some(Head { fields })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Parts = Vec<(Head, Vec<u8>, bool)>;
+
+    fn multipart(boundary: &str) -> Multipart {
+        let media_type = format!("multipart/related; boundary=\"{boundary}\"");
+        Multipart::of(&MediaType::read(&media_type).unwrap()).unwrap()
+    }
+
+    /// The parts, whether each is whole, and how it ended, with chunks of one size.
+    fn read(body: &[u8], chunk: usize) -> (Parts, Result<(), Malformed>) {
+        let mut multipart = multipart("=_b");
+        let mut parts = Parts::new();
+        let mut take = |piece: Piece| match piece {
+            Piece::Head(head) => parts.push((head, Vec::new(), false)),
+            Piece::Bytes(bytes) => parts.last_mut().unwrap().1.extend_from_slice(bytes),
+            Piece::End => parts.last_mut().unwrap().2 = true,
+        };
+        let pushed = body.chunks(chunk).try_for_each(|bytes| multipart.push(bytes, &mut take));
+        let end = pushed.and_then(|()| multipart.end());
+        (parts, end)
+    }
+
+    /// The contents of the parts, which must be the same for all sizes of chunks.
+    fn contents(body: &[u8]) -> Vec<Vec<u8>> {
+        let (parts, end) = read(body, body.len());
+        assert_eq!(end, Ok(()));
+        for chunk in 1..body.len() {
+            assert_eq!(read(body, chunk).0, parts, "chunks of {chunk}");
+        }
+        assert!(parts.iter().all(|(_, _, whole)| *whole));
+        parts.into_iter().map(|(_, content, _)| content).collect()
+    }
+
+    #[test]
+    fn parts_are_found_however_the_body_is_cut() {
+        let body = b"a preamble\r\n--=_b \t\r\nContent-Type: application/dicom\r\n\r\none\r\n--=_b\r\n\r\n\r\ntwo\r\n\r\n\
+            --=_b\r\nX: y\r\n\r\n\r\n--=_b--\r\nan epilogue --=_b\r\n";
+        assert_eq!(contents(body), [b"one".as_slice(), b"\r\ntwo\r\n", b""]);
+    }
+
+    #[test]
+    fn a_part_may_lack_content_and_the_body_a_preamble() {
+        assert_eq!(contents(b"--=_b\r\nX: y\r\n\r\n--=_b\r\n\r\n--=_b--"), [b"".as_slice(), b""]);
+        assert_eq!(contents(b"--=_b--"), Vec::<Vec<u8>>::new());
+    }
+
+    #[test]
+    fn what_looks_like_a_boundary_is_content() {
+        let content = b"\r\n-\r\r\n--=_\r\n--=_\r\n\r--=_b\n--=_b\r\r\n--\r\n--=c";
+        let body = [b"--=_b\r\n\r\n".as_slice(), content, b"\r\n--=_b--"].concat();
+        assert_eq!(contents(&body), [content]);
+        let beginning = b"--=_c";
+        let body = [b"--=_b\r\n\r\n".as_slice(), beginning, b"\r\n--=_b--"].concat();
+        assert_eq!(contents(&body), [beginning]);
+    }
+
+    #[test]
+    fn header_fields_are_read() {
+        let body =
+            b"--=_b\r\nContent-TYPE : application/dicom;\r\n transfer-syntax=1.2\r\nA:\r\n\r\n\r\n--=_b--";
+        let (parts, _) = read(body, 7);
+        let head = &parts[0].0;
+        assert_eq!(head.field("content-type"), Some("application/dicom; transfer-syntax=1.2"));
+        assert_eq!((head.field("a"), head.field("b")), (Some(""), None));
+    }
+
+    #[test]
+    fn what_is_cut_off_is_not_whole() {
+        let body = b"--=_b\r\n\r\none\r\n--=_b\r\n\r\ntwo\r\n--=_b-";
+        for length in 0..body.len() {
+            assert_eq!(read(&body[..length], 5).1, Err(Malformed::CutOff), "{length} bytes");
+        }
+        let (parts, _) = read(&body[..body.len() - 10], 5);
+        assert_eq!(parts.iter().map(|part| part.2).collect::<Vec<_>>(), [true, false]);
+    }
+
+    #[test]
+    fn what_is_malformed_stays_so() {
+        for (body, malformed) in [
+            (b"--=_bc\r\n".to_vec(), Malformed::Boundary),
+            (b"--=_b\n\n".to_vec(), Malformed::Boundary),
+            ([b"--=_b".as_slice(), &[b' '; 200]].concat(), Malformed::Boundary),
+            (b"--=_b\r\nno colon\r\n\r\n".to_vec(), Malformed::Head),
+            ([b"--=_b\r\nX: ".as_slice(), &[b'x'; HEAD_BYTES_MAX]].concat(), Malformed::HeadTooLong),
+        ] {
+            let mut multipart = multipart("=_b");
+            assert_eq!(multipart.push(&body, &mut |piece| panic!("{piece:?}")), Err(malformed));
+            assert_eq!(multipart.push(b"\r\n--=_b--", &mut |_| {}), Err(malformed));
+            assert_eq!(multipart.end(), Err(malformed));
+        }
+    }
+
+    #[test]
+    fn chunks_make_no_difference_to_any_body() {
+        const TOKENS: [&[u8]; 10] =
+            [b"\r\n--=_b\r\n\r\n", b"--=_b", b"\r\n--=_b", b"\r\n", b"\r", b"\n", b"--", b"-", b"x: y", b" "];
+        let mut seed = 7_u64;
+        let mut random = |below: usize| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) as usize % below
+        };
+        let mut whole_parts = 0;
+        for _ in 0..20_000 {
+            let body: Vec<u8> = (0..random(24)).flat_map(|_| TOKENS[random(TOKENS.len())]).copied().collect();
+            let at_once = read(&body, body.len().max(1));
+            assert_eq!(read(&body, 1 + random(4)), at_once, "{:?}", String::from_utf8_lossy(&body));
+            whole_parts += at_once.0.iter().filter(|part| part.2).count();
+        }
+        assert!(whole_parts > 500, "only {whole_parts} parts were whole");
+    }
+
+    #[test]
+    fn a_boundary_must_be_one() {
+        for wrong in ["multipart/related", "a/b; boundary=\"\"", "a/b; boundary=\"a\rb\"", "a/b; boundary=ä"]
+        {
+            let media_type = MediaType::read(wrong).unwrap_or_default();
+            assert!(Multipart::of(&media_type).is_err(), "{wrong}");
+        }
+        let long = MediaType::read(&format!("a/b; boundary={}", "x".repeat(BOUNDARY_BYTES_MAX + 1))).unwrap();
+        assert!(Multipart::of(&long).is_err());
+    }
+}

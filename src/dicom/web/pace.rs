@@ -1,0 +1,78 @@
+//! The bytes of a body as they come over the network, from a peer that must not be too slow.
+
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use hyper::body::{Bytes, Incoming};
+use tokio::time::{Instant, timeout};
+
+use super::multipart::Malformed;
+
+/// A body being read. Within the time a peer may be silent there must come so many bytes, or the end:
+/// who sends a byte a second is cut off. Time in which nobody asks for bytes does not count.
+pub struct Pace {
+    body: Incoming,
+    silence_max: Duration,
+    waited: Duration,
+    received: usize,
+    is_asked_for: bool,
+}
+
+const BYTES_MIN: usize = 64 << 10;
+
+/// Why a body did not come to its end, or is not read to it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    #[error("the peer was silent, or too slow, for too long")]
+    Slow,
+    #[error("the body broke off: {0}")]
+    CutOff(String),
+    #[error("the body is malformed: {0}")]
+    Malformed(#[from] Malformed),
+    #[error("it has more than {0} parts")]
+    TooManyParts(usize),
+    #[error("flow is being stopped")]
+    Stopping,
+    #[error("a mistake in flow, please report it")]
+    Own,
+}
+
+impl Pace {
+    pub fn new(body: Incoming, silence_max: Duration) -> Pace {
+        Pace { body, silence_max, waited: Duration::ZERO, received: 0, is_asked_for: false }
+    }
+
+    /// The next bytes; `None` at the end.
+    pub async fn next(&mut self) -> Option<Result<Bytes, Broken>> {
+        self.is_asked_for = true;
+        loop {
+            let begun = Instant::now();
+            let frame = timeout(self.silence_max.saturating_sub(self.waited), self.body.frame()).await;
+            self.waited += begun.elapsed();
+            match frame {
+                Err(_) => return Some(Err(Broken::Slow)),
+                Ok(None) => return None,
+                Ok(Some(Err(error))) => return Some(Err(Broken::CutOff(error.to_string()))),
+                Ok(Some(Ok(frame))) => {
+                    // Trailers say nothing that is asked for here.
+                    let Ok(bytes) = frame.into_data() else { continue };
+                    self.count(bytes.len());
+                    return Some(Ok(bytes));
+                }
+            }
+        }
+    }
+
+    /// Whether the peer has been asked for the body, if it waits for that (`Expect: 100-continue`).
+    pub fn is_asked_for(&self) -> bool {
+        self.is_asked_for
+    }
+
+    fn count(&mut self, bytes: usize) {
+        self.received += bytes;
+        if self.received >= BYTES_MIN {
+            self.received = 0;
+            self.waited = Duration::ZERO;
+        }
+    }
+}

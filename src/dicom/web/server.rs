@@ -1,0 +1,223 @@
+//! Listens for HTTP, and holds the connections: all in one thread, beside a few that write to disk.
+//!
+//! A connection either has a request whose body is being read, at the pace that [`super::pace`] asks
+//! for, or it has so much time in all for whatever else it does: the handshake of TLS, the head of the
+//! next request, reading our answer.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc as blocking};
+use std::thread;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::{JoinSet, LocalSet};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_rustls::TlsAcceptor;
+
+use super::super::door::Door;
+use super::super::{Event, Stop};
+use super::Settings;
+use super::job::{Job, take_in};
+use super::prompt::Prompt;
+use super::service::Service;
+
+/// A server whose port is open.
+pub struct Server<'a> {
+    settings: &'a Settings,
+    runtime: Runtime,
+}
+
+/// The head of a request is as long at most, and so is a piece of its body.
+const BUFFER_BYTES: usize = 128 << 10;
+
+const HEADER_FIELDS_MAX: usize = 64;
+
+/// How long answers that are under way at the stop may take.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+impl<'a> Server<'a> {
+    pub fn open(settings: &'a Settings) -> io::Result<Server<'a>> {
+        settings.listener.set_nonblocking(true)?;
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        Ok(Server { settings, runtime })
+    }
+
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.settings.listener.local_addr()
+    }
+
+    /// Serves until the stop.
+    pub fn serve(self, door: &Door, stop: &Stop) -> io::Result<()> {
+        let workers = self.settings.requests_max;
+        let (give, jobs) = blocking::sync_channel::<Job>(workers);
+        let jobs = &Mutex::new(jobs);
+        let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let parts_max = self.settings.parts_max;
+        thread::scope(|scope| {
+            for number in 0..workers {
+                let work = move || {
+                    while let Ok(job) = next() {
+                        take_in(door, parts_max, job);
+                    }
+                };
+                thread::Builder::new().name(format!("dicom-web-{number}")).spawn_scoped(scope, work)?;
+            }
+            LocalSet::new().block_on(&self.runtime, accept(self.settings, door, stop, give))
+        })
+    }
+}
+
+/// Accepts connections until the stop; returns when all have ended.
+async fn accept(
+    settings: &Settings,
+    door: &Door<'_>,
+    stop: &Stop,
+    jobs: blocking::SyncSender<Job>,
+) -> io::Result<()> {
+    let listener = TcpListener::from_std(settings.listener.try_clone()?)?;
+    let acceptor = settings.tls.as_ref().map(|tls| TlsAcceptor::from(tls.config()));
+    let (stop_all, stopping) = watch::channel(false);
+    let (events, mut told) = mpsc::channel(64);
+    let service = Rc::new(Service {
+        callers: settings.callers.clone(),
+        base_path: settings.base_path.clone(),
+        silence_max: door.settings.idle_time_max,
+        jobs,
+        room: Arc::new(Semaphore::new(settings.requests_max)),
+        stopping,
+        events,
+    });
+    let mut connections = JoinSet::new();
+    while !stop.is_requested() {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                _ if stop.is_requested() => break,
+                Ok((_, peer)) if connections.len() >= settings.connections_max => {
+                    let reason = "there are as many connections as allowed".to_owned();
+                    (door.tell)(&Event::TurnedAway { peer, reason });
+                }
+                Ok((stream, peer)) => {
+                    connections.spawn_local(hold(Rc::clone(&service), acceptor.clone(), stream, peer));
+                }
+                Err(error) => {
+                    (door.tell)(&Event::NotAccepted { reason: error.to_string() });
+                    // Most likely there are too many open files: give some time to close.
+                    sleep(Duration::from_millis(50)).await;
+                }
+            },
+            Some(event) = told.recv() => (door.tell)(&event),
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+        }
+    }
+    drop(listener);
+    // The receiver is there as long as the service is.
+    let _ = stop_all.send(true);
+    let farewell = async {
+        while !connections.is_empty() {
+            tokio::select! {
+                _ = connections.join_next() => {}
+                Some(event) = told.recv() => (door.tell)(&event),
+            }
+        }
+    };
+    // Who takes longer is cut off.
+    let _ = timeout(FAREWELL, farewell).await;
+    connections.shutdown().await;
+    while let Ok(event) = told.try_recv() {
+        (door.tell)(&event);
+    }
+    Ok(())
+}
+
+/// Holds a connection to its end.
+async fn hold(service: Rc<Service>, acceptor: Option<TlsAcceptor>, stream: TcpStream, peer: SocketAddr) {
+    let stream = Prompt::new(stream);
+    let Some(acceptor) = acceptor else { return converse(service, stream, peer).await };
+    let reason = match timeout(service.silence_max, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => return converse(service, stream, peer).await,
+        Ok(Err(error)) => format!("the peer was not believed, or did not believe us: {error}"),
+        Err(_) => "no handshake in time".to_owned(),
+    };
+    service.tell(Event::TurnedAway { peer, reason }).await;
+}
+
+async fn converse(service: Rc<Service>, stream: impl AsyncRead + AsyncWrite + Unpin, peer: SocketAddr) {
+    let clock = Rc::new(Clock::new(service.silence_max));
+    let answer = |request| {
+        let (service, clock) = (Rc::clone(&service), Rc::clone(&clock));
+        async move {
+            clock.stop();
+            let answer = service.answer(peer, request).await;
+            clock.start();
+            Ok::<_, Infallible>(answer.into_response())
+        }
+    };
+    let connection = http1::Builder::new()
+        .header_read_timeout(None)
+        .max_headers(HEADER_FIELDS_MAX)
+        .max_buf_size(BUFFER_BYTES)
+        .serve_connection(TokioIo::new(stream), service_fn(answer));
+    let mut connection = pin!(connection);
+    let mut stopping = service.stopping.clone();
+    let mut is_stopping = false;
+    let reason = loop {
+        tokio::select! {
+            ended = connection.as_mut() => match ended {
+                Err(error) if error.is_parse() => break error.to_string(),
+                _ => return,
+            },
+            () = sleep_until(clock.look_again()) => match clock.is_over() {
+                true if clock.has_run_once.get() => return,
+                true => break "it asked for nothing in time".to_owned(),
+                false => {}
+            },
+            _ = stopping.wait_for(|stopping| *stopping), if !is_stopping => {
+                is_stopping = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    };
+    service.tell(Event::TurnedAway { peer, reason }).await;
+}
+
+/// The time a connection has for everything but a body.
+struct Clock {
+    time: Duration,
+    /// `None` while a request is being answered.
+    end: Cell<Option<Instant>>,
+    has_run_once: Cell<bool>,
+}
+
+impl Clock {
+    fn new(time: Duration) -> Clock {
+        Clock { time, end: Cell::new(Some(Instant::now() + time)), has_run_once: Cell::new(false) }
+    }
+
+    fn stop(&self) {
+        self.end.set(None);
+        self.has_run_once.set(true);
+    }
+
+    fn start(&self) {
+        self.end.set(Some(Instant::now() + self.time));
+    }
+
+    fn look_again(&self) -> Instant {
+        self.end.get().unwrap_or_else(|| Instant::now() + self.time)
+    }
+
+    fn is_over(&self) -> bool {
+        self.end.get().is_some_and(|end| end <= Instant::now())
+    }
+}

@@ -1,0 +1,115 @@
+//! One request over HTTP: looked at, its body passed on to who can wait for the disk, answered.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::header::EXPECT;
+use hyper::{Request, StatusCode};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+
+use super::super::{Caller, Event};
+use super::answer::Answer;
+use super::job::Job;
+use super::order::Order;
+use super::pace::{Broken, Pace};
+use super::taking::Chunk;
+
+/// What all connections share.
+pub struct Service {
+    pub callers: Vec<Caller>,
+    pub base_path: String,
+    pub silence_max: Duration,
+    pub jobs: SyncSender<Job>,
+    /// For so many jobs there is somebody to do them.
+    pub room: Arc<Semaphore>,
+    pub stopping: watch::Receiver<bool>,
+    pub events: mpsc::Sender<Event>,
+}
+
+/// Chunks of a body that wait for the disk; each has at most the size of the connection's buffer.
+const CHUNKS_MAX: usize = 8;
+
+/// So much of a body is read whose request is refused: a connection that is closed with bytes unread is
+/// reset, and the sender would not see why.
+const UNWANTED_BYTES_MAX: usize = 8 << 20;
+
+impl Service {
+    pub async fn answer(&self, peer: SocketAddr, request: Request<Incoming>) -> Answer {
+        let (head, body) = request.into_parts();
+        let mut body = Pace::new(body, self.silence_max);
+        let order = Order::read(&head, &self.base_path, &self.callers, peer.ip());
+        let answer = match order {
+            Ok(order) => self.take_in(peer, order, &mut body).await,
+            Err(answer) => {
+                self.turned_away(peer, &answer).await;
+                answer
+            }
+        };
+        // Who waits to be asked for the body has not sent it.
+        let is_waiting = head.headers.contains_key(EXPECT) && !body.is_asked_for();
+        if !answer.status.is_success() && !is_waiting {
+            read_unwanted(&mut body).await;
+        }
+        answer
+    }
+
+    pub async fn tell(&self, event: Event) {
+        // There is nobody to tell when the server has ended.
+        let _ = self.events.send(event).await;
+    }
+
+    async fn turned_away(&self, peer: SocketAddr, answer: &Answer) {
+        let reason = format!("{}: {}", answer.status, answer.body.trim_end());
+        self.tell(Event::TurnedAway { peer, reason }).await;
+    }
+
+    async fn take_in(&self, peer: SocketAddr, order: Order, body: &mut Pace) -> Answer {
+        let busy =
+            || Answer::refusal(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once, try again later");
+        let Ok(_room) = self.room.try_acquire() else {
+            let answer = busy();
+            self.turned_away(peer, &answer).await;
+            return answer;
+        };
+        let (give, chunks) = mpsc::channel(CHUNKS_MAX);
+        let (answer, answered) = oneshot::channel();
+        if self.jobs.try_send(Job { peer, order, body: chunks, answer }).is_err() {
+            return busy();
+        }
+        self.pass_on(body, give).await;
+        let gone = |_| Answer::refusal(StatusCode::INTERNAL_SERVER_ERROR, Broken::Own.to_string());
+        answered.await.unwrap_or_else(gone)
+    }
+
+    /// Passes the body on to its end, or until nobody wants more of it.
+    async fn pass_on(&self, body: &mut Pace, give: mpsc::Sender<Chunk>) {
+        let mut stopping = self.stopping.clone();
+        loop {
+            let chunk = tokio::select! {
+                next = body.next() => match next {
+                    Some(Ok(bytes)) => Chunk::Bytes(bytes),
+                    Some(Err(broken)) => Chunk::Broken(broken),
+                    None => Chunk::End,
+                },
+                _ = stopping.wait_for(|stopping| *stopping) => Chunk::Broken(Broken::Stopping),
+            };
+            let is_last = !matches!(chunk, Chunk::Bytes(_));
+            if give.send(chunk).await.is_err() || is_last {
+                return;
+            }
+        }
+    }
+}
+
+async fn read_unwanted(body: &mut Pace) {
+    let mut read = 0;
+    while read < UNWANTED_BYTES_MAX {
+        match body.next().await {
+            Some(Ok(bytes)) => read += bytes.len(),
+            Some(Err(_)) | None => return,
+        }
+    }
+}

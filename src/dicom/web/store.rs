@@ -1,0 +1,217 @@
+//! STOW-RS, asking side (PS3.18 10.5): instances in batches, and every answer counted.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+
+use hyper::body::Bytes;
+use hyper::{Method, StatusCode};
+use memchr::memmem;
+
+use super::super::{Object, Outcome, Sent, Status};
+use super::Node;
+use super::answer::DICOM_JSON;
+use super::ask_error::{AskError, Cause};
+use super::client::{Pieces, Question, ask};
+use super::store_response::{Reference, StoreResponse};
+
+/// A store response for a batch is much shorter.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
+
+/// Sends the objects in order and tells for each what the service answered.
+///
+/// What an answer does not name as stored is not stored, whatever its status says.
+///
+/// # Errors
+/// If the service cannot be asked, or refuses a request as a whole. A refused object is no error: it
+/// is told in its [`Outcome`].
+pub fn store(node: &Node, objects: &[Object]) -> Result<Vec<Sent>, AskError> {
+    let mut sent = Vec::with_capacity(objects.len());
+    for batch in batches(objects, node.batch_instances_max, node.batch_bytes_max) {
+        if let Err(cause) = store_batch(node, batch, &mut sent) {
+            return Err(AskError { node: Box::new(node.clone()), cause, sent });
+        }
+    }
+    Ok(sent)
+}
+
+/// Splits objects so that each part is small enough, or one object.
+fn batches(objects: &[Object], count_max: usize, bytes_max: u64) -> Vec<&[Object]> {
+    let mut batches = Vec::new();
+    let mut rest = objects;
+    while !rest.is_empty() {
+        let mut bytes = 0_u64;
+        let fits = rest.iter().take(count_max).take_while(|object| {
+            // One that is gone is told when its turn comes.
+            bytes += object.size().unwrap_or(0);
+            bytes <= bytes_max
+        });
+        let (batch, others) = rest.split_at(fits.count().max(1));
+        batches.push(batch);
+        rest = others;
+    }
+    batches
+}
+
+fn store_batch(node: &Node, batch: &[Object], sent: &mut Vec<Sent>) -> Result<(), Cause> {
+    let mut reply = ask(node, question(&read(batch)?))?;
+    match reply.head.status {
+        // Each service has its own idea of how much is too much.
+        StatusCode::PAYLOAD_TOO_LARGE if batch.len() > 1 => {
+            let (one, other) = batch.split_at(batch.len() / 2);
+            store_batch(node, one, sent)?;
+            store_batch(node, other, sent)
+        }
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            let comment = "the instance is too large for the service".to_owned();
+            let refused = Outcome::Refused { status: Status::OUT_OF_RESOURCES, comment };
+            sent.extend(batch.iter().map(|object| told(object, refused.clone())));
+            Ok(())
+        }
+        StatusCode::OK | StatusCode::ACCEPTED | StatusCode::CONFLICT => {
+            let response = StoreResponse::read(&reply.read(ANSWER_BYTES_MAX)?);
+            let nothing = || Cause::NotUnderstood("it does not say what became of the instances".to_owned());
+            let outcomes = Outcomes::new(response.ok_or_else(nothing)?, reply.head.status);
+            sent.extend(batch.iter().map(|object| told(object, outcomes.of(object))));
+            Ok(())
+        }
+        _ => Err(reply.refusal()),
+    }
+}
+
+fn told(object: &Object, outcome: Outcome) -> Sent {
+    Sent::of(object, outcome)
+}
+
+/// A batch is in memory as a whole: no batch is larger than the node's settings say, or than one object.
+fn read(batch: &[Object]) -> Result<Vec<Bytes>, Cause> {
+    let files = batch.iter().map(|object| {
+        let mut bytes = Vec::new();
+        object.file()?.read_to_end(&mut bytes)?;
+        Ok(Bytes::from(bytes))
+    });
+    let files: io::Result<Vec<Bytes>> = files.collect();
+    files.map_err(|error| Cause::Broken(format!("a file to be sent cannot be read: {error}")))
+}
+
+fn question(batch: &[Bytes]) -> Question {
+    let boundary = boundary(batch);
+    let head = Bytes::from(format!("\r\n--{boundary}\r\nContent-Type: application/dicom\r\n\r\n"));
+    let end = Bytes::from(format!("\r\n--{boundary}--\r\n"));
+    let parts = batch.iter().flat_map(|file| [head.clone(), file.clone()]);
+    Question {
+        method: Method::POST,
+        path: "/studies".to_owned(),
+        accept: DICOM_JSON,
+        content_type: Some(format!("multipart/related; type=\"application/dicom\"; boundary={boundary}")),
+        body: Pieces::new(parts.chain([end])),
+    }
+}
+
+/// One that occurs in none of the objects.
+fn boundary(batch: &[Bytes]) -> String {
+    let occurs = |boundary: &String| {
+        let finder = memmem::Finder::new(boundary);
+        batch.iter().any(|file| finder.find(file).is_some())
+    };
+    let mut boundaries = (0_u32..).map(|number| format!("flow-boundary-{number}"));
+    boundaries.find(|boundary| !occurs(boundary)).expect("no batch is large enough to hold them all")
+}
+
+/// What a store response says, by SOP Instance UID.
+struct Outcomes {
+    by_uid: BTreeMap<String, Outcome>,
+    /// Something failed that the service cannot name.
+    others: Option<Status>,
+}
+
+impl Outcomes {
+    fn new(response: StoreResponse, status: StatusCode) -> Outcomes {
+        let StoreResponse { stored, failed, others } = response;
+        // A conflict is that nothing was stored, whatever stands below it.
+        let stored = stored.into_iter().filter(|_| status.is_success());
+        let stored = stored.map(|Reference { sop_instance_uid, status, .. }| {
+            let comment = String::new();
+            let outcome =
+                if status == Status::SUCCESS { Outcome::Stored } else { Outcome::Warned { status, comment } };
+            (sop_instance_uid, outcome)
+        });
+        // What is named as failed, too, has failed.
+        let failed = failed.into_iter().map(|Reference { sop_instance_uid, status, .. }| {
+            let status = if status == Status::SUCCESS { Status::PROCESSING_FAILURE } else { status };
+            (sop_instance_uid, Outcome::Refused { status, comment: String::new() })
+        });
+        Outcomes { by_uid: stored.chain(failed).collect(), others: others.first().copied() }
+    }
+
+    fn of(&self, object: &Object) -> Outcome {
+        let unnamed = || {
+            let comment = "the answer does not name it as stored".to_owned();
+            Outcome::Refused { status: self.others.unwrap_or(Status::PROCESSING_FAILURE), comment }
+        };
+        self.by_uid.get(object.sop_instance_uid()).cloned().unwrap_or_else(unnamed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::part10::Head;
+    use super::*;
+
+    fn object(number: u32, bytes: usize) -> Object {
+        let head = Head {
+            sop_class_uid: "1.2.840.10008.5.1.4.1.1.2".to_owned(),
+            sop_instance_uid: format!("1.2.{number}"),
+            transfer_syntax_uid: "1.2.840.10008.1.2.1".to_owned(),
+        };
+        let mut file = head.encode();
+        file.resize(bytes, 7);
+        Object::read(number.to_string(), file.into()).unwrap()
+    }
+
+    #[test]
+    fn batches_are_bounded_by_count_and_bytes() {
+        let objects: Vec<Object> =
+            [1000, 1000, 5000, 1000, 1000, 1000, 1000].map(|bytes| object(1, bytes)).into();
+        let sizes: Vec<usize> = batches(&objects, 3, 2500).iter().map(|batch| batch.len()).collect();
+        assert_eq!(sizes, [2, 1, 2, 2]);
+        let sizes: Vec<usize> = batches(&objects, 3, u64::MAX).iter().map(|batch| batch.len()).collect();
+        assert_eq!(sizes, [3, 3, 1]);
+        assert!(batches(&[], 3, 2500).is_empty());
+    }
+
+    #[test]
+    fn a_boundary_occurs_in_no_object() {
+        let file = Bytes::from_static(b"flow-boundary-0 flow-boundary-2");
+        assert_eq!(boundary(&[Bytes::new(), file]), "flow-boundary-1");
+    }
+
+    #[test]
+    fn only_what_is_named_as_stored_is_stored() {
+        let reference = |number: u32, status| Reference {
+            sop_class_uid: String::new(),
+            sop_instance_uid: format!("1.2.{number}"),
+            status,
+        };
+        let response = StoreResponse {
+            stored: vec![
+                reference(1, Status::SUCCESS),
+                reference(2, Status(0xB000)),
+                reference(3, Status::SUCCESS),
+            ],
+            failed: vec![reference(3, Status(0xA900)), reference(4, Status::SUCCESS)],
+            others: Vec::new(),
+        };
+        let outcomes = Outcomes::new(response.clone(), StatusCode::OK);
+        let of = |number| outcomes.of(&object(number, 500));
+        assert_eq!(of(1), Outcome::Stored);
+        assert!(matches!(of(2), Outcome::Warned { status: Status(0xB000), .. }));
+        assert!(matches!(of(3), Outcome::Refused { status: Status(0xA900), .. }), "named as both");
+        assert!(
+            matches!(of(4), Outcome::Refused { status: Status::PROCESSING_FAILURE, .. }),
+            "no reason given"
+        );
+        assert!(matches!(of(5), Outcome::Refused { .. }), "not named");
+        let conflict = Outcomes::new(response, StatusCode::CONFLICT);
+        assert!(!conflict.of(&object(1, 500)).is_stored());
+    }
+}

@@ -1,0 +1,149 @@
+//! What became of the instances of one STOW request, as its answer says it (PS3.18 10.5.3, annex I).
+//!
+//! Written by our server and read by our client. What could not be recognised as an instance at all
+//! is among the `Other Failures`, because nothing can be said of it but why.
+
+use serde_json::{Map, Value, json};
+
+use super::super::Status;
+
+const SOP_CLASS_UID: &str = "00081150";
+const SOP_INSTANCE_UID: &str = "00081155";
+const WARNING_REASON: &str = "00081196";
+const FAILURE_REASON: &str = "00081197";
+const FAILED_SEQUENCE: &str = "00081198";
+const REFERENCED_SEQUENCE: &str = "00081199";
+const OTHER_FAILURES_SEQUENCE: &str = "0008119A";
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreResponse {
+    pub stored: Vec<Reference>,
+    pub failed: Vec<Reference>,
+    /// Failures of what is not known by name.
+    pub others: Vec<Status>,
+}
+
+/// An instance, and what is said of it: the reason of a failure or of a warning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    pub sop_class_uid: String,
+    pub sop_instance_uid: String,
+    pub status: Status,
+}
+
+impl StoreResponse {
+    /// In the DICOM JSON model (PS3.18 annex F).
+    pub fn write(&self) -> String {
+        let mut data_set = Map::new();
+        let mut put = |tag: &str, items: Vec<Value>| {
+            if !items.is_empty() {
+                data_set.insert(tag.to_owned(), json!({ "vr": "SQ", "Value": items }));
+            }
+        };
+        put(FAILED_SEQUENCE, self.failed.iter().map(|one| one.write(FAILURE_REASON)).collect());
+        put(REFERENCED_SEQUENCE, self.stored.iter().map(|one| one.write(WARNING_REASON)).collect());
+        put(
+            OTHER_FAILURES_SEQUENCE,
+            self.others.iter().map(|status| reason(FAILURE_REASON, *status)).collect(),
+        );
+        Value::Object(data_set).to_string()
+    }
+
+    /// `None` if this is not a data set in the DICOM JSON model.
+    pub fn read(body: &[u8]) -> Option<StoreResponse> {
+        let body: Value = serde_json::from_slice(body).ok()?;
+        // Some put the data set into an array, as answers to queries are.
+        let data_set = match &body {
+            Value::Array(all) if all.len() == 1 => all[0].as_object()?,
+            other => other.as_object()?,
+        };
+        let items = |tag: &str| {
+            let values = data_set.get(tag).and_then(|element| element.get("Value")?.as_array());
+            values.map_or(&[] as &[Value], Vec::as_slice).iter()
+        };
+        Some(StoreResponse {
+            stored: items(REFERENCED_SEQUENCE).map(|item| Reference::read(item, WARNING_REASON)).collect(),
+            failed: items(FAILED_SEQUENCE).map(|item| Reference::read(item, FAILURE_REASON)).collect(),
+            others: items(OTHER_FAILURES_SEQUENCE).map(|item| status(item, FAILURE_REASON)).collect(),
+        })
+    }
+}
+
+impl Reference {
+    fn write(&self, reason_tag: &str) -> Value {
+        let mut item =
+            if self.status == Status::SUCCESS { json!({}) } else { reason(reason_tag, self.status) };
+        item[SOP_CLASS_UID] = json!({ "vr": "UI", "Value": [self.sop_class_uid] });
+        item[SOP_INSTANCE_UID] = json!({ "vr": "UI", "Value": [self.sop_instance_uid] });
+        item
+    }
+
+    fn read(item: &Value, reason_tag: &str) -> Reference {
+        let text = |tag| first(item, tag).and_then(Value::as_str).unwrap_or_default().trim().to_owned();
+        Reference {
+            sop_class_uid: text(SOP_CLASS_UID),
+            sop_instance_uid: text(SOP_INSTANCE_UID),
+            status: status(item, reason_tag),
+        }
+    }
+}
+
+fn reason(tag: &str, status: Status) -> Value {
+    json!({ tag: { "vr": "US", "Value": [status.0] } })
+}
+
+/// The reason that an item gives, which some write as text.
+fn status(item: &Value, tag: &str) -> Status {
+    let Some(value) = first(item, tag) else { return Status::SUCCESS };
+    let number = value.as_u64().or_else(|| value.as_str()?.trim().parse().ok());
+    number.and_then(|number| u16::try_from(number).ok()).map_or(Status::SUCCESS, Status)
+}
+
+fn first<'a>(item: &'a Value, tag: &str) -> Option<&'a Value> {
+    item.get(tag)?.get("Value")?.get(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reference(number: u32, status: Status) -> Reference {
+        let sop_instance_uid = format!("1.2.{number}");
+        Reference { sop_class_uid: "1.2.840.10008.5.1.4.1.1.2".to_owned(), sop_instance_uid, status }
+    }
+
+    #[test]
+    fn written_and_read() {
+        let response = StoreResponse {
+            stored: vec![reference(1, Status::SUCCESS), reference(2, Status(0xB000))],
+            failed: vec![reference(3, Status::OUT_OF_RESOURCES)],
+            others: vec![Status::CANNOT_UNDERSTAND],
+        };
+        assert_eq!(StoreResponse::read(response.write().as_bytes()), Some(response.clone()));
+        let in_array = format!("[{}]", response.write());
+        assert_eq!(StoreResponse::read(in_array.as_bytes()), Some(response));
+    }
+
+    #[test]
+    fn only_what_is_there_is_written() {
+        let stored =
+            StoreResponse { stored: vec![reference(1, Status::SUCCESS)], ..StoreResponse::default() };
+        let expected = r#"{"00081199":{"Value":[{"00081150":{"Value":["1.2.840.10008.5.1.4.1.1.2"],"vr":"UI"},"00081155":{"Value":["1.2.1"],"vr":"UI"}}],"vr":"SQ"}}"#;
+        assert_eq!(stored.write(), expected);
+        assert_eq!(StoreResponse::default().write(), "{}");
+    }
+
+    #[test]
+    fn what_others_write_is_read_or_refused() {
+        let text = br#"{"00081198":{"vr":"SQ","Value":[{"00081155":{"vr":"UI","Value":["1.2.3 "]},"00081197":{"vr":"US","Value":["272"]}}, 7]}}"#;
+        let read = StoreResponse::read(text).unwrap();
+        assert_eq!(
+            (read.failed[0].sop_instance_uid.as_str(), read.failed[0].status),
+            ("1.2.3", Status(0x0110))
+        );
+        assert_eq!(read.failed[1].sop_instance_uid, "");
+        for other in ["", "null", "[]", "[{},{}]", "\"stored\"", "<xml/>"] {
+            assert_eq!(StoreResponse::read(other.as_bytes()), None, "{other}");
+        }
+    }
+}

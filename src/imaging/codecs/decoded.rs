@@ -1,0 +1,100 @@
+//! A file's pixels as Explicit VR Little Endian has them: what sending in that transfer syntax needs.
+
+use std::borrow::Cow;
+
+use super::samples::{bit, close_gaps, fit};
+use super::{Codec, Layout, Undecodable, decode, native, photometric_interpretation};
+use crate::imaging::elements::{Part10, Pixels, is_native};
+
+/// All frames of an object, uncompressed, and what its header has to say of them.
+///
+/// Of the header Transfer Syntax UID, Photometric Interpretation and Planar Configuration (0) change, and the
+/// offset tables go; the rest stays, also what Lossy Image Compression says of the past. Bits that stood
+/// above Bits Stored are gone, and with them overlays of the retired kind that were kept there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecodedPixels {
+    /// Samples of 8, 16 or 32 bits, little endian, those of a pixel side by side, row by row from the top,
+    /// frame by frame. Single bits are packed, the first one lowest, without a gap between frames. There is
+    /// no padding: a value of odd length is written with a zero after it.
+    pub bytes: Vec<u8>,
+    pub frames: usize,
+    pub rows: usize,
+    pub columns: usize,
+    /// 1 or 3.
+    pub samples_per_pixel: usize,
+    /// 1, 8, 16 or 32.
+    pub bits_allocated: u32,
+    pub bits_stored: u32,
+    /// Samples are two's complement.
+    pub signed: bool,
+    /// What (0028,0004) has to be: `RGB` where decoding changed the colour space, `YBR_FULL` where it brought
+    /// colours to full width, else what it was.
+    pub photometric_interpretation: String,
+}
+
+impl DecodedPixels {
+    /// `OB` or `OW`, as bits allocated say.
+    pub fn vr(&self) -> [u8; 2] {
+        if self.bits_allocated > 8 { *b"OW" } else { *b"OB" }
+    }
+
+    /// The samples of a frame; of single bits a byte each.
+    ///
+    /// # Panics
+    /// If there is no such frame.
+    pub fn frame(&self, index: usize) -> Cow<'_, [u8]> {
+        let samples = self.rows * self.columns * self.samples_per_pixel;
+        if self.bits_allocated == 1 {
+            return Cow::Owned(
+                (0..samples).map(|at| bit(&self.bytes, index * samples + at).into()).collect(),
+            );
+        }
+        let size = samples * self.bits_allocated as usize / 8;
+        Cow::Borrowed(&self.bytes[index * size..][..size])
+    }
+}
+
+/// Decodes all frames of a file, in parallel.
+///
+/// Memory is taken after the header's sizes have been checked against the bytes that are there: at most
+/// 64 MiB and 1 024 bytes for each compressed one, and 4 GiB in all.
+///
+/// # Errors
+/// If the file has no pixels, is damaged, or there is no decoder for it.
+pub fn decoded(file: &[u8]) -> Result<DecodedPixels, Undecodable> {
+    let file = Part10::open(file).map_err(|_| Undecodable::NotDicom)?;
+    let elements = file.elements();
+    let pixels = elements.pixels.ok_or_else(|| Undecodable::missing(&elements))?;
+    let layout = Layout::read(&file.transfer_syntax_uid, &elements)?;
+    let (bytes, photometric_interpretation) = match pixels {
+        Pixels::Native(native) if is_native(&layout.transfer_syntax_uid) => {
+            (native::decode(&layout, native)?, native::photometric_interpretation(&layout))
+        }
+        Pixels::Native(_) => return Err(Undecodable::not_encapsulated(&layout.transfer_syntax_uid)),
+        Pixels::Encapsulated(items) => {
+            (whole(&layout, decode(&layout, &elements, items)?)?, photometric_interpretation(&layout))
+        }
+    };
+    Ok(DecodedPixels {
+        bytes,
+        photometric_interpretation: photometric_interpretation.to_owned(),
+        frames: layout.frames,
+        rows: layout.rows,
+        columns: layout.columns,
+        samples_per_pixel: layout.samples_per_pixel,
+        bits_allocated: layout.bits_allocated,
+        bits_stored: layout.bits_stored,
+        signed: layout.signed,
+    })
+}
+
+/// Frames as they are written one after the other, without what stands above the stored bits.
+fn whole(layout: &Layout, mut frames: Vec<u8>) -> Result<Vec<u8>, Undecodable> {
+    if layout.bits_allocated == 1 {
+        return Ok(close_gaps(&frames, layout.frame_samples()));
+    }
+    if !Codec::of(layout)?.says_precision() {
+        fit(&mut frames, layout.bits_allocated, layout.bits_kept, layout.signed);
+    }
+    Ok(frames)
+}

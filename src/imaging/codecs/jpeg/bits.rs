@@ -1,0 +1,63 @@
+//! The bits of entropy-coded data (ISO/IEC 10918-1 F.2.2.5): a zero byte after 0xFF is no data.
+
+use crate::imaging::codecs::stream::StreamError;
+
+/// A code and the bits that follow it are at most this.
+const BITS_NEEDED: u32 = 32;
+
+pub struct Bits<'a> {
+    data: &'a [u8],
+    /// The next bits, from the top; zeros behind the last one.
+    held: u64,
+    count: u32,
+}
+
+impl<'a> Bits<'a> {
+    pub fn new(data: &'a [u8]) -> Bits<'a> {
+        Bits { data, held: 0, count: 0 }
+    }
+
+    /// Makes the next 32 bits ready, or as many as are left.
+    #[inline]
+    pub fn fill(&mut self) {
+        if self.count < BITS_NEEDED {
+            self.refill();
+        }
+    }
+
+    fn refill(&mut self) {
+        while self.count <= 56 {
+            let [byte, rest @ ..] = self.data else { return };
+            self.data = match (byte, rest) {
+                (0xFF, [_, after @ ..]) => after,
+                _ => rest,
+            };
+            self.held |= u64::from(*byte) << (56 - self.count);
+            self.count += 8;
+        }
+    }
+
+    /// The next 16 bits, zeros where there are none.
+    #[inline]
+    pub fn peek(&self) -> u16 {
+        (self.held >> 48) as u16
+    }
+
+    #[inline]
+    pub fn skip(&mut self, count: u32) -> Result<(), StreamError> {
+        self.count = self.count.checked_sub(count).ok_or(StreamError::CutOff)?;
+        self.held <<= count;
+        Ok(())
+    }
+
+    /// A number of `size` bits, at most 16, whose first half is negative (figure F.12).
+    #[inline]
+    pub fn signed(&mut self, size: u32) -> Result<i32, StreamError> {
+        if size == 0 {
+            return Ok(0);
+        }
+        let value = (self.held >> (64 - size)) as i32;
+        self.skip(size)?;
+        Ok(if value < 1 << (size - 1) { value - (1 << size) + 1 } else { value })
+    }
+}

@@ -1,0 +1,115 @@
+//! Scans of lossless JPEG (ISO/IEC 10918-1 annex H): differences from a prediction by neighbours.
+
+use super::bits::Bits;
+use super::frame::{Frame, Scan, Tables, table};
+use super::huffman::Huffman;
+use super::plane::{Plane, restarts};
+use crate::imaging::codecs::stream::StreamError;
+
+/// Decodes a scan into the planes of its components.
+pub fn decode(
+    frame: &Frame,
+    scan: &Scan,
+    tables: &Tables,
+    data: &[u8],
+    planes: &mut [Plane],
+) -> Result<(), StreamError> {
+    if frame.components.iter().any(|component| [component.across, component.down] != frame.mcu()) {
+        return Err(StreamError::Unsupported("lossless JPEG with colours of different size"));
+    }
+    if !(1..=7).contains(&scan.predictor) || scan.shift >= frame.precision {
+        return Err(StreamError::Wrong("scan"));
+    }
+    // Where a restart comes within a row, prediction would begin there (H.1.1 asks for whole rows).
+    if !tables.restart.is_multiple_of(frame.columns) {
+        return Err(StreamError::Wrong("restart interval"));
+    }
+    let part = |(place, dc, _): &(usize, usize, usize)| Ok((*place, table(&tables.dc, *dc)?));
+    let parts: Vec<(usize, &Huffman)> = scan.components.iter().map(part).collect::<Result<_, _>>()?;
+    let rows_between = tables.restart / frame.columns;
+    let mut intervals = restarts(data, tables.restart);
+    let mut bits = Bits::new(&[]);
+    for y in 0..frame.rows {
+        let fresh = y == 0 || rows_between > 0 && y.is_multiple_of(rows_between);
+        if fresh {
+            bits = Bits::new(intervals.next().ok_or(StreamError::CutOff)?);
+        }
+        let first = fresh.then_some(1 << (frame.precision - scan.shift - 1));
+        row(&parts, scan.predictor, first, y, &mut bits, planes)?;
+    }
+    planes_of(&parts, planes).for_each(|plane| plane.shift(scan.shift));
+    Ok(())
+}
+
+/// A component's row as it is decoded.
+struct Row<'a> {
+    huffman: &'a Huffman,
+    samples: &'a mut [u16],
+    /// Empty where prediction begins anew.
+    above: &'a [u16],
+}
+
+fn row(
+    parts: &[(usize, &Huffman)],
+    predictor: u8,
+    first: Option<u16>,
+    y: usize,
+    bits: &mut Bits,
+    planes: &mut [Plane],
+) -> Result<(), StreamError> {
+    let mut rows: Vec<Row> = planes_of(parts, planes)
+        .zip(parts)
+        .map(|(plane, (_, huffman))| {
+            let (samples, above) = plane.row_and_above(y);
+            Row { huffman, samples, above: if first.is_some() { &[] } else { above } }
+        })
+        .collect();
+    let columns = rows.first().map_or(0, |row| row.samples.len());
+    for x in 0..columns {
+        for row in &mut rows {
+            let predicted = match (x, first) {
+                (0, Some(first)) => first,
+                (0, None) => row.above[0],
+                (_, Some(_)) => row.samples[x - 1],
+                (_, None) => predict(predictor, row.samples[x - 1], row.above[x], row.above[x - 1]),
+            };
+            row.samples[x] = predicted.wrapping_add(difference(row.huffman, bits)?);
+        }
+    }
+    Ok(())
+}
+
+fn planes_of<'a>(
+    parts: &[(usize, &Huffman)],
+    planes: &'a mut [Plane],
+) -> impl Iterator<Item = &'a mut Plane> {
+    let places: Vec<usize> = parts.iter().map(|(place, _)| *place).collect();
+    planes.iter_mut().enumerate().filter(move |(place, _)| places.contains(place)).map(|(_, plane)| plane)
+}
+
+/// Table H.1, from the left, upper and upper left neighbour; what counts is the lowest 16 bits.
+#[inline]
+fn predict(predictor: u8, left: u16, above: u16, corner: u16) -> u16 {
+    let [a, b, c] = [left, above, corner].map(i32::from);
+    let predicted = match predictor {
+        1 => a,
+        2 => b,
+        3 => c,
+        4 => a + b - c,
+        5 => a + ((b - c) >> 1),
+        6 => b + ((a - c) >> 1),
+        _ => (a + b) >> 1,
+    };
+    predicted as u16
+}
+
+/// Modulo 2^16; of size 16 there is only one, 32 768, and no bits follow (H.1.2.2).
+#[inline]
+fn difference(huffman: &Huffman, bits: &mut Bits) -> Result<u16, StreamError> {
+    bits.fill();
+    match huffman.symbol(bits)? {
+        16 => Ok(1 << 15),
+        size @ 0..16 => Ok(bits.signed(size.into())? as u16),
+        _ => Err(StreamError::Wrong("Huffman code")),
+    }
+}

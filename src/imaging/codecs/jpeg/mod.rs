@@ -1,0 +1,136 @@
+//! JPEG (ISO/IEC 10918-1) with Huffman codes: sequential DCT of 8 and 12 bits, and lossless.
+//!
+//! Samples are those that DCMTK gives: the accurate integer DCT, colours of half the size interpolated,
+//! YCbCr to RGB by the Independent JPEG Group's tables where the header says that they are YCbCr. Progressive,
+//! hierarchical and arithmetic coding, which DICOM has retired, are refused.
+
+mod bits;
+mod colour;
+mod dct;
+mod frame;
+mod huffman;
+mod lossless;
+mod plane;
+mod sequential;
+mod widen;
+
+use dicom_dictionary_std::uids;
+
+use super::samples::{fit, write};
+use super::stream::{RESTART_INTERVAL, START_OF_SCAN, Segment, Segments, StreamError, short};
+use super::{Layout, Undecodable};
+use frame::{Frame, Process, Scan, Tables};
+use plane::Plane;
+
+const HUFFMAN_TABLES: u8 = 0xC4;
+const QUANTIZATION_TABLES: u8 = 0xDB;
+
+/// Whether colours are stored as YCbCr and given as RGB: those of lossy JPEG, as DCMTK has it. Of lossless
+/// JPEG they stay, or it would not be without loss.
+pub fn becomes_rgb(layout: &Layout) -> bool {
+    let lossy = [uids::JPEG_BASELINE8_BIT, uids::JPEG_EXTENDED12_BIT];
+    lossy.contains(&layout.transfer_syntax_uid.as_str())
+        && layout.samples_per_pixel == 3
+        && layout.photometric_interpretation.starts_with("YBR_")
+}
+
+/// Decodes one frame into its place.
+pub fn decode(layout: &Layout, stream: &[u8], place: &mut [u8]) -> Result<(), Undecodable> {
+    let mut decoder = Decoder { layout, tables: Tables::default(), image: None };
+    let mut segments = Segments::open(stream)?;
+    while let Some(segment) = segments.next()? {
+        decoder.take(&segment, &mut segments)?;
+    }
+    let (frame, planes) = decoder.image.ok_or(StreamError::CutOff)?;
+    if planes.iter().any(|plane| !plane.seen) {
+        return Err(StreamError::CutOff.into());
+    }
+    let row_bytes = layout.frame_bytes() / layout.rows;
+    for (y, row) in place.chunks_exact_mut(row_bytes).enumerate() {
+        write_row(layout, &frame, &planes, y, row);
+    }
+    if layout.signed {
+        fit(place, layout.bits_allocated, frame.precision, true);
+    }
+    Ok(())
+}
+
+struct Decoder<'a> {
+    layout: &'a Layout,
+    tables: Tables,
+    image: Option<(Frame, Vec<Plane>)>,
+}
+
+impl Decoder<'_> {
+    fn take(&mut self, segment: &Segment, segments: &mut Segments) -> Result<(), StreamError> {
+        match segment.marker {
+            HUFFMAN_TABLES => self.tables.read_huffman(segment),
+            QUANTIZATION_TABLES => self.tables.read_quantization(segment),
+            RESTART_INTERVAL => short(segment.bytes, 0).map(|restart| self.tables.restart = restart),
+            0xC0 | 0xC1 => self.begin(Process::Sequential, segment),
+            0xC3 => self.begin(Process::Lossless, segment),
+            0xC2 => Err(StreamError::Unsupported("progressive JPEG")),
+            0xC5..=0xC7 | 0xCD..=0xCF => Err(StreamError::Unsupported("hierarchical JPEG")),
+            0xC9..=0xCB => Err(StreamError::Unsupported("JPEG with arithmetic coding")),
+            START_OF_SCAN => {
+                let is_marker = |byte: u8| byte != 0 && !(0xD0..=0xD7).contains(&byte);
+                self.scan(segment, segments.data(is_marker))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn begin(&mut self, process: Process, segment: &Segment) -> Result<(), StreamError> {
+        if self.image.is_some() {
+            return Err(StreamError::Wrong("second frame"));
+        }
+        let frame = Frame::read(process, self.layout, segment.bytes)?;
+        let most = frame.mcu();
+        let uneven = frame.components.iter().any(|component| {
+            !most[0].is_multiple_of(component.across) || !most[1].is_multiple_of(component.down)
+        });
+        if uneven {
+            return Err(StreamError::Unsupported("JPEG with colours of an odd part of the size"));
+        }
+        let planes = frame.components.iter().map(|component| Plane::new(&frame, component)).collect();
+        self.image = Some((frame, planes));
+        Ok(())
+    }
+
+    /// A component comes in one scan only: so a stream does not cost more than its size allows.
+    fn scan(&mut self, segment: &Segment, data: &[u8]) -> Result<(), StreamError> {
+        let (frame, planes) = self.image.as_mut().ok_or(StreamError::Wrong("scan"))?;
+        let scan = Scan::read(frame, segment.bytes)?;
+        for (place, ..) in &scan.components {
+            if std::mem::replace(&mut planes[*place].seen, true) {
+                return Err(StreamError::Wrong("scan"));
+            }
+        }
+        match frame.process {
+            Process::Sequential => sequential::decode(frame, &scan, &self.tables, data, planes),
+            Process::Lossless => lossless::decode(frame, &scan, &self.tables, data, planes),
+        }
+    }
+}
+
+fn write_row(layout: &Layout, frame: &Frame, planes: &[Plane], y: usize, row: &mut [u8]) {
+    let size = layout.bytes_per_sample();
+    match planes {
+        [one, two, three] => {
+            let [one, two, three] = [one, two, three].map(|plane| plane.image_row(y));
+            let pixels = one.iter().zip(&*two).zip(&*three).map(|((one, two), three)| [*one, *two, *three]);
+            if becomes_rgb(layout) {
+                write(row, size, pixels.flat_map(|pixel| colour::rgb(pixel, frame.precision)).map(u32::from));
+            } else {
+                write(row, size, pixels.flatten().map(u32::from));
+            }
+        }
+        planes => {
+            let samples = planes.iter().map(|plane| plane.image_row(y));
+            samples.for_each(|samples| write(row, size, samples.iter().map(|sample| u32::from(*sample))));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! What a header says of its pixels (PS3.3 C.7.6.3), checked: whoever holds a [`Layout`] may allocate by it.
+
+use dicom_dictionary_std::tags;
+
+use super::{Undecodable, syntax_name};
+use crate::imaging::elements::Elements;
+
+/// A native value has a length of 32 bits, and the largest means "undefined": more cannot be written.
+const BYTES_MOST: u64 = u32::MAX as u64 - 1;
+
+/// What any compressed image may decode to, and how much more for each of its bytes: a blank image is a
+/// few hundred bytes of JPEG 2000, but nothing real shrinks to a thousandth and is large.
+const BYTES_FREE: u64 = 64 << 20;
+const RATIO_MOST: u64 = 1024;
+
+/// Shape and coding of all frames of an object. Its whole size fits [`BYTES_MOST`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    pub transfer_syntax_uid: String,
+    pub photometric_interpretation: String,
+    pub columns: usize,
+    pub rows: usize,
+    pub frames: usize,
+    /// 1 or 3.
+    pub samples_per_pixel: usize,
+    /// 1, 8, 16 or 32.
+    pub bits_allocated: u32,
+    /// From 1 to `bits_allocated`.
+    pub bits_stored: u32,
+    /// How many of a sample's lowest bits count: those that are stored, or all of them where High Bit says
+    /// that they stand elsewhere, as it could before it was fixed.
+    pub bits_kept: u32,
+    pub signed: bool,
+    pub order: Order,
+}
+
+/// Planar Configuration: how the samples of several colours follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    ByPixel,
+    ByPlane,
+}
+
+impl Layout {
+    /// # Errors
+    /// If there is no image, one of a kind that nothing here decodes, or one larger than can be written.
+    pub fn read(transfer_syntax_uid: &str, elements: &Elements) -> Result<Layout, Undecodable> {
+        let short = |tag| elements.short(tag);
+        let [rows, columns] = [tags::ROWS, tags::COLUMNS].map(|tag| usize::from(short(tag).unwrap_or(0)));
+        let bits_allocated = u32::from(short(tags::BITS_ALLOCATED).unwrap_or(0));
+        let bits_stored = short(tags::BITS_STORED).map_or(bits_allocated, u32::from);
+        let bits_stored = bits_stored.clamp(1, bits_allocated.max(1));
+        let at_the_bottom = short(tags::HIGH_BIT).is_none_or(|high| u32::from(high) + 1 == bits_stored);
+        let frames = elements.integer(tags::NUMBER_OF_FRAMES).unwrap_or(1).max(1);
+        let samples_per_pixel = usize::from(short(tags::SAMPLES_PER_PIXEL).unwrap_or(1));
+        let by_plane = samples_per_pixel > 1 && short(tags::PLANAR_CONFIGURATION) == Some(1);
+        let layout = Layout {
+            transfer_syntax_uid: transfer_syntax_uid.to_owned(),
+            photometric_interpretation: elements.text(tags::PHOTOMETRIC_INTERPRETATION),
+            columns,
+            rows,
+            frames: frames as usize,
+            samples_per_pixel,
+            bits_allocated,
+            bits_stored,
+            bits_kept: if at_the_bottom { bits_stored } else { bits_allocated },
+            signed: short(tags::PIXEL_REPRESENTATION) == Some(1),
+            order: if by_plane { Order::ByPlane } else { Order::ByPixel },
+        };
+        layout.checked()
+    }
+
+    fn checked(self) -> Result<Layout, Undecodable> {
+        let [samples, bits] = [self.samples_per_pixel, self.bits_allocated as usize];
+        if self.rows == 0 || self.columns == 0 {
+            return Err(Undecodable::NoPixels);
+        }
+        if ![1, 3].contains(&samples) || ![1, 8, 16, 32].contains(&bits) || (samples == 3 && bits == 1) {
+            let what = format!("{samples} samples per pixel of {bits} bits");
+            return Err(Undecodable::Unsupported(what));
+        }
+        // Of 2^16, 2^16, 3 and 2^5: they fit 64 bits.
+        let frame_bits = self.frame_samples() as u64 * u64::from(self.bits_allocated);
+        let bits = frame_bits.checked_mul(self.frames as u64);
+        match bits {
+            Some(bits) if bits.div_ceil(8) <= BYTES_MOST => Ok(self),
+            _ => Err(Undecodable::Unsupported(format!(
+                "{} frames of {frame_bits} bits: DICOM holds {BYTES_MOST} bytes uncompressed",
+                self.frames
+            ))),
+        }
+    }
+
+    /// # Errors
+    /// If so few bytes cannot be that large an image: asked before memory is taken for it.
+    pub fn check_ratio(&self, compressed: usize) -> Result<(), Undecodable> {
+        let decoded = (self.frame_bytes() * self.frames) as u64;
+        if decoded <= BYTES_FREE.saturating_add((compressed as u64).saturating_mul(RATIO_MOST)) {
+            return Ok(());
+        }
+        Err(Undecodable::damaged(format!("{compressed} bytes cannot hold {decoded} bytes of pixels")))
+    }
+
+    pub fn frame_pixels(&self) -> usize {
+        self.rows * self.columns
+    }
+
+    pub fn frame_samples(&self) -> usize {
+        self.frame_pixels() * self.samples_per_pixel
+    }
+
+    /// Bytes of one frame by itself; a last byte that its bits do not fill counts.
+    pub fn frame_bytes(&self) -> usize {
+        (self.frame_samples() * self.bits_allocated as usize).div_ceil(8)
+    }
+
+    /// Bytes of all frames; frames of single bits follow each other without a gap.
+    pub fn bytes(&self) -> usize {
+        (self.frame_samples() * self.bits_allocated as usize * self.frames).div_ceil(8)
+    }
+
+    pub fn bytes_per_sample(&self) -> usize {
+        self.bits_allocated.div_ceil(8) as usize
+    }
+
+    pub fn syntax_name(&self) -> String {
+        syntax_name(&self.transfer_syntax_uid)
+    }
+}

@@ -1,0 +1,203 @@
+//! Pixels of any transfer syntax (PS3.5 section 8 and annex A) to little-endian samples.
+//!
+//! | transfer syntaxes | decoded by |
+//! |---|---|
+//! | native, encapsulated uncompressed, deflated frames | [`native`], flate2 |
+//! | RLE | [`rle`] |
+//! | JPEG baseline, extended of 8 and 12 bits, lossless | [`jpeg`] |
+//! | JPEG-LS | [`jpeg_ls`] |
+//! | JPEG 2000, HTJ2K | openjp2, through [`jpeg2000`] |
+//!
+//! All of it meets hostile input. Sizes are the header's, checked in [`Layout`]; a code stream has to be of
+//! that size, and every frame is decoded into a place that is already there. Ours has no panic to find;
+//! openjp2 was not written for it, so its panics are caught.
+
+mod decoded;
+mod fragments;
+mod jpeg;
+mod jpeg2000;
+mod jpeg_ls;
+mod layout;
+mod native;
+mod rle;
+mod samples;
+mod stream;
+
+pub use decoded::{DecodedPixels, decoded};
+pub use layout::{Layout, Order};
+
+use std::io::Read;
+
+use dicom_dictionary_std::uids;
+use dicom_encoding::transfer_syntax::TransferSyntaxIndex;
+use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
+use rayon::prelude::*;
+
+use super::elements::{Damage, Elements, is_native};
+
+/// Why pixels cannot be decoded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Undecodable {
+    #[error("the file is not DICOM")]
+    NotDicom,
+    #[error("the file has no pixel data")]
+    NoPixels,
+    #[error(transparent)]
+    Broken(Damage),
+    #[error("the pixel data is cut off: {needed} bytes are needed, {declared} declared, {present} there")]
+    CutOff { needed: usize, declared: usize, present: usize },
+    #[error("{0}")]
+    Damaged(String),
+    /// Something that no file can be decoded with.
+    #[error("there is no decoder for {0}")]
+    Unsupported(String),
+}
+
+impl Undecodable {
+    /// Where the file has no pixels: because it has none, or because they are lost.
+    pub fn missing(elements: &Elements) -> Undecodable {
+        elements.damage.clone().map_or(Undecodable::NoPixels, Undecodable::Broken)
+    }
+
+    pub fn not_encapsulated(transfer_syntax_uid: &str) -> Undecodable {
+        let name = syntax_name(transfer_syntax_uid);
+        Undecodable::Damaged(format!("the pixels are not encapsulated, though the transfer syntax is {name}"))
+    }
+
+    pub fn damaged(reason: impl ToString) -> Undecodable {
+        Undecodable::Damaged(format!("the compressed pixels are damaged: {}", reason.to_string()))
+    }
+
+    fn in_frame(self, number: usize, frames: usize) -> Undecodable {
+        match self {
+            Undecodable::Damaged(reason) if frames > 1 => {
+                Undecodable::Damaged(format!("{reason} (frame {number} of {frames})"))
+            }
+            other => other,
+        }
+    }
+
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Undecodable::Unsupported(_) => {
+                "Send the study uncompressed (Explicit VR Little Endian) or as JPEG 2000 or RLE lossless."
+            }
+            _ => "Send this slice again from its source.",
+        }
+    }
+}
+
+/// Decodes encapsulated frames in parallel: [`Layout::frame_bytes`] for each, one after the other.
+///
+/// Samples of a code stream have the bits that it says, and the sign that the header says. Those of RLE and
+/// of what is not compressed are as they were written, also above Bits Stored.
+///
+/// # Errors
+/// If the fragments or a code stream are damaged, or the transfer syntax has no decoder.
+pub fn decode(layout: &Layout, elements: &Elements, items: &[u8]) -> Result<Vec<u8>, Undecodable> {
+    let codec = Codec::of(layout)?;
+    layout.check_ratio(items.len())?;
+    let frames = fragments::frames(layout, elements, items)?;
+    let mut decoded = vec![0; layout.frame_bytes() * layout.frames];
+    let places = decoded.par_chunks_mut(layout.frame_bytes());
+    let results: Vec<Result<(), Undecodable>> =
+        frames.par_iter().zip(places).map(|(frame, place)| codec.decode(layout, frame, place)).collect();
+    // Of several damaged frames the first is told, whichever was decoded first.
+    for (number, result) in (1..).zip(results) {
+        result.map_err(|error| error.in_frame(number, layout.frames))?;
+    }
+    Ok(decoded)
+}
+
+/// What decoded colours are: lossy JPEG's become RGB as DCMTK makes them, those of JPEG 2000 by its own
+/// transformation; nothing else changes.
+pub fn photometric_interpretation(layout: &Layout) -> &str {
+    let is = layout.photometric_interpretation.as_str();
+    match Codec::of(layout) {
+        Ok(Codec::Jpeg) if jpeg::becomes_rgb(layout) => "RGB",
+        Ok(Codec::Jpeg2000) if ["YBR_ICT", "YBR_RCT"].contains(&is) => "RGB",
+        _ => is,
+    }
+}
+
+/// The name of a transfer syntax, or its UID where it has none.
+pub fn syntax_name(transfer_syntax_uid: &str) -> String {
+    let known = TransferSyntaxRegistry.get(transfer_syntax_uid);
+    known.map_or(transfer_syntax_uid, |syntax| syntax.name()).to_owned()
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Codec {
+    Uncompressed,
+    Deflated,
+    Rle,
+    Jpeg,
+    JpegLs,
+    Jpeg2000,
+}
+
+impl Codec {
+    fn of(layout: &Layout) -> Result<Codec, Undecodable> {
+        let codec = match layout.transfer_syntax_uid.as_str() {
+            uids::ENCAPSULATED_UNCOMPRESSED_EXPLICIT_VR_LITTLE_ENDIAN => Codec::Uncompressed,
+            uids::DEFLATED_IMAGE_FRAME_COMPRESSION => Codec::Deflated,
+            uids::RLE_LOSSLESS => Codec::Rle,
+            uids::JPEG_BASELINE8_BIT | uids::JPEG_EXTENDED12_BIT => Codec::Jpeg,
+            uids::JPEG_LOSSLESS | uids::JPEG_LOSSLESS_SV1 => Codec::Jpeg,
+            uids::JPEGLS_LOSSLESS | uids::JPEGLS_NEAR_LOSSLESS => Codec::JpegLs,
+            uids::JPEG2000_LOSSLESS | uids::JPEG2000 => Codec::Jpeg2000,
+            uids::HTJ2K_LOSSLESS | uids::HTJ2K_LOSSLESS_RPCL | uids::HTJ2K => Codec::Jpeg2000,
+            native if is_native(native) => {
+                let reason =
+                    format!("they are encapsulated, though the transfer syntax is {}", layout.syntax_name());
+                return Err(Undecodable::damaged(reason));
+            }
+            _ => {
+                return Err(Undecodable::Unsupported(format!(
+                    "the transfer syntax {}",
+                    layout.syntax_name()
+                )));
+            }
+        };
+        if layout.bits_allocated == 1 && !matches!(codec, Codec::Uncompressed | Codec::Deflated) {
+            return Err(Undecodable::Unsupported(format!("single bits in {}", layout.syntax_name())));
+        }
+        Ok(codec)
+    }
+
+    /// Decodes a frame into its place.
+    fn decode(self, layout: &Layout, frame: &[u8], place: &mut [u8]) -> Result<(), Undecodable> {
+        match self {
+            Codec::Uncompressed => copy(frame, place).map(|()| samples::by_pixel(layout, place)),
+            Codec::Deflated => inflate(frame, place).map(|()| samples::by_pixel(layout, place)),
+            Codec::Rle => {
+                let [size, colours] = [layout.bytes_per_sample(), layout.samples_per_pixel];
+                rle::unpack(frame, size, colours, place).map_err(Undecodable::damaged)
+            }
+            Codec::Jpeg => jpeg::decode(layout, frame, place),
+            Codec::JpegLs => jpeg_ls::decode(layout, frame, place),
+            Codec::Jpeg2000 => jpeg2000::decode(layout, frame, place),
+        }
+    }
+
+    /// Whether samples have no more bits than the stream that they come from says.
+    fn says_precision(self) -> bool {
+        matches!(self, Codec::Jpeg | Codec::JpegLs | Codec::Jpeg2000)
+    }
+}
+
+fn copy(frame: &[u8], place: &mut [u8]) -> Result<(), Undecodable> {
+    let [needed, present] = [place.len(), frame.len()];
+    let bytes = frame.get(..needed).ok_or(Undecodable::CutOff { needed, declared: present, present })?;
+    place.copy_from_slice(bytes);
+    Ok(())
+}
+
+fn inflate(frame: &[u8], place: &mut [u8]) -> Result<(), Undecodable> {
+    flate2::read::DeflateDecoder::new(frame).read_exact(place).map_err(Undecodable::damaged)
+}
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! From byte to byte through a value, with the sets that hold at each.
+
+use super::Kind;
+use super::escape::{self, Left, Right, Sides};
+use super::output::Output;
+
+const ESCAPE: u8 = 0x1B;
+
+pub struct Decoder {
+    kind: Kind,
+    /// What holds at the beginning of every part.
+    start: Sides,
+    now: Sides,
+    output: Output,
+}
+
+impl Decoder {
+    pub fn new(start: Sides, kind: Kind) -> Decoder {
+        Decoder { kind, start, now: start, output: Output::default() }
+    }
+
+    pub fn decode(mut self, value: &[u8]) -> String {
+        let mut rest = value;
+        while let Some(&first) = rest.first() {
+            let used = match first {
+                ESCAPE => self.escape(rest),
+                0x80.. => self.right(rest),
+                _ => self.left(rest),
+            };
+            rest = &rest[used..];
+        }
+        self.output.finish()
+    }
+
+    // What follows gives how many bytes it has taken, at least one.
+
+    fn escape(&mut self, rest: &[u8]) -> usize {
+        let length = escape::length(rest);
+        match self.now.after(&rest[1..length]) {
+            Some(sides) => self.now = sides,
+            None => self.output.unreadable(),
+        }
+        length
+    }
+
+    fn left(&mut self, rest: &[u8]) -> usize {
+        let pair = rest.first_chunk::<2>().filter(|pair| pair.iter().all(u8::is_ascii_graphic));
+        // In EUC-JP the two sets stand in the right half, and the second has a byte before each sign.
+        match (self.now.left, pair) {
+            (Left::Kanji, Some([one, two])) => {
+                self.output.push(encoding_rs::EUC_JP, &[one | 0x80, two | 0x80]);
+                2
+            }
+            (Left::MoreKanji, Some([one, two])) => {
+                self.output.push(encoding_rs::EUC_JP, &[0x8F, one | 0x80, two | 0x80]);
+                2
+            }
+            _ => {
+                self.single(rest[0]);
+                1
+            }
+        }
+    }
+
+    fn single(&mut self, byte: u8) {
+        match byte {
+            b'\\' if self.now.left == Left::Romaji && !self.kind.separates_values(byte) => {
+                self.output.letter('¥');
+            }
+            b'~' if self.now.left == Left::Romaji => self.output.letter('‾'),
+            _ => self.output.ascii(byte),
+        }
+        if self.kind.ends_part(byte) {
+            self.now = self.start;
+        }
+    }
+
+    fn right(&mut self, rest: &[u8]) -> usize {
+        let second = rest.get(1).copied().unwrap_or(0);
+        let (encoding, used) = match self.now.right {
+            Right::None => (encoding_rs::WINDOWS_1252, 1),
+            Right::Single(encoding) => (encoding, 1),
+            Right::Double(encoding) if second >= 0x80 => (encoding, 2),
+            Right::Katakana if matches!(rest[0], 0xA1..=0xDF) => (encoding_rs::SHIFT_JIS, 1),
+            Right::Katakana if matches!(second, 0x40..=0x7E | 0x80..=0xFC) => (encoding_rs::SHIFT_JIS, 2),
+            Right::Double(_) | Right::Katakana => {
+                self.output.unreadable();
+                return 1;
+            }
+        };
+        self.output.push(encoding, &rest[..used]);
+        used
+    }
+}

@@ -1,0 +1,85 @@
+//! Which sets the two halves of a byte's range stand for, and the escape sequences that change it
+//! (PS3.3 tables C.12-3 and C.12-4).
+
+use encoding_rs::Encoding;
+
+/// What bytes below 80H and from there on mean (G0 and G1 of ISO 2022).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sides {
+    pub left: Left,
+    pub right: Right,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    Ascii,
+    /// ASCII of the Japanese (ISO-IR 14), with ¥ and ‾ in the places of \ and ~.
+    Romaji,
+    /// JIS X 0208, two bytes a sign.
+    Kanji,
+    /// JIS X 0212, two bytes a sign.
+    MoreKanji,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    None,
+    Single(&'static Encoding),
+    /// Two bytes a sign.
+    Double(&'static Encoding),
+    /// ISO-IR 13; the rest of Shift_JIS, which the standard does not know, is read as well.
+    Katakana,
+}
+
+impl Sides {
+    /// With another right half if this has none.
+    pub fn or_right(self, other: Option<Right>) -> Sides {
+        let right = if self.right == Right::None { other.unwrap_or(Right::None) } else { self.right };
+        Sides { right, ..self }
+    }
+
+    /// Changed by an escape sequence, without its first byte. `None` if it is not known.
+    pub fn after(self, sequence: &[u8]) -> Option<Sides> {
+        let left = |left| Some(Sides { left, ..self });
+        let right = |right| Some(Sides { right, ..self });
+        match sequence {
+            b"(B" => left(Left::Ascii),
+            b"(J" => left(Left::Romaji),
+            b"$B" | b"$@" => left(Left::Kanji),
+            b"$(D" => left(Left::MoreKanji),
+            b")I" => right(Right::Katakana),
+            b"$)A" => right(Right::Double(encoding_rs::GBK)),
+            b"$)C" => right(Right::Double(encoding_rs::EUC_KR)),
+            [b'-', set] => right(Right::Single(single(*set)?)),
+            _ => None,
+        }
+    }
+}
+
+/// The right half of a set of one byte a sign, by the last byte of its escape sequence.
+fn single(set: u8) -> Option<&'static Encoding> {
+    Some(match set {
+        b'A' => encoding_rs::WINDOWS_1252,
+        b'B' => encoding_rs::ISO_8859_2,
+        b'C' => encoding_rs::ISO_8859_3,
+        b'D' => encoding_rs::ISO_8859_4,
+        b'F' => encoding_rs::ISO_8859_7,
+        b'G' => encoding_rs::ISO_8859_6,
+        b'H' => encoding_rs::ISO_8859_8,
+        b'L' => encoding_rs::ISO_8859_5,
+        b'M' => encoding_rs::WINDOWS_1254,
+        b'T' => encoding_rs::WINDOWS_874,
+        b'b' => encoding_rs::ISO_8859_15,
+        _ => return None,
+    })
+}
+
+/// How long the escape sequence at the beginning of the bytes is: ESC, any number of intermediate bytes,
+/// a final one (ISO 2022 section 13). Of what is none, only the ESC counts.
+pub fn length(bytes: &[u8]) -> usize {
+    let intermediate = bytes.iter().skip(1).take_while(|byte| matches!(byte, 0x20..=0x2F)).count();
+    match bytes.get(1 + intermediate) {
+        Some(0x30..=0x7E) if intermediate > 0 => intermediate + 2,
+        _ => 1,
+    }
+}

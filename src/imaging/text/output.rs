@@ -1,0 +1,50 @@
+//! Text in the making: bytes of one encoding are gathered, and decoded together.
+
+use encoding_rs::Encoding;
+
+pub struct Output {
+    text: String,
+    /// Whole signs, not yet decoded.
+    bytes: Vec<u8>,
+    encoding: &'static Encoding,
+}
+
+impl Default for Output {
+    fn default() -> Output {
+        Output { text: String::new(), bytes: Vec::new(), encoding: encoding_rs::WINDOWS_1252 }
+    }
+}
+
+impl Output {
+    pub fn push(&mut self, encoding: &'static Encoding, sign: &[u8]) {
+        if self.encoding != encoding {
+            self.flush();
+            self.encoding = encoding;
+        }
+        self.bytes.extend_from_slice(sign);
+    }
+
+    /// The same in all the encodings that are used here.
+    pub fn ascii(&mut self, byte: u8) {
+        self.bytes.push(byte);
+    }
+
+    pub fn letter(&mut self, letter: char) {
+        self.flush();
+        self.text.push(letter);
+    }
+
+    pub fn unreadable(&mut self) {
+        self.letter(char::REPLACEMENT_CHARACTER);
+    }
+
+    pub fn finish(mut self) -> String {
+        self.flush();
+        self.text
+    }
+
+    fn flush(&mut self) {
+        self.text.push_str(&self.encoding.decode_without_bom_handling(&self.bytes).0);
+        self.bytes.clear();
+    }
+}

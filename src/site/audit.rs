@@ -1,0 +1,41 @@
+//! `audit`: where the record of who did what goes.
+
+use super::reader::Reader;
+
+/// An audit record repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    pub transport: Transport,
+    /// `host:port`.
+    pub address: String,
+    /// How much is kept while the repository is away.
+    pub spool_bytes_max: Option<u64>,
+}
+
+/// How messages travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    Udp,
+    Tcp,
+    Tls,
+}
+
+const TRANSPORTS: [(&str, Transport); 3] =
+    [("udp", Transport::Udp), ("tcp", Transport::Tcp), ("tls", Transport::Tls)];
+
+pub(super) fn read(reader: &mut Reader) -> Option<Audit> {
+    reader.known("\"audit\"", &["server", "spool"]);
+    let hint = "write udp://HOST:PORT, tcp://HOST:PORT or tls://HOST:PORT";
+    let server = reader.required("server", |reader| reader.value("server", "an address", hint, server));
+    let spool_bytes_max = reader.bytes("spool");
+    let (transport, address) = server?;
+    Some(Audit { transport, address, spool_bytes_max })
+}
+
+fn server(text: &str) -> Option<(Transport, String)> {
+    let (scheme, address) = text.split_once("://")?;
+    let (_, transport) = TRANSPORTS.into_iter().find(|(name, _)| *name == scheme)?;
+    let (host, port) = address.rsplit_once(':')?;
+    let sound = !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0);
+    sound.then(|| (transport, address.to_owned()))
+}

@@ -1,0 +1,57 @@
+//! `dicom` and `web`: how we are reached, by whom, and what a caller may take.
+
+use std::net::SocketAddr;
+
+use crate::dicom::Caller;
+
+use super::reader::Reader;
+use super::{Listener, Security};
+
+const SECURITY: [(&str, Security); 3] =
+    [("none", Security::None), ("server", Security::Tls), ("mutual", Security::Mutual)];
+
+/// The listener for associations.
+pub(super) fn dicom(reader: &mut Reader) -> Option<Listener> {
+    let keys = [
+        "listen",
+        "tls",
+        "callers",
+        "any_called_title",
+        "associations",
+        "contexts",
+        "pdu",
+        "instance",
+        "idle_time",
+    ];
+    reader.known("\"dicom\"", &keys);
+    read(reader)
+}
+
+/// The listener for STOW-RS.
+pub(super) fn web(reader: &mut Reader) -> Option<Listener> {
+    reader.known("\"web\"", &["listen", "tls", "callers", "associations", "instance", "idle_time"]);
+    read(reader)
+}
+
+fn read(reader: &mut Reader) -> Option<Listener> {
+    let address = reader.required("listen", |reader| {
+        let hint = "for example 127.0.0.1:11112, or 0.0.0.0:11112 for all who can reach this machine";
+        reader.value("listen", "an address and a port", hint, |text| text.parse::<SocketAddr>().ok())
+    });
+    let callers = reader.texts("callers");
+    let callers = callers.iter().filter_map(|text| reader.parse::<Caller>(text)).collect();
+    let pdu = reader.value("pdu", "a size from 4 KiB to 256 KiB", "for example 128 KiB", |text| {
+        crate::yaml::size(text).filter(|bytes| (4 << 10..=256 << 10).contains(bytes))
+    });
+    Some(Listener {
+        security: reader.choice("tls", &SECURITY).unwrap_or(Security::None),
+        callers,
+        any_called_title: reader.flag("any_called_title").unwrap_or(false),
+        associations_max: reader.count("associations", 1000),
+        contexts_max: reader.count("contexts", 128),
+        pdu_bytes_max: pdu.map(|bytes| bytes as u32),
+        instance_bytes_max: reader.bytes("instance"),
+        idle_time_max: reader.duration("idle_time"),
+        address: address?,
+    })
+}

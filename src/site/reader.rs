@@ -1,0 +1,198 @@
+//! Reads one part of a site's file: keys that are known, and values of the kinds that occur in it.
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::dicom::AeTitle;
+use crate::yaml::{
+    self, Collector, Fields, Place, Placed, Shape, Tree, duration, entries, flag, list, text, value,
+};
+
+pub(super) struct Reader<'r, 'text> {
+    what: String,
+    place: Place,
+    /// Until the keys are known.
+    tree: Option<Tree>,
+    fields: Option<Fields>,
+    folder: &'r Path,
+    pub collector: &'r mut Collector<'text>,
+}
+
+impl<'text> Reader<'_, 'text> {
+    pub fn new<'r>(
+        tree: Tree,
+        what: &str,
+        keys: &[&'static str],
+        folder: &'r Path,
+        collector: &'r mut Collector<'text>,
+    ) -> Reader<'r, 'text> {
+        let mut reader = Reader::of(tree, what, folder, collector);
+        reader.known(what, keys);
+        reader
+    }
+
+    fn of<'r>(
+        tree: Tree,
+        what: &str,
+        folder: &'r Path,
+        collector: &'r mut Collector<'text>,
+    ) -> Reader<'r, 'text> {
+        let (what, place) = (what.to_owned(), tree.place);
+        Reader { what, place, tree: Some(tree), fields: None, folder, collector }
+    }
+
+    /// Says what this part is, and which keys it takes.
+    pub fn known(&mut self, what: &str, keys: &[&'static str]) {
+        self.what = what.to_owned();
+        if let Some(tree) = self.tree.take() {
+            self.fields = Some(Fields::read(tree, what, keys, self.collector).at(self.place));
+        }
+    }
+
+    /// Notes something that is wrong with this part as a whole.
+    pub fn wrong(&mut self, message: &str, hint: &str) {
+        self.collector.add(self.place, format!("{}: {message}", self.what)).hint(hint.to_owned());
+    }
+
+    /// A part of this part, if it is there.
+    pub fn section<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Reader) -> T) -> Option<T> {
+        let tree = self.take(key)?;
+        Some(read(&mut Reader::of(tree, key, self.folder, self.collector)))
+    }
+
+    /// All parts of a map whose keys are names.
+    pub fn named<T>(
+        &mut self,
+        what: &str,
+        read: impl Fn(&Placed<String>, &mut Reader) -> Option<T>,
+    ) -> Vec<(String, T)> {
+        let Some(tree) = self.tree.take() else { return Vec::new() };
+        let entries = entries(tree, what, self.collector).unwrap_or_default();
+        let each = entries.into_iter().filter_map(|(name, tree)| {
+            let part = read(&name, &mut Reader::of(tree, &name.value, self.folder, self.collector))?;
+            Some((name.value, part))
+        });
+        each.collect()
+    }
+
+    /// A part that may also be a single value: gives that.
+    pub fn single(&mut self) -> Option<Placed<String>> {
+        match &self.tree {
+            Some(Placed { place, value: Shape::Scalar(value) }) => {
+                Some(Placed { place: *place, value: value.clone() })
+            }
+            _ => None,
+        }
+    }
+
+    pub fn required<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+        let lacks = !self.given(key) && self.fields.as_ref().is_some_and(|fields| fields.lacks(key));
+        if lacks {
+            self.collector.add(self.place, format!("{} lacks the key \"{key}\"", self.what));
+        }
+        read(self)
+    }
+
+    pub fn given(&self, key: &str) -> bool {
+        self.fields.as_ref().is_some_and(|fields| fields.has(key))
+    }
+
+    pub fn path(&mut self, key: &'static str) -> Option<PathBuf> {
+        let path = self.text(key)?;
+        Some(self.folder.join(path.value))
+    }
+
+    pub fn text(&mut self, key: &'static str) -> Option<Placed<String>> {
+        let tree = self.take(key)?;
+        text(tree, &self.called(key), self.collector)
+    }
+
+    pub fn texts(&mut self, key: &'static str) -> Vec<Placed<String>> {
+        let Some(tree) = self.take(key) else { return Vec::new() };
+        let what = self.called(key);
+        let parts = list(tree, &what, self.collector).unwrap_or_default();
+        parts.into_iter().filter_map(|part| text(part, &what, self.collector)).collect()
+    }
+
+    /// A value with a reader of its own, whose error says what is wrong.
+    pub fn parsed<T: FromStr<Err: Display>>(&mut self, key: &'static str) -> Option<T> {
+        let written = self.text(key)?;
+        self.parse(&written)
+    }
+
+    pub fn parse<T: FromStr<Err: Display>>(&mut self, written: &Placed<String>) -> Option<T> {
+        written.value.parse().map_err(|error| _ = self.collector.add(written.place, format!("{error}"))).ok()
+    }
+
+    pub fn ae_title(&mut self, key: &'static str) -> Option<AeTitle> {
+        self.parsed(key)
+    }
+
+    pub fn duration(&mut self, key: &'static str) -> Option<Duration> {
+        let hint = format!("write a number and one of {}: 30 s", duration::units());
+        self.value(key, "a time", &hint, duration::parse)
+    }
+
+    pub fn bytes(&mut self, key: &'static str) -> Option<u64> {
+        let hint = format!("write a number and one of {}: 64 MiB", yaml::size_units());
+        self.value(key, "a size", &hint, |text| yaml::size(text).filter(|bytes| *bytes > 0))
+    }
+
+    pub fn count(&mut self, key: &'static str, most: usize) -> Option<usize> {
+        let read = |text: &str| text.parse().ok().filter(|number| (1..=most).contains(number));
+        self.value(key, &format!("a whole number from 1 to {most}"), "", read)
+    }
+
+    pub fn flag(&mut self, key: &'static str) -> Option<bool> {
+        self.value(key, "true or false", "", flag)
+    }
+
+    /// One of some words.
+    pub fn choice<T: Copy>(&mut self, key: &'static str, choices: &[(&'static str, T)]) -> Option<T> {
+        let written = self.text(key)?;
+        self.choose(&written, choices)
+    }
+
+    pub fn choose<T: Copy>(&mut self, written: &Placed<String>, choices: &[(&'static str, T)]) -> Option<T> {
+        let chosen = choices.iter().find(|(word, _)| *word == written.value).map(|(_, value)| *value);
+        if chosen.is_none() {
+            let hint = yaml::meant_or_all(&written.value, choices.iter().map(|(word, _)| *word));
+            let message = format!("{} does not know \"{}\"", self.what, written.value);
+            self.collector.add(written.place, message).hint(hint);
+        }
+        chosen
+    }
+
+    /// A single value that has been taken, as `read` takes it.
+    pub fn reads<T>(
+        &mut self,
+        written: &Placed<String>,
+        takes: &str,
+        hint: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        let tree = Placed { place: written.place, value: Shape::Scalar(written.value.clone()) };
+        value(tree, &self.what.clone(), takes, hint, read, self.collector)
+    }
+
+    pub fn value<T>(
+        &mut self,
+        key: &'static str,
+        takes: &str,
+        hint: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        let tree = self.take(key)?;
+        value(tree, &self.called(key), takes, hint, read, self.collector)
+    }
+
+    fn take(&mut self, key: &str) -> Option<Tree> {
+        self.fields.as_mut()?.take(key).map(|(_, tree)| tree)
+    }
+
+    fn called(&self, key: &str) -> String {
+        format!("\"{key}\" of {}", self.what)
+    }
+}

@@ -1,0 +1,139 @@
+//! Reading maps with known keys, and single values of them.
+
+use super::collector::{Collector, Place, Placed};
+use super::hint;
+use super::tree::{Entry, Shape, Tree};
+
+/// The entries of a map that takes certain keys only.
+pub(crate) struct Fields {
+    /// What the map is, for messages: `the step "lungs"`.
+    what: String,
+    /// Where a missing key is missing; `None` if there is no map to miss it in.
+    place: Option<Place>,
+    entries: Vec<Entry>,
+    /// Known keys that unknown ones come near to.
+    misspelt: Vec<&'static str>,
+}
+
+impl Fields {
+    /// Notes what is not a map, stands twice or is not known.
+    pub fn read(
+        tree: Tree,
+        what: impl Into<String>,
+        known: &[&'static str],
+        collector: &mut Collector,
+    ) -> Fields {
+        let (what, place) = (what.into(), tree.place);
+        let Some(entries) = entries(tree, &what, collector) else {
+            return Fields { what, place: None, entries: Vec::new(), misspelt: Vec::new() };
+        };
+        let mut misspelt = Vec::new();
+        for (key, _) in entries.iter().filter(|(key, _)| !known.contains(&key.value.as_str())) {
+            misspelt.extend(hint::nearest(&key.value, known.iter().copied()));
+            let message = format!("{what} has no key \"{}\"", key.value);
+            collector.add(key.place, message).hint(hint::meant_or_all(&key.value, known.iter().copied()));
+        }
+        Fields { what, place: Some(place), entries, misspelt }
+    }
+
+    /// Says where a missing key is noted, instead of at the first key there is.
+    pub fn at(mut self, place: Place) -> Fields {
+        self.place = self.place.and(Some(place));
+        self
+    }
+
+    /// Whether a key that is not there is really lacking: not if there is no map, and not if it is
+    /// misspelt, which has been noted.
+    pub fn lacks(&self, key: &str) -> bool {
+        self.place.is_some() && !self.misspelt.contains(&key)
+    }
+
+    pub fn has(&self, key: &str) -> bool {
+        self.entries.iter().any(|(name, _)| name.value == key)
+    }
+
+    pub fn take(&mut self, key: &str) -> Option<Entry> {
+        let index = self.entries.iter().position(|(name, _)| name.value == key)?;
+        Some(self.entries.swap_remove(index))
+    }
+
+    pub fn take_required(&mut self, key: &str, collector: &mut Collector) -> Option<Entry> {
+        let found = self.take(key);
+        let lacking = found.is_none() && self.lacks(key);
+        if let Some(place) = self.place.filter(|_| lacking) {
+            collector.add(place, format!("{} lacks the key \"{key}\"", self.what));
+        }
+        found
+    }
+}
+
+/// The entries of a map with any keys, each once.
+pub(crate) fn entries(tree: Tree, what: &str, collector: &mut Collector) -> Option<Vec<Entry>> {
+    let Shape::Map(entries) = tree.value else {
+        collector.add(tree.place, format!("{what} is {}, not a map of keys and values", tree.value.name()));
+        return None;
+    };
+    let mut kept: Vec<Entry> = Vec::new();
+    for (key, value) in entries {
+        match kept.iter().find(|(other, _)| other.value == key.value) {
+            None => kept.push((key, value)),
+            Some((first, _)) => {
+                let message = format!("\"{}\" stands here a second time", key.value);
+                let hint = format!("the first is on line {}; keep one", first.place.line);
+                collector.add(key.place, message).hint(hint);
+            }
+        }
+    }
+    Some(kept)
+}
+
+/// A single value, as it is written.
+pub(crate) fn text(tree: Tree, what: &str, collector: &mut Collector) -> Option<Placed<String>> {
+    match tree.value {
+        Shape::Scalar(value) => Some(Placed { place: tree.place, value }),
+        other => {
+            collector.add(tree.place, format!("{what} is {}, not a single value", other.name()));
+            None
+        }
+    }
+}
+
+/// A single value as `read` takes it; what it takes is said where it does not.
+pub(crate) fn value<T>(
+    tree: Tree,
+    what: &str,
+    takes: &str,
+    hint: &str,
+    read: impl Fn(&str) -> Option<T>,
+    collector: &mut Collector,
+) -> Option<T> {
+    let written = text(tree, what, collector)?;
+    let value = read(&written.value);
+    if value.is_none() {
+        let message = format!("{what} is {takes}, not \"{}\"", written.value);
+        collector.add(written.place, message).hint(hint.to_owned());
+    }
+    value
+}
+
+pub(crate) fn list(tree: Tree, what: &str, collector: &mut Collector) -> Option<Vec<Tree>> {
+    match tree.value {
+        Shape::List(list) => Some(list),
+        other => {
+            collector
+                .add(tree.place, format!("{what} is {}, not a list", other.name()))
+                .hint("write it in brackets: [first, second]".to_owned());
+            None
+        }
+    }
+}
+
+/// `true` or `false`.
+pub(crate) fn flag(text: &str) -> Option<bool> {
+    text.parse().ok()
+}
+
+/// A finite number.
+pub(crate) fn number(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|number: &f64| number.is_finite())
+}

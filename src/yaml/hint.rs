@@ -1,0 +1,37 @@
+//! What somebody may have meant by a name that does not exist.
+
+/// "did you mean …?" where a known name is near, else a list of all of them.
+pub(crate) fn meant_or_all<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let known: Vec<&str> = known.into_iter().collect();
+    meant(word, known.iter().copied()).or_else(|| (!known.is_empty()).then(|| all(&known)))
+}
+
+/// "did you mean …?" where a known name is near.
+pub(crate) fn meant<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    nearest(word, known).map(|name| format!("did you mean \"{name}\"?"))
+}
+
+/// The known name that is near enough to be meant.
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let distance = |name: &&str| strsim::damerau_levenshtein(word, name);
+    let nearest = known.into_iter().min_by_key(distance)?;
+    // A third of the letters wrong is a typing mistake; more is another word.
+    (distance(&nearest) <= nearest.chars().count().max(3) / 3).then_some(nearest)
+}
+
+fn all(known: &[&str]) -> String {
+    format!("known here: {}", known.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_names_are_suggested_and_far_ones_listed() {
+        let known = ["find-lungs", "write-png"];
+        assert_eq!(meant_or_all("find-lugns", known).as_deref(), Some("did you mean \"find-lungs\"?"));
+        assert_eq!(meant_or_all("sharpen", known).as_deref(), Some("known here: find-lungs, write-png"));
+        assert_eq!(meant_or_all("sharpen", []), None);
+    }
+}
