@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use flow::dataflow::{Dataflow, Response};
-use flow::engine::{self, Entrance, Settings, Sink, Undelivered, Unobserved};
+use flow::dataflow::Dataflow;
+use flow::engine::{self, Entrance, Parcel, Settings, Sink, Unobserved};
 use flow::journal::{Arrival, Entry, Journal, Receipt, RunRecord};
 use flow::step::{Digest, File as Made, Files, Item, Outcome, Outputs, Request, Step, Table};
 use flow::store::Store;
@@ -87,9 +87,9 @@ fn syncs_per_second(folder: &Path) -> f64 {
 struct Count(AtomicUsize);
 
 impl Sink for Count {
-    fn deliver(&self, _: &Receipt, _: &Response, _: &Store) -> Result<(), Undelivered> {
+    fn deliver(&self, parcel: Parcel) {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Ok(())
+        parcel.settle(Ok(()));
     }
 }
 

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use flow::dataflow::{Dataflow, Response};
-use flow::engine::{self, Entrance, Settings, Sink, Undelivered, Unobserved};
+use flow::dataflow::Dataflow;
+use flow::engine::{self, Entrance, Parcel, Settings, Sink, Unobserved};
 use flow::journal::{Journal, Receipt};
 use flow::step::{Digest, Files, Item, Outputs, Payload, Request, Step, Table};
 use flow::store::Store;
@@ -157,9 +157,9 @@ fn chain() -> String {
 struct Count(AtomicUsize);
 
 impl Sink for Count {
-    fn deliver(&self, _: &Receipt, _: &Response, _: &Store) -> Result<(), Undelivered> {
+    fn deliver(&self, parcel: Parcel) {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Ok(())
+        parcel.settle(Ok(()));
     }
 }
 

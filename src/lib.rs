@@ -14,7 +14,7 @@
 //! | [`cluster`] | several processes as one: how they meet |
 //! | [`tls`] | encrypted connections; the only folder that opens certificates and keys |
 //! | [`imaging`] | calculations on CT studies and the results made of them; no network, no engine |
-//! | [`dicom`] | receiving and sending; the only folder that speaks DIMSE |
+//! | [`dicom`] | receiving and sending; the only folder that speaks DIMSE and HTTP |
 //! | [`audit`] | who sent what about whom where, told to the audit repository |
 //! | [`outbox`] | where responses go: a folder each, and on to a PACS |
 //! | [`site`] | a site's settings: who we are there, who may call, which nodes there are |

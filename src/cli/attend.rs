@@ -6,6 +6,7 @@ use std::thread::Scope;
 use std::time::{Duration, Instant};
 
 use crate::journal::{Collected, JournalError, Retention, Row, State, Wish};
+use crate::outbox::Outbox;
 
 use super::intake::Intake;
 
@@ -42,12 +43,13 @@ impl Leave {
 pub fn attend<'scope>(
     scope: &'scope Scope<'scope, '_>,
     intake: &'scope Intake,
+    outbox: &Outbox,
     retention: Retention,
     leave: &Leave,
 ) {
     let mut next = Instant::now();
     loop {
-        if let Err(error) = see_to_wishes(scope, intake) {
+        if let Err(error) = see_to_wishes(scope, intake, outbox) {
             tracing::error!(%error, "what operators ask for cannot be read");
         }
         if Instant::now() >= next {
@@ -63,6 +65,7 @@ pub fn attend<'scope>(
 fn see_to_wishes<'scope>(
     scope: &'scope Scope<'scope, '_>,
     intake: &'scope Intake,
+    outbox: &Outbox,
 ) -> Result<(), JournalError> {
     for (row, wish) in intake.journal.wishes()? {
         let name = &row.name;
@@ -75,6 +78,10 @@ fn see_to_wishes<'scope>(
                 intake.progress.say(&format!("retried   {name}  as an operator asked"));
                 // It may have to wait for its turn, and others' wishes do not wait with it.
                 scope.spawn(move || take_up(intake, &row));
+            }
+            (Wish::Retry, State::Responded) => {
+                intake.progress.say(&format!("hurried   {name}  as an operator asked"));
+                outbox.hurry(row.id);
             }
             (Wish::Cancel | Wish::Retry | Wish::Keep | Wish::Release, _) => {}
         }

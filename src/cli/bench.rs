@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use crate::engine::{self, Entrance, Event, Observer, Settings};
 use crate::imaging::phantom::{Chest, Options, Syntax};
 use crate::imaging::{decode_slice, read_instance};
 use crate::journal::Journal;
-use crate::outbox::{self, Folder, Outbox};
+use crate::outbox::{self, Clock, Folder, Outbox, Setup};
 use crate::step::{Digest, Fault, Table};
 use crate::store::Store;
 use crate::yaml;
@@ -189,12 +190,13 @@ impl Bench<'_> {
         let store = store.map_err(Failure::of(Kind::InputOutput))?;
         let folder = Folder::at(self.folder.join("output").join(number.to_string()))
             .map_err(Failure::of(Kind::InputOutput))?;
-        let written = Mutex::new(0);
-        let count = |event: outbox::Event| {
+        let written = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&written);
+        let count = move |event: &outbox::Event| {
             if let outbox::Event::Answered { response, .. } = event
                 && response.verdict == Verdict::Complete
             {
-                *written.lock().expect("counting does not panic") += 1;
+                counter.fetch_add(1, Ordering::Relaxed);
             }
         };
         let failed = |error| Failure::of(Kind::InputOutput)(error);
@@ -202,8 +204,14 @@ impl Bench<'_> {
         let state = self.folder.join("state").join(number.to_string());
         std::fs::create_dir_all(&state)?;
         let journal = Arc::new(Journal::open(&state, Arc::new(store), 0).map_err(failed)?);
-        let (waits, destinations) = (Vec::new(), Vec::new());
-        let outbox = Outbox { folder, waits, destinations, journal: Arc::clone(&journal), tell: count };
+        let outbox = Outbox::open(Setup {
+            folder,
+            waits: Vec::new(),
+            destinations: Vec::new(),
+            journal: Arc::clone(&journal),
+            clock: Clock::usual(),
+            tell: Arc::new(count),
+        })?;
         let times = Arc::new(Times::default());
         let observer = Arc::clone(&times);
         let (progress, program) = (Progress::new(0), Digest::of(b"the same in each round"));
@@ -226,7 +234,7 @@ impl Bench<'_> {
             &outbox,
         )
         .map_err(Failure::of(Kind::Engine))?;
-        let complete = written.into_inner().expect("counting does not panic") == found.studies.len();
+        let complete = written.load(Ordering::Relaxed) == found.studies.len();
         let steps = std::mem::take(&mut *times.0.lock().expect("adding does not panic"));
         Ok((steps, complete))
     }

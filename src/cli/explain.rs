@@ -64,7 +64,7 @@ fn told(history: &History) -> String {
             Entry::Answered => "answered".to_owned(),
             Entry::Asked { what } => format!("{what} was asked for"),
             Entry::Late { items } => format!("{} items came late", items.len()),
-            Entry::Began | Entry::Run(_) | Entry::Undelivered => continue,
+            Entry::Began | Entry::Run(_) | Entry::Sent { .. } | Entry::Undelivered => continue,
         };
         text += &format!("  {what}, {} ago\n", ago(dated.time_ms));
     }

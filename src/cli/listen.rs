@@ -11,12 +11,13 @@ use std::time::Duration;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::dicom::{self, AeTitle, Called, Completion, Pull, Retrieval, Stop, Wanted};
+use crate::dicom::{self, AeTitle, Archive, Called, Commitments, Completion, Pull, Retrieval, Stop, Wanted};
 use crate::step::Request;
 
+use super::audit::Auditor;
 use super::exit::{Failure, Kind};
 use super::intake::Intake;
-use super::site;
+use super::site::{self, Peer};
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Receiving over DICOM")]
@@ -41,7 +42,7 @@ pub struct Listen {
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     broken_time: Option<Duration>,
 
-    /// Fetch studies from this archive: AETITLE@HOST:PORT, or its name in the --site file
+    /// Fetch studies from this archive: AETITLE@HOST:PORT, the URL of a DICOMweb service, or a name in the --site file
     #[arg(long, value_name = "NODE", requires = "pull")]
     from: Option<String>,
 
@@ -73,6 +74,7 @@ pub struct Receiver {
     listener: Option<TcpListener>,
     settings: dicom::Settings,
     stop: Arc<Stop>,
+    auditor: Arc<Auditor>,
     /// How many of the studies that were asked for could not be fetched.
     missing: AtomicUsize,
 }
@@ -80,21 +82,28 @@ pub struct Receiver {
 impl Listen {
     /// Whether studies are to be received or fetched.
     pub fn is_wanted(&self, site: &site::Settings) -> bool {
-        self.address(site).is_some() || self.from.is_some()
+        self.address(site).is_some() || self.from.is_some() || site.receives()
     }
 
     pub fn ae_title(&self) -> Option<&AeTitle> {
         self.ae_title.as_ref()
     }
 
-    fn address(&self, site: &site::Settings) -> Option<SocketAddr> {
+    pub fn address(&self, site: &site::Settings) -> Option<SocketAddr> {
         self.listen.or_else(|| site.listener().map(|listener| listener.address))
     }
 
-    pub fn open(&self, site: &site::Settings, inbox: Inbox) -> Result<Receiver, Failure> {
+    pub fn open(
+        &self,
+        site: &site::Settings,
+        inbox: Inbox,
+        commitments: &Arc<Commitments>,
+        auditor: &Arc<Auditor>,
+    ) -> Result<Receiver, Failure> {
         let own_title = site.ae_title(self.ae_title.as_ref());
         let mut settings = dicom::Settings::new(own_title.clone(), inbox.folder);
         site.apply(&mut settings)?;
+        settings.commitments = Arc::clone(commitments);
         settings.known_folders = inbox.known;
         settings.free_bytes_min = inbox.free_bytes_min;
         let Completion { quiet_time, broken_time, .. } = &mut settings.completion;
@@ -111,7 +120,8 @@ impl Listen {
         }
         let stop = Arc::new(Stop::default());
         stop_on_signal(&stop)?;
-        Ok(Receiver { listener, settings, stop, missing: AtomicUsize::new(0) })
+        let (auditor, missing) = (Arc::clone(auditor), AtomicUsize::new(0));
+        Ok(Receiver { listener, settings, stop, auditor, missing })
     }
 
     fn pull(&self, site: &site::Settings, own_title: &AeTitle) -> Result<Option<Pull>, Failure> {
@@ -134,8 +144,12 @@ impl Listen {
             PullBy::Get => Retrieval::Get,
             PullBy::Move => Retrieval::Move { to: own_title.clone() },
         };
+        let from = match site.peer(from, own_title)? {
+            Peer::Dimse(node) => Archive::Dimse { node, way },
+            Peer::Web(node) => Archive::Web(node),
+        };
         let waits = PULL_WAITS_S.map(Duration::from_secs).into();
-        Ok(Some(Pull { node: site.node(from, own_title)?, wanted, way, waits }))
+        Ok(Some(Pull { from, wanted, waits }))
     }
 }
 
@@ -146,7 +160,7 @@ fn parse_wanted(text: &str) -> Result<Wanted, Failure> {
     text.parse().map_err(Failure::of(Kind::Usage))
 }
 
-fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+pub fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).map_err(|error| {
         let failure = Failure::new(Kind::InputOutput, format!("could not listen at {address}: {error}"));
         failure.hint("another program may have the port; ports below 1024 need rights")
@@ -157,6 +171,14 @@ impl Receiver {
     /// Receives until a signal asks to end.
     pub fn serve(&self, intake: &Intake) {
         let progress = intake.progress;
+        if let Some(web) = &self.settings.web {
+            let address = web.listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
+            let scheme = if web.tls.is_some() { "https" } else { "http" };
+            progress.say(&format!("listening at {scheme}://{address}{}; Ctrl-C ends", web.base_path));
+        }
+        for watched in &self.settings.watched {
+            progress.say(&format!("watching {}; Ctrl-C ends", watched.folder.display()));
+        }
         if let Some(listener) = &self.listener {
             let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
             let encrypted = if self.settings.tls.is_some() { ", encrypted" } else { "" };
@@ -165,6 +187,7 @@ impl Receiver {
         }
         let on_study = |request| self.hand_over(intake, &request);
         let on_event = |event: &dicom::Event| {
+            self.auditor.received(event);
             if let dicom::Event::NotFetched { .. } = event {
                 self.missing.fetch_add(1, Ordering::Relaxed);
             }

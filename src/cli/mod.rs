@@ -1,9 +1,11 @@
 //! The command line: parsed to plain values first, then one file per subcommand acts on them.
 
 mod attend;
+mod audit;
 mod bench;
 pub mod check;
 mod complete;
+mod destinations;
 mod differences;
 mod exit;
 mod explain;
@@ -48,7 +50,7 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    Run(run::Args),
+    Run(Box<run::Args>),
     Status(status::Args),
     Explain(explain::Args),
     Replay(replay::Args),

@@ -1,12 +1,11 @@
 //! `flow echo`, `flow find` and `flow send`: a DICOM node, tried by hand.
 
-use std::fs;
 use std::io::{Write, stdout};
 use std::path::PathBuf;
 
 use dicom::folder::{self, Skipped};
 
-use crate::dicom::{self, AeTitle, Destination, Found, Level, Object, Query, SendError};
+use crate::dicom::{self, AeTitle, Destination, Found, Level, Object, Query, SendError, Sent};
 
 use super::exit::{Exit, Failure, Kind};
 use super::site::SiteFile;
@@ -139,25 +138,16 @@ impl Send {
         if items.is_empty() {
             return Err(Failure::new(Kind::NoInput, "there is no DICOM file to send"));
         }
+        let objects = items.iter().map(|item| Object::open(&item.name, &item.path));
+        let objects: Vec<Object> = objects.collect::<Result<_, _>>().map_err(Failure::of(Kind::NoInput))?;
         let mut unsent = 0;
-        // Piece by piece, so that a large study is not in memory as a whole.
-        for part in items.chunks(OBJECTS_AT_ONCE) {
-            let objects: Result<Vec<Object>, Failure> = part
-                .iter()
-                .map(|item| {
-                    let bytes = fs::read(&item.path)?;
-                    Object::read(&item.name, bytes.into()).map_err(Failure::of(Kind::NoInput))
-                })
-                .collect();
-            let sent = dicom::send(&destination, &objects?).map_err(failed)?;
-            for one in &sent {
-                unsent += usize::from(!one.outcome.is_stored());
-                writeln!(stdout(), "{}  {}", one.name, one.outcome)?;
-            }
-        }
+        let mut tell = |sent: Sent| {
+            unsent += usize::from(!sent.outcome.is_stored());
+            // A reader that has gone away does not end the work.
+            let _ = writeln!(stdout(), "{}  {}", sent.name, sent.outcome);
+        };
+        dicom::send_each(&destination, &objects, Some(dicom::plain_pixels), &mut tell).map_err(failed)?;
         eprintln!("{} of {} files are stored at {destination}", items.len() - unsent, items.len());
         Ok(if unsent == 0 { Exit::Done } else { Exit::WithErrors })
     }
 }
-
-const OBJECTS_AT_ONCE: usize = 64;

@@ -7,15 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::dataflow::Dataflow;
-use crate::dicom::Destination;
+use crate::dicom::Commitments;
 use crate::engine::{self, Entrance, Settings};
 use crate::journal::{Journal, JournalError, Retention};
-use crate::outbox::{Folder, Forward, Outbox};
+use crate::outbox::{Clock, Folder, Outbox, Policy, Setup};
 use crate::step::{Digest, Digester, Table};
 use crate::store::{Store, total_bytes};
 use crate::yaml;
 
 use super::attend::{Leave, attend};
+use super::audit::Auditor;
+use super::destinations::Destinations;
 use super::exit::{Exit, Failure, Kind};
 use super::intake::Intake;
 use super::listen::{self, Inbox, Listen};
@@ -66,13 +68,21 @@ pub struct Args {
     #[arg(short, long, value_name = "DIR", default_value = "flow-output")]
     output: PathBuf,
 
-    /// Also send DICOM results to this node: AETITLE@HOST:PORT, or its name in the --site file; may be given more than once
+    /// Also send DICOM results to this node: AETITLE@HOST:PORT, the URL of a DICOMweb service, or a name in the --site file; may be given more than once
     #[arg(long, value_name = "NODE")]
     to: Vec<String>,
+
+    /// Also send DICOM results back to this node, if it was the one that sent the study; may be given more than once
+    #[arg(long, value_name = "NODE")]
+    back_to: Vec<String>,
 
     /// How long to wait before each further try to deliver a response
     #[arg(long, value_name = "SECONDS,...", value_delimiter = ',', default_value = "1,5,15", value_parser = listen::seconds)]
     retry: Vec<Duration>,
+
+    /// So long after the first try a destination is tried again every few minutes, as long as studies are received
+    #[arg(long, value_name = "HOURS", default_value = "12", value_parser = hours)]
+    keep_trying: Duration,
 
     /// Where the journal, received studies and results lie
     #[arg(long, value_name = "DIR", default_value = "flow-state")]
@@ -118,36 +128,56 @@ impl Args {
             Arc::new(if first { self.journal(&dataflow, &folder, store)? } else { Journal::none(store) });
         let progress = Arc::new(Progress::new(dataflow.work_count()));
         let site = self.site.load()?;
-        let source = self.source(&site, &progress, &journal)?;
-        let teller = Teller::new(&progress, self.json);
-        let own_title = site.ae_title(self.listen.ae_title());
-        let named = site.site.iter().flat_map(|site| &site.to).chain(&self.to);
-        let destinations: Result<Vec<Destination>, Failure> =
-            named.map(|to| site.node(to, &own_title)).collect();
-        let waits = || self.retry.clone();
-        let destinations =
-            destinations?.into_iter().map(|destination| Forward { destination, waits: waits() }).collect();
-        let outbox = Outbox {
-            folder,
-            waits: self.retry.clone(),
-            destinations,
-            journal: Arc::clone(&journal),
-            tell: |event: crate::outbox::Event| teller.tell(&event),
-        };
+        let commitments = Arc::default();
+        let auditor = Arc::new(Auditor::start(&site, &self.state, &site.ae_title(self.listen.ae_title()))?);
+        let source = self.source(&site, &progress, &journal, &commitments, &auditor)?;
+        let teller = Arc::new(Teller::new(&progress, self.json));
+        let outbox = self.outbox(&site, folder, &journal, &teller, &commitments, &auditor)?;
         let program = program()?;
         let feed = |entrance: &Entrance| {
             let (journal, dataflow, progress) = (&*journal, &*dataflow, &*progress);
             let intake = Intake { journal, dataflow, entrance, progress, program };
-            feed(&source, &intake, self.retention())
+            feed(&source, &intake, &outbox, self.retention())
         };
         let observer = Arc::clone(&progress);
         let all = engine::run(Arc::clone(&dataflow), Arc::clone(&journal), settings, observer, feed, &outbox)
             .map_err(Failure::of(Kind::Engine))?;
         let all = all.transpose().map_err(Failure::of(Kind::InputOutput))?.unwrap_or(true);
+        outbox.drain();
         teller.conclude();
-        source.conclude(&outbox.folder);
+        source.conclude(outbox.folder());
         journal.collect(self.retention()).map_err(Failure::of(Kind::InputOutput))?;
         Ok(if source.is_incomplete() || !all { Exit::WithErrors } else { teller.exit() })
+    }
+
+    fn outbox(
+        &self,
+        site: &site::Settings,
+        folder: Folder,
+        journal: &Arc<Journal>,
+        teller: &Arc<Teller>,
+        commitments: &Arc<Commitments>,
+        auditor: &Arc<Auditor>,
+    ) -> Result<Outbox, Failure> {
+        let (quick, give_up_after) = (self.retry.clone(), self.keep_trying);
+        let policy = Policy { quick, give_up_after, ..Policy::default() };
+        let listens = self.listen.address(site).is_some();
+        let own_title = site.ae_title(self.listen.ae_title());
+        let ways = Destinations { site, own_title, policy, commitments: listens.then_some(commitments) };
+        let destinations = ways.all(&self.to, &self.back_to)?;
+        let (teller, auditor) = (Arc::clone(teller), Arc::clone(auditor));
+        let setup = Setup {
+            folder,
+            waits: self.retry.clone(),
+            destinations,
+            journal: Arc::clone(journal),
+            clock: Clock::usual(),
+            tell: Arc::new(move |event| {
+                auditor.delivered(event);
+                teller.tell(event);
+            }),
+        };
+        Ok(Outbox::open(setup)?)
     }
 
     fn journal(&self, dataflow: &Dataflow, folder: &Folder, store: Arc<Store>) -> Result<Journal, Failure> {
@@ -188,6 +218,8 @@ impl Args {
         site: &site::Settings,
         progress: &Progress,
         journal: &Journal,
+        commitments: &Arc<Commitments>,
+        auditor: &Arc<Auditor>,
     ) -> Result<Source, Failure> {
         if !self.processes.is_first() {
             return Ok(Source::Elsewhere);
@@ -202,21 +234,27 @@ impl Args {
         let rows = journal.requests().map_err(Failure::of(Kind::InputOutput))?;
         let known = rows.into_iter().flat_map(|row| row.folders).map(PathBuf::from).collect();
         let inbox = Inbox { folder, known, free_bytes_min: self.free_min };
-        self.listen.open(site, inbox).map(|receiver| Source::Listen(Box::new(receiver)))
+        self.listen.open(site, inbox, commitments, auditor).map(|receiver| Source::Listen(Box::new(receiver)))
     }
 }
 
 /// Takes up what was left unanswered while new requests come in. Gives whether all were accepted.
-fn feed(source: &Source, intake: &Intake, retention: Retention) -> Result<bool, JournalError> {
+fn feed(
+    source: &Source,
+    intake: &Intake,
+    outbox: &Outbox,
+    retention: Retention,
+) -> Result<bool, JournalError> {
     let left = intake.left()?;
     let leave = Leave::default();
     std::thread::scope(|scope| {
-        scope.spawn(|| attend(scope, intake, retention, &leave));
+        scope.spawn(|| attend(scope, intake, outbox, retention, &leave));
         let taking_up = scope.spawn(|| intake.take_up(&left));
         let all = source.feed(intake);
         let taken_up = taking_up.join();
         // An operator may still want something of what is in work.
         intake.entrance.settle();
+        outbox.drain();
         leave.leave();
         taken_up.unwrap_or(Ok(())).map(|()| all)
     })
@@ -245,6 +283,11 @@ fn unusable(error: JournalError) -> Failure {
 
 fn count(text: &str) -> Result<NonZero<usize>, String> {
     text.parse().map_err(|_| "a whole number of at least 1 is needed".to_owned())
+}
+
+fn hours(text: &str) -> Result<Duration, String> {
+    let hours = text.parse().ok().and_then(|hours: f64| Duration::try_from_secs_f64(hours * 3600.0).ok());
+    hours.ok_or_else(|| "write a number of hours, for example 2".to_owned())
 }
 
 fn days(text: &str) -> Result<f64, String> {

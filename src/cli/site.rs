@@ -1,8 +1,11 @@
-//! The site's file as commands use it: settings of the listener, and nodes by name.
+//! The site's file as commands use it: settings of the listeners, and nodes by name.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
 
-use crate::dicom::{self, AeTitle, Called, Destination};
+use crate::dicom::web::{self, Authorization};
+use crate::dicom::{self, AeTitle, Called, Destination, Watched};
 use crate::site::{Address, Listener, Node, Security, Site, SiteError};
 use crate::tls;
 
@@ -20,6 +23,12 @@ pub struct SiteFile {
 pub struct Settings {
     pub site: Option<Site>,
     client: Option<tls::Client>,
+}
+
+/// A node that can be talked to.
+pub enum Peer {
+    Dimse(Box<Destination>),
+    Web(Box<web::Node>),
 }
 
 impl SiteFile {
@@ -44,30 +53,74 @@ impl Settings {
         title.unwrap_or_else(|| "FLOW".parse().expect("FLOW is an AE title"))
     }
 
-    /// A node by its name in the file, or as `AETITLE@HOST:PORT`.
-    pub fn node(&self, name: &str, own_title: &AeTitle) -> Result<Destination, Failure> {
-        let known = self.site.as_ref().and_then(|site| site.nodes.get(name));
-        if let Some(node) = known {
-            return Ok(self.destination(node).calling(own_title.clone()));
+    /// What the file says of a node.
+    pub fn known(&self, name: &str) -> Option<&Node> {
+        self.site.as_ref()?.nodes.get(name)
+    }
+
+    /// What the file says of encryption, for a connection that we open.
+    pub fn client(&self) -> Option<&tls::Client> {
+        self.client.as_ref()
+    }
+
+    /// A node by its name in the file, or as `AETITLE@HOST:PORT` or URL.
+    pub fn peer(&self, name: &str, own_title: &AeTitle) -> Result<Peer, Failure> {
+        if let Some(node) = self.known(name) {
+            return self.of_site(node, own_title);
+        }
+        if name.contains("://") {
+            let mut node: web::Node = name.parse().map_err(Failure::of(Kind::Usage))?;
+            node.tls.clone_from(&self.client);
+            return Ok(Peer::Web(Box::new(node)));
         }
         let parsed = name.parse::<Destination>();
         let parsed = parsed.map_err(|error| {
             let failure = Failure::new(Kind::Usage, error.to_string());
-            failure.hint("a node is written AETITLE@HOST:PORT, or named as in the --site file")
+            failure.hint(
+                "a node is written AETITLE@HOST:PORT or http(s)://HOST/PATH, or named as in the --site file",
+            )
         })?;
-        Ok(parsed.calling(own_title.clone()))
+        Ok(Peer::Dimse(Box::new(parsed.calling(own_title.clone()))))
     }
 
-    fn destination(&self, node: &Node) -> Destination {
-        let Address::Dimse(destination) = &node.address;
-        let mut destination = Destination::clone(destination);
-        if node.tls {
-            destination.tls.clone_from(&self.client);
+    /// A node that speaks DIMSE.
+    pub fn node(&self, name: &str, own_title: &AeTitle) -> Result<Destination, Failure> {
+        match self.peer(name, own_title)? {
+            Peer::Dimse(destination) => Ok(*destination),
+            Peer::Web(_) => Err(Failure::new(Kind::Usage, format!("{name} is a DICOMweb service"))
+                .hint("a node that speaks DIMSE is needed here: AETITLE@HOST:PORT")),
         }
-        if let Some(wait_max) = node.wait_max {
-            destination.wait_max = wait_max;
+    }
+
+    /// The nodes of the file that speak DIMSE, by AE title.
+    pub fn by_title(&self, own_title: &AeTitle) -> Result<BTreeMap<String, Destination>, Failure> {
+        let mut nodes = BTreeMap::new();
+        for node in self.site.iter().flat_map(|site| site.nodes.values()) {
+            if let Peer::Dimse(destination) = self.of_site(node, own_title)? {
+                nodes.insert(destination.ae_title.to_string(), *destination);
+            }
         }
-        destination
+        Ok(nodes)
+    }
+
+    fn of_site(&self, node: &Node, own_title: &AeTitle) -> Result<Peer, Failure> {
+        match &node.address {
+            Address::Dimse(destination) => {
+                let mut destination = Destination::clone(destination).calling(own_title.clone());
+                if node.tls {
+                    destination.tls.clone_from(&self.client);
+                }
+                set(&mut destination.wait_max, node.wait_max);
+                Ok(Peer::Dimse(Box::new(destination)))
+            }
+            Address::Web(service) => {
+                let mut service = web::Node::clone(service);
+                service.tls.clone_from(&self.client);
+                set(&mut service.wait_max, node.wait_max);
+                service.authorization = node.authorization.as_deref().map(authorization).transpose()?;
+                Ok(Peer::Web(Box::new(service)))
+            }
+        }
     }
 
     /// What the file says of the listener for associations.
@@ -75,10 +128,19 @@ impl Settings {
         self.site.as_ref()?.dicom.as_ref()
     }
 
-    /// Sets what the file says of receiving.
+    /// Whether the file names a way on which studies come in.
+    pub fn receives(&self) -> bool {
+        self.site
+            .as_ref()
+            .is_some_and(|site| site.dicom.is_some() || site.web.is_some() || site.watch.is_some())
+    }
+
+    /// Sets what the file says of receiving; opens the port for HTTP.
     pub fn apply(&self, settings: &mut dicom::Settings) -> Result<(), Failure> {
         let Some(site) = &self.site else { return Ok(()) };
         settings.completion = site.completion.clone();
+        settings.nodes = self.by_title(&settings.ae_title)?;
+        settings.watched = site.watch.iter().map(|folder| Watched::new(folder.clone())).collect();
         if let Some(listener) = &site.dicom {
             let Listener { callers, any_called_title, .. } = listener;
             settings.tls = self.server(listener)?;
@@ -90,12 +152,20 @@ impl Settings {
             set(&mut settings.instance_bytes_max, listener.instance_bytes_max);
             set(&mut settings.idle_time_max, listener.idle_time_max);
         }
-        for node in site.nodes.values() {
-            let destination = self.destination(node).calling(settings.ae_title.clone());
-            settings.nodes.insert(destination.ae_title.to_string(), destination);
+        if let Some(listener) = &site.web {
+            let mut web = web::Settings::new(super::listen::bind(listener.address)?);
+            web.tls = self.server(listener)?;
+            web.callers.clone_from(&listener.callers);
+            set(&mut web.requests_max, listener.associations_max);
+            set(&mut settings.instance_bytes_max, listener.instance_bytes_max);
+            set(&mut settings.idle_time_max, listener.idle_time_max);
+            settings.web = Some(web);
         }
         if let Some(name) = &site.count {
-            settings.count = Some(dicom::counter(self.node(name, &settings.ae_title)?));
+            settings.count = Some(match self.peer(name, &settings.ae_title)? {
+                Peer::Dimse(node) => dicom::counter(*node),
+                Peer::Web(node) => web::counter(*node),
+            });
         }
         Ok(())
     }
@@ -107,6 +177,15 @@ impl Settings {
         let authorities = site.and_then(|site| site.authorities.as_deref()).filter(|_| mutual);
         tls::Server::open(identity, authorities).map(Some).map_err(Failure::of(Kind::InputOutput))
     }
+}
+
+/// The first line of a file, which nobody else should be able to read.
+fn authorization(path: &Path) -> Result<Authorization, Failure> {
+    let unread = |error| Failure::new(Kind::NoInput, format!("could not read {}: {error}", path.display()));
+    let file = std::fs::File::open(path).map_err(unread)?;
+    let mut line = String::new();
+    std::io::BufReader::new(file).read_line(&mut line).map_err(unread)?;
+    Ok(Authorization(line.trim().to_owned()))
 }
 
 fn set<T>(setting: &mut T, said: Option<T>) {

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use serde::Serialize;
 
 use crate::dataflow::{Response, Verdict};
-use crate::outbox::{Delivery, Event};
+use crate::outbox::{Delivery, Event, FileState};
 use crate::step::{Digest, Request};
+use crate::yaml::duration::shown;
 
 use super::exit::{Exit, Failure, Kind};
 use super::progress::Progress;
@@ -52,6 +53,9 @@ impl Teller {
                 let hint = "make room or mend the folder; the results stay in the store below --state";
                 self.progress.say(&format!("{text}\n  hint: {hint}"));
             }
+            Event::Delayed { request, delivery, wait } => {
+                self.not_delivered(request, delivery, &format!("; again in {}", shown(*wait)));
+            }
             Event::Forwarded { request, delivery } => self.forwarded(request, delivery),
             Event::Answered { request, response, place, deliveries } => {
                 self.answered(request, response, place, deliveries);
@@ -74,19 +78,26 @@ impl Teller {
     }
 
     fn forwarded(&self, request: &Request, delivery: &Delivery) {
-        let stored = delivery.files.iter().filter(|file| file.stored).count();
-        let Delivery { destination, tries, .. } = delivery;
-        if delivery.complete {
-            return self
-                .progress
-                .say(&format!("delivered {}  {stored} objects to {destination}", request.name));
+        if !delivery.complete {
+            self.troubled.store(true, Ordering::Relaxed);
+            return self.not_delivered(request, delivery, "");
         }
-        self.troubled.store(true, Ordering::Relaxed);
-        self.progress.say(&format!("NOT DELIVERED {} to {destination} after {tries} tries", request.name));
-        delivery.trouble.iter().for_each(|trouble| self.progress.say(&format!("  {trouble}")));
-        for file in delivery.files.iter().filter(|file| !file.stored) {
-            self.progress.say(&format!("  {}: {}", file.name, file.answer));
+        let (stored, destination) = (delivery.files.len(), &delivery.destination);
+        let mut text = format!("delivered {}  {stored} objects to {destination}", request.name);
+        for file in delivery.files.iter().filter(|file| file.state == FileState::Warned) {
+            text += &format!("\n  WARNING: {}: {}", file.name, file.answer);
         }
+        self.progress.say(&text);
+    }
+
+    fn not_delivered(&self, request: &Request, delivery: &Delivery, then: &str) {
+        let Delivery { destination, tries, trouble, files, .. } = delivery;
+        let mut text = format!("NOT DELIVERED {} to {destination} after {tries} tries{then}", request.name);
+        trouble.iter().for_each(|trouble| text += &format!("\n  {trouble}"));
+        for file in files.iter().filter(|file| file.state != FileState::Stored) {
+            text += &format!("\n  {}: {}", file.name, file.answer);
+        }
+        self.progress.say(&text);
     }
 
     fn answered(&self, request: &Request, response: &Response, place: &Path, deliveries: &[Delivery]) {

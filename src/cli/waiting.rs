@@ -12,8 +12,8 @@ pub fn waits_for(history: &History, dataflow: Option<&Dataflow>) -> String {
             (Some(dataflow), Ok((request, _))) => steps(history, dataflow, request),
             _ => "its steps".to_owned(),
         },
-        State::Responded => "its delivery".to_owned(),
-        State::Undelivered => undelivered(history),
+        State::Responded => undelivered(history).unwrap_or_else(|| "its delivery".to_owned()),
+        State::Undelivered => undelivered(history).unwrap_or_else(|| "a place to be delivered to".to_owned()),
         State::Answered | State::Removed => "nothing".to_owned(),
     }
 }
@@ -52,14 +52,16 @@ fn steps(history: &History, dataflow: &Dataflow, request: &Request) -> String {
     }
 }
 
-fn undelivered(history: &History) -> String {
-    let last = history.entries.iter().rev().find_map(|dated| match &dated.entry {
-        Entry::Delivered { destination, complete: false, detail } => Some((destination, detail)),
+/// The destination that did not take all of it at the last try, and why.
+fn undelivered(history: &History) -> Option<String> {
+    let responded = history.entries.iter().rposition(|dated| matches!(dated.entry, Entry::Responded { .. }));
+    let last = history.entries[responded?..].iter().rev().find_map(|dated| match &dated.entry {
+        Entry::Delivered { destination, complete: false, detail, .. } => Some((destination, detail)),
         _ => None,
     });
-    let Some((destination, detail)) = last else { return "a place to be delivered to".to_owned() };
-    match detail.get("trouble").and_then(|trouble| trouble.as_str()) {
+    let (destination, detail) = last?;
+    Some(match detail.get("trouble").and_then(|trouble| trouble.as_str()) {
         Some(trouble) => format!("{destination}: {trouble}"),
         None => destination.clone(),
-    }
+    })
 }

@@ -19,7 +19,7 @@ pub struct Cancel {
 /// Run again what failed of a request, or deliver again what is not delivered
 ///
 /// Steps that are done are not run again. A request that is complete is delivered again, which
-/// changes nothing where it is already.
+/// changes nothing where it is already. One that waits for its next try is tried at once.
 #[derive(Debug, clap::Args)]
 pub struct Retry {
     #[command(flatten)]
@@ -77,7 +77,7 @@ fn pointless(wish: Wish, state: State) -> Option<&'static str> {
         (Wish::Cancel, State::Responded | State::Undelivered) => {
             Some("has its response, which is on its way: there is nothing to cancel")
         }
-        (Wish::Retry, State::Accepted | State::Responded) => Some("is still under way"),
+        (Wish::Retry, State::Accepted) => Some("is still under way"),
         _ => None,
     }
 }

@@ -21,7 +21,7 @@ use super::command::Command;
 use super::find::associated;
 use super::part10::Head;
 use super::query::encode;
-use super::{Cause, Destination, SendError, Status, Verdict};
+use super::{Cause, Destination, SendError, Stage, Status, Verdict};
 
 pub(super) const CLASS: &str = uids::STORAGE_COMMITMENT_PUSH_MODEL;
 
@@ -228,7 +228,8 @@ pub fn commit(
         commitments.forget(&transaction.uid);
     }
     let outcome = outcome?;
-    let silent = || SendError { destination: Box::new(node.clone()), cause: Cause::Silent, sent: Vec::new() };
+    let silent =
+        || SendError { destination: Box::new(node.clone()), cause: Cause::Silent, stage: Stage::Open };
     match (outcome, answer) {
         (Some(outcome), _) => Ok(outcome),
         (None, Await::Listener(commitments)) => {
@@ -242,7 +243,7 @@ fn ask(association: &mut Association, transaction: &Transaction) -> Result<(), C
     let context = association.contexts[0].clone();
     let asked = Command::action(1, CLASS, uids::STORAGE_COMMITMENT_PUSH_MODEL_INSTANCE, 1);
     let data_set = transaction.encode(&context.transfer_syntax);
-    association.send(context.id, &asked, Some(&data_set))?;
+    association.send_with(context.id, &asked, &data_set)?;
     loop {
         match association.hear()? {
             Heard::Command { command, .. } if command.answers(&asked) => {
@@ -288,7 +289,7 @@ fn report(
         let syntax = association.context(context).map(|one| one.transfer_syntax.clone()).unwrap_or_default();
         let outcome = Committed::decode(&data_set, &syntax).filter(|(uid, _)| *uid == transaction.uid);
         let status = if outcome.is_some() { Status::SUCCESS } else { Status(PROCESSING_FAILURE) };
-        association.send(context, &command.answer(status, ""), None)?;
+        association.send(context, &command.answer(status, ""))?;
         if let Some((_, outcome)) = outcome {
             return Ok(outcome);
         }
@@ -305,7 +306,7 @@ pub(super) fn tell(node: &Destination, transaction: &str, outcome: &Committed) -
     associated(node, &[proposal], |association| {
         let context = association.contexts[0].clone();
         let (told, data_set) = event_report(transaction, outcome, &context.transfer_syntax);
-        association.send(context.id, &told, Some(&data_set))?;
+        association.send_with(context.id, &told, &data_set)?;
         match association.hear()? {
             Heard::Command { command, .. } if command.answers(&told) => Ok(()),
             _ => Err(Broken::Peer("did not answer the report of a commitment").into()),

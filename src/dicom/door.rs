@@ -19,7 +19,7 @@ use super::instance::{HEADER_BYTES_MAX, Instance};
 use super::part10::Head;
 use super::reports::Reports;
 use super::sop_class;
-use super::studies::Studies;
+use super::studies::{Counted, Studies};
 use super::{Arrived, Event, Settings, Status, Visit, Way};
 
 /// What all who bring instances share.
@@ -69,7 +69,21 @@ impl From<io::Error> for Refusal {
     }
 }
 
-impl Door<'_> {
+impl<'a> Door<'a> {
+    /// # Errors
+    /// If the inbox cannot be made or read.
+    pub fn open(settings: &'a Settings, tell: &'a (dyn Fn(&Event) + Sync)) -> io::Result<Door<'a>> {
+        let counted = if settings.count.is_some() { Counted::BySource } else { Counted::ByNobody };
+        Ok(Door {
+            settings,
+            inbox: Inbox::open(&settings.inbox)?,
+            studies: Studies::new(settings.completion.clone(), counted, settings.waiting_bytes_max),
+            tell,
+            reports: Reports::open(&settings.inbox, settings.nodes.clone())?,
+            visits: AtomicU64::new(0),
+        })
+    }
+
     pub fn visit(&self, way: Way) -> Visit {
         Visit { way, number: self.visits.fetch_add(1, Ordering::Relaxed) + 1 }
     }

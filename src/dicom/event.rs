@@ -104,6 +104,11 @@ pub enum Event {
         number: usize,
         reason: String,
     },
+    /// A watched folder cannot be looked into, or a file in it not be removed; it is tried again.
+    NotWatched {
+        folder: PathBuf,
+        reason: String,
+    },
     /// A sender asked for a commitment, and cannot be told its outcome.
     NotReported {
         reason: String,
@@ -138,6 +143,7 @@ impl Event {
             | Event::Discarded { .. }
             | Event::Waits { .. }
             | Event::Adopted { .. }
+            | Event::NotWatched { .. }
             | Event::NotAccepted { .. } => true,
             Event::Closed { end, .. } => *end == End::Aborted,
         }
@@ -191,6 +197,9 @@ impl fmt::Display for Event {
             }
             Event::NotFetched { number, reason } => {
                 write!(f, "NOT FETCHED, number {number} of the list: {reason}")
+            }
+            Event::NotWatched { folder, reason } => {
+                write!(f, "the watched folder {}: {reason}", folder.display())
             }
             Event::NotReported { reason } => {
                 write!(f, "the outcome of a commitment cannot be told to who asked for it: {reason}")

@@ -12,7 +12,7 @@ use super::provider::{Provider, send};
 use super::query::{Level, Match, Query, Told};
 use super::receive::Counter;
 use super::sop_class::USUAL;
-use super::{AeTitle, Cause, Destination, SendError, Status};
+use super::{AeTitle, Cause, Destination, SendError, Stage, Status};
 
 /// More answers than these are cut off: nobody reads them, and an archive may have millions.
 const MATCHES_MAX: usize = 10_000;
@@ -46,7 +46,7 @@ pub fn find(node: &Destination, query: &Query) -> Result<Found, SendError> {
         let (context, syntax) = only(association);
         let identifier = query.identifier(Told::Usual, &syntax);
         let asked = Command::find(1, FIND);
-        association.send(context, &asked, Some(&identifier))?;
+        association.send_with(context, &asked, &identifier)?;
         answers(association, &asked, context, |answer| Match::read(answer, &syntax, query))
     })
 }
@@ -75,7 +75,7 @@ pub fn move_study(node: &Destination, study_instance_uid: &str, to: &AeTitle) ->
         let (context, syntax) = only(association);
         let identifier = Query::study(study_instance_uid, Level::Study).identifier(Told::Nothing, &syntax);
         let asked = Command::move_to(1, MOVE, to.as_str());
-        association.send(context, &asked, Some(&identifier))?;
+        association.send_with(context, &asked, &identifier)?;
         loop {
             match association.hear()? {
                 Heard::Command { command, .. } => match pending(&command, &asked)? {
@@ -111,7 +111,7 @@ pub(super) fn get_study(
         let query = Query::study(study_instance_uid, Level::Study);
         let identifier = query.identifier(Told::Nothing, &context.transfer_syntax);
         let asked = Command::get(1, GET);
-        association.send(context.id, &asked, Some(&identifier))?;
+        association.send_with(context.id, &asked, &identifier)?;
         serve_until_answered(association, &mut provider, &asked)
     })
 }
@@ -231,7 +231,7 @@ fn answers(
         }
         if found.matches.len() == MATCHES_MAX && !found.cut_off {
             found.cut_off = true;
-            association.send(context, &asked.cancel(), None)?;
+            association.send(context, &asked.cancel())?;
         }
     }
 }
@@ -258,7 +258,9 @@ pub(super) fn associated<T>(
     proposals: &[Proposal],
     work: impl FnOnce(&mut Association) -> Result<T, Cause>,
 ) -> Result<T, SendError> {
-    let done = request(node, proposals).and_then(|mut association| match work(&mut association) {
+    let failed = |cause, stage| SendError { destination: Box::new(node.clone()), cause, stage };
+    let mut association = request(node, proposals).map_err(|cause| failed(cause, Stage::Opening))?;
+    match work(&mut association) {
         Ok(done) => {
             if let Err(error) = association.release() {
                 tracing::debug!("the association was not released in good order: {error}");
@@ -267,10 +269,9 @@ pub(super) fn associated<T>(
         }
         Err(cause) => {
             association.abort();
-            Err(cause)
+            Err(failed(cause, Stage::Open))
         }
-    });
-    done.map_err(|cause| SendError { destination: Box::new(node.clone()), cause, sent: Vec::new() })
+    }
 }
 
 impl Status {

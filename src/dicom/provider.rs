@@ -200,7 +200,10 @@ impl<'a> Provider<'a> {
 
 pub(super) fn send(association: &mut Association, answers: &[Answer]) -> Result<(), Broken> {
     let mut answers = answers.iter();
-    answers.try_for_each(|one| association.send(one.context, &one.command, one.data_set.as_deref()))
+    answers.try_for_each(|one| match &one.data_set {
+        None => association.send(one.context, &one.command),
+        Some(data_set) => association.send_with(one.context, &one.command, data_set),
+    })
 }
 
 fn unknown() -> Refusal {

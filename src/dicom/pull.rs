@@ -16,14 +16,14 @@ use super::door::{Door, Visitor};
 use super::find::{Fetched, find, get_study, move_study};
 use super::query::{Level, NotAQuery, Query};
 use super::receive::Stop;
+use super::web::{self, AskError};
 use super::{AeTitle, Destination, Event, SendError, Way};
 
 /// What to fetch, from where, and how.
 #[derive(Clone, Debug)]
 pub struct Pull {
-    pub node: Destination,
+    pub from: Archive,
     pub wanted: Vec<Wanted>,
-    pub way: Retrieval,
     /// How long to wait before each further try of a study.
     pub waits: Vec<Duration>,
 }
@@ -35,7 +35,16 @@ pub enum Wanted {
     Query(Query),
 }
 
-/// How a study travels.
+/// Where studies are fetched.
+#[derive(Clone, Debug)]
+pub enum Archive {
+    /// By C-FIND, and C-GET or C-MOVE.
+    Dimse { node: Box<Destination>, way: Retrieval },
+    /// By QIDO-RS and WADO-RS.
+    Web(Box<web::Node>),
+}
+
+/// How a study travels over DIMSE.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Retrieval {
     /// On the association that asks for it.
@@ -63,10 +72,10 @@ impl FromStr for Wanted {
 pub(super) fn pull(door: &Door, pull: &Pull, stop: &Stop) {
     for (index, wanted) in pull.wanted.iter().enumerate() {
         let number = index + 1;
-        let studies = match patiently(pull, stop, || studies(&pull.node, wanted)) {
+        let studies = match patiently(pull, stop, || studies(&pull.from, wanted)) {
             Ok(studies) => studies,
-            Err(error) => {
-                not_fetched(door, number, &error);
+            Err(trouble) => {
+                not_fetched(door, number, &trouble);
                 continue;
             }
         };
@@ -81,7 +90,7 @@ pub(super) fn pull(door: &Door, pull: &Pull, stop: &Stop) {
                 let reason = "receiving ended before".to_owned();
                 return (door.tell)(&Event::NotFetched { number, reason });
             }
-            match patiently(pull, stop, || fetch(door, pull, &study)) {
+            match patiently(pull, stop, || fetch(door, &pull.from, &study, stop)) {
                 Ok(instances) => (door.tell)(&Event::Fetched { number, instances }),
                 Err(trouble) => not_fetched(door, number, &trouble),
             }
@@ -92,7 +101,7 @@ pub(super) fn pull(door: &Door, pull: &Pull, stop: &Stop) {
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Tries again after each of the waits, unless receiving ends.
-fn patiently<T, E>(pull: &Pull, stop: &Stop, attempt: impl Fn() -> Result<T, E>) -> Result<T, E> {
+fn patiently<T>(pull: &Pull, stop: &Stop, attempt: impl Fn() -> Result<T, Trouble>) -> Result<T, Trouble> {
     let mut tried = attempt();
     let mut waits = pull.waits.iter();
     while tried.is_err() && waits.next().is_some_and(|wait| !stop.wait(*wait)) {
@@ -101,28 +110,58 @@ fn patiently<T, E>(pull: &Pull, stop: &Stop, attempt: impl Fn() -> Result<T, E>)
     tried
 }
 
-fn studies(node: &Destination, wanted: &Wanted) -> Result<Vec<String>, Trouble> {
-    match wanted {
+fn studies(from: &Archive, wanted: &Wanted) -> Result<Vec<String>, Trouble> {
+    let uids: Vec<String> = match (wanted, from) {
         // An archive that does not answer queries may send a study all the same.
-        Wanted::Study(uid) => match find(node, &Query::study(uid, Level::Study)) {
-            Ok(found) if found.matches.is_empty() => Ok(Vec::new()),
-            _ => Ok(vec![uid.clone()]),
-        },
-        Wanted::Query(query) => {
-            let found = find(node, &Query { level: Level::Study, ..query.clone() })?;
-            let uids = found.matches.iter().map(|one| one.text(tags::STUDY_INSTANCE_UID).to_owned());
-            // There are archives that tell of a study once for each of its instances.
-            let uids: BTreeSet<String> = uids.filter(|uid| !uid.is_empty()).collect();
-            Ok(uids.into_iter().collect())
+        (Wanted::Study(uid), Archive::Dimse { node, .. }) => {
+            match find(node, &Query::study(uid, Level::Study)) {
+                Ok(found) if found.matches.is_empty() => Vec::new(),
+                _ => vec![uid.clone()],
+            }
         }
-    }
+        (Wanted::Study(uid), Archive::Web(_)) => vec![uid.clone()],
+        (Wanted::Query(query), Archive::Dimse { node, .. }) => {
+            let found = find(node, &Query { level: Level::Study, ..query.clone() })?;
+            found.matches.iter().map(|one| one.text(tags::STUDY_INSTANCE_UID).to_owned()).collect()
+        }
+        (Wanted::Query(query), Archive::Web(node)) => {
+            let query = web::Query { matching: query.named(), ..web::Query::default() };
+            let found = web::find(node, &query, STUDIES_MAX)?;
+            found.iter().map(|one| one.text(STUDY_INSTANCE_UID)).collect()
+        }
+    };
+    // There are archives that tell of a study once for each of its instances.
+    let uids: BTreeSet<String> = uids.into_iter().filter(|uid| !uid.is_empty()).collect();
+    Ok(uids.into_iter().collect())
 }
+
+/// No query is meant to find more.
+const STUDIES_MAX: usize = 10_000;
+
+/// As tags are written in DICOM JSON.
+const STUDY_INSTANCE_UID: &str = "0020000D";
 
 /// Why a study is not here.
 enum Trouble {
     Nothing,
-    Part { sent: u64, failed: u64 },
-    Error(Box<SendError>),
+    Part {
+        sent: u64,
+        failed: u64,
+    },
+    /// With a remedy.
+    Error(String),
+}
+
+impl From<SendError> for Trouble {
+    fn from(error: SendError) -> Trouble {
+        Trouble::Error(format!("{error}. {}", error.remedy()))
+    }
+}
+
+impl From<AskError> for Trouble {
+    fn from(error: AskError) -> Trouble {
+        Trouble::Error(format!("{error}. {}", error.remedy()))
+    }
 }
 
 impl fmt::Display for Trouble {
@@ -132,14 +171,8 @@ impl fmt::Display for Trouble {
             Trouble::Part { sent, failed } => {
                 write!(f, "the archive could not send {failed} of {} instances", sent + failed)
             }
-            Trouble::Error(error) => write!(f, "{error}. {}", error.remedy()),
+            Trouble::Error(text) => f.write_str(text),
         }
-    }
-}
-
-impl From<SendError> for Trouble {
-    fn from(error: SendError) -> Trouble {
-        Trouble::Error(Box::new(error))
     }
 }
 
@@ -148,40 +181,38 @@ fn not_fetched(door: &Door, number: usize, reason: &dyn fmt::Display) {
 }
 
 /// Gives how many instances have come: all of them, and at least one.
-fn fetch(door: &Door, pull: &Pull, study: &str) -> Result<u64, Trouble> {
-    match fetch_once(door, pull, study)? {
+fn fetch(door: &Door, from: &Archive, study: &str, stop: &Stop) -> Result<u64, Trouble> {
+    let fetched = match from {
+        Archive::Dimse { node, way: Retrieval::Get } => get(door, node, study)?,
+        // All of it has been answered with success by our listener before this answer came.
+        Archive::Dimse { node, way: Retrieval::Move { to } } => move_study(node, study, to)?,
+        Archive::Web(node) => {
+            let web::Pulled { stored, refused } = web::fetch(door, node, study, stop)?;
+            Fetched { sent: stored as u64, failed: refused.len() as u64 }
+        }
+    };
+    tell_count(door, study, fetched);
+    match fetched {
         Fetched { sent: 0, failed: 0 } => Err(Trouble::Nothing),
         Fetched { sent, failed: 0 } => Ok(sent),
         Fetched { sent, failed } => Err(Trouble::Part { sent, failed }),
     }
 }
 
-fn fetch_once(door: &Door, pull: &Pull, study: &str) -> Result<Fetched, SendError> {
-    match &pull.way {
-        Retrieval::Get => {
-            let visit = door.visit(Way::Association);
-            let (calling_ae, called_ae) = (&pull.node.ae_title, &pull.node.calling_ae);
-            let (calling_ae, called_ae) = (calling_ae.to_string(), called_ae.to_string());
-            let visitor = Visitor { visit, calling_ae, called_ae, study_instance_uid: None };
-            let fetched = get_study(door, visitor, &pull.node, study);
-            let whole = matches!(fetched, Ok(Fetched { failed: 0, .. }));
-            tell_count(door, study, &fetched);
-            door.studies.leave(visit.number, if whole { Left::RequestEnd } else { Left::Aborted });
-            fetched
-        }
-        Retrieval::Move { to } => {
-            // All of it has been answered with success by our listener before this answer came.
-            let fetched = move_study(&pull.node, study, to);
-            tell_count(door, study, &fetched);
-            fetched
-        }
-    }
+fn get(door: &Door, node: &Destination, study: &str) -> Result<Fetched, SendError> {
+    let visit = door.visit(Way::Association);
+    let (calling_ae, called_ae) = (node.ae_title.to_string(), node.calling_ae.to_string());
+    let visitor = Visitor { visit, calling_ae, called_ae, study_instance_uid: None };
+    let fetched = get_study(door, visitor, node, study);
+    let whole = matches!(fetched, Ok(Fetched { failed: 0, .. }));
+    door.studies.leave(visit.number, if whole { Left::RequestEnd } else { Left::Aborted });
+    fetched
 }
 
 /// What an archive has sent without a failure is all that it has.
-fn tell_count(door: &Door, study: &str, fetched: &Result<Fetched, SendError>) {
-    if let Ok(Fetched { sent, failed: 0 }) = fetched {
-        door.studies.told(study, *sent);
+fn tell_count(door: &Door, study: &str, fetched: Fetched) {
+    if fetched.failed == 0 {
+        door.studies.told(study, fetched.sent);
     }
 }
 

@@ -81,6 +81,11 @@ impl Query {
         Query { level, keys: vec![(tags::STUDY_INSTANCE_UID, study_instance_uid.to_owned())] }
     }
 
+    /// What must match, by keyword.
+    pub(super) fn named(&self) -> Vec<(String, String)> {
+        self.keys.iter().map(|(tag, value)| (keyword(*tag), value.clone())).collect()
+    }
+
     /// The identifier of C-FIND, C-MOVE or C-GET: the keys, and with `told` what an answer shall tell.
     pub(super) fn identifier(&self, told: Told, transfer_syntax_uid: &str) -> Vec<u8> {
         let mut keys = vec![(tags::QUERY_RETRIEVE_LEVEL, self.level.code().to_owned())];
@@ -94,6 +99,11 @@ impl Query {
         }
         data_set(keys, transfer_syntax_uid)
     }
+}
+
+fn keyword(tag: Tag) -> String {
+    let entry = StandardDataDictionary.by_tag(tag);
+    entry.map_or_else(|| tag.to_string(), |entry| entry.alias().to_owned())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,11 +161,7 @@ impl Match {
 
     /// What the archive tells, by keyword.
     pub fn told(&self) -> Vec<(String, serde_json::Value)> {
-        let named = self.0.iter().map(|(tag, text)| {
-            let entry = StandardDataDictionary.by_tag(*tag);
-            let name = entry.map_or_else(|| tag.to_string(), |entry| entry.alias().to_owned());
-            (name, serde_json::Value::from(text.as_str()))
-        });
+        let named = self.0.iter().map(|(tag, text)| (keyword(*tag), serde_json::Value::from(text.as_str())));
         named.collect()
     }
 

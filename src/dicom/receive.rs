@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
@@ -19,11 +18,11 @@ use crate::tls;
 use super::association::refuse;
 use super::conversation::{converse, secured};
 use super::door::Door;
-use super::inbox::{self, Inbox};
+use super::inbox;
 use super::pull::{Pull, pull};
-use super::reports::Reports;
-use super::studies::{Counted, Next, Studies};
-use super::{AeTitle, Caller, Commitments, Completion, Destination, End, Event, Way, folder, web};
+use super::studies::Next;
+use super::watch::watch;
+use super::{AeTitle, Caller, Commitments, Completion, Destination, End, Event, Watched, Way, folder, web};
 
 /// How to receive. [`Settings::new`] gives the rest their defaults.
 #[derive(Clone)]
@@ -36,6 +35,8 @@ pub struct Settings {
     pub tls: Option<tls::Server>,
     /// With it, instances are taken over HTTP too.
     pub web: Option<web::Settings>,
+    /// Folders from which files are taken in.
+    pub watched: Vec<Watched>,
     /// Where files lie until [`super::discard`] deletes them.
     pub inbox: PathBuf,
     /// Folders of the inbox whose requests are recorded; what lies in others is taken up.
@@ -86,6 +87,7 @@ impl Settings {
             callers: Vec::new(),
             tls: None,
             web: None,
+            watched: Vec::new(),
             inbox,
             known_folders: BTreeSet::new(),
             free_bytes_min: 0,
@@ -158,17 +160,17 @@ impl Stop {
     }
 }
 
-/// Receives studies until `stop` is requested, from whoever calls, and those that are asked for, and hands each to `on_study` when it is complete; first
-/// what an earlier process had received and not handed over.
+/// Receives studies until `stop` is requested, from whoever calls, and those that are asked for. Hands
+/// each to `on_study` when it is complete; first what an earlier process had received and not handed over.
 ///
-/// Where the settings say so, instances come over HTTP as well ([`web`]).
+/// Where the settings say so, instances come over HTTP ([`web`]) and from watched folders as well.
 ///
 /// `on_study` runs in one thread and may block: then complete studies wait, up to
 /// `waiting_bytes_max`, and receiving goes on. At the stop, open associations are aborted; what was
 /// released before is handed over without waiting for quiet, what was broken off stays in the inbox.
 ///
 /// # Errors
-/// If the inbox cannot be made, or the listener has no address.
+/// If the inbox cannot be made or lies in a watched folder, or a listener has no address.
 pub fn serve(
     listener: Option<&TcpListener>,
     settings: &Settings,
@@ -183,15 +185,12 @@ pub fn serve(
     if let Some(web) = &web {
         stop.watch(reachable(web.address()?));
     }
-    let counted = if settings.count.is_some() { Counted::BySource } else { Counted::ByNobody };
-    let door = &Door {
-        settings,
-        inbox: Inbox::open(&settings.inbox)?,
-        studies: Studies::new(settings.completion.clone(), counted, settings.waiting_bytes_max),
-        tell: &on_event,
-        reports: Reports::open(&settings.inbox, settings.nodes.clone())?,
-        visits: AtomicU64::new(0),
-    };
+    let door = &Door::open(settings, &on_event)?;
+    if let Some(watched) = settings.watched.iter().find(|watched| watched.overlaps(&settings.inbox)) {
+        let reason =
+            format!("{} is watched, and the inbox lies in it or around it", watched.folder.display());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    }
     door.inbox.number_after(&settings.known_folders)?;
     adopt(door)?;
     thread::scope(|scope| {
@@ -200,28 +199,56 @@ pub fn serve(
         thread::Builder::new().name("dicom-count".to_owned()).spawn_scoped(scope, || count(door))?;
         let report = || door.reports.serve(stop, door.tell);
         thread::Builder::new().name("dicom-reports".to_owned()).spawn_scoped(scope, report)?;
-        if let Some(wanted) = &settings.pull {
-            let pull = move || {
-                let _stop = StopAtEnd(stop);
-                pull(door, wanted, stop);
-            };
-            thread::Builder::new().name("dicom-pull".to_owned()).spawn_scoped(scope, pull)?;
+        let beside = beside(scope, door, web, stop);
+        if beside.is_err() {
+            stop.request();
         }
-        let web = web.map(|web| {
-            let serve = move || {
-                let _stop = StopAtEnd(stop);
-                web.serve(door, stop)
-            };
-            thread::Builder::new().name("dicom-web".to_owned()).spawn_scoped(scope, serve)
-        });
         match listener {
             Some(listener) => accept(listener, door, stop),
             None => stop.until_requested(),
         }
-        let web = web.transpose().map(|thread| thread.map(ScopedJoinHandle::join));
+        let join = |thread: Beside| thread.join().expect("what goes wrong there is told as an error");
+        let ended = beside.and_then(|threads| threads.into_iter().try_for_each(join));
         door.studies.end();
-        web?.unwrap_or(Ok(Ok(()))).expect("the server for HTTP does not panic")
+        ended
     })
+}
+
+/// What serves beside the associations.
+type Beside<'scope> = ScopedJoinHandle<'scope, io::Result<()>>;
+
+/// Starts what brings instances in other ways than by DIMSE; it runs until the stop.
+fn beside<'scope, 'a: 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    door: &'a Door,
+    web: Option<web::Server<'a>>,
+    stop: &'a Stop,
+) -> io::Result<Vec<Beside<'scope>>> {
+    let mut threads = Vec::new();
+    for watched in &door.settings.watched {
+        let work = move || {
+            watch(door, watched, stop);
+            Ok(())
+        };
+        threads.push(thread::Builder::new().name("dicom-watch".to_owned()).spawn_scoped(scope, work)?);
+    }
+    if let Some(wanted) = &door.settings.pull {
+        let work = move || {
+            let _stop = StopAtEnd(stop);
+            pull(door, wanted, stop);
+            Ok(())
+        };
+        threads.push(thread::Builder::new().name("dicom-pull".to_owned()).spawn_scoped(scope, work)?);
+    }
+    if let Some(web) = web {
+        let work = move || {
+            // Whatever ends it, it does not end alone.
+            let _stop = StopAtEnd(stop);
+            web.serve(door, stop)
+        };
+        threads.push(thread::Builder::new().name("dicom-web".to_owned()).spawn_scoped(scope, work)?);
+    }
+    Ok(threads)
 }
 
 /// Takes up the studies that an earlier process had received and not handed over.

@@ -1,60 +1,38 @@
 //! The storage user: sends DICOM files to a node, and looks at every answer.
 //!
-//! What is negotiated is what is sent: one presentation context for each pair of SOP class and
-//! transfer syntax. Nothing is converted; an object that the destination does not take is told.
+//! For each SOP class every transfer syntax that could be sent is proposed in a context of its own, so
+//! that the choice is ours: an object goes as it is where the destination takes it so, and is
+//! converted otherwise. What fits in no way is not sent, and told.
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::ops::Range;
-use std::sync::Arc;
+use std::io::{self, BufRead, BufReader, Write};
 
 use dicom_dictionary_std::uids;
 
-use super::association::{Association, Heard, Proposal, Role, request};
+use super::association::{Association, Heard, Outgoing, Proposal, Role, request};
 use super::command::Command;
-use super::part10::Head;
-use super::{Cause, Destination, SendError, Status, Verdict};
-
-/// A DICOM file that can be sent.
-#[derive(Clone, Debug)]
-pub struct Object {
-    pub(super) name: String,
-    pub(super) head: Head,
-    /// The file.
-    pub(super) bytes: Arc<[u8]>,
-    data_set: Range<usize>,
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("{0} is not a DICOM file with SOP class, SOP instance and transfer syntax in its head")]
-pub struct NotSendable(String);
-
-impl Object {
-    /// # Errors
-    /// If the bytes are not a DICOM file (PS3.10).
-    pub fn read(name: impl Into<String>, bytes: Arc<[u8]>) -> Result<Object, NotSendable> {
-        let name = name.into();
-        let complete = |head: &Head| {
-            [&head.sop_class_uid, &head.sop_instance_uid, &head.transfer_syntax_uid]
-                .into_iter()
-                .all(|uid| !uid.is_empty())
-        };
-        match Head::decode(&bytes) {
-            Some((head, data_set)) if complete(&head) => Ok(Object { name, head, bytes, data_set }),
-            _ => Err(NotSendable(name)),
-        }
-    }
-
-    fn context(&self) -> (&str, &str) {
-        (&self.head.sop_class_uid, &self.head.transfer_syntax_uid)
-    }
-}
+use super::transcode::{self, Decode, Transcoding, Untranscodable};
+use super::{Cause, Destination, Object, SendError, Stage, Status, Verdict, names};
 
 /// What became of one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sent {
     pub name: String,
+    pub sop_class_uid: String,
     pub sop_instance_uid: String,
     pub outcome: Outcome,
+}
+
+impl Sent {
+    pub(super) fn of(object: &Object, outcome: Outcome) -> Sent {
+        Sent {
+            name: object.name().to_owned(),
+            sop_class_uid: object.sop_class_uid().to_owned(),
+            sop_instance_uid: object.sop_instance_uid().to_owned(),
+            outcome,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,10 +47,16 @@ pub enum Outcome {
         status: Status,
         comment: String,
     },
-    /// Not sent: the destination takes no objects of this class in this transfer syntax.
+    /// Not sent: the destination takes no objects of this class in this transfer syntax, or in one that it
+    /// could be converted to.
     NotTaken {
         sop_class_uid: String,
         transfer_syntax_uid: String,
+    },
+    /// Not sent: it would have to be converted, and cannot be.
+    NotConverted {
+        transfer_syntax_uid: String,
+        reason: String,
     },
 }
 
@@ -98,7 +82,12 @@ impl fmt::Display for Outcome {
             Outcome::Warned { status, comment } => write!(f, "{status} {comment}"),
             Outcome::Refused { status, comment } => write!(f, "refused: {status} {comment}"),
             Outcome::NotTaken { sop_class_uid, transfer_syntax_uid } => {
-                write!(f, "the destination takes no {sop_class_uid} in transfer syntax {transfer_syntax_uid}")
+                let (class, syntax) = (names::of(sop_class_uid), names::of(transfer_syntax_uid));
+                write!(f, "the destination takes no {class} in {syntax}")
+            }
+            Outcome::NotConverted { transfer_syntax_uid, reason } => {
+                let syntax = names::of(transfer_syntax_uid);
+                write!(f, "the destination does not take {syntax}, and it cannot be converted: {reason}")
             }
         }
     }
@@ -107,16 +96,29 @@ impl fmt::Display for Outcome {
 /// Sends the objects in order and tells for each what the destination answered.
 ///
 /// # Errors
-/// If the destination cannot be reached, rejects the association or breaks it off. A refused object
-/// is no error: it is told in its [`Outcome`].
+/// As [`send_each`].
 pub fn send(destination: &Destination, objects: &[Object]) -> Result<Vec<Sent>, SendError> {
     let mut sent = Vec::with_capacity(objects.len());
-    for batch in batches(objects) {
-        if let Err(cause) = send_batch(destination, batch, &mut sent) {
-            return Err(SendError { destination: Box::new(destination.clone()), cause, sent });
-        }
-    }
+    send_each(destination, objects, None, &mut |one| sent.push(one))?;
     Ok(sent)
+}
+
+/// Sends the objects in order, and tells what the destination answered for each as soon as it has. With
+/// `decode`, compressed ones can be converted for a destination that takes no others.
+///
+/// # Errors
+/// If the destination cannot be reached, rejects the association or breaks it off. A refused object
+/// is no error: it is told in its [`Outcome`].
+pub fn send_each(
+    destination: &Destination,
+    objects: &[Object],
+    decode: Option<Decode>,
+    tell: &mut dyn FnMut(Sent),
+) -> Result<(), SendError> {
+    let mut stage = Stage::Opening;
+    let mut send = |batch| send_batch(destination, batch, decode, tell, &mut stage);
+    let sent = batches(objects, decode).try_for_each(&mut send);
+    sent.map_err(|cause| SendError { destination: Box::new(destination.clone()), cause, stage })
 }
 
 /// Asks whether the destination is there and talks to us (C-ECHO).
@@ -125,7 +127,9 @@ pub fn send(destination: &Destination, objects: &[Object]) -> Result<Vec<Sent>, 
 /// If it is not, or does not.
 pub fn echo(destination: &Destination) -> Result<(), SendError> {
     let verification = proposal((uids::VERIFICATION, uids::IMPLICIT_VR_LITTLE_ENDIAN));
+    let mut stage = Stage::Opening;
     let outcome = request(destination, &[verification]).and_then(|mut association| {
+        stage = Stage::Open;
         let context = association.contexts[0].id;
         let answer = ask(&mut association, context, &Command::echo(1), None)?;
         release(association);
@@ -134,49 +138,75 @@ pub fn echo(destination: &Destination) -> Result<(), SendError> {
             Verdict::Failure => Err(Cause::Broken(format!("C-ECHO was answered: {}", answer.0))),
         }
     });
-    outcome.map_err(|cause| SendError { destination: Box::new(destination.clone()), cause, sent: Vec::new() })
+    outcome.map_err(|cause| SendError { destination: Box::new(destination.clone()), cause, stage })
 }
 
 /// An association has at most 128 presentation contexts (PS3.8 9.3.2.2: odd numbers in a byte).
 const CONTEXTS_MAX: usize = 128;
 
-/// Splits objects so that each part fits one association; nearly always it is one part.
-fn batches(objects: &[Object]) -> Vec<&[Object]> {
-    let mut batches = Vec::new();
-    let mut rest = objects;
-    while !rest.is_empty() {
-        let mut contexts = Vec::new();
-        let fits = rest.iter().take_while(|object| {
-            if !contexts.contains(&object.context()) {
-                contexts.push(object.context());
-            }
-            contexts.len() <= CONTEXTS_MAX
-        });
-        let (batch, others) = rest.split_at(fits.count());
-        batches.push(batch);
-        rest = others;
-    }
-    batches
+/// So much of a file is read at once.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// A class and a transfer syntax.
+type Kind<'a> = (&'a str, &'a str);
+
+/// The kinds an object can be sent as, its own first.
+fn kinds(object: &Object, decode: Option<Decode>) -> impl Iterator<Item = Kind<'_>> {
+    let (class, own) = (object.sop_class_uid(), object.transfer_syntax_uid());
+    let is_convertible = transcode::is_native(own) || decode.is_some();
+    let others = transcode::TARGETS.into_iter().filter(move |other| is_convertible && *other != own);
+    std::iter::once(own).chain(others).map(move |syntax| (class, syntax))
 }
 
-fn send_batch(destination: &Destination, batch: &[Object], sent: &mut Vec<Sent>) -> Result<(), Cause> {
-    let mut contexts: Vec<(&str, &str)> = batch.iter().map(Object::context).collect();
-    contexts.sort_unstable();
-    contexts.dedup();
-    let proposals: Vec<Proposal> = contexts.into_iter().map(proposal).collect();
-    let mut association = request(destination, &proposals)?;
+/// Splits objects so that each part fits one association; nearly always it is one part.
+fn batches(objects: &[Object], decode: Option<Decode>) -> impl Iterator<Item = &[Object]> {
+    let mut rest = objects;
+    std::iter::from_fn(move || {
+        let mut all = BTreeSet::new();
+        let fits = rest.iter().take_while(|object| {
+            all.extend(kinds(object, decode));
+            all.len() <= CONTEXTS_MAX
+        });
+        let (batch, others) = rest.split_at(fits.count());
+        rest = others;
+        (!batch.is_empty()).then_some(batch)
+    })
+}
+
+fn send_batch(
+    destination: &Destination,
+    batch: &[Object],
+    decode: Option<Decode>,
+    tell: &mut dyn FnMut(Sent),
+    stage: &mut Stage,
+) -> Result<(), Cause> {
+    *stage = Stage::Opening;
+    let all: BTreeSet<Kind> = batch.iter().flat_map(|object| kinds(object, decode)).collect();
+    let proposals: Vec<Proposal> = all.into_iter().map(proposal).collect();
+    let mut association = match request(destination, &proposals) {
+        Err(Cause::NothingTaken) => {
+            batch.iter().for_each(|object| tell(Sent::of(object, not_taken(object))));
+            return Ok(());
+        }
+        association => association?,
+    };
+    *stage = Stage::Open;
     for (index, object) in batch.iter().enumerate() {
         // Message ids go round; only one is in use at a time.
         let message_id = (index % 0xFFFF) as u16 + 1;
-        let outcome = store(&mut association, object, message_id)?;
-        let sop_instance_uid = object.head.sop_instance_uid.clone();
-        sent.push(Sent { name: object.name.clone(), sop_instance_uid, outcome });
+        let outcome = store(&mut association, object, decode, message_id)?;
+        tell(Sent::of(object, outcome));
     }
     release(association);
     Ok(())
 }
 
-fn proposal((sop_class_uid, transfer_syntax_uid): (&str, &str)) -> Proposal {
+fn not_taken(object: &Object) -> Outcome {
+    let (class, syntax) = (object.sop_class_uid(), object.transfer_syntax_uid());
+    Outcome::NotTaken { sop_class_uid: class.to_owned(), transfer_syntax_uid: syntax.to_owned() }
+}
+
+fn proposal((sop_class_uid, transfer_syntax_uid): Kind) -> Proposal {
     Proposal {
         abstract_syntax: sop_class_uid.to_owned(),
         transfer_syntaxes: vec![transfer_syntax_uid.to_owned()],
@@ -184,26 +214,78 @@ fn proposal((sop_class_uid, transfer_syntax_uid): (&str, &str)) -> Proposal {
     }
 }
 
-fn store(association: &mut Association, object: &Object, message_id: u16) -> Result<Outcome, Cause> {
-    let (class, syntax) = object.context();
-    let Some(context) = association.context_for(class, syntax) else {
-        let (sop_class_uid, transfer_syntax_uid) = (class.to_owned(), syntax.to_owned());
-        return Ok(Outcome::NotTaken { sop_class_uid, transfer_syntax_uid });
+fn store(
+    association: &mut Association,
+    object: &Object,
+    decode: Option<Decode>,
+    message_id: u16,
+) -> Result<Outcome, Cause> {
+    let (own, request) = (object.transfer_syntax_uid(), command(object, message_id));
+    let agreed = kinds(object, decode)
+        .find_map(|(class, syntax)| Some((association.context_for(class, syntax)?, syntax)));
+    let answer = match agreed {
+        None => return Ok(not_taken(object)),
+        Some((context, syntax)) if syntax == own => {
+            ask(association, context, &request, Some(&mut |to| as_it_is(object, to)))
+        }
+        Some((context, syntax)) => match Transcoding::prepare(object, decode) {
+            Ok(converted) => {
+                let write = &mut |to: &mut Outgoing| converted.write(syntax, to).map_err(io_error);
+                ask(association, context, &request, Some(write))
+            }
+            Err(error) => {
+                let (transfer_syntax_uid, reason) = (own.to_owned(), error.to_string());
+                return Ok(Outcome::NotConverted { transfer_syntax_uid, reason });
+            }
+        },
     };
-    let request = Command::store(message_id, class, &object.head.sop_instance_uid);
-    let data_set = &object.bytes[object.data_set.clone()];
-    let (status, comment) = ask(association, context, &request, Some(data_set))?;
-    Ok(Outcome::of(status, &comment))
+    answer.map(|(status, comment)| Outcome::of(status, &comment))
 }
+
+fn command(object: &Object, message_id: u16) -> Command {
+    Command::store(message_id, object.sop_class_uid(), object.sop_instance_uid())
+}
+
+fn as_it_is(object: &Object, to: &mut Outgoing) -> io::Result<()> {
+    let mut data_set = BufReader::with_capacity(PIECE_BYTES, object.data_set()?);
+    loop {
+        let piece = data_set.fill_buf()?;
+        if piece.is_empty() {
+            return Ok(());
+        }
+        to.write_all(piece)?;
+        let length = piece.len();
+        data_set.consume(length);
+    }
+}
+
+fn io_error(error: Untranscodable) -> io::Error {
+    match error {
+        Untranscodable::Io(error) => error,
+        other => io::Error::other(other.to_string()),
+    }
+}
+
+/// Writes a data set.
+type Body<'a> = &'a mut dyn FnMut(&mut Outgoing) -> io::Result<()>;
 
 /// Sends a request and waits for its answer: status and comment.
 fn ask(
     association: &mut Association,
     context: u8,
     request: &Command,
-    data_set: Option<&[u8]>,
+    body: Option<Body>,
 ) -> Result<(Status, String), Cause> {
-    association.send(context, request, data_set)?;
+    let mut outgoing = association.begin(context, request);
+    if let Some(write) = body {
+        outgoing = outgoing.data_set();
+        if let Err(error) = write(&mut outgoing) {
+            // Half a message has been sent: nothing else can follow.
+            let unread = || Cause::Broken(format!("an object could not be read: {error}"));
+            return Err(outgoing.why_broken().map_or_else(unread, Cause::from));
+        }
+    }
+    outgoing.finish()?;
     let Heard::Command { command: answer, .. } = association.hear()? else {
         return Err(Cause::Broken("the destination sent something other than an answer".to_owned()));
     };
@@ -222,32 +304,44 @@ fn release(association: Association) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::part10::Head;
     use super::*;
 
-    fn object(sop_class_uid: &str) -> Object {
+    fn object(sop_class_uid: &str, transfer_syntax_uid: &str) -> Object {
         let head = Head {
             sop_class_uid: sop_class_uid.to_owned(),
             sop_instance_uid: "1.2.3".to_owned(),
-            transfer_syntax_uid: "1.2.840.10008.1.2.1".to_owned(),
+            transfer_syntax_uid: transfer_syntax_uid.to_owned(),
         };
         Object::read("object", head.encode().into()).unwrap()
     }
 
     #[test]
     fn no_association_needs_more_contexts_than_there_are() {
-        let objects: Vec<Object> = (0..400).map(|index| object(&format!("1.2.{}", index % 200))).collect();
-        let batches = batches(&objects);
-        assert_eq!(batches.iter().map(|batch| batch.len()).sum::<usize>(), 400);
-        assert_eq!(batches[0].len(), 128);
-        let alike: Vec<Object> = (0..400).map(|_| object("1.2")).collect();
-        assert_eq!(super::batches(&alike).len(), 1);
+        let class = |index: usize| format!("1.2.{}", index % 200);
+        let native = |index| object(&class(index), uids::EXPLICIT_VR_LITTLE_ENDIAN);
+        let objects: Vec<Object> = (0..400).map(native).collect();
+        let sizes: Vec<usize> = batches(&objects, None).map(<[Object]>::len).collect();
+        assert_eq!(sizes.iter().sum::<usize>(), 400);
+        assert_eq!(sizes[0], 64, "each is proposed with explicit and implicit VR");
+        let compressed = |index| object(&class(index), uids::RLE_LOSSLESS);
+        let objects: Vec<Object> = (0..400).map(compressed).collect();
+        assert_eq!(batches(&objects, None).next().map(<[Object]>::len), Some(128));
+        let alike: Vec<Object> = (0..400).map(|_| compressed(0)).collect();
+        assert_eq!(batches(&alike, None).count(), 1);
     }
 
     #[test]
-    fn only_dicom_files_are_sent() {
-        assert!(Object::read("text", b"hello".as_slice().into()).is_err());
-        let lacking = Head { sop_class_uid: "1.2".to_owned(), ..Head::default() };
-        assert!(Object::read("lacking", lacking.encode().into()).is_err());
+    fn an_object_goes_as_it_is_or_converted_to_the_better_one() {
+        let syntaxes = |own: &str, decode| -> Vec<String> {
+            kinds(&object("1.2", own), decode).map(|(_, syntax)| syntax.to_owned()).collect()
+        };
+        let [explicit, implicit] = transcode::TARGETS;
+        assert_eq!(syntaxes(implicit, None), [implicit, explicit]);
+        assert_eq!(syntaxes("1.2.840.10008.1.2.2", None).len(), 3);
+        assert_eq!(syntaxes(uids::JPEG_BASELINE8_BIT, None), [uids::JPEG_BASELINE8_BIT]);
+        let decode: Decode = |_| Err("not here".to_owned());
+        assert_eq!(syntaxes(uids::JPEG_BASELINE8_BIT, Some(decode))[1..], [explicit, implicit]);
     }
 
     #[test]

@@ -4,8 +4,9 @@ use std::io;
 
 use dicom_ul::pdu::{AssociationRJ, AssociationRJServiceUserReason as UserReason, AssociationRJSource};
 
+use super::Destination;
+use super::Status;
 use super::association::Broken;
-use super::{Destination, Sent, Status};
 
 /// Why not all objects were sent and answered.
 #[derive(Debug, thiserror::Error)]
@@ -14,8 +15,16 @@ pub struct SendError {
     pub destination: Box<Destination>,
     #[source]
     pub cause: Cause,
-    /// The objects that had been answered before.
-    pub sent: Vec<Sent>,
+    /// How far it came.
+    pub stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// No association came about: so it is for everything that is to be sent there.
+    Opening,
+    /// It broke off.
+    Open,
 }
 
 #[derive(Debug, thiserror::Error)]

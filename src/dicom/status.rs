@@ -36,6 +36,11 @@ impl Status {
         }
     }
 
+    /// Whether a failure is the node's state, which may be better later, and nothing about the instance.
+    pub fn may_pass(self) -> bool {
+        matches!(self.0, 0x0110 | 0x0213 | 0xA700..=0xA7FF)
+    }
+
     fn meaning(self) -> &'static str {
         match self.0 {
             0x0000 => "success",
@@ -47,7 +52,7 @@ impl Status {
             0x0210 => "duplicate invocation",
             0x0211 => "unrecognised operation",
             0x0212 => "mistyped argument",
-            0x0213 => "resource limitation",
+            0x0213 => "out of resources",
             0xA700..=0xA7FF => "out of resources",
             0xA800..=0xA8FF => "SOP class not supported",
             0xA900..=0xA9FF => "the data set does not match its SOP class",
@@ -78,6 +83,9 @@ mod tests {
         assert_eq!(Status(0xB007).verdict(), Verdict::Warning);
         for failure in [0x0110, 0x0122, 0xA700, 0xA900, 0xC123, 0xFE00, 0xFFFF] {
             assert_eq!(Status(failure).verdict(), Verdict::Failure, "{failure:04X}");
+        }
+        for (status, may_pass) in [(0xA700, true), (0x0110, true), (0xA900, false), (0xC000, false)] {
+            assert_eq!(Status(status).may_pass(), may_pass, "{status:04X}");
         }
         assert_eq!(Status::OUT_OF_RESOURCES.to_string(), "out of resources (status A700)");
     }

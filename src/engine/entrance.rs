@@ -133,7 +133,7 @@ impl Entrance {
         }
     }
 
-    /// Waits until all that was handed over is answered, or cannot be for now.
+    /// Waits until the sink has the responses to all that was handed over.
     pub fn settle(&self) {
         self.places.wait_for_all();
     }

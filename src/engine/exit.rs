@@ -1,17 +1,16 @@
-//! Where answers go out: threads that take one after the other, have it recorded, and delivered.
+//! Where answers go out: threads that take one after the other, have it recorded, and hand it to the
+//! sink.
 
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex};
 
-use crate::dataflow::{Response, Verdict};
-use crate::journal::{Entry, Journal, JournalError, Receipt};
-
+use crate::dataflow::Response;
+use crate::journal::{Entry, Receipt};
 use crate::store::StoreError;
 
-use super::event::{Event, tell};
-use super::job::Work;
+use super::parcel::{Kind, Office, Parcel};
 use super::patience::patiently;
 use super::places::Places;
 use super::{Sink, Undelivered};
@@ -25,8 +24,8 @@ pub struct Answered {
 
 /// Which of the answers to a request it is.
 pub enum Turn {
-    /// That of a deadline; what it holds is let go of when it has been delivered.
-    Interim { delivered: Sender<()> },
+    /// That of a deadline; what it holds is let go of when the sink has it.
+    Interim { handed_over: Sender<()> },
     /// The last one, after an earlier one.
     Final { earlier: Option<Receiver<()>> },
     /// A last one that is in the journal already.
@@ -36,101 +35,71 @@ pub enum Turn {
 pub struct Exit<'a> {
     pub answers: Mutex<Receiver<Answered>>,
     pub sink: &'a dyn Sink,
-    pub journal: &'a Journal,
-    pub work: &'a Work,
+    pub office: Office,
     pub places: Arc<Places>,
 }
 
 impl Exit<'_> {
-    /// Delivers answers until the last worker is gone.
+    /// Hands answers over until the last worker is gone.
     pub fn serve(&self) {
         loop {
             let next = self.answers.lock().expect("nothing panics while it holds the lock").recv();
             let Ok(Answered { receipt, response, turn }) = next else { return };
+            let (request, number) = (receipt.request().id, receipt.number());
             match turn {
-                Turn::Interim { delivered } => {
-                    // Delivered or not, the final one follows.
-                    let _ = self.interim(&receipt, &response);
-                    drop(delivered);
+                Turn::Interim { handed_over } => {
+                    self.interim(receipt, response);
+                    drop(handed_over);
                     continue;
                 }
                 Turn::Final { earlier } => {
                     // An earlier one was taken before, by another thread. Nothing is sent: it ends.
                     earlier.into_iter().for_each(|earlier| _ = earlier.recv());
-                    let _ = self.secure(&receipt, &response).and_then(|()| self.last(&receipt, &response));
+                    if self.secure(&receipt, &response).is_ok() {
+                        self.hand_over(receipt, response, Kind::Last);
+                    }
                 }
-                Turn::Recorded => _ = self.last(&receipt, &response),
+                Turn::Recorded => self.hand_over(receipt, response, Kind::Last),
             }
-            self.work.memories.close(receipt.request().id);
-            receipt.number().into_iter().for_each(|number| self.work.memories.leave(number));
+            self.office.work.memories.close(request);
+            number.into_iter().for_each(|number| self.office.work.memories.leave(number));
             self.places.leave();
         }
     }
 
-    fn interim(&self, receipt: &Receipt, response: &Response) -> Result<(), Undelivered> {
-        let secured = self.journal.keeps().then(|| self.work.store.secure(response.request, &response.files));
+    fn interim(&self, receipt: Receipt, response: Response) {
+        let Office { journal, work } = &self.office;
+        let secured = journal.keeps().then(|| work.store.secure(response.request, &response.files));
         if let Some(Err(error)) = secured {
             let (error, request): (&dyn Error, _) = (&error, &receipt.request().name);
-            tracing::warn!(error, request, "the response of its deadline is not safe, and not sent");
-            return Err(Undelivered);
+            return tracing::warn!(error, request, "the response of its deadline is not safe, and not sent");
         }
-        self.record(receipt, &Entry::Interim { response: response.clone() })?;
-        self.deliver(receipt, response)
-    }
-
-    fn last(&self, receipt: &Receipt, response: &Response) -> Result<(), Undelivered> {
-        let delivered = self.deliver(receipt, response);
-        let entry = if delivered.is_ok() { Entry::Answered } else { Entry::Undelivered };
-        self.record(receipt, &entry)?;
-        delivered?;
-        if let Err(error) = self.work.store.end_work(receipt.request().id) {
-            tracing::warn!(%error, "values of an answered request stay behind");
+        if self.office.record(&receipt, &Entry::Interim { response: response.clone() }).is_ok() {
+            self.hand_over(receipt, response, Kind::Interim);
         }
-        Ok(())
     }
 
     /// One response that cannot be delivered must not keep the others from being so.
-    fn deliver(&self, receipt: &Receipt, response: &Response) -> Result<(), Undelivered> {
-        let request = receipt.request();
-        let deliver = || self.sink.deliver(receipt, response, &self.work.store);
-        let delivered = catch_unwind(AssertUnwindSafe(deliver)).unwrap_or_else(|_| {
-            tracing::error!(request = %request.id, "delivering the response panicked");
-            Err(Undelivered)
-        });
-        let event = match (delivered, response.verdict) {
-            (Err(Undelivered), _) => Event::Undelivered { request, response },
-            (Ok(()), Verdict::Unfinished) => Event::Overdue { request, response },
-            (Ok(()), Verdict::Complete | Verdict::Failed) => Event::Answered { request, response },
-        };
-        tell(&*self.work.observer, &event);
-        delivered
+    fn hand_over(&self, receipt: Receipt, response: Response, kind: Kind) {
+        let request = receipt.request().id;
+        let parcel = Parcel::new(receipt, response, kind, self.office.clone());
+        if catch_unwind(AssertUnwindSafe(|| self.sink.deliver(parcel))).is_err() {
+            tracing::error!(%request, "delivering the response panicked");
+        }
     }
 
     /// From here on the answer is this one, whatever happens.
     fn secure(&self, receipt: &Receipt, response: &Response) -> Result<(), Undelivered> {
-        if !self.journal.keeps() {
+        let Office { journal, work } = &self.office;
+        if !journal.keeps() {
             return Ok(());
         }
-        let secure = || self.work.store.secure(response.request, &response.files);
+        let secure = || work.store.secure(response.request, &response.files);
         if let Err(error) = patiently(receipt.request(), StoreError::may_pass, secure) {
             let (error, request): (&dyn Error, _) = (&error, &receipt.request().name);
             tracing::error!(error, request, "the response is not safe; it is made again at the next start");
             return Err(Undelivered);
         }
-        self.record(receipt, &Entry::Responded { response: response.clone() })
-    }
-
-    fn record(&self, receipt: &Receipt, entry: &Entry) -> Result<(), Undelivered> {
-        let request = receipt.request();
-        let is_full = |error: &JournalError| matches!(error, JournalError::Full);
-        patiently(request, is_full, || self.journal.append(receipt, entry.clone())).map_err(|error| {
-            let (error, request): (&dyn Error, _) = (&error, &request.name);
-            tracing::error!(
-                error,
-                request,
-                "the answer could not be recorded; the next start goes on with it"
-            );
-            Undelivered
-        })
+        self.office.record(receipt, &Entry::Responded { response: response.clone() })
     }
 }

@@ -85,7 +85,8 @@ impl Memories {
     /// Notes that a request has taken a lane.
     pub fn began(&self, request: Digest) {
         if let Some(memory) = self.of(request) {
-            self.journal.begin(memory.number);
+            // A process that dies of it should have it recorded.
+            self.journal.hurry(memory.number, Entry::Began);
         }
     }
 

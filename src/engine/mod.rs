@@ -15,7 +15,7 @@
 //! | `patience` | waiting for a full disk |
 //! | `budget`, `places` | the bounds: bytes, requests |
 //! | `worker`, `porter` | the workers' loop, requests into lanes |
-//! | `entrance`, `exit` | requests in, answers out |
+//! | `entrance`, `exit`, `parcel` | requests in, answers out |
 
 mod as_json;
 mod budget;
@@ -31,6 +31,7 @@ mod lane;
 mod memory;
 mod mesh;
 mod node;
+mod parcel;
 mod patience;
 mod places;
 mod pool;
@@ -48,19 +49,20 @@ use std::thread::Thread;
 use timely::communication::WorkerGuards;
 use timely::{CommunicationConfig, WorkerConfig};
 
-use crate::dataflow::{Dataflow, Node, Response, Runs};
-use crate::journal::{Journal, Receipt};
-use crate::store::Store;
+use crate::dataflow::{Dataflow, Node, Runs};
+use crate::journal::Journal;
 
 pub use entrance::{Canceller, Deadline, Entrance, Submission};
 pub use event::{Event, Observer, Unobserved};
 pub use mesh::Mesh;
+pub use parcel::Parcel;
 
 use budget::Budget;
 use clock::Clock;
 use exit::Exit;
 use job::Work;
 use memory::Memories;
+use parcel::Office;
 use pool::Pool;
 use porter::Doors;
 use shared::Shared;
@@ -79,17 +81,17 @@ pub struct Settings {
 
 /// Where responses go.
 pub trait Sink: Sync {
-    /// Delivers a response, on one of several threads. It is called once per request; where the
-    /// dataflow has a deadline and it has passed, it is called once before that, with a response
-    /// whose verdict is `Unfinished` and which the final one supersedes. Never both at once. After a
-    /// restart it is called for a response that an earlier process may have delivered in part.
+    /// Takes a response, on one of several threads, and sees to its delivery. What takes long goes on
+    /// elsewhere after this has returned: these threads are for all responses.
     ///
-    /// # Errors
-    /// If it has done what it can and the response is not delivered: the request stays unanswered.
-    fn deliver(&self, receipt: &Receipt, response: &Response, store: &Store) -> Result<(), Undelivered>;
+    /// It is called once per request; where the dataflow has a deadline and it has passed, it is called
+    /// once before that, with a response whose verdict is `Unfinished` and which the final one
+    /// supersedes. Never both at once. After a restart it is called for a response that an earlier
+    /// process may have delivered in part.
+    fn deliver(&self, parcel: Parcel);
 }
 
-/// A response that is delivered nowhere. Why, the sink has told.
+/// A response that is not delivered, after all that was to be done for now. Why, the sink has told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Undelivered;
 
@@ -98,7 +100,7 @@ pub struct Undelivered;
 pub struct EngineError(String);
 
 /// Runs requests from `source` through the dataflow and gives each one's response to `sink`.
-/// Returns what the source gave when it has returned and every request is answered.
+/// Returns what the source gave when it has returned and the sink has every response.
 ///
 /// In a mesh, requests come in at the first process; in the others `source` and `sink` are not used,
 /// and nothing is given.
@@ -127,7 +129,8 @@ pub fn run<T>(
     let (answers, incoming) = channel();
     let (entrance, notices) = Entrance::new(settings.lanes, Arc::clone(&work), answers.clone());
     let places = entrance.places();
-    let exit = Exit { answers: Mutex::new(incoming), sink, journal: &journal, work: &work, places };
+    let office = Office { journal, work: Arc::clone(&work) };
+    let exit = Exit { answers: Mutex::new(incoming), sink, office, places };
     let shared =
         Arc::new(Shared { work: Arc::clone(&work), budget: Budget::new(settings.memory), pool, clock });
     let doors = Doors { notices, answers, bell: entrance.bell() };
@@ -155,7 +158,7 @@ fn runs_max(node: &Node) -> usize {
     })
 }
 
-/// Threads that deliver: they mostly wait for disks and peers.
+/// Threads that hand responses over: they mostly wait for disks.
 const DELIVERIES: usize = 4;
 
 /// More threads for steps than this are never wanted; a step that waits for one waits its turn.

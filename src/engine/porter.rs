@@ -53,7 +53,7 @@ struct Visitor {
     /// The time between its being accepted and its deadline; the alarm is for that.
     deadline: Option<(Duration, Alarm)>,
     supersedes: Option<Digest>,
-    /// Open until an earlier response to it has been delivered.
+    /// Open until the sink has an earlier response to it.
     earlier: Option<Receiver<()>>,
 }
 
@@ -186,11 +186,11 @@ impl<'a> Porter<'a> {
         let in_lanes = self.lanes.iter_mut().filter_map(|(_, visitor)| visitor.as_mut());
         let mut visitors = in_lanes.chain(&mut self.waiting);
         let Some(visitor) = visitors.find(|visitor| visitor.number == number) else { return };
-        let (delivered, earlier) = channel();
+        let (handed_over, earlier) = channel();
         response.supersedes = visitor.supersedes.take();
         visitor.supersedes = Some(response.digest());
         visitor.earlier = Some(earlier);
-        let (receipt, turn) = (visitor.receipt.clone(), Turn::Interim { delivered });
+        let (receipt, turn) = (visitor.receipt.clone(), Turn::Interim { handed_over });
         let _ = self.doors.answers.send(Answered { receipt, response, turn });
     }
 

@@ -33,8 +33,17 @@ pub enum Entry {
     Interim { response: Response },
     /// Its response is made. From now on it is this one, whatever happens.
     Responded { response: Response },
-    /// What became of the response at one destination.
-    Delivered { destination: String, complete: bool, detail: serde_json::Value },
+    /// What a destination answered for one of the response's files, or found of it since.
+    Sent { destination: String, response: Digest, detail: serde_json::Value },
+    /// What became of the response at one destination, after a try.
+    Delivered {
+        destination: String,
+        complete: bool,
+        /// The digest of the response; without one, it is the last that was made before.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        response: Option<Digest>,
+        detail: serde_json::Value,
+    },
     /// All that was to be done for its delivery is done for now, and not everything is delivered.
     Undelivered,
     /// It is answered: nothing is left to do.
@@ -64,6 +73,7 @@ impl Entry {
             Entry::Run(_) => "run",
             Entry::Interim { .. } => "interim",
             Entry::Responded { .. } => "responded",
+            Entry::Sent { .. } => "sent",
             Entry::Delivered { .. } => "delivered",
             Entry::Undelivered => "undelivered",
             Entry::Answered => "answered",

@@ -129,10 +129,11 @@ impl History {
         made > self.last(|entry| matches!(entry, Entry::Accepted { .. }))
     }
 
-    /// The destinations that have taken all of the response that is going out, and what they answered.
-    /// Another response is on its way since the request was accepted once more, or an operator asked; what
-    /// became of that of a deadline does not count.
-    pub fn delivered(&self) -> BTreeMap<String, serde_json::Value> {
+    /// What each destination has answered for the response that is going out, in the order of the
+    /// answers: how it stood after the last try, and each file since. Another response is on its way
+    /// since the request was accepted once more, or an operator asked; what became of that of a deadline
+    /// does not count, whenever it was recorded.
+    pub fn delivered(&self) -> BTreeMap<String, Vec<serde_json::Value>> {
         let began = self.last(|entry| {
             let made = matches!(entry, Entry::Responded { .. } | Entry::Interim { .. });
             made || entry.opens()
@@ -141,13 +142,22 @@ impl History {
         if matches!(since, [Dated { entry: Entry::Interim { .. }, .. }, ..]) {
             return BTreeMap::new();
         }
-        let taken = since.iter().filter_map(|dated| match &dated.entry {
-            Entry::Delivered { destination, complete: true, detail } => {
-                Some((destination.clone(), detail.clone()))
+        let current = self.response().map(Response::digest);
+        let mut delivered: BTreeMap<String, Vec<serde_json::Value>> = BTreeMap::new();
+        for dated in since {
+            match &dated.entry {
+                Entry::Sent { destination, response, detail } if Some(*response) == current => {
+                    delivered.entry(destination.clone()).or_default().push(detail.clone());
+                }
+                Entry::Delivered { destination, response, detail, .. }
+                    if response.is_none() || *response == current =>
+                {
+                    delivered.insert(destination.clone(), vec![detail.clone()]);
+                }
+                _ => {}
             }
-            _ => None,
-        });
-        taken.collect()
+        }
+        delivered
     }
 
     fn last(&self, is_it: impl Fn(&Entry) -> bool) -> Option<usize> {

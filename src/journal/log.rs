@@ -103,6 +103,7 @@ fn state_after(before: State, entry: &Entry) -> State {
         | Entry::Began
         | Entry::Run(_)
         | Entry::Interim { .. }
+        | Entry::Sent { .. }
         | Entry::Delivered { .. }
         | Entry::Late { .. }
         | Entry::Asked { .. } => before,

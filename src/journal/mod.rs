@@ -162,11 +162,11 @@ impl Journal {
         }
     }
 
-    /// Records that a request is begun. Nobody waits for it, but a process that dies of it should have it
-    /// recorded.
-    pub fn begin(&self, number: i64) {
+    /// Records an entry as soon as can be, and does not wait: what is recorded so is seldom lost with
+    /// the process.
+    pub fn hurry(&self, number: i64, entry: Entry) {
         if let Some(writer) = &self.writer {
-            writer.hurry(move |connection| log::append(connection, number, &Entry::Began, &[]));
+            writer.hurry(move |connection| log::append(connection, number, &entry, &[]));
         }
     }
 

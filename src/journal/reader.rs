@@ -111,7 +111,7 @@ impl Reader {
     }
 }
 
-/// Takes the wishes that have been noted: those that the record of a request has room for are added to it.
+/// Takes the wishes that have been noted, and adds them to the records of their requests.
 pub(super) fn take_wishes(connection: &Connection) -> Result<Vec<(Row, Wish)>, Trouble> {
     let mut statement =
         connection.prepare_cached("SELECT number, kind, request FROM wish ORDER BY number")?;
@@ -122,9 +122,14 @@ pub(super) fn take_wishes(connection: &Connection) -> Result<Vec<(Row, Wish)>, T
         connection.prepare_cached("DELETE FROM wish WHERE number = ?")?.execute([number])?;
         // Since then it may have been removed.
         let (Some(wish), Some(row)) = (Wish::named(&kind), row::at(connection, request)?) else { continue };
-        let may_be_retried = matches!(row.state, State::Answered | State::Undelivered);
-        if row.state == State::Removed || (wish == Wish::Retry && !may_be_retried) {
-            continue;
+        match (wish, row.state) {
+            (_, State::Removed) | (Wish::Retry, State::Accepted) => continue,
+            // The response is on its way: it is only to be hurried.
+            (Wish::Retry, State::Responded) => {
+                wishes.push((row, wish));
+                continue;
+            }
+            _ => {}
         }
         log::append(connection, request, &super::Entry::Asked { what: kind }, &[])?;
         wishes.push((row::get(connection, request)?, wish));

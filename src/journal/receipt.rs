@@ -14,7 +14,7 @@ pub struct Receipt {
     number: Option<i64>,
     request: Arc<Request>,
     standing: Standing,
-    delivered: Arc<BTreeMap<String, serde_json::Value>>,
+    delivered: Arc<BTreeMap<String, Vec<serde_json::Value>>>,
 }
 
 /// Whether the request was known.
@@ -59,9 +59,9 @@ impl Receipt {
         &self.request
     }
 
-    /// What this destination answered, if it has all of the response.
-    pub fn delivered(&self, destination: &str) -> Option<&serde_json::Value> {
-        self.delivered.get(destination)
+    /// What this destination has answered to earlier processes: see [`History::delivered`].
+    pub fn delivered(&self, destination: &str) -> &[serde_json::Value] {
+        self.delivered.get(destination).map_or(&[], Vec::as_slice)
     }
 
     pub fn standing(&self) -> Standing {

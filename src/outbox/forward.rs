@@ -1,107 +1,135 @@
-//! A response's DICOM files on to a DICOM node, by C-STORE.
+//! A destination, and one try to deliver a response to it.
 
-use std::fs::{self, File};
-use std::path::Path;
-use std::time::Duration;
-
-use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
 
 use crate::dataflow::Response;
-use crate::dicom::{self, Destination, Object, Sent};
+use crate::dicom::Object;
+use crate::step::{Artifact, Request};
 use crate::store::Store;
 
-use super::FolderError;
+use super::Policy;
+use super::delivery::{Delivery, FileDelivery, FileState};
+use super::target::{Target, Trouble, TroubleKind};
 
-/// A destination and how patiently it is served.
-#[derive(Clone, Debug)]
+/// A destination and how it is served.
+#[derive(Clone)]
 pub struct Forward {
-    pub destination: Destination,
-    /// How long to wait before each further try; as many tries as there are waits, and one.
-    pub waits: Vec<Duration>,
+    pub target: Target,
+    pub policy: Policy,
+    /// With it, what the destination has taken is stored only when this has found it there.
+    pub verify: Option<Verify>,
 }
 
-/// What became of a response at one destination.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Delivery {
-    pub destination: String,
-    /// Every file is there.
-    pub complete: bool,
-    pub tries: usize,
-    pub files: Vec<FileDelivery>,
-    /// Why not all could be sent, and what to do.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub trouble: Option<String>,
+/// Finds out which of the objects that a destination has taken are safe there. What is not among those it
+/// gives, or is not safe, is sent again.
+pub type Verify = Arc<dyn Fn(&[Object]) -> Result<Vec<Verified>, String> + Send + Sync>;
+
+/// What was found out of one object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    pub sop_instance_uid: String,
+    /// Why it is not safe, if it is not.
+    pub safe: Result<(), String>,
 }
 
-/// What the destination answered for one file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileDelivery {
-    pub name: String,
-    pub stored: bool,
-    /// In words: `stored`, or the status.
-    pub answer: String,
+/// What a try is about.
+pub(super) struct Subject<'a> {
+    pub request: &'a Request,
+    pub response: &'a Response,
+    pub store: &'a Store,
+}
+
+/// How a try ended.
+pub(super) struct Tried {
+    /// Of a file it is certain now that it is there, or was refused for good. So there is an end to
+    /// such tries.
+    pub is_fruitful: bool,
+    pub trouble: Option<TroubleKind>,
 }
 
 impl Forward {
-    /// Tries a few times; a file that has been stored is not sent again.
-    pub fn deliver(&self, response: &Response, store: &Store) -> Delivery {
-        let mut delivery = Delivery {
-            destination: self.destination.to_string(),
-            complete: false,
-            tries: 0,
-            files: Vec::new(),
-            trouble: None,
-        };
-        let mut waits = self.waits.iter();
-        loop {
-            delivery.tries += 1;
-            self.attempt(response, store, &mut delivery);
-            match waits.next() {
-                Some(wait) if !delivery.complete => std::thread::sleep(*wait),
-                _ => return delivery,
-            }
-        }
-    }
-
-    fn attempt(&self, response: &Response, store: &Store, delivery: &mut Delivery) {
-        delivery.files.retain(|file| file.stored);
+    /// Sends what is not there yet, has what was sent verified, and `note`s each file of which something
+    /// is known anew.
+    pub(super) fn attempt(
+        &self,
+        subject: &Subject,
+        delivery: &mut Delivery,
+        note: &dyn Fn(&FileDelivery),
+    ) -> Tried {
+        delivery.tries += 1;
         delivery.trouble = None;
-        let objects = match objects(response, store, &delivery.files) {
-            Ok(objects) => objects,
-            Err(trouble) => return delivery.trouble = Some(trouble),
+        let mut is_fruitful = false;
+        let mut learn = |delivery: &mut Delivery, file: FileDelivery| {
+            if delivery.note(file.clone()) {
+                is_fruitful |= !matches!(file.state, FileState::Waiting | FileState::Sent);
+                note(&file);
+            }
         };
-        match dicom::send(&self.destination, &objects) {
-            Ok(sent) => delivery.files.extend(sent.into_iter().map(answered)),
-            Err(error) => {
-                delivery.trouble = Some(format!("{}. {}", error.cause, error.remedy()));
-                delivery.files.extend(error.sent.into_iter().map(answered));
+        let ended = self.send(subject, delivery, &mut learn);
+        let ended = ended.and_then(|()| self.verify(subject, delivery, &mut learn));
+        let trouble = ended.err();
+        delivery.trouble = trouble.as_ref().map(|trouble| trouble.text.clone());
+        delivery.judge(subject.response);
+        Tried { is_fruitful, trouble: trouble.map(|trouble| trouble.kind) }
+    }
+
+    fn send(
+        &self,
+        subject: &Subject,
+        delivery: &mut Delivery,
+        learn: &mut dyn FnMut(&mut Delivery, FileDelivery),
+    ) -> Result<(), Trouble> {
+        let mut objects = Vec::new();
+        for file in delivery.unsent(subject.response) {
+            match object(subject, file) {
+                Ok(object) => objects.push(object),
+                Err(why) => learn(delivery, FileDelivery::refused(&file.name, why)),
             }
         }
-        delivery.complete = delivery.trouble.is_none() && delivery.files.iter().all(|file| file.stored);
+        if objects.is_empty() {
+            return Ok(());
+        }
+        let is_to_be_verified = self.verify.is_some();
+        self.target.send(subject.request, &objects, &mut |sent| {
+            learn(delivery, FileDelivery::answered(sent, is_to_be_verified));
+        })
+    }
+
+    fn verify(
+        &self,
+        subject: &Subject,
+        delivery: &mut Delivery,
+        learn: &mut dyn FnMut(&mut Delivery, FileDelivery),
+    ) -> Result<(), Trouble> {
+        let Some(verify) = &self.verify else { return Ok(()) };
+        let unverified = delivery.unverified(subject.response);
+        let objects: Vec<Object> = unverified.iter().filter_map(|file| object(subject, file).ok()).collect();
+        if objects.is_empty() {
+            return Ok(());
+        }
+        let passing = |text: String| Trouble { text, kind: TroubleKind::Passing };
+        let verified = verify(&objects).map_err(passing)?;
+        for object in &objects {
+            let found = verified.iter().find(|one| one.sop_instance_uid == object.sop_instance_uid());
+            let unknown = || Err("the destination says nothing of it".to_owned());
+            let safe = found.map_or_else(unknown, |one| one.safe.clone());
+            let file = delivery.files.iter().find(|file| file.name == object.name());
+            if let Some(file) = file.map(|file| file.verified(safe)) {
+                learn(delivery, file);
+            }
+        }
+        Ok(())
     }
 }
 
-fn objects(response: &Response, store: &Store, stored: &[FileDelivery]) -> Result<Vec<Object>, String> {
-    let dicom = response.files.iter().filter(|file| file.media_type == "application/dicom");
-    let unsent = dicom.filter(|file| !stored.iter().any(|stored| stored.name == file.name));
-    let read = unsent.map(|file| {
-        let bytes = fs::read(store.path(response.request, file)).map_err(|error| error.to_string())?;
-        Object::read(&file.name, bytes.into()).map_err(|error| error.to_string())
-    });
-    read.collect()
+impl fmt::Debug for Forward {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Forward").field("target", &self.target).field("policy", &self.policy).finish()
+    }
 }
 
-fn answered(sent: Sent) -> FileDelivery {
-    FileDelivery { name: sent.name, stored: sent.outcome.is_stored(), answer: sent.outcome.to_string() }
-}
-
-/// Writes what became of a response beside it. The file appears whole.
-pub(super) fn record(place: &Path, deliveries: &[Delivery]) -> Result<(), FolderError> {
-    let path = place.join("delivery.json");
-    let text = serde_json::to_string_pretty(deliveries).expect("a delivery is made of texts and numbers");
-    let draft = place.join(".delivery.json.part");
-    let written = fs::write(&draft, text + "\n").and_then(|()| File::open(&draft)?.sync_all());
-    let placed =
-        written.and_then(|()| fs::rename(&draft, &path)).and_then(|()| File::open(place)?.sync_all());
-    placed.map_err(|source| FolderError::Write { path, source })
+fn object(subject: &Subject, file: &Artifact) -> Result<Object, String> {
+    let path = subject.store.path(subject.response.request, file);
+    Object::open(&file.name, path).map_err(|error| error.to_string())
 }

@@ -19,7 +19,7 @@ use crate::tls::Identity;
 use crate::yaml::{self, Collector, Place, Problems};
 
 pub use audit::{Audit, Transport};
-pub use node::{Address, Node};
+pub use node::{Address, Node, Retry, Verify};
 use reader::Reader;
 
 /// What a site's file says. What it does not say is empty.
@@ -40,6 +40,8 @@ pub struct Site {
     pub nodes: BTreeMap<String, Node>,
     /// Where results go: names of nodes, or `sender`.
     pub to: Vec<String>,
+    /// By how many minutes local time is ahead of UTC, for the windows of nodes.
+    pub utc_offset_min: i32,
     pub audit: Option<Audit>,
 }
 
@@ -79,7 +81,8 @@ pub enum SiteError {
 /// `to: [sender]`: the node that sent a study, by its AE title.
 pub const SENDER: &str = "sender";
 
-const KEYS: [&str; 9] = ["ae_title", "tls", "dicom", "web", "watch", "complete", "nodes", "to", "audit"];
+const KEYS: [&str; 10] =
+    ["ae_title", "time_zone", "tls", "dicom", "web", "watch", "complete", "nodes", "to", "audit"];
 
 impl Site {
     /// # Errors
@@ -111,6 +114,8 @@ impl Site {
         let nodes = reader.section("nodes", node::all).unwrap_or_default();
         let to = reader.texts("to");
         let audit = reader.section("audit", audit::read).flatten();
+        let hint = "write how far local time is ahead of UTC: +01:00";
+        let utc_offset_min = reader.value("time_zone", "an offset", hint, utc_offset_min);
         let site = Site {
             ae_title,
             identity,
@@ -122,6 +127,7 @@ impl Site {
             count: None,
             nodes,
             to: Vec::new(),
+            utc_offset_min: utc_offset_min.unwrap_or(0),
             audit,
         };
         site.joined(count, to, collector)
@@ -167,6 +173,18 @@ impl Site {
         self.to = to.into_iter().map(|to| to.value).collect();
         Some(self)
     }
+}
+
+/// `+01:00` in minutes.
+fn utc_offset_min(text: &str) -> Option<i32> {
+    let (sign, rest) = match text.split_at_checked(1)? {
+        ("+", rest) => (1, rest),
+        ("-", rest) => (-1, rest),
+        _ => return None,
+    };
+    let (hours, minutes) = rest.split_once(':')?;
+    let (hours, minutes): (i32, i32) = (hours.parse().ok()?, minutes.parse().ok()?);
+    ((0..=14).contains(&hours) && (0..60).contains(&minutes)).then_some(sign * (hours * 60 + minutes))
 }
 
 fn tls(reader: &mut Reader) -> (Option<Identity>, Option<PathBuf>) {

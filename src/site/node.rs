@@ -1,9 +1,12 @@
 //! `nodes`: the DICOM nodes that we send to, ask, and take commitments from.
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::dicom::Destination;
+use crate::dicom::{Destination, web};
+use crate::outbox::{Policy, Window};
 
 use super::reader::Reader;
 
@@ -14,24 +17,162 @@ pub struct Node {
     pub tls: bool,
     /// How long to wait for it to connect, and to answer.
     pub wait_max: Option<Duration>,
+    /// The file whose first line stands in the field `Authorization` of requests over HTTP.
+    pub authorization: Option<PathBuf>,
+    /// How it is found out that results are safe there.
+    pub verify: Verify,
+    /// What is said of how patiently results are sent there; `None`: as the command line says.
+    pub retry: Option<Retry>,
+    pub windows: Vec<Window>,
+    pub associations_max: Option<NonZero<usize>>,
 }
 
 /// How a node is reached.
 #[derive(Clone, Debug)]
 pub enum Address {
     Dimse(Box<Destination>),
+    Web(Box<web::Node>),
 }
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verify {
+    /// The node commits to them (storage commitment).
+    Commitment,
+    /// They are found there by a query, if the node answers queries.
+    Query,
+    /// Its answer to each instance is enough.
+    Nothing,
+}
+
+/// `retry`: waits that grow.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Retry {
+    pub first_delay: Duration,
+    pub factor: f64,
+    pub cap: Duration,
+    pub give_up: Duration,
+}
+
+const VERIFY: [(&str, Verify); 3] =
+    [("commitment", Verify::Commitment), ("query", Verify::Query), ("none", Verify::Nothing)];
+
+const KEYS: [&str; 8] =
+    ["address", "tls", "wait", "authorization", "verify", "retry", "windows", "associations"];
 
 pub(super) fn all(reader: &mut Reader) -> BTreeMap<String, Node> {
     let nodes = reader.named("\"nodes\"", |name, reader| {
         if let Some(single) = reader.single() {
-            let destination: Destination = reader.parse(&single)?;
-            return Some(Node { address: Address::Dimse(Box::new(destination)), tls: false, wait_max: None });
+            return address(reader, &single.value, single.place).map(Node::usual);
         }
-        reader.known(&format!("the node \"{}\"", name.value), &["address", "tls", "wait"]);
-        let destination: Option<Destination> = reader.required("address", |reader| reader.parsed("address"));
-        let (tls, wait_max) = (reader.flag("tls").unwrap_or(false), reader.duration("wait"));
-        Some(Node { address: Address::Dimse(Box::new(destination?)), tls, wait_max })
+        reader.known(&format!("the node \"{}\"", name.value), &KEYS);
+        let written = reader.required("address", |reader| reader.text("address"));
+        let address = written.and_then(|written| address(reader, &written.value, written.place));
+        let windows = reader.texts("windows");
+        let read = |text: &crate::yaml::Placed<String>| {
+            reader.reads(text, "a time of day", "write 20:00-06:00, or sat,sun 00:00-24:00", window)
+        };
+        let windows = windows.iter().filter_map(read).collect();
+        let usual = Node {
+            tls: reader.flag("tls").unwrap_or(false),
+            wait_max: reader.duration("wait"),
+            authorization: reader.path("authorization"),
+            verify: reader.choice("verify", &VERIFY).unwrap_or(Verify::Query),
+            retry: reader.section("retry", retry),
+            associations_max: reader.count("associations", 64).and_then(NonZero::new),
+            windows,
+            address: address?,
+        };
+        Some(usual)
     });
     nodes.into_iter().collect()
+}
+
+impl Node {
+    fn usual(address: Address) -> Node {
+        Node {
+            address,
+            tls: false,
+            wait_max: None,
+            authorization: None,
+            verify: Verify::Query,
+            retry: None,
+            windows: Vec::new(),
+            associations_max: None,
+        }
+    }
+
+    /// How patiently it is served, where `usual` is what others get.
+    pub fn policy(&self, usual: &Policy, utc_offset_min: i32) -> Policy {
+        let mut policy = Policy { windows: self.windows.clone(), utc_offset_min, ..usual.clone() };
+        if let Some(associations_max) = self.associations_max {
+            policy.associations_max = associations_max;
+        }
+        if let Some(Retry { first_delay, factor, cap, give_up }) = self.retry {
+            policy = Policy { first_delay, factor, cap, give_up_after: give_up, ..policy };
+        }
+        policy
+    }
+}
+
+fn address(reader: &mut Reader, text: &str, place: crate::yaml::Place) -> Option<Address> {
+    let written = crate::yaml::Placed { place, value: text.to_owned() };
+    if text.contains("://") {
+        return reader.parse(&written).map(|node| Address::Web(Box::new(node)));
+    }
+    reader.parse(&written).map(|node| Address::Dimse(Box::new(node)))
+}
+
+fn retry(reader: &mut Reader) -> Retry {
+    reader.known("\"retry\"", &["first_delay", "factor", "cap", "give_up"]);
+    let usual = Policy::default();
+    let factor = reader.value("factor", "a number from 1 to 100", "", |text| {
+        crate::yaml::number(text).filter(|factor| (1.0..=100.0).contains(factor))
+    });
+    Retry {
+        first_delay: reader.duration("first_delay").unwrap_or(usual.first_delay),
+        factor: factor.unwrap_or(usual.factor),
+        cap: reader.duration("cap").unwrap_or(usual.cap),
+        give_up: reader.duration("give_up").unwrap_or(usual.give_up_after),
+    }
+}
+
+/// `20:00-06:00`, with days before it if not on all: `mon,tue 20:00-06:00`.
+fn window(text: &str) -> Option<Window> {
+    let (days, hours) = text.trim().rsplit_once(' ').unwrap_or(("", text.trim()));
+    let (from, to) = hours.split_once('-')?;
+    let mut window = Window::daily(minutes(from)?, minutes(to)?);
+    if !days.is_empty() {
+        window.weekdays = [false; 7];
+        for day in days.split(',') {
+            window.weekdays[WEEKDAYS.iter().position(|name| *name == day.trim())?] = true;
+        }
+    }
+    Some(window)
+}
+
+const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+
+/// Since midnight.
+fn minutes(text: &str) -> Option<u16> {
+    let (hours, minutes) = text.split_once(':')?;
+    let (hours, minutes): (u16, u16) = (hours.parse().ok()?, minutes.parse().ok()?);
+    (hours <= 24 && minutes < 60 && (hours < 24 || minutes == 0)).then_some(hours * 60 + minutes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_are_read() {
+        assert_eq!(window("20:00-06:30"), Some(Window::daily(1200, 390)));
+        let weekend = [false, false, false, false, false, true, true];
+        assert_eq!(
+            window("sat,sun 00:00-24:00"),
+            Some(Window { from_min: 0, to_min: 1440, weekdays: weekend })
+        );
+        for wrong in ["", "20:00", "25:00-26:00", "sat", "so 10:00-11:00", "24:30-25:00", "10:60-11:00"] {
+            assert_eq!(window(wrong), None, "{wrong}");
+        }
+    }
 }

@@ -165,6 +165,18 @@ impl<'text> Reader<'_, 'text> {
         chosen
     }
 
+    /// A single value that has been taken, as `read` takes it.
+    pub fn reads<T>(
+        &mut self,
+        written: &Placed<String>,
+        takes: &str,
+        hint: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        let tree = Placed { place: written.place, value: Shape::Scalar(written.value.clone()) };
+        value(tree, &self.what.clone(), takes, hint, read, self.collector)
+    }
+
     pub fn value<T>(
         &mut self,
         key: &'static str,

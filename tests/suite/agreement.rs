@@ -10,24 +10,23 @@ use std::sync::{Arc, Mutex};
 use crate::support::random::{self, Dice};
 use crate::support::{no_journal, receipt};
 use flow::dataflow::{Dataflow, Response, Verdict};
-use flow::engine::{self, Entrance, Mesh, Settings, Sink, Undelivered, Unobserved};
-use flow::journal::Receipt;
+use flow::engine::{self, Entrance, Mesh, Parcel, Settings, Sink, Unobserved};
 use flow::step::{Digest, Outcome, Reason, Report, Request};
-use flow::store::Store;
 
 /// Keeps the responses, and sees that every file is in the store with the bytes its digest says.
 #[derive(Default)]
 struct Kept(Mutex<Vec<Response>>);
 
 impl Sink for Kept {
-    fn deliver(&self, receipt: &Receipt, response: &Response, store: &Store) -> Result<(), Undelivered> {
+    fn deliver(&self, parcel: Parcel) {
+        let (response, store) = (parcel.response(), parcel.store());
         for artifact in &response.files {
             let bytes =
-                std::fs::read(store.path(receipt.request().id, artifact)).expect("the file is in the store");
+                std::fs::read(store.path(parcel.request().id, artifact)).expect("the file is in the store");
             assert_eq!((Digest::of(&bytes), bytes.len() as u64), (artifact.digest, artifact.size));
         }
-        self.0.lock().unwrap().push(response.clone());
-        Ok(())
+        self.0.lock().unwrap().push(Response::clone(response));
+        parcel.settle(Ok(()));
     }
 }
 

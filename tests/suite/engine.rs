@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use crate::support::{no_journal, receipt};
 use flow::dataflow::{Dataflow, Response, Verdict};
-use flow::engine::{self, Entrance, Observer, Settings, Sink, Undelivered, Unobserved};
+use flow::engine::{self, Entrance, Observer, Parcel, Settings, Sink, Unobserved};
 use flow::journal::Receipt;
 use flow::step::{Digest, File, Files, Item, Outputs, Request, Step, Table};
-use flow::store::Store;
 
 pub const LONG: Duration = Duration::from_secs(60);
 
@@ -28,10 +27,10 @@ response: [work]
 pub struct Told(pub Mutex<Sender<Response>>);
 
 impl Sink for Told {
-    fn deliver(&self, _: &Receipt, response: &Response, _: &Store) -> Result<(), Undelivered> {
+    fn deliver(&self, parcel: Parcel) {
         // A test that has ended wants no more.
-        let _ = self.0.lock().unwrap().send(response.clone());
-        Ok(())
+        let _ = self.0.lock().unwrap().send(Response::clone(parcel.response()));
+        parcel.settle(Ok(()));
     }
 }
 
@@ -179,9 +178,9 @@ fn a_source_that_panics_ends_the_engine_after_what_it_had_submitted() {
 struct Broken(Told);
 
 impl Sink for Broken {
-    fn deliver(&self, receipt: &Receipt, response: &Response, store: &Store) -> Result<(), Undelivered> {
-        assert!(response.name != "bad", "the sink is broken for this one");
-        self.0.deliver(receipt, response, store)
+    fn deliver(&self, parcel: Parcel) {
+        assert!(parcel.response().name != "bad", "the sink is broken for this one");
+        self.0.deliver(parcel);
     }
 }
 

@@ -49,7 +49,8 @@ fn three(state: &Path) {
         journal.append(receipt, Entry::Responded { response: response(name) }).unwrap();
     }
     let detail = serde_json::Value::Null;
-    let taken = Entry::Delivered { destination: "PACS".to_owned(), complete: true, detail };
+    let (destination, response) = ("PACS".to_owned(), None);
+    let taken = Entry::Delivered { destination, complete: true, response, detail };
     journal.append(&receipts[1], taken).unwrap();
     journal.append(&receipts[0], Entry::Answered).unwrap();
 }
@@ -67,7 +68,55 @@ fn the_next_process_finds_what_is_unanswered_and_how_far_it_is() {
     let receipt = journal.receipt(&history).unwrap();
     assert_eq!(history.response(), Some(&response("two")));
     assert_eq!(receipt.request(), &request("two"));
-    assert!(receipt.delivered("PACS").is_some() && receipt.delivered("OTHER").is_none());
+    assert!(!receipt.delivered("PACS").is_empty() && receipt.delivered("OTHER").is_empty());
+}
+
+#[test]
+fn what_a_destination_answered_counts_for_its_response_only_file_by_file() {
+    let state = tempfile::tempdir().unwrap();
+    let journal = open(state.path()).unwrap();
+    let receipt = accept(&journal, "one");
+    let number = receipt.number().unwrap();
+    let (interim, last) = (response("interim"), response("one"));
+    let destination = || "PACS".to_owned();
+    let sent = |response: &Response, detail: &str| {
+        let (response, detail) = (response.digest(), detail.into());
+        journal.hurry(number, Entry::Sent { destination: destination(), response, detail });
+    };
+    let tried = |response: &Response, detail: &str| {
+        let (response, detail) = (Some(response.digest()), detail.into());
+        let entry = Entry::Delivered { destination: destination(), complete: false, response, detail };
+        journal.append(&receipt, entry).unwrap();
+    };
+    let delivered =
+        || journal.history(number).unwrap().unwrap().delivered().remove("PACS").unwrap_or_default();
+    journal.append(&receipt, Entry::Interim { response: interim.clone() }).unwrap();
+    journal.append(&receipt, Entry::Responded { response: last.clone() }).unwrap();
+    sent(&interim, "late");
+    tried(&interim, "late");
+    assert!(delivered().is_empty(), "what a deadline made is not the answer, whenever it arrives");
+    sent(&last, "a");
+    sent(&last, "b");
+    assert_eq!(delivered(), ["a", "b"]);
+    tried(&last, "all so far");
+    sent(&last, "c");
+    assert_eq!(delivered(), ["all so far", "c"]);
+}
+
+#[test]
+fn a_wish_to_retry_what_is_on_its_way_changes_no_record() {
+    let state = tempfile::tempdir().unwrap();
+    three(state.path());
+    let journal = open(state.path()).unwrap();
+    let rows = journal.unanswered("test").unwrap();
+    let reader = Reader::open(state.path()).unwrap();
+    rows.iter().for_each(|row| reader.wish(Wish::Retry, row.number).unwrap());
+    let seen = journal.wishes().unwrap();
+    let seen: Vec<(&str, State)> = seen.iter().map(|(row, _)| (row.name.as_str(), row.state)).collect();
+    assert_eq!(seen, [("two", State::Responded)], "the third is still in work");
+    let history = journal.history(rows[0].number).unwrap().unwrap();
+    assert!(!history.is_retried() && !history.delivered().is_empty());
+    assert_eq!(journal.wishes().unwrap().len(), 0);
 }
 
 #[test]
@@ -126,7 +175,8 @@ fn another_answer_is_due_at_every_destination() {
     let delivered = || journal.history(number).unwrap().unwrap().delivered().len();
     let taken = || {
         let (destination, detail) = ("PACS".to_owned(), serde_json::Value::Null);
-        journal.append(&receipt, Entry::Delivered { destination, complete: true, detail }).unwrap();
+        let entry = Entry::Delivered { destination, complete: true, response: None, detail };
+        journal.append(&receipt, entry).unwrap();
     };
     journal.append(&receipt, Entry::Interim { response: response("one") }).unwrap();
     taken();

@@ -12,6 +12,7 @@ mod dicom;
 mod engine;
 mod journal;
 mod limits;
+mod outbox;
 mod phantom;
 mod pixels;
 mod program;

@@ -6,9 +6,10 @@
 
 mod accept;
 mod connection;
+mod outgoing;
 mod request;
 
-use std::io::{self, IoSlice};
+use std::io::{self, Write};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use connection::{Connection, Received};
 
 pub(super) use accept::{Terms, accept, refuse};
 pub use connection::Stream;
+pub(super) use outgoing::Outgoing;
 pub(super) use request::{Proposal, Role, request};
 
 /// Larger PDUs gain nothing, whatever the peer takes.
@@ -139,16 +141,24 @@ impl Association {
         }
     }
 
-    /// Sends a command and the data set that belongs to it, in PDUs the peer takes.
-    pub fn send(&mut self, context: u8, command: &Command, data_set: Option<&[u8]>) -> Result<(), Broken> {
-        let pdu_bytes = self.pdu_bytes_sent_max.min(PDU_BYTES_SENT_MAX);
-        let command = command.encode();
-        let mut fragments: Vec<_> = fragments(pdu_bytes, context, COMMAND_FRAGMENT, &command).collect();
-        if let Some(data_set) = data_set {
-            fragments.extend(self::fragments(pdu_bytes, context, 0, data_set));
+    /// Sends a command without a data set.
+    pub fn send(&mut self, context: u8, command: &Command) -> Result<(), Broken> {
+        self.begin(context, command).finish()
+    }
+
+    /// Sends a command and a short data set behind it.
+    pub fn send_with(&mut self, context: u8, command: &Command, data_set: &[u8]) -> Result<(), Broken> {
+        let mut outgoing = self.begin(context, command).data_set();
+        match outgoing.write_all(data_set) {
+            Ok(()) => outgoing.finish(),
+            Err(error) => Err(outgoing.why_broken().unwrap_or(Broken::Io(error))),
         }
-        let pieces = fragments.iter().flat_map(|(head, bytes)| [IoSlice::new(head), IoSlice::new(bytes)]);
-        self.connection.send_pieces(&mut pieces.collect::<Vec<_>>())
+    }
+
+    /// Begins to send a command, in PDUs the peer takes; its data set may follow.
+    pub fn begin(&mut self, context: u8, command: &Command) -> Outgoing<'_> {
+        let pdu_bytes = self.pdu_bytes_sent_max.min(PDU_BYTES_SENT_MAX);
+        Outgoing::new(&mut self.connection, pdu_bytes, context, &command.encode())
     }
 
     /// The context for objects of a class in a syntax, if it was agreed on.
@@ -236,48 +246,3 @@ impl Association {
 }
 
 const MIXED_UP: Broken = Broken::Peer("mixed up command and data set");
-
-/// A command or data set as P-DATA-TF PDUs of one fragment each: what stands before the bytes, and
-/// the bytes.
-fn fragments(pdu_bytes: u32, context: u8, kind: u8, bytes: &[u8]) -> impl Iterator<Item = ([u8; 12], &[u8])> {
-    let room = (pdu_bytes.saturating_sub(PDV_HEADER_BYTES) & !1).max(2) as usize;
-    let count = bytes.len().div_ceil(room).max(1);
-    (0..count).map(move |index| {
-        let fragment = &bytes[index * room..bytes.len().min((index + 1) * room)];
-        let last = if index + 1 == count { LAST_FRAGMENT } else { 0 };
-        let length = fragment.len() as u32;
-        let ([a, b, c, d], [e, f, g, h]) =
-            ((length + PDV_HEADER_BYTES).to_be_bytes(), (length + 2).to_be_bytes());
-        ([P_DATA, 0, a, b, c, d, e, f, g, h, context, kind | last], fragment)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use dicom_ul::pdu::{PDataValueType, read_pdu};
-
-    use super::*;
-
-    #[test]
-    fn fragments_fit_the_peer_and_join_to_the_message() {
-        let message: Vec<u8> = (0..5001).map(|index| index as u8).collect();
-        let (mut joined, mut ended) = (Vec::new(), false);
-        for (head, bytes) in fragments(2048, 3, 0, &message) {
-            assert!(!ended);
-            let pdu = read_pdu([&head, bytes].concat().as_slice(), 2048, true).unwrap();
-            let Some(Pdu::PData { data }) = pdu else { panic!("not a P-DATA PDU") };
-            assert_eq!((data[0].presentation_context_id, &data[0].value_type), (3, &PDataValueType::Data));
-            joined.extend_from_slice(&data[0].data);
-            ended = data[0].is_last;
-        }
-        assert!(ended);
-        assert_eq!(joined, message);
-    }
-
-    #[test]
-    fn an_empty_message_is_one_fragment() {
-        let all: Vec<_> = fragments(2048, 1, COMMAND_FRAGMENT, &[]).collect();
-        assert_eq!(all.len(), 1);
-        assert_eq!(all[0].0[11], COMMAND_FRAGMENT | LAST_FRAGMENT);
-    }
-}

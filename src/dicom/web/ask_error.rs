@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::super::Sent;
 use super::Node;
+use super::multipart::Malformed;
 use super::pace::Broken;
 
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +42,21 @@ pub enum Cause {
     /// Who was to take what it sent could not.
     #[error("{0}")]
     NotTaken(String),
+}
+
+impl Cause {
+    /// Nobody is there, or not for us: so it is for every other question.
+    pub fn is_absence(&self) -> bool {
+        match self {
+            Cause::Unresolved(_) | Cause::Unconnected(_) | Cause::Tls(_) | Cause::Later { .. } => true,
+            Cause::Refused { status, .. } => matches!(status, 401 | 403 | 404),
+            Cause::Silent
+            | Cause::Broken(_)
+            | Cause::NotUnderstood(_)
+            | Cause::TooMany(_)
+            | Cause::NotTaken(_) => false,
+        }
+    }
 }
 
 impl AskError {
@@ -83,6 +99,7 @@ impl From<Broken> for Cause {
     fn from(broken: Broken) -> Cause {
         match broken {
             Broken::Slow => Cause::Silent,
+            Broken::Malformed(Malformed::CutOff) => Cause::Broken(Malformed::CutOff.to_string()),
             Broken::Malformed(malformed) => Cause::NotUnderstood(malformed.to_string()),
             other => Cause::Broken(other.to_string()),
         }

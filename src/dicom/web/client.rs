@@ -29,6 +29,7 @@ use crate::tls;
 use super::Node;
 use super::ask_error::Cause;
 use super::pace::Pace;
+use super::prompt::Prompt;
 
 /// What is asked.
 pub struct Question {
@@ -129,8 +130,7 @@ async fn connect(node: &Node) -> Result<Box<dyn Stream>, Cause> {
     let addresses = (node.host(), node.port()).to_socket_addrs().map_err(Cause::Unresolved)?;
     let addresses: Vec<_> = addresses.collect();
     let stream = TcpStream::connect(&addresses[..]).await.map_err(Cause::Unconnected)?;
-    // Failing to get it costs speed only.
-    let _ = stream.set_nodelay(true);
+    let stream = Prompt::new(stream);
     if !node.is_encrypted {
         return Ok(Box::new(stream));
     }

@@ -1,10 +1,12 @@
 //! QIDO-RS, asking side (PS3.18 10.6): which studies, series or instances there are.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use hyper::{Method, StatusCode};
 use serde_json::{Map, Value};
 
+use super::super::receive::Counter;
 use super::Node;
 use super::answer::DICOM_JSON;
 use super::ask_error::{AskError, Cause};
@@ -61,6 +63,21 @@ pub fn find(node: &Node, query: &Query, answers_max: usize) -> Result<Vec<Found>
         before = page;
     }
 }
+
+/// Asks a service how many instances of a study it has. `None` if it does not say.
+pub fn counter(node: Node) -> Counter {
+    Arc::new(move |study, _| {
+        let matching = vec![("StudyInstanceUID".to_owned(), study.to_owned())];
+        let include = vec![NUMBER_OF_STUDY_RELATED_INSTANCES.to_owned()];
+        let found = find(&node, &Query { matching, include, ..Query::default() }, 1);
+        if let Err(error) = &found {
+            tracing::warn!("how many instances a study has could not be asked: {error}");
+        }
+        found.ok()?.first()?.text(NUMBER_OF_STUDY_RELATED_INSTANCES).trim().parse().ok()
+    })
+}
+
+const NUMBER_OF_STUDY_RELATED_INSTANCES: &str = "00201208";
 
 fn page(node: &Node, query: &Query, offset: usize) -> Result<Vec<Found>, Cause> {
     let path = format!("{}limit={PAGE}&offset={offset}", query.path());

@@ -12,11 +12,14 @@ mod answer;
 mod ask_error;
 mod client;
 mod find;
+mod job;
 mod media_type;
 pub mod multipart;
 mod node;
 mod order;
 mod pace;
+mod prompt;
+mod pull;
 mod retrieve;
 mod server;
 mod service;
@@ -29,22 +32,27 @@ use std::sync::Arc;
 
 use crate::tls;
 
+use super::Caller;
+
 pub use ask_error::{AskError, Cause};
-pub use find::{Found, Level, Query, find};
+pub use find::{Found, Level, Query, counter, find};
 pub use media_type::MediaType;
 pub use node::{Authorization, Node, NotANode};
+pub(super) use pull::{Pulled, fetch};
 pub use retrieve::retrieve;
 pub(super) use server::Server;
 pub use store::store;
 
-/// How to receive over HTTP. Who may call, how large an instance may be and how long a peer may be
-/// silent is the same as over DIMSE ([`super::Settings`]); a caller is known here by its address alone,
-/// so those with an AE title do not count.
+/// How to receive over HTTP. How large an instance may be and how long a peer may be silent is the same as
+/// over DIMSE ([`super::Settings`]); a caller is known here by its address alone, so those with an AE title
+/// do not count.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub listener: Arc<TcpListener>,
     /// With it, only encrypted connections are taken.
     pub tls: Option<tls::Server>,
+    /// Who may call, by address; if nobody is named, everybody.
+    pub callers: Vec<Caller>,
     /// What stands before `/studies`: `/dicom-web`.
     pub base_path: String,
     /// 64; what comes beyond them is closed.
@@ -60,6 +68,7 @@ impl Settings {
         Settings {
             listener: Arc::new(listener),
             tls: None,
+            callers: Vec::new(),
             base_path: "/dicom-web".to_owned(),
             connections_max: 64,
             requests_max: 8,

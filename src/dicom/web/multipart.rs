@@ -334,6 +334,25 @@ mod tests {
     }
 
     #[test]
+    fn chunks_make_no_difference_to_any_body() {
+        const TOKENS: [&[u8]; 10] =
+            [b"\r\n--=_b\r\n\r\n", b"--=_b", b"\r\n--=_b", b"\r\n", b"\r", b"\n", b"--", b"-", b"x: y", b" "];
+        let mut seed = 7_u64;
+        let mut random = |below: usize| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) as usize % below
+        };
+        let mut whole_parts = 0;
+        for _ in 0..20_000 {
+            let body: Vec<u8> = (0..random(24)).flat_map(|_| TOKENS[random(TOKENS.len())]).copied().collect();
+            let at_once = read(&body, body.len().max(1));
+            assert_eq!(read(&body, 1 + random(4)), at_once, "{:?}", String::from_utf8_lossy(&body));
+            whole_parts += at_once.0.iter().filter(|part| part.2).count();
+        }
+        assert!(whole_parts > 500, "only {whole_parts} parts were whole");
+    }
+
+    #[test]
     fn a_boundary_must_be_one() {
         for wrong in ["multipart/related", "a/b; boundary=\"\"", "a/b; boundary=\"a\rb\"", "a/b; boundary=ä"]
         {

@@ -23,7 +23,7 @@ pub struct Node {
     pub tls: Option<tls::Client>,
     pub authorization: Option<Authorization>,
     /// In one STOW request: 64 MiB, or one instance if it is larger.
-    pub batch_bytes_max: usize,
+    pub batch_bytes_max: u64,
     /// In one STOW request: 200.
     pub batch_instances_max: usize,
 }

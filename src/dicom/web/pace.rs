@@ -15,6 +15,7 @@ pub struct Pace {
     silence_max: Duration,
     waited: Duration,
     received: usize,
+    is_asked_for: bool,
 }
 
 const BYTES_MIN: usize = 64 << 10;
@@ -38,11 +39,12 @@ pub enum Broken {
 
 impl Pace {
     pub fn new(body: Incoming, silence_max: Duration) -> Pace {
-        Pace { body, silence_max, waited: Duration::ZERO, received: 0 }
+        Pace { body, silence_max, waited: Duration::ZERO, received: 0, is_asked_for: false }
     }
 
     /// The next bytes; `None` at the end.
     pub async fn next(&mut self) -> Option<Result<Bytes, Broken>> {
+        self.is_asked_for = true;
         loop {
             let begun = Instant::now();
             let frame = timeout(self.silence_max.saturating_sub(self.waited), self.body.frame()).await;
@@ -59,6 +61,11 @@ impl Pace {
                 }
             }
         }
+    }
+
+    /// Whether the peer has been asked for the body, if it waits for that (`Expect: 100-continue`).
+    pub fn is_asked_for(&self) -> bool {
+        self.is_asked_for
     }
 
     fn count(&mut self, bytes: usize) {

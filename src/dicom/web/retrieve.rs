@@ -10,6 +10,7 @@ use super::find::encoded;
 use super::media_type::MediaType;
 use super::multipart::{Multipart, Piece};
 use super::order::DICOM;
+use super::pace::Broken;
 
 /// Any transfer syntax: nothing is to be converted on the way.
 const ACCEPT: &str = "multipart/related; type=\"application/dicom\"; transfer-syntax=*";
@@ -25,17 +26,19 @@ pub fn retrieve(
     study_instance_uid: &str,
     take: &mut dyn FnMut(Piece) -> Result<(), String>,
 ) -> Result<usize, AskError> {
-    let path = format!("/studies/{}", encoded(study_instance_uid));
-    let body = Pieces::new([]);
-    let question = Question { method: Method::GET, path, accept: ACCEPT, content_type: None, body };
-    let instances = ask(node, question).and_then(|reply| receive(reply, take));
+    let instances = ask_for(node, study_instance_uid).and_then(|reply| receive(reply, take));
     instances.map_err(|cause| AskError { node: Box::new(node.clone()), cause, sent: Vec::new() })
 }
 
+/// An answer with instances in it, of which none has come yet.
+pub(super) fn ask_for(node: &Node, study_instance_uid: &str) -> Result<Reply, Cause> {
+    let path = format!("/studies/{}", encoded(study_instance_uid));
+    let body = Pieces::new([]);
+    let reply = ask(node, Question { method: Method::GET, path, accept: ACCEPT, content_type: None, body })?;
+    if reply.head.status == StatusCode::OK { Ok(reply) } else { Err(reply.refusal()) }
+}
+
 fn receive(mut reply: Reply, take: &mut dyn FnMut(Piece) -> Result<(), String>) -> Result<usize, Cause> {
-    if reply.head.status != StatusCode::OK {
-        return Err(reply.refusal());
-    }
     let mut multipart = parts(&reply)?;
     let mut whole = 0;
     while let Some(bytes) = reply.next() {
@@ -48,13 +51,13 @@ fn receive(mut reply: Reply, take: &mut dyn FnMut(Piece) -> Result<(), String>) 
         };
         let read = multipart.push(&bytes?, &mut one);
         taken.map_err(Cause::NotTaken)?;
-        read.map_err(|malformed| Cause::NotUnderstood(malformed.to_string()))?;
+        read.map_err(Broken::from)?;
     }
-    multipart.end().map_err(|malformed| Cause::Broken(malformed.to_string()))?;
+    multipart.end().map_err(Broken::from)?;
     Ok(whole)
 }
 
-fn parts(reply: &Reply) -> Result<Multipart, Cause> {
+pub(super) fn parts(reply: &Reply) -> Result<Multipart, Cause> {
     let field =
         reply.head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = MediaType::read(field).unwrap_or_default();
@@ -62,5 +65,5 @@ fn parts(reply: &Reply) -> Result<Multipart, Cause> {
     if media_type.name != "multipart/related" || !of.eq_ignore_ascii_case(DICOM) {
         return Err(Cause::NotUnderstood("it is not multipart/related with application/dicom".to_owned()));
     }
-    Multipart::of(&media_type).map_err(|malformed| Cause::NotUnderstood(malformed.to_string()))
+    Ok(Multipart::of(&media_type).map_err(Broken::from)?)
 }

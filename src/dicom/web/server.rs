@@ -28,8 +28,9 @@ use tokio_rustls::TlsAcceptor;
 use super::super::door::Door;
 use super::super::{Event, Stop};
 use super::Settings;
+use super::job::{Job, take_in};
+use super::prompt::Prompt;
 use super::service::Service;
-use super::taking::{Job, take_in};
 
 /// A server whose port is open.
 pub struct Server<'a> {
@@ -89,7 +90,7 @@ async fn accept(
     let (stop_all, stopping) = watch::channel(false);
     let (events, mut told) = mpsc::channel(64);
     let service = Rc::new(Service {
-        callers: door.settings.callers.clone(),
+        callers: settings.callers.clone(),
         base_path: settings.base_path.clone(),
         silence_max: door.settings.idle_time_max,
         jobs,
@@ -122,17 +123,26 @@ async fn accept(
     drop(listener);
     // The receiver is there as long as the service is.
     let _ = stop_all.send(true);
-    let farewell = async { while connections.join_next().await.is_some() {} };
+    let farewell = async {
+        while !connections.is_empty() {
+            tokio::select! {
+                _ = connections.join_next() => {}
+                Some(event) = told.recv() => (door.tell)(&event),
+            }
+        }
+    };
     // Who takes longer is cut off.
     let _ = timeout(FAREWELL, farewell).await;
     connections.shutdown().await;
+    while let Ok(event) = told.try_recv() {
+        (door.tell)(&event);
+    }
     Ok(())
 }
 
 /// Holds a connection to its end.
 async fn hold(service: Rc<Service>, acceptor: Option<TlsAcceptor>, stream: TcpStream, peer: SocketAddr) {
-    // Failing to get it costs speed only.
-    let _ = stream.set_nodelay(true);
+    let stream = Prompt::new(stream);
     let Some(acceptor) = acceptor else { return converse(service, stream, peer).await };
     let reason = match timeout(service.silence_max, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => return converse(service, stream, peer).await,

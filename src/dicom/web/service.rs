@@ -12,9 +12,10 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::super::{Caller, Event};
 use super::answer::Answer;
+use super::job::Job;
 use super::order::Order;
 use super::pace::{Broken, Pace};
-use super::taking::{Chunk, Job};
+use super::taking::Chunk;
 
 /// What all connections share.
 pub struct Service {
@@ -48,7 +49,7 @@ impl Service {
             }
         };
         // Who waits to be asked for the body has not sent it.
-        let is_waiting = head.headers.contains_key(EXPECT);
+        let is_waiting = head.headers.contains_key(EXPECT) && !body.is_asked_for();
         if !answer.status.is_success() && !is_waiting {
             read_unwanted(&mut body).await;
         }

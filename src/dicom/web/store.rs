@@ -1,6 +1,7 @@
 //! STOW-RS, asking side (PS3.18 10.5): instances in batches, and every answer counted.
 
 use std::collections::BTreeMap;
+use std::io::{self, Read};
 
 use hyper::body::Bytes;
 use hyper::{Method, StatusCode};
@@ -34,13 +35,14 @@ pub fn store(node: &Node, objects: &[Object]) -> Result<Vec<Sent>, AskError> {
 }
 
 /// Splits objects so that each part is small enough, or one object.
-fn batches(objects: &[Object], count_max: usize, bytes_max: usize) -> Vec<&[Object]> {
+fn batches(objects: &[Object], count_max: usize, bytes_max: u64) -> Vec<&[Object]> {
     let mut batches = Vec::new();
     let mut rest = objects;
     while !rest.is_empty() {
-        let mut bytes = 0;
+        let mut bytes = 0_u64;
         let fits = rest.iter().take(count_max).take_while(|object| {
-            bytes += object.bytes.len();
+            // One that is gone is told when its turn comes.
+            bytes += object.size().unwrap_or(0);
             bytes <= bytes_max
         });
         let (batch, others) = rest.split_at(fits.count().max(1));
@@ -51,7 +53,7 @@ fn batches(objects: &[Object], count_max: usize, bytes_max: usize) -> Vec<&[Obje
 }
 
 fn store_batch(node: &Node, batch: &[Object], sent: &mut Vec<Sent>) -> Result<(), Cause> {
-    let mut reply = ask(node, question(batch))?;
+    let mut reply = ask(node, question(&read(batch)?))?;
     match reply.head.status {
         // Each service has its own idea of how much is too much.
         StatusCode::PAYLOAD_TOO_LARGE if batch.len() > 1 => {
@@ -77,14 +79,25 @@ fn store_batch(node: &Node, batch: &[Object], sent: &mut Vec<Sent>) -> Result<()
 }
 
 fn told(object: &Object, outcome: Outcome) -> Sent {
-    Sent { name: object.name.clone(), sop_instance_uid: object.head.sop_instance_uid.clone(), outcome }
+    Sent::of(object, outcome)
 }
 
-fn question(batch: &[Object]) -> Question {
+/// A batch is in memory as a whole: no batch is larger than the node's settings say, or than one object.
+fn read(batch: &[Object]) -> Result<Vec<Bytes>, Cause> {
+    let files = batch.iter().map(|object| {
+        let mut bytes = Vec::new();
+        object.file()?.read_to_end(&mut bytes)?;
+        Ok(Bytes::from(bytes))
+    });
+    let files: io::Result<Vec<Bytes>> = files.collect();
+    files.map_err(|error| Cause::Broken(format!("a file to be sent cannot be read: {error}")))
+}
+
+fn question(batch: &[Bytes]) -> Question {
     let boundary = boundary(batch);
     let head = Bytes::from(format!("\r\n--{boundary}\r\nContent-Type: application/dicom\r\n\r\n"));
     let end = Bytes::from(format!("\r\n--{boundary}--\r\n"));
-    let parts = batch.iter().flat_map(|object| [head.clone(), Bytes::from_owner(object.bytes.clone())]);
+    let parts = batch.iter().flat_map(|file| [head.clone(), file.clone()]);
     Question {
         method: Method::POST,
         path: "/studies".to_owned(),
@@ -95,10 +108,10 @@ fn question(batch: &[Object]) -> Question {
 }
 
 /// One that occurs in none of the objects.
-fn boundary(batch: &[Object]) -> String {
+fn boundary(batch: &[Bytes]) -> String {
     let occurs = |boundary: &String| {
         let finder = memmem::Finder::new(boundary);
-        batch.iter().any(|object| finder.find(&object.bytes).is_some())
+        batch.iter().any(|file| finder.find(file).is_some())
     };
     let mut boundaries = (0_u32..).map(|number| format!("flow-boundary-{number}"));
     boundaries.find(|boundary| !occurs(boundary)).expect("no batch is large enough to hold them all")
@@ -135,7 +148,7 @@ impl Outcomes {
             let comment = "the answer does not name it as stored".to_owned();
             Outcome::Refused { status: self.others.unwrap_or(Status::PROCESSING_FAILURE), comment }
         };
-        self.by_uid.get(&object.head.sop_instance_uid).cloned().unwrap_or_else(unnamed)
+        self.by_uid.get(object.sop_instance_uid()).cloned().unwrap_or_else(unnamed)
     }
 }
 
@@ -161,16 +174,15 @@ mod tests {
             [1000, 1000, 5000, 1000, 1000, 1000, 1000].map(|bytes| object(1, bytes)).into();
         let sizes: Vec<usize> = batches(&objects, 3, 2500).iter().map(|batch| batch.len()).collect();
         assert_eq!(sizes, [2, 1, 2, 2]);
-        let sizes: Vec<usize> = batches(&objects, 3, usize::MAX).iter().map(|batch| batch.len()).collect();
+        let sizes: Vec<usize> = batches(&objects, 3, u64::MAX).iter().map(|batch| batch.len()).collect();
         assert_eq!(sizes, [3, 3, 1]);
         assert!(batches(&[], 3, 2500).is_empty());
     }
 
     #[test]
     fn a_boundary_occurs_in_no_object() {
-        let mut object = object(1, 1000);
-        object.bytes = [&object.bytes[..], b"flow-boundary-0 flow-boundary-2"].concat().into();
-        assert_eq!(boundary(&[object]), "flow-boundary-1");
+        let file = Bytes::from_static(b"flow-boundary-0 flow-boundary-2");
+        assert_eq!(boundary(&[Bytes::new(), file]), "flow-boundary-1");
     }
 
     #[test]

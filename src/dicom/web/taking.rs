@@ -1,32 +1,20 @@
-//! Takes in the instances of one request over HTTP, in a thread that may wait for the disk.
+//! Takes in the instances of one body, as they come: of a request to us, or of an answer to us.
 
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use hyper::StatusCode;
 use hyper::body::Bytes;
-use tokio::sync::{mpsc, oneshot};
 
 use super::super::completion::Left;
 use super::super::door::{Door, Refusal, Stored, Visitor, refusal};
 use super::super::inbox::Part;
 use super::super::part10::Head;
 use super::super::studies::End;
-use super::super::{Event, Status, Way};
-use super::answer::{Answer, DICOM_JSON};
+use super::super::{Event, Status, Visit};
 use super::media_type::MediaType;
 use super::multipart::{self, Piece};
-use super::order::{DICOM, Form, Order};
+use super::order::{DICOM, Form};
 use super::pace::Broken;
 use super::store_response::{Reference, StoreResponse};
-
-/// A request that has been let in: where its body comes from, and where its answer goes.
-pub struct Job {
-    pub peer: SocketAddr,
-    pub order: Order,
-    pub body: mpsc::Receiver<Chunk>,
-    pub answer: oneshot::Sender<Answer>,
-}
 
 /// What comes of a body.
 pub enum Chunk {
@@ -36,26 +24,16 @@ pub enum Chunk {
     Broken(Broken),
 }
 
-/// Does a job to its end. Who asked may be gone by then, and need not be answered.
-pub fn take_in(door: &Door, parts_max: usize, job: Job) {
-    let Job { peer, order, mut body, answer } = job;
-    let visit = door.visit(Way::Web);
-    (door.tell)(&Event::Opened { visit, peer, calling_ae: String::new() });
-    let visitor = Visitor {
-        visit,
-        calling_ae: String::new(),
-        called_ae: String::new(),
-        study_instance_uid: order.study_instance_uid,
-    };
-    let mut taking = Taking::new(door, visitor, parts_max);
-    let next = || body.blocking_recv().unwrap_or(Chunk::Broken(Broken::Stopping));
-    // A panic, for example in a library on damaged input, ends this request and no other.
-    let end = catch_unwind(AssertUnwindSafe(|| taking.body(order.form, next)));
-    drop(body);
-    let _ = answer.send(taking.close(end.unwrap_or(Err(Broken::Own))));
+/// What became of a body.
+pub struct Taken {
+    pub response: StoreResponse,
+    /// Instances that were refused for their size.
+    pub too_large: usize,
+    /// Whether it came to its end.
+    pub end: Result<(), Broken>,
 }
 
-struct Taking<'a> {
+pub struct Taking<'a> {
     door: &'a Door<'a>,
     visitor: Visitor,
     parts_max: usize,
@@ -80,9 +58,25 @@ struct Instance {
 const BEGINNING_BYTES: usize = 4 << 10;
 
 impl<'a> Taking<'a> {
-    fn new(door: &'a Door<'a>, visitor: Visitor, parts_max: usize) -> Taking<'a> {
+    pub fn new(
+        door: &'a Door<'a>,
+        visit: Visit,
+        study_instance_uid: Option<String>,
+        parts_max: usize,
+    ) -> Taking<'a> {
+        let (calling_ae, called_ae) = (String::new(), String::new());
+        let visitor = Visitor { visit, calling_ae, called_ae, study_instance_uid };
         let response = StoreResponse::default();
         Taking { door, visitor, parts_max, parts: 0, instance: None, response, too_large: 0, wanting: false }
+    }
+
+    /// Takes in what comes, to the end of the body.
+    pub fn take(mut self, form: Form, next: impl FnMut() -> Chunk) -> Taken {
+        // A panic, for example in a library on damaged input, ends this body and no other.
+        let end = catch_unwind(AssertUnwindSafe(|| self.body(form, next))).unwrap_or(Err(Broken::Own));
+        self.leave(&end);
+        let Taking { response, too_large, .. } = self;
+        Taken { response, too_large, end }
     }
 
     fn body(&mut self, form: Form, mut next: impl FnMut() -> Chunk) -> Result<(), Broken> {
@@ -166,14 +160,14 @@ impl<'a> Taking<'a> {
         }
     }
 
-    /// What the end of the body means for the studies in it, and for the sender.
-    fn close(self, body: Result<(), Broken>) -> Answer {
+    /// What the end of the body means for the studies in it.
+    fn leave(&self, body: &Result<(), Broken>) {
         let visit = self.visitor.visit;
-        let (end, reason) = match &body {
+        let (end, reason) = match body {
             Ok(()) => (End::Released, String::new()),
             Err(broken) => (End::Aborted, broken.to_string()),
         };
-        // What lacks an instance is not complete, although the request is.
+        // What lacks an instance is not complete, although the body is.
         let left = match end {
             End::Released if !self.wanting => Left::RequestEnd,
             End::Released | End::Aborted => Left::Aborted,
@@ -181,37 +175,5 @@ impl<'a> Taking<'a> {
         self.door.studies.leave(visit.number, left);
         let instances = self.response.stored.len() as u64;
         (self.door.tell)(&Event::Closed { visit, end, reason, instances });
-        match body {
-            Ok(()) => self.answer(),
-            Err(broken) => Answer::refusal(status(&broken), broken.to_string()),
-        }
-    }
-
-    /// The answer to a whole body (PS3.18 table 10.5.3-1).
-    fn answer(&self) -> Answer {
-        let StoreResponse { stored, failed, others } = &self.response;
-        let refused = failed.len() + others.len();
-        let reasons = || failed.iter().map(|one| &one.status).chain(others);
-        let status = match (stored.len(), refused) {
-            (0, 0) => return Answer::refusal(StatusCode::BAD_REQUEST, "there is no part in the body"),
-            (_, 0) => StatusCode::OK,
-            (1.., _) => StatusCode::ACCEPTED,
-            (0, _) if self.too_large == refused => StatusCode::PAYLOAD_TOO_LARGE,
-            (0, _) if reasons().all(|reason| *reason == Status::OUT_OF_RESOURCES) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            (0, _) => StatusCode::CONFLICT,
-        };
-        Answer { status, media_type: DICOM_JSON, body: self.response.write() }
-    }
-}
-
-fn status(broken: &Broken) -> StatusCode {
-    match broken {
-        Broken::Slow => StatusCode::REQUEST_TIMEOUT,
-        Broken::CutOff(_) | Broken::Malformed(_) => StatusCode::BAD_REQUEST,
-        Broken::TooManyParts(_) => StatusCode::PAYLOAD_TOO_LARGE,
-        Broken::Stopping => StatusCode::SERVICE_UNAVAILABLE,
-        Broken::Own => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -34,8 +34,8 @@ pub struct DecodedPixels {
 
 impl DecodedPixels {
     /// `OB` or `OW`, as bits allocated say.
-    pub fn vr(&self) -> &'static str {
-        if self.bits_allocated > 8 { "OW" } else { "OB" }
+    pub fn vr(&self) -> [u8; 2] {
+        if self.bits_allocated > 8 { *b"OW" } else { *b"OB" }
     }
 
     /// The samples of a frame; of single bits a byte each.
@@ -94,7 +94,7 @@ fn whole(layout: &Layout, mut frames: Vec<u8>) -> Result<Vec<u8>, Undecodable> {
         return Ok(close_gaps(&frames, layout.frame_samples()));
     }
     if !Codec::of(layout)?.says_precision() {
-        fit(&mut frames, layout.bits_allocated, layout.bits_stored, layout.signed);
+        fit(&mut frames, layout.bits_allocated, layout.bits_kept, layout.signed);
     }
     Ok(frames)
 }

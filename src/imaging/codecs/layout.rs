@@ -27,6 +27,9 @@ pub struct Layout {
     pub bits_allocated: u32,
     /// From 1 to `bits_allocated`.
     pub bits_stored: u32,
+    /// How many of a sample's lowest bits count: those that are stored, or all of them where High Bit says
+    /// that they stand elsewhere, as it could before it was fixed.
+    pub bits_kept: u32,
     pub signed: bool,
     pub order: Order,
 }
@@ -46,6 +49,8 @@ impl Layout {
         let [rows, columns] = [tags::ROWS, tags::COLUMNS].map(|tag| usize::from(short(tag).unwrap_or(0)));
         let bits_allocated = u32::from(short(tags::BITS_ALLOCATED).unwrap_or(0));
         let bits_stored = short(tags::BITS_STORED).map_or(bits_allocated, u32::from);
+        let bits_stored = bits_stored.clamp(1, bits_allocated.max(1));
+        let at_the_bottom = short(tags::HIGH_BIT).is_none_or(|high| u32::from(high) + 1 == bits_stored);
         let frames = elements.integer(tags::NUMBER_OF_FRAMES).unwrap_or(1).max(1);
         let samples_per_pixel = usize::from(short(tags::SAMPLES_PER_PIXEL).unwrap_or(1));
         let by_plane = samples_per_pixel > 1 && short(tags::PLANAR_CONFIGURATION) == Some(1);
@@ -57,7 +62,8 @@ impl Layout {
             frames: frames as usize,
             samples_per_pixel,
             bits_allocated,
-            bits_stored: bits_stored.clamp(1, bits_allocated.max(1)),
+            bits_stored,
+            bits_kept: if at_the_bottom { bits_stored } else { bits_allocated },
             signed: short(tags::PIXEL_REPRESENTATION) == Some(1),
             order: if by_plane { Order::ByPlane } else { Order::ByPixel },
         };

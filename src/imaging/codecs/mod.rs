@@ -13,8 +13,6 @@
 //! openjp2 was not written for it, so its panics are caught.
 
 mod decoded;
-#[cfg(test)]
-mod faults;
 mod fragments;
 mod jpeg;
 mod jpeg2000;
@@ -24,8 +22,6 @@ mod native;
 mod rle;
 mod samples;
 mod stream;
-#[cfg(test)]
-mod testing;
 
 pub use decoded::{DecodedPixels, decoded};
 pub use layout::{Layout, Order};
@@ -72,6 +68,15 @@ impl Undecodable {
         Undecodable::Damaged(format!("the compressed pixels are damaged: {}", reason.to_string()))
     }
 
+    fn in_frame(self, number: usize, frames: usize) -> Undecodable {
+        match self {
+            Undecodable::Damaged(reason) if frames > 1 => {
+                Undecodable::Damaged(format!("{reason} (frame {number} of {frames})"))
+            }
+            other => other,
+        }
+    }
+
     pub fn remedy(&self) -> &'static str {
         match self {
             Undecodable::Unsupported(_) => {
@@ -95,7 +100,12 @@ pub fn decode(layout: &Layout, elements: &Elements, items: &[u8]) -> Result<Vec<
     let frames = fragments::frames(layout, elements, items)?;
     let mut decoded = vec![0; layout.frame_bytes() * layout.frames];
     let places = decoded.par_chunks_mut(layout.frame_bytes());
-    frames.par_iter().zip(places).try_for_each(|(frame, place)| codec.decode(layout, frame, place))?;
+    let results: Vec<Result<(), Undecodable>> =
+        frames.par_iter().zip(places).map(|(frame, place)| codec.decode(layout, frame, place)).collect();
+    // Of several damaged frames the first is told, whichever was decoded first.
+    for (number, result) in (1..).zip(results) {
+        result.map_err(|error| error.in_frame(number, layout.frames))?;
+    }
     Ok(decoded)
 }
 
@@ -186,3 +196,8 @@ fn copy(frame: &[u8], place: &mut [u8]) -> Result<(), Undecodable> {
 fn inflate(frame: &[u8], place: &mut [u8]) -> Result<(), Undecodable> {
     flate2::read::DeflateDecoder::new(frame).read_exact(place).map_err(Undecodable::damaged)
 }
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

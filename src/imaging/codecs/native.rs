@@ -28,7 +28,7 @@ pub fn decode(layout: &Layout, native: Native) -> Result<Vec<u8>, Undecodable> {
     } else {
         bytes.chunks_exact_mut(layout.frame_bytes()).for_each(|frame| by_pixel(layout, frame));
     }
-    fit(&mut bytes, layout.bits_allocated, layout.bits_stored, layout.signed);
+    fit(&mut bytes, layout.bits_allocated, layout.bits_kept, layout.signed);
     Ok(bytes)
 }
 

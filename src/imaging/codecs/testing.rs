@@ -17,6 +17,7 @@ pub fn layout(transfer_syntax_uid: &str) -> Layout {
         samples_per_pixel: 1,
         bits_allocated: 16,
         bits_stored: 12,
+        bits_kept: 12,
         signed: false,
         order: Order::ByPixel,
     }
@@ -28,6 +29,7 @@ pub fn coloured(transfer_syntax_uid: &str, photometric_interpretation: &str) -> 
         samples_per_pixel: 3,
         bits_allocated: 8,
         bits_stored: 8,
+        bits_kept: 8,
         photometric_interpretation: photometric_interpretation.to_owned(),
         ..layout(transfer_syntax_uid)
     }
@@ -67,6 +69,7 @@ fn whole(layout: &Layout, before: &[u8], pixels: &[u8]) -> Vec<u8> {
         short(tags::COLUMNS, layout.columns),
         short(tags::BITS_ALLOCATED, layout.bits_allocated as usize),
         short(tags::BITS_STORED, layout.bits_stored as usize),
+        short(tags::HIGH_BIT, layout.bits_kept as usize - 1),
         short(tags::PIXEL_REPRESENTATION, layout.signed.into()),
         before.to_vec(),
         pixels.to_vec(),

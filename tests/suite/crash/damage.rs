@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::account::Attacks;
+use super::pacs::Held;
 use super::scene::{Scene, Stage};
 use super::shim::Point;
 use super::{Account, Deed, Plan, kills_wanted};
@@ -63,6 +64,8 @@ fn each(file: &str, harm: impl Fn(&Path, &mut Dice, f64)) {
 struct Patient {
     scene: Scene,
     stage: Stage,
+    /// What the PACS has been sent by then, and has said so.
+    held: Held,
 }
 
 impl Patient {
@@ -73,13 +76,14 @@ impl Patient {
         let plan = Plan::watching(&stage.site).at(&placed, Deed::KillBefore);
         let ended = scene.first_life(&stage, &plan);
         assert!(ended.was_killed(), "{}", ended.said);
-        let patient = Patient { scene, stage };
+        let held = stage.pacs.held();
+        let patient = Patient { scene, stage, held };
         patient.copy(["state", "output"], "pristine");
         Some(patient)
     }
 
     fn restore(&self) {
-        self.stage.pacs.forget();
+        self.stage.pacs.go_back(&self.held);
         for folder in [self.stage.site.state(), self.stage.site.output()] {
             fs::remove_dir_all(folder).expect("it was there");
         }

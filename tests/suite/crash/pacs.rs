@@ -15,6 +15,9 @@ pub struct Pacs(Receiving);
 /// The data sets that arrived under each SOP Instance UID: one each, if all is well.
 pub type Objects = BTreeMap<String, BTreeSet<Digest>>;
 
+/// Files with their bytes.
+pub type Held = Vec<(PathBuf, Vec<u8>)>;
+
 impl Pacs {
     pub fn open() -> Pacs {
         Pacs(Receiving::start(|settings| settings.ae_title = "PACS".parse().expect("it is an AE title")))
@@ -36,9 +39,19 @@ impl Pacs {
         objects
     }
 
-    /// Forgets all objects. Nobody may be sending.
-    pub fn forget(&self) {
+    /// The files of all objects.
+    pub fn held(&self) -> Held {
+        let file = |path: PathBuf| (path.clone(), fs::read(path).expect("it was kept"));
+        files(&self.0.inbox).into_iter().map(file).collect()
+    }
+
+    /// Has these objects again, and no others. Nobody may be sending.
+    pub fn go_back(&self, held: &Held) {
         files(&self.0.inbox).iter().for_each(|file| fs::remove_file(file).expect("it was kept"));
+        for (path, bytes) in held {
+            fs::create_dir_all(path.parent().expect("it was in a folder")).expect("it can be made");
+            fs::write(path, bytes).expect("there is room");
+        }
     }
 
     /// How many objects were stored, copies included, since this was last asked.

@@ -94,7 +94,8 @@ fn assert_finds(node: &Destination, slices: &[Slice]) {
 }
 
 fn pull(node: &Destination, wanted: &str, way: Retrieval) -> Pull {
-    Pull { node: node.clone(), wanted: vec![wanted.parse().unwrap()], way, waits: Vec::new() }
+    let from = flow::dicom::Archive::Dimse { node: Box::new(node.clone()), way };
+    Pull { from, wanted: vec![wanted.parse().unwrap()], waits: Vec::new() }
 }
 
 /// The study comes whole, and is complete when the archive says so.

@@ -11,4 +11,5 @@ mod raw;
 mod receiving;
 mod sending;
 mod site;
+mod watch;
 mod web;

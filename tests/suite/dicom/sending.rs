@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::process::Command;
 use std::time::Duration;
 
-use flow::dicom::{Cause, Destination, Object, Outcome, echo, send};
+use flow::dicom::{Cause, Decode, Destination, Object, Outcome, PlainPixels, echo, send, send_each};
 
 use crate::support::orthanc::Orthanc;
 use crate::support::peers::{Background, Receiving, answering, free_port, run, tool, until};
@@ -94,8 +94,40 @@ fn a_class_that_is_not_taken_is_told_for_its_object() {
     assert!(matches!(&sent[0].outcome, Outcome::NotTaken { .. }), "{}", sent[0].outcome);
     assert_eq!(sent[1].outcome, Outcome::Stored);
 
-    let error = send(&answering("ANY", port), &objects(&[compressed])).unwrap_err();
-    assert!(matches!(error.cause, Cause::NothingTaken), "{error}");
+    let sent = send(&answering("ANY", port), &objects(&[compressed])).unwrap();
+    let told = sent[0].outcome.to_string();
+    assert!(told.contains("takes no CT Image Storage") && told.contains("in RLE Lossless"), "{told}");
+}
+
+#[test]
+fn what_is_not_taken_in_its_transfer_syntax_is_converted() {
+    use dicom_dictionary_std::uids;
+    let Some(storescp) = tool(STORESCP) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    // Implicit VR little endian only.
+    let mut command = Command::new(storescp);
+    command.args(["+xi", "-aet", "OLD", "-od"]).arg(folder.path()).arg(port.to_string());
+    let _peer = Background::start(&mut command);
+    let syntaxes = [
+        uids::EXPLICIT_VR_LITTLE_ENDIAN,
+        "1.2.840.10008.1.2.2",
+        uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+        uids::IMPLICIT_VR_LITTLE_ENDIAN,
+    ];
+    let slice = |(number, transfer_syntax)| Slice { transfer_syntax, ..Slice::new("1.2.3", number) };
+    let slices: Vec<Slice> = (1..).zip(syntaxes).map(slice).collect();
+    assert_all_stored(&answering("OLD", port), &slices);
+    for slice in slices {
+        let stored = dicom_object::open_file(folder.path().join(format!("CT.{}", slice.uid()))).unwrap();
+        assert_eq!(stored.meta().transfer_syntax(), uids::IMPLICIT_VR_LITTLE_ENDIAN);
+        let sent = dicom_object::from_reader(&slice.file()[128..]).unwrap();
+        for element in sent.iter() {
+            let arrived = stored.element(element.header().tag).unwrap();
+            assert_eq!(arrived.to_bytes().unwrap(), element.to_bytes().unwrap(), "{:?}", element.header());
+        }
+        assert_eq!(stored.iter().count(), sent.iter().count());
+    }
 }
 
 #[test]
@@ -126,4 +158,30 @@ fn orthanc_stores_what_is_sent_and_sends_it_back() {
     assert_eq!((request.items.len(), request.attribute("calling_ae")), (slices.len(), "ORTHANC"));
     let dump = run(Command::new("/usr/bin/dcmdump").arg(&request.items[0].path));
     assert!(dump.status.success(), "DCMTK reads what we stored");
+}
+
+#[test]
+fn compressed_objects_are_decoded_for_who_takes_no_others() {
+    let Some(storescp) = tool(STORESCP) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let mut command = Command::new(storescp);
+    let _peer = Background::start(command.arg("-od").arg(folder.path()).arg(port.to_string()));
+    let compressed =
+        Slice { transfer_syntax: dicom_dictionary_std::uids::RLE_LOSSLESS, ..Slice::new("1.2.3", 9) };
+    let objects = objects(std::slice::from_ref(&compressed));
+    let decode: Decode = |_| {
+        let (vr, photometric_interpretation) = (*b"OW", "MONOCHROME2".to_owned());
+        Ok(PlainPixels { vr, bytes: vec![7; 2 * 32 * 32], photometric_interpretation })
+    };
+    let mut outcomes = Vec::new();
+    let destination = answering("ANY", port);
+    send_each(&destination, &objects, Some(decode), &mut |sent| outcomes.push(sent.outcome)).unwrap();
+    let broken: Decode = |_| Err("a fragment is cut off".to_owned());
+    send_each(&destination, &objects, Some(broken), &mut |sent| outcomes.push(sent.outcome)).unwrap();
+    assert_eq!(outcomes[0], Outcome::Stored);
+    assert!(outcomes[1].to_string().ends_with("cannot be decoded: a fragment is cut off"), "{}", outcomes[1]);
+    let stored = dicom_object::open_file(folder.path().join(format!("CT.{}", compressed.uid()))).unwrap();
+    let pixels = stored.element(dicom_dictionary_std::tags::PIXEL_DATA).unwrap().to_bytes().unwrap();
+    assert_eq!(*pixels, [7; 2 * 32 * 32]);
 }

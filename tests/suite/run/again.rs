@@ -82,7 +82,7 @@ fn what_is_not_delivered_is_shown_and_delivered_when_an_operator_asks() {
     place.study("in", 1);
     let port = free_port();
     let destination = format!("PACS@127.0.0.1:{port}");
-    let mut flow = Listening::start(&place, &["--to", &destination, "--retry", "0"]);
+    let mut flow = Listening::start(&place, &["--to", &destination, "--retry", "0", "--keep-trying", "0"]);
     flow.send(storescu, &place.path("in"));
     flow.line("NOT DELIVERED");
     let reader = Reader::open(&place.path("flow-state")).unwrap();
@@ -113,6 +113,34 @@ fn what_is_not_delivered_is_shown_and_delivered_when_an_operator_asks() {
     let unknown = place.run(&["retry", "nobody"]);
     assert_eq!(unknown.code, 66, "{}", unknown.err);
     assert!(unknown.err.contains("flow status"), "{}", unknown.err);
+}
+
+#[test]
+fn what_waits_for_its_next_try_is_shown_and_hurried_when_an_operator_asks() {
+    let (Some(storescu), Some(storescp)) = (tool(STORESCU), tool("/usr/bin/storescp")) else { return };
+    let place = Place::new();
+    place.study("in", 1);
+    let port = free_port();
+    let destination = format!("PACS@127.0.0.1:{port}");
+    let mut flow = Listening::start(&place, &["--to", &destination, "--retry", "0"]);
+    flow.send(storescu, &place.path("in"));
+    let told = flow.line("NOT DELIVERED");
+    assert!(told.contains("after 2 tries; again in 1 min"), "{told}");
+    let status = place.run(&["status"]);
+    let waits = format!("waits for {destination}: no connection");
+    assert!(status.out.contains("1  on their way") && status.out.contains(&waits), "{}", status.out);
+
+    fs::create_dir(place.path("pacs")).unwrap();
+    let mut pacs = std::process::Command::new(storescp);
+    let _pacs =
+        Background::start(pacs.args(["-aet", "PACS", "-od"]).arg(place.path("pacs")).arg(port.to_string()));
+    answering("PACS", port);
+    let reader = Reader::open(&place.path("flow-state")).unwrap();
+    let name = reader.requests().unwrap().remove(0).name;
+    assert_eq!(place.run(&["retry", &name]).code, 0);
+    assert!(flow.line("hurried").contains(&name));
+    assert!(flow.line("delivered").contains("6 objects"));
+    assert_eq!(flow.end(), 0, "all is delivered in the end");
 }
 
 #[test]

@@ -140,6 +140,34 @@ fn a_destination_that_is_not_there_loses_nothing() {
     assert!(deliveries.contains("\"complete\": false"), "{deliveries}");
 }
 
+#[test]
+fn results_go_back_to_the_sender_if_it_is_known_where_it_receives() {
+    let (Some(storescu), Some(storescp)) = (tool("/usr/bin/storescu"), tool("/usr/bin/storescp")) else {
+        return;
+    };
+    let place = Place::new();
+    place.study("in", 1);
+    fs::create_dir(place.path("sender")).unwrap();
+    let port = free_port();
+    let mut sender = Command::new(storescp);
+    let _sender = Background::start(sender.arg("-od").arg(place.path("sender")).arg(port.to_string()));
+    // By this title storescu calls itself.
+    let known = answering("STORESCU", port).to_string();
+    let mut flow = Listening::start(&place, &["--back-to", &known]);
+    flow.send(storescu, &place.path("in"));
+    assert!(flow.line("delivered").contains("6 objects to the sender"));
+    assert_eq!(fs::read_dir(place.path("sender")).unwrap().count(), 6);
+    assert_eq!(flow.end(), 0);
+
+    let arguments = ["--back-to", "OTHER@127.0.0.1:104", "--state", "other", "--output", "other-output"];
+    let mut flow = Listening::start(&place, &arguments);
+    flow.send(storescu, &place.path("in"));
+    flow.line("NOT DELIVERED");
+    let trouble = flow.line("  it is not known");
+    assert!(trouble.contains("STORESCU") && trouble.contains("--back-to"), "{trouble}");
+    assert_eq!(flow.end(), 1);
+}
+
 /// The regions of a study's `results.json`.
 fn measured(place: &Place, output: &str) -> serde_json::Value {
     let (folder, response) = place.response(output);

@@ -12,8 +12,6 @@ mod huffman;
 mod lossless;
 mod plane;
 mod sequential;
-#[cfg(test)]
-mod tests;
 mod widen;
 
 use dicom_dictionary_std::uids;
@@ -133,3 +131,6 @@ fn write_row(layout: &Layout, frame: &Frame, planes: &[Plane], y: usize, row: &m
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! Tests: streams written here, with codes that are simply numbers of so many bits.
+//! Streams written here, with codes that are simply numbers of so many bits.
 
 use std::collections::VecDeque;
 
@@ -116,7 +116,7 @@ fn jumping(count: usize, precision: u8) -> Vec<u16> {
 
 #[test]
 fn lossless_by_every_predictor_and_precision() {
-    let layout = Layout { bits_stored: 16, ..layout(uids::JPEG_LOSSLESS) };
+    let layout = Layout { bits_stored: 16, bits_kept: 16, ..layout(uids::JPEG_LOSSLESS) };
     for predictor in 1..=7 {
         for precision in [2, 8, 12, 16] {
             for restart in [0, 1, 2] {
@@ -260,7 +260,7 @@ fn a_component_comes_once() {
 
 #[test]
 fn mutations_do_no_harm() {
-    let grey = Layout { bits_stored: 16, ..layout(uids::JPEG_LOSSLESS) };
+    let grey = Layout { bits_stored: 16, bits_kept: 16, ..layout(uids::JPEG_LOSSLESS) };
     let refused = refused_mutations(&grey, &lossless(&grey, &jumping(12, 16), 16, 6, 1));
     assert!(refused > 50, "{refused} lossless");
     let extended = Layout { columns: 10, rows: 2, ..layout(uids::JPEG_EXTENDED12_BIT) };

@@ -87,7 +87,11 @@ impl Decoder<'_> {
         }
     }
 
+    /// There is one frame: so a component comes once, and a stream costs no more than its size allows.
     fn begin(&mut self, bytes: &[u8]) -> Result<(), StreamError> {
+        if self.frame.is_some() {
+            return Err(StreamError::Wrong("second frame"));
+        }
         let precision = u32::from(byte(bytes, 0)?);
         let [rows, columns] = [short(bytes, 1)?, short(bytes, 3)?];
         let count = usize::from(byte(bytes, 5)?);
@@ -211,7 +215,7 @@ mod tests {
         let samples: Vec<u16> = (0..12).map(|index| index * 5500).collect();
         let mut stream = Vec::new();
         jpegls::encode(&samples, 4, 3, &mut stream).unwrap();
-        let layout = Layout { bits_stored: 16, ..layout(uids::JPEGLS_LOSSLESS) };
+        let layout = Layout { bits_stored: 16, bits_kept: 16, ..layout(uids::JPEGLS_LOSSLESS) };
         (layout, stream, samples.into_iter().flat_map(u16::to_le_bytes).collect())
     }
 
@@ -229,6 +233,16 @@ mod tests {
         let refused = decoded(&Layout { rows: 400, columns: 4000, ..layout }, &stream).unwrap_err();
         let expected = "4 columns and 3 rows, the header says 4000 and 400";
         assert!(refused.to_string().contains(expected), "{refused}");
+    }
+
+    #[test]
+    fn a_frame_and_its_components_come_once() {
+        let layout = Layout { columns: 4, rows: 4, bits_allocated: 8, ..layout(uids::JPEGLS_LOSSLESS) };
+        let stream = hex(STANDARDS_EXAMPLE);
+        let (start, end) = (2, stream.len() - 2);
+        let twice = |from: usize| [&stream[..end], &stream[from..]].concat();
+        assert!(decoded(&layout, &twice(start)).unwrap_err().to_string().contains("a wrong second frame"));
+        assert!(decoded(&layout, &twice(start + 13)).unwrap_err().to_string().contains("a wrong scan"));
     }
 
     #[test]

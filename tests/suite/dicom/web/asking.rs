@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use flow::dicom::web::multipart::Piece;
 use flow::dicom::web::{self, Cause, Level, Node, Query};
-use flow::dicom::{Outcome, Sent, Status};
+use flow::dicom::{Archive, Event, Outcome, Pull, Sent, Status};
 
 use crate::support::peers::{DEADLINE, tool};
 use crate::support::slices::{Slice, data_set};
 
-use super::{DICOMWEB, ORTHANC, Orthanc, Serving, objects, slices};
+use super::{DICOMWEB, MULTIPART, ORTHANC, Orthanc, Serving, files, objects, parts, slices};
 
 const MODALITIES_IN_STUDY: &str = "00080061";
 const SOP_INSTANCE_UID: &str = "00080018";
@@ -78,6 +78,72 @@ fn orthanc_stores_finds_and_gives_back() {
     assert!(matches!(error.cause, Cause::Refused { status: 404, .. }), "{error}");
 }
 
+/// Fetches a study with a receiver of its own: what was told of it, and the receiver.
+fn pulled(node: &Node, study: &str) -> (Event, Serving) {
+    let wanted = vec![study.parse().unwrap()];
+    let from = Archive::Web(Box::new(node.clone()));
+    let serving = Serving::start(|settings, _| {
+        settings.pull = Some(Pull { from, wanted, waits: Vec::new() });
+        settings.instance_bytes_max = 1_000_000;
+    });
+    let told = |event: &Event| matches!(event, Event::Fetched { .. } | Event::NotFetched { .. });
+    (serving.receiving.event("what came of the study", told), serving)
+}
+
+fn kept(serving: &Serving) -> usize {
+    match serving.receiving.event("what stays", |event| matches!(event, Event::Kept { .. })) {
+        Event::Kept { instances, .. } => instances,
+        _ => unreachable!("no other fits"),
+    }
+}
+
+#[test]
+fn a_study_that_is_fetched_comes_in_like_any_other() {
+    let (Some(orthanc), Some(plugin)) = (tool(ORTHANC), tool(DICOMWEB)) else { return };
+    let serving = Serving::start(|_, _| {});
+    let orthanc = Orthanc::start(orthanc, plugin, &serving);
+    let mut slices = slices("1.2.3", 1..6);
+    slices[2].edge = 800;
+    web::store(&orthanc.node(), &objects(&slices)).unwrap();
+    let (told, fetching) = pulled(&orthanc.node(), "1.2.3");
+    let reason = "the archive could not send 1 of 5 instances".to_owned();
+    assert_eq!(told, Event::NotFetched { number: 1, reason });
+    assert_eq!(kept(&fetching), 4, "one is wanting");
+    web::store(&orthanc.node(), &objects(&self::slices("1.2.4", 1..4))).unwrap();
+    let (told, fetching) = pulled(&orthanc.node(), "1.2.4");
+    assert_eq!(told, Event::Fetched { number: 1, instances: 3 });
+    let request = fetching.receiving.study();
+    assert_eq!((request.items.len(), request.attribute("complete_by")), (3, "count"));
+    let (unknown, _) = pulled(&orthanc.node(), "9.9.9");
+    assert!(matches!(&unknown, Event::NotFetched { reason, .. } if reason.contains("404")), "{unknown}");
+}
+
+/// A service that answers whoever asks for study 1.2.3 with the beginning of this body.
+fn giving(body: &[u8], length: usize) -> (Node, JoinHandle<String>) {
+    let whole = body.len();
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {MULTIPART}\r\nContent-Length: {whole}\r\n\r\n");
+    service([head.as_bytes(), &body[..length]].concat())
+}
+
+#[test]
+fn what_came_before_a_fetched_study_broke_off_is_kept() {
+    let body = parts(&files(&[slices("1.2.3", 1..4), slices("1.2.4", 1..2)].concat()));
+
+    let (node, service) = giving(&body, body.len());
+    let (told, fetching) = pulled(&node, "1.2.3");
+    let reason = "the archive could not send 1 of 4 instances".to_owned();
+    assert_eq!(told, Event::NotFetched { number: 1, reason }, "the fourth is of another study");
+    assert!(service.join().unwrap().starts_with("GET /base/studies/1.2.3 HTTP/1.1\r\n"));
+    let request = fetching.receiving.study();
+    assert_eq!((request.items.len(), request.attribute("association")), (3, "released"));
+
+    let (node, service) = giving(&body, body.len() - 1000);
+    let (told, fetching) = pulled(&node, "1.2.3");
+    assert!(matches!(told, Event::NotFetched { .. }), "{told}");
+    assert_eq!(kept(&fetching), 3);
+    service.join().unwrap();
+}
+
 #[test]
 fn our_receiver_takes_what_we_store() {
     let serving = Serving::start(|settings, web| {
@@ -97,14 +163,14 @@ fn our_receiver_takes_what_we_store() {
 }
 
 /// A service that reads one request, answers with this, and closes. Gives what it has read.
-fn service(answer: &str) -> (Node, JoinHandle<String>) {
+fn service(answer: impl Into<Vec<u8>>) -> (Node, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let node = format!("http://{}/base", listener.local_addr().unwrap()).parse().unwrap();
-    let answer = answer.to_owned();
+    let answer = answer.into();
     let serve = move || {
         let (mut stream, _) = listener.accept().unwrap();
         let read = request(&mut stream);
-        stream.write_all(answer.as_bytes()).unwrap();
+        stream.write_all(&answer).unwrap();
         read
     };
     (node, thread::spawn(serve))
@@ -211,11 +277,21 @@ fn a_list_that_repeats_itself_has_an_end() {
 }
 
 #[test]
+fn a_list_without_end_is_not_read_for_ever() {
+    let body = " ".repeat(40 << 20);
+    let (node, service) = service(answer("200 OK", &body));
+    let cause = web::find(&node, &Query::default(), 10).unwrap_err().cause;
+    assert!(matches!(&cause, Cause::NotUnderstood(reason) if reason.contains("more than")), "{cause}");
+    // It cannot get rid of the rest.
+    let _ = service.join();
+}
+
+#[test]
 fn an_answer_that_is_cut_off_is_told_with_what_was_whole() {
     let part = "\r\n--b\r\nContent-Type: application/dicom\r\n\r\n";
     let head =
         "HTTP/1.1 200 OK\r\nContent-Type: multipart/related; type=\"application/dicom\"; boundary=b\r\n\r\n";
-    let (node, service) = service(&format!("{head}{part}one{part}tw"));
+    let (node, service) = service(format!("{head}{part}one{part}tw"));
     let mut whole = 0;
     let error = web::retrieve(&node, "1.2", &mut |piece| {
         whole += usize::from(piece == Piece::End);

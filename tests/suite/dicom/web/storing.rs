@@ -135,7 +135,7 @@ fn the_status_tells_how_it_went() {
 #[test]
 fn an_unknown_address_is_refused_before_its_body() {
     let known: Vec<Caller> = ["CT1", "*@192.0.2.0/24"].map(|caller| caller.parse().unwrap()).into();
-    let serving = Serving::start(|settings, _| settings.callers = known);
+    let serving = Serving::start(|_, web| web.callers = known);
     let answer = serving.store(&files(&slices("1.2.3", 1..2)));
     assert_eq!(answer.status, 403, "{}", answer.body);
     let event = serving.receiving.event("turned away", |event| matches!(event, Event::TurnedAway { .. }));

@@ -1,4 +1,4 @@
-//! Tests: what other decoders get wrong, each in the smallest object that shows it.
+//! What other decoders get wrong, each in the smallest object that shows it.
 
 use dicom_dictionary_std::uids;
 
@@ -25,8 +25,15 @@ fn rle(pixels: u8, bytes: &[u8]) -> Vec<u8> {
 /// Frames of nine bits: the second begins within a byte.
 #[test]
 fn bits_of_frames_that_do_not_fill_bytes() {
-    let bits =
-        Layout { columns: 3, rows: 3, frames: 3, bits_allocated: 1, bits_stored: 1, ..layout(EXPLICIT) };
+    let bits = Layout {
+        columns: 3,
+        rows: 3,
+        frames: 3,
+        bits_allocated: 1,
+        bits_stored: 1,
+        bits_kept: 1,
+        ..layout(EXPLICIT)
+    };
     let pixels = [0b1111_1111, 0b0000_0011, 0b0000_0100, 0b0000_0100];
     let decoded = native(&bits, &pixels);
     assert_eq!(decoded.bytes, pixels);
@@ -51,8 +58,10 @@ fn colours_at_half_the_width_become_whole() {
 
 #[test]
 fn the_padding_byte_is_no_pixel() {
-    let odd = Layout { columns: 3, rows: 1, bits_allocated: 8, bits_stored: 8, ..layout(EXPLICIT) };
-    assert_eq!(native(&odd, &[1, 2, 3, 0]).bytes, [1, 2, 3]);
+    let odd =
+        Layout { columns: 3, rows: 1, bits_allocated: 8, bits_stored: 8, bits_kept: 8, ..layout(EXPLICIT) };
+    let decoded = native(&odd, &[1, 2, 3, 0]);
+    assert_eq!((&decoded.vr(), &decoded.bytes[..]), (b"OB", &[1, 2, 3][..]));
 }
 
 #[test]
@@ -61,6 +70,9 @@ fn bits_above_the_stored_ones_are_gone() {
     assert_eq!(native(&one, &[0xE8, 0xF3, 0xFF, 0x0F]).bytes, [0xE8, 0x03, 0xFF, 0x0F]);
     let signed = Layout { signed: true, ..one.clone() };
     assert_eq!(native(&signed, &[0xE8, 0xF3, 0xFF, 0x0F]).bytes, [0xE8, 0x03, 0xFF, 0xFF]);
+    // Old images may have them at the top: then all stay.
+    let top = Layout { bits_kept: 16, ..one.clone() };
+    assert_eq!(native(&top, &[0xE8, 0xF3, 0xFF, 0x0F]).bytes, [0xE8, 0xF3, 0xFF, 0x0F]);
     let compressed = Layout { transfer_syntax_uid: uids::RLE_LOSSLESS.to_owned(), ..signed };
     let file = encapsulated_file(&compressed, &[&[], &rle(2, &[0x0F, 0xE8])]);
     assert_eq!(decoded(&file).unwrap().bytes, [0xE8, 0xFF, 0xE8, 0xFF]);
@@ -77,25 +89,41 @@ fn planes_become_pixels() {
 
 #[test]
 fn big_endian_words_are_turned_also_where_samples_are_bytes() {
-    let bytes = Layout { columns: 3, rows: 1, bits_allocated: 8, bits_stored: 8, ..layout(EXPLICIT) };
+    let bytes =
+        Layout { columns: 3, rows: 1, bits_allocated: 8, bits_stored: 8, bits_kept: 8, ..layout(EXPLICIT) };
     let decode = |layout: &Layout, words: bool, bytes: &[u8]| {
         super::native::decode(layout, Native { declared: bytes.len(), bytes, words, big_endian: true })
             .unwrap()
     };
     assert_eq!(decode(&bytes, true, &[2, 1, 0, 3]), [1, 2, 3]);
     assert_eq!(decode(&bytes, false, &[1, 2, 3, 0]), [1, 2, 3]);
-    let words = Layout { columns: 1, rows: 1, bits_allocated: 32, bits_stored: 32, ..layout(EXPLICIT) };
+    let words = Layout {
+        columns: 1,
+        rows: 1,
+        bits_allocated: 32,
+        bits_stored: 32,
+        bits_kept: 32,
+        ..layout(EXPLICIT)
+    };
     assert_eq!(decode(&words, true, &[1, 2, 3, 4]), [4, 3, 2, 1]);
 }
 
 #[test]
 fn rle_of_32_bits_and_in_several_fragments() {
-    let wide = Layout { bits_allocated: 32, bits_stored: 32, ..layout(uids::RLE_LOSSLESS) };
+    let wide = Layout { bits_allocated: 32, bits_stored: 32, bits_kept: 32, ..layout(uids::RLE_LOSSLESS) };
     let frame = rle(12, &[4, 3, 2, 1]);
     for fragments in [vec![&frame[..]], vec![&frame[..66], &frame[66..]]] {
         let items: Vec<&[u8]> = std::iter::once(&[][..]).chain(fragments).collect();
         assert_eq!(decoded(&encapsulated_file(&wide, &items)).unwrap().bytes, [1, 2, 3, 4].repeat(12));
     }
+}
+
+#[test]
+fn of_several_damaged_frames_the_first_is_told() {
+    let three = Layout { columns: 2, rows: 1, frames: 3, ..layout(uids::RLE_LOSSLESS) };
+    let bad = rle(2, &[0, 1, 2]);
+    let refused = decoded(&encapsulated_file(&three, &[&[], &rle(2, &[0, 1]), &bad, &bad])).unwrap_err();
+    assert!(refused.to_string().ends_with("names 3 segments, 2 are needed (frame 2 of 3)"), "{refused}");
 }
 
 /// Two frames in three fragments, told apart by either table.
@@ -199,8 +227,15 @@ fn deflated_frames_are_inflated() {
 /// Files of each kind with their bytes changed: an answer or a refusal, and no more memory than was agreed on.
 #[test]
 fn mutations_of_files_do_no_harm() {
-    let bits =
-        Layout { columns: 3, rows: 3, frames: 3, bits_allocated: 1, bits_stored: 1, ..layout(EXPLICIT) };
+    let bits = Layout {
+        columns: 3,
+        rows: 3,
+        frames: 3,
+        bits_allocated: 1,
+        bits_stored: 1,
+        bits_kept: 1,
+        ..layout(EXPLICIT)
+    };
     let planes = Layout { frames: 2, order: Order::ByPlane, ..coloured(EXPLICIT, "YBR_FULL_422") };
     let two = Layout { columns: 2, rows: 1, frames: 2, ..layout(uids::RLE_LOSSLESS) };
     let frame = rle(2, &[0, 1]);

@@ -1,23 +1,21 @@
 //! JPEG 2000 and HTJ2K by openjp2, a translation of OpenJPEG to Rust.
 //!
-//! What it takes memory by is looked at before: size, components and tiles. Its panics are caught.
+//! What it takes memory by is looked at before, in [`check`]. Its panics are caught, and in Cargo.toml its
+//! arithmetic is told to panic where it overflows.
+
+mod check;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use jpeg2k::{Image, ImageComponent};
 
 use super::samples::{fit, write};
-use super::stream::{END_OF_IMAGE, Shape, StreamError, byte, short};
+use super::stream::StreamError;
 use super::{Layout, Undecodable};
-
-/// Tiles take some kilobytes each, however small they are. Real images have up to a few hundred.
-const TILES_MOST: usize = 4096;
-
-const START_OF_TILE: u8 = 0x90;
 
 /// Decodes one frame into its place.
 pub fn decode(layout: &Layout, stream: &[u8], place: &mut [u8]) -> Result<(), Undecodable> {
-    check(layout, stream)?;
+    check::check(layout, stream)?;
     let image = catch_unwind(AssertUnwindSafe(|| Image::from_bytes(stream)))
         .map_err(|_| Undecodable::damaged("the decoder gave up"))?
         .map_err(Undecodable::damaged)?;
@@ -43,69 +41,6 @@ pub fn decode(layout: &Layout, stream: &[u8], place: &mut [u8]) -> Result<(), Un
         fit(place, layout.bits_allocated, precision, layout.signed);
     }
     Ok(())
-}
-
-/// SOC and SIZ (ISO/IEC 15444-1 A.5.1): Lsiz at 4, Rsiz, Xsiz, Ysiz, XOsiz, YOsiz, XTsiz, YTsiz, XTOsiz,
-/// YTOsiz, Csiz at 40, then for each component Ssiz, XRsiz, YRsiz.
-fn check(layout: &Layout, stream: &[u8]) -> Result<(), StreamError> {
-    if !stream.starts_with(&[0xFF, 0x4F, 0xFF, 0x51]) {
-        return Err(StreamError::Unknown);
-    }
-    let word = |at: usize| word(stream, at);
-    let wrong = StreamError::Wrong("size");
-    let [right, bottom, left, top] = [word(8)?, word(12)?, word(16)?, word(20)?];
-    let columns = right.checked_sub(left).ok_or(wrong.clone())?;
-    let rows = bottom.checked_sub(top).ok_or(wrong.clone())?;
-    let components = short(stream, 40)?;
-    let precision = u32::from(byte(stream, 42)? & 0x7F) + 1;
-    Shape { columns, rows, components, precision }.check(layout)?;
-    let [tile_columns, tile_rows, tile_left, tile_top] = [word(24)?, word(28)?, word(32)?, word(36)?];
-    let count = |end: usize, start: usize, size: usize| match size {
-        0 => Err(wrong.clone()),
-        _ => Ok(end.saturating_sub(start).div_ceil(size)),
-    };
-    let tiles = count(right, tile_left, tile_columns)?.saturating_mul(count(bottom, tile_top, tile_rows)?);
-    if tiles > TILES_MOST {
-        return Err(StreamError::Wrong("number of tiles"));
-    }
-    check_tiles(stream, tiles)
-}
-
-/// Every tile has to be there, to its last byte: openjp2 makes an image of what it finds, grey where nothing
-/// is. Behind the segments of the main header come the parts of tiles (A.4.2): SOT, Lsot, Isot at 4, Psot at
-/// 6, which is the length of the part, or 0 for the last one.
-fn check_tiles(stream: &[u8], tiles: usize) -> Result<(), StreamError> {
-    let mut seen = vec![false; tiles];
-    let mut at = 2;
-    while let Some([0xFF, marker, ..]) = stream.get(at..) {
-        let length = match *marker {
-            END_OF_IMAGE if !seen.contains(&false) => return Ok(()),
-            END_OF_IMAGE => break,
-            START_OF_TILE => {
-                *seen.get_mut(short(stream, at + 4)?).ok_or(StreamError::Wrong("tile"))? = true;
-                tile_length(stream, at)?
-            }
-            _ => 2 + short(stream, at + 2)?,
-        };
-        at += length;
-    }
-    Err(StreamError::CutOff)
-}
-
-fn tile_length(stream: &[u8], at: usize) -> Result<usize, StreamError> {
-    match word(stream, at + 6)? {
-        0 => {
-            let end = stream.iter().rposition(|byte| *byte != 0).unwrap_or(0);
-            let ended = stream[..=end].ends_with(&[0xFF, END_OF_IMAGE]) && end > at;
-            if ended { Ok(end - 1 - at) } else { Err(StreamError::CutOff) }
-        }
-        1..14 => Err(StreamError::Wrong("tile")),
-        length => Ok(length),
-    }
-}
-
-fn word(stream: &[u8], at: usize) -> Result<usize, StreamError> {
-    Ok(short(stream, at)? << 16 | short(stream, at + 2)?)
 }
 
 /// 32 × 32 samples of 12 bits by OpenJPEG: −5 but for the first, −2000, and the last, 2047.
@@ -172,6 +107,28 @@ mod tests {
         assert!(tiles(&layout).contains("a wrong number of tiles"));
     }
 
+    /// Precincts of single samples, and many layers: openjp2 would take some kilobytes for each.
+    #[test]
+    fn a_stream_has_a_byte_for_each_of_its_packets() {
+        let layout = Layout { columns: 32, rows: 32, ..layout(uids::JPEG2000) };
+        let coding =
+            hex(SIGNED).windows(2).position(|marker| marker == [0xFF, 0x52]).expect("there is a COD");
+        let changed = |at: usize, with: &[u8]| {
+            let mut stream = hex(SIGNED);
+            stream.splice(coding + at..coding + at + with.len(), with.iter().copied());
+            decode(&layout, &stream, &mut [0; 2048]).unwrap_err().to_string()
+        };
+        assert!(changed(6, &[0xFF]).contains("a wrong number of packets"), "layers");
+        assert!(changed(10, &[0, 0]).contains("code-blocks of under 64 samples"));
+        // Sizes of precincts for each of six resolutions: a single sample.
+        let mut stream = hex(SIGNED);
+        stream[coding + 3] = 12 + 6;
+        stream[coding + 4] |= 1;
+        stream.splice(coding + 14..coding + 14, [0; 6]);
+        let refused = decode(&layout, &stream, &mut [0; 2048]).unwrap_err();
+        assert!(refused.to_string().contains("a wrong number of packets"), "{refused}");
+    }
+
     /// Without its last bytes, without its end, and padded; then with a tile of unknown length.
     #[test]
     fn a_stream_has_to_be_whole() {
@@ -184,6 +141,13 @@ mod tests {
             assert!(refused.to_string().contains("cut off"), "{cut}: {refused}");
         }
         assert_eq!(decoded(&[&whole[..], &[0]].concat()), Ok(()));
+        // A tile that ends before it begins, and data outside of any.
+        for (at, bytes) in [(tile + 6, [0, 0, 0, 13]), (tile, [0xFF, 0x93, 0xFF, 0x93])] {
+            let mut turned = whole.clone();
+            turned[at..at + 4].copy_from_slice(&bytes);
+            let refused = decoded(&turned).unwrap_err();
+            assert!(refused.to_string().contains("a wrong tile"), "{refused}");
+        }
         let mut unknown = whole.clone();
         unknown[tile + 6..tile + 10].fill(0);
         assert_eq!(decoded(&unknown), Ok(()));

@@ -1,0 +1,113 @@
+//! A folder held open. What is named in it is in it, whatever becomes of its path meanwhile, and no
+//! link leads out of it: whoever may write into a watched folder may not make us read, or delete, what
+//! lies elsewhere.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+pub struct Place(OwnedFd);
+
+/// What a name stands for.
+pub enum Thing {
+    Folder,
+    File(Mark),
+    /// A link, a pipe, a device.
+    Odd,
+}
+
+/// By which it is seen that a file has changed. A network share has no better ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    pub size: u64,
+    seconds: i64,
+    nanoseconds: u64,
+}
+
+/// Opening a pipe would wait for somebody to write into it.
+const READ: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
+
+impl Place {
+    /// The way to it may be by links.
+    pub fn open(path: &Path) -> io::Result<Place> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Place(rustix::fs::openat(CWD, path, flags, Mode::empty())?))
+    }
+
+    pub fn below(&self, name: &OsStr) -> io::Result<Place> {
+        Ok(Place(rustix::fs::openat(&self.0, name, READ | OFlags::DIRECTORY, Mode::empty())?))
+    }
+
+    /// A folder below, made if it is not there.
+    pub fn made_below(&self, name: &OsStr) -> io::Result<Place> {
+        match rustix::fs::mkdirat(&self.0, name, Mode::from_raw_mode(0o777)) {
+            Ok(()) | Err(Errno::EXIST) => self.below(name),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What is in it, at most so many.
+    pub fn names(&self, most: usize) -> io::Result<Vec<OsString>> {
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.0)? {
+            let entry = entry?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if name != "." && name != ".." {
+                names.push(name.to_owned());
+            }
+            if names.len() >= most {
+                break;
+            }
+        }
+        Ok(names)
+    }
+
+    /// `None` if nothing has this name (any more).
+    pub fn look_at(&self, name: &OsStr) -> io::Result<Option<Thing>> {
+        let stat = match rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Some(match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => Thing::Folder,
+            FileType::RegularFile => Thing::File(mark(&stat)),
+            _ => Thing::Odd,
+        }))
+    }
+
+    pub fn read(&self, name: &OsStr) -> io::Result<File> {
+        Ok(File::from(rustix::fs::openat(&self.0, name, READ, Mode::empty())?))
+    }
+
+    pub fn write(&self, name: &OsStr, text: &str) -> io::Result<()> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.0, name, flags, Mode::from_raw_mode(0o666))?;
+        File::from(file).write_all(text.as_bytes())
+    }
+
+    pub fn rename(&self, name: &OsStr, to: &Place, new: &OsStr) -> io::Result<()> {
+        Ok(rustix::fs::renameat(&self.0, name, &to.0, new)?)
+    }
+
+    pub fn remove(&self, name: &OsStr) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(&self.0, name, AtFlags::empty())?)
+    }
+}
+
+/// The mark of an open file.
+pub fn mark_of(file: &File) -> io::Result<Mark> {
+    Ok(mark(&rustix::fs::fstat(file)?))
+}
+
+fn mark(stat: &Stat) -> Mark {
+    #[allow(clippy::unnecessary_cast, reason = "the types differ between systems")]
+    let (size, seconds, nanoseconds) = (stat.st_size as u64, stat.st_mtime as i64, stat.st_mtime_nsec as u64);
+    Mark { size, seconds, nanoseconds }
+}

@@ -1,0 +1,171 @@
+//! What became of a response at one destination, file by file.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::dataflow::Response;
+use crate::dicom::{Outcome, Sent};
+use crate::step::Artifact;
+
+/// What became of a response at one destination.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    pub destination: String,
+    /// Every file is there.
+    pub complete: bool,
+    pub tries: usize,
+    pub files: Vec<FileDelivery>,
+    /// Why not all could be sent, and what to do.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub trouble: Option<String>,
+}
+
+/// What the destination answered for one file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileDelivery {
+    pub name: String,
+    /// Earlier versions of flow said only whether it is `stored`.
+    #[serde(alias = "stored", deserialize_with = "state_or_stored")]
+    pub state: FileState,
+    /// In words: `stored`, or the status.
+    pub answer: String,
+    /// Empty where it could not be read.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub sop_class_uid: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileState {
+    /// It is there.
+    Stored,
+    /// It is there, but not quite as it was sent.
+    Warned,
+    /// It was taken; that it is there is still to be verified.
+    Sent,
+    /// It was not taken, and will not be: it is not sent again.
+    Refused,
+    /// It was not taken, or is not there, and is sent again.
+    Waiting,
+}
+
+const STORED: &str = "stored";
+
+impl Delivery {
+    /// Where the delivery stands after what earlier processes have recorded of it: the whole after a try,
+    /// and single files.
+    pub fn resumed(destination: String, recorded: &[Value]) -> Delivery {
+        let (complete, tries, files, trouble) = (false, 0, Vec::new(), None);
+        let mut delivery = Delivery { destination, complete, tries, files, trouble };
+        for detail in recorded {
+            if let Ok(whole) = Delivery::deserialize(detail) {
+                delivery = whole;
+            } else if let Ok(file) = FileDelivery::deserialize(detail) {
+                delivery.note(file);
+            }
+        }
+        delivery
+    }
+
+    /// Puts what is known of a file in the place of what was known before. Gives whether that is anything
+    /// new.
+    pub fn note(&mut self, file: FileDelivery) -> bool {
+        match self.files.iter_mut().find(|known| known.name == file.name) {
+            Some(known) => {
+                let is_new = *known != file;
+                *known = file;
+                is_new
+            }
+            None => {
+                self.files.push(file);
+                true
+            }
+        }
+    }
+
+    /// The files that are to be sent.
+    pub fn unsent<'a>(&self, response: &'a Response) -> Vec<&'a Artifact> {
+        self.that(response, |state| matches!(state, None | Some(FileState::Waiting)))
+    }
+
+    /// Those that are to be verified.
+    pub fn unverified<'a>(&self, response: &'a Response) -> Vec<&'a Artifact> {
+        self.that(response, |state| state == Some(FileState::Sent))
+    }
+
+    /// Sees whether all is there.
+    pub fn judge(&mut self, response: &Response) {
+        let there = |state| matches!(state, Some(FileState::Stored | FileState::Warned));
+        self.complete = self.trouble.is_none() && self.that(response, |state| !there(state)).is_empty();
+    }
+
+    /// Whether another try would change nothing: what is not there was refused.
+    pub fn is_decided(&self, response: &Response) -> bool {
+        let is_open = |state| matches!(state, None | Some(FileState::Waiting | FileState::Sent));
+        self.trouble.is_none() && self.that(response, is_open).is_empty()
+    }
+
+    /// Whether both say the same, however many tries it took.
+    pub fn says(&self, other: &Delivery) -> bool {
+        self.complete == other.complete && self.files == other.files && self.trouble == other.trouble
+    }
+
+    fn that<'a>(
+        &self,
+        response: &'a Response,
+        is_it: impl Fn(Option<FileState>) -> bool,
+    ) -> Vec<&'a Artifact> {
+        let states: std::collections::HashMap<&str, FileState> =
+            self.files.iter().map(|file| (file.name.as_str(), file.state)).collect();
+        let dicom = response.files.iter().filter(|file| file.media_type == "application/dicom");
+        dicom.filter(|file| is_it(states.get(file.name.as_str()).copied())).collect()
+    }
+}
+
+impl FileDelivery {
+    /// What a destination answered.
+    pub fn answered(sent: Sent, is_to_be_verified: bool) -> FileDelivery {
+        let state = match &sent.outcome {
+            Outcome::Stored | Outcome::Warned { .. } if is_to_be_verified => FileState::Sent,
+            Outcome::Stored => FileState::Stored,
+            Outcome::Warned { .. } => FileState::Warned,
+            Outcome::Refused { status, .. } if status.may_pass() => FileState::Waiting,
+            Outcome::Refused { .. } | Outcome::NotTaken { .. } | Outcome::NotConverted { .. } => {
+                FileState::Refused
+            }
+        };
+        let (answer, sop_class_uid) = (sent.outcome.to_string(), sent.sop_class_uid);
+        FileDelivery { name: sent.name, state, answer, sop_class_uid }
+    }
+
+    pub fn refused(name: &str, answer: String) -> FileDelivery {
+        FileDelivery {
+            name: name.to_owned(),
+            state: FileState::Refused,
+            answer,
+            sop_class_uid: String::new(),
+        }
+    }
+
+    /// The file after it was looked for at the destination.
+    pub fn verified(&self, safe: Result<(), String>) -> FileDelivery {
+        let (state, answer) = match safe {
+            Ok(()) if self.answer == STORED => (FileState::Stored, self.answer.clone()),
+            Ok(()) => (FileState::Warned, self.answer.clone()),
+            Err(why) => (FileState::Waiting, format!("taken, and not there: {why}")),
+        };
+        FileDelivery { state, answer, ..self.clone() }
+    }
+
+    pub fn is_there(&self) -> bool {
+        matches!(self.state, FileState::Stored | FileState::Warned)
+    }
+}
+
+fn state_or_stored<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<FileState, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Bool(true) => Ok(FileState::Stored),
+        Value::Bool(false) => Ok(FileState::Waiting),
+        state => FileState::deserialize(state).map_err(serde::de::Error::custom),
+    }
+}

@@ -1,0 +1,104 @@
+//! When a destination is tried, and for how long.
+
+use std::num::NonZero;
+use std::time::Duration;
+
+use super::Window;
+use super::window::opens_in;
+
+/// How patiently a destination is served.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Waits before the first further tries, for what passes in a moment. They are taken also when flow is
+    /// about to end.
+    pub quick: Vec<Duration>,
+    /// After these, the wait before the next try, while flow runs.
+    pub first_delay: Duration,
+    /// By which each further wait is longer than the one before.
+    pub factor: f64,
+    /// The longest wait.
+    pub cap: Duration,
+    /// So long after the first try a response is given up; nothing: after the quick tries.
+    pub give_up_after: Duration,
+    /// When it may be sent to; always, if there is none.
+    pub windows: Vec<Window>,
+    /// By how many minutes the local time of the windows is ahead of UTC.
+    pub utc_offset_min: i32,
+    /// So many responses may be on their way there at once.
+    pub associations_max: NonZero<usize>,
+}
+
+/// What comes after a try that was not enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    Quick(Duration),
+    Patient(Duration),
+    GiveUp,
+}
+
+impl Default for Policy {
+    fn default() -> Policy {
+        Policy {
+            quick: [1, 5, 15].map(Duration::from_secs).into(),
+            first_delay: Duration::from_secs(60),
+            factor: 2.0,
+            cap: Duration::from_secs(15 * 60),
+            give_up_after: Duration::from_secs(12 * 60 * 60),
+            windows: Vec::new(),
+            utc_offset_min: 0,
+            associations_max: NonZero::<usize>::MIN,
+        }
+    }
+}
+
+impl Policy {
+    /// What comes after so many tries that brought nothing to the destination, so long after the first.
+    pub fn next(&self, fruitless: usize, waited: Duration) -> Next {
+        let last = fruitless.saturating_sub(1);
+        if let Some(wait) = self.quick.get(last) {
+            return Next::Quick(*wait);
+        }
+        let delay = self.delay(last - self.quick.len());
+        if waited.saturating_add(delay) > self.give_up_after { Next::GiveUp } else { Next::Patient(delay) }
+    }
+
+    /// How long it is until it may be sent to.
+    pub fn opens_in(&self, wall: Duration) -> Duration {
+        opens_in(&self.windows, wall, self.utc_offset_min)
+    }
+
+    fn delay(&self, before: usize) -> Duration {
+        let times = self.factor.powi(i32::try_from(before).unwrap_or(i32::MAX));
+        let delay = Duration::try_from_secs_f64(self.first_delay.as_secs_f64() * times);
+        // What is too long for a duration is longer than the cap.
+        delay.map_or(self.cap, |delay| delay.min(self.cap))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn minutes(minutes: u64) -> Duration {
+        Duration::from_secs(minutes * 60)
+    }
+
+    #[test]
+    fn quick_tries_come_first_then_longer_and_longer_waits_then_it_is_given_up() {
+        let policy = Policy { quick: vec![minutes(0), minutes(1)], ..Policy::default() };
+        let next: Vec<Next> = (1..8).map(|tries| policy.next(tries, minutes(0))).collect();
+        let patient = [1, 2, 4, 8, 15].map(|wait| Next::Patient(minutes(wait)));
+        assert_eq!(next[..2], [Next::Quick(minutes(0)), Next::Quick(minutes(1))]);
+        assert_eq!(next[2..], patient);
+        assert_eq!(policy.next(usize::MAX, minutes(60)), Next::Patient(minutes(15)));
+        assert_eq!(policy.next(9, minutes(12 * 60 - 15)), Next::Patient(minutes(15)));
+        assert_eq!(policy.next(9, minutes(12 * 60 - 14)), Next::GiveUp);
+        assert_eq!(policy.next(1, minutes(1000)), Next::Quick(minutes(0)), "these are always taken");
+    }
+
+    #[test]
+    fn without_patience_there_are_the_quick_tries_only() {
+        let policy = Policy { quick: Vec::new(), give_up_after: Duration::ZERO, ..Policy::default() };
+        assert_eq!(policy.next(1, Duration::ZERO), Next::GiveUp);
+    }
+}

@@ -1,0 +1,128 @@
+//! The kinds of destinations.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::dicom::{self, Destination, Object, Sent, Stage, web};
+use crate::step::Request;
+
+/// Where the DICOM files of a response go.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// A node, by C-STORE.
+    Node(Box<Destination>),
+    /// A DICOMweb service, by STOW-RS.
+    Web(Box<web::Node>),
+    /// Whoever sent the request: its node, by the AE title that it called itself by.
+    Sender(BTreeMap<String, Destination>),
+}
+
+/// Why not all objects were sent and answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// What is wrong, and what to do.
+    pub text: String,
+    pub kind: TroubleKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TroubleKind {
+    /// Nobody is there, or not for us: so it is for every other response.
+    Absent,
+    /// It broke off.
+    Passing,
+    /// Trying again would change nothing.
+    Lasting,
+}
+
+impl Target {
+    /// Sends the objects in order, and tells each one's answer as it comes.
+    ///
+    /// # Errors
+    /// If not all were answered.
+    pub fn send(
+        &self,
+        request: &Request,
+        objects: &[Object],
+        answered: &mut dyn FnMut(Sent),
+    ) -> Result<(), Trouble> {
+        let destination = match self {
+            Target::Web(node) => return store(node, objects, answered),
+            Target::Node(destination) => destination,
+            Target::Sender(nodes) => sender(nodes, request)?,
+        };
+        dicom::send_each(destination, objects, Some(dicom::plain_pixels), answered).map_err(|error| Trouble {
+            text: format!("{}. {}", error.cause, error.remedy()),
+            kind: match error.stage {
+                Stage::Opening => TroubleKind::Absent,
+                Stage::Open => TroubleKind::Passing,
+            },
+        })
+    }
+}
+
+/// The service answers for a batch at a time, so its answers come together.
+fn store(node: &web::Node, objects: &[Object], answered: &mut dyn FnMut(Sent)) -> Result<(), Trouble> {
+    let (sent, error) = match web::store(node, objects) {
+        Ok(sent) => (sent, None),
+        Err(error) => {
+            let text = format!("{}. {}", error.cause, error.remedy());
+            let kind = if error.cause.is_absence() { TroubleKind::Absent } else { TroubleKind::Passing };
+            (error.sent, Some(Trouble { text, kind }))
+        }
+    };
+    sent.into_iter().for_each(answered);
+    error.map_or(Ok(()), Err)
+}
+
+/// A study that came in parts may have several senders: the first one that is known gets the results.
+fn sender<'a>(
+    nodes: &'a BTreeMap<String, Destination>,
+    request: &Request,
+) -> Result<&'a Destination, Trouble> {
+    let titles = request.attribute("calling_ae");
+    let known = titles.split('\\').find_map(|title| nodes.get(title));
+    known.ok_or_else(|| {
+        let text = if titles.is_empty() {
+            "the request was not sent by a DICOM node. Name a destination for its results.".to_owned()
+        } else {
+            let remedy = "Give its host and port with --back-to, and start again.";
+            format!("it is not known where the sender {titles} receives. {remedy}")
+        };
+        Trouble { text, kind: TroubleKind::Lasting }
+    })
+}
+
+/// By this name it is remembered what a destination has.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Node(destination) => destination.fmt(f),
+            Target::Web(node) => node.fmt(f),
+            Target::Sender(_) => f.write_str("the sender"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(calling_ae: &str) -> Request {
+        let attributes = [("calling_ae".to_owned(), calling_ae.to_owned())];
+        Request::new("study", attributes.into_iter().collect(), Vec::new())
+    }
+
+    #[test]
+    fn the_sender_is_found_by_its_title_or_told_to_be_unknown() {
+        let node: Destination = "CT1@10.0.0.7:104".parse().unwrap();
+        let nodes = BTreeMap::from([("CT1".to_owned(), node)]);
+        assert_eq!(sender(&nodes, &request("CT1")).unwrap().to_string(), "CT1@10.0.0.7:104");
+        assert_eq!(sender(&nodes, &request("ARCHIVE\\CT1")).unwrap().to_string(), "CT1@10.0.0.7:104");
+        for unknown in ["CT2", ""] {
+            let trouble = sender(&nodes, &request(unknown)).unwrap_err();
+            assert_eq!(trouble.kind, TroubleKind::Lasting);
+            assert!(trouble.text.contains(unknown), "{}", trouble.text);
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Watched folders: what is put there is taken in, what is not DICOM is set aside.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use flow::dicom::{End, Event, Settings, Status, Stop, Watched, folder, serve};
+
+use crate::support::peers::{Receiving, run, until};
+use crate::support::slices::Slice;
+
+struct Watching {
+    receiving: Receiving,
+    folder: PathBuf,
+    _kept: tempfile::TempDir,
+}
+
+impl Watching {
+    /// A receiver that watches a folder in which `lay` has put something before.
+    fn start(lay: impl FnOnce(&Path)) -> Watching {
+        let kept = tempfile::tempdir().unwrap();
+        let folder = kept.path().join("watched");
+        fs::create_dir(&folder).unwrap();
+        lay(&folder);
+        let mut watched = Watched::new(folder.clone());
+        watched.settle_time = Duration::from_millis(50);
+        watched.interval = Duration::from_millis(20);
+        watched.retry_time = Duration::from_millis(50);
+        let receiving = Receiving::start(|settings| {
+            settings.completion.quiet_time = Duration::from_millis(500);
+            settings.completion.broken_time = Duration::from_millis(500);
+            settings.instance_bytes_max = 100_000;
+            settings.watched = vec![watched];
+        });
+        Watching { receiving, folder, _kept: kept }
+    }
+
+    fn refused(&self, status: Status) -> Event {
+        let is_it = |event: &Event| matches!(event, Event::Refused { status: other, .. } if *other == status);
+        self.receiving.event("refused", is_it)
+    }
+}
+
+/// The names in a folder, in order.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_study_that_is_put_into_the_folder_becomes_a_request() {
+    let watching = Watching::start(|_| {});
+    let below = watching.folder.join("a/b");
+    fs::create_dir_all(&below).unwrap();
+    let slices: Vec<Slice> = (1..6).map(|number| Slice::new("1.2.3", number)).collect();
+    for slice in &slices {
+        fs::write(below.join(slice.number.to_string()), slice.file()).unwrap();
+    }
+    let request = watching.receiving.study();
+    assert_eq!(request.items.len(), 5);
+    for slice in &slices {
+        let item = request.items.iter().find(|item| item.name.starts_with(&format!("{}-", slice.uid())));
+        assert!(fs::read(&item.unwrap().path).unwrap() == slice.file(), "the file is kept as it was");
+    }
+    assert_eq!((request.attribute("calling_ae"), request.attribute("association")), ("", "released"));
+    let event = watching.receiving.event("closed", |event| matches!(event, Event::Closed { .. }));
+    assert!(matches!(event, Event::Closed { end: End::Released, .. }), "{event}");
+    assert!(names(&below).is_empty(), "what has been taken is gone");
+}
+
+#[test]
+fn what_is_not_let_in_is_set_aside_with_the_reason() {
+    let mut large = Slice::new("1.2.3", 1);
+    large.edge = 256;
+    let watching = Watching::start(|folder| {
+        fs::create_dir(folder.join("a")).unwrap();
+        fs::write(folder.join("letter.txt"), "Dear colleague").unwrap();
+        fs::write(folder.join("a/letter.txt"), "Dear friend").unwrap();
+        fs::write(folder.join("large"), large.file()).unwrap();
+    });
+    let aside = watching.folder.join("refused");
+    until("three are set aside", || (names(&aside).len() == 6).then_some(()));
+    assert_eq!(
+        names(&aside),
+        ["large", "large.txt", "letter.txt", "letter.txt-2", "letter.txt-2.txt", "letter.txt.txt"]
+    );
+    let text = |name: &str| fs::read_to_string(aside.join(name)).unwrap();
+    assert!(
+        text("large.txt").starts_with(
+            "large was not taken in: out of resources (status A700): the instance is too large."
+        )
+    );
+    let reasons = [text("letter.txt.txt"), text("letter.txt-2.txt")].concat();
+    assert!(
+        reasons.contains(
+            "a/letter.txt was not taken in: cannot understand (status C000): it is not a DICOM file"
+        )
+    );
+    let mut letters = [text("letter.txt"), text("letter.txt-2")];
+    letters.sort();
+    assert_eq!(letters, ["Dear colleague", "Dear friend"]);
+}
+
+#[test]
+fn only_whole_files_of_the_folder_itself_are_touched() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (outside, left) = (Slice::new("1.2.9", 1), Slice::new("1.2.8", 1));
+    fs::write(elsewhere.path().join("outside.dcm"), outside.file()).unwrap();
+    let watching = Watching::start(|folder| {
+        for name in [".hidden", "half.part", "half.tmp"] {
+            fs::write(folder.join(name), left.file()).unwrap();
+        }
+        fs::write(folder.join("empty"), "").unwrap();
+        symlink(elsewhere.path().join("outside.dcm"), folder.join("link.dcm")).unwrap();
+        symlink(elsewhere.path(), folder.join("links")).unwrap();
+        fs::create_dir(folder.join("refused")).unwrap();
+        fs::write(folder.join("refused/before.dcm"), left.file()).unwrap();
+        assert!(run(Command::new("mkfifo").arg(folder.join("pipe"))).status.success());
+        fs::write(folder.join("good.dcm"), Slice::new("1.2.3", 1).file()).unwrap();
+    });
+    assert_eq!(watching.receiving.study().attribute("study_instance_uid"), "1.2.3");
+    let left = [".hidden", "empty", "half.part", "half.tmp", "link.dcm", "links", "pipe", "refused"];
+    assert_eq!(names(&watching.folder), left);
+    assert_eq!(names(&watching.folder.join("refused")), ["before.dcm"]);
+    assert_eq!(names(elsewhere.path()), ["outside.dcm"]);
+    fs::rename(watching.folder.join("half.part"), watching.folder.join("whole")).unwrap();
+    assert_eq!(watching.receiving.study().attribute("study_instance_uid"), "1.2.8");
+}
+
+#[test]
+fn a_file_that_was_copied_before_a_kill_is_taken_once() {
+    let mut watching = Watching::start(|_| {});
+    let slices: Vec<Slice> = (1..4).map(|number| Slice::new("1.2.3", number)).collect();
+    let put = |slice: &Slice| fs::write(watching.folder.join(slice.uid()), slice.file()).unwrap();
+    slices.iter().for_each(put);
+    let request = watching.receiving.study();
+    // As if the receipts had been written and nothing after them.
+    slices.iter().for_each(put);
+    fs::rename(watching.folder.join(slices[0].uid()), watching.folder.join(".flow-taken-")).unwrap();
+    until("they are taken again", || names(&watching.folder).is_empty().then_some(()));
+    let again = watching.receiving.study();
+    assert_eq!(again.id, request.id);
+    watching.receiving.stop();
+    let found = folder::find(std::slice::from_ref(&watching.receiving.inbox)).unwrap();
+    assert_eq!(found.studies[0].id, request.id);
+}
+
+#[test]
+fn without_room_a_file_waits_where_it_is() {
+    let kept = tempfile::tempdir().unwrap();
+    let mut watched = Watched::new(kept.path().to_owned());
+    watched.settle_time = Duration::from_millis(10);
+    watched.interval = Duration::from_millis(10);
+    watched.retry_time = Duration::from_millis(10);
+    fs::write(kept.path().join("one"), Slice::new("1.2.3", 1).file()).unwrap();
+    let receiving = Receiving::start(|settings| {
+        settings.free_bytes_min = u64::MAX;
+        settings.watched = vec![watched, Watched::new(kept.path().join("nowhere"))];
+    });
+    for _ in 0..2 {
+        receiving.event("refused", |event| {
+            matches!(event, Event::Refused { status: Status::OUT_OF_RESOURCES, .. })
+        });
+    }
+    let event = receiving.event("not watched", |event| matches!(event, Event::NotWatched { .. }));
+    assert!(event.to_string().contains("nowhere: No such file"), "{event}");
+    assert_eq!(names(kept.path()), ["one"]);
+}
+
+#[test]
+fn the_inbox_is_not_watched() {
+    let kept = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let inbox = kept.path().join("state/inbox");
+    for folder in [kept.path().to_owned(), inbox.join("study"), inbox.join("../../state")] {
+        let mut settings = Settings::new("FLOW".parse().unwrap(), inbox.clone());
+        settings.watched = vec![Watched::new(folder)];
+        let error = serve(Some(&listener), &settings, &Stop::default(), |_| {}, |_| {}).unwrap_err();
+        assert!(error.to_string().contains("is watched, and the inbox"), "{error}");
+    }
+}
+
+#[test]
+fn a_cut_file_is_set_aside_and_tells_no_name() {
+    let slice = Slice::new("1.2.3", 1);
+    let watching =
+        Watching::start(|folder| fs::write(folder.join("Test^Seven.dcm"), &slice.file()[..500]).unwrap());
+    let event = watching.refused(Status::CANNOT_UNDERSTAND).to_string();
+    assert!(!event.contains("Seven"), "{event}");
+    until("it is set aside", || watching.folder.join("refused/Test^Seven.dcm").exists().then_some(()));
+}

@@ -1,0 +1,163 @@
+//! Destinations that answer oddly, or not at all.
+
+use std::fs;
+use std::net::TcpStream;
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use flow::dicom::Object;
+use flow::journal::State;
+use flow::outbox::{Clock, FileState, Forward, Verified};
+
+use super::provider::{Answer, Provider};
+use super::{Post, at_once, forward, forwarded, states, uid};
+use crate::support::peers::{Background, answering, free_port, tool, until};
+
+#[test]
+fn a_warning_is_a_warning_and_what_is_refused_for_good_is_not_hidden_by_the_rest() {
+    let post = Post::new(4);
+    let pacs = Provider::start(|object, times| match (object, times) {
+        ("1.2.1.1.1", _) => Answer::Status(0xB000),
+        ("1.2.1.1.2", 1) => Answer::Status(0xA700),
+        ("1.2.1.1.3", _) => Answer::Status(0xC000),
+        _ => Answer::Status(0),
+    });
+    let told = post.run(&["1"], vec![forward(pacs.destination(), at_once(5))], Clock::usual(), |_, _| {});
+    let delivery = forwarded(&told)[0];
+    assert!(!delivery.complete && delivery.tries == 2, "{delivery:?}");
+    let expected = [FileState::Warned, FileState::Stored, FileState::Refused, FileState::Stored];
+    assert_eq!(states(delivery), expected);
+    assert!(delivery.files[0].answer.contains("coerced") && delivery.files[2].answer.contains("C000"));
+    assert_eq!(post.deliveries("1"), std::slice::from_ref(delivery));
+    let arrived: Vec<usize> = pacs.arrived().into_values().collect();
+    assert_eq!(arrived, [1, 2, 1, 1], "only what may be better later is sent again");
+
+    // Also the next process does not send it again.
+    let told = post.run(&[], vec![forward(pacs.destination(), at_once(5))], Clock::usual(), |_, _| {});
+    assert!(!forwarded(&told)[0].complete);
+    assert_eq!(pacs.arrived().into_values().collect::<Vec<_>>(), arrived);
+    assert_eq!(post.states(), [State::Undelivered]);
+}
+
+#[test]
+fn whatever_breaks_off_in_the_middle_it_goes_on_with_what_was_not_answered() {
+    for trouble in [Answer::Silence, Answer::Abort, Answer::Close, Answer::HalfClose] {
+        let post = Post::new(4);
+        let pacs = Provider::start(move |object, times| match (object, times) {
+            ("1.2.1.1.3", 1) => trouble,
+            _ => Answer::Status(0),
+        });
+        let mut destination = pacs.destination();
+        destination.wait_max = Duration::from_millis(200);
+        let told = post.run(&["1"], vec![forward(destination, at_once(2))], Clock::usual(), |_, _| {});
+        let delivery = forwarded(&told)[0];
+        assert!(delivery.complete && delivery.tries == 2, "{trouble:?}: {delivery:?}");
+        assert_eq!(pacs.arrived().into_values().collect::<Vec<_>>(), [1, 1, 2, 1], "{trouble:?}");
+        assert_eq!(post.states(), [State::Answered]);
+    }
+}
+
+#[test]
+fn a_process_that_takes_a_response_up_sends_what_was_not_answered() {
+    let post = Post::new(4);
+    let pacs = Provider::start(move |object, times| match (object, times) {
+        ("1.2.1.1.3", 1) => Answer::Close,
+        _ => Answer::Status(0),
+    });
+    let told = post.run(&["1"], vec![forward(pacs.destination(), at_once(1))], Clock::usual(), |_, _| {});
+    assert_eq!(states(forwarded(&told)[0]), [FileState::Stored, FileState::Stored]);
+    assert_eq!(post.states(), [State::Undelivered]);
+    let told = post.run(&[], vec![forward(pacs.destination(), at_once(1))], Clock::usual(), |_, _| {});
+    assert!(forwarded(&told)[0].complete);
+    assert_eq!(pacs.arrived().into_values().collect::<Vec<_>>(), [1, 1, 2, 1]);
+    assert_eq!(post.states(), [State::Answered]);
+}
+
+#[test]
+fn delivered_means_verified_where_that_can_be_done() {
+    let post = Post::new(2);
+    let pacs = Provider::start(|_, _| Answer::Status(0));
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    // At first nobody can tell, then the second object is lost, then all is well.
+    let log = Arc::clone(&asked);
+    let verify = move |objects: &[Object]| {
+        let mut log = log.lock().unwrap();
+        log.push(objects.len());
+        let times = log.len();
+        if times == 1 {
+            return Err("nobody answers".to_owned());
+        }
+        let safe = |object: &Object| {
+            let is_lost = times == 2 && object.sop_instance_uid() == "1.2.1.1.2";
+            let safe = if is_lost { Err("processing failure".to_owned()) } else { Ok(()) };
+            Verified { sop_instance_uid: object.sop_instance_uid().to_owned(), safe }
+        };
+        Ok(objects.iter().map(safe).collect())
+    };
+    let verify: flow::outbox::Verify = Arc::new(verify);
+    let with =
+        |tries| Forward { verify: Some(Arc::clone(&verify)), ..forward(pacs.destination(), at_once(tries)) };
+    let told = post.run(&["1"], vec![with(1)], Clock::usual(), |_, _| {});
+    let delivery = forwarded(&told)[0];
+    assert_eq!((states(delivery), delivery.complete), (vec![FileState::Sent; 2], false));
+    assert!(delivery.trouble.as_ref().unwrap().contains("nobody answers"));
+    assert_eq!(post.states(), [State::Undelivered]);
+
+    // The next process asks again, sends again what is lost, and asks for that alone.
+    let told = post.run(&[], vec![with(2)], Clock::usual(), |_, _| {});
+    let delivery = forwarded(&told)[0];
+    assert_eq!((states(delivery), delivery.complete), (vec![FileState::Stored; 2], true));
+    assert_eq!(*asked.lock().unwrap(), [2, 2, 1]);
+    assert_eq!(pacs.arrived().into_values().collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(post.states(), [State::Answered]);
+}
+
+#[test]
+fn a_verifier_that_never_finds_anything_does_not_go_on_for_ever() {
+    let post = Post::new(1);
+    let pacs = Provider::start(|_, _| Answer::Status(0));
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&calls);
+    let verify: flow::outbox::Verify = Arc::new(move |_: &[Object]| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Ok(Vec::new())
+    });
+    let forward = Forward { verify: Some(verify), ..forward(pacs.destination(), at_once(3)) };
+    let told = post.run(&["1"], vec![forward], Clock::usual(), |_, _| {});
+    assert_eq!(states(forwarded(&told)[0]), [FileState::Waiting]);
+    assert_eq!((calls.load(Ordering::Relaxed), pacs.arrived()[&uid("1", 1)]), (3, 3));
+}
+
+#[test]
+fn a_storescp_that_breaks_off_and_one_in_its_place_lose_nothing() {
+    let Some(storescp) = tool("/usr/bin/storescp") else { return };
+    let post = Post::new(3);
+    fs::create_dir(post.path("pacs")).unwrap();
+    let port = free_port();
+    let start = |option: &str| {
+        let mut command = Command::new(storescp);
+        command.args(["-aet", "PACS", option, "-od"]).arg(post.path("pacs")).arg(port.to_string());
+        Background::start(&mut command)
+    };
+    for (option, trouble) in
+        [("--abort-during", "aborted"), ("--abort-after", "aborted"), ("--refuse", "rejected")]
+    {
+        let name = option.len().to_string();
+        let broken = start(option);
+        until("storescp listens", || TcpStream::connect(("127.0.0.1", port)).ok());
+        let destination = format!("PACS@127.0.0.1:{port}").parse().unwrap();
+        let told = post.run(&[&name], vec![forward(destination, at_once(1))], Clock::usual(), |_, _| {});
+        let told = forwarded(&told)[0].trouble.clone().unwrap();
+        assert!(told.contains(trouble), "{option}: {told}");
+        drop(broken);
+        let _sound = start("+B");
+        let destination = answering("PACS", port);
+        let told = post.run(&[], vec![forward(destination, at_once(1))], Clock::usual(), |_, _| {});
+        assert!(forwarded(&told)[0].complete, "{option}: {told:?}");
+        let stored =
+            (1..=3).filter(|number| post.path("pacs").join(format!("CT.{}", uid(&name, *number))).exists());
+        assert_eq!(stored.count(), 3, "{option}");
+    }
+}
