@@ -40,6 +40,26 @@ fn an_instance_that_is_refused_spoils_no_other() {
 }
 
 #[test]
+fn an_instance_that_is_long_and_has_no_pixels_is_taken() {
+    let receiving = Receiving::start(|_| {});
+    let mut association = associated(receiving.address);
+    let slice = Slice::new("1.2.3", 1);
+    let file = slice.file();
+    let whole = data_set(&file);
+    let at = whole.windows(6).position(|window| window == b"\xE0\x7F\x10\x00OW").expect("there are pixels");
+    // More in one private element than is read of a file to see whose it is.
+    let length = (65 << 20) as u32;
+    let raw = [b"\xE1\x7F\x10\x10OB\0\0".as_slice(), &length.to_le_bytes(), &vec![1; length as usize]];
+    let long = [&whole[..at], &raw.concat()].concat();
+    assert_eq!(store(&mut association, &slice.uid(), &long), Status::SUCCESS.0);
+    assert_eq!(store(&mut association, "9.9", &long), Status::DATA_SET_MISMATCH.0);
+    association.release().unwrap();
+    let request = receiving.study();
+    assert_eq!((request.items.len(), request.attribute("patient_id")), (1, "TEST-7"));
+    assert!(request.items[0].size > u64::from(length));
+}
+
+#[test]
 fn a_forged_length_in_a_data_set_is_refused() {
     let receiving = Receiving::start(|_| {});
     let mut association = associated(receiving.address);
