@@ -55,16 +55,18 @@ fn establish(settings: &Settings, stream: TcpStream, peer: SocketAddr) -> Result
         callers: &settings.callers,
         contexts_max: settings.contexts_max,
         pdu_bytes_max: settings.pdu_bytes_max,
+        negotiation_max: settings.negotiation_time_max,
         silence_max: settings.idle_time_max,
     };
     accept(secured(settings, stream)?, peer.ip(), &terms)
 }
 
-/// The handshake of TLS, where that is asked for, under the time limit of the rest.
+/// The handshake of TLS, where that is asked for, under the time limit of the negotiation.
 pub(super) fn secured(settings: &Settings, stream: TcpStream) -> Result<Stream, Broken> {
     let Some(tls) = &settings.tls else { return Ok(Stream::Plain(stream)) };
-    stream.set_read_timeout(Some(settings.idle_time_max))?;
-    stream.set_write_timeout(Some(settings.idle_time_max))?;
+    let time = settings.negotiation_time_max.min(settings.idle_time_max);
+    stream.set_read_timeout(Some(time))?;
+    stream.set_write_timeout(Some(time))?;
     let stream = tls.accept(stream).map_err(|error| Broken::Own(error.to_string()))?;
     Ok(Stream::Tls(stream))
 }

@@ -91,6 +91,23 @@ fn who_stops_in_the_middle_is_cut_off() {
 }
 
 #[test]
+fn who_calls_and_says_nothing_keeps_no_place_for_long() {
+    let receiving = Receiving::start(|settings| {
+        settings.associations_max = 2;
+        settings.negotiation_time_max = Duration::from_millis(200);
+        settings.idle_time_max = Duration::from_secs(3600);
+    });
+    let mut served = associated(receiving.address);
+    let mut mute = TcpStream::connect(receiving.address).unwrap();
+    mute.write_all(&[1, 0]).unwrap();
+    let event = receiving.event("turned away", |event| matches!(event, Event::TurnedAway { .. }));
+    assert!(event.to_string().ends_with("silent for too long"), "{event}");
+    until("its place is free", || echo(&receiving.destination("FLOW")).ok());
+    // An association may be silent for longer.
+    store_slice(&mut served, &slice());
+}
+
+#[test]
 fn who_aborts_or_goes_away_at_any_point_leaves_nothing() {
     let receiving = Receiving::start(|_| {});
     for stop in half_said() {
