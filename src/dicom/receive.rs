@@ -293,10 +293,10 @@ fn hand_over(door: &Door, stop: &Stop, mut on_study: impl FnMut(Request)) {
                 door.studies.handed_over(bytes);
             }
             Next::Discard { instances, folder } => {
-                (door.tell)(&Event::Discarded { instances });
                 if let Err(error) = inbox::discard(&[folder]) {
                     tracing::warn!(%error, "received files that are not needed stay in the inbox");
                 }
+                (door.tell)(&Event::Discarded { instances });
             }
             Next::Waits { instances, folder } => (door.tell)(&Event::Waits { instances, folder }),
         }

@@ -1,8 +1,13 @@
 //! Studies in and results out, with real peers: DCMTK, Orthanc, and some that misbehave.
 
+mod archives;
+mod commitment;
+mod completing;
 mod folders;
 mod limits;
+mod raw;
 mod receiving;
 mod sending;
+mod site;
 mod watch;
 mod web;

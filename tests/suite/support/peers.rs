@@ -28,8 +28,12 @@ pub fn tool(path: &str) -> Option<&str> {
 
 /// A port for a program that cannot choose one itself.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
-    listener.local_addr().expect("it is bound").port()
+    listener().local_addr().expect("it is bound").port()
+}
+
+/// At a free port.
+pub fn listener() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").expect("there is a free port")
 }
 
 /// Tries again until it works or the deadline has passed.
@@ -93,11 +97,25 @@ pub struct Receiving {
 impl Receiving {
     /// With a quiet time of 50 ms, also for what was broken off, and `set` applied.
     pub fn start(set: impl FnOnce(&mut Settings)) -> Receiving {
+        Receiving::at(listener(), set)
+    }
+
+    /// At a port that a peer knows already.
+    pub fn at(listener: TcpListener, set: impl FnOnce(&mut Settings)) -> Receiving {
         let (give, studies) = mpsc::channel();
-        Receiving::handing_to(set, studies, move |request| _ = give.send(request))
+        Receiving::with(listener, set, studies, move |request| _ = give.send(request))
     }
 
     pub fn handing_to(
+        set: impl FnOnce(&mut Settings),
+        studies: Receiver<Request>,
+        on_study: impl FnMut(Request) + Send + 'static,
+    ) -> Receiving {
+        Receiving::with(listener(), set, studies, on_study)
+    }
+
+    fn with(
+        listener: TcpListener,
         set: impl FnOnce(&mut Settings),
         studies: Receiver<Request>,
         on_study: impl FnMut(Request) + Send + 'static,
@@ -108,7 +126,6 @@ impl Receiving {
         settings.completion.quiet_time = Duration::from_millis(50);
         settings.completion.broken_time = Duration::from_millis(50);
         set(&mut settings);
-        let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
         let address = listener.local_addr().expect("it is bound");
         let (tell, events) = mpsc::channel();
         let stop = Arc::new(Stop::default());
@@ -122,7 +139,10 @@ impl Receiving {
     }
 
     pub fn study(&self) -> Request {
-        self.studies.recv_timeout(DEADLINE).expect("a study completes")
+        self.studies.recv_timeout(DEADLINE).unwrap_or_else(|_| {
+            let events: Vec<String> = self.events.try_iter().map(|event| event.to_string()).collect();
+            panic!("no study completes: {}", events.join("\n"))
+        })
     }
 
     /// The next event that fits; others are passed over.
@@ -135,6 +155,15 @@ impl Receiving {
                 return event;
             }
         }
+    }
+
+    /// All events until it has ended by itself.
+    pub fn all_events(&self) -> Vec<Event> {
+        let start = Instant::now();
+        let left = || DEADLINE.saturating_sub(start.elapsed());
+        let events: Vec<Event> = std::iter::from_fn(|| self.events.recv_timeout(left()).ok()).collect();
+        assert!(start.elapsed() < DEADLINE, "it does not end: {events:?}");
+        events
     }
 
     pub fn destination(&self, title: &str) -> Destination {
