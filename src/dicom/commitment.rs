@@ -172,6 +172,10 @@ impl Commitments {
         true
     }
 
+    fn forget(&self, transaction: &str) {
+        self.lock().remove(transaction);
+    }
+
     fn wait(&self, transaction: &str, time: Duration) -> Option<Committed> {
         let open = |outcomes: &mut BTreeMap<_, Option<Committed>>| {
             outcomes.get(transaction).is_some_and(Option::is_none)
@@ -219,7 +223,11 @@ pub fn commit(
             Await::Here => report(association, &transaction, start + time).map(Some),
             Await::Listener(_) => Ok(None),
         }
-    })?;
+    });
+    if let (Err(_), Await::Listener(commitments)) = (&outcome, answer) {
+        commitments.forget(&transaction.uid);
+    }
+    let outcome = outcome?;
     let silent =
         || SendError { destination: Box::new(node.clone()), cause: Cause::Silent, stage: Stage::Open };
     match (outcome, answer) {

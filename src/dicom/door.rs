@@ -104,6 +104,7 @@ impl<'a> Door<'a> {
         if !is_uid(&head.sop_class_uid) || !is_uid(&head.sop_instance_uid) {
             return Err(refusal(Status::INVALID_INSTANCE, "a SOP UID is not a UID"));
         }
+        check_class(head)?;
         let mut part = self.begin()?;
         part.write(&head.encode())?;
         Ok(part)
@@ -125,9 +126,7 @@ impl<'a> Door<'a> {
         let Some((head, _)) = Head::decode(part.beginning()) else {
             return Err(refusal(Status::CANNOT_UNDERSTAND, "it is not a DICOM file, or its head is damaged"));
         };
-        if !sop_class::is_storage(&head.sop_class_uid) {
-            return Err(refusal(Status::SOP_CLASS_NOT_SUPPORTED, "objects of its class are not stored"));
-        }
+        check_class(&head)?;
         if TransferSyntaxRegistry.get(&head.transfer_syntax_uid).is_none() {
             let reason = "its transfer syntax is not known";
             return Err(refusal(Status::TRANSFER_SYNTAX_NOT_SUPPORTED, reason));
@@ -190,6 +189,11 @@ fn check(announced: Option<&Head>, header: &Header, study: &Study) -> Result<(),
     });
     let mismatch = || refusal(Status::DATA_SET_MISMATCH, "SOP UIDs of command and data set differ");
     same.then_some(()).ok_or_else(mismatch)
+}
+
+fn check_class(head: &Head) -> Result<(), Refusal> {
+    let other = || refusal(Status::SOP_CLASS_NOT_SUPPORTED, "objects of its class are not stored");
+    sop_class::is_storage(&head.sop_class_uid).then_some(()).ok_or_else(other)
 }
 
 fn check_study(visitor: &Visitor, study: &Study) -> Result<(), Refusal> {

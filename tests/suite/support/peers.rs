@@ -1,5 +1,6 @@
 //! Other people's DICOM programs as peers, and our receiver beside them.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -55,6 +56,31 @@ impl Background {
     pub fn start(command: &mut Command) -> Background {
         let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Background(quiet.spawn().expect("the program starts"))
+    }
+
+    /// Writes what it says to a file: nobody need read it while it runs.
+    pub fn saying_to(command: &mut Command, said: &Path) -> Background {
+        let said = File::create(said).expect("the file can be made");
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said).spawn();
+        Background(child.expect("the program starts"))
+    }
+
+    /// The most memory that it has had at a time; `None` when it has ended.
+    pub fn peak_bytes(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("the kernel writes a number");
+        Some(kibibytes << 10)
+    }
+
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Asks it to end as an operator would.
+    pub fn end(&self) {
+        let ended = run(Command::new("kill").args(["-TERM", &self.0.id().to_string()]));
+        assert!(ended.status.success(), "it has ended before");
     }
 
     /// Waits until it ends by itself; its exit code.
