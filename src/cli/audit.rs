@@ -88,8 +88,10 @@ impl Auditor {
             }
             // What we have asked for comes without an association of its own.
             dicom::Event::Fetched { .. } | dicom::Event::NotFetched { .. } => {
-                let ours =
-                    self.visits().extract_if(.., |_, one| one.asked_by == AskedBy::Us).collect::<Vec<_>>();
+                let (ours, others): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut *self.visits())
+                    .into_iter()
+                    .partition(|(_, visiting)| visiting.asked_by == AskedBy::Us);
+                self.visits().extend(others);
                 ours.into_iter().for_each(|(_, visiting)| self.closed(visiting, End::Released, ""));
             }
             _ => {}

@@ -14,7 +14,17 @@ use super::{Event, Settings, Visit};
 
 /// Holds the conversation on a connection to its end.
 pub(super) fn converse(door: &Door, visit: Visit, stream: TcpStream, peer: SocketAddr) {
-    let mut association = match guarded(|| establish(door.settings, stream, peer)) {
+    hold(door, visit, peer, || secured(door.settings, stream));
+}
+
+/// Holds it on what [`secured`] gives, or on what has been recorded.
+pub(super) fn hold(
+    door: &Door,
+    visit: Visit,
+    peer: SocketAddr,
+    stream: impl FnOnce() -> Result<Stream, Broken>,
+) {
+    let mut association = match guarded(|| establish(door.settings, stream()?, peer)) {
         Ok(association) => association,
         Err(broken) => return (door.tell)(&Event::TurnedAway { peer, reason: broken.to_string() }),
     };
@@ -48,7 +58,7 @@ fn printable(title: &str) -> String {
     title.chars().filter(|letter| (' '..='~').contains(letter) && *letter != '\\').collect()
 }
 
-fn establish(settings: &Settings, stream: TcpStream, peer: SocketAddr) -> Result<Association, Broken> {
+fn establish(settings: &Settings, stream: Stream, peer: SocketAddr) -> Result<Association, Broken> {
     let terms = Terms {
         ae_title: &settings.ae_title,
         called: settings.called,
@@ -58,7 +68,7 @@ fn establish(settings: &Settings, stream: TcpStream, peer: SocketAddr) -> Result
         negotiation_max: settings.negotiation_time_max,
         silence_max: settings.idle_time_max,
     };
-    accept(secured(settings, stream)?, peer.ip(), &terms)
+    accept(stream, peer.ip(), &terms)
 }
 
 /// The handshake of TLS, where that is asked for, under the time limit of the negotiation.

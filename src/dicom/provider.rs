@@ -33,7 +33,7 @@ struct Coming {
 enum Sink {
     Instance {
         head: Head,
-        part: Result<Part, Refusal>,
+        part: Box<Result<Part, Refusal>>,
     },
     Memory(Vec<u8>),
     Nothing(Refusal),
@@ -103,7 +103,7 @@ impl<'a> Provider<'a> {
                     sop_instance_uid: request.sop_instance_uid().to_owned(),
                     transfer_syntax_uid: syntax.clone(),
                 };
-                let part = self.door.begin_data_set(&head);
+                let part = Box::new(self.door.begin_data_set(&head));
                 Sink::Instance { head, part }
             }
             (N_ACTION | N_EVENT_REPORT, Some(_)) if request.sop_class_uid() == commitment::CLASS => {
@@ -137,7 +137,7 @@ impl<'a> Provider<'a> {
             Sink::Unasked => return Vec::new(),
             Sink::Nothing(refusal) => (Err(refusal), None),
             Sink::Instance { head, part } => {
-                let stored = part.and_then(|part| self.door.keep(&self.visitor, part, Some(&head)));
+                let stored = (*part).and_then(|part| self.door.keep(&self.visitor, part, Some(&head)));
                 self.stored += u64::from(stored.is_ok());
                 (stored.map(drop), None)
             }

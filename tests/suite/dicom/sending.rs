@@ -185,3 +185,38 @@ fn compressed_objects_are_decoded_for_who_takes_no_others() {
     let pixels = stored.element(dicom_dictionary_std::tags::PIXEL_DATA).unwrap().to_bytes().unwrap();
     assert_eq!(*pixels, [7; 2 * 32 * 32]);
 }
+
+#[test]
+fn what_dcmtk_compressed_arrives_as_it_was_before() {
+    let Some(storescp) = tool(STORESCP) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    fs::create_dir(folder.path().join("stored")).unwrap();
+    let mut command = Command::new(storescp);
+    command.arg("-od").arg(folder.path().join("stored")).arg(port.to_string());
+    let _peer = Background::start(&mut command);
+    let destination = answering("PLAIN", port);
+    let encoders =
+        [("/usr/bin/dcmcrle", None), ("/usr/bin/dcmcjpeg", Some("+e1")), ("/usr/bin/dcmcjpls", Some("+el"))];
+    let pixels = |file: &dicom_object::DefaultDicomObject| {
+        file.element(dicom_dictionary_std::tags::PIXEL_DATA).unwrap().to_bytes().unwrap().into_owned()
+    };
+    for (number, (encoder, option)) in (1..).zip(encoders) {
+        let Some(encoder) = tool(encoder) else { continue };
+        let slice = Slice::new("1.2.4", number);
+        let [plain, compressed] = ["plain", "compressed"].map(|name| folder.path().join(name));
+        fs::write(&plain, slice.file()).unwrap();
+        assert!(run(Command::new(encoder).args(option).arg(&plain).arg(&compressed)).status.success());
+        let object = Object::open("compressed", &compressed).unwrap();
+        assert_ne!(object.transfer_syntax_uid(), slice.transfer_syntax);
+        let mut outcomes = Vec::new();
+        let decode: Option<Decode> = Some(flow::dicom::plain_pixels);
+        send_each(&destination, &[object], decode, &mut |sent| outcomes.push(sent.outcome)).unwrap();
+        assert_eq!(outcomes, [Outcome::Stored], "{encoder}");
+        let stored = folder.path().join("stored").join(format!("CT.{}", slice.uid()));
+        let stored = dicom_object::open_file(stored).unwrap();
+        assert_eq!(stored.meta().transfer_syntax(), slice.transfer_syntax);
+        let plain = dicom_object::open_file(&plain).unwrap();
+        assert!(pixels(&stored) == pixels(&plain), "{encoder}: the pixels are others");
+    }
+}
