@@ -1,16 +1,20 @@
 //! Who may call, and how: certificates, AE titles, networks, services and contexts, with DCMTK.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::{Command, Output};
 
 use dicom_dictionary_std::uids;
+use dicom_ul::Pdu;
 use dicom_ul::association::ClientAssociationOptions;
+use dicom_ul::pdu::{AssociationRQ, PresentationContextProposed, write_pdu};
 use flow::dicom::Event;
 
 use crate::run::Place;
 use crate::run::nodes::Listening;
 use crate::support::certificates::Certificates;
-use crate::support::peers::{Receiving, run, tool};
+use crate::support::peers::{DEADLINE, Receiving, run, tool};
 
 const ECHOSCU: &str = "/usr/bin/echoscu";
 
@@ -162,4 +166,51 @@ fn so_many_contexts_are_negotiated_and_no_more() {
     });
     let association = options.establish(all.address).unwrap();
     assert_eq!(association.presentation_contexts().len(), 128);
+}
+
+/// A request for an association as it should be.
+fn request() -> AssociationRQ {
+    AssociationRQ {
+        protocol_version: 1,
+        calling_ae_title: "SCANNER".to_owned(),
+        called_ae_title: "FLOW".to_owned(),
+        application_context_name: "1.2.840.10008.3.1.1.1".to_owned(),
+        presentation_contexts: [1, 3].map(context).into(),
+        user_variables: Vec::new(),
+    }
+}
+
+fn context(id: u8) -> PresentationContextProposed {
+    let transfer_syntaxes = vec![uids::IMPLICIT_VR_LITTLE_ENDIAN.to_owned()];
+    PresentationContextProposed { id, abstract_syntax: uids::VERIFICATION.to_owned(), transfer_syntaxes }
+}
+
+#[test]
+fn a_request_that_is_not_as_it_must_be_is_rejected() {
+    let receiving = Receiving::start(|_| {});
+    let answer = |asked: AssociationRQ| {
+        let mut stream = TcpStream::connect(receiving.address).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        let mut bytes = Vec::new();
+        write_pdu(&mut bytes, &Pdu::AssociationRQ(asked)).unwrap();
+        stream.write_all(&bytes).unwrap();
+        let mut kind = [0];
+        stream.read_exact(&mut kind).unwrap();
+        kind[0]
+    };
+    let with_contexts = |ids: &[u8]| AssociationRQ {
+        presentation_contexts: ids.iter().copied().map(context).collect(),
+        ..request()
+    };
+    const ACCEPTED: u8 = 2;
+    const REJECTED: u8 = 3;
+    assert_eq!(answer(request()), ACCEPTED);
+    assert_eq!(answer(AssociationRQ { protocol_version: 2, ..request() }), REJECTED);
+    let other = "1.2.840.10008.3.1.1.2".to_owned();
+    assert_eq!(answer(AssociationRQ { application_context_name: other, ..request() }), REJECTED);
+    assert_eq!(answer(with_contexts(&[2])), REJECTED, "an even number");
+    assert_eq!(answer(with_contexts(&[1, 1])), REJECTED, "one number for two");
+    let all: Vec<u8> = (0..=255).collect();
+    assert_eq!(answer(with_contexts(&all)), REJECTED, "twice as many as there can be");
+    assert_eq!(answer(request()), ACCEPTED);
 }
