@@ -12,7 +12,7 @@ use super::{check, graph, steps};
 pub const HELP: &str = "\
 Exit codes:
    0  done; every request has been answered, with the results of all steps that were to run
-   1  done, but with an error response, a result not delivered, a file that could not be read, or a replay that differs
+   1  done, but with an error response, a result not delivered, a study not fetched, a file not read or not stored, or a replay that differs
    2  the command line is wrong
    3  there are problems in a dataflow file or a site's file
   66  there is no input to work on

@@ -112,9 +112,7 @@ fn services(bytes: &[u8], syntax: &str) {
         let outcome = Committed { safe: asked.references.clone(), failed: Vec::new() };
         event_report(&asked.uid, &outcome, syntax);
     }
-    if let Some((uid, outcome)) = Committed::decode(bytes, syntax) {
-        outcome.encode(&uid, syntax);
-    }
+    Committed::decode(bytes, syntax);
     let query = "PatientName=A*".parse().expect("it is a query");
     Match::read(bytes, syntax, &query).told();
 }
@@ -210,7 +208,7 @@ pub fn stow(folder: &Path, bytes: &[u8]) -> bool {
     let door = Door::open(&settings, &tell).expect("the folder can be written");
     let mut chunks = body.chunks(1000).map(Bytes::copy_from_slice);
     let next = || chunks.next().map_or(Chunk::End, Chunk::Bytes);
-    let taking = Taking::new(&door, door.visit(Way::Association), None, 100);
+    let taking = Taking::new(&door, door.visit(Way::Web), None, 100);
     let taken = taking.take(Form::Parts(Box::new(multipart)), next);
     taken.response.write();
     taken.end.is_ok() && !taken.response.stored.is_empty()

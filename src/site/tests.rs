@@ -103,6 +103,37 @@ fn what_is_encrypted_needs_a_certificate() {
 }
 
 #[test]
+fn two_nodes_of_one_title_are_told() {
+    let told = problems("nodes: {A: 'PACS@10.0.0.1:104', B: 'PACS@10.0.0.2:104'}");
+    assert!(told[0].contains("the nodes \"A\" and \"B\" are both called PACS"), "{told:?}");
+}
+
+#[test]
 fn an_empty_file_lacks_nothing() {
     assert!(parse("ae_title: A").unwrap().nodes.is_empty());
 }
+
+#[test]
+fn the_example_is_sound_and_has_every_part() {
+    let site = Site::load(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/site.yaml"))).unwrap();
+    let [dicom, web] = [site.dicom, site.web].map(Option::unwrap);
+    assert_eq!((dicom.callers.len(), dicom.security), (3, Security::Mutual));
+    assert!(dicom.contexts_max.is_some() && dicom.pdu_bytes_max.is_some());
+    for listener in [dicom, web] {
+        assert!(listener.associations_max.is_some() && listener.instance_bytes_max.is_some());
+        assert!(listener.idle_time_max.is_some());
+    }
+    assert!(site.watch.is_some() && site.identity.is_some() && site.authorities.is_some());
+    assert!(site.completion.expected.is_some() && site.completion.cap.is_some());
+    assert!(site.audit.unwrap().spool_bytes_max.is_some());
+    assert_eq!((site.count.as_deref(), site.to.len(), site.utc_offset_min), (Some("archive"), 2, 60));
+    let archive = &site.nodes["archive"];
+    assert_eq!(
+        archive.retry,
+        Some(Retry { first_delay: MINUTE, factor: 2.0, cap: MINUTE * 15, give_up: MINUTE * 720 })
+    );
+    assert!(archive.tls && archive.wait_max.is_some() && archive.windows.len() == 2);
+    assert!(site.nodes["web-archive"].authorization.is_some());
+}
+
+const MINUTE: Duration = Duration::from_secs(60);

@@ -84,8 +84,9 @@ fn defaults_of(subcommand: &str) -> BTreeMap<String, String> {
         if let Some(named) = options(line).pop_first().filter(|_| line.starts_with('-')) {
             option = named;
         }
-        if let Some((_, default)) = line.split_once("[default: ") {
-            defaults.insert(option.clone(), default.trim_end_matches(']').to_owned());
+        let default = line.split_once("[default: ").and_then(|(_, rest)| rest.split_once(']'));
+        if let Some((default, _)) = default {
+            defaults.insert(option.clone(), default.to_owned());
         }
     }
     defaults
