@@ -15,10 +15,6 @@ use crate::imaging::CharacterSet;
 /// More levels of sequences and items are in no file that makes sense.
 const LEVELS_MAX: usize = 64;
 
-/// An element may have eight bytes in a file, and has a hundred as a value. Images of ten thousand frames,
-/// with a hundred elements for each, are still read.
-const TOKENS_MAX: usize = 5_000_000;
-
 /// The elements of a DICOM file by keyword, or by tag where the standard has none for it. Sequences are
 /// lists, text is text, a number is a number, pixels and other bulk are bytes.
 ///
@@ -27,10 +23,7 @@ const TOKENS_MAX: usize = 5_000_000;
 pub fn contents(file: &[u8]) -> Result<Value, Unreadable> {
     let data_set = DataSet::open(file)?;
     let mut tree = Tree::new(data_set.syntax.endianness());
-    for (number, token) in data_set.tokens(ValueReadStrategy::Raw)?.enumerate() {
-        if number == TOKENS_MAX {
-            return Err(Unreadable::Damaged(format!("it has more than {TOKENS_MAX} elements and items")));
-        }
+    for token in data_set.tokens(ValueReadStrategy::Raw)? {
         tree.take(token?)?;
     }
     let syntax = (Value::from("TransferSyntaxUID"), Value::from(data_set.syntax.uid()));
