@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::dicom::verify::{self, Found};
 use crate::dicom::{AeTitle, Await, Commitments, Destination, Object, web};
@@ -20,9 +20,6 @@ pub struct Destinations<'a> {
     /// With a listener: where outcomes of commitments are awaited.
     pub commitments: Option<&'a Arc<Commitments>>,
 }
-
-/// A destination that commits to objects says so within this time, or is asked again.
-const COMMITMENT_TIME: Duration = Duration::from_secs(60);
 
 impl Destinations<'_> {
     /// Those of the site's file and of the command line.
@@ -82,7 +79,7 @@ fn by_commitment(node: &Destination, commitments: Option<Arc<Commitments>>) -> V
     Arc::new(move |objects| {
         let attempt = attempts.fetch_add(1, Ordering::Relaxed);
         let answer = commitments.as_deref().map_or(Await::Here, Await::Listener);
-        let outcome = verify::committed(&node, objects, attempt, answer, COMMITMENT_TIME);
+        let outcome = verify::committed(&node, objects, attempt, answer, verify::COMMITMENT_TIME);
         let outcome = outcome.map_err(|error| format!("{}. {}", error.cause, error.remedy()))?;
         Ok(verified(objects, outcome))
     })

@@ -5,6 +5,7 @@ mod audit;
 mod bench;
 pub mod check;
 mod complete;
+mod conformance;
 mod destinations;
 mod differences;
 mod exit;
@@ -61,6 +62,7 @@ enum Command {
     Echo(peer::Echo),
     Find(peer::Find),
     Send(peer::Send),
+    Conformance(conformance::Conformance),
     Check(check::Args),
     Graph(graph::Args),
     Steps(steps::Args),
@@ -95,6 +97,7 @@ impl Command {
             Command::Echo(echo) => echo.run(),
             Command::Find(find) => find.run(),
             Command::Send(send) => send.run(),
+            Command::Conformance(conformance) => conformance.run(),
             Command::Check(check) => Ok(check.run(table, &mut stdout(), &mut stderr())?.into()),
             Command::Graph(graph) => Ok(graph.run(table, &mut stdout()).map(|()| Exit::Done)?),
             Command::Steps(steps) => Ok(steps.run(table, &mut stdout()).map(|()| Exit::Done)?),

@@ -15,7 +15,7 @@ use super::sop_class::USUAL;
 use super::{AeTitle, Cause, Destination, SendError, Stage, Status};
 
 /// More answers than these are cut off: nobody reads them, and an archive may have millions.
-const MATCHES_MAX: usize = 10_000;
+pub(super) const MATCHES_MAX: usize = 10_000;
 
 /// No answer to a query is longer.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
@@ -62,9 +62,9 @@ pub fn counter(node: Destination) -> Counter {
     })
 }
 
-const FIND: &str = uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_FIND;
-const MOVE: &str = uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_MOVE;
-const GET: &str = uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_GET;
+pub(super) const FIND: &str = uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_FIND;
+pub(super) const MOVE: &str = uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_MOVE;
+pub(super) const GET: &str = uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_GET;
 
 /// Lets an archive send a study to the node that it knows as `to` (C-MOVE).
 ///
@@ -185,9 +185,9 @@ fn provided(class: &str) -> [Proposal; 2] {
     [of(&UNCOMPRESSED), of(&COMPRESSED)]
 }
 
-const UNCOMPRESSED: [&str; 2] = [uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN];
+pub(super) const UNCOMPRESSED: [&str; 2] = [uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN];
 
-const COMPRESSED: [&str; 9] = [
+pub(super) const COMPRESSED: [&str; 9] = [
     uids::JPEG_LOSSLESS_SV1,
     uids::JPEG_LOSSLESS,
     uids::JPEGLS_LOSSLESS,

@@ -7,11 +7,18 @@ use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 
 /// The name of a SOP class or transfer syntax with its UID, or the UID alone.
 pub(super) fn of(uid: &str) -> String {
+    name(uid).map_or_else(|| uid.to_owned(), |name| format!("{name} ({uid})"))
+}
+
+/// Its name alone.
+pub(super) fn name(uid: &str) -> Option<&'static str> {
     let class = StandardSopClassDictionary.by_uid(uid).map(|entry| entry.name());
-    match class.or_else(|| TransferSyntaxRegistry.get(uid).map(|syntax| syntax.name())) {
-        Some(name) => format!("{name} ({uid})"),
-        None => uid.to_owned(),
-    }
+    let syntax = || TransferSyntaxRegistry.get(uid).map(|syntax| syntax.name());
+    class.or_else(syntax).map(|name| match name {
+        // A slip of the registry, in some of its forms.
+        "JPIP HT2JK Referenced Deflate" => "JPIP HTJ2K Referenced Deflate",
+        name => name,
+    })
 }
 
 #[cfg(test)]

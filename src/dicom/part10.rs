@@ -35,6 +35,8 @@ pub(super) fn is_dicom(bytes: &[u8]) -> bool {
 }
 
 /// Tells the world that a file, or an association, is this program's.
+pub(super) const IMPLEMENTATION_VERSION: &str = "FLOW";
+
 pub(super) fn implementation_class_uid() -> String {
     Digest::of(b"flow implementation class").uid()
 }
@@ -53,7 +55,7 @@ impl Head {
         ] {
             group.extend(element(number, b"UI", uid.as_bytes()));
         }
-        group.extend(element(IMPLEMENTATION_VERSION_NAME, b"SH", b"FLOW"));
+        group.extend(element(IMPLEMENTATION_VERSION_NAME, b"SH", IMPLEMENTATION_VERSION.as_bytes()));
 
         let mut bytes = vec![0; PREAMBLE_BYTES];
         bytes.extend(MAGIC);

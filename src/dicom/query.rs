@@ -32,7 +32,7 @@ impl Level {
     }
 
     /// What an answer tells unless more is asked for.
-    fn told(self) -> &'static [Tag] {
+    pub(super) fn told(self) -> &'static [Tag] {
         match self {
             Level::Study => &[
                 tags::STUDY_INSTANCE_UID,
@@ -101,7 +101,7 @@ impl Query {
     }
 }
 
-fn keyword(tag: Tag) -> String {
+pub(super) fn keyword(tag: Tag) -> String {
     let entry = StandardDataDictionary.by_tag(tag);
     entry.map_or_else(|| tag.to_string(), |entry| entry.alias().to_owned())
 }

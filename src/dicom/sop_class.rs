@@ -9,13 +9,18 @@ pub(super) fn is_storage(uid: &str) -> bool {
     !uid.starts_with(OF_THE_STANDARD) || uid.starts_with(OF_STORAGE) || STORAGE.lines().any(|one| one == uid)
 }
 
-const OF_THE_STANDARD: &str = "1.2.840.10008.";
+pub(super) const OF_THE_STANDARD: &str = "1.2.840.10008.";
 
 /// Below it there are storage classes only.
-const OF_STORAGE: &str = "1.2.840.10008.5.1.4.1.1.";
+pub(super) const OF_STORAGE: &str = "1.2.840.10008.5.1.4.1.1.";
 
 /// The storage classes of PS3.6 table A-1, a UID a line.
 const STORAGE: &str = include_str!("storage-classes.txt");
+
+/// The storage classes of the standard.
+pub(super) fn storage() -> impl Iterator<Item = &'static str> {
+    STORAGE.lines()
+}
 
 /// Whether a presentation context of this class is accepted.
 pub(super) fn is_served(uid: &str) -> bool {

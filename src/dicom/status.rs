@@ -41,11 +41,12 @@ impl Status {
         matches!(self.0, 0x0110 | 0x0213 | 0xA700..=0xA7FF)
     }
 
-    fn meaning(self) -> &'static str {
+    pub(super) fn meaning(self) -> &'static str {
         match self.0 {
             0x0000 => "success",
             0x0110 => "processing failure",
             0x0111 => "the instance is there already",
+            0x0115 => "invalid argument value",
             0x0117 => "invalid SOP instance UID",
             0x0118 | 0x0122 => "SOP class not supported",
             0x0124 => "not authorised",

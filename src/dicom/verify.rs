@@ -13,6 +13,9 @@ use super::query::{Level, Query};
 use super::web::{self, AskError};
 use super::{Await, Cause, Destination, Object, Reference, SendError, commit};
 
+/// A destination that commits to objects says so within this time, or is asked again.
+pub const COMMITMENT_TIME: Duration = Duration::from_secs(60);
+
 /// What became of objects at a destination, by SOP Instance UID: safe, or why not.
 pub type Found = BTreeMap<String, Result<(), String>>;
 

@@ -31,7 +31,7 @@ pub mod steps;
 
 pub use bits::Bits;
 pub use block::Block;
-pub use codecs::{DecodedPixels, Undecodable, decoded};
+pub use codecs::{DecodedPixels, Undecodable, can_decode, decoded};
 pub use elements::{Elements, Part10};
 pub use header::{Header, Unreadable, read_instance};
 pub use picture::{Picture, Pictures};

@@ -234,6 +234,13 @@ fn failed(error: &rustls::Error) -> TlsError {
     TlsError::Handshake(io::Error::other(error.to_string()))
 }
 
+/// What is negotiated: versions and suites by their registered names, the preferred ones first.
+pub fn suites() -> Vec<String> {
+    let provider = provider();
+    let suites = provider.cipher_suites.iter();
+    suites.map(|suite| format!("{:?}: {:?}", suite.version().version, suite.suite())).collect()
+}
+
 /// Named, not installed: a process-wide provider would be somebody's choice at a distance.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())

@@ -16,5 +16,5 @@ pub(crate) use fields::{Fields, entries, flag, list, number, text, value};
 pub(crate) use hint::{meant, meant_or_all, nearest};
 pub use problem::{Problem, Problems};
 pub use size::bytes;
-pub(crate) use size::{parse as size, units as size_units};
+pub(crate) use size::{parse as size, shown as shown_size, units as size_units};
 pub(crate) use tree::{Entry, Shape, Tree, read};

@@ -24,6 +24,13 @@ pub fn bytes(text: &str) -> Result<u64, String> {
     bytes.ok_or_else(|| format!("write a number and one of {}, for example 4GiB", units()))
 }
 
+/// As `parse` reads it, in the largest unit that divides it.
+pub(crate) fn shown(bytes: u64) -> String {
+    let divides = |(_, unit): &&(&str, u64)| bytes >= *unit && bytes.is_multiple_of(*unit);
+    let (name, unit) = UNITS.iter().rev().find(divides).unwrap_or(&UNITS[0]);
+    format!("{} {name}", bytes / unit)
+}
+
 /// The units, for a hint.
 pub(crate) fn units() -> String {
     let names: Vec<&str> = UNITS.iter().map(|(name, _)| *name).collect();
@@ -46,5 +53,8 @@ mod tests {
         check("MiB", None);
         check("99999999999 TiB", None);
         check("", None);
+        for text in ["64 MiB", "4 GiB", "17 B", "0 B", "1025 KiB"] {
+            assert_eq!(parse(text).map(shown).as_deref(), Some(text));
+        }
     }
 }

@@ -22,10 +22,10 @@ use connection::{Connection, Received};
 pub(super) use accept::{Terms, accept, refuse};
 pub use connection::Stream;
 pub(super) use outgoing::Outgoing;
-pub(super) use request::{Proposal, Role, request};
+pub(super) use request::{APPLICATION_CONTEXT, PDU_BYTES_MAX, Proposal, Role, request};
 
 /// Larger PDUs gain nothing, whatever the peer takes.
-const PDU_BYTES_SENT_MAX: u32 = 256 << 10;
+pub(super) const PDU_BYTES_SENT_MAX: u32 = 256 << 10;
 
 const P_DATA: u8 = 0x04;
 const RELEASE_REQUEST: u8 = 0x05;

@@ -9,17 +9,17 @@ use dicom_ul::pdu::{
     PresentationContextResultReason as ContextResult, RequestorRoles, UserVariableItem,
 };
 
-use super::super::part10::implementation_class_uid;
+use super::super::part10::{IMPLEMENTATION_VERSION, implementation_class_uid};
 use super::super::{Cause, Destination};
 use super::accept::pdu_bytes_max;
 use super::connection::{Connection, Stream};
 use super::{Association, Broken, Context, Expected};
 
 /// The DICOM application context (PS3.7 A.2.1).
-pub(super) const APPLICATION_CONTEXT: &str = "1.2.840.10008.3.1.1.1";
+pub const APPLICATION_CONTEXT: &str = "1.2.840.10008.3.1.1.1";
 
 /// What the peer may send us in one PDU.
-const PDU_BYTES_MAX: u32 = 128 << 10;
+pub const PDU_BYTES_MAX: u32 = 128 << 10;
 
 /// What we want to talk about on an association: one presentation context.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,6 +143,6 @@ pub(super) fn user_variables(pdu_bytes_max: u32) -> Vec<UserVariableItem> {
     vec![
         UserVariableItem::MaxLength(pdu_bytes_max),
         UserVariableItem::ImplementationClassUID(implementation_class_uid()),
-        UserVariableItem::ImplementationVersionName("FLOW".to_owned()),
+        UserVariableItem::ImplementationVersionName(IMPLEMENTATION_VERSION.to_owned()),
     ]
 }

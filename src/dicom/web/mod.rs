@@ -68,6 +68,10 @@ pub struct Settings {
     pub parts_max: usize,
 }
 
+pub(super) const CONNECTIONS_MAX: usize = 64;
+pub(super) const REQUESTS_MAX: usize = 8;
+pub(super) const PARTS_MAX: usize = 10_000;
+
 impl Settings {
     pub fn new(listener: TcpListener) -> Settings {
         Settings {
@@ -75,9 +79,9 @@ impl Settings {
             tls: None,
             callers: Vec::new(),
             base_path: "/dicom-web".to_owned(),
-            connections_max: 64,
-            requests_max: 8,
-            parts_max: 10_000,
+            connections_max: CONNECTIONS_MAX,
+            requests_max: REQUESTS_MAX,
+            parts_max: PARTS_MAX,
         }
     }
 }

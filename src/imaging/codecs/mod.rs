@@ -64,6 +64,11 @@ impl Undecodable {
         Undecodable::Damaged(format!("the pixels are not encapsulated, though the transfer syntax is {name}"))
     }
 
+    fn not_compressed(layout: &Layout) -> Undecodable {
+        let name = layout.syntax_name();
+        Undecodable::damaged(format!("they are encapsulated, though the transfer syntax is {name}"))
+    }
+
     pub fn damaged(reason: impl ToString) -> Undecodable {
         Undecodable::Damaged(format!("the compressed pixels are damaged: {}", reason.to_string()))
     }
@@ -120,6 +125,11 @@ pub fn photometric_interpretation(layout: &Layout) -> &str {
     }
 }
 
+/// Whether pixels in a transfer syntax can be decoded, if nothing is wrong with them.
+pub fn can_decode(transfer_syntax_uid: &str) -> bool {
+    is_native(transfer_syntax_uid) || Codec::of_syntax(transfer_syntax_uid).is_some()
+}
+
 /// The name of a transfer syntax, or its UID where it has none.
 pub fn syntax_name(transfer_syntax_uid: &str) -> String {
     let known = TransferSyntaxRegistry.get(transfer_syntax_uid);
@@ -138,7 +148,19 @@ enum Codec {
 
 impl Codec {
     fn of(layout: &Layout) -> Result<Codec, Undecodable> {
-        let codec = match layout.transfer_syntax_uid.as_str() {
+        let uid = layout.transfer_syntax_uid.as_str();
+        let codec = Codec::of_syntax(uid).ok_or_else(|| match is_native(uid) {
+            true => Undecodable::not_compressed(layout),
+            false => Undecodable::Unsupported(format!("the transfer syntax {}", layout.syntax_name())),
+        })?;
+        if layout.bits_allocated == 1 && !matches!(codec, Codec::Uncompressed | Codec::Deflated) {
+            return Err(Undecodable::Unsupported(format!("single bits in {}", layout.syntax_name())));
+        }
+        Ok(codec)
+    }
+
+    fn of_syntax(uid: &str) -> Option<Codec> {
+        Some(match uid {
             uids::ENCAPSULATED_UNCOMPRESSED_EXPLICIT_VR_LITTLE_ENDIAN => Codec::Uncompressed,
             uids::DEFLATED_IMAGE_FRAME_COMPRESSION => Codec::Deflated,
             uids::RLE_LOSSLESS => Codec::Rle,
@@ -147,22 +169,8 @@ impl Codec {
             uids::JPEGLS_LOSSLESS | uids::JPEGLS_NEAR_LOSSLESS => Codec::JpegLs,
             uids::JPEG2000_LOSSLESS | uids::JPEG2000 => Codec::Jpeg2000,
             uids::HTJ2K_LOSSLESS | uids::HTJ2K_LOSSLESS_RPCL | uids::HTJ2K => Codec::Jpeg2000,
-            native if is_native(native) => {
-                let reason =
-                    format!("they are encapsulated, though the transfer syntax is {}", layout.syntax_name());
-                return Err(Undecodable::damaged(reason));
-            }
-            _ => {
-                return Err(Undecodable::Unsupported(format!(
-                    "the transfer syntax {}",
-                    layout.syntax_name()
-                )));
-            }
-        };
-        if layout.bits_allocated == 1 && !matches!(codec, Codec::Uncompressed | Codec::Deflated) {
-            return Err(Undecodable::Unsupported(format!("single bits in {}", layout.syntax_name())));
-        }
-        Ok(codec)
+            _ => return None,
+        })
     }
 
     /// Decodes a frame into its place.

@@ -3,6 +3,7 @@
 mod archives;
 mod commitment;
 mod completing;
+mod conformance;
 mod folders;
 mod hostile;
 mod limits;
