@@ -282,7 +282,7 @@ fn ask(
         outgoing = outgoing.data_set();
         if let Err(error) = write(&mut outgoing) {
             // Half a message has been sent: nothing else can follow.
-            let unread = || Cause::Broken(format!("an object could not be read: {error}"));
+            let unread = || Cause::Unreadable(error.to_string());
             return Err(outgoing.why_broken().map_or_else(unread, Cause::from));
         }
     }
