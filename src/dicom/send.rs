@@ -234,6 +234,10 @@ fn store(
                 let write = &mut |to: &mut Outgoing| converted.write(syntax, to).map_err(io_error);
                 ask(association, context, &request, Some(write))
             }
+            // What the system says is nothing about the object, which damaged compression is.
+            Err(Untranscodable::Io(error)) if error.raw_os_error().is_some() => {
+                return Err(Cause::Unreadable(error.to_string()));
+            }
             Err(error) => {
                 let (transfer_syntax_uid, reason) = (own.to_owned(), error.to_string());
                 return Ok(Outcome::NotConverted { transfer_syntax_uid, reason });
