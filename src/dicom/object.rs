@@ -23,10 +23,12 @@ enum Source {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("{name} is not a DICOM file with SOP class, SOP instance and transfer syntax in its head{why}")]
-pub struct NotSendable {
-    name: String,
-    why: String,
+pub enum NotSendable {
+    #[error("{name} is not a DICOM file with SOP class, SOP instance and transfer syntax in its head")]
+    NotDicom { name: String },
+    /// Which may pass.
+    #[error("{name} could not be read: {source}")]
+    Unreadable { name: String, source: io::Error },
 }
 
 /// A head is looked for in as many bytes of a file. A real one has some hundred.
@@ -37,7 +39,7 @@ impl Object {
     /// If the bytes are not a DICOM file (PS3.10).
     pub fn read(name: impl Into<String>, bytes: Arc<[u8]>) -> Result<Object, NotSendable> {
         let head = Head::decode(&bytes).map(|(head, data_set)| (head, data_set.start));
-        Object::new(name.into(), head, Source::Bytes(bytes), "")
+        Object::new(name.into(), head, Source::Bytes(bytes))
     }
 
     /// A file that is not to be changed as long as this is used.
@@ -48,17 +50,14 @@ impl Object {
         let (name, path) = (name.into(), path.into());
         let mut begin = Vec::new();
         let read = File::open(&path).and_then(|file| file.take(HEAD_BYTES_MAX).read_to_end(&mut begin));
-        let why = read.map_or_else(|error| format!(": {error}"), |_| String::new());
+        if let Err(source) = read {
+            return Err(NotSendable::Unreadable { name, source });
+        }
         let head = Head::decode(&begin).map(|(head, data_set)| (head, data_set.start));
-        Object::new(name, head, Source::File(path), &why)
+        Object::new(name, head, Source::File(path))
     }
 
-    fn new(
-        name: String,
-        head: Option<(Head, usize)>,
-        source: Source,
-        why: &str,
-    ) -> Result<Object, NotSendable> {
+    fn new(name: String, head: Option<(Head, usize)>, source: Source) -> Result<Object, NotSendable> {
         let is_complete = |head: &Head| {
             let uids = [&head.sop_class_uid, &head.sop_instance_uid, &head.transfer_syntax_uid];
             uids.into_iter().all(|uid| !uid.is_empty())
@@ -67,7 +66,7 @@ impl Object {
             Some((head, begins)) if is_complete(&head) => {
                 Ok(Object { name, head, source, data_set_begins: begins as u64 })
             }
-            _ => Err(NotSendable { name, why: why.to_owned() }),
+            _ => Err(NotSendable::NotDicom { name }),
         }
     }
 

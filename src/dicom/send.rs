@@ -234,6 +234,10 @@ fn store(
                 let write = &mut |to: &mut Outgoing| converted.write(syntax, to).map_err(io_error);
                 ask(association, context, &request, Some(write))
             }
+            // What the system says is nothing about the object, which damaged compression is.
+            Err(Untranscodable::Io(error)) if error.raw_os_error().is_some() => {
+                return Err(Cause::Unreadable(error.to_string()));
+            }
             Err(error) => {
                 let (transfer_syntax_uid, reason) = (own.to_owned(), error.to_string());
                 return Ok(Outcome::NotConverted { transfer_syntax_uid, reason });
@@ -282,7 +286,7 @@ fn ask(
         outgoing = outgoing.data_set();
         if let Err(error) = write(&mut outgoing) {
             // Half a message has been sent: nothing else can follow.
-            let unread = || Cause::Broken(format!("an object could not be read: {error}"));
+            let unread = || Cause::Unreadable(error.to_string());
             return Err(outgoing.why_broken().map_or_else(unread, Cause::from));
         }
     }

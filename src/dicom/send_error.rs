@@ -45,6 +45,9 @@ pub enum Cause {
     Aborted,
     #[error("no answer in time")]
     Silent,
+    /// A file of ours.
+    #[error("an object could not be read: {0}")]
+    Unreadable(String),
     #[error("{0}")]
     Broken(String),
 }
@@ -79,12 +82,17 @@ impl SendError {
             Cause::Silent => {
                 format!("The destination said nothing for {} s; check that it is well.", wait_max.as_secs())
             }
+            Cause::Unreadable(_) => UNREADABLE_REMEDY.to_owned(),
             Cause::Broken(_) => {
                 "Send again: what has arrived already is recognised by its identifiers.".to_owned()
             }
         }
     }
 }
+
+/// For a file of ours.
+pub(super) const UNREADABLE_REMEDY: &str =
+    "Check the disk that the file lies on, and how many files may be open.";
 
 impl From<Broken> for Cause {
     fn from(broken: Broken) -> Cause {

@@ -1,17 +1,18 @@
 //! Whether what was sent is safe at the destination: it commits to it, or it is found there.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
+use std::io::{self, Read};
 use std::time::Duration;
 
 use dicom_dictionary_std::tags;
+use dicom_ul::pdu::AssociationRJResult;
 
 use crate::imaging::Part10;
 
 use super::find::find;
 use super::query::{Level, Query};
 use super::web::{self, AskError};
-use super::{Await, Cause, Destination, Object, Reference, SendError, commit};
+use super::{Await, Cause, Destination, Object, Reference, SendError, Stage, Status, commit};
 
 /// A destination that commits to objects says so within this time, or is asked again.
 pub const COMMITMENT_TIME: Duration = Duration::from_secs(60);
@@ -46,49 +47,64 @@ pub fn committed(
 /// answers to the objects are all there is, and they said that all is stored.
 ///
 /// # Errors
-/// If the node is not there.
+/// If the node is not there, or cannot answer now, or an object does not say what it belongs to.
 pub fn found(node: &Destination, objects: &[Object]) -> Result<Found, SendError> {
-    let mut there = BTreeSet::new();
-    for (study, series) in series(objects) {
-        let mut query = Query::study(&study, Level::Instance);
-        query.keys.push((tags::SERIES_INSTANCE_UID, series));
+    let unreadable = |cause| SendError { destination: Box::new(node.clone()), cause, stage: Stage::Open };
+    let by_series = by_series(objects).map_err(|error| unreadable(Cause::Unreadable(error.to_string())))?;
+    look(by_series, |study, series| {
+        let mut query = Query::study(study, Level::Instance);
+        query.keys.push((tags::SERIES_INSTANCE_UID, series.to_owned()));
         match find(node, &query) {
             Ok(found) => {
-                there.extend(found.matches.iter().map(|one| one.text(tags::SOP_INSTANCE_UID).to_owned()));
+                let uids = found.matches.iter().map(|one| one.text(tags::SOP_INSTANCE_UID).to_owned());
+                Ok(Some(uids.collect()))
             }
-            Err(SendError {
-                cause: Cause::NothingTaken | Cause::Rejected(_) | Cause::Answered(..), ..
-            }) => {
-                return Ok(believed(objects));
-            }
-            Err(error) => return Err(error),
+            Err(error) if answers_no_queries(&error) => Ok(None),
+            Err(error) => Err(error),
         }
+    })
+}
+
+/// Whether it would say the same at any other time. Some end the association instead of rejecting it.
+fn answers_no_queries(error: &SendError) -> bool {
+    match &error.cause {
+        Cause::NothingTaken => true,
+        Cause::Rejected(rejection) => rejection.result == AssociationRJResult::Permanent,
+        Cause::Answered(status, _) => matches!(
+            *status,
+            Status::SOP_CLASS_NOT_SUPPORTED | Status::UNRECOGNISED_OPERATION | Status::DATA_SET_MISMATCH
+        ),
+        Cause::Aborted => error.stage == Stage::Opening,
+        Cause::Unresolved(_)
+        | Cause::Unconnected(_)
+        | Cause::Tls(_)
+        | Cause::Silent
+        | Cause::Unreadable(_)
+        | Cause::Broken(_) => false,
     }
-    Ok(looked_for(objects, &there))
 }
 
 /// Looks for the objects at a service (QIDO-RS).
 ///
 /// # Errors
-/// If the service cannot be asked.
+/// If the service cannot be asked, or an object does not say what it belongs to.
 pub fn found_over_web(node: &web::Node, objects: &[Object]) -> Result<Found, AskError> {
-    let mut there = BTreeSet::new();
-    for (study, series) in series(objects) {
+    let unreadable = |cause| AskError { node: Box::new(node.clone()), cause, sent: Vec::new() };
+    let by_series =
+        by_series(objects).map_err(|error| unreadable(web::Cause::Unreadable(error.to_string())))?;
+    look(by_series, |study, series| {
         let query = web::Query {
             level: web::Level::Instances,
-            study_instance_uid: Some(study),
-            series_instance_uid: Some(series),
+            study_instance_uid: Some(study.to_owned()),
+            series_instance_uid: Some(series.to_owned()),
             ..web::Query::default()
         };
         match web::find(node, &query, INSTANCES_MAX) {
-            Ok(found) => there.extend(found.iter().map(|one| one.text(SOP_INSTANCE_UID))),
-            Err(AskError { cause: web::Cause::Refused { status: 404 | 405 | 501, .. }, .. }) => {
-                return Ok(believed(objects));
-            }
-            Err(error) => return Err(error),
+            Ok(found) => Ok(Some(found.iter().map(|one| one.text(SOP_INSTANCE_UID)).collect())),
+            Err(AskError { cause: web::Cause::Refused { status: 404 | 405 | 501, .. }, .. }) => Ok(None),
+            Err(error) => Err(error),
         }
-    }
-    Ok(looked_for(objects, &there))
+    })
 }
 
 const INSTANCES_MAX: usize = 100_000;
@@ -96,31 +112,149 @@ const INSTANCES_MAX: usize = 100_000;
 /// As tags are written in DICOM JSON.
 const SOP_INSTANCE_UID: &str = "00080018";
 
-fn believed(objects: &[Object]) -> Found {
-    objects.iter().map(|object| (object.sop_instance_uid().to_owned(), Ok(()))).collect()
+/// The study and series that objects belong to.
+type BySeries<'a> = BTreeMap<(String, String), Vec<&'a Object>>;
+
+/// `ask` gives which instances of a series are there, or that this cannot be asked: then the objects of
+/// that series are believed to be, and no others.
+fn look<E>(
+    by_series: BySeries,
+    mut ask: impl FnMut(&str, &str) -> Result<Option<BTreeSet<String>>, E>,
+) -> Result<Found, E> {
+    let mut found = Found::new();
+    for ((study, series), objects) in by_series {
+        let there = ask(&study, &series)?;
+        let missing = || Err("the destination said that it is stored, and does not have it".to_owned());
+        for object in objects {
+            let uid = object.sop_instance_uid();
+            let is_there = there.as_ref().is_none_or(|there| there.contains(uid));
+            found.insert(uid.to_owned(), if is_there { Ok(()) } else { missing() });
+        }
+    }
+    Ok(found)
 }
 
-fn looked_for(objects: &[Object], there: &BTreeSet<String>) -> Found {
-    let missing = || Err("the destination said that it is stored, and does not have it".to_owned());
-    let each = objects.iter().map(|object| {
-        let uid = object.sop_instance_uid();
-        (uid.to_owned(), there.contains(uid).then_some(()).map_or_else(missing, Ok))
-    });
-    each.collect()
+fn by_series(objects: &[Object]) -> io::Result<BySeries<'_>> {
+    let mut by_series = BySeries::new();
+    for object in objects {
+        by_series.entry(series_of(object)?).or_default().push(object);
+    }
+    Ok(by_series)
 }
 
-/// The studies and series that the objects belong to.
-fn series(objects: &[Object]) -> BTreeSet<(String, String)> {
-    objects.iter().filter_map(series_of).collect()
-}
-
-/// UIDs stand within so many bytes of a file.
+/// UIDs stand nearly always within so many bytes of a file; what has long sequences before them is read on.
 const BEGINNING_BYTES: u64 = 64 << 10;
 
-fn series_of(object: &Object) -> Option<(String, String)> {
-    let mut beginning = Vec::new();
-    object.file().ok()?.take(BEGINNING_BYTES).read_to_end(&mut beginning).ok()?;
-    let file = Part10::open(&beginning).ok()?;
-    let elements = file.elements();
-    Some((elements.text(tags::STUDY_INSTANCE_UID), elements.text(tags::SERIES_INSTANCE_UID)))
+const BEGINNING_BYTES_MAX: u64 = 32 << 20;
+
+fn series_of(object: &Object) -> io::Result<(String, String)> {
+    let mut bytes = BEGINNING_BYTES;
+    loop {
+        let mut beginning = Vec::new();
+        let read = object.file()?.take(bytes).read_to_end(&mut beginning)? as u64;
+        let uid = |tag| Part10::open(&beginning).map(|file| file.elements().text(tag)).unwrap_or_default();
+        let uids = [tags::STUDY_INSTANCE_UID, tags::SERIES_INSTANCE_UID].map(uid);
+        if let [study, series] = uids
+            && !study.is_empty()
+            && !series.is_empty()
+        {
+            return Ok((study, series));
+        }
+        if read < bytes || bytes >= BEGINNING_BYTES_MAX {
+            let what = format!("{} does not say which study and series it belongs to", object.name());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        }
+        bytes *= 8;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dicom_ul::pdu::{AssociationRJ, AssociationRJServiceUserReason, AssociationRJSource};
+
+    use super::super::part10::Head;
+    use super::*;
+
+    fn error(cause: Cause, stage: Stage) -> SendError {
+        SendError { destination: Box::new("PACS@127.0.0.1:1".parse().unwrap()), cause, stage }
+    }
+
+    fn rejected(result: AssociationRJResult) -> Cause {
+        let source = AssociationRJSource::ServiceUser(AssociationRJServiceUserReason::NoReasonGiven);
+        Cause::Rejected(AssociationRJ { result, source })
+    }
+
+    fn answered(status: u16) -> Cause {
+        Cause::Answered(Status(status), String::new())
+    }
+
+    #[test]
+    fn who_cannot_answer_now_is_asked_again_and_not_believed() {
+        for passing in [
+            answered(0xA700),
+            answered(0xC001),
+            answered(0x0110),
+            rejected(AssociationRJResult::Transient),
+            Cause::Aborted,
+            Cause::Silent,
+        ] {
+            let error = error(passing, Stage::Open);
+            assert!(!answers_no_queries(&error), "{error}");
+        }
+        for lasting in [
+            Cause::NothingTaken,
+            answered(0x0122),
+            answered(0x0211),
+            answered(0xA900),
+            rejected(AssociationRJResult::Permanent),
+            Cause::Aborted,
+        ] {
+            let error = error(lasting, Stage::Opening);
+            assert!(answers_no_queries(&error), "{error}");
+        }
+    }
+
+    /// An object with a sequence of so many bytes before its study.
+    fn object(study: &str, series: &str, before_bytes: usize) -> Object {
+        let head = Head {
+            sop_class_uid: "1.2.840.10008.5.1.4.1.1.2".to_owned(),
+            sop_instance_uid: format!("{study}.{series}.1"),
+            transfer_syntax_uid: "1.2.840.10008.1.2".to_owned(),
+        };
+        let mut file = head.encode();
+        let mut put = |group: u16, element: u16, value: &[u8]| {
+            file.extend(group.to_le_bytes());
+            file.extend(element.to_le_bytes());
+            file.extend((value.len() as u32).to_le_bytes());
+            file.extend(value);
+        };
+        put(0x0008, 0x1140, &vec![0; before_bytes]);
+        put(0x0020, 0x000D, study.as_bytes());
+        put(0x0020, 0x000E, series.as_bytes());
+        put(0x0020, 0x4000, &[b' '; 100]);
+        Object::read("object", file.into()).unwrap()
+    }
+
+    #[test]
+    fn a_series_is_read_however_far_behind_or_told_to_be_unknown() {
+        for before_bytes in [0, 60 << 10, 64 << 10, 600 << 10, 5 << 20] {
+            let uids = series_of(&object("1.20", "1.30", before_bytes)).unwrap();
+            assert_eq!(uids, ("1.20".to_owned(), "1.30".to_owned()), "{before_bytes}");
+        }
+        for (study, series) in [("", "1.30"), ("1.20", "")] {
+            let error = series_of(&object(study, series, 0)).unwrap_err();
+            assert!(error.to_string().contains("study and series"), "{error}");
+        }
+        assert!(series_of(&object("1.20", "1.30", 33 << 20)).is_err(), "there is an end to it");
+    }
+
+    #[test]
+    fn what_was_asked_is_not_overruled_by_what_cannot_be() {
+        let objects = [object("1.20", "1.30", 0), object("1.20", "1.40", 0)];
+        let found = look(by_series(&objects).unwrap(), |_, series| {
+            Ok::<_, SendError>((series == "1.30").then(BTreeSet::new))
+        });
+        let safe: Vec<bool> = found.unwrap().into_values().map(|safe| safe.is_ok()).collect();
+        assert_eq!(safe, [false, true]);
+    }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::dataflow::Response;
-use crate::dicom::Object;
+use crate::dicom::{NotSendable, Object};
 use crate::step::{Artifact, Request};
 use crate::store::Store;
 
@@ -85,20 +85,15 @@ impl Forward {
         delivery: &mut Delivery,
         learn: &mut dyn FnMut(&mut Delivery, FileDelivery),
     ) -> Result<(), Trouble> {
-        let mut objects = Vec::new();
-        for file in delivery.unsent(subject.response) {
-            match object(subject, file) {
-                Ok(object) => objects.push(object),
-                Err(why) => learn(delivery, FileDelivery::refused(&file.name, why)),
-            }
+        let Opened { objects, refused, trouble } = open(subject, delivery.unsent(subject.response));
+        refused.into_iter().for_each(|file| learn(delivery, file));
+        if !objects.is_empty() {
+            let is_to_be_verified = self.verify.is_some();
+            self.target.send(subject.request, &objects, &mut |sent| {
+                learn(delivery, FileDelivery::answered(sent, is_to_be_verified));
+            })?;
         }
-        if objects.is_empty() {
-            return Ok(());
-        }
-        let is_to_be_verified = self.verify.is_some();
-        self.target.send(subject.request, &objects, &mut |sent| {
-            learn(delivery, FileDelivery::answered(sent, is_to_be_verified));
-        })
+        trouble.map_or(Ok(()), Err)
     }
 
     /// Looks for the files in a state.
@@ -110,10 +105,9 @@ impl Forward {
         learn: &mut dyn FnMut(&mut Delivery, FileDelivery),
     ) -> Result<(), Trouble> {
         let Some(verify) = &self.verify else { return Ok(()) };
-        let unverified = delivery.in_state(subject.response, state);
-        let objects: Vec<Object> = unverified.iter().filter_map(|file| object(subject, file).ok()).collect();
+        let Opened { objects, trouble, .. } = open(subject, delivery.in_state(subject.response, state));
         if objects.is_empty() {
-            return Ok(());
+            return trouble.map_or(Ok(()), Err);
         }
         let passing = |text: String| Trouble { text, kind: TroubleKind::Passing };
         let verified = verify(&objects).map_err(passing)?;
@@ -126,7 +120,7 @@ impl Forward {
                 learn(delivery, file);
             }
         }
-        Ok(())
+        trouble.map_or(Ok(()), Err)
     }
 }
 
@@ -136,7 +130,29 @@ impl fmt::Debug for Forward {
     }
 }
 
-fn object(subject: &Subject, file: &Artifact) -> Result<Object, String> {
-    let path = subject.store.path(subject.response.request, file);
-    Object::open(&file.name, path).map_err(|error| error.to_string())
+/// Files of a response, opened as far as they can be.
+#[derive(Default)]
+struct Opened {
+    objects: Vec<Object>,
+    refused: Vec<FileDelivery>,
+    /// Of those that cannot be read now. The store is local, so that is nothing about them.
+    trouble: Option<Trouble>,
+}
+
+fn open(subject: &Subject, files: Vec<&Artifact>) -> Opened {
+    let mut opened = Opened::default();
+    for file in files {
+        let path = subject.store.path(subject.response.request, file);
+        match Object::open(&file.name, path) {
+            Ok(object) => opened.objects.push(object),
+            Err(error @ NotSendable::NotDicom { .. }) => {
+                opened.refused.push(FileDelivery::refused(&file.name, error.to_string()));
+            }
+            Err(error @ NotSendable::Unreadable { .. }) => {
+                let text = format!("{error}. Check the disk, and how many files may be open.");
+                opened.trouble = Some(Trouble { text, kind: TroubleKind::Passing });
+            }
+        }
+    }
+    opened
 }

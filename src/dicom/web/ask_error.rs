@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use super::super::Sent;
+use super::super::send_error::UNREADABLE_REMEDY;
 use super::Node;
 use super::multipart::Malformed;
 use super::pace::Broken;
@@ -28,6 +29,9 @@ pub enum Cause {
     Tls(String),
     #[error("nothing moved in time")]
     Silent,
+    /// A file of ours.
+    #[error("an object could not be read: {0}")]
+    Unreadable(String),
     #[error("the connection broke: {0}")]
     Broken(String),
     /// It is too busy (503, 429), and may have said for how long.
@@ -51,6 +55,7 @@ impl Cause {
             Cause::Unresolved(_) | Cause::Unconnected(_) | Cause::Tls(_) | Cause::Later { .. } => true,
             Cause::Refused { status, .. } => matches!(status, 401 | 403 | 404),
             Cause::Silent
+            | Cause::Unreadable(_)
             | Cause::Broken(_)
             | Cause::NotUnderstood(_)
             | Cause::TooMany(_)
@@ -72,6 +77,7 @@ impl AskError {
             Cause::Silent => {
                 format!("Check that the service is well: it was waited for {} s.", node.wait_max.as_secs())
             }
+            Cause::Unreadable(_) => UNREADABLE_REMEDY.to_owned(),
             Cause::Broken(_) => {
                 "Ask again: what has arrived already is recognised by its identifiers.".to_owned()
             }

@@ -90,7 +90,7 @@ fn read(batch: &[Object]) -> Result<Vec<Bytes>, Cause> {
         Ok(Bytes::from(bytes))
     });
     let files: io::Result<Vec<Bytes>> = files.collect();
-    files.map_err(|error| Cause::Broken(format!("a file to be sent cannot be read: {error}")))
+    files.map_err(|error| Cause::Unreadable(error.to_string()))
 }
 
 fn question(batch: &[Bytes]) -> Question {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,9 +12,11 @@ use flow::dicom::Object;
 use flow::journal::State;
 use flow::outbox::{Clock, FileState, Forward, Verified};
 
+use super::policies::nobody;
 use super::provider::{Answer, Provider};
-use super::{Post, at_once, forward, forwarded, states, uid};
-use crate::support::peers::{Background, answering, free_port, tool, until};
+use super::{Post, Told, at_once, forward, forwarded, patient, states, uid};
+use crate::support::peers::{Background, DEADLINE, answering, free_port, tool, until};
+use crate::support::slices::Slice;
 
 #[test]
 fn a_warning_is_a_warning_and_what_is_refused_for_good_is_not_hidden_by_the_rest() {
@@ -169,6 +172,36 @@ fn a_verifier_that_never_finds_anything_does_not_go_on_for_ever() {
     let told = post.run(&["1"], vec![forward], Clock::usual(), |_, _| {});
     assert_eq!(states(forwarded(&told)[0]), [FileState::Missing]);
     assert_eq!((calls.load(Ordering::Relaxed), pacs.arrived()[&uid("1", 1)]), (5, 3));
+}
+
+#[test]
+fn what_cannot_be_read_for_now_is_not_refused() {
+    let post = Post::new(3);
+    let (destination, hidden) = (nobody(), post.path("hidden"));
+    let waits = vec![forward(destination.clone(), patient())];
+    post.run(&["1"], waits, Clock::usual(), |outbox, says| {
+        assert!(matches!(says.recv_timeout(DEADLINE), Ok(Told::Delayed(_))));
+        let second = Slice::new("1.2.1", 2).file();
+        let is_second = |path: &PathBuf| fs::read(path).is_ok_and(|bytes| bytes == second);
+        let place = files(&post.path("store")).into_iter().find(is_second).unwrap();
+        fs::rename(&place, &hidden).unwrap();
+
+        let pacs = Provider::at(destination.address.parse().unwrap(), |_, _| Answer::Status(0));
+        outbox.hurry(super::request("1").id);
+        assert!(matches!(says.recv_timeout(DEADLINE), Ok(Told::Delayed(_))), "it waits");
+        assert_eq!(pacs.arrived().into_keys().collect::<Vec<_>>(), [uid("1", 1), uid("1", 3)]);
+
+        fs::rename(&hidden, &place).unwrap();
+        outbox.hurry(super::request("1").id);
+        assert!(matches!(says.recv_timeout(DEADLINE), Ok(Told::Forwarded(delivery)) if delivery.complete));
+        assert_eq!(pacs.arrived().into_values().collect::<Vec<_>>(), [1, 1, 1]);
+    });
+}
+
+/// All files below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let inside = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    inside.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
 #[test]
