@@ -183,10 +183,10 @@ impl<'a> Elements<'a> {
     ///
     /// One at a time: an item has 8 bytes in a file, and many times that here.
     pub fn items(&self, tag: Tag) -> impl Iterator<Item = Elements<'a>> {
-        let (encoding, character_set) = (self.encoding, self.character_set.clone());
+        let (encoding, character_set) = (self.encoding, self.character_set);
         let mut reader = Reader { bytes: self.bytes(tag), at: 0, encoding };
         let contents = std::iter::from_fn(move || reader.item());
-        contents.map(move |content| Elements::of(content, encoding, character_set.clone()))
+        contents.map(move |content| Elements::of(content, encoding, character_set))
     }
 
     /// An element's value as it is in the file; empty where it is absent.
