@@ -88,8 +88,15 @@ impl Auditor {
             }
             // What we have asked for comes without an association of its own.
             dicom::Event::Fetched { .. } | dicom::Event::NotFetched { .. } => {
-                let ours =
-                    self.visits().extract_if(.., |_, one| one.asked_by == AskedBy::Us).collect::<Vec<_>>();
+                let ours = {
+                    // One guard for both: what others bring meanwhile must not be lost between them.
+                    let mut visits = self.visits();
+                    let all = std::mem::take(&mut *visits).into_iter();
+                    let (ours, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
+                        all.partition(|(_, visiting)| visiting.asked_by == AskedBy::Us);
+                    *visits = others;
+                    ours
+                };
                 ours.into_iter().for_each(|(_, visiting)| self.closed(visiting, End::Released, ""));
             }
             _ => {}

@@ -9,7 +9,7 @@ use super::exit::{Failure, Kind};
 /// A request and where it is remembered.
 #[derive(Debug, clap::Args)]
 pub struct Lookup {
-    /// The request: its name or a part of it, its number, or the first digits of its id
+    /// The request: its name or a part of it, its number, the first digits of its id, or the patient's ID, accession number or study
     #[arg(value_name = "REQUEST")]
     request: String,
 

@@ -82,6 +82,9 @@ impl Teller {
             self.troubled.store(true, Ordering::Relaxed);
             return self.not_delivered(request, delivery, "");
         }
+        if delivery.files.is_empty() {
+            return;
+        }
         let (stored, destination) = (delivery.files.len(), &delivery.destination);
         let mut text = format!("delivered {}  {stored} objects to {destination}", request.name);
         for file in delivery.files.iter().filter(|file| file.state == FileState::Warned) {

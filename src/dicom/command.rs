@@ -150,9 +150,9 @@ impl Command {
         self.number(MESSAGE_ID).unwrap_or(0)
     }
 
-    /// Whether this answers something, rather than asks.
-    pub fn is_answer(&self) -> bool {
-        self.field() & RESPONSE != 0
+    /// Whether an answer is due: not to an answer, nor to a cancel.
+    pub fn is_question(&self) -> bool {
+        self.field() & RESPONSE == 0 && self.field() != C_CANCEL
     }
 
     /// That of an affected or of a requested object.

@@ -50,13 +50,19 @@ pub struct Committed {
 }
 
 impl Transaction {
-    /// `None` if it is not one.
+    /// `None` if it is not one, or if it has names that could not be told in an outcome.
     pub fn decode(data_set: &[u8], transfer_syntax_uid: &str) -> Option<Transaction> {
         with_elements(data_set, transfer_syntax_uid, |elements| Transaction {
             uid: elements.text(tags::TRANSACTION_UID),
             references: references(elements, tags::REFERENCED_SOP_SEQUENCE),
         })
         .filter(|transaction| !transaction.uid.is_empty() && !transaction.references.is_empty())
+        .filter(|transaction| transaction.names().all(str::is_ascii))
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let named = self.references.iter().flat_map(|one| [&one.sop_class_uid, &one.sop_instance_uid]);
+        std::iter::once(&self.uid).chain(named).map(String::as_str)
     }
 
     pub fn encode(&self, transfer_syntax_uid: &str) -> Vec<u8> {
@@ -172,6 +178,10 @@ impl Commitments {
         true
     }
 
+    fn forget(&self, transaction: &str) {
+        self.lock().remove(transaction);
+    }
+
     fn wait(&self, transaction: &str, time: Duration) -> Option<Committed> {
         let open = |outcomes: &mut BTreeMap<_, Option<Committed>>| {
             outcomes.get(transaction).is_some_and(Option::is_none)
@@ -219,7 +229,11 @@ pub fn commit(
             Await::Here => report(association, &transaction, start + time).map(Some),
             Await::Listener(_) => Ok(None),
         }
-    })?;
+    });
+    if let (Err(_), Await::Listener(commitments)) = (&outcome, answer) {
+        commitments.forget(&transaction.uid);
+    }
+    let outcome = outcome?;
     let silent =
         || SendError { destination: Box::new(node.clone()), cause: Cause::Silent, stage: Stage::Open };
     match (outcome, answer) {
@@ -340,6 +354,18 @@ mod tests {
                 Transaction::decode(&bytes[..length], syntax);
             }
         }
+    }
+
+    /// A UID is of digits and dots. What is not even ASCII could not be written into the outcome.
+    #[test]
+    fn what_cannot_be_told_is_not_agreed_to() {
+        let syntax = uids::EXPLICIT_VR_LITTLE_ENDIAN;
+        let asked = |reference| Transaction { uid: "2.25.1".to_owned(), references: vec![reference] };
+        let mut bytes = asked(reference(7)).encode(syntax);
+        let last = bytes.iter().rposition(|byte| *byte == b'7').unwrap();
+        assert!(Transaction::decode(&bytes, syntax).is_some());
+        bytes[last] = 0xFF;
+        assert_eq!(Transaction::decode(&bytes, syntax), None);
     }
 
     #[test]

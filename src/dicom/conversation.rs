@@ -14,7 +14,17 @@ use super::{Event, Settings, Visit};
 
 /// Holds the conversation on a connection to its end.
 pub(super) fn converse(door: &Door, visit: Visit, stream: TcpStream, peer: SocketAddr) {
-    let mut association = match guarded(|| establish(door.settings, stream, peer)) {
+    hold(door, visit, peer, || secured(door.settings, stream));
+}
+
+/// Holds it on what [`secured`] gives, or on what has been recorded.
+pub(super) fn hold(
+    door: &Door,
+    visit: Visit,
+    peer: SocketAddr,
+    stream: impl FnOnce() -> Result<Stream, Broken>,
+) {
+    let mut association = match guarded(|| establish(door.settings, stream()?, peer)) {
         Ok(association) => association,
         Err(broken) => return (door.tell)(&Event::TurnedAway { peer, reason: broken.to_string() }),
     };
@@ -48,23 +58,25 @@ fn printable(title: &str) -> String {
     title.chars().filter(|letter| (' '..='~').contains(letter) && *letter != '\\').collect()
 }
 
-fn establish(settings: &Settings, stream: TcpStream, peer: SocketAddr) -> Result<Association, Broken> {
+fn establish(settings: &Settings, stream: Stream, peer: SocketAddr) -> Result<Association, Broken> {
     let terms = Terms {
         ae_title: &settings.ae_title,
         called: settings.called,
         callers: &settings.callers,
         contexts_max: settings.contexts_max,
         pdu_bytes_max: settings.pdu_bytes_max,
+        negotiation_max: settings.negotiation_time_max,
         silence_max: settings.idle_time_max,
     };
-    accept(secured(settings, stream)?, peer.ip(), &terms)
+    accept(stream, peer.ip(), &terms)
 }
 
-/// The handshake of TLS, where that is asked for, under the time limit of the rest.
+/// The handshake of TLS, where that is asked for, under the time limit of the negotiation.
 pub(super) fn secured(settings: &Settings, stream: TcpStream) -> Result<Stream, Broken> {
     let Some(tls) = &settings.tls else { return Ok(Stream::Plain(stream)) };
-    stream.set_read_timeout(Some(settings.idle_time_max))?;
-    stream.set_write_timeout(Some(settings.idle_time_max))?;
+    let time = settings.negotiation_time_max.min(settings.idle_time_max);
+    stream.set_read_timeout(Some(time))?;
+    stream.set_write_timeout(Some(time))?;
     let stream = tls.accept(stream).map_err(|error| Broken::Own(error.to_string()))?;
     Ok(Stream::Tls(stream))
 }

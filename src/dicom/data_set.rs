@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::io::Read;
 
+use dicom_core::DataElementHeader;
 use dicom_encoding::transfer_syntax::{TransferSyntax, TransferSyntaxIndex};
 use dicom_parser::dataset::read::{DataSetReaderOptions, ValueReadStrategy};
 use dicom_parser::dataset::{DataSetReader, DataToken};
@@ -58,6 +59,9 @@ impl<'a> DataSet<'a> {
 
     /// The tokens of the data set. The last one is an error where it is damaged or cut off.
     ///
+    /// The reader makes room for a value when it is asked for the token behind its header, whatever length
+    /// that announces: one of more than there is at all ends it before.
+    ///
     /// # Errors
     /// If nothing can read this transfer syntax.
     pub fn tokens(
@@ -68,7 +72,13 @@ impl<'a> DataSet<'a> {
         let reader = DataSetReader::new_with_ts_options(&*self.bytes, self.syntax, options);
         let mut reader = reader.map_err(|error| damaged(&error))?;
         let mut depth = 0_usize;
+        let there = self.bytes.len();
+        let is_there = move |token: &DataToken| announced(token).is_none_or(|length| length <= there);
         Ok(std::iter::from_fn(move || match reader.next() {
+            Some(Ok(token)) if !is_there(&token) => {
+                depth = 0;
+                Some(Err(Unreadable::CutOff))
+            }
             // What the reader takes for a quiet end is one only where nothing is open.
             None => (std::mem::take(&mut depth) > 0).then_some(Err(Unreadable::CutOff)),
             Some(Err(error)) => {
@@ -92,6 +102,17 @@ pub(super) fn closes(token: &DataToken) -> bool {
     matches!(token, DataToken::SequenceEnd | DataToken::ItemEnd)
 }
 
+/// The bytes that a header says are behind it, if it says so.
+fn announced(token: &DataToken) -> Option<usize> {
+    let (DataToken::ElementHeader(DataElementHeader { len, .. })
+    | DataToken::SequenceStart { len, .. }
+    | DataToken::ItemStart { len }) = token
+    else {
+        return None;
+    };
+    len.get().map(|length| length as usize)
+}
+
 fn damaged(error: &dyn std::error::Error) -> Unreadable {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     Unreadable::Damaged(causes.last().map_or_else(|| error.to_string(), ToString::to_string))
@@ -102,4 +123,33 @@ fn inflated(bytes: &[u8]) -> Option<Vec<u8>> {
     let reader = flate2::read::DeflateDecoder::new(bytes);
     reader.take(INFLATED_BYTES_MAX + 1).read_to_end(&mut inflated).ok()?;
     (inflated.len() as u64 <= INFLATED_BYTES_MAX).then_some(inflated)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end(data_set: &[u8]) -> Option<Unreadable> {
+        let head = Head { transfer_syntax_uid: EXPLICIT_LITTLE_ENDIAN.to_owned(), ..Head::default() };
+        let file = [&head.encode(), data_set].concat();
+        let file = DataSet::open(&file).unwrap();
+        file.tokens(ValueReadStrategy::Raw).unwrap().find_map(Result::err)
+    }
+
+    /// The reader would make room for them before it finds that they are not there.
+    #[test]
+    fn announced_bytes_must_be_there() {
+        let value = |length: u32| [b"\x09\0\x10\0UN\0\0".as_slice(), &length.to_le_bytes(), b"ab"].concat();
+        let pixels = |length: u32| {
+            let begin = b"\xe0\x7f\x10\0OB\0\0\xff\xff\xff\xff";
+            let end = b"\xfe\xff\xdd\xe0\0\0\0\0";
+            [begin, b"\xfe\xff\0\xe0\0\0\0\0\xfe\xff\0\xe0".as_slice(), &length.to_le_bytes(), b"ab", end]
+                .concat()
+        };
+        assert!(end(&value(2)).is_none() && end(&pixels(2)).is_none());
+        for forged in [1 << 20, 0xB800_0000] {
+            assert!(matches!(end(&value(forged)), Some(Unreadable::CutOff)), "{forged}");
+            assert!(matches!(end(&pixels(forged)), Some(Unreadable::CutOff)), "{forged}");
+        }
+    }
 }

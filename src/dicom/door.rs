@@ -6,11 +6,13 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
+use dicom_dictionary_std::tags;
 use dicom_encoding::transfer_syntax::TransferSyntaxIndex;
 use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 
-use crate::imaging::{Header, Study, Unreadable, read_instance};
+use crate::imaging::{Header, Part10, Study, Unreadable, read_instance};
 use crate::step::Item;
 use crate::store::free_bytes;
 
@@ -31,6 +33,8 @@ pub(super) struct Door<'a> {
     pub reports: Reports,
     /// How many visits there have been.
     pub visits: AtomicU64,
+    /// Held by who reads a header that is not short.
+    long_headers: Mutex<()>,
 }
 
 /// Who brings instances: an association, or a request over HTTP, or a file.
@@ -81,6 +85,7 @@ impl<'a> Door<'a> {
             tell,
             reports: Reports::open(&settings.inbox, settings.nodes.clone())?,
             visits: AtomicU64::new(0),
+            long_headers: Mutex::default(),
         })
     }
 
@@ -104,6 +109,7 @@ impl<'a> Door<'a> {
         if !is_uid(&head.sop_class_uid) || !is_uid(&head.sop_instance_uid) {
             return Err(refusal(Status::INVALID_INSTANCE, "a SOP UID is not a UID"));
         }
+        check_class(head)?;
         let mut part = self.begin()?;
         part.write(&head.encode())?;
         Ok(part)
@@ -125,9 +131,7 @@ impl<'a> Door<'a> {
         let Some((head, _)) = Head::decode(part.beginning()) else {
             return Err(refusal(Status::CANNOT_UNDERSTAND, "it is not a DICOM file, or its head is damaged"));
         };
-        if !sop_class::is_storage(&head.sop_class_uid) {
-            return Err(refusal(Status::SOP_CLASS_NOT_SUPPORTED, "objects of its class are not stored"));
-        }
+        check_class(&head)?;
         if TransferSyntaxRegistry.get(&head.transfer_syntax_uid).is_none() {
             let reason = "its transfer syntax is not known";
             return Err(refusal(Status::TRANSFER_SYNTAX_NOT_SUPPORTED, reason));
@@ -139,57 +143,98 @@ impl<'a> Door<'a> {
     /// it came.
     pub fn keep(&self, visitor: &Visitor, part: Part, announced: Option<&Head>) -> Result<Stored, Refusal> {
         let digest = part.digest();
-        let (header, study) = read(&part)?;
-        check(announced, &header, &study)?;
+        let Seen { head, header, study } = self.read(&part)?;
+        check(announced, &head, &study)?;
         check_study(visitor, &study)?;
-        let name = format!("{}-{}.dcm", header.sop_instance_uid, digest.short());
+        let name = format!("{}-{}.dcm", head.sop_instance_uid, digest.short());
         let size = part.size();
         let uid = &study.study_instance_uid;
         let place = self.studies.place(uid, visitor, || self.inbox.new_folder())?;
         let expected = self.settings.completion.expected.as_ref();
         let marks = expected.map_or(0, |expected| expected.marks(part.beginning()));
         let kept = part.keep(&place.folder, &name)?;
-        let (path, decoded) = (kept.path().to_owned(), header.decoded_bytes().max(size));
-        let item = Item { name, path, digest, size, decoded, received: true };
+        let decoded = header.as_ref().map_or(0, Header::decoded_bytes).max(size);
+        let item = Item { name, path: kept.path().to_owned(), digest, size, decoded, received: true };
         let instance = Arrived {
-            sop_class_uid: header.sop_class_uid.clone(),
-            sop_instance_uid: header.sop_instance_uid.clone(),
+            sop_class_uid: head.sop_class_uid,
+            sop_instance_uid: head.sop_instance_uid.clone(),
             study_instance_uid: study.study_instance_uid.clone(),
             patient_id: study.patient_id.clone(),
         };
-        self.studies.add(place, Instance { marks, ..Instance::new(item, header, study) });
+        let seen = match header {
+            Some(header) => Instance::new(item, header, study),
+            None => Instance { sop_instance_uid: head.sop_instance_uid, ..Instance::damaged(item, study) },
+        };
+        self.studies.add(place, Instance { marks, ..seen });
         let (visit, boxed) = (visitor.visit, Box::new(instance.clone()));
         (self.tell)(&Event::Stored { visit, bytes: size, instance: boxed });
         Ok(Stored { kept, instance })
     }
+
+    /// Reads an instance from the beginning of the file that is at hand, or from more if need be.
+    fn read(&self, part: &Part) -> Result<Seen, Refusal> {
+        let read = match read_instance("", part.path(), part.beginning()) {
+            Err(Unreadable::Damaged { .. }) if !part.is_short() => {
+                // One after the other: much memory for each of many associations would be too much.
+                let _turn = self.long_headers.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut bytes = Vec::new();
+                File::open(part.path())?.take(HEADER_BYTES_MAX).read_to_end(&mut bytes)?;
+                read_instance("", part.path(), &bytes)
+            }
+            read => read,
+        };
+        let damaged = || refusal(Status::CANNOT_UNDERSTAND, "the data set is damaged or cut off");
+        match read {
+            Ok((header, study)) => {
+                let head = Head {
+                    sop_class_uid: header.sop_class_uid.clone(),
+                    sop_instance_uid: header.sop_instance_uid.clone(),
+                    transfer_syntax_uid: header.transfer_syntax_uid.clone(),
+                };
+                Ok(Seen { head, header: Some(header), study })
+            }
+            // Something in it, and no pixels, is longer than what is read of a file.
+            Err(Unreadable::Damaged { study, .. }) if part.size() > HEADER_BYTES_MAX => {
+                let file = Part10::open(part.beginning()).map_err(|_| damaged())?;
+                let elements = file.elements();
+                let head = Head {
+                    sop_class_uid: elements.text(tags::SOP_CLASS_UID),
+                    sop_instance_uid: elements.text(tags::SOP_INSTANCE_UID),
+                    transfer_syntax_uid: file.transfer_syntax_uid.clone(),
+                };
+                Ok(Seen { head, header: None, study: *study })
+            }
+            Err(_) => Err(damaged()),
+        }
+    }
 }
 
-/// Reads header and study from the beginning of the file that is at hand, or from more if need be.
-fn read(part: &Part) -> Result<(Header, Study), Refusal> {
-    let read = match read_instance("", part.path(), part.beginning()) {
-        Err(Unreadable::Damaged { .. }) if !part.is_short() => {
-            let mut bytes = Vec::new();
-            File::open(part.path())?.take(HEADER_BYTES_MAX).read_to_end(&mut bytes)?;
-            read_instance("", part.path(), &bytes)
-        }
-        read => read,
-    };
-    read.map_err(|_| refusal(Status::CANNOT_UNDERSTAND, "the data set is damaged or cut off"))
+/// What a file says of itself.
+struct Seen {
+    /// As its data set says, not what stands before it.
+    head: Head,
+    header: Option<Header>,
+    study: Study,
 }
 
 /// A file whose head says other than its data set would be found by nobody.
-fn check(announced: Option<&Head>, header: &Header, study: &Study) -> Result<(), Refusal> {
+fn check(announced: Option<&Head>, found: &Head, study: &Study) -> Result<(), Refusal> {
     if study.study_instance_uid.is_empty() {
         return Err(refusal(Status::CANNOT_UNDERSTAND, "the data set has no Study Instance UID"));
     }
-    if !is_uid(&header.sop_instance_uid) {
+    if !is_uid(&found.sop_instance_uid) {
         return Err(refusal(Status::INVALID_INSTANCE, "the data set's SOP Instance UID is not a UID"));
     }
     let same = announced.is_none_or(|head| {
-        header.sop_class_uid == head.sop_class_uid && header.sop_instance_uid == head.sop_instance_uid
+        found.sop_class_uid == head.sop_class_uid && found.sop_instance_uid == head.sop_instance_uid
     });
     let mismatch = || refusal(Status::DATA_SET_MISMATCH, "SOP UIDs of command and data set differ");
     same.then_some(()).ok_or_else(mismatch)
+}
+
+fn check_class(head: &Head) -> Result<(), Refusal> {
+    let other = || refusal(Status::SOP_CLASS_NOT_SUPPORTED, "objects of its class are not stored");
+    sop_class::is_storage(&head.sop_class_uid).then_some(()).ok_or_else(other)
 }
 
 fn check_study(visitor: &Visitor, study: &Study) -> Result<(), Refusal> {

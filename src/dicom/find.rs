@@ -11,6 +11,7 @@ use super::door::{Door, Visitor};
 use super::provider::{Provider, send};
 use super::query::{Level, Match, Query, Told};
 use super::receive::Counter;
+use super::sop_class::USUAL;
 use super::{AeTitle, Cause, Destination, SendError, Stage, Status};
 
 /// More answers than these are cut off: nobody reads them, and an archive may have millions.
@@ -144,7 +145,8 @@ fn serve_until_answered(
     }
 }
 
-/// The SOP classes of a study, which must be proposed to get it.
+/// The SOP classes of a study, which must be proposed to get it; as far as it is not told, those that are
+/// usual.
 fn classes(node: &Destination, study_instance_uid: &str) -> Result<Vec<String>, SendError> {
     let mut classes = BTreeSet::new();
     // The whole hierarchy is asked: archives answer at the level of instances only below a series.
@@ -154,7 +156,10 @@ fn classes(node: &Destination, study_instance_uid: &str) -> Result<Vec<String>, 
         let found = find(node, &query)?.matches;
         classes.extend(found.iter().map(|one| one.text(tags::SOP_CLASS_UID).to_owned()));
     }
-    classes.remove("");
+    // Many archives do not tell the class of an instance.
+    if classes.is_empty() || classes.remove("") {
+        classes.extend(USUAL.map(str::to_owned));
+    }
     Ok(classes.into_iter().collect())
 }
 

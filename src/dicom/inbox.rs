@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::step::{Digest, Digester};
-use crate::store::make_folder;
+use crate::store::{begin_writing, make_folder};
 
 pub(super) struct Inbox {
     root: PathBuf,
@@ -43,7 +43,7 @@ impl Inbox {
         let number = self.parts.fetch_add(1, Ordering::Relaxed);
         let path = self.root.join(format!("incoming/{number}.part"));
         let file = File::create_new(&path)?;
-        Ok(Part { file, path, digester: Digester::default(), beginning: Vec::new(), size: 0 })
+        Ok(Part { file, path, digester: Digester::default(), beginning: Vec::new(), size: 0, begun: 0 })
     }
 
     /// Gives no folder a number that one of these has, or had.
@@ -107,7 +107,12 @@ pub(super) struct Part {
     digester: Digester,
     beginning: Vec<u8>,
     size: u64,
+    /// How much the disk has begun to write.
+    begun: u64,
 }
+
+/// The disk is kept busy while the rest of a file is on its way, in pieces of so many bytes.
+const PIECE_BYTES: u64 = 128 << 10;
 
 /// As much of a file stays in memory for its header; a longer header is read from the file again.
 const BEGINNING_BYTES: usize = 128 << 10;
@@ -119,6 +124,10 @@ impl Part {
         let wanted = bytes.len().min(BEGINNING_BYTES - self.beginning.len());
         self.beginning.extend_from_slice(&bytes[..wanted]);
         self.size += bytes.len() as u64;
+        if self.size - self.begun >= PIECE_BYTES {
+            begin_writing(&self.file, self.begun, self.size - self.begun);
+            self.begun = self.size;
+        }
         Ok(())
     }
 

@@ -85,11 +85,11 @@ fn joined(instances: &[Instance], text: impl Fn(&Instance) -> &String) -> String
     texts.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\\")
 }
 
-/// A name that a person recognises and that is safe as the name of a folder: the patient's ID (or
-/// the accession number), the date, and a piece of the digest that keeps requests apart.
+/// A name that is safe as the name of a folder: the modalities, the date, and a piece of the digest that keeps
+/// requests apart. It stands in logs and in the names of folders, so nothing of the patient is in it.
 fn name(study: &Study, request: &Request) -> String {
-    let who = if study.patient_id.is_empty() { &study.accession_number } else { &study.patient_id };
-    let parts = [path_safe(who), path_safe(&study.study_date), request.id.short()];
+    let modality = path_safe(request.attribute("modality"));
+    let parts = [modality, path_safe(&study.study_date), request.id.short()];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("_")
 }
 
@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(names, ["a", "b", "d"]);
         assert_eq!(request.attribute("modality"), "CT\\SR");
         assert_eq!(request.attribute("source"), "folder");
-        assert_eq!(request.name, format!("P_20260131_{}", request.id.short()));
+        assert_eq!(request.name, format!("CT-SR_20260131_{}", request.id.short()));
     }
 
     #[test]
@@ -166,9 +166,9 @@ mod tests {
     }
 
     #[test]
-    fn a_hostile_patient_id_is_no_path() {
+    fn a_hostile_modality_is_no_path() {
         for hostile in ["../../etc/passwd", "/", "..", "a\0b", "C:\\x", "\u{202e}x", &"9".repeat(500)] {
-            let name = request(vec![instance("a", "1", hostile, "CT")], &[]).unwrap().name;
+            let name = request(vec![instance("a", "1", "P", hostile)], &[]).unwrap().name;
             let safe = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
             assert!(name.chars().all(safe) && name.len() < 80, "{hostile:?} gives {name:?}");
             assert!(name.starts_with(|letter: char| letter.is_ascii_alphanumeric()), "{name:?}");

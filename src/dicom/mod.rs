@@ -27,6 +27,8 @@ mod event;
 mod expected;
 mod find;
 pub mod folder;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod inbox;
 mod instance;
 mod names;

@@ -31,9 +31,14 @@ struct Coming {
 }
 
 enum Sink {
-    Instance { head: Head, part: Result<Part, Refusal> },
+    Instance {
+        head: Head,
+        part: Box<Result<Part, Refusal>>,
+    },
     Memory(Vec<u8>),
     Nothing(Refusal),
+    /// It belongs to no question, so it has no answer.
+    Unasked,
 }
 
 /// What is due on the association.
@@ -81,11 +86,16 @@ impl<'a> Provider<'a> {
         if !request.has_data_set() {
             return match request.field() {
                 C_ECHO => vec![self.answer(context, &request, Ok(()))],
-                _ if request.is_answer() => Vec::new(),
+                C_STORE => {
+                    let missing = refusal(Status::MISTYPED_ARGUMENT, "the data set is missing");
+                    vec![self.answer(context, &request, Err(missing))]
+                }
+                _ if !request.is_question() => Vec::new(),
                 _ => vec![self.answer(context, &request, Err(unknown()))],
             };
         }
         let sink = match (request.field(), &syntax) {
+            _ if !request.is_question() => Sink::Unasked,
             (_, None) => Sink::Nothing(refusal(Status::CANNOT_UNDERSTAND, "no such presentation context")),
             (C_STORE, Some(syntax)) => {
                 let head = Head {
@@ -93,7 +103,7 @@ impl<'a> Provider<'a> {
                     sop_instance_uid: request.sop_instance_uid().to_owned(),
                     transfer_syntax_uid: syntax.clone(),
                 };
-                let part = self.door.begin_data_set(&head);
+                let part = Box::new(self.door.begin_data_set(&head));
                 Sink::Instance { head, part }
             }
             (N_ACTION | N_EVENT_REPORT, Some(_)) if request.sop_class_uid() == commitment::CLASS => {
@@ -114,7 +124,7 @@ impl<'a> Provider<'a> {
                 coming.sink = Sink::Nothing(refusal(Status::OUT_OF_RESOURCES, "the data set is too long"));
             }
             Sink::Memory(held) => held.extend_from_slice(bytes),
-            Sink::Nothing(_) => {}
+            Sink::Nothing(_) | Sink::Unasked => {}
         }
         match self.coming.take_if(|_| last) {
             Some(coming) => self.finish(coming),
@@ -124,9 +134,10 @@ impl<'a> Provider<'a> {
 
     fn finish(&mut self, Coming { context, syntax, request, sink }: Coming) -> Vec<Answer> {
         let (outcome, more) = match sink {
+            Sink::Unasked => return Vec::new(),
             Sink::Nothing(refusal) => (Err(refusal), None),
             Sink::Instance { head, part } => {
-                let stored = part.and_then(|part| self.door.keep(&self.visitor, part, Some(&head)));
+                let stored = (*part).and_then(|part| self.door.keep(&self.visitor, part, Some(&head)));
                 self.stored += u64::from(stored.is_ok());
                 (stored.map(drop), None)
             }
@@ -160,6 +171,12 @@ impl<'a> Provider<'a> {
             asked.ok_or_else(|| refusal(Status::INVALID_ARGUMENT, "it names no transaction and objects"))?;
         let reports = &self.door.reports;
         if reports.can_call(&self.visitor.calling_ae) {
+            if !reports.have_room_for(&asked) {
+                return Err(refusal(
+                    Status::RESOURCE_LIMITATION,
+                    "too many commitments wait, try again later",
+                ));
+            }
             reports.accept(&self.visitor.calling_ae, asked)?;
             return Ok(None);
         }

@@ -4,6 +4,7 @@
 //! association that asks for it (C-GET), or by letting the archive send it to our listener (C-MOVE).
 //! What fails is tried again, and in the end told; it holds up no other study.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -71,7 +72,7 @@ impl FromStr for Wanted {
 pub(super) fn pull(door: &Door, pull: &Pull, stop: &Stop) {
     for (index, wanted) in pull.wanted.iter().enumerate() {
         let number = index + 1;
-        let studies = match studies(&pull.from, wanted) {
+        let studies = match patiently(pull, stop, || studies(&pull.from, wanted)) {
             Ok(studies) => studies,
             Err(trouble) => {
                 not_fetched(door, number, &trouble);
@@ -89,16 +90,36 @@ pub(super) fn pull(door: &Door, pull: &Pull, stop: &Stop) {
                 let reason = "receiving ended before".to_owned();
                 return (door.tell)(&Event::NotFetched { number, reason });
             }
-            fetch_patiently(door, pull, number, &study, stop);
+            match patiently(pull, stop, || fetch(door, &pull.from, &study, stop)) {
+                Ok(instances) => (door.tell)(&Event::Fetched { number, instances }),
+                Err(trouble) => not_fetched(door, number, &trouble),
+            }
         }
     }
 }
 
 const LOOK: Duration = Duration::from_millis(100);
 
+/// Tries again after each of the waits, unless receiving ends.
+fn patiently<T>(pull: &Pull, stop: &Stop, attempt: impl Fn() -> Result<T, Trouble>) -> Result<T, Trouble> {
+    let mut tried = attempt();
+    let mut waits = pull.waits.iter();
+    while tried.is_err() && waits.next().is_some_and(|wait| !stop.wait(*wait)) {
+        tried = attempt();
+    }
+    tried
+}
+
 fn studies(from: &Archive, wanted: &Wanted) -> Result<Vec<String>, Trouble> {
     let uids: Vec<String> = match (wanted, from) {
-        (Wanted::Study(uid), _) => vec![uid.clone()],
+        // An archive that does not answer queries may send a study all the same.
+        (Wanted::Study(uid), Archive::Dimse { node, .. }) => {
+            match find(node, &Query::study(uid, Level::Study)) {
+                Ok(found) if found.matches.is_empty() => Vec::new(),
+                _ => vec![uid.clone()],
+            }
+        }
+        (Wanted::Study(uid), Archive::Web(_)) => vec![uid.clone()],
         (Wanted::Query(query), Archive::Dimse { node, .. }) => {
             let found = find(node, &Query { level: Level::Study, ..query.clone() })?;
             found.matches.iter().map(|one| one.text(tags::STUDY_INSTANCE_UID).to_owned()).collect()
@@ -109,7 +130,9 @@ fn studies(from: &Archive, wanted: &Wanted) -> Result<Vec<String>, Trouble> {
             found.iter().map(|one| one.text(STUDY_INSTANCE_UID)).collect()
         }
     };
-    Ok(uids.into_iter().filter(|uid| !uid.is_empty()).collect())
+    // There are archives that tell of a study once for each of its instances.
+    let uids: BTreeSet<String> = uids.into_iter().filter(|uid| !uid.is_empty()).collect();
+    Ok(uids.into_iter().collect())
 }
 
 /// No query is meant to find more.
@@ -117,25 +140,6 @@ const STUDIES_MAX: usize = 10_000;
 
 /// As tags are written in DICOM JSON.
 const STUDY_INSTANCE_UID: &str = "0020000D";
-
-fn fetch_patiently(door: &Door, pull: &Pull, number: usize, study: &str, stop: &Stop) {
-    let mut waits = pull.waits.iter();
-    loop {
-        let fetched = fetch(door, &pull.from, study, stop);
-        let trouble = match fetched {
-            Ok(Fetched { sent, failed: 0 }) if sent > 0 => {
-                return (door.tell)(&Event::Fetched { number, instances: sent });
-            }
-            Ok(Fetched { sent: 0, failed: 0 }) => Trouble::Nothing,
-            Ok(Fetched { sent, failed }) => Trouble::Part { sent, failed },
-            Err(trouble) => trouble,
-        };
-        match waits.next() {
-            Some(wait) if !stop.wait(*wait) => {}
-            _ => return not_fetched(door, number, &trouble),
-        }
-    }
-}
 
 /// Why a study is not here.
 enum Trouble {
@@ -176,7 +180,8 @@ fn not_fetched(door: &Door, number: usize, reason: &dyn fmt::Display) {
     (door.tell)(&Event::NotFetched { number, reason: reason.to_string() });
 }
 
-fn fetch(door: &Door, from: &Archive, study: &str, stop: &Stop) -> Result<Fetched, Trouble> {
+/// Gives how many instances have come: all of them, and at least one.
+fn fetch(door: &Door, from: &Archive, study: &str, stop: &Stop) -> Result<u64, Trouble> {
     let fetched = match from {
         Archive::Dimse { node, way: Retrieval::Get } => get(door, node, study)?,
         // All of it has been answered with success by our listener before this answer came.
@@ -187,7 +192,11 @@ fn fetch(door: &Door, from: &Archive, study: &str, stop: &Stop) -> Result<Fetche
         }
     };
     tell_count(door, study, fetched);
-    Ok(fetched)
+    match fetched {
+        Fetched { sent: 0, failed: 0 } => Err(Trouble::Nothing),
+        Fetched { sent, failed: 0 } => Ok(sent),
+        Fetched { sent, failed } => Err(Trouble::Part { sent, failed }),
+    }
 }
 
 fn get(door: &Door, node: &Destination, study: &str) -> Result<Fetched, SendError> {

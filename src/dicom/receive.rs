@@ -63,6 +63,9 @@ pub struct Settings {
     pub pdu_bytes_max: u32,
     /// 4 GiB.
     pub instance_bytes_max: u64,
+    /// How long a peer may take to say what it wants, which it knows before it calls: 10 s. Until then it
+    /// takes the place of another.
+    pub negotiation_time_max: Duration,
     /// How long a peer may be silent in the middle of an association: 60 s.
     pub idle_time_max: Duration,
     /// Bytes received and not handed over yet; beyond them instances are refused: 64 GiB.
@@ -100,6 +103,7 @@ impl Settings {
             contexts_max: 128,
             pdu_bytes_max: 128 << 10,
             instance_bytes_max: 4 << 30,
+            negotiation_time_max: Duration::from_secs(10),
             idle_time_max: Duration::from_secs(60),
             waiting_bytes_max: 64 << 30,
         }
@@ -293,10 +297,10 @@ fn hand_over(door: &Door, stop: &Stop, mut on_study: impl FnMut(Request)) {
                 door.studies.handed_over(bytes);
             }
             Next::Discard { instances, folder } => {
-                (door.tell)(&Event::Discarded { instances });
                 if let Err(error) = inbox::discard(&[folder]) {
                     tracing::warn!(%error, "received files that are not needed stay in the inbox");
                 }
+                (door.tell)(&Event::Discarded { instances });
             }
             Next::Waits { instances, folder } => (door.tell)(&Event::Waits { instances, folder }),
         }

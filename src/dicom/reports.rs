@@ -12,7 +12,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -36,11 +36,18 @@ struct Report {
     calling_ae: String,
     transaction: Transaction,
     #[serde(skip)]
-    tries: usize,
+    tries: u32,
+    /// It is not tried again before.
+    #[serde(skip, default = "Instant::now")]
+    due: Instant,
 }
 
-/// A report is tried so often, with growing waits in between: some hours in all.
-const TRIES_MAX: usize = 12;
+/// A report is tried so often, with waits in between of which each is twice the one before: some hours in
+/// all.
+const TRIES_MAX: u32 = 16;
+
+/// So many objects may be in the requests that wait: who asks for more is told to come again later.
+const WAITING_REFERENCES_MAX: usize = 1_000_000;
 
 impl Reports {
     pub fn open(inbox: &Path, nodes: BTreeMap<String, Destination>) -> io::Result<Reports> {
@@ -62,9 +69,15 @@ impl Reports {
         self.nodes.contains_key(calling_ae)
     }
 
+    pub fn have_room_for(&self, transaction: &Transaction) -> bool {
+        let waiting: usize = self.lock().iter().map(|report| report.transaction.references.len()).sum();
+        waiting + transaction.references.len() <= WAITING_REFERENCES_MAX
+    }
+
     /// Takes a request over: when this returns, it is on the disk.
     pub fn accept(&self, calling_ae: &str, transaction: Transaction) -> io::Result<()> {
-        let report = Report { calling_ae: calling_ae.to_owned(), transaction, tries: 0 };
+        let (calling_ae, due) = (calling_ae.to_owned(), Instant::now());
+        let report = Report { calling_ae, transaction, tries: 0, due };
         let text = serde_json::to_vec(&report)?;
         let mut file = File::create(self.path(&report))?;
         file.write_all(&text)?;
@@ -89,11 +102,9 @@ impl Reports {
 
     /// Reports outcomes until the stop. What cannot be reported is tried again, also by the next process.
     pub fn serve(&self, stop: &Stop, tell_of: &(dyn Fn(&Event) + Sync)) {
-        let mut wait = LOOK;
-        while !stop.wait(wait) {
-            let reports = std::mem::take(&mut *self.lock());
-            wait = LOOK;
-            for mut report in reports {
+        while !stop.wait(LOOK) {
+            let due = take_due(&mut self.lock(), Instant::now());
+            for report in due {
                 match self.report(&report) {
                     Ok(()) => self.forget(&report),
                     Err(reason) if report.tries + 1 == TRIES_MAX => {
@@ -102,9 +113,7 @@ impl Reports {
                     }
                     Err(reason) => {
                         tracing::debug!("the outcome of a commitment is not reported: {reason}");
-                        report.tries += 1;
-                        wait = wait.max(LOOK * 2_u32.pow(report.tries as u32));
-                        self.lock().push(report);
+                        self.lock().push(report.later());
                     }
                 }
             }
@@ -138,6 +147,19 @@ impl Reports {
 
 const LOOK: Duration = Duration::from_millis(200);
 
+/// One that cannot be told yet holds up no other.
+fn take_due(waiting: &mut Vec<Report>, now: Instant) -> Vec<Report> {
+    waiting.extract_if(.., |report| report.due <= now).collect()
+}
+
+impl Report {
+    /// After a try that failed.
+    fn later(self) -> Report {
+        let tries = self.tries + 1;
+        Report { tries, due: Instant::now() + LOOK * 2_u32.pow(tries), ..self }
+    }
+}
+
 /// The files of the inbox's studies, by SOP Instance UID.
 fn kept(inbox: &Path) -> io::Result<BTreeMap<String, PathBuf>> {
     let mut kept = BTreeMap::new();
@@ -167,5 +189,26 @@ fn failure(kept: &BTreeMap<String, PathBuf>, reference: &Reference) -> Option<u1
         None => Some(NO_SUCH_INSTANCE),
         Some((head, _)) if head.sop_class_uid != reference.sop_class_uid => Some(CLASS_INSTANCE_CONFLICT),
         Some(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_cannot_be_told_holds_up_nobody() {
+        let report = |calling_ae: &str| Report {
+            calling_ae: calling_ae.to_owned(),
+            transaction: Transaction { uid: "1.2".to_owned(), references: Vec::new() },
+            tries: 0,
+            due: Instant::now(),
+        };
+        let mut waiting = vec![report("GONE").later(), report("THERE")];
+        let due = take_due(&mut waiting, Instant::now());
+        assert!(due.len() == 1 && due[0].calling_ae == "THERE", "{due:?}");
+        assert!(waiting.len() == 1 && waiting[0].tries == 1, "{waiting:?}");
+        let last = (1..TRIES_MAX).fold(report("GONE"), |report, _| report.later());
+        assert!(last.due > Instant::now() + Duration::from_secs(3600), "it is tried for more than an hour");
     }
 }

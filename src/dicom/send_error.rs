@@ -10,7 +10,7 @@ use super::association::Broken;
 
 /// Why not all objects were sent and answered.
 #[derive(Debug, thiserror::Error)]
-#[error("send to {destination}: {cause}")]
+#[error("talk to {destination}: {cause}")]
 pub struct SendError {
     pub destination: Box<Destination>,
     #[source]
@@ -41,6 +41,8 @@ pub enum Cause {
     Tls(String),
     #[error("it answered: {0}{1}")]
     Answered(Status, String),
+    #[error("it aborted the association")]
+    Aborted,
     #[error("no answer in time")]
     Silent,
     #[error("{0}")]
@@ -65,7 +67,7 @@ impl SendError {
                 }
                 _ => "Try again later; if it stays, ask those who run the destination.".to_owned(),
             },
-            Cause::Answered(..) => {
+            Cause::Answered(..) | Cause::Aborted => {
                 format!(
                     "See in the log of {ae_title} why; it may not know us, {calling_ae}, or not have that."
                 )
@@ -90,7 +92,7 @@ impl From<Broken> for Cause {
             Broken::Rejected(rejection) => Cause::Rejected(rejection),
             Broken::Silent => Cause::Silent,
             Broken::Closed => Cause::Broken("the destination closed the connection".to_owned()),
-            Broken::Aborted => Cause::Broken("the destination aborted the association".to_owned()),
+            Broken::Aborted => Cause::Aborted,
             other => Cause::Broken(format!("the association failed: {other}")),
         }
     }

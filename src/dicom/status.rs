@@ -21,6 +21,8 @@ impl Status {
     pub const INVALID_INSTANCE: Status = Status(0x0117);
     pub const SOP_CLASS_NOT_SUPPORTED: Status = Status(0x0122);
     pub const UNRECOGNISED_OPERATION: Status = Status(0x0211);
+    pub const MISTYPED_ARGUMENT: Status = Status(0x0212);
+    pub const RESOURCE_LIMITATION: Status = Status(0x0213);
     pub const OUT_OF_RESOURCES: Status = Status(0xA700);
     pub const DATA_SET_MISMATCH: Status = Status(0xA900);
     pub const CANNOT_UNDERSTAND: Status = Status(0xC000);

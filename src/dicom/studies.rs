@@ -193,10 +193,9 @@ impl Studies {
             if state.ended {
                 return None;
             }
-            let wanting =
-                |one: &&mut Arriving| one.visitors.is_empty() && one.standing.count == Count::Wanted;
-            let uncounted = state.arriving.iter_mut().find_map(|(uid, mut one)| {
-                wanting(&&mut one).then(|| {
+            let uncounted = state.arriving.iter_mut().find_map(|(uid, one)| {
+                let wanting = one.visitors.is_empty() && one.standing.count == Count::Wanted;
+                wanting.then(|| {
                     one.standing.count = Count::Asking;
                     Uncounted { study_instance_uid: uid.clone(), calling_aes: one.calling_aes.clone() }
                 })

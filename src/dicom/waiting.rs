@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::imaging::read_instance;
+use crate::imaging::{Unreadable, read_instance};
 
 use super::inbox;
 
@@ -53,7 +53,12 @@ impl Waiting {
         let Some(first) = files.first() else { return Ok(None) };
         let mut bytes = Vec::new();
         File::open(first)?.take(BEGINNING_BYTES).read_to_end(&mut bytes)?;
-        let Ok((_, study)) = read_instance("", first, &bytes) else { return Ok(None) };
+        let study = match read_instance("", first, &bytes) {
+            // What was cut off says whose it is all the same.
+            Ok((_, study)) => study,
+            Err(Unreadable::Damaged { study, .. }) => *study,
+            Err(Unreadable::NotDicom) => return Ok(None),
+        };
         Ok(Some(Waiting {
             study_instance_uid: study.study_instance_uid,
             instances: files.len(),

@@ -169,7 +169,7 @@ impl<'a> Elements<'a> {
     pub fn items(&self, tag: Tag) -> Vec<Elements<'a>> {
         let mut reader = Reader { bytes: self.bytes(tag), at: 0, encoding: self.encoding };
         let contents = std::iter::from_fn(|| reader.item());
-        contents.map(|content| Elements::of(content, self.encoding, self.character_set.clone())).collect()
+        contents.map(|content| Elements::of(content, self.encoding, self.character_set)).collect()
     }
 
     /// An element's value as it is in the file; empty where it is absent.

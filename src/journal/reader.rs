@@ -63,7 +63,8 @@ impl Reader {
         row::all(&self.connection).map_err(|trouble| trouble.at(&self.path))
     }
 
-    /// The requests that a person may mean: by number, by name or a part of it, by the first digits of the id.
+    /// The requests that a person may mean: by number, by name or a part of it, by the first digits of the id;
+    /// or else by what they are about, or the patient's ID or accession number.
     ///
     /// # Errors
     /// If they cannot be read.
@@ -74,8 +75,22 @@ impl Reader {
         if !found.is_empty() {
             return Ok(found);
         }
-        let like = |row: &Row| row.name.contains(text) || row.id.to_string().starts_with(text);
-        Ok(rows.into_iter().filter(like).collect())
+        let like = |row: &&Row| row.name.contains(text) || row.id.to_string().starts_with(text);
+        let found: Vec<Row> = rows.iter().filter(like).cloned().collect();
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        rows.into_iter()
+            .filter_map(|row| self.is_of(&row, text).map(|is| is.then_some(row)).transpose())
+            .collect()
+    }
+
+    /// Whether a request is about something, or somebody, that is called so.
+    fn is_of(&self, row: &Row, text: &str) -> Result<bool, JournalError> {
+        let history = self.history(row.number)?;
+        let Ok((request, _)) = history.request() else { return Ok(false) };
+        let names = ["patient_id", "accession_number"].map(|name| request.attribute(name));
+        Ok(!text.is_empty() && (request.subject == text || names.contains(&text)))
     }
 
     /// All that is recorded of a request.

@@ -102,7 +102,7 @@ impl Delivery {
     /// Whether another try would change nothing: what is not there was refused.
     pub fn is_decided(&self, response: &Response) -> bool {
         let is_open = |state| matches!(state, None | Some(FileState::Waiting | FileState::Sent));
-        self.trouble.is_none() && self.that(response, is_open).is_empty()
+        self.trouble.is_none() && (self.complete || self.that(response, is_open).is_empty())
     }
 
     /// Whether both say the same, however many tries it took.

@@ -59,6 +59,10 @@ impl Forward {
     ) -> Tried {
         delivery.tries += 1;
         delivery.trouble = None;
+        if !self.target.concerns(subject.request) {
+            delivery.complete = true;
+            return Tried { is_fruitful: false, trouble: None };
+        }
         let mut is_fruitful = false;
         let mut learn = |delivery: &mut Delivery, file: FileDelivery| {
             if delivery.note(file.clone()) {

@@ -36,6 +36,14 @@ pub enum TroubleKind {
 }
 
 impl Target {
+    /// Whether the response to a request goes there at all: what no node has sent has no sender.
+    pub fn concerns(&self, request: &Request) -> bool {
+        match self {
+            Target::Node(_) | Target::Web(_) => true,
+            Target::Sender(_) => !request.attribute("calling_ae").is_empty(),
+        }
+    }
+
     /// Sends the objects in order, and tells each one's answer as it comes.
     ///
     /// # Errors
@@ -83,12 +91,8 @@ fn sender<'a>(
     let titles = request.attribute("calling_ae");
     let known = titles.split('\\').find_map(|title| nodes.get(title));
     known.ok_or_else(|| {
-        let text = if titles.is_empty() {
-            "the request was not sent by a DICOM node. Name a destination for its results.".to_owned()
-        } else {
-            let remedy = "Give its host and port with --back-to, and start again.";
-            format!("it is not known where the sender {titles} receives. {remedy}")
-        };
+        let remedy = "Give its host and port with --back-to or among the nodes of --site, and start again.";
+        let text = format!("it is not known where the sender {titles} receives. {remedy}");
         Trouble { text, kind: TroubleKind::Lasting }
     })
 }

@@ -149,6 +149,14 @@ impl Site {
             }
         }
         let start = Place { line: 1, column: 1, width: 1 };
+        let mut titles = std::collections::BTreeMap::new();
+        for (name, title) in self.nodes.iter().filter_map(|(name, node)| Some((name, node.ae_title()?))) {
+            if let Some(other) = titles.insert(title.to_owned(), name) {
+                let message = format!("the nodes \"{other}\" and \"{name}\" are both called {title}");
+                let hint = "results go back to a sender by its AE title: each node needs one of its own";
+                collector.add(start, message).hint(hint.to_owned());
+            }
+        }
         let served = [("dicom", &self.dicom), ("web", &self.web)];
         for (name, listener) in served {
             let Some(listener) = listener else { continue };

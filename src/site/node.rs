@@ -101,6 +101,14 @@ impl Node {
         }
     }
 
+    /// None over HTTP.
+    pub(super) fn ae_title(&self) -> Option<&str> {
+        match &self.address {
+            Address::Dimse(destination) => Some(destination.ae_title.as_str()),
+            Address::Web(_) => None,
+        }
+    }
+
     /// How patiently it is served, where `usual` is what others get.
     pub fn policy(&self, usual: &Policy, utc_offset_min: i32) -> Policy {
         let mut policy = Policy { windows: self.windows.clone(), utc_offset_min, ..usual.clone() };

@@ -103,6 +103,12 @@ fn what_is_encrypted_needs_a_certificate() {
 }
 
 #[test]
+fn two_nodes_of_one_title_are_told() {
+    let told = problems("nodes: {A: 'PACS@10.0.0.1:104', B: 'PACS@10.0.0.2:104'}");
+    assert!(told[0].contains("the nodes \"A\" and \"B\" are both called PACS"), "{told:?}");
+}
+
+#[test]
 fn an_empty_file_lacks_nothing() {
     assert!(parse("ae_title: A").unwrap().nodes.is_empty());
 }

@@ -152,6 +152,17 @@ pub fn make_folder(folder: &Path) -> io::Result<()> {
     above.parent().map_or(Ok(()), |above| File::open(above)?.sync_all())
 }
 
+/// Has the disk begin with a piece of a file that is to be synced when it is whole: so there is less to wait
+/// for then. Where the system does not take such advice, it costs speed only.
+#[cfg(target_os = "linux")]
+pub fn begin_writing(file: &File, offset: u64, length: u64) {
+    // Pages that wait to be written cannot be dropped yet, as this advice has it: Linux begins to write them.
+    let _ = rustix::fs::fadvise(file, offset, std::num::NonZero::new(length), rustix::fs::Advice::DontNeed);
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn begin_writing(_file: &File, _offset: u64, _length: u64) {}
+
 /// How many bytes may still be written to the disk of a path; as many as there can be where nobody
 /// can say.
 pub fn free_bytes(path: &Path) -> u64 {

@@ -4,6 +4,8 @@
 //! PS3.15 B.9 to B.12 ask for; nothing older is negotiated. All files are PEM. Nobody is believed
 //! unless an authority file says so: there is no built-in list.
 
+mod socket;
+
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -14,6 +16,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+
+use socket::Socket;
 
 /// What proves who we are: a certificate with its chain, and its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,11 +46,11 @@ pub struct Server(Arc<ServerConfig>);
 #[derive(Clone, Debug)]
 pub struct Client(Arc<ClientConfig>);
 
-/// An encrypted connection.
+/// An encrypted connection. A read timeout of its socket bounds the whole handshake, and each record.
 #[derive(Debug)]
 pub enum Stream {
-    Incoming(Box<StreamOwned<ServerConnection, TcpStream>>),
-    Outgoing(Box<StreamOwned<ClientConnection, TcpStream>>),
+    Incoming(Box<StreamOwned<ServerConnection, Socket>>),
+    Outgoing(Box<StreamOwned<ClientConnection, Socket>>),
 }
 
 impl Server {
@@ -82,10 +86,11 @@ impl Server {
     /// If the client does not speak TLS, or lacks a certificate that is asked for.
     pub fn accept(&self, stream: TcpStream) -> Result<Stream, TlsError> {
         let connection = ServerConnection::new(self.config()).map_err(|error| failed(&error))?;
-        let mut stream = StreamOwned::new(connection, stream);
+        let mut stream = StreamOwned::new(connection, Socket::new(stream));
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock).map_err(TlsError::Handshake)?;
         }
+        stream.sock.done().map_err(TlsError::Handshake)?;
         Ok(Stream::Incoming(Box::new(stream)))
     }
 }
@@ -122,10 +127,11 @@ impl Client {
     pub fn connect(&self, host: &str, stream: TcpStream) -> Result<Stream, TlsError> {
         let connection =
             ClientConnection::new(self.config(), server_name(host)?).map_err(|error| failed(&error))?;
-        let mut stream = StreamOwned::new(connection, stream);
+        let mut stream = StreamOwned::new(connection, Socket::new(stream));
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock).map_err(TlsError::Handshake)?;
         }
+        stream.sock.done().map_err(TlsError::Handshake)?;
         Ok(Stream::Outgoing(Box::new(stream)))
     }
 }
@@ -142,8 +148,15 @@ pub fn server_name(host: &str) -> Result<ServerName<'static>, TlsError> {
 impl Stream {
     pub fn tcp(&self) -> &TcpStream {
         match self {
-            Stream::Incoming(stream) => &stream.sock,
-            Stream::Outgoing(stream) => &stream.sock,
+            Stream::Incoming(stream) => &stream.sock.tcp,
+            Stream::Outgoing(stream) => &stream.sock.tcp,
+        }
+    }
+
+    fn socket(&mut self) -> &mut Socket {
+        match self {
+            Stream::Incoming(stream) => &mut stream.sock,
+            Stream::Outgoing(stream) => &mut stream.sock,
         }
     }
 
@@ -159,10 +172,12 @@ impl Stream {
 
 impl Read for Stream {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        match self {
+        let read = match self {
             Stream::Incoming(stream) => stream.read(bytes),
             Stream::Outgoing(stream) => stream.read(bytes),
-        }
+        };
+        self.socket().done()?;
+        read
     }
 }
 

@@ -30,12 +30,15 @@ pub struct Terms<'a> {
     pub callers: &'a [Caller],
     pub contexts_max: usize,
     pub pdu_bytes_max: u32,
+    /// For each of its messages until the association is agreed on.
+    pub negotiation_max: Duration,
     pub silence_max: Duration,
 }
 
 /// Takes in what a peer asks for, as far as the terms allow it.
 pub fn accept(stream: Stream, peer: IpAddr, terms: &Terms) -> Result<Association, Broken> {
     let mut connection = Connection::new(stream, terms.silence_max)?;
+    connection.wait_at_most(terms.negotiation_max.min(terms.silence_max))?;
     let asked = request(&mut connection)?;
     if let Err((reason, source)) = admit(&asked, peer, terms) {
         reject(&mut connection, RejectionResult::Permanent, source);
@@ -60,6 +63,7 @@ pub fn accept(stream: Stream, peer: IpAddr, terms: &Terms) -> Result<Association
     });
     connection.send(&answer)?;
     connection.limit(terms.pdu_bytes_max);
+    connection.wait_at_most(terms.silence_max)?;
     Ok(Association {
         connection,
         calling_ae: asked.calling_ae_title,

@@ -30,6 +30,9 @@ const HEADER_BYTES: usize = 6;
 pub enum Stream {
     Plain(TcpStream),
     Tls(tls::Stream),
+    /// All that a peer said, whatever it is told.
+    #[cfg(any(test, fuzzing))]
+    Recorded(io::Cursor<Vec<u8>>),
 }
 
 #[derive(Debug)]
@@ -51,10 +54,11 @@ pub(super) struct Received {
 
 impl Connection {
     pub fn new(stream: Stream, silence_max: Duration) -> io::Result<Connection> {
-        let tcp = stream.tcp();
-        tcp.set_nodelay(true)?;
-        tcp.set_read_timeout(Some(silence_max))?;
-        tcp.set_write_timeout(Some(silence_max))?;
+        if let Some(tcp) = stream.tcp() {
+            tcp.set_nodelay(true)?;
+            tcp.set_read_timeout(Some(silence_max))?;
+            tcp.set_write_timeout(Some(silence_max))?;
+        }
         let buffer = vec![0; HEADER_BYTES + NEGOTIATION_BYTES_MAX as usize];
         Ok(Connection { stream, buffer, filled: 0..0, pdu_bytes_max: NEGOTIATION_BYTES_MAX, silence_max })
     }
@@ -67,7 +71,7 @@ impl Connection {
     pub fn wait_at_most(&mut self, silence_max: Duration) -> io::Result<()> {
         // Zero would mean to wait for ever.
         self.silence_max = silence_max.max(Duration::from_millis(1));
-        self.stream.tcp().set_read_timeout(Some(self.silence_max))
+        self.stream.tcp().map_or(Ok(()), |tcp| tcp.set_read_timeout(Some(self.silence_max)))
     }
 
     /// Waits for the next PDU; its length is checked before it is read.
@@ -144,7 +148,7 @@ impl Connection {
         // What is left is the beginning of one PDU, which fits behind the buffer's start.
         self.buffer.copy_within(self.filled.clone(), 0);
         self.filled = 0..self.filled.len();
-        acknowledge_at_once(self.stream.tcp());
+        self.stream.tcp().map(acknowledge_at_once);
         match self.stream.read(&mut self.buffer[self.filled.end..]) {
             Ok(0) => Err(Broken::Closed),
             Ok(read) => {
@@ -169,10 +173,13 @@ fn acknowledge_at_once(stream: &TcpStream) {
 fn acknowledge_at_once(_stream: &TcpStream) {}
 
 impl Stream {
-    fn tcp(&self) -> &TcpStream {
+    /// What has timers and time limits, if there is a network.
+    fn tcp(&self) -> Option<&TcpStream> {
         match self {
-            Stream::Plain(stream) => stream,
-            Stream::Tls(stream) => stream.tcp(),
+            Stream::Plain(stream) => Some(stream),
+            Stream::Tls(stream) => Some(stream.tcp()),
+            #[cfg(any(test, fuzzing))]
+            Stream::Recorded(_) => None,
         }
     }
 }
@@ -182,6 +189,8 @@ impl Read for Stream {
         match self {
             Stream::Plain(stream) => stream.read(bytes),
             Stream::Tls(stream) => stream.read(bytes),
+            #[cfg(any(test, fuzzing))]
+            Stream::Recorded(said) => said.read(bytes),
         }
     }
 }
@@ -191,6 +200,8 @@ impl Write for Stream {
         match self {
             Stream::Plain(stream) => stream.write(bytes),
             Stream::Tls(stream) => stream.write(bytes),
+            #[cfg(any(test, fuzzing))]
+            Stream::Recorded(_) => Ok(bytes.len()),
         }
     }
 
@@ -198,6 +209,8 @@ impl Write for Stream {
         match self {
             Stream::Plain(stream) => stream.write_vectored(pieces),
             Stream::Tls(stream) => stream.write_vectored(pieces),
+            #[cfg(any(test, fuzzing))]
+            Stream::Recorded(_) => Ok(pieces.iter().map(|piece| piece.len()).sum()),
         }
     }
 
@@ -205,6 +218,8 @@ impl Write for Stream {
         match self {
             Stream::Plain(stream) => stream.flush(),
             Stream::Tls(stream) => stream.flush(),
+            #[cfg(any(test, fuzzing))]
+            Stream::Recorded(_) => Ok(()),
         }
     }
 }

@@ -34,6 +34,7 @@ pub fn limits() -> String {
         ("PDU that is taken", shown_size(settings.pdu_bytes_max.into()), "`pdu`"),
         ("size of an instance", shown_size(settings.instance_bytes_max), "`instance`"),
         ("silence of a peer", duration::shown(settings.idle_time_max), "`idle_time`"),
+        ("until it has said what it wants", duration::shown(settings.negotiation_time_max), "none"),
         ("received and waiting to be handed over", shown_size(settings.waiting_bytes_max), "none"),
     ];
     rows(limits.map(|(what, value, setting)| [what.to_owned(), value, setting.to_owned()]))
@@ -64,13 +65,15 @@ fn number(uid: &str) -> Vec<u64> {
 }
 
 /// What an operation is answered with, and why.
-const GIVEN: [(Status, &str); 10] = [
+const GIVEN: [(Status, &str); 12] = [
     (Status::SUCCESS, "the instance is on the disk; the request is agreed to"),
     (Status::PROCESSING_FAILURE, "a report tells the outcome of a commitment that was not asked for"),
     (Status::INVALID_ARGUMENT, "storage commitment: no transaction, no objects, or no outcome in it"),
     (Status::INVALID_INSTANCE, "a SOP Class or Instance UID is not a UID"),
-    (Status::SOP_CLASS_NOT_SUPPORTED, "over STOW-RS: the class is not a storage class"),
+    (Status::SOP_CLASS_NOT_SUPPORTED, "the class is not a storage class"),
     (Status::UNRECOGNISED_OPERATION, "an operation that is not provided"),
+    (Status::MISTYPED_ARGUMENT, "C-STORE without a data set"),
+    (Status::RESOURCE_LIMITATION, "too many requests for storage commitment wait"),
     (
         Status::OUT_OF_RESOURCES,
         "the disk is nearly full or cannot be written, too much waits, or the instance is too large",

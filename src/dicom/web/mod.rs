@@ -42,6 +42,11 @@ pub(super) use pull::{Pulled, fetch};
 pub use retrieve::retrieve;
 pub(super) use server::Server;
 pub use store::store;
+#[cfg(any(test, fuzzing))]
+pub(super) use {
+    order::Form,
+    taking::{Chunk, Taking},
+};
 
 /// How to receive over HTTP. How large an instance may be and how long a peer may be silent is the same as
 /// over DIMSE ([`super::Settings`]); a caller is known here by its address alone, so those with an AE title

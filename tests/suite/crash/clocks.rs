@@ -10,7 +10,7 @@ const DAY_S: i64 = 24 * 60 * 60;
 fn when_the_clock_jumps_all_are_answered_once() {
     let Some(scene) = Scene::of_received() else { return };
     let points = traced(&scene);
-    let placed = points.iter().find(|point| point.name == "rename output/SAMPLE-#_#_#");
+    let placed = points.iter().find(|point| point.name == "rename output/CT_#_#");
     let placed = placed.expect("a response takes its place").first();
     let mut account = Account::default();
     for (look, seconds) in [(1, 3650 * DAY_S), (1, -3650 * DAY_S), (5, DAY_S), (5, -DAY_S)] {

@@ -72,7 +72,7 @@ impl Patient {
     fn new() -> Option<Patient> {
         let (scene, stage) = (Scene::of_files()?, Stage::new());
         scene.answer_the_first(&stage);
-        let placed = Point { name: "rename output/SAMPLE-#_#_#".to_owned(), occurrence: 1 };
+        let placed = Point { name: "rename output/CT_#_#".to_owned(), occurrence: 1 };
         let plan = Plan::watching(&stage.site).at(&placed, Deed::KillBefore);
         let ended = scene.first_life(&stage, &plan);
         assert!(ended.was_killed(), "{}", ended.said);

@@ -5,71 +5,18 @@ use std::net::TcpStream;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use dicom_core::{DataElement, VR, dicom_value};
-use dicom_dictionary_std::{tags, uids};
-use dicom_object::InMemDicomObject;
-use dicom_transfer_syntax_registry::entries::IMPLICIT_VR_LITTLE_ENDIAN;
 use dicom_ul::Pdu;
-use dicom_ul::association::{ClientAssociation, ClientAssociationOptions};
-use dicom_ul::pdu::{PDataValue, PDataValueType};
+use dicom_ul::pdu::PDataValueType;
 use flow::dicom::{Cause, End, Event, Object, Outcome, Status, echo, send};
 
+use super::raw::{associated, fragment, store, store_command};
 use crate::support::peers::Receiving;
 use crate::support::slices::{Slice, data_set};
-
-fn associated(receiving: &Receiving) -> ClientAssociation<TcpStream> {
-    ClientAssociationOptions::new()
-        .calling_ae_title("SCANNER")
-        .called_ae_title("FLOW")
-        .with_presentation_context(uids::CT_IMAGE_STORAGE, vec![uids::EXPLICIT_VR_LITTLE_ENDIAN])
-        .read_timeout(crate::support::peers::DEADLINE)
-        .establish(receiving.address)
-        .expect("the association is accepted")
-}
-
-/// A C-STORE-RQ as another library writes it.
-fn store_command(sop_instance_uid: &str) -> Vec<u8> {
-    let short = |tag, number: u16| DataElement::new(tag, VR::US, dicom_value!(U16, [number]));
-    let command = InMemDicomObject::command_from_element_iter([
-        DataElement::new(tags::AFFECTED_SOP_CLASS_UID, VR::UI, uids::CT_IMAGE_STORAGE),
-        short(tags::COMMAND_FIELD, 1),
-        short(tags::MESSAGE_ID, 77),
-        short(tags::PRIORITY, 0),
-        short(tags::COMMAND_DATA_SET_TYPE, 0),
-        DataElement::new(tags::AFFECTED_SOP_INSTANCE_UID, VR::UI, sop_instance_uid),
-    ]);
-    let mut bytes = Vec::new();
-    let syntax = IMPLICIT_VR_LITTLE_ENDIAN.erased();
-    command.write_dataset_with_ts(&mut bytes, &syntax).expect("a command can be written");
-    bytes
-}
-
-fn fragment(context: u8, value_type: PDataValueType, is_last: bool, data: Vec<u8>) -> Pdu {
-    Pdu::PData { data: vec![PDataValue { presentation_context_id: context, value_type, is_last, data }] }
-}
-
-/// Sends one data set under a SOP instance UID and gives the status of the answer.
-fn store(association: &mut ClientAssociation<TcpStream>, sop_instance_uid: &str, data: &[u8]) -> u16 {
-    let context = association.presentation_contexts()[0].id;
-    let command = fragment(context, PDataValueType::Command, true, store_command(sop_instance_uid));
-    association.send(&command).unwrap();
-    let fragments: Vec<&[u8]> = data.chunks(16 << 10).collect();
-    for (index, bytes) in fragments.iter().enumerate() {
-        let last = index + 1 == fragments.len();
-        association.send(&fragment(context, PDataValueType::Data, last, bytes.to_vec())).unwrap();
-    }
-    let Pdu::PData { data } = association.receive().unwrap() else { panic!("no answer") };
-    let syntax = IMPLICIT_VR_LITTLE_ENDIAN.erased();
-    let answer = InMemDicomObject::read_dataset_with_ts(data[0].data.as_slice(), &syntax).unwrap();
-    let number = |tag| answer.element(tag).unwrap().to_int::<u16>().unwrap();
-    assert_eq!(number(tags::MESSAGE_ID_BEING_RESPONDED_TO), 77);
-    number(tags::STATUS)
-}
 
 #[test]
 fn an_instance_that_is_refused_spoils_no_other() {
     let receiving = Receiving::start(|settings| settings.instance_bytes_max = 100_000);
-    let mut association = associated(&receiving);
+    let mut association = associated(receiving.address);
     let good = Slice::new("1.2.3", 1);
     let mut large = Slice::new("1.2.3", 2);
     large.edge = 256;
@@ -93,9 +40,29 @@ fn an_instance_that_is_refused_spoils_no_other() {
 }
 
 #[test]
+fn an_instance_that_is_long_and_has_no_pixels_is_taken() {
+    let receiving = Receiving::start(|_| {});
+    let mut association = associated(receiving.address);
+    let slice = Slice::new("1.2.3", 1);
+    let file = slice.file();
+    let whole = data_set(&file);
+    let at = whole.windows(6).position(|window| window == b"\xE0\x7F\x10\x00OW").expect("there are pixels");
+    // More in one private element than is read of a file to see whose it is.
+    let length = (65 << 20) as u32;
+    let raw = [b"\xE1\x7F\x10\x10OB\0\0".as_slice(), &length.to_le_bytes(), &vec![1; length as usize]];
+    let long = [&whole[..at], &raw.concat()].concat();
+    assert_eq!(store(&mut association, &slice.uid(), &long), Status::SUCCESS.0);
+    assert_eq!(store(&mut association, "9.9", &long), Status::DATA_SET_MISMATCH.0);
+    association.release().unwrap();
+    let request = receiving.study();
+    assert_eq!((request.items.len(), request.attribute("patient_id")), (1, "TEST-7"));
+    assert!(request.items[0].size > u64::from(length));
+}
+
+#[test]
 fn a_forged_length_in_a_data_set_is_refused() {
     let receiving = Receiving::start(|_| {});
-    let mut association = associated(&receiving);
+    let mut association = associated(receiving.address);
     let mut forged = vec![8, 0, 0x16, 0, b'U', b'N', 0, 0];
     forged.extend(0xFFFF_FFF0_u32.to_le_bytes());
     forged.extend([0; 100]);
@@ -105,7 +72,7 @@ fn a_forged_length_in_a_data_set_is_refused() {
 #[test]
 fn a_peer_that_breaks_off_in_an_instance_leaves_the_whole_ones() {
     let receiving = Receiving::start(|_| {});
-    let mut association = associated(&receiving);
+    let mut association = associated(receiving.address);
     let (first, second) = (Slice::new("1.2.3", 1), Slice::new("1.2.3", 2));
     assert_eq!(store(&mut association, &first.uid(), data_set(&first.file())), 0);
     let context = association.presentation_contexts()[0].id;
@@ -123,7 +90,7 @@ fn a_peer_that_breaks_off_in_an_instance_leaves_the_whole_ones() {
 #[test]
 fn a_huge_pdu_is_refused_when_it_is_announced() {
     let receiving = Receiving::start(|_| {});
-    let mut association = associated(&receiving);
+    let mut association = associated(receiving.address);
     association.inner_stream().write_all(&[4, 0, 0xFF, 0xFF, 0xFF, 0xF0, 1, 2, 3]).unwrap();
     let event = receiving.event("closed", |event| matches!(event, Event::Closed { .. }));
     assert!(event.to_string().contains("announced a PDU of 4294967280 bytes"), "{event}");
@@ -143,7 +110,7 @@ fn a_silent_peer_is_cut_off() {
     assert!(event.to_string().ends_with("silent for too long"), "{event}");
     assert_eq!(connected.read(&mut [0; 8]).unwrap(), 0, "the connection is closed");
 
-    let mut association = associated(&receiving);
+    let mut association = associated(receiving.address);
     let event = receiving.event("closed", |event| matches!(event, Event::Closed { .. }));
     assert!(event.to_string().ends_with("silent for too long"), "{event}");
     assert!(matches!(association.receive().unwrap(), Pdu::AbortRQ { .. }), "the peer is told");
@@ -152,7 +119,7 @@ fn a_silent_peer_is_cut_off() {
 #[test]
 fn garbage_is_turned_away_and_others_are_served() {
     let receiving = Receiving::start(|_| {});
-    let mut association = associated(&receiving);
+    let mut association = associated(receiving.address);
     for garbage in [b"GET / HTTP/1.1\r\nHost: pacs\r\n\r\n".as_slice(), &[0; 64], &[4, 0, 0, 0, 0, 1, 9]] {
         let mut stream = TcpStream::connect(receiving.address).unwrap();
         stream.write_all(garbage).unwrap();
@@ -165,7 +132,7 @@ fn garbage_is_turned_away_and_others_are_served() {
 #[test]
 fn data_without_a_command_ends_the_association() {
     let receiving = Receiving::start(|_| {});
-    let mut association = associated(&receiving);
+    let mut association = associated(receiving.address);
     let context = association.presentation_contexts()[0].id;
     association.send(&fragment(context, PDataValueType::Data, true, vec![0; 10])).unwrap();
     assert!(matches!(association.receive().unwrap(), Pdu::AbortRQ { .. }));
@@ -174,7 +141,7 @@ fn data_without_a_command_ends_the_association() {
 #[test]
 fn one_association_too_many_is_rejected_for_the_moment() {
     let receiving = Receiving::start(|settings| settings.associations_max = 1);
-    let association = associated(&receiving);
+    let association = associated(receiving.address);
     let error = echo(&receiving.destination("FLOW")).unwrap_err();
     assert!(error.to_string().contains("local limit exceeded"), "{error}");
     association.release().unwrap();
@@ -213,7 +180,7 @@ fn too_much_waiting_is_refused_until_it_is_taken() {
 fn a_stop_aborts_associations_and_keeps_what_they_sent() {
     let mut receiving =
         Receiving::start(|settings| settings.completion.quiet_time = Duration::from_secs(3600));
-    let mut association = associated(&receiving);
+    let mut association = associated(receiving.address);
     let slice = Slice::new("1.2.3", 1);
     assert_eq!(store(&mut association, &slice.uid(), data_set(&slice.file())), 0);
     receiving.stop();

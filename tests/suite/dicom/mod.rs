@@ -1,9 +1,16 @@
 //! Studies in and results out, with real peers: DCMTK, Orthanc, and some that misbehave.
 
+mod archives;
+mod commitment;
+mod completing;
 mod conformance;
 mod folders;
+mod hostile;
 mod limits;
+mod odd;
+mod raw;
 mod receiving;
 mod sending;
+mod site;
 mod watch;
 mod web;

@@ -71,7 +71,7 @@ fn a_study_from_storescu_becomes_a_request_and_can_be_discarded() {
     }
     let known = |name: &String| flow::dataflow::ATTRIBUTES.contains(&name.as_str());
     assert!(request.attributes.keys().all(known), "a `when` can name every attribute");
-    assert!(request.name.starts_with("TEST-7_20260131_"), "{}", request.name);
+    assert!(request.name.starts_with("CT_20260131_"), "{}", request.name);
 
     let again = folder::find(slice::from_ref(&receiving.inbox)).unwrap();
     assert_eq!(again.studies[0].id, request.id, "what lies in the inbox is the request");

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use flow::dicom::{Cause, Decode, Destination, Object, Outcome, PlainPixels, echo, send, send_each};
 
-use crate::support::peers::{Background, Receiving, answering, free_port, http, run, tool, until};
+use crate::support::orthanc::Orthanc;
+use crate::support::peers::{Background, Receiving, answering, free_port, run, tool, until};
 use crate::support::slices::{Slice, data_set};
 
 const STORESCP: &str = "/usr/bin/storescp";
-const ORTHANC: &str = "/usr/sbin/Orthanc";
 
 fn slices() -> Vec<Slice> {
     (1..6)
@@ -141,37 +141,19 @@ fn our_receiver_takes_what_we_send() {
 
 #[test]
 fn orthanc_stores_what_is_sent_and_sends_it_back() {
-    let Some(orthanc) = tool(ORTHANC) else { return };
     let receiving = Receiving::start(|_| {});
-    let folder = tempfile::tempdir().unwrap();
-    let (dicom, web) = (free_port(), free_port());
-    let configuration = serde_json::json!({
-        "StorageDirectory": folder.path().join("storage"),
-        "IndexDirectory": folder.path().join("storage"),
-        "DicomAet": "ORTHANC",
-        "DicomPort": dicom,
-        "HttpPort": web,
-        "RemoteAccessAllowed": false,
-        "AuthenticationEnabled": false,
-        "DicomModalities": { "flow": ["FLOW", "127.0.0.1", receiving.address.port()] },
-    });
-    let path = folder.path().join("orthanc.json");
-    fs::write(&path, configuration.to_string()).unwrap();
-    let _peer = Background::start(Command::new(orthanc).arg(&path));
-
+    let Some(orthanc) = Orthanc::start(receiving.address.port()) else { return };
     let slices = slices();
-    assert_all_stored(&answering("ORTHANC", dicom), &slices);
-    let list = http(web, "GET", "/instances", "").expect("Orthanc lists its instances");
-    let ids: Vec<String> = serde_json::from_slice(&list).unwrap();
-    let stored = ids.iter().map(|id| http(web, "GET", &format!("/instances/{id}/file"), "").unwrap());
+    assert_all_stored(&orthanc.node, &slices);
+    let ids: Vec<String> = serde_json::from_value(orthanc.get("/instances")).unwrap();
+    let stored = ids.iter().map(|id| orthanc.bytes(&format!("/instances/{id}/file")));
     let mut stored: Vec<Vec<u8>> = stored.map(|file| data_set(&file).to_vec()).collect();
     let mut sent: Vec<Vec<u8>> = slices.iter().map(|slice| data_set(&slice.file()).to_vec()).collect();
     stored.sort();
     sent.sort();
     assert!(stored == sent, "Orthanc holds other data sets");
 
-    let order = serde_json::to_string(&ids).unwrap();
-    http(web, "POST", "/modalities/flow/store", &order).expect("Orthanc sends");
+    orthanc.post("/modalities/flow/store", &serde_json::json!(ids));
     let request = receiving.study();
     assert_eq!((request.items.len(), request.attribute("calling_ae")), (slices.len(), "ORTHANC"));
     let dump = run(Command::new("/usr/bin/dcmdump").arg(&request.items[0].path));
@@ -202,4 +184,39 @@ fn compressed_objects_are_decoded_for_who_takes_no_others() {
     let stored = dicom_object::open_file(folder.path().join(format!("CT.{}", compressed.uid()))).unwrap();
     let pixels = stored.element(dicom_dictionary_std::tags::PIXEL_DATA).unwrap().to_bytes().unwrap();
     assert_eq!(*pixels, [7; 2 * 32 * 32]);
+}
+
+#[test]
+fn what_dcmtk_compressed_arrives_as_it_was_before() {
+    let Some(storescp) = tool(STORESCP) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    fs::create_dir(folder.path().join("stored")).unwrap();
+    let mut command = Command::new(storescp);
+    command.arg("-od").arg(folder.path().join("stored")).arg(port.to_string());
+    let _peer = Background::start(&mut command);
+    let destination = answering("PLAIN", port);
+    let encoders =
+        [("/usr/bin/dcmcrle", None), ("/usr/bin/dcmcjpeg", Some("+e1")), ("/usr/bin/dcmcjpls", Some("+el"))];
+    let pixels = |file: &dicom_object::DefaultDicomObject| {
+        file.element(dicom_dictionary_std::tags::PIXEL_DATA).unwrap().to_bytes().unwrap().into_owned()
+    };
+    for (number, (encoder, option)) in (1..).zip(encoders) {
+        let Some(encoder) = tool(encoder) else { continue };
+        let slice = Slice::new("1.2.4", number);
+        let [plain, compressed] = ["plain", "compressed"].map(|name| folder.path().join(name));
+        fs::write(&plain, slice.file()).unwrap();
+        assert!(run(Command::new(encoder).args(option).arg(&plain).arg(&compressed)).status.success());
+        let object = Object::open("compressed", &compressed).unwrap();
+        assert_ne!(object.transfer_syntax_uid(), slice.transfer_syntax);
+        let mut outcomes = Vec::new();
+        let decode: Option<Decode> = Some(flow::dicom::plain_pixels);
+        send_each(&destination, &[object], decode, &mut |sent| outcomes.push(sent.outcome)).unwrap();
+        assert_eq!(outcomes, [Outcome::Stored], "{encoder}");
+        let stored = folder.path().join("stored").join(format!("CT.{}", slice.uid()));
+        let stored = dicom_object::open_file(stored).unwrap();
+        assert_eq!(stored.meta().transfer_syntax(), slice.transfer_syntax);
+        let plain = dicom_object::open_file(&plain).unwrap();
+        assert!(pixels(&stored) == pixels(&plain), "{encoder}: the pixels are others");
+    }
 }

@@ -8,8 +8,8 @@ use std::thread;
 
 use dicom_ul::Pdu;
 use dicom_ul::pdu::{
-    AssociationAC, PDataValue, PDataValueType, PresentationContextResult, PresentationContextResultReason,
-    UserVariableItem, read_pdu, write_pdu,
+    AssociationAC, PDataValue, PDataValueType, PresentationContextProposed, PresentationContextResult,
+    PresentationContextResultReason as Reason, UserVariableItem, read_pdu, write_pdu,
 };
 use flow::dicom::Destination;
 
@@ -100,12 +100,16 @@ impl Talk {
         loop {
             match self.receive()? {
                 Pdu::AssociationRQ(asked) => {
-                    let accept =
-                        |one: &dicom_ul::pdu::PresentationContextProposed| PresentationContextResult {
-                            id: one.id,
-                            reason: PresentationContextResultReason::Acceptance,
-                            transfer_syntax: one.transfer_syntaxes[0].clone(),
-                        };
+                    // It stores, and answers no questions.
+                    let reason = |one: &PresentationContextProposed| {
+                        let is_storage = one.abstract_syntax.starts_with("1.2.840.10008.5.1.4.1.1.");
+                        if is_storage { Reason::Acceptance } else { Reason::AbstractSyntaxNotSupported }
+                    };
+                    let accept = |one: &PresentationContextProposed| PresentationContextResult {
+                        id: one.id,
+                        reason: reason(one),
+                        transfer_syntax: one.transfer_syntaxes[0].clone(),
+                    };
                     self.send(&Pdu::AssociationAC(AssociationAC {
                         protocol_version: 1,
                         calling_ae_title: asked.calling_ae_title.clone(),

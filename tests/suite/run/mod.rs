@@ -3,7 +3,7 @@
 mod again;
 mod bounds;
 mod files;
-mod nodes;
+pub mod nodes;
 mod processes;
 mod replay;
 

@@ -8,7 +8,8 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use flow::dataflow::Verdict;
 
 use super::Place;
-use crate::support::peers::{Background, answering, free_port, http, run, tool, until};
+use crate::support::orthanc::Orthanc;
+use crate::support::peers::{Background, answering, free_port, run, tool, until};
 
 /// `flow run --listen` with what it says; ended when dropped.
 pub struct Listening {
@@ -44,6 +45,10 @@ impl Listening {
         let arguments = ["-aec", "FLOW", "+sd", "127.0.0.1", self.port.as_str()];
         let sent = run(Command::new(storescu).args(arguments).arg(folder));
         assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    }
+
+    pub fn port(&self) -> &str {
+        &self.port
     }
 
     pub fn id(&self) -> u32 {
@@ -92,46 +97,32 @@ fn a_study_from_storescu_is_answered_to_storescp_also_when_it_fails() {
 
 #[test]
 fn results_arrive_in_orthanc_in_the_study_of_the_request() {
-    let (Some(storescu), Some(orthanc)) = (tool("/usr/bin/storescu"), tool("/usr/sbin/Orthanc")) else {
-        return;
-    };
+    let Some(storescu) = tool("/usr/bin/storescu") else { return };
+    let Some(orthanc) = Orthanc::start(free_port()) else { return };
     let place = Place::new();
     place.study("in", 1);
-    let (dicom, web) = (free_port(), free_port());
-    let configuration = serde_json::json!({
-        "StorageDirectory": place.path("orthanc"), "IndexDirectory": place.path("orthanc"),
-        "DicomAet": "ORTHANC", "DicomPort": dicom, "HttpPort": web, "RemoteAccessAllowed": false,
-        "AuthenticationEnabled": false, "Plugins": [],
-    });
-    fs::write(place.path("orthanc.json"), configuration.to_string()).unwrap();
-    let _orthanc = Background::start(Command::new(orthanc).arg(place.path("orthanc.json")));
-    let destination = answering("ORTHANC", dicom).to_string();
+    let destination = orthanc.address();
     let mut flow = Listening::start(&place, &["--to", &destination]);
     // The images go to both, as from a scanner.
     flow.send(storescu, &place.path("in"));
-    assert!(
-        run(Command::new(storescu)
-            .args(["-aec", "ORTHANC", "+sd", "127.0.0.1", &dicom.to_string()])
-            .arg(place.path("in")))
-        .status
-        .success()
-    );
+    assert_eq!(place.run(&["send", &destination, "in"]).code, 0);
     flow.line("delivered");
-    let json = |path: &str| -> serde_json::Value {
-        serde_json::from_slice(&until("Orthanc answers", || http(web, "GET", path, ""))).unwrap()
-    };
-    assert_eq!(json("/studies").as_array().unwrap().len(), 1, "the results are in the study they are of");
-    let series = json("/series?expand");
+    assert_eq!(
+        orthanc.get("/studies").as_array().unwrap().len(),
+        1,
+        "the results are in the study they are of"
+    );
+    let series = orthanc.get("/series?expand");
     let modality =
         |series: &serde_json::Value| series["MainDicomTags"]["Modality"].as_str().unwrap().to_owned();
     let mut modalities: Vec<String> = series.as_array().unwrap().iter().map(modality).collect();
     modalities.sort();
     assert_eq!(modalities, ["CT", "OT", "SR"]);
     // The same study once more: the same results, which change nothing at the receiver.
-    let before = json("/statistics")["CountInstances"].clone();
+    let before = orthanc.get("/statistics")["CountInstances"].clone();
     flow.send(storescu, &place.path("in"));
     flow.line("delivered");
-    assert_eq!(json("/statistics")["CountInstances"], before);
+    assert_eq!(orthanc.get("/statistics")["CountInstances"], before);
     assert_eq!(flow.end(), 0);
 }
 

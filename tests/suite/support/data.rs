@@ -37,11 +37,19 @@ impl Data {
     /// # Panics
     /// If the folder cannot be read.
     pub fn files(&self, below: &str) -> Vec<PathBuf> {
-        let mut files = Vec::new();
-        collect(&self.path().join(below), &mut files);
-        files.sort();
-        files
+        files_below(&self.path().join(below))
     }
+}
+
+/// All files below a folder, sorted by path.
+///
+/// # Panics
+/// If the folder cannot be read.
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    collect(folder, &mut files);
+    files.sort();
+    files
 }
 
 fn folder() -> PathBuf {

@@ -2,8 +2,10 @@
 
 pub mod certificates;
 pub mod data;
+pub mod orthanc;
 pub mod peers;
 pub mod random;
+pub mod scripts;
 pub mod slices;
 pub mod steps;
 

@@ -1,5 +1,6 @@
 //! Other people's DICOM programs as peers, and our receiver beside them.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -28,8 +29,12 @@ pub fn tool(path: &str) -> Option<&str> {
 
 /// A port for a program that cannot choose one itself.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
-    listener.local_addr().expect("it is bound").port()
+    listener().local_addr().expect("it is bound").port()
+}
+
+/// At a free port.
+pub fn listener() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").expect("there is a free port")
 }
 
 /// Tries again until it works or the deadline has passed.
@@ -51,6 +56,31 @@ impl Background {
     pub fn start(command: &mut Command) -> Background {
         let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Background(quiet.spawn().expect("the program starts"))
+    }
+
+    /// Writes what it says to a file: nobody need read it while it runs.
+    pub fn saying_to(command: &mut Command, said: &Path) -> Background {
+        let said = File::create(said).expect("the file can be made");
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said).spawn();
+        Background(child.expect("the program starts"))
+    }
+
+    /// The most memory that it has had at a time; `None` when it has ended.
+    pub fn peak_bytes(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("the kernel writes a number");
+        Some(kibibytes << 10)
+    }
+
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Asks it to end as an operator would.
+    pub fn end(&self) {
+        let ended = run(Command::new("kill").args(["-TERM", &self.0.id().to_string()]));
+        assert!(ended.status.success(), "it has ended before");
     }
 
     /// Waits until it ends by itself; its exit code.
@@ -93,11 +123,25 @@ pub struct Receiving {
 impl Receiving {
     /// With a quiet time of 50 ms, also for what was broken off, and `set` applied.
     pub fn start(set: impl FnOnce(&mut Settings)) -> Receiving {
+        Receiving::at(listener(), set)
+    }
+
+    /// At a port that a peer knows already.
+    pub fn at(listener: TcpListener, set: impl FnOnce(&mut Settings)) -> Receiving {
         let (give, studies) = mpsc::channel();
-        Receiving::handing_to(set, studies, move |request| _ = give.send(request))
+        Receiving::with(listener, set, studies, move |request| _ = give.send(request))
     }
 
     pub fn handing_to(
+        set: impl FnOnce(&mut Settings),
+        studies: Receiver<Request>,
+        on_study: impl FnMut(Request) + Send + 'static,
+    ) -> Receiving {
+        Receiving::with(listener(), set, studies, on_study)
+    }
+
+    fn with(
+        listener: TcpListener,
         set: impl FnOnce(&mut Settings),
         studies: Receiver<Request>,
         on_study: impl FnMut(Request) + Send + 'static,
@@ -108,7 +152,6 @@ impl Receiving {
         settings.completion.quiet_time = Duration::from_millis(50);
         settings.completion.broken_time = Duration::from_millis(50);
         set(&mut settings);
-        let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
         let address = listener.local_addr().expect("it is bound");
         let (tell, events) = mpsc::channel();
         let stop = Arc::new(Stop::default());
@@ -122,7 +165,10 @@ impl Receiving {
     }
 
     pub fn study(&self) -> Request {
-        self.studies.recv_timeout(DEADLINE).expect("a study completes")
+        self.studies.recv_timeout(DEADLINE).unwrap_or_else(|_| {
+            let events: Vec<String> = self.events.try_iter().map(|event| event.to_string()).collect();
+            panic!("no study completes: {}", events.join("\n"))
+        })
     }
 
     /// The next event that fits; others are passed over.
@@ -135,6 +181,15 @@ impl Receiving {
                 return event;
             }
         }
+    }
+
+    /// All events until it has ended by itself.
+    pub fn all_events(&self) -> Vec<Event> {
+        let start = Instant::now();
+        let left = || DEADLINE.saturating_sub(start.elapsed());
+        let events: Vec<Event> = std::iter::from_fn(|| self.events.recv_timeout(left()).ok()).collect();
+        assert!(start.elapsed() < DEADLINE, "it does not end: {events:?}");
+        events
     }
 
     pub fn destination(&self, title: &str) -> Destination {

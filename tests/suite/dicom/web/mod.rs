@@ -22,13 +22,13 @@ const ORTHANC: &str = "/usr/sbin/Orthanc";
 const DICOMWEB: &str = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so";
 
 /// Our receiver with its listener for HTTP.
-struct Serving {
-    receiving: Receiving,
+pub struct Serving {
+    pub receiving: Receiving,
     address: SocketAddr,
 }
 
 impl Serving {
-    fn start(set: impl FnOnce(&mut Settings, &mut web::Settings)) -> Serving {
+    pub fn start(set: impl FnOnce(&mut Settings, &mut web::Settings)) -> Serving {
         let (give, studies) = mpsc::channel();
         Serving::handing_to(set, studies, move |request| _ = give.send(request))
     }
@@ -70,15 +70,15 @@ impl Serving {
         Answer::of(&mut stream)
     }
 
-    fn store(&self, files: &[Vec<u8>]) -> Answer {
+    pub fn store(&self, files: &[Vec<u8>]) -> Answer {
         self.post("/dicom-web/studies", MULTIPART, &parts(files))
     }
 }
 
-struct Answer {
-    status: u16,
+pub struct Answer {
+    pub status: u16,
     head: String,
-    body: String,
+    pub body: String,
 }
 
 impl Answer {
@@ -105,11 +105,11 @@ impl Answer {
         self.sequence("00081199").into_iter().map(|(uid, _)| uid).collect()
     }
 
-    fn failed(&self) -> Vec<(String, u64)> {
+    pub fn failed(&self) -> Vec<(String, u64)> {
         self.sequence("00081198")
     }
 
-    fn others(&self) -> Vec<u64> {
+    pub fn others(&self) -> Vec<u64> {
         self.sequence("0008119A").into_iter().map(|(_, reason)| reason).collect()
     }
 }

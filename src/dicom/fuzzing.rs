@@ -1,0 +1,273 @@
+//! What the targets in `fuzz` do with any bytes: all that is done with those of a peer.
+//!
+//! A panic, a hang and too much memory are finds. They stay as files in `tests/fuzzed`, and the test below
+//! goes through them. Each function gives whether the bytes were good: seeds have to be, or they lead nowhere.
+
+use std::convert::identity;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dicom_dictionary_std::uids;
+use hyper::body::Bytes;
+
+use crate::imaging::{self, Part10, read_instance};
+
+use super::association::Stream;
+use super::command::Command;
+use super::commitment::{Committed, Transaction, event_report};
+use super::conversation::hold;
+use super::door::Door;
+use super::query::Match;
+use super::transcode::{TARGETS, Transcoding};
+use super::web::multipart::{Head, Malformed, Multipart, Piece};
+use super::web::{Chunk, Form, MediaType, Taking};
+use super::{
+    AeTitle, Called, End, Event, Expected, Key, Object, Settings, Status, Way, contents, deidentify, part10,
+    plain_pixels,
+};
+
+/// What a peer says on an association, from the first byte on.
+pub fn association(folder: &Path, said: &[u8]) -> bool {
+    let calm = AtomicU64::new(0);
+    let tell = |event: &Event| match event {
+        Event::Closed { end: End::Released, .. } => calm.store(1, Ordering::Relaxed),
+        Event::Closed { reason, .. } | Event::TurnedAway { reason, .. } => not_ours(reason),
+        _ => {}
+    };
+    let settings = settings(folder);
+    let door = Door::open(&settings, &tell).expect("the folder can be written");
+    let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+    let stream = Stream::Recorded(std::io::Cursor::new(said.to_vec()));
+    hold(&door, door.visit(Way::Association), peer, || Ok(stream));
+    calm.into_inner() == 1
+}
+
+/// A panic is caught and told to nobody but the person: here it is to be seen.
+fn not_ours(reason: &str) {
+    assert!(!reason.contains("a mistake in flow"), "{reason}");
+}
+
+fn settings(folder: &Path) -> Settings {
+    let title: AeTitle = "FLOW".parse().expect("it is an AE title");
+    let node = "KNOWN@127.0.0.1:1".parse().expect("it is a destination");
+    let mut settings = Settings::new(title, folder.to_owned());
+    settings.called = Called::Any;
+    settings.nodes.insert("KNOWN".to_owned(), node);
+    settings.completion.expected = Some(expected());
+    settings
+}
+
+fn expected() -> Expected {
+    "'Chest*' and (Modality = 'CT' or PatientName = '*?e*')".parse().expect("it is a rule")
+}
+
+/// A command set.
+pub fn command(bytes: &[u8]) -> bool {
+    let Ok(command) = Command::decode(bytes) else { return false };
+    let again = |command: &Command| Command::decode(&command.encode()).expect("what is written can be read");
+    assert_eq!(again(&command), command);
+    let answer = command.answer(Status::SUCCESS, command.comment());
+    assert_eq!(again(&answer), answer);
+    assert_eq!(answer.status_for(&command), Some(Status::SUCCESS));
+    true
+}
+
+/// What follows the mark of a DICOM file: file meta group and data set.
+pub fn data_set(bytes: &[u8]) -> bool {
+    let file = file(bytes);
+    let read = [
+        read_instance("", Path::new(""), &file).is_ok(),
+        contents(&file).is_ok(),
+        deidentified(&file),
+        transcoded(&file),
+    ];
+    expected().marks(&file);
+    if let Some((_, place)) = part10::Head::decode(&file) {
+        TARGETS.iter().for_each(|syntax| services(&file[place.clone()], syntax));
+    }
+    read.into_iter().all(identity)
+}
+
+fn file(bytes: &[u8]) -> Vec<u8> {
+    [&[0; 128], b"DICM".as_slice(), bytes].concat()
+}
+
+fn deidentified(file: &[u8]) -> bool {
+    deidentify(file, &Key::new([7; 32])).is_ok_and(|clean| {
+        Part10::open(&clean.bytes).expect("what is written begins as a file").elements();
+        true
+    })
+}
+
+fn transcoded(file: &[u8]) -> bool {
+    let Ok(object) = Object::read("", file.into()) else { return false };
+    let Ok(transcoding) = Transcoding::prepare(&object, None) else { return false };
+    TARGETS.iter().all(|syntax| transcoding.write(syntax, &mut std::io::sink()).is_ok())
+}
+
+/// The data set of a storage commitment, either way, or of an answer to a query.
+fn services(bytes: &[u8], syntax: &str) {
+    if let Some(asked) = Transaction::decode(bytes, syntax) {
+        let outcome = Committed { safe: asked.references.clone(), failed: Vec::new() };
+        event_report(&asked.uid, &outcome, syntax);
+    }
+    Committed::decode(bytes, syntax);
+    let query = "PatientName=A*".parse().expect("it is a query");
+    Match::read(bytes, syntax, &query).told();
+}
+
+/// As [`data_set`], with pixels that are not JPEG 2000.
+pub fn pixels(bytes: &[u8]) -> bool {
+    let file = file(bytes);
+    !is_jpeg_2000(&file) && decoded(&file)
+}
+
+/// As [`pixels`], JPEG 2000 and HTJ2K only: others decode them, whose panics are caught.
+pub fn jpeg_2000(bytes: &[u8]) -> bool {
+    let file = file(bytes);
+    is_jpeg_2000(&file) && decoded(&file)
+}
+
+fn is_jpeg_2000(file: &[u8]) -> bool {
+    const JPEG_2000: [&str; 7] = [
+        uids::JPEG2000_LOSSLESS,
+        uids::JPEG2000,
+        uids::JPEG2000MC_LOSSLESS,
+        uids::JPEG2000MC,
+        uids::HTJ2K_LOSSLESS,
+        uids::HTJ2K_LOSSLESS_RPCL,
+        uids::HTJ2K,
+    ];
+    let file = Part10::open(file).expect("it has the mark of one");
+    JPEG_2000.contains(&file.transfer_syntax_uid.as_str())
+}
+
+fn decoded(file: &[u8]) -> bool {
+    let Ok(pixels) = imaging::decoded(file) else { return false };
+    for number in 0..pixels.frames {
+        pixels.frame(number);
+    }
+    if let Ok(object) = Object::read("", file.into())
+        && let Ok(transcoding) = Transcoding::prepare(&object, Some(plain_pixels))
+    {
+        let written = |syntax: &&str| transcoding.write(syntax, &mut std::io::sink()).is_ok();
+        assert!(TARGETS.iter().all(written), "it was tried before");
+    }
+    true
+}
+
+/// A media type, a line end, and a body of that type: however it is cut, it has the same parts.
+pub fn multipart(bytes: &[u8]) -> bool {
+    let Some((multipart, body)) = body(bytes) else { return false };
+    let whole = parts(multipart, body, &[body.len()]);
+    let sizes: Vec<usize> = body.iter().take(7).map(|byte| usize::from(*byte % 16) + 1).collect();
+    for sizes in [&sizes[..], &[1], &[2]] {
+        let (multipart, body) = self::body(bytes).expect("it was one before");
+        assert_eq!(parts(multipart, body, sizes), whole, "cut into {sizes:?}");
+    }
+    whole.1.is_ok()
+}
+
+fn body(bytes: &[u8]) -> Option<(Multipart, &[u8])> {
+    let end = bytes.iter().position(|byte| *byte == b'\n')?;
+    let media_type = MediaType::read(std::str::from_utf8(&bytes[..end]).ok()?)?;
+    Some((Multipart::of(&media_type).ok()?, &bytes[end + 1..]))
+}
+
+type Parts = Vec<(Head, Vec<u8>, End)>;
+
+/// The parts that come out, and how it ended, with chunks of these sizes in turn.
+fn parts(mut multipart: Multipart, mut body: &[u8], sizes: &[usize]) -> (Parts, Result<(), Malformed>) {
+    let mut parts = Parts::new();
+    let mut take = |piece: Piece| match (piece, parts.last_mut()) {
+        (Piece::Head(head), _) => parts.push((head, Vec::new(), End::Aborted)),
+        (Piece::Bytes(bytes), part) => part.expect("a part has begun").1.extend_from_slice(bytes),
+        (Piece::End, part) => part.expect("a part has begun").2 = End::Released,
+    };
+    let mut sizes = sizes.iter().cycle();
+    let mut end = Ok(());
+    while let (Ok(()), Some(size)) = (end, sizes.next().filter(|_| !body.is_empty())) {
+        let (chunk, rest) = body.split_at((*size).min(body.len()));
+        end = multipart.push(chunk, &mut take);
+        body = rest;
+    }
+    let end = end.and_then(|()| multipart.end());
+    (parts, end)
+}
+
+/// As [`multipart`], let in as by STOW-RS.
+pub fn stow(folder: &Path, bytes: &[u8]) -> bool {
+    let Some((multipart, body)) = body(bytes) else { return false };
+    let tell = |event: &Event| {
+        if let Event::Closed { reason, .. } = event {
+            not_ours(reason);
+        }
+    };
+    let settings = settings(folder);
+    let door = Door::open(&settings, &tell).expect("the folder can be written");
+    let mut chunks = body.chunks(1000).map(Bytes::copy_from_slice);
+    let next = || chunks.next().map_or(Chunk::End, Chunk::Bytes);
+    let taking = Taking::new(&door, door.visit(Way::Web), None, 100);
+    let taken = taking.take(Form::Parts(Box::new(multipart)), next);
+    taken.response.write();
+    taken.end.is_ok() && !taken.response.stored.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// The files of a folder of the project; of one that is not there, none.
+    fn inputs(folder: &str) -> Vec<(String, Vec<u8>)> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let Ok(entries) = fs::read_dir(&folder) else { return Vec::new() };
+        let paths = entries.map(|entry| entry.unwrap().path());
+        paths.map(|path| (path.display().to_string(), fs::read(path).unwrap())).collect()
+    }
+
+    /// Seeds are good, and what was found once does no harm.
+    fn check(name: &str, target: impl Fn(&[u8]) -> bool) {
+        let seeds = inputs(&format!("fuzz/seeds/{name}"));
+        assert!(!seeds.is_empty(), "there are no seeds for {name}");
+        for (path, bytes) in seeds {
+            assert!(target(&bytes), "{path}");
+        }
+        for (path, bytes) in inputs(&format!("tests/fuzzed/{name}")) {
+            println!("{path}");
+            target(&bytes);
+        }
+    }
+
+    fn check_in_folder(name: &str, target: impl Fn(&Path, &[u8]) -> bool) {
+        check(name, |bytes| target(tempfile::tempdir().unwrap().path(), bytes));
+    }
+
+    #[test]
+    fn associations_do_no_harm() {
+        check_in_folder("pdu", association);
+    }
+
+    #[test]
+    fn commands_do_no_harm() {
+        check("command", command);
+    }
+
+    #[test]
+    fn data_sets_do_no_harm() {
+        check("data_set", data_set);
+    }
+
+    #[test]
+    fn pixels_do_no_harm() {
+        check("pixels", pixels);
+        check("jpeg_2000", jpeg_2000);
+    }
+
+    #[test]
+    fn bodies_do_no_harm() {
+        check("multipart", multipart);
+        check_in_folder("stow", stow);
+    }
+}

@@ -1,0 +1,159 @@
+//! When a study is complete: each signal, seen from outside, and what the request says of it.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use flow::dicom::{AtCap, Cap, Completion, Event, Object, Outcome, Signal, counter, send, waiting, web};
+use flow::step::Request;
+
+use super::raw::{associated, store_slice};
+use crate::support::orthanc::Orthanc;
+use crate::support::peers::{DEADLINE, Receiving, free_port, listener};
+use crate::support::slices::Slice;
+
+const NEVER: Duration = Duration::from_secs(3600);
+
+/// No study becomes complete by itself but by these signals.
+fn receiving(at_once: &[Signal], set: impl FnOnce(&mut Completion)) -> Receiving {
+    Receiving::start(|settings| {
+        let completion = &mut settings.completion;
+        (completion.quiet_time, completion.broken_time) = (NEVER, NEVER);
+        completion.at_once = at_once.iter().copied().collect();
+        set(completion);
+    })
+}
+
+fn object(slice: &Slice) -> Object {
+    Object::read(slice.uid(), slice.file().into()).unwrap()
+}
+
+/// Sends slices on one association, which is released.
+fn sent(receiving: &Receiving, slices: &[Slice]) {
+    let objects: Vec<Object> = slices.iter().map(object).collect();
+    let sent = send(&receiving.destination("FLOW"), &objects).unwrap();
+    assert!(sent.iter().all(|one| one.outcome == Outcome::Stored), "{sent:?}");
+}
+
+fn slices(study: &str, numbers: std::ops::Range<u32>) -> Vec<Slice> {
+    numbers.map(|number| Slice::new(study, number)).collect()
+}
+
+fn assert_complete(request: &Request, study: &str, items: usize, by: &str) {
+    let told = ["study_instance_uid", "complete_by"].map(|name| request.attribute(name));
+    assert_eq!((told, request.items.len()), ([study, by], items));
+}
+
+#[test]
+fn a_release_completes_a_study() {
+    let receiving = receiving(&[Signal::Released], |_| {});
+    sent(&receiving, &slices("1.2.3", 1..3));
+    assert_complete(&receiving.study(), "1.2.3", 2, "released");
+}
+
+#[test]
+fn the_next_study_on_the_association_completes_the_one_before() {
+    let receiving = receiving(&[Signal::NextStudy], |_| {});
+    let mut association = associated(receiving.address);
+    store_slice(&mut association, &Slice::new("1.2.3", 1));
+    store_slice(&mut association, &Slice::new("1.2.3", 2));
+    store_slice(&mut association, &Slice::new("1.2.4", 1));
+    assert_complete(&receiving.study(), "1.2.3", 2, "next_study");
+    // Its last study has no next one.
+    association.release().unwrap();
+    receiving.event("closed", |event| matches!(event, Event::Closed { .. }));
+    assert!(receiving.studies.try_recv().is_err());
+}
+
+#[test]
+fn the_end_of_a_request_over_http_completes_a_study() {
+    let http = listener();
+    let url = format!("http://{}/dicom-web", http.local_addr().unwrap());
+    let receiving = Receiving::start(|settings| {
+        settings.completion.quiet_time = NEVER;
+        settings.completion.at_once = [Signal::RequestEnd].into();
+        settings.web = Some(web::Settings::new(http));
+    });
+    sent(&receiving, &slices("1.2.4", 1..2));
+    let objects: Vec<Object> = slices("1.2.3", 1..3).iter().map(object).collect();
+    let stored = web::store(&url.parse().unwrap(), &objects).unwrap();
+    assert!(stored.iter().all(|one| one.outcome.is_stored()), "{stored:?}");
+    // What came on an association that was released waits on.
+    assert_complete(&receiving.study(), "1.2.3", 2, "request_end");
+}
+
+#[test]
+fn expected_series_complete_a_study_and_an_operator_one_that_lacks_them() {
+    let complete = |expected: &str, by: &str, study: &str| {
+        let receiving = receiving(&[Signal::Released], |completion| {
+            completion.expected = Some(expected.parse().unwrap());
+        });
+        sent(&receiving, &slices(study, 1..3));
+        if by == "operator" {
+            receiving.event("closed", |event| matches!(event, Event::Closed { .. }));
+            let waiting = waiting(&receiving.inbox, &BTreeSet::new()).unwrap();
+            assert!(waiting.len() == 1 && waiting[0].is_called("TEST-7"), "{waiting:?}");
+            assert_eq!(waiting[0].instances, 2);
+            waiting[0].complete().unwrap();
+        }
+        assert_complete(&receiving.study(), study, 2, by);
+    };
+    complete("'thor*' and Modality = 'CT'", "expected_series", "1.2.3");
+    complete("'Thorax' and ('Lung*' or Modality = 'SR')", "operator", "1.2.4");
+}
+
+#[test]
+fn the_count_of_the_source_completes_a_study_and_holds_it_back() {
+    let Some(orthanc) = Orthanc::start(free_port()) else { return };
+    let all = slices("1.2.3", 1..4);
+    let orthanc = orthanc.holding(&all);
+    let (give, counts) = mpsc::channel();
+    let ask = counter(orthanc.node.clone());
+    let receiving = Receiving::start(|settings| {
+        settings.count = Some(Arc::new(move |study, titles| {
+            let count = ask(study, titles);
+            give.send((study.to_owned(), count)).expect("the test listens");
+            count
+        }));
+    });
+    sent(&receiving, &all[..2]);
+    assert_eq!(counts.recv_timeout(DEADLINE).unwrap(), ("1.2.3".to_owned(), Some(3)));
+    // One that Orthanc does not know overtakes it, by its quiet time.
+    sent(&receiving, &slices("1.2.4", 1..2));
+    assert_complete(&receiving.study(), "1.2.4", 1, "quiet_time");
+    sent(&receiving, &all[2..]);
+    assert_complete(&receiving.study(), "1.2.3", 3, "count");
+}
+
+fn capped(then: AtCap) -> Receiving {
+    receiving(&[], |completion| completion.cap = Some(Cap { after: Duration::from_millis(300), then }))
+}
+
+#[test]
+fn at_the_cap_a_study_proceeds_although_it_is_still_being_sent() {
+    let receiving = capped(AtCap::Proceed);
+    let mut association = associated(receiving.address);
+    store_slice(&mut association, &Slice::new("1.2.3", 1));
+    assert_complete(&receiving.study(), "1.2.3", 1, "cap");
+    // What comes later is another request.
+    store_slice(&mut association, &Slice::new("1.2.3", 2));
+    assert_complete(&receiving.study(), "1.2.3", 1, "cap");
+}
+
+#[test]
+fn at_the_cap_a_study_is_discarded() {
+    let receiving = capped(AtCap::Discard);
+    sent(&receiving, &slices("1.2.3", 1..3));
+    receiving.event("discarded", |event| *event == Event::Discarded { instances: 2 });
+    assert_eq!(waiting(&receiving.inbox, &BTreeSet::new()).unwrap(), []);
+    assert!(receiving.studies.try_recv().is_err());
+}
+
+#[test]
+fn at_the_cap_a_study_waits_for_an_operator() {
+    let receiving = capped(AtCap::Wait);
+    sent(&receiving, &slices("1.2.3", 1..3));
+    receiving.event("it waits", |event| matches!(event, Event::Waits { instances: 2, .. }));
+    waiting(&receiving.inbox, &BTreeSet::new()).unwrap()[0].complete().unwrap();
+    assert_complete(&receiving.study(), "1.2.3", 2, "operator");
+}
