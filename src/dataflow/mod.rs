@@ -1,5 +1,5 @@
 //! A dataflow: which steps there are and what each needs. Text becomes a checked [`Dataflow`];
-//! what is wrong with the text is a list of [`Problem`]s, all found at once.
+//! what is wrong with the text is a list of [`crate::yaml::Problem`]s, all found at once.
 
 mod check;
 mod condition;

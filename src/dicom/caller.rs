@@ -27,6 +27,11 @@ pub enum NotACaller {
 }
 
 impl Caller {
+    /// Whether somebody at this address may be it, whatever its title.
+    pub(super) fn may_be_at(&self, address: IpAddr) -> bool {
+        self.network.is_none_or(|network| network.contains(&address.to_canonical()))
+    }
+
     pub(super) fn is(&self, title: &str, address: IpAddr) -> bool {
         // On a listener for both, an IPv4 address arrives in the clothes of IPv6.
         let address = address.to_canonical();

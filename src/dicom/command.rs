@@ -186,9 +186,9 @@ impl Command {
     }
 
     /// How many instances a move or get has sent, could not send, and sent with a warning.
-    pub fn suboperations(&self) -> [u16; 3] {
+    pub fn suboperations(&self) -> [Option<u16>; 3] {
         [COMPLETED_SUBOPERATIONS, FAILED_SUBOPERATIONS, WARNING_SUBOPERATIONS]
-            .map(|element| self.number(element).unwrap_or(0))
+            .map(|element| self.number(element))
     }
 
     pub fn decode(mut bytes: &[u8]) -> Result<Command, BadCommand> {

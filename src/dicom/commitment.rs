@@ -52,17 +52,11 @@ pub struct Committed {
 impl Transaction {
     /// `None` if it is not one, or if it has names that could not be told in an outcome.
     pub fn decode(data_set: &[u8], transfer_syntax_uid: &str) -> Option<Transaction> {
-        with_elements(data_set, transfer_syntax_uid, |elements| Transaction {
-            uid: elements.text(tags::TRANSACTION_UID),
-            references: references(elements, tags::REFERENCED_SOP_SEQUENCE),
+        with_elements(data_set, transfer_syntax_uid, |elements| {
+            let uid = Some(elements.text(tags::TRANSACTION_UID)).filter(|uid| can_be_told(uid))?;
+            let references = references(elements, tags::REFERENCED_SOP_SEQUENCE)?;
+            (!references.is_empty()).then_some(Transaction { uid, references })
         })
-        .filter(|transaction| !transaction.uid.is_empty() && !transaction.references.is_empty())
-        .filter(|transaction| transaction.names().all(str::is_ascii))
-    }
-
-    fn names(&self) -> impl Iterator<Item = &str> {
-        let named = self.references.iter().flat_map(|one| [&one.sop_class_uid, &one.sop_instance_uid]);
-        std::iter::once(&self.uid).chain(named).map(String::as_str)
     }
 
     pub fn encode(&self, transfer_syntax_uid: &str) -> Vec<u8> {
@@ -77,14 +71,14 @@ impl Committed {
     /// The transaction's UID, and its outcome.
     pub(super) fn decode(data_set: &[u8], transfer_syntax_uid: &str) -> Option<(String, Committed)> {
         with_elements(data_set, transfer_syntax_uid, |elements| {
-            let failed = elements.items(tags::FAILED_SOP_SEQUENCE);
-            let failed = failed.iter().map(|item| {
-                (reference(item), item.short(tags::FAILURE_REASON).unwrap_or(PROCESSING_FAILURE))
+            let failed = elements.items(tags::FAILED_SOP_SEQUENCE).map(|item| {
+                Some((reference(&item)?, item.short(tags::FAILURE_REASON).unwrap_or(PROCESSING_FAILURE)))
             });
-            let safe = references(elements, tags::REFERENCED_SOP_SEQUENCE);
-            (elements.text(tags::TRANSACTION_UID), Committed { safe, failed: failed.collect() })
+            let failed = failed.collect::<Option<_>>()?;
+            let safe = references(elements, tags::REFERENCED_SOP_SEQUENCE)?;
+            let uid = Some(elements.text(tags::TRANSACTION_UID)).filter(|uid| can_be_told(uid))?;
+            Some((uid, Committed { safe, failed }))
         })
-        .filter(|(uid, _)| !uid.is_empty())
     }
 
     pub(super) fn encode(&self, transaction: &str, transfer_syntax_uid: &str) -> Vec<u8> {
@@ -111,23 +105,29 @@ pub(super) const PROCESSING_FAILURE: u16 = 0x0110;
 pub(super) const NO_SUCH_INSTANCE: u16 = 0x0112;
 pub(super) const CLASS_INSTANCE_CONFLICT: u16 = 0x0119;
 
-fn with_elements<T>(data_set: &[u8], syntax: &str, read: impl FnOnce(&Elements) -> T) -> Option<T> {
+fn with_elements<T>(data_set: &[u8], syntax: &str, read: impl FnOnce(&Elements) -> Option<T>) -> Option<T> {
     let head = Head { transfer_syntax_uid: syntax.to_owned(), ..Head::default() };
     let file = [head.encode(), data_set.to_vec()].concat();
     let file = Part10::open(&file).ok()?;
     let elements = file.elements();
-    elements.damage.is_none().then(|| read(&elements))
+    if elements.damage.is_some() { None } else { read(&elements) }
 }
 
-fn references(elements: &Elements, tag: Tag) -> Vec<Reference> {
-    elements.items(tag).iter().map(reference).collect()
+/// `None` at the first that names nothing: many of those would cost more than their bytes.
+fn references(elements: &Elements, tag: Tag) -> Option<Vec<Reference>> {
+    elements.items(tag).map(|item| reference(&item)).collect()
 }
 
-fn reference(item: &Elements) -> Reference {
-    Reference {
-        sop_class_uid: item.text(tags::REFERENCED_SOP_CLASS_UID),
-        sop_instance_uid: item.text(tags::REFERENCED_SOP_INSTANCE_UID),
-    }
+fn reference(item: &Elements) -> Option<Reference> {
+    let sop_class_uid = item.text(tags::REFERENCED_SOP_CLASS_UID);
+    let sop_instance_uid = item.text(tags::REFERENCED_SOP_INSTANCE_UID);
+    let is_named = sop_class_uid.is_ascii() && can_be_told(&sop_instance_uid);
+    is_named.then_some(Reference { sop_class_uid, sop_instance_uid })
+}
+
+/// A UID is of digits and dots. What is not even ASCII could not be written into an outcome.
+fn can_be_told(uid: &str) -> bool {
+    !uid.is_empty() && uid.is_ascii()
 }
 
 fn item(reference: &Reference, failure: Option<u16>) -> InMemDicomObject {
@@ -356,7 +356,6 @@ mod tests {
         }
     }
 
-    /// A UID is of digits and dots. What is not even ASCII could not be written into the outcome.
     #[test]
     fn what_cannot_be_told_is_not_agreed_to() {
         let syntax = uids::EXPLICIT_VR_LITTLE_ENDIAN;
@@ -366,6 +365,12 @@ mod tests {
         assert!(Transaction::decode(&bytes, syntax).is_some());
         bytes[last] = 0xFF;
         assert_eq!(Transaction::decode(&bytes, syntax), None);
+        // Four millions of items that name nothing: the first is enough.
+        let empty = [0xFE, 0xFF, 0, 0xE0, 0, 0, 0, 0].repeat(DATA_SET_BYTES_MAX / 8);
+        let head = [b"\x08\0\x99\x11SQ\0\0".as_slice(), &(empty.len() as u32).to_le_bytes()].concat();
+        let uid =
+            encode(&InMemDicomObject::from_element_iter([uid(tags::TRANSACTION_UID, "2.25.1")]), syntax);
+        assert_eq!(Transaction::decode(&[uid, head, empty].concat(), syntax), None);
     }
 
     #[test]

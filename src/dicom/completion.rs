@@ -3,7 +3,7 @@
 //! Nobody says in DICOM that a study is complete, so several signals are looked at, and the first safe
 //! one wins. Nothing is complete while one of its instances is on its way in, nor, but for the cap,
 //! while somebody is still sending. What is expected, and the count of the source, also hold back:
-//! without them a study waits, up to the cap.
+//! without them a study waits, up to the cap, or as long as for a sender that broke off.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -30,6 +30,8 @@ pub enum Signal {
     QuietTime,
     /// Its sender broke off, and has not come back for a while.
     BrokenOff,
+    /// What it lacks has not come for a while.
+    Lacking,
     /// It has waited as long as it may.
     Cap,
     /// The receiver ends.
@@ -161,11 +163,12 @@ impl Completion {
         let expected = self.expected.as_ref().map(|expected| expected.is_met(study.marks));
         match study.count {
             Count::Known(count) if study.instances >= count => return Some((now, Signal::Count)),
-            Count::Known(_) | Count::Wanted | Count::Asking => return None,
+            Count::Known(_) => return self.lacking(now),
+            Count::Wanted | Count::Asking => return None,
             Count::Unasked | Count::Unknown => {}
         }
         match (expected, study.left) {
-            (Some(false), _) => None,
+            (Some(false), _) => self.lacking(now),
             (_, Left::Aborted) => Some((now + self.broken_time.max(self.quiet_time), Signal::BrokenOff)),
             (Some(true), _) => Some((now, Signal::ExpectedSeries)),
             (None, left) => Some(match left.signal() {
@@ -173,6 +176,15 @@ impl Completion {
                 _ => (now + self.quiet_time, Signal::QuietTime),
             }),
         }
+    }
+}
+
+impl Completion {
+    /// What comes late of a study that was complete lacks all that came before: it must not wait for ever,
+    /// and fill the receiver. With a cap, that decides.
+    fn lacking(&self, last_arrival: Instant) -> Option<(Instant, Signal)> {
+        let wait = self.broken_time.max(self.quiet_time);
+        self.cap.is_none().then_some((last_arrival + wait, Signal::Lacking))
     }
 }
 
@@ -199,6 +211,7 @@ impl Signal {
             Signal::Released => "released",
             Signal::QuietTime => "quiet_time",
             Signal::BrokenOff => "broken_off",
+            Signal::Lacking => "lacking",
             Signal::Cap => "cap",
             Signal::End => "end",
         }
@@ -216,6 +229,7 @@ impl fmt::Display for Signal {
             Signal::Released => "the association was released",
             Signal::QuietTime => "nothing more has come",
             Signal::BrokenOff => "its sender broke off and has not come back",
+            Signal::Lacking => "what it lacks has not come",
             Signal::Cap => "it has waited as long as it may",
             Signal::End => "receiving ends",
         })
@@ -278,7 +292,7 @@ mod tests {
         let counted = |count, left| due(&completion, &Standing { count, left, ..standing() });
         assert_eq!(counted(Count::Known(3), Left::Released), hand_over(0, Signal::Count));
         assert_eq!(counted(Count::Known(3), Left::Aborted), hand_over(0, Signal::Count));
-        assert_eq!(counted(Count::Known(4), Left::Released), None);
+        assert_eq!(counted(Count::Known(4), Left::Released), hand_over(600, Signal::Lacking));
         assert_eq!(counted(Count::Asking, Left::Released), None);
         assert_eq!(counted(Count::Unknown, Left::Released), hand_over(5, Signal::QuietTime));
     }
@@ -288,7 +302,9 @@ mod tests {
         let expected = Some("'A' and 'B'".parse().unwrap());
         let completion = Completion { expected, ..Completion::default() };
         let seen = |marks| due(&completion, &Standing { marks, ..standing() });
-        assert_eq!(seen(0b01), None);
+        assert_eq!(seen(0b01), hand_over(600, Signal::Lacking));
+        let capped = Completion { cap: Some(Cap { after: HOUR, then: AtCap::Wait }), ..completion.clone() };
+        assert_eq!(due(&capped, &Standing { cap_told: true, ..standing() }), None, "the cap decides");
         assert_eq!(seen(0b11), hand_over(0, Signal::ExpectedSeries));
     }
 

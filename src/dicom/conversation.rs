@@ -39,6 +39,11 @@ pub(super) fn hold(
     let end = guarded(|| provider.serve(&mut association));
     let end = match end {
         Ok(()) => association.release_agreed(),
+        // There are senders that keep an association for what they may have later.
+        Err(Broken::Silent) if provider.is_idle() && association.is_between_messages() => {
+            association.abort();
+            Ok(())
+        }
         Err(broken) => {
             association.abort();
             Err(broken)

@@ -18,6 +18,10 @@ const EXPLICIT_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2.1";
 /// A deflated data set is inflated up to this size: a bomb has no end.
 const INFLATED_BYTES_MAX: u64 = 64 << 20;
 
+/// An item may have eight bytes in a file, and costs a hundred where it is read. Images of ten thousand
+/// frames, with a hundred elements for each, are below this.
+const TOKENS_MAX: usize = 5_000_000;
+
 /// A file whose head has been read.
 pub(super) struct DataSet<'a> {
     /// That of the data set as it is here: not deflated.
@@ -60,7 +64,7 @@ impl<'a> DataSet<'a> {
     /// The tokens of the data set. The last one is an error where it is damaged or cut off.
     ///
     /// The reader makes room for a value when it is asked for the token behind its header, whatever length
-    /// that announces: one of more than there is at all ends it before.
+    /// that announces: one of more than there is at all ends it before. So does one token too many.
     ///
     /// # Errors
     /// If nothing can read this transfer syntax.
@@ -74,7 +78,7 @@ impl<'a> DataSet<'a> {
         let mut depth = 0_usize;
         let there = self.bytes.len();
         let is_there = move |token: &DataToken| announced(token).is_none_or(|length| length <= there);
-        Ok(std::iter::from_fn(move || match reader.next() {
+        let tokens = std::iter::from_fn(move || match reader.next() {
             Some(Ok(token)) if !is_there(&token) => {
                 depth = 0;
                 Some(Err(Unreadable::CutOff))
@@ -89,7 +93,9 @@ impl<'a> DataSet<'a> {
                 depth = (depth + usize::from(opens(&token))).saturating_sub(usize::from(closes(&token)));
                 Some(Ok(token))
             }
-        }))
+        });
+        let few = |(number, token)| if number < TOKENS_MAX { token } else { Err(too_many()) };
+        Ok(tokens.enumerate().map(few).take(TOKENS_MAX + 1))
     }
 }
 
@@ -111,6 +117,10 @@ fn announced(token: &DataToken) -> Option<usize> {
         return None;
     };
     len.get().map(|length| length as usize)
+}
+
+fn too_many() -> Unreadable {
+    Unreadable::Damaged(format!("it has more than {TOKENS_MAX} elements, values and items"))
 }
 
 fn damaged(error: &dyn std::error::Error) -> Unreadable {
@@ -151,5 +161,17 @@ mod tests {
             assert!(matches!(end(&value(forged)), Some(Unreadable::CutOff)), "{forged}");
             assert!(matches!(end(&pixels(forged)), Some(Unreadable::CutOff)), "{forged}");
         }
+    }
+
+    /// Eight bytes each, that would cost a hundred times as much.
+    #[test]
+    fn a_data_set_has_not_too_many_parts() {
+        let many = |count: usize| {
+            let begin = b"\x09\0\x10\x10SQ\0\0\xff\xff\xff\xff".as_slice();
+            let items = b"\xfe\xff\0\xe0\0\0\0\0".repeat(count);
+            [begin, &items, b"\xfe\xff\xdd\xe0\0\0\0\0"].concat()
+        };
+        assert!(end(&many(1000)).is_none());
+        assert!(matches!(end(&many(TOKENS_MAX / 2)), Some(Unreadable::Damaged(_))));
     }
 }

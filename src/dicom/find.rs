@@ -10,7 +10,7 @@ use super::command::{Command, Pending};
 use super::door::{Door, Visitor};
 use super::provider::{Provider, send};
 use super::query::{Level, Match, Query, Told};
-use super::receive::Counter;
+use super::receive::{Counter, Stop};
 use super::sop_class::USUAL;
 use super::{AeTitle, Cause, Destination, SendError, Stage, Status};
 
@@ -76,12 +76,15 @@ pub fn move_study(node: &Destination, study_instance_uid: &str, to: &AeTitle) ->
         let identifier = Query::study(study_instance_uid, Level::Study).identifier(Told::Nothing, &syntax);
         let asked = Command::move_to(1, MOVE, to.as_str());
         association.send_with(context, &asked, &identifier)?;
+        let mut told = Fetched::default();
         loop {
             match association.hear()? {
-                Heard::Command { command, .. } => match pending(&command, &asked)? {
-                    Pending::More => {}
-                    Pending::Last => return Ok(fetched(&command)),
-                },
+                Heard::Command { command, .. } => {
+                    told = fetched(&command, told);
+                    if let Pending::Last = pending(&command, &asked)? {
+                        return Ok(told);
+                    }
+                }
                 // The list of what failed: the number is in the command already.
                 Heard::Data { .. } => {}
                 Heard::Release => return Err(Broken::Peer("ended the association while it was asked").into()),
@@ -100,6 +103,7 @@ pub(super) fn get_study(
     visitor: Visitor,
     node: &Destination,
     study_instance_uid: &str,
+    stop: &Stop,
 ) -> Result<Fetched, SendError> {
     let classes = classes(node, study_instance_uid)?;
     let mut proposals = vec![proposal(GET, Role::User)];
@@ -112,7 +116,7 @@ pub(super) fn get_study(
         let identifier = query.identifier(Told::Nothing, &context.transfer_syntax);
         let asked = Command::get(1, GET);
         association.send_with(context.id, &asked, &identifier)?;
-        serve_until_answered(association, &mut provider, &asked)
+        serve_until_answered(association, &mut provider, &asked, stop)
     })
 }
 
@@ -121,16 +125,24 @@ fn serve_until_answered(
     association: &mut Association,
     provider: &mut Provider,
     asked: &Command,
+    stop: &Stop,
 ) -> Result<Fetched, Cause> {
     let mut about_failures = false;
+    let mut told = Fetched::default();
     loop {
+        if stop.is_requested() {
+            return Err(Broken::Own("receiving ends".to_owned()).into());
+        }
         let answers = match association.hear()? {
             Heard::Release => return Err(Broken::Peer("ended the association while it was asked").into()),
             Heard::Data { .. } if about_failures => Vec::new(),
             Heard::Data { bytes, last } => provider.data(bytes, last),
             Heard::Command { command, .. } if command.answers(asked) => {
+                told = fetched(&command, told);
                 if let Pending::Last = pending(&command, asked)? {
-                    return Ok(fetched(&command));
+                    // Who sends no numbers at all has sent what has come.
+                    let counted = told != Fetched::default();
+                    return Ok(if counted { told } else { Fetched { sent: provider.stored(), failed: 0 } });
                 }
                 about_failures = command.has_data_set();
                 Vec::new()
@@ -247,9 +259,15 @@ fn pending(answer: &Command, asked: &Command) -> Result<Pending, Cause> {
     })
 }
 
-fn fetched(last: &Command) -> Fetched {
-    let [completed, failed, warned] = last.suboperations();
-    Fetched { sent: u64::from(completed) + u64::from(warned), failed: failed.into() }
+/// The numbers of an answer, or those of the one before: in the last one they may be missing (PS3.7 9.1.4).
+fn fetched(answer: &Command, before: Fetched) -> Fetched {
+    match answer.suboperations() {
+        [None, None, None] => before,
+        numbers => {
+            let [completed, failed, warned] = numbers.map(|number| u64::from(number.unwrap_or(0)));
+            Fetched { sent: completed + warned, failed }
+        }
+    }
 }
 
 /// Opens an association for some work, and ends it well if the work does.

@@ -5,6 +5,7 @@
 //! INBOX/commitments/UID.json           a commitment that was asked for, until its outcome is told
 //! INBOX/study-0000003/UID-DIGEST.dcm   received, synced, and answered with success
 //! INBOX/study-0000003/complete         an operator says that no more will come
+//! INBOX/study-0000003/senders.json     the AE titles of those who sent of it, and by which they called us
 //! INBOX/study-0000003/released         the last association that sent of it came to a good end
 //! ```
 //!
@@ -94,7 +95,9 @@ fn number(folder: &Path) -> Option<u64> {
 /// Removes the folder of a study of which nothing came to stay.
 pub(super) fn remove_empty(folder: &Path) {
     // One with an instance in it stays.
-    let removed = mark_open(folder).and_then(|()| fs::remove_dir(folder));
+    let notes = [RELEASED, ORDERED, SENDERS, SENDERS_DRAFT];
+    let removed = notes.iter().try_for_each(|note| remove_if_there(&folder.join(note)));
+    let removed = removed.and_then(|()| fs::remove_dir(folder));
     if let Err(error) = removed {
         tracing::warn!(%error, folder = %folder.display(), "a folder of the inbox is not taken up");
     }
@@ -174,6 +177,32 @@ impl Kept {
     }
 }
 
+/// Who sent a study, by AE title, and by which titles they called us.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Senders {
+    pub calling: BTreeSet<String>,
+    pub called: BTreeSet<String>,
+}
+
+const SENDERS: &str = "senders.json";
+const SENDERS_DRAFT: &str = ".senders.json.part";
+
+/// Notes who sent a study, before any instance of theirs is answered with success: the sync of the folder
+/// at the instance keeps the name.
+pub(super) fn write_senders(folder: &Path, senders: &Senders) -> io::Result<()> {
+    let draft = folder.join(SENDERS_DRAFT);
+    let mut file = File::create(&draft)?;
+    file.write_all(&serde_json::to_vec(senders)?)?;
+    file.sync_data()?;
+    fs::rename(&draft, folder.join(SENDERS))
+}
+
+/// Nobody, where that was not noted.
+pub(super) fn senders(folder: &Path) -> Senders {
+    let text = fs::read(folder.join(SENDERS)).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
+}
+
 const RELEASED: &str = "released";
 
 /// Notes that nobody is sending a study any more. Without the note the next process waits longer
@@ -185,7 +214,11 @@ pub(super) fn mark_released(folder: &Path) {
 }
 
 pub(super) fn mark_open(folder: &Path) -> io::Result<()> {
-    match fs::remove_file(folder.join(RELEASED)) {
+    remove_if_there(&folder.join(RELEASED))
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

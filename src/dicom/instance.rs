@@ -55,7 +55,7 @@ pub(super) fn request(mut instances: Vec<Instance>, more: &[(&str, &str)]) -> Op
 
     let items = instances.into_iter().map(|instance| instance.item).collect();
     let mut request = Request::new("", attributes, items);
-    request.name = name(&study, &request);
+    request.name = name(&request);
     request.subject = study.study_instance_uid;
     Some(request)
 }
@@ -74,8 +74,7 @@ pub fn merge(earlier: &Request, later: Request) -> Request {
         attributes.insert(name.to_owned(), all.into_iter().collect::<Vec<_>>().join("\\"));
     }
     let mut merged = Request::new("", attributes, items);
-    let who = earlier.name.strip_suffix(&earlier.id.short()).unwrap_or_default();
-    merged.name = format!("{who}{}", merged.id.short());
+    merged.name = name(&merged);
     merged.subject = earlier.subject.clone();
     merged
 }
@@ -87,9 +86,9 @@ fn joined(instances: &[Instance], text: impl Fn(&Instance) -> &String) -> String
 
 /// A name that is safe as the name of a folder: the modalities, the date, and a piece of the digest that keeps
 /// requests apart. It stands in logs and in the names of folders, so nothing of the patient is in it.
-fn name(study: &Study, request: &Request) -> String {
+fn name(request: &Request) -> String {
     let modality = path_safe(request.attribute("modality"));
-    let parts = [modality, path_safe(&study.study_date), request.id.short()];
+    let parts = [modality, path_safe(request.attribute("study_date")), request.id.short()];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("_")
 }
 

@@ -68,6 +68,16 @@ impl<'a> Provider<'a> {
         }
     }
 
+    /// How many instances have been let in.
+    pub fn stored(&self) -> u64 {
+        self.stored
+    }
+
+    /// Whether nothing has been left half done: a peer that says no more has said all.
+    pub fn is_idle(&self) -> bool {
+        self.coming.is_none() && self.stored > 0
+    }
+
     /// What the end of the association means for the studies on it.
     pub fn close(self, end: Result<(), Broken>) {
         let visit = self.visitor.visit;

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -90,12 +91,18 @@ pub(super) fn pull(door: &Door, pull: &Pull, stop: &Stop) {
                 let reason = "receiving ended before".to_owned();
                 return (door.tell)(&Event::NotFetched { number, reason });
             }
-            match patiently(pull, stop, || fetch(door, &pull.from, &study, stop)) {
+            match patiently(pull, stop, || guarded(|| fetch(door, &pull.from, &study, stop))) {
                 Ok(instances) => (door.tell)(&Event::Fetched { number, instances }),
                 Err(trouble) => not_fetched(door, number, &trouble),
             }
         }
     }
+}
+
+/// A panic, for example in a library on damaged input, ends this study's transfer and nothing else.
+fn guarded<T>(work: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Trouble> {
+    let mistake = || Trouble::Error("a mistake in flow, please report it".to_owned());
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(mistake()))
 }
 
 const LOOK: Duration = Duration::from_millis(100);
@@ -183,7 +190,7 @@ fn not_fetched(door: &Door, number: usize, reason: &dyn fmt::Display) {
 /// Gives how many instances have come: all of them, and at least one.
 fn fetch(door: &Door, from: &Archive, study: &str, stop: &Stop) -> Result<u64, Trouble> {
     let fetched = match from {
-        Archive::Dimse { node, way: Retrieval::Get } => get(door, node, study)?,
+        Archive::Dimse { node, way: Retrieval::Get } => get(door, node, study, stop)?,
         // All of it has been answered with success by our listener before this answer came.
         Archive::Dimse { node, way: Retrieval::Move { to } } => move_study(node, study, to)?,
         Archive::Web(node) => {
@@ -199,11 +206,11 @@ fn fetch(door: &Door, from: &Archive, study: &str, stop: &Stop) -> Result<u64, T
     }
 }
 
-fn get(door: &Door, node: &Destination, study: &str) -> Result<Fetched, SendError> {
+fn get(door: &Door, node: &Destination, study: &str, stop: &Stop) -> Result<Fetched, SendError> {
     let visit = door.visit(Way::Association);
     let (calling_ae, called_ae) = (node.ae_title.to_string(), node.calling_ae.to_string());
     let visitor = Visitor { visit, calling_ae, called_ae, study_instance_uid: None };
-    let fetched = get_study(door, visitor, node, study);
+    let fetched = get_study(door, visitor, node, study, stop);
     let whole = matches!(fetched, Ok(Fetched { failed: 0, .. }));
     door.studies.leave(visit.number, if whole { Left::RequestEnd } else { Left::Aborted });
     fetched
@@ -211,7 +218,7 @@ fn get(door: &Door, node: &Destination, study: &str) -> Result<Fetched, SendErro
 
 /// What an archive has sent without a failure is all that it has.
 fn tell_count(door: &Door, study: &str, fetched: Fetched) {
-    if fetched.failed == 0 {
+    if fetched.failed == 0 && fetched.sent > 0 {
         door.studies.told(study, fetched.sent);
     }
 }

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, Tc
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, Scope, ScopedJoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::step::Request;
 use crate::tls;
@@ -270,7 +270,8 @@ fn adopt(door: &Door) -> io::Result<()> {
         }
         let end = if inbox::is_released(&folder) { End::Released } else { End::Aborted };
         (door.tell)(&Event::Adopted { instances: instances.len(), end });
-        door.studies.adopt(folder, instances, end);
+        let senders = inbox::senders(&folder);
+        door.studies.adopt(folder, instances, senders, end);
     }
     Ok(())
 }
@@ -313,11 +314,25 @@ fn hand_over(door: &Door, stop: &Stop, mut on_study: impl FnMut(Request)) {
 /// Asks the sources of studies that nobody is sending how many instances they have.
 fn count(door: &Door) {
     let Some(count) = &door.settings.count else { return };
+    let mut away_until = None;
     while let Some(uncounted) = door.studies.next_uncounted() {
-        let told = count(&uncounted.study_instance_uid, &uncounted.calling_aes);
+        let asked = Instant::now();
+        let told = match away_until {
+            Some(until) if asked < until => None,
+            _ => count(&uncounted.study_instance_uid, &uncounted.calling_aes),
+        };
+        // One that takes long to say nothing is away: others must not wait as long for the same.
+        if told.is_none() && asked.elapsed() > AWAY_AFTER {
+            away_until = Some(Instant::now() + AWAY);
+        }
         door.studies.counted(&uncounted, told);
     }
 }
+
+const AWAY_AFTER: Duration = Duration::from_secs(2);
+
+/// For so long a source that is away is not asked.
+const AWAY: Duration = Duration::from_secs(60);
 
 struct StopAtEnd<'a>(&'a Stop);
 
@@ -360,6 +375,13 @@ fn welcome<'scope, 'a: 'scope>(
     stream: TcpStream,
     peer: SocketAddr,
 ) -> io::Result<()> {
+    let callers = &door.settings.callers;
+    if !callers.is_empty() && !callers.iter().any(|caller| caller.may_be_at(peer.ip())) {
+        // Before it takes the place of one who may call. It has said nothing yet, so it gets no answer.
+        let reason = "nobody at this address may call".to_owned();
+        (door.tell)(&Event::TurnedAway { peer, reason });
+        return Ok(());
+    }
     let visit = door.visit(Way::Association);
     let number = visit.number;
     let thread = thread::Builder::new().name(format!("dicom-{number}"));

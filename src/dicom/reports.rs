@@ -7,7 +7,7 @@
 //! INBOX/commitments/UID.json       who asked, and for what
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -89,7 +89,8 @@ impl Reports {
 
     /// What of the objects is in the inbox.
     pub fn outcome(&self, transaction: &Transaction) -> io::Result<Committed> {
-        let kept = kept(&self.inbox)?;
+        let wanted = transaction.references.iter().map(|one| one.sop_instance_uid.as_str()).collect();
+        let kept = kept(&self.inbox, &wanted)?;
         let mut outcome = Committed::default();
         for reference in &transaction.references {
             match failure(&kept, reference) {
@@ -105,6 +106,10 @@ impl Reports {
         while !stop.wait(LOOK) {
             let due = take_due(&mut self.lock(), Instant::now());
             for report in due {
+                // What is not told yet is on the disk.
+                if stop.wait(Duration::ZERO) {
+                    return;
+                }
                 match self.report(&report) {
                     Ok(()) => self.forget(&report),
                     Err(reason) if report.tries + 1 == TRIES_MAX => {
@@ -160,8 +165,8 @@ impl Report {
     }
 }
 
-/// The files of the inbox's studies, by SOP Instance UID.
-fn kept(inbox: &Path) -> io::Result<BTreeMap<String, PathBuf>> {
+/// The files of the inbox's studies that are asked for, by SOP Instance UID.
+fn kept(inbox: &Path, wanted: &BTreeSet<&str>) -> io::Result<BTreeMap<String, PathBuf>> {
     let mut kept = BTreeMap::new();
     for folder in fs::read_dir(inbox)? {
         let folder = folder?;
@@ -171,7 +176,9 @@ fn kept(inbox: &Path) -> io::Result<BTreeMap<String, PathBuf>> {
         // A study whose request has just been forgotten may go meanwhile.
         let Ok(files) = fs::read_dir(folder.path()) else { continue };
         for file in files.flatten() {
-            if let Some((uid, _)) = file.file_name().to_string_lossy().split_once('-') {
+            if let Some((uid, _)) = file.file_name().to_string_lossy().split_once('-')
+                && wanted.contains(uid)
+            {
                 kept.insert(uid.to_owned(), file.path());
             }
         }

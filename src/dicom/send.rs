@@ -38,7 +38,7 @@ impl Sent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Stored,
-    /// Stored, but not quite as sent.
+    /// Stored, but not quite as sent, or there already.
     Warned {
         status: Status,
         comment: String,
@@ -70,6 +70,7 @@ impl Outcome {
         match status.verdict() {
             Verdict::Success => Outcome::Stored,
             Verdict::Warning => Outcome::Warned { status, comment },
+            Verdict::Failure if status.is_there_already() => Outcome::Warned { status, comment },
             Verdict::Failure => Outcome::Refused { status, comment },
         }
     }

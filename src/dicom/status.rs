@@ -41,11 +41,17 @@ impl Status {
         matches!(self.0, 0x0110 | 0x0213 | 0xA700..=0xA7FF)
     }
 
+    /// Whether a store failed because the instance is there: duplicate SOP instance (PS3.7 C.5.8), or the reason
+    /// that STOW services give for one.
+    pub fn is_there_already(self) -> bool {
+        matches!(self.0, 0x0111 | 0xB00E)
+    }
+
     pub(super) fn meaning(self) -> &'static str {
         match self.0 {
             0x0000 => "success",
             0x0110 => "processing failure",
-            0x0111 => "the instance is there already",
+            0x0111 | 0xB00E => "the instance is there already",
             0x0115 => "invalid argument value",
             0x0117 => "invalid SOP instance UID",
             0x0118 | 0x0122 => "SOP class not supported",

@@ -15,7 +15,7 @@ use crate::step::Request;
 use super::arriving::Arriving;
 use super::completion::{Completion, Count, Left, Signal, Verdict};
 use super::door::Visitor;
-use super::inbox;
+use super::inbox::{self, Senders};
 use super::instance::Instance;
 
 pub(super) struct Studies {
@@ -33,6 +33,8 @@ struct State {
     arriving: BTreeMap<String, Arriving>,
     /// Bytes received and not handed over.
     waiting_bytes: u64,
+    /// When the disk was last looked at for what operators say.
+    looked: Option<Instant>,
     ended: bool,
 }
 
@@ -96,22 +98,11 @@ impl Studies {
         let arriving = state.arriving.get_mut(study_instance_uid).expect("it was there or has been inserted");
         let folder = arriving.folder.clone();
         let number = visitor.visit.number;
-        if arriving.visitors.insert(number) {
-            inbox::mark_open(&folder)?;
-        }
+        arriving.enter(number, Instant::now())?;
+        arriving.name(&visitor.calling_ae, &visitor.called_ae)?;
         arriving.moving += 1;
-        let titles = [
-            (&mut arriving.calling_aes, &visitor.calling_ae),
-            (&mut arriving.called_aes, &visitor.called_ae),
-        ];
-        for (known, title) in titles.into_iter().filter(|(_, title)| !title.is_empty()) {
-            known.insert(title.clone());
-        }
-        if self.completion.at_once.contains(&Signal::NextStudy) {
-            let others = state.arriving.iter_mut().filter(|(uid, _)| uid.as_str() != study_instance_uid);
-            others.for_each(|(_, other)| other.leave(number, Left::NextStudy));
-            self.changed.notify_all();
-        }
+        let others = state.arriving.iter_mut().filter(|(uid, _)| uid.as_str() != study_instance_uid);
+        others.for_each(|(_, other)| other.go_on(number));
         Ok(Place { studies: self, study_instance_uid: study_instance_uid.to_owned(), folder })
     }
 
@@ -131,7 +122,7 @@ impl Studies {
     }
 
     /// Takes up what an earlier process had received and not handed over.
-    pub fn adopt(&self, folder: PathBuf, instances: Vec<Instance>, end: End) {
+    pub fn adopt(&self, folder: PathBuf, instances: Vec<Instance>, senders: Senders, end: End) {
         let mut state = self.lock();
         let Some(first) = instances.first() else { return };
         let uid = first.study.study_instance_uid.clone();
@@ -139,7 +130,11 @@ impl Studies {
             state.arriving.entry(uid).or_insert_with(|| Arriving::new(folder, self.count, Instant::now()));
         if end == End::Aborted {
             arriving.standing.left = Left::Aborted;
+            arriving.broken_at = Some(Instant::now());
         }
+        let Senders { calling, called } = senders;
+        arriving.calling_aes.extend(calling);
+        arriving.called_aes.extend(called);
         let size: u64 = instances.iter().map(|instance| instance.item.size).sum();
         for instance in instances {
             arriving.standing.marks |= instance.marks;
@@ -166,7 +161,11 @@ impl Studies {
         let mut state = self.lock();
         loop {
             let (now, ended) = (Instant::now(), state.ended);
-            state.arriving.values_mut().for_each(Arriving::look);
+            // Not at each instance that wakes it: it is a look at the disk for each study.
+            if state.looked.is_none_or(|looked| now - looked >= LOOK) {
+                state.arriving.values_mut().for_each(Arriving::look);
+                state.looked = Some(now);
+            }
             let due = state.arriving.iter().filter_map(|(uid, one)| one.due(&self.completion, ended, uid));
             let (wait, uid, verdict) = match due.min_by_key(|(at, ..)| *at) {
                 Some((at, uid, verdict)) if at <= now => (Duration::ZERO, uid, Some(verdict)),
@@ -194,7 +193,7 @@ impl Studies {
                 return None;
             }
             let uncounted = state.arriving.iter_mut().find_map(|(uid, one)| {
-                let wanting = one.visitors.is_empty() && one.standing.count == Count::Wanted;
+                let wanting = !one.is_attended() && one.standing.count == Count::Wanted;
                 wanting.then(|| {
                     one.standing.count = Count::Asking;
                     Uncounted { study_instance_uid: uid.clone(), calling_aes: one.calling_aes.clone() }
@@ -292,7 +291,7 @@ impl State {
                 Ok(request) => Some(Next::Complete(request, signal)),
                 Err(folder) => {
                     // Nothing of this study could be kept.
-                    let _ = std::fs::remove_dir(folder);
+                    inbox::remove_empty(&folder);
                     None
                 }
             },
@@ -313,12 +312,15 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
     use crate::dicom::{Visit, Way};
     use crate::imaging::Study;
     use crate::step::{Digest, Item};
+
+    thread_local! {
+        /// Where the folders of a test's studies are, as long as the test.
+        static ROOT: tempfile::TempDir = tempfile::tempdir().unwrap();
+    }
 
     fn visitor(association: u64) -> Visitor {
         let calling_ae = format!("SCANNER{association}");
@@ -327,8 +329,8 @@ mod tests {
     }
 
     fn send(studies: &Studies, association: u64, study: &str, name: &str) {
-        let folder = Path::new("inbox").join(study);
-        let place = studies.place(study, &visitor(association), || Ok(folder)).unwrap();
+        let new_folder = || ROOT.with(|root| Ok(tempfile::tempdir_in(root.path())?.keep()));
+        let place = studies.place(study, &visitor(association), new_folder).unwrap();
         let item = Item {
             name: name.to_owned(),
             path: place.folder.join(name),
@@ -407,7 +409,34 @@ mod tests {
         send(&studies, 3, "s", "a");
         studies.leave(3, Left::Aborted);
         assert!(complete(&studies).is_empty(), "the end makes no study of it");
-        assert_eq!(studies.kept(), [(1, "inbox/s".into())]);
+        assert_eq!(studies.kept().iter().map(|(instances, _)| *instances).collect::<Vec<_>>(), [1]);
+    }
+
+    #[test]
+    fn one_who_was_there_before_does_not_make_a_break_off_good() {
+        let studies = studies(Duration::ZERO, Duration::from_secs(3600), 1000);
+        send(&studies, 1, "s", "a");
+        send(&studies, 2, "s", "b");
+        studies.leave(1, Left::Aborted);
+        studies.leave(2, Left::Released);
+        assert!(due(&studies).unwrap() > Instant::now() + Duration::from_secs(3500));
+        send(&studies, 3, "s", "c");
+        studies.leave(3, Left::Released);
+        assert_eq!(taken(&studies).unwrap().attribute("association"), "released");
+    }
+
+    #[test]
+    fn who_goes_on_to_another_study_attends_the_first_no_longer() {
+        let studies = studies(Duration::ZERO, Duration::from_secs(3600), 1000);
+        send(&studies, 1, "s", "a");
+        assert_eq!(due(&studies), None, "it is being sent");
+        send(&studies, 1, "t", "b");
+        let first = taken(&studies).unwrap();
+        assert_eq!((first.items[0].name.as_str(), first.attribute("association")), ("a", "released"));
+        send(&studies, 1, "t", "c");
+        assert_eq!(due(&studies), None, "that one is");
+        studies.leave(1, Left::Aborted);
+        assert!(due(&studies).unwrap() > Instant::now() + Duration::from_secs(3500));
     }
 
     #[test]

@@ -16,6 +16,14 @@ use super::CharacterSet;
 
 /// A deflated data set is inflated up to this size: no CT image is larger, a bomb is.
 const INFLATED_BYTES_MOST: u64 = 64 << 20;
+/// A data set has some hundred elements. Empty ones have 8 bytes in a file, and 24 here.
+const ELEMENTS_MOST: usize = 64 << 10;
+
+/// Longer text, like longer lists, is in no element that is read here: the longest value of a text that the
+/// standard bounds has 10 240 characters. Texts are kept for each instance that waits.
+const TEXT_BYTES_MOST: usize = 16 << 10;
+const TEXTS_MOST: usize = 100;
+
 const PREAMBLE_BYTES: usize = 128;
 const UNDEFINED: u32 = u32::MAX;
 const DELIMITER_BYTES: usize = 8;
@@ -108,8 +116,8 @@ pub struct Damage {
 
 impl<'a> Elements<'a> {
     fn of(bytes: &'a [u8], encoding: Encoding, character_set: CharacterSet) -> Elements<'a> {
-        let values = Vec::with_capacity(128);
-        let mut elements = Elements { encoding, character_set, values, pixels: None, damage: None };
+        let mut elements =
+            Elements { encoding, character_set, values: Vec::new(), pixels: None, damage: None };
         elements.read(&mut Reader { bytes, at: 0, encoding });
         elements
     }
@@ -122,6 +130,10 @@ impl<'a> Elements<'a> {
                 return;
             }
             match reader.element() {
+                Ok((tag, _)) if self.values.len() == ELEMENTS_MOST => {
+                    self.damage = Some(reader.damage(tag, 0));
+                    return;
+                }
                 Ok(element) => self.values.push(element),
                 Err(damage) => {
                     self.damage = Some(damage);
@@ -131,16 +143,18 @@ impl<'a> Elements<'a> {
         }
     }
 
-    /// The text of an element without its padding; empty where it is absent.
+    /// The text of an element without its padding, its beginning if it is too long; empty where it is absent.
     pub fn text(&self, tag: Tag) -> String {
         let vr = StandardDataDictionary.by_tag(tag).map_or(VR::UN, |entry| entry.vr().relaxed());
-        let text = self.character_set.decode(vr, self.bytes(tag));
+        let bytes = self.bytes(tag);
+        let text = self.character_set.decode(vr, &bytes[..bytes.len().min(TEXT_BYTES_MOST)]);
         text.trim_matches([' ', '\0']).to_owned()
     }
 
     pub fn texts(&self, tag: Tag) -> Vec<String> {
         let text = self.text(tag);
-        if text.is_empty() { Vec::new() } else { text.split('\\').map(|one| one.trim().to_owned()).collect() }
+        let texts = text.split('\\').take(if text.is_empty() { 0 } else { TEXTS_MOST });
+        texts.map(|one| one.trim().to_owned()).collect()
     }
 
     /// The first of the numbers written as text (VR DS).
@@ -166,10 +180,13 @@ impl<'a> Elements<'a> {
     }
 
     /// The data sets in the items of a sequence; those behind a damaged one are left out.
-    pub fn items(&self, tag: Tag) -> Vec<Elements<'a>> {
-        let mut reader = Reader { bytes: self.bytes(tag), at: 0, encoding: self.encoding };
-        let contents = std::iter::from_fn(|| reader.item());
-        contents.map(|content| Elements::of(content, self.encoding, self.character_set)).collect()
+    ///
+    /// One at a time: an item has 8 bytes in a file, and many times that here.
+    pub fn items(&self, tag: Tag) -> impl Iterator<Item = Elements<'a>> {
+        let (encoding, character_set) = (self.encoding, self.character_set);
+        let mut reader = Reader { bytes: self.bytes(tag), at: 0, encoding };
+        let contents = std::iter::from_fn(move || reader.item());
+        contents.map(move |content| Elements::of(content, encoding, character_set))
     }
 
     /// An element's value as it is in the file; empty where it is absent.
@@ -441,6 +458,23 @@ mod tests {
         assert_eq!(elements.text(tags::PATIENT_NAME), "Müller^Eva");
         assert_eq!(elements.decimals(tags::PIXEL_SPACING), Some([0.5, 0.25]));
         assert_eq!(elements.decimals::<3>(tags::PIXEL_SPACING), None);
+    }
+
+    /// Where a file says little with many bytes, little is kept of it.
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let many = element(PRIVATE, "LO", &[]).repeat(ELEMENTS_MOST + 1);
+        let bytes = file(EXPLICIT_LITTLE_ENDIAN, &many);
+        let part10 = Part10::open(&bytes).unwrap();
+        assert!(part10.elements().damage.is_some());
+        let fewer = file(EXPLICIT_LITTLE_ENDIAN, &many[8..]);
+        assert!(Part10::open(&fewer).unwrap().elements().damage.is_none());
+        let long = [&[8, 0, 8, 0], &100_000_u32.to_le_bytes()[..], &[b'\\'; 100_000]].concat();
+        let bytes = file(IMPLICIT_LITTLE_ENDIAN, &long);
+        let elements = Part10::open(&bytes).unwrap();
+        let elements = elements.elements();
+        assert_eq!(elements.text(tags::IMAGE_TYPE).len(), TEXT_BYTES_MOST);
+        assert_eq!(elements.texts(tags::IMAGE_TYPE).len(), TEXTS_MOST);
     }
 
     #[test]

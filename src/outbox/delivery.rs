@@ -32,6 +32,9 @@ pub struct FileDelivery {
     /// Empty where it could not be read.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub sop_class_uid: String,
+    /// What it had answered, while it is missing.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub taken: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +46,8 @@ pub enum FileState {
     Warned,
     /// It was taken; that it is there is still to be verified.
     Sent,
+    /// It was taken, and is not there: it is looked for once more before it is sent again.
+    Missing,
     /// It was not taken, and will not be: it is not sent again.
     Refused,
     /// It was not taken, or is not there, and is sent again.
@@ -88,9 +93,9 @@ impl Delivery {
         self.that(response, |state| matches!(state, None | Some(FileState::Waiting)))
     }
 
-    /// Those that are to be verified.
-    pub fn unverified<'a>(&self, response: &'a Response) -> Vec<&'a Artifact> {
-        self.that(response, |state| state == Some(FileState::Sent))
+    /// Those in a state.
+    pub fn in_state<'a>(&self, response: &'a Response, state: FileState) -> Vec<&'a Artifact> {
+        self.that(response, |one| one == Some(state))
     }
 
     /// Sees whether all is there.
@@ -101,7 +106,7 @@ impl Delivery {
 
     /// Whether another try would change nothing: what is not there was refused.
     pub fn is_decided(&self, response: &Response) -> bool {
-        let is_open = |state| matches!(state, None | Some(FileState::Waiting | FileState::Sent));
+        let is_open = |state: Option<FileState>| state.is_none_or(FileState::is_open);
         self.trouble.is_none() && (self.complete || self.that(response, is_open).is_empty())
     }
 
@@ -122,6 +127,16 @@ impl Delivery {
     }
 }
 
+impl FileState {
+    /// Whether more is to be done.
+    pub(super) fn is_open(self) -> bool {
+        match self {
+            FileState::Sent | FileState::Missing | FileState::Waiting => true,
+            FileState::Stored | FileState::Warned | FileState::Refused => false,
+        }
+    }
+}
+
 impl FileDelivery {
     /// What a destination answered.
     pub fn answered(sent: Sent, is_to_be_verified: bool) -> FileDelivery {
@@ -135,7 +150,7 @@ impl FileDelivery {
             }
         };
         let (answer, sop_class_uid) = (sent.outcome.to_string(), sent.sop_class_uid);
-        FileDelivery { name: sent.name, state, answer, sop_class_uid }
+        FileDelivery { name: sent.name, state, answer, sop_class_uid, taken: None }
     }
 
     pub fn refused(name: &str, answer: String) -> FileDelivery {
@@ -144,17 +159,25 @@ impl FileDelivery {
             state: FileState::Refused,
             answer,
             sop_class_uid: String::new(),
+            taken: None,
         }
     }
 
-    /// The file after it was looked for at the destination.
+    /// The file after it was looked for at the destination. Some need a moment until they find what they
+    /// have taken.
     pub fn verified(&self, safe: Result<(), String>) -> FileDelivery {
-        let (state, answer) = match safe {
-            Ok(()) if self.answer == STORED => (FileState::Stored, self.answer.clone()),
-            Ok(()) => (FileState::Warned, self.answer.clone()),
-            Err(why) => (FileState::Waiting, format!("taken, and not there: {why}")),
+        let taken = self.taken.as_ref().unwrap_or(&self.answer);
+        let (state, answer) = match &safe {
+            Ok(()) if taken == STORED => (FileState::Stored, taken.clone()),
+            Ok(()) => (FileState::Warned, taken.clone()),
+            Err(why) => (self.unseen(), format!("taken, and not there: {why}")),
         };
-        FileDelivery { state, answer, ..self.clone() }
+        let taken = (state == FileState::Missing).then(|| taken.clone());
+        FileDelivery { state, answer, taken, ..self.clone() }
+    }
+
+    fn unseen(&self) -> FileState {
+        if self.state == FileState::Missing { FileState::Waiting } else { FileState::Missing }
     }
 
     pub fn is_there(&self) -> bool {

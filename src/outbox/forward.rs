@@ -22,7 +22,7 @@ pub struct Forward {
 }
 
 /// Finds out which of the objects that a destination has taken are safe there. What is not among those it
-/// gives, or is not safe, is sent again.
+/// gives, or is not safe, is looked for once more, and then sent again.
 pub type Verify = Arc<dyn Fn(&[Object]) -> Result<Vec<Verified>, String> + Send + Sync>;
 
 /// What was found out of one object.
@@ -66,13 +66,14 @@ impl Forward {
         let mut is_fruitful = false;
         let mut learn = |delivery: &mut Delivery, file: FileDelivery| {
             if delivery.note(file.clone()) {
-                is_fruitful |= !matches!(file.state, FileState::Waiting | FileState::Sent);
+                is_fruitful |= !file.state.is_open();
                 note(&file);
             }
         };
-        let ended = self.send(subject, delivery, &mut learn);
-        let ended = ended.and_then(|()| self.verify(subject, delivery, &mut learn));
-        let trouble = ended.err();
+        let looked = self.verify(FileState::Missing, subject, delivery, &mut learn);
+        let sent = self.send(subject, delivery, &mut learn);
+        let verified = sent.and_then(|()| self.verify(FileState::Sent, subject, delivery, &mut learn));
+        let trouble = verified.and(looked).err();
         delivery.trouble = trouble.as_ref().map(|trouble| trouble.text.clone());
         delivery.judge(subject.response);
         Tried { is_fruitful, trouble: trouble.map(|trouble| trouble.kind) }
@@ -100,14 +101,16 @@ impl Forward {
         })
     }
 
+    /// Looks for the files in a state.
     fn verify(
         &self,
+        state: FileState,
         subject: &Subject,
         delivery: &mut Delivery,
         learn: &mut dyn FnMut(&mut Delivery, FileDelivery),
     ) -> Result<(), Trouble> {
         let Some(verify) = &self.verify else { return Ok(()) };
-        let unverified = delivery.unverified(subject.response);
+        let unverified = delivery.in_state(subject.response, state);
         let objects: Vec<Object> = unverified.iter().filter_map(|file| object(subject, file).ok()).collect();
         if objects.is_empty() {
             return Ok(());

@@ -51,7 +51,7 @@ struct Line {
 struct Job {
     shipment: Arc<Shipment>,
     delivery: Delivery,
-    /// In the order in which they were brought.
+    /// In the order in which they were brought, or came back from a try.
     number: u64,
     due: Duration,
     /// When it was tried first.
@@ -94,8 +94,7 @@ impl Queue {
         let (shipment, delivery) = (Arc::clone(shipment), shipment.delivery(self.counter.index));
         let due = self.counter.context.clock.now();
         let mut line = self.counter.lock();
-        line.brought += 1;
-        let (number, begun, fruitless, pace) = (line.brought, None, 0, Pace::Quick);
+        let (number, begun, fruitless, pace) = (line.number(), None, 0, Pace::Quick);
         line.waiting.push(Job { shipment, delivery, number, due, begun, fruitless, pace });
         drop(line);
         self.counter.changed.notify_all();
@@ -216,14 +215,14 @@ impl Counter {
         })
     }
 
-    /// A destination that is not there for one is not there for the others either: who is due has had
-    /// its try.
+    /// A node that is not there for one is not there for the others either: who is due has had its try.
     fn share(&self, failed: &Job, now: Duration) {
         let mut line = self.lock();
-        let (due, others): (Vec<Job>, Vec<Job>) = std::mem::take(&mut line.waiting)
+        let (mut due, others): (Vec<Job>, Vec<Job>) = std::mem::take(&mut line.waiting)
             .into_iter()
-            .partition(|job| job.due <= now && job.pace == Pace::Quick);
+            .partition(|job| job.due <= now && job.pace == Pace::Quick && self.is_same_node(job, failed));
         line.waiting = others;
+        due.sort_by_key(|job| job.number);
         // Nobody waits for the end of the line in between.
         line.busy.extend(due.iter().map(Job::request));
         drop(line);
@@ -239,7 +238,12 @@ impl Counter {
         }
     }
 
-    /// Has a response wait for its next try, if there is to be one.
+    fn is_same_node(&self, one: &Job, other: &Job) -> bool {
+        self.forward.target.is_same_node(one.shipment.receipt.request(), other.shipment.receipt.request())
+    }
+
+    /// Has a response wait for its next try, if there is to be one, behind those that are due with it: the
+    /// next try is another's, or one that always fails would be the only one to be tried.
     fn again(&self, mut job: Job, now: Duration) {
         let waited = now.saturating_sub(job.begun.unwrap_or(now));
         let (wait, pace) = match self.forward.policy.next(job.fruitless, waited) {
@@ -255,6 +259,7 @@ impl Counter {
         if line.hurried.contains(&job.request()) {
             job.hurry(now);
         }
+        job.number = line.number();
         line.waiting.push(job);
         drop(line);
         self.changed.notify_all();
@@ -292,6 +297,12 @@ impl Counter {
 }
 
 impl Line {
+    /// For who comes to the end of the line.
+    fn number(&mut self) -> u64 {
+        self.brought += 1;
+        self.brought
+    }
+
     /// Who is next: of those that are due the first, and at the end all that would wait long.
     fn ready(&self, now: Duration) -> Option<usize> {
         let may_go = |job: &Job| {

@@ -44,6 +44,13 @@ impl Target {
         }
     }
 
+    /// Whether the responses to both requests go to the same node.
+    pub fn is_same_node(&self, one: &Request, other: &Request) -> bool {
+        let Target::Sender(nodes) = self else { return true };
+        let address = |request| sender(nodes, request).ok().map(|node| &node.address);
+        address(one).is_some_and(|known| address(other) == Some(known))
+    }
+
     /// Sends the objects in order, and tells each one's answer as it comes.
     ///
     /// # Errors
@@ -128,5 +135,17 @@ mod tests {
             assert_eq!(trouble.kind, TroubleKind::Lasting);
             assert!(trouble.text.contains(unknown), "{}", trouble.text);
         }
+    }
+
+    #[test]
+    fn senders_are_the_same_node_only_if_they_are_at_the_same_address() {
+        let node = |title: &str, address: &str| {
+            (title.to_owned(), format!("{title}@{address}").parse::<Destination>().unwrap())
+        };
+        let nodes = [node("CT1", "10.0.0.7:104"), node("CT2", "10.0.0.8:104"), node("CT3", "10.0.0.7:104")];
+        let target = Target::Sender(nodes.into());
+        let is_same = |one: &str, other: &str| target.is_same_node(&request(one), &request(other));
+        assert!(is_same("CT1", "CT1") && is_same("CT1", "ARCHIVE\\CT3"));
+        assert!(!is_same("CT1", "CT2") && !is_same("CT1", "CT9") && !is_same("CT9", "CT9"));
     }
 }

@@ -97,6 +97,11 @@ impl Connection {
         pdu.ok().flatten().ok_or(Broken::NotAPdu)
     }
 
+    /// Whether nothing has come that was not taken.
+    pub fn is_between_pdus(&self) -> bool {
+        self.filled.is_empty()
+    }
+
     pub fn bytes(&self, place: Range<usize>) -> &[u8] {
         &self.buffer[place]
     }

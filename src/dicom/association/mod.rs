@@ -171,6 +171,12 @@ impl Association {
         self.contexts.iter().find(|one| one.id == id)
     }
 
+    /// Whether the peer has begun nothing that it has not ended.
+    pub fn is_between_messages(&self) -> bool {
+        let no_command = matches!(&self.expected, Expected::Command(begun) if begun.is_empty());
+        no_command && self.rest.is_empty() && self.connection.is_between_pdus()
+    }
+
     /// Waits no longer than so for what the peer says, from now on.
     pub fn wait_at_most(&mut self, silence_max: Duration) -> Result<(), Broken> {
         Ok(self.connection.wait_at_most(silence_max)?)

@@ -138,7 +138,14 @@ impl Outcomes {
         // What is named as failed, too, has failed.
         let failed = failed.into_iter().map(|Reference { sop_instance_uid, status, .. }| {
             let status = if status == Status::SUCCESS { Status::PROCESSING_FAILURE } else { status };
-            (sop_instance_uid, Outcome::Refused { status, comment: String::new() })
+            let comment = String::new();
+            let is_there = status.is_there_already();
+            let outcome = if is_there {
+                Outcome::Warned { status, comment }
+            } else {
+                Outcome::Refused { status, comment }
+            };
+            (sop_instance_uid, outcome)
         });
         Outcomes { by_uid: stored.chain(failed).collect(), others: others.first().copied() }
     }
@@ -213,5 +220,17 @@ mod tests {
         assert!(matches!(of(5), Outcome::Refused { .. }), "not named");
         let conflict = Outcomes::new(response, StatusCode::CONFLICT);
         assert!(!conflict.of(&object(1, 500)).is_stored());
+    }
+
+    #[test]
+    fn what_is_there_already_has_not_failed() {
+        for status in [Status(0x0111), Status(0xB00E)] {
+            let (sop_class_uid, sop_instance_uid) = (String::new(), "1.2.1".to_owned());
+            let failed = vec![Reference { sop_class_uid, sop_instance_uid, status }];
+            let response = StoreResponse { failed, ..StoreResponse::default() };
+            let outcome = Outcomes::new(response, StatusCode::CONFLICT).of(&object(1, 500));
+            assert!(matches!(outcome, Outcome::Warned { .. }), "{outcome}");
+            assert!(outcome.to_string().contains("there already"), "{outcome}");
+        }
     }
 }

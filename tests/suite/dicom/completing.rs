@@ -110,6 +110,7 @@ fn the_count_of_the_source_completes_a_study_and_holds_it_back() {
     let (give, counts) = mpsc::channel();
     let ask = counter(orthanc.node.clone());
     let receiving = Receiving::start(|settings| {
+        settings.completion.broken_time = NEVER;
         settings.count = Some(Arc::new(move |study, titles| {
             let count = ask(study, titles);
             give.send((study.to_owned(), count)).expect("the test listens");

@@ -119,7 +119,7 @@ fn said(file: &Path, output: &Output) -> Option<Fate> {
     let after = |what: &str| said.split(what).nth(1).and_then(|rest| rest.lines().next()).map(str::to_owned);
     let status = after("Received Store Response ").or_else(|| after("Received C-STORE Response "));
     if let Some(status) = status {
-        return (!status.contains("Success")).then(|| Fate::Refused(status));
+        return (!status.contains("Success")).then_some(Fate::Refused(status));
     }
     let error = after("E: ").or_else(|| after("W: ")).unwrap_or_else(|| said.clone());
     // A reason names no file.

@@ -136,7 +136,8 @@ fn request(name: &str) -> Arc<Request> {
     let digest = Digest::of(name.as_bytes());
     let path = Path::new("/nowhere").to_owned();
     let item = Item { name: name.to_owned(), path, digest, size: 1, decoded: 1, received: false };
-    Arc::new(Request::new(name, Default::default(), vec![item]))
+    let sender = ("calling_ae".to_owned(), format!("CT{name}"));
+    Arc::new(Request::new(name, [sender].into(), vec![item]))
 }
 
 /// The UID of an object in the response to a request whose name is a number.

@@ -3,12 +3,12 @@
 use std::net::TcpListener;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
 
 use flow::dicom::Destination;
 use flow::journal::State;
-use flow::outbox::{Clock, Policy, Window};
+use flow::outbox::{Clock, Forward, Policy, Target, Window};
 
 use super::provider::{Answer, Provider};
 use super::{Post, Told, at_once, forward, forwarded, patient, uid};
@@ -50,7 +50,7 @@ fn a_destination_that_is_not_there_holds_up_neither_the_others_nor_the_engine() 
 fn a_destination_that_is_there_for_nobody_is_not_asked_by_each_response_in_turn() {
     let post = Post::new(1);
     let names = ["1", "2", "3", "4", "5"];
-    let folders = names.map(|name| post.path("output").join(name));
+    let wait = all_wait(&post, &names);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let destination = format!("BUSY@{}", listener.local_addr().unwrap()).parse().unwrap();
     let asked = Arc::new(AtomicUsize::new(0));
@@ -59,7 +59,7 @@ fn a_destination_that_is_there_for_nobody_is_not_asked_by_each_response_in_turn(
         // It takes the connection, and hangs up when all are waiting.
         for connection in listener.incoming() {
             counter.fetch_add(1, Ordering::Relaxed);
-            until("all wait", || folders.iter().all(|folder| folder.exists()).then_some(()));
+            wait();
             drop(connection);
         }
     });
@@ -67,6 +67,51 @@ fn a_destination_that_is_there_for_nobody_is_not_asked_by_each_response_in_turn(
     assert_eq!(forwarded(&told).len(), 5);
     // The last one may come into the line a moment after its folder is there.
     assert!((3..=6).contains(&asked.load(Ordering::Relaxed)), "{asked:?}");
+}
+
+/// Waits until there are responses to all these requests.
+fn all_wait(post: &Post, names: &[&str]) -> impl Fn() + Send + use<> {
+    let folders: Vec<_> = names.iter().map(|name| post.path("output").join(name)).collect();
+    move || until("all wait", || folders.iter().all(|folder| folder.exists()).then_some(()))
+}
+
+#[test]
+fn whom_a_destination_is_not_there_for_lets_the_next_one_try() {
+    let post = Post::new(1);
+    let names = ["1", "2", "3", "4"];
+    let wait = all_wait(&post, &names);
+    let first = Arc::new(Mutex::new(None));
+    let seen = Arc::clone(&first);
+    let takes = move |before| {
+        wait();
+        before >= 2
+    };
+    let pacs = Provider::choosy("127.0.0.1:0".parse().unwrap(), takes, move |object, _| {
+        seen.lock().unwrap().get_or_insert(object.to_owned());
+        Answer::Status(0)
+    });
+    let told = post.run(&names, vec![forward(pacs.destination(), at_once(3))], Clock::usual(), |_, _| {});
+    assert!(forwarded(&told).iter().all(|delivery| delivery.complete), "{told:?}");
+    assert_ne!(first.lock().unwrap().as_deref(), Some("1.2.1.1.1"), "it had its try");
+}
+
+#[test]
+fn a_sender_that_is_not_there_holds_up_no_other_sender() {
+    let post = Post::new(1);
+    let names = ["1", "2", "3"];
+    let wait = all_wait(&post, &names);
+    let hangs_up = move |_| {
+        wait();
+        false
+    };
+    let gone = Provider::choosy("127.0.0.1:0".parse().unwrap(), hangs_up, |_, _| Answer::Status(0));
+    let there = Provider::start(|_, _| Answer::Status(0));
+    let nodes = [("CT1", &gone), ("CT2", &there), ("CT3", &there)];
+    let nodes = nodes.map(|(title, node)| (title.to_owned(), node.destination()));
+    let sender = Forward { target: Target::Sender(nodes.into()), policy: at_once(1), verify: None };
+    let told = post.run(&names, vec![sender], Clock::usual(), |_, _| {});
+    let complete = forwarded(&told).iter().filter(|delivery| delivery.complete).count();
+    assert_eq!(complete, 2, "{told:?}");
 }
 
 #[test]

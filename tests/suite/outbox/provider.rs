@@ -48,6 +48,15 @@ impl Provider {
         address: SocketAddr,
         answer: impl Fn(&str, usize) -> Answer + Send + Sync + 'static,
     ) -> Provider {
+        Provider::choosy(address, |_| true, answer)
+    }
+
+    /// `takes` is asked for each connection, with how many there were before; the others are hung up.
+    pub fn choosy(
+        address: SocketAddr,
+        takes: impl Fn(usize) -> bool + Send + 'static,
+        answer: impl Fn(&str, usize) -> Answer + Send + Sync + 'static,
+    ) -> Provider {
         let listener = until("the port is free", || TcpListener::bind(address).ok());
         let address = listener.local_addr().unwrap();
         let arrived = Arc::<Mutex<Vec<String>>>::default();
@@ -55,9 +64,12 @@ impl Provider {
         let end = Arc::new(Mutex::new(end));
         let (log, answer) = (Arc::clone(&arrived), Arc::<Script>::from(Box::new(answer) as Box<Script>));
         thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
+            for (before, stream) in listener.incoming().map_while(Result::ok).enumerate() {
                 if let Err(mpsc::TryRecvError::Disconnected) = end.lock().unwrap().try_recv() {
                     return;
+                }
+                if !takes(before) {
+                    continue;
                 }
                 let talk = Talk { stream, arrived: Arc::clone(&log), answer: Arc::clone(&answer) };
                 // A connection that breaks is what some tests are about.

@@ -80,7 +80,8 @@ fn delivered_means_verified_where_that_can_be_done() {
     let post = Post::new(2);
     let pacs = Provider::start(|_, _| Answer::Status(0));
     let asked = Arc::new(Mutex::new(Vec::new()));
-    // At first nobody can tell, then the second object is lost, then all is well.
+    // At first nobody can tell, then the second object is lost, also when it is looked for again, then all
+    // is well.
     let log = Arc::clone(&asked);
     let verify = move |objects: &[Object]| {
         let mut log = log.lock().unwrap();
@@ -90,7 +91,7 @@ fn delivered_means_verified_where_that_can_be_done() {
             return Err("nobody answers".to_owned());
         }
         let safe = |object: &Object| {
-            let is_lost = times == 2 && object.sop_instance_uid() == "1.2.1.1.2";
+            let is_lost = times <= 3 && object.sop_instance_uid() == "1.2.1.1.2";
             let safe = if is_lost { Err("processing failure".to_owned()) } else { Ok(()) };
             Verified { sop_instance_uid: object.sop_instance_uid().to_owned(), safe }
         };
@@ -109,9 +110,49 @@ fn delivered_means_verified_where_that_can_be_done() {
     let told = post.run(&[], vec![with(2)], Clock::usual(), |_, _| {});
     let delivery = forwarded(&told)[0];
     assert_eq!((states(delivery), delivery.complete), (vec![FileState::Stored; 2], true));
-    assert_eq!(*asked.lock().unwrap(), [2, 2, 1]);
+    assert_eq!(*asked.lock().unwrap(), [2, 2, 1, 1]);
     assert_eq!(pacs.arrived().into_values().collect::<Vec<_>>(), [1, 2]);
     assert_eq!(post.states(), [State::Answered]);
+}
+
+#[test]
+fn what_is_found_a_moment_later_is_not_sent_again() {
+    let post = Post::new(1);
+    let pacs = Provider::start(|_, _| Answer::Status(0xB000));
+    let asked = AtomicUsize::new(0);
+    let verify: flow::outbox::Verify = Arc::new(move |objects: &[Object]| {
+        let is_there = asked.fetch_add(1, Ordering::Relaxed) > 0;
+        let safe = if is_there { Ok(()) } else { Err("not yet".to_owned()) };
+        let sop_instance_uid = objects[0].sop_instance_uid().to_owned();
+        Ok(vec![Verified { sop_instance_uid, safe }])
+    });
+    let with =
+        |tries| Forward { verify: Some(Arc::clone(&verify)), ..forward(pacs.destination(), at_once(tries)) };
+    let told = post.run(&["1"], vec![with(1)], Clock::usual(), |_, _| {});
+    let missing = &forwarded(&told)[0].files[0];
+    assert_eq!(missing.state, FileState::Missing);
+    assert!(missing.answer.contains("not yet"), "{missing:?}");
+    // What was said when it was taken is still known to the next process.
+    let told = post.run(&[], vec![with(1)], Clock::usual(), |_, _| {});
+    let found = &forwarded(&told)[0].files[0];
+    assert_eq!((found.state, &found.taken), (FileState::Warned, &None));
+    assert!(found.answer.contains("coerced"), "{found:?}");
+    assert_eq!(pacs.arrived()[&uid("1", 1)], 1);
+}
+
+#[test]
+fn what_is_there_already_is_not_refused() {
+    let post = Post::new(1);
+    let pacs = Provider::start(|_, _| Answer::Status(0x0111));
+    let told = post.run(&["1"], vec![forward(pacs.destination(), at_once(1))], Clock::usual(), |_, _| {});
+    let delivery = forwarded(&told)[0];
+    assert_eq!((states(delivery), delivery.complete), (vec![FileState::Warned], true));
+    assert!(delivery.files[0].answer.contains("there already"), "{delivery:?}");
+
+    let verify: flow::outbox::Verify = Arc::new(|_: &[Object]| Err("nobody answers".to_owned()));
+    let forward = Forward { verify: Some(verify), ..forward(pacs.destination(), at_once(1)) };
+    let told = post.run(&["2"], vec![forward], Clock::usual(), |_, _| {});
+    assert_eq!(states(forwarded(&told)[0]), [FileState::Sent], "it is looked for");
 }
 
 #[test]
@@ -126,8 +167,8 @@ fn a_verifier_that_never_finds_anything_does_not_go_on_for_ever() {
     });
     let forward = Forward { verify: Some(verify), ..forward(pacs.destination(), at_once(3)) };
     let told = post.run(&["1"], vec![forward], Clock::usual(), |_, _| {});
-    assert_eq!(states(forwarded(&told)[0]), [FileState::Waiting]);
-    assert_eq!((calls.load(Ordering::Relaxed), pacs.arrived()[&uid("1", 1)]), (3, 3));
+    assert_eq!(states(forwarded(&told)[0]), [FileState::Missing]);
+    assert_eq!((calls.load(Ordering::Relaxed), pacs.arrived()[&uid("1", 1)]), (5, 3));
 }
 
 #[test]
