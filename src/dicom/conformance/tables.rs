@@ -8,7 +8,7 @@ use crate::yaml::{duration, shown_size};
 
 use super::super::commitment::{CLASS_INSTANCE_CONFLICT, NO_SUCH_INSTANCE};
 use super::super::query::{Level, keyword};
-use super::super::{Settings, Status, Verdict, names, sop_class};
+use super::super::{Outcome, Settings, Status, names, sop_class};
 
 /// Names of classes or transfer syntaxes in a sentence.
 pub fn named(uids: &[&str]) -> String {
@@ -119,11 +119,11 @@ const TAKEN: [(&str, u16); 19] = [
 pub fn taken_statuses() -> String {
     rows(TAKEN.map(|(codes, number)| {
         let status = Status(number);
-        let then = match status.verdict() {
-            Verdict::Success => "it is stored, and verified",
-            Verdict::Warning => "the same; the warning is told",
-            Verdict::Failure if status.may_pass() => "it is sent again",
-            Verdict::Failure => "it is told, and not sent again unless `flow retry` asks for it",
+        let then = match Outcome::of(status, "") {
+            Outcome::Stored => "it is stored, and verified",
+            Outcome::Warned { .. } => "the same; the warning is told",
+            _ if status.may_pass() => "it is sent again",
+            _ => "it is told, and not sent again unless `flow retry` asks for it",
         };
         [codes.to_owned(), status.meaning().to_owned(), then.to_owned()]
     }))
