@@ -65,7 +65,7 @@ impl Outcome {
         matches!(self, Outcome::Stored | Outcome::Warned { .. })
     }
 
-    fn of(status: Status, comment: &str) -> Outcome {
+    pub(super) fn of(status: Status, comment: &str) -> Outcome {
         let comment = comment.to_owned();
         match status.verdict() {
             Verdict::Success => Outcome::Stored,

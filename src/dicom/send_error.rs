@@ -10,7 +10,7 @@ use super::association::Broken;
 
 /// Why not all objects were sent and answered.
 #[derive(Debug, thiserror::Error)]
-#[error("send to {destination}: {cause}")]
+#[error("talk to {destination}: {cause}")]
 pub struct SendError {
     pub destination: Box<Destination>,
     #[source]

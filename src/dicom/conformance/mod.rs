@@ -39,6 +39,7 @@ fn constants() -> Vec<(&'static str, String)> {
         ("move", find::MOVE.to_owned()),
         ("get", find::GET.to_owned()),
         ("storage_count", sop_class::storage().count().to_string()),
+        ("usual_count", sop_class::USUAL.len().to_string()),
         ("storage_root", sop_class::OF_STORAGE.to_owned()),
         ("standard_root", sop_class::OF_THE_STANDARD.to_owned()),
         ("uncompressed", tables::named(&find::UNCOMPRESSED)),

@@ -8,7 +8,7 @@ use crate::yaml::{duration, shown_size};
 
 use super::super::commitment::{CLASS_INSTANCE_CONFLICT, NO_SUCH_INSTANCE};
 use super::super::query::{Level, keyword};
-use super::super::{Settings, Status, Verdict, names, sop_class};
+use super::super::{Outcome, Settings, Status, names, sop_class};
 
 /// Names of classes or transfer syntaxes in a sentence.
 pub fn named(uids: &[&str]) -> String {
@@ -34,6 +34,7 @@ pub fn limits() -> String {
         ("PDU that is taken", shown_size(settings.pdu_bytes_max.into()), "`pdu`"),
         ("size of an instance", shown_size(settings.instance_bytes_max), "`instance`"),
         ("silence of a peer", duration::shown(settings.idle_time_max), "`idle_time`"),
+        ("until it has said what it wants", duration::shown(settings.negotiation_time_max), "none"),
         ("received and waiting to be handed over", shown_size(settings.waiting_bytes_max), "none"),
     ];
     rows(limits.map(|(what, value, setting)| [what.to_owned(), value, setting.to_owned()]))
@@ -64,13 +65,15 @@ fn number(uid: &str) -> Vec<u64> {
 }
 
 /// What an operation is answered with, and why.
-const GIVEN: [(Status, &str); 10] = [
+const GIVEN: [(Status, &str); 12] = [
     (Status::SUCCESS, "the instance is on the disk; the request is agreed to"),
     (Status::PROCESSING_FAILURE, "a report tells the outcome of a commitment that was not asked for"),
     (Status::INVALID_ARGUMENT, "storage commitment: no transaction, no objects, or no outcome in it"),
     (Status::INVALID_INSTANCE, "a SOP Class or Instance UID is not a UID"),
-    (Status::SOP_CLASS_NOT_SUPPORTED, "over STOW-RS: the class is not a storage class"),
+    (Status::SOP_CLASS_NOT_SUPPORTED, "the class is not a storage class"),
     (Status::UNRECOGNISED_OPERATION, "an operation that is not provided"),
+    (Status::MISTYPED_ARGUMENT, "C-STORE without a data set"),
+    (Status::RESOURCE_LIMITATION, "too many requests for storage commitment wait"),
     (
         Status::OUT_OF_RESOURCES,
         "the disk is nearly full or cannot be written, too much waits, or the instance is too large",
@@ -116,11 +119,11 @@ const TAKEN: [(&str, u16); 19] = [
 pub fn taken_statuses() -> String {
     rows(TAKEN.map(|(codes, number)| {
         let status = Status(number);
-        let then = match status.verdict() {
-            Verdict::Success => "it is stored, and verified",
-            Verdict::Warning => "the same; the warning is told",
-            Verdict::Failure if status.may_pass() => "it is sent again",
-            Verdict::Failure => "it is told, and not sent again unless `flow retry` asks for it",
+        let then = match Outcome::of(status, "") {
+            Outcome::Stored => "it is stored, and verified",
+            Outcome::Warned { .. } => "the same; the warning is told",
+            _ if status.may_pass() => "it is sent again",
+            _ => "it is told, and not sent again unless `flow retry` asks for it",
         };
         [codes.to_owned(), status.meaning().to_owned(), then.to_owned()]
     }))
