@@ -21,8 +21,13 @@ pub struct Destinations<'a> {
     pub commitments: Option<&'a Arc<Commitments>>,
 }
 
-/// A destination that commits to objects says so within this time, or is asked again.
+/// A destination that commits to objects on the association on which it is asked says so within this time, or
+/// is asked again.
 const COMMITMENT_TIME: Duration = Duration::from_secs(60);
+
+/// Of one that calls back, the outcome is waited for so long. What comes later is found at the next try, and
+/// meanwhile others are sent.
+const CALL_TIME: Duration = Duration::from_secs(5);
 
 impl Destinations<'_> {
     /// Those of the site's file and of the command line.
@@ -81,8 +86,11 @@ fn by_commitment(node: &Destination, commitments: Option<Arc<Commitments>>) -> V
     let attempts = AtomicU64::new(since.as_nanos() as u64);
     Arc::new(move |objects| {
         let attempt = attempts.fetch_add(1, Ordering::Relaxed);
-        let answer = commitments.as_deref().map_or(Await::Here, Await::Listener);
-        let outcome = verify::committed(&node, objects, attempt, answer, COMMITMENT_TIME);
+        let (answer, time) = match commitments.as_deref() {
+            Some(commitments) => (Await::Listener(commitments), CALL_TIME),
+            None => (Await::Here, COMMITMENT_TIME),
+        };
+        let outcome = verify::committed(&node, objects, attempt, answer, time);
         let outcome = outcome.map_err(|error| format!("{}. {}", error.cause, error.remedy()))?;
         Ok(verified(objects, outcome))
     })

@@ -15,6 +15,7 @@ mod association;
 mod caller;
 mod command;
 mod commitment;
+mod commitments;
 mod completion;
 mod contents;
 mod conversation;
@@ -52,7 +53,8 @@ pub mod web;
 
 pub use ae_title::{AeTitle, NotAnAeTitle};
 pub use caller::{Caller, NotACaller};
-pub use commitment::{Await, Commitments, Committed, Reference, commit};
+pub use commitment::{Await, Committed, Reference, commit};
+pub use commitments::Commitments;
 pub use completion::{AtCap, Cap, Completion, Signal};
 pub use contents::contents;
 pub use data_set::Unreadable;
