@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::dicom::verify::{self, Found};
 use crate::dicom::{AeTitle, Await, Commitments, Destination, Object, web};
@@ -20,6 +20,10 @@ pub struct Destinations<'a> {
     /// With a listener: where outcomes of commitments are awaited.
     pub commitments: Option<&'a Arc<Commitments>>,
 }
+
+/// Of one that calls back, the outcome is waited for so long. What comes later is found at the next try, and
+/// meanwhile others are sent.
+const CALL_TIME: Duration = Duration::from_secs(5);
 
 impl Destinations<'_> {
     /// Those of the site's file and of the command line.
@@ -78,8 +82,11 @@ fn by_commitment(node: &Destination, commitments: Option<Arc<Commitments>>) -> V
     let attempts = AtomicU64::new(since.as_nanos() as u64);
     Arc::new(move |objects| {
         let attempt = attempts.fetch_add(1, Ordering::Relaxed);
-        let answer = commitments.as_deref().map_or(Await::Here, Await::Listener);
-        let outcome = verify::committed(&node, objects, attempt, answer, verify::COMMITMENT_TIME);
+        let (answer, time) = match commitments.as_deref() {
+            Some(commitments) => (Await::Listener(commitments), CALL_TIME),
+            None => (Await::Here, verify::COMMITMENT_TIME),
+        };
+        let outcome = verify::committed(&node, objects, attempt, answer, time);
         let outcome = outcome.map_err(|error| format!("{}. {}", error.cause, error.remedy()))?;
         Ok(verified(objects, outcome))
     })

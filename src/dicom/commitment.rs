@@ -4,8 +4,6 @@
 //! as answered requests are remembered. We ask destinations: the outcome comes on the same
 //! association, or on one that the destination opens to our listener.
 
-use std::collections::BTreeMap;
-use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use dicom_core::value::DataSetSequence;
@@ -18,6 +16,7 @@ use crate::step::Digest;
 
 use super::association::{Association, Broken, Heard, Proposal, Role};
 use super::command::Command;
+use super::commitments::Commitments;
 use super::find::associated;
 use super::part10::Head;
 use super::query::encode;
@@ -50,6 +49,13 @@ pub struct Committed {
 }
 
 impl Transaction {
+    fn new(node: &Destination, references: &[Reference], attempt: u64) -> Transaction {
+        let uids = references.iter().map(|one| one.sop_instance_uid.as_bytes());
+        let number = attempt.to_be_bytes();
+        let uid = Digest::of_parts(uids.chain([number.as_slice(), node.to_string().as_bytes()])).uid();
+        Transaction { uid, references: references.to_vec() }
+    }
+
     /// `None` if it is not one, or if it has names that could not be told in an outcome.
     pub fn decode(data_set: &[u8], transfer_syntax_uid: &str) -> Option<Transaction> {
         with_elements(data_set, transfer_syntax_uid, |elements| {
@@ -148,13 +154,6 @@ fn sequence(tag: Tag, items: Vec<InMemDicomObject>) -> DataElement<InMemDicomObj
     DataElement::new(tag, VR::SQ, DataSetSequence::from(items))
 }
 
-/// The commitments that we have asked for: who waits for one meets its outcome here.
-#[derive(Debug, Default)]
-pub struct Commitments {
-    outcomes: Mutex<BTreeMap<String, Option<Committed>>>,
-    changed: Condvar,
-}
-
 /// Where the outcome of a commitment is awaited.
 #[derive(Clone, Copy, Debug)]
 pub enum Await<'a> {
@@ -164,45 +163,11 @@ pub enum Await<'a> {
     Listener(&'a Commitments),
 }
 
-impl Commitments {
-    fn expect(&self, transaction: &str) {
-        self.lock().insert(transaction.to_owned(), None);
-    }
-
-    /// Notes an outcome. Gives whether somebody had asked.
-    pub(super) fn settle(&self, transaction: &str, outcome: Committed) -> bool {
-        let mut outcomes = self.lock();
-        let Some(place) = outcomes.get_mut(transaction) else { return false };
-        *place = Some(outcome);
-        self.changed.notify_all();
-        true
-    }
-
-    fn forget(&self, transaction: &str) {
-        self.lock().remove(transaction);
-    }
-
-    fn wait(&self, transaction: &str, time: Duration) -> Option<Committed> {
-        let open = |outcomes: &mut BTreeMap<_, Option<Committed>>| {
-            outcomes.get(transaction).is_some_and(Option::is_none)
-        };
-        let waited = self.changed.wait_timeout_while(self.lock(), time, open);
-        let (mut outcomes, _) = waited.expect(NO_PANIC);
-        outcomes.remove(transaction).flatten()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Option<Committed>>> {
-        self.outcomes.lock().expect(NO_PANIC)
-    }
-}
-
-const NO_PANIC: &str = "nothing panics while it holds the commitments";
-
 /// Asks a node to commit to objects, and waits for the outcome. `attempt` tells apart requests for the same
-/// objects.
+/// objects. With a listener, what has been asked for already is only waited for.
 ///
 /// # Errors
-/// If the node is not there, does not do it, or says nothing in time.
+/// If the node is not there, does not do it, or has not said in time.
 pub fn commit(
     node: &Destination,
     references: &[Reference],
@@ -211,38 +176,40 @@ pub fn commit(
     time: Duration,
 ) -> Result<Committed, SendError> {
     let start = Instant::now();
-    let uids = references.iter().map(|one| one.sop_instance_uid.as_bytes());
-    let number = attempt.to_be_bytes();
-    let uid = Digest::of_parts(uids.chain([number.as_slice(), node.to_string().as_bytes()])).uid();
-    let transaction = Transaction { uid, references: references.to_vec() };
-    if let Await::Listener(commitments) = answer {
-        commitments.expect(&transaction.uid);
+    let Await::Listener(commitments) = answer else {
+        return request(node, &Transaction::new(node, references, attempt), |association, transaction| {
+            report(association, transaction, start + time)
+        });
+    };
+    let name = node.to_string();
+    let unasked = commitments.unasked(&name, references, start);
+    if !unasked.is_empty() {
+        let transaction = Transaction::new(node, &unasked, attempt);
+        // The outcome may come before the answer.
+        commitments.expect(&name, &transaction.uid, &unasked, start);
+        let asked = request(node, &transaction, |_, _| Ok(()));
+        asked.inspect_err(|_| commitments.forget(&transaction.uid))?;
     }
+    let open =
+        || SendError { destination: Box::new(node.clone()), cause: Cause::Uncommitted, stage: Stage::Open };
+    commitments.wait(&name, references, time.saturating_sub(start.elapsed())).ok_or_else(open)
+}
+
+/// Asks on an association, on which there is more to do then.
+fn request<T>(
+    node: &Destination,
+    transaction: &Transaction,
+    then: impl FnOnce(&mut Association, &Transaction) -> Result<T, Cause>,
+) -> Result<T, SendError> {
     let proposal = Proposal {
         abstract_syntax: CLASS.to_owned(),
         transfer_syntaxes: vec![uids::IMPLICIT_VR_LITTLE_ENDIAN.to_owned()],
         role: Role::User,
     };
-    let outcome = associated(node, &[proposal], |association| {
-        ask(association, &transaction)?;
-        match answer {
-            Await::Here => report(association, &transaction, start + time).map(Some),
-            Await::Listener(_) => Ok(None),
-        }
-    });
-    if let (Err(_), Await::Listener(commitments)) = (&outcome, answer) {
-        commitments.forget(&transaction.uid);
-    }
-    let outcome = outcome?;
-    let silent =
-        || SendError { destination: Box::new(node.clone()), cause: Cause::Silent, stage: Stage::Open };
-    match (outcome, answer) {
-        (Some(outcome), _) => Ok(outcome),
-        (None, Await::Listener(commitments)) => {
-            commitments.wait(&transaction.uid, time.saturating_sub(start.elapsed())).ok_or_else(silent)
-        }
-        (None, Await::Here) => Err(silent()),
-    }
+    associated(node, &[proposal], |association| {
+        ask(association, transaction)?;
+        then(association, transaction)
+    })
 }
 
 fn ask(association: &mut Association, transaction: &Transaction) -> Result<(), Cause> {
@@ -371,17 +338,5 @@ mod tests {
         let uid =
             encode(&InMemDicomObject::from_element_iter([uid(tags::TRANSACTION_UID, "2.25.1")]), syntax);
         assert_eq!(Transaction::decode(&[uid, head, empty].concat(), syntax), None);
-    }
-
-    #[test]
-    fn only_what_was_asked_for_is_settled() {
-        let commitments = Commitments::default();
-        assert!(!commitments.settle("1", Committed::default()));
-        commitments.expect("1");
-        assert_eq!(commitments.wait("1", Duration::ZERO), None);
-        assert!(!commitments.settle("1", Committed::default()), "nobody waits any more");
-        commitments.expect("2");
-        assert!(commitments.settle("2", Committed::default()));
-        assert_eq!(commitments.wait("2", Duration::ZERO), Some(Committed::default()));
     }
 }

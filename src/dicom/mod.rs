@@ -15,6 +15,7 @@ mod association;
 mod caller;
 mod command;
 mod commitment;
+mod commitments;
 mod completion;
 mod conformance;
 mod contents;
@@ -53,7 +54,8 @@ pub mod web;
 
 pub use ae_title::{AeTitle, NotAnAeTitle};
 pub use caller::{Caller, NotACaller};
-pub use commitment::{Await, Commitments, Committed, Reference, commit};
+pub use commitment::{Await, Committed, Reference, commit};
+pub use commitments::Commitments;
 pub use completion::{AtCap, Cap, Completion, Signal};
 pub use conformance::conformance;
 pub use contents::contents;

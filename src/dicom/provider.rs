@@ -168,7 +168,7 @@ impl<'a> Provider<'a> {
     fn settle(&self, data_set: &[u8], syntax: &str) -> Result<(), Refusal> {
         let told = Committed::decode(data_set, syntax);
         let (uid, outcome) = told.ok_or_else(|| refusal(Status::INVALID_ARGUMENT, "it is no outcome"))?;
-        let asked = self.door.settings.commitments.settle(&uid, outcome);
+        let asked = self.door.settings.commitments.settle(&uid, &outcome);
         let unasked = || refusal(Status::PROCESSING_FAILURE, "no such commitment was asked for");
         asked.then_some(()).ok_or_else(unasked)
     }

@@ -211,6 +211,7 @@ pub fn serve(
             Some(listener) => accept(listener, door, stop),
             None => stop.until_requested(),
         }
+        door.settings.commitments.close();
         let join = |thread: Beside| thread.join().expect("what goes wrong there is told as an error");
         let ended = beside.and_then(|threads| threads.into_iter().try_for_each(join));
         door.studies.end();

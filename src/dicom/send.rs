@@ -47,6 +47,8 @@ pub enum Outcome {
         status: Status,
         comment: String,
     },
+    /// It broke off while this was on its way. That may be this one's doing.
+    Unanswered,
     /// Not sent: the destination takes no objects of this class in this transfer syntax, or in one that it
     /// could be converted to.
     NotTaken {
@@ -82,6 +84,7 @@ impl fmt::Display for Outcome {
             Outcome::Stored => f.write_str("stored"),
             Outcome::Warned { status, comment } => write!(f, "{status} {comment}"),
             Outcome::Refused { status, comment } => write!(f, "refused: {status} {comment}"),
+            Outcome::Unanswered => f.write_str("it broke off while this was on its way"),
             Outcome::NotTaken { sop_class_uid, transfer_syntax_uid } => {
                 let (class, syntax) = (names::of(sop_class_uid), names::of(transfer_syntax_uid));
                 write!(f, "the destination takes no {class} in {syntax}")
@@ -195,8 +198,13 @@ fn send_batch(
     for (index, object) in batch.iter().enumerate() {
         // Message ids go round; only one is in use at a time.
         let message_id = (index % 0xFFFF) as u16 + 1;
-        let outcome = store(&mut association, object, decode, message_id)?;
-        tell(Sent::of(object, outcome));
+        match store(&mut association, object, decode, message_id) {
+            Ok(outcome) => tell(Sent::of(object, outcome)),
+            Err(cause) => {
+                tell(Sent::of(object, Outcome::Unanswered));
+                return Err(cause);
+            }
+        }
     }
     release(association);
     Ok(())

@@ -45,6 +45,8 @@ pub enum Cause {
     Aborted,
     #[error("no answer in time")]
     Silent,
+    #[error("it has not said yet whether it commits to the objects")]
+    Uncommitted,
     /// A file of ours.
     #[error("an object could not be read: {0}")]
     Unreadable(String),
@@ -81,6 +83,9 @@ impl SendError {
             }
             Cause::Silent => {
                 format!("The destination said nothing for {} s; check that it is well.", wait_max.as_secs())
+            }
+            Cause::Uncommitted => {
+                format!("It may take its time; see that {ae_title} knows where {calling_ae} listens.")
             }
             Cause::Unreadable(_) => UNREADABLE_REMEDY.to_owned(),
             Cause::Broken(_) => {

@@ -79,6 +79,7 @@ fn answers_no_queries(error: &SendError) -> bool {
         | Cause::Unconnected(_)
         | Cause::Tls(_)
         | Cause::Silent
+        | Cause::Uncommitted
         | Cause::Unreadable(_)
         | Cause::Broken(_) => false,
     }

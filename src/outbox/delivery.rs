@@ -35,6 +35,9 @@ pub struct FileDelivery {
     /// What it had answered, while it is missing.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub taken: Option<String>,
+    /// How many times it broke off while this was on its way, since it was answered.
+    #[serde(skip_serializing_if = "is_none", default)]
+    pub broke_off: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +73,11 @@ impl Delivery {
             }
         }
         delivery
+    }
+
+    /// How many times it broke off while a file was on its way.
+    pub fn broke_off(&self, name: &str) -> u32 {
+        self.files.iter().find(|file| file.name == name).map_or(0, |file| file.broke_off)
     }
 
     /// Puts what is known of a file in the place of what was known before. Gives whether that is anything
@@ -138,19 +146,21 @@ impl FileState {
 }
 
 impl FileDelivery {
-    /// What a destination answered.
-    pub fn answered(sent: Sent, is_to_be_verified: bool) -> FileDelivery {
+    /// What a destination answered, after it broke off so many times.
+    pub fn answered(sent: Sent, is_to_be_verified: bool, broke_off: u32) -> FileDelivery {
+        let broke_off = if sent.outcome == Outcome::Unanswered { broke_off + 1 } else { 0 };
         let state = match &sent.outcome {
             Outcome::Stored | Outcome::Warned { .. } if is_to_be_verified => FileState::Sent,
             Outcome::Stored => FileState::Stored,
             Outcome::Warned { .. } => FileState::Warned,
             Outcome::Refused { status, .. } if status.may_pass() => FileState::Waiting,
+            Outcome::Unanswered => FileState::Waiting,
             Outcome::Refused { .. } | Outcome::NotTaken { .. } | Outcome::NotConverted { .. } => {
                 FileState::Refused
             }
         };
         let (answer, sop_class_uid) = (sent.outcome.to_string(), sent.sop_class_uid);
-        FileDelivery { name: sent.name, state, answer, sop_class_uid, taken: None }
+        FileDelivery { name: sent.name, state, answer, sop_class_uid, taken: None, broke_off }
     }
 
     pub fn refused(name: &str, answer: String) -> FileDelivery {
@@ -160,6 +170,7 @@ impl FileDelivery {
             answer,
             sop_class_uid: String::new(),
             taken: None,
+            broke_off: 0,
         }
     }
 
@@ -183,6 +194,10 @@ impl FileDelivery {
     pub fn is_there(&self) -> bool {
         matches!(self.state, FileState::Stored | FileState::Warned)
     }
+}
+
+fn is_none(number: &u32) -> bool {
+    *number == 0
 }
 
 fn state_or_stored<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<FileState, D::Error> {

@@ -87,10 +87,11 @@ impl Forward {
     ) -> Result<(), Trouble> {
         let Opened { objects, refused, trouble } = open(subject, delivery.unsent(subject.response));
         refused.into_iter().for_each(|file| learn(delivery, file));
-        if !objects.is_empty() {
-            let is_to_be_verified = self.verify.is_some();
-            self.target.send(subject.request, &objects, &mut |sent| {
-                learn(delivery, FileDelivery::answered(sent, is_to_be_verified));
+        let is_to_be_verified = self.verify.is_some();
+        for part in parts(objects, delivery) {
+            self.target.send(subject.request, &part, &mut |sent| {
+                let broke_off = delivery.broke_off(&sent.name);
+                learn(delivery, FileDelivery::answered(sent, is_to_be_verified, broke_off));
             })?;
         }
         trouble.map_or(Ok(()), Err)
@@ -128,6 +129,17 @@ impl fmt::Debug for Forward {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Forward").field("target", &self.target).field("policy", &self.policy).finish()
     }
+}
+
+/// Objects that are sent together. One at which it broke off goes alone and behind the others, as it may be
+/// its doing, and those at which it did so more often are the last.
+fn parts(objects: Vec<Object>, delivery: &Delivery) -> Vec<Vec<Object>> {
+    let broke_off = |object: &Object| delivery.broke_off(object.name());
+    let (mut suspects, innocent): (Vec<Object>, Vec<Object>) =
+        objects.into_iter().partition(|object| broke_off(object) > 0);
+    suspects.sort_by_key(broke_off);
+    let together = Some(innocent).filter(|innocent| !innocent.is_empty());
+    together.into_iter().chain(suspects.into_iter().map(|object| vec![object])).collect()
 }
 
 /// Files of a response, opened as far as they can be.

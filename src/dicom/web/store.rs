@@ -19,7 +19,8 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 /// Sends the objects in order and tells for each what the service answered.
 ///
-/// What an answer does not name as stored is not stored, whatever its status says.
+/// What an answer does not name as stored is not stored, whatever its status says. A service that refuses a
+/// request as a whole is asked for less at a time, until it is known which objects it refuses.
 ///
 /// # Errors
 /// If the service cannot be asked, or refuses a request as a whole. A refused object is no error: it
@@ -53,33 +54,59 @@ fn batches(objects: &[Object], count_max: usize, bytes_max: u64) -> Vec<&[Object
 }
 
 fn store_batch(node: &Node, batch: &[Object], sent: &mut Vec<Sent>) -> Result<(), Cause> {
-    let mut reply = ask(node, question(&read(batch)?))?;
-    match reply.head.status {
-        // Each service has its own idea of how much is too much.
-        StatusCode::PAYLOAD_TOO_LARGE if batch.len() > 1 => {
+    match answer(node, batch) {
+        Ok(Answer::Each(outcomes)) => {
+            sent.extend(batch.iter().map(|object| Sent::of(object, outcomes.of(object))));
+            Ok(())
+        }
+        Ok(Answer::Refused(_)) if batch.len() > 1 => {
             let (one, other) = batch.split_at(batch.len() / 2);
             store_batch(node, one, sent)?;
             store_batch(node, other, sent)
         }
+        Ok(Answer::Refused(outcome)) => {
+            sent.extend(batch.iter().map(|object| Sent::of(object, outcome.clone())));
+            Ok(())
+        }
+        Err(cause) if cause.is_absence() => Err(cause),
+        Err(cause) => {
+            sent.extend(batch.iter().map(|object| Sent::of(object, Outcome::Unanswered)));
+            Err(cause)
+        }
+    }
+}
+
+/// What a service answers for a batch.
+enum Answer {
+    Each(Outcomes),
+    /// As a whole, for what is in it: less of it may be taken. And what that means for a single object.
+    Refused(Outcome),
+}
+
+fn answer(node: &Node, batch: &[Object]) -> Result<Answer, Cause> {
+    let mut reply = ask(node, question(&read(batch)?))?;
+    match reply.head.status {
+        // Each service has its own idea of how much is too much.
         StatusCode::PAYLOAD_TOO_LARGE => {
             let comment = "the instance is too large for the service".to_owned();
-            let refused = Outcome::Refused { status: Status::OUT_OF_RESOURCES, comment };
-            sent.extend(batch.iter().map(|object| told(object, refused.clone())));
-            Ok(())
+            Ok(Answer::Refused(Outcome::Refused { status: Status::OUT_OF_RESOURCES, comment }))
         }
         StatusCode::OK | StatusCode::ACCEPTED | StatusCode::CONFLICT => {
             let response = StoreResponse::read(&reply.read(ANSWER_BYTES_MAX)?);
             let nothing = || Cause::NotUnderstood("it does not say what became of the instances".to_owned());
-            let outcomes = Outcomes::new(response.ok_or_else(nothing)?, reply.head.status);
-            sent.extend(batch.iter().map(|object| told(object, outcomes.of(object))));
-            Ok(())
+            Ok(Answer::Each(Outcomes::new(response.ok_or_else(nothing)?, reply.head.status)))
+        }
+        status if is_about_instances(status) => {
+            let comment = reply.refusal().to_string();
+            Ok(Answer::Refused(Outcome::Refused { status: Status::CANNOT_UNDERSTAND, comment }))
         }
         _ => Err(reply.refusal()),
     }
 }
 
-fn told(object: &Object, outcome: Outcome) -> Sent {
-    Sent::of(object, outcome)
+/// Whether a refusal may be for what was sent, and not for who sent it, where or when.
+fn is_about_instances(status: StatusCode) -> bool {
+    status.is_client_error() && !matches!(status.as_u16(), 401 | 403 | 404 | 408 | 429)
 }
 
 /// A batch is in memory as a whole: no batch is larger than the node's settings say, or than one object.

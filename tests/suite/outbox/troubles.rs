@@ -63,6 +63,33 @@ fn whatever_breaks_off_in_the_middle_it_goes_on_with_what_was_not_answered() {
 }
 
 #[test]
+fn an_object_that_always_breaks_it_off_blocks_none_behind_it() {
+    for trouble in [Answer::Silence, Answer::Abort, Answer::Close] {
+        let post = Post::new(5);
+        let pacs = Provider::start(move |object, _| match object {
+            "1.2.1.1.1" | "1.2.1.1.3" => trouble,
+            _ => Answer::Status(0),
+        });
+        let mut destination = pacs.destination();
+        destination.wait_max = Duration::from_millis(200);
+        // The next process remembers at which one it broke off.
+        for tries in [1, 1, 3] {
+            let forwards = vec![forward(destination.clone(), at_once(tries))];
+            let requests: &[&str] = if post.path("output").exists() { &[] } else { &["1"] };
+            let told = post.run(requests, forwards, Clock::usual(), |_, _| {});
+            assert!(!forwarded(&told)[0].complete, "{trouble:?}");
+        }
+        let arrived = pacs.arrived();
+        let others = ["1.2.1.1.2", "1.2.1.1.4", "1.2.1.1.5"];
+        assert_eq!(others.map(|uid| arrived[uid]), [1, 1, 1], "{trouble:?}");
+        let delivery = &post.deliveries("1")[0];
+        let stored = delivery.files.iter().filter(|file| file.state == FileState::Stored);
+        assert_eq!(stored.count(), 3, "{trouble:?}: {delivery:?}");
+        assert!(arrived["1.2.1.1.1"] > 1 && arrived["1.2.1.1.3"] > 1, "they have their turns: {arrived:?}");
+    }
+}
+
+#[test]
 fn a_process_that_takes_a_response_up_sends_what_was_not_answered() {
     let post = Post::new(4);
     let pacs = Provider::start(move |object, times| match (object, times) {
@@ -70,7 +97,7 @@ fn a_process_that_takes_a_response_up_sends_what_was_not_answered() {
         _ => Answer::Status(0),
     });
     let told = post.run(&["1"], vec![forward(pacs.destination(), at_once(1))], Clock::usual(), |_, _| {});
-    assert_eq!(states(forwarded(&told)[0]), [FileState::Stored, FileState::Stored]);
+    assert_eq!(states(forwarded(&told)[0]), [FileState::Stored, FileState::Stored, FileState::Waiting]);
     assert_eq!(post.states(), [State::Undelivered]);
     let told = post.run(&[], vec![forward(pacs.destination(), at_once(1))], Clock::usual(), |_, _| {});
     assert!(forwarded(&told)[0].complete);

@@ -72,7 +72,7 @@ fn a_dataflow_may_ignore_what_comes_late() {
     assert_eq!(flow.end(), 1, "the answer was an error response");
     assert_eq!(place.responses("flow-output").len(), 1);
     let inbox = super::tree(&place.path("flow-state/inbox"));
-    assert_eq!(inbox.keys().filter(|path| path.extension().is_some()).count(), 36);
+    assert_eq!(inbox.keys().filter(|path| path.extension().is_some_and(|it| it == "dcm")).count(), 36);
 }
 
 #[test]

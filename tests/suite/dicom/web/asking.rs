@@ -239,6 +239,55 @@ fn every_answer_is_read_to_its_last_word() {
     assert!(matches!(cause, Cause::Broken(_)), "not HTTP: {cause}");
 }
 
+/// A service that answers as it likes whatever has this UID in it, and stores all else.
+fn picky(uid: &str, answer_to_it: String) -> Node {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let node = format!("http://{}/base", listener.local_addr().unwrap()).parse().unwrap();
+    let uid = uid.to_owned();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let asked = request(&mut stream);
+            let uids = slices("1.2.3", 1..6).into_iter().map(|slice| slice.uid());
+            let stored = uids.filter(|uid| asked.contains(uid.as_str()));
+            let stored = stored.map(|uid| format!(r#"{{"00081155":{{"vr":"UI","Value":["{uid}"]}}}}"#));
+            let stored = stored.collect::<Vec<_>>().join(",");
+            let all = format!(r#"{{"00081199":{{"vr":"SQ","Value":[{stored}]}}}}"#);
+            let all = answer("200 OK", &all);
+            let answer = if asked.contains(&uid) { &answer_to_it } else { &all };
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    node
+}
+
+#[test]
+fn an_instance_for_which_a_batch_is_refused_is_found_and_the_others_are_stored() {
+    for status in ["400 Bad", "415 No", "422 Odd"] {
+        let node = picky("1.2.3.1.3", answer(status, "odd pixels"));
+        let sent = web::store(&node, &objects(&slices("1.2.3", 1..6))).unwrap();
+        let stored: Vec<bool> = sent.iter().map(|one| one.outcome.is_stored()).collect();
+        assert_eq!(stored, [true, true, false, true, true], "{status}");
+        let Outcome::Refused { status: reason, comment } = &sent[2].outcome else { panic!("{sent:?}") };
+        assert!(!reason.may_pass() && comment.contains("odd pixels"), "{comment}");
+    }
+    for status in ["401 Who", "403 No", "404 What", "408 Slow", "429 Many"] {
+        let node = picky("1.2.3.1.3", answer(status, ""));
+        let error = web::store(&node, &objects(&slices("1.2.3", 1..6))).unwrap_err();
+        assert!(error.sent.iter().all(|one| one.outcome == Outcome::Unanswered), "{status}: {error}");
+    }
+}
+
+#[test]
+fn at_what_a_service_broke_off_is_told() {
+    let mut node = picky("1.2.3.1.3", String::new());
+    node.batch_instances_max = 2;
+    let error = web::store(&node, &objects(&slices("1.2.3", 1..6))).unwrap_err();
+    let stored: Vec<bool> = error.sent.iter().map(|one| one.outcome == Outcome::Stored).collect();
+    assert_eq!(stored, [true, true, false, false], "the fifth was not sent");
+    assert!(error.sent[2..].iter().all(|one| one.outcome == Outcome::Unanswered), "{:?}", error.sent);
+}
+
 #[test]
 fn a_service_that_says_nothing_is_not_waited_for_for_ever() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
