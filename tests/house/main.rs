@@ -1,7 +1,7 @@
 //! The rules of the house that no compiler checks: what may name what, how large things are, that
-//! the tools have nothing to say, and that the README tells the truth.
+//! the tools have nothing to say, and that the README and the book tell the truth.
 
-mod readme;
+mod docs;
 mod registered;
 mod source;
 mod structure;

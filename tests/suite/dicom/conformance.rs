@@ -1,9 +1,10 @@
-//! The conformance statement: what it lists is negotiated, what it does not list is refused, and the copy
-//! in the examples is current.
+//! The conformance statement: what it lists is negotiated, what it does not list is refused, and its
+//! copy in the book is current.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpStream;
+use std::path::Path;
 
 use dicom_dictionary_std::uids;
 use dicom_ul::association::{ClientAssociation, ClientAssociationOptions};
@@ -128,9 +129,11 @@ fn what_it_says_of_our_implementation_is_what_peers_are_told() {
 }
 
 #[test]
-fn the_copy_is_current() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/conformance.md");
-    let copy = fs::read_to_string(path).expect("the copy can be read");
-    let differing = copy.lines().zip(conformance().lines().map(str::to_owned)).find(|(old, new)| old != new);
-    assert!(copy == conformance(), "renew it: flow conformance > examples/conformance.md\n{differing:?}");
+fn the_chapter_of_the_book_is_current() {
+    let path = "docs/src/reference/conformance.md";
+    let chapter =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("it can be read");
+    let printed = conformance();
+    let differing = chapter.lines().zip(printed.lines()).find(|(old, new)| old != new);
+    assert!(chapter == printed, "renew it: flow conformance > {path}\n{differing:?}");
 }
