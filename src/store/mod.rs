@@ -1,7 +1,7 @@
-//! Bytes by digest: the files of responses, and the values of steps that are in work.
+//! The store: files of responses, and values of running requests, by digest.
 //!
-//! A folder per request and in it a file per digest, so that an operator can look with `ls`, and a
-//! request can be removed as a whole. Several processes may share the folder.
+//! Each request has a folder, and each digest a file in it. So an operator can look with `ls`, and a request
+//! can be removed as a whole. Several processes may share the store.
 //!
 //! ```text
 //! STORE/REQUEST/DIGEST        a file of the response; kept as long as the request is remembered
@@ -15,12 +15,32 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::step::{Artifact, Digest};
 
+/// The store of one state folder.
+///
+/// ```
+/// use flow::step::{Digest, File};
+/// use flow::store::Store;
+///
+/// let folder = tempfile::tempdir()?;
+/// let store = Store::at(folder.path())?;
+/// let request = Digest::of(b"request");
+/// let report = File::new("report.txt", "text/plain", b"no findings".to_vec());
+///
+/// store.put(request, report.digest(), &report.bytes)?;
+/// store.secure(request, &[report.artifact()])?;
+/// assert_eq!(store.get(request, report.digest()).as_deref(), Some(&b"no findings"[..]));
+///
+/// store.remove(request)?;
+/// assert!(!store.is_whole(request, &[report.artifact()]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
     temporary: AtomicU64,
 }
 
+/// The error of an operation on the store.
 #[derive(Debug, thiserror::Error)]
 #[error("could not {what} {path}")]
 pub struct StoreError {
@@ -30,7 +50,7 @@ pub struct StoreError {
 }
 
 impl StoreError {
-    /// Whether it is the disk's state, which an operator can change, and nothing about this request.
+    /// Whether an operator can remove the cause: the disk is full, over its quota or read-only.
     pub fn may_pass(&self) -> bool {
         use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
         matches!(self.source.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
@@ -38,6 +58,8 @@ impl StoreError {
 }
 
 impl Store {
+    /// Opens the store in a folder, which is made if it is missing.
+    ///
     /// # Errors
     /// If the folder cannot be made.
     pub fn at(folder: impl Into<PathBuf>) -> Result<Store, StoreError> {
@@ -46,7 +68,7 @@ impl Store {
         Ok(Store { folder, temporary: AtomicU64::new(0) })
     }
 
-    /// Keeps a file of the response. It appears whole or not at all.
+    /// Writes a file of the response. The file appears whole or not at all.
     ///
     /// # Errors
     /// If it cannot be written; nothing is left behind then.
@@ -54,7 +76,21 @@ impl Store {
         self.write(&self.request(request), digest, bytes)
     }
 
-    /// Keeps a value until [`Store::end_work`].
+    /// Writes a value that is kept until [`Store::end_work`].
+    ///
+    /// ```
+    /// use flow::step::Digest;
+    /// use flow::store::Store;
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// let store = Store::at(folder.path())?;
+    /// let (request, value) = (Digest::of(b"request"), Digest::of(b"value"));
+    /// store.put_work(request, value, b"value")?;
+    /// assert!(store.get(request, value).is_some());
+    /// store.end_work(request)?;
+    /// assert!(store.get(request, value).is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// If it cannot be written; nothing is left behind then.
@@ -62,23 +98,23 @@ impl Store {
         self.write(&self.work(request), digest, bytes)
     }
 
-    /// The bytes that were kept under a digest, if they are there and what they were.
+    /// The bytes with this digest; `None` if they are missing or damaged.
     pub fn get(&self, request: Digest, digest: Digest) -> Option<Vec<u8>> {
         let places = [self.request(request), self.work(request)];
         let mut found = places.iter().filter_map(|folder| fs::read(folder.join(digest.to_string())).ok());
-        // After a loss of power a file may be there, and empty.
+        // After a power failure, a file may exist and be empty.
         found.find(|bytes| Digest::of(bytes) == digest)
     }
 
-    /// Where an artifact's bytes are.
+    /// The path of an artifact's content.
     pub fn path(&self, request: Digest, artifact: &Artifact) -> PathBuf {
         self.request(request).join(artifact.digest.to_string())
     }
 
-    /// Sees to it that these artifacts are on the disk, and are what they were.
+    /// Syncs these artifacts to disk, and checks that each has its size.
     ///
     /// # Errors
-    /// If one is missing or changed, or the disk does not sync.
+    /// If one is missing or has another size, or the disk does not sync.
     pub fn secure(&self, request: Digest, artifacts: &[Artifact]) -> Result<(), StoreError> {
         for artifact in artifacts {
             let path = self.path(request, artifact);
@@ -94,7 +130,7 @@ impl Store {
         folders.try_for_each(|folder| sync(folder))
     }
 
-    /// Whether these artifacts are there, and are what they were.
+    /// Whether all these artifacts exist and have their digest.
     pub fn is_whole(&self, request: Digest, artifacts: &[Artifact]) -> bool {
         let is_whole = |artifact: &Artifact| {
             let bytes = fs::read(self.path(request, artifact));
@@ -103,7 +139,7 @@ impl Store {
         artifacts.iter().all(is_whole)
     }
 
-    /// Removes the values of a request that is answered.
+    /// Removes the values of an answered request. The files of its response stay.
     ///
     /// # Errors
     /// If they cannot be removed.
@@ -111,7 +147,7 @@ impl Store {
         remove(&self.work(request))
     }
 
-    /// Removes all that is kept of a request.
+    /// Removes all files and values of a request.
     ///
     /// # Errors
     /// If it cannot be removed.
@@ -126,7 +162,7 @@ impl Store {
         let written = File::create(&temporary).and_then(|mut file| file.write_all(bytes));
         let kept = written.and_then(|()| fs::rename(&temporary, folder.join(digest.to_string())));
         kept.map_err(|error| {
-            // The first error is the one that matters; what is left of the file is of no use.
+            // The first error is reported; the rest of the file is of no use.
             let _ = fs::remove_file(&temporary);
             failed("write", &temporary)(error)
         })
@@ -141,35 +177,41 @@ impl Store {
     }
 }
 
-/// Makes a folder whose name is on the disk when this returns.
+/// Makes a folder, and syncs its name to disk.
 ///
 /// # Errors
 /// If it cannot be made, or the folder above it does not sync.
 pub fn make_folder(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    // Also if it was there: who made it may have been killed before this.
+    // Also for an existing folder: the process that made it may have been killed before the sync.
     let above = std::path::absolute(folder)?;
     above.parent().map_or(Ok(()), |above| File::open(above)?.sync_all())
 }
 
-/// Has the disk begin with a piece of a file that is to be synced when it is whole: so there is less to wait
-/// for then. Where the system does not take such advice, it costs speed only.
+/// Starts writing a piece of a file to disk, so that a later sync of the file waits less. Only Linux does
+/// this; elsewhere the sync takes longer.
 #[cfg(target_os = "linux")]
 pub fn begin_writing(file: &File, offset: u64, length: u64) {
-    // Pages that wait to be written cannot be dropped yet, as this advice has it: Linux begins to write them.
+    // The advice is to drop these pages from the cache; Linux first has to write them.
     let _ = rustix::fs::fadvise(file, offset, std::num::NonZero::new(length), rustix::fs::Advice::DontNeed);
 }
 
 #[cfg(not(target_os = "linux"))]
 pub fn begin_writing(_file: &File, _offset: u64, _length: u64) {}
 
-/// How many bytes may still be written to the disk of a path; as many as there can be where nobody
-/// can say.
+/// The free bytes on the disk of a path; `u64::MAX` if the system does not say.
 pub fn free_bytes(path: &Path) -> u64 {
     disk(path).map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
-/// How large the disk of a path is; as large as can be where nobody can say.
+/// The size of the disk of a path in bytes; `u64::MAX` if the system does not say.
+///
+/// ```
+/// use std::path::Path;
+/// use flow::store::{free_bytes, total_bytes};
+///
+/// assert!(free_bytes(Path::new(".")) <= total_bytes(Path::new(".")));
+/// ```
 pub fn total_bytes(path: &Path) -> u64 {
     disk(path).map_or(u64::MAX, |disk| disk.f_blocks.saturating_mul(disk.f_frsize))
 }

@@ -1,4 +1,4 @@
-//! Lengths of time as people write them: `30 s`.
+//! Durations, as people write them: `30 s`.
 
 use std::time::Duration;
 
@@ -19,7 +19,15 @@ pub(crate) fn parse(text: &str) -> Option<Duration> {
     (ms <= MS_MAX).then(|| Duration::from_millis(ms.round() as u64))
 }
 
-/// As `parse` reads it, in the largest unit that gives a short number: `90 s`, `1.5 s`, `10 min`.
+/// The duration in the largest unit that divides it.
+///
+/// ```
+/// use std::time::Duration;
+/// use flow::yaml::duration::shown;
+///
+/// assert_eq!(shown(Duration::from_secs(600)), "10 min");
+/// assert_eq!(shown(Duration::from_millis(1500)), "1.5 s");
+/// ```
 pub fn shown(duration: Duration) -> String {
     let ms = duration.as_millis();
     let divides =

@@ -1,7 +1,7 @@
-//! Files that people write: YAML as a tree in which everything knows its place, and what is wrong with it.
+//! YAML files that people write: a tree in which each value knows its line and column, and problems.
 //!
-//! A file is read to the end, and all its problems are told at once, each with line, column and, where
-//! something can be said, what to do. What the keys mean is for those who read the tree.
+//! A file is read to its end, and all its problems are reported at once, each with line, column and, if
+//! possible, a hint. The meaning of the keys is up to the modules that read the tree.
 
 mod collector;
 pub mod duration;

@@ -1,25 +1,44 @@
-//! What is wrong with a dataflow file, for the person who writes it: place, words, hint.
+//! Problems of a file, for the person who writes it: place, message, hint.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// One thing that is wrong, and where.
+/// One problem of a file, with its place. Displayed with the line of the file:
+///
+/// ```
+/// use flow::yaml::Problem;
+///
+/// let problem = Problem {
+///     file: "x.yaml".to_owned(),
+///     line: 3,
+///     column: 9,
+///     message: "the step \"fnd\" is not known".to_owned(),
+///     hint: Some("did you mean \"find\"?".to_owned()),
+///     source: "  step: fnd".to_owned(),
+///     width: 3,
+/// };
+/// assert_eq!(
+///     problem.to_string(),
+///     "x.yaml:3:9: the step \"fnd\" is not known\n    3 |   step: fnd\n      |         ^^^\n  \
+///      hint: did you mean \"find\"?"
+/// );
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Problem {
-    /// The file as it was named to the parser.
+    /// The name of the file.
     pub file: String,
-    /// From 1.
+    /// The line, from 1.
     pub line: usize,
-    /// From 1, in characters.
+    /// The column, from 1, in characters.
     pub column: usize,
-    /// A lowercase sentence without a full stop.
+    /// The message: a lowercase sentence without a full stop.
     pub message: String,
-    /// What to do about it, where something can be said.
+    /// The hint, if there is one.
     pub hint: Option<String>,
-    /// The line of the file.
+    /// The text of the line.
     pub source: String,
-    /// How many characters of the line are meant, from the column on.
+    /// The number of characters that the problem is about, from the column on.
     pub width: usize,
 }
 
@@ -42,7 +61,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong with a file, in the order of the file. Never empty.
+/// All problems of a file, in the order of the file. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Problems(Vec<Problem>);
 
@@ -54,6 +73,7 @@ impl Problems {
         (!problems.is_empty()).then_some(Problems(problems))
     }
 
+    /// The problems, in the order of the file.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Problem> {
         self.0.iter()
     }

@@ -1,4 +1,4 @@
-//! Numbers of bytes as people write them: `64 MiB`.
+//! Sizes in bytes, as people write them: `64 MiB`.
 
 const UNITS: [(&str, u64); 5] =
     [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
@@ -15,16 +15,23 @@ pub(crate) fn parse(text: &str) -> Option<u64> {
     (bytes < u64::MAX as f64).then_some(bytes.round() as u64)
 }
 
-/// Reads a size on a command line: `4GiB`, `512 MiB`.
+/// Reads a size on a command line.
+///
+/// ```
+/// use flow::yaml::bytes;
+///
+/// assert_eq!(bytes("1.5 KiB"), Ok(1536));
+/// assert!(bytes("4 GB").is_err(), "units are powers of 1024: B, KiB, MiB, GiB, TiB");
+/// ```
 ///
 /// # Errors
-/// A sentence that says how sizes are written.
+/// A sentence that says how to write a size.
 pub fn bytes(text: &str) -> Result<u64, String> {
     let bytes = parse(text).filter(|bytes| *bytes > 0);
     bytes.ok_or_else(|| format!("write a number and one of {}, for example 4GiB", units()))
 }
 
-/// As `parse` reads it, in the largest unit that divides it.
+/// The size in the largest unit that divides it.
 pub(crate) fn shown(bytes: u64) -> String {
     let divides = |(_, unit): &&(&str, u64)| bytes >= *unit && bytes.is_multiple_of(*unit);
     let (name, unit) = UNITS.iter().rev().find(divides).unwrap_or(&UNITS[0]);
