@@ -1,4 +1,4 @@
-//! Gathers the problems of one file while it is read and checked.
+//! The collector of a file's problems, while the file is read and checked.
 
 use super::problem::{Problem, Problems};
 
@@ -13,7 +13,7 @@ pub(crate) struct Place {
     pub width: usize,
 }
 
-/// Something and where it stands in the file.
+/// A value and its place in the file.
 #[derive(Clone, Debug)]
 pub(crate) struct Placed<T> {
     pub place: Place,
@@ -47,7 +47,7 @@ impl<'a> Collector<'a> {
         self.problems.last_mut().expect("one was pushed")
     }
 
-    /// What was made, if nothing is wrong.
+    /// The result of reading, if there is no problem.
     pub fn finish<T>(self, made: Option<T>) -> Result<T, Problems> {
         match Problems::of(self.problems) {
             Some(problems) => Err(problems),

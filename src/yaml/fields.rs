@@ -6,17 +6,17 @@ use super::tree::{Entry, Shape, Tree};
 
 /// The entries of a map that takes certain keys only.
 pub(crate) struct Fields {
-    /// What the map is, for messages: `the step "lungs"`.
+    /// The name of the map in messages: `the step "lungs"`.
     what: String,
-    /// Where a missing key is missing; `None` if there is no map to miss it in.
+    /// The place at which a missing key is reported; `None` if there is no map.
     place: Option<Place>,
     entries: Vec<Entry>,
-    /// Known keys that unknown ones come near to.
+    /// Known keys that are similar to unknown ones.
     misspelt: Vec<&'static str>,
 }
 
 impl Fields {
-    /// Notes what is not a map, stands twice or is not known.
+    /// Reads a map. Notes a problem if it is not a map, and for keys that are unknown or occur twice.
     pub fn read(
         tree: Tree,
         what: impl Into<String>,
@@ -36,14 +36,14 @@ impl Fields {
         Fields { what, place: Some(place), entries, misspelt }
     }
 
-    /// Says where a missing key is noted, instead of at the first key there is.
+    /// Sets the place at which a missing key is reported; otherwise it is that of the map.
     pub fn at(mut self, place: Place) -> Fields {
         self.place = self.place.and(Some(place));
         self
     }
 
-    /// Whether a key that is not there is really lacking: not if there is no map, and not if it is
-    /// misspelt, which has been noted.
+    /// Whether a missing key is a problem: not if there is no map, and not if the key is misspelt, which was
+    /// noted already.
     pub fn lacks(&self, key: &str) -> bool {
         self.place.is_some() && !self.misspelt.contains(&key)
     }
@@ -98,7 +98,7 @@ pub(crate) fn text(tree: Tree, what: &str, collector: &mut Collector) -> Option<
     }
 }
 
-/// A single value as `read` takes it; what it takes is said where it does not.
+/// A single value as `read` reads it. If it cannot, `takes` says in the problem which values are valid.
 pub(crate) fn value<T>(
     tree: Tree,
     what: &str,

@@ -1,9 +1,8 @@
-//! YAML text as a tree in which everything knows its place.
+//! YAML text as a tree in which each value knows its place.
 //!
-//! The events of the parser are taken as they come, so that a key that stands twice is still there
-//! twice. Of YAML, these files use maps, lists and scalars in one document; anchors, tags and
-//! keys that are not plain words are refused. Nothing recurses, and depth and length are bounded,
-//! whatever the text.
+//! The tree is made from the parser's events, so that a key that occurs twice is found. Maps, lists and
+//! scalars in one document are allowed. Aliases, tags and keys that are not plain words are refused. Nothing
+//! recurses, and depth and length are limited.
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span};
 
@@ -21,7 +20,7 @@ pub(crate) enum Shape {
 }
 
 impl Shape {
-    /// What it is called in messages.
+    /// The name in messages.
     pub fn name(&self) -> &'static str {
         match self {
             Shape::Nothing => "empty",
@@ -35,7 +34,7 @@ impl Shape {
 const DEPTH_MAX: usize = 16;
 const LENGTH_BYTES_MAX: usize = 1 << 20;
 
-/// Reads the text; a mistake of form ends the reading and is the only problem noted.
+/// Reads the text. A syntax error ends the reading and is the only problem noted.
 pub(crate) fn read(text: &str, collector: &mut Collector) -> Option<Tree> {
     Reader::default().read(text).map_err(|mistake| mistake.note(collector)).ok()
 }
@@ -58,7 +57,7 @@ struct Reader {
     document: Option<Tree>,
 }
 
-/// A list or map whose end has not come yet.
+/// A list or map that has not ended yet.
 enum Open {
     List(Place, Vec<Tree>),
     Map(Place, Vec<Entry>, Option<Placed<String>>),
