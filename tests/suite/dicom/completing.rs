@@ -9,7 +9,8 @@ use flow::step::Request;
 
 use super::raw::{associated, store_slice};
 use crate::support::orthanc::Orthanc;
-use crate::support::peers::{DEADLINE, Receiving, free_port, listener};
+use crate::support::peers::{DEADLINE, Receiving, listener};
+use crate::support::ports::free_port;
 use crate::support::slices::Slice;
 
 const NEVER: Duration = Duration::from_secs(3600);

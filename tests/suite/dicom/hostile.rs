@@ -19,7 +19,8 @@ use flow::tls::{Client, Server};
 use super::raw::{C_STORE, associated, command, fragment, say, status, store, store_command, store_slice};
 use crate::run::Place;
 use crate::support::certificates::Certificates;
-use crate::support::peers::{Background, DEADLINE, Receiving, answering, free_port, run, tool, until};
+use crate::support::peers::{Background, DEADLINE, Receiving, answering, run, tool, until};
+use crate::support::ports::free_port;
 use crate::support::slices::{Slice, data_set};
 
 type Peer = ClientAssociation<TcpStream>;

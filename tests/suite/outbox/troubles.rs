@@ -15,7 +15,8 @@ use flow::outbox::{Clock, FileState, Forward, Verified};
 use super::policies::nobody;
 use super::provider::{Answer, Provider};
 use super::{Post, Told, at_once, forward, forwarded, patient, states, uid};
-use crate::support::peers::{Background, DEADLINE, answering, free_port, tool, until};
+use crate::support::peers::{Background, DEADLINE, answering, tool, until};
+use crate::support::ports::free_port;
 use crate::support::slices::Slice;
 
 #[test]

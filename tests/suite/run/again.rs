@@ -7,7 +7,8 @@ use flow::journal::{Entry, Reader, State};
 
 use super::Place;
 use super::nodes::Listening;
-use crate::support::peers::{Background, answering, free_port, run, tool, until};
+use crate::support::peers::{Background, answering, run, tool, until};
+use crate::support::ports::free_port;
 
 const STORESCU: &str = "/usr/bin/storescu";
 
