@@ -262,10 +262,13 @@ fn a_request_is_cancelled_while_no_flow_is_running() {
     let place = Place::new();
     let (flow, name) = asleep(&place);
     drop(flow);
+    let step_folders = || fs::read_dir(place.path("flow-state/steps/0")).unwrap().count();
+    assert_eq!(step_folders(), 1, "the killed flow left the folder of its step");
     let cancel = place.run(&["cancel", &name]);
     assert!(cancel.out.contains("no flow is running"), "{}", cancel.out);
     let status = place.run(&["status"]);
     assert!(status.out.contains("no flow is running"), "{}", status.out);
     assert_eq!(place.run(&SCRIPT).code, 1);
+    assert_eq!(step_folders(), 0, "a start removes what an earlier one left");
     is_cancelled(&place);
 }
