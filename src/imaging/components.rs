@@ -23,7 +23,7 @@ pub struct Components {
     pub regions: Vec<Region>,
 }
 
-/// One component.
+/// A component of a set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Region {
     pub voxels: u64,

@@ -1,7 +1,7 @@
 //! CT studies: from headers to a volume, from a volume to lungs, densities and results.
 //!
-//! This folder holds the types that the steps exchange; the steps themselves are in [`steps`], one file each.
-//! Everything can be called from a test or another program, without network and engine.
+//! The types that the steps exchange are here; the steps themselves are in [`steps`], one file each. Tests and
+//! other programs can call all of them without network and engine.
 
 mod airways;
 mod bits;

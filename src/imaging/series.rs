@@ -1,4 +1,4 @@
-//! One series, chosen and sorted, from which a volume is assembled.
+//! A series, chosen and sorted, from which a volume is assembled.
 
 use serde::{Deserialize, Serialize};
 

@@ -78,7 +78,7 @@ impl Lungs {
         }
     }
 
-    /// One label per voxel, x fastest.
+    /// The label of each voxel, x fastest.
     pub fn labels(&self) -> impl Iterator<Item = u8> {
         let [columns, rows, slices] = self.right.size();
         let rows = (0..slices).flat_map(move |z| (0..rows).map(move |y| (y, z)));

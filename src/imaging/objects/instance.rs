@@ -1,4 +1,4 @@
-//! One DICOM instance under construction, in the study of a request.
+//! A DICOM instance under construction, in the study of a request.
 //!
 //! Dates are the study's, so that no clock is needed. Text beyond ASCII makes the character set UTF-8.
 

@@ -120,7 +120,7 @@ impl Chest {
         Digest::of_parts([b"flow sample".as_slice(), options.as_bytes(), of.as_bytes()]).uid()
     }
 
-    /// One value per voxel, slice by slice, computed by all threads.
+    /// A value for each voxel, slice by slice, computed by all threads.
     fn each_slice<T: Copy + Default + Send>(&self, slice: impl Fn(usize) -> Vec<T> + Sync) -> Vec<T> {
         let mut all = vec![T::default(); self.options.size.iter().product()];
         let length = self.options.size[0] * self.options.size[1];

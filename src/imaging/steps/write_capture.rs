@@ -7,7 +7,7 @@ use crate::imaging::objects::{Instance, SeriesOf};
 use crate::imaging::{Picture, Pictures, Study};
 use crate::step::{BuiltIn, Fault, File, Files, Outputs, Parameter, Request, Step};
 
-/// One Secondary Capture image (PS3.3 A.8.1), RGB, with the picture's title as its comment.
+/// Writes a Secondary Capture image (PS3.3 A.8.1), RGB, with the picture's title as its comment.
 ///
 /// # Errors
 /// If the picture has more rows or columns than DICOM can count, or cannot be written.

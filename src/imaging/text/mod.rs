@@ -40,7 +40,7 @@ enum Kind {
     Name,
     /// `\` between values.
     Words,
-    /// One value of any length, in lines.
+    /// A single value of any length, in lines.
     Prose,
 }
 

@@ -14,7 +14,7 @@ const NATURAL: [usize; 64] = [
     46, 53, 60, 61, 54, 47, 55, 62, 63,
 ];
 
-/// One component's share of a scan.
+/// The part of a scan that belongs to a component.
 struct Part<'a> {
     plane: usize,
     dc: &'a Huffman,

@@ -10,7 +10,7 @@ use crate::imaging::codecs::stream::StreamError;
 const RUN_BITS: [u32; 32] =
     [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 
-/// One component's line and the line above it, each with an additional sample at both ends.
+/// A line of a component and the line above it, each with an additional sample at both ends.
 pub struct Line {
     current: Vec<u16>,
     above: Vec<u16>,
