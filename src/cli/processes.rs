@@ -39,6 +39,11 @@ impl Processes {
         self.process == 0
     }
 
+    /// The number of this process among all of them, from 0.
+    pub fn index(&self) -> usize {
+        self.process
+    }
+
     /// How many processes share the memory of this machine: all, where all are at loopback addresses.
     pub fn on_this_machine(&self) -> u64 {
         let hosts = self.hosts.as_ref().and_then(|path| Hosts::read(path, self.processes.get()).ok());

@@ -26,7 +26,7 @@ use super::processes::Processes;
 use super::progress::Progress;
 use super::site::{self, SiteFile};
 use super::source::Source;
-use super::state::State;
+use super::state::{self, State};
 use super::teller::Teller;
 
 /// Run requests through a dataflow
@@ -120,6 +120,7 @@ impl Args {
         let first = self.processes.is_first();
         // The other processes of a cluster use the folder of the first one.
         let _state = first.then(|| State::take(&self.state)).transpose()?;
+        state::keep_step_folders(&self.state, self.processes.index())?;
         let settings = self.settings(&dataflow)?;
         let store = Store::at(self.state.join("store")).map_err(Failure::of(Kind::InputOutput))?;
         let folder = Folder::at(&self.output).map_err(Failure::of(Kind::InputOutput))?;

@@ -1,14 +1,14 @@
-//! The trachea and the main bronchi: followed slice by slice from the head down.
+//! The trachea and the main bronchi, followed slice by slice from the head down.
 //!
-//! In the upper slices the trachea is a round spot of air of its own. In every next slice the air that
-//! overlaps it is grown anew, at the highest threshold at which it neither spreads out nor lacks a
-//! wall: a lumen that opens into the lung, or a wall that noise broke, leads to a lower threshold, and
-//! where none holds the branch ends, which it does where a bronchus enters the lung. The carina is
-//! where the overlap falls into two. Removing the airways before the lungs are told apart follows Hu,
-//! Hoffman, Reinhardt 2001 (IEEE TMI 20:490).
+//! In the upper slices the trachea is a round area of air, separate from the lungs. In each further slice the
+//! air that overlaps it is grown anew, at the highest threshold at which the lumen neither spreads out nor
+//! lacks a wall. A lumen that opens into the lung, or a wall broken by noise, leads to a lower threshold.
+//! Where no threshold holds, the branch ends: this is where a bronchus enters the lung. The overlap splits in
+//! two at the carina. Removing the airways before the lungs are told apart follows Hu, Hoffman, Reinhardt
+//! 2001 (IEEE TMI 20:490).
 //!
-//! Branches that run upwards are not followed, and where voxels are as wide as a bronchus' wall
-//! (4 mm) only a part of the airways is found.
+//! Branches that run upwards are not followed, and where voxels are as wide as a bronchus' wall (4 mm) only a
+//! part of the airways is found.
 
 use super::Volume;
 use super::bits::{Bits, Bounds};
@@ -16,19 +16,19 @@ use super::components::{Components, Region};
 
 /// Cross section of a trachea in mm²; adults have 150 to 450.
 const TRACHEA_MM2: std::ops::RangeInclusive<f64> = 40.0..=700.0;
-/// The longest side of its bounding box by the shortest.
+/// Longest by shortest side of the cross section's bounding box.
 const ASPECT_MOST: f64 = 2.5;
-/// What is followed for less than this is not a trachea: the tip of a lung, the gullet.
+/// A shorter structure is not a trachea, but the tip of a lung or the gullet.
 const LENGTH_MM_LEAST: f64 = 30.0;
-/// At the carina the lumen is widest.
+/// The largest lumen, at the carina.
 const LUMEN_MM2_MOST: f64 = 900.0;
 const LUMEN_MM2_LEAST: f64 = 12.0;
-/// A lumen may widen by this share per mm, and by this area at once.
+/// The growth of a lumen that is allowed: a share per mm, and an area at once.
 const WIDENING_PER_MM: f64 = 0.3;
 const WIDENING_MM2: f64 = 40.0;
-/// Thresholds in HU that are tried, each when the one before lets the lumen spread out.
+/// Thresholds in HU, each tried when the one before lets the lumen spread out.
 const LUMEN_HU: [i16; 6] = [-400, -500, -600, -700, -800, -900];
-/// A wall reaches this CT number within this distance of the lumen, around this share of it.
+/// A wall reaches this CT number within a distance of the lumen, around a share of its border.
 const WALL_HU: i16 = -500;
 const WALL_MM: f64 = 3.0;
 const WALL_SHARE: f64 = 0.7;
@@ -37,7 +37,7 @@ const WALL_SHARE: f64 = 0.7;
 /// trachea is found. `air` is the air inside the body, on the same grid.
 pub fn find_airways(volume: &Volume, bounds: &Bounds, air: &Bits) -> Option<Bits> {
     let tracker = Tracker::new(volume, bounds);
-    // The trachea's beginning lies in the upper half of the lungs' extent or above.
+    // The trachea begins in the upper half of the lungs' extent or above.
     let upper = tracker.depth / 2 + 1;
     for step in 0..upper {
         for start in tracheas(&tracker, air, step) {
@@ -50,7 +50,7 @@ pub fn find_airways(volume: &Volume, bounds: &Bounds, air: &Bits) -> Option<Bits
     None
 }
 
-/// Cross sections in a slice that may be a trachea.
+/// Cross sections in a slice that could be a trachea.
 fn tracheas(tracker: &Tracker, air: &Bits, step: usize) -> Vec<Vec<[usize; 2]>> {
     let z = tracker.slice(step);
     let [columns, rows, _] = air.size();
@@ -77,7 +77,7 @@ fn pixels(slice: &Bits, region: &Region) -> Vec<[usize; 2]> {
     all.filter(|[x, y]| slice.contains([*x, *y, 0])).collect()
 }
 
-/// What was followed in one slice: its number, and the pixels of each branch.
+/// The result for one slice: its number, and the pixels of each branch.
 type Stage = (usize, Vec<Vec<[usize; 2]>>);
 
 struct Tracker<'a> {
@@ -133,7 +133,7 @@ impl<'a> Tracker<'a> {
         lumen
     }
 
-    /// The lumina in the next slice that overlap those of this one.
+    /// The lumina in the next slice that overlap the ones in this slice.
     fn next(&self, branches: &[Vec<[usize; 2]>], z: usize) -> Vec<Vec<[usize; 2]>> {
         let mut taken = self.nothing();
         let mut lumina = Vec::new();
@@ -159,8 +159,8 @@ impl<'a> Tracker<'a> {
         Bits::empty([self.columns, self.rows, 1])
     }
 
-    /// Adds the air around a seed; `false` as soon as it is more than `most` pixels, reaches the
-    /// border or what was refused before.
+    /// Adds the air around a seed; `false` as soon as the area is more than `most` pixels, or reaches the
+    /// border or an area that was rejected before.
     fn flood(
         &self,
         grown: &mut Vec<[usize; 2]>,
@@ -192,7 +192,7 @@ impl<'a> Tracker<'a> {
         true
     }
 
-    /// Whether most of the ways out of a lumen meet a wall.
+    /// Whether most of the directions out of a lumen meet a wall.
     fn is_walled(&self, lumen: &[[usize; 2]], z: usize) -> bool {
         let mut inside = self.nothing();
         lumen.iter().for_each(|pixel| inside.insert([pixel[0], pixel[1], 0]));
@@ -220,12 +220,13 @@ impl<'a> Tracker<'a> {
 
 /// The search for the lumina that continue one branch in a slice.
 ///
-/// What was refused for one seed is refused for every other seed in the same air: it is remembered
-/// for each threshold, or a branch that opens into the lung would be grown anew from each of its pixels.
+/// Areas that were rejected for one seed are rejected for every other seed in the same air. They are kept for
+/// each threshold, because a branch that opens into the lung would otherwise be grown anew from each of its
+/// pixels.
 struct Search<'a> {
     tracker: &'a Tracker<'a>,
     z: usize,
-    /// In pixels.
+    /// Largest area of a lumen, in pixels.
     most: usize,
     least: usize,
     refused: [Option<Bits>; LUMEN_HU.len()],
@@ -243,8 +244,8 @@ impl<'a> Search<'a> {
         (0..LUMEN_HU.len()).take_while(|level| hu < LUMEN_HU[*level]).find_map(|level| self.grow(seed, level))
     }
 
-    /// The air around a seed, 4-connected; `None` if it is more than `most` pixels, reaches the
-    /// border, is too small or lacks a wall.
+    /// The air around a seed, 4-connected; `None` if the area is more than `most` pixels, reaches the border,
+    /// is too small or lacks a wall.
     fn grow(&mut self, seed: [usize; 2], level: usize) -> Option<Vec<[usize; 2]>> {
         let Search { tracker, z, .. } = *self;
         let refused = self.refused[level].get_or_insert_with(|| tracker.nothing());

@@ -32,13 +32,13 @@ impl Bits {
         Bits { size, words_per_row, words: Block::zeroed(words_per_row * size[1] * size[2]) }
     }
 
-    /// For one who writes every word.
+    /// A set whose words the caller writes, all of them.
     fn unset(size: [usize; 3]) -> Bits {
         let words_per_row = size[0].div_ceil(WORD);
         Bits { size, words_per_row, words: Block::unset(words_per_row * size[1] * size[2]) }
     }
 
-    /// The voxels that a rule accepts, by their number: x fastest, then y, then z.
+    /// The voxels that a rule accepts, by their index: x fastest, then y, then z.
     pub fn of(size: [usize; 3], accepts: impl Fn(usize) -> bool) -> Bits {
         let mut bits = Bits::empty(size);
         let all = (0..size.iter().product()).filter(|index| accepts(*index));
@@ -186,18 +186,18 @@ impl Bits {
         dilated
     }
 
-    /// Every voxel around which the whole ball is in the set; outside the grid counts as in the set.
+    /// Every voxel around which the whole ball is in the set; voxels outside the grid count as in the set.
     pub fn erode(self, ball: &Ball) -> Bits {
         self.complement().dilate(ball).complement()
     }
 
-    /// Fills what a ball outside the set cannot enter.
+    /// Adds the voxels that no ball outside the set can reach.
     pub fn close(&self, ball: &Ball) -> Bits {
         self.dilate(ball).erode(ball)
     }
 
-    /// Joins the slices at a distance to either side, and gives the words between the first and the
-    /// last row that are not empty in them.
+    /// Joins the slices at a distance to either side. Returns the range of words from the first to the last
+    /// row with voxels.
     fn rows_beside(&self, z: usize, dz: usize, pair: &mut [u64]) -> Range<usize> {
         let slice = |z: usize| &self.words[z * pair.len()..][..pair.len()];
         let before = z.checked_sub(dz).map(slice);
@@ -214,7 +214,8 @@ impl Bits {
         first * self.words_per_row..end * self.words_per_row
     }
 
-    /// `reached` holds a slice for every half width: the rows around that the ball cuts so wide.
+    /// Fills a slice of `reached` for every half width: the rows to which the ball extends with that half
+    /// width.
     fn reach(&self, disc: &Disc, source: &[u64], rows: Range<usize>, reached: &mut [u64]) {
         for (half_widths, reached) in
             disc.dys_by_half_width.iter().zip(reached.chunks_exact_mut(source.len()))
@@ -235,7 +236,8 @@ impl Bits {
         }
     }
 
-    /// The widest is widened by one voxel, joined with the next, and so on down to the rows themselves.
+    /// Widens the slice of the largest half width by one voxel, joins it with the next, and so on down to the
+    /// rows themselves.
     fn widen_and_join(&self, reached: &[u64], slice: &mut [u64]) {
         for (half_width, reached) in reached.chunks_exact(slice.len()).enumerate().rev() {
             add(slice, reached);
@@ -266,12 +268,12 @@ pub struct Ball {
 #[derive(Clone, Debug)]
 struct Disc {
     dz: usize,
-    /// For every half width the rows that the disc reaches so far to either side.
+    /// For every half width, the rows of the disc that have it.
     dys_by_half_width: Vec<Vec<isize>>,
 }
 
 impl Ball {
-    /// A voxel belongs to the ball if its centre is within the radius.
+    /// The ball of a radius. A voxel belongs to the ball if its centre is within the radius.
     pub fn new(radius_mm: f64, spacing: [f64; 3]) -> Ball {
         let reach = spacing.map(|mm| (radius_mm / mm).floor() as usize);
         let disc = |dz: usize| {
@@ -315,7 +317,8 @@ fn widen(row: &mut [u64]) {
     }
 }
 
-/// Comparisons give a byte of 0 or 1 each; a multiplication gathers eight of them into eight bits.
+/// The voxels below a CT number, as a word. Comparisons give a byte of 0 or 1 each; a multiplication gathers
+/// eight of them into eight bits.
 fn word_below(voxels: &[i16; WORD], hu: i16) -> u64 {
     const GATHER: u64 = 0x0102_0408_1020_4080;
     let bytes = voxels.map(|voxel| u8::from(voxel < hu));

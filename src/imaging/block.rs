@@ -1,9 +1,9 @@
-//! A long array of numbers: what a volume's voxels and large sets of them lie in.
+//! A long array of numbers, for the voxels of a volume and large sets of voxels.
 //!
-//! Fresh memory is dear: the system clears it, and takes a fault for every page that is touched first.
-//! For the voxels of a chest that is more time than decoding them. So a block lies on huge pages
-//! where the system has them (72 faults instead of 36 000), and its pages serve again once it is
-//! dropped ([`pages`](super::pages)).
+//! New memory is expensive: the system clears it, and handles a page fault at each first access. For the
+//! voxels of a chest that takes more time than decoding them. So a block uses huge pages where the system has
+//! them (72 faults instead of 36 000), and its pages are used again after it is dropped
+//! ([`pages`](super::pages)).
 
 use std::ops::{Deref, DerefMut};
 
@@ -14,11 +14,11 @@ use serde_bytes::ByteBuf;
 
 use super::pages::{PAGE_BYTES, Pages};
 
-/// Numbers one behind the other; it does not grow.
+/// An array of numbers with a fixed length.
 pub struct Block<T>(Memory<T>);
 
 enum Memory<T> {
-    /// Less than a huge page is left to the allocator, which has it at hand.
+    /// Less than a huge page: taken from the usual allocator.
     Allocated(Vec<T>),
     /// The pages, and how many of their bytes are in use.
     Mapped(Pages, usize),
@@ -36,7 +36,7 @@ impl<T: Pod> Block<T> {
         block
     }
 
-    /// A block for one who writes every number of it: what stands there before is anything.
+    /// A block whose numbers the caller writes, all of them; until then their values are arbitrary.
     ///
     /// # Panics
     /// If the system has no memory for it.
@@ -81,7 +81,7 @@ impl<T: Pod> DerefMut for Block<T> {
     }
 }
 
-/// As one byte string, in the byte order of the machine: little endian on all that flow runs on.
+/// Serialized as one byte string, in the byte order of the machine: little endian on all that flow supports.
 impl<T: Pod> Serialize for Block<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_bytes(bytemuck::cast_slice(self))
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn small_and_large_are_the_same() {
         let page = PAGE_BYTES / 2;
-        // Each length twice: the second time on pages that have been written.
+        // Each length twice: the second time on pages that have been written before.
         for length in [0, 1, 1000, page - 1, page, page, page + 4097, page + 4097] {
             let mut block = Block::<i16>::zeroed(length);
             assert_eq!(block.len(), length);

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::bits::{Bits, Bounds, WORD};
 
-/// Slices per slab: many enough to make faces rare, few enough to keep all threads busy.
+/// Slices per slab: enough to make shared faces rare, few enough to keep all threads busy.
 const SLAB_SLICES: usize = 16;
 
 /// The components of a set, numbered in the order of their first voxels.
@@ -23,17 +23,17 @@ pub struct Components {
     pub regions: Vec<Region>,
 }
 
-/// One component.
+/// A component of a set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Region {
     pub voxels: u64,
     pub bounds: Bounds,
-    /// Sums of the voxels' x, y and z: what the centre follows from.
+    /// Sums of the voxels' x, y and z, from which the centre is computed.
     sums: [u64; 3],
 }
 
 impl Region {
-    /// Whether it reaches the first or last column or row of the grid.
+    /// Whether the region reaches the first or last column or row of the grid.
     pub fn touches_sides(&self, size: [usize; 3]) -> bool {
         (0..2).any(|axis| self.bounds.low[axis] == 0 || self.bounds.high[axis] == size[axis])
     }
@@ -44,7 +44,7 @@ impl Region {
     }
 }
 
-/// From one column to another, both included.
+/// A run of voxels from one column to another, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Run {
     first: u16,
@@ -70,7 +70,7 @@ impl Components {
         Components { size, rows: all.rows, runs: all.runs, labels, regions }
     }
 
-    /// The numbers of the components that a rule accepts, the largest first.
+    /// The numbers of the components that a rule accepts, the largest component first.
     pub fn by_size(&self, accept: impl Fn(&Region) -> bool) -> Vec<usize> {
         let mut accepted: Vec<usize> =
             (0..self.regions.len()).filter(|index| accept(&self.regions[*index])).collect();
@@ -78,7 +78,7 @@ impl Components {
         accepted
     }
 
-    /// The largest of the components that a rule accepts, and the second if it has more than a share
+    /// The largest of the components that a rule accepts, and the second largest if it has more than a share
     /// of the largest.
     pub fn largest_two(&self, share: f64, accept: impl Fn(&Region) -> bool) -> Vec<usize> {
         let mut chosen = self.by_size(accept);
@@ -172,7 +172,7 @@ impl Slab {
         self.parents[a.max(b) as usize] = a.min(b);
     }
 
-    /// Finds the root and halves the path to it.
+    /// The root of a run; halves the path to the root.
     fn root(&mut self, mut run: u32) -> u32 {
         while self.parents[run as usize] != run {
             let above = self.parents[self.parents[run as usize] as usize];
@@ -182,7 +182,7 @@ impl Slab {
         run
     }
 
-    /// Numbers the components. As parents come first, one pass suffices.
+    /// Numbers the components. One pass suffices, as parents precede their children.
     fn regions(&self, size: [usize; 3]) -> (Vec<u32>, Vec<Region>) {
         let mut labels: Vec<u32> = Vec::with_capacity(self.runs.len());
         let mut regions = Vec::new();
@@ -260,7 +260,7 @@ fn fill(row: &mut [u64], run: Run) {
 mod tests {
     use super::*;
 
-    /// A fixed scatter of voxels: about `share` of 256.
+    /// A fixed scatter of voxels: about `share` of every 256.
     fn scatter(size: [usize; 3], share: u32) -> Bits {
         let mut bits = Bits::empty(size);
         let mut state = 1_u32;
@@ -273,7 +273,7 @@ mod tests {
         bits
     }
 
-    /// Voxel by voxel, with a stack: the sizes of all components, sorted.
+    /// The sizes of all components, sorted, found voxel by voxel with a stack.
     fn flooded(bits: &Bits) -> Vec<u64> {
         let size = bits.size();
         let mut left = bits.clone();

@@ -1,4 +1,4 @@
-//! What went wrong, arranged for a person: by step, with at most a few of many items named.
+//! Failures for a human reader: by step, with at most a few of many items named.
 
 use crate::step::{Outcome, Outcomes, Reason};
 
@@ -6,15 +6,15 @@ use crate::step::{Outcome, Outcomes, Reason};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     pub step: String,
-    /// Sentences: what is wrong, with the item where there is one.
+    /// Sentences that say what is wrong, and with which item.
     pub reasons: Vec<String>,
-    /// Sentences: what to do, each once.
+    /// Sentences that say what to do, each once.
     pub remedies: Vec<String>,
-    /// How many more items failed.
+    /// The number of further items that failed.
     pub unnamed: usize,
 }
 
-/// How many items a failure names.
+/// The most items that a failure names.
 const NAMED: usize = 5;
 
 /// The failures in the order of the dataflow.

@@ -1,4 +1,4 @@
-//! What one DICOM instance says of itself and of its study, without its pixels.
+//! The attributes of a DICOM instance and of its study, without its pixels.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -13,7 +13,7 @@ use crate::step::{Digest, Fault, PathOf, Payload};
 use super::Study;
 use super::elements::{Elements, Part10};
 
-/// Most headers end within this; scanners with large private elements take more.
+/// Bytes that most headers fit in; some scanners' private elements take more.
 const FIRST_BYTES: u64 = 16 << 10;
 
 /// The attributes of one instance that sorting, assembling and referring to it need.
@@ -22,11 +22,11 @@ const FIRST_BYTES: u64 = 16 << 10;
 /// y to the back, z to the head). A field is `None` where the instance lacks it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {
-    /// How messages call the instance: the item's name.
+    /// The instance's name in messages: the item's name.
     pub name: String,
     #[serde(skip)]
     pub path: PathBuf,
-    /// The item's digest, where the file is that of one: the path is found by it.
+    /// The item's digest, if the file is an item's: the path is found by it.
     pub item: Option<Digest>,
     pub sop_class_uid: String,
     pub sop_instance_uid: String,
@@ -44,7 +44,7 @@ pub struct Header {
     pub samples_per_pixel: u16,
     pub bits_allocated: u16,
     pub bits_stored: u16,
-    /// Pixel representation 1: two's complement.
+    /// Pixel representation 1: samples are two's complement.
     pub signed: bool,
     /// Image Position (Patient): the centre of the first pixel.
     pub position: Option<[f64; 3]>,
@@ -52,13 +52,13 @@ pub struct Header {
     pub orientation: Option<[f64; 6]>,
     /// Pixel Spacing: between rows, then between columns, in mm.
     pub spacing: Option<[f64; 2]>,
-    /// In mm.
+    /// Slice Thickness in mm.
     pub slice_thickness: Option<f64>,
-    /// HU = stored value × slope + intercept.
+    /// The slope of HU = stored value × slope + intercept.
     pub slope: f64,
     pub intercept: f64,
     pub kernel: String,
-    /// Of the tube, in kV.
+    /// Peak voltage of the tube, in kV.
     pub peak_kilovoltage: Option<f64>,
 }
 
@@ -125,7 +125,7 @@ impl Header {
             .saturating_mul(u64::from(self.frames))
     }
 
-    /// How messages call the instance's series: "series 3 (Thorax 1.0 Br40)".
+    /// The series' name in messages: "series 3 (Thorax 1.0 Br40)".
     pub fn series_label(&self) -> String {
         let number = self.series_number.map_or("without a number".to_owned(), |number| number.to_string());
         match self.series_description.as_str() {
@@ -145,20 +145,20 @@ impl Payload for Header {
     }
 }
 
-/// Why a file gives no header.
+/// Why a file has no usable header.
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
     #[error("the file is not DICOM")]
     NotDicom,
-    /// DICOM, but cut off or damaged before its pixels. `study` holds what came before the damage;
-    /// its UID is empty if even that is lost.
+    /// DICOM, but cut off or damaged before its pixels. `study` holds the attributes before the damage; its
+    /// UID is empty if even that is lost.
     #[error("{fault}")]
     Damaged { fault: Fault, study: Box<Study> },
 }
 
-/// Reads what any DICOM object says of itself and of its study, image or not.
+/// Reads the attributes of any DICOM object and of its study, image or not.
 ///
-/// `bytes` may be the whole file or its beginning, as long as everything before the pixels is there.
+/// `bytes` may be the whole file or its beginning, as long as everything before the pixels is included.
 ///
 /// # Errors
 /// If the bytes are not a DICOM file, or end before its pixels.
@@ -193,7 +193,7 @@ fn study(elements: &Elements) -> Study {
     }
 }
 
-/// The first part of a file that holds its header: more is read until the pixels begin in it.
+/// The beginning of a file up to its pixels. More is read until the pixels begin in it.
 fn beginning(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
     let mut bytes = Vec::new();

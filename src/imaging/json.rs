@@ -1,11 +1,11 @@
-//! JSON that a person can read: an attribute a line, lists in one line.
+//! JSON for human readers: an attribute per line, lists in one line.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
-/// Keys in the order of the fields; ends with a new line.
+/// Writes keys in the order of the fields, and a newline at the end.
 pub fn to_json(value: &impl Serialize) -> Vec<u8> {
     let mut bytes = Vec::new();
     let layout = Layout(PrettyFormatter::new());

@@ -1,7 +1,7 @@
 //! CT studies: from headers to a volume, from a volume to lungs, densities and results.
 //!
-//! The types that the steps exchange stand here; the steps themselves in [`steps`], one file each.
-//! No network, no engine: everything can be called from a test or another program.
+//! The types that the steps exchange are here; the steps themselves are in [`steps`], one file each. Tests and
+//! other programs can call all of them without network and engine.
 
 mod airways;
 mod bits;

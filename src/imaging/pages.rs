@@ -1,25 +1,26 @@
-//! Huge pages that serve again and again: an allocator for a few long arrays.
+//! An allocator for a few long arrays, which uses huge pages again and again.
 //!
-//! Pages that are given back are kept for the next one who needs about as many. What is kept never
-//! adds to the most that has been in use at once: before more is asked of the system, kept pages go
-//! back to it. So whoever bounds what is in use, bounds this.
+//! Pages that are returned are kept for the next array of about that size. Kept and used pages together never
+//! exceed the most that has been in use at once: kept pages go back to the system before more is taken from
+//! it. So a bound on the memory in use is a bound on this allocator too.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard};
 
 use memmap2::MmapMut;
 
-/// The usual size of a huge page. Linux puts an array of whole huge pages where they can be had.
+/// The usual size of a huge page. Linux places an array of whole huge pages at addresses where huge pages are
+/// possible.
 pub const PAGE_BYTES: usize = 2 << 20;
 
-/// Some pages in use; they are given back when this is dropped.
+/// Pages in use; dropping this returns them.
 pub struct Pages {
     memory: Option<MmapMut>,
     fresh: bool,
 }
 
 impl Pages {
-    /// At least so many bytes, and at most an eighth more.
+    /// Takes at least so many bytes, and at most an eighth more.
     ///
     /// # Panics
     /// If the system has no memory for them.
@@ -34,7 +35,7 @@ impl Pages {
         Pages { memory: Some(mapped(bytes)), fresh: true }
     }
 
-    /// Whether nobody has written to them before.
+    /// Whether the pages have never been written.
     pub fn are_zero(&self) -> bool {
         self.fresh
     }
@@ -65,7 +66,7 @@ impl DerefMut for Pages {
 fn mapped(bytes: usize) -> MmapMut {
     let memory = MmapMut::map_anon(bytes);
     let memory = memory.unwrap_or_else(|error| panic!("no memory for an array of {bytes} bytes: {error}"));
-    // Advice: a system that does not take it gives its usual pages.
+    // This is advice: a system that ignores it uses its usual pages.
     #[cfg(target_os = "linux")]
     let _ = memory.advise(memmap2::Advice::HugePage);
     memory
@@ -77,7 +78,7 @@ fn keeper() -> MutexGuard<'static, Keeper> {
     KEEPER.lock().expect("nothing panics while it holds the keeper's lock")
 }
 
-/// Memory that nobody uses, the longest kept first; and what is in use, in bytes.
+/// Unused pages, the longest kept first, and the number of bytes in use.
 struct Keeper {
     kept: Vec<MmapMut>,
     in_use: usize,
@@ -85,7 +86,7 @@ struct Keeper {
 }
 
 impl Keeper {
-    /// The smallest that fits.
+    /// The smallest kept pages that are large enough.
     fn find(&mut self, bytes: usize) -> Option<MmapMut> {
         let fitting =
             self.kept.iter().enumerate().filter(|(_, one)| (bytes..=bytes + bytes / 8).contains(&one.len()));
@@ -95,7 +96,7 @@ impl Keeper {
         Some(found)
     }
 
-    /// Counts new memory as in use, and gives what must go back to the system for it.
+    /// Counts new memory as in use. Returns the pages that must go back to the system for it.
     fn make_room(&mut self, bytes: usize) -> Vec<MmapMut> {
         self.in_use += bytes;
         self.in_use_most = self.in_use_most.max(self.in_use);

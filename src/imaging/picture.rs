@@ -1,4 +1,4 @@
-//! Pictures for people, before they are written in any format.
+//! Pictures for human readers, before they are written in a file format.
 
 use std::sync::Arc;
 
@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::step::{Payload, shared_bytes};
 
-/// An RGB image, 8 bits each, rows from the top.
+/// An RGB image with 8 bits per sample, rows from the top.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Picture {
-    /// For example `axial`; a file name without its ending.
+    /// A file name without its extension, for example `axial`.
     pub name: String,
-    /// One line for people: "Axial slice 140 of 275, lungs outlined".
+    /// A title of one line: "Axial slice 140 of 275, lungs outlined".
     pub title: String,
     pub width: usize,
     pub height: usize,

@@ -1,8 +1,8 @@
-//! One slice's file to CT numbers.
+//! Decodes one slice's file to CT numbers.
 //!
-//! Stored values are masked to Bits Stored, sign-extended where Pixel Representation says so, and
-//! become HU = value × slope + intercept (PS3.3 C.11.1.1.2), rounded half away from zero and held
-//! within 16 bits. Pixels that carry the Pixel Padding Value are outside the scan: they become air.
+//! Stored values are masked to Bits Stored, sign-extended if Pixel Representation says so, and become HU =
+//! value × slope + intercept (PS3.3 C.11.1.1.2), rounded half away from zero and clamped to 16 bits. Pixels
+//! with the Pixel Padding Value are outside the scan, and become air.
 
 use dicom_dictionary_std::tags;
 
@@ -13,20 +13,20 @@ use super::codecs;
 use super::codecs::{Layout, Undecodable};
 use super::elements::{Elements, Native, Part10, Pixels, is_native};
 
-/// What padding becomes: the lowest CT number of most scanners.
+/// The CT number of padding: the lowest of most scanners.
 const PADDING_HU: i16 = -1024;
 
-/// Slopes and intercepts up to this stay within 32 bits for every 16-bit value.
+/// The largest slope and intercept: with them, every 16-bit value stays within 32 bits.
 const WHOLE_MOST: f64 = 16_384.0;
 
-/// Decodes a slice's file into its place in a volume: rows × columns voxels in HU, row by row from the
-/// top. Every voxel is written, or it is an error.
+/// Decodes a slice's file into its part of a volume: rows × columns voxels in HU, row by row from the top.
+/// Either every voxel is written, or an error is returned.
 ///
 /// # Errors
-/// A fault whose reason is a fragment about the slice: the caller says which one it is.
+/// A fault whose reason is a fragment about the slice; the caller adds which slice it is.
 ///
 /// # Panics
-/// If there are not as many voxels as the header says.
+/// If the number of voxels is not the header's.
 pub fn decode_slice(header: &Header, bytes: &[u8], voxels: &mut [i16]) -> Result<(), Fault> {
     assert_eq!(voxels.len(), usize::from(header.rows) * usize::from(header.columns), "a place for the slice");
     let file = Part10::open(bytes).map_err(|_| fault(&Undecodable::NotDicom))?;
@@ -87,20 +87,20 @@ enum Order {
     Big,
 }
 
-/// From stored values to HU.
+/// The conversion from stored values to HU.
 struct Scale {
     slope: f64,
     intercept: f64,
     bits_allocated: u16,
     bits_stored: u32,
     signed: bool,
-    /// The stored value that is padding, or [`OUTSIDE`].
+    /// The stored value of padding, or [`OUTSIDE`].
     padding: Option<i32>,
-    /// Padding whose bits reach above the stored ones: it is known by all of its bits only.
+    /// The padding value if it has bits above the stored ones: then only all of its bits identify it.
     outside: Option<u16>,
 }
 
-/// Stands for padding that is no stored value.
+/// Stands for a padding value that is not a stored value.
 const OUTSIDE: i32 = i32::MIN;
 
 impl Scale {
@@ -134,7 +134,7 @@ impl Scale {
     }
 
     /// # Panics
-    /// If there are fewer samples than voxels: a voxel that is not written may hold another study's.
+    /// If there are fewer samples than voxels: a voxel that is not written may hold another study's value.
     fn fill(&self, bytes: &[u8], order: Order, voxels: &mut [i16]) {
         let samples = if self.bits_allocated == 8 { bytes.len() } else { bytes.len() / 2 };
         assert!(samples >= voxels.len(), "{samples} samples for {} voxels", voxels.len());
@@ -157,7 +157,7 @@ impl Scale {
         }
     }
 
-    /// Whole slopes and intercepts, which scanners write, need no floating point.
+    /// Converts without floating point where slope and intercept are whole numbers, as scanners write them.
     fn scale(&self, stored: impl Iterator<Item = i32>, voxels: &mut [i16]) {
         let whole = |number: f64| number.fract() == 0.0 && number.abs() <= WHOLE_MOST;
         let padding = self.padding.unwrap_or(OUTSIDE);
@@ -186,7 +186,7 @@ mod tests {
     use crate::imaging::sample;
     use dicom_dictionary_std::uids;
 
-    /// The first voxels of a slice whose first pixels are given.
+    /// The first voxels of a slice with these first pixels.
     fn decoded(header: &Header, first: &[u8]) -> Vec<i16> {
         let pixels = [first, &vec![0; 24 - first.len()]].concat();
         let mut voxels = vec![0; 12];
@@ -228,7 +228,7 @@ mod tests {
         assert_eq!(voxels[..2], [PADDING_HU, 0]);
     }
 
-    /// GE's −2000 in 16 bits, of which 12 are stored and unsigned: the low ones alone are 1072 HU.
+    /// GE's padding of −2000 in 16 bits, of which 12 are stored and unsigned: its low bits alone are 1072 HU.
     #[test]
     fn padding_above_the_stored_bits_is_known_by_all_of_its_bits() {
         let header = sample::header(0);

@@ -1,4 +1,4 @@
-//! Small made-up instances for tests.
+//! Small synthetic instances for tests.
 
 use std::path::PathBuf;
 
@@ -41,7 +41,7 @@ pub fn header(index: usize) -> Header {
     }
 }
 
-/// An element with 16-bit length where its VR has one, explicit VR little endian.
+/// An element in explicit VR little endian, with a 16-bit length where its VR has one.
 pub fn element(tag: Tag, vr: &str, value: &[u8]) -> Vec<u8> {
     let mut bytes = [tag.group().to_le_bytes(), tag.element().to_le_bytes()].concat();
     bytes.extend_from_slice(vr.as_bytes());
@@ -56,7 +56,7 @@ pub fn element(tag: Tag, vr: &str, value: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A file of a data set in a transfer syntax.
+/// A file of a data set, in a transfer syntax.
 pub fn file(transfer_syntax_uid: &str, data: &[u8]) -> Vec<u8> {
     let syntax = element(tags::TRANSFER_SYNTAX_UID, "UI", transfer_syntax_uid.as_bytes());
     [&[0; 128], b"DICM".as_slice(), &syntax, data].concat()
@@ -67,7 +67,7 @@ pub fn slice_file(header: &Header, pixels: &[u8]) -> Vec<u8> {
     file(&header.transfer_syntax_uid, &[elements(header), element(tags::PIXEL_DATA, "OW", pixels)].concat())
 }
 
-/// What a slice's file says before its pixels.
+/// The elements of a slice's file before its pixels.
 pub fn elements(header: &Header) -> Vec<u8> {
     let text = |tag, vr: &str, value: &str| element(tag, vr, value.as_bytes());
     let short = |tag, value: u16| element(tag, "US", &value.to_le_bytes());

@@ -1,4 +1,4 @@
-//! One series, chosen and in order: what a volume is assembled from.
+//! A series, chosen and sorted, from which a volume is assembled.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,11 +8,11 @@ use super::Header;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Series {
-    /// From the first slice to the last along the slice normal (row × column direction).
+    /// Headers from the first slice to the last along the slice normal (row × column direction).
     pub slices: Vec<Header>,
     /// Distance of neighbouring slices' positions along the normal, in mm.
     pub slice_spacing: f64,
-    /// What was decided on the way, for the report: series left out, duplicates dropped.
+    /// Decisions for the report: series left out, duplicates dropped.
     pub remarks: Vec<String>,
 }
 

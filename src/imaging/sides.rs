@@ -1,10 +1,10 @@
-//! Right and left: lungs that touch are parted, and each is called by the patient's side.
+//! Right and left: splits lungs that touch, and assigns each to the patient's side.
 
 use super::Volume;
 use super::bits::{Ball, Bits, Bounds};
 use super::components::{Components, Region};
 
-/// Touching lungs hang together by less than twice this.
+/// The largest erosion; touching lungs are connected by less than twice this.
 const EROSION_MM_MOST: f64 = 6.0;
 
 /// The lungs by side; a side without a lung is empty.
@@ -14,12 +14,12 @@ pub struct Sides {
     pub touched: bool,
 }
 
-/// Tells the lungs in a box apart: the two largest components, or the largest one parted.
+/// Separates the lungs in a box: the two largest components, or the largest one split.
 ///
-/// The second counts if it has more than a share of the largest. A single component is eroded until
-/// two parts of that share remain, one beside the other; they are grown back, and what neither
-/// reaches goes to the nearer centre along the patient's left-right axis. Erosion and growing back is
-/// the plain form of what Hu, Hoffman, Reinhardt 2001 (IEEE TMI 20:490) do along junction lines.
+/// The second largest counts if it has more than a share of the largest. A single component is eroded until
+/// two parts of that share remain, one beside the other. Both are grown back, and voxels that neither reaches
+/// go to the nearer centre along the patient's left-right axis. Erosion and growing back is the plain form of
+/// the method of Hu, Hoffman, Reinhardt 2001 (IEEE TMI 20:490) along junction lines.
 pub fn tell_sides(volume: &Volume, bounds: &Bounds, lungs: &Bits, second_share: f64) -> Sides {
     let grid = Grid { volume, bounds };
     let components = Components::of(lungs);
@@ -42,7 +42,7 @@ struct Grid<'a> {
 }
 
 impl Grid<'_> {
-    /// How far to the patient's left a place is, in mm.
+    /// Distance of a voxel to the patient's left, in mm.
     fn leftness(&self, at: [f64; 3]) -> f64 {
         let along = |axis: usize| {
             let index = at[axis] + self.bounds.low[axis] as f64;
@@ -88,7 +88,7 @@ impl Grid<'_> {
         None
     }
 
-    /// Two lungs lie side by side, not one above or behind the other.
+    /// Whether two regions lie side by side, not one above or behind the other.
     fn are_beside(&self, regions: [&Region; 2]) -> bool {
         let [a, b] = regions.map(Region::centre);
         let way = |axis: usize| (a[axis] - b[axis]).abs() * self.volume.spacing[axis];

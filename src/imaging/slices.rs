@@ -1,4 +1,4 @@
-//! Slices along their normal: whether they form a regular grid.
+//! Checks that slices form a regular grid along their normal.
 
 use std::cmp::Ordering;
 
@@ -6,19 +6,19 @@ use crate::step::Fault;
 
 use super::Header;
 
-/// The normal of an axial slice is within 25° of the patient's long axis.
+/// Least cosine between an axial slice's normal and the patient's long axis: 25°.
 const AXIAL_COSINE_LEAST: f64 = 0.9;
-/// Direction cosines are written with few digits.
+/// Tolerance of direction cosines, which are written with few digits.
 const COSINE_TOLERANCE: f64 = 1e-3;
-/// Two slices closer than this are at the same place.
+/// Slices closer than this are at the same place.
 const SAME_PLACE_MM: f64 = 0.01;
-/// A distance of this many spacings means that slices are missing.
+/// Distances of so many spacings mean that slices are missing.
 const GAP_SPACINGS: f64 = 1.5;
-/// Distances vary by the rounding of positions; more than this share is another spacing.
+/// Largest variation of distances, as a share. Rounded positions vary by less.
 const UNEVEN_SHARE: f64 = 0.2;
-/// Slices may be shifted sideways by this much: 0.4° over a chest of 300 mm.
+/// Largest sideways shift of slices: 0.4° over a chest of 300 mm.
 const SHIFT_MM_MOST: f64 = 2.0;
-/// How many places a message names.
+/// The most places that a message names.
 const NAMED_MOST: usize = 3;
 
 /// A header with usable axial geometry.
@@ -33,7 +33,8 @@ pub struct Slice<'a> {
 }
 
 impl<'a> Slice<'a> {
-    /// `None` without position, pixel spacing, or an orientation that is axial and orthonormal.
+    /// The slice of a header; `None` without position, pixel spacing, or an axial and orthonormal
+    /// orientation.
     pub fn of(header: &'a Header) -> Option<Slice<'a>> {
         let position = header.position?;
         let orientation = header.orientation?;
@@ -50,7 +51,8 @@ impl<'a> Slice<'a> {
         })
     }
 
-    /// Along the normal; at one place by what the instances are called, whatever order they came in.
+    /// Compares along the normal; slices at one place by the names of their instances, so that the order of
+    /// arrival has no effect.
     pub fn order(a: &Slice, b: &Slice) -> Ordering {
         let (one, other) = (a.header, b.header);
         let along = a.along_mm.total_cmp(&b.along_mm);
@@ -59,10 +61,10 @@ impl<'a> Slice<'a> {
     }
 }
 
-/// All slices have one size, spacing, orientation, frame of reference and kind of pixel.
+/// Checks that all slices have the same size, spacing, orientation, frame of reference and kind of pixels.
 ///
 /// # Errors
-/// Names the property, how many slices differ from the first, and one of them.
+/// A fault that names the property, the number of slices that differ from the first, and one of them.
 pub fn check_alike(slices: &[Slice]) -> Result<(), Fault> {
     alike(slices, "size", |a, b| (a.header.rows, a.header.columns) == (b.header.rows, b.header.columns))?;
     alike(slices, "pixel spacing", |a, b| near(&a.spacing, &b.spacing))?;
@@ -79,10 +81,10 @@ pub fn check_alike(slices: &[Slice]) -> Result<(), Fault> {
     }
 }
 
-/// The mean distance of neighbours in mm, once it is sure that no slice is missing, doubled or shifted.
+/// The mean distance of neighbours in mm, after a check that no slice is missing, doubled or shifted.
 ///
 /// # Errors
-/// Names the places, in the patient's z coordinate in mm.
+/// A fault that names the places, by the patient's z coordinate in mm.
 ///
 /// # Panics
 /// If there are fewer than two slices.
@@ -161,7 +163,7 @@ fn check_even(slices: &[Slice], distances: &[f64], spacing: f64) -> Result<(), F
     ))
 }
 
-/// The first pixels of all slices lie on one line along the normal.
+/// Checks that the first pixels of all slices lie on one line along the normal.
 fn check_straight(slices: &[Slice]) -> Result<(), Fault> {
     let (first, rest) = slices.split_first().expect("there are slices");
     let normal = normal(&first.orientation).expect("a slice has a normal");
@@ -192,7 +194,7 @@ fn near(a: &[f64], b: &[f64]) -> bool {
     a.iter().zip(b).all(|(a, b)| (a - b).abs() <= COSINE_TOLERANCE)
 }
 
-/// Row × column direction, if both are unit vectors at a right angle.
+/// The row × column direction, if both are unit vectors at a right angle.
 fn normal(orientation: &[f64; 6]) -> Option<[f64; 3]> {
     let [a, b] = [[0, 1, 2], [3, 4, 5]].map(|part| part.map(|index| orientation[index]));
     let off = [dot(a, a) - 1.0, dot(b, b) - 1.0, dot(a, b)];

@@ -1,10 +1,10 @@
-//! Whose study it is: what generated DICOM objects copy so that they land in the same study.
+//! Attributes that generated DICOM objects copy to belong to the study of a request.
 
 use std::collections::BTreeMap;
 
 use crate::step::Request;
 
-/// Patient and study attributes, decoded to Unicode. Empty where the study does not say.
+/// Patient and study attributes, decoded to Unicode; empty where the study lacks them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Study {
     pub study_instance_uid: String,

@@ -1,4 +1,4 @@
-//! The volume, the lungs in it and what was measured there.
+//! The volume, the lungs in it, and their measurements.
 
 use std::fmt;
 
@@ -38,7 +38,7 @@ impl Volume {
     }
 }
 
-/// Without the voxels.
+/// Leaves the voxels out.
 impl fmt::Debug for Volume {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Volume({:?} voxels of {:?} mm)", self.size, self.spacing)
@@ -49,12 +49,12 @@ impl Payload for Volume {
     const TYPE: &'static str = "volume";
 }
 
-/// The voxels of either lung (the patient's sides), on the grid of the volume. None is in both.
+/// The voxels of either lung (the patient's sides), on the grid of the volume. No voxel is in both.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Lungs {
     pub right: Bits,
     pub left: Bits,
-    /// What was decided on the way, for the report.
+    /// Decisions for the report.
     pub remarks: Vec<String>,
 }
 
@@ -63,13 +63,13 @@ impl Lungs {
     pub const RIGHT: u8 = 1;
     pub const LEFT: u8 = 2;
 
-    /// The lungs that one label per voxel tells, x fastest, without remarks.
+    /// The lungs of a list with one label per voxel, x fastest, without remarks.
     pub fn labelled(size: [usize; 3], labels: &[u8]) -> Lungs {
         let side = |side: u8| Bits::of(size, |index| labels[index] == side);
         Lungs { right: side(Lungs::RIGHT), left: side(Lungs::LEFT), remarks: Vec::new() }
     }
 
-    /// Which lung a voxel belongs to: [`Lungs::NONE`], [`Lungs::RIGHT`] or [`Lungs::LEFT`].
+    /// The lung of a voxel: [`Lungs::NONE`], [`Lungs::RIGHT`] or [`Lungs::LEFT`].
     pub fn label(&self, at: [usize; 3]) -> u8 {
         match (self.right.contains(at), self.left.contains(at)) {
             (true, _) => Lungs::RIGHT,
@@ -78,7 +78,7 @@ impl Lungs {
         }
     }
 
-    /// One label per voxel, x fastest.
+    /// The label of each voxel, x fastest.
     pub fn labels(&self) -> impl Iterator<Item = u8> {
         let [columns, rows, slices] = self.right.size();
         let rows = (0..slices).flat_map(move |z| (0..rows).map(move |y| (y, z)));
@@ -86,7 +86,7 @@ impl Lungs {
     }
 }
 
-/// Without the voxels.
+/// Leaves the voxels out.
 impl fmt::Debug for Lungs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Lungs({} and {} voxels, {:?})", self.right.count(), self.left.count(), self.remarks)
@@ -112,12 +112,12 @@ pub struct Density {
     pub voxels: u64,
     pub volume_ml: f64,
     pub mean_hu: f64,
-    /// Of the population: divided by n.
+    /// The population's standard deviation: divided by n.
     pub standard_deviation_hu: f64,
     pub median_hu: f64,
-    /// Linear interpolation between the ranks, as numpy does.
+    /// The 15th percentile, by linear interpolation between the ranks, as numpy does.
     pub percentile_15_hu: f64,
-    /// Percent of voxels strictly below a threshold in HU: (threshold, percent).
+    /// Percentage of voxels strictly below a threshold in HU: (threshold, percentage).
     pub below: Vec<(f64, f64)>,
     /// Voxels per bin; bin `i` holds HU from `histogram_start + i * histogram_width` on.
     pub histogram: Vec<u64>,
@@ -125,8 +125,8 @@ pub struct Density {
     pub histogram_width_hu: u32,
 }
 
-/// Densitometry of both lungs together and of each: in the order both, right, left, without a lung
-/// that was not found.
+/// Densitometry of both lungs together and of each, in the order both, right, left. A lung that was not found
+/// is left out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Densities {
     pub regions: Vec<Density>,

@@ -99,7 +99,11 @@ fn sender<'a>(
     let known = titles.split('\\').find_map(|title| nodes.get(title));
     known.ok_or_else(|| {
         let remedy = "Give its host and port with --back-to or among the nodes of --site, and start again.";
-        let text = format!("it is not known where the sender {titles} receives. {remedy}");
+        let trouble = match titles {
+            "" => "the request does not name its sender".to_owned(),
+            _ => format!("it is not known where the sender {titles} receives"),
+        };
+        let text = format!("{trouble}. {remedy}");
         Trouble { text, kind: TroubleKind::Lasting }
     })
 }
@@ -130,10 +134,10 @@ mod tests {
         let nodes = BTreeMap::from([("CT1".to_owned(), node)]);
         assert_eq!(sender(&nodes, &request("CT1")).unwrap().to_string(), "CT1@10.0.0.7:104");
         assert_eq!(sender(&nodes, &request("ARCHIVE\\CT1")).unwrap().to_string(), "CT1@10.0.0.7:104");
-        for unknown in ["CT2", ""] {
+        for (unknown, named) in [("CT2", "the sender CT2 receives"), ("", "does not name its sender")] {
             let trouble = sender(&nodes, &request(unknown)).unwrap_err();
             assert_eq!(trouble.kind, TroubleKind::Lasting);
-            assert!(trouble.text.contains(unknown), "{}", trouble.text);
+            assert!(trouble.text.contains(named), "{}", trouble.text);
         }
     }
 

@@ -97,10 +97,9 @@ fn failed(order: &Order, status: ExitStatus, words: &str) -> Fault {
 
 fn fault(error: FolderError) -> Fault {
     let (kind, remedy) = match error {
-        FolderError::Access { .. } => (
-            FaultKind::Storage,
-            "Make room in the folder for temporary files (TMPDIR), and send the request again.",
-        ),
+        FolderError::Access { .. } => {
+            (FaultKind::Storage, "Make room on the disk of --state, and send the request again.")
+        }
         FolderError::TooLarge(_) | FolderError::TooMany => {
             (FaultKind::Data, "Have the program give less, or raise `output_mib` in the dataflow file.")
         }

@@ -417,11 +417,16 @@ fn recording_never_waits_for_the_receiver() {
     };
     let settings = Settings { queue_max: 4, ..settings(folder.path()) };
     let trail = Trail::start(source(), Transport::Stream(Box::new(connect)), &settings).unwrap();
-    // Of these at most one is with the receiver and four are in the queue. Were this to wait, nobody
-    // would let the receiver go.
-    (0..50).for_each(|number| trail.record(numbered(number), AT));
+    // Of these at most one is with the receiver and four are in the queue.
+    let (tell, recorded) = mpsc::channel();
+    let recording = std::thread::spawn(move || {
+        (0..50).for_each(|number| trail.record(numbered(number), AT));
+        tell.send(()).unwrap();
+        trail
+    });
+    recorded.recv_timeout(DEADLINE).expect("recording does not wait for the receiver");
     drop(release);
-    drop(trail);
+    drop(recording.join().unwrap());
     let messages: Vec<String> = messages.iter().collect();
     let kept = messages.iter().filter(|message| message.contains("AETITLES=NUMBER")).count();
     let told = messages.iter().filter(|message| message.contains("Audit Recording Stopped")).count();

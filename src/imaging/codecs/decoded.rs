@@ -1,4 +1,4 @@
-//! A file's pixels as Explicit VR Little Endian has them: what sending in that transfer syntax needs.
+//! A file's pixels as Explicit VR Little Endian writes them, for sending in that transfer syntax.
 
 use std::borrow::Cow;
 
@@ -6,16 +6,16 @@ use super::samples::{bit, close_gaps, fit};
 use super::{Codec, Layout, Undecodable, decode, native, photometric_interpretation};
 use crate::imaging::elements::{Part10, Pixels, is_native};
 
-/// All frames of an object, uncompressed, and what its header has to say of them.
+/// All frames of an object, uncompressed, with the attributes of the header that change with them.
 ///
-/// Of the header Transfer Syntax UID, Photometric Interpretation and Planar Configuration (0) change, and the
-/// offset tables go; the rest stays, also what Lossy Image Compression says of the past. Bits that stood
-/// above Bits Stored are gone, and with them overlays of the retired kind that were kept there.
+/// The Transfer Syntax UID, Photometric Interpretation and Planar Configuration (0) change, and the offset
+/// tables are removed. All other attributes stay, including Lossy Image Compression, which records the past.
+/// Bits above Bits Stored are cleared, and with them overlays of the retired kind that were kept there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecodedPixels {
-    /// Samples of 8, 16 or 32 bits, little endian, those of a pixel side by side, row by row from the top,
-    /// frame by frame. Single bits are packed, the first one lowest, without a gap between frames. There is
-    /// no padding: a value of odd length is written with a zero after it.
+    /// Samples of 8, 16 or 32 bits, little endian, the samples of a pixel side by side, row by row from the
+    /// top, frame by frame. Single bits are packed, the first one lowest, without a gap between frames. No
+    /// padding is added: a writer appends a zero byte to a value of odd length.
     pub bytes: Vec<u8>,
     pub frames: usize,
     pub rows: usize,
@@ -25,15 +25,15 @@ pub struct DecodedPixels {
     /// 1, 8, 16 or 32.
     pub bits_allocated: u32,
     pub bits_stored: u32,
-    /// Samples are two's complement.
+    /// Set where samples are two's complement.
     pub signed: bool,
-    /// What (0028,0004) has to be: `RGB` where decoding changed the colour space, `YBR_FULL` where it brought
-    /// colours to full width, else what it was.
+    /// The new value of (0028,0004): `RGB` where decoding changed the colour space, `YBR_FULL` where
+    /// subsampled colours were brought to full width, otherwise the file's own value.
     pub photometric_interpretation: String,
 }
 
 impl DecodedPixels {
-    /// `OB` or `OW`, as bits allocated say.
+    /// The value representation: `OB` or `OW`, chosen by bits allocated.
     pub fn vr(&self) -> [u8; 2] {
         if self.bits_allocated > 8 { *b"OW" } else { *b"OB" }
     }
@@ -56,8 +56,8 @@ impl DecodedPixels {
 
 /// Decodes all frames of a file, in parallel.
 ///
-/// Memory is taken after the header's sizes have been checked against the bytes that are there: at most
-/// 64 MiB and 1 024 bytes for each compressed one, and 4 GiB in all.
+/// The header's sizes are checked against the bytes present before memory is allocated. A file decodes to at
+/// most 64 MiB plus 1 024 bytes for each compressed byte, and to at most 4 GiB.
 ///
 /// # Errors
 /// If the file has no pixels, is damaged, or there is no decoder for it.
@@ -88,7 +88,7 @@ pub fn decoded(file: &[u8]) -> Result<DecodedPixels, Undecodable> {
     })
 }
 
-/// Frames as they are written one after the other, without what stands above the stored bits.
+/// Joins the frames as they are written, and clears the bits above the stored ones.
 fn whole(layout: &Layout, mut frames: Vec<u8>) -> Result<Vec<u8>, Undecodable> {
     if layout.bits_allocated == 1 {
         return Ok(close_gaps(&frames, layout.frame_samples()));

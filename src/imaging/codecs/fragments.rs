@@ -1,8 +1,8 @@
-//! Encapsulated pixel data (PS3.5 A.4): items to the compressed bytes of each frame.
+//! Encapsulated pixel data (PS3.5 A.4): splits the items into the compressed bytes of each frame.
 //!
-//! Which fragments are a frame's is said by the Extended Offset Table, else by the Basic Offset Table, else
-//! it is known: one frame has them all, and as many fragments as frames are one each. What is left are
-//! frames of several fragments without a table: a frame ends where its code stream does.
+//! The Extended Offset Table says which fragments belong to a frame, or else the Basic Offset Table. Without
+//! a table, a single frame has all fragments, and as many fragments as frames are one frame each. Otherwise
+//! each frame ends with the fragment in which its code stream ends.
 
 use std::borrow::Cow;
 
@@ -20,7 +20,7 @@ const END_OF_STREAM: [u8; 2] = [0xFF, 0xD9];
 /// The compressed bytes of each frame.
 ///
 /// # Errors
-/// If an item is cut off, or the items cannot be shared out among so many frames.
+/// If an item is cut off, or the fragments cannot be assigned to so many frames.
 pub fn frames<'a>(
     layout: &Layout,
     elements: &Elements,
@@ -51,7 +51,7 @@ pub fn frames<'a>(
     Ok(starts.iter().zip(ends).map(|(start, end)| joined(&fragments[*start..end])).collect())
 }
 
-/// A fragment, and where its item begins, counted from the first one's.
+/// A fragment, and the offset of its item from the first fragment's item.
 struct Fragment<'a> {
     offset: u64,
     bytes: &'a [u8],
@@ -107,7 +107,7 @@ fn short_offsets(table: &[u8]) -> Vec<u64> {
     table.as_chunks().0.iter().map(|offset| u64::from(u32::from_le_bytes(*offset))).collect()
 }
 
-/// The first fragment of each frame by a table; `None` if it is not a table of these fragments.
+/// The first fragment of each frame by an offset table; `None` if the table does not match these fragments.
 fn starts(table: &[u64], fragments: &[Fragment], count: usize) -> Option<Vec<usize>> {
     let find = |offset: &u64| fragments.binary_search_by_key(offset, |fragment| fragment.offset).ok();
     let starts: Vec<usize> = table.iter().map(find).collect::<Option<_>>()?;
@@ -115,7 +115,8 @@ fn starts(table: &[u64], fragments: &[Fragment], count: usize) -> Option<Vec<usi
     (rises && starts.len() == count).then_some(starts)
 }
 
-/// The fragments behind an end, if those are as many as the frames. RLE has no end.
+/// The first fragment of each frame, each but the first following a fragment that ends a code stream; `None`
+/// if their number is not that of the frames. RLE has no end marker.
 fn starts_by_ends(layout: &Layout, fragments: &[Fragment], count: usize) -> Option<Vec<usize>> {
     if layout.transfer_syntax_uid == uids::RLE_LOSSLESS {
         return None;

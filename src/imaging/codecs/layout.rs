@@ -1,19 +1,21 @@
-//! What a header says of its pixels (PS3.3 C.7.6.3), checked: whoever holds a [`Layout`] may allocate by it.
+//! The header's description of its pixels (PS3.3 C.7.6.3), checked, so that memory may be allocated by a
+//! [`Layout`].
 
 use dicom_dictionary_std::tags;
 
 use super::{Undecodable, syntax_name};
 use crate::imaging::elements::Elements;
 
-/// A native value has a length of 32 bits, and the largest means "undefined": more cannot be written.
+/// The largest native value: its length has 32 bits, and the largest number means "undefined".
 const BYTES_MOST: u64 = u32::MAX as u64 - 1;
 
-/// What any compressed image may decode to, and how much more for each of its bytes: a blank image is a
-/// few hundred bytes of JPEG 2000, but nothing real shrinks to a thousandth and is large.
+/// Decoded bytes that any compressed image may have; beyond them each compressed byte allows a fixed number
+/// more. A blank image takes a few hundred bytes of JPEG 2000, but no large real image shrinks to a
+/// thousandth.
 const BYTES_FREE: u64 = 64 << 20;
 const RATIO_MOST: u64 = 1024;
 
-/// Shape and coding of all frames of an object. Its whole size fits [`BYTES_MOST`].
+/// Shape and coding of all frames of an object. Its total size is at most [`BYTES_MOST`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     pub transfer_syntax_uid: String,
@@ -27,14 +29,14 @@ pub struct Layout {
     pub bits_allocated: u32,
     /// From 1 to `bits_allocated`.
     pub bits_stored: u32,
-    /// How many of a sample's lowest bits count: those that are stored, or all of them where High Bit says
-    /// that they stand elsewhere, as it could before it was fixed.
+    /// The number of lowest bits of a sample that carry data: Bits Stored, or all of them where High Bit
+    /// places the data elsewhere, as earlier editions of the standard allowed.
     pub bits_kept: u32,
     pub signed: bool,
     pub order: Order,
 }
 
-/// Planar Configuration: how the samples of several colours follow each other.
+/// Planar Configuration: the order of the samples of several colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     ByPixel,
@@ -43,7 +45,7 @@ pub enum Order {
 
 impl Layout {
     /// # Errors
-    /// If there is no image, one of a kind that nothing here decodes, or one larger than can be written.
+    /// If there is no image, or one that is not supported or larger than DICOM can encode.
     pub fn read(transfer_syntax_uid: &str, elements: &Elements) -> Result<Layout, Undecodable> {
         let short = |tag| elements.short(tag);
         let [rows, columns] = [tags::ROWS, tags::COLUMNS].map(|tag| usize::from(short(tag).unwrap_or(0)));
@@ -79,7 +81,7 @@ impl Layout {
             let what = format!("{samples} samples per pixel of {bits} bits");
             return Err(Undecodable::Unsupported(what));
         }
-        // Of 2^16, 2^16, 3 and 2^5: they fit 64 bits.
+        // Factors are at most 2^16, 2^16, 3 and 2^5, so the product fits 64 bits.
         let frame_bits = self.frame_samples() as u64 * u64::from(self.bits_allocated);
         let bits = frame_bits.checked_mul(self.frames as u64);
         match bits {
@@ -92,7 +94,7 @@ impl Layout {
     }
 
     /// # Errors
-    /// If so few bytes cannot be that large an image: asked before memory is taken for it.
+    /// If so few compressed bytes cannot be an image of this size. Checked before memory is allocated.
     pub fn check_ratio(&self, compressed: usize) -> Result<(), Undecodable> {
         let decoded = (self.frame_bytes() * self.frames) as u64;
         if decoded <= BYTES_FREE.saturating_add((compressed as u64).saturating_mul(RATIO_MOST)) {
@@ -109,7 +111,7 @@ impl Layout {
         self.frame_pixels() * self.samples_per_pixel
     }
 
-    /// Bytes of one frame by itself; a last byte that its bits do not fill counts.
+    /// Bytes of one frame by itself, including a partly filled last byte.
     pub fn frame_bytes(&self) -> usize {
         (self.frame_samples() * self.bits_allocated as usize).div_ceil(8)
     }

@@ -8,9 +8,9 @@
 //! | JPEG-LS | [`jpeg_ls`] |
 //! | JPEG 2000, HTJ2K | openjp2, through [`jpeg2000`] |
 //!
-//! All of it meets hostile input. Sizes are the header's, checked in [`Layout`]; a code stream has to be of
-//! that size, and every frame is decoded into a place that is already there. Ours has no panic to find;
-//! openjp2 was not written for it, so its panics are caught.
+//! Input may be malicious. Sizes come from the header and are checked in [`Layout`]; a code stream must have
+//! the same size, and each frame is decoded into memory allocated before. The decoders here do not panic;
+//! openjp2's panics are caught, because it was not written for malicious input.
 
 mod decoded;
 mod fragments;
@@ -48,13 +48,13 @@ pub enum Undecodable {
     CutOff { needed: usize, declared: usize, present: usize },
     #[error("{0}")]
     Damaged(String),
-    /// Something that no file can be decoded with.
+    /// The pixels' kind is not supported, whatever the file.
     #[error("there is no decoder for {0}")]
     Unsupported(String),
 }
 
 impl Undecodable {
-    /// Where the file has no pixels: because it has none, or because they are lost.
+    /// The error for a file without pixels: it never had any, or they are lost to damage.
     pub fn missing(elements: &Elements) -> Undecodable {
         elements.damage.clone().map_or(Undecodable::NoPixels, Undecodable::Broken)
     }
@@ -94,8 +94,8 @@ impl Undecodable {
 
 /// Decodes encapsulated frames in parallel: [`Layout::frame_bytes`] for each, one after the other.
 ///
-/// Samples of a code stream have the bits that it says, and the sign that the header says. Those of RLE and
-/// of what is not compressed are as they were written, also above Bits Stored.
+/// Samples of a code stream have the precision of the stream and the sign of the header. Samples of RLE and
+/// of uncompressed frames keep all bits as written, also those above Bits Stored.
 ///
 /// # Errors
 /// If the fragments or a code stream are damaged, or the transfer syntax has no decoder.
@@ -107,15 +107,15 @@ pub fn decode(layout: &Layout, elements: &Elements, items: &[u8]) -> Result<Vec<
     let places = decoded.par_chunks_mut(layout.frame_bytes());
     let results: Vec<Result<(), Undecodable>> =
         frames.par_iter().zip(places).map(|(frame, place)| codec.decode(layout, frame, place)).collect();
-    // Of several damaged frames the first is told, whichever was decoded first.
+    // The error of the first damaged frame is returned, whatever the order of decoding.
     for (number, result) in (1..).zip(results) {
         result.map_err(|error| error.in_frame(number, layout.frames))?;
     }
     Ok(decoded)
 }
 
-/// What decoded colours are: lossy JPEG's become RGB as DCMTK makes them, those of JPEG 2000 by its own
-/// transformation; nothing else changes.
+/// The photometric interpretation after decoding: lossy JPEG becomes RGB as in DCMTK, JPEG 2000 by its own
+/// colour transformation; no other one changes.
 pub fn photometric_interpretation(layout: &Layout) -> &str {
     let is = layout.photometric_interpretation.as_str();
     match Codec::of(layout) {
@@ -125,12 +125,12 @@ pub fn photometric_interpretation(layout: &Layout) -> &str {
     }
 }
 
-/// Whether pixels in a transfer syntax can be decoded, if nothing is wrong with them.
+/// Whether undamaged pixels in a transfer syntax can be decoded.
 pub fn can_decode(transfer_syntax_uid: &str) -> bool {
     is_native(transfer_syntax_uid) || Codec::of_syntax(transfer_syntax_uid).is_some()
 }
 
-/// The name of a transfer syntax, or its UID where it has none.
+/// The name of a transfer syntax, or its UID if the name is not known.
 pub fn syntax_name(transfer_syntax_uid: &str) -> String {
     let known = TransferSyntaxRegistry.get(transfer_syntax_uid);
     known.map_or(transfer_syntax_uid, |syntax| syntax.name()).to_owned()
@@ -173,7 +173,7 @@ impl Codec {
         })
     }
 
-    /// Decodes a frame into its place.
+    /// Decodes a frame into `place`.
     fn decode(self, layout: &Layout, frame: &[u8], place: &mut [u8]) -> Result<(), Undecodable> {
         match self {
             Codec::Uncompressed => copy(frame, place).map(|()| samples::by_pixel(layout, place)),
@@ -188,7 +188,7 @@ impl Codec {
         }
     }
 
-    /// Whether samples have no more bits than the stream that they come from says.
+    /// Whether a sample has no more bits than its code stream declares.
     fn says_precision(self) -> bool {
         matches!(self, Codec::Jpeg | Codec::JpegLs | Codec::Jpeg2000)
     }

@@ -1,13 +1,13 @@
-//! Native pixel data (PS3.5 A.1 to A.3 and A.5) to little-endian samples, pixel by pixel.
+//! Native pixel data (PS3.5 A.1 to A.3 and A.5), converted to little-endian samples, pixel by pixel.
 
 use super::samples::{by_pixel, fit, swap};
 use super::{Layout, Undecodable};
 use crate::imaging::elements::Native;
 
-/// Two pixels of 4:2:2 are Y Y Cb Cr (PS3.3 C.7.6.3.1.2).
+/// In 4:2:2, two pixels are stored as Y Y Cb Cr (PS3.3 C.7.6.3.1.2).
 const HALVED: &str = "YBR_FULL_422";
 
-/// All frames, as [`Layout::bytes`] says.
+/// All frames, in the order and size of [`Layout::bytes`].
 ///
 /// # Errors
 /// If bytes are missing.
@@ -32,7 +32,7 @@ pub fn decode(layout: &Layout, native: Native) -> Result<Vec<u8>, Undecodable> {
     Ok(bytes)
 }
 
-/// Whether colours really come at half the width: some say so and store all of them.
+/// Whether colours are stored at half the width. Some files declare it and store all samples.
 fn is_halved(layout: &Layout, present: usize) -> bool {
     let declared = layout.photometric_interpretation == HALVED;
     declared
@@ -42,7 +42,7 @@ fn is_halved(layout: &Layout, present: usize) -> bool {
         && present < layout.bytes()
 }
 
-/// What a native object's pixels mean once they are decoded.
+/// The photometric interpretation of a native object's pixels after decoding.
 pub fn photometric_interpretation(layout: &Layout) -> &str {
     match layout.photometric_interpretation.as_str() {
         HALVED if layout.samples_per_pixel == 3 => "YBR_FULL",
@@ -50,7 +50,7 @@ pub fn photometric_interpretation(layout: &Layout) -> &str {
     }
 }
 
-/// In big endian, a VR of words has its words turned round, also where a sample is a byte or a bit.
+/// Converts from big endian, where the VR decides: words are swapped even if a sample is a byte or a bit.
 fn little_endian(layout: &Layout, native: Native, stored: usize) -> Vec<u8> {
     let size = layout.bytes_per_sample();
     if !native.big_endian || (size == 1 && !native.words) {

@@ -1,7 +1,7 @@
 //! RLE Lossless (PS3.5 annex G): byte planes packed by PackBits.
 //!
-//! Written for hostile input: every offset and count is checked, the output has the size the caller
-//! asked for, and nothing else is allocated.
+//! Input may be malicious: every offset and count is checked, the output has the size that the caller asked
+//! for, and no other memory is allocated.
 
 const HEADER_BYTES: usize = 64;
 const SEGMENTS_MOST: usize = 15;
@@ -21,7 +21,7 @@ pub enum RleError {
 /// Unpacks one frame into samples of `size` bytes, little endian, the `colours` of a pixel side by side.
 ///
 /// # Errors
-/// If the data is damaged: too few segments, or a segment that is outside or too short.
+/// If the data has too few segments, or a segment outside the data or too short.
 pub fn unpack(data: &[u8], size: usize, colours: usize, samples: &mut [u8]) -> Result<(), RleError> {
     let header = data.get(..HEADER_BYTES).ok_or(RleError::NoHeader)?;
     let words: Vec<usize> =
@@ -35,7 +35,7 @@ pub fn unpack(data: &[u8], size: usize, colours: usize, samples: &mut [u8]) -> R
     for segment in 0..found {
         let end = if segment + 1 < found { offsets[segment + 1] } else { data.len() };
         let packed = data.get(offsets[segment]..end).ok_or(RleError::Outside { segment: segment + 1 })?;
-        // Colour after colour; of a sample the most significant byte comes first.
+        // Segments are ordered by colour; the most significant byte of a sample comes first.
         let place = segment / size * size + size - 1 - segment % size;
         let unpacked = unpack_segment(packed, samples.iter_mut().skip(place).step_by(expected));
         if unpacked < pixels {
@@ -45,7 +45,7 @@ pub fn unpack(data: &[u8], size: usize, colours: usize, samples: &mut [u8]) -> R
     Ok(())
 }
 
-/// Fills the plane and returns how many bytes there were for it.
+/// Fills the plane and returns the number of bytes written.
 fn unpack_segment<'a>(mut packed: &[u8], mut plane: impl Iterator<Item = &'a mut u8>) -> usize {
     let mut filled = 0;
     while let Some((&control, rest)) = packed.split_first() {
@@ -89,7 +89,7 @@ mod tests {
         [words.map(u32::to_le_bytes).concat(), data].concat()
     }
 
-    /// One frame of `pixels` samples of `size` bytes.
+    /// Unpacks a frame of `pixels` samples of `size` bytes.
     fn unpacked(data: &[u8], pixels: usize, size: usize) -> Result<Vec<u8>, RleError> {
         let mut samples = vec![0; pixels * size];
         unpack(data, size, 1, &mut samples).map(|()| samples)
@@ -123,8 +123,8 @@ mod tests {
         assert_eq!(unpacked(&outside, 4, 2), Err(RleError::Outside { segment: 1 }));
     }
 
-    /// Every byte of a good frame set to every value, and every prefix of it: no panic, and what is
-    /// given has the asked size.
+    /// Sets every byte of a sound frame to every value, and takes every prefix: no panic, and the output has
+    /// the size asked for.
     #[test]
     fn mutations_do_no_harm() {
         let good = frame(&[&[253, 1, 3, 9, 8, 7, 6], &[7, 1, 2, 3, 4, 5, 6, 7, 8]]);

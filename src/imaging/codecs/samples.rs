@@ -1,9 +1,9 @@
-//! Samples in bytes: as many bits as they have, in the order of the bytes and of the colours.
+//! Operations on samples in bytes: bits, byte order, and the order of colours.
 
 use super::{Layout, Order};
 
-/// Makes every sample say its lowest `bits` alone: what stands above them is cleared, or, where samples are
-/// signed, repeats their sign (PS3.5 8.1.1).
+/// Keeps the lowest `bits` of every sample: higher bits are cleared, or repeat the sign of a signed sample
+/// (PS3.5 8.1.1).
 pub fn fit(bytes: &mut [u8], bits_allocated: u32, bits: u32, signed: bool) {
     let Some(unused) = bits_allocated.checked_sub(bits).filter(|unused| *unused > 0) else { return };
     match (bits_allocated, signed) {
@@ -17,7 +17,7 @@ pub fn fit(bytes: &mut [u8], bits_allocated: u32, bits: u32, signed: bool) {
     }
 }
 
-/// Turns the bytes of every number of `size` bytes round; a number that is cut off stays.
+/// Reverses the bytes of every number of `size` bytes; an incomplete number at the end stays.
 pub fn swap(bytes: &mut [u8], size: usize) {
     match size {
         2 => each(bytes, |[a, b]| [b, a]),
@@ -30,7 +30,7 @@ fn each<const N: usize>(bytes: &mut [u8], change: impl Fn([u8; N]) -> [u8; N]) {
     bytes.as_chunks_mut().0.iter_mut().for_each(|sample| *sample = change(*sample));
 }
 
-/// Writes samples, little endian, as many as there is room for; what does not fit `size` bytes is cut off.
+/// Writes as many samples as there is room for, little endian; bits beyond `size` bytes are dropped.
 pub fn write(into: &mut [u8], size: usize, samples: impl Iterator<Item = u32>) {
     match size {
         1 => into.iter_mut().zip(samples).for_each(|(byte, sample)| *byte = sample as u8),
@@ -47,7 +47,7 @@ fn write_chunks<const N: usize>(
     into.as_chunks_mut().0.iter_mut().zip(samples).for_each(|(chunk, sample)| *chunk = bytes(sample));
 }
 
-/// Puts the samples of each pixel of a frame side by side, where they came plane after plane.
+/// Reorders a frame from colour planes to pixels, the samples of each side by side.
 pub fn by_pixel(layout: &Layout, frame: &mut [u8]) {
     if layout.order == Order::ByPixel {
         return;
@@ -60,7 +60,7 @@ pub fn by_pixel(layout: &Layout, frame: &mut [u8]) {
     }
 }
 
-/// Frames of single bits that each begin in a new byte, to frames without a gap between them.
+/// Packs frames of single bits that each begin at a byte, so that no gap is left between them.
 pub fn close_gaps(frames: &[u8], frame_bits: usize) -> Vec<u8> {
     let count = frames.len() / frame_bits.div_ceil(8);
     let mut closed = vec![0; (count * frame_bits).div_ceil(8)];
@@ -73,7 +73,7 @@ pub fn close_gaps(frames: &[u8], frame_bits: usize) -> Vec<u8> {
     closed
 }
 
-/// A bit of packed ones: the first is the least significant (PS3.5 8.1.1, annex D).
+/// A bit of packed bits: the first is the least significant (PS3.5 8.1.1, annex D).
 pub fn bit(bytes: &[u8], at: usize) -> bool {
     bytes[at / 8] >> (at % 8) & 1 == 1
 }

@@ -1,4 +1,4 @@
-//! What code streams have in common: marker segments (ISO/IEC 10918-1 annex B) and what is wrong with them.
+//! Common parts of code streams: marker segments (ISO/IEC 10918-1 annex B) and errors.
 
 use super::{Layout, Undecodable};
 
@@ -34,19 +34,19 @@ impl From<StreamError> for Undecodable {
     }
 }
 
-/// Shape that a code stream declares.
+/// The shape that a code stream declares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
     pub columns: usize,
     pub rows: usize,
     pub components: usize,
-    /// Bits of a sample.
+    /// Bits per sample.
     pub precision: u32,
 }
 
 impl Shape {
     /// # Errors
-    /// If it is another than the header's, by which memory was taken.
+    /// If the shape is not the header's, by which memory was allocated.
     pub fn check(self, layout: &Layout) -> Result<(), StreamError> {
         let [found, expected] = [[self.columns, self.rows], [layout.columns, layout.rows]];
         if found != expected {
@@ -68,7 +68,7 @@ impl Shape {
 pub struct Segment<'a> {
     /// The second byte of the marker.
     pub marker: u8,
-    /// What follows the length.
+    /// The bytes after the length.
     pub bytes: &'a [u8],
 }
 
@@ -83,9 +83,9 @@ impl<'a> Segments<'a> {
         Ok(Segments { rest })
     }
 
-    /// The next segment; `None` at the end of the image, or of the bytes: what is missing then is noticed by
-    /// whoever needs it. Bytes 0xFF may fill up before a marker (B.1.1.2): CharLS makes streams even in
-    /// length so.
+    /// The next segment; `None` at the end of the image or of the bytes, in which case the reader notices
+    /// missing data itself. Fill bytes 0xFF may precede a marker (B.1.1.2): CharLS uses them to make the
+    /// length even.
     pub fn next(&mut self) -> Result<Option<Segment<'a>>, StreamError> {
         let Some(fill) = self.rest.iter().position(|byte| *byte != 0xFF) else { return Ok(None) };
         let marker = self.rest[fill];
@@ -103,7 +103,7 @@ impl<'a> Segments<'a> {
         Ok(Some(Segment { marker, bytes: segment.get(2..).ok_or(StreamError::Wrong("segment"))? }))
     }
 
-    /// The entropy-coded data up to the next marker, as `is_marker` knows one by its second byte.
+    /// The entropy-coded data up to the next marker, which `is_marker` recognises by its second byte.
     pub fn data(&mut self, is_marker: impl Fn(u8) -> bool) -> &'a [u8] {
         let mut end = 0;
         loop {

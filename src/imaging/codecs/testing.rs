@@ -6,7 +6,7 @@ use dicom_dictionary_std::tags;
 use super::{Layout, Order};
 use crate::imaging::sample::{element, file};
 
-/// One frame of 4 × 3 samples of 16 bits, 12 of them stored.
+/// A layout of one frame of 4 × 3 samples of 16 bits, 12 of them stored.
 pub fn layout(transfer_syntax_uid: &str) -> Layout {
     Layout {
         transfer_syntax_uid: transfer_syntax_uid.to_owned(),
@@ -23,7 +23,7 @@ pub fn layout(transfer_syntax_uid: &str) -> Layout {
     }
 }
 
-/// One frame of 4 × 3 pixels of three bytes.
+/// A layout of one frame of 4 × 3 pixels of three bytes.
 pub fn coloured(transfer_syntax_uid: &str, photometric_interpretation: &str) -> Layout {
     Layout {
         samples_per_pixel: 3,
@@ -35,17 +35,17 @@ pub fn coloured(transfer_syntax_uid: &str, photometric_interpretation: &str) -> 
     }
 }
 
-/// A file of such pixels, as they are.
+/// A file with native pixels of this layout.
 pub fn native_file(layout: &Layout, pixels: &[u8]) -> Vec<u8> {
     whole(layout, &[], &element(tags::PIXEL_DATA, "OW", pixels))
 }
 
-/// A file of such pixels, in items: the offset table, then fragments.
+/// A file with encapsulated pixels of this layout: the offset table, then fragments.
 pub fn encapsulated_file(layout: &Layout, items: &[&[u8]]) -> Vec<u8> {
     encapsulated_file_with(layout, &[], items)
 }
 
-/// The same with an Extended Offset Table.
+/// The same file with an Extended Offset Table.
 pub fn encapsulated_file_with(layout: &Layout, extended: &[u64], items: &[&[u8]]) -> Vec<u8> {
     let item =
         |bytes: &&[u8]| [&[0xFE, 0xFF, 0x00, 0xE0], &(bytes.len() as u32).to_le_bytes(), *bytes].concat();
@@ -89,7 +89,8 @@ pub fn segment(marker: u8, bytes: &[u8]) -> Vec<u8> {
     [&[0xFF, marker], &length[..], bytes].concat()
 }
 
-/// Every byte set to some values, every beginning, and some seeded changes of two bytes.
+/// All variants of a stream with one byte set to some values, every prefix, and some seeded changes of two
+/// bytes.
 pub fn mutations(good: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     let changed = move |at: usize, byte: u8| {
         let mut bad = good.to_vec();
@@ -111,7 +112,7 @@ pub fn mutations(good: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     (0..good.len()).flat_map(single).chain(cut).chain((0..300).map(double))
 }
 
-/// Decodes all mutations of a frame into places of the right size; how many were refused.
+/// Decodes all mutations of a frame into memory of the right size; returns the number of rejected ones.
 pub fn refused_mutations(layout: &Layout, good: &[u8]) -> usize {
     let codec = super::Codec::of(layout).expect("there is a decoder");
     let mut place = vec![0; layout.frame_bytes()];

@@ -1,4 +1,4 @@
-//! What other decoders get wrong, each in the smallest object that shows it.
+//! Cases that other decoders get wrong, each in the smallest object that shows it.
 
 use dicom_dictionary_std::uids;
 
@@ -14,7 +14,7 @@ fn native(layout: &Layout, pixels: &[u8]) -> DecodedPixels {
     decoded(&native_file(layout, pixels)).unwrap()
 }
 
-/// An RLE frame of one segment for each byte of a sample; each segment is one run.
+/// An RLE frame with one segment for each byte of a sample; each segment is one run.
 fn rle(pixels: u8, bytes: &[u8]) -> Vec<u8> {
     let offsets = (0..bytes.len() as u32).map(|segment| 64 + 2 * segment);
     let head = std::iter::once(bytes.len() as u32).chain(offsets).chain(std::iter::repeat(0)).take(16);
@@ -40,7 +40,7 @@ fn bits_of_frames_that_do_not_fill_bytes() {
     assert_eq!(&*decoded.frame(0), [1; 9]);
     assert_eq!(&*decoded.frame(1), [1, 0, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(&*decoded.frame(2), [1, 0, 0, 0, 0, 0, 0, 0, 1]);
-    // Encapsulated, every frame begins with a byte of its own.
+    // Encapsulated frames begin with a new byte each.
     let syntax = uids::ENCAPSULATED_UNCOMPRESSED_EXPLICIT_VR_LITTLE_ENDIAN;
     let apart = Layout { transfer_syntax_uid: syntax.to_owned(), ..bits };
     let items: [&[u8]; 4] = [&[], &[0xFF, 1], &[1, 0], &[1, 1]];
@@ -70,7 +70,7 @@ fn bits_above_the_stored_ones_are_gone() {
     assert_eq!(native(&one, &[0xE8, 0xF3, 0xFF, 0x0F]).bytes, [0xE8, 0x03, 0xFF, 0x0F]);
     let signed = Layout { signed: true, ..one.clone() };
     assert_eq!(native(&signed, &[0xE8, 0xF3, 0xFF, 0x0F]).bytes, [0xE8, 0x03, 0xFF, 0xFF]);
-    // Old images may have them at the top: then all stay.
+    // Old images may store their data in the highest bits: then all bits are kept.
     let top = Layout { bits_kept: 16, ..one.clone() };
     assert_eq!(native(&top, &[0xE8, 0xF3, 0xFF, 0x0F]).bytes, [0xE8, 0xF3, 0xFF, 0x0F]);
     let compressed = Layout { transfer_syntax_uid: uids::RLE_LOSSLESS.to_owned(), ..signed };
@@ -126,7 +126,7 @@ fn of_several_damaged_frames_the_first_is_told() {
     assert!(refused.to_string().ends_with("names 3 segments, 2 are needed (frame 2 of 3)"), "{refused}");
 }
 
-/// Two frames in three fragments, told apart by either table.
+/// Two frames in three fragments, assigned by either table.
 #[test]
 fn fragments_are_shared_out_by_the_offset_tables() {
     let two = Layout { columns: 2, rows: 1, frames: 2, ..layout(uids::RLE_LOSSLESS) };
@@ -141,14 +141,14 @@ fn fragments_are_shared_out_by_the_offset_tables() {
     assert_eq!(decoded(&file).unwrap().bytes, expected);
     let file = encapsulated_file(&two, &[&[], &first, &second]);
     assert_eq!(decoded(&file).unwrap().bytes, expected);
-    // RLE has no end by which they could be told apart; a table that points elsewhere is none.
+    // RLE has no end marker to assign fragments by, and a table with other offsets is no valid one.
     for table in [&[][..], &[0, 0, 0, 0, 1, 0, 0, 0], &[8, 0, 0, 0, 0, 0, 0, 0], &table[..4]] {
         let refused = decoded(&encapsulated_file(&two, &[table, start, end, &second])).unwrap_err();
         assert!(refused.to_string().contains("3 fragments cannot be told apart into 2 frames"), "{refused}");
     }
 }
 
-/// JPEG-LS of one sample each, in three fragments without a table: frames end with their streams.
+/// JPEG-LS of one sample per frame, in three fragments without a table: frames end with their streams.
 #[test]
 fn fragments_are_shared_out_by_the_ends_of_streams() {
     let two = Layout { columns: 4, rows: 4, frames: 2, bits_allocated: 8, ..layout(uids::JPEGLS_LOSSLESS) };
@@ -160,7 +160,7 @@ fn fragments_are_shared_out_by_the_ends_of_streams() {
     assert_eq!(decoded.frame(0)[..8], [0, 0, 90, 74, 68, 50, 43, 205]);
 }
 
-/// 12 bits, signed; the first stream says so, the second says unsigned. Both hold the same bits.
+/// 12 bits, signed; the first stream declares a sign, the second does not. Both hold the same bits.
 #[test]
 fn the_headers_sign_holds_in_jpeg_2000() {
     let base = Layout { columns: 32, rows: 32, signed: true, ..layout(uids::JPEG2000_LOSSLESS) };
@@ -176,7 +176,7 @@ fn the_headers_sign_holds_in_jpeg_2000() {
     }
 }
 
-/// Headers that promise more than there is: refused before memory is taken.
+/// Headers that promise more than the file has are rejected before memory is allocated.
 #[test]
 fn forged_sizes_cost_nothing() {
     let huge = Layout { columns: 65_535, rows: 65_535, ..layout(EXPLICIT) };
@@ -224,7 +224,7 @@ fn deflated_frames_are_inflated() {
     assert!(decoded(&encapsulated_file(&deflated, &[&[], &frame[..4]])).is_err());
 }
 
-/// Files of each kind with their bytes changed: an answer or a refusal, and no more memory than was agreed on.
+/// Files of each kind with changed bytes are decoded or rejected, and memory stays within the limit.
 #[test]
 fn mutations_of_files_do_no_harm() {
     let bits = Layout {

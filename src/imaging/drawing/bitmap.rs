@@ -1,4 +1,4 @@
-//! Signs from GNU Unifont: 16 pixels high, half or fully as wide, for the whole basic plane of Unicode.
+//! Glyphs from GNU Unifont: 16 pixels high, half or fully as wide, for the whole basic plane of Unicode.
 
 use unifont::Glyph;
 
@@ -6,18 +6,18 @@ use super::canvas::{Canvas, Colour, Point};
 
 const PIXELS: usize = 16;
 
-/// How much of a line's height a sign takes: with it one of 20 pixels needs no scaling.
+/// Height of a glyph as a share of the line's: a line of 20 pixels needs no scaling.
 const HEIGHT: f32 = 0.8;
 
 #[derive(Clone, Copy)]
 pub struct Bitmap {
     glyph: &'static Glyph,
-    /// Of a line, in pixels.
+    /// Height of the line in pixels.
     size: f32,
 }
 
 impl Bitmap {
-    /// `None` where the font lacks it.
+    /// The glyph of a character; `None` if the font lacks it.
     pub fn of(letter: char, size: f32) -> Option<Bitmap> {
         Some(Bitmap { glyph: unifont::get_glyph(letter)?, size })
     }
@@ -30,7 +30,7 @@ impl Bitmap {
         self.size * HEIGHT / PIXELS as f32
     }
 
-    /// Its pixels as they are in the font.
+    /// The set pixels, at the font's own size.
     fn ink(self) -> impl Iterator<Item = (f32, f32)> {
         let pixels = (0..PIXELS).flat_map(|y| (0..PIXELS).map(move |x| (x, y)));
         pixels.filter(move |&(x, y)| self.glyph.get_pixel(x, y)).map(|(x, y)| (x as f32, y as f32))
@@ -38,7 +38,7 @@ impl Bitmap {
 }
 
 impl Canvas {
-    /// A sign in a line whose upper left corner this is.
+    /// Draws a glyph in a line with this upper left corner.
     pub fn bitmap(&mut self, bitmap: Bitmap, [left, top]: Point, colour: Colour) {
         let scale = bitmap.scale();
         let top = top + ((bitmap.size - PIXELS as f32 * scale) / 2.0).round();
@@ -47,7 +47,7 @@ impl Canvas {
         }
     }
 
-    /// A square, its edges as soft as they fall between pixels.
+    /// Draws a square, its edges anti-aliased.
     fn block(&mut self, [left, top]: Point, edge: f32, colour: Colour) {
         for y in top.floor() as isize..(top + edge).ceil() as isize {
             for x in left.floor() as isize..(left + edge).ceil() as isize {
@@ -58,7 +58,7 @@ impl Canvas {
     }
 }
 
-/// How much of a pixel lies between `from` and `from + length`.
+/// The share of a pixel between `from` and `from + length`.
 fn within(pixel: isize, from: f32, length: f32) -> f32 {
     let start = pixel as f32;
     ((start + 1.0).min(from + length) - start.max(from)).clamp(0.0, 1.0)

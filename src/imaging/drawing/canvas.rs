@@ -1,7 +1,7 @@
 //! A drawing surface: 8-bit RGB pixels, rectangles and anti-aliased lines.
 //!
-//! Coordinates are pixels from the upper left corner; a pixel covers `x..x + 1`. What falls outside
-//! is not drawn.
+//! Coordinates are pixels from the upper left corner; a pixel covers `x..x + 1`. Parts outside the canvas are
+//! not drawn.
 
 use crate::imaging::Picture;
 
@@ -15,7 +15,7 @@ pub struct Canvas {
     pub rgb: Vec<u8>,
 }
 
-/// The pixels from `left` and `top` on.
+/// A rectangle of pixels, from `left` and `top` on.
 #[derive(Clone, Copy, Debug)]
 pub struct Area {
     pub left: usize,
@@ -52,7 +52,7 @@ impl Canvas {
         }
     }
 
-    /// Puts another canvas on this one, its upper left corner at `left`, `top`. It must fit.
+    /// Copies another canvas onto this one, its upper left corner at `left`, `top`. The other must fit.
     pub fn paste(&mut self, other: &Canvas, left: usize, top: usize) {
         for (y, row) in other.rgb.chunks_exact(3 * other.width).enumerate() {
             let start = 3 * ((top + y) * self.width + left);
@@ -89,7 +89,7 @@ pub fn mix(pixel: &mut [u8], colour: Colour, cover: f32) {
     }
 }
 
-/// How far a point is from the segment between two others.
+/// Distance of a point from the segment between two others.
 fn distance(point: Point, from: Point, to: Point) -> f32 {
     let along = [to[0] - from[0], to[1] - from[1]];
     let off = [point[0] - from[0], point[1] - from[1]];

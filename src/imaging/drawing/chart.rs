@@ -9,13 +9,13 @@ use super::view::{HEIGHT, MARGIN, WIDTH, signed};
 use crate::imaging::{Densities, Density, Lung, Picture};
 
 const PLOT: Area = Area { left: 92, top: 66, width: 880, height: 430 };
-/// Bins are joined to this width, so that the curves are calm.
+/// The width of a plotted bin: measured bins are joined so that the curves are smooth.
 const BIN_HU: u32 = 10;
 const TICK_HU: i32 = 100;
-/// The axis spans at least these percentiles of every region: the rest is a long tail of vessels.
+/// Percentiles of every region that the axis spans at least; the rest is a long tail of vessels.
 const SHOWN_PERCENT: [f64; 2] = [0.1, 95.0];
 
-/// The chart: percent of each lung's voxels over HU, what lies below the threshold shaded.
+/// Draws the chart: percentage of each lung's voxels over HU, the part below the threshold shaded.
 pub fn draw_histogram(densities: &Densities, low_density_hu: f64) -> Picture {
     let mut canvas = Canvas::filled(WIDTH, HEIGHT, BACKGROUND);
     let heading = "Density of the lungs";
@@ -28,7 +28,7 @@ pub fn draw_histogram(densities: &Densities, low_density_hu: f64) -> Picture {
     canvas.into_picture("histogram", format!("{heading}: histogram and measurements"))
 }
 
-/// Percent of a region's voxels per bin of [`BIN_HU`].
+/// Percentage of a region's voxels per bin of [`BIN_HU`].
 struct Curve {
     lung: Lung,
     start_hu: f64,
@@ -57,7 +57,7 @@ impl Curve {
         self.percent.iter().copied().fold(0.0, f64::max)
     }
 
-    /// HU between which the bins worth showing lie; nothing where there are none.
+    /// The range of HU to show; `None` if there are no voxels.
     fn visible(&self) -> Option<[f64; 2]> {
         let ranks = self.percent.iter().scan(0.0, |sum, percent| {
             *sum += percent;
@@ -70,7 +70,7 @@ impl Curve {
     }
 }
 
-/// What the plot spans.
+/// The ranges of the plot's axes.
 struct Axes {
     from_hu: i32,
     to_hu: i32,
@@ -175,7 +175,7 @@ impl Axes {
     }
 }
 
-/// The next of 1, 2, 5, 10, 20 … times a power of ten.
+/// The next of 1, 2, 5, 10, 20 … times a power of ten that is at least `least`.
 fn round_step(least: f64) -> f64 {
     let power = 10_f64.powf(least.max(1e-6).log10().floor());
     [1.0, 2.0, 5.0, 10.0].map(|step| step * power).into_iter().find(|&step| step >= least).unwrap_or(power)

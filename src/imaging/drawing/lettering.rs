@@ -1,8 +1,8 @@
-//! Text on a canvas, in DejaVu Sans: Latin, Greek and Cyrillic with accents, and much else. What it
-//! lacks, Chinese, Japanese and Korean above all, is drawn from the bitmaps of GNU Unifont.
+//! Text on a canvas, in DejaVu Sans: Latin, Greek and Cyrillic with accents, and many other characters.
+//! Others, Chinese, Japanese and Korean above all, are drawn with the bitmaps of GNU Unifont.
 //!
-//! Hebrew and Arabic run from right to left. No shaping: scripts that join or stack their letters
-//! (Arabic, Devanagari) are drawn letter by letter, and a sign that neither font has as a box.
+//! Hebrew and Arabic run from right to left. Text is not shaped: scripts that join or stack their letters
+//! (Arabic, Devanagari) are drawn letter by letter. A character that neither font has is drawn as a box.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -22,7 +22,7 @@ pub enum Weight {
     Bold,
 }
 
-/// How text looks.
+/// Size and colour of text.
 #[derive(Clone, Copy, Debug)]
 pub struct Style {
     /// Height of a line in pixels: from the lowest descender to the highest accent.
@@ -31,7 +31,7 @@ pub struct Style {
     pub colour: Colour,
 }
 
-/// Which part of the text stands at the given x.
+/// The part of the text at the given x.
 #[derive(Clone, Copy, Debug)]
 pub enum Align {
     Left,
@@ -52,12 +52,12 @@ impl Style {
         Style { colour, ..self }
     }
 
-    /// How many pixels the text is wide.
+    /// Width of the text in pixels.
     pub fn width(self, text: &str) -> f32 {
         self.set(text).1
     }
 
-    /// Breaks text into lines of at most `width` pixels, at spaces where it can.
+    /// Breaks text into lines of at most `width` pixels, at spaces if possible.
     pub fn wrap(self, text: &str, width: f32) -> Vec<String> {
         let mut lines = Vec::new();
         for paragraph in text.lines() {
@@ -79,7 +79,7 @@ impl Style {
         if !line.is_empty() {
             lines.push(std::mem::take(line));
         }
-        // A word longer than a line, such as a path or a UID, breaks anywhere.
+        // A word longer than a line, such as a path or a UID, is broken at any character.
         for letter in word.chars() {
             line.push(letter);
             if self.width(line) > width && line.chars().count() > 1 {
@@ -89,7 +89,7 @@ impl Style {
         }
     }
 
-    /// The signs at their places from x = 0, and the width of all.
+    /// The glyphs at their positions from x = 0, and the width of all.
     fn set(self, text: &str) -> (Vec<Sign>, f32) {
         let font = self.font().as_scaled(PxScale::from(self.size));
         let mut signs: Vec<Sign> = Vec::with_capacity(text.len());
@@ -119,17 +119,17 @@ impl Style {
     }
 }
 
-/// One that has its place in a line.
+/// A glyph with a position in a line.
 enum Sign {
     Outline(Glyph),
     Bitmap(Bitmap, f32),
 }
 
-/// The box that a font draws for what it lacks.
+/// The box that a font draws for a character that it lacks.
 const MISSING: GlyphId = GlyphId(0);
 
 impl Canvas {
-    /// One line of text, its upper edge at `top`. Returns its width.
+    /// Draws one line of text, its upper edge at `top`. Returns its width.
     pub fn text(&mut self, text: &str, x: f32, top: f32, align: Align, style: Style) -> f32 {
         let (signs, width) = style.set(&as_seen(text));
         let left = match align {
@@ -137,7 +137,7 @@ impl Canvas {
             Align::Centre => x - width / 2.0,
             Align::Right => x - width,
         };
-        // Whole pixels keep the stems of all lines equally sharp.
+        // Positions in whole pixels keep the stems of all lines equally sharp.
         for sign in signs {
             match sign {
                 Sign::Outline(mut glyph) => {
@@ -163,16 +163,17 @@ impl Canvas {
     }
 }
 
-/// Marks around a text whose direction is its own (Unicode UAX 9); they are not drawn.
+/// Characters around text with its own direction (Unicode UAX 9), which are not drawn.
 const ISOLATES: [char; 2] = ['\u{2068}', '\u{2069}'];
 
-/// Text of others within a line of ours: if it runs from right to left, what stands beside it does not.
+/// Isolates foreign text within a line: if it runs from right to left, the text beside it does not.
 pub fn isolated(text: &str) -> String {
     let [begin, end] = ISOLATES;
     format!("{begin}{text}{end}")
 }
 
-/// From left to right, with what runs from right to left turned round (Unicode UAX 9).
+/// Reorders text for drawing from left to right: parts that run from right to left are reversed (Unicode UAX
+/// 9).
 fn as_seen(line: &str) -> Cow<'_, str> {
     let bidi = BidiInfo::new(line, None);
     if !bidi.has_rtl() {

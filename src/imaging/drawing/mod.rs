@@ -1,6 +1,6 @@
 //! Drawing: a canvas with lines and text, planes cut out of a volume, pictures of them, a chart.
 //!
-//! Everything is computed from the input alone, in the same order whatever the number of threads.
+//! The result depends on the input alone, whatever the number of threads.
 
 mod bitmap;
 mod canvas;

@@ -1,7 +1,7 @@
-//! Planes of a volume as a radiologist looks at them, whatever way the volume was acquired.
+//! Planes of a volume in a radiologist's orientation, whatever way the volume was acquired.
 //!
-//! Seen from the feet (axial), from the front (coronal) and from the left (sagittal): the patient's
-//! right is on the left of axial and coronal planes, the front on the left of sagittal ones.
+//! Planes are seen from the feet (axial), from the front (coronal) and from the left (sagittal): the
+//! patient's right is on the left of axial and coronal planes, the front on the left of sagittal ones.
 
 use rayon::prelude::*;
 
@@ -16,7 +16,8 @@ pub enum Direction {
     Sagittal,
 }
 
-/// A patient axis: 0 to the left, 1 to the back, 2 to the head; and whether it is followed.
+/// A patient axis: 0 to the left, 1 to the back, 2 to the head; and whether the direction is along it or
+/// against it.
 #[derive(Clone, Copy, Debug)]
 struct Heading {
     axis: usize,
@@ -45,7 +46,8 @@ impl Direction {
         }
     }
 
-    /// What lies to the left, right, top and bottom of the plane (PS3.3 C.7.6.1.1.1).
+    /// The letters of the patient's directions at the left, right, top and bottom of the plane (PS3.3
+    /// C.7.6.1.1.1).
     pub fn letters(self) -> [&'static str; 4] {
         match self {
             Direction::Axial => ["R", "L", "A", "P"],
@@ -84,7 +86,7 @@ pub struct Plane {
     pub labels: Vec<u8>,
 }
 
-/// How to walk through a volume's voxels in the order of a plane.
+/// The order in which a plane visits the voxels of a volume.
 struct Walk {
     /// The voxel in the upper left corner.
     start: [usize; 3],
@@ -137,7 +139,7 @@ impl Walk {
         }
     }
 
-    /// The beginning of each row.
+    /// The first voxel of each row.
     fn rows(&self) -> impl Iterator<Item = [usize; 3]> {
         (0..self.height).map(|y| self.down.from(self.start, y))
     }
@@ -160,8 +162,8 @@ pub fn cut(volume: &Volume, lungs: &Lungs, extent: &Extent, direction: Direction
     plane(direction, &walk, walk.collect(|at| volume.hu(at)), walk.collect(|at| lungs.label(at)))
 }
 
-/// The highest HU inside the lungs along every line of sight through an extent, and the label there
-/// is on it; [`EMPTY`] where it meets no lung.
+/// The highest HU inside the lungs along every line of sight through an extent, and the label at that voxel;
+/// [`EMPTY`] where the line meets no lung.
 pub fn project(volume: &Volume, lungs: &Lungs, extent: &Extent, direction: Direction) -> Plane {
     let through = patient_axes(volume)[direction.through()];
     let mut flat = *extent;
@@ -184,10 +186,10 @@ pub fn project(volume: &Volume, lungs: &Lungs, extent: &Extent, direction: Direc
     plane(direction, &walk, hu.concat(), labels.concat())
 }
 
-/// What a projection holds where there is no lung: below every HU.
+/// The value of a projection where there is no lung: below every HU.
 pub const EMPTY: i16 = i16::MIN;
 
-/// A row of a projection from the lines of voxels behind it, whatever way they run.
+/// A row of a projection, from lines of voxels in any direction.
 fn plain(
     volume: &Volume,
     lungs: &Lungs,
@@ -269,7 +271,7 @@ fn plane(direction: Direction, walk: &Walk, hu: Vec<i16>, labels: Vec<u8>) -> Pl
     Plane { direction, width: walk.width, height: walk.height, spacing: walk.spacing, hu, labels }
 }
 
-/// Lung voxels in every plane along each volume axis.
+/// The number of lung voxels in every plane along each volume axis.
 pub fn lung_areas(lungs: &Lungs) -> [Vec<u32>; 3] {
     let [columns, rows, slices] = lungs.right.size();
     let counted: Vec<_> = (0..slices).into_par_iter().map(|z| slice_areas(lungs, z)).collect();
@@ -282,7 +284,7 @@ pub fn lung_areas(lungs: &Lungs) -> [Vec<u32>; 3] {
     areas
 }
 
-/// Lung voxels in every column and in every row of a slice.
+/// The number of lung voxels in every column and in every row of a slice.
 fn slice_areas(lungs: &Lungs, z: usize) -> (Vec<u32>, Vec<u32>) {
     let [columns, rows, _] = lungs.right.size();
     let mut tally = vec![Tally::default(); columns.div_ceil(WORD)];
@@ -299,7 +301,7 @@ fn slice_areas(lungs: &Lungs, z: usize) -> (Vec<u32>, Vec<u32>) {
     (by_column, by_row)
 }
 
-/// Counts up to 65 535 for 64 columns at once: digit by digit, all columns' last digits in one word.
+/// Counts up to 65 535 for 64 columns at once: one word holds the lowest digits of all columns, and so on.
 #[derive(Clone, Copy, Default)]
 struct Tally([u64; 16]);
 

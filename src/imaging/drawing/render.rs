@@ -1,5 +1,5 @@
-//! A plane becomes an image of square pixels: resampled to its true proportions, windowed, low
-//! density tinted, lungs outlined.
+//! Renders a plane as an image of square pixels: resampled to its true proportions, windowed, low density
+//! tinted, lungs outlined.
 
 use rayon::prelude::*;
 
@@ -8,17 +8,17 @@ use super::plane::Plane;
 use super::theme::{LEFT_LUNG, LOW_DENSITY, RIGHT_LUNG};
 use crate::imaging::Lungs;
 
-/// Which HU are black and white, and what is drawn over them.
+/// The HU that are black and white, and the marks drawn over them.
 #[derive(Clone, Copy, Debug)]
 pub struct Shading {
     pub window_centre_hu: f64,
     pub window_width_hu: f64,
-    /// Lung below this is tinted; `None` tints nothing.
+    /// Lung below this HU is tinted; `None` tints nothing.
     pub low_density_hu: Option<f64>,
 }
 
 const TINT: f32 = 0.62;
-/// Half the thickness of an outline in pixels, of which the outer pixel fades.
+/// Half the thickness of an outline in pixels; the outermost pixel fades.
 const OUTLINE_REACH: f32 = 1.4;
 
 pub fn render(plane: &Plane, pixels_per_mm: f64, shading: &Shading) -> Canvas {
@@ -31,7 +31,7 @@ pub fn render(plane: &Plane, pixels_per_mm: f64, shading: &Shading) -> Canvas {
     canvas
 }
 
-/// How large a plane becomes: pixels across and down.
+/// The size of a plane's image: pixels across and down.
 pub fn pixels(plane: &Plane, pixels_per_mm: f64) -> [usize; 2] {
     let count = |voxels: usize, spacing: f64| (voxels as f64 * spacing * pixels_per_mm).round() as usize;
     [count(plane.width, plane.spacing[0]).max(1), count(plane.height, plane.spacing[1]).max(1)]
@@ -40,7 +40,7 @@ pub fn pixels(plane: &Plane, pixels_per_mm: f64) -> [usize; 2] {
 fn grey(grid: &Grid, plane: &Plane, shading: &Shading) -> Canvas {
     let scale = 255.0 / shading.window_width_hu as f32;
     let black = (shading.window_centre_hu - shading.window_width_hu / 2.0) as f32;
-    // Nothing is darker than black, or the interpolation would throw shadows.
+    // HU below black are clamped, or the interpolation would overshoot beside them.
     let hu: Vec<f32> = plane.hu.iter().map(|&hu| f32::from(hu).max(black)).collect();
     let mut canvas = Canvas::filled(grid.across.len(), grid.down.len(), [0; 3]);
     grid.fill(&hu, &mut canvas, |pixel, hu| pixel.fill(((hu - black) * scale).clamp(0.0, 255.0) as u8));
@@ -58,7 +58,7 @@ fn tint(canvas: &mut Canvas, grid: &Grid, plane: &Plane, low_hu: f64) {
     });
 }
 
-/// 1 in the right lung, −1 in the left and 0 elsewhere, softened so that half-way lines have no stairs.
+/// 1 in the right lung, −1 in the left and 0 elsewhere, smoothed so that outlines have no stairs.
 fn sides(plane: &Plane) -> Vec<f32> {
     let (width, height) = (plane.width, plane.height);
     let side = |&label: &u8| match label {
@@ -85,7 +85,7 @@ fn sides(plane: &Plane) -> Vec<f32> {
     soft_both
 }
 
-/// Draws the half-way lines around the lungs. How far a pixel is from one: (value − ½) / slope.
+/// Draws the outlines, where the smoothed value is ½. Distance of a pixel from one: (value − ½) / slope.
 fn outline(canvas: &mut Canvas, grid: &Grid, sides: &[f32]) {
     let (width, height) = (canvas.width, canvas.height);
     let field = grid.resample(sides);
@@ -140,7 +140,7 @@ impl Grid {
         field
     }
 
-    /// Gives every pixel of a canvas the value at its place.
+    /// Sets every pixel of a canvas from the value at its place.
     fn fill(&self, voxels: &[f32], canvas: &mut Canvas, paint: impl Fn(&mut [u8], f32) + Sync) {
         let wide = self.widen(voxels);
         let rows = canvas.rgb.par_chunks_exact_mut(3 * self.across.len()).zip(&self.down);
@@ -151,7 +151,7 @@ impl Grid {
         });
     }
 
-    /// The rows of the plane, each as wide as the image.
+    /// The rows of the plane, each resampled to the image's width.
     fn widen(&self, voxels: &[f32]) -> Vec<f32> {
         let mut wide = vec![0.0; voxels.len() / self.width * self.across.len()];
         let rows = wide.par_chunks_exact_mut(self.across.len()).zip(voxels.par_chunks_exact(self.width));

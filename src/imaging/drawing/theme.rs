@@ -1,6 +1,7 @@
-//! Colours and lettering of all pictures: dark, as in the room where they are read.
+//! Colours and lettering of all pictures: dark, as in the rooms where they are read.
 //!
-//! The colours of the two lungs and of low density stay apart for colour-blind eyes (Okabe and Ito).
+//! The colours of the two lungs and of low density are distinguishable with colour vision deficiency (Okabe
+//! and Ito).
 
 use super::canvas::Colour;
 use super::lettering::Style;

@@ -1,5 +1,5 @@
-//! The pictures of a volume: one plane of each direction, where the lungs are largest, and the lungs
-//! in projection; all at one scale, with what a reader needs to find the way.
+//! The pictures of a volume: one plane of each direction, where the lungs are largest, and the lungs in
+//! projection. All have the same scale, and the labels that a reader needs for orientation.
 
 use rayon::prelude::*;
 
@@ -10,12 +10,12 @@ use super::render::{Shading, pixels, render};
 use super::theme::{BACKGROUND, BODY, LEFT_LUNG, LOW_DENSITY, MUTED, RIGHT_LUNG, SMALL, STRONG};
 use crate::imaging::{Lungs, Picture, Volume};
 
-/// How planes are shown.
+/// Settings of the planes' display.
 #[derive(Clone, Copy, Debug)]
 pub struct Look {
     pub window_centre_hu: f64,
     pub window_width_hu: f64,
-    /// Lung below this is tinted.
+    /// Lung below this HU is tinted.
     pub low_density_hu: f64,
 }
 
@@ -25,14 +25,14 @@ pub const HEIGHT: usize = 780;
 pub const MARGIN: f32 = 18.0;
 const ABOVE: usize = 46;
 const BELOW: usize = 46;
-/// What is shown around the lungs, in mm.
+/// Width of the margin around the lungs, in mm.
 const SURROUNDINGS_MM: f64 = 22.0;
-/// Vessels in projection: from aerated lung to soft tissue.
+/// Shading of vessels in projection: from aerated lung to soft tissue.
 const PROJECTION: Shading =
     Shading { window_centre_hu: -350.0, window_width_hu: 1100.0, low_density_hu: None };
 const SCALE_MM: f64 = 50.0;
 
-/// Axial, coronal, sagittal and the projection, in this order.
+/// Draws the axial, coronal and sagittal planes and the projection, in this order.
 pub fn draw_views(volume: &Volume, lungs: &Lungs, look: &Look) -> Vec<Picture> {
     let areas = plane::lung_areas(lungs);
     let extent = surroundings(volume, &areas);
@@ -45,7 +45,7 @@ pub fn draw_views(volume: &Volume, lungs: &Lungs, look: &Look) -> Vec<Picture> {
     pages.into_par_iter().map(|page| page.draw(pixels_per_mm)).collect()
 }
 
-/// The lungs with a margin, or everything where there are none.
+/// The extent of the lungs with a margin, or of everything if there are no lungs.
 fn surroundings(volume: &Volume, areas: &[Vec<u32>; 3]) -> Extent {
     Extent([0, 1, 2].map(|axis| {
         let (size, margin) = (volume.size[axis], (SURROUNDINGS_MM / volume.spacing[axis]).round() as usize);
@@ -58,7 +58,7 @@ fn surroundings(volume: &Volume, areas: &[Vec<u32>; 3]) -> Extent {
     }))
 }
 
-/// A plane with its words, before the common scale is known.
+/// A plane with its labels, before the common scale is known.
 struct Page {
     name: &'static str,
     heading: String,
@@ -106,14 +106,14 @@ fn projection(volume: &Volume, lungs: &Lungs, extent: &Extent) -> Page {
     }
 }
 
-/// The first index of the largest area; the middle where there are no lungs.
+/// The first index of the largest area; the middle if there are no lungs.
 fn largest(areas: &[u32]) -> usize {
     let most = areas.iter().copied().max().unwrap_or(0);
     let first = areas.iter().position(|&area| area == most).unwrap_or(0);
     if most == 0 { areas.len() / 2 } else { first }
 }
 
-/// Where the plane's middle lies in the patient, in words.
+/// The position of the plane's middle in the patient, in words.
 fn position(volume: &Volume, extent: &Extent, direction: Direction, index: usize) -> String {
     let patient = direction.through();
     let through = patient_axes(volume)[patient];
@@ -126,12 +126,12 @@ fn position(volume: &Volume, extent: &Extent, direction: Direction, index: usize
     format!("{} = {} mm", ["x", "y", "z"][patient], signed(millimetres, 1))
 }
 
-/// A number with a true minus sign.
+/// A number with a typographic minus sign.
 pub fn signed(number: f64, decimals: usize) -> String {
     format!("{number:.decimals$}").replace('-', "\u{2212}")
 }
 
-/// The most pixels per mm at which a plane fits its place.
+/// The most pixels per mm at which a plane fits its space.
 fn fitting(plane: &Plane) -> f64 {
     let across = WIDTH as f64 / (plane.width as f64 * plane.spacing[0]);
     let down = (HEIGHT - ABOVE - BELOW) as f64 / (plane.height as f64 * plane.spacing[1]);
@@ -196,7 +196,7 @@ fn legend(canvas: &mut Canvas, shading: &Shading) {
 
 const LEGEND_TOP: f32 = (HEIGHT - BELOW) as f32 + 13.0;
 
-/// A swatch with its meaning; returns where the next one may stand.
+/// Draws a swatch with its meaning; returns the x of the next one.
 pub fn key(canvas: &mut Canvas, x: f32, colour: Colour, meaning: &str) -> f32 {
     let y = LEGEND_TOP + SMALL.size / 2.0;
     canvas.line([x + 2.0, y], [x + 22.0, y], 4.0, colour);

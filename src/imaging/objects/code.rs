@@ -15,7 +15,7 @@ pub struct Code {
     pub meaning: Cow<'static, str>,
 }
 
-/// A code without parts made at run time.
+/// A code from constants: value, scheme, meaning.
 pub type Name = (&'static str, &'static str, &'static str);
 
 impl From<Name> for Code {
@@ -25,7 +25,7 @@ impl From<Name> for Code {
 }
 
 impl Code {
-    /// A concept that no public scheme has, in flow's own.
+    /// A concept that no public scheme has, in flow's private scheme.
     pub fn private(value: String, meaning: String) -> Code {
         Code { value: value.into(), scheme: codes::PRIVATE_SCHEME, meaning: meaning.into() }
     }
@@ -63,7 +63,7 @@ pub mod codes {
     pub const DEVICE_MODEL: Name = ("121015", "DCM", "Device Observer Model Name");
 
     pub const PROCEDURE_REPORTED: Name = ("121058", "DCM", "Procedure reported");
-    // CID 100 has no chest; the body region stands in the groups.
+    // CID 100 has no code for the chest; the groups name the body region.
     pub const CT: Name = ("25045-6", "LN", "CT unspecified body region");
     pub const SERIES_UID: Name = ("112002", "DCM", "Series Instance UID");
     pub const COMMENT: Name = ("121106", "DCM", "Comment");

@@ -6,7 +6,7 @@ use dicom_object::InMemDicomObject;
 
 use super::Code;
 
-/// A content item with the items below it.
+/// A content item and its children.
 #[derive(Clone, Debug)]
 pub struct Node {
     concept: Code,
@@ -16,16 +16,16 @@ pub struct Node {
 
 #[derive(Clone, Debug)]
 enum Content {
-    /// With the identifier of its template in PS3.16, where it has one.
+    /// A container, with the identifier of its template in PS3.16 if it has one.
     Container(Option<&'static str>),
     Code(Code),
     Text(String),
     Uid(String),
-    /// As it is written: at most 16 characters.
+    /// A number as it is written, at most 16 characters, and its unit.
     Number(String, Code),
 }
 
-/// How an item belongs to the one above it.
+/// The relationship of an item to its parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relationship {
     Contains,
@@ -76,7 +76,7 @@ impl Node {
         Node { concept: concept.into(), content, children: Vec::new() }
     }
 
-    /// Puts the item's attributes into a data set: the report itself, or an item of its sequence.
+    /// Writes the item's attributes into a data set: the report itself, or an item of its sequence.
     pub fn put_into(&self, set: &mut InMemDicomObject) {
         put(set, tags::VALUE_TYPE, VR::CS, self.content.value_type());
         set.put(self.concept.element(tags::CONCEPT_NAME_CODE_SEQUENCE));

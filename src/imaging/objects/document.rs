@@ -15,7 +15,7 @@ pub struct Document<'a> {
     pub study: &'a Study,
     pub series: SeriesOf,
     pub root: Node,
-    /// What the report was made from.
+    /// The instances that the report was made from.
     pub evidence: Vec<Reference<'a>>,
 }
 
@@ -27,7 +27,7 @@ pub struct Reference<'a> {
     pub sop_instance_uid: &'a str,
 }
 
-/// A report needs a date and a time; these stand where the study has none.
+/// The date of a report whose study has none: a report requires date and time.
 const NO_DATE: &str = "19000101";
 const NO_TIME: &str = "000000";
 
@@ -71,7 +71,7 @@ fn private_scheme() -> InMemDicomObject {
     item
 }
 
-/// Instances of one study, by series in the order in which the series first come.
+/// References to instances of one study, grouped by series in the order in which each series first occurs.
 fn references(study_uid: &str, instances: &[Reference]) -> InMemDicomObject {
     let mut series: Vec<(&str, Vec<InMemDicomObject>)> = Vec::new();
     for instance in instances {

@@ -1,6 +1,6 @@
-//! One DICOM instance under construction, in the study of a request.
+//! A DICOM instance under construction, in the study of a request.
 //!
-//! Without a clock: dates are the study's. Text beyond ASCII makes the character set UTF-8.
+//! Dates are the study's, so that no clock is needed. Text beyond ASCII makes the character set UTF-8.
 
 use dicom_core::{DataElement, PrimitiveValue, Tag, VR, value::Value};
 use dicom_dictionary_std::{tags, uids};
@@ -10,7 +10,7 @@ use super::content::{put, put_items};
 use crate::imaging::Study;
 use crate::step::{Digest, Fault, File};
 
-/// The series an instance belongs to.
+/// The series of an instance.
 #[derive(Clone, Debug)]
 pub struct SeriesOf {
     pub uid: String,
@@ -130,7 +130,7 @@ impl Instance {
     }
 }
 
-/// Identifies the program, in file headers and as the observer of a report.
+/// The implementation class UID of flow, in file headers and as the observer of a report.
 pub fn implementation_uid() -> String {
     Digest::of(b"flow: implementation class").uid()
 }

@@ -1,5 +1,5 @@
-//! Writing DICOM objects into the study of a request: the modules all of them share, coded concepts,
-//! and the tree of a structured report.
+//! Writing DICOM objects into the study of a request: the modules that all objects share, coded concepts, and
+//! the tree of a structured report.
 
 mod code;
 mod content;

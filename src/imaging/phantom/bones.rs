@@ -12,7 +12,7 @@ const VERTEBRA_MM: f64 = 24.0;
 const DISC_MM: f64 = 4.5;
 const SPINE_Y: f64 = 66.0;
 
-/// Everything but the spine.
+/// All bones but the spine.
 pub fn layers(right: &Lung, left: &Lung) -> Vec<Layer> {
     let mut layers = ribs(right);
     layers.extend(ribs(left));
@@ -54,7 +54,7 @@ fn ribs(lung: &Lung) -> Vec<Layer> {
     (0..13).flat_map(|index| rib(lung, 1.12 * lung.height - VERTEBRA_MM * f64::from(index))).collect()
 }
 
-/// A rib from the spine at a height, around the lung and down; its front end is cartilage.
+/// A rib from the spine at a height, around the lung and downwards; its front end is cartilage.
 fn rib(lung: &Lung, height: f64) -> Vec<Layer> {
     let point = |turn: f64| {
         let z = height - 36.0 * (1.0 - turn.cos()) - 8.0 * turn.sin();
@@ -70,7 +70,7 @@ fn rib(lung: &Lung, height: f64) -> Vec<Layer> {
     layers
 }
 
-/// A flat bone along the front of the cage.
+/// The sternum: a flat bone along the front of the cage.
 fn sternum(lung: &Lung) -> Vec<Layer> {
     let [low, high] = [0.30, 0.78].map(|part| {
         let [_, y, z] = lung.around(PI, part * lung.height, 8.5);
@@ -84,7 +84,7 @@ fn sternum(lung: &Lung) -> Vec<Layer> {
     bar(Material::Bone, 6.0).chain(bar(Material::Marrow, 4.4)).collect()
 }
 
-/// A round plate behind the ribs, leaning forwards to the side, with its spine.
+/// A shoulder blade: a round plate behind the ribs, tilted forwards at the side, with its spine.
 fn shoulder_blade(side: f64) -> Vec<Layer> {
     let centre = [side * 96.0, 80.0, 196.0];
     let outwards = unit([side * 0.62, 0.76, 0.12]);

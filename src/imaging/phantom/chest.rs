@@ -12,23 +12,23 @@ use super::noise::{Draws, Noise};
 use super::torso;
 use super::truth::Truth;
 
-/// The part of the world that a picture shows, in mm, whatever its size in voxels.
+/// Width of the region that a study shows, in mm, whatever its size in voxels.
 const WIDTH_MM: f64 = 384.0;
 const HEIGHT_MM: f64 = 300.0;
 const BOTTOM_MM: f64 = -38.0;
 
-/// What to make. The same options make the same bytes.
+/// The phantom's settings. The same options give the same bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
-    /// Columns, rows, slices. The chest always fits: more voxels are smaller ones.
+    /// Columns, rows, slices. The chest always fits: more voxels are smaller voxels.
     pub size: [usize; 3],
-    /// Varies the anatomy a little, where the spots are, the noise, and every UID.
+    /// Seed of small variations of the anatomy, of the spots' places, of the noise and of every UID.
     pub seed: u64,
-    /// Standard deviation of Gaussian noise, 0 to 1000.
+    /// Standard deviation of the Gaussian noise, from 0 to 1000.
     pub noise_hu: f64,
-    /// Spots of emphysema in each lung, as far as they find room; 0: a healthy lung.
+    /// Spots of emphysema in each lung, if there is room for so many; 0 for a healthy lung.
     pub spots: usize,
-    /// Mean semi-axis of the spots.
+    /// Mean semi-axis of a spot.
     pub spot_radius_mm: f64,
 }
 
@@ -66,7 +66,7 @@ impl Chest {
         Truth::new(self.uid("study"), self.right.volumes(), self.left.volumes(), &self.noise)
     }
 
-    /// The CT numbers, as reading the written files gives them.
+    /// The CT numbers, as a reader of the written files gets them.
     pub fn volume(&self) -> Volume {
         Volume {
             voxels: self.each_slice(|slice| self.ct_numbers(slice)).into(),
@@ -77,7 +77,7 @@ impl Chest {
         }
     }
 
-    /// The true lungs: vessels and spots included, main bronchi left out.
+    /// The true lungs, with vessels and spots and without the main bronchi.
     pub fn lungs(&self) -> Lungs {
         let label = |(index, material): (usize, Material)| match material.is_lung() {
             false => Lungs::NONE,
@@ -89,7 +89,7 @@ impl Chest {
         Lungs::labelled(self.options.size, &labels)
     }
 
-    /// Distances of voxel centres in mm, rounded up to what a decimal string holds.
+    /// Distances of voxel centres in mm, rounded to what a decimal string can hold.
     pub fn spacing(&self) -> [f64; 3] {
         let [columns, rows, slices] = self.options.size;
         let round_up = |length: f64, voxels: usize| (length / voxels as f64 * 1e4).ceil() / 1e4;
@@ -114,13 +114,13 @@ impl Chest {
         0..self.options.size[2]
     }
 
-    /// A UID that follows from the options and what it names.
+    /// A UID made from the options and the name of the thing identified.
     pub(super) fn uid(&self, of: &str) -> String {
         let options = format!("{:?}", self.options);
         Digest::of_parts([b"flow sample".as_slice(), options.as_bytes(), of.as_bytes()]).uid()
     }
 
-    /// One value per voxel, slice by slice, computed by all threads.
+    /// A value for each voxel, slice by slice, computed by all threads.
     fn each_slice<T: Copy + Default + Send>(&self, slice: impl Fn(usize) -> Vec<T> + Sync) -> Vec<T> {
         let mut all = vec![T::default(); self.options.size.iter().product()];
         let length = self.options.size[0] * self.options.size[1];
@@ -149,7 +149,7 @@ impl Chest {
         materials
     }
 
-    /// Fills what a layer covers of each row.
+    /// Fills the part of each row that a layer covers.
     fn draw(&self, layer: &Layer, z: f64, materials: &mut [Material]) {
         let [columns, rows, _] = self.options.size;
         let spacing = self.spacing();
@@ -166,7 +166,7 @@ impl Chest {
     }
 }
 
-/// The right and the left lung with their contents.
+/// The right and the left lung with their contents, the anatomy varied by the seed.
 pub(super) fn fill_lungs(options: &Options) -> [Filling; 2] {
     let emphysema = Emphysema { spots: options.spots, radius_mm: options.spot_radius_mm };
     let fill = |lung: fn(&mut Draws) -> Lung, stream| {
@@ -205,7 +205,7 @@ fn left_lung(draws: &mut Draws) -> Lung {
     varied(shape, draws)
 }
 
-/// People differ.
+/// A lung with its measures varied, as they vary between people.
 fn varied(lung: Lung, draws: &mut Draws) -> Lung {
     let mut vary = |length: f64| length * draws.between(0.96, 1.04);
     Lung {

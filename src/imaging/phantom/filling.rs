@@ -1,7 +1,7 @@
-//! A lung with what is inside it: vessels, a main bronchus, spots of emphysema.
+//! A lung with its contents: vessels, a main bronchus, spots of emphysema.
 //!
-//! All of it is placed in the lung's own coordinates (see [`super::lung`]), disjoint and inside the
-//! lung, so every volume is exact.
+//! All contents are placed in the lung's own coordinates (see [`super::lung`]), disjoint and inside the lung,
+//! so every volume is exact.
 
 use super::lung::{Lung, Within};
 use super::material::{Layer, Material};
@@ -10,27 +10,27 @@ use super::point::{Point, Segment, along, length, minus, unit};
 use super::shape::{Ellipsoid, Shape, Stick};
 use super::tree::Tree;
 
-/// How thick the walls of trachea and bronchi are.
+/// Thickness of the walls of trachea and bronchi.
 pub const AIRWAY_WALL_MM: f64 = 2.0;
-/// Radii of the bronchus, inside and outside.
+/// Radius of the bronchus without its wall.
 const LUMEN_MM: f64 = 5.5;
 const WALL_MM: f64 = LUMEN_MM + AIRWAY_WALL_MM;
-/// How far the bronchus goes into the lung; its wall ends a little earlier, so that it is open.
+/// Length of the bronchus inside the lung; its wall ends a little earlier, so that its end is open.
 const BRONCHUS_MM: f64 = 28.0;
 const WALL_LENGTH_MM: f64 = 26.0;
-/// How far before the lung the bronchus turns straight towards it.
+/// Distance before the lung at which the bronchus turns straight towards it.
 const APPROACH_MM: f64 = 8.0;
-/// Room kept between what is inside and the lung's faces.
+/// Least distance between the contents and the lung's faces.
 const PLEURA_MM: f64 = 2.5;
-/// Where vessels enter: y and z from the bronchus. Far enough apart to be disjoint.
+/// The points at which vessels enter: y and z from the bronchus, far enough apart for disjoint vessels.
 const ROOTS_MM: [[f64; 2]; 7] =
     [[-16.0, 4.0], [0.0, 17.0], [-13.0, 27.0], [16.0, 7.0], [13.0, -14.0], [-10.0, -19.0], [7.0, -33.0]];
 const ATTEMPTS_PER_SPOT: usize = 50;
 
-/// How much emphysema, and how coarse.
+/// Amount and size of emphysema.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Emphysema {
-    /// In each lung.
+    /// Number of spots in each lung.
     pub spots: usize,
     pub radius_mm: f64,
 }
@@ -45,7 +45,7 @@ pub struct Filling {
 /// Volumes in mm³.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Volumes {
-    /// The lung without the main bronchus.
+    /// Volume of the lung without the main bronchus.
     pub lung: f64,
     pub vessels: f64,
     pub spots: f64,
@@ -70,7 +70,7 @@ impl Filling {
         }
     }
 
-    /// The lung itself, then what is inside it.
+    /// The layers of the lung: the lung itself, then its contents.
     pub fn layers(&self) -> Vec<Layer> {
         let mut layers = vec![
             Layer::new(Material::Lung, self.lung),
@@ -84,18 +84,18 @@ impl Filling {
         layers
     }
 
-    /// The vessels on their way to the lung, to be drawn before it.
+    /// The vessels' parts outside the lung, drawn before it.
     pub fn vessels_before(&self) -> impl Iterator<Item = Layer> {
         let roots = self.vessels.sticks().filter(|stick| stick.from[0] == 0.0);
         roots.map(|stick| self.place(Material::Tissue, through_plane(stick), f64::NEG_INFINITY))
     }
 
-    /// The bronchus on its way to the lung, so much wider than its lumen.
+    /// The bronchus' part outside the lung, with the lumen's radius plus `more`.
     pub fn bronchus_before(&self, material: Material, more: f64) -> Layer {
         self.place(material, self.bronchus(LUMEN_MM + more, 0.0), f64::NEG_INFINITY)
     }
 
-    /// Where the bronchus begins to run straight into the lung, in patient coordinates.
+    /// The point where the bronchus turns straight into the lung, in patient coordinates.
     pub fn bronchus_start(&self) -> Point {
         let start = self.hilar(-APPROACH_MM);
         [self.lung.x(start), start[1], start[2]]
@@ -113,7 +113,7 @@ impl Filling {
         Stick { from: self.hilar(-APPROACH_MM), to: self.hilar(to), radius }
     }
 
-    /// Roots around the bronchus, as arteries and veins enter a lung.
+    /// Plants vessels around the bronchus, as arteries and veins enter a lung.
     fn plant_vessels(&mut self, draws: &mut Draws) {
         for [y, z] in ROOTS_MM {
             let from = [0.0, self.hilum[1] + y, self.hilum[2] + z];
@@ -128,7 +128,7 @@ impl Filling {
         });
     }
 
-    /// Spots at random places, more of them towards the apex; as many as find room.
+    /// Places spots at random, more of them towards the apex; spots without room are left out.
     fn scatter_spots(&mut self, emphysema: Emphysema, draws: &mut Draws) {
         for _ in 0..emphysema.spots * ATTEMPTS_PER_SPOT {
             if self.spots.len() == emphysema.spots {
@@ -158,8 +158,8 @@ impl Filling {
     }
 }
 
-/// A root begins before the inner face, which then cuts it at whatever angle it enters: between
-/// that cut and its end it has the volume of its axis' length there.
+/// A stick that begins before the lung's inner face, which cuts it at any angle: the volume between that cut
+/// and the stick's end is that of the axis' length there.
 fn through_plane(stick: Stick) -> Stick {
     if stick.from[0] > 0.0 {
         return stick;
@@ -177,8 +177,8 @@ mod tests {
 
     const STEP_MM: f64 = 0.5;
 
-    /// What the contents cover of the lung, row by row: less than the sum of their volumes if two of
-    /// them overlap or one of them leaves the lung.
+    /// The volume of the lung that its contents cover, row by row: less than the sum of their volumes if two
+    /// of them overlap or one of them leaves the lung.
     fn covered(filling: &Filling) -> f64 {
         let layers = filling.layers();
         let reach = filling.lung.reach();

@@ -10,18 +10,18 @@
 //! * less the fraction B = β p(v) q(u) of what remains, at the inner side: heart and hilum, with
 //!   p = 27/32 (1 − v)² (1 + v) greatest at v = −1/3 and q = 27/4 u (1 − u)² greatest at u = 1/3.
 //!
-//! Every row is one piece. Odd powers of v cancel, ∫√(S−v²) dv = πS/2, ∫v²√(S−v²) dv = πS²/8, and
-//! what remains are polynomials of u: see [`Lung::volume`].
+//! Every row is one piece. Odd powers of v cancel, ∫√(S−v²) dv = πS/2, ∫v²√(S−v²) dv = πS²/8, and the
+//! remaining terms are polynomials of u: see [`Lung::volume`].
 //!
-//! The whole is then tilted, so that its base is deeper at the back, and leans backwards with its
-//! height: two more shears, along z and along y, that leave volumes alone. A third, along x, lets
-//! the lungs stand further apart at the back, where the spine is, and at the base; it also keeps
-//! every face oblique to the voxels, so that sampling errors do not add up.
+//! Then the lung is tilted, so that its base is deeper at the back, and leans backwards with its height: two
+//! more shears, along z and along y, that leave volumes alone. A third, along x, lets the lungs stand further
+//! apart at the back, where the spine is, and at the base; it also keeps every face oblique to the voxels, so
+//! that sampling errors do not add up.
 //!
-//! What is inside a lung is placed in the lung's own coordinates: depth, y, z, with the depth
-//! counted from the bite's surface √(S − v²) B and not from the plane. From there to the patient is
-//! a shear along x (and a mirror on the right), so volumes carry over unchanged and the inner face,
-//! above the dome, is flat: tubes can enter it with exact volumes.
+//! The contents of a lung are placed in the lung's own coordinates: depth, y, z, with the depth counted from
+//! the bite's surface √(S − v²) B and not from the plane. A shear along x (and a mirror on the right) leads
+//! from there to the patient, so volumes carry over unchanged and the inner face, above the dome, is flat:
+//! tubes can enter it with exact volumes.
 
 use std::f64::consts::PI;
 
@@ -34,7 +34,7 @@ pub struct Lung {
     pub outwards: f64,
     /// Distance of the plane from x = 0 at the middle.
     pub gap: f64,
-    /// The y of v = 0 at the base.
+    /// The y at which v = 0 at the base.
     pub centre: f64,
     pub width: f64,
     /// Half the extent from front to back.
@@ -46,14 +46,14 @@ pub struct Lung {
     pub bite: f64,
 }
 
-/// How much deeper the base is for each mm further back, how much further back a lung's middle for
+/// Shears: how much deeper the base is for each mm further back, how much further back a lung's middle for
 /// each mm of height, how much further out for each mm further back and for each mm further down.
 const TILT: f64 = 0.28;
 const LEAN: f64 = 0.07;
 const SPLAY: f64 = 0.09;
 const FLARE: f64 = 0.04;
 
-/// Depths from the plane, in mm, in one row.
+/// Depths of a row's faces from the plane, in mm.
 struct Row {
     wall: f64,
     dome: f64,
@@ -87,7 +87,7 @@ impl Lung {
         (level / self.height, (y - self.centre - LEAN * level.max(0.0)) / self.depth)
     }
 
-    /// Depth of the chest wall in a row; below the base it goes straight down.
+    /// Depth of the chest wall in a row; below the base the wall goes straight down.
     pub fn wall(&self, y: f64, z: f64) -> Option<f64> {
         let (u, v) = self.place(y, z);
         let left = 1.0 - u.max(0.0).powi(4) - v * v;
@@ -103,13 +103,13 @@ impl Lung {
         [self.outwards * (self.gap_at(y, z) + out(self.width) * turn.sin()), y, z]
     }
 
-    /// The same lung, larger on all sides: for the chest wall.
+    /// The same lung, larger on all sides: the shape of the chest wall.
     pub fn grown(&self, margin: f64) -> Lung {
         let [width, depth, height] = [self.width, self.depth, self.height].map(|extent| extent + margin);
         Lung { width, depth, height, ..*self }
     }
 
-    /// How far the lung's own coordinates are shifted outwards from the plane.
+    /// The shift of the lung's own coordinates outwards from the plane.
     pub fn shift(&self, y: f64, z: f64) -> f64 {
         self.measure(y, z).map_or(0.0, |row| row.wall * row.bite)
     }
@@ -119,8 +119,8 @@ impl Lung {
         self.outwards * (self.gap_at(y, z) + self.shift(y, z) + depth)
     }
 
-    /// Whether a ball, in the lung's own coordinates, lies inside: tried in 14 directions, which is
-    /// enough for faces that curve much less than the ball.
+    /// Whether a ball, in the lung's own coordinates, lies inside. 14 directions are tried, enough for faces
+    /// that curve much less than the ball.
     pub fn holds(&self, centre: Point, radius: f64) -> bool {
         let corner = radius / 3_f64.sqrt();
         let axes = [[radius, 0.0, 0.0], [0.0, radius, 0.0], [0.0, 0.0, radius]];
@@ -153,14 +153,14 @@ impl Lung {
         self.gap + SPLAY * (y - self.centre) + FLARE * (self.height / 2.0 - z)
     }
 
-    /// Two depths from the plane in a row as a span of x.
+    /// The span of x between two depths from the plane.
     fn span(&self, [y, z]: [f64; 2], from: f64, to: f64) -> Span {
         let gap = self.gap_at(y, z);
         let (a, b) = (self.outwards * (gap + from), self.outwards * (gap + to));
         (a.min(b), a.max(b))
     }
 
-    /// A box that is a little too large: where v is ±1 at the base or at the apex.
+    /// A box a little larger than the lung, from the rows with v = ±1 at the base and at the apex.
     fn box_around(&self) -> Reach {
         let y = [self.centre - self.depth, self.centre + self.depth + LEAN * self.height];
         let deepest = -TILT * (y[1] - self.centre);
@@ -197,7 +197,7 @@ impl<S: Shape> Shape for Within<S> {
     }
 }
 
-/// Everything inside the chest wall on one side up to the top of the diaphragm's dome.
+/// The space inside the chest wall on one side, up to the top of the diaphragm's dome.
 pub struct Abdomen {
     pub lung: Lung,
     pub bottom: f64,
@@ -216,7 +216,7 @@ impl Shape for Abdomen {
     }
 }
 
-/// Everything inside the chest wall of both lungs and between them.
+/// The space inside the chest wall of both lungs and between them.
 pub struct Cavity {
     pub right: Lung,
     pub left: Lung,
@@ -240,7 +240,7 @@ impl Shape for Cavity {
 mod tests {
     use super::*;
 
-    /// Sums the rows' lengths on a fine grid: an integral that knows nothing of the formula.
+    /// The volume as the sum of the rows' lengths on a fine grid, independent of the formula.
     fn integrate(lung: &Lung) -> f64 {
         let steps = 1000;
         let reach = lung.reach();

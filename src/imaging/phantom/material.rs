@@ -1,4 +1,4 @@
-//! What a voxel is made of, and the density of that.
+//! The materials of voxels and their densities.
 
 use super::shape::{Reach, Shape};
 
@@ -10,21 +10,21 @@ pub enum Material {
     TableFoam,
     Fat,
     Muscle,
-    /// Liver, spleen and what else lies below the diaphragm.
+    /// Liver, spleen and other organs below the diaphragm.
     Organ,
     /// Heart, great vessels and the walls of the airways.
     Tissue,
     Disc,
     Marrow,
     Bone,
-    /// Inside the trachea and the main bronchi.
+    /// Air inside the trachea and the main bronchi.
     Airway,
     Lung,
     /// A vessel inside a lung.
     Vessel,
     /// Emphysema inside a lung.
     Spot,
-    /// The wall of a main bronchus where it is inside a lung.
+    /// The wall of a main bronchus inside a lung.
     BronchusWall,
 }
 
@@ -46,13 +46,13 @@ impl Material {
         }
     }
 
-    /// Whether it counts as lung: vessels inside the lungs do, the main bronchi do not.
+    /// Whether the material counts as lung: vessels inside the lungs do, the main bronchi do not.
     pub const fn is_lung(self) -> bool {
         matches!(self, Material::Lung | Material::Vessel | Material::Spot)
     }
 }
 
-/// A solid of one material. Where layers meet, the later one holds.
+/// A solid of one material. Where layers overlap, the later one is drawn.
 pub struct Layer {
     pub shape: Box<dyn Shape>,
     pub reach: Reach,

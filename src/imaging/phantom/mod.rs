@@ -11,11 +11,11 @@
 //! assert!((counted_ml / (truth.right_ml + truth.left_ml) - 1.0).abs() < 0.01);
 //! ```
 //!
-//! | module | what it is |
+//! | module | contents |
 //! |---|---|
-//! | `point`, `shape` | geometry: solids that say which part of a row they cover |
-//! | `lung`, `tree`, `filling` | the lungs and what is in them, with exact volumes |
-//! | `torso`, `bones` | the rest of the chest, for the eye and for the algorithms to cope with |
+//! | `point`, `shape` | geometry: solids and the part of a row that each covers |
+//! | `lung`, `tree`, `filling` | the lungs and their contents, with exact volumes |
+//! | `torso`, `bones` | the rest of the chest, which algorithms must cope with and people expect to see |
 //! | `material` | densities |
 //! | `noise` | random numbers that are a function of the seed |
 //! | `truth` | volumes and densities by formula |

@@ -1,6 +1,6 @@
-//! Numbers that look random and are a function of the seed alone.
+//! Pseudo-random numbers that depend on the seed alone.
 
-/// The SplitMix64 output function (Steele, Lea and Flood, OOPSLA 2014): spreads a counter's bits.
+/// The SplitMix64 output function (Steele, Lea and Flood, OOPSLA 2014), which spreads a counter's bits.
 fn spread(counter: u64) -> u64 {
     let mut bits = counter.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -15,12 +15,12 @@ pub struct Draws {
 }
 
 impl Draws {
-    /// Sequences with different streams are unrelated.
+    /// A sequence of draws. Sequences with different streams are unrelated.
     pub fn new(seed: u64, stream: u64) -> Draws {
         Draws { key: spread(spread(seed) ^ stream), drawn: 0 }
     }
 
-    /// Uniform in `from..to`.
+    /// A number uniform in `from..to`.
     pub fn between(&mut self, from: f64, to: f64) -> f64 {
         self.drawn += 1;
         let bits = spread(self.key ^ spread(self.drawn));
@@ -28,14 +28,15 @@ impl Draws {
     }
 }
 
-/// Gaussian noise in whole HU: a function of seed, slice and voxel, so that threads do not matter.
+/// Gaussian noise in whole HU: a function of seed, slice and voxel, so that the order of threads has no
+/// effect.
 ///
-/// Each voxel takes one of 65 536 equally likely values, those of the normal distribution rounded to
-/// whole HU. What share of them lies below a threshold is therefore known exactly.
+/// Each voxel takes one of 65 536 equally likely values: those of the normal distribution, rounded to whole
+/// HU. The share of values below a threshold is therefore known exactly.
 pub struct Noise {
     key: u64,
     standard_deviation_hu: f64,
-    /// In ascending order, and each with its negative. Empty: no noise.
+    /// The values in ascending order, each with its negative; empty for no noise.
     values: Vec<i16>,
 }
 
@@ -113,7 +114,7 @@ mod tests {
     #[test]
     fn the_values_are_normal() {
         let noise = Noise::new(1, 20.0);
-        // Φ at −2, −1, 0, 1, 2 deviations and half a HU less, from tables.
+        // Φ at −2, −1, 0, 1, 2 deviations, less half a HU, from tables.
         for (threshold, share) in
             [(-40.0, 0.021_434), (-20.0, 0.152_682), (0.0, 0.490_027), (20.0, 0.835_220)]
         {
@@ -128,7 +129,7 @@ mod tests {
         let mut voxels = vec![-900_i16; 1 << 20];
         noise.add(3, &mut voxels);
         let below = voxels.iter().filter(|&&voxel| voxel < -910).count() as f64 / voxels.len() as f64;
-        // Six standard errors of a share.
+        // Six standard errors of the share.
         let bound = 6.0 * (below * (1.0 - below) / voxels.len() as f64).sqrt();
         assert!((below - noise.share_below(-900.0, -910.0)).abs() < bound);
     }

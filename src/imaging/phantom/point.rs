@@ -46,8 +46,8 @@ impl Segment {
         length(minus(along(self.0, u, s), along(other.0, v, t)))
     }
 
-    /// Whether the boxes around two segments are further apart than `gap`: then so are they, and
-    /// this is the quicker question.
+    /// Whether the boxes around two segments are further apart than `gap`, and so the segments are. A cheaper
+    /// test than the exact distance.
     pub fn is_far_from(&self, other: &Segment, gap: f64) -> bool {
         (0..3).any(|axis| {
             let (a, b, c, d) = (self.0[axis], self.1[axis], other.0[axis], other.1[axis]);

@@ -1,6 +1,6 @@
 //! RLE lossless (PS3.5 annex G) for 16-bit samples: two byte planes, the high one first, packed.
 
-/// One frame: the number and offsets of the segments, then the segments.
+/// Encodes one frame: the number and offsets of the segments, then the segments.
 pub fn encode(samples: &[i16]) -> Vec<u8> {
     let planes =
         [1, 0].map(|byte| samples.iter().map(|sample| sample.to_le_bytes()[byte]).collect::<Vec<_>>());
@@ -10,7 +10,8 @@ pub fn encode(samples: &[i16]) -> Vec<u8> {
     header.chain(high.iter().copied()).chain(low.iter().copied()).collect()
 }
 
-/// PackBits: a byte n below 128 and n + 1 bytes as they are, or 257 − n and a byte repeated n times.
+/// Packs bytes (PackBits): a byte n below 128 and n + 1 literal bytes, or 257 − n and a byte repeated n
+/// times.
 fn pack(bytes: &[u8]) -> Vec<u8> {
     let mut packed = Vec::with_capacity(bytes.len() / 2);
     let mut literal = 0;
@@ -33,7 +34,7 @@ fn pack(bytes: &[u8]) -> Vec<u8> {
     packed
 }
 
-/// How often the first byte stands in a row, at most 128 times.
+/// The number of equal bytes at the beginning, at most 128.
 fn run_length(bytes: &[u8]) -> usize {
     bytes.iter().take(128).take_while(|&&byte| byte == bytes[0]).count()
 }

@@ -1,7 +1,7 @@
-//! Solids that say which part of a row of voxels they cover.
+//! Solids and the part of a row of voxels that each covers.
 //!
-//! A row is a line along x at given y and z. Every solid here is met by a row in one piece, so a
-//! slice is drawn by filling pieces of rows and no voxel is tested against a solid.
+//! A row is a line along x at given y and z. Every solid here meets a row in one piece, so a slice is drawn
+//! by filling pieces of rows, and no voxel is tested against a solid.
 
 use std::f64::consts::PI;
 
@@ -10,7 +10,7 @@ use super::point::{Point, dot, length, minus, unit};
 /// The x at which a row enters and leaves a solid.
 pub type Span = (f64, f64);
 
-/// The y and z outside which every row misses a solid.
+/// The range of y and z outside which every row misses a solid.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reach {
     pub y: [f64; 2],
@@ -20,7 +20,7 @@ pub struct Reach {
 pub trait Shape: Send + Sync {
     fn reach(&self) -> Reach;
 
-    /// `None` where the row misses the solid.
+    /// The span of a row; `None` where the row misses the solid.
     fn row(&self, y: f64, z: f64) -> Option<Span>;
 }
 
@@ -36,7 +36,7 @@ impl Ellipsoid {
         Ellipsoid { centre, semi_axes: [radius; 3] }
     }
 
-    /// 4/3 π a b c, in mm³.
+    /// The volume 4/3 π a b c, in mm³.
     pub fn volume(&self) -> f64 {
         4.0 / 3.0 * PI * self.semi_axes.iter().product::<f64>()
     }
@@ -68,7 +68,7 @@ pub struct Stick {
 }
 
 impl Stick {
-    /// π r² l, in mm³.
+    /// The volume π r² l, in mm³.
     pub fn volume(&self) -> f64 {
         PI * self.radius * self.radius * length(minus(self.to, self.from))
     }
@@ -94,7 +94,7 @@ impl Shape for Stick {
     }
 }
 
-/// Where x² (1 − d²) − 2 x d t + e − t² < 0: within the radius of the axis.
+/// The span where x² (1 − d²) − 2 x d t + e − t² < 0: within the radius of the axis.
 fn mantle(d: f64, t: f64, e: f64) -> Option<Span> {
     let (square, half, constant) = (1.0 - d * d, d * t, e - t * t);
     if square < 1e-12 {
@@ -105,7 +105,7 @@ fn mantle(d: f64, t: f64, e: f64) -> Option<Span> {
     (discriminant > 0.0).then_some(((half - root) / square, (half + root) / square))
 }
 
-/// Where 0 < t + x d < l: between the flat ends.
+/// The span where 0 < t + x d < l: between the flat ends.
 fn slab(d: f64, t: f64, l: f64) -> Option<Span> {
     if d.abs() < 1e-12 {
         return (0.0..l).contains(&t).then_some((f64::NEG_INFINITY, f64::INFINITY));

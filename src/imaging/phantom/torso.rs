@@ -1,5 +1,5 @@
-//! The body around the lungs: table, skin, muscle, abdomen, mediastinum. Drawn for the eye only:
-//! the lungs are drawn over it and no volume is known here.
+//! The body around the lungs: table, skin, muscle, abdomen, mediastinum. Drawn for the eye only: the lungs
+//! are drawn over it, and its volume is not known.
 
 use super::bones;
 use super::filling::{AIRWAY_WALL_MM, Filling};
@@ -8,12 +8,12 @@ use super::material::{Layer, Material};
 use super::point::Point;
 use super::shape::{Column, Ellipsoid, Stick};
 
-/// From below the picture to above it.
+/// The body's ends, below and above the picture.
 pub const Z: [f64; 2] = [-60.0, 320.0];
 const BACK: f64 = 124.0;
 const BODY_Y: f64 = -14.0;
 
-/// What is drawn before the lungs, the outermost first.
+/// The layers drawn before the lungs, the outermost first.
 pub fn layers(right: &Filling, left: &Filling) -> Vec<Layer> {
     let mut layers = table();
     layers.extend(wall());

@@ -1,10 +1,10 @@
 //! Branching vessels whose volume has a closed formula.
 //!
-//! A tree is balls joined by straight sticks. At a fork the ball is just large enough that the
-//! sticks leaving it have parted when they come out of it: two sticks of radii r₁ and r₂ part at
-//! the distance R from the fork where asin(r₁/R) + asin(r₂/R) is the angle between them. All other
-//! pieces keep clear of each other, so the volume is that of the balls plus that of the sticks
-//! outside them: π r² l less, at each ball of radius R, 2π/3 (R³ − (R² − r²)^{3/2}).
+//! A tree is balls joined by straight sticks. At a fork the ball is just large enough for the sticks leaving
+//! it to be apart on its surface: two sticks of radii r₁ and r₂ part at the distance R from the fork where
+//! asin(r₁/R) + asin(r₂/R) is the angle between them. All other pieces keep clear of each other, so the
+//! volume is that of the balls plus that of the sticks outside them: π r² l less, at each ball of radius R,
+//! 2π/3 (R³ − (R² − r²)^{3/2}).
 
 use std::collections::VecDeque;
 use std::f64::consts::PI;
@@ -13,12 +13,13 @@ use super::noise::Draws;
 use super::point::{Point, Segment, along, cross, dot, minus, unit};
 use super::shape::{Ellipsoid, Stick};
 
-/// A ball is this much wider than the stick that leads to it.
+/// Radius of a ball by that of the stick that leads to it.
 const BALL: f64 = 1.25;
-/// The radii of the two children of a stick, and the angles at which they turn away from it.
+/// For each of the two children of a stick: its radius by the stick's, and the range of its angle to the
+/// stick.
 const CHILDREN: [(f64, [f64; 2]); 2] = [(0.86, [0.10, 0.55]), (0.64, [0.80, 1.30])];
 const RADIUS_MIN_MM: f64 = 0.6;
-/// Room kept between pieces that do not belong together.
+/// Distance kept between pieces that are not joined.
 const CLEARANCE_MM: f64 = 0.5;
 const ATTEMPTS: usize = 60;
 
@@ -27,7 +28,7 @@ const ATTEMPTS: usize = 60;
 pub struct Branch {
     axis: Segment,
     radius: f64,
-    /// The branch at whose end it starts; `None` for a root, which starts at a plane.
+    /// The branch at whose end this one starts; `None` for a root, which starts at a plane.
     parent: Option<usize>,
 }
 
@@ -52,7 +53,7 @@ impl Tree {
         self.branches.push(Branch { axis: Segment(from, to), radius, parent: None });
     }
 
-    /// Lets all roots fork and fork again, the widest first, wherever `free` says that a ball fits.
+    /// Lets all roots fork and fork again, the widest first, where `free` says that there is room for a ball.
     pub fn grow(&mut self, draws: &mut Draws, free: impl Fn(Point, f64) -> bool) {
         let mut waiting: VecDeque<usize> = (0..self.branches.len()).collect();
         while let Some(parent) = waiting.pop_front() {
@@ -97,7 +98,7 @@ impl Tree {
             .all(|branch| branch.axis.distance_to(centre) > radius + branch.ball_radius() + CLEARANCE_MM)
     }
 
-    /// A child of a branch, turned away from it by an angle within `turns` to a side drawn by lot.
+    /// A child of a branch, turned away from it by a random angle within `turns`, to a random side.
     fn sprout(&self, parent: usize, radius: f64, turns: [f64; 2], draws: &mut Draws) -> Branch {
         let (from, ahead) = (self.branches[parent].axis.1, self.branches[parent].direction());
         let aside = unit(cross(ahead, if ahead[2].abs() < 0.8 { [0.0, 0.0, 1.0] } else { [1.0, 0.0, 0.0] }));
@@ -118,7 +119,7 @@ impl Tree {
             && self.branches.iter().enumerate().all(|(index, other)| self.parts(child, index, other))
     }
 
-    /// Whether a new branch is apart from another one, outside a ball that they share.
+    /// Whether a new branch is apart from another one, outside a ball that both share.
     fn parts(&self, child: &Branch, index: usize, other: &Branch) -> bool {
         let Some(parent) = child.parent.filter(|&parent| parent != index) else {
             return true;
@@ -133,7 +134,7 @@ impl Tree {
     }
 }
 
-/// How much of a stick of radius r that starts at a ball's centre lies in the ball of radius R.
+/// The volume of a stick of radius r that lies in the ball of radius R at whose centre it starts.
 fn overlap(ball: f64, stick: f64) -> f64 {
     if ball == 0.0 {
         return 0.0;
@@ -148,7 +149,7 @@ mod tests {
     use crate::imaging::phantom::shape::Shape;
     use crate::imaging::phantom::shape::tests::union;
 
-    /// Adds up what rows 0.1 mm apart have in any piece: knows nothing of forks and overlaps.
+    /// The volume as the sum of rows 0.1 mm apart, independent of the formulas for forks and overlaps.
     fn covered(tree: &Tree) -> f64 {
         let balls = tree.balls().map(|ball| Box::new(ball) as Box<dyn Shape>);
         let sticks = tree.sticks().map(|stick| Box::new(stick) as Box<dyn Shape>);

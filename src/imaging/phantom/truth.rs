@@ -1,4 +1,4 @@
-//! What is known of a synthetic study, by formula and not by counting.
+//! The true volumes and densities of a synthetic study, by formula and not by counting.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -33,12 +33,12 @@ pub struct Truth {
     pub study_instance_uid: String,
     pub right_ml: f64,
     pub left_ml: f64,
-    /// Vessels inside both lungs.
+    /// Volume of vessels inside both lungs.
     pub vessels_ml: f64,
-    /// Spots of emphysema in both lungs.
+    /// Volume of the emphysema in both lungs.
     pub emphysema_ml: f64,
     pub mean_hu: f64,
-    /// Percent of lung strictly below −950 HU.
+    /// Percentage of lung strictly below −950 HU.
     pub laa_950_percent: f64,
     /// Standard deviation of the noise.
     pub noise_hu: f64,

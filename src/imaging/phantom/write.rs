@@ -1,4 +1,4 @@
-//! A chest as CT Image Storage files (PS3.3 A.3), with nothing in them but what the options say.
+//! A chest as CT Image Storage files (PS3.3 A.3), with no attributes but those that the options determine.
 
 use std::path::{Path, PathBuf};
 
@@ -11,13 +11,13 @@ use rayon::prelude::*;
 use super::chest::Chest;
 use super::rle;
 
-/// How the files are encoded.
+/// Transfer syntax of the files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Syntax {
     #[default]
     Explicit,
     Implicit,
-    /// RLE lossless, one fragment a slice.
+    /// RLE Lossless, one fragment per slice.
     Rle,
 }
 
@@ -45,7 +45,8 @@ pub enum WriteError {
 const INTERCEPT_HU: i16 = -1024;
 
 impl Chest {
-    /// Writes one file a slice into a folder, which is made; gives their paths in order of the slices.
+    /// Writes one file per slice into a folder, which is created. Returns the paths in the order of the
+    /// slices.
     ///
     /// # Errors
     /// If the folder or a file cannot be written.
@@ -82,7 +83,7 @@ impl Chest {
         Ok(bytes)
     }
 
-    /// What all slices share.
+    /// The attributes that all slices share.
     fn common(&self) -> InMemDicomObject {
         let [columns, rows, _] = self.options.size;
         let [across, down, thickness] = self.spacing();
@@ -144,7 +145,8 @@ fn add_pixels(object: &mut InMemDicomObject, ct_numbers: &[i16], syntax: Syntax)
     object.put(element);
 }
 
-/// Attributes that are the same in every study. The date is fixed: a sample knows no clock.
+/// Attributes that are the same in every study. The date is fixed, so that the files depend on the options
+/// alone.
 const FIXED: &[(Tag, VR, &str)] = &[
     (tags::SPECIFIC_CHARACTER_SET, VR::CS, "ISO_IR 192"),
     (tags::IMAGE_TYPE, VR::CS, "ORIGINAL\\PRIMARY\\AXIAL"),

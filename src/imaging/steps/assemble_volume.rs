@@ -1,7 +1,7 @@
-//! `assemble-volume`: the slices of a series as one volume of CT numbers.
+//! `assemble-volume`: assembles the slices of a series to one volume of CT numbers.
 //!
-//! Slices are read and decoded in parallel, each straight into its place. Beside the volume, memory
-//! holds one file per thread. The first slice in order that cannot be decoded is the fault.
+//! Slices are read and decoded in parallel, each directly into its part of the volume. Besides the volume,
+//! memory holds one file per thread. The fault is that of the first slice, in order, that cannot be decoded.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use crate::imaging::{Block, Header, Series, Volume, decode_slice};
 use crate::step::{BuiltIn, Fault, Outputs, Step, Token};
 
-/// A volume of more voxels is refused: 4 GiB.
+/// The most voxels of a volume: 4 GiB.
 const VOXELS_MOST: usize = 1 << 31;
 
 fn step() -> Step {
@@ -25,11 +25,11 @@ fn step() -> Step {
 
 inventory::submit! { BuiltIn(step) }
 
-/// Decodes a series as `sort-series` gives it: one size, one orientation, even spacing.
+/// Decodes a series from `sort-series`, which has one size, one orientation and even spacing.
 ///
 /// # Errors
-/// A fault that names the slice which cannot be read or decoded, and why; one that names none, if the
-/// token is set.
+/// A fault that names the slice that cannot be read or decoded, and why; or one without a slice, if the token
+/// is set.
 ///
 /// # Panics
 /// If the series is empty or its slices lack their geometry.
@@ -58,7 +58,7 @@ fn empty_volume(series: &Series) -> Result<Volume, Fault> {
     let [x, y] = [[0, 1, 2], [3, 4, 5]].map(|part| part.map(|index| orientation[index]));
     let size = [usize::from(first.columns), usize::from(first.rows), series.slices.len()];
     Ok(Volume {
-        // Decoding writes every voxel, or fails.
+        // Decoding either writes every voxel or fails.
         voxels: Block::unset(voxel_count(size)?),
         size,
         spacing: [spacing[1], spacing[0], series.slice_spacing],
@@ -88,7 +88,7 @@ fn fill_slice(header: &Header, bytes: &mut Vec<u8>, voxels: &mut [i16]) -> Resul
     decode_slice(header, bytes, voxels)
 }
 
-/// Reads a file into a buffer that a thread uses again and again.
+/// Reads a file into a buffer that the thread uses again.
 fn read_into(path: &Path, bytes: &mut Vec<u8>) -> io::Result<()> {
     bytes.clear();
     File::open(path)?.read_to_end(bytes)?;

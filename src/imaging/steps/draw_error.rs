@@ -1,4 +1,4 @@
-//! `draw-error`: what went wrong, as pages for the person who waits for results.
+//! `draw-error`: draws pages with the failures of a request, for the person who waits for its results.
 
 use crate::imaging::drawing::{
     ALERT, Align, Area, BACKGROUND, BODY, Canvas, HEADING, MUTED, RULE, STRONG, Style, isolated,
@@ -15,7 +15,7 @@ const INDENT: f32 = 24.0;
 const TOP: f32 = 56.0;
 const BOTTOM: f32 = HEIGHT as f32 - 84.0;
 
-/// One page, or as many as it takes.
+/// Draws one page, or as many as needed.
 pub fn draw_error(request: &Request, outcomes: &Outcomes) -> Pictures {
     let lines = lines(request, outcomes);
     let pages = paginate(&lines);
@@ -27,17 +27,17 @@ struct Line {
     text: String,
     indent: f32,
     style: Style,
-    /// Space above, left out at the top of a page.
+    /// Space above the line, omitted at the top of a page.
     above: f32,
     bar: Bar,
 }
 
-/// What stands beside a line.
+/// The mark beside a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bar {
     None,
     Starts,
-    /// Joins the bar of the line above.
+    /// A bar joined to that of the line above.
     Continues,
 }
 
@@ -56,7 +56,7 @@ fn lines(request: &Request, outcomes: &Outcomes) -> Vec<Line> {
     text.0
 }
 
-/// What was sent: enough to find it again.
+/// The request's study: enough to find it again.
 fn subject(request: &Request) -> String {
     let study = Study::of(request);
     let files = match request.items.len() {
@@ -69,7 +69,7 @@ fn subject(request: &Request) -> String {
     format!("Request {}", given.join(" · "))
 }
 
-/// `20260131` as `2026-01-31`; anything else as it is.
+/// A date such as `20260131` as `2026-01-31`; any other text unchanged.
 fn date(text: &str) -> String {
     match (text.get(..4), text.get(4..6), text.get(6..)) {
         (Some(year), Some(month), Some(day)) if text.len() == 8 => format!("{year}-{month}-{day}"),

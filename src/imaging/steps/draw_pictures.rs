@@ -1,4 +1,4 @@
-//! `draw-pictures`: what a radiologist wants to see beside the numbers.
+//! `draw-pictures`: draws the pictures that a radiologist checks the numbers with.
 
 use crate::imaging::drawing::{Look, draw_histogram, draw_views};
 use crate::imaging::{Densities, Lungs, Pictures, Volume};

@@ -1,26 +1,26 @@
-//! `find-lungs`: which voxels are the right and the left lung.
+//! `find-lungs`: finds the voxels of the right and the left lung.
 //!
-//! [`plain_lungs`] is the textbook method: air below −400 HU, 6-connected, without what touches the
-//! four sides of the image, the largest component and a second one over 20 % of it. It is exact and
-//! independent implementations agree on it, but it counts the airways as lung, leaves vessels and
-//! nodules out, and does not know right from left. [`find_lungs`] starts from it and then
+//! [`plain_lungs`] is the textbook method: air below −400 HU, 6-connected, without components that touch the
+//! four sides of the image, the largest component and a second one over 20 % of it. Independent
+//! implementations agree on its result exactly, but it counts the airways as lung, leaves vessels and nodules
+//! out, and does not separate right from left. [`find_lungs`] starts from its result and then
 //!
 //! 1. follows the trachea and the main bronchi from the head down (`airways`) and removes them with
 //!    their walls,
-//! 2. tells the lungs apart, and parts them where they touch (`sides`),
-//! 3. closes each lung with a ball and fills its holes, so that vessels and nodules that the lung
-//!    encloses belong to it (Armato, Sensakovic 2004, Acad Radiol 11:1011: without that, nodules and
-//!    vessels at the border are lost), and the airways are taken out again.
+//! 2. separates the lungs, and splits them where they touch (`sides`),
+//! 3. closes each lung with a ball and fills its holes, so that vessels and nodules inside the lung
+//!    belong to it (Armato, Sensakovic 2004, Acad Radiol 11:1011: otherwise nodules and vessels at the
+//!    border are lost), and removes the airways again.
 //!
-//! On the chest of LIDC-IDRI-0314 that removes 40 mL of airways and adds 89 mL of vessels and nodules:
-//! LAA-950 falls from 3.20 to 2.22 %, because three tenths of what was counted lay in the airways.
-//! Against the lung label map of the Chest Imaging Platform's test image (4 mm voxels) the Dice
-//! coefficient is 0.985, the plain method's is 0.983; a larger closing radius lowers it (0.984 at 6 mm).
+//! On the chest of LIDC-IDRI-0314 this removes 40 mL of airways and adds 89 mL of vessels and nodules:
+//! LAA-950 falls from 3.20 to 2.22 %, because three tenths of the voxels counted before lay in the airways.
+//! Against the lung label map of the Chest Imaging Platform's test image (4 mm voxels) the Dice coefficient
+//! is 0.985, the plain method's is 0.983; a larger closing radius lowers it (0.984 at 6 mm).
 //!
-//! Lungs that leave the image at its sides are not found; those that leave it at the first or last
-//! slice are measured up to a share of their widest slice, with a remark, and refused beyond it.
+//! Lungs that leave the image at its sides are not found. Lungs that leave it at the first or last slice are
+//! measured with a remark up to a share of their widest slice, and rejected beyond it.
 //!
-//! Everything works on runs and on bits ([`Bits`]), and after the first step in the lungs' box only.
+//! All operations work on runs and on bits ([`Bits`]), and after the first step in the lungs' box only.
 
 use crate::imaging::airways::find_airways;
 use crate::imaging::bits::{Ball, Bits, Bounds, WORD};
@@ -29,23 +29,23 @@ use crate::imaging::sides::{Sides, tell_sides};
 use crate::imaging::{Lungs, Volume};
 use crate::step::{BuiltIn, Call, Fault, Outputs, Parameter, Step, Token};
 
-/// The walls of trachea and main bronchi, and the blur at them.
+/// Thickness of the walls of trachea and main bronchi, with their blur.
 const AIRWAY_WALL_MM: f64 = 2.0;
-/// Lung has blood in it: what is emptier than this on the mean is air (bowel, a phantom's cavity).
+/// Mean below which a region is air (bowel, a phantom's cavity): lung contains blood.
 const AIR_HU: f64 = -965.0;
-/// Lungs cut in the first or last slice where their area is more than this share of the widest.
+/// The largest area in the first or last slice, as a share of the widest; with more, the lungs are cut.
 const CUT_SHARE_MOST: f64 = 0.25;
 
-/// How the lungs are found.
+/// Settings of the search for the lungs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settings {
     /// Air and lung are below this CT number.
     pub threshold_hu: i16,
     /// A second component counts as a lung if it has more than this share of the largest.
     pub second_share: f64,
-    /// Vessels and nodules up to twice this wide are enclosed.
+    /// Vessels and nodules up to twice this wide are included.
     pub closing_radius_mm: f64,
-    /// Less than this is not a pair of lungs.
+    /// The least volume of a pair of lungs.
     pub volume_least_ml: f64,
 }
 
@@ -88,8 +88,8 @@ fn settings(call: &Call) -> Settings {
 
 inventory::submit! { BuiltIn(step) }
 
-/// Air inside the body: components below the threshold that do not touch the sides of the image, the
-/// largest and, if it has more than a share of it, the second.
+/// The air inside the body: components below the threshold that do not touch the sides of the image, the
+/// largest and, if it has more than a share of the largest, the second.
 pub fn plain_lungs(volume: &Volume, threshold_hu: i16, second_share: f64) -> Bits {
     let components = Components::of(&Bits::below(volume, threshold_hu));
     let inside = components.largest_two(second_share, |region| !region.touches_sides(volume.size));
@@ -99,7 +99,7 @@ pub fn plain_lungs(volume: &Volume, threshold_hu: i16, second_share: f64) -> Bit
 /// Finds the lungs, by side.
 ///
 /// # Errors
-/// If there is too little air in the body, if it is no lung, if the lungs are cut, or if the token is
+/// If there is too little air in the body, if the air is no lung, if the lungs are cut, or if the token is
 /// set.
 pub fn find_lungs(volume: &Volume, settings: &Settings, token: &Token) -> Result<Lungs, Fault> {
     let plain = plain_lungs(volume, settings.threshold_hu, settings.second_share);
@@ -144,7 +144,7 @@ fn describe(sides: &Sides) -> Option<String> {
     }
 }
 
-/// Closes each lung and fills its holes; what both would take stays with the right one.
+/// Closes each lung and fills its holes; voxels that both would take go to the right one.
 fn close(volume: &Volume, sides: &mut Sides, airways: &Bits, radius_mm: f64) {
     let closed = |lung: &Bits| enclosing(lung, radius_mm, volume.spacing);
     let (mut right, mut left) = rayon::join(|| closed(&sides.right), || closed(&sides.left));
@@ -155,7 +155,7 @@ fn close(volume: &Volume, sides: &mut Sides, airways: &Bits, radius_mm: f64) {
     *sides = Sides { right, left, touched: sides.touched };
 }
 
-/// A lung with what a ball outside it cannot enter, and with its holes.
+/// A lung with its holes, and with the voxels that a ball outside the lung cannot reach.
 fn enclosing(lung: &Bits, radius_mm: f64, spacing: [f64; 3]) -> Bits {
     let Some(bounds) = lung.bounds() else { return lung.clone() };
     let bounds = bounds.widened(radius_mm, spacing, lung.size());
@@ -164,7 +164,7 @@ fn enclosing(lung: &Bits, radius_mm: f64, spacing: [f64; 3]) -> Bits {
     closed.uncrop(&bounds, lung.size())
 }
 
-/// What a lung encloses on all sides.
+/// The voxels that a lung encloses on all sides.
 fn holes(lung: &Bits) -> Bits {
     let outside = Components::of(&lung.clone().complement());
     let size = lung.size();
@@ -197,7 +197,7 @@ fn no_lungs(because: String) -> Fault {
     )
 }
 
-/// The mean over every eighth slice: enough to tell air from lung.
+/// The mean over every eighth slice, enough to distinguish air from lung.
 fn mean_hu(volume: &Volume, bounds: &Bounds, air: &Bits) -> f64 {
     let [columns, rows, _] = volume.size;
     let [left, front, first] = bounds.low;
@@ -265,7 +265,7 @@ mod tests {
     const SIZE: [usize; 3] = [128, 96, 90];
     const SPACING: [f64; 3] = [2.5, 2.5, 3.0];
 
-    /// A place in mm from the middle of the grid: x to the left, y to the back, z to the head.
+    /// A point in mm from the middle of the grid: x to the left, y to the back, z to the head.
     type Place = [f64; 3];
 
     fn ball(at: Place, centre: Place, radii: Place) -> bool {
@@ -284,7 +284,8 @@ mod tests {
         trachea || (bronchus && !lung(at, 1.0) && !lung(at, -1.0))
     }
 
-    /// A body with lungs at −860 HU, airways, a nodule of 40 HU in the right lung; `extra` goes first.
+    /// A body with lungs at −860 HU, airways, and a nodule of 40 HU in the right lung; `extra` takes
+    /// precedence.
     fn chest(axes: [[f64; 3]; 3], extra: impl Fn(Place) -> Option<i16>) -> Volume {
         let hu = |at: Place| {
             let [x, y, _] = at;
@@ -336,7 +337,7 @@ mod tests {
         for axes in [STRAIGHT, PRONE_FROM_BELOW] {
             let volume = chest(axes, |_| None);
             let lungs = found(&volume);
-            // An ellipsoid's volume, of which the airway's blurred wall takes a little.
+            // The volume of an ellipsoid, of which the airway's blurred wall takes a little.
             let truth = 4.0 / 3.0 * std::f64::consts::PI * 48.0 * 70.0 * 90.0 / 1000.0;
             for side in [Lungs::RIGHT, Lungs::LEFT] {
                 let ml = ml(&volume, &lungs, side);

@@ -1,9 +1,9 @@
 //! `measure-densities`: densitometry of both lungs and of each.
 //!
-//! Everything is computed from one exact count per CT number and lung, so it costs one pass whatever
-//! is asked. Shares are of voxels strictly below a threshold (LAA-950 and its like: Gevenois et al.
-//! 1996, AJRCCM 154:187); percentiles interpolate linearly between ranks (Hyndman, Fan 1996, type 7,
-//! numpy's default); the standard deviation is the population's. A lung that was not found is left out.
+//! All measures are computed from one exact count per CT number and lung, so the cost is one pass, whatever
+//! is asked for. Shares are of voxels strictly below a threshold (LAA-950 and similar: Gevenois et al. 1996,
+//! AJRCCM 154:187); percentiles interpolate linearly between ranks (Hyndman, Fan 1996, type 7, numpy's
+//! default); the standard deviation is the population's. A lung that was not found is left out.
 
 use rayon::prelude::*;
 
@@ -11,17 +11,17 @@ use crate::imaging::bits::WORD;
 use crate::imaging::{Bits, Densities, Density, Lung, Lungs, Volume};
 use crate::step::{BuiltIn, Call, Fault, Outputs, Parameter, Step};
 
-/// One count per 16-bit CT number.
+/// The number of counts: one per 16-bit CT number.
 const HU_COUNT: usize = 1 << 16;
-/// Slices that one task counts at least: many against the table it fills.
+/// The fewest slices of a task: counting them takes long compared with adding up the task's table.
 const TASK_SLICES: usize = 64;
 
-/// What is measured besides the moments.
+/// Settings of the measurements besides the moments.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     pub thresholds_hu: Vec<f64>,
     pub histogram_start_hu: i32,
-    /// Not in the histogram any more.
+    /// The end of the histogram, exclusive.
     pub histogram_end_hu: i32,
     pub histogram_width_hu: u32,
 }
@@ -73,7 +73,7 @@ fn settings(call: &Call) -> Settings {
 
 inventory::submit! { BuiltIn(step) }
 
-/// Measures both lungs together, the right and the left one, as far as they have voxels.
+/// Measures both lungs together, the right one and the left one, each if it has voxels.
 ///
 /// # Errors
 /// If no voxel is labelled as lung.
@@ -91,7 +91,7 @@ pub fn measure_densities(volume: &Volume, lungs: &Lungs, settings: &Settings) ->
     Ok(Densities { regions: found.map(|(lung, counts)| counts.density(*lung, volume, settings)).collect() })
 }
 
-/// How many voxels have each CT number, from −32 768 on. No volume has 2³² voxels.
+/// The number of voxels with each CT number, from −32 768 on. No volume has 2³² voxels.
 struct Counts(Vec<u32>);
 
 /// Counts the right and the left lung.
@@ -117,7 +117,7 @@ fn count_one(volume: &Volume, lung: &Bits) -> Counts {
     Counts(counts.to_vec())
 }
 
-/// Most words are empty or full.
+/// Counts a row. Full and empty words have a faster path, as most words are one or the other.
 fn count_row(row: &[i16], words: &[u64], counts: &mut [u32; HU_COUNT]) {
     for (voxels, word) in row.chunks(WORD).zip(words) {
         match *word {
@@ -133,7 +133,7 @@ fn count_row(row: &[i16], words: &[u64], counts: &mut [u32; HU_COUNT]) {
     }
 }
 
-/// Sixteen bits, so that it is within the table without a look.
+/// The index of a CT number. Its 16 bits make it valid without a bounds check.
 fn index(hu: i16) -> usize {
     usize::from(hu as u16 ^ 1 << 15)
 }
@@ -143,7 +143,7 @@ impl Counts {
         self.0.iter().map(|count| u64::from(*count)).sum()
     }
 
-    /// CT numbers that occur, with their counts, from the lowest on.
+    /// The CT numbers that occur, with their counts, in ascending order.
     fn occurring(&self) -> impl Iterator<Item = (i64, u64)> {
         let all = (i64::from(i16::MIN)..).zip(&self.0);
         all.filter(|(_, count)| **count > 0).map(|(hu, count)| (hu, u64::from(*count)))
@@ -182,7 +182,7 @@ impl Counts {
         low + (high - low) * place.fract()
     }
 
-    /// The CT number at a place in ascending order, from 0 on.
+    /// The CT number at a rank in ascending order, from 0 on.
     fn ranked(&self, place: u64) -> f64 {
         let mut before = 0;
         let found = self.occurring().find(|(_, count)| {

@@ -1,4 +1,4 @@
-//! `read-header`: what one instance says of itself, without its pixels.
+//! `read-header`: reads an instance's attributes, without its pixels.
 
 use crate::imaging::Header;
 use crate::step::{BuiltIn, Item, Outputs, Step};

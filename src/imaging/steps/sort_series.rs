@@ -1,7 +1,7 @@
 //! `sort-series`: one series of axial CT slices, chosen by rule, complete and in order.
 //!
-//! Candidates are the CT Image Storage instances of one frame and one sample that are not localizers,
-//! by series. Out of them the rule keeps, one after another,
+//! Candidates are series of CT Image Storage instances with one frame and one sample per pixel that are not
+//! localizers. A rule keeps, one after another,
 //!
 //! 1. those whose slices all have position, orientation (axial, within 25°) and pixel spacing,
 //! 2. original primary images before derived ones,
@@ -10,9 +10,9 @@
 //! 5. the softest kernel, because sharp ones spread the densities that are counted,
 //! 6. the most slices; then the lowest series number and UID.
 //!
-//! What was left out stands in the remarks. The chosen series must be whole: it is not exchanged for
-//! another one if a slice of it is missing. Feet-first and prone studies need no care, as positions
-//! are the patient's own; sagittal and coronal reformats and tilted gantries are refused.
+//! The remarks name the series left out. The chosen series must be complete: no other one takes its place if
+//! a slice is missing. Feet-first and prone studies need no special handling, as positions are in patient
+//! coordinates; sagittal and coronal reformats and tilted gantries are rejected.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ use crate::step::{BuiltIn, Fault, Outputs, Parameter, Step};
 const CT_IMAGE_STORAGE: &str = "1.2.840.10008.5.1.4.1.1.2";
 const ENHANCED_CT_IMAGE_STORAGE: &str = "1.2.840.10008.5.1.4.1.1.2.1";
 
-/// Slices further apart than this make volumes coarse, which is remarked.
+/// Largest fine spacing; a coarser volume gets a remark.
 const SPACING_MM_FINE: f64 = 5.0;
 
 fn step() -> Step {
@@ -42,7 +42,7 @@ fn step() -> Step {
 
 inventory::submit! { BuiltIn(step) }
 
-/// Chooses, checks and sorts.
+/// Chooses, checks and sorts a series.
 ///
 /// # Errors
 /// If there is no axial CT series, or if the chosen one is incomplete or not a regular grid.
@@ -78,7 +78,7 @@ pub fn sort_series(headers: &[&Header], slices_least: usize) -> Result<Series, F
 /// The CT slices of one series.
 struct Candidate<'a> {
     headers: Vec<&'a Header>,
-    /// With geometry, in order along their normal; those without are not among them.
+    /// The slices with geometry, in order along their normal.
     slices: Vec<Slice<'a>>,
 }
 
@@ -134,7 +134,7 @@ const STAGES: [Stage; 6] = [
     (|one| one.count(), 1.0, "it has fewer slices"),
 ];
 
-/// Slices further apart than this many times their thickness leave tissue out between them.
+/// Largest spacing by thickness; beyond it, tissue between the slices is missing.
 const SPACING_TO_THICKNESS_MOST: f64 = 1.5;
 
 fn choose<'a>(mut candidates: Vec<Candidate<'a>>, remarks: &mut Vec<String>) -> Candidate<'a> {
@@ -201,7 +201,7 @@ fn no_ct(headers: &[&Header]) -> Fault {
     )
 }
 
-/// Drops instances that came twice, and refuses those without geometry.
+/// Drops instances that came twice, and rejects slices without geometry.
 fn distinct<'a>(chosen: &Candidate<'a>, remarks: &mut Vec<String>) -> Result<Vec<Slice<'a>>, Fault> {
     if chosen.slices.len() < chosen.headers.len() {
         let lacking = chosen.headers.iter().find(|header| Slice::of(header).is_none());
@@ -225,8 +225,8 @@ fn distinct<'a>(chosen: &Candidate<'a>, remarks: &mut Vec<String>) -> Result<Vec
     Ok(slices)
 }
 
-/// How sharp a kernel is, as an order only: about 1 for the softest, 8 for the sharpest, 3 if unknown.
-/// Siemens (B30f, Br40d) and Canon (FC08, FC51) write it as a number, GE as a word, Philips as a letter.
+/// The sharpness of a kernel, for comparison only: about 1 for the softest, 8 for the sharpest, 3 if unknown.
+/// Siemens (B30f, Br40d) and Canon (FC08, FC51) write a number, GE a word, Philips a letter.
 fn sharpness(kernel: &str) -> f64 {
     let kernel = kernel.to_ascii_uppercase();
     let digits: String =
@@ -270,7 +270,7 @@ mod tests {
         sort_series(&headers.iter().collect::<Vec<_>>(), 10)
     }
 
-    /// What the change makes of a series of 20 slices is a fault with this reason.
+    /// Checks that a change to a series of 20 slices leads to a fault with this reason.
     fn check_fault(change: impl FnOnce(&mut Vec<Header>), reason: &str) {
         let mut headers = slices(20);
         change(&mut headers);
@@ -279,7 +279,7 @@ mod tests {
         assert!(fault.remedy.starts_with("Send"), "{}", fault.remedy);
     }
 
-    /// Of the series 3 and a changed series 9, this one is chosen, for this reason.
+    /// Checks that of series 3 and a changed series 9, this one is chosen, for this reason.
     fn check_choice(change: impl Fn(&mut Header), chosen: i32, reason: &str) {
         let headers = [slices(20), other_series(change)].concat();
         let series = sorted(&headers).unwrap();

@@ -1,4 +1,4 @@
-//! `write-capture`: pictures as a Secondary Capture series in the study of the request.
+//! `write-capture`: writes pictures as a Secondary Capture series in the study of the request.
 
 use dicom_core::VR;
 use dicom_dictionary_std::{tags, uids};
@@ -7,7 +7,7 @@ use crate::imaging::objects::{Instance, SeriesOf};
 use crate::imaging::{Picture, Pictures, Study};
 use crate::step::{BuiltIn, Fault, File, Files, Outputs, Parameter, Request, Step};
 
-/// One Secondary Capture image (PS3.3 A.8.1), RGB, with the picture's title as its comment.
+/// Writes a Secondary Capture image (PS3.3 A.8.1), RGB, with the picture's title as its comment.
 ///
 /// # Errors
 /// If the picture has more rows or columns than DICOM can count, or cannot be written.
@@ -20,14 +20,14 @@ fn write_capture(
 ) -> Result<File, Fault> {
     let class = uids::SECONDARY_CAPTURE_IMAGE_STORAGE;
     let mut instance = Instance::new(class, uid, number, study, series);
-    // Two attributes that must be there and may be empty: a page has neither side nor orientation.
+    // Two attributes are required and may be empty: a page has no laterality and no orientation.
     instance.text(tags::LATERALITY, VR::CS, "");
     instance.text(tags::PATIENT_ORIENTATION, VR::CS, "");
     instance.text(tags::CONVERSION_TYPE, VR::CS, "WSD");
     instance.text(tags::IMAGE_TYPE, VR::CS, "DERIVED\\SECONDARY");
     instance.text(tags::IMAGE_COMMENTS, VR::LT, &picture.title);
     instance.text(tags::DERIVATION_DESCRIPTION, VR::ST, "Drawn by flow from the images of this study");
-    // An error page names the request, and that may name the patient.
+    // An error page names the request, whose name may be the patient's.
     instance.text(tags::BURNED_IN_ANNOTATION, VR::CS, "YES");
     instance.text(tags::LOSSY_IMAGE_COMPRESSION, VR::CS, "00");
     for (date, time) in [(tags::CONTENT_DATE, tags::CONTENT_TIME), (tags::SERIES_DATE, tags::SERIES_TIME)] {

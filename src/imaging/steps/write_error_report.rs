@@ -1,5 +1,4 @@
-//! `write-error-report`: what went wrong, as a structured report in the study of the request and as
-//! JSON.
+//! `write-error-report`: writes the failures of a request as a structured report in its study, and as JSON.
 
 use dicom_dictionary_std::uids;
 use serde::Serialize;
@@ -47,7 +46,7 @@ fn write_json(request: &Request, study: &Study, outcomes: &Outcomes) -> File {
     File::new("error.json", "application/json", to_json(&response))
 }
 
-/// A Basic Text SR: findings with the failures, recommendations with what to do.
+/// A Basic Text SR: findings are the failures, recommendations are the remedies.
 fn write_report(call: &Call, study: &Study, outcomes: &Outcomes) -> Result<File, Fault> {
     let series = SeriesOf {
         uid: call.uid(0),

@@ -1,4 +1,4 @@
-//! `write-png`: pictures as PNG files.
+//! `write-png`: writes pictures as PNG files.
 
 use rayon::prelude::*;
 
@@ -8,7 +8,7 @@ use crate::step::{BuiltIn, Fault, File, Files, Outputs, Step};
 /// Encodes a picture as a PNG file (ISO/IEC 15948), 8 bits, RGB.
 ///
 /// # Errors
-/// If the picture's bytes do not fit its size.
+/// If the number of bytes does not match the picture's size.
 pub fn write_png(picture: &Picture) -> Result<Vec<u8>, png::EncodingError> {
     let mut bytes = Vec::new();
     let (width, height) = (picture.width as u32, picture.height as u32);

@@ -1,7 +1,7 @@
-//! `write-report`: the measurements as a structured report, in the study of the request.
+//! `write-report`: writes the measurements as a structured report in the study of the request.
 //!
-//! A Comprehensive SR with the template Measurement Report (PS3.16 TID 1500): a measurement group
-//! (TID 1501) for both lungs and for each.
+//! The report is a Comprehensive SR with the template Measurement Report (PS3.16 TID 1500): a measurement
+//! group (TID 1501) for both lungs and for each.
 
 use dicom_dictionary_std::uids;
 
@@ -33,7 +33,7 @@ fn write_report(call: &Call) -> Result<File, Fault> {
     document.into_instance().into_file("report.dcm")
 }
 
-/// TID 1500.
+/// The report's root (TID 1500).
 fn root(source: &Series, groups: Vec<Node>) -> Node {
     let comments = source.remarks.iter().map(|remark| Node::text(codes::COMMENT, remark));
     let series_uid =
@@ -45,7 +45,7 @@ fn root(source: &Series, groups: Vec<Node>) -> Node {
         .contains_all(comments)
 }
 
-/// TID 1501: what was measured in one region.
+/// The measurements of one region (TID 1501).
 fn group(density: &Density, tracking_uid: String) -> Node {
     use Relationship::{HasContext, HasModifier};
     let (name, site, side) = region(density.lung);
@@ -67,7 +67,8 @@ fn region(lung: Lung) -> (&'static str, Name, Name) {
     }
 }
 
-/// TID 300 for each number. A region without voxels has no mean: what is not a number is left out.
+/// A measurement (TID 300) for each number. A region without voxels has no mean; values that are not numbers
+/// are left out.
 fn measurements(density: &Density) -> Vec<Node> {
     let measured: [(Name, f64, usize, Name); 5] = [
         (codes::VOLUME, density.volume_ml, 1, codes::MILLILITRE),

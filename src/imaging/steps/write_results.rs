@@ -1,4 +1,4 @@
-//! `write-results`: everything measured, for programs: `results.json`.
+//! `write-results`: writes all measurements for other programs, as `results.json`.
 
 use serde::Serialize;
 
@@ -16,7 +16,7 @@ struct Results<'a> {
     definitions: Definitions,
 }
 
-/// No name: who needs it finds it by the identifiers.
+/// The request's study by its identifiers, without the patient's name.
 #[derive(Serialize)]
 struct StudyIdentity<'a> {
     study_instance_uid: &'a str,
@@ -35,7 +35,7 @@ struct SeriesIdentity<'a> {
     slices: usize,
     rows: u16,
     columns: u16,
-    /// Between rows, then between columns.
+    /// Distance between rows, then between columns.
     pixel_spacing_mm: Option<[f64; 2]>,
     slice_spacing_mm: f64,
     slice_thickness_mm: Option<f64>,

@@ -4,20 +4,20 @@ use encoding_rs::Encoding;
 
 use super::escape::{Left, Right, Sides};
 
-/// How the text of a data set is written.
+/// The character sets of a data set's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CharacterSet {
-    /// Nothing is declared that is known and goes beyond ASCII without an escape sequence. What does so
-    /// all the same is taken for UTF-8 if it can be that, else for Latin 1.
+    /// No known set beyond ASCII is declared without escape sequences. Bytes beyond ASCII are read as UTF-8
+    /// if they are valid UTF-8, else as Latin 1.
     Undeclared,
-    /// Declared, and other sets may follow by escape sequences.
+    /// Declared sets, after which escape sequences may switch to others.
     Extended(Sides),
-    /// Unicode and the Chinese sets of several bytes, which know no escape sequences.
+    /// Unicode and the Chinese multi-byte sets, which have no escape sequences.
     Alone(&'static Encoding),
 }
 
 impl Default for CharacterSet {
-    /// What holds for a data set that does not say.
+    /// The sets of a data set without a declaration.
     fn default() -> CharacterSet {
         CharacterSet::Undeclared
     }
@@ -29,8 +29,8 @@ impl CharacterSet {
 
     /// Reads the terms, separated by `\`.
     ///
-    /// The right half that holds at first is the first one that any of the terms has: by the standard it
-    /// is that of the first term, but files are seen whose Korean lacks the escape sequence.
+    /// The initial right half is the first one that any of the terms has. The standard takes that of the
+    /// first term only, but some files omit the escape sequence for Korean.
     pub fn declared(terms: &str) -> CharacterSet {
         let mut sets = terms.split('\\').map(term);
         let first = sets.next().flatten();
@@ -56,7 +56,7 @@ fn right(term: Option<Term>) -> Option<Right> {
     }
 }
 
-/// One term, also misspelt (`ISO IR 100`, `ISO_2022_IR_100`), as files are seen that have it.
+/// Reads one term, including the misspellings that occur in files (`ISO IR 100`, `ISO_2022_IR_100`).
 fn term(text: &str) -> Option<Term> {
     let text = text.trim_matches([' ', '\0']);
     match text {
@@ -72,10 +72,10 @@ fn term(text: &str) -> Option<Term> {
     Some(Term::Sides(Sides { left, right: registered_right(registered)? }))
 }
 
-/// The right half of a set by its number in the international register of coded character sets.
+/// The right half of a set, by its number in the international register of coded character sets.
 fn registered_right(number: &str) -> Option<Right> {
     Some(match number {
-        // Of the Japanese sets with two bytes an escape sequence makes the left half.
+        // Escape sequences place the Japanese sets with two bytes in the left half.
         "6" | "14" | "87" | "159" => Right::None,
         "13" => Right::Katakana,
         "58" => Right::Double(encoding_rs::GBK),

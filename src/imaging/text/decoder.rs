@@ -1,4 +1,4 @@
-//! From byte to byte through a value, with the sets that hold at each.
+//! Decodes a value byte by byte, with the character sets in force at each byte.
 
 use super::Kind;
 use super::escape::{self, Left, Right, Sides};
@@ -8,7 +8,7 @@ const ESCAPE: u8 = 0x1B;
 
 pub struct Decoder {
     kind: Kind,
-    /// What holds at the beginning of every part.
+    /// The sets at the beginning of every part.
     start: Sides,
     now: Sides,
     output: Output,
@@ -32,7 +32,7 @@ impl Decoder {
         self.output.finish()
     }
 
-    // What follows gives how many bytes it has taken, at least one.
+    // Each branch returns the number of bytes read, at least one.
 
     fn escape(&mut self, rest: &[u8]) -> usize {
         let length = escape::length(rest);
@@ -45,7 +45,7 @@ impl Decoder {
 
     fn left(&mut self, rest: &[u8]) -> usize {
         let pair = rest.first_chunk::<2>().filter(|pair| pair.iter().all(u8::is_ascii_graphic));
-        // In EUC-JP the two sets stand in the right half, and the second has a byte before each sign.
+        // EUC-JP has both sets in the right half, and a prefix byte before each character of the second.
         match (self.now.left, pair) {
             (Left::Kanji, Some([one, two])) => {
                 self.output.push(encoding_rs::EUC_JP, &[one | 0x80, two | 0x80]);

@@ -1,9 +1,9 @@
-//! Which sets the two halves of a byte's range stand for, and the escape sequences that change it
-//! (PS3.3 tables C.12-3 and C.12-4).
+//! The character sets of the two halves of the byte range, and the escape sequences that change them (PS3.3
+//! tables C.12-3 and C.12-4).
 
 use encoding_rs::Encoding;
 
-/// What bytes below 80H and from there on mean (G0 and G1 of ISO 2022).
+/// The sets for bytes below 80H and from there on (G0 and G1 of ISO 2022).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sides {
     pub left: Left,
@@ -13,11 +13,11 @@ pub struct Sides {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Left {
     Ascii,
-    /// ASCII of the Japanese (ISO-IR 14), with ¥ and ‾ in the places of \ and ~.
+    /// Japanese ASCII (ISO-IR 14), with ¥ and ‾ in the places of \ and ~.
     Romaji,
-    /// JIS X 0208, two bytes a sign.
+    /// JIS X 0208, two bytes per character.
     Kanji,
-    /// JIS X 0212, two bytes a sign.
+    /// JIS X 0212, two bytes per character.
     MoreKanji,
 }
 
@@ -25,20 +25,20 @@ pub enum Left {
 pub enum Right {
     None,
     Single(&'static Encoding),
-    /// Two bytes a sign.
+    /// A set with two bytes per character.
     Double(&'static Encoding),
-    /// ISO-IR 13; the rest of Shift_JIS, which the standard does not know, is read as well.
+    /// ISO-IR 13; the rest of Shift_JIS, which is not in the standard, is read as well.
     Katakana,
 }
 
 impl Sides {
-    /// With another right half if this has none.
+    /// Takes another right half if this one has none.
     pub fn or_right(self, other: Option<Right>) -> Sides {
         let right = if self.right == Right::None { other.unwrap_or(Right::None) } else { self.right };
         Sides { right, ..self }
     }
 
-    /// Changed by an escape sequence, without its first byte. `None` if it is not known.
+    /// The sets after an escape sequence, given without its first byte. `None` if the sequence is unknown.
     pub fn after(self, sequence: &[u8]) -> Option<Sides> {
         let left = |left| Some(Sides { left, ..self });
         let right = |right| Some(Sides { right, ..self });
@@ -56,7 +56,7 @@ impl Sides {
     }
 }
 
-/// The right half of a set of one byte a sign, by the last byte of its escape sequence.
+/// The right half of a set with one byte per character, by the last byte of its escape sequence.
 fn single(set: u8) -> Option<&'static Encoding> {
     Some(match set {
         b'A' => encoding_rs::WINDOWS_1252,
@@ -74,8 +74,8 @@ fn single(set: u8) -> Option<&'static Encoding> {
     })
 }
 
-/// How long the escape sequence at the beginning of the bytes is: ESC, any number of intermediate bytes,
-/// a final one (ISO 2022 section 13). Of what is none, only the ESC counts.
+/// The length of the escape sequence at the beginning: ESC, any number of intermediate bytes, a final byte
+/// (ISO 2022 section 13). If the sequence is invalid, only the ESC counts.
 pub fn length(bytes: &[u8]) -> usize {
     let intermediate = bytes.iter().skip(1).take_while(|byte| matches!(byte, 0x20..=0x2F)).count();
     match bytes.get(1 + intermediate) {

@@ -1,7 +1,8 @@
-//! Text of DICOM elements (PS3.5 section 6.1), in whatever character sets they declare, as Unicode.
+//! Decodes the text of DICOM elements (PS3.5 section 6.1), in any declared character set, to Unicode.
 //!
-//! Code extensions (ISO 2022) are followed whether they are declared or not. What cannot be read comes
-//! as U+FFFD, and the ASCII around it stays. Nothing panics, and time is linear in the bytes.
+//! Code extensions (ISO 2022) are followed whether they are declared or not. Bytes that cannot be read become
+//! U+FFFD, and the ASCII around them stays. Decoding does not panic, and its time is linear in the number of
+//! bytes.
 
 mod declared;
 mod decoder;
@@ -15,10 +16,10 @@ use decoder::Decoder;
 pub use declared::CharacterSet;
 
 impl CharacterSet {
-    /// The text of a whole value, padding included. Between several values stands a `\`; where the
-    /// element's type has only one, `\` is a sign like others.
+    /// The text of a whole value, including padding. A `\` separates several values; in elements with a
+    /// single value, `\` is an ordinary character.
     ///
-    /// Types of elements that no character set applies to are read as ASCII.
+    /// Elements whose VR is not affected by character sets are read as ASCII.
     pub fn decode(self, vr: VR, value: &[u8]) -> String {
         let Some(kind) = Kind::of(vr) else { return String::from_utf8_lossy(value).into_owned() };
         match self {
@@ -32,14 +33,14 @@ impl CharacterSet {
     }
 }
 
-/// The types that character sets apply to (PS3.5 section 6.1.2.3), by what begins a new part in them.
+/// The VRs that character sets apply to (PS3.5 section 6.1.2.3), by the delimiters that begin a new part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// `\` between values, `=` between component groups, `^` between components.
     Name,
     /// `\` between values.
     Words,
-    /// One value of any length, in lines.
+    /// A single value of any length, in lines.
     Prose,
 }
 
@@ -57,7 +58,7 @@ impl Kind {
         byte == b'\\' && self != Kind::Prose
     }
 
-    /// After these the sets of the beginning hold again (PS3.5 section 6.1.2.5.3).
+    /// Whether the initial sets are in force again after a byte (PS3.5 section 6.1.2.5.3).
     fn ends_part(self, byte: u8) -> bool {
         let in_name = self == Kind::Name && matches!(byte, b'^' | b'=');
         byte.is_ascii_control() || in_name || self.separates_values(byte)

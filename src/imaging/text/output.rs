@@ -1,10 +1,10 @@
-//! Text in the making: bytes of one encoding are gathered, and decoded together.
+//! Collects decoded text: bytes of one encoding are gathered, and decoded together.
 
 use encoding_rs::Encoding;
 
 pub struct Output {
     text: String,
-    /// Whole signs, not yet decoded.
+    /// Bytes of whole characters, not yet decoded.
     bytes: Vec<u8>,
     encoding: &'static Encoding,
 }
@@ -24,7 +24,7 @@ impl Output {
         self.bytes.extend_from_slice(sign);
     }
 
-    /// The same in all the encodings that are used here.
+    /// Adds a byte that is the same in all encodings used here.
     pub fn ascii(&mut self, byte: u8) {
         self.bytes.push(byte);
     }

@@ -1,4 +1,4 @@
-//! The examples of PS3.5 annexes H to K, byte by byte, and what files do beyond them.
+//! The examples of PS3.5 annexes H to K, byte by byte, and cases from real files beyond them.
 
 use super::*;
 
@@ -93,7 +93,7 @@ fn separators_inside_a_sign_of_two_bytes_are_none() {
     check("\\ISO 2022 IR 87", VR::PN, b"\x1b$B\\\\^^==\x1b(B^a\\b", "樛湎十^a\\b");
     check("GB18030", VR::PN, b"\x81\\\x81^^\x82\\\\a", "乗乛^俓\\a");
     check("GBK", VR::LO, b"\x81\\\\\x82\\", "乗\\俓");
-    // Of the rest of Shift_JIS, which is no DICOM set.
+    // A character of the rest of Shift_JIS, which is no DICOM set.
     check("ISO_IR 13", VR::LO, b"\x95\\\\\x82\xA0", "表\\あ");
 }
 
@@ -132,10 +132,10 @@ fn what_is_undeclared_misspelt_or_unknown_is_read_as_well_as_can_be() {
     check("", VR::PN, b"\x1b$B;3ED\x1b(B", "山田");
     check("ISO IR 144", VR::LO, b"\xBB", "Л");
     check("ISO-2022-IR 100\\ISO_2022_IR_144", VR::LO, b"\xE9\x1b-L\xBB", "éЛ");
-    // Without the escape sequence that should come first.
+    // Without the escape sequence that the standard requires at the beginning.
     check("\\ISO 2022 IR 149", VR::PN, b"\xC8\xAB^\xB1\xE6\xB5\xBF", "홍^길동");
     check("ISO 2022 IR 149", VR::PN, b"\xC8\xAB", "홍");
-    // Without the one that should end it.
+    // Without the escape sequence that the standard requires at the end.
     check("\\ISO 2022 IR 87", VR::PN, b"\x1b$B;3ED^\x1b$BB@O:", "山田^太郎");
 }
 

@@ -12,7 +12,8 @@ use flow::dicom::{Destination, Event, Level, Object, Outcome, Pull, Query, Retri
 
 use crate::run::Place;
 use crate::support::orthanc::Orthanc;
-use crate::support::peers::{Background, Receiving, answering, free_port, listener, run, tool};
+use crate::support::peers::{Background, Receiving, answering, listener, run, tool};
+use crate::support::ports::free_port;
 use crate::support::scripts::{Script, has};
 use crate::support::slices::{Slice, data_set};
 

@@ -13,7 +13,8 @@ use serde_json::json;
 use crate::run::Place;
 use crate::run::nodes::Listening;
 use crate::support::orthanc::Orthanc;
-use crate::support::peers::{DEADLINE, Receiving, free_port, listener, run, until};
+use crate::support::peers::{DEADLINE, Receiving, listener, run, until};
+use crate::support::ports::free_port;
 use crate::support::scripts::Script;
 use crate::support::slices::Slice;
 

@@ -19,7 +19,8 @@ use flow::tls::{Client, Server};
 use super::raw::{C_STORE, associated, command, fragment, say, status, store, store_command, store_slice};
 use crate::run::Place;
 use crate::support::certificates::Certificates;
-use crate::support::peers::{Background, DEADLINE, Receiving, answering, free_port, run, tool, until};
+use crate::support::peers::{Background, DEADLINE, Receiving, answering, run, tool, until};
+use crate::support::ports::free_port;
 use crate::support::slices::{Slice, data_set};
 
 type Peer = ClientAssociation<TcpStream>;
@@ -71,7 +72,7 @@ fn closed(receiving: &Receiving) -> (End, String) {
 
 #[test]
 fn who_stops_in_the_middle_is_cut_off() {
-    let receiving = Receiving::start(|settings| settings.idle_time_max = Duration::from_millis(200));
+    let receiving = Receiving::start(|settings| settings.idle_time_max = Duration::from_millis(500));
     let cut_off = |mut peer: Peer| {
         let (end, reason) = closed(&receiving);
         assert_eq!((end, reason.as_str()), (End::Aborted, "the peer was silent for too long"));
@@ -94,7 +95,7 @@ fn who_stops_in_the_middle_is_cut_off() {
 fn who_calls_and_says_nothing_keeps_no_place_for_long() {
     let receiving = Receiving::start(|settings| {
         settings.associations_max = 2;
-        settings.negotiation_time_max = Duration::from_millis(200);
+        settings.negotiation_time_max = Duration::from_secs(2);
         settings.idle_time_max = Duration::from_secs(3600);
     });
     let mut served = associated(receiving.address);

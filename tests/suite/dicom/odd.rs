@@ -15,7 +15,8 @@ use flow::step::Digest;
 use super::web::Serving;
 use crate::run::Place;
 use crate::support::data::Data;
-use crate::support::peers::{Background, answering, free_port, run, tool, until};
+use crate::support::peers::{Background, answering, run, tool, until};
+use crate::support::ports::free_port;
 
 /// Archives of test data, of which all files are looked at.
 const ARCHIVES: [&str; 3] = ["odd-files", "known-good", "ct-chest-cip64"];

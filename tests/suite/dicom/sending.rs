@@ -8,7 +8,8 @@ use std::time::Duration;
 use flow::dicom::{Cause, Decode, Destination, Object, Outcome, PlainPixels, echo, send, send_each};
 
 use crate::support::orthanc::Orthanc;
-use crate::support::peers::{Background, Receiving, answering, free_port, run, tool, until};
+use crate::support::peers::{Background, Receiving, answering, run, tool, until};
+use crate::support::ports::free_port;
 use crate::support::slices::{Slice, data_set};
 
 const STORESCP: &str = "/usr/bin/storescp";

@@ -12,7 +12,8 @@ use flow::outbox::{Clock, Forward, Policy, Target, Window};
 
 use super::provider::{Answer, Provider};
 use super::{Post, Told, at_once, forward, forwarded, patient, uid};
-use crate::support::peers::{DEADLINE, free_port, until};
+use crate::support::peers::{DEADLINE, until};
+use crate::support::ports::free_port;
 
 /// Hours pass in a second.
 const FAST: u32 = 7200;

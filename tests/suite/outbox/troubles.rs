@@ -15,7 +15,8 @@ use flow::outbox::{Clock, FileState, Forward, Verified};
 use super::policies::nobody;
 use super::provider::{Answer, Provider};
 use super::{Post, Told, at_once, forward, forwarded, patient, states, uid};
-use crate::support::peers::{Background, DEADLINE, answering, free_port, tool, until};
+use crate::support::peers::{Background, DEADLINE, answering, tool, until};
+use crate::support::ports::free_port;
 use crate::support::slices::Slice;
 
 #[test]
@@ -44,6 +45,9 @@ fn a_warning_is_a_warning_and_what_is_refused_for_good_is_not_hidden_by_the_rest
     assert_eq!(post.states(), [State::Undelivered]);
 }
 
+/// The longest silence of a provider: more than a busy machine needs for an answer.
+const SILENCE_MAX: Duration = Duration::from_secs(2);
+
 #[test]
 fn whatever_breaks_off_in_the_middle_it_goes_on_with_what_was_not_answered() {
     for trouble in [Answer::Silence, Answer::Abort, Answer::Close, Answer::HalfClose] {
@@ -53,7 +57,7 @@ fn whatever_breaks_off_in_the_middle_it_goes_on_with_what_was_not_answered() {
             _ => Answer::Status(0),
         });
         let mut destination = pacs.destination();
-        destination.wait_max = Duration::from_millis(200);
+        destination.wait_max = SILENCE_MAX;
         let told = post.run(&["1"], vec![forward(destination, at_once(2))], Clock::usual(), |_, _| {});
         let delivery = forwarded(&told)[0];
         assert!(delivery.complete && delivery.tries == 2, "{trouble:?}: {delivery:?}");
@@ -71,7 +75,7 @@ fn an_object_that_always_breaks_it_off_blocks_none_behind_it() {
             _ => Answer::Status(0),
         });
         let mut destination = pacs.destination();
-        destination.wait_max = Duration::from_millis(200);
+        destination.wait_max = SILENCE_MAX;
         // The next process remembers at which one it broke off.
         for tries in [1, 1, 3] {
             let forwards = vec![forward(destination.clone(), at_once(tries))];

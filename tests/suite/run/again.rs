@@ -7,7 +7,8 @@ use flow::journal::{Entry, Reader, State};
 
 use super::Place;
 use super::nodes::Listening;
-use crate::support::peers::{Background, answering, free_port, run, tool, until};
+use crate::support::peers::{Background, answering, run, tool, until};
+use crate::support::ports::free_port;
 
 const STORESCU: &str = "/usr/bin/storescu";
 
@@ -172,11 +173,19 @@ fn script(place: &Place, script: &str) {
 
 const SCRIPT: [&str; 4] = ["run", "script.yaml", "--input", "in"];
 
+/// Shell code that waits until so many requests are recorded as being in their step, and kills flow.
+fn kill_when_in_work(place: &Place, requests: &str) -> String {
+    let (flow, state) = (env!("CARGO_BIN_EXE_flow"), place.path("flow-state"));
+    let status = format!("{flow} status --json --state {}", state.display());
+    let count = format!("$({status} | grep -c \"the step work\")");
+    format!("while [ {count} -lt {requests} ]; do sleep 0.01; done; kill -KILL $PPID")
+}
+
 #[test]
 fn a_request_that_kills_flow_each_time_is_answered_all_the_same() {
     let place = Place::new();
     place.study("in", 1);
-    script(&place, "kill -KILL $PPID");
+    script(&place, &kill_when_in_work(&place, "1"));
     assert_eq!(kills(&place), 10);
     assert_is_deadly(&place.response("flow-output").1);
 }
@@ -187,9 +196,12 @@ fn requests_that_are_in_work_beside_one_that_kills_flow_are_not_blamed() {
     fs::remove_file(&place.study("in/1", 1)[0]).unwrap();
     place.study("in/2", 2);
     place.study("in/3", 3);
-    // It kills before the others are done.
-    script(&place, "[ $(ls items | wc -l) = 40 ] && sleep 0.2 || kill -KILL $PPID");
-    assert!((10..=20).contains(&kills(&place)), "killed once with all, then with the one alone");
+    // The first flow is killed while all three are in work; later ones while the deadly request is.
+    let killed_once = place.path(KILLED_ONCE).display().to_string();
+    let harmless = format!("while [ ! -e {killed_once} ]; do sleep 0.01; done");
+    let deadly = kill_when_in_work(&place, &format!("$([ -e {killed_once} ] && echo 1 || echo 3)"));
+    script(&place, &format!("if [ $(ls items | wc -l) = 40 ]; then {harmless}; else {deadly}; fi"));
+    assert_eq!(kills(&place), 10);
     let mut responses: Vec<_> = place.responses("flow-output").into_iter().collect();
     let deadly = responses.iter().position(|(_, response)| response.verdict == Verdict::Failed);
     assert_is_deadly(&responses.remove(deadly.expect("one has an error response")).1);
@@ -197,9 +209,16 @@ fn requests_that_are_in_work_beside_one_that_kills_flow_are_not_blamed() {
     assert!(responses.iter().all(|(_, response)| response.verdict == Verdict::Complete), "{responses:?}");
 }
 
-/// Starts it until it is not killed any more; how many times it was.
+/// A file that is there as soon as the first flow has ended.
+const KILLED_ONCE: &str = "killed-once";
+
+/// Starts flow until it is not killed any more; how many times it was.
 fn kills(place: &Place) -> usize {
-    let killed = |_: &usize| place.flow(&SCRIPT).output().unwrap().status.code().is_none();
+    let killed = |_: &usize| {
+        let output = place.flow(&SCRIPT).output().unwrap();
+        fs::write(place.path(KILLED_ONCE), "").unwrap();
+        output.status.code().is_none()
+    };
     (0..30).take_while(killed).count()
 }
 
@@ -243,10 +262,13 @@ fn a_request_is_cancelled_while_no_flow_is_running() {
     let place = Place::new();
     let (flow, name) = asleep(&place);
     drop(flow);
+    let step_folders = || fs::read_dir(place.path("flow-state/steps/0")).unwrap().count();
+    assert_eq!(step_folders(), 1, "the killed flow left the folder of its step");
     let cancel = place.run(&["cancel", &name]);
     assert!(cancel.out.contains("no flow is running"), "{}", cancel.out);
     let status = place.run(&["status"]);
     assert!(status.out.contains("no flow is running"), "{}", status.out);
     assert_eq!(place.run(&SCRIPT).code, 1);
+    assert_eq!(step_folders(), 0, "a start removes what an earlier one left");
     is_cancelled(&place);
 }

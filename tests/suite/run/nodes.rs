@@ -9,7 +9,8 @@ use flow::dataflow::Verdict;
 
 use super::Place;
 use crate::support::orthanc::Orthanc;
-use crate::support::peers::{Background, answering, free_port, run, tool, until};
+use crate::support::peers::{Background, answering, run, tool, until};
+use crate::support::ports::free_port;
 
 /// `flow run --listen` with what it says; ended when dropped.
 pub struct Listening {

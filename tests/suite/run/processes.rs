@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Stdio;
 
 use super::{Place, tree};
-use crate::support::peers::free_port;
+use crate::support::ports::free_port;
 
 /// Two studies that are answered with results and one that is not.
 fn studies(place: &Place) {

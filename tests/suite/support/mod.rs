@@ -4,6 +4,7 @@ pub mod certificates;
 pub mod data;
 pub mod orthanc;
 pub mod peers;
+pub mod ports;
 pub mod random;
 pub mod scripts;
 pub mod slices;

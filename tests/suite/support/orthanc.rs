@@ -5,7 +5,8 @@ use std::process::Command;
 use flow::dicom::{Destination, Object, send};
 use serde_json::{Value, json};
 
-use super::peers::{Background, answering, free_port, http, tool, until};
+use super::peers::{Background, answering, http, tool, until};
+use super::ports::free_port;
 use super::slices::Slice;
 
 /// Ended when dropped, with what it stores.

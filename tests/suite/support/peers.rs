@@ -27,11 +27,6 @@ pub fn tool(path: &str) -> Option<&str> {
     None
 }
 
-/// A port for a program that cannot choose one itself.
-pub fn free_port() -> u16 {
-    listener().local_addr().expect("it is bound").port()
-}
-
 /// At a free port.
 pub fn listener() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").expect("there is a free port")

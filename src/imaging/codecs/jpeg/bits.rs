@@ -2,12 +2,12 @@
 
 use crate::imaging::codecs::stream::StreamError;
 
-/// A code and the bits that follow it are at most this.
+/// The most bits that a code and the bits after it have together.
 const BITS_NEEDED: u32 = 32;
 
 pub struct Bits<'a> {
     data: &'a [u8],
-    /// The next bits, from the top; zeros behind the last one.
+    /// The next bits, the first one highest; zeros follow the last bit.
     held: u64,
     count: u32,
 }
@@ -17,7 +17,7 @@ impl<'a> Bits<'a> {
         Bits { data, held: 0, count: 0 }
     }
 
-    /// Makes the next 32 bits ready, or as many as are left.
+    /// Makes the next 32 bits available, or as many as are left.
     #[inline]
     pub fn fill(&mut self) {
         if self.count < BITS_NEEDED {
@@ -37,7 +37,7 @@ impl<'a> Bits<'a> {
         }
     }
 
-    /// The next 16 bits, zeros where there are none.
+    /// The next 16 bits, with zeros where the data has ended.
     #[inline]
     pub fn peek(&self) -> u16 {
         (self.held >> 48) as u16
@@ -50,7 +50,7 @@ impl<'a> Bits<'a> {
         Ok(())
     }
 
-    /// A number of `size` bits, at most 16, whose first half is negative (figure F.12).
+    /// A signed number of `size` bits, at most 16; the lower half of the codes is negative (figure F.12).
     #[inline]
     pub fn signed(&mut self, size: u32) -> Result<i32, StreamError> {
         if size == 0 {

@@ -3,13 +3,13 @@
 
 const HALF: i32 = 1 << 15;
 
-/// 65 536 times 1.402, 1.772, 0.71414 and 0.34414.
+/// 1.402, 1.772, 0.71414 and 0.34414, each times 65 536.
 const RED_OF_CR: i32 = 91_881;
 const BLUE_OF_CB: i32 = 116_130;
 const GREEN_OF_CR: i32 = 46_802;
 const GREEN_OF_CB: i32 = 22_554;
 
-/// `precision` is 8 or 12.
+/// Converts a pixel; `precision` is 8 or 12 bits.
 pub fn rgb([luma, cb, cr]: [u16; 3], precision: u32) -> [u16; 3] {
     let centre = 1 << (precision - 1);
     let [luma, cb, cr] = [i32::from(luma), i32::from(cb) - centre, i32::from(cr) - centre];

@@ -1,13 +1,14 @@
-//! The inverse DCT, bit for bit the accurate integer one of the Independent JPEG Group (jidctint.c, "islow",
-//! after Loeffler, Ligtenberg and Moschytz, ICASSP 1989), which DCMTK decodes with.
+//! The inverse DCT, bit for bit the accurate integer version of the Independent JPEG Group (jidctint.c,
+//! "islow", after Loeffler, Ligtenberg and Moschytz, ICASSP 1989), which DCMTK uses.
 //!
-//! In 64 bits, so that no coefficient and no quantization table, however wrong, overflows.
+//! The arithmetic has 64 bits, so that no coefficient or quantization table, however wrong, overflows.
 
 const CONSTANT_BITS: u32 = 13;
 
-/// Quantized coefficients in natural order, at most 16 bits each, to samples: rows from the top.
+/// Converts quantized coefficients in natural order, at most 16 bits each, to samples, row by row from the
+/// top.
 pub fn inverse(coefficients: &[i64; 64], precision: u32) -> [u16; 64] {
-    // What the first pass keeps below the point: as much as 32 bits allowed.
+    // Fraction bits that the first pass keeps: as many as the original's 32 bits had room for.
     let kept = if precision == 8 { 2 } else { 1 };
     let mut columns = [0_i64; 64];
     for x in 0..8 {
@@ -29,7 +30,7 @@ fn descale(sum: i64, bits: u32) -> i64 {
     (sum + (1 << (bits - 1))) >> bits
 }
 
-/// One dimension: eight values to eight sums, each 2^13 times as large and √8 times as well.
+/// The transform in one dimension: eight values to eight sums, each too large by a factor of 2^13 √8.
 #[inline]
 fn pass([v0, v1, v2, v3, v4, v5, v6, v7]: [i64; 8]) -> [i64; 8] {
     if [v1, v2, v3, v4, v5, v6, v7] == [0; 7] {

@@ -4,7 +4,7 @@ use super::huffman::Huffman;
 use crate::imaging::codecs::Layout;
 use crate::imaging::codecs::stream::{Segment, Shape, StreamError, byte, short};
 
-/// How samples became numbers.
+/// The coding process of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Process {
     /// Sequential DCT: baseline and extended.
@@ -12,7 +12,7 @@ pub enum Process {
     Lossless,
 }
 
-/// The frame header, of the layout's size.
+/// The frame header; its size has been checked against the layout.
 pub struct Frame {
     pub process: Process,
     pub precision: u32,
@@ -23,7 +23,7 @@ pub struct Frame {
 
 pub struct Component {
     id: u8,
-    /// Samples in an MCU across and down, from 1 to 4.
+    /// Sampling factors: samples in an MCU across and down, from 1 to 4.
     pub across: usize,
     pub down: usize,
     pub quantization: usize,
@@ -43,7 +43,7 @@ impl Frame {
         Ok(Frame { process, precision, columns, rows, components })
     }
 
-    /// The largest sampling factors.
+    /// The largest sampling factors of all components.
     pub fn mcu(&self) -> [usize; 2] {
         let most = |factor: fn(&Component) -> usize| self.components.iter().map(factor).max().unwrap_or(1);
         [most(|component| component.across), most(|component| component.down)]
@@ -62,11 +62,11 @@ impl Component {
 
 /// The scan header.
 pub struct Scan {
-    /// For each component of the scan its place in the frame, and its DC and AC tables.
+    /// Each component of the scan: its index in the frame, and its DC and AC tables.
     pub components: Vec<(usize, usize, usize)>,
-    /// In a lossless scan which neighbours predict a sample.
+    /// The predictor of a lossless scan (table H.1).
     pub predictor: u8,
-    /// By how many bits samples were shifted.
+    /// The point transform: the number of bits by which samples were shifted right.
     pub shift: u32,
 }
 
@@ -90,14 +90,14 @@ impl Scan {
     }
 }
 
-/// What scans refer to, as it stands before one.
+/// The tables in force for the next scan.
 #[derive(Default)]
 pub struct Tables {
     pub dc: [Option<Huffman>; 4],
     pub ac: [Option<Huffman>; 4],
-    /// In zigzag order.
+    /// The quantization tables, in zigzag order.
     pub quantization: [Option<[u16; 64]>; 4],
-    /// MCUs between restarts; 0 for none.
+    /// The restart interval in MCUs; 0 for none.
     pub restart: usize,
 }
 
@@ -131,7 +131,7 @@ impl Tables {
     }
 }
 
-/// A table that a scan names.
+/// The table that a scan refers to.
 pub fn table<T>(tables: &[Option<T>; 4], place: usize) -> Result<&T, StreamError> {
     tables[place].as_ref().ok_or(StreamError::Wrong("reference to a table"))
 }

@@ -5,20 +5,21 @@ use crate::imaging::codecs::stream::StreamError;
 
 const LENGTH_MOST: usize = 16;
 
-/// Codes of up to so many bits are looked up at once.
+/// The longest codes that the direct table holds, in bits.
 const QUICK_BITS: usize = 9;
 
 pub struct Huffman {
-    /// For the next [`QUICK_BITS`] bits the code's length and symbol; length 0 where the code is longer.
+    /// Length and symbol of the code that each value of the next [`QUICK_BITS`] bits begins with; length 0
+    /// where the code is longer.
     quick: [(u8, u8); 1 << QUICK_BITS],
-    /// For each length the first code, how many there are, and the place of the first one's symbol.
+    /// For each length: the first code, the number of codes, and the index of the first code's symbol.
     lengths: [(u32, u32, usize); LENGTH_MOST + 1],
     symbols: Vec<u8>,
 }
 
 impl Huffman {
-    /// Reads a table of a DHT segment behind its class and place: 16 counts, then the symbols. Gives the
-    /// rest of the segment too.
+    /// Reads a table from a DHT segment, after its class and destination: 16 counts, then the symbols.
+    /// Returns the rest of the segment too.
     pub fn read(bytes: &[u8]) -> Result<(Huffman, &[u8]), StreamError> {
         let (counts, rest) = bytes.split_first_chunk::<LENGTH_MOST>().ok_or(StreamError::CutOff)?;
         let total = counts.iter().map(|count| usize::from(*count)).sum();
@@ -68,7 +69,7 @@ impl Huffman {
         for length in QUICK_BITS + 1..=LENGTH_MOST {
             let code = u32::from(next) >> (LENGTH_MOST - length);
             let (first, count, place) = self.lengths[length];
-            // A shorter code would have been found, so this is no smaller than the first.
+            // A shorter code would have been found above, so `code` is at least `first`.
             let index = code.wrapping_sub(first);
             if index < count {
                 bits.skip(length as u32)?;

@@ -20,7 +20,7 @@ pub fn decode(
     if !(1..=7).contains(&scan.predictor) || scan.shift >= frame.precision {
         return Err(StreamError::Wrong("scan"));
     }
-    // Where a restart comes within a row, prediction would begin there (H.1.1 asks for whole rows).
+    // A restart within a row would start prediction anew there; H.1.1 requires whole rows.
     if !tables.restart.is_multiple_of(frame.columns) {
         return Err(StreamError::Wrong("restart interval"));
     }
@@ -41,11 +41,11 @@ pub fn decode(
     Ok(())
 }
 
-/// A component's row as it is decoded.
+/// A component's row while it is decoded.
 struct Row<'a> {
     huffman: &'a Huffman,
     samples: &'a mut [u16],
-    /// Empty where prediction begins anew.
+    /// The row above; empty where prediction starts anew.
     above: &'a [u16],
 }
 
@@ -87,7 +87,7 @@ fn planes_of<'a>(
     planes.iter_mut().enumerate().filter(move |(place, _)| places.contains(place)).map(|(_, plane)| plane)
 }
 
-/// Table H.1, from the left, upper and upper left neighbour; what counts is the lowest 16 bits.
+/// The prediction by the left, upper and upper left neighbour (table H.1); only its lowest 16 bits count.
 #[inline]
 fn predict(predictor: u8, left: u16, above: u16, corner: u16) -> u16 {
     let [a, b, c] = [left, above, corner].map(i32::from);
@@ -103,7 +103,7 @@ fn predict(predictor: u8, left: u16, above: u16, corner: u16) -> u16 {
     predicted as u16
 }
 
-/// Modulo 2^16; of size 16 there is only one, 32 768, and no bits follow (H.1.2.2).
+/// A difference modulo 2^16. Category 16 has the single value 32 768, without further bits (H.1.2.2).
 #[inline]
 fn difference(huffman: &Huffman, bits: &mut Bits) -> Result<u16, StreamError> {
     bits.fill();

@@ -1,8 +1,8 @@
 //! JPEG (ISO/IEC 10918-1) with Huffman codes: sequential DCT of 8 and 12 bits, and lossless.
 //!
-//! Samples are those that DCMTK gives: the accurate integer DCT, colours of half the size interpolated,
-//! YCbCr to RGB by the Independent JPEG Group's tables where the header says that they are YCbCr. Progressive,
-//! hierarchical and arithmetic coding, which DICOM has retired, are refused.
+//! Samples equal DCMTK's: accurate integer DCT, interpolation of subsampled colours, and YCbCr to RGB by the
+//! Independent JPEG Group's tables where the header declares YCbCr. Progressive, hierarchical and arithmetic
+//! coding, which DICOM has retired, are rejected.
 
 mod bits;
 mod colour;
@@ -25,8 +25,8 @@ use plane::Plane;
 const HUFFMAN_TABLES: u8 = 0xC4;
 const QUANTIZATION_TABLES: u8 = 0xDB;
 
-/// Whether colours are stored as YCbCr and given as RGB: those of lossy JPEG, as DCMTK has it. Of lossless
-/// JPEG they stay, or it would not be without loss.
+/// Whether YCbCr colours are converted to RGB: in lossy JPEG, as DCMTK does. In lossless JPEG they stay,
+/// because the conversion would lose precision.
 pub fn becomes_rgb(layout: &Layout) -> bool {
     let lossy = [uids::JPEG_BASELINE8_BIT, uids::JPEG_EXTENDED12_BIT];
     lossy.contains(&layout.transfer_syntax_uid.as_str())
@@ -34,7 +34,7 @@ pub fn becomes_rgb(layout: &Layout) -> bool {
         && layout.photometric_interpretation.starts_with("YBR_")
 }
 
-/// Decodes one frame into its place.
+/// Decodes one frame into `place`.
 pub fn decode(layout: &Layout, stream: &[u8], place: &mut [u8]) -> Result<(), Undecodable> {
     let mut decoder = Decoder { layout, tables: Tables::default(), image: None };
     let mut segments = Segments::open(stream)?;
@@ -97,7 +97,8 @@ impl Decoder<'_> {
         Ok(())
     }
 
-    /// A component comes in one scan only: so a stream does not cost more than its size allows.
+    /// Decodes a scan. A component may come in one scan only, so that decoding time is bounded by the image's
+    /// size.
     fn scan(&mut self, segment: &Segment, data: &[u8]) -> Result<(), StreamError> {
         let (frame, planes) = self.image.as_mut().ok_or(StreamError::Wrong("scan"))?;
         let scan = Scan::read(frame, segment.bytes)?;

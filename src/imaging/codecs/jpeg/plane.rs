@@ -1,4 +1,4 @@
-//! One component's samples, and the data between restarts.
+//! The samples of one component, and the data between restart markers.
 
 use std::borrow::Cow;
 
@@ -8,16 +8,16 @@ use super::widen;
 pub struct Plane {
     samples: Vec<u16>,
     stride: usize,
-    /// Columns and rows that belong to the image; the rest fills up blocks.
+    /// Columns and rows that belong to the image; the rest of the plane completes blocks.
     size: [usize; 2],
-    /// Samples of the image for one of this plane, across and down.
+    /// Image samples per sample of this plane, across and down.
     step: [usize; 2],
     pub seen: bool,
 }
 
 impl Plane {
-    /// Room for all blocks of all MCUs, or for the samples of a lossless image. The frame is of the
-    /// layout's size, so this is in proportion to what was agreed on.
+    /// Allocates room for all blocks of all MCUs, or for the samples of a lossless image. The frame's size is
+    /// the layout's, so memory stays within the limit that the layout has been checked by.
     pub fn new(frame: &Frame, component: &Component) -> Plane {
         let most = frame.mcu();
         let step = [most[0] / component.across, most[1] / component.down];
@@ -39,21 +39,21 @@ impl Plane {
         }
     }
 
-    /// A row and the one above it; of the first row that is empty.
+    /// A row and the row above it, which is empty for the first row.
     pub fn row_and_above(&mut self, y: usize) -> (&mut [u16], &[u16]) {
         let (above, rest) = self.samples.split_at_mut(y * self.stride);
         (&mut rest[..self.stride], &above[above.len().saturating_sub(self.stride)..])
     }
 
-    /// Makes up for the bits by which samples were shifted.
+    /// Reverses the point transform: shifts samples left.
     pub fn shift(&mut self, bits: u32) {
         if bits > 0 {
             self.samples.iter_mut().for_each(|sample| *sample <<= bits);
         }
     }
 
-    /// A row of the image, from as many samples as there are: at half the width, or half of both, they are
-    /// interpolated as the Independent JPEG Group does it, at another part repeated.
+    /// A row of the image at full width. Samples at half the width, or at half of both width and height, are
+    /// interpolated as the Independent JPEG Group does it; at any other ratio they are repeated.
     pub fn image_row(&self, y: usize) -> Cow<'_, [u16]> {
         let own = self.row(y / self.step[1]);
         match self.step {
@@ -74,7 +74,7 @@ impl Plane {
     }
 }
 
-/// The data of each interval: all of it, or what stands between the markers RST.
+/// The data of each restart interval: everything, or the parts between RST markers.
 pub fn restarts(data: &[u8], restart: usize) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(data);
     std::iter::from_fn(move || {

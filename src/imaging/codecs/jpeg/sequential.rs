@@ -1,4 +1,4 @@
-//! Scans of sequential DCT (ISO/IEC 10918-1 F.2): blocks of coefficients to planes of samples.
+//! Scans of sequential DCT (ISO/IEC 10918-1 F.2): decodes blocks of coefficients to planes of samples.
 
 use super::bits::Bits;
 use super::dct::inverse;
@@ -7,14 +7,14 @@ use super::huffman::Huffman;
 use super::plane::{Plane, restarts};
 use crate::imaging::codecs::stream::StreamError;
 
-/// From zigzag to natural order (figure A.6).
+/// The index in natural order of each coefficient in zigzag order (figure A.6).
 const NATURAL: [usize; 64] = [
     0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7,
     14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39,
     46, 53, 60, 61, 54, 47, 55, 62, 63,
 ];
 
-/// One component's part in a scan.
+/// The part of a scan that belongs to a component.
 struct Part<'a> {
     plane: usize,
     dc: &'a Huffman,
@@ -70,7 +70,7 @@ fn parts<'a>(frame: &Frame, scan: &Scan, tables: &'a Tables) -> Result<Vec<Part<
     scan.components.iter().map(part).collect()
 }
 
-/// How many MCUs a scan has: of a single component they are its blocks (A.2.2).
+/// The number of MCUs in a scan; in a scan of one component each block is an MCU (A.2.2).
 fn mcus(frame: &Frame, scan: &Scan) -> [usize; 2] {
     let [most_across, most_down] = frame.mcu();
     let [across, down] = match scan.components[..] {
@@ -84,12 +84,13 @@ fn mcus(frame: &Frame, scan: &Scan) -> [usize; 2] {
 }
 
 impl Part<'_> {
-    /// The next block, in natural order, each times its quantization (F.2.2.1 and F.2.2.2).
+    /// The next block in natural order, each coefficient multiplied by its quantization (F.2.2.1 and
+    /// F.2.2.2).
     fn coefficients(&mut self, bits: &mut Bits) -> Result<[i64; 64], StreamError> {
         let mut coefficients = [0; 64];
         bits.fill();
         let size = u32::from(self.dc.symbol(bits)?.min(16));
-        // As the referee, which keeps 16 bits.
+        // The reference decoder, DCMTK, keeps 16 bits too.
         self.predicted = self.predicted.wrapping_add(bits.signed(size)? as i16);
         coefficients[0] = i64::from(self.predicted) * i64::from(self.quantization[0]);
         let mut at = 1;

@@ -1,4 +1,4 @@
-//! Streams written here, with codes that are simply numbers of so many bits.
+//! Streams written by these tests, with Huffman codes that are plain numbers of a fixed width.
 
 use std::collections::VecDeque;
 
@@ -7,7 +7,7 @@ use dicom_dictionary_std::uids;
 use super::*;
 use crate::imaging::codecs::testing::{coloured, layout, refused_mutations, segment};
 
-/// The bits of entropy-coded data, the last byte filled up with ones.
+/// A writer of entropy-coded bits; the last byte is filled up with ones.
 #[derive(Default)]
 struct Writer {
     bits: Vec<bool>,
@@ -18,7 +18,7 @@ impl Writer {
         self.bits.extend((0..size).rev().map(|bit| number >> bit & 1 == 1));
     }
 
-    /// A category in a code of `code` bits, and the number itself (tables F.1 and H.2).
+    /// Writes a category as a code of `code` bits, then the number itself (tables F.1 and H.2).
     fn signed(&mut self, number: i32, code: u32, symbol: impl Fn(u32) -> u32) {
         let size = 32 - number.unsigned_abs().leading_zeros();
         self.number(symbol(size), code);
@@ -34,7 +34,7 @@ impl Writer {
     }
 }
 
-/// A table whose codes of `bits` bits are the places of the symbols.
+/// A Huffman table in which the code of a symbol is its index, in `bits` bits.
 fn codes(class: u8, bits: usize, symbols: &[u8]) -> Vec<u8> {
     let counts = (1..=16).map(|length| if length == bits { symbols.len() as u8 } else { 0 });
     segment(HUFFMAN_TABLES, &[&[class << 4][..], &counts.collect::<Vec<u8>>(), symbols].concat())
@@ -62,7 +62,7 @@ fn decoded(layout: &Layout, stream: &[u8]) -> Result<Vec<u8>, Undecodable> {
     decode(layout, stream, &mut place).map(|()| place)
 }
 
-/// A lossless stream of samples, pixel by pixel; `restart` in rows.
+/// Writes samples as a lossless stream, pixel by pixel; `restart` counts rows.
 fn lossless(layout: &Layout, samples: &[u16], precision: u8, predictor: u8, restart: usize) -> Vec<u8> {
     let [columns, colours] = [layout.columns, layout.samples_per_pixel];
     let at = |x: usize, y: usize, colour: usize| i32::from(samples[(y * columns + x) * colours + colour]);
@@ -105,7 +105,7 @@ fn lossless(layout: &Layout, samples: &[u16], precision: u8, predictor: u8, rest
     ])
 }
 
-/// Numbers that jump across the whole range.
+/// Numbers that jump across the whole range of samples.
 fn jumping(count: usize, precision: u8) -> Vec<u16> {
     let most = (1_u32 << precision) - 1;
     let mut numbers: Vec<u16> =
@@ -138,7 +138,7 @@ fn lossless_colours_stay_what_they_are() {
     assert!(!becomes_rgb(&layout));
 }
 
-/// 12 bits with a sign: the code stream has no sign, the header has.
+/// 12 bits with a sign: the code stream declares none, the header does.
 #[test]
 fn the_sign_is_the_headers() {
     let layout = Layout { columns: 2, rows: 1, signed: true, ..layout(uids::JPEG_LOSSLESS) };
@@ -148,7 +148,8 @@ fn the_sign_is_the_headers() {
 
 const AC_SYMBOLS: [u8; 5] = [0x00, 0xF0, 0x05, 0x1A, 0xE3];
 
-/// A sequential stream of blocks, each a difference of DC and runs of zeros with a coefficient.
+/// Writes blocks as a sequential stream; a block is a DC difference and runs of zeros, each with a
+/// coefficient.
 fn sequential(layout: &Layout, precision: u8, factors: &[u8], blocks: &[(i32, &[(u8, i32)])]) -> Vec<u8> {
     let mut writer = Writer::default();
     for (dc, ac) in blocks {
@@ -173,7 +174,8 @@ fn sequential(layout: &Layout, precision: u8, factors: &[u8], blocks: &[(i32, &[
     ])
 }
 
-/// A DC coefficient of 8 n is n everywhere, from the middle of the range; two blocks side by side.
+/// A DC coefficient of 8 n raises each sample of its block by n from the middle of the range; two blocks side
+/// by side.
 #[test]
 fn flat_blocks_of_8_and_of_12_bits() {
     for (precision, middle) in [(8, 128), (12, 2048)] {
@@ -187,7 +189,7 @@ fn flat_blocks_of_8_and_of_12_bits() {
     }
 }
 
-/// Against the definition (A.3.3), with coefficients all over a block: at most one off.
+/// Compares with the definition (A.3.3) for coefficients all over a block: samples differ by at most one.
 #[test]
 fn the_inverse_dct_is_near_its_definition() {
     use std::f64::consts::{FRAC_1_SQRT_2, PI};
@@ -212,14 +214,14 @@ fn the_inverse_dct_is_near_its_definition() {
     }
 }
 
-/// Cb and Cr of half the size, both ways: of 4 × 3 pixels one sample for each of 2 × 2.
+/// Cb and Cr at half the width and height: an image of 4 × 3 pixels has one sample for each 2 × 2 pixels.
 #[test]
 fn colours_of_half_the_size_become_rgb() {
     let layout = coloured(uids::JPEG_BASELINE8_BIT, "YBR_FULL_422");
     let luma = [(8 * -52, &[][..]), (0, &[]), (0, &[]), (0, &[])];
     let blocks: Vec<_> = luma.into_iter().chain([(8 * -44, &[][..]), (8 * 127, &[][..])]).collect();
     let decoded = decoded(&layout, &sequential(&layout, 8, &[0x22, 0x11, 0x11], &blocks)).unwrap();
-    // (76, 84, 255) is red but for rounding.
+    // (76, 84, 255) is red up to rounding.
     assert_eq!(decoded, [254, 0, 0].repeat(12));
     assert_eq!(colour::rgb([2048, 2048, 2048], 12), [2048; 3]);
 }
@@ -247,7 +249,7 @@ fn what_is_not_decoded_is_named() {
     assert!(refused.to_string().contains("12 bits, the header allocates 8"), "{refused}");
 }
 
-/// A component that comes again and again would cost more time than the stream has bytes for.
+/// A component repeated in many scans would cost more time than its bytes justify.
 #[test]
 fn a_component_comes_once() {
     let layout = layout(uids::JPEG_EXTENDED12_BIT);

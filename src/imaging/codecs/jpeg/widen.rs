@@ -1,21 +1,21 @@
-//! Colours of half the size brought to the whole one: the triangle filter of the Independent JPEG Group
-//! (jdsample.c, "fancy upsampling"), bit for bit. A sample counts three times, its nearer neighbour once.
+//! Upsampling of colours at half the size: the triangle filter of the Independent JPEG Group (jdsample.c,
+//! "fancy upsampling"), bit for bit. A sample has weight three, its nearer neighbour weight one.
 
-/// A row twice as wide.
+/// Doubles the width of a row.
 pub fn doubled(row: &[u16]) -> Vec<u16> {
     let sums: Vec<u32> = row.iter().map(|sample| u32::from(*sample)).collect();
     filtered(&sums, 2, [1, 2])
 }
 
-/// A row twice as wide, between two rows of which the first is nearer.
+/// Doubles the width of a row that lies between two rows, of which `near` is nearer.
 pub fn doubled_between(near: &[u16], far: &[u16]) -> Vec<u16> {
     let sums: Vec<u32> =
         near.iter().zip(far).map(|(near, far)| 3 * u32::from(*near) + u32::from(*far)).collect();
     filtered(&sums, 4, [8, 7])
 }
 
-/// Two samples for each sum, with its neighbour at the left and at the right, divided by 2^`bits`. At the
-/// ends the sum is its own neighbour. What is added before rounding alternates.
+/// Two samples for each sum, with its left and its right neighbour, divided by 2^`bits`. At the ends the sum
+/// itself takes the neighbour's place. The rounding terms `add` alternate.
 fn filtered(sums: &[u32], bits: u32, add: [u32; 2]) -> Vec<u16> {
     let last = sums.len() - 1;
     let pair = |(at, sum): (usize, &u32)| {

@@ -1,14 +1,16 @@
-//! What a JPEG 2000 stream (ISO/IEC 15444-1 annex A) has to be before it is decoded: of the header's size,
-//! whole, and with no more parts than its bytes can hold. OpenJPEG takes memory by what a stream says of
-//! itself, and makes an image of what it finds, grey where nothing is.
+//! Checks of a JPEG 2000 stream (ISO/IEC 15444-1 annex A) before it is decoded: its size is the header's, it
+//! is complete, and it has no more parts than its bytes can hold. OpenJPEG allocates memory by the stream's
+//! own declarations, and fills missing parts of an image with grey.
 
 use crate::imaging::codecs::Layout;
 use crate::imaging::codecs::stream::{END_OF_IMAGE, Shape, StreamError, byte, short};
 
-/// Tiles take some kilobytes each, however small they are. Real images have up to some hundreds.
+/// The most tiles. OpenJPEG allocates some kilobytes for each, however small; real images have at most some
+/// hundreds.
 const TILES_MOST: usize = 4096;
 
-/// Code-blocks take a hundred bytes each; common ones have 1024 or 4096 samples.
+/// The smallest code-block: 2^6 samples. OpenJPEG allocates a hundred bytes for each; common ones have 1024
+/// or 4096 samples.
 const BLOCK_BITS_LEAST: u32 = 6;
 
 const CODING_STYLE: u8 = 0x52;
@@ -48,15 +50,15 @@ pub fn check(layout: &Layout, stream: &[u8]) -> Result<(), StreamError> {
     Err(StreamError::CutOff)
 }
 
-/// The size of the largest tile, and how many there are.
+/// The size of the largest tile, and the number of tiles.
 struct Tiles {
     size: [usize; 2],
     count: usize,
 }
 
 impl Tiles {
-    /// SOC and SIZ (A.5.1): Lsiz at 4, Rsiz, Xsiz, Ysiz, XOsiz, YOsiz, XTsiz, YTsiz, XTOsiz, YTOsiz, Csiz at
-    /// 40, then for each component Ssiz, XRsiz, YRsiz.
+    /// Reads SOC and SIZ (A.5.1): Lsiz at 4, Rsiz, Xsiz, Ysiz, XOsiz, YOsiz, XTsiz, YTsiz, XTOsiz, YTOsiz,
+    /// Csiz at 40, then for each component Ssiz, XRsiz, YRsiz.
     fn read(layout: &Layout, stream: &[u8]) -> Result<Tiles, StreamError> {
         if !stream.starts_with(&[0xFF, 0x4F, 0xFF, 0x51]) {
             return Err(StreamError::Unknown);
@@ -82,9 +84,10 @@ impl Tiles {
         Ok(Tiles { size: [size[0].min(columns), size[1].min(rows)], count })
     }
 
-    /// Every layer of every precinct is a packet, of a byte at least (B.9, B.10). At `style` is Scod or Scoc,
-    /// whose first bit says that sizes of precincts are given (A.6.1); at `levels` are the number of
-    /// decompositions, the code-blocks' sizes, their style, the transformation, then those of precincts.
+    /// Checks the number of packets: each layer of each precinct is one, of at least a byte (B.9, B.10). Scod
+    /// or Scoc stands at `style`; its first bit says that precinct sizes are given (A.6.1). The number of
+    /// decompositions stands at `levels`, then the code-blocks' sizes, their style, the transformation and
+    /// the precinct sizes.
     fn check_packets(
         &self,
         stream: &[u8],
@@ -110,8 +113,8 @@ impl Tiles {
     }
 }
 
-/// Where a part of a tile ends (A.4.2): Psot, 6 bytes behind the marker, is its length, or 0 if it goes on to
-/// the end of the stream.
+/// The end of a tile-part (A.4.2): Psot, 6 bytes after the marker, is its length, or 0 if the tile-part
+/// extends to the end of the stream.
 fn tile_end_of(stream: &[u8], at: usize, end: Option<usize>) -> Result<usize, StreamError> {
     match word(stream, at + 6)? {
         0 => end.ok_or(StreamError::CutOff),
@@ -120,7 +123,7 @@ fn tile_end_of(stream: &[u8], at: usize, end: Option<usize>) -> Result<usize, St
     }
 }
 
-/// Where the marker EOC stands, if the stream ends with it but for padding.
+/// The position of the EOC marker, if only padding follows it.
 fn end(stream: &[u8]) -> Option<usize> {
     let last = stream.iter().rposition(|byte| *byte != 0)?;
     stream[..=last].strip_suffix(&[0xFF, END_OF_IMAGE]).map(<[u8]>::len)

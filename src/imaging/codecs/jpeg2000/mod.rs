@@ -1,7 +1,7 @@
 //! JPEG 2000 and HTJ2K by openjp2, a translation of OpenJPEG to Rust.
 //!
-//! What it takes memory by is looked at before, in [`check`]. Its panics are caught, and in Cargo.toml its
-//! arithmetic is told to panic where it overflows.
+//! The declarations by which openjp2 allocates memory are checked before ([`check`]). Panics of openjp2 are
+//! caught, and Cargo.toml makes its arithmetic panic on overflow.
 
 mod check;
 
@@ -13,7 +13,7 @@ use super::samples::{fit, write};
 use super::stream::StreamError;
 use super::{Layout, Undecodable};
 
-/// Decodes one frame into its place.
+/// Decodes one frame into `place`.
 pub fn decode(layout: &Layout, stream: &[u8], place: &mut [u8]) -> Result<(), Undecodable> {
     check::check(layout, stream)?;
     let image = catch_unwind(AssertUnwindSafe(|| Image::from_bytes(stream)))
@@ -35,7 +35,7 @@ pub fn decode(layout: &Layout, stream: &[u8], place: &mut [u8]) -> Result<(), Un
             write(place, size, pixels.map(|sample| sample as u32));
         }
     }
-    // The header's sign holds, also where the code stream says another.
+    // The header's sign is decisive, also where the code stream declares another.
     let [precision, signed] = [components[0].precision(), u32::from(components[0].is_signed())];
     if (signed == 1) != layout.signed {
         fit(place, layout.bits_allocated, precision, layout.signed);
@@ -43,7 +43,7 @@ pub fn decode(layout: &Layout, stream: &[u8], place: &mut [u8]) -> Result<(), Un
     Ok(())
 }
 
-/// 32 × 32 samples of 12 bits by OpenJPEG: −5 but for the first, −2000, and the last, 2047.
+/// 32 × 32 samples of 12 bits, written by OpenJPEG: −2000 first, 2047 last, all others −5.
 #[cfg(test)]
 pub const SIGNED: &str = "ff4fff5100290000000000200000002000000000000000000000002000000020000000000000000000018b01\
     01ff52000c00000001000504040001ff5c00134060686870686870686870686870686870ff640025000143726561746564206279204f\
@@ -52,7 +52,7 @@ pub const SIGNED: &str = "ff4fff510029000000000020000000200000000000000000000000
     c0fcc1c014e4fdd8086a725714e54fa851377a09df12cee1e4a0467fc3f60a87ec131fe02014e72e08665b4858637f14e72e0866d748\
     642eadb250f269282b7fffd9";
 
-/// The same twelve bits, said to be unsigned.
+/// The same twelve bits, declared unsigned.
 #[cfg(test)]
 pub const UNSIGNED: &str = "ff4fff5100290000000000200000002000000000000000000000002000000020000000000000000000010b\
     0101ff52000c00000001000504040001ff5c00134060686870686870686870686870686870ff640025000143726561746564206279204\
@@ -107,7 +107,7 @@ mod tests {
         assert!(tiles(&layout).contains("a wrong number of tiles"));
     }
 
-    /// Precincts of single samples, and many layers: openjp2 would take some kilobytes for each.
+    /// Precincts of single samples in many layers, for each of which openjp2 would allocate some kilobytes.
     #[test]
     fn a_stream_has_a_byte_for_each_of_its_packets() {
         let layout = Layout { columns: 32, rows: 32, ..layout(uids::JPEG2000) };
@@ -120,7 +120,7 @@ mod tests {
         };
         assert!(changed(6, &[0xFF]).contains("a wrong number of packets"), "layers");
         assert!(changed(10, &[0, 0]).contains("code-blocks of under 64 samples"));
-        // Sizes of precincts for each of six resolutions: a single sample.
+        // Precinct sizes for six resolutions, a single sample each.
         let mut stream = hex(SIGNED);
         stream[coding + 3] = 12 + 6;
         stream[coding + 4] |= 1;
@@ -129,7 +129,8 @@ mod tests {
         assert!(refused.to_string().contains("a wrong number of packets"), "{refused}");
     }
 
-    /// Without its last bytes, without its end, and padded; then with a tile of unknown length.
+    /// A stream without its last bytes, without its end marker, and padded; then with a tile of unknown
+    /// length.
     #[test]
     fn a_stream_has_to_be_whole() {
         let layout = layout(uids::HTJ2K_LOSSLESS);
@@ -141,7 +142,7 @@ mod tests {
             assert!(refused.to_string().contains("cut off"), "{cut}: {refused}");
         }
         assert_eq!(decoded(&[&whole[..], &[0]].concat()), Ok(()));
-        // A tile that ends before it begins, and data outside of any.
+        // A tile that ends before its beginning, and data outside any tile.
         for (at, bytes) in [(tile + 6, [0, 0, 0, 13]), (tile, [0xFF, 0x93, 0xFF, 0x93])] {
             let mut turned = whole.clone();
             turned[at..at + 4].copy_from_slice(&bytes);

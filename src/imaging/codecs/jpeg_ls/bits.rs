@@ -1,11 +1,11 @@
-//! The bits of entropy-coded data (T.87 A.1): after 0xFF the first bit of a byte is stuffed.
+//! The bits of entropy-coded data (T.87 A.1): the first bit of a byte after 0xFF is stuffing.
 
 use crate::imaging::codecs::stream::StreamError;
 
 pub struct Bits<'a> {
     data: &'a [u8],
     stuffed: bool,
-    /// The next bits, from the top; zeros behind the last one.
+    /// The next bits, the first one highest; zeros follow the last bit.
     held: u64,
     count: u32,
 }
@@ -15,7 +15,7 @@ impl<'a> Bits<'a> {
         Bits { data, stuffed: false, held: 0, count: 0 }
     }
 
-    /// Makes at least 57 bits ready, or as many as are left.
+    /// Makes at least 57 bits available, or as many as are left.
     fn fill(&mut self) {
         while self.count <= 56 {
             let [byte, rest @ ..] = self.data else { return };
@@ -27,7 +27,7 @@ impl<'a> Bits<'a> {
         }
     }
 
-    /// So many bits, at most 24, as a number.
+    /// Reads `size` bits, at most 24, as a number.
     #[inline]
     pub fn number(&mut self, size: u32) -> Result<i32, StreamError> {
         if size == 0 {
@@ -41,7 +41,7 @@ impl<'a> Bits<'a> {
         Ok(number)
     }
 
-    /// How many zeros come before the next one; the one is taken too. No code has more than 56.
+    /// Counts the zeros before the next one, and skips both. No code has more than 56 zeros.
     #[inline]
     pub fn zeros(&mut self) -> Result<u32, StreamError> {
         let mut zeros = self.held.leading_zeros();
@@ -49,7 +49,7 @@ impl<'a> Bits<'a> {
             self.fill();
             zeros = self.held.leading_zeros();
         }
-        // Of 64 zeros none is followed by a one here; and shifting by 64 would be too far.
+        // 64 zeros have no one after them here, and a shift by 64 would overflow.
         self.skip(zeros.min(62) + 1)?;
         Ok(zeros)
     }

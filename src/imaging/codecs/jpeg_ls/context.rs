@@ -1,16 +1,17 @@
-//! What is learnt of errors in like surroundings (T.87 A.4, A.6 and A.7.2).
+//! Statistics of the errors in similar contexts (T.87 A.4, A.6 and A.7.2).
 
 use super::bits::Bits;
 use super::parameters::Parameters;
 use crate::imaging::codecs::stream::StreamError;
 
-/// One of the 365 surroundings of a sample, or of the two of a sample that ends a run.
+/// Statistics of one of the 365 contexts of a sample, or of the two contexts of a sample that ends a run.
 #[derive(Clone, Copy)]
 pub struct Context {
-    /// Sum of the sizes of errors.
+    /// The sum of the errors' sizes.
     sizes: i32,
     count: i32,
-    /// Sum of errors, as far as it is not in the correction; at the end of a run how many were negative.
+    /// The sum of errors that the correction does not contain yet; for the end of a run, the count of
+    /// negative errors.
     bias: i32,
     pub correction: i32,
 }
@@ -20,7 +21,7 @@ impl Context {
         Context { sizes: ((parameters.range + 32) / 64).max(2), count: 1, bias: 0, correction: 0 }
     }
 
-    /// The next error of an ordinary sample.
+    /// Decodes the error of an ordinary sample.
     #[inline]
     pub fn error(&mut self, parameters: &Parameters, bits: &mut Bits) -> Result<i32, StreamError> {
         let golomb = golomb(self.count, self.sizes);
@@ -54,8 +55,8 @@ impl Context {
         }
     }
 
-    /// The next error of a sample that ends a run; `alike` (1 or 0) says that its neighbours at the left and
-    /// above are as good as equal.
+    /// Decodes the error of a sample that ends a run; `alike` is 1 if its left and upper neighbours are equal
+    /// within the allowed difference, otherwise 0.
     pub fn error_after_run(
         &mut self,
         parameters: &Parameters,
@@ -80,7 +81,7 @@ impl Context {
     }
 }
 
-/// The parameter of the code (A.5.1): how many bits are not in unary.
+/// The parameter of the Golomb code (A.5.1): the number of bits that are not unary.
 #[inline]
 fn golomb(count: i32, sizes: i32) -> u32 {
     let mut golomb = 0;
@@ -90,7 +91,7 @@ fn golomb(count: i32, sizes: i32) -> u32 {
     golomb
 }
 
-/// A number in limited Golomb code (A.5.3), none larger than a sound encoder writes.
+/// Decodes a number in limited Golomb code (A.5.3), none larger than a correct encoder writes.
 #[inline]
 fn mapped(parameters: &Parameters, bits: &mut Bits, golomb: u32, limit: u32) -> Result<i32, StreamError> {
     let zeros = bits.zeros()?;

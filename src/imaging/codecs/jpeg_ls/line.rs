@@ -1,4 +1,4 @@
-//! Lines of samples: prediction, runs, and what ends a run (T.87 A.3, A.4 and A.7).
+//! Lines of samples: prediction, runs, and the sample that ends a run (T.87 A.3, A.4 and A.7).
 
 use super::bits::Bits;
 use super::context::Context;
@@ -6,19 +6,19 @@ use super::parameters::Parameters;
 use crate::imaging::codecs::Layout;
 use crate::imaging::codecs::stream::StreamError;
 
-/// J: the bits of a run's length (A.2.1).
+/// The table J: bits of a run's length (A.2.1).
 const RUN_BITS: [u32; 32] =
     [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 
-/// One component's line and the one above it, each with a sample more at both ends.
+/// A line of a component and the line above it, each with an additional sample at both ends.
 pub struct Line {
     current: Vec<u16>,
     above: Vec<u16>,
-    /// Where in [`RUN_BITS`] the component stands.
+    /// The component's index in [`RUN_BITS`].
     run_index: usize,
 }
 
-/// The neighbours of a sample: left, above, above at the left and at the right.
+/// The neighbours of a sample: left, above, above left and above right.
 #[derive(Clone, Copy)]
 struct Neighbours {
     a: i32,
@@ -32,7 +32,8 @@ impl Line {
         Line { current: vec![0; columns + 2], above: vec![0; columns + 2], run_index: 0 }
     }
 
-    /// Begins the next line: what is outside at the left is the sample above, at the right the last one.
+    /// Begins the next line. The sample left of the line is taken from above, the one right of it repeats the
+    /// last sample above.
     pub fn next(&mut self) {
         std::mem::swap(&mut self.current, &mut self.above);
         let last = self.above.len() - 1;
@@ -71,7 +72,7 @@ pub struct Lines<'a> {
     parameters: &'a Parameters,
     bits: Bits<'a>,
     contexts: Vec<Context>,
-    /// Of samples that end a run: neighbours differ, neighbours are alike.
+    /// Contexts of samples that end a run: for neighbours that differ, and for neighbours that are alike.
     after_run: [Context; 2],
 }
 
@@ -104,7 +105,8 @@ impl<'a> Lines<'a> {
         Ok(())
     }
 
-    /// Three components whose samples alternate: a run is one of all of them, and the first line counts it.
+    /// Decodes three components whose samples alternate: a run covers all of them, and the first line counts
+    /// it.
     pub fn triplets(&mut self, mut lines: [&mut Line; 3]) -> Result<(), StreamError> {
         let columns = lines[0].columns();
         let mut x = 0;
@@ -135,8 +137,8 @@ impl<'a> Lines<'a> {
         Ok(())
     }
 
-    /// The gradients around a sample in one number, negative for those that are the mirror image of the
-    /// positive ones; 0 where there are none, and a run begins.
+    /// The gradients around a sample as one number; a mirrored pattern has the negative number. 0 stands for
+    /// no gradient, where a run begins.
     #[inline]
     fn surroundings(&self, Neighbours { a, b, c, d }: Neighbours) -> i32 {
         let [first, second, third] =
@@ -164,7 +166,7 @@ impl<'a> Lines<'a> {
         Ok(self.parameters.corrected(predicted, sign * error))
     }
 
-    /// The length of a run, at most to the end of the line.
+    /// Reads the length of a run, at most to the end of the line.
     fn run(&mut self, run_index: &mut usize, columns: usize) -> Result<usize, StreamError> {
         let mut run = 0;
         while run < columns && self.bits.number(1)? == 1 {
@@ -191,7 +193,8 @@ impl<'a> Lines<'a> {
         Ok(self.parameters.corrected(a, error))
     }
 
-    /// Of samples that alternate each is taken for one whose neighbours differ.
+    /// Decodes the sample of each component after a run; where components alternate, each counts as one whose
+    /// neighbours differ.
     fn end_of_triplet(
         &mut self,
         Neighbours { a, b, .. }: Neighbours,

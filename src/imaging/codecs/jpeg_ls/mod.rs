@@ -1,6 +1,6 @@
 //! JPEG-LS (ISO/IEC 14495-1, ITU-T T.87), lossless and near-lossless: one or three components in any
-//! interleave, preset parameters. Mapping tables, restarts and point transforms, which nobody writes to
-//! DICOM, are refused.
+//! interleave mode, with preset parameters. Mapping tables, restarts and point transforms, which DICOM
+//! encoders do not write, are rejected.
 
 mod bits;
 mod context;
@@ -18,7 +18,7 @@ const START_OF_FRAME: u8 = 0xF7;
 const PRESET_PARAMETERS: u8 = 0xF8;
 const COLOUR_TRANSFORM: u8 = 0xE8;
 
-/// Decodes one frame into its place.
+/// Decodes one frame into `place`.
 pub fn decode(layout: &Layout, stream: &[u8], place: &mut [u8]) -> Result<(), Undecodable> {
     let mut decoder = Decoder { layout, frame: None, preset: Preset::default() };
     let mut segments = Segments::open(stream)?;
@@ -51,7 +51,7 @@ struct Component {
     seen: bool,
 }
 
-/// How the components of a scan alternate.
+/// The interleave mode: how the components of a scan alternate.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Interleave {
     None,
@@ -87,7 +87,8 @@ impl Decoder<'_> {
         }
     }
 
-    /// There is one frame: so a component comes once, and a stream costs no more than its size allows.
+    /// Reads the frame header. A second one is rejected, so that a component comes once and decoding time is
+    /// bounded by the image's size.
     fn begin(&mut self, bytes: &[u8]) -> Result<(), StreamError> {
         if self.frame.is_some() {
             return Err(StreamError::Wrong("second frame"));
@@ -131,7 +132,7 @@ impl Decoder<'_> {
 }
 
 impl Frame {
-    /// The place of a component; each may come once.
+    /// The index of a component; each may come once.
     fn select(&mut self, id: u8, mapping_table: u8) -> Result<usize, StreamError> {
         if mapping_table != 0 {
             return Err(StreamError::Unsupported("JPEG-LS with mapping tables"));
@@ -164,7 +165,7 @@ fn lines(
     Ok(())
 }
 
-/// 4 × 4 samples of 8 bits (T.87 H.3).
+/// 4 × 4 samples of 8 bits, from T.87 H.3.
 #[cfg(test)]
 pub const STANDARDS_EXAMPLE: &str = "ffd8fff7000b080004000401011100ffda0008010100000000c000006c80208e01\
     c00000574000006ee6000001bc18000005d800009160ffd9";
@@ -187,7 +188,7 @@ mod tests {
         assert_eq!(decoded(&layout, &hex(STANDARDS_EXAMPLE)).unwrap(), expected);
     }
 
-    /// CharLS wrote and read them, at most 2 off, by line and by sample.
+    /// Streams written and read by CharLS, with differences of at most 2, interleaved by line and by sample.
     #[test]
     fn colours_alternate_by_line_or_by_sample() {
         let layout = coloured(uids::JPEGLS_NEAR_LOSSLESS, "RGB");
@@ -210,7 +211,7 @@ mod tests {
     const BY_SAMPLE: &str = "ffd8fff70011080003000403011100021100031100ffda000c0301000200030002020010425780000\
         02d804035498c1004832da599406c67ffd9";
 
-    /// 12 samples of 16 bits, by another encoder.
+    /// 12 samples of 16 bits, written by another encoder.
     fn grey() -> (Layout, Vec<u8>, Vec<u8>) {
         let samples: Vec<u16> = (0..12).map(|index| index * 5500).collect();
         let mut stream = Vec::new();

@@ -1,11 +1,11 @@
-//! What a scan is coded by (T.87 A.2.1 and C.2.4.1): sizes, thresholds of the gradients.
+//! The parameters of a scan (T.87 A.2.1 and C.2.4.1): sizes, and thresholds of the gradients.
 
 use crate::imaging::codecs::stream::{StreamError, byte, short};
 
-/// So that sums of errors fit 32 bits; the standard's own value is 64.
+/// The largest RESET, so that sums of errors fit 32 bits; the standard's default is 64.
 const RESET_MOST: i32 = 4096;
 
-/// Preset parameters; 0 for the standard's own.
+/// Preset parameters; 0 stands for the standard's default.
 #[derive(Clone, Default)]
 pub struct Preset {
     largest: i32,
@@ -14,7 +14,7 @@ pub struct Preset {
 }
 
 impl Preset {
-    /// Reads an LSE segment; of its kinds only the first says how to code.
+    /// Reads an LSE segment; only its first type has coding parameters.
     pub fn read(bytes: &[u8]) -> Result<Preset, StreamError> {
         if byte(bytes, 0)? != 1 {
             return Err(StreamError::Unsupported("JPEG-LS with mapping tables or sizes over 65 535"));
@@ -31,15 +31,15 @@ impl Preset {
 pub struct Parameters {
     /// MAXVAL: the largest sample.
     pub largest: i32,
-    /// NEAR: by how much a sample may differ from the original.
+    /// NEAR: the most by which a sample may differ from the original.
     pub near: i32,
-    /// How far apart errors are that are told apart: 2 NEAR + 1.
+    /// The distance between distinct errors: 2 NEAR + 1.
     pub step: i32,
-    /// How many errors are told apart.
+    /// RANGE: the number of distinct errors.
     pub range: i32,
-    /// Bits of an error as it is.
+    /// qbpp: the bits of an error that is written directly.
     pub error_bits: u32,
-    /// The longest code of an error.
+    /// LIMIT: the longest code of an error, in bits.
     pub limit: u32,
     pub thresholds: [i32; 3],
     pub reset: i32,
@@ -64,7 +64,7 @@ impl Parameters {
         Ok(Parameters { largest, near, step, range, error_bits: bits_of(range), limit, thresholds, reset })
     }
 
-    /// A gradient as one of nine (A.3.3).
+    /// Quantizes a gradient to one of nine values (A.3.3).
     #[inline]
     pub fn quantized(&self, gradient: i32) -> i32 {
         let [first, second, third] = self.thresholds;
@@ -83,7 +83,7 @@ impl Parameters {
         if gradient < 0 { -level } else { level }
     }
 
-    /// A prediction corrected by an error, back in the range of samples (A.4.5).
+    /// Corrects a prediction by an error and brings it back to the range of samples (A.4.5).
     #[inline]
     pub fn corrected(&self, predicted: i32, error: i32) -> u16 {
         let mut value = predicted + error * self.step;
@@ -96,12 +96,12 @@ impl Parameters {
     }
 }
 
-/// ⌈log₂ n⌉ for n of 1 or more.
+/// ⌈log₂ n⌉ for n ≥ 1.
 fn bits_of(number: i32) -> u32 {
     i32::BITS - (number - 1).leading_zeros()
 }
 
-/// C.2.4.1.1: those that are given, else the standard's own; each at least the one before.
+/// The thresholds (C.2.4.1.1): given ones, else the standard's defaults; each is at least the one before.
 fn thresholds(largest: i32, near: i32, given: [i32; 3]) -> Result<[i32; 3], StreamError> {
     let usual = if largest >= 128 {
         let factor = (largest.min(4095) + 128) / 256;

@@ -13,7 +13,8 @@ use std::sync::mpsc;
 use flow::dicom::{Object, Settings, web};
 use flow::step::Request;
 
-use crate::support::peers::{Background, DEADLINE, Receiving, answering, free_port};
+use crate::support::peers::{Background, DEADLINE, Receiving, answering};
+use crate::support::ports::free_port;
 use crate::support::slices::Slice;
 
 const MULTIPART: &str = "multipart/related; type=\"application/dicom\"; boundary=frontier";
