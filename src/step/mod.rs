@@ -4,6 +4,7 @@
 //! and parameters. It is given a [`Call`] and returns [`Outputs`] or a [`Fault`]. Which steps exist
 //! stands in a [`Table`]; a built-in step is one file that ends in `inventory::submit!`.
 
+mod attribute;
 mod call;
 mod declaration;
 mod digest;
@@ -17,6 +18,7 @@ mod table;
 mod token;
 mod value;
 
+pub use attribute::{AttributeDeclaration, AttributeKind, AttributeValues};
 pub use call::{Call, Identity, Inputs, Outputs, Wired};
 pub use declaration::{Declaration, Input, Output, Step, Take};
 pub use digest::{Digest, Digester};
@@ -25,6 +27,6 @@ pub use file::{Artifact, File, Files};
 pub use outcome::{Outcome, Outcomes, Reason, Report};
 pub use parameter::{Kind, Parameter, Parameters, Setting};
 pub use request::{Item, Request};
-pub use table::{BuiltIn, Table};
+pub use table::{BuiltIn, BuiltInAttributes, Table};
 pub use token::Token;
 pub use value::{PathOf, Payload, Value};
