@@ -1,5 +1,11 @@
 //! flow: requests with a lot of data in, pure steps over them, exactly one response out.
 //!
+//! The command `flow` is one program that uses this library. This is another, the file `examples/embed.rs`:
+//!
+//! ```no_run
+#![doc = include_str!("../examples/embed.rs")]
+//! ```
+//!
 //! The map, in reading order. A folder is one idea and uses only what stands above it.
 //!
 //! | folder | what it is |

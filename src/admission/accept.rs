@@ -8,14 +8,14 @@ use crate::engine::{Deadline, Entrance, Submission};
 use crate::journal::{Arrival, Entry, History, Journal, JournalError, Receipt, Standing};
 use crate::step::{Digest, Request};
 
-use super::{AdmissionEvent, AdmissionObserver, DataflowChoice, Intake, SourceTable, StopSignal};
+use super::{AdmissionEvent, AdmissionObserver, DataflowSelector, Intake, SourceTable, StopSignal};
 
 /// The way of requests into the journal and the engine. [`super::Service`] makes one for each run.
 #[derive(Clone, Copy)]
 pub struct Admission<'a> {
     pub journal: &'a Journal,
     pub entrance: &'a Entrance,
-    pub dataflows: &'a DataflowChoice,
+    pub dataflows: &'a DataflowSelector,
     pub sources: &'a SourceTable,
     pub observer: &'a dyn AdmissionObserver,
     pub stop: &'a StopSignal,

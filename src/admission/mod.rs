@@ -9,14 +9,14 @@
 //! | `source` | the trait [`Source`] and the table of those that are known |
 //! | `accept` | one request recorded and handed to the engine, or found to be known |
 //! | `resume` | what an earlier process left unanswered |
-//! | `dataflows` | which dataflow a request goes through |
+//! | `dataflow_selector` | which dataflow a request goes through |
 //! | `service`, `operator` | a source, a sink and the engine together; what operators ask for meanwhile |
 //! | `lookup`, `wish` | one request found, and asked something of, beside the process that runs it |
 //! | `event` | what a person may want to see of all that |
 //! | `state`, `stop` | the lock of a state folder; the end of a source |
 
 mod accept;
-mod dataflows;
+mod dataflow_selector;
 mod event;
 mod lookup;
 mod operator;
@@ -28,7 +28,7 @@ mod stop;
 mod wish;
 
 pub use accept::{Accepted, Admission};
-pub use dataflows::DataflowChoice;
+pub use dataflow_selector::DataflowSelector;
 pub use event::{AdmissionEvent, AdmissionObserver, UnobservedAdmission};
 pub use lookup::find_requests;
 pub use service::{Service, ServiceError, ServiceSettings};

@@ -12,7 +12,7 @@ use crate::store::{Store, StoreError};
 
 use super::operator::attend;
 use super::{
-    Admission, AdmissionObserver, DataflowChoice, Intake, Source, SourceTable, StateError, StateFolder,
+    Admission, AdmissionObserver, DataflowSelector, Intake, Source, SourceTable, StateError, StateFolder,
     StopSignal, UnobservedAdmission,
 };
 
@@ -38,7 +38,7 @@ impl ServiceSettings {
 ///
 /// ```
 /// use std::path::Path;
-/// use flow::admission::{DataflowChoice, Service, ServiceSettings};
+/// use flow::admission::{DataflowSelector, Service, ServiceSettings};
 /// use flow::dataflow::Dataflow;
 /// use flow::engine::{Parcel, Settings, Sink};
 /// # use flow::admission::{Admission, Intake, Source};
@@ -74,14 +74,14 @@ impl ServiceSettings {
 /// # let folder = tempfile::tempdir()?;
 /// # std::fs::write(folder.path().join("letter"), "a")?;
 /// # let (state, letter) = (folder.path().join("state"), folder.path().join("letter"));
-/// let service = Service::open(ServiceSettings::at(state), DataflowChoice::only(dataflow))?;
+/// let service = Service::open(ServiceSettings::at(state), DataflowSelector::only(dataflow))?;
 /// service.run(OneLetter(letter), &Printed)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Service {
     pub settings: ServiceSettings,
     pub journal: Arc<Journal>,
-    pub dataflows: DataflowChoice,
+    pub dataflows: DataflowSelector,
     /// Those of whose requests something may have to be known; a source that is run is one of them.
     pub sources: SourceTable,
     pub observer: Arc<dyn AdmissionObserver>,
@@ -109,7 +109,7 @@ impl Service {
     ///
     /// # Errors
     /// If the folder cannot be used or another process has it, or the journal is damaged.
-    pub fn open(settings: ServiceSettings, dataflows: DataflowChoice) -> Result<Service, ServiceError> {
+    pub fn open(settings: ServiceSettings, dataflows: DataflowSelector) -> Result<Service, ServiceError> {
         let state = StateFolder::take(&settings.state)?;
         let store = Arc::new(Store::at(settings.state.join("store"))?);
         let journal = Journal::open(&settings.state, store, settings.free_bytes_min)?;
@@ -121,7 +121,7 @@ impl Service {
 
     /// A service with a journal of the caller's: one that keeps nothing, where another process of a cluster
     /// accepts requests, or a benchmark wants none.
-    pub fn with_journal(settings: ServiceSettings, journal: Journal, dataflows: DataflowChoice) -> Service {
+    pub fn with_journal(settings: ServiceSettings, journal: Journal, dataflows: DataflowSelector) -> Service {
         Service {
             settings,
             journal: Arc::new(journal),

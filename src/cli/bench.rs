@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 
 use crate::admission::{
-    Admission, DataflowChoice, SourceTable, StateFolder, StopSignal, UnobservedAdmission,
+    Admission, DataflowSelector, SourceTable, StateFolder, StopSignal, UnobservedAdmission,
 };
 use crate::dataflow::{Dataflow, Verdict};
 use crate::dicom::folder;
@@ -214,7 +214,7 @@ impl Bench<'_> {
         })?;
         let times = Arc::new(Times::default());
         let observer = Arc::clone(&times);
-        let dataflows = DataflowChoice::only(Arc::clone(&self.dataflow));
+        let dataflows = DataflowSelector::only(Arc::clone(&self.dataflow));
         let (sources, stop) = (SourceTable::built_in(), StopSignal::default());
         let source = |entrance: &Entrance| {
             let admission = Admission {

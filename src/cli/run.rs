@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::admission::{DataflowChoice, Intake, Service, ServiceSettings};
+use crate::admission::{DataflowSelector, Intake, Service, ServiceSettings};
 use crate::dataflow::Dataflow;
 use crate::dicom::Commitments;
 use crate::engine::Settings;
@@ -137,7 +137,7 @@ impl Args {
 
     fn service(&self, dataflow: &Arc<Dataflow>, progress: &Arc<Progress>) -> Result<Service, Failure> {
         let settings = ServiceSettings { free_bytes_min: self.free_min, ..ServiceSettings::at(&self.state) };
-        let dataflows = DataflowChoice::only(Arc::clone(dataflow));
+        let dataflows = DataflowSelector::only(Arc::clone(dataflow));
         let mut service = if self.processes.is_first() {
             Service::open(settings, dataflows)?
         } else {

@@ -8,11 +8,11 @@ use crate::step::{Digest, Request};
 /// The dataflows of a process, and the rule that chooses one of them for a new request.
 ///
 /// A request that was accepted keeps the version of its dataflow: an earlier version that unanswered
-/// requests have is added by [`DataflowChoice::with_version`], and chosen for no others.
+/// requests have is added by [`DataflowSelector::with_version`], and chosen for no others.
 ///
 /// ```
 /// use std::sync::Arc;
-/// use flow::admission::DataflowChoice;
+/// use flow::admission::DataflowSelector;
 /// use flow::dataflow::Dataflow;
 /// use flow::step::{AttributeValues, Files, Outputs, Request, Step, Table};
 ///
@@ -23,26 +23,26 @@ use crate::step::{Digest, Request};
 ///     Arc::new(Dataflow::parse(name, &text, &table).unwrap())
 /// };
 /// let by_modality = |request: &Request| if request.attribute("modality") == "CT" { 0 } else { 1 };
-/// let choice = DataflowChoice::by([named("scans"), named("others")], by_modality);
+/// let choice = DataflowSelector::by([named("scans"), named("others")], by_modality);
 ///
 /// let attributes = [("modality".to_owned(), AttributeValues::from("CT"))].into();
 /// assert_eq!(choice.of(&Request::new("r", attributes, Vec::new())).name(), "scans");
 /// ```
-pub struct DataflowChoice {
+pub struct DataflowSelector {
     /// Those that new requests go through.
     dataflows: Vec<Arc<Dataflow>>,
-    choose: Box<ChooseDataflow>,
+    choose: Box<SelectDataflow>,
     /// Earlier versions.
     versions: Vec<Arc<Dataflow>>,
 }
 
 /// Gives the place of a dataflow in the list.
-type ChooseDataflow = dyn Fn(&Request) -> usize + Send + Sync;
+type SelectDataflow = dyn Fn(&Request) -> usize + Send + Sync;
 
-impl DataflowChoice {
+impl DataflowSelector {
     /// One dataflow for every request.
-    pub fn only(dataflow: impl Into<Arc<Dataflow>>) -> DataflowChoice {
-        DataflowChoice::by([dataflow.into()], |_| 0)
+    pub fn only(dataflow: impl Into<Arc<Dataflow>>) -> DataflowSelector {
+        DataflowSelector::by([dataflow.into()], |_| 0)
     }
 
     /// Several dataflows of different names. `choose` gives the place of one of them, from 0; beyond the
@@ -53,15 +53,15 @@ impl DataflowChoice {
     pub fn by(
         dataflows: impl Into<Vec<Arc<Dataflow>>>,
         choose: impl Fn(&Request) -> usize + Send + Sync + 'static,
-    ) -> DataflowChoice {
+    ) -> DataflowSelector {
         let dataflows = dataflows.into();
         assert!(!dataflows.is_empty(), "a request needs a dataflow to go through");
-        DataflowChoice { dataflows, choose: Box::new(choose), versions: Vec::new() }
+        DataflowSelector { dataflows, choose: Box::new(choose), versions: Vec::new() }
     }
 
     /// Adds an earlier version of a dataflow, for the requests that were accepted under it.
     #[must_use]
-    pub fn with_version(mut self, dataflow: impl Into<Arc<Dataflow>>) -> DataflowChoice {
+    pub fn with_version(mut self, dataflow: impl Into<Arc<Dataflow>>) -> DataflowSelector {
         self.versions.push(dataflow.into());
         self
     }
