@@ -43,7 +43,7 @@ impl Source for Guests {
     }
 }
 
-/// How many are greeted before the program is killed, and how many are.
+/// A folder, the number of greetings after which the program is killed, and their number so far.
 struct Greetings(PathBuf, Option<usize>, AtomicUsize);
 
 /// Each greeting becomes a file: to write it again changes nothing.

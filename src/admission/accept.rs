@@ -23,18 +23,18 @@ pub struct Admission<'a> {
     pub program: Digest,
 }
 
-/// What a request turned out to be.
+/// The verdict on a request at its acceptance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accepted {
-    /// It is new, or has more than the earlier request with its subject, and is run.
+    /// A new request, or one with more items than the earlier request with its subject: it is run.
     New,
-    /// The same request is in work: its answer is the answer to this one, too.
+    /// The same request as one in work: the answer to that is the answer to this one, too.
     InWork,
-    /// The same request was answered: the response goes out again, made anew where the program or the
-    /// dataflow has changed.
+    /// The same request as an answered one: the response goes out again, made anew where the program or
+    /// the dataflow has changed.
     Answered,
-    /// It has more than an answered request with its subject, and the dataflow ignores that. It is noted, and
-    /// not run.
+    /// A request with more items than an answered one with its subject, where the dataflow ignores late
+    /// items: they are noted, and not run.
     Ignored,
 }
 
@@ -202,7 +202,7 @@ impl Admission<'_> {
     }
 }
 
-/// What its source lets go of when nobody needs the request any more.
+/// The claims that its source releases when no request needs them any more.
 fn claims(request: &Request) -> BTreeSet<String> {
     request.received_folders().iter().map(|folder| folder.to_string_lossy().into_owned()).collect()
 }

@@ -29,7 +29,7 @@ use crate::step::{Digest, Request};
 /// assert_eq!(choice.of(&Request::new("r", attributes, Vec::new())).name(), "scans");
 /// ```
 pub struct DataflowSelector {
-    /// Those that new requests go through.
+    /// Dataflows that new requests go through.
     dataflows: Vec<Arc<Dataflow>>,
     choose: Box<SelectDataflow>,
     /// Earlier versions.
@@ -40,12 +40,12 @@ pub struct DataflowSelector {
 type SelectDataflow = dyn Fn(&Request) -> usize + Send + Sync;
 
 impl DataflowSelector {
-    /// One dataflow for every request.
+    /// A selector of one dataflow for every request.
     pub fn only(dataflow: impl Into<Arc<Dataflow>>) -> DataflowSelector {
         DataflowSelector::by([dataflow.into()], |_| 0)
     }
 
-    /// Several dataflows of different names. `choose` gives the place of one of them, from 0; beyond the
+    /// A selector among several dataflows of different names. `choose` gives the place of one of them, from 0; beyond the
     /// last one it is the last one. It sees a request as it will run: with what came of it before.
     ///
     /// # Panics
@@ -66,14 +66,19 @@ impl DataflowSelector {
         self
     }
 
-    /// Those that new requests go through.
+    /// The dataflows that new requests go through.
     pub fn dataflows(&self) -> &[Arc<Dataflow>] {
         &self.dataflows
     }
 
-    /// All that the engine has to run: these, and earlier versions.
+    /// The dataflows that the engine has to run: those of new requests, and earlier versions.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Dataflow>> {
         self.dataflows.iter().chain(&self.versions)
+    }
+
+    /// Whether the version of a dataflow is among them.
+    pub fn has(&self, version: Digest) -> bool {
+        self.all().any(|dataflow| dataflow.digest() == version)
     }
 
     /// The dataflow for a new request.

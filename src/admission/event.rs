@@ -1,9 +1,9 @@
-//! What happens at admission, for a terminal or a log. No event has an attribute of a request in it.
+//! Events of admission, for a terminal or a log. No event has an attribute of a request in it.
 
 use crate::journal::JournalError;
 use crate::step::Request;
 
-/// What has become of a request before it is in work, and what sources and operators do meanwhile.
+/// An event in the life of a request before it is in work, or an act of a source or an operator.
 #[derive(Debug)]
 pub enum AdmissionEvent<'a> {
     /// The same request is in work: one answer will do for both.
@@ -28,7 +28,7 @@ pub enum AdmissionEvent<'a> {
     Told { source: &'a str, text: &'a str },
 }
 
-/// Somebody who wants to see what happens at admission. Called from many threads: it must not block.
+/// An observer of admission. Called from many threads: it must not block.
 pub trait AdmissionObserver: Send + Sync {
     fn observe_admission(&self, event: &AdmissionEvent);
 }

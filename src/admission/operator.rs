@@ -1,4 +1,4 @@
-//! What happens beside the requests: what operators ask for is done, and what is old is forgotten.
+//! Work beside the requests: operators' wishes are carried out, and old requests are forgotten.
 
 use std::thread::Scope;
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use crate::journal::{Collected, JournalError, Retention, Row, State, Wish};
 
 use super::{Admission, AdmissionEvent, StopSignal};
 
-/// How often it looks for wishes.
+/// The time between two looks for wishes.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// How often it looks for what is old.
+/// The time between two looks for old requests.
 const COLLECT: Duration = Duration::from_secs(60);
 
 /// Sees to operators' wishes and to what is old, until `end` is requested.

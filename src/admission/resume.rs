@@ -10,18 +10,19 @@ use crate::step::Fault;
 use super::accept::again;
 use super::{Admission, AdmissionEvent};
 
-/// A request that is there so many times in a row when a process dies, and gets nowhere, is not begun
-/// once more. Someone who kills flow again and again must not be taken for a request that does.
+/// The most starts in a row after which a request that was in work when the process died, and had got
+/// nowhere, is begun once more. An operator who kills flow again and again must not be taken for a
+/// request that does.
 const FUTILE_STARTS_MAX: usize = 10;
 
-/// So long the others wait for one that may be why a process died.
+/// The longest time that other requests wait for one that may be why a process died.
 const SUSPECTED_MAX: Duration = Duration::from_secs(60);
 
-/// How often it is looked whether it has got anywhere.
+/// The time between two looks whether it has got anywhere.
 const LOOK: Duration = Duration::from_millis(20);
 
 impl Admission<'_> {
-    /// What earlier processes have accepted and not answered. To be asked for before anything new is
+    /// The requests that earlier processes accepted and did not answer. To be read before anything new is
     /// accepted.
     ///
     /// # Errors

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::dataflow::Dataflow;
 use crate::engine::{self, EngineError, Entrance, Observer, Settings, Sink, Unobserved};
-use crate::journal::{Journal, JournalError, Retention};
-use crate::step::{Digest, Digester};
+use crate::journal::{Journal, JournalError, Reader, Retention};
+use crate::step::{Digest, Digester, Table};
 use crate::store::{Store, StoreError};
 
 use super::operator::attend;
@@ -16,14 +17,14 @@ use super::{
     StopSignal, UnobservedAdmission,
 };
 
-/// Where a service keeps what it knows, and how much of it.
+/// The place of a service's records, and how much of them is kept.
 #[derive(Clone, Debug)]
 pub struct ServiceSettings {
     /// The folder of the journal and of results; it is made if it is not there.
     pub state: PathBuf,
     /// With less free on the disk of `state` nothing is accepted. Bytes; 0 by default.
     pub free_bytes_min: u64,
-    /// What is remembered of answered requests: all, by default.
+    /// Answered requests that are remembered: all, by default.
     pub retention: Retention,
 }
 
@@ -82,7 +83,7 @@ pub struct Service {
     pub settings: ServiceSettings,
     pub journal: Arc<Journal>,
     pub dataflows: DataflowSelector,
-    /// Those of whose requests something may have to be known; a source that is run is one of them.
+    /// Sources whose requests may be in the journal. A source that is run is added for its run.
     pub sources: SourceTable,
     pub observer: Arc<dyn AdmissionObserver>,
     pub stop: Arc<StopSignal>,
@@ -131,6 +132,33 @@ impl Service {
             stop: Arc::default(),
             _state: None,
         }
+    }
+
+    /// Adds the earlier versions of dataflows that unanswered requests were accepted under, as the journal
+    /// remembers them. One that no longer fits the steps of `table` is left out: the dataflow of its name
+    /// that is there now takes its place.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub fn with_earlier_versions(mut self, table: &Table) -> Result<Service, ServiceError> {
+        if !self.journal.keeps() {
+            return Ok(self);
+        }
+        let reader = Reader::open(&self.settings.state)?;
+        for row in self.journal.requests()?.iter().filter(|row| row.is_open()) {
+            let version = reader.history(row.number)?.version();
+            let Some(version) = version.filter(|version| !self.dataflows.has(*version)) else { continue };
+            let Some((name, text)) = reader.dataflow(version)? else { continue };
+            match Dataflow::parse(&name, &text, table) {
+                Ok(dataflow) if dataflow.digest() == version => {
+                    self.dataflows = self.dataflows.with_version(dataflow);
+                }
+                Ok(_) | Err(_) => {
+                    tracing::warn!(request = row.name, %version, "an earlier dataflow cannot be run any more");
+                }
+            }
+        }
+        Ok(self)
     }
 
     /// Runs a source with as many workers as there are cores, until no more requests come and every one is

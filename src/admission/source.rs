@@ -1,4 +1,4 @@
-//! Where requests come from: the trait [`Source`].
+//! The trait [`Source`]: where requests come from.
 
 use std::io;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use super::Admission;
 /// use flow::admission::{Admission, Intake, Source};
 /// use flow::step::{AttributeDeclaration, AttributeValues, Digest, Item, Request};
 ///
-/// /// One request for each line of a text, whose items have the line as their name.
+/// /// A request for each line of a text: its item has the line as its name.
 /// struct Lines(&'static str);
 ///
 /// const ATTRIBUTES: &[AttributeDeclaration] = &[
@@ -79,7 +79,7 @@ pub trait Source: Send + Sync {
         Vec::new()
     }
 
-    /// What is to be run when a request has come with the subject of an earlier one: by default the later
+    /// The request to be run when one has come with the subject of an earlier one: by default the later
     /// one alone. It is the earlier request again if it has the same items, and takes its place otherwise.
     fn merge(&self, _earlier: &Request, later: Request) -> Request {
         later
@@ -87,7 +87,7 @@ pub trait Source: Send + Sync {
 
     /// Lets go of what requests were holding, when no request needs it any more: by default of nothing.
     /// `claims` are texts that the source itself put into its requests, as the folder of a received file.
-    /// What is gone already is no error: it may be called again after a crash.
+    /// A claim that is gone already is no error: after a crash, release is called again.
     ///
     /// # Errors
     /// If something stays behind: it is called again later.
@@ -113,8 +113,8 @@ impl Intake {
     }
 }
 
-/// What a file with a source submits that people choose by name: how to make one that brings nothing, and
-/// only knows about its requests.
+/// A submission of a file with a source: makes a source that brings nothing and only knows about its
+/// requests, for lookups and releases.
 pub struct BuiltInSource(pub fn() -> Arc<dyn Source>);
 
 inventory::collect!(BuiltInSource);

@@ -1,11 +1,11 @@
-//! What an operator asks of one request, beside the process that runs it.
+//! Wishes of an operator about one request, noted beside the process that runs it.
 
 use crate::journal::{JournalError, Reader, Row, State, Wish};
 
 /// Why a wish is not noted.
 #[derive(Debug, thiserror::Error)]
 pub enum WishError {
-    /// It cannot come true: a fragment that fits after the name of the request.
+    /// A wish that cannot come true: the text fits after the name of the request.
     #[error("{0}")]
     Pointless(&'static str),
     #[error(transparent)]

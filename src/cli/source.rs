@@ -1,4 +1,4 @@
-//! What `flow run` takes in, as the options say.
+//! The sources of `flow run`, as the options say.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::truth;
 /// The sources of one run.
 #[derive(Default)]
 pub struct Input {
-    /// None in a process of a cluster that takes nothing in.
+    /// Empty in a process of a cluster that takes nothing in.
     pub sources: Vec<Arc<dyn Source>>,
     /// A synthetic study: afterwards the results are compared with what is true.
     sample: Option<(Request, Box<Chest>)>,
@@ -50,7 +50,7 @@ impl Input {
         PlainFiles::find(paths).map(Input::of).map_err(Failure::of(Kind::NoInput))
     }
 
-    /// What is received.
+    /// Studies that are received.
     pub fn received(receiver: StudyReceiver) -> Input {
         Input::of(receiver)
     }

@@ -13,7 +13,7 @@ use crate::step::{AttributeDeclaration, BuiltInAttributes, Request};
 use super::folder::{self, Found, NoSuchInput, Skipped};
 use super::{Event, SOURCE, Settings, Stop, discard, merge, serve};
 
-/// What `when` may ask of a study.
+/// Attributes of a study, for `when`.
 pub const ATTRIBUTES: &[AttributeDeclaration] = &[
     AttributeDeclaration::text("study_instance_uid", "Study Instance UID (0020,000D)."),
     AttributeDeclaration::text("study_id", "Study ID (0020,0010)."),
@@ -90,7 +90,7 @@ struct Receiving {
     on_event: Box<dyn Fn(&Event) + Send + Sync>,
 }
 
-/// How long a received study waits that could not be recorded.
+/// The time after which a received study that could not be recorded is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
 impl StudyReceiver {
@@ -139,7 +139,7 @@ impl Source for StudyReceiver {
     }
 }
 
-/// By what people know a study, beside its UID.
+/// Texts by which people know a study, beside its UID.
 fn names(request: &Request) -> Vec<String> {
     ["patient_id", "accession_number"].map(|name| request.attribute(name).to_owned()).into()
 }

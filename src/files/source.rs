@@ -18,7 +18,7 @@ use crate::step::{
 /// The attribute `source` of such requests.
 const SOURCE: &str = "files";
 
-/// What `when` may ask of plain files.
+/// Attributes of plain files, for `when`.
 pub const FILE_ATTRIBUTES: &[AttributeDeclaration] = &[
     AttributeDeclaration::text("source", "How it came in: here `files`."),
     AttributeDeclaration::text("file_name", "The name of each file, without its folder."),

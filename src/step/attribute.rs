@@ -1,4 +1,4 @@
-//! Attributes of a request: what is known of it beside its items.
+//! Attributes of a request: facts about it beside its items.
 //!
 //! A source declares the attributes that its requests may have ([`AttributeDeclaration`]), and a request
 //! has values for some of them ([`AttributeValues`]). A value is a text as the sender wrote it; the
@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// What stands between values that are written as one text.
+/// The character between values that are written as one text.
 const SEPARATOR: char = '\\';
 
 /// An attribute that requests may have, as the source that sets it declares it.
@@ -33,11 +33,11 @@ pub struct AttributeDeclaration {
     /// As `when` in a dataflow file names it, for example `modality`.
     pub name: &'static str,
     pub kind: AttributeKind,
-    /// One sentence for people who write conditions.
+    /// A sentence for people who write conditions.
     pub about: &'static str,
 }
 
-/// How the values of an attribute are compared.
+/// The way in which the values of an attribute are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttributeKind {
     /// Letter by letter.
@@ -177,7 +177,7 @@ impl AttributeValues {
     }
 }
 
-/// One value, whatever is in it.
+/// A single value, whatever is in it.
 impl From<String> for AttributeValues {
     fn from(value: String) -> AttributeValues {
         AttributeValues(Values::One(value))
@@ -190,7 +190,7 @@ impl From<&str> for AttributeValues {
     }
 }
 
-/// None is the same as one that is empty.
+/// An empty list is the same as one empty value.
 impl FromIterator<String> for AttributeValues {
     fn from_iter<I: IntoIterator<Item = String>>(values: I) -> AttributeValues {
         let mut values: Vec<String> = values.into_iter().collect();

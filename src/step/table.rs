@@ -1,4 +1,4 @@
-//! What a dataflow file can name: steps, and attributes of requests.
+//! The table of names for dataflow files: steps, and attributes of requests.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ pub struct BuiltIn(pub fn() -> Step);
 
 inventory::collect!(BuiltIn);
 
-/// What a file with a built-in source submits: `inventory::submit! { BuiltInAttributes(ATTRIBUTES) }`.
+/// Attributes of a built-in source, which its file submits: `inventory::submit! { BuiltInAttributes(ATTRIBUTES) }`.
 pub struct BuiltInAttributes(pub &'static [AttributeDeclaration]);
 
 inventory::collect!(BuiltInAttributes);
@@ -18,7 +18,7 @@ inventory::collect!(BuiltInAttributes);
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     steps: BTreeMap<&'static str, Step>,
-    /// Those of all sources, in the order in which they were declared.
+    /// Attributes of all sources, in the order in which they were declared.
     attributes: Vec<AttributeDeclaration>,
 }
 

@@ -9,7 +9,7 @@ use flow::admission::{
     SourceTable, StateError, find_requests,
 };
 use flow::dataflow::Dataflow;
-use flow::engine::{Parcel, Sink};
+use flow::engine::{Parcel, Sink, Undelivered};
 use flow::journal::{Journal, Reader, State};
 use flow::step::{AttributeValues, Digest, File, Files, Item, Outputs, Request, Step, Table};
 
@@ -85,16 +85,20 @@ impl Sink for Taken {
     }
 }
 
-fn dataflow(more: &str) -> Dataflow {
+fn table() -> Table {
     let count = Step::new("count", 1, "Counts items.").takes::<Request>("request").gives::<Files>("files");
     let count = count.runs(|call| {
         let text = call.input::<Request>("request").items.len().to_string();
         Ok(Outputs::one("files", Files(vec![File::new("count.txt", "text/plain", text.into_bytes())])))
     });
+    Table::default().with(count)
+}
+
+fn dataflow(more: &str) -> Dataflow {
     let text = format!(
         "dataflow: count\nsteps:\n  count: {{step: count, needs: {{request: request}}}}\nresponse: [count]\n{more}"
     );
-    Dataflow::parse("count.yaml", &text, &Table::default().with(count)).unwrap()
+    Dataflow::parse("count.yaml", &text, &table()).unwrap()
 }
 
 fn open(state: &Path, more: &str) -> Service {
@@ -154,6 +158,29 @@ fn what_cannot_be_recorded_is_not_accepted() {
     assert_eq!(service.run(Offered(&["a", "b"]), &sink).unwrap(), Intake::Partial);
     assert!(sink.0.lock().unwrap().is_empty());
     assert!(Reader::open(state.path()).unwrap().requests().unwrap().is_empty());
+}
+
+/// Delivers nothing.
+struct Unable;
+
+impl Sink for Unable {
+    fn deliver(&self, parcel: Parcel) {
+        parcel.settle(Err(Undelivered));
+    }
+}
+
+#[test]
+fn the_version_under_which_a_request_was_accepted_stays_with_it() {
+    let state = tempfile::tempdir().unwrap();
+    let _ = open(state.path(), "").run(Offered(&["a"]), &Unable).unwrap();
+    let (earlier, table) = (dataflow("").digest(), table());
+    let service = open(state.path(), "on_failure: stop\n").with_earlier_versions(&table).unwrap();
+    assert_eq!(service.dataflows.all().count(), 2);
+    assert_eq!(service.dataflows.accepted("count", Some(earlier)).unwrap().digest(), earlier);
+    let new = service.dataflows.of(&request(&["b"], "/letters")).digest();
+    assert_ne!(new, earlier, "a new request goes through the dataflow as it is now");
+    assert_eq!(service.dataflows.accepted("count", None).unwrap().digest(), new);
+    assert!(service.dataflows.accepted("other", Some(earlier)).is_none());
 }
 
 #[test]
