@@ -1,5 +1,11 @@
 //! flow: requests with a lot of data in, pure steps over them, exactly one response out.
 //!
+//! The command `flow` is one program that uses this library. This is another, the file `examples/embed.rs`:
+//!
+//! ```no_run
+#![doc = include_str!("../examples/embed.rs")]
+//! ```
+//!
 //! The map, in reading order. A folder is one idea and uses only what stands above it.
 //!
 //! | folder | what it is |
@@ -11,6 +17,7 @@
 //! | [`store`] | bytes by digest |
 //! | [`journal`] | the durable record of what was accepted, done and answered; the only folder that names SQLite |
 //! | [`engine`] | a dataflow as timely lanes; the only folder that names timely |
+//! | [`admission`] | requests become durable, known, revised, resumed, answered; where they come from |
 //! | [`cluster`] | several processes as one: how they meet |
 //! | [`tls`] | encrypted connections; the only folder that opens certificates and keys |
 //! | [`imaging`] | calculations on CT studies and the results made of them; no network, no engine |
@@ -19,6 +26,7 @@
 //! | [`outbox`] | where responses go: a folder each, and on to a PACS |
 //! | [`site`] | a site's settings: who we are there, who may call, which nodes there are |
 //! | [`replay`] | a past request run again, compared with what was recorded, and packed into one file |
+//! | [`files`] | plain files as requests |
 //! | [`cli`] | one file per subcommand |
 //!
 //! Invariants, most of them about what is absent:
@@ -28,6 +36,7 @@
 //! * Whoever holds a [`dataflow::Dataflow`] may rely on it: it cannot be made without having been checked.
 //! * What may fail because of data is a [`step::Fault`] and ends in the response; it never ends the process.
 
+pub mod admission;
 pub mod audit;
 pub mod cli;
 pub mod cluster;
@@ -35,6 +44,7 @@ pub mod cluster;
 pub mod dataflow;
 pub mod dicom;
 pub mod engine;
+pub mod files;
 pub mod imaging;
 pub mod journal;
 pub mod outbox;

@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
+use crate::admission::{
+    Admission, DataflowSelector, SourceTable, StateFolder, StopSignal, UnobservedAdmission,
+};
 use crate::dataflow::{Dataflow, Verdict};
 use crate::dicom::folder;
 use crate::engine::{self, Entrance, Event, Observer, Settings};
@@ -21,10 +24,7 @@ use crate::store::Store;
 use crate::yaml;
 
 use super::exit::{Exit, Failure, Kind};
-use super::intake::Intake;
 use super::memory;
-use super::progress::Progress;
-use super::state::State;
 
 /// Measure the whole job on synthetic studies, beside reading and decoding alone
 ///
@@ -75,7 +75,7 @@ impl Args {
     pub fn run(self, table: &Table) -> Result<Exit, Failure> {
         let dataflow = Arc::new(Dataflow::load(&self.dataflow, table)?);
         let bench = Bench { folder: self.state.join("bench"), dataflow, args: &self };
-        let _state = State::take(&self.state)?;
+        let _state = StateFolder::take(&self.state)?;
         bench.clear()?;
         let bytes = bench.write_studies()?;
         let rounds: Vec<Round> =
@@ -214,16 +214,19 @@ impl Bench<'_> {
         })?;
         let times = Arc::new(Times::default());
         let observer = Arc::clone(&times);
-        let (progress, program) = (Progress::new(0), Digest::of(b"the same in each round"));
+        let dataflows = DataflowSelector::only(Arc::clone(&self.dataflow));
+        let (sources, stop) = (SourceTable::built_in(), StopSignal::default());
         let source = |entrance: &Entrance| {
-            let intake = Intake {
+            let admission = Admission {
                 journal: &journal,
-                dataflow: &self.dataflow,
                 entrance,
-                progress: &progress,
-                program,
+                dataflows: &dataflows,
+                sources: &sources,
+                observer: &UnobservedAdmission,
+                stop: &stop,
+                program: Digest::of(b"the same in each round"),
             };
-            found.studies.iter().try_for_each(|study| intake.take(study.clone()))
+            admission.accept_all(found.studies.iter().cloned())
         };
         engine::run(
             Arc::clone(&self.dataflow),

@@ -3,10 +3,11 @@
 use std::io::{Write, stdout};
 use std::path::PathBuf;
 
+use crate::admission::StateFolder;
 use crate::dicom::{self, Waiting};
 
 use super::exit::{Exit, Failure, Kind};
-use super::{lookup, state};
+use super::lookup;
 
 /// Say that a study that is being received is complete: flow does not wait for more of it
 #[derive(Debug, clap::Args)]
@@ -34,7 +35,7 @@ impl Complete {
         match meant[..] {
             [one] => {
                 one.complete()?;
-                let when = match state::holder(&self.state) {
+                let when = match StateFolder::holder(&self.state) {
                     Some(process) => format!("flow (process {process}) takes it up now"),
                     None => {
                         "no flow is running on this state: the next `flow run` with it takes it up".to_owned()

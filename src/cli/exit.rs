@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 use std::{fmt, io};
 
+use crate::admission::{ServiceError, StateError};
 use crate::dataflow::LoadError;
+use crate::journal::JournalError;
 
 use super::sample::SampleError;
 use super::{check, graph, steps};
@@ -112,6 +114,46 @@ impl From<LoadError> for Failure {
             LoadError::Unknown { .. } | LoadError::Read { .. } => Failure::of(Kind::Usage)(error),
         };
         hint.iter().fold(failure, |failure, hint| failure.hint(hint))
+    }
+}
+
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Failure {
+        let failure = Failure::of(Kind::InputOutput);
+        match error {
+            StateError::Held { .. } => failure(error).hint("end it, or give this one a --state of its own"),
+            StateError::Unusable { .. } => Failure::new(Kind::InputOutput, error.to_string()),
+        }
+    }
+}
+
+impl From<ServiceError> for Failure {
+    fn from(error: ServiceError) -> Failure {
+        match error {
+            ServiceError::State(error) => error.into(),
+            ServiceError::Journal(error) => error.into(),
+            ServiceError::Store(error) => Failure::of(Kind::InputOutput)(error),
+            ServiceError::Program(error) => error.into(),
+            ServiceError::Engine(error) => Failure::of(Kind::Engine)(error),
+        }
+    }
+}
+
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Failure {
+        let hint = match &error {
+            JournalError::Damaged { .. } => {
+                "nothing was changed. Keep the folder to look into it; studies that were received lie in its \
+                 inbox, and `flow run --input STATE/inbox --state OTHER` runs them"
+            }
+            JournalError::Format { .. } => {
+                "use the flow that wrote it, or give this one a --state of its own"
+            }
+            JournalError::Full | JournalError::Low { .. } | JournalError::Failed { .. } => {
+                "see whether its disk is full or broken, and whether flow may write there; then start again"
+            }
+        };
+        Failure::of(Kind::InputOutput)(error).hint(hint)
     }
 }
 

@@ -5,18 +5,17 @@ use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::dicom::{self, AeTitle, Archive, Called, Commitments, Completion, Pull, Retrieval, Stop, Wanted};
-use crate::step::Request;
+use crate::admission::StopSignal;
+use crate::dicom::{self, AeTitle, Archive, Called, Commitments, Completion, Pull, Retrieval};
+use crate::dicom::{StudyReceiver, Wanted};
 
 use super::audit::Auditor;
 use super::exit::{Failure, Kind};
-use super::intake::Intake;
 use super::site::{self, Peer};
 
 #[derive(Debug, clap::Args)]
@@ -69,16 +68,6 @@ pub struct Inbox {
     pub free_bytes_min: u64,
 }
 
-/// A receiver; if it listens, its port is open.
-pub struct Receiver {
-    listener: Option<TcpListener>,
-    settings: dicom::Settings,
-    stop: Arc<Stop>,
-    auditor: Arc<Auditor>,
-    /// How many of the studies that were asked for could not be fetched.
-    missing: AtomicUsize,
-}
-
 impl Listen {
     /// Whether studies are to be received or fetched.
     pub fn is_wanted(&self, site: &site::Settings) -> bool {
@@ -99,7 +88,7 @@ impl Listen {
         inbox: Inbox,
         commitments: &Arc<Commitments>,
         auditor: &Arc<Auditor>,
-    ) -> Result<Receiver, Failure> {
+    ) -> Result<StudyReceiver, Failure> {
         let own_title = site.ae_title(self.ae_title.as_ref());
         let mut settings = dicom::Settings::new(own_title.clone(), inbox.folder);
         site.apply(&mut settings)?;
@@ -118,10 +107,8 @@ impl Listen {
             let failure = Failure::new(Kind::Usage, "--pull-by move needs a port that the archive sends to");
             return Err(failure.hint("add --listen, and make that address known at the archive"));
         }
-        let stop = Arc::new(Stop::default());
-        stop_on_signal(&stop)?;
-        let (auditor, missing) = (Arc::clone(auditor), AtomicUsize::new(0));
-        Ok(Receiver { listener, settings, stop, auditor, missing })
+        let auditor = Arc::clone(auditor);
+        Ok(StudyReceiver::new(listener, settings, move |event| auditor.received(event)))
     }
 
     fn pull(&self, site: &site::Settings, own_title: &AeTitle) -> Result<Option<Pull>, Failure> {
@@ -167,67 +154,9 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
     })
 }
 
-impl Receiver {
-    /// Receives until a signal asks to end.
-    pub fn serve(&self, intake: &Intake) {
-        let progress = intake.progress;
-        if let Some(web) = &self.settings.web {
-            let address = web.listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
-            let scheme = if web.tls.is_some() { "https" } else { "http" };
-            progress.say(&format!("listening at {scheme}://{address}{}; Ctrl-C ends", web.base_path));
-        }
-        for watched in &self.settings.watched {
-            progress.say(&format!("watching {}; Ctrl-C ends", watched.folder.display()));
-        }
-        if let Some(listener) = &self.listener {
-            let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
-            let encrypted = if self.settings.tls.is_some() { ", encrypted" } else { "" };
-            let title = &self.settings.ae_title;
-            progress.say(&format!("listening at {address} as {title}{encrypted}; Ctrl-C ends"));
-        }
-        let on_study = |request| self.hand_over(intake, &request);
-        let on_event = |event: &dicom::Event| {
-            self.auditor.received(event);
-            if let dicom::Event::NotFetched { .. } = event {
-                self.missing.fetch_add(1, Ordering::Relaxed);
-            }
-            if event.is_warning() || matches!(event, dicom::Event::Fetched { .. }) {
-                return progress.say(&event.to_string());
-            }
-            dicom::log(event);
-        };
-        let listener = self.listener.as_ref();
-        if let Err(error) = dicom::serve(listener, &self.settings, &self.stop, on_study, on_event) {
-            progress.say(&format!("receiving ended: {error}"));
-        }
-    }
-
-    /// Whether something that was asked for is not here.
-    pub fn is_incomplete(&self) -> bool {
-        self.missing.load(Ordering::Relaxed) > 0
-    }
-
-    /// A study that is received stays in the inbox until it can be recorded, also beyond the end.
-    fn hand_over(&self, intake: &Intake, request: &Request) {
-        let mut told = false;
-        while let Err(error) = intake.take(request.clone()) {
-            if !std::mem::replace(&mut told, true) {
-                let text = format!("{} waits in the inbox: {error}", request.name);
-                intake.progress.say(&text);
-            }
-            if self.stop.wait(RETRY) {
-                return;
-            }
-        }
-    }
-}
-
-/// How long a received study waits that could not be recorded.
-const RETRY: Duration = Duration::from_secs(1);
-
 /// The first signal ends receiving, and what has been received is still answered; the second one
 /// ends the process.
-fn stop_on_signal(stop: &Arc<Stop>) -> Result<(), Failure> {
+pub fn stop_on_signal(stop: &Arc<StopSignal>) -> Result<(), Failure> {
     let mut signals = Signals::new([SIGINT, SIGTERM])
         .map_err(|error| Failure::new(Kind::InputOutput, format!("could not watch for signals: {error}")))?;
     let stop = Arc::clone(stop);

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::admission::{SourceTable, find_requests};
 use crate::journal::{Journal, Reader, Row};
 
 use super::exit::{Failure, Kind};
@@ -34,7 +35,8 @@ impl Lookup {
     /// Finds the one request that is meant.
     pub fn find(&self) -> Result<(Reader, Row), Failure> {
         let reader = open(&self.state)?;
-        let mut found = reader.find(&self.request).map_err(Failure::of(Kind::InputOutput))?;
+        let found = find_requests(&reader, &SourceTable::built_in(), &self.request);
+        let mut found = found.map_err(Failure::of(Kind::InputOutput))?;
         match (found.len(), found.pop()) {
             (1, Some(row)) => Ok((reader, row)),
             (_, None) => {

@@ -1,6 +1,5 @@
 //! The command line: parsed to plain values first, then one file per subcommand acts on them.
 
-mod attend;
 mod audit;
 mod bench;
 pub mod check;
@@ -11,7 +10,6 @@ mod differences;
 mod exit;
 mod explain;
 pub mod graph;
-mod intake;
 mod listen;
 mod lookup;
 mod memory;
@@ -23,8 +21,8 @@ mod run;
 pub mod sample;
 mod site;
 mod source;
-mod state;
 mod status;
+mod step_folders;
 pub mod steps;
 mod subject;
 mod teller;

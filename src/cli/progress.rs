@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::admission::{AdmissionEvent, AdmissionObserver};
 use crate::dataflow::{Response, Verdict};
 use crate::engine::{Event, Observer};
 use crate::step::{Digest, Outcome, Reason, Report, Request};
@@ -146,6 +147,35 @@ impl Observer for Progress {
                 self.close(request).and_then(|line| line.bar).iter().for_each(ProgressBar::finish_and_clear);
             }
         }
+    }
+}
+
+impl AdmissionObserver for Progress {
+    fn observe_admission(&self, event: &AdmissionEvent) {
+        let text = match event {
+            AdmissionEvent::InWork { request } => {
+                format!("known     {}  is in work; one answer will do for both", request.name)
+            }
+            AdmissionEvent::AnsweredBefore { request } => {
+                format!("known     {}  was answered; the same response goes out again", request.name)
+            }
+            AdmissionEvent::Ignored { name, items } => {
+                format!("ignored   {name}  {items} items that came after its answer")
+            }
+            AdmissionEvent::NotAccepted { name, error } => {
+                let text = format!("NOT ACCEPTED {name} and what comes after it: {error}");
+                format!("{text}\n  hint: mend it, and run the same command again")
+            }
+            AdmissionEvent::Resumed { name, runs } => {
+                format!("taken up  {name}  {runs} finished runs of steps")
+            }
+            AdmissionEvent::ResponseMade { name } => format!("taken up  {name}  its response is made"),
+            AdmissionEvent::Cancelled { name } => format!("cancelled {name}  as an operator asked"),
+            AdmissionEvent::Retried { name } => format!("retried   {name}  as an operator asked"),
+            AdmissionEvent::Hurried { name } => format!("hurried   {name}  as an operator asked"),
+            AdmissionEvent::Told { text, .. } => (*text).to_owned(),
+        };
+        self.say(&text);
     }
 }
 

@@ -6,33 +6,32 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::admission::{DataflowSelector, Intake, Service, ServiceSettings};
 use crate::dataflow::Dataflow;
 use crate::dicom::Commitments;
-use crate::engine::{self, Entrance, Settings};
-use crate::journal::{Journal, JournalError, Retention};
+use crate::engine::Settings;
+use crate::journal::{Journal, Retention};
 use crate::outbox::{Clock, Folder, Outbox, Policy, Setup};
-use crate::step::{Digest, Digester, Table};
+use crate::step::Table;
 use crate::store::{Store, total_bytes};
 use crate::yaml;
 
-use super::attend::{Leave, attend};
 use super::audit::Auditor;
 use super::destinations::Destinations;
 use super::exit::{Exit, Failure, Kind};
-use super::intake::Intake;
 use super::listen::{self, Inbox, Listen};
 use super::memory;
 use super::processes::Processes;
 use super::progress::Progress;
 use super::site::{self, SiteFile};
-use super::source::Source;
-use super::state::{self, State};
+use super::source::Input;
+use super::step_folders::keep_step_folders;
 use super::teller::Teller;
 
 /// Run requests through a dataflow
 ///
-/// Requests come from files (--input), from DICOM senders (--listen), or, if neither is given, from
-/// a synthetic chest study whose true volumes and densities are known. Every request gets exactly
+/// Requests come from DICOM files (--input), from files of any kind (--files), from DICOM senders
+/// (--listen), or, if none is given, from a synthetic chest study whose true volumes and densities are known. Every request gets exactly
 /// one response: a folder below --output with response.json beside the results, and what is DICOM
 /// in it also goes to every --to.
 #[derive(Debug, clap::Args)]
@@ -63,6 +62,10 @@ pub struct Args {
     /// Files or folders with DICOM studies: any nesting, any names
     #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["listen", "from"])]
     input: Vec<PathBuf>,
+
+    /// Files of any kind, for dataflows that are not about DICOM: each PATH is a request, a folder with all files in it
+    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["input", "listen", "from"])]
+    files: Vec<PathBuf>,
 
     /// Where responses go: one folder each
     #[arg(short, long, value_name = "DIR", default_value = "flow-output")]
@@ -117,38 +120,50 @@ pub struct Args {
 impl Args {
     pub fn run(self, table: &Table) -> Result<Exit, Failure> {
         let dataflow = Arc::new(Dataflow::load(&self.dataflow, table)?);
-        let first = self.processes.is_first();
-        // The other processes of a cluster use the folder of the first one.
-        let _state = first.then(|| State::take(&self.state)).transpose()?;
-        state::keep_step_folders(&self.state, self.processes.index())?;
-        let settings = self.settings(&dataflow)?;
-        let store = Store::at(self.state.join("store")).map_err(Failure::of(Kind::InputOutput))?;
-        let folder = Folder::at(&self.output).map_err(Failure::of(Kind::InputOutput))?;
-        let store = Arc::new(store);
-        let journal =
-            Arc::new(if first { self.journal(&dataflow, &folder, store)? } else { Journal::none(store) });
         let progress = Arc::new(Progress::new(dataflow.work_count()));
+        let service = self.service(&dataflow, &progress)?;
+        keep_step_folders(&self.state, self.processes.index())?;
+        let settings = self.settings(&dataflow)?;
+        let folder = self.folder()?;
         let site = self.site.load()?;
         let commitments = Arc::default();
         let auditor = Arc::new(Auditor::start(&site, &self.state, &site.ae_title(self.listen.ae_title()))?);
-        let source = self.source(&site, &progress, &journal, &commitments, &auditor)?;
+        let input = self.input(&site, &progress, &service, &commitments, &auditor)?;
         let teller = Arc::new(Teller::new(&progress, self.json));
-        let outbox = self.outbox(&site, folder, &journal, &teller, &commitments, &auditor)?;
-        let program = program()?;
-        let feed = |entrance: &Entrance| {
-            let (journal, dataflow, progress) = (&*journal, &*dataflow, &*progress);
-            let intake = Intake { journal, dataflow, entrance, progress, program };
-            feed(&source, &intake, &outbox, self.retention())
-        };
-        let observer = Arc::clone(&progress);
-        let all = engine::run(Arc::clone(&dataflow), Arc::clone(&journal), settings, observer, feed, &outbox)
-            .map_err(Failure::of(Kind::Engine))?;
-        let all = all.transpose().map_err(Failure::of(Kind::InputOutput))?.unwrap_or(true);
-        outbox.drain();
+        let outbox = self.outbox(&site, folder, &service.journal, &teller, &commitments, &auditor)?;
+        let intake = service.run_all(input.sources.clone(), &outbox, settings, progress)?;
         teller.conclude();
-        source.conclude(outbox.folder());
-        journal.collect(self.retention()).map_err(Failure::of(Kind::InputOutput))?;
-        Ok(if source.is_incomplete() || !all { Exit::WithErrors } else { teller.exit() })
+        input.conclude(outbox.folder());
+        Ok(if intake == Some(Intake::Partial) { Exit::WithErrors } else { teller.exit() })
+    }
+
+    fn service(&self, dataflow: &Arc<Dataflow>, progress: &Arc<Progress>) -> Result<Service, Failure> {
+        let settings = ServiceSettings { free_bytes_min: self.free_min, ..ServiceSettings::at(&self.state) };
+        let dataflows = DataflowSelector::only(Arc::clone(dataflow));
+        let mut service = if self.processes.is_first() {
+            Service::open(settings, dataflows)?
+        } else {
+            // The other processes of a cluster use the folder of the first one.
+            let store = Store::at(self.state.join("store")).map_err(Failure::of(Kind::InputOutput))?;
+            Service::with_journal(settings, Journal::none(Arc::new(store)), dataflows)
+        };
+        service.journal.when_broken(|error| {
+            let hint = "mend the disk and start again: what was accepted is taken up where it stands";
+            let _ = writeln!(std::io::stderr(), "flow: {error}; ending\n  hint: {hint}");
+            std::process::exit(74);
+        });
+        // Now that the folder is there: how large its disk is depends on where it lies.
+        service.settings.retention = self.retention();
+        service.observer = Arc::clone(progress) as _;
+        Ok(service)
+    }
+
+    fn folder(&self) -> Result<Folder, Failure> {
+        let folder = Folder::at(&self.output).map_err(Failure::of(Kind::InputOutput))?;
+        if self.processes.is_first() {
+            folder.tidy().map_err(Failure::of(Kind::InputOutput))?;
+        }
+        Ok(folder)
     }
 
     fn outbox(
@@ -181,19 +196,6 @@ impl Args {
         Ok(Outbox::open(setup)?)
     }
 
-    fn journal(&self, dataflow: &Dataflow, folder: &Folder, store: Arc<Store>) -> Result<Journal, Failure> {
-        folder.tidy().map_err(Failure::of(Kind::InputOutput))?;
-        let journal = Journal::open(&self.state, store, self.free_min).map_err(unusable)?;
-        journal.when_broken(|error| {
-            let hint = "mend the disk and start again: what was accepted is taken up where it stands";
-            let _ = writeln!(std::io::stderr(), "flow: {error}; ending\n  hint: {hint}");
-            std::process::exit(74);
-        });
-        let known = journal.remember(dataflow.digest(), dataflow.name(), dataflow.text());
-        known.map_err(Failure::of(Kind::InputOutput))?;
-        Ok(journal)
-    }
-
     fn retention(&self) -> Retention {
         // Beyond what a duration can hold, it is for ever.
         let age_max = Duration::try_from_secs_f64(self.keep_days * 86_400.0).unwrap_or(Duration::MAX);
@@ -214,72 +216,34 @@ impl Args {
         })
     }
 
-    fn source(
+    fn input(
         &self,
         site: &site::Settings,
         progress: &Progress,
-        journal: &Journal,
+        service: &Service,
         commitments: &Arc<Commitments>,
         auditor: &Arc<Auditor>,
-    ) -> Result<Source, Failure> {
+    ) -> Result<Input, Failure> {
         if !self.processes.is_first() {
-            return Ok(Source::Elsewhere);
+            return Ok(Input::default());
         }
         if !self.input.is_empty() {
-            return Source::files(&self.input, progress);
+            return Input::studies(&self.input, progress);
+        }
+        if !self.files.is_empty() {
+            return Input::files(&self.files);
         }
         if !self.listen.is_wanted(site) {
-            return Source::sample(&self.state.join("sample"));
+            return Input::sample(&self.state.join("sample"));
         }
         let folder = std::path::absolute(self.state.join("inbox"))?;
-        let rows = journal.requests().map_err(Failure::of(Kind::InputOutput))?;
+        let rows = service.journal.requests().map_err(Failure::of(Kind::InputOutput))?;
         let known = rows.into_iter().flat_map(|row| row.folders).map(PathBuf::from).collect();
         let inbox = Inbox { folder, known, free_bytes_min: self.free_min };
-        self.listen.open(site, inbox, commitments, auditor).map(|receiver| Source::Listen(Box::new(receiver)))
+        let receiver = self.listen.open(site, inbox, commitments, auditor)?;
+        listen::stop_on_signal(&service.stop)?;
+        Ok(Input::received(receiver))
     }
-}
-
-/// Takes up what was left unanswered while new requests come in. Gives whether all were accepted.
-fn feed(
-    source: &Source,
-    intake: &Intake,
-    outbox: &Outbox,
-    retention: Retention,
-) -> Result<bool, JournalError> {
-    let left = intake.left()?;
-    let leave = Leave::default();
-    std::thread::scope(|scope| {
-        scope.spawn(|| attend(scope, intake, outbox, retention, &leave));
-        let taking_up = scope.spawn(|| intake.take_up(&left));
-        let all = source.feed(intake);
-        let taken_up = taking_up.join();
-        // An operator may still want something of what is in work.
-        intake.entrance.settle();
-        outbox.drain();
-        leave.leave();
-        taken_up.unwrap_or(Ok(())).map(|()| all)
-    })
-}
-
-fn program() -> Result<Digest, Failure> {
-    let mut file = std::fs::File::open(std::env::current_exe()?)?;
-    let mut digester = Digester::default();
-    std::io::copy(&mut file, &mut digester)?;
-    Ok(digester.digest())
-}
-
-fn unusable(error: JournalError) -> Failure {
-    let hint = match &error {
-        JournalError::Damaged { .. } => {
-            "nothing was changed. Keep the folder to look into it; studies that were received lie in its \
-             inbox, and `flow run --input STATE/inbox --state OTHER` runs them"
-        }
-        JournalError::Format { .. } => "use the flow that wrote it, or give this one a --state of its own",
-        JournalError::Full | JournalError::Low { .. } | JournalError::Failed { .. } => {
-            "see whether its disk is full or broken, and whether flow may write there; then start again"
-        }
-    };
-    Failure::of(Kind::InputOutput)(error).hint(hint)
 }
 
 fn count(text: &str) -> Result<NonZero<usize>, String> {

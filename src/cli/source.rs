@@ -1,104 +1,81 @@
-//! Where the requests of `flow run` come from.
+//! The sources of `flow run`, as the options say.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::dicom::folder::{self, Found, Skipped};
+use crate::admission::Source;
+use crate::dicom::folder::Skipped;
+use crate::dicom::{StudyFiles, StudyReceiver};
+use crate::files::PlainFiles;
 use crate::imaging::phantom::{Chest, Options, Syntax};
 use crate::outbox::Folder;
 use crate::step::Request;
 
 use super::exit::{Failure, Kind};
-use super::intake::Intake;
-use super::listen::Receiver;
 use super::progress::Progress;
 use super::truth;
 
-pub enum Source {
-    /// Studies found in files, and whether there were files that could not be read.
-    Files {
-        studies: Vec<Request>,
-        unread: bool,
-    },
-    Listen(Box<Receiver>),
-    /// A synthetic study; afterwards the results are compared with what is true.
-    Sample {
-        request: Box<Request>,
-        chest: Box<Chest>,
-    },
-    /// Another process takes requests in.
-    Elsewhere,
+/// The sources of one run.
+#[derive(Default)]
+pub struct Input {
+    /// Empty in a process of a cluster that takes nothing in.
+    pub sources: Vec<Arc<dyn Source>>,
+    /// A synthetic study: afterwards the results are compared with what is true.
+    sample: Option<(Request, Box<Chest>)>,
 }
 
 /// More skipped files than this are counted, not named.
 const SKIPPED_NAMED_MAX: usize = 20;
 
-impl Source {
-    pub fn files(paths: &[PathBuf], progress: &Progress) -> Result<Source, Failure> {
-        let Found { studies, skipped } = folder::find(paths).map_err(Failure::of(Kind::NoInput))?;
-        for Skipped { path, reason } in skipped.iter().take(SKIPPED_NAMED_MAX) {
+impl Input {
+    /// The studies found in files.
+    pub fn studies(paths: &[PathBuf], progress: &Progress) -> Result<Input, Failure> {
+        let found = StudyFiles::find(paths).map_err(Failure::of(Kind::NoInput))?;
+        for Skipped { path, reason } in found.skipped.iter().take(SKIPPED_NAMED_MAX) {
             let path = path.to_string_lossy().replace('\n', "\u{fffd}");
             progress.say(&format!("skipped   {path}: {reason}"));
         }
-        if let Some(more @ 1..) = skipped.len().checked_sub(SKIPPED_NAMED_MAX) {
+        if let Some(more @ 1..) = found.skipped.len().checked_sub(SKIPPED_NAMED_MAX) {
             progress.say(&format!("skipped   {more} more files"));
         }
-        if studies.is_empty() {
+        if found.studies.is_empty() {
             let failure = Failure::new(Kind::NoInput, format!("no DICOM study in {}", joined(paths)));
             return Err(failure.hint("`flow sample DIR` writes studies to try"));
         }
-        let unread = skipped.iter().any(Skipped::is_unread);
-        Ok(Source::Files { studies, unread })
+        Ok(Input::of(found))
+    }
+
+    /// Files of any kind.
+    pub fn files(paths: &[PathBuf]) -> Result<Input, Failure> {
+        PlainFiles::find(paths).map(Input::of).map_err(Failure::of(Kind::NoInput))
+    }
+
+    /// Studies that are received.
+    pub fn received(receiver: StudyReceiver) -> Input {
+        Input::of(receiver)
     }
 
     /// Writes the default sample below a folder and takes it in from there.
-    pub fn sample(folder: &Path) -> Result<Source, Failure> {
+    pub fn sample(folder: &Path) -> Result<Input, Failure> {
         let chest = Chest::new(&Options::default());
         // One of an earlier run may be another version's.
         let _ = std::fs::remove_dir_all(folder);
         chest.write(folder, Syntax::default()).map_err(Failure::of(Kind::InputOutput))?;
-        let found = folder::find(&[folder.to_owned()]).map_err(Failure::of(Kind::NoInput))?;
-        let request = found.studies.into_iter().next().expect("the sample is a study");
-        Ok(Source::Sample { request: Box::new(request), chest: Box::new(chest) })
+        let found = StudyFiles::find(&[folder.to_owned()]).map_err(Failure::of(Kind::NoInput))?;
+        let request = found.studies.first().expect("the sample is a study").clone();
+        Ok(Input { sample: Some((request, Box::new(chest))), ..Input::of(found) })
     }
 
-    /// Hands over all requests; returns when no more come. Gives whether all could be accepted.
-    pub fn feed(&self, intake: &Intake) -> bool {
-        match self {
-            Source::Files { studies, .. } => studies.iter().all(|request| accepted(intake, request)),
-            Source::Sample { request, .. } => accepted(intake, request),
-            Source::Listen(receiver) => {
-                receiver.serve(intake);
-                true
-            }
-            Source::Elsewhere => true,
-        }
+    fn of(source: impl Source + 'static) -> Input {
+        Input { sources: vec![Arc::new(source)], sample: None }
     }
 
-    /// Whether something that was given was not taken in, though it may be part of a study.
-    pub fn is_incomplete(&self) -> bool {
-        match self {
-            Source::Files { unread, .. } => *unread,
-            Source::Listen(receiver) => receiver.is_incomplete(),
-            Source::Sample { .. } | Source::Elsewhere => false,
-        }
-    }
-
-    /// What is left to say when all is answered.
+    /// Prints what is left to say when all is answered.
     pub fn conclude(&self, folder: &Folder) {
-        if let Source::Sample { request, chest } = self {
+        if let Some((request, chest)) = &self.sample {
             truth::compare(&chest.truth(), &folder.place(request));
         }
     }
-}
-
-/// What cannot be recorded is not begun: the files are where they were, and can be given again.
-fn accepted(intake: &Intake, request: &Request) -> bool {
-    let taken = intake.take(request.clone());
-    if let Err(error) = &taken {
-        let text = format!("NOT ACCEPTED {} and what comes after it: {error}", request.name);
-        intake.progress.say(&format!("{text}\n  hint: mend it, and run the same command again"));
-    }
-    taken.is_ok()
 }
 
 fn joined(paths: &[PathBuf]) -> String {

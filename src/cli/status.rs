@@ -7,14 +7,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use indicatif::{HumanBytes, HumanDuration};
 use serde::Serialize;
 
+use crate::admission::StateFolder;
 use crate::dataflow::Dataflow;
 use crate::journal::{Reader, Row, State};
 use crate::step::{Digest, Table};
 use crate::store::free_bytes;
 
 use super::exit::{Exit, Failure, Kind};
+use super::lookup;
 use super::waiting::waits_for;
-use super::{lookup, state};
 
 /// Show the requests by where they stand, and what each one waits for
 ///
@@ -70,7 +71,7 @@ impl Args {
     }
 
     fn text(&self, rows: &[Row], lines: &[Line]) -> String {
-        let running = match state::holder(&self.state) {
+        let running = match StateFolder::holder(&self.state) {
             Some(process) => format!("flow is running (process {process})"),
             None => "no flow is running".to_owned(),
         };

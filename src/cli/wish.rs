@@ -3,11 +3,11 @@
 //! The wish is noted in the journal. A running flow sees it within a second; a stopped one when it
 //! starts.
 
-use crate::journal::{State, Wish};
+use crate::admission::{StateFolder, WishError, note_wish};
+use crate::journal::Wish;
 
 use super::exit::{Exit, Failure, Kind};
 use super::lookup::Lookup;
-use super::state;
 
 /// End a request; its sender gets an error response that says so
 #[derive(Debug, clap::Args)]
@@ -57,27 +57,14 @@ impl Keep {
 
 fn note(lookup: &Lookup, wish: Wish) -> Result<Exit, Failure> {
     let (reader, row) = lookup.find()?;
-    if let Some(pointless) = pointless(wish, row.state) {
-        return Err(Failure::new(Kind::Usage, format!("{} {pointless}", row.name)));
-    }
-    reader.wish(wish, row.number).map_err(Failure::of(Kind::InputOutput))?;
-    let when = match state::holder(lookup.state()) {
+    note_wish(&reader, &row, wish).map_err(|error| match error {
+        WishError::Pointless(why) => Failure::new(Kind::Usage, format!("{} {why}", row.name)),
+        WishError::Journal(error) => Failure::of(Kind::InputOutput)(error),
+    })?;
+    let when = match StateFolder::holder(lookup.state()) {
         Some(process) => format!("flow (process {process}) sees to it now"),
         None => "no flow is running on this state: the next `flow run` with it sees to it".to_owned(),
     };
     println!("{}: {} is noted; {when}", row.name, wish.name());
     Ok(Exit::Done)
-}
-
-/// Why a wish cannot come true.
-fn pointless(wish: Wish, state: State) -> Option<&'static str> {
-    match (wish, state) {
-        (_, State::Removed) => Some("is being removed"),
-        (Wish::Cancel, State::Answered) => Some("is answered: there is nothing to cancel"),
-        (Wish::Cancel, State::Responded | State::Undelivered) => {
-            Some("has its response, which is on its way: there is nothing to cancel")
-        }
-        (Wish::Retry, State::Accepted) => Some("is still under way"),
-        _ => None,
-    }
 }

@@ -5,43 +5,23 @@
 //!   modality: [CT, PT]                          # any of these
 //!   series_description: {matches: "*chest*"}    # * is any text, ? any one character
 //!   calling_ae: {not: [TEST, {matches: "DEV*"}]}
+//!   study_date: {at_least: 2026-01-01}          # numbers and dates; also at_most
 //! ```
 //!
-//! Texts are compared exactly. An attribute with several values, separated by `\` as in DICOM
-//! (PS3.5 6.4), fits if any of them does; one that the request lacks has the single value "".
+//! The attributes that may be named are those that the sources declare: see
+//! [`crate::step::AttributeDeclaration`]. Texts are compared exactly, numbers and dates by what they are.
+//! An attribute with several values fits if any of them does; one that the request lacks has the single
+//! value "".
 
 use crate::yaml;
 use std::fmt;
 
 use serde::Serialize;
 
-use crate::step::Request;
+use crate::step::{AttributeKind, AttributeValues, Request, Table};
 use crate::yaml::text;
 use crate::yaml::{Collector, Placed};
 use crate::yaml::{Entry, Shape, Tree};
-
-/// The attributes that a request may have.
-pub const ATTRIBUTES: [&str; 19] = [
-    "study_instance_uid",
-    "study_id",
-    "study_date",
-    "study_time",
-    "study_description",
-    "accession_number",
-    "referring_physician_name",
-    "patient_name",
-    "patient_id",
-    "patient_birth_date",
-    "patient_sex",
-    "patient_age",
-    "modality",
-    "series_description",
-    "source",
-    "calling_ae",
-    "called_ae",
-    "association",
-    "complete_by",
-];
 
 /// All of its tests must hold. Displayed in words: `modality is CT`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -50,6 +30,9 @@ pub struct Condition(Vec<Test>);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Test {
     attribute: String,
+    /// As it is declared: it has no part in the version of a dataflow.
+    #[serde(skip)]
+    kind: AttributeKind,
     negated: bool,
     /// Never empty.
     patterns: Vec<Pattern>,
@@ -59,14 +42,21 @@ struct Test {
 enum Pattern {
     Is(String),
     Matches(String),
+    AtLeast(String),
+    AtMost(String),
 }
 
 impl Condition {
     pub fn holds(&self, request: &Request) -> bool {
-        self.0.iter().all(|test| test.holds(request.attribute(&test.attribute)))
+        self.0.iter().all(|test| test.holds(request.attributes.get(&test.attribute)))
     }
 
-    pub(super) fn read(tree: Tree, step: &str, collector: &mut Collector) -> Option<Condition> {
+    pub(super) fn read(
+        tree: Tree,
+        step: &str,
+        table: &Table,
+        collector: &mut Collector,
+    ) -> Option<Condition> {
         let place = tree.place;
         let what = format!("\"when\" of {step}");
         let entries = yaml::entries(tree, &what, collector)?;
@@ -74,27 +64,33 @@ impl Condition {
             collector.add(place, format!("{what} is empty")).hint(example());
         }
         let tests: Vec<Option<Test>> =
-            entries.into_iter().map(|entry| Test::read(entry, collector)).collect();
+            entries.into_iter().map(|entry| Test::read(entry, table, collector)).collect();
         tests.into_iter().collect::<Option<Vec<Test>>>().map(Condition)
     }
 }
 
 impl Test {
-    fn holds(&self, attribute: &str) -> bool {
-        let fits = |value: &str| self.patterns.iter().any(|pattern| pattern.fits(value));
-        attribute.split('\\').map(str::trim).any(fits) != self.negated
+    fn holds(&self, values: Option<&AttributeValues>) -> bool {
+        let fits = |value: &str| self.patterns.iter().any(|pattern| pattern.fits(self.kind, value.trim()));
+        values.map_or_else(|| fits(""), |values| values.iter().any(fits)) != self.negated
     }
 
-    fn read((name, tree): Entry, collector: &mut Collector) -> Option<Test> {
+    fn read((name, tree): Entry, table: &Table, collector: &mut Collector) -> Option<Test> {
         let attribute = name.value;
-        if !ATTRIBUTES.contains(&attribute.as_str()) {
+        let declared = table.attribute(&attribute);
+        if declared.is_none() {
             let message = format!("a request has no attribute \"{attribute}\"");
-            collector.add(name.place, message).hint(yaml::meant_or_all(&attribute, ATTRIBUTES));
+            let known = table.attributes().map(|declared| declared.name);
+            collector.add(name.place, message).hint(yaml::meant_or_all(&attribute, known));
         }
+        // Of one that is not known, nothing else is said.
+        let kind = declared.map_or(AttributeKind::Text, |declared| declared.kind);
         let what = format!("the condition on \"{attribute}\"");
         let (negated, tree) = without_not(tree);
-        let patterns = patterns(tree, &what, collector)?;
-        Some(Test { attribute, negated, patterns })
+        let is_known = declared.is_some();
+        let reading = PatternReader { what: &what, kind: is_known.then_some(kind) };
+        let patterns = reading.patterns(tree, collector)?;
+        Some(Test { attribute, kind, negated, patterns })
     }
 }
 
@@ -108,39 +104,96 @@ fn without_not(tree: Tree) -> (bool, Tree) {
     }
 }
 
-fn patterns(tree: Tree, what: &str, collector: &mut Collector) -> Option<Vec<Pattern>> {
-    match tree.value {
-        Shape::List(list) if list.is_empty() => {
-            collector.add(tree.place, format!("{what} is an empty list and can never hold")).hint(example());
-            None
+/// Reads the patterns of one attribute.
+struct PatternReader<'a> {
+    what: &'a str,
+    /// Of the attribute, if it is known.
+    kind: Option<AttributeKind>,
+}
+
+impl PatternReader<'_> {
+    fn patterns(&self, tree: Tree, collector: &mut Collector) -> Option<Vec<Pattern>> {
+        match tree.value {
+            Shape::List(list) if list.is_empty() => {
+                let message = format!("{} is an empty list and can never hold", self.what);
+                collector.add(tree.place, message).hint(example());
+                None
+            }
+            Shape::List(list) => list.into_iter().map(|one| self.pattern(one, collector)).collect(),
+            value => Some(vec![self.pattern(Placed { place: tree.place, value }, collector)?]),
         }
-        Shape::List(list) => list.into_iter().map(|one| pattern(one, what, collector)).collect(),
-        value => Some(vec![pattern(Placed { place: tree.place, value }, what, collector)?]),
+    }
+
+    fn pattern(&self, tree: Tree, collector: &mut Collector) -> Option<Pattern> {
+        let place = tree.place;
+        match tree.value {
+            Shape::Scalar(value) => {
+                // An empty one asks for a request that lacks the attribute.
+                if !value.is_empty() {
+                    self.check(&Placed { place, value: value.clone() }, collector);
+                }
+                Some(Pattern::Is(value))
+            }
+            Shape::Map(mut entries) if entries.len() == 1 && KEYS.contains(&entries[0].0.value.as_str()) => {
+                let (key, tree) = entries.remove(0);
+                let written = text(tree, self.what, collector)?;
+                Some(match key.value.as_str() {
+                    "matches" => Pattern::Matches(written.value),
+                    bound => {
+                        self.check_order(&key, &written, collector);
+                        let is_least = bound == "at_least";
+                        if is_least {
+                            Pattern::AtLeast(written.value)
+                        } else {
+                            Pattern::AtMost(written.value)
+                        }
+                    }
+                })
+            }
+            Shape::Map(_) | Shape::List(_) | Shape::Nothing => {
+                let message = format!("{} cannot be understood", self.what);
+                collector.add(place, message).hint(example());
+                None
+            }
+        }
+    }
+
+    /// Notes a value that is not of the attribute's kind: it would never fit.
+    fn check(&self, written: &Placed<String>, collector: &mut Collector) {
+        let Some(kind @ (AttributeKind::Number | AttributeKind::Date)) = self.kind else { return };
+        if kind.rank(&written.value).is_none() {
+            let message = format!("{} is {}, not \"{}\"", self.what, kind.name(), written.value);
+            let hint =
+                if kind == AttributeKind::Date { "write a day: 2026-01-31" } else { "write a number: 3" };
+            collector.add(written.place, message).hint(hint.to_owned());
+        }
+    }
+
+    fn check_order(&self, key: &Placed<String>, written: &Placed<String>, collector: &mut Collector) {
+        match self.kind {
+            Some(AttributeKind::Text) => {
+                let message = format!("{} is a text, which has no \"{}\"", self.what, key.value);
+                collector.add(key.place, message).hint(example());
+            }
+            Some(AttributeKind::Number | AttributeKind::Date) | None => self.check(written, collector),
+        }
     }
 }
 
-fn pattern(tree: Tree, what: &str, collector: &mut Collector) -> Option<Pattern> {
-    let place = tree.place;
-    match tree.value {
-        Shape::Scalar(value) => Some(Pattern::Is(value)),
-        Shape::Map(mut entries) if entries.len() == 1 && entries[0].0.value == "matches" => {
-            text(entries.remove(0).1, what, collector).map(|glob| Pattern::Matches(glob.value))
-        }
-        Shape::Map(_) | Shape::List(_) | Shape::Nothing => {
-            collector.add(place, format!("{what} cannot be understood")).hint(example());
-            None
-        }
-    }
-}
+/// The keys that a pattern may have.
+const KEYS: [&str; 3] = ["matches", "at_least", "at_most"];
 
 fn example() -> String {
     "write CT, or [CT, PT], or {matches: \"*chest*\"}, or {not: MR}".to_owned()
 }
 
 impl Pattern {
-    fn fits(&self, value: &str) -> bool {
+    fn fits(&self, kind: AttributeKind, value: &str) -> bool {
+        let ranks = |bound: &str| kind.rank(value).zip(kind.rank(bound));
         match self {
-            Pattern::Is(text) => text == value,
+            Pattern::Is(text) => text == value || ranks(text).is_some_and(|(value, text)| value == text),
+            Pattern::AtLeast(bound) => ranks(bound).is_some_and(|(value, bound)| value >= bound),
+            Pattern::AtMost(bound) => ranks(bound).is_some_and(|(value, bound)| value <= bound),
             Pattern::Matches(glob) => {
                 let (glob, value): (Vec<char>, Vec<char>) = (glob.chars().collect(), value.chars().collect());
                 matches(&glob, &value)
@@ -179,12 +232,16 @@ impl fmt::Display for Condition {
 
 impl fmt::Display for Test {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Test { attribute, negated, patterns } = self;
+        let Test { attribute, negated, patterns, .. } = self;
         match (patterns.as_slice(), negated) {
             ([Pattern::Is(text)], false) => write!(f, "{attribute} is {}", quoted(text)),
             ([Pattern::Is(text)], true) => write!(f, "{attribute} is not {}", quoted(text)),
             ([Pattern::Matches(glob)], false) => write!(f, "{attribute} matches {glob}"),
             ([Pattern::Matches(glob)], true) => write!(f, "{attribute} does not match {glob}"),
+            ([Pattern::AtLeast(bound)], false) => write!(f, "{attribute} is at least {bound}"),
+            ([Pattern::AtLeast(bound)], true) => write!(f, "{attribute} is not at least {bound}"),
+            ([Pattern::AtMost(bound)], false) => write!(f, "{attribute} is at most {bound}"),
+            ([Pattern::AtMost(bound)], true) => write!(f, "{attribute} is not at most {bound}"),
             (several, false) => write!(f, "{attribute} is one of {}", list(several)),
             (several, true) => write!(f, "{attribute} is none of {}", list(several)),
         }
@@ -195,6 +252,8 @@ fn list(patterns: &[Pattern]) -> String {
     let word = |pattern: &Pattern| match pattern {
         Pattern::Is(text) => quoted(text),
         Pattern::Matches(glob) => format!("like {glob}"),
+        Pattern::AtLeast(bound) => format!("at least {bound}"),
+        Pattern::AtMost(bound) => format!("at most {bound}"),
     };
     patterns.iter().map(word).collect::<Vec<_>>().join(", ")
 }
@@ -208,24 +267,34 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::step::AttributeDeclaration;
     use crate::yaml;
 
-    fn condition(when: &str) -> Condition {
+    const ATTRIBUTES: &[AttributeDeclaration] = &[
+        AttributeDeclaration::text("modality", ""),
+        AttributeDeclaration::text("source", ""),
+        AttributeDeclaration::number("priority", ""),
+        AttributeDeclaration::date("study_date", ""),
+    ];
+
+    fn read(when: &str) -> Result<Condition, yaml::Problems> {
         let mut collector = Collector::new("when", when);
         let tree = yaml::read(when, &mut collector).unwrap();
-        let condition = Condition::read(tree, "step", &mut collector);
-        collector.finish(condition).unwrap()
+        let table = Table::default().with_attributes(ATTRIBUTES);
+        let condition = Condition::read(tree, "step", &table, &mut collector);
+        collector.finish(condition)
+    }
+
+    fn check_of(when: &str, (name, values): (&str, &str), words: &str, expected: bool) {
+        let attributes = BTreeMap::from([(name.to_owned(), AttributeValues::split(values))]);
+        let condition = read(when).unwrap();
+        assert_eq!(condition.to_string(), words);
+        let holds = condition.holds(&Request::new("r", attributes, Vec::new()));
+        assert_eq!(holds, expected, "{when} of {values}");
     }
 
     fn check(when: &str, modality: &str, words: &str, expected: bool) {
-        let attributes = BTreeMap::from([("modality".to_owned(), modality.to_owned())]);
-        let condition = condition(when);
-        assert_eq!(condition.to_string(), words);
-        assert_eq!(
-            condition.holds(&Request::new("r", attributes, Vec::new())),
-            expected,
-            "{when} of {modality}"
-        );
+        check_of(when, ("modality", modality), words, expected);
     }
 
     #[test]
@@ -245,7 +314,8 @@ mod tests {
     #[test]
     fn globs() {
         let check = |glob: &str, value: &str, expected: bool| {
-            assert_eq!(Pattern::Matches(glob.to_owned()).fits(value), expected, "{glob} of {value}");
+            let fits = Pattern::Matches(glob.to_owned()).fits(AttributeKind::Text, value);
+            assert_eq!(fits, expected, "{glob} of {value}");
         };
         check("*chest*", "CT chest 1 mm", true);
         check("*chest", "CT chest 1 mm", false);
@@ -258,8 +328,35 @@ mod tests {
     }
 
     #[test]
-    fn every_attribute_of_a_study_is_known() {
-        let study = crate::imaging::Study::default().attributes();
-        assert!(study.keys().all(|name| ATTRIBUTES.contains(&name.as_str())));
+    fn numbers_and_dates_have_an_order() {
+        let number = |when: &str, value: &str, words: &str, expected| {
+            check_of(when, ("priority", value), words, expected);
+        };
+        number("{priority: 3}", "3.0", "priority is 3", true);
+        number("{priority: {at_least: 3}}", "10", "priority is at least 3", true);
+        number("{priority: {at_least: 3}}", "high", "priority is at least 3", false);
+        number("{priority: {at_least: 3}}", "1\\5", "priority is at least 3", true);
+        number("{priority: {not: {at_most: 3}}}", "4", "priority is not at most 3", true);
+        let date = |when: &str, value: &str, words: &str, expected| {
+            check_of(when, ("study_date", value), words, expected);
+        };
+        date("{study_date: 2026-01-31}", "20260131", "study_date is 2026-01-31", true);
+        date("{study_date: {matches: 2026*}}", "20260131", "study_date matches 2026*", true);
+        date("{study_date: {at_most: 20260131}}", "2026-02-01", "study_date is at most 20260131", false);
+        date("{study_date: \"\"}", "", "study_date is \"\"", true);
+    }
+
+    #[test]
+    fn what_can_never_hold_is_a_problem() {
+        let problem = |when: &str| read(when).unwrap_err().iter().next().unwrap().message.clone();
+        assert_eq!(problem("{priority: high}"), "the condition on \"priority\" is a number, not \"high\"");
+        assert_eq!(
+            problem("{study_date: {at_least: 2026-13-01}}"),
+            "the condition on \"study_date\" is a date, not \"2026-13-01\""
+        );
+        assert_eq!(
+            problem("{modality: {at_least: CT}}"),
+            "the condition on \"modality\" is a text, which has no \"at_least\""
+        );
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::condition::Condition;
 use super::limits::{self, Limits};
 use super::{OnFailure, Phase, Retry, Revisions};
+use crate::step::Table;
 use crate::yaml::{Collector, Place, Placed};
 use crate::yaml::{Entry, Tree};
 use crate::yaml::{Fields, entries, flag, list, text};
@@ -47,7 +48,7 @@ const NODE_KEYS: [&str; 8] = ["step", "needs", "with", "when", "enabled", "limit
 
 impl Draft {
     /// Reads the text; `None` if it is not a map.
-    pub fn read(file_text: &str, collector: &mut Collector) -> Option<Draft> {
+    pub fn read(file_text: &str, table: &Table, collector: &mut Collector) -> Option<Draft> {
         let tree = yaml::read(file_text, collector)?;
         let start = Place { line: 1, column: 1, width: 1 };
         let mut fields = Fields::read(tree, "the dataflow", &FILE_KEYS, collector).at(start);
@@ -59,8 +60,8 @@ impl Draft {
         let steps = fields.take_required("steps", collector);
         let failure = fields.take("failure");
         let response = fields.take_required("response", collector);
-        let mut all = nodes(steps, Phase::Work, collector);
-        all.extend(nodes(failure, Phase::Failure, collector));
+        let mut all = nodes(steps, Phase::Work, table, collector);
+        all.extend(nodes(failure, Phase::Failure, table, collector));
         Some(Draft {
             name: name.and_then(|(_, tree)| text(tree, "the name of the dataflow", collector)),
             about: about.map(|about| about.value.trim().to_owned()).unwrap_or_default(),
@@ -73,14 +74,14 @@ impl Draft {
     }
 }
 
-fn nodes(part: Option<Entry>, phase: Phase, collector: &mut Collector) -> Vec<DraftNode> {
+fn nodes(part: Option<Entry>, phase: Phase, table: &Table, collector: &mut Collector) -> Vec<DraftNode> {
     let Some((key, tree)) = part else { return Vec::new() };
     let what = format!("\"{}\"", key.value);
     let Some(entries) = entries(tree, &what, collector) else { return Vec::new() };
     if entries.is_empty() {
         collector.add(key.place, format!("{what} has no steps"));
     }
-    entries.into_iter().map(|entry| DraftNode::read(entry, phase, collector)).collect()
+    entries.into_iter().map(|entry| DraftNode::read(entry, phase, table, collector)).collect()
 }
 
 fn names((key, tree): Entry, collector: &mut Collector) -> Vec<Placed<String>> {
@@ -93,7 +94,7 @@ fn names((key, tree): Entry, collector: &mut Collector) -> Vec<Placed<String>> {
 }
 
 impl DraftNode {
-    fn read((name, tree): Entry, phase: Phase, collector: &mut Collector) -> DraftNode {
+    fn read((name, tree): Entry, phase: Phase, table: &Table, collector: &mut Collector) -> DraftNode {
         let what = format!("the step \"{}\"", name.value);
         let mut fields = Fields::read(tree, &what, &NODE_KEYS, collector).at(name.place);
         let step = fields.take_required("step", collector);
@@ -104,7 +105,7 @@ impl DraftNode {
         let settings = fields
             .take("with")
             .and_then(|(_, tree)| entries(tree, &format!("\"with\" of {what}"), collector));
-        let when = fields.take("when").and_then(|(_, tree)| Condition::read(tree, &what, collector));
+        let when = fields.take("when").and_then(|(_, tree)| Condition::read(tree, &what, table, collector));
         let enabled = fields.take("enabled").and_then(|(_, tree)| enabled(tree, &what, collector));
         let max = fields.take("limits").and_then(|(_, tree)| limits::max(tree, &what, collector));
         let timeout = fields.take("timeout").and_then(|(_, tree)| limits::timeout(tree, &what, collector));

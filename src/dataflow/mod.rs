@@ -45,7 +45,7 @@ mod runs;
 mod settings;
 mod wiring;
 
-pub use condition::{ATTRIBUTES, Condition};
+pub use condition::Condition;
 pub use library::{LoadError, built_in_names};
 pub use response::{Response, Verdict};
 pub use retry::Retry;
@@ -94,7 +94,7 @@ impl Dataflow {
     /// All problems of the file.
     pub fn parse(file: &str, text: &str, table: &Table) -> Result<Dataflow, Problems> {
         let mut collector = Collector::new(file, text);
-        let draft = draft::Draft::read(text, &mut collector);
+        let draft = draft::Draft::read(text, table, &mut collector);
         let dataflow = draft.and_then(|draft| check::check(&draft, table, &mut collector));
         collector.finish(dataflow.map(|dataflow| Dataflow { text: text.to_owned(), ..dataflow }))
     }

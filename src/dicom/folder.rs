@@ -16,6 +16,9 @@ use crate::step::{Digest, Digester, Item, Request};
 use super::instance::{HEADER_BYTES_MAX, Instance, request};
 use super::part10::{self, Head};
 
+/// The attribute `source` of what was found.
+pub(super) const SOURCE: &str = "folder";
+
 /// What lies below some paths.
 #[derive(Debug, Default)]
 pub struct Found {
@@ -72,7 +75,7 @@ pub fn find(paths: &[PathBuf]) -> Result<Found, NoSuchInput> {
         }
     }
     skipped.sort_by(|a, b| a.path.cmp(&b.path));
-    let studies = studies.into_values().filter_map(|one| request(one, &[("source", "folder")])).collect();
+    let studies = studies.into_values().filter_map(|one| request(one, &[("source", SOURCE)])).collect();
     Ok(Found { studies, skipped })
 }
 

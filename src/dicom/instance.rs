@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::imaging::{Header, Study};
-use crate::step::{Digest, Item, Request};
+use crate::step::{AttributeValues, Digest, Item, Request};
 
 /// What stands before the pixels is looked for in as many bytes of a file.
 pub(super) const HEADER_BYTES_MAX: u64 = 64 << 20;
@@ -39,7 +39,7 @@ impl Instance {
 /// content both count, and the steps deal with them.
 ///
 /// The attributes are those of [`Study`] as the first instance by name has them; `modality` and
-/// `series_description`, all that occur, in order and separated by `\` as in DICOM; and `more`.
+/// `series_description`, all that occur, in order; and `more`, several values separated by `\` as in DICOM.
 /// `None` if there are no instances.
 pub(super) fn request(mut instances: Vec<Instance>, more: &[(&str, &str)]) -> Option<Request> {
     instances.sort_by(|a, b| a.item.name.cmp(&b.item.name));
@@ -48,10 +48,10 @@ pub(super) fn request(mut instances: Vec<Instance>, more: &[(&str, &str)]) -> Op
 
     let study = instances.first()?.study.clone();
     let mut attributes = study.attributes();
-    attributes.insert("modality".to_owned(), joined(&instances, |instance| &instance.modality));
-    let descriptions = joined(&instances, |instance| &instance.series_description);
+    attributes.insert("modality".to_owned(), occurring(&instances, |instance| &instance.modality));
+    let descriptions = occurring(&instances, |instance| &instance.series_description);
     attributes.insert("series_description".to_owned(), descriptions);
-    attributes.extend(more.iter().map(|(name, value)| (name.to_string(), value.to_string())));
+    attributes.extend(more.iter().map(|(name, value)| (name.to_string(), AttributeValues::split(*value))));
 
     let items = instances.into_iter().map(|instance| instance.item).collect();
     let mut request = Request::new("", attributes, items);
@@ -68,10 +68,9 @@ pub fn merge(earlier: &Request, later: Request) -> Request {
     items.sort_by(|a, b| a.name.cmp(&b.name));
     let mut attributes = earlier.attributes.clone();
     for name in ["modality", "series_description", "calling_ae", "called_ae"] {
-        let both = [earlier.attribute(name), later.attributes.get(name).map_or("", String::as_str)];
-        let all: BTreeSet<&str> =
-            both.iter().flat_map(|texts| texts.split('\\')).filter(|text| !text.is_empty()).collect();
-        attributes.insert(name.to_owned(), all.into_iter().collect::<Vec<_>>().join("\\"));
+        let both = [&earlier.attributes, &later.attributes].map(|attributes| attributes.get(name));
+        let all = both.into_iter().flatten().flat_map(AttributeValues::iter).map(str::to_owned);
+        attributes.insert(name.to_owned(), each_once(all));
     }
     let mut merged = Request::new("", attributes, items);
     merged.name = name(&merged);
@@ -79,9 +78,17 @@ pub fn merge(earlier: &Request, later: Request) -> Request {
     merged
 }
 
-fn joined(instances: &[Instance], text: impl Fn(&Instance) -> &String) -> String {
+fn occurring(instances: &[Instance], text: impl Fn(&Instance) -> &String) -> AttributeValues {
     let texts: BTreeSet<&str> = instances.iter().map(|one| text(one).as_str()).collect();
-    texts.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\\")
+    let texts: Vec<&str> = texts.into_iter().filter(|text| !text.is_empty()).collect();
+    // One of them may itself be several values.
+    AttributeValues::split(texts.join("\\"))
+}
+
+/// In the order of the alphabet.
+fn each_once(values: impl Iterator<Item = String>) -> AttributeValues {
+    let values: BTreeSet<String> = values.filter(|value| !value.is_empty()).collect();
+    values.into_iter().collect()
 }
 
 /// A name that is safe as the name of a folder: the modalities, the date, and a piece of the digest that keeps

@@ -4,10 +4,10 @@
 //! [`folder::find`] and [`serve`] give requests; [`send`] takes DICOM files. A received study's files
 //! lie in an inbox until [`discard`] deletes them.
 //!
-//! A request from here has the attributes of [`crate::imaging::Study`], `modality` and
-//! `series_description` (all that occur, separated by `\`), and `source`, which is `folder` or
-//! `dicom`; one from `dicom` also `calling_ae`, `called_ae`, `association`, which is `released`,
-//! or `aborted` if a sender broke off, and `complete_by`, the name of a [`Signal`].
+//! A request from here has [`ATTRIBUTES`]: those of [`crate::imaging::Study`], `modality` and
+//! `series_description` (all that occur), and `source`, which is `folder` or `dicom`; one from `dicom`
+//! also `calling_ae`, `called_ae`, `association`, which is `released`, or `aborted` if a sender broke
+//! off, and `complete_by`, the name of a [`Signal`].
 
 mod ae_title;
 mod arriving;
@@ -44,6 +44,7 @@ mod reports;
 mod send;
 mod send_error;
 mod sop_class;
+mod source;
 mod status;
 mod studies;
 mod transcode;
@@ -73,6 +74,7 @@ pub use query::{Level, Match, NotAQuery, Query};
 pub use receive::{Called, Settings, Stop, serve};
 pub use send::{Outcome, Sent, echo, send, send_each};
 pub use send_error::{Cause, SendError, Stage};
+pub use source::{ATTRIBUTES, StudyFiles, StudyReceiver};
 pub use status::{Status, Verdict};
 pub use studies::End;
 pub use transcode::{Decode, PlainPixels, plain_pixels};

@@ -51,6 +51,7 @@ use timely::{CommunicationConfig, WorkerConfig};
 
 use crate::dataflow::{Dataflow, Node, Runs};
 use crate::journal::Journal;
+use crate::step::Digest;
 
 pub use entrance::{Canceller, Deadline, Entrance, Submission};
 pub use event::{Event, Observer, Unobserved};
@@ -79,6 +80,15 @@ pub struct Settings {
     pub mesh: Option<Mesh>,
 }
 
+/// One process: a worker for each core, four lanes, 2 GiB.
+impl Default for Settings {
+    fn default() -> Settings {
+        let workers = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+        let lanes = NonZero::new(4).expect("four is not zero");
+        Settings { workers, lanes, memory: 2 << 30, mesh: None }
+    }
+}
+
 /// Where responses go.
 pub trait Sink: Sync {
     /// Takes a response, on one of several threads, and sees to its delivery. What takes long goes on
@@ -89,6 +99,12 @@ pub trait Sink: Sync {
     /// supersedes. Never both at once. After a restart it is called for a response that an earlier
     /// process may have delivered in part.
     fn deliver(&self, parcel: Parcel);
+
+    /// Tries at once to deliver the response to a request that waits for its next try.
+    fn hurry(&self, _request: Digest) {}
+
+    /// Waits until every response is delivered, or is not tried again before a later start.
+    fn drain(&self) {}
 }
 
 /// A response that is not delivered, after all that was to be done for now. Why, the sink has told.

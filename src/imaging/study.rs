@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::step::Request;
+use crate::step::{AttributeValues, Request};
 
 /// Patient and study attributes, decoded to Unicode; empty where the study lacks them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,8 +35,8 @@ macro_rules! attributes {
             }
 
             /// The attributes of a request, by the names of the fields.
-            pub fn attributes(&self) -> BTreeMap<String, String> {
-                [$((stringify!($field).to_owned(), self.$field.clone())),*].into()
+            pub fn attributes(&self) -> BTreeMap<String, AttributeValues> {
+                [$((stringify!($field).to_owned(), AttributeValues::split(&*self.$field))),*].into()
             }
         }
     };

@@ -40,7 +40,7 @@ use crate::store::{Store, free_bytes};
 pub use collector::{Collected, Retention, hold_back_collector};
 pub use entry::{Entry, Kept, OutputRecord, RunRecord};
 pub use history::{Dated, History};
-pub use reader::{Reader, Wish};
+pub use reader::{Reader, RequestNames, Wish};
 pub use receipt::{Receipt, Standing};
 pub use row::{Row, State};
 

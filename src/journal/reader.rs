@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::step::Digest;
+use crate::step::{Digest, Request};
 
 use super::row::{self, Row, State};
 use super::{History, Journal, JournalError, Trouble, log, schema};
@@ -44,6 +44,9 @@ impl Wish {
     }
 }
 
+/// Gives texts by which a person may call a request.
+pub type RequestNames<'a> = dyn Fn(&Request) -> Vec<String> + 'a;
+
 impl Reader {
     /// Opens the journal of a state folder.
     ///
@@ -64,11 +67,11 @@ impl Reader {
     }
 
     /// The requests that a person may mean: by number, by name or a part of it, by the first digits of the id;
-    /// or else by what they are about, or the patient's ID or accession number.
+    /// or else by what they are about, or one of the texts that `names` gives for a request.
     ///
     /// # Errors
     /// If they cannot be read.
-    pub fn find(&self, text: &str) -> Result<Vec<Row>, JournalError> {
+    pub fn find(&self, text: &str, names: &RequestNames) -> Result<Vec<Row>, JournalError> {
         let rows = self.requests()?;
         let exact = |row: &&Row| row.name == text || text.parse() == Ok(row.number);
         let found: Vec<Row> = rows.iter().filter(exact).cloned().collect();
@@ -81,16 +84,16 @@ impl Reader {
             return Ok(found);
         }
         rows.into_iter()
-            .filter_map(|row| self.is_of(&row, text).map(|is| is.then_some(row)).transpose())
+            .filter_map(|row| self.is_of(&row, text, names).map(|is| is.then_some(row)).transpose())
             .collect()
     }
 
     /// Whether a request is about something, or somebody, that is called so.
-    fn is_of(&self, row: &Row, text: &str) -> Result<bool, JournalError> {
+    fn is_of(&self, row: &Row, text: &str, names: &RequestNames) -> Result<bool, JournalError> {
         let history = self.history(row.number)?;
         let Ok((request, _)) = history.request() else { return Ok(false) };
-        let names = ["patient_id", "accession_number"].map(|name| request.attribute(name));
-        Ok(!text.is_empty() && (request.subject == text || names.contains(&text)))
+        let is_called = || names(request).iter().any(|name| name == text);
+        Ok(!text.is_empty() && (request.subject == text || is_called()))
     }
 
     /// All that is recorded of a request.

@@ -137,6 +137,14 @@ impl Outbox {
 }
 
 impl Sink for Outbox {
+    fn hurry(&self, request: Digest) {
+        Outbox::hurry(self, request);
+    }
+
+    fn drain(&self) {
+        Outbox::drain(self);
+    }
+
     fn deliver(&self, parcel: Parcel) {
         let request = Arc::clone(parcel.request());
         self.supersede(request.id);

@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     fn request(calling_ae: &str) -> Request {
-        let attributes = [("calling_ae".to_owned(), calling_ae.to_owned())];
+        let attributes = [("calling_ae".to_owned(), crate::step::AttributeValues::split(calling_ae))];
         Request::new("study", attributes.into_iter().collect(), Vec::new())
     }
 

@@ -194,7 +194,8 @@ fn after_skip(because: &Reason, past: &Past) -> String {
         Reason::Condition { condition } => {
             let attributes = past.recording.request.attributes.iter();
             let about = attributes.filter(|(name, _)| condition.contains(name.as_str()));
-            let about: Vec<String> = about.map(|(name, value)| format!("{name} is {value:?}")).collect();
+            let about: Vec<String> =
+                about.map(|(name, values)| format!("{name} is {:?}", values.text())).collect();
             format!("runs for requests whose {condition}; of this one {}", about.join(", "))
         }
         Reason::NeedSkipped { step } => format!("runs if {step} runs"),

@@ -142,7 +142,7 @@ fn earlier(reader: &Reader, request: &Request) -> Result<Vec<History>, JournalEr
     let mut histories: Vec<History> = Vec::new();
     let mut next = request.supersedes;
     while let Some(id) = next.take() {
-        let rows = reader.find(&id.to_string())?;
+        let rows = reader.find(&id.to_string(), &|_| Vec::new())?;
         let is_new = |row: &&Row| histories.iter().all(|history| history.row.number != row.number);
         if let Some(row) = rows.iter().find(is_new) {
             let history = reader.history(row.number)?;

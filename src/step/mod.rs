@@ -45,6 +45,7 @@
 //! # Ok::<(), Fault>(())
 //! ```
 
+mod attribute;
 mod call;
 mod declaration;
 mod digest;
@@ -60,6 +61,7 @@ mod table;
 mod token;
 mod value;
 
+pub use attribute::{AttributeDeclaration, AttributeKind, AttributeValues};
 pub use call::{Call, Identity, Inputs, Outputs, Wired};
 pub use declaration::{Declaration, Input, Output, Step, Take};
 pub use digest::{Digest, Digester};
@@ -68,6 +70,6 @@ pub use file::{Artifact, File, Files};
 pub use outcome::{Outcome, Outcomes, Reason, Report};
 pub use parameter::{Kind, Parameter, Parameters, Setting};
 pub use request::{Item, Request};
-pub use table::{BuiltIn, Table};
+pub use table::{BuiltIn, BuiltInAttributes, Table};
 pub use token::Token;
 pub use value::{PathOf, Payload, Value};

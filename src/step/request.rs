@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Digest, Payload};
+use super::{AttributeValues, Digest, Payload};
 
 /// One accepted request, on its way through a dataflow as an epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ pub struct Request {
     #[serde(skip_serializing_if = "is_zero", default)]
     pub edition: u32,
     /// What `when` conditions and generated results may refer to, for example `modality`.
-    pub attributes: BTreeMap<String, String>,
+    pub attributes: BTreeMap<String, AttributeValues>,
     pub items: Vec<Item>,
 }
 
@@ -48,7 +48,11 @@ pub struct Item {
 
 impl Request {
     /// Makes a request; its identity follows from the items, whatever their order and paths.
-    pub fn new(name: impl Into<String>, attributes: BTreeMap<String, String>, items: Vec<Item>) -> Request {
+    pub fn new(
+        name: impl Into<String>,
+        attributes: BTreeMap<String, AttributeValues>,
+        items: Vec<Item>,
+    ) -> Request {
         let mut digests: Vec<Digest> = items.iter().map(|item| item.digest).collect();
         digests.sort();
         Request {
@@ -62,8 +66,9 @@ impl Request {
         }
     }
 
+    /// The value of an attribute, "" if the request lacks it; several are joined by `\`.
     pub fn attribute(&self, name: &str) -> &str {
-        self.attributes.get(name).map_or("", String::as_str)
+        self.attributes.get(name).map_or("", AttributeValues::text)
     }
 
     /// The folders of received files: they are flow's own.
@@ -96,7 +101,8 @@ impl Payload for Request {
 
     /// What a step may see of it: not where the files lie.
     fn digest(&self) -> Option<Digest> {
-        let attributes = self.attributes.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
+        let written: Vec<_> = self.attributes.iter().map(|(name, values)| (name, values.written())).collect();
+        let attributes = written.iter().flat_map(|(name, values)| [name.as_bytes(), values.as_bytes()]);
         let items: Vec<Digest> = self.items.iter().map(Item::value_digest).collect();
         let earlier = self.supersedes.map(|earlier| *earlier.as_bytes());
         let earlier = earlier.as_ref().map_or(&[][..], |earlier| earlier);

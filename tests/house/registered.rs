@@ -36,6 +36,24 @@ fn every_dataflow_is_sound_with_the_built_in_steps() {
 }
 
 #[test]
+fn the_example_that_embeds_flow_is_killed_and_answers_all_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let folder = folder.path().join("guests");
+    let run = ["run", "--quiet", "--release", "--example", "embed", "--", folder.to_str().expect("Unicode")];
+    let killed = cargo(&run).output().expect("cargo runs");
+    assert!(!killed.status.success() && killed.stdout.is_empty(), "it is killed half way");
+    let greeted = files(&folder, "txt").len();
+    assert!((500..1000).contains(&greeted), "{greeted} are greeted before it is killed");
+    let ended = cargo(&run).output().expect("cargo runs");
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert_eq!(String::from_utf8_lossy(&ended.stdout), "every guest is greeted\n");
+    for number in 1..=1000 {
+        let greeting = fs::read_to_string(folder.join(format!("guest-{number}.txt")));
+        assert_eq!(greeting.expect("each guest is greeted"), format!("hello guest-{number}\n"));
+    }
+}
+
+#[test]
 fn the_example_with_a_step_of_its_own_gives_its_result() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let folder = |name: &str| folder.path().join(name).to_str().expect("Unicode").to_owned();

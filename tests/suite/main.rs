@@ -3,6 +3,7 @@
 //! Tests that need a peer (DCMTK, Orthanc, the validators) or the real studies say that they skipped
 //! where it is not there; with `FLOW_REQUIRE_PEERS=1` a peer that is not there is a failure.
 
+mod admission;
 mod agreement;
 mod audit;
 mod check;

@@ -136,7 +136,7 @@ fn request(name: &str) -> Arc<Request> {
     let digest = Digest::of(name.as_bytes());
     let path = Path::new("/nowhere").to_owned();
     let item = Item { name: name.to_owned(), path, digest, size: 1, decoded: 1, received: false };
-    let sender = ("calling_ae".to_owned(), format!("CT{name}"));
+    let sender = ("calling_ae".to_owned(), format!("CT{name}").into());
     Arc::new(Request::new(name, [sender].into(), vec![item]))
 }
 

@@ -96,7 +96,7 @@ fn request() -> Request {
         ("patient_sex", "F"),
         ("patient_age", "056Y"),
     ];
-    let owned = attributes.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let owned = attributes.map(|(name, value)| (name.to_owned(), value.into()));
     Request::new("P1 CT chest", owned.into(), Vec::new())
 }
 

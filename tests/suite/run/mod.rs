@@ -4,6 +4,7 @@ mod again;
 mod bounds;
 mod files;
 pub mod nodes;
+mod plain;
 mod processes;
 mod replay;
 

@@ -105,7 +105,7 @@ pub fn table() -> Table {
                 Ok(file(call, format!("{}: {faults:?}", call.input::<Request>("request").name)))
             }),
     ];
-    steps.into_iter().fold(Table::default(), Table::with)
+    steps.into_iter().fold(Table::default().with_attributes(flow::dicom::ATTRIBUTES), Table::with)
 }
 
 /// A dataflow of 3 to 14 nodes.
@@ -197,5 +197,5 @@ pub fn request(dice: &mut Dice, number: usize) -> Request {
     };
     let items = (0..dice.below(21)).map(|_| item(dice.next())).collect();
     let modality = if dice.one_in(2) { "CT" } else { "MR" };
-    Request::new(format!("request-{number}"), [("modality".to_owned(), modality.to_owned())].into(), items)
+    Request::new(format!("request-{number}"), [("modality".to_owned(), modality.into())].into(), items)
 }

@@ -72,5 +72,5 @@ pub fn table() -> Table {
             .takes::<Outcomes>("outcomes")
             .gives::<Files>("files"),
     ];
-    steps.into_iter().fold(Table::default(), Table::with)
+    steps.into_iter().fold(Table::default().with_attributes(flow::dicom::ATTRIBUTES), Table::with)
 }

@@ -1,0 +1,59 @@
+//! A program that embeds flow, with a step, a source and a destination of its own. It accepts 1000
+//! requests, is killed when half of them are answered, and the next start answers the rest. To be run
+//! twice: `cargo run --release --example embed -- FOLDER`.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use flow::admission::{Admission, DataflowSelector, Intake, Service, ServiceSettings, Source};
+use flow::dataflow::Dataflow;
+use flow::engine::{Parcel, Sink, Undelivered};
+use flow::step::{AttributeValues, Digest, File, Files, Item, Outputs, Request, Step, Table};
+
+const DATAFLOW: &str = "{dataflow: hello, steps: {a: {step: greet, needs: {guest: request}}}, response: [a]}";
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = PathBuf::from(std::env::args().nth(1).ok_or("give a folder")?);
+    let greet = Step::new("greet", 1, "Greets a guest.").takes::<Request>("guest").gives::<Files>("files");
+    let greet = greet.runs(|call| {
+        let text = format!("hello {}\n", call.input::<Request>("guest").name);
+        Ok(Outputs::one("files", Files(vec![File::new("hello.txt", "text/plain", text.into_bytes())])))
+    });
+    let dataflow = Dataflow::parse("hello.yaml", DATAFLOW, &Table::default().with(greet))?;
+    let kill_after = (!folder.exists()).then_some(500);
+    let service = Service::open(ServiceSettings::at(&folder), DataflowSelector::only(dataflow))?;
+    service.run(Guests, &Greetings(folder, kill_after, AtomicUsize::new(0)))?;
+    Ok(println!("every guest is greeted"))
+}
+
+struct Guests;
+
+/// All guests come at each start: flow knows those that it has accepted before.
+impl Source for Guests {
+    fn name(&self) -> &'static str {
+        "guests"
+    }
+    fn feed(&self, admission: &Admission) -> Intake {
+        admission.accept_all((1..=1000).map(|number| {
+            let (name, path) = (format!("guest-{number}"), "/dev/null".into());
+            let digest = Digest::of(name.as_bytes());
+            let item = Item { name: name.clone(), path, digest, size: 0, decoded: 0, received: false };
+            Request::new(name, [("source".into(), AttributeValues::from("guests"))].into(), vec![item])
+        }))
+    }
+}
+
+/// A folder, the number of greetings after which the program is killed, and their number so far.
+struct Greetings(PathBuf, Option<usize>, AtomicUsize);
+
+/// Each greeting becomes a file: to write it again changes nothing.
+impl Sink for Greetings {
+    fn deliver(&self, parcel: Parcel) {
+        let (file, to) = (&parcel.response().files[0], format!("{}.txt", parcel.request().name));
+        let written = std::fs::copy(parcel.store().path(parcel.request().id, file), self.0.join(to));
+        parcel.settle(written.map(drop).map_err(|_| Undelivered));
+        if Some(self.2.fetch_add(1, Ordering::Relaxed) + 1) == self.1 {
+            std::process::abort();
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! A request at the moment in which it is accepted: recorded, or found to be known.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::dataflow::{Dataflow, Response, Revisions, Verdict};
+use crate::engine::{Deadline, Entrance, Submission};
+use crate::journal::{Arrival, Entry, History, Journal, JournalError, Receipt, Standing};
+use crate::step::{Digest, Request};
+
+use super::{AdmissionEvent, AdmissionObserver, DataflowSelector, Intake, SourceTable, StopSignal};
+
+/// The way of requests into the journal and the engine. [`super::Service`] makes one for each run.
+#[derive(Clone, Copy)]
+pub struct Admission<'a> {
+    pub journal: &'a Journal,
+    pub entrance: &'a Entrance,
+    pub dataflows: &'a DataflowSelector,
+    pub sources: &'a SourceTable,
+    pub observer: &'a dyn AdmissionObserver,
+    pub stop: &'a StopSignal,
+    /// The digest of this program: what another one has made is made again.
+    pub program: Digest,
+}
+
+/// The verdict on a request at its acceptance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// A new request, or one with more items than the earlier request with its subject: it is run.
+    New,
+    /// The same request as one in work: the answer to that is the answer to this one, too.
+    InWork,
+    /// The same request as an answered one: the response goes out again, made anew where the program or
+    /// the dataflow has changed.
+    Answered,
+    /// A request with more items than an answered one with its subject, where the dataflow ignores late
+    /// items: they are noted, and not run.
+    Ignored,
+}
+
+impl Admission<'_> {
+    /// Accepts a request, and hands it on. When this returns it is on the disk, and will be answered
+    /// exactly once, whatever happens. It waits while too many requests are under way.
+    ///
+    /// # Errors
+    /// If it cannot be recorded: it is not accepted then, and may be brought again.
+    pub fn accept(&self, request: Request) -> Result<Accepted, JournalError> {
+        // What is relied on must not be forgotten before the request is recorded.
+        let held = self.journal.hold();
+        let earlier = self.earlier(&request)?;
+        let brought = claims(&request);
+        let request = match &earlier {
+            Some(history) => self.revised(history, request),
+            None => request,
+        };
+        if let Some(history) = earlier.as_ref().filter(|history| self.ignores(history, &request)) {
+            self.ignore(history, &request)?;
+            self.release(&request, brought);
+            return Ok(Accepted::Ignored);
+        }
+        let dataflow = self.dataflows.of(&request);
+        let receipt = self.journal.accept(Arrival {
+            request: Arc::new(request),
+            dataflow: dataflow.name().to_owned(),
+            version: dataflow.digest(),
+            program: self.program,
+        })?;
+        let used = claims(receipt.request());
+        self.release(receipt.request(), brought.difference(&used).cloned().collect());
+        drop(held);
+        self.hand_on(receipt, dataflow, earlier.as_ref())
+    }
+
+    /// Accepts requests one after the other, up to the first that cannot be recorded: nothing is lost of
+    /// that and what comes after it, which may all be brought again.
+    pub fn accept_all(&self, requests: impl IntoIterator<Item = Request>) -> Intake {
+        for request in requests {
+            let name = request.name.clone();
+            if let Err(error) = self.accept(request) {
+                self.tell(&AdmissionEvent::NotAccepted { name: &name, error: &error });
+                return Intake::Partial;
+            }
+        }
+        Intake::Whole
+    }
+
+    /// Whether sources are to end, and when.
+    pub fn stop(&self) -> &StopSignal {
+        self.stop
+    }
+
+    /// Shows a person something that a source says of itself.
+    pub fn say(&self, source: &str, text: &str) {
+        self.tell(&AdmissionEvent::Told { source, text });
+    }
+
+    pub(super) fn tell(&self, event: &AdmissionEvent) {
+        self.observer.observe_admission(event);
+    }
+
+    fn hand_on(
+        &self,
+        receipt: Receipt,
+        dataflow: &Arc<Dataflow>,
+        earlier: Option<&History>,
+    ) -> Result<Accepted, JournalError> {
+        match (receipt.standing(), receipt.number()) {
+            (Standing::New, _) | (_, None) => {
+                self.entrance.resume(submission(receipt, dataflow), earlier);
+                Ok(Accepted::New)
+            }
+            (Standing::InWork, _) => {
+                self.tell(&AdmissionEvent::InWork { request: receipt.request() });
+                Ok(Accepted::InWork)
+            }
+            (Standing::Answered, Some(number)) => {
+                self.once_more(receipt, dataflow, number)?;
+                Ok(Accepted::Answered)
+            }
+        }
+    }
+
+    /// Whether the dataflow does not want what has come of a request that is answered.
+    fn ignores(&self, earlier: &History, request: &Request) -> bool {
+        let is_more = request.id != earlier.row.id;
+        is_more && !earlier.row.is_open() && self.dataflows.of(request).revisions() == Revisions::Ignore
+    }
+
+    fn ignore(&self, earlier: &History, request: &Request) -> Result<(), JournalError> {
+        let known = earlier.request().map(|(known, _)| known.items.clone()).unwrap_or_default();
+        let known: BTreeSet<Digest> = known.iter().map(|item| item.digest).collect();
+        let new = request.items.iter().filter(|item| !known.contains(&item.digest));
+        let items: Vec<String> = new.map(|item| item.name.clone()).collect();
+        self.tell(&AdmissionEvent::Ignored { name: &earlier.row.name, items: items.len() });
+        self.journal.append(&self.journal.receipt(earlier)?, Entry::Late { items })
+    }
+
+    /// A request that was answered before: the same response goes out again, and changes nothing
+    /// where it is. Where the program or the dataflow is another by now, it is run again.
+    fn once_more(&self, receipt: Receipt, dataflow: &Arc<Dataflow>, number: i64) -> Result<(), JournalError> {
+        let Some(history) = self.journal.history(number)? else { return Ok(()) };
+        let reusable = Some(&history).filter(|history| history.is_of_one_program());
+        match reusable.and_then(|history| self.made(history, dataflow)) {
+            Some(response) => {
+                self.tell(&AdmissionEvent::AnsweredBefore { request: receipt.request() });
+                self.entrance.deliver(receipt, response);
+            }
+            None => {
+                let receipt = self.journal.receipt(&history)?;
+                self.entrance.resume(again(receipt, dataflow, &history), reusable);
+            }
+        }
+        Ok(())
+    }
+
+    /// The response that was made under this dataflow, unless an operator wants another.
+    pub(super) fn made(&self, history: &History, dataflow: &Dataflow) -> Option<Response> {
+        let response = history.response()?;
+        if response.verdict == Verdict::Failed && history.is_retried() {
+            return None;
+        }
+        let unanswered = history.delivery_began();
+        let is_ours = unanswered || response.version == dataflow.digest();
+        // What the disk has lost of it is made again, and is the same.
+        let is_whole = || self.journal.store().is_whole(response.request, &response.files);
+        (is_ours && is_whole()).then(|| response.clone())
+    }
+
+    /// The last request with the same subject, through whichever dataflow it went.
+    fn earlier(&self, request: &Request) -> Result<Option<History>, JournalError> {
+        if request.subject.is_empty() {
+            return Ok(None);
+        }
+        let mut last = None;
+        for dataflow in self.dataflows.dataflows() {
+            let row = self.journal.latest(dataflow.name(), &request.subject)?;
+            last = last.max(row.map(|row| row.number));
+        }
+        match last {
+            Some(number) => self.journal.history(number),
+            None => Ok(None),
+        }
+    }
+
+    /// The request as its source wants it run, after an earlier one with its subject.
+    fn revised(&self, history: &History, request: Request) -> Request {
+        let Ok((earlier, _)) = history.request() else { return request };
+        let mut revised = self.sources.merge(earlier, request);
+        // Else it is the earlier one, which may itself have taken the place of another.
+        let is_other = revised.id != earlier.id;
+        revised.supersedes = if is_other { Some(earlier.id) } else { earlier.supersedes };
+        revised
+    }
+
+    /// Lets go of what no request needs: the same was received before.
+    fn release(&self, request: &Request, claims: BTreeSet<String>) {
+        let claims: Vec<String> = claims.into_iter().collect();
+        let Some(source) = self.sources.of(request).filter(|_| !claims.is_empty()) else { return };
+        if let Err(error) = source.release(&claims) {
+            tracing::warn!(%error, "what was received and is not needed stays behind");
+        }
+    }
+}
+
+/// The claims that its source releases when no request needs them any more.
+fn claims(request: &Request) -> BTreeSet<String> {
+    request.received_folders().iter().map(|folder| folder.to_string_lossy().into_owned()).collect()
+}
+
+/// A request as the engine takes it.
+fn submission(receipt: Receipt, _dataflow: &Arc<Dataflow>) -> Submission {
+    Submission::from(receipt)
+}
+
+/// A request that goes on, with what is left of its time.
+pub(super) fn again(receipt: Receipt, dataflow: &Arc<Dataflow>, history: &History) -> Submission {
+    let interim = history.interim().map(Response::digest);
+    let rejected = history.response().filter(|_| history.rejected() > 0).map(Response::digest);
+    let deadline = match (interim, dataflow.deadline()) {
+        (Some(_), _) => Deadline::Passed,
+        (None, Some(deadline)) => Deadline::Within(deadline.saturating_sub(history.waited())),
+        (None, None) => Deadline::OfDataflow,
+    };
+    Submission { deadline, supersedes: interim.or(rejected), ..submission(receipt, dataflow) }
+}

@@ -1,0 +1,96 @@
+//! Which dataflow a request goes through.
+
+use std::sync::Arc;
+
+use crate::dataflow::Dataflow;
+use crate::step::{Digest, Request};
+
+/// The dataflows of a process, and the rule that chooses one of them for a new request.
+///
+/// A request that was accepted keeps the version of its dataflow: an earlier version that unanswered
+/// requests have is added by [`DataflowSelector::with_version`], and chosen for no others.
+///
+/// ```
+/// use std::sync::Arc;
+/// use flow::admission::DataflowSelector;
+/// use flow::dataflow::Dataflow;
+/// use flow::step::{AttributeValues, Files, Outputs, Request, Step, Table};
+///
+/// let step = Step::new("nothing", 1, "Gives no file.").gives::<Files>("files");
+/// let table = Table::default().with(step.runs(|_| Ok(Outputs::one("files", Files::default()))));
+/// let named = |name: &str| {
+///     let text = format!("{{dataflow: {name}, steps: {{a: {{step: nothing}}}}, response: [a]}}");
+///     Arc::new(Dataflow::parse(name, &text, &table).unwrap())
+/// };
+/// let by_modality = |request: &Request| if request.attribute("modality") == "CT" { 0 } else { 1 };
+/// let choice = DataflowSelector::by([named("scans"), named("others")], by_modality);
+///
+/// let attributes = [("modality".to_owned(), AttributeValues::from("CT"))].into();
+/// assert_eq!(choice.of(&Request::new("r", attributes, Vec::new())).name(), "scans");
+/// ```
+pub struct DataflowSelector {
+    /// Dataflows that new requests go through.
+    dataflows: Vec<Arc<Dataflow>>,
+    choose: Box<SelectDataflow>,
+    /// Earlier versions.
+    versions: Vec<Arc<Dataflow>>,
+}
+
+/// Gives the place of a dataflow in the list.
+type SelectDataflow = dyn Fn(&Request) -> usize + Send + Sync;
+
+impl DataflowSelector {
+    /// A selector of one dataflow for every request.
+    pub fn only(dataflow: impl Into<Arc<Dataflow>>) -> DataflowSelector {
+        DataflowSelector::by([dataflow.into()], |_| 0)
+    }
+
+    /// A selector among several dataflows of different names. `choose` gives the place of one of them, from 0; beyond the
+    /// last one it is the last one. It sees a request as it will run: with what came of it before.
+    ///
+    /// # Panics
+    /// If there is no dataflow.
+    pub fn by(
+        dataflows: impl Into<Vec<Arc<Dataflow>>>,
+        choose: impl Fn(&Request) -> usize + Send + Sync + 'static,
+    ) -> DataflowSelector {
+        let dataflows = dataflows.into();
+        assert!(!dataflows.is_empty(), "a request needs a dataflow to go through");
+        DataflowSelector { dataflows, choose: Box::new(choose), versions: Vec::new() }
+    }
+
+    /// Adds an earlier version of a dataflow, for the requests that were accepted under it.
+    #[must_use]
+    pub fn with_version(mut self, dataflow: impl Into<Arc<Dataflow>>) -> DataflowSelector {
+        self.versions.push(dataflow.into());
+        self
+    }
+
+    /// The dataflows that new requests go through.
+    pub fn dataflows(&self) -> &[Arc<Dataflow>] {
+        &self.dataflows
+    }
+
+    /// The dataflows that the engine has to run: those of new requests, and earlier versions.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Dataflow>> {
+        self.dataflows.iter().chain(&self.versions)
+    }
+
+    /// Whether the version of a dataflow is among them.
+    pub fn has(&self, version: Digest) -> bool {
+        self.all().any(|dataflow| dataflow.digest() == version)
+    }
+
+    /// The dataflow for a new request.
+    pub fn of(&self, request: &Request) -> &Arc<Dataflow> {
+        let place = (self.choose)(request).min(self.dataflows.len() - 1);
+        &self.dataflows[place]
+    }
+
+    /// The dataflow of a request that was accepted: its version if it is there, else that of its name.
+    /// `None` if its dataflow is not here at all: another process may run it.
+    pub fn accepted(&self, name: &str, version: Option<Digest>) -> Option<&Arc<Dataflow>> {
+        let same = self.all().find(|dataflow| dataflow.name() == name && Some(dataflow.digest()) == version);
+        same.or_else(|| self.dataflows.iter().find(|dataflow| dataflow.name() == name))
+    }
+}

@@ -1,0 +1,42 @@
+//! Events of admission, for a terminal or a log. No event has an attribute of a request in it.
+
+use crate::journal::JournalError;
+use crate::step::Request;
+
+/// An event in the life of a request before it is in work, or an act of a source or an operator.
+#[derive(Debug)]
+pub enum AdmissionEvent<'a> {
+    /// The same request is in work: one answer will do for both.
+    InWork { request: &'a Request },
+    /// The same request was answered: the same response goes out again.
+    AnsweredBefore { request: &'a Request },
+    /// More of an answered request has come, and its dataflow ignores that: so many items.
+    Ignored { name: &'a str, items: usize },
+    /// A request could not be recorded, and is not accepted: its source gives up here.
+    NotAccepted { name: &'a str, error: &'a JournalError },
+    /// A request of an earlier process goes on, after so many finished runs of steps.
+    Resumed { name: &'a str, runs: usize },
+    /// A request of an earlier process has its response, which is delivered now.
+    ResponseMade { name: &'a str },
+    /// An operator has ended a request.
+    Cancelled { name: &'a str },
+    /// An operator has what failed of a request run again.
+    Retried { name: &'a str },
+    /// An operator has the response of a request tried again at once.
+    Hurried { name: &'a str },
+    /// A source says something about itself, as where it listens.
+    Told { source: &'a str, text: &'a str },
+}
+
+/// An observer of admission. Called from many threads: it must not block.
+pub trait AdmissionObserver: Send + Sync {
+    fn observe_admission(&self, event: &AdmissionEvent);
+}
+
+/// An observer that sees nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UnobservedAdmission;
+
+impl AdmissionObserver for UnobservedAdmission {
+    fn observe_admission(&self, _: &AdmissionEvent) {}
+}

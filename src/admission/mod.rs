@@ -1,0 +1,38 @@
+//! Requests become durable, are known again, revised, resumed, cancelled, retried and answered.
+//!
+//! A library: no command line, no terminal, no DICOM. A [`Service`] owns a state folder with its journal
+//! and runs a [`Source`] against an [`crate::engine::Sink`]; the command `flow run` is one caller of it,
+//! `examples/embed.rs` another.
+//!
+//! | file | what |
+//! |---|---|
+//! | `source` | the trait [`Source`] and the table of those that are known |
+//! | `accept` | one request recorded and handed to the engine, or found to be known |
+//! | `resume` | what an earlier process left unanswered |
+//! | `dataflow_selector` | which dataflow a request goes through |
+//! | `service`, `operator` | a source, a sink and the engine together; what operators ask for meanwhile |
+//! | `lookup`, `wish` | one request found, and asked something of, beside the process that runs it |
+//! | `event` | what a person may want to see of all that |
+//! | `state`, `stop` | the lock of a state folder; the end of a source |
+
+mod accept;
+mod dataflow_selector;
+mod event;
+mod lookup;
+mod operator;
+mod resume;
+mod service;
+mod source;
+mod state;
+mod stop;
+mod wish;
+
+pub use accept::{Accepted, Admission};
+pub use dataflow_selector::DataflowSelector;
+pub use event::{AdmissionEvent, AdmissionObserver, UnobservedAdmission};
+pub use lookup::find_requests;
+pub use service::{Service, ServiceError, ServiceSettings};
+pub use source::{BuiltInSource, Intake, Source, SourceTable};
+pub use state::{StateError, StateFolder};
+pub use stop::StopSignal;
+pub use wish::{WishError, note_wish};

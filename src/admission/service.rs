@@ -1,0 +1,241 @@
+//! A state folder, its journal, sources and a sink, run together until all is answered.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::dataflow::Dataflow;
+use crate::engine::{self, EngineError, Entrance, Observer, Settings, Sink, Unobserved};
+use crate::journal::{Journal, JournalError, Reader, Retention};
+use crate::step::{Digest, Digester, Table};
+use crate::store::{Store, StoreError};
+
+use super::operator::attend;
+use super::{
+    Admission, AdmissionObserver, DataflowSelector, Intake, Source, SourceTable, StateError, StateFolder,
+    StopSignal, UnobservedAdmission,
+};
+
+/// The place of a service's records, and how much of them is kept.
+#[derive(Clone, Debug)]
+pub struct ServiceSettings {
+    /// The folder of the journal and of results; it is made if it is not there.
+    pub state: PathBuf,
+    /// With less free on the disk of `state` nothing is accepted. Bytes; 0 by default.
+    pub free_bytes_min: u64,
+    /// Answered requests that are remembered: all, by default.
+    pub retention: Retention,
+}
+
+impl ServiceSettings {
+    pub fn at(state: impl Into<PathBuf>) -> ServiceSettings {
+        let retention = Retention { age_max: Duration::MAX, bytes_max: u64::MAX };
+        ServiceSettings { state: state.into(), free_bytes_min: 0, retention }
+    }
+}
+
+/// Accepts requests durably and answers each exactly once.
+///
+/// ```
+/// use std::path::Path;
+/// use flow::admission::{DataflowSelector, Service, ServiceSettings};
+/// use flow::dataflow::Dataflow;
+/// use flow::engine::{Parcel, Settings, Sink};
+/// # use flow::admission::{Admission, Intake, Source};
+/// # use flow::step::{AttributeValues, Digest, Files, File, Item, Outputs, Request, Step, Table};
+///
+/// /// A source of one request; see [`flow::admission::Source`].
+/// struct OneLetter(std::path::PathBuf);
+/// # impl Source for OneLetter {
+/// #     fn name(&self) -> &'static str { "letter" }
+/// #     fn feed(&self, admission: &Admission) -> Intake {
+/// #         let (digest, size) = (Digest::of(b"a"), 1);
+/// #         let item = Item { name: "a".into(), path: self.0.clone(), digest, size, decoded: size, received: false };
+/// #         let attributes = [("source".to_owned(), AttributeValues::from("letter"))];
+/// #         admission.accept_all([Request::new("a", attributes.into(), vec![item])])
+/// #     }
+/// # }
+///
+/// struct Printed;
+///
+/// impl Sink for Printed {
+///     fn deliver(&self, parcel: Parcel) {
+///         println!("{}: {:?}", parcel.request().name, parcel.response().verdict);
+///         parcel.settle(Ok(()));
+///     }
+/// }
+///
+/// # let step = Step::new("hello", 1, "Greets.").gives::<Files>("files");
+/// # let step = step.runs(|_| Ok(Outputs::one("files", Files(vec![File::new("hello.txt", "text/plain", b"hello".to_vec())]))));
+/// # let table = Table::default().with(step);
+/// let text = "{dataflow: hello, steps: {hello: {step: hello}}, response: [hello]}";
+/// let dataflow = Dataflow::parse("hello.yaml", text, &table)?;
+///
+/// # let folder = tempfile::tempdir()?;
+/// # std::fs::write(folder.path().join("letter"), "a")?;
+/// # let (state, letter) = (folder.path().join("state"), folder.path().join("letter"));
+/// let service = Service::open(ServiceSettings::at(state), DataflowSelector::only(dataflow))?;
+/// service.run(OneLetter(letter), &Printed)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Service {
+    pub settings: ServiceSettings,
+    pub journal: Arc<Journal>,
+    pub dataflows: DataflowSelector,
+    /// Sources whose requests may be in the journal. A source that is run is added for its run.
+    pub sources: SourceTable,
+    pub observer: Arc<dyn AdmissionObserver>,
+    pub stop: Arc<StopSignal>,
+    _state: Option<StateFolder>,
+}
+
+/// Why a service cannot be opened or run. What has been accepted stays so.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error("could not read this program")]
+    Program(#[source] io::Error),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl Service {
+    /// Takes a state folder for this process, and opens its journal.
+    ///
+    /// # Errors
+    /// If the folder cannot be used or another process has it, or the journal is damaged.
+    pub fn open(settings: ServiceSettings, dataflows: DataflowSelector) -> Result<Service, ServiceError> {
+        let state = StateFolder::take(&settings.state)?;
+        let store = Arc::new(Store::at(settings.state.join("store"))?);
+        let journal = Journal::open(&settings.state, store, settings.free_bytes_min)?;
+        for dataflow in dataflows.all() {
+            journal.remember(dataflow.digest(), dataflow.name(), dataflow.text())?;
+        }
+        Ok(Service { _state: Some(state), ..Service::with_journal(settings, journal, dataflows) })
+    }
+
+    /// A service with a journal of the caller's: one that keeps nothing, where another process of a cluster
+    /// accepts requests, or a benchmark wants none.
+    pub fn with_journal(settings: ServiceSettings, journal: Journal, dataflows: DataflowSelector) -> Service {
+        Service {
+            settings,
+            journal: Arc::new(journal),
+            dataflows,
+            sources: SourceTable::built_in(),
+            observer: Arc::new(UnobservedAdmission),
+            stop: Arc::default(),
+            _state: None,
+        }
+    }
+
+    /// Adds the earlier versions of dataflows that unanswered requests were accepted under, as the journal
+    /// remembers them. One that no longer fits the steps of `table` is left out: the dataflow of its name
+    /// that is there now takes its place.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub fn with_earlier_versions(mut self, table: &Table) -> Result<Service, ServiceError> {
+        if !self.journal.keeps() {
+            return Ok(self);
+        }
+        let reader = Reader::open(&self.settings.state)?;
+        for row in self.journal.requests()?.iter().filter(|row| row.is_open()) {
+            let version = reader.history(row.number)?.version();
+            let Some(version) = version.filter(|version| !self.dataflows.has(*version)) else { continue };
+            let Some((name, text)) = reader.dataflow(version)? else { continue };
+            match Dataflow::parse(&name, &text, table) {
+                Ok(dataflow) if dataflow.digest() == version => {
+                    self.dataflows = self.dataflows.with_version(dataflow);
+                }
+                Ok(_) | Err(_) => {
+                    tracing::warn!(request = row.name, %version, "an earlier dataflow cannot be run any more");
+                }
+            }
+        }
+        Ok(self)
+    }
+
+    /// Runs a source with as many workers as there are cores, until no more requests come and every one is
+    /// answered. What an earlier process accepted and did not answer is answered, too.
+    ///
+    /// # Errors
+    /// If the journal cannot be used, or the engine not be started.
+    pub fn run(&self, source: impl Source + 'static, sink: &dyn Sink) -> Result<Intake, ServiceError> {
+        let intake = self.run_all(vec![Arc::new(source)], sink, Settings::default(), Arc::new(Unobserved))?;
+        Ok(intake.unwrap_or(Intake::Whole))
+    }
+
+    /// Runs several sources beside each other; the engine as large as `settings` say. In a process of a
+    /// cluster that is not the first, no source is run, and nothing is given.
+    ///
+    /// # Errors
+    /// As [`Service::run`].
+    pub fn run_all(
+        &self,
+        sources: Vec<Arc<dyn Source>>,
+        sink: &dyn Sink,
+        settings: Settings,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Option<Intake>, ServiceError> {
+        let table = sources.iter().cloned().fold(self.sources.clone(), SourceTable::with);
+        let program = program().map_err(ServiceError::Program)?;
+        let feed = |entrance: &Entrance| {
+            let admission = Admission {
+                journal: &self.journal,
+                entrance,
+                dataflows: &self.dataflows,
+                sources: &table,
+                observer: &*self.observer,
+                stop: &self.stop,
+                program,
+            };
+            feed(&sources, &admission, sink, self.settings.retention)
+        };
+        // The engine takes one dataflow: that of a choice of several is the first.
+        let dataflow = Arc::clone(&self.dataflows.dataflows()[0]);
+        let journal = Arc::clone(&self.journal);
+        let intake = engine::run(dataflow, journal, settings, observer, feed, sink)?.transpose()?;
+        sink.drain();
+        self.journal.collect(self.settings.retention)?;
+        Ok(intake)
+    }
+}
+
+/// Goes on with what was left unanswered while new requests come in.
+fn feed(
+    sources: &[Arc<dyn Source>],
+    admission: &Admission,
+    sink: &dyn Sink,
+    retention: Retention,
+) -> Result<Intake, JournalError> {
+    let unanswered = admission.unanswered()?;
+    let end = StopSignal::default();
+    std::thread::scope(|scope| {
+        scope.spawn(|| attend(scope, admission, sink, retention, &end));
+        let resuming = scope.spawn(|| admission.resume_all(&unanswered));
+        let feeding: Vec<_> = sources.iter().map(|source| scope.spawn(|| source.feed(admission))).collect();
+        // A source that panics has not brought all, and the others go on.
+        let brought = feeding.into_iter().map(|feeding| feeding.join().unwrap_or(Intake::Partial));
+        let brought = brought.fold(Intake::Whole, Intake::and);
+        let resumed = resuming.join();
+        // An operator may still want something of what is in work.
+        admission.entrance.settle();
+        sink.drain();
+        end.request();
+        resumed.unwrap_or(Ok(())).map(|()| brought)
+    })
+}
+
+/// The digest of this program.
+fn program() -> io::Result<Digest> {
+    let mut file = std::fs::File::open(std::env::current_exe()?)?;
+    let mut digester = Digester::default();
+    io::copy(&mut file, &mut digester)?;
+    Ok(digester.digest())
+}

@@ -1,0 +1,164 @@
+//! The trait [`Source`]: where requests come from.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::step::{AttributeDeclaration, Request};
+
+use super::Admission;
+
+/// A kind of requests: how they come in, and what has to be known of them afterwards.
+///
+/// A request belongs to the source that its attribute `source` names. Only [`Source::name`] and
+/// [`Source::feed`] must be written; what else there is has a meaning for sources that need nothing of it.
+/// A source that people switch on in a site's file or with an option is one file that ends in
+/// `inventory::submit! { BuiltInSource(…) }`, and in `inventory::submit! { BuiltInAttributes(…) }` if
+/// conditions may ask of attributes.
+///
+/// ```
+/// use flow::admission::{Admission, Intake, Source};
+/// use flow::step::{AttributeDeclaration, AttributeValues, Digest, Item, Request};
+///
+/// /// A request for each line of a text: its item has the line as its name.
+/// struct Lines(&'static str);
+///
+/// const ATTRIBUTES: &[AttributeDeclaration] = &[
+///     AttributeDeclaration::text("source", "How it came in: here `lines`."),
+///     AttributeDeclaration::number("length", "Bytes of the line."),
+/// ];
+///
+/// impl Source for Lines {
+///     fn name(&self) -> &'static str {
+///         "lines"
+///     }
+///
+///     fn attributes(&self) -> &'static [AttributeDeclaration] {
+///         ATTRIBUTES
+///     }
+///
+///     fn feed(&self, admission: &Admission) -> Intake {
+///         admission.accept_all(self.0.lines().map(request))
+///     }
+///
+///     fn lookup_texts(&self, request: &Request) -> Vec<String> {
+///         request.items.iter().map(|item| item.name.clone()).collect()
+///     }
+/// }
+///
+/// fn request(line: &str) -> Request {
+///     let attributes = [
+///         ("source".to_owned(), AttributeValues::from("lines")),
+///         ("length".to_owned(), AttributeValues::from(line.len().to_string())),
+///     ];
+///     let (name, digest, size) = (line.to_owned(), Digest::of(line.as_bytes()), line.len() as u64);
+///     let item = Item { name, path: "/dev/null".into(), digest, size, decoded: size, received: false };
+///     Request::new(format!("line-{}", digest.short()), attributes.into(), vec![item])
+/// }
+///
+/// assert_eq!(request("a line").attribute("length"), "6");
+/// assert_eq!(Lines("").lookup_texts(&request("a line")), ["a line"]);
+/// ```
+pub trait Source: Send + Sync {
+    /// The value of the attribute `source` of its requests. Names of sources differ.
+    fn name(&self) -> &'static str;
+
+    /// Brings requests until no more come, or [`Admission::stop`] asks for the end. May block.
+    ///
+    /// A request that [`Admission::accept`] has returned for is on the disk: only then may its sender be
+    /// told so. After a restart the same request may be brought again; it is known by its items.
+    fn feed(&self, admission: &Admission) -> Intake;
+
+    /// The attributes that its requests may have, for conditions and rules to ask of.
+    fn attributes(&self) -> &'static [AttributeDeclaration] {
+        &[]
+    }
+
+    /// Texts by which a person may call a request, beside its number, name, id and subject. They are
+    /// compared as a whole.
+    fn lookup_texts(&self, _request: &Request) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The request to be run when one has come with the subject of an earlier one: by default the later
+    /// one alone. It is the earlier request again if it has the same items, and takes its place otherwise.
+    fn merge(&self, _earlier: &Request, later: Request) -> Request {
+        later
+    }
+
+    /// Lets go of what requests were holding, when no request needs it any more: by default of nothing.
+    /// `claims` are texts that the source itself put into its requests, as the folder of a received file.
+    /// A claim that is gone already is no error: after a crash, release is called again.
+    ///
+    /// # Errors
+    /// If something stays behind: it is called again later.
+    fn release(&self, _claims: &[String]) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Whether a source has brought all that it was to bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Intake {
+    Whole,
+    /// Something is missing: a file that could not be read, a request that could not be recorded. The
+    /// source has told what.
+    Partial,
+}
+
+impl Intake {
+    /// Both together.
+    pub fn and(self, other: Intake) -> Intake {
+        if self == other { self } else { Intake::Partial }
+    }
+}
+
+/// A submission of a file with a source: makes a source that brings nothing and only knows about its
+/// requests, for lookups and releases.
+pub struct BuiltInSource(pub fn() -> Arc<dyn Source>);
+
+inventory::collect!(BuiltInSource);
+
+/// The sources whose requests there may be.
+#[derive(Clone, Default)]
+pub struct SourceTable(Vec<Arc<dyn Source>>);
+
+impl SourceTable {
+    /// The sources that come with flow, and those that a program linked with it submits.
+    pub fn built_in() -> SourceTable {
+        let sources = inventory::iter::<BuiltInSource>.into_iter();
+        sources.fold(SourceTable::default(), |table, built_in| table.with((built_in.0)()))
+    }
+
+    /// Adds a source; it takes the place of one of the same name.
+    #[must_use]
+    pub fn with(mut self, source: Arc<dyn Source>) -> SourceTable {
+        self.0.retain(|known| known.name() != source.name());
+        self.0.push(source);
+        self
+    }
+
+    /// The source of a request; `None` if it is not known.
+    pub fn of(&self, request: &Request) -> Option<&dyn Source> {
+        self.named(request.attribute("source"))
+    }
+
+    pub fn named(&self, name: &str) -> Option<&dyn Source> {
+        self.0.iter().find(|source| source.name() == name).map(|source| &**source)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &dyn Source> {
+        self.0.iter().map(|source| &**source)
+    }
+
+    pub(super) fn merge(&self, earlier: &Request, later: Request) -> Request {
+        match self.of(&later) {
+            Some(source) => source.merge(earlier, later),
+            None => later,
+        }
+    }
+
+    pub(super) fn lookup_texts(&self, request: &Request) -> Vec<String> {
+        self.of(request).map(|source| source.lookup_texts(request)).unwrap_or_default()
+    }
+}

@@ -1,0 +1,65 @@
+//! The signal that no more requests are to be taken in.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// A signal that ends sources, from any thread. What has been accepted is still answered.
+///
+/// ```
+/// use std::time::Duration;
+/// use flow::admission::StopSignal;
+///
+/// let stop = StopSignal::default();
+/// assert!(!stop.wait(Duration::from_millis(1)));
+/// stop.request();
+/// assert!(stop.wait(Duration::from_secs(60)), "it does not wait any more");
+/// ```
+#[derive(Default)]
+pub struct StopSignal {
+    stopping: Mutex<Stopping>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Stopping {
+    requested: bool,
+    listeners: Vec<Box<dyn FnOnce() + Send>>,
+}
+
+impl StopSignal {
+    /// Asks for the end. Asking again changes nothing.
+    pub fn request(&self) {
+        let listeners = {
+            let mut stopping = self.lock();
+            stopping.requested = true;
+            self.changed.notify_all();
+            std::mem::take(&mut stopping.listeners)
+        };
+        listeners.into_iter().for_each(|then| then());
+    }
+
+    pub fn is_requested(&self) -> bool {
+        self.lock().requested
+    }
+
+    /// Waits for at most `time`. Gives whether the end has been asked for.
+    pub fn wait(&self, time: Duration) -> bool {
+        let waited = self.changed.wait_timeout_while(self.lock(), time, |stopping| !stopping.requested);
+        waited.unwrap_or_else(PoisonError::into_inner).0.requested
+    }
+
+    /// Calls `then` when the end is asked for: at once, if it has been. For a source that waits for
+    /// something else, as for a connection.
+    pub fn when_requested(&self, then: impl FnOnce() + Send + 'static) {
+        let mut stopping = self.lock();
+        if !stopping.requested {
+            return stopping.listeners.push(Box::new(then));
+        }
+        drop(stopping);
+        then();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Stopping> {
+        self.stopping.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

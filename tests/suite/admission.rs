@@ -1,0 +1,195 @@
+//! Admission as a program that embeds flow uses it.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use flow::admission::{
+    Accepted, Admission, DataflowSelector, Intake, Service, ServiceError, ServiceSettings, Source,
+    SourceTable, StateError, find_requests,
+};
+use flow::dataflow::Dataflow;
+use flow::engine::{Parcel, Sink, Undelivered};
+use flow::journal::{Journal, Reader, State};
+use flow::step::{AttributeValues, Digest, File, Files, Item, Outputs, Request, Step, Table};
+
+/// A source of letters: what comes later of a letter is added to what came before.
+struct Letters {
+    /// Items of one subject, in the order in which they come.
+    brought: Vec<Vec<&'static str>>,
+    accepted: Arc<Mutex<Vec<Accepted>>>,
+    released: Arc<Mutex<Vec<String>>>,
+}
+
+impl Letters {
+    fn new(brought: &[&[&'static str]]) -> Letters {
+        let brought = brought.iter().map(|items| items.to_vec()).collect();
+        Letters { brought, accepted: Arc::default(), released: Arc::default() }
+    }
+}
+
+impl Source for Letters {
+    fn name(&self) -> &'static str {
+        "letters"
+    }
+
+    fn feed(&self, admission: &Admission) -> Intake {
+        for (number, items) in self.brought.iter().enumerate() {
+            let accepted = admission.accept(request(items, &format!("/letters/{number}"))).unwrap();
+            // The next one is to find it answered.
+            admission.entrance.settle();
+            self.accepted.lock().unwrap().push(accepted);
+        }
+        Intake::Whole
+    }
+
+    fn lookup_texts(&self, request: &Request) -> Vec<String> {
+        vec![request.attribute("writer").to_owned()]
+    }
+
+    fn merge(&self, earlier: &Request, later: Request) -> Request {
+        let mut items = earlier.items.clone();
+        let new =
+            later.items.into_iter().filter(|item| earlier.items.iter().all(|it| it.digest != item.digest));
+        items.extend(new);
+        let merged = Request::new(earlier.name.clone(), later.attributes, items);
+        Request { name: format!("letter-{}", merged.id.short()), subject: later.subject, ..merged }
+    }
+
+    fn release(&self, claims: &[String]) -> io::Result<()> {
+        self.released.lock().unwrap().extend(claims.iter().cloned());
+        Ok(())
+    }
+}
+
+fn request(items: &[&str], folder: &str) -> Request {
+    let item = |text: &&str| {
+        let (digest, size) = (Digest::of(text.as_bytes()), text.len() as u64);
+        let path = Path::new(folder).join(text);
+        Item { name: (*text).to_owned(), path, digest, size, decoded: size, received: true }
+    };
+    let attributes = [("source", "letters"), ("writer", "Ada")];
+    let attributes = attributes.map(|(name, value)| (name.to_owned(), AttributeValues::from(value)));
+    let request = Request::new("", attributes.into(), items.iter().map(item).collect());
+    Request { name: format!("letter-{}", request.id.short()), subject: "Ada's letter".to_owned(), ..request }
+}
+
+/// Takes every response, and remembers its name.
+#[derive(Default)]
+struct Taken(Mutex<Vec<String>>);
+
+impl Sink for Taken {
+    fn deliver(&self, parcel: Parcel) {
+        self.0.lock().unwrap().push(parcel.request().name.clone());
+        parcel.settle(Ok(()));
+    }
+}
+
+fn table() -> Table {
+    let count = Step::new("count", 1, "Counts items.").takes::<Request>("request").gives::<Files>("files");
+    let count = count.runs(|call| {
+        let text = call.input::<Request>("request").items.len().to_string();
+        Ok(Outputs::one("files", Files(vec![File::new("count.txt", "text/plain", text.into_bytes())])))
+    });
+    Table::default().with(count)
+}
+
+fn dataflow(more: &str) -> Dataflow {
+    let text = format!(
+        "dataflow: count\nsteps:\n  count: {{step: count, needs: {{request: request}}}}\nresponse: [count]\n{more}"
+    );
+    Dataflow::parse("count.yaml", &text, &table()).unwrap()
+}
+
+fn open(state: &Path, more: &str) -> Service {
+    Service::open(ServiceSettings::at(state), DataflowSelector::only(dataflow(more))).unwrap()
+}
+
+#[test]
+fn a_source_merges_what_comes_later_and_releases_what_nobody_needs() {
+    let state = tempfile::tempdir().unwrap();
+    let (source, sink) = (Letters::new(&[&["a"], &["b"], &["a"]]), Taken::default());
+    let (accepted, released) = (Arc::clone(&source.accepted), Arc::clone(&source.released));
+    assert_eq!(open(state.path(), "").run(source, &sink).unwrap(), Intake::Whole);
+    assert_eq!(*accepted.lock().unwrap(), [Accepted::New, Accepted::New, Accepted::Answered]);
+    assert_eq!(*released.lock().unwrap(), ["/letters/2"], "the third has nothing new");
+    let names: Vec<String> =
+        [&["a"][..], &["a", "b"], &["a", "b"]].map(|items| request(items, "/").name).into();
+    assert_eq!(*sink.0.lock().unwrap(), names);
+
+    let reader = Reader::open(state.path()).unwrap();
+    let sources = SourceTable::default().with(Arc::new(Letters::new(&[])));
+    let found = find_requests(&reader, &sources, "Ada").unwrap();
+    assert_eq!(found.len(), 2, "its source knows by what it is called");
+    assert!(find_requests(&reader, &SourceTable::default(), "Ada").unwrap().is_empty());
+    assert!(found.iter().all(|row| row.state == State::Answered));
+}
+
+#[test]
+fn a_dataflow_may_ignore_what_comes_later() {
+    let state = tempfile::tempdir().unwrap();
+    let (source, sink) = (Letters::new(&[&["a"], &["b"]]), Taken::default());
+    let (accepted, released) = (Arc::clone(&source.accepted), Arc::clone(&source.released));
+    let _ = open(state.path(), "revisions: ignore\n").run(source, &sink).unwrap();
+    assert_eq!(*accepted.lock().unwrap(), [Accepted::New, Accepted::Ignored]);
+    assert_eq!(*released.lock().unwrap(), ["/letters/1"]);
+    assert_eq!(sink.0.lock().unwrap().len(), 1);
+}
+
+/// Brings requests one after the other, as many as can be recorded.
+struct Offered(&'static [&'static str]);
+
+impl Source for Offered {
+    fn name(&self) -> &'static str {
+        "letters"
+    }
+
+    fn feed(&self, admission: &Admission) -> Intake {
+        admission.accept_all(self.0.iter().map(|text| request(&[text], "/letters")))
+    }
+}
+
+#[test]
+fn what_cannot_be_recorded_is_not_accepted() {
+    let state = tempfile::tempdir().unwrap();
+    let settings = ServiceSettings { free_bytes_min: u64::MAX, ..ServiceSettings::at(state.path()) };
+    let service = Service::open(settings, DataflowSelector::only(dataflow(""))).unwrap();
+    let sink = Taken::default();
+    assert_eq!(service.run(Offered(&["a", "b"]), &sink).unwrap(), Intake::Partial);
+    assert!(sink.0.lock().unwrap().is_empty());
+    assert!(Reader::open(state.path()).unwrap().requests().unwrap().is_empty());
+}
+
+/// Delivers nothing.
+struct Unable;
+
+impl Sink for Unable {
+    fn deliver(&self, parcel: Parcel) {
+        parcel.settle(Err(Undelivered));
+    }
+}
+
+#[test]
+fn the_version_under_which_a_request_was_accepted_stays_with_it() {
+    let state = tempfile::tempdir().unwrap();
+    let _ = open(state.path(), "").run(Offered(&["a"]), &Unable).unwrap();
+    let (earlier, table) = (dataflow("").digest(), table());
+    let service = open(state.path(), "on_failure: stop\n").with_earlier_versions(&table).unwrap();
+    assert_eq!(service.dataflows.all().count(), 2);
+    assert_eq!(service.dataflows.accepted("count", Some(earlier)).unwrap().digest(), earlier);
+    let new = service.dataflows.of(&request(&["b"], "/letters")).digest();
+    assert_ne!(new, earlier, "a new request goes through the dataflow as it is now");
+    assert_eq!(service.dataflows.accepted("count", None).unwrap().digest(), new);
+    assert!(service.dataflows.accepted("other", Some(earlier)).is_none());
+}
+
+#[test]
+fn a_state_folder_is_one_services_at_a_time() {
+    let state = tempfile::tempdir().unwrap();
+    let first = open(state.path(), "");
+    let second = Service::open(ServiceSettings::at(state.path()), DataflowSelector::only(dataflow("")));
+    assert!(matches!(second.err(), Some(ServiceError::State(StateError::Held { .. }))));
+    drop(first);
+    let journal = open(state.path(), "").journal;
+    assert!(journal.keeps() && state.path().join(Journal::FILE).exists());
+}

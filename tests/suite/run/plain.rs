@@ -1,0 +1,73 @@
+//! `flow run --files`: requests that are no studies.
+
+use std::fs;
+
+use flow::journal::{Reader, State};
+
+use super::Place;
+
+const DATAFLOW: &str = "
+dataflow: copy
+steps:
+  copy:
+    step: run-program
+    needs: {request: request}
+    with: {program: sh, arguments: [-c, 'cat items/* > out/copy.txt']}
+  large:
+    step: run-program
+    needs: {}
+    with: {program: sh, arguments: [-c, 'echo large > out/large.txt']}
+    when: {bytes: {at_least: 10}}
+response: [copy, large]
+";
+
+#[test]
+fn each_path_is_a_request_that_is_answered_revised_and_found_by_the_names_of_its_files() {
+    let place = Place::new();
+    fs::write(place.path("copy.yaml"), DATAFLOW).unwrap();
+    fs::create_dir(place.path("letters")).unwrap();
+    fs::write(place.path("letters/a.txt"), "first ").unwrap();
+    fs::write(place.path("letters/b.txt"), "second").unwrap();
+    fs::write(place.path("alone.txt"), "short").unwrap();
+    let run = ["run", "copy.yaml", "--files", "letters", "alone.txt"];
+    let ended = place.run(&run);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+
+    let responses = place.responses("flow-output");
+    let names = |part: &str| {
+        let (name, response) = responses.iter().find(|(name, _)| name.starts_with(part)).unwrap();
+        (name.clone(), response.files.iter().map(|file| file.name.clone()).collect::<Vec<String>>())
+    };
+    let (letters, files) = names("letters_");
+    assert_eq!(files, ["copy.txt", "large.txt"]);
+    let copy = fs::read_to_string(place.path("flow-output").join(&letters).join("copy.txt")).unwrap();
+    assert_eq!(copy, "first second");
+    assert_eq!(names("alone_").1, ["copy.txt"], "a condition on the number of bytes does not hold");
+
+    let found = place.run(&["explain", "b.txt"]);
+    assert_eq!(found.code, 0, "{}", found.err);
+    assert!(found.out.contains(&letters), "{}", found.out);
+
+    let again = place.run(&run);
+    assert_eq!(
+        again.err.matches("was answered; the same response goes out again").count(),
+        2,
+        "{}",
+        again.err
+    );
+    fs::write(place.path("alone.txt"), "longer than it was").unwrap();
+    assert_eq!(place.run(&run).code, 0);
+    let rows = Reader::open(&place.path("flow-state")).unwrap().requests().unwrap();
+    assert!(rows.iter().all(|row| row.state == State::Answered), "{rows:?}");
+    let revision = &place.responses("flow-output")[&rows[2].name];
+    assert_eq!(revision.revises, Some(rows[1].id), "the same path with other content is a revision");
+}
+
+#[test]
+fn a_path_without_files_ends_the_command() {
+    let place = Place::new();
+    fs::create_dir(place.path("empty")).unwrap();
+    let ended = place.run(&["run", "--files", "empty"]);
+    assert_eq!(ended.code, 66, "{}", ended.err);
+    assert!(ended.err.contains("empty has no files"), "{}", ended.err);
+}
