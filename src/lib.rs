@@ -11,13 +11,15 @@
 //! | [`store`] | bytes by digest |
 //! | [`journal`] | the durable record of what was accepted, done and answered; the only folder that names SQLite |
 //! | [`engine`] | a dataflow as timely lanes; the only folder that names timely |
+//! | [`admission`] | what stands on both sides of the engine: where requests come from, where responses go |
 //! | [`cluster`] | several processes as one: how they meet |
 //! | [`tls`] | encrypted connections; the only folder that opens certificates and keys |
+//! | [`audit`] | who sent what about whom where, told to the audit repository |
+//! | [`site`] | a site's file: general settings, rules from requests to dataflows, and sections that their owners read |
+//! | [`outbox`] | the way of responses to their destinations: when each is tried, and what became of it |
 //! | [`imaging`] | calculations on CT studies and the results made of them; no network, no engine |
 //! | [`dicom`] | receiving and sending; the only folder that speaks DIMSE and HTTP |
-//! | [`audit`] | who sent what about whom where, told to the audit repository |
-//! | [`outbox`] | where responses go: a folder each, and on to a PACS |
-//! | [`site`] | a site's settings: who we are there, who may call, which nodes there are |
+//! | [`files`] | plain files: the folder of responses |
 //! | [`replay`] | a past request run again, compared with what was recorded, and packed into one file |
 //! | [`cli`] | one file per subcommand |
 //!
@@ -28,12 +30,14 @@
 //! * Whoever holds a [`dataflow::Dataflow`] may rely on it: it cannot be made without having been checked.
 //! * What may fail because of data is a [`step::Fault`] and ends in the response; it never ends the process.
 
+pub mod admission;
 pub mod audit;
 pub mod cli;
 pub mod cluster;
 pub mod dataflow;
 pub mod dicom;
 pub mod engine;
+pub mod files;
 pub mod imaging;
 pub mod journal;
 pub mod outbox;

@@ -9,8 +9,9 @@ use std::time::Duration;
 use crate::dataflow::Dataflow;
 use crate::dicom::Commitments;
 use crate::engine::{self, Entrance, Settings};
+use crate::files::Folder;
 use crate::journal::{Journal, JournalError, Retention};
-use crate::outbox::{Clock, Folder, Outbox, Policy, Setup};
+use crate::outbox::{Clock, Forward, Outbox, Policy, Setup};
 use crate::step::{Digest, Digester, Table};
 use crate::store::{Store, total_bytes};
 use crate::yaml;
@@ -145,7 +146,7 @@ impl Args {
         let all = all.transpose().map_err(Failure::of(Kind::InputOutput))?.unwrap_or(true);
         outbox.drain();
         teller.conclude();
-        source.conclude(outbox.folder());
+        source.conclude(&outbox);
         journal.collect(self.retention()).map_err(Failure::of(Kind::InputOutput))?;
         Ok(if source.is_incomplete() || !all { Exit::WithErrors } else { teller.exit() })
     }
@@ -164,12 +165,13 @@ impl Args {
         let listens = self.listen.address(site).is_some();
         let own_title = site.ae_title(self.listen.ae_title());
         let ways = Destinations { site, own_title, policy, commitments: listens.then_some(commitments) };
-        let destinations = ways.all(&self.to, &self.back_to)?;
+        let policy = ways.policy.clone();
+        let mut destinations = vec![Forward { destination: Arc::new(folder), policy }];
+        destinations.extend(ways.all(&self.to, &self.back_to)?);
         let (teller, auditor) = (Arc::clone(teller), Arc::clone(auditor));
         let setup = Setup {
-            folder,
-            waits: self.retry.clone(),
             destinations,
+            waits: self.retry.clone(),
             journal: Arc::clone(journal),
             clock: Clock::usual(),
             tell: Arc::new(move |event| {

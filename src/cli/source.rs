@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::dicom::folder::{self, Found, Skipped};
 use crate::imaging::phantom::{Chest, Options, Syntax};
-use crate::outbox::Folder;
+use crate::outbox::Outbox;
 use crate::step::Request;
 
 use super::exit::{Failure, Kind};
@@ -84,9 +84,11 @@ impl Source {
     }
 
     /// What is left to say when all is answered.
-    pub fn conclude(&self, folder: &Folder) {
-        if let Source::Sample { request, chest } = self {
-            truth::compare(&chest.truth(), &folder.place(request));
+    pub fn conclude(&self, outbox: &Outbox) {
+        if let Source::Sample { request, chest } = self
+            && let Some(place) = outbox.place(request)
+        {
+            truth::compare(&chest.truth(), &place);
         }
     }
 }

@@ -22,6 +22,7 @@ mod contents;
 mod conversation;
 mod data_set;
 mod deidentify;
+pub mod deliver;
 mod destination;
 mod door;
 mod event;

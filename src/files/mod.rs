@@ -1,0 +1,5 @@
+//! Plain files: the folder of responses.
+
+mod folder;
+
+pub use folder::{Folder, FolderError};
