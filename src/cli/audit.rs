@@ -46,7 +46,7 @@ impl Auditor {
         let trail = wanted.map(|wanted| trail(wanted, site.client(), state, own_title)).transpose();
         let trail =
             trail.map_err(|error| Failure::new(Kind::InputOutput, format!("the audit record: {error}")))?;
-        let watched = settings.and_then(|settings| settings.watch.clone());
+        let watched = site.dicom().and_then(|dicom| dicom.watch.clone());
         let auditor = Auditor { trail, visits: Mutex::default(), watched };
         auditor.record(Message::Started);
         Ok(auditor)

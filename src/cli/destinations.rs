@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::dicom::deliver::{self, ObjectDestination, ObjectTarget, ObjectVerifier};
+use crate::dicom::site::{SENDER, Verify};
 use crate::dicom::{AeTitle, Commitments};
 use crate::outbox::{Forward, Policy};
-use crate::site::{self, SENDER};
 
 use super::exit::Failure;
 use super::site::{Peer, Settings};
@@ -26,7 +26,11 @@ impl Destinations<'_> {
         let (senders, named): (Vec<_>, Vec<_>) = of_site.partition(|to| *to == SENDER);
         let mut all = Vec::new();
         for name in named.into_iter().chain(to) {
-            all.push(self.forward(name)?);
+            let ready = self.site.site.as_ref().and_then(|site| site.destination(name));
+            all.push(match ready {
+                Some(destination) => Forward { destination, policy: self.policy.clone() },
+                None => self.forward(name)?,
+            });
         }
         let mut nodes =
             if senders.is_empty() { Default::default() } else { self.site.by_title(&self.own_title)? };
@@ -47,7 +51,7 @@ impl Destinations<'_> {
         let utc_offset_min = self.site.site.as_ref().map_or(0, |site| site.utc_offset_min);
         let policy =
             known.map_or_else(|| self.policy.clone(), |node| node.policy(&self.policy, utc_offset_min));
-        let how = known.map_or(site::Verify::Query, |node| node.verify);
+        let how = known.map_or(Verify::Query, |node| node.verify);
         let peer = self.site.peer(name, &self.own_title)?;
         let verifier = self.verifier(how, &peer);
         let target = match peer {
@@ -57,17 +61,15 @@ impl Destinations<'_> {
         Ok(Forward { destination: Arc::new(ObjectDestination { target, verifier }), policy })
     }
 
-    fn verifier(&self, how: site::Verify, peer: &Peer) -> Option<ObjectVerifier> {
+    fn verifier(&self, how: Verify, peer: &Peer) -> Option<ObjectVerifier> {
         match (how, peer) {
-            (site::Verify::Nothing, _) => None,
-            (site::Verify::Commitment, Peer::Dimse(node)) => {
+            (Verify::Nothing, _) => None,
+            (Verify::Commitment, Peer::Dimse(node)) => {
                 Some(deliver::by_commitment(node, self.commitments.cloned()))
             }
-            (site::Verify::Query, Peer::Dimse(node)) => Some(deliver::by_query(node)),
+            (Verify::Query, Peer::Dimse(node)) => Some(deliver::by_query(node)),
             // There is no commitment over HTTP that services have.
-            (site::Verify::Commitment | site::Verify::Query, Peer::Web(node)) => {
-                Some(deliver::over_web(node))
-            }
+            (Verify::Commitment | Verify::Query, Peer::Web(node)) => Some(deliver::over_web(node)),
         }
     }
 }

@@ -9,9 +9,10 @@ use std::time::Duration;
 use crate::dataflow::Dataflow;
 use crate::dicom::Commitments;
 use crate::engine::{self, Entrance, Settings};
-use crate::files::Folder;
+use crate::files::{Folder, OutputSetting};
 use crate::journal::{Journal, JournalError, Retention};
 use crate::outbox::{Clock, Forward, Outbox, Policy, Setup};
+use crate::site::{GeneralSettings, KeepSettings};
 use crate::step::{Digest, Digester, Table};
 use crate::store::{Store, total_bytes};
 use crate::yaml;
@@ -25,6 +26,7 @@ use super::listen::{self, Inbox, Listen};
 use super::memory;
 use super::processes::Processes;
 use super::progress::Progress;
+use super::run_settings::{GivenSettings, RunSettings};
 use super::site::{self, SiteFile};
 use super::source::Source;
 use super::state::State;
@@ -45,17 +47,17 @@ Examples:
                                                  receive studies, send results to a PACS
   flow run my-dataflow.yaml --input study        a dataflow of your own")]
 pub struct Args {
-    /// Path of a dataflow file, or the name of one that flow carries
-    #[arg(value_name = "DATAFLOW", default_value = "ct-lung")]
-    dataflow: String,
+    /// Path of a dataflow file, or the name of one that flow carries [default: ct-lung]
+    #[arg(value_name = "DATAFLOW")]
+    dataflow: Option<String>,
 
     /// Worker threads of this process [default: one per core]
     #[arg(short, long, value_name = "N", value_parser = count)]
     workers: Option<NonZero<usize>>,
 
-    /// Requests in work at once, in all processes together
-    #[arg(long, value_name = "N", default_value = "4", value_parser = count)]
-    lanes: NonZero<usize>,
+    /// Requests in work at once, in all processes together [default: 4]
+    #[arg(long, value_name = "N", value_parser = count)]
+    lanes: Option<NonZero<usize>>,
 
     /// Memory that requests in work may take in this process, for example 4GiB [default: half of the machine's, shared by the processes on it]
     #[arg(long, value_name = "BYTES", value_parser = yaml::bytes)]
@@ -65,9 +67,13 @@ pub struct Args {
     #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["listen", "from"])]
     input: Vec<PathBuf>,
 
-    /// Where responses go: one folder each
-    #[arg(short, long, value_name = "DIR", default_value = "flow-output")]
-    output: PathBuf,
+    /// Where responses go: one folder each [default: flow-output]
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+
+    /// Make no folders of responses: they go to the other destinations only
+    #[arg(long, conflicts_with = "output")]
+    no_output: bool,
 
     /// Also send DICOM results to this node: AETITLE@HOST:PORT, the URL of a DICOMweb service, or a name in the --site file; may be given more than once
     #[arg(long, value_name = "NODE")]
@@ -77,25 +83,25 @@ pub struct Args {
     #[arg(long, value_name = "NODE")]
     back_to: Vec<String>,
 
-    /// How long to wait before each further try to deliver a response
-    #[arg(long, value_name = "SECONDS,...", value_delimiter = ',', default_value = "1,5,15", value_parser = listen::seconds)]
-    retry: Vec<Duration>,
+    /// How long to wait before each further try to deliver a response [default: 1,5,15]
+    #[arg(long, value_name = "SECONDS,...", value_delimiter = ',', value_parser = listen::seconds)]
+    retry: Option<Vec<Duration>>,
 
-    /// So long after the first try a destination is tried again every few minutes, as long as studies are received
-    #[arg(long, value_name = "HOURS", default_value = "12", value_parser = hours)]
-    keep_trying: Duration,
+    /// So long after the first try a destination is tried again every few minutes, as long as studies are received [default: 12]
+    #[arg(long, value_name = "HOURS", value_parser = hours)]
+    keep_trying: Option<Duration>,
 
-    /// Where the journal, received studies and results lie
-    #[arg(long, value_name = "DIR", default_value = "flow-state")]
-    state: PathBuf,
+    /// Where the journal, received studies and results lie [default: flow-state]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
 
-    /// With less free on the disk of --state nothing is accepted
-    #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = yaml::bytes)]
-    free_min: u64,
+    /// With less free on the disk of --state nothing is accepted [default: 1GiB]
+    #[arg(long, value_name = "BYTES", value_parser = yaml::bytes)]
+    free_min: Option<u64>,
 
-    /// How long answered requests are remembered, with what was received and the results
-    #[arg(long, value_name = "DAYS", default_value_t = 7.0, value_parser = days)]
-    keep_days: f64,
+    /// How long answered requests are remembered, with what was received and the results [default: 7]
+    #[arg(long, value_name = "DAYS", value_parser = days)]
+    keep_days: Option<f64>,
 
     /// How much is remembered of answered requests [default: a tenth of the disk]
     #[arg(long, value_name = "BYTES", value_parser = yaml::bytes)]
@@ -115,25 +121,67 @@ pub struct Args {
     processes: Processes,
 }
 
+/// A run: its settings, and what the command line and the site's file say of sources and destinations.
+struct Run {
+    chosen: RunSettings,
+    site: site::Settings,
+    to: Vec<String>,
+    back_to: Vec<String>,
+    json: bool,
+    listen: Listen,
+    processes: Processes,
+}
+
 impl Args {
     pub fn run(self, table: &Table) -> Result<Exit, Failure> {
-        let dataflow = Arc::new(Dataflow::load(&self.dataflow, table)?);
+        let site = self.site.load()?;
+        let output = if self.no_output { Some(OutputSetting::Nowhere) } else { None };
+        let given = GivenSettings {
+            output: output.or(self.output.map(OutputSetting::Folder)),
+            general: GeneralSettings {
+                state: self.state,
+                dataflow: self.dataflow,
+                input: self.input,
+                workers: self.workers,
+                lanes: self.lanes,
+                memory: self.memory,
+                free_min: self.free_min,
+                keep: KeepSettings { days: self.keep_days, bytes: self.keep_bytes },
+                retry: self.retry,
+                keep_trying: self.keep_trying,
+            },
+        };
+        // What the command line names to be received goes before files that the site's file names.
+        let receives = self.listen.is_given();
+        let chosen = RunSettings::choose(given, &site, receives)?;
+        let Args { to, back_to, json, listen, processes, .. } = self;
+        Run { chosen, site, to, back_to, json, listen, processes }.run(table)
+    }
+}
+
+impl Run {
+    fn run(&self, table: &Table) -> Result<Exit, Failure> {
+        let (chosen, site) = (&self.chosen, &self.site);
+        let dataflow = Arc::new(Dataflow::load(&chosen.dataflow, table)?);
         let first = self.processes.is_first();
         // The other processes of a cluster use the folder of the first one.
-        let _state = first.then(|| State::take(&self.state)).transpose()?;
+        let _state = first.then(|| State::take(&chosen.state)).transpose()?;
         let settings = self.settings(&dataflow)?;
-        let store = Store::at(self.state.join("store")).map_err(Failure::of(Kind::InputOutput))?;
-        let folder = Folder::at(&self.output).map_err(Failure::of(Kind::InputOutput))?;
+        let store = Store::at(chosen.state.join("store")).map_err(Failure::of(Kind::InputOutput))?;
+        let folder = chosen.output.as_ref().map(Folder::at).transpose();
+        let folder = folder.map_err(Failure::of(Kind::InputOutput))?;
+        if let Some(folder) = folder.as_ref().filter(|_| first) {
+            folder.tidy().map_err(Failure::of(Kind::InputOutput))?;
+        }
         let store = Arc::new(store);
-        let journal =
-            Arc::new(if first { self.journal(&dataflow, &folder, store)? } else { Journal::none(store) });
+        let journal = Arc::new(if first { self.journal(&dataflow, store)? } else { Journal::none(store) });
         let progress = Arc::new(Progress::new(dataflow.work_count()));
-        let site = self.site.load()?;
         let commitments = Arc::default();
-        let auditor = Arc::new(Auditor::start(&site, &self.state, &site.ae_title(self.listen.ae_title()))?);
-        let source = self.source(&site, &progress, &journal, &commitments, &auditor)?;
+        let auditor = Auditor::start(site, &chosen.state, &site.ae_title(self.listen.ae_title()))?;
+        let auditor = Arc::new(auditor);
+        let source = self.source(&progress, &journal, &commitments, &auditor)?;
         let teller = Arc::new(Teller::new(&progress, self.json));
-        let outbox = self.outbox(&site, folder, &journal, &teller, &commitments, &auditor)?;
+        let outbox = self.outbox(folder, &journal, &teller, &commitments, &auditor)?;
         let program = program()?;
         let feed = |entrance: &Entrance| {
             let (journal, dataflow, progress) = (&*journal, &*dataflow, &*progress);
@@ -153,25 +201,30 @@ impl Args {
 
     fn outbox(
         &self,
-        site: &site::Settings,
-        folder: Folder,
+        folder: Option<Folder>,
         journal: &Arc<Journal>,
         teller: &Arc<Teller>,
         commitments: &Arc<Commitments>,
         auditor: &Arc<Auditor>,
     ) -> Result<Outbox, Failure> {
-        let (quick, give_up_after) = (self.retry.clone(), self.keep_trying);
+        let site = &self.site;
+        let (quick, give_up_after) = (self.chosen.retry.clone(), self.chosen.keep_trying);
         let policy = Policy { quick, give_up_after, ..Policy::default() };
         let listens = self.listen.address(site).is_some();
         let own_title = site.ae_title(self.listen.ae_title());
         let ways = Destinations { site, own_title, policy, commitments: listens.then_some(commitments) };
         let policy = ways.policy.clone();
-        let mut destinations = vec![Forward { destination: Arc::new(folder), policy }];
+        let folder = folder.map(|folder| Forward { destination: Arc::new(folder), policy });
+        let mut destinations: Vec<Forward> = folder.into_iter().collect();
         destinations.extend(ways.all(&self.to, &self.back_to)?);
+        if destinations.is_empty() {
+            let failure = Failure::new(Kind::Usage, "responses would go nowhere: there is no destination");
+            return Err(failure.hint("add --to, `to` in the --site file, or a folder with --output"));
+        }
         let (teller, auditor) = (Arc::clone(teller), Arc::clone(auditor));
         let setup = Setup {
             destinations,
-            waits: self.retry.clone(),
+            waits: self.chosen.retry.clone(),
             journal: Arc::clone(journal),
             clock: Clock::usual(),
             tell: Arc::new(move |event| {
@@ -182,9 +235,8 @@ impl Args {
         Ok(Outbox::open(setup)?)
     }
 
-    fn journal(&self, dataflow: &Dataflow, folder: &Folder, store: Arc<Store>) -> Result<Journal, Failure> {
-        folder.tidy().map_err(Failure::of(Kind::InputOutput))?;
-        let journal = Journal::open(&self.state, store, self.free_min).map_err(unusable)?;
+    fn journal(&self, dataflow: &Dataflow, store: Arc<Store>) -> Result<Journal, Failure> {
+        let journal = Journal::open(&self.chosen.state, store, self.chosen.free_min).map_err(unusable)?;
         journal.when_broken(|error| {
             let hint = "mend the disk and start again: what was accepted is taken up where it stands";
             let _ = writeln!(std::io::stderr(), "flow: {error}; ending\n  hint: {hint}");
@@ -197,27 +249,27 @@ impl Args {
 
     fn retention(&self) -> Retention {
         // Beyond what a duration can hold, it is for ever.
-        let age_max = Duration::try_from_secs_f64(self.keep_days * 86_400.0).unwrap_or(Duration::MAX);
-        let bytes_max = self.keep_bytes.unwrap_or_else(|| total_bytes(&self.state) / 10);
+        let age_max = Duration::try_from_secs_f64(self.chosen.keep_days * 86_400.0).unwrap_or(Duration::MAX);
+        let bytes_max = self.chosen.keep_bytes.unwrap_or_else(|| total_bytes(&self.chosen.state) / 10);
         Retention { age_max, bytes_max }
     }
 
     fn settings(&self, dataflow: &Dataflow) -> Result<Settings, Failure> {
         let cores = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
-        let workers = self.workers.unwrap_or(cores);
+        let (workers, lanes) = (self.chosen.workers.unwrap_or(cores), self.chosen.lanes);
         Ok(Settings {
             workers,
-            lanes: self.lanes,
+            lanes,
             memory: self
+                .chosen
                 .memory
                 .unwrap_or_else(|| memory::default_budget() / self.processes.on_this_machine()),
-            mesh: self.processes.mesh(dataflow, workers, self.lanes)?,
+            mesh: self.processes.mesh(dataflow, workers, lanes)?,
         })
     }
 
     fn source(
         &self,
-        site: &site::Settings,
         progress: &Progress,
         journal: &Journal,
         commitments: &Arc<Commitments>,
@@ -226,16 +278,17 @@ impl Args {
         if !self.processes.is_first() {
             return Ok(Source::Elsewhere);
         }
-        if !self.input.is_empty() {
-            return Source::files(&self.input, progress);
+        let (chosen, site) = (&self.chosen, &self.site);
+        if !chosen.input.is_empty() {
+            return Source::files(&chosen.input, progress);
         }
         if !self.listen.is_wanted(site) {
-            return Source::sample(&self.state.join("sample"));
+            return Source::sample(&chosen.state.join("sample"));
         }
-        let folder = std::path::absolute(self.state.join("inbox"))?;
+        let folder = std::path::absolute(chosen.state.join("inbox"))?;
         let rows = journal.requests().map_err(Failure::of(Kind::InputOutput))?;
         let known = rows.into_iter().flat_map(|row| row.folders).map(PathBuf::from).collect();
-        let inbox = Inbox { folder, known, free_bytes_min: self.free_min };
+        let inbox = Inbox { folder, known, free_bytes_min: chosen.free_min };
         self.listen.open(site, inbox, commitments, auditor).map(|receiver| Source::Listen(Box::new(receiver)))
     }
 }

@@ -66,9 +66,10 @@ impl Condition {
         self.0.iter().all(|test| test.holds(request.attribute(&test.attribute)))
     }
 
-    pub(super) fn read(tree: Tree, step: &str, collector: &mut Collector) -> Option<Condition> {
+    /// Reads the `when` of `owner`, a step or a rule.
+    pub(crate) fn read(tree: Tree, owner: &str, collector: &mut Collector) -> Option<Condition> {
         let place = tree.place;
-        let what = format!("\"when\" of {step}");
+        let what = format!("\"when\" of {owner}");
         let entries = yaml::entries(tree, &what, collector)?;
         if entries.is_empty() {
             collector.add(place, format!("{what} is empty")).hint(example());

@@ -44,6 +44,7 @@ mod receive;
 mod reports;
 mod send;
 mod send_error;
+pub mod site;
 mod sop_class;
 mod status;
 mod studies;

@@ -4,7 +4,7 @@ use super::problem::{Problem, Problems};
 
 /// A stretch of one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub struct Place {
     /// From 1.
     pub line: usize,
     /// From 1, in characters.
@@ -15,7 +15,7 @@ pub(crate) struct Place {
 
 /// Something and where it stands in the file.
 #[derive(Clone, Debug)]
-pub(crate) struct Placed<T> {
+pub struct Placed<T> {
     pub place: Place,
     pub value: T,
 }
