@@ -17,16 +17,16 @@
 //! | [`store`] | bytes by digest |
 //! | [`journal`] | the durable record of what was accepted, done and answered; the only folder that names SQLite |
 //! | [`engine`] | a dataflow as timely lanes; the only folder that names timely |
-//! | [`admission`] | requests become durable, known, revised, resumed, answered; where they come from |
+//! | [`admission`] | requests become durable, known, revised, resumed, answered; where they come from and where responses go |
 //! | [`cluster`] | several processes as one: how they meet |
 //! | [`tls`] | encrypted connections; the only folder that opens certificates and keys |
+//! | [`audit`] | who sent what about whom where, told to the audit repository |
+//! | [`site`] | a site's file: general settings, rules from requests to dataflows, and sections that their owners read |
+//! | [`outbox`] | the way of responses to their destinations: when each is tried, and what became of it |
 //! | [`imaging`] | calculations on CT studies and the results made of them; no network, no engine |
 //! | [`dicom`] | receiving and sending; the only folder that speaks DIMSE and HTTP |
-//! | [`audit`] | who sent what about whom where, told to the audit repository |
-//! | [`outbox`] | where responses go: a folder each, and on to a PACS |
-//! | [`site`] | a site's settings: who we are there, who may call, which nodes there are |
+//! | [`files`] | plain files as requests; the folder of responses |
 //! | [`replay`] | a past request run again, compared with what was recorded, and packed into one file |
-//! | [`files`] | plain files as requests |
 //! | [`cli`] | one file per subcommand |
 //!
 //! Invariants, most of them about what is absent:

@@ -12,11 +12,14 @@
 //! | `dataflow_selector` | which dataflow a request goes through |
 //! | `service`, `operator` | a source, a sink and the engine together; what operators ask for meanwhile |
 //! | `lookup`, `wish` | one request found, and asked something of, beside the process that runs it |
+//! | `destination`, `delivery` | the trait [`Destination`], and what became of a response at one |
 //! | `event` | what a person may want to see of all that |
 //! | `state`, `stop` | the lock of a state folder; the end of a source |
 
 mod accept;
 mod dataflow_selector;
+mod delivery;
+mod destination;
 mod event;
 mod lookup;
 mod operator;
@@ -29,6 +32,11 @@ mod wish;
 
 pub use accept::{Accepted, Admission};
 pub use dataflow_selector::DataflowSelector;
+pub use delivery::{Delivery, FileDelivery, FileState};
+pub use destination::{
+    DeliveryTrouble, Destination, DestinationReach, OutgoingResponse, PartAnswer, PartFinding, PartOutcome,
+    TroubleKind,
+};
 pub use event::{AdmissionEvent, AdmissionObserver, UnobservedAdmission};
 pub use lookup::find_requests;
 pub use service::{Service, ServiceError, ServiceSettings};

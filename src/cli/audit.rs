@@ -7,11 +7,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 use std::{fs, io};
 
+use crate::admission::{Delivery, FileDelivery};
 use crate::audit::{
     self, Alert, Arrival, AskedBy, Message, Node, Outcome, Patient, Source, Study, Subject, Trail, Transport,
 };
-use crate::dicom::{self, AeTitle, Arrived, End, Way};
-use crate::outbox::{self, Delivery};
+use crate::dicom::{self, AeTitle, Arrived, End, Way, deliver};
+use crate::outbox;
 use crate::site;
 use crate::step::Request;
 use crate::tls;
@@ -45,7 +46,7 @@ impl Auditor {
         let trail = wanted.map(|wanted| trail(wanted, site.client(), state, own_title)).transpose();
         let trail =
             trail.map_err(|error| Failure::new(Kind::InputOutput, format!("the audit record: {error}")))?;
-        let watched = settings.and_then(|settings| settings.watch.clone());
+        let watched = site.dicom().and_then(|dicom| dicom.watch.clone());
         let auditor = Auditor { trail, visits: Mutex::default(), watched };
         auditor.record(Message::Started);
         Ok(auditor)
@@ -110,12 +111,14 @@ impl Auditor {
         }
         match event {
             outbox::Event::Forwarded { request, delivery } => self.sent(request, delivery),
-            outbox::Event::Answered { request, place, .. } => self.record(Message::Exported {
+            outbox::Event::Answered { request, place: Some(place), .. } => self.record(Message::Exported {
                 folder: place.to_path_buf(),
                 what: subject(request, BTreeMap::new()),
                 outcome: Outcome::Success,
             }),
-            outbox::Event::NotWritten { .. } | outbox::Event::Delayed { .. } => {}
+            outbox::Event::NotWritten { .. }
+            | outbox::Event::Delayed { .. }
+            | outbox::Event::Answered { place: None, .. } => {}
         }
     }
 
@@ -144,9 +147,9 @@ impl Auditor {
     fn sent(&self, request: &Request, delivery: &Delivery) {
         let (there, missing): (Vec<_>, Vec<_>) = delivery.files.iter().partition(|file| file.is_there());
         let to = node(&delivery.destination);
-        let counted = |files: &[&outbox::FileDelivery]| {
+        let counted = |files: &[&FileDelivery]| {
             let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-            files.iter().for_each(|file| *counts.entry(file.sop_class_uid.clone()).or_default() += 1);
+            files.iter().for_each(|file| *counts.entry(sop_class_uid(file)).or_default() += 1);
             counts.remove("");
             subject(request, counts)
         };
@@ -189,6 +192,11 @@ impl Visiting {
         let classes = self.received.entry(key).or_default();
         *classes.entry(instance.sop_class_uid.clone()).or_default() += 1;
     }
+}
+
+/// Empty where the file could not be read.
+fn sop_class_uid(file: &FileDelivery) -> String {
+    file.details.get(deliver::SOP_CLASS_UID).cloned().unwrap_or_default()
 }
 
 /// Whose results a request's are.

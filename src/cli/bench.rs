@@ -15,10 +15,11 @@ use crate::admission::{
 use crate::dataflow::{Dataflow, Verdict};
 use crate::dicom::folder;
 use crate::engine::{self, Entrance, Event, Observer, Settings};
+use crate::files::Folder;
 use crate::imaging::phantom::{Chest, Options, Syntax};
 use crate::imaging::{decode_slice, read_instance};
 use crate::journal::Journal;
-use crate::outbox::{self, Clock, Folder, Outbox, Setup};
+use crate::outbox::{self, Clock, Forward, Outbox, Policy, Setup};
 use crate::step::{Digest, Fault, Table};
 use crate::store::Store;
 use crate::yaml;
@@ -205,9 +206,8 @@ impl Bench<'_> {
         std::fs::create_dir_all(&state)?;
         let journal = Arc::new(Journal::open(&state, Arc::new(store), 0).map_err(failed)?);
         let outbox = Outbox::open(Setup {
-            folder,
+            destinations: vec![Forward { destination: Arc::new(folder), policy: Policy::default() }],
             waits: Vec::new(),
-            destinations: Vec::new(),
             journal: Arc::clone(&journal),
             clock: Clock::usual(),
             tell: Arc::new(count),

@@ -74,6 +74,11 @@ impl Listen {
         self.address(site).is_some() || self.from.is_some() || site.receives()
     }
 
+    /// Whether the command line says that requests are received or fetched.
+    pub fn is_given(&self) -> bool {
+        self.listen.is_some() || self.from.is_some()
+    }
+
     pub fn ae_title(&self) -> Option<&AeTitle> {
         self.ae_title.as_ref()
     }

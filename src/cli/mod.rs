@@ -18,6 +18,7 @@ mod processes;
 mod progress;
 mod replay;
 mod run;
+mod run_settings;
 pub mod sample;
 mod site;
 mod source;

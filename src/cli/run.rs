@@ -10,8 +10,10 @@ use crate::admission::{DataflowSelector, Intake, Service, ServiceSettings};
 use crate::dataflow::Dataflow;
 use crate::dicom::Commitments;
 use crate::engine::Settings;
+use crate::files::{Folder, OutputSetting};
 use crate::journal::{Journal, Retention};
-use crate::outbox::{Clock, Folder, Outbox, Policy, Setup};
+use crate::outbox::{Clock, Forward, Outbox, Policy, Setup};
+use crate::site::{GeneralSettings, KeepSettings};
 use crate::step::Table;
 use crate::store::{Store, total_bytes};
 use crate::yaml;
@@ -23,6 +25,7 @@ use super::listen::{self, Inbox, Listen};
 use super::memory;
 use super::processes::Processes;
 use super::progress::Progress;
+use super::run_settings::{GivenSettings, RunSettings};
 use super::site::{self, SiteFile};
 use super::source::Input;
 use super::step_folders::keep_step_folders;
@@ -43,17 +46,17 @@ Examples:
                                                  receive studies, send results to a PACS
   flow run my-dataflow.yaml --input study        a dataflow of your own")]
 pub struct Args {
-    /// Path of a dataflow file, or the name of one that flow carries
-    #[arg(value_name = "DATAFLOW", default_value = "ct-lung")]
-    dataflow: String,
+    /// Path of a dataflow file, or the name of one that flow carries [default: ct-lung]
+    #[arg(value_name = "DATAFLOW")]
+    dataflow: Option<String>,
 
     /// Worker threads of this process [default: one per core]
     #[arg(short, long, value_name = "N", value_parser = count)]
     workers: Option<NonZero<usize>>,
 
-    /// Requests in work at once, in all processes together
-    #[arg(long, value_name = "N", default_value = "4", value_parser = count)]
-    lanes: NonZero<usize>,
+    /// Requests in work at once, in all processes together [default: 4]
+    #[arg(long, value_name = "N", value_parser = count)]
+    lanes: Option<NonZero<usize>>,
 
     /// Memory that requests in work may take in this process, for example 4GiB [default: half of the machine's, shared by the processes on it]
     #[arg(long, value_name = "BYTES", value_parser = yaml::bytes)]
@@ -67,9 +70,13 @@ pub struct Args {
     #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["input", "listen", "from"])]
     files: Vec<PathBuf>,
 
-    /// Where responses go: one folder each
-    #[arg(short, long, value_name = "DIR", default_value = "flow-output")]
-    output: PathBuf,
+    /// Where responses go: one folder each [default: flow-output]
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+
+    /// Make no folders of responses: they go to the other destinations only
+    #[arg(long, conflicts_with = "output")]
+    no_output: bool,
 
     /// Also send DICOM results to this node: AETITLE@HOST:PORT, the URL of a DICOMweb service, or a name in the --site file; may be given more than once
     #[arg(long, value_name = "NODE")]
@@ -79,25 +86,25 @@ pub struct Args {
     #[arg(long, value_name = "NODE")]
     back_to: Vec<String>,
 
-    /// How long to wait before each further try to deliver a response
-    #[arg(long, value_name = "SECONDS,...", value_delimiter = ',', default_value = "1,5,15", value_parser = listen::seconds)]
-    retry: Vec<Duration>,
+    /// How long to wait before each further try to deliver a response [default: 1,5,15]
+    #[arg(long, value_name = "SECONDS,...", value_delimiter = ',', value_parser = listen::seconds)]
+    retry: Option<Vec<Duration>>,
 
-    /// So long after the first try a destination is tried again every few minutes, as long as studies are received
-    #[arg(long, value_name = "HOURS", default_value = "12", value_parser = hours)]
-    keep_trying: Duration,
+    /// So long after the first try a destination is tried again every few minutes, as long as studies are received [default: 12]
+    #[arg(long, value_name = "HOURS", value_parser = hours)]
+    keep_trying: Option<Duration>,
 
-    /// Where the journal, received studies and results lie
-    #[arg(long, value_name = "DIR", default_value = "flow-state")]
-    state: PathBuf,
+    /// Where the journal, received studies and results lie [default: flow-state]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
 
-    /// With less free on the disk of --state nothing is accepted
-    #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = yaml::bytes)]
-    free_min: u64,
+    /// With less free on the disk of --state nothing is accepted [default: 1GiB]
+    #[arg(long, value_name = "BYTES", value_parser = yaml::bytes)]
+    free_min: Option<u64>,
 
-    /// How long answered requests are remembered, with what was received and the results
-    #[arg(long, value_name = "DAYS", default_value_t = 7.0, value_parser = days)]
-    keep_days: f64,
+    /// How long answered requests are remembered, with what was received and the results [default: 7]
+    #[arg(long, value_name = "DAYS", value_parser = days)]
+    keep_days: Option<f64>,
 
     /// How much is remembered of answered requests [default: a tenth of the disk]
     #[arg(long, value_name = "BYTES", value_parser = yaml::bytes)]
@@ -117,34 +124,75 @@ pub struct Args {
     processes: Processes,
 }
 
+/// A run: its settings, and what the command line and the site's file say of sources and destinations.
+struct Run {
+    chosen: RunSettings,
+    site: site::Settings,
+    files: Vec<PathBuf>,
+    to: Vec<String>,
+    back_to: Vec<String>,
+    json: bool,
+    listen: Listen,
+    processes: Processes,
+}
+
 impl Args {
     pub fn run(self, table: &Table) -> Result<Exit, Failure> {
-        let dataflow = Arc::new(Dataflow::load(&self.dataflow, table)?);
+        let site = self.site.load()?;
+        let output = if self.no_output { Some(OutputSetting::Nowhere) } else { None };
+        let given = GivenSettings {
+            output: output.or(self.output.map(OutputSetting::Folder)),
+            general: GeneralSettings {
+                state: self.state,
+                dataflow: self.dataflow,
+                input: self.input,
+                workers: self.workers,
+                lanes: self.lanes,
+                memory: self.memory,
+                free_min: self.free_min,
+                keep: KeepSettings { days: self.keep_days, bytes: self.keep_bytes },
+                retry: self.retry,
+                keep_trying: self.keep_trying,
+            },
+        };
+        // What the command line names to be received goes before files that the site's file names.
+        let receives = self.listen.is_given() || !self.files.is_empty();
+        let chosen = RunSettings::choose(given, &site, receives)?;
+        let Args { files, to, back_to, json, listen, processes, .. } = self;
+        Run { chosen, site, files, to, back_to, json, listen, processes }.run(table)
+    }
+}
+
+impl Run {
+    fn run(&self, table: &Table) -> Result<Exit, Failure> {
+        let (chosen, site) = (&self.chosen, &self.site);
+        let dataflow = Arc::new(Dataflow::load(&chosen.dataflow, table)?);
         let progress = Arc::new(Progress::new(dataflow.work_count()));
         let service = self.service(&dataflow, &progress)?;
-        keep_step_folders(&self.state, self.processes.index())?;
+        keep_step_folders(&chosen.state, self.processes.index())?;
         let settings = self.settings(&dataflow)?;
         let folder = self.folder()?;
-        let site = self.site.load()?;
         let commitments = Arc::default();
-        let auditor = Arc::new(Auditor::start(&site, &self.state, &site.ae_title(self.listen.ae_title()))?);
-        let input = self.input(&site, &progress, &service, &commitments, &auditor)?;
+        let auditor = Auditor::start(site, &chosen.state, &site.ae_title(self.listen.ae_title()))?;
+        let auditor = Arc::new(auditor);
+        let input = self.input(&progress, &service, &commitments, &auditor)?;
         let teller = Arc::new(Teller::new(&progress, self.json));
-        let outbox = self.outbox(&site, folder, &service.journal, &teller, &commitments, &auditor)?;
+        let outbox = self.outbox(folder, &service.journal, &teller, &commitments, &auditor)?;
         let intake = service.run_all(input.sources.clone(), &outbox, settings, progress)?;
         teller.conclude();
-        input.conclude(outbox.folder());
+        input.conclude(&outbox);
         Ok(if intake == Some(Intake::Partial) { Exit::WithErrors } else { teller.exit() })
     }
 
     fn service(&self, dataflow: &Arc<Dataflow>, progress: &Arc<Progress>) -> Result<Service, Failure> {
-        let settings = ServiceSettings { free_bytes_min: self.free_min, ..ServiceSettings::at(&self.state) };
+        let state = &self.chosen.state;
+        let settings = ServiceSettings { free_bytes_min: self.chosen.free_min, ..ServiceSettings::at(state) };
         let dataflows = DataflowSelector::only(Arc::clone(dataflow));
         let mut service = if self.processes.is_first() {
             Service::open(settings, dataflows)?
         } else {
             // The other processes of a cluster use the folder of the first one.
-            let store = Store::at(self.state.join("store")).map_err(Failure::of(Kind::InputOutput))?;
+            let store = Store::at(state.join("store")).map_err(Failure::of(Kind::InputOutput))?;
             Service::with_journal(settings, Journal::none(Arc::new(store)), dataflows)
         };
         service.journal.when_broken(|error| {
@@ -158,9 +206,11 @@ impl Args {
         Ok(service)
     }
 
-    fn folder(&self) -> Result<Folder, Failure> {
-        let folder = Folder::at(&self.output).map_err(Failure::of(Kind::InputOutput))?;
-        if self.processes.is_first() {
+    /// The folder of responses, if there is to be one.
+    fn folder(&self) -> Result<Option<Folder>, Failure> {
+        let folder = self.chosen.output.as_ref().map(Folder::at).transpose();
+        let folder = folder.map_err(Failure::of(Kind::InputOutput))?;
+        if let Some(folder) = folder.as_ref().filter(|_| self.processes.is_first()) {
             folder.tidy().map_err(Failure::of(Kind::InputOutput))?;
         }
         Ok(folder)
@@ -168,24 +218,30 @@ impl Args {
 
     fn outbox(
         &self,
-        site: &site::Settings,
-        folder: Folder,
+        folder: Option<Folder>,
         journal: &Arc<Journal>,
         teller: &Arc<Teller>,
         commitments: &Arc<Commitments>,
         auditor: &Arc<Auditor>,
     ) -> Result<Outbox, Failure> {
-        let (quick, give_up_after) = (self.retry.clone(), self.keep_trying);
+        let site = &self.site;
+        let (quick, give_up_after) = (self.chosen.retry.clone(), self.chosen.keep_trying);
         let policy = Policy { quick, give_up_after, ..Policy::default() };
         let listens = self.listen.address(site).is_some();
         let own_title = site.ae_title(self.listen.ae_title());
         let ways = Destinations { site, own_title, policy, commitments: listens.then_some(commitments) };
-        let destinations = ways.all(&self.to, &self.back_to)?;
+        let policy = ways.policy.clone();
+        let folder = folder.map(|folder| Forward { destination: Arc::new(folder), policy });
+        let mut destinations: Vec<Forward> = folder.into_iter().collect();
+        destinations.extend(ways.all(&self.to, &self.back_to)?);
+        if destinations.is_empty() {
+            let failure = Failure::new(Kind::Usage, "responses would go nowhere: there is no destination");
+            return Err(failure.hint("add --to, `to` in the --site file, or a folder with --output"));
+        }
         let (teller, auditor) = (Arc::clone(teller), Arc::clone(auditor));
         let setup = Setup {
-            folder,
-            waits: self.retry.clone(),
             destinations,
+            waits: self.chosen.retry.clone(),
             journal: Arc::clone(journal),
             clock: Clock::usual(),
             tell: Arc::new(move |event| {
@@ -198,27 +254,27 @@ impl Args {
 
     fn retention(&self) -> Retention {
         // Beyond what a duration can hold, it is for ever.
-        let age_max = Duration::try_from_secs_f64(self.keep_days * 86_400.0).unwrap_or(Duration::MAX);
-        let bytes_max = self.keep_bytes.unwrap_or_else(|| total_bytes(&self.state) / 10);
+        let age_max = Duration::try_from_secs_f64(self.chosen.keep_days * 86_400.0).unwrap_or(Duration::MAX);
+        let bytes_max = self.chosen.keep_bytes.unwrap_or_else(|| total_bytes(&self.chosen.state) / 10);
         Retention { age_max, bytes_max }
     }
 
     fn settings(&self, dataflow: &Dataflow) -> Result<Settings, Failure> {
         let cores = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
-        let workers = self.workers.unwrap_or(cores);
+        let (workers, lanes) = (self.chosen.workers.unwrap_or(cores), self.chosen.lanes);
         Ok(Settings {
             workers,
-            lanes: self.lanes,
+            lanes,
             memory: self
+                .chosen
                 .memory
                 .unwrap_or_else(|| memory::default_budget() / self.processes.on_this_machine()),
-            mesh: self.processes.mesh(dataflow, workers, self.lanes)?,
+            mesh: self.processes.mesh(dataflow, workers, lanes)?,
         })
     }
 
     fn input(
         &self,
-        site: &site::Settings,
         progress: &Progress,
         service: &Service,
         commitments: &Arc<Commitments>,
@@ -227,19 +283,20 @@ impl Args {
         if !self.processes.is_first() {
             return Ok(Input::default());
         }
-        if !self.input.is_empty() {
-            return Input::studies(&self.input, progress);
+        let (chosen, site) = (&self.chosen, &self.site);
+        if !chosen.input.is_empty() {
+            return Input::studies(&chosen.input, progress);
         }
         if !self.files.is_empty() {
             return Input::files(&self.files);
         }
         if !self.listen.is_wanted(site) {
-            return Input::sample(&self.state.join("sample"));
+            return Input::sample(&chosen.state.join("sample"));
         }
-        let folder = std::path::absolute(self.state.join("inbox"))?;
+        let folder = std::path::absolute(chosen.state.join("inbox"))?;
         let rows = service.journal.requests().map_err(Failure::of(Kind::InputOutput))?;
         let known = rows.into_iter().flat_map(|row| row.folders).map(PathBuf::from).collect();
-        let inbox = Inbox { folder, known, free_bytes_min: self.free_min };
+        let inbox = Inbox { folder, known, free_bytes_min: chosen.free_min };
         let receiver = self.listen.open(site, inbox, commitments, auditor)?;
         listen::stop_on_signal(&service.stop)?;
         Ok(Input::received(receiver))

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
+use crate::dicom::site::{Address, DicomSection, DicomSite, Listener, Node, Security};
 use crate::dicom::web::{self, Authorization};
 use crate::dicom::{self, AeTitle, Called, Destination, Watched};
-use crate::site::{Address, Listener, Node, Security, Site, SiteError};
+use crate::files::FilesSection;
+use crate::site::{Site, SiteError, SiteSection};
 use crate::tls;
 
 use super::exit::{Failure, Kind};
@@ -18,6 +20,9 @@ pub struct SiteFile {
     #[arg(long, value_name = "FILE")]
     site: Option<PathBuf>,
 }
+
+/// All sections that a site's file may have. A new kind of source or destination adds its own here.
+pub const SECTIONS: [&dyn SiteSection; 2] = [&DicomSection, &FilesSection];
 
 /// What the file says; nothing, if there is none.
 pub struct Settings {
@@ -34,7 +39,7 @@ pub enum Peer {
 impl SiteFile {
     pub fn load(&self) -> Result<Settings, Failure> {
         let Some(path) = &self.site else { return Ok(Settings { site: None, client: None }) };
-        let site = Site::load(path).map_err(|error| match error {
+        let site = Site::load(path, &SECTIONS).map_err(|error| match error {
             SiteError::Problems(problems) => Failure::new(Kind::Problems, problems.to_string()),
             SiteError::Unreadable { .. } => Failure::new(Kind::NoInput, error.to_string()),
         })?;
@@ -46,16 +51,27 @@ impl SiteFile {
 }
 
 impl Settings {
+    /// A file that was read, for tests of what follows from it.
+    #[cfg(test)]
+    pub fn of(site: Site) -> Settings {
+        Settings { site: Some(site), client: None }
+    }
+
+    /// What the file says of DICOM.
+    pub fn dicom(&self) -> Option<&DicomSite> {
+        self.site.as_ref()?.section()
+    }
+
     /// Our title: as given, or as the file says, or `FLOW`.
     pub fn ae_title(&self, given: Option<&AeTitle>) -> AeTitle {
-        let own = self.site.as_ref().and_then(|site| site.ae_title.as_ref());
+        let own = self.dicom().and_then(|dicom| dicom.ae_title.as_ref());
         let title = given.or(own).cloned();
         title.unwrap_or_else(|| "FLOW".parse().expect("FLOW is an AE title"))
     }
 
     /// What the file says of a node.
     pub fn known(&self, name: &str) -> Option<&Node> {
-        self.site.as_ref()?.nodes.get(name)
+        self.dicom()?.nodes.get(name)
     }
 
     /// What the file says of encryption, for a connection that we open.
@@ -95,7 +111,7 @@ impl Settings {
     /// The nodes of the file that speak DIMSE, by AE title.
     pub fn by_title(&self, own_title: &AeTitle) -> Result<BTreeMap<String, Destination>, Failure> {
         let mut nodes = BTreeMap::new();
-        for node in self.site.iter().flat_map(|site| site.nodes.values()) {
+        for node in self.dicom().iter().flat_map(|dicom| dicom.nodes.values()) {
             if let Peer::Dimse(destination) = self.of_site(node, own_title)? {
                 nodes.insert(destination.ae_title.to_string(), *destination);
             }
@@ -125,19 +141,18 @@ impl Settings {
 
     /// What the file says of the listener for associations.
     pub fn listener(&self) -> Option<&Listener> {
-        self.site.as_ref()?.dicom.as_ref()
+        self.dicom()?.dicom.as_ref()
     }
 
     /// Whether the file names a way on which studies come in.
     pub fn receives(&self) -> bool {
-        self.site
-            .as_ref()
-            .is_some_and(|site| site.dicom.is_some() || site.web.is_some() || site.watch.is_some())
+        self.dicom()
+            .is_some_and(|dicom| dicom.dicom.is_some() || dicom.web.is_some() || dicom.watch.is_some())
     }
 
     /// Sets what the file says of receiving; opens the port for HTTP.
     pub fn apply(&self, settings: &mut dicom::Settings) -> Result<(), Failure> {
-        let Some(site) = &self.site else { return Ok(()) };
+        let Some(site) = self.dicom() else { return Ok(()) };
         settings.completion = site.completion.clone();
         settings.nodes = self.by_title(&settings.ae_title)?;
         settings.watched = site.watch.iter().map(|folder| Watched::new(folder.clone())).collect();
@@ -193,3 +208,7 @@ fn set<T>(setting: &mut T, said: Option<T>) {
         *setting = said;
     }
 }
+
+#[cfg(test)]
+#[path = "site_tests.rs"]
+mod tests;

@@ -8,7 +8,7 @@ use crate::dicom::folder::Skipped;
 use crate::dicom::{StudyFiles, StudyReceiver};
 use crate::files::PlainFiles;
 use crate::imaging::phantom::{Chest, Options, Syntax};
-use crate::outbox::Folder;
+use crate::outbox::Outbox;
 use crate::step::Request;
 
 use super::exit::{Failure, Kind};
@@ -71,9 +71,11 @@ impl Input {
     }
 
     /// Prints what is left to say when all is answered.
-    pub fn conclude(&self, folder: &Folder) {
-        if let Some((request, chest)) = &self.sample {
-            truth::compare(&chest.truth(), &folder.place(request));
+    pub fn conclude(&self, outbox: &Outbox) {
+        if let Some((request, chest)) = &self.sample
+            && let Some(place) = outbox.place(request)
+        {
+            truth::compare(&chest.truth(), &place);
         }
     }
 }

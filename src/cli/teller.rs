@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde::Serialize;
 
+use crate::admission::{Delivery, FileState};
 use crate::dataflow::{Response, Verdict};
-use crate::outbox::{Delivery, Event, FileState};
+use crate::outbox::Event;
 use crate::step::{Digest, Request};
 use crate::yaml::duration::shown;
 
-use super::exit::{Exit, Failure, Kind};
+use super::exit::Exit;
 use super::progress::Progress;
 
 pub struct Teller {
@@ -29,7 +30,8 @@ struct Line<'a> {
     request: Digest,
     name: &'a str,
     verdict: Verdict,
-    place: &'a Path,
+    /// The response's folder, if responses have one.
+    place: Option<&'a Path>,
     deliveries: &'a [Delivery],
 }
 
@@ -46,10 +48,13 @@ impl Teller {
 
     pub fn tell(&self, event: &Event) {
         match event {
-            Event::NotWritten { request, error } => {
-                self.troubled.store(true, Ordering::Relaxed);
-                let failure = Failure::new(Kind::InputOutput, super::exit::with_causes(error));
-                let text = format!("the response to {} is not delivered: {failure}", request.name);
+            Event::NotWritten { request, error, wait } => {
+                let again = wait.map(|wait| format!("; again in {}", shown(wait)));
+                if again.is_none() {
+                    self.troubled.store(true, Ordering::Relaxed);
+                }
+                let (name, again) = (&request.name, again.unwrap_or_default());
+                let text = format!("the response to {name} is not delivered: {error}{again}");
                 let hint = "make room or mend the folder; the results stay in the store below --state";
                 self.progress.say(&format!("{text}\n  hint: {hint}"));
             }
@@ -58,7 +63,7 @@ impl Teller {
             }
             Event::Forwarded { request, delivery } => self.forwarded(request, delivery),
             Event::Answered { request, response, place, deliveries } => {
-                self.answered(request, response, place, deliveries);
+                self.answered(request, response, *place, deliveries);
             }
         }
     }
@@ -103,7 +108,13 @@ impl Teller {
         self.progress.say(&text);
     }
 
-    fn answered(&self, request: &Request, response: &Response, place: &Path, deliveries: &[Delivery]) {
+    fn answered(
+        &self,
+        request: &Request,
+        response: &Response,
+        place: Option<&Path>,
+        deliveries: &[Delivery],
+    ) {
         match response.verdict {
             Verdict::Complete => _ = self.complete.fetch_add(1, Ordering::Relaxed),
             Verdict::Failed => {
@@ -118,7 +129,7 @@ impl Teller {
             let line = Line { request: request.id, name, verdict, place, deliveries };
             serde_json::to_string(&line).expect("a line is made of texts and numbers")
         } else {
-            place.display().to_string()
+            place.map_or_else(|| request.name.clone(), |place| place.display().to_string())
         };
         // A reader that has gone away does not end the work.
         let _ = writeln!(std::io::stdout(), "{line}");

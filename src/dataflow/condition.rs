@@ -51,14 +51,15 @@ impl Condition {
         self.0.iter().all(|test| test.holds(request.attributes.get(&test.attribute)))
     }
 
-    pub(super) fn read(
+    /// Reads the `when` of `owner`, a step or a rule.
+    pub(crate) fn read(
         tree: Tree,
-        step: &str,
+        owner: &str,
         table: &Table,
         collector: &mut Collector,
     ) -> Option<Condition> {
         let place = tree.place;
-        let what = format!("\"when\" of {step}");
+        let what = format!("\"when\" of {owner}");
         let entries = yaml::entries(tree, &what, collector)?;
         if entries.is_empty() {
             collector.add(place, format!("{what} is empty")).hint(example());

@@ -1,5 +1,9 @@
-//! Files of any kind: requests that are no DICOM studies.
+//! Plain files: requests that are no DICOM studies, and the folder of responses.
 
+mod folder;
+mod site;
 mod source;
 
+pub use folder::{Folder, FolderError};
+pub use site::{FilesSection, FilesSite, OutputSetting};
 pub use source::{FILE_ATTRIBUTES, FilesError, PlainFiles};

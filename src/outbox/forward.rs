@@ -1,170 +1,140 @@
-//! A destination, and one try to deliver a response to it.
+//! One try to deliver a response to a destination.
 
 use std::fmt;
 use std::sync::Arc;
 
-use crate::dataflow::Response;
-use crate::dicom::{NotSendable, Object};
-use crate::step::{Artifact, Request};
-use crate::store::Store;
+use crate::admission::{
+    Delivery, DeliveryTrouble, Destination, FileDelivery, FileState, OutgoingResponse, PartFinding,
+    TroubleKind,
+};
 
 use super::Policy;
-use super::delivery::{Delivery, FileDelivery, FileState};
-use super::target::{Target, Trouble, TroubleKind};
 
 /// A destination and how it is served.
 #[derive(Clone)]
 pub struct Forward {
-    pub target: Target,
+    pub destination: Arc<dyn Destination>,
     pub policy: Policy,
-    /// With it, what the destination has taken is stored only when this has found it there.
-    pub verify: Option<Verify>,
-}
-
-/// Finds out which of the objects that a destination has taken are safe there. What is not among those it
-/// gives, or is not safe, is looked for once more, and then sent again.
-pub type Verify = Arc<dyn Fn(&[Object]) -> Result<Vec<Verified>, String> + Send + Sync>;
-
-/// What was found out of one object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verified {
-    pub sop_instance_uid: String,
-    /// Why it is not safe, if it is not.
-    pub safe: Result<(), String>,
-}
-
-/// What a try is about.
-pub(super) struct Subject<'a> {
-    pub request: &'a Request,
-    pub response: &'a Response,
-    pub store: &'a Store,
 }
 
 /// How a try ended.
 pub(super) struct Tried {
-    /// Of a file it is certain now that it is there, or was refused for good. So there is an end to
+    /// Of a part it is certain now that it is there, or was refused for good. So there is an end to
     /// such tries.
     pub is_fruitful: bool,
+    /// Another try would change nothing.
+    pub is_decided: bool,
     pub trouble: Option<TroubleKind>,
 }
 
+/// A response at one destination, and the one who is told of each part of which something is known anew.
+struct Attempt<'a> {
+    outgoing: OutgoingResponse<'a>,
+    delivery: &'a mut Delivery,
+    note: &'a dyn Fn(&FileDelivery),
+    is_fruitful: bool,
+}
+
 impl Forward {
-    /// Sends what is not there yet, has what was sent verified, and `note`s each file of which something
+    /// Sends what is not there yet, has what was sent verified, and `note`s each part of which something
     /// is known anew.
     pub(super) fn attempt(
         &self,
-        subject: &Subject,
+        outgoing: OutgoingResponse,
         delivery: &mut Delivery,
         note: &dyn Fn(&FileDelivery),
     ) -> Tried {
         delivery.tries += 1;
         delivery.trouble = None;
-        if !self.target.concerns(subject.request) {
+        if !self.destination.takes(outgoing.request) {
             delivery.complete = true;
-            return Tried { is_fruitful: false, trouble: None };
+            return Tried { is_fruitful: false, is_decided: true, trouble: None };
         }
-        let mut is_fruitful = false;
-        let mut learn = |delivery: &mut Delivery, file: FileDelivery| {
-            if delivery.note(file.clone()) {
-                is_fruitful |= !file.state.is_open();
-                note(&file);
-            }
-        };
-        let looked = self.verify(FileState::Missing, subject, delivery, &mut learn);
-        let sent = self.send(subject, delivery, &mut learn);
-        let verified = sent.and_then(|()| self.verify(FileState::Sent, subject, delivery, &mut learn));
+        let parts = self.destination.parts(outgoing.response);
+        let mut attempt = Attempt { outgoing, delivery, note, is_fruitful: false };
+        let looked = self.verify(FileState::Missing, &parts, &mut attempt);
+        let sent = self.send(&parts, &mut attempt);
+        let verified = sent.and_then(|()| self.verify(FileState::Sent, &parts, &mut attempt));
         let trouble = verified.and(looked).err();
+        let is_fruitful = attempt.is_fruitful;
         delivery.trouble = trouble.as_ref().map(|trouble| trouble.text.clone());
-        delivery.judge(subject.response);
-        Tried { is_fruitful, trouble: trouble.map(|trouble| trouble.kind) }
+        delivery.judge(&parts);
+        let is_decided = delivery.is_decided(&parts);
+        Tried { is_fruitful, is_decided, trouble: trouble.map(|trouble| trouble.kind) }
     }
 
-    fn send(
-        &self,
-        subject: &Subject,
-        delivery: &mut Delivery,
-        learn: &mut dyn FnMut(&mut Delivery, FileDelivery),
-    ) -> Result<(), Trouble> {
-        let Opened { objects, refused, trouble } = open(subject, delivery.unsent(subject.response));
-        refused.into_iter().for_each(|file| learn(delivery, file));
-        let is_to_be_verified = self.verify.is_some();
-        for part in parts(objects, delivery) {
-            self.target.send(subject.request, &part, &mut |sent| {
-                let broke_off = delivery.broke_off(&sent.name);
-                learn(delivery, FileDelivery::answered(sent, is_to_be_verified, broke_off));
-            })?;
+    fn send(&self, parts: &[String], attempt: &mut Attempt) -> Result<(), DeliveryTrouble> {
+        let outgoing = attempt.outgoing;
+        let mut partial = None;
+        for group in groups(attempt.delivery.unsent(parts), attempt.delivery) {
+            let sent = self.destination.send(&outgoing, &group, &mut |answer| {
+                let broke_off = attempt.delivery.broke_off(&answer.part);
+                attempt.learn(FileDelivery::answered(answer, broke_off));
+            });
+            match sent {
+                Err(trouble) if trouble.kind == TroubleKind::Partial => partial = Some(trouble),
+                sent => sent?,
+            }
         }
-        trouble.map_or(Ok(()), Err)
+        partial.map_or(Ok(()), Err)
     }
 
-    /// Looks for the files in a state.
+    /// Looks for the parts in a state.
     fn verify(
         &self,
         state: FileState,
-        subject: &Subject,
-        delivery: &mut Delivery,
-        learn: &mut dyn FnMut(&mut Delivery, FileDelivery),
-    ) -> Result<(), Trouble> {
-        let Some(verify) = &self.verify else { return Ok(()) };
-        let Opened { objects, trouble, .. } = open(subject, delivery.in_state(subject.response, state));
-        if objects.is_empty() {
-            return trouble.map_or(Ok(()), Err);
+        parts: &[String],
+        attempt: &mut Attempt,
+    ) -> Result<(), DeliveryTrouble> {
+        let parts = attempt.delivery.in_state(parts, state);
+        if parts.is_empty() {
+            return Ok(());
         }
-        let passing = |text: String| Trouble { text, kind: TroubleKind::Passing };
-        let verified = verify(&objects).map_err(passing)?;
-        for object in &objects {
-            let found = verified.iter().find(|one| one.sop_instance_uid == object.sop_instance_uid());
+        let outgoing = attempt.outgoing;
+        let mut open = parts.clone();
+        let looked = self.destination.verify(&outgoing, &parts, &mut |finding| {
+            open.retain(|part| *part != finding.part);
+            attempt.found(finding);
+        });
+        if looked.is_ok() {
             let unknown = || Err("the destination says nothing of it".to_owned());
-            let safe = found.map_or_else(unknown, |one| one.safe.clone());
-            let file = delivery.files.iter().find(|file| file.name == object.name());
-            if let Some(file) = file.map(|file| file.verified(safe)) {
-                learn(delivery, file);
-            }
+            let untold = open.iter().map(|part| PartFinding { part: (*part).to_owned(), safe: unknown() });
+            untold.for_each(|finding| attempt.found(finding));
         }
-        trouble.map_or(Ok(()), Err)
+        looked
+    }
+}
+
+impl Attempt<'_> {
+    fn learn(&mut self, file: FileDelivery) {
+        if self.delivery.note(file.clone()) {
+            self.is_fruitful |= !file.state.is_open();
+            (self.note)(&file);
+        }
+    }
+
+    fn found(&mut self, PartFinding { part, safe }: PartFinding) {
+        let file = self.delivery.files.iter().find(|file| file.name == part);
+        if let Some(file) = file.map(|file| file.verified(safe)) {
+            self.learn(file);
+        }
     }
 }
 
 impl fmt::Debug for Forward {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Forward").field("target", &self.target).field("policy", &self.policy).finish()
+        let name = self.destination.name();
+        f.debug_struct("Forward").field("destination", &name).field("policy", &self.policy).finish()
     }
 }
 
-/// Objects that are sent together. One at which it broke off goes alone and behind the others, as it may be
+/// Parts that are sent together. One at which it broke off goes alone and behind the others, as it may be
 /// its doing, and those at which it did so more often are the last.
-fn parts(objects: Vec<Object>, delivery: &Delivery) -> Vec<Vec<Object>> {
-    let broke_off = |object: &Object| delivery.broke_off(object.name());
-    let (mut suspects, innocent): (Vec<Object>, Vec<Object>) =
-        objects.into_iter().partition(|object| broke_off(object) > 0);
+fn groups<'a>(parts: Vec<&'a str>, delivery: &Delivery) -> Vec<Vec<&'a str>> {
+    let broke_off = |part: &&str| delivery.broke_off(part);
+    let (mut suspects, innocent): (Vec<&str>, Vec<&str>) =
+        parts.into_iter().partition(|part| broke_off(part) > 0);
     suspects.sort_by_key(broke_off);
     let together = Some(innocent).filter(|innocent| !innocent.is_empty());
-    together.into_iter().chain(suspects.into_iter().map(|object| vec![object])).collect()
-}
-
-/// Files of a response, opened as far as they can be.
-#[derive(Default)]
-struct Opened {
-    objects: Vec<Object>,
-    refused: Vec<FileDelivery>,
-    /// Of those that cannot be read now. The store is local, so that is nothing about them.
-    trouble: Option<Trouble>,
-}
-
-fn open(subject: &Subject, files: Vec<&Artifact>) -> Opened {
-    let mut opened = Opened::default();
-    for file in files {
-        let path = subject.store.path(subject.response.request, file);
-        match Object::open(&file.name, path) {
-            Ok(object) => opened.objects.push(object),
-            Err(error @ NotSendable::NotDicom { .. }) => {
-                opened.refused.push(FileDelivery::refused(&file.name, error.to_string()));
-            }
-            Err(error @ NotSendable::Unreadable { .. }) => {
-                let text = format!("{error}. Check the disk, and how many files may be open.");
-                opened.trouble = Some(Trouble { text, kind: TroubleKind::Passing });
-            }
-        }
-    }
-    opened
+    together.into_iter().chain(suspects.into_iter().map(|part| vec![part])).collect()
 }

@@ -9,13 +9,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::admission::{Delivery, DestinationReach, OutgoingResponse, TroubleKind};
 use crate::step::Digest;
 
-use super::delivery::Delivery;
-use super::forward::{Subject, Tried};
+use super::forward::Tried;
 use super::policy::Next;
 use super::shipment::Shipment;
-use super::target::TroubleKind;
 use super::{Context, Event, Forward};
 
 /// A destination and what waits for it. Dropping it ends its threads; what waits is undelivered then.
@@ -77,7 +76,7 @@ impl Queue {
     /// # Errors
     /// If its threads cannot be started.
     pub fn open(index: usize, forward: Forward, context: Arc<Context>) -> io::Result<Queue> {
-        let (name, threads) = (forward.target.to_string(), forward.policy.associations_max.get());
+        let (name, threads) = (forward.destination.name(), forward.policy.associations_max.get());
         let (line, changed) = (Mutex::default(), Condvar::new());
         let counter = Arc::new(Counter { index, name, forward, context, line, changed });
         let mut queue = Queue { counter, threads: Vec::with_capacity(threads) };
@@ -89,14 +88,33 @@ impl Queue {
         Ok(queue)
     }
 
+    pub fn reach(&self) -> DestinationReach {
+        self.counter.forward.destination.reach()
+    }
+
     /// Puts a response at the end of the line.
     pub fn put(&self, shipment: &Arc<Shipment>) {
-        let (shipment, delivery) = (Arc::clone(shipment), shipment.delivery(self.counter.index));
-        let due = self.counter.context.clock.now();
         let mut line = self.counter.lock();
-        let (number, begun, fruitless, pace) = (line.number(), None, 0, Pace::Quick);
-        line.waiting.push(Job { shipment, delivery, number, due, begun, fruitless, pace });
+        let job = self.counter.job(&mut line, shipment);
+        line.waiting.push(job);
         drop(line);
+        self.counter.changed.notify_all();
+    }
+
+    /// Tries a response at once, on this thread, unless an earlier one to the same request is being sent.
+    /// What needs further tries has them later, on the queue's own threads.
+    pub fn put_first(&self, shipment: &Arc<Shipment>) {
+        let mut line = self.counter.lock();
+        let job = self.counter.job(&mut line, shipment);
+        let request = job.request();
+        if line.busy.contains(&request) {
+            line.waiting.push(job);
+            return;
+        }
+        line.busy.push(request);
+        drop(line);
+        self.counter.attempt(job);
+        self.counter.lock().tried(request);
         self.counter.changed.notify_all();
     }
 
@@ -135,6 +153,13 @@ impl Drop for Queue {
 }
 
 impl Counter {
+    fn job(&self, line: &mut Line, shipment: &Arc<Shipment>) -> Job {
+        let (shipment, delivery) = (Arc::clone(shipment), shipment.delivery(self.index));
+        let due = self.context.clock.now();
+        let (number, begun, fruitless, pace) = (line.number(), None, 0, Pace::Quick);
+        Job { shipment, delivery, number, due, begun, fruitless, pace }
+    }
+
     fn serve(&self) {
         while let Some(job) = self.next() {
             let request = job.request();
@@ -197,7 +222,7 @@ impl Counter {
         }
         job.fruitless = if tried.is_fruitful { 1 } else { job.fruitless + 1 };
         let is_over = tried.trouble == Some(TroubleKind::Lasting);
-        if is_over || job.delivery.is_decided(&job.shipment.response) {
+        if is_over || tried.is_decided {
             return self.leave(&job);
         }
         self.again(job, now);
@@ -206,12 +231,16 @@ impl Counter {
     fn try_once(&self, job: &mut Job) -> Tried {
         let shipment = Arc::clone(&job.shipment);
         let (response, store) = (&*shipment.response, &*shipment.store);
-        let subject = Subject { request: shipment.receipt.request(), response, store };
-        let note = |file: &_| shipment.note(&self.context, &self.name, file);
-        let attempt = || self.forward.attempt(&subject, &mut job.delivery, &note);
+        let outgoing = OutgoingResponse { request: shipment.receipt.request(), response, store };
+        let reach = self.forward.destination.reach();
+        let note = |file: &_| match reach {
+            DestinationReach::Remote => shipment.note(&self.context, &self.name, file),
+            DestinationReach::Local => {}
+        };
+        let attempt = || self.forward.attempt(outgoing, &mut job.delivery, &note);
         catch_unwind(AssertUnwindSafe(attempt)).unwrap_or_else(|_| {
             job.delivery.trouble = Some("delivering broke, which is a mistake in flow".to_owned());
-            Tried { is_fruitful: false, trouble: Some(TroubleKind::Passing) }
+            Tried { is_fruitful: false, is_decided: false, trouble: Some(TroubleKind::Passing) }
         })
     }
 
@@ -239,7 +268,8 @@ impl Counter {
     }
 
     fn is_same_node(&self, one: &Job, other: &Job) -> bool {
-        self.forward.target.is_same_node(one.shipment.receipt.request(), other.shipment.receipt.request())
+        let (one, other) = (one.shipment.receipt.request(), other.shipment.receipt.request());
+        self.forward.destination.shares_peer(one, other)
     }
 
     /// Has a response wait for its next try, if there is to be one, behind those that are due with it: the
@@ -269,7 +299,11 @@ impl Counter {
     fn tell_delay(&self, job: &Job, wait: Duration) {
         let request = job.shipment.receipt.request();
         if job.fruitless == self.forward.policy.quick.len() + 1 && !self.lock().closing {
-            (self.context.tell)(&Event::Delayed { request, delivery: &job.delivery, wait });
+            let (delivery, error) = (&job.delivery, &job.delivery.told());
+            (self.context.tell)(&match self.forward.destination.reach() {
+                DestinationReach::Remote => Event::Delayed { request, delivery, wait },
+                DestinationReach::Local => Event::NotWritten { request, error, wait: Some(wait) },
+            });
         }
     }
 
@@ -286,7 +320,14 @@ impl Counter {
             return;
         }
         let (request, delivery) = (job.shipment.receipt.request(), &job.delivery);
-        (self.context.tell)(&Event::Forwarded { request, delivery });
+        match self.forward.destination.reach() {
+            DestinationReach::Remote => (self.context.tell)(&Event::Forwarded { request, delivery }),
+            DestinationReach::Local if !delivery.complete => {
+                let error = &delivery.told();
+                (self.context.tell)(&Event::NotWritten { request, error, wait: None });
+            }
+            DestinationReach::Local => {}
+        }
         job.shipment.finish(&self.context);
     }
 

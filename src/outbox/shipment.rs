@@ -1,27 +1,24 @@
 //! A response on its way to all destinations.
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::admission::{Delivery, Destination, DestinationReach, FileDelivery};
 use crate::dataflow::Response;
 use crate::engine::{Parcel, Undelivered};
 use crate::journal::{Entry, Receipt};
 use crate::step::Digest;
 use crate::store::Store;
 
-use super::delivery::{Delivery, FileDelivery};
-use super::{Context, Event, FolderError};
+use super::{Context, Event};
 
-/// A response that is in its folder, and on its way.
+/// A response that is on its way.
 pub struct Shipment {
     pub receipt: Receipt,
     pub response: Arc<Response>,
     pub store: Arc<Store>,
     digest: Digest,
-    /// Its folder; none if it could not be written.
-    place: Option<PathBuf>,
     state: Mutex<State>,
     /// A later response to the same request has taken its place.
     superseded: AtomicBool,
@@ -37,22 +34,29 @@ struct State {
 }
 
 impl Shipment {
-    pub fn new(parcel: Parcel, place: Option<PathBuf>, destinations: &[String]) -> Shipment {
+    pub fn new(parcel: Parcel, context: &Context) -> Shipment {
         let receipt = parcel.receipt().clone();
-        let resumed = |name: &String| Delivery::resumed(name.clone(), receipt.delivered(name));
-        let deliveries = destinations.iter().map(resumed).collect();
+        let resumed = |destination: &Arc<dyn Destination>| {
+            let name = destination.name();
+            let recorded = match destination.reach() {
+                DestinationReach::Remote => receipt.delivered(&name),
+                DestinationReach::Local => &[],
+            };
+            Delivery::resumed(name.clone(), recorded)
+        };
+        let deliveries: Vec<Delivery> = context.destinations.iter().map(resumed).collect();
+        let open = deliveries.len();
         Shipment {
             response: Arc::clone(parcel.response()),
             store: Arc::clone(parcel.store()),
             digest: parcel.response().digest(),
-            place,
-            state: Mutex::new(State { parcel: Some(parcel), deliveries, open: destinations.len() }),
+            state: Mutex::new(State { parcel: Some(parcel), deliveries, open }),
             superseded: AtomicBool::new(false),
             receipt,
         }
     }
 
-    /// Nothing more is to be done for it, and its folder is not its own any more.
+    /// Nothing more is to be done for it, and its places are not its own any more.
     pub fn supersede(&self) {
         let mut state = self.lock();
         self.superseded.store(true, Ordering::Relaxed);
@@ -86,13 +90,15 @@ impl Shipment {
         }
         let is_new = !state.deliveries[destination].says(delivery);
         state.deliveries[destination] = delivery.clone();
-        if is_new {
-            self.record(context, delivery);
+        if !is_new || context.destinations[destination].reach() == DestinationReach::Local {
+            return;
         }
-        if let Some(place) = self.place.as_ref().filter(|_| is_new)
-            && let Err(error) = write(place, &state.deliveries)
-        {
-            tracing::warn!(%error, "what became of a delivery is not in its folder");
+        self.record(context, delivery);
+        let remote = context.remote(&state.deliveries);
+        for local in self.reached(context, &state.deliveries) {
+            if let Err(error) = local.note(self.receipt.request(), &remote) {
+                tracing::warn!(%error, "what became of a delivery is not in its folder");
+            }
         }
     }
 
@@ -111,16 +117,29 @@ impl Shipment {
     }
 
     fn close(&self, context: &Context, deliveries: &[Delivery]) -> Result<(), Undelivered> {
-        let place = self.place.as_ref().ok_or(Undelivered)?;
         let (request, response) = (&**self.receipt.request(), &*self.response);
-        if !deliveries.is_empty() {
-            context.patiently(|| write(place, deliveries)).map_err(|error| {
-                (context.tell)(&Event::NotWritten { request, error });
+        let remote = context.remote(deliveries);
+        let reached = self.reached(context, deliveries);
+        if reached.len() < context.local().count() {
+            return Err(Undelivered);
+        }
+        for local in reached.iter().filter(|_| !remote.is_empty()) {
+            context.patiently(|| local.note(request, &remote)).map_err(|trouble| {
+                let error = &trouble.text;
+                (context.tell)(&Event::NotWritten { request, error, wait: None });
                 Undelivered
             })?;
         }
+        let place: Option<PathBuf> = reached.iter().find_map(|local| local.place(request));
+        let (place, deliveries) = (place.as_deref(), remote.as_slice());
         (context.tell)(&Event::Answered { request, response, place, deliveries });
         if deliveries.iter().all(|delivery| delivery.complete) { Ok(()) } else { Err(Undelivered) }
+    }
+
+    /// The local destinations that have it.
+    fn reached<'c>(&self, context: &'c Context, deliveries: &[Delivery]) -> Vec<&'c Arc<dyn Destination>> {
+        let local = context.local().filter(|(index, _)| deliveries[*index].complete);
+        local.map(|(_, destination)| destination).collect()
     }
 
     fn record(&self, context: &Context, delivery: &Delivery) {
@@ -140,15 +159,4 @@ impl Shipment {
         // What it holds is whole between any two steps.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Writes what became of a response beside it. The file appears whole.
-fn write(place: &Path, deliveries: &[Delivery]) -> Result<(), FolderError> {
-    let path = place.join("delivery.json");
-    let text = serde_json::to_string_pretty(deliveries).expect("a delivery is made of texts and numbers");
-    let draft = place.join(".delivery.json.part");
-    let written = fs::write(&draft, text + "\n").and_then(|()| File::open(&draft)?.sync_all());
-    let placed =
-        written.and_then(|()| fs::rename(&draft, &path)).and_then(|()| File::open(place)?.sync_all());
-    placed.map_err(|source| FolderError::Write { path, source })
 }

@@ -1,6 +1,6 @@
 //! `audit`: where the record of who did what goes.
 
-use super::reader::Reader;
+use super::SectionReader;
 
 /// An audit record repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub enum Transport {
 const TRANSPORTS: [(&str, Transport); 3] =
     [("udp", Transport::Udp), ("tcp", Transport::Tcp), ("tls", Transport::Tls)];
 
-pub(super) fn read(reader: &mut Reader) -> Option<Audit> {
+pub(super) fn read(reader: &mut SectionReader) -> Option<Audit> {
     reader.known("\"audit\"", &["server", "spool"]);
     let hint = "write udp://HOST:PORT, tcp://HOST:PORT or tls://HOST:PORT";
     let server = reader.required("server", |reader| reader.value("server", "an address", hint, server));

@@ -1,154 +1,147 @@
 //! A site's file is read as it is meant, and everything that is wrong with it is told.
 
+use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::time::Duration;
 
 use super::*;
-use crate::dicom::{AtCap, Signal};
+use crate::step::Request;
 
-fn parse(text: &str) -> Result<Site, Problems> {
-    Site::parse("site.yaml", text, Path::new("/etc/flow"))
+/// `letterbox: NAME`, a destination that the site itself knows nothing of.
+struct LetterboxSection;
+
+#[derive(Debug)]
+struct LetterboxSettings(Option<String>);
+
+impl SiteSection for LetterboxSection {
+    fn keys(&self) -> &'static [&'static str] {
+        &["letterbox"]
+    }
+
+    fn read(&self, reader: &mut SectionReader) -> Box<dyn SectionSettings> {
+        Box::new(LetterboxSettings(reader.text("letterbox").map(|name| name.value)))
+    }
 }
 
-fn problems(text: &str) -> Vec<String> {
+impl SectionSettings for LetterboxSettings {
+    fn destination_names(&self) -> Vec<&str> {
+        self.0.iter().map(String::as_str).collect()
+    }
+}
+
+fn parse(text: &str) -> Result<Site, Problems> {
+    Site::parse("site.yaml", text, Path::new("/etc/flow"), &[&LetterboxSection])
+}
+
+fn check(text: &str, expected: &[&str]) {
     let problems = parse(text).expect_err("something is wrong");
     let told = |one: &yaml::Problem| match &one.hint {
         Some(hint) => format!("{}:{} {} ({hint})", one.line, one.column, one.message),
         None => format!("{}:{} {}", one.line, one.column, one.message),
     };
-    problems.iter().map(told).collect()
-}
-
-#[test]
-fn a_whole_site_is_read() {
-    let site = parse(
-        "
-ae_title: FLOW1
-tls: {certificate: flow.crt, key: /keys/flow.key, authorities: ca.crt}
-dicom:
-  listen: 0.0.0.0:11112
-  tls: mutual
-  callers: [CT1@10.1.2.0/24, '*@10.1.1.5']
-  any_called_title: true
-  associations: 32
-  idle_time: 2 min
-  pdu: 64 KiB
-web: {listen: '127.0.0.1:8080', callers: ['*@127.0.0.1']}
-watch: drop
-complete:
-  at_once: [released, next_study]
-  quiet_time: 10 s
-  expected: \"'A' and Modality = 'CT'\"
-  count: PACS
-  cap: {after: 1 h, then: wait}
-nodes:
-  PACS: {address: 'PACS@10.1.1.5:104', tls: true, wait: 1 min}
-  OTHER: OTHER@10.1.1.6:104
-to: [PACS, sender]
-audit: {server: 'tls://audit:6514', spool: 64 MiB}
-",
-    )
-    .unwrap();
-    assert_eq!(site.ae_title.unwrap().as_str(), "FLOW1");
-    assert_eq!(site.identity.unwrap().certificate, Path::new("/etc/flow/flow.crt"));
-    let dicom = site.dicom.unwrap();
-    assert_eq!(
-        (dicom.security, dicom.callers.len(), dicom.associations_max),
-        (Security::Mutual, 2, Some(32))
-    );
-    assert_eq!((dicom.pdu_bytes_max, dicom.any_called_title), (Some(64 << 10), true));
-    assert_eq!(site.watch.unwrap(), Path::new("/etc/flow/drop"));
-    assert_eq!(site.completion.at_once, [Signal::Released, Signal::NextStudy].into());
-    assert_eq!(site.completion.cap.unwrap().then, AtCap::Wait);
-    assert_eq!(
-        (site.count.as_deref(), site.to),
-        (Some("PACS"), vec!["PACS".to_owned(), "sender".to_owned()])
-    );
-    assert_eq!(site.nodes["PACS"].wait_max, Some(Duration::from_secs(60)));
-    assert_eq!(site.audit.unwrap().transport, Transport::Tls);
-}
-
-#[test]
-fn all_that_is_wrong_is_told_with_its_place() {
-    let text = "
-dicom: {listen: 11112, tls: mutal}
-nods: {}
-complete: {quiet_time: 5, count: PAX, expected: A, cap: {after: 1 h}}
-nodes:
-  PACS: PACS
-to: [PACS, sendr]
-tls: {key: k}
-";
-    let expected = [
-        "2:17 \"listen\" of \"dicom\" is an address and a port, not \"11112\"",
-        "2:29 \"dicom\" does not know \"mutal\" (did you mean \"mutual\"?)",
-        "3:1 the site has no key \"nods\" (did you mean \"nodes\"?)",
-        "4:24 \"quiet_time\" of \"complete\" is a time, not \"5\"",
-        "4:34 there is no node \"PAX\"",
-        "6:9 \"PACS\" is not of the form",
-        "7:12 there is no node \"sendr\" (did you mean \"sender\"?)",
-        "8:6 \"tls\": a certificate and a key belong together",
-    ];
-    let problems = problems(text);
+    let told: Vec<String> = problems.iter().map(told).collect();
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
     for wanted in expected {
-        assert!(problems.iter().any(|problem| problem.starts_with(wanted)), "{wanted}\n{problems:#?}");
+        assert!(told.iter().any(|problem| problem.starts_with(wanted)), "{wanted}\n{told:#?}");
     }
 }
 
-#[test]
-fn what_is_encrypted_needs_a_certificate() {
-    let told = problems("dicom: {listen: '127.0.0.1:1', tls: mutual}");
-    assert_eq!(told.len(), 2, "{told:?}");
-    let told = problems("nodes: {A: {address: 'A@b:1', tls: true}}");
-    assert!(told[0].contains("nobody says by whose certificate"), "{told:?}");
+fn request(modality: &str, calling_ae: &str) -> Request {
+    let attributes = [("modality", modality), ("calling_ae", calling_ae)];
+    let attributes = attributes.map(|(name, value)| (name.to_owned(), value.into()));
+    Request::new("r", BTreeMap::from(attributes), Vec::new())
 }
 
 #[test]
-fn two_nodes_of_one_title_are_told() {
-    let told = problems("nodes: {A: 'PACS@10.0.0.1:104', B: 'PACS@10.0.0.2:104'}");
-    assert!(told[0].contains("the nodes \"A\" and \"B\" are both called PACS"), "{told:?}");
-}
-
-#[test]
-fn an_empty_file_lacks_nothing() {
-    assert!(parse("ae_title: A").unwrap().nodes.is_empty());
-}
-
-#[test]
-fn the_example_is_sound_and_has_every_part() {
-    let site = Site::load(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/site.yaml"))).unwrap();
-    let [dicom, web] = [site.dicom, site.web].map(Option::unwrap);
-    assert_eq!((dicom.callers.len(), dicom.security), (3, Security::Mutual));
-    assert!(dicom.contexts_max.is_some() && dicom.pdu_bytes_max.is_some());
-    for listener in [dicom, web] {
-        assert!(listener.associations_max.is_some() && listener.instance_bytes_max.is_some());
-        assert!(listener.idle_time_max.is_some());
-    }
-    assert!(site.watch.is_some() && site.identity.is_some() && site.authorities.is_some());
-    assert!(site.completion.expected.is_some() && site.completion.cap.is_some());
-    assert!(site.audit.unwrap().spool_bytes_max.is_some());
-    assert_eq!((site.count.as_deref(), site.to.len(), site.utc_offset_min), (Some("archive"), 2, 60));
-    let archive = &site.nodes["archive"];
-    assert_eq!(
-        archive.retry,
-        Some(Retry { first_delay: MINUTE, factor: 2.0, cap: MINUTE * 15, give_up: MINUTE * 720 })
+fn a_section_is_read_by_its_owner() {
+    let site = parse("letterbox: first\nto: [first]").unwrap();
+    assert_eq!(site.section::<LetterboxSettings>().unwrap().0.as_deref(), Some("first"));
+    check(
+        "letterbx: first\nto: [furst]",
+        &[
+            "1:1 the site has no key \"letterbx\" (did you mean \"letterbox\"?)",
+            "2:6 there is no node \"furst\"",
+        ],
     );
-    assert!(archive.tls && archive.wait_max.is_some() && archive.windows.len() == 2);
-    assert!(site.nodes["web-archive"].authorization.is_some());
 }
 
-const MINUTE: Duration = Duration::from_secs(60);
+#[test]
+fn general_settings_are_read() {
+    let text = "
+state: state
+input: [in, /in]
+workers: 3
+lanes: 8
+memory: 2 GiB
+free_min: 512 MiB
+keep: {days: 0.5, bytes: 10 GiB}
+retry: [0 s, 1 min]
+keep_trying: 2 h
+dataflow: flows/mine.yaml
+";
+    let expected = GeneralSettings {
+        state: Some("/etc/flow/state".into()),
+        dataflow: Some("/etc/flow/flows/mine.yaml".to_owned()),
+        input: vec!["/etc/flow/in".into(), "/in".into()],
+        workers: NonZero::new(3),
+        lanes: NonZero::new(8),
+        memory: Some(2 << 30),
+        free_min: Some(512 << 20),
+        keep: KeepSettings { days: Some(0.5), bytes: Some(10 << 30) },
+        retry: Some(vec![Duration::ZERO, Duration::from_secs(60)]),
+        keep_trying: Some(Duration::from_secs(7200)),
+    };
+    assert_eq!(parse(text).unwrap().general, expected);
+    check(
+        "lanes: 0\nkeep: {day: 3}\nretry: [soon]",
+        &[
+            "1:8 \"lanes\" of the site is a whole number from 1",
+            "2:8 \"keep\" has no key \"day\" (did you mean \"days\"?)",
+            "3:9 the site is a time, not \"soon\"",
+        ],
+    );
+}
 
 #[test]
-fn the_sites_that_pages_show_are_sound() {
-    let mut shown = 0;
-    let pages = ["how-to/completeness", "how-to/connect", "how-to/security", "reference/site-file"];
-    for page in pages.map(|page| format!("docs/src/{page}.md")) {
-        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(&page)).unwrap();
-        let blocks = text.split("```").skip(1).step_by(2).filter_map(|block| block.strip_prefix("yaml\n"));
-        for block in blocks.filter(|block| KEYS.iter().any(|key| block.starts_with(&format!("{key}:")))) {
-            parse(block).unwrap_or_else(|problems| panic!("{page}: {problems}\n{block}"));
-            shown += 1;
-        }
-    }
-    assert!(shown > 4, "only {shown}");
+fn the_first_rule_that_holds_says_where_a_request_goes() {
+    let text = "
+rules:
+  - {when: {modality: CT, calling_ae: {not: TEST}}, dataflow: ct-lung}
+  - when: {modality: [CT, MR]}
+    dataflow: flows/other.yaml
+  - default: rest.yaml
+";
+    let rules = parse(text).unwrap().rules.unwrap();
+    let check = |modality, calling_ae, dataflow, words| {
+        let request = request(modality, calling_ae);
+        let choice = rules.choose(&request);
+        assert_eq!((choice.dataflow, choice.to_string().as_str()), (dataflow, words));
+    };
+    check("CT", "CT1", "ct-lung", "rule 1 (line 3): modality is CT and calling_ae is not TEST");
+    check("CT", "TEST", "/etc/flow/flows/other.yaml", "rule 2 (line 4): modality is one of CT, MR");
+    check("PT", "CT1", "/etc/flow/rest.yaml", "the default (line 6)");
+    assert_eq!(rules.dataflows().len(), 3);
+}
+
+#[test]
+fn everything_that_is_wrong_with_rules_is_told() {
+    let text = "
+rules:
+  - {when: {modalty: CT}, dataflow: a}
+  - {default: b}
+  - {wen: {modality: CT}, dataflow: c}
+  - {when: {modality: CT}}
+";
+    check(
+        text,
+        &[
+            "3:12 a request has no attribute \"modalty\" (did you mean \"modality\"?)",
+            "4:5 the rules behind \"default\" would never be asked",
+            "5:6 rule 3 has no key \"wen\" (did you mean \"when\"?)",
+            "6:5 rule 4 lacks the key \"dataflow\"",
+        ],
+    );
+    check("rules: [{when: {modality: CT}, dataflow: a}]", &["1:8 \"rules\" do not say where all other"]);
+    check("rules: []", &["1:8 \"rules\" do not say where all other"]);
+    check("rules: [{default: a}]\ndataflow: b", &["1:1 \"dataflow\" and \"rules\" both say"]);
 }

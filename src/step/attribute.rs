@@ -32,6 +32,7 @@ const SEPARATOR: char = '\\';
 pub struct AttributeDeclaration {
     /// As `when` in a dataflow file names it, for example `modality`.
     pub name: &'static str,
+    /// How its values are compared.
     pub kind: AttributeKind,
     /// A sentence for people who write conditions.
     pub about: &'static str,
@@ -49,14 +50,17 @@ pub enum AttributeKind {
 }
 
 impl AttributeDeclaration {
+    /// An attribute whose values are texts.
     pub const fn text(name: &'static str, about: &'static str) -> AttributeDeclaration {
         AttributeDeclaration { name, kind: AttributeKind::Text, about }
     }
 
+    /// An attribute whose values are numbers.
     pub const fn number(name: &'static str, about: &'static str) -> AttributeDeclaration {
         AttributeDeclaration { name, kind: AttributeKind::Number, about }
     }
 
+    /// An attribute whose values are dates.
     pub const fn date(name: &'static str, about: &'static str) -> AttributeDeclaration {
         AttributeDeclaration { name, kind: AttributeKind::Date, about }
     }
@@ -147,6 +151,7 @@ impl AttributeValues {
         AttributeValues(Values::Several { values, joined })
     }
 
+    /// The values, in order.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         let values = match &self.0 {
             Values::One(value) => std::slice::from_ref(value),

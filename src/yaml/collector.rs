@@ -4,7 +4,7 @@ use super::problem::{Problem, Problems};
 
 /// A stretch of one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub struct Place {
     /// From 1.
     pub line: usize,
     /// From 1, in characters.
@@ -15,8 +15,10 @@ pub(crate) struct Place {
 
 /// A value and its place in the file.
 #[derive(Clone, Debug)]
-pub(crate) struct Placed<T> {
+pub struct Placed<T> {
+    /// Where it begins.
     pub place: Place,
+    /// What stands there.
     pub value: T,
 }
 

@@ -11,7 +11,8 @@ mod problem;
 mod size;
 mod tree;
 
-pub(crate) use collector::{Collector, Place, Placed};
+pub(crate) use collector::Collector;
+pub use collector::{Place, Placed};
 pub(crate) use fields::{Fields, entries, flag, list, number, text, value};
 pub(crate) use hint::{meant, meant_or_all, nearest};
 pub use problem::{Problem, Problems};

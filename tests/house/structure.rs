@@ -37,7 +37,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("tokio", &["dicom"]),
     ("tokio_rustls", &["dicom"]),
     ("memchr", &["dicom"]),
-    ("rustix", &["program", "store", "outbox", "dicom"]),
+    ("rustix", &["program", "store", "dicom", "files"]),
     ("tar", &["replay"]),
     ("saphyr_parser", &["yaml"]),
     ("tempfile", &["program", "cli"]),

@@ -5,8 +5,8 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use flow::admission::Delivery;
 use flow::journal::{Reader, Row};
-use flow::outbox::Delivery;
 use flow::step::Digest;
 
 use super::pacs::Objects;

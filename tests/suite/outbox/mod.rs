@@ -11,11 +11,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use flow::admission::{Delivery, FileState};
 use flow::dataflow::Dataflow;
 use flow::dicom::Destination;
+use flow::dicom::deliver::{ObjectDestination, ObjectTarget, ObjectVerifier};
 use flow::engine::{self, Entrance, Settings, Unobserved};
+use flow::files::Folder;
 use flow::journal::{Arrival, Journal, Reader, State};
-use flow::outbox::{Clock, Delivery, Event, FileState, Folder, Forward, Outbox, Policy, Setup, Target};
+use flow::outbox::{Clock, Event, Forward, Outbox, Policy, Setup};
 use flow::step::{Digest, File, Files, Item, Outputs, Request, Step, Table};
 use flow::store::Store;
 
@@ -65,10 +68,11 @@ impl Post {
         let journal = Arc::new(Journal::open(&self.path("state"), store, 0).unwrap());
         let (tell, says) = mpsc::channel();
         let tell = Mutex::new(tell);
+        let folder = Arc::new(Folder::at(self.path("output")).unwrap());
+        let folder = Forward { destination: folder, policy: at_once(1) };
         let outbox = Outbox::open(Setup {
-            folder: Folder::at(self.path("output")).unwrap(),
+            destinations: [folder].into_iter().chain(destinations).collect(),
             waits: Vec::new(),
-            destinations,
             journal: Arc::clone(&journal),
             clock,
             tell: Arc::new(move |event| _ = told(event).map(|told| tell.lock().unwrap().send(told))),
@@ -162,7 +166,14 @@ fn file(study: &str, number: u32) -> File {
 }
 
 fn forward(destination: Destination, policy: Policy) -> Forward {
-    Forward { target: Target::Node(Box::new(destination)), policy, verify: None }
+    let target = ObjectTarget::Node(Box::new(destination));
+    Forward { destination: Arc::new(ObjectDestination { target, verifier: None }), policy }
+}
+
+/// A destination whose objects are looked for after they were sent.
+fn verified(destination: Destination, policy: Policy, verifier: ObjectVerifier) -> Forward {
+    let (target, verifier) = (ObjectTarget::Node(Box::new(destination)), Some(verifier));
+    Forward { destination: Arc::new(ObjectDestination { target, verifier }), policy }
 }
 
 /// A few tries, one after the other, and no more.

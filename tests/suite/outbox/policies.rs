@@ -7,8 +7,9 @@ use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use flow::dicom::Destination;
+use flow::dicom::deliver::{ObjectDestination, ObjectTarget};
 use flow::journal::State;
-use flow::outbox::{Clock, Forward, Policy, Target, Window};
+use flow::outbox::{Clock, Forward, Policy, Window};
 
 use super::provider::{Answer, Provider};
 use super::{Post, Told, at_once, forward, forwarded, patient, uid};
@@ -103,7 +104,9 @@ fn a_sender_that_is_not_there_holds_up_no_other_sender() {
     let there = Provider::start(|_, _| Answer::Status(0));
     let nodes = [("CT1", &gone), ("CT2", &there), ("CT3", &there)];
     let nodes = nodes.map(|(title, node)| (title.to_owned(), node.destination()));
-    let sender = Forward { target: Target::Sender(nodes.into()), policy: at_once(1), verify: None };
+    let target = ObjectTarget::Sender(nodes.into());
+    let destination = Arc::new(ObjectDestination { target, verifier: None });
+    let sender = Forward { destination, policy: at_once(1) };
     let told = post.run(&names, vec![sender], Clock::usual(), |_, _| {});
     let complete = forwarded(&told).iter().filter(|delivery| delivery.complete).count();
     assert_eq!(complete, 2, "{told:?}");

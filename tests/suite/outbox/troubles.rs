@@ -8,13 +8,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use flow::admission::FileState;
 use flow::dicom::Object;
+use flow::dicom::deliver::{ObjectFinding, ObjectVerifier};
 use flow::journal::State;
-use flow::outbox::{Clock, FileState, Forward, Verified};
+use flow::outbox::Clock;
 
 use super::policies::nobody;
 use super::provider::{Answer, Provider};
-use super::{Post, Told, at_once, forward, forwarded, patient, states, uid};
+use super::{Post, Told, at_once, forward, forwarded, patient, states, uid, verified};
 use crate::support::peers::{Background, DEADLINE, answering, tool, until};
 use crate::support::ports::free_port;
 use crate::support::slices::Slice;
@@ -127,13 +129,12 @@ fn delivered_means_verified_where_that_can_be_done() {
         let safe = |object: &Object| {
             let is_lost = times <= 3 && object.sop_instance_uid() == "1.2.1.1.2";
             let safe = if is_lost { Err("processing failure".to_owned()) } else { Ok(()) };
-            Verified { sop_instance_uid: object.sop_instance_uid().to_owned(), safe }
+            ObjectFinding { sop_instance_uid: object.sop_instance_uid().to_owned(), safe }
         };
         Ok(objects.iter().map(safe).collect())
     };
-    let verify: flow::outbox::Verify = Arc::new(verify);
-    let with =
-        |tries| Forward { verify: Some(Arc::clone(&verify)), ..forward(pacs.destination(), at_once(tries)) };
+    let verify: ObjectVerifier = Arc::new(verify);
+    let with = |tries| verified(pacs.destination(), at_once(tries), Arc::clone(&verify));
     let told = post.run(&["1"], vec![with(1)], Clock::usual(), |_, _| {});
     let delivery = forwarded(&told)[0];
     assert_eq!((states(delivery), delivery.complete), (vec![FileState::Sent; 2], false));
@@ -154,14 +155,13 @@ fn what_is_found_a_moment_later_is_not_sent_again() {
     let post = Post::new(1);
     let pacs = Provider::start(|_, _| Answer::Status(0xB000));
     let asked = AtomicUsize::new(0);
-    let verify: flow::outbox::Verify = Arc::new(move |objects: &[Object]| {
+    let verify: ObjectVerifier = Arc::new(move |objects: &[Object]| {
         let is_there = asked.fetch_add(1, Ordering::Relaxed) > 0;
         let safe = if is_there { Ok(()) } else { Err("not yet".to_owned()) };
         let sop_instance_uid = objects[0].sop_instance_uid().to_owned();
-        Ok(vec![Verified { sop_instance_uid, safe }])
+        Ok(vec![ObjectFinding { sop_instance_uid, safe }])
     });
-    let with =
-        |tries| Forward { verify: Some(Arc::clone(&verify)), ..forward(pacs.destination(), at_once(tries)) };
+    let with = |tries| verified(pacs.destination(), at_once(tries), Arc::clone(&verify));
     let told = post.run(&["1"], vec![with(1)], Clock::usual(), |_, _| {});
     let missing = &forwarded(&told)[0].files[0];
     assert_eq!(missing.state, FileState::Missing);
@@ -183,8 +183,8 @@ fn what_is_there_already_is_not_refused() {
     assert_eq!((states(delivery), delivery.complete), (vec![FileState::Warned], true));
     assert!(delivery.files[0].answer.contains("there already"), "{delivery:?}");
 
-    let verify: flow::outbox::Verify = Arc::new(|_: &[Object]| Err("nobody answers".to_owned()));
-    let forward = Forward { verify: Some(verify), ..forward(pacs.destination(), at_once(1)) };
+    let verify: ObjectVerifier = Arc::new(|_: &[Object]| Err("nobody answers".to_owned()));
+    let forward = verified(pacs.destination(), at_once(1), verify);
     let told = post.run(&["2"], vec![forward], Clock::usual(), |_, _| {});
     assert_eq!(states(forwarded(&told)[0]), [FileState::Sent], "it is looked for");
 }
@@ -195,11 +195,11 @@ fn a_verifier_that_never_finds_anything_does_not_go_on_for_ever() {
     let pacs = Provider::start(|_, _| Answer::Status(0));
     let calls = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&calls);
-    let verify: flow::outbox::Verify = Arc::new(move |_: &[Object]| {
+    let verify: ObjectVerifier = Arc::new(move |_: &[Object]| {
         counter.fetch_add(1, Ordering::Relaxed);
         Ok(Vec::new())
     });
-    let forward = Forward { verify: Some(verify), ..forward(pacs.destination(), at_once(3)) };
+    let forward = verified(pacs.destination(), at_once(3), verify);
     let told = post.run(&["1"], vec![forward], Clock::usual(), |_, _| {});
     assert_eq!(states(forwarded(&told)[0]), [FileState::Missing]);
     assert_eq!((calls.load(Ordering::Relaxed), pacs.arrived()[&uid("1", 1)]), (5, 3));

@@ -1,9 +1,8 @@
 //! `complete`: when a study is complete.
 
 use crate::dicom::{AtCap, Cap, Completion, Signal};
+use crate::site::SectionReader;
 use crate::yaml::Placed;
-
-use super::reader::Reader;
 
 const AT_ONCE: [(&str, Signal); 3] =
     [("released", Signal::Released), ("next_study", Signal::NextStudy), ("request_end", Signal::RequestEnd)];
@@ -12,7 +11,7 @@ const THEN: [(&str, AtCap); 3] =
     [("proceed", AtCap::Proceed), ("discard", AtCap::Discard), ("wait", AtCap::Wait)];
 
 /// The rules, and the node that is asked for the count.
-pub(super) fn read(reader: &mut Reader) -> (Completion, Option<Placed<String>>) {
+pub(super) fn read(reader: &mut SectionReader) -> (Completion, Option<Placed<String>>) {
     let keys = ["at_once", "quiet_time", "broken_time", "expected", "count", "cap"];
     reader.known("\"complete\"", &keys);
     let usual = Completion::default();
@@ -29,7 +28,7 @@ pub(super) fn read(reader: &mut Reader) -> (Completion, Option<Placed<String>>) 
     (completion, reader.text("count"))
 }
 
-fn cap(reader: &mut Reader) -> Option<Cap> {
+fn cap(reader: &mut SectionReader) -> Option<Cap> {
     reader.known("\"cap\"", &["after", "then"]);
     let after = reader.required("after", |reader| reader.duration("after"))?;
     let then = reader.required("then", |reader| reader.choice("then", &THEN))?;

@@ -1,34 +1,36 @@
-//! Reads one part of a site's file: keys that are known, and values of the kinds that occur in it.
+//! The reader of one part of a site's file: keys that are known, and values of the kinds that occur in it.
 
 use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::dicom::AeTitle;
 use crate::yaml::{
     self, Collector, Fields, Place, Placed, Shape, Tree, duration, entries, flag, list, text, value,
 };
 
-pub(super) struct Reader<'r, 'text> {
+use super::SiteContext;
+
+/// Reads keys and values, and notes everything that is wrong with them.
+pub struct SectionReader<'r, 'text> {
     what: String,
     place: Place,
     /// Until the keys are known.
     tree: Option<Tree>,
     fields: Option<Fields>,
-    folder: &'r Path,
-    pub collector: &'r mut Collector<'text>,
+    pub(super) context: &'r SiteContext,
+    pub(crate) collector: &'r mut Collector<'text>,
 }
 
-impl<'text> Reader<'_, 'text> {
-    pub fn new<'r>(
+impl<'text> SectionReader<'_, 'text> {
+    pub(super) fn new<'r>(
         tree: Tree,
         what: &str,
         keys: &[&'static str],
-        folder: &'r Path,
+        context: &'r SiteContext,
         collector: &'r mut Collector<'text>,
-    ) -> Reader<'r, 'text> {
-        let mut reader = Reader::of(tree, what, folder, collector);
+    ) -> SectionReader<'r, 'text> {
+        let mut reader = SectionReader::of(tree, what, context, collector);
         reader.known(what, keys);
         reader
     }
@@ -36,11 +38,27 @@ impl<'text> Reader<'_, 'text> {
     fn of<'r>(
         tree: Tree,
         what: &str,
-        folder: &'r Path,
+        context: &'r SiteContext,
         collector: &'r mut Collector<'text>,
-    ) -> Reader<'r, 'text> {
+    ) -> SectionReader<'r, 'text> {
         let (what, place) = (what.to_owned(), tree.place);
-        Reader { what, place, tree: Some(tree), fields: None, folder, collector }
+        SectionReader { what, place, tree: Some(tree), fields: None, context, collector }
+    }
+
+    /// What the file says that all its parts may rely on.
+    pub fn context(&self) -> &SiteContext {
+        self.context
+    }
+
+    /// Notes something that is wrong at a place.
+    pub fn wrong_at(&mut self, place: Place, message: String, hint: Option<String>) {
+        self.collector.add(place, message).hint(hint);
+    }
+
+    /// Notes something that is wrong with the file as a whole.
+    pub fn wrong_file(&mut self, message: String, hint: &str) {
+        let start = Place { line: 1, column: 1, width: 1 };
+        self.collector.add(start, message).hint(hint.to_owned());
     }
 
     /// Says what this part is, and which keys it takes.
@@ -57,21 +75,26 @@ impl<'text> Reader<'_, 'text> {
     }
 
     /// A part of this part, if it is there.
-    pub fn section<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Reader) -> T) -> Option<T> {
+    pub fn section<T>(&mut self, key: &'static str, read: impl FnOnce(&mut SectionReader) -> T) -> Option<T> {
         let tree = self.take(key)?;
-        Some(read(&mut Reader::of(tree, key, self.folder, self.collector)))
+        Some(read(&mut SectionReader::of(tree, key, self.context, self.collector)))
+    }
+
+    /// A part that has no key.
+    pub(super) fn inside<T>(&mut self, tree: Tree, read: impl FnOnce(&mut SectionReader) -> T) -> T {
+        read(&mut SectionReader::of(tree, "", self.context, self.collector))
     }
 
     /// All parts of a map whose keys are names.
     pub fn named<T>(
         &mut self,
         what: &str,
-        read: impl Fn(&Placed<String>, &mut Reader) -> Option<T>,
+        read: impl Fn(&Placed<String>, &mut SectionReader) -> Option<T>,
     ) -> Vec<(String, T)> {
         let Some(tree) = self.tree.take() else { return Vec::new() };
         let entries = entries(tree, what, self.collector).unwrap_or_default();
         let each = entries.into_iter().filter_map(|(name, tree)| {
-            let part = read(&name, &mut Reader::of(tree, &name.value, self.folder, self.collector))?;
+            let part = read(&name, &mut SectionReader::of(tree, &name.value, self.context, self.collector))?;
             Some((name.value, part))
         });
         each.collect()
@@ -101,7 +124,7 @@ impl<'text> Reader<'_, 'text> {
 
     pub fn path(&mut self, key: &'static str) -> Option<PathBuf> {
         let path = self.text(key)?;
-        Some(self.folder.join(path.value))
+        Some(self.context.folder.join(path.value))
     }
 
     pub fn text(&mut self, key: &'static str) -> Option<Placed<String>> {
@@ -124,10 +147,6 @@ impl<'text> Reader<'_, 'text> {
 
     pub fn parse<T: FromStr<Err: Display>>(&mut self, written: &Placed<String>) -> Option<T> {
         written.value.parse().map_err(|error| _ = self.collector.add(written.place, format!("{error}"))).ok()
-    }
-
-    pub fn ae_title(&mut self, key: &'static str) -> Option<AeTitle> {
-        self.parsed(key)
     }
 
     pub fn duration(&mut self, key: &'static str) -> Option<Duration> {
@@ -188,7 +207,7 @@ impl<'text> Reader<'_, 'text> {
         value(tree, &self.called(key), takes, hint, read, self.collector)
     }
 
-    fn take(&mut self, key: &str) -> Option<Tree> {
+    pub(crate) fn take(&mut self, key: &str) -> Option<Tree> {
         self.fields.as_mut()?.take(key).map(|(_, tree)| tree)
     }
 

@@ -1,11 +1,12 @@
-//! What became of a response at one destination, file by file.
+//! What became of a response at one destination, part by part: the form that the journal keeps.
+
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::dataflow::Response;
-use crate::dicom::{Outcome, Sent};
-use crate::step::Artifact;
+use super::destination::STORED;
+use super::{PartAnswer, PartOutcome};
 
 /// What became of a response at one destination.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,9 +30,9 @@ pub struct FileDelivery {
     pub state: FileState,
     /// In words: `stored`, or the status.
     pub answer: String,
-    /// Empty where it could not be read.
-    #[serde(skip_serializing_if = "String::is_empty", default)]
-    pub sop_class_uid: String,
+    /// More that the destination says of it, by name. These stand in a record beside the other keys.
+    #[serde(flatten, default)]
+    pub details: BTreeMap<String, String>,
     /// What it had answered, while it is missing.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub taken: Option<String>,
@@ -57,8 +58,6 @@ pub enum FileState {
     Waiting,
 }
 
-const STORED: &str = "stored";
-
 impl Delivery {
     /// Where the delivery stands after what earlier processes have recorded of it: the whole after a try,
     /// and single files.
@@ -73,6 +72,13 @@ impl Delivery {
             }
         }
         delivery
+    }
+
+    /// Why it is not complete, in words: the trouble, or the answers of what is not there.
+    pub fn told(&self) -> String {
+        let answers = self.files.iter().filter(|file| !file.is_there());
+        let answers = answers.map(|file| format!("{}: {}", file.name, file.answer));
+        self.trouble.iter().cloned().chain(answers).collect::<Vec<String>>().join("; ")
     }
 
     /// How many times it broke off while a file was on its way.
@@ -96,26 +102,26 @@ impl Delivery {
         }
     }
 
-    /// The files that are to be sent.
-    pub fn unsent<'a>(&self, response: &'a Response) -> Vec<&'a Artifact> {
-        self.that(response, |state| matches!(state, None | Some(FileState::Waiting)))
+    /// The parts that are to be sent.
+    pub fn unsent<'a>(&self, parts: &'a [String]) -> Vec<&'a str> {
+        self.select(parts, |state| matches!(state, None | Some(FileState::Waiting)))
     }
 
-    /// Those in a state.
-    pub fn in_state<'a>(&self, response: &'a Response, state: FileState) -> Vec<&'a Artifact> {
-        self.that(response, |one| one == Some(state))
+    /// The parts in a state.
+    pub fn in_state<'a>(&self, parts: &'a [String], state: FileState) -> Vec<&'a str> {
+        self.select(parts, |one| one == Some(state))
     }
 
-    /// Sees whether all is there.
-    pub fn judge(&mut self, response: &Response) {
+    /// Sees whether all parts are there.
+    pub fn judge(&mut self, parts: &[String]) {
         let there = |state| matches!(state, Some(FileState::Stored | FileState::Warned));
-        self.complete = self.trouble.is_none() && self.that(response, |state| !there(state)).is_empty();
+        self.complete = self.trouble.is_none() && self.select(parts, |state| !there(state)).is_empty();
     }
 
     /// Whether another try would change nothing: what is not there was refused.
-    pub fn is_decided(&self, response: &Response) -> bool {
+    pub fn is_decided(&self, parts: &[String]) -> bool {
         let is_open = |state: Option<FileState>| state.is_none_or(FileState::is_open);
-        self.trouble.is_none() && (self.complete || self.that(response, is_open).is_empty())
+        self.trouble.is_none() && (self.complete || self.select(parts, is_open).is_empty())
     }
 
     /// Whether both say the same, however many tries it took.
@@ -123,21 +129,17 @@ impl Delivery {
         self.complete == other.complete && self.files == other.files && self.trouble == other.trouble
     }
 
-    fn that<'a>(
-        &self,
-        response: &'a Response,
-        is_it: impl Fn(Option<FileState>) -> bool,
-    ) -> Vec<&'a Artifact> {
-        let states: std::collections::HashMap<&str, FileState> =
+    fn select<'a>(&self, parts: &'a [String], is_it: impl Fn(Option<FileState>) -> bool) -> Vec<&'a str> {
+        let states: HashMap<&str, FileState> =
             self.files.iter().map(|file| (file.name.as_str(), file.state)).collect();
-        let dicom = response.files.iter().filter(|file| file.media_type == "application/dicom");
-        dicom.filter(|file| is_it(states.get(file.name.as_str()).copied())).collect()
+        let parts = parts.iter().map(String::as_str);
+        parts.filter(|part| is_it(states.get(part).copied())).collect()
     }
 }
 
 impl FileState {
     /// Whether more is to be done.
-    pub(super) fn is_open(self) -> bool {
+    pub fn is_open(self) -> bool {
         match self {
             FileState::Sent | FileState::Missing | FileState::Waiting => true,
             FileState::Stored | FileState::Warned | FileState::Refused => false,
@@ -147,31 +149,17 @@ impl FileState {
 
 impl FileDelivery {
     /// What a destination answered, after it broke off so many times.
-    pub fn answered(sent: Sent, is_to_be_verified: bool, broke_off: u32) -> FileDelivery {
-        let broke_off = if sent.outcome == Outcome::Unanswered { broke_off + 1 } else { 0 };
-        let state = match &sent.outcome {
-            Outcome::Stored | Outcome::Warned { .. } if is_to_be_verified => FileState::Sent,
-            Outcome::Stored => FileState::Stored,
-            Outcome::Warned { .. } => FileState::Warned,
-            Outcome::Refused { status, .. } if status.may_pass() => FileState::Waiting,
-            Outcome::Unanswered => FileState::Waiting,
-            Outcome::Refused { .. } | Outcome::NotTaken { .. } | Outcome::NotConverted { .. } => {
-                FileState::Refused
-            }
+    pub fn answered(answer: PartAnswer, broke_off: u32) -> FileDelivery {
+        let PartAnswer { part, outcome, text, details } = answer;
+        let broke_off = if outcome == PartOutcome::Unanswered { broke_off + 1 } else { 0 };
+        let state = match outcome {
+            PartOutcome::Stored => FileState::Stored,
+            PartOutcome::Warned => FileState::Warned,
+            PartOutcome::Taken => FileState::Sent,
+            PartOutcome::Refused => FileState::Refused,
+            PartOutcome::Deferred | PartOutcome::Unanswered => FileState::Waiting,
         };
-        let (answer, sop_class_uid) = (sent.outcome.to_string(), sent.sop_class_uid);
-        FileDelivery { name: sent.name, state, answer, sop_class_uid, taken: None, broke_off }
-    }
-
-    pub fn refused(name: &str, answer: String) -> FileDelivery {
-        FileDelivery {
-            name: name.to_owned(),
-            state: FileState::Refused,
-            answer,
-            sop_class_uid: String::new(),
-            taken: None,
-            broke_off: 0,
-        }
+        FileDelivery { name: part, state, answer: text, details, taken: None, broke_off }
     }
 
     /// The file after it was looked for at the destination. Some need a moment until they find what they
@@ -205,5 +193,31 @@ fn state_or_stored<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<
         Value::Bool(true) => Ok(FileState::Stored),
         Value::Bool(false) => Ok(FileState::Waiting),
         state => FileState::deserialize(state).map_err(serde::de::Error::custom),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_earlier_versions_recorded_is_read_and_written_as_it_was() {
+        let file = json!({
+            "name": "1.dcm", "state": "sent", "answer": "stored", "sop_class_uid": "1.2.840", "broke_off": 2,
+        });
+        let read = FileDelivery::deserialize(&file).unwrap();
+        assert_eq!((read.state, read.details["sop_class_uid"].as_str()), (FileState::Sent, "1.2.840"));
+        assert_eq!(serde_json::to_value(&read).unwrap(), file);
+        let oldest = json!({"name": "1.dcm", "stored": true, "answer": "stored"});
+        assert_eq!(FileDelivery::deserialize(&oldest).unwrap().state, FileState::Stored);
+
+        let whole = json!({
+            "destination": "ORTHANC@127.0.0.1:4242", "complete": false, "tries": 2, "files": [file],
+            "trouble": "nobody answers",
+        });
+        let resumed = Delivery::resumed("ORTHANC@127.0.0.1:4242".to_owned(), &[whole.clone(), oldest]);
+        assert_eq!((resumed.tries, resumed.files.len(), resumed.files[0].state), (2, 1, FileState::Stored));
+        assert_eq!(serde_json::to_value(Delivery::deserialize(&whole).unwrap()).unwrap(), whole);
     }
 }

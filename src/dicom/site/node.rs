@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use crate::dicom::{Destination, web};
 use crate::outbox::{Policy, Window};
-
-use super::reader::Reader;
+use crate::site::SectionReader;
 
 /// A node, by its name in the file.
 #[derive(Clone, Debug)]
@@ -59,7 +58,7 @@ const VERIFY: [(&str, Verify); 3] =
 const KEYS: [&str; 8] =
     ["address", "tls", "wait", "authorization", "verify", "retry", "windows", "associations"];
 
-pub(super) fn all(reader: &mut Reader) -> BTreeMap<String, Node> {
+pub(super) fn all(reader: &mut SectionReader) -> BTreeMap<String, Node> {
     let nodes = reader.named("\"nodes\"", |name, reader| {
         if let Some(single) = reader.single() {
             return address(reader, &single.value, single.place).map(Node::usual);
@@ -122,7 +121,7 @@ impl Node {
     }
 }
 
-fn address(reader: &mut Reader, text: &str, place: crate::yaml::Place) -> Option<Address> {
+fn address(reader: &mut SectionReader, text: &str, place: crate::yaml::Place) -> Option<Address> {
     let written = crate::yaml::Placed { place, value: text.to_owned() };
     if text.contains("://") {
         return reader.parse(&written).map(|node| Address::Web(Box::new(node)));
@@ -130,7 +129,7 @@ fn address(reader: &mut Reader, text: &str, place: crate::yaml::Place) -> Option
     reader.parse(&written).map(|node| Address::Dimse(Box::new(node)))
 }
 
-fn retry(reader: &mut Reader) -> Retry {
+fn retry(reader: &mut SectionReader) -> Retry {
     reader.known("\"retry\"", &["first_delay", "factor", "cap", "give_up"]);
     let usual = Policy::default();
     let factor = reader.value("factor", "a number from 1 to 100", "", |text| {

@@ -1,4 +1,5 @@
-//! One folder per response, named so that a person finds it, with `response.json` beside the files.
+//! One folder per response, named so that a person finds it, with `response.json` beside the files, and
+//! `delivery.json`, if the response has other destinations, too.
 
 use std::fs;
 use std::io;
@@ -8,11 +9,14 @@ use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{CWD, RenameFlags};
 
+use crate::admission::{
+    Delivery, DeliveryTrouble, Destination, DestinationReach, OutgoingResponse, PartAnswer, TroubleKind,
+};
 use crate::dataflow::Response;
 use crate::step::{Artifact, Request};
 use crate::store::Store;
 
-/// A folder that gets a folder for each response.
+/// A folder that gets a folder for each response: a [`Destination`] on this machine.
 pub struct Folder {
     root: PathBuf,
     /// Keeps the drafts of the same response apart, when a request is under way twice.
@@ -53,11 +57,6 @@ impl Folder {
         Ok(())
     }
 
-    /// Where a request's response lies, or will.
-    pub fn place(&self, request: &Request) -> PathBuf {
-        self.root.join(&request.name)
-    }
-
     /// Writes a response. It appears whole, and takes the place of an earlier one to the same request.
     ///
     /// # Errors
@@ -69,7 +68,7 @@ impl Folder {
         store: &Store,
     ) -> Result<PathBuf, FolderError> {
         safe(&request.name)?;
-        let place = self.place(request);
+        let place = self.root.join(&request.name);
         let number = self.drafts.fetch_add(1, Ordering::Relaxed);
         let draft = self.root.join(format!(".{}.{}-{number}.part", request.name, std::process::id()));
         let written = write_all(&draft, response, store).and_then(|()| {
@@ -81,6 +80,59 @@ impl Folder {
             let _ = fs::remove_dir_all(&draft);
         }
         written.map(|()| place)
+    }
+}
+
+impl Destination for Folder {
+    fn name(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    fn reach(&self) -> DestinationReach {
+        DestinationReach::Local
+    }
+
+    /// The folder of the response is there as a whole, or not at all.
+    fn parts(&self, response: &Response) -> Vec<String> {
+        vec![response.name.clone()]
+    }
+
+    fn send(
+        &self,
+        outgoing: &OutgoingResponse,
+        parts: &[&str],
+        answered: &mut dyn FnMut(PartAnswer),
+    ) -> Result<(), DeliveryTrouble> {
+        self.write(outgoing.request, outgoing.response, outgoing.store)?;
+        parts.iter().for_each(|part| answered(PartAnswer::stored(part)));
+        Ok(())
+    }
+
+    fn place(&self, request: &Request) -> Option<PathBuf> {
+        Some(self.root.join(&request.name))
+    }
+
+    /// Writes `delivery.json`. The file appears whole.
+    fn note(&self, request: &Request, deliveries: &[Delivery]) -> Result<(), DeliveryTrouble> {
+        let place = self.root.join(safe(&request.name)?);
+        let path = place.join("delivery.json");
+        let text = serde_json::to_string_pretty(deliveries).expect("a delivery is made of texts and numbers");
+        let draft = place.join(".delivery.json.part");
+        let written = fs::write(&draft, text + "\n").and_then(|()| fs::File::open(&draft)?.sync_all());
+        let placed = written
+            .and_then(|()| fs::rename(&draft, &path))
+            .and_then(|()| fs::File::open(&place)?.sync_all());
+        Ok(placed.map_err(failed(&path))?)
+    }
+}
+
+impl From<FolderError> for DeliveryTrouble {
+    fn from(error: FolderError) -> DeliveryTrouble {
+        let kind = match error {
+            FolderError::Write { .. } => TroubleKind::Passing,
+            FolderError::Name(_) => TroubleKind::Lasting,
+        };
+        DeliveryTrouble { kind, ..DeliveryTrouble::passing(error) }
     }
 }
 
@@ -236,6 +288,6 @@ mod tests {
             (0..4).for_each(|_| drop(scope.spawn(write)));
         });
         assert_eq!(fs::read_dir(root.path().join("out")).unwrap().count(), 1, "no drafts are left");
-        assert_eq!(fs::read_to_string(folder.place(&request).join("c.txt")).unwrap(), "2");
+        assert_eq!(fs::read_to_string(folder.place(&request).unwrap().join("c.txt")).unwrap(), "2");
     }
 }

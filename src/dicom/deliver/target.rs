@@ -1,14 +1,15 @@
-//! The kinds of destinations.
+//! Peers that take the objects of responses: how they are reached.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::admission::{DeliveryTrouble, TroubleKind};
 use crate::dicom::{self, Destination, Object, Sent, Stage, web};
 use crate::step::Request;
 
-/// Where the DICOM files of a response go.
+/// The peer that the DICOM files of a response go to.
 #[derive(Clone, Debug)]
-pub enum Target {
+pub enum ObjectTarget {
     /// A node, by C-STORE.
     Node(Box<Destination>),
     /// A DICOMweb service, by STOW-RS.
@@ -17,36 +18,18 @@ pub enum Target {
     Sender(BTreeMap<String, Destination>),
 }
 
-/// Why not all objects were sent and answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    /// What is wrong, and what to do.
-    pub text: String,
-    pub kind: TroubleKind,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TroubleKind {
-    /// Nobody is there, or not for us: so it is for every other response.
-    Absent,
-    /// It broke off.
-    Passing,
-    /// Trying again would change nothing.
-    Lasting,
-}
-
-impl Target {
+impl ObjectTarget {
     /// Whether the response to a request goes there at all: what no node has sent has no sender.
-    pub fn concerns(&self, request: &Request) -> bool {
+    pub(super) fn concerns(&self, request: &Request) -> bool {
         match self {
-            Target::Node(_) | Target::Web(_) => true,
-            Target::Sender(_) => !request.attribute("calling_ae").is_empty(),
+            ObjectTarget::Node(_) | ObjectTarget::Web(_) => true,
+            ObjectTarget::Sender(_) => !request.attribute("calling_ae").is_empty(),
         }
     }
 
     /// Whether the responses to both requests go to the same node.
-    pub fn is_same_node(&self, one: &Request, other: &Request) -> bool {
-        let Target::Sender(nodes) = self else { return true };
+    pub(super) fn is_same_node(&self, one: &Request, other: &Request) -> bool {
+        let ObjectTarget::Sender(nodes) = self else { return true };
         let address = |request| sender(nodes, request).ok().map(|node| &node.address);
         address(one).is_some_and(|known| address(other) == Some(known))
     }
@@ -55,35 +38,41 @@ impl Target {
     ///
     /// # Errors
     /// If not all were answered.
-    pub fn send(
+    pub(super) fn send(
         &self,
         request: &Request,
         objects: &[Object],
         answered: &mut dyn FnMut(Sent),
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), DeliveryTrouble> {
         let destination = match self {
-            Target::Web(node) => return store(node, objects, answered),
-            Target::Node(destination) => destination,
-            Target::Sender(nodes) => sender(nodes, request)?,
+            ObjectTarget::Web(node) => return store(node, objects, answered),
+            ObjectTarget::Node(destination) => destination,
+            ObjectTarget::Sender(nodes) => sender(nodes, request)?,
         };
-        dicom::send_each(destination, objects, Some(dicom::plain_pixels), answered).map_err(|error| Trouble {
-            text: format!("{}. {}", error.cause, error.remedy()),
-            kind: match error.stage {
-                Stage::Opening => TroubleKind::Absent,
-                Stage::Open => TroubleKind::Passing,
-            },
+        dicom::send_each(destination, objects, Some(dicom::plain_pixels), answered).map_err(|error| {
+            DeliveryTrouble {
+                text: format!("{}. {}", error.cause, error.remedy()),
+                kind: match error.stage {
+                    Stage::Opening => TroubleKind::Absent,
+                    Stage::Open => TroubleKind::Passing,
+                },
+            }
         })
     }
 }
 
 /// The service answers for a batch at a time, so its answers come together.
-fn store(node: &web::Node, objects: &[Object], answered: &mut dyn FnMut(Sent)) -> Result<(), Trouble> {
+fn store(
+    node: &web::Node,
+    objects: &[Object],
+    answered: &mut dyn FnMut(Sent),
+) -> Result<(), DeliveryTrouble> {
     let (sent, error) = match web::store(node, objects) {
         Ok(sent) => (sent, None),
         Err(error) => {
             let text = format!("{}. {}", error.cause, error.remedy());
             let kind = if error.cause.is_absence() { TroubleKind::Absent } else { TroubleKind::Passing };
-            (error.sent, Some(Trouble { text, kind }))
+            (error.sent, Some(DeliveryTrouble { text, kind }))
         }
     };
     sent.into_iter().for_each(answered);
@@ -94,7 +83,7 @@ fn store(node: &web::Node, objects: &[Object], answered: &mut dyn FnMut(Sent)) -
 fn sender<'a>(
     nodes: &'a BTreeMap<String, Destination>,
     request: &Request,
-) -> Result<&'a Destination, Trouble> {
+) -> Result<&'a Destination, DeliveryTrouble> {
     let titles = request.attribute("calling_ae");
     let known = titles.split('\\').find_map(|title| nodes.get(title));
     known.ok_or_else(|| {
@@ -104,17 +93,17 @@ fn sender<'a>(
             _ => format!("it is not known where the sender {titles} receives"),
         };
         let text = format!("{trouble}. {remedy}");
-        Trouble { text, kind: TroubleKind::Lasting }
+        DeliveryTrouble { text, kind: TroubleKind::Lasting }
     })
 }
 
 /// By this name it is remembered what a destination has.
-impl fmt::Display for Target {
+impl fmt::Display for ObjectTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Target::Node(destination) => destination.fmt(f),
-            Target::Web(node) => node.fmt(f),
-            Target::Sender(_) => f.write_str("the sender"),
+            ObjectTarget::Node(destination) => destination.fmt(f),
+            ObjectTarget::Web(node) => node.fmt(f),
+            ObjectTarget::Sender(_) => f.write_str("the sender"),
         }
     }
 }
@@ -147,7 +136,7 @@ mod tests {
             (title.to_owned(), format!("{title}@{address}").parse::<Destination>().unwrap())
         };
         let nodes = [node("CT1", "10.0.0.7:104"), node("CT2", "10.0.0.8:104"), node("CT3", "10.0.0.7:104")];
-        let target = Target::Sender(nodes.into());
+        let target = ObjectTarget::Sender(nodes.into());
         let is_same = |one: &str, other: &str| target.is_same_node(&request(one), &request(other));
         assert!(is_same("CT1", "CT1") && is_same("CT1", "ARCHIVE\\CT3"));
         assert!(!is_same("CT1", "CT2") && !is_same("CT1", "CT9") && !is_same("CT9", "CT9"));

@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 
 use crate::dicom::Caller;
 
-use super::reader::Reader;
 use super::{Listener, Security};
+use crate::site::SectionReader;
 
 const SECURITY: [(&str, Security); 3] =
     [("none", Security::None), ("server", Security::Tls), ("mutual", Security::Mutual)];
 
 /// The listener for associations.
-pub(super) fn dicom(reader: &mut Reader) -> Option<Listener> {
+pub(super) fn dicom(reader: &mut SectionReader) -> Option<Listener> {
     let keys = [
         "listen",
         "tls",
@@ -28,12 +28,12 @@ pub(super) fn dicom(reader: &mut Reader) -> Option<Listener> {
 }
 
 /// The listener for STOW-RS.
-pub(super) fn web(reader: &mut Reader) -> Option<Listener> {
+pub(super) fn web(reader: &mut SectionReader) -> Option<Listener> {
     reader.known("\"web\"", &["listen", "tls", "callers", "associations", "instance", "idle_time"]);
     read(reader)
 }
 
-fn read(reader: &mut Reader) -> Option<Listener> {
+fn read(reader: &mut SectionReader) -> Option<Listener> {
     let address = reader.required("listen", |reader| {
         let hint = "for example 127.0.0.1:11112, or 0.0.0.0:11112 for all who can reach this machine";
         reader.value("listen", "an address and a port", hint, |text| text.parse::<SocketAddr>().ok())

@@ -1,0 +1,130 @@
+//! The settings of a run: the command line, then the site's file, then what is usual.
+
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::files::{FilesSite, OutputSetting};
+use crate::site::{DataflowRules, GeneralSettings};
+
+use super::exit::{Failure, Kind};
+use super::site::Settings;
+
+/// What the command line says.
+pub struct GivenSettings {
+    pub general: GeneralSettings,
+    pub output: Option<OutputSetting>,
+}
+
+/// What a run goes by.
+#[derive(Debug, PartialEq)]
+pub struct RunSettings {
+    /// The name of a built-in dataflow, or the path of a file.
+    pub dataflow: String,
+    pub state: PathBuf,
+    /// The folder of responses; `None`: there are other destinations only.
+    pub output: Option<PathBuf>,
+    pub input: Vec<PathBuf>,
+    /// `None`: as many as there are cores.
+    pub workers: Option<NonZero<usize>>,
+    pub lanes: NonZero<usize>,
+    /// In bytes; `None`: a share of the machine's.
+    pub memory: Option<u64>,
+    pub free_min: u64,
+    pub keep_days: f64,
+    /// `None`: a share of the disk's.
+    pub keep_bytes: Option<u64>,
+    pub retry: Vec<Duration>,
+    pub keep_trying: Duration,
+}
+
+const DATAFLOW: &str = "ct-lung";
+const STATE: &str = "flow-state";
+const OUTPUT: &str = "flow-output";
+const LANES: NonZero<usize> = NonZero::new(4).expect("four is not zero");
+const FREE_BYTES_MIN: u64 = 1 << 30;
+const KEEP_DAYS: f64 = 7.0;
+const RETRY_S: [u64; 3] = [1, 5, 15];
+const KEEP_TRYING: Duration = Duration::from_secs(12 * 60 * 60);
+
+impl RunSettings {
+    /// What holds, where the command line goes before the site's file. With `receives` requests are received,
+    /// and files that the site's file names are not taken in.
+    pub fn choose(given: GivenSettings, site: &Settings, receives: bool) -> Result<RunSettings, Failure> {
+        let said = site.site.as_ref();
+        let output = said.and_then(|site| site.section::<FilesSite>()).and_then(|files| files.output.clone());
+        let rules = said.and_then(|site| site.rules.as_ref());
+        let said = said.map(|site| site.general.clone()).unwrap_or_default();
+        let GivenSettings { general: given, output: output_given } = given;
+        let output = output_given.or(output);
+        let input = if receives || !given.input.is_empty() { given.input } else { said.input };
+        Ok(RunSettings {
+            dataflow: match given.dataflow.or(said.dataflow) {
+                Some(dataflow) => dataflow,
+                None => rules.map_or(Ok(DATAFLOW.to_owned()), only_dataflow)?,
+            },
+            state: given.state.or(said.state).unwrap_or_else(|| STATE.into()),
+            output: match output.unwrap_or_else(|| OutputSetting::Folder(OUTPUT.into())) {
+                OutputSetting::Folder(folder) => Some(folder),
+                OutputSetting::Nowhere => None,
+            },
+            input,
+            workers: given.workers.or(said.workers),
+            lanes: given.lanes.or(said.lanes).unwrap_or(LANES),
+            memory: given.memory.or(said.memory),
+            free_min: given.free_min.or(said.free_min).unwrap_or(FREE_BYTES_MIN),
+            keep_days: given.keep.days.or(said.keep.days).unwrap_or(KEEP_DAYS),
+            keep_bytes: given.keep.bytes.or(said.keep.bytes),
+            retry: given.retry.or(said.retry).unwrap_or_else(|| RETRY_S.map(Duration::from_secs).into()),
+            keep_trying: given.keep_trying.or(said.keep_trying).unwrap_or(KEEP_TRYING),
+        })
+    }
+}
+
+/// The dataflow of all rules, as a process runs one.
+fn only_dataflow(rules: &DataflowRules) -> Result<String, Failure> {
+    match rules.dataflows()[..] {
+        [only] => Ok(only.to_owned()),
+        _ => {
+            let failure =
+                Failure::new(Kind::Usage, "the rules of the site's file name more than one dataflow");
+            Err(failure.hint("a process runs one dataflow: name it on the command line"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::site::Site;
+
+    use super::super::site::SECTIONS;
+    use super::*;
+
+    fn choose(given: GeneralSettings, site: &str) -> Result<RunSettings, Failure> {
+        let site = Site::parse("site.yaml", site, Path::new("/etc/flow"), &SECTIONS).unwrap();
+        RunSettings::choose(GivenSettings { general: given, output: None }, &Settings::of(site), false)
+    }
+
+    #[test]
+    fn the_command_line_goes_before_the_file_and_the_file_before_what_is_usual() {
+        let text = "state: state\noutput: none\nlanes: 9\nkeep: {days: 30}\nretry: [2 s, 1 min]\ninput: [in]\n\
+                    dataflow: mine.yaml";
+        let chosen = choose(GeneralSettings { lanes: NonZero::new(2), ..Default::default() }, text).unwrap();
+        assert_eq!((chosen.state.as_path(), chosen.output), (Path::new("/etc/flow/state"), None));
+        assert_eq!((chosen.lanes.get(), chosen.keep_days, chosen.free_min), (2, 30.0, 1 << 30));
+        assert_eq!(chosen.retry, [2, 60].map(Duration::from_secs));
+        assert_eq!((chosen.dataflow.as_str(), chosen.input.len()), ("/etc/flow/mine.yaml", 1));
+    }
+
+    #[test]
+    fn one_dataflow_of_all_rules_is_run_and_of_several_one_must_be_named() {
+        let one = "rules: [{when: {modality: CT}, dataflow: ct-lung}, {default: ct-lung}]";
+        assert_eq!(choose(GeneralSettings::default(), one).unwrap().dataflow, "ct-lung");
+        let two = "rules: [{when: {modality: CT}, dataflow: a.yaml}, {default: ct-lung}]";
+        assert!(choose(GeneralSettings::default(), two).is_err());
+        let named = GeneralSettings { dataflow: Some("b.yaml".to_owned()), ..Default::default() };
+        assert_eq!(choose(named, two).unwrap().dataflow, "b.yaml");
+    }
+}

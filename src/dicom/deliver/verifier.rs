@@ -1,0 +1,73 @@
+//! Verification that objects are safe at a peer: by storage commitment, by query, or over the web.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::dicom::verify::{self, Found};
+use crate::dicom::{Await, Commitments, Destination, Object, web};
+
+/// Finds out which of the objects that a peer has taken are safe there. An object that is not among those
+/// it gives, or is not safe, is looked for once more, and then sent again.
+pub type ObjectVerifier = Arc<dyn Fn(&[Object]) -> Result<Vec<ObjectFinding>, String> + Send + Sync>;
+
+/// What was found out of one object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectFinding {
+    pub sop_instance_uid: String,
+    /// Why it is not safe, if it is not.
+    pub safe: Result<(), String>,
+}
+
+/// Of a peer that calls back, the outcome is waited for so long. What comes later is found at the next try,
+/// and meanwhile others are sent.
+const CALL_TIME: Duration = Duration::from_secs(5);
+
+/// The node commits to the objects. `commitments` is where outcomes are awaited that come to our listener,
+/// if there is one.
+pub fn by_commitment(node: &Destination, commitments: Option<Arc<Commitments>>) -> ObjectVerifier {
+    let node = node.clone();
+    // Transactions of this process must not have the UIDs of an earlier one's.
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let attempts = AtomicU64::new(since.as_nanos() as u64);
+    Arc::new(move |objects| {
+        let attempt = attempts.fetch_add(1, Ordering::Relaxed);
+        let (answer, time) = match commitments.as_deref() {
+            Some(commitments) => (Await::Listener(commitments), CALL_TIME),
+            None => (Await::Here, verify::COMMITMENT_TIME),
+        };
+        let outcome = verify::committed(&node, objects, attempt, answer, time);
+        let outcome = outcome.map_err(|error| format!("{}. {}", error.cause, error.remedy()))?;
+        Ok(findings(objects, outcome))
+    })
+}
+
+/// The node finds the objects (C-FIND).
+pub fn by_query(node: &Destination) -> ObjectVerifier {
+    let node = node.clone();
+    Arc::new(move |objects| {
+        let found = verify::found(&node, objects);
+        let found = found.map_err(|error| format!("{}. {}", error.cause, error.remedy()))?;
+        Ok(findings(objects, found))
+    })
+}
+
+/// The service finds the objects (QIDO-RS).
+pub fn over_web(node: &web::Node) -> ObjectVerifier {
+    let node = node.clone();
+    Arc::new(move |objects| {
+        let found = verify::found_over_web(&node, objects);
+        let found = found.map_err(|error| format!("{}. {}", error.cause, error.remedy()))?;
+        Ok(findings(objects, found))
+    })
+}
+
+/// In the order of the objects.
+fn findings(objects: &[Object], mut found: Found) -> Vec<ObjectFinding> {
+    let each = objects.iter().filter_map(|object| {
+        let sop_instance_uid = object.sop_instance_uid().to_owned();
+        let safe = found.remove(&sop_instance_uid)?;
+        Some(ObjectFinding { sop_instance_uid, safe })
+    });
+    each.collect()
+}

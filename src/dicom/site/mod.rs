@@ -1,0 +1,128 @@
+//! The section of DICOM in a site's file: who may call, when a study is complete, and which nodes there are.
+
+mod complete;
+mod listener;
+mod node;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::site::{SectionReader, SectionSettings, SiteSection, known_name};
+
+use super::{AeTitle, Caller, Completion};
+
+pub use node::{Address, Node, Retry, Verify};
+
+/// Reads `ae_title`, `dicom`, `web`, `watch`, `complete` and `nodes`.
+pub struct DicomSection;
+
+/// What a site's file says of DICOM.
+#[derive(Debug)]
+pub struct DicomSite {
+    pub ae_title: Option<AeTitle>,
+    pub dicom: Option<Listener>,
+    pub web: Option<Listener>,
+    /// A folder whose files are taken in.
+    pub watch: Option<PathBuf>,
+    pub completion: Completion,
+    /// The node that is asked how many instances a study has.
+    pub count: Option<String>,
+    pub nodes: BTreeMap<String, Node>,
+}
+
+/// How we are reached.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    pub address: SocketAddr,
+    pub security: Security,
+    /// Who may call; if nobody is named, everybody.
+    pub callers: Vec<Caller>,
+    pub any_called_title: bool,
+    pub associations_max: Option<usize>,
+    pub contexts_max: Option<usize>,
+    pub pdu_bytes_max: Option<u32>,
+    pub instance_bytes_max: Option<u64>,
+    pub idle_time_max: Option<std::time::Duration>,
+}
+
+/// How a listener's connections are protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Security {
+    None,
+    /// We show our certificate.
+    Tls,
+    /// The caller shows one, too.
+    Mutual,
+}
+
+/// `to: [sender]`: the node that sent a study, by its AE title.
+pub const SENDER: &str = "sender";
+
+impl SiteSection for DicomSection {
+    fn keys(&self) -> &'static [&'static str] {
+        &["ae_title", "dicom", "web", "watch", "complete", "nodes"]
+    }
+
+    fn read(&self, reader: &mut SectionReader) -> Box<dyn SectionSettings> {
+        let ae_title = reader.parsed("ae_title");
+        let dicom = reader.section("dicom", listener::dicom).flatten();
+        let web = reader.section("web", listener::web).flatten();
+        let watch = reader.path("watch");
+        let (completion, count) = reader.section("complete", complete::read).unwrap_or_default();
+        let nodes = reader.section("nodes", node::all).unwrap_or_default();
+        if let Some(count) = &count {
+            let known: Vec<&str> = nodes.keys().map(String::as_str).collect();
+            known_name(reader, count, "node", &known);
+        }
+        let count = count.map(|count| count.value);
+        let site = DicomSite { ae_title, dicom, web, watch, completion, count, nodes };
+        site.check_titles(reader);
+        site.check_encryption(reader);
+        Box::new(site)
+    }
+}
+
+impl SectionSettings for DicomSite {
+    fn destination_names(&self) -> Vec<&str> {
+        self.nodes.keys().map(String::as_str).chain([SENDER]).collect()
+    }
+}
+
+impl DicomSite {
+    fn check_titles(&self, reader: &mut SectionReader) {
+        let mut titles = BTreeMap::new();
+        for (name, title) in self.nodes.iter().filter_map(|(name, node)| Some((name, node.ae_title()?))) {
+            if let Some(other) = titles.insert(title.to_owned(), name) {
+                let message = format!("the nodes \"{other}\" and \"{name}\" are both called {title}");
+                let hint = "results go back to a sender by its AE title: each node needs one of its own";
+                reader.wrong_file(message, hint);
+            }
+        }
+    }
+
+    fn check_encryption(&self, reader: &mut SectionReader) {
+        let has_identity = reader.context().identity.is_some();
+        let has_authorities = reader.context().authorities.is_some();
+        for (name, listener) in [("dicom", &self.dicom), ("web", &self.web)] {
+            let Some(listener) = listener else { continue };
+            if listener.security != Security::None && !has_identity {
+                let message = format!("\"{name}\" is to be encrypted, and there is no certificate of ours");
+                reader.wrong_file(message, "add tls: {certificate: FILE, key: FILE}");
+            }
+            if listener.security == Security::Mutual && !has_authorities {
+                let message =
+                    format!("callers of \"{name}\" are to show certificates, and nobody says whose");
+                reader.wrong_file(message, "add tls: {authorities: FILE}");
+            }
+        }
+        if let Some((name, _)) = self.nodes.iter().find(|(_, node)| node.tls && !has_authorities) {
+            let message =
+                format!("the node \"{name}\" is to be believed, and nobody says by whose certificate");
+            reader.wrong_file(message, "add tls: {authorities: FILE}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

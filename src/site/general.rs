@@ -1,0 +1,80 @@
+//! General settings: what the command line of `flow run` has, too. The command line goes before them.
+
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::dataflow::Dataflow;
+use crate::yaml::duration;
+
+use super::SectionReader;
+
+/// Settings of `flow run`. What the file does not say is `None`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GeneralSettings {
+    /// Where the journal, received requests and results lie.
+    pub state: Option<PathBuf>,
+    /// The name of a built-in dataflow, or the path of a file.
+    pub dataflow: Option<String>,
+    /// Files and folders that are taken in.
+    pub input: Vec<PathBuf>,
+    pub workers: Option<NonZero<usize>>,
+    pub lanes: Option<NonZero<usize>>,
+    /// Bytes that requests in work may take.
+    pub memory: Option<u64>,
+    /// With less free bytes on the disk of `state` nothing is accepted.
+    pub free_min: Option<u64>,
+    pub keep: KeepSettings,
+    /// The waits before the first further tries to deliver a response.
+    pub retry: Option<Vec<Duration>>,
+    /// So long after the first try a response is given up.
+    pub keep_trying: Option<Duration>,
+}
+
+/// `keep`: how long and how much of answered requests is remembered.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct KeepSettings {
+    pub days: Option<f64>,
+    pub bytes: Option<u64>,
+}
+
+pub(super) const KEYS: [&str; 10] =
+    ["state", "dataflow", "input", "workers", "lanes", "memory", "free_min", "keep", "retry", "keep_trying"];
+
+const WORKERS_MAX: usize = 4096;
+const LANES_MAX: usize = 1_000_000;
+
+pub(super) fn read(reader: &mut SectionReader) -> GeneralSettings {
+    let folder = reader.context().folder.clone();
+    let waits = reader.given("retry").then(|| reader.texts("retry"));
+    let hint = format!("write a number and one of {}: 5 s", duration::units());
+    let wait = |reader: &mut SectionReader, text: &_| reader.reads(text, "a time", &hint, duration::parse);
+    GeneralSettings {
+        state: reader.path("state"),
+        dataflow: reader.text("dataflow").map(|name| dataflow_path(&folder, &name.value)),
+        input: reader.texts("input").into_iter().map(|path| folder.join(path.value)).collect(),
+        workers: reader.count("workers", WORKERS_MAX).and_then(NonZero::new),
+        lanes: reader.count("lanes", LANES_MAX).and_then(NonZero::new),
+        memory: reader.bytes("memory"),
+        free_min: reader.bytes("free_min"),
+        keep: reader.section("keep", keep).unwrap_or_default(),
+        retry: waits.map(|waits| waits.iter().filter_map(|text| wait(reader, text)).collect()),
+        keep_trying: reader.duration("keep_trying"),
+    }
+}
+
+fn keep(reader: &mut SectionReader) -> KeepSettings {
+    reader.known("\"keep\"", &["days", "bytes"]);
+    let days = reader.value("days", "a number of days", "for example 30, or 0.5", |text| {
+        crate::yaml::number(text).filter(|days| *days >= 0.0)
+    });
+    KeepSettings { days, bytes: reader.bytes("bytes") }
+}
+
+/// A dataflow as the file names it: one that flow carries, or a path relative to the file's folder.
+pub(super) fn dataflow_path(folder: &Path, name: &str) -> String {
+    match Dataflow::built_in(name) {
+        Some(_) => name.to_owned(),
+        None => folder.join(name).to_string_lossy().into_owned(),
+    }
+}

@@ -1,0 +1,147 @@
+//! `rules`: which dataflow a request goes to, by its attributes.
+//!
+//! ```yaml
+//! rules:
+//!   - when: {modality: CT, series_description: {matches: "*chest*"}}   # as the `when` of a step
+//!     dataflow: ct-lung
+//!   - when: {calling_ae: [TEST, DEV]}
+//!     dataflow: dataflows/test.yaml
+//!   - default: ct-lung                                                # all others; always the last
+//! ```
+
+use std::fmt;
+
+use crate::dataflow::Condition;
+use crate::step::{Request, Table};
+use crate::yaml::{Place, Placed, Shape, Tree, list};
+
+use super::SectionReader;
+use super::general::dataflow_path;
+
+/// Rules in their order, and the dataflow of all requests that none of them is for.
+#[derive(Clone, Debug)]
+pub struct DataflowRules {
+    pub rules: Vec<DataflowRule>,
+    pub default: DefaultRule,
+}
+
+/// A rule: requests that are like `when` go to this dataflow.
+#[derive(Clone, Debug)]
+pub struct DataflowRule {
+    pub when: Condition,
+    /// The name of a built-in dataflow, or the path of a file.
+    pub dataflow: String,
+    /// Where the rule stands in the file, from 1.
+    pub line: usize,
+}
+
+/// The last rule, which holds for every request.
+#[derive(Clone, Debug)]
+pub struct DefaultRule {
+    pub dataflow: String,
+    pub line: usize,
+}
+
+/// The dataflow of one request, and the rule that says so. Displayed in words.
+#[derive(Clone, Copy, Debug)]
+pub struct DataflowChoice<'a> {
+    pub dataflow: &'a str,
+    /// From 0; `None` if none of the rules holds.
+    pub rule: Option<usize>,
+    pub line: usize,
+    when: Option<&'a Condition>,
+}
+
+impl DataflowRules {
+    /// The dataflow that a request goes to: that of the first rule that holds. A function of the request's
+    /// attributes alone.
+    pub fn choose(&self, request: &Request) -> DataflowChoice<'_> {
+        let holding = self.rules.iter().enumerate().find(|(_, rule)| rule.when.holds(request));
+        match holding {
+            Some((index, DataflowRule { when, dataflow, line })) => {
+                DataflowChoice { dataflow, rule: Some(index), line: *line, when: Some(when) }
+            }
+            None => {
+                let DefaultRule { dataflow, line } = &self.default;
+                DataflowChoice { dataflow, rule: None, line: *line, when: None }
+            }
+        }
+    }
+
+    /// The dataflows that requests may go to, each once.
+    pub fn dataflows(&self) -> Vec<&str> {
+        let all = self.rules.iter().map(|rule| rule.dataflow.as_str());
+        let mut each: Vec<&str> = Vec::new();
+        for dataflow in all.chain([self.default.dataflow.as_str()]) {
+            if !each.contains(&dataflow) {
+                each.push(dataflow);
+            }
+        }
+        each
+    }
+}
+
+impl fmt::Display for DataflowChoice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.rule, self.when) {
+            (Some(index), Some(when)) => write!(f, "rule {} (line {}): {when}", index + 1, self.line),
+            _ => write!(f, "the default (line {})", self.line),
+        }
+    }
+}
+
+/// One entry of the list.
+enum Entry {
+    Rule(DataflowRule),
+    Default(DefaultRule),
+}
+
+pub(super) fn read(reader: &mut SectionReader) -> Option<DataflowRules> {
+    let tree = reader.take("rules")?;
+    let place = tree.place;
+    let entries = list(tree, "\"rules\"", reader.collector)?;
+    let last = entries.len().saturating_sub(1);
+    let (mut rules, mut default, mut is_whole) = (Vec::new(), None, true);
+    for (index, tree) in entries.into_iter().enumerate() {
+        let place = tree.place;
+        match entry(reader, index, tree) {
+            Some(Entry::Rule(rule)) => rules.push(rule),
+            Some(Entry::Default(_)) if index < last => {
+                is_whole = false;
+                let message = "the rules behind \"default\" would never be asked".to_owned();
+                reader.wrong_at(place, message, Some("put \"default\" at the end".to_owned()));
+            }
+            Some(Entry::Default(rule)) => default = Some(rule),
+            None => is_whole = false,
+        }
+    }
+    if default.is_none() && is_whole {
+        let message = "\"rules\" do not say where all other requests go".to_owned();
+        reader.wrong_at(place, message, Some("add at the end: - default: DATAFLOW".to_owned()));
+    }
+    Some(DataflowRules { rules, default: default? })
+}
+
+fn entry(reader: &mut SectionReader, index: usize, tree: Tree) -> Option<Entry> {
+    let Place { line, .. } = tree.place;
+    let is_default = matches!(&tree.value, Shape::Map(entries)
+        if entries.iter().any(|(key, _)| key.value == "default"));
+    let what = format!("rule {}", index + 1);
+    let folder = reader.context().folder.clone();
+    reader.inside(tree, |reader| {
+        let path = |name: Placed<String>| dataflow_path(&folder, &name.value);
+        if is_default {
+            reader.known("the default of \"rules\"", &["default"]);
+            let dataflow = path(reader.text("default")?);
+            return Some(Entry::Default(DefaultRule { dataflow, line }));
+        }
+        reader.known(&what, &["when", "dataflow"]);
+        let when = reader.required("when", |reader| {
+            let tree = reader.take("when")?;
+            // The attributes of all sources that this program is linked with.
+            Condition::read(tree, &what, &Table::built_in(), reader.collector)
+        });
+        let dataflow = reader.required("dataflow", |reader| reader.text("dataflow"));
+        Some(Entry::Rule(DataflowRule { when: when?, dataflow: path(dataflow?), line }))
+    })
+}

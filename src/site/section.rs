@@ -1,0 +1,63 @@
+//! Sections: keys of a site's file that are read by those whose settings they are.
+
+use std::any::Any;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use crate::admission::Destination;
+
+use super::SectionReader;
+
+/// One owner's part of a site's file. The owner registers it, and so the file takes its keys.
+///
+/// ```
+/// use std::path::Path;
+///
+/// use flow::site::{SectionReader, SectionSettings, Site, SiteSection};
+///
+/// /// `printer: NAME`
+/// struct PrinterSection;
+///
+/// #[derive(Debug)]
+/// struct PrinterSettings {
+///     name: Option<String>,
+/// }
+///
+/// impl SiteSection for PrinterSection {
+///     fn keys(&self) -> &'static [&'static str] {
+///         &["printer"]
+///     }
+///
+///     fn read(&self, reader: &mut SectionReader) -> Box<dyn SectionSettings> {
+///         Box::new(PrinterSettings { name: reader.text("printer").map(|name| name.value) })
+///     }
+/// }
+///
+/// impl SectionSettings for PrinterSettings {}
+///
+/// let site = Site::parse("site.yaml", "printer: LP1", Path::new(""), &[&PrinterSection])?;
+/// assert_eq!(site.section::<PrinterSettings>().unwrap().name.as_deref(), Some("LP1"));
+/// let problems = Site::parse("site.yaml", "printr: LP1", Path::new(""), &[&PrinterSection]).unwrap_err();
+/// assert!(problems.to_string().contains("did you mean \"printer\"?"));
+/// # Ok::<(), flow::yaml::Problems>(())
+/// ```
+pub trait SiteSection: Sync {
+    /// The keys at the top of the file that are the owner's.
+    fn keys(&self) -> &'static [&'static str];
+
+    /// Reads these keys. What is wrong with them is noted in the reader.
+    fn read(&self, reader: &mut SectionReader) -> Box<dyn SectionSettings>;
+}
+
+/// What an owner has read.
+pub trait SectionSettings: Any + Debug + Send + Sync {
+    /// The names of destinations that `to` may contain.
+    fn destination_names(&self) -> Vec<&str> {
+        Vec::new()
+    }
+
+    /// The destination of a name, if the file alone says enough to make it.
+    fn destination(&self, _name: &str) -> Option<Arc<dyn Destination>> {
+        None
+    }
+}
