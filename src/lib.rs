@@ -31,6 +31,7 @@
 pub mod audit;
 pub mod cli;
 pub mod cluster;
+#[deny(missing_docs)]
 pub mod dataflow;
 pub mod dicom;
 pub mod engine;
@@ -40,7 +41,10 @@ pub mod outbox;
 pub mod program;
 pub mod replay;
 pub mod site;
+#[deny(missing_docs)]
 pub mod step;
+#[deny(missing_docs)]
 pub mod store;
 pub mod tls;
+#[deny(missing_docs)]
 pub mod yaml;

@@ -1,7 +1,7 @@
-//! A draft and a table of steps become a checked [`Dataflow`], or problems.
+//! The checks that make a [`Dataflow`] of a draft and a table of steps, or report problems.
 //!
-//! Every check runs whatever the others found, and a part about which a problem was noted is
-//! unknown to them, so that one mistake gives one problem.
+//! Every check runs, whatever the others found. A part with a problem counts as unknown in later checks, so
+//! that one mistake gives one problem.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use super::{Dataflow, Node, Port, Runs, Wire, meaning, order, response_ports, ru
 use crate::step::{Parameters, Table};
 use crate::yaml::{Collector, Placed};
 
-/// The dataflow, if nothing is wrong.
+/// The dataflow, if there is no problem.
 pub(super) fn check(draft: &Draft, table: &Table, collector: &mut Collector) -> Option<Dataflow> {
     names(draft, collector);
     let plan = Plan::of(draft, table, collector);
@@ -41,7 +41,7 @@ fn names(draft: &Draft, collector: &mut Collector) {
             );
             collector.add(name.place, message);
         }
-        // Within one part the reading of the map has noted it.
+        // A name that occurs twice in the same part was noted when the map was read.
         if let Some(line) = lines.insert(&name.value, name.place.line) {
             let hint = format!("the first is on line {line}; call one of them otherwise");
             collector.add(name.place, format!("two steps are called \"{}\"", name.value)).hint(hint);
@@ -59,7 +59,7 @@ fn kebab_case(name: &Placed<String>, collector: &mut Collector) {
     }
 }
 
-/// All that a dataflow is made of, by index in the draft, without a problem.
+/// The parts of a dataflow without problems, by index in the draft.
 struct Checked<'a> {
     plan: &'a Plan<'a>,
     wiring: Wiring,
@@ -111,7 +111,7 @@ impl Checked<'_> {
         }
     }
 
-    /// A port of the draft as one of the ordered nodes.
+    /// The port with the index of its node in the final order.
     fn moved(&self, port: &Port) -> Port {
         let node = self.order.iter().position(|index| *index == port.node).expect(KNOWN);
         Port { node, output: port.output }

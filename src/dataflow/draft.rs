@@ -1,5 +1,4 @@
-//! A dataflow file as it is written: the right keys with the right kinds of values, nothing
-//! looked up yet.
+//! The draft of a dataflow: keys and values of the file are valid, but no name has been looked up yet.
 
 use crate::yaml;
 use std::time::Duration;
@@ -11,14 +10,14 @@ use crate::yaml::{Collector, Place, Placed};
 use crate::yaml::{Entry, Tree};
 use crate::yaml::{Fields, entries, flag, list, text};
 
-/// A part is `None` or left out where a problem has been noted instead.
+/// The content of a dataflow file. A part with a problem is `None` or left out, and the problem is noted.
 pub(super) struct Draft {
     pub name: Option<Placed<String>>,
     pub about: String,
     pub limits: Limits,
     pub on_failure: OnFailure,
     pub revisions: Revisions,
-    /// Those of the work first, each part in the order of the file.
+    /// The nodes: first those of the work, then those of the failure part, each in the order of the file.
     pub nodes: Vec<DraftNode>,
     pub response: Vec<Placed<String>>,
 }
@@ -36,7 +35,7 @@ pub(super) struct DraftNode {
     pub retry: Option<Retry>,
 }
 
-/// An input and what it is wired to.
+/// An input and its source.
 pub(super) struct Need {
     pub input: Placed<String>,
     pub source: Option<Placed<String>>,
@@ -47,7 +46,7 @@ const FILE_KEYS: [&str; 8] =
 const NODE_KEYS: [&str; 8] = ["step", "needs", "with", "when", "enabled", "limits", "timeout", "retry"];
 
 impl Draft {
-    /// `None` if the text is not a map at all.
+    /// Reads the text; `None` if it is not a map.
     pub fn read(file_text: &str, collector: &mut Collector) -> Option<Draft> {
         let tree = yaml::read(file_text, collector)?;
         let start = Place { line: 1, column: 1, width: 1 };

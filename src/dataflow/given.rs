@@ -1,9 +1,9 @@
-//! What a need may name besides steps: the request, its items, and what became of the work.
+//! The sources that every dataflow has: the request, its items, and the outcomes of the work.
 
 use super::{Phase, Wire};
 use crate::step::{Item, Outcomes, Payload, Request};
 
-/// What a need may name besides steps.
+/// A source that a need can name besides steps.
 pub(super) struct Given {
     pub name: &'static str,
     pub kind: &'static str,

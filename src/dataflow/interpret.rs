@@ -1,6 +1,6 @@
-//! What a dataflow means, without timely: one node after the other, in order.
+//! The meaning of a dataflow, without timely: one node runs after the other, in order.
 //!
-//! The engine must answer every request exactly as this does.
+//! The engine must answer every request exactly as this interpreter.
 
 use std::sync::Arc;
 
@@ -12,13 +12,28 @@ use super::response::{Account, Response, files_at};
 use super::{Dataflow, Node, OnFailure, Phase, Runs, Wire};
 
 impl Dataflow {
-    /// Runs a request through the dataflow on this thread. The files come back beside the response.
+    /// Runs a request through the dataflow on this thread, and returns the response and its files.
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    /// use std::sync::Arc;
+    ///
+    /// use flow::dataflow::{Dataflow, Verdict};
+    /// use flow::step::{Request, Table};
+    ///
+    /// let dataflow = Dataflow::load("ct-lung", &Table::built_in())?;
+    /// let empty = Request::new("empty", BTreeMap::new(), Vec::new());
+    /// let (response, files) = dataflow.interpret(&Arc::new(empty));
+    /// assert_eq!(response.verdict, Verdict::Failed, "a request needs items");
+    /// assert!(files.iter().any(|file| file.name == "error.json"));
+    /// # Ok::<(), flow::dataflow::LoadError>(())
+    /// ```
     pub fn interpret(&self, request: &Arc<Request>) -> (Response, Vec<File>) {
         self.interpret_by(request, &mut |due| due.perform())
     }
 
-    /// The same with each run that is due done by `perform`, which sees what it is made of and what
-    /// it gives, and may put what was recorded in its place.
+    /// Runs a request through the dataflow with `perform` in place of the steps. `perform` sees the inputs of
+    /// each run, and may return recorded outputs instead of running the step.
     pub fn interpret_by(&self, request: &Arc<Request>, perform: &mut Perform) -> (Response, Vec<File>) {
         let refused = self.refuses(request);
         let answer = Answer { refused: refused.is_some(), edition: 0 };
@@ -31,8 +46,8 @@ impl Dataflow {
         (self.respond(request, refused.as_ref(), &run.accounts), run.files)
     }
 
-    /// Makes an error response of [`Dataflow::unfinished`]: runs the failure part on this thread. Its
-    /// results have identifiers of their own, so that those of the final response are others.
+    /// Makes the error response of a deadline: runs the failure part for a response of
+    /// [`Dataflow::unfinished`] on this thread. Its identifiers differ from those of the final response.
     pub fn apologise(&self, request: &Arc<Request>, unfinished: Response) -> (Response, Vec<File>) {
         let mut perform = |due: &Due| due.perform();
         let mut run = Interpretation::new(self, request, Answer { refused: false, edition: 1 }, &mut perform);
@@ -44,35 +59,38 @@ impl Dataflow {
 
 /// A run whose needs are met.
 pub struct Due<'a> {
+    /// The node.
     pub node: &'a Node,
-    /// For a node that runs per item: which.
+    /// The index of the item, for a node that runs per item.
     pub item: Option<usize>,
+    /// The values at the inputs.
     pub inputs: &'a Inputs,
+    /// The source of identifiers for results.
     pub identity: &'a Identity,
 }
 
-/// What does the runs.
+/// The function that does the runs.
 pub type Perform<'a> = dyn FnMut(&Due) -> Result<Outputs, Fault> + 'a;
 
 impl Due<'_> {
-    /// The step's name in the dataflow.
+    /// The name of the step in the dataflow.
     pub fn step(&self) -> &str {
         &self.node.name
     }
 
-    /// Runs the step; a panic in it is a fault.
+    /// Runs the step. A panic becomes a fault.
     ///
     /// # Errors
-    /// The step's own fault, or one that says that its code is wrong.
+    /// The fault of the step, or a fault of kind `broken`.
     pub fn perform(&self) -> Result<Outputs, Fault> {
         self.node.perform(self.identity, self.inputs, &Token::default())
     }
 }
 
-/// Which answer is made.
+/// The answer that is being made.
 #[derive(Clone, Copy)]
 struct Answer {
-    /// To a request that could not be begun.
+    /// Whether the request could not start.
     refused: bool,
     edition: u32,
 }
@@ -82,7 +100,7 @@ struct Interpretation<'a> {
     request: &'a Arc<Request>,
     answer: Answer,
     perform: &'a mut Perform<'a>,
-    /// What each run of each node left.
+    /// The results of each run of each node.
     left: Vec<Vec<Left>>,
     accounts: Vec<Account>,
     files: Vec<File>,
@@ -139,7 +157,7 @@ impl<'a> Interpretation<'a> {
         node.left(&outcome, outputs)
     }
 
-    /// Runs a step, and again as often as its `retry` says. What it means has no waits in it.
+    /// Runs a step, and repeats it as its `retry` says, without the waits.
     fn perform(&mut self, node: &Node, item: Option<usize>, inputs: &Inputs) -> (Outcome, Option<Outputs>) {
         let identity = &node.identity(self.dataflow, self.request, self.answer.edition);
         let due = Due { node, item, inputs, identity };

@@ -1,4 +1,4 @@
-//! Where dataflows come from: the files that the binary carries, and files on disk.
+//! Loading of dataflows: those that the binary includes, and files on disk.
 
 use crate::yaml;
 use std::path::PathBuf;
@@ -8,21 +8,35 @@ use super::Dataflow;
 use crate::step::Table;
 use crate::yaml::Problems;
 
-/// The files of the folder `dataflows`, by name.
+/// The files in the folder `dataflows`, by name.
 const BUILT_IN: [(&str, &str); 1] = [("ct-lung", include_str!("../../dataflows/ct-lung.yaml"))];
 
-/// Why there is no dataflow.
+/// The error of [`Dataflow::load`].
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
+    /// No file and no built-in dataflow has the name.
     #[error("{name:?} is neither a file nor a dataflow that flow carries")]
-    Unknown { name: String, hint: Option<String> },
+    Unknown {
+        /// The name.
+        name: String,
+        /// A similar name, or all names.
+        hint: Option<String>,
+    },
+    /// The file cannot be read.
     #[error("could not read {}", path.display())]
-    Read { path: PathBuf, source: io::Error },
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The file has problems.
     #[error("{0}")]
     Problems(Problems),
 }
 
 impl LoadError {
+    /// The hint for an unknown name.
     pub fn hint(&self) -> Option<&str> {
         match self {
             LoadError::Unknown { hint, .. } => hint.as_deref(),
@@ -31,22 +45,35 @@ impl LoadError {
     }
 }
 
-/// The names of the dataflows that the binary carries.
+/// The names of the built-in dataflows.
 pub fn built_in_names() -> impl Iterator<Item = &'static str> {
     BUILT_IN.iter().map(|(name, _)| *name)
 }
 
 impl Dataflow {
-    /// The text of a dataflow that the binary carries.
+    /// The text of a built-in dataflow.
     pub fn built_in(name: &str) -> Option<&'static str> {
         BUILT_IN.iter().find(|(built_in, _)| *built_in == name).map(|(_, text)| *text)
     }
 
-    /// Takes the name of a built-in dataflow or the path of a file. The name comes first: a file
-    /// of that name is `./NAME`.
+    /// Loads a dataflow by the name of a built-in one, or by the path of a file. A built-in name takes
+    /// precedence; write `./NAME` for a file with the same name.
+    ///
+    /// ```
+    /// use flow::dataflow::{Dataflow, LoadError};
+    /// use flow::step::Table;
+    ///
+    /// let dataflow = Dataflow::load("ct-lung", &Table::built_in())?;
+    /// assert!(dataflow.drawing().starts_with("ct-lung"));
+    ///
+    /// let misspelt = Dataflow::load("ct-lugn", &Table::built_in());
+    /// let hint = misspelt.err().and_then(|error| error.hint().map(str::to_owned));
+    /// assert_eq!(hint.as_deref(), Some("did you mean \"ct-lung\"?"));
+    /// # Ok::<(), LoadError>(())
+    /// ```
     ///
     /// # Errors
-    /// If there is no such file, it cannot be read, or there are problems in it.
+    /// If there is no such file, it cannot be read, or it has problems.
     pub fn load(name_or_path: &str, table: &Table) -> Result<Dataflow, LoadError> {
         let (file, text) = match Dataflow::built_in(name_or_path) {
             Some(text) => (format!("dataflows/{name_or_path}.yaml"), text.to_owned()),

@@ -1,5 +1,5 @@
-//! The limits of a file: memory and deadline of a request; time, repetition and number of a
-//! step's runs. They say when flow waits or gives up, and so are no part of what a dataflow means.
+//! Reading of limits: memory and deadline of a request; time-out, retry and number of runs of a step. Limits
+//! do not change what a response contains, so they are not part of the dataflow's version.
 
 use crate::yaml;
 use crate::yaml::duration;
@@ -11,10 +11,10 @@ use crate::yaml::Collector;
 use crate::yaml::Tree;
 use crate::yaml::{Fields, list, number, text, value};
 
-/// What a request may take.
+/// The limits of a request.
 pub(super) struct Limits {
     pub memory: Memory,
-    /// From when it is accepted until there is an answer.
+    /// The time from acceptance to the first answer.
     pub deadline: Option<Duration>,
 }
 
@@ -29,7 +29,7 @@ const PER_DECODED_BYTE_MAX: f64 = 1000.0;
 const DAYS_7: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const DAYS_30: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// `limits` of the dataflow.
+/// Reads `limits` of the dataflow.
 pub(super) fn of_dataflow(tree: Tree, collector: &mut Collector) -> Limits {
     let mut fields = Fields::read(tree, "\"limits\" of the dataflow", &["memory", "deadline"], collector);
     let memory = fields.take("memory").map(|(_, tree)| memory(tree, collector));
@@ -61,7 +61,7 @@ fn memory(tree: Tree, collector: &mut Collector) -> Memory {
     }
 }
 
-/// `limits` of a step.
+/// Reads `limits` of a step.
 pub(super) fn max(tree: Tree, what: &str, collector: &mut Collector) -> Option<usize> {
     let mut fields = Fields::read(tree, format!("\"limits\" of {what}"), &["max"], collector);
     let (_, tree) = fields.take_required("max", collector)?;
@@ -70,13 +70,13 @@ pub(super) fn max(tree: Tree, what: &str, collector: &mut Collector) -> Option<u
     whole(tree, "the limit \"max\"", Node::RUNS_MAX, hint, collector)
 }
 
-/// `timeout` of a step.
+/// Reads `timeout` of a step.
 pub(super) fn timeout(tree: Tree, what: &str, collector: &mut Collector) -> Option<Duration> {
     let hint = "a run of the step that takes longer is given up, and the step has failed";
     time(tree, &format!("\"timeout\" of {what}"), MS_1..=DAYS_7, hint, collector)
 }
 
-/// `retry` of a step.
+/// Reads `retry` of a step.
 pub(super) fn retry(tree: Tree, what: &str, collector: &mut Collector) -> Option<Retry> {
     let keys = ["count", "first_delay", "factor", "cap", "on"];
     let mut fields = Fields::read(tree, format!("\"retry\" of {what}"), &keys, collector);

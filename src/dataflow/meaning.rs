@@ -1,7 +1,7 @@
-//! The digest of what a dataflow means: of all that may change a response, and of nothing else.
+//! The version of a dataflow: a digest of everything that can change a response, and of nothing else.
 //!
-//! Names of steps count, because identifiers of results are made of them; so does the order of
-//! the nodes, in which outcomes are reported. Layout, comments, `about` and limits do not.
+//! Names of steps count, because identifiers of results are computed from them. The order of the nodes counts,
+//! because outcomes are reported in it. Layout, comments, `about` and limits do not count.
 
 use serde::Serialize;
 
@@ -20,15 +20,16 @@ pub(super) fn digest(name: &str, nodes: &[Node], response: &[Port], on_failure: 
     Digest::of(&canonical)
 }
 
-/// The canonical form. Its field names and their order are part of every digest.
+/// The canonical form. The names and the order of its fields are part of every digest.
 #[derive(Serialize)]
 struct Meaning<'a> {
-    /// Generated objects carry it: another version's must not have the same identifiers.
+    /// The version of flow, which is written into generated objects: those of another version of flow must
+    /// have other identifiers.
     flow: &'static str,
     name: &'a str,
     nodes: Vec<NodeMeaning<'a>>,
     response: Vec<String>,
-    /// Left out where it is not so: digests from before there was the choice stay what they were.
+    /// Whether `on_failure` is `stop`; left out otherwise, so that digests of earlier versions stay the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     stops: Option<bool>,
 }

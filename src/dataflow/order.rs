@@ -1,4 +1,4 @@
-//! The order of the nodes: every one after those it needs, otherwise as in the file.
+//! The order of the nodes: each one after those that it needs, otherwise as in the file.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,8 @@ use super::plan::Plan;
 use super::wiring::Wiring;
 use crate::yaml::Collector;
 
-/// Indices in the draft. Those that stand on a cycle, or behind one, are left out and the cycles noted.
+/// The order, as indices in the draft. Cycles are noted as problems; their nodes, and all nodes that need
+/// these, are left out.
 pub(super) fn order(plan: &Plan, wiring: &Wiring, collector: &mut Collector) -> Vec<usize> {
     let order = sorted(plan, wiring);
     let left: BTreeSet<usize> = (0..plan.draft.nodes.len()).filter(|index| !order.contains(index)).collect();
@@ -37,15 +38,15 @@ fn sorted(plan: &Plan, wiring: &Wiring) -> Vec<usize> {
     order
 }
 
-/// One cycle for each group of nodes that wait for each other; every cycle in the direction of the data.
+/// One cycle for each group of nodes that need each other, in the direction of the data.
 fn cycles(left: &BTreeSet<usize>, wiring: &Wiring) -> Vec<Vec<usize>> {
     let mut seen = BTreeSet::new();
     let mut cycles = Vec::new();
     for start in left {
         let mut path = Vec::new();
         let mut node = *start;
-        // Each node that is left waits for another one that is left, so that the walk against the
-        // data ends only where it has been before: in this walk, which is a cycle, or in another.
+        // Each remaining node needs another remaining node. So the walk against the direction of the data
+        // ends at a node that was seen before: in this walk, which is a cycle, or in an earlier one.
         while seen.insert(node) {
             path.push(node);
             let before = wiring.sources(node).iter().find(|source| left.contains(source));

@@ -1,6 +1,6 @@
-//! One run of a node: whether it is to run, and the run itself.
+//! One run of a node: the decision whether it runs, and the run itself.
 //!
-//! Both the engine and `interpret` go through here, so that they can differ in nothing but order.
+//! The engine and the interpreter share this code, so that they can differ only in order.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -17,49 +17,58 @@ use super::response::{ADMISSION, files_at};
 use super::{Dataflow, Node, Phase, Runs, Wire};
 use crate::yaml::duration::shown;
 
-/// What one run of a node left behind for those that need it.
+/// The result of one run of a node, for the nodes that need it.
 #[derive(Clone, Debug)]
 pub enum Left {
+    /// The outputs.
     Outputs(Outputs),
+    /// No outputs.
     Nothing(Cause),
 }
 
-/// Why a run left nothing, however many steps ago it began.
+/// The first cause of a missing result, which can be several steps earlier.
 #[derive(Clone, Debug)]
 pub enum Cause {
-    /// The step that failed.
+    /// The step with this name failed.
     Failed(Arc<str>),
-    /// The step that was not to run.
+    /// The step with this name was skipped.
     Skipped(Arc<str>),
 }
 
-/// What a node is to do once its needs are known.
+/// The decision about a run, once the results of all needed nodes are known.
 #[derive(Debug)]
 pub enum Decision {
+    /// The step runs with these inputs.
     Run(Inputs),
+    /// The step does not run.
     Skip(Reason),
 }
 
-/// What arrived for a wire that leads to another node.
+/// The results that arrived at an input from another node.
 #[derive(Clone, Debug)]
 pub enum Arrived<'a> {
+    /// One result.
     One(&'a Left),
-    /// In the order of the items.
+    /// The results of all items, in the order of the items.
     Each(Vec<&'a Left>),
 }
 
-/// Where a run stands: the request, the item where there is one, the outcomes where they are known.
+/// The context of a run.
 #[derive(Clone, Copy)]
 pub struct Place<'a> {
+    /// The request.
     pub request: &'a Arc<Request>,
+    /// The index of the item, for a node that runs per item.
     pub item: Option<usize>,
+    /// The outcomes of the work, for a node of the failure part.
     pub outcomes: Option<&'a Arc<Outcomes>>,
-    /// The request could not be begun: no step of the work is to run.
+    /// Whether the request could not start, so that no step of the work runs.
     pub refused: bool,
 }
 
 impl Node {
-    /// How many times the node runs for a request. A request without items has one run that is skipped.
+    /// The number of runs of the node for a request. A node that runs per item has one skipped run for a
+    /// request without items.
     pub fn runs_of(&self, request: &Request) -> usize {
         match self.runs {
             Runs::Once => 1,
@@ -67,8 +76,8 @@ impl Node {
         }
     }
 
-    /// Decides whether a run is to happen. `arrived` has an entry for each wire, `None` for those
-    /// that do not lead to another node.
+    /// Decides whether the node runs. `arrived` has an entry for each wire: `None`, if the wire does not come
+    /// from another node.
     pub fn decide(&self, place: Place, arrived: &[Option<Arrived>]) -> Decision {
         if place.refused && self.phase == Phase::Work {
             return Decision::Skip(Reason::NeedFailed { step: ADMISSION.to_owned() });
@@ -86,8 +95,8 @@ impl Node {
         }
     }
 
-    /// The digest of all that the outputs of a run depend on: the step with its version and
-    /// parameters, what is at its inputs, and, for a step that makes identifiers, whose they are.
+    /// The digest of everything that the outputs of a run depend on: the step's name, version and parameters,
+    /// the values at its inputs, and, for a step that makes identifiers, request, dataflow and step name.
     pub fn key(&self, identity: &Identity, inputs: &Inputs) -> Digest {
         let step = &self.step.declaration;
         let version = step.version.to_le_bytes();
@@ -105,17 +114,17 @@ impl Node {
         Digest::of_parts(parts)
     }
 
-    /// What the identifiers of the node's results are made of, for one of the answers to a request: the
-    /// final one, 0, or that of a deadline, 1.
+    /// The source of identifiers for the node's results, for one of the answers to a request: 0 for the final
+    /// one, 1 for that of a deadline.
     pub fn identity(&self, dataflow: &Dataflow, request: &Request, edition: u32) -> Identity {
         let edition = 2 * request.edition + edition;
         Identity { request: request.id, dataflow: dataflow.digest, step: self.name.clone(), edition }
     }
 
-    /// Runs the step; a panic in it is a fault. Setting the token asks the step to end early.
+    /// Runs the step. A panic becomes a fault. Setting the token asks the step to end early.
     ///
     /// # Errors
-    /// The step's own fault, or one that says that its code is wrong.
+    /// The fault of the step, or a fault of kind `broken`.
     pub fn perform(&self, identity: &Identity, inputs: &Inputs, token: &Token) -> Result<Outputs, Fault> {
         let call = Call { inputs, parameters: &self.parameters, identity, token };
         let outputs = guarded(|| self.step.call(&call)).unwrap_or_else(|panic| Err(broken(&panic)))?;
@@ -134,7 +143,7 @@ impl Node {
         }
     }
 
-    /// What this node's runs leave behind, from how they ended.
+    /// The result of a run, from its outcome and outputs.
     pub fn left(&self, outcome: &Outcome, outputs: Option<Outputs>) -> Left {
         let itself = || Arc::from(self.name.as_str());
         match (outcome, outputs) {
@@ -151,7 +160,7 @@ impl Node {
         }
     }
 
-    /// The cause that weighs most among the needs that are not met: a failure before a skip.
+    /// The cause for which the node cannot run: a failed need takes precedence over a skipped one.
     fn missing(&self, arrived: &[Option<Arrived>]) -> Option<Cause> {
         let needs = self.step.declaration.inputs.iter().zip(arrived);
         let needs = needs.filter(|(input, _)| input.take != Take::Optional);
@@ -219,7 +228,14 @@ fn output(left: &Left, name: &str) -> Option<Value> {
     }
 }
 
-/// The fault of a step that has not ended in the time it has.
+/// The fault of a run that took longer than its time-out.
+///
+/// ```
+/// use std::time::Duration;
+/// use flow::dataflow::perform::timed_out;
+///
+/// assert_eq!(timed_out(Duration::from_secs(90)).reason, "not finished after 90 s");
+/// ```
 pub fn timed_out(timeout: Duration) -> Fault {
     Fault::of(
         FaultKind::TimedOut,
@@ -229,7 +245,7 @@ pub fn timed_out(timeout: Duration) -> Fault {
     )
 }
 
-/// The fault of a step whose own code is wrong.
+/// The fault of a step with a mistake in its code.
 pub fn broken(what: &str) -> Fault {
     Fault::of(
         FaultKind::Broken,
@@ -244,10 +260,18 @@ thread_local! {
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Calls `work`; a panic becomes its message and place, and is not printed.
+/// Calls `work`. A panic is not printed, but returned with its message and place.
+///
+/// ```
+/// use flow::dataflow::perform::guarded;
+///
+/// let divide = |by: usize| guarded(move || 10 / by);
+/// assert_eq!(divide(5), Ok(2));
+/// assert!(divide(0).is_err_and(|panic| panic.starts_with("attempt to divide by zero")));
+/// ```
 ///
 /// # Errors
-/// The panic's message.
+/// The message of the panic.
 pub fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(keep_guarded_panics);
@@ -257,8 +281,8 @@ pub fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     result.map_err(|payload| PANIC.take().unwrap_or_else(|| message(payload.as_ref())))
 }
 
-/// A panic on this thread inside [`guarded`] is kept instead of printed. (One on a thread that the
-/// step uses, as rayon's, is printed as well, and comes back without its place.)
+/// Installs a panic hook that keeps a panic inside [`guarded`] instead of printing it. A panic on another
+/// thread, for example of rayon, is printed as well, and comes back without its place.
 fn keep_guarded_panics() {
     let printed = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {

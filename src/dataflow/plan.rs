@@ -1,4 +1,4 @@
-//! A draft whose steps have been looked up in the table: what the checks look at.
+//! The plan: a draft whose steps have been looked up in the table. The checks work on it.
 
 use crate::yaml;
 use std::collections::HashMap;
@@ -9,17 +9,17 @@ use super::given::GIVEN;
 use crate::step::{Declaration, Output, Step, Table};
 use crate::yaml::Collector;
 
-/// Nodes are named by their index in the draft.
+/// A draft with its steps. A node is named by its index in the draft.
 pub(super) struct Plan<'a> {
     pub draft: &'a Draft,
     table: &'a Table,
-    /// One for each node; `None` where the file names no known step.
+    /// The step of each node; `None` if the step is not known.
     pub steps: Vec<Option<&'a Step>>,
     index: HashMap<&'a str, usize>,
 }
 
 impl<'a> Plan<'a> {
-    /// Notes every step that the table does not have.
+    /// Looks up all steps, and notes those that the table does not have.
     pub fn of(draft: &'a Draft, table: &'a Table, collector: &mut Collector) -> Plan<'a> {
         let steps = draft.nodes.iter().map(|node| step(node, table, collector)).collect();
         let mut index = HashMap::new();
@@ -50,7 +50,7 @@ impl<'a> Plan<'a> {
         (0..self.draft.nodes.len()).filter(move |index| self.node(*index).phase == phase)
     }
 
-    /// Where something of this type can be had, as a hint.
+    /// A hint that names the sources with this type.
     pub fn giving(&self, kind: &str, phase: Phase) -> String {
         let given = GIVEN.iter().filter(|given| given.kind == kind && given.phases.contains(&phase));
         let given = given.map(|given| given.name.to_owned());
@@ -66,7 +66,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// The outputs of a node that have this type, as a file names them.
+    /// The outputs of a node with this type, as a dataflow file writes them.
     fn ports_of(&self, node: usize, kind: &str) -> Vec<String> {
         let outputs = self.declaration(node).map_or(&[][..], |declaration| &declaration.outputs);
         let of_kind = outputs.iter().filter(|output| output.kind == kind);

@@ -1,19 +1,19 @@
-//! Which output of a node is meant, and whether it fits.
+//! The lookup of a node's output by name and type.
 
 use super::Port;
 use super::plan::Plan;
 use crate::yaml;
 use crate::yaml::{Collector, Placed};
 
-/// What an output is needed for.
+/// The type that is wanted, and the place that wants it.
 #[derive(Clone, Copy)]
 pub(super) struct Wanted<'a> {
     pub kind: &'static str,
-    /// For messages: `the input "lungs" of "densities"`.
+    /// The place, in messages: `the input "lungs" of "densities"`.
     pub by: &'a str,
 }
 
-/// The output of a node that is named, or the only one that fits where none is.
+/// The named output of a node; without a name, the only output of the wanted type.
 pub(super) fn port(
     plan: &Plan,
     node: usize,
@@ -51,7 +51,7 @@ pub(super) fn port(
     }
 }
 
-/// A node's name and, after a point, that of one of its outputs.
+/// The name of a node and, after a point, the name of one of its outputs.
 pub(super) fn node_and_output(written: &str) -> (&str, Option<&str>) {
     match written.split_once('.') {
         Some((name, output)) => (name, Some(output)),

@@ -1,4 +1,4 @@
-//! The one answer to a request.
+//! Responses: the answer to a request.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,48 +10,53 @@ use crate::step::{Artifact, Digest, Fault, FaultKind, Files, Outcome, Reason, Re
 use super::{Dataflow, Node, OnFailure, Phase, Runs, Wire};
 use crate::yaml::duration::shown;
 
-/// The answer: what was made, or what went wrong, and the account of every step.
+/// The response to a request: its files, and the outcome of every step.
 ///
-/// It holds nothing that depends on when, where or on how many workers it was made.
+/// Nothing in a response depends on the time, the machine or the number of workers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Response {
+    /// The id of the request.
     pub request: Digest,
+    /// The name of the request.
     pub name: String,
+    /// The name of the dataflow.
     pub dataflow: String,
-    /// The digest of the dataflow: its version.
+    /// The version of the dataflow: its digest.
     pub version: Digest,
+    /// The overall outcome.
     pub verdict: Verdict,
-    /// What became of every step, in the order of the dataflow.
+    /// The reports of all steps, in the order of the dataflow.
     pub steps: Vec<Report>,
-    /// In the order of delivery. The bytes are in the store.
+    /// The files, in the order of delivery. Their content is in the store.
     pub files: Vec<Artifact>,
-    /// The digest of an earlier response to the same request, whose place this one takes.
+    /// The digest of an earlier response to the same request, which this one supersedes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supersedes: Option<Digest>,
-    /// The id of an earlier request about the same thing: this answer takes the place of its answer.
+    /// The id of an earlier request about the same subject, whose response this one supersedes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revises: Option<Digest>,
 }
 
+/// The overall outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Every step that was to run did its work.
+    /// No step failed.
     Complete,
-    /// A step failed: this is an error response. It still has the results that could be made.
+    /// A step failed: an error response, with the results that could be made.
     Failed,
-    /// The deadline has passed: an error response that is not the last word. The request goes on, and
-    /// the response to come supersedes this one.
+    /// The deadline has passed: a preliminary error response. The request continues, and its final response
+    /// supersedes this one.
     Unfinished,
 }
 
 impl Response {
-    /// What another response calls it that supersedes it.
+    /// The digest of the response, by which a later response says that it supersedes this one.
     pub fn digest(&self) -> Digest {
         Digest::of(&serde_json::to_vec(self).expect("a response is made of texts and numbers"))
     }
 
-    /// The steps that failed, with their faults.
+    /// The reports of failed steps, with their faults.
     pub fn faults(&self) -> impl Iterator<Item = (&Report, &Fault)> {
         self.steps.iter().filter_map(|report| match &report.outcome {
             Outcome::Failed(fault) => Some((report, fault)),
@@ -60,17 +65,17 @@ impl Response {
     }
 }
 
-/// What the runs of one node left for the response.
+/// The outcomes and files of all runs of one node.
 #[derive(Clone, Debug)]
 pub struct Account {
-    /// One per run, in the order of the items.
+    /// The outcome of each run, in the order of the items.
     pub outcomes: Vec<Outcome>,
-    /// The files of each of the node's outputs, per run: those of [`Dataflow::delivers`] only.
+    /// The files of each run, by output; only outputs of [`Dataflow::delivers`].
     pub files: Vec<Vec<(&'static str, Vec<Artifact>)>>,
 }
 
 impl Account {
-    /// An account with room for the runs of a node, none of which has ended.
+    /// The account of a node with this number of runs, none of which has ended.
     pub fn of(runs: usize) -> Account {
         let outcome = Outcome::Skipped { because: Reason::NotFinished };
         Account { outcomes: vec![outcome; runs], files: vec![Vec::new(); runs] }
@@ -87,19 +92,19 @@ impl Account {
 }
 
 impl Dataflow {
-    /// Whether files at this output of a node belong to the response.
+    /// Whether the files at this output of a node belong to the response.
     pub fn delivers(&self, node: usize, output: &str) -> bool {
         let asked = self.response.iter().any(|port| port.node == node && port.output == output);
         asked || self.nodes[node].phase == Phase::Failure
     }
 
-    /// Why a request cannot be begun at all, if so.
+    /// The fault of a request that cannot start, because it has no items.
     pub fn refuses(&self, request: &Request) -> Option<Fault> {
         let empty = request.items.is_empty();
         empty.then(|| Fault::new("the request has no items", "Send it again with its data."))
     }
 
-    /// What became of the work: the reports of its nodes, after that of a request not begun.
+    /// The reports of the work. For a request that could not start, the first one is about admission.
     pub fn work_reports(
         &self,
         request: &Request,
@@ -115,7 +120,7 @@ impl Dataflow {
         refused.into_iter().chain(self.reports(Phase::Work, request, accounts)).collect()
     }
 
-    /// Puts the response together. `refused` is the fault of a request that could not be begun.
+    /// Makes the response. `refused` is the fault of a request that could not start.
     pub fn respond(&self, request: &Request, refused: Option<&Fault>, accounts: &[Account]) -> Response {
         let mut steps = self.work_reports(request, refused, accounts);
         let verdict = match steps.iter().any(|report| matches!(report.outcome, Outcome::Failed(_))) {
@@ -138,13 +143,13 @@ impl Dataflow {
         }
     }
 
-    /// What there is to say of a request whose deadline has passed; [`Dataflow::apologise`] makes an
-    /// error response of it.
+    /// The response to a request whose deadline has passed. [`Dataflow::apologise`] adds the files of the
+    /// failure part.
     pub fn unfinished(&self, request: &Request, after: Duration, accounts: &[Account]) -> Response {
         self.overdue(request, after, &self.awaited(accounts).join(", "), accounts)
     }
 
-    /// As `unfinished`, for a request that still waits for something and has not been begun.
+    /// The response to a request whose deadline has passed before it started; `awaited` says what it waits for.
     pub fn not_begun(&self, request: &Request, after: Duration, awaited: &str) -> Response {
         let accounts: Vec<Account> =
             self.nodes.iter().map(|node| Account::of(node.runs_of(request))).collect();
@@ -173,7 +178,7 @@ impl Dataflow {
         }
     }
 
-    /// Adds to an unfinished response what the failure part made of it.
+    /// Adds the reports and files of the failure part to an unfinished response.
     pub(super) fn with_apology(
         &self,
         request: &Request,
@@ -185,7 +190,7 @@ impl Dataflow {
         unfinished
     }
 
-    /// The nodes of the work that have not ended, while all that they need has.
+    /// The nodes of the work that have not ended, although all nodes that they need have.
     fn awaited(&self, accounts: &[Account]) -> Vec<&str> {
         let is_open = |index: usize| !accounts[index].is_finished();
         let last = self.stops_at(accounts).unwrap_or(usize::MAX);
@@ -197,8 +202,8 @@ impl Dataflow {
         open.map(|(_, node)| node.name.as_str()).collect()
     }
 
-    /// With `on_failure: stop`, the first node with a fault: what stands behind it does not count, so
-    /// that the response is the same whether or not some of it happened to be done before.
+    /// The first node with a fault, with `on_failure: stop`. Later nodes do not count, so that the response does
+    /// not depend on whether some of them have run already.
     fn stops_at(&self, accounts: &[Account]) -> Option<usize> {
         let mut nodes = self.nodes.iter().zip(accounts);
         let first = || nodes.position(|(node, account)| node.phase == Phase::Work && account.has_failed());
@@ -223,7 +228,7 @@ impl Dataflow {
         let failure = failure.map(|(index, _)| (index, None)).filter(|_| verdict != Verdict::Complete);
         let mut names = Names::default();
         let mut files = Vec::new();
-        // What went wrong comes first: a reader must not take a partial result for a whole one.
+        // The error comes first: a reader must not mistake a partial result for a complete one.
         for (node, output) in failure.chain(asked) {
             let given = accounts[node].files.iter().flatten();
             let given = given.filter(|(name, _)| output.is_none_or(|output| output == *name));
@@ -236,10 +241,10 @@ impl Dataflow {
     }
 }
 
-/// What stands for a step in the report of a request that could not be begun.
+/// The name in place of a step's name, in the report of a request that could not start.
 pub const ADMISSION: &str = "admission";
 
-/// What stands for a step in the report of a request that is not finished in time.
+/// The name in place of a step's name, in the report of a request whose deadline has passed.
 pub const DEADLINE: &str = "deadline";
 
 fn stopped_by(node: &Node, first: &Node) -> Report {
@@ -247,7 +252,8 @@ fn stopped_by(node: &Node, first: &Node) -> Report {
     Report { step: node.name.clone(), item: None, outcome: Outcome::Skipped { because } }
 }
 
-/// One report for a node that ran once or everywhere alike; else one for each item that differs.
+/// The reports of a node: one, if it ran once or if all its runs ended alike; otherwise one for each item
+/// that is not done.
 fn reports(node: &Node, request: &Request, account: &Account) -> Vec<Report> {
     let report = |item: Option<&str>, outcome: &Outcome| Report {
         step: node.name.clone(),
@@ -270,10 +276,10 @@ fn reports(node: &Node, request: &Request, account: &Account) -> Vec<Report> {
     }
 }
 
-/// What is written beside the files of a response.
+/// The names of files that are written next to those of a response.
 const RESERVED: [&str; 2] = ["response.json", "delivery.json"];
 
-/// Keeps the names of a response's files apart.
+/// The names of a response's files so far, to make each one unique.
 #[derive(Default)]
 struct Names(BTreeSet<String>);
 
@@ -288,7 +294,7 @@ impl Names {
         unused
     }
 
-    /// Neither another file nor a folder of one has the name, and no part of it is a file.
+    /// Whether no file and no folder has the name, and no part of it is a file.
     fn is_free(&self, name: &str) -> bool {
         let within = |inner: &str, outer: &str| {
             inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -298,7 +304,7 @@ impl Names {
     }
 }
 
-/// The files at an output as artifacts; empty where the output is of another type.
+/// The files in a value; empty if the value is of another type.
 pub fn files_at(value: &crate::step::Value) -> &[crate::step::File] {
     value.get::<Files>().map_or(&[], |files| &files.0)
 }

@@ -1,4 +1,4 @@
-//! What goes back to the sender: the files that the response names, and those of the failure part.
+//! The outputs that make the response, and the check of the failure part.
 
 use super::plan::Plan;
 use super::port::{Wanted, node_and_output, port};
@@ -11,7 +11,7 @@ use crate::yaml::{Collector, Placed};
 pub(super) fn of(plan: &Plan, collector: &mut Collector) -> Vec<Port> {
     let mut ports = Vec::new();
     if plan.draft.nodes.is_empty() {
-        // That there are no steps is the problem, not that the response names them.
+        // The missing steps are the problem, and not that the response names one.
         return ports;
     }
     for part in &plan.draft.response {
@@ -44,7 +44,7 @@ fn response_port(plan: &Plan, part: &Placed<String>, collector: &mut Collector) 
     port(plan, node, output, wanted, part, collector)
 }
 
-/// A failure part that gives no files would answer a failed request with nothing.
+/// Checks that the failure part gives files: otherwise the error response would be empty.
 pub(super) fn failure(plan: &Plan, collector: &mut Collector) {
     let mut steps = plan.phase(Phase::Failure).peekable();
     let Some(first) = steps.peek().copied() else { return };

@@ -1,33 +1,33 @@
-//! When a step that failed is run once more.
+//! Retry: when a failed step runs again.
 
 use std::time::Duration;
 
 use crate::step::{Fault, FaultKind};
 
-/// `retry` of a step: which faults are worth another run, how many, and how long before each.
+/// The retry policy of a step: the kinds of fault, the number of runs, and the waits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Retry {
-    /// How often the step is run again at most, after its first run.
+    /// The number of runs after the first one, at most.
     pub(crate) count: u32,
-    /// The wait before the first of them.
+    /// The wait before the first of these runs.
     pub(crate) first_delay: Duration,
-    /// How many times as long each further wait is.
+    /// The factor by which each further wait grows.
     pub(crate) factor: f64,
-    /// No wait is longer.
+    /// The longest wait.
     pub(crate) cap: Duration,
+    /// The kinds of fault that are worth another run.
     pub(crate) on: Vec<FaultKind>,
 }
 
 impl Retry {
     pub(super) const COUNT_MAX: u32 = 100;
     pub(super) const FACTOR_MAX: f64 = 100.0;
-    /// Those that a file may name. What is cancelled is not wanted, and the same data are at fault
-    /// again.
+    /// The kinds that a file can name. A cancelled run is not wanted any more, and a fault in the data would
+    /// occur again.
     pub(super) const KINDS: [FaultKind; 4] =
         [FaultKind::Transient, FaultKind::TimedOut, FaultKind::Broken, FaultKind::Storage];
 
-    /// How long to wait before the next run, after a fault and so many runs in all; `None` if that
-    /// was the last one.
+    /// The wait before the next run, after a fault and `runs` runs in all; `None` if there is no next run.
     pub fn delay(&self, fault: &Fault, runs: u32) -> Option<Duration> {
         let again = self.on.contains(&fault.kind) && runs <= self.count;
         again.then(|| {
@@ -38,7 +38,7 @@ impl Retry {
 }
 
 impl Default for Retry {
-    /// What a file that gives the count alone means.
+    /// The values that a file need not give.
     fn default() -> Retry {
         Retry {
             count: 0,

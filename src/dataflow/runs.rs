@@ -1,4 +1,4 @@
-//! How often each node runs: inferred from what its inputs take and what they are wired to.
+//! The number of runs of each node, inferred from its inputs and their sources.
 
 use super::Runs;
 use super::Wire;
@@ -7,7 +7,7 @@ use super::wiring::{Link, Wiring};
 use crate::step::{Input, Take};
 use crate::yaml::Collector;
 
-/// By index in the draft; `None` where a problem makes it unknown.
+/// The number of runs by index in the draft; `None` if a problem makes it unknown.
 pub(super) fn infer(
     plan: &Plan,
     wiring: &Wiring,
@@ -38,7 +38,7 @@ impl Runs {
     }
 }
 
-/// How often there is something at the other end of the wire.
+/// The number of values at the source of a wire: once, or per item.
 fn exists(link: &Link, runs: &[Option<Runs>]) -> Option<Runs> {
     match link.wire.as_ref()? {
         Wire::Absent | Wire::Request | Wire::Outcomes => Some(Runs::Once),

@@ -1,4 +1,4 @@
-//! What a file sets under `with`, as the parameters of the step.
+//! Parameters: the values under `with`, checked against the declaration of the step.
 
 use super::draft::DraftNode;
 use super::plan::Plan;
@@ -8,13 +8,13 @@ use crate::yaml::{Collector, Placed};
 use crate::yaml::{Shape, Tree};
 use crate::yaml::{flag, number};
 
-/// By index in the draft; `None` where the step is not known.
+/// The parameters by index in the draft; `None` if the step is not known.
 pub(super) fn of_all(plan: &Plan, collector: &mut Collector) -> Vec<Option<Parameters>> {
     let nodes = plan.draft.nodes.iter().zip(&plan.steps);
     nodes.map(|(node, step)| step.map(|step| parameters(node, &step.declaration, collector))).collect()
 }
 
-/// The defaults, with what the file sets instead.
+/// The values of the file, and the defaults for all others.
 fn parameters(node: &DraftNode, step: &Declaration, collector: &mut Collector) -> Parameters {
     let mut parameters = Parameters::defaults(&step.parameters);
     for (name, tree) in &node.settings {
@@ -33,7 +33,7 @@ fn parameters(node: &DraftNode, step: &Declaration, collector: &mut Collector) -
 
 fn required(parameter: &Parameter, node: &DraftNode, step: &Declaration, collector: &mut Collector) {
     let known = || step.parameters.iter().map(|parameter| parameter.name);
-    // One that is misspelt has been noted.
+    // A misspelt parameter was noted already.
     let meant = |name: &Placed<String>| yaml::nearest(&name.value, known()) == Some(parameter.name);
     if !node.settings.iter().any(|(name, _)| meant(name)) {
         let message =
@@ -64,7 +64,7 @@ fn setting(parameter: &Parameter, tree: &Tree, collector: &mut Collector) -> Opt
     setting.filter(|_| accepted.is_ok())
 }
 
-/// The value read as a parameter of this kind; a number may be a text, a text no number.
+/// The value, read as this kind. A number in the file can be a text, but a text cannot be a number.
 fn written(kind: &Kind, shape: &Shape) -> Option<Setting> {
     match (kind, shape) {
         (Kind::Flag, Shape::Scalar(text)) => flag(text).map(Setting::Flag),

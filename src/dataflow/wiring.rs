@@ -1,4 +1,4 @@
-//! The needs of a file as wires to the inputs of its steps.
+//! Wiring: the needs of a file become wires to the inputs of its steps.
 
 use super::draft::Need;
 use super::given::{GIVEN, Given};
@@ -12,15 +12,15 @@ use crate::yaml::{Collector, Place, Placed};
 /// The wires of every node, by index in the draft.
 pub(super) struct Wiring {
     links: Vec<Vec<Link>>,
-    /// The nodes that each node names, also where the wire itself is a problem.
+    /// The nodes that each node needs, also if the wire itself has a problem.
     sources: Vec<Vec<usize>>,
 }
 
-/// What one input is wired to.
+/// The wire of one input, and its place in the file.
 pub(super) struct Link {
-    /// Of the need; of the step's name where the file does not mention the input.
+    /// The place of the need; the place of the step's name, if the file does not mention the input.
     pub place: Place,
-    /// `None` where a problem has been noted.
+    /// The wire; `None` if a problem was noted.
     pub wire: Option<Wire>,
 }
 
@@ -32,7 +32,7 @@ impl Wiring {
         Wiring { links, sources }
     }
 
-    /// One for each input of the node's step, in that order.
+    /// The links of a node, one for each input of its step, in that order.
     pub fn links(&self, node: usize) -> &[Link] {
         &self.links[node]
     }
@@ -51,7 +51,7 @@ fn sources(plan: &Plan, node: usize) -> Vec<usize> {
 
 fn links(plan: &Plan, node: usize, collector: &mut Collector) -> Vec<Link> {
     let Some(needs) = &plan.node(node).needs else { return unknown_links(plan, node) };
-    // Every need is looked at, also one whose step is not known.
+    // The needs are checked even if the step is not known.
     let found: Vec<Option<Source>> = needs
         .iter()
         .map(|need| need.source.as_ref().and_then(|source| Source::find(plan, node, source, collector)))
@@ -71,14 +71,14 @@ fn links(plan: &Plan, node: usize, collector: &mut Collector) -> Vec<Link> {
     declaration.inputs.iter().map(link).collect()
 }
 
-/// For a node whose needs could not be read.
+/// The links of a node whose needs could not be read.
 fn unknown_links(plan: &Plan, node: usize) -> Vec<Link> {
     let inputs = plan.declaration(node).map_or(0, |declaration| declaration.inputs.len());
     let place = plan.node(node).name.place;
     (0..inputs).map(|_| Link { place, wire: None }).collect()
 }
 
-/// Needs for inputs that the step does not have.
+/// Notes needs for inputs that the step does not have.
 fn surplus(plan: &Plan, node: usize, needs: &[Need], inputs: &[Input], collector: &mut Collector) {
     let known = || inputs.iter().map(|input| input.name);
     for Need { input, .. } in needs.iter().filter(|need| known().all(|name| name != need.input.value)) {
@@ -87,7 +87,7 @@ fn surplus(plan: &Plan, node: usize, needs: &[Need], inputs: &[Input], collector
     }
 }
 
-/// Whether a surplus need means this input: that is one problem, not two.
+/// Whether a need with an unknown name probably means this input. Then there is one problem, not two.
 fn is_misspelt(input: &Input, needs: &[Need], inputs: &[Input]) -> bool {
     let known = || inputs.iter().map(|input| input.name);
     let surplus = needs.iter().filter(|need| known().all(|name| name != need.input.value));
@@ -106,13 +106,13 @@ fn absent(plan: &Plan, node: usize, input: &Input, collector: &mut Collector) ->
     Link { place, wire: None }
 }
 
-/// `"densities" (measure-densities)`.
+/// The node in messages: `"densities" (measure-densities)`.
 fn described(plan: &Plan, node: usize) -> String {
     let step = plan.declaration(node).map_or("", |declaration| declaration.name);
     format!("\"{}\" ({step})", plan.name(node))
 }
 
-/// What a need names.
+/// The source that a need names.
 enum Source<'a> {
     Given(&'static Given),
     Node { index: usize, output: Option<&'a str> },

@@ -1,36 +1,39 @@
-//! What a step is given when it runs, and what it gives back.
+//! The arguments and the result of one run of a step.
 //!
-//! The accessors take names and types as the step declared them. A name or type that was not
-//! declared is a mistake in the step's own code and panics; the caller turns a panic into a fault.
+//! The accessors of [`Call`] take names and types as the step declared them. An undeclared name or type
+//! is a mistake in the step's code and panics; the engine turns the panic into a fault of kind `broken`.
 
 use super::{Digest, Parameters, Payload, Setting, Token, Value};
 
-/// The values at a step's inputs.
+/// The values at a step's inputs, by name of the input.
 #[derive(Clone, Debug, Default)]
 pub struct Inputs(Vec<(&'static str, Wired)>);
 
-/// What arrives at one input.
+/// The value or values at one input.
 #[derive(Clone, Debug)]
 pub enum Wired {
     /// One value.
     One(Value),
     /// One value per item, in the order of the items.
     Each(Vec<Value>),
-    /// Nothing: an optional input that is not wired, or whose source was skipped.
+    /// No value: an optional input that is not wired, or whose source was skipped.
     Absent,
 }
 
 impl Inputs {
+    /// Adds the value at the input `name`.
+    #[must_use]
     pub fn with(mut self, name: &'static str, wired: Wired) -> Inputs {
         self.push(name, wired);
         self
     }
 
+    /// Adds the value at the input `name`.
     pub fn push(&mut self, name: &'static str, wired: Wired) {
         self.0.push((name, wired));
     }
 
-    /// What is at each input, by its digest: of all values together where there is one per item.
+    /// The digest of the value at each input. Where there is one value per item, one digest covers all.
     pub fn digests(&self) -> Vec<(&'static str, Digest)> {
         self.0.iter().map(|(name, wired)| (*name, wired.digest())).collect()
     }
@@ -56,33 +59,46 @@ impl Wired {
     }
 }
 
-/// What identifiers of generated results are made of, so that the same request through the same
-/// dataflow gives the same identifiers.
+/// The parts of which [`Call::uid`] computes identifiers: the same request through the same dataflow gets
+/// the same identifiers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
+    /// The id of the request.
     pub request: Digest,
-    /// The dataflow's digest.
+    /// The digest of the dataflow.
     pub dataflow: Digest,
-    /// The step's name in the dataflow.
+    /// The name of the step in the dataflow.
     pub step: String,
-    /// Which answer to the request it is for: 0 the final one, 1 the one that a deadline makes.
+    /// The answer to the request: 0 is the final one, 1 the preliminary one of a deadline. Each retry by an
+    /// operator adds 2.
     pub edition: u32,
 }
 
-/// One run of a step.
+/// One run of a step: its arguments.
 pub struct Call<'a> {
+    /// The values at the inputs.
     pub inputs: &'a Inputs,
+    /// The parameters: those of the dataflow file, otherwise the defaults.
     pub parameters: &'a Parameters,
+    /// The source of identifiers for results.
     pub identity: &'a Identity,
-    /// Set when the run is given up. It says nothing of the data: no result may depend on it.
+    /// The cancellation token, set when nobody waits for the result any more. No result may depend on it.
     pub token: &'a Token,
 }
 
 impl<'a> Call<'a> {
+    /// The value at an input that was declared with [`Step::takes`](super::Step::takes).
+    ///
+    /// # Panics
+    /// If the step has no such input, or its type is not `T`.
     pub fn input<T: Payload>(&self, name: &str) -> &'a T {
         self.optional(name).unwrap_or_else(|| panic!("the input {name:?} is not a single value"))
     }
 
+    /// The value at an input that was declared with [`Step::takes_optional`](super::Step::takes_optional).
+    ///
+    /// # Panics
+    /// If the step has no such input, or its type is not `T`.
     pub fn optional<T: Payload>(&self, name: &str) -> Option<&'a T> {
         match self.inputs.get(name) {
             Wired::One(value) => Some(typed(name, value)),
@@ -91,7 +107,11 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The values of all items, in the order of the items.
+    /// The values of all items, in the order of the items, at an input that was declared with
+    /// [`Step::takes_each`](super::Step::takes_each).
+    ///
+    /// # Panics
+    /// If the step has no such input, or its type is not `T`.
     pub fn each<T: Payload>(&self, name: &str) -> Vec<&'a T> {
         match self.inputs.get(name) {
             Wired::Each(values) => values.iter().map(|value| typed(name, value)).collect(),
@@ -99,6 +119,11 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// The value of a parameter that was declared with [`Parameter::number`](super::Parameter::number), in
+    /// the parameter's unit.
+    ///
+    /// # Panics
+    /// If the step has no such parameter.
     pub fn number(&self, name: &str) -> f64 {
         match self.setting(name) {
             Setting::Number(number) => *number,
@@ -106,6 +131,11 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// The values of a parameter that was declared with [`Parameter::numbers`](super::Parameter::numbers), in
+    /// the parameter's unit.
+    ///
+    /// # Panics
+    /// If the step has no such parameter.
     pub fn numbers(&self, name: &str) -> &'a [f64] {
         match self.setting(name) {
             Setting::Numbers(numbers) => numbers,
@@ -113,6 +143,10 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// The value of a parameter that was declared with [`Parameter::text`](super::Parameter::text).
+    ///
+    /// # Panics
+    /// If the step has no such parameter.
     pub fn text(&self, name: &str) -> &'a str {
         match self.setting(name) {
             Setting::Text(text) => text,
@@ -120,6 +154,10 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// The values of a parameter that was declared with [`Parameter::texts`](super::Parameter::texts).
+    ///
+    /// # Panics
+    /// If the step has no such parameter.
     pub fn texts(&self, name: &str) -> &'a [String] {
         match self.setting(name) {
             Setting::Texts(texts) => texts,
@@ -127,6 +165,10 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// The value of a parameter that was declared with [`Parameter::flag`](super::Parameter::flag).
+    ///
+    /// # Panics
+    /// If the step has no such parameter.
     pub fn flag(&self, name: &str) -> bool {
         match self.setting(name) {
             Setting::Flag(flag) => *flag,
@@ -134,13 +176,14 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The UID of this step's result number `output`: the same for the same request, dataflow, step
-    /// and edition.
+    /// The DICOM UID of the step's result number `output`. The same request, dataflow, step, edition and
+    /// number give the same UID. A step that calls this must be declared with
+    /// [`Step::identifies`](super::Step::identifies).
     pub fn uid(&self, output: u64) -> String {
         let Identity { request, dataflow, step, edition } = self.identity;
         let (number, edition) = (output.to_le_bytes(), edition.to_le_bytes());
         let parts: [&[u8]; 4] = [request.as_bytes(), dataflow.as_bytes(), step.as_bytes(), &number];
-        // The final answer's identifiers are made of four parts alone, as they always were.
+        // Edition 0 adds no part: its identifiers stay as they were before there were editions.
         let fifth = (self.identity.edition > 0).then_some(edition.as_slice());
         Digest::of_parts(parts.into_iter().chain(fifth)).uid()
     }
@@ -154,28 +197,42 @@ fn typed<'a, T: Payload>(name: &str, value: &'a Value) -> &'a T {
     value.get().unwrap_or_else(|| panic!("the input {name:?} is a {}, not a {}", value.kind(), T::TYPE))
 }
 
-/// What a step gives, by output name.
+/// The values that a step gives, by name of the output.
+///
+/// ```
+/// use flow::step::{File, Files, Outputs};
+///
+/// let report = Files(vec![File::new("report.txt", "text/plain", b"no findings".to_vec())]);
+/// let outputs = Outputs::one("files", report);
+/// assert_eq!(outputs.get("files").map(|value| value.kind()), Some("files"));
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Outputs(Vec<(&'static str, Value)>);
 
 impl Outputs {
+    /// The outputs of a step with one output.
     pub fn one<T: Payload>(name: &'static str, data: T) -> Outputs {
         Outputs::default().with(name, data)
     }
 
+    /// Adds the value of the output `name`.
+    #[must_use]
     pub fn with<T: Payload>(mut self, name: &'static str, data: T) -> Outputs {
         self.0.push((name, Value::new(data)));
         self
     }
 
+    /// Adds the value of the output `name`.
     pub fn push(&mut self, name: &'static str, value: Value) {
         self.0.push((name, value));
     }
 
+    /// The value of the output `name`.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.iter().find(|(output, _)| *output == name).map(|(_, value)| value)
     }
 
+    /// All values with the names of their outputs, in the order in which they were added.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Value)> {
         self.0.iter().map(|(name, value)| (*name, value))
     }

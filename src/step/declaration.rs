@@ -1,4 +1,4 @@
-//! A step and what it declares: enough to check the wiring before anything runs.
+//! A step and its declaration, which is enough to check a dataflow file before anything runs.
 
 use std::fmt;
 use std::io;
@@ -7,63 +7,94 @@ use std::sync::Arc;
 use super::value::PathOf;
 use super::{Call, Fault, Outputs, Parameter, Payload, Value};
 
-/// How an input takes what is wired to it.
+/// The way in which an input takes the values that are wired to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Take {
-    /// One value. Wired to something that exists per item, the step runs once per item.
+    /// One value. If the wired value exists once per item, the step runs once per item.
     One,
-    /// As `One`, but the step also runs without it.
+    /// One value as with `One`, but the step also runs without it.
     Optional,
-    /// The values of all items together: the step waits for the whole request.
+    /// The values of all items together: the step runs once, after the last of them.
     Each,
 }
 
+/// A declared input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Input {
+    /// The name, as a dataflow file writes it under `needs`.
     pub name: &'static str,
+    /// The type of the value: its [`Payload::TYPE`].
     pub kind: &'static str,
+    /// One value, an optional value, or the values of all items.
     pub take: Take,
 }
 
+/// A declared output.
 #[derive(Clone, Debug)]
 pub struct Output {
+    /// The name, as a dataflow file writes it after the point in `STEP.OUTPUT`.
     pub name: &'static str,
+    /// The type of the value: its [`Payload::TYPE`].
     pub kind: &'static str,
-    /// Reads a value back from its form on disk.
+    /// The function that reads a value back from its form on disk.
     pub read: fn(&[u8], PathOf) -> io::Result<Value>,
 }
 
-/// What a step says of itself.
+/// The declaration of a step: everything about it but its function.
 #[derive(Clone, Debug)]
 pub struct Declaration {
-    /// How a dataflow file names it, for example `find-lungs`.
+    /// The name in a dataflow file, for example `find-lungs`.
     pub name: &'static str,
-    /// Raised whenever the step gives other results for the same inputs.
+    /// The version. It must be raised whenever the step gives other results for the same inputs.
     pub version: u32,
-    /// One sentence.
+    /// A description in one sentence.
     pub about: &'static str,
+    /// The inputs, in the order of their declaration.
     pub inputs: Vec<Input>,
+    /// The outputs, in the order of their declaration.
     pub outputs: Vec<Output>,
+    /// The parameters that a dataflow file can set.
     pub parameters: Vec<Parameter>,
-    /// Runs in microseconds: not worth a pool thread.
+    /// Whether the step takes microseconds and needs no thread of the pool.
     pub cheap: bool,
-    /// Makes its outputs again in less time than they take to keep: after a restart it may run again.
+    /// Whether making the outputs again is faster than keeping them. After a restart, such a step runs again.
     pub recomputed: bool,
-    /// Its results carry identifiers made with [`Call::uid`], and so depend on whose results they are.
+    /// Whether the results carry identifiers of [`Call::uid`], and so depend on the request and the dataflow.
     pub identifies: bool,
 }
 
 type Run = dyn Fn(&Call) -> Result<Outputs, Fault> + Send + Sync;
 
 /// A pure function with its declaration.
+///
+/// ```
+/// use flow::step::{Fault, File, Files, Outputs, Request, Step};
+///
+/// let step = Step::new("name-request", 1, "Writes the name of the request.")
+///     .takes::<Request>("request")
+///     .gives::<Files>("files")
+///     .cheap()
+///     .runs(|call| {
+///         let request = call.input::<Request>("request");
+///         if request.name.is_empty() {
+///             return Err(Fault::new("the request has no name", "Give it one."));
+///         }
+///         let text = request.name.clone().into_bytes();
+///         Ok(Outputs::one("files", Files(vec![File::new("name.txt", "text/plain", text)])))
+///     });
+/// assert_eq!(step.declaration.inputs[0].kind, "request");
+/// ```
 #[derive(Clone)]
 pub struct Step {
+    /// Everything about the step but its function.
     pub declaration: Declaration,
     run: Arc<Run>,
 }
 
 impl Step {
-    /// Begins a step; [`Step::runs`] gives it its function.
+    /// A step without inputs, outputs, parameters and function. [`Step::runs`] sets the function; without it,
+    /// each run is a fault.
+    #[must_use]
     pub fn new(name: &'static str, version: u32, about: &'static str) -> Step {
         Step {
             declaration: Declaration {
@@ -81,51 +112,70 @@ impl Step {
         }
     }
 
+    /// Declares an input that takes one value.
+    #[must_use]
     pub fn takes<T: Payload>(self, name: &'static str) -> Step {
         self.input::<T>(name, Take::One)
     }
 
+    /// Declares an input that takes one value or none.
+    #[must_use]
     pub fn takes_optional<T: Payload>(self, name: &'static str) -> Step {
         self.input::<T>(name, Take::Optional)
     }
 
+    /// Declares an input that takes the values of all items.
+    #[must_use]
     pub fn takes_each<T: Payload>(self, name: &'static str) -> Step {
         self.input::<T>(name, Take::Each)
     }
 
+    /// Declares an output.
+    #[must_use]
     pub fn gives<T: Payload>(mut self, name: &'static str) -> Step {
         self.declaration.outputs.push(Output { name, kind: T::TYPE, read: Value::read::<T> });
         self
     }
 
+    /// Declares a parameter.
+    #[must_use]
     pub fn parameter(mut self, parameter: Parameter) -> Step {
         self.declaration.parameters.push(parameter);
         self
     }
 
+    /// Declares that the step takes microseconds: it runs on the worker thread, without the pool.
+    #[must_use]
     pub fn cheap(mut self) -> Step {
         self.declaration.cheap = true;
         self
     }
 
-    /// For a step whose outputs are larger than what it is given, and quickly made again.
+    /// Declares that the outputs are larger than the inputs and quickly made again, so that they are not kept.
+    #[must_use]
     pub fn recomputed(mut self) -> Step {
         self.declaration.recomputed = true;
         self
     }
 
-    /// For a step that calls [`Call::uid`].
+    /// Declares that the step calls [`Call::uid`].
+    #[must_use]
     pub fn identifies(mut self) -> Step {
         self.declaration.identifies = true;
         self
     }
 
+    /// Sets the function of the step. It must be pure: no clock, random numbers, environment or network.
+    #[must_use]
     pub fn runs(mut self, run: impl Fn(&Call) -> Result<Outputs, Fault> + Send + Sync + 'static) -> Step {
         self.run = Arc::new(run);
         self
     }
 
-    /// Runs the function as it is: a panic in it is the caller's to catch.
+    /// Runs the function. The caller has to catch panics.
+    ///
+    /// # Errors
+    /// The fault that the function returns.
     pub fn call(&self, call: &Call) -> Result<Outputs, Fault> {
         (self.run)(call)
     }

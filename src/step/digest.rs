@@ -1,4 +1,4 @@
-//! The identity of bytes: a BLAKE3 hash, written as 64 hexadecimal digits.
+//! Digests: BLAKE3 hashes of bytes, written as 64 hexadecimal digits.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -6,16 +6,32 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+/// A BLAKE3 hash of 32 bytes. Requests, values, files and dataflows are identified by their digest.
+///
+/// ```
+/// use flow::step::Digest;
+///
+/// let digest = Digest::of(b"abc");
+/// assert_eq!(digest.short(), "6437b3ac3846");
+/// assert_eq!(digest.to_string().parse::<Digest>().ok(), Some(digest));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Digest([u8; 32]);
 
 impl Digest {
+    /// The digest of some bytes.
     pub fn of(bytes: &[u8]) -> Digest {
         Digest(*blake3::hash(bytes).as_bytes())
     }
 
-    /// The digest of several parts, each with its length, so that `["ab"]` and `["a", "b"]` differ.
+    /// The digest of several parts, each with its length, so that other parts of the same bytes differ.
+    ///
+    /// ```
+    /// use flow::step::Digest;
+    ///
+    /// assert_ne!(Digest::of_parts([&b"ab"[..]]), Digest::of_parts([&b"a"[..], b"b"]));
+    /// ```
     pub fn of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Digest {
         let mut hasher = blake3::Hasher::new();
         for part in parts {
@@ -25,16 +41,24 @@ impl Digest {
         Digest(*hasher.finalize().as_bytes())
     }
 
+    /// The 32 bytes of the hash.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// The first twelve digits: enough for a person and for a folder's name.
+    /// The first twelve digits, for people and for the names of folders.
     pub fn short(&self) -> String {
         self.to_string()[..12].to_owned()
     }
 
     /// A DICOM UID made of the first 128 bits (PS3.5 B.2: `2.25.` and an integer), at most 44 characters.
+    ///
+    /// ```
+    /// use flow::step::Digest;
+    ///
+    /// let uid = Digest::of(b"abc").uid();
+    /// assert!(uid.starts_with("2.25.") && uid.len() <= 44);
+    /// ```
     pub fn uid(&self) -> String {
         let mut high = [0; 16];
         high.copy_from_slice(&self.0[..16]);
@@ -48,7 +72,18 @@ impl From<[u8; 32]> for Digest {
     }
 }
 
-/// Takes the digest of bytes that come in pieces.
+/// Computes the digest of bytes that come in pieces.
+///
+/// ```
+/// use std::io::Write;
+/// use flow::step::{Digest, Digester};
+///
+/// let mut digester = Digester::default();
+/// digester.write_all(b"ab")?;
+/// digester.write_all(b"c")?;
+/// assert_eq!(digester.digest(), Digest::of(b"abc"));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Default)]
 pub struct Digester(blake3::Hasher);
 
@@ -64,10 +99,12 @@ impl Write for Digester {
 }
 
 impl Digester {
+    /// Adds bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
+    /// The digest of all bytes so far.
     pub fn digest(&self) -> Digest {
         Digest(*self.0.finalize().as_bytes())
     }
@@ -91,6 +128,7 @@ impl From<Digest> for String {
     }
 }
 
+/// The error for a text that is not a digest.
 #[derive(Debug, thiserror::Error)]
 #[error("a digest has 64 hexadecimal digits, this has {0:?}")]
 pub struct NotADigest(String);

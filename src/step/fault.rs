@@ -1,55 +1,72 @@
-//! A step that could not do its work. A fault is data: it flows to the response.
+//! Faults: why a step could not do its work. A fault is data and becomes a part of the response.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Why a step could not do its work, in words for the person who gets the response.
+/// The reason why a step could not do its work, for the person who gets the response.
+///
+/// ```
+/// use flow::step::{Fault, FaultKind};
+///
+/// let fault = Fault::new("slice 12 of 275 is missing", "Send the study again with all its slices.");
+/// assert_eq!(fault.kind, FaultKind::Data);
+/// assert_eq!(fault.to_string(), "slice 12 of 275 is missing");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
-    /// What is not written out is the data's.
+    /// The kind, which decides about a retry. In JSON, `data` is left out.
     #[serde(default, skip_serializing_if = "FaultKind::is_of_data")]
     pub kind: FaultKind,
-    /// What is wrong, a lowercase fragment: "slice 12 of 275 is missing between 31.0 and 33.0 mm".
+    /// The reason, a lowercase fragment: "slice 12 of 275 is missing between 31.0 and 33.0 mm".
     pub reason: String,
-    /// What the reader can do: "Send the study again with all its slices."
+    /// The remedy, for the reader of the response: "Send the study again with all its slices."
     pub remedy: String,
 }
 
-/// What is at fault. `retry` in a dataflow file goes by it.
+/// The kind of a fault. The key `retry` of a dataflow file lists kinds that are worth another run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultKind {
-    /// The data: the same data will be at fault again.
+    /// A fault in the data. The same data would fail again, so there is no retry.
     #[default]
     Data,
-    /// Something that may be otherwise the next time: a service that is busy.
+    /// A temporary fault, for example a busy service.
     Transient,
-    /// The time: the step had not ended after its `timeout`, or the request by its `deadline`.
+    /// A run that took longer than its `timeout`, or a request longer than its `deadline`.
     TimedOut,
-    /// Nobody: the request was cancelled.
+    /// A run of a request that was cancelled.
     Cancelled,
-    /// The step itself: its code panicked, or a program that it runs is not installed.
+    /// A mistake in the step: its code panicked, or a program that it runs is not installed.
     Broken,
-    /// A disk that did not keep what was written, or did not give it back.
+    /// A disk that could not be written or read.
     Storage,
 }
 
 impl Fault {
-    /// A fault in the data.
+    /// A fault in the data, with reason and remedy.
     pub fn new(reason: impl Into<String>, remedy: impl Into<String>) -> Fault {
         Fault::of(FaultKind::Data, reason, remedy)
     }
 
-    /// A fault that may be gone when the step runs once more.
+    /// A temporary fault, with reason and remedy.
+    ///
+    /// ```
+    /// use flow::step::{Fault, FaultKind};
+    ///
+    /// let fault = Fault::transient("the service is busy", "Try again later.");
+    /// assert_eq!(fault.kind.name(), "transient");
+    /// ```
     pub fn transient(reason: impl Into<String>, remedy: impl Into<String>) -> Fault {
         Fault::of(FaultKind::Transient, reason, remedy)
     }
 
+    /// A fault of some kind, with reason and remedy.
     pub fn of(kind: FaultKind, reason: impl Into<String>, remedy: impl Into<String>) -> Fault {
         Fault { kind, reason: reason.into(), remedy: remedy.into() }
     }
 
+    /// The fault of a run whose request was cancelled.
     pub fn cancelled() -> Fault {
         let remedy = "Send the request again if its results are wanted after all.";
         Fault::of(FaultKind::Cancelled, "the request was cancelled", remedy)
@@ -57,6 +74,7 @@ impl Fault {
 }
 
 impl FaultKind {
+    /// All kinds.
     pub const ALL: [FaultKind; 6] = [
         FaultKind::Data,
         FaultKind::Transient,
@@ -66,7 +84,7 @@ impl FaultKind {
         FaultKind::Storage,
     ];
 
-    /// As it is written in responses and in dataflow files.
+    /// The name in responses and dataflow files.
     pub fn name(self) -> &'static str {
         match self {
             FaultKind::Data => "data",

@@ -1,4 +1,4 @@
-//! Files that a generation step makes: what a response is made of.
+//! Files that steps make: the parts of a response.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -8,34 +8,54 @@ use serde::{Deserialize, Serialize};
 use super::{Digest, Payload, shared_bytes};
 
 /// One file of a response.
+///
+/// ```
+/// use flow::step::{Digest, File};
+///
+/// let file = File::new("pictures/axial.png", "image/png", vec![1, 2, 3]);
+/// assert_eq!(file.digest(), Digest::of(&[1, 2, 3]));
+/// assert_eq!(file.artifact().size, 3);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct File {
-    /// A relative path with forward slashes, for example `pictures/axial.png`.
+    /// The name: a relative path with forward slashes, for example `pictures/axial.png`.
     pub name: String,
-    /// An IANA media type: `application/dicom`, `image/png`, `application/json`.
+    /// The IANA media type, for example `application/dicom`, `image/png` or `application/json`.
     pub media_type: Cow<'static, str>,
+    /// The content.
     #[serde(with = "shared_bytes")]
     pub bytes: Arc<[u8]>,
-    /// Of the bytes: it is asked for many times.
+    /// The digest of the bytes, computed once.
     digest: Digest,
 }
 
 impl File {
+    /// A file with its content.
     pub fn new(name: impl Into<String>, media_type: impl Into<Cow<'static, str>>, bytes: Vec<u8>) -> File {
         let digest = Digest::of(&bytes);
         File { name: name.into(), media_type: media_type.into(), bytes: bytes.into(), digest }
     }
 
+    /// The digest of the content.
     pub fn digest(&self) -> Digest {
         self.digest
     }
 
+    /// Whether the name is valid, see [`File::fits_as_name`].
     pub fn has_fitting_name(&self) -> bool {
         File::fits_as_name(&self.name)
     }
 
-    /// Whether a name can be that of a file below a folder, on any machine: parts of at most 200
-    /// bytes between single slashes, none of them `.` or `..`.
+    /// Whether a name is valid for a file below a folder: parts of at most 200 bytes between single
+    /// slashes, none of them `.` or `..`, without a backslash or NUL.
+    ///
+    /// ```
+    /// use flow::step::File;
+    ///
+    /// assert!(File::fits_as_name("pictures/axial.png"));
+    /// assert!(!File::fits_as_name("../axial.png"));
+    /// assert!(!File::fits_as_name("/axial.png"));
+    /// ```
     pub fn fits_as_name(name: &str) -> bool {
         let fits = |part: &str| {
             let plain = !part.contains(['\\', '\0']) && part != "." && part != "..";
@@ -44,6 +64,7 @@ impl File {
         name.split('/').all(fits)
     }
 
+    /// The file without its content.
     pub fn artifact(&self) -> Artifact {
         Artifact {
             name: self.name.clone(),
@@ -54,18 +75,21 @@ impl File {
     }
 }
 
-/// A file by its digest: what travels and is recorded. The bytes are in the store.
+/// A file by its digest, as the journal and the response record it. The content is in the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artifact {
+    /// The name: a relative path with forward slashes.
     pub name: String,
+    /// The IANA media type.
     pub media_type: String,
+    /// The digest of the content.
     pub digest: Digest,
-    /// Bytes.
+    /// The size of the content in bytes.
     pub size: u64,
 }
 
 impl Artifact {
-    /// The digest of a list of files: that of the [`Files`] they are.
+    /// The digest of a list of files. It equals the digest of the [`Files`] value with the same files.
     pub fn digest_of(artifacts: &[Artifact]) -> Digest {
         let parts = artifacts.iter().flat_map(|artifact| {
             let Artifact { name, media_type, digest, .. } = artifact;
@@ -75,14 +99,14 @@ impl Artifact {
     }
 }
 
-/// The files one step gives, in the order in which they are delivered.
+/// The files that a step gives, in the order of delivery.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Files(pub Vec<File>);
 
 impl Payload for Files {
     const TYPE: &'static str = "files";
 
-    /// That of names, media types and contents, so that who has the artifacts knows it.
+    /// The digest of names, media types and content digests, which can be computed from the artifacts alone.
     fn digest(&self) -> Option<Digest> {
         let artifacts: Vec<Artifact> = self.0.iter().map(File::artifact).collect();
         Some(Artifact::digest_of(&artifacts))

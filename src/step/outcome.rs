@@ -1,55 +1,87 @@
-//! How a step ended, and the report of it that reaches the response.
+//! Outcomes: how a step ended, and the report of it in the response.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Fault, Payload};
 
-/// How a step ended for one epoch, or for one of its items.
+/// The outcome of a step for a request, or for one of the request's items.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
 pub enum Outcome {
+    /// The step gave its outputs.
     Done,
+    /// The step could not do its work.
     Failed(Fault),
-    Skipped { because: Reason },
+    /// The step did not run, or its result does not count.
+    Skipped {
+        /// The reason.
+        because: Reason,
+    },
 }
 
-/// Why a step did not run, or its result does not count.
+/// The reason why a step did not run, or why its result does not count.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "reason")]
 pub enum Reason {
-    /// `enabled: false` in the dataflow file.
+    /// The dataflow file says `enabled: false`.
     SwitchedOff,
-    /// Its `when` does not hold for this request.
-    Condition { condition: String },
-    /// It needs, directly or through others, this step, which was not to run. Nobody is at fault.
-    NeedSkipped { step: String },
-    /// It needs, directly or through others, this step, which failed.
-    NeedFailed { step: String },
-    /// With `on_failure: stop`, nothing counts that stands behind this step, which failed.
-    Stopped { step: String },
-    /// The deadline has passed, and it has not ended.
+    /// The condition under `when` does not hold for the request.
+    Condition {
+        /// The condition in words.
+        condition: String,
+    },
+    /// A step that was skipped is needed, directly or through other steps. Nothing failed.
+    NeedSkipped {
+        /// The skipped step.
+        step: String,
+    },
+    /// A step that failed is needed, directly or through other steps.
+    NeedFailed {
+        /// The failed step.
+        step: String,
+    },
+    /// An earlier step failed, and the dataflow file says `on_failure: stop`.
+    Stopped {
+        /// The failed step.
+        step: String,
+    },
+    /// The deadline has passed before the step ended.
     NotFinished,
 }
 
-/// One line of a request's account: what became of a step.
+/// The report of one step, or of one step for one item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
-    /// The step's name in the dataflow.
+    /// The name of the step in the dataflow.
     pub step: String,
-    /// For a step that runs per item: how the item is called.
+    /// The name of the item, for a step that runs once per item.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub item: Option<String>,
+    /// The outcome.
     #[serde(flatten)]
     pub outcome: Outcome,
 }
 
-/// What became of every step of an epoch, in the order of the dataflow: the input of the steps
-/// that make an error response.
+/// The reports of all steps of a request, in the order of the dataflow: the input of the steps that make
+/// an error response.
+///
+/// ```
+/// use flow::step::{Fault, Outcome, Outcomes, Report};
+///
+/// let report = |step: &str, outcome| Report { step: step.to_owned(), item: None, outcome };
+/// let missing = Fault::new("a slice is missing", "Send the study again.");
+/// let outcomes = Outcomes(vec![
+///     report("headers", Outcome::Done),
+///     report("series", Outcome::Failed(missing)),
+/// ]);
+/// let failed: Vec<&str> = outcomes.faults().map(|(report, _)| report.step.as_str()).collect();
+/// assert_eq!(failed, ["series"]);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcomes(pub Vec<Report>);
 
 impl Outcomes {
-    /// The steps that failed themselves, with their faults.
+    /// The reports of failed steps, with their faults. Skipped steps are not among them.
     pub fn faults(&self) -> impl Iterator<Item = (&Report, &Fault)> {
         self.0.iter().filter_map(|report| match &report.outcome {
             Outcome::Failed(fault) => Some((report, fault)),

@@ -1,4 +1,4 @@
-//! Parameters: what a step lets a dataflow file set, with type, range and unit.
+//! Parameters: settings of a step that a dataflow file can change, with type, range and unit.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,14 +9,19 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Setting {
+    /// True or false.
     Flag(bool),
+    /// A number, in the unit of the parameter.
     Number(f64),
+    /// A text.
     Text(String),
+    /// A list of numbers, in the unit of the parameter.
     Numbers(Vec<f64>),
+    /// A list of texts.
     Texts(Vec<String>),
 }
 
-/// As a dataflow file writes it.
+/// The form in a dataflow file.
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -32,35 +37,71 @@ impl fmt::Display for Setting {
     }
 }
 
-/// What values a parameter takes.
+/// The values that a parameter can have.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
+    /// True or false.
     Flag,
-    Number { least: f64, most: f64 },
-    Text { choices: Vec<&'static str> },
-    Numbers { least: f64, most: f64 },
+    /// A number in a range, bounds included.
+    Number {
+        /// The lower bound.
+        least: f64,
+        /// The upper bound.
+        most: f64,
+    },
+    /// A text out of a list.
+    Text {
+        /// The list; empty for any text.
+        choices: Vec<&'static str>,
+    },
+    /// One or more numbers in a range, bounds included.
+    Numbers {
+        /// The lower bound.
+        least: f64,
+        /// The upper bound.
+        most: f64,
+    },
+    /// Any number of texts.
     Texts,
 }
 
 /// A declared parameter.
+///
+/// ```
+/// use flow::step::{Parameter, Setting};
+///
+/// let threshold = Parameter::number("threshold_hu", -400.0, -1024.0, 0.0, "HU")
+///     .about("Voxels below this are air.");
+/// assert!(threshold.accepts(&Setting::Number(-500.0)).is_ok());
+/// assert_eq!(
+///     threshold.accepts(&Setting::Number(300.0)),
+///     Err("a number from -1024 to 0 HU".to_owned()),
+/// );
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameter {
+    /// The name, as a dataflow file writes it under `with`.
     pub name: &'static str,
+    /// A description in one sentence.
     pub about: &'static str,
-    /// For example `HU` or `mm`; empty for a number without a unit.
+    /// The unit, for example `HU` or `mm`; empty for a number without a unit.
     pub unit: &'static str,
+    /// The values that the parameter can have.
     pub kind: Kind,
+    /// The value if the dataflow file does not set the parameter.
     pub default: Setting,
-    /// A dataflow file has to set it.
+    /// Whether the dataflow file must set the parameter.
     pub required: bool,
 }
 
 impl Parameter {
+    /// A number from `least` to `most`.
     pub fn number(name: &'static str, default: f64, least: f64, most: f64, unit: &'static str) -> Parameter {
         let kind = Kind::Number { least, most };
         Parameter::new(name, kind, Setting::Number(default), unit)
     }
 
+    /// A list of numbers from `least` to `most`.
     pub fn numbers(
         name: &'static str,
         default: &[f64],
@@ -72,27 +113,39 @@ impl Parameter {
         Parameter::new(name, kind, Setting::Numbers(default.to_vec()), unit)
     }
 
+    /// True or false.
     pub fn flag(name: &'static str, default: bool) -> Parameter {
         Parameter::new(name, Kind::Flag, Setting::Flag(default), "")
     }
 
-    /// A text out of `choices`; any text where there are none.
+    /// A text out of `choices`; any text if there are no choices.
+    ///
+    /// ```
+    /// use flow::step::{Parameter, Setting};
+    ///
+    /// let view = Parameter::text("view", "axial", &["axial", "coronal"]);
+    /// assert_eq!(view.range(), "one of axial, coronal");
+    /// assert!(view.accepts(&Setting::Text("oblique".to_owned())).is_err());
+    /// ```
     pub fn text(name: &'static str, default: &str, choices: &[&'static str]) -> Parameter {
         let kind = Kind::Text { choices: choices.to_vec() };
         Parameter::new(name, kind, Setting::Text(default.to_owned()), "")
     }
 
-    /// Any number of any texts; none by default.
+    /// A list of texts; empty by default.
     pub fn texts(name: &'static str) -> Parameter {
         Parameter::new(name, Kind::Texts, Setting::Texts(Vec::new()), "")
     }
 
-    /// One that a dataflow file has to set: its default is of no use.
+    /// Declares that a dataflow file must set the parameter.
+    #[must_use]
     pub fn required(mut self) -> Parameter {
         self.required = true;
         self
     }
 
+    /// Sets the description.
+    #[must_use]
     pub fn about(mut self, about: &'static str) -> Parameter {
         self.about = about;
         self
@@ -102,8 +155,10 @@ impl Parameter {
         Parameter { name, about: "", unit, kind, default, required: false }
     }
 
-    /// Whether the parameter takes this setting; if not, what it would take, as a fragment that
-    /// fits after "takes ".
+    /// Checks a value.
+    ///
+    /// # Errors
+    /// [`Parameter::range`], if the parameter cannot have this value.
     pub fn accepts(&self, setting: &Setting) -> Result<(), String> {
         let within = |least: f64, most: f64, number: f64| (least..=most).contains(&number);
         let fits = match (&self.kind, setting) {
@@ -121,7 +176,7 @@ impl Parameter {
         if fits { Ok(()) } else { Err(self.range()) }
     }
 
-    /// The values it takes, in words.
+    /// The values that the parameter can have, in words that fit after "takes".
     pub fn range(&self) -> String {
         let unit = if self.unit.is_empty() { String::new() } else { format!(" {}", self.unit) };
         match &self.kind {
@@ -135,7 +190,17 @@ impl Parameter {
     }
 }
 
-/// The settings a step runs with: every declared parameter has one.
+/// The values of all parameters of a step.
+///
+/// ```
+/// use flow::step::{Parameter, Parameters, Setting};
+///
+/// let declared = [Parameter::flag("smooth", true), Parameter::number("radius", 4.0, 0.0, 20.0, "mm")];
+/// let mut parameters = Parameters::defaults(&declared);
+/// parameters.set("radius", Setting::Number(6.0));
+/// assert_eq!(parameters.get("smooth"), Some(&Setting::Flag(true)));
+/// assert_eq!(parameters.get("radius"), Some(&Setting::Number(6.0)));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Parameters(BTreeMap<&'static str, Setting>);
 
@@ -145,14 +210,17 @@ impl Parameters {
         Parameters(declared.iter().map(|one| (one.name, one.default.clone())).collect())
     }
 
+    /// Sets a parameter. The caller has checked the value with [`Parameter::accepts`].
     pub fn set(&mut self, name: &'static str, setting: Setting) {
         self.0.insert(name, setting);
     }
 
+    /// The value of a parameter.
     pub fn get(&self, name: &str) -> Option<&Setting> {
         self.0.get(name)
     }
 
+    /// All parameters with their values, in alphabetical order.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Setting)> {
         self.0.iter().map(|(name, setting)| (*name, setting))
     }

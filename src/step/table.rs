@@ -4,26 +4,37 @@ use std::collections::BTreeMap;
 
 use super::Step;
 
-/// What a file with a built-in step submits: `inventory::submit! { BuiltIn(step) }`.
+/// The registration of a built-in step, at the end of its file: `inventory::submit! { BuiltIn(step) }`.
 pub struct BuiltIn(pub fn() -> Step);
 
 inventory::collect!(BuiltIn);
 
+/// The steps that a dataflow file can name.
+///
+/// ```
+/// use flow::step::{Step, Table};
+///
+/// let table = Table::built_in().with(Step::new("measure-bone", 1, "Measures the volume of bone."));
+/// assert!(table.get("measure-bone").is_some());
+/// assert!(table.get("find-lungs").is_some(), "a built-in step");
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Table(BTreeMap<&'static str, Step>);
 
 impl Table {
-    /// The steps that come with flow, and those that a program linked with it submits.
+    /// The built-in steps of flow, and those that the program registers with [`BuiltIn`].
     ///
     /// # Panics
-    /// If two files submit steps of the same name.
+    /// If two registered steps have the same name.
     pub fn built_in() -> Table {
         let steps = inventory::iter::<BuiltIn>.into_iter();
         steps.fold(Table::default(), |table, built_in| table.with((built_in.0)()))
     }
 
+    /// Adds a step.
+    ///
     /// # Panics
-    /// If the table has a step of that name.
+    /// If the table already has a step with the same name.
     #[must_use]
     pub fn with(mut self, step: Step) -> Table {
         let name = step.declaration.name;
@@ -32,11 +43,12 @@ impl Table {
         self
     }
 
+    /// The step with this name.
     pub fn get(&self, name: &str) -> Option<&Step> {
         self.0.get(name)
     }
 
-    /// In alphabetical order.
+    /// All steps, in alphabetical order.
     pub fn iter(&self) -> impl Iterator<Item = &Step> {
         self.0.values()
     }

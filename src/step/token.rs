@@ -1,4 +1,4 @@
-//! How a step that runs long hears that nobody waits for its result any more.
+//! Cancellation tokens: a long-running step checks whether its result is still wanted.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,7 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Fault;
 
-/// Set once, when a run is given up: it was cancelled or took too long. Clones are the same token.
+/// A flag that is set once, when a run is cancelled or exceeds its time-out. Clones share the flag.
+///
+/// ```
+/// use flow::step::{FaultKind, Token};
+///
+/// let token = Token::default();
+/// assert!(token.check().is_ok());
+/// token.cancel();
+/// assert_eq!(token.check().map_err(|fault| fault.kind), Err(FaultKind::Cancelled));
+/// ```
 #[derive(Clone, Default)]
 pub struct Token(Arc<Shared>);
 
@@ -19,18 +28,20 @@ struct Shared {
 type Wake = Box<dyn FnOnce() + Send>;
 
 impl Token {
+    /// Whether the flag is set.
     pub fn is_cancelled(&self) -> bool {
         self.0.cancelled.load(Ordering::Acquire)
     }
 
-    /// For long loops, where it costs nothing: ends a run that has been given up.
+    /// Checks the flag, for use with `?` in long loops. The cost is one atomic read.
     ///
     /// # Errors
-    /// If it has been.
+    /// A fault of kind `cancelled`, if the flag is set.
     pub fn check(&self) -> Result<(), Fault> {
         if self.is_cancelled() { Err(Fault::cancelled()) } else { Ok(()) }
     }
 
+    /// Sets the flag, and calls the function that was registered with [`Token::on_cancel`].
     pub fn cancel(&self) {
         let wake = {
             let mut wake = self.lock();
@@ -40,8 +51,9 @@ impl Token {
         wake.into_iter().for_each(|wake| wake());
     }
 
-    /// For a step that waits instead of computing: `wake` is called once, on another thread, when the
-    /// token is set, and at once if it is set already. It takes the place of an earlier one.
+    /// Registers a function for a step that waits instead of computing. It is called once, on another
+    /// thread, when the flag is set; at once, if the flag is set already. A second registration replaces
+    /// the first.
     pub fn on_cancel(&self, wake: impl FnOnce() + Send + 'static) {
         let mut place = self.lock();
         if !self.is_cancelled() {

@@ -1,4 +1,4 @@
-//! What travels from step to step: a shared, immutable, typed value.
+//! Values that steps exchange: shared, immutable and typed.
 
 use std::any::Any;
 use std::fmt;
@@ -11,27 +11,45 @@ use serde::de::DeserializeOwned;
 
 use super::{Digest, Digester};
 
-/// A type that steps may exchange. Its form on disk, and what its digest is taken of, is CBOR
-/// (RFC 8949), as its serde implementation says: the same value must give the same bytes.
+/// A type that steps exchange. Its form on disk is CBOR (RFC 8949), written by serde, and its digest is that
+/// of this form. So the same value must always give the same bytes: no hash maps.
+///
+/// ```
+/// use flow::step::{Payload, Value};
+///
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct Length {
+///     mm: f64,
+/// }
+///
+/// impl Payload for Length {
+///     const TYPE: &'static str = "length";
+/// }
+///
+/// let value = Value::new(Length { mm: 12.5 });
+/// let copy = Value::read::<Length>(&value.to_bytes(), &|_| None)?;
+/// assert_eq!(copy.get::<Length>().map(|length| length.mm), Some(12.5));
+/// assert_eq!(copy.digest(), value.digest());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub trait Payload: Any + Send + Sync + Serialize + DeserializeOwned {
-    /// The name that messages and dataflow files use, for example `volume`. One type, one name.
+    /// The name in messages and dataflow files, for example `volume`. Each type has a name of its own.
     const TYPE: &'static str;
 
-    /// The value's digest, where it is not that of its form on disk.
+    /// The digest of the value, if it is not that of its form on disk.
     fn digest(&self) -> Option<Digest> {
         None
     }
 
-    /// Finds the request's files again that the value refers to. Where they lie is not part of a
-    /// value: a type with paths leaves them out of its form on disk, and sets them here from the
-    /// digest of the item.
+    /// Restores paths to the request's files after reading. Paths are not part of a value: a type with
+    /// paths leaves them out of its form on disk, and sets them here by the digest of the item.
     fn locate(&mut self, _path_of: PathOf) {}
 }
 
-/// Where the file of the item with this digest lies.
+/// The function that finds the file of an item by the item's digest.
 pub type PathOf<'a> = &'a dyn Fn(Digest) -> Option<PathBuf>;
 
-/// A value with its type's name. Cloning shares it: pixels stay where they are.
+/// A value with the name of its type. Clones share the data.
 #[derive(Clone)]
 pub struct Value {
     kind: &'static str,
@@ -42,7 +60,7 @@ pub struct Value {
 
 type Data = dyn Any + Send + Sync;
 
-/// What can be done with the data behind a value's pointer, which is of the value's type.
+/// The functions of the value's type.
 #[derive(Clone, Copy)]
 struct Form {
     write: fn(&Data, &mut dyn Write) -> io::Result<()>,
@@ -50,35 +68,38 @@ struct Form {
 }
 
 impl Value {
+    /// A value of this data.
     pub fn new<T: Payload>(data: T) -> Value {
         Value::shared(Arc::new(data))
     }
 
+    /// A value of data that is shared already.
     pub fn shared<T: Payload>(data: Arc<T>) -> Value {
         let form = Form { write: write::<T>, digest: |data| typed::<T>(data).digest() };
         Value { kind: T::TYPE, data, digest: Arc::default(), form }
     }
 
-    /// Reads a value back from its form on disk. `path_of` finds the files of the request's items.
+    /// Reads a value from its form on disk. `path_of` finds the files of the request's items.
     ///
     /// # Errors
-    /// If the bytes are not the form of such a value.
+    /// If the bytes are not the form of a `T`.
     pub fn read<T: Payload>(bytes: &[u8], path_of: PathOf) -> io::Result<Value> {
         let mut data: T = ciborium::from_reader(bytes).map_err(io::Error::other)?;
         data.locate(path_of);
         Ok(Value::new(data))
     }
 
+    /// The name of the type: its [`Payload::TYPE`].
     pub fn kind(&self) -> &'static str {
         self.kind
     }
 
+    /// The data, if the type is `T`.
     pub fn get<T: Payload>(&self) -> Option<&T> {
         self.data.downcast_ref()
     }
 
-    /// What the value is known by: the digest of its form on disk, if its type does not say
-    /// otherwise. It is taken once.
+    /// The digest of the value: [`Payload::digest`], or the digest of its form on disk. Computed once.
     pub fn digest(&self) -> Digest {
         *self.digest.get_or_init(|| {
             if let Some(digest) = (self.form.digest)(&*self.data) {
@@ -94,11 +115,11 @@ impl Value {
         })
     }
 
-    /// Its form on disk.
+    /// The form on disk.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         self.write(&mut bytes).expect("memory takes everything");
-        // Who asks for it next need not write it once more.
+        // The digest is computed here, so that a later call need not write the value again.
         self.digest.get_or_init(|| (self.form.digest)(&*self.data).unwrap_or_else(|| Digest::of(&bytes)));
         bytes
     }

@@ -1,4 +1,4 @@
-//! In the language of Graphviz (<https://graphviz.org/doc/info/lang.html>): `dot -Tsvg`.
+//! The drawing in the language of Graphviz (<https://graphviz.org/doc/info/lang.html>): `dot -Tsvg`.
 
 use super::{Dataflow, Edge, Node, Origin, Part, Phase, Runs, edges, notes, parts, remarks};
 
@@ -41,7 +41,7 @@ fn body(dataflow: &Dataflow, part: &Part) -> String {
     }
 }
 
-/// Where a part begins or ends.
+/// The line for the beginning or the end of a part.
 fn end_line(id: &str, label: &str) -> String {
     format!("{} [label={}, shape=oval, style=bold];", quoted(id), quoted(label))
 }
@@ -75,8 +75,8 @@ fn edge_line(dataflow: &Dataflow, part: &Part, edge: &Edge, to: &str) -> String 
     )
 }
 
-/// Each part has a request of its own to begin with, so that no line crosses between them. No
-/// step has a name with a blank.
+/// The identifier of an origin. Each part has a request of its own, so that no line crosses between the parts.
+/// The identifier has a blank, which no name of a step has.
 fn id(dataflow: &Dataflow, part: &Part, origin: Origin) -> String {
     match (origin, part.phase) {
         (Origin::Request, Phase::Failure) => "failed request".to_owned(),

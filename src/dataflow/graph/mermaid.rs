@@ -1,4 +1,4 @@
-//! In the language of Mermaid (<https://mermaid.js.org/syntax/flowchart.html>), for Markdown pages.
+//! The drawing in the language of Mermaid (<https://mermaid.js.org/syntax/flowchart.html>), for Markdown pages.
 
 use super::{Dataflow, Edge, Node, Origin, Part, Phase, Runs, edges, notes, parts};
 
@@ -39,7 +39,7 @@ fn part_name(part: &Part) -> &'static str {
     }
 }
 
-/// Steps are numbered: a name may be one of Mermaid's own words.
+/// The line of a node. Nodes are numbered, because a name may be a keyword of Mermaid.
 fn node_line(dataflow: &Dataflow, index: usize) -> String {
     let Node { name, step, enabled, when, runs, .. } = &dataflow.nodes[index];
     let mut label = vec![format!("<b>{name}</b>"), step.declaration.name.to_owned()];
@@ -72,7 +72,7 @@ fn id(part: &Part, origin: Origin) -> String {
     }
 }
 
-/// With Mermaid's character codes for what would end a text or begin HTML.
+/// The text with Mermaid's character codes for letters that would end a text or begin HTML.
 fn escaped(text: &str) -> String {
     let letter = |c: char| match c {
         '"' | '<' | '>' | '#' | '&' | ';' => format!("#{};", u32::from(c)),

@@ -1,6 +1,6 @@
-//! A dataflow as a drawing: for the terminal, for Graphviz, for Mermaid.
+//! Drawings of a dataflow: for the terminal, for Graphviz and for Mermaid.
 //!
-//! The drawings differ in letters only; what there is to show is gathered here.
+//! This module gathers the content; the drawings differ only in their characters.
 
 mod dot;
 mod mermaid;
@@ -11,23 +11,33 @@ use crate::step::{Item, Outcomes, Payload, Request, Take};
 use crate::yaml::duration::shown;
 
 impl Dataflow {
-    /// For the terminal: one line a step, with lines down the left for what it needs.
+    /// A drawing for the terminal: one line for each step, with lines on the left for its needs.
     pub fn drawing(&self) -> String {
         text::draw(self)
     }
 
-    /// In the language of Graphviz.
+    /// A drawing in the language of Graphviz.
     pub fn dot(&self) -> String {
         dot::draw(self)
     }
 
-    /// In the language of Mermaid.
+    /// A drawing in the language of Mermaid.
+    ///
+    /// ```
+    /// use flow::dataflow::Dataflow;
+    /// use flow::step::Table;
+    ///
+    /// let dataflow = Dataflow::load("ct-lung", &Table::built_in())?;
+    /// assert!(dataflow.mermaid().starts_with("flowchart TD"));
+    /// assert!(dataflow.dot().starts_with("digraph"));
+    /// # Ok::<(), flow::dataflow::LoadError>(())
+    /// ```
     pub fn mermaid(&self) -> String {
         mermaid::draw(self)
     }
 }
 
-/// Where something that a step needs begins.
+/// The source of an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Origin {
     Request,
@@ -45,21 +55,21 @@ impl Origin {
     }
 }
 
-/// What one input of a node is wired to.
+/// The edge to one input of a node.
 struct Edge {
     from: Origin,
-    /// As a file names it: `volume`, `lobes.left`, `request.items`.
+    /// The source as a dataflow file writes it: `volume`, `lobes.left`, `request.items`.
     source: String,
     kind: &'static str,
-    /// Waits for the values of all items.
+    /// Whether the input takes the values of all items.
     gathers: bool,
 }
 
-/// The nodes of one phase and what they make.
+/// The nodes of one phase, and the outputs that they deliver.
 struct Part {
     phase: Phase,
     nodes: Vec<usize>,
-    /// What the files of the part make: `response`.
+    /// The name of the end: `response` or `error response`.
     ends_in: &'static str,
     ports: Vec<Port>,
 }
@@ -77,7 +87,7 @@ fn parts(dataflow: &Dataflow) -> Vec<Part> {
 }
 
 impl Part {
-    /// What the part begins with.
+    /// The sources of the part besides its nodes.
     fn sources(&self, dataflow: &Dataflow) -> Vec<Origin> {
         let used = |origin: &Origin| {
             let needs = |node: &usize| {
@@ -117,14 +127,14 @@ fn port_edge(dataflow: &Dataflow, port: &Port, gathers: bool) -> Edge {
     Edge { from: Origin::Node(port.node), source, kind: output.kind, gathers }
 }
 
-/// What is special about the whole, in words.
+/// Remarks about the dataflow as a whole.
 fn remarks(dataflow: &Dataflow) -> Vec<String> {
     let deadline = dataflow.deadline.map(|deadline| format!("answered within {}", shown(deadline)));
     let stops = (dataflow.on_failure == OnFailure::Stop).then(|| "stops at the first failure".to_owned());
     deadline.into_iter().chain(stops).collect()
 }
 
-/// What is special about a node, in words.
+/// Remarks about a node.
 fn notes(dataflow: &Dataflow, node: usize) -> Vec<String> {
     let Node { enabled, when, max, timeout, retry, runs, .. } = &dataflow.nodes[node];
     let mut notes = Vec::new();
@@ -145,7 +155,7 @@ fn notes(dataflow: &Dataflow, node: usize) -> Vec<String> {
     notes
 }
 
-/// The parameters that are not as the step has them by itself.
+/// The parameters that differ from the defaults.
 fn changed_settings(node: &Node) -> impl Iterator<Item = String> + '_ {
     let declared = node.step.declaration.parameters.iter();
     let set = declared.filter_map(|parameter| Some((parameter, node.parameters.get(parameter.name)?)));

@@ -1,7 +1,7 @@
-//! For the terminal: one line a step, in the order of the data, with rails down the left.
+//! The drawing for the terminal: one line for each step, in the order of the data, with rails on the left.
 //!
-//! A rail begins at the mark of a step and goes down to the last step that needs it. What meets
-//! the mark of a step from the side or from above is what that step needs.
+//! A rail begins at the mark of a step and goes down to the last step that needs it. The rails that meet the
+//! mark of a step from the side or from above are its needs.
 
 use super::{Dataflow, Edge, Node, Origin, Part, Phase, edges, notes, parts, remarks};
 use crate::step::Output;
@@ -75,7 +75,7 @@ fn end_row(dataflow: &Dataflow, part: &Part, rails: &mut Rails) -> Row {
     }
 }
 
-/// `volume, lobes.left (lungs) → densities`.
+/// The needs and outputs of a node: `volume, lobes.left (lungs) → densities`.
 fn wires(dataflow: &Dataflow, node: usize, edges: &[Edge]) -> String {
     let word = |edge: &Edge| match (edge.source == edge.kind, edge.gathers) {
         (true, false) => edge.source.clone(),
@@ -96,7 +96,7 @@ fn gives(node: &Node) -> String {
     outputs.iter().map(word).collect::<Vec<String>>().join(", ")
 }
 
-/// How many of the part's nodes need it; the response counts as one.
+/// The number of nodes in the part that need the origin; the response counts as one.
 fn uses(dataflow: &Dataflow, part: &Part, origin: Origin) -> usize {
     let needs =
         |node: &&usize| edges(dataflow, &dataflow.nodes[**node]).iter().any(|edge| edge.from == origin);
@@ -121,12 +121,12 @@ struct Rails(Vec<Option<Lane>>);
 #[derive(Clone, Copy)]
 struct Lane {
     origin: Origin,
-    /// How many lines below need it.
+    /// The number of lines below that need it.
     uses: usize,
 }
 
 impl Rails {
-    /// Draws the line of one mark: what it needs joins it, and its own rail begins.
+    /// Draws the line of one mark: the rails of its needs join it, and its own rail begins.
     fn row(&mut self, mark: char, needs: &[Origin], own: Option<Lane>) -> String {
         let before: Vec<bool> = self.0.iter().map(Option::is_some).collect();
         let joined = self.join(needs);
@@ -155,7 +155,7 @@ impl Rails {
         (0..self.0.len()).flat_map(|column| [letter(column), between(column)]).collect()
     }
 
-    /// The columns of what is needed; a rail that nothing below needs ends.
+    /// The columns of the needs. A rail that no line below needs ends here.
     fn join(&mut self, needs: &[Origin]) -> Vec<usize> {
         let mut joined = Vec::new();
         for (column, rail) in self.0.iter_mut().enumerate() {
@@ -167,7 +167,7 @@ impl Rails {
         joined
     }
 
-    /// Below a rail that ends here, else in the first free column.
+    /// The column for a mark: that of a rail that ends here, otherwise the first free one.
     fn column_for(&mut self, joined: &[usize]) -> usize {
         let ended = joined.iter().copied().find(|column| self.0[*column].is_none());
         ended.or_else(|| self.0.iter().position(Option::is_none)).unwrap_or_else(|| {
@@ -177,7 +177,7 @@ impl Rails {
     }
 }
 
-/// A rail from above that turns to the sides, and goes on below or not.
+/// The character for a rail from above that joins a mark at its side.
 fn joint(below: bool, left: bool, right: bool) -> char {
     match (below, left, right) {
         (true, true, true) => '┼',
