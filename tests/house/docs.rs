@@ -79,7 +79,7 @@ fn links_lead_to_files_and_headings() {
             }
         }
     }
-    none("links lead nowhere", wrong.into_iter());
+    none("links lead nowhere", wrong);
 }
 
 #[test]
