@@ -4,6 +4,7 @@ mod attend;
 mod audit;
 mod bench;
 pub mod check;
+mod check_site;
 mod complete;
 mod conformance;
 mod destinations;

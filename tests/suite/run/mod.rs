@@ -6,6 +6,7 @@ mod files;
 pub mod nodes;
 mod processes;
 mod replay;
+mod settings;
 
 use std::collections::BTreeMap;
 use std::fs;
