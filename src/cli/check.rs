@@ -9,18 +9,30 @@ use crate::dataflow::{Dataflow, LoadError, built_in_names};
 use crate::step::Table;
 use crate::yaml::Problem;
 
+use super::check_site::{SiteCheck, SiteQuestion};
+
 /// Check dataflow files and print everything that is wrong with them
 ///
 /// Each problem is given with file, line and column and, where something can be said, a hint.
 /// Nothing is run. A dataflow without a problem is one line: its name, its digest (the version
 /// that its results carry) and the number of its steps.
 ///
+/// With --site the site's file is checked, and with --request or --study it is told which dataflow a
+/// request would go to, and which rule says so.
+///
 /// Problems go to stderr. The exit code is 3 if there is one, 2 if a file cannot be read.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  flow check my-dataflow.yaml
+  flow check --site site.yaml --request modality=CT calling_ae=CT1
+  flow check --site site.yaml --study /data/studies/1")]
 pub struct Args {
-    /// Files, or names of dataflows that flow carries; all of the latter if none is given
+    /// Files, or names of dataflows that flow carries; if none is given, those that --site names, or all that flow carries
     #[arg(value_name = "DATAFLOW")]
     dataflows: Vec<String>,
+    #[command(flatten)]
+    site: SiteQuestion,
     /// Print the verdicts and problems as JSON, on stdout
     #[arg(long)]
     json: bool,
@@ -38,23 +50,51 @@ impl Args {
     /// # Errors
     /// If what there is to say cannot be written.
     pub fn run(&self, table: &Table, out: &mut impl Write, err: &mut impl Write) -> io::Result<Verdict> {
-        let checks: Vec<Check> = self.names().iter().map(|name| Check::of(name, table)).collect();
+        let site = self.site.answer();
+        let names = self.names(site.as_ref());
+        let checks = names.iter().map(|name| AnyCheck::Dataflow(Check::of(name, table)));
+        let checks: Vec<AnyCheck> = site.map(AnyCheck::Site).into_iter().chain(checks).collect();
         match self.json {
             true => writeln!(out, "{}", serde_json::to_string_pretty(&checks)?)?,
             false => checks.iter().try_for_each(|check| check.write(out, err))?,
         }
-        Ok(checks.iter().map(Check::verdict).max().unwrap_or(Verdict::Sound))
+        Ok(checks.iter().map(AnyCheck::verdict).max().unwrap_or(Verdict::Sound))
     }
 
-    fn names(&self) -> Vec<String> {
-        match self.dataflows.is_empty() {
-            true => built_in_names().map(str::to_owned).collect(),
-            false => self.dataflows.clone(),
+    fn names(&self, site: Option<&SiteCheck>) -> Vec<String> {
+        match (self.dataflows.is_empty(), site) {
+            (false, _) => self.dataflows.clone(),
+            (true, Some(site)) => site.dataflows().to_vec(),
+            (true, None) => built_in_names().map(str::to_owned).collect(),
         }
     }
 }
 
-/// What was found out about one file.
+/// One file that was checked.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum AnyCheck {
+    Site(SiteCheck),
+    Dataflow(Check),
+}
+
+impl AnyCheck {
+    fn verdict(&self) -> Verdict {
+        match self {
+            AnyCheck::Site(site) => site.verdict(),
+            AnyCheck::Dataflow(dataflow) => dataflow.verdict(),
+        }
+    }
+
+    fn write(&self, out: &mut impl Write, err: &mut impl Write) -> io::Result<()> {
+        match self {
+            AnyCheck::Site(site) => site.write(out, err),
+            AnyCheck::Dataflow(dataflow) => dataflow.write(out, err),
+        }
+    }
+}
+
+/// What was found out about one dataflow file.
 #[derive(Serialize)]
 struct Check {
     dataflow: String,

@@ -3,6 +3,7 @@
 mod audit;
 mod bench;
 pub mod check;
+mod check_site;
 mod complete;
 mod conformance;
 mod destinations;

@@ -38,7 +38,8 @@ pub struct RunSettings {
     pub keep_trying: Duration,
 }
 
-const DATAFLOW: &str = "ct-lung";
+/// The dataflow of requests of which nobody says another.
+pub const DATAFLOW: &str = "ct-lung";
 const STATE: &str = "flow-state";
 const OUTPUT: &str = "flow-output";
 const LANES: NonZero<usize> = NonZero::new(4).expect("four is not zero");

@@ -124,8 +124,7 @@ pub(super) fn read(reader: &mut SectionReader) -> Option<DataflowRules> {
 
 fn entry(reader: &mut SectionReader, index: usize, tree: Tree) -> Option<Entry> {
     let Place { line, .. } = tree.place;
-    let is_default = matches!(&tree.value, Shape::Map(entries)
-        if entries.iter().any(|(key, _)| key.value == "default"));
+    let is_default = is_default(&tree);
     let what = format!("rule {}", index + 1);
     let folder = reader.context().folder.clone();
     reader.inside(tree, |reader| {
@@ -144,4 +143,11 @@ fn entry(reader: &mut SectionReader, index: usize, tree: Tree) -> Option<Entry> 
         let dataflow = reader.required("dataflow", |reader| reader.text("dataflow"));
         Some(Entry::Rule(DataflowRule { when: when?, dataflow: path(dataflow?), line }))
     })
+}
+
+/// A single key that is none of a rule's may be a misspelt `default`.
+fn is_default(tree: &Tree) -> bool {
+    let Shape::Map(entries) = &tree.value else { return false };
+    let has = |key: &str| entries.iter().any(|(name, _)| name.value == key);
+    has("default") || (entries.len() == 1 && !has("when") && !has("dataflow"))
 }

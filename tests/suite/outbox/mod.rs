@@ -1,6 +1,7 @@
 //! Responses on their way to destinations that refuse, hang, break off, come back, and lie.
 
 mod deadlines;
+mod folders;
 mod kills;
 mod policies;
 mod provider;
@@ -35,6 +36,7 @@ struct Post {
 enum Told {
     Delayed(String),
     Forwarded(Delivery),
+    NotWritten(String),
     Answered,
 }
 
@@ -54,9 +56,25 @@ impl Post {
         self.folder.path().join(below)
     }
 
+    /// As `run_to`, and each response also gets a folder.
+    fn run(
+        &self,
+        requests: &[&str],
+        destinations: Vec<Forward>,
+        clock: Clock,
+        test: impl FnOnce(&Outbox, Says) + Send,
+    ) -> Vec<Told> {
+        let destinations = [self.folder(at_once(1))].into_iter().chain(destinations).collect();
+        self.run_to(requests, destinations, clock, test)
+    }
+
+    fn folder(&self, policy: Policy) -> Forward {
+        Forward { destination: Arc::new(Folder::at(self.path("output")).unwrap()), policy }
+    }
+
     /// Runs until all requests, and what was left of earlier runs, are delivered or can wait. `test` sees
     /// what is told meanwhile; gives what was told after that.
-    fn run(
+    fn run_to(
         &self,
         requests: &[&str],
         destinations: Vec<Forward>,
@@ -68,14 +86,12 @@ impl Post {
         let journal = Arc::new(Journal::open(&self.path("state"), store, 0).unwrap());
         let (tell, says) = mpsc::channel();
         let tell = Mutex::new(tell);
-        let folder = Arc::new(Folder::at(self.path("output")).unwrap());
-        let folder = Forward { destination: folder, policy: at_once(1) };
         let outbox = Outbox::open(Setup {
-            destinations: [folder].into_iter().chain(destinations).collect(),
+            destinations,
             waits: Vec::new(),
             journal: Arc::clone(&journal),
             clock,
-            tell: Arc::new(move |event| _ = told(event).map(|told| tell.lock().unwrap().send(told))),
+            tell: Arc::new(move |event| _ = tell.lock().unwrap().send(told(event))),
         });
         let outbox = outbox.unwrap();
         let dataflow = &self.dataflow;
@@ -114,12 +130,12 @@ impl Post {
     }
 }
 
-fn told(event: &Event) -> Option<Told> {
+fn told(event: &Event) -> Told {
     match event {
-        Event::Delayed { delivery, .. } => Some(Told::Delayed(delivery.destination.clone())),
-        Event::Forwarded { delivery, .. } => Some(Told::Forwarded(Delivery::clone(delivery))),
-        Event::Answered { .. } => Some(Told::Answered),
-        Event::NotWritten { .. } => None,
+        Event::Delayed { delivery, .. } => Told::Delayed(delivery.destination.clone()),
+        Event::Forwarded { delivery, .. } => Told::Forwarded(Delivery::clone(delivery)),
+        Event::Answered { .. } => Told::Answered,
+        Event::NotWritten { error, .. } => Told::NotWritten((*error).to_owned()),
     }
 }
 
@@ -127,7 +143,7 @@ fn told(event: &Event) -> Option<Told> {
 fn forwarded(told: &[Told]) -> Vec<&Delivery> {
     let forwarded = told.iter().filter_map(|one| match one {
         Told::Forwarded(delivery) => Some(delivery),
-        Told::Delayed(_) | Told::Answered => None,
+        Told::Delayed(_) | Told::NotWritten(_) | Told::Answered => None,
     });
     forwarded.collect()
 }

@@ -7,6 +7,7 @@ pub mod nodes;
 mod plain;
 mod processes;
 mod replay;
+mod settings;
 
 use std::collections::BTreeMap;
 use std::fs;

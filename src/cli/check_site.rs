@@ -1,0 +1,182 @@
+//! What `flow check --site` says: the problems of a site's file, and which dataflow requests would go to.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::dataflow::ATTRIBUTES;
+use crate::dicom::folder;
+use crate::site::{Site, SiteError};
+use crate::step::Request;
+use crate::yaml::{Problem, meant_or_all};
+
+use super::check::Verdict;
+use super::run_settings::DATAFLOW;
+use super::site::SECTIONS;
+
+/// The site's file to check, and requests to try its rules on.
+#[derive(Debug, clap::Args)]
+pub struct SiteQuestion {
+    /// Check this site's file and the dataflows that it names
+    #[arg(long, value_name = "FILE")]
+    site: Option<PathBuf>,
+
+    /// Tell which dataflow a request with these attributes would go to, by the rules of --site
+    #[arg(long, value_name = "NAME=VALUE", num_args = 1.., requires = "site", value_parser = attribute)]
+    request: Vec<(String, String)>,
+
+    /// Tell which dataflows the studies in these files or folders would go to
+    #[arg(long, value_name = "PATH", num_args = 1.., requires = "site")]
+    study: Vec<PathBuf>,
+}
+
+/// What was found out about a site's file.
+#[derive(Serialize)]
+pub struct SiteCheck {
+    site: String,
+    #[serde(flatten)]
+    found: SiteFound,
+    /// Where requests would go.
+    choices: Vec<RequestChoice>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case", tag = "verdict")]
+enum SiteFound {
+    Sound { rules: usize, dataflows: Vec<String> },
+    Problems { problems: Vec<Problem> },
+    Unreadable { reason: String },
+}
+
+/// The dataflow of one request, and why.
+#[derive(Serialize)]
+struct RequestChoice {
+    request: String,
+    dataflow: String,
+    because: String,
+}
+
+impl SiteQuestion {
+    /// What there is to say, if a site's file was named.
+    pub fn answer(&self) -> Option<SiteCheck> {
+        let path = self.site.as_deref()?;
+        let (found, choices) = match Site::load(path, &SECTIONS) {
+            Ok(site) => match self.requests() {
+                Ok(requests) => (SiteFound::of(&site), choices(&site, &requests)),
+                Err(reason) => (SiteFound::Unreadable { reason }, Vec::new()),
+            },
+            Err(SiteError::Problems(problems)) => {
+                (SiteFound::Problems { problems: problems.iter().cloned().collect() }, Vec::new())
+            }
+            Err(error @ SiteError::Unreadable { .. }) => {
+                (SiteFound::Unreadable { reason: error.to_string() }, Vec::new())
+            }
+        };
+        Some(SiteCheck { site: shown(path), found, choices })
+    }
+
+    /// The requests that the rules are tried on, as they are called.
+    fn requests(&self) -> Result<Vec<(String, Request)>, String> {
+        let mut requests = Vec::new();
+        if !self.request.is_empty() {
+            let mut attributes = BTreeMap::<String, String>::new();
+            for (name, value) in &self.request {
+                // Several values of one attribute.
+                let values =
+                    attributes.entry(name.clone()).and_modify(|values| values.push('\\')).or_default();
+                values.push_str(value);
+            }
+            let told: Vec<String> =
+                attributes.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            requests.push((told.join(" "), Request::new("request", attributes, Vec::new())));
+        }
+        if !self.study.is_empty() {
+            let found = folder::find(&self.study).map_err(|error| error.to_string())?;
+            if found.studies.is_empty() {
+                let paths: Vec<String> = self.study.iter().map(|path| shown(path)).collect();
+                return Err(format!("no DICOM study in {}", paths.join(", ")));
+            }
+            requests.extend(found.studies.into_iter().map(|study| (study.name.clone(), study)));
+        }
+        Ok(requests)
+    }
+}
+
+impl SiteFound {
+    fn of(site: &Site) -> SiteFound {
+        let rules = site.rules.as_ref().map_or(0, |rules| rules.rules.len());
+        let ruled = site.rules.iter().flat_map(|rules| rules.dataflows());
+        let dataflows = ruled.chain(site.general.dataflow.as_deref()).map(str::to_owned).collect();
+        SiteFound::Sound { rules, dataflows }
+    }
+}
+
+impl SiteCheck {
+    pub fn verdict(&self) -> Verdict {
+        match self.found {
+            SiteFound::Sound { .. } => Verdict::Sound,
+            SiteFound::Problems { .. } => Verdict::Problems,
+            SiteFound::Unreadable { .. } => Verdict::Unreadable,
+        }
+    }
+
+    /// The dataflows that the file names.
+    pub fn dataflows(&self) -> &[String] {
+        match &self.found {
+            SiteFound::Sound { dataflows, .. } => dataflows,
+            SiteFound::Problems { .. } | SiteFound::Unreadable { .. } => &[],
+        }
+    }
+
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write(&self, out: &mut impl Write, err: &mut impl Write) -> io::Result<()> {
+        match &self.found {
+            SiteFound::Sound { rules, .. } => {
+                let plural = if *rules == 1 { "" } else { "s" };
+                writeln!(out, "{}: a site with {rules} rule{plural}", self.site)?;
+            }
+            SiteFound::Problems { problems } => {
+                problems.iter().try_for_each(|problem| writeln!(err, "{problem}"))?;
+                let count = problems.len();
+                let plural = if count == 1 { "" } else { "s" };
+                writeln!(err, "{}: {count} problem{plural}", self.site)?;
+            }
+            SiteFound::Unreadable { reason } => writeln!(err, "{reason}")?,
+        }
+        self.choices.iter().try_for_each(|RequestChoice { request, dataflow, because }| {
+            writeln!(out, "{request}: {dataflow}, by {because}")
+        })
+    }
+}
+
+fn choices(site: &Site, requests: &[(String, Request)]) -> Vec<RequestChoice> {
+    let choice = |(name, request): &(String, Request)| {
+        let (dataflow, because) = match (&site.rules, &site.general.dataflow) {
+            (Some(rules), _) => {
+                let choice = rules.choose(request);
+                (choice.dataflow.to_owned(), choice.to_string())
+            }
+            (None, Some(dataflow)) => (dataflow.clone(), "\"dataflow\": there are no rules".to_owned()),
+            (None, None) => (DATAFLOW.to_owned(), "default: the file names no dataflow".to_owned()),
+        };
+        RequestChoice { request: name.clone(), dataflow, because }
+    };
+    requests.iter().map(choice).collect()
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// `modality=CT`
+fn attribute(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE, for example modality=CT")?;
+    if !ATTRIBUTES.contains(&name) {
+        let hint = meant_or_all(name, ATTRIBUTES).unwrap_or_default();
+        return Err(format!("a request has no attribute \"{name}\"; {hint}"));
+    }
+    Ok((name.to_owned(), value.to_owned()))
+}

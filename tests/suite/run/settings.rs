@@ -1,0 +1,63 @@
+//! What a site's file says instead of the command line, and which dataflow its rules choose.
+
+use std::fs;
+
+use super::Place;
+
+#[test]
+fn a_site_says_what_the_command_line_says_and_the_command_line_goes_before_it() {
+    let place = Place::new();
+    place.study("in", 1);
+    fs::write(place.path("site.yaml"), "input: [in]\nstate: there\noutput: out\nlanes: 2\nretry: []\n")
+        .unwrap();
+    let ended = place.run(&["run", "--site", "site.yaml"]);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert_eq!(place.responses("out").len(), 1);
+    assert!(place.path("there/store").is_dir() && !place.path("flow-state").exists());
+
+    let ended = place.run(&["run", "--site", "site.yaml", "--state", "here", "--output", "other"]);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert!(place.path("here/store").is_dir());
+    assert_eq!(place.responses("other"), place.responses("out"));
+
+    for arguments in [&["run", "--no-output"][..], &["run", "--site", "none.yaml"]] {
+        fs::write(place.path("none.yaml"), "output: none\n").unwrap();
+        let ended = place.run(arguments);
+        assert!(ended.code == 2 && ended.err.contains("responses would go nowhere"), "{}", ended.err);
+    }
+}
+
+const RULES: &str = "rules:
+  - {when: {modality: CT, calling_ae: {matches: 'CT*'}}, dataflow: ct-lung}
+  - {when: {modality: [CT, MR]}, dataflow: other.yaml}
+  - {default: ct-lung}
+";
+
+#[test]
+fn a_check_tells_which_dataflow_a_request_would_go_to_and_why() {
+    let place = Place::new();
+    place.study("in", 1);
+    fs::write(place.path("site.yaml"), RULES).unwrap();
+    let check = |code: i32, told: &str, arguments: &[&str]| {
+        let ended = place.run(&[&["check", "ct-lung", "--site", "site.yaml"], arguments].concat());
+        assert_eq!(ended.code, code, "{arguments:?}: {}", ended.err);
+        let text = ended.out + &ended.err;
+        assert!(text.contains(told), "{told:?} in {text}");
+    };
+    check(0, "a site with 2 rules", &[]);
+    check(
+        0,
+        ": ct-lung, by rule 1 (line 2): modality is CT",
+        &["--request", "modality=CT", "calling_ae=CT1"],
+    );
+    check(0, ": other.yaml, by rule 2 (line 3)", &["--request", "modality=PT", "modality=MR"]);
+    check(0, ": ct-lung, by the default (line 4)", &["--request", "modality=PT"]);
+    check(0, ": other.yaml, by rule 2 (line 3)", &["--study", "in"]);
+    check(2, "did you mean \"modality\"?", &["--request", "modalty=CT"]);
+    check(2, "could not", &["--study", "nowhere"]);
+    // The dataflows that the file names are checked, too.
+    let ended = place.run(&["check", "--site", "site.yaml"]);
+    assert!(ended.code == 2 && ended.err.contains("other.yaml"), "{}", ended.err);
+    fs::write(place.path("site.yaml"), RULES.replace("default", "defualt")).unwrap();
+    check(3, "did you mean \"default\"?", &[]);
+}
