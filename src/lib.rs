@@ -13,6 +13,7 @@
 //! | [`engine`] | a dataflow as timely lanes; the only folder that names timely |
 //! | [`cluster`] | several processes as one: how they meet |
 //! | [`tls`] | encrypted connections; the only folder that opens certificates and keys |
+//! | [`dicom_file`] | DICOM files as bytes: the one reader of their elements |
 //! | [`imaging`] | calculations on CT studies and the results made of them; no network, no engine |
 //! | [`dicom`] | receiving and sending; the only folder that speaks DIMSE and HTTP |
 //! | [`audit`] | who sent what about whom where, told to the audit repository |
@@ -24,7 +25,7 @@
 //! Invariants, most of them about what is absent:
 //!
 //! * A step sees its inputs and parameters only: no clock, no random numbers, no environment.
-//! * Nothing outside [`engine`] names timely; nothing outside [`imaging`] and [`dicom`] names a DICOM crate.
+//! * Nothing outside [`engine`] names timely; nothing outside [`dicom_file`], [`imaging`] and [`dicom`] names a DICOM crate.
 //! * Whoever holds a [`dataflow::Dataflow`] may rely on it: it cannot be made without having been checked.
 //! * What may fail because of data is a [`step::Fault`] and ends in the response; it never ends the process.
 
@@ -33,6 +34,7 @@ pub mod cli;
 pub mod cluster;
 pub mod dataflow;
 pub mod dicom;
+pub mod dicom_file;
 pub mod engine;
 pub mod imaging;
 pub mod journal;

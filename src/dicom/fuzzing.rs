@@ -19,7 +19,6 @@ use crate::dicom::file::contents::contents;
 use crate::dicom::file::deidentify::{Key, deidentify};
 use crate::dicom::file::object::Object;
 use crate::dicom::file::transcode::{TARGETS, Transcoding, plain_pixels};
-use crate::dicom::file::part10;
 use crate::dicom::intake::door::Door;
 use crate::dicom::intake::event::{End, Event, Way};
 use crate::dicom::intake::expected::Expected;
@@ -33,6 +32,7 @@ use crate::dicom::web::{Chunk, Form, MediaType, Taking};
 use crate::dicom::wire::association::Stream;
 use crate::dicom::wire::caller::Called;
 use crate::dicom::wire::command::Command;
+use crate::dicom_file::part10;
 use crate::imaging::{self, Part10, read_instance};
 
 /// What a peer says on an association, from the first byte on.

@@ -178,7 +178,7 @@ mod tests {
     use dicom_ul::pdu::{AssociationRJ, AssociationRJServiceUserReason, AssociationRJSource};
 
     use super::*;
-    use crate::dicom::file::part10::Head;
+    use crate::dicom_file::part10::Head;
 
     fn error(cause: Cause, stage: Stage) -> SendError {
         SendError { destination: Box::new("PACS@127.0.0.1:1".parse().unwrap()), cause, stage }

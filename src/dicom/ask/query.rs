@@ -10,7 +10,7 @@ use dicom_encoding::transfer_syntax::TransferSyntaxIndex;
 use dicom_object::InMemDicomObject;
 use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 
-use crate::dicom::file::part10::Head;
+use crate::dicom_file::part10::Head;
 use crate::imaging::Part10;
 
 /// What one answer is about.

@@ -18,6 +18,7 @@ use crate::dicom::names::uid_name;
 use crate::dicom::wire::association::{Association, Heard, Outgoing, Proposal, Role, request};
 use crate::dicom::wire::command::Command;
 use crate::dicom::wire::send_error::{Cause, SendError, Stage};
+use crate::dicom_file::encoding::is_native;
 
 /// What became of one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,7 +162,7 @@ type Kind<'a> = (&'a str, &'a str);
 /// The kinds an object can be sent as, its own first.
 fn kinds(object: &Object, decode: Option<Decode>) -> impl Iterator<Item = Kind<'_>> {
     let (class, own) = (object.sop_class_uid(), object.transfer_syntax_uid());
-    let is_convertible = transcode::is_native(own) || decode.is_some();
+    let is_convertible = is_native(own) || decode.is_some();
     let others = transcode::TARGETS.into_iter().filter(move |other| is_convertible && *other != own);
     std::iter::once(own).chain(others).map(move |syntax| (class, syntax))
 }
@@ -322,7 +323,7 @@ fn release(association: Association) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dicom::file::part10::Head;
+    use crate::dicom_file::part10::Head;
 
     fn object(sop_class_uid: &str, transfer_syntax_uid: &str) -> Object {
         let head = Head {

@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::dicom::file::part10::Head;
 use crate::dicom::intake::event::Event;
 use crate::dicom::intake::stop::Stop;
 use crate::dicom::names::destination::Destination;
+use crate::dicom_file::part10::Head;
 use crate::store::make_folder;
 
 use super::request::tell;

@@ -10,9 +10,9 @@ use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
 
 use crate::dicom::ask::query::encode;
-use crate::dicom::file::part10::Head;
 use crate::dicom::names::destination::Destination;
 use crate::dicom::wire::command::Command;
+use crate::dicom_file::part10::Head;
 use crate::imaging::{Elements, Part10};
 use crate::step::Digest;
 

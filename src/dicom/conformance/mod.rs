@@ -8,12 +8,12 @@ use dicom_dictionary_std::uids;
 
 use crate::dicom::ask::find;
 use crate::dicom::commitment::transaction;
-use crate::dicom::file::part10::{IMPLEMENTATION_VERSION, implementation_class_uid};
 use crate::dicom::file::transcode;
 use crate::dicom::names::destination::Destination;
 use crate::dicom::names::{sop_class, uid_name};
 use crate::dicom::wire::association::{APPLICATION_CONTEXT, PDU_BYTES_MAX, PDU_BYTES_SENT_MAX};
 use crate::dicom::{verify, web};
+use crate::dicom_file::part10::{IMPLEMENTATION_VERSION, implementation_class_uid};
 use crate::yaml::{duration, shown_size};
 
 const PROSE: &str = include_str!("statement.md");

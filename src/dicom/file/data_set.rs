@@ -10,10 +10,9 @@ use dicom_parser::dataset::read::{DataSetReaderOptions, ValueReadStrategy};
 use dicom_parser::dataset::{DataSetReader, DataToken};
 use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 
-use super::part10::Head;
-
-const DEFLATED: &str = "1.2.840.10008.1.2.1.99";
-const EXPLICIT_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2.1";
+use crate::dicom_file::encoding::{DEFLATED, EXPLICIT_LITTLE_ENDIAN};
+use crate::dicom_file::inflate::inflating;
+use crate::dicom_file::part10::Head;
 
 /// A deflated data set is inflated up to this size: a bomb has no end.
 const INFLATED_BYTES_MAX: u64 = 64 << 20;
@@ -130,8 +129,7 @@ fn damaged(error: &dyn std::error::Error) -> Unreadable {
 
 fn inflated(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut inflated = Vec::new();
-    let reader = flate2::read::DeflateDecoder::new(bytes);
-    reader.take(INFLATED_BYTES_MAX + 1).read_to_end(&mut inflated).ok()?;
+    inflating(bytes, INFLATED_BYTES_MAX + 1).read_to_end(&mut inflated).ok()?;
     (inflated.len() as u64 <= INFLATED_BYTES_MAX).then_some(inflated)
 }
 

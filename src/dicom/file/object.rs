@@ -5,7 +5,7 @@ use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::part10::Head;
+use crate::dicom_file::part10::Head;
 
 /// A DICOM file that can be sent. However large it is, it takes no more memory than its head.
 #[derive(Clone, Debug)]

@@ -13,9 +13,9 @@ use dicom_dictionary_std::tags;
 use dicom_encoding::transfer_syntax::TransferSyntaxIndex;
 use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 
-use crate::dicom::file::part10::Head;
 use crate::dicom::names::sop_class;
 use crate::dicom::names::status::Status;
+use crate::dicom_file::part10::Head;
 use crate::imaging::{Header, Part10, Study, Unreadable, read_instance};
 use crate::step::Item;
 use crate::store::free_bytes;

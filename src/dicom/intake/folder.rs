@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use crate::dicom::file::part10::{self, Head};
+use crate::dicom_file::part10::{self, Head};
 use crate::imaging::{Unreadable, read_instance};
 use crate::step::{Digest, Digester, Item, Request};
 

@@ -5,7 +5,6 @@
 
 use crate::dicom::commitment::service::CommitmentService;
 use crate::dicom::commitment::transaction::{self, Committed, DATA_SET_BYTES_MAX, Transaction, event_report};
-use crate::dicom::file::part10::Head;
 use crate::dicom::intake::door::{Door, Refusal, refusal};
 use crate::dicom::intake::event::{End, Event};
 use crate::dicom::intake::inbox::Part;
@@ -13,6 +12,7 @@ use crate::dicom::intake::visitor::Visitor;
 use crate::dicom::names::status::Status;
 use crate::dicom::wire::association::{Association, Broken, Heard};
 use crate::dicom::wire::command::{C_ECHO, C_STORE, Command, N_ACTION, N_EVENT_REPORT};
+use crate::dicom_file::part10::Head;
 
 pub(in crate::dicom) struct Provider<'a> {
     door: &'a Door<'a>,

@@ -192,7 +192,7 @@ impl Outcomes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dicom::file::part10::Head;
+    use crate::dicom_file::part10::Head;
 
     fn object(number: u32, bytes: usize) -> Object {
         let head = Head {

@@ -4,13 +4,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use hyper::body::Bytes;
 
-use crate::dicom::file::part10::Head;
 use crate::dicom::intake::completion::Left;
 use crate::dicom::intake::door::{Door, Refusal, Stored, refusal};
 use crate::dicom::intake::event::{End, Event, Visit};
 use crate::dicom::intake::inbox::Part;
 use crate::dicom::intake::visitor::Visitor;
 use crate::dicom::names::status::Status;
+use crate::dicom_file::part10::Head;
 
 use super::media_type::MediaType;
 use super::multipart::{self, Piece};

@@ -1,11 +1,12 @@
 //! DIMSE command sets (PS3.7 annex E): group 0000, implicit VR little endian.
 //!
-//! Read and written here and not with a general parser, because a peer's lengths are not to be
-//! believed: nothing is allocated beyond the bytes that are there.
+//! A peer's lengths are not to be believed: nothing is allocated beyond the bytes that are there.
 
 use std::collections::BTreeMap;
 
 use crate::dicom::names::status::Status;
+use crate::dicom_file::encoding::Encoding;
+use crate::dicom_file::reader::ElementReader;
 
 /// A command set: the values by element number in group 0000, without the group length.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -191,20 +192,16 @@ impl Command {
             .map(|element| self.number(element))
     }
 
-    pub fn decode(mut bytes: &[u8]) -> Result<Command, BadCommand> {
+    pub fn decode(bytes: &[u8]) -> Result<Command, BadCommand> {
         let mut command = Command::default();
-        while !bytes.is_empty() {
-            let (tag_and_length, rest) = bytes.split_at_checked(8).ok_or(BadCommand("a tag is cut off"))?;
-            let [group_low, group_high, low, high, length @ ..] = tag_and_length else {
-                return Err(BadCommand("a tag is cut off"));
-            };
-            let length = length.iter().rev().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
-            let (value, rest) = rest.split_at_checked(length).ok_or(BadCommand("a value is cut off"))?;
-            if (*group_low, *group_high) != (0, 0) {
+        let mut reader = ElementReader::new(bytes, Encoding::IMPLICIT);
+        while !reader.is_at_end() {
+            let head = reader.head().ok_or(BadCommand("a tag is cut off"))?;
+            let value = reader.take(head.length as usize).ok_or(BadCommand("a value is cut off"))?;
+            if head.tag.group() != 0 {
                 return Err(BadCommand("an element is not of group 0000"));
             }
-            command.0.insert(u16::from_le_bytes([*low, *high]), value.to_vec());
-            bytes = rest;
+            command.0.insert(head.tag.element(), value.to_vec());
         }
         command.0.remove(&GROUP_LENGTH);
         command.number(FIELD).map(|_| command).ok_or(BadCommand("there is no command field"))

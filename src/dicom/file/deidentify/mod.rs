@@ -19,7 +19,7 @@ use dicom_parser::dataset::DataToken;
 use dicom_parser::dataset::read::ValueReadStrategy;
 
 use super::data_set::{DataSet, Unreadable, closes, opens};
-use super::part10::Head;
+use crate::dicom_file::part10::Head;
 use crate::imaging::CharacterSet;
 
 pub use key::Key;

@@ -6,16 +6,16 @@
 //! lengths go, odd lengths get even, and compressed pixels are decoded. Decoding gives the same
 //! instance in another form, so the UIDs stay (PS3.3 C.12.1.1.1, PS3.5 section 8).
 
-mod representation;
 mod source;
 mod target;
 mod walk;
 
 use std::io::{self, Read, Write};
 
-use dicom_core::Tag;
 use dicom_dictionary_std::uids;
 
+use crate::dicom_file::encoding::{DEFLATED, Encoding, is_native};
+use crate::dicom_file::inflate::inflating;
 use crate::imaging;
 
 use super::object::Object;
@@ -64,38 +64,13 @@ pub(in crate::dicom) enum Untranscodable {
     Pixels(String),
 }
 
-/// How a data set is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Form {
-    explicit: bool,
-    big_endian: bool,
-}
-
-const IMPLICIT: Form = Form { explicit: false, big_endian: false };
-const EXPLICIT: Form = Form { explicit: true, big_endian: false };
-const BIG_ENDIAN: Form = Form { explicit: true, big_endian: true };
-
 /// The transfer syntaxes that any native one can be had in, the better one first: with implicit VR,
 /// nobody can tell what a private value is.
 pub(in crate::dicom) const TARGETS: [&str; 2] =
     [uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN];
 
-/// Retired, and still met.
-const EXPLICIT_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
-
 /// A deflated data set is inflated up to this size: a bomb has no end.
 const BYTES_MAX: u64 = 8 << 30;
-
-const UNDEFINED: u32 = u32::MAX;
-const ITEM: Tag = Tag(0xFFFE, 0xE000);
-const ITEM_END: Tag = Tag(0xFFFE, 0xE00D);
-const SEQUENCE_END: Tag = Tag(0xFFFE, 0xE0DD);
-
-/// Whether pixels lie in this syntax as they are.
-pub(in crate::dicom) fn is_native(transfer_syntax_uid: &str) -> bool {
-    let more = [EXPLICIT_BIG_ENDIAN, uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN];
-    TARGETS.contains(&transfer_syntax_uid) || more.contains(&transfer_syntax_uid)
-}
 
 impl<'a> Transcoding<'a> {
     /// Finds out whether the object can be had in another transfer syntax: the destination must not get
@@ -118,16 +93,11 @@ impl<'a> Transcoding<'a> {
     /// Writes the data set in one of [`TARGETS`].
     pub fn write(&self, transfer_syntax_uid: &str, to: &mut dyn Write) -> Result<(), Untranscodable> {
         let data_set = self.object.data_set()?;
-        let (form, bytes): (Form, Box<dyn Read>) = match self.object.transfer_syntax_uid() {
-            uids::IMPLICIT_VR_LITTLE_ENDIAN => (IMPLICIT, data_set),
-            EXPLICIT_BIG_ENDIAN => (BIG_ENDIAN, data_set),
-            uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN => {
-                (EXPLICIT, Box::new(flate2::read::DeflateDecoder::new(data_set).take(BYTES_MAX)))
-            }
-            _ => (EXPLICIT, data_set),
-        };
+        let syntax = self.object.transfer_syntax_uid();
+        let bytes: Box<dyn Read> =
+            if syntax == DEFLATED { Box::new(inflating(data_set, BYTES_MAX)) } else { data_set };
         let target = Target { explicit: transfer_syntax_uid != uids::IMPLICIT_VR_LITTLE_ENDIAN, to };
-        Walk::new(Source::new(bytes), form, target, self.pixels.as_ref()).all()
+        Walk::new(Source::new(bytes), Encoding::of(syntax), target, self.pixels.as_ref()).all()
     }
 }
 
@@ -140,8 +110,9 @@ mod tests {
     use dicom_object::InMemDicomObject;
     use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 
-    use super::super::part10::Head;
     use super::*;
+    use crate::dicom_file::encoding::{EXPLICIT_BIG_ENDIAN, UNDEFINED};
+    use crate::dicom_file::part10::Head;
 
     const NATIVE: [&str; 4] = [
         uids::EXPLICIT_VR_LITTLE_ENDIAN,

@@ -2,9 +2,9 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
-use dicom_core::Tag;
+use crate::dicom_file::encoding::{ElementHead, Encoding, ITEM, SEQUENCE_END, UNDEFINED};
 
-use super::{Form, ITEM, SEQUENCE_END, UNDEFINED, Untranscodable};
+use super::Untranscodable;
 
 /// So much of a value is in memory; a multiple of every word.
 const PIECE_BYTES: usize = 64 << 10;
@@ -25,28 +25,12 @@ impl<'a> Source<'a> {
         self.at
     }
 
-    /// `None` at the end.
-    pub fn tag(&mut self, form: Form) -> Result<Option<Tag>, Untranscodable> {
+    /// The head of what comes next; `None` at the end.
+    pub fn head(&mut self, encoding: Encoding) -> Result<Option<ElementHead>, Untranscodable> {
         if self.bytes.fill_buf()?.is_empty() {
             return Ok(None);
         }
-        Ok(Some(Tag(self.u16(form)?, self.u16(form)?)))
-    }
-
-    pub fn u16(&mut self, form: Form) -> Result<u16, Untranscodable> {
-        let bytes = self.bytes()?;
-        Ok(if form.big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) })
-    }
-
-    pub fn u32(&mut self, form: Form) -> Result<u32, Untranscodable> {
-        let bytes = self.bytes()?;
-        Ok(if form.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
-    }
-
-    pub fn bytes<const N: usize>(&mut self) -> Result<[u8; N], Untranscodable> {
-        let mut bytes = [0; N];
-        self.read(&mut bytes)?;
-        Ok(bytes)
+        ElementHead::read(encoding, |into| self.read(into)).map(Some)
     }
 
     fn read(&mut self, into: &mut [u8]) -> Result<(), Untranscodable> {
@@ -81,13 +65,11 @@ impl<'a> Source<'a> {
     }
 
     /// Passes over the fragments of compressed pixels, and their end.
-    pub fn skip_fragments(&mut self, form: Form) -> Result<(), Untranscodable> {
+    pub fn skip_fragments(&mut self, encoding: Encoding) -> Result<(), Untranscodable> {
         loop {
-            let tag = self.tag(form)?;
-            let length = self.u32(form)?;
-            match tag {
-                Some(ITEM) if length != UNDEFINED => self.skip(length)?,
-                Some(SEQUENCE_END) => return Ok(()),
+            match self.head(encoding)? {
+                Some(ElementHead { tag: ITEM, length, .. }) if length != UNDEFINED => self.skip(length)?,
+                Some(ElementHead { tag: SEQUENCE_END, .. }) => return Ok(()),
                 _ => return Err(self.damaged("compressed pixels have something other than fragments")),
             }
         }

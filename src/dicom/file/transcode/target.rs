@@ -4,8 +4,10 @@ use std::io::Write;
 
 use dicom_core::Tag;
 
-use super::representation::{is_short, is_text};
-use super::{UNDEFINED, Untranscodable};
+use crate::dicom_file::encoding::UNDEFINED;
+use crate::dicom_file::representation::{is_short, is_text};
+
+use super::Untranscodable;
 
 /// A data set that is being written.
 pub struct Target<'a> {

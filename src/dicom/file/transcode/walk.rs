@@ -3,10 +3,12 @@
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 
-use super::representation::{is_short, is_text, known_vr, word_bytes};
+use crate::dicom_file::encoding::{ElementHead, Encoding, ITEM, ITEM_END, SEQUENCE_END, UNDEFINED};
+use crate::dicom_file::representation::{is_text, known_vr, word_bytes};
+
 use super::source::Source;
 use super::target::Target;
-use super::{Form, IMPLICIT, ITEM, ITEM_END, PlainPixels, SEQUENCE_END, UNDEFINED, Untranscodable};
+use super::{PlainPixels, Untranscodable};
 
 /// Sequences in sequences; nothing real has ten.
 const DEPTH_MAX: usize = 128;
@@ -23,7 +25,7 @@ pub struct Walk<'a> {
     target: Target<'a>,
     pixels: Option<&'a PlainPixels>,
     open: Vec<Open>,
-    form: Form,
+    form: Encoding,
     /// Pixel Representation, of each data set that is open.
     signed: Vec<bool>,
 }
@@ -34,7 +36,7 @@ struct Open {
     /// Where it ends, if its length says so.
     ends: Option<u64>,
     /// That of what stands around it.
-    form: Form,
+    form: Encoding,
 }
 
 struct Element {
@@ -46,7 +48,7 @@ struct Element {
 impl<'a> Walk<'a> {
     pub fn new(
         source: Source<'a>,
-        form: Form,
+        form: Encoding,
         target: Target<'a>,
         pixels: Option<&'a PlainPixels>,
     ) -> Walk<'a> {
@@ -56,13 +58,13 @@ impl<'a> Walk<'a> {
     pub fn all(mut self) -> Result<(), Untranscodable> {
         loop {
             self.close_what_ends()?;
-            let Some(tag) = self.source.tag(self.form)? else { break };
-            match tag {
-                ITEM | ITEM_END | SEQUENCE_END => self.mark(tag)?,
+            let Some(head) = self.source.head(self.form)? else { break };
+            match head.tag {
+                ITEM | ITEM_END | SEQUENCE_END => self.mark(&head)?,
                 _ if self.open.last().is_some_and(|open| !open.is_item) => {
                     return Err(self.source.damaged("a sequence has something other than items"));
                 }
-                _ => self.element(tag)?,
+                _ => self.element(&head)?,
             }
         }
         if self.open.is_empty() { Ok(()) } else { Err(self.source.damaged("it is cut off")) }
@@ -93,8 +95,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The beginning or the end of an item, or the end of a sequence.
-    fn mark(&mut self, tag: Tag) -> Result<(), Untranscodable> {
-        let length = self.source.u32(self.form)?;
+    fn mark(&mut self, &ElementHead { tag, length, .. }: &ElementHead) -> Result<(), Untranscodable> {
         let top = self.open.last().map(|open| (open.is_item, open.ends.is_none()));
         match (tag, top) {
             (ITEM, Some((false, _))) => {
@@ -107,7 +108,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn open(&mut self, is_item: bool, length: u32, inside: Form) -> Result<(), Untranscodable> {
+    fn open(&mut self, is_item: bool, length: u32, inside: Encoding) -> Result<(), Untranscodable> {
         if self.open.len() >= DEPTH_MAX {
             return Err(self.source.damaged("its sequences are too deep"));
         }
@@ -117,8 +118,9 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn element(&mut self, tag: Tag) -> Result<(), Untranscodable> {
-        let element = self.head(tag)?;
+    fn element(&mut self, head: &ElementHead) -> Result<(), Untranscodable> {
+        let element = self.with_vr(head)?;
+        let tag = element.tag;
         let is_root = self.open.is_empty();
         match (element.tag, element.length, self.pixels.filter(|_| is_root)) {
             (tags::PIXEL_DATA, UNDEFINED, Some(pixels)) => {
@@ -147,28 +149,18 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn head(&mut self, tag: Tag) -> Result<Element, Untranscodable> {
-        if !self.form.explicit {
-            let length = self.source.u32(self.form)?;
-            let signed = self.signed.last().copied().unwrap_or(false);
-            return Ok(Element { tag, vr: known_vr(tag, signed), length });
+    fn with_vr(&self, &ElementHead { tag, vr, length }: &ElementHead) -> Result<Element, Untranscodable> {
+        let signed = self.signed.last().copied().unwrap_or(false);
+        match vr {
+            None if !self.form.explicit => Ok(Element { tag, vr: known_vr(tag, signed), length }),
+            Some(vr) if vr.iter().all(u8::is_ascii_uppercase) => Ok(Element { tag, vr, length }),
+            _ => Err(self.source.damaged("a value representation is not one")),
         }
-        let vr: [u8; 2] = self.source.bytes()?;
-        if !vr.iter().all(u8::is_ascii_uppercase) {
-            return Err(self.source.damaged("a value representation is not one"));
-        }
-        let length = if is_short(vr) {
-            u32::from(self.source.u16(self.form)?)
-        } else {
-            self.source.bytes::<2>()?;
-            self.source.u32(self.form)?
-        };
-        Ok(Element { tag, vr, length })
     }
 
     fn sequence(&mut self, element: &Element) -> Result<(), Untranscodable> {
         // What is unknown and has no length is a sequence with implicit VR (PS3.5 6.2.2).
-        let inside = if &element.vr == b"UN" { IMPLICIT } else { self.form };
+        let inside = if &element.vr == b"UN" { Encoding::IMPLICIT } else { self.form };
         self.open(false, element.length, inside)?;
         self.target.head(element.tag, *b"SQ", UNDEFINED)
     }

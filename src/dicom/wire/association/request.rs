@@ -9,8 +9,8 @@ use dicom_ul::pdu::{
     PresentationContextResultReason as ContextResult, RequestorRoles, UserVariableItem,
 };
 
-use crate::dicom::file::part10::{IMPLEMENTATION_VERSION, implementation_class_uid};
 use crate::dicom::names::destination::Destination;
+use crate::dicom_file::part10::{IMPLEMENTATION_VERSION, implementation_class_uid};
 
 use super::super::send_error::Cause;
 use super::accept::pdu_bytes_max;

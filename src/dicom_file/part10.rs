@@ -5,18 +5,23 @@
 
 use std::ops::Range;
 
+use dicom_core::Tag;
+
 use crate::step::Digest;
+
+use super::encoding::Encoding;
+use super::reader::{Damage, ElementReader};
 
 /// What stands before the data set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::dicom) struct Head {
+pub struct Head {
     pub sop_class_uid: String,
     pub sop_instance_uid: String,
     pub transfer_syntax_uid: String,
 }
 
 /// Where the mark ends that tells a DICOM file.
-pub(in crate::dicom) const MARK_ENDS: u64 = 132;
+pub const MARK_ENDS: u64 = 132;
 
 const PREAMBLE_BYTES: usize = 128;
 const MAGIC: &[u8] = b"DICM";
@@ -30,14 +35,14 @@ const IMPLEMENTATION_CLASS_UID: u16 = 0x0012;
 const IMPLEMENTATION_VERSION_NAME: u16 = 0x0013;
 
 /// Whether the bytes begin as a DICOM file does.
-pub(in crate::dicom) fn is_dicom(bytes: &[u8]) -> bool {
+pub fn is_dicom(bytes: &[u8]) -> bool {
     bytes.get(PREAMBLE_BYTES..PREAMBLE_BYTES + MAGIC.len()) == Some(MAGIC)
 }
 
 /// Tells the world that a file, or an association, is this program's.
-pub(in crate::dicom) const IMPLEMENTATION_VERSION: &str = "FLOW";
+pub const IMPLEMENTATION_VERSION: &str = "FLOW";
 
-pub(in crate::dicom) fn implementation_class_uid() -> String {
+pub fn implementation_class_uid() -> String {
     Digest::of(b"flow implementation class").uid()
 }
 
@@ -67,41 +72,42 @@ impl Head {
     /// Reads the head, and where the data set lies. `None` if this is not a DICOM file or its head
     /// is damaged.
     pub fn decode(bytes: &[u8]) -> Option<(Head, Range<usize>)> {
-        if !is_dicom(bytes) {
-            return None;
-        }
-        let mut head = Head::default();
-        let mut at = PREAMBLE_BYTES + MAGIC.len();
-        while bytes.get(at..at + 2) == Some(&[2, 0]) {
-            let number = u16::from_le_bytes(array(bytes, at + 2)?);
-            let value = value_range(bytes, at + 4)?;
-            let text = || text(&bytes[value.clone()]);
-            match number {
-                SOP_CLASS_UID => head.sop_class_uid = text(),
-                SOP_INSTANCE_UID => head.sop_instance_uid = text(),
-                TRANSFER_SYNTAX_UID => head.transfer_syntax_uid = text(),
-                _ => {}
-            }
-            at = value.end;
-        }
-        Some((head, at..bytes.len()))
+        let FileMeta { head, data_set_begins, damage } = FileMeta::read(bytes)?;
+        damage.is_none().then_some((head, data_set_begins..bytes.len()))
     }
 }
 
-/// Where the value lies whose VR stands at `at`, explicit VR little endian.
-fn value_range(bytes: &[u8], at: usize) -> Option<Range<usize>> {
-    let long = matches!(bytes.get(at..at + 2)?, b"OB" | b"OW" | b"OF" | b"SQ" | b"UN" | b"UT");
-    let (start, length) = if long {
-        (at + 8, u32::from_le_bytes(array(bytes, at + 4)?) as usize)
-    } else {
-        (at + 4, usize::from(u16::from_le_bytes(array(bytes, at + 2)?)))
-    };
-    let end = start.checked_add(length)?;
-    (end <= bytes.len()).then_some(start..end)
+/// What of a file stands before its data set, as far as it can be read.
+pub struct FileMeta {
+    pub head: Head,
+    pub data_set_begins: usize,
+    /// Where reading had to stop before the data set.
+    pub damage: Option<Damage>,
 }
 
-fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..at + N)?.try_into().ok()
+impl FileMeta {
+    /// `None` if the bytes lack the mark `DICM` after 128 bytes.
+    pub fn read(bytes: &[u8]) -> Option<FileMeta> {
+        if !is_dicom(bytes) {
+            return None;
+        }
+        let begins = PREAMBLE_BYTES + MAGIC.len();
+        let (mut head, mut damage) = (Head::default(), None);
+        let mut reader = ElementReader::new(&bytes[begins..], Encoding::EXPLICIT);
+        while reader.rest().starts_with(&[2, 0]) {
+            match reader.element() {
+                Ok((Tag(_, SOP_CLASS_UID), value)) => head.sop_class_uid = text(value),
+                Ok((Tag(_, SOP_INSTANCE_UID), value)) => head.sop_instance_uid = text(value),
+                Ok((Tag(_, TRANSFER_SYNTAX_UID), value)) => head.transfer_syntax_uid = text(value),
+                Ok(_) => {}
+                Err(found) => {
+                    damage = Some(found);
+                    break;
+                }
+            }
+        }
+        Some(FileMeta { head, data_set_begins: begins + reader.at(), damage })
+    }
 }
 
 fn text(value: &[u8]) -> String {
@@ -163,5 +169,20 @@ mod tests {
         assert_eq!(forged[148..150], *b"OB");
         forged[152..156].copy_from_slice(&u32::MAX.to_le_bytes());
         assert_eq!(Head::decode(&forged), None);
+    }
+
+    /// Source, sending and receiving presentation addresses, (0002,0026) to (0002,0028), have VR UR.
+    #[test]
+    fn long_lengths_do_not_shift_the_data_set() {
+        for vr in [b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"] {
+            let mut bytes = head().encode();
+            bytes.extend([2, 0, 0x26, 0]);
+            bytes.extend(vr);
+            bytes.extend([0, 0, 10, 0, 0, 0]);
+            bytes.extend(b"http://a/b");
+            let length = bytes.len();
+            bytes.extend([8, 0, 5, 0]);
+            assert_eq!(Head::decode(&bytes), Some((head(), length..length + 4)));
+        }
     }
 }
