@@ -22,8 +22,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dataflow = Dataflow::parse("hello.yaml", DATAFLOW, &Table::default().with(greet))?;
     let kill_after = (!folder.exists()).then_some(500);
     let service = Service::open(ServiceSettings::at(&folder), DataflowSelector::only(dataflow))?;
-    service.run(Guests, &Greetings(folder, kill_after, AtomicUsize::new(0)))?;
-    Ok(println!("every guest is greeted"))
+    let intake = service.run(Guests, &Greetings(folder, kill_after, AtomicUsize::new(0)))?;
+    Ok(println!("every guest is greeted: {intake:?}"))
 }
 
 struct Guests;

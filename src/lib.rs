@@ -23,6 +23,7 @@
 //! | [`audit`] | who sent what about whom where, told to the audit repository |
 //! | [`site`] | a site's file: general settings, rules from requests to dataflows, and sections that their owners read |
 //! | [`outbox`] | the way of responses to their destinations: when each is tried, and what became of it |
+//! | [`dicom_file`] | DICOM files as bytes: the one reader of their elements |
 //! | [`imaging`] | calculations on CT studies and the results made of them; no network, no engine |
 //! | [`dicom`] | receiving and sending; the only folder that speaks DIMSE and HTTP |
 //! | [`files`] | plain files as requests; the folder of responses |
@@ -32,7 +33,7 @@
 //! Invariants, most of them about what is absent:
 //!
 //! * A step sees its inputs and parameters only: no clock, no random numbers, no environment.
-//! * Nothing outside [`engine`] names timely; nothing outside [`imaging`] and [`dicom`] names a DICOM crate.
+//! * Nothing outside [`engine`] names timely; nothing outside [`dicom_file`], [`imaging`] and [`dicom`] names a DICOM crate.
 //! * Whoever holds a [`dataflow::Dataflow`] may rely on it: it cannot be made without having been checked.
 //! * What may fail because of data is a [`step::Fault`] and ends in the response; it never ends the process.
 
@@ -43,6 +44,7 @@ pub mod cluster;
 #[deny(missing_docs)]
 pub mod dataflow;
 pub mod dicom;
+pub mod dicom_file;
 pub mod engine;
 pub mod files;
 pub mod imaging;

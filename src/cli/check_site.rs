@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::dataflow::ATTRIBUTES;
 use crate::dicom::folder;
 use crate::site::{Site, SiteError};
-use crate::step::Request;
+use crate::step::{AttributeValues, Request, Table};
 use crate::yaml::{Problem, meant_or_all};
 
 use super::check::Verdict;
@@ -81,15 +80,14 @@ impl SiteQuestion {
     fn requests(&self) -> Result<Vec<(String, Request)>, String> {
         let mut requests = Vec::new();
         if !self.request.is_empty() {
-            let mut attributes = BTreeMap::<String, String>::new();
+            let mut attributes = BTreeMap::<String, Vec<String>>::new();
             for (name, value) in &self.request {
-                // Several values of one attribute.
-                let values =
-                    attributes.entry(name.clone()).and_modify(|values| values.push('\\')).or_default();
-                values.push_str(value);
+                attributes.entry(name.clone()).or_default().push(value.clone());
             }
+            let attributes: BTreeMap<String, AttributeValues> =
+                attributes.into_iter().map(|(name, values)| (name, AttributeValues::from_iter(values))).collect();
             let told: Vec<String> =
-                attributes.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                attributes.iter().map(|(name, values)| format!("{name}={}", values.text())).collect();
             requests.push((told.join(" "), Request::new("request", attributes, Vec::new())));
         }
         if !self.study.is_empty() {
@@ -174,8 +172,10 @@ fn shown(path: &Path) -> String {
 /// `modality=CT`
 fn attribute(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write NAME=VALUE, for example modality=CT")?;
-    if !ATTRIBUTES.contains(&name) {
-        let hint = meant_or_all(name, ATTRIBUTES).unwrap_or_default();
+    let table = Table::built_in();
+    if table.attribute(name).is_none() {
+        let known = table.attributes().map(|declared| declared.name);
+        let hint = meant_or_all(name, known).unwrap_or_default();
         return Err(format!("a request has no attribute \"{name}\"; {hint}"));
     }
     Ok((name.to_owned(), value.to_owned()))

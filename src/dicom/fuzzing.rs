@@ -6,26 +6,34 @@
 use std::convert::identity;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dicom_dictionary_std::uids;
 use hyper::body::Bytes;
 
+use crate::dicom::ask::query::Match;
+use crate::dicom::commitment::service::CommitmentService;
+use crate::dicom::commitment::transaction::{Committed, Transaction, event_report};
+use crate::dicom::file::contents::contents;
+use crate::dicom::file::deidentify::{Key, deidentify};
+use crate::dicom::file::object::Object;
+use crate::dicom::file::transcode::{TARGETS, Transcoding, plain_pixels};
+use crate::dicom::intake::door::Door;
+use crate::dicom::intake::event::{End, Event, Way};
+use crate::dicom::intake::expected::Expected;
+use crate::dicom::names::ae_title::AeTitle;
+use crate::dicom::names::status::Status;
+use crate::dicom::serve::conversation::hold;
+use crate::dicom::serve::server::StorageServer;
+use crate::dicom::serve::settings::Settings;
+use crate::dicom::web::multipart::{Head, Malformed, Multipart, Piece};
+use crate::dicom::web::{Chunk, Form, MediaType, Taking};
+use crate::dicom::wire::association::Stream;
+use crate::dicom::wire::caller::Called;
+use crate::dicom::wire::command::Command;
+use crate::dicom_file::part10;
 use crate::imaging::{self, Part10, read_instance};
-
-use super::association::Stream;
-use super::command::Command;
-use super::commitment::{Committed, Transaction, event_report};
-use super::conversation::hold;
-use super::door::Door;
-use super::query::Match;
-use super::transcode::{TARGETS, Transcoding};
-use super::web::multipart::{Head, Malformed, Multipart, Piece};
-use super::web::{Chunk, Form, MediaType, Taking};
-use super::{
-    AeTitle, Called, End, Event, Expected, Key, Object, Settings, Status, Way, contents, deidentify, part10,
-    plain_pixels,
-};
 
 /// What a peer says on an association, from the first byte on.
 pub fn association(folder: &Path, said: &[u8]) -> bool {
@@ -36,10 +44,13 @@ pub fn association(folder: &Path, said: &[u8]) -> bool {
         _ => {}
     };
     let settings = settings(folder);
-    let door = Door::open(&settings, &tell).expect("the folder can be written");
+    let door = Door::open(settings.intake(), &tell).expect("the folder can be written");
+    let commitments = CommitmentService::open(folder, settings.nodes.clone(), Arc::default());
+    let commitments = commitments.expect("the folder can be written");
+    let server = StorageServer { settings: &settings, door, commitments };
     let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
     let stream = Stream::Recorded(std::io::Cursor::new(said.to_vec()));
-    hold(&door, door.visit(Way::Association), peer, || Ok(stream));
+    hold(&server, server.door.visit(Way::Association), peer, || Ok(stream));
     calm.into_inner() == 1
 }
 
@@ -205,7 +216,7 @@ pub fn stow(folder: &Path, bytes: &[u8]) -> bool {
         }
     };
     let settings = settings(folder);
-    let door = Door::open(&settings, &tell).expect("the folder can be written");
+    let door = Door::open(settings.intake(), &tell).expect("the folder can be written");
     let mut chunks = body.chunks(1000).map(Bytes::copy_from_slice);
     let next = || chunks.next().map_or(Chunk::End, Chunk::Bytes);
     let taking = Taking::new(&door, door.visit(Way::Web), None, 100);

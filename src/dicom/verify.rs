@@ -7,12 +7,16 @@ use std::time::Duration;
 use dicom_dictionary_std::tags;
 use dicom_ul::pdu::AssociationRJResult;
 
+use crate::dicom::ask::find::find;
+use crate::dicom::ask::query::{Level, Query};
+use crate::dicom::commitment::request::{Await, commit};
+use crate::dicom::commitment::transaction::Reference;
+use crate::dicom::file::object::Object;
+use crate::dicom::names::destination::Destination;
+use crate::dicom::names::status::Status;
+use crate::dicom::web::{self, AskError};
+use crate::dicom::wire::send_error::{Cause, SendError, Stage};
 use crate::imaging::Part10;
-
-use super::find::find;
-use super::query::{Level, Query};
-use super::web::{self, AskError};
-use super::{Await, Cause, Destination, Object, Reference, SendError, Stage, Status, commit};
 
 /// A destination that commits to objects says so within this time, or is asked again.
 pub const COMMITMENT_TIME: Duration = Duration::from_secs(60);
@@ -173,8 +177,8 @@ fn series_of(object: &Object) -> io::Result<(String, String)> {
 mod tests {
     use dicom_ul::pdu::{AssociationRJ, AssociationRJServiceUserReason, AssociationRJSource};
 
-    use super::super::part10::Head;
     use super::*;
+    use crate::dicom_file::part10::Head;
 
     fn error(cause: Cause, stage: Stage) -> SendError {
         SendError { destination: Box::new("PACS@127.0.0.1:1".parse().unwrap()), cause, stage }

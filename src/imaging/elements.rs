@@ -12,6 +12,15 @@ use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
 use dicom_core::{Tag, VR};
 use dicom_dictionary_std::{StandardDataDictionary, tags};
 
+pub use crate::dicom_file::encoding::is_native;
+use crate::dicom_file::encoding::{
+    DEFLATED, EXPLICIT_LITTLE_ENDIAN, Encoding, IMPLICIT_LITTLE_ENDIAN, UNDEFINED,
+};
+use crate::dicom_file::inflate::inflating;
+use crate::dicom_file::part10::FileMeta;
+pub use crate::dicom_file::reader::Damage;
+use crate::dicom_file::reader::ElementReader;
+
 use super::CharacterSet;
 
 /// A deflated data set is inflated up to this size: no CT image is larger, a bomb is.
@@ -23,18 +32,6 @@ const ELEMENTS_MOST: usize = 64 << 10;
 /// standard bounds has 10 240 characters. Texts are kept for each instance that waits.
 const TEXT_BYTES_MOST: usize = 16 << 10;
 const TEXTS_MOST: usize = 100;
-
-const PREAMBLE_BYTES: usize = 128;
-const UNDEFINED: u32 = u32::MAX;
-const DELIMITER_BYTES: usize = 8;
-const ITEM: Tag = Tag(0xFFFE, 0xE000);
-const ITEM_END: Tag = Tag(0xFFFE, 0xE00D);
-const SEQUENCE_END: Tag = Tag(0xFFFE, 0xE0DD);
-
-const EXPLICIT_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
-const IMPLICIT_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2";
-const EXPLICIT_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2.1";
-const DEFLATED: &str = "1.2.840.10008.1.2.1.99";
 
 /// A file whose meta information has been read.
 pub struct Part10<'a> {
@@ -51,20 +48,12 @@ impl<'a> Part10<'a> {
     /// # Errors
     /// If the bytes lack the mark `DICM` after 128 bytes.
     pub fn open(bytes: &'a [u8]) -> Result<Part10<'a>, NotDicom> {
-        let after_preamble = bytes.get(PREAMBLE_BYTES..).ok_or(NotDicom)?;
-        let meta = after_preamble.strip_prefix(b"DICM").ok_or(NotDicom)?;
-        let mut reader = Reader { bytes: meta, at: 0, encoding: Encoding::EXPLICIT };
-        let mut transfer_syntax_uid = String::new();
-        while reader.peek_group() == Some(2) {
-            let Ok((tag, value)) = reader.element() else { break };
-            if tag == tags::TRANSFER_SYNTAX_UID {
-                transfer_syntax_uid = ascii(value);
-            }
-        }
-        let data = &meta[reader.at..];
-        if transfer_syntax_uid.is_empty() {
-            transfer_syntax_uid = guess(data).to_owned();
-        }
+        let FileMeta { head, data_set_begins, .. } = FileMeta::read(bytes).ok_or(NotDicom)?;
+        let data = &bytes[data_set_begins..];
+        let transfer_syntax_uid = match head.transfer_syntax_uid.trim_start() {
+            "" => guess(data).to_owned(),
+            uid => uid.to_owned(),
+        };
         let encoding = Encoding::of(&transfer_syntax_uid);
         let data = if transfer_syntax_uid == DEFLATED { inflated(data) } else { Cow::Borrowed(data) };
         Ok(Part10 { transfer_syntax_uid, encoding, data })
@@ -105,27 +94,18 @@ pub struct Native<'a> {
     pub big_endian: bool,
 }
 
-/// An element that does not fit into the file.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the file is damaged or cut off: {element} declares {declared} bytes, {left} are left")]
-pub struct Damage {
-    element: String,
-    declared: u64,
-    left: usize,
-}
-
 impl<'a> Elements<'a> {
     fn of(bytes: &'a [u8], encoding: Encoding, character_set: CharacterSet) -> Elements<'a> {
         let mut elements =
             Elements { encoding, character_set, values: Vec::new(), pixels: None, damage: None };
-        elements.read(&mut Reader { bytes, at: 0, encoding });
+        elements.read(&mut ElementReader::new(bytes, encoding));
         elements
     }
 
-    fn read(&mut self, reader: &mut Reader<'a>) {
-        while reader.at < reader.bytes.len() {
+    fn read(&mut self, reader: &mut ElementReader<'a>) {
+        while !reader.is_at_end() {
             if reader.peek_tag() == Some(tags::PIXEL_DATA) {
-                self.pixels = reader.pixels();
+                self.pixels = pixels(reader);
                 self.damage = self.pixels.is_none().then(|| reader.damage(tags::PIXEL_DATA, 0));
                 return;
             }
@@ -175,8 +155,7 @@ impl<'a> Elements<'a> {
 
     /// A 16-bit number (VR US or SS).
     pub fn short(&self, tag: Tag) -> Option<u16> {
-        let bytes = self.bytes(tag).first_chunk::<2>()?;
-        Some(if self.encoding.big_endian { u16::from_be_bytes(*bytes) } else { u16::from_le_bytes(*bytes) })
+        self.bytes(tag).first_chunk().map(|bytes| self.encoding.u16(*bytes))
     }
 
     /// The data sets in the items of a sequence; those behind a damaged one are left out.
@@ -184,7 +163,7 @@ impl<'a> Elements<'a> {
     /// One at a time: an item has 8 bytes in a file, and many times that here.
     pub fn items(&self, tag: Tag) -> impl Iterator<Item = Elements<'a>> {
         let (encoding, character_set) = (self.encoding, self.character_set);
-        let mut reader = Reader { bytes: self.bytes(tag), at: 0, encoding };
+        let mut reader = ElementReader::new(self.bytes(tag), encoding);
         let contents = std::iter::from_fn(move || reader.item());
         contents.map(move |content| Elements::of(content, encoding, character_set))
     }
@@ -195,169 +174,16 @@ impl<'a> Elements<'a> {
     }
 }
 
-/// How elements are written.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Encoding {
-    explicit: bool,
-    big_endian: bool,
-}
-
-impl Encoding {
-    const EXPLICIT: Encoding = Encoding { explicit: true, big_endian: false };
-    const IMPLICIT: Encoding = Encoding { explicit: false, big_endian: false };
-
-    fn of(transfer_syntax_uid: &str) -> Encoding {
-        match transfer_syntax_uid {
-            IMPLICIT_LITTLE_ENDIAN => Encoding::IMPLICIT,
-            EXPLICIT_BIG_ENDIAN => Encoding { explicit: true, big_endian: true },
-            _ => Encoding::EXPLICIT,
-        }
+fn pixels<'a>(reader: &mut ElementReader<'a>) -> Option<Pixels<'a>> {
+    let head = reader.head()?;
+    let rest = reader.rest();
+    if head.length == UNDEFINED {
+        return Some(Pixels::Encapsulated(rest));
     }
-}
-
-/// Whether pixels of this transfer syntax are stored as they are, not encapsulated.
-pub fn is_native(transfer_syntax_uid: &str) -> bool {
-    [IMPLICIT_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN, EXPLICIT_BIG_ENDIAN, DEFLATED]
-        .contains(&transfer_syntax_uid)
-}
-
-/// The head of an element: its tag, whether its value is unknown (VR UN) or words (VR OW), its length.
-struct Head {
-    tag: Tag,
-    unknown: bool,
-    words: bool,
-    length: u32,
-}
-
-struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-    encoding: Encoding,
-}
-
-impl<'a> Reader<'a> {
-    /// Reads one element; the value of a sequence is its items.
-    fn element(&mut self) -> Result<(Tag, &'a [u8]), Damage> {
-        let at = self.at;
-        let head = self.head().ok_or_else(|| self.damage_at(at))?;
-        if head.length == UNDEFINED {
-            let start = self.at;
-            self.skip_sequence(head.unknown).ok_or_else(|| self.damage(head.tag, UNDEFINED))?;
-            return Ok((head.tag, &self.bytes[start..self.at]));
-        }
-        let value = self.take(head.length as usize).ok_or_else(|| self.damage(head.tag, head.length))?;
-        Ok((head.tag, value))
-    }
-
-    /// The content of the item that begins here, without its delimiter.
-    fn item(&mut self) -> Option<&'a [u8]> {
-        let head = self.head().filter(|head| head.tag == ITEM)?;
-        if head.length != UNDEFINED {
-            return self.take(head.length as usize);
-        }
-        let start = self.at;
-        self.skip_sequence(false)?;
-        Some(&self.bytes[start..self.at - DELIMITER_BYTES])
-    }
-
-    fn pixels(&mut self) -> Option<Pixels<'a>> {
-        let head = self.head()?;
-        let rest = &self.bytes[self.at..];
-        if head.length == UNDEFINED {
-            return Some(Pixels::Encapsulated(rest));
-        }
-        let declared = head.length as usize;
-        let bytes = &rest[..declared.min(rest.len())];
-        let big_endian = self.encoding.big_endian;
-        Some(Pixels::Native(Native { declared, bytes, words: head.words, big_endian }))
-    }
-
-    fn head(&mut self) -> Option<Head> {
-        let tag = self.peek_tag()?;
-        self.at += 4;
-        // Items and delimiters have no VR.
-        if !self.encoding.explicit || tag.group() == 0xFFFE {
-            return Some(Head { tag, unknown: false, words: true, length: self.u32()? });
-        }
-        let vr: [u8; 2] = *self.take(2)?.first_chunk()?;
-        let length = if has_short_length(vr) {
-            u32::from(self.u16()?)
-        } else {
-            self.take(2)?;
-            self.u32()?
-        };
-        Some(Head { tag, unknown: &vr == b"UN", words: &vr == b"OW", length })
-    }
-
-    /// Steps over the items of a sequence of undefined length and whatever is nested in them, by
-    /// counting what opens and closes: no recursion that a forged file could drive deep.
-    fn skip_sequence(&mut self, unknown: bool) -> Option<()> {
-        let outer = self.encoding;
-        // PS3.5 6.2.2: inside a UN of undefined length everything is implicit little endian.
-        let mut implicit_from = unknown.then_some(1_u64);
-        let mut depth = 1_u64;
-        while depth > 0 {
-            self.encoding = if implicit_from.is_some() { Encoding::IMPLICIT } else { outer };
-            let head = self.head()?;
-            match head.tag {
-                ITEM_END | SEQUENCE_END => depth -= 1,
-                _ if head.length == UNDEFINED => {
-                    depth += 1;
-                    implicit_from = implicit_from.or(head.unknown.then_some(depth));
-                }
-                _ => {
-                    self.take(head.length as usize)?;
-                }
-            }
-            implicit_from = implicit_from.filter(|from| depth >= *from);
-        }
-        self.encoding = outer;
-        Some(())
-    }
-
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let taken = self.bytes.get(self.at..)?.get(..count)?;
-        self.at += count;
-        Some(taken)
-    }
-
-    fn u16(&mut self) -> Option<u16> {
-        let bytes = *self.take(2)?.first_chunk()?;
-        Some(if self.encoding.big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) })
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        let bytes = *self.take(4)?.first_chunk()?;
-        Some(if self.encoding.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
-    }
-
-    fn peek_tag(&self) -> Option<Tag> {
-        let mut ahead = Reader { bytes: self.bytes, at: self.at, encoding: self.encoding };
-        Some(Tag(ahead.u16()?, ahead.u16()?))
-    }
-
-    fn peek_group(&self) -> Option<u16> {
-        self.peek_tag().map(|tag| tag.group())
-    }
-
-    fn damage(&self, tag: Tag, length: u32) -> Damage {
-        let declared = u64::from(length);
-        Damage { element: format!("element {tag}"), declared, left: self.bytes.len().saturating_sub(self.at) }
-    }
-
-    fn damage_at(&self, at: usize) -> Damage {
-        let left = self.bytes.len() - at;
-        Damage { element: format!("the element at byte {at} of the data set"), declared: 8, left }
-    }
-}
-
-/// VRs whose length has 16 bits (PS3.5 table 7.1-2); all others, also future ones, have 32.
-fn has_short_length(vr: [u8; 2]) -> bool {
-    const SHORT: [&[u8; 2]; 20] = [
-        b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO", b"LT", b"PN", b"SH",
-        b"SL", b"SS", b"ST", b"TM", b"UI", b"UL",
-    ];
-    &vr == b"US" || SHORT.contains(&&vr)
+    let declared = head.length as usize;
+    let bytes = &rest[..declared.min(rest.len())];
+    let big_endian = reader.encoding().big_endian;
+    Some(Pixels::Native(Native { declared, bytes, words: head.has_words(), big_endian }))
 }
 
 fn guess(data: &[u8]) -> &'static str {
@@ -368,9 +194,8 @@ fn guess(data: &[u8]) -> &'static str {
 
 fn inflated(data: &[u8]) -> Cow<'_, [u8]> {
     let mut inflated = Vec::new();
-    let reader = flate2::read::DeflateDecoder::new(data);
     // What cannot be inflated is missing from the end, and is found there.
-    let _ = reader.take(INFLATED_BYTES_MOST).read_to_end(&mut inflated);
+    let _ = inflating(data, INFLATED_BYTES_MOST).read_to_end(&mut inflated);
     Cow::Owned(inflated)
 }
 

@@ -14,7 +14,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("differential_dataflow", &["ledger"]),
     // Unsound: RUSTSEC-2021-0120.
     ("abomonation", &[]),
-    ("dicom_", &["imaging", "dicom"]),
+    ("dicom_", &["dicom_file", "imaging", "dicom"]),
     ("jpeg2k", &["imaging"]),
     ("jpegls", &["imaging"]),
     ("ab_glyph", &["imaging"]),
@@ -49,7 +49,7 @@ const OWNERS: &[(&str, &[&str])] = &[
 ];
 
 /// The steps, and what a dataflow means, are functions of their inputs alone.
-const PURE: [&str; 4] = ["step", "yaml", "dataflow", "imaging"];
+const PURE: [&str; 5] = ["step", "yaml", "dataflow", "dicom_file", "imaging"];
 
 /// Clock, environment, randomness, network, and what is said to a person.
 const IMPURE: [&str; 9] = [

@@ -6,11 +6,15 @@ mod tables;
 
 use dicom_dictionary_std::uids;
 
+use crate::dicom::ask::find;
+use crate::dicom::commitment::transaction;
+use crate::dicom::file::transcode;
+use crate::dicom::names::destination::Destination;
+use crate::dicom::names::{sop_class, uid_name};
+use crate::dicom::wire::association::{APPLICATION_CONTEXT, PDU_BYTES_MAX, PDU_BYTES_SENT_MAX};
+use crate::dicom::{verify, web};
+use crate::dicom_file::part10::{IMPLEMENTATION_VERSION, implementation_class_uid};
 use crate::yaml::{duration, shown_size};
-
-use super::association::{APPLICATION_CONTEXT, PDU_BYTES_MAX, PDU_BYTES_SENT_MAX};
-use super::part10::{IMPLEMENTATION_VERSION, implementation_class_uid};
-use super::{Destination, commitment, find, names, sop_class, transcode, verify, web};
 
 const PROSE: &str = include_str!("statement.md");
 
@@ -34,7 +38,7 @@ fn constants() -> Vec<(&'static str, String)> {
         ("implementation_class_uid", implementation_class_uid()),
         ("implementation_version_name", IMPLEMENTATION_VERSION.to_owned()),
         ("verification", uids::VERIFICATION.to_owned()),
-        ("commitment", commitment::CLASS.to_owned()),
+        ("commitment", transaction::CLASS.to_owned()),
         ("find", find::FIND.to_owned()),
         ("move", find::MOVE.to_owned()),
         ("get", find::GET.to_owned()),
@@ -46,9 +50,9 @@ fn constants() -> Vec<(&'static str, String)> {
         ("fetched", tables::named(&find::COMPRESSED)),
         ("converted_syntaxes", tables::named(&transcode::TARGETS)),
         ("matches_max", find::MATCHES_MAX.to_string()),
-        ("capture", names::of(uids::SECONDARY_CAPTURE_IMAGE_STORAGE)),
-        ("report", names::of(uids::COMPREHENSIVE_SR_STORAGE)),
-        ("error_report", names::of(uids::BASIC_TEXT_SR_STORAGE)),
+        ("capture", uid_name::of(uids::SECONDARY_CAPTURE_IMAGE_STORAGE)),
+        ("report", uid_name::of(uids::COMPREHENSIVE_SR_STORAGE)),
+        ("error_report", uid_name::of(uids::BASIC_TEXT_SR_STORAGE)),
     ]
 }
 

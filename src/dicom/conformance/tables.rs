@@ -2,17 +2,19 @@
 
 use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 
+use crate::dicom::ask::query::{Level, keyword};
+use crate::dicom::ask::send::Outcome;
+use crate::dicom::commitment::transaction::{CLASS_INSTANCE_CONFLICT, NO_SUCH_INSTANCE};
+use crate::dicom::names::status::Status;
+use crate::dicom::names::{sop_class, uid_name};
+use crate::dicom::serve::settings::Settings;
 use crate::imaging::{CharacterSet, can_decode};
 use crate::tls;
 use crate::yaml::{duration, shown_size};
 
-use super::super::commitment::{CLASS_INSTANCE_CONFLICT, NO_SUCH_INSTANCE};
-use super::super::query::{Level, keyword};
-use super::super::{Outcome, Settings, Status, names, sop_class};
-
 /// Names of classes or transfer syntaxes in a sentence.
 pub fn named(uids: &[&str]) -> String {
-    uids.iter().map(|uid| names::name(uid).unwrap_or(uid)).collect::<Vec<_>>().join("; ")
+    uids.iter().map(|uid| uid_name::name(uid).unwrap_or(uid)).collect::<Vec<_>>().join("; ")
 }
 
 fn rows<const CELLS: usize>(rows: impl IntoIterator<Item = [String; CELLS]>) -> String {
@@ -44,7 +46,7 @@ pub fn limits() -> String {
 pub fn storage_classes() -> String {
     let classes = sop_class::storage();
     let class =
-        |uid: &'static str| [names::name(uid).unwrap_or("(of a later edition)"), uid].map(str::to_owned);
+        |uid: &'static str| [uid_name::name(uid).unwrap_or("(of a later edition)"), uid].map(str::to_owned);
     table(["name", "UID"], classes.map(class))
 }
 
@@ -54,7 +56,7 @@ pub fn accepted_syntaxes() -> String {
     syntaxes.sort_by_key(|uid| number(uid));
     let row = |uid: &str| {
         let decoded = if can_decode(uid) { "yes" } else { "no" };
-        [names::name(uid).unwrap_or(uid), uid, decoded].map(str::to_owned)
+        [uid_name::name(uid).unwrap_or(uid), uid, decoded].map(str::to_owned)
     };
     table(["name", "UID", "decoded"], syntaxes.into_iter().map(row))
 }

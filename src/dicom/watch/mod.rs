@@ -20,9 +20,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::door::{Door, Refusal, Visitor, refusal};
-use super::studies::End;
-use super::{Event, Status, Stop, Way};
+use crate::dicom::intake::door::{Door, Refusal, refusal};
+use crate::dicom::intake::event::{End, Event, Way};
+use crate::dicom::intake::stop::Stop;
+use crate::dicom::intake::visitor::Visitor;
+use crate::dicom::names::status::Status;
+
 use place::{Mark, Place, Thing, mark_of};
 
 /// A folder to watch.
@@ -51,7 +54,7 @@ impl Watched {
 
 impl Watched {
     /// Whether what is taken would come to lie where it is looked for, or the other way round.
-    pub(super) fn overlaps(&self, inbox: &Path) -> bool {
+    pub(in crate::dicom) fn overlaps(&self, inbox: &Path) -> bool {
         let real = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path));
         let (Ok(folder), Ok(inbox)) = (real(&self.folder), real(inbox)) else { return true };
         folder.starts_with(&inbox) || inbox.starts_with(&folder)
@@ -74,7 +77,7 @@ const DEPTH_MAX: usize = 32;
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// Watches until the stop.
-pub(super) fn watch(door: &Door, watched: &Watched, stop: &Stop) {
+pub(in crate::dicom) fn watch(door: &Door, watched: &Watched, stop: &Stop) {
     let mut watcher = Watcher::new(door, watched);
     while !stop.wait(watched.interval) {
         watcher.look(stop);
@@ -217,7 +220,7 @@ impl<'a> Watcher<'a> {
                 format!("a file in a watched folder cannot be read: {error}"),
             ))
         };
-        if mark.size > self.door.settings.instance_bytes_max {
+        if mark.size > self.door.rules.instance_bytes_max {
             return Fate::Refused(refusal(Status::OUT_OF_RESOURCES, "the instance is too large"));
         }
         let mut file = match place.read(name) {
@@ -359,8 +362,8 @@ mod tests {
     use std::fs;
     use std::sync::Mutex;
 
-    use super::super::Settings;
     use super::*;
+    use crate::dicom::serve::settings::Settings;
 
     /// Lets `work` look at a folder that is watched, and gives what was told.
     fn watching(settle_time: Duration, work: impl FnOnce(&mut Watcher, &Path)) -> Vec<Event> {
@@ -370,7 +373,7 @@ mod tests {
         let settings = Settings::new("FLOW".parse().unwrap(), inbox.clone());
         let told = Mutex::new(Vec::new());
         let tell = |event: &Event| told.lock().unwrap().push(event.clone());
-        let door = Door::open(&settings, &tell).unwrap();
+        let door = Door::open(settings.intake(), &tell).unwrap();
         let mut watched = Watched::new(folder.clone());
         watched.settle_time = settle_time;
         work(&mut Watcher::new(&door, &watched), &folder);

@@ -3,8 +3,9 @@
 use std::io;
 use std::time::Duration;
 
-use super::super::Sent;
-use super::super::send_error::UNREADABLE_REMEDY;
+use crate::dicom::ask::send::Sent;
+use crate::dicom::wire::send_error::UNREADABLE_REMEDY;
+
 use super::Node;
 use super::multipart::Malformed;
 use super::pace::Broken;

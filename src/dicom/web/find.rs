@@ -6,7 +6,8 @@ use std::sync::Arc;
 use hyper::{Method, StatusCode};
 use serde_json::{Map, Value};
 
-use super::super::receive::Counter;
+use crate::dicom::intake::completion::Counter;
+
 use super::Node;
 use super::answer::DICOM_JSON;
 use super::ask_error::{AskError, Cause};

@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use hyper::StatusCode;
 use tokio::sync::{mpsc, oneshot};
 
-use super::super::door::Door;
-use super::super::{Event, Status, Way};
+use crate::dicom::intake::door::Door;
+use crate::dicom::intake::event::{Event, Way};
+use crate::dicom::names::status::Status;
+
 use super::answer::{Answer, DICOM_JSON};
 use super::order::Order;
 use super::pace::Broken;

@@ -30,20 +30,19 @@ mod taking;
 use std::net::TcpListener;
 use std::sync::Arc;
 
+use crate::dicom::wire::caller::Caller;
 use crate::tls;
-
-use super::Caller;
 
 pub use ask_error::{AskError, Cause};
 pub use find::{Found, Level, Query, counter, find};
 pub use media_type::MediaType;
 pub use node::{Authorization, Node, NotANode};
-pub(super) use pull::{Pulled, fetch};
+pub(in crate::dicom) use pull::{Pulled, fetch};
 pub use retrieve::retrieve;
-pub(super) use server::Server;
+pub(in crate::dicom) use server::Server;
 pub use store::store;
 #[cfg(any(test, fuzzing))]
-pub(super) use {
+pub(in crate::dicom) use {
     order::Form,
     taking::{Chunk, Taking},
 };
@@ -68,9 +67,9 @@ pub struct Settings {
     pub parts_max: usize,
 }
 
-pub(super) const CONNECTIONS_MAX: usize = 64;
-pub(super) const REQUESTS_MAX: usize = 8;
-pub(super) const PARTS_MAX: usize = 10_000;
+pub(in crate::dicom) const CONNECTIONS_MAX: usize = 64;
+pub(in crate::dicom) const REQUESTS_MAX: usize = 8;
+pub(in crate::dicom) const PARTS_MAX: usize = 10_000;
 
 impl Settings {
     pub fn new(listener: TcpListener) -> Settings {

@@ -6,7 +6,8 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
-use super::super::Caller;
+use crate::dicom::wire::caller::Caller;
+
 use super::answer::Answer;
 use super::media_type::MediaType;
 use super::multipart::Multipart;

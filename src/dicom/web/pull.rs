@@ -1,8 +1,11 @@
 //! Fetches studies from DICOMweb services: what comes is taken in through the same door as what others
 //! send, and makes the same requests.
 
-use super::super::door::Door;
-use super::super::{Status, Stop, Way};
+use crate::dicom::intake::door::Door;
+use crate::dicom::intake::event::Way;
+use crate::dicom::intake::stop::Stop;
+use crate::dicom::names::status::Status;
+
 use super::Node;
 use super::ask_error::{AskError, Cause};
 use super::client::Reply;
@@ -26,7 +29,7 @@ const INSTANCES_MAX: usize = 100_000;
 ///
 /// # Errors
 /// If the service does not give it, or not to its end.
-pub(in super::super) fn fetch(
+pub(in crate::dicom) fn fetch(
     door: &Door,
     node: &Node,
     study_instance_uid: &str,

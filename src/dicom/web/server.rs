@@ -25,8 +25,10 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use super::super::door::Door;
-use super::super::{Event, Stop};
+use crate::dicom::intake::door::Door;
+use crate::dicom::intake::event::Event;
+use crate::dicom::intake::stop::Stop;
+
 use super::Settings;
 use super::job::{Job, take_in};
 use super::prompt::Prompt;
@@ -58,7 +60,7 @@ impl<'a> Server<'a> {
     }
 
     /// Serves until the stop.
-    pub fn serve(self, door: &Door, stop: &Stop) -> io::Result<()> {
+    pub fn serve(self, door: &Door, silence_max: Duration, stop: &Stop) -> io::Result<()> {
         let workers = self.settings.requests_max;
         let (give, jobs) = blocking::sync_channel::<Job>(workers);
         let jobs = &Mutex::new(jobs);
@@ -73,7 +75,7 @@ impl<'a> Server<'a> {
                 };
                 thread::Builder::new().name(format!("dicom-web-{number}")).spawn_scoped(scope, work)?;
             }
-            LocalSet::new().block_on(&self.runtime, accept(self.settings, door, stop, give))
+            LocalSet::new().block_on(&self.runtime, accept(self.settings, door, silence_max, stop, give))
         })
     }
 }
@@ -82,6 +84,7 @@ impl<'a> Server<'a> {
 async fn accept(
     settings: &Settings,
     door: &Door<'_>,
+    silence_max: Duration,
     stop: &Stop,
     jobs: blocking::SyncSender<Job>,
 ) -> io::Result<()> {
@@ -92,7 +95,7 @@ async fn accept(
     let service = Rc::new(Service {
         callers: settings.callers.clone(),
         base_path: settings.base_path.clone(),
-        silence_max: door.settings.idle_time_max,
+        silence_max,
         jobs,
         room: Arc::new(Semaphore::new(settings.requests_max)),
         stopping,

@@ -10,7 +10,9 @@ use hyper::header::EXPECT;
 use hyper::{Request, StatusCode};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use super::super::{Caller, Event};
+use crate::dicom::intake::event::Event;
+use crate::dicom::wire::caller::Caller;
+
 use super::answer::Answer;
 use super::job::Job;
 use super::order::Order;

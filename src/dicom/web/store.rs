@@ -7,7 +7,10 @@ use hyper::body::Bytes;
 use hyper::{Method, StatusCode};
 use memchr::memmem;
 
-use super::super::{Object, Outcome, Sent, Status};
+use crate::dicom::ask::send::{Outcome, Sent};
+use crate::dicom::file::object::Object;
+use crate::dicom::names::status::Status;
+
 use super::Node;
 use super::answer::DICOM_JSON;
 use super::ask_error::{AskError, Cause};
@@ -188,8 +191,8 @@ impl Outcomes {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::part10::Head;
     use super::*;
+    use crate::dicom_file::part10::Head;
 
     fn object(number: u32, bytes: usize) -> Object {
         let head = Head {

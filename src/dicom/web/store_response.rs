@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::Status;
+use crate::dicom::names::status::Status;
 
 const SOP_CLASS_UID: &str = "00081150";
 const SOP_INSTANCE_UID: &str = "00081155";

@@ -4,12 +4,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use hyper::body::Bytes;
 
-use super::super::completion::Left;
-use super::super::door::{Door, Refusal, Stored, Visitor, refusal};
-use super::super::inbox::Part;
-use super::super::part10::Head;
-use super::super::studies::End;
-use super::super::{Event, Status, Visit};
+use crate::dicom::intake::completion::Left;
+use crate::dicom::intake::door::{Door, Refusal, Stored, refusal};
+use crate::dicom::intake::event::{End, Event, Visit};
+use crate::dicom::intake::inbox::Part;
+use crate::dicom::intake::visitor::Visitor;
+use crate::dicom::names::status::Status;
+use crate::dicom_file::part10::Head;
+
 use super::media_type::MediaType;
 use super::multipart::{self, Piece};
 use super::order::{DICOM, Form};
@@ -142,7 +144,7 @@ impl<'a> Taking<'a> {
             }),
             Err(Refusal { status, reason }) => {
                 self.wanting |= status == Status::OUT_OF_RESOURCES;
-                self.too_large += usize::from(size > self.door.settings.instance_bytes_max);
+                self.too_large += usize::from(size > self.door.rules.instance_bytes_max);
                 self.failed(&beginning, status);
                 (self.door.tell)(&Event::Refused { visit: self.visitor.visit, status, reason });
             }

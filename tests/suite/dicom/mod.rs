@@ -4,6 +4,7 @@ mod archives;
 mod commitment;
 mod completing;
 mod conformance;
+mod files;
 mod folders;
 mod hostile;
 mod limits;

@@ -87,7 +87,7 @@ fn telling(tag: Tag) -> Element {
 
 /// An element with a secret for every row of the profile's table, and for what is removed besides it.
 fn secrets() -> Vec<Element> {
-    let table = include_str!("../../../src/dicom/deidentify/basic-profile.txt");
+    let table = include_str!("../../../src/dicom/file/deidentify/basic-profile.txt");
     let rows = table.lines().filter(|line| !line.starts_with('#')).map(|line| &line[..9]);
     let others = ["0009,0010", "0009,1001", "5000,0022", "6000,3000", "6002,0022", "0008,FFF0", "0040,E0FF"];
     let tags = rows.chain(others).map(|tag| tag.parse::<Tag>().unwrap());

@@ -1,0 +1,247 @@
+//! The commitments that we have asked destinations for, until their outcomes are known and used.
+//!
+//! A destination may take hours: who waited in vain finds the outcome at the next try, and does not ask
+//! again meanwhile. What is known of an object counts, whichever transaction it was told in. So many
+//! transactions are remembered; then the oldest ones are forgotten, and would be asked for again.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use super::transaction::{Committed, PROCESSING_FAILURE, Reference};
+
+/// The commitments that we have asked for: who waits for one meets its outcome here.
+#[derive(Debug, Default)]
+pub struct Commitments {
+    asked: Mutex<Asked>,
+    changed: Condvar,
+}
+
+const TRANSACTIONS_MAX: usize = 10_000;
+
+/// So long an object is not asked for again.
+const ASKED_FOR: Duration = Duration::from_secs(10 * 60);
+
+/// The node and the SOP Instance UID.
+type Key = (String, String);
+
+#[derive(Debug, Default)]
+struct Asked {
+    transactions: BTreeMap<String, Vec<Key>>,
+    /// Their UIDs, the oldest first.
+    order: VecDeque<String>,
+    objects: BTreeMap<Key, Object>,
+    /// Nobody listens any more.
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Object {
+    /// The last one in which it was asked for, and when.
+    transaction: String,
+    at: Instant,
+    /// Safe, or the reason why not, once that is known.
+    outcome: Option<Result<(), u16>>,
+}
+
+impl Commitments {
+    /// Those of the objects that are to be asked for: of the others the outcome is known or on its way.
+    pub(in crate::dicom) fn unasked(
+        &self,
+        node: &str,
+        references: &[Reference],
+        now: Instant,
+    ) -> Vec<Reference> {
+        let asked = self.lock();
+        let is_asked = |reference: &&Reference| {
+            let object = asked.objects.get(&key(node, reference));
+            let is_recent = |object: &Object| now.saturating_duration_since(object.at) < ASKED_FOR;
+            object.is_some_and(|object| object.outcome.is_some() || is_recent(object))
+        };
+        references.iter().filter(|reference| !asked.closed && !is_asked(reference)).cloned().collect()
+    }
+
+    pub(in crate::dicom) fn expect(
+        &self,
+        node: &str,
+        transaction: &str,
+        references: &[Reference],
+        at: Instant,
+    ) {
+        let mut asked = self.lock();
+        let keys: Vec<Key> = references.iter().map(|reference| key(node, reference)).collect();
+        for key in &keys {
+            let transaction = transaction.to_owned();
+            asked.objects.insert(key.clone(), Object { transaction, at, outcome: None });
+        }
+        if asked.transactions.insert(transaction.to_owned(), keys).is_none() {
+            asked.order.push_back(transaction.to_owned());
+        }
+        if asked.order.len() > TRANSACTIONS_MAX
+            && let Some(oldest) = asked.order.pop_front()
+        {
+            asked.forget(&oldest);
+        }
+    }
+
+    /// It was not asked for after all.
+    pub(in crate::dicom) fn forget(&self, transaction: &str) {
+        let mut asked = self.lock();
+        asked.order.retain(|one| one != transaction);
+        asked.forget(transaction);
+    }
+
+    /// Notes an outcome, also one that comes late. Gives whether somebody had asked. What is not named
+    /// in it is not committed to.
+    pub(in crate::dicom) fn settle(&self, transaction: &str, outcome: &Committed) -> bool {
+        let mut asked = self.lock();
+        let Some(keys) = asked.transactions.get(transaction).cloned() else { return false };
+        let safe = outcome.safe.iter().map(|one| (one.sop_instance_uid.as_str(), Ok(())));
+        let failed = outcome.failed.iter().map(|(one, why)| (one.sop_instance_uid.as_str(), Err(*why)));
+        let told: BTreeMap<&str, Result<(), u16>> = safe.chain(failed).collect();
+        for key in keys {
+            let outcome = told.get(key.1.as_str()).copied().unwrap_or(Err(PROCESSING_FAILURE));
+            if let Some(object) = asked.objects.get_mut(&key) {
+                object.outcome = Some(outcome);
+            }
+        }
+        self.changed.notify_all();
+        true
+    }
+
+    /// Waits until the outcome of all the objects is known, which is then used up. `None` if it is not in
+    /// time, or nobody listens for it any more.
+    pub(in crate::dicom) fn wait(
+        &self,
+        node: &str,
+        references: &[Reference],
+        time: Duration,
+    ) -> Option<Committed> {
+        let keys: Vec<Key> = references.iter().map(|reference| key(node, reference)).collect();
+        let is_open = |asked: &mut Asked| !asked.closed && !asked.is_known(&keys);
+        let waited = self.changed.wait_timeout_while(self.lock(), time, is_open);
+        let (mut asked, _) = waited.expect(NO_PANIC);
+        asked.is_known(&keys).then(|| asked.take(&keys, references))
+    }
+
+    /// Nobody listens any more: no outcome comes, and none is waited for.
+    pub(in crate::dicom) fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Asked> {
+        self.asked.lock().expect(NO_PANIC)
+    }
+}
+
+impl Asked {
+    fn is_known(&self, keys: &[Key]) -> bool {
+        keys.iter().all(|key| self.objects.get(key).is_some_and(|object| object.outcome.is_some()))
+    }
+
+    fn take(&mut self, keys: &[Key], references: &[Reference]) -> Committed {
+        let (mut committed, mut used) = (Committed::default(), BTreeSet::new());
+        for (key, reference) in keys.iter().zip(references) {
+            // What is there twice is told once.
+            let Some(object) = self.objects.remove(key) else { continue };
+            match object.outcome {
+                Some(Ok(())) => committed.safe.push(reference.clone()),
+                Some(Err(reason)) => committed.failed.push((reference.clone(), reason)),
+                None => {}
+            }
+            used.insert(object.transaction);
+        }
+        used.iter().for_each(|transaction| self.tidy(transaction));
+        committed
+    }
+
+    /// A transaction is remembered as long as one of its objects is.
+    fn tidy(&mut self, transaction: &str) {
+        let keys = self.transactions.get(transaction);
+        if keys.is_some_and(|keys| keys.iter().all(|key| !self.objects.contains_key(key))) {
+            self.transactions.remove(transaction);
+            self.order.retain(|one| one != transaction);
+        }
+    }
+
+    /// What has been asked for once more since stays.
+    fn forget(&mut self, transaction: &str) {
+        for key in self.transactions.remove(transaction).unwrap_or_default() {
+            if self.objects.get(&key).is_some_and(|object| object.transaction == transaction) {
+                self.objects.remove(&key);
+            }
+        }
+    }
+}
+
+fn key(node: &str, reference: &Reference) -> Key {
+    (node.to_owned(), reference.sop_instance_uid.clone())
+}
+
+const NO_PANIC: &str = "nothing panics while it holds the commitments";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn references(numbers: std::ops::Range<u32>) -> Vec<Reference> {
+        let reference = |number| Reference {
+            sop_class_uid: "1.2.840.10008.5.1.4.1.1.2".to_owned(),
+            sop_instance_uid: format!("1.2.{number}"),
+        };
+        numbers.map(reference).collect()
+    }
+
+    fn safe(numbers: std::ops::Range<u32>) -> Committed {
+        Committed { safe: references(numbers), failed: Vec::new() }
+    }
+
+    #[test]
+    fn an_outcome_that_comes_late_is_found_and_not_asked_for_again() {
+        let (commitments, now) = (Commitments::default(), Instant::now());
+        let both = references(0..2);
+        assert_eq!(commitments.unasked("PACS", &both, now), both);
+        commitments.expect("PACS", "1", &both, now);
+        assert_eq!(commitments.wait("PACS", &both, Duration::ZERO), None);
+        assert!(commitments.unasked("PACS", &both, now + 9 * MINUTE).is_empty(), "it is on its way");
+        assert_eq!(commitments.unasked("OTHER", &both, now), both, "another node has not been asked");
+        assert_eq!(commitments.unasked("PACS", &both, now + 10 * MINUTE), both, "it may be lost");
+
+        assert!(commitments.settle("1", &safe(0..2)));
+        assert!(commitments.unasked("PACS", &both, now + 20 * MINUTE).is_empty(), "it is known");
+        assert_eq!(commitments.wait("PACS", &both, Duration::ZERO), Some(safe(0..2)));
+        assert_eq!(commitments.unasked("PACS", &both, now), both, "what is used is not kept");
+    }
+
+    #[test]
+    fn only_what_was_asked_for_is_settled() {
+        let (commitments, now) = (Commitments::default(), Instant::now());
+        assert!(!commitments.settle("1", &safe(0..1)));
+        commitments.expect("PACS", "1", &references(0..2), now);
+        commitments.expect("PACS", "2", &references(2..3), now);
+        assert!(commitments.settle("1", &safe(1..3)));
+        let failed = vec![(references(0..1).remove(0), PROCESSING_FAILURE)];
+        let expected = Committed { safe: references(1..2), failed };
+        assert_eq!(commitments.wait("PACS", &references(0..2), Duration::ZERO), Some(expected));
+        assert_eq!(commitments.wait("PACS", &references(2..3), Duration::ZERO), None, "of another one");
+        assert!(!commitments.settle("1", &safe(0..2)), "that is used");
+    }
+
+    #[test]
+    fn only_so_many_are_remembered_and_none_is_waited_for_at_the_stop() {
+        let (commitments, now) = (Commitments::default(), Instant::now());
+        for number in 0..=TRANSACTIONS_MAX as u32 {
+            commitments.expect("PACS", &number.to_string(), &references(number..number + 1), now);
+        }
+        assert!(!commitments.settle("0", &safe(0..1)), "the oldest one is forgotten");
+        assert!(commitments.settle("1", &safe(1..2)));
+        assert_eq!(commitments.lock().objects.len(), TRANSACTIONS_MAX);
+        commitments.close();
+        assert_eq!(commitments.wait("PACS", &references(2..3), Duration::MAX), None);
+        assert_eq!(commitments.wait("PACS", &references(1..2), Duration::MAX), Some(safe(1..2)));
+        assert!(commitments.unasked("PACS", &references(0..1), now).is_empty(), "nobody hears the answer");
+    }
+}

@@ -1,0 +1,223 @@
+//! Commitments that senders have asked us for, until their outcomes are reported.
+//!
+//! A request is on the disk before it is agreed to, and its file goes when the sender has its outcome: an
+//! answer that is promised survives the process.
+//!
+//! ```text
+//! INBOX/commitments/UID.json       who asked, and for what
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::dicom::intake::event::Event;
+use crate::dicom::intake::stop::Stop;
+use crate::dicom::names::destination::Destination;
+use crate::dicom_file::part10::Head;
+use crate::store::make_folder;
+
+use super::request::tell;
+use super::transaction::{CLASS_INSTANCE_CONFLICT, Committed, NO_SUCH_INSTANCE, Reference, Transaction};
+
+pub(in crate::dicom) struct Reports {
+    inbox: PathBuf,
+    folder: PathBuf,
+    /// Whom we can call, by AE title.
+    nodes: BTreeMap<String, Destination>,
+    waiting: Mutex<Vec<Report>>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Report {
+    calling_ae: String,
+    transaction: Transaction,
+    #[serde(skip)]
+    tries: u32,
+    /// It is not tried again before.
+    #[serde(skip, default = "Instant::now")]
+    due: Instant,
+}
+
+/// A report is tried so often, with waits in between of which each is twice the one before: some hours in
+/// all.
+const TRIES_MAX: u32 = 16;
+
+/// So many objects may be in the requests that wait: who asks for more is told to come again later.
+const WAITING_REFERENCES_MAX: usize = 1_000_000;
+
+impl Reports {
+    pub fn open(inbox: &Path, nodes: BTreeMap<String, Destination>) -> io::Result<Reports> {
+        let folder = inbox.join("commitments");
+        make_folder(&folder)?;
+        let mut waiting = Vec::new();
+        for entry in fs::read_dir(&folder)? {
+            // One that was not written to its end was not agreed to.
+            match serde_json::from_slice(&fs::read(entry?.path())?) {
+                Ok(report) => waiting.push(report),
+                Err(error) => tracing::debug!(%error, "a request for a commitment is not whole"),
+            }
+        }
+        Ok(Reports { inbox: inbox.to_owned(), folder, nodes, waiting: Mutex::new(waiting) })
+    }
+
+    /// Whether a sender can be called to be told an outcome.
+    pub fn can_call(&self, calling_ae: &str) -> bool {
+        self.nodes.contains_key(calling_ae)
+    }
+
+    pub fn have_room_for(&self, transaction: &Transaction) -> bool {
+        let waiting: usize = self.lock().iter().map(|report| report.transaction.references.len()).sum();
+        waiting + transaction.references.len() <= WAITING_REFERENCES_MAX
+    }
+
+    /// Takes a request over: when this returns, it is on the disk.
+    pub fn accept(&self, calling_ae: &str, transaction: Transaction) -> io::Result<()> {
+        let (calling_ae, due) = (calling_ae.to_owned(), Instant::now());
+        let report = Report { calling_ae, transaction, tries: 0, due };
+        let text = serde_json::to_vec(&report)?;
+        let mut file = File::create(self.path(&report))?;
+        file.write_all(&text)?;
+        file.sync_all()?;
+        File::open(&self.folder)?.sync_all()?;
+        self.lock().push(report);
+        Ok(())
+    }
+
+    /// What of the objects is in the inbox.
+    pub fn outcome(&self, transaction: &Transaction) -> io::Result<Committed> {
+        let wanted = transaction.references.iter().map(|one| one.sop_instance_uid.as_str()).collect();
+        let kept = kept(&self.inbox, &wanted)?;
+        let mut outcome = Committed::default();
+        for reference in &transaction.references {
+            match failure(&kept, reference) {
+                None => outcome.safe.push(reference.clone()),
+                Some(reason) => outcome.failed.push((reference.clone(), reason)),
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Reports outcomes until the stop. What cannot be reported is tried again, also by the next process.
+    pub fn serve(&self, stop: &Stop, tell_of: &(dyn Fn(&Event) + Sync)) {
+        while !stop.wait(LOOK) {
+            let due = take_due(&mut self.lock(), Instant::now());
+            for report in due {
+                // What is not told yet is on the disk.
+                if stop.wait(Duration::ZERO) {
+                    return;
+                }
+                match self.report(&report) {
+                    Ok(()) => self.forget(&report),
+                    Err(reason) if report.tries + 1 == TRIES_MAX => {
+                        tell_of(&Event::NotReported { reason });
+                        self.forget(&report);
+                    }
+                    Err(reason) => {
+                        tracing::debug!("the outcome of a commitment is not reported: {reason}");
+                        self.lock().push(report.later());
+                    }
+                }
+            }
+        }
+    }
+
+    fn report(&self, report: &Report) -> Result<(), String> {
+        let Report { calling_ae, transaction, .. } = report;
+        let outcome = self.outcome(transaction).map_err(|error| error.to_string())?;
+        let node = self.nodes.get(calling_ae);
+        let node = node.ok_or_else(|| format!("no address is known for {calling_ae}"))?;
+        tell(node, &transaction.uid, &outcome).map_err(|error| error.to_string())
+    }
+
+    fn forget(&self, report: &Report) {
+        if let Err(error) = fs::remove_file(self.path(report)) {
+            tracing::warn!(%error, "the outcome of a commitment will be reported once more");
+        }
+    }
+
+    /// A transaction's UID is its sender's text: its digest is a safe name.
+    fn path(&self, report: &Report) -> PathBuf {
+        let parts = [report.calling_ae.as_bytes(), report.transaction.uid.as_bytes()];
+        self.folder.join(format!("{}.json", crate::step::Digest::of_parts(parts).uid()))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Report>> {
+        self.waiting.lock().expect("nothing panics while it holds the reports")
+    }
+}
+
+const LOOK: Duration = Duration::from_millis(200);
+
+/// One that cannot be told yet holds up no other.
+fn take_due(waiting: &mut Vec<Report>, now: Instant) -> Vec<Report> {
+    waiting.extract_if(.., |report| report.due <= now).collect()
+}
+
+impl Report {
+    /// After a try that failed.
+    fn later(self) -> Report {
+        let tries = self.tries + 1;
+        Report { tries, due: Instant::now() + LOOK * 2_u32.pow(tries), ..self }
+    }
+}
+
+/// The files of the inbox's studies that are asked for, by SOP Instance UID.
+fn kept(inbox: &Path, wanted: &BTreeSet<&str>) -> io::Result<BTreeMap<String, PathBuf>> {
+    let mut kept = BTreeMap::new();
+    for folder in fs::read_dir(inbox)? {
+        let folder = folder?;
+        if !folder.file_name().to_string_lossy().starts_with("study-") {
+            continue;
+        }
+        // A study whose request has just been forgotten may go meanwhile.
+        let Ok(files) = fs::read_dir(folder.path()) else { continue };
+        for file in files.flatten() {
+            if let Some((uid, _)) = file.file_name().to_string_lossy().split_once('-')
+                && wanted.contains(uid)
+            {
+                kept.insert(uid.to_owned(), file.path());
+            }
+        }
+    }
+    Ok(kept)
+}
+
+/// Why we do not commit to an object.
+fn failure(kept: &BTreeMap<String, PathBuf>, reference: &Reference) -> Option<u16> {
+    let Some(path) = kept.get(&reference.sop_instance_uid) else { return Some(NO_SUCH_INSTANCE) };
+    let mut beginning = Vec::new();
+    let read = File::open(path)
+        .and_then(|file| io::Read::read_to_end(&mut io::Read::take(file, 4096), &mut beginning));
+    match read.ok().and_then(|_| Head::decode(&beginning)) {
+        None => Some(NO_SUCH_INSTANCE),
+        Some((head, _)) if head.sop_class_uid != reference.sop_class_uid => Some(CLASS_INSTANCE_CONFLICT),
+        Some(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_cannot_be_told_holds_up_nobody() {
+        let report = |calling_ae: &str| Report {
+            calling_ae: calling_ae.to_owned(),
+            transaction: Transaction { uid: "1.2".to_owned(), references: Vec::new() },
+            tries: 0,
+            due: Instant::now(),
+        };
+        let mut waiting = vec![report("GONE").later(), report("THERE")];
+        let due = take_due(&mut waiting, Instant::now());
+        assert!(due.len() == 1 && due[0].calling_ae == "THERE", "{due:?}");
+        assert!(waiting.len() == 1 && waiting[0].tries == 1, "{waiting:?}");
+        let last = (1..TRIES_MAX).fold(report("GONE"), |report, _| report.later());
+        assert!(last.due > Instant::now() + Duration::from_secs(3600), "it is tried for more than an hour");
+    }
+}

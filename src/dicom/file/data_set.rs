@@ -1,0 +1,175 @@
+//! A DICOM file opened as a stream of tokens: element by element, without recursion, so that deep
+//! nesting in a forged file costs nothing but its own bytes.
+
+use std::borrow::Cow;
+use std::io::Read;
+
+use dicom_core::DataElementHeader;
+use dicom_encoding::transfer_syntax::{TransferSyntax, TransferSyntaxIndex};
+use dicom_parser::dataset::read::{DataSetReaderOptions, ValueReadStrategy};
+use dicom_parser::dataset::{DataSetReader, DataToken};
+use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
+
+use crate::dicom_file::encoding::{DEFLATED, EXPLICIT_LITTLE_ENDIAN};
+use crate::dicom_file::inflate::inflating;
+use crate::dicom_file::part10::Head;
+
+/// A deflated data set is inflated up to this size: a bomb has no end.
+const INFLATED_BYTES_MAX: u64 = 64 << 20;
+
+/// An item may have eight bytes in a file, and costs a hundred where it is read. Images of ten thousand
+/// frames, with a hundred elements for each, are below this.
+const TOKENS_MAX: usize = 5_000_000;
+
+/// A file whose head has been read.
+pub(in crate::dicom) struct DataSet<'a> {
+    /// That of the data set as it is here: not deflated.
+    pub head: Head,
+    pub syntax: &'static TransferSyntax,
+    bytes: Cow<'a, [u8]>,
+}
+
+/// Why a file cannot be read element by element.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    #[error("it is not a DICOM file, or its head is damaged")]
+    NotDicom,
+    #[error("its transfer syntax {0:?} is not known")]
+    Syntax(String),
+    #[error("its deflated data set is damaged or too large")]
+    Deflated,
+    #[error("its data set is damaged: {0}")]
+    Damaged(String),
+    #[error("its data set is cut off")]
+    CutOff,
+}
+
+impl<'a> DataSet<'a> {
+    /// # Errors
+    /// If the head cannot be read or names a transfer syntax that is not known.
+    pub fn open(bytes: &'a [u8]) -> Result<DataSet<'a>, Unreadable> {
+        let (mut head, place) = Head::decode(bytes).ok_or(Unreadable::NotDicom)?;
+        let bytes = if head.transfer_syntax_uid == DEFLATED {
+            head.transfer_syntax_uid = EXPLICIT_LITTLE_ENDIAN.to_owned();
+            Cow::Owned(inflated(&bytes[place]).ok_or(Unreadable::Deflated)?)
+        } else {
+            Cow::Borrowed(&bytes[place])
+        };
+        let syntax = TransferSyntaxRegistry.get(&head.transfer_syntax_uid);
+        let syntax = syntax.ok_or_else(|| Unreadable::Syntax(head.transfer_syntax_uid.clone()))?;
+        Ok(DataSet { head, syntax, bytes })
+    }
+
+    /// The tokens of the data set. The last one is an error where it is damaged or cut off.
+    ///
+    /// The reader makes room for a value when it is asked for the token behind its header, whatever length
+    /// that announces: one of more than there is at all ends it before. So does one token too many.
+    ///
+    /// # Errors
+    /// If nothing can read this transfer syntax.
+    pub fn tokens(
+        &self,
+        values: ValueReadStrategy,
+    ) -> Result<impl Iterator<Item = Result<DataToken, Unreadable>>, Unreadable> {
+        let options = DataSetReaderOptions::default().value_read(values);
+        let reader = DataSetReader::new_with_ts_options(&*self.bytes, self.syntax, options);
+        let mut reader = reader.map_err(|error| damaged(&error))?;
+        let mut depth = 0_usize;
+        let there = self.bytes.len();
+        let is_there = move |token: &DataToken| announced(token).is_none_or(|length| length <= there);
+        let tokens = std::iter::from_fn(move || match reader.next() {
+            Some(Ok(token)) if !is_there(&token) => {
+                depth = 0;
+                Some(Err(Unreadable::CutOff))
+            }
+            // What the reader takes for a quiet end is one only where nothing is open.
+            None => (std::mem::take(&mut depth) > 0).then_some(Err(Unreadable::CutOff)),
+            Some(Err(error)) => {
+                depth = 0;
+                Some(Err(damaged(&error)))
+            }
+            Some(Ok(token)) => {
+                depth = (depth + usize::from(opens(&token))).saturating_sub(usize::from(closes(&token)));
+                Some(Ok(token))
+            }
+        });
+        let few = |(number, token)| if number < TOKENS_MAX { token } else { Err(too_many()) };
+        Ok(tokens.enumerate().map(few).take(TOKENS_MAX + 1))
+    }
+}
+
+pub(in crate::dicom) fn opens(token: &DataToken) -> bool {
+    use DataToken::{ItemStart, PixelSequenceStart, SequenceStart};
+    matches!(token, SequenceStart { .. } | PixelSequenceStart | ItemStart { .. })
+}
+
+pub(in crate::dicom) fn closes(token: &DataToken) -> bool {
+    matches!(token, DataToken::SequenceEnd | DataToken::ItemEnd)
+}
+
+/// The bytes that a header says are behind it, if it says so.
+fn announced(token: &DataToken) -> Option<usize> {
+    let (DataToken::ElementHeader(DataElementHeader { len, .. })
+    | DataToken::SequenceStart { len, .. }
+    | DataToken::ItemStart { len }) = token
+    else {
+        return None;
+    };
+    len.get().map(|length| length as usize)
+}
+
+fn too_many() -> Unreadable {
+    Unreadable::Damaged(format!("it has more than {TOKENS_MAX} elements, values and items"))
+}
+
+fn damaged(error: &dyn std::error::Error) -> Unreadable {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    Unreadable::Damaged(causes.last().map_or_else(|| error.to_string(), ToString::to_string))
+}
+
+fn inflated(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut inflated = Vec::new();
+    inflating(bytes, INFLATED_BYTES_MAX + 1).read_to_end(&mut inflated).ok()?;
+    (inflated.len() as u64 <= INFLATED_BYTES_MAX).then_some(inflated)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end(data_set: &[u8]) -> Option<Unreadable> {
+        let head = Head { transfer_syntax_uid: EXPLICIT_LITTLE_ENDIAN.to_owned(), ..Head::default() };
+        let file = [&head.encode(), data_set].concat();
+        let file = DataSet::open(&file).unwrap();
+        file.tokens(ValueReadStrategy::Raw).unwrap().find_map(Result::err)
+    }
+
+    /// The reader would make room for them before it finds that they are not there.
+    #[test]
+    fn announced_bytes_must_be_there() {
+        let value = |length: u32| [b"\x09\0\x10\0UN\0\0".as_slice(), &length.to_le_bytes(), b"ab"].concat();
+        let pixels = |length: u32| {
+            let begin = b"\xe0\x7f\x10\0OB\0\0\xff\xff\xff\xff";
+            let end = b"\xfe\xff\xdd\xe0\0\0\0\0";
+            [begin, b"\xfe\xff\0\xe0\0\0\0\0\xfe\xff\0\xe0".as_slice(), &length.to_le_bytes(), b"ab", end]
+                .concat()
+        };
+        assert!(end(&value(2)).is_none() && end(&pixels(2)).is_none());
+        for forged in [1 << 20, 0xB800_0000] {
+            assert!(matches!(end(&value(forged)), Some(Unreadable::CutOff)), "{forged}");
+            assert!(matches!(end(&pixels(forged)), Some(Unreadable::CutOff)), "{forged}");
+        }
+    }
+
+    /// Eight bytes each, that would cost a hundred times as much.
+    #[test]
+    fn a_data_set_has_not_too_many_parts() {
+        let many = |count: usize| {
+            let begin = b"\x09\0\x10\x10SQ\0\0\xff\xff\xff\xff".as_slice();
+            let items = b"\xfe\xff\0\xe0\0\0\0\0".repeat(count);
+            [begin, &items, b"\xfe\xff\xdd\xe0\0\0\0\0"].concat()
+        };
+        assert!(end(&many(1000)).is_none());
+        assert!(matches!(end(&many(TOKENS_MAX / 2)), Some(Unreadable::Damaged(_))));
+    }
+}

@@ -1,0 +1,167 @@
+//! A DICOM file that can be sent: its head in memory, its bytes where they are.
+
+use std::fs::File;
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::dicom_file::part10::Head;
+
+/// A DICOM file that can be sent. However large it is, it takes no more memory than its head.
+#[derive(Clone, Debug)]
+pub struct Object {
+    name: String,
+    pub(in crate::dicom) head: Head,
+    source: Source,
+    data_set_begins: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    Bytes(Arc<[u8]>),
+    File(PathBuf),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum NotSendable {
+    #[error("{name} is not a DICOM file with SOP class, SOP instance and transfer syntax in its head")]
+    NotDicom { name: String },
+    /// Which may pass.
+    #[error("{name} could not be read: {source}")]
+    Unreadable { name: String, source: io::Error },
+}
+
+/// A head is looked for in as many bytes of a file. A real one has some hundred.
+const HEAD_BYTES_MAX: u64 = 64 << 10;
+
+impl Object {
+    /// # Errors
+    /// If the bytes are not a DICOM file (PS3.10).
+    pub fn read(name: impl Into<String>, bytes: Arc<[u8]>) -> Result<Object, NotSendable> {
+        let head = Head::decode(&bytes).map(|(head, data_set)| (head, data_set.start));
+        Object::new(name.into(), head, Source::Bytes(bytes))
+    }
+
+    /// A file that is not to be changed as long as this is used.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is not a DICOM file (PS3.10).
+    pub fn open(name: impl Into<String>, path: impl Into<PathBuf>) -> Result<Object, NotSendable> {
+        let (name, path) = (name.into(), path.into());
+        let mut begin = Vec::new();
+        let read = File::open(&path).and_then(|file| file.take(HEAD_BYTES_MAX).read_to_end(&mut begin));
+        if let Err(source) = read {
+            return Err(NotSendable::Unreadable { name, source });
+        }
+        let head = Head::decode(&begin).map(|(head, data_set)| (head, data_set.start));
+        Object::new(name, head, Source::File(path))
+    }
+
+    fn new(name: String, head: Option<(Head, usize)>, source: Source) -> Result<Object, NotSendable> {
+        let is_complete = |head: &Head| {
+            let uids = [&head.sop_class_uid, &head.sop_instance_uid, &head.transfer_syntax_uid];
+            uids.into_iter().all(|uid| !uid.is_empty())
+        };
+        match head {
+            Some((head, begins)) if is_complete(&head) => {
+                Ok(Object { name, head, source, data_set_begins: begins as u64 })
+            }
+            _ => Err(NotSendable::NotDicom { name }),
+        }
+    }
+
+    /// What the sender calls it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn sop_class_uid(&self) -> &str {
+        &self.head.sop_class_uid
+    }
+
+    pub fn sop_instance_uid(&self) -> &str {
+        &self.head.sop_instance_uid
+    }
+
+    pub fn transfer_syntax_uid(&self) -> &str {
+        &self.head.transfer_syntax_uid
+    }
+
+    /// Bytes of the file.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn size(&self) -> io::Result<u64> {
+        match &self.source {
+            Source::Bytes(bytes) => Ok(bytes.len() as u64),
+            Source::File(path) => Ok(std::fs::metadata(path)?.len()),
+        }
+    }
+
+    /// The whole file, from its beginning.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub fn file(&self) -> io::Result<Box<dyn Read + '_>> {
+        self.from(0)
+    }
+
+    /// The data set behind the head.
+    pub(in crate::dicom) fn data_set(&self) -> io::Result<Box<dyn Read + '_>> {
+        self.from(self.data_set_begins)
+    }
+
+    fn from(&self, place: u64) -> io::Result<Box<dyn Read + '_>> {
+        match &self.source {
+            Source::Bytes(bytes) => {
+                let mut bytes = Cursor::new(bytes);
+                bytes.set_position(place);
+                Ok(Box::new(bytes))
+            }
+            Source::File(path) => {
+                let mut file = File::open(path)?;
+                file.seek(SeekFrom::Start(place))?;
+                Ok(Box::new(file))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head() -> Head {
+        Head {
+            sop_class_uid: "1.2".to_owned(),
+            sop_instance_uid: "1.2.3".to_owned(),
+            transfer_syntax_uid: "1.2.840.10008.1.2.1".to_owned(),
+        }
+    }
+
+    #[test]
+    fn only_dicom_files_are_sent() {
+        assert!(Object::read("text", b"hello".as_slice().into()).is_err());
+        let lacking = Head { sop_instance_uid: String::new(), ..head() };
+        assert!(Object::read("lacking", lacking.encode().into()).is_err());
+        let gone = Object::open("gone", "/nowhere/gone.dcm").unwrap_err();
+        assert!(gone.to_string().contains("No such file"), "{gone}");
+    }
+
+    #[test]
+    fn a_file_and_its_bytes_are_the_same_object() {
+        let bytes = [head().encode(), b"data set".to_vec()].concat();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, &bytes).unwrap();
+        let objects =
+            [Object::open("object", &path).unwrap(), Object::read("object", bytes.clone().into()).unwrap()];
+        for object in objects {
+            let (mut whole, mut data_set) = (Vec::new(), Vec::new());
+            object.file().unwrap().read_to_end(&mut whole).unwrap();
+            object.data_set().unwrap().read_to_end(&mut data_set).unwrap();
+            assert_eq!((whole, data_set), (bytes.clone(), b"data set".to_vec()));
+            assert_eq!(object.sop_instance_uid(), "1.2.3");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What is read: whoever asks for more than there is gets an error and not memory.
+
+use std::io::{self, BufRead, BufReader, Read};
+
+use crate::dicom_file::encoding::{ElementHead, Encoding, ITEM, SEQUENCE_END, UNDEFINED};
+
+use super::Untranscodable;
+
+/// So much of a value is in memory; a multiple of every word.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// What is read, and how far.
+pub struct Source<'a> {
+    bytes: BufReader<Box<dyn Read + 'a>>,
+    at: u64,
+}
+
+impl<'a> Source<'a> {
+    pub fn new(bytes: Box<dyn Read + 'a>) -> Source<'a> {
+        Source { bytes: BufReader::with_capacity(PIECE_BYTES, bytes), at: 0 }
+    }
+
+    /// How many bytes have been read.
+    pub fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// The head of what comes next; `None` at the end.
+    pub fn head(&mut self, encoding: Encoding) -> Result<Option<ElementHead>, Untranscodable> {
+        if self.bytes.fill_buf()?.is_empty() {
+            return Ok(None);
+        }
+        ElementHead::read(encoding, |into| self.read(into)).map(Some)
+    }
+
+    fn read(&mut self, into: &mut [u8]) -> Result<(), Untranscodable> {
+        match self.bytes.read_exact(into) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(self.damaged("it is cut off")),
+            read => {
+                self.at += into.len() as u64;
+                Ok(read?)
+            }
+        }
+    }
+
+    /// Gives so many bytes, a piece after the other.
+    pub fn pieces(
+        &mut self,
+        length: u32,
+        mut give: impl FnMut(&mut [u8]) -> io::Result<()>,
+    ) -> Result<(), Untranscodable> {
+        let mut left = length as usize;
+        let mut piece = vec![0; left.min(PIECE_BYTES)];
+        while left > 0 {
+            let now = left.min(PIECE_BYTES);
+            self.read(&mut piece[..now])?;
+            give(&mut piece[..now])?;
+            left -= now;
+        }
+        Ok(())
+    }
+
+    pub fn skip(&mut self, length: u32) -> Result<(), Untranscodable> {
+        self.pieces(length, |_| Ok(()))
+    }
+
+    /// Passes over the fragments of compressed pixels, and their end.
+    pub fn skip_fragments(&mut self, encoding: Encoding) -> Result<(), Untranscodable> {
+        loop {
+            match self.head(encoding)? {
+                Some(ElementHead { tag: ITEM, length, .. }) if length != UNDEFINED => self.skip(length)?,
+                Some(ElementHead { tag: SEQUENCE_END, .. }) => return Ok(()),
+                _ => return Err(self.damaged("compressed pixels have something other than fragments")),
+            }
+        }
+    }
+
+    pub fn damaged(&self, what: &'static str) -> Untranscodable {
+        Untranscodable::Damaged { at: self.at, what }
+    }
+}

@@ -1,0 +1,157 @@
+//! One study being received: what of it is here, who sends it, and what becomes of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use crate::step::Request;
+
+use super::completion::{Completion, Count, Left, Signal, Standing, Verdict};
+use super::inbox;
+use super::inbox::Senders;
+use super::instance::{Instance, request};
+
+/// The attribute `source` of what was received.
+pub const SOURCE: &str = "dicom";
+
+pub(in crate::dicom) struct Arriving {
+    pub folder: PathBuf,
+    /// By file name, which says UID and digest: the same instance sent twice is there once.
+    pub instances: BTreeMap<String, Instance>,
+    /// Those who are sending it, by number: since when.
+    pub visitors: BTreeMap<u64, Instant>,
+    /// Those of them who have gone on to another study.
+    pub elsewhere: BTreeSet<u64>,
+    /// When the last one broke off whose instances nobody has sent again since.
+    pub broken_at: Option<Instant>,
+    /// How many instances are on their way into the folder.
+    pub moving: usize,
+    pub calling_aes: BTreeSet<String>,
+    pub called_aes: BTreeSet<String>,
+    pub standing: Standing,
+}
+
+impl Arriving {
+    pub fn new(folder: PathBuf, count: Count, now: Instant) -> Arriving {
+        let standing = Standing {
+            first_arrival: now,
+            last_arrival: now,
+            moving: false,
+            attended: false,
+            left: Left::Released,
+            instances: 0,
+            count,
+            marks: 0,
+            ordered: false,
+            cap_told: false,
+        };
+        Arriving {
+            folder,
+            instances: BTreeMap::new(),
+            visitors: BTreeMap::new(),
+            elsewhere: BTreeSet::new(),
+            broken_at: None,
+            moving: 0,
+            calling_aes: BTreeSet::new(),
+            called_aes: BTreeSet::new(),
+            standing,
+        }
+    }
+
+    /// A visitor brings an instance of it.
+    pub fn enter(&mut self, visitor: u64, now: Instant) -> io::Result<()> {
+        self.elsewhere.remove(&visitor);
+        if self.visitors.insert(visitor, now).is_none() {
+            inbox::mark_open(&self.folder)?;
+        }
+        Ok(())
+    }
+
+    /// Notes who sends it: in its folder, too, so that results go back to the sender after a restart.
+    pub fn name(&mut self, calling_ae: &str, called_ae: &str) -> io::Result<()> {
+        let known = self.calling_aes.contains(calling_ae) && self.called_aes.contains(called_ae);
+        if known || calling_ae.is_empty() {
+            return Ok(());
+        }
+        self.calling_aes.insert(calling_ae.to_owned());
+        self.called_aes.insert(called_ae.to_owned());
+        let senders = Senders { calling: self.calling_aes.clone(), called: self.called_aes.clone() };
+        inbox::write_senders(&self.folder, &senders)
+    }
+
+    /// A visitor has begun with another study, and may come back to this one.
+    pub fn go_on(&mut self, visitor: u64) {
+        if self.visitors.contains_key(&visitor) && self.elsewhere.insert(visitor) {
+            self.settle(Left::NextStudy, self.visitors[&visitor]);
+        }
+    }
+
+    pub fn leave(&mut self, visitor: u64, left: Left) {
+        let Some(came) = self.visitors.remove(&visitor) else { return };
+        match (self.elsewhere.remove(&visitor), left) {
+            // Its going on was the end of this study.
+            (true, Left::Released | Left::RequestEnd) => {}
+            (_, left) => self.settle(left, came),
+        }
+        if self.standing.left != Left::Aborted && self.visitors.is_empty() {
+            inbox::mark_released(&self.folder);
+        }
+    }
+
+    /// One who broke off is made good by one who came after that, and not by one who was there before.
+    fn settle(&mut self, left: Left, came: Instant) {
+        let now = Instant::now();
+        match self.broken_at {
+            _ if left == Left::Aborted => (self.broken_at, self.standing.left) = (Some(now), left),
+            Some(broken_at) if came <= broken_at => {}
+            _ => (self.broken_at, self.standing.left) = (None, left),
+        }
+    }
+
+    /// Whether somebody is sending it.
+    pub fn is_attended(&self) -> bool {
+        self.visitors.keys().any(|visitor| !self.elsewhere.contains(visitor))
+    }
+
+    /// Whether an operator has said something.
+    pub fn look(&mut self) {
+        self.standing.ordered |= inbox::is_ordered(&self.folder);
+    }
+
+    pub fn due<'a>(
+        &self,
+        completion: &Completion,
+        ended: bool,
+        uid: &'a str,
+    ) -> Option<(Instant, &'a str, Verdict)> {
+        let standing = Standing {
+            moving: self.moving > 0,
+            attended: self.is_attended(),
+            instances: self.instances.len() as u64,
+            ..self.standing.clone()
+        };
+        let (at, verdict) = completion.due(&standing)?;
+        match verdict {
+            // The rest may be sent to the next process.
+            Verdict::HandOver(Signal::BrokenOff | Signal::Lacking) if ended => None,
+            Verdict::HandOver(Signal::QuietTime) if ended => {
+                Some((self.standing.last_arrival, uid, Verdict::HandOver(Signal::End)))
+            }
+            verdict => Some((at, uid, verdict)).filter(|(at, ..)| !ended || *at <= Instant::now()),
+        }
+    }
+
+    pub fn into_request(self, signal: Signal) -> Result<Request, PathBuf> {
+        let joined = |titles: &BTreeSet<String>| titles.iter().cloned().collect::<Vec<_>>().join("\\");
+        let aborted = self.standing.left == Left::Aborted || self.is_attended();
+        let attributes = [
+            ("source", SOURCE),
+            ("calling_ae", &joined(&self.calling_aes)),
+            ("called_ae", &joined(&self.called_aes)),
+            ("association", if aborted { "aborted" } else { "released" }),
+            ("complete_by", signal.name()),
+        ];
+        request(self.instances.into_values().collect(), &attributes).ok_or(self.folder)
+    }
+}

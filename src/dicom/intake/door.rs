@@ -1,0 +1,257 @@
+//! The front door: every instance that comes in passes here, whoever brings it and however.
+//!
+//! What is brought goes to disk as it comes. It is let in when it is read as far as its study, and
+//! when its file is where it stays; then there is a receipt, and success may be answered.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use dicom_dictionary_std::tags;
+use dicom_encoding::transfer_syntax::TransferSyntaxIndex;
+use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
+
+use crate::dicom::names::sop_class;
+use crate::dicom::names::status::Status;
+use crate::dicom_file::part10::Head;
+use crate::imaging::{Header, Part10, Study, Unreadable, read_instance};
+use crate::step::Item;
+use crate::store::free_bytes;
+
+use super::completion::Completion;
+use super::event::{Arrived, Event, Visit, Way};
+use super::inbox::{Inbox, Kept, Part};
+use super::instance::{HEADER_BYTES_MAX, Instance};
+use super::studies::{Counted, Studies};
+use super::visitor::Visitor;
+
+/// What is let in, and when a study is complete.
+#[derive(Clone, Debug)]
+pub(in crate::dicom) struct IntakeRules {
+    /// Where files lie.
+    pub inbox: PathBuf,
+    /// With less free on its disk instances are refused.
+    pub free_bytes_min: u64,
+    pub instance_bytes_max: u64,
+    /// Bytes received and not handed over yet.
+    pub waiting_bytes_max: u64,
+    pub completion: Completion,
+    pub counted: Counted,
+}
+
+/// What all who bring instances share.
+pub(in crate::dicom) struct Door<'a> {
+    pub rules: IntakeRules,
+    pub inbox: Inbox,
+    pub studies: Studies,
+    pub tell: &'a (dyn Fn(&Event) + Sync),
+    /// How many visits there have been.
+    pub visits: AtomicU64,
+    /// Held by who reads a header that is not short.
+    long_headers: Mutex<()>,
+}
+
+/// Why an instance is answered with a failure.
+#[derive(Debug)]
+pub(in crate::dicom) struct Refusal {
+    pub status: Status,
+    pub reason: String,
+}
+
+/// An instance that is on the disk.
+pub(in crate::dicom) struct Stored {
+    #[expect(dead_code, reason = "having it is the point")]
+    kept: Kept,
+    pub instance: Arrived,
+}
+
+pub(in crate::dicom) fn refusal(status: Status, reason: impl Into<String>) -> Refusal {
+    Refusal { status, reason: reason.into() }
+}
+
+impl From<io::Error> for Refusal {
+    /// The inbox is full, or out of reach: the sender may try again later.
+    fn from(error: io::Error) -> Refusal {
+        refusal(Status::OUT_OF_RESOURCES, format!("the inbox cannot be written: {error}"))
+    }
+}
+
+impl<'a> Door<'a> {
+    /// # Errors
+    /// If the inbox cannot be made or read.
+    pub fn open(rules: IntakeRules, tell: &'a (dyn Fn(&Event) + Sync)) -> io::Result<Door<'a>> {
+        Ok(Door {
+            inbox: Inbox::open(&rules.inbox)?,
+            studies: Studies::new(rules.completion.clone(), rules.counted, rules.waiting_bytes_max),
+            rules,
+            tell,
+            visits: AtomicU64::new(0),
+            long_headers: Mutex::default(),
+        })
+    }
+
+    pub fn visit(&self, way: Way) -> Visit {
+        Visit { way, number: self.visits.fetch_add(1, Ordering::Relaxed) + 1 }
+    }
+
+    /// Begins a file that comes with its own head.
+    pub fn begin(&self) -> Result<Part, Refusal> {
+        if !self.studies.have_room() {
+            return Err(refusal(Status::OUT_OF_RESOURCES, "too much is waiting, try again later"));
+        }
+        if free_bytes(&self.rules.inbox) < self.rules.free_bytes_min {
+            return Err(refusal(Status::OUT_OF_RESOURCES, "the disk is nearly full, try again later"));
+        }
+        Ok(self.inbox.begin()?)
+    }
+
+    /// Begins a data set whose head was told apart from it.
+    pub fn begin_data_set(&self, head: &Head) -> Result<Part, Refusal> {
+        if !is_uid(&head.sop_class_uid) || !is_uid(&head.sop_instance_uid) {
+            return Err(refusal(Status::INVALID_INSTANCE, "a SOP UID is not a UID"));
+        }
+        check_class(head)?;
+        let mut part = self.begin()?;
+        part.write(&head.encode())?;
+        Ok(part)
+    }
+
+    /// Writes what has come of a file. One that is too large, or whose disk fails, is refused, and
+    /// the rest of it goes nowhere.
+    pub fn write(&self, part: &mut Result<Part, Refusal>, bytes: &[u8]) {
+        let Ok(file) = part else { return };
+        if file.size() + bytes.len() as u64 > self.rules.instance_bytes_max {
+            *part = Err(refusal(Status::OUT_OF_RESOURCES, "the instance is too large"));
+        } else if let Err(error) = file.write(bytes) {
+            *part = Err(error.into());
+        }
+    }
+
+    /// Lets a file in that came with its own head.
+    pub fn keep_file(&self, visitor: &Visitor, part: Part) -> Result<Stored, Refusal> {
+        let Some((head, _)) = Head::decode(part.beginning()) else {
+            return Err(refusal(Status::CANNOT_UNDERSTAND, "it is not a DICOM file, or its head is damaged"));
+        };
+        check_class(&head)?;
+        if TransferSyntaxRegistry.get(&head.transfer_syntax_uid).is_none() {
+            let reason = "its transfer syntax is not known";
+            return Err(refusal(Status::TRANSFER_SYNTAX_NOT_SUPPORTED, reason));
+        }
+        self.keep(visitor, part, None)
+    }
+
+    /// Lets an instance in: puts its file into its study. `announced` is what was said of it before
+    /// it came.
+    pub fn keep(&self, visitor: &Visitor, part: Part, announced: Option<&Head>) -> Result<Stored, Refusal> {
+        let digest = part.digest();
+        let Seen { head, header, study } = self.read(&part)?;
+        check(announced, &head, &study)?;
+        check_study(visitor, &study)?;
+        let name = format!("{}-{}.dcm", head.sop_instance_uid, digest.short());
+        let size = part.size();
+        let uid = &study.study_instance_uid;
+        let place = self.studies.place(uid, visitor, || self.inbox.new_folder())?;
+        let expected = self.rules.completion.expected.as_ref();
+        let marks = expected.map_or(0, |expected| expected.marks(part.beginning()));
+        let kept = part.keep(&place.folder, &name)?;
+        let decoded = header.as_ref().map_or(0, Header::decoded_bytes).max(size);
+        let item = Item { name, path: kept.path().to_owned(), digest, size, decoded, received: true };
+        let instance = Arrived {
+            sop_class_uid: head.sop_class_uid,
+            sop_instance_uid: head.sop_instance_uid.clone(),
+            study_instance_uid: study.study_instance_uid.clone(),
+            patient_id: study.patient_id.clone(),
+        };
+        let seen = match header {
+            Some(header) => Instance::new(item, header, study),
+            None => Instance { sop_instance_uid: head.sop_instance_uid, ..Instance::damaged(item, study) },
+        };
+        self.studies.add(place, Instance { marks, ..seen });
+        let (visit, boxed) = (visitor.visit, Box::new(instance.clone()));
+        (self.tell)(&Event::Stored { visit, bytes: size, instance: boxed });
+        Ok(Stored { kept, instance })
+    }
+
+    /// Reads an instance from the beginning of the file that is at hand, or from more if need be.
+    fn read(&self, part: &Part) -> Result<Seen, Refusal> {
+        let read = match read_instance("", part.path(), part.beginning()) {
+            Err(Unreadable::Damaged { .. }) if !part.is_short() => {
+                // One after the other: much memory for each of many associations would be too much.
+                let _turn = self.long_headers.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut bytes = Vec::new();
+                File::open(part.path())?.take(HEADER_BYTES_MAX).read_to_end(&mut bytes)?;
+                read_instance("", part.path(), &bytes)
+            }
+            read => read,
+        };
+        let damaged = || refusal(Status::CANNOT_UNDERSTAND, "the data set is damaged or cut off");
+        match read {
+            Ok((header, study)) => {
+                let head = Head {
+                    sop_class_uid: header.sop_class_uid.clone(),
+                    sop_instance_uid: header.sop_instance_uid.clone(),
+                    transfer_syntax_uid: header.transfer_syntax_uid.clone(),
+                };
+                Ok(Seen { head, header: Some(header), study })
+            }
+            // Something in it, and no pixels, is longer than what is read of a file.
+            Err(Unreadable::Damaged { study, .. }) if part.size() > HEADER_BYTES_MAX => {
+                let file = Part10::open(part.beginning()).map_err(|_| damaged())?;
+                let elements = file.elements();
+                let head = Head {
+                    sop_class_uid: elements.text(tags::SOP_CLASS_UID),
+                    sop_instance_uid: elements.text(tags::SOP_INSTANCE_UID),
+                    transfer_syntax_uid: file.transfer_syntax_uid.clone(),
+                };
+                Ok(Seen { head, header: None, study: *study })
+            }
+            Err(_) => Err(damaged()),
+        }
+    }
+}
+
+/// What a file says of itself.
+struct Seen {
+    /// As its data set says, not what stands before it.
+    head: Head,
+    header: Option<Header>,
+    study: Study,
+}
+
+/// A file whose head says other than its data set would be found by nobody.
+fn check(announced: Option<&Head>, found: &Head, study: &Study) -> Result<(), Refusal> {
+    if study.study_instance_uid.is_empty() {
+        return Err(refusal(Status::CANNOT_UNDERSTAND, "the data set has no Study Instance UID"));
+    }
+    if !is_uid(&found.sop_instance_uid) {
+        return Err(refusal(Status::INVALID_INSTANCE, "the data set's SOP Instance UID is not a UID"));
+    }
+    let same = announced.is_none_or(|head| {
+        found.sop_class_uid == head.sop_class_uid && found.sop_instance_uid == head.sop_instance_uid
+    });
+    let mismatch = || refusal(Status::DATA_SET_MISMATCH, "SOP UIDs of command and data set differ");
+    same.then_some(()).ok_or_else(mismatch)
+}
+
+fn check_class(head: &Head) -> Result<(), Refusal> {
+    let other = || refusal(Status::SOP_CLASS_NOT_SUPPORTED, "objects of its class are not stored");
+    sop_class::is_storage(&head.sop_class_uid).then_some(()).ok_or_else(other)
+}
+
+fn check_study(visitor: &Visitor, study: &Study) -> Result<(), Refusal> {
+    let other = |expected: &String| *expected != study.study_instance_uid;
+    match &visitor.study_instance_uid {
+        Some(expected) if other(expected) => {
+            Err(refusal(Status::DATA_SET_MISMATCH, "it belongs to another study than was announced"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Digits and dots, at most 64 (PS3.5 9.1): safe as part of a file name.
+fn is_uid(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_digit() || byte == b'.';
+    (1..=64).contains(&text.len()) && text.bytes().all(allowed) && !text.starts_with('.')
+}

@@ -1,0 +1,216 @@
+//! Studies in files and folders: any nesting, any names.
+//!
+//! Every file is read once, in parallel, for its digest and its header; of a file no more is in
+//! memory than its header can take. What is not a study's is told with the reason and left alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use crate::dicom_file::part10::{self, Head};
+use crate::imaging::{Unreadable, read_instance};
+use crate::step::{Digest, Digester, Item, Request};
+
+use super::instance::{HEADER_BYTES_MAX, Instance, request};
+
+/// The attribute `source` of what was found.
+pub(in crate::dicom) const SOURCE: &str = "folder";
+
+/// What lies below some paths.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// One request for each Study Instance UID, in the order of the UIDs.
+    pub studies: Vec<Request>,
+    /// In the order of the paths.
+    pub skipped: Vec<Skipped>,
+}
+
+/// A file or folder that is not part of any study.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    pub path: PathBuf,
+    /// A fragment that fits after "was skipped: ".
+    pub reason: String,
+}
+
+impl Skipped {
+    /// Whether nobody knows what it is: it could not be read, and may be part of a study.
+    pub fn is_unread(&self) -> bool {
+        self.reason.starts_with(UNREAD)
+    }
+}
+
+const UNREAD: &str = "it could not be read";
+
+#[derive(Debug, thiserror::Error)]
+#[error("could not open {path}: {source}", path = path.display())]
+pub struct NoSuchInput {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// Finds the studies in files and folders. Links are followed, each folder is looked into once.
+///
+/// # Errors
+/// If one of `paths` itself is not there or may not be looked at.
+pub fn find(paths: &[PathBuf]) -> Result<Found, NoSuchInput> {
+    let mut walk = Walk::default();
+    for path in paths {
+        fs::metadata(path).map_err(|source| NoSuchInput { path: path.clone(), source })?;
+        walk.enter(path);
+    }
+    let Walk { files, mut skipped, .. } = walk;
+    let read: Vec<Result<Instance, Skipped>> = files.par_iter().map(File::read).collect();
+
+    let mut studies: BTreeMap<String, Vec<Instance>> = BTreeMap::new();
+    for result in read {
+        match result {
+            Ok(instance) => {
+                studies.entry(instance.study.study_instance_uid.clone()).or_default().push(instance);
+            }
+            Err(one) => skipped.push(one),
+        }
+    }
+    skipped.sort_by(|a, b| a.path.cmp(&b.path));
+    let studies = studies.into_values().filter_map(|one| request(one, &[("source", SOURCE)])).collect();
+    Ok(Found { studies, skipped })
+}
+
+/// The instances in a folder of received files. What is not a study's was not answered with success.
+///
+/// # Errors
+/// If one cannot be read: without it the study would be answered in part.
+pub(in crate::dicom) fn instances(folder: &Path) -> io::Result<Vec<Instance>> {
+    let mut walk = Walk::default();
+    walk.enter(folder);
+    let read: Vec<Result<Instance, Skipped>> = walk.files.par_iter().map(File::read).collect();
+    let mut instances = Vec::new();
+    let missed = walk.skipped.into_iter().map(Err);
+    for result in read.into_iter().chain(missed) {
+        match result {
+            Ok(mut instance) => {
+                instance.item.received = true;
+                instances.push(instance);
+            }
+            Err(one) if one.is_unread() => {
+                return Err(io::Error::other(format!("{}: {}", one.path.display(), one.reason)));
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(instances)
+}
+
+/// A file and how a person calls it.
+struct File {
+    name: String,
+    path: PathBuf,
+}
+
+#[derive(Default)]
+struct Walk {
+    files: Vec<File>,
+    skipped: Vec<Skipped>,
+    /// Folders looked into, by their real path: links may go round in circles.
+    seen: BTreeSet<PathBuf>,
+}
+
+impl Walk {
+    fn enter(&mut self, root: &Path) {
+        let below = if root.is_dir() { Some(root) } else { root.parent() };
+        let mut paths = vec![root.to_owned()];
+        while let Some(path) = paths.pop() {
+            match self.visit(&path, below.unwrap_or(root)) {
+                Ok(inside) => paths.extend(inside),
+                Err(reason) => self.skipped.push(Skipped { path, reason }),
+            }
+        }
+    }
+
+    /// Notes a file, or gives what is in a folder.
+    fn visit(&mut self, path: &Path, root: &Path) -> Result<Vec<PathBuf>, String> {
+        let metadata = fs::metadata(path).map_err(unreadable)?;
+        if metadata.is_dir() {
+            let real = fs::canonicalize(path).map_err(unreadable)?;
+            return if self.seen.insert(real) { inside(path).map_err(unreadable) } else { Ok(Vec::new()) };
+        }
+        // Opening a pipe would wait for somebody to write into it.
+        if !metadata.is_file() {
+            return Err("it is neither a file nor a folder".to_owned());
+        }
+        let name = path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
+        // Another process of a cluster may stand in another folder.
+        let path = std::path::absolute(path).map_err(unreadable)?;
+        self.files.push(File { name, path });
+        Ok(Vec::new())
+    }
+}
+
+fn inside(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect()
+}
+
+fn unreadable(error: io::Error) -> String {
+    format!("{UNREAD}: {error}")
+}
+
+impl File {
+    fn read(&self) -> Result<Instance, Skipped> {
+        self.instance().map_err(|reason| Skipped { path: self.path.clone(), reason })
+    }
+
+    fn instance(&self) -> Result<Instance, String> {
+        let content = Content::read(&self.path).map_err(unreadable)?.ok_or("it is not a DICOM file")?;
+        let Content { beginning, digest, size } = content;
+        if is_directory(&beginning) {
+            return Err("it is a DICOMDIR, an index of other files".to_owned());
+        }
+        let (name, path) = (self.name.clone(), self.path.clone());
+        let mut item = Item { name, path, digest, size, decoded: size, received: false };
+        match read_instance(&self.name, &self.path, &beginning) {
+            Ok((_, study)) if study.study_instance_uid.is_empty() => {
+                Err("it names no study (Study Instance UID)".to_owned())
+            }
+            Ok((header, study)) => {
+                item.decoded = header.decoded_bytes().max(item.size);
+                Ok(Instance::new(item, header, study))
+            }
+            Err(Unreadable::Damaged { study, .. }) if !study.study_instance_uid.is_empty() => {
+                Ok(Instance::damaged(item, *study))
+            }
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+struct Content {
+    beginning: Vec<u8>,
+    digest: Digest,
+    size: u64,
+}
+
+impl Content {
+    /// Reads a DICOM file. Of any other file only the first few bytes are read.
+    fn read(path: &Path) -> io::Result<Option<Content>> {
+        let mut file = fs::File::open(path)?;
+        let mut beginning = Vec::new();
+        file.by_ref().take(part10::MARK_ENDS).read_to_end(&mut beginning)?;
+        if !part10::is_dicom(&beginning) {
+            return Ok(None);
+        }
+        beginning.reserve_exact(file.metadata()?.len().min(HEADER_BYTES_MAX) as usize);
+        file.by_ref().take(HEADER_BYTES_MAX).read_to_end(&mut beginning)?;
+        let mut digester = Digester::default();
+        digester.update(&beginning);
+        let rest = io::copy(&mut file, &mut digester)?;
+        Ok(Some(Content { size: beginning.len() as u64 + rest, digest: digester.digest(), beginning }))
+    }
+}
+
+fn is_directory(bytes: &[u8]) -> bool {
+    let directory = dicom_dictionary_std::uids::MEDIA_STORAGE_DIRECTORY_STORAGE;
+    Head::decode(bytes).is_some_and(|(head, _)| head.sop_class_uid == directory)
+}

@@ -1,0 +1,310 @@
+//! Received files on disk, until the request that they make has been dealt with.
+//!
+//! ```text
+//! INBOX/incoming/12.part               being received
+//! INBOX/commitments/UID.json           a commitment that was asked for, until its outcome is told
+//! INBOX/study-0000003/UID-DIGEST.dcm   received, synced, and answered with success
+//! INBOX/study-0000003/complete         an operator says that no more will come
+//! INBOX/study-0000003/senders.json     the AE titles of those who sent of it, and by which they called us
+//! INBOX/study-0000003/released         the last association that sent of it came to a good end
+//! ```
+//!
+//! No name is made of anything a peer sent but of a UID that was checked to be digits and dots.
+//! What lies in the study folders was answered with success. A folder that no request has is taken up
+//! by the next process.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::step::{Digest, Digester};
+use crate::store::{begin_writing, make_folder};
+
+pub(in crate::dicom) struct Inbox {
+    root: PathBuf,
+    folders: AtomicU64,
+    parts: AtomicU64,
+}
+
+impl Inbox {
+    /// Makes the inbox, and removes what an earlier process had not received completely.
+    pub fn open(root: &Path) -> io::Result<Inbox> {
+        let incoming = root.join("incoming");
+        make_folder(root)?;
+        make_folder(&incoming)?;
+        for entry in fs::read_dir(&incoming)? {
+            fs::remove_file(entry?.path())?;
+        }
+        Ok(Inbox { root: root.to_owned(), folders: AtomicU64::new(0), parts: AtomicU64::new(0) })
+    }
+
+    pub fn begin(&self) -> io::Result<Part> {
+        let number = self.parts.fetch_add(1, Ordering::Relaxed);
+        let path = self.root.join(format!("incoming/{number}.part"));
+        let file = File::create_new(&path)?;
+        Ok(Part { file, path, digester: Digester::default(), beginning: Vec::new(), size: 0, begun: 0 })
+    }
+
+    /// Gives no folder a number that one of these has, or had.
+    pub fn number_after(&self, known: &BTreeSet<PathBuf>) -> io::Result<()> {
+        let there: io::Result<Vec<PathBuf>> =
+            fs::read_dir(&self.root)?.map(|entry| entry.map(|entry| entry.path())).collect();
+        let numbers = there?.into_iter().chain(known.iter().cloned()).filter_map(|path| number(&path));
+        self.folders.store(numbers.max().map_or(0, |last| last + 1), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The folders of studies that are not among those of `known` requests.
+    pub fn left_behind(&self, known: &BTreeSet<PathBuf>) -> io::Result<Vec<PathBuf>> {
+        let mut folders = Vec::new();
+        for entry in fs::read_dir(&self.root)? {
+            let entry = entry?;
+            let is_study = entry.file_name().to_string_lossy().starts_with("study-");
+            if is_study && !known.contains(&entry.path()) {
+                folders.push(entry.path());
+            }
+        }
+        folders.sort();
+        Ok(folders)
+    }
+
+    /// Makes a folder for a study, next to those of earlier processes.
+    pub fn new_folder(&self) -> io::Result<PathBuf> {
+        loop {
+            let number = self.folders.fetch_add(1, Ordering::Relaxed);
+            let folder = self.root.join(format!("study-{number:07}"));
+            match fs::create_dir(&folder) {
+                Ok(()) => {
+                    sync_folder(&self.root)?;
+                    return Ok(folder);
+                }
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// The number of a study's folder.
+fn number(folder: &Path) -> Option<u64> {
+    folder.file_name()?.to_str()?.strip_prefix("study-")?.parse().ok()
+}
+
+/// Removes the folder of a study of which nothing came to stay.
+pub(in crate::dicom) fn remove_empty(folder: &Path) {
+    // One with an instance in it stays.
+    let notes = [RELEASED, ORDERED, SENDERS, SENDERS_DRAFT];
+    let removed = notes.iter().try_for_each(|note| remove_if_there(&folder.join(note)));
+    let removed = removed.and_then(|()| fs::remove_dir(folder));
+    if let Err(error) = removed {
+        tracing::warn!(%error, folder = %folder.display(), "a folder of the inbox is not taken up");
+    }
+}
+
+/// A file being received. It vanishes unless it is kept.
+pub(in crate::dicom) struct Part {
+    file: File,
+    path: PathBuf,
+    digester: Digester,
+    beginning: Vec<u8>,
+    size: u64,
+    /// How much the disk has begun to write.
+    begun: u64,
+}
+
+/// The disk is kept busy while the rest of a file is on its way, in pieces of so many bytes.
+const PIECE_BYTES: u64 = 128 << 10;
+
+/// As much of a file stays in memory for its header; a longer header is read from the file again.
+const BEGINNING_BYTES: usize = 128 << 10;
+
+impl Part {
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.digester.update(bytes);
+        let wanted = bytes.len().min(BEGINNING_BYTES - self.beginning.len());
+        self.beginning.extend_from_slice(&bytes[..wanted]);
+        self.size += bytes.len() as u64;
+        if self.size - self.begun >= PIECE_BYTES {
+            begin_writing(&self.file, self.begun, self.size - self.begun);
+            self.begun = self.size;
+        }
+        Ok(())
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    pub fn digest(&self) -> Digest {
+        self.digester.digest()
+    }
+
+    pub fn beginning(&self) -> &[u8] {
+        &self.beginning
+    }
+
+    /// Whether all of the file is in its beginning.
+    pub fn is_short(&self) -> bool {
+        self.size == self.beginning.len() as u64
+    }
+
+    /// Moves the file into a study's folder; when this returns, it is there to stay.
+    pub fn keep(self, folder: &Path, name: &str) -> io::Result<Kept> {
+        let path = folder.join(name);
+        self.file.sync_data()?;
+        fs::rename(&self.path, &path)?;
+        sync_folder(folder)?;
+        Ok(Kept { path })
+    }
+}
+
+/// The receipt for an instance that is on the disk: without one, none is answered with success.
+#[derive(Debug)]
+pub(in crate::dicom) struct Kept {
+    path: PathBuf,
+}
+
+impl Kept {
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Who sent a study, by AE title, and by which titles they called us.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(in crate::dicom) struct Senders {
+    pub calling: BTreeSet<String>,
+    pub called: BTreeSet<String>,
+}
+
+const SENDERS: &str = "senders.json";
+const SENDERS_DRAFT: &str = ".senders.json.part";
+
+/// Notes who sent a study, before any instance of theirs is answered with success: the sync of the folder
+/// at the instance keeps the name.
+pub(in crate::dicom) fn write_senders(folder: &Path, senders: &Senders) -> io::Result<()> {
+    let draft = folder.join(SENDERS_DRAFT);
+    let mut file = File::create(&draft)?;
+    file.write_all(&serde_json::to_vec(senders)?)?;
+    file.sync_data()?;
+    fs::rename(&draft, folder.join(SENDERS))
+}
+
+/// Nobody, where that was not noted.
+pub(in crate::dicom) fn senders(folder: &Path) -> Senders {
+    let text = fs::read(folder.join(SENDERS)).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
+}
+
+const RELEASED: &str = "released";
+
+/// Notes that nobody is sending a study any more. Without the note the next process waits longer
+/// for the rest of it, so it need not be synced.
+pub(in crate::dicom) fn mark_released(folder: &Path) {
+    if let Err(error) = File::create(folder.join(RELEASED)) {
+        tracing::debug!(%error, "a study is not marked as released");
+    }
+}
+
+pub(in crate::dicom) fn mark_open(folder: &Path) -> io::Result<()> {
+    remove_if_there(&folder.join(RELEASED))
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+const ORDERED: &str = "complete";
+
+/// Whether an operator says that the study is complete.
+pub(in crate::dicom) fn is_ordered(folder: &Path) -> bool {
+    folder.join(ORDERED).exists()
+}
+
+/// Says that a study is complete, also while another process is receiving it.
+pub(in crate::dicom) fn order(folder: &Path) -> io::Result<()> {
+    File::create(folder.join(ORDERED)).map(drop)
+}
+
+pub(in crate::dicom) fn is_released(folder: &Path) -> bool {
+    folder.join(RELEASED).exists()
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // After `keep` there is nothing to remove.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Deletes the folders of received files that no request needs any more.
+///
+/// # Errors
+/// If one cannot be deleted.
+pub fn discard(folders: &[PathBuf]) -> io::Result<()> {
+    for folder in folders {
+        match fs::remove_dir_all(folder) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_kept_vanishes() {
+        let root = tempfile::tempdir().unwrap();
+        let inbox = Inbox::open(root.path()).unwrap();
+        let mut part = inbox.begin().unwrap();
+        part.write(b"abc").unwrap();
+        let path = part.path().to_owned();
+        assert!(path.exists());
+        drop(part);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_is_kept_is_whole_and_has_the_digest_of_its_bytes() {
+        let root = tempfile::tempdir().unwrap();
+        let inbox = Inbox::open(root.path()).unwrap();
+        let bytes: Vec<u8> = (0..500_000u32).map(|number| number as u8).collect();
+        let mut part = inbox.begin().unwrap();
+        bytes.chunks(7777).for_each(|chunk| part.write(chunk).unwrap());
+        assert_eq!(part.digest(), Digest::of(&bytes));
+        assert!(!part.is_short() && bytes.starts_with(part.beginning()));
+        let folder = inbox.new_folder().unwrap();
+        let kept = part.keep(&folder, "one.dcm").unwrap();
+        assert_eq!(fs::read(kept.path()).unwrap(), bytes);
+    }
+
+    #[test]
+    fn an_inbox_opened_again_keeps_studies_and_drops_parts() {
+        let root = tempfile::tempdir().unwrap();
+        let first = Inbox::open(root.path()).unwrap();
+        let folder = first.new_folder().unwrap();
+        first.begin().unwrap().keep(&folder, "one.dcm").unwrap();
+        fs::write(root.path().join("incoming/9-9.part"), "half").unwrap();
+        let second = Inbox::open(root.path()).unwrap();
+        assert!(!root.path().join("incoming/9-9.part").exists());
+        assert!(folder.join("one.dcm").exists());
+        assert_ne!(second.new_folder().unwrap(), folder);
+    }
+}

@@ -1,0 +1,188 @@
+//! What is known of one DICOM instance on its way in, and the request that a study's make.
+
+use std::collections::BTreeSet;
+
+use crate::imaging::{Header, Study};
+use crate::step::{AttributeValues, Digest, Item, Request};
+
+/// What stands before the pixels is looked for in as many bytes of a file.
+pub(in crate::dicom) const HEADER_BYTES_MAX: u64 = 64 << 20;
+
+/// One instance of a study: where its file lies and what a request says of it.
+#[derive(Clone, Debug)]
+pub(in crate::dicom) struct Instance {
+    pub item: Item,
+    /// Empty, like the others, if the file is damaged before its pixels.
+    pub sop_instance_uid: String,
+    pub modality: String,
+    pub series_description: String,
+    pub study: Study,
+    /// What of the expected series it fits.
+    pub marks: u64,
+}
+
+impl Instance {
+    pub fn new(item: Item, header: Header, study: Study) -> Instance {
+        let Header { sop_instance_uid, modality, series_description, .. } = header;
+        Instance { item, sop_instance_uid, modality, series_description, study, marks: 0 }
+    }
+
+    /// An instance of which no more than the study could be read: the study's response tells of it.
+    pub fn damaged(item: Item, study: Study) -> Instance {
+        let nothing = String::new;
+        let (sop_instance_uid, modality, series_description) = (nothing(), nothing(), nothing());
+        Instance { item, sop_instance_uid, modality, series_description, study, marks: 0 }
+    }
+}
+
+/// Makes the request of a study. The same instance counts once; two that share a UID and differ in
+/// content both count, and the steps deal with them.
+///
+/// The attributes are those of [`Study`] as the first instance by name has them; `modality` and
+/// `series_description`, all that occur, in order; and `more`, several values separated by `\` as in DICOM.
+/// `None` if there are no instances.
+pub(in crate::dicom) fn request(mut instances: Vec<Instance>, more: &[(&str, &str)]) -> Option<Request> {
+    instances.sort_by(|a, b| a.item.name.cmp(&b.item.name));
+    let mut seen = BTreeSet::new();
+    instances.retain(|instance| seen.insert((instance.sop_instance_uid.clone(), instance.item.digest)));
+
+    let study = instances.first()?.study.clone();
+    let mut attributes = study.attributes();
+    attributes.insert("modality".to_owned(), occurring(&instances, |instance| &instance.modality));
+    let descriptions = occurring(&instances, |instance| &instance.series_description);
+    attributes.insert("series_description".to_owned(), descriptions);
+    attributes.extend(more.iter().map(|(name, value)| (name.to_string(), AttributeValues::split(*value))));
+
+    let items = instances.into_iter().map(|instance| instance.item).collect();
+    let mut request = Request::new("", attributes, items);
+    request.name = name(&request);
+    request.subject = study.study_instance_uid;
+    Some(request)
+}
+
+/// A study of which more has been received: the earlier request with what is new in the later one.
+pub fn merge(earlier: &Request, later: Request) -> Request {
+    let mut items = earlier.items.clone();
+    let known: BTreeSet<Digest> = items.iter().map(|item| item.digest).collect();
+    items.extend(later.items.into_iter().filter(|item| !known.contains(&item.digest)));
+    items.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut attributes = earlier.attributes.clone();
+    for name in ["modality", "series_description", "calling_ae", "called_ae"] {
+        let both = [&earlier.attributes, &later.attributes].map(|attributes| attributes.get(name));
+        let all = both.into_iter().flatten().flat_map(AttributeValues::iter).map(str::to_owned);
+        attributes.insert(name.to_owned(), each_once(all));
+    }
+    let mut merged = Request::new("", attributes, items);
+    merged.name = name(&merged);
+    merged.subject = earlier.subject.clone();
+    merged
+}
+
+fn occurring(instances: &[Instance], text: impl Fn(&Instance) -> &String) -> AttributeValues {
+    let texts: BTreeSet<&str> = instances.iter().map(|one| text(one).as_str()).collect();
+    let texts: Vec<&str> = texts.into_iter().filter(|text| !text.is_empty()).collect();
+    // One of them may itself be several values.
+    AttributeValues::split(texts.join("\\"))
+}
+
+/// In the order of the alphabet.
+fn each_once(values: impl Iterator<Item = String>) -> AttributeValues {
+    let values: BTreeSet<String> = values.filter(|value| !value.is_empty()).collect();
+    values.into_iter().collect()
+}
+
+/// A name that is safe as the name of a folder: the modalities, the date, and a piece of the digest that keeps
+/// requests apart. It stands in logs and in the names of folders, so nothing of the patient is in it.
+fn name(request: &Request) -> String {
+    let modality = path_safe(request.attribute("modality"));
+    let parts = [modality, path_safe(request.attribute("study_date")), request.id.short()];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("_")
+}
+
+/// What of a text may stand in a file name on any system: at most 40 ASCII letters, digits and
+/// dashes. Other characters become a dash.
+fn path_safe(text: &str) -> String {
+    let safe = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '-' };
+    let name: String = text.chars().map(safe).take(40).collect();
+    name.trim_matches('-').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn instance(name: &str, content: &str, patient_id: &str, modality: &str) -> Instance {
+        let item = Item {
+            name: name.to_owned(),
+            path: PathBuf::from(name),
+            digest: Digest::of(content.as_bytes()),
+            size: 10,
+            decoded: 20,
+            received: true,
+        };
+        let study = Study {
+            patient_id: patient_id.to_owned(),
+            study_date: "20260131".to_owned(),
+            ..Study::default()
+        };
+        Instance {
+            item,
+            sop_instance_uid: content.chars().take(1).collect(),
+            modality: modality.to_owned(),
+            series_description: String::new(),
+            study,
+            marks: 0,
+        }
+    }
+
+    #[test]
+    fn a_request_has_its_items_in_order_and_each_content_once() {
+        let instances = vec![
+            instance("b", "2", "P", "SR"),
+            instance("a", "1", "P", "CT"),
+            instance("c", "1", "P", "CT"),
+            instance("d", "1 other", "P", "CT"),
+        ];
+        let request = request(instances, &[("source", "folder")]).unwrap();
+        let names: Vec<&str> = request.items.iter().map(|item| item.name.as_str()).collect();
+        assert_eq!(names, ["a", "b", "d"]);
+        assert_eq!(request.attribute("modality"), "CT\\SR");
+        assert_eq!(request.attribute("source"), "folder");
+        assert_eq!(request.name, format!("CT-SR_20260131_{}", request.id.short()));
+    }
+
+    #[test]
+    fn what_comes_late_is_added_to_what_was_there() {
+        let study = |instances| request(instances, &[("source", "dicom")]).unwrap();
+        let earlier = study(vec![instance("a", "1", "P", "CT"), instance("b", "2", "P", "CT")]);
+        let later = study(vec![instance("b", "2", "P", "CT"), instance("c", "3", "P", "SR")]);
+        let merged = merge(&earlier, later.clone());
+        let whole = study(
+            ["1 a CT", "2 b CT", "3 c SR"]
+                .map(|text| instance(&text[2..3], &text[..1], "P", &text[4..]))
+                .to_vec(),
+        );
+        assert_eq!(
+            (merged.id, &merged.name, merged.attribute("modality")),
+            (whole.id, &whole.name, "CT\\SR")
+        );
+        assert_eq!(merge(&merged, later).id, merged.id, "nothing is new");
+    }
+
+    #[test]
+    fn a_hostile_modality_is_no_path() {
+        for hostile in ["../../etc/passwd", "/", "..", "a\0b", "C:\\x", "\u{202e}x", &"9".repeat(500)] {
+            let name = request(vec![instance("a", "1", "P", hostile)], &[]).unwrap().name;
+            let safe = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
+            assert!(name.chars().all(safe) && name.len() < 80, "{hostile:?} gives {name:?}");
+            assert!(name.starts_with(|letter: char| letter.is_ascii_alphanumeric()), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn no_instances_are_no_request() {
+        assert_eq!(request(Vec::new(), &[]), None);
+    }
+}

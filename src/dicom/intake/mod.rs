@@ -1,0 +1,14 @@
+//! Instances that come in, whatever way they come, until their study is complete.
+
+pub(in crate::dicom) mod arriving;
+pub(in crate::dicom) mod completion;
+pub(in crate::dicom) mod door;
+pub(in crate::dicom) mod event;
+pub(in crate::dicom) mod expected;
+pub mod folder;
+pub(in crate::dicom) mod inbox;
+pub(in crate::dicom) mod instance;
+pub(in crate::dicom) mod stop;
+pub(in crate::dicom) mod studies;
+pub(in crate::dicom) mod visitor;
+pub(in crate::dicom) mod waiting;

@@ -1,0 +1,87 @@
+//! Where results go: an AE title at an address.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::tls;
+
+use super::ae_title::{AeTitle, NotAnAeTitle};
+
+/// A DICOM node to send to, and how we introduce ourselves there. Read from `AETITLE@host:port`.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    pub ae_title: AeTitle,
+    /// `host:port`.
+    pub address: String,
+    /// Our own title, `FLOW` unless set.
+    pub calling_ae: AeTitle,
+    /// How long to wait for the connection, and for each answer.
+    pub wait_max: Duration,
+    /// With it, the connection is encrypted, and the node is believed by its certificate.
+    pub tls: Option<tls::Client>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum NotADestination {
+    #[error("{0:?} is not of the form AETITLE@host:port, for example ORTHANC@127.0.0.1:4242")]
+    Form(String),
+    #[error(transparent)]
+    Title(#[from] NotAnAeTitle),
+}
+
+impl Destination {
+    #[must_use]
+    pub fn calling(mut self, calling_ae: AeTitle) -> Destination {
+        self.calling_ae = calling_ae;
+        self
+    }
+
+    pub(in crate::dicom) fn host(&self) -> &str {
+        self.address.rsplit_once(':').map_or("", |(host, _)| host)
+    }
+}
+
+impl FromStr for Destination {
+    type Err = NotADestination;
+
+    fn from_str(text: &str) -> Result<Destination, NotADestination> {
+        let form = || NotADestination::Form(text.to_owned());
+        let (title, address) = text.split_once('@').ok_or_else(form)?;
+        let (host, port) = address.rsplit_once(':').ok_or_else(form)?;
+        let port: u16 = port.parse().map_err(|_| form())?;
+        let bare_ipv6 = host.contains(':') && !host.starts_with('[');
+        if host.is_empty() || host.contains(char::is_whitespace) || bare_ipv6 || port == 0 {
+            return Err(form());
+        }
+        Ok(Destination {
+            ae_title: title.parse()?,
+            address: address.to_owned(),
+            calling_ae: "FLOW".parse().expect("FLOW is an AE title"),
+            wait_max: Duration::from_secs(30),
+            tls: None,
+        })
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.ae_title, self.address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn read_from_text() {
+        for good in ["PACS@10.0.0.7:104", "ORTHANC@localhost:4242", "A B@[::1]:104"] {
+            assert_eq!(good.parse::<Destination>().unwrap().to_string(), good);
+        }
+        for bad in ["", "PACS", "PACS@host", "@host:104", "PACS@:104", "PACS@host:0", "PACS@host:70000"] {
+            assert!(bad.parse::<Destination>().is_err(), "{bad}");
+        }
+        assert!("PACS@::1:104".parse::<Destination>().is_err(), "an IPv6 address needs brackets");
+    }
+}

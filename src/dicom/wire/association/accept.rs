@@ -1,0 +1,177 @@
+//! The acceptor's side of the negotiation (PS3.8 7.1, PS3.7 annex D).
+
+use std::net::IpAddr;
+
+use dicom_dictionary_std::uids;
+use dicom_encoding::transfer_syntax::TransferSyntaxIndex;
+use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
+use dicom_ul::Pdu;
+use dicom_ul::pdu::{
+    AssociationAC, AssociationRJ, AssociationRJResult as RejectionResult,
+    AssociationRJServiceProviderASCEReason as ProviderReason,
+    AssociationRJServiceProviderPresentationReason as PresentationReason,
+    AssociationRJServiceUserReason as UserReason, AssociationRJSource as Source, AssociationRQ,
+    PresentationContextProposed, PresentationContextResult, PresentationContextResultReason as ContextResult,
+    RequestorRoles, UserVariableItem,
+};
+
+use crate::dicom::names::ae_title::AeTitle;
+use crate::dicom::names::sop_class;
+use crate::dicom::wire::caller::Called;
+
+use super::super::caller::Caller;
+use super::connection::{Connection, Stream};
+use super::request::{APPLICATION_CONTEXT, user_variables};
+use super::{Association, Broken, Context, Expected};
+
+use std::time::Duration;
+
+/// On which terms an association is accepted.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    pub ae_title: &'a AeTitle,
+    pub called: Called,
+    pub callers: &'a [Caller],
+    pub contexts_max: usize,
+    pub pdu_bytes_max: u32,
+    /// For each of its messages until the association is agreed on.
+    pub negotiation_max: Duration,
+    pub silence_max: Duration,
+}
+
+/// Takes in what a peer asks for, as far as the terms allow it.
+pub fn accept(stream: Stream, peer: IpAddr, terms: &Terms) -> Result<Association, Broken> {
+    let mut connection = Connection::new(stream, terms.silence_max)?;
+    connection.wait_at_most(terms.negotiation_max.min(terms.silence_max))?;
+    let asked = request(&mut connection)?;
+    if let Err((reason, source)) = admit(&asked, peer, terms) {
+        reject(&mut connection, RejectionResult::Permanent, source);
+        return Err(Broken::Own(reason));
+    }
+    let results: Vec<_> = asked.presentation_contexts.iter().map(judge).collect();
+    let contexts = asked.presentation_contexts.iter().zip(&results);
+    let accepted = contexts.filter(|(_, result)| result.reason == ContextResult::Acceptance);
+    let contexts = accepted.map(|(proposed, result)| Context {
+        id: proposed.id,
+        abstract_syntax: proposed.abstract_syntax.clone(),
+        transfer_syntax: result.transfer_syntax.clone(),
+    });
+    let contexts = contexts.collect();
+    let answer = Pdu::AssociationAC(AssociationAC {
+        protocol_version: 1,
+        calling_ae_title: asked.calling_ae_title.clone(),
+        called_ae_title: asked.called_ae_title.clone(),
+        application_context_name: APPLICATION_CONTEXT.to_owned(),
+        presentation_contexts: results,
+        user_variables: [user_variables(terms.pdu_bytes_max), roles(&asked)].concat(),
+    });
+    connection.send(&answer)?;
+    connection.limit(terms.pdu_bytes_max);
+    connection.wait_at_most(terms.silence_max)?;
+    Ok(Association {
+        connection,
+        calling_ae: asked.calling_ae_title,
+        called_ae: asked.called_ae_title,
+        contexts,
+        pdu_bytes_sent_max: pdu_bytes_max(&asked.user_variables),
+        rest: 0..0,
+        expected: Expected::Command(Vec::new()),
+    })
+}
+
+/// Rejects an association for the moment: local limit exceeded (PS3.8 table 9-21). The request is
+/// read first: a connection closed with unread bytes is reset, and the peer would not see the answer.
+pub fn refuse(stream: Stream, silence_max: Duration) -> Result<(), Broken> {
+    let mut connection = Connection::new(stream, silence_max)?;
+    request(&mut connection)?;
+    let source = Source::ServiceProviderPresentation(PresentationReason::LocalLimitExceeded);
+    reject(&mut connection, RejectionResult::Transient, source);
+    Ok(())
+}
+
+fn request(connection: &mut Connection) -> Result<AssociationRQ, Broken> {
+    match connection.receive_parsed()? {
+        Pdu::AssociationRQ(asked) => Ok(asked),
+        _ => Err(Broken::Peer("did not ask for an association")),
+    }
+}
+
+/// The peer that is rejected may be gone already.
+fn reject(connection: &mut Connection, result: RejectionResult, source: Source) {
+    let _ = connection.send(&Pdu::AssociationRJ(AssociationRJ { result, source }));
+    connection.close();
+}
+
+/// Who asks, and how (PS3.8 table 9-21): the reason in our words and in those of the standard.
+fn admit(asked: &AssociationRQ, peer: IpAddr, terms: &Terms) -> Result<(), (String, Source)> {
+    let no = |reason: &str, source| Err((reason.to_owned(), source));
+    if asked.protocol_version & 1 == 0 {
+        let source = Source::ServiceProviderASCE(ProviderReason::ProtocolVersionNotSupported);
+        return no("rejected: it speaks another version of the protocol", source);
+    }
+    if asked.application_context_name.trim_end_matches('\0') != APPLICATION_CONTEXT {
+        let source = Source::ServiceUser(UserReason::ApplicationContextNameNotSupported);
+        return no("rejected: application context name not supported", source);
+    }
+    if terms.called == Called::Ours && asked.called_ae_title != terms.ae_title.as_str() {
+        let source = Source::ServiceUser(UserReason::CalledAETitleNotRecognized);
+        return no("rejected: called AE title not recognized", source);
+    }
+    let knows = |caller: &Caller| caller.is(&asked.calling_ae_title, peer);
+    if !terms.callers.is_empty() && !terms.callers.iter().any(knows) {
+        let source = Source::ServiceUser(UserReason::CallingAETitleNotRecognized);
+        return no("rejected: calling AE title not recognized at this address", source);
+    }
+    let mut ids: Vec<u8> = asked.presentation_contexts.iter().map(|context| context.id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let is_odd = |id: &u8| id % 2 == 1;
+    if ids.len() != asked.presentation_contexts.len() || !ids.iter().all(is_odd) {
+        let source = Source::ServiceUser(UserReason::NoReasonGiven);
+        return no("rejected: its presentation contexts are not numbered as they must be", source);
+    }
+    if ids.len() > terms.contexts_max {
+        let source = Source::ServiceProviderPresentation(PresentationReason::LocalLimitExceeded);
+        return no("rejected: it asks for more presentation contexts than allowed", source);
+    }
+    Ok(())
+}
+
+/// Of a context that is served, the first syntax proposed that can be read: the sender knows best how
+/// it has its objects.
+fn judge(proposed: &PresentationContextProposed) -> PresentationContextResult {
+    let syntaxes = proposed.transfer_syntaxes.iter().map(|syntax| syntax.trim_end_matches(['\0', ' ']));
+    let known = |syntax: &&str| TransferSyntaxRegistry.get(syntax).is_some_and(|one| one.uid() == *syntax);
+    let (reason, transfer_syntax) = match syntaxes.clone().find(known) {
+        _ if !sop_class::is_served(&proposed.abstract_syntax) => {
+            (ContextResult::AbstractSyntaxNotSupported, uids::IMPLICIT_VR_LITTLE_ENDIAN)
+        }
+        Some(syntax) => (ContextResult::Acceptance, syntax),
+        None => (ContextResult::TransferSyntaxesNotSupported, uids::IMPLICIT_VR_LITTLE_ENDIAN),
+    };
+    PresentationContextResult { id: proposed.id, reason, transfer_syntax: transfer_syntax.to_owned() }
+}
+
+/// A provider of storage commitment that opens an association to tell the outcome asks to be the
+/// provider on it (PS3.7 D.3.3.4, PS3.4 J.3.3); others keep the roles they have by default.
+fn roles(asked: &AssociationRQ) -> Vec<UserVariableItem> {
+    let selections = asked.user_variables.iter().filter_map(|item| match item {
+        UserVariableItem::ScuScpRoleSelectionSubItem(uid, roles) => Some((uid, roles)),
+        _ => None,
+    });
+    let of_commitment = selections.filter(|(uid, _)| uid.as_str() == uids::STORAGE_COMMITMENT_PUSH_MODEL);
+    let agreed = of_commitment.map(|(uid, roles)| {
+        let agreed = RequestorRoles { scu: roles.scu, scp: roles.scp };
+        UserVariableItem::ScuScpRoleSelectionSubItem(uid.clone(), agreed)
+    });
+    agreed.collect()
+}
+
+/// The longest PDU a peer takes; none named, and 0, is no limit.
+pub(super) fn pdu_bytes_max(variables: &[UserVariableItem]) -> u32 {
+    let named = variables.iter().find_map(|item| match item {
+        UserVariableItem::MaxLength(length) => Some(*length),
+        _ => None,
+    });
+    named.filter(|length| *length != 0).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,254 @@
+//! One association, either side: what was agreed, and the messages on it (PS3.8, PS3.7 section 6.3).
+//!
+//! dicom-ul reads and writes the PDUs of the negotiation. What may be asked for, who may ask, and
+//! the data itself are dealt with here, so that memory and time are bounded, and that a data set
+//! passes from the socket to where it goes without being copied.
+
+mod accept;
+mod connection;
+mod outgoing;
+mod request;
+
+use std::io::{self, Write};
+use std::ops::Range;
+use std::time::Duration;
+
+use dicom_ul::Pdu;
+use dicom_ul::pdu::{AbortRQServiceProviderReason, AbortRQSource, AssociationRJ};
+
+use super::command::{BadCommand, COMMAND_BYTES_MAX, Command};
+use connection::{Connection, Received};
+
+pub(in crate::dicom) use accept::{Terms, accept, refuse};
+pub use connection::Stream;
+pub(in crate::dicom) use outgoing::Outgoing;
+pub(in crate::dicom) use request::{APPLICATION_CONTEXT, PDU_BYTES_MAX, Proposal, Role, request};
+
+/// Larger PDUs gain nothing, whatever the peer takes.
+pub(in crate::dicom) const PDU_BYTES_SENT_MAX: u32 = 256 << 10;
+
+const P_DATA: u8 = 0x04;
+const RELEASE_REQUEST: u8 = 0x05;
+const RELEASE_ANSWER: u8 = 0x06;
+const ABORT: u8 = 0x07;
+const PDV_HEADER_BYTES: u32 = 6;
+const COMMAND_FRAGMENT: u8 = 1;
+const LAST_FRAGMENT: u8 = 2;
+
+pub(in crate::dicom) struct Association {
+    connection: Connection,
+    pub calling_ae: String,
+    pub called_ae: String,
+    /// Those that were agreed on.
+    pub contexts: Vec<Context>,
+    /// The longest PDU the peer takes.
+    pdu_bytes_sent_max: u32,
+    /// What has not been heard of the P-DATA PDU in the buffer.
+    rest: Range<usize>,
+    expected: Expected,
+}
+
+/// A presentation context: what is sent in it, and how it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::dicom) struct Context {
+    pub id: u8,
+    pub abstract_syntax: String,
+    pub transfer_syntax: String,
+}
+
+/// What is heard next on an association.
+#[derive(Debug)]
+pub(in crate::dicom) enum Heard<'a> {
+    /// A whole command set; its data set follows if it says so.
+    Command { context: u8, command: Command },
+    /// A piece of the data set of the last command.
+    Data { bytes: &'a [u8], last: bool },
+    /// The peer wants to end it.
+    Release,
+}
+
+enum Expected {
+    Command(Vec<u8>),
+    Data { context: u8 },
+}
+
+/// Why an association cannot go on, or did not come about.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::dicom) enum Broken {
+    #[error("the connection was closed")]
+    Closed,
+    #[error("the peer was silent for too long")]
+    Silent,
+    #[error("the connection broke: {0}")]
+    Io(io::Error),
+    #[error("the peer announced a PDU of {0} bytes, more than agreed")]
+    TooLong(u32),
+    #[error("the peer sent what is no DICOM PDU")]
+    NotAPdu,
+    #[error("the peer aborted it")]
+    Aborted,
+    #[error("{0}")]
+    Command(#[from] BadCommand),
+    #[error("the peer's command set is too long")]
+    CommandTooLong,
+    #[error("the peer {0}")]
+    Peer(&'static str),
+    #[error("rejected: {}", .0.source)]
+    Rejected(AssociationRJ),
+    #[error("{0}")]
+    Own(String),
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Broken {
+        match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Broken::Silent,
+            io::ErrorKind::UnexpectedEof => Broken::Closed,
+            _ => Broken::Io(error),
+        }
+    }
+}
+
+struct Fragment {
+    context: u8,
+    is_command: bool,
+    is_last: bool,
+    place: Range<usize>,
+}
+
+impl Association {
+    /// Waits for what the peer says next.
+    pub fn hear(&mut self) -> Result<Heard<'_>, Broken> {
+        loop {
+            if self.rest.is_empty() {
+                let Received { kind, body } = self.connection.receive()?;
+                match kind {
+                    P_DATA => self.rest = body,
+                    RELEASE_REQUEST => return Ok(Heard::Release),
+                    ABORT => return Err(Broken::Aborted),
+                    _ => return Err(Broken::Peer("sent a PDU that has no place here")),
+                }
+                continue;
+            }
+            let fragment = self.fragment()?;
+            if !fragment.is_command {
+                let last = self.data(&fragment)?;
+                return Ok(Heard::Data { bytes: self.connection.bytes(fragment.place), last });
+            }
+            if let Some(command) = self.command(&fragment)? {
+                return Ok(Heard::Command { context: fragment.context, command });
+            }
+        }
+    }
+
+    /// Sends a command without a data set.
+    pub fn send(&mut self, context: u8, command: &Command) -> Result<(), Broken> {
+        self.begin(context, command).finish()
+    }
+
+    /// Sends a command and a short data set behind it.
+    pub fn send_with(&mut self, context: u8, command: &Command, data_set: &[u8]) -> Result<(), Broken> {
+        let mut outgoing = self.begin(context, command).data_set();
+        match outgoing.write_all(data_set) {
+            Ok(()) => outgoing.finish(),
+            Err(error) => Err(outgoing.why_broken().unwrap_or(Broken::Io(error))),
+        }
+    }
+
+    /// Begins to send a command, in PDUs the peer takes; its data set may follow.
+    pub fn begin(&mut self, context: u8, command: &Command) -> Outgoing<'_> {
+        let pdu_bytes = self.pdu_bytes_sent_max.min(PDU_BYTES_SENT_MAX);
+        Outgoing::new(&mut self.connection, pdu_bytes, context, &command.encode())
+    }
+
+    /// The context for objects of a class in a syntax, if it was agreed on.
+    pub fn context_for(&self, abstract_syntax: &str, transfer_syntax: &str) -> Option<u8> {
+        let of_class = self.contexts.iter().filter(|one| one.abstract_syntax == abstract_syntax);
+        of_class.into_iter().find(|one| one.transfer_syntax == transfer_syntax).map(|one| one.id)
+    }
+
+    pub fn context(&self, id: u8) -> Option<&Context> {
+        self.contexts.iter().find(|one| one.id == id)
+    }
+
+    /// Whether the peer has begun nothing that it has not ended.
+    pub fn is_between_messages(&self) -> bool {
+        let no_command = matches!(&self.expected, Expected::Command(begun) if begun.is_empty());
+        no_command && self.rest.is_empty() && self.connection.is_between_pdus()
+    }
+
+    /// Waits no longer than so for what the peer says, from now on.
+    pub fn wait_at_most(&mut self, silence_max: Duration) -> Result<(), Broken> {
+        Ok(self.connection.wait_at_most(silence_max)?)
+    }
+
+    /// Agrees to the end that the peer wants.
+    pub fn release_agreed(mut self) -> Result<(), Broken> {
+        self.connection.send(&Pdu::ReleaseRP)?;
+        self.connection.close();
+        Ok(())
+    }
+
+    /// Ends the association; every request has been answered.
+    pub fn release(mut self) -> Result<(), Broken> {
+        self.connection.send(&Pdu::ReleaseRQ)?;
+        let kind = self.connection.receive()?.kind;
+        self.connection.close();
+        match kind {
+            RELEASE_ANSWER => Ok(()),
+            _ => Err(Broken::Peer("did not agree to the end")),
+        }
+    }
+
+    /// Breaks the association off. The peer may be gone: then there is nobody to tell.
+    pub fn abort(mut self) {
+        let reason = AbortRQServiceProviderReason::ReasonNotSpecified;
+        let _ = self.connection.send(&Pdu::AbortRQ { source: AbortRQSource::ServiceProvider(reason) });
+        self.connection.close();
+    }
+
+    /// The next fragment of the P-DATA PDU in the buffer (PS3.8 9.3.5).
+    fn fragment(&mut self) -> Result<Fragment, Broken> {
+        let cut_off = || Broken::NotAPdu;
+        let bytes = self.connection.bytes(self.rest.clone());
+        let (&[a, b, c, d, context, control], after) = bytes.split_first_chunk::<6>().ok_or_else(cut_off)?;
+        let length = (u32::from_be_bytes([a, b, c, d]) as usize).checked_sub(2).ok_or_else(cut_off)?;
+        if length > after.len() {
+            return Err(cut_off());
+        }
+        let start = self.rest.start + PDV_HEADER_BYTES as usize;
+        self.rest.start = start + length;
+        let (is_command, is_last) = (control & COMMAND_FRAGMENT != 0, control & LAST_FRAGMENT != 0);
+        Ok(Fragment { context, is_command, is_last, place: start..start + length })
+    }
+
+    fn command(&mut self, fragment: &Fragment) -> Result<Option<Command>, Broken> {
+        let Expected::Command(begun) = &mut self.expected else { return Err(MIXED_UP) };
+        begun.extend_from_slice(self.connection.bytes(fragment.place.clone()));
+        if begun.len() > COMMAND_BYTES_MAX {
+            return Err(Broken::CommandTooLong);
+        }
+        if !fragment.is_last {
+            return Ok(None);
+        }
+        let command = Command::decode(&std::mem::take(begun))?;
+        if command.has_data_set() {
+            self.expected = Expected::Data { context: fragment.context };
+        }
+        Ok(Some(command))
+    }
+
+    /// Gives whether this is the last piece.
+    fn data(&mut self, fragment: &Fragment) -> Result<bool, Broken> {
+        match self.expected {
+            Expected::Data { context } if context == fragment.context => {}
+            _ => return Err(MIXED_UP),
+        }
+        if fragment.is_last {
+            self.expected = Expected::Command(Vec::new());
+        }
+        Ok(fragment.is_last)
+    }
+}
+
+const MIXED_UP: Broken = Broken::Peer("mixed up command and data set");

@@ -1,0 +1,150 @@
+//! The requestor's side of the negotiation (PS3.8 7.1, PS3.7 annex D).
+
+use std::io;
+use std::net::{TcpStream, ToSocketAddrs};
+
+use dicom_ul::Pdu;
+use dicom_ul::pdu::{
+    AssociationAC, AssociationRQ, PresentationContextProposed,
+    PresentationContextResultReason as ContextResult, RequestorRoles, UserVariableItem,
+};
+
+use crate::dicom::names::destination::Destination;
+use crate::dicom_file::part10::{IMPLEMENTATION_VERSION, implementation_class_uid};
+
+use super::super::send_error::Cause;
+use super::accept::pdu_bytes_max;
+use super::connection::{Connection, Stream};
+use super::{Association, Broken, Context, Expected};
+
+/// The DICOM application context (PS3.7 A.2.1).
+pub const APPLICATION_CONTEXT: &str = "1.2.840.10008.3.1.1.1";
+
+/// What the peer may send us in one PDU.
+pub const PDU_BYTES_MAX: u32 = 128 << 10;
+
+/// What we want to talk about on an association: one presentation context.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    pub abstract_syntax: String,
+    pub transfer_syntaxes: Vec<String>,
+    pub role: Role,
+}
+
+/// Who provides the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The peer, as is usual.
+    User,
+    /// We do, though we open the association: to get objects, or to report a commitment.
+    Provider,
+}
+
+/// Opens an association.
+///
+/// # Errors
+/// If nobody is there, the peer is not believed, or it rejects us. What it does not take of the proposals is
+/// missing in the association's contexts.
+pub fn request(destination: &Destination, proposals: &[Proposal]) -> Result<Association, Cause> {
+    let stream = connect(destination)?;
+    stream.set_read_timeout(Some(destination.wait_max))?;
+    stream.set_write_timeout(Some(destination.wait_max))?;
+    let stream = match &destination.tls {
+        None => Stream::Plain(stream),
+        Some(client) => Stream::Tls(
+            client.connect(destination.host(), stream).map_err(|error| Cause::Tls(error.to_string()))?,
+        ),
+    };
+    let mut connection = Connection::new(stream, destination.wait_max)?;
+    connection.send(&Pdu::AssociationRQ(asked(destination, proposals)))?;
+    let answer = match connection.receive_parsed()? {
+        Pdu::AssociationAC(answer) => answer,
+        Pdu::AssociationRJ(rejection) => return Err(Broken::Rejected(rejection).into()),
+        Pdu::AbortRQ { .. } => return Err(Broken::Aborted.into()),
+        _ => return Err(Broken::Peer("did not answer the request for an association").into()),
+    };
+    let contexts = agreed(proposals, &answer);
+    connection.limit(PDU_BYTES_MAX);
+    let association = Association {
+        connection,
+        calling_ae: destination.calling_ae.to_string(),
+        called_ae: destination.ae_title.to_string(),
+        contexts,
+        pdu_bytes_sent_max: pdu_bytes_max(&answer.user_variables),
+        rest: 0..0,
+        expected: Expected::Command(Vec::new()),
+    };
+    if association.contexts.is_empty() {
+        // It is no use to anybody: whether the peer agrees to its end does not matter.
+        let _ = association.release();
+        return Err(Cause::NothingTaken);
+    }
+    Ok(association)
+}
+
+fn connect(destination: &Destination) -> Result<TcpStream, Cause> {
+    let addresses = destination.address.to_socket_addrs().map_err(Cause::Unresolved)?;
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, destination.wait_max) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(Cause::Unconnected(last))
+}
+
+fn asked(destination: &Destination, proposals: &[Proposal]) -> AssociationRQ {
+    let contexts = proposals.iter().zip(ids()).map(|(proposal, id)| PresentationContextProposed {
+        id,
+        abstract_syntax: proposal.abstract_syntax.clone(),
+        transfer_syntaxes: proposal.transfer_syntaxes.clone(),
+    });
+    let mut variables = user_variables(PDU_BYTES_MAX);
+    let mut provided: Vec<&str> = proposals
+        .iter()
+        .filter(|one| one.role == Role::Provider)
+        .map(|one| one.abstract_syntax.as_str())
+        .collect();
+    provided.sort_unstable();
+    provided.dedup();
+    let roles = RequestorRoles { scu: false, scp: true };
+    variables.extend(
+        provided.into_iter().map(|uid| UserVariableItem::ScuScpRoleSelectionSubItem(uid.to_owned(), roles)),
+    );
+    AssociationRQ {
+        protocol_version: 1,
+        calling_ae_title: destination.calling_ae.to_string(),
+        called_ae_title: destination.ae_title.to_string(),
+        application_context_name: APPLICATION_CONTEXT.to_owned(),
+        presentation_contexts: contexts.collect(),
+        user_variables: variables,
+    }
+}
+
+/// Presentation contexts have odd numbers (PS3.8 9.3.2.2).
+fn ids() -> impl Iterator<Item = u8> {
+    (1..=u8::MAX).step_by(2)
+}
+
+fn agreed(proposals: &[Proposal], answer: &AssociationAC) -> Vec<Context> {
+    let proposed = proposals.iter().zip(ids());
+    let contexts = proposed.filter_map(|(proposal, id)| {
+        let mut results = answer.presentation_contexts.iter();
+        let result = results.find(|one| one.id == id && one.reason == ContextResult::Acceptance)?;
+        let transfer_syntax = result.transfer_syntax.trim_end_matches(['\0', ' ']).to_owned();
+        // A peer that chooses what was not proposed would get what it cannot read.
+        let is_ours = proposal.transfer_syntaxes.contains(&transfer_syntax);
+        is_ours.then(|| Context { id, abstract_syntax: proposal.abstract_syntax.clone(), transfer_syntax })
+    });
+    contexts.collect()
+}
+
+/// How we introduce ourselves, as the requestor and as the acceptor.
+pub(super) fn user_variables(pdu_bytes_max: u32) -> Vec<UserVariableItem> {
+    vec![
+        UserVariableItem::MaxLength(pdu_bytes_max),
+        UserVariableItem::ImplementationClassUID(implementation_class_uid()),
+        UserVariableItem::ImplementationVersionName(IMPLEMENTATION_VERSION.to_owned()),
+    ]
+}

@@ -1,0 +1,285 @@
+//! DIMSE command sets (PS3.7 annex E): group 0000, implicit VR little endian.
+//!
+//! A peer's lengths are not to be believed: nothing is allocated beyond the bytes that are there.
+
+use std::collections::BTreeMap;
+
+use crate::dicom::names::status::Status;
+use crate::dicom_file::encoding::Encoding;
+use crate::dicom_file::reader::ElementReader;
+
+/// A command set: the values by element number in group 0000, without the group length.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::dicom) struct Command(BTreeMap<u16, Vec<u8>>);
+
+/// The most bytes a peer's command set may have. A real one has about 150.
+pub(in crate::dicom) const COMMAND_BYTES_MAX: usize = 16 << 10;
+
+pub(in crate::dicom) const C_STORE: u16 = 0x0001;
+pub(in crate::dicom) const C_ECHO: u16 = 0x0030;
+const C_GET: u16 = 0x0010;
+const C_FIND: u16 = 0x0020;
+const C_MOVE: u16 = 0x0021;
+pub(in crate::dicom) const N_EVENT_REPORT: u16 = 0x0100;
+pub(in crate::dicom) const N_ACTION: u16 = 0x0130;
+const C_CANCEL: u16 = 0x0FFF;
+const RESPONSE: u16 = 0x8000;
+const NO_DATA_SET: u16 = 0x0101;
+
+const GROUP_LENGTH: u16 = 0x0000;
+const SOP_CLASS_UID: u16 = 0x0002;
+const REQUESTED_SOP_CLASS_UID: u16 = 0x0003;
+const FIELD: u16 = 0x0100;
+const MESSAGE_ID: u16 = 0x0110;
+const ANSWERED_MESSAGE_ID: u16 = 0x0120;
+const MOVE_DESTINATION: u16 = 0x0600;
+const PRIORITY: u16 = 0x0700;
+const DATA_SET_TYPE: u16 = 0x0800;
+const STATUS: u16 = 0x0900;
+const COMMENT: u16 = 0x0902;
+const SOP_INSTANCE_UID: u16 = 0x1000;
+const REQUESTED_SOP_INSTANCE_UID: u16 = 0x1001;
+const EVENT_TYPE: u16 = 0x1002;
+const ACTION_TYPE: u16 = 0x1008;
+const COMPLETED_SUBOPERATIONS: u16 = 0x1021;
+const FAILED_SUBOPERATIONS: u16 = 0x1022;
+const WARNING_SUBOPERATIONS: u16 = 0x1023;
+
+/// Whether more answers to the same request follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::dicom) enum Pending {
+    More,
+    Last,
+}
+
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the command set is damaged: {0}")]
+pub(in crate::dicom) struct BadCommand(&'static str);
+
+impl Command {
+    pub fn echo(message_id: u16) -> Command {
+        let verification = dicom_dictionary_std::uids::VERIFICATION;
+        Command::request(C_ECHO, message_id, verification).with_number(DATA_SET_TYPE, NO_DATA_SET)
+    }
+
+    pub fn store(message_id: u16, sop_class_uid: &str, sop_instance_uid: &str) -> Command {
+        Command::request(C_STORE, message_id, sop_class_uid)
+            .with_number(PRIORITY, 0)
+            .with_number(DATA_SET_TYPE, 0)
+            .with_text(SOP_INSTANCE_UID, sop_instance_uid, 0)
+    }
+
+    pub fn find(message_id: u16, model: &str) -> Command {
+        Command::request(C_FIND, message_id, model).with_number(PRIORITY, 0).with_number(DATA_SET_TYPE, 0)
+    }
+
+    pub fn get(message_id: u16, model: &str) -> Command {
+        Command::request(C_GET, message_id, model).with_number(PRIORITY, 0).with_number(DATA_SET_TYPE, 0)
+    }
+
+    /// Asks to send to the node with this AE title.
+    pub fn move_to(message_id: u16, model: &str, ae_title: &str) -> Command {
+        let asked = Command::request(C_MOVE, message_id, model).with_number(PRIORITY, 0);
+        asked.with_number(DATA_SET_TYPE, 0).with_text(MOVE_DESTINATION, ae_title, b' ')
+    }
+
+    /// Asks to act on a well-known instance (N-ACTION).
+    pub fn action(message_id: u16, sop_class_uid: &str, sop_instance_uid: &str, kind: u16) -> Command {
+        Command::default()
+            .with_number(FIELD, N_ACTION)
+            .with_number(MESSAGE_ID, message_id)
+            .with_number(DATA_SET_TYPE, 0)
+            .with_text(REQUESTED_SOP_CLASS_UID, sop_class_uid, 0)
+            .with_text(REQUESTED_SOP_INSTANCE_UID, sop_instance_uid, 0)
+            .with_number(ACTION_TYPE, kind)
+    }
+
+    /// Reports an event of a well-known instance (N-EVENT-REPORT).
+    pub fn event(message_id: u16, sop_class_uid: &str, sop_instance_uid: &str, kind: u16) -> Command {
+        Command::request(N_EVENT_REPORT, message_id, sop_class_uid)
+            .with_number(DATA_SET_TYPE, 0)
+            .with_text(SOP_INSTANCE_UID, sop_instance_uid, 0)
+            .with_number(EVENT_TYPE, kind)
+    }
+
+    /// Asks to stop answering this request.
+    pub fn cancel(&self) -> Command {
+        Command::default()
+            .with_number(FIELD, C_CANCEL)
+            .with_number(ANSWERED_MESSAGE_ID, self.message_id())
+            .with_number(DATA_SET_TYPE, NO_DATA_SET)
+    }
+
+    fn request(field: u16, message_id: u16, sop_class_uid: &str) -> Command {
+        Command::default().with_number(FIELD, field).with_number(MESSAGE_ID, message_id).with_text(
+            SOP_CLASS_UID,
+            sop_class_uid,
+            0,
+        )
+    }
+
+    /// The answer to this request. `comment` is cut to the 64 characters the standard allows.
+    pub fn answer(&self, status: Status, comment: &str) -> Command {
+        let comment: String = comment.chars().filter(char::is_ascii).take(64).collect();
+        let mut answer = Command::default()
+            .with_number(FIELD, self.field() | RESPONSE)
+            .with_number(ANSWERED_MESSAGE_ID, self.message_id())
+            .with_number(DATA_SET_TYPE, NO_DATA_SET)
+            .with_number(STATUS, status.0);
+        // What an N-ACTION requests is what its answer affects (PS3.7 10.3.4).
+        let copied = [
+            (SOP_CLASS_UID, SOP_CLASS_UID),
+            (REQUESTED_SOP_CLASS_UID, SOP_CLASS_UID),
+            (SOP_INSTANCE_UID, SOP_INSTANCE_UID),
+            (REQUESTED_SOP_INSTANCE_UID, SOP_INSTANCE_UID),
+            (ACTION_TYPE, ACTION_TYPE),
+            (EVENT_TYPE, EVENT_TYPE),
+        ];
+        for (asked, answered) in copied {
+            if let Some(value) = self.0.get(&asked) {
+                answer.0.insert(answered, value.clone());
+            }
+        }
+        if comment.is_empty() { answer } else { answer.with_text(COMMENT, &comment, b' ') }
+    }
+
+    pub fn field(&self) -> u16 {
+        self.number(FIELD).unwrap_or(0)
+    }
+
+    pub fn message_id(&self) -> u16 {
+        self.number(MESSAGE_ID).unwrap_or(0)
+    }
+
+    /// Whether an answer is due: not to an answer, nor to a cancel.
+    pub fn is_question(&self) -> bool {
+        self.field() & RESPONSE == 0 && self.field() != C_CANCEL
+    }
+
+    /// That of an affected or of a requested object.
+    pub fn sop_class_uid(&self) -> &str {
+        match self.text(SOP_CLASS_UID) {
+            "" => self.text(REQUESTED_SOP_CLASS_UID),
+            uid => uid,
+        }
+    }
+
+    pub fn sop_instance_uid(&self) -> &str {
+        self.text(SOP_INSTANCE_UID)
+    }
+
+    pub fn comment(&self) -> &str {
+        self.text(COMMENT)
+    }
+
+    pub fn has_data_set(&self) -> bool {
+        self.number(DATA_SET_TYPE).is_some_and(|kind| kind != NO_DATA_SET)
+    }
+
+    pub fn answers(&self, request: &Command) -> bool {
+        self.field() == request.field() | RESPONSE
+            && self.number(ANSWERED_MESSAGE_ID) == Some(request.message_id())
+    }
+
+    /// The status, if this is the answer to `request`.
+    pub fn status_for(&self, request: &Command) -> Option<Status> {
+        self.number(STATUS).filter(|_| self.answers(request)).map(Status)
+    }
+
+    /// How many instances a move or get has sent, could not send, and sent with a warning.
+    pub fn suboperations(&self) -> [Option<u16>; 3] {
+        [COMPLETED_SUBOPERATIONS, FAILED_SUBOPERATIONS, WARNING_SUBOPERATIONS]
+            .map(|element| self.number(element))
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Command, BadCommand> {
+        let mut command = Command::default();
+        let mut reader = ElementReader::new(bytes, Encoding::IMPLICIT);
+        while !reader.is_at_end() {
+            let head = reader.head().ok_or(BadCommand("a tag is cut off"))?;
+            let value = reader.take(head.length as usize).ok_or(BadCommand("a value is cut off"))?;
+            if head.tag.group() != 0 {
+                return Err(BadCommand("an element is not of group 0000"));
+            }
+            command.0.insert(head.tag.element(), value.to_vec());
+        }
+        command.0.remove(&GROUP_LENGTH);
+        command.number(FIELD).map(|_| command).ok_or(BadCommand("there is no command field"))
+    }
+
+    pub fn encode(&self) -> Vec<u8> {
+        let elements: Vec<u8> = self.0.iter().flat_map(|(number, value)| element(*number, value)).collect();
+        let mut bytes = element(GROUP_LENGTH, &(elements.len() as u32).to_le_bytes());
+        bytes.extend(elements);
+        bytes
+    }
+
+    fn number(&self, element: u16) -> Option<u16> {
+        let value: [u8; 2] = self.0.get(&element)?.as_slice().try_into().ok()?;
+        Some(u16::from_le_bytes(value))
+    }
+
+    fn text(&self, element: u16) -> &str {
+        let value = self.0.get(&element).map_or(&[][..], Vec::as_slice);
+        std::str::from_utf8(value).unwrap_or("").trim_end_matches(['\0', ' '])
+    }
+
+    fn with_number(mut self, element: u16, number: u16) -> Command {
+        self.0.insert(element, number.to_le_bytes().to_vec());
+        self
+    }
+
+    fn with_text(mut self, element: u16, text: &str, padding: u8) -> Command {
+        let mut value = text.as_bytes().to_vec();
+        if value.len() % 2 == 1 {
+            value.push(padding);
+        }
+        self.0.insert(element, value);
+        self
+    }
+}
+
+fn element(number: u16, value: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0, 0];
+    bytes.extend(number.to_le_bytes());
+    bytes.extend((value.len() as u32).to_le_bytes());
+    bytes.extend(value);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_and_its_answer_survive_the_wire() {
+        let request = Command::store(7, "1.2.840.10008.5.1.4.1.1.2", "1.2.3");
+        let read = Command::decode(&request.encode()).unwrap();
+        assert_eq!(read, request);
+        assert_eq!((read.sop_class_uid(), read.sop_instance_uid()), ("1.2.840.10008.5.1.4.1.1.2", "1.2.3"));
+        assert!(read.has_data_set());
+        let answer = Command::decode(&read.answer(Status::CANNOT_UNDERSTAND, "no study").encode()).unwrap();
+        assert_eq!(answer.status_for(&request), Some(Status::CANNOT_UNDERSTAND));
+        assert_eq!(answer.status_for(&Command::store(8, "1.2", "1.2.3")), None);
+        assert_eq!(answer.comment(), "no study");
+        assert!(!answer.has_data_set());
+    }
+
+    #[test]
+    fn damage_is_told_and_nothing_is_allocated_for_it() {
+        let good = Command::echo(1).encode();
+        for length in 0..good.len() {
+            // Only a cut between two elements leaves a command, and then one of these bytes alone.
+            if let Ok(command) = Command::decode(&good[..length]) {
+                assert_eq!(command.encode()[12..], good[12..length]);
+            }
+        }
+        let mut forged = good.clone();
+        forged[12 + 4..12 + 8].copy_from_slice(&u32::MAX.to_le_bytes());
+        assert_eq!(Command::decode(&forged), Err(BadCommand("a value is cut off")));
+        assert_eq!(
+            Command::decode(&[8, 0, 0, 0, 0, 0, 0, 0]),
+            Err(BadCommand("an element is not of group 0000"))
+        );
+    }
+}

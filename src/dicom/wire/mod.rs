@@ -1,0 +1,6 @@
+//! DIMSE as it passes over a connection: associations, commands, and why they fail (PS3.7, PS3.8).
+
+pub(in crate::dicom) mod association;
+pub(in crate::dicom) mod caller;
+pub(in crate::dicom) mod command;
+pub(in crate::dicom) mod send_error;
