@@ -10,13 +10,13 @@ use crate::dataflow::Response;
 use crate::journal::{History, Receipt};
 use crate::step::{Digest, Fault};
 
-use super::exit::{Answered, Turn};
+use super::delivery::{Answered, Turn};
 use super::job::Work;
-use super::places::Places;
+use super::slots::RequestSlots;
 
 pub struct Entrance {
-    bell: Bell,
-    places: Arc<Places>,
+    scheduler: SchedulerHandle,
+    slots: Arc<RequestSlots>,
     work: Arc<Work>,
     /// Taken only when the entrance is dropped.
     answers: Option<Sender<Answered>>,
@@ -51,19 +51,19 @@ impl From<Receipt> for Submission {
 
 /// Cancels requests, from any thread and as long as there is one to cancel.
 #[derive(Clone)]
-pub struct Canceller(Bell);
+pub struct Canceller(SchedulerHandle);
 
 impl Canceller {
     /// Gives up what is under way for a request, and begins nothing more of it. It gets its error
     /// response, which the failure part still makes; one whose work is all done gets its results.
     /// Nothing happens to a request that is not here.
     pub fn cancel(&self, request: Digest) {
-        self.0.ring(Notice::Cancel(request));
+        self.0.send(SchedulerMessage::Cancel(request));
     }
 }
 
 /// What the one who leads requests into lanes is told.
-pub(super) enum Notice {
+pub(super) enum SchedulerMessage {
     Submitted {
         submission: Submission,
         since: Instant,
@@ -72,7 +72,7 @@ pub(super) enum Notice {
     /// The deadline of the request of this number has passed.
     Overdue(u64),
     /// The error response because of it.
-    Apology {
+    InterimMade {
         number: u64,
         response: Response,
     },
@@ -82,15 +82,15 @@ pub(super) enum Notice {
 
 /// Tells the first worker something, and wakes it.
 #[derive(Clone)]
-pub(super) struct Bell {
-    notices: Sender<Notice>,
+pub(super) struct SchedulerHandle {
+    messages: Sender<SchedulerMessage>,
     worker: Arc<OnceLock<Thread>>,
 }
 
-impl Bell {
-    pub fn ring(&self, notice: Notice) {
+impl SchedulerHandle {
+    pub fn send(&self, message: SchedulerMessage) {
         // Workers that are gone have nothing more to do.
-        let _ = self.notices.send(notice);
+        let _ = self.messages.send(message);
         self.worker.get().iter().for_each(|worker| worker.unpark());
     }
 }
@@ -101,11 +101,11 @@ impl Entrance {
         lanes: NonZero<usize>,
         work: Arc<Work>,
         answers: Sender<Answered>,
-    ) -> (Entrance, Receiver<Notice>) {
-        let (notices, heard) = channel();
-        let places = Arc::new(Places::new(lanes.get().saturating_mul(2)));
-        let bell = Bell { notices, worker: Arc::default() };
-        (Entrance { bell, places, work, answers: Some(answers) }, heard)
+    ) -> (Entrance, Receiver<SchedulerMessage>) {
+        let (messages, heard) = channel();
+        let slots = Arc::new(RequestSlots::new(lanes.get().saturating_mul(2)));
+        let scheduler = SchedulerHandle { messages, worker: Arc::default() };
+        (Entrance { scheduler, slots, work, answers: Some(answers) }, heard)
     }
 
     /// Hands a request over. It waits while too many are under way; the request's deadline does not.
@@ -119,14 +119,14 @@ impl Entrance {
             self.work.memories.enter(number);
             self.work.memories.open(submission.receipt.request().id, number, history);
         }
-        self.bell.ring(Notice::Submitted { submission, since: Instant::now() });
-        self.places.enter();
+        self.scheduler.send(SchedulerMessage::Submitted { submission, since: Instant::now() });
+        self.slots.enter();
     }
 
     /// Hands over a response that was made before, to be delivered.
     pub fn deliver(&self, receipt: Receipt, response: Response) {
         receipt.number().into_iter().for_each(|number| self.work.memories.enter(number));
-        self.places.enter();
+        self.slots.enter();
         // Those who deliver stay until the entrance is closed.
         if let Some(answers) = &self.answers {
             let _ = answers.send(Answered { receipt, response, turn: Turn::Recorded });
@@ -135,23 +135,23 @@ impl Entrance {
 
     /// Waits until the sink has the responses to all that was handed over.
     pub fn settle(&self) {
-        self.places.wait_for_all();
+        self.slots.wait_for_all();
     }
 
     pub fn canceller(&self) -> Canceller {
-        Canceller(self.bell.clone())
+        Canceller(self.scheduler.clone())
     }
 
-    pub(super) fn bell(&self) -> Bell {
-        self.bell.clone()
+    pub(super) fn scheduler(&self) -> SchedulerHandle {
+        self.scheduler.clone()
     }
 
     pub(super) fn worker(&self) -> Arc<OnceLock<Thread>> {
-        Arc::clone(&self.bell.worker)
+        Arc::clone(&self.scheduler.worker)
     }
 
-    pub(super) fn places(&self) -> Arc<Places> {
-        Arc::clone(&self.places)
+    pub(super) fn slots(&self) -> Arc<RequestSlots> {
+        Arc::clone(&self.slots)
     }
 }
 
@@ -159,6 +159,6 @@ impl Entrance {
 impl Drop for Entrance {
     fn drop(&mut self) {
         self.answers = None;
-        self.bell.ring(Notice::Closed);
+        self.scheduler.send(SchedulerMessage::Closed);
     }
 }

@@ -13,7 +13,7 @@
 //! | `job`, `run`, `pool` | steps, off the workers' threads |
 //! | `clock` | what is to be done later: timeouts, repetitions, deadlines |
 //! | `patience` | waiting for a full disk |
-//! | `budget`, `places` | the bounds: bytes, requests |
+//! | `budget`, `slots` | the bounds: bytes, requests |
 //! | `worker`, `porter` | the workers' loop, requests into lanes |
 //! | `entrance`, `exit`, `parcel` | requests in, answers out |
 
@@ -21,23 +21,23 @@ mod as_json;
 mod budget;
 mod clock;
 mod close;
+mod delivery;
 mod entrance;
 mod epoch;
 mod event;
-mod exit;
-mod gate;
 mod job;
 mod lane;
 mod memory;
 mod mesh;
 mod node;
+mod open;
 mod parcel;
 mod patience;
-mod places;
 mod pool;
-mod porter;
 mod run;
+mod scheduler;
 mod shared;
+mod slots;
 mod worker;
 
 use std::io::Write;
@@ -59,12 +59,12 @@ pub use parcel::Parcel;
 
 use budget::Budget;
 use clock::Clock;
-use exit::Exit;
+use delivery::DeliveryQueue;
 use job::Work;
 use memory::Memories;
-use parcel::Office;
+use parcel::ResponseRecorder;
 use pool::Pool;
-use porter::Doors;
+use scheduler::SchedulerChannels;
 use shared::Shared;
 
 /// How large the engine is.
@@ -127,14 +127,14 @@ pub fn run<T>(
     let clock = Clock::start().map_err(|error| EngineError(error.to_string()))?;
     let work = Arc::new(Work { dataflow, store, memories, observer });
     let (answers, incoming) = channel();
-    let (entrance, notices) = Entrance::new(settings.lanes, Arc::clone(&work), answers.clone());
-    let places = entrance.places();
-    let office = Office { journal, work: Arc::clone(&work) };
-    let exit = Exit { answers: Mutex::new(incoming), sink, office, places };
+    let (entrance, messages) = Entrance::new(settings.lanes, Arc::clone(&work), answers.clone());
+    let slots = entrance.slots();
+    let recorder = ResponseRecorder { journal, work: Arc::clone(&work) };
+    let exit = DeliveryQueue { answers: Mutex::new(incoming), sink, recorder, slots };
     let shared =
         Arc::new(Shared { work: Arc::clone(&work), budget: Budget::new(settings.memory), pool, clock });
-    let doors = Doors { notices, answers, bell: entrance.bell() };
-    let guards = start(settings, Arc::clone(&shared), doors, entrance.worker())?;
+    let channels = SchedulerChannels { messages, answers, scheduler: entrance.scheduler() };
+    let guards = start(settings, Arc::clone(&shared), channels, entrance.worker())?;
     let exit = &exit;
     let ended = std::thread::scope(move |scope| {
         (0..DELIVERIES).for_each(|_| drop(scope.spawn(|| exit.serve())));
@@ -167,7 +167,7 @@ const STEP_THREADS_MAX: usize = 256;
 fn start(
     settings: Settings,
     shared: Arc<Shared>,
-    doors: Doors,
+    channels: SchedulerChannels,
     first: Arc<OnceLock<Thread>>,
 ) -> Result<WorkerGuards<()>, EngineError> {
     let Settings { workers, lanes, mesh, .. } = settings;
@@ -176,14 +176,15 @@ fn start(
         Some(mesh) => mesh.build(workers.get()),
     };
     let (builders, other) = built.map_err(EngineError)?;
-    let doors = Mutex::new(Some(doors));
+    let channels = Mutex::new(Some(channels));
     let guards = timely::execute::execute_from(builders, other, WorkerConfig::default(), move |worker| {
         let _guard = EndOnPanic;
-        let doors = doors.lock().ok().filter(|_| worker.index() == 0).and_then(|mut doors| doors.take());
-        if doors.is_some() {
+        let channels =
+            channels.lock().ok().filter(|_| worker.index() == 0).and_then(|mut channels| channels.take());
+        if channels.is_some() {
             first.get_or_init(std::thread::current);
         }
-        worker::work(worker, lanes.get(), &shared, doors);
+        worker::work(worker, lanes.get(), &shared, channels);
     });
     guards.map_err(EngineError)
 }
