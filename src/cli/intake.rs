@@ -160,6 +160,12 @@ impl Intake<'_> {
         Ok(())
     }
 
+    /// The dataflow under which a request was accepted; where its version is not there, the present one.
+    fn dataflow_of(&self, history: &History) -> &Dataflow {
+        let dataflow = history.version().and_then(|version| self.entrance.dataflows().get(version));
+        dataflow.map_or(self.dataflow, Arc::as_ref)
+    }
+
     fn refuse(&self, receipt: Receipt, history: &History, fault: Fault) {
         self.entrance.submit(Submission { refused: Some(fault), ..self.again(receipt, history) });
     }
@@ -168,12 +174,14 @@ impl Intake<'_> {
     fn again(&self, receipt: Receipt, history: &History) -> Submission {
         let interim = history.interim().map(Response::digest);
         let rejected = history.response().filter(|_| history.rejected() > 0).map(Response::digest);
-        let deadline = match (interim, self.dataflow.deadline()) {
+        let dataflow = self.dataflow_of(history);
+        let deadline = match (interim, dataflow.deadline()) {
             (Some(_), _) => Deadline::Passed,
             (None, Some(deadline)) => Deadline::Within(deadline.saturating_sub(history.waited())),
             (None, None) => Deadline::OfDataflow,
         };
-        Submission { deadline, supersedes: interim.or(rejected), ..receipt.into() }
+        let submission = Submission { deadline, supersedes: interim.or(rejected), ..receipt.into() };
+        submission.under(dataflow.digest())
     }
 
     /// A request that was answered before: the same response goes out again, and changes nothing
@@ -196,14 +204,14 @@ impl Intake<'_> {
         Ok(())
     }
 
-    /// The response that was made under this dataflow, unless an operator wants another.
+    /// The response that was made under the request's dataflow, unless an operator wants another.
     fn made(&self, history: &History) -> Option<Response> {
         let response = history.response()?;
         if response.verdict == Verdict::Failed && history.is_retried() {
             return None;
         }
         let unanswered = history.delivery_began();
-        let is_ours = unanswered || response.version == self.dataflow.digest();
+        let is_ours = unanswered || response.version == self.dataflow_of(history).digest();
         // What the disk has lost of it is made again, and is the same.
         let is_whole = || self.journal.store().is_whole(response.request, &response.files);
         (is_ours && is_whole()).then(|| response.clone())

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::dataflow::Dataflow;
 use crate::dicom::Commitments;
-use crate::engine::{self, Entrance, Settings};
+use crate::engine::{self, DataflowSet, Entrance, Settings};
 use crate::journal::{Journal, JournalError, Retention};
 use crate::outbox::{Clock, Folder, Outbox, Policy, Setup};
 use crate::step::{Digest, Digester, Table};
@@ -120,7 +120,7 @@ impl Args {
         let first = self.processes.is_first();
         // The other processes of a cluster use the folder of the first one.
         let _state = first.then(|| State::take(&self.state)).transpose()?;
-        let settings = self.settings(&dataflow)?;
+        let settings = self.settings(&DataflowSet::new(Arc::clone(&dataflow)))?;
         let store = Store::at(self.state.join("store")).map_err(Failure::of(Kind::InputOutput))?;
         let folder = Folder::at(&self.output).map_err(Failure::of(Kind::InputOutput))?;
         let store = Arc::new(store);
@@ -134,13 +134,14 @@ impl Args {
         let teller = Arc::new(Teller::new(&progress, self.json));
         let outbox = self.outbox(&site, folder, &journal, &teller, &commitments, &auditor)?;
         let program = program()?;
+        let dataflows = self.dataflows(&dataflow, &journal, table)?;
         let feed = |entrance: &Entrance| {
             let (journal, dataflow, progress) = (&*journal, &*dataflow, &*progress);
             let intake = Intake { journal, dataflow, entrance, progress, program };
             feed(&source, &intake, &outbox, self.retention())
         };
         let observer = Arc::clone(&progress);
-        let all = engine::run(Arc::clone(&dataflow), Arc::clone(&journal), settings, observer, feed, &outbox)
+        let all = engine::run(dataflows, Arc::clone(&journal), settings, observer, feed, &outbox)
             .map_err(Failure::of(Kind::Engine))?;
         let all = all.transpose().map_err(Failure::of(Kind::InputOutput))?.unwrap_or(true);
         outbox.drain();
@@ -193,6 +194,33 @@ impl Args {
         Ok(journal)
     }
 
+    /// The dataflow, and its older versions under which requests were accepted that are not answered.
+    /// A version whose steps are others by now is left out: the present one runs its requests. So it
+    /// does in a cluster, where only the first process reads the journal.
+    fn dataflows(
+        &self,
+        dataflow: &Arc<Dataflow>,
+        journal: &Journal,
+        table: &Table,
+    ) -> Result<DataflowSet, Failure> {
+        let mut dataflows = DataflowSet::new(Arc::clone(dataflow));
+        if !self.processes.is_alone() {
+            return Ok(dataflows);
+        }
+        let versions = journal.unanswered_versions(dataflow.name());
+        for (version, text) in versions.map_err(Failure::of(Kind::InputOutput))? {
+            let file = format!("version {version} of {}", dataflow.name());
+            match Dataflow::parse(&file, &text, table) {
+                Ok(older) if older.digest() == version => dataflows = dataflows.with(Arc::new(older)),
+                Ok(_) => tracing::warn!(%version, "the steps of an older dataflow have changed"),
+                Err(problems) => {
+                    tracing::warn!(%version, %problems, "an older dataflow does not fit any more")
+                }
+            }
+        }
+        Ok(dataflows)
+    }
+
     fn retention(&self) -> Retention {
         // Beyond what a duration can hold, it is for ever.
         let age_max = Duration::try_from_secs_f64(self.keep_days * 86_400.0).unwrap_or(Duration::MAX);
@@ -200,7 +228,7 @@ impl Args {
         Retention { age_max, bytes_max }
     }
 
-    fn settings(&self, dataflow: &Dataflow) -> Result<Settings, Failure> {
+    fn settings(&self, dataflows: &DataflowSet) -> Result<Settings, Failure> {
         let cores = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
         let workers = self.workers.unwrap_or(cores);
         Ok(Settings {
@@ -209,7 +237,7 @@ impl Args {
             memory: self
                 .memory
                 .unwrap_or_else(|| memory::default_budget() / self.processes.on_this_machine()),
-            mesh: self.processes.mesh(dataflow, workers, self.lanes)?,
+            mesh: self.processes.mesh(dataflows, workers, self.lanes)?,
         })
     }
 

@@ -8,8 +8,10 @@ use std::sync::{Arc, Mutex};
 
 use crate::dataflow::Response;
 use crate::journal::{Entry, Receipt};
+use crate::step::Digest;
 use crate::store::StoreError;
 
+use super::memory::{Memories, MemoryKey};
 use super::parcel::{Kind, Parcel, ResponseRecorder};
 use super::patience::patiently;
 use super::slots::RequestSlots;
@@ -17,6 +19,8 @@ use super::{Sink, Undelivered};
 
 /// A request with an answer, on the way to the sink.
 pub struct Answered {
+    /// The place of its dataflow in the set.
+    pub dataflow: usize,
     pub receipt: Receipt,
     pub response: Response,
     pub turn: Turn,
@@ -36,7 +40,9 @@ pub struct DeliveryQueue<'a> {
     pub answers: Mutex<Receiver<Answered>>,
     pub sink: &'a dyn Sink,
     pub recorder: ResponseRecorder,
-    pub slots: Arc<RequestSlots>,
+    pub memories: Arc<Memories>,
+    pub versions: Vec<Digest>,
+    pub slots: Arc<[RequestSlots]>,
 }
 
 impl DeliveryQueue<'_> {
@@ -44,8 +50,9 @@ impl DeliveryQueue<'_> {
     pub fn serve(&self) {
         loop {
             let next = self.answers.lock().expect("nothing panics while it holds the lock").recv();
-            let Ok(Answered { receipt, response, turn }) = next else { return };
-            let (request, number) = (receipt.request().id, receipt.number());
+            let Ok(Answered { dataflow, receipt, response, turn }) = next else { return };
+            let memory = MemoryKey { request: receipt.request().id, version: self.versions[dataflow] };
+            let number = receipt.number();
             match turn {
                 Turn::Interim { handed_over } => {
                     self.interim(receipt, response);
@@ -61,15 +68,15 @@ impl DeliveryQueue<'_> {
                 }
                 Turn::Recorded => self.hand_over(receipt, response, Kind::Last),
             }
-            self.recorder.work.memories.close(request);
-            number.into_iter().for_each(|number| self.recorder.work.memories.leave(number));
-            self.slots.leave();
+            self.memories.close(memory);
+            number.into_iter().for_each(|number| self.memories.leave(number));
+            self.slots[dataflow].leave();
         }
     }
 
     fn interim(&self, receipt: Receipt, response: Response) {
-        let ResponseRecorder { journal, work } = &self.recorder;
-        let secured = journal.keeps().then(|| work.store.secure(response.request, &response.files));
+        let journal = &self.recorder.journal;
+        let secured = journal.keeps().then(|| journal.store().secure(response.request, &response.files));
         if let Some(Err(error)) = secured {
             let (error, request): (&dyn Error, _) = (&error, &receipt.request().name);
             return tracing::warn!(error, request, "the response of its deadline is not safe, and not sent");
@@ -90,11 +97,11 @@ impl DeliveryQueue<'_> {
 
     /// From here on the answer is this one, whatever happens.
     fn secure(&self, receipt: &Receipt, response: &Response) -> Result<(), Undelivered> {
-        let ResponseRecorder { journal, work } = &self.recorder;
+        let journal = &self.recorder.journal;
         if !journal.keeps() {
             return Ok(());
         }
-        let secure = || work.store.secure(response.request, &response.files);
+        let secure = || journal.store().secure(response.request, &response.files);
         if let Err(error) = patiently(receipt.request(), StoreError::may_pass, secure) {
             let (error, request): (&dyn Error, _) = (&error, &receipt.request().name);
             tracing::error!(error, request, "the response is not safe; it is made again at the next start");

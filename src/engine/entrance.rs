@@ -10,14 +10,17 @@ use crate::dataflow::Response;
 use crate::journal::{History, Receipt};
 use crate::step::{Digest, Fault};
 
+use super::dataflow_set::DataflowSet;
 use super::delivery::{Answered, Turn};
-use super::job::Work;
+use super::memory::{Memories, MemoryKey};
 use super::slots::RequestSlots;
 
 pub struct Entrance {
     scheduler: SchedulerHandle,
-    slots: Arc<RequestSlots>,
-    work: Arc<Work>,
+    /// For each dataflow.
+    slots: Arc<[RequestSlots]>,
+    dataflows: Arc<DataflowSet>,
+    memories: Arc<Memories>,
     /// Taken only when the entrance is dropped.
     answers: Option<Sender<Answered>>,
 }
@@ -25,11 +28,22 @@ pub struct Entrance {
 /// A request, and what is known of it from before.
 pub struct Submission {
     pub receipt: Receipt,
+    /// The version of the dataflow that is to run it; `None` for the engine's first one. A version
+    /// that the engine does not have makes an error response.
+    pub version: Option<Digest>,
     /// Why it is not to be begun: its response is an error response then.
     pub refused: Option<Fault>,
     pub deadline: Deadline,
     /// The digest of an earlier response to it, which the next one supersedes.
     pub supersedes: Option<Digest>,
+}
+
+impl Submission {
+    /// Has the request run by this version of a dataflow.
+    #[must_use]
+    pub fn under(self, version: Digest) -> Submission {
+        Submission { version: Some(version), ..self }
+    }
 }
 
 /// When there has to be a response. A dataflow without a deadline has none, whatever stands here.
@@ -45,7 +59,7 @@ pub enum Deadline {
 
 impl From<Receipt> for Submission {
     fn from(receipt: Receipt) -> Submission {
-        Submission { receipt, refused: None, deadline: Deadline::OfDataflow, supersedes: None }
+        Submission { receipt, version: None, refused: None, deadline: Deadline::OfDataflow, supersedes: None }
     }
 }
 
@@ -65,6 +79,8 @@ impl Canceller {
 /// What the one who leads requests into lanes is told.
 pub(super) enum SchedulerMessage {
     Submitted {
+        /// The place of its dataflow in the set.
+        dataflow: usize,
         submission: Submission,
         since: Instant,
     },
@@ -96,16 +112,18 @@ impl SchedulerHandle {
 }
 
 impl Entrance {
-    /// An entrance and its other end. Beside the requests in lanes as many may wait or be delivered.
+    /// An entrance and its other end. Of each dataflow, twice as many requests as there are lanes may
+    /// be in work, wait or be delivered.
     pub(super) fn new(
         lanes: NonZero<usize>,
-        work: Arc<Work>,
+        dataflows: Arc<DataflowSet>,
+        memories: Arc<Memories>,
         answers: Sender<Answered>,
     ) -> (Entrance, Receiver<SchedulerMessage>) {
         let (messages, heard) = channel();
-        let slots = Arc::new(RequestSlots::new(lanes.get().saturating_mul(2)));
+        let slots = dataflows.iter().map(|_| RequestSlots::new(lanes.get().saturating_mul(2))).collect();
         let scheduler = SchedulerHandle { messages, worker: Arc::default() };
-        (Entrance { scheduler, slots, work, answers: Some(answers) }, heard)
+        (Entrance { scheduler, slots, dataflows, memories, answers: Some(answers) }, heard)
     }
 
     /// Hands a request over. It waits while too many are under way; the request's deadline does not.
@@ -115,27 +133,45 @@ impl Entrance {
 
     /// Hands a request over of which there is a history: what is finished is not done again.
     pub fn resume(&self, submission: Submission, history: Option<&History>) {
+        let (dataflow, submission) = self.placed(submission);
         if let Some(number) = submission.receipt.number() {
-            self.work.memories.enter(number);
-            self.work.memories.open(submission.receipt.request().id, number, history);
+            let version = submission.version.unwrap_or(self.dataflows.first().digest());
+            let memory = MemoryKey { request: submission.receipt.request().id, version };
+            self.memories.enter(number);
+            self.memories.open(memory, number, history);
         }
-        self.scheduler.send(SchedulerMessage::Submitted { submission, since: Instant::now() });
-        self.slots.enter();
+        self.scheduler.send(SchedulerMessage::Submitted { dataflow, submission, since: Instant::now() });
+        self.slots[dataflow].enter();
+    }
+
+    /// The dataflow of a submission; one whose version is not there is refused by the first.
+    fn placed(&self, submission: Submission) -> (usize, Submission) {
+        let Some(version) = submission.version else { return (0, submission) };
+        match self.dataflows.position(version) {
+            Some(dataflow) => (dataflow, submission),
+            None => (0, Submission { version: None, refused: Some(not_loaded(version)), ..submission }),
+        }
     }
 
     /// Hands over a response that was made before, to be delivered.
     pub fn deliver(&self, receipt: Receipt, response: Response) {
-        receipt.number().into_iter().for_each(|number| self.work.memories.enter(number));
-        self.slots.enter();
+        receipt.number().into_iter().for_each(|number| self.memories.enter(number));
+        let dataflow = self.dataflows.position(response.version).unwrap_or(0);
+        self.slots[dataflow].enter();
         // Those who deliver stay until the entrance is closed.
         if let Some(answers) = &self.answers {
-            let _ = answers.send(Answered { receipt, response, turn: Turn::Recorded });
+            let _ = answers.send(Answered { dataflow, receipt, response, turn: Turn::Recorded });
         }
     }
 
     /// Waits until the sink has the responses to all that was handed over.
     pub fn settle(&self) {
-        self.slots.wait_for_all();
+        self.slots.iter().for_each(RequestSlots::wait_for_all);
+    }
+
+    /// The dataflows that requests can be run by.
+    pub fn dataflows(&self) -> &DataflowSet {
+        &self.dataflows
     }
 
     pub fn canceller(&self) -> Canceller {
@@ -150,9 +186,16 @@ impl Entrance {
         Arc::clone(&self.scheduler.worker)
     }
 
-    pub(super) fn slots(&self) -> Arc<RequestSlots> {
+    pub(super) fn slots(&self) -> Arc<[RequestSlots]> {
         Arc::clone(&self.slots)
     }
+}
+
+fn not_loaded(version: Digest) -> Fault {
+    Fault::new(
+        format!("it was accepted under version {version} of its dataflow, which is not loaded"),
+        "Start flow with that dataflow, or send the request again.",
+    )
 }
 
 /// Says that no more requests come.

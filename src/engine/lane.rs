@@ -1,10 +1,10 @@
 //! A lane: one instance of the dataflow's graph, with totally ordered epochs.
 //!
 //! ```text
-//! input ─▶ gate ─▶ nodes of the work ─▶ judge ─▶ nodes of the failure part ─▶ answer ─▶ collect
+//! input ─▶ open ─▶ nodes of the work ─▶ judge ─▶ nodes of the failure part ─▶ answer ─▶ collect
 //! ```
 //!
-//! From the gate to the answer everything happens on the lane's home worker.
+//! From its opening to the answer everything happens on the lane's home worker.
 
 use std::cell::RefCell;
 use std::rc::Rc;

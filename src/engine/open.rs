@@ -21,7 +21,7 @@ use super::budget::{Budget, Claim};
 use super::epoch::{Answer, Begin, Emission, Epoch, Order};
 use super::shared::Shared;
 
-/// What comes out of a gate.
+/// The streams that leave the operator.
 pub struct OpenerStreams<'scope> {
     pub begun: Stream<'scope, u64, Vec<Emission>>,
     /// What there is to say of requests whose deadline has passed, where the dataflow has one.
@@ -35,7 +35,7 @@ pub fn open<'scope>(
     shared: &Arc<Shared>,
 ) -> OpenerStreams<'scope> {
     let scope = orders.scope();
-    let mut builder = OperatorBuilder::new("gate".to_owned(), scope);
+    let mut builder = OperatorBuilder::new("open".to_owned(), scope);
     let address = builder.operator_info().address.to_vec();
     let mut opener = EpochOpener::new(scope.worker().sync_activator_for(address), shared);
     let mut input = builder.new_input(orders, Exchange::new(move |_: &Order| home as u64));

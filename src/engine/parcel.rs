@@ -8,8 +8,7 @@ use crate::step::Request;
 use crate::store::Store;
 
 use super::Undelivered;
-use super::event::{Event, tell};
-use super::job::Work;
+use super::event::{Event, Observer, tell};
 use super::patience::patiently;
 
 /// A response that is to be delivered. Whoever has it says in the end what became of it, from any
@@ -34,7 +33,7 @@ pub(super) enum Kind {
 #[derive(Clone)]
 pub(super) struct ResponseRecorder {
     pub journal: Arc<Journal>,
-    pub work: Arc<Work>,
+    pub observer: Arc<dyn Observer>,
 }
 
 impl Parcel {
@@ -61,7 +60,7 @@ impl Parcel {
 
     /// Where the files of the response are.
     pub fn store(&self) -> &Arc<Store> {
-        &self.recorder.work.store
+        self.recorder.store()
     }
 
     /// Has it recorded what became of the response. With `Err` the request stays unanswered: a later
@@ -87,7 +86,7 @@ impl Parcel {
             (Ok(()), _, Verdict::Unfinished) => Event::Overdue { request, response },
             (Ok(()), _, Verdict::Complete | Verdict::Failed) => Event::Answered { request, response },
         };
-        tell(&*self.recorder.work.observer, &event);
+        tell(&*self.recorder.observer, &event);
         if self.kind == Kind::Last {
             self.recorder.close(&self.receipt, delivered);
         }
@@ -101,10 +100,14 @@ impl Drop for Parcel {
 }
 
 impl ResponseRecorder {
+    pub fn store(&self) -> &Arc<Store> {
+        self.journal.store()
+    }
+
     /// The values go first: once it is recorded that the request is answered, the same one may begin anew.
     fn close(&self, receipt: &Receipt, delivered: Result<(), Undelivered>) {
         if delivered.is_ok()
-            && let Err(error) = self.work.store.end_work(receipt.request().id)
+            && let Err(error) = self.store().end_work(receipt.request().id)
         {
             tracing::warn!(%error, "values of an answered request stay behind");
         }

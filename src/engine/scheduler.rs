@@ -1,5 +1,8 @@
-//! The one on the first worker who leads requests into idle lanes, passes on what is said about
-//! them, and takes the answers out.
+//! The scheduler on the first worker: requests into idle lanes, later orders after them, and answers
+//! to the delivery threads.
+//!
+//! Each dataflow has a queue and lanes of its own. The number of requests in work bounds all together,
+//! and the queues are served in turn, so that many requests of one dataflow never hold up another's.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -29,21 +32,40 @@ pub struct SchedulerChannels {
 }
 
 pub struct RequestScheduler<'a> {
-    lanes: Vec<(LaneInput, Option<PendingRequest>)>,
-    /// In turn, so that none of them is served better.
-    idle: VecDeque<usize>,
-    waiting: VecDeque<PendingRequest>,
+    lanes: Vec<Lane>,
+    /// One for each dataflow.
+    queues: Vec<DataflowQueue>,
+    /// The queue that is served next.
+    turn: usize,
+    in_work: usize,
+    in_work_max: usize,
     /// How many requests there were: their numbers.
     count: u64,
     channels: SchedulerChannels,
     done: LaneResponses,
-    shared: &'a Arc<Shared>,
+    /// One for each dataflow.
+    shared: &'a [Arc<Shared>],
+}
+
+struct Lane {
+    input: LaneInput,
+    dataflow: usize,
+    current: Option<PendingRequest>,
+}
+
+#[derive(Default)]
+struct DataflowQueue {
+    /// Lanes, used in turn, so that none of them is served better. While fewer requests are in work
+    /// than may be, there is one.
+    idle: VecDeque<usize>,
+    waiting: VecDeque<PendingRequest>,
 }
 
 /// A request that is not answered.
 struct PendingRequest {
     /// The same request may be here twice; the number is not.
     number: u64,
+    dataflow: usize,
     receipt: Receipt,
     refused: Option<Fault>,
     /// The time at which it took its lane; of no meaning before.
@@ -65,14 +87,17 @@ impl PendingRequest {
 
 impl<'a> RequestScheduler<'a> {
     pub fn new(
-        inputs: Vec<LaneInput>,
+        inputs: Vec<(usize, LaneInput)>,
         channels: SchedulerChannels,
         done: LaneResponses,
-        shared: &'a Arc<Shared>,
+        shared: &'a [Arc<Shared>],
     ) -> Self {
-        let idle = (0..inputs.len()).collect();
-        let lanes = inputs.into_iter().map(|input| (input, None)).collect();
-        RequestScheduler { lanes, idle, waiting: VecDeque::new(), count: 0, channels, done, shared }
+        let in_work_max = inputs.len() / shared.len();
+        let mut queues: Vec<DataflowQueue> = shared.iter().map(|_| DataflowQueue::default()).collect();
+        inputs.iter().enumerate().for_each(|(lane, (dataflow, _))| queues[*dataflow].idle.push_back(lane));
+        let lanes = inputs.into_iter().map(|(dataflow, input)| Lane { input, dataflow, current: None });
+        let lanes = lanes.collect();
+        RequestScheduler { lanes, queues, turn: 0, in_work: 0, in_work_max, count: 0, channels, done, shared }
     }
 
     pub fn serve(mut self, worker: &mut Worker) {
@@ -80,7 +105,7 @@ impl<'a> RequestScheduler<'a> {
         loop {
             more &= self.hear();
             self.admit();
-            if !more && self.idle.len() == self.lanes.len() {
+            if !more && self.in_work == 0 {
                 return;
             }
             // Whoever has something to say wakes this thread after it has put it into the channel.
@@ -93,7 +118,9 @@ impl<'a> RequestScheduler<'a> {
     fn hear(&mut self) -> bool {
         loop {
             match self.channels.messages.try_recv() {
-                Ok(SchedulerMessage::Submitted { submission, since }) => self.receive(submission, since),
+                Ok(SchedulerMessage::Submitted { dataflow, submission, since }) => {
+                    self.receive(dataflow, submission, since)
+                }
                 Ok(SchedulerMessage::Cancel(request)) => self.cancel(request),
                 Ok(SchedulerMessage::Overdue(number)) => self.overdue(number),
                 Ok(SchedulerMessage::InterimMade { number, response }) => {
@@ -105,10 +132,11 @@ impl<'a> RequestScheduler<'a> {
         }
     }
 
-    fn receive(&mut self, submission: Submission, since: Instant) {
+    fn receive(&mut self, dataflow: usize, submission: Submission, since: Instant) {
         self.count += 1;
-        let Submission { receipt, refused, deadline, supersedes } = submission;
-        let deadline = self.shared.work.dataflow.deadline.and_then(|after| {
+        let Submission { receipt, version: _, refused, deadline, supersedes } = submission;
+        let shared = &self.shared[dataflow];
+        let deadline = shared.work.dataflow.deadline.and_then(|after| {
             let left = match deadline {
                 Deadline::OfDataflow => after,
                 Deadline::Within(left) => left,
@@ -116,13 +144,11 @@ impl<'a> RequestScheduler<'a> {
             };
             let (scheduler, number) = (self.channels.scheduler.clone(), self.count);
             let left = left.saturating_sub(since.elapsed());
-            Some((
-                after,
-                self.shared.clock.after(left, move || scheduler.send(SchedulerMessage::Overdue(number))),
-            ))
+            Some((after, shared.clock.after(left, move || scheduler.send(SchedulerMessage::Overdue(number)))))
         });
-        self.waiting.push_back(PendingRequest {
+        self.queues[dataflow].waiting.push_back(PendingRequest {
             number: self.count,
+            dataflow,
             receipt,
             refused,
             began: 0,
@@ -134,14 +160,14 @@ impl<'a> RequestScheduler<'a> {
     }
 
     fn admit(&mut self) {
-        while !self.idle.is_empty()
-            && let Some(mut pending) = self.waiting.pop_front()
+        while self.in_work < self.in_work_max
+            && let Some((index, mut pending)) = self.next()
         {
-            let index = self.idle.pop_front().expect("it was just seen");
-            let work = &self.shared.work;
+            self.in_work += 1;
+            let Lane { input, dataflow, current } = &mut self.lanes[index];
+            let work = &self.shared[*dataflow].work;
             tell(&*work.observer, &Event::Accepted { request: pending.request() });
-            work.memories.began(pending.request().id);
-            let (input, current) = &mut self.lanes[index];
+            work.memories.began(work.memory_key(pending.request()));
             pending.began = *input.time();
             let (request, refused) = (Arc::clone(pending.request()), pending.refused.take());
             order(input, Order::Begin(Begin { request, refused }));
@@ -152,14 +178,27 @@ impl<'a> RequestScheduler<'a> {
         }
     }
 
+    /// The next request that waits, with a lane for it; the dataflows have their turns.
+    fn next(&mut self) -> Option<(usize, PendingRequest)> {
+        let count = self.queues.len();
+        let mut turns = (0..count).map(|after| (self.turn + after) % count);
+        let dataflow = turns.find(|dataflow| !self.queues[*dataflow].waiting.is_empty())?;
+        self.turn = dataflow + 1;
+        let queue = &mut self.queues[dataflow];
+        let lane = queue.idle.pop_front().expect("a dataflow has as many lanes as may be in work");
+        queue.waiting.pop_front().map(|pending| (lane, pending))
+    }
+
     /// A request that waits goes first: it takes no time.
     fn cancel(&mut self, request: Digest) {
-        let (mut cancelled, others): (VecDeque<_>, VecDeque<_>) =
-            self.waiting.drain(..).partition(|pending| pending.request().id == request);
-        cancelled.iter_mut().for_each(|pending| pending.cancelled = true);
-        self.waiting = cancelled.into_iter().chain(others).collect();
-        for (input, pending) in &mut self.lanes {
-            if pending.as_ref().is_some_and(|pending| pending.request().id == request) {
+        for DataflowQueue { waiting, .. } in &mut self.queues {
+            let (mut cancelled, others): (VecDeque<_>, VecDeque<_>) =
+                waiting.drain(..).partition(|pending| pending.request().id == request);
+            cancelled.iter_mut().for_each(|pending| pending.cancelled = true);
+            *waiting = cancelled.into_iter().chain(others).collect();
+        }
+        for Lane { input, current, .. } in &mut self.lanes {
+            if current.as_ref().is_some_and(|pending| pending.request().id == request) {
                 order(input, Order::Cancel);
             }
         }
@@ -167,25 +206,27 @@ impl<'a> RequestScheduler<'a> {
 
     fn overdue(&mut self, number: u64) {
         let after = |pending: &PendingRequest| pending.deadline.as_ref().map(|(after, _)| *after);
-        if let Some(pending) = self.waiting.iter().find(|pending| pending.number == number) {
+        let mut waiting = self.queues.iter().flat_map(|queue| &queue.waiting);
+        if let Some(pending) = waiting.find(|pending| pending.number == number) {
             let Some(after) = after(pending) else { return };
-            let said = self.shared.work.dataflow.not_begun(pending.request(), after, "a free lane");
-            return self.make_interim(number, pending.request(), said);
+            let dataflow = &self.shared[pending.dataflow].work.dataflow;
+            let said = dataflow.not_begun(pending.request(), after, "a free lane");
+            return self.make_interim(pending, said);
         }
         let in_lane = |pending: &&PendingRequest| pending.number == number;
-        for (input, pending) in &mut self.lanes {
-            if let Some(after) = pending.as_ref().filter(in_lane).and_then(after) {
+        for Lane { input, current, .. } in &mut self.lanes {
+            if let Some(after) = current.as_ref().filter(in_lane).and_then(after) {
                 order(input, Order::Overdue(after));
             }
         }
     }
 
     /// The failure part may take long, so it is run on a thread of the pool.
-    fn make_interim(&self, number: u64, request: &Arc<Request>, said: Response) {
-        let (work, request, scheduler) =
-            (Arc::clone(&self.shared.work), Arc::clone(request), self.channels.scheduler.clone());
-        let class = work.dataflow.nodes.len();
-        self.shared.pool.submit(class, 0, move |_| {
+    fn make_interim(&self, pending: &PendingRequest, said: Response) {
+        let shared = &self.shared[pending.dataflow];
+        let (number, request) = (pending.number, Arc::clone(pending.request()));
+        let (work, scheduler) = (Arc::clone(&shared.work), self.channels.scheduler.clone());
+        shared.submit(work.dataflow.nodes.len(), 0, move |_| {
             let response = work.apologise(&request, said);
             scheduler.send(SchedulerMessage::InterimMade { number, response });
         });
@@ -193,15 +234,16 @@ impl<'a> RequestScheduler<'a> {
 
     /// Has the error response of a deadline delivered, unless the final one has been made.
     fn deliver_interim(&mut self, number: u64, mut response: Response) {
-        let in_lanes = self.lanes.iter_mut().filter_map(|(_, pending)| pending.as_mut());
-        let mut pending = in_lanes.chain(&mut self.waiting);
-        let Some(pending) = pending.find(|pending| pending.number == number) else { return };
+        let in_lanes = self.lanes.iter_mut().filter_map(|lane| lane.current.as_mut());
+        let waiting = self.queues.iter_mut().flat_map(|queue| &mut queue.waiting);
+        let Some(pending) = in_lanes.chain(waiting).find(|pending| pending.number == number) else { return };
         let (handed_over, earlier) = channel();
         response.supersedes = pending.supersedes.take();
         pending.supersedes = Some(response.digest());
         pending.earlier = Some(earlier);
-        let (receipt, turn) = (pending.receipt.clone(), Turn::Interim { handed_over });
-        let _ = self.channels.answers.send(Answered { receipt, response, turn });
+        let (dataflow, receipt) = (pending.dataflow, pending.receipt.clone());
+        let turn = Turn::Interim { handed_over };
+        let _ = self.channels.answers.send(Answered { dataflow, receipt, response, turn });
     }
 
     fn hand_out(&mut self) {
@@ -216,18 +258,20 @@ impl<'a> RequestScheduler<'a> {
 
     /// What is said of a request may come after its answer, when another one is in its lane.
     fn pass_on(&self, lane: usize, time: u64, said: Response) {
-        if let Some(pending) = self.lanes[lane].1.as_ref().filter(|pending| pending.began < time) {
-            self.make_interim(pending.number, pending.request(), said);
+        if let Some(pending) = self.lanes[lane].current.as_ref().filter(|pending| pending.began < time) {
+            self.make_interim(pending, said);
         }
     }
 
     fn let_out(&mut self, lane: usize, mut response: Response) {
-        let pending = self.lanes[lane].1.take().expect("a lane answers what it was given");
-        self.idle.push_back(lane);
+        let pending = self.lanes[lane].current.take().expect("a lane answers what it was given");
+        self.queues[pending.dataflow].idle.push_back(lane);
+        self.in_work -= 1;
         response.supersedes = pending.supersedes;
         let turn = Turn::Final { earlier: pending.earlier };
-        // The one who delivers outlives the workers.
-        let _ = self.channels.answers.send(Answered { receipt: pending.receipt, response, turn });
+        // The delivery threads outlive the workers.
+        let PendingRequest { dataflow, receipt, .. } = pending;
+        let _ = self.channels.answers.send(Answered { dataflow, receipt, response, turn });
     }
 }
 

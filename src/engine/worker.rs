@@ -1,4 +1,4 @@
-//! What a worker does. All of them build the lanes and run them; the first one also has the porter.
+//! What a worker does. All of them build the lanes and run them; the first one also has the scheduler.
 
 use std::sync::Arc;
 
@@ -9,9 +9,14 @@ use super::scheduler::{RequestScheduler, SchedulerChannels};
 use super::shared::Shared;
 
 /// Runs a worker until no more requests come and all are answered.
-pub fn work(worker: &mut Worker, lanes: usize, shared: &Arc<Shared>, channels: Option<SchedulerChannels>) {
+pub fn work(worker: &mut Worker, lanes: usize, shared: &[Arc<Shared>], channels: Option<SchedulerChannels>) {
     let done = LaneResponses::default();
-    let inputs: Vec<LaneInput> = (0..lanes).map(|index| lane(worker, index, shared, &done)).collect();
+    let mut inputs: Vec<(usize, LaneInput)> = Vec::new();
+    for (dataflow, shared) in shared.iter().enumerate() {
+        for _ in 0..lanes {
+            inputs.push((dataflow, lane(worker, inputs.len(), shared, &done)));
+        }
+    }
     // A worker without channels lets go of its inputs at once: only the first one's keep the lanes open.
     if let Some(channels) = channels {
         RequestScheduler::new(inputs, channels, done, shared).serve(worker);

@@ -23,3 +23,4 @@ mod run;
 mod support;
 mod text;
 mod truth;
+mod versions;
