@@ -160,9 +160,11 @@ impl Intake<'_> {
         Ok(())
     }
 
-    /// The dataflow under which a request was accepted; where its version is not there, the present one.
+    /// The dataflow under which a request was accepted. Where its version is not there, or an operator
+    /// has asked for another try, it is the present one.
     fn dataflow_of(&self, history: &History) -> &Dataflow {
-        let dataflow = history.version().and_then(|version| self.entrance.dataflows().get(version));
+        let version = history.version().filter(|_| !history.is_retried());
+        let dataflow = version.and_then(|version| self.entrance.dataflows().get(version));
         dataflow.map_or(self.dataflow, Arc::as_ref)
     }
 
