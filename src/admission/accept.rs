@@ -208,8 +208,8 @@ fn claims(request: &Request) -> BTreeSet<String> {
 }
 
 /// A request as the engine takes it.
-fn submission(receipt: Receipt, _dataflow: &Arc<Dataflow>) -> Submission {
-    Submission::from(receipt)
+fn submission(receipt: Receipt, dataflow: &Arc<Dataflow>) -> Submission {
+    Submission::from(receipt).under(dataflow.digest())
 }
 
 /// A request that goes on, with what is left of its time.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::dataflow::Dataflow;
+use crate::engine::DataflowSet;
 use crate::step::{Digest, Request};
 
 /// The dataflows of a process, and the rule that chooses one of them for a new request.
@@ -74,6 +75,12 @@ impl DataflowSelector {
     /// The dataflows that the engine has to run: those of new requests, and earlier versions.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Dataflow>> {
         self.dataflows.iter().chain(&self.versions)
+    }
+
+    /// The same for the engine.
+    pub fn set(&self) -> DataflowSet {
+        let set = DataflowSet::new(Arc::clone(&self.dataflows[0]));
+        self.all().skip(1).cloned().fold(set, DataflowSet::with)
     }
 
     /// Whether the version of a dataflow is among them.

@@ -197,10 +197,9 @@ impl Service {
             };
             feed(&sources, &admission, sink, self.settings.retention)
         };
-        // The engine takes one dataflow: that of a choice of several is the first.
-        let dataflow = Arc::clone(&self.dataflows.dataflows()[0]);
         let journal = Arc::clone(&self.journal);
-        let intake = engine::run(dataflow, journal, settings, observer, feed, sink)?.transpose()?;
+        let dataflows = self.dataflows.set();
+        let intake = engine::run(dataflows, journal, settings, observer, feed, sink)?.transpose()?;
         sink.drain();
         self.journal.collect(self.settings.retention)?;
         Ok(intake)

@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cluster::{self, Agreement, Hosts, Secret};
-use crate::dataflow::Dataflow;
-use crate::engine::Mesh;
+use crate::engine::{DataflowSet, Mesh};
 
 use super::exit::{Failure, Kind};
 
@@ -44,6 +43,11 @@ impl Processes {
         self.process
     }
 
+    /// Whether this is the only process.
+    pub fn is_alone(&self) -> bool {
+        self.processes.get() == 1
+    }
+
     /// How many processes share the memory of this machine: all, where all are at loopback addresses.
     pub fn on_this_machine(&self) -> u64 {
         let hosts = self.hosts.as_ref().and_then(|path| Hosts::read(path, self.processes.get()).ok());
@@ -53,7 +57,7 @@ impl Processes {
     /// Meets the other processes; `None` where there is only one.
     pub fn mesh(
         &self,
-        dataflow: &Dataflow,
+        dataflows: &DataflowSet,
         workers: NonZero<usize>,
         lanes: NonZero<usize>,
     ) -> Result<Option<Mesh>, Failure> {
@@ -68,7 +72,7 @@ impl Processes {
         let hosts = self.hosts()?;
         let secret = self.secret(&hosts)?;
         let (workers, lanes) = (workers.get(), lanes.get());
-        let agreement = Agreement { dataflow: dataflow.digest(), lanes, workers, processes };
+        let agreement = Agreement { dataflow: dataflows.digest(), lanes, workers, processes };
         let others = processes - 1;
         let _ = writeln!(
             std::io::stderr(),

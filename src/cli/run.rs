@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::admission::{DataflowSelector, Intake, Service, ServiceSettings};
-use crate::dataflow::Dataflow;
 use crate::dicom::Commitments;
-use crate::engine::Settings;
+use crate::engine::{DataflowSet, Settings};
 use crate::files::{Folder, OutputSetting};
 use crate::journal::{Journal, Retention};
 use crate::outbox::{Clock, Forward, Outbox, Policy, Setup};
@@ -166,11 +165,12 @@ impl Args {
 impl Run {
     fn run(&self, table: &Table) -> Result<Exit, Failure> {
         let (chosen, site) = (&self.chosen, &self.site);
-        let dataflow = Arc::new(Dataflow::load(&chosen.dataflow, table)?);
-        let progress = Arc::new(Progress::new(dataflow.work_count()));
-        let service = self.service(&dataflow, &progress)?;
+        let dataflows = chosen.dataflow.load(table)?;
+        let steps = dataflows.dataflows().iter().map(|dataflow| dataflow.work_count()).max();
+        let progress = Arc::new(Progress::new(steps.unwrap_or(0)));
+        let settings = self.settings(&dataflows.set())?;
+        let service = self.service(dataflows, table, &progress)?;
         keep_step_folders(&chosen.state, self.processes.index())?;
-        let settings = self.settings(&dataflow)?;
         let folder = self.folder()?;
         let commitments = Arc::default();
         let auditor = Auditor::start(site, &chosen.state, &site.ae_title(self.listen.ae_title()))?;
@@ -184,11 +184,18 @@ impl Run {
         Ok(if intake == Some(Intake::Partial) { Exit::WithErrors } else { teller.exit() })
     }
 
-    fn service(&self, dataflow: &Arc<Dataflow>, progress: &Arc<Progress>) -> Result<Service, Failure> {
+    fn service(
+        &self,
+        dataflows: DataflowSelector,
+        table: &Table,
+        progress: &Arc<Progress>,
+    ) -> Result<Service, Failure> {
         let state = &self.chosen.state;
         let settings = ServiceSettings { free_bytes_min: self.chosen.free_min, ..ServiceSettings::at(state) };
-        let dataflows = DataflowSelector::only(Arc::clone(dataflow));
-        let mut service = if self.processes.is_first() {
+        let mut service = if self.processes.is_alone() {
+            Service::open(settings, dataflows)?.with_earlier_versions(table)?
+        } else if self.processes.is_first() {
+            // Every process of a cluster has the same dataflows, and only this one reads the journal.
             Service::open(settings, dataflows)?
         } else {
             // The other processes of a cluster use the folder of the first one.
@@ -259,7 +266,7 @@ impl Run {
         Retention { age_max, bytes_max }
     }
 
-    fn settings(&self, dataflow: &Dataflow) -> Result<Settings, Failure> {
+    fn settings(&self, dataflows: &DataflowSet) -> Result<Settings, Failure> {
         let cores = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
         let (workers, lanes) = (self.chosen.workers.unwrap_or(cores), self.chosen.lanes);
         Ok(Settings {
@@ -269,7 +276,7 @@ impl Run {
                 .chosen
                 .memory
                 .unwrap_or_else(|| memory::default_budget() / self.processes.on_this_machine()),
-            mesh: self.processes.mesh(dataflow, workers, lanes)?,
+            mesh: self.processes.mesh(dataflows, workers, lanes)?,
         })
     }
 

@@ -2,10 +2,14 @@
 
 use std::num::NonZero;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::admission::DataflowSelector;
+use crate::dataflow::Dataflow;
 use crate::files::{FilesSite, OutputSetting};
 use crate::site::{DataflowRules, GeneralSettings};
+use crate::step::{Request, Table};
 
 use super::exit::{Failure, Kind};
 use super::site::Settings;
@@ -16,11 +20,49 @@ pub struct GivenSettings {
     pub output: Option<OutputSetting>,
 }
 
+/// The dataflows of a run: names of built-in ones, or paths of files.
+#[derive(Debug)]
+pub enum ChosenDataflow {
+    /// One for all requests.
+    One(String),
+    /// Those that the rules of the site's file name.
+    ByRules(DataflowRules),
+}
+
+impl ChosenDataflow {
+    /// Loads and checks them.
+    pub fn load(&self, table: &Table) -> Result<DataflowSelector, Failure> {
+        match self {
+            ChosenDataflow::One(name) => Ok(DataflowSelector::only(Dataflow::load(name, table)?)),
+            ChosenDataflow::ByRules(rules) => by_rules(rules.clone(), table),
+        }
+    }
+}
+
+/// The dataflows that rules name, and the choice among them.
+fn by_rules(rules: DataflowRules, table: &Table) -> Result<DataflowSelector, Failure> {
+    let names: Vec<String> = rules.dataflows().into_iter().map(str::to_owned).collect();
+    let mut dataflows: Vec<Arc<Dataflow>> = Vec::new();
+    for name in &names {
+        let dataflow = Dataflow::load(name, table)?;
+        if let Some(same) = dataflows.iter().position(|known| known.name() == dataflow.name()) {
+            let text = format!("the dataflows {} and {name} are both called {}", names[same], dataflow.name());
+            let failure = Failure::new(Kind::Problems, text);
+            return Err(failure.hint("requests are remembered by the name of their dataflow: rename one"));
+        }
+        dataflows.push(Arc::new(dataflow));
+    }
+    let choose = move |request: &Request| {
+        let chosen = rules.choose(request).dataflow;
+        names.iter().position(|name| name == chosen).expect("the rules name no other dataflow")
+    };
+    Ok(DataflowSelector::by(dataflows, choose))
+}
+
 /// What a run goes by.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub struct RunSettings {
-    /// The name of a built-in dataflow, or the path of a file.
-    pub dataflow: String,
+    pub dataflow: ChosenDataflow,
     pub state: PathBuf,
     /// The folder of responses; `None`: there are other destinations only.
     pub output: Option<PathBuf>,
@@ -61,8 +103,11 @@ impl RunSettings {
         let input = if receives || !given.input.is_empty() { given.input } else { said.input };
         Ok(RunSettings {
             dataflow: match given.dataflow.or(said.dataflow) {
-                Some(dataflow) => dataflow,
-                None => rules.map_or(Ok(DATAFLOW.to_owned()), only_dataflow)?,
+                Some(dataflow) => ChosenDataflow::One(dataflow),
+                None => match rules {
+                    Some(rules) => ChosenDataflow::ByRules(rules.clone()),
+                    None => ChosenDataflow::One(DATAFLOW.to_owned()),
+                },
             },
             state: given.state.or(said.state).unwrap_or_else(|| STATE.into()),
             output: match output.unwrap_or_else(|| OutputSetting::Folder(OUTPUT.into())) {
@@ -79,18 +124,6 @@ impl RunSettings {
             retry: given.retry.or(said.retry).unwrap_or_else(|| RETRY_S.map(Duration::from_secs).into()),
             keep_trying: given.keep_trying.or(said.keep_trying).unwrap_or(KEEP_TRYING),
         })
-    }
-}
-
-/// The dataflow of all rules, as a process runs one.
-fn only_dataflow(rules: &DataflowRules) -> Result<String, Failure> {
-    match rules.dataflows()[..] {
-        [only] => Ok(only.to_owned()),
-        _ => {
-            let failure =
-                Failure::new(Kind::Usage, "the rules of the site's file name more than one dataflow");
-            Err(failure.hint("a process runs one dataflow: name it on the command line"))
-        }
     }
 }
 
@@ -116,16 +149,22 @@ mod tests {
         assert_eq!((chosen.state.as_path(), chosen.output), (Path::new("/etc/flow/state"), None));
         assert_eq!((chosen.lanes.get(), chosen.keep_days, chosen.free_min), (2, 30.0, 1 << 30));
         assert_eq!(chosen.retry, [2, 60].map(Duration::from_secs));
-        assert_eq!((chosen.dataflow.as_str(), chosen.input.len()), ("/etc/flow/mine.yaml", 1));
+        assert!(is_one(&chosen.dataflow, "/etc/flow/mine.yaml"));
+        assert_eq!(chosen.input.len(), 1);
     }
 
     #[test]
-    fn one_dataflow_of_all_rules_is_run_and_of_several_one_must_be_named() {
-        let one = "rules: [{when: {modality: CT}, dataflow: ct-lung}, {default: ct-lung}]";
-        assert_eq!(choose(GeneralSettings::default(), one).unwrap().dataflow, "ct-lung");
-        let two = "rules: [{when: {modality: CT}, dataflow: a.yaml}, {default: ct-lung}]";
-        assert!(choose(GeneralSettings::default(), two).is_err());
+    fn rules_choose_among_their_dataflows_unless_the_command_line_names_one() {
+        let rules = "rules: [{when: {modality: CT}, dataflow: ct-lung}, {default: ct-lung}]";
+        let table = Table::built_in();
+        let chosen = choose(GeneralSettings::default(), rules).unwrap().dataflow;
+        let dataflows = chosen.load(&table).unwrap();
+        assert_eq!(dataflows.dataflows().len(), 1, "named twice, loaded once");
         let named = GeneralSettings { dataflow: Some("b.yaml".to_owned()), ..Default::default() };
-        assert_eq!(choose(named, two).unwrap().dataflow, "b.yaml");
+        assert!(is_one(&choose(named, rules).unwrap().dataflow, "b.yaml"));
+    }
+
+    fn is_one(dataflow: &ChosenDataflow, expected: &str) -> bool {
+        matches!(dataflow, ChosenDataflow::One(name) if name == expected)
     }
 }

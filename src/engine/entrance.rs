@@ -10,14 +10,17 @@ use crate::dataflow::Response;
 use crate::journal::{History, Receipt};
 use crate::step::{Digest, Fault};
 
-use super::exit::{Answered, Turn};
-use super::job::Work;
-use super::places::Places;
+use super::dataflow_set::DataflowSet;
+use super::delivery::{Answered, Turn};
+use super::memory::{Memories, MemoryKey};
+use super::slots::RequestSlots;
 
 pub struct Entrance {
-    bell: Bell,
-    places: Arc<Places>,
-    work: Arc<Work>,
+    scheduler: SchedulerHandle,
+    /// For each dataflow.
+    slots: Arc<[RequestSlots]>,
+    dataflows: Arc<DataflowSet>,
+    memories: Arc<Memories>,
     /// Taken only when the entrance is dropped.
     answers: Option<Sender<Answered>>,
 }
@@ -25,11 +28,22 @@ pub struct Entrance {
 /// A request, and what is known of it from before.
 pub struct Submission {
     pub receipt: Receipt,
+    /// The version of the dataflow that is to run it; `None` for the engine's first one. A version
+    /// that the engine does not have makes an error response.
+    pub version: Option<Digest>,
     /// Why it is not to be begun: its response is an error response then.
     pub refused: Option<Fault>,
     pub deadline: Deadline,
     /// The digest of an earlier response to it, which the next one supersedes.
     pub supersedes: Option<Digest>,
+}
+
+impl Submission {
+    /// Has the request run by this version of a dataflow.
+    #[must_use]
+    pub fn under(self, version: Digest) -> Submission {
+        Submission { version: Some(version), ..self }
+    }
 }
 
 /// When there has to be a response. A dataflow without a deadline has none, whatever stands here.
@@ -45,26 +59,28 @@ pub enum Deadline {
 
 impl From<Receipt> for Submission {
     fn from(receipt: Receipt) -> Submission {
-        Submission { receipt, refused: None, deadline: Deadline::OfDataflow, supersedes: None }
+        Submission { receipt, version: None, refused: None, deadline: Deadline::OfDataflow, supersedes: None }
     }
 }
 
 /// Cancels requests, from any thread and as long as there is one to cancel.
 #[derive(Clone)]
-pub struct Canceller(Bell);
+pub struct Canceller(SchedulerHandle);
 
 impl Canceller {
     /// Gives up what is under way for a request, and begins nothing more of it. It gets its error
     /// response, which the failure part still makes; one whose work is all done gets its results.
     /// Nothing happens to a request that is not here.
     pub fn cancel(&self, request: Digest) {
-        self.0.ring(Notice::Cancel(request));
+        self.0.send(SchedulerMessage::Cancel(request));
     }
 }
 
 /// What the one who leads requests into lanes is told.
-pub(super) enum Notice {
+pub(super) enum SchedulerMessage {
     Submitted {
+        /// The place of its dataflow in the set.
+        dataflow: usize,
         submission: Submission,
         since: Instant,
     },
@@ -72,7 +88,7 @@ pub(super) enum Notice {
     /// The deadline of the request of this number has passed.
     Overdue(u64),
     /// The error response because of it.
-    Apology {
+    InterimMade {
         number: u64,
         response: Response,
     },
@@ -82,30 +98,32 @@ pub(super) enum Notice {
 
 /// Tells the first worker something, and wakes it.
 #[derive(Clone)]
-pub(super) struct Bell {
-    notices: Sender<Notice>,
+pub(super) struct SchedulerHandle {
+    messages: Sender<SchedulerMessage>,
     worker: Arc<OnceLock<Thread>>,
 }
 
-impl Bell {
-    pub fn ring(&self, notice: Notice) {
+impl SchedulerHandle {
+    pub fn send(&self, message: SchedulerMessage) {
         // Workers that are gone have nothing more to do.
-        let _ = self.notices.send(notice);
+        let _ = self.messages.send(message);
         self.worker.get().iter().for_each(|worker| worker.unpark());
     }
 }
 
 impl Entrance {
-    /// An entrance and its other end. Beside the requests in lanes as many may wait or be delivered.
+    /// An entrance and its other end. Of each dataflow, twice as many requests as there are lanes may
+    /// be in work, wait or be delivered.
     pub(super) fn new(
         lanes: NonZero<usize>,
-        work: Arc<Work>,
+        dataflows: Arc<DataflowSet>,
+        memories: Arc<Memories>,
         answers: Sender<Answered>,
-    ) -> (Entrance, Receiver<Notice>) {
-        let (notices, heard) = channel();
-        let places = Arc::new(Places::new(lanes.get().saturating_mul(2)));
-        let bell = Bell { notices, worker: Arc::default() };
-        (Entrance { bell, places, work, answers: Some(answers) }, heard)
+    ) -> (Entrance, Receiver<SchedulerMessage>) {
+        let (messages, heard) = channel();
+        let slots = dataflows.iter().map(|_| RequestSlots::new(lanes.get().saturating_mul(2))).collect();
+        let scheduler = SchedulerHandle { messages, worker: Arc::default() };
+        (Entrance { scheduler, slots, dataflows, memories, answers: Some(answers) }, heard)
     }
 
     /// Hands a request over. It waits while too many are under way; the request's deadline does not.
@@ -115,50 +133,75 @@ impl Entrance {
 
     /// Hands a request over of which there is a history: what is finished is not done again.
     pub fn resume(&self, submission: Submission, history: Option<&History>) {
+        let (dataflow, submission) = self.placed(submission);
         if let Some(number) = submission.receipt.number() {
-            self.work.memories.enter(number);
-            self.work.memories.open(submission.receipt.request().id, number, history);
+            let version = submission.version.unwrap_or(self.dataflows.first().digest());
+            let memory = MemoryKey { request: submission.receipt.request().id, version };
+            self.memories.enter(number);
+            self.memories.open(memory, number, history);
         }
-        self.bell.ring(Notice::Submitted { submission, since: Instant::now() });
-        self.places.enter();
+        self.scheduler.send(SchedulerMessage::Submitted { dataflow, submission, since: Instant::now() });
+        self.slots[dataflow].enter();
+    }
+
+    /// The dataflow of a submission; one whose version is not there is refused by the first.
+    fn placed(&self, submission: Submission) -> (usize, Submission) {
+        let Some(version) = submission.version else { return (0, submission) };
+        match self.dataflows.position(version) {
+            Some(dataflow) => (dataflow, submission),
+            None => (0, Submission { version: None, refused: Some(not_loaded(version)), ..submission }),
+        }
     }
 
     /// Hands over a response that was made before, to be delivered.
     pub fn deliver(&self, receipt: Receipt, response: Response) {
-        receipt.number().into_iter().for_each(|number| self.work.memories.enter(number));
-        self.places.enter();
+        receipt.number().into_iter().for_each(|number| self.memories.enter(number));
+        let dataflow = self.dataflows.position(response.version).unwrap_or(0);
+        self.slots[dataflow].enter();
         // Those who deliver stay until the entrance is closed.
         if let Some(answers) = &self.answers {
-            let _ = answers.send(Answered { receipt, response, turn: Turn::Recorded });
+            let _ = answers.send(Answered { dataflow, receipt, response, turn: Turn::Recorded });
         }
     }
 
     /// Waits until the sink has the responses to all that was handed over.
     pub fn settle(&self) {
-        self.places.wait_for_all();
+        self.slots.iter().for_each(RequestSlots::wait_for_all);
+    }
+
+    /// The dataflows that requests can be run by.
+    pub fn dataflows(&self) -> &DataflowSet {
+        &self.dataflows
     }
 
     pub fn canceller(&self) -> Canceller {
-        Canceller(self.bell.clone())
+        Canceller(self.scheduler.clone())
     }
 
-    pub(super) fn bell(&self) -> Bell {
-        self.bell.clone()
+    pub(super) fn scheduler(&self) -> SchedulerHandle {
+        self.scheduler.clone()
     }
 
     pub(super) fn worker(&self) -> Arc<OnceLock<Thread>> {
-        Arc::clone(&self.bell.worker)
+        Arc::clone(&self.scheduler.worker)
     }
 
-    pub(super) fn places(&self) -> Arc<Places> {
-        Arc::clone(&self.places)
+    pub(super) fn slots(&self) -> Arc<[RequestSlots]> {
+        Arc::clone(&self.slots)
     }
+}
+
+fn not_loaded(version: Digest) -> Fault {
+    Fault::new(
+        format!("it was accepted under version {version} of its dataflow, which is not loaded"),
+        "Start flow with that dataflow, or send the request again.",
+    )
 }
 
 /// Says that no more requests come.
 impl Drop for Entrance {
     fn drop(&mut self) {
         self.answers = None;
-        self.bell.ring(Notice::Closed);
+        self.scheduler.send(SchedulerMessage::Closed);
     }
 }

@@ -20,7 +20,7 @@ use super::as_json;
 use super::budget::Claim;
 use super::run::Run;
 
-/// What travels from the entrance to a lane's home. All but the first are about the request that
+/// What travels from the scheduler to a lane's home. All but the first are about the request that
 /// began last; they come at later times than its own, so that they hold up nothing of it.
 #[derive(Clone, Serialize, Deserialize)]
 pub enum Order {
@@ -48,7 +48,7 @@ pub struct Emission {
     pub epoch: Rc<Epoch>,
     /// For a node that runs per item: which.
     pub item: Option<usize>,
-    /// `None` from the gate and the judge, which have nothing to give but the epoch.
+    /// `None` from the opener and the judge, which have nothing to give but the epoch.
     pub left: Option<Left>,
 }
 

@@ -11,7 +11,7 @@ use crate::step::{Artifact, Fault, FaultKind, File, Inputs, Outcome, Outputs, Re
 use crate::store::{Store, StoreError};
 
 use super::event::{Event, Observer, tell};
-use super::memory::{Memories, Run};
+use super::memory::{Memories, MemoryKey, Run};
 use super::patience::patiently;
 
 /// The files of a run that belong to the response, by output.
@@ -35,7 +35,7 @@ impl Ended {
 pub struct Work {
     pub dataflow: Arc<Dataflow>,
     pub store: Arc<Store>,
-    pub memories: Memories,
+    pub memories: Arc<Memories>,
     pub observer: Arc<dyn Observer>,
 }
 
@@ -90,11 +90,12 @@ impl Work {
     ) -> Option<Result<(Outputs, Delivered), Fault>> {
         let Job { request, item, token, .. } = *job;
         let identity = node.identity(&self.dataflow, request, FINAL);
-        if !self.memories.remembers(request.id) {
+        let memory = self.memory_key(request);
+        if !self.memories.remembers(memory) {
             let performed = node.perform(&identity, inputs, token);
             return (job.is_wanted)().then(|| self.kept(job, performed));
         }
-        let run = Run { node, request, item, inputs, key: node.key(&identity, inputs) };
+        let run = Run { memory, node, request, item, inputs, key: node.key(&identity, inputs) };
         let began = Instant::now();
         let (result, known) = match self.memories.recall(&run) {
             Some(recalled) => (recalled, true),
@@ -109,6 +110,11 @@ impl Work {
         let note = || self.memories.note(&run, result, took);
         let noted = if known { Ok(()) } else { patiently(request, StoreError::may_pass, note) };
         Some(noted.map_err(not_kept).and(kept))
+    }
+
+    /// The name under which a request that runs through this dataflow is remembered.
+    pub fn memory_key(&self, request: &Request) -> MemoryKey {
+        MemoryKey { request: request.id, version: self.dataflow.digest }
     }
 
     fn kept(&self, job: &Job, result: Result<Outputs, Fault>) -> Result<(Outputs, Delivered), Fault> {

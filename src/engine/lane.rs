@@ -1,10 +1,10 @@
 //! A lane: one instance of the dataflow's graph, with totally ordered epochs.
 //!
 //! ```text
-//! input ─▶ gate ─▶ nodes of the work ─▶ judge ─▶ nodes of the failure part ─▶ answer ─▶ collect
+//! input ─▶ open ─▶ nodes of the work ─▶ judge ─▶ nodes of the failure part ─▶ answer ─▶ collect
 //! ```
 //!
-//! From the gate to the answer everything happens on the lane's home worker.
+//! From its opening to the answer everything happens on the lane's home worker.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -21,18 +21,18 @@ use crate::dataflow::{Dataflow, Phase, Response, Verdict, Wire};
 
 use super::close::close;
 use super::epoch::{Answer, Emission, Order};
-use super::gate::{Opened, gate};
 use super::node::{Sources, node};
+use super::open::{OpenerStreams, open};
 use super::shared::Shared;
 
 /// Where requests go in; closing it ends the lane.
-pub type Inlet = InputHandle<u64, CapacityContainerBuilder<Vec<Order>>>;
+pub type LaneInput = InputHandle<u64, CapacityContainerBuilder<Vec<Order>>>;
 
 /// What came out of the lanes. Only the first worker sees any.
-pub type Done = Rc<RefCell<Vec<Said>>>;
+pub type LaneResponses = Rc<RefCell<Vec<LaneResponse>>>;
 
 /// The answer of an epoch that is done, or what there is to say of one whose deadline has passed.
-pub struct Said {
+pub struct LaneResponse {
     pub lane: usize,
     /// That of the epoch; what is said of it before comes at a later time.
     pub time: u64,
@@ -42,17 +42,17 @@ pub struct Said {
 type Emissions<'scope> = Stream<'scope, u64, Vec<Emission>>;
 
 /// Builds a lane. Every worker builds the same lanes in the same order.
-pub fn lane(worker: &mut Worker, lane: usize, shared: &Arc<Shared>, done: &Done) -> Inlet {
-    let mut inlet = Inlet::new();
+pub fn lane(worker: &mut Worker, lane: usize, shared: &Arc<Shared>, done: &LaneResponses) -> LaneInput {
+    let mut input = LaneInput::new();
     worker.dataflow_named(&format!("lane {lane}"), |scope| {
         let home = lane % scope.worker().peers();
-        let Opened { begun, overdue } = gate(scope.input_from(&mut inlet), home, shared);
+        let OpenerStreams { begun, overdue } = open(scope.input_from(&mut input), home, shared);
         let nodes = nodes(Phase::Work, begun, Vec::new(), shared);
         let answers = answer(nodes, shared);
         let said = overdue.into_iter().fold(answers, Concat::concat);
         collect(said, lane, Rc::clone(done));
     });
-    inlet
+    input
 }
 
 /// Adds the operators of a phase to those before. Nodes of a phase stand together in a dataflow.
@@ -107,14 +107,14 @@ fn leaves<'scope>(
 }
 
 /// Brings the answers to the first worker, and passes each on when its epoch is done.
-fn collect(answers: Stream<'_, u64, Vec<Answer>>, lane: usize, done: Done) {
-    let mut held: Option<Said> = None;
+fn collect(answers: Stream<'_, u64, Vec<Answer>>, lane: usize, done: LaneResponses) {
+    let mut held: Option<LaneResponse> = None;
     answers.sink(Exchange::new(|_: &Answer| 0), "collect", move |(input, frontier)| {
         input.for_each(|capability, answers| {
             let time = *capability.least().expect("a message has a time");
             for Answer(response) in answers.drain(..) {
                 let verdict = response.verdict;
-                let said = Said { lane, time, response };
+                let said = LaneResponse { lane, time, response };
                 match verdict {
                     Verdict::Unfinished => done.borrow_mut().push(said),
                     Verdict::Complete | Verdict::Failed => held = Some(said),

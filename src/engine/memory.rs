@@ -18,10 +18,18 @@ use crate::store::{Store, StoreError};
 pub struct Memories {
     journal: Arc<Journal>,
     store: Arc<Store>,
-    open: Mutex<HashMap<Digest, Arc<Memory>>>,
+    open: Mutex<HashMap<MemoryKey, Arc<Memory>>>,
     /// The requests under way, and word when one is not any more.
     under_way: Mutex<BTreeSet<i64>>,
     changed: Condvar,
+}
+
+/// A request on its way through a dataflow: the same one may run through several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MemoryKey {
+    pub request: Digest,
+    /// That of the dataflow.
+    pub version: Digest,
 }
 
 /// What is recorded of one request.
@@ -32,6 +40,7 @@ struct Memory {
 
 /// One run, as the journal knows it.
 pub struct Run<'a> {
+    pub memory: MemoryKey,
     pub node: &'a Node,
     pub request: &'a Request,
     pub item: Option<usize>,
@@ -54,14 +63,14 @@ impl Memories {
     }
 
     /// Begins to remember a request, with what is known from before.
-    pub fn open(&self, request: Digest, number: i64, history: Option<&History>) {
+    pub fn open(&self, memory: MemoryKey, number: i64, history: Option<&History>) {
         let runs = history.map(History::runs).unwrap_or_default();
         let runs = runs.into_iter().map(|(key, (run, content))| (key, (run.clone(), content.to_vec())));
-        self.lock().insert(request, Arc::new(Memory { number, runs: runs.collect() }));
+        self.lock().insert(memory, Arc::new(Memory { number, runs: runs.collect() }));
     }
 
-    pub fn close(&self, request: Digest) {
-        self.lock().remove(&request);
+    pub fn close(&self, memory: MemoryKey) {
+        self.lock().remove(&memory);
     }
 
     /// Waits until this request is not under way, and then is. The same one twice at a time would get in
@@ -78,13 +87,13 @@ impl Memories {
         self.changed.notify_all();
     }
 
-    pub fn remembers(&self, request: Digest) -> bool {
-        self.lock().contains_key(&request)
+    pub fn remembers(&self, memory: MemoryKey) -> bool {
+        self.lock().contains_key(&memory)
     }
 
     /// Notes that a request has taken a lane.
-    pub fn began(&self, request: Digest) {
-        if let Some(memory) = self.of(request) {
+    pub fn began(&self, memory: MemoryKey) {
+        if let Some(memory) = self.of(memory) {
             // A process that dies of it should have it recorded.
             self.journal.hurry(memory.number, Entry::Began);
         }
@@ -92,7 +101,7 @@ impl Memories {
 
     /// What the run gave before, if it is recorded and all of it is still there.
     pub fn recall(&self, run: &Run) -> Option<Result<Outputs, Fault>> {
-        let memory = self.of(run.request.id)?;
+        let memory = self.of(run.memory)?;
         let (record, content) = memory.runs.get(&run.key)?;
         match &record.outcome {
             Outcome::Done => self.outputs(run, &record.outputs, content).map(Ok),
@@ -112,7 +121,7 @@ impl Memories {
         result: Result<&Outputs, &Fault>,
         took: Duration,
     ) -> Result<(), StoreError> {
-        let Some(memory) = self.of(run.request.id) else { return Ok(()) };
+        let Some(memory) = self.of(run.memory) else { return Ok(()) };
         let mut content = Vec::new();
         let (outcome, outputs) = match result {
             Ok(outputs) => (Outcome::Done, self.keep(run, outputs, &mut content)?),
@@ -207,11 +216,11 @@ impl Memories {
         artifacts.iter().map(file).collect::<Option<Vec<File>>>().map(Files)
     }
 
-    fn of(&self, request: Digest) -> Option<Arc<Memory>> {
-        self.lock().get(&request).cloned()
+    fn of(&self, memory: MemoryKey) -> Option<Arc<Memory>> {
+        self.lock().get(&memory).cloned()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Arc<Memory>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<MemoryKey, Arc<Memory>>> {
         self.open.lock().expect(NO_PANIC)
     }
 }

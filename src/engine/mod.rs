@@ -1,4 +1,4 @@
-//! A dataflow as timely lanes. The only folder that names timely.
+//! Dataflows as timely lanes. The only folder that names timely.
 //!
 //! A lane is one instance of the dataflow's graph; a request takes an idle lane and is an epoch in
 //! it. It is done when the lane's frontier passes the epoch. Lanes share nothing but threads and
@@ -7,37 +7,39 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `lane` | the graph: gate, nodes, judge, answer |
-//! | `gate`, `node`, `close` | its operators |
+//! | `lane` | the graph: open, nodes, judge, answer |
+//! | `open`, `node`, `close` | its operators |
 //! | `epoch` | what they share about a request |
 //! | `job`, `run`, `pool` | steps, off the workers' threads |
 //! | `clock` | what is to be done later: timeouts, repetitions, deadlines |
 //! | `patience` | waiting for a full disk |
-//! | `budget`, `places` | the bounds: bytes, requests |
-//! | `worker`, `porter` | the workers' loop, requests into lanes |
-//! | `entrance`, `exit`, `parcel` | requests in, answers out |
+//! | `budget`, `slots` | the bounds: bytes, requests |
+//! | `dataflow_set` | which dataflows there are |
+//! | `worker`, `scheduler` | the workers' loop, requests into lanes |
+//! | `entrance`, `delivery`, `parcel` | requests in, answers out |
 
 mod as_json;
 mod budget;
 mod clock;
 mod close;
+mod dataflow_set;
+mod delivery;
 mod entrance;
 mod epoch;
 mod event;
-mod exit;
-mod gate;
 mod job;
 mod lane;
 mod memory;
 mod mesh;
 mod node;
+mod open;
 mod parcel;
 mod patience;
-mod places;
 mod pool;
-mod porter;
 mod run;
+mod scheduler;
 mod shared;
+mod slots;
 mod worker;
 
 use std::io::Write;
@@ -53,6 +55,7 @@ use crate::dataflow::{Dataflow, Node, Runs};
 use crate::journal::Journal;
 use crate::step::Digest;
 
+pub use dataflow_set::DataflowSet;
 pub use entrance::{Canceller, Deadline, Entrance, Submission};
 pub use event::{Event, Observer, Unobserved};
 pub use mesh::Mesh;
@@ -60,19 +63,19 @@ pub use parcel::Parcel;
 
 use budget::Budget;
 use clock::Clock;
-use exit::Exit;
+use delivery::DeliveryQueue;
 use job::Work;
 use memory::Memories;
-use parcel::Office;
+use parcel::ResponseRecorder;
 use pool::Pool;
-use porter::Doors;
+use scheduler::SchedulerChannels;
 use shared::Shared;
 
 /// How large the engine is.
 pub struct Settings {
     /// Worker threads of this process.
     pub workers: NonZero<usize>,
-    /// Requests in work at once, in all processes together.
+    /// Requests in work at once, of all dataflows and in all processes together.
     pub lanes: NonZero<usize>,
     /// Bytes that requests in work may take in this process.
     pub memory: u64,
@@ -115,10 +118,11 @@ pub struct Undelivered;
 #[error("could not start the workers: {0}")]
 pub struct EngineError(String);
 
-/// Runs requests from `source` through the dataflow and gives each one's response to `sink`.
+/// Runs requests from `source` through the dataflows, each through the one that its submission names,
+/// and gives each one's response to `sink`. A program with one dataflow passes just that.
 /// Returns what the source gave when it has returned and the sink has every response.
 ///
-/// In a mesh, requests come in at the first process; in the others `source` and `sink` are not used,
+/// In a mesh, all processes have the same dataflows in the same order. Requests come in at the first process; in the others `source` and `sink` are not used,
 /// and nothing is given.
 ///
 /// A panic in a step becomes a fault and is not printed: a hook for the whole process sees to that. A
@@ -128,7 +132,7 @@ pub struct EngineError(String);
 /// # Errors
 /// If the workers cannot be started.
 pub fn run<T>(
-    dataflow: Arc<Dataflow>,
+    dataflows: impl Into<DataflowSet>,
     journal: Arc<Journal>,
     settings: Settings,
     observer: Arc<dyn Observer>,
@@ -136,32 +140,56 @@ pub fn run<T>(
     sink: &dyn Sink,
 ) -> Result<Option<T>, EngineError> {
     let first = settings.mesh.as_ref().is_none_or(Mesh::is_first);
-    let store = Arc::clone(journal.store());
-    let memories = Memories::new(Arc::clone(&journal), Arc::clone(&store));
-    let classes = dataflow.nodes.iter().map(runs_max).chain([usize::MAX]);
-    let pool = Pool::new(classes, STEP_THREADS_MAX);
-    let clock = Clock::start().map_err(|error| EngineError(error.to_string()))?;
-    let work = Arc::new(Work { dataflow, store, memories, observer });
+    let dataflows = Arc::new(dataflows.into());
+    let memories = Arc::new(Memories::new(Arc::clone(&journal), Arc::clone(journal.store())));
+    let recorder = ResponseRecorder { journal, observer };
+    let shared = share(&dataflows, &memories, &recorder, settings.memory)?;
     let (answers, incoming) = channel();
-    let (entrance, notices) = Entrance::new(settings.lanes, Arc::clone(&work), answers.clone());
-    let places = entrance.places();
-    let office = Office { journal, work: Arc::clone(&work) };
-    let exit = Exit { answers: Mutex::new(incoming), sink, office, places };
-    let shared =
-        Arc::new(Shared { work: Arc::clone(&work), budget: Budget::new(settings.memory), pool, clock });
-    let doors = Doors { notices, answers, bell: entrance.bell() };
-    let guards = start(settings, Arc::clone(&shared), doors, entrance.worker())?;
-    let exit = &exit;
+    let versions: Vec<Digest> = dataflows.iter().map(|dataflow| dataflow.digest()).collect();
+    let (entrance, messages) =
+        Entrance::new(settings.lanes, dataflows, Arc::clone(&memories), answers.clone());
+    let slots = entrance.slots();
+    let delivery = DeliveryQueue { answers: Mutex::new(incoming), sink, recorder, memories, versions, slots };
+    let channels = SchedulerChannels { messages, answers, scheduler: entrance.scheduler() };
+    let guards = start(settings, Arc::clone(&shared), channels, entrance.worker())?;
+    let delivery = &delivery;
     let ended = std::thread::scope(move |scope| {
-        (0..DELIVERIES).for_each(|_| drop(scope.spawn(|| exit.serve())));
+        (0..DELIVERIES).for_each(|_| drop(scope.spawn(|| delivery.serve())));
         let given = first.then(|| source(&entrance));
         // Also when the source panics: the workers end when no more requests can come.
         drop(entrance);
         let ended: Result<Vec<()>, String> = guards.join().into_iter().collect();
         ended.map(|_| given)
     });
-    shared.end();
+    shared.iter().for_each(|shared| shared.end());
     ended.map_err(EngineError)
+}
+
+/// What the workers share about each dataflow. The bounds on bytes and threads are for all together.
+fn share(
+    dataflows: &DataflowSet,
+    memories: &Arc<Memories>,
+    recorder: &ResponseRecorder,
+    memory: u64,
+) -> Result<Arc<[Arc<Shared>]>, EngineError> {
+    let classes = dataflows.iter().flat_map(|one| one.nodes.iter().map(runs_max).chain([usize::MAX]));
+    let pool = Arc::new(Pool::new(classes, STEP_THREADS_MAX));
+    let clock = Arc::new(Clock::start().map_err(|error| EngineError(error.to_string()))?);
+    let budget = Budget::new(memory);
+    let mut class_first = 0;
+    let share = |dataflow: &Arc<Dataflow>| {
+        let work = Work {
+            dataflow: Arc::clone(dataflow),
+            store: Arc::clone(recorder.store()),
+            memories: Arc::clone(memories),
+            observer: Arc::clone(&recorder.observer),
+        };
+        let (pool, clock, work) = (Arc::clone(&pool), Arc::clone(&clock), Arc::new(work));
+        let shared = Shared { work, budget: budget.clone(), pool, class_first, clock };
+        class_first += dataflow.nodes.len() + 1;
+        Arc::new(shared)
+    };
+    Ok(dataflows.iter().map(share).collect())
 }
 
 /// How many runs of a node may be under way at once. Items are many and short: more of them than
@@ -182,8 +210,8 @@ const STEP_THREADS_MAX: usize = 256;
 
 fn start(
     settings: Settings,
-    shared: Arc<Shared>,
-    doors: Doors,
+    shared: Arc<[Arc<Shared>]>,
+    channels: SchedulerChannels,
     first: Arc<OnceLock<Thread>>,
 ) -> Result<WorkerGuards<()>, EngineError> {
     let Settings { workers, lanes, mesh, .. } = settings;
@@ -192,14 +220,15 @@ fn start(
         Some(mesh) => mesh.build(workers.get()),
     };
     let (builders, other) = built.map_err(EngineError)?;
-    let doors = Mutex::new(Some(doors));
+    let channels = Mutex::new(Some(channels));
     let guards = timely::execute::execute_from(builders, other, WorkerConfig::default(), move |worker| {
         let _guard = EndOnPanic;
-        let doors = doors.lock().ok().filter(|_| worker.index() == 0).and_then(|mut doors| doors.take());
-        if doors.is_some() {
+        let channels =
+            channels.lock().ok().filter(|_| worker.index() == 0).and_then(|mut channels| channels.take());
+        if channels.is_some() {
             first.get_or_init(std::thread::current);
         }
-        worker::work(worker, lanes.get(), &shared, doors);
+        worker::work(worker, lanes.get(), &shared, channels);
     });
     guards.map_err(EngineError)
 }

@@ -8,8 +8,7 @@ use crate::step::Request;
 use crate::store::Store;
 
 use super::Undelivered;
-use super::event::{Event, tell};
-use super::job::Work;
+use super::event::{Event, Observer, tell};
 use super::patience::patiently;
 
 /// A response that is to be delivered. Whoever has it says in the end what became of it, from any
@@ -17,7 +16,7 @@ use super::patience::patiently;
 pub struct Parcel {
     receipt: Receipt,
     response: Arc<Response>,
-    office: Office,
+    recorder: ResponseRecorder,
     kind: Kind,
     settled: bool,
 }
@@ -32,14 +31,19 @@ pub(super) enum Kind {
 
 /// Where it is recorded what became of responses.
 #[derive(Clone)]
-pub(super) struct Office {
+pub(super) struct ResponseRecorder {
     pub journal: Arc<Journal>,
-    pub work: Arc<Work>,
+    pub observer: Arc<dyn Observer>,
 }
 
 impl Parcel {
-    pub(super) fn new(receipt: Receipt, response: Response, kind: Kind, office: Office) -> Parcel {
-        Parcel { receipt, response: Arc::new(response), office, kind, settled: false }
+    pub(super) fn new(
+        receipt: Receipt,
+        response: Response,
+        kind: Kind,
+        recorder: ResponseRecorder,
+    ) -> Parcel {
+        Parcel { receipt, response: Arc::new(response), recorder, kind, settled: false }
     }
 
     pub fn receipt(&self) -> &Receipt {
@@ -56,7 +60,7 @@ impl Parcel {
 
     /// Where the files of the response are.
     pub fn store(&self) -> &Arc<Store> {
-        &self.office.work.store
+        self.recorder.store()
     }
 
     /// Has it recorded what became of the response. With `Err` the request stays unanswered: a later
@@ -82,9 +86,9 @@ impl Parcel {
             (Ok(()), _, Verdict::Unfinished) => Event::Overdue { request, response },
             (Ok(()), _, Verdict::Complete | Verdict::Failed) => Event::Answered { request, response },
         };
-        tell(&*self.office.work.observer, &event);
+        tell(&*self.recorder.observer, &event);
         if self.kind == Kind::Last {
-            self.office.close(&self.receipt, delivered);
+            self.recorder.close(&self.receipt, delivered);
         }
     }
 }
@@ -95,11 +99,15 @@ impl Drop for Parcel {
     }
 }
 
-impl Office {
+impl ResponseRecorder {
+    pub fn store(&self) -> &Arc<Store> {
+        self.journal.store()
+    }
+
     /// The values go first: once it is recorded that the request is answered, the same one may begin anew.
     fn close(&self, receipt: &Receipt, delivered: Result<(), Undelivered>) {
         if delivered.is_ok()
-            && let Err(error) = self.work.store.end_work(receipt.request().id)
+            && let Err(error) = self.store().end_work(receipt.request().id)
         {
             tracing::warn!(%error, "values of an answered request stay behind");
         }

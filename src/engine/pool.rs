@@ -108,7 +108,7 @@ impl Drop for Pool {
 }
 
 impl Seat {
-    /// Lets the pool forget the job and its thread; others take their places.
+    /// Lets the pool forget the job and its thread; others take their slots.
     pub fn abandon(&self) {
         let mut state = self.shared.lock();
         if state.running.remove(&self.job) {

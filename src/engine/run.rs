@@ -103,7 +103,7 @@ impl Run {
 
     fn queue(self: &Arc<Run>) {
         let run = Arc::clone(self);
-        self.shared.pool.submit(self.task.node, self.task.lane, move |seat| run.turn(seat));
+        self.shared.submit(self.task.node, self.task.lane, move |seat| run.turn(seat));
     }
 
     /// On a thread of the pool.

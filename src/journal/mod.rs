@@ -29,6 +29,7 @@ mod row;
 mod schema;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -196,6 +197,26 @@ impl Journal {
             }
             Ok(ours)
         })
+    }
+
+    /// The versions of a dataflow under which unanswered requests were accepted, with their texts.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn unanswered_versions(&self, dataflow: &str) -> Result<BTreeMap<Digest, String>, JournalError> {
+        let dataflow = dataflow.to_owned();
+        let texts = self.within(move |connection| {
+            let mut texts = BTreeMap::new();
+            let rows = row::unanswered(connection)?;
+            for row in rows.iter().filter(|row| row.dataflow == dataflow) {
+                let version = History::read(connection, row.number)?.request()?.1;
+                if let Some((_, text)) = row::dataflow(connection, version)? {
+                    texts.insert(version, text);
+                }
+            }
+            Ok(texts)
+        });
+        texts.map(Option::unwrap_or_default)
     }
 
     /// All that is recorded of a request.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use crate::step::{Digest, Request};
 
@@ -109,13 +109,7 @@ impl Reader {
     /// # Errors
     /// If it cannot be read.
     pub fn dataflow(&self, version: Digest) -> Result<Option<(String, String)>, JournalError> {
-        let read = self
-            .connection
-            .prepare_cached("SELECT name, text FROM dataflow WHERE version = ?")
-            .and_then(|mut statement| {
-                statement.query_row([version.to_string()], |row| Ok((row.get(0)?, row.get(1)?))).optional()
-            });
-        read.map_err(|error| Trouble::from(error).at(&self.path))
+        row::dataflow(&self.connection, version).map_err(|trouble| trouble.at(&self.path))
     }
 
     /// Notes a wish. When this returns it is on the disk.

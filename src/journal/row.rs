@@ -245,6 +245,16 @@ pub(super) fn get(connection: &Connection, number: i64) -> Result<Row, Trouble> 
     at(connection, number)?.ok_or_else(|| Trouble::Damaged(format!("request {number} is missing")))
 }
 
+/// Name and text of the dataflow with this version.
+pub(super) fn dataflow(
+    connection: &Connection,
+    version: Digest,
+) -> Result<Option<(String, String)>, Trouble> {
+    let mut statement = connection.prepare_cached("SELECT name, text FROM dataflow WHERE version = ?")?;
+    let read = statement.query_row([version.to_string()], |row| Ok((row.get(0)?, row.get(1)?)));
+    Ok(read.optional()?)
+}
+
 pub(super) fn find(connection: &Connection, id: Digest, dataflow: &str) -> Result<Option<Row>, Trouble> {
     Ok(select(connection, "id = ? AND dataflow = ?", params![id.to_string(), dataflow])?.pop())
 }

@@ -46,7 +46,7 @@ fn the_example_that_embeds_flow_is_killed_and_answers_all_after_a_restart() {
     assert!((500..1000).contains(&greeted), "{greeted} are greeted before it is killed");
     let ended = cargo(&run).output().expect("cargo runs");
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
-    assert_eq!(String::from_utf8_lossy(&ended.stdout), "every guest is greeted\n");
+    assert_eq!(String::from_utf8_lossy(&ended.stdout), "every guest is greeted: Whole\n");
     for number in 1..=1000 {
         let greeting = fs::read_to_string(folder.join(format!("guest-{number}.txt")));
         assert_eq!(greeting.expect("each guest is greeted"), format!("hello guest-{number}\n"));

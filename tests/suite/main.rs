@@ -24,3 +24,4 @@ mod run;
 mod support;
 mod text;
 mod truth;
+mod versions;

@@ -272,3 +272,17 @@ fn a_request_is_cancelled_while_no_flow_is_running() {
     assert_eq!(step_folders(), 0, "a start removes what an earlier one left");
     is_cancelled(&place);
 }
+
+#[test]
+fn a_request_stays_with_the_version_of_its_dataflow_when_the_file_has_changed() {
+    let place = Place::new();
+    place.study("in", 1);
+    let go = place.path("go");
+    script(&place, &format!("[ -e {} ] || kill -KILL $PPID", go.display()));
+    assert!(place.flow(&SCRIPT).output().unwrap().status.code().is_none(), "it is killed");
+    fs::write(&go, "").unwrap();
+    script(&place, "exit 1");
+    place.run(&SCRIPT);
+    let response = place.response("flow-output").1;
+    assert_eq!(response.verdict, Verdict::Complete, "the script of the new file fails");
+}

@@ -21,23 +21,23 @@ use super::budget::{Budget, Claim};
 use super::epoch::{Answer, Begin, Emission, Epoch, Order};
 use super::shared::Shared;
 
-/// What comes out of a gate.
-pub struct Opened<'scope> {
+/// The streams that leave the operator.
+pub struct OpenerStreams<'scope> {
     pub begun: Stream<'scope, u64, Vec<Emission>>,
     /// What there is to say of requests whose deadline has passed, where the dataflow has one.
     pub overdue: Option<Stream<'scope, u64, Vec<Answer>>>,
 }
 
 /// Brings each request to `home` and lets it in when the budget has room.
-pub fn gate<'scope>(
+pub fn open<'scope>(
     orders: Stream<'scope, u64, Vec<Order>>,
     home: usize,
     shared: &Arc<Shared>,
-) -> Opened<'scope> {
+) -> OpenerStreams<'scope> {
     let scope = orders.scope();
-    let mut builder = OperatorBuilder::new("gate".to_owned(), scope);
+    let mut builder = OperatorBuilder::new("open".to_owned(), scope);
     let address = builder.operator_info().address.to_vec();
-    let mut gate = Gate::new(scope.worker().sync_activator_for(address), shared);
+    let mut opener = EpochOpener::new(scope.worker().sync_activator_for(address), shared);
     let mut input = builder.new_input(orders, Exchange::new(move |_: &Order| home as u64));
     let (output, begun) = builder.new_output();
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Emission>>>::from(output);
@@ -51,25 +51,25 @@ pub fn gate<'scope>(
                 let retain = |output| capability.retain_least(output).expect("a message has a time");
                 for order in orders.drain(..) {
                     match order {
-                        Order::Begin(begin) => gate.begin(begin, retain(0)),
-                        Order::Cancel => gate.cancel(),
+                        Order::Begin(begin) => opener.begin(begin, retain(0)),
+                        Order::Cancel => opener.cancel(),
                         Order::Overdue(after) => {
-                            if let (Some(late), Some(said)) = (&mut late, gate.overdue(after)) {
+                            if let (Some(late), Some(said)) = (&mut late, opener.overdue(after)) {
                                 late.activate().session(&retain(1)).give(Answer(said));
                             }
                         }
                     }
                 }
             });
-            if let Some((capability, emission)) = gate.open() {
+            if let Some((capability, emission)) = opener.open() {
                 output.activate().session(&capability).give(emission);
             }
         }
     });
-    Opened { begun, overdue }
+    OpenerStreams { begun, overdue }
 }
 
-struct Gate {
+struct EpochOpener {
     shared: Arc<Shared>,
     activator: SyncActivator,
     /// The request in the lane, until it is let in.
@@ -85,9 +85,9 @@ struct Waiting {
     claim: Result<Claim, Fault>,
 }
 
-impl Gate {
-    fn new(activator: SyncActivator, shared: &Arc<Shared>) -> Gate {
-        Gate { shared: Arc::clone(shared), activator, waiting: None, epoch: Weak::new() }
+impl EpochOpener {
+    fn new(activator: SyncActivator, shared: &Arc<Shared>) -> EpochOpener {
+        EpochOpener { shared: Arc::clone(shared), activator, waiting: None, epoch: Weak::new() }
     }
 
     fn begin(&mut self, Begin { request, refused }: Begin, capability: Capability<u64>) {

@@ -2,17 +2,17 @@
 
 use std::sync::{Condvar, Mutex};
 
-pub struct Places {
+pub struct RequestSlots {
     /// Below nothing for a moment, when one leaves that has not yet been seen to enter.
     taken: Mutex<isize>,
     total: isize,
     changed: Condvar,
 }
 
-impl Places {
-    pub fn new(total: usize) -> Places {
+impl RequestSlots {
+    pub fn new(total: usize) -> RequestSlots {
         let total = isize::try_from(total).unwrap_or(isize::MAX);
-        Places { taken: Mutex::new(0), total, changed: Condvar::new() }
+        RequestSlots { taken: Mutex::new(0), total, changed: Condvar::new() }
     }
 
     /// Takes a place, as soon as one is free.

@@ -8,15 +8,19 @@ use std::sync::{Arc, Mutex};
 
 use crate::dataflow::Response;
 use crate::journal::{Entry, Receipt};
+use crate::step::Digest;
 use crate::store::StoreError;
 
-use super::parcel::{Kind, Office, Parcel};
+use super::memory::{Memories, MemoryKey};
+use super::parcel::{Kind, Parcel, ResponseRecorder};
 use super::patience::patiently;
-use super::places::Places;
+use super::slots::RequestSlots;
 use super::{Sink, Undelivered};
 
 /// A request with an answer, on the way to the sink.
 pub struct Answered {
+    /// The place of its dataflow in the set.
+    pub dataflow: usize,
     pub receipt: Receipt,
     pub response: Response,
     pub turn: Turn,
@@ -32,20 +36,23 @@ pub enum Turn {
     Recorded,
 }
 
-pub struct Exit<'a> {
+pub struct DeliveryQueue<'a> {
     pub answers: Mutex<Receiver<Answered>>,
     pub sink: &'a dyn Sink,
-    pub office: Office,
-    pub places: Arc<Places>,
+    pub recorder: ResponseRecorder,
+    pub memories: Arc<Memories>,
+    pub versions: Vec<Digest>,
+    pub slots: Arc<[RequestSlots]>,
 }
 
-impl Exit<'_> {
+impl DeliveryQueue<'_> {
     /// Hands answers over until the last worker is gone.
     pub fn serve(&self) {
         loop {
             let next = self.answers.lock().expect("nothing panics while it holds the lock").recv();
-            let Ok(Answered { receipt, response, turn }) = next else { return };
-            let (request, number) = (receipt.request().id, receipt.number());
+            let Ok(Answered { dataflow, receipt, response, turn }) = next else { return };
+            let memory = MemoryKey { request: receipt.request().id, version: self.versions[dataflow] };
+            let number = receipt.number();
             match turn {
                 Turn::Interim { handed_over } => {
                     self.interim(receipt, response);
@@ -61,20 +68,20 @@ impl Exit<'_> {
                 }
                 Turn::Recorded => self.hand_over(receipt, response, Kind::Last),
             }
-            self.office.work.memories.close(request);
-            number.into_iter().for_each(|number| self.office.work.memories.leave(number));
-            self.places.leave();
+            self.memories.close(memory);
+            number.into_iter().for_each(|number| self.memories.leave(number));
+            self.slots[dataflow].leave();
         }
     }
 
     fn interim(&self, receipt: Receipt, response: Response) {
-        let Office { journal, work } = &self.office;
-        let secured = journal.keeps().then(|| work.store.secure(response.request, &response.files));
+        let journal = &self.recorder.journal;
+        let secured = journal.keeps().then(|| journal.store().secure(response.request, &response.files));
         if let Some(Err(error)) = secured {
             let (error, request): (&dyn Error, _) = (&error, &receipt.request().name);
             return tracing::warn!(error, request, "the response of its deadline is not safe, and not sent");
         }
-        if self.office.record(&receipt, &Entry::Interim { response: response.clone() }).is_ok() {
+        if self.recorder.record(&receipt, &Entry::Interim { response: response.clone() }).is_ok() {
             self.hand_over(receipt, response, Kind::Interim);
         }
     }
@@ -82,7 +89,7 @@ impl Exit<'_> {
     /// One response that cannot be delivered must not keep the others from being so.
     fn hand_over(&self, receipt: Receipt, response: Response, kind: Kind) {
         let request = receipt.request().id;
-        let parcel = Parcel::new(receipt, response, kind, self.office.clone());
+        let parcel = Parcel::new(receipt, response, kind, self.recorder.clone());
         if catch_unwind(AssertUnwindSafe(|| self.sink.deliver(parcel))).is_err() {
             tracing::error!(%request, "delivering the response panicked");
         }
@@ -90,16 +97,16 @@ impl Exit<'_> {
 
     /// From here on the answer is this one, whatever happens.
     fn secure(&self, receipt: &Receipt, response: &Response) -> Result<(), Undelivered> {
-        let Office { journal, work } = &self.office;
+        let journal = &self.recorder.journal;
         if !journal.keeps() {
             return Ok(());
         }
-        let secure = || work.store.secure(response.request, &response.files);
+        let secure = || journal.store().secure(response.request, &response.files);
         if let Err(error) = patiently(receipt.request(), StoreError::may_pass, secure) {
             let (error, request): (&dyn Error, _) = (&error, &receipt.request().name);
             tracing::error!(error, request, "the response is not safe; it is made again at the next start");
             return Err(Undelivered);
         }
-        self.office.record(receipt, &Entry::Responded { response: response.clone() })
+        self.recorder.record(receipt, &Entry::Responded { response: response.clone() })
     }
 }

@@ -1,0 +1,282 @@
+//! The scheduler on the first worker: requests into idle lanes, later orders after them, and answers
+//! to the delivery threads.
+//!
+//! Each dataflow has a queue and lanes of its own. The number of requests in work bounds all together,
+//! and the queues are served in turn, so that many requests of one dataflow never hold up another's.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::time::{Duration, Instant};
+
+use timely::worker::Worker;
+
+use crate::dataflow::{Response, Verdict};
+use crate::journal::Receipt;
+use crate::step::{Digest, Fault, Request};
+
+use super::clock::Alarm;
+use super::delivery::{Answered, Turn};
+use super::entrance::{Deadline, SchedulerHandle, SchedulerMessage, Submission};
+use super::epoch::{Begin, Order};
+use super::event::{Event, tell};
+use super::lane::{LaneInput, LaneResponse, LaneResponses};
+use super::shared::Shared;
+
+/// The first worker's ends of the channels to those who bring requests and take answers.
+pub struct SchedulerChannels {
+    pub messages: Receiver<SchedulerMessage>,
+    pub answers: Sender<Answered>,
+    pub scheduler: SchedulerHandle,
+}
+
+pub struct RequestScheduler<'a> {
+    lanes: Vec<Lane>,
+    /// One for each dataflow.
+    queues: Vec<DataflowQueue>,
+    /// The queue that is served next.
+    turn: usize,
+    in_work: usize,
+    in_work_max: usize,
+    /// How many requests there were: their numbers.
+    count: u64,
+    channels: SchedulerChannels,
+    done: LaneResponses,
+    /// One for each dataflow.
+    shared: &'a [Arc<Shared>],
+}
+
+struct Lane {
+    input: LaneInput,
+    dataflow: usize,
+    current: Option<PendingRequest>,
+}
+
+#[derive(Default)]
+struct DataflowQueue {
+    /// Lanes, used in turn, so that none of them is served better. While fewer requests are in work
+    /// than may be, there is one.
+    idle: VecDeque<usize>,
+    waiting: VecDeque<PendingRequest>,
+}
+
+/// A request that is not answered.
+struct PendingRequest {
+    /// The same request may be here twice; the number is not.
+    number: u64,
+    dataflow: usize,
+    receipt: Receipt,
+    refused: Option<Fault>,
+    /// The time at which it took its lane; of no meaning before.
+    began: u64,
+    /// Cancelled while it waits for a lane.
+    cancelled: bool,
+    /// The time between its being accepted and its deadline; the alarm is for that.
+    deadline: Option<(Duration, Alarm)>,
+    supersedes: Option<Digest>,
+    /// Open until the sink has an earlier response to it.
+    earlier: Option<Receiver<()>>,
+}
+
+impl PendingRequest {
+    fn request(&self) -> &Arc<Request> {
+        self.receipt.request()
+    }
+}
+
+impl<'a> RequestScheduler<'a> {
+    pub fn new(
+        inputs: Vec<(usize, LaneInput)>,
+        channels: SchedulerChannels,
+        done: LaneResponses,
+        shared: &'a [Arc<Shared>],
+    ) -> Self {
+        let in_work_max = inputs.len() / shared.len();
+        let mut queues: Vec<DataflowQueue> = shared.iter().map(|_| DataflowQueue::default()).collect();
+        inputs.iter().enumerate().for_each(|(lane, (dataflow, _))| queues[*dataflow].idle.push_back(lane));
+        let lanes = inputs.into_iter().map(|(dataflow, input)| Lane { input, dataflow, current: None });
+        let lanes = lanes.collect();
+        RequestScheduler { lanes, queues, turn: 0, in_work: 0, in_work_max, count: 0, channels, done, shared }
+    }
+
+    pub fn serve(mut self, worker: &mut Worker) {
+        let mut more = true;
+        loop {
+            more &= self.hear();
+            self.admit();
+            if !more && self.in_work == 0 {
+                return;
+            }
+            // Whoever has something to say wakes this thread after it has put it into the channel.
+            worker.step_or_park(None);
+            self.hand_out();
+        }
+    }
+
+    /// Whether more requests may come.
+    fn hear(&mut self) -> bool {
+        loop {
+            match self.channels.messages.try_recv() {
+                Ok(SchedulerMessage::Submitted { dataflow, submission, since }) => {
+                    self.receive(dataflow, submission, since)
+                }
+                Ok(SchedulerMessage::Cancel(request)) => self.cancel(request),
+                Ok(SchedulerMessage::Overdue(number)) => self.overdue(number),
+                Ok(SchedulerMessage::InterimMade { number, response }) => {
+                    self.deliver_interim(number, response)
+                }
+                Ok(SchedulerMessage::Closed) | Err(TryRecvError::Disconnected) => return false,
+                Err(TryRecvError::Empty) => return true,
+            }
+        }
+    }
+
+    fn receive(&mut self, dataflow: usize, submission: Submission, since: Instant) {
+        self.count += 1;
+        let Submission { receipt, version: _, refused, deadline, supersedes } = submission;
+        let shared = &self.shared[dataflow];
+        let deadline = shared.work.dataflow.deadline.and_then(|after| {
+            let left = match deadline {
+                Deadline::OfDataflow => after,
+                Deadline::Within(left) => left,
+                Deadline::Passed => return None,
+            };
+            let (scheduler, number) = (self.channels.scheduler.clone(), self.count);
+            let left = left.saturating_sub(since.elapsed());
+            Some((after, shared.clock.after(left, move || scheduler.send(SchedulerMessage::Overdue(number)))))
+        });
+        self.queues[dataflow].waiting.push_back(PendingRequest {
+            number: self.count,
+            dataflow,
+            receipt,
+            refused,
+            began: 0,
+            cancelled: false,
+            deadline,
+            supersedes,
+            earlier: None,
+        });
+    }
+
+    fn admit(&mut self) {
+        while self.in_work < self.in_work_max
+            && let Some((index, mut pending)) = self.next()
+        {
+            self.in_work += 1;
+            let Lane { input, dataflow, current } = &mut self.lanes[index];
+            let work = &self.shared[*dataflow].work;
+            tell(&*work.observer, &Event::Accepted { request: pending.request() });
+            work.memories.began(work.memory_key(pending.request()));
+            pending.began = *input.time();
+            let (request, refused) = (Arc::clone(pending.request()), pending.refused.take());
+            order(input, Order::Begin(Begin { request, refused }));
+            if pending.cancelled {
+                order(input, Order::Cancel);
+            }
+            *current = Some(pending);
+        }
+    }
+
+    /// The next request that waits, with a lane for it; the dataflows have their turns.
+    fn next(&mut self) -> Option<(usize, PendingRequest)> {
+        let count = self.queues.len();
+        let mut turns = (0..count).map(|after| (self.turn + after) % count);
+        let dataflow = turns.find(|dataflow| !self.queues[*dataflow].waiting.is_empty())?;
+        self.turn = dataflow + 1;
+        let queue = &mut self.queues[dataflow];
+        let lane = queue.idle.pop_front().expect("a dataflow has as many lanes as may be in work");
+        queue.waiting.pop_front().map(|pending| (lane, pending))
+    }
+
+    /// A request that waits goes first: it takes no time.
+    fn cancel(&mut self, request: Digest) {
+        for DataflowQueue { waiting, .. } in &mut self.queues {
+            let (mut cancelled, others): (VecDeque<_>, VecDeque<_>) =
+                waiting.drain(..).partition(|pending| pending.request().id == request);
+            cancelled.iter_mut().for_each(|pending| pending.cancelled = true);
+            *waiting = cancelled.into_iter().chain(others).collect();
+        }
+        for Lane { input, current, .. } in &mut self.lanes {
+            if current.as_ref().is_some_and(|pending| pending.request().id == request) {
+                order(input, Order::Cancel);
+            }
+        }
+    }
+
+    fn overdue(&mut self, number: u64) {
+        let after = |pending: &PendingRequest| pending.deadline.as_ref().map(|(after, _)| *after);
+        let mut waiting = self.queues.iter().flat_map(|queue| &queue.waiting);
+        if let Some(pending) = waiting.find(|pending| pending.number == number) {
+            let Some(after) = after(pending) else { return };
+            let dataflow = &self.shared[pending.dataflow].work.dataflow;
+            let said = dataflow.not_begun(pending.request(), after, "a free lane");
+            return self.make_interim(pending, said);
+        }
+        let in_lane = |pending: &&PendingRequest| pending.number == number;
+        for Lane { input, current, .. } in &mut self.lanes {
+            if let Some(after) = current.as_ref().filter(in_lane).and_then(after) {
+                order(input, Order::Overdue(after));
+            }
+        }
+    }
+
+    /// The failure part may take long, so it is run on a thread of the pool.
+    fn make_interim(&self, pending: &PendingRequest, said: Response) {
+        let shared = &self.shared[pending.dataflow];
+        let (number, request) = (pending.number, Arc::clone(pending.request()));
+        let (work, scheduler) = (Arc::clone(&shared.work), self.channels.scheduler.clone());
+        shared.submit(work.dataflow.nodes.len(), 0, move |_| {
+            let response = work.apologise(&request, said);
+            scheduler.send(SchedulerMessage::InterimMade { number, response });
+        });
+    }
+
+    /// Has the error response of a deadline delivered, unless the final one has been made.
+    fn deliver_interim(&mut self, number: u64, mut response: Response) {
+        let in_lanes = self.lanes.iter_mut().filter_map(|lane| lane.current.as_mut());
+        let waiting = self.queues.iter_mut().flat_map(|queue| &mut queue.waiting);
+        let Some(pending) = in_lanes.chain(waiting).find(|pending| pending.number == number) else { return };
+        let (handed_over, earlier) = channel();
+        response.supersedes = pending.supersedes.take();
+        pending.supersedes = Some(response.digest());
+        pending.earlier = Some(earlier);
+        let (dataflow, receipt) = (pending.dataflow, pending.receipt.clone());
+        let turn = Turn::Interim { handed_over };
+        let _ = self.channels.answers.send(Answered { dataflow, receipt, response, turn });
+    }
+
+    fn hand_out(&mut self) {
+        let done = Rc::clone(&self.done);
+        for LaneResponse { lane, time, response } in done.borrow_mut().drain(..) {
+            match response.verdict {
+                Verdict::Unfinished => self.pass_on(lane, time, response),
+                Verdict::Complete | Verdict::Failed => self.let_out(lane, response),
+            }
+        }
+    }
+
+    /// What is said of a request may come after its answer, when another one is in its lane.
+    fn pass_on(&self, lane: usize, time: u64, said: Response) {
+        if let Some(pending) = self.lanes[lane].current.as_ref().filter(|pending| pending.began < time) {
+            self.make_interim(pending, said);
+        }
+    }
+
+    fn let_out(&mut self, lane: usize, mut response: Response) {
+        let pending = self.lanes[lane].current.take().expect("a lane answers what it was given");
+        self.queues[pending.dataflow].idle.push_back(lane);
+        self.in_work -= 1;
+        response.supersedes = pending.supersedes;
+        let turn = Turn::Final { earlier: pending.earlier };
+        // The delivery threads outlive the workers.
+        let PendingRequest { dataflow, receipt, .. } = pending;
+        let _ = self.channels.answers.send(Answered { dataflow, receipt, response, turn });
+    }
+}
+
+/// Each order has a time of its own. Without moving on it would not leave this worker.
+fn order(input: &mut LaneInput, order: Order) {
+    input.send(order);
+    input.advance_to(input.time() + 1);
+}

@@ -1,0 +1,166 @@
+//! Several dataflows in one engine: each request runs through its own, and stays with the version
+//! under which it was accepted.
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+
+use crate::engine::{LONG, Told, request};
+use crate::support::no_journal;
+use flow::dataflow::{Dataflow, Response, Verdict};
+use flow::engine::{self, DataflowSet, Deadline, Entrance, Settings, Submission, Unobserved};
+use flow::journal::{Arrival, Journal};
+use flow::step::{Digest, File, Files, Outputs, Request, Step, Table};
+use flow::store::Store;
+
+/// A dataflow of this name whose only step is given the request's name.
+fn dataflow(name: &str, work: impl Fn(&str) + Send + Sync + 'static) -> Arc<Dataflow> {
+    let step = Step::new("work", 1, "For tests.").takes::<Request>("request").gives::<Files>("files");
+    let (file, own) = (format!("{name}.txt"), name.to_owned());
+    let step = step.runs(move |call| {
+        work(&call.input::<Request>("request").name);
+        Ok(Outputs::one("files", Files(vec![File::new(&file, "text/plain", own.clone().into_bytes())])))
+    });
+    let text = format!(
+        "dataflow: {name}\nlimits: {{memory: {{fixed: 1 B}}, deadline: 1 h}}\nsteps:\n  \
+         work: {{step: work, needs: {{request: request}}}}\nresponse: [work]\n"
+    );
+    Arc::new(Dataflow::parse(name, &text, &Table::default().with(step)).unwrap())
+}
+
+fn with_engine(
+    dataflows: impl Into<DataflowSet>,
+    journal: Arc<Journal>,
+    (workers, lanes): (usize, usize),
+    test: impl FnOnce(&Entrance, &Receiver<Response>) + Send,
+) {
+    let count = |number| NonZero::new(number).unwrap();
+    let settings = Settings { workers: count(workers), lanes: count(lanes), memory: 1 << 20, mesh: None };
+    let (told, responses) = channel();
+    let sink = Told(Mutex::new(told));
+    let source = move |entrance: &Entrance| test(entrance, &responses);
+    engine::run(dataflows, journal, settings, Arc::new(Unobserved), source, &sink).unwrap();
+}
+
+#[test]
+fn each_request_runs_through_the_dataflow_that_it_names() {
+    let dataflows = ["one", "two", "three"].map(|name| dataflow(name, |_| {}));
+    for workers in [1, 2, 4] {
+        let folder = tempfile::tempdir().unwrap();
+        let [first, second, third] = &dataflows;
+        let set = DataflowSet::new(Arc::clone(first)).with(Arc::clone(second)).with(Arc::clone(third));
+        with_engine(set, no_journal(folder.path()), (workers, 2), |entrance, responses| {
+            for number in 0..60 {
+                let version = dataflows[number % 3].digest();
+                let submission = Submission::from(request(&number.to_string(), 1));
+                entrance.submit(submission.under(version));
+            }
+            let by_name = |response: Response| (response.name.clone(), response);
+            let all: BTreeMap<_, _> =
+                (0..60).map(|_| by_name(responses.recv_timeout(LONG).unwrap())).collect();
+            for number in 0..60 {
+                let plain = dataflows[number % 3].interpret(request(&number.to_string(), 1).request()).0;
+                assert_eq!(all[&number.to_string()], plain, "{workers} workers");
+            }
+        });
+    }
+}
+
+#[test]
+fn the_number_of_requests_in_work_bounds_all_dataflows_together_and_none_starves() {
+    let folder = tempfile::tempdir().unwrap();
+    let (go, held) = channel::<()>();
+    let held = Mutex::new(held);
+    let (begin, begun) = channel();
+    let busy = dataflow("busy", move |name| {
+        begin.send(name.to_owned()).unwrap();
+        let _ = held.lock().unwrap().recv();
+    });
+    let quiet = dataflow("quiet", |_| {});
+    let version = quiet.digest();
+    let set = DataflowSet::new(busy).with(quiet);
+    with_engine(set, no_journal(folder.path()), (1, 1), move |entrance, responses| {
+        std::thread::scope(|scope| {
+            // One in work, one that waits, and more outside.
+            entrance.submit(request("first", 1));
+            assert_eq!(begun.recv_timeout(LONG).unwrap(), "first");
+            scope.spawn(|| (0..5).for_each(|number| entrance.submit(request(&number.to_string(), 1))));
+            entrance.submit(Submission::from(request("other", 1)).under(version));
+            assert!(responses.try_recv().is_err(), "the only place is taken");
+            go.send(()).unwrap();
+            assert_eq!(responses.recv_timeout(LONG).unwrap().name, "first");
+            // At most one of the busy ones was before it.
+            let others = (0..2).map(|_| {
+                let _ = go.send(());
+                responses.recv_timeout(LONG).unwrap().name
+            });
+            assert!(others.collect::<Vec<_>>().contains(&"other".to_owned()));
+            drop(go);
+        });
+    });
+}
+
+#[test]
+fn a_version_that_is_not_there_makes_an_error_response() {
+    let folder = tempfile::tempdir().unwrap();
+    with_engine(dataflow("one", |_| {}), no_journal(folder.path()), (1, 1), |entrance, responses| {
+        entrance.submit(Submission::from(request("stray", 1)).under(Digest::of(b"another")));
+        let response = responses.recv_timeout(LONG).unwrap();
+        let (report, fault) = response.faults().next().unwrap();
+        assert_eq!((response.verdict, report.step.as_str()), (Verdict::Failed, "admission"));
+        assert!(fault.reason.contains("which is not loaded"), "{}", fault.reason);
+    });
+}
+
+fn journal(state: &Path) -> Arc<Journal> {
+    Arc::new(Journal::open(state, Arc::new(Store::at(state.join("store")).unwrap()), 0).unwrap())
+}
+
+#[test]
+fn an_unanswered_request_is_resumed_under_the_version_that_accepted_it() {
+    let state = tempfile::tempdir().unwrap();
+    let (old, new) = (dataflow("work", |_| {}), dataflow("work-2", |_| {}));
+    let accept = |journal: &Journal, name: &str, dataflow: &Dataflow| {
+        let (request, version) = (Arc::clone(request(name, 1).request()), dataflow.digest());
+        journal.remember(version, "work", dataflow.text()).unwrap();
+        let arrival = Arrival { request, dataflow: "work".to_owned(), version, program: version };
+        journal.accept(arrival).unwrap()
+    };
+    // A process that ends before it has begun anything.
+    accept(&journal(state.path()), "earlier", &old);
+    let journal = journal(state.path());
+    let versions = journal.unanswered_versions("work").unwrap();
+    assert_eq!(versions, [(old.digest(), old.text().to_owned())].into());
+    let set = DataflowSet::new(Arc::clone(&new)).with(Arc::clone(&old));
+    with_engine(set, Arc::clone(&journal), (2, 1), |entrance, responses| {
+        for row in journal.unanswered("work").unwrap() {
+            let history = journal.history(row.number).unwrap().unwrap();
+            let receipt = journal.receipt(&history).unwrap();
+            let submission = Submission { deadline: Deadline::Passed, ..receipt.into() };
+            entrance.resume(submission.under(history.version().unwrap()), Some(&history));
+        }
+        entrance.submit(accept(&journal, "later", &new));
+        let mut answered: Vec<_> = (0..2)
+            .map(|_| responses.recv_timeout(LONG).unwrap())
+            .map(|response| (response.name, response.version, response.files[0].name.clone()))
+            .collect();
+        answered.sort();
+        let expected = [("earlier", &old, "work.txt"), ("later", &new, "work-2.txt")];
+        let expected = expected.map(|(name, of, file)| (name.to_owned(), of.digest(), file.to_owned()));
+        assert_eq!(answered, expected);
+    });
+}
+
+#[test]
+fn the_digest_of_a_set_covers_all_its_versions_in_their_order() {
+    let [one, two] = ["one", "two"].map(|name| dataflow(name, |_| {}));
+    let set = |first: &Arc<Dataflow>, second: &Arc<Dataflow>| {
+        DataflowSet::new(Arc::clone(first)).with(Arc::clone(second)).digest()
+    };
+    assert_eq!(DataflowSet::new(Arc::clone(&one)).digest(), one.digest());
+    assert_eq!(set(&one, &one), one.digest(), "a version is not added twice");
+    assert_ne!(set(&one, &two), one.digest());
+    assert_ne!(set(&one, &two), set(&two, &one));
+}
