@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::dataflow::Dataflow;
-use crate::yaml::duration;
 
 use super::SectionReader;
 
@@ -46,9 +45,6 @@ const LANES_MAX: usize = 1_000_000;
 
 pub(super) fn read(reader: &mut SectionReader) -> GeneralSettings {
     let folder = reader.context().folder.clone();
-    let waits = reader.given("retry").then(|| reader.texts("retry"));
-    let hint = format!("write a number and one of {}: 5 s", duration::units());
-    let wait = |reader: &mut SectionReader, text: &_| reader.reads(text, "a time", &hint, duration::parse);
     GeneralSettings {
         state: reader.path("state"),
         dataflow: reader.text("dataflow").map(|name| dataflow_path(&folder, &name.value)),
@@ -58,7 +54,7 @@ pub(super) fn read(reader: &mut SectionReader) -> GeneralSettings {
         memory: reader.bytes("memory"),
         free_min: reader.bytes("free_min"),
         keep: reader.section("keep", keep).unwrap_or_default(),
-        retry: waits.map(|waits| waits.iter().filter_map(|text| wait(reader, text)).collect()),
+        retry: reader.durations("retry"),
         keep_trying: reader.duration("keep_trying"),
     }
 }

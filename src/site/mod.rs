@@ -116,10 +116,9 @@ impl Site {
     ) -> Option<Site> {
         let tree = yaml::read(text, collector)?;
         let bare = SiteContext { folder: folder.to_owned(), identity: None, authorities: None };
-        let context;
         let mut reader = SectionReader::new(tree, "the site", &keys(sections), &bare, collector);
         let (identity, authorities) = reader.section("tls", tls).unwrap_or_default();
-        context =
+        let context =
             SiteContext { identity: identity.clone(), authorities: authorities.clone(), ..bare.clone() };
         reader.context = &context;
         let general = general::read(&mut reader);

@@ -154,6 +154,18 @@ impl<'text> SectionReader<'_, 'text> {
         self.value(key, "a time", &hint, duration::parse)
     }
 
+    /// A list of times, if it is there.
+    pub fn durations(&mut self, key: &'static str) -> Option<Vec<Duration>> {
+        let written = self.given(key).then(|| self.texts(key))?;
+        let (what, hint) =
+            (self.called(key), format!("write a number and one of {}: 5 s", duration::units()));
+        let read = |Placed { place, value: text }| {
+            let tree = Placed { place, value: Shape::Scalar(text) };
+            value(tree, &what, "a time", &hint, duration::parse, self.collector)
+        };
+        Some(written.into_iter().filter_map(read).collect())
+    }
+
     pub fn bytes(&mut self, key: &'static str) -> Option<u64> {
         let hint = format!("write a number and one of {}: 64 MiB", yaml::size_units());
         self.value(key, "a size", &hint, |text| yaml::size(text).filter(|bytes| *bytes > 0))

@@ -97,7 +97,7 @@ dataflow: flows/mine.yaml
         &[
             "1:8 \"lanes\" of the site is a whole number from 1",
             "2:8 \"keep\" has no key \"day\" (did you mean \"days\"?)",
-            "3:9 the site is a time, not \"soon\"",
+            "3:9 \"retry\" of the site is a time, not \"soon\"",
         ],
     );
 }
@@ -135,7 +135,7 @@ rules:
     check(
         text,
         &[
-            "3:12 a request has no attribute \"modalty\" (did you mean \"modality\"?)",
+            "3:13 a request has no attribute \"modalty\" (did you mean \"modality\"?)",
             "4:5 the rules behind \"default\" would never be asked",
             "5:6 rule 3 has no key \"wen\" (did you mean \"when\"?)",
             "6:5 rule 4 lacks the key \"dataflow\"",

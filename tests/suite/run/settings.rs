@@ -54,7 +54,7 @@ fn a_check_tells_which_dataflow_a_request_would_go_to_and_why() {
     check(0, ": ct-lung, by the default (line 4)", &["--request", "modality=PT"]);
     check(0, ": other.yaml, by rule 2 (line 3)", &["--study", "in"]);
     check(2, "did you mean \"modality\"?", &["--request", "modalty=CT"]);
-    check(2, "could not", &["--study", "nowhere"]);
+    check(2, "could not open nowhere", &["--study", "nowhere"]);
     // The dataflows that the file names are checked, too.
     let ended = place.run(&["check", "--site", "site.yaml"]);
     assert!(ended.code == 2 && ended.err.contains("other.yaml"), "{}", ended.err);
