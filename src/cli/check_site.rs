@@ -84,8 +84,10 @@ impl SiteQuestion {
             for (name, value) in &self.request {
                 attributes.entry(name.clone()).or_default().push(value.clone());
             }
-            let attributes: BTreeMap<String, AttributeValues> =
-                attributes.into_iter().map(|(name, values)| (name, AttributeValues::from_iter(values))).collect();
+            let attributes: BTreeMap<String, AttributeValues> = attributes
+                .into_iter()
+                .map(|(name, values)| (name, AttributeValues::from_iter(values)))
+                .collect();
             let told: Vec<String> =
                 attributes.iter().map(|(name, values)| format!("{name}={}", values.text())).collect();
             requests.push((told.join(" "), Request::new("request", attributes, Vec::new())));

@@ -46,7 +46,8 @@ fn by_rules(rules: DataflowRules, table: &Table) -> Result<DataflowSelector, Fai
     for name in &names {
         let dataflow = Dataflow::load(name, table)?;
         if let Some(same) = dataflows.iter().position(|known| known.name() == dataflow.name()) {
-            let text = format!("the dataflows {} and {name} are both called {}", names[same], dataflow.name());
+            let text =
+                format!("the dataflows {} and {name} are both called {}", names[same], dataflow.name());
             let failure = Failure::new(Kind::Problems, text);
             return Err(failure.hint("requests are remembered by the name of their dataflow: rename one"));
         }

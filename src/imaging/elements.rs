@@ -203,8 +203,15 @@ fn ascii(value: &[u8]) -> String {
     String::from_utf8_lossy(value).trim_matches([' ', '\0']).to_owned()
 }
 
+/// A number written as text. Some exporters write a decimal comma, which no list of numbers contains.
 fn number(text: &str) -> Option<f64> {
-    text.trim().parse().ok().filter(|number: &f64| number.is_finite())
+    let text = text.trim();
+    let point = if text.contains('.') { None } else { text.split_once(',') };
+    let number: Result<f64, _> = match point {
+        Some((whole, fraction)) => format!("{whole}.{fraction}").parse(),
+        None => text.parse(),
+    };
+    number.ok().filter(|number| number.is_finite())
 }
 
 #[cfg(test)]

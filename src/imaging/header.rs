@@ -54,12 +54,73 @@ pub struct Header {
     pub spacing: Option<[f64; 2]>,
     /// Slice Thickness in mm.
     pub slice_thickness: Option<f64>,
-    /// The slope of HU = stored value × slope + intercept.
+    /// HU = stored value × slope + intercept, if the values are in Hounsfield units.
     pub slope: f64,
     pub intercept: f64,
+    #[serde(default)]
+    pub units: PixelUnits,
     pub kernel: String,
     /// Peak voltage of the tube, in kV.
     pub peak_kilovoltage: Option<f64>,
+    #[serde(default)]
+    pub patient_id: String,
+    #[serde(default)]
+    pub patient_name: String,
+    #[serde(default)]
+    pub acquisition_number: Option<i32>,
+    /// Acquisition Time (0008,0032) as it is written.
+    #[serde(default)]
+    pub acquisition_time: String,
+    /// Temporal Position Identifier (0020,0100).
+    #[serde(default)]
+    pub temporal_position: Option<i32>,
+}
+
+/// The meaning of an instance's rescaled pixel values (PS3.3 C.11.1.1.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PixelUnits {
+    /// Rescale Type is `HU` or absent, which means the same for CT.
+    #[default]
+    Hounsfield,
+    /// Rescale Slope or Rescale Intercept is absent.
+    NotRescaled,
+    /// Rescale Slope or Rescale Intercept holds this text, which is no usable number.
+    Unreadable(String),
+    /// Another Rescale Type, for example `Z_EFF` or `US` (unspecified).
+    Other(String),
+}
+
+impl PixelUnits {
+    /// Why the values cannot be taken for Hounsfield units, as a fragment; `None` if they can.
+    pub fn obstacle(&self) -> Option<String> {
+        match self {
+            PixelUnits::Hounsfield => None,
+            PixelUnits::NotRescaled => Some("without Rescale Slope and Intercept".to_owned()),
+            PixelUnits::Unreadable(text) => Some(format!("with the unusable rescale value {text:?}")),
+            PixelUnits::Other(kind) => Some(format!("with Rescale Type {kind:?}, not HU")),
+        }
+    }
+}
+
+/// Slope, intercept and their units. A value that is absent or cannot be read never becomes 0.
+fn rescale(elements: &Elements) -> (f64, f64, PixelUnits) {
+    let value = |tag| (elements.decimal(tag), elements.text(tag));
+    let (slope, slope_text) = value(tags::RESCALE_SLOPE);
+    let (intercept, intercept_text) = value(tags::RESCALE_INTERCEPT);
+    let (Some(slope), Some(intercept)) = (slope.filter(|slope| *slope != 0.0), intercept) else {
+        let unreadable = if intercept.is_some() { slope_text } else { intercept_text };
+        let units = match unreadable.as_str() {
+            "" => PixelUnits::NotRescaled,
+            _ => PixelUnits::Unreadable(unreadable),
+        };
+        return (1.0, 0.0, units);
+    };
+    let units = match elements.text(tags::RESCALE_TYPE).as_str() {
+        "" | "HU" => PixelUnits::Hounsfield,
+        other => PixelUnits::Other(other.to_owned()),
+    };
+    (slope, intercept, units)
 }
 
 impl Header {
@@ -85,6 +146,7 @@ impl Header {
     }
 
     fn of(name: &str, path: &Path, transfer_syntax_uid: &str, elements: &Elements) -> Header {
+        let (slope, intercept, units) = rescale(elements);
         Header {
             name: name.to_owned(),
             path: path.to_owned(),
@@ -110,10 +172,16 @@ impl Header {
             orientation: elements.decimals(tags::IMAGE_ORIENTATION_PATIENT),
             spacing: elements.decimals(tags::PIXEL_SPACING),
             slice_thickness: elements.decimal(tags::SLICE_THICKNESS),
-            slope: elements.decimal(tags::RESCALE_SLOPE).unwrap_or(1.0),
-            intercept: elements.decimal(tags::RESCALE_INTERCEPT).unwrap_or(0.0),
+            slope,
+            intercept,
+            units,
             kernel: elements.text(tags::CONVOLUTION_KERNEL),
             peak_kilovoltage: elements.decimal(tags::KVP),
+            patient_id: elements.text(tags::PATIENT_ID),
+            patient_name: elements.text(tags::PATIENT_NAME),
+            acquisition_number: elements.integer(tags::ACQUISITION_NUMBER),
+            acquisition_time: elements.text(tags::ACQUISITION_TIME),
+            temporal_position: elements.integer(tags::TEMPORAL_POSITION_IDENTIFIER),
         }
     }
 

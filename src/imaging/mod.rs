@@ -6,6 +6,7 @@
 mod airways;
 mod bits;
 mod block;
+mod candidates;
 mod codecs;
 mod components;
 mod drawing;
@@ -17,6 +18,7 @@ mod objects;
 mod pages;
 mod picture;
 mod pixels;
+mod preview;
 #[cfg(test)]
 mod sample;
 mod series;
@@ -33,7 +35,7 @@ pub use bits::Bits;
 pub use block::Block;
 pub use codecs::{DecodedPixels, Undecodable, can_decode, decoded};
 pub use elements::{Elements, Part10};
-pub use header::{Header, Unreadable, read_instance};
+pub use header::{Header, PixelUnits, Unreadable, read_instance};
 pub use picture::{Picture, Pictures};
 pub use pixels::decode_slice;
 pub use series::Series;

@@ -116,7 +116,7 @@ impl Scale {
             padding,
             outside: None,
         };
-        if raw.is_some_and(|raw| Some(scale.stored(raw)) != padding) {
+        if scale.bits_allocated < 32 && raw.is_some_and(|raw| Some(scale.stored(raw)) != padding) {
             scale.outside = raw;
             scale.padding = Some(OUTSIDE);
         }
@@ -136,13 +136,29 @@ impl Scale {
     /// # Panics
     /// If there are fewer samples than voxels: a voxel that is not written may hold another study's value.
     fn fill(&self, bytes: &[u8], order: Order, voxels: &mut [i16]) {
-        let samples = if self.bits_allocated == 8 { bytes.len() } else { bytes.len() / 2 };
+        let samples = bytes.len() / usize::from(self.bits_allocated / 8);
         assert!(samples >= voxels.len(), "{samples} samples for {} voxels", voxels.len());
         let pairs = bytes.as_chunks().0.iter();
+        let words = bytes.as_chunks().0.iter();
         match (self.bits_allocated, order) {
+            (32, Order::Little) => self.fill_wide(words.map(|word| u32::from_le_bytes(*word)), voxels),
+            (32, Order::Big) => self.fill_wide(words.map(|word| u32::from_be_bytes(*word)), voxels),
             (8, _) => self.fill_from(bytes.iter().map(|byte| u16::from(*byte)), voxels),
             (_, Order::Little) => self.fill_from(pairs.map(|pair| u16::from_le_bytes(*pair)), voxels),
             (_, Order::Big) => self.fill_from(pairs.map(|pair| u16::from_be_bytes(*pair)), voxels),
+        }
+    }
+
+    /// Samples of 32 bits. Pixel Padding Value has 16, and says nothing about them.
+    fn fill_wide(&self, raw: impl Iterator<Item = u32>, voxels: &mut [i16]) {
+        let unused = 32 - self.bits_stored;
+        for (voxel, raw) in voxels.iter_mut().zip(raw) {
+            let value = match self.signed {
+                true => f64::from((raw << unused) as i32 >> unused),
+                false => f64::from((raw << unused) >> unused),
+            };
+            // The cast saturates.
+            *voxel = (value * self.slope + self.intercept).round() as i16;
         }
     }
 
@@ -208,6 +224,12 @@ mod tests {
         assert_eq!(decoded(&steep, &pixels)[2], i16::MAX);
         let bytes = Header { bits_allocated: 8, bits_stored: 8, intercept: 0.0, ..sample::header(0) };
         assert_eq!(decoded(&bytes, &[5, 255])[..2], [5, 255]);
+        let wide = Header { bits_allocated: 32, bits_stored: 32, signed: true, ..sample::header(0) };
+        let pixels = (24 - 70_000_i32).to_le_bytes().repeat(12);
+        let mut voxels = vec![0; 12];
+        let wide = Header { intercept: 69_000.0, ..wide };
+        decode_slice(&wide, &sample::slice_file(&wide, &pixels), &mut voxels).unwrap();
+        assert_eq!(voxels, [-976; 12]);
     }
 
     #[test]

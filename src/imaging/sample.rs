@@ -6,6 +6,7 @@ use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
 
 use super::Header;
+use super::header::PixelUnits;
 
 /// Slice `index` of an axial CT series of 4 × 3 pixels, 1 mm apart.
 pub fn header(index: usize) -> Header {
@@ -36,8 +37,14 @@ pub fn header(index: usize) -> Header {
         slice_thickness: Some(1.0),
         slope: 1.0,
         intercept: -1024.0,
+        units: PixelUnits::Hounsfield,
         kernel: "B30f".to_owned(),
         peak_kilovoltage: Some(120.0),
+        patient_id: "P1".to_owned(),
+        patient_name: "Doe^Jane".to_owned(),
+        acquisition_number: Some(1),
+        acquisition_time: "120000".to_owned(),
+        temporal_position: None,
     }
 }
 

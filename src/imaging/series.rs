@@ -12,7 +12,11 @@ pub struct Series {
     pub slices: Vec<Header>,
     /// Distance of neighbouring slices' positions along the normal, in mm.
     pub slice_spacing: f64,
-    /// Decisions for the report: series left out, duplicates dropped.
+    /// How far each slice lies aside of the first one along the normal, in whole pixels (columns, rows), as
+    /// in a scan with a tilted gantry. Empty if the slices lie straight above each other.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub shifts: Vec<[i32; 2]>,
+    /// What was decided on the way, for the report: series left out, duplicates dropped.
     pub remarks: Vec<String>,
 }
 

@@ -10,9 +10,9 @@ use super::Header;
 const AXIAL_COSINE_LEAST: f64 = 0.9;
 /// Tolerance of direction cosines, which are written with few digits.
 const COSINE_TOLERANCE: f64 = 1e-3;
-/// Slices closer than this are at the same place.
-const SAME_PLACE_MM: f64 = 0.01;
-/// Distances of so many spacings mean that slices are missing.
+/// Two slices closer than this are at the same place.
+pub const SAME_PLACE_MM: f64 = 0.01;
+/// A distance of this many spacings means that slices are missing.
 const GAP_SPACINGS: f64 = 1.5;
 /// Largest variation of distances, as a share. Rounded positions vary by less.
 const UNEVEN_SHARE: f64 = 0.2;
@@ -51,8 +51,21 @@ impl<'a> Slice<'a> {
         })
     }
 
-    /// Compares along the normal; slices at one place by the names of their instances, so that the order of
-    /// arrival has no effect.
+    /// What keeps both from being slices of one volume; empty if nothing does.
+    pub fn difference(&self, other: &Slice) -> &'static str {
+        let size = |slice: &Slice| (slice.header.rows, slice.header.columns);
+        if size(self) != size(other) {
+            "size"
+        } else if !near(&self.spacing, &other.spacing) {
+            "pixel spacing"
+        } else if !near(&self.orientation, &other.orientation) {
+            "orientation"
+        } else {
+            ""
+        }
+    }
+
+    /// Along the normal; at one place by what the instances are called, whatever order they came in.
     pub fn order(a: &Slice, b: &Slice) -> Ordering {
         let (one, other) = (a.header, b.header);
         let along = a.along_mm.total_cmp(&b.along_mm);
@@ -61,27 +74,7 @@ impl<'a> Slice<'a> {
     }
 }
 
-/// Checks that all slices have the same size, spacing, orientation, frame of reference and kind of pixels.
-///
-/// # Errors
-/// A fault that names the property, the number of slices that differ from the first, and one of them.
-pub fn check_alike(slices: &[Slice]) -> Result<(), Fault> {
-    alike(slices, "size", |a, b| (a.header.rows, a.header.columns) == (b.header.rows, b.header.columns))?;
-    alike(slices, "pixel spacing", |a, b| near(&a.spacing, &b.spacing))?;
-    alike(slices, "orientation", |a, b| near(&a.orientation, &b.orientation))?;
-    alike(slices, "frame of reference", |a, b| {
-        a.header.frame_of_reference_uid == b.header.frame_of_reference_uid
-    })?;
-    match slices.iter().find(|slice| !matches!(slice.header.bits_allocated, 8 | 16)) {
-        None => Ok(()),
-        Some(slice) => Err(Fault::new(
-            format!("{} has {} bits per pixel, not 8 or 16", slice.header.name, slice.header.bits_allocated),
-            "Send a series with 16 bits per pixel.",
-        )),
-    }
-}
-
-/// The mean distance of neighbours in mm, after a check that no slice is missing, doubled or shifted.
+/// The mean distance of neighbours in mm, once it is sure that no slice is missing or doubled.
 ///
 /// # Errors
 /// A fault that names the places, by the patient's z coordinate in mm.
@@ -91,27 +84,11 @@ pub fn check_alike(slices: &[Slice]) -> Result<(), Fault> {
 pub fn check_spacing(slices: &[Slice]) -> Result<f64, Fault> {
     let distances: Vec<f64> = slices.windows(2).map(|pair| pair[1].along_mm - pair[0].along_mm).collect();
     check_doubles(slices, &distances)?;
+    check_changes(slices, &distances)?;
     let median = median(&distances);
     check_gaps(slices, &distances, median)?;
     check_even(slices, &distances, median)?;
-    check_straight(slices)?;
     Ok(distances.iter().sum::<f64>() / distances.len() as f64)
-}
-
-fn alike(slices: &[Slice], what: &str, same: impl Fn(&Slice, &Slice) -> bool) -> Result<(), Fault> {
-    let others: Vec<&Slice> = slices.iter().filter(|slice| !same(&slices[0], slice)).collect();
-    let Some(other) = others.first() else { return Ok(()) };
-    Err(Fault::new(
-        format!(
-            "{} of the {} slices of {} have another {what} than {}, for example {}",
-            others.len(),
-            slices.len(),
-            slices[0].header.series_label(),
-            slices[0].header.name,
-            other.header.name
-        ),
-        "Send one series with slices of one kind.",
-    ))
 }
 
 fn check_doubles(slices: &[Slice], distances: &[f64]) -> Result<(), Fault> {
@@ -127,6 +104,35 @@ fn check_doubles(slices: &[Slice], distances: &[f64]) -> Result<(), Fault> {
             z(&slices[first])
         ),
         "Send one phase or reconstruction in a series of its own.",
+    ))
+}
+
+/// Runs of at least this many equal distances were reconstructed so; a missing slice makes one long distance.
+const RUN_LEAST: usize = 4;
+
+/// Refuses a series whose slices are evenly spaced in each of several stretches, by that reason.
+fn check_changes(slices: &[Slice], distances: &[f64]) -> Result<(), Fault> {
+    let same = |one: f64, other: f64| (one - other).abs() <= UNEVEN_SHARE * one.min(other);
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    for (index, distance) in distances.iter().enumerate() {
+        match runs.last_mut() {
+            Some((start, count)) if same(distances[*start], *distance) => *count += 1,
+            _ => runs.push((index, 1)),
+        }
+    }
+    let long: Vec<usize> =
+        runs.into_iter().filter(|(_, count)| *count >= RUN_LEAST).map(|run| run.0).collect();
+    let change = long.windows(2).find(|pair| !same(distances[pair[0]], distances[pair[1]]));
+    let Some(&[before, after]) = change else { return Ok(()) };
+    Err(Fault::new(
+        format!(
+            "the distance between the slices of {} changes from {:.2} mm to {:.2} mm at z = {}",
+            slices[0].header.series_label(),
+            distances[before],
+            distances[after],
+            z(&slices[after])
+        ),
+        "Send a series reconstructed with one distance between slices.",
     ))
 }
 
@@ -163,27 +169,22 @@ fn check_even(slices: &[Slice], distances: &[f64], spacing: f64) -> Result<(), F
     ))
 }
 
-/// Checks that the first pixels of all slices lie on one line along the normal.
-fn check_straight(slices: &[Slice]) -> Result<(), Fault> {
-    let (first, rest) = slices.split_first().expect("there are slices");
-    let normal = normal(&first.orientation).expect("a slice has a normal");
-    let shift = |slice: &Slice| {
+/// How far each slice lies aside of the line along the normal through the first one, in whole pixels
+/// (columns, rows). All are 0 where no slice lies more than 2 mm aside.
+pub fn shifts(slices: &[Slice]) -> Vec<[i32; 2]> {
+    let Some(first) = slices.first() else { return Vec::new() };
+    let [row, column] = [[0, 1, 2], [3, 4, 5]].map(|part| part.map(|index| first.orientation[index]));
+    let aside_mm = |slice: &Slice| {
         let way: [f64; 3] = std::array::from_fn(|axis| slice.position[axis] - first.position[axis]);
-        let along = dot(way, normal);
-        let aside: [f64; 3] = std::array::from_fn(|axis| way[axis] - along * normal[axis]);
-        dot(aside, aside).sqrt()
+        [dot(way, row), dot(way, column)]
     };
-    let most = rest.iter().map(shift).fold(0.0, f64::max);
-    if most <= SHIFT_MM_MOST {
-        return Ok(());
+    let aside_mm: Vec<[f64; 2]> = slices.iter().map(aside_mm).collect();
+    if aside_mm.iter().all(|[x, y]| x.hypot(*y) <= SHIFT_MM_MOST) {
+        return vec![[0, 0]; slices.len()];
     }
-    Err(Fault::new(
-        format!(
-            "the slices of {} are shifted sideways by up to {most:.1} mm, as by a tilted gantry",
-            first.header.series_label()
-        ),
-        "Send a series reconstructed without gantry tilt.",
-    ))
+    let [between_rows, between_columns] = first.spacing;
+    let pixels = |[x, y]: [f64; 2]| [(x / between_columns).round() as i32, (y / between_rows).round() as i32];
+    aside_mm.into_iter().map(pixels).collect()
 }
 
 fn z(slice: &Slice) -> String {

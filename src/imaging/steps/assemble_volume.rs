@@ -1,7 +1,10 @@
 //! `assemble-volume`: assembles the slices of a series to one volume of CT numbers.
 //!
-//! Slices are read and decoded in parallel, each directly into its part of the volume. Besides the volume,
-//! memory holds one file per thread. The fault is that of the first slice, in order, that cannot be decoded.
+//! Slices are read and decoded in parallel, each straight into its place. Beside the volume, memory
+//! holds one file per thread. The first slice in order that cannot be decoded is the fault.
+//!
+//! Slices that lie aside of each other, as with a tilted gantry, are moved upright by whole pixels: no
+//! value is interpolated, so densities stay as they were measured. What the images do not show is air.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -14,9 +17,11 @@ use crate::step::{BuiltIn, Fault, Outputs, Step, Token};
 
 /// The most voxels of a volume: 4 GiB.
 const VOXELS_MOST: usize = 1 << 31;
+/// What lies outside a slice that was moved.
+const OUTSIDE_HU: i16 = -1024;
 
 fn step() -> Step {
-    Step::new("assemble-volume", 1, "Decodes the slices of a series into one volume of CT numbers.")
+    Step::new("assemble-volume", 2, "Decodes the slices of a series into one volume of CT numbers.")
         .takes::<Series>("series")
         .gives::<Volume>("volume")
         .recomputed()
@@ -34,12 +39,16 @@ inventory::submit! { BuiltIn(step) }
 /// # Panics
 /// If the series is empty or its slices lack their geometry.
 pub fn assemble_volume(series: &Series, token: &Token) -> Result<Volume, Fault> {
-    let mut volume = empty_volume(series)?;
+    let frame = Frame::around(series)?;
+    let mut volume = empty_volume(series, &frame)?;
     let pixels = volume.size[0] * volume.size[1];
     let slices = volume.voxels.par_chunks_exact_mut(pixels).zip(&series.slices).enumerate();
     let faults: Vec<(usize, Fault)> = slices
-        .map_init(Vec::new, |bytes, (index, (voxels, header))| {
-            let filled = token.check().and_then(|()| fill_slice(header, bytes, voxels));
+        .map_init(Buffers::default, |buffers, (index, (voxels, header))| {
+            let filled = token.check().and_then(|()| match series.shifts.get(index) {
+                None => fill_slice(header, &mut buffers.bytes, voxels),
+                Some(shift) => fill_moved(header, buffers, voxels, &frame, *shift),
+            });
             filled.err().map(|fault| (index, fault))
         })
         .flatten()
@@ -51,20 +60,74 @@ pub fn assemble_volume(series: &Series, token: &Token) -> Result<Volume, Fault> 
     }
 }
 
-fn empty_volume(series: &Series) -> Result<Volume, Fault> {
+/// What a thread uses for one slice after the other.
+#[derive(Default)]
+struct Buffers {
+    bytes: Vec<u8>,
+    voxels: Vec<i16>,
+}
+
+/// The rectangle, in pixels of the first slice, that holds all slices where they lie.
+struct Frame {
+    /// Its first column and row: 0 or less.
+    start: [i32; 2],
+    /// Columns and rows.
+    size: [usize; 2],
+}
+
+impl Frame {
+    fn around(series: &Series) -> Result<Frame, Fault> {
+        let first = series.slices.first().expect("a series has slices");
+        let size = [usize::from(first.columns), usize::from(first.rows)];
+        let least = |axis: usize| series.shifts.iter().map(|shift| shift[axis]).min().unwrap_or(0).min(0);
+        let most = |axis: usize| series.shifts.iter().map(|shift| shift[axis]).max().unwrap_or(0).max(0);
+        let start = [least(0), least(1)];
+        let more = [0, 1].map(|axis| most(axis).abs_diff(start[axis]) as usize);
+        if more[0] > size[0] || more[1] > size[1] {
+            return Err(Fault::new(
+                format!("the slices lie up to {} pixels aside of each other", more[0].max(more[1])),
+                "Send a series whose slices lie above each other.",
+            ));
+        }
+        Ok(Frame { start, size: [size[0] + more[0], size[1] + more[1]] })
+    }
+}
+
+fn empty_volume(series: &Series, frame: &Frame) -> Result<Volume, Fault> {
     let first = series.slices.first().expect("a series has slices");
     let spacing = first.spacing.expect("sorted slices have a spacing");
     let orientation = first.orientation.expect("sorted slices have an orientation");
+    let position = first.position.expect("sorted slices have a position");
     let [x, y] = [[0, 1, 2], [3, 4, 5]].map(|part| part.map(|index| orientation[index]));
-    let size = [usize::from(first.columns), usize::from(first.rows), series.slices.len()];
+    let size = [frame.size[0], frame.size[1], series.slices.len()];
+    let [aside, below] = [f64::from(frame.start[0]) * spacing[1], f64::from(frame.start[1]) * spacing[0]];
     Ok(Volume {
         // Decoding either writes every voxel or fails.
         voxels: Block::unset(voxel_count(size)?),
         size,
         spacing: [spacing[1], spacing[0], series.slice_spacing],
-        origin: first.position.expect("sorted slices have a position"),
+        origin: std::array::from_fn(|axis| position[axis] + aside * x[axis] + below * y[axis]),
         axes: [x, y, cross(x, y)],
     })
+}
+
+/// Decodes a slice, and copies it to where it lies in the frame.
+fn fill_moved(
+    header: &Header,
+    buffers: &mut Buffers,
+    voxels: &mut [i16],
+    frame: &Frame,
+    shift: [i32; 2],
+) -> Result<(), Fault> {
+    let [columns, rows] = [header.columns, header.rows].map(usize::from);
+    buffers.voxels.resize(columns * rows, 0);
+    fill_slice(header, &mut buffers.bytes, &mut buffers.voxels)?;
+    voxels.fill(OUTSIDE_HU);
+    let [left, top] = [0, 1].map(|axis| shift[axis].abs_diff(frame.start[axis]) as usize);
+    for (row, line) in buffers.voxels.chunks_exact(columns).enumerate() {
+        voxels[(top + row) * frame.size[0] + left..][..columns].copy_from_slice(line);
+    }
+    Ok(())
 }
 
 fn voxel_count([columns, rows, slices]: [usize; 3]) -> Result<usize, Fault> {
@@ -118,7 +181,7 @@ mod tests {
             std::fs::write(&header.path, sample::slice_file(&header, &pixels)).unwrap();
             header
         });
-        Series { slices: slices.collect(), slice_spacing: 1.0, remarks: Vec::new() }
+        Series { slices: slices.collect(), slice_spacing: 1.0, shifts: Vec::new(), remarks: Vec::new() }
     }
 
     #[test]
@@ -129,6 +192,16 @@ mod tests {
         assert_eq!((volume.origin, volume.axes[2]), ([-2.0, -1.5, 0.0], [0.0, 0.0, 1.0]));
         let expected: Vec<i16> = (0..60).map(|index| index / 12 - 24).collect();
         assert_eq!(*volume.voxels, expected);
+    }
+
+    #[test]
+    fn slices_aside_of_each_other_are_moved_upright() {
+        let folder = tempfile::tempdir().unwrap();
+        let shifts = vec![[0, 0], [0, 1], [0, 2], [-1, 0], [0, 0]];
+        let volume = assemble_volume(&Series { shifts, ..series(folder.path()) }, &Token::default()).unwrap();
+        assert_eq!((volume.size, volume.origin), ([5, 5, 5], [-2.5, -1.5, 0.0]));
+        assert_eq!([volume.hu([1, 0, 0]), volume.hu([1, 0, 1]), volume.hu([1, 1, 1])], [-24, -1024, -23]);
+        assert_eq!([volume.hu([0, 0, 3]), volume.hu([4, 0, 3]), volume.hu([4, 2, 3])], [-21, -1024, -1024]);
     }
 
     #[test]
@@ -156,7 +229,7 @@ mod tests {
     #[test]
     fn a_forged_size_is_refused() {
         let header = Header { rows: u16::MAX, columns: u16::MAX, ..sample::header(0) };
-        let series = Series { slices: vec![header], slice_spacing: 1.0, remarks: Vec::new() };
+        let series = Series { slices: vec![header], slice_spacing: 1.0, shifts: Vec::new(), remarks: Vec::new() };
         assert!(
             assemble_volume(&series, &Token::default()).unwrap_err().reason.contains("65535 × 65535 × 1")
         );

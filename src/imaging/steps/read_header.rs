@@ -4,7 +4,7 @@ use crate::imaging::Header;
 use crate::step::{BuiltIn, Item, Outputs, Step};
 
 fn step() -> Step {
-    Step::new("read-header", 1, "Reads what one DICOM instance says of itself, without its pixels.")
+    Step::new("read-header", 2, "Reads what one DICOM instance says of itself, without its pixels.")
         .takes::<Item>("file")
         .gives::<Header>("header")
         .runs(|call| {

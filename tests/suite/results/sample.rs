@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use flow::imaging::{Densities, Density, Header, Lung, Lungs, Series, Volume};
+use flow::imaging::{Densities, Density, Header, Lung, Lungs, PixelUnits, Series, Volume};
 use flow::step::{
     Call, Digest, Fault, Files, Identity, Inputs, Outcome, Outcomes, Parameters, Reason, Report, Request,
     Table, Token, Value, Wired,
@@ -104,6 +104,7 @@ fn series() -> Series {
     Series {
         slices: (0..SIZE[2]).map(header).collect(),
         slice_spacing: 5.0,
+        shifts: Vec::new(),
         remarks: vec!["1 duplicate slice dropped".to_owned()],
     }
 }
@@ -138,6 +139,12 @@ fn header(slice: usize) -> Header {
         intercept: 0.0,
         kernel: "B30f".to_owned(),
         peak_kilovoltage: Some(120.0),
+        units: PixelUnits::Hounsfield,
+        patient_id: "P1".to_owned(),
+        patient_name: String::new(),
+        acquisition_number: Some(1),
+        acquisition_time: String::new(),
+        temporal_position: None,
     }
 }
 

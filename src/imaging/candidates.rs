@@ -1,0 +1,223 @@
+//! Candidates: the sets of CT slices in a study that may be one volume.
+//!
+//! A series is one candidate in the simple case. Instances that cannot be part of a volume of CT numbers
+//! are left out, each with its reason. A series is taken apart where its slices have different sizes, pixel
+//! spacings or orientations, and where several slices lie at one place and an attribute tells them apart:
+//! temporal position, acquisition, kernel. Copies of a slice under another SOP Instance UID count once.
+
+use std::collections::BTreeMap;
+
+use super::Header;
+use super::preview::have_same_pixels;
+use super::slices::{SAME_PLACE_MM, Slice};
+
+const CT_IMAGE_STORAGE: &str = "1.2.840.10008.5.1.4.1.1.2";
+
+/// Slices of one kind in order along their normal, and how they came to be this set.
+pub struct Candidate<'a> {
+    pub slices: Vec<Slice<'a>>,
+    /// The series and, if it was taken apart, which part of it this is.
+    pub label: String,
+    /// Instances that were left out of this set, for the report.
+    pub remarks: Vec<String>,
+}
+
+impl Candidate<'_> {
+    /// Distance between the first and the last slice in mm.
+    pub fn coverage_mm(&self) -> f64 {
+        match &self.slices[..] {
+            [first, .., last] => last.along_mm - first.along_mm,
+            _ => 0.0,
+        }
+    }
+}
+
+/// What a study offers.
+pub struct Candidates<'a> {
+    pub usable: Vec<Candidate<'a>>,
+    /// Instances that can be part of no volume, by series and reason.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// Instances of one series that were left out for one reason.
+pub struct LeftOut {
+    pub series_label: String,
+    pub reason: String,
+    pub count: usize,
+}
+
+impl LeftOut {
+    pub fn remark(&self) -> String {
+        let LeftOut { series_label, reason, count } = self;
+        let instances = if *count == 1 { "instance" } else { "instances" };
+        format!("{series_label}: {count} {instances} left out, {reason}")
+    }
+}
+
+/// Sorts the instances of a study into candidates. A candidate of fewer than `slices_least` slices is left
+/// out where another part of its series has more.
+pub fn candidates<'a>(headers: &[&'a Header], slices_least: usize) -> Candidates<'a> {
+    let mut series: BTreeMap<&str, Vec<Slice>> = BTreeMap::new();
+    let mut left_out: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for header in headers {
+        match usable(header) {
+            Ok(slice) => series.entry(&header.series_instance_uid).or_default().push(slice),
+            Err(reason) => *left_out.entry((header.series_label(), reason)).or_default() += 1,
+        }
+    }
+    let left_out = left_out.into_iter();
+    let left_out = left_out.map(|((series_label, reason), count)| LeftOut { series_label, reason, count });
+    let usable = series.into_values().flat_map(|slices| parts(slices, slices_least));
+    Candidates { usable: usable.collect(), left_out: left_out.collect() }
+}
+
+/// The slice of an instance, or why it cannot be part of a volume of CT numbers.
+fn usable(header: &Header) -> Result<Slice<'_>, String> {
+    let reason = if header.sop_class_uid != CT_IMAGE_STORAGE {
+        "not a CT image"
+    } else if header.image_type.iter().any(|value| value == "LOCALIZER") {
+        "a localizer"
+    } else if header.frames != 1 || header.samples_per_pixel != 1 {
+        "several frames or colour"
+    } else if header.sop_instance_uid.is_empty() || header.series_instance_uid.is_empty() {
+        "without a SOP Instance UID or a Series Instance UID"
+    } else if !matches!(header.bits_allocated, 8 | 16 | 32) {
+        "without 8, 16 or 32 bits per pixel"
+    } else {
+        let slice = Slice::of(header).ok_or("without axial position, orientation or pixel spacing")?;
+        return header.units.obstacle().map_or(Ok(slice), Err);
+    };
+    Err(reason.to_owned())
+}
+
+/// Takes a series apart where its slices cannot be one volume.
+fn parts(slices: Vec<Slice>, slices_least: usize) -> Vec<Candidate> {
+    let mut kinds: Vec<Vec<Slice>> = Vec::new();
+    for slice in slices {
+        match kinds.iter_mut().find(|kind| kind[0].is_like(&slice)) {
+            Some(kind) => kind.push(slice),
+            None => kinds.push(vec![slice]),
+        }
+    }
+    kinds.sort_by_key(|kind| std::cmp::Reverse(kind.len()));
+    let is_taken_apart = kinds.len() > 1;
+    let mut candidates: Vec<Candidate> = Vec::new();
+    let mut odd: BTreeMap<&'static str, usize> = BTreeMap::new();
+    for kind in kinds {
+        match candidates.first() {
+            Some(first) if kind.len() < slices_least => {
+                *odd.entry(first.slices[0].difference(&kind[0])).or_default() += kind.len();
+            }
+            _ => {
+                let [rows, columns] = [kind[0].header.rows, kind[0].header.columns];
+                let label = kind[0].header.series_label();
+                let label =
+                    if is_taken_apart { format!("{label}, {columns} × {rows} pixels") } else { label };
+                candidates.extend(phases(kind, &label));
+            }
+        }
+    }
+    for candidate in &mut candidates {
+        let remarks = odd.iter().map(|(what, count)| {
+            let verb = if *count == 1 { "instance has" } else { "instances have" };
+            format!("{}: {count} {verb} another {what} than the others, left out", candidate.label)
+        });
+        candidate.remarks.extend(remarks);
+    }
+    candidates
+}
+
+/// An attribute by which slices at one place may be told apart: its name, and its value in words.
+type Discriminator = (&'static str, fn(&Header) -> String);
+
+const DISCRIMINATORS: [Discriminator; 5] = [
+    ("temporal position", |header| {
+        header.temporal_position.map_or(String::new(), |number| number.to_string())
+    }),
+    ("acquisition", |header| header.acquisition_number.map_or(String::new(), |number| number.to_string())),
+    ("kernel", |header| header.kernel.clone()),
+    ("acquisition time", |header| header.acquisition_time.clone()),
+    ("image type", |header| header.image_type.join("\\")),
+];
+
+/// A part that shares fewer of its places with another than this is a neighbour of it, as where two
+/// positions of the table meet, and not another picture of the same region.
+const NEIGHBOUR_SHARE_MOST: f64 = 0.5;
+
+/// Tells slices at one place apart, if an attribute does.
+fn phases<'a>(mut slices: Vec<Slice<'a>>, label: &str) -> Vec<Candidate<'a>> {
+    slices.sort_by(Slice::order);
+    let whole = slices.len();
+    slices.dedup_by(|one, other| {
+        one.header.sop_instance_uid == other.header.sop_instance_uid && one.is_at_place_of(other)
+    });
+    let mut remarks = Vec::new();
+    match whole - slices.len() {
+        0 => {}
+        1 => remarks.push(format!("1 instance of {label} came more than once")),
+        twice => remarks.push(format!("{twice} instances of {label} came more than once")),
+    }
+    let doubles = slices.windows(2).filter(|pair| pair[0].is_at_place_of(&pair[1])).count();
+    if doubles == 0 {
+        return vec![Candidate { slices, label: label.to_owned(), remarks }];
+    }
+    for (name, value) in DISCRIMINATORS {
+        let mut groups: BTreeMap<String, Vec<Slice>> = BTreeMap::new();
+        slices.iter().for_each(|slice| groups.entry(value(slice.header)).or_default().push(*slice));
+        let is_told_apart = groups.len() > 1 && groups.values().all(|group| !has_doubles(group));
+        if !is_told_apart {
+            continue;
+        }
+        let smallest = groups.values().map(Vec::len).min().unwrap_or(0);
+        if (doubles as f64) < NEIGHBOUR_SHARE_MOST * smallest as f64 {
+            slices.dedup_by(|later, earlier| later.is_at_place_of(earlier));
+            let verb = if doubles == 1 { "slice of" } else { "slices of" };
+            remarks.push(format!(
+                "{doubles} {verb} {label} at the place of a slice of another {name}: the first one is used"
+            ));
+            return vec![Candidate { slices, label: label.to_owned(), remarks }];
+        }
+        let count = groups.len();
+        let part = |(value, slices): (String, Vec<Slice<'a>>)| {
+            let value = if value.is_empty() { "none".to_owned() } else { value };
+            let mut remarks = remarks.clone();
+            remarks.push(format!("{label} holds {count} sets of slices that differ in {name}: one is used"));
+            Candidate { slices, label: format!("{label}, {name} {value}"), remarks }
+        };
+        return groups.into_iter().map(part).collect();
+    }
+    let copies = without_copies(&mut slices);
+    if copies > 0 {
+        let verb = if copies == 1 { "slice is" } else { "slices are" };
+        remarks.push(format!(
+            "{copies} {verb} in {label} twice, with the same pixels under other SOP Instance UIDs: \
+             the copies are left out"
+        ));
+    }
+    vec![Candidate { slices, label: label.to_owned(), remarks }]
+}
+
+fn has_doubles(slices: &[Slice]) -> bool {
+    slices.windows(2).any(|pair| pair[0].is_at_place_of(&pair[1]))
+}
+
+/// Removes slices that repeat the pixels of the one before them at the same place.
+fn without_copies(slices: &mut Vec<Slice>) -> usize {
+    let whole = slices.len();
+    slices.dedup_by(|later, earlier| {
+        later.is_at_place_of(earlier) && have_same_pixels(later.header, earlier.header)
+    });
+    whole - slices.len()
+}
+
+impl Slice<'_> {
+    /// Whether both lie at the same place along their normal.
+    pub fn is_at_place_of(&self, other: &Slice) -> bool {
+        (self.along_mm - other.along_mm).abs() < SAME_PLACE_MM
+    }
+
+    /// Whether both can be slices of one volume.
+    fn is_like(&self, other: &Slice) -> bool {
+        self.difference(other).is_empty()
+    }
+}

@@ -1,0 +1,96 @@
+//! Coarse looks at the pixels of a set of slices: how much lung it shows, and whether two slices are copies.
+
+use std::fs;
+
+use rayon::prelude::*;
+
+use super::Header;
+use super::pixels::decode_slice;
+use super::slices::Slice;
+
+/// So many slices, spread evenly, stand for all.
+const SLICES_LOOKED_AT: usize = 24;
+/// A slice is thinned out to about this many columns.
+const COLUMNS: usize = 128;
+/// Air and lung are below this.
+const AIR_HU: i16 = -400;
+/// Lung is above this; gas in the bowel and outside the body is below.
+const GAS_HU: i16 = -980;
+
+/// The air inside the body that may be lung, in mL: neither joined to a side of the image in its slice nor
+/// as thin as gas. A slice that cannot be decoded counts nothing.
+pub fn lung_ml(slices: &[Slice]) -> f64 {
+    let [Some(first), Some(last)] = [slices.first(), slices.last()] else { return 0.0 };
+    let count = slices.len().min(SLICES_LOOKED_AT);
+    let looked_at: Vec<&Slice> = (0..count).map(|index| &slices[index * slices.len() / count]).collect();
+    let areas_mm2: f64 = looked_at.par_iter().map(|slice| lung_mm2(slice.header)).sum();
+    let length_mm = (last.along_mm - first.along_mm) * slices.len() as f64 / (slices.len().max(2) - 1) as f64;
+    areas_mm2 / count as f64 * length_mm / 1000.0
+}
+
+/// Whether both slices decode to the same CT numbers.
+pub fn have_same_pixels(one: &Header, other: &Header) -> bool {
+    decoded(one).is_some_and(|voxels| decoded(other) == Some(voxels))
+}
+
+fn decoded(header: &Header) -> Option<Vec<i16>> {
+    let bytes = fs::read(&header.path).ok()?;
+    let mut voxels = vec![0; usize::from(header.rows) * usize::from(header.columns)];
+    decode_slice(header, &bytes, &mut voxels).ok().map(|()| voxels)
+}
+
+fn lung_mm2(header: &Header) -> f64 {
+    let Some(voxels) = decoded(header) else { return 0.0 };
+    let [rows, columns] = [header.rows, header.columns].map(usize::from);
+    let step = (columns / COLUMNS).max(1);
+    let [height, width] = [rows, columns].map(|count| count.div_ceil(step));
+    let mut coarse = Vec::with_capacity(height * width);
+    for y in (0..rows).step_by(step) {
+        coarse.extend((0..columns).step_by(step).map(|x| voxels[y * columns + x]));
+    }
+    let outside = joined_to_a_side(&coarse, width, height);
+    let lung = coarse.iter().zip(outside).filter(|(hu, outside)| !outside && (GAS_HU..AIR_HU).contains(hu));
+    let spacing = header.spacing.unwrap_or_default();
+    lung.count() as f64 * spacing[0] * spacing[1] * (step * step) as f64
+}
+
+/// The pixels of air from which a path through air leads to a side of the image.
+fn joined_to_a_side(hu: &[i16], width: usize, height: usize) -> Vec<bool> {
+    let mut joined = vec![false; hu.len()];
+    let sides = (0..width).flat_map(|x| [x, (height - 1) * width + x]);
+    let sides = sides.chain((0..height).flat_map(|y| [y * width, y * width + width - 1]));
+    let mut open: Vec<usize> = sides.collect();
+    while let Some(at) = open.pop() {
+        if joined[at] || hu[at] >= AIR_HU {
+            continue;
+        }
+        joined[at] = true;
+        let (x, y) = (at % width, at / width);
+        open.extend((x > 0).then(|| at - 1));
+        open.extend((x + 1 < width).then_some(at + 1));
+        open.extend((y > 0).then(|| at - width));
+        open.extend((y + 1 < height).then_some(at + width));
+    }
+    joined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn air_around_the_body_is_joined_to_the_sides_and_air_inside_is_not() {
+        let tissue = 40;
+        let air = -850;
+        let hu = [
+            air, air, air, air, air, //
+            air, tissue, tissue, tissue, air, //
+            air, tissue, air, tissue, air, //
+            air, tissue, tissue, tissue, air, //
+            air, air, air, air, air,
+        ];
+        let joined = joined_to_a_side(&hu, 5, 5);
+        assert_eq!(joined.iter().filter(|joined| **joined).count(), 16);
+        assert!(!joined[12]);
+    }
+}

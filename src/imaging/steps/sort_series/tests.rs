@@ -1,0 +1,234 @@
+//! The rule chooses as its description says, and what it passes over is remarked.
+
+use super::*;
+use crate::imaging::{PixelUnits, sample};
+
+fn slices(count: usize) -> Vec<Header> {
+    (0..count).map(sample::header).collect()
+}
+
+fn other_series(change: impl Fn(&mut Header)) -> Vec<Header> {
+    let mut other = slices(20);
+    for header in &mut other {
+        header.series_instance_uid = "1.9".to_owned();
+        header.series_number = Some(9);
+        header.sop_instance_uid.push_str(".9");
+        change(header);
+    }
+    other
+}
+
+fn sorted(headers: &[Header]) -> Result<Series, Fault> {
+    sort_series(&headers.iter().collect::<Vec<_>>(), 10)
+}
+
+/// What the change makes of a series of 20 slices is a fault with this reason.
+fn check_fault(change: impl FnOnce(&mut Vec<Header>), reason: &str) {
+    let mut headers = slices(20);
+    change(&mut headers);
+    let fault = sorted(&headers).unwrap_err();
+    assert!(fault.reason.contains(reason), "{:?} does not say {reason:?}", fault.reason);
+    assert!(fault.remedy.starts_with("Send"), "{}", fault.remedy);
+}
+
+/// Of the series 3 and a changed series 9, this one is chosen, for this reason.
+fn check_choice(change: impl Fn(&mut Header), chosen: i32, reason: &str) {
+    let headers = [slices(20), other_series(change)].concat();
+    let series = sorted(&headers).unwrap();
+    assert_eq!(series.slices[0].series_number, Some(chosen), "{reason}");
+    assert!(series.remarks.iter().any(|remark| remark.contains(reason)), "{:?}", series.remarks);
+}
+
+#[test]
+fn slices_come_in_order_whatever_order_they_came_in() {
+    let mut headers = slices(20);
+    headers.reverse();
+    headers.swap(3, 11);
+    let series = sorted(&headers).unwrap();
+    assert_eq!((series.slices, series.slice_spacing), (slices(20), 1.0));
+    assert!(series.remarks.is_empty());
+}
+
+#[test]
+fn the_normal_points_the_way() {
+    // Rows to the left and columns to the front: the normal points to the feet.
+    let mut headers = slices(20);
+    for header in &mut headers {
+        header.orientation = Some([1.0, 0.0, 0.0, 0.0, -1.0, 0.0]);
+    }
+    let series = sorted(&headers).unwrap();
+    assert_eq!(series.slices[0].position.unwrap()[2], 19.0);
+}
+
+#[test]
+fn the_rule_chooses() {
+    check_choice(|other| other.image_type[0] = "DERIVED".to_owned(), 3, "derived");
+    check_choice(|other| other.kernel = "B70f".to_owned(), 3, "sharper");
+    check_choice(|other| other.kernel = "B10f".to_owned(), 9, "sharper");
+    check_choice(|other| other.position = None, 3, "without axial position");
+    check_choice(|other| other.orientation = Some([1.0, 0.0, 0.0, 0.0, 0.0, -1.0]), 3, "without axial");
+    check_choice(|other| scale_z(other, 0.5), 3, "covers less");
+    check_choice(|other| scale_z(other, 2.0), 9, "covers less");
+    check_choice(|other| scale_z(other, 1.05), 3, "series is as good");
+    check_choice(
+        |other| other.image_type[2] = "LOCALIZER".to_owned(),
+        3,
+        "20 instances left out, a localizer",
+    );
+    check_choice(|other| other.sop_class_uid = "1.2.3".to_owned(), 3, "not a CT image");
+}
+
+fn scale_z(header: &mut Header, factor: f64) {
+    if let Some(position) = &mut header.position {
+        position[2] *= factor;
+    }
+}
+
+#[test]
+fn twice_the_same_instance_is_one() {
+    let mut headers = slices(20);
+    headers.push(sample::header(4));
+    let series = sorted(&headers).unwrap();
+    assert_eq!(series.slices.len(), 20);
+    assert!(series.remarks[0].contains("1 instance of"), "{:?}", series.remarks);
+}
+
+#[test]
+fn gaps_are_named() {
+    check_fault(
+        |headers| drop(headers.remove(7)),
+        "1 slice is missing in series 3 (Thorax) between z = 6.0 mm and 8.0 mm",
+    );
+    check_fault(|headers| drop(headers.drain(7..10)), "3 slices are missing");
+    check_fault(
+        |headers| {
+            headers.remove(14);
+            headers.remove(7);
+        },
+        "2 slices are missing in series 3 (Thorax) between z = 6.0 mm and 8.0 mm, between z = 13.0",
+    );
+}
+
+#[test]
+fn what_is_no_regular_grid_is_refused() {
+    check_fault(|headers| headers[5].rows = 9, "1 instance has another size than the others, left out");
+    check_fault(|headers| headers[5].spacing = Some([0.7, 0.7]), "another pixel spacing");
+    check_fault(|headers| headers[5].position = None, "1 slice is missing");
+    check_fault(|headers| headers[5].bits_allocated = 1, "1 slice is missing");
+    check_fault(
+        |headers| scale_z(&mut headers[5], 4.0 / 5.0),
+        "1 of the 20 slices of series 3 (Thorax) lie where",
+    );
+    check_fault(|headers| scale_z(&mut headers[5], 1.06), "not evenly spaced: 1.00 mm apart, but 1.30");
+    check_fault(|headers| headers.truncate(9), "has 9 slices, at least 10");
+    let wide_above = |headers: &mut Vec<Header>| {
+        headers.iter_mut().skip(10).enumerate().for_each(|(index, header)| {
+            header.position = Some([-2.0, -1.5, 9.0 + 2.0 * (index + 1) as f64]);
+        });
+    };
+    check_fault(wide_above, "changes from 1.00 mm to 2.00 mm at z = 9.0 mm");
+}
+
+#[test]
+fn slices_aside_of_each_other_are_counted_in_pixels() {
+    let mut headers = slices(20);
+    for (z, header) in headers.iter_mut().enumerate() {
+        header.position = Some([-2.0, -1.5 + 0.3 * z as f64, z as f64]);
+    }
+    let series = sorted(&headers).unwrap();
+    assert_eq!([series.shifts[0], series.shifts[5], series.shifts[19]], [[0, 0], [0, 3], [0, 11]]);
+    assert!(series.remarks[0].contains("up to 11 pixels aside"), "{:?}", series.remarks);
+}
+
+#[test]
+fn instances_that_cannot_be_slices_are_left_out() {
+    let check = |change: fn(&mut Header), reason: &str| {
+        let mut headers = slices(20);
+        let mut odd = Header { sop_instance_uid: "1.2.99".to_owned(), ..sample::header(25) };
+        change(&mut odd);
+        headers.push(odd);
+        let series = sorted(&headers).unwrap();
+        assert_eq!(series.slices.len(), 20, "{reason}");
+        assert!(series.remarks.iter().any(|remark| remark.contains(reason)), "{:?}", series.remarks);
+    };
+    check(|odd| odd.orientation = Some([1.0, 0.0, 0.0, 0.0, 0.0, 1.0]), "without axial position");
+    check(|odd| odd.rows = 99, "1 instance has another size than the others");
+    check(|odd| odd.sop_instance_uid.clear(), "without a SOP Instance UID");
+    check(|odd| odd.units = PixelUnits::Other("Z_EFF".to_owned()), "with Rescale Type \"Z_EFF\", not HU");
+    check(|odd| odd.units = PixelUnits::NotRescaled, "without Rescale Slope and Intercept");
+}
+
+#[test]
+fn frames_of_reference_of_their_own_are_remarked() {
+    let mut headers = slices(20);
+    headers.iter_mut().for_each(|header| header.frame_of_reference_uid = header.sop_instance_uid.clone());
+    let series = sorted(&headers).unwrap();
+    assert!(series.remarks[0].contains("20 frames of reference"), "{:?}", series.remarks);
+}
+
+#[test]
+fn two_acquisitions_in_one_series_are_two_candidates() {
+    let mut headers = slices(20);
+    for (index, header) in slices(20).into_iter().enumerate() {
+        let sop_instance_uid = format!("1.2.2.{index}");
+        headers.push(Header { acquisition_number: Some(2), sop_instance_uid, ..header });
+    }
+    let series = sorted(&headers).unwrap();
+    assert!(series.slices.iter().all(|slice| slice.acquisition_number == Some(1)));
+    assert!(series.remarks.iter().any(|remark| remark.contains("2 sets of slices that differ in acquisition")));
+}
+
+#[test]
+fn a_slice_of_the_next_acquisition_at_the_same_place_counts_once() {
+    let mut headers = slices(20);
+    headers.iter_mut().skip(10).for_each(|header| header.acquisition_number = Some(2));
+    let again = Header { acquisition_number: Some(2), sop_instance_uid: "1.2.99".to_owned(), ..sample::header(9) };
+    headers.push(again);
+    let series = sorted(&headers).unwrap();
+    assert_eq!(series.slices, { headers.truncate(20); headers });
+    assert!(series.remarks[0].contains("1 slice of"), "{:?}", series.remarks);
+}
+
+#[test]
+fn two_patients_are_never_one() {
+    check_fault(|headers| headers[5].patient_id = "P2".to_owned(), "2 different Patient IDs");
+}
+
+#[test]
+fn what_cannot_be_read_in_hounsfield_units_is_refused_for_that_reason() {
+    let all = |units: PixelUnits| {
+        move |headers: &mut Vec<Header>| headers.iter_mut().for_each(|one| one.units = units.clone())
+    };
+    check_fault(all(PixelUnits::NotRescaled), "no CT slices in Hounsfield units");
+    check_fault(all(PixelUnits::Unreadable("-1k".to_owned())), "unusable rescale value \"-1k\"");
+}
+
+#[test]
+fn a_series_that_lacks_a_slice_gives_way_to_a_whole_one() {
+    let mut headers = [slices(20), other_series(|other| other.kernel = "B70f".to_owned())].concat();
+    headers.remove(7);
+    let series = sorted(&headers).unwrap();
+    assert_eq!(series.slices[0].series_number, Some(9));
+    assert!(series.remarks.iter().any(|remark| remark.contains("passed over: 1 slice is missing")));
+}
+
+#[test]
+fn what_is_no_axial_ct_is_refused() {
+    check_fault(Vec::clear, "its instances are nothing");
+    let mr = |header: &mut Header| {
+        header.sop_class_uid = "1.2.840.10008.5.1.4.1.1.4".to_owned();
+        header.modality = "MR".to_owned();
+    };
+    check_fault(|headers| headers.iter_mut().for_each(mr), "no axial CT slices: its instances are 20 MR");
+    let enhanced = |header: &mut Header| header.sop_class_uid = ENHANCED_CT[0].to_owned();
+    check_fault(|headers| headers.iter_mut().for_each(enhanced), "enhanced multi-frame CT");
+    let coronal = |header: &mut Header| header.orientation = Some([1.0, 0.0, 0.0, 0.0, 0.0, -1.0]);
+    check_fault(|headers| headers.iter_mut().for_each(coronal), "20 instances left out, without axial");
+}
+
+#[test]
+fn kernels_are_in_order() {
+    let order = ["B10f", "FC08", "Br40d", "LUNG", "B70f"].map(sharpness);
+    assert!(sharpness("FC08") < sharpness("FC51") && sharpness("SOFT") < sharpness("STANDARD"));
+    assert!(order[0] < order[2] && order[2] < order[3] && order[3] < order[4], "{order:?}");
+}
