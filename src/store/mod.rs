@@ -1,11 +1,11 @@
-//! Bytes by digest: the files of responses, and the values of steps that are in work.
+//! Content-addressed files: the files of responses, and the values of steps of requests in work.
 //!
-//! A folder per request and in it a file per digest, so that an operator can look with `ls`, and a
-//! request can be removed as a whole. Several processes may share the folder.
+//! Each request has a folder with one file per digest, so that an operator can inspect it with `ls` and a
+//! request is removed as a whole. Several processes may share the store.
 //!
 //! ```text
 //! STORE/REQUEST/DIGEST        a file of the response; kept as long as the request is remembered
-//! STORE/REQUEST/work/DIGEST   a value on its way from step to step; removed when the request is answered
+//! STORE/REQUEST/work/DIGEST   a value passed from step to step; removed when the request is answered
 //! ```
 
 use std::fs::{self, File};
@@ -30,7 +30,7 @@ pub struct StoreError {
 }
 
 impl StoreError {
-    /// Whether it is the disk's state, which an operator can change, and nothing about this request.
+    /// Whether the cause is the state of the disk, which an operator can change, and not this request.
     pub fn may_pass(&self) -> bool {
         use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
         matches!(self.source.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
@@ -39,46 +39,46 @@ impl StoreError {
 
 impl Store {
     /// # Errors
-    /// If the folder cannot be made.
+    /// The folder cannot be made.
     pub fn at(folder: impl Into<PathBuf>) -> Result<Store, StoreError> {
         let folder = folder.into();
         make_folder(&folder).map_err(failed("make the store's folder", &folder))?;
         Ok(Store { folder, temporary: AtomicU64::new(0) })
     }
 
-    /// Keeps a file of the response. It appears whole or not at all.
+    /// Stores a file of the response. The file appears whole or not at all.
     ///
     /// # Errors
-    /// If it cannot be written; nothing is left behind then.
+    /// The file cannot be written; no partial file remains.
     pub fn put(&self, request: Digest, digest: Digest, bytes: &[u8]) -> Result<(), StoreError> {
         self.write(&self.request(request), digest, bytes)
     }
 
-    /// Keeps a value until [`Store::end_work`].
+    /// Stores a value until [`Store::end_work`].
     ///
     /// # Errors
-    /// If it cannot be written; nothing is left behind then.
+    /// The value cannot be written; no partial file remains.
     pub fn put_work(&self, request: Digest, digest: Digest, bytes: &[u8]) -> Result<(), StoreError> {
         self.write(&self.work(request), digest, bytes)
     }
 
-    /// The bytes that were kept under a digest, if they are there and what they were.
+    /// The bytes with this digest; `None` if they are missing or damaged.
     pub fn get(&self, request: Digest, digest: Digest) -> Option<Vec<u8>> {
         let places = [self.request(request), self.work(request)];
         let mut found = places.iter().filter_map(|folder| fs::read(folder.join(digest.to_string())).ok());
-        // After a loss of power a file may be there, and empty.
+        // After a power failure a file may exist and be empty.
         found.find(|bytes| Digest::of(bytes) == digest)
     }
 
-    /// Where an artifact's bytes are.
+    /// The path of an artifact's bytes.
     pub fn path(&self, request: Digest, artifact: &Artifact) -> PathBuf {
         self.request(request).join(artifact.digest.to_string())
     }
 
-    /// Sees to it that these artifacts are on the disk, and are what they were.
+    /// Syncs these artifacts to the disk and verifies their digests.
     ///
     /// # Errors
-    /// If one is missing or changed, or the disk does not sync.
+    /// An artifact is missing or damaged, or the sync fails.
     pub fn secure(&self, request: Digest, artifacts: &[Artifact]) -> Result<(), StoreError> {
         for artifact in artifacts {
             let path = self.path(request, artifact);
@@ -94,7 +94,7 @@ impl Store {
         folders.try_for_each(|folder| sync(folder))
     }
 
-    /// Whether these artifacts are there, and are what they were.
+    /// Whether these artifacts exist and match their digests.
     pub fn is_whole(&self, request: Digest, artifacts: &[Artifact]) -> bool {
         let is_whole = |artifact: &Artifact| {
             let bytes = fs::read(self.path(request, artifact));
@@ -103,18 +103,18 @@ impl Store {
         artifacts.iter().all(is_whole)
     }
 
-    /// Removes the values of a request that is answered.
+    /// Removes the values of an answered request.
     ///
     /// # Errors
-    /// If they cannot be removed.
+    /// The values cannot be removed.
     pub fn end_work(&self, request: Digest) -> Result<(), StoreError> {
         remove(&self.work(request))
     }
 
-    /// Removes all that is kept of a request.
+    /// Removes all files of a request.
     ///
     /// # Errors
-    /// If it cannot be removed.
+    /// The files cannot be removed.
     pub fn remove(&self, request: Digest) -> Result<(), StoreError> {
         remove(&self.request(request))
     }
@@ -126,7 +126,7 @@ impl Store {
         let written = File::create(&temporary).and_then(|mut file| file.write_all(bytes));
         let kept = written.and_then(|()| fs::rename(&temporary, folder.join(digest.to_string())));
         kept.map_err(|error| {
-            // The first error is the one that matters; what is left of the file is of no use.
+            // The first error is returned; the partial file is useless.
             let _ = fs::remove_file(&temporary);
             failed("write", &temporary)(error)
         })
@@ -141,35 +141,34 @@ impl Store {
     }
 }
 
-/// Makes a folder whose name is on the disk when this returns.
+/// Makes a folder and syncs its name to the disk.
 ///
 /// # Errors
-/// If it cannot be made, or the folder above it does not sync.
+/// The folder cannot be made, or the folder above it cannot be synced.
 pub fn make_folder(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    // Also if it was there: who made it may have been killed before this.
+    // Also for an existing folder: the process that made it may have been killed before the sync.
     let above = std::path::absolute(folder)?;
     above.parent().map_or(Ok(()), |above| File::open(above)?.sync_all())
 }
 
-/// Has the disk begin with a piece of a file that is to be synced when it is whole: so there is less to wait
-/// for then. Where the system does not take such advice, it costs speed only.
+/// Starts writing a piece of a file to the disk, so that a later sync of the whole file takes less time.
+/// Systems without such advice are only slower.
 #[cfg(target_os = "linux")]
 pub fn begin_writing(file: &File, offset: u64, length: u64) {
-    // Pages that wait to be written cannot be dropped yet, as this advice has it: Linux begins to write them.
+    // The advice is to drop pages from the cache; Linux starts to write dirty pages, which it cannot drop.
     let _ = rustix::fs::fadvise(file, offset, std::num::NonZero::new(length), rustix::fs::Advice::DontNeed);
 }
 
 #[cfg(not(target_os = "linux"))]
 pub fn begin_writing(_file: &File, _offset: u64, _length: u64) {}
 
-/// How many bytes may still be written to the disk of a path; as many as there can be where nobody
-/// can say.
+/// The free space of the disk of a path, in bytes; `u64::MAX` if unknown.
 pub fn free_bytes(path: &Path) -> u64 {
     disk(path).map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
-/// How large the disk of a path is; as large as can be where nobody can say.
+/// The size of the disk of a path, in bytes; `u64::MAX` if unknown.
 pub fn total_bytes(path: &Path) -> u64 {
     disk(path).map_or(u64::MAX, |disk| disk.f_blocks.saturating_mul(disk.f_frsize))
 }
@@ -232,7 +231,7 @@ mod tests {
         let store = Store::at(folder.path()).unwrap();
         let request = Digest::of(b"request");
         let digest = Digest::of(b"abc");
-        // A folder stands where the file should go.
+        // A folder has the path that the file needs.
         fs::create_dir_all(folder.path().join(request.to_string()).join(digest.to_string()).join("x"))
             .unwrap();
         let error = store.put(request, digest, b"abc").unwrap_err();

@@ -1,19 +1,19 @@
-//! Gathers the problems of one file while it is read and checked.
+//! The collector of the problems of one file.
 
 use super::problem::{Problem, Problems};
 
-/// A stretch of one line.
+/// A range within one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// From 1.
+    /// Counted from 1.
     pub line: usize,
-    /// From 1, in characters.
+    /// Counted from 1, in characters.
     pub column: usize,
     /// In characters; at least 1.
     pub width: usize,
 }
 
-/// Something and where it stands in the file.
+/// A value and its position in the file.
 #[derive(Clone, Debug)]
 pub(crate) struct Placed<T> {
     pub place: Place,
@@ -31,7 +31,7 @@ impl<'a> Collector<'a> {
         Collector { file, lines: text.lines().collect(), problems: Vec::new() }
     }
 
-    /// Notes a problem; the caller may give it a hint.
+    /// Adds a problem and returns it, so that the caller can add a hint.
     pub fn add(&mut self, place: Place, message: impl Into<String>) -> &mut Problem {
         let source = self.lines.get(place.line - 1).copied().unwrap_or_default();
         let rest = source.chars().count().saturating_sub(place.column - 1);
@@ -47,7 +47,7 @@ impl<'a> Collector<'a> {
         self.problems.last_mut().expect("one was pushed")
     }
 
-    /// What was made, if nothing is wrong.
+    /// The checked value if the file has no problems, otherwise the problems.
     pub fn finish<T>(self, made: Option<T>) -> Result<T, Problems> {
         match Problems::of(self.problems) {
             Some(problems) => Err(problems),

@@ -1,16 +1,16 @@
-//! Lengths of time as people write them: `30 s`.
+//! Durations in human notation: `30 s`.
 
 use std::time::Duration;
 
-/// The largest first: what is shown takes the first that divides it.
+/// The units, largest first: the first one that divides a duration is used to show it.
 const UNITS_MS: [(&str, u64); 5] =
     [("d", 24 * 60 * 60 * 1000), ("h", 60 * 60 * 1000), ("min", 60 * 1000), ("s", 1000), ("ms", 1)];
 
-/// Longer than anything here may take.
+/// Upper limit of a duration.
 const MS_MAX: f64 = 1e12;
 
-/// Reads a number with a unit, rounded to whole milliseconds; `None` if it is not that. A number
-/// alone is refused: nobody could tell its unit.
+/// Reads a number with a unit, rounded to whole milliseconds; `None` for anything else. A number without
+/// a unit is refused as ambiguous.
 pub(crate) fn parse(text: &str) -> Option<Duration> {
     let digits = text.find(|c: char| c != '.' && !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(digits);
@@ -19,7 +19,8 @@ pub(crate) fn parse(text: &str) -> Option<Duration> {
     (ms <= MS_MAX).then(|| Duration::from_millis(ms.round() as u64))
 }
 
-/// As `parse` reads it, in the largest unit that gives a short number: `90 s`, `1.5 s`, `10 min`.
+/// Formats a duration so that `parse` reads it back, in the largest unit that gives a short number:
+/// `90 s`, `1.5 s`, `10 min`.
 pub fn shown(duration: Duration) -> String {
     let ms = duration.as_millis();
     let divides =

@@ -1,4 +1,4 @@
-//! Reading maps with known keys, and single values of them.
+//! Access to maps with known keys, and to scalars.
 
 use super::collector::{Collector, Place, Placed};
 use super::hint;
@@ -6,17 +6,17 @@ use super::tree::{Entry, Shape, Tree};
 
 /// The entries of a map that takes certain keys only.
 pub(crate) struct Fields {
-    /// What the map is, for messages: `the step "lungs"`.
+    /// The name of the map in messages: `the step "lungs"`.
     what: String,
-    /// Where a missing key is missing; `None` if there is no map to miss it in.
+    /// The position to report missing keys at; `None` if the value was no map.
     place: Option<Place>,
     entries: Vec<Entry>,
-    /// Known keys that unknown ones come near to.
+    /// Known keys for which a misspelt key was found.
     misspelt: Vec<&'static str>,
 }
 
 impl Fields {
-    /// Notes what is not a map, stands twice or is not known.
+    /// Reads a map; reports values that are no map, and keys that are repeated or unknown.
     pub fn read(
         tree: Tree,
         what: impl Into<String>,
@@ -36,14 +36,14 @@ impl Fields {
         Fields { what, place: Some(place), entries, misspelt }
     }
 
-    /// Says where a missing key is noted, instead of at the first key there is.
+    /// Sets the position to report missing keys at; the default is the first key of the map.
     pub fn at(mut self, place: Place) -> Fields {
         self.place = self.place.and(Some(place));
         self
     }
 
-    /// Whether a key that is not there is really lacking: not if there is no map, and not if it is
-    /// misspelt, which has been noted.
+    /// Whether an absent key has to be reported: no if the value was no map or the key was misspelt, since
+    /// both have been reported already.
     pub fn lacks(&self, key: &str) -> bool {
         self.place.is_some() && !self.misspelt.contains(&key)
     }
@@ -67,7 +67,7 @@ impl Fields {
     }
 }
 
-/// The entries of a map with any keys, each once.
+/// The entries of a map with arbitrary keys; repeated keys are reported.
 pub(crate) fn entries(tree: Tree, what: &str, collector: &mut Collector) -> Option<Vec<Entry>> {
     let Shape::Map(entries) = tree.value else {
         collector.add(tree.place, format!("{what} is {}, not a map of keys and values", tree.value.name()));
@@ -87,7 +87,7 @@ pub(crate) fn entries(tree: Tree, what: &str, collector: &mut Collector) -> Opti
     Some(kept)
 }
 
-/// A single value, as it is written.
+/// The text of a scalar.
 pub(crate) fn text(tree: Tree, what: &str, collector: &mut Collector) -> Option<Placed<String>> {
     match tree.value {
         Shape::Scalar(value) => Some(Placed { place: tree.place, value }),
@@ -98,7 +98,7 @@ pub(crate) fn text(tree: Tree, what: &str, collector: &mut Collector) -> Option<
     }
 }
 
-/// A single value as `read` takes it; what it takes is said where it does not.
+/// A scalar converted by `read`; `takes` describes the accepted values in the message.
 pub(crate) fn value<T>(
     tree: Tree,
     what: &str,
@@ -128,12 +128,12 @@ pub(crate) fn list(tree: Tree, what: &str, collector: &mut Collector) -> Option<
     }
 }
 
-/// `true` or `false`.
+/// Reads `true` or `false`.
 pub(crate) fn flag(text: &str) -> Option<bool> {
     text.parse().ok()
 }
 
-/// A finite number.
+/// Reads a finite number.
 pub(crate) fn number(text: &str) -> Option<f64> {
     text.parse().ok().filter(|number: &f64| number.is_finite())
 }

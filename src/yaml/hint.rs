@@ -1,21 +1,21 @@
-//! What somebody may have meant by a name that does not exist.
+//! Suggestions for misspelt names.
 
-/// "did you mean …?" where a known name is near, else a list of all of them.
+/// "did you mean …?" if a known name is similar, otherwise a list of all known names.
 pub(crate) fn meant_or_all<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let known: Vec<&str> = known.into_iter().collect();
     meant(word, known.iter().copied()).or_else(|| (!known.is_empty()).then(|| all(&known)))
 }
 
-/// "did you mean …?" where a known name is near.
+/// "did you mean …?" if a known name is similar.
 pub(crate) fn meant<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     nearest(word, known).map(|name| format!("did you mean \"{name}\"?"))
 }
 
-/// The known name that is near enough to be meant.
+/// The most similar known name, if it is similar enough.
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let distance = |name: &&str| strsim::damerau_levenshtein(word, name);
     let nearest = known.into_iter().min_by_key(distance)?;
-    // A third of the letters wrong is a typing mistake; more is another word.
+    // A name with up to a third of wrong letters counts as a typing mistake.
     (distance(&nearest) <= nearest.chars().count().max(3) / 3).then_some(nearest)
 }
 

@@ -1,7 +1,7 @@
-//! Files that people write: YAML as a tree in which everything knows its place, and what is wrong with it.
+//! YAML files that people write, parsed to a tree with positions, and the problems found in them.
 //!
-//! A file is read to the end, and all its problems are told at once, each with line, column and, where
-//! something can be said, what to do. What the keys mean is for those who read the tree.
+//! The whole file is read before its problems are reported, all at once, each with line, column and, if
+//! possible, a hint. The code that reads the tree gives the keys their meaning.
 
 mod collector;
 pub mod duration;

@@ -1,25 +1,25 @@
-//! What is wrong with a dataflow file, for the person who writes it: place, words, hint.
+//! Problems of a file, as its author sees them: position, message and hint.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// One thing that is wrong, and where.
+/// One problem and its position.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Problem {
-    /// The file as it was named to the parser.
+    /// The name of the file as given to the parser.
     pub file: String,
-    /// From 1.
+    /// Counted from 1.
     pub line: usize,
-    /// From 1, in characters.
+    /// Counted from 1, in characters.
     pub column: usize,
     /// A lowercase sentence without a full stop.
     pub message: String,
-    /// What to do about it, where something can be said.
+    /// A suggestion for correcting it, if there is one.
     pub hint: Option<String>,
-    /// The line of the file.
+    /// The text of the line.
     pub source: String,
-    /// How many characters of the line are meant, from the column on.
+    /// The number of characters that are wrong, from `column` on.
     pub width: usize,
 }
 
@@ -33,7 +33,7 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Problem { file, line, column, message, hint, source, width } = self;
         writeln!(f, "{file}:{line}:{column}: {message}")?;
-        // The indentation is repeated, not counted: a tab stays as wide as it is above.
+        // The indentation is copied, so that a tab is as wide as in the line above.
         let indent: String =
             source.chars().take(column - 1).map(|c| if c == '\t' { c } else { ' ' }).collect();
         writeln!(f, "{line:>5} | {source}")?;
@@ -42,12 +42,12 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong with a file, in the order of the file. Never empty.
+/// All problems of a file, sorted by position. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
-    /// Sorts them by place; `None` if there are none.
+    /// Sorts problems by position; `None` if there are none.
     pub(crate) fn of(mut problems: Vec<Problem>) -> Option<Problems> {
         problems.sort_by_key(|problem| (problem.line, problem.column));
         problems.dedup();

@@ -1,9 +1,10 @@
-//! Numbers of bytes as people write them: `64 MiB`.
+//! Sizes in bytes in human notation: `64 MiB`.
 
 const UNITS: [(&str, u64); 5] =
     [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
 
-/// Reads a number with an optional unit, rounded to whole bytes; `None` if it is not one or is negative.
+/// Reads a number with an optional unit, rounded to whole bytes; `None` for negative numbers and anything
+/// else.
 pub(crate) fn parse(text: &str) -> Option<u64> {
     let digits = text.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -18,13 +19,13 @@ pub(crate) fn parse(text: &str) -> Option<u64> {
 /// Reads a size on a command line: `4GiB`, `512 MiB`.
 ///
 /// # Errors
-/// A sentence that says how sizes are written.
+/// A message that describes the notation of sizes.
 pub fn bytes(text: &str) -> Result<u64, String> {
     let bytes = parse(text).filter(|bytes| *bytes > 0);
     bytes.ok_or_else(|| format!("write a number and one of {}, for example 4GiB", units()))
 }
 
-/// As `parse` reads it, in the largest unit that divides it.
+/// Formats a size so that `parse` reads it back, in the largest unit that divides it.
 pub(crate) fn shown(bytes: u64) -> String {
     let divides = |(_, unit): &&(&str, u64)| bytes >= *unit && bytes.is_multiple_of(*unit);
     let (name, unit) = UNITS.iter().rev().find(divides).unwrap_or(&UNITS[0]);

@@ -1,9 +1,8 @@
-//! YAML text as a tree in which everything knows its place.
+//! YAML text parsed to a tree in which every value has its position.
 //!
-//! The events of the parser are taken as they come, so that a key that stands twice is still there
-//! twice. Of YAML, these files use maps, lists and scalars in one document; anchors, tags and
-//! keys that are not plain words are refused. Nothing recurses, and depth and length are bounded,
-//! whatever the text.
+//! The tree is built from the parser's events, so that a repeated key is kept and can be reported. The
+//! files may use maps, lists and scalars in one document; anchors, tags and keys that are not plain words
+//! are refused. Parsing does not recurse, and depth and length are bounded for any text.
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span};
 
@@ -21,7 +20,7 @@ pub(crate) enum Shape {
 }
 
 impl Shape {
-    /// What it is called in messages.
+    /// The name of the shape in messages.
     pub fn name(&self) -> &'static str {
         match self {
             Shape::Nothing => "empty",
@@ -35,7 +34,7 @@ impl Shape {
 const DEPTH_MAX: usize = 16;
 const LENGTH_BYTES_MAX: usize = 1 << 20;
 
-/// Reads the text; a mistake of form ends the reading and is the only problem noted.
+/// Parses the text. A syntax error ends the parsing and is the only problem reported.
 pub(crate) fn read(text: &str, collector: &mut Collector) -> Option<Tree> {
     Reader::default().read(text).map_err(|mistake| mistake.note(collector)).ok()
 }
@@ -58,7 +57,7 @@ struct Reader {
     document: Option<Tree>,
 }
 
-/// A list or map whose end has not come yet.
+/// A list or map whose end has not been read yet.
 enum Open {
     List(Place, Vec<Tree>),
     Map(Place, Vec<Entry>, Option<Placed<String>>),
@@ -158,7 +157,7 @@ fn syntax(error: &ScanError) -> Mistake {
 fn place(span: Span) -> Place {
     let width = match span.end.line() == span.start.line() {
         true => span.end.col().saturating_sub(span.start.col()).max(1),
-        // A value of several lines: the collector cuts it at the end of the first.
+        // A value of several lines: the collector ends the range at the end of the first line.
         false => usize::MAX,
     };
     Place { width, ..start(&span.start) }
