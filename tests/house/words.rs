@@ -185,7 +185,7 @@ fn words_are_told_apart() {
         assert_eq!(type_name(line), name, "{line}");
     }
     assert!(is_one_word("Request") && is_one_word("Part10") && !is_one_word("AeTitle"));
-    let docs = "//! What it is.\n//! It goes on.\n//!\n//! * That is a list.\n/// A job,\n/// which runs.\nfn f() {}\n";
+    let docs = "//! What it is.\n//! It goes on.\n//!\n//! * That is a list.\n\n/// A job,\n/// which runs.\nfn f() {}\n";
     let pronouns: Vec<usize> =
         paragraphs(docs).iter().filter(|one| begins_with_pronoun(one.text)).map(|one| one.line).collect();
     assert_eq!(pronouns, [1]);
