@@ -15,7 +15,7 @@ const fn rfc_3881(value: &'static str, meaning: &'static str) -> Code {
     Code { value, system: "RFC-3881", meaning }
 }
 
-// Events.
+// Event identifiers.
 pub const APPLICATION_ACTIVITY: Code = dcm("110100", "Application Activity");
 pub const BEGIN_TRANSFERRING: Code = dcm("110102", "Begin Transferring DICOM Instances");
 pub const INSTANCES_ACCESSED: Code = dcm("110103", "DICOM Instances Accessed");
@@ -25,24 +25,24 @@ pub const IMPORT: Code = dcm("110107", "Import");
 pub const QUERY: Code = dcm("110112", "Query");
 pub const SECURITY_ALERT: Code = dcm("110113", "Security Alert");
 
-// Their types.
+// Event types.
 pub const APPLICATION_START: Code = dcm("110120", "Application Start");
 pub const APPLICATION_STOP: Code = dcm("110121", "Application Stop");
 pub const NODE_AUTHENTICATION: Code = dcm("110126", "Node Authentication");
 pub const USE_OF_RESTRICTED_FUNCTION: Code = dcm("110132", "Use of Restricted Function");
 pub const AUDIT_RECORDING_STOPPED: Code = dcm("110133", "Audit Recording Stopped");
 
-// Roles.
+// Roles of participants.
 pub const APPLICATION: Code = dcm("110150", "Application");
 pub const DESTINATION: Code = dcm("110152", "Destination Role ID");
 pub const SOURCE: Code = dcm("110153", "Source Role ID");
 pub const DESTINATION_MEDIA: Code = dcm("110154", "Destination Media");
 pub const SOURCE_MEDIA: Code = dcm("110155", "Source Media");
 
-// Media.
+// Types of media.
 pub const MEDIA_URI: Code = dcm("110037", "URI");
 
-// What identifies an object.
+// Types of object identifiers.
 pub const STUDY_INSTANCE_UID: Code = dcm("110180", "Study Instance UID");
 pub const SOP_CLASS_UID: Code = dcm("110181", "SOP Class UID");
 pub const NODE_ID: Code = dcm("110182", "Node ID");

@@ -1,14 +1,14 @@
-//! What there is to tell: plain values, without a clock.
+//! Audit messages as plain values. The caller supplies the time of the event.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// An event of PS3.15 A.5.3. Where a part of something succeeds and a part fails, that is two messages.
+/// An event of PS3.15 A.5.3. An action that succeeds in part and fails in part takes two messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// Application Activity: flow has begun its work.
+    /// Application Activity: flow has started.
     Started,
-    /// Application Activity: flow ends.
+    /// Application Activity: flow is stopping.
     Stopped,
     /// Begin Transferring DICOM Instances.
     Sending { to: Node, what: Subject },
@@ -16,7 +16,7 @@ pub enum Message {
     Sent { to: Node, what: Subject, outcome: Outcome },
     /// DICOM Instances Transferred, to us.
     Received { from: Node, asked_by: AskedBy, arrival: Arrival, what: Subject, outcome: Outcome },
-    /// DICOM Instances Accessed: they were read to compute something.
+    /// DICOM Instances Accessed: the instances were read as input of a calculation.
     Read { what: Subject, outcome: Outcome },
     /// Query, by us.
     Queried { at: Node, query: Query, outcome: Outcome },
@@ -28,12 +28,12 @@ pub enum Message {
     Alert { alert: Alert, about: Option<Node>, description: String, outcome: Outcome },
 }
 
-/// Where messages come from: the same for all of a process.
+/// The audit source: the same in all messages of one process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// What the repository knows this installation by (AuditSourceID).
+    /// The name of this installation in the repository (AuditSourceID).
     pub id: String,
-    /// The hospital or department (AuditEnterpriseSiteID); empty if there is no need for it.
+    /// The hospital or department (AuditEnterpriseSiteID); may be empty.
     pub site: String,
     /// The name or IP address of this host, the same in all messages.
     pub host: String,
@@ -41,10 +41,10 @@ pub struct Source {
     pub ae_titles: Vec<String>,
 }
 
-/// Another application entity, or who pretends to be one.
+/// Another application entity. Its AE title is a claim: no certificate proves it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// Empty where it has not said one.
+    /// Empty if the peer gave none.
     pub ae_title: String,
     /// A host's name or an IP address, without a port.
     pub address: String,
@@ -60,28 +60,28 @@ pub struct Subject {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Patient {
     pub id: String,
-    /// As DICOM writes names: `Doe^Jane`.
+    /// In DICOM notation: `Doe^Jane`.
     pub name: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Study {
     pub uid: String,
-    /// Empty where there is none.
+    /// Empty if the study has none.
     pub accession_number: String,
-    /// How many instances there are of each SOP class.
+    /// The number of instances by SOP Class UID.
     pub instances: BTreeMap<String, usize>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Query {
-    /// C-FIND: the identifier as it was sent.
+    /// C-FIND, with the identifier as it was sent.
     Dimse { sop_class_uid: String, transfer_syntax_uid: String, identifier: Vec<u8> },
     /// QIDO-RS.
     Web { uri: String },
 }
 
-/// On whose initiative instances came.
+/// The side that started a transfer of instances to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AskedBy {
     Sender,
@@ -92,17 +92,17 @@ pub enum AskedBy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
     New,
-    /// All of it was here already.
+    /// All instances were received before.
     Again,
 }
 
-/// How it ended; what is not a success has a reason, as a fragment of a sentence.
+/// The outcome of the event. Failures carry a reason, as a fragment of a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Success,
-    /// To be tried again.
+    /// The action will be tried again.
     Minor(String),
-    /// Given up.
+    /// The action was given up.
     Serious(String),
     /// The service as a whole is affected.
     Major(String),
@@ -112,8 +112,8 @@ pub enum Outcome {
 pub enum Alert {
     /// An unknown AE title, address or certificate.
     NodeAuthentication,
-    /// Somebody asked for what he may not.
+    /// A request for something that the caller has no permission for.
     RestrictedFunction,
-    /// Messages of this very record were lost.
+    /// Audit messages were lost.
     RecordingStopped,
 }

@@ -1,8 +1,8 @@
-//! The audit record: who sent what about whom where, for the hospital's audit repository.
+//! The audit trail: which node sent which patient's data where, for the hospital's audit repository.
 //!
 //! A [`Message`] is one event of DICOM PS3.15 A.5.3 and becomes the XML of A.5.1; the [`Trail`] sends
-//! it as a syslog message (PS3.15 A.6 and A.7) from a thread of its own. These messages, and the spool
-//! in which they wait while the receiver is away, name patients: ordinary logs never do.
+//! it as a syslog message (PS3.15 A.6 and A.7) from a thread of its own. Audit messages name patients,
+//! and so does the spool that stores them while the receiver is unreachable; ordinary logs never do.
 
 mod code;
 mod message;

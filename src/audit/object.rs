@@ -1,4 +1,4 @@
-//! What a message is about: patients, studies, queries, nodes (`ParticipantObjectIdentification`).
+//! The objects of a message: patients, studies, queries, nodes (`ParticipantObjectIdentification`).
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use super::code::{self, Code};
 use super::message::{Node, Patient, Query, Source, Study, Subject};
 use super::xml::Element;
 
-/// Stands where something has to be named that has no name.
+/// The identifier of an object that has none, where the schema requires one.
 const NONE: &str = "<none>";
 
 /// `ParticipantObjectTypeCode`.
@@ -21,13 +21,13 @@ const ROLE_PATIENT: &str = "1";
 const ROLE_REPORT: &str = "3";
 const ROLE_SECURITY_RESOURCE: &str = "13";
 
-/// The studies, then the patient they belong to.
+/// The studies, followed by their patient.
 pub fn subject(subject: &Subject) -> Vec<Element> {
     subject.studies.iter().map(study).chain([patient(&subject.patient)]).collect()
 }
 
 fn study(study: &Study) -> Element {
-    // Where anything else is said of a study, so must be its SOP classes.
+    // A study description with any other detail must also list the SOP classes.
     let is_said = !study.accession_number.is_empty() && !study.instances.is_empty();
     let accession =
         is_said.then(|| Element::new("Accession").with("Number", study.accession_number.as_str()));
@@ -55,7 +55,7 @@ pub fn query(query: &Query) -> Element {
     }
 }
 
-/// The node that an alert is about, or else what suffers from it: this installation.
+/// The object of an alert: the node that caused it, or else this installation.
 pub fn alerted(source: &Source, about: Option<&Node>, description: &str) -> Element {
     let (id, title) = match about {
         Some(node) => (&node.address, &node.ae_title),
@@ -65,7 +65,7 @@ pub fn alerted(source: &Source, about: Option<&Node>, description: &str) -> Elem
         .holds([name(title), detail("Alert Description", description)])
 }
 
-/// As a URI with this host (RFC 8089); bytes that a URI may not have are escaped.
+/// The path as a `file` URI with this host (RFC 8089), percent-encoded.
 pub fn file_uri(source: &Source, path: &Path) -> String {
     let escaped = path.as_os_str().as_encoded_bytes().iter().map(|byte| match byte {
         b'/' | b'-' | b'.' | b'_' | b'~' => char::from(*byte).to_string(),

@@ -1,4 +1,4 @@
-//! A message as XML (PS3.15 A.5.1), with what A.5.3 demands of each event.
+//! Conversion of a message to XML (PS3.15 A.5.1), with the content that A.5.3 requires for each event.
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -36,7 +36,7 @@ fn parts(source: &Source, message: &Message) -> Parts {
             objects: object::subject(what),
         },
         Message::Sent { to, what, outcome } => Parts {
-            // Whether the receiver had them before is not known here: A.5.3.7 then wants "Read".
+            // Whether the receiver had the instances before is unknown; A.5.3.7 requires "Read" in that case.
             event: Event::new(code::INSTANCES_TRANSFERRED, "R", outcome),
             participants: outward(source, to),
             objects: object::subject(what),
@@ -134,7 +134,7 @@ impl Event {
     }
 }
 
-/// Whether a participant is the one who wanted it; at most one is.
+/// Whether a participant is the requestor of the event (UserIsRequestor); at most one is.
 const YES: &str = "true";
 const NO: &str = "false";
 
@@ -150,7 +150,7 @@ fn inward(source: &Source, from: &Node, asked_by: AskedBy) -> Vec<Element> {
     vec![other(from, they, Some(code::SOURCE)), own(source, we, Some(code::DESTINATION))]
 }
 
-/// This process, by its number: ordinary logs name it so too (PS3.15 A.5.2.1).
+/// The present process by its process id, as in ordinary logs (PS3.15 A.5.2.1).
 fn own(source: &Source, requestor: &'static str, role: Option<Code>) -> Element {
     let user = source.process_id.to_string();
     participant(&user, &source.ae_titles.join(";"), requestor, &source.host, role).with("UserName", "flow")
@@ -177,7 +177,7 @@ fn participant(
     if address.is_empty() {
         return element;
     }
-    // Of the kinds of access points: 1 is a machine's name, 2 an IP address.
+    // NetworkAccessPointTypeCode: 1 is a machine name, 2 an IP address.
     let kind = if address.parse::<std::net::IpAddr>().is_ok() { "2" } else { "1" };
     element.with("NetworkAccessPointID", address).with("NetworkAccessPointTypeCode", kind)
 }
@@ -189,7 +189,7 @@ fn media(source: &Source, folder: &Path, role: Code) -> Element {
 }
 
 fn origin(source: &Source) -> Element {
-    // 4 is an application server's process (PS3.15 A.5.1.2.1).
+    // AuditSourceTypeCode 4: a process of an application server (PS3.15 A.5.1.2.1).
     let kind = Element::new("AuditSourceTypeCode").with("csd-code", "4");
     Element::new("AuditSourceIdentification")
         .with_given("AuditEnterpriseSiteID", &source.site)

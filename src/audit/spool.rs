@@ -1,7 +1,7 @@
-//! Messages that wait for the receiver, in a file: they outlive the process, though not a loss of power.
+//! Unsent messages in a file. They survive a crash of the process, but not a power failure.
 //!
-//! Each stands after a mark and its length: `+` waits, `-` has been sent. A message that a stop has cut
-//! off is no message. The file holds patients' names and is for its owner only.
+//! A record is a mark, a length and the message. The mark `+` means unsent, `-` means sent. A record that
+//! a crash has truncated is ignored. The file names patients, so only its owner can read it.
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
@@ -12,15 +12,15 @@ use std::path::{Path, PathBuf};
 const WAITS: u8 = b'+';
 const SENT: u8 = b'-';
 
-/// A mark, a length and a space.
+/// Limit of the length of a record's head: a mark, a length and a space.
 const HEAD_BYTES_MAX: u64 = 16;
 
 pub struct Spool {
     path: PathBuf,
     file: File,
-    /// What waits, the oldest first.
+    /// The unsent messages, oldest first.
     waiting: VecDeque<Entry>,
-    /// Of all that wait.
+    /// The total size of all unsent messages.
     bytes: u64,
     bytes_max: u64,
     end: u64,
@@ -40,10 +40,10 @@ impl Entry {
 }
 
 impl Spool {
-    /// Opens the file, or makes it with its folder.
+    /// Opens the file, or creates it with its folder.
     ///
     /// # Errors
-    /// If that cannot be done.
+    /// The file cannot be opened, created or read.
     pub fn open(path: &Path, bytes_max: u64) -> io::Result<Spool> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
@@ -66,7 +66,7 @@ impl Spool {
     }
 
     /// # Errors
-    /// If it cannot be written; then it is as if it had not been.
+    /// The message cannot be written; the file is then unchanged.
     pub fn append(&mut self, message: &str) -> io::Result<()> {
         let head = format!("{}{} ", char::from(WAITS), message.len());
         self.file.write_all_at(format!("{head}{message}").as_bytes(), self.end)?;
@@ -77,10 +77,10 @@ impl Spool {
         Ok(())
     }
 
-    /// The oldest message that waits.
+    /// The oldest unsent message.
     ///
     /// # Errors
-    /// If it cannot be read.
+    /// The file cannot be read.
     pub fn first(&self) -> io::Result<Option<String>> {
         let Some(entry) = self.waiting.front() else { return Ok(None) };
         let mut bytes = vec![0; entry.length];
@@ -88,10 +88,10 @@ impl Spool {
         String::from_utf8(bytes).map(Some).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
     }
 
-    /// The oldest message waits no more.
+    /// Marks the oldest unsent message as sent.
     ///
     /// # Errors
-    /// If that cannot be noted: after the next start it waits again.
+    /// The mark cannot be written: the message is sent again after the next start.
     pub fn remove_first(&mut self) -> io::Result<()> {
         let Some(entry) = self.waiting.pop_front() else { return Ok(()) };
         self.bytes -= entry.length as u64;
@@ -101,8 +101,8 @@ impl Spool {
         self.tidy()
     }
 
-    /// Gives back the place of what has been sent: at once if nothing waits, else when it is as much as
-    /// may wait, so that what waits is not copied again and again.
+    /// Frees the space of sent messages: at once if no message is unsent, otherwise when they take as much
+    /// space as `bytes_max`, so that unsent messages are not copied again and again.
     fn tidy(&mut self) -> io::Result<()> {
         match self.waiting.front() {
             None if self.end > 0 => {
@@ -117,7 +117,7 @@ impl Spool {
 
     fn copy(&mut self) -> io::Result<()> {
         let path = self.path.with_extension("new");
-        // What an earlier attempt has left.
+        // Remove the leftover of an earlier attempt.
         match fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -140,7 +140,7 @@ fn private(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
-/// What waits in a file, and where the last whole message ends.
+/// The unsent messages in a file, and the position after the last complete record.
 fn read(file: &File) -> io::Result<(VecDeque<Entry>, u64)> {
     let size = file.metadata()?.len();
     let mut reader = BufReader::new(file);
@@ -159,7 +159,7 @@ fn read(file: &File) -> io::Result<(VecDeque<Entry>, u64)> {
     Ok((waiting, at))
 }
 
-/// The mark, the length of the head, and that of the message. `None` if none begins here.
+/// The mark, the length of the head and the length of the message; `None` if no record begins here.
 fn head(reader: &mut impl BufRead) -> io::Result<Option<(u8, u64, usize)>> {
     let mut head = Vec::new();
     reader.take(HEAD_BYTES_MAX).read_until(b' ', &mut head)?;

@@ -1,4 +1,4 @@
-//! Syslog messages (RFC 5424) with an audit record inside, as PS3.15 A.6 and A.7 ask for.
+//! Syslog messages (RFC 5424) that carry an audit message, as PS3.15 A.6 and A.7 require.
 
 use std::time::SystemTime;
 
@@ -6,16 +6,16 @@ use super::message::{Message, Outcome, Source};
 use super::record::record;
 use super::timestamp::timestamp;
 
-/// Security and authorization messages.
+/// The facility "security/authorization messages".
 const FACILITY: u8 = 10;
-/// Normal but significant; what an audit record usually is.
+/// The severity "notice: normal but significant condition", usual for audit messages.
 const NOTICE: u8 = 5;
 const WARNING: u8 = 4;
 
-/// Tells the receiver what the message is (PS3.15 A.6).
+/// The MSGID of DICOM audit messages (PS3.15 A.6).
 const MESSAGE_ID: &str = "DICOM+RFC3881";
 
-/// What is text in UTF-8 begins with this mark (RFC 5424 section 6.4).
+/// The byte order mark that a UTF-8 message must begin with (RFC 5424 section 6.4).
 const MARK: &str = "\u{feff}";
 
 const HOST_BYTES_MAX: usize = 255;
@@ -41,7 +41,7 @@ fn severity(message: &Message) -> u8 {
     if *outcome == Outcome::Success { NOTICE } else { WARNING }
 }
 
-/// A field of the header has no spaces and nothing beyond ASCII; `-` says that there is none.
+/// A header field: printable ASCII without spaces; `-` for an empty one.
 fn header(text: &str) -> String {
     let field: String = text.chars().filter(char::is_ascii_graphic).take(HOST_BYTES_MAX).collect();
     if field.is_empty() { "-".to_owned() } else { field }

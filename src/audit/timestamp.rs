@@ -1,14 +1,14 @@
-//! Points in time as RFC 3339 writes them, in UTC with milliseconds: `2026-01-31T08:15:30.250Z`.
+//! RFC 3339 timestamps in UTC with milliseconds: `2026-01-31T08:15:30.250Z`.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const DAY_SECONDS: u64 = 86_400;
 /// The Gregorian calendar repeats itself after 400 years.
 const ERA_DAYS: u64 = 146_097;
-/// From the first of March of the year 0 to the first of January 1970.
+/// Days from 1 March of the year 0 to 1 January 1970.
 const EPOCH_DAYS: u64 = 719_468;
 
-/// What lies before 1970 becomes 1970.
+/// Formats a time. Times before 1970 become the first instant of 1970.
 pub fn timestamp(at: SystemTime) -> String {
     let since: Duration = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (days, seconds) = (since.as_secs() / DAY_SECONDS, since.as_secs() % DAY_SECONDS);

@@ -1,8 +1,8 @@
-//! The thread that sends messages. Whoever records one never waits.
+//! The thread that sends messages. Recording a message never blocks.
 //!
-//! Every message goes into the spool before it is sent, and leaves it after: so it survives a stop of
-//! the process, and may arrive twice. Where the spool or the queue is full, messages are lost; they are
-//! counted, and when the receiver is back it is told how many.
+//! Every message is written to the spool before it is sent and marked as sent afterwards: a crash loses
+//! no message, and may send one twice. When the spool or the queue is full, messages are dropped and
+//! counted; the receiver gets a message with their number once it is reachable again.
 
 use std::io;
 use std::path::PathBuf;
@@ -17,16 +17,16 @@ use super::spool::Spool;
 use super::syslog::syslog;
 use super::transport::{Open, Transport};
 
-/// How a trail keeps what cannot be sent.
+/// Limits and intervals for messages that cannot be sent at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The file; no other trail may have it.
+    /// The spool file; no two trails may share one.
     pub spool: PathBuf,
-    /// How many bytes of messages may wait in the file.
+    /// Limit of the size of all unsent messages, in bytes.
     pub spool_bytes_max: u64,
-    /// How many messages may wait for the thread.
+    /// Limit of the number of messages in the queue of the thread.
     pub queue_max: usize,
-    /// How long after a failure the receiver is tried again.
+    /// The time from a failure to the next attempt.
     pub retry_after: Duration,
 }
 
@@ -41,17 +41,18 @@ impl Settings {
     }
 }
 
-/// Where messages go. When it is dropped, what can be sent is; the rest stays in the spool.
+/// The handle to the sending thread. Dropping it sends the remaining messages for at most 5 s; the rest
+/// stays in the spool.
 pub struct Trail {
     queue: Option<SyncSender<(Message, SystemTime)>>,
-    /// Messages for which the queue had no room.
+    /// Number of messages dropped because the queue was full.
     dropped: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Trail {
     /// # Errors
-    /// If the spool cannot be opened or the thread not be started. That the receiver is away is no error.
+    /// The spool cannot be opened, or the thread cannot be started. An unreachable receiver is no error.
     pub fn start(source: Source, transport: Transport, settings: &Settings) -> io::Result<Trail> {
         let spool = Spool::open(&settings.spool, settings.spool_bytes_max)?;
         let (queue, messages) = mpsc::sync_channel(settings.queue_max);
@@ -72,7 +73,7 @@ impl Trail {
         Ok(Trail { queue: Some(queue), dropped, thread: Some(thread) })
     }
 
-    /// Takes a message about what happened at a time.
+    /// Queues a message about an event at the given time.
     pub fn record(&self, message: Message, at: SystemTime) {
         let taken = self.queue.as_ref().is_some_and(|queue| queue.try_send((message, at)).is_ok());
         if !taken {
@@ -83,7 +84,7 @@ impl Trail {
 
 impl Drop for Trail {
     fn drop(&mut self) {
-        // The thread ends when nobody can give it more.
+        // The thread ends when the sender of its queue is dropped.
         self.queue = None;
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
@@ -93,10 +94,10 @@ impl Drop for Trail {
     }
 }
 
-/// After so many messages from the spool the queue gets a turn.
+/// Number of spooled messages that are sent before the queue is read again.
 const AT_ONCE_MAX: usize = 256;
 
-/// At the end the spool is not sent for longer: it can wait, a person who ends flow should not.
+/// Limit of the time for sending the spool at the end: the spool is kept, so the user need not wait.
 const END_TIME_MAX: Duration = Duration::from_secs(5);
 
 struct Sender {
@@ -104,12 +105,12 @@ struct Sender {
     transport: Transport,
     spool: Spool,
     dropped: Arc<AtomicU64>,
-    /// Messages of which the receiver has yet to be told that they are lost.
+    /// Number of lost messages that have not been reported to the receiver yet.
     lost: u64,
-    /// Of the last message.
+    /// The time of the last message.
     last_at: SystemTime,
     open: Option<Open>,
-    /// Set while the receiver is away.
+    /// The time of the next attempt, while the receiver is unreachable.
     away_until: Option<Instant>,
     retry_after: Duration,
 }
@@ -127,7 +128,7 @@ impl Sender {
         self.finish();
     }
 
-    /// The next message; none if there is something to send before.
+    /// The next message from the queue; a timeout if spooled messages are due first.
     fn next(
         &self,
         messages: &Receiver<(Message, SystemTime)>,
@@ -156,7 +157,7 @@ impl Sender {
         }
     }
 
-    /// Sends what waits, the oldest first, until it fails or others should get a turn.
+    /// Sends unsent messages, oldest first, until a send fails or `AT_ONCE_MAX` messages are sent.
     fn deliver(&mut self) {
         let now = Instant::now();
         if self.away_until.is_some_and(|then| now < then) {
@@ -178,17 +179,18 @@ impl Sender {
 
     fn forget_first(&mut self) {
         if let Err(error) = self.spool.remove_first() {
-            tracing::warn!(%error, "an audit message that was sent stays in the spool");
+            tracing::warn!(%error, "could not mark an audit message in the spool as sent");
         }
     }
 
-    /// Whether it was sent. If not, the receiver is away for a while.
+    /// Sends one message and returns whether that succeeded. After a failure, the receiver counts as
+    /// unreachable until `away_until`.
     fn send(&mut self, text: &str) -> bool {
         let sent = self.try_send(text);
         match sent {
             Ok(()) => {
                 if self.away_until.take().is_some() {
-                    tracing::info!("the receiver of audit messages is back");
+                    tracing::info!("the receiver of audit messages is reachable again");
                 }
                 true
             }
@@ -196,7 +198,7 @@ impl Sender {
                 self.open = None;
                 let away_until = Instant::now() + self.retry_after;
                 if self.away_until.replace(away_until).is_none() {
-                    tracing::warn!(%error, "the receiver of audit messages is away: they wait in the spool");
+                    tracing::warn!(%error, "the receiver of audit messages is unreachable: messages are kept in the spool");
                 }
                 false
             }
@@ -218,7 +220,7 @@ impl Sender {
         self.lost += 1;
     }
 
-    /// Puts a message about those that were lost into the spool; whether there is one.
+    /// Writes a message about lost messages to the spool; returns whether it did.
     fn tell_of_lost(&mut self) -> bool {
         let dropped = self.dropped.swap(0, Ordering::Relaxed);
         if dropped > 0 {
@@ -243,7 +245,7 @@ impl Sender {
         told
     }
 
-    /// What the receiver is not told now, it is after the next start.
+    /// Unsent messages are sent after the next start.
     fn finish(&mut self) {
         self.tell_of_lost();
         let until = Instant::now() + END_TIME_MAX;
@@ -251,7 +253,7 @@ impl Sender {
             self.deliver();
         }
         if !self.spool.is_empty() {
-            tracing::warn!("audit messages stay in the spool until the next start");
+            tracing::warn!("unsent audit messages remain in the spool until the next start");
         }
     }
 }

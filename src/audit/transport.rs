@@ -1,34 +1,33 @@
-//! How messages get to the receiver.
+//! Transports to the receiver of syslog messages: UDP, TCP and TLS.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs, UdpSocket};
 use std::time::Duration;
 
-/// Makes a connection to the receiver, anew whenever one has broken.
+/// Opens a connection to the receiver; called again whenever a connection has broken.
 pub type Connect = Box<dyn Fn() -> io::Result<Box<dyn Write + Send>> + Send>;
 
 pub enum Transport {
-    /// One message a datagram (RFC 5426). The receiver's address, `host:port`. Nobody is told of a
-    /// datagram that is lost.
+    /// One message per datagram (RFC 5426), to `host:port`. The loss of a datagram is not noticed.
     Udp(String),
-    /// Each message after its length (RFC 6587 over TCP, RFC 5425 over TLS).
+    /// Messages with octet counting (RFC 6587 over TCP, RFC 5425 over TLS).
     Stream(Connect),
 }
 
-/// More do not fit into a datagram.
+/// Largest payload of a UDP datagram over IPv4, in bytes.
 const UDP_BYTES_MAX: usize = 65_507;
 
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
-/// For shaking hands; messages are not answered.
+/// Read timeout, for TLS handshakes only: messages are not answered.
 const READ_TIME_MAX: Duration = Duration::from_secs(5);
 const WRITE_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// Over UDP to `host:port`; 514 is usual.
+/// A transport over UDP to `host:port`; the usual port is 514.
 pub fn udp(address: impl Into<String>) -> Transport {
     Transport::Udp(address.into())
 }
 
-/// Over TCP to `host:port`, without encryption; 601 is usual.
+/// A transport over TCP to `host:port`, without encryption; the usual port is 601.
 pub fn tcp(address: impl Into<String>) -> Transport {
     let address = address.into();
     Transport::Stream(Box::new(move || {
@@ -51,7 +50,7 @@ impl Transport {
         }
     }
 
-    /// Whether a message can be sent at all.
+    /// Whether a message is short enough for this transport.
     pub(super) fn takes(&self, message: &str) -> bool {
         match self {
             Transport::Udp(_) => message.len() <= UDP_BYTES_MAX,
@@ -60,7 +59,7 @@ impl Transport {
     }
 }
 
-/// A way to the receiver that is open, as far as is known.
+/// An open socket. The peer may have closed it without our knowing.
 pub(super) enum Open {
     Udp(UdpSocket),
     Stream(Box<dyn Write + Send>),
@@ -68,12 +67,12 @@ pub(super) enum Open {
 
 impl Open {
     /// # Errors
-    /// If the receiver is away. It may have got a part of the message.
+    /// The receiver is unreachable. A part of the message may have arrived.
     pub fn send(&mut self, message: &str) -> io::Result<()> {
         match self {
             Open::Udp(socket) => socket.send(message.as_bytes()).map(drop),
             Open::Stream(stream) => {
-                // At once, so that it is not written in two small packets.
+                // One write for length and message, so that they do not become two small packets.
                 stream.write_all(format!("{} {message}", message.len()).as_bytes())?;
                 stream.flush()
             }
@@ -84,7 +83,7 @@ impl Open {
 /// Opens a TCP connection to `host:port` for messages, or for TLS under them.
 ///
 /// # Errors
-/// If none of the host's addresses answers in time.
+/// None of the host's addresses answers in time.
 pub fn dial(address: &str) -> io::Result<TcpStream> {
     let mut last = io::Error::from(ErrorKind::NotFound);
     for address in address.to_socket_addrs()? {
@@ -100,8 +99,8 @@ pub fn dial(address: &str) -> io::Result<TcpStream> {
     Err(last)
 }
 
-/// A stream that looks, before it writes, whether the other end has closed it: otherwise the first
-/// message after that would be lost without an error. `tcp` is the connection under it.
+/// A stream that checks before each write whether the peer has closed the connection. Without the check,
+/// the first message after that would be lost without an error. `tcp` is the connection under `stream`.
 pub fn awake(stream: impl Read + Write + Send + 'static, tcp: TcpStream) -> Box<dyn Write + Send> {
     Box::new(Awake { stream, tcp })
 }
@@ -118,7 +117,7 @@ impl<S: Read> Awake<S> {
         self.tcp.set_nonblocking(false)?;
         match read {
             Ok(0) => Err(ErrorKind::ConnectionReset.into()),
-            // A receiver has nothing to say; whatever it says is read and forgotten.
+            // Syslog receivers send no data; anything that arrives is discarded.
             Ok(_) => Ok(()),
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(error),

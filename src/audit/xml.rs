@@ -1,4 +1,4 @@
-//! Elements with attributes, as one line of XML 1.0. Whatever the text, the result is well formed.
+//! XML elements with attributes, written as one line of XML 1.0. The output is well formed for any text.
 
 use std::fmt::{self, Write};
 
@@ -30,7 +30,7 @@ impl Element {
         self
     }
 
-    /// Without an attribute whose value is empty.
+    /// Adds an attribute, unless its value is empty.
     pub fn with_given(self, name: &'static str, value: &str) -> Element {
         if value.is_empty() { self } else { self.with(name, value) }
     }
@@ -71,9 +71,9 @@ impl fmt::Display for Escaped<'_> {
             '<' => f.write_str("&lt;"),
             '>' => f.write_str("&gt;"),
             '"' => f.write_str("&quot;"),
-            // As they are, they would become spaces in an attribute, and end a line of syslog.
+            // Unescaped, these become spaces in an attribute and may end a syslog message.
             '\t' | '\n' | '\r' => write!(f, "&#{};", letter as u32),
-            // XML 1.0 has no way to write these.
+            // XML 1.0 cannot represent these characters.
             '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => f.write_char(char::REPLACEMENT_CHARACTER),
             _ => f.write_char(letter),
         })

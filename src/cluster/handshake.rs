@@ -1,7 +1,7 @@
-//! What two processes tell each other first.
+//! The handshake of two processes of a cluster.
 //!
-//! Each sends a nonce, its number and what it runs; each answers with a keyed BLAKE3 hash of the
-//! other's nonce and both numbers, which only one who knows the secret can make.
+//! Each process sends a nonce, its number and its settings, and answers with a BLAKE3 hash of the other's
+//! nonce and both numbers, keyed with the shared secret.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -12,10 +12,10 @@ use crate::step::Digest;
 
 const MAGIC: &[u8; 8] = b"flow/1\r\n";
 
-/// A peer that does not speak within this time is no peer.
+/// Timeout of the handshake.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// What all processes of a cluster know, and nobody else.
+/// The secret that all processes of a cluster share.
 pub struct Secret([u8; 32]);
 
 impl Secret {
@@ -23,16 +23,16 @@ impl Secret {
         Secret(blake3::derive_key("flow cluster secret, first version", text))
     }
 
-    /// Reads the secret from a file; white space around it does not count.
+    /// Reads the secret from a file, without leading and trailing white space.
     ///
     /// # Errors
-    /// If the file cannot be read.
+    /// The file cannot be read.
     pub fn read(path: &Path) -> io::Result<Secret> {
         Ok(Secret::new(std::fs::read(path)?.trim_ascii()))
     }
 }
 
-/// What processes must have in common.
+/// The settings that all processes of a cluster must have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agreement {
     pub dataflow: Digest,
@@ -43,21 +43,21 @@ pub struct Agreement {
 
 #[derive(Debug, thiserror::Error)]
 pub enum HandshakeError {
-    #[error("it does not speak")]
+    #[error("the peer did not answer the handshake in time")]
     Silent(#[from] io::Error),
-    #[error("it is not a process of flow, or of another version")]
+    #[error("the peer is not a flow process of this version")]
     Stranger,
-    #[error("it does not know the cluster's secret")]
+    #[error("the peer does not have the secret of the cluster")]
     Secret,
     #[error(
-        "it runs {theirs}, and this process {ours}: start both with the same dataflow, -w, -n and --lanes"
+        "the peer runs {theirs}, this process {ours}: start both with the same dataflow, -w, -n and --lanes"
     )]
     Disagreement { ours: String, theirs: String },
-    #[error("it is process {theirs}, where process {expected} was expected: check the hosts file and -p")]
+    #[error("the peer is process {theirs} instead of {expected}: check the hosts file and -p")]
     Number { theirs: usize, expected: usize },
 }
 
-/// The side that connects.
+/// The handshake of the connecting side.
 pub fn introduce(
     socket: &mut TcpStream,
     me: usize,
@@ -71,7 +71,7 @@ pub fn introduce(
     }
 }
 
-/// The side that accepts; says who came.
+/// The handshake of the accepting side; returns the number of the peer.
 pub fn welcome(
     socket: &mut TcpStream,
     me: usize,
@@ -98,7 +98,7 @@ fn exchange(
     socket.write_all(proof(secret, &theirs, &mine).as_bytes())?;
     let mut answer = [0; 32];
     socket.read_exact(&mut answer)?;
-    // The comparison of two hashes takes the same time wherever they differ.
+    // The comparison of BLAKE3 hashes takes constant time.
     if proof(secret, &mine, &theirs) != blake3::Hash::from_bytes(answer) {
         return Err(HandshakeError::Secret);
     }
@@ -142,7 +142,7 @@ impl Hello {
     }
 }
 
-/// What `speaker` says to prove itself to the one who sent `challenge`.
+/// The proof of `speaker` for the process that sent `challenge`.
 fn proof(secret: &Secret, challenge: &Hello, speaker: &Hello) -> blake3::Hash {
     blake3::keyed_hash(&secret.0, &[challenge.bytes(), speaker.bytes()].concat())
 }

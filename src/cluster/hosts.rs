@@ -1,4 +1,4 @@
-//! The list of processes: a text file with one `host:port` a line, in the order of their numbers.
+//! The hosts file: a text file with one `host:port` per line, in the order of the process numbers.
 
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -18,10 +18,10 @@ pub enum HostsError {
 }
 
 impl Hosts {
-    /// Reads the first `processes` addresses; empty lines and lines that begin with `#` do not count.
+    /// Reads the first `processes` addresses, without empty lines and lines that begin with `#`.
     ///
     /// # Errors
-    /// If the file cannot be read, has too few lines, or one that is not an address.
+    /// The file cannot be read, has too few lines, or a line that is no address.
     pub fn read(path: &Path, processes: usize) -> Result<Hosts, HostsError> {
         let read = |source| HostsError::Read { path: path.to_owned(), source };
         let text = fs::read_to_string(path).map_err(read)?;
@@ -42,7 +42,7 @@ impl Hosts {
         &self.0
     }
 
-    /// Whether every process is on this machine and cannot be reached from another.
+    /// Whether all addresses are loopback addresses, which other machines cannot reach.
     pub fn are_loopback(&self) -> bool {
         self.0.iter().all(|address| {
             let found = address.to_socket_addrs();

@@ -1,9 +1,8 @@
-//! Several processes as one: who they are, and the sockets between them.
+//! The connections between the processes of a cluster.
 //!
-//! Process `i` listens at the `i`-th address and connects to those before it. Two processes that meet
-//! prove to each other that they know the same secret, and that they run the same dataflow with the
-//! same number of lanes and workers, before any byte reaches the engine. A stranger costs one refused
-//! connection.
+//! Process `i` listens at the `i`-th address and connects to all processes before it. Before any byte
+//! reaches the engine, both sides prove that they know the same secret and run the same dataflow with the
+//! same number of lanes and workers. Connections from anyone else are refused.
 
 mod handshake;
 mod hosts;
@@ -17,7 +16,7 @@ use crate::engine::Mesh;
 pub use handshake::{Agreement, HandshakeError, Secret};
 pub use hosts::{Hosts, HostsError};
 
-/// How often a peer that is not there yet is tried again.
+/// The interval between attempts to connect.
 const RETRY: Duration = Duration::from_millis(100);
 
 #[derive(Debug, thiserror::Error)]
@@ -28,14 +27,14 @@ pub enum ClusterError {
     Absent { peer: usize, address: String, waited_s: u64 },
     #[error("processes {missing:?} did not connect within {waited_s} s")]
     Missing { missing: Vec<usize>, waited_s: u64 },
-    #[error("could not agree with the process at {address}")]
+    #[error("could not complete the handshake with the process at {address}")]
     Handshake { address: String, source: HandshakeError },
 }
 
-/// Meets all other processes.
+/// Connects to all other processes.
 ///
 /// # Errors
-/// If one does not come within `patience`, or is not one of ours.
+/// A process does not connect within `patience`, or fails the handshake.
 pub fn meet(
     index: usize,
     hosts: &Hosts,
@@ -82,7 +81,7 @@ impl Meeting<'_> {
         }
     }
 
-    /// Takes in those that stand behind this process in the list.
+    /// Accepts connections from the processes after this one in the hosts file.
     fn accept(&self, listener: &TcpListener, sockets: &mut [Option<TcpStream>]) -> Result<(), ClusterError> {
         let address = || self.hosts.addresses()[self.index].clone();
         listener
@@ -114,7 +113,7 @@ impl Meeting<'_> {
                 sockets[peer] = Some(socket);
                 Ok(())
             }
-            // One of ours, and not as it should be: that will not mend itself.
+            // A process of this cluster with other settings: waiting does not help.
             Err(source @ HandshakeError::Disagreement { .. }) => {
                 Err(ClusterError::Handshake { address: from.to_owned(), source })
             }

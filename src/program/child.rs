@@ -1,8 +1,8 @@
-//! A child process with limits, in a process group of its own. However it ends, all of the group are
-//! dead afterwards.
+//! A child process with resource limits, in its own process group. All processes of the group are killed
+//! when the child ends, however it ends.
 //!
-//! Two things stay out of reach: a process that leaves the group (`setsid`), and, when flow itself is
-//! killed, the children of the child. The child is killed with flow by the kernel.
+//! Two kinds of processes can survive: one that leaves the group (`setsid`), and, if flow itself is killed,
+//! the children of the child. The kernel kills the child together with flow.
 
 use std::fs::File;
 use std::io;
@@ -21,35 +21,35 @@ use rustix::process::{
 
 use crate::step::Token;
 
-/// What is to be run, and how far it may go.
+/// The program to run, and its limits.
 pub struct Order<'a> {
-    /// A name to be found in `PATH`, or an absolute path.
+    /// A name that is looked up in `PATH`, or an absolute path.
     pub program: &'a str,
     pub arguments: &'a [String],
-    /// Where it runs; its output is kept there, as `stdout` and `stderr`.
+    /// The working directory. The output is written there, to `stdout` and `stderr`.
     pub folder: &'a Path,
-    /// Address space of each of its processes.
+    /// Limit of the address space of each process, in bytes.
     pub memory_bytes: u64,
-    /// Size of each file that it writes.
+    /// Limit of the size of each file that is written, in bytes.
     pub file_bytes: u64,
-    /// The time it has to end by itself when it is asked to.
+    /// The time between SIGTERM and SIGKILL.
     pub grace: Duration,
 }
 
 pub enum End {
     Exited(ExitStatus),
-    /// It was stopped because the token was set.
+    /// The program was stopped because the token was set.
     Stopped,
 }
 
-/// Where programs are looked for.
+/// The value of `PATH`.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// Runs a program to its end, or until the token is set: then it is asked to end, and killed if it
-/// has not done so in time.
+/// Runs a program to its end. If the token is set, the program gets SIGTERM, and SIGKILL after the grace
+/// period.
 ///
 /// # Errors
-/// If it cannot be started.
+/// The program cannot be started.
 pub fn run(order: &Order, token: &Token) -> io::Result<End> {
     let mut group = Group { child: start(order)?, is_over: false };
     let stopped = group.wait(order.grace, token)?;
@@ -72,38 +72,38 @@ fn start(order: &Order) -> io::Result<Child> {
     let parent = getpid();
     let prepare = move || {
         limits.into_iter().try_for_each(|(resource, limit)| setrlimit(resource, limit))?;
-        // The kernel watches the thread that started the child: it is the one that waits for it.
+        // PDEATHSIG refers to the thread that started the child; that thread waits for it here.
         set_parent_process_death_signal(Some(Signal::KILL))?;
-        // Flow may be gone since the fork.
+        // Flow may have died since the fork.
         if getppid() == Some(parent) { Ok(()) } else { Err(io::ErrorKind::NotConnected.into()) }
     };
-    // SAFETY: what runs between fork and exec makes system calls only. It allocates nothing, takes no
-    // lock, and touches no memory but its own copy of a few numbers.
+    // SAFETY: the code between fork and exec only makes system calls. It allocates nothing, takes no lock,
+    // and uses no memory but its own copy of a few numbers.
     unsafe { command.pre_exec(prepare) };
     command.spawn()
 }
 
-/// A limit, no higher than what flow itself may set.
+/// A resource limit, capped at the hard limit of flow itself.
 fn limit(resource: Resource, most: u64) -> (Resource, Rlimit) {
     let most = getrlimit(resource).maximum.map_or(most, |highest| highest.min(most));
     (resource, Rlimit { current: Some(most), maximum: Some(most) })
 }
 
-/// A child and all that it has started. Dropping it kills them.
+/// A child and all processes that it has started. Dropping the group kills them.
 struct Group {
     child: Child,
-    /// The child has been waited for: its number may be another's.
+    /// The child has been reaped: its process id may have been reused.
     is_over: bool,
 }
 
-/// What happens while a child runs.
+/// The events that end the wait for a child.
 enum Happening {
     Exited,
     Unwanted,
 }
 
 impl Group {
-    /// Waits until the child has exited. Whether it was stopped.
+    /// Waits until the child has exited; returns whether it was stopped.
     fn wait(&self, grace: Duration, token: &Token) -> io::Result<bool> {
         let (tell, told) = channel();
         let exited = tell.clone();
@@ -126,16 +126,16 @@ impl Group {
         })
     }
 
-    /// Tells of the child's exit, and leaves it for `end` to take note of: until then the number of
-    /// the group is not another's.
+    /// Reports the exit of the child without reaping it; `end` does that. Until then the process group id
+    /// cannot be reused.
     fn watch(&self, exited: Sender<Happening>) {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         while matches!(waitid(WaitId::Pid(self.id()), options), Err(Errno::INTR)) {}
-        // Who has stopped it may have stopped listening too.
+        // The receiver is gone if the child was stopped.
         let _ = exited.send(Happening::Exited);
     }
 
-    /// Kills what is left of the group.
+    /// Kills the remaining processes of the group and reaps the child.
     fn end(&mut self) -> io::Result<ExitStatus> {
         self.signal(Signal::KILL);
         self.is_over = true;
@@ -143,7 +143,7 @@ impl Group {
     }
 
     fn signal(&self, signal: Signal) {
-        // A group that is gone needs none.
+        // An error means that the group has no processes left.
         let _ = kill_process_group(self.id(), signal);
     }
 

@@ -1,14 +1,14 @@
-//! The private folder that a program runs in: its inputs laid out, its results collected.
+//! The private folder of a program: its inputs are written there, its results read from there.
 //!
 //! ```text
-//! item        the item, where one is wired
-//! items/00001 the items of the request, in their order, where the request is wired
-//! files/…     files of other steps, by their names
-//! out/…       what the program leaves here is its result
+//! item        the item, if the step has an input for one
+//! items/00001 the items of the request, in order, if the step has an input for the request
+//! files/…     files of other steps, by name
+//! out/…       the results of the program
 //! stdout, stderr
 //! ```
 //!
-//! Inputs are copies: whatever a program does to them, others see what they always saw.
+//! Inputs are copies: a program that changes them changes nothing for other steps.
 
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -18,30 +18,30 @@ use tempfile::TempDir;
 
 use crate::step::{File, Files, Item};
 
-/// Removed with all that is in it when it is dropped.
+/// A temporary folder. Dropping it removes it with its contents.
 pub struct Folder(TempDir);
 
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     #[error("could not {what} {name}: {source}")]
     Access { what: &'static str, name: String, source: io::Error },
-    #[error("its results have more than {0} bytes")]
+    #[error("the results exceed {0} bytes")]
     TooLarge(u64),
-    #[error("it left more than {FILES_MAX} files")]
+    #[error("out/ has more than {FILES_MAX} files")]
     TooMany,
-    #[error("it left {0:?} in out/, which is neither a file nor a folder")]
+    #[error("{0:?} in out/ is neither a file nor a folder")]
     Strange(String),
-    #[error("the name {0:?} of a result is not text")]
+    #[error("the file name {0:?} in out/ is not valid UTF-8")]
     Name(PathBuf),
 }
 
 const FILES_MAX: usize = 10_000;
-/// How much of the end of its standard error a fault quotes, in bytes.
+/// Length of the end of standard error that a fault quotes, in bytes.
 const QUOTED_MAX: u64 = 600;
 
 impl Folder {
     /// # Errors
-    /// If it cannot be made.
+    /// The folder cannot be made.
     pub fn new() -> Result<Folder, FolderError> {
         let made = tempfile::Builder::new().prefix("flow-program-").tempdir();
         let folder = Folder(made.map_err(failed("make", "a folder for the program"))?);
@@ -63,7 +63,7 @@ impl Folder {
         numbered.try_for_each(|(item, number)| self.copy(item, &format!("items/{number:05}")))
     }
 
-    /// The names of files have been checked where they were made.
+    /// Writes the files of other steps. Their names were checked when the files were made.
     pub fn lay_files(&self, files: &Files) -> Result<(), FolderError> {
         for file in &files.0 {
             let path = self.path().join("files").join(&file.name);
@@ -74,10 +74,10 @@ impl Folder {
         Ok(())
     }
 
-    /// What the program left in `out/`, by name, and what it printed, if anything.
+    /// The files in `out/` by name, and the standard output if there is any.
     ///
     /// # Errors
-    /// If that is too much, or cannot be read.
+    /// The results exceed a limit, or cannot be read.
     pub fn results(&self, bytes_most: u64) -> Result<Files, FolderError> {
         let mut found = found(&self.path().join("out"))?;
         found.push(("stdout.txt".to_owned(), self.path().join("stdout")));
@@ -86,7 +86,7 @@ impl Folder {
         Ok(Files(files))
     }
 
-    /// The end of what it said on its standard error, on one line.
+    /// The end of the standard error, on one line.
     pub fn last_words(&self) -> String {
         let read = || -> io::Result<Vec<u8>> {
             let mut file = fs::File::open(self.path().join("stderr"))?;
@@ -96,7 +96,7 @@ impl Folder {
             file.take(QUOTED_MAX).read_to_end(&mut bytes)?;
             Ok(bytes)
         };
-        // Where nothing can be read there is nothing to quote.
+        // An unreadable file is treated as empty.
         let text = String::from_utf8_lossy(&read().unwrap_or_default()).into_owned();
         let words = text.split(|letter: char| letter.is_whitespace() || letter.is_control());
         words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
@@ -107,15 +107,15 @@ impl Folder {
     }
 }
 
-/// The files below a folder with their names, sorted. A link is none: it could lead anywhere.
+/// The files below a folder with their names, sorted. Symbolic links are refused: they may lead anywhere.
 fn found(out: &Path) -> Result<Vec<(String, PathBuf)>, FolderError> {
     let mut found = Vec::new();
     let mut folders = vec![out.to_owned()];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).map_err(failed("look into", "out"))? {
-            let path = entry.map_err(failed("look into", "out"))?.path();
+        for entry in fs::read_dir(&folder).map_err(failed("read the folder", "out"))? {
+            let path = entry.map_err(failed("read the folder", "out"))?.path();
             let name = below(out, &path)?;
-            match fs::symlink_metadata(&path).map_err(failed("look at", &name))?.file_type() {
+            match fs::symlink_metadata(&path).map_err(failed("read the metadata of", &name))?.file_type() {
                 kind if kind.is_dir() => folders.push(path),
                 kind if kind.is_file() => found.push((name, path)),
                 _ => return Err(FolderError::Strange(name)),
@@ -129,7 +129,7 @@ fn found(out: &Path) -> Result<Vec<(String, PathBuf)>, FolderError> {
     Ok(found)
 }
 
-/// A path as the name of a result.
+/// The name of a result, from its path.
 fn below(out: &Path, path: &Path) -> Result<String, FolderError> {
     let name = path.strip_prefix(out).unwrap_or(path);
     name.to_str().map(str::to_owned).ok_or_else(|| FolderError::Name(name.to_owned()))
@@ -148,7 +148,7 @@ fn read_all(found: Vec<(String, PathBuf)>, bytes_most: u64) -> Result<Vec<File>,
     found.into_iter().map(read).collect()
 }
 
-/// By the ending of a name; what is DICOM goes to the PACS.
+/// The media type by the extension of a name. DICOM files are sent on to the PACS.
 fn media_type(name: &str) -> &'static str {
     const TYPES: [(&str, &str); 12] = [
         ("csv", "text/csv"),
@@ -169,7 +169,7 @@ fn media_type(name: &str) -> &'static str {
     found.map_or("application/octet-stream", |(_, media_type)| media_type)
 }
 
-/// Names what a program knows: where its folder lies is different each time.
+/// Makes an error that names a file as the program sees it: the path of the folder differs each time.
 fn failed(what: &'static str, name: &str) -> impl FnOnce(io::Error) -> FolderError {
     let name = name.to_owned();
     move |source| FolderError::Access { what, name, source }

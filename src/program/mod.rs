@@ -1,9 +1,9 @@
-//! A program as a step: `run-program`. The only folder that starts processes.
+//! The step `run-program`, which runs a program. Only this folder starts processes.
 //!
-//! A program is not pure by nature. It is made so as far as that can be done from outside: it sees
-//! its inputs in a private folder, two environment variables and nothing on its standard input; what
-//! it leaves in `out/` and on its standard output is its result. It is bounded in memory and in what
-//! it writes, and it never outlives its run: not a timeout, not a cancellation, not flow itself.
+//! A program is made as pure as possible from outside: its inputs are files in a private folder, its
+//! environment has two variables, its standard input is empty, and its results are the files in `out/`
+//! and the standard output. Memory and output are limited. A program never outlives its run, also after a
+//! timeout, a cancellation or the end of flow.
 
 mod child;
 mod folder;

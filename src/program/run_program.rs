@@ -1,4 +1,4 @@
-//! `run-program`: a program, with files in and files out.
+//! `run-program`: runs a program with files as inputs and results.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -10,12 +10,12 @@ use crate::step::{BuiltIn, Call, Fault, FaultKind, Files, Item, Outputs, Paramet
 use super::child::{self, End, Order};
 use super::folder::{Folder, FolderError};
 
-/// The exit code of a program that may succeed the next time (`EX_TEMPFAIL` of sysexits.h).
+/// The exit code for a temporary failure (`EX_TEMPFAIL` of sysexits.h): another run may succeed.
 const TEMPORARY: i32 = 75;
 
 fn step() -> Step {
     let number = Parameter::number;
-    Step::new("run-program", 1, "Runs a program in a private folder; what it leaves in out/ is the result.")
+    Step::new("run-program", 1, "Runs a program in a private folder; files in out/ are the results.")
         .takes_optional::<Request>("request")
         .takes_optional::<Item>("item")
         .takes_optional::<Files>("files")
@@ -23,16 +23,21 @@ fn step() -> Step {
         .parameter(
             Parameter::text("program", "", &[])
                 .required()
-                .about("A name to be found in /usr/local/bin, /usr/bin or /bin, or an absolute path."),
+                .about("A name that is looked up in /usr/local/bin, /usr/bin and /bin, or an absolute path."),
         )
         .parameter(Parameter::texts("arguments").about("Paths in them are relative to the folder."))
         .parameter(
             Parameter::text("program_version", "", &[])
-                .about("To be changed with the program: results of the earlier one are then not taken."),
+                .about("Increase it when the program changes, so that earlier results are not reused."),
         )
-        .parameter(number("memory_mib", 1024.0, 16.0, 1_048_576.0, "MiB").about("For each process of it."))
-        .parameter(number("output_mib", 256.0, 1.0, 65_536.0, "MiB").about("Most that it may give."))
-        .parameter(number("grace_s", 5.0, 0.0, 600.0, "s").about("Between being asked to end and killed."))
+        .parameter(
+            number("memory_mib", 1024.0, 16.0, 1_048_576.0, "MiB")
+                .about("Limit of the memory of each process."),
+        )
+        .parameter(
+            number("output_mib", 256.0, 1.0, 65_536.0, "MiB").about("Limit of the size of all results."),
+        )
+        .parameter(number("grace_s", 5.0, 0.0, 600.0, "s").about("Time between SIGTERM and SIGKILL."))
         .runs(|call| run(call).map(|files| Outputs::one("files", files)))
 }
 
@@ -67,7 +72,7 @@ fn lay_out(folder: &Folder, call: &Call) -> Result<(), FolderError> {
     call.optional::<Files>("files").map_or(Ok(()), |files| folder.lay_files(files))
 }
 
-/// Parameters have a range in which this is exact.
+/// The conversion is exact in the ranges of the parameters.
 fn bytes(mib: f64) -> u64 {
     (mib * 1_048_576.0) as u64
 }
@@ -89,10 +94,14 @@ fn failed(order: &Order, status: ExitStatus, words: &str) -> Fault {
         (Some(code), _) => format!("exit code {code}"),
         (None, signal) => format!("signal {}", signal.unwrap_or_default()),
     };
-    let said = if words.is_empty() { "without a word".to_owned() } else { format!("saying: {words}") };
-    let reason = format!("the program {:?} ended with {how}, {said}", order.program);
+    let said = if words.is_empty() {
+        "no output on standard error".to_owned()
+    } else {
+        format!("standard error: {words}")
+    };
+    let reason = format!("the program {:?} ended with {how}; {said}", order.program);
     let kind = if status.code() == Some(TEMPORARY) { FaultKind::Transient } else { FaultKind::Data };
-    Fault::of(kind, reason, "Do what the program says, or ask those who maintain it.")
+    Fault::of(kind, reason, "Follow the message of the program, or ask its maintainers.")
 }
 
 fn fault(error: FolderError) -> Fault {
@@ -101,10 +110,10 @@ fn fault(error: FolderError) -> Fault {
             (FaultKind::Storage, "Make room on the disk of --state, and send the request again.")
         }
         FolderError::TooLarge(_) | FolderError::TooMany => {
-            (FaultKind::Data, "Have the program give less, or raise `output_mib` in the dataflow file.")
+            (FaultKind::Data, "Make the program write less, or raise `output_mib` in the dataflow file.")
         }
         FolderError::Strange(_) | FolderError::Name(_) => {
-            (FaultKind::Data, "Have the program leave plain files in out/, with names that are text.")
+            (FaultKind::Data, "Make the program write only plain files with UTF-8 names to out/.")
         }
     };
     Fault::of(kind, error.to_string(), remedy)

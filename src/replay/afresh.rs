@@ -1,4 +1,4 @@
-//! What was run again, as a recording of its own: for a request that was never recorded as it is now.
+//! A recording made from a replay, for a request that was never recorded in its present form.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,11 @@ use crate::step::{Digest, File, Files, Outcome, Payload, Value};
 use super::again::Ran;
 use super::{Again, Kept, Output, Past, Recording, Run};
 
-/// Larger values are made again when they are wanted.
+/// Limit of the size of a stored value, in bytes. Larger values are computed again when needed.
 const VALUE_BYTES_MAX: usize = 64 << 10;
 
 impl Again {
-    /// The request of `past`, with what it gave just now in the place of what was recorded.
+    /// The recording of `past`, with its results replaced by those of this replay.
     pub fn into_past(self, past: &Past) -> Past {
         let mut bytes = BTreeMap::new();
         let mut keep = |kept: &[u8]| {

@@ -1,7 +1,7 @@
-//! A past request run again.
+//! The replay of a past request.
 //!
-//! Whatever dataflow it goes through, results get the identifiers that those of the recorded one have:
-//! nothing is sent, and what differs is then what the steps make otherwise.
+//! Results get the identifiers of the recorded dataflow, whichever dataflow is run. Nothing is sent, and
+//! identifiers cause no differences.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,16 +16,16 @@ use super::records::Records;
 use super::scope::Part;
 use super::{NoSuchStep, Past, Run, Scope};
 
-/// A past request after it has been run again.
+/// The result of a replay.
 pub struct Again {
-    /// The runs that were compared, in the order in which they ended.
+    /// The compared runs, in the order in which they ended.
     pub runs: Vec<Ran>,
-    /// Whole only if everything was run.
+    /// The response; complete only if all steps were run.
     pub response: Response,
     pub files: Vec<File>,
 }
 
-/// A run that was done again.
+/// A run of a replay.
 pub struct Ran {
     /// The step's name in the dataflow.
     pub step: String,
@@ -34,37 +34,36 @@ pub struct Ran {
     pub result: Result<Outputs, Fault>,
     pub took: Duration,
     pub verdict: Verdict,
-    /// What of its inputs and its step is not what it was, if it ran before.
+    /// The changed inputs and properties of the step, if the step ran before.
     pub changed: Vec<String>,
-    /// What differs, by output, as far as that was asked for.
+    /// The differences by output, if they were requested.
     pub parts: Vec<(String, comparison::Part)>,
 }
 
-/// Who looks on while a request is run again.
+/// The options of a replay and its observer.
 #[derive(Default)]
 pub struct Watch<'a> {
-    /// Of each value or file that differs, at most so many changes are listed; if none, values are not
-    /// looked into.
+    /// Limit of the listed changes of each value or file; with 0, values are only compared by digest.
     pub listed: usize,
-    /// Hears of each run that is compared.
+    /// Called for each compared run.
     pub tell: Option<&'a mut dyn FnMut(&Ran)>,
 }
 
-/// What the outputs of a run depend on.
+/// The inputs that the outputs of a run depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Depends {
-    /// The digest of it all.
+    /// The digest of all dependencies.
     pub key: Digest,
-    /// Of the step.
+    /// The version of the step.
     pub version: u32,
     /// The digest at each input.
     pub inputs: BTreeMap<String, Digest>,
 }
 
-/// Runs a request again, as much of it as `scope` says, and compares with what was recorded.
+/// Replays the steps of a request that are in `scope` and compares the results with the recorded ones.
 ///
 /// # Errors
-/// If the dataflow does not have the step that the scope names.
+/// The dataflow does not have the step that the scope names.
 pub fn again(past: &Past, dataflow: &Dataflow, scope: Scope, mut watch: Watch) -> Result<Again, NoSuchStep> {
     let records = Records::of(past);
     let parts = scope.parts(dataflow, |step| records.keep(step))?;
@@ -88,8 +87,8 @@ pub fn again(past: &Past, dataflow: &Dataflow, scope: Scope, mut watch: Watch) -
     Ok(Again { runs, response, files })
 }
 
-/// Runs a request through another dataflow, and compares with what the first one gave just now. What
-/// depends on nothing that has changed is not run once more.
+/// Replays a request through another dataflow and compares the results with those of `first`. Runs
+/// whose dependencies have not changed are not repeated.
 pub fn shadow(past: &Past, dataflow: &Dataflow, first: &Again, mut watch: Watch) -> Again {
     let by_key: BTreeMap<Digest, &Ran> = first.runs.iter().map(|ran| (ran.depends.key, ran)).collect();
     let by_name: BTreeMap<_, &Ran> = first.runs.iter().map(|ran| (ran.name(), ran)).collect();
@@ -159,7 +158,7 @@ impl Depends {
         Depends { key: run.key, version: run.version, inputs: run.inputs.clone() }
     }
 
-    /// What is not what it was, in words.
+    /// The changed dependencies, in words.
     fn changed(&self, before: &Depends) -> Vec<String> {
         let mut changed = Vec::new();
         if self.version != before.version {
@@ -175,7 +174,7 @@ impl Depends {
 }
 
 impl Watch<'_> {
-    /// A step that is tried several times leaves its last result.
+    /// Of several attempts of a step, the last result counts.
     fn note(&mut self, runs: &mut Vec<Ran>, ran: Ran) {
         if let Some(tell) = &mut self.tell {
             tell(&ran);

@@ -1,5 +1,5 @@
-//! A past request without its patient: its files are de-identified and run once more, and nothing of
-//! what was recorded before is left.
+//! Anonymization of a past request: its files are de-identified and processed again, and no recorded
+//! result is kept.
 
 use std::fs;
 use std::io;
@@ -16,29 +16,29 @@ use super::{Past, Recording, Scope, Watch, again};
 pub enum NotAnonymous {
     #[error("could not read {name} of the request")]
     Read { name: String, source: io::Error },
-    #[error("could not remove the patient from {name}")]
+    #[error("could not de-identify {name}")]
     Unreadable { name: String, source: dicom::Unreadable },
     #[error("could not write {path}", path = path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error(transparent)]
     NotFound(#[from] NoSuchInput),
-    #[error("without the patient the files of the request are {0} studies")]
+    #[error("the de-identified files belong to {0} studies, not to one")]
     Studies(usize),
 }
 
-/// A request without its patient.
+/// An anonymized request.
 pub struct Anonymous {
     pub past: Past,
-    /// How many of its files say that their pixels show who the patient is.
+    /// The number of files that declare identifying information in their pixels (0028,0301).
     pub burned_in: usize,
-    /// How many do not say anything about that.
+    /// The number of files that declare nothing about it.
     pub unsaid: usize,
 }
 
-/// Makes a request without its patient, with its files in `folder`, and runs it.
+/// Anonymizes a request into `folder` and runs it.
 ///
 /// # Errors
-/// If a file cannot be read to its end: what cannot be read cannot be judged.
+/// A file cannot be read to its end, so it cannot be de-identified.
 pub fn anonymous(
     past: &Past,
     dataflow: &Dataflow,
@@ -69,7 +69,7 @@ fn deidentified(item: &Item, key: &Key) -> Result<Deidentified, NotAnonymous> {
     dicom::deidentify(&bytes, key).map_err(|source| NotAnonymous::Unreadable { name: name(), source })
 }
 
-/// The request that the files are now: its name and attributes are those of the files.
+/// The request of the de-identified files: its name and attributes come from them.
 fn found(folder: &Path) -> Result<Request, NotAnonymous> {
     let mut studies = folder::find(&[folder.to_owned()])?.studies;
     match (studies.pop(), studies.len()) {

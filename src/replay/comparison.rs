@@ -1,4 +1,4 @@
-//! What a run gave, compared with what it gave before.
+//! The comparison of the results of a run with the recorded ones.
 
 use std::collections::BTreeMap;
 
@@ -16,22 +16,22 @@ pub(super) enum Side<'a> {
     Made(&'a Result<Outputs, Fault>),
 }
 
-/// Whether a run gave what it gave before.
+/// Whether a run gave the recorded results.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Identical,
-    /// These outputs are others.
+    /// The listed outputs differ.
     Differs(Vec<String>),
-    /// It did its work on one side only, or its faults differ.
+    /// The run succeeded on one side only, or its faults differ.
     Otherwise {
         before: Outcome,
         after: Outcome,
     },
-    /// It did not run before.
+    /// The recording has no such run.
     New,
 }
 
-/// What differs at an output.
+/// The difference at an output.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Part {
     Value(Difference),
@@ -45,7 +45,7 @@ pub enum Part {
     Removed {
         name: String,
     },
-    /// On the side before there is only a digest.
+    /// The recording has only a digest.
     Unkept,
 }
 
@@ -63,7 +63,7 @@ impl Verdict {
     }
 }
 
-/// What differs at one output; of each value or file at most `listed` changes.
+/// The differences at one output, with at most `listed` changes of each value or file.
 pub(super) fn parts(before: Side, after: Side, output: &str, listed: usize) -> Vec<Part> {
     match (before.content(output), after.content(output)) {
         (None, _) => vec![Part::Unkept],
@@ -100,7 +100,7 @@ enum Content {
 }
 
 impl Content {
-    /// Of files, which are compared with something else, the names.
+    /// Files that are compared with another kind of value are shown by their names.
     fn into_tree(self) -> Value {
         match self {
             Content::Tree(tree) => tree,
@@ -132,7 +132,7 @@ impl Side<'_> {
         }
     }
 
-    /// What is at an output, if there is more of it than a digest.
+    /// The content at an output; `None` if there is only a digest.
     fn content(&self, name: &str) -> Option<Content> {
         match self {
             Side::Recorded(run, past) => {

@@ -1,7 +1,7 @@
-//! Two values compared part by part, and what differs put in words.
+//! The comparison of two values part by part, with the differences in words.
 //!
-//! Maps are compared by key, lists by place after what is alike at both ends has been set aside, so
-//! that one part more or less in a list is one change. Floats are compared bit by bit.
+//! Maps are compared by key. Lists are compared by position after the common elements at both ends are
+//! removed, so that an inserted or removed element is one change. Floats are compared bit by bit.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,19 +10,19 @@ use ciborium::Value;
 
 use super::Number;
 
-/// What differs between two values.
+/// The differences between two values.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Difference {
-    /// In the order of the value before; not more than were asked for.
+    /// The changes in the order of the first value, up to the requested number.
     pub changes: Vec<Change>,
-    /// How many changes there are besides.
+    /// The number of further changes.
     pub more: usize,
 }
 
-/// A part that differs.
+/// A part of a value that differs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
-    /// Where, for example `regions[0].mean_hu`; empty for the value as a whole.
+    /// The path, for example `regions[0].mean_hu`; empty for the whole value.
     pub path: String,
     pub what: What,
 }
@@ -33,13 +33,13 @@ pub enum What {
         before: Number,
         after: Number,
     },
-    /// Byte strings: their lengths, and how many bytes of the common part differ.
+    /// Byte strings: their lengths, and the number of differing bytes in the common part.
     Bytes {
         before: usize,
         after: usize,
         differing: usize,
     },
-    /// Anything else, in short.
+    /// Any other values, abbreviated.
     Other {
         before: String,
         after: String,
@@ -49,7 +49,7 @@ pub enum What {
 }
 
 impl Difference {
-    /// Compares two values; of the changes, at most `listed` are kept and the others counted.
+    /// Compares two values. At most `listed` changes are kept; the others are counted.
     pub fn between(before: &Value, after: &Value, listed: usize) -> Difference {
         let mut comparison = Comparison { listed, path: String::new(), found: Difference::default() };
         comparison.compare(before, after);
@@ -143,7 +143,7 @@ fn what(before: &Value, after: &Value) -> What {
     }
 }
 
-/// Equality that a value always has with itself, also where it holds something that is not a number.
+/// Equality under which a value always equals itself, also with NaN inside.
 fn same(before: &Value, after: &Value) -> bool {
     match (before, after) {
         (Value::Float(before), Value::Float(after)) => before.to_bits() == after.to_bits(),
@@ -160,7 +160,7 @@ fn same(before: &Value, after: &Value) -> bool {
     }
 }
 
-/// How a key stands in a path.
+/// A key as part of a path.
 fn name(key: &Value) -> String {
     match key {
         Value::Text(text)
@@ -172,7 +172,7 @@ fn name(key: &Value) -> String {
     }
 }
 
-/// A value on one line of bounded length.
+/// A value on one line of limited length.
 fn short(value: &Value) -> String {
     match value {
         Value::Text(text) if text.chars().count() > TEXT_MAX => {
@@ -189,10 +189,10 @@ fn short(value: &Value) -> String {
     }
 }
 
-/// So much of a text is shown, in characters.
+/// The length that long texts are cut to, in characters.
 const TEXT_MAX: usize = 60;
 
-/// Changes on lines of their own.
+/// Writes each change on a line of its own.
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.changes.iter().map(|change| change.path.chars().count()).max().unwrap_or(0);

@@ -1,4 +1,5 @@
-//! What became of a request, step by step: why, of what it was made, and what would change it.
+//! The explanation of a request: the outcome of each step with its reason, its inputs, and what would
+//! change it.
 
 use std::fmt;
 
@@ -15,35 +16,35 @@ pub struct Explanation {
     pub request: Digest,
     pub dataflow: String,
     pub version: Digest,
-    /// Absent while it is in work.
+    /// Absent while the request is in work.
     pub verdict: Option<dataflow::Verdict>,
-    /// In the order of the dataflow.
+    /// The steps in the order of the dataflow.
     pub steps: Vec<Story>,
 }
 
-/// What became of one step.
+/// The explanation of one step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Story {
     /// The step's name in the dataflow.
     pub name: String,
-    /// What it is, for example `find-lungs`.
+    /// The name of the step's declaration, for example `find-lungs`.
     pub step: String,
     pub version: u32,
-    /// One for each way in which runs of it ended.
+    /// The different endings of its runs.
     pub endings: Vec<Ending>,
-    /// Of all its runs together.
+    /// The total time of all runs, in microseconds.
     pub took_us: u64,
     pub parameters: Vec<String>,
     pub inputs: Vec<Input>,
     pub outputs: Vec<Output>,
-    /// What would change it, in words.
+    /// The changes that would give another result, in words.
     pub otherwise: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Ending {
     pub runs: usize,
-    /// How the item is called that ended so, where others ended otherwise.
+    /// The name of the item with this ending, if other items ended differently.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub item: Option<String>,
     #[serde(flatten)]
@@ -53,9 +54,9 @@ pub struct Ending {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Input {
     pub name: String,
-    /// What it is wired to, as the dataflow file says it.
+    /// The source of the input, in the notation of the dataflow file.
     pub from: String,
-    /// Absent where there is one for each item.
+    /// The digest of the value; absent if there is one value per item.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
 }
@@ -64,7 +65,7 @@ pub struct Input {
 pub struct Output {
     pub name: String,
     pub digest: Digest,
-    /// Whether there is more of it than the digest.
+    /// Whether the value itself is kept, and not only its digest.
     pub kept: bool,
 }
 
@@ -99,8 +100,8 @@ fn story(past: &Past, dataflow: &Dataflow, node: &Node) -> Story {
     }
 }
 
-/// What the response says of the step, and how many runs were done; before there is a response, what
-/// is recorded.
+/// The outcomes of the step in the response, with the number of runs; without a response, the recorded
+/// outcomes.
 fn endings(past: &Past, node: &Node, runs: &[&Run]) -> Vec<Ending> {
     let reports = past.recording.response.iter().flat_map(|response| &response.steps);
     let reports: Vec<&Report> = reports.filter(|report| report.step == node.name).collect();
@@ -180,7 +181,7 @@ fn after_fault(fault: &Fault) -> String {
     match fault.kind {
         FaultKind::Data => "fails again for the same values at its inputs".to_owned(),
         FaultKind::Broken => {
-            "may be mended by another version of the step; `flow retry` runs it again".to_owned()
+            "may be fixed by another version of the step; `flow retry` runs it again".to_owned()
         }
         FaultKind::Transient | FaultKind::TimedOut | FaultKind::Cancelled | FaultKind::Storage => {
             "may succeed the next time: `flow retry` runs it again".to_owned()
@@ -215,7 +216,7 @@ impl fmt::Display for Explanation {
     }
 }
 
-/// More items that ended alike are counted, not named.
+/// The number of items with the same ending that are named; further ones are counted.
 const ENDINGS_MAX: usize = 5;
 
 impl fmt::Display for Story {
@@ -264,15 +265,15 @@ impl fmt::Display for Because<'_> {
         match self.0 {
             Reason::SwitchedOff => write!(f, "it is switched off"),
             Reason::Condition { condition } => write!(f, "it runs only where {condition}"),
-            Reason::NeedSkipped { step } => write!(f, "it needs {step}, which was not to run"),
+            Reason::NeedSkipped { step } => write!(f, "it needs {step}, which was skipped"),
             Reason::NeedFailed { step } => write!(f, "it needs {step}, which failed"),
-            Reason::Stopped { step } => write!(f, "{step} failed, and nothing goes on then"),
+            Reason::Stopped { step } => write!(f, "{step} failed, and `on_failure: stop` ends the work"),
             Reason::NotFinished => write!(f, "the deadline had passed"),
         }
     }
 }
 
-/// A time in a unit that suits it; nothing if it took none.
+/// A duration in a suitable unit; empty for 0.
 struct Took(u64);
 
 impl fmt::Display for Took {

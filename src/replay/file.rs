@@ -1,5 +1,5 @@
-//! Two files of a response compared by what they are: pictures by pixels, DICOM by elements, JSON by
-//! values, text by lines, and everything else by bytes.
+//! The comparison of two files of a response by media type: pictures by pixels, DICOM by elements, JSON
+//! by values, text by lines, everything else by bytes.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::imaging::Picture;
 
 use super::{Difference, PictureDifference};
 
-/// How two files differ.
+/// The difference between two files.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FileDifference {
     Parts(Difference),
@@ -18,8 +18,8 @@ pub enum FileDifference {
 }
 
 impl FileDifference {
-    /// Compares two files of one media type; at most `listed` changes are listed. What cannot be read as
-    /// what it claims to be is compared by bytes.
+    /// Compares two files of one media type; at most `listed` changes are listed. Files that do not conform
+    /// to their media type are compared by bytes.
     pub fn between(
         name: &str,
         media_type: &str,
@@ -39,12 +39,12 @@ impl FileDifference {
         if !difference.is_empty() || before == after {
             return FileDifference::Parts(difference);
         }
-        // The same said in another way.
+        // Equal content in another encoding.
         let (old, new) = bytes();
         FileDifference::Parts(Difference::between(&old, &new, listed))
     }
 
-    /// Where two pictures of one size differ.
+    /// The picture that marks the differing pixels, if both pictures have the same size.
     pub fn marked(&self) -> Option<&Picture> {
         match self {
             FileDifference::Picture(PictureDifference::Pixels(pixels)) => Some(&pixels.marked),

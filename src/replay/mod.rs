@@ -1,17 +1,17 @@
-//! A past request run again and compared with what was recorded of it.
+//! The replay of a past request and its comparison with the recording.
 //!
 //! | file | what |
 //! |---|---|
-//! | `recording` | what was recorded of a request |
-//! | `past` | the same with its bytes, from the journal or an archive |
-//! | `scope`, `again`, `records` | which of its steps are run again, and running them |
-//! | `comparison` | what a run gave, compared with what it gave before |
-//! | `afresh`, `anonymous` | what was run again as a recording of its own; the same without the patient |
-//! | `explain` | what became of each step, and what would change it |
-//! | `archive` | a recording in one file, written and read |
-//! | `difference`, `number` | two values compared part by part |
-//! | `picture` | two pictures compared pixel by pixel |
-//! | `file` | two files compared by what they are |
+//! | `recording` | the recording of a request |
+//! | `past` | a recording with its bytes, from the journal or an archive |
+//! | `scope`, `again`, `records` | the choice of the steps to run again, and their runs |
+//! | `comparison` | the results of a run compared with the recorded ones |
+//! | `afresh`, `anonymous` | a recording made from a replay, also of an anonymized request |
+//! | `explain` | the outcome of each step, and what would change it |
+//! | `archive` | recordings written to one file and read from it |
+//! | `difference`, `number` | comparison of two values part by part |
+//! | `picture` | comparison of two pictures pixel by pixel |
+//! | `file` | comparison of two files by their media type |
 
 mod afresh;
 mod again;

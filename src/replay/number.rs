@@ -1,4 +1,4 @@
-//! Numbers as they are compared and told: whole or not, and how far apart.
+//! Numbers in comparisons: integers and floats, and the distance between two of them.
 
 use std::fmt;
 
@@ -40,7 +40,7 @@ impl fmt::Display for Number {
     }
 }
 
-/// How far two numbers are apart: absolutely, and in percent of the one before.
+/// The distance between two numbers: absolute, and in percent of the first.
 pub struct Distance {
     before: f64,
     after: f64,

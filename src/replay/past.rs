@@ -1,4 +1,4 @@
-//! A past request as it can be run again: what was recorded of it, and where the bytes are.
+//! A past request that can be run again: its recording and access to the recorded bytes.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -18,26 +18,26 @@ pub struct Past {
     bytes: Box<Bytes>,
 }
 
-/// The bytes of a recorded value or file, if they are there and what they were.
+/// A function that gives the bytes with a digest; `None` if they are missing or damaged.
 type Bytes = dyn Fn(Digest) -> Option<Vec<u8>>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum PastError {
     #[error(transparent)]
     Journal(#[from] JournalError),
-    #[error("the journal does not say how {0} was accepted")]
+    #[error("the journal has no acceptance record of {0}")]
     NotAccepted(String),
     #[error("the journal lacks the dataflow that the request went through, version {}", .0.short())]
     NoDataflow(Digest),
     #[error("could not read {name} of the request at {path}", path = path.display())]
     Gone { name: String, path: PathBuf, source: io::Error },
-    #[error("{name} of the request is not what it was: {path} has been changed", path = path.display())]
+    #[error("{name} of the request does not match its digest: {path} has been changed", path = path.display())]
     Changed { name: String, path: PathBuf },
 }
 
 impl Past {
     /// # Errors
-    /// If the journal cannot be read, or lacks what is needed.
+    /// The journal cannot be read or is incomplete.
     pub fn of_journal(reader: &Reader, row: &Row, store: Store) -> Result<Past, PastError> {
         let history = reader.history(row.number)?;
         let (request, version) = history.request().map_err(|_| PastError::NotAccepted(row.name.clone()))?;
@@ -74,19 +74,19 @@ impl Past {
         Past { recording, bytes: Box::new(bytes) }
     }
 
-    /// The dataflow that it went through, with the steps that there are now.
+    /// The recorded dataflow, with the present versions of its steps.
     ///
     /// # Errors
-    /// If that no longer fits together: steps may have been changed since.
+    /// The dataflow does not fit the present steps, which may have changed since.
     pub fn dataflow(&self, table: &Table) -> Result<Dataflow, Problems> {
         let DataflowText { name, text, .. } = &self.recording.dataflow;
         Dataflow::parse(name, text, table)
     }
 
-    /// Sees whether the request's items are there and what they were.
+    /// Verifies that the items of the request exist and match their digests.
     ///
     /// # Errors
-    /// The first one that is not.
+    /// An item is missing or was changed; the first one is named.
     pub fn check_items(&self) -> Result<(), PastError> {
         self.recording.request.items.iter().try_for_each(|item| {
             let (name, path) = (|| item.name.clone(), || item.path.clone());
@@ -100,12 +100,12 @@ impl Past {
         })
     }
 
-    /// Recorded bytes.
+    /// The recorded bytes with this digest.
     pub fn bytes(&self, digest: Digest) -> Option<Vec<u8>> {
         (self.bytes)(digest)
     }
 
-    /// Recorded files with their bytes, if all are there.
+    /// Recorded files with their bytes; `None` if any is missing.
     pub fn files(&self, artifacts: &[Artifact]) -> Option<Vec<step::File>> {
         let file = |artifact: &Artifact| {
             let bytes = self.bytes(artifact.digest)?;
@@ -114,10 +114,10 @@ impl Past {
         artifacts.iter().map(file).collect()
     }
 
-    /// For packing: the bytes of anything that belongs to the recording.
+    /// The bytes of any content of the recording, for an archive.
     ///
     /// # Errors
-    /// If they are not there.
+    /// The bytes are missing.
     pub fn open(&self, digest: Digest) -> io::Result<Box<dyn Read>> {
         let item = self.recording.request.items.iter().find(|item| item.digest == digest);
         match item {
@@ -136,8 +136,7 @@ fn digest_of(item: &Item) -> io::Result<Digest> {
     Ok(digester.digest())
 }
 
-/// The histories of the requests in whose place this one came, the first one first: what they had done
-/// was not done again.
+/// The histories of the requests that this one supersedes, oldest first: runs of theirs were reused.
 fn earlier(reader: &Reader, request: &Request) -> Result<Vec<History>, JournalError> {
     let mut histories: Vec<History> = Vec::new();
     let mut next = request.supersedes;
@@ -153,7 +152,7 @@ fn earlier(reader: &Reader, request: &Request) -> Result<Vec<History>, JournalEr
     Ok(histories)
 }
 
-/// Whether a step has a part in the response; before there is one, it may get one.
+/// Whether a step appears in the response; without a response, any step may.
 fn has_run(step: &str, response: Option<&Response>) -> bool {
     let is_skipped =
         |report: &Report| report.item.is_none() && matches!(report.outcome, Outcome::Skipped { .. });
@@ -161,7 +160,7 @@ fn has_run(step: &str, response: Option<&Response>) -> bool {
         .is_none_or(|response| response.steps.iter().any(|report| report.step == step && !is_skipped(report)))
 }
 
-/// A run of an earlier request as one of a later request, which may have the item at another place.
+/// A run of an earlier request as a run of a later one, whose items may be in another order.
 fn moved(run: Run, from: &History, to: &Request) -> Option<Run> {
     let Some(item) = run.item else { return Some(run) };
     let digest = from.request().ok()?.0.items.get(item)?.digest;
@@ -169,7 +168,7 @@ fn moved(run: Run, from: &History, to: &Request) -> Option<Run> {
     Some(Run { item: Some(item), ..run })
 }
 
-/// Where the journal has the bytes of recorded values: in the store, or in itself.
+/// Access to recorded bytes, which are in the store or in the journal itself.
 struct Shelf {
     store: Store,
     requests: Vec<Digest>,
@@ -177,7 +176,7 @@ struct Shelf {
 }
 
 impl Shelf {
-    /// The runs of a history in the order in which they ended, of those that count.
+    /// The last run of each key in a history, in the order in which they ended.
     fn runs(&mut self, history: &History) -> Vec<Run> {
         self.requests.push(history.row.id);
         let counts = history.runs();
@@ -202,7 +201,7 @@ impl Shelf {
         Run { step, item, key, version, inputs, outcome, took_us, outputs }
     }
 
-    /// Values that are only of use while a request is in work are not there any more.
+    /// Values that are only needed while a request is in work have been removed.
     fn kept(&mut self, kept: &journal::Kept, content: &mut &[u8]) -> Kept {
         let mut here = |bytes: &[u8]| {
             let digest = Digest::of(bytes);

@@ -1,16 +1,16 @@
-//! Two PNG files compared pixel by pixel, with a picture of where they differ.
+//! The comparison of two PNG files pixel by pixel, with a picture of the differences.
 //!
-//! Pixels are compared as 8-bit RGB; what is transparent counts as it would look on black.
+//! Pixels are compared as 8-bit RGB, with transparent pixels blended onto black.
 
 use std::fmt;
 use std::io::Cursor;
 
 use crate::imaging::Picture;
 
-/// How two pictures differ.
+/// The difference between two pictures.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PictureDifference {
-    /// Width and height of either.
+    /// Width and height of both pictures.
     Size {
         before: [usize; 2],
         after: [usize; 2],
@@ -18,28 +18,28 @@ pub enum PictureDifference {
     Pixels(Pixels),
 }
 
-/// How two pictures of one size differ.
+/// The difference between two pictures of the same size.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pixels {
     pub width: usize,
     pub height: usize,
-    /// How many pixels differ. None do where the same picture is only written in another way.
+    /// The number of differing pixels; 0 for the same picture in another encoding.
     pub differing: usize,
     /// The largest difference in any of the three colours, of 255.
     pub largest: u8,
-    /// The picture before in grey, with the pixels that differ in a colour.
+    /// The first picture in grey, with the differing pixels in a colour.
     pub marked: Picture,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum NotComparable {
-    #[error("it is not a PNG file that can be read")]
+    #[error("the file is not a readable PNG file")]
     Png(#[from] png::DecodingError),
     #[error("the picture is larger than {PIXELS_MAX} pixels")]
     Large,
 }
 
-/// No picture of a response is larger, and a forged one may say that it is.
+/// Limit of the size of a picture, in pixels. A forged file may declare more.
 const PIXELS_MAX: usize = 64 << 20;
 
 const MARK: [u8; 3] = [255, 70, 0];
@@ -48,7 +48,7 @@ impl PictureDifference {
     /// Compares two PNG files; `name` becomes that of the marked picture.
     ///
     /// # Errors
-    /// If one of them cannot be read.
+    /// One of the files cannot be read.
     pub fn between(name: &str, before: &[u8], after: &[u8]) -> Result<PictureDifference, NotComparable> {
         let (before, after) = (Rgb::read(before)?, Rgb::read(after)?);
         Ok(if before.size == after.size {
@@ -86,7 +86,7 @@ fn distance(before: &[u8; 3], after: &[u8; 3]) -> u8 {
     before.iter().zip(after).map(|(before, after)| before.abs_diff(*after)).max().unwrap_or(0)
 }
 
-/// Bright where the pixels differ, in darker grey elsewhere so that the mark is seen.
+/// A pixel of the marked picture: bright if the pixels differ, otherwise in dark grey.
 fn marked(before: &[u8; 3], after: &[u8; 3]) -> [u8; 3] {
     if before != after {
         return MARK;
@@ -115,7 +115,7 @@ impl Rgb {
     }
 }
 
-/// The samples of a pixel: grey or RGB, and opacity in the last where there is an even number.
+/// The samples of a pixel: grey or RGB, and opacity as the last if their number is even.
 fn rgb(samples: &[u8]) -> [u8; 3] {
     let over_black = |colour: u8, opacity: u8| (u16::from(colour) * u16::from(opacity) / 255) as u8;
     match *samples {
@@ -142,7 +142,7 @@ impl fmt::Display for Pixels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Pixels { width, height, differing, largest, .. } = self;
         if *differing == 0 {
-            return f.write_str("the same pixels, written in another way");
+            return f.write_str("the same pixels in another encoding");
         }
         let percent = 100.0 * *differing as f64 / (width * height) as f64;
         let verb = if *differing == 1 { "differs" } else { "differ" };
@@ -193,7 +193,7 @@ mod tests {
     fn sizes_and_ways_of_writing() {
         let one = picture(1, 1, vec![50, 100, 150]);
         check(&one, &picture(1, 2, vec![0; 6]), "1 × 1 → 1 × 2 pixels");
-        let same = "the same pixels, written in another way";
+        let same = "the same pixels in another encoding";
         check(&one, &pixel(png::ColorType::Indexed, &[1]), same);
         check(&one, &pixel(png::ColorType::Rgba, &[50, 100, 150, 255]), same);
         let grey = pixel(png::ColorType::Grayscale, &[40]);

@@ -1,5 +1,5 @@
-//! A past request with all that was recorded of it: enough to run it again on another machine, and
-//! to compare.
+//! The recording of a request: all data needed to run it again on another machine and compare the
+//! results.
 
 use std::collections::BTreeMap;
 
@@ -8,26 +8,26 @@ use serde::{Deserialize, Serialize};
 use crate::dataflow::Response;
 use crate::step::{Artifact, Digest, File, Outcome, Request};
 
-/// What was recorded, without the bytes: those are found by their digests. Its form is JSON, with names
-/// that stay: later versions must read it.
+/// The recording without the bytes, which are found by their digests. The form is JSON with stable names:
+/// later versions must read it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Recording {
-    /// The version of flow that recorded it.
+    /// The version of flow that made the recording.
     pub flow: String,
     pub request: Request,
     pub dataflow: DataflowText,
-    /// In the order in which they ended.
+    /// The runs in the order in which they ended.
     pub runs: Vec<Run>,
     /// Absent while the request is in work.
     pub response: Option<Response>,
 }
 
-/// The dataflow that the request went through.
+/// The dataflow of the request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataflowText {
     pub name: String,
     pub version: Digest,
-    /// The file, as it was.
+    /// The text of the dataflow file.
     pub text: String,
 }
 
@@ -36,14 +36,14 @@ pub struct DataflowText {
 pub struct Run {
     /// The step's name in the dataflow.
     pub step: String,
-    /// For a step that runs per item: which.
+    /// The index of the item, for a step that runs per item.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub item: Option<usize>,
-    /// The digest of all that its outputs depend on.
+    /// The digest of all dependencies of the outputs.
     pub key: Digest,
-    /// Of the step.
+    /// The version of the step.
     pub version: u32,
-    /// The digest at each input; of all values together where it takes one per item.
+    /// The digest at each input; one digest for all values of an input that takes one per item.
     pub inputs: BTreeMap<String, Digest>,
     pub outcome: Outcome,
     pub took_us: u64,
@@ -51,38 +51,38 @@ pub struct Run {
     pub outputs: Vec<Output>,
 }
 
-/// What a run gave at one of its outputs.
+/// The result at one output of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
     pub name: String,
-    /// Of the value.
+    /// The digest of the value.
     pub digest: Digest,
     pub kept: Kept,
 }
 
-/// What there is of a value.
+/// The stored form of a value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kept {
-    /// Nothing: it is made again when it is wanted.
+    /// The value is not stored; it is computed again when needed.
     No,
-    /// Its form on disk, CBOR.
+    /// The value as CBOR.
     Form { digest: Digest, size: u64 },
-    /// The files it consists of.
+    /// The files of the value.
     Files(Vec<Artifact>),
 }
 
-/// Bytes that belong to a recording.
+/// Bytes that are part of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Content {
-    /// Where they stand in an archive.
+    /// The path in an archive.
     pub path: String,
     pub size: u64,
 }
 
 impl Recording {
-    /// All bytes that belong to it, each once. The files of the response go by their names, so that a
-    /// person finds them; everything else goes by its digest.
+    /// All contents of the recording, each once. Files of the response are listed by name for human readers,
+    /// all other contents by digest.
     pub fn contents(&self) -> BTreeMap<Digest, Content> {
         let mut contents = BTreeMap::new();
         let mut add = |path: String, digest: Digest, size: u64| {
@@ -108,14 +108,14 @@ impl Recording {
         contents
     }
 
-    /// The first of the names in it that could not be that of a file.
+    /// The first name that is no valid file name.
     pub fn misnamed(&self) -> Option<&str> {
         let files = self.response.iter().flat_map(|response| &response.files);
         files.map(|artifact| artifact.name.as_str()).find(|name| !File::fits_as_name(name))
     }
 }
 
-/// A longer path does not fit into the head of a file in an archive.
+/// Limit of the length of a path in the head of a file in an archive.
 const PATH_BYTES_MAX: usize = 100;
 
 fn file(artifact: &Artifact) -> String {

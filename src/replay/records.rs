@@ -1,4 +1,4 @@
-//! What the runs of a past request gave, found again by key or by name, and read back as values.
+//! The recorded results of a past request, found by key or by name and read back as values.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use super::{Kept, Past, Run};
 pub struct Records<'a> {
     past: &'a Past,
     by_key: BTreeMap<Digest, &'a Run>,
-    /// Of several runs of a step for an item, the last.
+    /// The last run of each step and item.
     by_name: BTreeMap<(&'a str, Option<usize>), &'a Run>,
 }
 
@@ -25,19 +25,19 @@ impl<'a> Records<'a> {
         }
     }
 
-    /// Whether a step was run, and all that it gave is kept.
+    /// Whether a step was run and all its results are stored.
     pub fn keep(&self, step: &str) -> bool {
         let mut runs = self.by_name.iter().filter(|((name, _), _)| *name == step).peekable();
         let is_kept = |run: &Run| run.outputs.iter().all(|output| output.kept != Kept::No);
         runs.peek().is_some() && runs.all(|(_, run)| is_kept(run))
     }
 
-    /// The run with this key; else that of the same name, which had another key.
+    /// The run with this key; otherwise the run of the same name with another key.
     pub fn find(&self, key: Digest, due: &Due) -> Option<&'a Run> {
         self.by_key.get(&key).copied().or_else(|| self.named(due))
     }
 
-    /// What a run gave, if it can be read back.
+    /// The results of a run, if they can be read back.
     pub fn take(&self, due: &Due) -> Option<Result<Outputs, Fault>> {
         let run = self.named(due)?;
         match &run.outcome {
@@ -47,7 +47,7 @@ impl<'a> Records<'a> {
         }
     }
 
-    /// How a run ended whose values nobody needs.
+    /// The result of a run whose values are not needed.
     pub fn left(&self, due: &Due) -> Result<Outputs, Fault> {
         match self.named(due).map(|run| &run.outcome) {
             Some(Outcome::Failed(fault)) => Err(fault.clone()),

@@ -1,26 +1,26 @@
-//! Which steps of a past request are run again, and where the others' results come from.
+//! The choice of the steps that a replay runs, and the source of the results of all others.
 
 use crate::dataflow::{Dataflow, Wire};
 
-/// What is to be run again.
+/// The steps to run again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope<'a> {
     Whole,
-    /// This step and what stands behind it.
+    /// The step and all steps that depend on it.
     From(&'a str),
     Only(&'a str),
 }
 
-/// What is done about a step.
+/// The treatment of a step in a replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// It is run, and compared with what is recorded.
+    /// The step is run and compared with the recording.
     Run,
-    /// It is run because others need its values, which are not kept.
+    /// The step is run because other steps need its values, which are not stored.
     Help,
-    /// Others need its values: they are taken from the record.
+    /// The recorded values are used because other steps need them.
     Take,
-    /// Nobody needs it.
+    /// No step needs the values.
     Leave,
 }
 
@@ -29,16 +29,16 @@ pub enum Part {
 pub struct NoSuchStep(pub String);
 
 impl Scope<'_> {
-    /// Decides for every node of the dataflow, in its order. `is_kept` tells whether all values of a node
-    /// are recorded.
+    /// The treatment of every node, in the order of the dataflow. `is_kept` tells whether all values of a
+    /// node are stored.
     ///
     /// # Errors
-    /// If the dataflow has no such step.
+    /// The dataflow has no such step.
     pub fn parts(self, dataflow: &Dataflow, is_kept: impl Fn(&str) -> bool) -> Result<Vec<Part>, NoSuchStep> {
         let wanted = self.wanted(dataflow)?;
         let mut needed = vec![false; wanted.len()];
         let mut parts = Vec::new();
-        // What needs a node stands behind it.
+        // In the order of a dataflow, nodes come after the nodes that they need.
         for (index, node) in dataflow.nodes.iter().enumerate().rev() {
             let part = match (wanted[index], needed[index]) {
                 (true, _) => Part::Run,
@@ -71,7 +71,7 @@ impl Scope<'_> {
     }
 }
 
-/// The nodes that wires lead to.
+/// The nodes at the other end of the wires.
 fn sources(wires: &[Wire]) -> impl Iterator<Item = usize> {
     wires.iter().filter_map(|wire| match wire {
         Wire::Port(port) => Some(port.node),
@@ -85,14 +85,14 @@ mod tests {
     use super::*;
     use crate::step::Table;
 
-    /// What is done about the steps of `ct-lung`, if all of `kept` are recorded.
+    /// The treatment of the steps of `ct-lung`, if the values of all of `kept` are stored.
     fn parts(scope: Scope, kept: &[&str]) -> Vec<(String, Part)> {
         let dataflow = Dataflow::load("ct-lung", &Table::built_in()).unwrap();
         let parts = scope.parts(&dataflow, |step| kept.contains(&step)).unwrap();
         dataflow.nodes.iter().map(|node| node.name.clone()).zip(parts).collect()
     }
 
-    /// Of those that are not left.
+    /// The steps that are not left out.
     fn check(scope: Scope, kept: &[&str], expected: &[(&str, Part)]) {
         let mut parts = parts(scope, kept);
         parts.retain(|(_, part)| *part != Leave);

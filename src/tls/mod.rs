@@ -1,8 +1,8 @@
-//! Encrypted connections: who we are by certificate, and whom we believe.
+//! TLS connections: our certificate, and the authorities that we trust.
 //!
-//! TLS 1.2 and 1.3 with the forward-secret suites of rustls, which is what the BCP 195 profiles of
-//! PS3.15 B.9 to B.12 ask for; nothing older is negotiated. All files are PEM. Nobody is believed
-//! unless an authority file says so: there is no built-in list.
+//! TLS 1.2 and 1.3 with the forward-secret cipher suites of rustls, as the BCP 195 profiles of PS3.15 B.9
+//! to B.12 require; older versions are refused. All files are PEM. Only certificates that an authority
+//! file vouches for are trusted: there is no built-in list of authorities.
 
 mod socket;
 
@@ -19,7 +19,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Server
 
 use socket::Socket;
 
-/// What proves who we are: a certificate with its chain, and its key.
+/// The identity of this installation: a certificate with its chain, and its private key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     pub certificate: PathBuf,
@@ -34,19 +34,19 @@ pub enum TlsError {
     Identity { path: PathBuf, source: rustls::Error },
     #[error("{0:?} is not the name of a host")]
     Name(String),
-    #[error("the peer was not believed, or did not believe us: {0}")]
+    #[error("TLS handshake failed: {0}")]
     Handshake(io::Error),
 }
 
-/// Our side of connections that come in.
+/// The TLS configuration for incoming connections.
 #[derive(Clone, Debug)]
 pub struct Server(Arc<ServerConfig>);
 
-/// Our side of connections that we open.
+/// The TLS configuration for outgoing connections.
 #[derive(Clone, Debug)]
 pub struct Client(Arc<ClientConfig>);
 
-/// An encrypted connection. A read timeout of its socket bounds the whole handshake, and each record.
+/// A TLS connection. The read timeout of its socket bounds the whole handshake, and each record.
 #[derive(Debug)]
 pub enum Stream {
     Incoming(Box<StreamOwned<ServerConnection, Socket>>),
@@ -54,10 +54,10 @@ pub enum Stream {
 }
 
 impl Server {
-    /// With `authorities`, a client must show a certificate that one of them has signed.
+    /// Reads our identity and, with `authorities`, requires a client certificate that one of them has signed.
     ///
     /// # Errors
-    /// If a file cannot be read, or key and certificate do not belong together.
+    /// A file cannot be read, or the key does not belong to the certificate.
     pub fn open(identity: &Identity, authorities: Option<&Path>) -> Result<Server, TlsError> {
         let builder = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
@@ -80,10 +80,10 @@ impl Server {
         Arc::clone(&self.0)
     }
 
-    /// Shakes hands with a client; the stream's own time limits hold.
+    /// Performs the handshake with a client, within the read and write timeouts of the socket.
     ///
     /// # Errors
-    /// If the client does not speak TLS, or lacks a certificate that is asked for.
+    /// The client does not speak TLS, or lacks a required certificate.
     pub fn accept(&self, stream: TcpStream) -> Result<Stream, TlsError> {
         let connection = ServerConnection::new(self.config()).map_err(|error| failed(&error))?;
         let mut stream = StreamOwned::new(connection, Socket::new(stream));
@@ -96,10 +96,10 @@ impl Server {
 }
 
 impl Client {
-    /// Believes servers whose certificates one of the `authorities` has signed.
+    /// Trusts servers whose certificates one of the `authorities` has signed.
     ///
     /// # Errors
-    /// As [`Server::open`].
+    /// As for [`Server::open`].
     pub fn open(authorities: &Path, identity: Option<&Identity>) -> Result<Client, TlsError> {
         let builder = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
@@ -120,10 +120,10 @@ impl Client {
         Arc::clone(&self.0)
     }
 
-    /// Shakes hands with the server that the connection leads to; its certificate must be for `host`.
+    /// Performs the handshake with a server; its certificate must be valid for `host`.
     ///
     /// # Errors
-    /// If the server is not believed, or does not believe us.
+    /// One side does not trust the certificate of the other, or the server does not speak TLS.
     pub fn connect(&self, host: &str, stream: TcpStream) -> Result<Stream, TlsError> {
         let connection =
             ClientConnection::new(self.config(), server_name(host)?).map_err(|error| failed(&error))?;
@@ -136,10 +136,10 @@ impl Client {
     }
 }
 
-/// A host as certificates name it; an IPv6 address may have its brackets.
+/// A host as a subject name in a certificate; an IPv6 address may have brackets.
 ///
 /// # Errors
-/// If it is none.
+/// The text is neither a host name nor an IP address.
 pub fn server_name(host: &str) -> Result<ServerName<'static>, TlsError> {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     ServerName::try_from(bare.to_owned()).map_err(|_| TlsError::Name(host.to_owned()))
@@ -160,7 +160,7 @@ impl Stream {
         }
     }
 
-    /// Tells the peer that nothing more comes. Whoever is gone already need not be told.
+    /// Sends `close_notify`. Errors are ignored: a peer that has gone needs no notice.
     pub fn close(&mut self) {
         match self {
             Stream::Incoming(stream) => stream.conn.send_close_notify(),
@@ -234,14 +234,14 @@ fn failed(error: &rustls::Error) -> TlsError {
     TlsError::Handshake(io::Error::other(error.to_string()))
 }
 
-/// What is negotiated: versions and suites by their registered names, the preferred ones first.
+/// The protocol versions and cipher suites that are offered, by registered names, preferred ones first.
 pub fn suites() -> Vec<String> {
     let provider = provider();
     let suites = provider.cipher_suites.iter();
     suites.map(|suite| format!("{:?}: {:?}", suite.version().version, suite.suite())).collect()
 }
 
-/// Named, not installed: a process-wide provider would be somebody's choice at a distance.
+/// Passed explicitly, not installed: a process-wide provider would be set by some distant code.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }

@@ -1,7 +1,7 @@
-//! A socket whose read timeout bounds a whole record, not each byte of it.
+//! A TCP socket whose read timeout bounds a whole TLS record instead of each byte.
 //!
-//! What is encrypted can be read only when its record is there as a whole, and a handshake is many of
-//! them: a peer that sends a byte now and then would never be silent for long, and never be done.
+//! Data can be decrypted only when the whole record has arrived. Without this bound, a peer that sends one
+//! byte now and then would never time out and never finish a record or a handshake.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub struct Socket {
     pub tcp: TcpStream,
-    /// When the first read of what is under way was.
+    /// The time of the first read of the current record or handshake.
     begun: Option<Instant>,
-    /// The read timeout, while a shorter one is set.
+    /// The configured read timeout, while a shorter one is set on the socket.
     usual: Option<Duration>,
 }
 
@@ -21,7 +21,7 @@ impl Socket {
         Socket { tcp, begun: None, usual: None }
     }
 
-    /// What was to be read is there, or will not be: what comes next has its own time.
+    /// Ends the current record or handshake: the next read gets the full timeout again.
     pub fn done(&mut self) -> io::Result<()> {
         self.begun = None;
         match self.usual.take() {

@@ -6,3 +6,4 @@ mod registered;
 mod source;
 mod structure;
 mod tools;
+mod words;

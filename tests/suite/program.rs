@@ -89,10 +89,10 @@ fn a_program_sees_two_variables_and_an_empty_input() {
 #[test]
 fn what_a_program_says_when_it_fails_is_quoted() {
     let said = fault(&alone(&shell("echo no; printf 'bad\\n\\tdata' >&2; exit 3"), ""));
-    assert_eq!(said.reason, "the program \"sh\" ended with exit code 3, saying: bad data");
+    assert_eq!(said.reason, "the program \"sh\" ended with exit code 3; standard error: bad data");
     assert_eq!(said.kind, FaultKind::Data);
     let silent = fault(&alone(&shell("kill -9 $$"), ""));
-    assert_eq!(silent.reason, "the program \"sh\" ended with signal 9, without a word");
+    assert_eq!(silent.reason, "the program \"sh\" ended with signal 9; no output on standard error");
     assert_eq!(fault(&alone(&shell("exit 75"), "")).kind, FaultKind::Transient);
     let absent = fault(&alone("program: no-such-program", ""));
     assert_eq!(absent.kind, FaultKind::Broken);
@@ -117,13 +117,13 @@ fn memory_and_output_have_limits() {
     let writes = "program: dd, arguments: [if=/dev/zero, of=out/large, bs=1M, count=9], output_mib: 2";
     assert!(fault(&alone(writes, "")).reason.contains("signal 25"), "SIGXFSZ");
     let many = shell("for n in 1 2 3; do head -c 1000000 /dev/zero > out/$n; done") + ", output_mib: 2";
-    assert_eq!(fault(&alone(&many, "")).reason, "its results have more than 2097152 bytes");
+    assert_eq!(fault(&alone(&many, "")).reason, "the results exceed 2097152 bytes");
 }
 
 #[test]
 fn what_leads_elsewhere_is_no_result() {
     let link = fault(&alone(&shell("ln -s /etc/passwd out/link"), ""));
-    assert_eq!(link.reason, "it left \"link\" in out/, which is neither a file nor a folder");
+    assert_eq!(link.reason, "\"link\" in out/ is neither a file nor a folder");
     assert!(fault(&alone(&shell("mkfifo out/pipe"), "")).reason.contains("neither"));
 }
 

@@ -1,4 +1,4 @@
-//! A recording and its bytes in one tar file, which any tool opens.
+//! The archive format: a recording and its bytes in one tar file.
 //!
 //! ```text
 //! manifest.json        first: the format's version and the recording
@@ -8,9 +8,10 @@
 //! values/DIGEST        other values that steps gave, CBOR
 //! ```
 //!
-//! The same recording gives the same bytes. No extension of the format (POSIX ustar) is used but sizes above
-//! 8 GiB as GNU writes them, and none is read: they are what makes other archives dangerous. What is read is believed only as far as it can be checked:
-//! nothing but what the manifest announces is taken, of that size and digest, and below one folder.
+//! The same recording gives the same bytes. The format is POSIX ustar; of the extensions, only GNU sizes
+//! above 8 GiB are written, and none is read, since extensions make archives dangerous. Reading verifies
+//! everything: only files in the manifest are extracted, with the announced size and digest, and below
+//! one folder.
 
 mod pack;
 mod unpack;
@@ -22,10 +23,10 @@ pub use unpack::{UnpackError, Unpacked, unpack};
 
 const MANIFEST: &str = "manifest.json";
 
-/// Raised when the form changes.
+/// The version of the format.
 const FORMAT: u32 = 1;
 
-/// The manifest of the largest request has less; a forged one may say that it has more.
+/// Limit of the size of the manifest, in bytes. A forged archive may declare more.
 const MANIFEST_BYTES_MAX: u64 = 256 << 20;
 
 #[derive(Serialize, Deserialize)]
@@ -34,7 +35,7 @@ struct Manifest<R> {
     recording: R,
 }
 
-/// What any format's manifest has.
+/// The part of the manifest that all versions of the format share.
 #[derive(Deserialize)]
 struct Format {
     format: u32,

@@ -1,4 +1,4 @@
-//! Writing an archive.
+//! Writes archives.
 
 use std::io::{self, Read, Write};
 
@@ -15,15 +15,14 @@ pub enum PackError {
     Write(#[source] io::Error),
     #[error("could not read {path} of the recording, {digest}")]
     Read { path: String, digest: Digest, source: io::Error },
-    #[error("{path} of the recording is not what its digest {digest} says")]
+    #[error("{path} of the recording does not match its digest {digest}")]
     Changed { path: String, digest: Digest },
 }
 
 /// Writes an archive. `open` gives the bytes of a digest.
 ///
 /// # Errors
-/// If bytes cannot be had, are not those of their digest, or cannot be written. What has been written is
-/// of no use then.
+/// Bytes cannot be read, do not match their digest, or cannot be written. The partial archive is useless.
 pub fn pack<R: Read>(
     recording: &Recording,
     mut open: impl FnMut(Digest) -> io::Result<R>,
@@ -38,7 +37,7 @@ pub fn pack<R: Read>(
     archive.into_inner().and_then(|mut to| to.flush()).map_err(PackError::Write)
 }
 
-/// Where files lie on this machine does not belong into it.
+/// The manifest, without the paths of this machine.
 fn manifest(recording: &Recording) -> Vec<u8> {
     let mut recording = recording.clone();
     for item in &mut recording.request.items {
@@ -59,7 +58,7 @@ fn copy<R: Read>(
     let unreadable = |source| PackError::Read { path: path(), digest, source };
     let mut bytes =
         Measured { from: open(digest).map_err(unreadable)?, digester: Digester::default(), count: 0 };
-    // Were there less, the archive would be filled up with zeros without a word.
+    // A shorter file would be padded with zeros silently.
     append(archive, &content.path, content.size, (&mut bytes).take(content.size))
         .map_err(PackError::Write)?;
     if bytes.count == content.size && bytes.digester.digest() == digest {
@@ -68,7 +67,7 @@ fn copy<R: Read>(
     Err(PackError::Changed { path: path(), digest })
 }
 
-/// Without times, owners and rights, which would differ from machine to machine.
+/// A file's head, without times, owners and permissions, which differ between machines.
 fn append(archive: &mut Builder<impl Write>, path: &str, size: u64, bytes: impl Read) -> io::Result<()> {
     let mut header = Header::new_gnu();
     header.set_entry_type(EntryType::Regular);
@@ -77,7 +76,7 @@ fn append(archive: &mut Builder<impl Write>, path: &str, size: u64, bytes: impl 
     archive.append_data(&mut header, path, bytes)
 }
 
-/// Takes the digest of what is read through it.
+/// A reader that computes the digest of the bytes read through it.
 struct Measured<R> {
     from: R,
     digester: Digester,

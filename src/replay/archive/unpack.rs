@@ -1,4 +1,4 @@
-//! Reading an archive, which anybody may have written.
+//! Reads archives. The content is untrusted.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -12,10 +12,10 @@ use crate::step::{Digest, Digester};
 
 use super::{FORMAT, Format, MANIFEST, MANIFEST_BYTES_MAX, Manifest};
 
-/// A recording whose bytes lie in a folder.
+/// A recording with its bytes in a folder.
 #[derive(Debug)]
 pub struct Unpacked {
-    /// The items' paths are those in the folder.
+    /// The recording, with the paths of items in the folder.
     pub recording: Recording,
     paths: BTreeMap<Digest, PathBuf>,
 }
@@ -26,35 +26,35 @@ pub enum UnpackError {
     Read(#[source] io::Error),
     #[error("could not write {path}", path = path.display())]
     Write { path: PathBuf, source: io::Error },
-    #[error("it is not an exported request: {0}")]
+    #[error("the file is not an exported request: {0}")]
     Foreign(&'static str),
-    #[error("it has the format {found}, and this flow knows {FORMAT}")]
+    #[error("format {found} is not supported; this version of flow reads format {FORMAT}")]
     Format { found: u32 },
-    #[error("its manifest cannot be read")]
+    #[error("could not read the manifest")]
     Manifest(#[source] serde_json::Error),
-    #[error("it has {bytes} bytes, and {most} are allowed")]
+    #[error("{bytes} bytes exceed the limit of {most}")]
     Large { bytes: u64, most: u64 },
-    #[error("it has {path:?}, which its manifest does not announce")]
+    #[error("{path:?} is not in the manifest")]
     Unannounced { path: String },
-    #[error("{path:?} cannot be the name of a file")]
+    #[error("{path:?} is not a valid file name")]
     Name { path: String },
-    #[error("{path:?} in it is damaged: it is not what its digest says")]
+    #[error("{path:?} is damaged: it does not match its digest")]
     Damaged { path: String },
-    #[error("it is cut off: {path:?} is missing")]
+    #[error("the archive is truncated: {path:?} is missing")]
     Missing { path: String },
 }
 
 impl Unpacked {
-    /// The recording, and where the bytes of each digest lie.
+    /// The recording, and a function that finds the bytes of a digest.
     pub fn into_parts(self) -> (Recording, BTreeMap<Digest, PathBuf>) {
         (self.recording, self.paths)
     }
 }
 
-/// Unpacks an archive below a folder, which has to be empty. At most `bytes_max` are written.
+/// Unpacks an archive into an empty folder. At most `bytes_max` bytes are written.
 ///
 /// # Errors
-/// If it is not a whole and sound archive. What has been written then may be removed.
+/// The archive is truncated or invalid. The caller may remove the files written so far.
 pub fn unpack(from: impl Read, folder: &Path, bytes_max: u64) -> Result<Unpacked, UnpackError> {
     let mut archive = Archive::new(from);
     let mut entries = archive.entries().map_err(UnpackError::Read)?.raw(true);
@@ -89,7 +89,7 @@ fn manifest(entry: Entry<impl Read>) -> Result<Recording, UnpackError> {
     Ok(manifest.recording)
 }
 
-/// What has to follow, by path.
+/// The files announced by the manifest, by path.
 fn announced(recording: &Recording, bytes_max: u64) -> Result<BTreeMap<String, (Digest, u64)>, UnpackError> {
     if let Some(name) = recording.misnamed() {
         return Err(UnpackError::Name { path: name.to_owned() });
@@ -108,7 +108,7 @@ fn announced(recording: &Recording, bytes_max: u64) -> Result<BTreeMap<String, (
     Ok(announced)
 }
 
-/// Writes one file of those announced.
+/// Writes one announced file.
 fn content(
     mut entry: Entry<impl Read>,
     announced: &mut BTreeMap<String, (Digest, u64)>,
@@ -131,7 +131,7 @@ fn content(
     Ok((digest, place))
 }
 
-/// Copies, and takes the digest of what it copies.
+/// Copies bytes and returns their digest.
 fn copy(from: &mut impl Read, to: &mut File, place: &Path) -> Result<Digest, UnpackError> {
     let mut digester = Digester::default();
     let mut buffer = vec![0; 64 << 10];
@@ -146,7 +146,7 @@ fn copy(from: &mut impl Read, to: &mut File, place: &Path) -> Result<Digest, Unp
     }
 }
 
-/// No link, no device: nothing that leads elsewhere.
+/// Whether an entry is a regular file. Links and devices are refused: they lead out of the folder.
 fn is_regular(entry: &Entry<impl Read>) -> bool {
     entry.header().entry_type() == EntryType::Regular
 }
