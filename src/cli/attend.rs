@@ -96,7 +96,7 @@ fn take_up(intake: &Intake, row: &Row) {
 }
 
 fn collect(intake: &Intake, retention: Retention) {
-    match intake.journal.collect(retention) {
+    match intake.journal.collect(retention, intake.release) {
         Ok(Collected { requests: 0, .. }) => {}
         Ok(Collected { requests, bytes }) => {
             tracing::info!(requests, bytes, "old requests are forgotten");

@@ -222,6 +222,7 @@ impl Bench<'_> {
                 entrance,
                 progress: &progress,
                 program,
+                release: &|_| Ok(()),
             };
             found.studies.iter().try_for_each(|study| intake.take(study.clone()))
         };

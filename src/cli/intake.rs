@@ -1,7 +1,5 @@
 //! What happens to a request before it is in work: it is recorded, or found to be known.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::dataflow::{Dataflow, Response, Revisions, Verdict};
 use crate::dicom;
 use crate::engine::{Deadline, Entrance, Submission};
-use crate::journal::{Arrival, Entry, History, Journal, JournalError, Receipt, Row, Standing};
+use crate::journal::{Arrival, Entry, History, Journal, JournalError, Receipt, Release, Row, Standing};
 use crate::step::{Digest, Fault, Request};
 
 use super::progress::Progress;
@@ -23,6 +21,8 @@ pub struct Intake<'a> {
     pub progress: &'a Progress,
     /// The digest of this program.
     pub program: Digest,
+    /// Gives back to the sources what no request needs.
+    pub release: Release<'a>,
 }
 
 /// A request that is there so many times in a row when a process dies, and gets nowhere, is not begun
@@ -44,14 +44,14 @@ impl Intake<'_> {
         // What is relied on must not be forgotten before the request is recorded.
         let held = self.journal.hold();
         let earlier = self.earlier(&request)?;
-        let received = request.received_folders();
+        let claims = request.claims.clone();
         let request = match &earlier {
             Some(history) => revised(history, request),
             None => request,
         };
         if let Some(history) = earlier.as_ref().filter(|history| self.ignores(history, &request)) {
             self.ignore(history, &request)?;
-            discard(received);
+            self.discard(&claims);
             return Ok(());
         }
         let receipt = self.journal.accept(Arrival {
@@ -60,10 +60,21 @@ impl Intake<'_> {
             version: self.dataflow.digest(),
             program: self.program,
         })?;
-        let used = receipt.request().received_folders();
-        discard(received.difference(&used).cloned().collect());
+        let used = &receipt.request().claims;
+        let unused: Vec<String> = claims.into_iter().filter(|claim| !used.contains(claim)).collect();
+        self.discard(&unused);
         drop(held);
         self.hand_on(receipt, earlier.as_ref())
+    }
+
+    /// Releases what nobody will ask for: the same was received before.
+    fn discard(&self, claims: &[String]) {
+        if claims.is_empty() {
+            return;
+        }
+        if let Err(error) = (self.release)(claims) {
+            tracing::warn!(%error, "received files that are not needed stay with their source");
+        }
     }
 
     fn hand_on(&self, receipt: Receipt, earlier: Option<&History>) -> Result<(), JournalError> {
@@ -218,14 +229,6 @@ impl Intake<'_> {
             Some(row) => self.journal.history(row.number),
             None => Ok(None),
         }
-    }
-}
-
-/// Files that nobody will ask for: the same were received before.
-fn discard(folders: BTreeSet<PathBuf>) {
-    let folders: Vec<PathBuf> = folders.into_iter().collect();
-    if let Err(error) = dicom::discard(&folders) {
-        tracing::warn!(%error, "received files that are not needed stay in the inbox");
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::dataflow::Dataflow;
-use crate::dicom::Commitments;
+use crate::dicom::{self, Commitments};
 use crate::engine::{self, Entrance, Settings};
 use crate::journal::{Journal, JournalError, Retention};
 use crate::outbox::{Clock, Folder, Outbox, Policy, Setup};
@@ -134,9 +134,12 @@ impl Args {
         let teller = Arc::new(Teller::new(&progress, self.json));
         let outbox = self.outbox(&site, folder, &journal, &teller, &commitments, &auditor)?;
         let program = program()?;
+        let inbox = std::path::absolute(self.inbox())?;
+        let release = |claims: &[String]| dicom::release(&inbox, claims);
         let feed = |entrance: &Entrance| {
             let (journal, dataflow, progress) = (&*journal, &*dataflow, &*progress);
-            let intake = Intake { journal, dataflow, entrance, progress, program };
+            let release = &release;
+            let intake = Intake { journal, dataflow, entrance, progress, program, release };
             feed(&source, &intake, &outbox, self.retention())
         };
         let observer = Arc::clone(&progress);
@@ -146,8 +149,12 @@ impl Args {
         outbox.drain();
         teller.conclude();
         source.conclude(outbox.folder());
-        journal.collect(self.retention()).map_err(Failure::of(Kind::InputOutput))?;
+        journal.collect(self.retention(), &release).map_err(Failure::of(Kind::InputOutput))?;
         Ok(if source.is_incomplete() || !all { Exit::WithErrors } else { teller.exit() })
+    }
+
+    fn inbox(&self) -> PathBuf {
+        self.state.join("inbox")
     }
 
     fn outbox(
@@ -230,9 +237,9 @@ impl Args {
         if !self.listen.is_wanted(site) {
             return Source::sample(&self.state.join("sample"));
         }
-        let folder = std::path::absolute(self.state.join("inbox"))?;
+        let folder = std::path::absolute(self.inbox())?;
         let rows = journal.requests().map_err(Failure::of(Kind::InputOutput))?;
-        let known = rows.into_iter().flat_map(|row| row.folders).map(PathBuf::from).collect();
+        let known = rows.into_iter().flat_map(|row| row.claims).map(PathBuf::from).collect();
         let inbox = Inbox { folder, known, free_bytes_min: self.free_min };
         self.listen.open(site, inbox, commitments, auditor).map(|receiver| Source::Listen(Box::new(receiver)))
     }

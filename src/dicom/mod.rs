@@ -2,7 +2,7 @@
 //! (PS3.18, [`web`]).
 //!
 //! [`folder::find`] and [`serve`] give requests; [`send`] takes DICOM files. A received study's files
-//! lie in an inbox until [`discard`] deletes them.
+//! lie in an inbox until [`release`] deletes them.
 //!
 //! A request from here has the attributes of [`crate::imaging::Study`], `modality` and
 //! `series_description` (all that occur, separated by `\`), and `source`, which is `folder` or
@@ -65,7 +65,7 @@ pub use destination::{Destination, NotADestination};
 pub use event::{Arrived, Event, Visit, Way, log};
 pub use expected::{Expected, NotExpected};
 pub use find::{Fetched, Found, counter, find, move_study};
-pub use inbox::discard;
+pub use inbox::release;
 pub use instance::merge;
 pub use object::{NotSendable, Object};
 pub use pull::{Archive, Pull, Retrieval, Wanted};

@@ -37,7 +37,7 @@ pub struct Settings {
     pub web: Option<web::Settings>,
     /// Folders from which files are taken in.
     pub watched: Vec<Watched>,
-    /// Where files lie until [`super::discard`] deletes them.
+    /// Where files lie until [`super::release`] deletes them.
     pub inbox: PathBuf,
     /// Folders of the inbox whose requests are recorded; what lies in others is taken up.
     pub known_folders: BTreeSet<PathBuf>,
@@ -262,7 +262,7 @@ fn adopt(door: &Door) -> io::Result<()> {
         let mut instances = folder::instances(&folder)?;
         if let Some(expected) = &door.settings.completion.expected {
             for instance in &mut instances {
-                instance.marks = expected.marks_of(&instance.item.path)?;
+                instance.marks = expected.marks_of(instance.item.file()?)?;
             }
         }
         if instances.is_empty() {
@@ -299,7 +299,7 @@ fn hand_over(door: &Door, stop: &Stop, mut on_study: impl FnMut(Request)) {
                 door.studies.handed_over(bytes);
             }
             Next::Discard { instances, folder } => {
-                if let Err(error) = inbox::discard(&[folder]) {
+                if let Err(error) = door.inbox.discard(&folder) {
                     tracing::warn!(%error, "received files that are not needed stay in the inbox");
                 }
                 (door.tell)(&Event::Discarded { instances });
