@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use flow::dataflow::Dataflow;
 use flow::engine::{self, Entrance, Parcel, Settings, Sink, Unobserved};
 use flow::journal::{Arrival, Entry, Journal, Receipt, RunRecord};
-use flow::step::{Digest, File as Made, Files, Item, Outcome, Outputs, Request, Step, Table};
+use flow::step::{Digest, File as Made, Files, Item, ItemPlace, Outcome, Outputs, Request, Step, Table};
 use flow::store::Store;
 
 const TIME: Duration = Duration::from_secs(2);
@@ -38,7 +38,7 @@ fn open(folder: &Path, name: &str) -> Arc<Journal> {
 fn request(number: usize) -> Arc<Request> {
     let digest = Digest::of(&number.to_le_bytes());
     let item =
-        Item { name: "item".to_owned(), path: "/x".into(), digest, size: 1, decoded: 1, received: false };
+        Item { name: "item".to_owned(), place: ItemPlace::File("/x".into()), digest, size: 1, decoded: 1 };
     Arc::new(Request::new(number.to_string(), Default::default(), vec![item]))
 }
 

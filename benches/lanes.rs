@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use flow::dataflow::Dataflow;
 use flow::engine::{self, Entrance, Parcel, Settings, Sink, Unobserved};
 use flow::journal::{Journal, Receipt};
-use flow::step::{Digest, Files, Item, Outputs, Payload, Request, Step, Table};
+use flow::step::{Digest, Files, Item, ItemPlace, Outputs, Payload, Request, Step, Table};
 use flow::store::Store;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
@@ -201,11 +201,10 @@ fn request(number: usize) -> Receipt {
     let digest = Digest::of(&number.to_le_bytes());
     let item = Item {
         name: "item".to_owned(),
-        path: "/nowhere".into(),
+        place: ItemPlace::File("/nowhere".into()),
         digest,
         size: 1,
         decoded: 1,
-        received: false,
     };
     Receipt::unrecorded(Arc::new(Request::new(number.to_string(), Default::default(), vec![item])))
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use flow::admission::{Admission, DataflowSelector, Intake, Service, ServiceSettings, Source};
 use flow::dataflow::Dataflow;
 use flow::engine::{Parcel, Sink, Undelivered};
-use flow::step::{AttributeValues, Digest, File, Files, Item, Outputs, Request, Step, Table};
+use flow::step::{AttributeValues, File, Files, Item, Outputs, Request, Step, Table};
 
 const DATAFLOW: &str = "{dataflow: hello, steps: {a: {step: greet, needs: {guest: request}}}, response: [a]}";
 
@@ -35,9 +35,8 @@ impl Source for Guests {
     }
     fn feed(&self, admission: &Admission) -> Intake {
         admission.accept_all((1..=1000).map(|number| {
-            let (name, path) = (format!("guest-{number}"), "/dev/null".into());
-            let digest = Digest::of(name.as_bytes());
-            let item = Item { name: name.clone(), path, digest, size: 0, decoded: 0, received: false };
+            let name = format!("guest-{number}");
+            let item = Item::inline("name", name.as_bytes());
             Request::new(name, [("source".into(), AttributeValues::from("guests"))].into(), vec![item])
         }))
     }

@@ -1,11 +1,12 @@
 //! A request at the moment in which it is accepted: recorded, or found to be known.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::sync::Arc;
 
 use crate::dataflow::{Dataflow, Response, Revisions, Verdict};
 use crate::engine::{Deadline, Entrance, Submission};
-use crate::journal::{Arrival, Entry, History, Journal, JournalError, Receipt, Standing};
+use crate::journal::{Arrival, Entry, History, Journal, JournalError, Receipt, Row, Standing};
 use crate::step::{Digest, Request};
 
 use super::{AdmissionEvent, AdmissionObserver, DataflowSelector, Intake, SourceTable, StopSignal};
@@ -192,6 +193,17 @@ impl Admission<'_> {
         revised
     }
 
+    /// Has the source of a remembered request release these claims of it.
+    pub(super) fn release_row(&self, row: &Row, claims: &[String]) -> io::Result<()> {
+        let history = self.journal.history(row.number).map_err(io::Error::other)?;
+        let name = history.as_ref().and_then(|history| history.request().ok());
+        let name = name.map(|(request, _)| request.attribute("source").to_owned()).unwrap_or_default();
+        match self.sources.named(&name) {
+            Some(source) => source.release(claims),
+            None => Err(io::Error::other(format!("the source {name:?} is not known to this program"))),
+        }
+    }
+
     /// Lets go of what no request needs: the same was received before.
     fn release(&self, request: &Request, claims: BTreeSet<String>) {
         let claims: Vec<String> = claims.into_iter().collect();
@@ -204,7 +216,7 @@ impl Admission<'_> {
 
 /// The claims that its source releases when no request needs them any more.
 fn claims(request: &Request) -> BTreeSet<String> {
-    request.received_folders().iter().map(|folder| folder.to_string_lossy().into_owned()).collect()
+    request.claims.iter().cloned().collect()
 }
 
 /// A request as the engine takes it.

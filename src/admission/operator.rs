@@ -70,8 +70,9 @@ fn resume(admission: &Admission, row: &Row) {
     }
 }
 
-fn collect(admission: &Admission, retention: Retention) {
-    match admission.journal.collect(retention) {
+pub(super) fn collect(admission: &Admission, retention: Retention) {
+    let release = |row: &Row, claims: &[String]| admission.release_row(row, claims);
+    match admission.journal.collect(retention, &release) {
         Ok(Collected { requests: 0, .. }) => {}
         Ok(Collected { requests, bytes }) => {
             tracing::info!(requests, bytes, "old requests are forgotten");

@@ -11,7 +11,7 @@ use crate::journal::{Journal, JournalError, Reader, Retention};
 use crate::step::{Digest, Digester, Table};
 use crate::store::{Store, StoreError};
 
-use super::operator::attend;
+use super::operator::{attend, collect};
 use super::{
     Admission, AdmissionObserver, DataflowSelector, Intake, Source, SourceTable, StateError, StateFolder,
     StopSignal, UnobservedAdmission,
@@ -43,15 +43,14 @@ impl ServiceSettings {
 /// use flow::dataflow::Dataflow;
 /// use flow::engine::{Parcel, Settings, Sink};
 /// # use flow::admission::{Admission, Intake, Source};
-/// # use flow::step::{AttributeValues, Digest, Files, File, Item, Outputs, Request, Step, Table};
+/// # use flow::step::{AttributeValues, Files, File, Item, Outputs, Request, Step, Table};
 ///
 /// /// A source of one request; see [`flow::admission::Source`].
-/// struct OneLetter(std::path::PathBuf);
+/// struct OneLetter;
 /// # impl Source for OneLetter {
 /// #     fn name(&self) -> &'static str { "letter" }
 /// #     fn feed(&self, admission: &Admission) -> Intake {
-/// #         let (digest, size) = (Digest::of(b"a"), 1);
-/// #         let item = Item { name: "a".into(), path: self.0.clone(), digest, size, decoded: size, received: false };
+/// #         let item = Item::inline("a", *b"a");
 /// #         let attributes = [("source".to_owned(), AttributeValues::from("letter"))];
 /// #         admission.accept_all([Request::new("a", attributes.into(), vec![item])])
 /// #     }
@@ -73,10 +72,9 @@ impl ServiceSettings {
 /// let dataflow = Dataflow::parse("hello.yaml", text, &table)?;
 ///
 /// # let folder = tempfile::tempdir()?;
-/// # std::fs::write(folder.path().join("letter"), "a")?;
-/// # let (state, letter) = (folder.path().join("state"), folder.path().join("letter"));
+/// # let state = folder.path().join("state");
 /// let service = Service::open(ServiceSettings::at(state), DataflowSelector::only(dataflow))?;
-/// service.run(OneLetter(letter), &Printed)?;
+/// service.run(OneLetter, &Printed)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Service {
@@ -201,7 +199,6 @@ impl Service {
         let dataflows = self.dataflows.set();
         let intake = engine::run(dataflows, journal, settings, observer, feed, sink)?.transpose()?;
         sink.drain();
-        self.journal.collect(self.settings.retention)?;
         Ok(intake)
     }
 }
@@ -215,7 +212,7 @@ fn feed(
 ) -> Result<Intake, JournalError> {
     let unanswered = admission.unanswered()?;
     let end = StopSignal::default();
-    std::thread::scope(|scope| {
+    let brought = std::thread::scope(|scope| {
         scope.spawn(|| attend(scope, admission, sink, retention, &end));
         let resuming = scope.spawn(|| admission.resume_all(&unanswered));
         let feeding: Vec<_> = sources.iter().map(|source| scope.spawn(|| source.feed(admission))).collect();
@@ -228,7 +225,9 @@ fn feed(
         sink.drain();
         end.request();
         resumed.unwrap_or(Ok(())).map(|()| brought)
-    })
+    });
+    collect(admission, retention);
+    brought
 }
 
 /// The digest of this program.

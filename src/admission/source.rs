@@ -17,7 +17,7 @@ use super::Admission;
 ///
 /// ```
 /// use flow::admission::{Admission, Intake, Source};
-/// use flow::step::{AttributeDeclaration, AttributeValues, Digest, Item, Request};
+/// use flow::step::{AttributeDeclaration, AttributeValues, Item, Request};
 ///
 /// /// A request for each line of a text: its item has the line as its name.
 /// struct Lines(&'static str);
@@ -50,9 +50,8 @@ use super::Admission;
 ///         ("source".to_owned(), AttributeValues::from("lines")),
 ///         ("length".to_owned(), AttributeValues::from(line.len().to_string())),
 ///     ];
-///     let (name, digest, size) = (line.to_owned(), Digest::of(line.as_bytes()), line.len() as u64);
-///     let item = Item { name, path: "/dev/null".into(), digest, size, decoded: size, received: false };
-///     Request::new(format!("line-{}", digest.short()), attributes.into(), vec![item])
+///     let item = Item::inline(line, line.as_bytes());
+///     Request::new(format!("line-{}", item.digest.short()), attributes.into(), vec![item])
 /// }
 ///
 /// assert_eq!(request("a line").attribute("length"), "6");

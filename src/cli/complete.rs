@@ -25,7 +25,7 @@ impl Complete {
     pub fn run(self) -> Result<Exit, Failure> {
         let inbox = self.state.join("inbox");
         let rows = lookup::open(&self.state)?.requests().map_err(Failure::of(Kind::InputOutput))?;
-        let known = rows.into_iter().flat_map(|row| row.folders).map(PathBuf::from).collect();
+        let known = rows.into_iter().flat_map(|row| row.claims).map(PathBuf::from).collect();
         let waiting = dicom::waiting(&inbox, &known)?;
         let Some(study) = &self.study else {
             waiting.iter().try_for_each(|one| writeln!(stdout(), "{}", told(one)))?;

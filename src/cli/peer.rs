@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use dicom::folder::{self, Skipped};
 
-use crate::dicom::{self, AeTitle, Destination, Found, Level, Object, Query, SendError, Sent};
+use crate::dicom::{self, AeTitle, Destination, Found, Level, NotSendable, Object, Query, SendError, Sent};
+use crate::step::Item;
 
 use super::exit::{Exit, Failure, Kind};
 use super::site::SiteFile;
@@ -138,7 +139,11 @@ impl Send {
         if items.is_empty() {
             return Err(Failure::new(Kind::NoInput, "there is no DICOM file to send"));
         }
-        let objects = items.iter().map(|item| Object::open(&item.name, &item.path));
+        let open = |item: &Item| match item.file() {
+            Ok(path) => Object::open(&item.name, path),
+            Err(source) => Err(NotSendable::Unreadable { name: item.name.clone(), source }),
+        };
+        let objects = items.iter().map(open);
         let objects: Vec<Object> = objects.collect::<Result<_, _>>().map_err(Failure::of(Kind::NoInput))?;
         let mut unsent = 0;
         let mut tell = |sent: Sent| {

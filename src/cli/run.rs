@@ -1,13 +1,13 @@
 //! `flow run`: requests through a dataflow.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::admission::{DataflowSelector, Intake, Service, ServiceSettings};
-use crate::dicom::Commitments;
+use crate::dicom::{Commitments, StudyReceiver};
 use crate::engine::{DataflowSet, Settings};
 use crate::files::{Folder, OutputSetting};
 use crate::journal::{Journal, Retention};
@@ -210,7 +210,14 @@ impl Run {
         // Now that the folder is there: how large its disk is depends on where it lies.
         service.settings.retention = self.retention();
         service.observer = Arc::clone(progress) as _;
+        // Studies that an earlier process received are released whatever this one takes in.
+        service.sources = service.sources.with(Arc::new(StudyReceiver::of_inbox(self.inbox()?)));
         Ok(service)
+    }
+
+    /// The folder of received studies.
+    fn inbox(&self) -> io::Result<PathBuf> {
+        std::path::absolute(self.chosen.state.join("inbox"))
     }
 
     /// The folder of responses, if there is to be one.
@@ -300,9 +307,9 @@ impl Run {
         if !self.listen.is_wanted(site) {
             return Input::sample(&chosen.state.join("sample"));
         }
-        let folder = std::path::absolute(chosen.state.join("inbox"))?;
+        let folder = self.inbox()?;
         let rows = service.journal.requests().map_err(Failure::of(Kind::InputOutput))?;
-        let known = rows.into_iter().flat_map(|row| row.folders).map(PathBuf::from).collect();
+        let known = rows.into_iter().flat_map(|row| row.claims).map(PathBuf::from).collect();
         let inbox = Inbox { folder, known, free_bytes_min: chosen.free_min };
         let receiver = self.listen.open(site, inbox, commitments, auditor)?;
         listen::stop_on_signal(&service.stop)?;

@@ -2,7 +2,7 @@
 //! (PS3.18, [`web`]).
 //!
 //! [`folder::find`] and [`serve`] give requests; [`send`] takes DICOM files. A received study's files
-//! lie in an inbox until [`discard`] deletes them.
+//! lie in an inbox until [`release`] deletes them.
 //!
 //! A request from here has [`ATTRIBUTES`]: those of [`crate::imaging::Study`], `modality` and
 //! `series_description` (all that occur), and `source`, which is `folder` or `dicom`; one from `dicom`
@@ -46,7 +46,7 @@ pub use intake::completion::{AtCap, Cap, Completion, Counter, Signal};
 pub use intake::event::{Arrived, End, Event, Visit, Way, log};
 pub use intake::expected::{Expected, NotExpected};
 pub use intake::folder;
-pub use intake::inbox::discard;
+pub use intake::inbox::release;
 pub use intake::instance::merge;
 pub use intake::stop::Stop;
 pub use intake::waiting::{Waiting, waiting};

@@ -11,7 +11,7 @@ use crate::admission::{Admission, BuiltInSource, Intake, Source};
 use crate::step::{AttributeDeclaration, BuiltInAttributes, Request};
 
 use super::folder::{self, Found, NoSuchInput, Skipped};
-use super::{Event, SOURCE, Settings, Stop, discard, merge, serve};
+use super::{Event, SOURCE, Settings, Stop, merge, release, serve};
 
 /// Attributes of a study, for `when`.
 pub const ATTRIBUTES: &[AttributeDeclaration] = &[
@@ -82,7 +82,11 @@ impl Source for StudyFiles {
 }
 
 /// Studies that are received over DIMSE and HTTP, from watched folders, or fetched from an archive.
-pub struct StudyReceiver(Option<Receiving>);
+pub struct StudyReceiver {
+    /// The folder of received studies, where that is known.
+    inbox: Option<PathBuf>,
+    receiving: Option<Receiving>,
+}
 
 struct Receiving {
     listener: Option<TcpListener>,
@@ -96,7 +100,12 @@ const RETRY: Duration = Duration::from_secs(1);
 impl StudyReceiver {
     /// A receiver that receives nothing, and only knows about studies that were received before.
     pub fn idle() -> StudyReceiver {
-        StudyReceiver(None)
+        StudyReceiver { inbox: None, receiving: None }
+    }
+
+    /// The same where earlier studies lie in this inbox: it releases them.
+    pub fn of_inbox(inbox: PathBuf) -> StudyReceiver {
+        StudyReceiver { inbox: Some(inbox), receiving: None }
     }
 
     /// A receiver for associations at `listener`, if there is one, and for what `settings` name beside it.
@@ -106,7 +115,9 @@ impl StudyReceiver {
         settings: Settings,
         on_event: impl Fn(&Event) + Send + Sync + 'static,
     ) -> StudyReceiver {
-        StudyReceiver(Some(Receiving { listener, settings, on_event: Box::new(on_event) }))
+        let inbox = Some(settings.inbox.clone());
+        let receiving = Receiving { listener, settings, on_event: Box::new(on_event) };
+        StudyReceiver { inbox, receiving: Some(receiving) }
     }
 }
 
@@ -116,7 +127,7 @@ impl Source for StudyReceiver {
     }
 
     fn feed(&self, admission: &Admission) -> Intake {
-        self.0.as_ref().map_or(Intake::Whole, |receiving| receiving.feed(admission))
+        self.receiving.as_ref().map_or(Intake::Whole, |receiving| receiving.feed(admission))
     }
 
     fn attributes(&self) -> &'static [AttributeDeclaration] {
@@ -132,10 +143,12 @@ impl Source for StudyReceiver {
         merge(earlier, later)
     }
 
-    /// Each claim is a folder of the inbox.
+    /// Each claim is the folder of a study in the inbox. Nothing else is deleted.
     fn release(&self, claims: &[String]) -> io::Result<()> {
-        let folders: Vec<PathBuf> = claims.iter().map(PathBuf::from).collect();
-        discard(&folders)
+        match &self.inbox {
+            Some(inbox) => release(inbox, claims),
+            None => Err(io::Error::other("the inbox of received studies is not known")),
+        }
     }
 }
 

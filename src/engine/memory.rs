@@ -229,5 +229,5 @@ const NO_PANIC: &str = "nothing panics while it holds the lock";
 
 fn path_of(request: &Request, digest: Digest) -> Option<PathBuf> {
     let is_it = |item: &&Item| item.digest == digest;
-    request.items.iter().find(is_it).map(|item| item.path.clone())
+    request.items.iter().find(is_it)?.path().map(PathBuf::from)
 }

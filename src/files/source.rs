@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::admission::{Admission, BuiltInSource, Intake, Source};
 use crate::step::{
-    AttributeDeclaration, AttributeValues, BuiltInAttributes, Digest, Digester, Item, Request,
+    AttributeDeclaration, AttributeValues, BuiltInAttributes, Digest, Digester, Item, ItemPlace, Request,
 };
 
 /// The attribute `source` of such requests.
@@ -141,7 +141,7 @@ fn item(root: &Path, path: &Path) -> Result<Item, FilesError> {
     let size = copied.map_err(unreadable(path))?;
     let name = path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
     let digest = digester.digest();
-    Ok(Item { name, path: path.to_owned(), digest, size, decoded: size, received: false })
+    Ok(Item { name, place: ItemPlace::File(path.to_owned()), digest, size, decoded: size })
 }
 
 /// A name for a folder of results: what of the path's own name is safe on any system, and a piece of the

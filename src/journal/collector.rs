@@ -1,12 +1,13 @@
-//! Forgetting what is old: requests that are answered, with their received files and their results.
+//! Forgetting what is old: requests that are answered, with their results. What their sources keep for
+//! them is released by the sources.
 //!
 //! A request is marked first, then its files are removed, then its records. So whatever instant a
 //! process is killed at, no record is left that promises files that are not there, and no files that
 //! nobody knows of.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::{self, ErrorKind};
+use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ pub struct Retention {
     pub bytes_max: u64,
 }
 
+/// The sources' part of forgetting: what these claims of a request name is not needed any more.
+pub type Release<'a> = &'a (dyn Fn(&Row, &[String]) -> io::Result<()> + Sync);
+
 /// What has been removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Collected {
@@ -34,11 +38,12 @@ pub struct Collected {
 
 impl Journal {
     /// Removes what is too old or too much, the oldest first. What is not answered stays, what an
-    /// operator wants kept, and everything while a replay is under way.
+    /// operator wants kept, and everything while a replay is under way. `release` is given the claims
+    /// that no other remembered request has; it must leave alone what it does not own.
     ///
     /// # Errors
     /// If the journal cannot be written, or files cannot be removed.
-    pub fn collect(&self, retention: Retention) -> Result<Collected, JournalError> {
+    pub fn collect(&self, retention: Retention, release: Release) -> Result<Collected, JournalError> {
         let Some(state) = self.state() else { return Ok(Collected::default()) };
         let Some(_alone) = alone(state) else { return Ok(Collected::default()) };
         let _held = self.hold();
@@ -50,7 +55,7 @@ impl Journal {
         let rows = self.requests()?;
         let mut collected = Collected::default();
         for row in marked {
-            if let Err(error) = remove_files(&row, &rows, self.store()) {
+            if let Err(error) = remove_files(&row, &rows, self.store(), release) {
                 // It is tried again the next time; nobody misses the request until then.
                 tracing::warn!(%error, request = row.name, "files of an old request cannot be removed");
                 continue;
@@ -99,14 +104,12 @@ fn due(rows: &[Row], retention: Retention, now_ms: i64) -> Vec<Row> {
 }
 
 /// Removes the files of a marked request that no other one has.
-fn remove_files(row: &Row, rows: &[Row], store: &Store) -> io::Result<()> {
+fn remove_files(row: &Row, rows: &[Row], store: &Store, release: Release) -> io::Result<()> {
     let others = rows.iter().filter(|other| other.number != row.number && other.state != State::Removed);
-    let wanted: BTreeSet<&String> = others.clone().flat_map(|other| &other.folders).collect();
-    for folder in row.folders.iter().filter(|folder| !wanted.contains(folder)) {
-        match fs::remove_dir_all(folder) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+    let wanted: BTreeSet<&String> = others.clone().flat_map(|other| &other.claims).collect();
+    let unclaimed: Vec<String> = row.claims.iter().filter(|one| !wanted.contains(one)).cloned().collect();
+    if !unclaimed.is_empty() {
+        release(row, &unclaimed)?;
     }
     if others.clone().any(|other| other.id == row.id) {
         return Ok(());
@@ -130,7 +133,7 @@ mod tests {
     fn row(number: i64, state: State, kept: bool, bytes: u64) -> Row {
         let id = Digest::of(&number.to_le_bytes());
         let text = || number.to_string();
-        let (folders, head) = (Vec::new(), Vec::new());
+        let (claims, head) = (Vec::new(), Vec::new());
         let (name, subject, dataflow) = (text(), text(), text());
         let (accepted_ms, changed_ms, records) = (number, number, 0);
         Row {
@@ -145,7 +148,7 @@ mod tests {
             failed: false,
             kept,
             bytes,
-            folders,
+            claims,
             records,
             head,
         }

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, params};
 
 use crate::dataflow::Verdict;
-use crate::step::{Digest, Request};
+use crate::step::{Digest, Item, ItemPlace, Request};
 
 use super::row::{self, Row, State};
 use super::{Arrival, Entry, Standing, Trouble, Wish, collector};
@@ -50,8 +50,8 @@ fn insert(connection: &Connection, arrival: &Arrival) -> Result<i64, Trouble> {
         changed_ms: now,
         failed: false,
         kept: false,
-        bytes: received_bytes(&arrival.request),
-        folders: folders(&arrival.request),
+        bytes: bytes_kept(&arrival.request),
+        claims: arrival.request.claims.clone(),
         records: 0,
         head: Vec::new(),
     };
@@ -59,12 +59,10 @@ fn insert(connection: &Connection, arrival: &Arrival) -> Result<i64, Trouble> {
     Ok(row.number)
 }
 
-fn folders(request: &Request) -> Vec<String> {
-    request.received_folders().iter().map(|path| path.to_string_lossy().into_owned()).collect()
-}
-
-fn received_bytes(request: &Request) -> u64 {
-    request.items.iter().filter(|item| item.received).map(|item| item.size).fold(0, u64::saturating_add)
+/// What is kept for it: inline items, and all of them if its source keeps something for it.
+fn bytes_kept(request: &Request) -> u64 {
+    let is_kept = |item: &&Item| !request.claims.is_empty() || matches!(item.place, ItemPlace::Inline(_));
+    request.items.iter().filter(is_kept).map(|item| item.size).fold(0, u64::saturating_add)
 }
 
 /// Adds an entry, and brings the request's row up to date.

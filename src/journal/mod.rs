@@ -38,7 +38,7 @@ use rusqlite::Connection;
 use crate::step::{Digest, Request};
 use crate::store::{Store, free_bytes};
 
-pub use collector::{Collected, Retention, hold_back_collector};
+pub use collector::{Collected, Release, Retention, hold_back_collector};
 pub use entry::{Entry, Kept, OutputRecord, RunRecord};
 pub use history::{Dated, History};
 pub use reader::{Reader, RequestNames, Wish};

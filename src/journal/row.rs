@@ -25,8 +25,8 @@ pub struct Row {
     pub kept: bool,
     /// Of its own received files and of its results.
     pub bytes: u64,
-    /// Folders of received files that it came with.
-    pub folders: Vec<String>,
+    /// What its source keeps for it; only the source understands it. The column is `folders`.
+    pub claims: Vec<String>,
     pub(super) records: i64,
     pub(super) head: Vec<u8>,
 }
@@ -83,8 +83,8 @@ impl Row {
             self.bytes_stored(),
         ];
         let numbers = numbers.map(i64::to_le_bytes);
-        let folders = self.folders_text();
-        let texts = [&self.dataflow, &self.name, &self.subject, self.state.name(), &folders];
+        let claims = self.claims_text();
+        let texts = [&self.dataflow, &self.name, &self.subject, self.state.name(), &claims];
         let parts = numbers.iter().map(<[u8; 8]>::as_slice).chain(texts.map(str::as_bytes));
         short(Digest::of_parts(parts.chain([self.id.as_bytes().as_slice(), &self.head])))
     }
@@ -93,18 +93,18 @@ impl Row {
         i64::try_from(self.bytes).unwrap_or(i64::MAX)
     }
 
-    fn folders_text(&self) -> String {
-        serde_json::to_string(&self.folders).expect("a list of texts can be written")
+    fn claims_text(&self) -> String {
+        serde_json::to_string(&self.claims).expect("a list of texts can be written")
     }
 
     /// The row as it is stored, if nothing has changed it.
     fn read(columns: &Columns) -> rusqlite::Result<Result<Row, Trouble>> {
-        let (id, state, folders): (String, String, String) =
+        let (id, state, claims): (String, String, String) =
             (columns.get(1)?, columns.get(5)?, columns.get(11)?);
         let number = columns.get(0)?;
         let damaged = || Trouble::Damaged(format!("the row of request {number} is not as it was written"));
         let state = State::ALL.into_iter().find(|known| known.name() == state);
-        let (Ok(id), Some(state), Ok(folders)) = (id.parse(), state, serde_json::from_str(&folders)) else {
+        let (Ok(id), Some(state), Ok(claims)) = (id.parse(), state, serde_json::from_str(&claims)) else {
             return Ok(Err(damaged()));
         };
         let row = Row {
@@ -119,7 +119,7 @@ impl Row {
             failed: columns.get(8)?,
             kept: columns.get(9)?,
             bytes: columns.get::<_, i64>(10)?.unsigned_abs(),
-            folders,
+            claims,
             records: columns.get(12)?,
             head: columns.get(13)?,
         };
@@ -141,7 +141,7 @@ impl Row {
             self.failed,
             self.kept,
             self.bytes_stored(),
-            self.folders_text(),
+            self.claims_text(),
             self.records,
             self.head,
             self.seal(),

@@ -26,7 +26,7 @@ CREATE TABLE request (
   failed      INTEGER NOT NULL,     -- 1: its last response is an error response
   kept        INTEGER NOT NULL,     -- 1: an operator wants it to stay
   bytes       INTEGER NOT NULL,     -- of its received files and its results
-  folders     TEXT NOT NULL,        -- received files of its own, a JSON list
+  folders     TEXT NOT NULL,        -- claims of its source, a JSON list
   records     INTEGER NOT NULL,     -- how many it has
   head        BLOB NOT NULL,        -- chain of the last one
   seal        BLOB NOT NULL,        -- digest of this row

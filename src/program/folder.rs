@@ -103,7 +103,12 @@ impl Folder {
     }
 
     fn copy(&self, item: &Item, name: &str) -> Result<(), FolderError> {
-        fs::copy(&item.path, self.path().join(name)).map(drop).map_err(failed("copy", &item.name))
+        let to = self.path().join(name);
+        let copied = match item.path() {
+            Some(path) => fs::copy(path, to).map(drop),
+            None => item.open().and_then(|content| fs::write(to, content)),
+        };
+        copied.map_err(failed("copy", &item.name))
     }
 }
 

@@ -65,7 +65,7 @@ pub fn anonymous(
 
 fn deidentified(item: &Item, key: &Key) -> Result<Deidentified, NotAnonymous> {
     let name = || item.name.clone();
-    let bytes = fs::read(&item.path).map_err(|source| NotAnonymous::Read { name: name(), source })?;
+    let bytes = item.open().map_err(|source| NotAnonymous::Read { name: name(), source })?;
     dicom::deidentify(&bytes, key).map_err(|source| NotAnonymous::Unreadable { name: name(), source })
 }
 

@@ -1,7 +1,7 @@
 //! A past request that can be run again: its recording and access to the recorded bytes.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Cursor, Read};
 use std::path::PathBuf;
 
@@ -89,7 +89,8 @@ impl Past {
     /// An item is missing or was changed; the first one is named.
     pub fn check_items(&self) -> Result<(), PastError> {
         self.recording.request.items.iter().try_for_each(|item| {
-            let (name, path) = (|| item.name.clone(), || item.path.clone());
+            let name = || item.name.clone();
+            let path = || item.path().map_or_else(|| PathBuf::from(&item.name), PathBuf::from);
             let digest =
                 digest_of(item).map_err(|source| PastError::Gone { name: name(), path: path(), source })?;
             if digest == item.digest {
@@ -121,7 +122,7 @@ impl Past {
     pub fn open(&self, digest: Digest) -> io::Result<Box<dyn Read>> {
         let item = self.recording.request.items.iter().find(|item| item.digest == digest);
         match item {
-            Some(item) => Ok(Box::new(File::open(&item.path)?)),
+            Some(item) => Ok(Box::new(Cursor::new(item.open()?))),
             None => {
                 let bytes = self.bytes(digest).ok_or(io::ErrorKind::NotFound)?;
                 Ok(Box::new(Cursor::new(bytes)))
@@ -132,7 +133,7 @@ impl Past {
 
 fn digest_of(item: &Item) -> io::Result<Digest> {
     let mut digester = Digester::default();
-    io::copy(&mut File::open(&item.path)?, &mut digester)?;
+    digester.update(&item.open()?);
     Ok(digester.digest())
 }
 

@@ -80,6 +80,6 @@ impl<'a> Records<'a> {
 
     fn path_of(&self, digest: Digest) -> Option<PathBuf> {
         let is_it = |item: &&Item| item.digest == digest;
-        self.past.recording.request.items.iter().find(is_it).map(|item| item.path.clone())
+        self.past.recording.request.items.iter().find(is_it)?.path().map(PathBuf::from)
     }
 }

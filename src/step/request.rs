@@ -1,49 +1,65 @@
-//! What comes in: a request with its items, as handles. The bytes stay on disk.
+//! What comes in: a request with its items, as handles.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AttributeValues, Digest, Payload};
+use super::item::ItemForm;
+use super::{AttributeValues, Digest, Item, Payload};
 
 /// One accepted request, on its way through a dataflow as an epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "RequestForm")]
 pub struct Request {
     /// A function of the items' content: the same study sent again is the same request.
     pub id: Digest,
     /// How a person calls it; becomes the name of its folder.
     pub name: String,
     /// What it is about, for example a study by its UID: a later request about the same is a revision.
-    #[serde(default)]
     pub subject: String,
     /// The earlier request about the same whose place this one takes.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub supersedes: Option<Digest>,
     /// How many final responses to it an operator has rejected by asking for another: the next one has
     /// identifiers of its own.
-    #[serde(skip_serializing_if = "is_zero", default)]
+    #[serde(skip_serializing_if = "is_zero")]
     pub edition: u32,
     /// What `when` conditions and generated results may refer to, for example `modality`.
     pub attributes: BTreeMap<String, AttributeValues>,
     pub items: Vec<Item>,
+    /// What its source keeps for it as long as it is remembered, in the source's own words: only the
+    /// source understands them, and only it releases what they name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<String>,
 }
 
-/// One record inside a request: a handle on a file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Item {
-    /// How a person calls it, for example the file's path below the input folder.
-    pub name: String,
-    #[serde(with = "path_bytes")]
-    pub path: PathBuf,
-    pub digest: Digest,
-    /// Bytes of the file.
-    pub size: u64,
-    /// Bytes of its content when decoded; what a memory estimate counts with.
-    pub decoded: u64,
-    /// The file is flow's own, and removed when nobody needs it any more.
+/// A request as it is written, also by earlier versions.
+#[derive(Deserialize)]
+struct RequestForm {
+    id: Digest,
+    name: String,
     #[serde(default)]
-    pub received: bool,
+    subject: String,
+    supersedes: Option<Digest>,
+    #[serde(default)]
+    edition: u32,
+    attributes: BTreeMap<String, AttributeValues>,
+    items: Vec<ItemForm>,
+    #[serde(default)]
+    claims: Vec<String>,
+}
+
+impl TryFrom<RequestForm> for Request {
+    type Error = &'static str;
+
+    fn try_from(form: RequestForm) -> Result<Request, Self::Error> {
+        let RequestForm { id, name, subject, supersedes, edition, attributes, items, mut claims } = form;
+        // Earlier versions wrote with each item whether its folder was the DICOM source's.
+        let folders: BTreeSet<String> = items.iter().filter_map(ItemForm::received_folder).collect();
+        claims.extend(folders);
+        let items = items.into_iter().map(Item::try_from).collect::<Result<Vec<Item>, _>>()?;
+        Ok(Request { id, name, subject, supersedes, edition, attributes, items, claims })
+    }
 }
 
 impl Request {
@@ -63,18 +79,13 @@ impl Request {
             edition: 0,
             attributes,
             items,
+            claims: Vec::new(),
         }
     }
 
     /// The value of an attribute, "" if the request lacks it; several are joined by `\`.
     pub fn attribute(&self, name: &str) -> &str {
         self.attributes.get(name).map_or("", AttributeValues::text)
-    }
-
-    /// The folders of received files: they are flow's own.
-    pub fn received_folders(&self) -> BTreeSet<PathBuf> {
-        let own = self.items.iter().filter(|item| item.received);
-        own.filter_map(|item| item.path.parent()).map(PathBuf::from).collect()
     }
 
     pub fn size(&self) -> u64 {
@@ -88,12 +99,6 @@ impl Request {
 
 fn is_zero(number: &u32) -> bool {
     *number == 0
-}
-
-impl Item {
-    fn value_digest(&self) -> Digest {
-        Digest::of_parts([self.digest.as_bytes().as_slice(), self.name.as_bytes()])
-    }
 }
 
 impl Payload for Request {
@@ -112,52 +117,38 @@ impl Payload for Request {
     }
 }
 
-impl Payload for Item {
-    const TYPE: &'static str = "item";
-
-    fn digest(&self) -> Option<Digest> {
-        Some(self.value_digest())
-    }
-}
-
-/// A path need not be UTF-8, which serde wants of it.
-mod path_bytes {
-    use std::ffi::OsString;
-    use std::os::unix::ffi::{OsStrExt, OsStringExt};
-    use std::path::{Path, PathBuf};
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
-        path.as_os_str().as_bytes().serialize(serializer)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
-        Vec::<u8>::deserialize(deserializer).map(|bytes| OsString::from_vec(bytes).into())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
 
     use super::*;
+    use crate::step::ItemPlace;
 
     #[test]
     fn a_path_that_is_not_text_travels() {
-        let path = OsStr::from_bytes(b"/in/\xff\n").into();
-        let item = Item {
-            name: "x".to_owned(),
-            path,
-            digest: Digest::of(b"x"),
-            size: u64::MAX,
-            decoded: u64::MAX,
-            received: false,
-        };
-        let request = Request::new("r", BTreeMap::new(), vec![item.clone(), item]);
+        let place = ItemPlace::File(OsStr::from_bytes(b"/in/\xff\n").into());
+        let item =
+            Item { name: "x".to_owned(), place, digest: Digest::of(b"x"), size: u64::MAX, decoded: u64::MAX };
+        let mut request = Request::new("r", BTreeMap::new(), vec![item.clone(), item]);
+        request.claims.push("study-1".to_owned());
         let text = serde_json::to_string(&request).unwrap();
         assert_eq!(serde_json::from_str::<Request>(&text).unwrap(), request);
         assert_eq!(request.decoded(), u64::MAX, "sums stop at the largest number");
+    }
+
+    #[test]
+    fn a_request_that_an_earlier_version_wrote_claims_the_folders_of_its_received_files() {
+        let digest = Digest::of(b"x").to_string();
+        let item = |path: &[u8], received: bool| {
+            serde_json::json!({
+                "name": "x", "path": path, "digest": digest, "size": 1, "decoded": 1, "received": received,
+            })
+        };
+        let items = [item(b"/inbox/study-1/a", true), item(b"/inbox/study-1/b", true), item(b"/in/c", false)];
+        let written = serde_json::json!({ "id": digest, "name": "r", "attributes": {}, "items": items });
+        let request: Request = serde_json::from_value(written).unwrap();
+        assert_eq!(request.claims, ["/inbox/study-1"]);
+        assert_eq!(request.items[2].path(), Some("/in/c".as_ref()));
     }
 }

@@ -11,7 +11,7 @@ use flow::admission::{
 use flow::dataflow::Dataflow;
 use flow::engine::{Parcel, Sink, Undelivered};
 use flow::journal::{Journal, Reader, State};
-use flow::step::{AttributeValues, Digest, File, Files, Item, Outputs, Request, Step, Table};
+use flow::step::{AttributeValues, Digest, File, Files, Item, ItemPlace, Outputs, Request, Step, Table};
 
 /// A source of letters: what comes later of a letter is added to what came before.
 struct Letters {
@@ -65,13 +65,14 @@ impl Source for Letters {
 fn request(items: &[&str], folder: &str) -> Request {
     let item = |text: &&str| {
         let (digest, size) = (Digest::of(text.as_bytes()), text.len() as u64);
-        let path = Path::new(folder).join(text);
-        Item { name: (*text).to_owned(), path, digest, size, decoded: size, received: true }
+        let place = ItemPlace::File(Path::new(folder).join(text));
+        Item { name: (*text).to_owned(), place, digest, size, decoded: size }
     };
     let attributes = [("source", "letters"), ("writer", "Ada")];
     let attributes = attributes.map(|(name, value)| (name.to_owned(), AttributeValues::from(value)));
     let request = Request::new("", attributes.into(), items.iter().map(item).collect());
-    Request { name: format!("letter-{}", request.id.short()), subject: "Ada's letter".to_owned(), ..request }
+    let (name, subject) = (format!("letter-{}", request.id.short()), "Ada's letter".to_owned());
+    Request { name, subject, claims: vec![folder.to_owned()], ..request }
 }
 
 /// Takes every response, and remembers its name.

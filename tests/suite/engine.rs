@@ -11,7 +11,7 @@ use crate::support::{no_journal, receipt};
 use flow::dataflow::{Dataflow, Response, Verdict};
 use flow::engine::{self, Entrance, Observer, Parcel, Settings, Sink, Unobserved};
 use flow::journal::Receipt;
-use flow::step::{Digest, File, Files, Item, Outputs, Request, Step, Table};
+use flow::step::{Digest, File, Files, Item, ItemPlace, Outputs, Request, Step, Table};
 
 pub const LONG: Duration = Duration::from_secs(60);
 
@@ -37,7 +37,7 @@ impl Sink for Told {
 pub fn request(name: &str, decoded: u64) -> Receipt {
     let digest = Digest::of(name.as_bytes());
     let item =
-        Item { name: name.to_owned(), path: "/nowhere".into(), digest, size: 1, decoded, received: false };
+        Item { name: name.to_owned(), place: ItemPlace::File("/nowhere".into()), digest, size: 1, decoded };
     receipt(Request::new(name, Default::default(), vec![item]))
 }
 

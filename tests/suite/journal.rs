@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use flow::dataflow::{Response, Verdict};
-use flow::journal::{Arrival, Entry, Journal, Reader, Receipt, Retention, Standing, State, Wish};
-use flow::step::{Digest, Item, Request};
+use flow::journal::{Arrival, Entry, Journal, Reader, Receipt, Retention, Row, Standing, State, Wish};
+use flow::step::{Digest, Item, ItemPlace, Request};
 use flow::store::Store;
 
 fn open(state: &Path) -> Result<Journal, flow::journal::JournalError> {
@@ -16,15 +17,17 @@ fn open(state: &Path) -> Result<Journal, flow::journal::JournalError> {
 fn request(name: &str) -> Arc<Request> {
     let digest = Digest::of(name.as_bytes());
     let item =
-        Item { name: name.to_owned(), path: "/in/x".into(), digest, size: 3, decoded: 3, received: false };
+        Item { name: name.to_owned(), place: ItemPlace::File("/in/x".into()), digest, size: 3, decoded: 3 };
     Arc::new(Request::new(name, Default::default(), vec![item]))
 }
 
 fn accept(journal: &Journal, name: &str) -> Receipt {
+    accept_request(journal, request(name))
+}
+
+fn accept_request(journal: &Journal, request: Arc<Request>) -> Receipt {
     let version = Digest::of(b"version");
-    journal
-        .accept(Arrival { request: request(name), dataflow: "test".to_owned(), version, program: version })
-        .unwrap()
+    journal.accept(Arrival { request, dataflow: "test".to_owned(), version, program: version }).unwrap()
 }
 
 fn response(name: &str) -> Response {
@@ -147,8 +150,8 @@ fn what_is_old_goes_and_what_is_unanswered_stays() {
     let state = tempfile::tempdir().unwrap();
     three(state.path());
     let journal = open(state.path()).unwrap();
-    let nothing = Retention { age_max: std::time::Duration::MAX, bytes_max: u64::MAX };
-    assert_eq!(journal.collect(nothing).unwrap().requests, 0);
+    let nothing = Retention { age_max: Duration::MAX, bytes_max: u64::MAX };
+    assert_eq!(journal.collect(nothing, &|_, _| Ok(())).unwrap().requests, 0);
     let file = journal.store().put(request("one").id, Digest::of(b"x"), b"x");
     file.unwrap();
     accept(&journal, "big");
@@ -156,8 +159,8 @@ fn what_is_old_goes_and_what_is_unanswered_stays() {
     let files = vec![flow::step::File::new("x", "text/plain", b"x".to_vec()).artifact()];
     journal.append(&receipt, Entry::Responded { response: Response { files, ..response("big") } }).unwrap();
     journal.append(&receipt, Entry::Answered).unwrap();
-    let all = Retention { age_max: std::time::Duration::MAX, bytes_max: 0 };
-    assert_eq!(journal.collect(all).unwrap().bytes, 1);
+    let all = Retention { age_max: Duration::MAX, bytes_max: 0 };
+    assert_eq!(journal.collect(all, &|_, _| Ok(())).unwrap().bytes, 1);
     assert!(journal.store().get(request("one").id, Digest::of(b"x")).is_none(), "its files are gone");
     let left: Vec<String> = journal.requests().unwrap().into_iter().map(|row| row.name).collect();
     assert_eq!(left, ["two", "three"]);
@@ -204,7 +207,7 @@ fn what_is_forgotten_and_comes_again_is_another_request() {
     let journal = open(state.path()).unwrap();
     let first = accept(&journal, "four").number();
     journal.append(&accept(&journal, "four"), Entry::Answered).unwrap();
-    journal.collect(Retention { age_max: std::time::Duration::ZERO, bytes_max: 0 }).unwrap();
+    journal.collect(Retention { age_max: Duration::ZERO, bytes_max: 0 }, &|_, _| Ok(())).unwrap();
     let again = accept(&journal, "four");
     assert_eq!(again.standing(), Standing::New);
     assert!(again.number() > first, "a number is not used again");
@@ -268,4 +271,32 @@ fn a_journal_of_format_1_is_read() {
     let history = journal.history(2).unwrap().unwrap();
     assert_eq!(history.response(), Some(&response("two")));
     assert_eq!(*history.request().unwrap().0, *request("two"));
+}
+
+/// Answers a request that claims these, forgets it, and gives what its source is told to release.
+fn released(journal: &Journal, name: &str, claims: &[&str]) -> Vec<String> {
+    let claims = claims.iter().map(|claim| (*claim).to_owned()).collect();
+    let receipt = accept_request(journal, Arc::new(Request { claims, ..(*request(name)).clone() }));
+    journal.append(&receipt, Entry::Answered).unwrap();
+    let told = Mutex::new(Vec::new());
+    let release = |_: &Row, claims: &[String]| {
+        told.lock().unwrap().extend_from_slice(claims);
+        Ok(())
+    };
+    journal.collect(Retention { age_max: Duration::ZERO, bytes_max: 0 }, &release).unwrap();
+    told.into_inner().unwrap()
+}
+
+#[test]
+fn a_source_is_told_of_the_claims_that_no_other_request_has() {
+    let state = tempfile::tempdir().unwrap();
+    let journal = open(state.path()).unwrap();
+    let open = Request { claims: vec!["both".to_owned()], ..(*request("open")).clone() };
+    accept_request(&journal, Arc::new(open));
+    let outside = state.path().join("outside");
+    std::fs::create_dir(&outside).unwrap();
+    let outside = outside.to_str().unwrap();
+    assert_eq!(released(&journal, "one", &["both", outside, "own"]), [outside, "own"]);
+    assert!(Path::new(outside).exists(), "the journal itself removes nothing of a source");
+    assert!(released(&journal, "two", &[]).is_empty());
 }

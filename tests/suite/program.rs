@@ -8,7 +8,7 @@ use crate::engine::{request, with_observed_engine};
 use crate::support::peers::until;
 use flow::dataflow::{Dataflow, Response, Verdict};
 use flow::engine::Unobserved;
-use flow::step::{Digest, Fault, FaultKind, File, Item, Request, Table};
+use flow::step::{Digest, Fault, FaultKind, File, Item, ItemPlace, Request, Table};
 use flow::yaml::Problems;
 
 /// A program that the shell runs, as the settings of a step.
@@ -37,7 +37,7 @@ fn files(folder: &Path, texts: &[&str]) -> Arc<Request> {
         let path = folder.join(number.to_string());
         fs::write(&path, text).unwrap();
         let (digest, size) = (Digest::of(text.as_bytes()), text.len() as u64);
-        Item { name: format!("../{number}"), path, digest, size, decoded: size, received: false }
+        Item { name: format!("../{number}"), place: ItemPlace::File(path), digest, size, decoded: size }
     };
     Arc::new(Request::new("files", Default::default(), texts.iter().enumerate().map(item).collect()))
 }
@@ -75,7 +75,7 @@ fn files_go_in_and_come_out() {
     assert_eq!(response.verdict, Verdict::Complete, "{:?}", response.steps);
     assert_eq!(texts(&files), [("names.csv", "files/a/b.txt\n"), ("stdout.txt", "onetwo")]);
     assert_eq!(files[0].media_type, "text/csv");
-    assert_eq!(fs::read_to_string(&request.items[0].path).unwrap(), "one", "inputs are copies");
+    assert_eq!(fs::read_to_string(request.items[0].file().unwrap()).unwrap(), "one", "inputs are copies");
 }
 
 #[test]

@@ -152,6 +152,8 @@ impl Arriving {
             ("association", if aborted { "aborted" } else { "released" }),
             ("complete_by", signal.name()),
         ];
-        request(self.instances.into_values().collect(), &attributes).ok_or(self.folder)
+        let request = request(self.instances.into_values().collect(), &attributes);
+        let claims = vec![inbox::claim(&self.folder)];
+        request.map(|request| Request { claims, ..request }).ok_or(self.folder)
     }
 }

@@ -17,7 +17,7 @@ use crate::dicom::names::sop_class;
 use crate::dicom::names::status::Status;
 use crate::dicom_file::part10::Head;
 use crate::imaging::{Header, Part10, Study, Unreadable, read_instance};
-use crate::step::Item;
+use crate::step::{Item, ItemPlace};
 use crate::store::free_bytes;
 
 use super::completion::Completion;
@@ -157,7 +157,8 @@ impl<'a> Door<'a> {
         let marks = expected.map_or(0, |expected| expected.marks(part.beginning()));
         let kept = part.keep(&place.folder, &name)?;
         let decoded = header.as_ref().map_or(0, Header::decoded_bytes).max(size);
-        let item = Item { name, path: kept.path().to_owned(), digest, size, decoded, received: true };
+        let file = ItemPlace::File(kept.path().to_owned());
+        let item = Item { name, place: file, digest, size, decoded };
         let instance = Arrived {
             sop_class_uid: head.sop_class_uid,
             sop_instance_uid: head.sop_instance_uid.clone(),

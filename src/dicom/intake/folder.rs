@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use crate::dicom_file::part10::{self, Head};
 use crate::imaging::{Unreadable, read_instance};
-use crate::step::{Digest, Digester, Item, Request};
+use crate::step::{Digest, Digester, Item, ItemPlace, Request};
 
 use super::instance::{HEADER_BYTES_MAX, Instance, request};
 
@@ -91,10 +91,7 @@ pub(in crate::dicom) fn instances(folder: &Path) -> io::Result<Vec<Instance>> {
     let missed = walk.skipped.into_iter().map(Err);
     for result in read.into_iter().chain(missed) {
         match result {
-            Ok(mut instance) => {
-                instance.item.received = true;
-                instances.push(instance);
-            }
+            Ok(instance) => instances.push(instance),
             Err(one) if one.is_unread() => {
                 return Err(io::Error::other(format!("{}: {}", one.path.display(), one.reason)));
             }
@@ -169,7 +166,7 @@ impl File {
             return Err("it is a DICOMDIR, an index of other files".to_owned());
         }
         let (name, path) = (self.name.clone(), self.path.clone());
-        let mut item = Item { name, path, digest, size, decoded: size, received: false };
+        let mut item = Item { name, place: ItemPlace::File(path), digest, size, decoded: size };
         match read_instance(&self.name, &self.path, &beginning) {
             Ok((_, study)) if study.study_instance_uid.is_empty() => {
                 Err("it names no study (Study Instance UID)".to_owned())

@@ -40,6 +40,11 @@ impl Inbox {
         Ok(Inbox { root: root.to_owned(), folders: AtomicU64::new(0), parts: AtomicU64::new(0) })
     }
 
+    /// Deletes the folder of a study that becomes no request.
+    pub fn discard(&self, folder: &Path) -> io::Result<()> {
+        release(&self.root, &[claim(folder)])
+    }
+
     pub fn begin(&self) -> io::Result<Part> {
         let number = self.parts.fetch_add(1, Ordering::Relaxed);
         let path = self.root.join(format!("incoming/{number}.part"));
@@ -85,6 +90,11 @@ impl Inbox {
             }
         }
     }
+}
+
+/// The claim of a request whose files lie in the folder of a study.
+pub(super) fn claim(folder: &Path) -> String {
+    folder.to_string_lossy().into_owned()
 }
 
 /// The number of a study's folder.
@@ -251,12 +261,18 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Deletes the folders of received files that no request needs any more.
+/// Deletes the folders of studies that these claims of requests name. Only a folder of a study directly
+/// below the inbox at `root` is deleted; whatever else a claim names is left alone.
 ///
 /// # Errors
 /// If one cannot be deleted.
-pub fn discard(folders: &[PathBuf]) -> io::Result<()> {
-    for folder in folders {
+pub fn release(root: &Path, claims: &[String]) -> io::Result<()> {
+    for claim in claims {
+        let folder = Path::new(claim);
+        if !is_ours(root, folder) {
+            tracing::warn!(claim, inbox = %root.display(), "what is not in the inbox is left alone");
+            continue;
+        }
         match fs::remove_dir_all(folder) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -265,9 +281,41 @@ pub fn discard(folders: &[PathBuf]) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether the folder is one that [`Inbox::new_folder`] makes. (A link is removed, never what it leads to.)
+fn is_ours(root: &Path, folder: &Path) -> bool {
+    folder.parent() == Some(root) && number(folder).is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_folders_of_studies_directly_below_the_inbox_are_released() {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path().join("inbox");
+        let inbox = Inbox::open(&root).unwrap();
+        let own = inbox.new_folder().unwrap();
+        let below = own.join("study-0000007");
+        let linked = root.join("study-0000009");
+        let others = ["", "other", "other/study-0000001", "inbox", "inbox/reports"];
+        for folder in others {
+            fs::create_dir_all(place.path().join(folder)).unwrap();
+        }
+        std::os::unix::fs::symlink(place.path().join("other"), &linked).unwrap();
+        fs::create_dir_all(&below).unwrap();
+        let mut claims: Vec<String> = others.iter().map(|one| claim(&place.path().join(one))).collect();
+        let odd = ["..", "study-0000000/..", "../other/study-0000001", "study-0000000/study-0000007", ""];
+        claims.extend(odd.iter().map(|one| claim(&root.join(one))));
+        claims.extend(["/", "", "study-0000000", "other"].map(String::from));
+        release(&root, &claims).unwrap();
+        assert!(below.exists() && others.iter().all(|one| place.path().join(one).exists()));
+
+        let _ = release(&root, &[claim(&linked)]);
+        assert!(place.path().join("other/study-0000001").exists(), "a link leads nowhere");
+        release(&root, &[claim(&own), claim(&root.join("study-0000008"))]).unwrap();
+        assert!(!own.exists());
+    }
 
     #[test]
     fn what_is_not_kept_vanishes() {

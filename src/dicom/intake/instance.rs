@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use crate::imaging::{Header, Study};
 use crate::step::{AttributeValues, Digest, Item, Request};
 
+use super::inbox::claim;
+
 /// What stands before the pixels is looked for in as many bytes of a file.
 pub(in crate::dicom) const HEADER_BYTES_MAX: u64 = 64 << 20;
 
@@ -62,10 +64,14 @@ pub(in crate::dicom) fn request(mut instances: Vec<Instance>, more: &[(&str, &st
 
 /// A study of which more has been received: the earlier request with what is new in the later one.
 pub fn merge(earlier: &Request, later: Request) -> Request {
+    let later_claims = later.claims.clone();
     let mut items = earlier.items.clone();
     let known: BTreeSet<Digest> = items.iter().map(|item| item.digest).collect();
     items.extend(later.items.into_iter().filter(|item| !known.contains(&item.digest)));
     items.sort_by(|a, b| a.name.cmp(&b.name));
+    // A folder of which nothing new came is not needed.
+    let used: BTreeSet<String> = items.iter().filter_map(|item| item.path()?.parent().map(claim)).collect();
+    let claims: BTreeSet<String> = earlier.claims.iter().chain(&later_claims).cloned().collect();
     let mut attributes = earlier.attributes.clone();
     for name in ["modality", "series_description", "calling_ae", "called_ae"] {
         let both = [&earlier.attributes, &later.attributes].map(|attributes| attributes.get(name));
@@ -75,6 +81,7 @@ pub fn merge(earlier: &Request, later: Request) -> Request {
     let mut merged = Request::new("", attributes, items);
     merged.name = name(&merged);
     merged.subject = earlier.subject.clone();
+    merged.claims = claims.intersection(&used).cloned().collect();
     merged
 }
 
@@ -112,15 +119,15 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::step::ItemPlace;
 
     fn instance(name: &str, content: &str, patient_id: &str, modality: &str) -> Instance {
         let item = Item {
             name: name.to_owned(),
-            path: PathBuf::from(name),
+            place: ItemPlace::File(PathBuf::from(name)),
             digest: Digest::of(content.as_bytes()),
             size: 10,
             decoded: 20,
-            received: true,
         };
         let study = Study {
             patient_id: patient_id.to_owned(),

@@ -299,7 +299,7 @@ mod tests {
     use super::super::event::{Visit, Way};
     use super::*;
     use crate::imaging::Study;
-    use crate::step::{Digest, Item};
+    use crate::step::{Digest, Item, ItemPlace};
 
     thread_local! {
         /// Where the folders of a test's studies are, as long as the test.
@@ -317,11 +317,10 @@ mod tests {
         let place = studies.place(study, &visitor(association), new_folder).unwrap();
         let item = Item {
             name: name.to_owned(),
-            path: place.folder.join(name),
+            place: ItemPlace::File(place.folder.join(name)),
             digest: Digest::of(name.as_bytes()),
             size: 10,
             decoded: 10,
-            received: true,
         };
         let of = Study { study_instance_uid: study.to_owned(), ..Study::default() };
         studies.add(place, Instance::damaged(item, of));

@@ -129,7 +129,7 @@ fn adopt(StorageServer { settings, door, .. }: &StorageServer) -> io::Result<()>
         let mut instances = folder::instances(&folder)?;
         if let Some(expected) = &settings.completion.expected {
             for instance in &mut instances {
-                instance.marks = expected.marks_of(&instance.item.path)?;
+                instance.marks = expected.marks_of(instance.item.file()?)?;
             }
         }
         if instances.is_empty() {
@@ -166,7 +166,7 @@ fn hand_over(door: &Door, stop: &Stop, mut on_study: impl FnMut(Request)) {
                 door.studies.handed_over(bytes);
             }
             Next::Discard { instances, folder } => {
-                if let Err(error) = inbox::discard(&[folder]) {
+                if let Err(error) = door.inbox.discard(&folder) {
                     tracing::warn!(%error, "received files that are not needed stay in the inbox");
                 }
                 (door.tell)(&Event::Discarded { instances });

@@ -1,7 +1,7 @@
 //! `read-header`: reads an instance's attributes, without its pixels.
 
 use crate::imaging::Header;
-use crate::step::{BuiltIn, Item, Outputs, Step};
+use crate::step::{BuiltIn, Fault, Item, Outputs, Step};
 
 fn step() -> Step {
     Step::new("read-header", 2, "Reads what one DICOM instance says of itself, without its pixels.")
@@ -9,7 +9,10 @@ fn step() -> Step {
         .gives::<Header>("header")
         .runs(|call| {
             let item = call.input::<Item>("file");
-            let header = Header::read(&item.name, &item.path)?;
+            let path = item.file().map_err(|error| {
+                Fault::new(error.to_string(), "Give the DICOM instances of a request as files.")
+            })?;
+            let header = Header::read(&item.name, path)?;
             Ok(Outputs::one("header", Header { item: Some(item.digest), ..header }))
         })
 }

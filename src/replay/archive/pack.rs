@@ -1,11 +1,12 @@
 //! Writes archives.
 
 use std::io::{self, Read, Write};
+use std::path::PathBuf;
 
 use tar::{Builder, EntryType, Header};
 
 use crate::replay::{Content, Recording};
-use crate::step::{Digest, Digester};
+use crate::step::{Digest, Digester, ItemPlace};
 
 use super::{FORMAT, MANIFEST, Manifest};
 
@@ -41,9 +42,9 @@ pub fn pack<R: Read>(
 fn manifest(recording: &Recording) -> Vec<u8> {
     let mut recording = recording.clone();
     for item in &mut recording.request.items {
-        item.path.clear();
-        item.received = false;
+        item.place = ItemPlace::File(PathBuf::new());
     }
+    recording.request.claims.clear();
     let manifest = Manifest { format: FORMAT, recording: &recording };
     serde_json::to_vec_pretty(&manifest).expect("a recording is made of texts and numbers")
 }

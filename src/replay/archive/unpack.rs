@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tar::{Archive, Entry, EntryType};
 
 use crate::replay::{Content, Recording};
-use crate::step::{Digest, Digester};
+use crate::step::{Digest, Digester, ItemPlace};
 
 use super::{FORMAT, Format, MANIFEST, MANIFEST_BYTES_MAX, Manifest};
 
@@ -154,7 +154,7 @@ fn is_regular(entry: &Entry<impl Read>) -> bool {
 fn located(mut recording: Recording, paths: BTreeMap<Digest, PathBuf>) -> Unpacked {
     for item in &mut recording.request.items {
         if let Some(path) = paths.get(&item.digest) {
-            item.path.clone_from(path);
+            item.place = ItemPlace::File(path.clone());
         }
     }
     Unpacked { recording, paths }

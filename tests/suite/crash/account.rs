@@ -238,7 +238,7 @@ fn leftovers(site: &Site, rows: &[Row]) -> Vec<String> {
     let drafts = files.filter(|path| is_draft(path)).map(|path| path.display().to_string());
     let open = rows.iter().filter(|row| row.is_open()).map(|row| format!("{} is open", row.name));
     let is_known =
-        |folder: &PathBuf| rows.iter().any(|row| row.folders.iter().any(|known| folder.ends_with(known)));
+        |folder: &PathBuf| rows.iter().any(|row| row.claims.iter().any(|known| folder.ends_with(known)));
     let inbox = site.state().join("inbox");
     let folders = names(&inbox).into_iter().map(|name| inbox.join(name));
     let unknown = folders.filter(|folder| !is_known(folder)).filter(|folder| !names(folder).is_empty());

@@ -111,7 +111,7 @@ fn fetched(listener: &TcpListener, node: &Destination, way: Retrieval) -> Vec<Ve
     let is_fetched = |event: &Event| matches!(event, Event::Fetched { .. } | Event::NotFetched { .. });
     let fetched: Vec<Event> = receiving.all_events().into_iter().filter(is_fetched).collect();
     assert_eq!(fetched, [Event::Fetched { number: 1, instances: request.items.len() as u64 }]);
-    request.items.iter().map(|item| fs::read(&item.path).unwrap()).collect()
+    request.items.iter().map(|item| item.open().unwrap().to_vec()).collect()
 }
 
 /// What an archive has comes as it has it, in both ways.

@@ -408,7 +408,7 @@ fn identifiers_that_are_paths_lead_nowhere() {
     assert_eq!(store(&mut peer, &slice().uid(), data_set(&file)), 0);
     peer.release().unwrap();
     let request = receiving.study();
-    assert!(request.items.iter().all(|item| item.path.starts_with(&receiving.inbox)));
+    assert!(request.items.iter().all(|item| item.file().unwrap().starts_with(&receiving.inbox)));
     assert!(!request.name.contains(['/', '.']), "{}", request.name);
 }
 

@@ -141,7 +141,7 @@ fn answered(state: &Path) -> BTreeMap<String, Fate> {
             if !folder.file_name().unwrap().to_string_lossy().starts_with("study-") {
                 continue;
             }
-            let has = |row: &&flow::journal::Row| row.folders.iter().any(|one| Path::new(one) == folder);
+            let has = |row: &&flow::journal::Row| row.claims.iter().any(|one| Path::new(one) == folder);
             let row = rows.iter().find(has).filter(|row| row.state == State::Answered)?;
             let fate = if row.failed { Fate::AnsweredWithError } else { Fate::AnsweredComplete };
             for file in fs::read_dir(&folder).unwrap() {

@@ -7,7 +7,7 @@ use std::slice;
 use std::thread;
 
 use dicom_dictionary_std::uids;
-use flow::dicom::{End, Event, discard, folder};
+use flow::dicom::{End, Event, folder, release};
 use flow::step::{Digest, Request, Table};
 
 use crate::support::peers::{Receiving, run, tool};
@@ -40,7 +40,7 @@ fn assert_holds(request: &Request, slices: &[Slice]) {
     for slice in slices {
         let item = request.items.iter().find(|item| item.name.starts_with(&format!("{}-", slice.uid())));
         let item = item.unwrap_or_else(|| panic!("no item for {}", slice.uid()));
-        let bytes = fs::read(&item.path).unwrap();
+        let bytes = item.open().unwrap();
         assert!(data_set(&bytes) == data_set(&slice.file()), "{} has been changed", item.name);
         assert_eq!((item.digest, item.size), (Digest::of(&bytes), bytes.len() as u64));
         assert_eq!(item.decoded, item.size.max(2 * u64::from(slice.edge).pow(2)));
@@ -48,7 +48,7 @@ fn assert_holds(request: &Request, slices: &[Slice]) {
 }
 
 #[test]
-fn a_study_from_storescu_becomes_a_request_and_can_be_discarded() {
+fn a_study_from_storescu_becomes_a_request_and_can_be_released() {
     let Some(_) = tool(STORESCU) else { return };
     let folder = tempfile::tempdir().unwrap();
     let slices = slices("1.2.3", 1..8);
@@ -78,11 +78,9 @@ fn a_study_from_storescu_becomes_a_request_and_can_be_discarded() {
 
     let again = folder::find(slice::from_ref(&receiving.inbox)).unwrap();
     assert_eq!(again.studies[0].id, request.id, "what lies in the inbox is the request");
-    let folders: Vec<PathBuf> =
-        request.items.iter().filter_map(|item| item.path.parent()).map(Into::into).collect();
-    discard(&folders).unwrap();
+    release(&receiving.inbox, &request.claims).unwrap();
     assert!(folder::find(slice::from_ref(&receiving.inbox)).unwrap().studies.is_empty());
-    discard(&folders).expect("it is gone already, and that is all that was wanted");
+    release(&receiving.inbox, &request.claims).expect("it is gone already, and that is all that was wanted");
 }
 
 #[test]
@@ -96,7 +94,7 @@ fn the_same_study_sent_again_is_the_same_request() {
     storescu(&["-R"], &receiving.arguments("FLOW"), &files);
     let second = receiving.study();
     assert_eq!((first.id, &first.name), (second.id, &second.name));
-    assert_ne!(first.items[0].path, second.items[0].path);
+    assert_ne!(first.items[0].place, second.items[0].place);
 }
 
 #[test]
@@ -109,7 +107,7 @@ fn compressed_instances_come_through_as_they_are() {
     storescu(&["-R", "-xr"], &receiving.arguments("FLOW"), &written(folder.path(), slice::from_ref(&slice)));
     let request = receiving.study();
     assert_holds(&request, slice::from_ref(&slice));
-    let stored = dicom_object::open_file(&request.items[0].path).unwrap();
+    let stored = dicom_object::open_file(request.items[0].file().unwrap()).unwrap();
     assert_eq!(stored.meta().transfer_syntax(), uids::RLE_LOSSLESS);
 }
 

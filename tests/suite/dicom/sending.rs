@@ -157,7 +157,7 @@ fn orthanc_stores_what_is_sent_and_sends_it_back() {
     orthanc.post("/modalities/flow/store", &serde_json::json!(ids));
     let request = receiving.study();
     assert_eq!((request.items.len(), request.attribute("calling_ae")), (slices.len(), "ORTHANC"));
-    let dump = run(Command::new("/usr/bin/dcmdump").arg(&request.items[0].path));
+    let dump = run(Command::new("/usr/bin/dcmdump").arg(request.items[0].file().unwrap()));
     assert!(dump.status.success(), "DCMTK reads what we stored");
 }
 

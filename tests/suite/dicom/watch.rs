@@ -66,7 +66,10 @@ fn a_study_that_is_put_into_the_folder_becomes_a_request() {
     assert_eq!(request.items.len(), 5);
     for slice in &slices {
         let item = request.items.iter().find(|item| item.name.starts_with(&format!("{}-", slice.uid())));
-        assert!(fs::read(&item.unwrap().path).unwrap() == slice.file(), "the file is kept as it was");
+        assert!(
+            fs::read(item.unwrap().file().unwrap()).unwrap() == slice.file(),
+            "the file is kept as it was"
+        );
     }
     assert_eq!((request.attribute("calling_ae"), request.attribute("association")), ("", "released"));
     let event = watching.receiving.event("closed", |event| matches!(event, Event::Closed { .. }));

@@ -20,7 +20,7 @@ use flow::engine::{self, Entrance, Settings, Unobserved};
 use flow::files::Folder;
 use flow::journal::{Arrival, Journal, Reader, State};
 use flow::outbox::{Clock, Event, Forward, Outbox, Policy, Setup};
-use flow::step::{Digest, File, Files, Item, Outputs, Request, Step, Table};
+use flow::step::{Digest, File, Files, Item, ItemPlace, Outputs, Request, Step, Table};
 use flow::store::Store;
 
 use crate::support::slices::Slice;
@@ -155,7 +155,7 @@ fn states(delivery: &Delivery) -> Vec<FileState> {
 fn request(name: &str) -> Arc<Request> {
     let digest = Digest::of(name.as_bytes());
     let path = Path::new("/nowhere").to_owned();
-    let item = Item { name: name.to_owned(), path, digest, size: 1, decoded: 1, received: false };
+    let item = Item { name: name.to_owned(), place: ItemPlace::File(path), digest, size: 1, decoded: 1 };
     let sender = ("calling_ae".to_owned(), format!("CT{name}").into());
     Arc::new(Request::new(name, [sender].into(), vec![item]))
 }

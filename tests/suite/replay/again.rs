@@ -10,7 +10,7 @@ use flow::dataflow::Dataflow;
 use flow::replay::{
     DataflowText, Kept, Part, Past, Ran, Recording, Scope, Verdict, Watch, again, pack, shadow, unpack,
 };
-use flow::step::{Digest, Fault, File, Files, Item, Outputs, Parameter, Request, Step, Table};
+use flow::step::{Digest, Fault, File, Files, Item, ItemPlace, Outputs, Parameter, Request, Step, Table};
 
 use crate::support::random::Number;
 
@@ -68,7 +68,7 @@ impl Case {
             let path = folder.path().join(number.to_string());
             std::fs::write(&path, &bytes).unwrap();
             let (digest, size) = (Digest::of(&bytes), *size as u64);
-            Item { name: number.to_string(), path, digest, size, decoded: size, received: false }
+            Item { name: number.to_string(), place: ItemPlace::File(path), digest, size, decoded: size }
         };
         let request = Request::new("r", BTreeMap::new(), sizes.iter().enumerate().map(item).collect());
         let drift = Arc::new(AtomicU64::new(0));
@@ -98,7 +98,7 @@ impl Case {
 
 fn path_of(recording: &Recording, digest: Digest) -> Option<&std::path::Path> {
     let item = recording.request.items.iter().find(|item| item.digest == digest);
-    item.map(|item| item.path.as_path())
+    item.and_then(Item::path)
 }
 
 fn parsed(text: &str, table: &Table) -> Dataflow {

@@ -12,7 +12,7 @@ use flow::dataflow::{Response, Verdict};
 use flow::replay::{
     DataflowText, Kept, Output, PackError, Recording, Run, UnpackError, Unpacked, pack, unpack,
 };
-use flow::step::{Artifact, Digest, Fault, Item, Outcome, Request};
+use flow::step::{Artifact, Digest, Fault, Item, ItemPlace, Outcome, Request};
 
 const ITEM: &[u8] = b"the item";
 const REPORT: &[u8] = b"the report";
@@ -60,7 +60,7 @@ fn recording() -> Recording {
 }
 
 fn item(name: String, path: PathBuf, digest: Digest, size: u64) -> Item {
-    Item { name, path, digest, size, decoded: 100, received: false }
+    Item { name, place: ItemPlace::File(path), digest, size, decoded: 100 }
 }
 
 fn bytes_of(digest: Digest) -> io::Result<&'static [u8]> {
@@ -88,7 +88,8 @@ fn written_and_read() {
     let (unpacked, folder) = unpacked(&packed());
     let unpacked = unpacked.unwrap();
     let mut expected = recording();
-    expected.request.items[0].path = folder.path().join("folder/items").join(Digest::of(ITEM).to_string());
+    let path = folder.path().join("folder/items").join(Digest::of(ITEM).to_string());
+    expected.request.items[0].place = ItemPlace::File(path);
     let (recording, paths) = unpacked.into_parts();
     assert_eq!(recording, expected);
     for bytes in [ITEM, REPORT, PICTURE, VALUE] {
@@ -100,7 +101,7 @@ fn written_and_read() {
 #[test]
 fn the_same_recording_gives_the_same_bytes_and_no_path_of_the_machine() {
     let mut elsewhere = recording();
-    elsewhere.request.items[0].path = PathBuf::from("/elsewhere");
+    elsewhere.request.items[0].place = ItemPlace::File(PathBuf::from("/elsewhere"));
     let mut archive = Vec::new();
     pack(&elsewhere, bytes_of, &mut archive).unwrap();
     assert!(archive == packed());

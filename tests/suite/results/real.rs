@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use flow::step::{Digest, Inputs, Item, Request, Value, Wired};
+use flow::step::{Digest, Inputs, Item, ItemPlace, Request, Value, Wired};
 
 use super::sample::{Values, only, run};
 
@@ -29,5 +29,5 @@ fn item(path: &Path) -> Item {
     let bytes = std::fs::read(path).expect("the file is there");
     let size = bytes.len() as u64;
     let name = path.display().to_string();
-    Item { name, path: path.to_owned(), digest: Digest::of(&bytes), size, decoded: size, received: false }
+    Item { name, place: ItemPlace::File(path.to_owned()), digest: Digest::of(&bytes), size, decoded: size }
 }

@@ -1,7 +1,7 @@
 //! Random dataflows of small steps that compute with numbers, and fail and panic now and then.
 
 use flow::step::{
-    Digest, Fault, File, Files, Item, Outcomes, Outputs, Parameter, Payload, Request, Step, Table,
+    Digest, Fault, File, Files, Item, ItemPlace, Outcomes, Outputs, Parameter, Payload, Request, Step, Table,
 };
 
 /// What the steps exchange.
@@ -189,11 +189,10 @@ fn node(dice: &mut Dice, given: &[(String, bool)]) -> (&'static str, String, boo
 pub fn request(dice: &mut Dice, number: usize) -> Request {
     let item = |index: u64| Item {
         name: format!("item {index}"),
-        path: "/nowhere".into(),
+        place: ItemPlace::File("/nowhere".into()),
         digest: Digest::of(&index.to_le_bytes()),
         size: 1,
         decoded: 100,
-        received: false,
     };
     let items = (0..dice.below(21)).map(|_| item(dice.next())).collect();
     let modality = if dice.one_in(2) { "CT" } else { "MR" };

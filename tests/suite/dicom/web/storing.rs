@@ -39,7 +39,10 @@ fn a_study_from_curl_becomes_a_request() {
     assert_eq!(request.items.len(), 3);
     for slice in &slices {
         let item = request.items.iter().find(|item| item.name.starts_with(&format!("{}-", slice.uid())));
-        assert!(fs::read(&item.unwrap().path).unwrap() == slice.file(), "the file is kept as it came");
+        assert!(
+            fs::read(item.unwrap().file().unwrap()).unwrap() == slice.file(),
+            "the file is kept as it came"
+        );
     }
     for (name, value) in [
         ("study_instance_uid", "1.2.3"),
@@ -64,7 +67,7 @@ fn what_orthanc_sends_is_stored() {
     let request = serving.receiving.study();
     assert_eq!(request.items.len(), slices.len());
     let mut received: Vec<Vec<u8>> =
-        request.items.iter().map(|item| data_set(&fs::read(&item.path).unwrap()).to_vec()).collect();
+        request.items.iter().map(|item| data_set(&item.open().unwrap()).to_vec()).collect();
     let mut sent: Vec<Vec<u8>> = slices.iter().map(|slice| data_set(&slice.file()).to_vec()).collect();
     received.sort();
     sent.sort();

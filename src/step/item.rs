@@ -1,0 +1,237 @@
+//! One record of a request: a handle on a file, on bytes in memory, or on bytes in a store.
+
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use memmap2::Mmap;
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::octets::{OctetString, Octets};
+use super::{Digest, Payload};
+
+/// One record inside a request.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "ItemForm")]
+pub struct Item {
+    /// How a person calls it, for example the file's path below the input folder.
+    pub name: String,
+    /// Where its bytes are.
+    pub place: ItemPlace,
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// Bytes of the content.
+    pub size: u64,
+    /// Bytes of its content when decoded; what a memory estimate counts with.
+    pub decoded: u64,
+}
+
+/// The place of an item's bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ItemPlace {
+    /// A file that its source keeps until the request is forgotten.
+    File(PathBuf),
+    /// The bytes themselves: right for a message, too much for an image.
+    Inline(Arc<[u8]>),
+    /// Bytes that a store keeps under this digest; whoever has the store gives the file.
+    Stored(Digest),
+}
+
+/// The bytes of an opened item.
+#[derive(Debug)]
+pub enum ItemContent {
+    /// A file, mapped into memory.
+    Mapped(Mmap),
+    /// Bytes that the item carries.
+    Shared(Arc<[u8]>),
+}
+
+impl Item {
+    /// An item that carries its bytes with it.
+    pub fn inline(name: impl Into<String>, bytes: impl Into<Arc<[u8]>>) -> Item {
+        let bytes = bytes.into();
+        let (digest, size) = (Digest::of(&bytes), bytes.len() as u64);
+        Item { name: name.into(), place: ItemPlace::Inline(bytes), digest, size, decoded: size }
+    }
+
+    /// The item's bytes, mapped or shared: none of them is copied. A mapped file must not be changed as
+    /// long as the content is used.
+    ///
+    /// # Errors
+    /// If the file cannot be read; [`ErrorKind::Unsupported`] for a stored item, see [`Item::open_with`].
+    pub fn open(&self) -> io::Result<ItemContent> {
+        self.open_with(|_| None)
+    }
+
+    /// As [`Item::open`], where `find` gives the file of what a store keeps.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or `find` does not know it.
+    pub fn open_with(&self, find: impl FnOnce(Digest) -> Option<PathBuf>) -> io::Result<ItemContent> {
+        match &self.place {
+            ItemPlace::File(path) => ItemContent::map(path),
+            ItemPlace::Inline(bytes) => Ok(ItemContent::Shared(Arc::clone(bytes))),
+            ItemPlace::Stored(digest) => match find(*digest) {
+                Some(path) => ItemContent::map(&path),
+                None => {
+                    let text = format!("{digest} can only be opened with the store that keeps it");
+                    Err(io::Error::new(ErrorKind::Unsupported, text))
+                }
+            },
+        }
+    }
+
+    /// The file of an item that is one.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.place {
+            ItemPlace::File(path) => Some(path),
+            ItemPlace::Inline(_) | ItemPlace::Stored(_) => None,
+        }
+    }
+
+    /// The file of an item, for what can only read files.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] if the item is not a file.
+    pub fn file(&self) -> io::Result<&Path> {
+        let text = || format!("the item {} is not a file", self.name);
+        self.path().ok_or_else(|| io::Error::new(ErrorKind::Unsupported, text()))
+    }
+
+    pub(super) fn value_digest(&self) -> Digest {
+        Digest::of_parts([self.digest.as_bytes().as_slice(), self.name.as_bytes()])
+    }
+}
+
+impl ItemContent {
+    fn map(path: &Path) -> io::Result<ItemContent> {
+        let file = File::open(path)?;
+        if file.metadata()?.len() == 0 {
+            return Ok(ItemContent::Shared(Arc::from([])));
+        }
+        // SAFETY: a source keeps the file of an item unchanged until the request is forgotten.
+        #[allow(unsafe_code)]
+        unsafe { Mmap::map(&file) }.map(ItemContent::Mapped)
+    }
+}
+
+impl Deref for ItemContent {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            ItemContent::Mapped(bytes) => bytes,
+            ItemContent::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl AsRef<[u8]> for ItemContent {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl Payload for Item {
+    const TYPE: &'static str = "item";
+
+    fn digest(&self) -> Option<Digest> {
+        Some(self.value_digest())
+    }
+}
+
+impl Serialize for Item {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut form = serializer.serialize_struct("Item", 5)?;
+        form.serialize_field("name", &self.name)?;
+        match &self.place {
+            ItemPlace::File(path) => form.serialize_field("path", &Octets::of_path(path))?,
+            ItemPlace::Inline(bytes) => form.serialize_field("inline", &Octets(bytes))?,
+            ItemPlace::Stored(digest) => form.serialize_field("stored", digest)?,
+        }
+        form.serialize_field("digest", &self.digest)?;
+        form.serialize_field("size", &self.size)?;
+        form.serialize_field("decoded", &self.decoded)?;
+        form.end()
+    }
+}
+
+/// An item as it is written, also by earlier versions: one of the three places is there.
+#[derive(Deserialize)]
+pub(super) struct ItemForm {
+    name: String,
+    path: Option<OctetString>,
+    inline: Option<OctetString>,
+    stored: Option<Digest>,
+    digest: Digest,
+    size: u64,
+    decoded: u64,
+    /// Written by earlier versions for a file in a folder that the DICOM source had made for it.
+    #[serde(default)]
+    received: bool,
+}
+
+impl ItemForm {
+    /// The folder that an earlier version would have removed with the request.
+    pub(super) fn received_folder(&self) -> Option<String> {
+        let path = self.path.clone().filter(|_| self.received)?.into_path();
+        Some(path.parent()?.to_string_lossy().into_owned())
+    }
+}
+
+impl TryFrom<ItemForm> for Item {
+    type Error = &'static str;
+
+    fn try_from(form: ItemForm) -> Result<Item, Self::Error> {
+        let ItemForm { name, path, inline, stored, digest, size, decoded, received: _ } = form;
+        let place = match (path, inline, stored) {
+            (Some(path), None, None) => ItemPlace::File(path.into_path()),
+            (None, Some(bytes), None) => ItemPlace::Inline(bytes.0.into()),
+            (None, None, Some(digest)) => ItemPlace::Stored(digest),
+            _ => return Err("an item needs one of `path`, `inline` and `stored`"),
+        };
+        Ok(Item { name, place, digest, size, decoded })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_is_opened_wherever_it_lies() {
+        let folder = tempfile::tempdir().unwrap();
+        let inline = Item::inline("greeting", *b"hello");
+        assert_eq!(&*inline.open().unwrap(), b"hello");
+        assert_eq!(inline.path(), None);
+        for content in ["hello", ""] {
+            let path = folder.path().join("x");
+            std::fs::write(&path, content).unwrap();
+            let file = Item { place: ItemPlace::File(path.clone()), ..inline.clone() };
+            assert_eq!(&*file.open().unwrap(), content.as_bytes());
+            let stored = Item { place: ItemPlace::Stored(inline.digest), ..inline.clone() };
+            assert_eq!(stored.open().unwrap_err().kind(), ErrorKind::Unsupported);
+            assert_eq!(&*stored.open_with(|_| Some(path)).unwrap(), content.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_place_is_written_and_read_back() {
+        let inline = Item::inline("x", *b"\xff\0");
+        let places = [
+            ItemPlace::Inline(Arc::from(*b"text")),
+            ItemPlace::File("/in/x".into()),
+            ItemPlace::Stored(inline.digest),
+        ];
+        let others = places.map(|place| Item { place, ..inline.clone() });
+        for item in others.into_iter().chain([inline]) {
+            let text = serde_json::to_string(&item).unwrap();
+            assert_eq!(serde_json::from_str::<Item>(&text).unwrap(), item, "{text}");
+        }
+        let nowhere = r#"{"name":"x","digest":"","size":1,"decoded":1}"#;
+        assert!(serde_json::from_str::<Item>(nowhere).is_err());
+    }
+}
