@@ -12,9 +12,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use flow::dataflow::Dataflow;
-use flow::engine::{self, Entrance, Parcel, Settings, Sink, Unobserved};
-use flow::journal::{Arrival, Entry, Journal, Receipt, RunRecord};
-use flow::step::{Digest, File as Made, Files, Item, ItemPlace, Outcome, Outputs, Request, Step, Table};
+use flow::engine::{self, EngineSettings, NullObserver, PendingDelivery, RequestQueue, ResponseSink};
+use flow::journal::{Journal, JournalEntry, Receipt, RequestArrival, RunRecord};
+use flow::step::{
+    Digest, Item, ItemPlace, Outcome, Request, ResponseFile as Made, ResponseFiles, Step, StepOutputs,
+    StepTable,
+};
 use flow::store::Store;
 
 const TIME: Duration = Duration::from_secs(2);
@@ -45,7 +48,7 @@ fn request(number: usize) -> Arc<Request> {
 fn accept(journal: &Journal, number: usize) -> Receipt {
     let version = Digest::of(b"version");
     let arrival =
-        Arrival { request: request(number), dataflow: "bench".to_owned(), version, program: version };
+        RequestArrival { request: request(number), dataflow: "bench".to_owned(), version, program: version };
     journal.accept(arrival).expect("it is accepted")
 }
 
@@ -86,41 +89,43 @@ fn syncs_per_second(folder: &Path) -> f64 {
 #[derive(Default)]
 struct Count(AtomicUsize);
 
-impl Sink for Count {
-    fn deliver(&self, parcel: Parcel) {
+impl ResponseSink for Count {
+    fn deliver(&self, pending_delivery: PendingDelivery) {
         self.0.fetch_add(1, Ordering::Relaxed);
-        parcel.settle(Ok(()));
+        pending_delivery.settle(Ok(()));
     }
 }
 
 /// Small requests through one step with one small file, from acceptance to the answer on the disk.
 fn requests(folder: &Path) {
     const REQUESTS: usize = 2_000;
-    let step = Step::new("make", 1, "Makes a file.").takes::<Request>("request").gives::<Files>("files");
+    let step =
+        Step::new("make", 1, "Makes a file.").takes::<Request>("request").gives::<ResponseFiles>("files");
     let step = step.runs(|call| {
         let name = &call.input::<Request>("request").name;
         let file = Made::new("name.txt", "text/plain", name.clone().into_bytes());
-        Ok(Outputs::one("files", Files(vec![file])))
+        Ok(StepOutputs::one("files", ResponseFiles(vec![file])))
     });
     let text = "dataflow: bench\nsteps:\n  make: {step: make, needs: {request: request}}\nresponse: [make]\n";
-    let dataflow = Dataflow::parse("bench.yaml", text, &Table::default().with(step)).expect("it is sound");
+    let dataflow =
+        Dataflow::parse("bench.yaml", text, &StepTable::default().with(step)).expect("it is sound");
     let dataflow = Arc::new(dataflow);
     let rate = |journal: Arc<Journal>| {
         let count = |number| NonZero::new(number).expect("more than none");
-        let settings = Settings { workers: count(1), lanes: count(64), memory: u64::MAX, mesh: None };
-        let source = |entrance: &Entrance| {
+        let settings = EngineSettings { workers: count(1), lanes: count(64), memory: u64::MAX, mesh: None };
+        let source = |queue: &RequestQueue| {
             std::thread::scope(|scope| {
                 for thread in 0..64 {
                     let journal = &journal;
                     scope.spawn(move || {
                         let mine = (thread..REQUESTS).step_by(64);
-                        mine.for_each(|number| entrance.submit(accept(journal, number)));
+                        mine.for_each(|number| queue.submit(accept(journal, number)));
                     });
                 }
             });
         };
         let began = Instant::now();
-        let observer = Arc::new(Unobserved);
+        let observer = Arc::new(NullObserver);
         engine::run(
             Arc::clone(&dataflow),
             Arc::clone(&journal),
@@ -182,8 +187,8 @@ fn fill(journal: &Journal, number: usize) -> usize {
             outputs: Vec::new(),
             took_us: 100,
         };
-        journal.note(row, Entry::Run(run), vec![7; 700]);
+        journal.note(row, JournalEntry::Run(run), vec![7; 700]);
     }
-    journal.append(&receipt, Entry::Answered).expect("it is recorded");
+    journal.append(&receipt, JournalEntry::Answered).expect("it is recorded");
     RUNS + 2
 }

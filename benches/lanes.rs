@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use flow::dataflow::Dataflow;
-use flow::engine::{self, Entrance, Parcel, Settings, Sink, Unobserved};
+use flow::engine::{self, EngineSettings, NullObserver, PendingDelivery, RequestQueue, ResponseSink};
 use flow::journal::{Journal, Receipt};
-use flow::step::{Digest, Files, Item, ItemPlace, Outputs, Payload, Request, Step, Table};
+use flow::step::{Digest, Item, ItemPlace, Payload, Request, ResponseFiles, Step, StepOutputs, StepTable};
 use flow::store::Store;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
@@ -132,16 +132,18 @@ impl Payload for Nothing {
     const TYPE: &'static str = "nothing";
 }
 
-fn table() -> Table {
-    let nothing = |_: &flow::step::Call| Ok(Outputs::one("nothing", Nothing));
+fn table() -> StepTable {
+    let nothing = |_: &flow::step::Call| Ok(StepOutputs::one("nothing", Nothing));
     let begin = Step::new("begin", 1, "Does nothing.").takes::<Request>("request");
     let pass = Step::new("pass", 1, "Does nothing.").takes::<Nothing>("nothing");
-    let end =
-        Step::new("end", 1, "Gives no files.").takes::<Nothing>("nothing").gives::<Files>("files").cheap();
-    Table::default()
+    let end = Step::new("end", 1, "Gives no files.")
+        .takes::<Nothing>("nothing")
+        .gives::<ResponseFiles>("files")
+        .cheap();
+    StepTable::default()
         .with(begin.gives::<Nothing>("nothing").cheap().runs(nothing))
         .with(pass.gives::<Nothing>("nothing").cheap().runs(nothing))
-        .with(end.runs(|_| Ok(Outputs::one("files", Files::default()))))
+        .with(end.runs(|_| Ok(StepOutputs::one("files", ResponseFiles::default()))))
 }
 
 fn chain() -> String {
@@ -156,10 +158,10 @@ fn chain() -> String {
 #[derive(Default)]
 struct Count(AtomicUsize);
 
-impl Sink for Count {
-    fn deliver(&self, parcel: Parcel) {
+impl ResponseSink for Count {
+    fn deliver(&self, pending_delivery: PendingDelivery) {
         self.0.fetch_add(1, Ordering::Relaxed);
-        parcel.settle(Ok(()));
+        pending_delivery.settle(Ok(()));
     }
 }
 
@@ -169,23 +171,24 @@ fn flow(lanes: usize, workers: usize) -> Measured {
     let store = Arc::new(Store::at(&folder).expect("a folder for the store"));
     let journal = Arc::new(Journal::none(store));
     let count = |number| NonZero::new(number).expect("more than none");
-    let settings = Settings { workers: count(workers), lanes: count(lanes), memory: u64::MAX, mesh: None };
+    let settings =
+        EngineSettings { workers: count(workers), lanes: count(lanes), memory: u64::MAX, mesh: None };
     let before = resident_kib();
     let requests: Vec<Receipt> = (0..lanes.max(CYCLES)).map(request).collect();
     let counted = Count::default();
     let mut measured = None;
-    let source = |entrance: &Entrance| {
+    let source = |queue: &RequestQueue| {
         // Every lane has had an epoch before the clock starts.
-        requests.iter().take(lanes).for_each(|request| entrance.submit(request.clone()));
+        requests.iter().take(lanes).for_each(|request| queue.submit(request.clone()));
         wait(&counted, lanes);
         let lane_kib = (resident_kib() - before) / (lanes * workers) as u64;
         let copies: Vec<Receipt> = requests.iter().take(CYCLES).cloned().collect();
         let began = Instant::now();
-        copies.into_iter().for_each(|request| entrance.submit(request));
+        copies.into_iter().for_each(|request| queue.submit(request));
         wait(&counted, lanes + CYCLES);
         measured = Some(Measured { epoch: began.elapsed() / CYCLES as u32, lane_kib });
     };
-    engine::run(dataflow, journal, settings, Arc::new(Unobserved), source, &counted)
+    engine::run(dataflow, journal, settings, Arc::new(NullObserver), source, &counted)
         .expect("the engine runs");
     let _ = std::fs::remove_dir_all(folder);
     measured.expect("the source has run")

@@ -7,19 +7,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use flow::admission::{Admission, DataflowSelector, Intake, Service, ServiceSettings, Source};
 use flow::dataflow::Dataflow;
-use flow::engine::{Parcel, Sink, Undelivered};
-use flow::step::{AttributeValues, File, Files, Item, Outputs, Request, Step, Table};
+use flow::engine::{PendingDelivery, ResponseSink, UndeliveredResponse};
+use flow::step::{AttributeValues, Item, Request, ResponseFile, ResponseFiles, Step, StepOutputs, StepTable};
 
 const DATAFLOW: &str = "{dataflow: hello, steps: {a: {step: greet, needs: {guest: request}}}, response: [a]}";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = PathBuf::from(std::env::args().nth(1).ok_or("give a folder")?);
-    let greet = Step::new("greet", 1, "Greets a guest.").takes::<Request>("guest").gives::<Files>("files");
+    let greet =
+        Step::new("greet", 1, "Greets a guest.").takes::<Request>("guest").gives::<ResponseFiles>("files");
     let greet = greet.runs(|call| {
         let text = format!("hello {}\n", call.input::<Request>("guest").name);
-        Ok(Outputs::one("files", Files(vec![File::new("hello.txt", "text/plain", text.into_bytes())])))
+        Ok(StepOutputs::one(
+            "files",
+            ResponseFiles(vec![ResponseFile::new("hello.txt", "text/plain", text.into_bytes())]),
+        ))
     });
-    let dataflow = Dataflow::parse("hello.yaml", DATAFLOW, &Table::default().with(greet))?;
+    let dataflow = Dataflow::parse("hello.yaml", DATAFLOW, &StepTable::default().with(greet))?;
     let kill_after = (!folder.exists()).then_some(500);
     let service = Service::open(ServiceSettings::at(&folder), DataflowSelector::only(dataflow))?;
     let intake = service.run(Guests, &Greetings(folder, kill_after, AtomicUsize::new(0)))?;
@@ -46,11 +50,15 @@ impl Source for Guests {
 struct Greetings(PathBuf, Option<usize>, AtomicUsize);
 
 /// Each greeting becomes a file: to write it again changes nothing.
-impl Sink for Greetings {
-    fn deliver(&self, parcel: Parcel) {
-        let (file, to) = (&parcel.response().files[0], format!("{}.txt", parcel.request().name));
-        let written = std::fs::copy(parcel.store().path(parcel.request().id, file), self.0.join(to));
-        parcel.settle(written.map(drop).map_err(|_| Undelivered));
+impl ResponseSink for Greetings {
+    fn deliver(&self, pending_delivery: PendingDelivery) {
+        let (file, to) =
+            (&pending_delivery.response().files[0], format!("{}.txt", pending_delivery.request().name));
+        let written = std::fs::copy(
+            pending_delivery.store().path(pending_delivery.request().id, file),
+            self.0.join(to),
+        );
+        pending_delivery.settle(written.map(drop).map_err(|_| UndeliveredResponse));
         if Some(self.2.fetch_add(1, Ordering::Relaxed) + 1) == self.1 {
             std::process::abort();
         }

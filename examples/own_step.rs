@@ -7,11 +7,11 @@
 use std::process::ExitCode;
 
 use flow::imaging::Volume;
-use flow::step::{Fault, File, Files, Outputs, Parameter, Step, Table};
+use flow::step::{Fault, Parameter, ResponseFile, ResponseFiles, Step, StepOutputs, StepTable};
 use serde_json::json;
 
 fn main() -> ExitCode {
-    flow::cli::main(&Table::built_in().with(step()))
+    flow::cli::main(&StepTable::built_in().with(step()))
 }
 
 /// What the step takes and gives, so that a dataflow file is checked before anything runs.
@@ -21,13 +21,15 @@ fn step() -> Step {
         .parameter(
             Parameter::number("above_hu", 300.0, 100.0, 2000.0, "HU").about("Bone is denser than this."),
         )
-        .gives::<Files>("files")
-        .runs(|call| Ok(Outputs::one("files", measure_bone(call.input("volume"), call.number("above_hu"))?)))
+        .gives::<ResponseFiles>("files")
+        .runs(|call| {
+            Ok(StepOutputs::one("files", measure_bone(call.input("volume"), call.number("above_hu"))?))
+        })
 }
 
 /// # Errors
 /// If nothing is as dense as bone: then it is not a body, or not in Hounsfield units.
-fn measure_bone(volume: &Volume, above_hu: f64) -> Result<Files, Fault> {
+fn measure_bone(volume: &Volume, above_hu: f64) -> Result<ResponseFiles, Fault> {
     let voxels = volume.voxels.iter().filter(|hu| f64::from(**hu) > above_hu).count();
     if voxels == 0 {
         return Err(Fault::new(
@@ -37,5 +39,5 @@ fn measure_bone(volume: &Volume, above_hu: f64) -> Result<Files, Fault> {
     }
     let volume_ml = voxels as f64 * volume.voxel_ml();
     let text = format!("{:#}\n", json!({ "above_hu": above_hu, "volume_ml": volume_ml }));
-    Ok(Files(vec![File::new("bone.json", "application/json", text.into_bytes())]))
+    Ok(ResponseFiles(vec![ResponseFile::new("bone.json", "application/json", text.into_bytes())]))
 }

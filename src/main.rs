@@ -1,6 +1,6 @@
 //! The `flow` command.
 
-use flow::step::Table;
+use flow::step::StepTable;
 
 /// The allocator of the system is slow where memory is freed on another thread than it was taken on, as
 /// responses are: an epoch through ten steps costs twice as much with it.
@@ -8,5 +8,5 @@ use flow::step::Table;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
-    flow::cli::main(&Table::built_in())
+    flow::cli::main(&StepTable::built_in())
 }

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
-use crate::dataflow::{Dataflow, Response, Revisions, Verdict};
-use crate::engine::{Deadline, Entrance, Submission};
-use crate::journal::{Arrival, Entry, History, Journal, JournalError, Receipt, Row, Standing};
+use crate::dataflow::{Dataflow, Response, ResponseVerdict, RevisionPolicy};
+use crate::engine::{RequestDeadline, RequestQueue, RequestSubmission};
+use crate::journal::{
+    Journal, JournalEntry, JournalError, Receipt, RequestArrival, RequestHistory, RequestRow, RequestStanding,
+};
 use crate::step::{Digest, Request};
 
 use super::{AdmissionEvent, AdmissionObserver, DataflowSelector, Intake, SourceTable, StopSignal};
@@ -15,7 +17,7 @@ use super::{AdmissionEvent, AdmissionObserver, DataflowSelector, Intake, SourceT
 #[derive(Clone, Copy)]
 pub struct Admission<'a> {
     pub journal: &'a Journal,
-    pub entrance: &'a Entrance,
+    pub queue: &'a RequestQueue,
     pub dataflows: &'a DataflowSelector,
     pub sources: &'a SourceTable,
     pub observer: &'a dyn AdmissionObserver,
@@ -60,7 +62,7 @@ impl Admission<'_> {
             return Ok(Accepted::Ignored);
         }
         let dataflow = self.dataflows.of(&request);
-        let receipt = self.journal.accept(Arrival {
+        let receipt = self.journal.accept(RequestArrival {
             request: Arc::new(request),
             dataflow: dataflow.name().to_owned(),
             version: dataflow.digest(),
@@ -103,18 +105,18 @@ impl Admission<'_> {
         &self,
         receipt: Receipt,
         dataflow: &Arc<Dataflow>,
-        earlier: Option<&History>,
+        earlier: Option<&RequestHistory>,
     ) -> Result<Accepted, JournalError> {
         match (receipt.standing(), receipt.number()) {
-            (Standing::New, _) | (_, None) => {
-                self.entrance.resume(submission(receipt, dataflow), earlier);
+            (RequestStanding::New, _) | (_, None) => {
+                self.queue.resume(submission(receipt, dataflow), earlier);
                 Ok(Accepted::New)
             }
-            (Standing::InWork, _) => {
+            (RequestStanding::InWork, _) => {
                 self.tell(&AdmissionEvent::InWork { request: receipt.request() });
                 Ok(Accepted::InWork)
             }
-            (Standing::Answered, Some(number)) => {
+            (RequestStanding::Answered, Some(number)) => {
                 self.once_more(receipt, dataflow, number)?;
                 Ok(Accepted::Answered)
             }
@@ -122,18 +124,18 @@ impl Admission<'_> {
     }
 
     /// Whether the dataflow does not want what has come of a request that is answered.
-    fn ignores(&self, earlier: &History, request: &Request) -> bool {
+    fn ignores(&self, earlier: &RequestHistory, request: &Request) -> bool {
         let is_more = request.id != earlier.row.id;
-        is_more && !earlier.row.is_open() && self.dataflows.of(request).revisions() == Revisions::Ignore
+        is_more && !earlier.row.is_open() && self.dataflows.of(request).revisions() == RevisionPolicy::Ignore
     }
 
-    fn ignore(&self, earlier: &History, request: &Request) -> Result<(), JournalError> {
+    fn ignore(&self, earlier: &RequestHistory, request: &Request) -> Result<(), JournalError> {
         let known = earlier.request().map(|(known, _)| known.items.clone()).unwrap_or_default();
         let known: BTreeSet<Digest> = known.iter().map(|item| item.digest).collect();
         let new = request.items.iter().filter(|item| !known.contains(&item.digest));
         let items: Vec<String> = new.map(|item| item.name.clone()).collect();
         self.tell(&AdmissionEvent::Ignored { name: &earlier.row.name, items: items.len() });
-        self.journal.append(&self.journal.receipt(earlier)?, Entry::Late { items })
+        self.journal.append(&self.journal.receipt(earlier)?, JournalEntry::Late { items })
     }
 
     /// A request that was answered before: the same response goes out again, and changes nothing
@@ -144,20 +146,20 @@ impl Admission<'_> {
         match reusable.and_then(|history| self.made(history, dataflow)) {
             Some(response) => {
                 self.tell(&AdmissionEvent::AnsweredBefore { request: receipt.request() });
-                self.entrance.deliver(receipt, response);
+                self.queue.deliver(receipt, response);
             }
             None => {
                 let receipt = self.journal.receipt(&history)?;
-                self.entrance.resume(again(receipt, dataflow, &history), reusable);
+                self.queue.resume(again(receipt, dataflow, &history), reusable);
             }
         }
         Ok(())
     }
 
     /// The response that was made under this dataflow, unless an operator wants another.
-    pub(super) fn made(&self, history: &History, dataflow: &Dataflow) -> Option<Response> {
+    pub(super) fn made(&self, history: &RequestHistory, dataflow: &Dataflow) -> Option<Response> {
         let response = history.response()?;
-        if response.verdict == Verdict::Failed && history.is_retried() {
+        if response.verdict == ResponseVerdict::Failed && history.is_retried() {
             return None;
         }
         let unanswered = history.delivery_began();
@@ -168,7 +170,7 @@ impl Admission<'_> {
     }
 
     /// The last request with the same subject, through whichever dataflow it went.
-    fn earlier(&self, request: &Request) -> Result<Option<History>, JournalError> {
+    fn earlier(&self, request: &Request) -> Result<Option<RequestHistory>, JournalError> {
         if request.subject.is_empty() {
             return Ok(None);
         }
@@ -184,7 +186,7 @@ impl Admission<'_> {
     }
 
     /// The request as its source wants it run, after an earlier one with its subject.
-    fn revised(&self, history: &History, request: Request) -> Request {
+    fn revised(&self, history: &RequestHistory, request: Request) -> Request {
         let Ok((earlier, _)) = history.request() else { return request };
         let mut revised = self.sources.merge(earlier, request);
         // Else it is the earlier one, which may itself have taken the place of another.
@@ -194,7 +196,7 @@ impl Admission<'_> {
     }
 
     /// Has the source of a remembered request release these claims of it.
-    pub(super) fn release_row(&self, row: &Row, claims: &[String]) -> io::Result<()> {
+    pub(super) fn release_row(&self, row: &RequestRow, claims: &[String]) -> io::Result<()> {
         let history = self.journal.history(row.number).map_err(io::Error::other)?;
         let name = history.as_ref().and_then(|history| history.request().ok());
         let name = name.map(|(request, _)| request.attribute("source").to_owned()).unwrap_or_default();
@@ -220,18 +222,22 @@ fn claims(request: &Request) -> BTreeSet<String> {
 }
 
 /// A request as the engine takes it.
-fn submission(receipt: Receipt, dataflow: &Arc<Dataflow>) -> Submission {
-    Submission::from(receipt).under(dataflow.digest())
+fn submission(receipt: Receipt, dataflow: &Arc<Dataflow>) -> RequestSubmission {
+    RequestSubmission::from(receipt).under(dataflow.digest())
 }
 
 /// A request that goes on, with what is left of its time.
-pub(super) fn again(receipt: Receipt, dataflow: &Arc<Dataflow>, history: &History) -> Submission {
+pub(super) fn again(
+    receipt: Receipt,
+    dataflow: &Arc<Dataflow>,
+    history: &RequestHistory,
+) -> RequestSubmission {
     let interim = history.interim().map(Response::digest);
     let rejected = history.response().filter(|_| history.rejected() > 0).map(Response::digest);
     let deadline = match (interim, dataflow.deadline()) {
-        (Some(_), _) => Deadline::Passed,
-        (None, Some(deadline)) => Deadline::Within(deadline.saturating_sub(history.waited())),
-        (None, None) => Deadline::OfDataflow,
+        (Some(_), _) => RequestDeadline::Passed,
+        (None, Some(deadline)) => RequestDeadline::Within(deadline.saturating_sub(history.waited())),
+        (None, None) => RequestDeadline::OfDataflow,
     };
-    Submission { deadline, supersedes: interim.or(rejected), ..submission(receipt, dataflow) }
+    RequestSubmission { deadline, supersedes: interim.or(rejected), ..submission(receipt, dataflow) }
 }

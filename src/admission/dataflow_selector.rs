@@ -15,10 +15,10 @@ use crate::step::{Digest, Request};
 /// use std::sync::Arc;
 /// use flow::admission::DataflowSelector;
 /// use flow::dataflow::Dataflow;
-/// use flow::step::{AttributeValues, Files, Outputs, Request, Step, Table};
+/// use flow::step::{AttributeValues, ResponseFiles, StepOutputs, Request, Step, StepTable};
 ///
-/// let step = Step::new("nothing", 1, "Gives no file.").gives::<Files>("files");
-/// let table = Table::default().with(step.runs(|_| Ok(Outputs::one("files", Files::default()))));
+/// let step = Step::new("nothing", 1, "Gives no file.").gives::<ResponseFiles>("files");
+/// let table = StepTable::default().with(step.runs(|_| Ok(StepOutputs::one("files", ResponseFiles::default()))));
 /// let named = |name: &str| {
 ///     let text = format!("{{dataflow: {name}, steps: {{a: {{step: nothing}}}}, response: [a]}}");
 ///     Arc::new(Dataflow::parse(name, &text, &table).unwrap())

@@ -10,7 +10,7 @@ use super::{PartAnswer, PartOutcome};
 
 /// What became of a response at one destination.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Delivery {
+pub struct DeliveryRecord {
     pub destination: String,
     /// Every file is there.
     pub complete: bool,
@@ -58,14 +58,14 @@ pub enum FileState {
     Waiting,
 }
 
-impl Delivery {
+impl DeliveryRecord {
     /// Where the delivery stands after what earlier processes have recorded of it: the whole after a try,
     /// and single files.
-    pub fn resumed(destination: String, recorded: &[Value]) -> Delivery {
+    pub fn resumed(destination: String, recorded: &[Value]) -> DeliveryRecord {
         let (complete, tries, files, trouble) = (false, 0, Vec::new(), None);
-        let mut delivery = Delivery { destination, complete, tries, files, trouble };
+        let mut delivery = DeliveryRecord { destination, complete, tries, files, trouble };
         for detail in recorded {
-            if let Ok(whole) = Delivery::deserialize(detail) {
+            if let Ok(whole) = DeliveryRecord::deserialize(detail) {
                 delivery = whole;
             } else if let Ok(file) = FileDelivery::deserialize(detail) {
                 delivery.note(file);
@@ -125,7 +125,7 @@ impl Delivery {
     }
 
     /// Whether both say the same, however many tries it took.
-    pub fn says(&self, other: &Delivery) -> bool {
+    pub fn says(&self, other: &DeliveryRecord) -> bool {
         self.complete == other.complete && self.files == other.files && self.trouble == other.trouble
     }
 
@@ -216,8 +216,8 @@ mod tests {
             "destination": "ORTHANC@127.0.0.1:4242", "complete": false, "tries": 2, "files": [file],
             "trouble": "nobody answers",
         });
-        let resumed = Delivery::resumed("ORTHANC@127.0.0.1:4242".to_owned(), &[whole.clone(), oldest]);
+        let resumed = DeliveryRecord::resumed("ORTHANC@127.0.0.1:4242".to_owned(), &[whole.clone(), oldest]);
         assert_eq!((resumed.tries, resumed.files.len(), resumed.files[0].state), (2, 1, FileState::Stored));
-        assert_eq!(serde_json::to_value(Delivery::deserialize(&whole).unwrap()).unwrap(), whole);
+        assert_eq!(serde_json::to_value(DeliveryRecord::deserialize(&whole).unwrap()).unwrap(), whole);
     }
 }

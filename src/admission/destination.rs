@@ -11,7 +11,7 @@ use crate::dataflow::Response;
 use crate::step::{Artifact, Request};
 use crate::store::Store;
 
-use super::Delivery;
+use super::DeliveryRecord;
 
 /// A place where responses go.
 ///
@@ -22,8 +22,8 @@ use super::Delivery;
 /// use std::sync::Mutex;
 ///
 /// use flow::admission::{DeliveryTrouble, Destination, OutgoingResponse, PartAnswer};
-/// # use flow::dataflow::{Response, Verdict};
-/// # use flow::step::{Digest, File, Request};
+/// # use flow::dataflow::{Response, ResponseVerdict};
+/// # use flow::step::{Digest, ResponseFile, Request};
 /// # use flow::store::Store;
 ///
 /// /// Keeps the names of the files that it was sent.
@@ -54,14 +54,14 @@ use super::Delivery;
 /// # let folder = tempfile::tempdir()?;
 /// # let store = Store::at(folder.path())?;
 /// # let request = Request::new("study", Default::default(), Vec::new());
-/// # let file = File::new("report.txt", "text/plain", b"all well".to_vec()).artifact();
+/// # let file = ResponseFile::new("report.txt", "text/plain", b"all well".to_vec()).artifact();
 /// # store.put(request.id, file.digest, b"all well")?;
 /// # let response = Response {
 /// #     request: request.id,
 /// #     name: request.name.clone(),
 /// #     dataflow: "reports".to_owned(),
 /// #     version: Digest::of(b""),
-/// #     verdict: Verdict::Complete,
+/// #     verdict: ResponseVerdict::Complete,
 /// #     steps: Vec::new(),
 /// #     files: vec![file],
 /// #     supersedes: None,
@@ -142,7 +142,7 @@ pub trait Destination: Send + Sync {
     ///
     /// # Errors
     /// If that cannot be written.
-    fn note(&self, _request: &Request, _deliveries: &[Delivery]) -> Result<(), DeliveryTrouble> {
+    fn note(&self, _request: &Request, _deliveries: &[DeliveryRecord]) -> Result<(), DeliveryTrouble> {
         Ok(())
     }
 }
@@ -234,12 +234,12 @@ pub struct PartFinding {
 pub struct DeliveryTrouble {
     /// What is wrong, and what to do.
     pub text: String,
-    pub kind: TroubleKind,
+    pub kind: DeliveryErrorKind,
 }
 
 /// What a trouble means for further tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TroubleKind {
+pub enum DeliveryErrorKind {
     /// The peer is not there, or not for us: so it is for every other response to the same peer.
     Absent,
     /// The exchange broke off, or the machine had trouble.
@@ -263,7 +263,7 @@ impl DeliveryTrouble {
             }
             cause = error.source();
         }
-        DeliveryTrouble { text, kind: TroubleKind::Passing }
+        DeliveryTrouble { text, kind: DeliveryErrorKind::Passing }
     }
 }
 

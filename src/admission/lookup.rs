@@ -1,6 +1,6 @@
 //! The requests that a person may mean by a text.
 
-use crate::journal::{JournalError, Reader, Row};
+use crate::journal::{JournalError, JournalReader, RequestRow};
 
 use super::SourceTable;
 
@@ -10,6 +10,10 @@ use super::SourceTable;
 ///
 /// # Errors
 /// If they cannot be read.
-pub fn find_requests(reader: &Reader, sources: &SourceTable, text: &str) -> Result<Vec<Row>, JournalError> {
+pub fn find_requests(
+    reader: &JournalReader,
+    sources: &SourceTable,
+    text: &str,
+) -> Result<Vec<RequestRow>, JournalError> {
     reader.find(text, &|request| sources.lookup_texts(request))
 }

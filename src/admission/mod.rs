@@ -1,7 +1,7 @@
 //! Requests become durable, are known again, revised, resumed, cancelled, retried and answered.
 //!
 //! A library: no command line, no terminal, no DICOM. A [`Service`] owns a state folder with its journal
-//! and runs a [`Source`] against an [`crate::engine::Sink`]; the command `flow run` is one caller of it,
+//! and runs a [`Source`] against an [`crate::engine::ResponseSink`]; the command `flow run` is one caller of it,
 //! `examples/embed.rs` another.
 //!
 //! | file | what |
@@ -11,7 +11,7 @@
 //! | `resume` | what an earlier process left unanswered |
 //! | `dataflow_selector` | which dataflow a request goes through |
 //! | `service`, `operator` | a source, a sink and the engine together; what operators ask for meanwhile |
-//! | `lookup`, `wish` | one request found, and asked something of, beside the process that runs it |
+//! | `lookup`, `operator_request` | one request found, and asked something of, beside the process that runs it |
 //! | `destination`, `delivery` | the trait [`Destination`], and what became of a response at one |
 //! | `event` | what a person may want to see of all that |
 //! | `state`, `stop` | the lock of a state folder; the end of a source |
@@ -23,24 +23,24 @@ mod destination;
 mod event;
 mod lookup;
 mod operator;
+mod operator_request;
 mod resume;
 mod service;
 mod source;
 mod state;
 mod stop;
-mod wish;
 
 pub use accept::{Accepted, Admission};
 pub use dataflow_selector::DataflowSelector;
-pub use delivery::{Delivery, FileDelivery, FileState};
+pub use delivery::{DeliveryRecord, FileDelivery, FileState};
 pub use destination::{
-    DeliveryTrouble, Destination, DestinationReach, OutgoingResponse, PartAnswer, PartFinding, PartOutcome,
-    TroubleKind,
+    DeliveryErrorKind, DeliveryTrouble, Destination, DestinationReach, OutgoingResponse, PartAnswer,
+    PartFinding, PartOutcome,
 };
 pub use event::{AdmissionEvent, AdmissionObserver, UnobservedAdmission};
 pub use lookup::find_requests;
+pub use operator_request::{WishError, note_wish};
 pub use service::{Service, ServiceError, ServiceSettings};
 pub use source::{BuiltInSource, Intake, Source, SourceTable};
 pub use state::{StateError, StateFolder};
 pub use stop::StopSignal;
-pub use wish::{WishError, note_wish};

@@ -3,8 +3,10 @@
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
-use crate::engine::Sink;
-use crate::journal::{Collected, JournalError, Retention, Row, State, Wish};
+use crate::engine::ResponseSink;
+use crate::journal::{
+    CollectedTotals, JournalError, OperatorRequest, RequestRow, RequestState, RetentionLimits,
+};
 
 use super::{Admission, AdmissionEvent, StopSignal};
 
@@ -15,16 +17,16 @@ const LOOK: Duration = Duration::from_millis(250);
 const COLLECT: Duration = Duration::from_secs(60);
 
 /// Sees to operators' wishes and to what is old, until `end` is requested.
-pub(super) fn attend<'scope>(
+pub(super) fn maintain<'scope>(
     scope: &'scope Scope<'scope, '_>,
     admission: &'scope Admission,
-    sink: &dyn Sink,
-    retention: Retention,
+    sink: &dyn ResponseSink,
+    retention: RetentionLimits,
     end: &StopSignal,
 ) {
     let mut next = Instant::now();
     loop {
-        if let Err(error) = see_to_wishes(scope, admission, sink) {
+        if let Err(error) = serve_operator_requests(scope, admission, sink) {
             tracing::error!(%error, "what operators ask for cannot be read");
         }
         if Instant::now() >= next {
@@ -37,44 +39,52 @@ pub(super) fn attend<'scope>(
     }
 }
 
-fn see_to_wishes<'scope>(
+fn serve_operator_requests<'scope>(
     scope: &'scope Scope<'scope, '_>,
     admission: &'scope Admission,
-    sink: &dyn Sink,
+    sink: &dyn ResponseSink,
 ) -> Result<(), JournalError> {
-    for (row, wish) in admission.journal.wishes()? {
+    for (row, operator_request) in admission.journal.operator_requests()? {
         let name = row.name.as_str();
-        match (wish, row.state) {
-            (Wish::Cancel, State::Accepted) => {
+        match (operator_request, row.state) {
+            (OperatorRequest::Cancel, RequestState::Accepted) => {
                 admission.tell(&AdmissionEvent::Cancelled { name });
-                admission.entrance.canceller().cancel(row.id);
+                admission.queue.canceller().cancel(row.id);
             }
-            (Wish::Retry, State::Accepted) if admission.dataflows.accepted(&row.dataflow, None).is_some() => {
+            (OperatorRequest::Retry, RequestState::Accepted)
+                if admission.dataflows.accepted(&row.dataflow, None).is_some() =>
+            {
                 admission.tell(&AdmissionEvent::Retried { name });
                 // It may have to wait for its turn, and others' wishes do not wait with it.
                 scope.spawn(move || resume(admission, &row));
             }
-            (Wish::Retry, State::Responded) => {
+            (OperatorRequest::Retry, RequestState::Responded) => {
                 admission.tell(&AdmissionEvent::Hurried { name });
-                sink.hurry(row.id);
+                sink.expedite(row.id);
             }
-            (Wish::Cancel | Wish::Retry | Wish::Keep | Wish::Release, _) => {}
+            (
+                OperatorRequest::Cancel
+                | OperatorRequest::Retry
+                | OperatorRequest::Keep
+                | OperatorRequest::Release,
+                _,
+            ) => {}
         }
     }
     Ok(())
 }
 
-fn resume(admission: &Admission, row: &Row) {
+fn resume(admission: &Admission, row: &RequestRow) {
     if let Err(error) = admission.resume(row) {
         tracing::error!(%error, request = row.name, "it is taken up at the next start");
     }
 }
 
-pub(super) fn collect(admission: &Admission, retention: Retention) {
-    let release = |row: &Row, claims: &[String]| admission.release_row(row, claims);
+pub(super) fn collect(admission: &Admission, retention: RetentionLimits) {
+    let release = |row: &RequestRow, claims: &[String]| admission.release_row(row, claims);
     match admission.journal.collect(retention, &release) {
-        Ok(Collected { requests: 0, .. }) => {}
-        Ok(Collected { requests, bytes }) => {
+        Ok(CollectedTotals { requests: 0, .. }) => {}
+        Ok(CollectedTotals { requests, bytes }) => {
             tracing::info!(requests, bytes, "old requests are forgotten");
         }
         Err(error) => tracing::error!(%error, "old requests cannot be removed"),

@@ -3,8 +3,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::engine::Submission;
-use crate::journal::{JournalError, Row};
+use crate::engine::RequestSubmission;
+use crate::journal::{JournalError, RequestRow};
 use crate::step::Fault;
 
 use super::accept::again;
@@ -27,9 +27,9 @@ impl Admission<'_> {
     ///
     /// # Errors
     /// If the journal cannot be read.
-    pub fn unanswered(&self) -> Result<Vec<Row>, JournalError> {
+    pub fn unanswered(&self) -> Result<Vec<RequestRow>, JournalError> {
         // What was asked for while no flow was running is part of the records from now on.
-        self.journal.wishes()?;
+        self.journal.operator_requests()?;
         let mut rows = Vec::new();
         for dataflow in self.dataflows.dataflows() {
             rows.extend(self.journal.unanswered(dataflow.name())?);
@@ -44,7 +44,7 @@ impl Admission<'_> {
     ///
     /// # Errors
     /// If the journal cannot be read.
-    pub fn resume_all(&self, unanswered: &[Row]) -> Result<(), JournalError> {
+    pub fn resume_all(&self, unanswered: &[RequestRow]) -> Result<(), JournalError> {
         let mut suspects = Vec::new();
         for row in unanswered {
             match self.is_suspect(row)? {
@@ -62,7 +62,7 @@ impl Admission<'_> {
         Ok(())
     }
 
-    fn is_suspect(&self, row: &Row) -> Result<bool, JournalError> {
+    fn is_suspect(&self, row: &RequestRow) -> Result<bool, JournalError> {
         let history = self.journal.history(row.number)?;
         Ok(history.is_some_and(|history| history.futile_starts() > 0))
     }
@@ -72,7 +72,7 @@ impl Admission<'_> {
     ///
     /// # Errors
     /// If the journal cannot be read.
-    pub fn resume(&self, row: &Row) -> Result<(), JournalError> {
+    pub fn resume(&self, row: &RequestRow) -> Result<(), JournalError> {
         let Some(history) = self.journal.history(row.number)? else { return Ok(()) };
         let Some(dataflow) = self.dataflows.accepted(&row.dataflow, history.version()) else {
             return Ok(());
@@ -81,7 +81,7 @@ impl Admission<'_> {
         let name = row.name.as_str();
         if let Some(response) = self.made(&history, dataflow) {
             self.tell(&AdmissionEvent::ResponseMade { name });
-            self.entrance.deliver(receipt, response);
+            self.queue.deliver(receipt, response);
             return Ok(());
         }
         let submission = again(receipt, dataflow, &history);
@@ -92,11 +92,11 @@ impl Admission<'_> {
             _ => None,
         };
         if refused.is_some() {
-            self.entrance.submit(Submission { refused, ..submission });
+            self.queue.submit(RequestSubmission { refused, ..submission });
             return Ok(());
         }
         self.tell(&AdmissionEvent::Resumed { name, runs: history.runs().len() });
-        self.entrance.resume(submission, Some(&history));
+        self.queue.resume(submission, Some(&history));
         Ok(())
     }
 }

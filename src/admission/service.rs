@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::dataflow::Dataflow;
-use crate::engine::{self, EngineError, Entrance, Observer, Settings, Sink, Unobserved};
-use crate::journal::{Journal, JournalError, Reader, Retention};
-use crate::step::{Digest, Digester, Table};
+use crate::engine::{
+    self, EngineError, EngineSettings, EventObserver, NullObserver, RequestQueue, ResponseSink,
+};
+use crate::journal::{Journal, JournalError, JournalReader, RetentionLimits};
+use crate::step::{Digest, Digester, StepTable};
 use crate::store::{Store, StoreError};
 
-use super::operator::{attend, collect};
+use super::operator::{collect, maintain};
 use super::{
     Admission, AdmissionObserver, DataflowSelector, Intake, Source, SourceTable, StateError, StateFolder,
     StopSignal, UnobservedAdmission,
@@ -25,12 +27,12 @@ pub struct ServiceSettings {
     /// With less free on the disk of `state` nothing is accepted. Bytes; 0 by default.
     pub free_bytes_min: u64,
     /// Answered requests that are remembered: all, by default.
-    pub retention: Retention,
+    pub retention: RetentionLimits,
 }
 
 impl ServiceSettings {
     pub fn at(state: impl Into<PathBuf>) -> ServiceSettings {
-        let retention = Retention { age_max: Duration::MAX, bytes_max: u64::MAX };
+        let retention = RetentionLimits { age_max: Duration::MAX, bytes_max: u64::MAX };
         ServiceSettings { state: state.into(), free_bytes_min: 0, retention }
     }
 }
@@ -41,9 +43,9 @@ impl ServiceSettings {
 /// use std::path::Path;
 /// use flow::admission::{DataflowSelector, Service, ServiceSettings};
 /// use flow::dataflow::Dataflow;
-/// use flow::engine::{Parcel, Settings, Sink};
+/// use flow::engine::{PendingDelivery, EngineSettings, ResponseSink};
 /// # use flow::admission::{Admission, Intake, Source};
-/// # use flow::step::{AttributeValues, Files, File, Item, Outputs, Request, Step, Table};
+/// # use flow::step::{AttributeValues, ResponseFiles, ResponseFile, Item, StepOutputs, Request, Step, StepTable};
 ///
 /// /// A source of one request; see [`flow::admission::Source`].
 /// struct OneLetter;
@@ -58,16 +60,16 @@ impl ServiceSettings {
 ///
 /// struct Printed;
 ///
-/// impl Sink for Printed {
-///     fn deliver(&self, parcel: Parcel) {
-///         println!("{}: {:?}", parcel.request().name, parcel.response().verdict);
-///         parcel.settle(Ok(()));
+/// impl ResponseSink for Printed {
+///     fn deliver(&self, pending_delivery: PendingDelivery) {
+///         println!("{}: {:?}", pending_delivery.request().name, pending_delivery.response().verdict);
+///         pending_delivery.settle(Ok(()));
 ///     }
 /// }
 ///
-/// # let step = Step::new("hello", 1, "Greets.").gives::<Files>("files");
-/// # let step = step.runs(|_| Ok(Outputs::one("files", Files(vec![File::new("hello.txt", "text/plain", b"hello".to_vec())]))));
-/// # let table = Table::default().with(step);
+/// # let step = Step::new("hello", 1, "Greets.").gives::<ResponseFiles>("files");
+/// # let step = step.runs(|_| Ok(StepOutputs::one("files", ResponseFiles(vec![ResponseFile::new("hello.txt", "text/plain", b"hello".to_vec())]))));
+/// # let table = StepTable::default().with(step);
 /// let text = "{dataflow: hello, steps: {hello: {step: hello}}, response: [hello]}";
 /// let dataflow = Dataflow::parse("hello.yaml", text, &table)?;
 ///
@@ -138,11 +140,11 @@ impl Service {
     ///
     /// # Errors
     /// If the journal cannot be read.
-    pub fn with_earlier_versions(mut self, table: &Table) -> Result<Service, ServiceError> {
+    pub fn with_earlier_versions(mut self, table: &StepTable) -> Result<Service, ServiceError> {
         if !self.journal.keeps() {
             return Ok(self);
         }
-        let reader = Reader::open(&self.settings.state)?;
+        let reader = JournalReader::open(&self.settings.state)?;
         for row in self.journal.requests()?.iter().filter(|row| row.is_open()) {
             let version = reader.history(row.number)?.version();
             let Some(version) = version.filter(|version| !self.dataflows.has(*version)) else { continue };
@@ -164,8 +166,13 @@ impl Service {
     ///
     /// # Errors
     /// If the journal cannot be used, or the engine not be started.
-    pub fn run(&self, source: impl Source + 'static, sink: &dyn Sink) -> Result<Intake, ServiceError> {
-        let intake = self.run_all(vec![Arc::new(source)], sink, Settings::default(), Arc::new(Unobserved))?;
+    pub fn run(
+        &self,
+        source: impl Source + 'static,
+        sink: &dyn ResponseSink,
+    ) -> Result<Intake, ServiceError> {
+        let intake =
+            self.run_all(vec![Arc::new(source)], sink, EngineSettings::default(), Arc::new(NullObserver))?;
         Ok(intake.unwrap_or(Intake::Whole))
     }
 
@@ -177,16 +184,16 @@ impl Service {
     pub fn run_all(
         &self,
         sources: Vec<Arc<dyn Source>>,
-        sink: &dyn Sink,
-        settings: Settings,
-        observer: Arc<dyn Observer>,
+        sink: &dyn ResponseSink,
+        settings: EngineSettings,
+        observer: Arc<dyn EventObserver>,
     ) -> Result<Option<Intake>, ServiceError> {
         let table = sources.iter().cloned().fold(self.sources.clone(), SourceTable::with);
         let program = program().map_err(ServiceError::Program)?;
-        let feed = |entrance: &Entrance| {
+        let feed = |queue: &RequestQueue| {
             let admission = Admission {
                 journal: &self.journal,
-                entrance,
+                queue,
                 dataflows: &self.dataflows,
                 sources: &table,
                 observer: &*self.observer,
@@ -207,13 +214,13 @@ impl Service {
 fn feed(
     sources: &[Arc<dyn Source>],
     admission: &Admission,
-    sink: &dyn Sink,
-    retention: Retention,
+    sink: &dyn ResponseSink,
+    retention: RetentionLimits,
 ) -> Result<Intake, JournalError> {
     let unanswered = admission.unanswered()?;
     let end = StopSignal::default();
     let brought = std::thread::scope(|scope| {
-        scope.spawn(|| attend(scope, admission, sink, retention, &end));
+        scope.spawn(|| maintain(scope, admission, sink, retention, &end));
         let resuming = scope.spawn(|| admission.resume_all(&unanswered));
         let feeding: Vec<_> = sources.iter().map(|source| scope.spawn(|| source.feed(admission))).collect();
         // A source that panics has not brought all, and the others go on.
@@ -221,7 +228,7 @@ fn feed(
         let brought = brought.fold(Intake::Whole, Intake::and);
         let resumed = resuming.join();
         // An operator may still want something of what is in work.
-        admission.entrance.settle();
+        admission.queue.settle();
         sink.drain();
         end.request();
         resumed.unwrap_or(Ok(())).map(|()| brought)

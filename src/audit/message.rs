@@ -5,32 +5,38 @@ use std::path::PathBuf;
 
 /// An event of PS3.15 A.5.3. An action that succeeds in part and fails in part takes two messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Message {
+pub enum AuditMessage {
     /// Application Activity: flow has started.
     Started,
     /// Application Activity: flow is stopping.
     Stopped,
     /// Begin Transferring DICOM Instances.
-    Sending { to: Node, what: Subject },
+    Sending { to: AuditNode, what: AuditSubject },
     /// DICOM Instances Transferred, by us.
-    Sent { to: Node, what: Subject, outcome: Outcome },
+    Sent { to: AuditNode, what: AuditSubject, outcome: EventOutcome },
     /// DICOM Instances Transferred, to us.
-    Received { from: Node, asked_by: AskedBy, arrival: Arrival, what: Subject, outcome: Outcome },
+    Received {
+        from: AuditNode,
+        asked_by: TransferInitiator,
+        arrival: ArrivalKind,
+        what: AuditSubject,
+        outcome: EventOutcome,
+    },
     /// DICOM Instances Accessed: the instances were read as input of a calculation.
-    Read { what: Subject, outcome: Outcome },
+    Read { what: AuditSubject, outcome: EventOutcome },
     /// Query, by us.
-    Queried { at: Node, query: Query, outcome: Outcome },
+    Queried { at: AuditNode, query: AuditQuery, outcome: EventOutcome },
     /// Data Import from a folder.
-    Imported { folder: PathBuf, what: Subject, outcome: Outcome },
+    Imported { folder: PathBuf, what: AuditSubject, outcome: EventOutcome },
     /// Data Export to a folder.
-    Exported { folder: PathBuf, what: Subject, outcome: Outcome },
+    Exported { folder: PathBuf, what: AuditSubject, outcome: EventOutcome },
     /// Security Alert. The description is a sentence for a person.
-    Alert { alert: Alert, about: Option<Node>, description: String, outcome: Outcome },
+    Alert { alert: SecurityAlert, about: Option<AuditNode>, description: String, outcome: EventOutcome },
 }
 
 /// The audit source: the same in all messages of one process.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
+pub struct AuditSource {
     /// The name of this installation in the repository (AuditSourceID).
     pub id: String,
     /// The hospital or department (AuditEnterpriseSiteID); may be empty.
@@ -43,7 +49,7 @@ pub struct Source {
 
 /// Another application entity. Its AE title is a claim: no certificate proves it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Node {
+pub struct AuditNode {
     /// Empty if the peer gave none.
     pub ae_title: String,
     /// A host's name or an IP address, without a port.
@@ -52,20 +58,20 @@ pub struct Node {
 
 /// Instances of one patient.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Subject {
-    pub patient: Patient,
-    pub studies: Vec<Study>,
+pub struct AuditSubject {
+    pub patient: AuditPatient,
+    pub studies: Vec<AuditStudy>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Patient {
+pub struct AuditPatient {
     pub id: String,
     /// In DICOM notation: `Doe^Jane`.
     pub name: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Study {
+pub struct AuditStudy {
     pub uid: String,
     /// Empty if the study has none.
     pub accession_number: String,
@@ -74,7 +80,7 @@ pub struct Study {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Query {
+pub enum AuditQuery {
     /// C-FIND, with the identifier as it was sent.
     Dimse { sop_class_uid: String, transfer_syntax_uid: String, identifier: Vec<u8> },
     /// QIDO-RS.
@@ -83,14 +89,14 @@ pub enum Query {
 
 /// The side that started a transfer of instances to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AskedBy {
+pub enum TransferInitiator {
     Sender,
     /// C-GET, C-MOVE and WADO-RS.
     Us,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arrival {
+pub enum ArrivalKind {
     New,
     /// All instances were received before.
     Again,
@@ -98,7 +104,7 @@ pub enum Arrival {
 
 /// The outcome of the event. Failures carry a reason, as a fragment of a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum EventOutcome {
     Success,
     /// The action will be tried again.
     Minor(String),
@@ -109,7 +115,7 @@ pub enum Outcome {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Alert {
+pub enum SecurityAlert {
     /// An unknown AE title, address or certificate.
     NodeAuthentication,
     /// A request for something that the caller has no permission for.

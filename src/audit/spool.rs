@@ -15,11 +15,11 @@ const SENT: u8 = b'-';
 /// Limit of the length of a record's head: a mark, a length and a space.
 const HEAD_BYTES_MAX: u64 = 16;
 
-pub struct Spool {
+pub struct AuditSpool {
     path: PathBuf,
     file: File,
     /// The unsent messages, oldest first.
-    waiting: VecDeque<Entry>,
+    waiting: VecDeque<SpoolEntry>,
     /// The total size of all unsent messages.
     bytes: u64,
     bytes_max: u64,
@@ -27,24 +27,24 @@ pub struct Spool {
 }
 
 #[derive(Clone, Copy)]
-struct Entry {
+struct SpoolEntry {
     mark: u64,
     text: u64,
     length: usize,
 }
 
-impl Entry {
+impl SpoolEntry {
     fn end(self) -> u64 {
         self.text + self.length as u64
     }
 }
 
-impl Spool {
+impl AuditSpool {
     /// Opens the file, or creates it with its folder.
     ///
     /// # Errors
     /// The file cannot be opened, created or read.
-    pub fn open(path: &Path, bytes_max: u64) -> io::Result<Spool> {
+    pub fn open(path: &Path, bytes_max: u64) -> io::Result<AuditSpool> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
@@ -52,7 +52,7 @@ impl Spool {
         let (waiting, end) = read(&file)?;
         file.set_len(end)?;
         let bytes = waiting.iter().map(|entry| entry.length as u64).sum();
-        let mut spool = Spool { path: path.to_owned(), file, waiting, bytes, bytes_max, end };
+        let mut spool = AuditSpool { path: path.to_owned(), file, waiting, bytes, bytes_max, end };
         spool.tidy()?;
         Ok(spool)
     }
@@ -70,7 +70,7 @@ impl Spool {
     pub fn append(&mut self, message: &str) -> io::Result<()> {
         let head = format!("{}{} ", char::from(WAITS), message.len());
         self.file.write_all_at(format!("{head}{message}").as_bytes(), self.end)?;
-        let entry = Entry { mark: self.end, text: self.end + head.len() as u64, length: message.len() };
+        let entry = SpoolEntry { mark: self.end, text: self.end + head.len() as u64, length: message.len() };
         self.end = entry.end();
         self.bytes += message.len() as u64;
         self.waiting.push_back(entry);
@@ -141,12 +141,12 @@ fn private(path: &Path) -> io::Result<File> {
 }
 
 /// The unsent messages in a file, and the position after the last complete record.
-fn read(file: &File) -> io::Result<(VecDeque<Entry>, u64)> {
+fn read(file: &File) -> io::Result<(VecDeque<SpoolEntry>, u64)> {
     let size = file.metadata()?.len();
     let mut reader = BufReader::new(file);
     let (mut waiting, mut at) = (VecDeque::new(), 0);
     while let Some((mark, head, length)) = head(&mut reader)? {
-        let entry = Entry { mark: at, text: at + head, length };
+        let entry = SpoolEntry { mark: at, text: at + head, length };
         if entry.end() > size {
             break;
         }
@@ -174,7 +174,7 @@ fn head(reader: &mut impl BufRead) -> io::Result<Option<(u8, u64, usize)>> {
 mod tests {
     use super::*;
 
-    fn rest(spool: &mut Spool) -> Vec<String> {
+    fn rest(spool: &mut AuditSpool) -> Vec<String> {
         let mut messages = Vec::new();
         while let Some(message) = spool.first().unwrap() {
             messages.push(message);
@@ -187,43 +187,43 @@ mod tests {
     fn what_waits_is_there_after_a_restart_and_what_was_sent_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("below/spool");
-        let mut spool = Spool::open(&path, 1000).unwrap();
+        let mut spool = AuditSpool::open(&path, 1000).unwrap();
         for message in ["one", "two ä\n+7 ", "three"] {
             spool.append(message).unwrap();
         }
         spool.remove_first().unwrap();
         drop(spool);
-        let mut spool = Spool::open(&path, 1000).unwrap();
+        let mut spool = AuditSpool::open(&path, 1000).unwrap();
         spool.append("four").unwrap();
         assert_eq!(rest(&mut spool), ["two ä\n+7 ", "three", "four"]);
         assert_eq!(fs::metadata(&path).unwrap().len(), 0);
-        assert!(Spool::open(&path, 1000).unwrap().is_empty());
+        assert!(AuditSpool::open(&path, 1000).unwrap().is_empty());
     }
 
     #[test]
     fn a_message_that_was_cut_off_is_none_wherever_it_was() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("spool");
-        let mut spool = Spool::open(&path, 1000).unwrap();
+        let mut spool = AuditSpool::open(&path, 1000).unwrap();
         spool.append("first").unwrap();
         spool.append("second").unwrap();
         let whole = fs::read(&path).unwrap();
         for length in 0..whole.len() {
             fs::write(&path, &whole[..length]).unwrap();
-            let mut spool = Spool::open(&path, 1000).unwrap();
+            let mut spool = AuditSpool::open(&path, 1000).unwrap();
             spool.append("third").unwrap();
             let expected = if length < 8 { vec!["third"] } else { vec!["first", "third"] };
             assert_eq!(rest(&mut spool), expected, "{length}");
         }
         fs::write(&path, "what is this").unwrap();
-        assert!(Spool::open(&path, 1000).unwrap().is_empty());
+        assert!(AuditSpool::open(&path, 1000).unwrap().is_empty());
     }
 
     #[test]
     fn the_file_does_not_grow_with_what_has_been_sent() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("spool");
-        let mut spool = Spool::open(&path, 100).unwrap();
+        let mut spool = AuditSpool::open(&path, 100).unwrap();
         spool.append("always one waits").unwrap();
         for number in 0..100 {
             let message = format!("{number:010}");
@@ -234,6 +234,6 @@ mod tests {
         }
         assert!(!spool.has_room_for(&"x".repeat(91)));
         drop(spool);
-        assert_eq!(rest(&mut Spool::open(&path, 100).unwrap()), ["0000000099"]);
+        assert_eq!(rest(&mut AuditSpool::open(&path, 100).unwrap()), ["0000000099"]);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::message::{Message, Outcome, Source};
+use super::message::{AuditMessage, AuditSource, EventOutcome};
 use super::record::record;
 use super::timestamp::timestamp;
 
@@ -20,25 +20,27 @@ const MARK: &str = "\u{feff}";
 
 const HOST_BYTES_MAX: usize = 255;
 
-pub fn syslog(source: &Source, message: &Message, at: SystemTime) -> String {
+pub fn syslog(source: &AuditSource, message: &AuditMessage, at: SystemTime) -> String {
     let priority = FACILITY * 8 + severity(message);
     let (time, host, process) = (timestamp(at), header(&source.host), source.process_id);
     let record = record(source, message, at);
     format!("<{priority}>1 {time} {host} flow {process} {MESSAGE_ID} - {MARK}{record}")
 }
 
-fn severity(message: &Message) -> u8 {
+fn severity(message: &AuditMessage) -> u8 {
     let outcome = match message {
-        Message::Started | Message::Stopped | Message::Sending { .. } => &Outcome::Success,
-        Message::Sent { outcome, .. }
-        | Message::Received { outcome, .. }
-        | Message::Read { outcome, .. }
-        | Message::Queried { outcome, .. }
-        | Message::Imported { outcome, .. }
-        | Message::Exported { outcome, .. }
-        | Message::Alert { outcome, .. } => outcome,
+        AuditMessage::Started | AuditMessage::Stopped | AuditMessage::Sending { .. } => {
+            &EventOutcome::Success
+        }
+        AuditMessage::Sent { outcome, .. }
+        | AuditMessage::Received { outcome, .. }
+        | AuditMessage::Read { outcome, .. }
+        | AuditMessage::Queried { outcome, .. }
+        | AuditMessage::Imported { outcome, .. }
+        | AuditMessage::Exported { outcome, .. }
+        | AuditMessage::Alert { outcome, .. } => outcome,
     };
-    if *outcome == Outcome::Success { NOTICE } else { WARNING }
+    if *outcome == EventOutcome::Success { NOTICE } else { WARNING }
 }
 
 /// A header field: printable ASCII without spaces; `-` for an empty one.

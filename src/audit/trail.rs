@@ -12,14 +12,14 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::message::{Alert, Message, Outcome, Source};
-use super::spool::Spool;
+use super::message::{AuditMessage, AuditSource, EventOutcome, SecurityAlert};
+use super::spool::AuditSpool;
 use super::syslog::syslog;
-use super::transport::{Open, Transport};
+use super::transport::{AuditTransport, OpenTransport};
 
 /// Limits and intervals for messages that cannot be sent at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct TrailSettings {
     /// The spool file; no two trails may share one.
     pub spool: PathBuf,
     /// Limit of the size of all unsent messages, in bytes.
@@ -30,9 +30,9 @@ pub struct Settings {
     pub retry_after: Duration,
 }
 
-impl Settings {
-    pub fn new(spool: impl Into<PathBuf>) -> Settings {
-        Settings {
+impl TrailSettings {
+    pub fn new(spool: impl Into<PathBuf>) -> TrailSettings {
+        TrailSettings {
             spool: spool.into(),
             spool_bytes_max: 64 << 20,
             queue_max: 4096,
@@ -43,21 +43,25 @@ impl Settings {
 
 /// The handle to the sending thread. Dropping it sends the remaining messages for at most 5 s; the rest
 /// stays in the spool.
-pub struct Trail {
-    queue: Option<SyncSender<(Message, SystemTime)>>,
+pub struct AuditTrail {
+    queue: Option<SyncSender<(AuditMessage, SystemTime)>>,
     /// Number of messages dropped because the queue was full.
     dropped: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Trail {
+impl AuditTrail {
     /// # Errors
     /// The spool cannot be opened, or the thread cannot be started. An unreachable receiver is no error.
-    pub fn start(source: Source, transport: Transport, settings: &Settings) -> io::Result<Trail> {
-        let spool = Spool::open(&settings.spool, settings.spool_bytes_max)?;
+    pub fn start(
+        source: AuditSource,
+        transport: AuditTransport,
+        settings: &TrailSettings,
+    ) -> io::Result<AuditTrail> {
+        let spool = AuditSpool::open(&settings.spool, settings.spool_bytes_max)?;
         let (queue, messages) = mpsc::sync_channel(settings.queue_max);
         let dropped = Arc::new(AtomicU64::new(0));
-        let sender = Sender {
+        let sender = TrailSender {
             source,
             transport,
             spool,
@@ -70,11 +74,11 @@ impl Trail {
         };
         let thread = thread::Builder::new().name("audit".to_owned());
         let thread = thread.spawn(move || sender.run(&messages))?;
-        Ok(Trail { queue: Some(queue), dropped, thread: Some(thread) })
+        Ok(AuditTrail { queue: Some(queue), dropped, thread: Some(thread) })
     }
 
     /// Queues a message about an event at the given time.
-    pub fn record(&self, message: Message, at: SystemTime) {
+    pub fn record(&self, message: AuditMessage, at: SystemTime) {
         let taken = self.queue.as_ref().is_some_and(|queue| queue.try_send((message, at)).is_ok());
         if !taken {
             self.dropped.fetch_add(1, Ordering::Relaxed);
@@ -82,7 +86,7 @@ impl Trail {
     }
 }
 
-impl Drop for Trail {
+impl Drop for AuditTrail {
     fn drop(&mut self) {
         // The thread ends when the sender of its queue is dropped.
         self.queue = None;
@@ -100,23 +104,23 @@ const AT_ONCE_MAX: usize = 256;
 /// Limit of the time for sending the spool at the end: the spool is kept, so the user need not wait.
 const END_TIME_MAX: Duration = Duration::from_secs(5);
 
-struct Sender {
-    source: Source,
-    transport: Transport,
-    spool: Spool,
+struct TrailSender {
+    source: AuditSource,
+    transport: AuditTransport,
+    spool: AuditSpool,
     dropped: Arc<AtomicU64>,
     /// Number of lost messages that have not been reported to the receiver yet.
     lost: u64,
     /// The time of the last message.
     last_at: SystemTime,
-    open: Option<Open>,
+    open: Option<OpenTransport>,
     /// The time of the next attempt, while the receiver is unreachable.
     away_until: Option<Instant>,
     retry_after: Duration,
 }
 
-impl Sender {
-    fn run(mut self, messages: &Receiver<(Message, SystemTime)>) {
+impl TrailSender {
+    fn run(mut self, messages: &Receiver<(AuditMessage, SystemTime)>) {
         loop {
             self.deliver();
             match self.next(messages) {
@@ -131,8 +135,8 @@ impl Sender {
     /// The next message from the queue; a timeout if spooled messages are due first.
     fn next(
         &self,
-        messages: &Receiver<(Message, SystemTime)>,
-    ) -> Result<(Message, SystemTime), RecvTimeoutError> {
+        messages: &Receiver<(AuditMessage, SystemTime)>,
+    ) -> Result<(AuditMessage, SystemTime), RecvTimeoutError> {
         match self.away_until {
             Some(then) => messages.recv_timeout(then.saturating_duration_since(Instant::now())),
             None if !self.spool.is_empty() => messages.recv_timeout(Duration::ZERO),
@@ -140,7 +144,7 @@ impl Sender {
         }
     }
 
-    fn take(&mut self, message: &Message, at: SystemTime) {
+    fn take(&mut self, message: &AuditMessage, at: SystemTime) {
         self.last_at = at;
         let text = syslog(&self.source, message, at);
         if !self.transport.takes(&text) {
@@ -231,11 +235,11 @@ impl Sender {
         if lost == 0 {
             return false;
         }
-        let message = Message::Alert {
-            alert: Alert::RecordingStopped,
+        let message = AuditMessage::Alert {
+            alert: SecurityAlert::RecordingStopped,
             about: None,
             description: format!("{lost} audit messages were lost before this one"),
-            outcome: Outcome::Serious("there was no room to keep them".to_owned()),
+            outcome: EventOutcome::Serious("there was no room to keep them".to_owned()),
         };
         let told = self.spool.append(&syslog(&self.source, &message, self.last_at)).is_ok();
         if told {

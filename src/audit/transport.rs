@@ -5,13 +5,13 @@ use std::net::{TcpStream, ToSocketAddrs, UdpSocket};
 use std::time::Duration;
 
 /// Opens a connection to the receiver; called again whenever a connection has broken.
-pub type Connect = Box<dyn Fn() -> io::Result<Box<dyn Write + Send>> + Send>;
+pub type ConnectFunction = Box<dyn Fn() -> io::Result<Box<dyn Write + Send>> + Send>;
 
-pub enum Transport {
+pub enum AuditTransport {
     /// One message per datagram (RFC 5426), to `host:port`. The loss of a datagram is not noticed.
     Udp(String),
     /// Messages with octet counting (RFC 6587 over TCP, RFC 5425 over TLS).
-    Stream(Connect),
+    Stream(ConnectFunction),
 }
 
 /// Largest payload of a UDP datagram over IPv4, in bytes.
@@ -23,55 +23,55 @@ const READ_TIME_MAX: Duration = Duration::from_secs(5);
 const WRITE_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// A transport over UDP to `host:port`; the usual port is 514.
-pub fn udp(address: impl Into<String>) -> Transport {
-    Transport::Udp(address.into())
+pub fn udp(address: impl Into<String>) -> AuditTransport {
+    AuditTransport::Udp(address.into())
 }
 
 /// A transport over TCP to `host:port`, without encryption; the usual port is 601.
-pub fn tcp(address: impl Into<String>) -> Transport {
+pub fn tcp(address: impl Into<String>) -> AuditTransport {
     let address = address.into();
-    Transport::Stream(Box::new(move || {
+    AuditTransport::Stream(Box::new(move || {
         let tcp = dial(&address)?;
         Ok(awake(tcp.try_clone()?, tcp))
     }))
 }
 
-impl Transport {
-    pub(super) fn open(&self) -> io::Result<Open> {
+impl AuditTransport {
+    pub(super) fn open(&self) -> io::Result<OpenTransport> {
         match self {
-            Transport::Udp(address) => {
+            AuditTransport::Udp(address) => {
                 let address = address.to_socket_addrs()?.next().ok_or(ErrorKind::NotFound)?;
                 let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
                 let socket = UdpSocket::bind(any)?;
                 socket.connect(address)?;
-                Ok(Open::Udp(socket))
+                Ok(OpenTransport::Udp(socket))
             }
-            Transport::Stream(connect) => Ok(Open::Stream(connect()?)),
+            AuditTransport::Stream(connect) => Ok(OpenTransport::Stream(connect()?)),
         }
     }
 
     /// Whether a message is short enough for this transport.
     pub(super) fn takes(&self, message: &str) -> bool {
         match self {
-            Transport::Udp(_) => message.len() <= UDP_BYTES_MAX,
-            Transport::Stream(_) => true,
+            AuditTransport::Udp(_) => message.len() <= UDP_BYTES_MAX,
+            AuditTransport::Stream(_) => true,
         }
     }
 }
 
 /// An open socket. The peer may have closed it without our knowing.
-pub(super) enum Open {
+pub(super) enum OpenTransport {
     Udp(UdpSocket),
     Stream(Box<dyn Write + Send>),
 }
 
-impl Open {
+impl OpenTransport {
     /// # Errors
     /// The receiver is unreachable. A part of the message may have arrived.
     pub fn send(&mut self, message: &str) -> io::Result<()> {
         match self {
-            Open::Udp(socket) => socket.send(message.as_bytes()).map(drop),
-            Open::Stream(stream) => {
+            OpenTransport::Udp(socket) => socket.send(message.as_bytes()).map(drop),
+            OpenTransport::Stream(stream) => {
                 // One write for length and message, so that they do not become two small packets.
                 stream.write_all(format!("{} {message}", message.len()).as_bytes())?;
                 stream.flush()
@@ -102,15 +102,15 @@ pub fn dial(address: &str) -> io::Result<TcpStream> {
 /// A stream that checks before each write whether the peer has closed the connection. Without the check,
 /// the first message after that would be lost without an error. `tcp` is the connection under `stream`.
 pub fn awake(stream: impl Read + Write + Send + 'static, tcp: TcpStream) -> Box<dyn Write + Send> {
-    Box::new(Awake { stream, tcp })
+    Box::new(CheckedStream { stream, tcp })
 }
 
-struct Awake<S> {
+struct CheckedStream<S> {
     stream: S,
     tcp: TcpStream,
 }
 
-impl<S: Read> Awake<S> {
+impl<S: Read> CheckedStream<S> {
     fn look(&mut self) -> io::Result<()> {
         self.tcp.set_nonblocking(true)?;
         let read = self.stream.read(&mut [0; 256]);
@@ -125,7 +125,7 @@ impl<S: Read> Awake<S> {
     }
 }
 
-impl<S: Read + Write> Write for Awake<S> {
+impl<S: Read + Write> Write for CheckedStream<S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.look()?;
         self.stream.write(bytes)

@@ -2,69 +2,69 @@
 
 use std::fmt::{self, Write};
 
-use super::code::Code;
+use super::code::AuditCode;
 
-pub struct Element {
+pub struct XmlElement {
     name: &'static str,
     attributes: Vec<(&'static str, String)>,
     text: String,
-    children: Vec<Element>,
+    children: Vec<XmlElement>,
 }
 
-impl Element {
-    pub fn new(name: &'static str) -> Element {
-        Element { name, attributes: Vec::new(), text: String::new(), children: Vec::new() }
+impl XmlElement {
+    pub fn new(name: &'static str) -> XmlElement {
+        XmlElement { name, attributes: Vec::new(), text: String::new(), children: Vec::new() }
     }
 
     /// A coded value (PS3.15 A.5.1: `CodedValueType`).
-    pub fn code(name: &'static str, code: Code) -> Element {
-        let Code { value, system, meaning } = code;
-        Element::new(name)
+    pub fn code(name: &'static str, code: AuditCode) -> XmlElement {
+        let AuditCode { value, system, meaning } = code;
+        XmlElement::new(name)
             .with("csd-code", value)
             .with("codeSystemName", system)
             .with("originalText", meaning)
     }
 
-    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Element {
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> XmlElement {
         self.attributes.push((name, value.into()));
         self
     }
 
     /// Adds an attribute, unless its value is empty.
-    pub fn with_given(self, name: &'static str, value: &str) -> Element {
+    pub fn with_given(self, name: &'static str, value: &str) -> XmlElement {
         if value.is_empty() { self } else { self.with(name, value) }
     }
 
-    pub fn says(mut self, text: impl Into<String>) -> Element {
+    pub fn says(mut self, text: impl Into<String>) -> XmlElement {
         self.text = text.into();
         self
     }
 
-    pub fn holds(mut self, children: impl IntoIterator<Item = Element>) -> Element {
+    pub fn holds(mut self, children: impl IntoIterator<Item = XmlElement>) -> XmlElement {
         self.children.extend(children);
         self
     }
 }
 
-impl fmt::Display for Element {
+impl fmt::Display for XmlElement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.name;
         write!(f, "<{name}")?;
         for (name, value) in &self.attributes {
-            write!(f, " {name}=\"{}\"", Escaped(value))?;
+            write!(f, " {name}=\"{}\"", EscapedText(value))?;
         }
         if self.text.is_empty() && self.children.is_empty() {
             return f.write_str("/>");
         }
-        write!(f, ">{}", Escaped(&self.text))?;
+        write!(f, ">{}", EscapedText(&self.text))?;
         self.children.iter().try_for_each(|child| write!(f, "{child}"))?;
         write!(f, "</{name}>")
     }
 }
 
-struct Escaped<'a>(&'a str);
+struct EscapedText<'a>(&'a str);
 
-impl fmt::Display for Escaped<'_> {
+impl fmt::Display for EscapedText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.chars().try_for_each(|letter| match letter {
             '&' => f.write_str("&amp;"),
@@ -87,13 +87,13 @@ mod tests {
     #[test]
     fn whatever_is_said_stays_text() {
         let hostile = "\"/><Evil a='1'>&amp;\n\0\u{1b}\u{ffff}]]>山";
-        let element = Element::new("A").with("b", hostile).says(hostile).holds([Element::new("C")]);
+        let element = XmlElement::new("A").with("b", hostile).says(hostile).holds([XmlElement::new("C")]);
         let escaped = "&quot;/&gt;&lt;Evil a='1'&gt;&amp;amp;&#10;\u{fffd}\u{fffd}\u{fffd}]]&gt;山";
         assert_eq!(element.to_string(), format!("<A b=\"{escaped}\">{escaped}<C/></A>"));
     }
 
     #[test]
     fn what_is_not_given_is_left_out() {
-        assert_eq!(Element::new("A").with_given("b", "").with_given("c", "1").to_string(), "<A c=\"1\"/>");
+        assert_eq!(XmlElement::new("A").with_given("b", "").with_given("c", "1").to_string(), "<A c=\"1\"/>");
     }
 }

@@ -7,144 +7,164 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 use std::{fs, io};
 
-use crate::admission::{Delivery, FileDelivery};
+use crate::admission::{DeliveryRecord, FileDelivery};
 use crate::audit::{
-    self, Alert, Arrival, AskedBy, Message, Node, Outcome, Patient, Source, Study, Subject, Trail, Transport,
+    self, ArrivalKind, AuditMessage, AuditNode, AuditPatient, AuditSource, AuditStudy, AuditSubject,
+    AuditTrail, AuditTransport, EventOutcome, SecurityAlert, TransferInitiator,
 };
-use crate::dicom::{self, AeTitle, Arrived, End, Way, deliver};
+use crate::dicom::{self, AeTitle, ArrivedInstance, AssociationEnd, SessionKind, deliver};
 use crate::outbox;
 use crate::site;
 use crate::step::Request;
 use crate::tls;
 
-use super::exit::{Failure, Kind};
-use super::site::Settings;
+use super::exit::{CommandError, CommandErrorKind};
+use super::site::SiteSettings;
 
 /// Writes the record, if the site wants one.
-pub struct Auditor {
-    trail: Option<Trail>,
+pub struct AuditRecorder {
+    trail: Option<AuditTrail>,
     /// Those who are bringing instances, by the number of their visit.
-    visits: Mutex<BTreeMap<u64, Visiting>>,
+    sessions: Mutex<BTreeMap<u64, SessionSummary>>,
     /// The folder whose files are taken in.
     watched: Option<std::path::PathBuf>,
 }
 
 /// What one visit has brought so far.
-struct Visiting {
-    way: Way,
-    from: Node,
-    asked_by: AskedBy,
+struct SessionSummary {
+    way: SessionKind,
+    from: AuditNode,
+    asked_by: TransferInitiator,
     /// By patient and study: how many instances of each SOP class.
     received: BTreeMap<(String, String), BTreeMap<String, usize>>,
     refused: Option<String>,
 }
 
-impl Auditor {
-    pub fn start(site: &Settings, state: &Path, own_title: &AeTitle) -> Result<Auditor, Failure> {
+impl AuditRecorder {
+    pub fn start(
+        site: &SiteSettings,
+        state: &Path,
+        own_title: &AeTitle,
+    ) -> Result<AuditRecorder, CommandError> {
         let settings = site.site.as_ref();
         let wanted = settings.and_then(|settings| settings.audit.as_ref());
         let trail = wanted.map(|wanted| trail(wanted, site.client(), state, own_title)).transpose();
-        let trail =
-            trail.map_err(|error| Failure::new(Kind::InputOutput, format!("the audit record: {error}")))?;
+        let trail = trail.map_err(|error| {
+            CommandError::new(CommandErrorKind::InputOutput, format!("the audit record: {error}"))
+        })?;
         let watched = site.dicom().and_then(|dicom| dicom.watch.clone());
-        let auditor = Auditor { trail, visits: Mutex::default(), watched };
-        auditor.record(Message::Started);
+        let auditor = AuditRecorder { trail, sessions: Mutex::default(), watched };
+        auditor.record(AuditMessage::Started);
         Ok(auditor)
     }
 
     /// What the receiver tells.
-    pub fn received(&self, event: &dicom::Event) {
+    pub fn received(&self, event: &dicom::ReceiverEvent) {
         if self.trail.is_none() {
             return;
         }
         match event {
-            dicom::Event::Opened { visit, peer, calling_ae } => {
+            dicom::ReceiverEvent::Opened { session, peer, calling_ae } => {
                 let address = peer.ip().to_canonical().to_string();
-                let from = Node { ae_title: calling_ae.clone(), address };
-                self.visits().insert(visit.number, Visiting::new(visit.way, from, AskedBy::Sender));
+                let from = AuditNode { ae_title: calling_ae.clone(), address };
+                self.sessions().insert(
+                    session.number,
+                    SessionSummary::new(session.way, from, TransferInitiator::Sender),
+                );
             }
-            dicom::Event::TurnedAway { peer, reason } => {
+            dicom::ReceiverEvent::TurnedAway { peer, reason } => {
                 let address = peer.ip().to_canonical().to_string();
-                let about = Some(Node { ae_title: String::new(), address });
-                let (alert, description) = (Alert::NodeAuthentication, reason.clone());
-                let outcome = Outcome::Serious(reason.clone());
-                self.record(Message::Alert { alert, about, description, outcome });
+                let about = Some(AuditNode { ae_title: String::new(), address });
+                let (alert, description) = (SecurityAlert::NodeAuthentication, reason.clone());
+                let outcome = EventOutcome::Serious(reason.clone());
+                self.record(AuditMessage::Alert { alert, about, description, outcome });
             }
-            dicom::Event::Stored { visit, instance, .. } => {
-                let mut visits = self.visits();
-                let nobody = Node { ae_title: String::new(), address: String::new() };
-                let visiting = visits
-                    .entry(visit.number)
-                    .or_insert_with(|| Visiting::new(visit.way, nobody, AskedBy::Us));
-                visiting.count(instance);
+            dicom::ReceiverEvent::Stored { session, instance, .. } => {
+                let mut sessions = self.sessions();
+                let nobody = AuditNode { ae_title: String::new(), address: String::new() };
+                let summary = sessions
+                    .entry(session.number)
+                    .or_insert_with(|| SessionSummary::new(session.way, nobody, TransferInitiator::Us));
+                summary.count(instance);
             }
-            dicom::Event::Refused { visit, status, reason } => {
-                if let Some(visiting) = self.visits().get_mut(&visit.number) {
-                    visiting.refused = Some(format!("{status}: {reason}"));
+            dicom::ReceiverEvent::Refused { session, status, reason } => {
+                if let Some(summary) = self.sessions().get_mut(&session.number) {
+                    summary.refused = Some(format!("{status}: {reason}"));
                 }
             }
-            dicom::Event::Closed { visit, end, reason, .. } => {
-                let left = self.visits().remove(&visit.number);
-                left.into_iter().for_each(|visiting| self.closed(visiting, *end, reason));
+            dicom::ReceiverEvent::Closed { session, end, reason, .. } => {
+                let left = self.sessions().remove(&session.number);
+                left.into_iter().for_each(|summary| self.closed(summary, *end, reason));
             }
             // What we have asked for comes without an association of its own.
-            dicom::Event::Fetched { .. } | dicom::Event::NotFetched { .. } => {
+            dicom::ReceiverEvent::Fetched { .. } | dicom::ReceiverEvent::NotFetched { .. } => {
                 let ours = {
                     // One guard for both: what others bring meanwhile must not be lost between them.
-                    let mut visits = self.visits();
-                    let all = std::mem::take(&mut *visits).into_iter();
+                    let mut sessions = self.sessions();
+                    let all = std::mem::take(&mut *sessions).into_iter();
                     let (ours, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
-                        all.partition(|(_, visiting)| visiting.asked_by == AskedBy::Us);
-                    *visits = others;
+                        all.partition(|(_, summary)| summary.asked_by == TransferInitiator::Us);
+                    *sessions = others;
                     ours
                 };
-                ours.into_iter().for_each(|(_, visiting)| self.closed(visiting, End::Released, ""));
+                ours.into_iter().for_each(|(_, summary)| self.closed(summary, AssociationEnd::Released, ""));
             }
             _ => {}
         }
     }
 
     /// What the outbox tells.
-    pub fn delivered(&self, event: &outbox::Event) {
+    pub fn delivered(&self, event: &outbox::OutboxEvent) {
         if self.trail.is_none() {
             return;
         }
         match event {
-            outbox::Event::Forwarded { request, delivery } => self.sent(request, delivery),
-            outbox::Event::Answered { request, place: Some(place), .. } => self.record(Message::Exported {
-                folder: place.to_path_buf(),
-                what: subject(request, BTreeMap::new()),
-                outcome: Outcome::Success,
-            }),
-            outbox::Event::NotWritten { .. }
-            | outbox::Event::Delayed { .. }
-            | outbox::Event::Answered { place: None, .. } => {}
+            outbox::OutboxEvent::Forwarded { request, delivery } => self.sent(request, delivery),
+            outbox::OutboxEvent::Answered { request, place: Some(place), .. } => {
+                self.record(AuditMessage::Exported {
+                    folder: place.to_path_buf(),
+                    what: subject(request, BTreeMap::new()),
+                    outcome: EventOutcome::Success,
+                })
+            }
+            outbox::OutboxEvent::NotWritten { .. }
+            | outbox::OutboxEvent::Delayed { .. }
+            | outbox::OutboxEvent::Answered { place: None, .. } => {}
         }
     }
 
-    fn closed(&self, visiting: Visiting, end: End, reason: &str) {
-        let Visiting { way, from, asked_by, received, refused } = visiting;
-        let broken = (end == End::Aborted).then(|| reason.to_owned());
+    fn closed(&self, summary: SessionSummary, end: AssociationEnd, reason: &str) {
+        let SessionSummary { way, from, asked_by, received, refused } = summary;
+        let broken = (end == AssociationEnd::Aborted).then(|| reason.to_owned());
         for ((patient_id, study), instances) in received {
-            let patient = Patient { id: patient_id, name: String::new() };
-            let study = Study { uid: study, accession_number: String::new(), instances };
-            let what = Subject { patient, studies: vec![study] };
-            self.record(self.arrival(way, from.clone(), asked_by, what, Outcome::Success));
+            let patient = AuditPatient { id: patient_id, name: String::new() };
+            let study = AuditStudy { uid: study, accession_number: String::new(), instances };
+            let what = AuditSubject { patient, studies: vec![study] };
+            self.record(self.arrival(way, from.clone(), asked_by, what, EventOutcome::Success));
         }
         if let Some(reason) = refused.or(broken) {
-            let outcome = Outcome::Minor(reason);
-            self.record(self.arrival(way, from, asked_by, Subject::default(), outcome));
+            let outcome = EventOutcome::Minor(reason);
+            self.record(self.arrival(way, from, asked_by, AuditSubject::default(), outcome));
         }
     }
 
-    fn arrival(&self, way: Way, from: Node, asked_by: AskedBy, what: Subject, outcome: Outcome) -> Message {
+    fn arrival(
+        &self,
+        way: SessionKind,
+        from: AuditNode,
+        asked_by: TransferInitiator,
+        what: AuditSubject,
+        outcome: EventOutcome,
+    ) -> AuditMessage {
         match (way, &self.watched) {
-            (Way::Folder, Some(folder)) => Message::Imported { folder: folder.clone(), what, outcome },
-            _ => Message::Received { from, asked_by, arrival: Arrival::New, what, outcome },
+            (SessionKind::Folder, Some(folder)) => {
+                AuditMessage::Imported { folder: folder.clone(), what, outcome }
+            }
+            _ => AuditMessage::Received { from, asked_by, arrival: ArrivalKind::New, what, outcome },
         }
     }
 
-    fn sent(&self, request: &Request, delivery: &Delivery) {
+    fn sent(&self, request: &Request, delivery: &DeliveryRecord) {
         let (there, missing): (Vec<_>, Vec<_>) = delivery.files.iter().partition(|file| file.is_there());
         let to = node(&delivery.destination);
         let counted = |files: &[&FileDelivery]| {
@@ -155,39 +175,39 @@ impl Auditor {
         };
         if !there.is_empty() {
             let (to, what) = (to.clone(), counted(&there));
-            self.record(Message::Sending { to: to.clone(), what: what.clone() });
-            self.record(Message::Sent { to, what, outcome: Outcome::Success });
+            self.record(AuditMessage::Sending { to: to.clone(), what: what.clone() });
+            self.record(AuditMessage::Sent { to, what, outcome: EventOutcome::Success });
         }
         if !delivery.complete {
             let reason = delivery.trouble.clone().or_else(|| missing.first().map(|file| file.answer.clone()));
-            let outcome = Outcome::Serious(reason.unwrap_or_default());
-            self.record(Message::Sent { to, what: counted(&missing), outcome });
+            let outcome = EventOutcome::Serious(reason.unwrap_or_default());
+            self.record(AuditMessage::Sent { to, what: counted(&missing), outcome });
         }
     }
 
-    fn record(&self, message: Message) {
+    fn record(&self, message: AuditMessage) {
         if let Some(trail) = &self.trail {
             trail.record(message, SystemTime::now());
         }
     }
 
-    fn visits(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Visiting>> {
-        self.visits.lock().unwrap_or_else(PoisonError::into_inner)
+    fn sessions(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, SessionSummary>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Auditor {
+impl Drop for AuditRecorder {
     fn drop(&mut self) {
-        self.record(Message::Stopped);
+        self.record(AuditMessage::Stopped);
     }
 }
 
-impl Visiting {
-    fn new(way: Way, from: Node, asked_by: AskedBy) -> Visiting {
-        Visiting { way, from, asked_by, received: BTreeMap::new(), refused: None }
+impl SessionSummary {
+    fn new(way: SessionKind, from: AuditNode, asked_by: TransferInitiator) -> SessionSummary {
+        SessionSummary { way, from, asked_by, received: BTreeMap::new(), refused: None }
     }
 
-    fn count(&mut self, instance: &Arrived) {
+    fn count(&mut self, instance: &ArrivedInstance) {
         let key = (instance.patient_id.clone(), instance.study_instance_uid.clone());
         let classes = self.received.entry(key).or_default();
         *classes.entry(instance.sop_class_uid.clone()).or_default() += 1;
@@ -200,32 +220,32 @@ fn sop_class_uid(file: &FileDelivery) -> String {
 }
 
 /// Whose results a request's are.
-fn subject(request: &Request, instances: BTreeMap<String, usize>) -> Subject {
+fn subject(request: &Request, instances: BTreeMap<String, usize>) -> AuditSubject {
     let text = |name: &str| request.attribute(name).to_owned();
-    let patient = Patient { id: text("patient_id"), name: text("patient_name") };
+    let patient = AuditPatient { id: text("patient_id"), name: text("patient_name") };
     let (uid, accession_number) = (text("study_instance_uid"), text("accession_number"));
-    Subject { patient, studies: vec![Study { uid, accession_number, instances }] }
+    AuditSubject { patient, studies: vec![AuditStudy { uid, accession_number, instances }] }
 }
 
 /// A destination as it is called: `AETITLE@host:port`, or a URL.
-fn node(destination: &str) -> Node {
+fn node(destination: &str) -> AuditNode {
     let (ae_title, address) = match destination.split_once("://") {
         Some((_, rest)) => ("", rest),
         None => destination.split_once('@').unwrap_or(("", destination)),
     };
     let authority = address.split('/').next().unwrap_or_default();
     let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-    Node { ae_title: ae_title.to_owned(), address: host.to_owned() }
+    AuditNode { ae_title: ae_title.to_owned(), address: host.to_owned() }
 }
 
 fn trail(
-    wanted: &site::Audit,
-    client: Option<&tls::Client>,
+    wanted: &site::AuditSettings,
+    client: Option<&tls::TlsClient>,
     state: &Path,
     own_title: &AeTitle,
-) -> io::Result<Trail> {
+) -> io::Result<AuditTrail> {
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
-    let source = Source {
+    let source = AuditSource {
         id: own_title.to_string(),
         site: String::new(),
         host: if host.is_empty() { "localhost".to_owned() } else { host },
@@ -233,17 +253,17 @@ fn trail(
         ae_titles: vec![own_title.to_string()],
     };
     fs::create_dir_all(state.join("audit"))?;
-    let mut settings = audit::Settings::new(state.join("audit/spool"));
+    let mut settings = audit::TrailSettings::new(state.join("audit/spool"));
     settings.spool_bytes_max = wanted.spool_bytes_max.unwrap_or(settings.spool_bytes_max);
-    Trail::start(source, transport(wanted, client)?, &settings)
+    AuditTrail::start(source, transport(wanted, client)?, &settings)
 }
 
-fn transport(wanted: &site::Audit, client: Option<&tls::Client>) -> io::Result<Transport> {
+fn transport(wanted: &site::AuditSettings, client: Option<&tls::TlsClient>) -> io::Result<AuditTransport> {
     let address = wanted.address.clone();
     match wanted.transport {
-        site::Transport::Udp => Ok(audit::udp(address)),
-        site::Transport::Tcp => Ok(audit::tcp(address)),
-        site::Transport::Tls => {
+        site::AuditProtocol::Udp => Ok(audit::udp(address)),
+        site::AuditProtocol::Tcp => Ok(audit::tcp(address)),
+        site::AuditProtocol::Tls => {
             let missing = || {
                 io::Error::other(
                     "nobody says by whose certificate the repository is believed: add tls: {authorities: FILE}",
@@ -251,7 +271,7 @@ fn transport(wanted: &site::Audit, client: Option<&tls::Client>) -> io::Result<T
             };
             let client = client.ok_or_else(missing)?.clone();
             let host = address.rsplit_once(':').map_or("", |(host, _)| host).to_owned();
-            Ok(Transport::Stream(Box::new(move || {
+            Ok(AuditTransport::Stream(Box::new(move || {
                 let tcp = audit::dial(&address)?;
                 let stream = client.connect(&host, tcp.try_clone()?).map_err(io::Error::other)?;
                 Ok(audit::awake(stream, tcp))

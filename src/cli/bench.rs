@@ -12,19 +12,19 @@ use rayon::prelude::*;
 use crate::admission::{
     Admission, DataflowSelector, SourceTable, StateFolder, StopSignal, UnobservedAdmission,
 };
-use crate::dataflow::{Dataflow, Verdict};
+use crate::dataflow::{Dataflow, ResponseVerdict};
 use crate::dicom::folder;
-use crate::engine::{self, Entrance, Event, Observer, Settings};
-use crate::files::Folder;
-use crate::imaging::phantom::{Chest, Options, Syntax};
+use crate::engine::{self, EngineEvent, EngineSettings, EventObserver, RequestQueue};
+use crate::files::ResponseFolder;
+use crate::imaging::phantom::{PhantomChest, PhantomOptions, PhantomSyntax};
 use crate::imaging::{decode_slice, read_instance};
 use crate::journal::Journal;
-use crate::outbox::{self, Clock, Forward, Outbox, Policy, Setup};
-use crate::step::{Digest, Fault, Table};
+use crate::outbox::{self, DeliveryClock, DeliveryPolicy, DestinationService, Outbox, OutboxSetup};
+use crate::step::{Digest, Fault, StepTable};
 use crate::store::Store;
 use crate::yaml;
 
-use super::exit::{Exit, Failure, Kind};
+use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::memory;
 
 /// Measure the whole job on synthetic studies, beside reading and decoding alone
@@ -34,7 +34,7 @@ use super::memory;
 /// in the same process: reading and decoding the same files with all cores and doing nothing else.
 /// All figures are medians of the rounds; files come from the page cache.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct BenchArguments {
     /// Path of a dataflow file, or the name of one that flow carries
     #[arg(value_name = "DATAFLOW", default_value = "ct-lung")]
     dataflow: String,
@@ -72,25 +72,25 @@ pub struct Args {
     state: PathBuf,
 }
 
-impl Args {
-    pub fn run(self, table: &Table) -> Result<Exit, Failure> {
+impl BenchArguments {
+    pub fn run(self, table: &StepTable) -> Result<CommandExit, CommandError> {
         let dataflow = Arc::new(Dataflow::load(&self.dataflow, table)?);
-        let bench = Bench { folder: self.state.join("bench"), dataflow, args: &self };
+        let bench = BenchSetup { folder: self.state.join("bench"), dataflow, args: &self };
         let _state = StateFolder::take(&self.state)?;
         bench.clear()?;
         let bytes = bench.write_studies()?;
-        let rounds: Vec<Round> =
+        let rounds: Vec<BenchRound> =
             (0..self.rounds.get()).map(|number| bench.round(number)).collect::<Result<_, _>>()?;
         bench.clear()?;
         self.print(bytes, &rounds);
         let complete = rounds.iter().all(|round| round.complete);
-        Ok(if complete { Exit::Done } else { Exit::WithErrors })
+        Ok(if complete { CommandExit::Done } else { CommandExit::WithErrors })
     }
 
-    fn print(&self, bytes: u64, rounds: &[Round]) {
+    fn print(&self, bytes: u64, rounds: &[BenchRound]) {
         let studies = self.studies.get() as f64;
         let megabytes = bytes as f64 / 1e6;
-        let Args { matrix, slices, .. } = self;
+        let BenchArguments { matrix, slices, .. } = self;
         let count = self.rounds.get();
         println!(
             "{studies} studies of {slices} slices of {matrix} × {matrix}, {megabytes:.0} MB; {count} rounds, medians"
@@ -104,7 +104,7 @@ impl Args {
         let whole = median(rounds.iter().map(|round| round.whole));
         line("read and decode alone", floor);
         line("the whole job", whole);
-        let ratios: Vec<f64> = rounds.iter().map(Round::ratio).collect();
+        let ratios: Vec<f64> = rounds.iter().map(BenchRound::ratio).collect();
         let (least, most) =
             (ratios.iter().copied().fold(f64::MAX, f64::min), ratios.iter().copied().fold(0.0, f64::max));
         println!("ratio {:.2} ({least:.2} to {most:.2})", median_of(ratios));
@@ -120,37 +120,37 @@ impl Args {
     }
 }
 
-struct Round {
+struct BenchRound {
     floor: Duration,
     whole: Duration,
-    steps: BTreeMap<String, Spent>,
+    steps: BTreeMap<String, StepTime>,
     complete: bool,
 }
 
-impl Round {
+impl BenchRound {
     fn ratio(&self) -> f64 {
         self.whole.as_secs_f64() / self.floor.as_secs_f64()
     }
 }
 
 #[derive(Clone, Copy, Default)]
-struct Spent {
+struct StepTime {
     time: Duration,
     runs: u64,
 }
 
-struct Bench<'a> {
+struct BenchSetup<'a> {
     folder: PathBuf,
     dataflow: Arc<Dataflow>,
-    args: &'a Args,
+    args: &'a BenchArguments,
 }
 
-impl Bench<'_> {
+impl BenchSetup<'_> {
     fn studies(&self) -> PathBuf {
         self.folder.join("studies")
     }
 
-    fn clear(&self) -> Result<(), Failure> {
+    fn clear(&self) -> Result<(), CommandError> {
         match std::fs::remove_dir_all(&self.folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
             _ => Ok(()),
@@ -158,68 +158,73 @@ impl Bench<'_> {
     }
 
     /// Gives the bytes of all files.
-    fn write_studies(&self) -> Result<u64, Failure> {
-        let Args { matrix, slices, studies, .. } = *self.args;
+    fn write_studies(&self) -> Result<u64, CommandError> {
+        let BenchArguments { matrix, slices, studies, .. } = *self.args;
         eprintln!("writing {studies} studies below {}", self.folder.display());
         let mut bytes = 0;
         for seed in 1..=studies.get() {
             let size = [matrix.into(), matrix.into(), slices.into()];
-            let chest = Chest::new(&Options { size, seed, ..Options::default() });
+            let chest = PhantomChest::new(&PhantomOptions { size, seed, ..PhantomOptions::default() });
             let folder = self.studies().join(seed.to_string());
-            let files = chest.write(&folder, Syntax::default()).map_err(Failure::of(Kind::InputOutput))?;
+            let files = chest
+                .write(&folder, PhantomSyntax::default())
+                .map_err(CommandError::of(CommandErrorKind::InputOutput))?;
             bytes += files.iter().filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum::<u64>();
         }
         Ok(bytes)
     }
 
-    fn round(&self, number: usize) -> Result<Round, Failure> {
+    fn round(&self, number: usize) -> Result<BenchRound, CommandError> {
         let files = files(&self.studies())?;
         let began = Instant::now();
         let decoded: Result<(), Fault> =
             files.par_iter().try_for_each_init(Vec::new, |voxels, file| decode(file, voxels));
         let floor = began.elapsed();
-        decoded.map_err(Failure::of(Kind::InputOutput))?;
+        decoded.map_err(CommandError::of(CommandErrorKind::InputOutput))?;
         let began = Instant::now();
         let (steps, complete) = self.whole(number)?;
-        Ok(Round { floor, whole: began.elapsed(), steps, complete })
+        Ok(BenchRound { floor, whole: began.elapsed(), steps, complete })
     }
 
     /// Each round has an output folder of its own: removing earlier responses is no part of the job.
-    fn whole(&self, number: usize) -> Result<(BTreeMap<String, Spent>, bool), Failure> {
-        let found = folder::find(&[self.studies()]).map_err(Failure::of(Kind::NoInput))?;
+    fn whole(&self, number: usize) -> Result<(BTreeMap<String, StepTime>, bool), CommandError> {
+        let found = folder::find(&[self.studies()]).map_err(CommandError::of(CommandErrorKind::NoInput))?;
         let store = Store::at(self.folder.join("store").join(number.to_string()));
-        let store = store.map_err(Failure::of(Kind::InputOutput))?;
-        let folder = Folder::at(self.folder.join("output").join(number.to_string()))
-            .map_err(Failure::of(Kind::InputOutput))?;
+        let store = store.map_err(CommandError::of(CommandErrorKind::InputOutput))?;
+        let folder = ResponseFolder::at(self.folder.join("output").join(number.to_string()))
+            .map_err(CommandError::of(CommandErrorKind::InputOutput))?;
         let written = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&written);
-        let count = move |event: &outbox::Event| {
-            if let outbox::Event::Answered { response, .. } = event
-                && response.verdict == Verdict::Complete
+        let count = move |event: &outbox::OutboxEvent| {
+            if let outbox::OutboxEvent::Answered { response, .. } = event
+                && response.verdict == ResponseVerdict::Complete
             {
                 counter.fetch_add(1, Ordering::Relaxed);
             }
         };
-        let failed = |error| Failure::of(Kind::InputOutput)(error);
+        let failed = |error| CommandError::of(CommandErrorKind::InputOutput)(error);
         // A new one each time: a study that was answered would not be run again.
         let state = self.folder.join("state").join(number.to_string());
         std::fs::create_dir_all(&state)?;
         let journal = Arc::new(Journal::open(&state, Arc::new(store), 0).map_err(failed)?);
-        let outbox = Outbox::open(Setup {
-            destinations: vec![Forward { destination: Arc::new(folder), policy: Policy::default() }],
+        let outbox = Outbox::open(OutboxSetup {
+            destinations: vec![DestinationService {
+                destination: Arc::new(folder),
+                policy: DeliveryPolicy::default(),
+            }],
             waits: Vec::new(),
             journal: Arc::clone(&journal),
-            clock: Clock::usual(),
+            clock: DeliveryClock::usual(),
             tell: Arc::new(count),
         })?;
-        let times = Arc::new(Times::default());
+        let times = Arc::new(StepTimes::default());
         let observer = Arc::clone(&times);
         let dataflows = DataflowSelector::only(Arc::clone(&self.dataflow));
         let (sources, stop) = (SourceTable::built_in(), StopSignal::default());
-        let source = |entrance: &Entrance| {
+        let source = |queue: &RequestQueue| {
             let admission = Admission {
                 journal: &journal,
-                entrance,
+                queue,
                 dataflows: &dataflows,
                 sources: &sources,
                 observer: &UnobservedAdmission,
@@ -236,16 +241,21 @@ impl Bench<'_> {
             source,
             &outbox,
         )
-        .map_err(Failure::of(Kind::Engine))?;
+        .map_err(CommandError::of(CommandErrorKind::Engine))?;
         let complete = written.load(Ordering::Relaxed) == found.studies.len();
         let steps = std::mem::take(&mut *times.0.lock().expect("adding does not panic"));
         Ok((steps, complete))
     }
 
-    fn settings(&self) -> Settings {
+    fn settings(&self) -> EngineSettings {
         let cores = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
         let memory = self.args.memory.unwrap_or_else(memory::default_budget);
-        Settings { workers: self.args.workers.unwrap_or(cores), lanes: self.args.lanes, memory, mesh: None }
+        EngineSettings {
+            workers: self.args.workers.unwrap_or(cores),
+            lanes: self.args.lanes,
+            memory,
+            mesh: None,
+        }
     }
 }
 
@@ -271,11 +281,11 @@ fn decode(file: &Path, voxels: &mut Vec<i16>) -> Result<(), Fault> {
 
 /// How long the steps took, over all requests.
 #[derive(Default)]
-struct Times(Mutex<BTreeMap<String, Spent>>);
+struct StepTimes(Mutex<BTreeMap<String, StepTime>>);
 
-impl Observer for Times {
-    fn observe(&self, event: &Event) {
-        if let Event::Ended { step, took, .. } = event {
+impl EventObserver for StepTimes {
+    fn observe(&self, event: &EngineEvent) {
+        if let EngineEvent::Ended { step, took, .. } = event {
             let mut times = self.0.lock().expect("adding does not panic");
             let spent = times.entry((*step).to_owned()).or_default();
             spent.time += *took;

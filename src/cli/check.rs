@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::dataflow::{Dataflow, LoadError, built_in_names};
-use crate::step::Table;
+use crate::step::StepTable;
 use crate::yaml::Problem;
 
 use super::check_site::{SiteCheck, SiteQuestion};
@@ -27,7 +27,7 @@ Examples:
   flow check my-dataflow.yaml
   flow check --site site.yaml --request modality=CT calling_ae=CT1
   flow check --site site.yaml --study /data/studies/1")]
-pub struct Args {
+pub struct CheckArguments {
     /// Files, or names of dataflows that flow carries; if none is given, those that --site names, or all that flow carries
     #[arg(value_name = "DATAFLOW")]
     dataflows: Vec<String>,
@@ -40,25 +40,30 @@ pub struct Args {
 
 /// What became of the worst file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verdict {
+pub enum CheckVerdict {
     Sound,
     Problems,
     Unreadable,
 }
 
-impl Args {
+impl CheckArguments {
     /// # Errors
     /// If what there is to say cannot be written.
-    pub fn run(&self, table: &Table, out: &mut impl Write, err: &mut impl Write) -> io::Result<Verdict> {
+    pub fn run(
+        &self,
+        table: &StepTable,
+        out: &mut impl Write,
+        err: &mut impl Write,
+    ) -> io::Result<CheckVerdict> {
         let site = self.site.answer();
         let names = self.names(site.as_ref());
-        let checks = names.iter().map(|name| AnyCheck::Dataflow(Check::of(name, table)));
+        let checks = names.iter().map(|name| AnyCheck::Dataflow(FileCheck::of(name, table)));
         let checks: Vec<AnyCheck> = site.map(AnyCheck::Site).into_iter().chain(checks).collect();
         match self.json {
             true => writeln!(out, "{}", serde_json::to_string_pretty(&checks)?)?,
             false => checks.iter().try_for_each(|check| check.write(out, err))?,
         }
-        Ok(checks.iter().map(AnyCheck::verdict).max().unwrap_or(Verdict::Sound))
+        Ok(checks.iter().map(AnyCheck::verdict).max().unwrap_or(CheckVerdict::Sound))
     }
 
     fn names(&self, site: Option<&SiteCheck>) -> Vec<String> {
@@ -75,11 +80,11 @@ impl Args {
 #[serde(untagged)]
 enum AnyCheck {
     Site(SiteCheck),
-    Dataflow(Check),
+    Dataflow(FileCheck),
 }
 
 impl AnyCheck {
-    fn verdict(&self) -> Verdict {
+    fn verdict(&self) -> CheckVerdict {
         match self {
             AnyCheck::Site(site) => site.verdict(),
             AnyCheck::Dataflow(dataflow) => dataflow.verdict(),
@@ -96,58 +101,58 @@ impl AnyCheck {
 
 /// What was found out about one dataflow file.
 #[derive(Serialize)]
-struct Check {
+struct FileCheck {
     dataflow: String,
     #[serde(flatten)]
-    found: Found,
+    found: CheckFinding,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case", tag = "verdict")]
-enum Found {
+enum CheckFinding {
     Sound { name: String, digest: String, steps: usize },
     Problems { problems: Vec<Problem> },
     Unreadable { reason: String, hint: Option<String> },
 }
 
-impl Check {
-    fn of(name: &str, table: &Table) -> Check {
+impl FileCheck {
+    fn of(name: &str, table: &StepTable) -> FileCheck {
         let found = match Dataflow::load(name, table) {
-            Ok(dataflow) => Found::Sound {
+            Ok(dataflow) => CheckFinding::Sound {
                 name: dataflow.name().to_owned(),
                 digest: dataflow.digest().to_string(),
                 steps: dataflow.step_count(),
             },
             Err(LoadError::Problems(problems)) => {
-                Found::Problems { problems: problems.iter().cloned().collect() }
+                CheckFinding::Problems { problems: problems.iter().cloned().collect() }
             }
             Err(error) => {
-                Found::Unreadable { reason: with_cause(&error), hint: error.hint().map(str::to_owned) }
+                CheckFinding::Unreadable { reason: with_cause(&error), hint: error.hint().map(str::to_owned) }
             }
         };
-        Check { dataflow: name.to_owned(), found }
+        FileCheck { dataflow: name.to_owned(), found }
     }
 
-    fn verdict(&self) -> Verdict {
+    fn verdict(&self) -> CheckVerdict {
         match self.found {
-            Found::Sound { .. } => Verdict::Sound,
-            Found::Problems { .. } => Verdict::Problems,
-            Found::Unreadable { .. } => Verdict::Unreadable,
+            CheckFinding::Sound { .. } => CheckVerdict::Sound,
+            CheckFinding::Problems { .. } => CheckVerdict::Problems,
+            CheckFinding::Unreadable { .. } => CheckVerdict::Unreadable,
         }
     }
 
     fn write(&self, out: &mut impl Write, err: &mut impl Write) -> io::Result<()> {
         match &self.found {
-            Found::Sound { name, digest, steps } => {
+            CheckFinding::Sound { name, digest, steps } => {
                 writeln!(out, "{}: {name}, {steps} steps, {digest}", self.dataflow)
             }
-            Found::Problems { problems } => {
+            CheckFinding::Problems { problems } => {
                 problems.iter().try_for_each(|problem| writeln!(err, "{problem}"))?;
                 let count = problems.len();
                 let plural = if count == 1 { "" } else { "s" };
                 writeln!(err, "{}: {count} problem{plural}", self.dataflow)
             }
-            Found::Unreadable { reason, hint } => {
+            CheckFinding::Unreadable { reason, hint } => {
                 writeln!(err, "{reason}")?;
                 hint.iter().try_for_each(|hint| writeln!(err, "  hint: {hint}"))
             }

@@ -8,10 +8,10 @@ use serde::Serialize;
 
 use crate::dicom::folder;
 use crate::site::{Site, SiteError};
-use crate::step::{AttributeValues, Request, Table};
+use crate::step::{AttributeValues, Request, StepTable};
 use crate::yaml::{Problem, meant_or_all};
 
-use super::check::Verdict;
+use super::check::CheckVerdict;
 use super::run_settings::DATAFLOW;
 use super::site::SECTIONS;
 
@@ -114,11 +114,11 @@ impl SiteFound {
 }
 
 impl SiteCheck {
-    pub fn verdict(&self) -> Verdict {
+    pub fn verdict(&self) -> CheckVerdict {
         match self.found {
-            SiteFound::Sound { .. } => Verdict::Sound,
-            SiteFound::Problems { .. } => Verdict::Problems,
-            SiteFound::Unreadable { .. } => Verdict::Unreadable,
+            SiteFound::Sound { .. } => CheckVerdict::Sound,
+            SiteFound::Problems { .. } => CheckVerdict::Problems,
+            SiteFound::Unreadable { .. } => CheckVerdict::Unreadable,
         }
     }
 
@@ -174,7 +174,7 @@ fn shown(path: &Path) -> String {
 /// `modality=CT`
 fn attribute(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write NAME=VALUE, for example modality=CT")?;
-    let table = Table::built_in();
+    let table = StepTable::built_in();
     if table.attribute(name).is_none() {
         let known = table.attributes().map(|declared| declared.name);
         let hint = meant_or_all(name, known).unwrap_or_default();

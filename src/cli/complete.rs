@@ -4,14 +4,14 @@ use std::io::{Write, stdout};
 use std::path::PathBuf;
 
 use crate::admission::StateFolder;
-use crate::dicom::{self, Waiting};
+use crate::dicom::{self, WaitingStudy};
 
-use super::exit::{Exit, Failure, Kind};
+use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::lookup;
 
 /// Say that a study that is being received is complete: flow does not wait for more of it
 #[derive(Debug, clap::Args)]
-pub struct Complete {
+pub struct CompleteArguments {
     /// The study: its Study Instance UID, patient ID or accession number; without one, those that wait are listed
     #[arg(value_name = "STUDY")]
     study: Option<String>,
@@ -21,17 +21,18 @@ pub struct Complete {
     state: PathBuf,
 }
 
-impl Complete {
-    pub fn run(self) -> Result<Exit, Failure> {
+impl CompleteArguments {
+    pub fn run(self) -> Result<CommandExit, CommandError> {
         let inbox = self.state.join("inbox");
-        let rows = lookup::open(&self.state)?.requests().map_err(Failure::of(Kind::InputOutput))?;
+        let rows =
+            lookup::open(&self.state)?.requests().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
         let known = rows.into_iter().flat_map(|row| row.claims).map(PathBuf::from).collect();
         let waiting = dicom::waiting(&inbox, &known)?;
         let Some(study) = &self.study else {
             waiting.iter().try_for_each(|one| writeln!(stdout(), "{}", told(one)))?;
-            return Ok(Exit::Done);
+            return Ok(CommandExit::Done);
         };
-        let meant: Vec<&Waiting> = waiting.iter().filter(|one| one.is_called(study)).collect();
+        let meant: Vec<&WaitingStudy> = waiting.iter().filter(|one| one.is_called(study)).collect();
         match meant[..] {
             [one] => {
                 one.complete()?;
@@ -42,20 +43,21 @@ impl Complete {
                     }
                 };
                 writeln!(stdout(), "{}: complete; {when}", told(one))?;
-                Ok(Exit::Done)
+                Ok(CommandExit::Done)
             }
             [] => {
                 let text = format!("no study {study:?} is being received");
-                Err(Failure::new(Kind::NoInput, text).hint("`flow complete` lists those that are"))
+                Err(CommandError::new(CommandErrorKind::NoInput, text)
+                    .hint("`flow complete` lists those that are"))
             }
             _ => {
                 let text = format!("{} studies fit {study:?}", meant.len());
-                Err(Failure::new(Kind::Usage, text).hint("give the Study Instance UID"))
+                Err(CommandError::new(CommandErrorKind::Usage, text).hint("give the Study Instance UID"))
             }
         }
     }
 }
 
-fn told(one: &Waiting) -> String {
+fn told(one: &WaitingStudy) -> String {
     format!("{}  {} instances", one.study_instance_uid, one.instances)
 }

@@ -4,15 +4,15 @@ use std::io::{Write, stdout};
 
 use crate::dicom;
 
-use super::exit::{Exit, Failure};
+use super::exit::{CommandError, CommandExit};
 
 /// Print the DICOM conformance statement (PS3.2), as Markdown
 #[derive(Debug, clap::Args)]
-pub struct Conformance {}
+pub struct ConformanceArguments {}
 
-impl Conformance {
-    pub fn run(self) -> Result<Exit, Failure> {
+impl ConformanceArguments {
+    pub fn run(self) -> Result<CommandExit, CommandError> {
         stdout().write_all(dicom::conformance().as_bytes())?;
-        Ok(Exit::Done)
+        Ok(CommandExit::Done)
     }
 }

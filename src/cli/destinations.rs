@@ -3,32 +3,32 @@
 use std::sync::Arc;
 
 use crate::dicom::deliver::{self, ObjectDestination, ObjectTarget, ObjectVerifier};
-use crate::dicom::site::{SENDER, Verify};
-use crate::dicom::{AeTitle, Commitments};
-use crate::outbox::{Forward, Policy};
+use crate::dicom::site::{SENDER, VerifyMethod};
+use crate::dicom::{AeTitle, RequestedCommitments};
+use crate::outbox::{DeliveryPolicy, DestinationService};
 
-use super::exit::Failure;
-use super::site::{Peer, Settings};
+use super::exit::CommandError;
+use super::site::{PeerAddress, SiteSettings};
 
-pub struct Destinations<'a> {
-    pub site: &'a Settings,
+pub struct DestinationSetup<'a> {
+    pub site: &'a SiteSettings,
     pub own_title: AeTitle,
     /// Of those of which the site's file does not say more.
-    pub policy: Policy,
+    pub policy: DeliveryPolicy,
     /// With a listener: where outcomes of commitments are awaited.
-    pub commitments: Option<&'a Arc<Commitments>>,
+    pub commitments: Option<&'a Arc<RequestedCommitments>>,
 }
 
-impl Destinations<'_> {
+impl DestinationSetup<'_> {
     /// Those of the site's file and of the command line.
-    pub fn all(&self, to: &[String], back_to: &[String]) -> Result<Vec<Forward>, Failure> {
+    pub fn all(&self, to: &[String], back_to: &[String]) -> Result<Vec<DestinationService>, CommandError> {
         let of_site = self.site.site.iter().flat_map(|site| &site.to);
         let (senders, named): (Vec<_>, Vec<_>) = of_site.partition(|to| *to == SENDER);
         let mut all = Vec::new();
         for name in named.into_iter().chain(to) {
             let ready = self.site.site.as_ref().and_then(|site| site.destination(name));
             all.push(match ready {
-                Some(destination) => Forward { destination, policy: self.policy.clone() },
+                Some(destination) => DestinationService { destination, policy: self.policy.clone() },
                 None => self.forward(name)?,
             });
         }
@@ -41,35 +41,37 @@ impl Destinations<'_> {
         if !nodes.is_empty() || !senders.is_empty() {
             let (target, policy) = (ObjectTarget::Sender(nodes), self.policy.clone());
             let destination = Arc::new(ObjectDestination { target, verifier: None });
-            all.push(Forward { destination, policy });
+            all.push(DestinationService { destination, policy });
         }
         Ok(all)
     }
 
-    fn forward(&self, name: &str) -> Result<Forward, Failure> {
+    fn forward(&self, name: &str) -> Result<DestinationService, CommandError> {
         let known = self.site.known(name);
         let utc_offset_min = self.site.site.as_ref().map_or(0, |site| site.utc_offset_min);
         let policy =
             known.map_or_else(|| self.policy.clone(), |node| node.policy(&self.policy, utc_offset_min));
-        let how = known.map_or(Verify::Query, |node| node.verify);
+        let how = known.map_or(VerifyMethod::Query, |node| node.verify);
         let peer = self.site.peer(name, &self.own_title)?;
         let verifier = self.verifier(how, &peer);
         let target = match peer {
-            Peer::Dimse(node) => ObjectTarget::Node(node),
-            Peer::Web(node) => ObjectTarget::Web(node),
+            PeerAddress::Dimse(node) => ObjectTarget::Node(node),
+            PeerAddress::Web(node) => ObjectTarget::Web(node),
         };
-        Ok(Forward { destination: Arc::new(ObjectDestination { target, verifier }), policy })
+        Ok(DestinationService { destination: Arc::new(ObjectDestination { target, verifier }), policy })
     }
 
-    fn verifier(&self, how: Verify, peer: &Peer) -> Option<ObjectVerifier> {
+    fn verifier(&self, how: VerifyMethod, peer: &PeerAddress) -> Option<ObjectVerifier> {
         match (how, peer) {
-            (Verify::Nothing, _) => None,
-            (Verify::Commitment, Peer::Dimse(node)) => {
+            (VerifyMethod::Nothing, _) => None,
+            (VerifyMethod::Commitment, PeerAddress::Dimse(node)) => {
                 Some(deliver::by_commitment(node, self.commitments.cloned()))
             }
-            (Verify::Query, Peer::Dimse(node)) => Some(deliver::by_query(node)),
+            (VerifyMethod::Query, PeerAddress::Dimse(node)) => Some(deliver::by_query(node)),
             // There is no commitment over HTTP that services have.
-            (Verify::Commitment | Verify::Query, Peer::Web(node)) => Some(deliver::over_web(node)),
+            (VerifyMethod::Commitment | VerifyMethod::Query, PeerAddress::Web(node)) => {
+                Some(deliver::over_web(node))
+            }
         }
     }
 }

@@ -11,19 +11,19 @@ use serde::Serialize;
 use crate::dataflow;
 use crate::imaging::Picture;
 use crate::imaging::steps::write_png::write_png;
-use crate::replay::{Again, Part, Past, Ran, Scope, Verdict};
+use crate::replay::{OutputDifference, PastRequest, ReplayResult, ReplayScope, ReplayedRun, RunVerdict};
 use crate::step::Outcome;
 
-use super::exit::{Exit, Failure};
+use super::exit::{CommandError, CommandExit};
 
 /// Takes the runs of a replay, and says what became of each step when the next one begins.
-pub struct Differences<'a> {
-    past: &'a Past,
+pub struct DifferencePrinter<'a> {
+    past: &'a PastRequest,
     /// Where pictures of what differs go.
     output: &'a Path,
     json: bool,
     /// The step under way.
-    step: Option<Step>,
+    step: Option<StepDifference>,
     steps: usize,
     identical: usize,
     /// The first thing that could not be said or written.
@@ -32,7 +32,7 @@ pub struct Differences<'a> {
 
 /// What there is to say of a step.
 #[derive(Default, Serialize)]
-struct Step {
+struct StepDifference {
     step: String,
     runs: usize,
     identical: usize,
@@ -52,17 +52,19 @@ struct RunDifference {
 /// Of the runs of a step, so many that differ are shown.
 const RUNS_SHOWN: usize = 5;
 
-impl<'a> Differences<'a> {
-    pub fn new(past: &'a Past, output: &'a Path, json: bool) -> Differences<'a> {
-        Differences { past, output, json, step: None, steps: 0, identical: 0, trouble: None }
+impl<'a> DifferencePrinter<'a> {
+    pub fn new(past: &'a PastRequest, output: &'a Path, json: bool) -> DifferencePrinter<'a> {
+        DifferencePrinter { past, output, json, step: None, steps: 0, identical: 0, trouble: None }
     }
 
-    pub fn take(&mut self, ran: &Ran) {
+    pub fn take(&mut self, ran: &ReplayedRun) {
         if self.step.as_ref().is_none_or(|step| step.step != ran.step) {
             self.end_step();
         }
-        let difference = (ran.verdict != Verdict::Identical).then(|| self.difference(ran));
-        let step = self.step.get_or_insert_with(|| Step { step: ran.step.clone(), ..Step::default() });
+        let difference = (ran.verdict != RunVerdict::Identical).then(|| self.difference(ran));
+        let step = self
+            .step
+            .get_or_insert_with(|| StepDifference { step: ran.step.clone(), ..StepDifference::default() });
         step.runs += 1;
         step.identical += usize::from(difference.is_none());
         step.took_us += micros(ran.took);
@@ -70,13 +72,13 @@ impl<'a> Differences<'a> {
     }
 
     /// Says how much was identical.
-    pub fn conclude(mut self, scope: Scope, ran: &Again) -> Result<Exit, Failure> {
+    pub fn conclude(mut self, scope: ReplayScope, ran: &ReplayResult) -> Result<CommandExit, CommandError> {
         self.end_step();
         if let Some(trouble) = self.trouble.take() {
             return Err(trouble.into());
         }
         let mut others = Vec::new();
-        if scope == Scope::Whole {
+        if scope == ReplayScope::Whole {
             let missing = missing(self.past, ran);
             others.extend(missing.iter().map(|step| format!("{step} ran before, and does not now")));
             others.extend(otherwise(self.past, ran));
@@ -95,7 +97,7 @@ impl<'a> Differences<'a> {
             others.iter().try_for_each(|other| writeln!(out, "{other}"))?;
         }
         let same = self.identical == self.steps && others.is_empty();
-        Ok(if same { Exit::Done } else { Exit::WithErrors })
+        Ok(if same { CommandExit::Done } else { CommandExit::WithErrors })
     }
 
     fn end_step(&mut self) {
@@ -111,7 +113,7 @@ impl<'a> Differences<'a> {
         self.trouble = self.trouble.take().or(said.err());
     }
 
-    fn difference(&mut self, ran: &Ran) -> RunDifference {
+    fn difference(&mut self, ran: &ReplayedRun) -> RunDifference {
         let item = ran.item.and_then(|item| self.past.recording.request.items.get(item));
         RunDifference {
             item: item.map(|item| item.name.clone()),
@@ -121,13 +123,15 @@ impl<'a> Differences<'a> {
     }
 
     /// Some lines about what differs; a picture of it is written.
-    fn part(&mut self, step: &str, output: &str, part: &Part) -> String {
+    fn part(&mut self, step: &str, output: &str, part: &OutputDifference) -> String {
         match part {
-            Part::Unkept => format!("{output}: of the value before only the digest is kept"),
-            Part::Added { name } => format!("{name}: added"),
-            Part::Removed { name } => format!("{name}: removed"),
-            Part::Value(difference) => format!("{output}:\n{}", indented(&difference.to_string())),
-            Part::File { name, difference } => {
+            OutputDifference::Unkept => format!("{output}: of the value before only the digest is kept"),
+            OutputDifference::Added { name } => format!("{name}: added"),
+            OutputDifference::Removed { name } => format!("{name}: removed"),
+            OutputDifference::Value(difference) => {
+                format!("{output}:\n{}", indented(&difference.to_string()))
+            }
+            OutputDifference::File { name, difference } => {
                 let picture = difference.marked().map(|picture| {
                     let path = self.output.join(step).join(name);
                     let written = write(picture, &path);
@@ -147,12 +151,12 @@ fn write(picture: &Picture, path: &Path) -> io::Result<()> {
 }
 
 /// How a run is not what it was.
-fn what(ran: &Ran) -> String {
+fn what(ran: &ReplayedRun) -> String {
     match &ran.verdict {
-        Verdict::Identical => "identical".to_owned(),
-        Verdict::New => "did not run before".to_owned(),
-        Verdict::Otherwise { before, after } => format!("{} before; {} now", ended(before), ended(after)),
-        Verdict::Differs(outputs) => {
+        RunVerdict::Identical => "identical".to_owned(),
+        RunVerdict::New => "did not run before".to_owned(),
+        RunVerdict::Otherwise { before, after } => format!("{} before; {} now", ended(before), ended(after)),
+        RunVerdict::Differs(outputs) => {
             let why = match ran.changed.as_slice() {
                 [] => ", though nothing that it depends on has changed".to_owned(),
                 changed => format!(": {} changed", changed.join(" and ")),
@@ -171,7 +175,7 @@ fn ended(outcome: &Outcome) -> String {
 }
 
 /// Steps of which runs are recorded, and that did not run now.
-fn missing(past: &Past, ran: &Again) -> Vec<String> {
+fn missing(past: &PastRequest, ran: &ReplayResult) -> Vec<String> {
     let mut missing: Vec<String> = Vec::new();
     for run in &past.recording.runs {
         let is_there = ran.runs.iter().any(|ran| ran.step == run.step);
@@ -183,13 +187,13 @@ fn missing(past: &Past, ran: &Again) -> Vec<String> {
 }
 
 /// How the response is another in kind.
-fn otherwise(past: &Past, ran: &Again) -> Option<String> {
+fn otherwise(past: &PastRequest, ran: &ReplayResult) -> Option<String> {
     let before = past.recording.response.as_ref()?.verdict;
     let now = ran.response.verdict;
     let told = |verdict| match verdict {
-        dataflow::Verdict::Complete => "complete",
-        dataflow::Verdict::Failed => "an error response",
-        dataflow::Verdict::Unfinished => "unfinished",
+        dataflow::ResponseVerdict::Complete => "complete",
+        dataflow::ResponseVerdict::Failed => "an error response",
+        dataflow::ResponseVerdict::Unfinished => "unfinished",
     };
     (before != now).then(|| format!("the response was {} before, and is {} now", told(before), told(now)))
 }
@@ -202,9 +206,9 @@ fn indented(text: &str) -> String {
     text.lines().map(|line| format!("  {line}\n")).collect()
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for StepDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Step { step, runs, identical, took_us, differences } = self;
+        let StepDifference { step, runs, identical, took_us, differences } = self;
         let runs = if *runs > 1 { format!("{runs} runs, ") } else { String::new() };
         let ms = *took_us as f64 / 1e3;
         if differences.is_empty() {

@@ -23,7 +23,7 @@ Exit codes:
 
 /// The end of a command that did its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
+pub enum CommandExit {
     Done,
     /// A request had an error response, or a response could not be delivered.
     WithErrors,
@@ -33,36 +33,36 @@ pub enum Exit {
     Problems,
 }
 
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> ExitCode {
+impl From<CommandExit> for ExitCode {
+    fn from(exit: CommandExit) -> ExitCode {
         ExitCode::from(match exit {
-            Exit::Done => 0,
-            Exit::WithErrors => 1,
-            Exit::Unreadable => 2,
-            Exit::Problems => 3,
+            CommandExit::Done => 0,
+            CommandExit::WithErrors => 1,
+            CommandExit::Unreadable => 2,
+            CommandExit::Problems => 3,
         })
     }
 }
 
-impl From<check::Verdict> for Exit {
-    fn from(verdict: check::Verdict) -> Exit {
+impl From<check::CheckVerdict> for CommandExit {
+    fn from(verdict: check::CheckVerdict) -> CommandExit {
         match verdict {
-            check::Verdict::Sound => Exit::Done,
-            check::Verdict::Unreadable => Exit::Unreadable,
-            check::Verdict::Problems => Exit::Problems,
+            check::CheckVerdict::Sound => CommandExit::Done,
+            check::CheckVerdict::Unreadable => CommandExit::Unreadable,
+            check::CheckVerdict::Problems => CommandExit::Problems,
         }
     }
 }
 
 /// What ends a command before its work is done.
 #[derive(Debug)]
-pub struct Failure {
-    kind: Kind,
+pub struct CommandError {
+    kind: CommandErrorKind,
     message: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum CommandErrorKind {
     Usage,
     Problems,
     NoInput,
@@ -70,77 +70,82 @@ pub enum Kind {
     InputOutput,
 }
 
-impl Failure {
-    pub fn new(kind: Kind, message: impl Into<String>) -> Failure {
-        Failure { kind, message: message.into() }
+impl CommandError {
+    pub fn new(kind: CommandErrorKind, message: impl Into<String>) -> CommandError {
+        CommandError { kind, message: message.into() }
     }
 
     /// For `map_err`: an error with all its causes.
-    pub fn of<E: std::error::Error + 'static>(kind: Kind) -> impl Fn(E) -> Failure {
-        move |error| Failure::new(kind, with_causes(&error))
+    pub fn of<E: std::error::Error + 'static>(kind: CommandErrorKind) -> impl Fn(E) -> CommandError {
+        move |error| CommandError::new(kind, with_causes(&error))
     }
 
-    pub fn hint(mut self, hint: &str) -> Failure {
+    pub fn hint(mut self, hint: &str) -> CommandError {
         self.message += &format!("\n  hint: {hint}");
         self
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
 }
 
-impl From<Failure> for ExitCode {
-    fn from(failure: Failure) -> ExitCode {
+impl From<CommandError> for ExitCode {
+    fn from(failure: CommandError) -> ExitCode {
         ExitCode::from(match failure.kind {
-            Kind::Usage => 2,
-            Kind::Problems => 3,
-            Kind::NoInput => 66,
-            Kind::Engine => 70,
-            Kind::InputOutput => 74,
+            CommandErrorKind::Usage => 2,
+            CommandErrorKind::Problems => 3,
+            CommandErrorKind::NoInput => 66,
+            CommandErrorKind::Engine => 70,
+            CommandErrorKind::InputOutput => 74,
         })
     }
 }
 
-impl From<LoadError> for Failure {
-    fn from(error: LoadError) -> Failure {
+impl From<LoadError> for CommandError {
+    fn from(error: LoadError) -> CommandError {
         let hint = error.hint().map(str::to_owned);
         let failure = match error {
-            LoadError::Problems(problems) => {
-                Failure::new(Kind::Problems, format!("the dataflow has problems\n{problems}"))
+            LoadError::Problems(problems) => CommandError::new(
+                CommandErrorKind::Problems,
+                format!("the dataflow has problems\n{problems}"),
+            ),
+            LoadError::Unknown { .. } | LoadError::Read { .. } => {
+                CommandError::of(CommandErrorKind::Usage)(error)
             }
-            LoadError::Unknown { .. } | LoadError::Read { .. } => Failure::of(Kind::Usage)(error),
         };
         hint.iter().fold(failure, |failure, hint| failure.hint(hint))
     }
 }
 
-impl From<StateError> for Failure {
-    fn from(error: StateError) -> Failure {
-        let failure = Failure::of(Kind::InputOutput);
+impl From<StateError> for CommandError {
+    fn from(error: StateError) -> CommandError {
+        let failure = CommandError::of(CommandErrorKind::InputOutput);
         match error {
             StateError::Held { .. } => failure(error).hint("end it, or give this one a --state of its own"),
-            StateError::Unusable { .. } => Failure::new(Kind::InputOutput, error.to_string()),
+            StateError::Unusable { .. } => {
+                CommandError::new(CommandErrorKind::InputOutput, error.to_string())
+            }
         }
     }
 }
 
-impl From<ServiceError> for Failure {
-    fn from(error: ServiceError) -> Failure {
+impl From<ServiceError> for CommandError {
+    fn from(error: ServiceError) -> CommandError {
         match error {
             ServiceError::State(error) => error.into(),
             ServiceError::Journal(error) => error.into(),
-            ServiceError::Store(error) => Failure::of(Kind::InputOutput)(error),
+            ServiceError::Store(error) => CommandError::of(CommandErrorKind::InputOutput)(error),
             ServiceError::Program(error) => error.into(),
-            ServiceError::Engine(error) => Failure::of(Kind::Engine)(error),
+            ServiceError::Engine(error) => CommandError::of(CommandErrorKind::Engine)(error),
         }
     }
 }
 
-impl From<JournalError> for Failure {
-    fn from(error: JournalError) -> Failure {
+impl From<JournalError> for CommandError {
+    fn from(error: JournalError) -> CommandError {
         let hint = match &error {
             JournalError::Damaged { .. } => {
                 "nothing was changed. Keep the folder to look into it; studies that were received lie in its \
@@ -153,40 +158,40 @@ impl From<JournalError> for Failure {
                 "see whether its disk is full or broken, and whether flow may write there; then start again"
             }
         };
-        Failure::of(Kind::InputOutput)(error).hint(hint)
+        CommandError::of(CommandErrorKind::InputOutput)(error).hint(hint)
     }
 }
 
-impl From<graph::Error> for Failure {
-    fn from(error: graph::Error) -> Failure {
+impl From<graph::GraphError> for CommandError {
+    fn from(error: graph::GraphError) -> CommandError {
         match error {
-            graph::Error::Load(error) => error.into(),
-            graph::Error::Write(_) => Failure::of(Kind::InputOutput)(error),
+            graph::GraphError::Load(error) => error.into(),
+            graph::GraphError::Write(_) => CommandError::of(CommandErrorKind::InputOutput)(error),
         }
     }
 }
 
-impl From<steps::Error> for Failure {
-    fn from(error: steps::Error) -> Failure {
+impl From<steps::StepsError> for CommandError {
+    fn from(error: steps::StepsError) -> CommandError {
         match &error {
-            steps::Error::Unknown { hint, .. } => {
-                let failure = Failure::new(Kind::Usage, error.to_string());
+            steps::StepsError::Unknown { hint, .. } => {
+                let failure = CommandError::new(CommandErrorKind::Usage, error.to_string());
                 hint.iter().fold(failure, |failure, hint| failure.hint(hint))
             }
-            steps::Error::Write(_) => Failure::of(Kind::InputOutput)(error),
+            steps::StepsError::Write(_) => CommandError::of(CommandErrorKind::InputOutput)(error),
         }
     }
 }
 
-impl From<SampleError> for Failure {
-    fn from(error: SampleError) -> Failure {
-        Failure::of(Kind::InputOutput)(error)
+impl From<SampleError> for CommandError {
+    fn from(error: SampleError) -> CommandError {
+        CommandError::of(CommandErrorKind::InputOutput)(error)
     }
 }
 
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Failure {
-        Failure::of(Kind::InputOutput)(error)
+impl From<io::Error> for CommandError {
+    fn from(error: io::Error) -> CommandError {
+        CommandError::of(CommandErrorKind::InputOutput)(error)
     }
 }
 

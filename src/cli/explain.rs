@@ -4,32 +4,32 @@ use std::io::{Write, stdout};
 
 use indicatif::HumanBytes;
 
-use crate::journal::{Entry, History};
-use crate::replay::{Explanation, Past};
-use crate::step::Table;
+use crate::journal::{JournalEntry, RequestHistory};
+use crate::replay::{PastRequest, RequestExplanation};
+use crate::step::StepTable;
 
-use super::exit::{Exit, Failure};
-use super::lookup::Lookup;
+use super::exit::{CommandError, CommandExit};
+use super::lookup::RequestLookup;
 use super::status::ago;
-use super::subject::Subject;
+use super::subject::ReplaySubject;
 
 /// Say what became of a request, step by step: why, of what it was made, and what would change it
 ///
 /// Works beside a running flow, on the state of a stopped one, and on a file that `flow replay` exported.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct ExplainArguments {
     #[command(flatten)]
-    lookup: Lookup,
+    lookup: RequestLookup,
 
     /// Print it as JSON
     #[arg(long)]
     json: bool,
 }
 
-impl Args {
-    pub fn run(self, table: &Table) -> Result<Exit, Failure> {
-        let subject = Subject::find(&self.lookup)?;
-        let explanation = Explanation::of(&subject.past, &subject.dataflow(table)?);
+impl ExplainArguments {
+    pub fn run(self, table: &StepTable) -> Result<CommandExit, CommandError> {
+        let subject = ReplaySubject::find(&self.lookup)?;
+        let explanation = RequestExplanation::of(&subject.past, &subject.dataflow(table)?);
         let text = if self.json {
             serde_json::to_string(&explanation).expect("it is made of texts and numbers") + "\n"
         } else {
@@ -37,11 +37,11 @@ impl Args {
             format!("{}{history}{explanation}", head(&subject.past))
         };
         stdout().write_all(text.as_bytes())?;
-        Ok(Exit::Done)
+        Ok(CommandExit::Done)
     }
 }
 
-fn head(past: &Past) -> String {
+fn head(past: &PastRequest) -> String {
     let recording = &past.recording;
     let request = &recording.request;
     let (items, bytes) = (request.items.len(), HumanBytes(request.size()));
@@ -51,20 +51,25 @@ fn head(past: &Past) -> String {
 }
 
 /// What the journal knows besides the steps: when, and what became of the response.
-fn told(history: &History) -> String {
+fn told(history: &RequestHistory) -> String {
     let mut text = String::new();
     for dated in &history.entries {
         let what = match &dated.entry {
-            Entry::Accepted { .. } => "accepted".to_owned(),
-            Entry::TakenUp => "taken up by another process".to_owned(),
-            Entry::Interim { .. } => "the deadline has passed: an error response says so".to_owned(),
-            Entry::Responded { .. } => "responded".to_owned(),
-            Entry::Delivered { destination, complete: true, .. } => format!("delivered to {destination}"),
-            Entry::Delivered { destination, .. } => format!("NOT DELIVERED to {destination}"),
-            Entry::Answered => "answered".to_owned(),
-            Entry::Asked { what } => format!("{what} was asked for"),
-            Entry::Late { items } => format!("{} items came late", items.len()),
-            Entry::Began | Entry::Run(_) | Entry::Sent { .. } | Entry::Undelivered => continue,
+            JournalEntry::Accepted { .. } => "accepted".to_owned(),
+            JournalEntry::TakenUp => "taken up by another process".to_owned(),
+            JournalEntry::Interim { .. } => "the deadline has passed: an error response says so".to_owned(),
+            JournalEntry::Responded { .. } => "responded".to_owned(),
+            JournalEntry::Delivered { destination, complete: true, .. } => {
+                format!("delivered to {destination}")
+            }
+            JournalEntry::Delivered { destination, .. } => format!("NOT DELIVERED to {destination}"),
+            JournalEntry::Answered => "answered".to_owned(),
+            JournalEntry::Asked { what } => format!("{what} was asked for"),
+            JournalEntry::Late { items } => format!("{} items came late", items.len()),
+            JournalEntry::Began
+            | JournalEntry::Run(_)
+            | JournalEntry::Sent { .. }
+            | JournalEntry::Undelivered => continue,
         };
         text += &format!("  {what}, {} ago\n", ago(dated.time_ms));
     }

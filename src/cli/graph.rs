@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use crate::dataflow::{Dataflow, LoadError};
-use crate::step::Table;
+use crate::step::StepTable;
 
 /// Draw a dataflow: its steps, what each needs and gives
 ///
@@ -12,16 +12,16 @@ use crate::step::Table;
 ///
 /// `flow graph ct-lung --format dot | dot -Tsvg > ct-lung.svg` makes a picture.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct GraphArguments {
     /// A file, or the name of a dataflow that flow carries
     #[arg(value_name = "DATAFLOW", default_value = "ct-lung")]
     dataflow: String,
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = GraphFormat::Text)]
+    format: GraphFormat,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
+enum GraphFormat {
     /// For the terminal
     Text,
     /// For Graphviz
@@ -31,22 +31,22 @@ enum Format {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum GraphError {
     #[error(transparent)]
     Load(#[from] LoadError),
     #[error("could not write the drawing")]
     Write(#[from] io::Error),
 }
 
-impl Args {
+impl GraphArguments {
     /// # Errors
     /// If there is no such dataflow, there are problems in it, or the drawing cannot be written.
-    pub fn run(&self, table: &Table, out: &mut impl Write) -> Result<(), Error> {
+    pub fn run(&self, table: &StepTable, out: &mut impl Write) -> Result<(), GraphError> {
         let dataflow = Dataflow::load(&self.dataflow, table)?;
         let drawing = match self.format {
-            Format::Text => dataflow.drawing(),
-            Format::Dot => dataflow.dot(),
-            Format::Mermaid => dataflow.mermaid(),
+            GraphFormat::Text => dataflow.drawing(),
+            GraphFormat::Dot => dataflow.dot(),
+            GraphFormat::Mermaid => dataflow.mermaid(),
         };
         Ok(out.write_all(drawing.as_bytes())?)
     }

@@ -11,16 +11,19 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::admission::StopSignal;
-use crate::dicom::{self, AeTitle, Archive, Called, Commitments, Completion, Pull, Retrieval};
-use crate::dicom::{StudyReceiver, Wanted};
+use crate::dicom::{
+    self, AeTitle, CalledTitles, CompletionRules, PullArchive, RequestedCommitments, RetrievalMethod,
+    StudyPull,
+};
+use crate::dicom::{PullEntry, StudyReceiver};
 
-use super::audit::Auditor;
-use super::exit::{Failure, Kind};
-use super::site::{self, Peer};
+use super::audit::AuditRecorder;
+use super::exit::{CommandError, CommandErrorKind};
+use super::site::{self, PeerAddress};
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Receiving over DICOM")]
-pub struct Listen {
+pub struct ListenArguments {
     /// Receive studies at this port (C-STORE, C-ECHO); loopback only, unless an address is given
     #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = address)]
     listen: Option<SocketAddr>,
@@ -51,26 +54,26 @@ pub struct Listen {
 
     /// How studies travel: on our association (get), or on one that the archive opens to --listen (move)
     #[arg(long, value_name = "WAY", default_value = "get")]
-    pull_by: PullBy,
+    pull_by: PullMethod,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum PullBy {
+enum PullMethod {
     Get,
     Move,
 }
 
 /// Where received files lie.
-pub struct Inbox {
+pub struct InboxPlace {
     pub folder: PathBuf,
     /// Those of its folders whose requests are recorded.
     pub known: BTreeSet<PathBuf>,
     pub free_bytes_min: u64,
 }
 
-impl Listen {
+impl ListenArguments {
     /// Whether studies are to be received or fetched.
-    pub fn is_wanted(&self, site: &site::Settings) -> bool {
+    pub fn is_wanted(&self, site: &site::SiteSettings) -> bool {
         self.address(site).is_some() || self.from.is_some() || site.receives()
     }
 
@@ -83,40 +86,47 @@ impl Listen {
         self.ae_title.as_ref()
     }
 
-    pub fn address(&self, site: &site::Settings) -> Option<SocketAddr> {
+    pub fn address(&self, site: &site::SiteSettings) -> Option<SocketAddr> {
         self.listen.or_else(|| site.listener().map(|listener| listener.address))
     }
 
     pub fn open(
         &self,
-        site: &site::Settings,
-        inbox: Inbox,
-        commitments: &Arc<Commitments>,
-        auditor: &Arc<Auditor>,
-    ) -> Result<StudyReceiver, Failure> {
+        site: &site::SiteSettings,
+        inbox: InboxPlace,
+        commitments: &Arc<RequestedCommitments>,
+        auditor: &Arc<AuditRecorder>,
+    ) -> Result<StudyReceiver, CommandError> {
         let own_title = site.ae_title(self.ae_title.as_ref());
-        let mut settings = dicom::Settings::new(own_title.clone(), inbox.folder);
+        let mut settings = dicom::ReceiveSettings::new(own_title.clone(), inbox.folder);
         site.apply(&mut settings)?;
         settings.commitments = Arc::clone(commitments);
         settings.known_folders = inbox.known;
         settings.free_bytes_min = inbox.free_bytes_min;
-        let Completion { quiet_time, broken_time, .. } = &mut settings.completion;
+        let CompletionRules { quiet_time, broken_time, .. } = &mut settings.completion;
         *quiet_time = self.quiet_time.unwrap_or(*quiet_time);
         *broken_time = self.broken_time.unwrap_or(*broken_time);
         if self.any_called_ae {
-            settings.called = Called::Any;
+            settings.called = CalledTitles::Any;
         }
         settings.pull = self.pull(site, &own_title)?;
         let listener = self.address(site).map(bind).transpose()?;
-        if listener.is_none() && self.pull_by == PullBy::Move {
-            let failure = Failure::new(Kind::Usage, "--pull-by move needs a port that the archive sends to");
+        if listener.is_none() && self.pull_by == PullMethod::Move {
+            let failure = CommandError::new(
+                CommandErrorKind::Usage,
+                "--pull-by move needs a port that the archive sends to",
+            );
             return Err(failure.hint("add --listen, and make that address known at the archive"));
         }
         let auditor = Arc::clone(auditor);
         Ok(StudyReceiver::new(listener, settings, move |event| auditor.received(event)))
     }
 
-    fn pull(&self, site: &site::Settings, own_title: &AeTitle) -> Result<Option<Pull>, Failure> {
+    fn pull(
+        &self,
+        site: &site::SiteSettings,
+        own_title: &AeTitle,
+    ) -> Result<Option<StudyPull>, CommandError> {
         let Some(from) = &self.from else { return Ok(None) };
         let mut wanted = Vec::new();
         for text in &self.pull {
@@ -124,7 +134,10 @@ impl Listen {
                 None => wanted.push(parse_wanted(text)?),
                 Some(path) => {
                     let list = std::fs::read_to_string(path).map_err(|error| {
-                        Failure::new(Kind::NoInput, format!("could not read {path}: {error}"))
+                        CommandError::new(
+                            CommandErrorKind::NoInput,
+                            format!("could not read {path}: {error}"),
+                        )
                     })?;
                     let lines = list.lines().map(str::trim);
                     let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -133,37 +146,41 @@ impl Listen {
             }
         }
         let way = match self.pull_by {
-            PullBy::Get => Retrieval::Get,
-            PullBy::Move => Retrieval::Move { to: own_title.clone() },
+            PullMethod::Get => RetrievalMethod::Get,
+            PullMethod::Move => RetrievalMethod::Move { to: own_title.clone() },
         };
         let from = match site.peer(from, own_title)? {
-            Peer::Dimse(node) => Archive::Dimse { node, way },
-            Peer::Web(node) => Archive::Web(node),
+            PeerAddress::Dimse(node) => PullArchive::Dimse { node, way },
+            PeerAddress::Web(node) => PullArchive::Web(node),
         };
         let waits = PULL_WAITS_S.map(Duration::from_secs).into();
-        Ok(Some(Pull { from, wanted, waits }))
+        Ok(Some(StudyPull { from, wanted, waits }))
     }
 }
 
 /// How long to wait before each further try of a study that could not be fetched.
 const PULL_WAITS_S: [u64; 3] = [1, 5, 15];
 
-fn parse_wanted(text: &str) -> Result<Wanted, Failure> {
-    text.parse().map_err(Failure::of(Kind::Usage))
+fn parse_wanted(text: &str) -> Result<PullEntry, CommandError> {
+    text.parse().map_err(CommandError::of(CommandErrorKind::Usage))
 }
 
-pub fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+pub fn bind(address: SocketAddr) -> Result<TcpListener, CommandError> {
     TcpListener::bind(address).map_err(|error| {
-        let failure = Failure::new(Kind::InputOutput, format!("could not listen at {address}: {error}"));
+        let failure = CommandError::new(
+            CommandErrorKind::InputOutput,
+            format!("could not listen at {address}: {error}"),
+        );
         failure.hint("another program may have the port; ports below 1024 need rights")
     })
 }
 
 /// The first signal ends receiving, and what has been received is still answered; the second one
 /// ends the process.
-pub fn stop_on_signal(stop: &Arc<StopSignal>) -> Result<(), Failure> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])
-        .map_err(|error| Failure::new(Kind::InputOutput, format!("could not watch for signals: {error}")))?;
+pub fn stop_on_signal(stop: &Arc<StopSignal>) -> Result<(), CommandError> {
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(|error| {
+        CommandError::new(CommandErrorKind::InputOutput, format!("could not watch for signals: {error}"))
+    })?;
     let stop = Arc::clone(stop);
     std::thread::spawn(move || {
         let mut signals = signals.forever();

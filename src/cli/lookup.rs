@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use crate::admission::{SourceTable, find_requests};
-use crate::journal::{Journal, Reader, Row};
+use crate::journal::{Journal, JournalReader, RequestRow};
 
-use super::exit::{Failure, Kind};
+use super::exit::{CommandError, CommandErrorKind};
 
 /// A request and where it is remembered.
 #[derive(Debug, clap::Args)]
-pub struct Lookup {
+pub struct RequestLookup {
     /// The request: its name or a part of it, its number, the first digits of its id, or the patient's ID, accession number or study
     #[arg(value_name = "REQUEST")]
     request: String,
@@ -22,7 +22,7 @@ pub struct Lookup {
 /// More requests than this are not named when several fit.
 const NAMED_MAX: usize = 8;
 
-impl Lookup {
+impl RequestLookup {
     /// As it was given.
     pub fn request(&self) -> &str {
         &self.request
@@ -33,31 +33,36 @@ impl Lookup {
     }
 
     /// Finds the one request that is meant.
-    pub fn find(&self) -> Result<(Reader, Row), Failure> {
+    pub fn find(&self) -> Result<(JournalReader, RequestRow), CommandError> {
         let reader = open(&self.state)?;
         let found = find_requests(&reader, &SourceTable::built_in(), &self.request);
-        let mut found = found.map_err(Failure::of(Kind::InputOutput))?;
+        let mut found = found.map_err(CommandError::of(CommandErrorKind::InputOutput))?;
         match (found.len(), found.pop()) {
             (1, Some(row)) => Ok((reader, row)),
             (_, None) => {
                 let text = format!("no request {:?} in {}", self.request, self.state.display());
-                Err(Failure::new(Kind::NoInput, text).hint("`flow status` lists the requests"))
+                Err(CommandError::new(CommandErrorKind::NoInput, text)
+                    .hint("`flow status` lists the requests"))
             }
             (count, Some(last)) => {
                 let names = found.iter().rev().take(NAMED_MAX).map(|row| row.name.as_str());
                 let names: Vec<&str> = std::iter::once(last.name.as_str()).chain(names).collect();
                 let text = format!("{count} requests fit {:?}", self.request);
-                Err(Failure::new(Kind::Usage, text).hint(&format!("give one of {}", names.join(", "))))
+                Err(CommandError::new(CommandErrorKind::Usage, text)
+                    .hint(&format!("give one of {}", names.join(", "))))
             }
         }
     }
 }
 
 /// Opens the journal of a state folder to look into it.
-pub fn open(state: &Path) -> Result<Reader, Failure> {
+pub fn open(state: &Path) -> Result<JournalReader, CommandError> {
     if !state.join(Journal::FILE).exists() {
-        let failure = Failure::new(Kind::NoInput, format!("there is no journal in {}", state.display()));
+        let failure = CommandError::new(
+            CommandErrorKind::NoInput,
+            format!("there is no journal in {}", state.display()),
+        );
         return Err(failure.hint("give the --state of the flow that has the requests"));
     }
-    Reader::open(state).map_err(Failure::of(Kind::InputOutput))
+    JournalReader::open(state).map_err(CommandError::of(CommandErrorKind::InputOutput))
 }

@@ -14,10 +14,12 @@ pub mod graph;
 mod listen;
 mod lookup;
 mod memory;
+mod operator;
 mod peer;
 mod processes;
 mod progress;
 mod replay;
+mod reporter;
 mod run;
 mod run_settings;
 pub mod sample;
@@ -27,54 +29,52 @@ mod status;
 mod step_folders;
 pub mod steps;
 mod subject;
-mod teller;
 mod truth;
 mod waiting;
-mod wish;
 
 use std::io::{IsTerminal, stderr, stdout};
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::step::Table;
+use crate::step::StepTable;
 
-use exit::{Exit, Failure};
+use exit::{CommandError, CommandExit};
 
 /// Runs requests with a lot of data through pure steps, and answers each one exactly once
 #[derive(Debug, Parser)]
 #[command(name = "flow", version, after_help = exit::HELP)]
-struct Cli {
+struct CommandLine {
     #[command(subcommand)]
-    command: Command,
+    command: FlowCommand,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Command {
-    Run(Box<run::Args>),
-    Status(status::Args),
-    Explain(explain::Args),
-    Replay(replay::Args),
-    Cancel(wish::Cancel),
-    Retry(wish::Retry),
-    Keep(wish::Keep),
-    Complete(complete::Complete),
-    Echo(peer::Echo),
-    Find(peer::Find),
-    Send(peer::Send),
-    Conformance(conformance::Conformance),
-    Check(check::Args),
-    Graph(graph::Args),
-    Steps(steps::Args),
-    Sample(sample::Sample),
-    Bench(bench::Args),
+enum FlowCommand {
+    Run(Box<run::RunArguments>),
+    Status(status::StatusArguments),
+    Explain(explain::ExplainArguments),
+    Replay(replay::ReplayArguments),
+    Cancel(operator::CancelArguments),
+    Retry(operator::RetryArguments),
+    Keep(operator::KeepArguments),
+    Complete(complete::CompleteArguments),
+    Echo(peer::EchoArguments),
+    Find(peer::FindArguments),
+    Send(peer::SendArguments),
+    Conformance(conformance::ConformanceArguments),
+    Check(check::CheckArguments),
+    Graph(graph::GraphArguments),
+    Steps(steps::StepsArguments),
+    Sample(sample::SampleArguments),
+    Bench(bench::BenchArguments),
 }
 
 /// Runs the command line of this process with the steps of a table: what `main` does, and what a
 /// program with steps of its own does with a larger table.
-pub fn main(table: &Table) -> ExitCode {
+pub fn main(table: &StepTable) -> ExitCode {
     log_to_stderr();
-    match Cli::parse().command.run(table) {
+    match CommandLine::parse().command.run(table) {
         Ok(exit) => exit.into(),
         Err(failure) => {
             eprintln!("flow: {failure}");
@@ -83,26 +83,26 @@ pub fn main(table: &Table) -> ExitCode {
     }
 }
 
-impl Command {
-    fn run(self, table: &Table) -> Result<Exit, Failure> {
+impl FlowCommand {
+    fn run(self, table: &StepTable) -> Result<CommandExit, CommandError> {
         match self {
-            Command::Run(run) => run.run(table),
-            Command::Status(status) => status.run(table),
-            Command::Explain(explain) => explain.run(table),
-            Command::Replay(replay) => replay.run(table),
-            Command::Cancel(cancel) => cancel.run(),
-            Command::Retry(retry) => retry.run(),
-            Command::Keep(keep) => keep.run(),
-            Command::Complete(complete) => complete.run(),
-            Command::Echo(echo) => echo.run(),
-            Command::Find(find) => find.run(),
-            Command::Send(send) => send.run(),
-            Command::Conformance(conformance) => conformance.run(),
-            Command::Check(check) => Ok(check.run(table, &mut stdout(), &mut stderr())?.into()),
-            Command::Graph(graph) => Ok(graph.run(table, &mut stdout()).map(|()| Exit::Done)?),
-            Command::Steps(steps) => Ok(steps.run(table, &mut stdout()).map(|()| Exit::Done)?),
-            Command::Bench(bench) => bench.run(table),
-            Command::Sample(sample) => Ok(sample.run().map(|()| Exit::Done)?),
+            FlowCommand::Run(run) => run.run(table),
+            FlowCommand::Status(status) => status.run(table),
+            FlowCommand::Explain(explain) => explain.run(table),
+            FlowCommand::Replay(replay) => replay.run(table),
+            FlowCommand::Cancel(cancel) => cancel.run(),
+            FlowCommand::Retry(retry) => retry.run(),
+            FlowCommand::Keep(keep) => keep.run(),
+            FlowCommand::Complete(complete) => complete.run(),
+            FlowCommand::Echo(echo) => echo.run(),
+            FlowCommand::Find(find) => find.run(),
+            FlowCommand::Send(send) => send.run(),
+            FlowCommand::Conformance(conformance) => conformance.run(),
+            FlowCommand::Check(check) => Ok(check.run(table, &mut stdout(), &mut stderr())?.into()),
+            FlowCommand::Graph(graph) => Ok(graph.run(table, &mut stdout()).map(|()| CommandExit::Done)?),
+            FlowCommand::Steps(steps) => Ok(steps.run(table, &mut stdout()).map(|()| CommandExit::Done)?),
+            FlowCommand::Bench(bench) => bench.run(table),
+            FlowCommand::Sample(sample) => Ok(sample.run().map(|()| CommandExit::Done)?),
         }
     }
 }

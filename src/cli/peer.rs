@@ -3,23 +3,26 @@
 use std::io::{Write, stdout};
 use std::path::PathBuf;
 
-use dicom::folder::{self, Skipped};
+use dicom::folder::{self, SkippedPath};
 
-use crate::dicom::{self, AeTitle, Destination, Found, Level, NotSendable, Object, Query, SendError, Sent};
+use crate::dicom::{
+    self, AeTitle, DicomObject, DimseNode, DimseQuery, FindResult, ObjectError, QueryLevel, SendError,
+    SentObject,
+};
 use crate::step::Item;
 
-use super::exit::{Exit, Failure, Kind};
-use super::site::SiteFile;
+use super::exit::{CommandError, CommandErrorKind, CommandExit};
+use super::site::SiteArguments;
 
 /// A node, and how we call ourselves there.
 #[derive(Debug, clap::Args)]
-struct Peer {
+struct PeerArguments {
     /// The node: AETITLE@HOST:PORT, or its name in the --site file
     #[arg(value_name = "NODE")]
     node: String,
 
     #[command(flatten)]
-    site: SiteFile,
+    site: SiteArguments,
 
     /// Our AE title [default: FLOW]
     #[arg(long, value_name = "TITLE")]
@@ -28,9 +31,9 @@ struct Peer {
 
 /// Ask whether a DICOM node is there and talks to us (C-ECHO)
 #[derive(Debug, clap::Args)]
-pub struct Echo {
+pub struct EchoArguments {
     #[command(flatten)]
-    peer: Peer,
+    peer: PeerArguments,
 }
 
 /// Ask a DICOM archive what it has (C-FIND)
@@ -40,17 +43,17 @@ Examples:
   flow find ORTHANC@127.0.0.1:4242 'PatientID=P1'
   flow find PACS 'StudyDate=20260101-;ModalitiesInStudy=CT' --site site.yaml
   flow find PACS 'StudyInstanceUID=1.2.3' --level series --site site.yaml")]
-pub struct Find {
+pub struct FindArguments {
     #[command(flatten)]
-    peer: Peer,
+    peer: PeerArguments,
 
     /// What must match: Keyword=value, several with `;` between them; `*` stands for other letters
     #[arg(value_name = "QUERY")]
-    query: Query,
+    query: DimseQuery,
 
     /// What one answer is about
     #[arg(long, value_name = "LEVEL", default_value = "study")]
-    level: Of,
+    level: FindLevel,
 
     /// A line of JSON for each answer
     #[arg(long)]
@@ -58,7 +61,7 @@ pub struct Find {
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Of {
+enum FindLevel {
     Study,
     Series,
     Instance,
@@ -68,46 +71,47 @@ enum Of {
 ///
 /// Tells for each file what the node answered. Exit code 1 if not all are stored.
 #[derive(Debug, clap::Args)]
-pub struct Send {
+pub struct SendArguments {
     #[command(flatten)]
-    peer: Peer,
+    peer: PeerArguments,
 
     /// Files, or folders with any nesting
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
 }
 
-impl Peer {
-    fn destination(&self) -> Result<Destination, Failure> {
+impl PeerArguments {
+    fn destination(&self) -> Result<DimseNode, CommandError> {
         let site = self.site.load()?;
         let own_title = site.ae_title(self.ae_title.as_ref());
         site.node(&self.node, &own_title)
     }
 }
 
-fn failed(error: SendError) -> Failure {
+fn failed(error: SendError) -> CommandError {
     let remedy = error.remedy();
-    Failure::of(Kind::InputOutput)(error).hint(&remedy)
+    CommandError::of(CommandErrorKind::InputOutput)(error).hint(&remedy)
 }
 
-impl Echo {
-    pub fn run(self) -> Result<Exit, Failure> {
+impl EchoArguments {
+    pub fn run(self) -> Result<CommandExit, CommandError> {
         let destination = self.peer.destination()?;
         dicom::echo(&destination).map_err(failed)?;
         writeln!(stdout(), "{destination} answers")?;
-        Ok(Exit::Done)
+        Ok(CommandExit::Done)
     }
 }
 
-impl Find {
-    pub fn run(self) -> Result<Exit, Failure> {
+impl FindArguments {
+    pub fn run(self) -> Result<CommandExit, CommandError> {
         let level = match self.level {
-            Of::Study => Level::Study,
-            Of::Series => Level::Series,
-            Of::Instance => Level::Instance,
+            FindLevel::Study => QueryLevel::Study,
+            FindLevel::Series => QueryLevel::Series,
+            FindLevel::Instance => QueryLevel::Instance,
         };
-        let query = Query { level, ..self.query };
-        let Found { matches, cut_off } = dicom::find(&self.peer.destination()?, &query).map_err(failed)?;
+        let query = DimseQuery { level, ..self.query };
+        let FindResult { matches, cut_off } =
+            dicom::find(&self.peer.destination()?, &query).map_err(failed)?;
         for one in &matches {
             let told = one.told();
             match self.json {
@@ -124,35 +128,36 @@ impl Find {
         if cut_off {
             eprintln!("flow: there are more; ask for less at a time");
         }
-        Ok(Exit::Done)
+        Ok(CommandExit::Done)
     }
 }
 
-impl Send {
-    pub fn run(self) -> Result<Exit, Failure> {
+impl SendArguments {
+    pub fn run(self) -> Result<CommandExit, CommandError> {
         let destination = self.peer.destination()?;
-        let found = folder::find(&self.paths).map_err(Failure::of(Kind::NoInput))?;
-        for Skipped { path, reason } in &found.skipped {
+        let found = folder::find(&self.paths).map_err(CommandError::of(CommandErrorKind::NoInput))?;
+        for SkippedPath { path, reason } in &found.skipped {
             eprintln!("skipped   {}: {reason}", path.display());
         }
         let items: Vec<_> = found.studies.into_iter().flat_map(|study| study.items).collect();
         if items.is_empty() {
-            return Err(Failure::new(Kind::NoInput, "there is no DICOM file to send"));
+            return Err(CommandError::new(CommandErrorKind::NoInput, "there is no DICOM file to send"));
         }
         let open = |item: &Item| match item.file() {
-            Ok(path) => Object::open(&item.name, path),
-            Err(source) => Err(NotSendable::Unreadable { name: item.name.clone(), source }),
+            Ok(path) => DicomObject::open(&item.name, path),
+            Err(source) => Err(ObjectError::Unreadable { name: item.name.clone(), source }),
         };
         let objects = items.iter().map(open);
-        let objects: Vec<Object> = objects.collect::<Result<_, _>>().map_err(Failure::of(Kind::NoInput))?;
+        let objects: Vec<DicomObject> =
+            objects.collect::<Result<_, _>>().map_err(CommandError::of(CommandErrorKind::NoInput))?;
         let mut unsent = 0;
-        let mut tell = |sent: Sent| {
+        let mut tell = |sent: SentObject| {
             unsent += usize::from(!sent.outcome.is_stored());
             // A reader that has gone away does not end the work.
             let _ = writeln!(stdout(), "{}  {}", sent.name, sent.outcome);
         };
         dicom::send_each(&destination, &objects, Some(dicom::plain_pixels), &mut tell).map_err(failed)?;
         eprintln!("{} of {} files are stored at {destination}", items.len() - unsent, items.len());
-        Ok(if unsent == 0 { Exit::Done } else { Exit::WithErrors })
+        Ok(if unsent == 0 { CommandExit::Done } else { CommandExit::WithErrors })
     }
 }

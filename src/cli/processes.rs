@@ -5,14 +5,14 @@ use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cluster::{self, Agreement, Hosts, Secret};
-use crate::engine::{DataflowSet, Mesh};
+use crate::cluster::{self, ClusterAgreement, ClusterSecret, HostList};
+use crate::engine::{DataflowSet, ProcessMesh};
 
-use super::exit::{Failure, Kind};
+use super::exit::{CommandError, CommandErrorKind};
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Several processes")]
-pub struct Processes {
+pub struct ProcessArguments {
     /// How many processes work together; they must see the same --state and --input folders
     #[arg(short = 'n', long, value_name = "N", default_value = "1")]
     processes: NonZero<usize>,
@@ -33,7 +33,7 @@ pub struct Processes {
 /// How long a process waits for the others.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-impl Processes {
+impl ProcessArguments {
     pub fn is_first(&self) -> bool {
         self.process == 0
     }
@@ -50,8 +50,8 @@ impl Processes {
 
     /// How many processes share the memory of this machine: all, where all are at loopback addresses.
     pub fn on_this_machine(&self) -> u64 {
-        let hosts = self.hosts.as_ref().and_then(|path| Hosts::read(path, self.processes.get()).ok());
-        hosts.filter(Hosts::are_loopback).map_or(1, |_| self.processes.get() as u64)
+        let hosts = self.hosts.as_ref().and_then(|path| HostList::read(path, self.processes.get()).ok());
+        hosts.filter(HostList::are_loopback).map_or(1, |_| self.processes.get() as u64)
     }
 
     /// Meets the other processes; `None` where there is only one.
@@ -60,11 +60,11 @@ impl Processes {
         dataflows: &DataflowSet,
         workers: NonZero<usize>,
         lanes: NonZero<usize>,
-    ) -> Result<Option<Mesh>, Failure> {
+    ) -> Result<Option<ProcessMesh>, CommandError> {
         let processes = self.processes.get();
         if self.process >= processes {
             let text = format!("-p {} is not below -n {processes}", self.process);
-            return Err(Failure::new(Kind::Usage, text).hint("processes count from 0"));
+            return Err(CommandError::new(CommandErrorKind::Usage, text).hint("processes count from 0"));
         }
         if processes == 1 {
             return Ok(None);
@@ -72,7 +72,7 @@ impl Processes {
         let hosts = self.hosts()?;
         let secret = self.secret(&hosts)?;
         let (workers, lanes) = (workers.get(), lanes.get());
-        let agreement = Agreement { dataflow: dataflows.digest(), lanes, workers, processes };
+        let agreement = ClusterAgreement { dataflow: dataflows.digest(), lanes, workers, processes };
         let others = processes - 1;
         let _ = writeln!(
             std::io::stderr(),
@@ -80,25 +80,29 @@ impl Processes {
             PATIENCE.as_secs()
         );
         let mesh = cluster::meet(self.process, &hosts, &secret, &agreement, PATIENCE);
-        mesh.map(Some).map_err(Failure::of(Kind::Engine))
+        mesh.map(Some).map_err(CommandError::of(CommandErrorKind::Engine))
     }
 
-    fn hosts(&self) -> Result<Hosts, Failure> {
+    fn hosts(&self) -> Result<HostList, CommandError> {
         let Some(path) = &self.hosts else {
-            let failure = Failure::new(Kind::Usage, "several processes need --hosts");
+            let failure = CommandError::new(CommandErrorKind::Usage, "several processes need --hosts");
             return Err(failure.hint("write a file with one host:port a line, for example 127.0.0.1:2101"));
         };
-        Hosts::read(path, self.processes.get()).map_err(Failure::of(Kind::Usage))
+        HostList::read(path, self.processes.get()).map_err(CommandError::of(CommandErrorKind::Usage))
     }
 
-    fn secret(&self, hosts: &Hosts) -> Result<Secret, Failure> {
+    fn secret(&self, hosts: &HostList) -> Result<ClusterSecret, CommandError> {
         match &self.secret {
-            Some(path) => Secret::read(path).map_err(|error| {
-                Failure::new(Kind::InputOutput, format!("could not read {}: {error}", path.display()))
+            Some(path) => ClusterSecret::read(path).map_err(|error| {
+                CommandError::new(
+                    CommandErrorKind::InputOutput,
+                    format!("could not read {}: {error}", path.display()),
+                )
             }),
-            None if hosts.are_loopback() => Ok(Secret::new(b"")),
+            None if hosts.are_loopback() => Ok(ClusterSecret::new(b"")),
             None => {
-                let failure = Failure::new(Kind::Usage, "processes on several machines need --secret");
+                let failure =
+                    CommandError::new(CommandErrorKind::Usage, "processes on several machines need --secret");
                 Err(failure.hint("give all of them the same file with a long random text"))
             }
         }

@@ -8,22 +8,22 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanBytes, HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::admission::{AdmissionEvent, AdmissionObserver};
-use crate::dataflow::{Response, Verdict};
-use crate::engine::{Event, Observer};
-use crate::step::{Digest, Outcome, Reason, Report, Request};
+use crate::dataflow::{Response, ResponseVerdict};
+use crate::engine::{EngineEvent, EventObserver};
+use crate::step::{Digest, Outcome, OutcomeReason, Request, StepReport};
 use crate::yaml::duration::shown;
 
 /// Draws on stderr. Shared by all threads that have something to tell.
-pub struct Progress {
+pub struct ProgressDisplay {
     /// On a terminal.
     bars: Option<MultiProgress>,
     /// Steps of the dataflow: the length of a bar.
     steps: u64,
     /// More than one where the same request is under way twice.
-    open: Mutex<HashMap<Digest, Vec<Line>>>,
+    open: Mutex<HashMap<Digest, Vec<ProgressLine>>>,
 }
 
-struct Line {
+struct ProgressLine {
     began: Instant,
     bar: Option<ProgressBar>,
     ended: BTreeSet<String>,
@@ -37,10 +37,10 @@ fn printable(text: &str) -> String {
 
 const TICK: Duration = Duration::from_millis(100);
 
-impl Progress {
-    pub fn new(steps: usize) -> Progress {
+impl ProgressDisplay {
+    pub fn new(steps: usize) -> ProgressDisplay {
         let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
-        Progress { bars, steps: steps as u64, open: Mutex::default() }
+        ProgressDisplay { bars, steps: steps as u64, open: Mutex::default() }
     }
 
     /// Prints a line above the moving ones.
@@ -64,7 +64,7 @@ impl Progress {
         if bar.is_none() {
             self.say(&format!("accepted  {}  {items} items, {size}", request.name));
         }
-        let line = Line { began: Instant::now(), bar, ended: BTreeSet::new() };
+        let line = ProgressLine { began: Instant::now(), bar, ended: BTreeSet::new() };
         self.lock().entry(request.id).or_default().push(line);
     }
 
@@ -80,8 +80,8 @@ impl Progress {
             HumanDuration(took).to_string()
         };
         let verdict = match response.verdict {
-            Verdict::Complete => "complete",
-            Verdict::Failed | Verdict::Unfinished => "ERROR RESPONSE",
+            ResponseVerdict::Complete => "complete",
+            ResponseVerdict::Failed | ResponseVerdict::Unfinished => "ERROR RESPONSE",
         };
         let mut text = format!("answered  {}  {verdict}, {took}", request.name);
         text += &not_run(response);
@@ -100,13 +100,13 @@ impl Progress {
         self.say(&format!("overdue   {}  ERROR RESPONSE, {reason}; the request goes on", request.name));
     }
 
-    fn step(&self, request: &Request, show: impl FnOnce(&mut Line)) {
+    fn step(&self, request: &Request, show: impl FnOnce(&mut ProgressLine)) {
         if let Some(line) = self.lock().get_mut(&request.id).and_then(|lines| lines.first_mut()) {
             show(line);
         }
     }
 
-    fn close(&self, request: &Request) -> Option<Line> {
+    fn close(&self, request: &Request) -> Option<ProgressLine> {
         let mut open = self.lock();
         let lines = open.get_mut(&request.id)?;
         let line = (!lines.is_empty()).then(|| lines.remove(0));
@@ -116,41 +116,41 @@ impl Progress {
         line
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Vec<Line>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Vec<ProgressLine>>> {
         self.open.lock().expect("nothing panics while it holds the lock")
     }
 }
 
-impl Observer for Progress {
-    fn observe(&self, event: &Event) {
+impl EventObserver for ProgressDisplay {
+    fn observe(&self, event: &EngineEvent) {
         match event {
-            Event::Accepted { request } => self.accepted(request),
-            Event::Started { request, step } => self.step(request, |line| {
+            EngineEvent::Accepted { request } => self.accepted(request),
+            EngineEvent::Started { request, step } => self.step(request, |line| {
                 if let Some(bar) = &line.bar {
                     bar.set_message((*step).to_owned());
                 }
             }),
-            Event::Ended { request, step, .. } => self.step(request, |line| {
+            EngineEvent::Ended { request, step, .. } => self.step(request, |line| {
                 if !line.ended.contains(*step) {
                     line.ended.insert((*step).to_owned());
                     line.bar.iter().for_each(|bar| bar.inc(1));
                 }
             }),
-            Event::Retrying { request, step, fault, delay } => {
+            EngineEvent::Retrying { request, step, fault, delay } => {
                 let delay = shown(*delay);
                 self.say(&format!("again     {}  {step} in {delay}: {}", request.name, fault.reason));
             }
-            Event::Overdue { request, response } => self.overdue(request, response),
-            Event::Answered { request, response } => self.answered(request, response),
+            EngineEvent::Overdue { request, response } => self.overdue(request, response),
+            EngineEvent::Answered { request, response } => self.answered(request, response),
             // Why, the outbox has said.
-            Event::Undelivered { request, .. } => {
+            EngineEvent::Undelivered { request, .. } => {
                 self.close(request).and_then(|line| line.bar).iter().for_each(ProgressBar::finish_and_clear);
             }
         }
     }
 }
 
-impl AdmissionObserver for Progress {
+impl AdmissionObserver for ProgressDisplay {
     fn observe_admission(&self, event: &AdmissionEvent) {
         let text = match event {
             AdmissionEvent::InWork { request } => {
@@ -181,16 +181,18 @@ impl AdmissionObserver for Progress {
 
 /// The steps that were not to run, with nobody at fault, and how many others they took with them.
 fn not_run(response: &Response) -> String {
-    let because = |report: &Report| match &report.outcome {
-        Outcome::Skipped { because: Reason::SwitchedOff } => Some(format!("{} is switched off", report.step)),
-        Outcome::Skipped { because: Reason::Condition { condition } } => {
+    let because = |report: &StepReport| match &report.outcome {
+        Outcome::Skipped { because: OutcomeReason::SwitchedOff } => {
+            Some(format!("{} is switched off", report.step))
+        }
+        Outcome::Skipped { because: OutcomeReason::Condition { condition } } => {
             Some(format!("{} runs only when {condition}", report.step))
         }
         _ => None,
     };
     let causes: Vec<String> = response.steps.iter().filter_map(because).collect();
-    let behind = |report: &&Report| {
-        matches!(&report.outcome, Outcome::Skipped { because: Reason::NeedSkipped { .. } })
+    let behind = |report: &&StepReport| {
+        matches!(&report.outcome, Outcome::Skipped { because: OutcomeReason::NeedSkipped { .. } })
     };
     match (causes.is_empty(), response.steps.iter().filter(behind).count()) {
         (true, _) => String::new(),

@@ -7,14 +7,17 @@ use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempDir};
 
 use crate::dataflow::Dataflow;
-use crate::dicom::Key;
-use crate::replay::{Again, Past, Ran, Scope, Verdict, Watch, again, anonymous, pack, shadow};
-use crate::step::Table;
+use crate::dicom::PseudonymKey;
+use crate::replay::{
+    PastRequest, ReplayObserver, ReplayResult, ReplayScope, ReplayedRun, RunVerdict, again, anonymous, pack,
+    shadow,
+};
+use crate::step::StepTable;
 
-use super::differences::Differences;
-use super::exit::{Exit, Failure, Kind};
-use super::lookup::Lookup;
-use super::subject::Subject;
+use super::differences::DifferencePrinter;
+use super::exit::{CommandError, CommandErrorKind, CommandExit};
+use super::lookup::RequestLookup;
+use super::subject::ReplaySubject;
 
 /// Run a past request again and compare what it gives with what was recorded
 ///
@@ -32,9 +35,9 @@ Examples:
   flow replay SAMPLE-1 --export case.tar --anonymous
                                               for another machine, without the patient
   flow replay case.tar                        there")]
-pub struct Args {
+pub struct ReplayArguments {
     #[command(flatten)]
-    lookup: Lookup,
+    lookup: RequestLookup,
 
     /// Run this step and what stands behind it; what stands before is taken from the record
     #[arg(long, value_name = "STEP", conflicts_with_all = ["only", "dataflow"])]
@@ -70,11 +73,14 @@ pub struct Args {
     anonymous: bool,
 }
 
-impl Args {
-    pub fn run(self, table: &Table) -> Result<Exit, Failure> {
-        let subject = Subject::find(&self.lookup)?;
+impl ReplayArguments {
+    pub fn run(self, table: &StepTable) -> Result<CommandExit, CommandError> {
+        let subject = ReplaySubject::find(&self.lookup)?;
         let gone = "a request from files can be run again as long as its files are where they were";
-        subject.past.check_items().map_err(|error| Failure::of(Kind::InputOutput)(error).hint(gone))?;
+        subject
+            .past
+            .check_items()
+            .map_err(|error| CommandError::of(CommandErrorKind::InputOutput)(error).hint(gone))?;
         let dataflow = subject.dataflow(table)?;
         match &self.export {
             Some(file) if self.anonymous => export_anonymous(&subject.past, &dataflow, file),
@@ -83,28 +89,35 @@ impl Args {
         }
     }
 
-    fn replay(&self, past: &Past, dataflow: &Dataflow, table: &Table) -> Result<Exit, Failure> {
+    fn replay(
+        &self,
+        past: &PastRequest,
+        dataflow: &Dataflow,
+        table: &StepTable,
+    ) -> Result<CommandExit, CommandError> {
         let other = self.dataflow.as_ref().map(|other| Dataflow::load(other, table)).transpose()?;
-        let mut differences = Differences::new(past, &self.output, self.json);
-        let mut tell = |ran: &Ran| differences.take(ran);
+        let mut differences = DifferencePrinter::new(past, &self.output, self.json);
+        let mut tell = |ran: &ReplayedRun| differences.take(ran);
         let listed = if self.diff { CHANGES_LISTED } else { 0 };
-        let watch = Watch { listed, tell: Some(&mut tell) };
+        let watch = ReplayObserver { listed, tell: Some(&mut tell) };
         let ran = match other {
             None => again(past, dataflow, self.scope(), watch),
-            Some(other) => again(past, dataflow, Scope::Whole, Watch::default()).map(|first| {
-                warn(&first);
-                shadow(past, &other, &first, watch)
-            }),
+            Some(other) => {
+                again(past, dataflow, ReplayScope::Whole, ReplayObserver::default()).map(|first| {
+                    warn(&first);
+                    shadow(past, &other, &first, watch)
+                })
+            }
         };
         let ran = ran.map_err(|error| no_such_step(&error.0, dataflow))?;
         differences.conclude(self.scope(), &ran)
     }
 
-    fn scope(&self) -> Scope<'_> {
+    fn scope(&self) -> ReplayScope<'_> {
         match (&self.from, &self.only) {
-            (Some(step), _) => Scope::From(step),
-            (None, Some(step)) => Scope::Only(step),
-            (None, None) => Scope::Whole,
+            (Some(step), _) => ReplayScope::From(step),
+            (None, Some(step)) => ReplayScope::Only(step),
+            (None, None) => ReplayScope::Whole,
         }
     }
 }
@@ -113,8 +126,8 @@ impl Args {
 const CHANGES_LISTED: usize = 20;
 
 /// Says if the recorded dataflow no longer gives what it gave: then there are two reasons to differ.
-fn warn(first: &Again) {
-    let others = first.runs.iter().filter(|ran| ran.verdict != Verdict::Identical).count();
+fn warn(first: &ReplayResult) {
+    let others = first.runs.iter().filter(|ran| ran.verdict != RunVerdict::Identical).count();
     if others > 0 {
         eprintln!(
             "warning: {others} runs do not give what was recorded, even through the recorded dataflow; compared \
@@ -123,17 +136,21 @@ fn warn(first: &Again) {
     }
 }
 
-fn no_such_step(step: &str, dataflow: &Dataflow) -> Failure {
+fn no_such_step(step: &str, dataflow: &Dataflow) -> CommandError {
     let names: Vec<&str> = dataflow.nodes.iter().map(|node| node.name.as_str()).collect();
     let text = format!("the dataflow of the request has no step {step:?}");
-    Failure::new(Kind::Usage, text).hint(&format!("it has {}", names.join(", ")))
+    CommandError::new(CommandErrorKind::Usage, text).hint(&format!("it has {}", names.join(", ")))
 }
 
-fn export_anonymous(past: &Past, dataflow: &Dataflow, file: &Path) -> Result<Exit, Failure> {
+fn export_anonymous(
+    past: &PastRequest,
+    dataflow: &Dataflow,
+    file: &Path,
+) -> Result<CommandExit, CommandError> {
     let folder = TempDir::new()?;
     let hint = "what cannot be read to its end cannot be judged, and nothing was written";
     let without = anonymous(past, dataflow, folder.path(), &key()?)
-        .map_err(|error| Failure::of(Kind::InputOutput)(error).hint(hint))?;
+        .map_err(|error| CommandError::of(CommandErrorKind::InputOutput)(error).hint(hint))?;
     if without.burned_in > 0 {
         let files = without.burned_in;
         eprintln!(
@@ -150,23 +167,26 @@ fn export_anonymous(past: &Past, dataflow: &Dataflow, file: &Path) -> Result<Exi
 }
 
 /// Nobody keeps it, so that nobody can try out whose a replacement is.
-fn key() -> Result<Key, Failure> {
+fn key() -> Result<PseudonymKey, CommandError> {
     let mut secret = [0; 32];
     File::open("/dev/urandom")?.read_exact(&mut secret)?;
-    Ok(Key::new(secret))
+    Ok(PseudonymKey::new(secret))
 }
 
 /// The file appears whole or not at all.
-fn export(past: &Past, file: &Path) -> Result<Exit, Failure> {
+fn export(past: &PastRequest, file: &Path) -> Result<CommandExit, CommandError> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let unwritten = |error: std::io::Error| {
-        Failure::new(Kind::InputOutput, format!("could not write {}: {error}", file.display()))
+        CommandError::new(
+            CommandErrorKind::InputOutput,
+            format!("could not write {}: {error}", file.display()),
+        )
     };
     let mut part = NamedTempFile::new_in(folder).map_err(unwritten)?;
     pack(&past.recording, |digest| past.open(digest), BufWriter::new(part.as_file_mut()))
-        .map_err(Failure::of(Kind::InputOutput))?;
+        .map_err(CommandError::of(CommandErrorKind::InputOutput))?;
     part.as_file().sync_all().map_err(unwritten)?;
     part.persist(file).map_err(|error| unwritten(error.error))?;
     writeln!(std::io::stdout(), "{}", file.display())?;
-    Ok(Exit::Done)
+    Ok(CommandExit::Done)
 }

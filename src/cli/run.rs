@@ -7,28 +7,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::admission::{DataflowSelector, Intake, Service, ServiceSettings};
-use crate::dicom::{Commitments, StudyReceiver};
-use crate::engine::{DataflowSet, Settings};
-use crate::files::{Folder, OutputSetting};
-use crate::journal::{Journal, Retention};
-use crate::outbox::{Clock, Forward, Outbox, Policy, Setup};
+use crate::dicom::{RequestedCommitments, StudyReceiver};
+use crate::engine::{DataflowSet, EngineSettings};
+use crate::files::{OutputSetting, ResponseFolder};
+use crate::journal::{Journal, RetentionLimits};
+use crate::outbox::{DeliveryClock, DeliveryPolicy, DestinationService, Outbox, OutboxSetup};
 use crate::site::{GeneralSettings, KeepSettings};
-use crate::step::Table;
+use crate::step::StepTable;
 use crate::store::{Store, total_bytes};
 use crate::yaml;
 
-use super::audit::Auditor;
-use super::destinations::Destinations;
-use super::exit::{Exit, Failure, Kind};
-use super::listen::{self, Inbox, Listen};
+use super::audit::AuditRecorder;
+use super::destinations::DestinationSetup;
+use super::exit::{CommandError, CommandErrorKind, CommandExit};
+use super::listen::{self, InboxPlace, ListenArguments};
 use super::memory;
-use super::processes::Processes;
-use super::progress::Progress;
+use super::processes::ProcessArguments;
+use super::progress::ProgressDisplay;
+use super::reporter::ResponseReporter;
 use super::run_settings::{GivenSettings, RunSettings};
-use super::site::{self, SiteFile};
+use super::site::{self, SiteArguments};
 use super::source::Input;
 use super::step_folders::keep_step_folders;
-use super::teller::Teller;
 
 /// Run requests through a dataflow
 ///
@@ -44,7 +44,7 @@ Examples:
   flow run --listen 11112 --to ORTHANC@127.0.0.1:4242
                                                  receive studies, send results to a PACS
   flow run my-dataflow.yaml --input study        a dataflow of your own")]
-pub struct Args {
+pub struct RunArguments {
     /// Path of a dataflow file, or the name of one that flow carries [default: ct-lung]
     #[arg(value_name = "DATAFLOW")]
     dataflow: Option<String>,
@@ -114,29 +114,29 @@ pub struct Args {
     json: bool,
 
     #[command(flatten)]
-    site: SiteFile,
+    site: SiteArguments,
 
     #[command(flatten)]
-    listen: Listen,
+    listen: ListenArguments,
 
     #[command(flatten)]
-    processes: Processes,
+    processes: ProcessArguments,
 }
 
 /// A run: its settings, and what the command line and the site's file say of sources and destinations.
 struct Run {
     chosen: RunSettings,
-    site: site::Settings,
+    site: site::SiteSettings,
     files: Vec<PathBuf>,
     to: Vec<String>,
     back_to: Vec<String>,
     json: bool,
-    listen: Listen,
-    processes: Processes,
+    listen: ListenArguments,
+    processes: ProcessArguments,
 }
 
-impl Args {
-    pub fn run(self, table: &Table) -> Result<Exit, Failure> {
+impl RunArguments {
+    pub fn run(self, table: &StepTable) -> Result<CommandExit, CommandError> {
         let site = self.site.load()?;
         let output = if self.no_output { Some(OutputSetting::Nowhere) } else { None };
         let given = GivenSettings {
@@ -157,39 +157,39 @@ impl Args {
         // What the command line names to be received goes before files that the site's file names.
         let receives = self.listen.is_given() || !self.files.is_empty();
         let chosen = RunSettings::choose(given, &site, receives)?;
-        let Args { files, to, back_to, json, listen, processes, .. } = self;
+        let RunArguments { files, to, back_to, json, listen, processes, .. } = self;
         Run { chosen, site, files, to, back_to, json, listen, processes }.run(table)
     }
 }
 
 impl Run {
-    fn run(&self, table: &Table) -> Result<Exit, Failure> {
+    fn run(&self, table: &StepTable) -> Result<CommandExit, CommandError> {
         let (chosen, site) = (&self.chosen, &self.site);
         let dataflows = chosen.dataflow.load(table)?;
         let steps = dataflows.dataflows().iter().map(|dataflow| dataflow.work_count()).max();
-        let progress = Arc::new(Progress::new(steps.unwrap_or(0)));
+        let progress = Arc::new(ProgressDisplay::new(steps.unwrap_or(0)));
         let settings = self.settings(&dataflows.set())?;
         let service = self.service(dataflows, table, &progress)?;
         keep_step_folders(&chosen.state, self.processes.index())?;
         let folder = self.folder()?;
         let commitments = Arc::default();
-        let auditor = Auditor::start(site, &chosen.state, &site.ae_title(self.listen.ae_title()))?;
+        let auditor = AuditRecorder::start(site, &chosen.state, &site.ae_title(self.listen.ae_title()))?;
         let auditor = Arc::new(auditor);
         let input = self.input(&progress, &service, &commitments, &auditor)?;
-        let teller = Arc::new(Teller::new(&progress, self.json));
-        let outbox = self.outbox(folder, &service.journal, &teller, &commitments, &auditor)?;
+        let reporter = Arc::new(ResponseReporter::new(&progress, self.json));
+        let outbox = self.outbox(folder, &service.journal, &reporter, &commitments, &auditor)?;
         let intake = service.run_all(input.sources.clone(), &outbox, settings, progress)?;
-        teller.conclude();
+        reporter.conclude();
         input.conclude(&outbox);
-        Ok(if intake == Some(Intake::Partial) { Exit::WithErrors } else { teller.exit() })
+        Ok(if intake == Some(Intake::Partial) { CommandExit::WithErrors } else { reporter.exit() })
     }
 
     fn service(
         &self,
         dataflows: DataflowSelector,
-        table: &Table,
-        progress: &Arc<Progress>,
-    ) -> Result<Service, Failure> {
+        table: &StepTable,
+        progress: &Arc<ProgressDisplay>,
+    ) -> Result<Service, CommandError> {
         let state = &self.chosen.state;
         let settings = ServiceSettings { free_bytes_min: self.chosen.free_min, ..ServiceSettings::at(state) };
         let mut service = if self.processes.is_alone() {
@@ -199,7 +199,8 @@ impl Run {
             Service::open(settings, dataflows)?
         } else {
             // The other processes of a cluster use the folder of the first one.
-            let store = Store::at(state.join("store")).map_err(Failure::of(Kind::InputOutput))?;
+            let store =
+                Store::at(state.join("store")).map_err(CommandError::of(CommandErrorKind::InputOutput))?;
             Service::with_journal(settings, Journal::none(Arc::new(store)), dataflows)
         };
         service.journal.when_broken(|error| {
@@ -221,62 +222,65 @@ impl Run {
     }
 
     /// The folder of responses, if there is to be one.
-    fn folder(&self) -> Result<Option<Folder>, Failure> {
-        let folder = self.chosen.output.as_ref().map(Folder::at).transpose();
-        let folder = folder.map_err(Failure::of(Kind::InputOutput))?;
+    fn folder(&self) -> Result<Option<ResponseFolder>, CommandError> {
+        let folder = self.chosen.output.as_ref().map(ResponseFolder::at).transpose();
+        let folder = folder.map_err(CommandError::of(CommandErrorKind::InputOutput))?;
         if let Some(folder) = folder.as_ref().filter(|_| self.processes.is_first()) {
-            folder.tidy().map_err(Failure::of(Kind::InputOutput))?;
+            folder.tidy().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
         }
         Ok(folder)
     }
 
     fn outbox(
         &self,
-        folder: Option<Folder>,
+        folder: Option<ResponseFolder>,
         journal: &Arc<Journal>,
-        teller: &Arc<Teller>,
-        commitments: &Arc<Commitments>,
-        auditor: &Arc<Auditor>,
-    ) -> Result<Outbox, Failure> {
+        reporter: &Arc<ResponseReporter>,
+        commitments: &Arc<RequestedCommitments>,
+        auditor: &Arc<AuditRecorder>,
+    ) -> Result<Outbox, CommandError> {
         let site = &self.site;
         let (quick, give_up_after) = (self.chosen.retry.clone(), self.chosen.keep_trying);
-        let policy = Policy { quick, give_up_after, ..Policy::default() };
+        let policy = DeliveryPolicy { quick, give_up_after, ..DeliveryPolicy::default() };
         let listens = self.listen.address(site).is_some();
         let own_title = site.ae_title(self.listen.ae_title());
-        let ways = Destinations { site, own_title, policy, commitments: listens.then_some(commitments) };
+        let ways = DestinationSetup { site, own_title, policy, commitments: listens.then_some(commitments) };
         let policy = ways.policy.clone();
-        let folder = folder.map(|folder| Forward { destination: Arc::new(folder), policy });
-        let mut destinations: Vec<Forward> = folder.into_iter().collect();
+        let folder = folder.map(|folder| DestinationService { destination: Arc::new(folder), policy });
+        let mut destinations: Vec<DestinationService> = folder.into_iter().collect();
         destinations.extend(ways.all(&self.to, &self.back_to)?);
         if destinations.is_empty() {
-            let failure = Failure::new(Kind::Usage, "responses would go nowhere: there is no destination");
+            let failure = CommandError::new(
+                CommandErrorKind::Usage,
+                "responses would go nowhere: there is no destination",
+            );
             return Err(failure.hint("add --to, `to` in the --site file, or a folder with --output"));
         }
-        let (teller, auditor) = (Arc::clone(teller), Arc::clone(auditor));
-        let setup = Setup {
+        let (reporter, auditor) = (Arc::clone(reporter), Arc::clone(auditor));
+        let setup = OutboxSetup {
             destinations,
             waits: self.chosen.retry.clone(),
             journal: Arc::clone(journal),
-            clock: Clock::usual(),
+            clock: DeliveryClock::usual(),
             tell: Arc::new(move |event| {
                 auditor.delivered(event);
-                teller.tell(event);
+                reporter.tell(event);
             }),
         };
         Ok(Outbox::open(setup)?)
     }
 
-    fn retention(&self) -> Retention {
+    fn retention(&self) -> RetentionLimits {
         // Beyond what a duration can hold, it is for ever.
         let age_max = Duration::try_from_secs_f64(self.chosen.keep_days * 86_400.0).unwrap_or(Duration::MAX);
         let bytes_max = self.chosen.keep_bytes.unwrap_or_else(|| total_bytes(&self.chosen.state) / 10);
-        Retention { age_max, bytes_max }
+        RetentionLimits { age_max, bytes_max }
     }
 
-    fn settings(&self, dataflows: &DataflowSet) -> Result<Settings, Failure> {
+    fn settings(&self, dataflows: &DataflowSet) -> Result<EngineSettings, CommandError> {
         let cores = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
         let (workers, lanes) = (self.chosen.workers.unwrap_or(cores), self.chosen.lanes);
-        Ok(Settings {
+        Ok(EngineSettings {
             workers,
             lanes,
             memory: self
@@ -289,11 +293,11 @@ impl Run {
 
     fn input(
         &self,
-        progress: &Progress,
+        progress: &ProgressDisplay,
         service: &Service,
-        commitments: &Arc<Commitments>,
-        auditor: &Arc<Auditor>,
-    ) -> Result<Input, Failure> {
+        commitments: &Arc<RequestedCommitments>,
+        auditor: &Arc<AuditRecorder>,
+    ) -> Result<Input, CommandError> {
         if !self.processes.is_first() {
             return Ok(Input::default());
         }
@@ -308,9 +312,9 @@ impl Run {
             return Input::sample(&chosen.state.join("sample"));
         }
         let folder = self.inbox()?;
-        let rows = service.journal.requests().map_err(Failure::of(Kind::InputOutput))?;
+        let rows = service.journal.requests().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
         let known = rows.into_iter().flat_map(|row| row.claims).map(PathBuf::from).collect();
-        let inbox = Inbox { folder, known, free_bytes_min: chosen.free_min };
+        let inbox = InboxPlace { folder, known, free_bytes_min: chosen.free_min };
         let receiver = self.listen.open(site, inbox, commitments, auditor)?;
         listen::stop_on_signal(&service.stop)?;
         Ok(Input::received(receiver))

@@ -9,10 +9,10 @@ use crate::admission::DataflowSelector;
 use crate::dataflow::Dataflow;
 use crate::files::{FilesSite, OutputSetting};
 use crate::site::{DataflowRules, GeneralSettings};
-use crate::step::{Request, Table};
+use crate::step::{Request, StepTable};
 
-use super::exit::{Failure, Kind};
-use super::site::Settings;
+use super::exit::{CommandError, CommandErrorKind};
+use super::site::SiteSettings;
 
 /// What the command line says.
 pub struct GivenSettings {
@@ -31,7 +31,7 @@ pub enum ChosenDataflow {
 
 impl ChosenDataflow {
     /// Loads and checks them.
-    pub fn load(&self, table: &Table) -> Result<DataflowSelector, Failure> {
+    pub fn load(&self, table: &StepTable) -> Result<DataflowSelector, CommandError> {
         match self {
             ChosenDataflow::One(name) => Ok(DataflowSelector::only(Dataflow::load(name, table)?)),
             ChosenDataflow::ByRules(rules) => by_rules(rules.clone(), table),
@@ -40,7 +40,7 @@ impl ChosenDataflow {
 }
 
 /// The dataflows that rules name, and the choice among them.
-fn by_rules(rules: DataflowRules, table: &Table) -> Result<DataflowSelector, Failure> {
+fn by_rules(rules: DataflowRules, table: &StepTable) -> Result<DataflowSelector, CommandError> {
     let names: Vec<String> = rules.dataflows().into_iter().map(str::to_owned).collect();
     let mut dataflows: Vec<Arc<Dataflow>> = Vec::new();
     for name in &names {
@@ -48,7 +48,7 @@ fn by_rules(rules: DataflowRules, table: &Table) -> Result<DataflowSelector, Fai
         if let Some(same) = dataflows.iter().position(|known| known.name() == dataflow.name()) {
             let text =
                 format!("the dataflows {} and {name} are both called {}", names[same], dataflow.name());
-            let failure = Failure::new(Kind::Problems, text);
+            let failure = CommandError::new(CommandErrorKind::Problems, text);
             return Err(failure.hint("requests are remembered by the name of their dataflow: rename one"));
         }
         dataflows.push(Arc::new(dataflow));
@@ -94,7 +94,11 @@ const KEEP_TRYING: Duration = Duration::from_secs(12 * 60 * 60);
 impl RunSettings {
     /// What holds, where the command line goes before the site's file. With `receives` requests are received,
     /// and files that the site's file names are not taken in.
-    pub fn choose(given: GivenSettings, site: &Settings, receives: bool) -> Result<RunSettings, Failure> {
+    pub fn choose(
+        given: GivenSettings,
+        site: &SiteSettings,
+        receives: bool,
+    ) -> Result<RunSettings, CommandError> {
         let said = site.site.as_ref();
         let output = said.and_then(|site| site.section::<FilesSite>()).and_then(|files| files.output.clone());
         let rules = said.and_then(|site| site.rules.as_ref());
@@ -137,9 +141,9 @@ mod tests {
     use super::super::site::SECTIONS;
     use super::*;
 
-    fn choose(given: GeneralSettings, site: &str) -> Result<RunSettings, Failure> {
+    fn choose(given: GeneralSettings, site: &str) -> Result<RunSettings, CommandError> {
         let site = Site::parse("site.yaml", site, Path::new("/etc/flow"), &SECTIONS).unwrap();
-        RunSettings::choose(GivenSettings { general: given, output: None }, &Settings::of(site), false)
+        RunSettings::choose(GivenSettings { general: given, output: None }, &SiteSettings::of(site), false)
     }
 
     #[test]
@@ -157,7 +161,7 @@ mod tests {
     #[test]
     fn rules_choose_among_their_dataflows_unless_the_command_line_names_one() {
         let rules = "rules: [{when: {modality: CT}, dataflow: ct-lung}, {default: ct-lung}]";
-        let table = Table::built_in();
+        let table = StepTable::built_in();
         let chosen = choose(GeneralSettings::default(), rules).unwrap().dataflow;
         let dataflows = chosen.load(&table).unwrap();
         assert_eq!(dataflows.dataflows().len(), 1, "named twice, loaded once");

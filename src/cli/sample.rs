@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::imaging::phantom::{Chest, Options, Syntax, Truth, TruthError, Truths, WriteError};
+use crate::imaging::phantom::{
+    PhantomChest, PhantomOptions, PhantomSyntax, StudyTruth, TruthError, TruthFile, WriteError,
+};
 
 /// Write synthetic chest CT studies whose lung volumes and densities are known exactly
 ///
@@ -15,7 +17,7 @@ Examples:
   flow sample studies --studies 20 --seed 100  twenty different ones
   flow sample healthy --spots 0 --noise 0      no emphysema, no noise
   flow sample large --matrix 512 --slices 275  as large as a usual chest CT")]
-pub struct Sample {
+pub struct SampleArguments {
     /// Folder to write to; made if it does not exist
     #[arg(value_name = "DIR")]
     folder: PathBuf,
@@ -53,12 +55,12 @@ pub struct Sample {
     spot_radius: f64,
 
     /// How the images are encoded
-    #[arg(long, value_enum, default_value_t = Encoding::Explicit)]
-    syntax: Encoding,
+    #[arg(long, value_enum, default_value_t = SampleEncoding::Explicit)]
+    syntax: SampleEncoding,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Encoding {
+enum SampleEncoding {
     /// Explicit VR little endian
     Explicit,
     /// Implicit VR little endian
@@ -77,24 +79,24 @@ pub enum SampleError {
     Truth(#[from] TruthError),
 }
 
-impl Sample {
+impl SampleArguments {
     /// # Errors
     /// If a study's folder is there already or something cannot be written.
     pub fn run(self) -> Result<(), SampleError> {
         let seeds = self.seed..self.seed.saturating_add(self.studies);
-        let truths = seeds.map(|seed| self.write(seed)).collect::<Result<Vec<Truth>, SampleError>>()?;
-        let path = Truths::of(truths).write(&self.folder)?;
+        let truths = seeds.map(|seed| self.write(seed)).collect::<Result<Vec<StudyTruth>, SampleError>>()?;
+        let path = TruthFile::of(truths).write(&self.folder)?;
         println!("{}", path.display());
         Ok(())
     }
 
     /// Writes one study; its folder goes to stdout, what is true of it to stderr.
-    fn write(&self, seed: u64) -> Result<Truth, SampleError> {
+    fn write(&self, seed: u64) -> Result<StudyTruth, SampleError> {
         let folder = self.folder.join(format!("chest-{seed}"));
         if folder.exists() {
             return Err(SampleError::Exists(folder));
         }
-        let chest = Chest::new(&self.options(seed));
+        let chest = PhantomChest::new(&self.options(seed));
         chest.write(&folder, self.syntax.into())?;
         let truth = chest.truth();
         println!("{}", folder.display());
@@ -105,8 +107,8 @@ impl Sample {
         Ok(truth)
     }
 
-    fn options(&self, seed: u64) -> Options {
-        Options {
+    fn options(&self, seed: u64) -> PhantomOptions {
+        PhantomOptions {
             size: [self.matrix.into(), self.matrix.into(), self.slices.into()],
             seed,
             noise_hu: self.noise,
@@ -116,12 +118,12 @@ impl Sample {
     }
 }
 
-impl From<Encoding> for Syntax {
-    fn from(encoding: Encoding) -> Syntax {
+impl From<SampleEncoding> for PhantomSyntax {
+    fn from(encoding: SampleEncoding) -> PhantomSyntax {
         match encoding {
-            Encoding::Explicit => Syntax::Explicit,
-            Encoding::Implicit => Syntax::Implicit,
-            Encoding::Rle => Syntax::Rle,
+            SampleEncoding::Explicit => PhantomSyntax::Explicit,
+            SampleEncoding::Implicit => PhantomSyntax::Implicit,
+            SampleEncoding::Rle => PhantomSyntax::Rle,
         }
     }
 }

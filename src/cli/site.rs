@@ -4,18 +4,20 @@ use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
-use crate::dicom::site::{Address, DicomSection, DicomSite, Listener, Node, Security};
-use crate::dicom::web::{self, Authorization};
-use crate::dicom::{self, AeTitle, Called, Destination, Watched};
+use crate::dicom::site::{
+    DicomSection, DicomSite, ListenerSecurity, ListenerSettings, NodeAddress, SiteNode,
+};
+use crate::dicom::web::{self, AuthorizationValue};
+use crate::dicom::{self, AeTitle, CalledTitles, DimseNode, WatchedFolder};
 use crate::files::FilesSection;
 use crate::site::{Site, SiteError, SiteSection};
 use crate::tls;
 
-use super::exit::{Failure, Kind};
+use super::exit::{CommandError, CommandErrorKind};
 
 /// Where the site's settings stand.
 #[derive(Debug, clap::Args)]
-pub struct SiteFile {
+pub struct SiteArguments {
     /// The site's settings: who may call, when a study is complete, which nodes there are
     #[arg(long, value_name = "FILE")]
     site: Option<PathBuf>,
@@ -25,36 +27,38 @@ pub struct SiteFile {
 pub const SECTIONS: [&dyn SiteSection; 2] = [&DicomSection, &FilesSection];
 
 /// What the file says; nothing, if there is none.
-pub struct Settings {
+pub struct SiteSettings {
     pub site: Option<Site>,
-    client: Option<tls::Client>,
+    client: Option<tls::TlsClient>,
 }
 
 /// A node that can be talked to.
-pub enum Peer {
-    Dimse(Box<Destination>),
-    Web(Box<web::Node>),
+pub enum PeerAddress {
+    Dimse(Box<DimseNode>),
+    Web(Box<web::WebNode>),
 }
 
-impl SiteFile {
-    pub fn load(&self) -> Result<Settings, Failure> {
-        let Some(path) = &self.site else { return Ok(Settings { site: None, client: None }) };
+impl SiteArguments {
+    pub fn load(&self) -> Result<SiteSettings, CommandError> {
+        let Some(path) = &self.site else { return Ok(SiteSettings { site: None, client: None }) };
         let site = Site::load(path, &SECTIONS).map_err(|error| match error {
-            SiteError::Problems(problems) => Failure::new(Kind::Problems, problems.to_string()),
-            SiteError::Unreadable { .. } => Failure::new(Kind::NoInput, error.to_string()),
+            SiteError::Problems(problems) => {
+                CommandError::new(CommandErrorKind::Problems, problems.to_string())
+            }
+            SiteError::Unreadable { .. } => CommandError::new(CommandErrorKind::NoInput, error.to_string()),
         })?;
         let client = site.authorities.as_ref();
-        let client = client.map(|path| tls::Client::open(path, site.identity.as_ref()));
-        let client = client.transpose().map_err(Failure::of(Kind::InputOutput))?;
-        Ok(Settings { site: Some(site), client })
+        let client = client.map(|path| tls::TlsClient::open(path, site.identity.as_ref()));
+        let client = client.transpose().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
+        Ok(SiteSettings { site: Some(site), client })
     }
 }
 
-impl Settings {
+impl SiteSettings {
     /// A file that was read, for tests of what follows from it.
     #[cfg(test)]
-    pub fn of(site: Site) -> Settings {
-        Settings { site: Some(site), client: None }
+    pub fn of(site: Site) -> SiteSettings {
+        SiteSettings { site: Some(site), client: None }
     }
 
     /// What the file says of DICOM.
@@ -70,77 +74,79 @@ impl Settings {
     }
 
     /// What the file says of a node.
-    pub fn known(&self, name: &str) -> Option<&Node> {
+    pub fn known(&self, name: &str) -> Option<&SiteNode> {
         self.dicom()?.nodes.get(name)
     }
 
     /// What the file says of encryption, for a connection that we open.
-    pub fn client(&self) -> Option<&tls::Client> {
+    pub fn client(&self) -> Option<&tls::TlsClient> {
         self.client.as_ref()
     }
 
     /// A node by its name in the file, or as `AETITLE@HOST:PORT` or URL.
-    pub fn peer(&self, name: &str, own_title: &AeTitle) -> Result<Peer, Failure> {
+    pub fn peer(&self, name: &str, own_title: &AeTitle) -> Result<PeerAddress, CommandError> {
         if let Some(node) = self.known(name) {
             return self.of_site(node, own_title);
         }
         if name.contains("://") {
-            let mut node: web::Node = name.parse().map_err(Failure::of(Kind::Usage))?;
+            let mut node: web::WebNode = name.parse().map_err(CommandError::of(CommandErrorKind::Usage))?;
             node.tls.clone_from(&self.client);
-            return Ok(Peer::Web(Box::new(node)));
+            return Ok(PeerAddress::Web(Box::new(node)));
         }
-        let parsed = name.parse::<Destination>();
+        let parsed = name.parse::<DimseNode>();
         let parsed = parsed.map_err(|error| {
-            let failure = Failure::new(Kind::Usage, error.to_string());
+            let failure = CommandError::new(CommandErrorKind::Usage, error.to_string());
             failure.hint(
                 "a node is written AETITLE@HOST:PORT or http(s)://HOST/PATH, or named as in the --site file",
             )
         })?;
-        Ok(Peer::Dimse(Box::new(parsed.calling(own_title.clone()))))
+        Ok(PeerAddress::Dimse(Box::new(parsed.calling(own_title.clone()))))
     }
 
     /// A node that speaks DIMSE.
-    pub fn node(&self, name: &str, own_title: &AeTitle) -> Result<Destination, Failure> {
+    pub fn node(&self, name: &str, own_title: &AeTitle) -> Result<DimseNode, CommandError> {
         match self.peer(name, own_title)? {
-            Peer::Dimse(destination) => Ok(*destination),
-            Peer::Web(_) => Err(Failure::new(Kind::Usage, format!("{name} is a DICOMweb service"))
-                .hint("a node that speaks DIMSE is needed here: AETITLE@HOST:PORT")),
+            PeerAddress::Dimse(destination) => Ok(*destination),
+            PeerAddress::Web(_) => {
+                Err(CommandError::new(CommandErrorKind::Usage, format!("{name} is a DICOMweb service"))
+                    .hint("a node that speaks DIMSE is needed here: AETITLE@HOST:PORT"))
+            }
         }
     }
 
     /// The nodes of the file that speak DIMSE, by AE title.
-    pub fn by_title(&self, own_title: &AeTitle) -> Result<BTreeMap<String, Destination>, Failure> {
+    pub fn by_title(&self, own_title: &AeTitle) -> Result<BTreeMap<String, DimseNode>, CommandError> {
         let mut nodes = BTreeMap::new();
         for node in self.dicom().iter().flat_map(|dicom| dicom.nodes.values()) {
-            if let Peer::Dimse(destination) = self.of_site(node, own_title)? {
+            if let PeerAddress::Dimse(destination) = self.of_site(node, own_title)? {
                 nodes.insert(destination.ae_title.to_string(), *destination);
             }
         }
         Ok(nodes)
     }
 
-    fn of_site(&self, node: &Node, own_title: &AeTitle) -> Result<Peer, Failure> {
+    fn of_site(&self, node: &SiteNode, own_title: &AeTitle) -> Result<PeerAddress, CommandError> {
         match &node.address {
-            Address::Dimse(destination) => {
-                let mut destination = Destination::clone(destination).calling(own_title.clone());
+            NodeAddress::Dimse(destination) => {
+                let mut destination = DimseNode::clone(destination).calling(own_title.clone());
                 if node.tls {
                     destination.tls.clone_from(&self.client);
                 }
                 set(&mut destination.wait_max, node.wait_max);
-                Ok(Peer::Dimse(Box::new(destination)))
+                Ok(PeerAddress::Dimse(Box::new(destination)))
             }
-            Address::Web(service) => {
-                let mut service = web::Node::clone(service);
+            NodeAddress::Web(service) => {
+                let mut service = web::WebNode::clone(service);
                 service.tls.clone_from(&self.client);
                 set(&mut service.wait_max, node.wait_max);
                 service.authorization = node.authorization.as_deref().map(authorization).transpose()?;
-                Ok(Peer::Web(Box::new(service)))
+                Ok(PeerAddress::Web(Box::new(service)))
             }
         }
     }
 
     /// What the file says of the listener for associations.
-    pub fn listener(&self) -> Option<&Listener> {
+    pub fn listener(&self) -> Option<&ListenerSettings> {
         self.dicom()?.dicom.as_ref()
     }
 
@@ -151,16 +157,16 @@ impl Settings {
     }
 
     /// Sets what the file says of receiving; opens the port for HTTP.
-    pub fn apply(&self, settings: &mut dicom::Settings) -> Result<(), Failure> {
+    pub fn apply(&self, settings: &mut dicom::ReceiveSettings) -> Result<(), CommandError> {
         let Some(site) = self.dicom() else { return Ok(()) };
         settings.completion = site.completion.clone();
         settings.nodes = self.by_title(&settings.ae_title)?;
-        settings.watched = site.watch.iter().map(|folder| Watched::new(folder.clone())).collect();
+        settings.watched = site.watch.iter().map(|folder| WatchedFolder::new(folder.clone())).collect();
         if let Some(listener) = &site.dicom {
-            let Listener { callers, any_called_title, .. } = listener;
+            let ListenerSettings { callers, any_called_title, .. } = listener;
             settings.tls = self.server(listener)?;
             settings.callers.clone_from(callers);
-            settings.called = if *any_called_title { Called::Any } else { Called::Ours };
+            settings.called = if *any_called_title { CalledTitles::Any } else { CalledTitles::Ours };
             set(&mut settings.associations_max, listener.associations_max);
             set(&mut settings.contexts_max, listener.contexts_max);
             set(&mut settings.pdu_bytes_max, listener.pdu_bytes_max);
@@ -168,7 +174,7 @@ impl Settings {
             set(&mut settings.idle_time_max, listener.idle_time_max);
         }
         if let Some(listener) = &site.web {
-            let mut web = web::Settings::new(super::listen::bind(listener.address)?);
+            let mut web = web::WebSettings::new(super::listen::bind(listener.address)?);
             web.tls = self.server(listener)?;
             web.callers.clone_from(&listener.callers);
             set(&mut web.requests_max, listener.associations_max);
@@ -178,29 +184,33 @@ impl Settings {
         }
         if let Some(name) = &site.count {
             settings.count = Some(match self.peer(name, &settings.ae_title)? {
-                Peer::Dimse(node) => dicom::counter(*node),
-                Peer::Web(node) => web::counter(*node),
+                PeerAddress::Dimse(node) => dicom::counter(*node),
+                PeerAddress::Web(node) => web::counter(*node),
             });
         }
         Ok(())
     }
 
-    fn server(&self, listener: &Listener) -> Result<Option<tls::Server>, Failure> {
-        let site = self.site.as_ref().filter(|_| listener.security != Security::None);
+    fn server(&self, listener: &ListenerSettings) -> Result<Option<tls::TlsServer>, CommandError> {
+        let site = self.site.as_ref().filter(|_| listener.security != ListenerSecurity::None);
         let Some(identity) = site.and_then(|site| site.identity.as_ref()) else { return Ok(None) };
-        let mutual = listener.security == Security::Mutual;
+        let mutual = listener.security == ListenerSecurity::Mutual;
         let authorities = site.and_then(|site| site.authorities.as_deref()).filter(|_| mutual);
-        tls::Server::open(identity, authorities).map(Some).map_err(Failure::of(Kind::InputOutput))
+        tls::TlsServer::open(identity, authorities)
+            .map(Some)
+            .map_err(CommandError::of(CommandErrorKind::InputOutput))
     }
 }
 
 /// The first line of a file, which nobody else should be able to read.
-fn authorization(path: &Path) -> Result<Authorization, Failure> {
-    let unread = |error| Failure::new(Kind::NoInput, format!("could not read {}: {error}", path.display()));
+fn authorization(path: &Path) -> Result<AuthorizationValue, CommandError> {
+    let unread = |error| {
+        CommandError::new(CommandErrorKind::NoInput, format!("could not read {}: {error}", path.display()))
+    };
     let file = std::fs::File::open(path).map_err(unread)?;
     let mut line = String::new();
     std::io::BufReader::new(file).read_line(&mut line).map_err(unread)?;
-    Ok(Authorization(line.trim().to_owned()))
+    Ok(AuthorizationValue(line.trim().to_owned()))
 }
 
 fn set<T>(setting: &mut T, said: Option<T>) {

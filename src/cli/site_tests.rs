@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::dicom::site::{DicomSite, Retry, Security};
+use crate::dicom::site::{DicomSite, ListenerSecurity, NodeRetry};
 use crate::files::{FilesSite, OutputSetting};
 use crate::site::{Site, keys};
 
@@ -15,7 +15,7 @@ fn the_example_is_sound_and_has_every_part() {
         Site::load(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/site.yaml")), &SECTIONS).unwrap();
     let read: &DicomSite = site.section().unwrap();
     let [dicom, web] = [&read.dicom, &read.web].map(|listener| listener.as_ref().unwrap());
-    assert_eq!((dicom.callers.len(), dicom.security), (3, Security::Mutual));
+    assert_eq!((dicom.callers.len(), dicom.security), (3, ListenerSecurity::Mutual));
     assert!(dicom.contexts_max.is_some() && dicom.pdu_bytes_max.is_some());
     for listener in [dicom, web] {
         assert!(listener.associations_max.is_some() && listener.instance_bytes_max.is_some());
@@ -33,7 +33,7 @@ fn the_example_is_sound_and_has_every_part() {
     let archive = &read.nodes["archive"];
     assert_eq!(
         archive.retry,
-        Some(Retry { first_delay: MINUTE, factor: 2.0, cap: MINUTE * 15, give_up: MINUTE * 720 })
+        Some(NodeRetry { first_delay: MINUTE, factor: 2.0, cap: MINUTE * 15, give_up: MINUTE * 720 })
     );
     assert!(archive.tls && archive.wait_max.is_some() && archive.windows.len() == 2);
     assert!(read.nodes["web-archive"].authorization.is_some());

@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::admission::Source;
-use crate::dicom::folder::Skipped;
+use crate::dicom::folder::SkippedPath;
 use crate::dicom::{StudyFiles, StudyReceiver};
 use crate::files::PlainFiles;
-use crate::imaging::phantom::{Chest, Options, Syntax};
+use crate::imaging::phantom::{PhantomChest, PhantomOptions, PhantomSyntax};
 use crate::outbox::Outbox;
 use crate::step::Request;
 
-use super::exit::{Failure, Kind};
-use super::progress::Progress;
+use super::exit::{CommandError, CommandErrorKind};
+use super::progress::ProgressDisplay;
 use super::truth;
 
 /// The sources of one run.
@@ -21,7 +21,7 @@ pub struct Input {
     /// Empty in a process of a cluster that takes nothing in.
     pub sources: Vec<Arc<dyn Source>>,
     /// A synthetic study: afterwards the results are compared with what is true.
-    sample: Option<(Request, Box<Chest>)>,
+    sample: Option<(Request, Box<PhantomChest>)>,
 }
 
 /// More skipped files than this are counted, not named.
@@ -29,9 +29,9 @@ const SKIPPED_NAMED_MAX: usize = 20;
 
 impl Input {
     /// The studies found in files.
-    pub fn studies(paths: &[PathBuf], progress: &Progress) -> Result<Input, Failure> {
-        let found = StudyFiles::find(paths).map_err(Failure::of(Kind::NoInput))?;
-        for Skipped { path, reason } in found.skipped.iter().take(SKIPPED_NAMED_MAX) {
+    pub fn studies(paths: &[PathBuf], progress: &ProgressDisplay) -> Result<Input, CommandError> {
+        let found = StudyFiles::find(paths).map_err(CommandError::of(CommandErrorKind::NoInput))?;
+        for SkippedPath { path, reason } in found.skipped.iter().take(SKIPPED_NAMED_MAX) {
             let path = path.to_string_lossy().replace('\n', "\u{fffd}");
             progress.say(&format!("skipped   {path}: {reason}"));
         }
@@ -39,15 +39,16 @@ impl Input {
             progress.say(&format!("skipped   {more} more files"));
         }
         if found.studies.is_empty() {
-            let failure = Failure::new(Kind::NoInput, format!("no DICOM study in {}", joined(paths)));
+            let failure =
+                CommandError::new(CommandErrorKind::NoInput, format!("no DICOM study in {}", joined(paths)));
             return Err(failure.hint("`flow sample DIR` writes studies to try"));
         }
         Ok(Input::of(found))
     }
 
     /// Files of any kind.
-    pub fn files(paths: &[PathBuf]) -> Result<Input, Failure> {
-        PlainFiles::find(paths).map(Input::of).map_err(Failure::of(Kind::NoInput))
+    pub fn files(paths: &[PathBuf]) -> Result<Input, CommandError> {
+        PlainFiles::find(paths).map(Input::of).map_err(CommandError::of(CommandErrorKind::NoInput))
     }
 
     /// Studies that are received.
@@ -56,12 +57,15 @@ impl Input {
     }
 
     /// Writes the default sample below a folder and takes it in from there.
-    pub fn sample(folder: &Path) -> Result<Input, Failure> {
-        let chest = Chest::new(&Options::default());
+    pub fn sample(folder: &Path) -> Result<Input, CommandError> {
+        let chest = PhantomChest::new(&PhantomOptions::default());
         // One of an earlier run may be another version's.
         let _ = std::fs::remove_dir_all(folder);
-        chest.write(folder, Syntax::default()).map_err(Failure::of(Kind::InputOutput))?;
-        let found = StudyFiles::find(&[folder.to_owned()]).map_err(Failure::of(Kind::NoInput))?;
+        chest
+            .write(folder, PhantomSyntax::default())
+            .map_err(CommandError::of(CommandErrorKind::InputOutput))?;
+        let found =
+            StudyFiles::find(&[folder.to_owned()]).map_err(CommandError::of(CommandErrorKind::NoInput))?;
         let request = found.studies.first().expect("the sample is a study").clone();
         Ok(Input { sample: Some((request, Box::new(chest))), ..Input::of(found) })
     }

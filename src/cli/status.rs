@@ -9,11 +9,11 @@ use serde::Serialize;
 
 use crate::admission::StateFolder;
 use crate::dataflow::Dataflow;
-use crate::journal::{Reader, Row, State};
-use crate::step::{Digest, Table};
+use crate::journal::{JournalReader, RequestRow, RequestState};
+use crate::step::{Digest, StepTable};
 use crate::store::free_bytes;
 
-use super::exit::{Exit, Failure, Kind};
+use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::lookup;
 use super::waiting::waits_for;
 
@@ -21,7 +21,7 @@ use super::waiting::waits_for;
 ///
 /// Works beside a running flow and on the state of a stopped one.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct StatusArguments {
     /// The state folder of the flow
     #[arg(long, value_name = "DIR", default_value = "flow-state")]
     state: PathBuf,
@@ -37,12 +37,12 @@ pub struct Args {
 
 /// One request, as `--json` has it.
 #[derive(Serialize)]
-struct Line<'a> {
+struct StatusLine<'a> {
     number: i64,
     request: Digest,
     name: &'a str,
     dataflow: &'a str,
-    state: State,
+    state: RequestState,
     error_response: bool,
     kept: bool,
     accepted_ms: i64,
@@ -52,25 +52,31 @@ struct Line<'a> {
     waits_for: Option<String>,
 }
 
-impl Args {
-    pub fn run(self, table: &Table) -> Result<Exit, Failure> {
+impl StatusArguments {
+    pub fn run(self, table: &StepTable) -> Result<CommandExit, CommandError> {
         let reader = lookup::open(&self.state)?;
-        let rows = reader.requests().map_err(Failure::of(Kind::InputOutput))?;
+        let rows = reader.requests().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
         let lines = self.lines(&rows, &reader, table)?;
         let text = if self.json { as_json(&lines) } else { self.text(&rows, &lines) };
         write!(std::io::stdout(), "{text}")?;
-        Ok(Exit::Done)
+        Ok(CommandExit::Done)
     }
 
     /// All that are open, and the last of the others.
-    fn lines<'a>(&self, rows: &'a [Row], reader: &Reader, table: &Table) -> Result<Vec<Line<'a>>, Failure> {
-        let (open, answered): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.is_open());
+    fn lines<'a>(
+        &self,
+        rows: &'a [RequestRow],
+        reader: &JournalReader,
+        table: &StepTable,
+    ) -> Result<Vec<StatusLine<'a>>, CommandError> {
+        let (open, answered): (Vec<&RequestRow>, Vec<&RequestRow>) =
+            rows.iter().partition(|row| row.is_open());
         let last = answered.len().saturating_sub(if self.json { usize::MAX } else { self.answered });
         let shown = open.into_iter().chain(answered.into_iter().skip(last));
         shown.map(|row| line(row, reader, table)).collect()
     }
 
-    fn text(&self, rows: &[Row], lines: &[Line]) -> String {
+    fn text(&self, rows: &[RequestRow], lines: &[StatusLine]) -> String {
         let running = match StateFolder::holder(&self.state) {
             Some(process) => format!("flow is running (process {process})"),
             None => "no flow is running".to_owned(),
@@ -93,23 +99,28 @@ impl Args {
     }
 }
 
-fn counts(rows: &[Row]) -> [(&'static str, usize); 5] {
-    let count = |state: State, failed: Option<bool>| {
-        let is_it = |row: &&Row| row.state == state && failed.is_none_or(|failed| row.failed == failed);
+fn counts(rows: &[RequestRow]) -> [(&'static str, usize); 5] {
+    let count = |state: RequestState, failed: Option<bool>| {
+        let is_it =
+            |row: &&RequestRow| row.state == state && failed.is_none_or(|failed| row.failed == failed);
         rows.iter().filter(is_it).count()
     };
     [
-        ("in work, or waiting for it", count(State::Accepted, None)),
-        ("on their way to their destinations", count(State::Responded, None)),
-        ("NOT DELIVERED everywhere; `flow retry` tries again", count(State::Undelivered, None)),
-        ("answered with an error response", count(State::Answered, Some(true))),
-        ("answered, complete", count(State::Answered, Some(false))),
+        ("in work, or waiting for it", count(RequestState::Accepted, None)),
+        ("on their way to their destinations", count(RequestState::Responded, None)),
+        ("NOT DELIVERED everywhere; `flow retry` tries again", count(RequestState::Undelivered, None)),
+        ("answered with an error response", count(RequestState::Answered, Some(true))),
+        ("answered, complete", count(RequestState::Answered, Some(false))),
     ]
 }
 
-fn line<'a>(row: &'a Row, reader: &Reader, table: &Table) -> Result<Line<'a>, Failure> {
+fn line<'a>(
+    row: &'a RequestRow,
+    reader: &JournalReader,
+    table: &StepTable,
+) -> Result<StatusLine<'a>, CommandError> {
     let waits_for = row.is_open().then(|| waiting(row, reader, table)).transpose()?;
-    Ok(Line {
+    Ok(StatusLine {
         number: row.number,
         request: row.id,
         name: &row.name,
@@ -124,8 +135,8 @@ fn line<'a>(row: &'a Row, reader: &Reader, table: &Table) -> Result<Line<'a>, Fa
     })
 }
 
-fn waiting(row: &Row, reader: &Reader, table: &Table) -> Result<String, Failure> {
-    let failed = Failure::of(Kind::InputOutput);
+fn waiting(row: &RequestRow, reader: &JournalReader, table: &StepTable) -> Result<String, CommandError> {
+    let failed = CommandError::of(CommandErrorKind::InputOutput);
     let history = reader.history(row.number).map_err(&failed)?;
     let version = history.version();
     let recorded = version.map(|version| reader.dataflow(version)).transpose().map_err(&failed)?.flatten();
@@ -134,9 +145,9 @@ fn waiting(row: &Row, reader: &Reader, table: &Table) -> Result<String, Failure>
     Ok(waits_for(&history, dataflow.as_ref()))
 }
 
-fn shown(line: &Line) -> String {
+fn shown(line: &StatusLine) -> String {
     let verdict = match (line.state, line.error_response) {
-        (State::Accepted, _) | (_, false) => line.state.name().to_owned(),
+        (RequestState::Accepted, _) | (_, false) => line.state.name().to_owned(),
         (_, true) => format!("{}, ERROR RESPONSE", line.state.name()),
     };
     let kept = if line.kept { ", kept" } else { "" };
@@ -147,7 +158,7 @@ fn shown(line: &Line) -> String {
     text
 }
 
-fn as_json(lines: &[Line]) -> String {
+fn as_json(lines: &[StatusLine]) -> String {
     let text = |line| serde_json::to_string(line).expect("a line is made of texts and numbers") + "\n";
     lines.iter().map(text).collect()
 }

@@ -4,14 +4,16 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::step::{Declaration, Input, Kind, Parameter, Setting, Step, Table, Take};
+use crate::step::{
+    InputDeclaration, InputTake, Parameter, ParameterKind, ParameterValue, Step, StepDeclaration, StepTable,
+};
 use crate::yaml;
 
 /// List the steps that a dataflow can name, with inputs, outputs and parameters
 ///
 /// An input takes one value, `optional` one or none, `all` the values of every item of the request.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct StepsArguments {
     /// Only this step
     #[arg(value_name = "NAME")]
     name: Option<String>,
@@ -21,17 +23,17 @@ pub struct Args {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum StepsError {
     #[error("no step is called {name:?}")]
     Unknown { name: String, hint: Option<String> },
     #[error("could not write the steps")]
     Write(#[from] io::Error),
 }
 
-impl Args {
+impl StepsArguments {
     /// # Errors
     /// If there is no such step, or the list cannot be written.
-    pub fn run(&self, table: &Table, out: &mut impl Write) -> Result<(), Error> {
+    pub fn run(&self, table: &StepTable, out: &mut impl Write) -> Result<(), StepsError> {
         let steps = self.chosen(table)?;
         let text = match self.json {
             true => json(&steps).map_err(io::Error::from)?,
@@ -40,17 +42,17 @@ impl Args {
         Ok(out.write_all(text.as_bytes())?)
     }
 
-    fn chosen<'a>(&self, table: &'a Table) -> Result<Vec<&'a Step>, Error> {
+    fn chosen<'a>(&self, table: &'a StepTable) -> Result<Vec<&'a Step>, StepsError> {
         let Some(name) = &self.name else { return Ok(table.iter().collect()) };
         let known = table.iter().map(|step| step.declaration.name);
         table
             .get(name)
             .map(|step| vec![step])
-            .ok_or_else(|| Error::Unknown { name: name.clone(), hint: yaml::meant(name, known) })
+            .ok_or_else(|| StepsError::Unknown { name: name.clone(), hint: yaml::meant(name, known) })
     }
 }
 
-fn described(step: &Declaration) -> String {
+fn described(step: &StepDeclaration) -> String {
     let mut lines = vec![format!("{}  version {}", step.name, step.version), format!("  {}", step.about)];
     let inputs = step.inputs.iter().map(|input| [input.name.to_owned(), input_kind(input)].to_vec());
     let outputs = step.outputs.iter().map(|output| [output.name.to_owned(), output.kind.to_owned()].to_vec());
@@ -60,11 +62,11 @@ fn described(step: &Declaration) -> String {
     lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
-fn input_kind(input: &Input) -> String {
+fn input_kind(input: &InputDeclaration) -> String {
     match input.take {
-        Take::One => input.kind.to_owned(),
-        Take::Optional => format!("{}, optional", input.kind),
-        Take::Each => format!("all {}", input.kind),
+        InputTake::One => input.kind.to_owned(),
+        InputTake::Optional => format!("{}, optional", input.kind),
+        InputTake::Each => format!("all {}", input.kind),
     }
 }
 
@@ -122,7 +124,7 @@ struct ParameterJson<'a> {
     name: &'a str,
     about: &'a str,
     unit: &'a str,
-    default: &'a Setting,
+    default: &'a ParameterValue,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     required: bool,
     range: String,
@@ -135,14 +137,17 @@ struct ParameterJson<'a> {
 }
 
 impl<'a> StepJson<'a> {
-    fn of(step: &'a Declaration) -> StepJson<'a> {
-        let takes = |input: &Input| match input.take {
-            Take::One => "one",
-            Take::Optional => "optional",
-            Take::Each => "each",
+    fn of(step: &'a StepDeclaration) -> StepJson<'a> {
+        let takes = |input: &InputDeclaration| match input.take {
+            InputTake::One => "one",
+            InputTake::Optional => "optional",
+            InputTake::Each => "each",
         };
-        let input =
-            |input: &'a Input| PortJson { name: input.name, r#type: input.kind, takes: Some(takes(input)) };
+        let input = |input: &'a InputDeclaration| PortJson {
+            name: input.name,
+            r#type: input.kind,
+            takes: Some(takes(input)),
+        };
         let outputs = step.outputs.iter();
         StepJson {
             name: step.name,
@@ -160,11 +165,11 @@ impl<'a> StepJson<'a> {
 impl<'a> ParameterJson<'a> {
     fn of(parameter: &'a Parameter) -> ParameterJson<'a> {
         let (least, most, choices) = match &parameter.kind {
-            Kind::Number { least, most } | Kind::Numbers { least, most } => {
+            ParameterKind::Number { least, most } | ParameterKind::Numbers { least, most } => {
                 (Some(*least), Some(*most), &[][..])
             }
-            Kind::Text { choices } => (None, None, choices.as_slice()),
-            Kind::Flag | Kind::Texts => (None, None, &[][..]),
+            ParameterKind::Text { choices } => (None, None, choices.as_slice()),
+            ParameterKind::Flag | ParameterKind::Texts => (None, None, &[][..]),
         };
         let Parameter { name, about, unit, default, required, .. } = parameter;
         let (required, range) = (*required, parameter.range());

@@ -7,56 +7,58 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use crate::dataflow::Dataflow;
-use crate::journal::History;
-use crate::replay::{Past, unpack};
-use crate::step::Table;
+use crate::journal::RequestHistory;
+use crate::replay::{PastRequest, unpack};
+use crate::step::StepTable;
 use crate::store::{Store, free_bytes};
 
-use super::exit::{Failure, Kind};
-use super::lookup::Lookup;
+use super::exit::{CommandError, CommandErrorKind};
+use super::lookup::RequestLookup;
 
-pub struct Subject {
-    pub past: Past,
+pub struct ReplaySubject {
+    pub past: PastRequest,
     /// What else the journal knows of it.
-    pub history: Option<History>,
+    pub history: Option<RequestHistory>,
     /// Where its files are as long as this lives, if they came in an exported file.
     _folder: Option<TempDir>,
 }
 
-impl Subject {
-    pub fn find(lookup: &Lookup) -> Result<Subject, Failure> {
+impl ReplaySubject {
+    pub fn find(lookup: &RequestLookup) -> Result<ReplaySubject, CommandError> {
         let file = Path::new(lookup.request());
-        if file.is_file() { Subject::exported(file) } else { Subject::remembered(lookup) }
+        if file.is_file() { ReplaySubject::exported(file) } else { ReplaySubject::remembered(lookup) }
     }
 
     /// The dataflow that it went through, with the steps that there are now.
-    pub fn dataflow(&self, table: &Table) -> Result<Dataflow, Failure> {
+    pub fn dataflow(&self, table: &StepTable) -> Result<Dataflow, CommandError> {
         self.past.dataflow(table).map_err(|problems| {
             let text = format!("the dataflow of the request does not fit the steps of this flow\n{problems}");
-            Failure::new(Kind::Problems, text)
+            CommandError::new(CommandErrorKind::Problems, text)
                 .hint("run it with the flow that recorded it, or give --dataflow")
         })
     }
 
-    fn remembered(lookup: &Lookup) -> Result<Subject, Failure> {
-        let failed = Failure::of(Kind::InputOutput);
+    fn remembered(lookup: &RequestLookup) -> Result<ReplaySubject, CommandError> {
+        let failed = CommandError::of(CommandErrorKind::InputOutput);
         let (reader, row) = lookup.find()?;
-        let store = Store::at(lookup.state().join("store")).map_err(Failure::of(Kind::InputOutput))?;
+        let store = Store::at(lookup.state().join("store"))
+            .map_err(CommandError::of(CommandErrorKind::InputOutput))?;
         let history = reader.history(row.number).map_err(failed)?;
-        let past = Past::of_journal(&reader, &row, store).map_err(Failure::of(Kind::InputOutput))?;
-        Ok(Subject { past, history: Some(history), _folder: None })
+        let past = PastRequest::of_journal(&reader, &row, store)
+            .map_err(CommandError::of(CommandErrorKind::InputOutput))?;
+        Ok(ReplaySubject { past, history: Some(history), _folder: None })
     }
 
-    fn exported(file: &Path) -> Result<Subject, Failure> {
+    fn exported(file: &Path) -> Result<ReplaySubject, CommandError> {
         let folder = TempDir::new()?;
-        let opened = File::open(file).map_err(Failure::of(Kind::InputOutput))?;
+        let opened = File::open(file).map_err(CommandError::of(CommandErrorKind::InputOutput))?;
         let unpacked = unpack(BufReader::new(opened), folder.path(), free_bytes(folder.path()));
         let unpacked = unpacked.map_err(|error| {
             let why = super::exit::with_causes(&error);
             let text = format!("could not use {}: {why}", file.display());
-            Failure::new(Kind::InputOutput, text)
+            CommandError::new(CommandErrorKind::InputOutput, text)
                 .hint("`flow replay REQUEST --export FILE` writes such files")
         })?;
-        Ok(Subject { past: Past::of_archive(unpacked), history: None, _folder: Some(folder) })
+        Ok(ReplaySubject { past: PastRequest::of_archive(unpacked), history: None, _folder: Some(folder) })
     }
 }

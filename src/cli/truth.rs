@@ -5,61 +5,62 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::imaging::Lung;
-use crate::imaging::phantom::Truth;
+use crate::imaging::LungRegion;
+use crate::imaging::phantom::StudyTruth;
 
 /// The part of `results.json` that has a truth.
 #[derive(Deserialize)]
-struct Results {
-    regions: Vec<Region>,
+struct MeasuredResults {
+    regions: Vec<MeasuredRegion>,
 }
 
 #[derive(Deserialize)]
-struct Region {
-    lung: Lung,
+struct MeasuredRegion {
+    lung: LungRegion,
     volume_ml: f64,
     mean_hu: f64,
-    below: Vec<Below>,
+    below: Vec<MeasuredBelow>,
 }
 
 #[derive(Deserialize)]
-struct Below {
+struct MeasuredBelow {
     threshold_hu: f64,
     percent: f64,
 }
 
 /// Prints what was measured beside what is true; nothing where there are no results.
-pub fn compare(truth: &Truth, place: &Path) {
+pub fn compare(truth: &StudyTruth, place: &Path) {
     let results = fs::read(place.join("results.json")).ok();
-    let Some(results) = results.and_then(|bytes| serde_json::from_slice::<Results>(&bytes).ok()) else {
+    let Some(results) = results.and_then(|bytes| serde_json::from_slice::<MeasuredResults>(&bytes).ok())
+    else {
         return;
     };
     println!("\n{:22}{:>12}{:>12}{:>12}", "", "measured", "true", "difference");
-    for Row { name, unit, measured, truth } in rows(&results, truth) {
+    for TruthRow { name, unit, measured, truth } in rows(&results, truth) {
         let difference = measured - truth;
         println!("{name:22}{measured:>9.2} {unit:2}{truth:>9.2} {unit:2}{difference:>+9.2} {unit}");
     }
     println!("\nThe results lie in {}; begin with {}", place.display(), place.join("pictures").display());
 }
 
-struct Row {
+struct TruthRow {
     name: &'static str,
     unit: &'static str,
     measured: f64,
     truth: f64,
 }
 
-fn rows(results: &Results, truth: &Truth) -> Vec<Row> {
+fn rows(results: &MeasuredResults, truth: &StudyTruth) -> Vec<TruthRow> {
     let region = |lung| results.regions.iter().find(|region| region.lung == lung);
     let row = |name, unit, measured: Option<f64>, truth| {
-        measured.map(|measured| Row { name, unit, measured, truth })
+        measured.map(|measured| TruthRow { name, unit, measured, truth })
     };
     let volume = |lung| region(lung).map(|region| region.volume_ml);
-    let both = region(Lung::Both);
+    let both = region(LungRegion::Both);
     let laa = both.and_then(|both| both.below.iter().find(|below| below.threshold_hu == -950.0));
     let rows = [
-        row("right lung", "mL", volume(Lung::Right), truth.right_ml),
-        row("left lung", "mL", volume(Lung::Left), truth.left_ml),
+        row("right lung", "mL", volume(LungRegion::Right), truth.right_ml),
+        row("left lung", "mL", volume(LungRegion::Left), truth.left_ml),
         row("mean density", "HU", both.map(|both| both.mean_hu), truth.mean_hu),
         row("below -950 HU", "%", laa.map(|below| below.percent), truth.laa_950_percent),
     ];

@@ -16,25 +16,25 @@ const MAGIC: &[u8; 8] = b"flow/1\r\n";
 const SILENCE: Duration = Duration::from_secs(5);
 
 /// The secret that all processes of a cluster share.
-pub struct Secret([u8; 32]);
+pub struct ClusterSecret([u8; 32]);
 
-impl Secret {
-    pub fn new(text: &[u8]) -> Secret {
-        Secret(blake3::derive_key("flow cluster secret, first version", text))
+impl ClusterSecret {
+    pub fn new(text: &[u8]) -> ClusterSecret {
+        ClusterSecret(blake3::derive_key("flow cluster secret, first version", text))
     }
 
     /// Reads the secret from a file, without leading and trailing white space.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn read(path: &Path) -> io::Result<Secret> {
-        Ok(Secret::new(std::fs::read(path)?.trim_ascii()))
+    pub fn read(path: &Path) -> io::Result<ClusterSecret> {
+        Ok(ClusterSecret::new(std::fs::read(path)?.trim_ascii()))
     }
 }
 
 /// The settings that all processes of a cluster must have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Agreement {
+pub struct ClusterAgreement {
     pub dataflow: Digest,
     pub lanes: usize,
     pub workers: usize,
@@ -62,8 +62,8 @@ pub fn introduce(
     socket: &mut TcpStream,
     me: usize,
     peer: usize,
-    secret: &Secret,
-    agreement: &Agreement,
+    secret: &ClusterSecret,
+    agreement: &ClusterAgreement,
 ) -> Result<(), HandshakeError> {
     match exchange(socket, me, secret, agreement)? {
         theirs if theirs == peer => Ok(()),
@@ -75,8 +75,8 @@ pub fn introduce(
 pub fn welcome(
     socket: &mut TcpStream,
     me: usize,
-    secret: &Secret,
-    agreement: &Agreement,
+    secret: &ClusterSecret,
+    agreement: &ClusterAgreement,
 ) -> Result<usize, HandshakeError> {
     socket.set_nonblocking(false)?;
     exchange(socket, me, secret, agreement)
@@ -85,16 +85,16 @@ pub fn welcome(
 fn exchange(
     socket: &mut TcpStream,
     me: usize,
-    secret: &Secret,
-    agreement: &Agreement,
+    secret: &ClusterSecret,
+    agreement: &ClusterAgreement,
 ) -> Result<usize, HandshakeError> {
     socket.set_nodelay(true)?;
     socket.set_read_timeout(Some(SILENCE))?;
-    let mine = Hello { nonce: nonce()?, number: me as u64, agreement: agreement.clone() };
+    let mine = HelloMessage { nonce: nonce()?, number: me as u64, agreement: agreement.clone() };
     socket.write_all(&mine.bytes())?;
     let mut bytes = [0; HELLO];
     socket.read_exact(&mut bytes)?;
-    let theirs = Hello::parse(&bytes).ok_or(HandshakeError::Stranger)?;
+    let theirs = HelloMessage::parse(&bytes).ok_or(HandshakeError::Stranger)?;
     socket.write_all(proof(secret, &theirs, &mine).as_bytes())?;
     let mut answer = [0; 32];
     socket.read_exact(&mut answer)?;
@@ -112,43 +112,47 @@ fn exchange(
 
 const HELLO: usize = 8 + 32 + 8 + 32 + 3 * 8;
 
-struct Hello {
+struct HelloMessage {
     nonce: [u8; 32],
     number: u64,
-    agreement: Agreement,
+    agreement: ClusterAgreement,
 }
 
-impl Hello {
+impl HelloMessage {
     fn bytes(&self) -> Vec<u8> {
-        let Agreement { dataflow, lanes, workers, processes } = &self.agreement;
+        let ClusterAgreement { dataflow, lanes, workers, processes } = &self.agreement;
         let numbers = [*lanes, *workers, *processes].map(|number| (number as u64).to_be_bytes());
         let number = self.number.to_be_bytes();
         [MAGIC.as_slice(), &self.nonce, &number, dataflow.as_bytes(), numbers.as_flattened()].concat()
     }
 
-    fn parse(bytes: &[u8; HELLO]) -> Option<Hello> {
+    fn parse(bytes: &[u8; HELLO]) -> Option<HelloMessage> {
         let (magic, rest) = bytes.split_at(8);
         let (nonce, rest) = rest.split_first_chunk::<32>()?;
         let (number, rest) = rest.split_first_chunk::<8>()?;
         let (dataflow, rest) = rest.split_first_chunk::<32>()?;
         let mut numbers = rest.as_chunks::<8>().0.iter().map(|bytes| u64::from_be_bytes(*bytes) as usize);
-        let agreement = Agreement {
+        let agreement = ClusterAgreement {
             dataflow: Digest::from(*dataflow),
             lanes: numbers.next()?,
             workers: numbers.next()?,
             processes: numbers.next()?,
         };
-        (magic == MAGIC).then_some(Hello { nonce: *nonce, number: u64::from_be_bytes(*number), agreement })
+        (magic == MAGIC).then_some(HelloMessage {
+            nonce: *nonce,
+            number: u64::from_be_bytes(*number),
+            agreement,
+        })
     }
 }
 
 /// The proof of `speaker` for the process that sent `challenge`.
-fn proof(secret: &Secret, challenge: &Hello, speaker: &Hello) -> blake3::Hash {
+fn proof(secret: &ClusterSecret, challenge: &HelloMessage, speaker: &HelloMessage) -> blake3::Hash {
     blake3::keyed_hash(&secret.0, &[challenge.bytes(), speaker.bytes()].concat())
 }
 
-fn describe(agreement: &Agreement) -> String {
-    let Agreement { dataflow, lanes, workers, processes } = agreement;
+fn describe(agreement: &ClusterAgreement) -> String {
+    let ClusterAgreement { dataflow, lanes, workers, processes } = agreement;
     format!("dataflow {} with -w {workers}, -n {processes} and {lanes} lanes", dataflow.short())
 }
 
@@ -164,22 +168,22 @@ mod tests {
 
     use super::*;
 
-    fn agreement() -> Agreement {
-        Agreement { dataflow: Digest::of(b"a"), lanes: 4, workers: 2, processes: 2 }
+    fn agreement() -> ClusterAgreement {
+        ClusterAgreement { dataflow: Digest::of(b"a"), lanes: 4, workers: 2, processes: 2 }
     }
 
     fn meet(
-        first: (&str, Agreement),
-        second: (&str, Agreement),
+        first: (&str, ClusterAgreement),
+        second: (&str, ClusterAgreement),
     ) -> (Result<usize, HandshakeError>, Result<(), HandshakeError>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let second = (Secret::new(second.0.as_bytes()), second.1);
+        let second = (ClusterSecret::new(second.0.as_bytes()), second.1);
         let connecting = std::thread::spawn(move || {
             introduce(&mut TcpStream::connect(address).unwrap(), 1, 0, &second.0, &second.1)
         });
         let welcomed =
-            welcome(&mut listener.accept().unwrap().0, 0, &Secret::new(first.0.as_bytes()), &first.1);
+            welcome(&mut listener.accept().unwrap().0, 0, &ClusterSecret::new(first.0.as_bytes()), &first.1);
         (welcomed, connecting.join().unwrap())
     }
 
@@ -199,7 +203,7 @@ mod tests {
 
     #[test]
     fn another_number_of_lanes_is_named() {
-        let other = Agreement { lanes: 5, ..agreement() };
+        let other = ClusterAgreement { lanes: 5, ..agreement() };
         let (welcomed, _) = meet(("s", agreement()), ("s", other));
         assert!(welcomed.unwrap_err().to_string().contains("5 lanes"));
     }
@@ -210,7 +214,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let client =
             std::thread::spawn(move || TcpStream::connect(address).unwrap().write_all(&[7; 500]).unwrap());
-        let welcomed = welcome(&mut listener.accept().unwrap().0, 0, &Secret::new(b"s"), &agreement());
+        let welcomed = welcome(&mut listener.accept().unwrap().0, 0, &ClusterSecret::new(b"s"), &agreement());
         assert!(matches!(welcomed, Err(HandshakeError::Stranger)));
         client.join().unwrap();
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hosts(Vec<String>);
+pub struct HostList(Vec<String>);
 
 #[derive(Debug, thiserror::Error)]
 pub enum HostsError {
@@ -17,12 +17,12 @@ pub enum HostsError {
     NotAnAddress { path: PathBuf, line: usize, text: String },
 }
 
-impl Hosts {
+impl HostList {
     /// Reads the first `processes` addresses, without empty lines and lines that begin with `#`.
     ///
     /// # Errors
     /// The file cannot be read, has too few lines, or a line that is no address.
-    pub fn read(path: &Path, processes: usize) -> Result<Hosts, HostsError> {
+    pub fn read(path: &Path, processes: usize) -> Result<HostList, HostsError> {
         let read = |source| HostsError::Read { path: path.to_owned(), source };
         let text = fs::read_to_string(path).map_err(read)?;
         let lines = text.lines().map(str::trim).enumerate();
@@ -35,7 +35,7 @@ impl Hosts {
             let text = (*text).to_owned();
             return Err(HostsError::NotAnAddress { path: path.to_owned(), line: index + 1, text });
         }
-        Ok(Hosts(lines.iter().take(processes).map(|(_, line)| (*line).to_owned()).collect()))
+        Ok(HostList(lines.iter().take(processes).map(|(_, line)| (*line).to_owned()).collect()))
     }
 
     pub fn addresses(&self) -> &[String] {
@@ -60,11 +60,11 @@ fn is_address(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn hosts(text: &str, processes: usize) -> Result<Hosts, String> {
+    fn hosts(text: &str, processes: usize) -> Result<HostList, String> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hosts");
         fs::write(&path, text).unwrap();
-        Hosts::read(&path, processes).map_err(|error| error.to_string())
+        HostList::read(&path, processes).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -11,10 +11,10 @@ use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::engine::Mesh;
+use crate::engine::ProcessMesh;
 
-pub use handshake::{Agreement, HandshakeError, Secret};
-pub use hosts::{Hosts, HostsError};
+pub use handshake::{ClusterAgreement, ClusterSecret, HandshakeError};
+pub use hosts::{HostList, HostsError};
 
 /// The interval between attempts to connect.
 const RETRY: Duration = Duration::from_millis(100);
@@ -37,33 +37,33 @@ pub enum ClusterError {
 /// A process does not connect within `patience`, or fails the handshake.
 pub fn meet(
     index: usize,
-    hosts: &Hosts,
-    secret: &Secret,
-    agreement: &Agreement,
+    hosts: &HostList,
+    secret: &ClusterSecret,
+    agreement: &ClusterAgreement,
     patience: Duration,
-) -> Result<Mesh, ClusterError> {
+) -> Result<ProcessMesh, ClusterError> {
     let address = &hosts.addresses()[index];
     let listen = |source| ClusterError::Listen { address: address.clone(), source };
     let listener = TcpListener::bind(address).map_err(listen)?;
-    let meeting = Meeting { index, hosts, secret, agreement, patience, until: Instant::now() + patience };
+    let setup = ClusterSetup { index, hosts, secret, agreement, patience, until: Instant::now() + patience };
     let mut sockets: Vec<Option<TcpStream>> = hosts.addresses().iter().map(|_| None).collect();
     for (peer, socket) in sockets.iter_mut().enumerate().take(index) {
-        *socket = Some(meeting.connect(peer)?);
+        *socket = Some(setup.connect(peer)?);
     }
-    meeting.accept(&listener, &mut sockets)?;
-    Ok(Mesh::new(index, sockets))
+    setup.accept(&listener, &mut sockets)?;
+    Ok(ProcessMesh::new(index, sockets))
 }
 
-struct Meeting<'a> {
+struct ClusterSetup<'a> {
     index: usize,
-    hosts: &'a Hosts,
-    secret: &'a Secret,
-    agreement: &'a Agreement,
+    hosts: &'a HostList,
+    secret: &'a ClusterSecret,
+    agreement: &'a ClusterAgreement,
     patience: Duration,
     until: Instant,
 }
 
-impl Meeting<'_> {
+impl ClusterSetup<'_> {
     fn connect(&self, peer: usize) -> Result<TcpStream, ClusterError> {
         let address = &self.hosts.addresses()[peer];
         loop {

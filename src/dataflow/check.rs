@@ -5,18 +5,25 @@
 
 use std::collections::HashMap;
 
-use super::draft::{Draft, DraftNode};
-use super::plan::Plan;
-use super::wiring::{Link, Wiring};
-use super::{Dataflow, Node, Port, Runs, Wire, meaning, order, response_ports, runs, settings};
-use crate::step::{Parameters, Table};
-use crate::yaml::{Collector, Placed};
+use super::draft::{DataflowDraft, DraftNode};
+use super::plan::DataflowPlan;
+use super::wiring::{DataflowWiring, InputLink};
+use super::{
+    Dataflow, DataflowNode, InputWire, OutputPort, RunFrequency, meaning, order, response_ports, runs,
+    settings,
+};
+use crate::step::{StepParameters, StepTable};
+use crate::yaml::{PlacedValue, ProblemCollector};
 
 /// The dataflow, if there is no problem.
-pub(super) fn check(draft: &Draft, table: &Table, collector: &mut Collector) -> Option<Dataflow> {
+pub(super) fn check(
+    draft: &DataflowDraft,
+    table: &StepTable,
+    collector: &mut ProblemCollector,
+) -> Option<Dataflow> {
     names(draft, collector);
-    let plan = Plan::of(draft, table, collector);
-    let wiring = Wiring::of(&plan, collector);
+    let plan = DataflowPlan::of(draft, table, collector);
+    let wiring = DataflowWiring::of(&plan, collector);
     let order = order::order(&plan, &wiring, collector);
     let runs = runs::infer(&plan, &wiring, &order, collector);
     let response = response_ports::of(&plan, collector);
@@ -24,12 +31,12 @@ pub(super) fn check(draft: &Draft, table: &Table, collector: &mut Collector) -> 
     let parameters = settings::of_all(&plan, collector);
     collector
         .is_empty()
-        .then(|| Checked { plan: &plan, wiring, order, runs, response, parameters }.assemble())
+        .then(|| CheckedParts { plan: &plan, wiring, order, runs, response, parameters }.assemble())
 }
 
 const RESERVED: [&str; 2] = ["request", "outcomes"];
 
-fn names(draft: &Draft, collector: &mut Collector) {
+fn names(draft: &DataflowDraft, collector: &mut ProblemCollector) {
     draft.name.iter().for_each(|name| kebab_case(name, collector));
     let mut lines = HashMap::new();
     for DraftNode { name, .. } in &draft.nodes {
@@ -49,7 +56,7 @@ fn names(draft: &Draft, collector: &mut Collector) {
     }
 }
 
-fn kebab_case(name: &Placed<String>, collector: &mut Collector) {
+fn kebab_case(name: &PlacedValue<String>, collector: &mut ProblemCollector) {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let word = |word: &str| !word.is_empty() && word.chars().all(plain);
     if !name.value.split('-').all(word) {
@@ -60,21 +67,21 @@ fn kebab_case(name: &Placed<String>, collector: &mut Collector) {
 }
 
 /// The parts of a dataflow without problems, by index in the draft.
-struct Checked<'a> {
-    plan: &'a Plan<'a>,
-    wiring: Wiring,
+struct CheckedParts<'a> {
+    plan: &'a DataflowPlan<'a>,
+    wiring: DataflowWiring,
     order: Vec<usize>,
-    runs: Vec<Option<Runs>>,
-    response: Vec<Port>,
-    parameters: Vec<Option<Parameters>>,
+    runs: Vec<Option<RunFrequency>>,
+    response: Vec<OutputPort>,
+    parameters: Vec<Option<StepParameters>>,
 }
 
-impl Checked<'_> {
+impl CheckedParts<'_> {
     fn assemble(&self) -> Dataflow {
-        let Draft { name, about, limits, on_failure, revisions, .. } = self.plan.draft;
-        let nodes: Vec<Node> = self.order.iter().map(|index| self.node(*index)).collect();
+        let DataflowDraft { name, about, limits, on_failure, revisions, .. } = self.plan.draft;
+        let nodes: Vec<DataflowNode> = self.order.iter().map(|index| self.node(*index)).collect();
         let name = name.as_ref().expect(KNOWN).value.clone();
-        let response: Vec<Port> = self.response.iter().map(|port| self.moved(port)).collect();
+        let response: Vec<OutputPort> = self.response.iter().map(|port| self.moved(port)).collect();
         let digest = meaning::digest(&name, &nodes, &response, *on_failure);
         Dataflow {
             name,
@@ -90,13 +97,13 @@ impl Checked<'_> {
         }
     }
 
-    fn node(&self, index: usize) -> Node {
+    fn node(&self, index: usize) -> DataflowNode {
         let draft = self.plan.node(index);
-        let wire = |link: &Link| match link.wire.as_ref().expect(KNOWN) {
-            Wire::Port(port) => Wire::Port(self.moved(port)),
+        let wire = |link: &InputLink| match link.wire.as_ref().expect(KNOWN) {
+            InputWire::Port(port) => InputWire::Port(self.moved(port)),
             other => other.clone(),
         };
-        Node {
+        DataflowNode {
             name: draft.name.value.clone(),
             step: self.plan.steps[index].expect(KNOWN).clone(),
             wires: self.wiring.links(index).iter().map(wire).collect(),
@@ -112,9 +119,9 @@ impl Checked<'_> {
     }
 
     /// The port with the index of its node in the final order.
-    fn moved(&self, port: &Port) -> Port {
+    fn moved(&self, port: &OutputPort) -> OutputPort {
         let node = self.order.iter().position(|index| *index == port.node).expect(KNOWN);
-        Port { node, output: port.output }
+        OutputPort { node, output: port.output }
     }
 }
 

@@ -18,65 +18,69 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::step::{AttributeKind, AttributeValues, Request, Table};
+use crate::step::{AttributeKind, AttributeValues, Request, StepTable};
 use crate::yaml::text;
-use crate::yaml::{Collector, Placed};
-use crate::yaml::{Entry, Shape, Tree};
+use crate::yaml::{PlacedValue, ProblemCollector};
+use crate::yaml::{YamlEntry, YamlShape, YamlTree};
 
 /// All of its tests must hold. Displayed in words: `modality is CT`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Condition(Vec<Test>);
+pub struct StepCondition(Vec<ConditionTest>);
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct Test {
+struct ConditionTest {
     attribute: String,
     /// As it is declared: it has no part in the version of a dataflow.
     #[serde(skip)]
     kind: AttributeKind,
     negated: bool,
     /// Never empty.
-    patterns: Vec<Pattern>,
+    patterns: Vec<ConditionPattern>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-enum Pattern {
+enum ConditionPattern {
     Is(String),
     Matches(String),
     AtLeast(String),
     AtMost(String),
 }
 
-impl Condition {
+impl StepCondition {
     pub fn holds(&self, request: &Request) -> bool {
         self.0.iter().all(|test| test.holds(request.attributes.get(&test.attribute)))
     }
 
     /// Reads the `when` of `owner`, a step or a rule.
     pub(crate) fn read(
-        tree: Tree,
+        tree: YamlTree,
         owner: &str,
-        table: &Table,
-        collector: &mut Collector,
-    ) -> Option<Condition> {
+        table: &StepTable,
+        collector: &mut ProblemCollector,
+    ) -> Option<StepCondition> {
         let place = tree.place;
         let what = format!("\"when\" of {owner}");
         let entries = yaml::entries(tree, &what, collector)?;
         if entries.is_empty() {
             collector.add(place, format!("{what} is empty")).hint(example());
         }
-        let tests: Vec<Option<Test>> =
-            entries.into_iter().map(|entry| Test::read(entry, table, collector)).collect();
-        tests.into_iter().collect::<Option<Vec<Test>>>().map(Condition)
+        let tests: Vec<Option<ConditionTest>> =
+            entries.into_iter().map(|entry| ConditionTest::read(entry, table, collector)).collect();
+        tests.into_iter().collect::<Option<Vec<ConditionTest>>>().map(StepCondition)
     }
 }
 
-impl Test {
+impl ConditionTest {
     fn holds(&self, values: Option<&AttributeValues>) -> bool {
         let fits = |value: &str| self.patterns.iter().any(|pattern| pattern.fits(self.kind, value.trim()));
         values.map_or_else(|| fits(""), |values| values.iter().any(fits)) != self.negated
     }
 
-    fn read((name, tree): Entry, table: &Table, collector: &mut Collector) -> Option<Test> {
+    fn read(
+        (name, tree): YamlEntry,
+        table: &StepTable,
+        collector: &mut ProblemCollector,
+    ) -> Option<ConditionTest> {
         let attribute = name.value;
         let declared = table.attribute(&attribute);
         if declared.is_none() {
@@ -91,17 +95,17 @@ impl Test {
         let is_known = declared.is_some();
         let reading = PatternReader { what: &what, kind: is_known.then_some(kind) };
         let patterns = reading.patterns(tree, collector)?;
-        Some(Test { attribute, kind, negated, patterns })
+        Some(ConditionTest { attribute, kind, negated, patterns })
     }
 }
 
 /// Takes a `{not: …}` off.
-fn without_not(tree: Tree) -> (bool, Tree) {
+fn without_not(tree: YamlTree) -> (bool, YamlTree) {
     match tree.value {
-        Shape::Map(mut entries) if entries.len() == 1 && entries[0].0.value == "not" => {
+        YamlShape::Map(mut entries) if entries.len() == 1 && entries[0].0.value == "not" => {
             (true, entries.remove(0).1)
         }
-        value => (false, Placed { place: tree.place, value }),
+        value => (false, PlacedValue { place: tree.place, value }),
     }
 }
 
@@ -113,45 +117,47 @@ struct PatternReader<'a> {
 }
 
 impl PatternReader<'_> {
-    fn patterns(&self, tree: Tree, collector: &mut Collector) -> Option<Vec<Pattern>> {
+    fn patterns(&self, tree: YamlTree, collector: &mut ProblemCollector) -> Option<Vec<ConditionPattern>> {
         match tree.value {
-            Shape::List(list) if list.is_empty() => {
+            YamlShape::List(list) if list.is_empty() => {
                 let message = format!("{} is an empty list and can never hold", self.what);
                 collector.add(tree.place, message).hint(example());
                 None
             }
-            Shape::List(list) => list.into_iter().map(|one| self.pattern(one, collector)).collect(),
-            value => Some(vec![self.pattern(Placed { place: tree.place, value }, collector)?]),
+            YamlShape::List(list) => list.into_iter().map(|one| self.pattern(one, collector)).collect(),
+            value => Some(vec![self.pattern(PlacedValue { place: tree.place, value }, collector)?]),
         }
     }
 
-    fn pattern(&self, tree: Tree, collector: &mut Collector) -> Option<Pattern> {
+    fn pattern(&self, tree: YamlTree, collector: &mut ProblemCollector) -> Option<ConditionPattern> {
         let place = tree.place;
         match tree.value {
-            Shape::Scalar(value) => {
+            YamlShape::Scalar(value) => {
                 // An empty one asks for a request that lacks the attribute.
                 if !value.is_empty() {
-                    self.check(&Placed { place, value: value.clone() }, collector);
+                    self.check(&PlacedValue { place, value: value.clone() }, collector);
                 }
-                Some(Pattern::Is(value))
+                Some(ConditionPattern::Is(value))
             }
-            Shape::Map(mut entries) if entries.len() == 1 && KEYS.contains(&entries[0].0.value.as_str()) => {
+            YamlShape::Map(mut entries)
+                if entries.len() == 1 && KEYS.contains(&entries[0].0.value.as_str()) =>
+            {
                 let (key, tree) = entries.remove(0);
                 let written = text(tree, self.what, collector)?;
                 Some(match key.value.as_str() {
-                    "matches" => Pattern::Matches(written.value),
+                    "matches" => ConditionPattern::Matches(written.value),
                     bound => {
                         self.check_order(&key, &written, collector);
                         let is_least = bound == "at_least";
                         if is_least {
-                            Pattern::AtLeast(written.value)
+                            ConditionPattern::AtLeast(written.value)
                         } else {
-                            Pattern::AtMost(written.value)
+                            ConditionPattern::AtMost(written.value)
                         }
                     }
                 })
             }
-            Shape::Map(_) | Shape::List(_) | Shape::Nothing => {
+            YamlShape::Map(_) | YamlShape::List(_) | YamlShape::Nothing => {
                 let message = format!("{} cannot be understood", self.what);
                 collector.add(place, message).hint(example());
                 None
@@ -160,7 +166,7 @@ impl PatternReader<'_> {
     }
 
     /// Notes a value that is not of the attribute's kind: it would never fit.
-    fn check(&self, written: &Placed<String>, collector: &mut Collector) {
+    fn check(&self, written: &PlacedValue<String>, collector: &mut ProblemCollector) {
         let Some(kind @ (AttributeKind::Number | AttributeKind::Date)) = self.kind else { return };
         if kind.rank(&written.value).is_none() {
             let message = format!("{} is {}, not \"{}\"", self.what, kind.name(), written.value);
@@ -170,7 +176,12 @@ impl PatternReader<'_> {
         }
     }
 
-    fn check_order(&self, key: &Placed<String>, written: &Placed<String>, collector: &mut Collector) {
+    fn check_order(
+        &self,
+        key: &PlacedValue<String>,
+        written: &PlacedValue<String>,
+        collector: &mut ProblemCollector,
+    ) {
         match self.kind {
             Some(AttributeKind::Text) => {
                 let message = format!("{} is a text, which has no \"{}\"", self.what, key.value);
@@ -188,14 +199,16 @@ fn example() -> String {
     "write CT, or [CT, PT], or {matches: \"*chest*\"}, or {not: MR}".to_owned()
 }
 
-impl Pattern {
+impl ConditionPattern {
     fn fits(&self, kind: AttributeKind, value: &str) -> bool {
         let ranks = |bound: &str| kind.rank(value).zip(kind.rank(bound));
         match self {
-            Pattern::Is(text) => text == value || ranks(text).is_some_and(|(value, text)| value == text),
-            Pattern::AtLeast(bound) => ranks(bound).is_some_and(|(value, bound)| value >= bound),
-            Pattern::AtMost(bound) => ranks(bound).is_some_and(|(value, bound)| value <= bound),
-            Pattern::Matches(glob) => {
+            ConditionPattern::Is(text) => {
+                text == value || ranks(text).is_some_and(|(value, text)| value == text)
+            }
+            ConditionPattern::AtLeast(bound) => ranks(bound).is_some_and(|(value, bound)| value >= bound),
+            ConditionPattern::AtMost(bound) => ranks(bound).is_some_and(|(value, bound)| value <= bound),
+            ConditionPattern::Matches(glob) => {
                 let (glob, value): (Vec<char>, Vec<char>) = (glob.chars().collect(), value.chars().collect());
                 matches(&glob, &value)
             }
@@ -224,37 +237,37 @@ fn matches(glob: &[char], value: &[char]) -> bool {
     glob[at..].iter().all(|rest| *rest == '*')
 }
 
-impl fmt::Display for Condition {
+impl fmt::Display for StepCondition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tests: Vec<String> = self.0.iter().map(Test::to_string).collect();
+        let tests: Vec<String> = self.0.iter().map(ConditionTest::to_string).collect();
         f.write_str(&tests.join(" and "))
     }
 }
 
-impl fmt::Display for Test {
+impl fmt::Display for ConditionTest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Test { attribute, negated, patterns, .. } = self;
+        let ConditionTest { attribute, negated, patterns, .. } = self;
         match (patterns.as_slice(), negated) {
-            ([Pattern::Is(text)], false) => write!(f, "{attribute} is {}", quoted(text)),
-            ([Pattern::Is(text)], true) => write!(f, "{attribute} is not {}", quoted(text)),
-            ([Pattern::Matches(glob)], false) => write!(f, "{attribute} matches {glob}"),
-            ([Pattern::Matches(glob)], true) => write!(f, "{attribute} does not match {glob}"),
-            ([Pattern::AtLeast(bound)], false) => write!(f, "{attribute} is at least {bound}"),
-            ([Pattern::AtLeast(bound)], true) => write!(f, "{attribute} is not at least {bound}"),
-            ([Pattern::AtMost(bound)], false) => write!(f, "{attribute} is at most {bound}"),
-            ([Pattern::AtMost(bound)], true) => write!(f, "{attribute} is not at most {bound}"),
+            ([ConditionPattern::Is(text)], false) => write!(f, "{attribute} is {}", quoted(text)),
+            ([ConditionPattern::Is(text)], true) => write!(f, "{attribute} is not {}", quoted(text)),
+            ([ConditionPattern::Matches(glob)], false) => write!(f, "{attribute} matches {glob}"),
+            ([ConditionPattern::Matches(glob)], true) => write!(f, "{attribute} does not match {glob}"),
+            ([ConditionPattern::AtLeast(bound)], false) => write!(f, "{attribute} is at least {bound}"),
+            ([ConditionPattern::AtLeast(bound)], true) => write!(f, "{attribute} is not at least {bound}"),
+            ([ConditionPattern::AtMost(bound)], false) => write!(f, "{attribute} is at most {bound}"),
+            ([ConditionPattern::AtMost(bound)], true) => write!(f, "{attribute} is not at most {bound}"),
             (several, false) => write!(f, "{attribute} is one of {}", list(several)),
             (several, true) => write!(f, "{attribute} is none of {}", list(several)),
         }
     }
 }
 
-fn list(patterns: &[Pattern]) -> String {
-    let word = |pattern: &Pattern| match pattern {
-        Pattern::Is(text) => quoted(text),
-        Pattern::Matches(glob) => format!("like {glob}"),
-        Pattern::AtLeast(bound) => format!("at least {bound}"),
-        Pattern::AtMost(bound) => format!("at most {bound}"),
+fn list(patterns: &[ConditionPattern]) -> String {
+    let word = |pattern: &ConditionPattern| match pattern {
+        ConditionPattern::Is(text) => quoted(text),
+        ConditionPattern::Matches(glob) => format!("like {glob}"),
+        ConditionPattern::AtLeast(bound) => format!("at least {bound}"),
+        ConditionPattern::AtMost(bound) => format!("at most {bound}"),
     };
     patterns.iter().map(word).collect::<Vec<_>>().join(", ")
 }
@@ -278,11 +291,11 @@ mod tests {
         AttributeDeclaration::date("study_date", ""),
     ];
 
-    fn read(when: &str) -> Result<Condition, yaml::Problems> {
-        let mut collector = Collector::new("when", when);
+    fn read(when: &str) -> Result<StepCondition, yaml::Problems> {
+        let mut collector = ProblemCollector::new("when", when);
         let tree = yaml::read(when, &mut collector).unwrap();
-        let table = Table::default().with_attributes(ATTRIBUTES);
-        let condition = Condition::read(tree, "step", &table, &mut collector);
+        let table = StepTable::default().with_attributes(ATTRIBUTES);
+        let condition = StepCondition::read(tree, "step", &table, &mut collector);
         collector.finish(condition)
     }
 
@@ -315,7 +328,7 @@ mod tests {
     #[test]
     fn globs() {
         let check = |glob: &str, value: &str, expected: bool| {
-            let fits = Pattern::Matches(glob.to_owned()).fits(AttributeKind::Text, value);
+            let fits = ConditionPattern::Matches(glob.to_owned()).fits(AttributeKind::Text, value);
             assert_eq!(fits, expected, "{glob} of {value}");
         };
         check("*chest*", "CT chest 1 mm", true);

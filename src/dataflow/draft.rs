@@ -3,55 +3,59 @@
 use crate::yaml;
 use std::time::Duration;
 
-use super::condition::Condition;
-use super::limits::{self, Limits};
-use super::{OnFailure, Phase, Retry, Revisions};
-use crate::step::Table;
-use crate::yaml::{Collector, Place, Placed};
-use crate::yaml::{Entry, Tree};
-use crate::yaml::{Fields, entries, flag, list, text};
+use super::condition::StepCondition;
+use super::limits::{self, RequestLimits};
+use super::{FailurePolicy, NodePhase, RetryRule, RevisionPolicy};
+use crate::step::StepTable;
+use crate::yaml::{MapFields, entries, flag, list, text};
+use crate::yaml::{PlacedValue, ProblemCollector, SourcePlace};
+use crate::yaml::{YamlEntry, YamlTree};
 
 /// The content of a dataflow file. A part with a problem is `None` or left out, and the problem is noted.
-pub(super) struct Draft {
-    pub name: Option<Placed<String>>,
+pub(super) struct DataflowDraft {
+    pub name: Option<PlacedValue<String>>,
     pub about: String,
-    pub limits: Limits,
-    pub on_failure: OnFailure,
-    pub revisions: Revisions,
+    pub limits: RequestLimits,
+    pub on_failure: FailurePolicy,
+    pub revisions: RevisionPolicy,
     /// The nodes: first those of the work, then those of the failure part, each in the order of the file.
     pub nodes: Vec<DraftNode>,
-    pub response: Vec<Placed<String>>,
+    pub response: Vec<PlacedValue<String>>,
 }
 
 pub(super) struct DraftNode {
-    pub name: Placed<String>,
-    pub phase: Phase,
-    pub step: Option<Placed<String>>,
-    pub needs: Option<Vec<Need>>,
-    pub settings: Vec<Entry>,
-    pub when: Option<Condition>,
+    pub name: PlacedValue<String>,
+    pub phase: NodePhase,
+    pub step: Option<PlacedValue<String>>,
+    pub needs: Option<Vec<DraftNeed>>,
+    pub settings: Vec<YamlEntry>,
+    pub when: Option<StepCondition>,
     pub enabled: bool,
     pub max: Option<usize>,
     pub timeout: Option<Duration>,
-    pub retry: Option<Retry>,
+    pub retry: Option<RetryRule>,
 }
 
 /// An input and its source.
-pub(super) struct Need {
-    pub input: Placed<String>,
-    pub source: Option<Placed<String>>,
+pub(super) struct DraftNeed {
+    pub input: PlacedValue<String>,
+    pub source: Option<PlacedValue<String>>,
 }
 
 const FILE_KEYS: [&str; 8] =
     ["dataflow", "about", "limits", "steps", "response", "on_failure", "failure", "revisions"];
 const NODE_KEYS: [&str; 8] = ["step", "needs", "with", "when", "enabled", "limits", "timeout", "retry"];
 
-impl Draft {
+impl DataflowDraft {
     /// Reads the text; `None` if it is not a map.
-    pub fn read(file_text: &str, table: &Table, collector: &mut Collector) -> Option<Draft> {
+    pub fn read(
+        file_text: &str,
+        table: &StepTable,
+        collector: &mut ProblemCollector,
+    ) -> Option<DataflowDraft> {
         let tree = yaml::read(file_text, collector)?;
-        let start = Place { line: 1, column: 1, width: 1 };
-        let mut fields = Fields::read(tree, "the dataflow", &FILE_KEYS, collector).at(start);
+        let start = SourcePlace { line: 1, column: 1, width: 1 };
+        let mut fields = MapFields::read(tree, "the dataflow", &FILE_KEYS, collector).at(start);
         let name = fields.take_required("dataflow", collector);
         let about = fields.take("about").and_then(|(_, tree)| text(tree, "\"about\"", collector));
         let limits = fields.take("limits").map(|(_, tree)| limits::of_dataflow(tree, collector));
@@ -60,9 +64,9 @@ impl Draft {
         let steps = fields.take_required("steps", collector);
         let failure = fields.take("failure");
         let response = fields.take_required("response", collector);
-        let mut all = nodes(steps, Phase::Work, table, collector);
-        all.extend(nodes(failure, Phase::Failure, table, collector));
-        Some(Draft {
+        let mut all = nodes(steps, NodePhase::Work, table, collector);
+        all.extend(nodes(failure, NodePhase::Failure, table, collector));
+        Some(DataflowDraft {
             name: name.and_then(|(_, tree)| text(tree, "the name of the dataflow", collector)),
             about: about.map(|about| about.value.trim().to_owned()).unwrap_or_default(),
             limits: limits.unwrap_or_default(),
@@ -74,7 +78,12 @@ impl Draft {
     }
 }
 
-fn nodes(part: Option<Entry>, phase: Phase, table: &Table, collector: &mut Collector) -> Vec<DraftNode> {
+fn nodes(
+    part: Option<YamlEntry>,
+    phase: NodePhase,
+    table: &StepTable,
+    collector: &mut ProblemCollector,
+) -> Vec<DraftNode> {
     let Some((key, tree)) = part else { return Vec::new() };
     let what = format!("\"{}\"", key.value);
     let Some(entries) = entries(tree, &what, collector) else { return Vec::new() };
@@ -84,7 +93,7 @@ fn nodes(part: Option<Entry>, phase: Phase, table: &Table, collector: &mut Colle
     entries.into_iter().map(|entry| DraftNode::read(entry, phase, table, collector)).collect()
 }
 
-fn names((key, tree): Entry, collector: &mut Collector) -> Vec<Placed<String>> {
+fn names((key, tree): YamlEntry, collector: &mut ProblemCollector) -> Vec<PlacedValue<String>> {
     let Some(list) = list(tree, "the response", collector) else { return Vec::new() };
     if list.is_empty() {
         let hint = "name the steps whose files go back to the sender".to_owned();
@@ -94,9 +103,14 @@ fn names((key, tree): Entry, collector: &mut Collector) -> Vec<Placed<String>> {
 }
 
 impl DraftNode {
-    fn read((name, tree): Entry, phase: Phase, table: &Table, collector: &mut Collector) -> DraftNode {
+    fn read(
+        (name, tree): YamlEntry,
+        phase: NodePhase,
+        table: &StepTable,
+        collector: &mut ProblemCollector,
+    ) -> DraftNode {
         let what = format!("the step \"{}\"", name.value);
-        let mut fields = Fields::read(tree, &what, &NODE_KEYS, collector).at(name.place);
+        let mut fields = MapFields::read(tree, &what, &NODE_KEYS, collector).at(name.place);
         let step = fields.take_required("step", collector);
         let needs = match fields.take("needs") {
             Some((_, tree)) => needs(tree, &what, collector),
@@ -105,7 +119,8 @@ impl DraftNode {
         let settings = fields
             .take("with")
             .and_then(|(_, tree)| entries(tree, &format!("\"with\" of {what}"), collector));
-        let when = fields.take("when").and_then(|(_, tree)| Condition::read(tree, &what, table, collector));
+        let when =
+            fields.take("when").and_then(|(_, tree)| StepCondition::read(tree, &what, table, collector));
         let enabled = fields.take("enabled").and_then(|(_, tree)| enabled(tree, &what, collector));
         let max = fields.take("limits").and_then(|(_, tree)| limits::max(tree, &what, collector));
         let timeout = fields.take("timeout").and_then(|(_, tree)| limits::timeout(tree, &what, collector));
@@ -125,16 +140,16 @@ impl DraftNode {
     }
 }
 
-fn needs(tree: Tree, what: &str, collector: &mut Collector) -> Option<Vec<Need>> {
+fn needs(tree: YamlTree, what: &str, collector: &mut ProblemCollector) -> Option<Vec<DraftNeed>> {
     let entries = entries(tree, &format!("\"needs\" of {what}"), collector)?;
-    let need = |(input, tree): Entry| {
+    let need = |(input, tree): YamlEntry| {
         let need = format!("the need \"{}\" of {what}", input.value);
-        Need { source: text(tree, &need, collector), input }
+        DraftNeed { source: text(tree, &need, collector), input }
     };
     Some(entries.into_iter().map(need).collect())
 }
 
-fn enabled(tree: Tree, what: &str, collector: &mut Collector) -> Option<bool> {
+fn enabled(tree: YamlTree, what: &str, collector: &mut ProblemCollector) -> Option<bool> {
     let written = text(tree, &format!("\"enabled\" of {what}"), collector)?;
     let enabled = flag(&written.value);
     if enabled.is_none() {
@@ -143,9 +158,9 @@ fn enabled(tree: Tree, what: &str, collector: &mut Collector) -> Option<bool> {
     enabled
 }
 
-fn revisions(tree: Tree, collector: &mut Collector) -> Option<Revisions> {
+fn revisions(tree: YamlTree, collector: &mut ProblemCollector) -> Option<RevisionPolicy> {
     let written = text(tree, "\"revisions\"", collector)?;
-    let revisions = Revisions::ALL.into_iter().find(|revisions| revisions.name() == written.value);
+    let revisions = RevisionPolicy::ALL.into_iter().find(|revisions| revisions.name() == written.value);
     if revisions.is_none() {
         let message = format!("\"revisions\" is supersede or ignore, not \"{}\"", written.value);
         let hint = "it says what happens when more comes of what was answered already";
@@ -154,12 +169,12 @@ fn revisions(tree: Tree, collector: &mut Collector) -> Option<Revisions> {
     revisions
 }
 
-fn on_failure(tree: Tree, collector: &mut Collector) -> Option<OnFailure> {
+fn on_failure(tree: YamlTree, collector: &mut ProblemCollector) -> Option<FailurePolicy> {
     let written = text(tree, "\"on_failure\"", collector)?;
-    let found = OnFailure::ALL.into_iter().find(|one| one.name() == written.value);
+    let found = FailurePolicy::ALL.into_iter().find(|one| one.name() == written.value);
     if found.is_none() {
         let message = format!("\"on_failure\" is continue or stop, not \"{}\"", written.value);
-        let near = yaml::meant(&written.value, OnFailure::ALL.map(OnFailure::name));
+        let near = yaml::meant(&written.value, FailurePolicy::ALL.map(FailurePolicy::name));
         let meaning = "with `stop`, nothing behind a step that failed is run; with `continue`, what can be";
         collector.add(written.place, message).hint(near.unwrap_or_else(|| meaning.to_owned()));
     }

@@ -1,23 +1,33 @@
 //! The sources that every dataflow has: the request, its items, and the outcomes of the work.
 
-use super::{Phase, Wire};
-use crate::step::{Item, Outcomes, Payload, Request};
+use super::{InputWire, NodePhase};
+use crate::step::{Item, Payload, Request, StepOutcomes};
 
 /// A source that a need can name besides steps.
-pub(super) struct Given {
+pub(super) struct BuiltInOutput {
     pub name: &'static str,
     pub kind: &'static str,
-    pub phases: &'static [Phase],
-    pub wire: Wire,
+    pub phases: &'static [NodePhase],
+    pub wire: InputWire,
 }
 
-pub(super) static GIVEN: [Given; 3] = [
-    Given {
+pub(super) static GIVEN: [BuiltInOutput; 3] = [
+    BuiltInOutput {
         name: "request",
         kind: Request::TYPE,
-        phases: &[Phase::Work, Phase::Failure],
-        wire: Wire::Request,
+        phases: &[NodePhase::Work, NodePhase::Failure],
+        wire: InputWire::Request,
     },
-    Given { name: "request.items", kind: Item::TYPE, phases: &[Phase::Work], wire: Wire::Items },
-    Given { name: "outcomes", kind: Outcomes::TYPE, phases: &[Phase::Failure], wire: Wire::Outcomes },
+    BuiltInOutput {
+        name: "request.items",
+        kind: Item::TYPE,
+        phases: &[NodePhase::Work],
+        wire: InputWire::Items,
+    },
+    BuiltInOutput {
+        name: "outcomes",
+        kind: StepOutcomes::TYPE,
+        phases: &[NodePhase::Failure],
+        wire: InputWire::Outcomes,
+    },
 ];

@@ -4,12 +4,15 @@
 
 use std::sync::Arc;
 
-use crate::step::{Artifact, Fault, File, Identity, Inputs, Outcome, Outcomes, Outputs, Reason, Request};
-use crate::step::{Take, Token};
+use crate::step::{
+    Artifact, Fault, Outcome, OutcomeReason, Request, ResponseFile, ResultIdentity, StepInputs, StepOutcomes,
+    StepOutputs,
+};
+use crate::step::{CancelToken, InputTake};
 
-use super::perform::{Arrived, Decision, Left, Place};
-use super::response::{Account, Response, files_at};
-use super::{Dataflow, Node, OnFailure, Phase, Runs, Wire};
+use super::perform::{ArrivedInput, RunContext, RunDecision, RunResult};
+use super::response::{NodeAccount, Response, files_at};
+use super::{Dataflow, DataflowNode, FailurePolicy, InputWire, NodePhase, RunFrequency};
 
 impl Dataflow {
     /// Runs a request through the dataflow on this thread, and returns the response and its files.
@@ -18,61 +21,74 @@ impl Dataflow {
     /// use std::collections::BTreeMap;
     /// use std::sync::Arc;
     ///
-    /// use flow::dataflow::{Dataflow, Verdict};
-    /// use flow::step::{Request, Table};
+    /// use flow::dataflow::{Dataflow, ResponseVerdict};
+    /// use flow::step::{Request, StepTable};
     ///
-    /// let dataflow = Dataflow::load("ct-lung", &Table::built_in())?;
+    /// let dataflow = Dataflow::load("ct-lung", &StepTable::built_in())?;
     /// let empty = Request::new("empty", BTreeMap::new(), Vec::new());
     /// let (response, files) = dataflow.interpret(&Arc::new(empty));
-    /// assert_eq!(response.verdict, Verdict::Failed, "a request needs items");
+    /// assert_eq!(response.verdict, ResponseVerdict::Failed, "a request needs items");
     /// assert!(files.iter().any(|file| file.name == "error.json"));
     /// # Ok::<(), flow::dataflow::LoadError>(())
     /// ```
-    pub fn interpret(&self, request: &Arc<Request>) -> (Response, Vec<File>) {
+    pub fn interpret(&self, request: &Arc<Request>) -> (Response, Vec<ResponseFile>) {
         self.interpret_by(request, &mut |due| due.perform())
     }
 
     /// Runs a request through the dataflow with `perform` in place of the steps. `perform` sees the inputs of
     /// each run, and may return recorded outputs instead of running the step.
-    pub fn interpret_by(&self, request: &Arc<Request>, perform: &mut Perform) -> (Response, Vec<File>) {
+    pub fn interpret_by(
+        &self,
+        request: &Arc<Request>,
+        perform: &mut PerformFunction,
+    ) -> (Response, Vec<ResponseFile>) {
         let refused = self.refuses(request);
-        let answer = Answer { refused: refused.is_some(), edition: 0 };
-        let mut run = Interpretation::new(self, request, answer, perform);
-        run.phase(Phase::Work, None);
-        let outcomes = Arc::new(Outcomes(self.work_reports(request, refused.as_ref(), &run.accounts)));
+        let answer = AnswerContext { refused: refused.is_some(), edition: 0 };
+        let mut run = DataflowInterpretation::new(self, request, answer, perform);
+        run.phase(NodePhase::Work, None);
+        let outcomes = Arc::new(StepOutcomes(self.work_reports(request, refused.as_ref(), &run.accounts)));
         if outcomes.faults().next().is_some() {
-            run.phase(Phase::Failure, Some(&outcomes));
+            run.phase(NodePhase::Failure, Some(&outcomes));
         }
         (self.respond(request, refused.as_ref(), &run.accounts), run.files)
     }
 
     /// Makes the error response of a deadline: runs the failure part for a response of
     /// [`Dataflow::unfinished`] on this thread. Its identifiers differ from those of the final response.
-    pub fn apologise(&self, request: &Arc<Request>, unfinished: Response) -> (Response, Vec<File>) {
-        let mut perform = |due: &Due| due.perform();
-        let mut run = Interpretation::new(self, request, Answer { refused: false, edition: 1 }, &mut perform);
-        let outcomes = Arc::new(Outcomes(unfinished.steps.clone()));
-        run.phase(Phase::Failure, Some(&outcomes));
-        (self.with_apology(request, unfinished, &run.accounts), run.files)
+    pub fn respond_overdue(
+        &self,
+        request: &Arc<Request>,
+        unfinished: Response,
+    ) -> (Response, Vec<ResponseFile>) {
+        let mut perform = |due: &ReadyRun| due.perform();
+        let mut run = DataflowInterpretation::new(
+            self,
+            request,
+            AnswerContext { refused: false, edition: 1 },
+            &mut perform,
+        );
+        let outcomes = Arc::new(StepOutcomes(unfinished.steps.clone()));
+        run.phase(NodePhase::Failure, Some(&outcomes));
+        (self.with_overdue_response(request, unfinished, &run.accounts), run.files)
     }
 }
 
 /// A run whose needs are met.
-pub struct Due<'a> {
+pub struct ReadyRun<'a> {
     /// The node.
-    pub node: &'a Node,
+    pub node: &'a DataflowNode,
     /// The index of the item, for a node that runs per item.
     pub item: Option<usize>,
     /// The values at the inputs.
-    pub inputs: &'a Inputs,
+    pub inputs: &'a StepInputs,
     /// The source of identifiers for results.
-    pub identity: &'a Identity,
+    pub identity: &'a ResultIdentity,
 }
 
 /// The function that does the runs.
-pub type Perform<'a> = dyn FnMut(&Due) -> Result<Outputs, Fault> + 'a;
+pub type PerformFunction<'a> = dyn FnMut(&ReadyRun) -> Result<StepOutputs, Fault> + 'a;
 
-impl Due<'_> {
+impl ReadyRun<'_> {
     /// The name of the step in the dataflow.
     pub fn step(&self) -> &str {
         &self.node.name
@@ -82,39 +98,39 @@ impl Due<'_> {
     ///
     /// # Errors
     /// The fault of the step, or a fault of kind `broken`.
-    pub fn perform(&self) -> Result<Outputs, Fault> {
-        self.node.perform(self.identity, self.inputs, &Token::default())
+    pub fn perform(&self) -> Result<StepOutputs, Fault> {
+        self.node.perform(self.identity, self.inputs, &CancelToken::default())
     }
 }
 
 /// The answer that is being made.
 #[derive(Clone, Copy)]
-struct Answer {
+struct AnswerContext {
     /// Whether the request could not start.
     refused: bool,
     edition: u32,
 }
 
-struct Interpretation<'a> {
+struct DataflowInterpretation<'a> {
     dataflow: &'a Dataflow,
     request: &'a Arc<Request>,
-    answer: Answer,
-    perform: &'a mut Perform<'a>,
+    answer: AnswerContext,
+    perform: &'a mut PerformFunction<'a>,
     /// The results of each run of each node.
-    left: Vec<Vec<Left>>,
-    accounts: Vec<Account>,
-    files: Vec<File>,
+    left: Vec<Vec<RunResult>>,
+    accounts: Vec<NodeAccount>,
+    files: Vec<ResponseFile>,
 }
 
-impl<'a> Interpretation<'a> {
+impl<'a> DataflowInterpretation<'a> {
     fn new(
         dataflow: &'a Dataflow,
         request: &'a Arc<Request>,
-        answer: Answer,
-        perform: &'a mut Perform<'a>,
+        answer: AnswerContext,
+        perform: &'a mut PerformFunction<'a>,
     ) -> Self {
-        let accounts = dataflow.nodes.iter().map(|node| Account::of(node.runs_of(request))).collect();
-        Interpretation {
+        let accounts = dataflow.nodes.iter().map(|node| NodeAccount::of(node.runs_of(request))).collect();
+        DataflowInterpretation {
             dataflow,
             request,
             answer,
@@ -125,31 +141,37 @@ impl<'a> Interpretation<'a> {
         }
     }
 
-    fn phase(&mut self, phase: Phase, outcomes: Option<&Arc<Outcomes>>) {
-        let mut stopped: Option<Reason> = None;
+    fn phase(&mut self, phase: NodePhase, outcomes: Option<&Arc<StepOutcomes>>) {
+        let mut stopped: Option<OutcomeReason> = None;
         for (index, node) in self.dataflow.nodes.iter().enumerate().filter(|(_, node)| node.phase == phase) {
             for run in 0..node.runs_of(self.request) {
-                let item = (node.runs == Runs::PerItem).then_some(run);
+                let item = (node.runs == RunFrequency::PerItem).then_some(run);
                 let refused = self.answer.refused;
-                let place = Place { request: self.request, item, outcomes, refused };
+                let place = RunContext { request: self.request, item, outcomes, refused };
                 let left = self.run(index, node, place, stopped.as_ref());
                 self.left[index].push(left);
             }
-            let stops = phase == Phase::Work && self.dataflow.on_failure == OnFailure::Stop;
+            let stops = phase == NodePhase::Work && self.dataflow.on_failure == FailurePolicy::Stop;
             if stops && stopped.is_none() && self.accounts[index].has_failed() {
-                stopped = Some(Reason::Stopped { step: node.name.clone() });
+                stopped = Some(OutcomeReason::Stopped { step: node.name.clone() });
             }
         }
     }
 
-    fn run(&mut self, index: usize, node: &Node, place: Place, stopped: Option<&Reason>) -> Left {
+    fn run(
+        &mut self,
+        index: usize,
+        node: &DataflowNode,
+        place: RunContext,
+        stopped: Option<&OutcomeReason>,
+    ) -> RunResult {
         let decision = match stopped {
-            Some(because) => Decision::Skip(because.clone()),
+            Some(because) => RunDecision::Skip(because.clone()),
             None => node.decide(place, &self.arrived(node, place.item)),
         };
         let (outcome, outputs) = match decision {
-            Decision::Skip(because) => (Outcome::Skipped { because }, None),
-            Decision::Run(inputs) => self.perform(node, place.item, &inputs),
+            RunDecision::Skip(because) => (Outcome::Skipped { because }, None),
+            RunDecision::Run(inputs) => self.perform(node, place.item, &inputs),
         };
         let run = place.item.unwrap_or(0);
         self.accounts[index].files[run] = self.keep(index, outputs.as_ref());
@@ -158,9 +180,14 @@ impl<'a> Interpretation<'a> {
     }
 
     /// Runs a step, and repeats it as its `retry` says, without the waits.
-    fn perform(&mut self, node: &Node, item: Option<usize>, inputs: &Inputs) -> (Outcome, Option<Outputs>) {
+    fn perform(
+        &mut self,
+        node: &DataflowNode,
+        item: Option<usize>,
+        inputs: &StepInputs,
+    ) -> (Outcome, Option<StepOutputs>) {
         let identity = &node.identity(self.dataflow, self.request, self.answer.edition);
-        let due = Due { node, item, inputs, identity };
+        let due = ReadyRun { node, item, inputs, identity };
         let (mut result, mut runs) = ((self.perform)(&due), 1);
         while let Err(fault) = &result
             && node.retry_delay(fault, runs).is_some()
@@ -173,27 +200,27 @@ impl<'a> Interpretation<'a> {
         }
     }
 
-    fn arrived(&self, node: &Node, item: Option<usize>) -> Vec<Option<Arrived<'_>>> {
+    fn arrived(&self, node: &DataflowNode, item: Option<usize>) -> Vec<Option<ArrivedInput<'_>>> {
         let inputs = node.step.declaration.inputs.iter().zip(&node.wires);
         let arrived = inputs.map(|(input, wire)| match wire {
-            Wire::Port(port) if input.take == Take::Each => {
-                Some(Arrived::Each(self.left[port.node].iter().collect()))
+            InputWire::Port(port) if input.take == InputTake::Each => {
+                Some(ArrivedInput::Each(self.left[port.node].iter().collect()))
             }
-            Wire::Port(port) => Some(Arrived::One(match self.dataflow.nodes[port.node].runs {
-                Runs::Once => &self.left[port.node][0],
-                Runs::PerItem => &self.left[port.node][item.unwrap_or(0)],
+            InputWire::Port(port) => Some(ArrivedInput::One(match self.dataflow.nodes[port.node].runs {
+                RunFrequency::Once => &self.left[port.node][0],
+                RunFrequency::PerItem => &self.left[port.node][item.unwrap_or(0)],
             })),
-            Wire::Absent | Wire::Request | Wire::Items | Wire::Outcomes => None,
+            InputWire::Absent | InputWire::Request | InputWire::Items | InputWire::Outcomes => None,
         });
         arrived.collect()
     }
 
-    fn keep(&mut self, index: usize, outputs: Option<&Outputs>) -> Vec<(&'static str, Vec<Artifact>)> {
-        let delivered = outputs.into_iter().flat_map(Outputs::iter);
+    fn keep(&mut self, index: usize, outputs: Option<&StepOutputs>) -> Vec<(&'static str, Vec<Artifact>)> {
+        let delivered = outputs.into_iter().flat_map(StepOutputs::iter);
         let delivered = delivered.filter(|(name, _)| self.dataflow.delivers(index, name));
         let delivered: Vec<_> = delivered.map(|(name, value)| (name, files_at(value).to_vec())).collect();
         self.files.extend(delivered.iter().flat_map(|(_, files)| files.iter().cloned()));
-        let artifacts = |files: &Vec<File>| files.iter().map(File::artifact).collect();
+        let artifacts = |files: &Vec<ResponseFile>| files.iter().map(ResponseFile::artifact).collect();
         delivered.iter().map(|(name, files)| (*name, artifacts(files))).collect()
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::{fs, io};
 
 use super::Dataflow;
-use crate::step::Table;
+use crate::step::StepTable;
 use crate::yaml::Problems;
 
 /// The files in the folder `dataflows`, by name.
@@ -61,12 +61,12 @@ impl Dataflow {
     ///
     /// ```
     /// use flow::dataflow::{Dataflow, LoadError};
-    /// use flow::step::Table;
+    /// use flow::step::StepTable;
     ///
-    /// let dataflow = Dataflow::load("ct-lung", &Table::built_in())?;
+    /// let dataflow = Dataflow::load("ct-lung", &StepTable::built_in())?;
     /// assert!(dataflow.drawing().starts_with("ct-lung"));
     ///
-    /// let misspelt = Dataflow::load("ct-lugn", &Table::built_in());
+    /// let misspelt = Dataflow::load("ct-lugn", &StepTable::built_in());
     /// let hint = misspelt.err().and_then(|error| error.hint().map(str::to_owned));
     /// assert_eq!(hint.as_deref(), Some("did you mean \"ct-lung\"?"));
     /// # Ok::<(), LoadError>(())
@@ -74,7 +74,7 @@ impl Dataflow {
     ///
     /// # Errors
     /// If there is no such file, it cannot be read, or it has problems.
-    pub fn load(name_or_path: &str, table: &Table) -> Result<Dataflow, LoadError> {
+    pub fn load(name_or_path: &str, table: &StepTable) -> Result<Dataflow, LoadError> {
         let (file, text) = match Dataflow::built_in(name_or_path) {
             Some(text) => (format!("dataflows/{name_or_path}.yaml"), text.to_owned()),
             None => (name_or_path.to_owned(), read(name_or_path)?),

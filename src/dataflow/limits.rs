@@ -5,22 +5,22 @@ use crate::yaml;
 use crate::yaml::duration;
 use std::time::Duration;
 
-use super::{Memory, Node, Retry};
+use super::{DataflowNode, MemoryEstimate, RetryRule};
 use crate::step::FaultKind;
-use crate::yaml::Collector;
-use crate::yaml::Tree;
-use crate::yaml::{Fields, list, number, text, value};
+use crate::yaml::ProblemCollector;
+use crate::yaml::YamlTree;
+use crate::yaml::{MapFields, list, number, text, value};
 
 /// The limits of a request.
-pub(super) struct Limits {
-    pub memory: Memory,
+pub(super) struct RequestLimits {
+    pub memory: MemoryEstimate,
     /// The time from acceptance to the first answer.
     pub deadline: Option<Duration>,
 }
 
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits { memory: Memory::ONE_COPY, deadline: None }
+impl Default for RequestLimits {
+    fn default() -> RequestLimits {
+        RequestLimits { memory: MemoryEstimate::ONE_COPY, deadline: None }
     }
 }
 
@@ -30,20 +30,20 @@ const DAYS_7: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const DAYS_30: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Reads `limits` of the dataflow.
-pub(super) fn of_dataflow(tree: Tree, collector: &mut Collector) -> Limits {
-    let mut fields = Fields::read(tree, "\"limits\" of the dataflow", &["memory", "deadline"], collector);
+pub(super) fn of_dataflow(tree: YamlTree, collector: &mut ProblemCollector) -> RequestLimits {
+    let mut fields = MapFields::read(tree, "\"limits\" of the dataflow", &["memory", "deadline"], collector);
     let memory = fields.take("memory").map(|(_, tree)| memory(tree, collector));
     let deadline = fields.take("deadline").and_then(|(_, tree)| {
         let hint =
             "the sender gets an error response when it has passed, and the results when they are there";
         time(tree, "the limit \"deadline\"", MS_1..=DAYS_30, hint, collector)
     });
-    Limits { memory: memory.unwrap_or(Memory::ONE_COPY), deadline }
+    RequestLimits { memory: memory.unwrap_or(MemoryEstimate::ONE_COPY), deadline }
 }
 
-fn memory(tree: Tree, collector: &mut Collector) -> Memory {
+fn memory(tree: YamlTree, collector: &mut ProblemCollector) -> MemoryEstimate {
     let keys = ["fixed", "per_decoded_byte"];
-    let mut fields = Fields::read(tree, "the limit \"memory\"", &keys, collector);
+    let mut fields = MapFields::read(tree, "the limit \"memory\"", &keys, collector);
     let fixed = fields.take("fixed").and_then(|(_, tree)| {
         let read = |text: &str| yaml::size(text).filter(|bytes| *bytes <= FIXED_BYTES_MAX);
         let hint = format!("write a number and one of {}: 64 MiB", yaml::size_units());
@@ -55,34 +55,34 @@ fn memory(tree: Tree, collector: &mut Collector) -> Memory {
         let read = |text: &str| number(text).filter(|factor| (0.0..=PER_DECODED_BYTE_MAX).contains(factor));
         value(tree, "the limit \"per_decoded_byte\"", &takes, hint, read, collector)
     });
-    Memory {
-        fixed: fixed.unwrap_or(Memory::ONE_COPY.fixed),
-        per_decoded_byte: factor.unwrap_or(Memory::ONE_COPY.per_decoded_byte),
+    MemoryEstimate {
+        fixed: fixed.unwrap_or(MemoryEstimate::ONE_COPY.fixed),
+        per_decoded_byte: factor.unwrap_or(MemoryEstimate::ONE_COPY.per_decoded_byte),
     }
 }
 
 /// Reads `limits` of a step.
-pub(super) fn max(tree: Tree, what: &str, collector: &mut Collector) -> Option<usize> {
-    let mut fields = Fields::read(tree, format!("\"limits\" of {what}"), &["max"], collector);
+pub(super) fn max(tree: YamlTree, what: &str, collector: &mut ProblemCollector) -> Option<usize> {
+    let mut fields = MapFields::read(tree, format!("\"limits\" of {what}"), &["max"], collector);
     let (_, tree) = fields.take_required("max", collector)?;
     let hint = "\"max\" is how many runs of the step may be under way at once; \
                 `enabled: false` switches a step off";
-    whole(tree, "the limit \"max\"", Node::RUNS_MAX, hint, collector)
+    whole(tree, "the limit \"max\"", DataflowNode::RUNS_MAX, hint, collector)
 }
 
 /// Reads `timeout` of a step.
-pub(super) fn timeout(tree: Tree, what: &str, collector: &mut Collector) -> Option<Duration> {
+pub(super) fn timeout(tree: YamlTree, what: &str, collector: &mut ProblemCollector) -> Option<Duration> {
     let hint = "a run of the step that takes longer is given up, and the step has failed";
     time(tree, &format!("\"timeout\" of {what}"), MS_1..=DAYS_7, hint, collector)
 }
 
 /// Reads `retry` of a step.
-pub(super) fn retry(tree: Tree, what: &str, collector: &mut Collector) -> Option<Retry> {
+pub(super) fn retry(tree: YamlTree, what: &str, collector: &mut ProblemCollector) -> Option<RetryRule> {
     let keys = ["count", "first_delay", "factor", "cap", "on"];
-    let mut fields = Fields::read(tree, format!("\"retry\" of {what}"), &keys, collector);
+    let mut fields = MapFields::read(tree, format!("\"retry\" of {what}"), &keys, collector);
     let count = fields.take_required("count", collector).and_then(|(_, tree)| {
         let hint = "it is how often the step is run again after its first run failed";
-        whole(tree, "\"count\" of a retry", Retry::COUNT_MAX as usize, hint, collector)
+        whole(tree, "\"count\" of a retry", RetryRule::COUNT_MAX as usize, hint, collector)
     });
     let first_delay = fields.take("first_delay").and_then(|(_, tree)| {
         let hint = "it is the wait before the step is run again for the first time";
@@ -94,8 +94,8 @@ pub(super) fn retry(tree: Tree, what: &str, collector: &mut Collector) -> Option
         time(tree, "\"cap\" of a retry", Duration::ZERO..=DAYS_7, hint, collector)
     });
     let on = fields.take("on").and_then(|(_, tree)| kinds(tree, collector));
-    let usual = Retry::default();
-    Some(Retry {
+    let usual = RetryRule::default();
+    Some(RetryRule {
         count: u32::try_from(count?).expect("the most that it may be fits"),
         first_delay: first_delay.unwrap_or(usual.first_delay),
         factor: factor.unwrap_or(usual.factor),
@@ -104,14 +104,14 @@ pub(super) fn retry(tree: Tree, what: &str, collector: &mut Collector) -> Option
     })
 }
 
-fn factor(tree: Tree, collector: &mut Collector) -> Option<f64> {
-    let takes = format!("a number from 1 to {}", Retry::FACTOR_MAX);
-    let read = |text: &str| number(text).filter(|factor| (1.0..=Retry::FACTOR_MAX).contains(factor));
+fn factor(tree: YamlTree, collector: &mut ProblemCollector) -> Option<f64> {
+    let takes = format!("a number from 1 to {}", RetryRule::FACTOR_MAX);
+    let read = |text: &str| number(text).filter(|factor| (1.0..=RetryRule::FACTOR_MAX).contains(factor));
     let hint = "it is how many times as long each further wait is";
     value(tree, "\"factor\" of a retry", &takes, hint, read, collector)
 }
 
-fn kinds(tree: Tree, collector: &mut Collector) -> Option<Vec<FaultKind>> {
+fn kinds(tree: YamlTree, collector: &mut ProblemCollector) -> Option<Vec<FaultKind>> {
     let (place, what) = (tree.place, "\"on\" of a retry");
     let kinds = list(tree, what, collector)?;
     if kinds.is_empty() {
@@ -121,9 +121,9 @@ fn kinds(tree: Tree, collector: &mut Collector) -> Option<Vec<FaultKind>> {
     kinds.into_iter().map(|one| kind(one, collector)).collect()
 }
 
-fn kind(tree: Tree, collector: &mut Collector) -> Option<FaultKind> {
+fn kind(tree: YamlTree, collector: &mut ProblemCollector) -> Option<FaultKind> {
     let written = text(tree, "a kind of fault", collector)?;
-    let found = Retry::KINDS.into_iter().find(|kind| kind.name() == written.value);
+    let found = RetryRule::KINDS.into_iter().find(|kind| kind.name() == written.value);
     if found.is_none() {
         let message = format!("a step is not run again on \"{}\"", written.value);
         collector.add(written.place, message).hint(yaml::meant_or_all(&written.value, names()));
@@ -132,17 +132,17 @@ fn kind(tree: Tree, collector: &mut Collector) -> Option<FaultKind> {
 }
 
 fn names() -> [&'static str; 4] {
-    Retry::KINDS.map(FaultKind::name)
+    RetryRule::KINDS.map(FaultKind::name)
 }
 
 const MS_1: Duration = Duration::from_millis(1);
 
 fn time(
-    tree: Tree,
+    tree: YamlTree,
     what: &str,
     range: std::ops::RangeInclusive<Duration>,
     hint: &str,
-    collector: &mut Collector,
+    collector: &mut ProblemCollector,
 ) -> Option<Duration> {
     let takes =
         format!("a time from {} to {}", duration::shown(*range.start()), duration::shown(*range.end()));
@@ -151,7 +151,13 @@ fn time(
     value(tree, what, &takes, &hint, read, collector)
 }
 
-fn whole(tree: Tree, what: &str, most: usize, hint: &str, collector: &mut Collector) -> Option<usize> {
+fn whole(
+    tree: YamlTree,
+    what: &str,
+    most: usize,
+    hint: &str,
+    collector: &mut ProblemCollector,
+) -> Option<usize> {
     let read = |text: &str| text.parse().ok().filter(|number| (1..=most).contains(number));
     value(tree, what, &format!("a whole number from 1 to {most}"), hint, read, collector)
 }

@@ -5,16 +5,21 @@
 
 use serde::Serialize;
 
-use super::{Condition, Node, OnFailure, Phase, Port, Wire};
-use crate::step::{Digest, Parameters};
+use super::{DataflowNode, FailurePolicy, InputWire, NodePhase, OutputPort, StepCondition};
+use crate::step::{Digest, StepParameters};
 
-pub(super) fn digest(name: &str, nodes: &[Node], response: &[Port], on_failure: OnFailure) -> Digest {
-    let meaning = Meaning {
+pub(super) fn digest(
+    name: &str,
+    nodes: &[DataflowNode],
+    response: &[OutputPort],
+    on_failure: FailurePolicy,
+) -> Digest {
+    let meaning = DataflowMeaning {
         flow: env!("CARGO_PKG_VERSION"),
         name,
         nodes: nodes.iter().map(|node| NodeMeaning::of(node, nodes)).collect(),
         response: response.iter().map(|port| named(port, nodes)).collect(),
-        stops: (on_failure == OnFailure::Stop).then_some(true),
+        stops: (on_failure == FailurePolicy::Stop).then_some(true),
     };
     let canonical = serde_json::to_vec(&meaning).expect("keys are texts, so it can be written as JSON");
     Digest::of(&canonical)
@@ -22,7 +27,7 @@ pub(super) fn digest(name: &str, nodes: &[Node], response: &[Port], on_failure: 
 
 /// The canonical form. The names and the order of its fields are part of every digest.
 #[derive(Serialize)]
-struct Meaning<'a> {
+struct DataflowMeaning<'a> {
     /// The version of flow, which is written into generated objects: those of another version of flow must
     /// have other identifiers.
     flow: &'static str,
@@ -41,20 +46,20 @@ struct NodeMeaning<'a> {
     version: u32,
     failure: bool,
     enabled: bool,
-    when: Option<&'a Condition>,
+    when: Option<&'a StepCondition>,
     needs: Vec<(&'a str, String)>,
-    parameters: &'a Parameters,
+    parameters: &'a StepParameters,
 }
 
 impl<'a> NodeMeaning<'a> {
-    fn of(node: &'a Node, nodes: &[Node]) -> NodeMeaning<'a> {
+    fn of(node: &'a DataflowNode, nodes: &[DataflowNode]) -> NodeMeaning<'a> {
         let step = &node.step.declaration;
         let inputs = step.inputs.iter().map(|input| input.name);
         NodeMeaning {
             name: &node.name,
             step: step.name,
             version: step.version,
-            failure: node.phase == Phase::Failure,
+            failure: node.phase == NodePhase::Failure,
             enabled: node.enabled,
             when: node.when.as_ref(),
             needs: inputs.zip(node.wires.iter().map(|wire| source(wire, nodes))).collect(),
@@ -63,16 +68,16 @@ impl<'a> NodeMeaning<'a> {
     }
 }
 
-fn source(wire: &Wire, nodes: &[Node]) -> String {
+fn source(wire: &InputWire, nodes: &[DataflowNode]) -> String {
     match wire {
-        Wire::Absent => String::new(),
-        Wire::Request => "request".to_owned(),
-        Wire::Items => "request.items".to_owned(),
-        Wire::Outcomes => "outcomes".to_owned(),
-        Wire::Port(port) => named(port, nodes),
+        InputWire::Absent => String::new(),
+        InputWire::Request => "request".to_owned(),
+        InputWire::Items => "request.items".to_owned(),
+        InputWire::Outcomes => "outcomes".to_owned(),
+        InputWire::Port(port) => named(port, nodes),
     }
 }
 
-fn named(port: &Port, nodes: &[Node]) -> String {
+fn named(port: &OutputPort, nodes: &[DataflowNode]) -> String {
     format!("{}.{}", nodes[port.node].name, port.output)
 }

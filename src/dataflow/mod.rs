@@ -3,13 +3,13 @@
 //!
 //! ```
 //! use flow::dataflow::Dataflow;
-//! use flow::step::{File, Files, Outputs, Request, Step, Table};
+//! use flow::step::{ResponseFile, ResponseFiles, StepOutputs, Request, Step, StepTable};
 //!
 //! let greet = Step::new("greet", 1, "Greets the sender.")
 //!     .takes::<Request>("request")
-//!     .gives::<Files>("files")
-//!     .runs(|_| Ok(Outputs::one("files", Files(vec![File::new("hello.txt", "text/plain", vec![])]))));
-//! let table = Table::default().with(greet);
+//!     .gives::<ResponseFiles>("files")
+//!     .runs(|_| Ok(StepOutputs::one("files", ResponseFiles(vec![ResponseFile::new("hello.txt", "text/plain", vec![])]))));
+//! let table = StepTable::default().with(greet);
 //!
 //! let text = "
 //! dataflow: greeting
@@ -45,15 +45,15 @@ mod runs;
 mod settings;
 mod wiring;
 
-pub use condition::Condition;
+pub use condition::StepCondition;
 pub use library::{LoadError, built_in_names};
-pub use response::{Response, Verdict};
-pub use retry::Retry;
+pub use response::{Response, ResponseVerdict};
+pub use retry::RetryRule;
 
 use std::time::Duration;
 
-use crate::step::{Digest, Fault, Files, Parameters, Payload, Step, Table};
-use crate::yaml::{Collector, Problems};
+use crate::step::{Digest, Fault, Payload, ResponseFiles, Step, StepParameters, StepTable};
+use crate::yaml::{ProblemCollector, Problems};
 
 /// A checked dataflow: every need names an earlier node of the right type, and every parameter is in range.
 #[derive(Clone, Debug)]
@@ -66,12 +66,12 @@ pub struct Dataflow {
     /// do not count.
     pub(crate) digest: Digest,
     /// The nodes, each one after those that it needs.
-    pub(crate) nodes: Vec<Node>,
+    pub(crate) nodes: Vec<DataflowNode>,
     /// The outputs of type `files` that make the response, in the order of delivery.
-    pub(crate) response: Vec<Port>,
-    pub(crate) on_failure: OnFailure,
-    pub(crate) revisions: Revisions,
-    pub(crate) memory: Memory,
+    pub(crate) response: Vec<OutputPort>,
+    pub(crate) on_failure: FailurePolicy,
+    pub(crate) revisions: RevisionPolicy,
+    pub(crate) memory: MemoryEstimate,
     /// The time from the acceptance of a request to its first answer, at most.
     pub(crate) deadline: Option<Duration>,
 }
@@ -81,10 +81,10 @@ impl Dataflow {
     ///
     /// ```
     /// use flow::dataflow::Dataflow;
-    /// use flow::step::Table;
+    /// use flow::step::StepTable;
     ///
     /// let text = Dataflow::built_in("ct-lung").expect("it is built in").replace("find-lungs", "find-lugns");
-    /// let problems = Dataflow::parse("my.yaml", &text, &Table::built_in()).expect_err("a step is misspelt");
+    /// let problems = Dataflow::parse("my.yaml", &text, &StepTable::built_in()).expect_err("a step is misspelt");
     /// let problem = problems.iter().next().expect("there is a problem");
     /// assert_eq!(problem.message, "the step \"find-lugns\" is not known");
     /// assert_eq!(problem.hint.as_deref(), Some("did you mean \"find-lungs\"?"));
@@ -92,9 +92,9 @@ impl Dataflow {
     ///
     /// # Errors
     /// All problems of the file.
-    pub fn parse(file: &str, text: &str, table: &Table) -> Result<Dataflow, Problems> {
-        let mut collector = Collector::new(file, text);
-        let draft = draft::Draft::read(text, table, &mut collector);
+    pub fn parse(file: &str, text: &str, table: &StepTable) -> Result<Dataflow, Problems> {
+        let mut collector = ProblemCollector::new(file, text);
+        let draft = draft::DataflowDraft::read(text, table, &mut collector);
         let dataflow = draft.and_then(|draft| check::check(&draft, table, &mut collector));
         collector.finish(dataflow.map(|dataflow| Dataflow { text: text.to_owned(), ..dataflow }))
     }
@@ -123,10 +123,10 @@ impl Dataflow {
     ///
     /// ```
     /// use flow::dataflow::Dataflow;
-    /// use flow::step::Table;
+    /// use flow::step::StepTable;
     ///
     /// let text = Dataflow::built_in("ct-lung").expect("it is built in");
-    /// let version = |text: &str| Dataflow::parse("x", text, &Table::built_in()).map(|it| it.digest());
+    /// let version = |text: &str| Dataflow::parse("x", text, &StepTable::built_in()).map(|it| it.digest());
     /// assert_eq!(version(text)?, version(&format!("# a comment\n{text}"))?);
     /// # Ok::<(), flow::yaml::Problems>(())
     /// ```
@@ -135,7 +135,7 @@ impl Dataflow {
     }
 
     /// The treatment of items that arrive after the answer.
-    pub fn revisions(&self) -> Revisions {
+    pub fn revisions(&self) -> RevisionPolicy {
         self.revisions
     }
 
@@ -146,15 +146,16 @@ impl Dataflow {
 
     /// The number of steps that run for every request: all but those of the failure part.
     pub fn work_count(&self) -> usize {
-        self.nodes.iter().filter(|node| node.phase == Phase::Work).count()
+        self.nodes.iter().filter(|node| node.phase == NodePhase::Work).count()
     }
 
     /// The outputs that make an error response: all outputs of type `files` in the failure part.
-    pub fn error_response(&self) -> Vec<Port> {
-        let failure = self.nodes.iter().enumerate().filter(|(_, node)| node.phase == Phase::Failure);
-        let ports = |(index, node): (usize, &Node)| {
-            let files = node.step.declaration.outputs.iter().filter(|output| output.kind == Files::TYPE);
-            files.map(|output| Port { node: index, output: output.name }).collect::<Vec<Port>>()
+    pub fn error_response(&self) -> Vec<OutputPort> {
+        let failure = self.nodes.iter().enumerate().filter(|(_, node)| node.phase == NodePhase::Failure);
+        let ports = |(index, node): (usize, &DataflowNode)| {
+            let files =
+                node.step.declaration.outputs.iter().filter(|output| output.kind == ResponseFiles::TYPE);
+            files.map(|output| OutputPort { node: index, output: output.name }).collect::<Vec<OutputPort>>()
         };
         failure.flat_map(ports).collect()
     }
@@ -162,7 +163,7 @@ impl Dataflow {
 
 /// The treatment of items that arrive after the answer, for example late images of a study.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Revisions {
+pub enum RevisionPolicy {
     /// All items together become a new request, and its answer supersedes the earlier one.
     #[default]
     Supersede,
@@ -170,38 +171,38 @@ pub enum Revisions {
     Ignore,
 }
 
-impl Revisions {
-    const ALL: [Revisions; 2] = [Revisions::Supersede, Revisions::Ignore];
+impl RevisionPolicy {
+    const ALL: [RevisionPolicy; 2] = [RevisionPolicy::Supersede, RevisionPolicy::Ignore];
 
     fn name(self) -> &'static str {
         match self {
-            Revisions::Supersede => "supersede",
-            Revisions::Ignore => "ignore",
+            RevisionPolicy::Supersede => "supersede",
+            RevisionPolicy::Ignore => "ignore",
         }
     }
 }
 
 /// A step at its place in a dataflow.
 #[derive(Clone, Debug)]
-pub struct Node {
+pub struct DataflowNode {
     pub(crate) name: String,
     pub(crate) step: Step,
     /// The wires, one for each declared input of the step, in that order.
-    pub(crate) wires: Vec<Wire>,
-    pub(crate) parameters: Parameters,
+    pub(crate) wires: Vec<InputWire>,
+    pub(crate) parameters: StepParameters,
     pub(crate) enabled: bool,
-    pub(crate) when: Option<Condition>,
+    pub(crate) when: Option<StepCondition>,
     /// The number of runs of this node that may be in progress at the same time in a process. `None`: the
     /// number of cores for a node that runs per item, and no limit for a node that runs once.
     pub(crate) max: Option<usize>,
     /// The longest time of a run.
     pub(crate) timeout: Option<Duration>,
-    pub(crate) retry: Option<Retry>,
-    pub(crate) runs: Runs,
-    pub(crate) phase: Phase,
+    pub(crate) retry: Option<RetryRule>,
+    pub(crate) runs: RunFrequency,
+    pub(crate) phase: NodePhase,
 }
 
-impl Node {
+impl DataflowNode {
     /// The upper bound of `limits: {max: …}`.
     pub const RUNS_MAX: usize = 1024;
 
@@ -218,7 +219,7 @@ impl Node {
 
 /// The number of runs of a node for one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Runs {
+pub enum RunFrequency {
     /// One run.
     Once,
     /// One run for each item.
@@ -227,7 +228,7 @@ pub enum Runs {
 
 /// The part of the file in which a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum NodePhase {
     /// The part `steps`: its nodes run for every request.
     Work,
     /// The part `failure`: its nodes run only if a node of the work failed.
@@ -236,7 +237,7 @@ pub enum Phase {
 
 /// The treatment of the other steps when a step has failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnFailure {
+pub enum FailurePolicy {
     /// Steps that do not need the failed one run. The response has results and faults.
     #[default]
     Continue,
@@ -245,22 +246,22 @@ pub enum OnFailure {
     Stop,
 }
 
-impl OnFailure {
+impl FailurePolicy {
     /// All values.
-    pub const ALL: [OnFailure; 2] = [OnFailure::Continue, OnFailure::Stop];
+    pub const ALL: [FailurePolicy; 2] = [FailurePolicy::Continue, FailurePolicy::Stop];
 
     /// The name in a dataflow file.
     pub fn name(self) -> &'static str {
         match self {
-            OnFailure::Continue => "continue",
-            OnFailure::Stop => "stop",
+            FailurePolicy::Continue => "continue",
+            FailurePolicy::Stop => "stop",
         }
     }
 }
 
 /// The source of an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wire {
+pub enum InputWire {
     /// No source: an optional input that the file does not mention.
     Absent,
     /// The request, without the bytes of its items.
@@ -270,12 +271,12 @@ pub enum Wire {
     /// The outcomes of all nodes of the work; only in `failure`.
     Outcomes,
     /// The output of another node.
-    Port(Port),
+    Port(OutputPort),
 }
 
 /// An output of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Port {
+pub struct OutputPort {
     /// The index in [`Dataflow::nodes`].
     pub(crate) node: usize,
     pub(crate) output: &'static str,
@@ -283,16 +284,16 @@ pub struct Port {
 
 /// An estimate of the memory that one request takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Memory {
+pub struct MemoryEstimate {
     /// Bytes for every request.
     pub(crate) fixed: u64,
     /// Bytes for each byte of the request's decoded items.
     pub(crate) per_decoded_byte: f64,
 }
 
-impl Memory {
+impl MemoryEstimate {
     /// The default: one decoded copy of the items, and 64 MiB.
-    const ONE_COPY: Memory = Memory { fixed: 64 << 20, per_decoded_byte: 1.0 };
+    const ONE_COPY: MemoryEstimate = MemoryEstimate { fixed: 64 << 20, per_decoded_byte: 1.0 };
 
     /// The estimate for a request, in bytes.
     pub fn estimate(&self, request: &crate::step::Request) -> u64 {

@@ -2,13 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use super::plan::Plan;
-use super::wiring::Wiring;
-use crate::yaml::Collector;
+use super::plan::DataflowPlan;
+use super::wiring::DataflowWiring;
+use crate::yaml::ProblemCollector;
 
 /// The order, as indices in the draft. Cycles are noted as problems; their nodes, and all nodes that need
 /// these, are left out.
-pub(super) fn order(plan: &Plan, wiring: &Wiring, collector: &mut Collector) -> Vec<usize> {
+pub(super) fn order(
+    plan: &DataflowPlan,
+    wiring: &DataflowWiring,
+    collector: &mut ProblemCollector,
+) -> Vec<usize> {
     let order = sorted(plan, wiring);
     let left: BTreeSet<usize> = (0..plan.draft.nodes.len()).filter(|index| !order.contains(index)).collect();
     for cycle in cycles(&left, wiring) {
@@ -17,7 +21,7 @@ pub(super) fn order(plan: &Plan, wiring: &Wiring, collector: &mut Collector) -> 
     order
 }
 
-fn sorted(plan: &Plan, wiring: &Wiring) -> Vec<usize> {
+fn sorted(plan: &DataflowPlan, wiring: &DataflowWiring) -> Vec<usize> {
     let count = plan.draft.nodes.len();
     let mut waits_for: Vec<usize> = (0..count).map(|node| wiring.sources(node).len()).collect();
     let mut needed_by = vec![Vec::new(); count];
@@ -39,7 +43,7 @@ fn sorted(plan: &Plan, wiring: &Wiring) -> Vec<usize> {
 }
 
 /// One cycle for each group of nodes that need each other, in the direction of the data.
-fn cycles(left: &BTreeSet<usize>, wiring: &Wiring) -> Vec<Vec<usize>> {
+fn cycles(left: &BTreeSet<usize>, wiring: &DataflowWiring) -> Vec<Vec<usize>> {
     let mut seen = BTreeSet::new();
     let mut cycles = Vec::new();
     for start in left {
@@ -59,7 +63,7 @@ fn cycles(left: &BTreeSet<usize>, wiring: &Wiring) -> Vec<Vec<usize>> {
     cycles
 }
 
-fn note(plan: &Plan, cycle: &[usize], collector: &mut Collector) {
+fn note(plan: &DataflowPlan, cycle: &[usize], collector: &mut ProblemCollector) {
     let first = (0..cycle.len()).min_by_key(|at| cycle[*at]).unwrap_or_default();
     let from_first = cycle[first..].iter().chain(&cycle[..=first]);
     let names: Vec<&str> = from_first.map(|node| plan.name(*node)).collect();

@@ -9,26 +9,27 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use crate::step::{
-    Call, Digest, Fault, FaultKind, Identity, Inputs, Outcome, Outcomes, Outputs, Reason, Request,
+    Call, Digest, Fault, FaultKind, Outcome, OutcomeReason, Request, ResultIdentity, StepInputs,
+    StepOutcomes, StepOutputs,
 };
-use crate::step::{Take, Token, Value, Wired};
+use crate::step::{CancelToken, InputTake, Value, WiredInput};
 
 use super::response::{ADMISSION, files_at};
-use super::{Dataflow, Node, Phase, Runs, Wire};
+use super::{Dataflow, DataflowNode, InputWire, NodePhase, RunFrequency};
 use crate::yaml::duration::shown;
 
 /// The result of one run of a node, for the nodes that need it.
 #[derive(Clone, Debug)]
-pub enum Left {
+pub enum RunResult {
     /// The outputs.
-    Outputs(Outputs),
+    Outputs(StepOutputs),
     /// No outputs.
-    Nothing(Cause),
+    Nothing(MissingCause),
 }
 
 /// The first cause of a missing result, which can be several steps earlier.
 #[derive(Clone, Debug)]
-pub enum Cause {
+pub enum MissingCause {
     /// The step with this name failed.
     Failed(Arc<str>),
     /// The step with this name was skipped.
@@ -37,67 +38,71 @@ pub enum Cause {
 
 /// The decision about a run, once the results of all needed nodes are known.
 #[derive(Debug)]
-pub enum Decision {
+pub enum RunDecision {
     /// The step runs with these inputs.
-    Run(Inputs),
+    Run(StepInputs),
     /// The step does not run.
-    Skip(Reason),
+    Skip(OutcomeReason),
 }
 
 /// The results that arrived at an input from another node.
 #[derive(Clone, Debug)]
-pub enum Arrived<'a> {
+pub enum ArrivedInput<'a> {
     /// One result.
-    One(&'a Left),
+    One(&'a RunResult),
     /// The results of all items, in the order of the items.
-    Each(Vec<&'a Left>),
+    Each(Vec<&'a RunResult>),
 }
 
 /// The context of a run.
 #[derive(Clone, Copy)]
-pub struct Place<'a> {
+pub struct RunContext<'a> {
     /// The request.
     pub request: &'a Arc<Request>,
     /// The index of the item, for a node that runs per item.
     pub item: Option<usize>,
     /// The outcomes of the work, for a node of the failure part.
-    pub outcomes: Option<&'a Arc<Outcomes>>,
+    pub outcomes: Option<&'a Arc<StepOutcomes>>,
     /// Whether the request could not start, so that no step of the work runs.
     pub refused: bool,
 }
 
-impl Node {
+impl DataflowNode {
     /// The number of runs of the node for a request. A node that runs per item has one skipped run for a
     /// request without items.
     pub fn runs_of(&self, request: &Request) -> usize {
         match self.runs {
-            Runs::Once => 1,
-            Runs::PerItem => request.items.len().max(1),
+            RunFrequency::Once => 1,
+            RunFrequency::PerItem => request.items.len().max(1),
         }
     }
 
     /// Decides whether the node runs. `arrived` has an entry for each wire: `None`, if the wire does not come
     /// from another node.
-    pub fn decide(&self, place: Place, arrived: &[Option<Arrived>]) -> Decision {
-        if place.refused && self.phase == Phase::Work {
-            return Decision::Skip(Reason::NeedFailed { step: ADMISSION.to_owned() });
+    pub fn decide(&self, place: RunContext, arrived: &[Option<ArrivedInput>]) -> RunDecision {
+        if place.refused && self.phase == NodePhase::Work {
+            return RunDecision::Skip(OutcomeReason::NeedFailed { step: ADMISSION.to_owned() });
         }
         if !self.enabled {
-            return Decision::Skip(Reason::SwitchedOff);
+            return RunDecision::Skip(OutcomeReason::SwitchedOff);
         }
         if let Some(when) = self.when.as_ref().filter(|when| !when.holds(place.request)) {
-            return Decision::Skip(Reason::Condition { condition: when.to_string() });
+            return RunDecision::Skip(OutcomeReason::Condition { condition: when.to_string() });
         }
         match self.missing(arrived) {
-            Some(Cause::Failed(step)) => Decision::Skip(Reason::NeedFailed { step: step.to_string() }),
-            Some(Cause::Skipped(step)) => Decision::Skip(Reason::NeedSkipped { step: step.to_string() }),
-            None => Decision::Run(self.inputs(place, arrived)),
+            Some(MissingCause::Failed(step)) => {
+                RunDecision::Skip(OutcomeReason::NeedFailed { step: step.to_string() })
+            }
+            Some(MissingCause::Skipped(step)) => {
+                RunDecision::Skip(OutcomeReason::NeedSkipped { step: step.to_string() })
+            }
+            None => RunDecision::Run(self.inputs(place, arrived)),
         }
     }
 
     /// The digest of everything that the outputs of a run depend on: the step's name, version and parameters,
     /// the values at its inputs, and, for a step that makes identifiers, request, dataflow and step name.
-    pub fn key(&self, identity: &Identity, inputs: &Inputs) -> Digest {
+    pub fn key(&self, identity: &ResultIdentity, inputs: &StepInputs) -> Digest {
         let step = &self.step.declaration;
         let version = step.version.to_le_bytes();
         let parameters = serde_json::to_vec(&self.parameters).expect("parameters are texts and numbers");
@@ -108,7 +113,7 @@ impl Node {
             parts.extend([name.as_bytes(), digest.as_bytes().as_slice()]);
         }
         if step.identifies {
-            let Identity { request, dataflow, step, .. } = identity;
+            let ResultIdentity { request, dataflow, step, .. } = identity;
             parts.extend([request.as_bytes().as_slice(), dataflow.as_bytes(), step.as_bytes(), &edition]);
         }
         Digest::of_parts(parts)
@@ -116,16 +121,21 @@ impl Node {
 
     /// The source of identifiers for the node's results, for one of the answers to a request: 0 for the final
     /// one, 1 for that of a deadline.
-    pub fn identity(&self, dataflow: &Dataflow, request: &Request, edition: u32) -> Identity {
+    pub fn identity(&self, dataflow: &Dataflow, request: &Request, edition: u32) -> ResultIdentity {
         let edition = 2 * request.edition + edition;
-        Identity { request: request.id, dataflow: dataflow.digest, step: self.name.clone(), edition }
+        ResultIdentity { request: request.id, dataflow: dataflow.digest, step: self.name.clone(), edition }
     }
 
     /// Runs the step. A panic becomes a fault. Setting the token asks the step to end early.
     ///
     /// # Errors
     /// The fault of the step, or a fault of kind `broken`.
-    pub fn perform(&self, identity: &Identity, inputs: &Inputs, token: &Token) -> Result<Outputs, Fault> {
+    pub fn perform(
+        &self,
+        identity: &ResultIdentity,
+        inputs: &StepInputs,
+        token: &CancelToken,
+    ) -> Result<StepOutputs, Fault> {
         let call = Call { inputs, parameters: &self.parameters, identity, token };
         let outputs = guarded(|| self.step.call(&call)).unwrap_or_else(|panic| Err(broken(&panic)))?;
         let declared = &self.step.declaration.outputs;
@@ -144,39 +154,41 @@ impl Node {
     }
 
     /// The result of a run, from its outcome and outputs.
-    pub fn left(&self, outcome: &Outcome, outputs: Option<Outputs>) -> Left {
+    pub fn left(&self, outcome: &Outcome, outputs: Option<StepOutputs>) -> RunResult {
         let itself = || Arc::from(self.name.as_str());
         match (outcome, outputs) {
-            (Outcome::Done, Some(outputs)) => Left::Outputs(outputs),
-            (Outcome::Done, None) | (Outcome::Failed(_), _) => Left::Nothing(Cause::Failed(itself())),
-            (Outcome::Skipped { because }, _) => Left::Nothing(match because {
-                Reason::NeedFailed { step } => Cause::Failed(Arc::from(step.as_str())),
-                Reason::NeedSkipped { step } => Cause::Skipped(Arc::from(step.as_str())),
-                Reason::Stopped { step } => Cause::Failed(Arc::from(step.as_str())),
-                Reason::SwitchedOff | Reason::Condition { .. } | Reason::NotFinished => {
-                    Cause::Skipped(itself())
+            (Outcome::Done, Some(outputs)) => RunResult::Outputs(outputs),
+            (Outcome::Done, None) | (Outcome::Failed(_), _) => {
+                RunResult::Nothing(MissingCause::Failed(itself()))
+            }
+            (Outcome::Skipped { because }, _) => RunResult::Nothing(match because {
+                OutcomeReason::NeedFailed { step } => MissingCause::Failed(Arc::from(step.as_str())),
+                OutcomeReason::NeedSkipped { step } => MissingCause::Skipped(Arc::from(step.as_str())),
+                OutcomeReason::Stopped { step } => MissingCause::Failed(Arc::from(step.as_str())),
+                OutcomeReason::SwitchedOff | OutcomeReason::Condition { .. } | OutcomeReason::NotFinished => {
+                    MissingCause::Skipped(itself())
                 }
             }),
         }
     }
 
     /// The cause for which the node cannot run: a failed need takes precedence over a skipped one.
-    fn missing(&self, arrived: &[Option<Arrived>]) -> Option<Cause> {
+    fn missing(&self, arrived: &[Option<ArrivedInput>]) -> Option<MissingCause> {
         let needs = self.step.declaration.inputs.iter().zip(arrived);
-        let needs = needs.filter(|(input, _)| input.take != Take::Optional);
+        let needs = needs.filter(|(input, _)| input.take != InputTake::Optional);
         let causes = needs.flat_map(|(_, arrived)| causes(arrived.as_ref()));
         let mut skipped = None;
         for cause in causes {
             match cause {
-                Cause::Failed(_) => return Some(cause.clone()),
-                Cause::Skipped(_) => skipped = skipped.or(Some(cause.clone())),
+                MissingCause::Failed(_) => return Some(cause.clone()),
+                MissingCause::Skipped(_) => skipped = skipped.or(Some(cause.clone())),
             }
         }
         skipped
     }
 
-    fn inputs(&self, place: Place, arrived: &[Option<Arrived>]) -> Inputs {
-        let mut inputs = Inputs::default();
+    fn inputs(&self, place: RunContext, arrived: &[Option<ArrivedInput>]) -> StepInputs {
+        let mut inputs = StepInputs::default();
         let wires = self.wires.iter().zip(arrived);
         for (input, (wire, arrived)) in self.step.declaration.inputs.iter().zip(wires) {
             inputs.push(input.name, wired(input.take, wire, arrived.as_ref(), place));
@@ -185,46 +197,46 @@ impl Node {
     }
 }
 
-fn causes<'a>(arrived: Option<&Arrived<'a>>) -> Vec<&'a Cause> {
-    let cause = |left: &'a Left| match left {
-        Left::Outputs(_) => None,
-        Left::Nothing(cause) => Some(cause),
+fn causes<'a>(arrived: Option<&ArrivedInput<'a>>) -> Vec<&'a MissingCause> {
+    let cause = |left: &'a RunResult| match left {
+        RunResult::Outputs(_) => None,
+        RunResult::Nothing(cause) => Some(cause),
     };
     match arrived {
         None => Vec::new(),
-        Some(Arrived::One(left)) => cause(left).into_iter().collect(),
-        Some(Arrived::Each(lefts)) => lefts.iter().filter_map(|left| cause(left)).collect(),
+        Some(ArrivedInput::One(left)) => cause(left).into_iter().collect(),
+        Some(ArrivedInput::Each(lefts)) => lefts.iter().filter_map(|left| cause(left)).collect(),
     }
 }
 
-fn wired(take: Take, wire: &Wire, arrived: Option<&Arrived>, place: Place) -> Wired {
+fn wired(take: InputTake, wire: &InputWire, arrived: Option<&ArrivedInput>, place: RunContext) -> WiredInput {
     let items = &place.request.items;
     match (wire, arrived) {
-        (Wire::Request, _) => Wired::One(Value::shared(Arc::clone(place.request))),
-        (Wire::Outcomes, _) => {
-            place.outcomes.map_or(Wired::Absent, |all| Wired::One(Value::shared(Arc::clone(all))))
+        (InputWire::Request, _) => WiredInput::One(Value::shared(Arc::clone(place.request))),
+        (InputWire::Outcomes, _) => {
+            place.outcomes.map_or(WiredInput::Absent, |all| WiredInput::One(Value::shared(Arc::clone(all))))
         }
-        (Wire::Items, _) if take == Take::Each => {
-            Wired::Each(items.iter().cloned().map(Value::new).collect())
+        (InputWire::Items, _) if take == InputTake::Each => {
+            WiredInput::Each(items.iter().cloned().map(Value::new).collect())
         }
-        (Wire::Items, _) => match place.item.and_then(|index| items.get(index)) {
-            Some(item) => Wired::One(Value::new(item.clone())),
-            None => Wired::Absent,
+        (InputWire::Items, _) => match place.item.and_then(|index| items.get(index)) {
+            Some(item) => WiredInput::One(Value::new(item.clone())),
+            None => WiredInput::Absent,
         },
-        (Wire::Port(port), Some(Arrived::One(left))) => {
-            output(left, port.output).map_or(Wired::Absent, Wired::One)
+        (InputWire::Port(port), Some(ArrivedInput::One(left))) => {
+            output(left, port.output).map_or(WiredInput::Absent, WiredInput::One)
         }
-        (Wire::Port(port), Some(Arrived::Each(lefts))) => {
-            Wired::Each(lefts.iter().filter_map(|left| output(left, port.output)).collect())
+        (InputWire::Port(port), Some(ArrivedInput::Each(lefts))) => {
+            WiredInput::Each(lefts.iter().filter_map(|left| output(left, port.output)).collect())
         }
-        (Wire::Absent, _) | (Wire::Port(_), None) => Wired::Absent,
+        (InputWire::Absent, _) | (InputWire::Port(_), None) => WiredInput::Absent,
     }
 }
 
-fn output(left: &Left, name: &str) -> Option<Value> {
+fn output(left: &RunResult, name: &str) -> Option<Value> {
     match left {
-        Left::Outputs(outputs) => outputs.get(name).cloned(),
-        Left::Nothing(_) => None,
+        RunResult::Outputs(outputs) => outputs.get(name).cloned(),
+        RunResult::Nothing(_) => None,
     }
 }
 

@@ -3,30 +3,34 @@
 use crate::yaml;
 use std::collections::HashMap;
 
-use super::Phase;
-use super::draft::{Draft, DraftNode};
+use super::NodePhase;
+use super::draft::{DataflowDraft, DraftNode};
 use super::given::GIVEN;
-use crate::step::{Declaration, Output, Step, Table};
-use crate::yaml::Collector;
+use crate::step::{OutputDeclaration, Step, StepDeclaration, StepTable};
+use crate::yaml::ProblemCollector;
 
 /// A draft with its steps. A node is named by its index in the draft.
-pub(super) struct Plan<'a> {
-    pub draft: &'a Draft,
-    table: &'a Table,
+pub(super) struct DataflowPlan<'a> {
+    pub draft: &'a DataflowDraft,
+    table: &'a StepTable,
     /// The step of each node; `None` if the step is not known.
     pub steps: Vec<Option<&'a Step>>,
     index: HashMap<&'a str, usize>,
 }
 
-impl<'a> Plan<'a> {
+impl<'a> DataflowPlan<'a> {
     /// Looks up all steps, and notes those that the table does not have.
-    pub fn of(draft: &'a Draft, table: &'a Table, collector: &mut Collector) -> Plan<'a> {
+    pub fn of(
+        draft: &'a DataflowDraft,
+        table: &'a StepTable,
+        collector: &mut ProblemCollector,
+    ) -> DataflowPlan<'a> {
         let steps = draft.nodes.iter().map(|node| step(node, table, collector)).collect();
         let mut index = HashMap::new();
         for (number, node) in draft.nodes.iter().enumerate() {
             index.entry(node.name.value.as_str()).or_insert(number);
         }
-        Plan { draft, table, steps, index }
+        DataflowPlan { draft, table, steps, index }
     }
 
     pub fn node(&self, index: usize) -> &'a DraftNode {
@@ -37,7 +41,7 @@ impl<'a> Plan<'a> {
         &self.node(index).name.value
     }
 
-    pub fn declaration(&self, index: usize) -> Option<&'a Declaration> {
+    pub fn declaration(&self, index: usize) -> Option<&'a StepDeclaration> {
         self.steps[index].map(|step| &step.declaration)
     }
 
@@ -46,12 +50,12 @@ impl<'a> Plan<'a> {
     }
 
     /// The nodes of one phase.
-    pub fn phase(&self, phase: Phase) -> impl Iterator<Item = usize> + '_ {
+    pub fn phase(&self, phase: NodePhase) -> impl Iterator<Item = usize> + '_ {
         (0..self.draft.nodes.len()).filter(move |index| self.node(*index).phase == phase)
     }
 
     /// A hint that names the sources with this type.
-    pub fn giving(&self, kind: &str, phase: Phase) -> String {
+    pub fn giving(&self, kind: &str, phase: NodePhase) -> String {
         let given = GIVEN.iter().filter(|given| given.kind == kind && given.phases.contains(&phase));
         let given = given.map(|given| given.name.to_owned());
         let names: Vec<String> =
@@ -70,7 +74,7 @@ impl<'a> Plan<'a> {
     fn ports_of(&self, node: usize, kind: &str) -> Vec<String> {
         let outputs = self.declaration(node).map_or(&[][..], |declaration| &declaration.outputs);
         let of_kind = outputs.iter().filter(|output| output.kind == kind);
-        let name = |output: &Output| match outputs.len() {
+        let name = |output: &OutputDeclaration| match outputs.len() {
             1 => self.name(node).to_owned(),
             _ => format!("{}.{}", self.name(node), output.name),
         };
@@ -78,7 +82,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-fn step<'a>(node: &DraftNode, table: &'a Table, collector: &mut Collector) -> Option<&'a Step> {
+fn step<'a>(node: &DraftNode, table: &'a StepTable, collector: &mut ProblemCollector) -> Option<&'a Step> {
     let wanted = node.step.as_ref()?;
     let found = table.get(&wanted.value);
     if found.is_none() {

@@ -1,13 +1,13 @@
 //! The lookup of a node's output by name and type.
 
-use super::Port;
-use super::plan::Plan;
+use super::OutputPort;
+use super::plan::DataflowPlan;
 use crate::yaml;
-use crate::yaml::{Collector, Placed};
+use crate::yaml::{PlacedValue, ProblemCollector};
 
 /// The type that is wanted, and the place that wants it.
 #[derive(Clone, Copy)]
-pub(super) struct Wanted<'a> {
+pub(super) struct PortRequirement<'a> {
     pub kind: &'static str,
     /// The place, in messages: `the input "lungs" of "densities"`.
     pub by: &'a str,
@@ -15,13 +15,13 @@ pub(super) struct Wanted<'a> {
 
 /// The named output of a node; without a name, the only output of the wanted type.
 pub(super) fn port(
-    plan: &Plan,
+    plan: &DataflowPlan,
     node: usize,
     named: Option<&str>,
-    wanted: Wanted,
-    at: &Placed<String>,
-    collector: &mut Collector,
-) -> Option<Port> {
+    wanted: PortRequirement,
+    at: &PlacedValue<String>,
+    collector: &mut ProblemCollector,
+) -> Option<OutputPort> {
     let outputs = &plan.declaration(node)?.outputs;
     let name = plan.name(node);
     if let Some(named) = named.filter(|named| outputs.iter().all(|output| output.name != *named)) {
@@ -32,7 +32,7 @@ pub(super) fn port(
     let candidates = || outputs.iter().filter(|output| named.is_none_or(|named| output.name == named));
     let mut fitting = candidates().filter(|output| output.kind == wanted.kind);
     match (fitting.next(), fitting.next()) {
-        (Some(output), None) => Some(Port { node, output: output.name }),
+        (Some(output), None) => Some(OutputPort { node, output: output.name }),
         (Some(first), Some(_)) => {
             let message = format!("\"{name}\" gives more than one output of type {}", wanted.kind);
             let hint = format!("name the one that is meant: {name}.{}", first.name);

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::step::{Artifact, Digest, Fault, FaultKind, Files, Outcome, Reason, Report, Request};
+use crate::step::{
+    Artifact, Digest, Fault, FaultKind, Outcome, OutcomeReason, Request, ResponseFiles, StepReport,
+};
 
-use super::{Dataflow, Node, OnFailure, Phase, Runs, Wire};
+use super::{Dataflow, DataflowNode, FailurePolicy, InputWire, NodePhase, RunFrequency};
 use crate::yaml::duration::shown;
 
 /// The response to a request: its files, and the outcome of every step.
@@ -24,9 +26,9 @@ pub struct Response {
     /// The version of the dataflow: its digest.
     pub version: Digest,
     /// The overall outcome.
-    pub verdict: Verdict,
+    pub verdict: ResponseVerdict,
     /// The reports of all steps, in the order of the dataflow.
-    pub steps: Vec<Report>,
+    pub steps: Vec<StepReport>,
     /// The files, in the order of delivery. Their content is in the store.
     pub files: Vec<Artifact>,
     /// The digest of an earlier response to the same request, which this one supersedes.
@@ -40,7 +42,7 @@ pub struct Response {
 /// The overall outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
+pub enum ResponseVerdict {
     /// No step failed.
     Complete,
     /// A step failed: an error response, with the results that could be made.
@@ -57,7 +59,7 @@ impl Response {
     }
 
     /// The reports of failed steps, with their faults.
-    pub fn faults(&self) -> impl Iterator<Item = (&Report, &Fault)> {
+    pub fn faults(&self) -> impl Iterator<Item = (&StepReport, &Fault)> {
         self.steps.iter().filter_map(|report| match &report.outcome {
             Outcome::Failed(fault) => Some((report, fault)),
             Outcome::Done | Outcome::Skipped { .. } => None,
@@ -67,18 +69,18 @@ impl Response {
 
 /// The outcomes and files of all runs of one node.
 #[derive(Clone, Debug)]
-pub struct Account {
+pub struct NodeAccount {
     /// The outcome of each run, in the order of the items.
     pub outcomes: Vec<Outcome>,
     /// The files of each run, by output; only outputs of [`Dataflow::delivers`].
     pub files: Vec<Vec<(&'static str, Vec<Artifact>)>>,
 }
 
-impl Account {
+impl NodeAccount {
     /// The account of a node with this number of runs, none of which has ended.
-    pub fn of(runs: usize) -> Account {
-        let outcome = Outcome::Skipped { because: Reason::NotFinished };
-        Account { outcomes: vec![outcome; runs], files: vec![Vec::new(); runs] }
+    pub fn of(runs: usize) -> NodeAccount {
+        let outcome = Outcome::Skipped { because: OutcomeReason::NotFinished };
+        NodeAccount { outcomes: vec![outcome; runs], files: vec![Vec::new(); runs] }
     }
 
     pub(super) fn has_failed(&self) -> bool {
@@ -86,7 +88,8 @@ impl Account {
     }
 
     fn is_finished(&self) -> bool {
-        let open = |outcome: &Outcome| matches!(outcome, Outcome::Skipped { because: Reason::NotFinished });
+        let open =
+            |outcome: &Outcome| matches!(outcome, Outcome::Skipped { because: OutcomeReason::NotFinished });
         !self.outcomes.iter().any(open)
     }
 }
@@ -95,7 +98,7 @@ impl Dataflow {
     /// Whether the files at this output of a node belong to the response.
     pub fn delivers(&self, node: usize, output: &str) -> bool {
         let asked = self.response.iter().any(|port| port.node == node && port.output == output);
-        asked || self.nodes[node].phase == Phase::Failure
+        asked || self.nodes[node].phase == NodePhase::Failure
     }
 
     /// The fault of a request that cannot start, because it has no items.
@@ -109,26 +112,26 @@ impl Dataflow {
         &self,
         request: &Request,
         refused: Option<&Fault>,
-        accounts: &[Account],
-    ) -> Vec<Report> {
-        let admission = |fault: &Fault| Report {
+        accounts: &[NodeAccount],
+    ) -> Vec<StepReport> {
+        let admission = |fault: &Fault| StepReport {
             step: ADMISSION.to_owned(),
             item: None,
             outcome: Outcome::Failed(fault.clone()),
         };
         let refused = refused.map(admission);
-        refused.into_iter().chain(self.reports(Phase::Work, request, accounts)).collect()
+        refused.into_iter().chain(self.reports(NodePhase::Work, request, accounts)).collect()
     }
 
     /// Makes the response. `refused` is the fault of a request that could not start.
-    pub fn respond(&self, request: &Request, refused: Option<&Fault>, accounts: &[Account]) -> Response {
+    pub fn respond(&self, request: &Request, refused: Option<&Fault>, accounts: &[NodeAccount]) -> Response {
         let mut steps = self.work_reports(request, refused, accounts);
         let verdict = match steps.iter().any(|report| matches!(report.outcome, Outcome::Failed(_))) {
-            true => Verdict::Failed,
-            false => Verdict::Complete,
+            true => ResponseVerdict::Failed,
+            false => ResponseVerdict::Complete,
         };
-        if verdict == Verdict::Failed {
-            steps.extend(self.reports(Phase::Failure, request, accounts));
+        if verdict == ResponseVerdict::Failed {
+            steps.extend(self.reports(NodePhase::Failure, request, accounts));
         }
         Response {
             request: request.id,
@@ -143,34 +146,40 @@ impl Dataflow {
         }
     }
 
-    /// The response to a request whose deadline has passed. [`Dataflow::apologise`] adds the files of the
+    /// The response to a request whose deadline has passed. [`Dataflow::respond_overdue`] adds the files of the
     /// failure part.
-    pub fn unfinished(&self, request: &Request, after: Duration, accounts: &[Account]) -> Response {
+    pub fn unfinished(&self, request: &Request, after: Duration, accounts: &[NodeAccount]) -> Response {
         self.overdue(request, after, &self.awaited(accounts).join(", "), accounts)
     }
 
     /// The response to a request whose deadline has passed before it started; `awaited` says what it waits for.
     pub fn not_begun(&self, request: &Request, after: Duration, awaited: &str) -> Response {
-        let accounts: Vec<Account> =
-            self.nodes.iter().map(|node| Account::of(node.runs_of(request))).collect();
+        let accounts: Vec<NodeAccount> =
+            self.nodes.iter().map(|node| NodeAccount::of(node.runs_of(request))).collect();
         self.overdue(request, after, awaited, &accounts)
     }
 
-    fn overdue(&self, request: &Request, after: Duration, awaited: &str, accounts: &[Account]) -> Response {
+    fn overdue(
+        &self,
+        request: &Request,
+        after: Duration,
+        awaited: &str,
+        accounts: &[NodeAccount],
+    ) -> Response {
         let awaited = if awaited.is_empty() { String::new() } else { format!(" (waiting for {awaited})") };
         let fault = Fault::of(
             FaultKind::TimedOut,
             format!("not finished within {}{awaited}", shown(after)),
             "Wait for the final response; it takes the place of this one.",
         );
-        let deadline = Report { step: DEADLINE.to_owned(), item: None, outcome: Outcome::Failed(fault) };
-        let reports = self.reports(Phase::Work, request, accounts);
+        let deadline = StepReport { step: DEADLINE.to_owned(), item: None, outcome: Outcome::Failed(fault) };
+        let reports = self.reports(NodePhase::Work, request, accounts);
         Response {
             request: request.id,
             name: request.name.clone(),
             dataflow: self.name.clone(),
             version: self.digest,
-            verdict: Verdict::Unfinished,
+            verdict: ResponseVerdict::Unfinished,
             steps: [deadline].into_iter().chain(reports).collect(),
             files: Vec::new(),
             supersedes: None,
@@ -179,24 +188,24 @@ impl Dataflow {
     }
 
     /// Adds the reports and files of the failure part to an unfinished response.
-    pub(super) fn with_apology(
+    pub(super) fn with_overdue_response(
         &self,
         request: &Request,
         mut unfinished: Response,
-        accounts: &[Account],
+        accounts: &[NodeAccount],
     ) -> Response {
-        unfinished.steps.extend(self.reports(Phase::Failure, request, accounts));
+        unfinished.steps.extend(self.reports(NodePhase::Failure, request, accounts));
         unfinished.files = self.files(unfinished.verdict, accounts);
         unfinished
     }
 
     /// The nodes of the work that have not ended, although all nodes that they need have.
-    fn awaited(&self, accounts: &[Account]) -> Vec<&str> {
+    fn awaited(&self, accounts: &[NodeAccount]) -> Vec<&str> {
         let is_open = |index: usize| !accounts[index].is_finished();
         let last = self.stops_at(accounts).unwrap_or(usize::MAX);
-        let nodes = self.nodes.iter().enumerate().filter(|(_, node)| node.phase == Phase::Work);
+        let nodes = self.nodes.iter().enumerate().filter(|(_, node)| node.phase == NodePhase::Work);
         let open = nodes.filter(|(index, node)| {
-            let waits = |wire: &Wire| matches!(wire, Wire::Port(port) if is_open(port.node));
+            let waits = |wire: &InputWire| matches!(wire, InputWire::Port(port) if is_open(port.node));
             *index < last && is_open(*index) && !node.wires.iter().any(waits)
         });
         open.map(|(_, node)| node.name.as_str()).collect()
@@ -204,14 +213,15 @@ impl Dataflow {
 
     /// The first node with a fault, with `on_failure: stop`. Later nodes do not count, so that the response does
     /// not depend on whether some of them have run already.
-    fn stops_at(&self, accounts: &[Account]) -> Option<usize> {
+    fn stops_at(&self, accounts: &[NodeAccount]) -> Option<usize> {
         let mut nodes = self.nodes.iter().zip(accounts);
-        let first = || nodes.position(|(node, account)| node.phase == Phase::Work && account.has_failed());
-        (self.on_failure == OnFailure::Stop).then(first).flatten()
+        let first =
+            || nodes.position(|(node, account)| node.phase == NodePhase::Work && account.has_failed());
+        (self.on_failure == FailurePolicy::Stop).then(first).flatten()
     }
 
-    fn reports(&self, phase: Phase, request: &Request, accounts: &[Account]) -> Vec<Report> {
-        let stopped = self.stops_at(accounts).filter(|_| phase == Phase::Work);
+    fn reports(&self, phase: NodePhase, request: &Request, accounts: &[NodeAccount]) -> Vec<StepReport> {
+        let stopped = self.stops_at(accounts).filter(|_| phase == NodePhase::Work);
         let nodes = self.nodes.iter().zip(accounts).enumerate().filter(|(_, (node, _))| node.phase == phase);
         let reports = nodes.flat_map(|(index, (node, account))| match stopped {
             Some(first) if index > first => vec![stopped_by(node, &self.nodes[first])],
@@ -220,13 +230,14 @@ impl Dataflow {
         reports.collect()
     }
 
-    fn files(&self, verdict: Verdict, accounts: &[Account]) -> Vec<Artifact> {
+    fn files(&self, verdict: ResponseVerdict, accounts: &[NodeAccount]) -> Vec<Artifact> {
         let last = self.stops_at(accounts).unwrap_or(usize::MAX);
         let asked = self.response.iter().map(|port| (port.node, Some(port.output)));
         let asked = asked.filter(|(node, _)| *node <= last);
-        let failure = self.nodes.iter().enumerate().filter(|(_, node)| node.phase == Phase::Failure);
-        let failure = failure.map(|(index, _)| (index, None)).filter(|_| verdict != Verdict::Complete);
-        let mut names = Names::default();
+        let failure = self.nodes.iter().enumerate().filter(|(_, node)| node.phase == NodePhase::Failure);
+        let failure =
+            failure.map(|(index, _)| (index, None)).filter(|_| verdict != ResponseVerdict::Complete);
+        let mut names = FileNames::default();
         let mut files = Vec::new();
         // The error comes first: a reader must not mistake a partial result for a complete one.
         for (node, output) in failure.chain(asked) {
@@ -247,15 +258,15 @@ pub const ADMISSION: &str = "admission";
 /// The name in place of a step's name, in the report of a request whose deadline has passed.
 pub const DEADLINE: &str = "deadline";
 
-fn stopped_by(node: &Node, first: &Node) -> Report {
-    let because = Reason::Stopped { step: first.name.clone() };
-    Report { step: node.name.clone(), item: None, outcome: Outcome::Skipped { because } }
+fn stopped_by(node: &DataflowNode, first: &DataflowNode) -> StepReport {
+    let because = OutcomeReason::Stopped { step: first.name.clone() };
+    StepReport { step: node.name.clone(), item: None, outcome: Outcome::Skipped { because } }
 }
 
 /// The reports of a node: one, if it ran once or if all its runs ended alike; otherwise one for each item
 /// that is not done.
-fn reports(node: &Node, request: &Request, account: &Account) -> Vec<Report> {
-    let report = |item: Option<&str>, outcome: &Outcome| Report {
+fn reports(node: &DataflowNode, request: &Request, account: &NodeAccount) -> Vec<StepReport> {
+    let report = |item: Option<&str>, outcome: &Outcome| StepReport {
         step: node.name.clone(),
         item: item.map(str::to_owned),
         outcome: outcome.clone(),
@@ -264,11 +275,11 @@ fn reports(node: &Node, request: &Request, account: &Account) -> Vec<Report> {
     let alike = outcomes.windows(2).all(|pair| pair[0] == pair[1]);
     match (node.runs, outcomes.first()) {
         (_, None) => Vec::new(),
-        (Runs::Once, Some(outcome)) => vec![report(None, outcome)],
-        (Runs::PerItem, Some(outcome)) if alike && !matches!(outcome, Outcome::Failed(_)) => {
+        (RunFrequency::Once, Some(outcome)) => vec![report(None, outcome)],
+        (RunFrequency::PerItem, Some(outcome)) if alike && !matches!(outcome, Outcome::Failed(_)) => {
             vec![report(None, outcome)]
         }
-        (Runs::PerItem, Some(_)) => {
+        (RunFrequency::PerItem, Some(_)) => {
             let named = request.items.iter().zip(outcomes);
             let named = named.filter(|(_, outcome)| **outcome != Outcome::Done);
             named.map(|(item, outcome)| report(Some(&item.name), outcome)).collect()
@@ -281,9 +292,9 @@ const RESERVED: [&str; 2] = ["response.json", "delivery.json"];
 
 /// The names of a response's files so far, to make each one unique.
 #[derive(Default)]
-struct Names(BTreeSet<String>);
+struct FileNames(BTreeSet<String>);
 
-impl Names {
+impl FileNames {
     fn unused(&mut self, name: &str, node: &str) -> String {
         let first = [name.to_owned(), format!("{node}/{name}")];
         let numbered = (2..).map(|number| format!("{node}-{number}/{name}"));
@@ -305,6 +316,6 @@ impl Names {
 }
 
 /// The files in a value; empty if the value is of another type.
-pub fn files_at(value: &crate::step::Value) -> &[crate::step::File] {
-    value.get::<Files>().map_or(&[], |files| &files.0)
+pub fn files_at(value: &crate::step::Value) -> &[crate::step::ResponseFile] {
+    value.get::<ResponseFiles>().map_or(&[], |files| &files.0)
 }

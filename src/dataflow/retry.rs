@@ -6,7 +6,7 @@ use crate::step::{Fault, FaultKind};
 
 /// The retry policy of a step: the kinds of fault, the number of runs, and the waits.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Retry {
+pub struct RetryRule {
     /// The number of runs after the first one, at most.
     pub(crate) count: u32,
     /// The wait before the first of these runs.
@@ -19,7 +19,7 @@ pub struct Retry {
     pub(crate) on: Vec<FaultKind>,
 }
 
-impl Retry {
+impl RetryRule {
     pub(super) const COUNT_MAX: u32 = 100;
     pub(super) const FACTOR_MAX: f64 = 100.0;
     /// The kinds that a file can name. A cancelled run is not wanted any more, and a fault in the data would
@@ -37,10 +37,10 @@ impl Retry {
     }
 }
 
-impl Default for Retry {
+impl Default for RetryRule {
     /// The values that a file need not give.
-    fn default() -> Retry {
-        Retry {
+    fn default() -> RetryRule {
+        RetryRule {
             count: 0,
             first_delay: Duration::from_secs(1),
             factor: 2.0,
@@ -56,13 +56,13 @@ mod tests {
 
     #[test]
     fn waits_grow_up_to_the_cap_and_come_to_an_end() {
-        let retry = Retry { count: 5, cap: Duration::from_secs(5), ..Retry::default() };
+        let retry = RetryRule { count: 5, cap: Duration::from_secs(5), ..RetryRule::default() };
         let busy = Fault::transient("busy", "Wait.");
         let waits: Vec<Option<u64>> =
             (1..=6).map(|runs| retry.delay(&busy, runs).map(|wait| wait.as_secs())).collect();
         assert_eq!(waits, [Some(1), Some(2), Some(4), Some(5), Some(5), None]);
         assert_eq!(retry.delay(&Fault::new("wrong data", ""), 1), None);
-        let fast = Retry { count: 100, factor: 100.0, ..Retry::default() };
+        let fast = RetryRule { count: 100, factor: 100.0, ..RetryRule::default() };
         assert_eq!(fast.delay(&busy, 100), Some(fast.cap));
     }
 }

@@ -1,19 +1,19 @@
 //! The number of runs of each node, inferred from its inputs and their sources.
 
-use super::Runs;
-use super::Wire;
-use super::plan::Plan;
-use super::wiring::{Link, Wiring};
-use crate::step::{Input, Take};
-use crate::yaml::Collector;
+use super::InputWire;
+use super::RunFrequency;
+use super::plan::DataflowPlan;
+use super::wiring::{DataflowWiring, InputLink};
+use crate::step::{InputDeclaration, InputTake};
+use crate::yaml::ProblemCollector;
 
 /// The number of runs by index in the draft; `None` if a problem makes it unknown.
 pub(super) fn infer(
-    plan: &Plan,
-    wiring: &Wiring,
+    plan: &DataflowPlan,
+    wiring: &DataflowWiring,
     order: &[usize],
-    collector: &mut Collector,
-) -> Vec<Option<Runs>> {
+    collector: &mut ProblemCollector,
+) -> Vec<Option<RunFrequency>> {
     let mut runs = vec![None; plan.draft.nodes.len()];
     for node in order {
         let Some(declaration) = plan.declaration(*node) else { continue };
@@ -21,41 +21,41 @@ pub(super) fn infer(
         for (input, link) in inputs() {
             gathers_items(plan, *node, input, link, &runs, collector);
         }
-        runs[*node] = inputs().try_fold(Runs::Once, |so_far, (input, link)| {
+        runs[*node] = inputs().try_fold(RunFrequency::Once, |so_far, (input, link)| {
             let exists = exists(link, &runs)?;
-            Some(if input.take == Take::Each { so_far } else { so_far.and(exists) })
+            Some(if input.take == InputTake::Each { so_far } else { so_far.and(exists) })
         });
     }
     runs
 }
 
-impl Runs {
-    fn and(self, other: Runs) -> Runs {
+impl RunFrequency {
+    fn and(self, other: RunFrequency) -> RunFrequency {
         match (self, other) {
-            (Runs::Once, Runs::Once) => Runs::Once,
-            (Runs::PerItem, _) | (_, Runs::PerItem) => Runs::PerItem,
+            (RunFrequency::Once, RunFrequency::Once) => RunFrequency::Once,
+            (RunFrequency::PerItem, _) | (_, RunFrequency::PerItem) => RunFrequency::PerItem,
         }
     }
 }
 
 /// The number of values at the source of a wire: once, or per item.
-fn exists(link: &Link, runs: &[Option<Runs>]) -> Option<Runs> {
+fn exists(link: &InputLink, runs: &[Option<RunFrequency>]) -> Option<RunFrequency> {
     match link.wire.as_ref()? {
-        Wire::Absent | Wire::Request | Wire::Outcomes => Some(Runs::Once),
-        Wire::Items => Some(Runs::PerItem),
-        Wire::Port(port) => runs[port.node],
+        InputWire::Absent | InputWire::Request | InputWire::Outcomes => Some(RunFrequency::Once),
+        InputWire::Items => Some(RunFrequency::PerItem),
+        InputWire::Port(port) => runs[port.node],
     }
 }
 
 fn gathers_items(
-    plan: &Plan,
+    plan: &DataflowPlan,
     node: usize,
-    input: &Input,
-    link: &Link,
-    runs: &[Option<Runs>],
-    collector: &mut Collector,
+    input: &InputDeclaration,
+    link: &InputLink,
+    runs: &[Option<RunFrequency>],
+    collector: &mut ProblemCollector,
 ) {
-    if input.take == Take::Each && exists(link, runs) == Some(Runs::Once) {
+    if input.take == InputTake::Each && exists(link, runs) == Some(RunFrequency::Once) {
         let message = format!(
             "the input \"{}\" of \"{}\" gathers a value of every item, but this exists once for the request",
             input.name,

@@ -1,22 +1,22 @@
 //! Parameters: the values under `with`, checked against the declaration of the step.
 
 use super::draft::DraftNode;
-use super::plan::Plan;
-use crate::step::{Declaration, Kind, Parameter, Parameters, Setting};
+use super::plan::DataflowPlan;
+use crate::step::{Parameter, ParameterKind, ParameterValue, StepDeclaration, StepParameters};
 use crate::yaml;
-use crate::yaml::{Collector, Placed};
-use crate::yaml::{Shape, Tree};
+use crate::yaml::{PlacedValue, ProblemCollector};
+use crate::yaml::{YamlShape, YamlTree};
 use crate::yaml::{flag, number};
 
 /// The parameters by index in the draft; `None` if the step is not known.
-pub(super) fn of_all(plan: &Plan, collector: &mut Collector) -> Vec<Option<Parameters>> {
+pub(super) fn of_all(plan: &DataflowPlan, collector: &mut ProblemCollector) -> Vec<Option<StepParameters>> {
     let nodes = plan.draft.nodes.iter().zip(&plan.steps);
     nodes.map(|(node, step)| step.map(|step| parameters(node, &step.declaration, collector))).collect()
 }
 
 /// The values of the file, and the defaults for all others.
-fn parameters(node: &DraftNode, step: &Declaration, collector: &mut Collector) -> Parameters {
-    let mut parameters = Parameters::defaults(&step.parameters);
+fn parameters(node: &DraftNode, step: &StepDeclaration, collector: &mut ProblemCollector) -> StepParameters {
+    let mut parameters = StepParameters::defaults(&step.parameters);
     for (name, tree) in &node.settings {
         match step.parameters.iter().find(|parameter| parameter.name == name.value) {
             Some(parameter) => {
@@ -31,10 +31,15 @@ fn parameters(node: &DraftNode, step: &Declaration, collector: &mut Collector) -
     parameters
 }
 
-fn required(parameter: &Parameter, node: &DraftNode, step: &Declaration, collector: &mut Collector) {
+fn required(
+    parameter: &Parameter,
+    node: &DraftNode,
+    step: &StepDeclaration,
+    collector: &mut ProblemCollector,
+) {
     let known = || step.parameters.iter().map(|parameter| parameter.name);
     // A misspelt parameter was noted already.
-    let meant = |name: &Placed<String>| yaml::nearest(&name.value, known()) == Some(parameter.name);
+    let meant = |name: &PlacedValue<String>| yaml::nearest(&name.value, known()) == Some(parameter.name);
     if !node.settings.iter().any(|(name, _)| meant(name)) {
         let message =
             format!("\"{}\" ({}) lacks the parameter \"{}\"", node.name.value, step.name, parameter.name);
@@ -43,13 +48,22 @@ fn required(parameter: &Parameter, node: &DraftNode, step: &Declaration, collect
     }
 }
 
-fn unknown(name: &Placed<String>, node: &DraftNode, step: &Declaration, collector: &mut Collector) {
+fn unknown(
+    name: &PlacedValue<String>,
+    node: &DraftNode,
+    step: &StepDeclaration,
+    collector: &mut ProblemCollector,
+) {
     let message = format!("\"{}\" ({}) has no parameter \"{}\"", node.name.value, step.name, name.value);
     let known = step.parameters.iter().map(|parameter| parameter.name);
     collector.add(name.place, message).hint(yaml::meant_or_all(&name.value, known));
 }
 
-fn setting(parameter: &Parameter, tree: &Tree, collector: &mut Collector) -> Option<Setting> {
+fn setting(
+    parameter: &Parameter,
+    tree: &YamlTree,
+    collector: &mut ProblemCollector,
+) -> Option<ParameterValue> {
     let setting = written(&parameter.kind, &tree.value);
     let accepted = match &setting {
         Some(setting) => parameter.accepts(setting),
@@ -65,38 +79,38 @@ fn setting(parameter: &Parameter, tree: &Tree, collector: &mut Collector) -> Opt
 }
 
 /// The value, read as this kind. A number in the file can be a text, but a text cannot be a number.
-fn written(kind: &Kind, shape: &Shape) -> Option<Setting> {
+fn written(kind: &ParameterKind, shape: &YamlShape) -> Option<ParameterValue> {
     match (kind, shape) {
-        (Kind::Flag, Shape::Scalar(text)) => flag(text).map(Setting::Flag),
-        (Kind::Number { .. }, Shape::Scalar(text)) => number(text).map(Setting::Number),
-        (Kind::Text { .. }, Shape::Scalar(text)) => Some(Setting::Text(text.clone())),
-        (Kind::Numbers { .. }, Shape::List(list)) => {
+        (ParameterKind::Flag, YamlShape::Scalar(text)) => flag(text).map(ParameterValue::Flag),
+        (ParameterKind::Number { .. }, YamlShape::Scalar(text)) => number(text).map(ParameterValue::Number),
+        (ParameterKind::Text { .. }, YamlShape::Scalar(text)) => Some(ParameterValue::Text(text.clone())),
+        (ParameterKind::Numbers { .. }, YamlShape::List(list)) => {
             let numbers = list.iter().map(|one| scalar(one).and_then(number));
-            numbers.collect::<Option<Vec<f64>>>().map(Setting::Numbers)
+            numbers.collect::<Option<Vec<f64>>>().map(ParameterValue::Numbers)
         }
-        (Kind::Texts, Shape::List(list)) => {
+        (ParameterKind::Texts, YamlShape::List(list)) => {
             let texts = list.iter().map(|one| scalar(one).map(str::to_owned));
-            texts.collect::<Option<Vec<String>>>().map(Setting::Texts)
+            texts.collect::<Option<Vec<String>>>().map(ParameterValue::Texts)
         }
         _ => None,
     }
 }
 
-fn scalar(tree: &Tree) -> Option<&str> {
+fn scalar(tree: &YamlTree) -> Option<&str> {
     match &tree.value {
-        Shape::Scalar(text) => Some(text),
-        Shape::Nothing | Shape::List(_) | Shape::Map(_) => None,
+        YamlShape::Scalar(text) => Some(text),
+        YamlShape::Nothing | YamlShape::List(_) | YamlShape::Map(_) => None,
     }
 }
 
-fn shown(shape: &Shape) -> String {
+fn shown(shape: &YamlShape) -> String {
     match shape {
-        Shape::Scalar(text) => format!("\"{text}\""),
-        Shape::List(list) => {
+        YamlShape::Scalar(text) => format!("\"{text}\""),
+        YamlShape::List(list) => {
             let texts: Vec<String> = list.iter().map(|one| shown(&one.value)).collect();
             format!("[{}]", texts.join(", "))
         }
-        Shape::Nothing => "nothing".to_owned(),
-        Shape::Map(_) => "a map".to_owned(),
+        YamlShape::Nothing => "nothing".to_owned(),
+        YamlShape::Map(_) => "a map".to_owned(),
     }
 }

@@ -1,39 +1,39 @@
 //! Wiring: the needs of a file become wires to the inputs of its steps.
 
-use super::draft::Need;
-use super::given::{GIVEN, Given};
-use super::plan::Plan;
-use super::port::{Wanted, node_and_output, port};
-use super::{Phase, Wire};
-use crate::step::{Input, Take};
+use super::draft::DraftNeed;
+use super::given::{BuiltInOutput, GIVEN};
+use super::plan::DataflowPlan;
+use super::port::{PortRequirement, node_and_output, port};
+use super::{InputWire, NodePhase};
+use crate::step::{InputDeclaration, InputTake};
 use crate::yaml;
-use crate::yaml::{Collector, Place, Placed};
+use crate::yaml::{PlacedValue, ProblemCollector, SourcePlace};
 
 /// The wires of every node, by index in the draft.
-pub(super) struct Wiring {
-    links: Vec<Vec<Link>>,
+pub(super) struct DataflowWiring {
+    links: Vec<Vec<InputLink>>,
     /// The nodes that each node needs, also if the wire itself has a problem.
     sources: Vec<Vec<usize>>,
 }
 
 /// The wire of one input, and its place in the file.
-pub(super) struct Link {
+pub(super) struct InputLink {
     /// The place of the need; the place of the step's name, if the file does not mention the input.
-    pub place: Place,
+    pub place: SourcePlace,
     /// The wire; `None` if a problem was noted.
-    pub wire: Option<Wire>,
+    pub wire: Option<InputWire>,
 }
 
-impl Wiring {
-    pub fn of(plan: &Plan, collector: &mut Collector) -> Wiring {
+impl DataflowWiring {
+    pub fn of(plan: &DataflowPlan, collector: &mut ProblemCollector) -> DataflowWiring {
         let nodes = 0..plan.draft.nodes.len();
         let sources = nodes.clone().map(|index| sources(plan, index)).collect();
         let links = nodes.map(|index| links(plan, index, collector)).collect();
-        Wiring { links, sources }
+        DataflowWiring { links, sources }
     }
 
     /// The links of a node, one for each input of its step, in that order.
-    pub fn links(&self, node: usize) -> &[Link] {
+    pub fn links(&self, node: usize) -> &[InputLink] {
         &self.links[node]
     }
 
@@ -42,28 +42,28 @@ impl Wiring {
     }
 }
 
-fn sources(plan: &Plan, node: usize) -> Vec<usize> {
+fn sources(plan: &DataflowPlan, node: usize) -> Vec<usize> {
     let needs = plan.node(node).needs.iter().flatten();
     let names = needs.filter_map(|need| need.source.as_ref());
     let known = names.filter(|name| GIVEN.iter().all(|given| given.name != name.value));
     known.filter_map(|name| plan.find(node_and_output(&name.value).0)).collect()
 }
 
-fn links(plan: &Plan, node: usize, collector: &mut Collector) -> Vec<Link> {
+fn links(plan: &DataflowPlan, node: usize, collector: &mut ProblemCollector) -> Vec<InputLink> {
     let Some(needs) = &plan.node(node).needs else { return unknown_links(plan, node) };
     // The needs are checked even if the step is not known.
-    let found: Vec<Option<Source>> = needs
+    let found: Vec<Option<NeedSource>> = needs
         .iter()
-        .map(|need| need.source.as_ref().and_then(|source| Source::find(plan, node, source, collector)))
+        .map(|need| need.source.as_ref().and_then(|source| NeedSource::find(plan, node, source, collector)))
         .collect();
     let Some(declaration) = plan.declaration(node) else { return Vec::new() };
     surplus(plan, node, needs, &declaration.inputs, collector);
-    let link = |input: &Input| {
+    let link = |input: &InputDeclaration| {
         let need = needs.iter().zip(&found).find(|(need, _)| need.input.value == input.name);
         match need {
             Some((need, source)) => connect(plan, node, input, need, source.as_ref(), collector),
             None if is_misspelt(input, needs, &declaration.inputs) => {
-                Link { place: plan.node(node).name.place, wire: None }
+                InputLink { place: plan.node(node).name.place, wire: None }
             }
             None => absent(plan, node, input, collector),
         }
@@ -72,66 +72,77 @@ fn links(plan: &Plan, node: usize, collector: &mut Collector) -> Vec<Link> {
 }
 
 /// The links of a node whose needs could not be read.
-fn unknown_links(plan: &Plan, node: usize) -> Vec<Link> {
+fn unknown_links(plan: &DataflowPlan, node: usize) -> Vec<InputLink> {
     let inputs = plan.declaration(node).map_or(0, |declaration| declaration.inputs.len());
     let place = plan.node(node).name.place;
-    (0..inputs).map(|_| Link { place, wire: None }).collect()
+    (0..inputs).map(|_| InputLink { place, wire: None }).collect()
 }
 
 /// Notes needs for inputs that the step does not have.
-fn surplus(plan: &Plan, node: usize, needs: &[Need], inputs: &[Input], collector: &mut Collector) {
+fn surplus(
+    plan: &DataflowPlan,
+    node: usize,
+    needs: &[DraftNeed],
+    inputs: &[InputDeclaration],
+    collector: &mut ProblemCollector,
+) {
     let known = || inputs.iter().map(|input| input.name);
-    for Need { input, .. } in needs.iter().filter(|need| known().all(|name| name != need.input.value)) {
+    for DraftNeed { input, .. } in needs.iter().filter(|need| known().all(|name| name != need.input.value)) {
         let message = format!("{} has no input \"{}\"", described(plan, node), input.value);
         collector.add(input.place, message).hint(yaml::meant_or_all(&input.value, known()));
     }
 }
 
 /// Whether a need with an unknown name probably means this input. Then there is one problem, not two.
-fn is_misspelt(input: &Input, needs: &[Need], inputs: &[Input]) -> bool {
+fn is_misspelt(input: &InputDeclaration, needs: &[DraftNeed], inputs: &[InputDeclaration]) -> bool {
     let known = || inputs.iter().map(|input| input.name);
     let surplus = needs.iter().filter(|need| known().all(|name| name != need.input.value));
     let mut meant = surplus.filter_map(|need| yaml::nearest(&need.input.value, known()));
     meant.any(|name| name == input.name)
 }
 
-fn absent(plan: &Plan, node: usize, input: &Input, collector: &mut Collector) -> Link {
+fn absent(
+    plan: &DataflowPlan,
+    node: usize,
+    input: &InputDeclaration,
+    collector: &mut ProblemCollector,
+) -> InputLink {
     let place = plan.node(node).name.place;
-    if input.take == Take::Optional {
-        return Link { place, wire: Some(Wire::Absent) };
+    if input.take == InputTake::Optional {
+        return InputLink { place, wire: Some(InputWire::Absent) };
     }
     let message =
         format!("{} lacks the need \"{}\" of type {}", described(plan, node), input.name, input.kind);
     collector.add(place, message).hint(plan.giving(input.kind, plan.node(node).phase));
-    Link { place, wire: None }
+    InputLink { place, wire: None }
 }
 
 /// The node in messages: `"densities" (measure-densities)`.
-fn described(plan: &Plan, node: usize) -> String {
+fn described(plan: &DataflowPlan, node: usize) -> String {
     let step = plan.declaration(node).map_or("", |declaration| declaration.name);
     format!("\"{}\" ({step})", plan.name(node))
 }
 
 /// The source that a need names.
-enum Source<'a> {
-    Given(&'static Given),
+enum NeedSource<'a> {
+    Given(&'static BuiltInOutput),
     Node { index: usize, output: Option<&'a str> },
 }
 
-impl<'a> Source<'a> {
+impl<'a> NeedSource<'a> {
     fn find(
-        plan: &Plan,
+        plan: &DataflowPlan,
         node: usize,
-        written: &'a Placed<String>,
-        collector: &mut Collector,
-    ) -> Option<Source<'a>> {
+        written: &'a PlacedValue<String>,
+        collector: &mut ProblemCollector,
+    ) -> Option<NeedSource<'a>> {
         let phase = plan.node(node).phase;
         if let Some(given) = GIVEN.iter().find(|given| given.name == written.value) {
             return given_in(given, phase, written, collector);
         }
         let (name, output) = node_and_output(&written.value);
         match plan.find(name) {
-            Some(index) if plan.node(index).phase == phase => Some(Source::Node { index, output }),
+            Some(index) if plan.node(index).phase == phase => Some(NeedSource::Node { index, output }),
             Some(_) => {
                 other_phase(phase, written, collector);
                 None
@@ -145,36 +156,45 @@ impl<'a> Source<'a> {
 }
 
 fn given_in<'a>(
-    given: &'static Given,
-    phase: Phase,
-    written: &Placed<String>,
-    collector: &mut Collector,
-) -> Option<Source<'a>> {
+    given: &'static BuiltInOutput,
+    phase: NodePhase,
+    written: &PlacedValue<String>,
+    collector: &mut ProblemCollector,
+) -> Option<NeedSource<'a>> {
     let here = given.phases.contains(&phase);
     if !here {
         let message = match phase {
-            Phase::Work => format!("\"{}\" is there for steps of the failure part only", given.name),
-            Phase::Failure => format!("a step of the failure part cannot need \"{}\"", given.name),
+            NodePhase::Work => format!("\"{}\" is there for steps of the failure part only", given.name),
+            NodePhase::Failure => format!("a step of the failure part cannot need \"{}\"", given.name),
         };
         collector.add(written.place, message).hint(failure_hint(phase));
     }
-    here.then_some(Source::Given(given))
+    here.then_some(NeedSource::Given(given))
 }
 
-fn other_phase(phase: Phase, written: &Placed<String>, collector: &mut Collector) {
+fn other_phase(phase: NodePhase, written: &PlacedValue<String>, collector: &mut ProblemCollector) {
     let message = match phase {
-        Phase::Work => format!("\"{}\" runs only after a failure: the work cannot need it", written.value),
-        Phase::Failure => format!("a step of the failure part cannot need \"{}\" of the work", written.value),
+        NodePhase::Work => {
+            format!("\"{}\" runs only after a failure: the work cannot need it", written.value)
+        }
+        NodePhase::Failure => {
+            format!("a step of the failure part cannot need \"{}\" of the work", written.value)
+        }
     };
     collector.add(written.place, message).hint(failure_hint(phase));
 }
 
-fn failure_hint(phase: Phase) -> Option<String> {
+fn failure_hint(phase: NodePhase) -> Option<String> {
     let hint = "it may need \"request\", \"outcomes\" and other steps of the failure part";
-    (phase == Phase::Failure).then(|| hint.to_owned())
+    (phase == NodePhase::Failure).then(|| hint.to_owned())
 }
 
-fn unknown(plan: &Plan, phase: Phase, written: &Placed<String>, collector: &mut Collector) {
+fn unknown(
+    plan: &DataflowPlan,
+    phase: NodePhase,
+    written: &PlacedValue<String>,
+    collector: &mut ProblemCollector,
+) {
     let given = GIVEN.iter().filter(|given| given.phases.contains(&phase)).map(|given| given.name);
     let steps = plan.phase(phase).map(|index| plan.name(index));
     let known: Vec<&str> = given.chain(steps).collect();
@@ -191,23 +211,23 @@ fn unknown(plan: &Plan, phase: Phase, written: &Placed<String>, collector: &mut 
 }
 
 fn connect(
-    plan: &Plan,
+    plan: &DataflowPlan,
     node: usize,
-    input: &Input,
-    need: &Need,
-    source: Option<&Source>,
-    collector: &mut Collector,
-) -> Link {
+    input: &InputDeclaration,
+    need: &DraftNeed,
+    source: Option<&NeedSource>,
+    collector: &mut ProblemCollector,
+) -> InputLink {
     let place = need.source.as_ref().map_or(need.input.place, |source| source.place);
     let wire = need.source.as_ref().zip(source).and_then(|(written, source)| {
         let by = format!("the input \"{}\" of \"{}\"", input.name, plan.name(node));
-        let wanted = Wanted { kind: input.kind, by: &by };
+        let wanted = PortRequirement { kind: input.kind, by: &by };
         match source {
-            Source::Node { index, output } => {
-                port(plan, *index, *output, wanted, written, collector).map(Wire::Port)
+            NeedSource::Node { index, output } => {
+                port(plan, *index, *output, wanted, written, collector).map(InputWire::Port)
             }
-            Source::Given(given) if given.kind == input.kind => Some(given.wire.clone()),
-            Source::Given(given) => {
+            NeedSource::Given(given) if given.kind == input.kind => Some(given.wire.clone()),
+            NeedSource::Given(given) => {
                 let message = format!("{by} takes {}, but \"{}\" is {}", input.kind, given.name, given.kind);
                 let phase = plan.node(node).phase;
                 collector.add(written.place, message).hint(plan.giving(input.kind, phase));
@@ -215,5 +235,5 @@ fn connect(
             }
         }
     });
-    Link { place, wire }
+    InputLink { place, wire }
 }

@@ -12,45 +12,45 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use dicom_dictionary_std::uids;
 use hyper::body::Bytes;
 
-use crate::dicom::ask::query::Match;
+use crate::dicom::ask::query::QueryMatch;
 use crate::dicom::commitment::service::CommitmentService;
-use crate::dicom::commitment::transaction::{Committed, Transaction, event_report};
+use crate::dicom::commitment::transaction::{CommitmentOutcome, CommitmentTransaction, event_report};
 use crate::dicom::file::contents::contents;
-use crate::dicom::file::deidentify::{Key, deidentify};
-use crate::dicom::file::object::Object;
-use crate::dicom::file::transcode::{TARGETS, Transcoding, plain_pixels};
-use crate::dicom::intake::door::Door;
-use crate::dicom::intake::event::{End, Event, Way};
-use crate::dicom::intake::expected::Expected;
+use crate::dicom::file::deidentify::{PseudonymKey, deidentify};
+use crate::dicom::file::object::DicomObject;
+use crate::dicom::file::transcode::{TARGETS, TranscodableObject, plain_pixels};
+use crate::dicom::intake::event::{AssociationEnd, ReceiverEvent, SessionKind};
+use crate::dicom::intake::expected::ExpectedSeries;
+use crate::dicom::intake::instance_intake::InstanceIntake;
 use crate::dicom::names::ae_title::AeTitle;
-use crate::dicom::names::status::Status;
-use crate::dicom::serve::conversation::hold;
+use crate::dicom::names::status::DimseStatus;
 use crate::dicom::serve::server::StorageServer;
-use crate::dicom::serve::settings::Settings;
-use crate::dicom::web::multipart::{Head, Malformed, Multipart, Piece};
-use crate::dicom::web::{Chunk, Form, MediaType, Taking};
-use crate::dicom::wire::association::Stream;
-use crate::dicom::wire::caller::Called;
-use crate::dicom::wire::command::Command;
+use crate::dicom::serve::session::hold;
+use crate::dicom::serve::settings::ReceiveSettings;
+use crate::dicom::web::multipart::{MultipartError, MultipartPiece, MultipartReader, PartHead};
+use crate::dicom::web::{BodyChunk, BodyForm, BodyIntake, MediaType};
+use crate::dicom::wire::association::DicomStream;
+use crate::dicom::wire::caller::CalledTitles;
+use crate::dicom::wire::command::CommandSet;
 use crate::dicom_file::part10;
-use crate::imaging::{self, Part10, read_instance};
+use crate::imaging::{self, Part10File, read_instance};
 
 /// What a peer says on an association, from the first byte on.
 pub fn association(folder: &Path, said: &[u8]) -> bool {
     let calm = AtomicU64::new(0);
-    let tell = |event: &Event| match event {
-        Event::Closed { end: End::Released, .. } => calm.store(1, Ordering::Relaxed),
-        Event::Closed { reason, .. } | Event::TurnedAway { reason, .. } => not_ours(reason),
+    let tell = |event: &ReceiverEvent| match event {
+        ReceiverEvent::Closed { end: AssociationEnd::Released, .. } => calm.store(1, Ordering::Relaxed),
+        ReceiverEvent::Closed { reason, .. } | ReceiverEvent::TurnedAway { reason, .. } => not_ours(reason),
         _ => {}
     };
     let settings = settings(folder);
-    let door = Door::open(settings.intake(), &tell).expect("the folder can be written");
+    let intake = InstanceIntake::open(settings.intake(), &tell).expect("the folder can be written");
     let commitments = CommitmentService::open(folder, settings.nodes.clone(), Arc::default());
     let commitments = commitments.expect("the folder can be written");
-    let server = StorageServer { settings: &settings, door, commitments };
+    let server = StorageServer { settings: &settings, intake, commitments };
     let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-    let stream = Stream::Recorded(std::io::Cursor::new(said.to_vec()));
-    hold(&server, server.door.visit(Way::Association), peer, || Ok(stream));
+    let stream = DicomStream::Recorded(std::io::Cursor::new(said.to_vec()));
+    hold(&server, server.intake.session(SessionKind::Association), peer, || Ok(stream));
     calm.into_inner() == 1
 }
 
@@ -59,28 +59,29 @@ fn not_ours(reason: &str) {
     assert!(!reason.contains("a mistake in flow"), "{reason}");
 }
 
-fn settings(folder: &Path) -> Settings {
+fn settings(folder: &Path) -> ReceiveSettings {
     let title: AeTitle = "FLOW".parse().expect("it is an AE title");
     let node = "KNOWN@127.0.0.1:1".parse().expect("it is a destination");
-    let mut settings = Settings::new(title, folder.to_owned());
-    settings.called = Called::Any;
+    let mut settings = ReceiveSettings::new(title, folder.to_owned());
+    settings.called = CalledTitles::Any;
     settings.nodes.insert("KNOWN".to_owned(), node);
     settings.completion.expected = Some(expected());
     settings
 }
 
-fn expected() -> Expected {
+fn expected() -> ExpectedSeries {
     "'Chest*' and (Modality = 'CT' or PatientName = '*?e*')".parse().expect("it is a rule")
 }
 
 /// A command set.
 pub fn command(bytes: &[u8]) -> bool {
-    let Ok(command) = Command::decode(bytes) else { return false };
-    let again = |command: &Command| Command::decode(&command.encode()).expect("what is written can be read");
+    let Ok(command) = CommandSet::decode(bytes) else { return false };
+    let again =
+        |command: &CommandSet| CommandSet::decode(&command.encode()).expect("what is written can be read");
     assert_eq!(again(&command), command);
-    let answer = command.answer(Status::SUCCESS, command.comment());
+    let answer = command.answer(DimseStatus::SUCCESS, command.comment());
     assert_eq!(again(&answer), answer);
-    assert_eq!(answer.status_for(&command), Some(Status::SUCCESS));
+    assert_eq!(answer.status_for(&command), Some(DimseStatus::SUCCESS));
     true
 }
 
@@ -94,7 +95,7 @@ pub fn data_set(bytes: &[u8]) -> bool {
         transcoded(&file),
     ];
     expected().marks(&file);
-    if let Some((_, place)) = part10::Head::decode(&file) {
+    if let Some((_, place)) = part10::FileHead::decode(&file) {
         TARGETS.iter().for_each(|syntax| services(&file[place.clone()], syntax));
     }
     read.into_iter().all(identity)
@@ -105,27 +106,27 @@ fn file(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn deidentified(file: &[u8]) -> bool {
-    deidentify(file, &Key::new([7; 32])).is_ok_and(|clean| {
-        Part10::open(&clean.bytes).expect("what is written begins as a file").elements();
+    deidentify(file, &PseudonymKey::new([7; 32])).is_ok_and(|clean| {
+        Part10File::open(&clean.bytes).expect("what is written begins as a file").elements();
         true
     })
 }
 
 fn transcoded(file: &[u8]) -> bool {
-    let Ok(object) = Object::read("", file.into()) else { return false };
-    let Ok(transcoding) = Transcoding::prepare(&object, None) else { return false };
+    let Ok(object) = DicomObject::read("", file.into()) else { return false };
+    let Ok(transcoding) = TranscodableObject::prepare(&object, None) else { return false };
     TARGETS.iter().all(|syntax| transcoding.write(syntax, &mut std::io::sink()).is_ok())
 }
 
 /// The data set of a storage commitment, either way, or of an answer to a query.
 fn services(bytes: &[u8], syntax: &str) {
-    if let Some(asked) = Transaction::decode(bytes, syntax) {
-        let outcome = Committed { safe: asked.references.clone(), failed: Vec::new() };
+    if let Some(asked) = CommitmentTransaction::decode(bytes, syntax) {
+        let outcome = CommitmentOutcome { safe: asked.references.clone(), failed: Vec::new() };
         event_report(&asked.uid, &outcome, syntax);
     }
-    Committed::decode(bytes, syntax);
+    CommitmentOutcome::decode(bytes, syntax);
     let query = "PatientName=A*".parse().expect("it is a query");
-    Match::read(bytes, syntax, &query).told();
+    QueryMatch::read(bytes, syntax, &query).told();
 }
 
 /// As [`data_set`], with pixels that are not JPEG 2000.
@@ -150,7 +151,7 @@ fn is_jpeg_2000(file: &[u8]) -> bool {
         uids::HTJ2K_LOSSLESS_RPCL,
         uids::HTJ2K,
     ];
-    let file = Part10::open(file).expect("it has the mark of one");
+    let file = Part10File::open(file).expect("it has the mark of one");
     JPEG_2000.contains(&file.transfer_syntax_uid.as_str())
 }
 
@@ -159,8 +160,8 @@ fn decoded(file: &[u8]) -> bool {
     for number in 0..pixels.frames {
         pixels.frame(number);
     }
-    if let Ok(object) = Object::read("", file.into())
-        && let Ok(transcoding) = Transcoding::prepare(&object, Some(plain_pixels))
+    if let Ok(object) = DicomObject::read("", file.into())
+        && let Ok(transcoding) = TranscodableObject::prepare(&object, Some(plain_pixels))
     {
         let written = |syntax: &&str| transcoding.write(syntax, &mut std::io::sink()).is_ok();
         assert!(TARGETS.iter().all(written), "it was tried before");
@@ -180,21 +181,25 @@ pub fn multipart(bytes: &[u8]) -> bool {
     whole.1.is_ok()
 }
 
-fn body(bytes: &[u8]) -> Option<(Multipart, &[u8])> {
+fn body(bytes: &[u8]) -> Option<(MultipartReader, &[u8])> {
     let end = bytes.iter().position(|byte| *byte == b'\n')?;
     let media_type = MediaType::read(std::str::from_utf8(&bytes[..end]).ok()?)?;
-    Some((Multipart::of(&media_type).ok()?, &bytes[end + 1..]))
+    Some((MultipartReader::of(&media_type).ok()?, &bytes[end + 1..]))
 }
 
-type Parts = Vec<(Head, Vec<u8>, End)>;
+type MultipartParts = Vec<(PartHead, Vec<u8>, AssociationEnd)>;
 
 /// The parts that come out, and how it ended, with chunks of these sizes in turn.
-fn parts(mut multipart: Multipart, mut body: &[u8], sizes: &[usize]) -> (Parts, Result<(), Malformed>) {
-    let mut parts = Parts::new();
-    let mut take = |piece: Piece| match (piece, parts.last_mut()) {
-        (Piece::Head(head), _) => parts.push((head, Vec::new(), End::Aborted)),
-        (Piece::Bytes(bytes), part) => part.expect("a part has begun").1.extend_from_slice(bytes),
-        (Piece::End, part) => part.expect("a part has begun").2 = End::Released,
+fn parts(
+    mut multipart: MultipartReader,
+    mut body: &[u8],
+    sizes: &[usize],
+) -> (MultipartParts, Result<(), MultipartError>) {
+    let mut parts = MultipartParts::new();
+    let mut take = |piece: MultipartPiece| match (piece, parts.last_mut()) {
+        (MultipartPiece::Head(head), _) => parts.push((head, Vec::new(), AssociationEnd::Aborted)),
+        (MultipartPiece::Bytes(bytes), part) => part.expect("a part has begun").1.extend_from_slice(bytes),
+        (MultipartPiece::End, part) => part.expect("a part has begun").2 = AssociationEnd::Released,
     };
     let mut sizes = sizes.iter().cycle();
     let mut end = Ok(());
@@ -210,17 +215,17 @@ fn parts(mut multipart: Multipart, mut body: &[u8], sizes: &[usize]) -> (Parts, 
 /// As [`multipart`], let in as by STOW-RS.
 pub fn stow(folder: &Path, bytes: &[u8]) -> bool {
     let Some((multipart, body)) = body(bytes) else { return false };
-    let tell = |event: &Event| {
-        if let Event::Closed { reason, .. } = event {
+    let tell = |event: &ReceiverEvent| {
+        if let ReceiverEvent::Closed { reason, .. } = event {
             not_ours(reason);
         }
     };
     let settings = settings(folder);
-    let door = Door::open(settings.intake(), &tell).expect("the folder can be written");
+    let intake = InstanceIntake::open(settings.intake(), &tell).expect("the folder can be written");
     let mut chunks = body.chunks(1000).map(Bytes::copy_from_slice);
-    let next = || chunks.next().map_or(Chunk::End, Chunk::Bytes);
-    let taking = Taking::new(&door, door.visit(Way::Web), None, 100);
-    let taken = taking.take(Form::Parts(Box::new(multipart)), next);
+    let next = || chunks.next().map_or(BodyChunk::End, BodyChunk::Bytes);
+    let taking = BodyIntake::new(&intake, intake.session(SessionKind::Web), None, 100);
+    let taken = taking.take(BodyForm::Parts(Box::new(multipart)), next);
     taken.response.write();
     taken.end.is_ok() && !taken.response.stored.is_empty()
 }

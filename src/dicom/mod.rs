@@ -4,10 +4,10 @@
 //! [`folder::find`] and [`serve`] give requests; [`send`] takes DICOM files. A received study's files
 //! lie in an inbox until [`release`] deletes them.
 //!
-//! A request from here has [`ATTRIBUTES`]: those of [`crate::imaging::Study`], `modality` and
+//! A request from here has [`ATTRIBUTES`]: those of [`crate::imaging::StudyAttributes`], `modality` and
 //! `series_description` (all that occur), and `source`, which is `folder` or `dicom`; one from `dicom`
 //! also `calling_ae`, `called_ae`, `association`, which is `released`, or `aborted` if a sender broke
-//! off, and `complete_by`, the name of a [`Signal`].
+//! off, and `complete_by`, the name of a [`CompletionSignal`].
 
 mod ask;
 mod commitment;
@@ -27,35 +27,35 @@ mod watch;
 pub mod web;
 mod wire;
 
-pub use ask::find::{Found, counter, find};
-pub use ask::query::{Level, Match, NotAQuery, Query};
-pub use ask::send::{Outcome, Sent, echo, send, send_each};
-pub use commitment::commitments::Commitments;
-pub use commitment::request::{Await, commit};
-pub use commitment::transaction::{Committed, Reference};
+pub use ask::find::{FindResult, counter, find};
+pub use ask::query::{DimseQuery, QueryError, QueryLevel, QueryMatch};
+pub use ask::send::{SendOutcome, SentObject, echo, send, send_each};
+pub use commitment::commitments::RequestedCommitments;
+pub use commitment::request::{OutcomeChannel, commit};
+pub use commitment::transaction::{CommitmentOutcome, ObjectReference};
 pub use conformance::conformance;
-pub use fetch::pull::{Archive, Pull, Retrieval, Wanted};
-pub use fetch::retrieval::{Fetched, move_study};
+pub use fetch::pull::{PullArchive, PullEntry, RetrievalMethod, StudyPull};
+pub use fetch::retrieval::{FetchResult, move_study};
 pub use file::contents::contents;
-pub use file::data_set::Unreadable;
-pub use file::deidentify::{BurnedIn, Deidentified, Key, deidentify};
-pub use file::object::{NotSendable, Object};
-pub use file::transcode::{Decode, PlainPixels, plain_pixels};
+pub use file::data_set::DataSetError;
+pub use file::deidentify::{BurnedIn, DeidentifiedFile, PseudonymKey, deidentify};
+pub use file::object::{DicomObject, ObjectError};
+pub use file::transcode::{DecodeFunction, PlainPixels, plain_pixels};
 pub use intake::arriving::SOURCE;
-pub use intake::completion::{AtCap, Cap, Completion, Counter, Signal};
-pub use intake::event::{Arrived, End, Event, Visit, Way, log};
-pub use intake::expected::{Expected, NotExpected};
+pub use intake::completion::{CompletionRules, CompletionSignal, Counter, WaitLimit, WaitLimitAction};
+pub use intake::event::{ArrivedInstance, AssociationEnd, IntakeSession, ReceiverEvent, SessionKind, log};
+pub use intake::expected::{ExpectedSeries, SeriesRuleError};
 pub use intake::folder;
 pub use intake::inbox::release;
 pub use intake::instance::merge;
-pub use intake::stop::Stop;
-pub use intake::waiting::{Waiting, waiting};
-pub use names::ae_title::{AeTitle, NotAnAeTitle};
-pub use names::destination::{Destination, NotADestination};
-pub use names::status::{Status, Verdict};
+pub use intake::stop::StopHandle;
+pub use intake::waiting::{WaitingStudy, waiting};
+pub use names::ae_title::{AeTitle, AeTitleError};
+pub use names::destination::{DimseNode, DimseNodeError};
+pub use names::status::{DimseStatus, StatusClass};
 pub use serve::listen::serve;
-pub use serve::settings::Settings;
+pub use serve::settings::ReceiveSettings;
 pub use source::{ATTRIBUTES, StudyFiles, StudyReceiver};
-pub use watch::Watched;
-pub use wire::caller::{Called, Caller, NotACaller};
-pub use wire::send_error::{Cause, SendError, Stage};
+pub use watch::WatchedFolder;
+pub use wire::caller::{CalledTitles, CallerError, KnownCaller};
+pub use wire::send_error::{SendCause, SendError, SendStage};

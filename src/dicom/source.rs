@@ -10,8 +10,8 @@ use std::time::Duration;
 use crate::admission::{Admission, BuiltInSource, Intake, Source};
 use crate::step::{AttributeDeclaration, BuiltInAttributes, Request};
 
-use super::folder::{self, Found, NoSuchInput, Skipped};
-use super::{Event, SOURCE, Settings, Stop, merge, release, serve};
+use super::folder::{self, FolderContents, InputError, SkippedPath};
+use super::{ReceiveSettings, ReceiverEvent, SOURCE, StopHandle, merge, release, serve};
 
 /// Attributes of a study, for `when`.
 pub const ATTRIBUTES: &[AttributeDeclaration] = &[
@@ -46,7 +46,7 @@ inventory::submit! { BuiltInSource(|| Arc::new(StudyReceiver::idle())) }
 pub struct StudyFiles {
     pub studies: Vec<Request>,
     /// Files that are of no study, or could not be read.
-    pub skipped: Vec<Skipped>,
+    pub skipped: Vec<SkippedPath>,
 }
 
 impl StudyFiles {
@@ -54,8 +54,8 @@ impl StudyFiles {
     ///
     /// # Errors
     /// If one of `paths` itself is not there or may not be looked at.
-    pub fn find(paths: &[PathBuf]) -> Result<StudyFiles, NoSuchInput> {
-        let Found { studies, skipped } = folder::find(paths)?;
+    pub fn find(paths: &[PathBuf]) -> Result<StudyFiles, InputError> {
+        let FolderContents { studies, skipped } = folder::find(paths)?;
         Ok(StudyFiles { studies, skipped })
     }
 }
@@ -67,7 +67,7 @@ impl Source for StudyFiles {
 
     /// A file that could not be read may be part of a study.
     fn feed(&self, admission: &Admission) -> Intake {
-        let unread = self.skipped.iter().any(Skipped::is_unread);
+        let unread = self.skipped.iter().any(SkippedPath::is_unread);
         let found = if unread { Intake::Partial } else { Intake::Whole };
         admission.accept_all(self.studies.iter().cloned()).and(found)
     }
@@ -90,8 +90,8 @@ pub struct StudyReceiver {
 
 struct Receiving {
     listener: Option<TcpListener>,
-    settings: Settings,
-    on_event: Box<dyn Fn(&Event) + Send + Sync>,
+    settings: ReceiveSettings,
+    on_event: Box<dyn Fn(&ReceiverEvent) + Send + Sync>,
 }
 
 /// The time after which a received study that could not be recorded is tried again.
@@ -112,8 +112,8 @@ impl StudyReceiver {
     /// `on_event` is called from many threads for all that happens.
     pub fn new(
         listener: Option<TcpListener>,
-        settings: Settings,
-        on_event: impl Fn(&Event) + Send + Sync + 'static,
+        settings: ReceiveSettings,
+        on_event: impl Fn(&ReceiverEvent) + Send + Sync + 'static,
     ) -> StudyReceiver {
         let inbox = Some(settings.inbox.clone());
         let receiving = Receiving { listener, settings, on_event: Box::new(on_event) };
@@ -160,17 +160,17 @@ fn names(request: &Request) -> Vec<String> {
 impl Receiving {
     fn feed(&self, admission: &Admission) -> Intake {
         self.announce(admission);
-        let stop = Arc::new(Stop::default());
+        let stop = Arc::new(StopHandle::default());
         let stopped = Arc::clone(&stop);
         admission.stop().when_requested(move || stopped.request());
         let missing = AtomicUsize::new(0);
         let on_study = |request| hand_over(admission, &stop, &request);
-        let on_event = |event: &Event| {
+        let on_event = |event: &ReceiverEvent| {
             (self.on_event)(event);
-            if let Event::NotFetched { .. } = event {
+            if let ReceiverEvent::NotFetched { .. } = event {
                 missing.fetch_add(1, Ordering::Relaxed);
             }
-            if event.is_warning() || matches!(event, Event::Fetched { .. }) {
+            if event.is_warning() || matches!(event, ReceiverEvent::Fetched { .. }) {
                 return admission.say(SOURCE, &event.to_string());
             }
             super::log(event);
@@ -202,7 +202,7 @@ impl Receiving {
 }
 
 /// A study that is received stays in the inbox until it can be recorded, also beyond the end.
-fn hand_over(admission: &Admission, stop: &Stop, request: &Request) {
+fn hand_over(admission: &Admission, stop: &StopHandle, request: &Request) {
     let mut told = false;
     while let Err(error) = admission.accept(request.clone()) {
         if !std::mem::replace(&mut told, true) {

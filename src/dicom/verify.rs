@@ -8,34 +8,34 @@ use dicom_dictionary_std::tags;
 use dicom_ul::pdu::AssociationRJResult;
 
 use crate::dicom::ask::find::find;
-use crate::dicom::ask::query::{Level, Query};
-use crate::dicom::commitment::request::{Await, commit};
-use crate::dicom::commitment::transaction::Reference;
-use crate::dicom::file::object::Object;
-use crate::dicom::names::destination::Destination;
-use crate::dicom::names::status::Status;
-use crate::dicom::web::{self, AskError};
-use crate::dicom::wire::send_error::{Cause, SendError, Stage};
-use crate::imaging::Part10;
+use crate::dicom::ask::query::{DimseQuery, QueryLevel};
+use crate::dicom::commitment::request::{OutcomeChannel, commit};
+use crate::dicom::commitment::transaction::ObjectReference;
+use crate::dicom::file::object::DicomObject;
+use crate::dicom::names::destination::DimseNode;
+use crate::dicom::names::status::DimseStatus;
+use crate::dicom::web::{self, WebServiceError};
+use crate::dicom::wire::send_error::{SendCause, SendError, SendStage};
+use crate::imaging::Part10File;
 
 /// A destination that commits to objects says so within this time, or is asked again.
 pub const COMMITMENT_TIME: Duration = Duration::from_secs(60);
 
 /// What became of objects at a destination, by SOP Instance UID: safe, or why not.
-pub type Found = BTreeMap<String, Result<(), String>>;
+pub type VerifiedObjects = BTreeMap<String, Result<(), String>>;
 
 /// Has the destination commit to the objects. `attempt` tells apart requests for the same ones.
 ///
 /// # Errors
 /// If it does not, or says nothing in time.
 pub fn committed(
-    node: &Destination,
-    objects: &[Object],
+    node: &DimseNode,
+    objects: &[DicomObject],
     attempt: u64,
-    answer: Await,
+    answer: OutcomeChannel,
     time: Duration,
-) -> Result<Found, SendError> {
-    let references = objects.iter().map(|object| Reference {
+) -> Result<VerifiedObjects, SendError> {
+    let references = objects.iter().map(|object| ObjectReference {
         sop_class_uid: object.sop_class_uid().to_owned(),
         sop_instance_uid: object.sop_instance_uid().to_owned(),
     });
@@ -52,11 +52,12 @@ pub fn committed(
 ///
 /// # Errors
 /// If the node is not there, or cannot answer now, or an object does not say what it belongs to.
-pub fn found(node: &Destination, objects: &[Object]) -> Result<Found, SendError> {
-    let unreadable = |cause| SendError { destination: Box::new(node.clone()), cause, stage: Stage::Open };
-    let by_series = by_series(objects).map_err(|error| unreadable(Cause::Unreadable(error.to_string())))?;
+pub fn found(node: &DimseNode, objects: &[DicomObject]) -> Result<VerifiedObjects, SendError> {
+    let unreadable = |cause| SendError { destination: Box::new(node.clone()), cause, stage: SendStage::Open };
+    let by_series =
+        by_series(objects).map_err(|error| unreadable(SendCause::Unreadable(error.to_string())))?;
     look(by_series, |study, series| {
-        let mut query = Query::study(study, Level::Instance);
+        let mut query = DimseQuery::study(study, QueryLevel::Instance);
         query.keys.push((tags::SERIES_INSTANCE_UID, series.to_owned()));
         match find(node, &query) {
             Ok(found) => {
@@ -72,20 +73,22 @@ pub fn found(node: &Destination, objects: &[Object]) -> Result<Found, SendError>
 /// Whether it would say the same at any other time. Some end the association instead of rejecting it.
 fn answers_no_queries(error: &SendError) -> bool {
     match &error.cause {
-        Cause::NothingTaken => true,
-        Cause::Rejected(rejection) => rejection.result == AssociationRJResult::Permanent,
-        Cause::Answered(status, _) => matches!(
+        SendCause::NothingTaken => true,
+        SendCause::Rejected(rejection) => rejection.result == AssociationRJResult::Permanent,
+        SendCause::Answered(status, _) => matches!(
             *status,
-            Status::SOP_CLASS_NOT_SUPPORTED | Status::UNRECOGNISED_OPERATION | Status::DATA_SET_MISMATCH
+            DimseStatus::SOP_CLASS_NOT_SUPPORTED
+                | DimseStatus::UNRECOGNISED_OPERATION
+                | DimseStatus::DATA_SET_MISMATCH
         ),
-        Cause::Aborted => error.stage == Stage::Opening,
-        Cause::Unresolved(_)
-        | Cause::Unconnected(_)
-        | Cause::Tls(_)
-        | Cause::Silent
-        | Cause::Uncommitted
-        | Cause::Unreadable(_)
-        | Cause::Broken(_) => false,
+        SendCause::Aborted => error.stage == SendStage::Opening,
+        SendCause::Unresolved(_)
+        | SendCause::Unconnected(_)
+        | SendCause::Tls(_)
+        | SendCause::Silent
+        | SendCause::Uncommitted
+        | SendCause::Unreadable(_)
+        | SendCause::Broken(_) => false,
     }
 }
 
@@ -93,20 +96,26 @@ fn answers_no_queries(error: &SendError) -> bool {
 ///
 /// # Errors
 /// If the service cannot be asked, or an object does not say what it belongs to.
-pub fn found_over_web(node: &web::Node, objects: &[Object]) -> Result<Found, AskError> {
-    let unreadable = |cause| AskError { node: Box::new(node.clone()), cause, sent: Vec::new() };
-    let by_series =
-        by_series(objects).map_err(|error| unreadable(web::Cause::Unreadable(error.to_string())))?;
+pub fn found_over_web(
+    node: &web::WebNode,
+    objects: &[DicomObject],
+) -> Result<VerifiedObjects, WebServiceError> {
+    let unreadable = |cause| WebServiceError { node: Box::new(node.clone()), cause, sent: Vec::new() };
+    let by_series = by_series(objects)
+        .map_err(|error| unreadable(web::WebServiceCause::Unreadable(error.to_string())))?;
     look(by_series, |study, series| {
-        let query = web::Query {
-            level: web::Level::Instances,
+        let query = web::WebQuery {
+            level: web::WebLevel::Instances,
             study_instance_uid: Some(study.to_owned()),
             series_instance_uid: Some(series.to_owned()),
-            ..web::Query::default()
+            ..web::WebQuery::default()
         };
         match web::find(node, &query, INSTANCES_MAX) {
             Ok(found) => Ok(Some(found.iter().map(|one| one.text(SOP_INSTANCE_UID)).collect())),
-            Err(AskError { cause: web::Cause::Refused { status: 404 | 405 | 501, .. }, .. }) => Ok(None),
+            Err(WebServiceError {
+                cause: web::WebServiceCause::Refused { status: 404 | 405 | 501, .. },
+                ..
+            }) => Ok(None),
             Err(error) => Err(error),
         }
     })
@@ -118,15 +127,15 @@ const INSTANCES_MAX: usize = 100_000;
 const SOP_INSTANCE_UID: &str = "00080018";
 
 /// The study and series that objects belong to.
-type BySeries<'a> = BTreeMap<(String, String), Vec<&'a Object>>;
+type ObjectsBySeries<'a> = BTreeMap<(String, String), Vec<&'a DicomObject>>;
 
 /// `ask` gives which instances of a series are there, or that this cannot be asked: then the objects of
 /// that series are believed to be, and no others.
 fn look<E>(
-    by_series: BySeries,
+    by_series: ObjectsBySeries,
     mut ask: impl FnMut(&str, &str) -> Result<Option<BTreeSet<String>>, E>,
-) -> Result<Found, E> {
-    let mut found = Found::new();
+) -> Result<VerifiedObjects, E> {
+    let mut found = VerifiedObjects::new();
     for ((study, series), objects) in by_series {
         let there = ask(&study, &series)?;
         let missing = || Err("the destination said that it is stored, and does not have it".to_owned());
@@ -139,8 +148,8 @@ fn look<E>(
     Ok(found)
 }
 
-fn by_series(objects: &[Object]) -> io::Result<BySeries<'_>> {
-    let mut by_series = BySeries::new();
+fn by_series(objects: &[DicomObject]) -> io::Result<ObjectsBySeries<'_>> {
+    let mut by_series = ObjectsBySeries::new();
     for object in objects {
         by_series.entry(series_of(object)?).or_default().push(object);
     }
@@ -152,12 +161,13 @@ const BEGINNING_BYTES: u64 = 64 << 10;
 
 const BEGINNING_BYTES_MAX: u64 = 32 << 20;
 
-fn series_of(object: &Object) -> io::Result<(String, String)> {
+fn series_of(object: &DicomObject) -> io::Result<(String, String)> {
     let mut bytes = BEGINNING_BYTES;
     loop {
         let mut beginning = Vec::new();
         let read = object.file()?.take(bytes).read_to_end(&mut beginning)? as u64;
-        let uid = |tag| Part10::open(&beginning).map(|file| file.elements().text(tag)).unwrap_or_default();
+        let uid =
+            |tag| Part10File::open(&beginning).map(|file| file.elements().text(tag)).unwrap_or_default();
         let uids = [tags::STUDY_INSTANCE_UID, tags::SERIES_INSTANCE_UID].map(uid);
         if let [study, series] = uids
             && !study.is_empty()
@@ -178,19 +188,19 @@ mod tests {
     use dicom_ul::pdu::{AssociationRJ, AssociationRJServiceUserReason, AssociationRJSource};
 
     use super::*;
-    use crate::dicom_file::part10::Head;
+    use crate::dicom_file::part10::FileHead;
 
-    fn error(cause: Cause, stage: Stage) -> SendError {
+    fn error(cause: SendCause, stage: SendStage) -> SendError {
         SendError { destination: Box::new("PACS@127.0.0.1:1".parse().unwrap()), cause, stage }
     }
 
-    fn rejected(result: AssociationRJResult) -> Cause {
+    fn rejected(result: AssociationRJResult) -> SendCause {
         let source = AssociationRJSource::ServiceUser(AssociationRJServiceUserReason::NoReasonGiven);
-        Cause::Rejected(AssociationRJ { result, source })
+        SendCause::Rejected(AssociationRJ { result, source })
     }
 
-    fn answered(status: u16) -> Cause {
-        Cause::Answered(Status(status), String::new())
+    fn answered(status: u16) -> SendCause {
+        SendCause::Answered(DimseStatus(status), String::new())
     }
 
     #[test]
@@ -200,28 +210,28 @@ mod tests {
             answered(0xC001),
             answered(0x0110),
             rejected(AssociationRJResult::Transient),
-            Cause::Aborted,
-            Cause::Silent,
+            SendCause::Aborted,
+            SendCause::Silent,
         ] {
-            let error = error(passing, Stage::Open);
+            let error = error(passing, SendStage::Open);
             assert!(!answers_no_queries(&error), "{error}");
         }
         for lasting in [
-            Cause::NothingTaken,
+            SendCause::NothingTaken,
             answered(0x0122),
             answered(0x0211),
             answered(0xA900),
             rejected(AssociationRJResult::Permanent),
-            Cause::Aborted,
+            SendCause::Aborted,
         ] {
-            let error = error(lasting, Stage::Opening);
+            let error = error(lasting, SendStage::Opening);
             assert!(answers_no_queries(&error), "{error}");
         }
     }
 
     /// An object with a sequence of so many bytes before its study.
-    fn object(study: &str, series: &str, before_bytes: usize) -> Object {
-        let head = Head {
+    fn object(study: &str, series: &str, before_bytes: usize) -> DicomObject {
+        let head = FileHead {
             sop_class_uid: "1.2.840.10008.5.1.4.1.1.2".to_owned(),
             sop_instance_uid: format!("{study}.{series}.1"),
             transfer_syntax_uid: "1.2.840.10008.1.2".to_owned(),
@@ -237,7 +247,7 @@ mod tests {
         put(0x0020, 0x000D, study.as_bytes());
         put(0x0020, 0x000E, series.as_bytes());
         put(0x0020, 0x4000, &[b' '; 100]);
-        Object::read("object", file.into()).unwrap()
+        DicomObject::read("object", file.into()).unwrap()
     }
 
     #[test]

@@ -10,11 +10,11 @@ use dicom_core::Tag;
 use crate::step::Digest;
 
 use super::encoding::Encoding;
-use super::reader::{Damage, ElementReader};
+use super::reader::{ElementDamage, ElementReader};
 
 /// What stands before the data set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Head {
+pub struct FileHead {
     pub sop_class_uid: String,
     pub sop_instance_uid: String,
     pub transfer_syntax_uid: String,
@@ -46,7 +46,7 @@ pub fn implementation_class_uid() -> String {
     Digest::of(b"flow implementation class").uid()
 }
 
-impl Head {
+impl FileHead {
     /// The bytes before the data set. No time, host or sender in them: the same instance received
     /// again gives the same file.
     pub fn encode(&self) -> Vec<u8> {
@@ -71,7 +71,7 @@ impl Head {
 
     /// Reads the head, and where the data set lies. `None` if this is not a DICOM file or its head
     /// is damaged.
-    pub fn decode(bytes: &[u8]) -> Option<(Head, Range<usize>)> {
+    pub fn decode(bytes: &[u8]) -> Option<(FileHead, Range<usize>)> {
         let FileMeta { head, data_set_begins, damage } = FileMeta::read(bytes)?;
         damage.is_none().then_some((head, data_set_begins..bytes.len()))
     }
@@ -79,10 +79,10 @@ impl Head {
 
 /// What of a file stands before its data set, as far as it can be read.
 pub struct FileMeta {
-    pub head: Head,
+    pub head: FileHead,
     pub data_set_begins: usize,
     /// Where reading had to stop before the data set.
-    pub damage: Option<Damage>,
+    pub damage: Option<ElementDamage>,
 }
 
 impl FileMeta {
@@ -92,7 +92,7 @@ impl FileMeta {
             return None;
         }
         let begins = PREAMBLE_BYTES + MAGIC.len();
-        let (mut head, mut damage) = (Head::default(), None);
+        let (mut head, mut damage) = (FileHead::default(), None);
         let mut reader = ElementReader::new(&bytes[begins..], Encoding::EXPLICIT);
         while reader.rest().starts_with(&[2, 0]) {
             match reader.element() {
@@ -135,8 +135,8 @@ fn element(number: u16, vr: &[u8; 2], value: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn head() -> Head {
-        Head {
+    fn head() -> FileHead {
+        FileHead {
             sop_class_uid: "1.2.840.10008.5.1.4.1.1.2".to_owned(),
             sop_instance_uid: "1.2.3.45".to_owned(),
             transfer_syntax_uid: "1.2.840.10008.1.2.1".to_owned(),
@@ -148,7 +148,7 @@ mod tests {
         let mut bytes = head().encode();
         let length = bytes.len();
         bytes.extend([8, 0, 5, 0]);
-        assert_eq!(Head::decode(&bytes), Some((head(), length..length + 4)));
+        assert_eq!(FileHead::decode(&bytes), Some((head(), length..length + 4)));
     }
 
     #[test]
@@ -163,12 +163,12 @@ mod tests {
     #[test]
     fn a_cut_or_forged_head_is_refused() {
         let bytes = head().encode();
-        assert_eq!(Head::decode(&bytes[..bytes.len() - 1]), None);
-        assert_eq!(Head::decode(&bytes[..100]), None);
+        assert_eq!(FileHead::decode(&bytes[..bytes.len() - 1]), None);
+        assert_eq!(FileHead::decode(&bytes[..100]), None);
         let mut forged = bytes.clone();
         assert_eq!(forged[148..150], *b"OB");
         forged[152..156].copy_from_slice(&u32::MAX.to_le_bytes());
-        assert_eq!(Head::decode(&forged), None);
+        assert_eq!(FileHead::decode(&forged), None);
     }
 
     /// Source, sending and receiving presentation addresses, (0002,0026) to (0002,0028), have VR UR.
@@ -182,7 +182,7 @@ mod tests {
             bytes.extend(b"http://a/b");
             let length = bytes.len();
             bytes.extend([8, 0, 5, 0]);
-            assert_eq!(Head::decode(&bytes), Some((head(), length..length + 4)));
+            assert_eq!(FileHead::decode(&bytes), Some((head(), length..length + 4)));
         }
     }
 }

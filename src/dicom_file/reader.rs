@@ -50,7 +50,7 @@ impl<'a> ElementReader<'a> {
     ///
     /// # Errors
     /// If it does not fit into the bytes.
-    pub fn element(&mut self) -> Result<(Tag, &'a [u8]), Damage> {
+    pub fn element(&mut self) -> Result<(Tag, &'a [u8]), ElementDamage> {
         let at = self.at;
         let head = self.head().ok_or_else(|| self.damage_at(at))?;
         if head.length == UNDEFINED {
@@ -116,21 +116,25 @@ impl<'a> ElementReader<'a> {
     }
 
     /// The damage of an element that declares so many bytes, here.
-    pub fn damage(&self, tag: Tag, length: u32) -> Damage {
+    pub fn damage(&self, tag: Tag, length: u32) -> ElementDamage {
         let declared = u64::from(length);
-        Damage { element: format!("element {tag}"), declared, left: self.bytes.len().saturating_sub(self.at) }
+        ElementDamage {
+            element: format!("element {tag}"),
+            declared,
+            left: self.bytes.len().saturating_sub(self.at),
+        }
     }
 
-    fn damage_at(&self, at: usize) -> Damage {
+    fn damage_at(&self, at: usize) -> ElementDamage {
         let left = self.bytes.len() - at;
-        Damage { element: format!("the element at byte {at} of the data set"), declared: 8, left }
+        ElementDamage { element: format!("the element at byte {at} of the data set"), declared: 8, left }
     }
 }
 
 /// An element that does not fit into the file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the file is damaged or cut off: {element} declares {declared} bytes, {left} are left")]
-pub struct Damage {
+pub struct ElementDamage {
     pub element: String,
     pub declared: u64,
     pub left: usize,

@@ -8,33 +8,38 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Shared by the workers of a process.
 #[derive(Clone)]
-pub struct Budget(Arc<Mutex<State>>);
+pub struct MemoryBudget(Arc<Mutex<BudgetState>>);
 
-struct State {
+struct BudgetState {
     total: u64,
     free: u64,
     next: u64,
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<BudgetWaiter>,
 }
 
-struct Waiting {
+struct BudgetWaiter {
     ticket: u64,
     bytes: u64,
-    wake: Wake,
+    wake: WakeFunction,
 }
 
-type Wake = Box<dyn Fn() + Send>;
+type WakeFunction = Box<dyn Fn() + Send>;
 
 /// Bytes drawn from the budget; dropping it gives them back.
-pub struct Claim {
-    budget: Budget,
+pub struct MemoryClaim {
+    budget: MemoryBudget,
     ticket: u64,
     bytes: u64,
 }
 
-impl Budget {
-    pub fn new(total: u64) -> Budget {
-        Budget(Arc::new(Mutex::new(State { total, free: total, next: 0, waiting: VecDeque::new() })))
+impl MemoryBudget {
+    pub fn new(total: u64) -> MemoryBudget {
+        MemoryBudget(Arc::new(Mutex::new(BudgetState {
+            total,
+            free: total,
+            next: 0,
+            waiting: VecDeque::new(),
+        })))
     }
 
     pub fn total(&self) -> u64 {
@@ -42,30 +47,30 @@ impl Budget {
     }
 
     /// Asks for bytes. `wake` is called once, when the claim is granted, if it is not so at once.
-    pub fn claim(&self, bytes: u64, wake: impl Fn() + Send + 'static) -> Claim {
+    pub fn claim(&self, bytes: u64, wake: impl Fn() + Send + 'static) -> MemoryClaim {
         let mut state = self.lock();
         let ticket = state.next;
         state.next += 1;
         if state.waiting.is_empty() && bytes <= state.free {
             state.free -= bytes;
         } else {
-            state.waiting.push_back(Waiting { ticket, bytes, wake: Box::new(wake) });
+            state.waiting.push_back(BudgetWaiter { ticket, bytes, wake: Box::new(wake) });
         }
-        Claim { budget: self.clone(), ticket, bytes }
+        MemoryClaim { budget: self.clone(), ticket, bytes }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, BudgetState> {
         self.0.lock().expect("nothing panics while it holds the budget's lock")
     }
 }
 
-impl Claim {
+impl MemoryClaim {
     pub fn is_granted(&self) -> bool {
         !self.budget.lock().waiting.iter().any(|waiting| waiting.ticket == self.ticket)
     }
 }
 
-impl Drop for Claim {
+impl Drop for MemoryClaim {
     fn drop(&mut self) {
         let mut state = self.budget.lock();
         let waited = state.waiting.len();
@@ -92,7 +97,7 @@ mod tests {
 
     #[test]
     fn claims_are_granted_in_order_and_never_beyond_the_total() {
-        let budget = Budget::new(100);
+        let budget = MemoryBudget::new(100);
         let woken = Arc::new(AtomicUsize::new(0));
         let claim = |bytes| {
             let woken = Arc::clone(&woken);
@@ -110,7 +115,7 @@ mod tests {
 
     #[test]
     fn one_that_gives_up_waiting_lets_the_next_in_and_returns_nothing() {
-        let budget = Budget::new(100);
+        let budget = MemoryBudget::new(100);
         let first = budget.claim(60, || {});
         let second = budget.claim(60, || {});
         let third = budget.claim(40, || {});

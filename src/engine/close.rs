@@ -9,12 +9,12 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::progress::operate::FrontierInterest;
 
-use super::epoch::{Emission, Epoch};
+use super::epoch::{Epoch, NodeEmission};
 
 /// Gives `last(epoch)` once nothing more of the epoch can arrive on any of the streams.
 pub fn close<'scope, D: Clone + 'static>(
     name: &str,
-    streams: Vec<Stream<'scope, u64, Vec<Emission>>>,
+    streams: Vec<Stream<'scope, u64, Vec<NodeEmission>>>,
     last: impl Fn(&Rc<Epoch>) -> D + 'static,
 ) -> Stream<'scope, u64, Vec<D>> {
     let scope = streams.first().expect("a dataflow has a step").scope();

@@ -7,27 +7,27 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex};
 
 use crate::dataflow::Response;
-use crate::journal::{Entry, Receipt};
+use crate::journal::{JournalEntry, Receipt};
 use crate::step::Digest;
 use crate::store::StoreError;
 
-use super::memory::{Memories, MemoryKey};
-use super::parcel::{Kind, Parcel, ResponseRecorder};
-use super::patience::patiently;
+use super::disk_wait::retry_while_full;
+use super::memory::{MemoryKey, RequestMemories};
+use super::pending_delivery::{PendingDelivery, ResponseKind, ResponseRecorder};
 use super::slots::RequestSlots;
-use super::{Sink, Undelivered};
+use super::{ResponseSink, UndeliveredResponse};
 
 /// A request with an answer, on the way to the sink.
-pub struct Answered {
+pub struct AnsweredRequest {
     /// The place of its dataflow in the set.
     pub dataflow: usize,
     pub receipt: Receipt,
     pub response: Response,
-    pub turn: Turn,
+    pub turn: AnswerTurn,
 }
 
 /// Which of the answers to a request it is.
-pub enum Turn {
+pub enum AnswerTurn {
     /// That of a deadline; what it holds is let go of when the sink has it.
     Interim { handed_over: Sender<()> },
     /// The last one, after an earlier one.
@@ -37,10 +37,10 @@ pub enum Turn {
 }
 
 pub struct DeliveryQueue<'a> {
-    pub answers: Mutex<Receiver<Answered>>,
-    pub sink: &'a dyn Sink,
+    pub answers: Mutex<Receiver<AnsweredRequest>>,
+    pub sink: &'a dyn ResponseSink,
     pub recorder: ResponseRecorder,
-    pub memories: Arc<Memories>,
+    pub memories: Arc<RequestMemories>,
     pub versions: Vec<Digest>,
     pub slots: Arc<[RequestSlots]>,
 }
@@ -50,23 +50,23 @@ impl DeliveryQueue<'_> {
     pub fn serve(&self) {
         loop {
             let next = self.answers.lock().expect("nothing panics while it holds the lock").recv();
-            let Ok(Answered { dataflow, receipt, response, turn }) = next else { return };
+            let Ok(AnsweredRequest { dataflow, receipt, response, turn }) = next else { return };
             let memory = MemoryKey { request: receipt.request().id, version: self.versions[dataflow] };
             let number = receipt.number();
             match turn {
-                Turn::Interim { handed_over } => {
+                AnswerTurn::Interim { handed_over } => {
                     self.interim(receipt, response);
                     drop(handed_over);
                     continue;
                 }
-                Turn::Final { earlier } => {
+                AnswerTurn::Final { earlier } => {
                     // An earlier one was taken before, by another thread. Nothing is sent: it ends.
                     earlier.into_iter().for_each(|earlier| _ = earlier.recv());
                     if self.secure(&receipt, &response).is_ok() {
-                        self.hand_over(receipt, response, Kind::Last);
+                        self.hand_over(receipt, response, ResponseKind::Last);
                     }
                 }
-                Turn::Recorded => self.hand_over(receipt, response, Kind::Last),
+                AnswerTurn::Recorded => self.hand_over(receipt, response, ResponseKind::Last),
             }
             self.memories.close(memory);
             number.into_iter().for_each(|number| self.memories.leave(number));
@@ -81,32 +81,32 @@ impl DeliveryQueue<'_> {
             let (error, request): (&dyn Error, _) = (&error, &receipt.request().name);
             return tracing::warn!(error, request, "the response of its deadline is not safe, and not sent");
         }
-        if self.recorder.record(&receipt, &Entry::Interim { response: response.clone() }).is_ok() {
-            self.hand_over(receipt, response, Kind::Interim);
+        if self.recorder.record(&receipt, &JournalEntry::Interim { response: response.clone() }).is_ok() {
+            self.hand_over(receipt, response, ResponseKind::Interim);
         }
     }
 
     /// One response that cannot be delivered must not keep the others from being so.
-    fn hand_over(&self, receipt: Receipt, response: Response, kind: Kind) {
+    fn hand_over(&self, receipt: Receipt, response: Response, kind: ResponseKind) {
         let request = receipt.request().id;
-        let parcel = Parcel::new(receipt, response, kind, self.recorder.clone());
-        if catch_unwind(AssertUnwindSafe(|| self.sink.deliver(parcel))).is_err() {
+        let pending_delivery = PendingDelivery::new(receipt, response, kind, self.recorder.clone());
+        if catch_unwind(AssertUnwindSafe(|| self.sink.deliver(pending_delivery))).is_err() {
             tracing::error!(%request, "delivering the response panicked");
         }
     }
 
     /// From here on the answer is this one, whatever happens.
-    fn secure(&self, receipt: &Receipt, response: &Response) -> Result<(), Undelivered> {
+    fn secure(&self, receipt: &Receipt, response: &Response) -> Result<(), UndeliveredResponse> {
         let journal = &self.recorder.journal;
         if !journal.keeps() {
             return Ok(());
         }
         let secure = || journal.store().secure(response.request, &response.files);
-        if let Err(error) = patiently(receipt.request(), StoreError::may_pass, secure) {
+        if let Err(error) = retry_while_full(receipt.request(), StoreError::may_pass, secure) {
             let (error, request): (&dyn Error, _) = (&error, &receipt.request().name);
             tracing::error!(error, request, "the response is not safe; it is made again at the next start");
-            return Err(Undelivered);
+            return Err(UndeliveredResponse);
         }
-        self.recorder.record(receipt, &Entry::Responded { response: response.clone() })
+        self.recorder.record(receipt, &JournalEntry::Responded { response: response.clone() })
     }
 }

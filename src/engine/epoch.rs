@@ -11,20 +11,20 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::dataflow::perform::{Left, Place};
-use crate::dataflow::response::{Account, Response};
-use crate::dataflow::{Dataflow, OnFailure, Phase};
-use crate::step::{Artifact, Fault, Outcome, Outcomes, Reason, Request};
+use crate::dataflow::perform::{RunContext, RunResult};
+use crate::dataflow::response::{NodeAccount, Response};
+use crate::dataflow::{Dataflow, FailurePolicy, NodePhase};
+use crate::step::{Artifact, Fault, Outcome, OutcomeReason, Request, StepOutcomes};
 
 use super::as_json;
-use super::budget::Claim;
-use super::run::Run;
+use super::budget::MemoryClaim;
+use super::run::NodeRun;
 
 /// What travels from the scheduler to a lane's home. All but the first are about the request that
 /// began last; they come at later times than its own, so that they hold up nothing of it.
 #[derive(Clone, Serialize, Deserialize)]
-pub enum Order {
-    Begin(#[serde(with = "as_json")] Begin),
+pub enum LaneOrder {
+    Begin(#[serde(with = "as_json")] EpochBegin),
     Cancel,
     /// The deadline, so long after the request was accepted, has passed.
     Overdue(Duration),
@@ -32,7 +32,7 @@ pub enum Order {
 
 /// A request that takes a lane.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Begin {
+pub struct EpochBegin {
     pub request: Arc<Request>,
     /// Why it is not to be begun.
     pub refused: Option<Fault>,
@@ -40,36 +40,36 @@ pub struct Begin {
 
 /// What travels from the home back to the entrance.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Answer(#[serde(with = "as_json")] pub Response);
+pub struct EpochAnswer(#[serde(with = "as_json")] pub Response);
 
 /// What travels between the operators of a lane. Cloning shares everything.
 #[derive(Clone)]
-pub struct Emission {
+pub struct NodeEmission {
     pub epoch: Rc<Epoch>,
     /// For a node that runs per item: which.
     pub item: Option<usize>,
     /// `None` from the opener and the judge, which have nothing to give but the epoch.
-    pub left: Option<Left>,
+    pub left: Option<RunResult>,
 }
 
 pub struct Epoch {
     pub request: Arc<Request>,
     /// Why the request could not be begun.
     pub refused: Option<Fault>,
-    accounts: RefCell<Vec<Account>>,
-    outcomes: OnceCell<Arc<Outcomes>>,
+    accounts: RefCell<Vec<NodeAccount>>,
+    outcomes: OnceCell<Arc<StepOutcomes>>,
     /// Those under way, by node and run.
-    runs: RefCell<BTreeMap<(usize, usize), Arc<Run>>>,
+    runs: RefCell<BTreeMap<(usize, usize), Arc<NodeRun>>>,
     cancelled: Cell<bool>,
     /// With `on_failure: stop`, the first node so far that failed.
     stopped: Cell<Option<usize>>,
     /// Given back when the last operator has let go of the epoch.
-    _memory: Option<Claim>,
+    _memory: Option<MemoryClaim>,
 }
 
 impl Epoch {
-    pub fn new(dataflow: &Dataflow, request: Arc<Request>, begun: Result<Claim, Fault>) -> Rc<Epoch> {
-        let accounts = dataflow.nodes.iter().map(|node| Account::of(node.runs_of(&request)));
+    pub fn new(dataflow: &Dataflow, request: Arc<Request>, begun: Result<MemoryClaim, Fault>) -> Rc<Epoch> {
+        let accounts = dataflow.nodes.iter().map(|node| NodeAccount::of(node.runs_of(&request)));
         let accounts = RefCell::new(accounts.collect());
         let (memory, refused) = match begun {
             Ok(claim) => (Some(claim), None),
@@ -87,9 +87,9 @@ impl Epoch {
         })
     }
 
-    pub fn place(&self, item: Option<usize>) -> Place<'_> {
+    pub fn place(&self, item: Option<usize>) -> RunContext<'_> {
         let refused = self.refused.is_some();
-        Place { request: &self.request, item, outcomes: self.outcomes.get(), refused }
+        RunContext { request: &self.request, item, outcomes: self.outcomes.get(), refused }
     }
 
     /// Whether a step of the work failed; known once it has been judged.
@@ -101,17 +101,17 @@ impl Epoch {
     pub fn prevents(&self, dataflow: &Dataflow, node: usize) -> Option<Outcome> {
         let stopped = self.stopped.get().filter(|first| *first < node);
         match (dataflow.nodes[node].phase, stopped) {
-            (Phase::Failure, _) => None,
-            (Phase::Work, Some(first)) => {
-                let because = Reason::Stopped { step: dataflow.nodes[first].name.clone() };
+            (NodePhase::Failure, _) => None,
+            (NodePhase::Work, Some(first)) => {
+                let because = OutcomeReason::Stopped { step: dataflow.nodes[first].name.clone() };
                 Some(Outcome::Skipped { because })
             }
-            (Phase::Work, None) => self.cancelled.get().then(|| Outcome::Failed(Fault::cancelled())),
+            (NodePhase::Work, None) => self.cancelled.get().then(|| Outcome::Failed(Fault::cancelled())),
         }
     }
 
     /// Keeps a run at hand while it is under way.
-    pub fn begin(&self, node: usize, item: Option<usize>, run: Arc<Run>) {
+    pub fn begin(&self, node: usize, item: Option<usize>, run: Arc<NodeRun>) {
         self.runs.borrow_mut().insert((node, item.unwrap_or(0)), run);
     }
 
@@ -125,11 +125,11 @@ impl Epoch {
         files: Vec<(&'static str, Vec<Artifact>)>,
     ) {
         self.runs.borrow_mut().remove(&(node, item.unwrap_or(0)));
-        let failed = matches!(outcome, Outcome::Failed(_)) && dataflow.nodes[node].phase == Phase::Work;
+        let failed = matches!(outcome, Outcome::Failed(_)) && dataflow.nodes[node].phase == NodePhase::Work;
         let account = &mut self.accounts.borrow_mut()[node];
         account.outcomes[item.unwrap_or(0)] = outcome;
         account.files[item.unwrap_or(0)] = files;
-        if failed && dataflow.on_failure == OnFailure::Stop {
+        if failed && dataflow.on_failure == FailurePolicy::Stop {
             self.stop_behind(dataflow, node);
         }
     }
@@ -159,7 +159,7 @@ impl Epoch {
     /// Closes the books over the work.
     pub fn judge(&self, dataflow: &Dataflow) {
         let reports = dataflow.work_reports(&self.request, self.refused.as_ref(), &self.accounts.borrow());
-        self.outcomes.get_or_init(|| Arc::new(Outcomes(reports)));
+        self.outcomes.get_or_init(|| Arc::new(StepOutcomes(reports)));
     }
 
     pub fn respond(&self, dataflow: &Dataflow) -> Response {

@@ -7,7 +7,7 @@ use crate::dataflow::Response;
 use crate::step::{Fault, Request};
 
 #[derive(Clone, Debug)]
-pub enum Event<'a> {
+pub enum EngineEvent<'a> {
     /// A request has taken a lane.
     Accepted { request: &'a Request },
     /// A step begins its work for a request, for the first time or for another of its items.
@@ -26,20 +26,20 @@ pub enum Event<'a> {
 
 /// Who wants to know. Called from many threads, the workers' among them: it must not block. A panic
 /// in it is logged and changes nothing.
-pub trait Observer: Send + Sync {
-    fn observe(&self, event: &Event);
+pub trait EventObserver: Send + Sync {
+    fn observe(&self, event: &EngineEvent);
 }
 
 /// Tells an observer, whatever it does.
-pub(super) fn tell(observer: &dyn Observer, event: &Event) {
+pub(super) fn tell(observer: &dyn EventObserver, event: &EngineEvent) {
     if catch_unwind(AssertUnwindSafe(|| observer.observe(event))).is_err() {
         tracing::error!("an observer panicked");
     }
 }
 
 /// For those who do not want to know.
-pub struct Unobserved;
+pub struct NullObserver;
 
-impl Observer for Unobserved {
-    fn observe(&self, _: &Event) {}
+impl EventObserver for NullObserver {
+    fn observe(&self, _: &EngineEvent) {}
 }

@@ -6,77 +6,79 @@ use std::time::Instant;
 
 use crate::dataflow::perform::{broken, guarded};
 use crate::dataflow::response::files_at;
-use crate::dataflow::{Dataflow, Node, Response};
-use crate::step::{Artifact, Fault, FaultKind, File, Inputs, Outcome, Outputs, Request, Token};
+use crate::dataflow::{Dataflow, DataflowNode, Response};
+use crate::step::{
+    Artifact, CancelToken, Fault, FaultKind, Outcome, Request, ResponseFile, StepInputs, StepOutputs,
+};
 use crate::store::{Store, StoreError};
 
-use super::event::{Event, Observer, tell};
-use super::memory::{Memories, MemoryKey, Run};
-use super::patience::patiently;
+use super::disk_wait::retry_while_full;
+use super::event::{EngineEvent, EventObserver, tell};
+use super::memory::{MemoryKey, RecordedRun, RequestMemories};
 
 /// The files of a run that belong to the response, by output.
-pub type Delivered = Vec<(&'static str, Vec<Artifact>)>;
+pub type DeliveredFiles = Vec<(&'static str, Vec<Artifact>)>;
 
 /// How a run ended.
-pub struct Ended {
+pub struct RunEnd {
     pub item: Option<usize>,
     pub outcome: Outcome,
-    pub outputs: Option<Outputs>,
-    pub files: Delivered,
+    pub outputs: Option<StepOutputs>,
+    pub files: DeliveredFiles,
 }
 
-impl Ended {
-    pub fn not_run(item: Option<usize>, outcome: Outcome) -> Ended {
-        Ended { item, outcome, outputs: None, files: Vec::new() }
+impl RunEnd {
+    pub fn not_run(item: Option<usize>, outcome: Outcome) -> RunEnd {
+        RunEnd { item, outcome, outputs: None, files: Vec::new() }
     }
 }
 
 /// What a run needs to know of its surroundings.
-pub struct Work {
+pub struct RunEnvironment {
     pub dataflow: Arc<Dataflow>,
     pub store: Arc<Store>,
-    pub memories: Arc<Memories>,
-    pub observer: Arc<dyn Observer>,
+    pub memories: Arc<RequestMemories>,
+    pub observer: Arc<dyn EventObserver>,
 }
 
 /// A run of a step.
-pub struct Job<'a> {
+pub struct StepJob<'a> {
     /// Index of the node.
     pub node: usize,
     pub request: &'a Request,
     pub item: Option<usize>,
     /// Set when the run is given up.
-    pub token: &'a Token,
+    pub token: &'a CancelToken,
     /// Asked when the step has returned: whether the run was not given up, and from then on is not.
     pub is_wanted: &'a dyn Fn() -> bool,
 }
 
-impl Work {
+impl RunEnvironment {
     /// Runs a step. Whatever happens, there is an end to report: else the epoch would never end.
     /// One that is not wanted leaves nothing behind, and whoever gave it up tells the observer.
-    pub fn perform(&self, job: &Job, inputs: Inputs) -> Ended {
+    pub fn perform(&self, job: &StepJob, inputs: StepInputs) -> RunEnd {
         let ended = guarded(|| {
             let ended = self.attempt(job, &inputs);
             // Before others see the outputs: the next step wants the memory.
             drop(inputs);
             ended
         });
-        ended.unwrap_or_else(|panic| Ended::not_run(job.item, Outcome::Failed(broken(&panic))))
+        ended.unwrap_or_else(|panic| RunEnd::not_run(job.item, Outcome::Failed(broken(&panic))))
     }
 
-    fn attempt(&self, job: &Job, inputs: &Inputs) -> Ended {
-        let Job { request, item, .. } = *job;
+    fn attempt(&self, job: &StepJob, inputs: &StepInputs) -> RunEnd {
+        let StepJob { request, item, .. } = *job;
         let node = &self.dataflow.nodes[job.node];
         let (step, began) = (node.name.as_str(), Instant::now());
-        tell(&*self.observer, &Event::Started { request, step });
+        tell(&*self.observer, &EngineEvent::Started { request, step });
         let Some(kept) = self.remembered(job, node, inputs) else {
-            return Ended::not_run(item, Outcome::Failed(Fault::cancelled()));
+            return RunEnd::not_run(item, Outcome::Failed(Fault::cancelled()));
         };
         let (took, failed) = (began.elapsed(), kept.is_err());
-        tell(&*self.observer, &Event::Ended { request, step, took, failed });
+        tell(&*self.observer, &EngineEvent::Ended { request, step, took, failed });
         match kept {
-            Ok((outputs, files)) => Ended { item, outcome: Outcome::Done, outputs: Some(outputs), files },
-            Err(fault) => Ended::not_run(item, Outcome::Failed(fault)),
+            Ok((outputs, files)) => RunEnd { item, outcome: Outcome::Done, outputs: Some(outputs), files },
+            Err(fault) => RunEnd::not_run(item, Outcome::Failed(fault)),
         }
     }
 
@@ -84,18 +86,18 @@ impl Work {
     /// it is not wanted any more.
     fn remembered(
         &self,
-        job: &Job,
-        node: &Node,
-        inputs: &Inputs,
-    ) -> Option<Result<(Outputs, Delivered), Fault>> {
-        let Job { request, item, token, .. } = *job;
+        job: &StepJob,
+        node: &DataflowNode,
+        inputs: &StepInputs,
+    ) -> Option<Result<(StepOutputs, DeliveredFiles), Fault>> {
+        let StepJob { request, item, token, .. } = *job;
         let identity = node.identity(&self.dataflow, request, FINAL);
         let memory = self.memory_key(request);
         if !self.memories.remembers(memory) {
             let performed = node.perform(&identity, inputs, token);
             return (job.is_wanted)().then(|| self.kept(job, performed));
         }
-        let run = Run { memory, node, request, item, inputs, key: node.key(&identity, inputs) };
+        let run = RecordedRun { memory, node, request, item, inputs, key: node.key(&identity, inputs) };
         let began = Instant::now();
         let (result, known) = match self.memories.recall(&run) {
             Some(recalled) => (recalled, true),
@@ -108,7 +110,7 @@ impl Work {
         let result = kept.as_ref().map(|(outputs, _)| outputs);
         let took = began.elapsed();
         let note = || self.memories.note(&run, result, took);
-        let noted = if known { Ok(()) } else { patiently(request, StoreError::may_pass, note) };
+        let noted = if known { Ok(()) } else { retry_while_full(request, StoreError::may_pass, note) };
         Some(noted.map_err(not_kept).and(kept))
     }
 
@@ -117,13 +119,17 @@ impl Work {
         MemoryKey { request: request.id, version: self.dataflow.digest }
     }
 
-    fn kept(&self, job: &Job, result: Result<Outputs, Fault>) -> Result<(Outputs, Delivered), Fault> {
+    fn kept(
+        &self,
+        job: &StepJob,
+        result: Result<StepOutputs, Fault>,
+    ) -> Result<(StepOutputs, DeliveredFiles), Fault> {
         let outputs = result?;
         let files = self.keep(job.node, job.request, &outputs)?;
         Ok((outputs, files))
     }
 
-    fn keep(&self, index: usize, request: &Request, outputs: &Outputs) -> Result<Delivered, Fault> {
+    fn keep(&self, index: usize, request: &Request, outputs: &StepOutputs) -> Result<DeliveredFiles, Fault> {
         let delivered = outputs.iter().filter(|(name, _)| self.dataflow.delivers(index, name));
         let kept = delivered.map(|(name, value)| {
             let artifacts = files_at(value).iter().map(|file| self.keep_file(request, file));
@@ -133,10 +139,10 @@ impl Work {
     }
 
     /// Makes an error response of what a deadline left. Whatever happens, there is one.
-    pub fn apologise(&self, request: &Arc<Request>, unfinished: Response) -> Response {
+    pub fn respond_overdue(&self, request: &Arc<Request>, unfinished: Response) -> Response {
         let bare = unfinished.clone();
         let made = guarded(|| {
-            let (response, files) = self.dataflow.apologise(request, unfinished);
+            let (response, files) = self.dataflow.respond_overdue(request, unfinished);
             files.iter().try_for_each(|file| self.keep_file(request, file).map(drop))?;
             Ok::<Response, StoreError>(response)
         });
@@ -149,10 +155,10 @@ impl Work {
         bare
     }
 
-    fn keep_file(&self, request: &Request, file: &File) -> Result<Artifact, StoreError> {
+    fn keep_file(&self, request: &Request, file: &ResponseFile) -> Result<Artifact, StoreError> {
         let artifact = file.artifact();
         let put = || self.store.put(request.id, artifact.digest, &file.bytes);
-        patiently(request, StoreError::may_pass, put)?;
+        retry_while_full(request, StoreError::may_pass, put)?;
         Ok(artifact)
     }
 }

@@ -17,16 +17,16 @@ use timely::dataflow::operators::{Concat, Input as _};
 use timely::dataflow::{InputHandle, Stream};
 use timely::worker::Worker;
 
-use crate::dataflow::{Dataflow, Phase, Response, Verdict, Wire};
+use crate::dataflow::{Dataflow, InputWire, NodePhase, Response, ResponseVerdict};
 
 use super::close::close;
-use super::epoch::{Answer, Emission, Order};
-use super::node::{Sources, node};
+use super::epoch::{EpochAnswer, LaneOrder, NodeEmission};
+use super::node::{OperatorSources, node};
 use super::open::{OpenerStreams, open};
-use super::shared::Shared;
+use super::shared::ProcessShared;
 
 /// Where requests go in; closing it ends the lane.
-pub type LaneInput = InputHandle<u64, CapacityContainerBuilder<Vec<Order>>>;
+pub type LaneInput = InputHandle<u64, CapacityContainerBuilder<Vec<LaneOrder>>>;
 
 /// What came out of the lanes. Only the first worker sees any.
 pub type LaneResponses = Rc<RefCell<Vec<LaneResponse>>>;
@@ -39,15 +39,20 @@ pub struct LaneResponse {
     pub response: Response,
 }
 
-type Emissions<'scope> = Stream<'scope, u64, Vec<Emission>>;
+type EmissionStream<'scope> = Stream<'scope, u64, Vec<NodeEmission>>;
 
 /// Builds a lane. Every worker builds the same lanes in the same order.
-pub fn lane(worker: &mut Worker, lane: usize, shared: &Arc<Shared>, done: &LaneResponses) -> LaneInput {
+pub fn lane(
+    worker: &mut Worker,
+    lane: usize,
+    shared: &Arc<ProcessShared>,
+    done: &LaneResponses,
+) -> LaneInput {
     let mut input = LaneInput::new();
     worker.dataflow_named(&format!("lane {lane}"), |scope| {
         let home = lane % scope.worker().peers();
         let OpenerStreams { begun, overdue } = open(scope.input_from(&mut input), home, shared);
-        let nodes = nodes(Phase::Work, begun, Vec::new(), shared);
+        let nodes = nodes(NodePhase::Work, begun, Vec::new(), shared);
         let answers = answer(nodes, shared);
         let said = overdue.into_iter().fold(answers, Concat::concat);
         collect(said, lane, Rc::clone(done));
@@ -57,36 +62,39 @@ pub fn lane(worker: &mut Worker, lane: usize, shared: &Arc<Shared>, done: &LaneR
 
 /// Adds the operators of a phase to those before. Nodes of a phase stand together in a dataflow.
 fn nodes<'scope>(
-    phase: Phase,
-    begin: Emissions<'scope>,
-    before: Vec<Emissions<'scope>>,
-    shared: &Arc<Shared>,
-) -> Vec<Emissions<'scope>> {
+    phase: NodePhase,
+    begin: EmissionStream<'scope>,
+    before: Vec<EmissionStream<'scope>>,
+    shared: &Arc<ProcessShared>,
+) -> Vec<EmissionStream<'scope>> {
     let mut nodes = before;
     let dataflow = &shared.work.dataflow;
     while dataflow.nodes.get(nodes.len()).is_some_and(|next| next.phase == phase) {
-        let sources = Sources { begin: &begin, nodes: &nodes };
+        let sources = OperatorSources { begin: &begin, nodes: &nodes };
         let next = node(nodes.len(), &sources, shared);
         nodes.push(next);
     }
     nodes
 }
 
-fn answer<'scope>(work: Vec<Emissions<'scope>>, shared: &Arc<Shared>) -> Stream<'scope, u64, Vec<Answer>> {
+fn answer<'scope>(
+    work: Vec<EmissionStream<'scope>>,
+    shared: &Arc<ProcessShared>,
+) -> Stream<'scope, u64, Vec<EpochAnswer>> {
     let dataflow = &shared.work.dataflow;
     let last = Arc::clone(dataflow);
-    let respond = move |epoch: &Rc<_>| Answer(super::epoch::Epoch::respond(epoch, &last));
-    let leaves = leaves(dataflow, &work, Phase::Work);
+    let respond = move |epoch: &Rc<_>| EpochAnswer(super::epoch::Epoch::respond(epoch, &last));
+    let leaves = leaves(dataflow, &work, NodePhase::Work);
     if work.len() == dataflow.nodes.len() {
         return close("answer", leaves, respond);
     }
     let books = Arc::clone(dataflow);
     let judged = close("judge", leaves, move |epoch| {
         epoch.judge(&books);
-        Emission { epoch: Rc::clone(epoch), item: None, left: None }
+        NodeEmission { epoch: Rc::clone(epoch), item: None, left: None }
     });
-    let all = nodes(Phase::Failure, judged.clone(), work, shared);
-    let mut ends = self::leaves(dataflow, &all, Phase::Failure);
+    let all = nodes(NodePhase::Failure, judged.clone(), work, shared);
+    let mut ends = self::leaves(dataflow, &all, NodePhase::Failure);
     ends.push(judged);
     close("answer", ends, respond)
 }
@@ -94,12 +102,12 @@ fn answer<'scope>(work: Vec<Emissions<'scope>>, shared: &Arc<Shared>) -> Stream<
 /// The streams of a phase's nodes that no other node of that phase needs.
 fn leaves<'scope>(
     dataflow: &Dataflow,
-    streams: &[Emissions<'scope>],
-    phase: Phase,
-) -> Vec<Emissions<'scope>> {
+    streams: &[EmissionStream<'scope>],
+    phase: NodePhase,
+) -> Vec<EmissionStream<'scope>> {
     let needed = |index: usize| {
         let mut wires = dataflow.nodes.iter().flat_map(|node| &node.wires);
-        wires.any(|wire| matches!(wire, Wire::Port(port) if port.node == index))
+        wires.any(|wire| matches!(wire, InputWire::Port(port) if port.node == index))
     };
     let nodes = dataflow.nodes.iter().zip(streams).enumerate();
     let leaves = nodes.filter(|(index, (node, _))| node.phase == phase && !needed(*index));
@@ -107,17 +115,17 @@ fn leaves<'scope>(
 }
 
 /// Brings the answers to the first worker, and passes each on when its epoch is done.
-fn collect(answers: Stream<'_, u64, Vec<Answer>>, lane: usize, done: LaneResponses) {
+fn collect(answers: Stream<'_, u64, Vec<EpochAnswer>>, lane: usize, done: LaneResponses) {
     let mut held: Option<LaneResponse> = None;
-    answers.sink(Exchange::new(|_: &Answer| 0), "collect", move |(input, frontier)| {
+    answers.sink(Exchange::new(|_: &EpochAnswer| 0), "collect", move |(input, frontier)| {
         input.for_each(|capability, answers| {
             let time = *capability.least().expect("a message has a time");
-            for Answer(response) in answers.drain(..) {
+            for EpochAnswer(response) in answers.drain(..) {
                 let verdict = response.verdict;
                 let said = LaneResponse { lane, time, response };
                 match verdict {
-                    Verdict::Unfinished => done.borrow_mut().push(said),
-                    Verdict::Complete | Verdict::Failed => held = Some(said),
+                    ResponseVerdict::Unfinished => done.borrow_mut().push(said),
+                    ResponseVerdict::Complete | ResponseVerdict::Failed => held = Some(said),
                 }
             }
         });

@@ -6,19 +6,20 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use crate::dataflow::Node;
+use crate::dataflow::DataflowNode;
 use crate::dataflow::response::files_at;
-use crate::journal::{Entry, History, Journal, Kept, OutputRecord, RunRecord};
+use crate::journal::{Journal, JournalEntry, OutputRecord, RequestHistory, RunRecord, ValuePlace};
 use crate::step::{
-    Artifact, Digest, Fault, FaultKind, File, Files, Inputs, Item, Outcome, Outputs, Payload, Request,
+    Artifact, Digest, Fault, FaultKind, Item, Outcome, Payload, Request, ResponseFile, ResponseFiles,
+    StepInputs, StepOutputs,
 };
 use crate::store::{Store, StoreError};
 
 /// The requests that this process remembers; those whose receipts another process holds are not.
-pub struct Memories {
+pub struct RequestMemories {
     journal: Arc<Journal>,
     store: Arc<Store>,
-    open: Mutex<HashMap<MemoryKey, Arc<Memory>>>,
+    open: Mutex<HashMap<MemoryKey, Arc<RequestMemory>>>,
     /// The requests under way, and word when one is not any more.
     under_way: Mutex<BTreeSet<i64>>,
     changed: Condvar,
@@ -33,27 +34,27 @@ pub struct MemoryKey {
 }
 
 /// What is recorded of one request.
-struct Memory {
+struct RequestMemory {
     number: i64,
     runs: BTreeMap<Digest, (RunRecord, Vec<u8>)>,
 }
 
 /// One run, as the journal knows it.
-pub struct Run<'a> {
+pub struct RecordedRun<'a> {
     pub memory: MemoryKey,
-    pub node: &'a Node,
+    pub node: &'a DataflowNode,
     pub request: &'a Request,
     pub item: Option<usize>,
-    pub inputs: &'a Inputs,
+    pub inputs: &'a StepInputs,
     pub key: Digest,
 }
 
 /// A value of at most so many bytes lies in the journal, a larger one in the store.
 const BYTES_HERE_MAX: usize = 8 << 10;
 
-impl Memories {
-    pub fn new(journal: Arc<Journal>, store: Arc<Store>) -> Memories {
-        Memories {
+impl RequestMemories {
+    pub fn new(journal: Arc<Journal>, store: Arc<Store>) -> RequestMemories {
+        RequestMemories {
             journal,
             store,
             open: Mutex::default(),
@@ -63,10 +64,10 @@ impl Memories {
     }
 
     /// Begins to remember a request, with what is known from before.
-    pub fn open(&self, memory: MemoryKey, number: i64, history: Option<&History>) {
-        let runs = history.map(History::runs).unwrap_or_default();
+    pub fn open(&self, memory: MemoryKey, number: i64, history: Option<&RequestHistory>) {
+        let runs = history.map(RequestHistory::runs).unwrap_or_default();
         let runs = runs.into_iter().map(|(key, (run, content))| (key, (run.clone(), content.to_vec())));
-        self.lock().insert(memory, Arc::new(Memory { number, runs: runs.collect() }));
+        self.lock().insert(memory, Arc::new(RequestMemory { number, runs: runs.collect() }));
     }
 
     pub fn close(&self, memory: MemoryKey) {
@@ -95,12 +96,12 @@ impl Memories {
     pub fn began(&self, memory: MemoryKey) {
         if let Some(memory) = self.of(memory) {
             // A process that dies of it should have it recorded.
-            self.journal.hurry(memory.number, Entry::Began);
+            self.journal.expedite(memory.number, JournalEntry::Began);
         }
     }
 
     /// What the run gave before, if it is recorded and all of it is still there.
-    pub fn recall(&self, run: &Run) -> Option<Result<Outputs, Fault>> {
+    pub fn recall(&self, run: &RecordedRun) -> Option<Result<StepOutputs, Fault>> {
         let memory = self.of(run.memory)?;
         let (record, content) = memory.runs.get(&run.key)?;
         match &record.outcome {
@@ -117,8 +118,8 @@ impl Memories {
     /// If the store cannot be written.
     pub fn note(
         &self,
-        run: &Run,
-        result: Result<&Outputs, &Fault>,
+        run: &RecordedRun,
+        result: Result<&StepOutputs, &Fault>,
         took: Duration,
     ) -> Result<(), StoreError> {
         let Some(memory) = self.of(run.memory) else { return Ok(()) };
@@ -138,28 +139,28 @@ impl Memories {
             outputs,
             took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         };
-        self.journal.note(memory.number, Entry::Run(record), content);
+        self.journal.note(memory.number, JournalEntry::Run(record), content);
         Ok(())
     }
 
     fn keep(
         &self,
-        run: &Run,
-        outputs: &Outputs,
+        run: &RecordedRun,
+        outputs: &StepOutputs,
         content: &mut Vec<u8>,
     ) -> Result<Vec<OutputRecord>, StoreError> {
         let recomputed = run.node.step.declaration.recomputed;
         let record = |(name, value): (&'static str, &crate::step::Value)| {
             let kept = match value.kind() {
-                _ if recomputed => Kept::No,
-                Files::TYPE => {
+                _ if recomputed => ValuePlace::No,
+                ResponseFiles::TYPE => {
                     let files = files_at(value);
                     // Those of the response are in the store already, and putting them again is dear.
                     let unkept = files.iter().filter(|file| !self.has(run.request, file));
                     for file in unkept {
                         self.store.put_work(run.request.id, file.digest(), &file.bytes)?;
                     }
-                    Kept::Files { artifacts: files.iter().map(File::artifact).collect() }
+                    ValuePlace::Files { artifacts: files.iter().map(ResponseFile::artifact).collect() }
                 }
                 _ => self.keep_bytes(run.request, value.to_bytes(), content)?,
             };
@@ -173,32 +174,32 @@ impl Memories {
         request: &Request,
         bytes: Vec<u8>,
         content: &mut Vec<u8>,
-    ) -> Result<Kept, StoreError> {
+    ) -> Result<ValuePlace, StoreError> {
         if bytes.len() <= BYTES_HERE_MAX {
             content.extend_from_slice(&bytes);
-            return Ok(Kept::Here { bytes: bytes.len() });
+            return Ok(ValuePlace::Here { bytes: bytes.len() });
         }
         let form = Digest::of(&bytes);
         self.store.put_work(request.id, form, &bytes)?;
-        Ok(Kept::Stored { form })
+        Ok(ValuePlace::Stored { form })
     }
 
-    fn has(&self, request: &Request, file: &File) -> bool {
+    fn has(&self, request: &Request, file: &ResponseFile) -> bool {
         self.store.path(request.id, &file.artifact()).exists()
     }
 
-    fn outputs(&self, run: &Run, records: &[OutputRecord], content: &[u8]) -> Option<Outputs> {
+    fn outputs(&self, run: &RecordedRun, records: &[OutputRecord], content: &[u8]) -> Option<StepOutputs> {
         let mut content = content;
         let path_of = |digest| path_of(run.request, digest);
-        let mut outputs = Outputs::default();
+        let mut outputs = StepOutputs::default();
         for record in records {
             let declared = &run.node.step.declaration.outputs;
             let declared = declared.iter().find(|output| output.name == record.name)?;
             let bytes = match &record.kept {
-                Kept::No => return None,
-                Kept::Here { bytes } => content.split_off(..*bytes)?.to_vec(),
-                Kept::Stored { form } => self.store.get(run.request.id, *form)?,
-                Kept::Files { artifacts } => {
+                ValuePlace::No => return None,
+                ValuePlace::Here { bytes } => content.split_off(..*bytes)?.to_vec(),
+                ValuePlace::Stored { form } => self.store.get(run.request.id, *form)?,
+                ValuePlace::Files { artifacts } => {
                     outputs = outputs.with(declared.name, self.files(run.request, artifacts)?);
                     continue;
                 }
@@ -208,19 +209,19 @@ impl Memories {
         Some(outputs)
     }
 
-    fn files(&self, request: &Request, artifacts: &[Artifact]) -> Option<Files> {
+    fn files(&self, request: &Request, artifacts: &[Artifact]) -> Option<ResponseFiles> {
         let file = |artifact: &Artifact| {
             let bytes = self.store.get(request.id, artifact.digest)?;
-            Some(File::new(&artifact.name, artifact.media_type.clone(), bytes))
+            Some(ResponseFile::new(&artifact.name, artifact.media_type.clone(), bytes))
         };
-        artifacts.iter().map(file).collect::<Option<Vec<File>>>().map(Files)
+        artifacts.iter().map(file).collect::<Option<Vec<ResponseFile>>>().map(ResponseFiles)
     }
 
-    fn of(&self, memory: MemoryKey) -> Option<Arc<Memory>> {
+    fn of(&self, memory: MemoryKey) -> Option<Arc<RequestMemory>> {
         self.lock().get(&memory).cloned()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<MemoryKey, Arc<Memory>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<MemoryKey, Arc<RequestMemory>>> {
         self.open.lock().expect(NO_PANIC)
     }
 }

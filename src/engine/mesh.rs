@@ -10,15 +10,15 @@ use timely::communication::allocator::zero_copy::initialize::initialize_networki
 use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
 
 /// The place of this process among several, with a socket to each of the others.
-pub struct Mesh {
+pub struct ProcessMesh {
     index: usize,
     sockets: Vec<Option<TcpStream>>,
 }
 
-impl Mesh {
+impl ProcessMesh {
     /// `sockets` has one for each process, and none at `index`, which is this one.
-    pub fn new(index: usize, sockets: Vec<Option<TcpStream>>) -> Mesh {
-        Mesh { index, sockets }
+    pub fn new(index: usize, sockets: Vec<Option<TcpStream>>) -> ProcessMesh {
+        ProcessMesh { index, sockets }
     }
 
     /// Whether requests come in at this process.

@@ -11,20 +11,19 @@
 //! | `open`, `node`, `close` | its operators |
 //! | `epoch` | what they share about a request |
 //! | `job`, `run`, `pool` | steps, off the workers' threads |
-//! | `clock` | what is to be done later: timeouts, repetitions, deadlines |
-//! | `patience` | waiting for a full disk |
+//! | `timer` | what is to be done later: timeouts, repetitions, deadlines |
+//! | `disk_wait` | waiting for a full disk |
 //! | `budget`, `slots` | the bounds: bytes, requests |
 //! | `dataflow_set` | which dataflows there are |
 //! | `worker`, `scheduler` | the workers' loop, requests into lanes |
-//! | `entrance`, `delivery`, `parcel` | requests in, answers out |
+//! | `queue`, `delivery`, `pending_delivery` | requests in, answers out |
 
 mod as_json;
 mod budget;
-mod clock;
 mod close;
 mod dataflow_set;
 mod delivery;
-mod entrance;
+mod disk_wait;
 mod epoch;
 mod event;
 mod job;
@@ -33,13 +32,14 @@ mod memory;
 mod mesh;
 mod node;
 mod open;
-mod parcel;
-mod patience;
+mod pending_delivery;
 mod pool;
+mod queue;
 mod run;
 mod scheduler;
 mod shared;
 mod slots;
+mod timer;
 mod worker;
 
 use std::io::Write;
@@ -51,28 +51,28 @@ use std::thread::Thread;
 use timely::communication::WorkerGuards;
 use timely::{CommunicationConfig, WorkerConfig};
 
-use crate::dataflow::{Dataflow, Node, Runs};
+use crate::dataflow::{Dataflow, DataflowNode, RunFrequency};
 use crate::journal::Journal;
 use crate::step::Digest;
 
 pub use dataflow_set::DataflowSet;
-pub use entrance::{Canceller, Deadline, Entrance, Submission};
-pub use event::{Event, Observer, Unobserved};
-pub use mesh::Mesh;
-pub use parcel::Parcel;
+pub use event::{EngineEvent, EventObserver, NullObserver};
+pub use mesh::ProcessMesh;
+pub use pending_delivery::PendingDelivery;
+pub use queue::{RequestCanceller, RequestDeadline, RequestQueue, RequestSubmission};
 
-use budget::Budget;
-use clock::Clock;
+use budget::MemoryBudget;
 use delivery::DeliveryQueue;
-use job::Work;
-use memory::Memories;
-use parcel::ResponseRecorder;
-use pool::Pool;
+use job::RunEnvironment;
+use memory::RequestMemories;
+use pending_delivery::ResponseRecorder;
+use pool::ThreadPool;
 use scheduler::SchedulerChannels;
-use shared::Shared;
+use shared::ProcessShared;
+use timer::TimerThread;
 
 /// How large the engine is.
-pub struct Settings {
+pub struct EngineSettings {
     /// Worker threads of this process.
     pub workers: NonZero<usize>,
     /// Requests in work at once, of all dataflows and in all processes together.
@@ -80,20 +80,20 @@ pub struct Settings {
     /// Bytes that requests in work may take in this process.
     pub memory: u64,
     /// The other processes, connected.
-    pub mesh: Option<Mesh>,
+    pub mesh: Option<ProcessMesh>,
 }
 
 /// One process: a worker for each core, four lanes, 2 GiB.
-impl Default for Settings {
-    fn default() -> Settings {
+impl Default for EngineSettings {
+    fn default() -> EngineSettings {
         let workers = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
         let lanes = NonZero::new(4).expect("four is not zero");
-        Settings { workers, lanes, memory: 2 << 30, mesh: None }
+        EngineSettings { workers, lanes, memory: 2 << 30, mesh: None }
     }
 }
 
 /// Where responses go.
-pub trait Sink: Sync {
+pub trait ResponseSink: Sync {
     /// Takes a response, on one of several threads, and sees to its delivery. What takes long goes on
     /// elsewhere after this has returned: these threads are for all responses.
     ///
@@ -101,10 +101,10 @@ pub trait Sink: Sync {
     /// once before that, with a response whose verdict is `Unfinished` and which the final one
     /// supersedes. Never both at once. After a restart it is called for a response that an earlier
     /// process may have delivered in part.
-    fn deliver(&self, parcel: Parcel);
+    fn deliver(&self, pending_delivery: PendingDelivery);
 
     /// Tries at once to deliver the response to a request that waits for its next try.
-    fn hurry(&self, _request: Digest) {}
+    fn expedite(&self, _request: Digest) {}
 
     /// Waits until every response is delivered, or is not tried again before a later start.
     fn drain(&self) {}
@@ -112,7 +112,7 @@ pub trait Sink: Sync {
 
 /// A response that is not delivered, after all that was to be done for now. Why, the sink has told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Undelivered;
+pub struct UndeliveredResponse;
 
 #[derive(Debug, thiserror::Error)]
 #[error("could not start the workers: {0}")]
@@ -134,30 +134,30 @@ pub struct EngineError(String);
 pub fn run<T>(
     dataflows: impl Into<DataflowSet>,
     journal: Arc<Journal>,
-    settings: Settings,
-    observer: Arc<dyn Observer>,
-    source: impl FnOnce(&Entrance) -> T + Send,
-    sink: &dyn Sink,
+    settings: EngineSettings,
+    observer: Arc<dyn EventObserver>,
+    source: impl FnOnce(&RequestQueue) -> T + Send,
+    sink: &dyn ResponseSink,
 ) -> Result<Option<T>, EngineError> {
-    let first = settings.mesh.as_ref().is_none_or(Mesh::is_first);
+    let first = settings.mesh.as_ref().is_none_or(ProcessMesh::is_first);
     let dataflows = Arc::new(dataflows.into());
-    let memories = Arc::new(Memories::new(Arc::clone(&journal), Arc::clone(journal.store())));
+    let memories = Arc::new(RequestMemories::new(Arc::clone(&journal), Arc::clone(journal.store())));
     let recorder = ResponseRecorder { journal, observer };
     let shared = share(&dataflows, &memories, &recorder, settings.memory)?;
     let (answers, incoming) = channel();
     let versions: Vec<Digest> = dataflows.iter().map(|dataflow| dataflow.digest()).collect();
-    let (entrance, messages) =
-        Entrance::new(settings.lanes, dataflows, Arc::clone(&memories), answers.clone());
-    let slots = entrance.slots();
+    let (queue, messages) =
+        RequestQueue::new(settings.lanes, dataflows, Arc::clone(&memories), answers.clone());
+    let slots = queue.slots();
     let delivery = DeliveryQueue { answers: Mutex::new(incoming), sink, recorder, memories, versions, slots };
-    let channels = SchedulerChannels { messages, answers, scheduler: entrance.scheduler() };
-    let guards = start(settings, Arc::clone(&shared), channels, entrance.worker())?;
+    let channels = SchedulerChannels { messages, answers, scheduler: queue.scheduler() };
+    let guards = start(settings, Arc::clone(&shared), channels, queue.worker())?;
     let delivery = &delivery;
     let ended = std::thread::scope(move |scope| {
         (0..DELIVERIES).for_each(|_| drop(scope.spawn(|| delivery.serve())));
-        let given = first.then(|| source(&entrance));
+        let given = first.then(|| source(&queue));
         // Also when the source panics: the workers end when no more requests can come.
-        drop(entrance);
+        drop(queue);
         let ended: Result<Vec<()>, String> = guards.join().into_iter().collect();
         ended.map(|_| given)
     });
@@ -168,24 +168,24 @@ pub fn run<T>(
 /// What the workers share about each dataflow. The bounds on bytes and threads are for all together.
 fn share(
     dataflows: &DataflowSet,
-    memories: &Arc<Memories>,
+    memories: &Arc<RequestMemories>,
     recorder: &ResponseRecorder,
     memory: u64,
-) -> Result<Arc<[Arc<Shared>]>, EngineError> {
+) -> Result<Arc<[Arc<ProcessShared>]>, EngineError> {
     let classes = dataflows.iter().flat_map(|one| one.nodes.iter().map(runs_max).chain([usize::MAX]));
-    let pool = Arc::new(Pool::new(classes, STEP_THREADS_MAX));
-    let clock = Arc::new(Clock::start().map_err(|error| EngineError(error.to_string()))?);
-    let budget = Budget::new(memory);
+    let pool = Arc::new(ThreadPool::new(classes, STEP_THREADS_MAX));
+    let timer = Arc::new(TimerThread::start().map_err(|error| EngineError(error.to_string()))?);
+    let budget = MemoryBudget::new(memory);
     let mut class_first = 0;
     let share = |dataflow: &Arc<Dataflow>| {
-        let work = Work {
+        let work = RunEnvironment {
             dataflow: Arc::clone(dataflow),
             store: Arc::clone(recorder.store()),
             memories: Arc::clone(memories),
             observer: Arc::clone(&recorder.observer),
         };
-        let (pool, clock, work) = (Arc::clone(&pool), Arc::clone(&clock), Arc::new(work));
-        let shared = Shared { work, budget: budget.clone(), pool, class_first, clock };
+        let (pool, timer, work) = (Arc::clone(&pool), Arc::clone(&timer), Arc::new(work));
+        let shared = ProcessShared { work, budget: budget.clone(), pool, class_first, timer };
         class_first += dataflow.nodes.len() + 1;
         Arc::new(shared)
     };
@@ -194,11 +194,11 @@ fn share(
 
 /// How many runs of a node may be under way at once. Items are many and short: more of them than
 /// there are cores would only take memory.
-fn runs_max(node: &Node) -> usize {
+fn runs_max(node: &DataflowNode) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     node.max.unwrap_or(match node.runs {
-        Runs::PerItem => cores,
-        Runs::Once => usize::MAX,
+        RunFrequency::PerItem => cores,
+        RunFrequency::Once => usize::MAX,
     })
 }
 
@@ -209,12 +209,12 @@ const DELIVERIES: usize = 4;
 const STEP_THREADS_MAX: usize = 256;
 
 fn start(
-    settings: Settings,
-    shared: Arc<[Arc<Shared>]>,
+    settings: EngineSettings,
+    shared: Arc<[Arc<ProcessShared>]>,
     channels: SchedulerChannels,
     first: Arc<OnceLock<Thread>>,
 ) -> Result<WorkerGuards<()>, EngineError> {
-    let Settings { workers, lanes, mesh, .. } = settings;
+    let EngineSettings { workers, lanes, mesh, .. } = settings;
     let built = match mesh {
         None => CommunicationConfig::Process(workers.get()).try_build(),
         Some(mesh) => mesh.build(workers.get()),
@@ -222,7 +222,7 @@ fn start(
     let (builders, other) = built.map_err(EngineError)?;
     let channels = Mutex::new(Some(channels));
     let guards = timely::execute::execute_from(builders, other, WorkerConfig::default(), move |worker| {
-        let _guard = EndOnPanic;
+        let _guard = PanicGuard;
         let channels =
             channels.lock().ok().filter(|_| worker.index() == 0).and_then(|mut channels| channels.take());
         if channels.is_some() {
@@ -238,9 +238,9 @@ const BROKEN: i32 = 70;
 
 /// A worker that panics leaves the others waiting for ever, so it takes the process with it: what is
 /// not answered by then is nobody's to forget, and a supervisor can see that the process is gone.
-struct EndOnPanic;
+struct PanicGuard;
 
-impl Drop for EndOnPanic {
+impl Drop for PanicGuard {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let why = "flow: a worker of the engine broke, or a process of the cluster was lost; ending";

@@ -14,27 +14,31 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::progress::operate::FrontierInterest;
 use timely::scheduling::SyncActivator;
 
-use crate::dataflow::perform::{Arrived, Decision, Left};
-use crate::dataflow::{Dataflow, Node, Phase, Runs, Wire};
-use crate::step::{Inputs, Outcome, Take, Token};
+use crate::dataflow::perform::{ArrivedInput, RunDecision, RunResult};
+use crate::dataflow::{Dataflow, DataflowNode, InputWire, NodePhase, RunFrequency};
+use crate::step::{CancelToken, InputTake, Outcome, StepInputs};
 
-use super::epoch::{Emission, Epoch};
-use super::job::{Ended, Job};
-use super::run::{Run, Task};
-use super::shared::Shared;
+use super::epoch::{Epoch, NodeEmission};
+use super::job::{RunEnd, StepJob};
+use super::run::{NodeRun, RunTask};
+use super::shared::ProcessShared;
 
-type Emissions<'scope> = Stream<'scope, u64, Vec<Emission>>;
+type NodeEmissions<'scope> = Stream<'scope, u64, Vec<NodeEmission>>;
 
 /// Where an operator's inputs come from.
-pub struct Sources<'a, 'scope> {
+pub struct OperatorSources<'a, 'scope> {
     /// Stands for the request, the items and the outcomes.
-    pub begin: &'a Emissions<'scope>,
+    pub begin: &'a NodeEmissions<'scope>,
     /// The streams of the nodes before this one.
-    pub nodes: &'a [Emissions<'scope>],
+    pub nodes: &'a [NodeEmissions<'scope>],
 }
 
 /// Builds the operator of the node with this index.
-pub fn node<'scope>(index: usize, sources: &Sources<'_, 'scope>, shared: &Arc<Shared>) -> Emissions<'scope> {
+pub fn node<'scope>(
+    index: usize,
+    sources: &OperatorSources<'_, 'scope>,
+    shared: &Arc<ProcessShared>,
+) -> NodeEmissions<'scope> {
     let scope = sources.begin.scope();
     let dataflow = &shared.work.dataflow;
     let ports = ports(dataflow, index);
@@ -47,11 +51,11 @@ pub fn node<'scope>(index: usize, sources: &Sources<'_, 'scope>, shared: &Arc<Sh
         builder.set_notify_for(number, interest);
     }
     let (output, stream) = builder.new_output();
-    let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Emission>>>::from(output);
+    let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<NodeEmission>>>::from(output);
     let activator = scope.worker().sync_activator_for(builder.operator_info().address.to_vec());
     // An operator's address begins with its lane.
     let lane = builder.operator_info().address[0];
-    let mut operator = Operator::new(index, ports, activator, lane, Arc::clone(shared));
+    let mut operator = NodeOperator::new(index, ports, activator, lane, Arc::clone(shared));
     builder.build(move |initial| {
         drop(initial);
         move |frontiers| {
@@ -71,7 +75,7 @@ pub fn node<'scope>(index: usize, sources: &Sources<'_, 'scope>, shared: &Arc<Sh
 }
 
 /// An input of the operator: one for each place that the node's wires come from.
-struct Port {
+struct OperatorPort {
     /// A node, or what every lane begins with.
     source: Option<usize>,
     /// A value per item arrives.
@@ -80,79 +84,79 @@ struct Port {
     gathers: bool,
 }
 
-fn ports(dataflow: &Dataflow, index: usize) -> Vec<Port> {
+fn ports(dataflow: &Dataflow, index: usize) -> Vec<OperatorPort> {
     let node = &dataflow.nodes[index];
-    let mut ports: Vec<Port> = Vec::new();
+    let mut ports: Vec<OperatorPort> = Vec::new();
     for (input, wire) in node.step.declaration.inputs.iter().zip(&node.wires) {
         let Some(source) = source(wire) else { continue };
-        let per_item = source.is_some_and(|source| dataflow.nodes[source].runs == Runs::PerItem);
-        let gathers = per_item && input.take == Take::Each;
+        let per_item = source.is_some_and(|source| dataflow.nodes[source].runs == RunFrequency::PerItem);
+        let gathers = per_item && input.take == InputTake::Each;
         match ports.iter_mut().find(|port| port.source == source) {
             Some(port) => port.gathers |= gathers,
-            None => ports.push(Port { source, per_item, gathers }),
+            None => ports.push(OperatorPort { source, per_item, gathers }),
         }
     }
     if ports.is_empty() {
-        ports.push(Port { source: None, per_item: false, gathers: false });
+        ports.push(OperatorPort { source: None, per_item: false, gathers: false });
     }
     ports
 }
 
 /// Where a wire comes from; `None` for one that comes from nowhere.
-fn source(wire: &Wire) -> Option<Option<usize>> {
+fn source(wire: &InputWire) -> Option<Option<usize>> {
     match wire {
-        Wire::Absent => None,
-        Wire::Request | Wire::Items | Wire::Outcomes => Some(None),
-        Wire::Port(port) => Some(Some(port.node)),
+        InputWire::Absent => None,
+        InputWire::Request | InputWire::Items | InputWire::Outcomes => Some(None),
+        InputWire::Port(port) => Some(Some(port.node)),
     }
 }
 
-struct Operator {
+struct NodeOperator {
     index: usize,
-    ports: Vec<Port>,
-    shared: Arc<Shared>,
+    ports: Vec<OperatorPort>,
+    shared: Arc<ProcessShared>,
     activator: SyncActivator,
     /// Tells the pool whose jobs are whose.
     lane: usize,
-    ended: (Sender<Ended>, Receiver<Ended>),
+    ended: (Sender<RunEnd>, Receiver<RunEnd>),
     /// The epoch in the lane, from its first message until its last run has ended.
-    state: Option<State>,
+    state: Option<OperatorState>,
 }
 
-struct State {
+struct OperatorState {
     epoch: Rc<Epoch>,
     capability: Capability<u64>,
     /// Per port, what arrived: per item, or one.
-    arrived: Vec<Vec<Option<Left>>>,
+    arrived: Vec<Vec<Option<RunResult>>>,
     begun: Vec<bool>,
     /// Runs that something new arrived for.
     touched: Vec<usize>,
     unfinished: usize,
-    emissions: Vec<Emission>,
+    emissions: Vec<NodeEmission>,
 }
 
-impl Operator {
+impl NodeOperator {
     fn new(
         index: usize,
-        ports: Vec<Port>,
+        ports: Vec<OperatorPort>,
         activator: SyncActivator,
         lane: usize,
-        shared: Arc<Shared>,
-    ) -> Operator {
-        Operator { index, ports, lane, shared, activator, ended: channel(), state: None }
+        shared: Arc<ProcessShared>,
+    ) -> NodeOperator {
+        NodeOperator { index, ports, lane, shared, activator, ended: channel(), state: None }
     }
 
-    fn receive(&mut self, port: usize, emission: Emission, capability: impl FnOnce() -> Capability<u64>) {
+    fn receive(&mut self, port: usize, emission: NodeEmission, capability: impl FnOnce() -> Capability<u64>) {
         let node = &self.shared.work.dataflow.nodes[self.index];
-        if node.phase == Phase::Failure && !emission.epoch.has_failed() {
+        if node.phase == NodePhase::Failure && !emission.epoch.has_failed() {
             return;
         }
         let ports = &self.ports;
         let epoch = emission.epoch;
-        let state = self.state.get_or_insert_with(|| State::new(node, ports, epoch, capability()));
-        let left = emission.left.unwrap_or(Left::Outputs(Default::default()));
+        let state = self.state.get_or_insert_with(|| OperatorState::new(node, ports, epoch, capability()));
+        let left = emission.left.unwrap_or(RunResult::Outputs(Default::default()));
         state.arrived[port][emission.item.unwrap_or(0)] = Some(left);
-        match emission.item.filter(|_| node.runs == Runs::PerItem) {
+        match emission.item.filter(|_| node.runs == RunFrequency::PerItem) {
             Some(item) => state.touched.push(item),
             None => state.touched.extend(0..state.begun.len()),
         }
@@ -181,18 +185,18 @@ impl Operator {
         }
         state.begun[run] = true;
         let node = &self.shared.work.dataflow.nodes[self.index];
-        let item = (node.runs == Runs::PerItem).then_some(run);
+        let item = (node.runs == RunFrequency::PerItem).then_some(run);
         let arrived = state.wired(node, &self.ports, run);
         match node.decide(state.epoch.place(item), &arrived) {
-            Decision::Skip(because) => self.finish(Ended::not_run(item, Outcome::Skipped { because })),
-            Decision::Run(inputs) => match state.epoch.prevents(&self.shared.work.dataflow, self.index) {
-                Some(outcome) => self.finish(Ended::not_run(item, outcome)),
+            RunDecision::Skip(because) => self.finish(RunEnd::not_run(item, Outcome::Skipped { because })),
+            RunDecision::Run(inputs) => match state.epoch.prevents(&self.shared.work.dataflow, self.index) {
+                Some(outcome) => self.finish(RunEnd::not_run(item, outcome)),
                 None => self.run(item, inputs),
             },
         }
     }
 
-    fn run(&mut self, item: Option<usize>, inputs: Inputs) {
+    fn run(&mut self, item: Option<usize>, inputs: StepInputs) {
         let Some(state) = &mut self.state else { return };
         if state.begun.len() == 1 {
             // The step holds what it needs; nobody else here does.
@@ -200,29 +204,29 @@ impl Operator {
         }
         let (request, work) = (Arc::clone(&state.epoch.request), &self.shared.work);
         if work.dataflow.nodes[self.index].runs_in_line() {
-            let (token, is_wanted) = (&Token::default(), &|| true);
-            let job = Job { node: self.index, request: &request, item, token, is_wanted };
+            let (token, is_wanted) = (&CancelToken::default(), &|| true);
+            let job = StepJob { node: self.index, request: &request, item, token, is_wanted };
             let ended = work.perform(&job, inputs);
             return self.finish(ended);
         }
         let (ended, activator) = (self.ended.0.clone(), self.activator.clone());
-        let task = Task { node: self.index, lane: self.lane, request, item, ended, activator };
-        state.epoch.begin(self.index, item, Run::begin(task, inputs, &self.shared));
+        let task = RunTask { node: self.index, lane: self.lane, request, item, ended, activator };
+        state.epoch.begin(self.index, item, NodeRun::begin(task, inputs, &self.shared));
     }
 
-    fn finish(&mut self, ended: Ended) {
+    fn finish(&mut self, ended: RunEnd) {
         let Some(state) = &mut self.state else { return };
-        let Ended { item, outcome, outputs, files } = ended;
+        let RunEnd { item, outcome, outputs, files } = ended;
         let dataflow = &self.shared.work.dataflow;
         let left = dataflow.nodes[self.index].left(&outcome, outputs);
         state.epoch.end(dataflow, self.index, item, outcome, files);
         let epoch = Rc::clone(&state.epoch);
-        state.emissions.push(Emission { epoch, item, left: Some(left) });
+        state.emissions.push(NodeEmission { epoch, item, left: Some(left) });
         state.unfinished -= 1;
     }
 
     /// What is to be sent now. The capability goes with the last of it.
-    fn ready(&mut self) -> Option<(Capability<u64>, Vec<Emission>)> {
+    fn ready(&mut self) -> Option<(Capability<u64>, Vec<NodeEmission>)> {
         let state = self.state.as_mut().filter(|state| !state.emissions.is_empty())?;
         let ready = (state.capability.clone(), std::mem::take(&mut state.emissions));
         if state.unfinished == 0 {
@@ -232,11 +236,16 @@ impl Operator {
     }
 }
 
-impl State {
-    fn new(node: &Node, ports: &[Port], epoch: Rc<Epoch>, capability: Capability<u64>) -> State {
+impl OperatorState {
+    fn new(
+        node: &DataflowNode,
+        ports: &[OperatorPort],
+        epoch: Rc<Epoch>,
+        capability: Capability<u64>,
+    ) -> OperatorState {
         let items = epoch.request.items.len().max(1);
         let runs = node.runs_of(&epoch.request);
-        State {
+        OperatorState {
             arrived: ports.iter().map(|port| vec![None; if port.per_item { items } else { 1 }]).collect(),
             epoch,
             capability,
@@ -248,24 +257,29 @@ impl State {
     }
 
     /// Whether all is there that a run needs to know. What is gathered is there by the frontier.
-    fn is_known(&self, ports: &[Port], run: usize) -> bool {
+    fn is_known(&self, ports: &[OperatorPort], run: usize) -> bool {
         ports.iter().zip(&self.arrived).all(|(port, arrived)| {
             let index = if port.per_item { run } else { 0 };
             port.gathers || arrived[index].is_some()
         })
     }
 
-    fn wired(&self, node: &Node, ports: &[Port], run: usize) -> Vec<Option<Arrived<'_>>> {
+    fn wired(
+        &self,
+        node: &DataflowNode,
+        ports: &[OperatorPort],
+        run: usize,
+    ) -> Vec<Option<ArrivedInput<'_>>> {
         let inputs = node.step.declaration.inputs.iter().zip(&node.wires);
         let arrived = inputs.map(|(input, wire)| {
-            let Wire::Port(wired) = wire else { return None };
+            let InputWire::Port(wired) = wire else { return None };
             let index = ports.iter().position(|port| port.source == Some(wired.node))?;
             let arrived = &self.arrived[index];
             Some(match input.take {
-                Take::Each => Arrived::Each(arrived.iter().flatten().collect()),
-                Take::One | Take::Optional => {
+                InputTake::Each => ArrivedInput::Each(arrived.iter().flatten().collect()),
+                InputTake::One | InputTake::Optional => {
                     let index = if ports[index].per_item { run } else { 0 };
-                    Arrived::One(arrived[index].as_ref().expect("a run begins when its needs are known"))
+                    ArrivedInput::One(arrived[index].as_ref().expect("a run begins when its needs are known"))
                 }
             })
         });

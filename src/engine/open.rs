@@ -17,32 +17,32 @@ use timely::scheduling::SyncActivator;
 use crate::dataflow::{Dataflow, Response};
 use crate::step::{Fault, Request};
 
-use super::budget::{Budget, Claim};
-use super::epoch::{Answer, Begin, Emission, Epoch, Order};
-use super::shared::Shared;
+use super::budget::{MemoryBudget, MemoryClaim};
+use super::epoch::{Epoch, EpochAnswer, EpochBegin, LaneOrder, NodeEmission};
+use super::shared::ProcessShared;
 
 /// The streams that leave the operator.
 pub struct OpenerStreams<'scope> {
-    pub begun: Stream<'scope, u64, Vec<Emission>>,
+    pub begun: Stream<'scope, u64, Vec<NodeEmission>>,
     /// What there is to say of requests whose deadline has passed, where the dataflow has one.
-    pub overdue: Option<Stream<'scope, u64, Vec<Answer>>>,
+    pub overdue: Option<Stream<'scope, u64, Vec<EpochAnswer>>>,
 }
 
 /// Brings each request to `home` and lets it in when the budget has room.
 pub fn open<'scope>(
-    orders: Stream<'scope, u64, Vec<Order>>,
+    orders: Stream<'scope, u64, Vec<LaneOrder>>,
     home: usize,
-    shared: &Arc<Shared>,
+    shared: &Arc<ProcessShared>,
 ) -> OpenerStreams<'scope> {
     let scope = orders.scope();
     let mut builder = OperatorBuilder::new("open".to_owned(), scope);
     let address = builder.operator_info().address.to_vec();
     let mut opener = EpochOpener::new(scope.worker().sync_activator_for(address), shared);
-    let mut input = builder.new_input(orders, Exchange::new(move |_: &Order| home as u64));
+    let mut input = builder.new_input(orders, Exchange::new(move |_: &LaneOrder| home as u64));
     let (output, begun) = builder.new_output();
-    let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Emission>>>::from(output);
+    let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<NodeEmission>>>::from(output);
     let (late, overdue) = shared.work.dataflow.deadline.map(|_| builder.new_output()).unzip();
-    let mut late = late.map(OutputBuilder::<_, CapacityContainerBuilder<Vec<Answer>>>::from);
+    let mut late = late.map(OutputBuilder::<_, CapacityContainerBuilder<Vec<EpochAnswer>>>::from);
     builder.set_notify_for(0, FrontierInterest::Never);
     builder.build(move |initial| {
         drop(initial);
@@ -51,11 +51,11 @@ pub fn open<'scope>(
                 let retain = |output| capability.retain_least(output).expect("a message has a time");
                 for order in orders.drain(..) {
                     match order {
-                        Order::Begin(begin) => opener.begin(begin, retain(0)),
-                        Order::Cancel => opener.cancel(),
-                        Order::Overdue(after) => {
+                        LaneOrder::Begin(begin) => opener.begin(begin, retain(0)),
+                        LaneOrder::Cancel => opener.cancel(),
+                        LaneOrder::Overdue(after) => {
                             if let (Some(late), Some(said)) = (&mut late, opener.overdue(after)) {
-                                late.activate().session(&retain(1)).give(Answer(said));
+                                late.activate().session(&retain(1)).give(EpochAnswer(said));
                             }
                         }
                     }
@@ -70,27 +70,27 @@ pub fn open<'scope>(
 }
 
 struct EpochOpener {
-    shared: Arc<Shared>,
+    shared: Arc<ProcessShared>,
     activator: SyncActivator,
     /// The request in the lane, until it is let in.
-    waiting: Option<Waiting>,
+    waiting: Option<GateWaiter>,
     /// And from then on.
     epoch: Weak<Epoch>,
 }
 
-struct Waiting {
+struct GateWaiter {
     capability: Capability<u64>,
     request: Arc<Request>,
     /// Its memory, or why it is not to be begun.
-    claim: Result<Claim, Fault>,
+    claim: Result<MemoryClaim, Fault>,
 }
 
 impl EpochOpener {
-    fn new(activator: SyncActivator, shared: &Arc<Shared>) -> EpochOpener {
+    fn new(activator: SyncActivator, shared: &Arc<ProcessShared>) -> EpochOpener {
         EpochOpener { shared: Arc::clone(shared), activator, waiting: None, epoch: Weak::new() }
     }
 
-    fn begin(&mut self, Begin { request, refused }: Begin, capability: Capability<u64>) {
+    fn begin(&mut self, EpochBegin { request, refused }: EpochBegin, capability: Capability<u64>) {
         let activator = self.activator.clone();
         // A worker that is gone needs no waking.
         let wake = move || _ = activator.activate();
@@ -98,7 +98,7 @@ impl EpochOpener {
             Some(fault) => Err(fault),
             None => claim(&self.shared.work.dataflow, &self.shared.budget, &request, wake),
         };
-        self.waiting = Some(Waiting { capability, request, claim });
+        self.waiting = Some(GateWaiter { capability, request, claim });
     }
 
     fn cancel(&mut self) {
@@ -112,27 +112,27 @@ impl EpochOpener {
     fn overdue(&self, after: Duration) -> Option<Response> {
         let dataflow = &self.shared.work.dataflow;
         match &self.waiting {
-            Some(Waiting { request, .. }) => Some(dataflow.not_begun(request, after, "memory")),
+            Some(GateWaiter { request, .. }) => Some(dataflow.not_begun(request, after, "memory")),
             None => self.epoch.upgrade().map(|epoch| epoch.unfinished(dataflow, after)),
         }
     }
 
     /// Lets the request in if its memory is there.
-    fn open(&mut self) -> Option<(Capability<u64>, Emission)> {
-        let granted = |one: &mut Waiting| one.claim.as_ref().map_or(true, Claim::is_granted);
-        let Waiting { capability, request, claim } = self.waiting.take_if(granted)?;
+    fn open(&mut self) -> Option<(Capability<u64>, NodeEmission)> {
+        let granted = |one: &mut GateWaiter| one.claim.as_ref().map_or(true, MemoryClaim::is_granted);
+        let GateWaiter { capability, request, claim } = self.waiting.take_if(granted)?;
         let epoch = Epoch::new(&self.shared.work.dataflow, request, claim);
         self.epoch = Rc::downgrade(&epoch);
-        Some((capability, Emission { epoch, item: None, left: None }))
+        Some((capability, NodeEmission { epoch, item: None, left: None }))
     }
 }
 
 fn claim(
     dataflow: &Dataflow,
-    budget: &Budget,
+    budget: &MemoryBudget,
     request: &Request,
     wake: impl Fn() + Send + 'static,
-) -> Result<Claim, Fault> {
+) -> Result<MemoryClaim, Fault> {
     if let Some(fault) = dataflow.refuses(request) {
         return Err(fault);
     }

@@ -13,27 +13,27 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{JoinHandle, ThreadId};
 
-type Job = Box<dyn FnOnce(&Seat) + Send>;
+type PoolJob = Box<dyn FnOnce(&JobThread) + Send>;
 
-pub struct Pool(Arc<Shared>);
+pub struct ThreadPool(Arc<PoolShared>);
 
 /// Where a job runs. Whoever holds it can give the job up.
 #[derive(Clone)]
-pub struct Seat {
-    shared: Arc<Shared>,
+pub struct JobThread {
+    shared: Arc<PoolShared>,
     job: u64,
     class: usize,
     thread: ThreadId,
 }
 
-struct Shared {
-    state: Mutex<State>,
+struct PoolShared {
+    state: Mutex<PoolState>,
     changed: Condvar,
     threads_max: usize,
 }
 
-struct State {
-    classes: Vec<Class>,
+struct PoolState {
+    classes: Vec<JobClass>,
     /// All but those whose jobs were given up.
     threads: HashMap<ThreadId, JoinHandle<()>>,
     idle: usize,
@@ -48,19 +48,19 @@ struct State {
     ended: bool,
 }
 
-struct Class {
+struct JobClass {
     /// A queue for each who brought jobs, taken from in turn: thousands of items of one request
     /// do not hold up another's.
-    waiting: VecDeque<(usize, VecDeque<Job>)>,
+    waiting: VecDeque<(usize, VecDeque<PoolJob>)>,
     running: usize,
     max: usize,
 }
 
-impl Pool {
+impl ThreadPool {
     /// A pool with a class for each limit in `max`.
-    pub fn new(max: impl IntoIterator<Item = usize>, threads_max: usize) -> Pool {
-        let class = |max| Class { waiting: VecDeque::new(), running: 0, max };
-        let state = State {
+    pub fn new(max: impl IntoIterator<Item = usize>, threads_max: usize) -> ThreadPool {
+        let class = |max| JobClass { waiting: VecDeque::new(), running: 0, max };
+        let state = PoolState {
             classes: max.into_iter().map(class).collect(),
             threads: HashMap::new(),
             idle: 0,
@@ -71,12 +71,12 @@ impl Pool {
             turn: 0,
             ended: false,
         };
-        Pool(Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), threads_max }))
+        ThreadPool(Arc::new(PoolShared { state: Mutex::new(state), changed: Condvar::new(), threads_max }))
     }
 
     /// Runs a job as soon as its class has room and there is a thread. The job must not panic.
     /// Jobs of the same `owner` and class begin in their order, those of several owners in turn.
-    pub fn submit(&self, class: usize, owner: usize, job: impl FnOnce(&Seat) + Send + 'static) {
+    pub fn submit(&self, class: usize, owner: usize, job: impl FnOnce(&JobThread) + Send + 'static) {
         let mut state = self.0.lock();
         state.classes[class].push(owner, Box::new(job));
         self.0.serve(&mut state);
@@ -101,13 +101,13 @@ impl Pool {
     }
 }
 
-impl Drop for Pool {
+impl Drop for ThreadPool {
     fn drop(&mut self) {
         self.end();
     }
 }
 
-impl Seat {
+impl JobThread {
     /// Lets the pool forget the job and its thread; others take their slots.
     pub fn abandon(&self) {
         let mut state = self.shared.lock();
@@ -120,11 +120,11 @@ impl Seat {
     }
 }
 
-impl Shared {
+impl PoolShared {
     /// Sees to it that a thread looks for a job.
-    fn serve(self: &Arc<Shared>, state: &mut State) {
+    fn serve(self: &Arc<PoolShared>, state: &mut PoolState) {
         self.changed.notify_one();
-        let wanting = state.classes.iter().map(Class::ready).sum::<usize>() > state.idle;
+        let wanting = state.classes.iter().map(JobClass::ready).sum::<usize>() > state.idle;
         if !wanting || state.threads.len() >= self.threads_max || state.ended {
             return;
         }
@@ -141,7 +141,7 @@ impl Shared {
         }
     }
 
-    fn work(self: &Arc<Shared>) {
+    fn work(self: &Arc<PoolShared>) {
         let mut state = self.lock();
         loop {
             if state.ended {
@@ -158,11 +158,11 @@ impl Shared {
                 self.changed.notify_one();
             }
             let thread = std::thread::current().id();
-            let seat = Seat { shared: Arc::clone(self), job: state.begin(), class, thread };
+            let thread_handle = JobThread { shared: Arc::clone(self), job: state.begin(), class, thread };
             drop(state);
-            job(&seat);
+            job(&thread_handle);
             state = self.lock();
-            if !state.running.remove(&seat.job) {
+            if !state.running.remove(&thread_handle.job) {
                 state.abandoned -= 1;
                 return;
             }
@@ -170,13 +170,13 @@ impl Shared {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
         self.state.lock().expect("nothing panics while it holds the pool's lock")
     }
 }
 
-impl State {
-    fn next(&mut self) -> Option<(usize, Job)> {
+impl PoolState {
+    fn next(&mut self) -> Option<(usize, PoolJob)> {
         let count = self.classes.len();
         let mut order = (0..count).map(|offset| (self.turn + offset) % count);
         let found = order.find(|index| self.classes[*index].ready() > 0)?;
@@ -194,15 +194,15 @@ impl State {
     }
 }
 
-impl Class {
-    fn push(&mut self, owner: usize, job: Job) {
+impl JobClass {
+    fn push(&mut self, owner: usize, job: PoolJob) {
         match self.waiting.iter_mut().find(|(other, _)| *other == owner) {
             Some((_, jobs)) => jobs.push_back(job),
             None => self.waiting.push_back((owner, [job].into())),
         }
     }
 
-    fn pop(&mut self) -> Option<Job> {
+    fn pop(&mut self) -> Option<PoolJob> {
         let (owner, mut jobs) = self.waiting.pop_front()?;
         let job = jobs.pop_front();
         if !jobs.is_empty() {
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_class_at_its_limit_does_not_hold_up_another() {
-        let pool = Pool::new([1, 1], 8);
+        let pool = ThreadPool::new([1, 1], 8);
         let (release, held) = channel::<()>();
         let (done, finished) = channel();
         let first = done.clone();
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn no_more_than_the_limit_at_once_and_all_are_done() {
-        let pool = Pool::new([3], 8);
+        let pool = ThreadPool::new([3], 8);
         let now = Arc::new(AtomicUsize::new(0));
         let most = Arc::new(AtomicUsize::new(0));
         let (done, finished) = channel();
@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn many_jobs_of_one_do_not_hold_up_another() {
-        let pool = Pool::new([1], 8);
+        let pool = ThreadPool::new([1], 8);
         let (release, held) = channel::<()>();
         let (done, finished) = channel();
         pool.submit(0, 1, move |_| held.recv().unwrap());
@@ -284,19 +284,19 @@ mod tests {
 
     #[test]
     fn a_job_that_is_given_up_takes_no_place_and_nobody_waits_for_it() {
-        let pool = Pool::new([1], 1);
+        let pool = ThreadPool::new([1], 1);
         let (release, held) = channel::<()>();
         let (tell, told) = channel();
-        pool.submit(0, 0, move |seat| {
-            tell.send(seat.clone()).unwrap();
+        pool.submit(0, 0, move |thread_handle| {
+            tell.send(thread_handle.clone()).unwrap();
             let _ = held.recv();
         });
-        let seat: Seat = told.recv_timeout(LONG).unwrap();
+        let thread_handle: JobThread = told.recv_timeout(LONG).unwrap();
         let (done, finished) = channel();
         pool.submit(0, 0, move |_| done.send(()).unwrap());
         assert!(finished.try_recv().is_err(), "its class and the pool are full");
-        seat.abandon();
-        seat.abandon();
+        thread_handle.abandon();
+        thread_handle.abandon();
         assert_eq!(finished.recv_timeout(LONG), Ok(()));
         assert_eq!(pool.abandoned(), 1);
         pool.end();

@@ -20,65 +20,65 @@ use std::time::{Duration, Instant};
 
 use timely::scheduling::SyncActivator;
 
-use crate::dataflow::Node;
+use crate::dataflow::DataflowNode;
 use crate::dataflow::perform::{guarded, timed_out};
-use crate::step::{Fault, Inputs, Outcome, Request, Token};
+use crate::step::{CancelToken, Fault, Outcome, Request, StepInputs};
 
-use super::clock::Alarm;
-use super::event::{Event, tell};
-use super::job::{Ended, Job};
-use super::pool::Seat;
-use super::shared::Shared;
+use super::event::{EngineEvent, tell};
+use super::job::{RunEnd, StepJob};
+use super::pool::JobThread;
+use super::shared::ProcessShared;
+use super::timer::TimerAlarm;
 
-pub struct Run {
-    task: Task,
-    shared: Arc<Shared>,
-    state: Mutex<State>,
+pub struct NodeRun {
+    task: RunTask,
+    shared: Arc<ProcessShared>,
+    state: Mutex<RunState>,
 }
 
 /// What is to be run, and who wants to know of its end.
-pub struct Task {
+pub struct RunTask {
     pub node: usize,
     /// Tells the pool whose jobs are whose.
     pub lane: usize,
     pub request: Arc<Request>,
     pub item: Option<usize>,
-    pub ended: Sender<Ended>,
+    pub ended: Sender<RunEnd>,
     pub activator: SyncActivator,
 }
 
-enum State {
+enum RunState {
     /// For a thread, or for the clock.
     Waiting {
         turns: u32,
-        inputs: Inputs,
-        _alarm: Option<Alarm>,
+        inputs: StepInputs,
+        _alarm: Option<TimerAlarm>,
     },
-    Running(Turn),
+    Running(RunAttempt),
     /// What the step gave is put into the store.
-    Keeping(Turn),
+    Keeping(RunAttempt),
     Over,
 }
 
 /// The step under way.
-struct Turn {
+struct RunAttempt {
     /// From 1.
     number: u32,
     /// For a further turn, if there may be one.
-    inputs: Option<Inputs>,
-    token: Token,
-    seat: Seat,
+    inputs: Option<StepInputs>,
+    token: CancelToken,
+    thread_handle: JobThread,
     began: Instant,
-    _alarm: Option<Alarm>,
+    _alarm: Option<TimerAlarm>,
     /// Gone when the step has returned.
     alive: Weak<()>,
 }
 
-impl Run {
+impl NodeRun {
     /// Queues a run.
-    pub fn begin(task: Task, inputs: Inputs, shared: &Arc<Shared>) -> Arc<Run> {
-        let state = Mutex::new(State::Waiting { turns: 0, inputs, _alarm: None });
-        let run = Arc::new(Run { task, shared: Arc::clone(shared), state });
+    pub fn begin(task: RunTask, inputs: StepInputs, shared: &Arc<ProcessShared>) -> Arc<NodeRun> {
+        let state = Mutex::new(RunState::Waiting { turns: 0, inputs, _alarm: None });
+        let run = Arc::new(NodeRun { task, shared: Arc::clone(shared), state });
         run.queue();
         run
     }
@@ -86,33 +86,33 @@ impl Run {
     /// Gives the run up: nobody wants what it would give.
     pub fn cancel(&self) {
         let mut state = self.lock();
-        if let State::Keeping(turn) = &mut *state {
+        if let RunState::Keeping(turn) = &mut *state {
             // Its end is near, and there is to be no other turn.
             turn.inputs = None;
             return;
         }
-        let before = std::mem::replace(&mut *state, State::Over);
+        let before = std::mem::replace(&mut *state, RunState::Over);
         drop(state);
         match &before {
-            State::Running(turn) => self.give_up(turn),
-            State::Waiting { .. } => {}
-            State::Keeping(_) | State::Over => return,
+            RunState::Running(turn) => self.give_up(turn),
+            RunState::Waiting { .. } => {}
+            RunState::Keeping(_) | RunState::Over => return,
         }
         self.send(self.failed(Fault::cancelled()));
     }
 
-    fn queue(self: &Arc<Run>) {
+    fn queue(self: &Arc<NodeRun>) {
         let run = Arc::clone(self);
-        self.shared.submit(self.task.node, self.task.lane, move |seat| run.turn(seat));
+        self.shared.submit(self.task.node, self.task.lane, move |thread_handle| run.turn(thread_handle));
     }
 
     /// On a thread of the pool.
-    fn turn(self: &Arc<Run>, seat: &Seat) {
+    fn turn(self: &Arc<NodeRun>, thread_handle: &JobThread) {
         let alive = Arc::new(());
-        let Some((number, inputs, token)) = self.start(seat, &alive) else { return };
-        let Task { node, request, item, .. } = &self.task;
+        let Some((number, inputs, token)) = self.start(thread_handle, &alive) else { return };
+        let RunTask { node, request, item, .. } = &self.task;
         let is_wanted = || self.lock().keep(number);
-        let job = Job { node: *node, request, item: *item, token: &token, is_wanted: &is_wanted };
+        let job = StepJob { node: *node, request, item: *item, token: &token, is_wanted: &is_wanted };
         let ended = self.shared.work.perform(&job, inputs);
         drop(alive);
         let mut state = self.lock();
@@ -124,19 +124,23 @@ impl Run {
     }
 
     /// Begins a turn, unless the run was given up while it waited.
-    fn start(self: &Arc<Run>, seat: &Seat, alive: &Arc<()>) -> Option<(u32, Inputs, Token)> {
+    fn start(
+        self: &Arc<NodeRun>,
+        thread_handle: &JobThread,
+        alive: &Arc<()>,
+    ) -> Option<(u32, StepInputs, CancelToken)> {
         let mut state = self.lock();
-        let State::Waiting { turns, inputs, .. } = std::mem::replace(&mut *state, State::Over) else {
+        let RunState::Waiting { turns, inputs, .. } = std::mem::replace(&mut *state, RunState::Over) else {
             return None;
         };
-        let (number, token) = (turns + 1, Token::default());
+        let (number, token) = (turns + 1, CancelToken::default());
         let run = Arc::clone(self);
-        let time_out = |timeout| self.shared.clock.after(timeout, move || run.time_out(number, timeout));
-        *state = State::Running(Turn {
+        let time_out = |timeout| self.shared.timer.after(timeout, move || run.time_out(number, timeout));
+        *state = RunState::Running(RunAttempt {
             number,
             inputs: self.node().retry.is_some().then(|| inputs.clone()),
             token: token.clone(),
-            seat: seat.clone(),
+            thread_handle: thread_handle.clone(),
             began: Instant::now(),
             _alarm: self.node().timeout.map(time_out),
             alive: Arc::downgrade(alive),
@@ -145,9 +149,9 @@ impl Run {
     }
 
     /// On the clock's thread.
-    fn time_out(self: &Arc<Run>, number: u32, timeout: Duration) {
+    fn time_out(self: &Arc<NodeRun>, number: u32, timeout: Duration) {
         let mut state = self.lock();
-        if matches!(&*state, State::Running(turn) if turn.number == number) {
+        if matches!(&*state, RunState::Running(turn) if turn.number == number) {
             let ended = self.failed(timed_out(timeout));
             let (turn, again) = self.stop(&mut state, &ended.outcome);
             drop(state);
@@ -157,8 +161,12 @@ impl Run {
     }
 
     /// Ends the turn under way. With it comes how long it is to another one, if there is to be one.
-    fn stop(self: &Arc<Run>, state: &mut State, outcome: &Outcome) -> (Option<Turn>, Option<Duration>) {
-        let mut turn = std::mem::replace(state, State::Over).into_turn();
+    fn stop(
+        self: &Arc<NodeRun>,
+        state: &mut RunState,
+        outcome: &Outcome,
+    ) -> (Option<RunAttempt>, Option<Duration>) {
+        let mut turn = std::mem::replace(state, RunState::Over).into_turn();
         let delay = match (outcome, &turn) {
             (Outcome::Failed(fault), Some(turn)) => self.node().retry_delay(fault, turn.number),
             _ => None,
@@ -166,34 +174,34 @@ impl Run {
         let inputs = turn.as_mut().and_then(|turn| turn.inputs.take());
         let Some((delay, inputs)) = delay.zip(inputs) else { return (turn, None) };
         let (run, turns) = (Arc::clone(self), turn.as_ref().map_or(0, |turn| turn.number));
-        let alarm = self.shared.clock.after(delay, move || run.queue());
-        *state = State::Waiting { turns, inputs, _alarm: Some(alarm) };
+        let alarm = self.shared.timer.after(delay, move || run.queue());
+        *state = RunState::Waiting { turns, inputs, _alarm: Some(alarm) };
         (turn, Some(delay))
     }
 
     /// After a turn: the end, unless there is another one.
-    fn follow(&self, ended: Ended, again: Option<Duration>) {
+    fn follow(&self, ended: RunEnd, again: Option<Duration>) {
         match (&ended.outcome, again) {
             (Outcome::Failed(fault), Some(delay)) => {
                 let (request, step) = (&*self.task.request, self.node().name.as_str());
-                tell(&*self.shared.work.observer, &Event::Retrying { request, step, fault, delay });
+                tell(&*self.shared.work.observer, &EngineEvent::Retrying { request, step, fault, delay });
             }
             _ => self.send(ended),
         }
     }
 
     /// Lets go of a turn that goes on: the step is asked to end, and the pool forgets it.
-    fn give_up(&self, turn: &Turn) {
+    fn give_up(&self, turn: &RunAttempt) {
         // What a step wants to be told is its own code.
         if let Err(panic) = guarded(|| turn.token.cancel()) {
             tracing::error!(panic, "telling a step that it is given up panicked");
         }
-        turn.seat.abandon();
+        turn.thread_handle.abandon();
         let (request, step, took) = (&*self.task.request, self.node().name.as_str(), turn.began.elapsed());
-        tell(&*self.shared.work.observer, &Event::Ended { request, step, took, failed: true });
+        tell(&*self.shared.work.observer, &EngineEvent::Ended { request, step, took, failed: true });
         let (alive, shared, node) = (turn.alive.clone(), Arc::clone(&self.shared), self.task.node);
         let request = Arc::clone(&self.task.request);
-        self.shared.clock.surely_after(PATIENCE, move || {
+        self.shared.timer.surely_after(PATIENCE, move || {
             if alive.strong_count() > 0 {
                 let (step, threads) = (&shared.work.dataflow.nodes[node].name, shared.pool.abandoned());
                 tracing::warn!(
@@ -204,46 +212,46 @@ impl Run {
         });
     }
 
-    fn failed(&self, fault: Fault) -> Ended {
-        Ended::not_run(self.task.item, Outcome::Failed(fault))
+    fn failed(&self, fault: Fault) -> RunEnd {
+        RunEnd::not_run(self.task.item, Outcome::Failed(fault))
     }
 
-    fn send(&self, ended: Ended) {
+    fn send(&self, ended: RunEnd) {
         // Neither can fail while the epoch is open, and nobody waits when it is not.
         let _ = self.task.ended.send(ended);
         let _ = self.task.activator.activate();
     }
 
-    fn node(&self) -> &Node {
+    fn node(&self) -> &DataflowNode {
         &self.shared.work.dataflow.nodes[self.task.node]
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, RunState> {
         self.state.lock().expect("nothing panics while it holds a run's lock")
     }
 }
 
-impl State {
+impl RunState {
     /// Whether this turn of the step was not given up; from now on it is not.
     fn keep(&mut self, number: u32) -> bool {
-        match std::mem::replace(self, State::Over) {
-            State::Running(turn) if turn.number == number => *self = State::Keeping(turn),
+        match std::mem::replace(self, RunState::Over) {
+            RunState::Running(turn) if turn.number == number => *self = RunState::Keeping(turn),
             other => *self = other,
         }
         self.turn().is_some_and(|turn| turn.number == number)
     }
 
-    fn turn(&self) -> Option<&Turn> {
+    fn turn(&self) -> Option<&RunAttempt> {
         match self {
-            State::Running(turn) | State::Keeping(turn) => Some(turn),
-            State::Waiting { .. } | State::Over => None,
+            RunState::Running(turn) | RunState::Keeping(turn) => Some(turn),
+            RunState::Waiting { .. } | RunState::Over => None,
         }
     }
 
-    fn into_turn(self) -> Option<Turn> {
+    fn into_turn(self) -> Option<RunAttempt> {
         match self {
-            State::Running(turn) | State::Keeping(turn) => Some(turn),
-            State::Waiting { .. } | State::Over => None,
+            RunState::Running(turn) | RunState::Keeping(turn) => Some(turn),
+            RunState::Waiting { .. } | RunState::Over => None,
         }
     }
 }

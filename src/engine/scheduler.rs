@@ -12,22 +12,22 @@ use std::time::{Duration, Instant};
 
 use timely::worker::Worker;
 
-use crate::dataflow::{Response, Verdict};
+use crate::dataflow::{Response, ResponseVerdict};
 use crate::journal::Receipt;
 use crate::step::{Digest, Fault, Request};
 
-use super::clock::Alarm;
-use super::delivery::{Answered, Turn};
-use super::entrance::{Deadline, SchedulerHandle, SchedulerMessage, Submission};
-use super::epoch::{Begin, Order};
-use super::event::{Event, tell};
+use super::delivery::{AnswerTurn, AnsweredRequest};
+use super::epoch::{EpochBegin, LaneOrder};
+use super::event::{EngineEvent, tell};
 use super::lane::{LaneInput, LaneResponse, LaneResponses};
-use super::shared::Shared;
+use super::queue::{RequestDeadline, RequestSubmission, SchedulerHandle, SchedulerMessage};
+use super::shared::ProcessShared;
+use super::timer::TimerAlarm;
 
 /// The first worker's ends of the channels to those who bring requests and take answers.
 pub struct SchedulerChannels {
     pub messages: Receiver<SchedulerMessage>,
-    pub answers: Sender<Answered>,
+    pub answers: Sender<AnsweredRequest>,
     pub scheduler: SchedulerHandle,
 }
 
@@ -44,7 +44,7 @@ pub struct RequestScheduler<'a> {
     channels: SchedulerChannels,
     done: LaneResponses,
     /// One for each dataflow.
-    shared: &'a [Arc<Shared>],
+    shared: &'a [Arc<ProcessShared>],
 }
 
 struct Lane {
@@ -73,7 +73,7 @@ struct PendingRequest {
     /// Cancelled while it waits for a lane.
     cancelled: bool,
     /// The time between its being accepted and its deadline; the alarm is for that.
-    deadline: Option<(Duration, Alarm)>,
+    deadline: Option<(Duration, TimerAlarm)>,
     supersedes: Option<Digest>,
     /// Open until the sink has an earlier response to it.
     earlier: Option<Receiver<()>>,
@@ -90,7 +90,7 @@ impl<'a> RequestScheduler<'a> {
         inputs: Vec<(usize, LaneInput)>,
         channels: SchedulerChannels,
         done: LaneResponses,
-        shared: &'a [Arc<Shared>],
+        shared: &'a [Arc<ProcessShared>],
     ) -> Self {
         let in_work_max = inputs.len() / shared.len();
         let mut queues: Vec<DataflowQueue> = shared.iter().map(|_| DataflowQueue::default()).collect();
@@ -132,19 +132,19 @@ impl<'a> RequestScheduler<'a> {
         }
     }
 
-    fn receive(&mut self, dataflow: usize, submission: Submission, since: Instant) {
+    fn receive(&mut self, dataflow: usize, submission: RequestSubmission, since: Instant) {
         self.count += 1;
-        let Submission { receipt, version: _, refused, deadline, supersedes } = submission;
+        let RequestSubmission { receipt, version: _, refused, deadline, supersedes } = submission;
         let shared = &self.shared[dataflow];
         let deadline = shared.work.dataflow.deadline.and_then(|after| {
             let left = match deadline {
-                Deadline::OfDataflow => after,
-                Deadline::Within(left) => left,
-                Deadline::Passed => return None,
+                RequestDeadline::OfDataflow => after,
+                RequestDeadline::Within(left) => left,
+                RequestDeadline::Passed => return None,
             };
             let (scheduler, number) = (self.channels.scheduler.clone(), self.count);
             let left = left.saturating_sub(since.elapsed());
-            Some((after, shared.clock.after(left, move || scheduler.send(SchedulerMessage::Overdue(number)))))
+            Some((after, shared.timer.after(left, move || scheduler.send(SchedulerMessage::Overdue(number)))))
         });
         self.queues[dataflow].waiting.push_back(PendingRequest {
             number: self.count,
@@ -166,13 +166,13 @@ impl<'a> RequestScheduler<'a> {
             self.in_work += 1;
             let Lane { input, dataflow, current } = &mut self.lanes[index];
             let work = &self.shared[*dataflow].work;
-            tell(&*work.observer, &Event::Accepted { request: pending.request() });
+            tell(&*work.observer, &EngineEvent::Accepted { request: pending.request() });
             work.memories.began(work.memory_key(pending.request()));
             pending.began = *input.time();
             let (request, refused) = (Arc::clone(pending.request()), pending.refused.take());
-            order(input, Order::Begin(Begin { request, refused }));
+            order(input, LaneOrder::Begin(EpochBegin { request, refused }));
             if pending.cancelled {
-                order(input, Order::Cancel);
+                order(input, LaneOrder::Cancel);
             }
             *current = Some(pending);
         }
@@ -199,7 +199,7 @@ impl<'a> RequestScheduler<'a> {
         }
         for Lane { input, current, .. } in &mut self.lanes {
             if current.as_ref().is_some_and(|pending| pending.request().id == request) {
-                order(input, Order::Cancel);
+                order(input, LaneOrder::Cancel);
             }
         }
     }
@@ -216,7 +216,7 @@ impl<'a> RequestScheduler<'a> {
         let in_lane = |pending: &&PendingRequest| pending.number == number;
         for Lane { input, current, .. } in &mut self.lanes {
             if let Some(after) = current.as_ref().filter(in_lane).and_then(after) {
-                order(input, Order::Overdue(after));
+                order(input, LaneOrder::Overdue(after));
             }
         }
     }
@@ -227,7 +227,7 @@ impl<'a> RequestScheduler<'a> {
         let (number, request) = (pending.number, Arc::clone(pending.request()));
         let (work, scheduler) = (Arc::clone(&shared.work), self.channels.scheduler.clone());
         shared.submit(work.dataflow.nodes.len(), 0, move |_| {
-            let response = work.apologise(&request, said);
+            let response = work.respond_overdue(&request, said);
             scheduler.send(SchedulerMessage::InterimMade { number, response });
         });
     }
@@ -242,16 +242,16 @@ impl<'a> RequestScheduler<'a> {
         pending.supersedes = Some(response.digest());
         pending.earlier = Some(earlier);
         let (dataflow, receipt) = (pending.dataflow, pending.receipt.clone());
-        let turn = Turn::Interim { handed_over };
-        let _ = self.channels.answers.send(Answered { dataflow, receipt, response, turn });
+        let turn = AnswerTurn::Interim { handed_over };
+        let _ = self.channels.answers.send(AnsweredRequest { dataflow, receipt, response, turn });
     }
 
     fn hand_out(&mut self) {
         let done = Rc::clone(&self.done);
         for LaneResponse { lane, time, response } in done.borrow_mut().drain(..) {
             match response.verdict {
-                Verdict::Unfinished => self.pass_on(lane, time, response),
-                Verdict::Complete | Verdict::Failed => self.let_out(lane, response),
+                ResponseVerdict::Unfinished => self.pass_on(lane, time, response),
+                ResponseVerdict::Complete | ResponseVerdict::Failed => self.let_out(lane, response),
             }
         }
     }
@@ -268,15 +268,15 @@ impl<'a> RequestScheduler<'a> {
         self.queues[pending.dataflow].idle.push_back(lane);
         self.in_work -= 1;
         response.supersedes = pending.supersedes;
-        let turn = Turn::Final { earlier: pending.earlier };
+        let turn = AnswerTurn::Final { earlier: pending.earlier };
         // The delivery threads outlive the workers.
         let PendingRequest { dataflow, receipt, .. } = pending;
-        let _ = self.channels.answers.send(Answered { dataflow, receipt, response, turn });
+        let _ = self.channels.answers.send(AnsweredRequest { dataflow, receipt, response, turn });
     }
 }
 
 /// Each order has a time of its own. Without moving on it would not leave this worker.
-fn order(input: &mut LaneInput, order: Order) {
+fn order(input: &mut LaneInput, order: LaneOrder) {
     input.send(order);
     input.advance_to(input.time() + 1);
 }

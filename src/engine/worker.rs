@@ -6,10 +6,15 @@ use timely::worker::Worker;
 
 use super::lane::{LaneInput, LaneResponses, lane};
 use super::scheduler::{RequestScheduler, SchedulerChannels};
-use super::shared::Shared;
+use super::shared::ProcessShared;
 
 /// Runs a worker until no more requests come and all are answered.
-pub fn work(worker: &mut Worker, lanes: usize, shared: &[Arc<Shared>], channels: Option<SchedulerChannels>) {
+pub fn work(
+    worker: &mut Worker,
+    lanes: usize,
+    shared: &[Arc<ProcessShared>],
+    channels: Option<SchedulerChannels>,
+) {
     let done = LaneResponses::default();
     let mut inputs: Vec<(usize, LaneInput)> = Vec::new();
     for (dataflow, shared) in shared.iter().enumerate() {

@@ -10,14 +10,15 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::{CWD, RenameFlags};
 
 use crate::admission::{
-    Delivery, DeliveryTrouble, Destination, DestinationReach, OutgoingResponse, PartAnswer, TroubleKind,
+    DeliveryErrorKind, DeliveryRecord, DeliveryTrouble, Destination, DestinationReach, OutgoingResponse,
+    PartAnswer,
 };
 use crate::dataflow::Response;
 use crate::step::{Artifact, Request};
 use crate::store::Store;
 
 /// A folder that gets a folder for each response: a [`Destination`] on this machine.
-pub struct Folder {
+pub struct ResponseFolder {
     root: PathBuf,
     /// Keeps the drafts of the same response apart, when a request is under way twice.
     drafts: AtomicU64,
@@ -26,27 +27,27 @@ pub struct Folder {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum FolderError {
+pub enum ResponseFolderError {
     #[error("could not write {path}")]
     Write { path: PathBuf, source: io::Error },
     #[error("the name {0:?} does not stay below the response's folder")]
     Name(String),
 }
 
-impl Folder {
+impl ResponseFolder {
     /// # Errors
     /// If the folder cannot be made.
-    pub fn at(root: impl Into<PathBuf>) -> Result<Folder, FolderError> {
+    pub fn at(root: impl Into<PathBuf>) -> Result<ResponseFolder, ResponseFolderError> {
         let root = root.into();
         fs::create_dir_all(&root).map_err(failed(&root))?;
-        Ok(Folder { root, drafts: AtomicU64::new(0), placing: Mutex::new(()) })
+        Ok(ResponseFolder { root, drafts: AtomicU64::new(0), placing: Mutex::new(()) })
     }
 
     /// Removes the drafts that a process left behind when it was killed. Nobody may be writing.
     ///
     /// # Errors
     /// If they cannot be removed.
-    pub fn tidy(&self) -> Result<(), FolderError> {
+    pub fn tidy(&self) -> Result<(), ResponseFolderError> {
         for entry in fs::read_dir(&self.root).map_err(failed(&self.root))? {
             let entry = entry.map_err(failed(&self.root))?;
             let name = entry.file_name().to_string_lossy().into_owned();
@@ -66,7 +67,7 @@ impl Folder {
         request: &Request,
         response: &Response,
         store: &Store,
-    ) -> Result<PathBuf, FolderError> {
+    ) -> Result<PathBuf, ResponseFolderError> {
         safe(&request.name)?;
         let place = self.root.join(&request.name);
         let number = self.drafts.fetch_add(1, Ordering::Relaxed);
@@ -83,7 +84,7 @@ impl Folder {
     }
 }
 
-impl Destination for Folder {
+impl Destination for ResponseFolder {
     fn name(&self) -> String {
         self.root.display().to_string()
     }
@@ -113,7 +114,7 @@ impl Destination for Folder {
     }
 
     /// Writes `delivery.json`. The file appears whole.
-    fn note(&self, request: &Request, deliveries: &[Delivery]) -> Result<(), DeliveryTrouble> {
+    fn note(&self, request: &Request, deliveries: &[DeliveryRecord]) -> Result<(), DeliveryTrouble> {
         let place = self.root.join(safe(&request.name)?);
         let path = place.join("delivery.json");
         let text = serde_json::to_string_pretty(deliveries).expect("a delivery is made of texts and numbers");
@@ -126,17 +127,17 @@ impl Destination for Folder {
     }
 }
 
-impl From<FolderError> for DeliveryTrouble {
-    fn from(error: FolderError) -> DeliveryTrouble {
+impl From<ResponseFolderError> for DeliveryTrouble {
+    fn from(error: ResponseFolderError) -> DeliveryTrouble {
         let kind = match error {
-            FolderError::Write { .. } => TroubleKind::Passing,
-            FolderError::Name(_) => TroubleKind::Lasting,
+            ResponseFolderError::Write { .. } => DeliveryErrorKind::Passing,
+            ResponseFolderError::Name(_) => DeliveryErrorKind::Lasting,
         };
         DeliveryTrouble { kind, ..DeliveryTrouble::passing(error) }
     }
 }
 
-fn write_all(draft: &Path, response: &Response, store: &Store) -> Result<(), FolderError> {
+fn write_all(draft: &Path, response: &Response, store: &Store) -> Result<(), ResponseFolderError> {
     fs::create_dir_all(draft).map_err(failed(draft))?;
     for artifact in &response.files {
         let path = draft.join(safe(&artifact.name)?);
@@ -153,7 +154,7 @@ fn write_all(draft: &Path, response: &Response, store: &Store) -> Result<(), Fol
 }
 
 /// The files' bytes were synced in the store; `response.json` and the folders are new.
-fn sync_all(draft: &Path) -> Result<(), FolderError> {
+fn sync_all(draft: &Path) -> Result<(), ResponseFolderError> {
     let mut folders = vec![draft.to_owned()];
     while let Some(folder) = folders.pop() {
         let inside = fs::read_dir(&folder).map_err(failed(&folder))?;
@@ -170,12 +171,12 @@ fn sync_all(draft: &Path) -> Result<(), FolderError> {
     Ok(())
 }
 
-fn sync(path: &Path) -> Result<(), FolderError> {
+fn sync(path: &Path) -> Result<(), ResponseFolderError> {
     fs::File::open(path).and_then(|file| file.sync_all()).map_err(failed(path))
 }
 
 /// A link costs no copy of the bytes; across file systems there is no link.
-fn copy(from: &Path, to: &Path, artifact: &Artifact) -> Result<(), FolderError> {
+fn copy(from: &Path, to: &Path, artifact: &Artifact) -> Result<(), ResponseFolderError> {
     match fs::hard_link(from, to) {
         Ok(()) => Ok(()),
         Err(_) => {
@@ -187,7 +188,7 @@ fn copy(from: &Path, to: &Path, artifact: &Artifact) -> Result<(), FolderError> 
 }
 
 /// Moves a draft into its place. An earlier response is there until the new one is.
-fn put(draft: &Path, place: &Path) -> Result<(), FolderError> {
+fn put(draft: &Path, place: &Path) -> Result<(), ResponseFolderError> {
     if !place.exists() {
         fs::rename(draft, place).map_err(failed(place))?;
     } else if rustix::fs::renameat_with(CWD, draft, CWD, place, RenameFlags::EXCHANGE).is_err() {
@@ -202,33 +203,33 @@ fn put(draft: &Path, place: &Path) -> Result<(), FolderError> {
     Ok(())
 }
 
-fn remove(folder: &Path) -> Result<(), FolderError> {
+fn remove(folder: &Path) -> Result<(), ResponseFolderError> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(folder)(error)),
         _ => Ok(()),
     }
 }
 
-fn safe(name: &str) -> Result<&Path, FolderError> {
+fn safe(name: &str) -> Result<&Path, ResponseFolderError> {
     let path = Path::new(name);
     let stays = path.components().all(|part| matches!(part, Component::Normal(_)));
-    if stays && !name.is_empty() { Ok(path) } else { Err(FolderError::Name(name.to_owned())) }
+    if stays && !name.is_empty() { Ok(path) } else { Err(ResponseFolderError::Name(name.to_owned())) }
 }
 
-fn failed(path: &Path) -> impl FnOnce(io::Error) -> FolderError {
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> ResponseFolderError {
     let path = path.to_owned();
-    move |source| FolderError::Write { path, source }
+    move |source| ResponseFolderError::Write { path, source }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataflow::Verdict;
-    use crate::step::{Digest, File};
+    use crate::dataflow::ResponseVerdict;
+    use crate::step::{Digest, ResponseFile};
 
     fn response(request: &Request, store: &Store, files: &[(&str, &str)]) -> Response {
         let artifact = |(name, text): &(&str, &str)| {
-            let artifact = File::new(*name, "text/plain", text.as_bytes().to_vec()).artifact();
+            let artifact = ResponseFile::new(*name, "text/plain", text.as_bytes().to_vec()).artifact();
             store.put(request.id, artifact.digest, text.as_bytes()).unwrap();
             artifact
         };
@@ -237,7 +238,7 @@ mod tests {
             name: request.name.clone(),
             dataflow: "test".to_owned(),
             version: Digest::of(b"test"),
-            verdict: Verdict::Complete,
+            verdict: ResponseVerdict::Complete,
             steps: Vec::new(),
             files: files.iter().map(artifact).collect(),
             supersedes: None,
@@ -249,7 +250,7 @@ mod tests {
     fn a_later_response_takes_the_place_of_an_earlier_one_as_a_whole() {
         let root = tempfile::tempdir().unwrap();
         let store = Store::at(root.path().join("store")).unwrap();
-        let folder = Folder::at(root.path().join("out")).unwrap();
+        let folder = ResponseFolder::at(root.path().join("out")).unwrap();
         let request = Request::new("study", Default::default(), Vec::new());
         folder
             .write(&request, &response(&request, &store, &[("a/b.txt", "1"), ("c.txt", "2")]), &store)
@@ -267,11 +268,11 @@ mod tests {
     fn a_name_that_leads_out_of_the_folder_is_refused_and_leaves_nothing() {
         let root = tempfile::tempdir().unwrap();
         let store = Store::at(root.path().join("store")).unwrap();
-        let folder = Folder::at(root.path().join("out")).unwrap();
+        let folder = ResponseFolder::at(root.path().join("out")).unwrap();
         let request = Request::new("study", Default::default(), Vec::new());
         for name in ["../x", "/x", "a/../../x", ""] {
             let written = folder.write(&request, &response(&request, &store, &[(name, "1")]), &store);
-            assert!(matches!(written, Err(FolderError::Name(_))), "{name:?}");
+            assert!(matches!(written, Err(ResponseFolderError::Name(_))), "{name:?}");
         }
         assert_eq!(fs::read_dir(root.path().join("out")).unwrap().count(), 0);
     }
@@ -280,7 +281,7 @@ mod tests {
     fn the_same_response_written_many_times_at_once_is_there_once() {
         let root = tempfile::tempdir().unwrap();
         let store = Store::at(root.path().join("store")).unwrap();
-        let folder = Folder::at(root.path().join("out")).unwrap();
+        let folder = ResponseFolder::at(root.path().join("out")).unwrap();
         let request = Request::new("study", Default::default(), Vec::new());
         let response = response(&request, &store, &[("a/b.txt", "1"), ("c.txt", "2")]);
         std::thread::scope(|scope| {

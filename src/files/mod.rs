@@ -4,6 +4,6 @@ mod folder;
 mod site;
 mod source;
 
-pub use folder::{Folder, FolderError};
+pub use folder::{ResponseFolder, ResponseFolderError};
 pub use site::{FilesSection, FilesSite, OutputSetting};
 pub use source::{FILE_ATTRIBUTES, FilesError, PlainFiles};

@@ -11,8 +11,8 @@
 //! part of the airways is found.
 
 use super::Volume;
-use super::bits::{Bits, Bounds};
-use super::components::{Components, Region};
+use super::bits::{VoxelBounds, VoxelSet};
+use super::components::{VoxelComponents, VoxelRegion};
 
 /// Cross section of a trachea in mm²; adults have 150 to 450.
 const TRACHEA_MM2: std::ops::RangeInclusive<f64> = 40.0..=700.0;
@@ -35,8 +35,8 @@ const WALL_SHARE: f64 = 0.7;
 
 /// The lumen of trachea and main bronchi within a box of a volume, on the box's grid; `None` if no
 /// trachea is found. `air` is the air inside the body, on the same grid.
-pub fn find_airways(volume: &Volume, bounds: &Bounds, air: &Bits) -> Option<Bits> {
-    let tracker = Tracker::new(volume, bounds);
+pub fn find_airways(volume: &Volume, bounds: &VoxelBounds, air: &VoxelSet) -> Option<VoxelSet> {
+    let tracker = AirwayTracker::new(volume, bounds);
     // The trachea begins in the upper half of the lungs' extent or above.
     let upper = tracker.depth / 2 + 1;
     for step in 0..upper {
@@ -51,11 +51,11 @@ pub fn find_airways(volume: &Volume, bounds: &Bounds, air: &Bits) -> Option<Bits
 }
 
 /// Cross sections in a slice that could be a trachea.
-fn tracheas(tracker: &Tracker, air: &Bits, step: usize) -> Vec<Vec<[usize; 2]>> {
+fn tracheas(tracker: &AirwayTracker, air: &VoxelSet, step: usize) -> Vec<Vec<[usize; 2]>> {
     let z = tracker.slice(step);
     let [columns, rows, _] = air.size();
-    let slice = air.crop(&Bounds { low: [0, 0, z], high: [columns, rows, z + 1] });
-    let components = Components::of(&slice);
+    let slice = air.crop(&VoxelBounds { low: [0, 0, z], high: [columns, rows, z + 1] });
+    let components = VoxelComponents::of(&slice);
     let fitting = components.by_size(|region| is_round(region, tracker));
     fitting
         .into_iter()
@@ -63,26 +63,26 @@ fn tracheas(tracker: &Tracker, air: &Bits, step: usize) -> Vec<Vec<[usize; 2]>> 
         .collect()
 }
 
-fn is_round(region: &Region, tracker: &Tracker) -> bool {
-    let Bounds { low, high } = region.bounds;
+fn is_round(region: &VoxelRegion, tracker: &AirwayTracker) -> bool {
+    let VoxelBounds { low, high } = region.bounds;
     let [width, height] = [0, 1].map(|axis| (high[axis] - low[axis]) as f64 * tracker.volume.spacing[axis]);
     let area = region.voxels as f64 * tracker.pixel_mm2;
     let aspect = width.max(height) / width.min(height);
     TRACHEA_MM2.contains(&area) && aspect <= ASPECT_MOST && area >= 0.5 * width * height
 }
 
-fn pixels(slice: &Bits, region: &Region) -> Vec<[usize; 2]> {
-    let Bounds { low, high } = region.bounds;
+fn pixels(slice: &VoxelSet, region: &VoxelRegion) -> Vec<[usize; 2]> {
+    let VoxelBounds { low, high } = region.bounds;
     let all = (low[1]..high[1]).flat_map(|y| (low[0]..high[0]).map(move |x| [x, y]));
     all.filter(|[x, y]| slice.contains([*x, *y, 0])).collect()
 }
 
 /// The result for one slice: its number, and the pixels of each branch.
-type Stage = (usize, Vec<Vec<[usize; 2]>>);
+type AirwayStage = (usize, Vec<Vec<[usize; 2]>>);
 
-struct Tracker<'a> {
+struct AirwayTracker<'a> {
     volume: &'a Volume,
-    bounds: Bounds,
+    bounds: VoxelBounds,
     columns: usize,
     rows: usize,
     depth: usize,
@@ -91,13 +91,13 @@ struct Tracker<'a> {
     wall_pixels: usize,
 }
 
-impl<'a> Tracker<'a> {
-    fn new(volume: &'a Volume, bounds: &Bounds) -> Tracker<'a> {
+impl<'a> AirwayTracker<'a> {
+    fn new(volume: &'a Volume, bounds: &VoxelBounds) -> AirwayTracker<'a> {
         let [columns, rows, depth] = [0, 1, 2].map(|axis| bounds.high[axis] - bounds.low[axis]);
         let pixel_mm2 = volume.spacing[0] * volume.spacing[1];
         let wall_pixels = (WALL_MM / pixel_mm2.sqrt()).ceil() as usize;
         let head_first = volume.axes[2][2] < 0.0;
-        Tracker { volume, bounds: *bounds, columns, rows, depth, head_first, pixel_mm2, wall_pixels }
+        AirwayTracker { volume, bounds: *bounds, columns, rows, depth, head_first, pixel_mm2, wall_pixels }
     }
 
     /// The number of a slice, counted from the head.
@@ -111,7 +111,7 @@ impl<'a> Tracker<'a> {
         self.volume.voxels[((z + first) * rows + y + front) * columns + x + left]
     }
 
-    fn follow(&self, start: Vec<[usize; 2]>, step: usize) -> Vec<Stage> {
+    fn follow(&self, start: Vec<[usize; 2]>, step: usize) -> Vec<AirwayStage> {
         let mut followed = vec![(self.slice(step), vec![start])];
         for step in step + 1..self.depth {
             let z = self.slice(step);
@@ -125,8 +125,8 @@ impl<'a> Tracker<'a> {
         followed
     }
 
-    fn filled(&self, followed: &[Stage]) -> Bits {
-        let mut lumen = Bits::empty([self.columns, self.rows, self.depth]);
+    fn filled(&self, followed: &[AirwayStage]) -> VoxelSet {
+        let mut lumen = VoxelSet::empty([self.columns, self.rows, self.depth]);
         for (z, branches) in followed {
             branches.iter().flatten().for_each(|[x, y]| lumen.insert([*x, *y, *z]));
         }
@@ -141,7 +141,7 @@ impl<'a> Tracker<'a> {
             let growth = 1.0 + WIDENING_PER_MM * self.volume.spacing[2];
             let area = branch.len() as f64 * self.pixel_mm2;
             let most = LUMEN_MM2_MOST.min(area * growth + WIDENING_MM2);
-            let mut search = Search::new(self, z, (most / self.pixel_mm2) as usize);
+            let mut search = BranchSearch::new(self, z, (most / self.pixel_mm2) as usize);
             for seed in branch {
                 if taken.contains([seed[0], seed[1], 0]) {
                     continue;
@@ -155,8 +155,8 @@ impl<'a> Tracker<'a> {
         lumina
     }
 
-    fn nothing(&self) -> Bits {
-        Bits::empty([self.columns, self.rows, 1])
+    fn nothing(&self) -> VoxelSet {
+        VoxelSet::empty([self.columns, self.rows, 1])
     }
 
     /// Adds the air around a seed; `false` as soon as the area is more than `most` pixels, or reaches the
@@ -167,7 +167,7 @@ impl<'a> Tracker<'a> {
         z: usize,
         threshold: i16,
         most: usize,
-        refused: &Bits,
+        refused: &VoxelSet,
     ) -> bool {
         let mut seen = self.nothing();
         grown.iter().for_each(|[x, y]| seen.insert([*x, *y, 0]));
@@ -223,19 +223,19 @@ impl<'a> Tracker<'a> {
 /// Areas that were rejected for one seed are rejected for every other seed in the same air. They are kept for
 /// each threshold, because a branch that opens into the lung would otherwise be grown anew from each of its
 /// pixels.
-struct Search<'a> {
-    tracker: &'a Tracker<'a>,
+struct BranchSearch<'a> {
+    tracker: &'a AirwayTracker<'a>,
     z: usize,
     /// Largest area of a lumen, in pixels.
     most: usize,
     least: usize,
-    refused: [Option<Bits>; LUMEN_HU.len()],
+    refused: [Option<VoxelSet>; LUMEN_HU.len()],
 }
 
-impl<'a> Search<'a> {
-    fn new(tracker: &'a Tracker, z: usize, most: usize) -> Search<'a> {
+impl<'a> BranchSearch<'a> {
+    fn new(tracker: &'a AirwayTracker, z: usize, most: usize) -> BranchSearch<'a> {
         let least = (LUMEN_MM2_LEAST / tracker.pixel_mm2).ceil() as usize;
-        Search { tracker, z, most, least, refused: Default::default() }
+        BranchSearch { tracker, z, most, least, refused: Default::default() }
     }
 
     /// The lumen around a seed at the highest threshold that holds.
@@ -247,7 +247,7 @@ impl<'a> Search<'a> {
     /// The air around a seed, 4-connected; `None` if the area is more than `most` pixels, reaches the border,
     /// is too small or lacks a wall.
     fn grow(&mut self, seed: [usize; 2], level: usize) -> Option<Vec<[usize; 2]>> {
-        let Search { tracker, z, .. } = *self;
+        let BranchSearch { tracker, z, .. } = *self;
         let refused = self.refused[level].get_or_insert_with(|| tracker.nothing());
         if refused.contains([seed[0], seed[1], 0]) {
             return None;

@@ -8,39 +8,39 @@ use std::ops::Range;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{Block, Volume};
+use super::{NumberBlock, Volume};
 
 pub const WORD: usize = 64;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Bits {
+pub struct VoxelSet {
     size: [usize; 3],
     words_per_row: usize,
-    words: Block<u64>,
+    words: NumberBlock<u64>,
 }
 
 /// A box of voxels: `low` belongs to it, `high` does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
+pub struct VoxelBounds {
     pub low: [usize; 3],
     pub high: [usize; 3],
 }
 
-impl Bits {
-    pub fn empty(size: [usize; 3]) -> Bits {
+impl VoxelSet {
+    pub fn empty(size: [usize; 3]) -> VoxelSet {
         let words_per_row = size[0].div_ceil(WORD);
-        Bits { size, words_per_row, words: Block::zeroed(words_per_row * size[1] * size[2]) }
+        VoxelSet { size, words_per_row, words: NumberBlock::zeroed(words_per_row * size[1] * size[2]) }
     }
 
     /// A set whose words the caller writes, all of them.
-    fn unset(size: [usize; 3]) -> Bits {
+    fn unset(size: [usize; 3]) -> VoxelSet {
         let words_per_row = size[0].div_ceil(WORD);
-        Bits { size, words_per_row, words: Block::unset(words_per_row * size[1] * size[2]) }
+        VoxelSet { size, words_per_row, words: NumberBlock::unset(words_per_row * size[1] * size[2]) }
     }
 
     /// The voxels that a rule accepts, by their index: x fastest, then y, then z.
-    pub fn of(size: [usize; 3], accepts: impl Fn(usize) -> bool) -> Bits {
-        let mut bits = Bits::empty(size);
+    pub fn of(size: [usize; 3], accepts: impl Fn(usize) -> bool) -> VoxelSet {
+        let mut bits = VoxelSet::empty(size);
         let all = (0..size.iter().product()).filter(|index| accepts(*index));
         all.for_each(|index| {
             bits.insert([index % size[0], index / size[0] % size[1], index / size[0] / size[1]]);
@@ -49,8 +49,8 @@ impl Bits {
     }
 
     /// The voxels strictly below a CT number.
-    pub fn below(volume: &Volume, hu: i16) -> Bits {
-        let mut bits = Bits::unset(volume.size);
+    pub fn below(volume: &Volume, hu: i16) -> VoxelSet {
+        let mut bits = VoxelSet::unset(volume.size);
         let rows = volume.voxels.par_chunks_exact(volume.size[0]);
         let words = bits.words.par_chunks_exact_mut(bits.words_per_row);
         words.zip(rows).with_min_len(512).for_each(|(words, voxels)| row_below(voxels, hu, words));
@@ -97,19 +97,19 @@ impl Bits {
         self.words.iter().all(|word| *word == 0)
     }
 
-    pub fn add(&mut self, other: &Bits) {
+    pub fn add(&mut self, other: &VoxelSet) {
         self.combine(other, |mine, theirs| mine | theirs);
     }
 
-    pub fn remove(&mut self, other: &Bits) {
+    pub fn remove(&mut self, other: &VoxelSet) {
         self.combine(other, |mine, theirs| mine & !theirs);
     }
 
-    pub fn keep(&mut self, other: &Bits) {
+    pub fn keep(&mut self, other: &VoxelSet) {
         self.combine(other, |mine, theirs| mine & theirs);
     }
 
-    fn combine(&mut self, other: &Bits, with: impl Fn(u64, u64) -> u64) {
+    fn combine(&mut self, other: &VoxelSet, with: impl Fn(u64, u64) -> u64) {
         assert_eq!(self.size, other.size, "sets on one grid");
         for (mine, theirs) in self.words.iter_mut().zip(other.words.iter()) {
             *mine = with(*mine, *theirs);
@@ -117,7 +117,7 @@ impl Bits {
     }
 
     /// All voxels that are not in the set.
-    pub fn complement(mut self) -> Bits {
+    pub fn complement(mut self) -> VoxelSet {
         let (size, words_per_row) = (self.size, self.words_per_row);
         self.slices_mut().for_each(|(_, slice)| {
             slice.iter_mut().for_each(|word| *word = !*word);
@@ -127,9 +127,9 @@ impl Bits {
     }
 
     /// The smallest box around the set; `None` if it is empty.
-    pub fn bounds(&self) -> Option<Bounds> {
+    pub fn bounds(&self) -> Option<VoxelBounds> {
         let mut columns = vec![0; self.words_per_row];
-        let mut bounds = Bounds { low: [0, usize::MAX, usize::MAX], high: [0; 3] };
+        let mut bounds = VoxelBounds { low: [0, usize::MAX, usize::MAX], high: [0; 3] };
         for (index, row) in self.words.chunks_exact(self.words_per_row).enumerate() {
             if row.iter().any(|word| *word != 0) {
                 columns.iter_mut().zip(row).for_each(|(all, word)| *all |= word);
@@ -147,8 +147,8 @@ impl Bits {
     }
 
     /// The set within a box whose `low[0]` is a multiple of 64, on a grid of its own.
-    pub fn crop(&self, bounds: &Bounds) -> Bits {
-        let mut bits = Bits::unset([0, 1, 2].map(|axis| bounds.high[axis] - bounds.low[axis]));
+    pub fn crop(&self, bounds: &VoxelBounds) -> VoxelSet {
+        let mut bits = VoxelSet::unset([0, 1, 2].map(|axis| bounds.high[axis] - bounds.low[axis]));
         let (first, words_per_row) = (bounds.low[0] / WORD, bits.words_per_row);
         let beyond = words_per_row * WORD - bits.size[0];
         for (index, row) in bits.words.chunks_exact_mut(words_per_row).enumerate() {
@@ -160,8 +160,8 @@ impl Bits {
     }
 
     /// The set put back where it was cropped from.
-    pub fn uncrop(&self, bounds: &Bounds, size: [usize; 3]) -> Bits {
-        let mut bits = Bits::empty(size);
+    pub fn uncrop(&self, bounds: &VoxelBounds, size: [usize; 3]) -> VoxelSet {
+        let mut bits = VoxelSet::empty(size);
         for (index, row) in self.words.chunks_exact(self.words_per_row).enumerate() {
             let (y, z) = (index % self.size[1] + bounds.low[1], index / self.size[1] + bounds.low[2]);
             let start = (z * size[1] + y) * bits.words_per_row + bounds.low[0] / WORD;
@@ -171,8 +171,8 @@ impl Bits {
     }
 
     /// Every voxel that a ball around a voxel of the set reaches.
-    pub fn dilate(&self, ball: &Ball) -> Bits {
-        let mut dilated = Bits::empty(self.size);
+    pub fn dilate(&self, ball: &VoxelBall) -> VoxelSet {
+        let mut dilated = VoxelSet::empty(self.size);
         let slice_words = self.words_per_row * self.size[1];
         let buffer = || [vec![0; slice_words], vec![0; slice_words * (ball.half_width_most + 1)]];
         dilated.slices_mut().for_each_init(buffer, |[pair, reached], (z, slice)| {
@@ -187,12 +187,12 @@ impl Bits {
     }
 
     /// Every voxel around which the whole ball is in the set; voxels outside the grid count as in the set.
-    pub fn erode(self, ball: &Ball) -> Bits {
+    pub fn erode(self, ball: &VoxelBall) -> VoxelSet {
         self.complement().dilate(ball).complement()
     }
 
     /// Adds the voxels that no ball outside the set can reach.
-    pub fn close(&self, ball: &Ball) -> Bits {
+    pub fn close(&self, ball: &VoxelBall) -> VoxelSet {
         self.dilate(ball).erode(ball)
     }
 
@@ -216,7 +216,7 @@ impl Bits {
 
     /// Fills a slice of `reached` for every half width: the rows to which the ball extends with that half
     /// width.
-    fn reach(&self, disc: &Disc, source: &[u64], rows: Range<usize>, reached: &mut [u64]) {
+    fn reach(&self, disc: &VoxelDisc, source: &[u64], rows: Range<usize>, reached: &mut [u64]) {
         for (half_widths, reached) in
             disc.dys_by_half_width.iter().zip(reached.chunks_exact_mut(source.len()))
         {
@@ -260,21 +260,21 @@ fn clear_beyond(words: &mut [u64], columns: usize, words_per_row: usize) {
 
 /// A ball in mm, on a grid: discs, each of which lies in two slices at the same distance.
 #[derive(Clone, Debug)]
-pub struct Ball {
-    discs: Vec<Disc>,
+pub struct VoxelBall {
+    discs: Vec<VoxelDisc>,
     half_width_most: usize,
 }
 
 #[derive(Clone, Debug)]
-struct Disc {
+struct VoxelDisc {
     dz: usize,
     /// For every half width, the rows of the disc that have it.
     dys_by_half_width: Vec<Vec<isize>>,
 }
 
-impl Ball {
+impl VoxelBall {
     /// The ball of a radius. A voxel belongs to the ball if its centre is within the radius.
-    pub fn new(radius_mm: f64, spacing: [f64; 3]) -> Ball {
+    pub fn new(radius_mm: f64, spacing: [f64; 3]) -> VoxelBall {
         let reach = spacing.map(|mm| (radius_mm / mm).floor() as usize);
         let disc = |dz: usize| {
             let mut dys_by_half_width = vec![Vec::new(); reach[0] + 1];
@@ -285,20 +285,20 @@ impl Ball {
                     dys_by_half_width[(rest.sqrt() / spacing[0]).floor() as usize].push(dy);
                 }
             }
-            Disc { dz, dys_by_half_width }
+            VoxelDisc { dz, dys_by_half_width }
         };
-        Ball { discs: (0..=reach[2]).map(disc).collect(), half_width_most: reach[0] }
+        VoxelBall { discs: (0..=reach[2]).map(disc).collect(), half_width_most: reach[0] }
     }
 }
 
-impl Bounds {
+impl VoxelBounds {
     /// The box with a margin in mm, within a grid, its first column a multiple of 64.
-    pub fn widened(&self, margin_mm: f64, spacing: [f64; 3], size: [usize; 3]) -> Bounds {
+    pub fn widened(&self, margin_mm: f64, spacing: [f64; 3], size: [usize; 3]) -> VoxelBounds {
         let margin = spacing.map(|mm| (margin_mm / mm).ceil() as usize + 1);
         let mut low: [usize; 3] = std::array::from_fn(|axis| self.low[axis].saturating_sub(margin[axis]));
         low[0] -= low[0] % WORD;
         let high = std::array::from_fn(|axis| size[axis].min(self.high[axis] + margin[axis]));
-        Bounds { low, high }
+        VoxelBounds { low, high }
     }
 }
 
@@ -350,7 +350,7 @@ mod tests {
         Volume { voxels: voxels.into(), size, spacing: [1.0; 3], origin: [0.0; 3], axes }
     }
 
-    fn voxels(bits: &Bits) -> Vec<[usize; 3]> {
+    fn voxels(bits: &VoxelSet) -> Vec<[usize; 3]> {
         let [columns, rows, slices] = bits.size;
         let all = (0..slices).flat_map(|z| (0..rows).flat_map(move |y| (0..columns).map(move |x| [x, y, z])));
         all.filter(|at| bits.contains(*at)).collect()
@@ -360,7 +360,7 @@ mod tests {
     fn below_is_strict_in_every_column() {
         let size = [75, 3, 2];
         let hu = |index: usize| ((index * 7919) % 2000) as i16 - 1000;
-        let bits = Bits::below(&volume(size, hu), -400);
+        let bits = VoxelSet::below(&volume(size, hu), -400);
         for (index, [x, y, z]) in (0..450).map(|i| (i, [i % 75, i / 75 % 3, i / 225])) {
             assert_eq!(bits.contains([x, y, z]), hu(index) < -400, "{x} {y} {z}");
         }
@@ -371,38 +371,38 @@ mod tests {
     fn a_dilated_voxel_is_the_ball() {
         let spacing = [0.7, 1.0, 2.0];
         for x in [3, 62, 64, 70] {
-            let mut bits = Bits::empty([75, 9, 5]);
+            let mut bits = VoxelSet::empty([75, 9, 5]);
             bits.insert([x, 4, 2]);
             let inside = |[u, v, w]: &[usize; 3]| {
                 let away = [(*u, x, 0), (*v, 4, 1), (*w, 2, 2)];
                 let squares = away.map(|(a, b, axis)| ((a as f64 - b as f64) * spacing[axis]).powi(2));
                 squares.iter().sum::<f64>() <= 9.0
             };
-            let full = Bits::empty([75, 9, 5]).complement();
+            let full = VoxelSet::empty([75, 9, 5]).complement();
             let expected: Vec<[usize; 3]> = voxels(&full).into_iter().filter(inside).collect();
-            assert_eq!(voxels(&bits.dilate(&Ball::new(3.0, spacing))), expected);
+            assert_eq!(voxels(&bits.dilate(&VoxelBall::new(3.0, spacing))), expected);
         }
     }
 
     #[test]
     fn closing_fills_a_hole_and_keeps_the_outline() {
-        let mut bits = Bits::empty([80, 12, 12]);
+        let mut bits = VoxelSet::empty([80, 12, 12]);
         for index in 0..6 * 6 * 6 {
             bits.insert([60 + index % 6, 3 + index / 6 % 6, 3 + index / 36]);
         }
         let whole = bits.clone();
-        let mut hole = Bits::empty(bits.size);
+        let mut hole = VoxelSet::empty(bits.size);
         hole.insert([63, 6, 6]);
         bits.remove(&hole);
-        assert_eq!(bits.close(&Ball::new(1.5, [1.0; 3])), whole);
+        assert_eq!(bits.close(&VoxelBall::new(1.5, [1.0; 3])), whole);
     }
 
     #[test]
     fn crop_keeps_what_is_inside() {
-        let mut bits = Bits::empty([200, 4, 4]);
+        let mut bits = VoxelSet::empty([200, 4, 4]);
         bits.insert([70, 1, 1]);
         bits.insert([150, 2, 2]);
-        let cropped = bits.crop(&Bounds { low: [64, 1, 1], high: [100, 4, 4] });
+        let cropped = bits.crop(&VoxelBounds { low: [64, 1, 1], high: [100, 4, 4] });
         assert_eq!(voxels(&cropped), [[6, 0, 0]]);
     }
 }

@@ -7,15 +7,15 @@
 
 use std::collections::BTreeMap;
 
-use super::Header;
+use super::InstanceHeader;
 use super::preview::have_same_pixels;
-use super::slices::{SAME_PLACE_MM, Slice};
+use super::slices::{AxialSlice, SAME_PLACE_MM};
 
 const CT_IMAGE_STORAGE: &str = "1.2.840.10008.5.1.4.1.1.2";
 
 /// Slices of one kind in order along their normal, and how they came to be this set.
 pub struct Candidate<'a> {
-    pub slices: Vec<Slice<'a>>,
+    pub slices: Vec<AxialSlice<'a>>,
     /// The series and, if it was taken apart, which part of it this is.
     pub label: String,
     /// Instances that were left out of this set, for the report.
@@ -56,8 +56,8 @@ impl LeftOut {
 
 /// Sorts the instances of a study into candidates. A candidate of fewer than `slices_least` slices is left
 /// out where another part of its series has more.
-pub fn candidates<'a>(headers: &[&'a Header], slices_least: usize) -> Candidates<'a> {
-    let mut series: BTreeMap<&str, Vec<Slice>> = BTreeMap::new();
+pub fn candidates<'a>(headers: &[&'a InstanceHeader], slices_least: usize) -> Candidates<'a> {
+    let mut series: BTreeMap<&str, Vec<AxialSlice>> = BTreeMap::new();
     let mut left_out: BTreeMap<(String, String), usize> = BTreeMap::new();
     for header in headers {
         match usable(header) {
@@ -72,7 +72,7 @@ pub fn candidates<'a>(headers: &[&'a Header], slices_least: usize) -> Candidates
 }
 
 /// The slice of an instance, or why it cannot be part of a volume of CT numbers.
-fn usable(header: &Header) -> Result<Slice<'_>, String> {
+fn usable(header: &InstanceHeader) -> Result<AxialSlice<'_>, String> {
     let reason = if header.sop_class_uid != CT_IMAGE_STORAGE {
         "not a CT image"
     } else if header.image_type.iter().any(|value| value == "LOCALIZER") {
@@ -84,15 +84,15 @@ fn usable(header: &Header) -> Result<Slice<'_>, String> {
     } else if !matches!(header.bits_allocated, 8 | 16 | 32) {
         "without 8, 16 or 32 bits per pixel"
     } else {
-        let slice = Slice::of(header).ok_or("without axial position, orientation or pixel spacing")?;
+        let slice = AxialSlice::of(header).ok_or("without axial position, orientation or pixel spacing")?;
         return header.units.obstacle().map_or(Ok(slice), Err);
     };
     Err(reason.to_owned())
 }
 
 /// Takes a series apart where its slices cannot be one volume.
-fn parts(slices: Vec<Slice>, slices_least: usize) -> Vec<Candidate> {
-    let mut kinds: Vec<Vec<Slice>> = Vec::new();
+fn parts(slices: Vec<AxialSlice>, slices_least: usize) -> Vec<Candidate> {
+    let mut kinds: Vec<Vec<AxialSlice>> = Vec::new();
     for slice in slices {
         match kinds.iter_mut().find(|kind| kind[0].is_like(&slice)) {
             Some(kind) => kind.push(slice),
@@ -128,7 +128,7 @@ fn parts(slices: Vec<Slice>, slices_least: usize) -> Vec<Candidate> {
 }
 
 /// An attribute by which slices at one place may be told apart: its name, and its value in words.
-type Discriminator = (&'static str, fn(&Header) -> String);
+type Discriminator = (&'static str, fn(&InstanceHeader) -> String);
 
 const DISCRIMINATORS: [Discriminator; 5] = [
     ("temporal position", |header| {
@@ -145,8 +145,8 @@ const DISCRIMINATORS: [Discriminator; 5] = [
 const NEIGHBOUR_SHARE_MOST: f64 = 0.5;
 
 /// Tells slices at one place apart, if an attribute does.
-fn phases<'a>(mut slices: Vec<Slice<'a>>, label: &str) -> Vec<Candidate<'a>> {
-    slices.sort_by(Slice::order);
+fn phases<'a>(mut slices: Vec<AxialSlice<'a>>, label: &str) -> Vec<Candidate<'a>> {
+    slices.sort_by(AxialSlice::order);
     let whole = slices.len();
     slices.dedup_by(|one, other| {
         one.header.sop_instance_uid == other.header.sop_instance_uid && one.is_at_place_of(other)
@@ -162,7 +162,7 @@ fn phases<'a>(mut slices: Vec<Slice<'a>>, label: &str) -> Vec<Candidate<'a>> {
         return vec![Candidate { slices, label: label.to_owned(), remarks }];
     }
     for (name, value) in DISCRIMINATORS {
-        let mut groups: BTreeMap<String, Vec<Slice>> = BTreeMap::new();
+        let mut groups: BTreeMap<String, Vec<AxialSlice>> = BTreeMap::new();
         slices.iter().for_each(|slice| groups.entry(value(slice.header)).or_default().push(*slice));
         let is_told_apart = groups.len() > 1 && groups.values().all(|group| !has_doubles(group));
         if !is_told_apart {
@@ -178,7 +178,7 @@ fn phases<'a>(mut slices: Vec<Slice<'a>>, label: &str) -> Vec<Candidate<'a>> {
             return vec![Candidate { slices, label: label.to_owned(), remarks }];
         }
         let count = groups.len();
-        let part = |(value, slices): (String, Vec<Slice<'a>>)| {
+        let part = |(value, slices): (String, Vec<AxialSlice<'a>>)| {
             let value = if value.is_empty() { "none".to_owned() } else { value };
             let mut remarks = remarks.clone();
             remarks.push(format!("{label} holds {count} sets of slices that differ in {name}: one is used"));
@@ -197,12 +197,12 @@ fn phases<'a>(mut slices: Vec<Slice<'a>>, label: &str) -> Vec<Candidate<'a>> {
     vec![Candidate { slices, label: label.to_owned(), remarks }]
 }
 
-fn has_doubles(slices: &[Slice]) -> bool {
+fn has_doubles(slices: &[AxialSlice]) -> bool {
     slices.windows(2).any(|pair| pair[0].is_at_place_of(&pair[1]))
 }
 
 /// Removes slices that repeat the pixels of the one before them at the same place.
-fn without_copies(slices: &mut Vec<Slice>) -> usize {
+fn without_copies(slices: &mut Vec<AxialSlice>) -> usize {
     let whole = slices.len();
     slices.dedup_by(|later, earlier| {
         later.is_at_place_of(earlier) && have_same_pixels(later.header, earlier.header)
@@ -210,14 +210,14 @@ fn without_copies(slices: &mut Vec<Slice>) -> usize {
     whole - slices.len()
 }
 
-impl Slice<'_> {
+impl AxialSlice<'_> {
     /// Whether both lie at the same place along their normal.
-    pub fn is_at_place_of(&self, other: &Slice) -> bool {
+    pub fn is_at_place_of(&self, other: &AxialSlice) -> bool {
         (self.along_mm - other.along_mm).abs() < SAME_PLACE_MM
     }
 
     /// Whether both can be slices of one volume.
-    fn is_like(&self, other: &Slice) -> bool {
+    fn is_like(&self, other: &AxialSlice) -> bool {
         self.difference(other).is_empty()
     }
 }

@@ -7,32 +7,32 @@
 
 use rayon::prelude::*;
 
-use super::bits::{Bits, Bounds, WORD};
+use super::bits::{VoxelBounds, VoxelSet, WORD};
 
 /// Slices per slab: enough to make shared faces rare, few enough to keep all threads busy.
 const SLAB_SLICES: usize = 16;
 
 /// The components of a set, numbered in the order of their first voxels.
-pub struct Components {
+pub struct VoxelComponents {
     size: [usize; 3],
     /// Index of each row's first run, and the number of runs.
     rows: Vec<u32>,
-    runs: Vec<Run>,
+    runs: Vec<VoxelRun>,
     /// Number of the component of each run.
     labels: Vec<u32>,
-    pub regions: Vec<Region>,
+    pub regions: Vec<VoxelRegion>,
 }
 
 /// A component of a set.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Region {
+pub struct VoxelRegion {
     pub voxels: u64,
-    pub bounds: Bounds,
+    pub bounds: VoxelBounds,
     /// Sums of the voxels' x, y and z, from which the centre is computed.
     sums: [u64; 3],
 }
 
-impl Region {
+impl VoxelRegion {
     /// Whether the region reaches the first or last column or row of the grid.
     pub fn touches_sides(&self, size: [usize; 3]) -> bool {
         (0..2).any(|axis| self.bounds.low[axis] == 0 || self.bounds.high[axis] == size[axis])
@@ -46,20 +46,22 @@ impl Region {
 
 /// A run of voxels from one column to another, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Run {
+struct VoxelRun {
     first: u16,
     last: u16,
 }
 
-impl Components {
+impl VoxelComponents {
     /// # Panics
     /// If the grid has more than 65 536 columns or the set more than 2³² runs.
-    pub fn of(bits: &Bits) -> Components {
+    pub fn of(bits: &VoxelSet) -> VoxelComponents {
         let size = bits.size();
         let starts: Vec<usize> = (0..size[2]).step_by(SLAB_SLICES).collect();
-        let slabs: Vec<Slab> =
-            starts.par_iter().map(|start| Slab::of(bits, *start, size[2].min(start + SLAB_SLICES))).collect();
-        let mut all = Slab::joined(slabs);
+        let slabs: Vec<RunSlab> = starts
+            .par_iter()
+            .map(|start| RunSlab::of(bits, *start, size[2].min(start + SLAB_SLICES)))
+            .collect();
+        let mut all = RunSlab::joined(slabs);
         for start in &starts[1..] {
             for y in 0..size[1] {
                 let row = start * size[1] + y;
@@ -67,11 +69,11 @@ impl Components {
             }
         }
         let (labels, regions) = all.regions(size);
-        Components { size, rows: all.rows, runs: all.runs, labels, regions }
+        VoxelComponents { size, rows: all.rows, runs: all.runs, labels, regions }
     }
 
     /// The numbers of the components that a rule accepts, the largest component first.
-    pub fn by_size(&self, accept: impl Fn(&Region) -> bool) -> Vec<usize> {
+    pub fn by_size(&self, accept: impl Fn(&VoxelRegion) -> bool) -> Vec<usize> {
         let mut accepted: Vec<usize> =
             (0..self.regions.len()).filter(|index| accept(&self.regions[*index])).collect();
         accepted.sort_by_key(|index| (std::cmp::Reverse(self.regions[*index].voxels), *index));
@@ -80,7 +82,7 @@ impl Components {
 
     /// The largest of the components that a rule accepts, and the second largest if it has more than a share
     /// of the largest.
-    pub fn largest_two(&self, share: f64, accept: impl Fn(&Region) -> bool) -> Vec<usize> {
+    pub fn largest_two(&self, share: f64, accept: impl Fn(&VoxelRegion) -> bool) -> Vec<usize> {
         let mut chosen = self.by_size(accept);
         chosen.truncate(2);
         if let [first, second] = chosen[..] {
@@ -91,10 +93,10 @@ impl Components {
     }
 
     /// The voxels of some components.
-    pub fn select(&self, chosen: &[usize]) -> Bits {
+    pub fn select(&self, chosen: &[usize]) -> VoxelSet {
         let mut wanted = vec![false; self.regions.len()];
         chosen.iter().for_each(|index| wanted[*index] = true);
-        let mut bits = Bits::empty(self.size);
+        let mut bits = VoxelSet::empty(self.size);
         let words = bits.words_per_row();
         bits.slices_mut().for_each(|(z, slice)| {
             for (y, row) in slice.chunks_exact_mut(words).enumerate() {
@@ -112,17 +114,17 @@ impl Components {
 
 /// Runs of some slices with their union-find forest.
 #[derive(Default)]
-struct Slab {
+struct RunSlab {
     rows: Vec<u32>,
-    runs: Vec<Run>,
+    runs: Vec<VoxelRun>,
     /// A run's parent has a smaller index, or is the run itself.
     parents: Vec<u32>,
 }
 
-impl Slab {
-    fn of(bits: &Bits, start: usize, end: usize) -> Slab {
+impl RunSlab {
+    fn of(bits: &VoxelSet, start: usize, end: usize) -> RunSlab {
         let rows = bits.size()[1];
-        let mut slab = Slab { rows: vec![0], ..Slab::default() };
+        let mut slab = RunSlab { rows: vec![0], ..RunSlab::default() };
         for z in start..end {
             for y in 0..rows {
                 push_runs(bits.row(y, z), &mut slab.runs);
@@ -140,11 +142,11 @@ impl Slab {
         slab
     }
 
-    fn joined(slabs: Vec<Slab>) -> Slab {
+    fn joined(slabs: Vec<RunSlab>) -> RunSlab {
         let runs = slabs.iter().map(|slab| slab.runs.len()).sum();
         assert!(u32::try_from(runs).is_ok(), "too many runs");
         let mut all =
-            Slab { rows: vec![0], runs: Vec::with_capacity(runs), parents: Vec::with_capacity(runs) };
+            RunSlab { rows: vec![0], runs: Vec::with_capacity(runs), parents: Vec::with_capacity(runs) };
         for slab in slabs {
             let offset = all.runs.len() as u32;
             all.rows.extend(slab.rows[1..].iter().map(|row| row + offset));
@@ -183,7 +185,7 @@ impl Slab {
     }
 
     /// Numbers the components. One pass suffices, as parents precede their children.
-    fn regions(&self, size: [usize; 3]) -> (Vec<u32>, Vec<Region>) {
+    fn regions(&self, size: [usize; 3]) -> (Vec<u32>, Vec<VoxelRegion>) {
         let mut labels: Vec<u32> = Vec::with_capacity(self.runs.len());
         let mut regions = Vec::new();
         for (index, row) in self.rows.windows(2).enumerate() {
@@ -193,8 +195,8 @@ impl Slab {
                 let label = if parent == run { regions.len() as u32 } else { labels[parent] };
                 labels.push(label);
                 if parent == run {
-                    let bounds = Bounds { low: [usize::MAX; 3], high: [0; 3] };
-                    regions.push(Region { voxels: 0, bounds, sums: [0; 3] });
+                    let bounds = VoxelBounds { low: [usize::MAX; 3], high: [0; 3] };
+                    regions.push(VoxelRegion { voxels: 0, bounds, sums: [0; 3] });
                 }
                 regions[label as usize].count(self.runs[run], y, z);
             }
@@ -203,8 +205,8 @@ impl Slab {
     }
 }
 
-impl Region {
-    fn count(&mut self, run: Run, y: usize, z: usize) {
+impl VoxelRegion {
+    fn count(&mut self, run: VoxelRun, y: usize, z: usize) {
         let (first, last) = (usize::from(run.first), usize::from(run.last));
         let voxels = last - first + 1;
         self.voxels += voxels as u64;
@@ -218,7 +220,7 @@ impl Region {
 }
 
 /// Appends the runs of a row: a bit that differs from the one before it starts or ends a run.
-fn push_runs(row: &[u64], runs: &mut Vec<Run>) {
+fn push_runs(row: &[u64], runs: &mut Vec<VoxelRun>) {
     let mut before = 0;
     let mut first = None;
     for (index, word) in row.iter().enumerate() {
@@ -230,18 +232,18 @@ fn push_runs(row: &[u64], runs: &mut Vec<Run>) {
             first = match first {
                 None => Some(at as u16),
                 Some(first) => {
-                    runs.push(Run { first, last: (at - 1) as u16 });
+                    runs.push(VoxelRun { first, last: (at - 1) as u16 });
                     None
                 }
             };
         }
     }
     if let Some(first) = first {
-        runs.push(Run { first, last: (row.len() * WORD - 1) as u16 });
+        runs.push(VoxelRun { first, last: (row.len() * WORD - 1) as u16 });
     }
 }
 
-fn fill(row: &mut [u64], run: Run) {
+fn fill(row: &mut [u64], run: VoxelRun) {
     let (first, last) = (usize::from(run.first), usize::from(run.last));
     let from = u64::MAX << (first % WORD);
     let to = u64::MAX >> (WORD - 1 - last % WORD);
@@ -261,8 +263,8 @@ mod tests {
     use super::*;
 
     /// A fixed scatter of voxels: about `share` of every 256.
-    fn scatter(size: [usize; 3], share: u32) -> Bits {
-        let mut bits = Bits::empty(size);
+    fn scatter(size: [usize; 3], share: u32) -> VoxelSet {
+        let mut bits = VoxelSet::empty(size);
         let mut state = 1_u32;
         for index in 0..size.iter().product() {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -274,7 +276,7 @@ mod tests {
     }
 
     /// The sizes of all components, sorted, found voxel by voxel with a stack.
-    fn flooded(bits: &Bits) -> Vec<u64> {
+    fn flooded(bits: &VoxelSet) -> Vec<u64> {
         let size = bits.size();
         let mut left = bits.clone();
         let mut sizes = Vec::new();
@@ -286,7 +288,7 @@ mod tests {
                     continue;
                 }
                 count += 1;
-                let mut one = Bits::empty(size);
+                let mut one = VoxelSet::empty(size);
                 one.insert(at);
                 left.remove(&one);
                 for axis in 0..3 {
@@ -313,7 +315,7 @@ mod tests {
         // More slices than a slab, rows longer than a word and not a multiple of it.
         for share in [20, 80, 110, 200] {
             let bits = scatter([70, 5, 20], share);
-            let components = Components::of(&bits);
+            let components = VoxelComponents::of(&bits);
             let mut sizes: Vec<u64> = components.regions.iter().map(|region| region.voxels).collect();
             sizes.sort_unstable();
             assert_eq!(sizes, flooded(&bits), "share {share}");
@@ -324,13 +326,13 @@ mod tests {
 
     #[test]
     fn regions_know_their_bounds() {
-        let mut bits = Bits::empty([130, 4, 3]);
+        let mut bits = VoxelSet::empty([130, 4, 3]);
         (60..=129).for_each(|x| bits.insert([x, 2, 1]));
         bits.insert([5, 1, 1]);
-        let components = Components::of(&bits);
+        let components = VoxelComponents::of(&bits);
         let [small, long] = &components.regions[..] else { panic!("two components") };
-        assert_eq!(small.bounds, Bounds { low: [5, 1, 1], high: [6, 2, 2] });
-        assert_eq!(long.bounds, Bounds { low: [60, 2, 1], high: [130, 3, 2] });
+        assert_eq!(small.bounds, VoxelBounds { low: [5, 1, 1], high: [6, 2, 2] });
+        assert_eq!(long.bounds, VoxelBounds { low: [60, 2, 1], high: [130, 3, 2] });
         assert_eq!(long.centre(), [94.5, 2.0, 1.0]);
         assert!(long.touches_sides(bits.size()) && !small.touches_sides(bits.size()));
         assert_eq!(components.by_size(|_| true), [1, 0]);

@@ -18,7 +18,7 @@ use crate::dicom_file::encoding::{
 };
 use crate::dicom_file::inflate::inflating;
 use crate::dicom_file::part10::FileMeta;
-pub use crate::dicom_file::reader::Damage;
+pub use crate::dicom_file::reader::ElementDamage;
 use crate::dicom_file::reader::ElementReader;
 
 use super::CharacterSet;
@@ -34,7 +34,7 @@ const TEXT_BYTES_MOST: usize = 16 << 10;
 const TEXTS_MOST: usize = 100;
 
 /// A file whose meta information has been read.
-pub struct Part10<'a> {
+pub struct Part10File<'a> {
     pub transfer_syntax_uid: String,
     encoding: Encoding,
     data: Cow<'a, [u8]>,
@@ -44,10 +44,10 @@ pub struct Part10<'a> {
 #[error("the file is not DICOM")]
 pub struct NotDicom;
 
-impl<'a> Part10<'a> {
+impl<'a> Part10File<'a> {
     /// # Errors
     /// If the bytes lack the mark `DICM` after 128 bytes.
-    pub fn open(bytes: &'a [u8]) -> Result<Part10<'a>, NotDicom> {
+    pub fn open(bytes: &'a [u8]) -> Result<Part10File<'a>, NotDicom> {
         let FileMeta { head, data_set_begins, .. } = FileMeta::read(bytes).ok_or(NotDicom)?;
         let data = &bytes[data_set_begins..];
         let transfer_syntax_uid = match head.transfer_syntax_uid.trim_start() {
@@ -56,37 +56,37 @@ impl<'a> Part10<'a> {
         };
         let encoding = Encoding::of(&transfer_syntax_uid);
         let data = if transfer_syntax_uid == DEFLATED { inflated(data) } else { Cow::Borrowed(data) };
-        Ok(Part10 { transfer_syntax_uid, encoding, data })
+        Ok(Part10File { transfer_syntax_uid, encoding, data })
     }
 
-    pub fn elements(&self) -> Elements<'_> {
-        let mut elements = Elements::of(&self.data, self.encoding, CharacterSet::default());
+    pub fn elements(&self) -> HeaderElements<'_> {
+        let mut elements = HeaderElements::of(&self.data, self.encoding, CharacterSet::default());
         elements.character_set = CharacterSet::declared(&ascii(elements.bytes(tags::SPECIFIC_CHARACTER_SET)));
         elements
     }
 }
 
 /// The top-level elements before the pixels.
-pub struct Elements<'a> {
+pub struct HeaderElements<'a> {
     encoding: Encoding,
     character_set: CharacterSet,
     values: Vec<(Tag, &'a [u8])>,
-    pub pixels: Option<Pixels<'a>>,
+    pub pixels: Option<PixelData<'a>>,
     /// Where reading had to stop before the pixels or the end.
-    pub damage: Option<Damage>,
+    pub damage: Option<ElementDamage>,
 }
 
 /// Pixel Data (7FE0,0010) as far as it is there.
 #[derive(Clone, Copy)]
-pub enum Pixels<'a> {
-    Native(Native<'a>),
+pub enum PixelData<'a> {
+    Native(NativePixels<'a>),
     /// What follows the element's head: items with the offset table and the fragments.
     Encapsulated(&'a [u8]),
 }
 
 /// Pixels as they are: as many of the declared bytes as are there.
 #[derive(Clone, Copy)]
-pub struct Native<'a> {
+pub struct NativePixels<'a> {
     pub declared: usize,
     pub bytes: &'a [u8],
     /// The value's VR counts in words, not in bytes.
@@ -94,10 +94,10 @@ pub struct Native<'a> {
     pub big_endian: bool,
 }
 
-impl<'a> Elements<'a> {
-    fn of(bytes: &'a [u8], encoding: Encoding, character_set: CharacterSet) -> Elements<'a> {
+impl<'a> HeaderElements<'a> {
+    fn of(bytes: &'a [u8], encoding: Encoding, character_set: CharacterSet) -> HeaderElements<'a> {
         let mut elements =
-            Elements { encoding, character_set, values: Vec::new(), pixels: None, damage: None };
+            HeaderElements { encoding, character_set, values: Vec::new(), pixels: None, damage: None };
         elements.read(&mut ElementReader::new(bytes, encoding));
         elements
     }
@@ -161,11 +161,11 @@ impl<'a> Elements<'a> {
     /// The data sets in the items of a sequence; those behind a damaged one are left out.
     ///
     /// One at a time: an item has 8 bytes in a file, and many times that here.
-    pub fn items(&self, tag: Tag) -> impl Iterator<Item = Elements<'a>> {
+    pub fn items(&self, tag: Tag) -> impl Iterator<Item = HeaderElements<'a>> {
         let (encoding, character_set) = (self.encoding, self.character_set);
         let mut reader = ElementReader::new(self.bytes(tag), encoding);
         let contents = std::iter::from_fn(move || reader.item());
-        contents.map(move |content| Elements::of(content, encoding, character_set))
+        contents.map(move |content| HeaderElements::of(content, encoding, character_set))
     }
 
     /// An element's value as it is in the file; empty where it is absent.
@@ -174,16 +174,16 @@ impl<'a> Elements<'a> {
     }
 }
 
-fn pixels<'a>(reader: &mut ElementReader<'a>) -> Option<Pixels<'a>> {
+fn pixels<'a>(reader: &mut ElementReader<'a>) -> Option<PixelData<'a>> {
     let head = reader.head()?;
     let rest = reader.rest();
     if head.length == UNDEFINED {
-        return Some(Pixels::Encapsulated(rest));
+        return Some(PixelData::Encapsulated(rest));
     }
     let declared = head.length as usize;
     let bytes = &rest[..declared.min(rest.len())];
     let big_endian = reader.encoding().big_endian;
-    Some(Pixels::Native(Native { declared, bytes, words: head.has_words(), big_endian }))
+    Some(PixelData::Native(NativePixels { declared, bytes, words: head.has_words(), big_endian }))
 }
 
 fn guess(data: &[u8]) -> &'static str {

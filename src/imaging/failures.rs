@@ -1,10 +1,10 @@
 //! Failures for a human reader: by step, with at most a few of many items named.
 
-use crate::step::{Outcome, Outcomes, Reason};
+use crate::step::{Outcome, OutcomeReason, StepOutcomes};
 
 /// A step that failed, for the request or for some of its items.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct StepFailure {
     pub step: String,
     /// Sentences that say what is wrong, and with which item.
     pub reasons: Vec<String>,
@@ -18,8 +18,8 @@ pub struct Failure {
 const NAMED: usize = 5;
 
 /// The failures in the order of the dataflow.
-pub fn failures(outcomes: &Outcomes) -> Vec<Failure> {
-    let mut failures: Vec<Failure> = Vec::new();
+pub fn failures(outcomes: &StepOutcomes) -> Vec<StepFailure> {
+    let mut failures: Vec<StepFailure> = Vec::new();
     for (report, fault) in outcomes.faults() {
         let reason = match &report.item {
             Some(item) => format!("{item}: {}", fault.reason),
@@ -27,7 +27,7 @@ pub fn failures(outcomes: &Outcomes) -> Vec<Failure> {
         };
         let known = failures.iter().position(|failure| failure.step == report.step);
         let index = known.unwrap_or_else(|| {
-            failures.push(Failure::of(&report.step));
+            failures.push(StepFailure::of(&report.step));
             failures.len() - 1
         });
         failures[index].add(sentence(&reason), sentence(&fault.remedy));
@@ -36,12 +36,12 @@ pub fn failures(outcomes: &Outcomes) -> Vec<Failure> {
 }
 
 /// The steps that could not run because of a failure, each once.
-pub fn not_run(outcomes: &Outcomes) -> Vec<String> {
+pub fn not_run(outcomes: &StepOutcomes) -> Vec<String> {
     let mut steps: Vec<String> = Vec::new();
     for report in &outcomes.0 {
         let because_of_failure = matches!(
             &report.outcome,
-            Outcome::Skipped { because: Reason::NeedFailed { .. } | Reason::Stopped { .. } }
+            Outcome::Skipped { because: OutcomeReason::NeedFailed { .. } | OutcomeReason::Stopped { .. } }
         );
         if because_of_failure && !steps.contains(&report.step) {
             steps.push(report.step.clone());
@@ -50,9 +50,9 @@ pub fn not_run(outcomes: &Outcomes) -> Vec<String> {
     steps
 }
 
-impl Failure {
-    fn of(step: &str) -> Failure {
-        Failure { step: step.to_owned(), reasons: Vec::new(), remedies: Vec::new(), unnamed: 0 }
+impl StepFailure {
+    fn of(step: &str) -> StepFailure {
+        StepFailure { step: step.to_owned(), reasons: Vec::new(), remedies: Vec::new(), unnamed: 0 }
     }
 
     fn add(&mut self, reason: String, remedy: String) {
@@ -86,10 +86,10 @@ fn sentence(fragment: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::step::{Fault, Report};
+    use crate::step::{Fault, StepReport};
 
-    fn report(step: &str, item: Option<&str>, outcome: Outcome) -> Report {
-        Report { step: step.to_owned(), item: item.map(str::to_owned), outcome }
+    fn report(step: &str, item: Option<&str>, outcome: Outcome) -> StepReport {
+        StepReport { step: step.to_owned(), item: item.map(str::to_owned), outcome }
     }
 
     fn failed(reason: &str) -> Outcome {
@@ -100,7 +100,7 @@ mod tests {
     fn many_items_are_counted_not_listed() {
         let names: Vec<String> = (0..9).map(|number| format!("{number}.dcm")).collect();
         let reports = names.iter().map(|name| report("headers", Some(name), failed("no pixels")));
-        let failures = failures(&Outcomes(reports.collect()));
+        let failures = failures(&StepOutcomes(reports.collect()));
         assert_eq!(failures.len(), 1);
         assert_eq!((failures[0].reasons.len(), failures[0].unnamed), (5, 4));
         assert_eq!(failures[0].reasons[0], "0.dcm: no pixels.");
@@ -110,11 +110,11 @@ mod tests {
     #[test]
     fn steps_skipped_for_other_reasons_are_not_blamed() {
         let skipped = |because| Outcome::Skipped { because };
-        let outcomes = Outcomes(vec![
+        let outcomes = StepOutcomes(vec![
             report("volume", None, failed("slice 12 is missing")),
-            report("lungs", None, skipped(Reason::NeedFailed { step: "volume".to_owned() })),
-            report("png", None, skipped(Reason::Stopped { step: "volume".to_owned() })),
-            report("capture", None, skipped(Reason::SwitchedOff)),
+            report("lungs", None, skipped(OutcomeReason::NeedFailed { step: "volume".to_owned() })),
+            report("png", None, skipped(OutcomeReason::Stopped { step: "volume".to_owned() })),
+            report("capture", None, skipped(OutcomeReason::SwitchedOff)),
         ]);
         assert_eq!(not_run(&outcomes), ["lungs", "png"]);
         assert_eq!(failures(&outcomes)[0].reasons, ["Slice 12 is missing."]);

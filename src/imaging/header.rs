@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::step::{Digest, Fault, PathOf, Payload};
 
-use super::Study;
-use super::elements::{Elements, Part10};
+use super::StudyAttributes;
+use super::elements::{HeaderElements, Part10File};
 
 /// Bytes that most headers fit in; some scanners' private elements take more.
 const FIRST_BYTES: u64 = 16 << 10;
@@ -21,7 +21,7 @@ const FIRST_BYTES: u64 = 16 << 10;
 /// Lengths are millimetres in the patient coordinate system of PS3.3 C.7.6.2.1.1 (x to the left,
 /// y to the back, z to the head). A field is `None` where the instance lacks it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Header {
+pub struct InstanceHeader {
     /// The instance's name in messages: the item's name.
     pub name: String,
     #[serde(skip)]
@@ -104,7 +104,7 @@ impl PixelUnits {
 }
 
 /// Slope, intercept and their units. A value that is absent or cannot be read never becomes 0.
-fn rescale(elements: &Elements) -> (f64, f64, PixelUnits) {
+fn rescale(elements: &HeaderElements) -> (f64, f64, PixelUnits) {
     let value = |tag| (elements.decimal(tag), elements.text(tag));
     let (slope, slope_text) = value(tags::RESCALE_SLOPE);
     let (intercept, intercept_text) = value(tags::RESCALE_INTERCEPT);
@@ -123,12 +123,12 @@ fn rescale(elements: &Elements) -> (f64, f64, PixelUnits) {
     (slope, intercept, units)
 }
 
-impl Header {
+impl InstanceHeader {
     /// Reads the header of a file. Of a large file only the beginning is read.
     ///
     /// # Errors
     /// If the file cannot be read, is not DICOM, or ends within the header.
-    pub fn read(name: &str, path: &Path) -> Result<Header, Fault> {
+    pub fn read(name: &str, path: &Path) -> Result<InstanceHeader, Fault> {
         let bytes = beginning(path).map_err(|error| {
             Fault::new(
                 format!("the file {name} could not be read: {error}"),
@@ -137,17 +137,17 @@ impl Header {
         })?;
         match read_instance(name, path, &bytes) {
             Ok((header, _)) => Ok(header),
-            Err(Unreadable::NotDicom) => Err(Fault::new(
+            Err(HeaderError::NotDicom) => Err(Fault::new(
                 format!("the file {name} is not DICOM"),
                 "Leave it out, or send it as a DICOM file (PS3.10).",
             )),
-            Err(Unreadable::Damaged { fault, .. }) => Err(fault),
+            Err(HeaderError::Damaged { fault, .. }) => Err(fault),
         }
     }
 
-    fn of(name: &str, path: &Path, transfer_syntax_uid: &str, elements: &Elements) -> Header {
+    fn of(name: &str, path: &Path, transfer_syntax_uid: &str, elements: &HeaderElements) -> InstanceHeader {
         let (slope, intercept, units) = rescale(elements);
-        Header {
+        InstanceHeader {
             name: name.to_owned(),
             path: path.to_owned(),
             item: None,
@@ -203,7 +203,7 @@ impl Header {
     }
 }
 
-impl Payload for Header {
+impl Payload for InstanceHeader {
     const TYPE: &'static str = "header";
 
     fn locate(&mut self, path_of: PathOf) {
@@ -215,13 +215,13 @@ impl Payload for Header {
 
 /// Why a file has no usable header.
 #[derive(Debug, thiserror::Error)]
-pub enum Unreadable {
+pub enum HeaderError {
     #[error("the file is not DICOM")]
     NotDicom,
     /// DICOM, but cut off or damaged before its pixels. `study` holds the attributes before the damage; its
     /// UID is empty if even that is lost.
     #[error("{fault}")]
-    Damaged { fault: Fault, study: Box<Study> },
+    Damaged { fault: Fault, study: Box<StudyAttributes> },
 }
 
 /// Reads the attributes of any DICOM object and of its study, image or not.
@@ -230,8 +230,12 @@ pub enum Unreadable {
 ///
 /// # Errors
 /// If the bytes are not a DICOM file, or end before its pixels.
-pub fn read_instance(name: &str, path: &Path, bytes: &[u8]) -> Result<(Header, Study), Unreadable> {
-    let file = Part10::open(bytes).map_err(|_| Unreadable::NotDicom)?;
+pub fn read_instance(
+    name: &str,
+    path: &Path,
+    bytes: &[u8],
+) -> Result<(InstanceHeader, StudyAttributes), HeaderError> {
+    let file = Part10File::open(bytes).map_err(|_| HeaderError::NotDicom)?;
     let elements = file.elements();
     let study = study(&elements);
     if let Some(damage) = &elements.damage {
@@ -239,13 +243,13 @@ pub fn read_instance(name: &str, path: &Path, bytes: &[u8]) -> Result<(Header, S
             format!("the file {name} cannot be read: {damage}"),
             "Send this instance again from its source.",
         );
-        return Err(Unreadable::Damaged { fault, study: Box::new(study) });
+        return Err(HeaderError::Damaged { fault, study: Box::new(study) });
     }
-    Ok((Header::of(name, path, &file.transfer_syntax_uid, &elements), study))
+    Ok((InstanceHeader::of(name, path, &file.transfer_syntax_uid, &elements), study))
 }
 
-fn study(elements: &Elements) -> Study {
-    Study {
+fn study(elements: &HeaderElements) -> StudyAttributes {
+    StudyAttributes {
         study_instance_uid: elements.text(tags::STUDY_INSTANCE_UID),
         study_id: elements.text(tags::STUDY_ID),
         study_date: elements.text(tags::STUDY_DATE),
@@ -269,7 +273,7 @@ fn beginning(path: &Path) -> io::Result<Vec<u8>> {
     loop {
         let missing = wanted - bytes.len() as u64;
         let read = file.by_ref().take(missing).read_to_end(&mut bytes)? as u64;
-        let whole = Part10::open(&bytes).is_ok_and(|file| file.elements().pixels.is_some());
+        let whole = Part10File::open(&bytes).is_ok_and(|file| file.elements().pixels.is_some());
         if whole || read < missing {
             return Ok(bytes);
         }
@@ -300,13 +304,13 @@ mod tests {
         let data = sample::elements(&header);
         let bytes = sample::file(&header.transfer_syntax_uid, &data[..data.len() - 3]);
         match read_instance("bad", &header.path, &bytes) {
-            Err(Unreadable::Damaged { fault, study }) => {
+            Err(HeaderError::Damaged { fault, study }) => {
                 assert!(fault.reason.contains("bad") && fault.reason.contains("cut off"), "{fault}");
                 assert_eq!(study.study_instance_uid, "1.0");
             }
             other => panic!("{other:?}"),
         }
-        assert!(matches!(read_instance("text", &header.path, b"text"), Err(Unreadable::NotDicom)));
+        assert!(matches!(read_instance("text", &header.path, b"text"), Err(HeaderError::NotDicom)));
     }
 
     #[test]
@@ -317,8 +321,8 @@ mod tests {
         let data = [sample::elements(&expected), private, sample::element(tags::PIXEL_DATA, "OW", &[0; 24])];
         let path = folder.path().join("large.dcm");
         std::fs::write(&path, sample::file(&expected.transfer_syntax_uid, &data.concat())).unwrap();
-        assert_eq!(Header::read("large", &path).unwrap().rows, 3);
-        let missing = Header::read("gone", &folder.path().join("gone.dcm")).unwrap_err();
+        assert_eq!(InstanceHeader::read("large", &path).unwrap().rows, 3);
+        let missing = InstanceHeader::read("gone", &folder.path().join("gone.dcm")).unwrap_err();
         assert!(missing.reason.contains("gone could not be read"), "{missing}");
     }
 }

@@ -8,7 +8,7 @@ use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 /// Writes keys in the order of the fields, and a newline at the end.
 pub fn to_json(value: &impl Serialize) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let layout = Layout(PrettyFormatter::new());
+    let layout = JsonLayout(PrettyFormatter::new());
     value
         .serialize(&mut Serializer::with_formatter(&mut bytes, layout))
         .expect("writing to memory does not fail, and the keys are texts");
@@ -16,9 +16,9 @@ pub fn to_json(value: &impl Serialize) -> Vec<u8> {
     bytes
 }
 
-struct Layout(PrettyFormatter<'static>);
+struct JsonLayout(PrettyFormatter<'static>);
 
-impl Formatter for Layout {
+impl Formatter for JsonLayout {
     fn begin_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
         self.0.begin_object(writer)
     }

@@ -14,25 +14,25 @@ use memmap2::MmapMut;
 pub const PAGE_BYTES: usize = 2 << 20;
 
 /// Pages in use; dropping this returns them.
-pub struct Pages {
+pub struct HugePages {
     memory: Option<MmapMut>,
     fresh: bool,
 }
 
-impl Pages {
+impl HugePages {
     /// Takes at least so many bytes, and at most an eighth more.
     ///
     /// # Panics
     /// If the system has no memory for them.
-    pub fn take(bytes: usize) -> Pages {
+    pub fn take(bytes: usize) -> HugePages {
         let bytes = bytes.next_multiple_of(PAGE_BYTES);
         let found = keeper().find(bytes);
         if found.is_some() {
-            return Pages { memory: found, fresh: false };
+            return HugePages { memory: found, fresh: false };
         }
         let too_much = keeper().make_room(bytes);
         drop(too_much);
-        Pages { memory: Some(mapped(bytes)), fresh: true }
+        HugePages { memory: Some(mapped(bytes)), fresh: true }
     }
 
     /// Whether the pages have never been written.
@@ -41,7 +41,7 @@ impl Pages {
     }
 }
 
-impl Drop for Pages {
+impl Drop for HugePages {
     fn drop(&mut self) {
         if let Some(memory) = self.memory.take() {
             keeper().give_back(memory);
@@ -49,7 +49,7 @@ impl Drop for Pages {
     }
 }
 
-impl Deref for Pages {
+impl Deref for HugePages {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -57,7 +57,7 @@ impl Deref for Pages {
     }
 }
 
-impl DerefMut for Pages {
+impl DerefMut for HugePages {
     fn deref_mut(&mut self) -> &mut [u8] {
         self.memory.as_deref_mut().unwrap_or_default()
     }
@@ -72,20 +72,20 @@ fn mapped(bytes: usize) -> MmapMut {
     memory
 }
 
-static KEEPER: Mutex<Keeper> = Mutex::new(Keeper { kept: Vec::new(), in_use: 0, in_use_most: 0 });
+static KEEPER: Mutex<PagePool> = Mutex::new(PagePool { kept: Vec::new(), in_use: 0, in_use_most: 0 });
 
-fn keeper() -> MutexGuard<'static, Keeper> {
+fn keeper() -> MutexGuard<'static, PagePool> {
     KEEPER.lock().expect("nothing panics while it holds the keeper's lock")
 }
 
 /// Unused pages, the longest kept first, and the number of bytes in use.
-struct Keeper {
+struct PagePool {
     kept: Vec<MmapMut>,
     in_use: usize,
     in_use_most: usize,
 }
 
-impl Keeper {
+impl PagePool {
     /// The smallest kept pages that are large enough.
     fn find(&mut self, bytes: usize) -> Option<MmapMut> {
         let fitting =
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_never_adds_to_the_most_in_use() {
-        let mut keeper = Keeper { kept: Vec::new(), in_use: 0, in_use_most: 0 };
+        let mut keeper = PagePool { kept: Vec::new(), in_use: 0, in_use_most: 0 };
         for count in [8, 2, 2] {
             assert!(keeper.make_room(count * PAGE_BYTES).is_empty());
         }
@@ -146,11 +146,11 @@ mod tests {
     #[test]
     fn pages_given_back_serve_again() {
         let bytes = 37 * PAGE_BYTES;
-        let mut first = Pages::take(bytes);
+        let mut first = HugePages::take(bytes);
         assert!(first.are_zero() && first.len() == bytes);
         first[bytes - 1] = 7;
         drop(first);
-        let second = Pages::take(bytes - 5);
+        let second = HugePages::take(bytes - 5);
         assert_eq!((second.are_zero(), second[bytes - 1]), (false, 7));
     }
 }

@@ -8,10 +8,10 @@ use dicom_dictionary_std::tags;
 
 use crate::step::Fault;
 
-use super::Header;
+use super::InstanceHeader;
 use super::codecs;
-use super::codecs::{Layout, Undecodable};
-use super::elements::{Elements, Native, Part10, Pixels, is_native};
+use super::codecs::{DecodeError, PixelLayout};
+use super::elements::{HeaderElements, NativePixels, Part10File, PixelData, is_native};
 
 /// The CT number of padding: the lowest of most scanners.
 const PADDING_HU: i16 = -1024;
@@ -27,20 +27,20 @@ const WHOLE_MOST: f64 = 16_384.0;
 ///
 /// # Panics
 /// If the number of voxels is not the header's.
-pub fn decode_slice(header: &Header, bytes: &[u8], voxels: &mut [i16]) -> Result<(), Fault> {
+pub fn decode_slice(header: &InstanceHeader, bytes: &[u8], voxels: &mut [i16]) -> Result<(), Fault> {
     assert_eq!(voxels.len(), usize::from(header.rows) * usize::from(header.columns), "a place for the slice");
-    let file = Part10::open(bytes).map_err(|_| fault(&Undecodable::NotDicom))?;
+    let file = Part10File::open(bytes).map_err(|_| fault(&DecodeError::NotDicom))?;
     let elements = file.elements();
-    let pixels = elements.pixels.ok_or_else(|| fault(&Undecodable::missing(&elements)))?;
-    let scale = Scale::new(header, &elements);
+    let pixels = elements.pixels.ok_or_else(|| fault(&DecodeError::missing(&elements)))?;
+    let scale = ValueScale::new(header, &elements);
     match pixels {
-        Pixels::Encapsulated(items) => {
+        PixelData::Encapsulated(items) => {
             let samples = compressed(header, &file.transfer_syntax_uid, &elements, items);
-            scale.fill(&samples.map_err(|error| fault(&error))?, Order::Little, voxels);
+            scale.fill(&samples.map_err(|error| fault(&error))?, ByteOrder::Little, voxels);
         }
-        Pixels::Native(native) => {
+        PixelData::Native(native) => {
             check_native(header, native, voxels.len()).map_err(|error| fault(&error))?;
-            let order = if native.big_endian { Order::Big } else { Order::Little };
+            let order = if native.big_endian { ByteOrder::Big } else { ByteOrder::Little };
             scale.fill(native.bytes, order, voxels);
         }
     }
@@ -49,46 +49,46 @@ pub fn decode_slice(header: &Header, bytes: &[u8], voxels: &mut [i16]) -> Result
 
 /// The samples of the only frame, little endian.
 fn compressed(
-    header: &Header,
+    header: &InstanceHeader,
     syntax: &str,
-    elements: &Elements,
+    elements: &HeaderElements,
     items: &[u8],
-) -> Result<Vec<u8>, Undecodable> {
-    let layout = Layout::read(syntax, elements)?;
+) -> Result<Vec<u8>, DecodeError> {
+    let layout = PixelLayout::read(syntax, elements)?;
     let [asked, found] = [
         (header.rows.into(), header.columns.into(), u32::from(header.bits_allocated), 1, 1),
         (layout.rows, layout.columns, layout.bits_allocated, layout.samples_per_pixel, layout.frames),
     ];
     if asked != found {
-        return Err(Undecodable::damaged("the file is another than its header"));
+        return Err(DecodeError::damaged("the file is another than its header"));
     }
     codecs::decode(&layout, elements, items)
 }
 
-fn check_native(header: &Header, native: Native, pixels: usize) -> Result<(), Undecodable> {
+fn check_native(header: &InstanceHeader, native: NativePixels, pixels: usize) -> Result<(), DecodeError> {
     let syntax = header.transfer_syntax_uid.as_str();
     if !is_native(syntax) {
-        return Err(Undecodable::not_encapsulated(syntax));
+        return Err(DecodeError::not_encapsulated(syntax));
     }
     let needed = pixels * usize::from(header.bits_allocated / 8);
     if native.bytes.len() >= needed {
         return Ok(());
     }
-    Err(Undecodable::CutOff { needed, declared: native.declared, present: native.bytes.len() })
+    Err(DecodeError::CutOff { needed, declared: native.declared, present: native.bytes.len() })
 }
 
-fn fault(error: &Undecodable) -> Fault {
+fn fault(error: &DecodeError) -> Fault {
     Fault::new(error.to_string(), error.remedy())
 }
 
 #[derive(Clone, Copy)]
-enum Order {
+enum ByteOrder {
     Little,
     Big,
 }
 
 /// The conversion from stored values to HU.
-struct Scale {
+struct ValueScale {
     slope: f64,
     intercept: f64,
     bits_allocated: u16,
@@ -103,11 +103,11 @@ struct Scale {
 /// Stands for a padding value that is not a stored value.
 const OUTSIDE: i32 = i32::MIN;
 
-impl Scale {
-    fn new(header: &Header, elements: &Elements) -> Scale {
+impl ValueScale {
+    fn new(header: &InstanceHeader, elements: &HeaderElements) -> ValueScale {
         let raw = elements.short(tags::PIXEL_PADDING_VALUE);
         let padding = raw.map(|raw| if header.signed { i32::from(raw as i16) } else { i32::from(raw) });
-        let mut scale = Scale {
+        let mut scale = ValueScale {
             slope: header.slope,
             intercept: header.intercept,
             bits_allocated: header.bits_allocated,
@@ -135,17 +135,17 @@ impl Scale {
 
     /// # Panics
     /// If there are fewer samples than voxels: a voxel that is not written may hold another study's value.
-    fn fill(&self, bytes: &[u8], order: Order, voxels: &mut [i16]) {
+    fn fill(&self, bytes: &[u8], order: ByteOrder, voxels: &mut [i16]) {
         let samples = bytes.len() / usize::from(self.bits_allocated / 8);
         assert!(samples >= voxels.len(), "{samples} samples for {} voxels", voxels.len());
         let pairs = bytes.as_chunks().0.iter();
         let words = bytes.as_chunks().0.iter();
         match (self.bits_allocated, order) {
-            (32, Order::Little) => self.fill_wide(words.map(|word| u32::from_le_bytes(*word)), voxels),
-            (32, Order::Big) => self.fill_wide(words.map(|word| u32::from_be_bytes(*word)), voxels),
+            (32, ByteOrder::Little) => self.fill_wide(words.map(|word| u32::from_le_bytes(*word)), voxels),
+            (32, ByteOrder::Big) => self.fill_wide(words.map(|word| u32::from_be_bytes(*word)), voxels),
             (8, _) => self.fill_from(bytes.iter().map(|byte| u16::from(*byte)), voxels),
-            (_, Order::Little) => self.fill_from(pairs.map(|pair| u16::from_le_bytes(*pair)), voxels),
-            (_, Order::Big) => self.fill_from(pairs.map(|pair| u16::from_be_bytes(*pair)), voxels),
+            (_, ByteOrder::Little) => self.fill_from(pairs.map(|pair| u16::from_le_bytes(*pair)), voxels),
+            (_, ByteOrder::Big) => self.fill_from(pairs.map(|pair| u16::from_be_bytes(*pair)), voxels),
         }
     }
 
@@ -203,7 +203,7 @@ mod tests {
     use dicom_dictionary_std::uids;
 
     /// The first voxels of a slice with these first pixels.
-    fn decoded(header: &Header, first: &[u8]) -> Vec<i16> {
+    fn decoded(header: &InstanceHeader, first: &[u8]) -> Vec<i16> {
         let pixels = [first, &vec![0; 24 - first.len()]].concat();
         let mut voxels = vec![0; 12];
         decode_slice(header, &sample::slice_file(header, &pixels), &mut voxels).unwrap();
@@ -216,25 +216,25 @@ mod tests {
         // 1000; then 1000 with overlay bits above the 12 stored ones; then 4095.
         let pixels = [0xE8, 0x03, 0xE8, 0xF3, 0xFF, 0x0F];
         assert_eq!(decoded(&plain, &pixels)[..4], [-24, -24, 3071, -1024]);
-        let signed = Header { signed: true, intercept: 0.0, ..sample::header(0) };
+        let signed = InstanceHeader { signed: true, intercept: 0.0, ..sample::header(0) };
         assert_eq!(decoded(&signed, &pixels)[..3], [1000, 1000, -1]);
-        let halved = Header { slope: 0.5, intercept: 0.25, ..sample::header(0) };
+        let halved = InstanceHeader { slope: 0.5, intercept: 0.25, ..sample::header(0) };
         assert_eq!(decoded(&halved, &[3, 0, 4, 0])[..2], [2, 2]);
-        let steep = Header { slope: 100.0, intercept: 0.0, ..sample::header(0) };
+        let steep = InstanceHeader { slope: 100.0, intercept: 0.0, ..sample::header(0) };
         assert_eq!(decoded(&steep, &pixels)[2], i16::MAX);
-        let bytes = Header { bits_allocated: 8, bits_stored: 8, intercept: 0.0, ..sample::header(0) };
+        let bytes = InstanceHeader { bits_allocated: 8, bits_stored: 8, intercept: 0.0, ..sample::header(0) };
         assert_eq!(decoded(&bytes, &[5, 255])[..2], [5, 255]);
-        let wide = Header { bits_allocated: 32, bits_stored: 32, signed: true, ..sample::header(0) };
+        let wide = InstanceHeader { bits_allocated: 32, bits_stored: 32, signed: true, ..sample::header(0) };
         let pixels = (24 - 70_000_i32).to_le_bytes().repeat(12);
         let mut voxels = vec![0; 12];
-        let wide = Header { intercept: 69_000.0, ..wide };
+        let wide = InstanceHeader { intercept: 69_000.0, ..wide };
         decode_slice(&wide, &sample::slice_file(&wide, &pixels), &mut voxels).unwrap();
         assert_eq!(voxels, [-976; 12]);
     }
 
     #[test]
     fn padding_becomes_air() {
-        let header = Header { signed: true, bits_stored: 16, ..sample::header(0) };
+        let header = InstanceHeader { signed: true, bits_stored: 16, ..sample::header(0) };
         let data = [
             sample::elements(&header),
             sample::element(tags::PIXEL_PADDING_VALUE, "SS", &(-2000_i16).to_le_bytes()),
@@ -245,7 +245,7 @@ mod tests {
         decode_slice(&header, &bytes, &mut voxels).unwrap();
         assert_eq!(voxels, [PADDING_HU; 12], "also 0 − 1024 is −1024");
         voxels[0] = 0;
-        let lower = Header { intercept: 0.0, ..header };
+        let lower = InstanceHeader { intercept: 0.0, ..header };
         decode_slice(&lower, &bytes, &mut voxels).unwrap();
         assert_eq!(voxels[..2], [PADDING_HU, 0]);
     }
@@ -274,7 +274,7 @@ mod tests {
         let syntax = "1.2.840.10008.1.2.2";
         let head = [0x7F, 0xE0, 0x00, 0x10, b'O', b'W', 0, 0, 0, 0, 0, 24];
         let file = sample::file(syntax, &[&head[..], &[0x03, 0xE8].repeat(12)].concat());
-        let header = Header { transfer_syntax_uid: syntax.to_owned(), ..sample::header(0) };
+        let header = InstanceHeader { transfer_syntax_uid: syntax.to_owned(), ..sample::header(0) };
         let mut voxels = vec![0; 12];
         decode_slice(&header, &file, &mut voxels).unwrap();
         assert_eq!(voxels, [-24; 12]);
@@ -286,12 +286,13 @@ mod tests {
         let whole = sample::slice_file(&header, &[0; 24]);
         let mut voxels = vec![0; 12];
         let mut refused =
-            |header: &Header, bytes: &[u8]| decode_slice(header, bytes, &mut voxels).unwrap_err();
+            |header: &InstanceHeader, bytes: &[u8]| decode_slice(header, bytes, &mut voxels).unwrap_err();
         let cut = refused(&header, &whole[..whole.len() - 5]);
         assert_eq!(cut.reason, "the pixel data is cut off: 24 bytes are needed, 24 declared, 19 there");
         let none = sample::file(&header.transfer_syntax_uid, &sample::elements(&header));
         assert_eq!(refused(&header, &none).reason, "the file has no pixel data");
-        let lossy = Header { transfer_syntax_uid: uids::JPEG_EXTENDED12_BIT.to_owned(), ..sample::header(0) };
+        let lossy =
+            InstanceHeader { transfer_syntax_uid: uids::JPEG_EXTENDED12_BIT.to_owned(), ..sample::header(0) };
         let fault = refused(&lossy, &whole);
         assert!(
             fault.reason.contains("not encapsulated") && fault.reason.contains("JPEG Extended"),

@@ -4,9 +4,9 @@ use std::fs;
 
 use rayon::prelude::*;
 
-use super::Header;
+use super::InstanceHeader;
 use super::pixels::decode_slice;
-use super::slices::Slice;
+use super::slices::AxialSlice;
 
 /// So many slices, spread evenly, stand for all.
 const SLICES_LOOKED_AT: usize = 24;
@@ -19,27 +19,27 @@ const GAS_HU: i16 = -980;
 
 /// The air inside the body that may be lung, in mL: neither joined to a side of the image in its slice nor
 /// as thin as gas. A slice that cannot be decoded counts nothing.
-pub fn lung_ml(slices: &[Slice]) -> f64 {
+pub fn lung_ml(slices: &[AxialSlice]) -> f64 {
     let [Some(first), Some(last)] = [slices.first(), slices.last()] else { return 0.0 };
     let count = slices.len().min(SLICES_LOOKED_AT);
-    let looked_at: Vec<&Slice> = (0..count).map(|index| &slices[index * slices.len() / count]).collect();
+    let looked_at: Vec<&AxialSlice> = (0..count).map(|index| &slices[index * slices.len() / count]).collect();
     let areas_mm2: f64 = looked_at.par_iter().map(|slice| lung_mm2(slice.header)).sum();
     let length_mm = (last.along_mm - first.along_mm) * slices.len() as f64 / (slices.len().max(2) - 1) as f64;
     areas_mm2 / count as f64 * length_mm / 1000.0
 }
 
 /// Whether both slices decode to the same CT numbers.
-pub fn have_same_pixels(one: &Header, other: &Header) -> bool {
+pub fn have_same_pixels(one: &InstanceHeader, other: &InstanceHeader) -> bool {
     decoded(one).is_some_and(|voxels| decoded(other) == Some(voxels))
 }
 
-fn decoded(header: &Header) -> Option<Vec<i16>> {
+fn decoded(header: &InstanceHeader) -> Option<Vec<i16>> {
     let bytes = fs::read(&header.path).ok()?;
     let mut voxels = vec![0; usize::from(header.rows) * usize::from(header.columns)];
     decode_slice(header, &bytes, &mut voxels).ok().map(|()| voxels)
 }
 
-fn lung_mm2(header: &Header) -> f64 {
+fn lung_mm2(header: &InstanceHeader) -> f64 {
     let Some(voxels) = decoded(header) else { return 0.0 };
     let [rows, columns] = [header.rows, header.columns].map(usize::from);
     let step = (columns / COLUMNS).max(1);

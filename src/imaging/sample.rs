@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
 
-use super::Header;
+use super::InstanceHeader;
 use super::header::PixelUnits;
 
 /// Slice `index` of an axial CT series of 4 × 3 pixels, 1 mm apart.
-pub fn header(index: usize) -> Header {
-    Header {
+pub fn header(index: usize) -> InstanceHeader {
+    InstanceHeader {
         name: format!("slice-{index}"),
         path: PathBuf::from(format!("slice-{index}.dcm")),
         item: None,
@@ -70,12 +70,12 @@ pub fn file(transfer_syntax_uid: &str, data: &[u8]) -> Vec<u8> {
 }
 
 /// The file of a slice with pixels, explicit VR little endian.
-pub fn slice_file(header: &Header, pixels: &[u8]) -> Vec<u8> {
+pub fn slice_file(header: &InstanceHeader, pixels: &[u8]) -> Vec<u8> {
     file(&header.transfer_syntax_uid, &[elements(header), element(tags::PIXEL_DATA, "OW", pixels)].concat())
 }
 
 /// The elements of a slice's file before its pixels.
-pub fn elements(header: &Header) -> Vec<u8> {
+pub fn elements(header: &InstanceHeader) -> Vec<u8> {
     let text = |tag, vr: &str, value: &str| element(tag, vr, value.as_bytes());
     let short = |tag, value: u16| element(tag, "US", &value.to_le_bytes());
     let numbers = |values: &[f64]| values.iter().map(f64::to_string).collect::<Vec<_>>().join("\\");

@@ -4,12 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::step::{PathOf, Payload};
 
-use super::Header;
+use super::InstanceHeader;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Series {
+pub struct SortedSeries {
     /// Headers from the first slice to the last along the slice normal (row × column direction).
-    pub slices: Vec<Header>,
+    pub slices: Vec<InstanceHeader>,
     /// Distance of neighbouring slices' positions along the normal, in mm.
     pub slice_spacing: f64,
     /// How far each slice lies aside of the first one along the normal, in whole pixels (columns, rows), as
@@ -20,7 +20,7 @@ pub struct Series {
     pub remarks: Vec<String>,
 }
 
-impl Payload for Series {
+impl Payload for SortedSeries {
     const TYPE: &'static str = "series";
 
     fn locate(&mut self, path_of: PathOf) {

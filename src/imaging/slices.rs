@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use crate::step::Fault;
 
-use super::Header;
+use super::InstanceHeader;
 
 /// Least cosine between an axial slice's normal and the patient's long axis: 25°.
 const AXIAL_COSINE_LEAST: f64 = 0.9;
@@ -23,8 +23,8 @@ const NAMED_MOST: usize = 3;
 
 /// A header with usable axial geometry.
 #[derive(Clone, Copy, Debug)]
-pub struct Slice<'a> {
-    pub header: &'a Header,
+pub struct AxialSlice<'a> {
+    pub header: &'a InstanceHeader,
     /// Position along the normal (row × column direction) in mm.
     pub along_mm: f64,
     position: [f64; 3],
@@ -32,17 +32,17 @@ pub struct Slice<'a> {
     spacing: [f64; 2],
 }
 
-impl<'a> Slice<'a> {
+impl<'a> AxialSlice<'a> {
     /// The slice of a header; `None` without position, pixel spacing, or an axial and orthonormal
     /// orientation.
-    pub fn of(header: &'a Header) -> Option<Slice<'a>> {
+    pub fn of(header: &'a InstanceHeader) -> Option<AxialSlice<'a>> {
         let position = header.position?;
         let orientation = header.orientation?;
         let spacing =
             header.spacing.filter(|spacing| spacing.iter().all(|mm| (0.01..=100.0).contains(mm)))?;
         let normal = normal(&orientation)?;
         let along_mm = dot(position, normal);
-        (normal[2].abs() >= AXIAL_COSINE_LEAST).then_some(Slice {
+        (normal[2].abs() >= AXIAL_COSINE_LEAST).then_some(AxialSlice {
             header,
             along_mm,
             position,
@@ -52,8 +52,8 @@ impl<'a> Slice<'a> {
     }
 
     /// What keeps both from being slices of one volume; empty if nothing does.
-    pub fn difference(&self, other: &Slice) -> &'static str {
-        let size = |slice: &Slice| (slice.header.rows, slice.header.columns);
+    pub fn difference(&self, other: &AxialSlice) -> &'static str {
+        let size = |slice: &AxialSlice| (slice.header.rows, slice.header.columns);
         if size(self) != size(other) {
             "size"
         } else if !near(&self.spacing, &other.spacing) {
@@ -66,7 +66,7 @@ impl<'a> Slice<'a> {
     }
 
     /// Along the normal; at one place by what the instances are called, whatever order they came in.
-    pub fn order(a: &Slice, b: &Slice) -> Ordering {
+    pub fn order(a: &AxialSlice, b: &AxialSlice) -> Ordering {
         let (one, other) = (a.header, b.header);
         let along = a.along_mm.total_cmp(&b.along_mm);
         let number = one.instance_number.cmp(&other.instance_number);
@@ -81,7 +81,7 @@ impl<'a> Slice<'a> {
 ///
 /// # Panics
 /// If there are fewer than two slices.
-pub fn check_spacing(slices: &[Slice]) -> Result<f64, Fault> {
+pub fn check_spacing(slices: &[AxialSlice]) -> Result<f64, Fault> {
     let distances: Vec<f64> = slices.windows(2).map(|pair| pair[1].along_mm - pair[0].along_mm).collect();
     check_doubles(slices, &distances)?;
     check_changes(slices, &distances)?;
@@ -91,7 +91,7 @@ pub fn check_spacing(slices: &[Slice]) -> Result<f64, Fault> {
     Ok(distances.iter().sum::<f64>() / distances.len() as f64)
 }
 
-fn check_doubles(slices: &[Slice], distances: &[f64]) -> Result<(), Fault> {
+fn check_doubles(slices: &[AxialSlice], distances: &[f64]) -> Result<(), Fault> {
     let doubles: Vec<usize> =
         (0..distances.len()).filter(|index| distances[*index] < SAME_PLACE_MM).collect();
     let Some(&first) = doubles.first() else { return Ok(()) };
@@ -111,7 +111,7 @@ fn check_doubles(slices: &[Slice], distances: &[f64]) -> Result<(), Fault> {
 const RUN_LEAST: usize = 4;
 
 /// Refuses a series whose slices are evenly spaced in each of several stretches, by that reason.
-fn check_changes(slices: &[Slice], distances: &[f64]) -> Result<(), Fault> {
+fn check_changes(slices: &[AxialSlice], distances: &[f64]) -> Result<(), Fault> {
     let same = |one: f64, other: f64| (one - other).abs() <= UNEVEN_SHARE * one.min(other);
     let mut runs: Vec<(usize, usize)> = Vec::new();
     for (index, distance) in distances.iter().enumerate() {
@@ -136,7 +136,7 @@ fn check_changes(slices: &[Slice], distances: &[f64]) -> Result<(), Fault> {
     ))
 }
 
-fn check_gaps(slices: &[Slice], distances: &[f64], spacing: f64) -> Result<(), Fault> {
+fn check_gaps(slices: &[AxialSlice], distances: &[f64], spacing: f64) -> Result<(), Fault> {
     let gaps: Vec<usize> =
         (0..distances.len()).filter(|index| distances[*index] > GAP_SPACINGS * spacing).collect();
     if gaps.is_empty() {
@@ -155,7 +155,7 @@ fn check_gaps(slices: &[Slice], distances: &[f64], spacing: f64) -> Result<(), F
     ))
 }
 
-fn check_even(slices: &[Slice], distances: &[f64], spacing: f64) -> Result<(), Fault> {
+fn check_even(slices: &[AxialSlice], distances: &[f64], spacing: f64) -> Result<(), Fault> {
     let odd = (0..distances.len()).find(|index| (distances[*index] - spacing).abs() > UNEVEN_SHARE * spacing);
     let Some(odd) = odd else { return Ok(()) };
     Err(Fault::new(
@@ -171,10 +171,10 @@ fn check_even(slices: &[Slice], distances: &[f64], spacing: f64) -> Result<(), F
 
 /// How far each slice lies aside of the line along the normal through the first one, in whole pixels
 /// (columns, rows). All are 0 where no slice lies more than 2 mm aside.
-pub fn shifts(slices: &[Slice]) -> Vec<[i32; 2]> {
+pub fn shifts(slices: &[AxialSlice]) -> Vec<[i32; 2]> {
     let Some(first) = slices.first() else { return Vec::new() };
     let [row, column] = [[0, 1, 2], [3, 4, 5]].map(|part| part.map(|index| first.orientation[index]));
-    let aside_mm = |slice: &Slice| {
+    let aside_mm = |slice: &AxialSlice| {
         let way: [f64; 3] = std::array::from_fn(|axis| slice.position[axis] - first.position[axis]);
         [dot(way, row), dot(way, column)]
     };
@@ -187,7 +187,7 @@ pub fn shifts(slices: &[Slice]) -> Vec<[i32; 2]> {
     aside_mm.into_iter().map(pixels).collect()
 }
 
-fn z(slice: &Slice) -> String {
+fn z(slice: &AxialSlice) -> String {
     format!("{:.1} mm", slice.position[2])
 }
 

@@ -6,7 +6,7 @@ use crate::step::{AttributeValues, Request};
 
 /// Patient and study attributes, decoded to Unicode; empty where the study lacks them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Study {
+pub struct StudyAttributes {
     pub study_instance_uid: String,
     pub study_id: String,
     pub study_date: String,
@@ -23,11 +23,11 @@ pub struct Study {
 
 macro_rules! attributes {
     ($($field:ident),*) => {
-        impl Study {
+        impl StudyAttributes {
             /// Reads the study from a request's attributes. A request that belongs to no study
             /// gets one of its own, so that an error response always has a place.
-            pub fn of(request: &Request) -> Study {
-                let mut study = Study { $($field: request.attribute(stringify!($field)).to_owned()),* };
+            pub fn of(request: &Request) -> StudyAttributes {
+                let mut study = StudyAttributes { $($field: request.attribute(stringify!($field)).to_owned()),* };
                 if study.study_instance_uid.is_empty() {
                     study.study_instance_uid = request.id.uid();
                 }

@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::step::Payload;
 
-use super::{Bits, Block};
+use super::{NumberBlock, VoxelSet};
 
 /// CT numbers on a regular grid.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Volume {
     /// HU, x fastest, then y, then z: `voxels[(z * rows + y) * columns + x]`.
-    pub voxels: Block<i16>,
+    pub voxels: NumberBlock<i16>,
     /// Columns, rows, slices.
     pub size: [usize; 3],
     /// Distance of voxel centres along x, y, z in mm.
@@ -52,8 +52,8 @@ impl Payload for Volume {
 /// The voxels of either lung (the patient's sides), on the grid of the volume. No voxel is in both.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Lungs {
-    pub right: Bits,
-    pub left: Bits,
+    pub right: VoxelSet,
+    pub left: VoxelSet,
     /// Decisions for the report.
     pub remarks: Vec<String>,
 }
@@ -65,7 +65,7 @@ impl Lungs {
 
     /// The lungs of a list with one label per voxel, x fastest, without remarks.
     pub fn labelled(size: [usize; 3], labels: &[u8]) -> Lungs {
-        let side = |side: u8| Bits::of(size, |index| labels[index] == side);
+        let side = |side: u8| VoxelSet::of(size, |index| labels[index] == side);
         Lungs { right: side(Lungs::RIGHT), left: side(Lungs::LEFT), remarks: Vec::new() }
     }
 
@@ -99,7 +99,7 @@ impl Payload for Lungs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Lung {
+pub enum LungRegion {
     Both,
     Right,
     Left,
@@ -107,8 +107,8 @@ pub enum Lung {
 
 /// Densitometry of one region.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Density {
-    pub lung: Lung,
+pub struct RegionDensity {
+    pub lung: LungRegion,
     pub voxels: u64,
     pub volume_ml: f64,
     pub mean_hu: f64,
@@ -128,10 +128,10 @@ pub struct Density {
 /// Densitometry of both lungs together and of each, in the order both, right, left. A lung that was not found
 /// is left out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Densities {
-    pub regions: Vec<Density>,
+pub struct LungDensities {
+    pub regions: Vec<RegionDensity>,
 }
 
-impl Payload for Densities {
+impl Payload for LungDensities {
     const TYPE: &'static str = "densities";
 }

@@ -15,23 +15,23 @@ use rusqlite::Connection;
 
 use crate::store::Store;
 
-use super::row::{self, Row, State};
-use super::{Journal, JournalError, Trouble, log};
+use super::row::{self, RequestRow, RequestState};
+use super::{DatabaseError, Journal, JournalError, log};
 
 /// How long, and how much, is remembered of what is answered.
 #[derive(Clone, Copy, Debug)]
-pub struct Retention {
+pub struct RetentionLimits {
     pub age_max: Duration,
     /// Of received files and results, all requests together.
     pub bytes_max: u64,
 }
 
 /// The sources' part of forgetting: what these claims of a request name is not needed any more.
-pub type Release<'a> = &'a (dyn Fn(&Row, &[String]) -> io::Result<()> + Sync);
+pub type Release<'a> = &'a (dyn Fn(&RequestRow, &[String]) -> io::Result<()> + Sync);
 
 /// What has been removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Collected {
+pub struct CollectedTotals {
     pub requests: usize,
     pub bytes: u64,
 }
@@ -43,17 +43,23 @@ impl Journal {
     ///
     /// # Errors
     /// If the journal cannot be written, or files cannot be removed.
-    pub fn collect(&self, retention: Retention, release: Release) -> Result<Collected, JournalError> {
-        let Some(state) = self.state() else { return Ok(Collected::default()) };
-        let Some(_alone) = alone(state) else { return Ok(Collected::default()) };
+    pub fn collect(
+        &self,
+        retention: RetentionLimits,
+        release: Release,
+    ) -> Result<CollectedTotals, JournalError> {
+        let Some(state) = self.state() else { return Ok(CollectedTotals::default()) };
+        let Some(_alone) = alone(state) else { return Ok(CollectedTotals::default()) };
         let _held = self.hold();
         let marked = self.within(move |connection| {
             let due = due(&row::all(connection)?, retention, log::now_ms());
-            due.into_iter().map(|row| row.marked_removed(connection)).collect::<Result<Vec<Row>, Trouble>>()
+            due.into_iter()
+                .map(|row| row.marked_removed(connection))
+                .collect::<Result<Vec<RequestRow>, DatabaseError>>()
         })?;
         let marked = marked.unwrap_or_default();
         let rows = self.requests()?;
-        let mut collected = Collected::default();
+        let mut collected = CollectedTotals::default();
         for row in marked {
             if let Err(error) = remove_files(&row, &rows, self.store(), release) {
                 // It is tried again the next time; nobody misses the request until then.
@@ -88,14 +94,15 @@ fn lock_file(state: &Path) -> io::Result<File> {
 }
 
 /// The requests whose time has come, and those that an earlier process had begun to remove.
-fn due(rows: &[Row], retention: Retention, now_ms: i64) -> Vec<Row> {
+fn due(rows: &[RequestRow], retention: RetentionLimits, now_ms: i64) -> Vec<RequestRow> {
     let age_max_ms = i64::try_from(retention.age_max.as_millis()).unwrap_or(i64::MAX);
     let mut bytes: u64 = rows.iter().map(|row| row.bytes).fold(0, u64::saturating_add);
     let mut due = Vec::new();
     for row in rows {
         let is_old = now_ms.saturating_sub(row.changed_ms) >= age_max_ms;
-        let may_go = row.state == State::Answered && !row.kept && (is_old || bytes > retention.bytes_max);
-        if may_go || row.state == State::Removed {
+        let may_go =
+            row.state == RequestState::Answered && !row.kept && (is_old || bytes > retention.bytes_max);
+        if may_go || row.state == RequestState::Removed {
             bytes -= row.bytes;
             due.push(row.clone());
         }
@@ -104,8 +111,9 @@ fn due(rows: &[Row], retention: Retention, now_ms: i64) -> Vec<Row> {
 }
 
 /// Removes the files of a marked request that no other one has.
-fn remove_files(row: &Row, rows: &[Row], store: &Store, release: Release) -> io::Result<()> {
-    let others = rows.iter().filter(|other| other.number != row.number && other.state != State::Removed);
+fn remove_files(row: &RequestRow, rows: &[RequestRow], store: &Store, release: Release) -> io::Result<()> {
+    let others =
+        rows.iter().filter(|other| other.number != row.number && other.state != RequestState::Removed);
     let wanted: BTreeSet<&String> = others.clone().flat_map(|other| &other.claims).collect();
     let unclaimed: Vec<String> = row.claims.iter().filter(|one| !wanted.contains(one)).cloned().collect();
     if !unclaimed.is_empty() {
@@ -118,7 +126,7 @@ fn remove_files(row: &Row, rows: &[Row], store: &Store, release: Release) -> io:
 }
 
 /// Removes the records of a marked request, if it is still what it was.
-pub(super) fn forget(connection: &Connection, row: &Row) -> Result<(), Trouble> {
+pub(super) fn forget(connection: &Connection, row: &RequestRow) -> Result<(), DatabaseError> {
     match row::at(connection, row.number)? {
         Some(now) if now == *row => row.delete(connection),
         Some(_) | None => Ok(()),
@@ -130,13 +138,13 @@ mod tests {
     use super::*;
     use crate::step::Digest;
 
-    fn row(number: i64, state: State, kept: bool, bytes: u64) -> Row {
+    fn row(number: i64, state: RequestState, kept: bool, bytes: u64) -> RequestRow {
         let id = Digest::of(&number.to_le_bytes());
         let text = || number.to_string();
         let (claims, head) = (Vec::new(), Vec::new());
         let (name, subject, dataflow) = (text(), text(), text());
         let (accepted_ms, changed_ms, records) = (number, number, 0);
-        Row {
+        RequestRow {
             number,
             id,
             dataflow,
@@ -154,20 +162,20 @@ mod tests {
         }
     }
 
-    fn due_numbers(rows: &[Row], age_ms: u64, bytes_max: u64) -> Vec<i64> {
-        let retention = Retention { age_max: Duration::from_millis(age_ms), bytes_max };
+    fn due_numbers(rows: &[RequestRow], age_ms: u64, bytes_max: u64) -> Vec<i64> {
+        let retention = RetentionLimits { age_max: Duration::from_millis(age_ms), bytes_max };
         due(rows, retention, 10).iter().map(|row| row.number).collect()
     }
 
     #[test]
     fn only_what_is_answered_and_not_wanted_goes_and_the_oldest_first() {
         let rows = [
-            row(1, State::Accepted, false, 10),
-            row(2, State::Answered, true, 10),
-            row(3, State::Answered, false, 10),
-            row(4, State::Undelivered, false, 10),
-            row(5, State::Answered, false, 10),
-            row(6, State::Removed, false, 0),
+            row(1, RequestState::Accepted, false, 10),
+            row(2, RequestState::Answered, true, 10),
+            row(3, RequestState::Answered, false, 10),
+            row(4, RequestState::Undelivered, false, 10),
+            row(5, RequestState::Answered, false, 10),
+            row(6, RequestState::Removed, false, 0),
         ];
         assert_eq!(due_numbers(&rows, 100, 1000), [6], "neither old nor too much");
         assert_eq!(due_numbers(&rows, 6, 1000), [3, 6], "old");

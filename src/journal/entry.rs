@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use crate::dataflow::Response;
 use crate::step::{Artifact, Digest, Outcome, Request};
 
-use super::Wish;
+use super::OperatorRequest;
 
 /// One record of a request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "entry")]
-pub enum Entry {
+pub enum JournalEntry {
     Accepted {
         request: Request,
         dataflow: String,
@@ -54,31 +54,31 @@ pub enum Entry {
     Asked { what: String },
 }
 
-impl Entry {
+impl JournalEntry {
     pub fn is_retry(&self) -> bool {
-        matches!(self, Entry::Asked { what } if what == Wish::Retry.name())
+        matches!(self, JournalEntry::Asked { what } if what == OperatorRequest::Retry.name())
     }
 
     /// Whether from here on another answer is due.
     pub fn opens(&self) -> bool {
-        matches!(self, Entry::Accepted { .. }) || self.is_retry()
+        matches!(self, JournalEntry::Accepted { .. }) || self.is_retry()
     }
 
     /// As the column `kind` has it.
     pub fn kind(&self) -> &'static str {
         match self {
-            Entry::Accepted { .. } => "accepted",
-            Entry::TakenUp => "taken_up",
-            Entry::Began => "began",
-            Entry::Run(_) => "run",
-            Entry::Interim { .. } => "interim",
-            Entry::Responded { .. } => "responded",
-            Entry::Sent { .. } => "sent",
-            Entry::Delivered { .. } => "delivered",
-            Entry::Undelivered => "undelivered",
-            Entry::Answered => "answered",
-            Entry::Late { .. } => "late",
-            Entry::Asked { .. } => "asked",
+            JournalEntry::Accepted { .. } => "accepted",
+            JournalEntry::TakenUp => "taken_up",
+            JournalEntry::Began => "began",
+            JournalEntry::Run(_) => "run",
+            JournalEntry::Interim { .. } => "interim",
+            JournalEntry::Responded { .. } => "responded",
+            JournalEntry::Sent { .. } => "sent",
+            JournalEntry::Delivered { .. } => "delivered",
+            JournalEntry::Undelivered => "undelivered",
+            JournalEntry::Answered => "answered",
+            JournalEntry::Late { .. } => "late",
+            JournalEntry::Asked { .. } => "asked",
         }
     }
 }
@@ -108,13 +108,13 @@ pub struct OutputRecord {
     pub name: String,
     /// Of the value: see [`crate::step::Value::digest`].
     pub digest: Digest,
-    pub kept: Kept,
+    pub kept: ValuePlace,
 }
 
 /// Where the value is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kept {
+pub enum ValuePlace {
     /// Nowhere: it is made again when it is wanted.
     No,
     /// In the record's content, in the order of the outputs: so many bytes.

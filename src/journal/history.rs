@@ -5,37 +5,38 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use crate::dataflow::{Response, Verdict};
+use crate::dataflow::{Response, ResponseVerdict};
 use crate::step::{Digest, Outcome, Request};
 
-use super::row::{self, Row};
-use super::{Entry, RunRecord, Trouble, Wish, log};
+use super::row::{self, RequestRow};
+use super::{DatabaseError, JournalEntry, OperatorRequest, RunRecord, log};
 
 /// All that is recorded of a request.
 #[derive(Clone, Debug)]
-pub struct History {
-    pub row: Row,
+pub struct RequestHistory {
+    pub row: RequestRow,
     /// In the order in which they were recorded.
-    pub entries: Vec<Dated>,
+    pub entries: Vec<DatedEntry>,
 }
 
 /// An entry and when it was recorded.
 #[derive(Clone, Debug)]
-pub struct Dated {
+pub struct DatedEntry {
     /// Milliseconds of Unix time.
     pub time_ms: i64,
-    pub entry: Entry,
+    pub entry: JournalEntry,
     pub content: Vec<u8>,
 }
 
-impl History {
+impl RequestHistory {
     /// Reads the history of a request.
     ///
     /// # Errors
     /// If it cannot be read, or a record is missing or changed.
-    pub fn read(connection: &Connection, number: i64) -> Result<History, Trouble> {
+    pub fn read(connection: &Connection, number: i64) -> Result<RequestHistory, DatabaseError> {
         let row = row::get(connection, number)?;
-        let damaged = |what: &str| Trouble::Damaged(format!("{what} of request {} ({})", number, row.name));
+        let damaged =
+            |what: &str| DatabaseError::Damaged(format!("{what} of request {} ({})", number, row.name));
         let mut statement = connection.prepare_cached(
             "SELECT time_ms, kind, body, content, chain FROM record WHERE request = ? ORDER BY number",
         )?;
@@ -52,24 +53,25 @@ impl History {
             }
             let entry = serde_json::from_str(&body);
             let entry = entry.map_err(|error| damaged(&format!("a record cannot be read ({error}),")))?;
-            entries.push(Dated { time_ms, entry, content });
+            entries.push(DatedEntry { time_ms, entry, content });
         }
         if head != row.head || entries.len() as i64 != row.records {
             return Err(damaged("records are missing"));
         }
-        Ok(History { row, entries })
+        Ok(RequestHistory { row, entries })
     }
 
     /// The request as it was accepted last, with the version of its dataflow.
     ///
     /// # Errors
     /// If it was never accepted, which a whole journal does not have.
-    pub fn request(&self) -> Result<(&Request, Digest), Trouble> {
+    pub fn request(&self) -> Result<(&Request, Digest), DatabaseError> {
         let accepted = self.entries.iter().rev().find_map(|dated| match &dated.entry {
-            Entry::Accepted { request, version, .. } => Some((request, *version)),
+            JournalEntry::Accepted { request, version, .. } => Some((request, *version)),
             _ => None,
         });
-        accepted.ok_or_else(|| Trouble::Damaged(format!("request {} was never accepted", self.row.number)))
+        accepted
+            .ok_or_else(|| DatabaseError::Damaged(format!("request {} was never accepted", self.row.number)))
     }
 
     /// The version of the dataflow that ran it last, or is to.
@@ -81,7 +83,7 @@ impl History {
     /// anew may give other results, though no step's version was raised: it is being worked on.
     pub fn is_of_one_program(&self) -> bool {
         let mut programs = self.entries.iter().filter_map(|dated| match &dated.entry {
-            Entry::Accepted { program, version, .. } => Some((program, version)),
+            JournalEntry::Accepted { program, version, .. } => Some((program, version)),
             _ => None,
         });
         let first = programs.next();
@@ -90,10 +92,11 @@ impl History {
 
     /// How many runs of a step have ended since the request was accepted last.
     pub fn runs_of(&self, step: &str) -> usize {
-        let opened = self.entries.iter().rposition(|dated| matches!(dated.entry, Entry::Accepted { .. }));
+        let opened =
+            self.entries.iter().rposition(|dated| matches!(dated.entry, JournalEntry::Accepted { .. }));
         let since = &self.entries[opened.unwrap_or(0)..];
         let runs = since.iter().filter_map(|dated| match &dated.entry {
-            Entry::Run(run) if run.step == step => Some(run.item),
+            JournalEntry::Run(run) if run.step == step => Some(run.item),
             _ => None,
         });
         runs.collect::<BTreeSet<Option<usize>>>().len()
@@ -102,7 +105,7 @@ impl History {
     /// The last response that was made, whether or not it is delivered.
     pub fn response(&self) -> Option<&Response> {
         self.entries.iter().rev().find_map(|dated| match &dated.entry {
-            Entry::Responded { response } => Some(response),
+            JournalEntry::Responded { response } => Some(response),
             _ => None,
         })
     }
@@ -110,8 +113,8 @@ impl History {
     /// Whether an operator has asked for its end, and nobody for a new beginning.
     pub fn is_cancelled(&self) -> bool {
         let last = self.entries.iter().rev().find_map(|dated| match &dated.entry {
-            Entry::Accepted { .. } => Some(false),
-            Entry::Asked { what } if what == Wish::Cancel.name() => Some(true),
+            JournalEntry::Accepted { .. } => Some(false),
+            JournalEntry::Asked { what } if what == OperatorRequest::Cancel.name() => Some(true),
             entry if entry.is_retry() => Some(false),
             _ => None,
         });
@@ -120,13 +123,13 @@ impl History {
 
     /// Whether an operator has asked for another try since the last response.
     pub fn is_retried(&self) -> bool {
-        self.last(Entry::is_retry) > self.last(|entry| matches!(entry, Entry::Responded { .. }))
+        self.last(JournalEntry::is_retry) > self.last(|entry| matches!(entry, JournalEntry::Responded { .. }))
     }
 
     /// Whether a response was made since the request was accepted last: then it is the one that goes out.
     pub fn delivery_began(&self) -> bool {
-        let made = self.last(|entry| matches!(entry, Entry::Responded { .. }));
-        made > self.last(|entry| matches!(entry, Entry::Accepted { .. }))
+        let made = self.last(|entry| matches!(entry, JournalEntry::Responded { .. }));
+        made > self.last(|entry| matches!(entry, JournalEntry::Accepted { .. }))
     }
 
     /// What each destination has answered for the response that is going out, in the order of the
@@ -135,21 +138,21 @@ impl History {
     /// does not count, whenever it was recorded.
     pub fn delivered(&self) -> BTreeMap<String, Vec<serde_json::Value>> {
         let began = self.last(|entry| {
-            let made = matches!(entry, Entry::Responded { .. } | Entry::Interim { .. });
+            let made = matches!(entry, JournalEntry::Responded { .. } | JournalEntry::Interim { .. });
             made || entry.opens()
         });
         let since = began.map_or(&[][..], |began| &self.entries[began..]);
-        if matches!(since, [Dated { entry: Entry::Interim { .. }, .. }, ..]) {
+        if matches!(since, [DatedEntry { entry: JournalEntry::Interim { .. }, .. }, ..]) {
             return BTreeMap::new();
         }
         let current = self.response().map(Response::digest);
         let mut delivered: BTreeMap<String, Vec<serde_json::Value>> = BTreeMap::new();
         for dated in since {
             match &dated.entry {
-                Entry::Sent { destination, response, detail } if Some(*response) == current => {
+                JournalEntry::Sent { destination, response, detail } if Some(*response) == current => {
                     delivered.entry(destination.clone()).or_default().push(detail.clone());
                 }
-                Entry::Delivered { destination, response, detail, .. }
+                JournalEntry::Delivered { destination, response, detail, .. }
                     if response.is_none() || *response == current =>
                 {
                     delivered.insert(destination.clone(), vec![detail.clone()]);
@@ -160,13 +163,13 @@ impl History {
         delivered
     }
 
-    fn last(&self, is_it: impl Fn(&Entry) -> bool) -> Option<usize> {
+    fn last(&self, is_it: impl Fn(&JournalEntry) -> bool) -> Option<usize> {
         self.entries.iter().rposition(|dated| is_it(&dated.entry))
     }
 
     /// What was recorded since it was accepted last, or an operator asked for another try.
-    fn since_opened(&self) -> &[Dated] {
-        self.last(Entry::opens).map_or(&[], |opened| &self.entries[opened..])
+    fn since_opened(&self) -> &[DatedEntry] {
+        self.last(JournalEntry::opens).map_or(&[], |opened| &self.entries[opened..])
     }
 
     /// What the runs of its steps gave, by their keys, each with its content; of several the last.
@@ -175,7 +178,7 @@ impl History {
         let mut runs: BTreeMap<Digest, (&RunRecord, &[u8])> = BTreeMap::new();
         for dated in &self.entries {
             match &dated.entry {
-                Entry::Run(run) => _ = runs.insert(run.key, (run, &dated.content)),
+                JournalEntry::Run(run) => _ = runs.insert(run.key, (run, &dated.content)),
                 entry if entry.is_retry() => {
                     runs.retain(|_, (run, _)| run.outcome == Outcome::Done);
                 }
@@ -196,7 +199,7 @@ impl History {
     /// The response that its deadline made since it was accepted last, if it has passed.
     pub fn interim(&self) -> Option<&Response> {
         let mut interim = self.since_opened().iter().rev().filter_map(|dated| match &dated.entry {
-            Entry::Interim { response } => Some(response),
+            JournalEntry::Interim { response } => Some(response),
             _ => None,
         });
         interim.next()
@@ -207,7 +210,7 @@ impl History {
         let (mut rejected, mut failed) = (0, false);
         for dated in &self.entries {
             match &dated.entry {
-                Entry::Responded { response } => failed = response.verdict == Verdict::Failed,
+                JournalEntry::Responded { response } => failed = response.verdict == ResponseVerdict::Failed,
                 entry if entry.is_retry() => rejected += u32::from(std::mem::take(&mut failed)),
                 _ => {}
             }
@@ -222,9 +225,11 @@ impl History {
         let mut began = false;
         for dated in self.entries.iter().rev() {
             match &dated.entry {
-                Entry::Began => began = true,
-                Entry::TakenUp | Entry::Accepted { .. } => starts += usize::from(std::mem::take(&mut began)),
-                Entry::Run(_) | Entry::Responded { .. } => break,
+                JournalEntry::Began => began = true,
+                JournalEntry::TakenUp | JournalEntry::Accepted { .. } => {
+                    starts += usize::from(std::mem::take(&mut began))
+                }
+                JournalEntry::Run(_) | JournalEntry::Responded { .. } => break,
                 _ => {}
             }
         }

@@ -4,29 +4,34 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, params};
 
-use crate::dataflow::Verdict;
+use crate::dataflow::ResponseVerdict;
 use crate::step::{Digest, Item, ItemPlace, Request};
 
-use super::row::{self, Row, State};
-use super::{Arrival, Entry, Standing, Trouble, Wish, collector};
+use super::row::{self, RequestRow, RequestState};
+use super::{DatabaseError, JournalEntry, OperatorRequest, RequestArrival, RequestStanding, collector};
 
 /// Records a request, new or known.
-pub fn accept(connection: &Connection, arrival: &Arrival) -> Result<(i64, Standing), Trouble> {
+pub fn accept(
+    connection: &Connection,
+    arrival: &RequestArrival,
+) -> Result<(i64, RequestStanding), DatabaseError> {
     let mut known = row::find(connection, arrival.request.id, &arrival.dataflow)?;
-    if let Some(removed) = known.take_if(|row| row.state == State::Removed) {
+    if let Some(removed) = known.take_if(|row| row.state == RequestState::Removed) {
         // Its files are known by their content: what is left of them does no harm.
         collector::forget(connection, &removed)?;
     }
     let standing = match &known {
-        None => Standing::New,
-        Some(row) if matches!(row.state, State::Answered | State::Undelivered) => Standing::Answered,
-        Some(row) => return Ok((row.number, Standing::InWork)),
+        None => RequestStanding::New,
+        Some(row) if matches!(row.state, RequestState::Answered | RequestState::Undelivered) => {
+            RequestStanding::Answered
+        }
+        Some(row) => return Ok((row.number, RequestStanding::InWork)),
     };
     let number = match &known {
         Some(row) => row.number,
         None => insert(connection, arrival)?,
     };
-    let entry = Entry::Accepted {
+    let entry = JournalEntry::Accepted {
         request: (*arrival.request).clone(),
         dataflow: arrival.dataflow.clone(),
         version: arrival.version,
@@ -37,15 +42,15 @@ pub fn accept(connection: &Connection, arrival: &Arrival) -> Result<(i64, Standi
     Ok((number, standing))
 }
 
-fn insert(connection: &Connection, arrival: &Arrival) -> Result<i64, Trouble> {
+fn insert(connection: &Connection, arrival: &RequestArrival) -> Result<i64, DatabaseError> {
     let now = now_ms();
-    let row = Row {
+    let row = RequestRow {
         number: row::next_number(connection)?,
         id: arrival.request.id,
         dataflow: arrival.dataflow.clone(),
         name: arrival.request.name.clone(),
         subject: arrival.request.subject.clone(),
-        state: State::Accepted,
+        state: RequestState::Accepted,
         accepted_ms: now,
         changed_ms: now,
         failed: false,
@@ -66,7 +71,12 @@ fn bytes_kept(request: &Request) -> u64 {
 }
 
 /// Adds an entry, and brings the request's row up to date.
-pub fn append(connection: &Connection, request: i64, entry: &Entry, content: &[u8]) -> Result<(), Trouble> {
+pub fn append(
+    connection: &Connection,
+    request: i64,
+    entry: &JournalEntry,
+    content: &[u8],
+) -> Result<(), DatabaseError> {
     let before = row::get(connection, request)?;
     let body = serde_json::to_string(entry).expect("an entry is made of texts and numbers");
     let time_ms = now_ms();
@@ -77,7 +87,7 @@ pub fn append(connection: &Connection, request: i64, entry: &Entry, content: &[u
             "INSERT INTO record (request, time_ms, kind, body, content, chain) VALUES (?,?,?,?,?,?)",
         )?
         .execute(params![request, time_ms, kind, body, content, chain])?;
-    let after = Row {
+    let after = RequestRow {
         state: state_after(before.state, entry),
         failed: failed_after(before.failed, entry),
         kept: kept_after(before.kept, entry),
@@ -90,43 +100,43 @@ pub fn append(connection: &Connection, request: i64, entry: &Entry, content: &[u
     after.update(connection, &before)
 }
 
-fn state_after(before: State, entry: &Entry) -> State {
+fn state_after(before: RequestState, entry: &JournalEntry) -> RequestState {
     match entry {
-        Entry::Accepted { .. } => State::Accepted,
-        Entry::Responded { .. } => State::Responded,
-        Entry::Undelivered => State::Undelivered,
-        Entry::Answered => State::Answered,
-        Entry::Asked { what } if what == Wish::Retry.name() => State::Accepted,
-        Entry::TakenUp
-        | Entry::Began
-        | Entry::Run(_)
-        | Entry::Interim { .. }
-        | Entry::Sent { .. }
-        | Entry::Delivered { .. }
-        | Entry::Late { .. }
-        | Entry::Asked { .. } => before,
+        JournalEntry::Accepted { .. } => RequestState::Accepted,
+        JournalEntry::Responded { .. } => RequestState::Responded,
+        JournalEntry::Undelivered => RequestState::Undelivered,
+        JournalEntry::Answered => RequestState::Answered,
+        JournalEntry::Asked { what } if what == OperatorRequest::Retry.name() => RequestState::Accepted,
+        JournalEntry::TakenUp
+        | JournalEntry::Began
+        | JournalEntry::Run(_)
+        | JournalEntry::Interim { .. }
+        | JournalEntry::Sent { .. }
+        | JournalEntry::Delivered { .. }
+        | JournalEntry::Late { .. }
+        | JournalEntry::Asked { .. } => before,
     }
 }
 
-fn failed_after(before: bool, entry: &Entry) -> bool {
+fn failed_after(before: bool, entry: &JournalEntry) -> bool {
     match entry {
-        Entry::Responded { response } => response.verdict == Verdict::Failed,
+        JournalEntry::Responded { response } => response.verdict == ResponseVerdict::Failed,
         _ => before,
     }
 }
 
-fn kept_after(before: bool, entry: &Entry) -> bool {
+fn kept_after(before: bool, entry: &JournalEntry) -> bool {
     match entry {
-        Entry::Asked { what } if what == Wish::Keep.name() => true,
-        Entry::Asked { what } if what == Wish::Release.name() => false,
+        JournalEntry::Asked { what } if what == OperatorRequest::Keep.name() => true,
+        JournalEntry::Asked { what } if what == OperatorRequest::Release.name() => false,
         _ => before,
     }
 }
 
 /// What the files of a response take.
-fn bytes_of(entry: &Entry) -> u64 {
+fn bytes_of(entry: &JournalEntry) -> u64 {
     match entry {
-        Entry::Responded { response } => {
+        JournalEntry::Responded { response } => {
             response.files.iter().map(|file| file.size).fold(0, u64::saturating_add)
         }
         _ => 0,
@@ -140,7 +150,12 @@ pub fn chain(before: &[u8], request: i64, time_ms: i64, kind: &str, body: &str, 
     row::short(Digest::of_parts(parts))
 }
 
-pub fn remember(connection: &Connection, version: Digest, name: &str, text: &str) -> Result<(), Trouble> {
+pub fn remember(
+    connection: &Connection,
+    version: Digest,
+    name: &str,
+    text: &str,
+) -> Result<(), DatabaseError> {
     connection.prepare_cached("INSERT OR IGNORE INTO dataflow VALUES (?,?,?)")?.execute(params![
         version.to_string(),
         name,

@@ -38,18 +38,18 @@ use rusqlite::Connection;
 use crate::step::{Digest, Request};
 use crate::store::{Store, free_bytes};
 
-pub use collector::{Collected, Release, Retention, hold_back_collector};
-pub use entry::{Entry, Kept, OutputRecord, RunRecord};
-pub use history::{Dated, History};
-pub use reader::{Reader, RequestNames, Wish};
-pub use receipt::{Receipt, Standing};
-pub use row::{Row, State};
+pub use collector::{CollectedTotals, Release, RetentionLimits, hold_back_collector};
+pub use entry::{JournalEntry, OutputRecord, RunRecord, ValuePlace};
+pub use history::{DatedEntry, RequestHistory};
+pub use reader::{JournalReader, OperatorRequest, RequestNames};
+pub use receipt::{Receipt, RequestStanding};
+pub use row::{RequestRow, RequestState};
 
-use writer::Writer;
+use writer::JournalWriter;
 
 /// The journal of one process. Dropping it commits what waits.
 pub struct Journal {
-    writer: Option<Writer>,
+    writer: Option<JournalWriter>,
     state: PathBuf,
     store: Arc<Store>,
     free_bytes_min: u64,
@@ -75,7 +75,7 @@ pub enum JournalError {
 }
 
 /// A request as it is brought to the journal.
-pub struct Arrival {
+pub struct RequestArrival {
     pub request: Arc<Request>,
     /// The dataflow that is to run it.
     pub dataflow: String,
@@ -98,7 +98,7 @@ impl Journal {
         let path = state.join(Journal::FILE);
         let connection = schema::open(&path)?;
         row::verify_all(&connection).map_err(|error| error.at(&path))?;
-        let writer = Some(Writer::start(connection, path)?);
+        let writer = Some(JournalWriter::start(connection, path)?);
         Ok(Journal { writer, state: state.to_owned(), store, free_bytes_min, memory: Mutex::new(()) })
     }
 
@@ -135,7 +135,7 @@ impl Journal {
     ///
     /// # Errors
     /// If it cannot be recorded; then it is not accepted.
-    pub fn accept(&self, arrival: Arrival) -> Result<Receipt, JournalError> {
+    pub fn accept(&self, arrival: RequestArrival) -> Result<Receipt, JournalError> {
         let request = Arc::clone(&arrival.request);
         let Some(writer) = &self.writer else { return Ok(Receipt::unrecorded(request)) };
         let free = free_bytes(writer.path());
@@ -150,14 +150,14 @@ impl Journal {
     ///
     /// # Errors
     /// If it cannot be recorded.
-    pub fn append(&self, request: &Receipt, entry: Entry) -> Result<(), JournalError> {
+    pub fn append(&self, request: &Receipt, entry: JournalEntry) -> Result<(), JournalError> {
         let (Some(writer), Some(number)) = (&self.writer, request.number()) else { return Ok(()) };
         writer.commit(move |connection| log::append(connection, number, &entry, &[]))
     }
 
     /// Records an entry soon, and does not wait. What a process that is killed has not recorded yet is
     /// done again by the next.
-    pub fn note(&self, number: i64, entry: Entry, content: Vec<u8>) {
+    pub fn note(&self, number: i64, entry: JournalEntry, content: Vec<u8>) {
         if let Some(writer) = &self.writer {
             writer.note(move |connection| log::append(connection, number, &entry, &content));
         }
@@ -165,9 +165,9 @@ impl Journal {
 
     /// Records an entry as soon as can be, and does not wait: what is recorded so is seldom lost with
     /// the process.
-    pub fn hurry(&self, number: i64, entry: Entry) {
+    pub fn expedite(&self, number: i64, entry: JournalEntry) {
         if let Some(writer) = &self.writer {
-            writer.hurry(move |connection| log::append(connection, number, &entry, &[]));
+            writer.expedite(move |connection| log::append(connection, number, &entry, &[]));
         }
     }
 
@@ -186,14 +186,14 @@ impl Journal {
     ///
     /// # Errors
     /// If they cannot be read.
-    pub fn unanswered(&self, dataflow: &str) -> Result<Vec<Row>, JournalError> {
+    pub fn unanswered(&self, dataflow: &str) -> Result<Vec<RequestRow>, JournalError> {
         let Some(writer) = &self.writer else { return Ok(Vec::new()) };
         let dataflow = dataflow.to_owned();
         writer.commit(move |connection| {
             let rows = row::unanswered(connection)?;
-            let ours: Vec<Row> = rows.into_iter().filter(|row| row.dataflow == dataflow).collect();
-            for row in ours.iter().filter(|row| row.state == State::Accepted) {
-                log::append(connection, row.number, &Entry::TakenUp, &[])?;
+            let ours: Vec<RequestRow> = rows.into_iter().filter(|row| row.dataflow == dataflow).collect();
+            for row in ours.iter().filter(|row| row.state == RequestState::Accepted) {
+                log::append(connection, row.number, &JournalEntry::TakenUp, &[])?;
             }
             Ok(ours)
         })
@@ -209,7 +209,7 @@ impl Journal {
             let mut texts = BTreeMap::new();
             let rows = row::unanswered(connection)?;
             for row in rows.iter().filter(|row| row.dataflow == dataflow) {
-                let version = History::read(connection, row.number)?.request()?.1;
+                let version = RequestHistory::read(connection, row.number)?.request()?.1;
                 if let Some((_, text)) = row::dataflow(connection, version)? {
                     texts.insert(version, text);
                 }
@@ -223,17 +223,17 @@ impl Journal {
     ///
     /// # Errors
     /// If it cannot be read, or is damaged.
-    pub fn history(&self, number: i64) -> Result<Option<History>, JournalError> {
+    pub fn history(&self, number: i64) -> Result<Option<RequestHistory>, JournalError> {
         let Some(writer) = &self.writer else { return Ok(None) };
-        writer.commit(move |connection| History::read(connection, number).map(Some))
+        writer.commit(move |connection| RequestHistory::read(connection, number).map(Some))
     }
 
     /// The receipt of a request that an earlier process accepted.
     ///
     /// # Errors
     /// If the history does not say that.
-    pub fn receipt(&self, history: &History) -> Result<Receipt, JournalError> {
-        let path = self.writer.as_ref().map_or(Path::new(""), Writer::path);
+    pub fn receipt(&self, history: &RequestHistory) -> Result<Receipt, JournalError> {
+        let path = self.writer.as_ref().map_or(Path::new(""), JournalWriter::path);
         Receipt::again(history).map_err(|trouble| trouble.at(path))
     }
 
@@ -241,7 +241,7 @@ impl Journal {
     ///
     /// # Errors
     /// If they cannot be read.
-    pub fn requests(&self) -> Result<Vec<Row>, JournalError> {
+    pub fn requests(&self) -> Result<Vec<RequestRow>, JournalError> {
         self.within(row::all).map(Option::unwrap_or_default)
     }
 
@@ -249,7 +249,7 @@ impl Journal {
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn latest(&self, dataflow: &str, subject: &str) -> Result<Option<Row>, JournalError> {
+    pub fn latest(&self, dataflow: &str, subject: &str) -> Result<Option<RequestRow>, JournalError> {
         let Some(writer) = &self.writer else { return Ok(None) };
         let (dataflow, subject) = (dataflow.to_owned(), subject.to_owned());
         writer.commit(move |connection| row::latest(connection, &dataflow, &subject))
@@ -259,15 +259,15 @@ impl Journal {
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn wishes(&self) -> Result<Vec<(Row, Wish)>, JournalError> {
-        self.within(reader::take_wishes).map(Option::unwrap_or_default)
+    pub fn operator_requests(&self) -> Result<Vec<(RequestRow, OperatorRequest)>, JournalError> {
+        self.within(reader::take_operator_requests).map(Option::unwrap_or_default)
     }
 
     /// Runs `work` on the writing connection within a transaction; what it wrote is on the disk when
     /// this returns.
     fn within<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Connection) -> Result<T, Trouble> + Send + 'static,
+        work: impl FnOnce(&Connection) -> Result<T, DatabaseError> + Send + 'static,
     ) -> Result<Option<T>, JournalError> {
         self.writer.as_ref().map(|writer| writer.commit(work)).transpose()
     }
@@ -283,38 +283,38 @@ impl Journal {
 
 /// What goes wrong within the journal, before it is known in which file.
 #[derive(Clone, Debug)]
-pub enum Trouble {
+pub enum DatabaseError {
     Full,
     Damaged(String),
     Failed(String),
 }
 
-impl Trouble {
+impl DatabaseError {
     fn at(self, path: &Path) -> JournalError {
         let path = path.to_owned();
         match self {
-            Trouble::Full => JournalError::Full,
-            Trouble::Damaged(what) => JournalError::Damaged { path, what },
-            Trouble::Failed(what) => JournalError::Failed { path, what },
+            DatabaseError::Full => JournalError::Full,
+            DatabaseError::Damaged(what) => JournalError::Damaged { path, what },
+            DatabaseError::Failed(what) => JournalError::Failed { path, what },
         }
     }
 }
 
-impl From<rusqlite::Error> for Trouble {
-    fn from(error: rusqlite::Error) -> Trouble {
+impl From<rusqlite::Error> for DatabaseError {
+    fn from(error: rusqlite::Error) -> DatabaseError {
         use rusqlite::Error::{
             FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error,
         };
         use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, NotADatabase};
         match (error.sqlite_error_code(), &error) {
-            (Some(DiskFull), _) => Trouble::Full,
+            (Some(DiskFull), _) => DatabaseError::Full,
             (Some(DatabaseCorrupt | NotADatabase), _)
             // A column holds what was never written there.
             | (None, FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..))
-            | (None, Utf8Error(..)) => Trouble::Damaged(error.to_string()),
-            _ => Trouble::Failed(error.to_string()),
+            | (None, Utf8Error(..)) => DatabaseError::Damaged(error.to_string()),
+            _ => DatabaseError::Failed(error.to_string()),
         }
     }
 }
 
-type WhenBroken = OnceLock<Box<dyn Fn(&JournalError) + Send + Sync>>;
+type BrokenHook = OnceLock<Box<dyn Fn(&JournalError) + Send + Sync>>;

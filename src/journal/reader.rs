@@ -6,17 +6,17 @@ use rusqlite::{Connection, params};
 
 use crate::step::{Digest, Request};
 
-use super::row::{self, Row, State};
-use super::{History, Journal, JournalError, Trouble, log, schema};
+use super::row::{self, RequestRow, RequestState};
+use super::{DatabaseError, Journal, JournalError, RequestHistory, log, schema};
 
-pub struct Reader {
+pub struct JournalReader {
     connection: Connection,
     path: PathBuf,
 }
 
 /// What an operator may ask of a request. A running flow sees to it at once, a stopped one when it starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum OperatorRequest {
     /// To be ended, with an error response.
     Cancel,
     /// What failed to be run again, and what is not delivered to be delivered.
@@ -27,42 +27,43 @@ pub enum Wish {
     Release,
 }
 
-impl Wish {
-    const ALL: [Wish; 4] = [Wish::Cancel, Wish::Retry, Wish::Keep, Wish::Release];
+impl OperatorRequest {
+    const ALL: [OperatorRequest; 4] =
+        [OperatorRequest::Cancel, OperatorRequest::Retry, OperatorRequest::Keep, OperatorRequest::Release];
 
     pub fn name(self) -> &'static str {
         match self {
-            Wish::Cancel => "cancel",
-            Wish::Retry => "retry",
-            Wish::Keep => "keep",
-            Wish::Release => "release",
+            OperatorRequest::Cancel => "cancel",
+            OperatorRequest::Retry => "retry",
+            OperatorRequest::Keep => "keep",
+            OperatorRequest::Release => "release",
         }
     }
 
-    pub(super) fn named(name: &str) -> Option<Wish> {
-        Wish::ALL.into_iter().find(|wish| wish.name() == name)
+    pub(super) fn named(name: &str) -> Option<OperatorRequest> {
+        OperatorRequest::ALL.into_iter().find(|operator_request| operator_request.name() == name)
     }
 }
 
 /// Gives texts by which a person may call a request.
 pub type RequestNames<'a> = dyn Fn(&Request) -> Vec<String> + 'a;
 
-impl Reader {
+impl JournalReader {
     /// Opens the journal of a state folder.
     ///
     /// # Errors
     /// If there is none, or it was made by another version of flow.
-    pub fn open(state: &Path) -> Result<Reader, JournalError> {
+    pub fn open(state: &Path) -> Result<JournalReader, JournalError> {
         let path = state.join(Journal::FILE);
         let connection = schema::open_to_read(&path)?;
-        Ok(Reader { connection, path })
+        Ok(JournalReader { connection, path })
     }
 
     /// Every request that is remembered, in the order of their acceptance.
     ///
     /// # Errors
     /// If they cannot be read.
-    pub fn requests(&self) -> Result<Vec<Row>, JournalError> {
+    pub fn requests(&self) -> Result<Vec<RequestRow>, JournalError> {
         row::all(&self.connection).map_err(|trouble| trouble.at(&self.path))
     }
 
@@ -71,15 +72,15 @@ impl Reader {
     ///
     /// # Errors
     /// If they cannot be read.
-    pub fn find(&self, text: &str, names: &RequestNames) -> Result<Vec<Row>, JournalError> {
+    pub fn find(&self, text: &str, names: &RequestNames) -> Result<Vec<RequestRow>, JournalError> {
         let rows = self.requests()?;
-        let exact = |row: &&Row| row.name == text || text.parse() == Ok(row.number);
-        let found: Vec<Row> = rows.iter().filter(exact).cloned().collect();
+        let exact = |row: &&RequestRow| row.name == text || text.parse() == Ok(row.number);
+        let found: Vec<RequestRow> = rows.iter().filter(exact).cloned().collect();
         if !found.is_empty() {
             return Ok(found);
         }
-        let like = |row: &&Row| row.name.contains(text) || row.id.to_string().starts_with(text);
-        let found: Vec<Row> = rows.iter().filter(like).cloned().collect();
+        let like = |row: &&RequestRow| row.name.contains(text) || row.id.to_string().starts_with(text);
+        let found: Vec<RequestRow> = rows.iter().filter(like).cloned().collect();
         if !found.is_empty() {
             return Ok(found);
         }
@@ -89,7 +90,7 @@ impl Reader {
     }
 
     /// Whether a request is about something, or somebody, that is called so.
-    fn is_of(&self, row: &Row, text: &str, names: &RequestNames) -> Result<bool, JournalError> {
+    fn is_of(&self, row: &RequestRow, text: &str, names: &RequestNames) -> Result<bool, JournalError> {
         let history = self.history(row.number)?;
         let Ok((request, _)) = history.request() else { return Ok(false) };
         let is_called = || names(request).iter().any(|name| name == text);
@@ -100,8 +101,8 @@ impl Reader {
     ///
     /// # Errors
     /// If it cannot be read, or is damaged.
-    pub fn history(&self, number: i64) -> Result<History, JournalError> {
-        History::read(&self.connection, number).map_err(|trouble| trouble.at(&self.path))
+    pub fn history(&self, number: i64) -> Result<RequestHistory, JournalError> {
+        RequestHistory::read(&self.connection, number).map_err(|trouble| trouble.at(&self.path))
     }
 
     /// Name and text of the dataflow with this version.
@@ -116,35 +117,45 @@ impl Reader {
     ///
     /// # Errors
     /// If it cannot be noted.
-    pub fn wish(&self, wish: Wish, number: i64) -> Result<(), JournalError> {
+    pub fn operator_request(
+        &self,
+        operator_request: OperatorRequest,
+        number: i64,
+    ) -> Result<(), JournalError> {
         let text = "INSERT INTO wish (time_ms, kind, request) VALUES (?,?,?)";
-        let noted = self.connection.execute(text, params![log::now_ms(), wish.name(), number]);
-        noted.map(drop).map_err(|error| Trouble::from(error).at(&self.path))
+        let noted = self.connection.execute(text, params![log::now_ms(), operator_request.name(), number]);
+        noted.map(drop).map_err(|error| DatabaseError::from(error).at(&self.path))
     }
 }
 
 /// Takes the wishes that have been noted, and adds them to the records of their requests.
-pub(super) fn take_wishes(connection: &Connection) -> Result<Vec<(Row, Wish)>, Trouble> {
+pub(super) fn take_operator_requests(
+    connection: &Connection,
+) -> Result<Vec<(RequestRow, OperatorRequest)>, DatabaseError> {
     let mut statement =
         connection.prepare_cached("SELECT number, kind, request FROM wish ORDER BY number")?;
     let noted = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?)))?;
     let noted: Vec<(i64, String, i64)> = noted.collect::<Result<_, _>>()?;
-    let mut wishes = Vec::new();
+    let mut operator_requests = Vec::new();
     for (number, kind, request) in noted {
         connection.prepare_cached("DELETE FROM wish WHERE number = ?")?.execute([number])?;
         // Since then it may have been removed.
-        let (Some(wish), Some(row)) = (Wish::named(&kind), row::at(connection, request)?) else { continue };
-        match (wish, row.state) {
-            (_, State::Removed) | (Wish::Retry, State::Accepted) => continue,
+        let (Some(operator_request), Some(row)) =
+            (OperatorRequest::named(&kind), row::at(connection, request)?)
+        else {
+            continue;
+        };
+        match (operator_request, row.state) {
+            (_, RequestState::Removed) | (OperatorRequest::Retry, RequestState::Accepted) => continue,
             // The response is on its way: it is only to be hurried.
-            (Wish::Retry, State::Responded) => {
-                wishes.push((row, wish));
+            (OperatorRequest::Retry, RequestState::Responded) => {
+                operator_requests.push((row, operator_request));
                 continue;
             }
             _ => {}
         }
-        log::append(connection, request, &super::Entry::Asked { what: kind }, &[])?;
-        wishes.push((row::get(connection, request)?, wish));
+        log::append(connection, request, &super::JournalEntry::Asked { what: kind }, &[])?;
+        operator_requests.push((row::get(connection, request)?, operator_request));
     }
-    Ok(wishes)
+    Ok(operator_requests)
 }

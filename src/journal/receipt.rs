@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::step::Request;
 
-use super::{History, Trouble};
+use super::{DatabaseError, RequestHistory};
 
 /// A request that is on the disk, with its journal record. Only the journal makes one, so whoever
 /// answers success, or starts work, has it recorded before.
@@ -13,13 +13,13 @@ use super::{History, Trouble};
 pub struct Receipt {
     number: Option<i64>,
     request: Arc<Request>,
-    standing: Standing,
+    standing: RequestStanding,
     delivered: Arc<BTreeMap<String, Vec<serde_json::Value>>>,
 }
 
 /// Whether the request was known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum RequestStanding {
     New,
     /// The same request is in work: its response answers this one, too.
     InWork,
@@ -28,7 +28,7 @@ pub enum Standing {
 }
 
 impl Receipt {
-    pub(super) fn new(number: i64, request: Arc<Request>, standing: Standing) -> Receipt {
+    pub(super) fn new(number: i64, request: Arc<Request>, standing: RequestStanding) -> Receipt {
         Receipt { number: Some(number), request, standing, delivered: Arc::default() }
     }
 
@@ -36,18 +36,18 @@ impl Receipt {
     ///
     /// # Errors
     /// If the history does not say that.
-    pub fn again(history: &History) -> Result<Receipt, Trouble> {
+    pub fn again(history: &RequestHistory) -> Result<Receipt, DatabaseError> {
         let request = history.request()?.0.clone();
         let request = Arc::new(Request { edition: history.rejected(), ..request });
         let delivered = Arc::new(history.delivered());
-        let (number, standing) = (Some(history.row.number), Standing::InWork);
+        let (number, standing) = (Some(history.row.number), RequestStanding::InWork);
         Ok(Receipt { number, request, standing, delivered })
     }
 
     /// For benchmarks and tests of what does not concern the disk: nothing is promised, and it is
     /// good only for a journal that keeps nothing.
     pub fn unrecorded(request: Arc<Request>) -> Receipt {
-        Receipt { number: None, request, standing: Standing::New, delivered: Arc::default() }
+        Receipt { number: None, request, standing: RequestStanding::New, delivered: Arc::default() }
     }
 
     /// The row of the request; none in a journal that keeps nothing.
@@ -59,12 +59,12 @@ impl Receipt {
         &self.request
     }
 
-    /// What this destination has answered to earlier processes: see [`History::delivered`].
+    /// What this destination has answered to earlier processes: see [`RequestHistory::delivered`].
     pub fn delivered(&self, destination: &str) -> &[serde_json::Value] {
         self.delivered.get(destination).map_or(&[], Vec::as_slice)
     }
 
-    pub fn standing(&self) -> Standing {
+    pub fn standing(&self) -> RequestStanding {
         self.standing
     }
 }

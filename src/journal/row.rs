@@ -5,17 +5,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::step::Digest;
 
-use super::Trouble;
+use super::DatabaseError;
 
 /// Where a request stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct RequestRow {
     pub number: i64,
     pub id: Digest,
     pub dataflow: String,
     pub name: String,
     pub subject: String,
-    pub state: State,
+    pub state: RequestState,
     /// Milliseconds of Unix time.
     pub accepted_ms: i64,
     pub changed_ms: i64,
@@ -33,7 +33,7 @@ pub struct Row {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum RequestState {
     /// In work, or waiting for it.
     Accepted,
     /// The response is made and on its way.
@@ -45,17 +45,22 @@ pub enum State {
     Removed,
 }
 
-impl State {
-    pub const ALL: [State; 5] =
-        [State::Accepted, State::Responded, State::Undelivered, State::Answered, State::Removed];
+impl RequestState {
+    pub const ALL: [RequestState; 5] = [
+        RequestState::Accepted,
+        RequestState::Responded,
+        RequestState::Undelivered,
+        RequestState::Answered,
+        RequestState::Removed,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
-            State::Accepted => "accepted",
-            State::Responded => "responded",
-            State::Undelivered => "undelivered",
-            State::Answered => "answered",
-            State::Removed => "removed",
+            RequestState::Accepted => "accepted",
+            RequestState::Responded => "responded",
+            RequestState::Undelivered => "undelivered",
+            RequestState::Answered => "answered",
+            RequestState::Removed => "removed",
         }
     }
 }
@@ -63,12 +68,12 @@ impl State {
 const COLUMNS: &str = "number, id, dataflow, name, subject, state, accepted_ms, changed_ms, failed, kept, bytes, \
                        folders, records, head, seal";
 
-impl Row {
+impl RequestRow {
     /// Whether something is still to be done for it.
     pub fn is_open(&self) -> bool {
         match self.state {
-            State::Accepted | State::Responded | State::Undelivered => true,
-            State::Answered | State::Removed => false,
+            RequestState::Accepted | RequestState::Responded | RequestState::Undelivered => true,
+            RequestState::Answered | RequestState::Removed => false,
         }
     }
 
@@ -98,16 +103,17 @@ impl Row {
     }
 
     /// The row as it is stored, if nothing has changed it.
-    fn read(columns: &Columns) -> rusqlite::Result<Result<Row, Trouble>> {
+    fn read(columns: &Columns) -> rusqlite::Result<Result<RequestRow, DatabaseError>> {
         let (id, state, claims): (String, String, String) =
             (columns.get(1)?, columns.get(5)?, columns.get(11)?);
         let number = columns.get(0)?;
-        let damaged = || Trouble::Damaged(format!("the row of request {number} is not as it was written"));
-        let state = State::ALL.into_iter().find(|known| known.name() == state);
+        let damaged =
+            || DatabaseError::Damaged(format!("the row of request {number} is not as it was written"));
+        let state = RequestState::ALL.into_iter().find(|known| known.name() == state);
         let (Ok(id), Some(state), Ok(claims)) = (id.parse(), state, serde_json::from_str(&claims)) else {
             return Ok(Err(damaged()));
         };
-        let row = Row {
+        let row = RequestRow {
             number,
             id,
             dataflow: columns.get(2)?,
@@ -127,7 +133,7 @@ impl Row {
         Ok(if row.seal().as_slice() == seal { Ok(row) } else { Err(damaged()) })
     }
 
-    pub(super) fn insert(&self, connection: &Connection) -> Result<(), Trouble> {
+    pub(super) fn insert(&self, connection: &Connection) -> Result<(), DatabaseError> {
         let text = format!("INSERT INTO request ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
         let values = params![
             self.number,
@@ -151,7 +157,7 @@ impl Row {
     }
 
     /// Puts this row in the place of `before`.
-    pub(super) fn update(&self, connection: &Connection, before: &Row) -> Result<(), Trouble> {
+    pub(super) fn update(&self, connection: &Connection, before: &RequestRow) -> Result<(), DatabaseError> {
         // What a request is about stays: only where it stands is written, and no index changes.
         let text = "UPDATE request SET state = ?, changed_ms = ?, failed = ?, kept = ?, bytes = ?, records = ?, \
                     head = ?, seal = ? WHERE number = ?";
@@ -172,21 +178,21 @@ impl Row {
     }
 
     /// Marks the request as one whose files are being removed.
-    pub(super) fn marked_removed(&self, connection: &Connection) -> Result<Row, Trouble> {
-        let row = Row { state: State::Removed, ..self.clone() };
+    pub(super) fn marked_removed(&self, connection: &Connection) -> Result<RequestRow, DatabaseError> {
+        let row = RequestRow { state: RequestState::Removed, ..self.clone() };
         row.update(connection, self)?;
         Ok(row)
     }
 
     /// Forgets the request with all its records.
-    pub(super) fn delete(&self, connection: &Connection) -> Result<(), Trouble> {
+    pub(super) fn delete(&self, connection: &Connection) -> Result<(), DatabaseError> {
         connection.prepare_cached("DELETE FROM record WHERE request = ?")?.execute([self.number])?;
         connection.prepare_cached("DELETE FROM request WHERE number = ?")?.execute([self.number])?;
         change_total(connection, -1, 0u128.wrapping_sub(u128::from_le_bytes(self.seal())))
     }
 }
 
-fn change_total(connection: &Connection, requests: i64, seals: u128) -> Result<(), Trouble> {
+fn change_total(connection: &Connection, requests: i64, seals: u128) -> Result<(), DatabaseError> {
     let (count, sum) = total(connection)?;
     let sum = sum.wrapping_add(seals).to_le_bytes();
     connection
@@ -195,25 +201,25 @@ fn change_total(connection: &Connection, requests: i64, seals: u128) -> Result<(
     Ok(())
 }
 
-fn total(connection: &Connection) -> Result<(i64, u128), Trouble> {
+fn total(connection: &Connection) -> Result<(i64, u128), DatabaseError> {
     let mut statement = connection.prepare_cached("SELECT requests, seals FROM total")?;
     Ok(statement.query_row([], |row| Ok((row.get(0)?, u128::from_le_bytes(row.get(1)?))))?)
 }
 
 /// Reads every row, and makes sure that none is lost.
-pub(super) fn verify_all(connection: &Connection) -> Result<(), Trouble> {
+pub(super) fn verify_all(connection: &Connection) -> Result<(), DatabaseError> {
     let (mut count, mut sum) = (0, 0u128);
     let mut statement = connection.prepare(&format!("SELECT {COLUMNS} FROM request ORDER BY number"))?;
     let mut rows = statement.query([])?;
     while let Some(columns) = rows.next()? {
-        let row = Row::read(columns)??;
+        let row = RequestRow::read(columns)??;
         count += 1;
         sum = sum.wrapping_add(u128::from_le_bytes(row.seal()));
     }
     if (count, sum) == total(connection)? {
         return Ok(());
     }
-    Err(Trouble::Damaged("rows of requests are missing, or are there twice".to_owned()))
+    Err(DatabaseError::Damaged("rows of requests are missing, or are there twice".to_owned()))
 }
 
 /// The rows that a condition selects.
@@ -221,51 +227,59 @@ fn select(
     connection: &Connection,
     condition: &str,
     values: impl rusqlite::Params,
-) -> Result<Vec<Row>, Trouble> {
+) -> Result<Vec<RequestRow>, DatabaseError> {
     let text = format!("SELECT {COLUMNS} FROM request WHERE {condition}");
     let mut statement = connection.prepare_cached(&text)?;
-    let rows = statement.query_map(values, Row::read)?;
+    let rows = statement.query_map(values, RequestRow::read)?;
     rows.map(|row| row?).collect()
 }
 
 /// Without an index on the state: one damaged bit in it must not hide a request.
-pub(super) fn unanswered(connection: &Connection) -> Result<Vec<Row>, Trouble> {
+pub(super) fn unanswered(connection: &Connection) -> Result<Vec<RequestRow>, DatabaseError> {
     select(connection, "+state NOT IN ('answered', 'removed') ORDER BY number", [])
 }
 
-pub(super) fn all(connection: &Connection) -> Result<Vec<Row>, Trouble> {
+pub(super) fn all(connection: &Connection) -> Result<Vec<RequestRow>, DatabaseError> {
     select(connection, "1 ORDER BY number", [])
 }
 
-pub(super) fn at(connection: &Connection, number: i64) -> Result<Option<Row>, Trouble> {
+pub(super) fn at(connection: &Connection, number: i64) -> Result<Option<RequestRow>, DatabaseError> {
     Ok(select(connection, "number = ?", [number])?.pop())
 }
 
-pub(super) fn get(connection: &Connection, number: i64) -> Result<Row, Trouble> {
-    at(connection, number)?.ok_or_else(|| Trouble::Damaged(format!("request {number} is missing")))
+pub(super) fn get(connection: &Connection, number: i64) -> Result<RequestRow, DatabaseError> {
+    at(connection, number)?.ok_or_else(|| DatabaseError::Damaged(format!("request {number} is missing")))
 }
 
 /// Name and text of the dataflow with this version.
 pub(super) fn dataflow(
     connection: &Connection,
     version: Digest,
-) -> Result<Option<(String, String)>, Trouble> {
+) -> Result<Option<(String, String)>, DatabaseError> {
     let mut statement = connection.prepare_cached("SELECT name, text FROM dataflow WHERE version = ?")?;
     let read = statement.query_row([version.to_string()], |row| Ok((row.get(0)?, row.get(1)?)));
     Ok(read.optional()?)
 }
 
-pub(super) fn find(connection: &Connection, id: Digest, dataflow: &str) -> Result<Option<Row>, Trouble> {
+pub(super) fn find(
+    connection: &Connection,
+    id: Digest,
+    dataflow: &str,
+) -> Result<Option<RequestRow>, DatabaseError> {
     Ok(select(connection, "id = ? AND dataflow = ?", params![id.to_string(), dataflow])?.pop())
 }
 
-pub(super) fn latest(connection: &Connection, dataflow: &str, subject: &str) -> Result<Option<Row>, Trouble> {
+pub(super) fn latest(
+    connection: &Connection,
+    dataflow: &str,
+    subject: &str,
+) -> Result<Option<RequestRow>, DatabaseError> {
     let condition = "subject = ? AND dataflow = ? AND +state <> 'removed' ORDER BY number DESC LIMIT 1";
     Ok(select(connection, condition, [subject, dataflow])?.pop())
 }
 
 /// A number is not used again when its request is forgotten: a wish may still name it.
-pub(super) fn next_number(connection: &Connection) -> Result<i64, Trouble> {
+pub(super) fn next_number(connection: &Connection) -> Result<i64, DatabaseError> {
     let last: Option<i64> = connection
         .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'request'")?
         .query_row([], |row| row.get(0))

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{JournalError, Trouble};
+use super::{DatabaseError, JournalError};
 
 /// In the header of the file (`PRAGMA application_id`): "flow".
 const APPLICATION: i64 = 0x666c_6f77;
@@ -53,7 +53,7 @@ INSERT INTO total VALUES (0, zeroblob(16));
 
 /// Opens the journal for writing, and makes it where there is none.
 pub fn open(path: &Path) -> Result<Connection, JournalError> {
-    let opened = Connection::open(path).map_err(Trouble::from).and_then(|connection| {
+    let opened = Connection::open(path).map_err(DatabaseError::from).and_then(|connection| {
         connection.busy_timeout(Duration::from_secs(30))?;
         // A commit is on the disk when it returns.
         connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -71,21 +71,21 @@ pub fn open(path: &Path) -> Result<Connection, JournalError> {
 
 /// Opens a journal to look into it, beside a process that writes or without one.
 pub fn open_to_read(path: &Path) -> Result<Connection, JournalError> {
-    let failed = |trouble: Trouble| trouble.at(path);
+    let failed = |trouble: DatabaseError| trouble.at(path);
     // SQLite itself must write to read along, so the file is opened for writing; `query_only` is ours.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(Trouble::from).map_err(failed)?;
-    connection.busy_timeout(Duration::from_secs(30)).map_err(Trouble::from).map_err(failed)?;
+    let connection = Connection::open_with_flags(path, flags).map_err(DatabaseError::from).map_err(failed)?;
+    connection.busy_timeout(Duration::from_secs(30)).map_err(DatabaseError::from).map_err(failed)?;
     check(&connection, path)?;
     Ok(connection)
 }
 
-fn is_new(connection: &Connection) -> Result<bool, Trouble> {
+fn is_new(connection: &Connection) -> Result<bool, DatabaseError> {
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     Ok(tables == 0 && pragma(connection, "user_version")? == 0)
 }
 
-fn make(connection: &Connection) -> Result<(), Trouble> {
+fn make(connection: &Connection) -> Result<(), DatabaseError> {
     let text = format!(
         "BEGIN; {TABLES} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT}; COMMIT;"
     );
@@ -95,7 +95,7 @@ fn make(connection: &Connection) -> Result<(), Trouble> {
 fn check(connection: &Connection, path: &Path) -> Result<(), JournalError> {
     let read = |name| pragma(connection, name).map_err(|trouble| trouble.at(path));
     if read("application_id")? != APPLICATION {
-        return Err(Trouble::Damaged("it is not a journal of flow".to_owned()).at(path));
+        return Err(DatabaseError::Damaged("it is not a journal of flow".to_owned()).at(path));
     }
     match read("user_version")? {
         FORMAT => Ok(()),
@@ -103,6 +103,6 @@ fn check(connection: &Connection, path: &Path) -> Result<(), JournalError> {
     }
 }
 
-fn pragma(connection: &Connection, name: &str) -> Result<i64, Trouble> {
+fn pragma(connection: &Connection, name: &str) -> Result<i64, DatabaseError> {
     Ok(connection.pragma_query_value(None, name, |row| row.get(0))?)
 }

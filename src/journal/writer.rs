@@ -9,20 +9,20 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::{JournalError, Trouble, WhenBroken};
+use super::{BrokenHook, DatabaseError, JournalError};
 
-pub struct Writer {
+pub struct JournalWriter {
     /// Taken only when the writer is dropped.
-    orders: Option<SyncSender<Order>>,
+    orders: Option<SyncSender<WriteOrder>>,
     thread: Option<JoinHandle<()>>,
     path: PathBuf,
-    when_broken: Arc<WhenBroken>,
+    when_broken: Arc<BrokenHook>,
 }
 
-type Work = Box<dyn FnOnce(&Connection) -> Result<(), Trouble> + Send>;
+type WriteFunction = Box<dyn FnOnce(&Connection) -> Result<(), DatabaseError> + Send>;
 
-struct Order {
-    work: Work,
+struct WriteOrder {
+    work: WriteFunction,
     /// Who waits for the commit.
     waiting: Option<SyncSender<Result<(), JournalError>>>,
 }
@@ -36,14 +36,16 @@ const BATCH_MAX: usize = 1024;
 /// When nobody waits, commits are at least so far apart.
 const COMMITS_APART: Duration = Duration::from_millis(50);
 
-impl Writer {
-    pub fn start(connection: Connection, path: PathBuf) -> Result<Writer, JournalError> {
+impl JournalWriter {
+    pub fn start(connection: Connection, path: PathBuf) -> Result<JournalWriter, JournalError> {
         let (orders, incoming) = sync_channel(ORDERS_MAX);
-        let when_broken = Arc::<WhenBroken>::default();
-        let desk = Desk { connection, path: path.clone(), incoming, when_broken: Arc::clone(&when_broken) };
-        let spawned = std::thread::Builder::new().name("flow:journal".to_owned()).spawn(|| desk.serve());
-        let thread = spawned.map_err(|error| Trouble::Failed(error.to_string()).at(&path))?;
-        Ok(Writer { orders: Some(orders), thread: Some(thread), path, when_broken })
+        let when_broken = Arc::<BrokenHook>::default();
+        let thread_state =
+            WriterThread { connection, path: path.clone(), incoming, when_broken: Arc::clone(&when_broken) };
+        let spawned =
+            std::thread::Builder::new().name("flow:journal".to_owned()).spawn(|| thread_state.serve());
+        let thread = spawned.map_err(|error| DatabaseError::Failed(error.to_string()).at(&path))?;
+        Ok(JournalWriter { orders: Some(orders), thread: Some(thread), path, when_broken })
     }
 
     pub fn path(&self) -> &Path {
@@ -58,7 +60,7 @@ impl Writer {
     /// Has `work` done, and waits until it is on the disk.
     pub fn commit<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Connection) -> Result<T, Trouble> + Send + 'static,
+        work: impl FnOnce(&Connection) -> Result<T, DatabaseError> + Send + 'static,
     ) -> Result<T, JournalError> {
         let slot = Arc::new(OnceLock::new());
         let result = Arc::clone(&slot);
@@ -69,36 +71,36 @@ impl Writer {
             let _ = result.set(std::sync::Mutex::new(Some(done)));
             Ok(())
         });
-        self.order(Order { work, waiting: Some(waiting) })?;
+        self.order(WriteOrder { work, waiting: Some(waiting) })?;
         committed.recv().unwrap_or_else(|_| Err(self.ended()))?;
         let done = slot.get().and_then(|slot| slot.lock().ok()?.take());
         done.ok_or_else(|| self.ended())
     }
 
     /// Has `work` done soon.
-    pub fn note(&self, work: impl FnOnce(&Connection) -> Result<(), Trouble> + Send + 'static) {
+    pub fn note(&self, work: impl FnOnce(&Connection) -> Result<(), DatabaseError> + Send + 'static) {
         // A journal that can no longer be written has told so.
-        let _ = self.order(Order { work: Box::new(work), waiting: None });
+        let _ = self.order(WriteOrder { work: Box::new(work), waiting: None });
     }
 
     /// Has `work` done at once, and does not wait for it.
-    pub fn hurry(&self, work: impl FnOnce(&Connection) -> Result<(), Trouble> + Send + 'static) {
+    pub fn expedite(&self, work: impl FnOnce(&Connection) -> Result<(), DatabaseError> + Send + 'static) {
         // Nobody is at the other end, but it is committed as if somebody were.
         let (waiting, _) = sync_channel(1);
-        let _ = self.order(Order { work: Box::new(work), waiting: Some(waiting) });
+        let _ = self.order(WriteOrder { work: Box::new(work), waiting: Some(waiting) });
     }
 
-    fn order(&self, order: Order) -> Result<(), JournalError> {
+    fn order(&self, order: WriteOrder) -> Result<(), JournalError> {
         let sent = self.orders.as_ref().map(|orders| orders.send(order));
         sent.and_then(Result::ok).ok_or_else(|| self.ended())
     }
 
     fn ended(&self) -> JournalError {
-        Trouble::Failed("its writer has ended".to_owned()).at(&self.path)
+        DatabaseError::Failed("its writer has ended".to_owned()).at(&self.path)
     }
 }
 
-impl Drop for Writer {
+impl Drop for JournalWriter {
     fn drop(&mut self) {
         self.orders = None;
         // What waits is committed before the thread ends.
@@ -106,14 +108,14 @@ impl Drop for Writer {
     }
 }
 
-struct Desk {
+struct WriterThread {
     connection: Connection,
     path: PathBuf,
-    incoming: Receiver<Order>,
-    when_broken: Arc<WhenBroken>,
+    incoming: Receiver<WriteOrder>,
+    when_broken: Arc<BrokenHook>,
 }
 
-impl Desk {
+impl WriterThread {
     fn serve(mut self) {
         let mut broken: Option<JournalError> = None;
         let mut next = Instant::now();
@@ -137,7 +139,7 @@ impl Desk {
     }
 
     /// What is to be committed next; `None` when no more orders come.
-    fn batch(&self, not_before: Instant) -> Option<Vec<Order>> {
+    fn batch(&self, not_before: Instant) -> Option<Vec<WriteOrder>> {
         let mut batch = vec![self.incoming.recv().ok()?];
         batch.extend(self.incoming.try_iter().take(BATCH_MAX - 1));
         while batch.len() < BATCH_MAX && batch.iter().all(|order| order.waiting.is_none()) {
@@ -153,13 +155,13 @@ impl Desk {
         Some(batch)
     }
 
-    fn commit(&mut self, work: Vec<Work>) -> Result<(), Trouble> {
+    fn commit(&mut self, work: Vec<WriteFunction>) -> Result<(), DatabaseError> {
         // At once for writing: an operator's command may write beside us.
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for one in work {
             // A panic must not leave those who wait without an answer.
             let done = catch_unwind(AssertUnwindSafe(|| one(&transaction)));
-            done.unwrap_or_else(|_| Err(Trouble::Failed("writing a record panicked".to_owned())))?;
+            done.unwrap_or_else(|_| Err(DatabaseError::Failed("writing a record panicked".to_owned())))?;
         }
         Ok(transaction.commit()?)
     }

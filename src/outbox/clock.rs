@@ -4,20 +4,20 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Time that passes, as usual or faster.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock {
+pub struct DeliveryClock {
     began: Instant,
     began_at: Duration,
     speed: u32,
 }
 
-impl Clock {
-    pub fn usual() -> Clock {
-        Clock::fast(1)
+impl DeliveryClock {
+    pub fn usual() -> DeliveryClock {
+        DeliveryClock::fast(1)
     }
 
     /// A clock on which so many seconds pass in one.
-    pub fn fast(speed: u32) -> Clock {
-        Clock { began: Instant::now(), began_at: wall(), speed: speed.max(1) }
+    pub fn fast(speed: u32) -> DeliveryClock {
+        DeliveryClock { began: Instant::now(), began_at: wall(), speed: speed.max(1) }
     }
 
     /// Since the clock was made. It never goes back.

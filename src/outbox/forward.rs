@@ -4,51 +4,51 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::admission::{
-    Delivery, DeliveryTrouble, Destination, FileDelivery, FileState, OutgoingResponse, PartFinding,
-    TroubleKind,
+    DeliveryErrorKind, DeliveryRecord, DeliveryTrouble, Destination, FileDelivery, FileState,
+    OutgoingResponse, PartFinding,
 };
 
-use super::Policy;
+use super::DeliveryPolicy;
 
 /// A destination and how it is served.
 #[derive(Clone)]
-pub struct Forward {
+pub struct DestinationService {
     pub destination: Arc<dyn Destination>,
-    pub policy: Policy,
+    pub policy: DeliveryPolicy,
 }
 
 /// How a try ended.
-pub(super) struct Tried {
+pub(super) struct DeliveryAttempt {
     /// Of a part it is certain now that it is there, or was refused for good. So there is an end to
     /// such tries.
     pub is_fruitful: bool,
     /// Another try would change nothing.
     pub is_decided: bool,
-    pub trouble: Option<TroubleKind>,
+    pub trouble: Option<DeliveryErrorKind>,
 }
 
 /// A response at one destination, and the one who is told of each part of which something is known anew.
 struct Attempt<'a> {
     outgoing: OutgoingResponse<'a>,
-    delivery: &'a mut Delivery,
+    delivery: &'a mut DeliveryRecord,
     note: &'a dyn Fn(&FileDelivery),
     is_fruitful: bool,
 }
 
-impl Forward {
+impl DestinationService {
     /// Sends what is not there yet, has what was sent verified, and `note`s each part of which something
     /// is known anew.
     pub(super) fn attempt(
         &self,
         outgoing: OutgoingResponse,
-        delivery: &mut Delivery,
+        delivery: &mut DeliveryRecord,
         note: &dyn Fn(&FileDelivery),
-    ) -> Tried {
+    ) -> DeliveryAttempt {
         delivery.tries += 1;
         delivery.trouble = None;
         if !self.destination.takes(outgoing.request) {
             delivery.complete = true;
-            return Tried { is_fruitful: false, is_decided: true, trouble: None };
+            return DeliveryAttempt { is_fruitful: false, is_decided: true, trouble: None };
         }
         let parts = self.destination.parts(outgoing.response);
         let mut attempt = Attempt { outgoing, delivery, note, is_fruitful: false };
@@ -60,7 +60,7 @@ impl Forward {
         delivery.trouble = trouble.as_ref().map(|trouble| trouble.text.clone());
         delivery.judge(&parts);
         let is_decided = delivery.is_decided(&parts);
-        Tried { is_fruitful, is_decided, trouble: trouble.map(|trouble| trouble.kind) }
+        DeliveryAttempt { is_fruitful, is_decided, trouble: trouble.map(|trouble| trouble.kind) }
     }
 
     fn send(&self, parts: &[String], attempt: &mut Attempt) -> Result<(), DeliveryTrouble> {
@@ -72,7 +72,7 @@ impl Forward {
                 attempt.learn(FileDelivery::answered(answer, broke_off));
             });
             match sent {
-                Err(trouble) if trouble.kind == TroubleKind::Partial => partial = Some(trouble),
+                Err(trouble) if trouble.kind == DeliveryErrorKind::Partial => partial = Some(trouble),
                 sent => sent?,
             }
         }
@@ -121,7 +121,7 @@ impl Attempt<'_> {
     }
 }
 
-impl fmt::Debug for Forward {
+impl fmt::Debug for DestinationService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.destination.name();
         f.debug_struct("Forward").field("destination", &name).field("policy", &self.policy).finish()
@@ -130,7 +130,7 @@ impl fmt::Debug for Forward {
 
 /// Parts that are sent together. One at which it broke off goes alone and behind the others, as it may be
 /// its doing, and those at which it did so more often are the last.
-fn groups<'a>(parts: Vec<&'a str>, delivery: &Delivery) -> Vec<Vec<&'a str>> {
+fn groups<'a>(parts: Vec<&'a str>, delivery: &DeliveryRecord) -> Vec<Vec<&'a str>> {
     let broke_off = |part: &&str| delivery.broke_off(part);
     let (mut suspects, innocent): (Vec<&str>, Vec<&str>) =
         parts.into_iter().partition(|part| broke_off(part) > 0);

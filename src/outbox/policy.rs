@@ -3,12 +3,12 @@
 use std::num::NonZero;
 use std::time::Duration;
 
-use super::Window;
+use super::DeliveryWindow;
 use super::window::opens_in;
 
 /// How patiently a destination is served.
 #[derive(Clone, Debug)]
-pub struct Policy {
+pub struct DeliveryPolicy {
     /// Waits before the first further tries, for what passes in a moment. They are taken also when flow is
     /// about to end.
     pub quick: Vec<Duration>,
@@ -21,7 +21,7 @@ pub struct Policy {
     /// So long after the first try a response is given up; nothing: after the quick tries.
     pub give_up_after: Duration,
     /// When it may be sent to; always, if there is none.
-    pub windows: Vec<Window>,
+    pub windows: Vec<DeliveryWindow>,
     /// By how many minutes the local time of the windows is ahead of UTC.
     pub utc_offset_min: i32,
     /// So many responses may be on their way there at once.
@@ -30,15 +30,15 @@ pub struct Policy {
 
 /// What comes after a try that was not enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum NextAttempt {
     Quick(Duration),
     Patient(Duration),
     GiveUp,
 }
 
-impl Default for Policy {
-    fn default() -> Policy {
-        Policy {
+impl Default for DeliveryPolicy {
+    fn default() -> DeliveryPolicy {
+        DeliveryPolicy {
             quick: [1, 5, 15].map(Duration::from_secs).into(),
             first_delay: Duration::from_secs(60),
             factor: 2.0,
@@ -51,15 +51,19 @@ impl Default for Policy {
     }
 }
 
-impl Policy {
+impl DeliveryPolicy {
     /// What comes after so many tries that brought nothing to the destination, so long after the first.
-    pub fn next(&self, fruitless: usize, waited: Duration) -> Next {
+    pub fn next(&self, fruitless: usize, waited: Duration) -> NextAttempt {
         let last = fruitless.saturating_sub(1);
         if let Some(wait) = self.quick.get(last) {
-            return Next::Quick(*wait);
+            return NextAttempt::Quick(*wait);
         }
         let delay = self.delay(last - self.quick.len());
-        if waited.saturating_add(delay) > self.give_up_after { Next::GiveUp } else { Next::Patient(delay) }
+        if waited.saturating_add(delay) > self.give_up_after {
+            NextAttempt::GiveUp
+        } else {
+            NextAttempt::Patient(delay)
+        }
     }
 
     /// How long it is until it may be sent to.
@@ -85,20 +89,21 @@ mod tests {
 
     #[test]
     fn quick_tries_come_first_then_longer_and_longer_waits_then_it_is_given_up() {
-        let policy = Policy { quick: vec![minutes(0), minutes(1)], ..Policy::default() };
-        let next: Vec<Next> = (1..8).map(|tries| policy.next(tries, minutes(0))).collect();
-        let patient = [1, 2, 4, 8, 15].map(|wait| Next::Patient(minutes(wait)));
-        assert_eq!(next[..2], [Next::Quick(minutes(0)), Next::Quick(minutes(1))]);
+        let policy = DeliveryPolicy { quick: vec![minutes(0), minutes(1)], ..DeliveryPolicy::default() };
+        let next: Vec<NextAttempt> = (1..8).map(|tries| policy.next(tries, minutes(0))).collect();
+        let patient = [1, 2, 4, 8, 15].map(|wait| NextAttempt::Patient(minutes(wait)));
+        assert_eq!(next[..2], [NextAttempt::Quick(minutes(0)), NextAttempt::Quick(minutes(1))]);
         assert_eq!(next[2..], patient);
-        assert_eq!(policy.next(usize::MAX, minutes(60)), Next::Patient(minutes(15)));
-        assert_eq!(policy.next(9, minutes(12 * 60 - 15)), Next::Patient(minutes(15)));
-        assert_eq!(policy.next(9, minutes(12 * 60 - 14)), Next::GiveUp);
-        assert_eq!(policy.next(1, minutes(1000)), Next::Quick(minutes(0)), "these are always taken");
+        assert_eq!(policy.next(usize::MAX, minutes(60)), NextAttempt::Patient(minutes(15)));
+        assert_eq!(policy.next(9, minutes(12 * 60 - 15)), NextAttempt::Patient(minutes(15)));
+        assert_eq!(policy.next(9, minutes(12 * 60 - 14)), NextAttempt::GiveUp);
+        assert_eq!(policy.next(1, minutes(1000)), NextAttempt::Quick(minutes(0)), "these are always taken");
     }
 
     #[test]
     fn without_patience_there_are_the_quick_tries_only() {
-        let policy = Policy { quick: Vec::new(), give_up_after: Duration::ZERO, ..Policy::default() };
-        assert_eq!(policy.next(1, Duration::ZERO), Next::GiveUp);
+        let policy =
+            DeliveryPolicy { quick: Vec::new(), give_up_after: Duration::ZERO, ..DeliveryPolicy::default() };
+        assert_eq!(policy.next(1, Duration::ZERO), NextAttempt::GiveUp);
     }
 }

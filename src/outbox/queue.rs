@@ -9,37 +9,37 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::admission::{Delivery, DestinationReach, OutgoingResponse, TroubleKind};
+use crate::admission::{DeliveryErrorKind, DeliveryRecord, DestinationReach, OutgoingResponse};
 use crate::step::Digest;
 
-use super::forward::Tried;
-use super::policy::Next;
-use super::shipment::Shipment;
-use super::{Context, Event, Forward};
+use super::forward::DeliveryAttempt;
+use super::policy::NextAttempt;
+use super::response_delivery::ResponseDelivery;
+use super::{DestinationService, OutboxContext, OutboxEvent};
 
 /// A destination and what waits for it. Dropping it ends its threads; what waits is undelivered then.
-pub struct Queue {
-    counter: Arc<Counter>,
+pub struct DestinationQueue {
+    counter: Arc<QueueShared>,
     threads: Vec<JoinHandle<()>>,
 }
 
-struct Counter {
+struct QueueShared {
     /// Which of the destinations it is, and its name.
     index: usize,
     name: String,
-    forward: Forward,
-    context: Arc<Context>,
-    line: Mutex<Line>,
+    forward: DestinationService,
+    context: Arc<OutboxContext>,
+    line: Mutex<QueueState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct Line {
-    waiting: Vec<Job>,
+struct QueueState {
+    waiting: Vec<QueuedDelivery>,
     /// The requests whose responses are being sent.
     busy: Vec<Digest>,
     /// Those of them that an operator does not want to wait after this try.
-    hurried: Vec<Digest>,
+    expedited: Vec<Digest>,
     brought: u64,
     /// Nothing is waited for but quick tries.
     closing: bool,
@@ -47,9 +47,9 @@ struct Line {
 }
 
 /// A response that waits for a try.
-struct Job {
-    shipment: Arc<Shipment>,
-    delivery: Delivery,
+struct QueuedDelivery {
+    response_delivery: Arc<ResponseDelivery>,
+    delivery: DeliveryRecord,
     /// In the order in which they were brought, or came back from a try.
     number: u64,
     due: Duration,
@@ -57,29 +57,33 @@ struct Job {
     begun: Option<Duration>,
     /// Tries since one has brought something there.
     fruitless: usize,
-    pace: Pace,
+    pace: DeliveryPace,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Pace {
+enum DeliveryPace {
     Quick,
     /// It waits for a later time, and need not before flow ends.
     Patient,
     /// An operator does not want to wait, not even for a window.
-    Hurried,
+    Expedited,
 }
 
 /// The longest wait, so that a clock on the wall that is set is noticed.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
-impl Queue {
+impl DestinationQueue {
     /// # Errors
     /// If its threads cannot be started.
-    pub fn open(index: usize, forward: Forward, context: Arc<Context>) -> io::Result<Queue> {
+    pub fn open(
+        index: usize,
+        forward: DestinationService,
+        context: Arc<OutboxContext>,
+    ) -> io::Result<DestinationQueue> {
         let (name, threads) = (forward.destination.name(), forward.policy.associations_max.get());
         let (line, changed) = (Mutex::default(), Condvar::new());
-        let counter = Arc::new(Counter { index, name, forward, context, line, changed });
-        let mut queue = Queue { counter, threads: Vec::with_capacity(threads) };
+        let counter = Arc::new(QueueShared { index, name, forward, context, line, changed });
+        let mut queue = DestinationQueue { counter, threads: Vec::with_capacity(threads) };
         for _ in 0..threads {
             let counter = Arc::clone(&queue.counter);
             let builder = std::thread::Builder::new().name(format!("flow:{}", counter.name));
@@ -93,9 +97,9 @@ impl Queue {
     }
 
     /// Puts a response at the end of the line.
-    pub fn put(&self, shipment: &Arc<Shipment>) {
+    pub fn put(&self, response_delivery: &Arc<ResponseDelivery>) {
         let mut line = self.counter.lock();
-        let job = self.counter.job(&mut line, shipment);
+        let job = self.counter.job(&mut line, response_delivery);
         line.waiting.push(job);
         drop(line);
         self.counter.changed.notify_all();
@@ -103,9 +107,9 @@ impl Queue {
 
     /// Tries a response at once, on this thread, unless an earlier one to the same request is being sent.
     /// What needs further tries has them later, on the queue's own threads.
-    pub fn put_first(&self, shipment: &Arc<Shipment>) {
+    pub fn put_first(&self, response_delivery: &Arc<ResponseDelivery>) {
         let mut line = self.counter.lock();
-        let job = self.counter.job(&mut line, shipment);
+        let job = self.counter.job(&mut line, response_delivery);
         let request = job.request();
         if line.busy.contains(&request) {
             line.waiting.push(job);
@@ -119,13 +123,13 @@ impl Queue {
     }
 
     /// Has the response to a request tried at once, if it waits.
-    pub fn hurry(&self, request: Digest) {
+    pub fn expedite(&self, request: Digest) {
         let now = self.counter.context.clock.now();
         let mut line = self.counter.lock();
         if line.busy.contains(&request) {
-            line.hurried.push(request);
+            line.expedited.push(request);
         }
-        line.waiting.iter_mut().filter(|job| job.request() == request).for_each(|job| job.hurry(now));
+        line.waiting.iter_mut().filter(|job| job.request() == request).for_each(|job| job.expedite(now));
         drop(line);
         self.counter.changed.notify_all();
     }
@@ -139,12 +143,12 @@ impl Queue {
     /// Waits until nobody waits.
     pub fn wait(&self) {
         let line = self.counter.lock();
-        let is_busy = |line: &mut Line| !line.waiting.is_empty() || !line.busy.is_empty();
+        let is_busy = |line: &mut QueueState| !line.waiting.is_empty() || !line.busy.is_empty();
         drop(self.counter.changed.wait_while(line, is_busy).unwrap_or_else(PoisonError::into_inner));
     }
 }
 
-impl Drop for Queue {
+impl Drop for DestinationQueue {
     fn drop(&mut self) {
         self.counter.lock().ended = true;
         self.counter.changed.notify_all();
@@ -152,12 +156,13 @@ impl Drop for Queue {
     }
 }
 
-impl Counter {
-    fn job(&self, line: &mut Line, shipment: &Arc<Shipment>) -> Job {
-        let (shipment, delivery) = (Arc::clone(shipment), shipment.delivery(self.index));
+impl QueueShared {
+    fn job(&self, line: &mut QueueState, response_delivery: &Arc<ResponseDelivery>) -> QueuedDelivery {
+        let (response_delivery, delivery) =
+            (Arc::clone(response_delivery), response_delivery.delivery(self.index));
         let due = self.context.clock.now();
-        let (number, begun, fruitless, pace) = (line.number(), None, 0, Pace::Quick);
-        Job { shipment, delivery, number, due, begun, fruitless, pace }
+        let (number, begun, fruitless, pace) = (line.number(), None, 0, DeliveryPace::Quick);
+        QueuedDelivery { response_delivery, delivery, number, due, begun, fruitless, pace }
     }
 
     fn serve(&self) {
@@ -165,8 +170,8 @@ impl Counter {
             let request = job.request();
             match job.pace {
                 // Only when it is closing.
-                Pace::Patient => self.leave_for_later(job),
-                Pace::Quick | Pace::Hurried => self.attempt(job),
+                DeliveryPace::Patient => self.leave_for_later(job),
+                DeliveryPace::Quick | DeliveryPace::Expedited => self.attempt(job),
             }
             self.lock().tried(request);
             self.changed.notify_all();
@@ -174,16 +179,16 @@ impl Counter {
     }
 
     /// The next response that is to be sent, or let go of.
-    fn next(&self) -> Option<Job> {
+    fn next(&self) -> Option<QueuedDelivery> {
         let mut line = self.lock();
         loop {
             if line.ended {
                 return None;
             }
-            line.waiting.retain(|job| !job.shipment.is_superseded());
+            line.waiting.retain(|job| !job.response_delivery.is_superseded());
             let now = self.context.clock.now();
             if !line.closing {
-                line.waiting.iter_mut().filter(|job| job.due <= now).for_each(Job::rouse);
+                line.waiting.iter_mut().filter(|job| job.due <= now).for_each(QueuedDelivery::rouse);
             }
             self.mind_windows(&mut line, now);
             if let Some(place) = line.ready(now) {
@@ -201,59 +206,64 @@ impl Counter {
         }
     }
 
-    fn mind_windows(&self, line: &mut Line, now: Duration) {
+    fn mind_windows(&self, line: &mut QueueState, now: Duration) {
         let wait = self.forward.policy.opens_in(self.context.clock.wall());
         if wait.is_zero() {
             return;
         }
-        for job in line.waiting.iter_mut().filter(|job| job.pace == Pace::Quick) {
-            (job.due, job.pace) = (job.due.max(now + wait), Pace::Patient);
+        for job in line.waiting.iter_mut().filter(|job| job.pace == DeliveryPace::Quick) {
+            (job.due, job.pace) = (job.due.max(now + wait), DeliveryPace::Patient);
         }
     }
 
-    fn attempt(&self, mut job: Job) {
+    fn attempt(&self, mut job: QueuedDelivery) {
         let begun = self.context.clock.now();
         job.begun.get_or_insert(begun);
         let tried = self.try_once(&mut job);
         let now = self.context.clock.now();
-        job.shipment.report(&self.context, self.index, &job.delivery);
-        if tried.trouble == Some(TroubleKind::Absent) {
+        job.response_delivery.report(&self.context, self.index, &job.delivery);
+        if tried.trouble == Some(DeliveryErrorKind::Absent) {
             self.share(&job, now);
         }
         job.fruitless = if tried.is_fruitful { 1 } else { job.fruitless + 1 };
-        let is_over = tried.trouble == Some(TroubleKind::Lasting);
+        let is_over = tried.trouble == Some(DeliveryErrorKind::Lasting);
         if is_over || tried.is_decided {
             return self.leave(&job);
         }
         self.again(job, now);
     }
 
-    fn try_once(&self, job: &mut Job) -> Tried {
-        let shipment = Arc::clone(&job.shipment);
-        let (response, store) = (&*shipment.response, &*shipment.store);
-        let outgoing = OutgoingResponse { request: shipment.receipt.request(), response, store };
+    fn try_once(&self, job: &mut QueuedDelivery) -> DeliveryAttempt {
+        let response_delivery = Arc::clone(&job.response_delivery);
+        let (response, store) = (&*response_delivery.response, &*response_delivery.store);
+        let outgoing = OutgoingResponse { request: response_delivery.receipt.request(), response, store };
         let reach = self.forward.destination.reach();
         let note = |file: &_| match reach {
-            DestinationReach::Remote => shipment.note(&self.context, &self.name, file),
+            DestinationReach::Remote => response_delivery.note(&self.context, &self.name, file),
             DestinationReach::Local => {}
         };
         let attempt = || self.forward.attempt(outgoing, &mut job.delivery, &note);
         catch_unwind(AssertUnwindSafe(attempt)).unwrap_or_else(|_| {
             job.delivery.trouble = Some("delivering broke, which is a mistake in flow".to_owned());
-            Tried { is_fruitful: false, is_decided: false, trouble: Some(TroubleKind::Passing) }
+            DeliveryAttempt {
+                is_fruitful: false,
+                is_decided: false,
+                trouble: Some(DeliveryErrorKind::Passing),
+            }
         })
     }
 
     /// A node that is not there for one is not there for the others either: who is due has had its try.
-    fn share(&self, failed: &Job, now: Duration) {
+    fn share(&self, failed: &QueuedDelivery, now: Duration) {
         let mut line = self.lock();
-        let (mut due, others): (Vec<Job>, Vec<Job>) = std::mem::take(&mut line.waiting)
-            .into_iter()
-            .partition(|job| job.due <= now && job.pace == Pace::Quick && self.is_same_node(job, failed));
+        let (mut due, others): (Vec<QueuedDelivery>, Vec<QueuedDelivery>) =
+            std::mem::take(&mut line.waiting).into_iter().partition(|job| {
+                job.due <= now && job.pace == DeliveryPace::Quick && self.is_same_node(job, failed)
+            });
         line.waiting = others;
         due.sort_by_key(|job| job.number);
         // Nobody waits for the end of the line in between.
-        line.busy.extend(due.iter().map(Job::request));
+        line.busy.extend(due.iter().map(QueuedDelivery::request));
         drop(line);
         for mut job in due {
             job.begun.get_or_insert(now);
@@ -261,33 +271,34 @@ impl Counter {
             job.delivery.trouble.clone_from(&failed.delivery.trouble);
             job.fruitless += 1;
             let request = job.request();
-            job.shipment.report(&self.context, self.index, &job.delivery);
+            job.response_delivery.report(&self.context, self.index, &job.delivery);
             self.again(job, now);
             self.lock().tried(request);
         }
     }
 
-    fn is_same_node(&self, one: &Job, other: &Job) -> bool {
-        let (one, other) = (one.shipment.receipt.request(), other.shipment.receipt.request());
+    fn is_same_node(&self, one: &QueuedDelivery, other: &QueuedDelivery) -> bool {
+        let (one, other) =
+            (one.response_delivery.receipt.request(), other.response_delivery.receipt.request());
         self.forward.destination.shares_peer(one, other)
     }
 
     /// Has a response wait for its next try, if there is to be one, behind those that are due with it: the
     /// next try is another's, or one that always fails would be the only one to be tried.
-    fn again(&self, mut job: Job, now: Duration) {
+    fn again(&self, mut job: QueuedDelivery, now: Duration) {
         let waited = now.saturating_sub(job.begun.unwrap_or(now));
         let (wait, pace) = match self.forward.policy.next(job.fruitless, waited) {
-            Next::Quick(wait) => (wait, Pace::Quick),
-            Next::Patient(wait) => (wait, Pace::Patient),
-            Next::GiveUp => return self.leave(&job),
+            NextAttempt::Quick(wait) => (wait, DeliveryPace::Quick),
+            NextAttempt::Patient(wait) => (wait, DeliveryPace::Patient),
+            NextAttempt::GiveUp => return self.leave(&job),
         };
-        if pace == Pace::Patient {
+        if pace == DeliveryPace::Patient {
             self.tell_delay(&job, wait);
         }
         (job.due, job.pace) = (now + wait, pace);
         let mut line = self.lock();
-        if line.hurried.contains(&job.request()) {
-            job.hurry(now);
+        if line.expedited.contains(&job.request()) {
+            job.expedite(now);
         }
         job.number = line.number();
         line.waiting.push(job);
@@ -296,48 +307,48 @@ impl Counter {
     }
 
     /// Told once, and not when it is let go of at once: the outcome of the further tries is told.
-    fn tell_delay(&self, job: &Job, wait: Duration) {
-        let request = job.shipment.receipt.request();
+    fn tell_delay(&self, job: &QueuedDelivery, wait: Duration) {
+        let request = job.response_delivery.receipt.request();
         if job.fruitless == self.forward.policy.quick.len() + 1 && !self.lock().closing {
             let (delivery, error) = (&job.delivery, &job.delivery.told());
             (self.context.tell)(&match self.forward.destination.reach() {
-                DestinationReach::Remote => Event::Delayed { request, delivery, wait },
-                DestinationReach::Local => Event::NotWritten { request, error, wait: Some(wait) },
+                DestinationReach::Remote => OutboxEvent::Delayed { request, delivery, wait },
+                DestinationReach::Local => OutboxEvent::NotWritten { request, error, wait: Some(wait) },
             });
         }
     }
 
-    fn leave_for_later(&self, mut job: Job) {
+    fn leave_for_later(&self, mut job: QueuedDelivery) {
         let trouble = &mut job.delivery.trouble;
         trouble.get_or_insert_with(|| "it is not to be sent to at this time of the day".to_owned());
-        job.shipment.report(&self.context, self.index, &job.delivery);
+        job.response_delivery.report(&self.context, self.index, &job.delivery);
         self.leave(&job);
     }
 
     /// Nothing more is done for it, now or at all.
-    fn leave(&self, job: &Job) {
-        if job.shipment.is_superseded() {
+    fn leave(&self, job: &QueuedDelivery) {
+        if job.response_delivery.is_superseded() {
             return;
         }
-        let (request, delivery) = (job.shipment.receipt.request(), &job.delivery);
+        let (request, delivery) = (job.response_delivery.receipt.request(), &job.delivery);
         match self.forward.destination.reach() {
-            DestinationReach::Remote => (self.context.tell)(&Event::Forwarded { request, delivery }),
+            DestinationReach::Remote => (self.context.tell)(&OutboxEvent::Forwarded { request, delivery }),
             DestinationReach::Local if !delivery.complete => {
                 let error = &delivery.told();
-                (self.context.tell)(&Event::NotWritten { request, error, wait: None });
+                (self.context.tell)(&OutboxEvent::NotWritten { request, error, wait: None });
             }
             DestinationReach::Local => {}
         }
-        job.shipment.finish(&self.context);
+        job.response_delivery.finish(&self.context);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Line> {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         // What it holds is whole between any two steps.
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Line {
+impl QueueState {
     /// For who comes to the end of the line.
     fn number(&mut self) -> u64 {
         self.brought += 1;
@@ -346,8 +357,8 @@ impl Line {
 
     /// Who is next: of those that are due the first, and at the end all that would wait long.
     fn ready(&self, now: Duration) -> Option<usize> {
-        let may_go = |job: &Job| {
-            let is_due = job.due <= now || (self.closing && job.pace == Pace::Patient);
+        let may_go = |job: &QueuedDelivery| {
+            let is_due = job.due <= now || (self.closing && job.pace == DeliveryPace::Patient);
             is_due && !self.busy.contains(&job.request())
         };
         let ready = self.waiting.iter().enumerate().filter(|(_, job)| may_go(job));
@@ -357,7 +368,7 @@ impl Line {
     /// A try for this request is over.
     fn tried(&mut self, request: Digest) {
         self.busy.retain(|busy| *busy != request);
-        self.hurried.retain(|hurried| *hurried != request);
+        self.expedited.retain(|expedited| *expedited != request);
     }
 
     fn due(&self) -> Option<Duration> {
@@ -366,20 +377,20 @@ impl Line {
     }
 }
 
-impl Job {
+impl QueuedDelivery {
     fn request(&self) -> Digest {
-        self.shipment.receipt.request().id
+        self.response_delivery.receipt.request().id
     }
 
     /// From now on as if it were new.
-    fn hurry(&mut self, now: Duration) {
-        (self.due, self.fruitless, self.pace) = (now, 0, Pace::Hurried);
+    fn expedite(&mut self, now: Duration) {
+        (self.due, self.fruitless, self.pace) = (now, 0, DeliveryPace::Expedited);
     }
 
     /// Its time has come.
     fn rouse(&mut self) {
-        if self.pace == Pace::Patient {
-            self.pace = Pace::Quick;
+        if self.pace == DeliveryPace::Patient {
+            self.pace = DeliveryPace::Quick;
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// A piece of the day, on some days of the week.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Window {
+pub struct DeliveryWindow {
     /// Minutes since midnight at which it begins and ends. One that ends before it begins goes over
     /// midnight, and belongs to the day on which it begins; one that ends where it begins is a whole day.
     pub from_min: u16,
@@ -18,10 +18,10 @@ const DAY_S: u64 = 24 * 60 * 60;
 /// The first day of 1970 was a Thursday.
 const FIRST_WEEKDAY: u64 = 3;
 
-impl Window {
+impl DeliveryWindow {
     /// On every day.
-    pub fn daily(from_min: u16, to_min: u16) -> Window {
-        Window { from_min, to_min, weekdays: [true; 7] }
+    pub fn daily(from_min: u16, to_min: u16) -> DeliveryWindow {
+        DeliveryWindow { from_min, to_min, weekdays: [true; 7] }
     }
 
     fn length_s(&self) -> u64 {
@@ -45,7 +45,7 @@ impl Window {
 /// is asked again after a day.
 ///
 /// `wall` is the time since 1970 in UTC, `utc_offset_min` what local time is ahead of it.
-pub fn opens_in(windows: &[Window], wall: Duration, utc_offset_min: i32) -> Duration {
+pub fn opens_in(windows: &[DeliveryWindow], wall: Duration, utc_offset_min: i32) -> Duration {
     if windows.is_empty() {
         return Duration::ZERO;
     }
@@ -63,38 +63,45 @@ mod tests {
         Duration::from_secs(4 * DAY_S + minutes * 60)
     }
 
-    fn minutes(windows: &[Window], wall: Duration) -> u64 {
+    fn minutes(windows: &[DeliveryWindow], wall: Duration) -> u64 {
         opens_in(windows, wall, 0).as_secs() / 60
     }
 
     #[test]
     fn a_window_opens_and_closes() {
-        let lunch = [Window::daily(12 * 60, 13 * 60)];
+        let lunch = [DeliveryWindow::daily(12 * 60, 13 * 60)];
         assert_eq!(minutes(&lunch, monday(11 * 60)), 60);
         assert_eq!(minutes(&lunch, monday(12 * 60)), 0);
         assert_eq!(minutes(&lunch, monday(12 * 60 + 59)), 0);
         assert_eq!(minutes(&lunch, monday(13 * 60)), 23 * 60, "closed again, until tomorrow");
         assert_eq!(minutes(&[], monday(0)), 0, "no window is no limit");
-        assert_eq!(minutes(&[Window::daily(600, 600)], monday(599)), 0, "a whole day is every minute");
+        assert_eq!(
+            minutes(&[DeliveryWindow::daily(600, 600)], monday(599)),
+            0,
+            "a whole day is every minute"
+        );
     }
 
     #[test]
     fn a_night_goes_over_midnight_and_belongs_to_the_day_it_begins_on() {
-        let night = [Window::daily(22 * 60, 6 * 60)];
+        let night = [DeliveryWindow::daily(22 * 60, 6 * 60)];
         assert_eq!(minutes(&night, monday(5 * 60)), 0);
         assert_eq!(minutes(&night, monday(6 * 60)), 16 * 60);
         let mut weekdays = [false; 7];
         weekdays[0] = true;
-        let monday_night = [Window { weekdays, ..night[0].clone() }];
+        let monday_night = [DeliveryWindow { weekdays, ..night[0].clone() }];
         assert_eq!(minutes(&monday_night, monday(5 * 60)), 17 * 60, "Sunday's night is not Monday's");
         assert_eq!(minutes(&monday_night, monday(24 * 60 + 5 * 60)), 0, "Tuesday morning");
         assert_eq!(minutes(&monday_night, monday(24 * 60 + 6 * 60)), 6 * 24 * 60 + 16 * 60);
-        assert_eq!(minutes(&[Window { weekdays: [false; 7], ..night[0].clone() }], monday(0)), 24 * 60);
+        assert_eq!(
+            minutes(&[DeliveryWindow { weekdays: [false; 7], ..night[0].clone() }], monday(0)),
+            24 * 60
+        );
     }
 
     #[test]
     fn local_time_counts_and_the_first_window_to_open() {
-        let morning = [Window::daily(8 * 60, 9 * 60), Window::daily(5 * 60, 6 * 60)];
+        let morning = [DeliveryWindow::daily(8 * 60, 9 * 60), DeliveryWindow::daily(5 * 60, 6 * 60)];
         assert_eq!(minutes(&morning, monday(0)), 5 * 60);
         assert_eq!(opens_in(&morning, monday(0), 120).as_secs() / 60, 3 * 60, "it is two already");
         assert_eq!(opens_in(&morning, monday(0), -60).as_secs() / 60, 6 * 60, "it is still Sunday");

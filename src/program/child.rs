@@ -19,10 +19,10 @@ use rustix::process::{
     set_parent_process_death_signal, setrlimit, waitid,
 };
 
-use crate::step::Token;
+use crate::step::CancelToken;
 
 /// The program to run, and its limits.
-pub struct Order<'a> {
+pub struct ProgramOrder<'a> {
     /// A name that is looked up in `PATH`, or an absolute path.
     pub program: &'a str,
     pub arguments: &'a [String],
@@ -36,7 +36,7 @@ pub struct Order<'a> {
     pub grace: Duration,
 }
 
-pub enum End {
+pub enum ProgramEnd {
     Exited(ExitStatus),
     /// The program was stopped because the token was set.
     Stopped,
@@ -50,14 +50,14 @@ const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 ///
 /// # Errors
 /// The program cannot be started.
-pub fn run(order: &Order, token: &Token) -> io::Result<End> {
-    let mut group = Group { child: start(order)?, is_over: false };
+pub fn run(order: &ProgramOrder, token: &CancelToken) -> io::Result<ProgramEnd> {
+    let mut group = ProcessGroup { child: start(order)?, is_over: false };
     let stopped = group.wait(order.grace, token)?;
     let status = group.end()?;
-    Ok(if stopped { End::Stopped } else { End::Exited(status) })
+    Ok(if stopped { ProgramEnd::Stopped } else { ProgramEnd::Exited(status) })
 }
 
-fn start(order: &Order) -> io::Result<Child> {
+fn start(order: &ProgramOrder) -> io::Result<Child> {
     let output = |name: &str| File::create(order.folder.join(name)).map(Stdio::from);
     let mut command = Command::new(order.program);
     command.args(order.arguments).current_dir(order.folder);
@@ -90,24 +90,24 @@ fn limit(resource: Resource, most: u64) -> (Resource, Rlimit) {
 }
 
 /// A child and all processes that it has started. Dropping the group kills them.
-struct Group {
+struct ProcessGroup {
     child: Child,
     /// The child has been reaped: its process id may have been reused.
     is_over: bool,
 }
 
 /// The events that end the wait for a child.
-enum Happening {
+enum ChildEvent {
     Exited,
     Unwanted,
 }
 
-impl Group {
+impl ProcessGroup {
     /// Waits until the child has exited; returns whether it was stopped.
-    fn wait(&self, grace: Duration, token: &Token) -> io::Result<bool> {
+    fn wait(&self, grace: Duration, token: &CancelToken) -> io::Result<bool> {
         let (tell, told) = channel();
         let exited = tell.clone();
-        token.on_cancel(move || _ = tell.send(Happening::Unwanted));
+        token.on_cancel(move || _ = tell.send(ChildEvent::Unwanted));
         thread::scope(|scope| {
             let watch = || self.watch(exited);
             let watching = thread::Builder::new().name("flow:program".to_owned()).spawn_scoped(scope, watch);
@@ -115,7 +115,7 @@ impl Group {
                 self.signal(Signal::KILL);
                 return Err(error);
             }
-            let stopped = matches!(told.recv(), Ok(Happening::Unwanted));
+            let stopped = matches!(told.recv(), Ok(ChildEvent::Unwanted));
             if stopped {
                 self.signal(Signal::TERM);
                 if matches!(told.recv_timeout(grace), Err(RecvTimeoutError::Timeout)) {
@@ -128,11 +128,11 @@ impl Group {
 
     /// Reports the exit of the child without reaping it; `end` does that. Until then the process group id
     /// cannot be reused.
-    fn watch(&self, exited: Sender<Happening>) {
+    fn watch(&self, exited: Sender<ChildEvent>) {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         while matches!(waitid(WaitId::Pid(self.id()), options), Err(Errno::INTR)) {}
         // The receiver is gone if the child was stopped.
-        let _ = exited.send(Happening::Exited);
+        let _ = exited.send(ChildEvent::Exited);
     }
 
     /// Kills the remaining processes of the group and reaps the child.
@@ -152,7 +152,7 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         if !self.is_over {
             let _ = self.end();

@@ -16,13 +16,13 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::step::{File, Files, Item};
+use crate::step::{Item, ResponseFile, ResponseFiles};
 
 /// A temporary folder. Dropping it removes it with its contents.
-pub struct Folder(TempDir);
+pub struct ProgramFolder(TempDir);
 
 #[derive(Debug, thiserror::Error)]
-pub enum FolderError {
+pub enum ProgramFolderError {
     #[error("could not {what} {name}: {source}")]
     Access { what: &'static str, name: String, source: io::Error },
     #[error("the results exceed {0} bytes")]
@@ -39,12 +39,12 @@ const FILES_MAX: usize = 10_000;
 /// Length of the end of standard error that a fault quotes, in bytes.
 const QUOTED_MAX: u64 = 600;
 
-impl Folder {
+impl ProgramFolder {
     /// # Errors
     /// The folder cannot be made.
-    pub fn new() -> Result<Folder, FolderError> {
+    pub fn new() -> Result<ProgramFolder, ProgramFolderError> {
         let made = tempfile::Builder::new().prefix("flow-program-").tempdir();
-        let folder = Folder(made.map_err(failed("make", "a folder for the program"))?);
+        let folder = ProgramFolder(made.map_err(failed("make", "a folder for the program"))?);
         fs::create_dir(folder.path().join("out")).map_err(failed("make", "out"))?;
         Ok(folder)
     }
@@ -53,18 +53,18 @@ impl Folder {
         self.0.path()
     }
 
-    pub fn lay_item(&self, item: &Item) -> Result<(), FolderError> {
+    pub fn lay_item(&self, item: &Item) -> Result<(), ProgramFolderError> {
         self.copy(item, "item")
     }
 
-    pub fn lay_items(&self, items: &[Item]) -> Result<(), FolderError> {
+    pub fn lay_items(&self, items: &[Item]) -> Result<(), ProgramFolderError> {
         fs::create_dir(self.path().join("items")).map_err(failed("make", "items"))?;
         let mut numbered = items.iter().zip(1..);
         numbered.try_for_each(|(item, number)| self.copy(item, &format!("items/{number:05}")))
     }
 
     /// Writes the files of other steps. Their names were checked when the files were made.
-    pub fn lay_files(&self, files: &Files) -> Result<(), FolderError> {
+    pub fn lay_files(&self, files: &ResponseFiles) -> Result<(), ProgramFolderError> {
         for file in &files.0 {
             let path = self.path().join("files").join(&file.name);
             let parent = path.parent().expect("it lies in a folder");
@@ -78,12 +78,12 @@ impl Folder {
     ///
     /// # Errors
     /// The results exceed a limit, or cannot be read.
-    pub fn results(&self, bytes_most: u64) -> Result<Files, FolderError> {
+    pub fn results(&self, bytes_most: u64) -> Result<ResponseFiles, ProgramFolderError> {
         let mut found = found(&self.path().join("out"))?;
         found.push(("stdout.txt".to_owned(), self.path().join("stdout")));
         let mut files = read_all(found, bytes_most)?;
         files.pop_if(|printed| printed.bytes.is_empty());
-        Ok(Files(files))
+        Ok(ResponseFiles(files))
     }
 
     /// The end of the standard error, on one line.
@@ -102,7 +102,7 @@ impl Folder {
         words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
     }
 
-    fn copy(&self, item: &Item, name: &str) -> Result<(), FolderError> {
+    fn copy(&self, item: &Item, name: &str) -> Result<(), ProgramFolderError> {
         let to = self.path().join(name);
         let copied = match item.path() {
             Some(path) => fs::copy(path, to).map(drop),
@@ -113,7 +113,7 @@ impl Folder {
 }
 
 /// The files below a folder with their names, sorted. Symbolic links are refused: they may lead anywhere.
-fn found(out: &Path) -> Result<Vec<(String, PathBuf)>, FolderError> {
+fn found(out: &Path) -> Result<Vec<(String, PathBuf)>, ProgramFolderError> {
     let mut found = Vec::new();
     let mut folders = vec![out.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -123,10 +123,10 @@ fn found(out: &Path) -> Result<Vec<(String, PathBuf)>, FolderError> {
             match fs::symlink_metadata(&path).map_err(failed("read the metadata of", &name))?.file_type() {
                 kind if kind.is_dir() => folders.push(path),
                 kind if kind.is_file() => found.push((name, path)),
-                _ => return Err(FolderError::Strange(name)),
+                _ => return Err(ProgramFolderError::Strange(name)),
             }
             if found.len() + folders.len() > FILES_MAX {
-                return Err(FolderError::TooMany);
+                return Err(ProgramFolderError::TooMany);
             }
         }
     }
@@ -135,20 +135,20 @@ fn found(out: &Path) -> Result<Vec<(String, PathBuf)>, FolderError> {
 }
 
 /// The name of a result, from its path.
-fn below(out: &Path, path: &Path) -> Result<String, FolderError> {
+fn below(out: &Path, path: &Path) -> Result<String, ProgramFolderError> {
     let name = path.strip_prefix(out).unwrap_or(path);
-    name.to_str().map(str::to_owned).ok_or_else(|| FolderError::Name(name.to_owned()))
+    name.to_str().map(str::to_owned).ok_or_else(|| ProgramFolderError::Name(name.to_owned()))
 }
 
-fn read_all(found: Vec<(String, PathBuf)>, bytes_most: u64) -> Result<Vec<File>, FolderError> {
+fn read_all(found: Vec<(String, PathBuf)>, bytes_most: u64) -> Result<Vec<ResponseFile>, ProgramFolderError> {
     let mut left = bytes_most;
     let read = |(name, path): (String, PathBuf)| {
         let mut bytes = Vec::new();
         let file = fs::File::open(&path).map_err(failed("read", &name))?;
         file.take(left + 1).read_to_end(&mut bytes).map_err(failed("read", &name))?;
-        left = left.checked_sub(bytes.len() as u64).ok_or(FolderError::TooLarge(bytes_most))?;
+        left = left.checked_sub(bytes.len() as u64).ok_or(ProgramFolderError::TooLarge(bytes_most))?;
         let media_type = media_type(&name);
-        Ok(File::new(name, media_type, bytes))
+        Ok(ResponseFile::new(name, media_type, bytes))
     };
     found.into_iter().map(read).collect()
 }
@@ -175,7 +175,7 @@ fn media_type(name: &str) -> &'static str {
 }
 
 /// Makes an error that names a file as the program sees it: the path of the folder differs each time.
-fn failed(what: &'static str, name: &str) -> impl FnOnce(io::Error) -> FolderError {
+fn failed(what: &'static str, name: &str) -> impl FnOnce(io::Error) -> ProgramFolderError {
     let name = name.to_owned();
-    move |source| FolderError::Access { what, name, source }
+    move |source| ProgramFolderError::Access { what, name, source }
 }

@@ -5,10 +5,12 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use crate::step::{BuiltIn, Call, Fault, FaultKind, Files, Item, Outputs, Parameter, Request, Step};
+use crate::step::{
+    BuiltIn, Call, Fault, FaultKind, Item, Parameter, Request, ResponseFiles, Step, StepOutputs,
+};
 
-use super::child::{self, End, Order};
-use super::folder::{Folder, FolderError};
+use super::child::{self, ProgramEnd, ProgramOrder};
+use super::folder::{ProgramFolder, ProgramFolderError};
 
 /// The exit code for a temporary failure (`EX_TEMPFAIL` of sysexits.h): another run may succeed.
 const TEMPORARY: i32 = 75;
@@ -18,8 +20,8 @@ fn step() -> Step {
     Step::new("run-program", 1, "Runs a program in a private folder; files in out/ are the results.")
         .takes_optional::<Request>("request")
         .takes_optional::<Item>("item")
-        .takes_optional::<Files>("files")
-        .gives::<Files>("files")
+        .takes_optional::<ResponseFiles>("files")
+        .gives::<ResponseFiles>("files")
         .parameter(
             Parameter::text("program", "", &[])
                 .required()
@@ -38,16 +40,16 @@ fn step() -> Step {
             number("output_mib", 256.0, 1.0, 65_536.0, "MiB").about("Limit of the size of all results."),
         )
         .parameter(number("grace_s", 5.0, 0.0, 600.0, "s").about("Time between SIGTERM and SIGKILL."))
-        .runs(|call| run(call).map(|files| Outputs::one("files", files)))
+        .runs(|call| run(call).map(|files| StepOutputs::one("files", files)))
 }
 
 inventory::submit! { BuiltIn(step) }
 
-fn run(call: &Call) -> Result<Files, Fault> {
-    let folder = Folder::new().map_err(fault)?;
+fn run(call: &Call) -> Result<ResponseFiles, Fault> {
+    let folder = ProgramFolder::new().map_err(fault)?;
     lay_out(&folder, call).map_err(fault)?;
     let output_bytes = bytes(call.number("output_mib"));
-    let order = Order {
+    let order = ProgramOrder {
         program: call.text("program"),
         arguments: call.texts("arguments"),
         folder: folder.path(),
@@ -56,20 +58,20 @@ fn run(call: &Call) -> Result<Files, Fault> {
         grace: Duration::from_secs_f64(call.number("grace_s")),
     };
     match child::run(&order, call.token).map_err(|error| not_started(&order, &error))? {
-        End::Stopped => Err(Fault::cancelled()),
-        End::Exited(status) if status.success() => folder.results(output_bytes).map_err(fault),
-        End::Exited(status) => Err(failed(&order, status, &folder.last_words())),
+        ProgramEnd::Stopped => Err(Fault::cancelled()),
+        ProgramEnd::Exited(status) if status.success() => folder.results(output_bytes).map_err(fault),
+        ProgramEnd::Exited(status) => Err(failed(&order, status, &folder.last_words())),
     }
 }
 
-fn lay_out(folder: &Folder, call: &Call) -> Result<(), FolderError> {
+fn lay_out(folder: &ProgramFolder, call: &Call) -> Result<(), ProgramFolderError> {
     if let Some(request) = call.optional::<Request>("request") {
         folder.lay_items(&request.items)?;
     }
     if let Some(item) = call.optional::<Item>("item") {
         folder.lay_item(item)?;
     }
-    call.optional::<Files>("files").map_or(Ok(()), |files| folder.lay_files(files))
+    call.optional::<ResponseFiles>("files").map_or(Ok(()), |files| folder.lay_files(files))
 }
 
 /// The conversion is exact in the ranges of the parameters.
@@ -77,7 +79,7 @@ fn bytes(mib: f64) -> u64 {
     (mib * 1_048_576.0) as u64
 }
 
-fn not_started(order: &Order, error: &io::Error) -> Fault {
+fn not_started(order: &ProgramOrder, error: &io::Error) -> Fault {
     let reason = format!("the program {:?} could not be started: {error}", order.program);
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => Fault::of(
@@ -89,7 +91,7 @@ fn not_started(order: &Order, error: &io::Error) -> Fault {
     }
 }
 
-fn failed(order: &Order, status: ExitStatus, words: &str) -> Fault {
+fn failed(order: &ProgramOrder, status: ExitStatus, words: &str) -> Fault {
     let how = match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit code {code}"),
         (None, signal) => format!("signal {}", signal.unwrap_or_default()),
@@ -104,15 +106,15 @@ fn failed(order: &Order, status: ExitStatus, words: &str) -> Fault {
     Fault::of(kind, reason, "Follow the message of the program, or ask its maintainers.")
 }
 
-fn fault(error: FolderError) -> Fault {
+fn fault(error: ProgramFolderError) -> Fault {
     let (kind, remedy) = match error {
-        FolderError::Access { .. } => {
+        ProgramFolderError::Access { .. } => {
             (FaultKind::Storage, "Make room on the disk of --state, and send the request again.")
         }
-        FolderError::TooLarge(_) | FolderError::TooMany => {
+        ProgramFolderError::TooLarge(_) | ProgramFolderError::TooMany => {
             (FaultKind::Data, "Make the program write less, or raise `output_mib` in the dataflow file.")
         }
-        FolderError::Strange(_) | FolderError::Name(_) => {
+        ProgramFolderError::Strange(_) | ProgramFolderError::Name(_) => {
             (FaultKind::Data, "Make the program write only plain files with UTF-8 names to out/.")
         }
     };

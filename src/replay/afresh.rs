@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 
 use crate::dataflow::response::files_at;
-use crate::step::{Digest, File, Files, Outcome, Payload, Value};
+use crate::step::{Digest, Outcome, Payload, ResponseFile, ResponseFiles, Value};
 
-use super::again::Ran;
-use super::{Again, Kept, Output, Past, Recording, Run};
+use super::again::ReplayedRun;
+use super::{PastRequest, RecordingForm, RecordingOutput, RecordingRun, ReplayResult, RequestRecording};
 
 /// Limit of the size of a stored value, in bytes. Larger values are computed again when needed.
 const VALUE_BYTES_MAX: usize = 64 << 10;
 
-impl Again {
+impl ReplayResult {
     /// The recording of `past`, with its results replaced by those of this replay.
-    pub fn into_past(self, past: &Past) -> Past {
+    pub fn into_past(self, past: &PastRequest) -> PastRequest {
         let mut bytes = BTreeMap::new();
         let mut keep = |kept: &[u8]| {
             let digest = Digest::of(kept);
@@ -22,19 +22,19 @@ impl Again {
         };
         self.files.iter().for_each(|file| _ = keep(&file.bytes));
         let runs = self.runs.iter().map(|ran| run(ran, &mut keep)).collect();
-        let recording = Recording { runs, response: Some(self.response), ..past.recording.clone() };
-        Past::new(recording, move |digest| bytes.get(&digest).cloned())
+        let recording = RequestRecording { runs, response: Some(self.response), ..past.recording.clone() };
+        PastRequest::new(recording, move |digest| bytes.get(&digest).cloned())
     }
 }
 
-fn run(ran: &Ran, keep: &mut impl FnMut(&[u8]) -> Digest) -> Run {
+fn run(ran: &ReplayedRun, keep: &mut impl FnMut(&[u8]) -> Digest) -> RecordingRun {
     let (outcome, outputs) = match &ran.result {
         Ok(outputs) => {
             (Outcome::Done, outputs.iter().map(|(name, value)| output(name, value, keep)).collect())
         }
         Err(fault) => (Outcome::Failed(fault.clone()), Vec::new()),
     };
-    Run {
+    RecordingRun {
         step: ran.step.clone(),
         item: ran.item,
         key: ran.depends.key,
@@ -46,18 +46,18 @@ fn run(ran: &Ran, keep: &mut impl FnMut(&[u8]) -> Digest) -> Run {
     }
 }
 
-fn output(name: &str, value: &Value, keep: &mut impl FnMut(&[u8]) -> Digest) -> Output {
-    let kept = if value.kind() == Files::TYPE {
+fn output(name: &str, value: &Value, keep: &mut impl FnMut(&[u8]) -> Digest) -> RecordingOutput {
+    let kept = if value.kind() == ResponseFiles::TYPE {
         let files = files_at(value);
         files.iter().for_each(|file| _ = keep(&file.bytes));
-        Kept::Files(files.iter().map(File::artifact).collect())
+        RecordingForm::Files(files.iter().map(ResponseFile::artifact).collect())
     } else {
         match value.to_bytes() {
             form if form.len() <= VALUE_BYTES_MAX => {
-                Kept::Form { digest: keep(&form), size: form.len() as u64 }
+                RecordingForm::Form { digest: keep(&form), size: form.len() as u64 }
             }
-            _ => Kept::No,
+            _ => RecordingForm::No,
         }
     };
-    Output { name: name.to_owned(), digest: value.digest(), kept }
+    RecordingOutput { name: name.to_owned(), digest: value.digest(), kept }
 }

@@ -7,51 +7,51 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::dataflow::interpret::Due;
+use crate::dataflow::interpret::ReadyRun;
 use crate::dataflow::{Dataflow, Response};
-use crate::step::{Digest, Fault, File, Identity, Outputs, Token};
+use crate::step::{CancelToken, Digest, Fault, ResponseFile, ResultIdentity, StepOutputs};
 
-use super::comparison::{self, Side, Verdict};
-use super::records::Records;
-use super::scope::Part;
-use super::{NoSuchStep, Past, Run, Scope};
+use super::comparison::{self, ComparisonSide, RunVerdict};
+use super::records::PastRuns;
+use super::scope::StepTreatment;
+use super::{NoSuchStep, PastRequest, RecordingRun, ReplayScope};
 
 /// The result of a replay.
-pub struct Again {
+pub struct ReplayResult {
     /// The compared runs, in the order in which they ended.
-    pub runs: Vec<Ran>,
+    pub runs: Vec<ReplayedRun>,
     /// The response; complete only if all steps were run.
     pub response: Response,
-    pub files: Vec<File>,
+    pub files: Vec<ResponseFile>,
 }
 
 /// A run of a replay.
-pub struct Ran {
+pub struct ReplayedRun {
     /// The step's name in the dataflow.
     pub step: String,
     pub item: Option<usize>,
-    pub depends: Depends,
-    pub result: Result<Outputs, Fault>,
+    pub depends: RunDependencies,
+    pub result: Result<StepOutputs, Fault>,
     pub took: Duration,
-    pub verdict: Verdict,
+    pub verdict: RunVerdict,
     /// The changed inputs and properties of the step, if the step ran before.
     pub changed: Vec<String>,
     /// The differences by output, if they were requested.
-    pub parts: Vec<(String, comparison::Part)>,
+    pub parts: Vec<(String, comparison::OutputDifference)>,
 }
 
 /// The options of a replay and its observer.
 #[derive(Default)]
-pub struct Watch<'a> {
+pub struct ReplayObserver<'a> {
     /// Limit of the listed changes of each value or file; with 0, values are only compared by digest.
     pub listed: usize,
     /// Called for each compared run.
-    pub tell: Option<&'a mut dyn FnMut(&Ran)>,
+    pub tell: Option<&'a mut dyn FnMut(&ReplayedRun)>,
 }
 
 /// The inputs that the outputs of a run depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Depends {
+pub struct RunDependencies {
     /// The digest of all dependencies.
     pub key: Digest,
     /// The version of the step.
@@ -64,69 +64,82 @@ pub struct Depends {
 ///
 /// # Errors
 /// The dataflow does not have the step that the scope names.
-pub fn again(past: &Past, dataflow: &Dataflow, scope: Scope, mut watch: Watch) -> Result<Again, NoSuchStep> {
-    let records = Records::of(past);
+pub fn again(
+    past: &PastRequest,
+    dataflow: &Dataflow,
+    scope: ReplayScope,
+    mut watch: ReplayObserver,
+) -> Result<ReplayResult, NoSuchStep> {
+    let records = PastRuns::of(past);
     let parts = scope.parts(dataflow, |step| records.keep(step))?;
     let names = dataflow.nodes.iter().map(|node| node.name.as_str());
-    let parts: BTreeMap<&str, Part> = names.zip(parts).collect();
+    let parts: BTreeMap<&str, StepTreatment> = names.zip(parts).collect();
     let mut runs = Vec::new();
-    let mut perform = |due: &Due| match parts[due.step()] {
-        Part::Run => {
-            let depends = Depends::of(past, due);
+    let mut perform = |due: &ReadyRun| match parts[due.step()] {
+        StepTreatment::Run => {
+            let depends = RunDependencies::of(past, due);
             let before = records.find(depends.key, due);
-            let before = before.map(|run| (Side::Recorded(run, past), Depends::recorded(run)));
+            let before =
+                before.map(|run| (ComparisonSide::Recorded(run, past), RunDependencies::recorded(run)));
             let (result, took) = performed(past, due);
-            watch.note(&mut runs, Ran::new(due, depends, before, (&result, took), watch.listed));
+            watch.note(&mut runs, ReplayedRun::new(due, depends, before, (&result, took), watch.listed));
             result
         }
-        Part::Help => performed(past, due).0,
-        Part::Take => records.take(due).unwrap_or_else(|| performed(past, due).0),
-        Part::Leave => records.left(due),
+        StepTreatment::Help => performed(past, due).0,
+        StepTreatment::Take => records.take(due).unwrap_or_else(|| performed(past, due).0),
+        StepTreatment::Leave => records.left(due),
     };
     let (response, files) = dataflow.interpret_by(&Arc::new(past.recording.request.clone()), &mut perform);
-    Ok(Again { runs, response, files })
+    Ok(ReplayResult { runs, response, files })
 }
 
 /// Replays a request through another dataflow and compares the results with those of `first`. Runs
 /// whose dependencies have not changed are not repeated.
-pub fn shadow(past: &Past, dataflow: &Dataflow, first: &Again, mut watch: Watch) -> Again {
-    let by_key: BTreeMap<Digest, &Ran> = first.runs.iter().map(|ran| (ran.depends.key, ran)).collect();
-    let by_name: BTreeMap<_, &Ran> = first.runs.iter().map(|ran| (ran.name(), ran)).collect();
+pub fn shadow(
+    past: &PastRequest,
+    dataflow: &Dataflow,
+    first: &ReplayResult,
+    mut watch: ReplayObserver,
+) -> ReplayResult {
+    let by_key: BTreeMap<Digest, &ReplayedRun> =
+        first.runs.iter().map(|ran| (ran.depends.key, ran)).collect();
+    let by_name: BTreeMap<_, &ReplayedRun> = first.runs.iter().map(|ran| (ran.name(), ran)).collect();
     let mut runs = Vec::new();
-    let mut perform = |due: &Due| {
-        let depends = Depends::of(past, due);
+    let mut perform = |due: &ReadyRun| {
+        let depends = RunDependencies::of(past, due);
         let (result, took) = match by_key.get(&depends.key) {
             Some(ran) => (ran.result.clone(), Duration::ZERO),
             None => performed(past, due),
         };
         let before = by_name.get(&(due.step(), due.item));
-        let before = before.map(|ran| (Side::Made(&ran.result), ran.depends.clone()));
-        watch.note(&mut runs, Ran::new(due, depends, before, (&result, took), watch.listed));
+        let before = before.map(|ran| (ComparisonSide::Made(&ran.result), ran.depends.clone()));
+        watch.note(&mut runs, ReplayedRun::new(due, depends, before, (&result, took), watch.listed));
         result
     };
     let (response, files) = dataflow.interpret_by(&Arc::new(past.recording.request.clone()), &mut perform);
-    Again { runs, response, files }
+    ReplayResult { runs, response, files }
 }
 
-impl Ran {
+impl ReplayedRun {
     fn new(
-        due: &Due,
-        depends: Depends,
-        before: Option<(Side, Depends)>,
-        (result, took): (&Result<Outputs, Fault>, Duration),
+        due: &ReadyRun,
+        depends: RunDependencies,
+        before: Option<(ComparisonSide, RunDependencies)>,
+        (result, took): (&Result<StepOutputs, Fault>, Duration),
         listed: usize,
-    ) -> Ran {
+    ) -> ReplayedRun {
         let (side, before) = before.unzip();
-        let verdict = Verdict::between(side, Side::Made(result));
+        let verdict = RunVerdict::between(side, ComparisonSide::Made(result));
         let parts = |output: &String| {
-            let parts = side.map(|side| comparison::parts(side, Side::Made(result), output, listed));
+            let parts =
+                side.map(|side| comparison::parts(side, ComparisonSide::Made(result), output, listed));
             parts.into_iter().flatten().map(|part| (output.clone(), part)).collect::<Vec<_>>()
         };
         let parts = match &verdict {
-            Verdict::Differs(outputs) if listed > 0 => outputs.iter().flat_map(parts).collect(),
+            RunVerdict::Differs(outputs) if listed > 0 => outputs.iter().flat_map(parts).collect(),
             _ => Vec::new(),
         };
-        Ran {
+        ReplayedRun {
             step: due.step().to_owned(),
             item: due.item,
             verdict,
@@ -144,22 +157,22 @@ impl Ran {
     }
 }
 
-impl Depends {
-    fn of(past: &Past, due: &Due) -> Depends {
+impl RunDependencies {
+    fn of(past: &PastRequest, due: &ReadyRun) -> RunDependencies {
         let inputs = due.inputs.digests().into_iter().map(|(name, digest)| (name.to_owned(), digest));
-        Depends {
+        RunDependencies {
             key: due.node.key(&identity(past, due), due.inputs),
             version: due.node.step.declaration.version,
             inputs: inputs.collect(),
         }
     }
 
-    fn recorded(run: &Run) -> Depends {
-        Depends { key: run.key, version: run.version, inputs: run.inputs.clone() }
+    fn recorded(run: &RecordingRun) -> RunDependencies {
+        RunDependencies { key: run.key, version: run.version, inputs: run.inputs.clone() }
     }
 
     /// The changed dependencies, in words.
-    fn changed(&self, before: &Depends) -> Vec<String> {
+    fn changed(&self, before: &RunDependencies) -> Vec<String> {
         let mut changed = Vec::new();
         if self.version != before.version {
             changed.push(format!("the step's version ({} before)", before.version));
@@ -173,9 +186,9 @@ impl Depends {
     }
 }
 
-impl Watch<'_> {
+impl ReplayObserver<'_> {
     /// Of several attempts of a step, the last result counts.
-    fn note(&mut self, runs: &mut Vec<Ran>, ran: Ran) {
+    fn note(&mut self, runs: &mut Vec<ReplayedRun>, ran: ReplayedRun) {
         if let Some(tell) = &mut self.tell {
             tell(&ran);
         }
@@ -184,12 +197,12 @@ impl Watch<'_> {
     }
 }
 
-fn identity(past: &Past, due: &Due) -> Identity {
-    Identity { dataflow: past.recording.dataflow.version, ..due.identity.clone() }
+fn identity(past: &PastRequest, due: &ReadyRun) -> ResultIdentity {
+    ResultIdentity { dataflow: past.recording.dataflow.version, ..due.identity.clone() }
 }
 
-fn performed(past: &Past, due: &Due) -> (Result<Outputs, Fault>, Duration) {
+fn performed(past: &PastRequest, due: &ReadyRun) -> (Result<StepOutputs, Fault>, Duration) {
     let began = Instant::now();
-    let result = due.node.perform(&identity(past, due), due.inputs, &Token::default());
+    let result = due.node.perform(&identity(past, due), due.inputs, &CancelToken::default());
     (result, began.elapsed())
 }

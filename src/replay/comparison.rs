@@ -5,20 +5,20 @@ use std::collections::BTreeMap;
 use ciborium::Value;
 
 use crate::dataflow::response::files_at;
-use crate::step::{Digest, Fault, File, Outcome, Outputs};
+use crate::step::{Digest, Fault, Outcome, ResponseFile, StepOutputs};
 
-use super::{Difference, FileDifference, Kept, Past, Run};
+use super::{FileDifference, PastRequest, RecordingForm, RecordingRun, ValueDifference};
 
 /// One side of a comparison.
 #[derive(Clone, Copy)]
-pub(super) enum Side<'a> {
-    Recorded(&'a Run, &'a Past),
-    Made(&'a Result<Outputs, Fault>),
+pub(super) enum ComparisonSide<'a> {
+    Recorded(&'a RecordingRun, &'a PastRequest),
+    Made(&'a Result<StepOutputs, Fault>),
 }
 
 /// Whether a run gave the recorded results.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RunVerdict {
     Identical,
     /// The listed outputs differ.
     Differs(Vec<String>),
@@ -33,8 +33,8 @@ pub enum Verdict {
 
 /// The difference at an output.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Part {
-    Value(Difference),
+pub enum OutputDifference {
+    Value(ValueDifference),
     File {
         name: String,
         difference: FileDifference,
@@ -49,113 +49,125 @@ pub enum Part {
     Unkept,
 }
 
-impl Verdict {
-    pub(super) fn between(before: Option<Side>, after: Side) -> Verdict {
-        let Some(before) = before else { return Verdict::New };
+impl RunVerdict {
+    pub(super) fn between(before: Option<ComparisonSide>, after: ComparisonSide) -> RunVerdict {
+        let Some(before) = before else { return RunVerdict::New };
         let (old, new) = (before.outcome(), after.outcome());
         if old != new {
-            return Verdict::Otherwise { before: old, after: new };
+            return RunVerdict::Otherwise { before: old, after: new };
         }
         let (old, new) = (before.digests(), after.digests());
         let names = old.keys().chain(new.keys().filter(|name| !old.contains_key(*name)));
         let others: Vec<String> = names.filter(|name| old.get(*name) != new.get(*name)).cloned().collect();
-        if others.is_empty() { Verdict::Identical } else { Verdict::Differs(others) }
+        if others.is_empty() { RunVerdict::Identical } else { RunVerdict::Differs(others) }
     }
 }
 
 /// The differences at one output, with at most `listed` changes of each value or file.
-pub(super) fn parts(before: Side, after: Side, output: &str, listed: usize) -> Vec<Part> {
+pub(super) fn parts(
+    before: ComparisonSide,
+    after: ComparisonSide,
+    output: &str,
+    listed: usize,
+) -> Vec<OutputDifference> {
     match (before.content(output), after.content(output)) {
-        (None, _) => vec![Part::Unkept],
-        (Some(Content::Files(before)), Some(Content::Files(after))) => files(&before, &after, listed),
+        (None, _) => vec![OutputDifference::Unkept],
+        (Some(ComparedContent::Files(before)), Some(ComparedContent::Files(after))) => {
+            files(&before, &after, listed)
+        }
         (Some(before), after) => {
-            let after = after.map_or(Value::Null, Content::into_tree);
-            vec![Part::Value(Difference::between(&before.into_tree(), &after, listed))]
+            let after = after.map_or(Value::Null, ComparedContent::into_tree);
+            vec![OutputDifference::Value(ValueDifference::between(&before.into_tree(), &after, listed))]
         }
     }
 }
 
-fn files(before: &[File], after: &[File], listed: usize) -> Vec<Part> {
-    let mut unseen: BTreeMap<&str, &File> = after.iter().map(|file| (file.name.as_str(), file)).collect();
+fn files(before: &[ResponseFile], after: &[ResponseFile], listed: usize) -> Vec<OutputDifference> {
+    let mut unseen: BTreeMap<&str, &ResponseFile> =
+        after.iter().map(|file| (file.name.as_str(), file)).collect();
     let mut parts = Vec::new();
     for old in before {
         let name = old.name.clone();
         match unseen.remove(name.as_str()) {
-            None => parts.push(Part::Removed { name }),
+            None => parts.push(OutputDifference::Removed { name }),
             Some(new) if new == old => {}
             Some(new) => {
                 let difference =
                     FileDifference::between(&name, &old.media_type, &old.bytes, &new.bytes, listed);
-                parts.push(Part::File { name, difference });
+                parts.push(OutputDifference::File { name, difference });
             }
         }
     }
-    parts.extend(unseen.into_keys().map(|name| Part::Added { name: name.to_owned() }));
+    parts.extend(unseen.into_keys().map(|name| OutputDifference::Added { name: name.to_owned() }));
     parts
 }
 
-enum Content {
+enum ComparedContent {
     Tree(Value),
-    Files(Vec<File>),
+    Files(Vec<ResponseFile>),
 }
 
-impl Content {
+impl ComparedContent {
     /// Files that are compared with another kind of value are shown by their names.
     fn into_tree(self) -> Value {
         match self {
-            Content::Tree(tree) => tree,
-            Content::Files(files) => {
+            ComparedContent::Tree(tree) => tree,
+            ComparedContent::Files(files) => {
                 files.into_iter().map(|file| Value::from(file.name)).collect::<Vec<_>>().into()
             }
         }
     }
 }
 
-impl Side<'_> {
+impl ComparisonSide<'_> {
     fn outcome(&self) -> Outcome {
         match self {
-            Side::Recorded(run, _) => run.outcome.clone(),
-            Side::Made(Ok(_)) => Outcome::Done,
-            Side::Made(Err(fault)) => Outcome::Failed(fault.clone()),
+            ComparisonSide::Recorded(run, _) => run.outcome.clone(),
+            ComparisonSide::Made(Ok(_)) => Outcome::Done,
+            ComparisonSide::Made(Err(fault)) => Outcome::Failed(fault.clone()),
         }
     }
 
     fn digests(&self) -> BTreeMap<String, Digest> {
         match self {
-            Side::Recorded(run, _) => {
+            ComparisonSide::Recorded(run, _) => {
                 run.outputs.iter().map(|output| (output.name.clone(), output.digest)).collect()
             }
-            Side::Made(Ok(outputs)) => {
+            ComparisonSide::Made(Ok(outputs)) => {
                 outputs.iter().map(|(name, value)| (name.to_owned(), value.digest())).collect()
             }
-            Side::Made(Err(_)) => BTreeMap::new(),
+            ComparisonSide::Made(Err(_)) => BTreeMap::new(),
         }
     }
 
     /// The content at an output; `None` if there is only a digest.
-    fn content(&self, name: &str) -> Option<Content> {
+    fn content(&self, name: &str) -> Option<ComparedContent> {
         match self {
-            Side::Recorded(run, past) => {
+            ComparisonSide::Recorded(run, past) => {
                 let output = run.outputs.iter().find(|output| output.name == name)?;
                 recorded(&output.kept, past)
             }
-            Side::Made(result) => {
+            ComparisonSide::Made(result) => {
                 let value = result.as_ref().ok()?.get(name)?;
                 let files = files_at(value);
-                if files.is_empty() { tree(&value.to_bytes()) } else { Some(Content::Files(files.to_vec())) }
+                if files.is_empty() {
+                    tree(&value.to_bytes())
+                } else {
+                    Some(ComparedContent::Files(files.to_vec()))
+                }
             }
         }
     }
 }
 
-fn recorded(kept: &Kept, past: &Past) -> Option<Content> {
+fn recorded(kept: &RecordingForm, past: &PastRequest) -> Option<ComparedContent> {
     match kept {
-        Kept::No => None,
-        Kept::Form { digest, .. } => tree(&past.bytes(*digest)?),
-        Kept::Files(artifacts) => past.files(artifacts).map(Content::Files),
+        RecordingForm::No => None,
+        RecordingForm::Form { digest, .. } => tree(&past.bytes(*digest)?),
+        RecordingForm::Files(artifacts) => past.files(artifacts).map(ComparedContent::Files),
     }
 }
 
-fn tree(form: &[u8]) -> Option<Content> {
-    ciborium::from_reader(form).ok().map(Content::Tree)
+fn tree(form: &[u8]) -> Option<ComparedContent> {
+    ciborium::from_reader(form).ok().map(ComparedContent::Tree)
 }

@@ -8,30 +8,30 @@ use std::fmt;
 
 use ciborium::Value;
 
-use super::Number;
+use super::ComparedNumber;
 
 /// The differences between two values.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Difference {
+pub struct ValueDifference {
     /// The changes in the order of the first value, up to the requested number.
-    pub changes: Vec<Change>,
+    pub changes: Vec<ValueChange>,
     /// The number of further changes.
     pub more: usize,
 }
 
 /// A part of a value that differs.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Change {
+pub struct ValueChange {
     /// The path, for example `regions[0].mean_hu`; empty for the whole value.
     pub path: String,
-    pub what: What,
+    pub what: ChangeKind,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub enum What {
+pub enum ChangeKind {
     Number {
-        before: Number,
-        after: Number,
+        before: ComparedNumber,
+        after: ComparedNumber,
     },
     /// Byte strings: their lengths, and the number of differing bytes in the common part.
     Bytes {
@@ -48,10 +48,11 @@ pub enum What {
     Added(String),
 }
 
-impl Difference {
+impl ValueDifference {
     /// Compares two values. At most `listed` changes are kept; the others are counted.
-    pub fn between(before: &Value, after: &Value, listed: usize) -> Difference {
-        let mut comparison = Comparison { listed, path: String::new(), found: Difference::default() };
+    pub fn between(before: &Value, after: &Value, listed: usize) -> ValueDifference {
+        let mut comparison =
+            ValueComparison { listed, path: String::new(), found: ValueDifference::default() };
         comparison.compare(before, after);
         comparison.found
     }
@@ -61,13 +62,13 @@ impl Difference {
     }
 }
 
-struct Comparison {
+struct ValueComparison {
     listed: usize,
     path: String,
-    found: Difference,
+    found: ValueDifference,
 }
 
-impl Comparison {
+impl ValueComparison {
     fn compare(&mut self, before: &Value, after: &Value) {
         match (before, after) {
             (Value::Map(before), Value::Map(after)) => self.maps(before, after),
@@ -85,12 +86,12 @@ impl Comparison {
             let other = unseen.remove(&key);
             self.at(&key, |inner| match other {
                 Some(other) => inner.compare(value, other),
-                None => inner.note(What::Removed(short(value))),
+                None => inner.note(ChangeKind::Removed(short(value))),
             });
         }
         for key in after.iter().map(|(key, _)| name(key)) {
             if let Some(value) = unseen.remove(&key) {
-                self.at(&key, |inner| inner.note(What::Added(short(value))));
+                self.at(&key, |inner| inner.note(ChangeKind::Added(short(value))));
             }
         }
     }
@@ -105,14 +106,14 @@ impl Comparison {
             let pair = (before.get(place), after.get(place));
             self.at(&format!("[{}]", start + place), |inner| match pair {
                 (Some(before), Some(after)) => inner.compare(before, after),
-                (Some(before), None) => inner.note(What::Removed(short(before))),
-                (None, Some(after)) => inner.note(What::Added(short(after))),
+                (Some(before), None) => inner.note(ChangeKind::Removed(short(before))),
+                (None, Some(after)) => inner.note(ChangeKind::Added(short(after))),
                 (None, None) => {}
             });
         }
     }
 
-    fn at(&mut self, part: &str, work: impl FnOnce(&mut Comparison)) {
+    fn at(&mut self, part: &str, work: impl FnOnce(&mut ValueComparison)) {
         let length = self.path.len();
         if length > 0 && !part.starts_with('[') {
             self.path.push('.');
@@ -122,24 +123,24 @@ impl Comparison {
         self.path.truncate(length);
     }
 
-    fn note(&mut self, what: What) {
+    fn note(&mut self, what: ChangeKind) {
         if self.found.changes.len() < self.listed {
-            self.found.changes.push(Change { path: self.path.clone(), what });
+            self.found.changes.push(ValueChange { path: self.path.clone(), what });
         } else {
             self.found.more += 1;
         }
     }
 }
 
-fn what(before: &Value, after: &Value) -> What {
-    match (before, after, Number::of(before), Number::of(after)) {
-        (_, _, Some(before), Some(after)) => What::Number { before, after },
-        (Value::Bytes(before), Value::Bytes(after), ..) => What::Bytes {
+fn what(before: &Value, after: &Value) -> ChangeKind {
+    match (before, after, ComparedNumber::of(before), ComparedNumber::of(after)) {
+        (_, _, Some(before), Some(after)) => ChangeKind::Number { before, after },
+        (Value::Bytes(before), Value::Bytes(after), ..) => ChangeKind::Bytes {
             before: before.len(),
             after: after.len(),
             differing: before.iter().zip(after).filter(|(before, after)| before != after).count(),
         },
-        _ => What::Other { before: short(before), after: short(after) },
+        _ => ChangeKind::Other { before: short(before), after: short(after) },
     }
 }
 
@@ -185,7 +186,9 @@ fn short(value: &Value) -> String {
         Value::Bool(flag) => flag.to_string(),
         Value::Null => "nothing".to_owned(),
         Value::Tag(_, inner) => short(inner),
-        other => Number::of(other).map_or_else(|| "something else".to_owned(), |number| number.to_string()),
+        other => {
+            ComparedNumber::of(other).map_or_else(|| "something else".to_owned(), |number| number.to_string())
+        }
     }
 }
 
@@ -193,32 +196,32 @@ fn short(value: &Value) -> String {
 const TEXT_MAX: usize = 60;
 
 /// Writes each change on a line of its own.
-impl fmt::Display for Difference {
+impl fmt::Display for ValueDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.changes.iter().map(|change| change.path.chars().count()).max().unwrap_or(0);
-        for Change { path, what } in &self.changes {
+        for ValueChange { path, what } in &self.changes {
             writeln!(f, "{path:width$}  {what}")?;
         }
         if self.more > 0 { writeln!(f, "and {} more", self.more) } else { Ok(()) }
     }
 }
 
-impl fmt::Display for What {
+impl fmt::Display for ChangeKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            What::Number { before, after } => {
+            ChangeKind::Number { before, after } => {
                 write!(f, "{before} → {after}  ({})", before.to(*after))
             }
-            What::Bytes { before, after, differing } if before == after => {
+            ChangeKind::Bytes { before, after, differing } if before == after => {
                 write!(f, "{differing} of {before} bytes differ")
             }
-            What::Bytes { before, after, differing } => {
+            ChangeKind::Bytes { before, after, differing } => {
                 let common = before.min(after);
                 write!(f, "{before} → {after} bytes; {differing} of the first {common} differ")
             }
-            What::Other { before, after } => write!(f, "{before} → {after}"),
-            What::Removed(value) => write!(f, "removed: {value}"),
-            What::Added(value) => write!(f, "added: {value}"),
+            ChangeKind::Other { before, after } => write!(f, "{before} → {after}"),
+            ChangeKind::Removed(value) => write!(f, "removed: {value}"),
+            ChangeKind::Added(value) => write!(f, "added: {value}"),
         }
     }
 }
@@ -230,7 +233,7 @@ mod tests {
     use super::*;
 
     fn check(before: Value, after: Value, expected: &[&str]) {
-        let found = Difference::between(&before, &after, 3).to_string();
+        let found = ValueDifference::between(&before, &after, 3).to_string();
         let lines: Vec<String> =
             found.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
         assert_eq!(lines, expected);
@@ -279,7 +282,7 @@ mod tests {
     #[test]
     fn the_list_of_changes_is_bounded() {
         let list = |first: i32| Value::Array((first..first + 100).map(|number| number.into()).collect());
-        let difference = Difference::between(&list(0), &list(1000), 3);
+        let difference = ValueDifference::between(&list(0), &list(1000), 3);
         assert_eq!((difference.changes.len(), difference.more), (3, 97));
         check(
             Value::Text("ä".repeat(100)),

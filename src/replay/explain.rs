@@ -5,44 +5,44 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::dataflow::{self, Dataflow, Node, Phase, Runs, Wire};
-use crate::step::{Digest, Fault, FaultKind, Outcome, Reason, Report};
+use crate::dataflow::{self, Dataflow, DataflowNode, InputWire, NodePhase, RunFrequency};
+use crate::step::{Digest, Fault, FaultKind, Outcome, OutcomeReason, StepReport};
 
-use super::{Kept, Past, Run};
+use super::{PastRequest, RecordingForm, RecordingRun};
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Explanation {
+pub struct RequestExplanation {
     pub name: String,
     pub request: Digest,
     pub dataflow: String,
     pub version: Digest,
     /// Absent while the request is in work.
-    pub verdict: Option<dataflow::Verdict>,
+    pub verdict: Option<dataflow::ResponseVerdict>,
     /// The steps in the order of the dataflow.
-    pub steps: Vec<Story>,
+    pub steps: Vec<StepExplanation>,
 }
 
 /// The explanation of one step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Story {
+pub struct StepExplanation {
     /// The step's name in the dataflow.
     pub name: String,
     /// The name of the step's declaration, for example `find-lungs`.
     pub step: String,
     pub version: u32,
     /// The different endings of its runs.
-    pub endings: Vec<Ending>,
+    pub endings: Vec<StepEnding>,
     /// The total time of all runs, in microseconds.
     pub took_us: u64,
     pub parameters: Vec<String>,
-    pub inputs: Vec<Input>,
-    pub outputs: Vec<Output>,
+    pub inputs: Vec<ExplainedInput>,
+    pub outputs: Vec<ExplainedOutput>,
     /// The changes that would give another result, in words.
     pub otherwise: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Ending {
+pub struct StepEnding {
     pub runs: usize,
     /// The name of the item with this ending, if other items ended differently.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,7 +52,7 @@ pub struct Ending {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Input {
+pub struct ExplainedInput {
     pub name: String,
     /// The source of the input, in the notation of the dataflow file.
     pub from: String,
@@ -62,32 +62,32 @@ pub struct Input {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Output {
+pub struct ExplainedOutput {
     pub name: String,
     pub digest: Digest,
     /// Whether the value itself is kept, and not only its digest.
     pub kept: bool,
 }
 
-impl Explanation {
-    pub fn of(past: &Past, dataflow: &Dataflow) -> Explanation {
+impl RequestExplanation {
+    pub fn of(past: &PastRequest, dataflow: &Dataflow) -> RequestExplanation {
         let recording = &past.recording;
-        Explanation {
+        RequestExplanation {
             name: recording.request.name.clone(),
             request: recording.request.id,
             dataflow: recording.dataflow.name.clone(),
             version: recording.dataflow.version,
             verdict: recording.response.as_ref().map(|response| response.verdict),
-            steps: dataflow.nodes.iter().map(|node| story(past, dataflow, node)).collect(),
+            steps: dataflow.nodes.iter().map(|node| explanation(past, dataflow, node)).collect(),
         }
     }
 }
 
-fn story(past: &Past, dataflow: &Dataflow, node: &Node) -> Story {
-    let runs: Vec<&Run> = past.recording.runs.iter().filter(|run| run.step == node.name).collect();
-    let last = runs.last().copied().filter(|_| node.runs == Runs::Once);
+fn explanation(past: &PastRequest, dataflow: &Dataflow, node: &DataflowNode) -> StepExplanation {
+    let runs: Vec<&RecordingRun> = past.recording.runs.iter().filter(|run| run.step == node.name).collect();
+    let last = runs.last().copied().filter(|_| node.runs == RunFrequency::Once);
     let endings = endings(past, node, &runs);
-    Story {
+    StepExplanation {
         name: node.name.clone(),
         step: node.step.declaration.name.to_owned(),
         version: last.map_or(node.step.declaration.version, |run| run.version),
@@ -102,29 +102,29 @@ fn story(past: &Past, dataflow: &Dataflow, node: &Node) -> Story {
 
 /// The outcomes of the step in the response, with the number of runs; without a response, the recorded
 /// outcomes.
-fn endings(past: &Past, node: &Node, runs: &[&Run]) -> Vec<Ending> {
+fn endings(past: &PastRequest, node: &DataflowNode, runs: &[&RecordingRun]) -> Vec<StepEnding> {
     let reports = past.recording.response.iter().flat_map(|response| &response.steps);
-    let reports: Vec<&Report> = reports.filter(|report| report.step == node.name).collect();
+    let reports: Vec<&StepReport> = reports.filter(|report| report.step == node.name).collect();
     let done = runs.iter().filter(|run| run.outcome == Outcome::Done).count();
     let others = reports.iter().filter(|report| report.outcome != Outcome::Done);
-    let mut endings: Vec<Ending> = others
-        .map(|report| Ending { runs: 1, item: report.item.clone(), outcome: report.outcome.clone() })
+    let mut endings: Vec<StepEnding> = others
+        .map(|report| StepEnding { runs: 1, item: report.item.clone(), outcome: report.outcome.clone() })
         .collect();
     let is_done = reports.iter().any(|report| report.outcome == Outcome::Done);
     if is_done || done > 0 {
-        endings.insert(0, Ending { runs: done.max(1), item: None, outcome: Outcome::Done });
+        endings.insert(0, StepEnding { runs: done.max(1), item: None, outcome: Outcome::Done });
     }
     if past.recording.response.is_none() {
         let failed = runs.iter().filter(|run| run.outcome != Outcome::Done);
-        endings.extend(failed.map(|run| Ending { runs: 1, item: None, outcome: run.outcome.clone() }));
+        endings.extend(failed.map(|run| StepEnding { runs: 1, item: None, outcome: run.outcome.clone() }));
     }
     endings
 }
 
-fn inputs(dataflow: &Dataflow, node: &Node, run: Option<&Run>) -> Vec<Input> {
+fn inputs(dataflow: &Dataflow, node: &DataflowNode, run: Option<&RecordingRun>) -> Vec<ExplainedInput> {
     let declared = node.step.declaration.inputs.iter().zip(&node.wires);
-    let wired = declared.filter(|(_, wire)| **wire != Wire::Absent);
-    let input = |(input, wire): (&crate::step::Input, &Wire)| Input {
+    let wired = declared.filter(|(_, wire)| **wire != InputWire::Absent);
+    let input = |(input, wire): (&crate::step::InputDeclaration, &InputWire)| ExplainedInput {
         name: input.name.to_owned(),
         from: source(dataflow, wire),
         digest: run.and_then(|run| run.inputs.get(input.name)).copied(),
@@ -132,39 +132,39 @@ fn inputs(dataflow: &Dataflow, node: &Node, run: Option<&Run>) -> Vec<Input> {
     wired.map(input).collect()
 }
 
-fn source(dataflow: &Dataflow, wire: &Wire) -> String {
+fn source(dataflow: &Dataflow, wire: &InputWire) -> String {
     match wire {
-        Wire::Absent => String::new(),
-        Wire::Request => "request".to_owned(),
-        Wire::Items => "request.items".to_owned(),
-        Wire::Outcomes => "outcomes".to_owned(),
-        Wire::Port(port) => format!("{}.{}", dataflow.nodes[port.node].name, port.output),
+        InputWire::Absent => String::new(),
+        InputWire::Request => "request".to_owned(),
+        InputWire::Items => "request.items".to_owned(),
+        InputWire::Outcomes => "outcomes".to_owned(),
+        InputWire::Port(port) => format!("{}.{}", dataflow.nodes[port.node].name, port.output),
     }
 }
 
-fn outputs(run: &Run) -> Vec<Output> {
-    let output = |output: &super::Output| Output {
+fn outputs(run: &RecordingRun) -> Vec<ExplainedOutput> {
+    let output = |output: &super::RecordingOutput| ExplainedOutput {
         name: output.name.clone(),
         digest: output.digest,
-        kept: output.kept != Kept::No,
+        kept: output.kept != RecordingForm::No,
     };
     run.outputs.iter().map(output).collect()
 }
 
-fn otherwise(node: &Node, endings: &[Ending], past: &Past) -> String {
+fn otherwise(node: &DataflowNode, endings: &[StepEnding], past: &PastRequest) -> String {
     let worst = endings.iter().rev().map(|ending| &ending.outcome).find(|outcome| **outcome != Outcome::Done);
     match worst {
         Some(Outcome::Failed(fault)) => after_fault(fault),
         Some(Outcome::Skipped { because }) => after_skip(because, past),
         Some(Outcome::Done) | None if endings.is_empty() => match (node.phase, &past.recording.response) {
-            (Phase::Failure, Some(_)) => "runs if another step fails".to_owned(),
+            (NodePhase::Failure, Some(_)) => "runs if another step fails".to_owned(),
             (_, _) => "has not ended yet".to_owned(),
         },
         Some(Outcome::Done) | None => after_success(node),
     }
 }
 
-fn after_success(node: &Node) -> String {
+fn after_success(node: &DataflowNode) -> String {
     let declaration = &node.step.declaration;
     let mut parts = vec![format!("another version of {}", declaration.name)];
     let names: Vec<&str> = declaration.inputs.iter().map(|input| input.name).collect();
@@ -189,50 +189,50 @@ fn after_fault(fault: &Fault) -> String {
     }
 }
 
-fn after_skip(because: &Reason, past: &Past) -> String {
+fn after_skip(because: &OutcomeReason, past: &PastRequest) -> String {
     match because {
-        Reason::SwitchedOff => "runs with `enabled: true` in the dataflow file".to_owned(),
-        Reason::Condition { condition } => {
+        OutcomeReason::SwitchedOff => "runs with `enabled: true` in the dataflow file".to_owned(),
+        OutcomeReason::Condition { condition } => {
             let attributes = past.recording.request.attributes.iter();
             let about = attributes.filter(|(name, _)| condition.contains(name.as_str()));
             let about: Vec<String> =
                 about.map(|(name, values)| format!("{name} is {:?}", values.text())).collect();
             format!("runs for requests whose {condition}; of this one {}", about.join(", "))
         }
-        Reason::NeedSkipped { step } => format!("runs if {step} runs"),
-        Reason::NeedFailed { step } => format!("runs if {step} does not fail"),
-        Reason::Stopped { step } => {
+        OutcomeReason::NeedSkipped { step } => format!("runs if {step} runs"),
+        OutcomeReason::NeedFailed { step } => format!("runs if {step} does not fail"),
+        OutcomeReason::Stopped { step } => {
             format!("runs if {step} does not fail, or with `on_failure: continue` in the dataflow file")
         }
-        Reason::NotFinished => {
+        OutcomeReason::NotFinished => {
             "ends if it is given more time: see `deadline` in the dataflow file".to_owned()
         }
     }
 }
 
-impl fmt::Display for Explanation {
+impl fmt::Display for RequestExplanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.steps.iter().try_for_each(|story| write!(f, "\n{story}"))
+        self.steps.iter().try_for_each(|explanation| write!(f, "\n{explanation}"))
     }
 }
 
 /// The number of items with the same ending that are named; further ones are counted.
 const ENDINGS_MAX: usize = 5;
 
-impl fmt::Display for Story {
+impl fmt::Display for StepExplanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}  {} {}{}", self.name, self.step, self.version, Took(self.took_us))?;
+        writeln!(f, "{}  {} {}{}", self.name, self.step, self.version, DurationText(self.took_us))?;
         self.endings.iter().take(ENDINGS_MAX).try_for_each(|ending| write!(f, "{ending}"))?;
         if let Some(more @ 1..) = self.endings.len().checked_sub(ENDINGS_MAX) {
             writeln!(f, "    and {more} more")?;
         }
         let names = self.inputs.iter().map(|input| input.name.len());
         let width = names.chain(self.outputs.iter().map(|output| output.name.len())).max().unwrap_or(0);
-        for Input { name, from, digest } in &self.inputs {
+        for ExplainedInput { name, from, digest } in &self.inputs {
             let digest = digest.map(|digest| format!("  {}", digest.short())).unwrap_or_default();
             writeln!(f, "    {name:width$}  ← {from}{digest}")?;
         }
-        for Output { name, digest, kept } in &self.outputs {
+        for ExplainedOutput { name, digest, kept } in &self.outputs {
             let kept = if *kept { "" } else { ", not kept" };
             writeln!(f, "    {name:width$}  → {}{kept}", digest.short())?;
         }
@@ -243,7 +243,7 @@ impl fmt::Display for Story {
     }
 }
 
-impl fmt::Display for Ending {
+impl fmt::Display for StepEnding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let item = self.item.as_ref().map(|item| format!("{item}: ")).unwrap_or_default();
         match &self.outcome {
@@ -253,30 +253,32 @@ impl fmt::Display for Ending {
                 writeln!(f, "    FAILED: {item}{}", fault.reason)?;
                 writeln!(f, "    hint: {}", fault.remedy)
             }
-            Outcome::Skipped { because } => writeln!(f, "    {item}skipped: {}", Because(because)),
+            Outcome::Skipped { because } => writeln!(f, "    {item}skipped: {}", ReasonText(because)),
         }
     }
 }
 
-struct Because<'a>(&'a Reason);
+struct ReasonText<'a>(&'a OutcomeReason);
 
-impl fmt::Display for Because<'_> {
+impl fmt::Display for ReasonText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Reason::SwitchedOff => write!(f, "it is switched off"),
-            Reason::Condition { condition } => write!(f, "it runs only where {condition}"),
-            Reason::NeedSkipped { step } => write!(f, "it needs {step}, which was skipped"),
-            Reason::NeedFailed { step } => write!(f, "it needs {step}, which failed"),
-            Reason::Stopped { step } => write!(f, "{step} failed, and `on_failure: stop` ends the work"),
-            Reason::NotFinished => write!(f, "the deadline had passed"),
+            OutcomeReason::SwitchedOff => write!(f, "it is switched off"),
+            OutcomeReason::Condition { condition } => write!(f, "it runs only where {condition}"),
+            OutcomeReason::NeedSkipped { step } => write!(f, "it needs {step}, which was skipped"),
+            OutcomeReason::NeedFailed { step } => write!(f, "it needs {step}, which failed"),
+            OutcomeReason::Stopped { step } => {
+                write!(f, "{step} failed, and `on_failure: stop` ends the work")
+            }
+            OutcomeReason::NotFinished => write!(f, "the deadline had passed"),
         }
     }
 }
 
 /// A duration in a suitable unit; empty for 0.
-struct Took(u64);
+struct DurationText(u64);
 
-impl fmt::Display for Took {
+impl fmt::Display for DurationText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             0 => Ok(()),

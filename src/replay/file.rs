@@ -8,12 +8,12 @@ use ciborium::Value;
 use crate::dicom;
 use crate::imaging::Picture;
 
-use super::{Difference, PictureDifference};
+use super::{PictureDifference, ValueDifference};
 
 /// The difference between two files.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FileDifference {
-    Parts(Difference),
+    Parts(ValueDifference),
     Picture(PictureDifference),
 }
 
@@ -35,13 +35,13 @@ impl FileDifference {
         let both = tree(media_type, before).zip(tree(media_type, after));
         let bytes = || (Value::Bytes(before.to_vec()), Value::Bytes(after.to_vec()));
         let (old, new) = both.unwrap_or_else(bytes);
-        let difference = Difference::between(&old, &new, listed);
+        let difference = ValueDifference::between(&old, &new, listed);
         if !difference.is_empty() || before == after {
             return FileDifference::Parts(difference);
         }
         // Equal content in another encoding.
         let (old, new) = bytes();
-        FileDifference::Parts(Difference::between(&old, &new, listed))
+        FileDifference::Parts(ValueDifference::between(&old, &new, listed))
     }
 
     /// The picture that marks the differing pixels, if both pictures have the same size.

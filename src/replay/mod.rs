@@ -28,15 +28,17 @@ mod recording;
 mod records;
 mod scope;
 
-pub use again::{Again, Depends, Ran, Watch, again, shadow};
-pub use anonymous::{Anonymous, NotAnonymous, anonymous};
-pub use archive::{PackError, UnpackError, Unpacked, pack, unpack};
-pub use comparison::{Part, Verdict};
-pub use difference::{Change, Difference, What};
-pub use explain::{Ending, Explanation, Story};
+pub use again::{ReplayObserver, ReplayResult, ReplayedRun, RunDependencies, again, shadow};
+pub use anonymous::{AnonymizeError, AnonymousRequest, anonymous};
+pub use archive::{PackError, UnpackError, UnpackedArchive, pack, unpack};
+pub use comparison::{OutputDifference, RunVerdict};
+pub use difference::{ChangeKind, ValueChange, ValueDifference};
+pub use explain::{RequestExplanation, StepEnding, StepExplanation};
 pub use file::FileDifference;
-pub use number::{Distance, Number};
-pub use past::{Past, PastError};
-pub use picture::{NotComparable, PictureDifference, Pixels};
-pub use recording::{Content, DataflowText, Kept, Output, Recording, Run};
-pub use scope::{NoSuchStep, Scope};
+pub use number::{ComparedNumber, NumberDistance};
+pub use past::{PastError, PastRequest};
+pub use picture::{PictureDifference, PictureError, PixelDifference};
+pub use recording::{
+    DataflowText, RecordingContent, RecordingForm, RecordingOutput, RecordingRun, RequestRecording,
+};
+pub use scope::{NoSuchStep, ReplayScope};

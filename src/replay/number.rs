@@ -5,60 +5,60 @@ use std::fmt;
 use ciborium::Value;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Number {
+pub enum ComparedNumber {
     Whole(i128),
     Float(f64),
 }
 
-impl Number {
-    pub fn of(value: &Value) -> Option<Number> {
+impl ComparedNumber {
+    pub fn of(value: &Value) -> Option<ComparedNumber> {
         match value {
-            Value::Integer(whole) => Some(Number::Whole((*whole).into())),
-            Value::Float(float) => Some(Number::Float(*float)),
+            Value::Integer(whole) => Some(ComparedNumber::Whole((*whole).into())),
+            Value::Float(float) => Some(ComparedNumber::Float(*float)),
             _ => None,
         }
     }
 
-    pub fn to(self, after: Number) -> Distance {
-        Distance { before: self.float(), after: after.float() }
+    pub fn to(self, after: ComparedNumber) -> NumberDistance {
+        NumberDistance { before: self.float(), after: after.float() }
     }
 
     fn float(self) -> f64 {
         match self {
-            Number::Whole(whole) => whole as f64,
-            Number::Float(float) => float,
+            ComparedNumber::Whole(whole) => whole as f64,
+            ComparedNumber::Float(float) => float,
         }
     }
 }
 
-impl fmt::Display for Number {
+impl fmt::Display for ComparedNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Number::Whole(whole) => write!(f, "{whole}"),
-            Number::Float(float) => write!(f, "{float:?}"),
+            ComparedNumber::Whole(whole) => write!(f, "{whole}"),
+            ComparedNumber::Float(float) => write!(f, "{float:?}"),
         }
     }
 }
 
 /// The distance between two numbers: absolute, and in percent of the first.
-pub struct Distance {
+pub struct NumberDistance {
     before: f64,
     after: f64,
 }
 
-impl fmt::Display for Distance {
+impl fmt::Display for NumberDistance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let absolute = self.after - self.before;
-        write!(f, "{}", Signed(absolute))?;
+        write!(f, "{}", SignedNumber(absolute))?;
         let percent = 100.0 * absolute / self.before.abs();
-        if percent.is_finite() { write!(f, ", {} %", Signed(percent)) } else { Ok(()) }
+        if percent.is_finite() { write!(f, ", {} %", SignedNumber(percent)) } else { Ok(()) }
     }
 }
 
 /// A number with its sign and four significant digits.
-struct Signed(f64);
+struct SignedNumber(f64);
 
-impl fmt::Display for Signed {
+impl fmt::Display for SignedNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let size = self.0.abs();
         if size == 0.0 {
@@ -76,13 +76,13 @@ impl fmt::Display for Signed {
 mod tests {
     use super::*;
 
-    fn check(before: Number, after: Number, expected: &str) {
+    fn check(before: ComparedNumber, after: ComparedNumber, expected: &str) {
         assert_eq!(format!("{before} → {after} ({})", before.to(after)), expected);
     }
 
     #[test]
     fn numbers_of_any_size() {
-        use Number::{Float, Whole};
+        use ComparedNumber::{Float, Whole};
         check(Whole(0), Whole(5), "0 → 5 (+5.000)");
         check(Whole(2000), Whole(1000), "2000 → 1000 (-1000, -50.00 %)");
         check(Whole(1), Float(1.0), "1 → 1.0 (±0, ±0 %)");

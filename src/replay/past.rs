@@ -6,20 +6,22 @@ use std::io::{self, Cursor, Read};
 use std::path::PathBuf;
 
 use crate::dataflow::{Dataflow, Response};
-use crate::journal::{self, Entry, History, JournalError, Reader, Row, RunRecord};
-use crate::step::{self, Artifact, Digest, Digester, Item, Outcome, Report, Request, Table};
+use crate::journal::{
+    self, JournalEntry, JournalError, JournalReader, RequestHistory, RequestRow, RunRecord,
+};
+use crate::step::{self, Artifact, Digest, Digester, Item, Outcome, Request, StepReport, StepTable};
 use crate::store::Store;
 use crate::yaml::Problems;
 
-use super::{DataflowText, Kept, Output, Recording, Run, Unpacked};
+use super::{DataflowText, RecordingForm, RecordingOutput, RecordingRun, RequestRecording, UnpackedArchive};
 
-pub struct Past {
-    pub recording: Recording,
-    bytes: Box<Bytes>,
+pub struct PastRequest {
+    pub recording: RequestRecording,
+    bytes: Box<BytesLookup>,
 }
 
 /// A function that gives the bytes with a digest; `None` if they are missing or damaged.
-type Bytes = dyn Fn(Digest) -> Option<Vec<u8>>;
+type BytesLookup = dyn Fn(Digest) -> Option<Vec<u8>>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum PastError {
@@ -35,50 +37,57 @@ pub enum PastError {
     Changed { name: String, path: PathBuf },
 }
 
-impl Past {
+impl PastRequest {
     /// # Errors
     /// The journal cannot be read or is incomplete.
-    pub fn of_journal(reader: &Reader, row: &Row, store: Store) -> Result<Past, PastError> {
+    pub fn of_journal(
+        reader: &JournalReader,
+        row: &RequestRow,
+        store: Store,
+    ) -> Result<PastRequest, PastError> {
         let history = reader.history(row.number)?;
         let (request, version) = history.request().map_err(|_| PastError::NotAccepted(row.name.clone()))?;
         let request = Request { edition: history.rejected(), ..request.clone() };
         let (name, text) = reader.dataflow(version)?.ok_or(PastError::NoDataflow(version))?;
-        let mut shelf = Shelf { store, requests: Vec::new(), here: BTreeMap::new() };
+        let mut recorded = RecordedBytes { store, requests: Vec::new(), here: BTreeMap::new() };
         let mut runs = Vec::new();
         for earlier in earlier(reader, &request)? {
             let inherited =
-                shelf.runs(&earlier).into_iter().filter(|run| has_run(&run.step, history.response()));
+                recorded.runs(&earlier).into_iter().filter(|run| has_run(&run.step, history.response()));
             runs.extend(inherited.filter_map(|run| moved(run, &earlier, &request)));
         }
-        runs.extend(shelf.runs(&history));
-        let recording = Recording {
+        runs.extend(recorded.runs(&history));
+        let recording = RequestRecording {
             flow: env!("CARGO_PKG_VERSION").to_owned(),
             request,
             dataflow: DataflowText { name, version, text },
             runs,
             response: history.response().cloned(),
         };
-        Ok(Past::new(recording, move |digest| shelf.get(digest)))
+        Ok(PastRequest::new(recording, move |digest| recorded.get(digest)))
     }
 
-    pub fn of_archive(unpacked: Unpacked) -> Past {
+    pub fn of_archive(unpacked: UnpackedArchive) -> PastRequest {
         let (recording, paths) = unpacked.into_parts();
         let bytes = move |digest| {
             let bytes = fs::read(paths.get(&digest)?).ok()?;
             (Digest::of(&bytes) == digest).then_some(bytes)
         };
-        Past::new(recording, bytes)
+        PastRequest::new(recording, bytes)
     }
 
-    pub(super) fn new(recording: Recording, bytes: impl Fn(Digest) -> Option<Vec<u8>> + 'static) -> Past {
-        Past { recording, bytes: Box::new(bytes) }
+    pub(super) fn new(
+        recording: RequestRecording,
+        bytes: impl Fn(Digest) -> Option<Vec<u8>> + 'static,
+    ) -> PastRequest {
+        PastRequest { recording, bytes: Box::new(bytes) }
     }
 
     /// The recorded dataflow, with the present versions of its steps.
     ///
     /// # Errors
     /// The dataflow does not fit the present steps, which may have changed since.
-    pub fn dataflow(&self, table: &Table) -> Result<Dataflow, Problems> {
+    pub fn dataflow(&self, table: &StepTable) -> Result<Dataflow, Problems> {
         let DataflowText { name, text, .. } = &self.recording.dataflow;
         Dataflow::parse(name, text, table)
     }
@@ -107,10 +116,10 @@ impl Past {
     }
 
     /// Recorded files with their bytes; `None` if any is missing.
-    pub fn files(&self, artifacts: &[Artifact]) -> Option<Vec<step::File>> {
+    pub fn files(&self, artifacts: &[Artifact]) -> Option<Vec<step::ResponseFile>> {
         let file = |artifact: &Artifact| {
             let bytes = self.bytes(artifact.digest)?;
-            Some(step::File::new(&artifact.name, artifact.media_type.clone(), bytes))
+            Some(step::ResponseFile::new(&artifact.name, artifact.media_type.clone(), bytes))
         };
         artifacts.iter().map(file).collect()
     }
@@ -138,12 +147,12 @@ fn digest_of(item: &Item) -> io::Result<Digest> {
 }
 
 /// The histories of the requests that this one supersedes, oldest first: runs of theirs were reused.
-fn earlier(reader: &Reader, request: &Request) -> Result<Vec<History>, JournalError> {
-    let mut histories: Vec<History> = Vec::new();
+fn earlier(reader: &JournalReader, request: &Request) -> Result<Vec<RequestHistory>, JournalError> {
+    let mut histories: Vec<RequestHistory> = Vec::new();
     let mut next = request.supersedes;
     while let Some(id) = next.take() {
         let rows = reader.find(&id.to_string(), &|_| Vec::new())?;
-        let is_new = |row: &&Row| histories.iter().all(|history| history.row.number != row.number);
+        let is_new = |row: &&RequestRow| histories.iter().all(|history| history.row.number != row.number);
         if let Some(row) = rows.iter().find(is_new) {
             let history = reader.history(row.number)?;
             next = history.request().ok().and_then(|(request, _)| request.supersedes);
@@ -156,33 +165,35 @@ fn earlier(reader: &Reader, request: &Request) -> Result<Vec<History>, JournalEr
 /// Whether a step appears in the response; without a response, any step may.
 fn has_run(step: &str, response: Option<&Response>) -> bool {
     let is_skipped =
-        |report: &Report| report.item.is_none() && matches!(report.outcome, Outcome::Skipped { .. });
+        |report: &StepReport| report.item.is_none() && matches!(report.outcome, Outcome::Skipped { .. });
     response
         .is_none_or(|response| response.steps.iter().any(|report| report.step == step && !is_skipped(report)))
 }
 
 /// A run of an earlier request as a run of a later one, whose items may be in another order.
-fn moved(run: Run, from: &History, to: &Request) -> Option<Run> {
+fn moved(run: RecordingRun, from: &RequestHistory, to: &Request) -> Option<RecordingRun> {
     let Some(item) = run.item else { return Some(run) };
     let digest = from.request().ok()?.0.items.get(item)?.digest;
     let item = to.items.iter().position(|item| item.digest == digest)?;
-    Some(Run { item: Some(item), ..run })
+    Some(RecordingRun { item: Some(item), ..run })
 }
 
 /// Access to recorded bytes, which are in the store or in the journal itself.
-struct Shelf {
+struct RecordedBytes {
     store: Store,
     requests: Vec<Digest>,
     here: BTreeMap<Digest, Vec<u8>>,
 }
 
-impl Shelf {
+impl RecordedBytes {
     /// The last run of each key in a history, in the order in which they ended.
-    fn runs(&mut self, history: &History) -> Vec<Run> {
+    fn runs(&mut self, history: &RequestHistory) -> Vec<RecordingRun> {
         self.requests.push(history.row.id);
         let counts = history.runs();
         let runs = history.entries.iter().filter_map(|dated| match &dated.entry {
-            Entry::Run(run) if counts.get(&run.key).is_some_and(|(last, _)| std::ptr::eq(*last, run)) => {
+            JournalEntry::Run(run)
+                if counts.get(&run.key).is_some_and(|(last, _)| std::ptr::eq(*last, run)) =>
+            {
                 Some(self.run(run, &dated.content))
             }
             _ => None,
@@ -190,35 +201,37 @@ impl Shelf {
         runs.collect()
     }
 
-    fn run(&mut self, run: &RunRecord, content: &[u8]) -> Run {
+    fn run(&mut self, run: &RunRecord, content: &[u8]) -> RecordingRun {
         let mut content = content;
-        let output = |record: &journal::OutputRecord| Output {
+        let output = |record: &journal::OutputRecord| RecordingOutput {
             name: record.name.clone(),
             digest: record.digest,
             kept: self.kept(&record.kept, &mut content),
         };
         let outputs = run.outputs.iter().map(output).collect();
         let RunRecord { step, item, key, version, inputs, outcome, took_us, .. } = run.clone();
-        Run { step, item, key, version, inputs, outcome, took_us, outputs }
+        RecordingRun { step, item, key, version, inputs, outcome, took_us, outputs }
     }
 
     /// Values that are only needed while a request is in work have been removed.
-    fn kept(&mut self, kept: &journal::Kept, content: &mut &[u8]) -> Kept {
+    fn kept(&mut self, kept: &journal::ValuePlace, content: &mut &[u8]) -> RecordingForm {
         let mut here = |bytes: &[u8]| {
             let digest = Digest::of(bytes);
             self.here.insert(digest, bytes.to_vec());
-            Kept::Form { digest, size: bytes.len() as u64 }
+            RecordingForm::Form { digest, size: bytes.len() as u64 }
         };
         match kept {
-            journal::Kept::No => Kept::No,
-            journal::Kept::Here { bytes } => content.split_off(..*bytes).map_or(Kept::No, &mut here),
-            journal::Kept::Stored { form } => match self.get(*form) {
-                Some(bytes) => Kept::Form { digest: *form, size: bytes.len() as u64 },
-                None => Kept::No,
+            journal::ValuePlace::No => RecordingForm::No,
+            journal::ValuePlace::Here { bytes } => {
+                content.split_off(..*bytes).map_or(RecordingForm::No, &mut here)
+            }
+            journal::ValuePlace::Stored { form } => match self.get(*form) {
+                Some(bytes) => RecordingForm::Form { digest: *form, size: bytes.len() as u64 },
+                None => RecordingForm::No,
             },
-            journal::Kept::Files { artifacts } => {
+            journal::ValuePlace::Files { artifacts } => {
                 let there = artifacts.iter().all(|artifact| self.get(artifact.digest).is_some());
-                if there { Kept::Files(artifacts.clone()) } else { Kept::No }
+                if there { RecordingForm::Files(artifacts.clone()) } else { RecordingForm::No }
             }
         }
     }

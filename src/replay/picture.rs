@@ -15,12 +15,12 @@ pub enum PictureDifference {
         before: [usize; 2],
         after: [usize; 2],
     },
-    Pixels(Pixels),
+    Pixels(PixelDifference),
 }
 
 /// The difference between two pictures of the same size.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Pixels {
+pub struct PixelDifference {
     pub width: usize,
     pub height: usize,
     /// The number of differing pixels; 0 for the same picture in another encoding.
@@ -32,7 +32,7 @@ pub struct Pixels {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum NotComparable {
+pub enum PictureError {
     #[error("the file is not a readable PNG file")]
     Png(#[from] png::DecodingError),
     #[error("the picture is larger than {PIXELS_MAX} pixels")]
@@ -49,22 +49,22 @@ impl PictureDifference {
     ///
     /// # Errors
     /// One of the files cannot be read.
-    pub fn between(name: &str, before: &[u8], after: &[u8]) -> Result<PictureDifference, NotComparable> {
-        let (before, after) = (Rgb::read(before)?, Rgb::read(after)?);
+    pub fn between(name: &str, before: &[u8], after: &[u8]) -> Result<PictureDifference, PictureError> {
+        let (before, after) = (RgbImage::read(before)?, RgbImage::read(after)?);
         Ok(if before.size == after.size {
-            PictureDifference::Pixels(Pixels::between(name, &before, &after))
+            PictureDifference::Pixels(PixelDifference::between(name, &before, &after))
         } else {
             PictureDifference::Size { before: before.size, after: after.size }
         })
     }
 }
 
-impl Pixels {
-    fn between(name: &str, before: &Rgb, after: &Rgb) -> Pixels {
+impl PixelDifference {
+    fn between(name: &str, before: &RgbImage, after: &RgbImage) -> PixelDifference {
         let pairs = || before.pixels.iter().zip(&after.pixels);
         let differing = pairs().filter(|(before, after)| before != after).count();
         let [width, height] = before.size;
-        let mut pixels = Pixels {
+        let mut pixels = PixelDifference {
             width,
             height,
             differing,
@@ -95,23 +95,23 @@ fn marked(before: &[u8; 3], after: &[u8; 3]) -> [u8; 3] {
     [(sum / 5) as u8; 3]
 }
 
-struct Rgb {
+struct RgbImage {
     size: [usize; 2],
     pixels: Vec<[u8; 3]>,
 }
 
-impl Rgb {
-    fn read(bytes: &[u8]) -> Result<Rgb, NotComparable> {
+impl RgbImage {
+    fn read(bytes: &[u8]) -> Result<RgbImage, PictureError> {
         let mut decoder = png::Decoder::new(Cursor::new(bytes));
         decoder.set_transformations(png::Transformations::normalize_to_color8());
         let mut reader = decoder.read_info()?;
         let (width, height) = (reader.info().width as usize, reader.info().height as usize);
         let size = reader.output_buffer_size().filter(|_| width.saturating_mul(height) <= PIXELS_MAX);
-        let mut samples = vec![0; size.ok_or(NotComparable::Large)?];
+        let mut samples = vec![0; size.ok_or(PictureError::Large)?];
         let frame = reader.next_frame(&mut samples)?;
         let of_pixel = frame.color_type.samples();
         let pixels = samples.chunks_exact(of_pixel).map(rgb).collect();
-        Ok(Rgb { size: [width, height], pixels })
+        Ok(RgbImage { size: [width, height], pixels })
     }
 }
 
@@ -138,9 +138,9 @@ impl fmt::Display for PictureDifference {
     }
 }
 
-impl fmt::Display for Pixels {
+impl fmt::Display for PixelDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Pixels { width, height, differing, largest, .. } = self;
+        let PixelDifference { width, height, differing, largest, .. } = self;
         if *differing == 0 {
             return f.write_str("the same pixels in another encoding");
         }
@@ -184,7 +184,9 @@ mod tests {
         let before = picture(2, 2, vec![10, 20, 30, 0, 0, 0, 255, 255, 255, 5, 5, 5]);
         let after = picture(2, 2, vec![10, 20, 30, 0, 7, 0, 255, 215, 255, 5, 5, 5]);
         let difference = check(&before, &after, "2 of 2 × 2 pixels differ (50.00 %), by up to 40 of 255");
-        let PictureDifference::Pixels(Pixels { marked, .. }) = difference else { panic!("of one size") };
+        let PictureDifference::Pixels(PixelDifference { marked, .. }) = difference else {
+            panic!("of one size")
+        };
         assert_eq!(*marked.rgb, [[12; 3], MARK, MARK, [3; 3]].concat());
         assert_eq!((marked.name.as_str(), marked.width, marked.height), ("plane", 2, 2));
     }
@@ -213,6 +215,6 @@ mod tests {
         crc.update(&forged[12..29]);
         forged[29..33].copy_from_slice(&crc.sum().to_be_bytes());
         let error = PictureDifference::between("x", &forged, &good).unwrap_err();
-        assert!(matches!(error, NotComparable::Large), "{error}");
+        assert!(matches!(error, PictureError::Large), "{error}");
     }
 }

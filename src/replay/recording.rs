@@ -6,18 +6,18 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::dataflow::Response;
-use crate::step::{Artifact, Digest, File, Outcome, Request};
+use crate::step::{Artifact, Digest, Outcome, Request, ResponseFile};
 
 /// The recording without the bytes, which are found by their digests. The form is JSON with stable names:
 /// later versions must read it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Recording {
+pub struct RequestRecording {
     /// The version of flow that made the recording.
     pub flow: String,
     pub request: Request,
     pub dataflow: DataflowText,
     /// The runs in the order in which they ended.
-    pub runs: Vec<Run>,
+    pub runs: Vec<RecordingRun>,
     /// Absent while the request is in work.
     pub response: Option<Response>,
 }
@@ -33,7 +33,7 @@ pub struct DataflowText {
 
 /// One run of a step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Run {
+pub struct RecordingRun {
     /// The step's name in the dataflow.
     pub step: String,
     /// The index of the item, for a step that runs per item.
@@ -48,22 +48,22 @@ pub struct Run {
     pub outcome: Outcome,
     pub took_us: u64,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub outputs: Vec<Output>,
+    pub outputs: Vec<RecordingOutput>,
 }
 
 /// The result at one output of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Output {
+pub struct RecordingOutput {
     pub name: String,
     /// The digest of the value.
     pub digest: Digest,
-    pub kept: Kept,
+    pub kept: RecordingForm,
 }
 
 /// The stored form of a value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kept {
+pub enum RecordingForm {
     /// The value is not stored; it is computed again when needed.
     No,
     /// The value as CBOR.
@@ -74,19 +74,19 @@ pub enum Kept {
 
 /// Bytes that are part of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Content {
+pub struct RecordingContent {
     /// The path in an archive.
     pub path: String,
     pub size: u64,
 }
 
-impl Recording {
+impl RequestRecording {
     /// All contents of the recording, each once. Files of the response are listed by name for human readers,
     /// all other contents by digest.
-    pub fn contents(&self) -> BTreeMap<Digest, Content> {
+    pub fn contents(&self) -> BTreeMap<Digest, RecordingContent> {
         let mut contents = BTreeMap::new();
         let mut add = |path: String, digest: Digest, size: u64| {
-            contents.entry(digest).or_insert(Content { path, size });
+            contents.entry(digest).or_insert(RecordingContent { path, size });
         };
         for item in &self.request.items {
             add(format!("items/{}", item.digest), item.digest, item.size);
@@ -98,9 +98,9 @@ impl Recording {
         }
         for output in self.runs.iter().flat_map(|run| &run.outputs) {
             match &output.kept {
-                Kept::No => {}
-                Kept::Form { digest, size } => add(format!("values/{digest}"), *digest, *size),
-                Kept::Files(artifacts) => artifacts.iter().for_each(|artifact| {
+                RecordingForm::No => {}
+                RecordingForm::Form { digest, size } => add(format!("values/{digest}"), *digest, *size),
+                RecordingForm::Files(artifacts) => artifacts.iter().for_each(|artifact| {
                     add(file(artifact), artifact.digest, artifact.size);
                 }),
             }
@@ -111,7 +111,7 @@ impl Recording {
     /// The first name that is no valid file name.
     pub fn misnamed(&self) -> Option<&str> {
         let files = self.response.iter().flat_map(|response| &response.files);
-        files.map(|artifact| artifact.name.as_str()).find(|name| !File::fits_as_name(name))
+        files.map(|artifact| artifact.name.as_str()).find(|name| !ResponseFile::fits_as_name(name))
     }
 }
 

@@ -3,22 +3,22 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::dataflow::interpret::Due;
-use crate::step::{Digest, Fault, Files, Item, Outcome, Outputs};
+use crate::dataflow::interpret::ReadyRun;
+use crate::step::{Digest, Fault, Item, Outcome, ResponseFiles, StepOutputs};
 
-use super::{Kept, Past, Run};
+use super::{PastRequest, RecordingForm, RecordingRun};
 
-pub struct Records<'a> {
-    past: &'a Past,
-    by_key: BTreeMap<Digest, &'a Run>,
+pub struct PastRuns<'a> {
+    past: &'a PastRequest,
+    by_key: BTreeMap<Digest, &'a RecordingRun>,
     /// The last run of each step and item.
-    by_name: BTreeMap<(&'a str, Option<usize>), &'a Run>,
+    by_name: BTreeMap<(&'a str, Option<usize>), &'a RecordingRun>,
 }
 
-impl<'a> Records<'a> {
-    pub fn of(past: &'a Past) -> Records<'a> {
+impl<'a> PastRuns<'a> {
+    pub fn of(past: &'a PastRequest) -> PastRuns<'a> {
         let runs = || past.recording.runs.iter();
-        Records {
+        PastRuns {
             past,
             by_key: runs().map(|run| (run.key, run)).collect(),
             by_name: runs().map(|run| ((run.step.as_str(), run.item), run)).collect(),
@@ -28,17 +28,17 @@ impl<'a> Records<'a> {
     /// Whether a step was run and all its results are stored.
     pub fn keep(&self, step: &str) -> bool {
         let mut runs = self.by_name.iter().filter(|((name, _), _)| *name == step).peekable();
-        let is_kept = |run: &Run| run.outputs.iter().all(|output| output.kept != Kept::No);
+        let is_kept = |run: &RecordingRun| run.outputs.iter().all(|output| output.kept != RecordingForm::No);
         runs.peek().is_some() && runs.all(|(_, run)| is_kept(run))
     }
 
     /// The run with this key; otherwise the run of the same name with another key.
-    pub fn find(&self, key: Digest, due: &Due) -> Option<&'a Run> {
+    pub fn find(&self, key: Digest, due: &ReadyRun) -> Option<&'a RecordingRun> {
         self.by_key.get(&key).copied().or_else(|| self.named(due))
     }
 
     /// The results of a run, if they can be read back.
-    pub fn take(&self, due: &Due) -> Option<Result<Outputs, Fault>> {
+    pub fn take(&self, due: &ReadyRun) -> Option<Result<StepOutputs, Fault>> {
         let run = self.named(due)?;
         match &run.outcome {
             Outcome::Done => self.outputs(due, run).map(Ok),
@@ -48,30 +48,30 @@ impl<'a> Records<'a> {
     }
 
     /// The result of a run whose values are not needed.
-    pub fn left(&self, due: &Due) -> Result<Outputs, Fault> {
+    pub fn left(&self, due: &ReadyRun) -> Result<StepOutputs, Fault> {
         match self.named(due).map(|run| &run.outcome) {
             Some(Outcome::Failed(fault)) => Err(fault.clone()),
-            Some(Outcome::Done | Outcome::Skipped { .. }) | None => Ok(Outputs::default()),
+            Some(Outcome::Done | Outcome::Skipped { .. }) | None => Ok(StepOutputs::default()),
         }
     }
 
-    fn named(&self, due: &Due) -> Option<&'a Run> {
+    fn named(&self, due: &ReadyRun) -> Option<&'a RecordingRun> {
         self.by_name.get(&(due.step(), due.item)).copied()
     }
 
-    fn outputs(&self, due: &Due, run: &Run) -> Option<Outputs> {
-        let mut outputs = Outputs::default();
+    fn outputs(&self, due: &ReadyRun, run: &RecordingRun) -> Option<StepOutputs> {
+        let mut outputs = StepOutputs::default();
         for output in &run.outputs {
             let declared = &due.node.step.declaration.outputs;
             let declared = declared.iter().find(|declared| declared.name == output.name)?;
             match &output.kept {
-                Kept::No => return None,
-                Kept::Form { digest, .. } => {
+                RecordingForm::No => return None,
+                RecordingForm::Form { digest, .. } => {
                     let value = (declared.read)(&self.past.bytes(*digest)?, &|digest| self.path_of(digest));
                     outputs.push(declared.name, value.ok()?);
                 }
-                Kept::Files(artifacts) => {
-                    outputs = outputs.with(declared.name, Files(self.past.files(artifacts)?));
+                RecordingForm::Files(artifacts) => {
+                    outputs = outputs.with(declared.name, ResponseFiles(self.past.files(artifacts)?));
                 }
             }
         }

@@ -4,8 +4,8 @@ use super::SectionReader;
 
 /// An audit record repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Audit {
-    pub transport: Transport,
+pub struct AuditSettings {
+    pub transport: AuditProtocol,
     /// `host:port`.
     pub address: String,
     /// How much is kept while the repository is away.
@@ -14,25 +14,25 @@ pub struct Audit {
 
 /// How messages travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
+pub enum AuditProtocol {
     Udp,
     Tcp,
     Tls,
 }
 
-const TRANSPORTS: [(&str, Transport); 3] =
-    [("udp", Transport::Udp), ("tcp", Transport::Tcp), ("tls", Transport::Tls)];
+const TRANSPORTS: [(&str, AuditProtocol); 3] =
+    [("udp", AuditProtocol::Udp), ("tcp", AuditProtocol::Tcp), ("tls", AuditProtocol::Tls)];
 
-pub(super) fn read(reader: &mut SectionReader) -> Option<Audit> {
+pub(super) fn read(reader: &mut SectionReader) -> Option<AuditSettings> {
     reader.known("\"audit\"", &["server", "spool"]);
     let hint = "write udp://HOST:PORT, tcp://HOST:PORT or tls://HOST:PORT";
     let server = reader.required("server", |reader| reader.value("server", "an address", hint, server));
     let spool_bytes_max = reader.bytes("spool");
     let (transport, address) = server?;
-    Some(Audit { transport, address, spool_bytes_max })
+    Some(AuditSettings { transport, address, spool_bytes_max })
 }
 
-fn server(text: &str) -> Option<(Transport, String)> {
+fn server(text: &str) -> Option<(AuditProtocol, String)> {
     let (scheme, address) = text.split_once("://")?;
     let (_, transport) = TRANSPORTS.into_iter().find(|(name, _)| *name == scheme)?;
     let (host, port) = address.rsplit_once(':')?;

@@ -23,10 +23,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::admission::Destination;
-use crate::tls::Identity;
-use crate::yaml::{self, Collector, Placed, Problems};
+use crate::tls::TlsIdentity;
+use crate::yaml::{self, PlacedValue, ProblemCollector, Problems};
 
-pub use audit::{Audit, Transport};
+pub use audit::{AuditProtocol, AuditSettings};
 pub use general::{GeneralSettings, KeepSettings};
 pub use rules::{DataflowChoice, DataflowRule, DataflowRules, DefaultRule};
 pub use section::{SectionSettings, SiteSection};
@@ -37,14 +37,14 @@ pub use section_reader::SectionReader;
 pub struct Site {
     pub general: GeneralSettings,
     /// What proves who we are.
-    pub identity: Option<Identity>,
+    pub identity: Option<TlsIdentity>,
     /// Whose certificates we believe.
     pub authorities: Option<PathBuf>,
     /// Where responses go: names of destinations in sections.
     pub to: Vec<String>,
     /// By how many minutes local time is ahead of UTC, for the windows of destinations.
     pub utc_offset_min: i32,
-    pub audit: Option<Audit>,
+    pub audit: Option<AuditSettings>,
     /// Which dataflow a request goes to.
     pub rules: Option<DataflowRules>,
     sections: Vec<Box<dyn SectionSettings>>,
@@ -55,7 +55,7 @@ pub struct Site {
 pub struct SiteContext {
     /// The file's folder.
     pub folder: PathBuf,
-    pub identity: Option<Identity>,
+    pub identity: Option<TlsIdentity>,
     pub authorities: Option<PathBuf>,
 }
 
@@ -93,7 +93,7 @@ impl Site {
         folder: &Path,
         sections: &[&dyn SiteSection],
     ) -> Result<Site, Problems> {
-        let mut collector = Collector::new(file, text);
+        let mut collector = ProblemCollector::new(file, text);
         let site = Site::read(text, folder, sections, &mut collector);
         collector.finish(site)
     }
@@ -112,7 +112,7 @@ impl Site {
         text: &str,
         folder: &Path,
         sections: &[&dyn SiteSection],
-        collector: &mut Collector,
+        collector: &mut ProblemCollector,
     ) -> Option<Site> {
         let tree = yaml::read(text, collector)?;
         let bare = SiteContext { folder: folder.to_owned(), identity: None, authorities: None };
@@ -148,7 +148,7 @@ impl Site {
 }
 
 /// Notes a name that is not among those that are known.
-pub fn known_name(reader: &mut SectionReader, name: &Placed<String>, kind: &str, known: &[&str]) {
+pub fn known_name(reader: &mut SectionReader, name: &PlacedValue<String>, kind: &str, known: &[&str]) {
     if !known.contains(&name.value.as_str()) {
         let hint = yaml::meant_or_all(&name.value, known.iter().copied());
         reader.wrong_at(name.place, format!("there is no {kind} \"{}\"", name.value), hint);
@@ -167,10 +167,10 @@ fn utc_offset_min(text: &str) -> Option<i32> {
     ((0..=14).contains(&hours) && (0..60).contains(&minutes)).then_some(sign * (hours * 60 + minutes))
 }
 
-fn tls(reader: &mut SectionReader) -> (Option<Identity>, Option<PathBuf>) {
+fn tls(reader: &mut SectionReader) -> (Option<TlsIdentity>, Option<PathBuf>) {
     reader.known("\"tls\"", &["certificate", "key", "authorities"]);
     let identity = match (reader.path("certificate"), reader.path("key")) {
-        (Some(certificate), Some(key)) => Some(Identity { certificate, key }),
+        (Some(certificate), Some(key)) => Some(TlsIdentity { certificate, key }),
         (None, None) => None,
         _ => {
             reader.wrong("a certificate and a key belong together", "name both, or none");

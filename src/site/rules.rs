@@ -11,9 +11,9 @@
 
 use std::fmt;
 
-use crate::dataflow::Condition;
-use crate::step::{Request, Table};
-use crate::yaml::{Place, Placed, Shape, Tree, list};
+use crate::dataflow::StepCondition;
+use crate::step::{Request, StepTable};
+use crate::yaml::{PlacedValue, SourcePlace, YamlShape, YamlTree, list};
 
 use super::SectionReader;
 use super::general::dataflow_path;
@@ -28,7 +28,7 @@ pub struct DataflowRules {
 /// A rule: requests that are like `when` go to this dataflow.
 #[derive(Clone, Debug)]
 pub struct DataflowRule {
-    pub when: Condition,
+    pub when: StepCondition,
     /// The name of a built-in dataflow, or the path of a file.
     pub dataflow: String,
     /// Where the rule stands in the file, from 1.
@@ -49,7 +49,7 @@ pub struct DataflowChoice<'a> {
     /// From 0; `None` if none of the rules holds.
     pub rule: Option<usize>,
     pub line: usize,
-    when: Option<&'a Condition>,
+    when: Option<&'a StepCondition>,
 }
 
 impl DataflowRules {
@@ -122,13 +122,13 @@ pub(super) fn read(reader: &mut SectionReader) -> Option<DataflowRules> {
     Some(DataflowRules { rules, default: default? })
 }
 
-fn entry(reader: &mut SectionReader, index: usize, tree: Tree) -> Option<Entry> {
-    let Place { line, .. } = tree.place;
+fn entry(reader: &mut SectionReader, index: usize, tree: YamlTree) -> Option<Entry> {
+    let SourcePlace { line, .. } = tree.place;
     let is_default = is_default(&tree);
     let what = format!("rule {}", index + 1);
     let folder = reader.context().folder.clone();
     reader.inside(tree, |reader| {
-        let path = |name: Placed<String>| dataflow_path(&folder, &name.value);
+        let path = |name: PlacedValue<String>| dataflow_path(&folder, &name.value);
         if is_default {
             reader.known("the default of \"rules\"", &["default"]);
             let dataflow = path(reader.text("default")?);
@@ -138,7 +138,7 @@ fn entry(reader: &mut SectionReader, index: usize, tree: Tree) -> Option<Entry> 
         let when = reader.required("when", |reader| {
             let tree = reader.take("when")?;
             // The attributes of all sources that this program is linked with.
-            Condition::read(tree, &what, &Table::built_in(), reader.collector)
+            StepCondition::read(tree, &what, &StepTable::built_in(), reader.collector)
         });
         let dataflow = reader.required("dataflow", |reader| reader.text("dataflow"));
         Some(Entry::Rule(DataflowRule { when: when?, dataflow: path(dataflow?), line }))
@@ -146,8 +146,8 @@ fn entry(reader: &mut SectionReader, index: usize, tree: Tree) -> Option<Entry> 
 }
 
 /// A single key that is none of a rule's may be a misspelt `default`.
-fn is_default(tree: &Tree) -> bool {
-    let Shape::Map(entries) = &tree.value else { return false };
+fn is_default(tree: &YamlTree) -> bool {
+    let YamlShape::Map(entries) = &tree.value else { return false };
     let has = |key: &str| entries.iter().any(|(name, _)| name.value == key);
     has("default") || (entries.len() == 1 && !has("when") && !has("dataflow"))
 }

@@ -6,7 +6,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::yaml::{
-    self, Collector, Fields, Place, Placed, Shape, Tree, duration, entries, flag, list, text, value,
+    self, MapFields, PlacedValue, ProblemCollector, SourcePlace, YamlShape, YamlTree, duration, entries,
+    flag, list, text, value,
 };
 
 use super::SiteContext;
@@ -14,21 +15,21 @@ use super::SiteContext;
 /// Reads keys and values, and notes everything that is wrong with them.
 pub struct SectionReader<'r, 'text> {
     what: String,
-    place: Place,
+    place: SourcePlace,
     /// Until the keys are known.
-    tree: Option<Tree>,
-    fields: Option<Fields>,
+    tree: Option<YamlTree>,
+    fields: Option<MapFields>,
     pub(super) context: &'r SiteContext,
-    pub(crate) collector: &'r mut Collector<'text>,
+    pub(crate) collector: &'r mut ProblemCollector<'text>,
 }
 
 impl<'text> SectionReader<'_, 'text> {
     pub(super) fn new<'r>(
-        tree: Tree,
+        tree: YamlTree,
         what: &str,
         keys: &[&'static str],
         context: &'r SiteContext,
-        collector: &'r mut Collector<'text>,
+        collector: &'r mut ProblemCollector<'text>,
     ) -> SectionReader<'r, 'text> {
         let mut reader = SectionReader::of(tree, what, context, collector);
         reader.known(what, keys);
@@ -36,10 +37,10 @@ impl<'text> SectionReader<'_, 'text> {
     }
 
     fn of<'r>(
-        tree: Tree,
+        tree: YamlTree,
         what: &str,
         context: &'r SiteContext,
-        collector: &'r mut Collector<'text>,
+        collector: &'r mut ProblemCollector<'text>,
     ) -> SectionReader<'r, 'text> {
         let (what, place) = (what.to_owned(), tree.place);
         SectionReader { what, place, tree: Some(tree), fields: None, context, collector }
@@ -51,13 +52,13 @@ impl<'text> SectionReader<'_, 'text> {
     }
 
     /// Notes something that is wrong at a place.
-    pub fn wrong_at(&mut self, place: Place, message: String, hint: Option<String>) {
+    pub fn wrong_at(&mut self, place: SourcePlace, message: String, hint: Option<String>) {
         self.collector.add(place, message).hint(hint);
     }
 
     /// Notes something that is wrong with the file as a whole.
     pub fn wrong_file(&mut self, message: String, hint: &str) {
-        let start = Place { line: 1, column: 1, width: 1 };
+        let start = SourcePlace { line: 1, column: 1, width: 1 };
         self.collector.add(start, message).hint(hint.to_owned());
     }
 
@@ -65,7 +66,7 @@ impl<'text> SectionReader<'_, 'text> {
     pub fn known(&mut self, what: &str, keys: &[&'static str]) {
         self.what = what.to_owned();
         if let Some(tree) = self.tree.take() {
-            self.fields = Some(Fields::read(tree, what, keys, self.collector).at(self.place));
+            self.fields = Some(MapFields::read(tree, what, keys, self.collector).at(self.place));
         }
     }
 
@@ -81,7 +82,7 @@ impl<'text> SectionReader<'_, 'text> {
     }
 
     /// A part that has no key.
-    pub(super) fn inside<T>(&mut self, tree: Tree, read: impl FnOnce(&mut SectionReader) -> T) -> T {
+    pub(super) fn inside<T>(&mut self, tree: YamlTree, read: impl FnOnce(&mut SectionReader) -> T) -> T {
         read(&mut SectionReader::of(tree, "", self.context, self.collector))
     }
 
@@ -89,7 +90,7 @@ impl<'text> SectionReader<'_, 'text> {
     pub fn named<T>(
         &mut self,
         what: &str,
-        read: impl Fn(&Placed<String>, &mut SectionReader) -> Option<T>,
+        read: impl Fn(&PlacedValue<String>, &mut SectionReader) -> Option<T>,
     ) -> Vec<(String, T)> {
         let Some(tree) = self.tree.take() else { return Vec::new() };
         let entries = entries(tree, what, self.collector).unwrap_or_default();
@@ -101,10 +102,10 @@ impl<'text> SectionReader<'_, 'text> {
     }
 
     /// A part that may also be a single value: gives that.
-    pub fn single(&mut self) -> Option<Placed<String>> {
+    pub fn single(&mut self) -> Option<PlacedValue<String>> {
         match &self.tree {
-            Some(Placed { place, value: Shape::Scalar(value) }) => {
-                Some(Placed { place: *place, value: value.clone() })
+            Some(PlacedValue { place, value: YamlShape::Scalar(value) }) => {
+                Some(PlacedValue { place: *place, value: value.clone() })
             }
             _ => None,
         }
@@ -127,12 +128,12 @@ impl<'text> SectionReader<'_, 'text> {
         Some(self.context.folder.join(path.value))
     }
 
-    pub fn text(&mut self, key: &'static str) -> Option<Placed<String>> {
+    pub fn text(&mut self, key: &'static str) -> Option<PlacedValue<String>> {
         let tree = self.take(key)?;
         text(tree, &self.called(key), self.collector)
     }
 
-    pub fn texts(&mut self, key: &'static str) -> Vec<Placed<String>> {
+    pub fn texts(&mut self, key: &'static str) -> Vec<PlacedValue<String>> {
         let Some(tree) = self.take(key) else { return Vec::new() };
         let what = self.called(key);
         let parts = list(tree, &what, self.collector).unwrap_or_default();
@@ -145,7 +146,7 @@ impl<'text> SectionReader<'_, 'text> {
         self.parse(&written)
     }
 
-    pub fn parse<T: FromStr<Err: Display>>(&mut self, written: &Placed<String>) -> Option<T> {
+    pub fn parse<T: FromStr<Err: Display>>(&mut self, written: &PlacedValue<String>) -> Option<T> {
         written.value.parse().map_err(|error| _ = self.collector.add(written.place, format!("{error}"))).ok()
     }
 
@@ -159,8 +160,8 @@ impl<'text> SectionReader<'_, 'text> {
         let written = self.given(key).then(|| self.texts(key))?;
         let (what, hint) =
             (self.called(key), format!("write a number and one of {}: 5 s", duration::units()));
-        let read = |Placed { place, value: text }| {
-            let tree = Placed { place, value: Shape::Scalar(text) };
+        let read = |PlacedValue { place, value: text }| {
+            let tree = PlacedValue { place, value: YamlShape::Scalar(text) };
             value(tree, &what, "a time", &hint, duration::parse, self.collector)
         };
         Some(written.into_iter().filter_map(read).collect())
@@ -186,7 +187,11 @@ impl<'text> SectionReader<'_, 'text> {
         self.choose(&written, choices)
     }
 
-    pub fn choose<T: Copy>(&mut self, written: &Placed<String>, choices: &[(&'static str, T)]) -> Option<T> {
+    pub fn choose<T: Copy>(
+        &mut self,
+        written: &PlacedValue<String>,
+        choices: &[(&'static str, T)],
+    ) -> Option<T> {
         let chosen = choices.iter().find(|(word, _)| *word == written.value).map(|(_, value)| *value);
         if chosen.is_none() {
             let hint = yaml::meant_or_all(&written.value, choices.iter().map(|(word, _)| *word));
@@ -199,12 +204,12 @@ impl<'text> SectionReader<'_, 'text> {
     /// A single value that has been taken, as `read` takes it.
     pub fn reads<T>(
         &mut self,
-        written: &Placed<String>,
+        written: &PlacedValue<String>,
         takes: &str,
         hint: &str,
         read: impl Fn(&str) -> Option<T>,
     ) -> Option<T> {
-        let tree = Placed { place: written.place, value: Shape::Scalar(written.value.clone()) };
+        let tree = PlacedValue { place: written.place, value: YamlShape::Scalar(written.value.clone()) };
         value(tree, &self.what.clone(), takes, hint, read, self.collector)
     }
 
@@ -219,7 +224,7 @@ impl<'text> SectionReader<'_, 'text> {
         value(tree, &self.called(key), takes, hint, read, self.collector)
     }
 
-    pub(crate) fn take(&mut self, key: &str) -> Option<Tree> {
+    pub(crate) fn take(&mut self, key: &str) -> Option<YamlTree> {
         self.fields.as_mut()?.take(key).map(|(_, tree)| tree)
     }
 

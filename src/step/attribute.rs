@@ -19,13 +19,13 @@ const SEPARATOR: char = '\\';
 /// An attribute that requests may have, as the source that sets it declares it.
 ///
 /// ```
-/// use flow::step::{AttributeDeclaration, Table};
+/// use flow::step::{AttributeDeclaration, StepTable};
 ///
 /// const ATTRIBUTES: &[AttributeDeclaration] = &[
 ///     AttributeDeclaration::text("customer", "Who sent it."),
 ///     AttributeDeclaration::number("priority", "From 0, the least, to 9."),
 /// ];
-/// let table = Table::default().with_attributes(ATTRIBUTES);
+/// let table = StepTable::default().with_attributes(ATTRIBUTES);
 /// assert_eq!(table.attributes().count(), 2);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

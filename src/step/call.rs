@@ -3,15 +3,15 @@
 //! The accessors of [`Call`] take names and types as the step declared them. An undeclared name or type
 //! is a mistake in the step's code and panics; the engine turns the panic into a fault of kind `broken`.
 
-use super::{Digest, Parameters, Payload, Setting, Token, Value};
+use super::{CancelToken, Digest, ParameterValue, Payload, StepParameters, Value};
 
 /// The values at a step's inputs, by name of the input.
 #[derive(Clone, Debug, Default)]
-pub struct Inputs(Vec<(&'static str, Wired)>);
+pub struct StepInputs(Vec<(&'static str, WiredInput)>);
 
 /// The value or values at one input.
 #[derive(Clone, Debug)]
-pub enum Wired {
+pub enum WiredInput {
     /// One value.
     One(Value),
     /// One value per item, in the order of the items.
@@ -20,16 +20,16 @@ pub enum Wired {
     Absent,
 }
 
-impl Inputs {
+impl StepInputs {
     /// Adds the value at the input `name`.
     #[must_use]
-    pub fn with(mut self, name: &'static str, wired: Wired) -> Inputs {
+    pub fn with(mut self, name: &'static str, wired: WiredInput) -> StepInputs {
         self.push(name, wired);
         self
     }
 
     /// Adds the value at the input `name`.
-    pub fn push(&mut self, name: &'static str, wired: Wired) {
+    pub fn push(&mut self, name: &'static str, wired: WiredInput) {
         self.0.push((name, wired));
     }
 
@@ -38,13 +38,13 @@ impl Inputs {
         self.0.iter().map(|(name, wired)| (*name, wired.digest())).collect()
     }
 
-    fn get(&self, name: &str) -> &Wired {
+    fn get(&self, name: &str) -> &WiredInput {
         let found = self.0.iter().find(|(input, _)| *input == name);
         &found.unwrap_or_else(|| panic!("the step has no input {name:?}")).1
     }
 }
 
-impl Wired {
+impl WiredInput {
     fn digest(&self) -> Digest {
         let parts = |kind: &'static [u8], values: &[Value]| {
             let digests: Vec<Digest> = values.iter().map(Value::digest).collect();
@@ -52,9 +52,9 @@ impl Wired {
             Digest::of_parts(std::iter::once(kind).chain(digests))
         };
         match self {
-            Wired::One(value) => value.digest(),
-            Wired::Each(values) => parts(b"each", values),
-            Wired::Absent => parts(b"absent", &[]),
+            WiredInput::One(value) => value.digest(),
+            WiredInput::Each(values) => parts(b"each", values),
+            WiredInput::Absent => parts(b"absent", &[]),
         }
     }
 }
@@ -62,7 +62,7 @@ impl Wired {
 /// The parts of which [`Call::uid`] computes identifiers: the same request through the same dataflow gets
 /// the same identifiers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct ResultIdentity {
     /// The id of the request.
     pub request: Digest,
     /// The digest of the dataflow.
@@ -77,13 +77,13 @@ pub struct Identity {
 /// One run of a step: its arguments.
 pub struct Call<'a> {
     /// The values at the inputs.
-    pub inputs: &'a Inputs,
+    pub inputs: &'a StepInputs,
     /// The parameters: those of the dataflow file, otherwise the defaults.
-    pub parameters: &'a Parameters,
+    pub parameters: &'a StepParameters,
     /// The source of identifiers for results.
-    pub identity: &'a Identity,
+    pub identity: &'a ResultIdentity,
     /// The cancellation token, set when nobody waits for the result any more. No result may depend on it.
-    pub token: &'a Token,
+    pub token: &'a CancelToken,
 }
 
 impl<'a> Call<'a> {
@@ -101,9 +101,9 @@ impl<'a> Call<'a> {
     /// If the step has no such input, or its type is not `T`.
     pub fn optional<T: Payload>(&self, name: &str) -> Option<&'a T> {
         match self.inputs.get(name) {
-            Wired::One(value) => Some(typed(name, value)),
-            Wired::Absent => None,
-            Wired::Each(_) => panic!("the input {name:?} has a value per item"),
+            WiredInput::One(value) => Some(typed(name, value)),
+            WiredInput::Absent => None,
+            WiredInput::Each(_) => panic!("the input {name:?} has a value per item"),
         }
     }
 
@@ -114,8 +114,8 @@ impl<'a> Call<'a> {
     /// If the step has no such input, or its type is not `T`.
     pub fn each<T: Payload>(&self, name: &str) -> Vec<&'a T> {
         match self.inputs.get(name) {
-            Wired::Each(values) => values.iter().map(|value| typed(name, value)).collect(),
-            Wired::One(_) | Wired::Absent => panic!("the input {name:?} has no value per item"),
+            WiredInput::Each(values) => values.iter().map(|value| typed(name, value)).collect(),
+            WiredInput::One(_) | WiredInput::Absent => panic!("the input {name:?} has no value per item"),
         }
     }
 
@@ -126,7 +126,7 @@ impl<'a> Call<'a> {
     /// If the step has no such parameter.
     pub fn number(&self, name: &str) -> f64 {
         match self.setting(name) {
-            Setting::Number(number) => *number,
+            ParameterValue::Number(number) => *number,
             other => panic!("the parameter {name:?} is {other:?}, not a number"),
         }
     }
@@ -138,7 +138,7 @@ impl<'a> Call<'a> {
     /// If the step has no such parameter.
     pub fn numbers(&self, name: &str) -> &'a [f64] {
         match self.setting(name) {
-            Setting::Numbers(numbers) => numbers,
+            ParameterValue::Numbers(numbers) => numbers,
             other => panic!("the parameter {name:?} is {other:?}, not a list of numbers"),
         }
     }
@@ -149,7 +149,7 @@ impl<'a> Call<'a> {
     /// If the step has no such parameter.
     pub fn text(&self, name: &str) -> &'a str {
         match self.setting(name) {
-            Setting::Text(text) => text,
+            ParameterValue::Text(text) => text,
             other => panic!("the parameter {name:?} is {other:?}, not a text"),
         }
     }
@@ -160,7 +160,7 @@ impl<'a> Call<'a> {
     /// If the step has no such parameter.
     pub fn texts(&self, name: &str) -> &'a [String] {
         match self.setting(name) {
-            Setting::Texts(texts) => texts,
+            ParameterValue::Texts(texts) => texts,
             other => panic!("the parameter {name:?} is {other:?}, not a list of texts"),
         }
     }
@@ -171,7 +171,7 @@ impl<'a> Call<'a> {
     /// If the step has no such parameter.
     pub fn flag(&self, name: &str) -> bool {
         match self.setting(name) {
-            Setting::Flag(flag) => *flag,
+            ParameterValue::Flag(flag) => *flag,
             other => panic!("the parameter {name:?} is {other:?}, not true or false"),
         }
     }
@@ -180,7 +180,7 @@ impl<'a> Call<'a> {
     /// number give the same UID. A step that calls this must be declared with
     /// [`Step::identifies`](super::Step::identifies).
     pub fn uid(&self, output: u64) -> String {
-        let Identity { request, dataflow, step, edition } = self.identity;
+        let ResultIdentity { request, dataflow, step, edition } = self.identity;
         let (number, edition) = (output.to_le_bytes(), edition.to_le_bytes());
         let parts: [&[u8]; 4] = [request.as_bytes(), dataflow.as_bytes(), step.as_bytes(), &number];
         // Edition 0 adds no part: its identifiers stay as they were before there were editions.
@@ -188,7 +188,7 @@ impl<'a> Call<'a> {
         Digest::of_parts(parts.into_iter().chain(fifth)).uid()
     }
 
-    fn setting(&self, name: &str) -> &'a Setting {
+    fn setting(&self, name: &str) -> &'a ParameterValue {
         self.parameters.get(name).unwrap_or_else(|| panic!("the step has no parameter {name:?}"))
     }
 }
@@ -200,24 +200,24 @@ fn typed<'a, T: Payload>(name: &str, value: &'a Value) -> &'a T {
 /// The values that a step gives, by name of the output.
 ///
 /// ```
-/// use flow::step::{File, Files, Outputs};
+/// use flow::step::{ResponseFile, ResponseFiles, StepOutputs};
 ///
-/// let report = Files(vec![File::new("report.txt", "text/plain", b"no findings".to_vec())]);
-/// let outputs = Outputs::one("files", report);
+/// let report = ResponseFiles(vec![ResponseFile::new("report.txt", "text/plain", b"no findings".to_vec())]);
+/// let outputs = StepOutputs::one("files", report);
 /// assert_eq!(outputs.get("files").map(|value| value.kind()), Some("files"));
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct Outputs(Vec<(&'static str, Value)>);
+pub struct StepOutputs(Vec<(&'static str, Value)>);
 
-impl Outputs {
+impl StepOutputs {
     /// The outputs of a step with one output.
-    pub fn one<T: Payload>(name: &'static str, data: T) -> Outputs {
-        Outputs::default().with(name, data)
+    pub fn one<T: Payload>(name: &'static str, data: T) -> StepOutputs {
+        StepOutputs::default().with(name, data)
     }
 
     /// Adds the value of the output `name`.
     #[must_use]
-    pub fn with<T: Payload>(mut self, name: &'static str, data: T) -> Outputs {
+    pub fn with<T: Payload>(mut self, name: &'static str, data: T) -> StepOutputs {
         self.0.push((name, Value::new(data)));
         self
     }

@@ -5,11 +5,11 @@ use std::io;
 use std::sync::Arc;
 
 use super::value::PathOf;
-use super::{Call, Fault, Outputs, Parameter, Payload, Value};
+use super::{Call, Fault, Parameter, Payload, StepOutputs, Value};
 
 /// The way in which an input takes the values that are wired to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Take {
+pub enum InputTake {
     /// One value. If the wired value exists once per item, the step runs once per item.
     One,
     /// One value as with `One`, but the step also runs without it.
@@ -20,18 +20,18 @@ pub enum Take {
 
 /// A declared input.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Input {
+pub struct InputDeclaration {
     /// The name, as a dataflow file writes it under `needs`.
     pub name: &'static str,
     /// The type of the value: its [`Payload::TYPE`].
     pub kind: &'static str,
     /// One value, an optional value, or the values of all items.
-    pub take: Take,
+    pub take: InputTake,
 }
 
 /// A declared output.
 #[derive(Clone, Debug)]
-pub struct Output {
+pub struct OutputDeclaration {
     /// The name, as a dataflow file writes it after the point in `STEP.OUTPUT`.
     pub name: &'static str,
     /// The type of the value: its [`Payload::TYPE`].
@@ -42,7 +42,7 @@ pub struct Output {
 
 /// The declaration of a step: everything about it but its function.
 #[derive(Clone, Debug)]
-pub struct Declaration {
+pub struct StepDeclaration {
     /// The name in a dataflow file, for example `find-lungs`.
     pub name: &'static str,
     /// The version. It must be raised whenever the step gives other results for the same inputs.
@@ -50,9 +50,9 @@ pub struct Declaration {
     /// A description in one sentence.
     pub about: &'static str,
     /// The inputs, in the order of their declaration.
-    pub inputs: Vec<Input>,
+    pub inputs: Vec<InputDeclaration>,
     /// The outputs, in the order of their declaration.
-    pub outputs: Vec<Output>,
+    pub outputs: Vec<OutputDeclaration>,
     /// The parameters that a dataflow file can set.
     pub parameters: Vec<Parameter>,
     /// Whether the step takes microseconds and needs no thread of the pool.
@@ -63,16 +63,16 @@ pub struct Declaration {
     pub identifies: bool,
 }
 
-type Run = dyn Fn(&Call) -> Result<Outputs, Fault> + Send + Sync;
+type StepFunction = dyn Fn(&Call) -> Result<StepOutputs, Fault> + Send + Sync;
 
 /// A pure function with its declaration.
 ///
 /// ```
-/// use flow::step::{Fault, File, Files, Outputs, Request, Step};
+/// use flow::step::{Fault, ResponseFile, ResponseFiles, StepOutputs, Request, Step};
 ///
 /// let step = Step::new("name-request", 1, "Writes the name of the request.")
 ///     .takes::<Request>("request")
-///     .gives::<Files>("files")
+///     .gives::<ResponseFiles>("files")
 ///     .cheap()
 ///     .runs(|call| {
 ///         let request = call.input::<Request>("request");
@@ -80,15 +80,15 @@ type Run = dyn Fn(&Call) -> Result<Outputs, Fault> + Send + Sync;
 ///             return Err(Fault::new("the request has no name", "Give it one."));
 ///         }
 ///         let text = request.name.clone().into_bytes();
-///         Ok(Outputs::one("files", Files(vec![File::new("name.txt", "text/plain", text)])))
+///         Ok(StepOutputs::one("files", ResponseFiles(vec![ResponseFile::new("name.txt", "text/plain", text)])))
 ///     });
 /// assert_eq!(step.declaration.inputs[0].kind, "request");
 /// ```
 #[derive(Clone)]
 pub struct Step {
     /// Everything about the step but its function.
-    pub declaration: Declaration,
-    run: Arc<Run>,
+    pub declaration: StepDeclaration,
+    run: Arc<StepFunction>,
 }
 
 impl Step {
@@ -97,7 +97,7 @@ impl Step {
     #[must_use]
     pub fn new(name: &'static str, version: u32, about: &'static str) -> Step {
         Step {
-            declaration: Declaration {
+            declaration: StepDeclaration {
                 name,
                 version,
                 about,
@@ -115,25 +115,25 @@ impl Step {
     /// Declares an input that takes one value.
     #[must_use]
     pub fn takes<T: Payload>(self, name: &'static str) -> Step {
-        self.input::<T>(name, Take::One)
+        self.input::<T>(name, InputTake::One)
     }
 
     /// Declares an input that takes one value or none.
     #[must_use]
     pub fn takes_optional<T: Payload>(self, name: &'static str) -> Step {
-        self.input::<T>(name, Take::Optional)
+        self.input::<T>(name, InputTake::Optional)
     }
 
     /// Declares an input that takes the values of all items.
     #[must_use]
     pub fn takes_each<T: Payload>(self, name: &'static str) -> Step {
-        self.input::<T>(name, Take::Each)
+        self.input::<T>(name, InputTake::Each)
     }
 
     /// Declares an output.
     #[must_use]
     pub fn gives<T: Payload>(mut self, name: &'static str) -> Step {
-        self.declaration.outputs.push(Output { name, kind: T::TYPE, read: Value::read::<T> });
+        self.declaration.outputs.push(OutputDeclaration { name, kind: T::TYPE, read: Value::read::<T> });
         self
     }
 
@@ -167,7 +167,7 @@ impl Step {
 
     /// Sets the function of the step. It must be pure: no clock, random numbers, environment or network.
     #[must_use]
-    pub fn runs(mut self, run: impl Fn(&Call) -> Result<Outputs, Fault> + Send + Sync + 'static) -> Step {
+    pub fn runs(mut self, run: impl Fn(&Call) -> Result<StepOutputs, Fault> + Send + Sync + 'static) -> Step {
         self.run = Arc::new(run);
         self
     }
@@ -176,12 +176,12 @@ impl Step {
     ///
     /// # Errors
     /// The fault that the function returns.
-    pub fn call(&self, call: &Call) -> Result<Outputs, Fault> {
+    pub fn call(&self, call: &Call) -> Result<StepOutputs, Fault> {
         (self.run)(call)
     }
 
-    fn input<T: Payload>(mut self, name: &'static str, take: Take) -> Step {
-        self.declaration.inputs.push(Input { name, kind: T::TYPE, take });
+    fn input<T: Payload>(mut self, name: &'static str, take: InputTake) -> Step {
+        self.declaration.inputs.push(InputDeclaration { name, kind: T::TYPE, take });
         self
     }
 }

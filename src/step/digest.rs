@@ -131,13 +131,13 @@ impl From<Digest> for String {
 /// The error for a text that is not a digest.
 #[derive(Debug, thiserror::Error)]
 #[error("a digest has 64 hexadecimal digits, this has {0:?}")]
-pub struct NotADigest(String);
+pub struct DigestError(String);
 
 impl FromStr for Digest {
-    type Err = NotADigest;
+    type Err = DigestError;
 
-    fn from_str(text: &str) -> Result<Digest, NotADigest> {
-        let refuse = || NotADigest(text.to_owned());
+    fn from_str(text: &str) -> Result<Digest, DigestError> {
+        let refuse = || DigestError(text.to_owned());
         if text.len() != 64 || !text.is_ascii() {
             return Err(refuse());
         }
@@ -151,9 +151,9 @@ impl FromStr for Digest {
 }
 
 impl TryFrom<String> for Digest {
-    type Error = NotADigest;
+    type Error = DigestError;
 
-    fn try_from(text: String) -> Result<Digest, NotADigest> {
+    fn try_from(text: String) -> Result<Digest, DigestError> {
         text.parse()
     }
 }

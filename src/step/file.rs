@@ -10,14 +10,14 @@ use super::{Digest, Payload, shared_bytes};
 /// One file of a response.
 ///
 /// ```
-/// use flow::step::{Digest, File};
+/// use flow::step::{Digest, ResponseFile};
 ///
-/// let file = File::new("pictures/axial.png", "image/png", vec![1, 2, 3]);
+/// let file = ResponseFile::new("pictures/axial.png", "image/png", vec![1, 2, 3]);
 /// assert_eq!(file.digest(), Digest::of(&[1, 2, 3]));
 /// assert_eq!(file.artifact().size, 3);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct File {
+pub struct ResponseFile {
     /// The name: a relative path with forward slashes, for example `pictures/axial.png`.
     pub name: String,
     /// The IANA media type, for example `application/dicom`, `image/png` or `application/json`.
@@ -29,11 +29,15 @@ pub struct File {
     digest: Digest,
 }
 
-impl File {
+impl ResponseFile {
     /// A file with its content.
-    pub fn new(name: impl Into<String>, media_type: impl Into<Cow<'static, str>>, bytes: Vec<u8>) -> File {
+    pub fn new(
+        name: impl Into<String>,
+        media_type: impl Into<Cow<'static, str>>,
+        bytes: Vec<u8>,
+    ) -> ResponseFile {
         let digest = Digest::of(&bytes);
-        File { name: name.into(), media_type: media_type.into(), bytes: bytes.into(), digest }
+        ResponseFile { name: name.into(), media_type: media_type.into(), bytes: bytes.into(), digest }
     }
 
     /// The digest of the content.
@@ -41,20 +45,20 @@ impl File {
         self.digest
     }
 
-    /// Whether the name is valid, see [`File::fits_as_name`].
+    /// Whether the name is valid, see [`ResponseFile::fits_as_name`].
     pub fn has_fitting_name(&self) -> bool {
-        File::fits_as_name(&self.name)
+        ResponseFile::fits_as_name(&self.name)
     }
 
     /// Whether a name is valid for a file below a folder: parts of at most 200 bytes between single
     /// slashes, none of them `.` or `..`, without a backslash or NUL.
     ///
     /// ```
-    /// use flow::step::File;
+    /// use flow::step::ResponseFile;
     ///
-    /// assert!(File::fits_as_name("pictures/axial.png"));
-    /// assert!(!File::fits_as_name("../axial.png"));
-    /// assert!(!File::fits_as_name("/axial.png"));
+    /// assert!(ResponseFile::fits_as_name("pictures/axial.png"));
+    /// assert!(!ResponseFile::fits_as_name("../axial.png"));
+    /// assert!(!ResponseFile::fits_as_name("/axial.png"));
     /// ```
     pub fn fits_as_name(name: &str) -> bool {
         let fits = |part: &str| {
@@ -89,7 +93,7 @@ pub struct Artifact {
 }
 
 impl Artifact {
-    /// The digest of a list of files. It equals the digest of the [`Files`] value with the same files.
+    /// The digest of a list of files. It equals the digest of the [`ResponseFiles`] value with the same files.
     pub fn digest_of(artifacts: &[Artifact]) -> Digest {
         let parts = artifacts.iter().flat_map(|artifact| {
             let Artifact { name, media_type, digest, .. } = artifact;
@@ -101,14 +105,14 @@ impl Artifact {
 
 /// The files that a step gives, in the order of delivery.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Files(pub Vec<File>);
+pub struct ResponseFiles(pub Vec<ResponseFile>);
 
-impl Payload for Files {
+impl Payload for ResponseFiles {
     const TYPE: &'static str = "files";
 
     /// The digest of names, media types and content digests, which can be computed from the artifacts alone.
     fn digest(&self) -> Option<Digest> {
-        let artifacts: Vec<Artifact> = self.0.iter().map(File::artifact).collect();
+        let artifacts: Vec<Artifact> = self.0.iter().map(ResponseFile::artifact).collect();
         Some(Artifact::digest_of(&artifacts))
     }
 }

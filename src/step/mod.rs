@@ -1,12 +1,12 @@
 //! Steps and the values that they exchange; nothing here runs a step by itself.
 //!
-//! A [`Step`] is a pure function with a [`Declaration`]: name, version, typed inputs, outputs and
-//! parameters. The function gets a [`Call`] and returns [`Outputs`] or a [`Fault`]. A [`Table`] has the
+//! A [`Step`] is a pure function with a [`StepDeclaration`]: name, version, typed inputs, outputs and
+//! parameters. The function gets a [`Call`] and returns [`StepOutputs`] or a [`Fault`]. A [`StepTable`] has the
 //! steps that a dataflow file can name; a built-in step is one file that ends in `inventory::submit!`.
 //!
 //! ```
-//! use flow::step::{Call, Digest, Fault, Identity, Inputs, Outputs, Parameter, Parameters};
-//! use flow::step::{Payload, Step, Token, Value, Wired};
+//! use flow::step::{Call, Digest, Fault, ResultIdentity, StepInputs, StepOutputs, Parameter, StepParameters};
+//! use flow::step::{Payload, Step, CancelToken, Value, WiredInput};
 //!
 //! // A type that steps exchange.
 //! #[derive(serde::Serialize, serde::Deserialize)]
@@ -23,21 +23,21 @@
 //!     .runs(|call| {
 //!         let title = call.input::<Title>("title");
 //!         let short = title.0.chars().take(call.number("length") as usize);
-//!         Ok(Outputs::one("short", Title(short.collect())))
+//!         Ok(StepOutputs::one("short", Title(short.collect())))
 //!     });
 //!
 //! // The engine makes such a call for each run; a test can make one, too.
 //! let title = Value::new(Title("Chest, axial".to_owned()));
 //! let call = Call {
-//!     inputs: &Inputs::default().with("title", Wired::One(title)),
-//!     parameters: &Parameters::defaults(&step.declaration.parameters),
-//!     identity: &Identity {
+//!     inputs: &StepInputs::default().with("title", WiredInput::One(title)),
+//!     parameters: &StepParameters::defaults(&step.declaration.parameters),
+//!     identity: &ResultIdentity {
 //!         request: Digest::of(b"request"),
 //!         dataflow: Digest::of(b"dataflow"),
 //!         step: "short-title".to_owned(),
 //!         edition: 0,
 //!     },
-//!     token: &Token::default(),
+//!     token: &CancelToken::default(),
 //! };
 //! let outputs = step.call(&call)?;
 //! let short = outputs.get("short").and_then(|value| value.get::<Title>());
@@ -64,15 +64,15 @@ mod token;
 mod value;
 
 pub use attribute::{AttributeDeclaration, AttributeKind, AttributeValues};
-pub use call::{Call, Identity, Inputs, Outputs, Wired};
-pub use declaration::{Declaration, Input, Output, Step, Take};
+pub use call::{Call, ResultIdentity, StepInputs, StepOutputs, WiredInput};
+pub use declaration::{InputDeclaration, InputTake, OutputDeclaration, Step, StepDeclaration};
 pub use digest::{Digest, Digester};
 pub use fault::{Fault, FaultKind};
-pub use file::{Artifact, File, Files};
+pub use file::{Artifact, ResponseFile, ResponseFiles};
 pub use item::{Item, ItemContent, ItemPlace};
-pub use outcome::{Outcome, Outcomes, Reason, Report};
-pub use parameter::{Kind, Parameter, Parameters, Setting};
+pub use outcome::{Outcome, OutcomeReason, StepOutcomes, StepReport};
+pub use parameter::{Parameter, ParameterKind, ParameterValue, StepParameters};
 pub use request::Request;
-pub use table::{BuiltIn, BuiltInAttributes, Table};
-pub use token::Token;
+pub use table::{BuiltIn, BuiltInAttributes, StepTable};
+pub use token::CancelToken;
 pub use value::{PathOf, Payload, Value};

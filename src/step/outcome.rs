@@ -15,14 +15,14 @@ pub enum Outcome {
     /// The step did not run, or its result does not count.
     Skipped {
         /// The reason.
-        because: Reason,
+        because: OutcomeReason,
     },
 }
 
 /// The reason why a step did not run, or why its result does not count.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "reason")]
-pub enum Reason {
+pub enum OutcomeReason {
     /// The dataflow file says `enabled: false`.
     SwitchedOff,
     /// The condition under `when` does not hold for the request.
@@ -51,7 +51,7 @@ pub enum Reason {
 
 /// The report of one step, or of one step for one item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
+pub struct StepReport {
     /// The name of the step in the dataflow.
     pub step: String,
     /// The name of the item, for a step that runs once per item.
@@ -66,11 +66,11 @@ pub struct Report {
 /// an error response.
 ///
 /// ```
-/// use flow::step::{Fault, Outcome, Outcomes, Report};
+/// use flow::step::{Fault, Outcome, StepOutcomes, StepReport};
 ///
-/// let report = |step: &str, outcome| Report { step: step.to_owned(), item: None, outcome };
+/// let report = |step: &str, outcome| StepReport { step: step.to_owned(), item: None, outcome };
 /// let missing = Fault::new("a slice is missing", "Send the study again.");
-/// let outcomes = Outcomes(vec![
+/// let outcomes = StepOutcomes(vec![
 ///     report("headers", Outcome::Done),
 ///     report("series", Outcome::Failed(missing)),
 /// ]);
@@ -78,11 +78,11 @@ pub struct Report {
 /// assert_eq!(failed, ["series"]);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outcomes(pub Vec<Report>);
+pub struct StepOutcomes(pub Vec<StepReport>);
 
-impl Outcomes {
+impl StepOutcomes {
     /// The reports of failed steps, with their faults. Skipped steps are not among them.
-    pub fn faults(&self) -> impl Iterator<Item = (&Report, &Fault)> {
+    pub fn faults(&self) -> impl Iterator<Item = (&StepReport, &Fault)> {
         self.0.iter().filter_map(|report| match &report.outcome {
             Outcome::Failed(fault) => Some((report, fault)),
             Outcome::Done | Outcome::Skipped { .. } => None,
@@ -90,6 +90,6 @@ impl Outcomes {
     }
 }
 
-impl Payload for Outcomes {
+impl Payload for StepOutcomes {
     const TYPE: &'static str = "outcomes";
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 /// A value of a parameter.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
-pub enum Setting {
+pub enum ParameterValue {
     /// True or false.
     Flag(bool),
     /// A number, in the unit of the parameter.
@@ -22,24 +22,24 @@ pub enum Setting {
 }
 
 /// The form in a dataflow file.
-impl fmt::Display for Setting {
+impl fmt::Display for ParameterValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Setting::Flag(flag) => write!(f, "{flag}"),
-            Setting::Number(number) => write!(f, "{number}"),
-            Setting::Text(text) => f.write_str(text),
-            Setting::Numbers(numbers) => {
+            ParameterValue::Flag(flag) => write!(f, "{flag}"),
+            ParameterValue::Number(number) => write!(f, "{number}"),
+            ParameterValue::Text(text) => f.write_str(text),
+            ParameterValue::Numbers(numbers) => {
                 let texts: Vec<String> = numbers.iter().map(f64::to_string).collect();
                 write!(f, "[{}]", texts.join(", "))
             }
-            Setting::Texts(texts) => write!(f, "[{}]", texts.join(", ")),
+            ParameterValue::Texts(texts) => write!(f, "[{}]", texts.join(", ")),
         }
     }
 }
 
 /// The values that a parameter can have.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Kind {
+pub enum ParameterKind {
     /// True or false.
     Flag,
     /// A number in a range, bounds included.
@@ -68,13 +68,13 @@ pub enum Kind {
 /// A declared parameter.
 ///
 /// ```
-/// use flow::step::{Parameter, Setting};
+/// use flow::step::{Parameter, ParameterValue};
 ///
 /// let threshold = Parameter::number("threshold_hu", -400.0, -1024.0, 0.0, "HU")
 ///     .about("Voxels below this are air.");
-/// assert!(threshold.accepts(&Setting::Number(-500.0)).is_ok());
+/// assert!(threshold.accepts(&ParameterValue::Number(-500.0)).is_ok());
 /// assert_eq!(
-///     threshold.accepts(&Setting::Number(300.0)),
+///     threshold.accepts(&ParameterValue::Number(300.0)),
 ///     Err("a number from -1024 to 0 HU".to_owned()),
 /// );
 /// ```
@@ -87,9 +87,9 @@ pub struct Parameter {
     /// The unit, for example `HU` or `mm`; empty for a number without a unit.
     pub unit: &'static str,
     /// The values that the parameter can have.
-    pub kind: Kind,
+    pub kind: ParameterKind,
     /// The value if the dataflow file does not set the parameter.
-    pub default: Setting,
+    pub default: ParameterValue,
     /// Whether the dataflow file must set the parameter.
     pub required: bool,
 }
@@ -97,8 +97,8 @@ pub struct Parameter {
 impl Parameter {
     /// A number from `least` to `most`.
     pub fn number(name: &'static str, default: f64, least: f64, most: f64, unit: &'static str) -> Parameter {
-        let kind = Kind::Number { least, most };
-        Parameter::new(name, kind, Setting::Number(default), unit)
+        let kind = ParameterKind::Number { least, most };
+        Parameter::new(name, kind, ParameterValue::Number(default), unit)
     }
 
     /// A list of numbers from `least` to `most`.
@@ -109,32 +109,32 @@ impl Parameter {
         most: f64,
         unit: &'static str,
     ) -> Parameter {
-        let kind = Kind::Numbers { least, most };
-        Parameter::new(name, kind, Setting::Numbers(default.to_vec()), unit)
+        let kind = ParameterKind::Numbers { least, most };
+        Parameter::new(name, kind, ParameterValue::Numbers(default.to_vec()), unit)
     }
 
     /// True or false.
     pub fn flag(name: &'static str, default: bool) -> Parameter {
-        Parameter::new(name, Kind::Flag, Setting::Flag(default), "")
+        Parameter::new(name, ParameterKind::Flag, ParameterValue::Flag(default), "")
     }
 
     /// A text out of `choices`; any text if there are no choices.
     ///
     /// ```
-    /// use flow::step::{Parameter, Setting};
+    /// use flow::step::{Parameter, ParameterValue};
     ///
     /// let view = Parameter::text("view", "axial", &["axial", "coronal"]);
     /// assert_eq!(view.range(), "one of axial, coronal");
-    /// assert!(view.accepts(&Setting::Text("oblique".to_owned())).is_err());
+    /// assert!(view.accepts(&ParameterValue::Text("oblique".to_owned())).is_err());
     /// ```
     pub fn text(name: &'static str, default: &str, choices: &[&'static str]) -> Parameter {
-        let kind = Kind::Text { choices: choices.to_vec() };
-        Parameter::new(name, kind, Setting::Text(default.to_owned()), "")
+        let kind = ParameterKind::Text { choices: choices.to_vec() };
+        Parameter::new(name, kind, ParameterValue::Text(default.to_owned()), "")
     }
 
     /// A list of texts; empty by default.
     pub fn texts(name: &'static str) -> Parameter {
-        Parameter::new(name, Kind::Texts, Setting::Texts(Vec::new()), "")
+        Parameter::new(name, ParameterKind::Texts, ParameterValue::Texts(Vec::new()), "")
     }
 
     /// Declares that a dataflow file must set the parameter.
@@ -151,7 +151,12 @@ impl Parameter {
         self
     }
 
-    fn new(name: &'static str, kind: Kind, default: Setting, unit: &'static str) -> Parameter {
+    fn new(
+        name: &'static str,
+        kind: ParameterKind,
+        default: ParameterValue,
+        unit: &'static str,
+    ) -> Parameter {
         Parameter { name, about: "", unit, kind, default, required: false }
     }
 
@@ -159,18 +164,20 @@ impl Parameter {
     ///
     /// # Errors
     /// [`Parameter::range`], if the parameter cannot have this value.
-    pub fn accepts(&self, setting: &Setting) -> Result<(), String> {
+    pub fn accepts(&self, setting: &ParameterValue) -> Result<(), String> {
         let within = |least: f64, most: f64, number: f64| (least..=most).contains(&number);
         let fits = match (&self.kind, setting) {
-            (Kind::Flag, Setting::Flag(_)) => true,
-            (Kind::Number { least, most }, Setting::Number(number)) => within(*least, *most, *number),
-            (Kind::Text { choices }, Setting::Text(text)) => {
+            (ParameterKind::Flag, ParameterValue::Flag(_)) => true,
+            (ParameterKind::Number { least, most }, ParameterValue::Number(number)) => {
+                within(*least, *most, *number)
+            }
+            (ParameterKind::Text { choices }, ParameterValue::Text(text)) => {
                 choices.is_empty() || choices.contains(&text.as_str())
             }
-            (Kind::Numbers { least, most }, Setting::Numbers(numbers)) => {
+            (ParameterKind::Numbers { least, most }, ParameterValue::Numbers(numbers)) => {
                 !numbers.is_empty() && numbers.iter().all(|number| within(*least, *most, *number))
             }
-            (Kind::Texts, Setting::Texts(_)) => true,
+            (ParameterKind::Texts, ParameterValue::Texts(_)) => true,
             _ => false,
         };
         if fits { Ok(()) } else { Err(self.range()) }
@@ -180,12 +187,14 @@ impl Parameter {
     pub fn range(&self) -> String {
         let unit = if self.unit.is_empty() { String::new() } else { format!(" {}", self.unit) };
         match &self.kind {
-            Kind::Flag => "true or false".to_owned(),
-            Kind::Number { least, most } => format!("a number from {least} to {most}{unit}"),
-            Kind::Numbers { least, most } => format!("a list of numbers from {least} to {most}{unit}"),
-            Kind::Texts => "a list of texts".to_owned(),
-            Kind::Text { choices } if choices.is_empty() => "a text".to_owned(),
-            Kind::Text { choices } => format!("one of {}", choices.join(", ")),
+            ParameterKind::Flag => "true or false".to_owned(),
+            ParameterKind::Number { least, most } => format!("a number from {least} to {most}{unit}"),
+            ParameterKind::Numbers { least, most } => {
+                format!("a list of numbers from {least} to {most}{unit}")
+            }
+            ParameterKind::Texts => "a list of texts".to_owned(),
+            ParameterKind::Text { choices } if choices.is_empty() => "a text".to_owned(),
+            ParameterKind::Text { choices } => format!("one of {}", choices.join(", ")),
         }
     }
 }
@@ -193,35 +202,35 @@ impl Parameter {
 /// The values of all parameters of a step.
 ///
 /// ```
-/// use flow::step::{Parameter, Parameters, Setting};
+/// use flow::step::{Parameter, StepParameters, ParameterValue};
 ///
 /// let declared = [Parameter::flag("smooth", true), Parameter::number("radius", 4.0, 0.0, 20.0, "mm")];
-/// let mut parameters = Parameters::defaults(&declared);
-/// parameters.set("radius", Setting::Number(6.0));
-/// assert_eq!(parameters.get("smooth"), Some(&Setting::Flag(true)));
-/// assert_eq!(parameters.get("radius"), Some(&Setting::Number(6.0)));
+/// let mut parameters = StepParameters::defaults(&declared);
+/// parameters.set("radius", ParameterValue::Number(6.0));
+/// assert_eq!(parameters.get("smooth"), Some(&ParameterValue::Flag(true)));
+/// assert_eq!(parameters.get("radius"), Some(&ParameterValue::Number(6.0)));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Parameters(BTreeMap<&'static str, Setting>);
+pub struct StepParameters(BTreeMap<&'static str, ParameterValue>);
 
-impl Parameters {
+impl StepParameters {
     /// The defaults of the declared parameters.
-    pub fn defaults(declared: &[Parameter]) -> Parameters {
-        Parameters(declared.iter().map(|one| (one.name, one.default.clone())).collect())
+    pub fn defaults(declared: &[Parameter]) -> StepParameters {
+        StepParameters(declared.iter().map(|one| (one.name, one.default.clone())).collect())
     }
 
     /// Sets a parameter. The caller has checked the value with [`Parameter::accepts`].
-    pub fn set(&mut self, name: &'static str, setting: Setting) {
+    pub fn set(&mut self, name: &'static str, setting: ParameterValue) {
         self.0.insert(name, setting);
     }
 
     /// The value of a parameter.
-    pub fn get(&self, name: &str) -> Option<&Setting> {
+    pub fn get(&self, name: &str) -> Option<&ParameterValue> {
         self.0.get(name)
     }
 
     /// All parameters with their values, in alphabetical order.
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Setting)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &ParameterValue)> {
         self.0.iter().map(|(name, setting)| (*name, setting))
     }
 }

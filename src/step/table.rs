@@ -17,33 +17,33 @@ inventory::collect!(BuiltInAttributes);
 /// The steps and attributes that a dataflow file is checked against.
 ///
 /// ```
-/// use flow::step::{Step, Table};
+/// use flow::step::{Step, StepTable};
 ///
-/// let table = Table::built_in().with(Step::new("measure-bone", 1, "Measures the volume of bone."));
+/// let table = StepTable::built_in().with(Step::new("measure-bone", 1, "Measures the volume of bone."));
 /// assert!(table.get("measure-bone").is_some());
 /// assert!(table.get("find-lungs").is_some(), "a built-in step");
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct Table {
+pub struct StepTable {
     steps: BTreeMap<&'static str, Step>,
     /// Attributes of all sources, in the order in which they were declared.
     attributes: Vec<AttributeDeclaration>,
 }
 
-impl Table {
+impl StepTable {
     /// The steps and attributes that come with flow, and those that a program linked with it submits.
     ///
     /// # Panics
     /// If two files submit steps of the same name, or attributes of the same name and different kinds.
-    pub fn built_in() -> Table {
+    pub fn built_in() -> StepTable {
         let steps = inventory::iter::<BuiltIn>.into_iter();
-        let table = steps.fold(Table::default(), |table, built_in| table.with((built_in.0)()));
+        let table = steps.fold(StepTable::default(), |table, built_in| table.with((built_in.0)()));
         let mut attributes: Vec<_> =
             inventory::iter::<BuiltInAttributes>.into_iter().map(|built_in| built_in.0).collect();
         // The linker's order is no order. The source with most to ask of comes first.
         attributes
             .sort_by_key(|declared| (usize::MAX - declared.len(), declared.first().map(|one| one.name)));
-        attributes.into_iter().fold(table, Table::with_attributes)
+        attributes.into_iter().fold(table, StepTable::with_attributes)
     }
 
     /// Adds a step.
@@ -51,7 +51,7 @@ impl Table {
     /// # Panics
     /// If the table already has a step with the same name.
     #[must_use]
-    pub fn with(mut self, step: Step) -> Table {
+    pub fn with(mut self, step: Step) -> StepTable {
         let name = step.declaration.name;
         let before = self.steps.insert(name, step);
         assert!(before.is_none(), "two steps are called {name:?}");
@@ -73,7 +73,7 @@ impl Table {
     /// # Panics
     /// If the table has an attribute of that name and another kind.
     #[must_use]
-    pub fn with_attributes(mut self, declared: &[AttributeDeclaration]) -> Table {
+    pub fn with_attributes(mut self, declared: &[AttributeDeclaration]) -> StepTable {
         for new in declared {
             match self.attribute(new.name) {
                 None => self.attributes.push(*new),

@@ -9,25 +9,25 @@ use super::Fault;
 /// A flag that is set once, when a run is cancelled or exceeds its time-out. Clones share the flag.
 ///
 /// ```
-/// use flow::step::{FaultKind, Token};
+/// use flow::step::{FaultKind, CancelToken};
 ///
-/// let token = Token::default();
+/// let token = CancelToken::default();
 /// assert!(token.check().is_ok());
 /// token.cancel();
 /// assert_eq!(token.check().map_err(|fault| fault.kind), Err(FaultKind::Cancelled));
 /// ```
 #[derive(Clone, Default)]
-pub struct Token(Arc<Shared>);
+pub struct CancelToken(Arc<TokenShared>);
 
 #[derive(Default)]
-struct Shared {
+struct TokenShared {
     cancelled: AtomicBool,
-    wake: Mutex<Option<Wake>>,
+    wake: Mutex<Option<TokenWake>>,
 }
 
-type Wake = Box<dyn FnOnce() + Send>;
+type TokenWake = Box<dyn FnOnce() + Send>;
 
-impl Token {
+impl CancelToken {
     /// Whether the flag is set.
     pub fn is_cancelled(&self) -> bool {
         self.0.cancelled.load(Ordering::Acquire)
@@ -41,7 +41,7 @@ impl Token {
         if self.is_cancelled() { Err(Fault::cancelled()) } else { Ok(()) }
     }
 
-    /// Sets the flag, and calls the function that was registered with [`Token::on_cancel`].
+    /// Sets the flag, and calls the function that was registered with [`CancelToken::on_cancel`].
     pub fn cancel(&self) {
         let wake = {
             let mut wake = self.lock();
@@ -64,12 +64,12 @@ impl Token {
         wake();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Wake>> {
+    fn lock(&self) -> MutexGuard<'_, Option<TokenWake>> {
         self.0.wake.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl fmt::Debug for Token {
+impl fmt::Debug for CancelToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Token(cancelled: {})", self.is_cancelled())
     }
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn whoever_waits_is_woken_once_also_when_it_comes_late() {
-        let (token, (woken, wakes)) = (Token::default(), channel());
+        let (token, (woken, wakes)) = (CancelToken::default(), channel());
         let early = woken.clone();
         token.on_cancel(move || early.send("early").unwrap());
         assert!(!token.is_cancelled() && wakes.try_recv().is_err());

@@ -53,18 +53,18 @@ pub type PathOf<'a> = &'a dyn Fn(Digest) -> Option<PathBuf>;
 #[derive(Clone)]
 pub struct Value {
     kind: &'static str,
-    data: Arc<Data>,
+    data: Arc<ValueData>,
     digest: Arc<OnceLock<Digest>>,
-    form: Form,
+    form: ValueForm,
 }
 
-type Data = dyn Any + Send + Sync;
+type ValueData = dyn Any + Send + Sync;
 
 /// The functions of the value's type.
 #[derive(Clone, Copy)]
-struct Form {
-    write: fn(&Data, &mut dyn Write) -> io::Result<()>,
-    digest: fn(&Data) -> Option<Digest>,
+struct ValueForm {
+    write: fn(&ValueData, &mut dyn Write) -> io::Result<()>,
+    digest: fn(&ValueData) -> Option<Digest>,
 }
 
 impl Value {
@@ -75,7 +75,7 @@ impl Value {
 
     /// A value of data that is shared already.
     pub fn shared<T: Payload>(data: Arc<T>) -> Value {
-        let form = Form { write: write::<T>, digest: |data| typed::<T>(data).digest() };
+        let form = ValueForm { write: write::<T>, digest: |data| typed::<T>(data).digest() };
         Value { kind: T::TYPE, data, digest: Arc::default(), form }
     }
 
@@ -129,14 +129,14 @@ impl Value {
     }
 }
 
-fn write<T: Payload>(data: &Data, to: &mut dyn Write) -> io::Result<()> {
+fn write<T: Payload>(data: &ValueData, to: &mut dyn Write) -> io::Result<()> {
     ciborium::into_writer(typed::<T>(data), to).map_err(|error| match error {
         ciborium::ser::Error::Io(error) => error,
         ciborium::ser::Error::Value(text) => io::Error::other(text),
     })
 }
 
-fn typed<T: Payload>(data: &Data) -> &T {
+fn typed<T: Payload>(data: &ValueData) -> &T {
     data.downcast_ref().expect("a value is used as the type it was made of")
 }
 

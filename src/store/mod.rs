@@ -18,13 +18,13 @@ use crate::step::{Artifact, Digest};
 /// The store of one state folder.
 ///
 /// ```
-/// use flow::step::{Digest, File};
+/// use flow::step::{Digest, ResponseFile};
 /// use flow::store::Store;
 ///
 /// let folder = tempfile::tempdir()?;
 /// let store = Store::at(folder.path())?;
 /// let request = Digest::of(b"request");
-/// let report = File::new("report.txt", "text/plain", b"no findings".to_vec());
+/// let report = ResponseFile::new("report.txt", "text/plain", b"no findings".to_vec());
 ///
 /// store.put(request, report.digest(), &report.bytes)?;
 /// store.secure(request, &[report.artifact()])?;
@@ -240,14 +240,14 @@ fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreErr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::step::File;
+    use crate::step::ResponseFile;
 
     #[test]
     fn work_ends_and_the_response_stays() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::at(folder.path()).unwrap();
         let request = Digest::of(b"request");
-        let artifact = File::new("a.txt", "text/plain", b"abc".to_vec()).artifact();
+        let artifact = ResponseFile::new("a.txt", "text/plain", b"abc".to_vec()).artifact();
         store.put(request, artifact.digest, b"abc").unwrap();
         store.put_work(request, Digest::of(b"value"), b"value").unwrap();
         assert_eq!(store.get(request, Digest::of(b"value")).unwrap(), b"value");

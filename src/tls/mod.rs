@@ -17,11 +17,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
-use socket::Socket;
+use socket::TlsSocket;
 
 /// The identity of this installation: a certificate with its chain, and its private key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct TlsIdentity {
     pub certificate: PathBuf,
     pub key: PathBuf,
 }
@@ -40,25 +40,25 @@ pub enum TlsError {
 
 /// The TLS configuration for incoming connections.
 #[derive(Clone, Debug)]
-pub struct Server(Arc<ServerConfig>);
+pub struct TlsServer(Arc<ServerConfig>);
 
 /// The TLS configuration for outgoing connections.
 #[derive(Clone, Debug)]
-pub struct Client(Arc<ClientConfig>);
+pub struct TlsClient(Arc<ClientConfig>);
 
 /// A TLS connection. The read timeout of its socket bounds the whole handshake, and each record.
 #[derive(Debug)]
-pub enum Stream {
-    Incoming(Box<StreamOwned<ServerConnection, Socket>>),
-    Outgoing(Box<StreamOwned<ClientConnection, Socket>>),
+pub enum TlsStream {
+    Incoming(Box<StreamOwned<ServerConnection, TlsSocket>>),
+    Outgoing(Box<StreamOwned<ClientConnection, TlsSocket>>),
 }
 
-impl Server {
+impl TlsServer {
     /// Reads our identity and, with `authorities`, requires a client certificate that one of them has signed.
     ///
     /// # Errors
     /// A file cannot be read, or the key does not belong to the certificate.
-    pub fn open(identity: &Identity, authorities: Option<&Path>) -> Result<Server, TlsError> {
+    pub fn open(identity: &TlsIdentity, authorities: Option<&Path>) -> Result<TlsServer, TlsError> {
         let builder = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .expect("the provider knows TLS 1.2 and 1.3");
@@ -73,7 +73,7 @@ impl Server {
         };
         let (chain, key) = identity.read()?;
         let config = builder.with_single_cert(chain, key).map_err(|source| identity.unusable(source))?;
-        Ok(Server(Arc::new(config)))
+        Ok(TlsServer(Arc::new(config)))
     }
 
     pub fn config(&self) -> Arc<ServerConfig> {
@@ -84,23 +84,23 @@ impl Server {
     ///
     /// # Errors
     /// The client does not speak TLS, or lacks a required certificate.
-    pub fn accept(&self, stream: TcpStream) -> Result<Stream, TlsError> {
+    pub fn accept(&self, stream: TcpStream) -> Result<TlsStream, TlsError> {
         let connection = ServerConnection::new(self.config()).map_err(|error| failed(&error))?;
-        let mut stream = StreamOwned::new(connection, Socket::new(stream));
+        let mut stream = StreamOwned::new(connection, TlsSocket::new(stream));
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock).map_err(TlsError::Handshake)?;
         }
         stream.sock.done().map_err(TlsError::Handshake)?;
-        Ok(Stream::Incoming(Box::new(stream)))
+        Ok(TlsStream::Incoming(Box::new(stream)))
     }
 }
 
-impl Client {
+impl TlsClient {
     /// Trusts servers whose certificates one of the `authorities` has signed.
     ///
     /// # Errors
-    /// As for [`Server::open`].
-    pub fn open(authorities: &Path, identity: Option<&Identity>) -> Result<Client, TlsError> {
+    /// As for [`TlsServer::open`].
+    pub fn open(authorities: &Path, identity: Option<&TlsIdentity>) -> Result<TlsClient, TlsError> {
         let builder = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .expect("the provider knows TLS 1.2 and 1.3")
@@ -113,7 +113,7 @@ impl Client {
                 built.map_err(|source| identity.unusable(source))?
             }
         };
-        Ok(Client(Arc::new(config)))
+        Ok(TlsClient(Arc::new(config)))
     }
 
     pub fn config(&self) -> Arc<ClientConfig> {
@@ -124,15 +124,15 @@ impl Client {
     ///
     /// # Errors
     /// One side does not trust the certificate of the other, or the server does not speak TLS.
-    pub fn connect(&self, host: &str, stream: TcpStream) -> Result<Stream, TlsError> {
+    pub fn connect(&self, host: &str, stream: TcpStream) -> Result<TlsStream, TlsError> {
         let connection =
             ClientConnection::new(self.config(), server_name(host)?).map_err(|error| failed(&error))?;
-        let mut stream = StreamOwned::new(connection, Socket::new(stream));
+        let mut stream = StreamOwned::new(connection, TlsSocket::new(stream));
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock).map_err(TlsError::Handshake)?;
         }
         stream.sock.done().map_err(TlsError::Handshake)?;
-        Ok(Stream::Outgoing(Box::new(stream)))
+        Ok(TlsStream::Outgoing(Box::new(stream)))
     }
 }
 
@@ -145,59 +145,59 @@ pub fn server_name(host: &str) -> Result<ServerName<'static>, TlsError> {
     ServerName::try_from(bare.to_owned()).map_err(|_| TlsError::Name(host.to_owned()))
 }
 
-impl Stream {
+impl TlsStream {
     pub fn tcp(&self) -> &TcpStream {
         match self {
-            Stream::Incoming(stream) => &stream.sock.tcp,
-            Stream::Outgoing(stream) => &stream.sock.tcp,
+            TlsStream::Incoming(stream) => &stream.sock.tcp,
+            TlsStream::Outgoing(stream) => &stream.sock.tcp,
         }
     }
 
-    fn socket(&mut self) -> &mut Socket {
+    fn socket(&mut self) -> &mut TlsSocket {
         match self {
-            Stream::Incoming(stream) => &mut stream.sock,
-            Stream::Outgoing(stream) => &mut stream.sock,
+            TlsStream::Incoming(stream) => &mut stream.sock,
+            TlsStream::Outgoing(stream) => &mut stream.sock,
         }
     }
 
     /// Sends `close_notify`. Errors are ignored: a peer that has gone needs no notice.
     pub fn close(&mut self) {
         match self {
-            Stream::Incoming(stream) => stream.conn.send_close_notify(),
-            Stream::Outgoing(stream) => stream.conn.send_close_notify(),
+            TlsStream::Incoming(stream) => stream.conn.send_close_notify(),
+            TlsStream::Outgoing(stream) => stream.conn.send_close_notify(),
         }
         let _ = self.flush();
     }
 }
 
-impl Read for Stream {
+impl Read for TlsStream {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         let read = match self {
-            Stream::Incoming(stream) => stream.read(bytes),
-            Stream::Outgoing(stream) => stream.read(bytes),
+            TlsStream::Incoming(stream) => stream.read(bytes),
+            TlsStream::Outgoing(stream) => stream.read(bytes),
         };
         self.socket().done()?;
         read
     }
 }
 
-impl Write for Stream {
+impl Write for TlsStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Stream::Incoming(stream) => stream.write(bytes),
-            Stream::Outgoing(stream) => stream.write(bytes),
+            TlsStream::Incoming(stream) => stream.write(bytes),
+            TlsStream::Outgoing(stream) => stream.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            Stream::Incoming(stream) => stream.flush(),
-            Stream::Outgoing(stream) => stream.flush(),
+            TlsStream::Incoming(stream) => stream.flush(),
+            TlsStream::Outgoing(stream) => stream.flush(),
         }
     }
 }
 
-impl Identity {
+impl TlsIdentity {
     fn read(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
         let key = PrivateKeyDer::from_pem_file(&self.key);
         Ok((read_certificates(&self.certificate)?, key.map_err(|error| unread(&self.key, &error))?))

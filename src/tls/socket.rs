@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 #[derive(Debug)]
-pub struct Socket {
+pub struct TlsSocket {
     pub tcp: TcpStream,
     /// The time of the first read of the current record or handshake.
     begun: Option<Instant>,
@@ -16,9 +16,9 @@ pub struct Socket {
     usual: Option<Duration>,
 }
 
-impl Socket {
-    pub fn new(tcp: TcpStream) -> Socket {
-        Socket { tcp, begun: None, usual: None }
+impl TlsSocket {
+    pub fn new(tcp: TcpStream) -> TlsSocket {
+        TlsSocket { tcp, begun: None, usual: None }
     }
 
     /// Ends the current record or handshake: the next read gets the full timeout again.
@@ -43,7 +43,7 @@ impl Socket {
     }
 }
 
-impl Read for Socket {
+impl Read for TlsSocket {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         match self.begun {
             None => self.begun = Some(Instant::now()),
@@ -53,7 +53,7 @@ impl Read for Socket {
     }
 }
 
-impl Write for Socket {
+impl Write for TlsSocket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.tcp.write(bytes)
     }

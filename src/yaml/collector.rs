@@ -4,7 +4,7 @@ use super::problem::{Problem, Problems};
 
 /// A stretch of one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct SourcePlace {
     /// From 1.
     pub line: usize,
     /// From 1, in characters.
@@ -15,26 +15,26 @@ pub struct Place {
 
 /// A value and its place in the file.
 #[derive(Clone, Debug)]
-pub struct Placed<T> {
+pub struct PlacedValue<T> {
     /// Where it begins.
-    pub place: Place,
+    pub place: SourcePlace,
     /// What stands there.
     pub value: T,
 }
 
-pub(crate) struct Collector<'a> {
+pub(crate) struct ProblemCollector<'a> {
     file: &'a str,
     lines: Vec<&'a str>,
     problems: Vec<Problem>,
 }
 
-impl<'a> Collector<'a> {
-    pub fn new(file: &'a str, text: &'a str) -> Collector<'a> {
-        Collector { file, lines: text.lines().collect(), problems: Vec::new() }
+impl<'a> ProblemCollector<'a> {
+    pub fn new(file: &'a str, text: &'a str) -> ProblemCollector<'a> {
+        ProblemCollector { file, lines: text.lines().collect(), problems: Vec::new() }
     }
 
     /// Notes a problem; the caller may give it a hint.
-    pub fn add(&mut self, place: Place, message: impl Into<String>) -> &mut Problem {
+    pub fn add(&mut self, place: SourcePlace, message: impl Into<String>) -> &mut Problem {
         let source = self.lines.get(place.line - 1).copied().unwrap_or_default();
         let rest = source.chars().count().saturating_sub(place.column - 1);
         self.problems.push(Problem {

@@ -1,31 +1,31 @@
 //! Reading maps with known keys, and single values of them.
 
-use super::collector::{Collector, Place, Placed};
+use super::collector::{PlacedValue, ProblemCollector, SourcePlace};
 use super::hint;
-use super::tree::{Entry, Shape, Tree};
+use super::tree::{YamlEntry, YamlShape, YamlTree};
 
 /// The entries of a map that takes certain keys only.
-pub(crate) struct Fields {
+pub(crate) struct MapFields {
     /// The name of the map in messages: `the step "lungs"`.
     what: String,
     /// The place at which a missing key is reported; `None` if there is no map.
-    place: Option<Place>,
-    entries: Vec<Entry>,
+    place: Option<SourcePlace>,
+    entries: Vec<YamlEntry>,
     /// Known keys that are similar to unknown ones.
     misspelt: Vec<&'static str>,
 }
 
-impl Fields {
+impl MapFields {
     /// Reads a map. Notes a problem if it is not a map, and for keys that are unknown or occur twice.
     pub fn read(
-        tree: Tree,
+        tree: YamlTree,
         what: impl Into<String>,
         known: &[&'static str],
-        collector: &mut Collector,
-    ) -> Fields {
+        collector: &mut ProblemCollector,
+    ) -> MapFields {
         let (what, place) = (what.into(), tree.place);
         let Some(entries) = entries(tree, &what, collector) else {
-            return Fields { what, place: None, entries: Vec::new(), misspelt: Vec::new() };
+            return MapFields { what, place: None, entries: Vec::new(), misspelt: Vec::new() };
         };
         let mut misspelt = Vec::new();
         for (key, _) in entries.iter().filter(|(key, _)| !known.contains(&key.value.as_str())) {
@@ -33,11 +33,11 @@ impl Fields {
             let message = format!("{what} has no key \"{}\"", key.value);
             collector.add(key.place, message).hint(hint::meant_or_all(&key.value, known.iter().copied()));
         }
-        Fields { what, place: Some(place), entries, misspelt }
+        MapFields { what, place: Some(place), entries, misspelt }
     }
 
     /// Sets the place at which a missing key is reported; otherwise it is that of the map.
-    pub fn at(mut self, place: Place) -> Fields {
+    pub fn at(mut self, place: SourcePlace) -> MapFields {
         self.place = self.place.and(Some(place));
         self
     }
@@ -52,12 +52,12 @@ impl Fields {
         self.entries.iter().any(|(name, _)| name.value == key)
     }
 
-    pub fn take(&mut self, key: &str) -> Option<Entry> {
+    pub fn take(&mut self, key: &str) -> Option<YamlEntry> {
         let index = self.entries.iter().position(|(name, _)| name.value == key)?;
         Some(self.entries.swap_remove(index))
     }
 
-    pub fn take_required(&mut self, key: &str, collector: &mut Collector) -> Option<Entry> {
+    pub fn take_required(&mut self, key: &str, collector: &mut ProblemCollector) -> Option<YamlEntry> {
         let found = self.take(key);
         let lacking = found.is_none() && self.lacks(key);
         if let Some(place) = self.place.filter(|_| lacking) {
@@ -68,12 +68,16 @@ impl Fields {
 }
 
 /// The entries of a map with any keys, each once.
-pub(crate) fn entries(tree: Tree, what: &str, collector: &mut Collector) -> Option<Vec<Entry>> {
-    let Shape::Map(entries) = tree.value else {
+pub(crate) fn entries(
+    tree: YamlTree,
+    what: &str,
+    collector: &mut ProblemCollector,
+) -> Option<Vec<YamlEntry>> {
+    let YamlShape::Map(entries) = tree.value else {
         collector.add(tree.place, format!("{what} is {}, not a map of keys and values", tree.value.name()));
         return None;
     };
-    let mut kept: Vec<Entry> = Vec::new();
+    let mut kept: Vec<YamlEntry> = Vec::new();
     for (key, value) in entries {
         match kept.iter().find(|(other, _)| other.value == key.value) {
             None => kept.push((key, value)),
@@ -88,9 +92,13 @@ pub(crate) fn entries(tree: Tree, what: &str, collector: &mut Collector) -> Opti
 }
 
 /// A single value, as it is written.
-pub(crate) fn text(tree: Tree, what: &str, collector: &mut Collector) -> Option<Placed<String>> {
+pub(crate) fn text(
+    tree: YamlTree,
+    what: &str,
+    collector: &mut ProblemCollector,
+) -> Option<PlacedValue<String>> {
     match tree.value {
-        Shape::Scalar(value) => Some(Placed { place: tree.place, value }),
+        YamlShape::Scalar(value) => Some(PlacedValue { place: tree.place, value }),
         other => {
             collector.add(tree.place, format!("{what} is {}, not a single value", other.name()));
             None
@@ -100,12 +108,12 @@ pub(crate) fn text(tree: Tree, what: &str, collector: &mut Collector) -> Option<
 
 /// A single value as `read` reads it. If it cannot, `takes` says in the problem which values are valid.
 pub(crate) fn value<T>(
-    tree: Tree,
+    tree: YamlTree,
     what: &str,
     takes: &str,
     hint: &str,
     read: impl Fn(&str) -> Option<T>,
-    collector: &mut Collector,
+    collector: &mut ProblemCollector,
 ) -> Option<T> {
     let written = text(tree, what, collector)?;
     let value = read(&written.value);
@@ -116,9 +124,9 @@ pub(crate) fn value<T>(
     value
 }
 
-pub(crate) fn list(tree: Tree, what: &str, collector: &mut Collector) -> Option<Vec<Tree>> {
+pub(crate) fn list(tree: YamlTree, what: &str, collector: &mut ProblemCollector) -> Option<Vec<YamlTree>> {
     match tree.value {
-        Shape::List(list) => Some(list),
+        YamlShape::List(list) => Some(list),
         other => {
             collector
                 .add(tree.place, format!("{what} is {}, not a list", other.name()))

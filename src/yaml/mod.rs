@@ -11,11 +11,11 @@ mod problem;
 mod size;
 mod tree;
 
-pub(crate) use collector::Collector;
-pub use collector::{Place, Placed};
-pub(crate) use fields::{Fields, entries, flag, list, number, text, value};
+pub(crate) use collector::ProblemCollector;
+pub use collector::{PlacedValue, SourcePlace};
+pub(crate) use fields::{MapFields, entries, flag, list, number, text, value};
 pub(crate) use hint::{meant, meant_or_all, nearest};
 pub use problem::{Problem, Problems};
 pub use size::bytes;
 pub(crate) use size::{parse as size, shown as shown_size, units as size_units};
-pub(crate) use tree::{Entry, Shape, Tree, read};
+pub(crate) use tree::{YamlEntry, YamlShape, YamlTree, read};

@@ -6,27 +6,27 @@
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span};
 
-use super::collector::{Collector, Place, Placed};
+use super::collector::{PlacedValue, ProblemCollector, SourcePlace};
 
-pub(crate) type Tree = Placed<Shape>;
-pub(crate) type Entry = (Placed<String>, Tree);
+pub(crate) type YamlTree = PlacedValue<YamlShape>;
+pub(crate) type YamlEntry = (PlacedValue<String>, YamlTree);
 
 #[derive(Clone, Debug)]
-pub(crate) enum Shape {
+pub(crate) enum YamlShape {
     Nothing,
     Scalar(String),
-    List(Vec<Tree>),
-    Map(Vec<Entry>),
+    List(Vec<YamlTree>),
+    Map(Vec<YamlEntry>),
 }
 
-impl Shape {
+impl YamlShape {
     /// The name in messages.
     pub fn name(&self) -> &'static str {
         match self {
-            Shape::Nothing => "empty",
-            Shape::Scalar(_) => "a single value",
-            Shape::List(_) => "a list",
-            Shape::Map(_) => "a map",
+            YamlShape::Nothing => "empty",
+            YamlShape::Scalar(_) => "a single value",
+            YamlShape::List(_) => "a list",
+            YamlShape::Map(_) => "a map",
         }
     }
 }
@@ -35,50 +35,50 @@ const DEPTH_MAX: usize = 16;
 const LENGTH_BYTES_MAX: usize = 1 << 20;
 
 /// Reads the text. A syntax error ends the reading and is the only problem noted.
-pub(crate) fn read(text: &str, collector: &mut Collector) -> Option<Tree> {
-    Reader::default().read(text).map_err(|mistake| mistake.note(collector)).ok()
+pub(crate) fn read(text: &str, collector: &mut ProblemCollector) -> Option<YamlTree> {
+    YamlReader::default().read(text).map_err(|mistake| mistake.note(collector)).ok()
 }
 
-struct Mistake {
-    place: Place,
+struct YamlMistake {
+    place: SourcePlace,
     message: String,
     hint: Option<&'static str>,
 }
 
-impl Mistake {
-    fn note(self, collector: &mut Collector) {
+impl YamlMistake {
+    fn note(self, collector: &mut ProblemCollector) {
         collector.add(self.place, self.message).hint(self.hint.map(str::to_owned));
     }
 }
 
 #[derive(Default)]
-struct Reader {
-    open: Vec<Open>,
-    document: Option<Tree>,
+struct YamlReader {
+    open: Vec<OpenNode>,
+    document: Option<YamlTree>,
 }
 
 /// A list or map that has not ended yet.
-enum Open {
-    List(Place, Vec<Tree>),
-    Map(Place, Vec<Entry>, Option<Placed<String>>),
+enum OpenNode {
+    List(SourcePlace, Vec<YamlTree>),
+    Map(SourcePlace, Vec<YamlEntry>, Option<PlacedValue<String>>),
 }
 
-impl Reader {
-    fn read(mut self, text: &str) -> Result<Tree, Mistake> {
+impl YamlReader {
+    fn read(mut self, text: &str) -> Result<YamlTree, YamlMistake> {
         if text.len() > LENGTH_BYTES_MAX {
             let message = format!("the file has {} bytes, at most {LENGTH_BYTES_MAX}", text.len());
-            return Err(mistake(Place { line: 1, column: 1, width: 1 }, message, None));
+            return Err(mistake(SourcePlace { line: 1, column: 1, width: 1 }, message, None));
         }
         let mut parser = Parser::new_from_str(text);
         while let Some(event) = parser.next_event() {
             let (event, span) = event.map_err(|error| syntax(&error))?;
             self.take(event, place(span))?;
         }
-        let start = Place { line: 1, column: 1, width: 1 };
-        Ok(self.document.unwrap_or(Placed { place: start, value: Shape::Nothing }))
+        let start = SourcePlace { line: 1, column: 1, width: 1 };
+        Ok(self.document.unwrap_or(PlacedValue { place: start, value: YamlShape::Nothing }))
     }
 
-    fn take(&mut self, event: Event, place: Place) -> Result<(), Mistake> {
+    fn take(&mut self, event: Event, place: SourcePlace) -> Result<(), YamlMistake> {
         match event {
             Event::Scalar(_, _, _, Some(_))
             | Event::SequenceStart(_, Some(_))
@@ -91,11 +91,11 @@ impl Reader {
             }
             Event::Scalar(text, style, _, None) => {
                 let nothing = style == ScalarStyle::Plain && matches!(&*text, "" | "~" | "null");
-                let value = if nothing { Shape::Nothing } else { Shape::Scalar(text.into_owned()) };
-                self.complete(Placed { place, value })
+                let value = if nothing { YamlShape::Nothing } else { YamlShape::Scalar(text.into_owned()) };
+                self.complete(PlacedValue { place, value })
             }
-            Event::SequenceStart(_, None) => self.begin(Open::List(place, Vec::new()), place),
-            Event::MappingStart(_, None) => self.begin(Open::Map(place, Vec::new(), None), place),
+            Event::SequenceStart(_, None) => self.begin(OpenNode::List(place, Vec::new()), place),
+            Event::MappingStart(_, None) => self.begin(OpenNode::Map(place, Vec::new(), None), place),
             Event::SequenceEnd | Event::MappingEnd => self.end(),
             Event::DocumentStart(_) if self.document.is_some() => {
                 let hint = Some("keep what it says in a file of its own");
@@ -109,7 +109,7 @@ impl Reader {
         }
     }
 
-    fn begin(&mut self, open: Open, place: Place) -> Result<(), Mistake> {
+    fn begin(&mut self, open: OpenNode, place: SourcePlace) -> Result<(), YamlMistake> {
         if self.open.len() == DEPTH_MAX {
             return Err(mistake(place, format!("this is nested more than {DEPTH_MAX} deep"), None));
         }
@@ -117,19 +117,19 @@ impl Reader {
         Ok(())
     }
 
-    fn end(&mut self) -> Result<(), Mistake> {
+    fn end(&mut self) -> Result<(), YamlMistake> {
         let tree = match self.open.pop().expect("the parser ends only what it began") {
-            Open::List(place, list) => Placed { place, value: Shape::List(list) },
-            Open::Map(place, entries, _) => Placed { place, value: Shape::Map(entries) },
+            OpenNode::List(place, list) => PlacedValue { place, value: YamlShape::List(list) },
+            OpenNode::Map(place, entries, _) => PlacedValue { place, value: YamlShape::Map(entries) },
         };
         self.complete(tree)
     }
 
-    fn complete(&mut self, tree: Tree) -> Result<(), Mistake> {
+    fn complete(&mut self, tree: YamlTree) -> Result<(), YamlMistake> {
         match self.open.last_mut() {
             None => self.document = Some(tree),
-            Some(Open::List(_, list)) => list.push(tree),
-            Some(Open::Map(_, entries, key)) => match key.take() {
+            Some(OpenNode::List(_, list)) => list.push(tree),
+            Some(OpenNode::Map(_, entries, key)) => match key.take() {
                 Some(name) => entries.push((name, tree)),
                 None => *key = Some(word(tree)?),
             },
@@ -138,33 +138,33 @@ impl Reader {
     }
 }
 
-fn word(tree: Tree) -> Result<Placed<String>, Mistake> {
+fn word(tree: YamlTree) -> Result<PlacedValue<String>, YamlMistake> {
     match tree.value {
-        Shape::Scalar(value) => Ok(Placed { place: tree.place, value }),
+        YamlShape::Scalar(value) => Ok(PlacedValue { place: tree.place, value }),
         other => Err(mistake(tree.place, format!("a key is a word, this is {}", other.name()), None)),
     }
 }
 
-fn mistake(place: Place, message: impl Into<String>, hint: Option<&'static str>) -> Mistake {
-    Mistake { place, message: message.into(), hint }
+fn mistake(place: SourcePlace, message: impl Into<String>, hint: Option<&'static str>) -> YamlMistake {
+    YamlMistake { place, message: message.into(), hint }
 }
 
-fn syntax(error: &ScanError) -> Mistake {
-    let place = Place { width: 1, ..start(error.marker()) };
+fn syntax(error: &ScanError) -> YamlMistake {
+    let place = SourcePlace { width: 1, ..start(error.marker()) };
     mistake(place, format!("this is not YAML: {}", error.info()), None)
 }
 
-fn place(span: Span) -> Place {
+fn place(span: Span) -> SourcePlace {
     let width = match span.end.line() == span.start.line() {
         true => span.end.col().saturating_sub(span.start.col()).max(1),
         // A value of several lines: the collector cuts it at the end of the first.
         false => usize::MAX,
     };
-    Place { width, ..start(&span.start) }
+    SourcePlace { width, ..start(&span.start) }
 }
 
-fn start(marker: &Marker) -> Place {
-    Place { line: marker.line().max(1), column: marker.col() + 1, width: 1 }
+fn start(marker: &Marker) -> SourcePlace {
+    SourcePlace { line: marker.line().max(1), column: marker.col() + 1, width: 1 }
 }
 
 #[cfg(test)]
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     fn problem(text: &str) -> String {
-        let mut collector = Collector::new("x", text);
+        let mut collector = ProblemCollector::new("x", text);
         assert!(read(text, &mut collector).is_none());
         collector.finish::<()>(None).unwrap_err().iter().next().unwrap().message.clone()
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use flow::dataflow::Dataflow;
-use flow::step::Table;
+use flow::step::StepTable;
 
 use crate::source::{files, none, root};
 
@@ -242,7 +242,7 @@ fn the_step_that_is_shown_is_the_example() {
 fn the_steps_in_the_reference_are_those_of_the_table() {
     let page = page("docs/src/reference/steps.md");
     let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
-    let table = Table::built_in();
+    let table = StepTable::built_in();
     let known: Vec<&str> = table.iter().map(|step| step.declaration.name).collect();
     assert_eq!(rows.collect::<Vec<&str>>(), known);
 }
@@ -253,7 +253,8 @@ fn the_dataflows_that_are_shown_are_sound() {
     let shown: Vec<&str> = blocks(&pages, "yaml").filter(|block| block.starts_with("dataflow:")).collect();
     assert!(shown.len() > 1, "only {shown:?}");
     for text in shown {
-        Dataflow::parse("a page", text, &Table::built_in()).unwrap_or_else(|problems| panic!("{problems}"));
+        Dataflow::parse("a page", text, &StepTable::built_in())
+            .unwrap_or_else(|problems| panic!("{problems}"));
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use flow::dataflow::Dataflow;
-use flow::step::Table;
+use flow::step::StepTable;
 
 use crate::source::{files, root};
 use crate::tools::cargo;
@@ -19,7 +19,7 @@ fn every_file_of_steps_is_a_step_that_a_dataflow_can_name() {
     let mut files = files(&root().join("src/imaging/steps"), "rs");
     files.push(root().join("src/program/run_program.rs"));
     let names = files.iter().map(|path| stem(path).replace('_', "-")).filter(|name| name != "mod");
-    let table = Table::built_in();
+    let table = StepTable::built_in();
     let known = table.iter().map(|step| step.declaration.name.to_owned());
     assert_eq!(BTreeSet::from_iter(names), BTreeSet::from_iter(known));
 }
@@ -29,7 +29,7 @@ fn every_dataflow_is_sound_with_the_built_in_steps() {
     let files = files(&root().join("dataflows"), "yaml");
     assert!(!files.is_empty());
     for file in files {
-        let dataflow = Dataflow::load(file.to_str().expect("Unicode"), &Table::built_in());
+        let dataflow = Dataflow::load(file.to_str().expect("Unicode"), &StepTable::built_in());
         let dataflow = dataflow.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         assert_eq!(dataflow.name(), stem(&file));
     }

@@ -9,9 +9,12 @@ use flow::admission::{
     SourceTable, StateError, find_requests,
 };
 use flow::dataflow::Dataflow;
-use flow::engine::{Parcel, Sink, Undelivered};
-use flow::journal::{Journal, Reader, State};
-use flow::step::{AttributeValues, Digest, File, Files, Item, ItemPlace, Outputs, Request, Step, Table};
+use flow::engine::{PendingDelivery, ResponseSink, UndeliveredResponse};
+use flow::journal::{Journal, JournalReader, RequestState};
+use flow::step::{
+    AttributeValues, Digest, Item, ItemPlace, Request, ResponseFile, ResponseFiles, Step, StepOutputs,
+    StepTable,
+};
 
 /// A source of letters: what comes later of a letter is added to what came before.
 struct Letters {
@@ -37,7 +40,7 @@ impl Source for Letters {
         for (number, items) in self.brought.iter().enumerate() {
             let accepted = admission.accept(request(items, &format!("/letters/{number}"))).unwrap();
             // The next one is to find it answered.
-            admission.entrance.settle();
+            admission.queue.settle();
             self.accepted.lock().unwrap().push(accepted);
         }
         Intake::Whole
@@ -79,20 +82,24 @@ fn request(items: &[&str], folder: &str) -> Request {
 #[derive(Default)]
 struct Taken(Mutex<Vec<String>>);
 
-impl Sink for Taken {
-    fn deliver(&self, parcel: Parcel) {
-        self.0.lock().unwrap().push(parcel.request().name.clone());
-        parcel.settle(Ok(()));
+impl ResponseSink for Taken {
+    fn deliver(&self, pending_delivery: PendingDelivery) {
+        self.0.lock().unwrap().push(pending_delivery.request().name.clone());
+        pending_delivery.settle(Ok(()));
     }
 }
 
-fn table() -> Table {
-    let count = Step::new("count", 1, "Counts items.").takes::<Request>("request").gives::<Files>("files");
+fn table() -> StepTable {
+    let count =
+        Step::new("count", 1, "Counts items.").takes::<Request>("request").gives::<ResponseFiles>("files");
     let count = count.runs(|call| {
         let text = call.input::<Request>("request").items.len().to_string();
-        Ok(Outputs::one("files", Files(vec![File::new("count.txt", "text/plain", text.into_bytes())])))
+        Ok(StepOutputs::one(
+            "files",
+            ResponseFiles(vec![ResponseFile::new("count.txt", "text/plain", text.into_bytes())]),
+        ))
     });
-    Table::default().with(count)
+    StepTable::default().with(count)
 }
 
 fn dataflow(more: &str) -> Dataflow {
@@ -118,12 +125,12 @@ fn a_source_merges_what_comes_later_and_releases_what_nobody_needs() {
         [&["a"][..], &["a", "b"], &["a", "b"]].map(|items| request(items, "/").name).into();
     assert_eq!(*sink.0.lock().unwrap(), names);
 
-    let reader = Reader::open(state.path()).unwrap();
+    let reader = JournalReader::open(state.path()).unwrap();
     let sources = SourceTable::default().with(Arc::new(Letters::new(&[])));
     let found = find_requests(&reader, &sources, "Ada").unwrap();
     assert_eq!(found.len(), 2, "its source knows by what it is called");
     assert!(find_requests(&reader, &SourceTable::default(), "Ada").unwrap().is_empty());
-    assert!(found.iter().all(|row| row.state == State::Answered));
+    assert!(found.iter().all(|row| row.state == RequestState::Answered));
 }
 
 #[test]
@@ -158,15 +165,15 @@ fn what_cannot_be_recorded_is_not_accepted() {
     let sink = Taken::default();
     assert_eq!(service.run(Offered(&["a", "b"]), &sink).unwrap(), Intake::Partial);
     assert!(sink.0.lock().unwrap().is_empty());
-    assert!(Reader::open(state.path()).unwrap().requests().unwrap().is_empty());
+    assert!(JournalReader::open(state.path()).unwrap().requests().unwrap().is_empty());
 }
 
 /// Delivers nothing.
 struct Unable;
 
-impl Sink for Unable {
-    fn deliver(&self, parcel: Parcel) {
-        parcel.settle(Err(Undelivered));
+impl ResponseSink for Unable {
+    fn deliver(&self, pending_delivery: PendingDelivery) {
+        pending_delivery.settle(Err(UndeliveredResponse));
     }
 }
 

@@ -9,24 +9,26 @@ use std::sync::{Arc, Mutex};
 
 use crate::support::random::{self, Dice};
 use crate::support::{no_journal, receipt};
-use flow::dataflow::{Dataflow, Response, Verdict};
-use flow::engine::{self, Entrance, Mesh, Parcel, Settings, Sink, Unobserved};
-use flow::step::{Digest, Outcome, Reason, Report, Request};
+use flow::dataflow::{Dataflow, Response, ResponseVerdict};
+use flow::engine::{
+    self, EngineSettings, NullObserver, PendingDelivery, ProcessMesh, RequestQueue, ResponseSink,
+};
+use flow::step::{Digest, Outcome, OutcomeReason, Request, StepReport};
 
 /// Keeps the responses, and sees that every file is in the store with the bytes its digest says.
 #[derive(Default)]
 struct Kept(Mutex<Vec<Response>>);
 
-impl Sink for Kept {
-    fn deliver(&self, parcel: Parcel) {
-        let (response, store) = (parcel.response(), parcel.store());
+impl ResponseSink for Kept {
+    fn deliver(&self, pending_delivery: PendingDelivery) {
+        let (response, store) = (pending_delivery.response(), pending_delivery.store());
         for artifact in &response.files {
-            let bytes =
-                std::fs::read(store.path(parcel.request().id, artifact)).expect("the file is in the store");
+            let bytes = std::fs::read(store.path(pending_delivery.request().id, artifact))
+                .expect("the file is in the store");
             assert_eq!((Digest::of(&bytes), bytes.len() as u64), (artifact.digest, artifact.size));
         }
         self.0.lock().unwrap().push(Response::clone(response));
-        parcel.settle(Ok(()));
+        pending_delivery.settle(Ok(()));
     }
 }
 
@@ -41,21 +43,21 @@ impl Kept {
     }
 }
 
-fn settings(workers: usize, mesh: Option<Mesh>) -> Settings {
+fn settings(workers: usize, mesh: Option<ProcessMesh>) -> EngineSettings {
     let count = |number| NonZero::new(number).unwrap();
-    Settings { workers: count(workers), lanes: count(3), memory: 8 << 10, mesh }
+    EngineSettings { workers: count(workers), lanes: count(3), memory: 8 << 10, mesh }
 }
 
 fn run(
     dataflow: &Arc<Dataflow>,
     requests: &[Request],
     folder: &Path,
-    settings: Settings,
+    settings: EngineSettings,
 ) -> BTreeMap<String, Response> {
     let kept = Kept::default();
     let source =
-        |entrance: &Entrance| requests.iter().cloned().for_each(|request| entrance.submit(receipt(request)));
-    engine::run(Arc::clone(dataflow), no_journal(folder), settings, Arc::new(Unobserved), source, &kept)
+        |queue: &RequestQueue| requests.iter().cloned().for_each(|request| queue.submit(receipt(request)));
+    engine::run(Arc::clone(dataflow), no_journal(folder), settings, Arc::new(NullObserver), source, &kept)
         .unwrap();
     kept.by_name()
 }
@@ -71,9 +73,9 @@ fn run_meshed(
     let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let far = listener.accept().unwrap().0;
     std::thread::scope(|scope| {
-        let second = Mesh::new(1, vec![Some(far), None]);
+        let second = ProcessMesh::new(1, vec![Some(far), None]);
         let second = scope.spawn(move || run(dataflow, &[], folder, settings(workers, Some(second))));
-        let first = Mesh::new(0, vec![None, Some(near)]);
+        let first = ProcessMesh::new(0, vec![None, Some(near)]);
         let responses = run(dataflow, requests, folder, settings(workers, Some(first)));
         assert!(second.join().unwrap().is_empty(), "requests come in and out at the first process");
         responses
@@ -94,8 +96,8 @@ fn interpreted(dataflow: &Dataflow, requests: &[Request]) -> BTreeMap<String, Re
     requests.iter().map(|request| (request.name.clone(), answer(request))).collect()
 }
 
-fn is_stopped(report: &Report) -> bool {
-    matches!(&report.outcome, Outcome::Skipped { because: Reason::Stopped { .. } })
+fn is_stopped(report: &StepReport) -> bool {
+    matches!(&report.outcome, Outcome::Skipped { because: OutcomeReason::Stopped { .. } })
 }
 
 #[test]
@@ -109,8 +111,9 @@ fn the_engine_answers_as_interpret_does_on_any_number_of_workers() {
             let got = run(&dataflow, &requests, folder.path(), settings(workers, None));
             assert_eq!(got, expected, "seed {seed}, {workers} workers\n{text}");
         }
-        complete += expected.values().filter(|response| response.verdict == Verdict::Complete).count();
-        failed += expected.values().filter(|response| response.verdict == Verdict::Failed).count();
+        complete +=
+            expected.values().filter(|response| response.verdict == ResponseVerdict::Complete).count();
+        failed += expected.values().filter(|response| response.verdict == ResponseVerdict::Failed).count();
         stopped += expected.values().filter(|response| response.steps.iter().any(is_stopped)).count();
     }
     let seen = format!("{complete} complete, {failed} failed, {stopped} of them stopped");

@@ -10,8 +10,9 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use flow::audit::{
-    Alert, Arrival, AskedBy, Message, Node, Outcome, Patient, Query, Settings, Source, Study, Subject, Trail,
-    Transport, awake, dial, record, tcp, udp,
+    ArrivalKind, AuditMessage, AuditNode, AuditPatient, AuditQuery, AuditSource, AuditStudy, AuditSubject,
+    AuditTrail, AuditTransport, EventOutcome, SecurityAlert, TrailSettings, TransferInitiator, awake, dial,
+    record, tcp, udp,
 };
 use flow::tls;
 
@@ -21,8 +22,8 @@ use crate::support::peers::{DEADLINE, until};
 
 const AT: SystemTime = SystemTime::UNIX_EPOCH;
 
-fn source() -> Source {
-    Source {
+fn source() -> AuditSource {
+    AuditSource {
         id: "flow at radiology".to_owned(),
         site: "St. Example".to_owned(),
         host: "127.0.0.1".to_owned(),
@@ -31,68 +32,72 @@ fn source() -> Source {
     }
 }
 
-fn node() -> Node {
-    Node { ae_title: "PACS".to_owned(), address: "pacs.example".to_owned() }
+fn node() -> AuditNode {
+    AuditNode { ae_title: "PACS".to_owned(), address: "pacs.example".to_owned() }
 }
 
 /// A patient whose name tries to break out of the XML.
-fn subject() -> Subject {
+fn subject() -> AuditSubject {
     let ct = "1.2.840.10008.5.1.4.1.1.2".to_owned();
-    Subject {
-        patient: Patient {
+    AuditSubject {
+        patient: AuditPatient {
             id: "4711\"/><Evil>".to_owned(),
             name: "山田^<太郎> & \"Söhne'\n\u{0}\u{1b}[2J]]>".to_owned(),
         },
         studies: vec![
-            Study {
+            AuditStudy {
                 uid: "1.2.3".to_owned(),
                 accession_number: "A&1".to_owned(),
                 instances: BTreeMap::from([(ct, 275)]),
             },
-            Study { uid: "1.2.4".to_owned(), ..Study::default() },
+            AuditStudy { uid: "1.2.4".to_owned(), ..AuditStudy::default() },
         ],
     }
 }
 
-fn messages() -> Vec<Message> {
+fn messages() -> Vec<AuditMessage> {
     let (folder, what) = (Path::new("/in/a b%ü").to_owned(), subject());
-    let failed = || Outcome::Minor("the peer said <no>".to_owned());
-    let received = |asked_by, arrival| Message::Received {
+    let failed = || EventOutcome::Minor("the peer said <no>".to_owned());
+    let received = |asked_by, arrival| AuditMessage::Received {
         from: node(),
         asked_by,
         arrival,
         what: subject(),
-        outcome: Outcome::Success,
+        outcome: EventOutcome::Success,
     };
-    let query = Query::Dimse {
+    let query = AuditQuery::Dimse {
         sop_class_uid: "1.2.840.10008.5.1.4.1.2.2.1".to_owned(),
         transfer_syntax_uid: "1.2.840.10008.1.2.1".to_owned(),
         identifier: vec![0, 255, b'<'],
     };
-    let web = Query::Web { uri: "http://pacs/studies?PatientName=a&limit=1".to_owned() };
-    let alert = |alert, about| Message::Alert {
+    let web = AuditQuery::Web { uri: "http://pacs/studies?PatientName=a&limit=1".to_owned() };
+    let alert = |alert, about| AuditMessage::Alert {
         alert,
         about,
         description: "\"EVIL\" is not known".to_owned(),
-        outcome: Outcome::Serious("turned away".to_owned()),
+        outcome: EventOutcome::Serious("turned away".to_owned()),
     };
-    let nobody = Node { ae_title: String::new(), address: "::1".to_owned() };
+    let nobody = AuditNode { ae_title: String::new(), address: "::1".to_owned() };
     vec![
-        Message::Started,
-        Message::Stopped,
-        Message::Sending { to: node(), what: what.clone() },
-        Message::Sent { to: node(), what: what.clone(), outcome: Outcome::Success },
-        Message::Sent { to: node(), what: what.clone(), outcome: failed() },
-        received(AskedBy::Sender, Arrival::New),
-        received(AskedBy::Us, Arrival::Again),
-        Message::Read { what: Subject::default(), outcome: Outcome::Success },
-        Message::Queried { at: node(), query, outcome: Outcome::Success },
-        Message::Queried { at: node(), query: web, outcome: Outcome::Major("unreachable".to_owned()) },
-        Message::Imported { folder: folder.clone(), what: what.clone(), outcome: Outcome::Success },
-        Message::Exported { folder, what, outcome: failed() },
-        alert(Alert::NodeAuthentication, Some(nobody)),
-        alert(Alert::RestrictedFunction, Some(node())),
-        alert(Alert::RecordingStopped, None),
+        AuditMessage::Started,
+        AuditMessage::Stopped,
+        AuditMessage::Sending { to: node(), what: what.clone() },
+        AuditMessage::Sent { to: node(), what: what.clone(), outcome: EventOutcome::Success },
+        AuditMessage::Sent { to: node(), what: what.clone(), outcome: failed() },
+        received(TransferInitiator::Sender, ArrivalKind::New),
+        received(TransferInitiator::Us, ArrivalKind::Again),
+        AuditMessage::Read { what: AuditSubject::default(), outcome: EventOutcome::Success },
+        AuditMessage::Queried { at: node(), query, outcome: EventOutcome::Success },
+        AuditMessage::Queried {
+            at: node(),
+            query: web,
+            outcome: EventOutcome::Major("unreachable".to_owned()),
+        },
+        AuditMessage::Imported { folder: folder.clone(), what: what.clone(), outcome: EventOutcome::Success },
+        AuditMessage::Exported { folder, what, outcome: failed() },
+        alert(SecurityAlert::NodeAuthentication, Some(nobody)),
+        alert(SecurityAlert::RestrictedFunction, Some(node())),
+        alert(SecurityAlert::RecordingStopped, None),
     ]
 }
 
@@ -195,14 +200,14 @@ fn every_event_is_what_the_standard_demands() {
     python(STANDARD, &files.iter().collect::<Vec<_>>());
 }
 
-fn settings(folder: &Path) -> Settings {
-    Settings { retry_after: Duration::from_millis(10), ..Settings::new(folder.join("audit/spool")) }
+fn settings(folder: &Path) -> TrailSettings {
+    TrailSettings { retry_after: Duration::from_millis(10), ..TrailSettings::new(folder.join("audit/spool")) }
 }
 
 /// What cannot be mistaken for another message.
-fn numbered(number: usize) -> Message {
-    let to = Node { ae_title: format!("NUMBER{number}"), address: String::new() };
-    Message::Sending { to, what: Subject::default() }
+fn numbered(number: usize) -> AuditMessage {
+    let to = AuditNode { ae_title: format!("NUMBER{number}"), address: String::new() };
+    AuditMessage::Sending { to, what: AuditSubject::default() }
 }
 
 fn number(message: &str) -> usize {
@@ -219,7 +224,7 @@ struct Repository {
 }
 
 impl Repository {
-    fn at(address: &str, tls: Option<&tls::Server>) -> Repository {
+    fn at(address: &str, tls: Option<&tls::TlsServer>) -> Repository {
         // The port of one that has just gone may still be in use for a moment.
         let listener = until("the port is free", || TcpListener::bind(address).ok());
         let address = listener.local_addr().unwrap().to_string();
@@ -278,11 +283,13 @@ fn over_udp_a_message_is_a_datagram() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_read_timeout(Some(DEADLINE)).unwrap();
     let address = socket.local_addr().unwrap().to_string();
-    let trail = Trail::start(source(), udp(address), &settings(folder.path())).unwrap();
-    let too_long =
-        Subject { patient: Patient { id: "x".repeat(70_000), name: String::new() }, studies: vec![] };
-    trail.record(Message::Read { what: too_long, outcome: Outcome::Success }, AT);
-    trail.record(Message::Stopped, AT + Duration::from_millis(1500));
+    let trail = AuditTrail::start(source(), udp(address), &settings(folder.path())).unwrap();
+    let too_long = AuditSubject {
+        patient: AuditPatient { id: "x".repeat(70_000), name: String::new() },
+        studies: vec![],
+    };
+    trail.record(AuditMessage::Read { what: too_long, outcome: EventOutcome::Success }, AT);
+    trail.record(AuditMessage::Stopped, AT + Duration::from_millis(1500));
     drop(trail);
     let mut texts = Vec::new();
     for _ in 0..2 {
@@ -305,11 +312,11 @@ fn while_the_receiver_is_away_messages_wait_also_across_a_restart() {
 #[test]
 fn it_is_the_same_over_tls() {
     let Some(certificates) = Certificates::make() else { return };
-    let server = tls::Server::open(&certificates.identity(), None).unwrap();
-    let client = tls::Client::open(&certificates.authority(), None).unwrap();
+    let server = tls::TlsServer::open(&certificates.identity(), None).unwrap();
+    let client = tls::TlsClient::open(&certificates.authority(), None).unwrap();
     waits(Some(&server), |address| {
         let (address, client) = (address.to_owned(), client.clone());
-        Transport::Stream(Box::new(move || {
+        AuditTransport::Stream(Box::new(move || {
             let tcp = dial(&address)?;
             let stream = client.connect("localhost", tcp.try_clone()?).map_err(Error::other)?;
             Ok(awake(stream, tcp))
@@ -317,11 +324,11 @@ fn it_is_the_same_over_tls() {
     });
 }
 
-fn waits(tls: Option<&tls::Server>, transport: impl Fn(&str) -> Transport) {
+fn waits(tls: Option<&tls::TlsServer>, transport: impl Fn(&str) -> AuditTransport) {
     let folder = tempfile::tempdir().unwrap();
     let repository = Repository::at("127.0.0.1:0", tls);
     let address = repository.address.clone();
-    let start = || Trail::start(source(), transport(&address), &settings(folder.path())).unwrap();
+    let start = || AuditTrail::start(source(), transport(&address), &settings(folder.path())).unwrap();
     let trail = start();
     trail.record(numbered(0), AT);
     assert_eq!(number(&repository.next()), 0);
@@ -350,14 +357,14 @@ fn what_there_was_no_room_for_is_told() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     drop(listener);
-    let settings = Settings { spool_bytes_max: 8_000, ..settings(folder.path()) };
-    let trail = Trail::start(source(), tcp(address.clone()), &settings).unwrap();
+    let settings = TrailSettings { spool_bytes_max: 8_000, ..settings(folder.path()) };
+    let trail = AuditTrail::start(source(), tcp(address.clone()), &settings).unwrap();
     (0..100).for_each(|number| trail.record(numbered(number), AT));
     drop(trail);
     assert!(std::fs::metadata(&settings.spool).unwrap().len() < 10_000);
 
     let repository = Repository::at(&address, None);
-    let trail = Trail::start(source(), tcp(address), &settings).unwrap();
+    let trail = AuditTrail::start(source(), tcp(address), &settings).unwrap();
     let mut kept = 0;
     let alert = loop {
         let message = repository.next();
@@ -415,8 +422,8 @@ fn recording_never_waits_for_the_receiver() {
         let stream = stuck.lock().unwrap().take().expect("it connects once");
         Ok(Box::new(stream) as Box<dyn Write + Send>)
     };
-    let settings = Settings { queue_max: 4, ..settings(folder.path()) };
-    let trail = Trail::start(source(), Transport::Stream(Box::new(connect)), &settings).unwrap();
+    let settings = TrailSettings { queue_max: 4, ..settings(folder.path()) };
+    let trail = AuditTrail::start(source(), AuditTransport::Stream(Box::new(connect)), &settings).unwrap();
     // Of these at most one is with the receiver and four are in the queue.
     let (tell, recorded) = mpsc::channel();
     let recording = std::thread::spawn(move || {

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use flow::dataflow::Dataflow;
-use flow::step::{Digest, Files, Step};
+use flow::step::{Digest, ResponseFiles, Step};
 use flow::yaml::Problems;
 
 fn check(input: &Path, expected: &Path) {
@@ -106,7 +106,8 @@ response: [page]
 fn the_digest_is_of_the_version_of_a_step() {
     let text = "{dataflow: x, steps: {a: {step: s}}, response: [a]}";
     let of = |version| {
-        let table = flow::step::Table::default().with(Step::new("s", version, "").gives::<Files>("files"));
+        let table = flow::step::StepTable::default()
+            .with(Step::new("s", version, "").gives::<ResponseFiles>("files"));
         Dataflow::parse("x", text, &table).unwrap().digest()
     };
     assert_ne!(of(1), of(2));

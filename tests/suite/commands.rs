@@ -19,21 +19,21 @@ fn fixture(name: &str) -> String {
 }
 
 /// Verdict, stdout, stderr.
-fn run_check(words: &[&str]) -> (check::Verdict, String, String) {
+fn run_check(words: &[&str]) -> (check::CheckVerdict, String, String) {
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let verdict = arguments::<check::Args>(words).run(&steps::table(), &mut out, &mut err).unwrap();
+    let verdict = arguments::<check::CheckArguments>(words).run(&steps::table(), &mut out, &mut err).unwrap();
     (verdict, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
 }
 
-fn run_graph(words: &[&str]) -> Result<String, graph::Error> {
+fn run_graph(words: &[&str]) -> Result<String, graph::GraphError> {
     let mut out = Vec::new();
-    arguments::<graph::Args>(words).run(&steps::table(), &mut out)?;
+    arguments::<graph::GraphArguments>(words).run(&steps::table(), &mut out)?;
     Ok(String::from_utf8(out).unwrap())
 }
 
-fn run_steps(words: &[&str]) -> Result<String, list::Error> {
+fn run_steps(words: &[&str]) -> Result<String, list::StepsError> {
     let mut out = Vec::new();
-    arguments::<list::Args>(words).run(&steps::table(), &mut out)?;
+    arguments::<list::StepsArguments>(words).run(&steps::table(), &mut out)?;
     Ok(String::from_utf8(out).unwrap())
 }
 
@@ -41,7 +41,7 @@ fn run_steps(words: &[&str]) -> Result<String, list::Error> {
 fn a_sound_file_is_one_line() {
     let file = fixture("switches.yaml");
     let (verdict, out, err) = run_check(&[&file]);
-    assert_eq!((verdict, err.as_str()), (check::Verdict::Sound, ""));
+    assert_eq!((verdict, err.as_str()), (check::CheckVerdict::Sound, ""));
     assert_eq!(out.lines().count(), 1);
     assert!(out.contains(": switches, 8 steps, "), "{out}");
 }
@@ -50,7 +50,7 @@ fn a_sound_file_is_one_line() {
 fn problems_of_all_files_are_printed_and_counted() {
     let (sound, one, many) = (fixture("switches.yaml"), fixture("deep.yaml"), fixture("cycles.yaml"));
     let (verdict, out, err) = run_check(&[&one, &sound, &many]);
-    assert_eq!(verdict, check::Verdict::Problems);
+    assert_eq!(verdict, check::CheckVerdict::Problems);
     assert_eq!(out.lines().count(), 1);
     assert!(err.contains("deep.yaml: 1 problem\n"), "{err}");
     assert!(err.contains("cycles.yaml: 4 problems\n"), "{err}");
@@ -60,10 +60,10 @@ fn problems_of_all_files_are_printed_and_counted() {
 #[test]
 fn a_file_that_is_not_there_is_worse_than_problems() {
     let (verdict, out, err) = run_check(&["ct-lugn", &fixture("deep.yaml")]);
-    assert_eq!((verdict, out.as_str()), (check::Verdict::Unreadable, ""));
+    assert_eq!((verdict, out.as_str()), (check::CheckVerdict::Unreadable, ""));
     assert!(err.contains("hint: did you mean \"ct-lung\"?"), "{err}");
     let (verdict, _, err) = run_check(&[env!("CARGO_MANIFEST_DIR")]);
-    assert_eq!(verdict, check::Verdict::Unreadable);
+    assert_eq!(verdict, check::CheckVerdict::Unreadable);
     assert!(err.starts_with("could not read "), "{err}");
 }
 
@@ -71,7 +71,7 @@ fn a_file_that_is_not_there_is_worse_than_problems() {
 fn verdicts_as_json() {
     let (verdict, out, err) =
         run_check(&["--json", &fixture("deep.yaml"), &fixture("switches.yaml"), "nothing"]);
-    assert_eq!((verdict, err.as_str()), (check::Verdict::Unreadable, ""));
+    assert_eq!((verdict, err.as_str()), (check::CheckVerdict::Unreadable, ""));
     let read: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(read[0]["verdict"], "problems");
     assert_eq!(read[0]["problems"][0]["line"], 2);
@@ -88,7 +88,7 @@ fn each_format_of_a_drawing() {
     assert_eq!(run_graph(&[&file]).unwrap(), expected("switches.expected"));
     assert_eq!(run_graph(&[&file, "--format", "dot"]).unwrap(), expected("switches.dot"));
     assert_eq!(run_graph(&[&file, "--format", "mermaid"]).unwrap(), expected("switches.mermaid"));
-    assert!(matches!(run_graph(&[&fixture("deep.yaml")]), Err(graph::Error::Load(_))));
+    assert!(matches!(run_graph(&[&fixture("deep.yaml")]), Err(graph::GraphError::Load(_))));
 }
 
 #[test]
@@ -108,7 +108,9 @@ find-lungs  version 1
     assert!(all.contains("\n  needs  headers  all header\n"), "{all}");
     assert!(all.contains("header, optional\n"), "{all}");
     match run_steps(&["find-lugns"]) {
-        Err(list::Error::Unknown { hint, .. }) => assert_eq!(hint.unwrap(), "did you mean \"find-lungs\"?"),
+        Err(list::StepsError::Unknown { hint, .. }) => {
+            assert_eq!(hint.unwrap(), "did you mean \"find-lungs\"?")
+        }
         other => panic!("{other:?}"),
     }
 }

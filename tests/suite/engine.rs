@@ -8,10 +8,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::support::{no_journal, receipt};
-use flow::dataflow::{Dataflow, Response, Verdict};
-use flow::engine::{self, Entrance, Observer, Parcel, Settings, Sink, Unobserved};
+use flow::dataflow::{Dataflow, Response, ResponseVerdict};
+use flow::engine::{
+    self, EngineSettings, EventObserver, NullObserver, PendingDelivery, RequestQueue, ResponseSink,
+};
 use flow::journal::Receipt;
-use flow::step::{Digest, File, Files, Item, ItemPlace, Outputs, Request, Step, Table};
+use flow::step::{
+    Digest, Item, ItemPlace, Request, ResponseFile, ResponseFiles, Step, StepOutputs, StepTable,
+};
 
 pub const LONG: Duration = Duration::from_secs(60);
 
@@ -26,11 +30,11 @@ response: [work]
 /// Hands each response on as it comes.
 pub struct Told(pub Mutex<Sender<Response>>);
 
-impl Sink for Told {
-    fn deliver(&self, parcel: Parcel) {
+impl ResponseSink for Told {
+    fn deliver(&self, pending_delivery: PendingDelivery) {
         // A test that has ended wants no more.
-        let _ = self.0.lock().unwrap().send(Response::clone(parcel.response()));
-        parcel.settle(Ok(()));
+        let _ = self.0.lock().unwrap().send(Response::clone(pending_delivery.response()));
+        pending_delivery.settle(Ok(()));
     }
 }
 
@@ -43,12 +47,12 @@ pub fn request(name: &str, decoded: u64) -> Receipt {
 
 /// A dataflow of one step that is given the request's name.
 fn one_step(work: impl Fn(&str) + Send + Sync + 'static) -> Arc<Dataflow> {
-    let step = Step::new("work", 1, "For tests.").takes::<Request>("request").gives::<Files>("files");
+    let step = Step::new("work", 1, "For tests.").takes::<Request>("request").gives::<ResponseFiles>("files");
     let step = step.runs(move |call| {
         work(&call.input::<Request>("request").name);
-        Ok(Outputs::one("files", Files(vec![File::new("a.txt", "text/plain", vec![1])])))
+        Ok(StepOutputs::one("files", ResponseFiles(vec![ResponseFile::new("a.txt", "text/plain", vec![1])])))
     });
-    Arc::new(Dataflow::parse("one-step.yaml", ONE_STEP, &Table::default().with(step)).unwrap())
+    Arc::new(Dataflow::parse("one-step.yaml", ONE_STEP, &StepTable::default().with(step)).unwrap())
 }
 
 /// Runs the engine while `test` brings requests and sees responses.
@@ -56,25 +60,25 @@ fn with_engine(
     dataflow: &Arc<Dataflow>,
     lanes: usize,
     memory: u64,
-    test: impl FnOnce(&Entrance, &Receiver<Response>) + Send,
+    test: impl FnOnce(&RequestQueue, &Receiver<Response>) + Send,
 ) {
-    with_observed_engine(dataflow, lanes, memory, Arc::new(Unobserved), test);
+    with_observed_engine(dataflow, lanes, memory, Arc::new(NullObserver), test);
 }
 
 pub fn with_observed_engine(
     dataflow: &Arc<Dataflow>,
     lanes: usize,
     memory: u64,
-    observer: Arc<dyn Observer>,
-    test: impl FnOnce(&Entrance, &Receiver<Response>) + Send,
+    observer: Arc<dyn EventObserver>,
+    test: impl FnOnce(&RequestQueue, &Receiver<Response>) + Send,
 ) {
     let folder = tempfile::tempdir().unwrap();
     let journal = no_journal(folder.path());
     let count = |number| NonZero::new(number).unwrap();
-    let settings = Settings { workers: count(1), lanes: count(lanes), memory, mesh: None };
+    let settings = EngineSettings { workers: count(1), lanes: count(lanes), memory, mesh: None };
     let (told, responses) = channel();
     let sink = Told(Mutex::new(told));
-    let source = move |entrance: &Entrance| test(entrance, &responses);
+    let source = move |queue: &RequestQueue| test(queue, &responses);
     engine::run(Arc::clone(dataflow), journal, settings, observer, source, &sink).unwrap();
 }
 
@@ -95,10 +99,10 @@ fn holding(name: &'static str) -> (Held, impl Fn(&str) + Send + Sync) {
 #[test]
 fn a_slow_request_holds_up_no_other() {
     let (mut slow, work) = holding("slow");
-    with_engine(&one_step(work), 2, 1 << 20, move |entrance, responses| {
-        entrance.submit(request("slow", 1));
+    with_engine(&one_step(work), 2, 1 << 20, move |queue, responses| {
+        queue.submit(request("slow", 1));
         for number in 0..40 {
-            entrance.submit(request(&number.to_string(), 1));
+            queue.submit(request(&number.to_string(), 1));
             let response = responses.recv_timeout(LONG).expect("others are answered");
             assert_eq!(response.name, number.to_string());
         }
@@ -117,19 +121,21 @@ fn requests_that_do_not_fit_together_wait_for_each_other() {
         inside.fetch_sub(1, Ordering::SeqCst);
     };
     // Two of them fit into the memory, and there are lanes for eight.
-    with_engine(&one_step(work), 8, 2_500, move |entrance, responses| {
-        (0..40).for_each(|number| entrance.submit(request(&number.to_string(), 1_000)));
-        (0..40).for_each(|_| assert_eq!(responses.recv_timeout(LONG).unwrap().verdict, Verdict::Complete));
+    with_engine(&one_step(work), 8, 2_500, move |queue, responses| {
+        (0..40).for_each(|number| queue.submit(request(&number.to_string(), 1_000)));
+        (0..40).for_each(|_| {
+            assert_eq!(responses.recv_timeout(LONG).unwrap().verdict, ResponseVerdict::Complete)
+        });
     });
     assert!((1..=2).contains(&most.load(Ordering::SeqCst)), "{most:?} at once");
 }
 
 #[test]
 fn a_request_that_can_never_fit_is_answered_with_the_reason() {
-    with_engine(&one_step(|_| {}), 2, 5 << 20, |entrance, responses| {
-        entrance.submit(request("large", 6 << 20));
+    with_engine(&one_step(|_| {}), 2, 5 << 20, |queue, responses| {
+        queue.submit(request("large", 6 << 20));
         let response = responses.recv_timeout(LONG).unwrap();
-        assert_eq!(response.verdict, Verdict::Failed);
+        assert_eq!(response.verdict, ResponseVerdict::Failed);
         let (report, fault) = response.faults().next().unwrap();
         assert_eq!(report.step, "admission");
         assert!(fault.reason.contains("7 MiB") && fault.reason.contains("5 MiB"), "{}", fault.reason);
@@ -140,14 +146,14 @@ fn a_request_that_can_never_fit_is_answered_with_the_reason() {
 #[test]
 fn who_brings_too_many_waits_outside() {
     let (mut slow, work) = holding("held");
-    with_engine(&one_step(work), 1, 1 << 20, |entrance, responses| {
+    with_engine(&one_step(work), 1, 1 << 20, |queue, responses| {
         // One lane: beside the request in it, one may wait.
-        entrance.submit(request("held", 1));
-        entrance.submit(request("second", 1));
+        queue.submit(request("held", 1));
+        queue.submit(request("second", 1));
         let (tell, submitted) = channel();
         std::thread::scope(|scope| {
             scope.spawn(move || {
-                entrance.submit(request("third", 1));
+                queue.submit(request("third", 1));
                 tell.send(()).unwrap();
             });
             let early = submitted.recv_timeout(Duration::from_millis(200));
@@ -164,8 +170,8 @@ fn who_brings_too_many_waits_outside() {
 fn a_source_that_panics_ends_the_engine_after_what_it_had_submitted() {
     let (told, answered) = channel();
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        with_engine(&one_step(|_| {}), 2, 1 << 20, |entrance, responses| {
-            entrance.submit(request("first", 1));
+        with_engine(&one_step(|_| {}), 2, 1 << 20, |queue, responses| {
+            queue.submit(request("first", 1));
             told.send(responses.recv_timeout(LONG).unwrap().name).unwrap();
             panic!("the source is broken");
         });
@@ -177,10 +183,10 @@ fn a_source_that_panics_ends_the_engine_after_what_it_had_submitted() {
 /// Panics for one response.
 struct Broken(Told);
 
-impl Sink for Broken {
-    fn deliver(&self, parcel: Parcel) {
-        assert!(parcel.response().name != "bad", "the sink is broken for this one");
-        self.0.deliver(parcel);
+impl ResponseSink for Broken {
+    fn deliver(&self, pending_delivery: PendingDelivery) {
+        assert!(pending_delivery.response().name != "bad", "the sink is broken for this one");
+        self.0.deliver(pending_delivery);
     }
 }
 
@@ -189,14 +195,14 @@ fn a_sink_that_panics_for_one_response_delivers_the_others() {
     let folder = tempfile::tempdir().unwrap();
     let journal = no_journal(folder.path());
     let one = NonZero::new(1).unwrap();
-    let settings = Settings { workers: one, lanes: one, memory: 1 << 20, mesh: None };
+    let settings = EngineSettings { workers: one, lanes: one, memory: 1 << 20, mesh: None };
     let (told, responses) = channel();
     let sink = Broken(Told(Mutex::new(told)));
-    let source = |entrance: &Entrance| {
+    let source = |queue: &RequestQueue| {
         // More bad ones than there are threads that deliver.
-        (0..20).for_each(|_| entrance.submit(request("bad", 1)));
-        entrance.submit(request("good", 1));
+        (0..20).for_each(|_| queue.submit(request("bad", 1)));
+        queue.submit(request("good", 1));
     };
-    engine::run(one_step(|_| {}), journal, settings, Arc::new(Unobserved), source, &sink).unwrap();
+    engine::run(one_step(|_| {}), journal, settings, Arc::new(NullObserver), source, &sink).unwrap();
     assert_eq!(responses.recv_timeout(LONG).unwrap().name, "good");
 }

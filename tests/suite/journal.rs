@@ -5,8 +5,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use flow::dataflow::{Response, Verdict};
-use flow::journal::{Arrival, Entry, Journal, Reader, Receipt, Retention, Row, Standing, State, Wish};
+use flow::dataflow::{Response, ResponseVerdict};
+use flow::journal::{
+    Journal, JournalEntry, JournalReader, OperatorRequest, Receipt, RequestArrival, RequestRow,
+    RequestStanding, RequestState, RetentionLimits,
+};
 use flow::step::{Digest, Item, ItemPlace, Request};
 use flow::store::Store;
 
@@ -27,7 +30,9 @@ fn accept(journal: &Journal, name: &str) -> Receipt {
 
 fn accept_request(journal: &Journal, request: Arc<Request>) -> Receipt {
     let version = Digest::of(b"version");
-    journal.accept(Arrival { request, dataflow: "test".to_owned(), version, program: version }).unwrap()
+    journal
+        .accept(RequestArrival { request, dataflow: "test".to_owned(), version, program: version })
+        .unwrap()
 }
 
 fn response(name: &str) -> Response {
@@ -36,7 +41,7 @@ fn response(name: &str) -> Response {
         name: name.to_owned(),
         dataflow: "test".to_owned(),
         version: Digest::of(b"version"),
-        verdict: Verdict::Complete,
+        verdict: ResponseVerdict::Complete,
         steps: Vec::new(),
         files: Vec::new(),
         supersedes: None,
@@ -49,13 +54,13 @@ fn three(state: &Path) {
     let journal = open(state).unwrap();
     let receipts = ["one", "two", "three"].map(|name| accept(&journal, name));
     for (receipt, name) in receipts.iter().zip(["one", "two"]) {
-        journal.append(receipt, Entry::Responded { response: response(name) }).unwrap();
+        journal.append(receipt, JournalEntry::Responded { response: response(name) }).unwrap();
     }
     let detail = serde_json::Value::Null;
     let (destination, response) = ("PACS".to_owned(), None);
-    let taken = Entry::Delivered { destination, complete: true, response, detail };
+    let taken = JournalEntry::Delivered { destination, complete: true, response, detail };
     journal.append(&receipts[1], taken).unwrap();
-    journal.append(&receipts[0], Entry::Answered).unwrap();
+    journal.append(&receipts[0], JournalEntry::Answered).unwrap();
 }
 
 #[test]
@@ -64,8 +69,8 @@ fn the_next_process_finds_what_is_unanswered_and_how_far_it_is() {
     three(state.path());
     let journal = open(state.path()).unwrap();
     let rows = journal.unanswered("test").unwrap();
-    let names: Vec<(&str, State)> = rows.iter().map(|row| (row.name.as_str(), row.state)).collect();
-    assert_eq!(names, [("two", State::Responded), ("three", State::Accepted)]);
+    let names: Vec<(&str, RequestState)> = rows.iter().map(|row| (row.name.as_str(), row.state)).collect();
+    assert_eq!(names, [("two", RequestState::Responded), ("three", RequestState::Accepted)]);
     assert!(journal.unanswered("other").unwrap().is_empty(), "another dataflow's are not ours");
     let history = journal.history(rows[0].number).unwrap().unwrap();
     let receipt = journal.receipt(&history).unwrap();
@@ -84,17 +89,17 @@ fn what_a_destination_answered_counts_for_its_response_only_file_by_file() {
     let destination = || "PACS".to_owned();
     let sent = |response: &Response, detail: &str| {
         let (response, detail) = (response.digest(), detail.into());
-        journal.hurry(number, Entry::Sent { destination: destination(), response, detail });
+        journal.expedite(number, JournalEntry::Sent { destination: destination(), response, detail });
     };
     let tried = |response: &Response, detail: &str| {
         let (response, detail) = (Some(response.digest()), detail.into());
-        let entry = Entry::Delivered { destination: destination(), complete: false, response, detail };
+        let entry = JournalEntry::Delivered { destination: destination(), complete: false, response, detail };
         journal.append(&receipt, entry).unwrap();
     };
     let delivered =
         || journal.history(number).unwrap().unwrap().delivered().remove("PACS").unwrap_or_default();
-    journal.append(&receipt, Entry::Interim { response: interim.clone() }).unwrap();
-    journal.append(&receipt, Entry::Responded { response: last.clone() }).unwrap();
+    journal.append(&receipt, JournalEntry::Interim { response: interim.clone() }).unwrap();
+    journal.append(&receipt, JournalEntry::Responded { response: last.clone() }).unwrap();
     sent(&interim, "late");
     tried(&interim, "late");
     assert!(delivered().is_empty(), "what a deadline made is not the answer, whenever it arrives");
@@ -112,14 +117,15 @@ fn a_wish_to_retry_what_is_on_its_way_changes_no_record() {
     three(state.path());
     let journal = open(state.path()).unwrap();
     let rows = journal.unanswered("test").unwrap();
-    let reader = Reader::open(state.path()).unwrap();
-    rows.iter().for_each(|row| reader.wish(Wish::Retry, row.number).unwrap());
-    let seen = journal.wishes().unwrap();
-    let seen: Vec<(&str, State)> = seen.iter().map(|(row, _)| (row.name.as_str(), row.state)).collect();
-    assert_eq!(seen, [("two", State::Responded)], "the third is still in work");
+    let reader = JournalReader::open(state.path()).unwrap();
+    rows.iter().for_each(|row| reader.operator_request(OperatorRequest::Retry, row.number).unwrap());
+    let seen = journal.operator_requests().unwrap();
+    let seen: Vec<(&str, RequestState)> =
+        seen.iter().map(|(row, _)| (row.name.as_str(), row.state)).collect();
+    assert_eq!(seen, [("two", RequestState::Responded)], "the third is still in work");
     let history = journal.history(rows[0].number).unwrap().unwrap();
     assert!(!history.is_retried() && !history.delivered().is_empty());
-    assert_eq!(journal.wishes().unwrap().len(), 0);
+    assert_eq!(journal.operator_requests().unwrap().len(), 0);
 }
 
 #[test]
@@ -128,8 +134,11 @@ fn the_same_request_again_is_known() {
     three(state.path());
     let journal = open(state.path()).unwrap();
     let standings = ["one", "two", "three", "four"].map(|name| accept(&journal, name).standing());
-    assert_eq!(standings, [Standing::Answered, Standing::InWork, Standing::InWork, Standing::New]);
-    assert_eq!(accept(&journal, "one").standing(), Standing::InWork, "it is open again");
+    assert_eq!(
+        standings,
+        [RequestStanding::Answered, RequestStanding::InWork, RequestStanding::InWork, RequestStanding::New]
+    );
+    assert_eq!(accept(&journal, "one").standing(), RequestStanding::InWork, "it is open again");
 }
 
 #[test]
@@ -141,7 +150,7 @@ fn who_dies_again_and_again_without_getting_anywhere_is_counted() {
         journal.unanswered("test").unwrap();
         let history = journal.history(number).unwrap().unwrap();
         assert_eq!(history.futile_starts(), starts);
-        journal.note(number, Entry::Began, Vec::new());
+        journal.note(number, JournalEntry::Began, Vec::new());
     }
 }
 
@@ -150,21 +159,23 @@ fn what_is_old_goes_and_what_is_unanswered_stays() {
     let state = tempfile::tempdir().unwrap();
     three(state.path());
     let journal = open(state.path()).unwrap();
-    let nothing = Retention { age_max: Duration::MAX, bytes_max: u64::MAX };
+    let nothing = RetentionLimits { age_max: Duration::MAX, bytes_max: u64::MAX };
     assert_eq!(journal.collect(nothing, &|_, _| Ok(())).unwrap().requests, 0);
     let file = journal.store().put(request("one").id, Digest::of(b"x"), b"x");
     file.unwrap();
     accept(&journal, "big");
     let receipt = accept(&journal, "big");
-    let files = vec![flow::step::File::new("x", "text/plain", b"x".to_vec()).artifact()];
-    journal.append(&receipt, Entry::Responded { response: Response { files, ..response("big") } }).unwrap();
-    journal.append(&receipt, Entry::Answered).unwrap();
-    let all = Retention { age_max: Duration::MAX, bytes_max: 0 };
+    let files = vec![flow::step::ResponseFile::new("x", "text/plain", b"x".to_vec()).artifact()];
+    journal
+        .append(&receipt, JournalEntry::Responded { response: Response { files, ..response("big") } })
+        .unwrap();
+    journal.append(&receipt, JournalEntry::Answered).unwrap();
+    let all = RetentionLimits { age_max: Duration::MAX, bytes_max: 0 };
     assert_eq!(journal.collect(all, &|_, _| Ok(())).unwrap().bytes, 1);
     assert!(journal.store().get(request("one").id, Digest::of(b"x")).is_none(), "its files are gone");
     let left: Vec<String> = journal.requests().unwrap().into_iter().map(|row| row.name).collect();
     assert_eq!(left, ["two", "three"]);
-    assert_eq!(accept(&journal, "one").standing(), Standing::New, "it is forgotten");
+    assert_eq!(accept(&journal, "one").standing(), RequestStanding::New, "it is forgotten");
     drop(journal);
     open(state.path()).unwrap();
 }
@@ -178,22 +189,22 @@ fn another_answer_is_due_at_every_destination() {
     let delivered = || journal.history(number).unwrap().unwrap().delivered().len();
     let taken = || {
         let (destination, detail) = ("PACS".to_owned(), serde_json::Value::Null);
-        let entry = Entry::Delivered { destination, complete: true, response: None, detail };
+        let entry = JournalEntry::Delivered { destination, complete: true, response: None, detail };
         journal.append(&receipt, entry).unwrap();
     };
-    journal.append(&receipt, Entry::Interim { response: response("one") }).unwrap();
+    journal.append(&receipt, JournalEntry::Interim { response: response("one") }).unwrap();
     taken();
     assert_eq!(delivered(), 0, "what a deadline made is not the answer");
-    let failed = Response { verdict: Verdict::Failed, ..response("one") };
-    journal.append(&receipt, Entry::Responded { response: failed }).unwrap();
+    let failed = Response { verdict: ResponseVerdict::Failed, ..response("one") };
+    journal.append(&receipt, JournalEntry::Responded { response: failed }).unwrap();
     assert_eq!(delivered(), 0);
     taken();
     assert_eq!(delivered(), 1);
-    journal.append(&receipt, Entry::Answered).unwrap();
-    let reader = Reader::open(state.path()).unwrap();
-    reader.wish(Wish::Retry, number).unwrap();
-    reader.wish(Wish::Retry, number).unwrap();
-    assert_eq!(journal.wishes().unwrap().len(), 1, "once is enough");
+    journal.append(&receipt, JournalEntry::Answered).unwrap();
+    let reader = JournalReader::open(state.path()).unwrap();
+    reader.operator_request(OperatorRequest::Retry, number).unwrap();
+    reader.operator_request(OperatorRequest::Retry, number).unwrap();
+    assert_eq!(journal.operator_requests().unwrap().len(), 1, "once is enough");
     assert_eq!(delivered(), 0, "the next answer is another");
     let history = journal.history(number).unwrap().unwrap();
     assert_eq!((history.rejected(), history.is_retried()), (1, true));
@@ -206,17 +217,17 @@ fn what_is_forgotten_and_comes_again_is_another_request() {
     three(state.path());
     let journal = open(state.path()).unwrap();
     let first = accept(&journal, "four").number();
-    journal.append(&accept(&journal, "four"), Entry::Answered).unwrap();
-    journal.collect(Retention { age_max: Duration::ZERO, bytes_max: 0 }, &|_, _| Ok(())).unwrap();
+    journal.append(&accept(&journal, "four"), JournalEntry::Answered).unwrap();
+    journal.collect(RetentionLimits { age_max: Duration::ZERO, bytes_max: 0 }, &|_, _| Ok(())).unwrap();
     let again = accept(&journal, "four");
-    assert_eq!(again.standing(), Standing::New);
+    assert_eq!(again.standing(), RequestStanding::New);
     assert!(again.number() > first, "a number is not used again");
     drop(journal);
     open(state.path()).unwrap();
 }
 
 /// What a journal says, if it opens: names and states.
-fn said(state: &Path) -> Result<Vec<(String, State, usize)>, String> {
+fn said(state: &Path) -> Result<Vec<(String, RequestState, usize)>, String> {
     let journal = open(state).map_err(|error| error.to_string())?;
     let rows = journal.requests().map_err(|error| error.to_string())?;
     let said = rows.into_iter().map(|row| {
@@ -264,7 +275,11 @@ fn a_journal_of_format_1_is_read() {
         fs::copy(state.path().join(Journal::FILE), &fixture).unwrap();
     }
     fs::copy(&fixture, state.path().join(Journal::FILE)).unwrap();
-    let expected = [("one", State::Answered, 3), ("two", State::Responded, 3), ("three", State::Accepted, 1)];
+    let expected = [
+        ("one", RequestState::Answered, 3),
+        ("two", RequestState::Responded, 3),
+        ("three", RequestState::Accepted, 1),
+    ];
     let expected = expected.map(|(name, state, records)| (name.to_owned(), state, records));
     assert_eq!(said(state.path()).unwrap(), expected);
     let journal = open(state.path()).unwrap();
@@ -277,13 +292,13 @@ fn a_journal_of_format_1_is_read() {
 fn released(journal: &Journal, name: &str, claims: &[&str]) -> Vec<String> {
     let claims = claims.iter().map(|claim| (*claim).to_owned()).collect();
     let receipt = accept_request(journal, Arc::new(Request { claims, ..(*request(name)).clone() }));
-    journal.append(&receipt, Entry::Answered).unwrap();
+    journal.append(&receipt, JournalEntry::Answered).unwrap();
     let told = Mutex::new(Vec::new());
-    let release = |_: &Row, claims: &[String]| {
+    let release = |_: &RequestRow, claims: &[String]| {
         told.lock().unwrap().extend_from_slice(claims);
         Ok(())
     };
-    journal.collect(Retention { age_max: Duration::ZERO, bytes_max: 0 }, &release).unwrap();
+    journal.collect(RetentionLimits { age_max: Duration::ZERO, bytes_max: 0 }, &release).unwrap();
     told.into_inner().unwrap()
 }
 

@@ -10,10 +10,14 @@ use std::time::Duration;
 
 use crate::engine::{LONG, Told, request, with_observed_engine};
 use crate::support::no_journal;
-use flow::dataflow::{Dataflow, Response, Verdict};
-use flow::engine::{self, Deadline, Entrance, Event, Mesh, Observer, Settings, Submission, Unobserved};
+use flow::dataflow::{Dataflow, Response, ResponseVerdict};
+use flow::engine::{
+    self, EngineEvent, EngineSettings, EventObserver, NullObserver, ProcessMesh, RequestDeadline,
+    RequestQueue, RequestSubmission,
+};
 use flow::step::{
-    Call, Fault, FaultKind, File, Files, Outcome, Outcomes, Outputs, Reason, Request, Step, Table,
+    Call, Fault, FaultKind, Outcome, OutcomeReason, Request, ResponseFile, ResponseFiles, Step, StepOutcomes,
+    StepOutputs, StepTable,
 };
 
 /// What a step of a test does; the name is that of the request.
@@ -23,7 +27,7 @@ type Act = Box<dyn Fn(&str, &Call) -> Result<(), Fault> + Send + Sync>;
 /// failures. One that is called `cheap` is. `more` is what the file says beside.
 fn dataflow(more: &str, steps: Vec<(&'static str, &str, Act)>) -> Arc<Dataflow> {
     let mut text = format!("dataflow: limits\n{more}\nsteps:\n");
-    let mut table = Table::default().with(sorry());
+    let mut table = StepTable::default().with(sorry());
     for (name, limits, _) in &steps {
         text += &format!("  {name}: {{step: {name}, needs: {{request: request}}, {limits}}}\n");
     }
@@ -31,7 +35,8 @@ fn dataflow(more: &str, steps: Vec<(&'static str, &str, Act)>) -> Arc<Dataflow> 
     text += &format!("response: [{}]\n", names.join(", "));
     text += "failure:\n  sorry: {step: sorry, needs: {request: request, outcomes: outcomes}}\n";
     for (name, _, act) in steps {
-        let step = Step::new(name, 1, "For tests.").takes::<Request>("request").gives::<Files>("files");
+        let step =
+            Step::new(name, 1, "For tests.").takes::<Request>("request").gives::<ResponseFiles>("files");
         let step = if name == "cheap" { step.cheap() } else { step };
         table = table.with(step.runs(move |call| {
             act(&call.input::<Request>("request").name, call)?;
@@ -42,13 +47,14 @@ fn dataflow(more: &str, steps: Vec<(&'static str, &str, Act)>) -> Arc<Dataflow> 
 }
 
 fn sorry() -> Step {
-    let step = Step::new("sorry", 1, "For tests.").takes::<Request>("request").takes::<Outcomes>("outcomes");
-    step.gives::<Files>("files").runs(|call| Ok(file(call)))
+    let step =
+        Step::new("sorry", 1, "For tests.").takes::<Request>("request").takes::<StepOutcomes>("outcomes");
+    step.gives::<ResponseFiles>("files").runs(|call| Ok(file(call)))
 }
 
 /// One file, named by its UID.
-fn file(call: &Call) -> Outputs {
-    Outputs::one("files", Files(vec![File::new(call.uid(0), "text/plain", vec![1])]))
+fn file(call: &Call) -> StepOutputs {
+    StepOutputs::one("files", ResponseFiles(vec![ResponseFile::new(call.uid(0), "text/plain", vec![1])]))
 }
 
 fn act(act: impl Fn(&str, &Call) -> Result<(), Fault> + Send + Sync + 'static) -> Act {
@@ -60,9 +66,9 @@ const SMALL: &str = "limits: {memory: {fixed: 1 B, per_decoded_byte: 1.0}}";
 fn with_engine(
     dataflow: &Arc<Dataflow>,
     lanes: usize,
-    test: impl FnOnce(&Entrance, &Receiver<Response>) + Send,
+    test: impl FnOnce(&RequestQueue, &Receiver<Response>) + Send,
 ) {
-    with_observed_engine(dataflow, lanes, 1000, Arc::new(Unobserved), test);
+    with_observed_engine(dataflow, lanes, 1000, Arc::new(NullObserver), test);
 }
 
 /// A place to be held at, and to be let go from: at the latest when it is dropped.
@@ -133,15 +139,15 @@ fn a_step_that_never_returns_is_given_up_and_others_take_its_place() {
         Ok(())
     });
     let dataflow = dataflow(SMALL, vec![("cheap", "timeout: 1 s, limits: {max: 1}", stuck)]);
-    with_engine(&dataflow, 1, |entrance, responses| {
-        entrance.submit(request("stuck", 1));
-        entrance.submit(request("other", 1));
+    with_engine(&dataflow, 1, |queue, responses| {
+        queue.submit(request("stuck", 1));
+        queue.submit(request("other", 1));
         let response = next(responses);
         assert_eq!(response.name, "stuck");
         assert_eq!(fault(&response), ("cheap", FaultKind::TimedOut));
         assert_eq!(response.faults().next().unwrap().1.reason, "not finished after 1 s");
         assert_eq!(response.files.len(), 1, "the failure part has run");
-        assert_eq!(next(responses).verdict, Verdict::Complete);
+        assert_eq!(next(responses).verdict, ResponseVerdict::Complete);
     });
     drop(barrier);
 }
@@ -150,9 +156,9 @@ fn a_step_that_never_returns_is_given_up_and_others_take_its_place() {
 #[derive(Default)]
 struct Repetitions(Mutex<Vec<Duration>>, Option<Mutex<Sender<()>>>);
 
-impl Observer for Repetitions {
-    fn observe(&self, event: &Event) {
-        if let Event::Retrying { delay, .. } = event {
+impl EventObserver for Repetitions {
+    fn observe(&self, event: &EngineEvent) {
+        if let EngineEvent::Retrying { delay, .. } = event {
             self.0.lock().unwrap().push(*delay);
             self.1.iter().for_each(|told| _ = told.lock().unwrap().send(()));
         }
@@ -169,16 +175,10 @@ fn repeated(limits: &str, step: Act) -> (Response, Vec<Duration>) {
     let repetitions = Arc::new(Repetitions::default());
     let observer = Arc::clone(&repetitions);
     let mut response = None;
-    with_observed_engine(
-        &dataflow(SMALL, vec![("first", limits, step)]),
-        1,
-        1000,
-        observer,
-        |entrance, all| {
-            entrance.submit(request("one", 1));
-            response = Some(next(all));
-        },
-    );
+    with_observed_engine(&dataflow(SMALL, vec![("first", limits, step)]), 1, 1000, observer, |queue, all| {
+        queue.submit(request("one", 1));
+        response = Some(next(all));
+    });
     let delays = std::mem::take(&mut *repetitions.0.lock().unwrap());
     (response.unwrap(), delays)
 }
@@ -189,11 +189,11 @@ fn a_step_is_run_again_until_it_succeeds() {
     let busy = failing(2, || Fault::transient("the service is busy", "Wait."));
     let retry = "retry: {count: 2, first_delay: 1 ms, factor: 3}";
     let (response, delays) = repeated(retry, busy);
-    assert_eq!((response.verdict, delays), (Verdict::Complete, vec![ms(1), ms(3)]));
+    assert_eq!((response.verdict, delays), (ResponseVerdict::Complete, vec![ms(1), ms(3)]));
 
     let panics = failing(2, || panic!("the step is broken"));
     let (response, delays) = repeated("retry: {count: 2, first_delay: 0 s, on: [broken]}", panics);
-    assert_eq!((response.verdict, delays.len()), (Verdict::Complete, 2));
+    assert_eq!((response.verdict, delays.len()), (ResponseVerdict::Complete, 2));
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn a_step_that_hangs_once_is_run_again_beside_itself() {
     });
     let limits = "timeout: 1 s, limits: {max: 1}, retry: {count: 1, first_delay: 0 s, on: [timed_out]}";
     let (response, delays) = repeated(limits, hangs);
-    assert_eq!((response.verdict, delays.len()), (Verdict::Complete, 1));
+    assert_eq!((response.verdict, delays.len()), (ResponseVerdict::Complete, 1));
     drop(barrier);
 }
 
@@ -239,12 +239,12 @@ fn a_running_step_hears_that_its_request_is_cancelled() {
     });
     let never = act(|_, _| unreachable!("it is switched off"));
     let steps = vec![("first", "limits: {max: 1}", works), ("second", "enabled: false", never)];
-    with_engine(&dataflow(SMALL, steps), 1, move |entrance, responses| {
+    with_engine(&dataflow(SMALL, steps), 1, move |queue, responses| {
         let one = request("one", 1);
         let id = one.request().id;
-        entrance.submit(one);
+        queue.submit(one);
         begins.recv_timeout(LONG).unwrap();
-        entrance.canceller().cancel(id);
+        queue.canceller().cancel(id);
         let response = next(responses);
         assert_eq!(fault(&response), ("first", FaultKind::Cancelled));
         assert_eq!(response.files.len(), 1, "the failure part has run");
@@ -268,16 +268,16 @@ fn a_request_is_cancelled_wherever_it_waits() {
     });
     let dataflow =
         dataflow(SMALL, vec![("first", "limits: {max: 9}", passing), ("second", "limits: {max: 1}", works)]);
-    with_engine(&dataflow, 3, move |entrance, responses| {
-        entrance.submit(request("held", 1));
+    with_engine(&dataflow, 3, move |queue, responses| {
+        queue.submit(request("held", 1));
         barrier.wait();
         let others = ["for a thread", "for memory", "for a lane"];
         let others = others.map(|name| request(name, if name == "for memory" { 999 } else { 1 }));
         let [thread, memory, lane] = others.each_ref().map(|receipt| receipt.request().id);
-        others.into_iter().for_each(|other| entrance.submit(other));
+        others.into_iter().for_each(|other| queue.submit(other));
         let begun: Vec<String> = (0..2).map(|_| passes.recv_timeout(LONG).unwrap()).collect();
         assert_eq!(begun, ["held", "for a thread"]);
-        let canceller = entrance.canceller();
+        let canceller = queue.canceller();
         // The one outside is answered as soon as the other has left its lane.
         canceller.cancel(lane);
         canceller.cancel(thread);
@@ -291,7 +291,7 @@ fn a_request_is_cancelled_wherever_it_waits() {
         }
         drop(barrier);
         let response = next(responses);
-        assert_eq!((response.name.as_str(), response.verdict), ("held", Verdict::Complete));
+        assert_eq!((response.name.as_str(), response.verdict), ("held", ResponseVerdict::Complete));
         canceller.cancel(response.request);
     });
 }
@@ -302,12 +302,12 @@ fn a_request_is_cancelled_while_a_step_waits_to_be_run_again() {
     let observer = Arc::new(Repetitions(Mutex::default(), Some(Mutex::new(told))));
     let busy = failing(1, || Fault::transient("the service is busy", "Wait."));
     let dataflow = dataflow(SMALL, vec![("first", "retry: {count: 1, first_delay: 1 h, cap: 1 h}", busy)]);
-    with_observed_engine(&dataflow, 1, 1000, observer, move |entrance, responses| {
+    with_observed_engine(&dataflow, 1, 1000, observer, move |queue, responses| {
         let one = request("one", 1);
         let id = one.request().id;
-        entrance.submit(one);
+        queue.submit(one);
         waits.recv_timeout(LONG).unwrap();
-        entrance.canceller().cancel(id);
+        queue.canceller().cancel(id);
         assert_eq!(fault(&next(responses)), ("first", FaultKind::Cancelled));
     });
 }
@@ -316,7 +316,7 @@ const OVERDUE: &str = "limits: {memory: {fixed: 1 B, per_decoded_byte: 1.0}, dea
 
 /// The reason of the deadline's report.
 fn deadline(response: &Response) -> &str {
-    assert_eq!(response.verdict, Verdict::Unfinished);
+    assert_eq!(response.verdict, ResponseVerdict::Unfinished);
     assert_eq!(fault(response), ("deadline", FaultKind::TimedOut));
     &response.faults().next().unwrap().1.reason
 }
@@ -330,8 +330,8 @@ fn a_request_that_is_not_finished_in_time_is_answered_twice_and_the_second_names
     });
     let steps = vec![("first", "limits: {max: 9}", act(|_, _| Ok(()))), ("second", "limits: {max: 9}", slow)];
     let dataflow = dataflow(OVERDUE, steps);
-    with_engine(&dataflow, 1, |entrance, responses| {
-        entrance.submit(request("slow", 1));
+    with_engine(&dataflow, 1, |queue, responses| {
+        queue.submit(request("slow", 1));
         barrier.wait();
         let interim = next(responses);
         assert_eq!(deadline(&interim), "not finished within 1 s (waiting for second)");
@@ -339,7 +339,7 @@ fn a_request_that_is_not_finished_in_time_is_answered_twice_and_the_second_names
         assert_eq!(interim.files.len(), 1, "the failure part has run");
         drop(barrier);
         let last = next(responses);
-        assert_eq!(last.verdict, Verdict::Failed);
+        assert_eq!(last.verdict, ResponseVerdict::Failed);
         assert_eq!(last.supersedes, Some(interim.digest()));
         assert_ne!(last.files[0].name, interim.files[0].name, "they do not take each other's place");
         let plain = dataflow.interpret(request("slow", 1).request()).0;
@@ -357,12 +357,12 @@ fn requests_that_have_not_begun_have_their_deadline_too() {
         Ok(())
     });
     let dataflow = dataflow(OVERDUE, vec![("first", "limits: {max: 9}", works)]);
-    with_engine(&dataflow, 2, |entrance, responses| {
+    with_engine(&dataflow, 2, |queue, responses| {
         let held = request("held", 1);
-        entrance.submit(Submission { deadline: Deadline::Passed, ..held.into() });
+        queue.submit(RequestSubmission { deadline: RequestDeadline::Passed, ..held.into() });
         barrier.wait();
-        entrance.submit(request("for memory", 999));
-        entrance.submit(request("for a lane", 1));
+        queue.submit(request("for memory", 999));
+        queue.submit(request("for a lane", 1));
         let mut interim: Vec<Response> = (0..2).map(|_| next(responses)).collect();
         interim.sort_by(|one, other| one.name.cmp(&other.name));
         assert_eq!(deadline(&interim[0]), "not finished within 1 s (waiting for a free lane)");
@@ -371,7 +371,10 @@ fn requests_that_have_not_begun_have_their_deadline_too() {
         for _ in 0..3 {
             let last = next(responses);
             let earlier = interim.iter().find(|one| one.request == last.request);
-            assert_eq!((last.verdict, last.supersedes), (Verdict::Complete, earlier.map(Response::digest)));
+            assert_eq!(
+                (last.verdict, last.supersedes),
+                (ResponseVerdict::Complete, earlier.map(Response::digest))
+            );
         }
     });
 }
@@ -379,13 +382,13 @@ fn requests_that_have_not_begun_have_their_deadline_too() {
 #[test]
 fn a_request_in_time_names_what_it_was_told_to_supersede() {
     let dataflow = dataflow(OVERDUE, vec![("first", "limits: {max: 9}", act(|_, _| Ok(())))]);
-    with_engine(&dataflow, 1, |entrance, responses| {
+    with_engine(&dataflow, 1, |queue, responses| {
         let earlier = request("earlier", 1).request().id;
-        let deadline = Deadline::Within(LONG);
+        let deadline = RequestDeadline::Within(LONG);
         let supersedes = Some(earlier);
-        entrance.submit(Submission { deadline, supersedes, ..request("one", 1).into() });
+        queue.submit(RequestSubmission { deadline, supersedes, ..request("one", 1).into() });
         let response = next(responses);
-        assert_eq!((response.verdict, response.supersedes), (Verdict::Complete, Some(earlier)));
+        assert_eq!((response.verdict, response.supersedes), (ResponseVerdict::Complete, Some(earlier)));
     });
 }
 
@@ -408,37 +411,39 @@ fn what_runs_behind_a_failure_is_given_up_where_it_stops_all() {
     });
     let text = format!("{SMALL}\non_failure: stop");
     let steps = vec![("first", "limits: {max: 9}", fails), ("second", "limits: {max: 9}", waits)];
-    with_engine(&dataflow(&text, steps), 1, |entrance, responses| {
-        entrance.submit(request("one", 1));
+    with_engine(&dataflow(&text, steps), 1, |queue, responses| {
+        queue.submit(request("one", 1));
         let response = next(responses);
         assert_eq!(fault(&response), ("first", FaultKind::Data));
-        let because = Reason::Stopped { step: "first".to_owned() };
+        let because = OutcomeReason::Stopped { step: "first".to_owned() };
         assert_eq!(response.steps[1].outcome, Outcome::Skipped { because });
     });
 }
 
 /// Two engines with a worker each, as if in two processes: the lanes lie by turns in one and the other.
-fn with_meshed_engine(dataflow: &Arc<Dataflow>, test: impl FnOnce(&Entrance, &Receiver<Response>) + Send) {
+fn with_meshed_engine(
+    dataflow: &Arc<Dataflow>,
+    test: impl FnOnce(&RequestQueue, &Receiver<Response>) + Send,
+) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let far = listener.accept().unwrap().0;
     let folder = tempfile::tempdir().unwrap();
-    let run = |mesh: Mesh, sink: &Told, source: &mut (dyn FnMut(&Entrance) + Send)| {
+    let run = |mesh: ProcessMesh, sink: &Told, source: &mut (dyn FnMut(&RequestQueue) + Send)| {
         let journal = no_journal(folder.path());
         let (one, two) = (NonZero::new(1).unwrap(), NonZero::new(2).unwrap());
-        let settings = Settings { workers: one, lanes: two, memory: 1000, mesh: Some(mesh) };
-        let observer = Arc::new(Unobserved);
-        engine::run(Arc::clone(dataflow), journal, settings, observer, |entrance| source(entrance), sink)
-            .unwrap();
+        let settings = EngineSettings { workers: one, lanes: two, memory: 1000, mesh: Some(mesh) };
+        let observer = Arc::new(NullObserver);
+        engine::run(Arc::clone(dataflow), journal, settings, observer, |queue| source(queue), sink).unwrap();
     };
     let (told, responses) = channel();
     let sink = Told(Mutex::new(told));
     let mut test = Some(test);
     std::thread::scope(|scope| {
-        let second = Mesh::new(1, vec![Some(far), None]);
+        let second = ProcessMesh::new(1, vec![Some(far), None]);
         scope.spawn(|| run(second, &sink, &mut |_| {}));
-        let first = Mesh::new(0, vec![None, Some(near)]);
-        run(first, &sink, &mut move |entrance| test.take().unwrap()(entrance, &responses));
+        let first = ProcessMesh::new(0, vec![None, Some(near)]);
+        run(first, &sink, &mut move |queue| test.take().unwrap()(queue, &responses));
     });
 }
 
@@ -450,17 +455,17 @@ fn cancellation_and_deadlines_reach_the_other_processes() {
         Ok(())
     });
     let dataflow = dataflow(OVERDUE, vec![("first", "limits: {max: 9}", works)]);
-    with_meshed_engine(&dataflow, |entrance, responses| {
+    with_meshed_engine(&dataflow, |queue, responses| {
         let all = [request("one", 1), request("two", 1)];
         let ids = all.each_ref().map(|receipt| receipt.request().id);
-        all.into_iter().for_each(|request| entrance.submit(request));
+        all.into_iter().for_each(|request| queue.submit(request));
         (0..2).for_each(|_| barrier.wait());
         let interim: Vec<Response> = (0..2).map(|_| next(responses)).collect();
         for one in &interim {
             assert_eq!(deadline(one), "not finished within 1 s (waiting for first)");
         }
         for id in ids {
-            entrance.canceller().cancel(id);
+            queue.canceller().cancel(id);
             let last = next(responses);
             assert_eq!((last.request, fault(&last)), (id, ("first", FaultKind::Cancelled)));
             let earlier = interim.iter().find(|one| one.request == id).map(Response::digest);

@@ -8,18 +8,18 @@ use clap::{CommandFactory, Parser};
 use dicom_dictionary_std::tags;
 use dicom_object::{DefaultDicomObject, open_file};
 use dicom_pixeldata::PixelDecoder;
-use flow::cli::sample::{Sample, SampleError};
-use flow::imaging::phantom::{Chest, Options, Syntax, Truths};
+use flow::cli::sample::{SampleArguments, SampleError};
+use flow::imaging::phantom::{PhantomChest, PhantomOptions, PhantomSyntax, TruthFile};
 use flow::imaging::{Lungs, Volume};
 
 #[derive(Debug, Parser)]
 struct Line {
     #[command(flatten)]
-    sample: Sample,
+    sample: SampleArguments,
 }
 
-fn small() -> Options {
-    Options { size: [64, 64, 24], ..Options::default() }
+fn small() -> PhantomOptions {
+    PhantomOptions { size: [64, 64, 24], ..PhantomOptions::default() }
 }
 
 /// What counting the voxels of the true lungs gives.
@@ -47,8 +47,8 @@ fn count(volume: &Volume, lungs: &Lungs) -> Counted {
 /// Sampling errors shrink about with the square of the voxels' size: the bounds are those of
 /// `Truth`'s documentation. With noise, chance adds five standard errors.
 #[track_caller]
-fn check(options: &Options) {
-    let chest = Chest::new(options);
+fn check(options: &PhantomOptions) {
+    let chest = PhantomChest::new(options);
     let (volume, truth) = (chest.volume(), chest.truth());
     let counted = count(&volume, &chest.lungs());
     let near = |what: &str, counted: f64, truth: f64, bound: f64| {
@@ -68,23 +68,28 @@ fn check(options: &Options) {
 fn counting_voxels_gives_the_truth() {
     for seed in 1..5 {
         for (size, noise_hu) in [([64, 64, 40], 0.0), ([96, 96, 50], 20.0), ([128, 128, 60], 0.0)] {
-            check(&Options { size, seed, noise_hu, ..Options::default() });
+            check(&PhantomOptions { size, seed, noise_hu, ..PhantomOptions::default() });
         }
     }
-    check(&Options::default());
-    check(&Options { size: [200, 160, 100], spots: 300, spot_radius_mm: 3.0, ..Options::default() });
+    check(&PhantomOptions::default());
+    check(&PhantomOptions {
+        size: [200, 160, 100],
+        spots: 300,
+        spot_radius_mm: 3.0,
+        ..PhantomOptions::default()
+    });
 }
 
 #[test]
 fn healthy_lungs_have_no_emphysema() {
-    let options = Options { size: [64, 64, 40], spots: 0, noise_hu: 0.0, ..Options::default() };
-    assert_eq!(Chest::new(&options).truth().laa_950_percent, 0.0);
+    let options = PhantomOptions { size: [64, 64, 40], spots: 0, noise_hu: 0.0, ..PhantomOptions::default() };
+    assert_eq!(PhantomChest::new(&options).truth().laa_950_percent, 0.0);
     check(&options);
 }
 
 #[test]
 fn noise_hides_emphysema_as_foretold() {
-    let truth = |noise_hu| Chest::new(&Options { noise_hu, ..small() }).truth();
+    let truth = |noise_hu| PhantomChest::new(&PhantomOptions { noise_hu, ..small() }).truth();
     let (quiet, noisy) = (truth(0.0), truth(30.0));
     // Φ((−950.5 + 980) / 30) of the spots, Φ((−950.5 + 860) / 30) of the rest, from tables.
     let [spot, rest] =
@@ -95,10 +100,11 @@ fn noise_hides_emphysema_as_foretold() {
 }
 
 /// Every file of a study written on so many threads.
-fn written(options: &Options, threads: usize) -> Vec<Vec<u8>> {
+fn written(options: &PhantomOptions, threads: usize) -> Vec<Vec<u8>> {
     let folder = tempfile::tempdir().unwrap();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-    let paths = pool.install(|| Chest::new(options).write(folder.path(), Syntax::Explicit)).unwrap();
+    let paths =
+        pool.install(|| PhantomChest::new(options).write(folder.path(), PhantomSyntax::Explicit)).unwrap();
     paths.iter().map(|path| std::fs::read(path).unwrap()).collect()
 }
 
@@ -118,14 +124,14 @@ fn no_two_studies_share_an_identifier() {
     let mut uids = BTreeSet::new();
     let variants = [
         small(),
-        Options { seed: 2, ..small() },
-        Options { noise_hu: 5.0, ..small() },
-        Options { size: [64, 64, 25], ..small() },
+        PhantomOptions { seed: 2, ..small() },
+        PhantomOptions { noise_hu: 5.0, ..small() },
+        PhantomOptions { size: [64, 64, 25], ..small() },
     ];
     for options in &variants {
         let folder = tempfile::tempdir().unwrap();
-        let chest = Chest::new(options);
-        let paths = chest.write(folder.path(), Syntax::Explicit).unwrap();
+        let chest = PhantomChest::new(options);
+        let paths = chest.write(folder.path(), PhantomSyntax::Explicit).unwrap();
         let objects: Vec<_> = paths.iter().map(|path| open_file(path).unwrap()).collect();
         assert!(
             objects
@@ -146,9 +152,9 @@ fn no_two_studies_share_an_identifier() {
 
 #[test]
 fn files_hold_the_volume_in_every_syntax() {
-    let chest = Chest::new(&small());
+    let chest = PhantomChest::new(&small());
     let volume = chest.volume();
-    for syntax in [Syntax::Explicit, Syntax::Implicit, Syntax::Rle] {
+    for syntax in [PhantomSyntax::Explicit, PhantomSyntax::Implicit, PhantomSyntax::Rle] {
         let folder = tempfile::tempdir().unwrap();
         let paths = chest.write(folder.path(), syntax).unwrap();
         for (slice, path) in paths.iter().enumerate() {
@@ -174,9 +180,9 @@ fn the_validator_finds_no_error() {
         eprintln!("skipped: dciodvfy is not installed");
         return;
     }
-    for syntax in [Syntax::Explicit, Syntax::Implicit, Syntax::Rle] {
+    for syntax in [PhantomSyntax::Explicit, PhantomSyntax::Implicit, PhantomSyntax::Rle] {
         let folder = tempfile::tempdir().unwrap();
-        let paths = Chest::new(&small()).write(folder.path(), syntax).unwrap();
+        let paths = PhantomChest::new(&small()).write(folder.path(), syntax).unwrap();
         let output = Command::new("dciodvfy").arg(&paths[12]).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(said.contains("CTImage"), "{syntax:?}: {said}");
@@ -194,7 +200,7 @@ fn the_command_writes_studies_and_their_truth() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = ["--studies", "2", "--seed", "7", "--matrix", "32", "--slices", "16"];
     sample(folder.path(), &arguments).unwrap();
-    let truths = Truths::read(folder.path()).unwrap();
+    let truths = TruthFile::read(folder.path()).unwrap();
     assert_eq!(truths.studies.len(), 2);
     for name in ["chest-7", "chest-8"] {
         let files: Vec<PathBuf> =

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use crate::engine::{request, with_observed_engine};
 use crate::support::peers::until;
-use flow::dataflow::{Dataflow, Response, Verdict};
-use flow::engine::Unobserved;
-use flow::step::{Digest, Fault, FaultKind, File, Item, ItemPlace, Request, Table};
+use flow::dataflow::{Dataflow, Response, ResponseVerdict};
+use flow::engine::NullObserver;
+use flow::step::{Digest, Fault, FaultKind, Item, ItemPlace, Request, ResponseFile, StepTable};
 use flow::yaml::Problems;
 
 /// A program that the shell runs, as the settings of a step.
@@ -22,7 +22,7 @@ fn parse(steps: &str) -> Result<Dataflow, Problems> {
     let text = format!(
         "dataflow: programs\nlimits: {{memory: {{fixed: 1 B, per_decoded_byte: 1.0}}}}\nsteps:\n{steps}\nresponse: [{last}]\n"
     );
-    Dataflow::parse("programs.yaml", &text, &Table::built_in())
+    Dataflow::parse("programs.yaml", &text, &StepTable::built_in())
 }
 
 /// A dataflow of one program that gets nothing.
@@ -42,19 +42,19 @@ fn files(folder: &Path, texts: &[&str]) -> Arc<Request> {
     Arc::new(Request::new("files", Default::default(), texts.iter().enumerate().map(item).collect()))
 }
 
-fn run(dataflow: &Dataflow) -> (Response, Vec<File>) {
+fn run(dataflow: &Dataflow) -> (Response, Vec<ResponseFile>) {
     let folder = tempfile::tempdir().unwrap();
     dataflow.interpret(&files(folder.path(), &["one"]))
 }
 
 fn fault(dataflow: &Dataflow) -> Fault {
     let (response, files) = run(dataflow);
-    assert_eq!((response.verdict, files.len()), (Verdict::Failed, 0));
+    assert_eq!((response.verdict, files.len()), (ResponseVerdict::Failed, 0));
     response.faults().next().unwrap().1.clone()
 }
 
 /// Names and texts.
-fn texts(files: &[File]) -> Vec<(&str, &str)> {
+fn texts(files: &[ResponseFile]) -> Vec<(&str, &str)> {
     files.iter().map(|file| (file.name.as_str(), std::str::from_utf8(&file.bytes).unwrap())).collect()
 }
 
@@ -72,7 +72,7 @@ fn files_go_in_and_come_out() {
     let dataflow = dataflow.unwrap_or_else(|problems| panic!("{problems}"));
     let request = files(folder.path(), &["one", "two"]);
     let (response, files) = dataflow.interpret(&request);
-    assert_eq!(response.verdict, Verdict::Complete, "{:?}", response.steps);
+    assert_eq!(response.verdict, ResponseVerdict::Complete, "{:?}", response.steps);
     assert_eq!(texts(&files), [("names.csv", "files/a/b.txt\n"), ("stdout.txt", "onetwo")]);
     assert_eq!(files[0].media_type, "text/csv");
     assert_eq!(fs::read_to_string(request.items[0].file().unwrap()).unwrap(), "one", "inputs are copies");
@@ -83,7 +83,7 @@ fn a_program_sees_two_variables_and_an_empty_input() {
     let (_, files) = run(&alone("program: env", ""));
     assert_eq!(texts(&files), [("stdout.txt", "LANG=C\nPATH=/usr/local/bin:/usr/bin:/bin\n")]);
     let (response, files) = run(&alone("program: cat", ""));
-    assert_eq!((response.verdict, files.len()), (Verdict::Complete, 0));
+    assert_eq!((response.verdict, files.len()), (ResponseVerdict::Complete, 0));
 }
 
 #[test]
@@ -151,8 +151,8 @@ fn a_program_that_does_not_end_is_killed_with_its_children() {
     // Neither the shell nor its child listens to SIGTERM.
     let script = format!("trap '' TERM; sleep 1000 & echo $$ $! > {}; wait; sleep 1000", ids.display());
     let dataflow = Arc::new(alone(&shell(&script), ", timeout: 1 s"));
-    with_observed_engine(&dataflow, 1, 1000, Arc::new(Unobserved), |entrance, responses| {
-        entrance.submit(request("one", 1));
+    with_observed_engine(&dataflow, 1, 1000, Arc::new(NullObserver), |queue, responses| {
+        queue.submit(request("one", 1));
         let ids = written(&ids);
         let response = responses.recv_timeout(crate::engine::LONG).unwrap();
         assert_eq!(response.faults().next().unwrap().1.kind, FaultKind::TimedOut);
@@ -173,12 +173,12 @@ fn a_program_that_is_cancelled_is_asked_to_end_first() {
     );
     let settings = shell(&script).replace("grace_s: 0.2", "grace_s: 60");
     let dataflow = Arc::new(alone(&settings, ""));
-    with_observed_engine(&dataflow, 1, 1000, Arc::new(Unobserved), |entrance, responses| {
+    with_observed_engine(&dataflow, 1, 1000, Arc::new(NullObserver), |queue, responses| {
         let one = request("one", 1);
         let id = one.request().id;
-        entrance.submit(one);
+        queue.submit(one);
         let ids = written(&begun);
-        entrance.canceller().cancel(id);
+        queue.canceller().cancel(id);
         let response = responses.recv_timeout(crate::engine::LONG).unwrap();
         assert_eq!(response.faults().next().unwrap().1.kind, FaultKind::Cancelled);
         assert_eq!(written(&ended), "politely\n");
@@ -192,6 +192,9 @@ fn what_a_program_leaves_running_is_killed() {
     let ids = folder.path().join("ids");
     let script = format!("sleep 1000 & echo $$ $! > {}; echo done", ids.display());
     let (response, files) = run(&alone(&shell(&script), ""));
-    assert_eq!((response.verdict, texts(&files)), (Verdict::Complete, vec![("stdout.txt", "done\n")]));
+    assert_eq!(
+        (response.verdict, texts(&files)),
+        (ResponseVerdict::Complete, vec![("stdout.txt", "done\n")])
+    );
     gone(&written(&ids));
 }

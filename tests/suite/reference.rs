@@ -9,25 +9,27 @@ use std::path::{Path, PathBuf};
 use crate::support::data::Data;
 use flow::imaging::steps::{assemble_volume, find_lungs, measure_densities, sort_series};
 use flow::imaging::{
-    Bits, Densities, Density, Header, Lung, Lungs, Unreadable, Volume, decode_slice, read_instance,
+    HeaderError, InstanceHeader, LungDensities, LungRegion, Lungs, RegionDensity, Volume, VoxelSet,
+    decode_slice, read_instance,
 };
-use flow::step::Token;
+use flow::step::CancelToken;
 
 fn volume(files: &[PathBuf]) -> Volume {
-    let read = |path: &PathBuf| Header::read(&path.display().to_string(), path).unwrap();
-    let headers: Vec<Header> = files.iter().map(read).collect();
+    let read = |path: &PathBuf| InstanceHeader::read(&path.display().to_string(), path).unwrap();
+    let headers: Vec<InstanceHeader> = files.iter().map(read).collect();
     let series = sort_series::sort_series(&headers.iter().collect::<Vec<_>>(), 10).unwrap();
-    assemble_volume::assemble_volume(&series, &Token::default()).unwrap()
+    assemble_volume::assemble_volume(&series, &CancelToken::default()).unwrap()
 }
 
-fn measured(volume: &Volume, lungs: &Lungs) -> Densities {
-    measure_densities::measure_densities(volume, lungs, &measure_densities::Settings::default()).unwrap()
+fn measured(volume: &Volume, lungs: &Lungs) -> LungDensities {
+    measure_densities::measure_densities(volume, lungs, &measure_densities::DensitySettings::default())
+        .unwrap()
 }
 
 /// The plain method's result, all as one lung.
-fn plain(volume: &Volume) -> Density {
+fn plain(volume: &Volume) -> RegionDensity {
     let bits = find_lungs::plain_lungs(volume, -400, 0.2);
-    let lungs = Lungs { left: Bits::empty(volume.size), right: bits, remarks: Vec::new() };
+    let lungs = Lungs { left: VoxelSet::empty(volume.size), right: bits, remarks: Vec::new() };
     measured(volume, &lungs).regions.remove(0)
 }
 
@@ -50,10 +52,12 @@ fn the_lidc_chest() {
     near("LAA-950", found.below[0].1, 3.1995184394921585, 1e-9);
     near("LAA-910", found.below[1].1, 11.53339, 0.00001);
 
-    let lungs = find_lungs::find_lungs(&volume, &find_lungs::Settings::default(), &Token::default()).unwrap();
+    let lungs =
+        find_lungs::find_lungs(&volume, &find_lungs::LungSettings::default(), &CancelToken::default())
+            .unwrap();
     let densities = measured(&volume, &lungs);
     let [both, right, left] = &densities.regions[..] else { panic!("two lungs") };
-    assert_eq!([both.lung, right.lung, left.lung], [Lung::Both, Lung::Right, Lung::Left]);
+    assert_eq!([both.lung, right.lung, left.lung], [LungRegion::Both, LungRegion::Right, LungRegion::Left]);
     // The right lung is collapsed in part: seen in the images.
     near("right lung", right.volume_ml, 931.0, 15.0);
     near("left lung", left.volume_ml, 1910.0, 15.0);
@@ -72,7 +76,9 @@ fn the_chest_imaging_platforms_chest() {
     near("LAA-950", found.below[0].1, 19.555542235475702, 1e-9);
     near("15th percentile", found.percentile_15_hu, -955.0, 0.0);
 
-    let lungs = find_lungs::find_lungs(&volume, &find_lungs::Settings::default(), &Token::default()).unwrap();
+    let lungs =
+        find_lungs::find_lungs(&volume, &find_lungs::LungSettings::default(), &CancelToken::default())
+            .unwrap();
     let expected = label_map(&data.path().join("ct-chest-cip64/wholeLung-64.nrrd"));
     let found: Vec<bool> = lungs.labels().map(|label| label != Lungs::NONE).collect();
     assert_eq!(found.len(), expected.len());
@@ -151,8 +157,8 @@ fn any_file_is_read_or_refused() {
             let bytes = std::fs::read(&path).unwrap();
             match read_instance("any", &path, &bytes) {
                 Ok((header, _)) => readable += usize::from(!header.transfer_syntax_uid.is_empty()),
-                Err(Unreadable::NotDicom) => assert_ne!(bytes.get(128..132), Some(b"DICM".as_slice())),
-                Err(Unreadable::Damaged { study, .. }) => assert!(!study.study_instance_uid.is_empty()),
+                Err(HeaderError::NotDicom) => assert_ne!(bytes.get(128..132), Some(b"DICM".as_slice())),
+                Err(HeaderError::Damaged { study, .. }) => assert!(!study.study_instance_uid.is_empty()),
             }
         }
         assert!(readable >= 5, "{readable} readable files in {archive}");

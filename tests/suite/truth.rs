@@ -1,10 +1,10 @@
 //! What is measured on synthetic studies, against what is true of them by formula.
 
-use flow::imaging::phantom::{Chest, Options};
+use flow::imaging::phantom::{PhantomChest, PhantomOptions};
 use flow::imaging::steps::find_lungs::{self, find_lungs};
 use flow::imaging::steps::measure_densities::{self, measure_densities};
-use flow::imaging::{Density, Lung};
-use flow::step::Token;
+use flow::imaging::{LungRegion, RegionDensity};
+use flow::step::CancelToken;
 
 /// The largest differences between what is measured and what is true. They are a third above the worst
 /// of these studies: 0.53 % of volume, 4.4 HU and 0.22 points, and on the coarse ones 0.94 %, 7.3 HU
@@ -16,12 +16,14 @@ struct Bounds {
 }
 
 #[track_caller]
-fn check(options: &Options, bounds: &Bounds) {
-    let chest = Chest::new(options);
+fn check(options: &PhantomOptions, bounds: &Bounds) {
+    let chest = PhantomChest::new(options);
     let (volume, truth) = (chest.volume(), chest.truth());
-    let lungs = find_lungs(&volume, &find_lungs::Settings::default(), &Token::default()).unwrap();
-    let densities = measure_densities(&volume, &lungs, &measure_densities::Settings::default()).unwrap();
-    let region = |lung| -> &Density { densities.regions.iter().find(|region| region.lung == lung).unwrap() };
+    let lungs = find_lungs(&volume, &find_lungs::LungSettings::default(), &CancelToken::default()).unwrap();
+    let densities =
+        measure_densities(&volume, &lungs, &measure_densities::DensitySettings::default()).unwrap();
+    let region =
+        |lung| -> &RegionDensity { densities.regions.iter().find(|region| region.lung == lung).unwrap() };
     let near = |what: &str, measured: f64, truth: f64, bound: f64| {
         assert!(
             (measured - truth).abs() <= bound,
@@ -29,9 +31,9 @@ fn check(options: &Options, bounds: &Bounds) {
         );
     };
     let share = bounds.volume_percent / 100.0;
-    near("right mL", region(Lung::Right).volume_ml, truth.right_ml, share * truth.right_ml);
-    near("left mL", region(Lung::Left).volume_ml, truth.left_ml, share * truth.left_ml);
-    let both = region(Lung::Both);
+    near("right mL", region(LungRegion::Right).volume_ml, truth.right_ml, share * truth.right_ml);
+    near("left mL", region(LungRegion::Left).volume_ml, truth.left_ml, share * truth.left_ml);
+    let both = region(LungRegion::Both);
     near("mean HU", both.mean_hu, truth.mean_hu, bounds.mean_hu);
     let (threshold, below) = both.below[0];
     assert_eq!(threshold, -950.0);
@@ -41,7 +43,7 @@ fn check(options: &Options, bounds: &Bounds) {
 #[test]
 fn usual_chests() {
     for seed in 1..6 {
-        let options = Options { size: [256, 256, 120], seed, ..Options::default() };
+        let options = PhantomOptions { size: [256, 256, 120], seed, ..PhantomOptions::default() };
         check(&options, &Bounds { volume_percent: 0.7, mean_hu: 5.5, laa_950_points: 0.3 });
     }
 }
@@ -49,7 +51,13 @@ fn usual_chests() {
 #[test]
 fn healthy_chests_without_noise() {
     for seed in 11..14 {
-        let options = Options { size: [256, 256, 120], seed, spots: 0, noise_hu: 0.0, ..Options::default() };
+        let options = PhantomOptions {
+            size: [256, 256, 120],
+            seed,
+            spots: 0,
+            noise_hu: 0.0,
+            ..PhantomOptions::default()
+        };
         check(&options, &Bounds { volume_percent: 0.7, mean_hu: 6.0, laa_950_points: 0.3 });
     }
 }
@@ -57,7 +65,7 @@ fn healthy_chests_without_noise() {
 #[test]
 fn coarse_chests() {
     for seed in 21..24 {
-        let options = Options { size: [128, 128, 60], seed, ..Options::default() };
+        let options = PhantomOptions { size: [128, 128, 60], seed, ..PhantomOptions::default() };
         check(&options, &Bounds { volume_percent: 1.25, mean_hu: 10.0, laa_950_points: 0.3 });
     }
 }

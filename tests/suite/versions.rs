@@ -9,39 +9,45 @@ use std::sync::{Arc, Mutex};
 
 use crate::engine::{LONG, Told, request};
 use crate::support::no_journal;
-use flow::dataflow::{Dataflow, Response, Verdict};
-use flow::engine::{self, DataflowSet, Deadline, Entrance, Settings, Submission, Unobserved};
-use flow::journal::{Arrival, Journal};
-use flow::step::{Digest, File, Files, Outputs, Request, Step, Table};
+use flow::dataflow::{Dataflow, Response, ResponseVerdict};
+use flow::engine::{
+    self, DataflowSet, EngineSettings, NullObserver, RequestDeadline, RequestQueue, RequestSubmission,
+};
+use flow::journal::{Journal, RequestArrival};
+use flow::step::{Digest, Request, ResponseFile, ResponseFiles, Step, StepOutputs, StepTable};
 use flow::store::Store;
 
 /// A dataflow of this name whose only step is given the request's name.
 fn dataflow(name: &str, work: impl Fn(&str) + Send + Sync + 'static) -> Arc<Dataflow> {
-    let step = Step::new("work", 1, "For tests.").takes::<Request>("request").gives::<Files>("files");
+    let step = Step::new("work", 1, "For tests.").takes::<Request>("request").gives::<ResponseFiles>("files");
     let (file, own) = (format!("{name}.txt"), name.to_owned());
     let step = step.runs(move |call| {
         work(&call.input::<Request>("request").name);
-        Ok(Outputs::one("files", Files(vec![File::new(&file, "text/plain", own.clone().into_bytes())])))
+        Ok(StepOutputs::one(
+            "files",
+            ResponseFiles(vec![ResponseFile::new(&file, "text/plain", own.clone().into_bytes())]),
+        ))
     });
     let text = format!(
         "dataflow: {name}\nlimits: {{memory: {{fixed: 1 B}}, deadline: 1 h}}\nsteps:\n  \
          work: {{step: work, needs: {{request: request}}}}\nresponse: [work]\n"
     );
-    Arc::new(Dataflow::parse(name, &text, &Table::default().with(step)).unwrap())
+    Arc::new(Dataflow::parse(name, &text, &StepTable::default().with(step)).unwrap())
 }
 
 fn with_engine(
     dataflows: impl Into<DataflowSet>,
     journal: Arc<Journal>,
     (workers, lanes): (usize, usize),
-    test: impl FnOnce(&Entrance, &Receiver<Response>) + Send,
+    test: impl FnOnce(&RequestQueue, &Receiver<Response>) + Send,
 ) {
     let count = |number| NonZero::new(number).unwrap();
-    let settings = Settings { workers: count(workers), lanes: count(lanes), memory: 1 << 20, mesh: None };
+    let settings =
+        EngineSettings { workers: count(workers), lanes: count(lanes), memory: 1 << 20, mesh: None };
     let (told, responses) = channel();
     let sink = Told(Mutex::new(told));
-    let source = move |entrance: &Entrance| test(entrance, &responses);
-    engine::run(dataflows, journal, settings, Arc::new(Unobserved), source, &sink).unwrap();
+    let source = move |queue: &RequestQueue| test(queue, &responses);
+    engine::run(dataflows, journal, settings, Arc::new(NullObserver), source, &sink).unwrap();
 }
 
 #[test]
@@ -51,11 +57,11 @@ fn each_request_runs_through_the_dataflow_that_it_names() {
         let folder = tempfile::tempdir().unwrap();
         let [first, second, third] = &dataflows;
         let set = DataflowSet::new(Arc::clone(first)).with(Arc::clone(second)).with(Arc::clone(third));
-        with_engine(set, no_journal(folder.path()), (workers, 2), |entrance, responses| {
+        with_engine(set, no_journal(folder.path()), (workers, 2), |queue, responses| {
             for number in 0..60 {
                 let version = dataflows[number % 3].digest();
-                let submission = Submission::from(request(&number.to_string(), 1));
-                entrance.submit(submission.under(version));
+                let submission = RequestSubmission::from(request(&number.to_string(), 1));
+                queue.submit(submission.under(version));
             }
             let by_name = |response: Response| (response.name.clone(), response);
             let all: BTreeMap<_, _> =
@@ -81,13 +87,13 @@ fn the_number_of_requests_in_work_bounds_all_dataflows_together_and_none_starves
     let quiet = dataflow("quiet", |_| {});
     let version = quiet.digest();
     let set = DataflowSet::new(busy).with(quiet);
-    with_engine(set, no_journal(folder.path()), (1, 1), move |entrance, responses| {
+    with_engine(set, no_journal(folder.path()), (1, 1), move |queue, responses| {
         std::thread::scope(|scope| {
             // One in work, one that waits, and more outside.
-            entrance.submit(request("first", 1));
+            queue.submit(request("first", 1));
             assert_eq!(begun.recv_timeout(LONG).unwrap(), "first");
-            scope.spawn(|| (0..5).for_each(|number| entrance.submit(request(&number.to_string(), 1))));
-            entrance.submit(Submission::from(request("other", 1)).under(version));
+            scope.spawn(|| (0..5).for_each(|number| queue.submit(request(&number.to_string(), 1))));
+            queue.submit(RequestSubmission::from(request("other", 1)).under(version));
             assert!(responses.try_recv().is_err(), "the only place is taken");
             go.send(()).unwrap();
             assert_eq!(responses.recv_timeout(LONG).unwrap().name, "first");
@@ -105,11 +111,11 @@ fn the_number_of_requests_in_work_bounds_all_dataflows_together_and_none_starves
 #[test]
 fn a_version_that_is_not_there_makes_an_error_response() {
     let folder = tempfile::tempdir().unwrap();
-    with_engine(dataflow("one", |_| {}), no_journal(folder.path()), (1, 1), |entrance, responses| {
-        entrance.submit(Submission::from(request("stray", 1)).under(Digest::of(b"another")));
+    with_engine(dataflow("one", |_| {}), no_journal(folder.path()), (1, 1), |queue, responses| {
+        queue.submit(RequestSubmission::from(request("stray", 1)).under(Digest::of(b"another")));
         let response = responses.recv_timeout(LONG).unwrap();
         let (report, fault) = response.faults().next().unwrap();
-        assert_eq!((response.verdict, report.step.as_str()), (Verdict::Failed, "admission"));
+        assert_eq!((response.verdict, report.step.as_str()), (ResponseVerdict::Failed, "admission"));
         assert!(fault.reason.contains("which is not loaded"), "{}", fault.reason);
     });
 }
@@ -125,7 +131,7 @@ fn an_unanswered_request_is_resumed_under_the_version_that_accepted_it() {
     let accept = |journal: &Journal, name: &str, dataflow: &Dataflow| {
         let (request, version) = (Arc::clone(request(name, 1).request()), dataflow.digest());
         journal.remember(version, "work", dataflow.text()).unwrap();
-        let arrival = Arrival { request, dataflow: "work".to_owned(), version, program: version };
+        let arrival = RequestArrival { request, dataflow: "work".to_owned(), version, program: version };
         journal.accept(arrival).unwrap()
     };
     // A process that ends before it has begun anything.
@@ -134,14 +140,14 @@ fn an_unanswered_request_is_resumed_under_the_version_that_accepted_it() {
     let versions = journal.unanswered_versions("work").unwrap();
     assert_eq!(versions, [(old.digest(), old.text().to_owned())].into());
     let set = DataflowSet::new(Arc::clone(&new)).with(Arc::clone(&old));
-    with_engine(set, Arc::clone(&journal), (2, 1), |entrance, responses| {
+    with_engine(set, Arc::clone(&journal), (2, 1), |queue, responses| {
         for row in journal.unanswered("work").unwrap() {
             let history = journal.history(row.number).unwrap().unwrap();
             let receipt = journal.receipt(&history).unwrap();
-            let submission = Submission { deadline: Deadline::Passed, ..receipt.into() };
-            entrance.resume(submission.under(history.version().unwrap()), Some(&history));
+            let submission = RequestSubmission { deadline: RequestDeadline::Passed, ..receipt.into() };
+            queue.resume(submission.under(history.version().unwrap()), Some(&history));
         }
-        entrance.submit(accept(&journal, "later", &new));
+        queue.submit(accept(&journal, "later", &new));
         let mut answered: Vec<_> = (0..2)
             .map(|_| responses.recv_timeout(LONG).unwrap())
             .map(|response| (response.name, response.version, response.files[0].name.clone()))

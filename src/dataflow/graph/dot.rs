@@ -1,6 +1,9 @@
 //! The drawing in the language of Graphviz (<https://graphviz.org/doc/info/lang.html>): `dot -Tsvg`.
 
-use super::{Dataflow, Edge, Node, Origin, Part, Phase, Runs, edges, notes, parts, remarks};
+use super::{
+    Dataflow, DataflowNode, EdgeOrigin, GraphEdge, GraphPhase, NodePhase, RunFrequency, edges, notes, parts,
+    remarks,
+};
 
 pub(super) fn draw(dataflow: &Dataflow) -> String {
     let bodies: String = parts(dataflow).iter().map(|part| body(dataflow, part)).collect();
@@ -15,7 +18,7 @@ pub(super) fn draw(dataflow: &Dataflow) -> String {
     )
 }
 
-fn body(dataflow: &Dataflow, part: &Part) -> String {
+fn body(dataflow: &Dataflow, part: &GraphPhase) -> String {
     let mut lines: Vec<String> = part
         .sources(dataflow)
         .iter()
@@ -33,8 +36,8 @@ fn body(dataflow: &Dataflow, part: &Part) -> String {
     }
     let lines: String = lines.iter().map(|line| format!("    {line}\n")).collect();
     match part.phase {
-        Phase::Work => lines,
-        Phase::Failure => format!(
+        NodePhase::Work => lines,
+        NodePhase::Failure => format!(
             "  subgraph cluster_failure {{\n    label=\"when a step failed\";\n    \
              color=firebrick;\n{lines}  }}\n"
         ),
@@ -47,7 +50,7 @@ fn end_line(id: &str, label: &str) -> String {
 }
 
 fn node_line(dataflow: &Dataflow, index: usize) -> String {
-    let Node { name, step, enabled, when, runs, .. } = &dataflow.nodes[index];
+    let DataflowNode { name, step, enabled, when, runs, .. } = &dataflow.nodes[index];
     let mut label = vec![name.clone(), step.declaration.name.to_owned()];
     label.extend(notes(dataflow, index));
     let style = match (enabled, when) {
@@ -56,13 +59,13 @@ fn node_line(dataflow: &Dataflow, index: usize) -> String {
         (true, None) => "style=rounded",
     };
     let borders = match runs {
-        Runs::Once => 1,
-        Runs::PerItem => 2,
+        RunFrequency::Once => 1,
+        RunFrequency::PerItem => 2,
     };
     format!("{} [label={}, {style}, peripheries={borders}];", quoted(name), quoted(&label.join("\n")))
 }
 
-fn edge_line(dataflow: &Dataflow, part: &Part, edge: &Edge, to: &str) -> String {
+fn edge_line(dataflow: &Dataflow, part: &GraphPhase, edge: &GraphEdge, to: &str) -> String {
     let (label, width) = match edge.gathers {
         true => (format!("all {}", edge.kind), 2),
         false => (edge.kind.to_owned(), 1),
@@ -77,9 +80,9 @@ fn edge_line(dataflow: &Dataflow, part: &Part, edge: &Edge, to: &str) -> String 
 
 /// The identifier of an origin. Each part has a request of its own, so that no line crosses between the parts.
 /// The identifier has a blank, which no name of a step has.
-fn id(dataflow: &Dataflow, part: &Part, origin: Origin) -> String {
+fn id(dataflow: &Dataflow, part: &GraphPhase, origin: EdgeOrigin) -> String {
     match (origin, part.phase) {
-        (Origin::Request, Phase::Failure) => "failed request".to_owned(),
+        (EdgeOrigin::Request, NodePhase::Failure) => "failed request".to_owned(),
         (other, _) => other.name(dataflow).to_owned(),
     }
 }

@@ -1,6 +1,8 @@
 //! The drawing in the language of Mermaid (<https://mermaid.js.org/syntax/flowchart.html>), for Markdown pages.
 
-use super::{Dataflow, Edge, Node, Origin, Part, Phase, Runs, edges, notes, parts};
+use super::{
+    Dataflow, DataflowNode, EdgeOrigin, GraphEdge, GraphPhase, NodePhase, RunFrequency, edges, notes, parts,
+};
 
 pub(super) fn draw(dataflow: &Dataflow) -> String {
     let bodies: String = parts(dataflow).iter().map(|part| body(dataflow, part)).collect();
@@ -10,7 +12,7 @@ pub(super) fn draw(dataflow: &Dataflow) -> String {
     )
 }
 
-fn body(dataflow: &Dataflow, part: &Part) -> String {
+fn body(dataflow: &Dataflow, part: &GraphPhase) -> String {
     let sources = part.sources(dataflow);
     let mut lines: Vec<String> =
         sources.iter().map(|source| format!("{}([{}])", id(part, *source), source.name(dataflow))).collect();
@@ -18,7 +20,7 @@ fn body(dataflow: &Dataflow, part: &Part) -> String {
     lines.push(format!("{end}([{}])", part.ends_in));
     lines.extend(part.nodes.iter().map(|node| node_line(dataflow, *node)));
     for node in &part.nodes {
-        let to = id(part, Origin::Node(*node));
+        let to = id(part, EdgeOrigin::Node(*node));
         lines.extend(edges(dataflow, &dataflow.nodes[*node]).iter().map(|edge| edge_line(part, edge, &to)));
     }
     for port in &part.ports {
@@ -27,21 +29,21 @@ fn body(dataflow: &Dataflow, part: &Part) -> String {
     }
     let lines: String = lines.iter().map(|line| format!("    {line}\n")).collect();
     match part.phase {
-        Phase::Work => lines,
-        Phase::Failure => format!("  subgraph failure [when a step failed]\n{lines}  end\n"),
+        NodePhase::Work => lines,
+        NodePhase::Failure => format!("  subgraph failure [when a step failed]\n{lines}  end\n"),
     }
 }
 
-fn part_name(part: &Part) -> &'static str {
+fn part_name(part: &GraphPhase) -> &'static str {
     match part.phase {
-        Phase::Work => "work",
-        Phase::Failure => "failure",
+        NodePhase::Work => "work",
+        NodePhase::Failure => "failure",
     }
 }
 
 /// The line of a node. Nodes are numbered, because a name may be a keyword of Mermaid.
 fn node_line(dataflow: &Dataflow, index: usize) -> String {
-    let Node { name, step, enabled, when, runs, .. } = &dataflow.nodes[index];
+    let DataflowNode { name, step, enabled, when, runs, .. } = &dataflow.nodes[index];
     let mut label = vec![format!("<b>{name}</b>"), step.declaration.name.to_owned()];
     label.extend(notes(dataflow, index).iter().map(|note| escaped(note)));
     let label = label.join("<br>");
@@ -51,12 +53,12 @@ fn node_line(dataflow: &Dataflow, index: usize) -> String {
         (true, None) => "",
     };
     match runs {
-        Runs::Once => format!("step{index}(\"{label}\"){class}"),
-        Runs::PerItem => format!("step{index}[[\"{label}\"]]{class}"),
+        RunFrequency::Once => format!("step{index}(\"{label}\"){class}"),
+        RunFrequency::PerItem => format!("step{index}[[\"{label}\"]]{class}"),
     }
 }
 
-fn edge_line(part: &Part, edge: &Edge, to: &str) -> String {
+fn edge_line(part: &GraphPhase, edge: &GraphEdge, to: &str) -> String {
     let from = id(part, edge.from);
     match edge.gathers {
         true => format!("{from} ==>|all {}| {to}", edge.kind),
@@ -64,11 +66,11 @@ fn edge_line(part: &Part, edge: &Edge, to: &str) -> String {
     }
 }
 
-fn id(part: &Part, origin: Origin) -> String {
+fn id(part: &GraphPhase, origin: EdgeOrigin) -> String {
     match origin {
-        Origin::Request => format!("request_{}", part_name(part)),
-        Origin::Outcomes => "outcomes".to_owned(),
-        Origin::Node(node) => format!("step{node}"),
+        EdgeOrigin::Request => format!("request_{}", part_name(part)),
+        EdgeOrigin::Outcomes => "outcomes".to_owned(),
+        EdgeOrigin::Node(node) => format!("step{node}"),
     }
 }
 

@@ -6,8 +6,8 @@ mod dot;
 mod mermaid;
 mod text;
 
-use super::{Dataflow, Node, OnFailure, Phase, Port, Runs, Wire};
-use crate::step::{Item, Outcomes, Payload, Request, Take};
+use super::{Dataflow, DataflowNode, FailurePolicy, InputWire, NodePhase, OutputPort, RunFrequency};
+use crate::step::{InputTake, Item, Payload, Request, StepOutcomes};
 use crate::yaml::duration::shown;
 
 impl Dataflow {
@@ -25,9 +25,9 @@ impl Dataflow {
     ///
     /// ```
     /// use flow::dataflow::Dataflow;
-    /// use flow::step::Table;
+    /// use flow::step::StepTable;
     ///
-    /// let dataflow = Dataflow::load("ct-lung", &Table::built_in())?;
+    /// let dataflow = Dataflow::load("ct-lung", &StepTable::built_in())?;
     /// assert!(dataflow.mermaid().starts_with("flowchart TD"));
     /// assert!(dataflow.dot().starts_with("digraph"));
     /// # Ok::<(), flow::dataflow::LoadError>(())
@@ -39,25 +39,25 @@ impl Dataflow {
 
 /// The source of an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Origin {
+enum EdgeOrigin {
     Request,
     Outcomes,
     Node(usize),
 }
 
-impl Origin {
+impl EdgeOrigin {
     fn name(self, dataflow: &Dataflow) -> &str {
         match self {
-            Origin::Request => "request",
-            Origin::Outcomes => "outcomes",
-            Origin::Node(node) => &dataflow.nodes[node].name,
+            EdgeOrigin::Request => "request",
+            EdgeOrigin::Outcomes => "outcomes",
+            EdgeOrigin::Node(node) => &dataflow.nodes[node].name,
         }
     }
 }
 
 /// The edge to one input of a node.
-struct Edge {
-    from: Origin,
+struct GraphEdge {
+    from: EdgeOrigin,
     /// The source as a dataflow file writes it: `volume`, `lobes.left`, `request.items`.
     source: String,
     kind: &'static str,
@@ -66,57 +66,62 @@ struct Edge {
 }
 
 /// The nodes of one phase, and the outputs that they deliver.
-struct Part {
-    phase: Phase,
+struct GraphPhase {
+    phase: NodePhase,
     nodes: Vec<usize>,
     /// The name of the end: `response` or `error response`.
     ends_in: &'static str,
-    ports: Vec<Port>,
+    ports: Vec<OutputPort>,
 }
 
 /// The work, and the failure part if there is one.
-fn parts(dataflow: &Dataflow) -> Vec<Part> {
+fn parts(dataflow: &Dataflow) -> Vec<GraphPhase> {
     let nodes =
         |phase| (0..dataflow.nodes.len()).filter(move |node| dataflow.nodes[*node].phase == phase).collect();
     let ports = dataflow.response.clone();
-    let work = Part { phase: Phase::Work, nodes: nodes(Phase::Work), ends_in: "response", ports };
+    let work =
+        GraphPhase { phase: NodePhase::Work, nodes: nodes(NodePhase::Work), ends_in: "response", ports };
     let ports = dataflow.error_response();
-    let failure =
-        Part { phase: Phase::Failure, nodes: nodes(Phase::Failure), ends_in: "error response", ports };
+    let failure = GraphPhase {
+        phase: NodePhase::Failure,
+        nodes: nodes(NodePhase::Failure),
+        ends_in: "error response",
+        ports,
+    };
     [work, failure].into_iter().filter(|part| !part.nodes.is_empty()).collect()
 }
 
-impl Part {
+impl GraphPhase {
     /// The sources of the part besides its nodes.
-    fn sources(&self, dataflow: &Dataflow) -> Vec<Origin> {
-        let used = |origin: &Origin| {
+    fn sources(&self, dataflow: &Dataflow) -> Vec<EdgeOrigin> {
+        let used = |origin: &EdgeOrigin| {
             let needs = |node: &usize| {
                 edges(dataflow, &dataflow.nodes[*node]).iter().any(|edge| edge.from == *origin)
             };
             self.nodes.iter().any(needs)
         };
-        [Origin::Request, Origin::Outcomes].into_iter().filter(used).collect()
+        [EdgeOrigin::Request, EdgeOrigin::Outcomes].into_iter().filter(used).collect()
     }
 }
 
-fn edges(dataflow: &Dataflow, node: &Node) -> Vec<Edge> {
+fn edges(dataflow: &Dataflow, node: &DataflowNode) -> Vec<GraphEdge> {
     let inputs = node.step.declaration.inputs.iter().zip(&node.wires);
     inputs.filter_map(|(input, wire)| edge(dataflow, input.take, wire)).collect()
 }
 
-fn edge(dataflow: &Dataflow, take: Take, wire: &Wire) -> Option<Edge> {
-    let gathers = take == Take::Each;
-    let given = |from, source: &str, kind| Edge { from, source: source.to_owned(), kind, gathers };
+fn edge(dataflow: &Dataflow, take: InputTake, wire: &InputWire) -> Option<GraphEdge> {
+    let gathers = take == InputTake::Each;
+    let given = |from, source: &str, kind| GraphEdge { from, source: source.to_owned(), kind, gathers };
     match wire {
-        Wire::Absent => None,
-        Wire::Request => Some(given(Origin::Request, "request", Request::TYPE)),
-        Wire::Items => Some(given(Origin::Request, "request.items", Item::TYPE)),
-        Wire::Outcomes => Some(given(Origin::Outcomes, "outcomes", Outcomes::TYPE)),
-        Wire::Port(port) => Some(port_edge(dataflow, port, gathers)),
+        InputWire::Absent => None,
+        InputWire::Request => Some(given(EdgeOrigin::Request, "request", Request::TYPE)),
+        InputWire::Items => Some(given(EdgeOrigin::Request, "request.items", Item::TYPE)),
+        InputWire::Outcomes => Some(given(EdgeOrigin::Outcomes, "outcomes", StepOutcomes::TYPE)),
+        InputWire::Port(port) => Some(port_edge(dataflow, port, gathers)),
     }
 }
 
-fn port_edge(dataflow: &Dataflow, port: &Port, gathers: bool) -> Edge {
+fn port_edge(dataflow: &Dataflow, port: &OutputPort, gathers: bool) -> GraphEdge {
     let node = &dataflow.nodes[port.node];
     let outputs = &node.step.declaration.outputs;
     let output = outputs.iter().find(|output| output.name == port.output).expect("a port names an output");
@@ -124,24 +129,24 @@ fn port_edge(dataflow: &Dataflow, port: &Port, gathers: bool) -> Edge {
         1 => node.name.clone(),
         _ => format!("{}.{}", node.name, port.output),
     };
-    Edge { from: Origin::Node(port.node), source, kind: output.kind, gathers }
+    GraphEdge { from: EdgeOrigin::Node(port.node), source, kind: output.kind, gathers }
 }
 
 /// Remarks about the dataflow as a whole.
 fn remarks(dataflow: &Dataflow) -> Vec<String> {
     let deadline = dataflow.deadline.map(|deadline| format!("answered within {}", shown(deadline)));
-    let stops = (dataflow.on_failure == OnFailure::Stop).then(|| "stops at the first failure".to_owned());
+    let stops = (dataflow.on_failure == FailurePolicy::Stop).then(|| "stops at the first failure".to_owned());
     deadline.into_iter().chain(stops).collect()
 }
 
 /// Remarks about a node.
 fn notes(dataflow: &Dataflow, node: usize) -> Vec<String> {
-    let Node { enabled, when, max, timeout, retry, runs, .. } = &dataflow.nodes[node];
+    let DataflowNode { enabled, when, max, timeout, retry, runs, .. } = &dataflow.nodes[node];
     let mut notes = Vec::new();
     if !enabled {
         notes.push("switched off".to_owned());
     }
-    if *runs == Runs::PerItem {
+    if *runs == RunFrequency::PerItem {
         notes.push("for every item".to_owned());
     }
     notes.extend(when.iter().map(|condition| format!("when {condition}")));
@@ -156,7 +161,7 @@ fn notes(dataflow: &Dataflow, node: usize) -> Vec<String> {
 }
 
 /// The parameters that differ from the defaults.
-fn changed_settings(node: &Node) -> impl Iterator<Item = String> + '_ {
+fn changed_settings(node: &DataflowNode) -> impl Iterator<Item = String> + '_ {
     let declared = node.step.declaration.parameters.iter();
     let set = declared.filter_map(|parameter| Some((parameter, node.parameters.get(parameter.name)?)));
     let changed = set.filter(|(parameter, setting)| **setting != parameter.default);
@@ -166,7 +171,8 @@ fn changed_settings(node: &Node) -> impl Iterator<Item = String> + '_ {
 }
 
 fn is_used(dataflow: &Dataflow, node: usize) -> bool {
-    let needed = |other: &Node| edges(dataflow, other).iter().any(|edge| edge.from == Origin::Node(node));
+    let needed =
+        |other: &DataflowNode| edges(dataflow, other).iter().any(|edge| edge.from == EdgeOrigin::Node(node));
     let answers = parts(dataflow).iter().any(|part| part.ports.iter().any(|port| port.node == node));
     answers || dataflow.nodes.iter().any(needed)
 }

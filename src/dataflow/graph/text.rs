@@ -3,8 +3,10 @@
 //! A rail begins at the mark of a step and goes down to the last step that needs it. The rails that meet the
 //! mark of a step from the side or from above are its needs.
 
-use super::{Dataflow, Edge, Node, Origin, Part, Phase, edges, notes, parts, remarks};
-use crate::step::Output;
+use super::{
+    Dataflow, DataflowNode, EdgeOrigin, GraphEdge, GraphPhase, NodePhase, edges, notes, parts, remarks,
+};
+use crate::step::OutputDeclaration;
 
 const WIDTH: usize = 100;
 
@@ -15,7 +17,7 @@ pub(super) fn draw(dataflow: &Dataflow) -> String {
     lines.extend((!remarks.is_empty()).then(|| remarks.join(" · ")));
     for part in parts(dataflow) {
         lines.push(String::new());
-        if part.phase == Phase::Failure {
+        if part.phase == NodePhase::Failure {
             lines.push("when a step failed:".to_owned());
         }
         lines.extend(aligned(&rows(dataflow, &part)));
@@ -24,27 +26,27 @@ pub(super) fn draw(dataflow: &Dataflow) -> String {
 }
 
 /// A line of the drawing, in columns.
-struct Row {
+struct GraphRow {
     rails: String,
     name: String,
     step: String,
     words: String,
 }
 
-fn rows(dataflow: &Dataflow, part: &Part) -> Vec<Row> {
-    let mut rails = Rails::default();
+fn rows(dataflow: &Dataflow, part: &GraphPhase) -> Vec<GraphRow> {
+    let mut rails = OpenRails::default();
     let mut rows = Vec::new();
     for origin in part.sources(dataflow) {
-        let lane = Lane { origin, uses: uses(dataflow, part, origin) };
+        let lane = RailLane { origin, uses: uses(dataflow, part, origin) };
         let (rails, name) = (rails.row('◆', &[], Some(lane)), origin.name(dataflow).to_owned());
-        rows.push(Row { rails, name, step: String::new(), words: String::new() });
+        rows.push(GraphRow { rails, name, step: String::new(), words: String::new() });
     }
     rows.extend(part.nodes.iter().map(|node| node_row(dataflow, part, *node, &mut rails)));
     rows.push(end_row(dataflow, part, &mut rails));
     rows
 }
 
-fn node_row(dataflow: &Dataflow, part: &Part, index: usize, rails: &mut Rails) -> Row {
+fn node_row(dataflow: &Dataflow, part: &GraphPhase, index: usize, rails: &mut OpenRails) -> GraphRow {
     let node = &dataflow.nodes[index];
     let mark = match (node.enabled, &node.when) {
         (false, _) => '○',
@@ -52,11 +54,11 @@ fn node_row(dataflow: &Dataflow, part: &Part, index: usize, rails: &mut Rails) -
         (true, None) => '●',
     };
     let edges = edges(dataflow, node);
-    let origin = Origin::Node(index);
-    let lane = Lane { origin, uses: uses(dataflow, part, origin) };
+    let origin = EdgeOrigin::Node(index);
+    let lane = RailLane { origin, uses: uses(dataflow, part, origin) };
     let mut words = vec![wires(dataflow, index, &edges)];
     words.extend(notes(dataflow, index));
-    Row {
+    GraphRow {
         rails: rails.row(mark, &distinct(edges.iter().map(|edge| edge.from)), Some(lane)),
         name: node.name.clone(),
         step: node.step.declaration.name.to_owned(),
@@ -64,11 +66,11 @@ fn node_row(dataflow: &Dataflow, part: &Part, index: usize, rails: &mut Rails) -
     }
 }
 
-fn end_row(dataflow: &Dataflow, part: &Part, rails: &mut Rails) -> Row {
+fn end_row(dataflow: &Dataflow, part: &GraphPhase, rails: &mut OpenRails) -> GraphRow {
     let names: Vec<String> =
         part.ports.iter().map(|port| super::port_edge(dataflow, port, false).source).collect();
-    Row {
-        rails: rails.row('◆', &distinct(part.ports.iter().map(|port| Origin::Node(port.node))), None),
+    GraphRow {
+        rails: rails.row('◆', &distinct(part.ports.iter().map(|port| EdgeOrigin::Node(port.node))), None),
         name: part.ends_in.to_owned(),
         step: String::new(),
         words: names.join(", "),
@@ -76,8 +78,8 @@ fn end_row(dataflow: &Dataflow, part: &Part, rails: &mut Rails) -> Row {
 }
 
 /// The needs and outputs of a node: `volume, lobes.left (lungs) → densities`.
-fn wires(dataflow: &Dataflow, node: usize, edges: &[Edge]) -> String {
-    let word = |edge: &Edge| match (edge.source == edge.kind, edge.gathers) {
+fn wires(dataflow: &Dataflow, node: usize, edges: &[GraphEdge]) -> String {
+    let word = |edge: &GraphEdge| match (edge.source == edge.kind, edge.gathers) {
         (true, false) => edge.source.clone(),
         (false, false) => format!("{} ({})", edge.source, edge.kind),
         (_, true) => format!("{} (all {})", edge.source, edge.kind),
@@ -87,9 +89,9 @@ fn wires(dataflow: &Dataflow, node: usize, edges: &[Edge]) -> String {
 }
 
 /// The type of the only output, or the names and types of several.
-fn gives(node: &Node) -> String {
+fn gives(node: &DataflowNode) -> String {
     let outputs = &node.step.declaration.outputs;
-    let word = |output: &Output| match outputs.len() {
+    let word = |output: &OutputDeclaration| match outputs.len() {
         1 => output.kind.to_owned(),
         _ => format!("{} ({})", output.name, output.kind),
     };
@@ -97,14 +99,14 @@ fn gives(node: &Node) -> String {
 }
 
 /// The number of nodes in the part that need the origin; the response counts as one.
-fn uses(dataflow: &Dataflow, part: &Part, origin: Origin) -> usize {
+fn uses(dataflow: &Dataflow, part: &GraphPhase, origin: EdgeOrigin) -> usize {
     let needs =
         |node: &&usize| edges(dataflow, &dataflow.nodes[**node]).iter().any(|edge| edge.from == origin);
-    let answers = part.ports.iter().any(|port| Origin::Node(port.node) == origin);
+    let answers = part.ports.iter().any(|port| EdgeOrigin::Node(port.node) == origin);
     part.nodes.iter().filter(needs).count() + usize::from(answers)
 }
 
-fn distinct(origins: impl Iterator<Item = Origin>) -> Vec<Origin> {
+fn distinct(origins: impl Iterator<Item = EdgeOrigin>) -> Vec<EdgeOrigin> {
     let mut kept = Vec::new();
     origins.for_each(|origin| {
         if !kept.contains(&origin) {
@@ -116,18 +118,18 @@ fn distinct(origins: impl Iterator<Item = Origin>) -> Vec<Origin> {
 
 /// The rails that are open at a line.
 #[derive(Default)]
-struct Rails(Vec<Option<Lane>>);
+struct OpenRails(Vec<Option<RailLane>>);
 
 #[derive(Clone, Copy)]
-struct Lane {
-    origin: Origin,
+struct RailLane {
+    origin: EdgeOrigin,
     /// The number of lines below that need it.
     uses: usize,
 }
 
-impl Rails {
+impl OpenRails {
     /// Draws the line of one mark: the rails of its needs join it, and its own rail begins.
-    fn row(&mut self, mark: char, needs: &[Origin], own: Option<Lane>) -> String {
+    fn row(&mut self, mark: char, needs: &[EdgeOrigin], own: Option<RailLane>) -> String {
         let before: Vec<bool> = self.0.iter().map(Option::is_some).collect();
         let joined = self.join(needs);
         let at = self.column_for(&joined);
@@ -156,7 +158,7 @@ impl Rails {
     }
 
     /// The columns of the needs. A rail that no line below needs ends here.
-    fn join(&mut self, needs: &[Origin]) -> Vec<usize> {
+    fn join(&mut self, needs: &[EdgeOrigin]) -> Vec<usize> {
         let mut joined = Vec::new();
         for (column, rail) in self.0.iter_mut().enumerate() {
             let Some(lane) = rail.as_mut().filter(|lane| needs.contains(&lane.origin)) else { continue };
@@ -191,13 +193,14 @@ fn joint(below: bool, left: bool, right: bool) -> char {
     }
 }
 
-fn aligned(rows: &[Row]) -> Vec<String> {
-    let widest =
-        |of: fn(&Row) -> &str| rows.iter().map(|row| of(row).trim_end().chars().count()).max().unwrap_or(0);
+fn aligned(rows: &[GraphRow]) -> Vec<String> {
+    let widest = |of: fn(&GraphRow) -> &str| {
+        rows.iter().map(|row| of(row).trim_end().chars().count()).max().unwrap_or(0)
+    };
     let rails = widest(|row| &row.rails);
     let (name, step) = (widest(|row| &row.name), widest(|row| &row.step));
-    let line = |row: &Row| {
-        let Row { rails: drawn, name: named, step: stepped, words } = row;
+    let line = |row: &GraphRow| {
+        let GraphRow { rails: drawn, name: named, step: stepped, words } = row;
         format!("{:rails$}  {named:name$}  {stepped:step$}  {words}", drawn.trim_end())
     };
     rows.iter().map(line).collect()

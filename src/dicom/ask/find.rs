@@ -5,13 +5,15 @@ use std::sync::Arc;
 use dicom_dictionary_std::{tags, uids};
 
 use crate::dicom::intake::completion::Counter;
-use crate::dicom::names::destination::Destination;
-use crate::dicom::names::status::Status;
-use crate::dicom::wire::association::{Association, Broken, Heard, Proposal, Role, request};
-use crate::dicom::wire::command::{Command, Pending};
-use crate::dicom::wire::send_error::{Cause, SendError, Stage};
+use crate::dicom::names::destination::DimseNode;
+use crate::dicom::names::status::DimseStatus;
+use crate::dicom::wire::association::{
+    Association, AssociationError, AssociationMessage, ContextProposal, ServiceRole, request,
+};
+use crate::dicom::wire::command::{CommandSet, PendingResponses};
+use crate::dicom::wire::send_error::{SendCause, SendError, SendStage};
 
-use super::query::{Level, Match, Query, Told};
+use super::query::{DimseQuery, QueryLevel, QueryMatch, ReturnKeys};
 
 /// More answers than these are cut off: nobody reads them, and an archive may have millions.
 pub(in crate::dicom) const MATCHES_MAX: usize = 10_000;
@@ -21,8 +23,8 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// What an archive answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    pub matches: Vec<Match>,
+pub struct FindResult {
+    pub matches: Vec<QueryMatch>,
     /// There are more than are asked for in one go.
     pub cut_off: bool,
 }
@@ -31,20 +33,20 @@ pub struct Found {
 ///
 /// # Errors
 /// If it is not there, does not answer queries, or answers with a failure.
-pub fn find(node: &Destination, query: &Query) -> Result<Found, SendError> {
-    associated(node, &[proposal(FIND, Role::User)], |association| {
+pub fn find(node: &DimseNode, query: &DimseQuery) -> Result<FindResult, SendError> {
+    associated(node, &[proposal(FIND, ServiceRole::User)], |association| {
         let (context, syntax) = only(association);
-        let identifier = query.identifier(Told::Usual, &syntax);
-        let asked = Command::find(1, FIND);
+        let identifier = query.identifier(ReturnKeys::Usual, &syntax);
+        let asked = CommandSet::find(1, FIND);
         association.send_with(context, &asked, &identifier)?;
-        answers(association, &asked, context, |answer| Match::read(answer, &syntax, query))
+        answers(association, &asked, context, |answer| QueryMatch::read(answer, &syntax, query))
     })
 }
 
 /// Asks an archive how many instances of a study it has. `None` if it does not say.
-pub fn counter(node: Destination) -> Counter {
+pub fn counter(node: DimseNode) -> Counter {
     Arc::new(move |study, _| {
-        let found = find(&node, &Query::study(study, Level::Study));
+        let found = find(&node, &DimseQuery::study(study, QueryLevel::Study));
         if let Err(error) = &found {
             tracing::warn!("how many instances a study has could not be asked: {error}");
         }
@@ -71,9 +73,9 @@ pub(in crate::dicom) const COMPRESSED: [&str; 9] = [
     uids::JPEG2000,
 ];
 
-pub(in crate::dicom) fn proposal(abstract_syntax: &str, role: Role) -> Proposal {
+pub(in crate::dicom) fn proposal(abstract_syntax: &str, role: ServiceRole) -> ContextProposal {
     let transfer_syntaxes = UNCOMPRESSED.map(str::to_owned).into();
-    Proposal { abstract_syntax: abstract_syntax.to_owned(), transfer_syntaxes, role }
+    ContextProposal { abstract_syntax: abstract_syntax.to_owned(), transfer_syntaxes, role }
 }
 
 pub(in crate::dicom) fn only(association: &Association) -> (u8, String) {
@@ -84,18 +86,20 @@ pub(in crate::dicom) fn only(association: &Association) -> (u8, String) {
 /// Takes answers until the last one, and asks to stop where there are too many.
 fn answers(
     association: &mut Association,
-    asked: &Command,
+    asked: &CommandSet,
     context: u8,
-    read: impl Fn(&[u8]) -> Match,
-) -> Result<Found, Cause> {
-    let mut found = Found::default();
+    read: impl Fn(&[u8]) -> QueryMatch,
+) -> Result<FindResult, SendCause> {
+    let mut found = FindResult::default();
     let mut answer = Vec::new();
     loop {
         match association.hear()? {
-            Heard::Release => return Err(Broken::Peer("ended the association while it was asked").into()),
-            Heard::Data { bytes, last } => {
+            AssociationMessage::Release => {
+                return Err(AssociationError::Peer("ended the association while it was asked").into());
+            }
+            AssociationMessage::Data { bytes, last } => {
                 if answer.len() + bytes.len() > ANSWER_BYTES_MAX {
-                    return Err(Broken::Peer("sent too long an answer").into());
+                    return Err(AssociationError::Peer("sent too long an answer").into());
                 }
                 answer.extend_from_slice(bytes);
                 if last && found.matches.len() < MATCHES_MAX {
@@ -105,12 +109,12 @@ fn answers(
                     answer.clear();
                 }
             }
-            Heard::Command { command, .. } => match pending(&command, asked) {
-                Ok(Pending::Last) => return Ok(found),
+            AssociationMessage::Command { command, .. } => match pending(&command, asked) {
+                Ok(PendingResponses::Last) => return Ok(found),
                 // What ended because we asked for it has not failed.
                 Err(_) if found.cut_off => return Ok(found),
                 Err(cause) => return Err(cause),
-                Ok(Pending::More) => {}
+                Ok(PendingResponses::More) => {}
             },
         }
         if found.matches.len() == MATCHES_MAX && !found.cut_off {
@@ -120,25 +124,28 @@ fn answers(
     }
 }
 
-pub(in crate::dicom) fn pending(answer: &Command, asked: &Command) -> Result<Pending, Cause> {
+pub(in crate::dicom) fn pending(
+    answer: &CommandSet,
+    asked: &CommandSet,
+) -> Result<PendingResponses, SendCause> {
     let status = answer.status_for(asked);
     let status =
-        status.ok_or_else(|| Cause::Broken("the destination answered another question".to_owned()))?;
+        status.ok_or_else(|| SendCause::Broken("the destination answered another question".to_owned()))?;
     let comment = answer.comment();
     status.pending().ok_or_else(|| match comment {
-        "" => Cause::Answered(status, String::new()),
-        comment => Cause::Answered(status, format!(": {comment}")),
+        "" => SendCause::Answered(status, String::new()),
+        comment => SendCause::Answered(status, format!(": {comment}")),
     })
 }
 
 /// Opens an association for some work, and ends it well if the work does.
 pub(in crate::dicom) fn associated<T>(
-    node: &Destination,
-    proposals: &[Proposal],
-    work: impl FnOnce(&mut Association) -> Result<T, Cause>,
+    node: &DimseNode,
+    proposals: &[ContextProposal],
+    work: impl FnOnce(&mut Association) -> Result<T, SendCause>,
 ) -> Result<T, SendError> {
     let failed = |cause, stage| SendError { destination: Box::new(node.clone()), cause, stage };
-    let mut association = request(node, proposals).map_err(|cause| failed(cause, Stage::Opening))?;
+    let mut association = request(node, proposals).map_err(|cause| failed(cause, SendStage::Opening))?;
     match work(&mut association) {
         Ok(done) => {
             if let Err(error) = association.release() {
@@ -148,18 +155,18 @@ pub(in crate::dicom) fn associated<T>(
         }
         Err(cause) => {
             association.abort();
-            Err(failed(cause, Stage::Open))
+            Err(failed(cause, SendStage::Open))
         }
     }
 }
 
-impl Status {
+impl DimseStatus {
     /// Whether an answer is one of several; `None` if it is a failure.
-    fn pending(self) -> Option<Pending> {
+    fn pending(self) -> Option<PendingResponses> {
         match self.0 {
-            0xFF00 | 0xFF01 => Some(Pending::More),
+            0xFF00 | 0xFF01 => Some(PendingResponses::More),
             // What a move could not send is counted in the answer.
-            0x0000 | 0xB000 => Some(Pending::Last),
+            0x0000 | 0xB000 => Some(PendingResponses::Last),
             _ => None,
         }
     }

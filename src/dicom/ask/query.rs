@@ -10,30 +10,30 @@ use dicom_encoding::transfer_syntax::TransferSyntaxIndex;
 use dicom_object::InMemDicomObject;
 use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 
-use crate::dicom_file::part10::Head;
-use crate::imaging::Part10;
+use crate::dicom_file::part10::FileHead;
+use crate::imaging::Part10File;
 
 /// What one answer is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
+pub enum QueryLevel {
     Study,
     Series,
     Instance,
 }
 
-impl Level {
+impl QueryLevel {
     pub(in crate::dicom) fn code(self) -> &'static str {
         match self {
-            Level::Study => "STUDY",
-            Level::Series => "SERIES",
-            Level::Instance => "IMAGE",
+            QueryLevel::Study => "STUDY",
+            QueryLevel::Series => "SERIES",
+            QueryLevel::Instance => "IMAGE",
         }
     }
 
     /// What an answer tells unless more is asked for.
     pub(in crate::dicom) fn told(self) -> &'static [Tag] {
         match self {
-            Level::Study => &[
+            QueryLevel::Study => &[
                 tags::STUDY_INSTANCE_UID,
                 tags::ACCESSION_NUMBER,
                 tags::STUDY_DATE,
@@ -43,14 +43,14 @@ impl Level {
                 tags::PATIENT_NAME,
                 tags::NUMBER_OF_STUDY_RELATED_INSTANCES,
             ],
-            Level::Series => &[
+            QueryLevel::Series => &[
                 tags::SERIES_INSTANCE_UID,
                 tags::MODALITY,
                 tags::SERIES_NUMBER,
                 tags::SERIES_DESCRIPTION,
                 tags::NUMBER_OF_SERIES_RELATED_INSTANCES,
             ],
-            Level::Instance => &[tags::SOP_INSTANCE_UID, tags::SOP_CLASS_UID, tags::INSTANCE_NUMBER],
+            QueryLevel::Instance => &[tags::SOP_INSTANCE_UID, tags::SOP_CLASS_UID, tags::INSTANCE_NUMBER],
         }
     }
 }
@@ -58,13 +58,13 @@ impl Level {
 /// A query: a level, and what must match. Read from `Keyword=value` pairs with `;` between them; `*` and
 /// `?` stand for other letters, and dates may be ranges: `PatientID=P1;StudyDate=20260101-20260131`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Query {
-    pub level: Level,
+pub struct DimseQuery {
+    pub level: QueryLevel,
     pub keys: Vec<(Tag, String)>,
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum NotAQuery {
+pub enum QueryError {
     #[error(
         "{0:?} is not of the form Keyword=value;Keyword=value, for example PatientID=P1;StudyDate=20260101-"
     )]
@@ -75,9 +75,9 @@ pub enum NotAQuery {
     Empty,
 }
 
-impl Query {
-    pub fn study(study_instance_uid: &str, level: Level) -> Query {
-        Query { level, keys: vec![(tags::STUDY_INSTANCE_UID, study_instance_uid.to_owned())] }
+impl DimseQuery {
+    pub fn study(study_instance_uid: &str, level: QueryLevel) -> DimseQuery {
+        DimseQuery { level, keys: vec![(tags::STUDY_INSTANCE_UID, study_instance_uid.to_owned())] }
     }
 
     /// What must match, by keyword.
@@ -86,13 +86,13 @@ impl Query {
     }
 
     /// The identifier of C-FIND, C-MOVE or C-GET: the keys, and with `told` what an answer shall tell.
-    pub(in crate::dicom) fn identifier(&self, told: Told, transfer_syntax_uid: &str) -> Vec<u8> {
+    pub(in crate::dicom) fn identifier(&self, told: ReturnKeys, transfer_syntax_uid: &str) -> Vec<u8> {
         let mut keys = vec![(tags::QUERY_RETRIEVE_LEVEL, self.level.code().to_owned())];
         if !self.keys.iter().all(|(_, value)| value.is_ascii()) {
             keys.push((tags::SPECIFIC_CHARACTER_SET, "ISO_IR 192".to_owned()));
         }
         keys.extend(self.keys.clone());
-        if told == Told::Usual {
+        if told == ReturnKeys::Usual {
             let missing = self.level.told().iter().filter(|tag| self.keys.iter().all(|(key, _)| key != *tag));
             keys.extend(missing.map(|tag| (*tag, String::new())));
         }
@@ -106,30 +106,30 @@ pub(in crate::dicom) fn keyword(tag: Tag) -> String {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::dicom) enum Told {
+pub(in crate::dicom) enum ReturnKeys {
     Nothing,
     Usual,
 }
 
-impl FromStr for Query {
-    type Err = NotAQuery;
+impl FromStr for DimseQuery {
+    type Err = QueryError;
 
-    fn from_str(text: &str) -> Result<Query, NotAQuery> {
+    fn from_str(text: &str) -> Result<DimseQuery, QueryError> {
         let pairs = text.split(';').map(str::trim).filter(|pair| !pair.is_empty());
         let keys: Result<Vec<_>, _> = pairs.map(|pair| key(pair, text)).collect();
         let keys = keys?;
         if keys.iter().all(|(_, value)| value.is_empty()) {
-            return Err(NotAQuery::Empty);
+            return Err(QueryError::Empty);
         }
-        Ok(Query { level: Level::Study, keys })
+        Ok(DimseQuery { level: QueryLevel::Study, keys })
     }
 }
 
-fn key(pair: &str, text: &str) -> Result<(Tag, String), NotAQuery> {
-    let (keyword, value) = pair.split_once('=').ok_or_else(|| NotAQuery::Form(text.to_owned()))?;
+fn key(pair: &str, text: &str) -> Result<(Tag, String), QueryError> {
+    let (keyword, value) = pair.split_once('=').ok_or_else(|| QueryError::Form(text.to_owned()))?;
     let entry = StandardDataDictionary.by_name(keyword.trim());
     let entry = entry.filter(|entry| entry.vr().relaxed() != VR::SQ);
-    let tag = entry.map(|entry| entry.tag()).ok_or_else(|| NotAQuery::Keyword(keyword.trim().to_owned()))?;
+    let tag = entry.map(|entry| entry.tag()).ok_or_else(|| QueryError::Keyword(keyword.trim().to_owned()))?;
     Ok((tag, value.trim().to_owned()))
 }
 
@@ -151,9 +151,9 @@ pub(in crate::dicom) fn encode(object: &InMemDicomObject, transfer_syntax_uid: &
 
 /// One answer to a query: the elements that it tells, decoded to Unicode.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Match(pub Vec<(Tag, String)>);
+pub struct QueryMatch(pub Vec<(Tag, String)>);
 
-impl Match {
+impl QueryMatch {
     pub fn text(&self, tag: Tag) -> &str {
         self.0.iter().find(|(own, _)| *own == tag).map_or("", |(_, text)| text)
     }
@@ -169,24 +169,28 @@ impl Match {
         self.text(tag).trim().parse().ok()
     }
 
-    pub(in crate::dicom) fn read(data_set: &[u8], transfer_syntax_uid: &str, query: &Query) -> Match {
-        let head = Head { transfer_syntax_uid: transfer_syntax_uid.to_owned(), ..Head::default() };
+    pub(in crate::dicom) fn read(
+        data_set: &[u8],
+        transfer_syntax_uid: &str,
+        query: &DimseQuery,
+    ) -> QueryMatch {
+        let head = FileHead { transfer_syntax_uid: transfer_syntax_uid.to_owned(), ..FileHead::default() };
         let file = [head.encode(), data_set.to_vec()].concat();
-        let file = Part10::open(&file).expect("it has the head of a file");
+        let file = Part10File::open(&file).expect("it has the head of a file");
         let elements = file.elements();
         let mut tags: Vec<Tag> = query.level.told().to_vec();
         let keys = query.keys.iter().map(|(tag, _)| *tag);
         tags.extend(keys.filter(|tag| !query.level.told().contains(tag)));
-        Match(tags.into_iter().map(|tag| (tag, elements.text(tag))).collect())
+        QueryMatch(tags.into_iter().map(|tag| (tag, elements.text(tag))).collect())
     }
 }
 
-impl fmt::Display for Level {
+impl fmt::Display for QueryLevel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Level::Study => "study",
-            Level::Series => "series",
-            Level::Instance => "instance",
+            QueryLevel::Study => "study",
+            QueryLevel::Series => "series",
+            QueryLevel::Instance => "instance",
         })
     }
 }
@@ -197,22 +201,22 @@ mod tests {
 
     #[test]
     fn a_query_is_read_and_what_is_none_is_told() {
-        let query: Query = "PatientID=P1; StudyDate=20260101-".parse().unwrap();
+        let query: DimseQuery = "PatientID=P1; StudyDate=20260101-".parse().unwrap();
         let keys = [(tags::PATIENT_ID, "P1"), (tags::STUDY_DATE, "20260101-")];
         assert_eq!(query.keys, keys.map(|(tag, text)| (tag, text.to_owned())));
         for wrong in ["", "P1", "PatientId=P1", "PatientID=", "ReferencedSOPSequence=1"] {
-            assert!(wrong.parse::<Query>().is_err(), "{wrong}");
+            assert!(wrong.parse::<DimseQuery>().is_err(), "{wrong}");
         }
     }
 
     #[test]
     fn an_identifier_is_read_back_as_an_answer() {
-        let query: Query = "PatientName=Å*".parse().unwrap();
+        let query: DimseQuery = "PatientName=Å*".parse().unwrap();
         for syntax in ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1"] {
-            let answer = Match::read(&query.identifier(Told::Usual, syntax), syntax, &query);
+            let answer = QueryMatch::read(&query.identifier(ReturnKeys::Usual, syntax), syntax, &query);
             assert_eq!(answer.text(tags::PATIENT_NAME), "Å*");
             assert_eq!(answer.text(tags::STUDY_INSTANCE_UID), "");
         }
-        assert_eq!(Match::read(&[1, 2, 3], "1.2.840.10008.1.2", &query).text(tags::PATIENT_NAME), "");
+        assert_eq!(QueryMatch::read(&[1, 2, 3], "1.2.840.10008.1.2", &query).text(tags::PATIENT_NAME), "");
     }
 }

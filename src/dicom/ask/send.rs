@@ -10,28 +10,30 @@ use std::io::{self, BufRead, BufReader, Write};
 
 use dicom_dictionary_std::uids;
 
-use crate::dicom::file::object::Object;
-use crate::dicom::file::transcode::{self, Decode, Transcoding, Untranscodable};
-use crate::dicom::names::destination::Destination;
-use crate::dicom::names::status::{Status, Verdict};
+use crate::dicom::file::object::DicomObject;
+use crate::dicom::file::transcode::{self, DecodeFunction, TranscodableObject, TranscodeError};
+use crate::dicom::names::destination::DimseNode;
+use crate::dicom::names::status::{DimseStatus, StatusClass};
 use crate::dicom::names::uid_name;
-use crate::dicom::wire::association::{Association, Heard, Outgoing, Proposal, Role, request};
-use crate::dicom::wire::command::Command;
-use crate::dicom::wire::send_error::{Cause, SendError, Stage};
+use crate::dicom::wire::association::{
+    Association, AssociationMessage, ContextProposal, OutgoingMessage, ServiceRole, request,
+};
+use crate::dicom::wire::command::CommandSet;
+use crate::dicom::wire::send_error::{SendCause, SendError, SendStage};
 use crate::dicom_file::encoding::is_native;
 
 /// What became of one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sent {
+pub struct SentObject {
     pub name: String,
     pub sop_class_uid: String,
     pub sop_instance_uid: String,
-    pub outcome: Outcome,
+    pub outcome: SendOutcome,
 }
 
-impl Sent {
-    pub(in crate::dicom) fn of(object: &Object, outcome: Outcome) -> Sent {
-        Sent {
+impl SentObject {
+    pub(in crate::dicom) fn of(object: &DicomObject, outcome: SendOutcome) -> SentObject {
+        SentObject {
             name: object.name().to_owned(),
             sop_class_uid: object.sop_class_uid().to_owned(),
             sop_instance_uid: object.sop_instance_uid().to_owned(),
@@ -41,15 +43,15 @@ impl Sent {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum SendOutcome {
     Stored,
     /// Stored, but not quite as sent, or there already.
     Warned {
-        status: Status,
+        status: DimseStatus,
         comment: String,
     },
     Refused {
-        status: Status,
+        status: DimseStatus,
         comment: String,
     },
     /// It broke off while this was on its way. That may be this one's doing.
@@ -67,34 +69,34 @@ pub enum Outcome {
     },
 }
 
-impl Outcome {
+impl SendOutcome {
     pub fn is_stored(&self) -> bool {
-        matches!(self, Outcome::Stored | Outcome::Warned { .. })
+        matches!(self, SendOutcome::Stored | SendOutcome::Warned { .. })
     }
 
-    pub(in crate::dicom) fn of(status: Status, comment: &str) -> Outcome {
+    pub(in crate::dicom) fn of(status: DimseStatus, comment: &str) -> SendOutcome {
         let comment = comment.to_owned();
         match status.verdict() {
-            Verdict::Success => Outcome::Stored,
-            Verdict::Warning => Outcome::Warned { status, comment },
-            Verdict::Failure if status.is_there_already() => Outcome::Warned { status, comment },
-            Verdict::Failure => Outcome::Refused { status, comment },
+            StatusClass::Success => SendOutcome::Stored,
+            StatusClass::Warning => SendOutcome::Warned { status, comment },
+            StatusClass::Failure if status.is_there_already() => SendOutcome::Warned { status, comment },
+            StatusClass::Failure => SendOutcome::Refused { status, comment },
         }
     }
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for SendOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Outcome::Stored => f.write_str("stored"),
-            Outcome::Warned { status, comment } => write!(f, "{status} {comment}"),
-            Outcome::Refused { status, comment } => write!(f, "refused: {status} {comment}"),
-            Outcome::Unanswered => f.write_str("it broke off while this was on its way"),
-            Outcome::NotTaken { sop_class_uid, transfer_syntax_uid } => {
+            SendOutcome::Stored => f.write_str("stored"),
+            SendOutcome::Warned { status, comment } => write!(f, "{status} {comment}"),
+            SendOutcome::Refused { status, comment } => write!(f, "refused: {status} {comment}"),
+            SendOutcome::Unanswered => f.write_str("it broke off while this was on its way"),
+            SendOutcome::NotTaken { sop_class_uid, transfer_syntax_uid } => {
                 let (class, syntax) = (uid_name::of(sop_class_uid), uid_name::of(transfer_syntax_uid));
                 write!(f, "the destination takes no {class} in {syntax}")
             }
-            Outcome::NotConverted { transfer_syntax_uid, reason } => {
+            SendOutcome::NotConverted { transfer_syntax_uid, reason } => {
                 let syntax = uid_name::of(transfer_syntax_uid);
                 write!(f, "the destination does not take {syntax}, and it cannot be converted: {reason}")
             }
@@ -106,7 +108,7 @@ impl fmt::Display for Outcome {
 ///
 /// # Errors
 /// As [`send_each`].
-pub fn send(destination: &Destination, objects: &[Object]) -> Result<Vec<Sent>, SendError> {
+pub fn send(destination: &DimseNode, objects: &[DicomObject]) -> Result<Vec<SentObject>, SendError> {
     let mut sent = Vec::with_capacity(objects.len());
     send_each(destination, objects, None, &mut |one| sent.push(one))?;
     Ok(sent)
@@ -117,14 +119,14 @@ pub fn send(destination: &Destination, objects: &[Object]) -> Result<Vec<Sent>, 
 ///
 /// # Errors
 /// If the destination cannot be reached, rejects the association or breaks it off. A refused object
-/// is no error: it is told in its [`Outcome`].
+/// is no error: it is told in its [`SendOutcome`].
 pub fn send_each(
-    destination: &Destination,
-    objects: &[Object],
-    decode: Option<Decode>,
-    tell: &mut dyn FnMut(Sent),
+    destination: &DimseNode,
+    objects: &[DicomObject],
+    decode: Option<DecodeFunction>,
+    tell: &mut dyn FnMut(SentObject),
 ) -> Result<(), SendError> {
-    let mut stage = Stage::Opening;
+    let mut stage = SendStage::Opening;
     let mut send = |batch| send_batch(destination, batch, decode, tell, &mut stage);
     let sent = batches(objects, decode).try_for_each(&mut send);
     sent.map_err(|cause| SendError { destination: Box::new(destination.clone()), cause, stage })
@@ -134,17 +136,17 @@ pub fn send_each(
 ///
 /// # Errors
 /// If it is not, or does not.
-pub fn echo(destination: &Destination) -> Result<(), SendError> {
+pub fn echo(destination: &DimseNode) -> Result<(), SendError> {
     let verification = proposal((uids::VERIFICATION, uids::IMPLICIT_VR_LITTLE_ENDIAN));
-    let mut stage = Stage::Opening;
+    let mut stage = SendStage::Opening;
     let outcome = request(destination, &[verification]).and_then(|mut association| {
-        stage = Stage::Open;
+        stage = SendStage::Open;
         let context = association.contexts[0].id;
-        let answer = ask(&mut association, context, &Command::echo(1), None)?;
+        let answer = ask(&mut association, context, &CommandSet::echo(1), None)?;
         release(association);
         match answer.0.verdict() {
-            Verdict::Success | Verdict::Warning => Ok(()),
-            Verdict::Failure => Err(Cause::Broken(format!("C-ECHO was answered: {}", answer.0))),
+            StatusClass::Success | StatusClass::Warning => Ok(()),
+            StatusClass::Failure => Err(SendCause::Broken(format!("C-ECHO was answered: {}", answer.0))),
         }
     });
     outcome.map_err(|cause| SendError { destination: Box::new(destination.clone()), cause, stage })
@@ -157,10 +159,10 @@ const CONTEXTS_MAX: usize = 128;
 const PIECE_BYTES: usize = 256 << 10;
 
 /// A class and a transfer syntax.
-type Kind<'a> = (&'a str, &'a str);
+type ObjectKind<'a> = (&'a str, &'a str);
 
 /// The kinds an object can be sent as, its own first.
-fn kinds(object: &Object, decode: Option<Decode>) -> impl Iterator<Item = Kind<'_>> {
+fn kinds(object: &DicomObject, decode: Option<DecodeFunction>) -> impl Iterator<Item = ObjectKind<'_>> {
     let (class, own) = (object.sop_class_uid(), object.transfer_syntax_uid());
     let is_convertible = is_native(own) || decode.is_some();
     let others = transcode::TARGETS.into_iter().filter(move |other| is_convertible && *other != own);
@@ -168,7 +170,7 @@ fn kinds(object: &Object, decode: Option<Decode>) -> impl Iterator<Item = Kind<'
 }
 
 /// Splits objects so that each part fits one association; nearly always it is one part.
-fn batches(objects: &[Object], decode: Option<Decode>) -> impl Iterator<Item = &[Object]> {
+fn batches(objects: &[DicomObject], decode: Option<DecodeFunction>) -> impl Iterator<Item = &[DicomObject]> {
     let mut rest = objects;
     std::iter::from_fn(move || {
         let mut all = BTreeSet::new();
@@ -183,30 +185,30 @@ fn batches(objects: &[Object], decode: Option<Decode>) -> impl Iterator<Item = &
 }
 
 fn send_batch(
-    destination: &Destination,
-    batch: &[Object],
-    decode: Option<Decode>,
-    tell: &mut dyn FnMut(Sent),
-    stage: &mut Stage,
-) -> Result<(), Cause> {
-    *stage = Stage::Opening;
-    let all: BTreeSet<Kind> = batch.iter().flat_map(|object| kinds(object, decode)).collect();
-    let proposals: Vec<Proposal> = all.into_iter().map(proposal).collect();
+    destination: &DimseNode,
+    batch: &[DicomObject],
+    decode: Option<DecodeFunction>,
+    tell: &mut dyn FnMut(SentObject),
+    stage: &mut SendStage,
+) -> Result<(), SendCause> {
+    *stage = SendStage::Opening;
+    let all: BTreeSet<ObjectKind> = batch.iter().flat_map(|object| kinds(object, decode)).collect();
+    let proposals: Vec<ContextProposal> = all.into_iter().map(proposal).collect();
     let mut association = match request(destination, &proposals) {
-        Err(Cause::NothingTaken) => {
-            batch.iter().for_each(|object| tell(Sent::of(object, not_taken(object))));
+        Err(SendCause::NothingTaken) => {
+            batch.iter().for_each(|object| tell(SentObject::of(object, not_taken(object))));
             return Ok(());
         }
         association => association?,
     };
-    *stage = Stage::Open;
+    *stage = SendStage::Open;
     for (index, object) in batch.iter().enumerate() {
         // Message ids go round; only one is in use at a time.
         let message_id = (index % 0xFFFF) as u16 + 1;
         match store(&mut association, object, decode, message_id) {
-            Ok(outcome) => tell(Sent::of(object, outcome)),
+            Ok(outcome) => tell(SentObject::of(object, outcome)),
             Err(cause) => {
-                tell(Sent::of(object, Outcome::Unanswered));
+                tell(SentObject::of(object, SendOutcome::Unanswered));
                 return Err(cause);
             }
         }
@@ -215,25 +217,25 @@ fn send_batch(
     Ok(())
 }
 
-fn not_taken(object: &Object) -> Outcome {
+fn not_taken(object: &DicomObject) -> SendOutcome {
     let (class, syntax) = (object.sop_class_uid(), object.transfer_syntax_uid());
-    Outcome::NotTaken { sop_class_uid: class.to_owned(), transfer_syntax_uid: syntax.to_owned() }
+    SendOutcome::NotTaken { sop_class_uid: class.to_owned(), transfer_syntax_uid: syntax.to_owned() }
 }
 
-fn proposal((sop_class_uid, transfer_syntax_uid): Kind) -> Proposal {
-    Proposal {
+fn proposal((sop_class_uid, transfer_syntax_uid): ObjectKind) -> ContextProposal {
+    ContextProposal {
         abstract_syntax: sop_class_uid.to_owned(),
         transfer_syntaxes: vec![transfer_syntax_uid.to_owned()],
-        role: Role::User,
+        role: ServiceRole::User,
     }
 }
 
 fn store(
     association: &mut Association,
-    object: &Object,
-    decode: Option<Decode>,
+    object: &DicomObject,
+    decode: Option<DecodeFunction>,
     message_id: u16,
-) -> Result<Outcome, Cause> {
+) -> Result<SendOutcome, SendCause> {
     let (own, request) = (object.transfer_syntax_uid(), command(object, message_id));
     let agreed = kinds(object, decode)
         .find_map(|(class, syntax)| Some((association.context_for(class, syntax)?, syntax)));
@@ -242,29 +244,29 @@ fn store(
         Some((context, syntax)) if syntax == own => {
             ask(association, context, &request, Some(&mut |to| as_it_is(object, to)))
         }
-        Some((context, syntax)) => match Transcoding::prepare(object, decode) {
+        Some((context, syntax)) => match TranscodableObject::prepare(object, decode) {
             Ok(converted) => {
-                let write = &mut |to: &mut Outgoing| converted.write(syntax, to).map_err(io_error);
+                let write = &mut |to: &mut OutgoingMessage| converted.write(syntax, to).map_err(io_error);
                 ask(association, context, &request, Some(write))
             }
             // What the system says is nothing about the object, which damaged compression is.
-            Err(Untranscodable::Io(error)) if error.raw_os_error().is_some() => {
-                return Err(Cause::Unreadable(error.to_string()));
+            Err(TranscodeError::Io(error)) if error.raw_os_error().is_some() => {
+                return Err(SendCause::Unreadable(error.to_string()));
             }
             Err(error) => {
                 let (transfer_syntax_uid, reason) = (own.to_owned(), error.to_string());
-                return Ok(Outcome::NotConverted { transfer_syntax_uid, reason });
+                return Ok(SendOutcome::NotConverted { transfer_syntax_uid, reason });
             }
         },
     };
-    answer.map(|(status, comment)| Outcome::of(status, &comment))
+    answer.map(|(status, comment)| SendOutcome::of(status, &comment))
 }
 
-fn command(object: &Object, message_id: u16) -> Command {
-    Command::store(message_id, object.sop_class_uid(), object.sop_instance_uid())
+fn command(object: &DicomObject, message_id: u16) -> CommandSet {
+    CommandSet::store(message_id, object.sop_class_uid(), object.sop_instance_uid())
 }
 
-fn as_it_is(object: &Object, to: &mut Outgoing) -> io::Result<()> {
+fn as_it_is(object: &DicomObject, to: &mut OutgoingMessage) -> io::Result<()> {
     let mut data_set = BufReader::with_capacity(PIECE_BYTES, object.data_set()?);
     loop {
         let piece = data_set.fill_buf()?;
@@ -277,39 +279,39 @@ fn as_it_is(object: &Object, to: &mut Outgoing) -> io::Result<()> {
     }
 }
 
-fn io_error(error: Untranscodable) -> io::Error {
+fn io_error(error: TranscodeError) -> io::Error {
     match error {
-        Untranscodable::Io(error) => error,
+        TranscodeError::Io(error) => error,
         other => io::Error::other(other.to_string()),
     }
 }
 
 /// Writes a data set.
-type Body<'a> = &'a mut dyn FnMut(&mut Outgoing) -> io::Result<()>;
+type DataSetBody<'a> = &'a mut dyn FnMut(&mut OutgoingMessage) -> io::Result<()>;
 
 /// Sends a request and waits for its answer: status and comment.
 fn ask(
     association: &mut Association,
     context: u8,
-    request: &Command,
-    body: Option<Body>,
-) -> Result<(Status, String), Cause> {
+    request: &CommandSet,
+    body: Option<DataSetBody>,
+) -> Result<(DimseStatus, String), SendCause> {
     let mut outgoing = association.begin(context, request);
     if let Some(write) = body {
         outgoing = outgoing.data_set();
         if let Err(error) = write(&mut outgoing) {
             // Half a message has been sent: nothing else can follow.
-            let unread = || Cause::Unreadable(error.to_string());
-            return Err(outgoing.why_broken().map_or_else(unread, Cause::from));
+            let unread = || SendCause::Unreadable(error.to_string());
+            return Err(outgoing.why_broken().map_or_else(unread, SendCause::from));
         }
     }
     outgoing.finish()?;
-    let Heard::Command { command: answer, .. } = association.hear()? else {
-        return Err(Cause::Broken("the destination sent something other than an answer".to_owned()));
+    let AssociationMessage::Command { command: answer, .. } = association.hear()? else {
+        return Err(SendCause::Broken("the destination sent something other than an answer".to_owned()));
     };
     let status = answer.status_for(request);
     let status =
-        status.ok_or_else(|| Cause::Broken("the destination answered another question".to_owned()))?;
+        status.ok_or_else(|| SendCause::Broken("the destination answered another question".to_owned()))?;
     Ok((status, answer.comment().to_owned()))
 }
 
@@ -323,29 +325,29 @@ fn release(association: Association) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dicom_file::part10::Head;
+    use crate::dicom_file::part10::FileHead;
 
-    fn object(sop_class_uid: &str, transfer_syntax_uid: &str) -> Object {
-        let head = Head {
+    fn object(sop_class_uid: &str, transfer_syntax_uid: &str) -> DicomObject {
+        let head = FileHead {
             sop_class_uid: sop_class_uid.to_owned(),
             sop_instance_uid: "1.2.3".to_owned(),
             transfer_syntax_uid: transfer_syntax_uid.to_owned(),
         };
-        Object::read("object", head.encode().into()).unwrap()
+        DicomObject::read("object", head.encode().into()).unwrap()
     }
 
     #[test]
     fn no_association_needs_more_contexts_than_there_are() {
         let class = |index: usize| format!("1.2.{}", index % 200);
         let native = |index| object(&class(index), uids::EXPLICIT_VR_LITTLE_ENDIAN);
-        let objects: Vec<Object> = (0..400).map(native).collect();
-        let sizes: Vec<usize> = batches(&objects, None).map(<[Object]>::len).collect();
+        let objects: Vec<DicomObject> = (0..400).map(native).collect();
+        let sizes: Vec<usize> = batches(&objects, None).map(<[DicomObject]>::len).collect();
         assert_eq!(sizes.iter().sum::<usize>(), 400);
         assert_eq!(sizes[0], 64, "each is proposed with explicit and implicit VR");
         let compressed = |index| object(&class(index), uids::RLE_LOSSLESS);
-        let objects: Vec<Object> = (0..400).map(compressed).collect();
-        assert_eq!(batches(&objects, None).next().map(<[Object]>::len), Some(128));
-        let alike: Vec<Object> = (0..400).map(|_| compressed(0)).collect();
+        let objects: Vec<DicomObject> = (0..400).map(compressed).collect();
+        assert_eq!(batches(&objects, None).next().map(<[DicomObject]>::len), Some(128));
+        let alike: Vec<DicomObject> = (0..400).map(|_| compressed(0)).collect();
         assert_eq!(batches(&alike, None).count(), 1);
     }
 
@@ -358,7 +360,7 @@ mod tests {
         assert_eq!(syntaxes(implicit, None), [implicit, explicit]);
         assert_eq!(syntaxes("1.2.840.10008.1.2.2", None).len(), 3);
         assert_eq!(syntaxes(uids::JPEG_BASELINE8_BIT, None), [uids::JPEG_BASELINE8_BIT]);
-        let decode: Decode = |_| Err("not here".to_owned());
+        let decode: DecodeFunction = |_| Err("not here".to_owned());
         assert_eq!(syntaxes(uids::JPEG_BASELINE8_BIT, Some(decode))[1..], [explicit, implicit]);
     }
 
@@ -369,7 +371,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         drop(listener);
         let error = echo(&format!("PACS@{address}").parse().unwrap()).unwrap_err();
-        assert!(matches!(error.cause, Cause::Unconnected(_)), "{error}");
+        assert!(matches!(error.cause, SendCause::Unconnected(_)), "{error}");
         assert!(error.remedy().contains(&address.to_string()));
     }
 }

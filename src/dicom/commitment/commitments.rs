@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use super::transaction::{Committed, PROCESSING_FAILURE, Reference};
+use super::transaction::{CommitmentOutcome, ObjectReference, PROCESSING_FAILURE};
 
 /// The commitments that we have asked for: who waits for one meets its outcome here.
 #[derive(Debug, Default)]
-pub struct Commitments {
-    asked: Mutex<Asked>,
+pub struct RequestedCommitments {
+    asked: Mutex<CommitmentState>,
     changed: Condvar,
 }
 
@@ -23,20 +23,20 @@ const TRANSACTIONS_MAX: usize = 10_000;
 const ASKED_FOR: Duration = Duration::from_secs(10 * 60);
 
 /// The node and the SOP Instance UID.
-type Key = (String, String);
+type CommitmentKey = (String, String);
 
 #[derive(Debug, Default)]
-struct Asked {
-    transactions: BTreeMap<String, Vec<Key>>,
+struct CommitmentState {
+    transactions: BTreeMap<String, Vec<CommitmentKey>>,
     /// Their UIDs, the oldest first.
     order: VecDeque<String>,
-    objects: BTreeMap<Key, Object>,
+    objects: BTreeMap<CommitmentKey, RequestedObject>,
     /// Nobody listens any more.
     closed: bool,
 }
 
 #[derive(Debug)]
-struct Object {
+struct RequestedObject {
     /// The last one in which it was asked for, and when.
     transaction: String,
     at: Instant,
@@ -44,18 +44,18 @@ struct Object {
     outcome: Option<Result<(), u16>>,
 }
 
-impl Commitments {
+impl RequestedCommitments {
     /// Those of the objects that are to be asked for: of the others the outcome is known or on its way.
     pub(in crate::dicom) fn unasked(
         &self,
         node: &str,
-        references: &[Reference],
+        references: &[ObjectReference],
         now: Instant,
-    ) -> Vec<Reference> {
+    ) -> Vec<ObjectReference> {
         let asked = self.lock();
-        let is_asked = |reference: &&Reference| {
+        let is_asked = |reference: &&ObjectReference| {
             let object = asked.objects.get(&key(node, reference));
-            let is_recent = |object: &Object| now.saturating_duration_since(object.at) < ASKED_FOR;
+            let is_recent = |object: &RequestedObject| now.saturating_duration_since(object.at) < ASKED_FOR;
             object.is_some_and(|object| object.outcome.is_some() || is_recent(object))
         };
         references.iter().filter(|reference| !asked.closed && !is_asked(reference)).cloned().collect()
@@ -65,14 +65,14 @@ impl Commitments {
         &self,
         node: &str,
         transaction: &str,
-        references: &[Reference],
+        references: &[ObjectReference],
         at: Instant,
     ) {
         let mut asked = self.lock();
-        let keys: Vec<Key> = references.iter().map(|reference| key(node, reference)).collect();
+        let keys: Vec<CommitmentKey> = references.iter().map(|reference| key(node, reference)).collect();
         for key in &keys {
             let transaction = transaction.to_owned();
-            asked.objects.insert(key.clone(), Object { transaction, at, outcome: None });
+            asked.objects.insert(key.clone(), RequestedObject { transaction, at, outcome: None });
         }
         if asked.transactions.insert(transaction.to_owned(), keys).is_none() {
             asked.order.push_back(transaction.to_owned());
@@ -93,7 +93,7 @@ impl Commitments {
 
     /// Notes an outcome, also one that comes late. Gives whether somebody had asked. What is not named
     /// in it is not committed to.
-    pub(in crate::dicom) fn settle(&self, transaction: &str, outcome: &Committed) -> bool {
+    pub(in crate::dicom) fn settle(&self, transaction: &str, outcome: &CommitmentOutcome) -> bool {
         let mut asked = self.lock();
         let Some(keys) = asked.transactions.get(transaction).cloned() else { return false };
         let safe = outcome.safe.iter().map(|one| (one.sop_instance_uid.as_str(), Ok(())));
@@ -114,11 +114,11 @@ impl Commitments {
     pub(in crate::dicom) fn wait(
         &self,
         node: &str,
-        references: &[Reference],
+        references: &[ObjectReference],
         time: Duration,
-    ) -> Option<Committed> {
-        let keys: Vec<Key> = references.iter().map(|reference| key(node, reference)).collect();
-        let is_open = |asked: &mut Asked| !asked.closed && !asked.is_known(&keys);
+    ) -> Option<CommitmentOutcome> {
+        let keys: Vec<CommitmentKey> = references.iter().map(|reference| key(node, reference)).collect();
+        let is_open = |asked: &mut CommitmentState| !asked.closed && !asked.is_known(&keys);
         let waited = self.changed.wait_timeout_while(self.lock(), time, is_open);
         let (mut asked, _) = waited.expect(NO_PANIC);
         asked.is_known(&keys).then(|| asked.take(&keys, references))
@@ -130,18 +130,18 @@ impl Commitments {
         self.changed.notify_all();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Asked> {
+    fn lock(&self) -> MutexGuard<'_, CommitmentState> {
         self.asked.lock().expect(NO_PANIC)
     }
 }
 
-impl Asked {
-    fn is_known(&self, keys: &[Key]) -> bool {
+impl CommitmentState {
+    fn is_known(&self, keys: &[CommitmentKey]) -> bool {
         keys.iter().all(|key| self.objects.get(key).is_some_and(|object| object.outcome.is_some()))
     }
 
-    fn take(&mut self, keys: &[Key], references: &[Reference]) -> Committed {
-        let (mut committed, mut used) = (Committed::default(), BTreeSet::new());
+    fn take(&mut self, keys: &[CommitmentKey], references: &[ObjectReference]) -> CommitmentOutcome {
+        let (mut committed, mut used) = (CommitmentOutcome::default(), BTreeSet::new());
         for (key, reference) in keys.iter().zip(references) {
             // What is there twice is told once.
             let Some(object) = self.objects.remove(key) else { continue };
@@ -175,7 +175,7 @@ impl Asked {
     }
 }
 
-fn key(node: &str, reference: &Reference) -> Key {
+fn key(node: &str, reference: &ObjectReference) -> CommitmentKey {
     (node.to_owned(), reference.sop_instance_uid.clone())
 }
 
@@ -187,21 +187,21 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    fn references(numbers: std::ops::Range<u32>) -> Vec<Reference> {
-        let reference = |number| Reference {
+    fn references(numbers: std::ops::Range<u32>) -> Vec<ObjectReference> {
+        let reference = |number| ObjectReference {
             sop_class_uid: "1.2.840.10008.5.1.4.1.1.2".to_owned(),
             sop_instance_uid: format!("1.2.{number}"),
         };
         numbers.map(reference).collect()
     }
 
-    fn safe(numbers: std::ops::Range<u32>) -> Committed {
-        Committed { safe: references(numbers), failed: Vec::new() }
+    fn safe(numbers: std::ops::Range<u32>) -> CommitmentOutcome {
+        CommitmentOutcome { safe: references(numbers), failed: Vec::new() }
     }
 
     #[test]
     fn an_outcome_that_comes_late_is_found_and_not_asked_for_again() {
-        let (commitments, now) = (Commitments::default(), Instant::now());
+        let (commitments, now) = (RequestedCommitments::default(), Instant::now());
         let both = references(0..2);
         assert_eq!(commitments.unasked("PACS", &both, now), both);
         commitments.expect("PACS", "1", &both, now);
@@ -218,13 +218,13 @@ mod tests {
 
     #[test]
     fn only_what_was_asked_for_is_settled() {
-        let (commitments, now) = (Commitments::default(), Instant::now());
+        let (commitments, now) = (RequestedCommitments::default(), Instant::now());
         assert!(!commitments.settle("1", &safe(0..1)));
         commitments.expect("PACS", "1", &references(0..2), now);
         commitments.expect("PACS", "2", &references(2..3), now);
         assert!(commitments.settle("1", &safe(1..3)));
         let failed = vec![(references(0..1).remove(0), PROCESSING_FAILURE)];
-        let expected = Committed { safe: references(1..2), failed };
+        let expected = CommitmentOutcome { safe: references(1..2), failed };
         assert_eq!(commitments.wait("PACS", &references(0..2), Duration::ZERO), Some(expected));
         assert_eq!(commitments.wait("PACS", &references(2..3), Duration::ZERO), None, "of another one");
         assert!(!commitments.settle("1", &safe(0..2)), "that is used");
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn only_so_many_are_remembered_and_none_is_waited_for_at_the_stop() {
-        let (commitments, now) = (Commitments::default(), Instant::now());
+        let (commitments, now) = (RequestedCommitments::default(), Instant::now());
         for number in 0..=TRANSACTIONS_MAX as u32 {
             commitments.expect("PACS", &number.to_string(), &references(number..number + 1), now);
         }

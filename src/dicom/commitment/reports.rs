@@ -16,27 +16,29 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::dicom::intake::event::Event;
-use crate::dicom::intake::stop::Stop;
-use crate::dicom::names::destination::Destination;
-use crate::dicom_file::part10::Head;
+use crate::dicom::intake::event::ReceiverEvent;
+use crate::dicom::intake::stop::StopHandle;
+use crate::dicom::names::destination::DimseNode;
+use crate::dicom_file::part10::FileHead;
 use crate::store::make_folder;
 
 use super::request::tell;
-use super::transaction::{CLASS_INSTANCE_CONFLICT, Committed, NO_SUCH_INSTANCE, Reference, Transaction};
+use super::transaction::{
+    CLASS_INSTANCE_CONFLICT, CommitmentOutcome, CommitmentTransaction, NO_SUCH_INSTANCE, ObjectReference,
+};
 
-pub(in crate::dicom) struct Reports {
+pub(in crate::dicom) struct CommitmentReports {
     inbox: PathBuf,
     folder: PathBuf,
     /// Whom we can call, by AE title.
-    nodes: BTreeMap<String, Destination>,
-    waiting: Mutex<Vec<Report>>,
+    nodes: BTreeMap<String, DimseNode>,
+    waiting: Mutex<Vec<CommitmentReport>>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Report {
+struct CommitmentReport {
     calling_ae: String,
-    transaction: Transaction,
+    transaction: CommitmentTransaction,
     #[serde(skip)]
     tries: u32,
     /// It is not tried again before.
@@ -51,8 +53,8 @@ const TRIES_MAX: u32 = 16;
 /// So many objects may be in the requests that wait: who asks for more is told to come again later.
 const WAITING_REFERENCES_MAX: usize = 1_000_000;
 
-impl Reports {
-    pub fn open(inbox: &Path, nodes: BTreeMap<String, Destination>) -> io::Result<Reports> {
+impl CommitmentReports {
+    pub fn open(inbox: &Path, nodes: BTreeMap<String, DimseNode>) -> io::Result<CommitmentReports> {
         let folder = inbox.join("commitments");
         make_folder(&folder)?;
         let mut waiting = Vec::new();
@@ -63,7 +65,7 @@ impl Reports {
                 Err(error) => tracing::debug!(%error, "a request for a commitment is not whole"),
             }
         }
-        Ok(Reports { inbox: inbox.to_owned(), folder, nodes, waiting: Mutex::new(waiting) })
+        Ok(CommitmentReports { inbox: inbox.to_owned(), folder, nodes, waiting: Mutex::new(waiting) })
     }
 
     /// Whether a sender can be called to be told an outcome.
@@ -71,15 +73,15 @@ impl Reports {
         self.nodes.contains_key(calling_ae)
     }
 
-    pub fn have_room_for(&self, transaction: &Transaction) -> bool {
+    pub fn have_room_for(&self, transaction: &CommitmentTransaction) -> bool {
         let waiting: usize = self.lock().iter().map(|report| report.transaction.references.len()).sum();
         waiting + transaction.references.len() <= WAITING_REFERENCES_MAX
     }
 
     /// Takes a request over: when this returns, it is on the disk.
-    pub fn accept(&self, calling_ae: &str, transaction: Transaction) -> io::Result<()> {
+    pub fn accept(&self, calling_ae: &str, transaction: CommitmentTransaction) -> io::Result<()> {
         let (calling_ae, due) = (calling_ae.to_owned(), Instant::now());
-        let report = Report { calling_ae, transaction, tries: 0, due };
+        let report = CommitmentReport { calling_ae, transaction, tries: 0, due };
         let text = serde_json::to_vec(&report)?;
         let mut file = File::create(self.path(&report))?;
         file.write_all(&text)?;
@@ -90,10 +92,10 @@ impl Reports {
     }
 
     /// What of the objects is in the inbox.
-    pub fn outcome(&self, transaction: &Transaction) -> io::Result<Committed> {
+    pub fn outcome(&self, transaction: &CommitmentTransaction) -> io::Result<CommitmentOutcome> {
         let wanted = transaction.references.iter().map(|one| one.sop_instance_uid.as_str()).collect();
         let kept = kept(&self.inbox, &wanted)?;
-        let mut outcome = Committed::default();
+        let mut outcome = CommitmentOutcome::default();
         for reference in &transaction.references {
             match failure(&kept, reference) {
                 None => outcome.safe.push(reference.clone()),
@@ -104,7 +106,7 @@ impl Reports {
     }
 
     /// Reports outcomes until the stop. What cannot be reported is tried again, also by the next process.
-    pub fn serve(&self, stop: &Stop, tell_of: &(dyn Fn(&Event) + Sync)) {
+    pub fn serve(&self, stop: &StopHandle, tell_of: &(dyn Fn(&ReceiverEvent) + Sync)) {
         while !stop.wait(LOOK) {
             let due = take_due(&mut self.lock(), Instant::now());
             for report in due {
@@ -115,7 +117,7 @@ impl Reports {
                 match self.report(&report) {
                     Ok(()) => self.forget(&report),
                     Err(reason) if report.tries + 1 == TRIES_MAX => {
-                        tell_of(&Event::NotReported { reason });
+                        tell_of(&ReceiverEvent::NotReported { reason });
                         self.forget(&report);
                     }
                     Err(reason) => {
@@ -127,27 +129,27 @@ impl Reports {
         }
     }
 
-    fn report(&self, report: &Report) -> Result<(), String> {
-        let Report { calling_ae, transaction, .. } = report;
+    fn report(&self, report: &CommitmentReport) -> Result<(), String> {
+        let CommitmentReport { calling_ae, transaction, .. } = report;
         let outcome = self.outcome(transaction).map_err(|error| error.to_string())?;
         let node = self.nodes.get(calling_ae);
         let node = node.ok_or_else(|| format!("no address is known for {calling_ae}"))?;
         tell(node, &transaction.uid, &outcome).map_err(|error| error.to_string())
     }
 
-    fn forget(&self, report: &Report) {
+    fn forget(&self, report: &CommitmentReport) {
         if let Err(error) = fs::remove_file(self.path(report)) {
             tracing::warn!(%error, "the outcome of a commitment will be reported once more");
         }
     }
 
     /// A transaction's UID is its sender's text: its digest is a safe name.
-    fn path(&self, report: &Report) -> PathBuf {
+    fn path(&self, report: &CommitmentReport) -> PathBuf {
         let parts = [report.calling_ae.as_bytes(), report.transaction.uid.as_bytes()];
         self.folder.join(format!("{}.json", crate::step::Digest::of_parts(parts).uid()))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Report>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<CommitmentReport>> {
         self.waiting.lock().expect("nothing panics while it holds the reports")
     }
 }
@@ -155,15 +157,15 @@ impl Reports {
 const LOOK: Duration = Duration::from_millis(200);
 
 /// One that cannot be told yet holds up no other.
-fn take_due(waiting: &mut Vec<Report>, now: Instant) -> Vec<Report> {
+fn take_due(waiting: &mut Vec<CommitmentReport>, now: Instant) -> Vec<CommitmentReport> {
     waiting.extract_if(.., |report| report.due <= now).collect()
 }
 
-impl Report {
+impl CommitmentReport {
     /// After a try that failed.
-    fn later(self) -> Report {
+    fn later(self) -> CommitmentReport {
         let tries = self.tries + 1;
-        Report { tries, due: Instant::now() + LOOK * 2_u32.pow(tries), ..self }
+        CommitmentReport { tries, due: Instant::now() + LOOK * 2_u32.pow(tries), ..self }
     }
 }
 
@@ -189,12 +191,12 @@ fn kept(inbox: &Path, wanted: &BTreeSet<&str>) -> io::Result<BTreeMap<String, Pa
 }
 
 /// Why we do not commit to an object.
-fn failure(kept: &BTreeMap<String, PathBuf>, reference: &Reference) -> Option<u16> {
+fn failure(kept: &BTreeMap<String, PathBuf>, reference: &ObjectReference) -> Option<u16> {
     let Some(path) = kept.get(&reference.sop_instance_uid) else { return Some(NO_SUCH_INSTANCE) };
     let mut beginning = Vec::new();
     let read = File::open(path)
         .and_then(|file| io::Read::read_to_end(&mut io::Read::take(file, 4096), &mut beginning));
-    match read.ok().and_then(|_| Head::decode(&beginning)) {
+    match read.ok().and_then(|_| FileHead::decode(&beginning)) {
         None => Some(NO_SUCH_INSTANCE),
         Some((head, _)) if head.sop_class_uid != reference.sop_class_uid => Some(CLASS_INSTANCE_CONFLICT),
         Some(_) => None,
@@ -207,9 +209,9 @@ mod tests {
 
     #[test]
     fn who_cannot_be_told_holds_up_nobody() {
-        let report = |calling_ae: &str| Report {
+        let report = |calling_ae: &str| CommitmentReport {
             calling_ae: calling_ae.to_owned(),
-            transaction: Transaction { uid: "1.2".to_owned(), references: Vec::new() },
+            transaction: CommitmentTransaction { uid: "1.2".to_owned(), references: Vec::new() },
             tries: 0,
             due: Instant::now(),
         };

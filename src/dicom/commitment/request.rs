@@ -5,24 +5,27 @@ use std::time::{Duration, Instant};
 use dicom_dictionary_std::uids;
 
 use crate::dicom::ask::find::associated;
-use crate::dicom::names::destination::Destination;
-use crate::dicom::names::status::{Status, Verdict};
-use crate::dicom::wire::association::{Association, Broken, Heard, Proposal, Role};
-use crate::dicom::wire::command::Command;
-use crate::dicom::wire::send_error::{Cause, SendError, Stage};
+use crate::dicom::names::destination::DimseNode;
+use crate::dicom::names::status::{DimseStatus, StatusClass};
+use crate::dicom::wire::association::{
+    Association, AssociationError, AssociationMessage, ContextProposal, ServiceRole,
+};
+use crate::dicom::wire::command::CommandSet;
+use crate::dicom::wire::send_error::{SendCause, SendError, SendStage};
 
-use super::commitments::Commitments;
+use super::commitments::RequestedCommitments;
 use super::transaction::{
-    CLASS, Committed, DATA_SET_BYTES_MAX, PROCESSING_FAILURE, Reference, Transaction, event_report,
+    CLASS, CommitmentOutcome, CommitmentTransaction, DATA_SET_BYTES_MAX, ObjectReference, PROCESSING_FAILURE,
+    event_report,
 };
 
 /// Where the outcome of a commitment is awaited.
 #[derive(Clone, Copy, Debug)]
-pub enum Await<'a> {
+pub enum OutcomeChannel<'a> {
     /// On the association on which it is asked for.
     Here,
     /// By our listener, which the destination knows.
-    Listener(&'a Commitments),
+    Listener(&'a RequestedCommitments),
 }
 
 /// Asks a node to commit to objects, and waits for the outcome. `attempt` tells apart requests for the same
@@ -31,42 +34,47 @@ pub enum Await<'a> {
 /// # Errors
 /// If the node is not there, does not do it, or has not said in time.
 pub fn commit(
-    node: &Destination,
-    references: &[Reference],
+    node: &DimseNode,
+    references: &[ObjectReference],
     attempt: u64,
-    answer: Await,
+    answer: OutcomeChannel,
     time: Duration,
-) -> Result<Committed, SendError> {
+) -> Result<CommitmentOutcome, SendError> {
     let start = Instant::now();
-    let Await::Listener(commitments) = answer else {
-        return request(node, &Transaction::new(node, references, attempt), |association, transaction| {
-            report(association, transaction, start + time)
-        });
+    let OutcomeChannel::Listener(commitments) = answer else {
+        return request(
+            node,
+            &CommitmentTransaction::new(node, references, attempt),
+            |association, transaction| report(association, transaction, start + time),
+        );
     };
     let name = node.to_string();
     let unasked = commitments.unasked(&name, references, start);
     if !unasked.is_empty() {
-        let transaction = Transaction::new(node, &unasked, attempt);
+        let transaction = CommitmentTransaction::new(node, &unasked, attempt);
         // The outcome may come before the answer.
         commitments.expect(&name, &transaction.uid, &unasked, start);
         let asked = request(node, &transaction, |_, _| Ok(()));
         asked.inspect_err(|_| commitments.forget(&transaction.uid))?;
     }
-    let open =
-        || SendError { destination: Box::new(node.clone()), cause: Cause::Uncommitted, stage: Stage::Open };
+    let open = || SendError {
+        destination: Box::new(node.clone()),
+        cause: SendCause::Uncommitted,
+        stage: SendStage::Open,
+    };
     commitments.wait(&name, references, time.saturating_sub(start.elapsed())).ok_or_else(open)
 }
 
 /// Asks on an association, on which there is more to do then.
 fn request<T>(
-    node: &Destination,
-    transaction: &Transaction,
-    then: impl FnOnce(&mut Association, &Transaction) -> Result<T, Cause>,
+    node: &DimseNode,
+    transaction: &CommitmentTransaction,
+    then: impl FnOnce(&mut Association, &CommitmentTransaction) -> Result<T, SendCause>,
 ) -> Result<T, SendError> {
-    let proposal = Proposal {
+    let proposal = ContextProposal {
         abstract_syntax: CLASS.to_owned(),
         transfer_syntaxes: vec![uids::IMPLICIT_VR_LITTLE_ENDIAN.to_owned()],
-        role: Role::User,
+        role: ServiceRole::User,
     };
     associated(node, &[proposal], |association| {
         ask(association, transaction)?;
@@ -74,23 +82,23 @@ fn request<T>(
     })
 }
 
-fn ask(association: &mut Association, transaction: &Transaction) -> Result<(), Cause> {
+fn ask(association: &mut Association, transaction: &CommitmentTransaction) -> Result<(), SendCause> {
     let context = association.contexts[0].clone();
-    let asked = Command::action(1, CLASS, uids::STORAGE_COMMITMENT_PUSH_MODEL_INSTANCE, 1);
+    let asked = CommandSet::action(1, CLASS, uids::STORAGE_COMMITMENT_PUSH_MODEL_INSTANCE, 1);
     let data_set = transaction.encode(&context.transfer_syntax);
     association.send_with(context.id, &asked, &data_set)?;
     loop {
         match association.hear()? {
-            Heard::Command { command, .. } if command.answers(&asked) => {
-                let status = command.status_for(&asked).unwrap_or(Status(PROCESSING_FAILURE));
+            AssociationMessage::Command { command, .. } if command.answers(&asked) => {
+                let status = command.status_for(&asked).unwrap_or(DimseStatus(PROCESSING_FAILURE));
                 return match status.verdict() {
-                    Verdict::Failure => Err(Cause::Answered(status, String::new())),
-                    Verdict::Success | Verdict::Warning => Ok(()),
+                    StatusClass::Failure => Err(SendCause::Answered(status, String::new())),
+                    StatusClass::Success | StatusClass::Warning => Ok(()),
                 };
             }
-            Heard::Data { .. } => {}
-            Heard::Command { .. } | Heard::Release => {
-                return Err(Broken::Peer("did not answer the request for a commitment").into());
+            AssociationMessage::Data { .. } => {}
+            AssociationMessage::Command { .. } | AssociationMessage::Release => {
+                return Err(AssociationError::Peer("did not answer the request for a commitment").into());
             }
         }
     }
@@ -99,22 +107,24 @@ fn ask(association: &mut Association, transaction: &Transaction) -> Result<(), C
 /// Waits for the outcome on the same association.
 fn report(
     association: &mut Association,
-    transaction: &Transaction,
+    transaction: &CommitmentTransaction,
     end: Instant,
-) -> Result<Committed, Cause> {
+) -> Result<CommitmentOutcome, SendCause> {
     association.wait_at_most(end.saturating_duration_since(Instant::now()))?;
     let (mut event, mut data_set) = (None, Vec::new());
     loop {
         let last = match association.hear()? {
-            Heard::Release => return Err(Broken::Peer("ended the association before the outcome").into()),
-            Heard::Command { context, command } => {
+            AssociationMessage::Release => {
+                return Err(AssociationError::Peer("ended the association before the outcome").into());
+            }
+            AssociationMessage::Command { context, command } => {
                 event = Some((context, command));
                 data_set.clear();
                 false
             }
-            Heard::Data { bytes, last } => {
+            AssociationMessage::Data { bytes, last } => {
                 if data_set.len() + bytes.len() > DATA_SET_BYTES_MAX {
-                    return Err(Broken::Peer("sent too long an answer").into());
+                    return Err(AssociationError::Peer("sent too long an answer").into());
                 }
                 data_set.extend_from_slice(bytes);
                 last
@@ -122,8 +132,9 @@ fn report(
         };
         let Some((context, command)) = event.take_if(|_| last) else { continue };
         let syntax = association.context(context).map(|one| one.transfer_syntax.clone()).unwrap_or_default();
-        let outcome = Committed::decode(&data_set, &syntax).filter(|(uid, _)| *uid == transaction.uid);
-        let status = if outcome.is_some() { Status::SUCCESS } else { Status(PROCESSING_FAILURE) };
+        let outcome =
+            CommitmentOutcome::decode(&data_set, &syntax).filter(|(uid, _)| *uid == transaction.uid);
+        let status = if outcome.is_some() { DimseStatus::SUCCESS } else { DimseStatus(PROCESSING_FAILURE) };
         association.send(context, &command.answer(status, ""))?;
         if let Some((_, outcome)) = outcome {
             return Ok(outcome);
@@ -133,22 +144,22 @@ fn report(
 
 /// Reports an outcome to the node that asked us, on an association of its own.
 pub(in crate::dicom) fn tell(
-    node: &Destination,
+    node: &DimseNode,
     transaction: &str,
-    outcome: &Committed,
+    outcome: &CommitmentOutcome,
 ) -> Result<(), SendError> {
-    let proposal = Proposal {
+    let proposal = ContextProposal {
         abstract_syntax: CLASS.to_owned(),
         transfer_syntaxes: vec![uids::IMPLICIT_VR_LITTLE_ENDIAN.to_owned()],
-        role: Role::Provider,
+        role: ServiceRole::Provider,
     };
     associated(node, &[proposal], |association| {
         let context = association.contexts[0].clone();
         let (told, data_set) = event_report(transaction, outcome, &context.transfer_syntax);
         association.send_with(context.id, &told, &data_set)?;
         match association.hear()? {
-            Heard::Command { command, .. } if command.answers(&told) => Ok(()),
-            _ => Err(Broken::Peer("did not answer the report of a commitment").into()),
+            AssociationMessage::Command { command, .. } if command.answers(&told) => Ok(()),
+            _ => Err(AssociationError::Peer("did not answer the report of a commitment").into()),
         }
     })
 }

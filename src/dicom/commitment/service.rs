@@ -5,17 +5,17 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::dicom::names::destination::Destination;
+use crate::dicom::names::destination::DimseNode;
 
-use super::commitments::Commitments;
-use super::reports::Reports;
+use super::commitments::RequestedCommitments;
+use super::reports::CommitmentReports;
 
 /// Both sides of commitment, as an association needs them.
 pub(in crate::dicom) struct CommitmentService {
     /// Those that we have asked for.
-    pub asked: Arc<Commitments>,
+    pub asked: Arc<RequestedCommitments>,
     /// Those that we are asked for.
-    pub reports: Reports,
+    pub reports: CommitmentReports,
 }
 
 impl CommitmentService {
@@ -23,9 +23,9 @@ impl CommitmentService {
     /// If the folder of reports cannot be made or read.
     pub fn open(
         inbox: &Path,
-        nodes: BTreeMap<String, Destination>,
-        asked: Arc<Commitments>,
+        nodes: BTreeMap<String, DimseNode>,
+        asked: Arc<RequestedCommitments>,
     ) -> io::Result<CommitmentService> {
-        Ok(CommitmentService { asked, reports: Reports::open(inbox, nodes)? })
+        Ok(CommitmentService { asked, reports: CommitmentReports::open(inbox, nodes)? })
     }
 }

@@ -10,10 +10,10 @@ use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
 
 use crate::dicom::ask::query::encode;
-use crate::dicom::names::destination::Destination;
-use crate::dicom::wire::command::Command;
-use crate::dicom_file::part10::Head;
-use crate::imaging::{Elements, Part10};
+use crate::dicom::names::destination::DimseNode;
+use crate::dicom::wire::command::CommandSet;
+use crate::dicom_file::part10::FileHead;
+use crate::imaging::{HeaderElements, Part10File};
 use crate::step::Digest;
 
 pub(in crate::dicom) const CLASS: &str = uids::STORAGE_COMMITMENT_PUSH_MODEL;
@@ -23,39 +23,43 @@ pub(in crate::dicom) const DATA_SET_BYTES_MAX: usize = 32 << 20;
 
 /// An object, by its class and itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub struct Reference {
+pub struct ObjectReference {
     pub sop_class_uid: String,
     pub sop_instance_uid: String,
 }
 
 /// What somebody has been asked to commit to.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(in crate::dicom) struct Transaction {
+pub(in crate::dicom) struct CommitmentTransaction {
     pub uid: String,
-    pub references: Vec<Reference>,
+    pub references: Vec<ObjectReference>,
 }
 
 /// The outcome: which objects are safe, and which are not, with the reason (PS3.3 C.14.1.1).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Committed {
-    pub safe: Vec<Reference>,
-    pub failed: Vec<(Reference, u16)>,
+pub struct CommitmentOutcome {
+    pub safe: Vec<ObjectReference>,
+    pub failed: Vec<(ObjectReference, u16)>,
 }
 
-impl Transaction {
-    pub(super) fn new(node: &Destination, references: &[Reference], attempt: u64) -> Transaction {
+impl CommitmentTransaction {
+    pub(super) fn new(
+        node: &DimseNode,
+        references: &[ObjectReference],
+        attempt: u64,
+    ) -> CommitmentTransaction {
         let uids = references.iter().map(|one| one.sop_instance_uid.as_bytes());
         let number = attempt.to_be_bytes();
         let uid = Digest::of_parts(uids.chain([number.as_slice(), node.to_string().as_bytes()])).uid();
-        Transaction { uid, references: references.to_vec() }
+        CommitmentTransaction { uid, references: references.to_vec() }
     }
 
     /// `None` if it is not one, or if it has names that could not be told in an outcome.
-    pub fn decode(data_set: &[u8], transfer_syntax_uid: &str) -> Option<Transaction> {
+    pub fn decode(data_set: &[u8], transfer_syntax_uid: &str) -> Option<CommitmentTransaction> {
         with_elements(data_set, transfer_syntax_uid, |elements| {
             let uid = Some(elements.text(tags::TRANSACTION_UID)).filter(|uid| can_be_told(uid))?;
             let references = references(elements, tags::REFERENCED_SOP_SEQUENCE)?;
-            (!references.is_empty()).then_some(Transaction { uid, references })
+            (!references.is_empty()).then_some(CommitmentTransaction { uid, references })
         })
     }
 
@@ -67,12 +71,12 @@ impl Transaction {
     }
 }
 
-impl Committed {
+impl CommitmentOutcome {
     /// The transaction's UID, and its outcome.
     pub(in crate::dicom) fn decode(
         data_set: &[u8],
         transfer_syntax_uid: &str,
-    ) -> Option<(String, Committed)> {
+    ) -> Option<(String, CommitmentOutcome)> {
         with_elements(data_set, transfer_syntax_uid, |elements| {
             let failed = elements.items(tags::FAILED_SOP_SEQUENCE).map(|item| {
                 Some((reference(&item)?, item.short(tags::FAILURE_REASON).unwrap_or(PROCESSING_FAILURE)))
@@ -80,7 +84,7 @@ impl Committed {
             let failed = failed.collect::<Option<_>>()?;
             let safe = references(elements, tags::REFERENCED_SOP_SEQUENCE)?;
             let uid = Some(elements.text(tags::TRANSACTION_UID)).filter(|uid| can_be_told(uid))?;
-            Some((uid, Committed { safe, failed }))
+            Some((uid, CommitmentOutcome { safe, failed }))
         })
     }
 
@@ -108,24 +112,28 @@ pub(in crate::dicom) const PROCESSING_FAILURE: u16 = 0x0110;
 pub(in crate::dicom) const NO_SUCH_INSTANCE: u16 = 0x0112;
 pub(in crate::dicom) const CLASS_INSTANCE_CONFLICT: u16 = 0x0119;
 
-fn with_elements<T>(data_set: &[u8], syntax: &str, read: impl FnOnce(&Elements) -> Option<T>) -> Option<T> {
-    let head = Head { transfer_syntax_uid: syntax.to_owned(), ..Head::default() };
+fn with_elements<T>(
+    data_set: &[u8],
+    syntax: &str,
+    read: impl FnOnce(&HeaderElements) -> Option<T>,
+) -> Option<T> {
+    let head = FileHead { transfer_syntax_uid: syntax.to_owned(), ..FileHead::default() };
     let file = [head.encode(), data_set.to_vec()].concat();
-    let file = Part10::open(&file).ok()?;
+    let file = Part10File::open(&file).ok()?;
     let elements = file.elements();
     if elements.damage.is_some() { None } else { read(&elements) }
 }
 
 /// `None` at the first that names nothing: many of those would cost more than their bytes.
-fn references(elements: &Elements, tag: Tag) -> Option<Vec<Reference>> {
+fn references(elements: &HeaderElements, tag: Tag) -> Option<Vec<ObjectReference>> {
     elements.items(tag).map(|item| reference(&item)).collect()
 }
 
-fn reference(item: &Elements) -> Option<Reference> {
+fn reference(item: &HeaderElements) -> Option<ObjectReference> {
     let sop_class_uid = item.text(tags::REFERENCED_SOP_CLASS_UID);
     let sop_instance_uid = item.text(tags::REFERENCED_SOP_INSTANCE_UID);
     let is_named = sop_class_uid.is_ascii() && can_be_told(&sop_instance_uid);
-    is_named.then_some(Reference { sop_class_uid, sop_instance_uid })
+    is_named.then_some(ObjectReference { sop_class_uid, sop_instance_uid })
 }
 
 /// A UID is of digits and dots. What is not even ASCII could not be written into an outcome.
@@ -133,7 +141,7 @@ fn can_be_told(uid: &str) -> bool {
     !uid.is_empty() && uid.is_ascii()
 }
 
-fn item(reference: &Reference, failure: Option<u16>) -> InMemDicomObject {
+fn item(reference: &ObjectReference, failure: Option<u16>) -> InMemDicomObject {
     let failure =
         failure.map(|reason| DataElement::new(tags::FAILURE_REASON, VR::US, PrimitiveValue::from(reason)));
     let named = [
@@ -153,19 +161,19 @@ fn sequence(tag: Tag, items: Vec<InMemDicomObject>) -> DataElement<InMemDicomObj
 
 pub(in crate::dicom) fn event_report(
     transaction: &str,
-    outcome: &Committed,
+    outcome: &CommitmentOutcome,
     syntax: &str,
-) -> (Command, Vec<u8>) {
+) -> (CommandSet, Vec<u8>) {
     let well_known = uids::STORAGE_COMMITMENT_PUSH_MODEL_INSTANCE;
-    (Command::event(1, CLASS, well_known, outcome.event()), outcome.encode(transaction, syntax))
+    (CommandSet::event(1, CLASS, well_known, outcome.event()), outcome.encode(transaction, syntax))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn reference(number: u32) -> Reference {
-        Reference {
+    fn reference(number: u32) -> ObjectReference {
+        ObjectReference {
             sop_class_uid: "1.2.840.10008.5.1.4.1.1.2".to_owned(),
             sop_instance_uid: format!("1.2.{number}"),
         }
@@ -174,19 +182,22 @@ mod tests {
     #[test]
     fn a_transaction_and_its_outcome_survive_the_wire() {
         let transaction =
-            Transaction { uid: "2.25.1".to_owned(), references: (0..3).map(reference).collect() };
-        let outcome = Committed {
+            CommitmentTransaction { uid: "2.25.1".to_owned(), references: (0..3).map(reference).collect() };
+        let outcome = CommitmentOutcome {
             safe: vec![reference(0), reference(1)],
             failed: vec![(reference(2), NO_SUCH_INSTANCE)],
         };
         for syntax in [uids::IMPLICIT_VR_LITTLE_ENDIAN, uids::EXPLICIT_VR_LITTLE_ENDIAN] {
             let bytes = transaction.encode(syntax);
-            assert_eq!(Transaction::decode(&bytes, syntax).as_ref(), Some(&transaction));
+            assert_eq!(CommitmentTransaction::decode(&bytes, syntax).as_ref(), Some(&transaction));
             let bytes = outcome.encode("2.25.1", syntax);
-            assert_eq!(Committed::decode(&bytes, syntax), Some(("2.25.1".to_owned(), outcome.clone())));
+            assert_eq!(
+                CommitmentOutcome::decode(&bytes, syntax),
+                Some(("2.25.1".to_owned(), outcome.clone()))
+            );
             for length in 0..bytes.len() {
-                Committed::decode(&bytes[..length], syntax);
-                Transaction::decode(&bytes[..length], syntax);
+                CommitmentOutcome::decode(&bytes[..length], syntax);
+                CommitmentTransaction::decode(&bytes[..length], syntax);
             }
         }
     }
@@ -194,17 +205,18 @@ mod tests {
     #[test]
     fn what_cannot_be_told_is_not_agreed_to() {
         let syntax = uids::EXPLICIT_VR_LITTLE_ENDIAN;
-        let asked = |reference| Transaction { uid: "2.25.1".to_owned(), references: vec![reference] };
+        let asked =
+            |reference| CommitmentTransaction { uid: "2.25.1".to_owned(), references: vec![reference] };
         let mut bytes = asked(reference(7)).encode(syntax);
         let last = bytes.iter().rposition(|byte| *byte == b'7').unwrap();
-        assert!(Transaction::decode(&bytes, syntax).is_some());
+        assert!(CommitmentTransaction::decode(&bytes, syntax).is_some());
         bytes[last] = 0xFF;
-        assert_eq!(Transaction::decode(&bytes, syntax), None);
+        assert_eq!(CommitmentTransaction::decode(&bytes, syntax), None);
         // Four millions of items that name nothing: the first is enough.
         let empty = [0xFE, 0xFF, 0, 0xE0, 0, 0, 0, 0].repeat(DATA_SET_BYTES_MAX / 8);
         let head = [b"\x08\0\x99\x11SQ\0\0".as_slice(), &(empty.len() as u32).to_le_bytes()].concat();
         let uid =
             encode(&InMemDicomObject::from_element_iter([uid(tags::TRANSACTION_UID, "2.25.1")]), syntax);
-        assert_eq!(Transaction::decode(&[uid, head, empty].concat(), syntax), None);
+        assert_eq!(CommitmentTransaction::decode(&[uid, head, empty].concat(), syntax), None);
     }
 }

@@ -9,7 +9,7 @@ use dicom_dictionary_std::uids;
 use crate::dicom::ask::find;
 use crate::dicom::commitment::transaction;
 use crate::dicom::file::transcode;
-use crate::dicom::names::destination::Destination;
+use crate::dicom::names::destination::DimseNode;
 use crate::dicom::names::{sop_class, uid_name};
 use crate::dicom::wire::association::{APPLICATION_CONTEXT, PDU_BYTES_MAX, PDU_BYTES_SENT_MAX};
 use crate::dicom::{verify, web};
@@ -58,8 +58,8 @@ fn constants() -> Vec<(&'static str, String)> {
 
 /// What holds for those that we call, unless the site says otherwise.
 fn peers() -> Vec<(&'static str, String)> {
-    let node: Destination = "PEER@localhost:104".parse().expect("it has the form of one");
-    let service: web::Node = "http://localhost".parse().expect("it has the form of one");
+    let node: DimseNode = "PEER@localhost:104".parse().expect("it has the form of one");
+    let service: web::WebNode = "http://localhost".parse().expect("it has the form of one");
     vec![
         ("sent_pdu", shown_size(PDU_BYTES_SENT_MAX.into())),
         ("own_pdu", shown_size(PDU_BYTES_MAX.into())),

@@ -2,12 +2,12 @@
 
 use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 
-use crate::dicom::ask::query::{Level, keyword};
-use crate::dicom::ask::send::Outcome;
+use crate::dicom::ask::query::{QueryLevel, keyword};
+use crate::dicom::ask::send::SendOutcome;
 use crate::dicom::commitment::transaction::{CLASS_INSTANCE_CONFLICT, NO_SUCH_INSTANCE};
-use crate::dicom::names::status::Status;
+use crate::dicom::names::status::DimseStatus;
 use crate::dicom::names::{sop_class, uid_name};
-use crate::dicom::serve::settings::Settings;
+use crate::dicom::serve::settings::ReceiveSettings;
 use crate::imaging::{CharacterSet, can_decode};
 use crate::tls;
 use crate::yaml::{duration, shown_size};
@@ -29,7 +29,7 @@ fn table<const CELLS: usize>(head: [&str; CELLS], body: impl IntoIterator<Item =
 
 pub fn limits() -> String {
     let title = "FLOW".parse().expect("FLOW is an AE title");
-    let settings = Settings::new(title, "inbox".into());
+    let settings = ReceiveSettings::new(title, "inbox".into());
     let limits = [
         ("associations at the same time", settings.associations_max.to_string(), "`associations`"),
         ("presentation contexts of one", settings.contexts_max.to_string(), "`contexts`"),
@@ -67,28 +67,28 @@ fn number(uid: &str) -> Vec<u64> {
 }
 
 /// What an operation is answered with, and why.
-const GIVEN: [(Status, &str); 12] = [
-    (Status::SUCCESS, "the instance is on the disk; the request is agreed to"),
-    (Status::PROCESSING_FAILURE, "a report tells the outcome of a commitment that was not asked for"),
-    (Status::INVALID_ARGUMENT, "storage commitment: no transaction, no objects, or no outcome in it"),
-    (Status::INVALID_INSTANCE, "a SOP Class or Instance UID is not a UID"),
-    (Status::SOP_CLASS_NOT_SUPPORTED, "the class is not a storage class"),
-    (Status::UNRECOGNISED_OPERATION, "an operation that is not provided"),
-    (Status::MISTYPED_ARGUMENT, "C-STORE without a data set"),
-    (Status::RESOURCE_LIMITATION, "too many requests for storage commitment wait"),
+const GIVEN: [(DimseStatus, &str); 12] = [
+    (DimseStatus::SUCCESS, "the instance is on the disk; the request is agreed to"),
+    (DimseStatus::PROCESSING_FAILURE, "a report tells the outcome of a commitment that was not asked for"),
+    (DimseStatus::INVALID_ARGUMENT, "storage commitment: no transaction, no objects, or no outcome in it"),
+    (DimseStatus::INVALID_INSTANCE, "a SOP Class or Instance UID is not a UID"),
+    (DimseStatus::SOP_CLASS_NOT_SUPPORTED, "the class is not a storage class"),
+    (DimseStatus::UNRECOGNISED_OPERATION, "an operation that is not provided"),
+    (DimseStatus::MISTYPED_ARGUMENT, "C-STORE without a data set"),
+    (DimseStatus::RESOURCE_LIMITATION, "too many requests for storage commitment wait"),
     (
-        Status::OUT_OF_RESOURCES,
+        DimseStatus::OUT_OF_RESOURCES,
         "the disk is nearly full or cannot be written, too much waits, or the instance is too large",
     ),
     (
-        Status::DATA_SET_MISMATCH,
+        DimseStatus::DATA_SET_MISMATCH,
         "SOP UIDs of command and data set differ; over STOW-RS: another study than announced",
     ),
     (
-        Status::CANNOT_UNDERSTAND,
+        DimseStatus::CANNOT_UNDERSTAND,
         "the data set is damaged or cut off, or has no Study Instance UID; no such context",
     ),
-    (Status::TRANSFER_SYNTAX_NOT_SUPPORTED, "over STOW-RS: the transfer syntax is not in annex B"),
+    (DimseStatus::TRANSFER_SYNTAX_NOT_SUPPORTED, "over STOW-RS: the transfer syntax is not in annex B"),
 ];
 
 pub fn given_statuses() -> String {
@@ -120,10 +120,10 @@ const TAKEN: [(&str, u16); 19] = [
 
 pub fn taken_statuses() -> String {
     rows(TAKEN.map(|(codes, number)| {
-        let status = Status(number);
-        let then = match Outcome::of(status, "") {
-            Outcome::Stored => "it is stored, and verified",
-            Outcome::Warned { .. } => "the same; the warning is told",
+        let status = DimseStatus(number);
+        let then = match SendOutcome::of(status, "") {
+            SendOutcome::Stored => "it is stored, and verified",
+            SendOutcome::Warned { .. } => "the same; the warning is told",
             _ if status.may_pass() => "it is sent again",
             _ => "it is told, and not sent again unless `flow retry` asks for it",
         };
@@ -136,16 +136,17 @@ pub fn commitment_reasons() -> String {
         (NO_SUCH_INSTANCE, "the instance is not in the inbox: it never came, or was forgotten"),
         (CLASS_INSTANCE_CONFLICT, "it is there with another SOP class"),
     ];
-    rows(reasons.map(|(reason, when)| [code(Status(reason)), when.to_owned()]))
+    rows(reasons.map(|(reason, when)| [code(DimseStatus(reason)), when.to_owned()]))
 }
 
-fn code(Status(number): Status) -> String {
+fn code(DimseStatus(number): DimseStatus) -> String {
     format!("{number:04X}")
 }
 
 pub fn query_keys() -> String {
-    let levels = [Level::Study, Level::Series, Level::Instance];
-    let keys = |level: Level| level.told().iter().map(|tag| keyword(*tag)).collect::<Vec<_>>().join(", ");
+    let levels = [QueryLevel::Study, QueryLevel::Series, QueryLevel::Instance];
+    let keys =
+        |level: QueryLevel| level.told().iter().map(|tag| keyword(*tag)).collect::<Vec<_>>().join(", ");
     rows(levels.map(|level| [level.code().to_owned(), keys(level)]))
 }
 

@@ -8,12 +8,12 @@ pub use target::ObjectTarget;
 pub use verifier::{ObjectFinding, ObjectVerifier, by_commitment, by_query, over_web};
 
 use crate::admission::{
-    self, DeliveryTrouble, OutgoingResponse, PartAnswer, PartFinding, PartOutcome, TroubleKind,
+    self, DeliveryErrorKind, DeliveryTrouble, OutgoingResponse, PartAnswer, PartFinding, PartOutcome,
 };
 use crate::dataflow::Response;
 use crate::step::Request;
 
-use super::{NotSendable, Object, Outcome, Sent};
+use super::{DicomObject, ObjectError, SendOutcome, SentObject};
 
 /// A peer that gets the DICOM files of responses.
 #[derive(Clone)]
@@ -69,7 +69,7 @@ impl admission::Destination for ObjectDestination {
         if objects.is_empty() {
             return trouble.map_or(Ok(()), Err);
         }
-        let passing = |text: String| DeliveryTrouble { text, kind: TroubleKind::Passing };
+        let passing = |text: String| DeliveryTrouble { text, kind: DeliveryErrorKind::Passing };
         let findings = verifier(&objects).map_err(passing)?;
         for object in &objects {
             let finding = findings.iter().find(|one| one.sop_instance_uid == object.sop_instance_uid());
@@ -82,14 +82,14 @@ impl admission::Destination for ObjectDestination {
 }
 
 impl ObjectDestination {
-    fn answer(&self, sent: Sent) -> PartAnswer {
+    fn answer(&self, sent: SentObject) -> PartAnswer {
         let outcome = match &sent.outcome {
-            Outcome::Stored | Outcome::Warned { .. } if self.verifier.is_some() => PartOutcome::Taken,
-            Outcome::Stored => PartOutcome::Stored,
-            Outcome::Warned { .. } => PartOutcome::Warned,
-            Outcome::Refused { status, .. } if status.may_pass() => PartOutcome::Deferred,
-            Outcome::Unanswered => PartOutcome::Unanswered,
-            Outcome::Refused { .. } | Outcome::NotTaken { .. } | Outcome::NotConverted { .. } => {
+            SendOutcome::Stored | SendOutcome::Warned { .. } if self.verifier.is_some() => PartOutcome::Taken,
+            SendOutcome::Stored => PartOutcome::Stored,
+            SendOutcome::Warned { .. } => PartOutcome::Warned,
+            SendOutcome::Refused { status, .. } if status.may_pass() => PartOutcome::Deferred,
+            SendOutcome::Unanswered => PartOutcome::Unanswered,
+            SendOutcome::Refused { .. } | SendOutcome::NotTaken { .. } | SendOutcome::NotConverted { .. } => {
                 PartOutcome::Refused
             }
         };
@@ -104,7 +104,7 @@ pub const SOP_CLASS_UID: &str = "sop_class_uid";
 /// Files of a response, opened as far as they can be.
 #[derive(Default)]
 struct OpenedObjects {
-    objects: Vec<Object>,
+    objects: Vec<DicomObject>,
     refused: Vec<PartAnswer>,
     /// Of those that cannot be read now. The store is local, so that is nothing about them.
     trouble: Option<DeliveryTrouble>,
@@ -113,14 +113,14 @@ struct OpenedObjects {
 fn open(outgoing: &OutgoingResponse, parts: &[&str]) -> OpenedObjects {
     let mut opened = OpenedObjects::default();
     for file in parts.iter().filter_map(|part| outgoing.file(part)) {
-        match Object::open(&file.name, outgoing.path(file)) {
+        match DicomObject::open(&file.name, outgoing.path(file)) {
             Ok(object) => opened.objects.push(object),
-            Err(error @ NotSendable::NotDicom { .. }) => {
+            Err(error @ ObjectError::NotDicom { .. }) => {
                 opened.refused.push(PartAnswer::new(&file.name, PartOutcome::Refused, error.to_string()));
             }
-            Err(error @ NotSendable::Unreadable { .. }) => {
+            Err(error @ ObjectError::Unreadable { .. }) => {
                 let text = format!("{error}. Check the disk, and how many files may be open.");
-                opened.trouble = Some(DeliveryTrouble { text, kind: TroubleKind::Partial });
+                opened.trouble = Some(DeliveryTrouble { text, kind: DeliveryErrorKind::Partial });
             }
         }
     }

@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::admission::{DeliveryTrouble, TroubleKind};
-use crate::dicom::{self, Destination, Object, Sent, Stage, web};
+use crate::admission::{DeliveryErrorKind, DeliveryTrouble};
+use crate::dicom::{self, DicomObject, DimseNode, SendStage, SentObject, web};
 use crate::step::Request;
 
 /// The peer that the DICOM files of a response go to.
 #[derive(Clone, Debug)]
 pub enum ObjectTarget {
     /// A node, by C-STORE.
-    Node(Box<Destination>),
+    Node(Box<DimseNode>),
     /// A DICOMweb service, by STOW-RS.
-    Web(Box<web::Node>),
+    Web(Box<web::WebNode>),
     /// Whoever sent the request: its node, by the AE title that it called itself by.
-    Sender(BTreeMap<String, Destination>),
+    Sender(BTreeMap<String, DimseNode>),
 }
 
 impl ObjectTarget {
@@ -41,8 +41,8 @@ impl ObjectTarget {
     pub(super) fn send(
         &self,
         request: &Request,
-        objects: &[Object],
-        answered: &mut dyn FnMut(Sent),
+        objects: &[DicomObject],
+        answered: &mut dyn FnMut(SentObject),
     ) -> Result<(), DeliveryTrouble> {
         let destination = match self {
             ObjectTarget::Web(node) => return store(node, objects, answered),
@@ -53,8 +53,8 @@ impl ObjectTarget {
             DeliveryTrouble {
                 text: format!("{}. {}", error.cause, error.remedy()),
                 kind: match error.stage {
-                    Stage::Opening => TroubleKind::Absent,
-                    Stage::Open => TroubleKind::Passing,
+                    SendStage::Opening => DeliveryErrorKind::Absent,
+                    SendStage::Open => DeliveryErrorKind::Passing,
                 },
             }
         })
@@ -63,15 +63,16 @@ impl ObjectTarget {
 
 /// The service answers for a batch at a time, so its answers come together.
 fn store(
-    node: &web::Node,
-    objects: &[Object],
-    answered: &mut dyn FnMut(Sent),
+    node: &web::WebNode,
+    objects: &[DicomObject],
+    answered: &mut dyn FnMut(SentObject),
 ) -> Result<(), DeliveryTrouble> {
     let (sent, error) = match web::store(node, objects) {
         Ok(sent) => (sent, None),
         Err(error) => {
             let text = format!("{}. {}", error.cause, error.remedy());
-            let kind = if error.cause.is_absence() { TroubleKind::Absent } else { TroubleKind::Passing };
+            let kind =
+                if error.cause.is_absence() { DeliveryErrorKind::Absent } else { DeliveryErrorKind::Passing };
             (error.sent, Some(DeliveryTrouble { text, kind }))
         }
     };
@@ -81,9 +82,9 @@ fn store(
 
 /// A study that came in parts may have several senders: the first one that is known gets the results.
 fn sender<'a>(
-    nodes: &'a BTreeMap<String, Destination>,
+    nodes: &'a BTreeMap<String, DimseNode>,
     request: &Request,
-) -> Result<&'a Destination, DeliveryTrouble> {
+) -> Result<&'a DimseNode, DeliveryTrouble> {
     let titles = request.attribute("calling_ae");
     let known = titles.split('\\').find_map(|title| nodes.get(title));
     known.ok_or_else(|| {
@@ -93,7 +94,7 @@ fn sender<'a>(
             _ => format!("it is not known where the sender {titles} receives"),
         };
         let text = format!("{trouble}. {remedy}");
-        DeliveryTrouble { text, kind: TroubleKind::Lasting }
+        DeliveryTrouble { text, kind: DeliveryErrorKind::Lasting }
     })
 }
 
@@ -119,13 +120,13 @@ mod tests {
 
     #[test]
     fn the_sender_is_found_by_its_title_or_told_to_be_unknown() {
-        let node: Destination = "CT1@10.0.0.7:104".parse().unwrap();
+        let node: DimseNode = "CT1@10.0.0.7:104".parse().unwrap();
         let nodes = BTreeMap::from([("CT1".to_owned(), node)]);
         assert_eq!(sender(&nodes, &request("CT1")).unwrap().to_string(), "CT1@10.0.0.7:104");
         assert_eq!(sender(&nodes, &request("ARCHIVE\\CT1")).unwrap().to_string(), "CT1@10.0.0.7:104");
         for (unknown, named) in [("CT2", "the sender CT2 receives"), ("", "does not name its sender")] {
             let trouble = sender(&nodes, &request(unknown)).unwrap_err();
-            assert_eq!(trouble.kind, TroubleKind::Lasting);
+            assert_eq!(trouble.kind, DeliveryErrorKind::Lasting);
             assert!(trouble.text.contains(named), "{}", trouble.text);
         }
     }
@@ -133,7 +134,7 @@ mod tests {
     #[test]
     fn senders_are_the_same_node_only_if_they_are_at_the_same_address() {
         let node = |title: &str, address: &str| {
-            (title.to_owned(), format!("{title}@{address}").parse::<Destination>().unwrap())
+            (title.to_owned(), format!("{title}@{address}").parse::<DimseNode>().unwrap())
         };
         let nodes = [node("CT1", "10.0.0.7:104"), node("CT2", "10.0.0.8:104"), node("CT3", "10.0.0.7:104")];
         let target = ObjectTarget::Sender(nodes.into());

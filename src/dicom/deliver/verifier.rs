@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::dicom::verify::{self, Found};
-use crate::dicom::{Await, Commitments, Destination, Object, web};
+use crate::dicom::verify::{self, VerifiedObjects};
+use crate::dicom::{DicomObject, DimseNode, OutcomeChannel, RequestedCommitments, web};
 
 /// Finds out which of the objects that a peer has taken are safe there. An object that is not among those
 /// it gives, or is not safe, is looked for once more, and then sent again.
-pub type ObjectVerifier = Arc<dyn Fn(&[Object]) -> Result<Vec<ObjectFinding>, String> + Send + Sync>;
+pub type ObjectVerifier = Arc<dyn Fn(&[DicomObject]) -> Result<Vec<ObjectFinding>, String> + Send + Sync>;
 
 /// What was found out of one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ const CALL_TIME: Duration = Duration::from_secs(5);
 
 /// The node commits to the objects. `commitments` is where outcomes are awaited that come to our listener,
 /// if there is one.
-pub fn by_commitment(node: &Destination, commitments: Option<Arc<Commitments>>) -> ObjectVerifier {
+pub fn by_commitment(node: &DimseNode, commitments: Option<Arc<RequestedCommitments>>) -> ObjectVerifier {
     let node = node.clone();
     // Transactions of this process must not have the UIDs of an earlier one's.
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -33,8 +33,8 @@ pub fn by_commitment(node: &Destination, commitments: Option<Arc<Commitments>>) 
     Arc::new(move |objects| {
         let attempt = attempts.fetch_add(1, Ordering::Relaxed);
         let (answer, time) = match commitments.as_deref() {
-            Some(commitments) => (Await::Listener(commitments), CALL_TIME),
-            None => (Await::Here, verify::COMMITMENT_TIME),
+            Some(commitments) => (OutcomeChannel::Listener(commitments), CALL_TIME),
+            None => (OutcomeChannel::Here, verify::COMMITMENT_TIME),
         };
         let outcome = verify::committed(&node, objects, attempt, answer, time);
         let outcome = outcome.map_err(|error| format!("{}. {}", error.cause, error.remedy()))?;
@@ -43,7 +43,7 @@ pub fn by_commitment(node: &Destination, commitments: Option<Arc<Commitments>>) 
 }
 
 /// The node finds the objects (C-FIND).
-pub fn by_query(node: &Destination) -> ObjectVerifier {
+pub fn by_query(node: &DimseNode) -> ObjectVerifier {
     let node = node.clone();
     Arc::new(move |objects| {
         let found = verify::found(&node, objects);
@@ -53,7 +53,7 @@ pub fn by_query(node: &Destination) -> ObjectVerifier {
 }
 
 /// The service finds the objects (QIDO-RS).
-pub fn over_web(node: &web::Node) -> ObjectVerifier {
+pub fn over_web(node: &web::WebNode) -> ObjectVerifier {
     let node = node.clone();
     Arc::new(move |objects| {
         let found = verify::found_over_web(&node, objects);
@@ -63,7 +63,7 @@ pub fn over_web(node: &web::Node) -> ObjectVerifier {
 }
 
 /// In the order of the objects.
-fn findings(objects: &[Object], mut found: Found) -> Vec<ObjectFinding> {
+fn findings(objects: &[DicomObject], mut found: VerifiedObjects) -> Vec<ObjectFinding> {
     let each = objects.iter().filter_map(|object| {
         let sop_instance_uid = object.sop_instance_uid().to_owned();
         let safe = found.remove(&sop_instance_uid)?;

@@ -13,109 +13,120 @@ use std::time::Duration;
 use dicom_dictionary_std::tags;
 
 use crate::dicom::ask::find::find;
-use crate::dicom::ask::query::{Level, NotAQuery, Query};
+use crate::dicom::ask::query::{DimseQuery, QueryError, QueryLevel};
 use crate::dicom::commitment::service::CommitmentService;
-use crate::dicom::intake::completion::Left;
-use crate::dicom::intake::door::Door;
-use crate::dicom::intake::event::{Event, Way};
-use crate::dicom::intake::stop::Stop;
-use crate::dicom::intake::visitor::Visitor;
+use crate::dicom::intake::completion::SenderEnd;
+use crate::dicom::intake::event::{ReceiverEvent, SessionKind};
+use crate::dicom::intake::instance_intake::InstanceIntake;
+use crate::dicom::intake::sender::InstanceSender;
+use crate::dicom::intake::stop::StopHandle;
 use crate::dicom::names::ae_title::AeTitle;
-use crate::dicom::names::destination::Destination;
-use crate::dicom::web::{self, AskError};
+use crate::dicom::names::destination::DimseNode;
+use crate::dicom::web::{self, WebServiceError};
 use crate::dicom::wire::send_error::SendError;
 
-use super::retrieval::{Fetched, get_study, move_study};
+use super::retrieval::{FetchResult, get_study, move_study};
 
 /// What to fetch, from where, and how.
 #[derive(Clone, Debug)]
-pub struct Pull {
-    pub from: Archive,
-    pub wanted: Vec<Wanted>,
+pub struct StudyPull {
+    pub from: PullArchive,
+    pub wanted: Vec<PullEntry>,
     /// How long to wait before each further try of a study.
     pub waits: Vec<Duration>,
 }
 
-/// One line of a list. Read from a Study Instance UID, an accession number, or a [`Query`].
+/// One line of a list. Read from a Study Instance UID, an accession number, or a [`DimseQuery`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum PullEntry {
     Study(String),
-    Query(Query),
+    Query(DimseQuery),
 }
 
 /// Where studies are fetched.
 #[derive(Clone, Debug)]
-pub enum Archive {
+pub enum PullArchive {
     /// By C-FIND, and C-GET or C-MOVE.
-    Dimse { node: Box<Destination>, way: Retrieval },
+    Dimse { node: Box<DimseNode>, way: RetrievalMethod },
     /// By QIDO-RS and WADO-RS.
-    Web(Box<web::Node>),
+    Web(Box<web::WebNode>),
 }
 
 /// How a study travels over DIMSE.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Retrieval {
+pub enum RetrievalMethod {
     /// On the association that asks for it.
     Get,
     /// On an association that the archive opens to us; it must know our title and address.
     Move { to: AeTitle },
 }
 
-impl FromStr for Wanted {
-    type Err = NotAQuery;
+impl FromStr for PullEntry {
+    type Err = QueryError;
 
-    fn from_str(text: &str) -> Result<Wanted, NotAQuery> {
+    fn from_str(text: &str) -> Result<PullEntry, QueryError> {
         let text = text.trim();
         let is_uid = text.contains('.') && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
         if is_uid {
-            return Ok(Wanted::Study(text.to_owned()));
+            return Ok(PullEntry::Study(text.to_owned()));
         }
         let accession = !text.contains('=') && !text.is_empty();
         let query = if accession { format!("AccessionNumber={text}") } else { text.to_owned() };
-        query.parse().map(Wanted::Query)
+        query.parse().map(PullEntry::Query)
     }
 }
 
 /// Fetches all that is wanted, until the stop.
-pub(in crate::dicom) fn pull(door: &Door, commitments: &CommitmentService, pull: &Pull, stop: &Stop) {
+pub(in crate::dicom) fn pull(
+    intake: &InstanceIntake,
+    commitments: &CommitmentService,
+    pull: &StudyPull,
+    stop: &StopHandle,
+) {
     for (index, wanted) in pull.wanted.iter().enumerate() {
         let number = index + 1;
-        let studies = match patiently(pull, stop, || studies(&pull.from, wanted)) {
+        let studies = match with_retries(pull, stop, || studies(&pull.from, wanted)) {
             Ok(studies) => studies,
             Err(trouble) => {
-                not_fetched(door, number, &trouble);
+                not_fetched(intake, number, &trouble);
                 continue;
             }
         };
         if studies.is_empty() {
             let reason = "the archive has no such study".to_owned();
-            (door.tell)(&Event::NotFetched { number, reason });
+            (intake.tell)(&ReceiverEvent::NotFetched { number, reason });
         }
         for study in studies {
             // The archive must not send what would only be refused.
-            while !door.studies.have_room() && !stop.wait(LOOK) {}
+            while !intake.studies.have_room() && !stop.wait(LOOK) {}
             if stop.wait(Duration::ZERO) {
                 let reason = "receiving ended before".to_owned();
-                return (door.tell)(&Event::NotFetched { number, reason });
+                return (intake.tell)(&ReceiverEvent::NotFetched { number, reason });
             }
-            match patiently(pull, stop, || guarded(|| fetch(door, commitments, &pull.from, &study, stop))) {
-                Ok(instances) => (door.tell)(&Event::Fetched { number, instances }),
-                Err(trouble) => not_fetched(door, number, &trouble),
+            match with_retries(pull, stop, || {
+                guarded(|| fetch(intake, commitments, &pull.from, &study, stop))
+            }) {
+                Ok(instances) => (intake.tell)(&ReceiverEvent::Fetched { number, instances }),
+                Err(trouble) => not_fetched(intake, number, &trouble),
             }
         }
     }
 }
 
 /// A panic, for example in a library on damaged input, ends this study's transfer and nothing else.
-fn guarded<T>(work: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Trouble> {
-    let mistake = || Trouble::Error("a mistake in flow, please report it".to_owned());
+fn guarded<T>(work: impl FnOnce() -> Result<T, PullError>) -> Result<T, PullError> {
+    let mistake = || PullError::Error("a mistake in flow, please report it".to_owned());
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(mistake()))
 }
 
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Tries again after each of the waits, unless receiving ends.
-fn patiently<T>(pull: &Pull, stop: &Stop, attempt: impl Fn() -> Result<T, Trouble>) -> Result<T, Trouble> {
+fn with_retries<T>(
+    pull: &StudyPull,
+    stop: &StopHandle,
+    attempt: impl Fn() -> Result<T, PullError>,
+) -> Result<T, PullError> {
     let mut tried = attempt();
     let mut waits = pull.waits.iter();
     while tried.is_err() && waits.next().is_some_and(|wait| !stop.wait(*wait)) {
@@ -124,22 +135,22 @@ fn patiently<T>(pull: &Pull, stop: &Stop, attempt: impl Fn() -> Result<T, Troubl
     tried
 }
 
-fn studies(from: &Archive, wanted: &Wanted) -> Result<Vec<String>, Trouble> {
+fn studies(from: &PullArchive, wanted: &PullEntry) -> Result<Vec<String>, PullError> {
     let uids: Vec<String> = match (wanted, from) {
         // An archive that does not answer queries may send a study all the same.
-        (Wanted::Study(uid), Archive::Dimse { node, .. }) => {
-            match find(node, &Query::study(uid, Level::Study)) {
+        (PullEntry::Study(uid), PullArchive::Dimse { node, .. }) => {
+            match find(node, &DimseQuery::study(uid, QueryLevel::Study)) {
                 Ok(found) if found.matches.is_empty() => Vec::new(),
                 _ => vec![uid.clone()],
             }
         }
-        (Wanted::Study(uid), Archive::Web(_)) => vec![uid.clone()],
-        (Wanted::Query(query), Archive::Dimse { node, .. }) => {
-            let found = find(node, &Query { level: Level::Study, ..query.clone() })?;
+        (PullEntry::Study(uid), PullArchive::Web(_)) => vec![uid.clone()],
+        (PullEntry::Query(query), PullArchive::Dimse { node, .. }) => {
+            let found = find(node, &DimseQuery { level: QueryLevel::Study, ..query.clone() })?;
             found.matches.iter().map(|one| one.text(tags::STUDY_INSTANCE_UID).to_owned()).collect()
         }
-        (Wanted::Query(query), Archive::Web(node)) => {
-            let query = web::Query { matching: query.named(), ..web::Query::default() };
+        (PullEntry::Query(query), PullArchive::Web(node)) => {
+            let query = web::WebQuery { matching: query.named(), ..web::WebQuery::default() };
             let found = web::find(node, &query, STUDIES_MAX)?;
             found.iter().map(|one| one.text(STUDY_INSTANCE_UID)).collect()
         }
@@ -156,7 +167,7 @@ const STUDIES_MAX: usize = 10_000;
 const STUDY_INSTANCE_UID: &str = "0020000D";
 
 /// Why a study is not here.
-enum Trouble {
+enum PullError {
     Nothing,
     Part {
         sent: u64,
@@ -166,79 +177,81 @@ enum Trouble {
     Error(String),
 }
 
-impl From<SendError> for Trouble {
-    fn from(error: SendError) -> Trouble {
-        Trouble::Error(format!("{error}. {}", error.remedy()))
+impl From<SendError> for PullError {
+    fn from(error: SendError) -> PullError {
+        PullError::Error(format!("{error}. {}", error.remedy()))
     }
 }
 
-impl From<AskError> for Trouble {
-    fn from(error: AskError) -> Trouble {
-        Trouble::Error(format!("{error}. {}", error.remedy()))
+impl From<WebServiceError> for PullError {
+    fn from(error: WebServiceError) -> PullError {
+        PullError::Error(format!("{error}. {}", error.remedy()))
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for PullError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Trouble::Nothing => f.write_str("the archive has sent nothing"),
-            Trouble::Part { sent, failed } => {
+            PullError::Nothing => f.write_str("the archive has sent nothing"),
+            PullError::Part { sent, failed } => {
                 write!(f, "the archive could not send {failed} of {} instances", sent + failed)
             }
-            Trouble::Error(text) => f.write_str(text),
+            PullError::Error(text) => f.write_str(text),
         }
     }
 }
 
-fn not_fetched(door: &Door, number: usize, reason: &dyn fmt::Display) {
-    (door.tell)(&Event::NotFetched { number, reason: reason.to_string() });
+fn not_fetched(intake: &InstanceIntake, number: usize, reason: &dyn fmt::Display) {
+    (intake.tell)(&ReceiverEvent::NotFetched { number, reason: reason.to_string() });
 }
 
 /// Gives how many instances have come: all of them, and at least one.
 fn fetch(
-    door: &Door,
+    intake: &InstanceIntake,
     commitments: &CommitmentService,
-    from: &Archive,
+    from: &PullArchive,
     study: &str,
-    stop: &Stop,
-) -> Result<u64, Trouble> {
+    stop: &StopHandle,
+) -> Result<u64, PullError> {
     let fetched = match from {
-        Archive::Dimse { node, way: Retrieval::Get } => get(door, commitments, node, study, stop)?,
+        PullArchive::Dimse { node, way: RetrievalMethod::Get } => {
+            get(intake, commitments, node, study, stop)?
+        }
         // All of it has been answered with success by our listener before this answer came.
-        Archive::Dimse { node, way: Retrieval::Move { to } } => move_study(node, study, to)?,
-        Archive::Web(node) => {
-            let web::Pulled { stored, refused } = web::fetch(door, node, study, stop)?;
-            Fetched { sent: stored as u64, failed: refused.len() as u64 }
+        PullArchive::Dimse { node, way: RetrievalMethod::Move { to } } => move_study(node, study, to)?,
+        PullArchive::Web(node) => {
+            let web::PullResult { stored, refused } = web::fetch(intake, node, study, stop)?;
+            FetchResult { sent: stored as u64, failed: refused.len() as u64 }
         }
     };
-    tell_count(door, study, fetched);
+    tell_count(intake, study, fetched);
     match fetched {
-        Fetched { sent: 0, failed: 0 } => Err(Trouble::Nothing),
-        Fetched { sent, failed: 0 } => Ok(sent),
-        Fetched { sent, failed } => Err(Trouble::Part { sent, failed }),
+        FetchResult { sent: 0, failed: 0 } => Err(PullError::Nothing),
+        FetchResult { sent, failed: 0 } => Ok(sent),
+        FetchResult { sent, failed } => Err(PullError::Part { sent, failed }),
     }
 }
 
 fn get(
-    door: &Door,
+    intake: &InstanceIntake,
     commitments: &CommitmentService,
-    node: &Destination,
+    node: &DimseNode,
     study: &str,
-    stop: &Stop,
-) -> Result<Fetched, SendError> {
-    let visit = door.visit(Way::Association);
+    stop: &StopHandle,
+) -> Result<FetchResult, SendError> {
+    let session = intake.session(SessionKind::Association);
     let (calling_ae, called_ae) = (node.ae_title.to_string(), node.calling_ae.to_string());
-    let visitor = Visitor { visit, calling_ae, called_ae, study_instance_uid: None };
-    let fetched = get_study(door, commitments, visitor, node, study, stop);
-    let whole = matches!(fetched, Ok(Fetched { failed: 0, .. }));
-    door.studies.leave(visit.number, if whole { Left::RequestEnd } else { Left::Aborted });
+    let sender = InstanceSender { session, calling_ae, called_ae, study_instance_uid: None };
+    let fetched = get_study(intake, commitments, sender, node, study, stop);
+    let whole = matches!(fetched, Ok(FetchResult { failed: 0, .. }));
+    intake.studies.leave(session.number, if whole { SenderEnd::RequestEnd } else { SenderEnd::Aborted });
     fetched
 }
 
 /// What an archive has sent without a failure is all that it has.
-fn tell_count(door: &Door, study: &str, fetched: Fetched) {
+fn tell_count(intake: &InstanceIntake, study: &str, fetched: FetchResult) {
     if fetched.failed == 0 && fetched.sent > 0 {
-        door.studies.told(study, fetched.sent);
+        intake.studies.told(study, fetched.sent);
     }
 }
 
@@ -248,11 +261,11 @@ mod tests {
 
     #[test]
     fn a_line_is_a_study_an_accession_number_or_a_query() {
-        let wanted = |text: &str| text.parse::<Wanted>().unwrap();
-        assert_eq!(wanted(" 1.2.840.1 "), Wanted::Study("1.2.840.1".to_owned()));
-        assert_eq!(wanted("A-17"), Wanted::Query("AccessionNumber=A-17".parse().unwrap()));
-        assert_eq!(wanted("12345"), Wanted::Query("AccessionNumber=12345".parse().unwrap()));
-        assert_eq!(wanted("PatientID=P1"), Wanted::Query("PatientID=P1".parse().unwrap()));
-        assert!("".parse::<Wanted>().is_err());
+        let wanted = |text: &str| text.parse::<PullEntry>().unwrap();
+        assert_eq!(wanted(" 1.2.840.1 "), PullEntry::Study("1.2.840.1".to_owned()));
+        assert_eq!(wanted("A-17"), PullEntry::Query("AccessionNumber=A-17".parse().unwrap()));
+        assert_eq!(wanted("12345"), PullEntry::Query("AccessionNumber=12345".parse().unwrap()));
+        assert_eq!(wanted("PatientID=P1"), PullEntry::Query("PatientID=P1".parse().unwrap()));
+        assert!("".parse::<PullEntry>().is_err());
     }
 }

@@ -7,22 +7,24 @@ use dicom_dictionary_std::tags;
 use crate::dicom::ask::find::{
     COMPRESSED, GET, MOVE, UNCOMPRESSED, associated, find, only, pending, proposal,
 };
-use crate::dicom::ask::query::{Level, Query, Told};
+use crate::dicom::ask::query::{DimseQuery, QueryLevel, ReturnKeys};
 use crate::dicom::commitment::service::CommitmentService;
-use crate::dicom::intake::door::Door;
-use crate::dicom::intake::stop::Stop;
-use crate::dicom::intake::visitor::Visitor;
+use crate::dicom::intake::instance_intake::InstanceIntake;
+use crate::dicom::intake::sender::InstanceSender;
+use crate::dicom::intake::stop::StopHandle;
 use crate::dicom::names::ae_title::AeTitle;
-use crate::dicom::names::destination::Destination;
+use crate::dicom::names::destination::DimseNode;
 use crate::dicom::names::sop_class::USUAL;
-use crate::dicom::serve::provider::{Provider, send};
-use crate::dicom::wire::association::{Association, Broken, Heard, Proposal, Role};
-use crate::dicom::wire::command::{Command, Pending};
-use crate::dicom::wire::send_error::{Cause, SendError};
+use crate::dicom::serve::provider::{ServiceProvider, send};
+use crate::dicom::wire::association::{
+    Association, AssociationError, AssociationMessage, ContextProposal, ServiceRole,
+};
+use crate::dicom::wire::command::{CommandSet, PendingResponses};
+use crate::dicom::wire::send_error::{SendCause, SendError};
 
 /// What came of asking for a study's instances.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Fetched {
+pub struct FetchResult {
     /// How many the archive says it has sent; with a warning counts as sent.
     pub sent: u64,
     /// How many it says it could not send.
@@ -33,24 +35,31 @@ pub struct Fetched {
 ///
 /// # Errors
 /// As [`find`].
-pub fn move_study(node: &Destination, study_instance_uid: &str, to: &AeTitle) -> Result<Fetched, SendError> {
-    associated(node, &[proposal(MOVE, Role::User)], |association| {
+pub fn move_study(
+    node: &DimseNode,
+    study_instance_uid: &str,
+    to: &AeTitle,
+) -> Result<FetchResult, SendError> {
+    associated(node, &[proposal(MOVE, ServiceRole::User)], |association| {
         let (context, syntax) = only(association);
-        let identifier = Query::study(study_instance_uid, Level::Study).identifier(Told::Nothing, &syntax);
-        let asked = Command::move_to(1, MOVE, to.as_str());
+        let identifier =
+            DimseQuery::study(study_instance_uid, QueryLevel::Study).identifier(ReturnKeys::Nothing, &syntax);
+        let asked = CommandSet::move_to(1, MOVE, to.as_str());
         association.send_with(context, &asked, &identifier)?;
-        let mut told = Fetched::default();
+        let mut told = FetchResult::default();
         loop {
             match association.hear()? {
-                Heard::Command { command, .. } => {
+                AssociationMessage::Command { command, .. } => {
                     told = fetched(&command, told);
-                    if let Pending::Last = pending(&command, &asked)? {
+                    if let PendingResponses::Last = pending(&command, &asked)? {
                         return Ok(told);
                     }
                 }
                 // The list of what failed: the number is in the command already.
-                Heard::Data { .. } => {}
-                Heard::Release => return Err(Broken::Peer("ended the association while it was asked").into()),
+                AssociationMessage::Data { .. } => {}
+                AssociationMessage::Release => {
+                    return Err(AssociationError::Peer("ended the association while it was asked").into());
+                }
             }
         }
     })
@@ -62,23 +71,23 @@ pub fn move_study(node: &Destination, study_instance_uid: &str, to: &AeTitle) ->
 /// # Errors
 /// As [`find`].
 pub(in crate::dicom) fn get_study(
-    door: &Door,
+    intake: &InstanceIntake,
     commitments: &CommitmentService,
-    visitor: Visitor,
-    node: &Destination,
+    sender: InstanceSender,
+    node: &DimseNode,
     study_instance_uid: &str,
-    stop: &Stop,
-) -> Result<Fetched, SendError> {
+    stop: &StopHandle,
+) -> Result<FetchResult, SendError> {
     let classes = classes(node, study_instance_uid)?;
-    let mut proposals = vec![proposal(GET, Role::User)];
+    let mut proposals = vec![proposal(GET, ServiceRole::User)];
     proposals.extend(classes.iter().flat_map(|class| provided(class)).take(127));
-    let mut provider = Provider::new(door, commitments, visitor);
+    let mut provider = ServiceProvider::new(intake, commitments, sender);
     associated(node, &proposals, |association| {
         let of_get = association.contexts.iter().find(|one| one.abstract_syntax == GET);
-        let context = of_get.cloned().ok_or(Cause::NothingTaken)?;
-        let query = Query::study(study_instance_uid, Level::Study);
-        let identifier = query.identifier(Told::Nothing, &context.transfer_syntax);
-        let asked = Command::get(1, GET);
+        let context = of_get.cloned().ok_or(SendCause::NothingTaken)?;
+        let query = DimseQuery::study(study_instance_uid, QueryLevel::Study);
+        let identifier = query.identifier(ReturnKeys::Nothing, &context.transfer_syntax);
+        let asked = CommandSet::get(1, GET);
         association.send_with(context.id, &asked, &identifier)?;
         serve_until_answered(association, &mut provider, &asked, stop)
     })
@@ -87,31 +96,37 @@ pub(in crate::dicom) fn get_study(
 /// Stores what comes until the question is answered.
 fn serve_until_answered(
     association: &mut Association,
-    provider: &mut Provider,
-    asked: &Command,
-    stop: &Stop,
-) -> Result<Fetched, Cause> {
+    provider: &mut ServiceProvider,
+    asked: &CommandSet,
+    stop: &StopHandle,
+) -> Result<FetchResult, SendCause> {
     let mut about_failures = false;
-    let mut told = Fetched::default();
+    let mut told = FetchResult::default();
     loop {
         if stop.is_requested() {
-            return Err(Broken::Own("receiving ends".to_owned()).into());
+            return Err(AssociationError::Own("receiving ends".to_owned()).into());
         }
         let answers = match association.hear()? {
-            Heard::Release => return Err(Broken::Peer("ended the association while it was asked").into()),
-            Heard::Data { .. } if about_failures => Vec::new(),
-            Heard::Data { bytes, last } => provider.data(bytes, last),
-            Heard::Command { command, .. } if command.answers(asked) => {
+            AssociationMessage::Release => {
+                return Err(AssociationError::Peer("ended the association while it was asked").into());
+            }
+            AssociationMessage::Data { .. } if about_failures => Vec::new(),
+            AssociationMessage::Data { bytes, last } => provider.data(bytes, last),
+            AssociationMessage::Command { command, .. } if command.answers(asked) => {
                 told = fetched(&command, told);
-                if let Pending::Last = pending(&command, asked)? {
+                if let PendingResponses::Last = pending(&command, asked)? {
                     // Who sends no numbers at all has sent what has come.
-                    let counted = told != Fetched::default();
-                    return Ok(if counted { told } else { Fetched { sent: provider.stored(), failed: 0 } });
+                    let counted = told != FetchResult::default();
+                    return Ok(if counted {
+                        told
+                    } else {
+                        FetchResult { sent: provider.stored(), failed: 0 }
+                    });
                 }
                 about_failures = command.has_data_set();
                 Vec::new()
             }
-            Heard::Command { context, command } => {
+            AssociationMessage::Command { context, command } => {
                 about_failures = false;
                 let syntax = association.context(context).map(|one| one.transfer_syntax.clone());
                 provider.command(context, command, syntax)
@@ -123,11 +138,11 @@ fn serve_until_answered(
 
 /// The SOP classes of a study, which must be proposed to get it; as far as it is not told, those that are
 /// usual.
-fn classes(node: &Destination, study_instance_uid: &str) -> Result<Vec<String>, SendError> {
+fn classes(node: &DimseNode, study_instance_uid: &str) -> Result<Vec<String>, SendError> {
     let mut classes = BTreeSet::new();
     // The whole hierarchy is asked: archives answer at the level of instances only below a series.
-    for series in find(node, &Query::study(study_instance_uid, Level::Series))?.matches {
-        let mut query = Query::study(study_instance_uid, Level::Instance);
+    for series in find(node, &DimseQuery::study(study_instance_uid, QueryLevel::Series))?.matches {
+        let mut query = DimseQuery::study(study_instance_uid, QueryLevel::Instance);
         query.keys.push((tags::SERIES_INSTANCE_UID, series.text(tags::SERIES_INSTANCE_UID).to_owned()));
         let found = find(node, &query)?.matches;
         classes.extend(found.iter().map(|one| one.text(tags::SOP_CLASS_UID).to_owned()));
@@ -140,22 +155,22 @@ fn classes(node: &Destination, study_instance_uid: &str) -> Result<Vec<String>, 
 }
 
 /// A class as it may be stored, and compressed in whatever way it is.
-fn provided(class: &str) -> [Proposal; 2] {
-    let of = |syntaxes: &[&str]| Proposal {
+fn provided(class: &str) -> [ContextProposal; 2] {
+    let of = |syntaxes: &[&str]| ContextProposal {
         abstract_syntax: class.to_owned(),
         transfer_syntaxes: syntaxes.iter().map(|one| (*one).to_owned()).collect(),
-        role: Role::Provider,
+        role: ServiceRole::Provider,
     };
     [of(&UNCOMPRESSED), of(&COMPRESSED)]
 }
 
 /// The numbers of an answer, or those of the one before: in the last one they may be missing (PS3.7 9.1.4).
-fn fetched(answer: &Command, before: Fetched) -> Fetched {
+fn fetched(answer: &CommandSet, before: FetchResult) -> FetchResult {
     match answer.suboperations() {
         [None, None, None] => before,
         numbers => {
             let [completed, failed, warned] = numbers.map(|number| u64::from(number.unwrap_or(0)));
-            Fetched { sent: completed + warned, failed }
+            FetchResult { sent: completed + warned, failed }
         }
     }
 }

@@ -8,7 +8,7 @@ use dicom_encoding::transfer_syntax::Endianness;
 use dicom_parser::dataset::DataToken;
 use dicom_parser::dataset::read::ValueReadStrategy;
 
-use super::data_set::{DataSet, Unreadable};
+use super::data_set::{DataSet, DataSetError};
 use super::plain::plain;
 use crate::imaging::CharacterSet;
 
@@ -20,9 +20,9 @@ const LEVELS_MAX: usize = 64;
 ///
 /// # Errors
 /// If the file cannot be read to its end.
-pub fn contents(file: &[u8]) -> Result<Value, Unreadable> {
+pub fn contents(file: &[u8]) -> Result<Value, DataSetError> {
     let data_set = DataSet::open(file)?;
-    let mut tree = Tree::new(data_set.syntax.endianness());
+    let mut tree = ContentTree::new(data_set.syntax.endianness());
     for token in data_set.tokens(ValueReadStrategy::Raw)? {
         tree.take(token?)?;
     }
@@ -31,9 +31,9 @@ pub fn contents(file: &[u8]) -> Result<Value, Unreadable> {
 }
 
 /// A tree as far as it has been read.
-struct Tree {
+struct ContentTree {
     /// From the outermost to the innermost; the first is the file's own data set.
-    open: Vec<Level>,
+    open: Vec<TreeLevel>,
     /// Whose value comes next.
     element: (Tag, VR),
     order: Endianness,
@@ -42,40 +42,40 @@ struct Tree {
 }
 
 /// What has begun and not ended.
-enum Level {
+enum TreeLevel {
     Set { elements: Vec<(Value, Value)>, character_set: CharacterSet },
     List { keyword: String, parts: Vec<Value> },
 }
 
-impl Level {
-    fn set(character_set: CharacterSet) -> Level {
-        Level::Set { elements: Vec::new(), character_set }
+impl TreeLevel {
+    fn set(character_set: CharacterSet) -> TreeLevel {
+        TreeLevel::Set { elements: Vec::new(), character_set }
     }
 }
 
-impl Tree {
-    fn new(order: Endianness) -> Tree {
-        let outermost = Level::set(CharacterSet::default());
-        Tree { open: vec![outermost], element: (Tag(0, 0), VR::UN), order, in_pixels: false }
+impl ContentTree {
+    fn new(order: Endianness) -> ContentTree {
+        let outermost = TreeLevel::set(CharacterSet::default());
+        ContentTree { open: vec![outermost], element: (Tag(0, 0), VR::UN), order, in_pixels: false }
     }
 
-    fn take(&mut self, token: DataToken) -> Result<(), Unreadable> {
+    fn take(&mut self, token: DataToken) -> Result<(), DataSetError> {
         match token {
             DataToken::ElementHeader(header) => self.element = (header.tag, header.vr()),
             DataToken::PrimitiveValue(value) => self.value(&value.to_bytes()),
             DataToken::SequenceStart { tag, .. } => {
-                self.begin(Level::List { keyword: keyword(tag), parts: Vec::new() })?;
+                self.begin(TreeLevel::List { keyword: keyword(tag), parts: Vec::new() })?;
             }
             DataToken::PixelSequenceStart => {
                 self.in_pixels = true;
-                self.begin(Level::List { keyword: "PixelData".to_owned(), parts: Vec::new() })?;
+                self.begin(TreeLevel::List { keyword: "PixelData".to_owned(), parts: Vec::new() })?;
             }
             DataToken::ItemValue(bytes) => self.add_part(Value::Bytes(bytes)),
             DataToken::OffsetTable(offsets) => {
                 self.add_part(offsets.into_iter().map(Value::from).collect::<Vec<_>>().into());
             }
             DataToken::ItemStart { .. } | DataToken::ItemEnd if self.in_pixels => {}
-            DataToken::ItemStart { .. } => self.begin(Level::set(self.character_set()))?,
+            DataToken::ItemStart { .. } => self.begin(TreeLevel::set(self.character_set()))?,
             DataToken::ItemEnd | DataToken::SequenceEnd => self.end(),
         }
         Ok(())
@@ -83,7 +83,7 @@ impl Tree {
 
     fn value(&mut self, bytes: &[u8]) {
         let (tag, vr) = self.element;
-        if let (tags::SPECIFIC_CHARACTER_SET, Some(Level::Set { character_set, .. })) =
+        if let (tags::SPECIFIC_CHARACTER_SET, Some(TreeLevel::Set { character_set, .. })) =
             (tag, self.open.last_mut())
         {
             *character_set = CharacterSet::declared(&String::from_utf8_lossy(bytes));
@@ -95,15 +95,15 @@ impl Tree {
     fn character_set(&self) -> CharacterSet {
         let sets = self.open.iter().rev();
         let mut sets = sets.filter_map(|level| match level {
-            Level::Set { character_set, .. } => Some(*character_set),
-            Level::List { .. } => None,
+            TreeLevel::Set { character_set, .. } => Some(*character_set),
+            TreeLevel::List { .. } => None,
         });
         sets.next().unwrap_or_default()
     }
 
-    fn begin(&mut self, level: Level) -> Result<(), Unreadable> {
+    fn begin(&mut self, level: TreeLevel) -> Result<(), DataSetError> {
         if self.open.len() > LEVELS_MAX {
-            return Err(Unreadable::Damaged(format!("sequences are nested more than {LEVELS_MAX} deep")));
+            return Err(DataSetError::Damaged(format!("sequences are nested more than {LEVELS_MAX} deep")));
         }
         self.open.push(level);
         Ok(())
@@ -112,27 +112,27 @@ impl Tree {
     fn end(&mut self) {
         self.in_pixels = false;
         match self.open.pop() {
-            Some(Level::Set { elements, .. }) => self.add_part(Value::Map(elements)),
-            Some(Level::List { keyword, parts }) => self.add(keyword, Value::Array(parts)),
+            Some(TreeLevel::Set { elements, .. }) => self.add_part(Value::Map(elements)),
+            Some(TreeLevel::List { keyword, parts }) => self.add(keyword, Value::Array(parts)),
             None => {}
         }
     }
 
     fn add(&mut self, keyword: String, value: Value) {
-        if let Some(Level::Set { elements, .. }) = self.open.last_mut() {
+        if let Some(TreeLevel::Set { elements, .. }) = self.open.last_mut() {
             elements.push((Value::from(keyword), value));
         }
     }
 
     fn add_part(&mut self, value: Value) {
-        if let Some(Level::List { parts, .. }) = self.open.last_mut() {
+        if let Some(TreeLevel::List { parts, .. }) = self.open.last_mut() {
             parts.push(value);
         }
     }
 
     fn finish(mut self) -> Vec<(Value, Value)> {
         match self.open.pop() {
-            Some(Level::Set { elements, .. }) => elements,
+            Some(TreeLevel::Set { elements, .. }) => elements,
             _ => Vec::new(),
         }
     }

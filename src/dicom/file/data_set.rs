@@ -12,7 +12,7 @@ use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 
 use crate::dicom_file::encoding::{DEFLATED, EXPLICIT_LITTLE_ENDIAN};
 use crate::dicom_file::inflate::inflating;
-use crate::dicom_file::part10::Head;
+use crate::dicom_file::part10::FileHead;
 
 /// A deflated data set is inflated up to this size: a bomb has no end.
 const INFLATED_BYTES_MAX: u64 = 64 << 20;
@@ -24,14 +24,14 @@ const TOKENS_MAX: usize = 5_000_000;
 /// A file whose head has been read.
 pub(in crate::dicom) struct DataSet<'a> {
     /// That of the data set as it is here: not deflated.
-    pub head: Head,
+    pub head: FileHead,
     pub syntax: &'static TransferSyntax,
     bytes: Cow<'a, [u8]>,
 }
 
 /// Why a file cannot be read element by element.
 #[derive(Debug, thiserror::Error)]
-pub enum Unreadable {
+pub enum DataSetError {
     #[error("it is not a DICOM file, or its head is damaged")]
     NotDicom,
     #[error("its transfer syntax {0:?} is not known")]
@@ -47,16 +47,16 @@ pub enum Unreadable {
 impl<'a> DataSet<'a> {
     /// # Errors
     /// If the head cannot be read or names a transfer syntax that is not known.
-    pub fn open(bytes: &'a [u8]) -> Result<DataSet<'a>, Unreadable> {
-        let (mut head, place) = Head::decode(bytes).ok_or(Unreadable::NotDicom)?;
+    pub fn open(bytes: &'a [u8]) -> Result<DataSet<'a>, DataSetError> {
+        let (mut head, place) = FileHead::decode(bytes).ok_or(DataSetError::NotDicom)?;
         let bytes = if head.transfer_syntax_uid == DEFLATED {
             head.transfer_syntax_uid = EXPLICIT_LITTLE_ENDIAN.to_owned();
-            Cow::Owned(inflated(&bytes[place]).ok_or(Unreadable::Deflated)?)
+            Cow::Owned(inflated(&bytes[place]).ok_or(DataSetError::Deflated)?)
         } else {
             Cow::Borrowed(&bytes[place])
         };
         let syntax = TransferSyntaxRegistry.get(&head.transfer_syntax_uid);
-        let syntax = syntax.ok_or_else(|| Unreadable::Syntax(head.transfer_syntax_uid.clone()))?;
+        let syntax = syntax.ok_or_else(|| DataSetError::Syntax(head.transfer_syntax_uid.clone()))?;
         Ok(DataSet { head, syntax, bytes })
     }
 
@@ -70,7 +70,7 @@ impl<'a> DataSet<'a> {
     pub fn tokens(
         &self,
         values: ValueReadStrategy,
-    ) -> Result<impl Iterator<Item = Result<DataToken, Unreadable>>, Unreadable> {
+    ) -> Result<impl Iterator<Item = Result<DataToken, DataSetError>>, DataSetError> {
         let options = DataSetReaderOptions::default().value_read(values);
         let reader = DataSetReader::new_with_ts_options(&*self.bytes, self.syntax, options);
         let mut reader = reader.map_err(|error| damaged(&error))?;
@@ -80,10 +80,10 @@ impl<'a> DataSet<'a> {
         let tokens = std::iter::from_fn(move || match reader.next() {
             Some(Ok(token)) if !is_there(&token) => {
                 depth = 0;
-                Some(Err(Unreadable::CutOff))
+                Some(Err(DataSetError::CutOff))
             }
             // What the reader takes for a quiet end is one only where nothing is open.
-            None => (std::mem::take(&mut depth) > 0).then_some(Err(Unreadable::CutOff)),
+            None => (std::mem::take(&mut depth) > 0).then_some(Err(DataSetError::CutOff)),
             Some(Err(error)) => {
                 depth = 0;
                 Some(Err(damaged(&error)))
@@ -118,13 +118,13 @@ fn announced(token: &DataToken) -> Option<usize> {
     len.get().map(|length| length as usize)
 }
 
-fn too_many() -> Unreadable {
-    Unreadable::Damaged(format!("it has more than {TOKENS_MAX} elements, values and items"))
+fn too_many() -> DataSetError {
+    DataSetError::Damaged(format!("it has more than {TOKENS_MAX} elements, values and items"))
 }
 
-fn damaged(error: &dyn std::error::Error) -> Unreadable {
+fn damaged(error: &dyn std::error::Error) -> DataSetError {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
-    Unreadable::Damaged(causes.last().map_or_else(|| error.to_string(), ToString::to_string))
+    DataSetError::Damaged(causes.last().map_or_else(|| error.to_string(), ToString::to_string))
 }
 
 fn inflated(bytes: &[u8]) -> Option<Vec<u8>> {
@@ -137,8 +137,8 @@ fn inflated(bytes: &[u8]) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    fn end(data_set: &[u8]) -> Option<Unreadable> {
-        let head = Head { transfer_syntax_uid: EXPLICIT_LITTLE_ENDIAN.to_owned(), ..Head::default() };
+    fn end(data_set: &[u8]) -> Option<DataSetError> {
+        let head = FileHead { transfer_syntax_uid: EXPLICIT_LITTLE_ENDIAN.to_owned(), ..FileHead::default() };
         let file = [&head.encode(), data_set].concat();
         let file = DataSet::open(&file).unwrap();
         file.tokens(ValueReadStrategy::Raw).unwrap().find_map(Result::err)
@@ -156,8 +156,8 @@ mod tests {
         };
         assert!(end(&value(2)).is_none() && end(&pixels(2)).is_none());
         for forged in [1 << 20, 0xB800_0000] {
-            assert!(matches!(end(&value(forged)), Some(Unreadable::CutOff)), "{forged}");
-            assert!(matches!(end(&pixels(forged)), Some(Unreadable::CutOff)), "{forged}");
+            assert!(matches!(end(&value(forged)), Some(DataSetError::CutOff)), "{forged}");
+            assert!(matches!(end(&pixels(forged)), Some(DataSetError::CutOff)), "{forged}");
         }
     }
 
@@ -170,6 +170,6 @@ mod tests {
             [begin, &items, b"\xfe\xff\xdd\xe0\0\0\0\0"].concat()
         };
         assert!(end(&many(1000)).is_none());
-        assert!(matches!(end(&many(TOKENS_MAX / 2)), Some(Unreadable::Damaged(_))));
+        assert!(matches!(end(&many(TOKENS_MAX / 2)), Some(DataSetError::Damaged(_))));
     }
 }

@@ -5,25 +5,25 @@ use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::dicom_file::part10::Head;
+use crate::dicom_file::part10::FileHead;
 
 /// A DICOM file that can be sent. However large it is, it takes no more memory than its head.
 #[derive(Clone, Debug)]
-pub struct Object {
+pub struct DicomObject {
     name: String,
-    pub(in crate::dicom) head: Head,
-    source: Source,
+    pub(in crate::dicom) head: FileHead,
+    source: ObjectSource,
     data_set_begins: u64,
 }
 
 #[derive(Clone, Debug)]
-enum Source {
+enum ObjectSource {
     Bytes(Arc<[u8]>),
     File(PathBuf),
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum NotSendable {
+pub enum ObjectError {
     #[error("{name} is not a DICOM file with SOP class, SOP instance and transfer syntax in its head")]
     NotDicom { name: String },
     /// Which may pass.
@@ -34,39 +34,43 @@ pub enum NotSendable {
 /// A head is looked for in as many bytes of a file. A real one has some hundred.
 const HEAD_BYTES_MAX: u64 = 64 << 10;
 
-impl Object {
+impl DicomObject {
     /// # Errors
     /// If the bytes are not a DICOM file (PS3.10).
-    pub fn read(name: impl Into<String>, bytes: Arc<[u8]>) -> Result<Object, NotSendable> {
-        let head = Head::decode(&bytes).map(|(head, data_set)| (head, data_set.start));
-        Object::new(name.into(), head, Source::Bytes(bytes))
+    pub fn read(name: impl Into<String>, bytes: Arc<[u8]>) -> Result<DicomObject, ObjectError> {
+        let head = FileHead::decode(&bytes).map(|(head, data_set)| (head, data_set.start));
+        DicomObject::new(name.into(), head, ObjectSource::Bytes(bytes))
     }
 
     /// A file that is not to be changed as long as this is used.
     ///
     /// # Errors
     /// If it cannot be read, or is not a DICOM file (PS3.10).
-    pub fn open(name: impl Into<String>, path: impl Into<PathBuf>) -> Result<Object, NotSendable> {
+    pub fn open(name: impl Into<String>, path: impl Into<PathBuf>) -> Result<DicomObject, ObjectError> {
         let (name, path) = (name.into(), path.into());
         let mut begin = Vec::new();
         let read = File::open(&path).and_then(|file| file.take(HEAD_BYTES_MAX).read_to_end(&mut begin));
         if let Err(source) = read {
-            return Err(NotSendable::Unreadable { name, source });
+            return Err(ObjectError::Unreadable { name, source });
         }
-        let head = Head::decode(&begin).map(|(head, data_set)| (head, data_set.start));
-        Object::new(name, head, Source::File(path))
+        let head = FileHead::decode(&begin).map(|(head, data_set)| (head, data_set.start));
+        DicomObject::new(name, head, ObjectSource::File(path))
     }
 
-    fn new(name: String, head: Option<(Head, usize)>, source: Source) -> Result<Object, NotSendable> {
-        let is_complete = |head: &Head| {
+    fn new(
+        name: String,
+        head: Option<(FileHead, usize)>,
+        source: ObjectSource,
+    ) -> Result<DicomObject, ObjectError> {
+        let is_complete = |head: &FileHead| {
             let uids = [&head.sop_class_uid, &head.sop_instance_uid, &head.transfer_syntax_uid];
             uids.into_iter().all(|uid| !uid.is_empty())
         };
         match head {
             Some((head, begins)) if is_complete(&head) => {
-                Ok(Object { name, head, source, data_set_begins: begins as u64 })
+                Ok(DicomObject { name, head, source, data_set_begins: begins as u64 })
             }
-            _ => Err(NotSendable::NotDicom { name }),
+            _ => Err(ObjectError::NotDicom { name }),
         }
     }
 
@@ -93,8 +97,8 @@ impl Object {
     /// If it is gone.
     pub fn size(&self) -> io::Result<u64> {
         match &self.source {
-            Source::Bytes(bytes) => Ok(bytes.len() as u64),
-            Source::File(path) => Ok(std::fs::metadata(path)?.len()),
+            ObjectSource::Bytes(bytes) => Ok(bytes.len() as u64),
+            ObjectSource::File(path) => Ok(std::fs::metadata(path)?.len()),
         }
     }
 
@@ -113,12 +117,12 @@ impl Object {
 
     fn from(&self, place: u64) -> io::Result<Box<dyn Read + '_>> {
         match &self.source {
-            Source::Bytes(bytes) => {
+            ObjectSource::Bytes(bytes) => {
                 let mut bytes = Cursor::new(bytes);
                 bytes.set_position(place);
                 Ok(Box::new(bytes))
             }
-            Source::File(path) => {
+            ObjectSource::File(path) => {
                 let mut file = File::open(path)?;
                 file.seek(SeekFrom::Start(place))?;
                 Ok(Box::new(file))
@@ -131,8 +135,8 @@ impl Object {
 mod tests {
     use super::*;
 
-    fn head() -> Head {
-        Head {
+    fn head() -> FileHead {
+        FileHead {
             sop_class_uid: "1.2".to_owned(),
             sop_instance_uid: "1.2.3".to_owned(),
             transfer_syntax_uid: "1.2.840.10008.1.2.1".to_owned(),
@@ -141,10 +145,10 @@ mod tests {
 
     #[test]
     fn only_dicom_files_are_sent() {
-        assert!(Object::read("text", b"hello".as_slice().into()).is_err());
-        let lacking = Head { sop_instance_uid: String::new(), ..head() };
-        assert!(Object::read("lacking", lacking.encode().into()).is_err());
-        let gone = Object::open("gone", "/nowhere/gone.dcm").unwrap_err();
+        assert!(DicomObject::read("text", b"hello".as_slice().into()).is_err());
+        let lacking = FileHead { sop_instance_uid: String::new(), ..head() };
+        assert!(DicomObject::read("lacking", lacking.encode().into()).is_err());
+        let gone = DicomObject::open("gone", "/nowhere/gone.dcm").unwrap_err();
         assert!(gone.to_string().contains("No such file"), "{gone}");
     }
 
@@ -154,8 +158,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, &bytes).unwrap();
-        let objects =
-            [Object::open("object", &path).unwrap(), Object::read("object", bytes.clone().into()).unwrap()];
+        let objects = [
+            DicomObject::open("object", &path).unwrap(),
+            DicomObject::read("object", bytes.clone().into()).unwrap(),
+        ];
         for object in objects {
             let (mut whole, mut data_set) = (Vec::new(), Vec::new());
             object.file().unwrap().read_to_end(&mut whole).unwrap();

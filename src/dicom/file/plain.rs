@@ -11,7 +11,7 @@ use crate::imaging::CharacterSet;
 /// Several values of an element are a list, bulk is bytes (little endian), and no value is nothing.
 /// Bytes that the element's type cannot have stay bytes.
 pub(in crate::dicom) fn plain(vr: VR, bytes: &[u8], order: Endianness, character_set: CharacterSet) -> Value {
-    let numbers = Numbers { bytes, order };
+    let numbers = NumberValues { bytes, order };
     let texts = || character_set.decode(vr, bytes);
     match vr {
         _ if bytes.is_empty() => Value::Null,
@@ -51,12 +51,12 @@ fn one_or_list(values: impl Iterator<Item = Value>) -> Value {
 
 /// Numbers of one size.
 #[derive(Clone, Copy)]
-struct Numbers<'a> {
+struct NumberValues<'a> {
     bytes: &'a [u8],
     order: Endianness,
 }
 
-impl Numbers<'_> {
+impl NumberValues<'_> {
     /// The bytes of each, little endian. `None` if they do not come out even.
     fn each<const SIZE: usize>(&self) -> Option<impl Iterator<Item = [u8; SIZE]>> {
         let (numbers, rest) = self.bytes.as_chunks::<SIZE>();

@@ -7,20 +7,22 @@ use std::time::Instant;
 
 use crate::step::Request;
 
-use super::completion::{Completion, Count, Left, Signal, Standing, Verdict};
+use super::completion::{
+    CompletionRules, CompletionSignal, InstanceCount, SenderEnd, StudyStanding, StudyVerdict,
+};
 use super::inbox;
-use super::inbox::Senders;
-use super::instance::{Instance, request};
+use super::inbox::StudySenders;
+use super::instance::{StudyInstance, request};
 
 /// The attribute `source` of what was received.
 pub const SOURCE: &str = "dicom";
 
-pub(in crate::dicom) struct Arriving {
+pub(in crate::dicom) struct ArrivingStudy {
     pub folder: PathBuf,
     /// By file name, which says UID and digest: the same instance sent twice is there once.
-    pub instances: BTreeMap<String, Instance>,
+    pub instances: BTreeMap<String, StudyInstance>,
     /// Those who are sending it, by number: since when.
-    pub visitors: BTreeMap<u64, Instant>,
+    pub open_senders: BTreeMap<u64, Instant>,
     /// Those of them who have gone on to another study.
     pub elsewhere: BTreeSet<u64>,
     /// When the last one broke off whose instances nobody has sent again since.
@@ -29,27 +31,27 @@ pub(in crate::dicom) struct Arriving {
     pub moving: usize,
     pub calling_aes: BTreeSet<String>,
     pub called_aes: BTreeSet<String>,
-    pub standing: Standing,
+    pub standing: StudyStanding,
 }
 
-impl Arriving {
-    pub fn new(folder: PathBuf, count: Count, now: Instant) -> Arriving {
-        let standing = Standing {
+impl ArrivingStudy {
+    pub fn new(folder: PathBuf, count: InstanceCount, now: Instant) -> ArrivingStudy {
+        let standing = StudyStanding {
             first_arrival: now,
             last_arrival: now,
             moving: false,
-            attended: false,
-            left: Left::Released,
+            has_senders: false,
+            left: SenderEnd::Released,
             instances: 0,
             count,
             marks: 0,
             ordered: false,
             cap_told: false,
         };
-        Arriving {
+        ArrivingStudy {
             folder,
             instances: BTreeMap::new(),
-            visitors: BTreeMap::new(),
+            open_senders: BTreeMap::new(),
             elsewhere: BTreeSet::new(),
             broken_at: None,
             moving: 0,
@@ -60,9 +62,9 @@ impl Arriving {
     }
 
     /// A visitor brings an instance of it.
-    pub fn enter(&mut self, visitor: u64, now: Instant) -> io::Result<()> {
-        self.elsewhere.remove(&visitor);
-        if self.visitors.insert(visitor, now).is_none() {
+    pub fn enter(&mut self, sender: u64, now: Instant) -> io::Result<()> {
+        self.elsewhere.remove(&sender);
+        if self.open_senders.insert(sender, now).is_none() {
             inbox::mark_open(&self.folder)?;
         }
         Ok(())
@@ -76,42 +78,42 @@ impl Arriving {
         }
         self.calling_aes.insert(calling_ae.to_owned());
         self.called_aes.insert(called_ae.to_owned());
-        let senders = Senders { calling: self.calling_aes.clone(), called: self.called_aes.clone() };
+        let senders = StudySenders { calling: self.calling_aes.clone(), called: self.called_aes.clone() };
         inbox::write_senders(&self.folder, &senders)
     }
 
     /// A visitor has begun with another study, and may come back to this one.
-    pub fn go_on(&mut self, visitor: u64) {
-        if self.visitors.contains_key(&visitor) && self.elsewhere.insert(visitor) {
-            self.settle(Left::NextStudy, self.visitors[&visitor]);
+    pub fn go_on(&mut self, sender: u64) {
+        if self.open_senders.contains_key(&sender) && self.elsewhere.insert(sender) {
+            self.settle(SenderEnd::NextStudy, self.open_senders[&sender]);
         }
     }
 
-    pub fn leave(&mut self, visitor: u64, left: Left) {
-        let Some(came) = self.visitors.remove(&visitor) else { return };
-        match (self.elsewhere.remove(&visitor), left) {
+    pub fn leave(&mut self, sender: u64, left: SenderEnd) {
+        let Some(came) = self.open_senders.remove(&sender) else { return };
+        match (self.elsewhere.remove(&sender), left) {
             // Its going on was the end of this study.
-            (true, Left::Released | Left::RequestEnd) => {}
+            (true, SenderEnd::Released | SenderEnd::RequestEnd) => {}
             (_, left) => self.settle(left, came),
         }
-        if self.standing.left != Left::Aborted && self.visitors.is_empty() {
+        if self.standing.left != SenderEnd::Aborted && self.open_senders.is_empty() {
             inbox::mark_released(&self.folder);
         }
     }
 
     /// One who broke off is made good by one who came after that, and not by one who was there before.
-    fn settle(&mut self, left: Left, came: Instant) {
+    fn settle(&mut self, left: SenderEnd, came: Instant) {
         let now = Instant::now();
         match self.broken_at {
-            _ if left == Left::Aborted => (self.broken_at, self.standing.left) = (Some(now), left),
+            _ if left == SenderEnd::Aborted => (self.broken_at, self.standing.left) = (Some(now), left),
             Some(broken_at) if came <= broken_at => {}
             _ => (self.broken_at, self.standing.left) = (None, left),
         }
     }
 
     /// Whether somebody is sending it.
-    pub fn is_attended(&self) -> bool {
-        self.visitors.keys().any(|visitor| !self.elsewhere.contains(visitor))
+    pub fn has_senders(&self) -> bool {
+        self.open_senders.keys().any(|sender| !self.elsewhere.contains(sender))
     }
 
     /// Whether an operator has said something.
@@ -121,30 +123,30 @@ impl Arriving {
 
     pub fn due<'a>(
         &self,
-        completion: &Completion,
+        completion: &CompletionRules,
         ended: bool,
         uid: &'a str,
-    ) -> Option<(Instant, &'a str, Verdict)> {
-        let standing = Standing {
+    ) -> Option<(Instant, &'a str, StudyVerdict)> {
+        let standing = StudyStanding {
             moving: self.moving > 0,
-            attended: self.is_attended(),
+            has_senders: self.has_senders(),
             instances: self.instances.len() as u64,
             ..self.standing.clone()
         };
         let (at, verdict) = completion.due(&standing)?;
         match verdict {
             // The rest may be sent to the next process.
-            Verdict::HandOver(Signal::BrokenOff | Signal::Lacking) if ended => None,
-            Verdict::HandOver(Signal::QuietTime) if ended => {
-                Some((self.standing.last_arrival, uid, Verdict::HandOver(Signal::End)))
+            StudyVerdict::HandOver(CompletionSignal::BrokenOff | CompletionSignal::Lacking) if ended => None,
+            StudyVerdict::HandOver(CompletionSignal::QuietTime) if ended => {
+                Some((self.standing.last_arrival, uid, StudyVerdict::HandOver(CompletionSignal::End)))
             }
             verdict => Some((at, uid, verdict)).filter(|(at, ..)| !ended || *at <= Instant::now()),
         }
     }
 
-    pub fn into_request(self, signal: Signal) -> Result<Request, PathBuf> {
+    pub fn into_request(self, signal: CompletionSignal) -> Result<Request, PathBuf> {
         let joined = |titles: &BTreeSet<String>| titles.iter().cloned().collect::<Vec<_>>().join("\\");
-        let aborted = self.standing.left == Left::Aborted || self.is_attended();
+        let aborted = self.standing.left == SenderEnd::Aborted || self.has_senders();
         let attributes = [
             ("source", SOURCE),
             ("calling_ae", &joined(&self.calling_aes)),

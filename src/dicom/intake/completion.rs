@@ -10,11 +10,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::expected::Expected;
+use super::expected::ExpectedSeries;
 
 /// What tells that a study is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Signal {
+pub enum CompletionSignal {
     /// An operator has said so.
     Operator,
     /// The source has as many instances of it as are here.
@@ -44,29 +44,29 @@ pub type Counter = Arc<dyn Fn(&str, &BTreeSet<String>) -> Option<u64> + Send + S
 
 /// Which signals count, and how long to wait.
 #[derive(Clone, Debug)]
-pub struct Completion {
+pub struct CompletionRules {
     /// Those that complete a study at once: none. Many senders use several associations for a study, or
     /// requests of ten instances each. Without one of them the quiet time decides.
-    pub at_once: BTreeSet<Signal>,
+    pub at_once: BTreeSet<CompletionSignal>,
     /// How long nothing may have arrived: 5 s.
     pub quiet_time: Duration,
     /// How long a study whose sender broke off waits to be sent again: 10 min.
     pub broken_time: Duration,
     /// The series that a study must have.
-    pub expected: Option<Expected>,
+    pub expected: Option<ExpectedSeries>,
     /// No study waits longer than so, from its first instance on.
-    pub cap: Option<Cap>,
+    pub cap: Option<WaitLimit>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cap {
+pub struct WaitLimit {
     pub after: Duration,
-    pub then: AtCap,
+    pub then: WaitLimitAction,
 }
 
 /// What becomes of a study that has waited too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AtCap {
+pub enum WaitLimitAction {
     /// It is handed over as it is.
     Proceed,
     /// Its files are deleted, and that is told.
@@ -75,9 +75,9 @@ pub enum AtCap {
     Wait,
 }
 
-impl Default for Completion {
-    fn default() -> Completion {
-        Completion {
+impl Default for CompletionRules {
+    fn default() -> CompletionRules {
+        CompletionRules {
             at_once: BTreeSet::new(),
             quiet_time: Duration::from_secs(5),
             broken_time: Duration::from_secs(600),
@@ -89,17 +89,17 @@ impl Default for Completion {
 
 /// What is known of a study that is arriving.
 #[derive(Clone, Debug)]
-pub(in crate::dicom) struct Standing {
+pub(in crate::dicom) struct StudyStanding {
     pub first_arrival: Instant,
     pub last_arrival: Instant,
     /// Instances of it are on their way into its folder.
     pub moving: bool,
     /// Somebody is sending it.
-    pub attended: bool,
+    pub has_senders: bool,
     /// How the last of its senders left.
-    pub left: Left,
+    pub left: SenderEnd,
     pub instances: u64,
-    pub count: Count,
+    pub count: InstanceCount,
     /// The marks of what is expected that have been seen.
     pub marks: u64,
     /// An operator says that it is complete.
@@ -110,7 +110,7 @@ pub(in crate::dicom) struct Standing {
 
 /// How a sender of a study went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::dicom) enum Left {
+pub(in crate::dicom) enum SenderEnd {
     Released,
     RequestEnd,
     NextStudy,
@@ -119,7 +119,7 @@ pub(in crate::dicom) enum Left {
 
 /// How many instances the source has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::dicom) enum Count {
+pub(in crate::dicom) enum InstanceCount {
     /// Nobody is asked.
     Unasked,
     /// The question is to be put as soon as nobody is sending.
@@ -132,110 +132,114 @@ pub(in crate::dicom) enum Count {
 
 /// What is to be done with a study, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::dicom) enum Verdict {
-    HandOver(Signal),
+pub(in crate::dicom) enum StudyVerdict {
+    HandOver(CompletionSignal),
     Discard,
     TellCap,
 }
 
-impl Completion {
+impl CompletionRules {
     /// When something is to be done with a study if nothing else happens. `None`: something must happen
     /// first.
-    pub(in crate::dicom) fn due(&self, study: &Standing) -> Option<(Instant, Verdict)> {
+    pub(in crate::dicom) fn due(&self, study: &StudyStanding) -> Option<(Instant, StudyVerdict)> {
         if study.moving {
             return None;
         }
         let now = study.last_arrival;
         if study.ordered {
-            return Some((now, Verdict::HandOver(Signal::Operator)));
+            return Some((now, StudyVerdict::HandOver(CompletionSignal::Operator)));
         }
-        let complete = if study.attended { None } else { self.complete(study) };
-        let complete = complete.map(|(at, signal)| (at, Verdict::HandOver(signal)));
+        let complete = if study.has_senders { None } else { self.complete(study) };
+        let complete = complete.map(|(at, signal)| (at, StudyVerdict::HandOver(signal)));
         let cap = self.cap.map(|cap| (study.first_arrival + cap.after, cap.then));
         let cap = cap.and_then(|(at, then)| match then {
-            AtCap::Proceed => Some((at, Verdict::HandOver(Signal::Cap))),
-            AtCap::Discard => Some((at, Verdict::Discard)),
-            AtCap::Wait if study.cap_told => None,
-            AtCap::Wait => Some((at, Verdict::TellCap)),
+            WaitLimitAction::Proceed => Some((at, StudyVerdict::HandOver(CompletionSignal::Cap))),
+            WaitLimitAction::Discard => Some((at, StudyVerdict::Discard)),
+            WaitLimitAction::Wait if study.cap_told => None,
+            WaitLimitAction::Wait => Some((at, StudyVerdict::TellCap)),
         });
         [complete, cap].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// When a study that nobody is sending is complete, and by which signal.
-    fn complete(&self, study: &Standing) -> Option<(Instant, Signal)> {
+    fn complete(&self, study: &StudyStanding) -> Option<(Instant, CompletionSignal)> {
         let now = study.last_arrival;
         let expected = self.expected.as_ref().map(|expected| expected.is_met(study.marks));
         match study.count {
-            Count::Known(count) if study.instances >= count => return Some((now, Signal::Count)),
-            Count::Known(_) => return self.lacking(now),
-            Count::Wanted | Count::Asking => return None,
-            Count::Unasked | Count::Unknown => {}
+            InstanceCount::Known(count) if study.instances >= count => {
+                return Some((now, CompletionSignal::Count));
+            }
+            InstanceCount::Known(_) => return self.lacking(now),
+            InstanceCount::Wanted | InstanceCount::Asking => return None,
+            InstanceCount::Unasked | InstanceCount::Unknown => {}
         }
         match (expected, study.left) {
             (Some(false), _) => self.lacking(now),
-            (_, Left::Aborted) => Some((now + self.broken_time.max(self.quiet_time), Signal::BrokenOff)),
-            (Some(true), _) => Some((now, Signal::ExpectedSeries)),
+            (_, SenderEnd::Aborted) => {
+                Some((now + self.broken_time.max(self.quiet_time), CompletionSignal::BrokenOff))
+            }
+            (Some(true), _) => Some((now, CompletionSignal::ExpectedSeries)),
             (None, left) => Some(match left.signal() {
                 Some(signal) if self.at_once.contains(&signal) => (now, signal),
-                _ => (now + self.quiet_time, Signal::QuietTime),
+                _ => (now + self.quiet_time, CompletionSignal::QuietTime),
             }),
         }
     }
 }
 
-impl Completion {
+impl CompletionRules {
     /// What comes late of a study that was complete lacks all that came before: it must not wait for ever,
     /// and fill the receiver. With a cap, that decides.
-    fn lacking(&self, last_arrival: Instant) -> Option<(Instant, Signal)> {
+    fn lacking(&self, last_arrival: Instant) -> Option<(Instant, CompletionSignal)> {
         let wait = self.broken_time.max(self.quiet_time);
-        self.cap.is_none().then_some((last_arrival + wait, Signal::Lacking))
+        self.cap.is_none().then_some((last_arrival + wait, CompletionSignal::Lacking))
     }
 }
 
-impl Left {
-    fn signal(self) -> Option<Signal> {
+impl SenderEnd {
+    fn signal(self) -> Option<CompletionSignal> {
         match self {
-            Left::Released => Some(Signal::Released),
-            Left::RequestEnd => Some(Signal::RequestEnd),
-            Left::NextStudy => Some(Signal::NextStudy),
-            Left::Aborted => None,
+            SenderEnd::Released => Some(CompletionSignal::Released),
+            SenderEnd::RequestEnd => Some(CompletionSignal::RequestEnd),
+            SenderEnd::NextStudy => Some(CompletionSignal::NextStudy),
+            SenderEnd::Aborted => None,
         }
     }
 }
 
-impl Signal {
+impl CompletionSignal {
     /// Its name in a request's attribute `complete_by`, and in settings.
     pub fn name(self) -> &'static str {
         match self {
-            Signal::Operator => "operator",
-            Signal::Count => "count",
-            Signal::ExpectedSeries => "expected_series",
-            Signal::RequestEnd => "request_end",
-            Signal::NextStudy => "next_study",
-            Signal::Released => "released",
-            Signal::QuietTime => "quiet_time",
-            Signal::BrokenOff => "broken_off",
-            Signal::Lacking => "lacking",
-            Signal::Cap => "cap",
-            Signal::End => "end",
+            CompletionSignal::Operator => "operator",
+            CompletionSignal::Count => "count",
+            CompletionSignal::ExpectedSeries => "expected_series",
+            CompletionSignal::RequestEnd => "request_end",
+            CompletionSignal::NextStudy => "next_study",
+            CompletionSignal::Released => "released",
+            CompletionSignal::QuietTime => "quiet_time",
+            CompletionSignal::BrokenOff => "broken_off",
+            CompletionSignal::Lacking => "lacking",
+            CompletionSignal::Cap => "cap",
+            CompletionSignal::End => "end",
         }
     }
 }
 
-impl fmt::Display for Signal {
+impl fmt::Display for CompletionSignal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Signal::Operator => "an operator said so",
-            Signal::Count => "the source has as many instances",
-            Signal::ExpectedSeries => "the expected series are here",
-            Signal::RequestEnd => "the request over HTTP has ended",
-            Signal::NextStudy => "its sender went on to the next study",
-            Signal::Released => "the association was released",
-            Signal::QuietTime => "nothing more has come",
-            Signal::BrokenOff => "its sender broke off and has not come back",
-            Signal::Lacking => "what it lacks has not come",
-            Signal::Cap => "it has waited as long as it may",
-            Signal::End => "receiving ends",
+            CompletionSignal::Operator => "an operator said so",
+            CompletionSignal::Count => "the source has as many instances",
+            CompletionSignal::ExpectedSeries => "the expected series are here",
+            CompletionSignal::RequestEnd => "the request over HTTP has ended",
+            CompletionSignal::NextStudy => "its sender went on to the next study",
+            CompletionSignal::Released => "the association was released",
+            CompletionSignal::QuietTime => "nothing more has come",
+            CompletionSignal::BrokenOff => "its sender broke off and has not come back",
+            CompletionSignal::Lacking => "what it lacks has not come",
+            CompletionSignal::Cap => "it has waited as long as it may",
+            CompletionSignal::End => "receiving ends",
         })
     }
 }
@@ -246,16 +250,16 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
-    fn standing() -> Standing {
+    fn standing() -> StudyStanding {
         let now = Instant::now() + HOUR;
-        Standing {
+        StudyStanding {
             first_arrival: now - Duration::from_secs(60),
             last_arrival: now,
             moving: false,
-            attended: false,
-            left: Left::Released,
+            has_senders: false,
+            left: SenderEnd::Released,
             instances: 3,
-            count: Count::Unasked,
+            count: InstanceCount::Unasked,
             marks: 0,
             ordered: false,
             cap_told: false,
@@ -263,7 +267,7 @@ mod tests {
     }
 
     /// Seconds after the last arrival, and the verdict.
-    fn due(completion: &Completion, study: &Standing) -> Option<(i64, Verdict)> {
+    fn due(completion: &CompletionRules, study: &StudyStanding) -> Option<(i64, StudyVerdict)> {
         let (at, verdict) = completion.due(study)?;
         let seconds = match at.checked_duration_since(study.last_arrival) {
             Some(after) => after.as_secs() as i64,
@@ -272,59 +276,78 @@ mod tests {
         Some((seconds, verdict))
     }
 
-    fn hand_over(seconds: i64, signal: Signal) -> Option<(i64, Verdict)> {
-        Some((seconds, Verdict::HandOver(signal)))
+    fn hand_over(seconds: i64, signal: CompletionSignal) -> Option<(i64, StudyVerdict)> {
+        Some((seconds, StudyVerdict::HandOver(signal)))
     }
 
     #[test]
     fn the_quiet_time_decides_unless_a_signal_counts_at_once() {
-        let mut completion = Completion::default();
-        assert_eq!(due(&completion, &standing()), hand_over(5, Signal::QuietTime));
-        completion.at_once.insert(Signal::Released);
-        assert_eq!(due(&completion, &standing()), hand_over(0, Signal::Released));
-        let next = Standing { left: Left::NextStudy, ..standing() };
-        assert_eq!(due(&completion, &next), hand_over(5, Signal::QuietTime));
-        completion.at_once.insert(Signal::NextStudy);
-        assert_eq!(due(&completion, &next), hand_over(0, Signal::NextStudy));
-        let broken = Standing { left: Left::Aborted, ..standing() };
-        assert_eq!(due(&completion, &broken), hand_over(600, Signal::BrokenOff));
+        let mut completion = CompletionRules::default();
+        assert_eq!(due(&completion, &standing()), hand_over(5, CompletionSignal::QuietTime));
+        completion.at_once.insert(CompletionSignal::Released);
+        assert_eq!(due(&completion, &standing()), hand_over(0, CompletionSignal::Released));
+        let next = StudyStanding { left: SenderEnd::NextStudy, ..standing() };
+        assert_eq!(due(&completion, &next), hand_over(5, CompletionSignal::QuietTime));
+        completion.at_once.insert(CompletionSignal::NextStudy);
+        assert_eq!(due(&completion, &next), hand_over(0, CompletionSignal::NextStudy));
+        let broken = StudyStanding { left: SenderEnd::Aborted, ..standing() };
+        assert_eq!(due(&completion, &broken), hand_over(600, CompletionSignal::BrokenOff));
     }
 
     #[test]
     fn a_count_completes_and_holds_back() {
-        let completion = Completion::default();
-        let counted = |count, left| due(&completion, &Standing { count, left, ..standing() });
-        assert_eq!(counted(Count::Known(3), Left::Released), hand_over(0, Signal::Count));
-        assert_eq!(counted(Count::Known(3), Left::Aborted), hand_over(0, Signal::Count));
-        assert_eq!(counted(Count::Known(4), Left::Released), hand_over(600, Signal::Lacking));
-        assert_eq!(counted(Count::Asking, Left::Released), None);
-        assert_eq!(counted(Count::Unknown, Left::Released), hand_over(5, Signal::QuietTime));
+        let completion = CompletionRules::default();
+        let counted = |count, left| due(&completion, &StudyStanding { count, left, ..standing() });
+        assert_eq!(
+            counted(InstanceCount::Known(3), SenderEnd::Released),
+            hand_over(0, CompletionSignal::Count)
+        );
+        assert_eq!(
+            counted(InstanceCount::Known(3), SenderEnd::Aborted),
+            hand_over(0, CompletionSignal::Count)
+        );
+        assert_eq!(
+            counted(InstanceCount::Known(4), SenderEnd::Released),
+            hand_over(600, CompletionSignal::Lacking)
+        );
+        assert_eq!(counted(InstanceCount::Asking, SenderEnd::Released), None);
+        assert_eq!(
+            counted(InstanceCount::Unknown, SenderEnd::Released),
+            hand_over(5, CompletionSignal::QuietTime)
+        );
     }
 
     #[test]
     fn expected_series_complete_and_hold_back() {
         let expected = Some("'A' and 'B'".parse().unwrap());
-        let completion = Completion { expected, ..Completion::default() };
-        let seen = |marks| due(&completion, &Standing { marks, ..standing() });
-        assert_eq!(seen(0b01), hand_over(600, Signal::Lacking));
-        let capped = Completion { cap: Some(Cap { after: HOUR, then: AtCap::Wait }), ..completion.clone() };
-        assert_eq!(due(&capped, &Standing { cap_told: true, ..standing() }), None, "the cap decides");
-        assert_eq!(seen(0b11), hand_over(0, Signal::ExpectedSeries));
+        let completion = CompletionRules { expected, ..CompletionRules::default() };
+        let seen = |marks| due(&completion, &StudyStanding { marks, ..standing() });
+        assert_eq!(seen(0b01), hand_over(600, CompletionSignal::Lacking));
+        let capped = CompletionRules {
+            cap: Some(WaitLimit { after: HOUR, then: WaitLimitAction::Wait }),
+            ..completion.clone()
+        };
+        assert_eq!(due(&capped, &StudyStanding { cap_told: true, ..standing() }), None, "the cap decides");
+        assert_eq!(seen(0b11), hand_over(0, CompletionSignal::ExpectedSeries));
     }
 
     #[test]
     fn the_cap_is_hard_and_an_operator_is_harder() {
-        let cap = |then| Some(Cap { after: Duration::from_secs(30), then });
-        let capped =
-            |then, study: &Standing| due(&Completion { cap: cap(then), ..Completion::default() }, study);
-        let attended = Standing { attended: true, ..standing() };
-        assert_eq!(capped(AtCap::Proceed, &attended), hand_over(-30, Signal::Cap));
-        assert_eq!(capped(AtCap::Discard, &attended), Some((-30, Verdict::Discard)));
-        assert_eq!(capped(AtCap::Wait, &attended), Some((-30, Verdict::TellCap)));
-        assert_eq!(capped(AtCap::Wait, &Standing { cap_told: true, ..attended.clone() }), None);
-        let ordered = Standing { ordered: true, ..attended };
-        assert_eq!(capped(AtCap::Discard, &ordered), hand_over(0, Signal::Operator));
-        let moving = Standing { moving: true, ..ordered };
-        assert_eq!(capped(AtCap::Proceed, &moving), None, "not while an instance is on its way in");
+        let cap = |then| Some(WaitLimit { after: Duration::from_secs(30), then });
+        let capped = |then, study: &StudyStanding| {
+            due(&CompletionRules { cap: cap(then), ..CompletionRules::default() }, study)
+        };
+        let has_senders = StudyStanding { has_senders: true, ..standing() };
+        assert_eq!(capped(WaitLimitAction::Proceed, &has_senders), hand_over(-30, CompletionSignal::Cap));
+        assert_eq!(capped(WaitLimitAction::Discard, &has_senders), Some((-30, StudyVerdict::Discard)));
+        assert_eq!(capped(WaitLimitAction::Wait, &has_senders), Some((-30, StudyVerdict::TellCap)));
+        assert_eq!(
+            capped(WaitLimitAction::Wait, &StudyStanding { cap_told: true, ..has_senders.clone() }),
+            None
+        );
+        let ordered = StudyStanding { ordered: true, ..has_senders };
+        assert_eq!(capped(WaitLimitAction::Discard, &ordered), hand_over(0, CompletionSignal::Operator));
+        let moving = StudyStanding { moving: true, ..ordered };
+        assert_eq!(capped(WaitLimitAction::Proceed, &moving), None, "not while an instance is on its way in");
     }
 }

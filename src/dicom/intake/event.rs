@@ -4,21 +4,21 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::dicom::names::status::Status;
+use crate::dicom::names::status::DimseStatus;
 
-use super::completion::{Left, Signal};
+use super::completion::{CompletionSignal, SenderEnd};
 
 /// One occasion on which instances are brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Visit {
-    pub way: Way,
+pub struct IntakeSession {
+    pub way: SessionKind,
     /// No two have the same, whatever way they come.
     pub number: u64,
 }
 
 /// How instances come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Way {
+pub enum SessionKind {
     /// C-STORE on an association.
     Association,
     /// A request over HTTP (STOW-RS), or the answer to one of ours (WADO-RS).
@@ -27,39 +27,39 @@ pub enum Way {
     Folder,
 }
 
-impl fmt::Display for Visit {
+impl fmt::Display for IntakeSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Visit { way, number } = self;
+        let IntakeSession { way, number } = self;
         match way {
-            Way::Association => write!(f, "association {number}"),
-            Way::Web => write!(f, "HTTP transfer {number}"),
-            Way::Folder => write!(f, "folder transfer {number}"),
+            SessionKind::Association => write!(f, "association {number}"),
+            SessionKind::Web => write!(f, "HTTP transfer {number}"),
+            SessionKind::Folder => write!(f, "folder transfer {number}"),
         }
     }
 }
 
 /// How an association came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum AssociationEnd {
     Released,
     /// By either side, or by the network.
     Aborted,
 }
 
-impl From<End> for Left {
-    fn from(end: End) -> Left {
+impl From<AssociationEnd> for SenderEnd {
+    fn from(end: AssociationEnd) -> SenderEnd {
         match end {
-            End::Released => Left::Released,
-            End::Aborted => Left::Aborted,
+            AssociationEnd::Released => SenderEnd::Released,
+            AssociationEnd::Aborted => SenderEnd::Aborted,
         }
     }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum ReceiverEvent {
     /// An association has been agreed on, or a request over HTTP is let in.
     Opened {
-        visit: Visit,
+        session: IntakeSession,
         peer: SocketAddr,
         /// Empty over HTTP, which has no AE titles.
         calling_ae: String,
@@ -71,19 +71,19 @@ pub enum Event {
     },
     /// An instance is in the inbox.
     Stored {
-        visit: Visit,
+        session: IntakeSession,
         bytes: u64,
-        instance: Box<Arrived>,
+        instance: Box<ArrivedInstance>,
     },
     /// An instance was answered with a failure.
     Refused {
-        visit: Visit,
-        status: Status,
+        session: IntakeSession,
+        status: DimseStatus,
         reason: String,
     },
     Closed {
-        visit: Visit,
-        end: End,
+        session: IntakeSession,
+        end: AssociationEnd,
         reason: String,
         instances: u64,
     },
@@ -91,7 +91,7 @@ pub enum Event {
     Complete {
         instances: usize,
         bytes: u64,
-        by: Signal,
+        by: CompletionSignal,
     },
     /// A study has waited as long as it may, and is deleted.
     Discarded {
@@ -105,7 +105,7 @@ pub enum Event {
     /// An earlier process had received instances of a study and not handed them over.
     Adopted {
         instances: usize,
-        end: End,
+        end: AssociationEnd,
     },
     /// The sender of a study broke off, and receiving has ended: what has arrived stays in the inbox.
     Kept {
@@ -140,98 +140,101 @@ pub enum Event {
 
 /// An instance that has come. No text that is shown is made of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Arrived {
+pub struct ArrivedInstance {
     pub sop_class_uid: String,
     pub sop_instance_uid: String,
     pub study_instance_uid: String,
     pub patient_id: String,
 }
 
-impl Event {
+impl ReceiverEvent {
     /// Whether somebody who runs the receiver should look at it.
     pub fn is_warning(&self) -> bool {
         match self {
-            Event::Opened { .. } | Event::Stored { .. } | Event::Complete { .. } | Event::Fetched { .. } => {
-                false
-            }
-            Event::TurnedAway { .. }
-            | Event::Refused { .. }
-            | Event::Kept { .. }
-            | Event::NotFetched { .. }
-            | Event::NotReported { .. }
-            | Event::Discarded { .. }
-            | Event::Waits { .. }
-            | Event::Adopted { .. }
-            | Event::NotWatched { .. }
-            | Event::NotAccepted { .. } => true,
-            Event::Closed { end, .. } => *end == End::Aborted,
+            ReceiverEvent::Opened { .. }
+            | ReceiverEvent::Stored { .. }
+            | ReceiverEvent::Complete { .. }
+            | ReceiverEvent::Fetched { .. } => false,
+            ReceiverEvent::TurnedAway { .. }
+            | ReceiverEvent::Refused { .. }
+            | ReceiverEvent::Kept { .. }
+            | ReceiverEvent::NotFetched { .. }
+            | ReceiverEvent::NotReported { .. }
+            | ReceiverEvent::Discarded { .. }
+            | ReceiverEvent::Waits { .. }
+            | ReceiverEvent::Adopted { .. }
+            | ReceiverEvent::NotWatched { .. }
+            | ReceiverEvent::NotAccepted { .. } => true,
+            ReceiverEvent::Closed { end, .. } => *end == AssociationEnd::Aborted,
         }
     }
 }
 
-impl fmt::Display for Event {
+impl fmt::Display for ReceiverEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Event::Opened { visit, peer, calling_ae } if calling_ae.is_empty() => {
-                write!(f, "{visit} opened from {peer}")
+            ReceiverEvent::Opened { session, peer, calling_ae } if calling_ae.is_empty() => {
+                write!(f, "{session} opened from {peer}")
             }
-            Event::Opened { visit, peer, calling_ae } => {
-                write!(f, "{visit} opened by {calling_ae} at {peer}")
+            ReceiverEvent::Opened { session, peer, calling_ae } => {
+                write!(f, "{session} opened by {calling_ae} at {peer}")
             }
-            Event::TurnedAway { peer, reason } => write!(f, "connection from {peer} turned away: {reason}"),
-            Event::Stored { visit, bytes, .. } => write!(f, "{visit} sent {bytes} bytes"),
-            Event::Refused { visit, status, reason } => {
-                write!(f, "instance of {visit} refused: {status}: {reason}")
+            ReceiverEvent::TurnedAway { peer, reason } => {
+                write!(f, "connection from {peer} turned away: {reason}")
             }
-            Event::Closed { visit, end: End::Released, instances, .. } => {
-                write!(f, "{visit} released after {instances} instances")
+            ReceiverEvent::Stored { session, bytes, .. } => write!(f, "{session} sent {bytes} bytes"),
+            ReceiverEvent::Refused { session, status, reason } => {
+                write!(f, "instance of {session} refused: {status}: {reason}")
             }
-            Event::Closed { visit, end: End::Aborted, reason, instances } => {
-                write!(f, "{visit} aborted after {instances} instances: {reason}")
+            ReceiverEvent::Closed { session, end: AssociationEnd::Released, instances, .. } => {
+                write!(f, "{session} released after {instances} instances")
             }
-            Event::Complete { instances, bytes, by } => {
+            ReceiverEvent::Closed { session, end: AssociationEnd::Aborted, reason, instances } => {
+                write!(f, "{session} aborted after {instances} instances: {reason}")
+            }
+            ReceiverEvent::Complete { instances, bytes, by } => {
                 write!(f, "study complete, because {by}: {instances} instances, {bytes} bytes")
             }
-            Event::Discarded { instances } => {
+            ReceiverEvent::Discarded { instances } => {
                 write!(f, "a study is DELETED: it has waited as long as it may, with {instances} instances")
             }
-            Event::Waits { instances, folder } => write!(
+            ReceiverEvent::Waits { instances, folder } => write!(
                 f,
                 "a study with {instances} instances in {} has waited longer than it should; `flow complete` ends that",
                 folder.display()
             ),
-            Event::Adopted { instances, end: End::Released } => {
+            ReceiverEvent::Adopted { instances, end: AssociationEnd::Released } => {
                 write!(f, "taken up: {instances} instances of a study that was received before")
             }
-            Event::Adopted { instances, end: End::Aborted } => {
+            ReceiverEvent::Adopted { instances, end: AssociationEnd::Aborted } => {
                 write!(f, "taken up: {instances} instances of a study; waiting for the rest to be sent again")
             }
-            Event::Kept { instances, folder } => write!(
+            ReceiverEvent::Kept { instances, folder } => write!(
                 f,
                 "the sender broke off after {instances} instances; they stay in {} until the next start",
                 folder.display()
             ),
-            Event::Fetched { number, instances } => {
+            ReceiverEvent::Fetched { number, instances } => {
                 write!(f, "fetched a study of number {number} of the list: {instances} instances")
             }
-            Event::NotFetched { number, reason } => {
+            ReceiverEvent::NotFetched { number, reason } => {
                 write!(f, "NOT FETCHED, number {number} of the list: {reason}")
             }
-            Event::NotWatched { folder, reason } => {
+            ReceiverEvent::NotWatched { folder, reason } => {
                 write!(f, "the watched folder {}: {reason}", folder.display())
             }
-            Event::NotReported { reason } => {
+            ReceiverEvent::NotReported { reason } => {
                 write!(f, "the outcome of a commitment cannot be told to who asked for it: {reason}")
             }
-            Event::NotAccepted { reason } => write!(f, "connection not accepted: {reason}"),
+            ReceiverEvent::NotAccepted { reason } => write!(f, "connection not accepted: {reason}"),
         }
     }
 }
 
 /// Writes an event to the log.
-pub fn log(event: &Event) {
+pub fn log(event: &ReceiverEvent) {
     match event {
-        Event::Stored { .. } => tracing::debug!("{event}"),
+        ReceiverEvent::Stored { .. } => tracing::debug!("{event}"),
         _ if event.is_warning() => tracing::warn!("{event}"),
         _ => tracing::info!("{event}"),
     }

@@ -13,26 +13,26 @@ use dicom_core::Tag;
 use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
 use dicom_dictionary_std::{StandardDataDictionary, tags};
 
-use crate::imaging::Part10;
+use crate::imaging::Part10File;
 
 /// A checked rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Expected {
+pub struct ExpectedSeries {
     /// What is looked for; a mark each.
     texts: Vec<(Tag, String)>,
-    rule: Rule,
+    rule: SeriesRule,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Rule {
+enum SeriesRule {
     Mark(usize),
-    All(Vec<Rule>),
-    Any(Vec<Rule>),
+    All(Vec<SeriesRule>),
+    Any(Vec<SeriesRule>),
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason} at {place:?}; write for example 'Chest*' and ('Lung' or Modality = 'SR')")]
-pub struct NotExpected {
+pub struct SeriesRuleError {
     reason: String,
     place: String,
 }
@@ -41,10 +41,10 @@ pub struct NotExpected {
 const TEXTS_MAX: usize = 64;
 const DEPTH_MAX: usize = 16;
 
-impl Expected {
+impl ExpectedSeries {
     /// The marks of what a file fits, a bit for each text. Its beginning up to the pixels is enough.
     pub(in crate::dicom) fn marks(&self, file: &[u8]) -> u64 {
-        let Ok(file) = Part10::open(file) else { return 0 };
+        let Ok(file) = Part10File::open(file) else { return 0 };
         let elements = file.elements();
         let fits = |(tag, pattern): &(Tag, String)| {
             elements.texts(*tag).iter().any(|text| like(&text.to_lowercase(), pattern))
@@ -68,12 +68,12 @@ impl Expected {
 /// Series are described within so many bytes of a file.
 const BEGINNING_BYTES: u64 = 128 << 10;
 
-impl Rule {
+impl SeriesRule {
     fn is_met(&self, marks: u64) -> bool {
         match self {
-            Rule::Mark(index) => marks >> index & 1 == 1,
-            Rule::All(rules) => rules.iter().all(|rule| rule.is_met(marks)),
-            Rule::Any(rules) => rules.iter().any(|rule| rule.is_met(marks)),
+            SeriesRule::Mark(index) => marks >> index & 1 == 1,
+            SeriesRule::All(rules) => rules.iter().all(|rule| rule.is_met(marks)),
+            SeriesRule::Any(rules) => rules.iter().any(|rule| rule.is_met(marks)),
         }
     }
 }
@@ -97,43 +97,43 @@ fn like(text: &str, pattern: &str) -> bool {
     fits[text.len()]
 }
 
-impl FromStr for Expected {
-    type Err = NotExpected;
+impl FromStr for ExpectedSeries {
+    type Err = SeriesRuleError;
 
-    fn from_str(text: &str) -> Result<Expected, NotExpected> {
-        let mut parser = Parser { rest: text, texts: Vec::new(), depth: 0 };
+    fn from_str(text: &str) -> Result<ExpectedSeries, SeriesRuleError> {
+        let mut parser = SeriesRuleParser { rest: text, texts: Vec::new(), depth: 0 };
         let rule = parser.any()?;
         match parser.rest.trim_start() {
-            "" => Ok(Expected { texts: parser.texts, rule }),
+            "" => Ok(ExpectedSeries { texts: parser.texts, rule }),
             _ => Err(parser.wrong("`and` or `or` is missing")),
         }
     }
 }
 
-struct Parser<'a> {
+struct SeriesRuleParser<'a> {
     rest: &'a str,
     texts: Vec<(Tag, String)>,
     depth: usize,
 }
 
-impl Parser<'_> {
-    fn any(&mut self) -> Result<Rule, NotExpected> {
+impl SeriesRuleParser<'_> {
+    fn any(&mut self) -> Result<SeriesRule, SeriesRuleError> {
         let mut rules = vec![self.all()?];
         while self.takes_word("or") {
             rules.push(self.all()?);
         }
-        Ok(Rule::Any(rules))
+        Ok(SeriesRule::Any(rules))
     }
 
-    fn all(&mut self) -> Result<Rule, NotExpected> {
+    fn all(&mut self) -> Result<SeriesRule, SeriesRuleError> {
         let mut rules = vec![self.one()?];
         while self.takes_word("and") {
             rules.push(self.one()?);
         }
-        Ok(Rule::All(rules))
+        Ok(SeriesRule::All(rules))
     }
 
-    fn one(&mut self) -> Result<Rule, NotExpected> {
+    fn one(&mut self) -> Result<SeriesRule, SeriesRuleError> {
         if self.takes("(") {
             self.depth += 1;
             if self.depth > DEPTH_MAX {
@@ -154,10 +154,14 @@ impl Parser<'_> {
         if known.is_none() {
             self.texts.push(text);
         }
-        if index == TEXTS_MAX { Err(self.wrong("there are too many texts")) } else { Ok(Rule::Mark(index)) }
+        if index == TEXTS_MAX {
+            Err(self.wrong("there are too many texts"))
+        } else {
+            Ok(SeriesRule::Mark(index))
+        }
     }
 
-    fn keyword(&mut self) -> Result<Tag, NotExpected> {
+    fn keyword(&mut self) -> Result<Tag, SeriesRuleError> {
         let start = self.rest.trim_start();
         let length = start.find(|letter: char| !letter.is_ascii_alphanumeric()).unwrap_or(start.len());
         let entry = StandardDataDictionary.by_name(&start[..length]);
@@ -168,7 +172,7 @@ impl Parser<'_> {
         if self.takes("=") { Ok(tag) } else { Err(self.wrong("a `=` is missing")) }
     }
 
-    fn quoted(&mut self) -> Result<String, NotExpected> {
+    fn quoted(&mut self) -> Result<String, SeriesRuleError> {
         let start = self.rest.trim_start();
         let quote = start.chars().next().filter(|letter| matches!(letter, '\'' | '"'));
         let quote = quote.ok_or_else(|| self.wrong("a text in quotes is missing"))?;
@@ -194,9 +198,9 @@ impl Parser<'_> {
         rest.is_some()
     }
 
-    fn wrong(&self, reason: &str) -> NotExpected {
+    fn wrong(&self, reason: &str) -> SeriesRuleError {
         let place = self.rest.trim_start().chars().take(20).collect();
-        NotExpected { reason: reason.to_owned(), place }
+        SeriesRuleError { reason: reason.to_owned(), place }
     }
 }
 
@@ -206,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_rule_is_met_by_the_marks_of_its_texts() {
-        let expected: Expected = "'A' and ('B*' or Modality = 'SR' and 'a')".parse().unwrap();
+        let expected: ExpectedSeries = "'A' and ('B*' or Modality = 'SR' and 'a')".parse().unwrap();
         let texts =
             [(tags::SERIES_DESCRIPTION, "a"), (tags::SERIES_DESCRIPTION, "b*"), (tags::MODALITY, "sr")];
         assert_eq!(expected.texts, texts.map(|(tag, text)| (tag, text.to_owned())));
@@ -227,9 +231,9 @@ mod tests {
             ("'A", "a quotation mark is not closed", "'A"),
         ] {
             let (reason, place) = (reason.to_owned(), place.to_owned());
-            assert_eq!(text.parse::<Expected>(), Err(NotExpected { reason, place }), "{text}");
+            assert_eq!(text.parse::<ExpectedSeries>(), Err(SeriesRuleError { reason, place }), "{text}");
         }
-        assert!("(".repeat(1_000_000).parse::<Expected>().is_err());
+        assert!("(".repeat(1_000_000).parse::<ExpectedSeries>().is_err());
     }
 
     #[test]

@@ -10,33 +10,33 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use crate::dicom_file::part10::{self, Head};
-use crate::imaging::{Unreadable, read_instance};
+use crate::dicom_file::part10::{self, FileHead};
+use crate::imaging::{HeaderError, read_instance};
 use crate::step::{Digest, Digester, Item, ItemPlace, Request};
 
-use super::instance::{HEADER_BYTES_MAX, Instance, request};
+use super::instance::{HEADER_BYTES_MAX, StudyInstance, request};
 
 /// The attribute `source` of what was found.
 pub(in crate::dicom) const SOURCE: &str = "folder";
 
 /// What lies below some paths.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct FolderContents {
     /// One request for each Study Instance UID, in the order of the UIDs.
     pub studies: Vec<Request>,
     /// In the order of the paths.
-    pub skipped: Vec<Skipped>,
+    pub skipped: Vec<SkippedPath>,
 }
 
 /// A file or folder that is not part of any study.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Skipped {
+pub struct SkippedPath {
     pub path: PathBuf,
     /// A fragment that fits after "was skipped: ".
     pub reason: String,
 }
 
-impl Skipped {
+impl SkippedPath {
     /// Whether nobody knows what it is: it could not be read, and may be part of a study.
     pub fn is_unread(&self) -> bool {
         self.reason.starts_with(UNREAD)
@@ -47,7 +47,7 @@ const UNREAD: &str = "it could not be read";
 
 #[derive(Debug, thiserror::Error)]
 #[error("could not open {path}: {source}", path = path.display())]
-pub struct NoSuchInput {
+pub struct InputError {
     path: PathBuf,
     source: io::Error,
 }
@@ -56,16 +56,16 @@ pub struct NoSuchInput {
 ///
 /// # Errors
 /// If one of `paths` itself is not there or may not be looked at.
-pub fn find(paths: &[PathBuf]) -> Result<Found, NoSuchInput> {
-    let mut walk = Walk::default();
+pub fn find(paths: &[PathBuf]) -> Result<FolderContents, InputError> {
+    let mut walk = FolderWalk::default();
     for path in paths {
-        fs::metadata(path).map_err(|source| NoSuchInput { path: path.clone(), source })?;
+        fs::metadata(path).map_err(|source| InputError { path: path.clone(), source })?;
         walk.enter(path);
     }
-    let Walk { files, mut skipped, .. } = walk;
-    let read: Vec<Result<Instance, Skipped>> = files.par_iter().map(File::read).collect();
+    let FolderWalk { files, mut skipped, .. } = walk;
+    let read: Vec<Result<StudyInstance, SkippedPath>> = files.par_iter().map(NamedFile::read).collect();
 
-    let mut studies: BTreeMap<String, Vec<Instance>> = BTreeMap::new();
+    let mut studies: BTreeMap<String, Vec<StudyInstance>> = BTreeMap::new();
     for result in read {
         match result {
             Ok(instance) => {
@@ -76,17 +76,17 @@ pub fn find(paths: &[PathBuf]) -> Result<Found, NoSuchInput> {
     }
     skipped.sort_by(|a, b| a.path.cmp(&b.path));
     let studies = studies.into_values().filter_map(|one| request(one, &[("source", SOURCE)])).collect();
-    Ok(Found { studies, skipped })
+    Ok(FolderContents { studies, skipped })
 }
 
 /// The instances in a folder of received files. What is not a study's was not answered with success.
 ///
 /// # Errors
 /// If one cannot be read: without it the study would be answered in part.
-pub(in crate::dicom) fn instances(folder: &Path) -> io::Result<Vec<Instance>> {
-    let mut walk = Walk::default();
+pub(in crate::dicom) fn instances(folder: &Path) -> io::Result<Vec<StudyInstance>> {
+    let mut walk = FolderWalk::default();
     walk.enter(folder);
-    let read: Vec<Result<Instance, Skipped>> = walk.files.par_iter().map(File::read).collect();
+    let read: Vec<Result<StudyInstance, SkippedPath>> = walk.files.par_iter().map(NamedFile::read).collect();
     let mut instances = Vec::new();
     let missed = walk.skipped.into_iter().map(Err);
     for result in read.into_iter().chain(missed) {
@@ -102,27 +102,27 @@ pub(in crate::dicom) fn instances(folder: &Path) -> io::Result<Vec<Instance>> {
 }
 
 /// A file and how a person calls it.
-struct File {
+struct NamedFile {
     name: String,
     path: PathBuf,
 }
 
 #[derive(Default)]
-struct Walk {
-    files: Vec<File>,
-    skipped: Vec<Skipped>,
+struct FolderWalk {
+    files: Vec<NamedFile>,
+    skipped: Vec<SkippedPath>,
     /// Folders looked into, by their real path: links may go round in circles.
     seen: BTreeSet<PathBuf>,
 }
 
-impl Walk {
+impl FolderWalk {
     fn enter(&mut self, root: &Path) {
         let below = if root.is_dir() { Some(root) } else { root.parent() };
         let mut paths = vec![root.to_owned()];
         while let Some(path) = paths.pop() {
             match self.visit(&path, below.unwrap_or(root)) {
                 Ok(inside) => paths.extend(inside),
-                Err(reason) => self.skipped.push(Skipped { path, reason }),
+                Err(reason) => self.skipped.push(SkippedPath { path, reason }),
             }
         }
     }
@@ -141,7 +141,7 @@ impl Walk {
         let name = path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
         // Another process of a cluster may stand in another folder.
         let path = std::path::absolute(path).map_err(unreadable)?;
-        self.files.push(File { name, path });
+        self.files.push(NamedFile { name, path });
         Ok(Vec::new())
     }
 }
@@ -154,14 +154,14 @@ fn unreadable(error: io::Error) -> String {
     format!("{UNREAD}: {error}")
 }
 
-impl File {
-    fn read(&self) -> Result<Instance, Skipped> {
-        self.instance().map_err(|reason| Skipped { path: self.path.clone(), reason })
+impl NamedFile {
+    fn read(&self) -> Result<StudyInstance, SkippedPath> {
+        self.instance().map_err(|reason| SkippedPath { path: self.path.clone(), reason })
     }
 
-    fn instance(&self) -> Result<Instance, String> {
-        let content = Content::read(&self.path).map_err(unreadable)?.ok_or("it is not a DICOM file")?;
-        let Content { beginning, digest, size } = content;
+    fn instance(&self) -> Result<StudyInstance, String> {
+        let content = FileContent::read(&self.path).map_err(unreadable)?.ok_or("it is not a DICOM file")?;
+        let FileContent { beginning, digest, size } = content;
         if is_directory(&beginning) {
             return Err("it is a DICOMDIR, an index of other files".to_owned());
         }
@@ -173,25 +173,25 @@ impl File {
             }
             Ok((header, study)) => {
                 item.decoded = header.decoded_bytes().max(item.size);
-                Ok(Instance::new(item, header, study))
+                Ok(StudyInstance::new(item, header, study))
             }
-            Err(Unreadable::Damaged { study, .. }) if !study.study_instance_uid.is_empty() => {
-                Ok(Instance::damaged(item, *study))
+            Err(HeaderError::Damaged { study, .. }) if !study.study_instance_uid.is_empty() => {
+                Ok(StudyInstance::damaged(item, *study))
             }
             Err(error) => Err(error.to_string()),
         }
     }
 }
 
-struct Content {
+struct FileContent {
     beginning: Vec<u8>,
     digest: Digest,
     size: u64,
 }
 
-impl Content {
+impl FileContent {
     /// Reads a DICOM file. Of any other file only the first few bytes are read.
-    fn read(path: &Path) -> io::Result<Option<Content>> {
+    fn read(path: &Path) -> io::Result<Option<FileContent>> {
         let mut file = fs::File::open(path)?;
         let mut beginning = Vec::new();
         file.by_ref().take(part10::MARK_ENDS).read_to_end(&mut beginning)?;
@@ -203,11 +203,11 @@ impl Content {
         let mut digester = Digester::default();
         digester.update(&beginning);
         let rest = io::copy(&mut file, &mut digester)?;
-        Ok(Some(Content { size: beginning.len() as u64 + rest, digest: digester.digest(), beginning }))
+        Ok(Some(FileContent { size: beginning.len() as u64 + rest, digest: digester.digest(), beginning }))
     }
 }
 
 fn is_directory(bytes: &[u8]) -> bool {
     let directory = dicom_dictionary_std::uids::MEDIA_STORAGE_DIRECTORY_STORAGE;
-    Head::decode(bytes).is_some_and(|(head, _)| head.sop_class_uid == directory)
+    FileHead::decode(bytes).is_some_and(|(head, _)| head.sop_class_uid == directory)
 }

@@ -22,22 +22,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::step::{Digest, Digester};
 use crate::store::{begin_writing, make_folder};
 
-pub(in crate::dicom) struct Inbox {
+pub(in crate::dicom) struct StudyInbox {
     root: PathBuf,
     folders: AtomicU64,
     parts: AtomicU64,
 }
 
-impl Inbox {
+impl StudyInbox {
     /// Makes the inbox, and removes what an earlier process had not received completely.
-    pub fn open(root: &Path) -> io::Result<Inbox> {
+    pub fn open(root: &Path) -> io::Result<StudyInbox> {
         let incoming = root.join("incoming");
         make_folder(root)?;
         make_folder(&incoming)?;
         for entry in fs::read_dir(&incoming)? {
             fs::remove_file(entry?.path())?;
         }
-        Ok(Inbox { root: root.to_owned(), folders: AtomicU64::new(0), parts: AtomicU64::new(0) })
+        Ok(StudyInbox { root: root.to_owned(), folders: AtomicU64::new(0), parts: AtomicU64::new(0) })
     }
 
     /// Deletes the folder of a study that becomes no request.
@@ -45,11 +45,18 @@ impl Inbox {
         release(&self.root, &[claim(folder)])
     }
 
-    pub fn begin(&self) -> io::Result<Part> {
+    pub fn begin(&self) -> io::Result<PartialFile> {
         let number = self.parts.fetch_add(1, Ordering::Relaxed);
         let path = self.root.join(format!("incoming/{number}.part"));
         let file = File::create_new(&path)?;
-        Ok(Part { file, path, digester: Digester::default(), beginning: Vec::new(), size: 0, begun: 0 })
+        Ok(PartialFile {
+            file,
+            path,
+            digester: Digester::default(),
+            beginning: Vec::new(),
+            size: 0,
+            begun: 0,
+        })
     }
 
     /// Gives no folder a number that one of these has, or had.
@@ -114,7 +121,7 @@ pub(in crate::dicom) fn remove_empty(folder: &Path) {
 }
 
 /// A file being received. It vanishes unless it is kept.
-pub(in crate::dicom) struct Part {
+pub(in crate::dicom) struct PartialFile {
     file: File,
     path: PathBuf,
     digester: Digester,
@@ -130,7 +137,7 @@ const PIECE_BYTES: u64 = 128 << 10;
 /// As much of a file stays in memory for its header; a longer header is read from the file again.
 const BEGINNING_BYTES: usize = 128 << 10;
 
-impl Part {
+impl PartialFile {
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all(bytes)?;
         self.digester.update(bytes);
@@ -166,22 +173,22 @@ impl Part {
     }
 
     /// Moves the file into a study's folder; when this returns, it is there to stay.
-    pub fn keep(self, folder: &Path, name: &str) -> io::Result<Kept> {
+    pub fn keep(self, folder: &Path, name: &str) -> io::Result<InstanceReceipt> {
         let path = folder.join(name);
         self.file.sync_data()?;
         fs::rename(&self.path, &path)?;
         sync_folder(folder)?;
-        Ok(Kept { path })
+        Ok(InstanceReceipt { path })
     }
 }
 
 /// The receipt for an instance that is on the disk: without one, none is answered with success.
 #[derive(Debug)]
-pub(in crate::dicom) struct Kept {
+pub(in crate::dicom) struct InstanceReceipt {
     path: PathBuf,
 }
 
-impl Kept {
+impl InstanceReceipt {
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -189,7 +196,7 @@ impl Kept {
 
 /// Who sent a study, by AE title, and by which titles they called us.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(in crate::dicom) struct Senders {
+pub(in crate::dicom) struct StudySenders {
     pub calling: BTreeSet<String>,
     pub called: BTreeSet<String>,
 }
@@ -199,7 +206,7 @@ const SENDERS_DRAFT: &str = ".senders.json.part";
 
 /// Notes who sent a study, before any instance of theirs is answered with success: the sync of the folder
 /// at the instance keeps the name.
-pub(in crate::dicom) fn write_senders(folder: &Path, senders: &Senders) -> io::Result<()> {
+pub(in crate::dicom) fn write_senders(folder: &Path, senders: &StudySenders) -> io::Result<()> {
     let draft = folder.join(SENDERS_DRAFT);
     let mut file = File::create(&draft)?;
     file.write_all(&serde_json::to_vec(senders)?)?;
@@ -208,7 +215,7 @@ pub(in crate::dicom) fn write_senders(folder: &Path, senders: &Senders) -> io::R
 }
 
 /// Nobody, where that was not noted.
-pub(in crate::dicom) fn senders(folder: &Path) -> Senders {
+pub(in crate::dicom) fn senders(folder: &Path) -> StudySenders {
     let text = fs::read(folder.join(SENDERS)).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_default()
 }
@@ -250,7 +257,7 @@ pub(in crate::dicom) fn is_released(folder: &Path) -> bool {
     folder.join(RELEASED).exists()
 }
 
-impl Drop for Part {
+impl Drop for PartialFile {
     fn drop(&mut self) {
         // After `keep` there is nothing to remove.
         let _ = fs::remove_file(&self.path);
@@ -281,7 +288,7 @@ pub fn release(root: &Path, claims: &[String]) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the folder is one that [`Inbox::new_folder`] makes. (A link is removed, never what it leads to.)
+/// Whether the folder is one that [`StudyInbox::new_folder`] makes. (A link is removed, never what it leads to.)
 fn is_ours(root: &Path, folder: &Path) -> bool {
     folder.parent() == Some(root) && number(folder).is_some()
 }
@@ -294,7 +301,7 @@ mod tests {
     fn only_folders_of_studies_directly_below_the_inbox_are_released() {
         let place = tempfile::tempdir().unwrap();
         let root = place.path().join("inbox");
-        let inbox = Inbox::open(&root).unwrap();
+        let inbox = StudyInbox::open(&root).unwrap();
         let own = inbox.new_folder().unwrap();
         let below = own.join("study-0000007");
         let linked = root.join("study-0000009");
@@ -320,7 +327,7 @@ mod tests {
     #[test]
     fn what_is_not_kept_vanishes() {
         let root = tempfile::tempdir().unwrap();
-        let inbox = Inbox::open(root.path()).unwrap();
+        let inbox = StudyInbox::open(root.path()).unwrap();
         let mut part = inbox.begin().unwrap();
         part.write(b"abc").unwrap();
         let path = part.path().to_owned();
@@ -332,7 +339,7 @@ mod tests {
     #[test]
     fn what_is_kept_is_whole_and_has_the_digest_of_its_bytes() {
         let root = tempfile::tempdir().unwrap();
-        let inbox = Inbox::open(root.path()).unwrap();
+        let inbox = StudyInbox::open(root.path()).unwrap();
         let bytes: Vec<u8> = (0..500_000u32).map(|number| number as u8).collect();
         let mut part = inbox.begin().unwrap();
         bytes.chunks(7777).for_each(|chunk| part.write(chunk).unwrap());
@@ -346,11 +353,11 @@ mod tests {
     #[test]
     fn an_inbox_opened_again_keeps_studies_and_drops_parts() {
         let root = tempfile::tempdir().unwrap();
-        let first = Inbox::open(root.path()).unwrap();
+        let first = StudyInbox::open(root.path()).unwrap();
         let folder = first.new_folder().unwrap();
         first.begin().unwrap().keep(&folder, "one.dcm").unwrap();
         fs::write(root.path().join("incoming/9-9.part"), "half").unwrap();
-        let second = Inbox::open(root.path()).unwrap();
+        let second = StudyInbox::open(root.path()).unwrap();
         assert!(!root.path().join("incoming/9-9.part").exists());
         assert!(folder.join("one.dcm").exists());
         assert_ne!(second.new_folder().unwrap(), folder);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::imaging::{Header, Study};
+use crate::imaging::{InstanceHeader, StudyAttributes};
 use crate::step::{AttributeValues, Digest, Item, Request};
 
 use super::inbox::claim;
@@ -12,38 +12,38 @@ pub(in crate::dicom) const HEADER_BYTES_MAX: u64 = 64 << 20;
 
 /// One instance of a study: where its file lies and what a request says of it.
 #[derive(Clone, Debug)]
-pub(in crate::dicom) struct Instance {
+pub(in crate::dicom) struct StudyInstance {
     pub item: Item,
     /// Empty, like the others, if the file is damaged before its pixels.
     pub sop_instance_uid: String,
     pub modality: String,
     pub series_description: String,
-    pub study: Study,
+    pub study: StudyAttributes,
     /// What of the expected series it fits.
     pub marks: u64,
 }
 
-impl Instance {
-    pub fn new(item: Item, header: Header, study: Study) -> Instance {
-        let Header { sop_instance_uid, modality, series_description, .. } = header;
-        Instance { item, sop_instance_uid, modality, series_description, study, marks: 0 }
+impl StudyInstance {
+    pub fn new(item: Item, header: InstanceHeader, study: StudyAttributes) -> StudyInstance {
+        let InstanceHeader { sop_instance_uid, modality, series_description, .. } = header;
+        StudyInstance { item, sop_instance_uid, modality, series_description, study, marks: 0 }
     }
 
     /// An instance of which no more than the study could be read: the study's response tells of it.
-    pub fn damaged(item: Item, study: Study) -> Instance {
+    pub fn damaged(item: Item, study: StudyAttributes) -> StudyInstance {
         let nothing = String::new;
         let (sop_instance_uid, modality, series_description) = (nothing(), nothing(), nothing());
-        Instance { item, sop_instance_uid, modality, series_description, study, marks: 0 }
+        StudyInstance { item, sop_instance_uid, modality, series_description, study, marks: 0 }
     }
 }
 
 /// Makes the request of a study. The same instance counts once; two that share a UID and differ in
 /// content both count, and the steps deal with them.
 ///
-/// The attributes are those of [`Study`] as the first instance by name has them; `modality` and
+/// The attributes are those of [`StudyAttributes`] as the first instance by name has them; `modality` and
 /// `series_description`, all that occur, in order; and `more`, several values separated by `\` as in DICOM.
 /// `None` if there are no instances.
-pub(in crate::dicom) fn request(mut instances: Vec<Instance>, more: &[(&str, &str)]) -> Option<Request> {
+pub(in crate::dicom) fn request(mut instances: Vec<StudyInstance>, more: &[(&str, &str)]) -> Option<Request> {
     instances.sort_by(|a, b| a.item.name.cmp(&b.item.name));
     let mut seen = BTreeSet::new();
     instances.retain(|instance| seen.insert((instance.sop_instance_uid.clone(), instance.item.digest)));
@@ -85,7 +85,7 @@ pub fn merge(earlier: &Request, later: Request) -> Request {
     merged
 }
 
-fn occurring(instances: &[Instance], text: impl Fn(&Instance) -> &String) -> AttributeValues {
+fn occurring(instances: &[StudyInstance], text: impl Fn(&StudyInstance) -> &String) -> AttributeValues {
     let texts: BTreeSet<&str> = instances.iter().map(|one| text(one).as_str()).collect();
     let texts: Vec<&str> = texts.into_iter().filter(|text| !text.is_empty()).collect();
     // One of them may itself be several values.
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
     use crate::step::ItemPlace;
 
-    fn instance(name: &str, content: &str, patient_id: &str, modality: &str) -> Instance {
+    fn instance(name: &str, content: &str, patient_id: &str, modality: &str) -> StudyInstance {
         let item = Item {
             name: name.to_owned(),
             place: ItemPlace::File(PathBuf::from(name)),
@@ -129,12 +129,12 @@ mod tests {
             size: 10,
             decoded: 20,
         };
-        let study = Study {
+        let study = StudyAttributes {
             patient_id: patient_id.to_owned(),
             study_date: "20260131".to_owned(),
-            ..Study::default()
+            ..StudyAttributes::default()
         };
-        Instance {
+        StudyInstance {
             item,
             sop_instance_uid: content.chars().take(1).collect(),
             modality: modality.to_owned(),

@@ -2,13 +2,13 @@
 
 pub(in crate::dicom) mod arriving;
 pub(in crate::dicom) mod completion;
-pub(in crate::dicom) mod door;
 pub(in crate::dicom) mod event;
 pub(in crate::dicom) mod expected;
 pub mod folder;
 pub(in crate::dicom) mod inbox;
 pub(in crate::dicom) mod instance;
+pub(in crate::dicom) mod instance_intake;
+pub(in crate::dicom) mod sender;
 pub(in crate::dicom) mod stop;
 pub(in crate::dicom) mod studies;
-pub(in crate::dicom) mod visitor;
 pub(in crate::dicom) mod waiting;

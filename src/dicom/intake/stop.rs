@@ -6,19 +6,19 @@ use std::time::Duration;
 
 /// Ends [`crate::dicom::serve`], from any thread.
 #[derive(Debug, Default)]
-pub struct Stop {
-    stopping: Mutex<Stopping>,
+pub struct StopHandle {
+    stopping: Mutex<StopState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Stopping {
+struct StopState {
     requested: bool,
     /// Where listeners wait for a connection.
     listeners: Vec<SocketAddr>,
 }
 
-impl Stop {
+impl StopHandle {
     pub fn request(&self) {
         let waiting = {
             let mut stopping = self.lock();
@@ -53,7 +53,7 @@ impl Stop {
         self.lock().requested
     }
 
-    fn lock(&self) -> MutexGuard<'_, Stopping> {
+    fn lock(&self) -> MutexGuard<'_, StopState> {
         self.stopping.lock().expect("nothing panics while it holds this")
     }
 }

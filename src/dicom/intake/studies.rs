@@ -10,28 +10,28 @@ use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use crate::dicom::intake::visitor::Visitor;
+use crate::dicom::intake::sender::InstanceSender;
 use crate::step::Request;
 
-use super::arriving::Arriving;
-use super::completion::{Completion, Count, Left, Signal, Verdict};
-use super::event::End;
-use super::inbox::{self, Senders};
-use super::instance::Instance;
+use super::arriving::ArrivingStudy;
+use super::completion::{CompletionRules, CompletionSignal, InstanceCount, SenderEnd, StudyVerdict};
+use super::event::AssociationEnd;
+use super::inbox::{self, StudySenders};
+use super::instance::StudyInstance;
 
-pub(in crate::dicom) struct Studies {
-    state: Mutex<State>,
+pub(in crate::dicom) struct ArrivingStudies {
+    state: Mutex<ArrivalState>,
     changed: Condvar,
-    completion: Completion,
+    completion: CompletionRules,
     /// What a new study's count is.
-    count: Count,
+    count: InstanceCount,
     waiting_bytes_max: u64,
 }
 
 #[derive(Default)]
-struct State {
+struct ArrivalState {
     /// By Study Instance UID.
-    arriving: BTreeMap<String, Arriving>,
+    arriving: BTreeMap<String, ArrivingStudy>,
     /// Bytes received and not handed over.
     waiting_bytes: u64,
     /// When the disk was last looked at for what operators say.
@@ -40,15 +40,15 @@ struct State {
 }
 
 /// A study's folder, which stays while an instance is on its way into it.
-pub(in crate::dicom) struct Place<'a> {
-    studies: &'a Studies,
+pub(in crate::dicom) struct StudyFolder<'a> {
+    studies: &'a ArrivingStudies,
     study_instance_uid: String,
     pub folder: PathBuf,
 }
 
 /// What has become of a study.
-pub(in crate::dicom) enum Next {
-    Complete(Request, Signal),
+pub(in crate::dicom) enum StudyOutcome {
+    Complete(Request, CompletionSignal),
     /// It has waited too long, and its files are to be deleted.
     Discard {
         instances: usize,
@@ -62,7 +62,7 @@ pub(in crate::dicom) enum Next {
 }
 
 /// A study whose source is to be asked how many instances it has.
-pub(in crate::dicom) struct Uncounted {
+pub(in crate::dicom) struct UncountedStudy {
     pub study_instance_uid: String,
     pub calling_aes: BTreeSet<String>,
 }
@@ -70,13 +70,19 @@ pub(in crate::dicom) struct Uncounted {
 /// How often it is looked whether an operator says something of a study that waits.
 const LOOK: Duration = Duration::from_millis(500);
 
-impl Studies {
-    pub fn new(completion: Completion, counted: Counted, waiting_bytes_max: u64) -> Studies {
+impl ArrivingStudies {
+    pub fn new(completion: CompletionRules, counted: CountSource, waiting_bytes_max: u64) -> ArrivingStudies {
         let count = match counted {
-            Counted::BySource => Count::Wanted,
-            Counted::ByNobody => Count::Unasked,
+            CountSource::BySource => InstanceCount::Wanted,
+            CountSource::ByNobody => InstanceCount::Unasked,
         };
-        Studies { state: Mutex::default(), changed: Condvar::new(), completion, count, waiting_bytes_max }
+        ArrivingStudies {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            completion,
+            count,
+            waiting_bytes_max,
+        }
     }
 
     pub fn have_room(&self) -> bool {
@@ -88,27 +94,27 @@ impl Studies {
     pub fn place(
         &self,
         study_instance_uid: &str,
-        visitor: &Visitor,
+        sender: &InstanceSender,
         new_folder: impl FnOnce() -> io::Result<PathBuf>,
-    ) -> io::Result<Place<'_>> {
+    ) -> io::Result<StudyFolder<'_>> {
         let mut state = self.lock();
         if !state.arriving.contains_key(study_instance_uid) {
-            let arriving = Arriving::new(new_folder()?, self.count, Instant::now());
+            let arriving = ArrivingStudy::new(new_folder()?, self.count, Instant::now());
             state.arriving.insert(study_instance_uid.to_owned(), arriving);
         }
         let arriving = state.arriving.get_mut(study_instance_uid).expect("it was there or has been inserted");
         let folder = arriving.folder.clone();
-        let number = visitor.visit.number;
+        let number = sender.session.number;
         arriving.enter(number, Instant::now())?;
-        arriving.name(&visitor.calling_ae, &visitor.called_ae)?;
+        arriving.name(&sender.calling_ae, &sender.called_ae)?;
         arriving.moving += 1;
         let others = state.arriving.iter_mut().filter(|(uid, _)| uid.as_str() != study_instance_uid);
         others.for_each(|(_, other)| other.go_on(number));
-        Ok(Place { studies: self, study_instance_uid: study_instance_uid.to_owned(), folder })
+        Ok(StudyFolder { studies: self, study_instance_uid: study_instance_uid.to_owned(), folder })
     }
 
     /// Adds an instance whose file is in its place.
-    pub fn add(&self, place: Place, instance: Instance) {
+    pub fn add(&self, place: StudyFolder, instance: StudyInstance) {
         let mut state = self.lock();
         let size = instance.item.size;
         let arriving = state.arriving.get_mut(&place.study_instance_uid);
@@ -123,17 +129,25 @@ impl Studies {
     }
 
     /// Takes up what an earlier process had received and not handed over.
-    pub fn adopt(&self, folder: PathBuf, instances: Vec<Instance>, senders: Senders, end: End) {
+    pub fn adopt(
+        &self,
+        folder: PathBuf,
+        instances: Vec<StudyInstance>,
+        senders: StudySenders,
+        end: AssociationEnd,
+    ) {
         let mut state = self.lock();
         let Some(first) = instances.first() else { return };
         let uid = first.study.study_instance_uid.clone();
-        let arriving =
-            state.arriving.entry(uid).or_insert_with(|| Arriving::new(folder, self.count, Instant::now()));
-        if end == End::Aborted {
-            arriving.standing.left = Left::Aborted;
+        let arriving = state
+            .arriving
+            .entry(uid)
+            .or_insert_with(|| ArrivingStudy::new(folder, self.count, Instant::now()));
+        if end == AssociationEnd::Aborted {
+            arriving.standing.left = SenderEnd::Aborted;
             arriving.broken_at = Some(Instant::now());
         }
-        let Senders { calling, called } = senders;
+        let StudySenders { calling, called } = senders;
         arriving.calling_aes.extend(calling);
         arriving.called_aes.extend(called);
         let size: u64 = instances.iter().map(|instance| instance.item.size).sum();
@@ -145,26 +159,26 @@ impl Studies {
     }
 
     /// A visitor has gone.
-    pub fn leave(&self, visitor: u64, left: Left) {
-        self.lock().arriving.values_mut().for_each(|arriving| arriving.leave(visitor, left));
+    pub fn leave(&self, sender: u64, left: SenderEnd) {
+        self.lock().arriving.values_mut().for_each(|arriving| arriving.leave(sender, left));
         self.changed.notify_all();
     }
 
     /// All visitors have gone and no more will come: what was released is complete at once. What
-    /// was broken off stays where it is ([`Studies::kept`]).
+    /// was broken off stays where it is ([`ArrivingStudies::kept`]).
     pub fn end(&self) {
         self.lock().ended = true;
         self.changed.notify_all();
     }
 
     /// Waits for what becomes of the next study. `None` after the end of all.
-    pub fn next(&self) -> Option<Next> {
+    pub fn next(&self) -> Option<StudyOutcome> {
         let mut state = self.lock();
         loop {
             let (now, ended) = (Instant::now(), state.ended);
             // Not at each instance that wakes it: it is a look at the disk for each study.
             if state.looked.is_none_or(|looked| now - looked >= LOOK) {
-                state.arriving.values_mut().for_each(Arriving::look);
+                state.arriving.values_mut().for_each(ArrivingStudy::look);
                 state.looked = Some(now);
             }
             let due = state.arriving.iter().filter_map(|(uid, one)| one.due(&self.completion, ended, uid));
@@ -187,17 +201,17 @@ impl Studies {
     }
 
     /// Waits for a study whose source is to be asked. `None` after the end of all.
-    pub fn next_uncounted(&self) -> Option<Uncounted> {
+    pub fn next_uncounted(&self) -> Option<UncountedStudy> {
         let mut state = self.lock();
         loop {
             if state.ended {
                 return None;
             }
             let uncounted = state.arriving.iter_mut().find_map(|(uid, one)| {
-                let wanting = !one.is_attended() && one.standing.count == Count::Wanted;
+                let wanting = !one.has_senders() && one.standing.count == InstanceCount::Wanted;
                 wanting.then(|| {
-                    one.standing.count = Count::Asking;
-                    Uncounted { study_instance_uid: uid.clone(), calling_aes: one.calling_aes.clone() }
+                    one.standing.count = InstanceCount::Asking;
+                    UncountedStudy { study_instance_uid: uid.clone(), calling_aes: one.calling_aes.clone() }
                 })
             });
             if uncounted.is_some() {
@@ -208,12 +222,12 @@ impl Studies {
     }
 
     /// What the source of a study answered. More may have arrived since it was asked: then it is asked again.
-    pub fn counted(&self, uncounted: &Uncounted, count: Option<u64>) {
+    pub fn counted(&self, uncounted: &UncountedStudy, count: Option<u64>) {
         let mut state = self.lock();
         if let Some(arriving) = state.arriving.get_mut(&uncounted.study_instance_uid)
-            && arriving.standing.count == Count::Asking
+            && arriving.standing.count == InstanceCount::Asking
         {
-            arriving.standing.count = count.map_or(Count::Unknown, Count::Known);
+            arriving.standing.count = count.map_or(InstanceCount::Unknown, InstanceCount::Known);
         }
         drop(state);
         self.changed.notify_all();
@@ -222,7 +236,7 @@ impl Studies {
     /// How many instances of a study its source says it has sent: all of them.
     pub fn told(&self, study_instance_uid: &str, count: u64) {
         if let Some(arriving) = self.lock().arriving.get_mut(study_instance_uid) {
-            arriving.standing.count = Count::Known(count);
+            arriving.standing.count = InstanceCount::Known(count);
         }
         self.changed.notify_all();
     }
@@ -238,14 +252,18 @@ impl Studies {
         state.waiting_bytes = state.waiting_bytes.saturating_sub(bytes);
     }
 
-    fn wait<'a>(&self, state: MutexGuard<'a, State>, time: Option<Duration>) -> MutexGuard<'a, State> {
+    fn wait<'a>(
+        &self,
+        state: MutexGuard<'a, ArrivalState>,
+        time: Option<Duration>,
+    ) -> MutexGuard<'a, ArrivalState> {
         match time {
             Some(time) => self.changed.wait_timeout(state, time).expect(NO_PANIC).0,
             None => self.changed.wait(state).expect(NO_PANIC),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ArrivalState> {
         self.state.lock().expect(NO_PANIC)
     }
 }
@@ -254,12 +272,12 @@ const NO_PANIC: &str = "nothing panics while it holds the studies";
 
 /// Who says how many instances a study has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::dicom) enum Counted {
+pub(in crate::dicom) enum CountSource {
     BySource,
     ByNobody,
 }
 
-impl Drop for Place<'_> {
+impl Drop for StudyFolder<'_> {
     fn drop(&mut self) {
         if let Some(arriving) = self.studies.lock().arriving.get_mut(&self.study_instance_uid) {
             arriving.moving -= 1;
@@ -268,27 +286,30 @@ impl Drop for Place<'_> {
     }
 }
 
-impl State {
-    fn carry_out(&mut self, uid: &str, verdict: Verdict) -> Option<Next> {
+impl ArrivalState {
+    fn carry_out(&mut self, uid: &str, verdict: StudyVerdict) -> Option<StudyOutcome> {
         match verdict {
-            Verdict::HandOver(signal) => match self.arriving.remove(uid)?.into_request(signal) {
-                Ok(request) => Some(Next::Complete(request, signal)),
+            StudyVerdict::HandOver(signal) => match self.arriving.remove(uid)?.into_request(signal) {
+                Ok(request) => Some(StudyOutcome::Complete(request, signal)),
                 Err(folder) => {
                     // Nothing of this study could be kept.
                     inbox::remove_empty(&folder);
                     None
                 }
             },
-            Verdict::Discard => {
-                let Arriving { instances, folder, .. } = self.arriving.remove(uid)?;
+            StudyVerdict::Discard => {
+                let ArrivingStudy { instances, folder, .. } = self.arriving.remove(uid)?;
                 let bytes: u64 = instances.values().map(|instance| instance.item.size).sum();
                 self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
-                Some(Next::Discard { instances: instances.len(), folder })
+                Some(StudyOutcome::Discard { instances: instances.len(), folder })
             }
-            Verdict::TellCap => {
+            StudyVerdict::TellCap => {
                 let arriving = self.arriving.get_mut(uid)?;
                 arriving.standing.cap_told = true;
-                Some(Next::Waits { instances: arriving.instances.len(), folder: arriving.folder.clone() })
+                Some(StudyOutcome::Waits {
+                    instances: arriving.instances.len(),
+                    folder: arriving.folder.clone(),
+                })
             }
         }
     }
@@ -296,9 +317,9 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use super::super::event::{Visit, Way};
+    use super::super::event::{IntakeSession, SessionKind};
     use super::*;
-    use crate::imaging::Study;
+    use crate::imaging::StudyAttributes;
     use crate::step::{Digest, Item, ItemPlace};
 
     thread_local! {
@@ -306,15 +327,15 @@ mod tests {
         static ROOT: tempfile::TempDir = tempfile::tempdir().unwrap();
     }
 
-    fn visitor(association: u64) -> Visitor {
+    fn sender(association: u64) -> InstanceSender {
         let calling_ae = format!("SCANNER{association}");
-        let visit = Visit { way: Way::Association, number: association };
-        Visitor { visit, calling_ae, called_ae: "FLOW".to_owned(), study_instance_uid: None }
+        let session = IntakeSession { way: SessionKind::Association, number: association };
+        InstanceSender { session, calling_ae, called_ae: "FLOW".to_owned(), study_instance_uid: None }
     }
 
-    fn send(studies: &Studies, association: u64, study: &str, name: &str) {
+    fn send(studies: &ArrivingStudies, association: u64, study: &str, name: &str) {
         let new_folder = || ROOT.with(|root| Ok(tempfile::tempdir_in(root.path())?.keep()));
-        let place = studies.place(study, &visitor(association), new_folder).unwrap();
+        let place = studies.place(study, &sender(association), new_folder).unwrap();
         let item = Item {
             name: name.to_owned(),
             place: ItemPlace::File(place.folder.join(name)),
@@ -322,31 +343,31 @@ mod tests {
             size: 10,
             decoded: 10,
         };
-        let of = Study { study_instance_uid: study.to_owned(), ..Study::default() };
-        studies.add(place, Instance::damaged(item, of));
+        let of = StudyAttributes { study_instance_uid: study.to_owned(), ..StudyAttributes::default() };
+        studies.add(place, StudyInstance::damaged(item, of));
     }
 
-    fn studies(quiet_time: Duration, broken_time: Duration, waiting_bytes_max: u64) -> Studies {
-        let completion = Completion { quiet_time, broken_time, ..Completion::default() };
-        Studies::new(completion, Counted::ByNobody, waiting_bytes_max)
+    fn studies(quiet_time: Duration, broken_time: Duration, waiting_bytes_max: u64) -> ArrivingStudies {
+        let completion = CompletionRules { quiet_time, broken_time, ..CompletionRules::default() };
+        ArrivingStudies::new(completion, CountSource::ByNobody, waiting_bytes_max)
     }
 
-    fn taken(studies: &Studies) -> Option<Request> {
+    fn taken(studies: &ArrivingStudies) -> Option<Request> {
         match studies.next()? {
-            Next::Complete(request, _) => Some(request),
-            Next::Discard { .. } | Next::Waits { .. } => panic!("there is no cap"),
+            StudyOutcome::Complete(request, _) => Some(request),
+            StudyOutcome::Discard { .. } | StudyOutcome::Waits { .. } => panic!("there is no cap"),
         }
     }
 
     /// When the only study that is arriving is due.
-    fn due(studies: &Studies) -> Option<Instant> {
+    fn due(studies: &ArrivingStudies) -> Option<Instant> {
         let state = studies.lock();
         let due = state.arriving.iter().find_map(|(uid, one)| one.due(&studies.completion, false, uid));
         due.map(|(at, ..)| at)
     }
 
     /// Names of the studies' items, in the order in which the studies complete.
-    fn complete(studies: &Studies) -> Vec<Vec<String>> {
+    fn complete(studies: &ArrivingStudies) -> Vec<Vec<String>> {
         studies.end();
         let requests = std::iter::from_fn(|| taken(studies));
         requests.map(|request| request.items.into_iter().map(|item| item.name).collect()).collect()
@@ -358,9 +379,9 @@ mod tests {
         send(&studies, 1, "s", "a");
         send(&studies, 2, "s", "b");
         send(&studies, 2, "t", "c");
-        studies.leave(2, Left::Released);
+        studies.leave(2, SenderEnd::Released);
         assert_eq!(taken(&studies).unwrap().items.len(), 1, "t is complete, s is not");
-        studies.leave(1, Left::Aborted);
+        studies.leave(1, SenderEnd::Aborted);
         let request = taken(&studies).unwrap();
         assert_eq!(request.attribute("calling_ae"), "SCANNER1\\SCANNER2");
         assert_eq!(request.attribute("association"), "aborted");
@@ -371,7 +392,7 @@ mod tests {
     fn a_study_waits_for_quiet_and_the_end_does_not() {
         let studies = studies(Duration::from_secs(3600), Duration::ZERO, 1000);
         send(&studies, 1, "s", "a");
-        studies.leave(1, Left::Released);
+        studies.leave(1, SenderEnd::Released);
         let due = due(&studies).unwrap();
         assert!(due > Instant::now() + Duration::from_secs(3500));
         assert_eq!(complete(&studies), [["a"]]);
@@ -381,16 +402,16 @@ mod tests {
     fn what_was_broken_off_waits_to_be_sent_again() {
         let studies = studies(Duration::ZERO, Duration::from_secs(3600), 1000);
         send(&studies, 1, "s", "a");
-        studies.leave(1, Left::Aborted);
+        studies.leave(1, SenderEnd::Aborted);
         let due = due(&studies).unwrap();
         assert!(due > Instant::now() + Duration::from_secs(3500));
         send(&studies, 2, "s", "a");
         send(&studies, 2, "s", "b");
-        studies.leave(2, Left::Released);
+        studies.leave(2, SenderEnd::Released);
         let whole = taken(&studies).unwrap();
         assert_eq!((whole.items.len(), whole.attribute("association")), (2, "released"));
         send(&studies, 3, "s", "a");
-        studies.leave(3, Left::Aborted);
+        studies.leave(3, SenderEnd::Aborted);
         assert!(complete(&studies).is_empty(), "the end makes no study of it");
         assert_eq!(studies.kept().iter().map(|(instances, _)| *instances).collect::<Vec<_>>(), [1]);
     }
@@ -400,11 +421,11 @@ mod tests {
         let studies = studies(Duration::ZERO, Duration::from_secs(3600), 1000);
         send(&studies, 1, "s", "a");
         send(&studies, 2, "s", "b");
-        studies.leave(1, Left::Aborted);
-        studies.leave(2, Left::Released);
+        studies.leave(1, SenderEnd::Aborted);
+        studies.leave(2, SenderEnd::Released);
         assert!(due(&studies).unwrap() > Instant::now() + Duration::from_secs(3500));
         send(&studies, 3, "s", "c");
-        studies.leave(3, Left::Released);
+        studies.leave(3, SenderEnd::Released);
         assert_eq!(taken(&studies).unwrap().attribute("association"), "released");
     }
 
@@ -418,7 +439,7 @@ mod tests {
         assert_eq!((first.items[0].name.as_str(), first.attribute("association")), ("a", "released"));
         send(&studies, 1, "t", "c");
         assert_eq!(due(&studies), None, "that one is");
-        studies.leave(1, Left::Aborted);
+        studies.leave(1, SenderEnd::Aborted);
         assert!(due(&studies).unwrap() > Instant::now() + Duration::from_secs(3500));
     }
 
@@ -426,10 +447,10 @@ mod tests {
     fn what_comes_late_is_a_new_request() {
         let studies = studies(Duration::ZERO, Duration::ZERO, 1000);
         send(&studies, 1, "s", "a");
-        studies.leave(1, Left::Released);
+        studies.leave(1, SenderEnd::Released);
         assert_eq!(taken(&studies).unwrap().items[0].name, "a");
         send(&studies, 2, "s", "b");
-        studies.leave(2, Left::Released);
+        studies.leave(2, SenderEnd::Released);
         assert_eq!(complete(&studies), [["b"]]);
     }
 
@@ -438,8 +459,8 @@ mod tests {
         let studies = studies(Duration::ZERO, Duration::ZERO, 1000);
         send(&studies, 1, "s", "a");
         send(&studies, 2, "s", "a");
-        studies.leave(1, Left::Released);
-        studies.leave(2, Left::Released);
+        studies.leave(1, SenderEnd::Released);
+        studies.leave(2, SenderEnd::Released);
         assert_eq!(studies.lock().waiting_bytes, 10);
         assert_eq!(complete(&studies), [["a"]]);
     }
@@ -451,7 +472,7 @@ mod tests {
         assert!(studies.have_room());
         send(&studies, 1, "s", "b");
         assert!(!studies.have_room());
-        studies.leave(1, Left::Released);
+        studies.leave(1, SenderEnd::Released);
         let request = taken(&studies).unwrap();
         assert!(!studies.have_room());
         studies.handed_over(request.size());

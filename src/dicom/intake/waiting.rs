@@ -5,13 +5,13 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::imaging::{Unreadable, read_instance};
+use crate::imaging::{HeaderError, read_instance};
 
 use super::inbox;
 
 /// A study that waits for more of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Waiting {
+pub struct WaitingStudy {
     pub study_instance_uid: String,
     pub instances: usize,
     names: [String; 2],
@@ -25,7 +25,7 @@ const BEGINNING_BYTES: u64 = 1 << 20;
 ///
 /// # Errors
 /// If the inbox cannot be read.
-pub fn waiting(inbox: &Path, known: &BTreeSet<PathBuf>) -> io::Result<Vec<Waiting>> {
+pub fn waiting(inbox: &Path, known: &BTreeSet<PathBuf>) -> io::Result<Vec<WaitingStudy>> {
     let inbox = std::path::absolute(inbox)?;
     let folders = match fs::read_dir(&inbox) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -36,16 +36,16 @@ pub fn waiting(inbox: &Path, known: &BTreeSet<PathBuf>) -> io::Result<Vec<Waitin
         let folder = folder?.path();
         let is_study = folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with("study-"));
         if is_study && !known.contains(&folder) {
-            waiting.extend(Waiting::of(folder)?);
+            waiting.extend(WaitingStudy::of(folder)?);
         }
     }
     waiting.sort_by(|a, b| a.folder.cmp(&b.folder));
     Ok(waiting)
 }
 
-impl Waiting {
+impl WaitingStudy {
     /// What the first instance says; `None` if there is none yet, or the study has just been taken over.
-    fn of(folder: PathBuf) -> io::Result<Option<Waiting>> {
+    fn of(folder: PathBuf) -> io::Result<Option<WaitingStudy>> {
         let Ok(entries) = fs::read_dir(&folder) else { return Ok(None) };
         let paths: io::Result<Vec<PathBuf>> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
         let files: Vec<PathBuf> =
@@ -56,10 +56,10 @@ impl Waiting {
         let study = match read_instance("", first, &bytes) {
             // What was cut off says whose it is all the same.
             Ok((_, study)) => study,
-            Err(Unreadable::Damaged { study, .. }) => *study,
-            Err(Unreadable::NotDicom) => return Ok(None),
+            Err(HeaderError::Damaged { study, .. }) => *study,
+            Err(HeaderError::NotDicom) => return Ok(None),
         };
-        Ok(Some(Waiting {
+        Ok(Some(WaitingStudy {
             study_instance_uid: study.study_instance_uid,
             instances: files.len(),
             names: [study.patient_id, study.accession_number],

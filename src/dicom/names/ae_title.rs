@@ -22,18 +22,18 @@ impl fmt::Display for AeTitle {
 
 #[derive(Debug, thiserror::Error)]
 #[error("an AE title has 1 to 16 ASCII characters and no backslash; {0:?} has not")]
-pub struct NotAnAeTitle(String);
+pub struct AeTitleError(String);
 
 impl FromStr for AeTitle {
-    type Err = NotAnAeTitle;
+    type Err = AeTitleError;
 
-    fn from_str(text: &str) -> Result<AeTitle, NotAnAeTitle> {
+    fn from_str(text: &str) -> Result<AeTitle, AeTitleError> {
         let title = text.trim_matches(' ');
         let printable = title.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b'\\');
         if printable && (1..=16).contains(&title.len()) {
             Ok(AeTitle(title.to_owned()))
         } else {
-            Err(NotAnAeTitle(text.to_owned()))
+            Err(AeTitleError(text.to_owned()))
         }
     }
 }

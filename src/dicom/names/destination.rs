@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use crate::tls;
 
-use super::ae_title::{AeTitle, NotAnAeTitle};
+use super::ae_title::{AeTitle, AeTitleError};
 
 /// A DICOM node to send to, and how we introduce ourselves there. Read from `AETITLE@host:port`.
 #[derive(Clone, Debug)]
-pub struct Destination {
+pub struct DimseNode {
     pub ae_title: AeTitle,
     /// `host:port`.
     pub address: String,
@@ -19,20 +19,20 @@ pub struct Destination {
     /// How long to wait for the connection, and for each answer.
     pub wait_max: Duration,
     /// With it, the connection is encrypted, and the node is believed by its certificate.
-    pub tls: Option<tls::Client>,
+    pub tls: Option<tls::TlsClient>,
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum NotADestination {
+pub enum DimseNodeError {
     #[error("{0:?} is not of the form AETITLE@host:port, for example ORTHANC@127.0.0.1:4242")]
     Form(String),
     #[error(transparent)]
-    Title(#[from] NotAnAeTitle),
+    Title(#[from] AeTitleError),
 }
 
-impl Destination {
+impl DimseNode {
     #[must_use]
-    pub fn calling(mut self, calling_ae: AeTitle) -> Destination {
+    pub fn calling(mut self, calling_ae: AeTitle) -> DimseNode {
         self.calling_ae = calling_ae;
         self
     }
@@ -42,11 +42,11 @@ impl Destination {
     }
 }
 
-impl FromStr for Destination {
-    type Err = NotADestination;
+impl FromStr for DimseNode {
+    type Err = DimseNodeError;
 
-    fn from_str(text: &str) -> Result<Destination, NotADestination> {
-        let form = || NotADestination::Form(text.to_owned());
+    fn from_str(text: &str) -> Result<DimseNode, DimseNodeError> {
+        let form = || DimseNodeError::Form(text.to_owned());
         let (title, address) = text.split_once('@').ok_or_else(form)?;
         let (host, port) = address.rsplit_once(':').ok_or_else(form)?;
         let port: u16 = port.parse().map_err(|_| form())?;
@@ -54,7 +54,7 @@ impl FromStr for Destination {
         if host.is_empty() || host.contains(char::is_whitespace) || bare_ipv6 || port == 0 {
             return Err(form());
         }
-        Ok(Destination {
+        Ok(DimseNode {
             ae_title: title.parse()?,
             address: address.to_owned(),
             calling_ae: "FLOW".parse().expect("FLOW is an AE title"),
@@ -64,7 +64,7 @@ impl FromStr for Destination {
     }
 }
 
-impl fmt::Display for Destination {
+impl fmt::Display for DimseNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.ae_title, self.address)
     }
@@ -77,11 +77,11 @@ mod tests {
     #[test]
     fn read_from_text() {
         for good in ["PACS@10.0.0.7:104", "ORTHANC@localhost:4242", "A B@[::1]:104"] {
-            assert_eq!(good.parse::<Destination>().unwrap().to_string(), good);
+            assert_eq!(good.parse::<DimseNode>().unwrap().to_string(), good);
         }
         for bad in ["", "PACS", "PACS@host", "@host:104", "PACS@:104", "PACS@host:0", "PACS@host:70000"] {
-            assert!(bad.parse::<Destination>().is_err(), "{bad}");
+            assert!(bad.parse::<DimseNode>().is_err(), "{bad}");
         }
-        assert!("PACS@::1:104".parse::<Destination>().is_err(), "an IPv6 address needs brackets");
+        assert!("PACS@::1:104".parse::<DimseNode>().is_err(), "an IPv6 address needs brackets");
     }
 }

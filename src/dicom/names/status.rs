@@ -3,36 +3,36 @@
 use std::fmt;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Status(pub u16);
+pub struct DimseStatus(pub u16);
 
 /// What a status means for the sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum StatusClass {
     Success,
     /// Stored, but not quite as sent.
     Warning,
     Failure,
 }
 
-impl Status {
-    pub const SUCCESS: Status = Status(0x0000);
-    pub const PROCESSING_FAILURE: Status = Status(0x0110);
-    pub const INVALID_ARGUMENT: Status = Status(0x0115);
-    pub const INVALID_INSTANCE: Status = Status(0x0117);
-    pub const SOP_CLASS_NOT_SUPPORTED: Status = Status(0x0122);
-    pub const UNRECOGNISED_OPERATION: Status = Status(0x0211);
-    pub const MISTYPED_ARGUMENT: Status = Status(0x0212);
-    pub const RESOURCE_LIMITATION: Status = Status(0x0213);
-    pub const OUT_OF_RESOURCES: Status = Status(0xA700);
-    pub const DATA_SET_MISMATCH: Status = Status(0xA900);
-    pub const CANNOT_UNDERSTAND: Status = Status(0xC000);
-    pub const TRANSFER_SYNTAX_NOT_SUPPORTED: Status = Status(0xC122);
+impl DimseStatus {
+    pub const SUCCESS: DimseStatus = DimseStatus(0x0000);
+    pub const PROCESSING_FAILURE: DimseStatus = DimseStatus(0x0110);
+    pub const INVALID_ARGUMENT: DimseStatus = DimseStatus(0x0115);
+    pub const INVALID_INSTANCE: DimseStatus = DimseStatus(0x0117);
+    pub const SOP_CLASS_NOT_SUPPORTED: DimseStatus = DimseStatus(0x0122);
+    pub const UNRECOGNISED_OPERATION: DimseStatus = DimseStatus(0x0211);
+    pub const MISTYPED_ARGUMENT: DimseStatus = DimseStatus(0x0212);
+    pub const RESOURCE_LIMITATION: DimseStatus = DimseStatus(0x0213);
+    pub const OUT_OF_RESOURCES: DimseStatus = DimseStatus(0xA700);
+    pub const DATA_SET_MISMATCH: DimseStatus = DimseStatus(0xA900);
+    pub const CANNOT_UNDERSTAND: DimseStatus = DimseStatus(0xC000);
+    pub const TRANSFER_SYNTAX_NOT_SUPPORTED: DimseStatus = DimseStatus(0xC122);
 
-    pub fn verdict(self) -> Verdict {
+    pub fn verdict(self) -> StatusClass {
         match self.0 {
-            0x0000 => Verdict::Success,
-            0x0001 | 0x0107 | 0x0116 | 0xB000..=0xBFFF => Verdict::Warning,
-            _ => Verdict::Failure,
+            0x0000 => StatusClass::Success,
+            0x0001 | 0x0107 | 0x0116 | 0xB000..=0xBFFF => StatusClass::Warning,
+            _ => StatusClass::Failure,
         }
     }
 
@@ -74,7 +74,7 @@ impl Status {
     }
 }
 
-impl fmt::Display for Status {
+impl fmt::Display for DimseStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (status {:04X})", self.meaning(), self.0)
     }
@@ -86,14 +86,14 @@ mod tests {
 
     #[test]
     fn only_zero_is_success() {
-        assert_eq!(Status(0).verdict(), Verdict::Success);
-        assert_eq!(Status(0xB007).verdict(), Verdict::Warning);
+        assert_eq!(DimseStatus(0).verdict(), StatusClass::Success);
+        assert_eq!(DimseStatus(0xB007).verdict(), StatusClass::Warning);
         for failure in [0x0110, 0x0122, 0xA700, 0xA900, 0xC123, 0xFE00, 0xFFFF] {
-            assert_eq!(Status(failure).verdict(), Verdict::Failure, "{failure:04X}");
+            assert_eq!(DimseStatus(failure).verdict(), StatusClass::Failure, "{failure:04X}");
         }
         for (status, may_pass) in [(0xA700, true), (0x0110, true), (0xA900, false), (0xC000, false)] {
-            assert_eq!(Status(status).may_pass(), may_pass, "{status:04X}");
+            assert_eq!(DimseStatus(status).may_pass(), may_pass, "{status:04X}");
         }
-        assert_eq!(Status::OUT_OF_RESOURCES.to_string(), "out of resources (status A700)");
+        assert_eq!(DimseStatus::OUT_OF_RESOURCES.to_string(), "out of resources (status A700)");
     }
 }

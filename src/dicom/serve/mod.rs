@@ -1,7 +1,7 @@
 //! The storage provider: what listens, what holds an association, and what is provided on it.
 
-pub(in crate::dicom) mod conversation;
 pub(in crate::dicom) mod listen;
 pub(in crate::dicom) mod provider;
 pub(in crate::dicom) mod server;
+pub(in crate::dicom) mod session;
 pub(in crate::dicom) mod settings;

@@ -1,13 +1,13 @@
 //! What one run of the receiver has, for as long as it runs.
 
 use crate::dicom::commitment::service::CommitmentService;
-use crate::dicom::intake::door::Door;
+use crate::dicom::intake::instance_intake::InstanceIntake;
 
-use super::settings::Settings;
+use super::settings::ReceiveSettings;
 
 /// The storage provider: how it is to serve, what lets instances in, and what serves commitment.
 pub(in crate::dicom) struct StorageServer<'a> {
-    pub settings: &'a Settings,
-    pub door: Door<'a>,
+    pub settings: &'a ReceiveSettings,
+    pub intake: InstanceIntake<'a>,
     pub commitments: CommitmentService,
 }

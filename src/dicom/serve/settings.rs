@@ -5,31 +5,31 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::dicom::commitment::commitments::Commitments;
-use crate::dicom::fetch::pull::Pull;
-use crate::dicom::intake::completion::{Completion, Counter};
-use crate::dicom::intake::door::IntakeRules;
-use crate::dicom::intake::studies::Counted;
+use crate::dicom::commitment::commitments::RequestedCommitments;
+use crate::dicom::fetch::pull::StudyPull;
+use crate::dicom::intake::completion::{CompletionRules, Counter};
+use crate::dicom::intake::instance_intake::IntakeRules;
+use crate::dicom::intake::studies::CountSource;
 use crate::dicom::names::ae_title::AeTitle;
-use crate::dicom::names::destination::Destination;
-use crate::dicom::watch::Watched;
+use crate::dicom::names::destination::DimseNode;
+use crate::dicom::watch::WatchedFolder;
 use crate::dicom::web;
-use crate::dicom::wire::caller::{Called, Caller};
+use crate::dicom::wire::caller::{CalledTitles, KnownCaller};
 use crate::tls;
 
-/// How to receive. [`Settings::new`] gives the rest their defaults.
+/// How to receive. [`ReceiveSettings::new`] gives the rest their defaults.
 #[derive(Clone)]
-pub struct Settings {
+pub struct ReceiveSettings {
     pub ae_title: AeTitle,
-    pub called: Called,
+    pub called: CalledTitles,
     /// Who may call; if nobody is named, everybody.
-    pub callers: Vec<Caller>,
+    pub callers: Vec<KnownCaller>,
     /// With it, only encrypted connections are taken.
-    pub tls: Option<tls::Server>,
+    pub tls: Option<tls::TlsServer>,
     /// With it, instances are taken over HTTP too.
-    pub web: Option<web::Settings>,
+    pub web: Option<web::WebSettings>,
     /// Folders from which files are taken in.
-    pub watched: Vec<Watched>,
+    pub watched: Vec<WatchedFolder>,
     /// Where files lie until [`crate::dicom::discard`] deletes them.
     pub inbox: PathBuf,
     /// Folders of the inbox whose requests are recorded; what lies in others is taken up.
@@ -37,17 +37,17 @@ pub struct Settings {
     /// With less free on the disk of the inbox instances are refused: 0.
     pub free_bytes_min: u64,
     /// When a study is complete.
-    pub completion: Completion,
+    pub completion: CompletionRules,
     /// Says how many instances of a study its source has, by Study Instance UID and the AE titles of
     /// those who sent it: another signal that it is complete.
     pub count: Option<Counter>,
     /// Nodes by AE title: who asks us for a commitment is told its outcome there, or, if it is not
     /// among them, on the association on which it asks.
-    pub nodes: BTreeMap<String, Destination>,
+    pub nodes: BTreeMap<String, DimseNode>,
     /// Where outcomes of commitments that we have asked for are awaited.
-    pub commitments: Arc<Commitments>,
+    pub commitments: Arc<RequestedCommitments>,
     /// Studies to ask for. When all have been, receiving ends.
-    pub pull: Option<Pull>,
+    pub pull: Option<StudyPull>,
     /// 16.
     pub associations_max: usize,
     /// 128, which is all there can be.
@@ -65,11 +65,11 @@ pub struct Settings {
     pub waiting_bytes_max: u64,
 }
 
-impl Settings {
-    pub fn new(ae_title: AeTitle, inbox: PathBuf) -> Settings {
-        Settings {
+impl ReceiveSettings {
+    pub fn new(ae_title: AeTitle, inbox: PathBuf) -> ReceiveSettings {
+        ReceiveSettings {
             ae_title,
-            called: Called::Ours,
+            called: CalledTitles::Ours,
             callers: Vec::new(),
             tls: None,
             web: None,
@@ -77,7 +77,7 @@ impl Settings {
             inbox,
             known_folders: BTreeSet::new(),
             free_bytes_min: 0,
-            completion: Completion::default(),
+            completion: CompletionRules::default(),
             count: None,
             nodes: BTreeMap::new(),
             commitments: Arc::default(),
@@ -100,7 +100,7 @@ impl Settings {
             instance_bytes_max: self.instance_bytes_max,
             waiting_bytes_max: self.waiting_bytes_max,
             completion: self.completion.clone(),
-            counted: if self.count.is_some() { Counted::BySource } else { Counted::ByNobody },
+            counted: if self.count.is_some() { CountSource::BySource } else { CountSource::ByNobody },
         }
     }
 }

@@ -1,24 +1,30 @@
 //! `complete`: when a study is complete.
 
-use crate::dicom::{AtCap, Cap, Completion, Signal};
+use crate::dicom::{CompletionRules, CompletionSignal, WaitLimit, WaitLimitAction};
 use crate::site::SectionReader;
-use crate::yaml::Placed;
+use crate::yaml::PlacedValue;
 
-const AT_ONCE: [(&str, Signal); 3] =
-    [("released", Signal::Released), ("next_study", Signal::NextStudy), ("request_end", Signal::RequestEnd)];
+const AT_ONCE: [(&str, CompletionSignal); 3] = [
+    ("released", CompletionSignal::Released),
+    ("next_study", CompletionSignal::NextStudy),
+    ("request_end", CompletionSignal::RequestEnd),
+];
 
-const THEN: [(&str, AtCap); 3] =
-    [("proceed", AtCap::Proceed), ("discard", AtCap::Discard), ("wait", AtCap::Wait)];
+const THEN: [(&str, WaitLimitAction); 3] = [
+    ("proceed", WaitLimitAction::Proceed),
+    ("discard", WaitLimitAction::Discard),
+    ("wait", WaitLimitAction::Wait),
+];
 
 /// The rules, and the node that is asked for the count.
-pub(super) fn read(reader: &mut SectionReader) -> (Completion, Option<Placed<String>>) {
+pub(super) fn read(reader: &mut SectionReader) -> (CompletionRules, Option<PlacedValue<String>>) {
     let keys = ["at_once", "quiet_time", "broken_time", "expected", "count", "cap"];
     reader.known("\"complete\"", &keys);
-    let usual = Completion::default();
+    let usual = CompletionRules::default();
     let at_once = reader.given("at_once").then(|| reader.texts("at_once"));
     let at_once =
         at_once.map(|texts| texts.iter().filter_map(|text| reader.choose(text, &AT_ONCE)).collect());
-    let completion = Completion {
+    let completion = CompletionRules {
         at_once: at_once.unwrap_or(usual.at_once),
         quiet_time: reader.duration("quiet_time").unwrap_or(usual.quiet_time),
         broken_time: reader.duration("broken_time").unwrap_or(usual.broken_time),
@@ -28,9 +34,9 @@ pub(super) fn read(reader: &mut SectionReader) -> (Completion, Option<Placed<Str
     (completion, reader.text("count"))
 }
 
-fn cap(reader: &mut SectionReader) -> Option<Cap> {
+fn cap(reader: &mut SectionReader) -> Option<WaitLimit> {
     reader.known("\"cap\"", &["after", "then"]);
     let after = reader.required("after", |reader| reader.duration("after"))?;
     let then = reader.required("then", |reader| reader.choice("then", &THEN))?;
-    Some(Cap { after, then })
+    Some(WaitLimit { after, then })
 }

@@ -2,16 +2,19 @@
 
 use std::net::SocketAddr;
 
-use crate::dicom::Caller;
+use crate::dicom::KnownCaller;
 
-use super::{Listener, Security};
+use super::{ListenerSecurity, ListenerSettings};
 use crate::site::SectionReader;
 
-const SECURITY: [(&str, Security); 3] =
-    [("none", Security::None), ("server", Security::Tls), ("mutual", Security::Mutual)];
+const SECURITY: [(&str, ListenerSecurity); 3] = [
+    ("none", ListenerSecurity::None),
+    ("server", ListenerSecurity::Tls),
+    ("mutual", ListenerSecurity::Mutual),
+];
 
 /// The listener for associations.
-pub(super) fn dicom(reader: &mut SectionReader) -> Option<Listener> {
+pub(super) fn dicom(reader: &mut SectionReader) -> Option<ListenerSettings> {
     let keys = [
         "listen",
         "tls",
@@ -28,23 +31,23 @@ pub(super) fn dicom(reader: &mut SectionReader) -> Option<Listener> {
 }
 
 /// The listener for STOW-RS.
-pub(super) fn web(reader: &mut SectionReader) -> Option<Listener> {
+pub(super) fn web(reader: &mut SectionReader) -> Option<ListenerSettings> {
     reader.known("\"web\"", &["listen", "tls", "callers", "associations", "instance", "idle_time"]);
     read(reader)
 }
 
-fn read(reader: &mut SectionReader) -> Option<Listener> {
+fn read(reader: &mut SectionReader) -> Option<ListenerSettings> {
     let address = reader.required("listen", |reader| {
         let hint = "for example 127.0.0.1:11112, or 0.0.0.0:11112 for all who can reach this machine";
         reader.value("listen", "an address and a port", hint, |text| text.parse::<SocketAddr>().ok())
     });
     let callers = reader.texts("callers");
-    let callers = callers.iter().filter_map(|text| reader.parse::<Caller>(text)).collect();
+    let callers = callers.iter().filter_map(|text| reader.parse::<KnownCaller>(text)).collect();
     let pdu = reader.value("pdu", "a size from 4 KiB to 256 KiB", "for example 128 KiB", |text| {
         crate::yaml::size(text).filter(|bytes| (4 << 10..=256 << 10).contains(bytes))
     });
-    Some(Listener {
-        security: reader.choice("tls", &SECURITY).unwrap_or(Security::None),
+    Some(ListenerSettings {
+        security: reader.choice("tls", &SECURITY).unwrap_or(ListenerSecurity::None),
         callers,
         any_called_title: reader.flag("any_called_title").unwrap_or(false),
         associations_max: reader.count("associations", 1000),

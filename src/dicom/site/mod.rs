@@ -10,9 +10,9 @@ use std::path::PathBuf;
 
 use crate::site::{SectionReader, SectionSettings, SiteSection, known_name};
 
-use super::{AeTitle, Caller, Completion};
+use super::{AeTitle, CompletionRules, KnownCaller};
 
-pub use node::{Address, Node, Retry, Verify};
+pub use node::{NodeAddress, NodeRetry, SiteNode, VerifyMethod};
 
 /// Reads `ae_title`, `dicom`, `web`, `watch`, `complete` and `nodes`.
 pub struct DicomSection;
@@ -21,23 +21,23 @@ pub struct DicomSection;
 #[derive(Debug)]
 pub struct DicomSite {
     pub ae_title: Option<AeTitle>,
-    pub dicom: Option<Listener>,
-    pub web: Option<Listener>,
+    pub dicom: Option<ListenerSettings>,
+    pub web: Option<ListenerSettings>,
     /// A folder whose files are taken in.
     pub watch: Option<PathBuf>,
-    pub completion: Completion,
+    pub completion: CompletionRules,
     /// The node that is asked how many instances a study has.
     pub count: Option<String>,
-    pub nodes: BTreeMap<String, Node>,
+    pub nodes: BTreeMap<String, SiteNode>,
 }
 
 /// How we are reached.
 #[derive(Clone, Debug)]
-pub struct Listener {
+pub struct ListenerSettings {
     pub address: SocketAddr,
-    pub security: Security,
+    pub security: ListenerSecurity,
     /// Who may call; if nobody is named, everybody.
-    pub callers: Vec<Caller>,
+    pub callers: Vec<KnownCaller>,
     pub any_called_title: bool,
     pub associations_max: Option<usize>,
     pub contexts_max: Option<usize>,
@@ -48,7 +48,7 @@ pub struct Listener {
 
 /// How a listener's connections are protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Security {
+pub enum ListenerSecurity {
     None,
     /// We show our certificate.
     Tls,
@@ -106,11 +106,11 @@ impl DicomSite {
         let has_authorities = reader.context().authorities.is_some();
         for (name, listener) in [("dicom", &self.dicom), ("web", &self.web)] {
             let Some(listener) = listener else { continue };
-            if listener.security != Security::None && !has_identity {
+            if listener.security != ListenerSecurity::None && !has_identity {
                 let message = format!("\"{name}\" is to be encrypted, and there is no certificate of ours");
                 reader.wrong_file(message, "add tls: {certificate: FILE, key: FILE}");
             }
-            if listener.security == Security::Mutual && !has_authorities {
+            if listener.security == ListenerSecurity::Mutual && !has_authorities {
                 let message =
                     format!("callers of \"{name}\" are to show certificates, and nobody says whose");
                 reader.wrong_file(message, "add tls: {authorities: FILE}");

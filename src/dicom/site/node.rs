@@ -5,36 +5,36 @@ use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::dicom::{Destination, web};
-use crate::outbox::{Policy, Window};
+use crate::dicom::{DimseNode, web};
+use crate::outbox::{DeliveryPolicy, DeliveryWindow};
 use crate::site::SectionReader;
 
 /// A node, by its name in the file.
 #[derive(Clone, Debug)]
-pub struct Node {
-    pub address: Address,
+pub struct SiteNode {
+    pub address: NodeAddress,
     pub tls: bool,
     /// How long to wait for it to connect, and to answer.
     pub wait_max: Option<Duration>,
     /// The file whose first line stands in the field `Authorization` of requests over HTTP.
     pub authorization: Option<PathBuf>,
     /// How it is found out that results are safe there.
-    pub verify: Verify,
+    pub verify: VerifyMethod,
     /// What is said of how patiently results are sent there; `None`: as the command line says.
-    pub retry: Option<Retry>,
-    pub windows: Vec<Window>,
+    pub retry: Option<NodeRetry>,
+    pub windows: Vec<DeliveryWindow>,
     pub associations_max: Option<NonZero<usize>>,
 }
 
 /// How a node is reached.
 #[derive(Clone, Debug)]
-pub enum Address {
-    Dimse(Box<Destination>),
-    Web(Box<web::Node>),
+pub enum NodeAddress {
+    Dimse(Box<DimseNode>),
+    Web(Box<web::WebNode>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verify {
+pub enum VerifyMethod {
     /// The node commits to them (storage commitment).
     Commitment,
     /// They are found there by a query, if the node answers queries.
@@ -45,37 +45,40 @@ pub enum Verify {
 
 /// `retry`: waits that grow.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Retry {
+pub struct NodeRetry {
     pub first_delay: Duration,
     pub factor: f64,
     pub cap: Duration,
     pub give_up: Duration,
 }
 
-const VERIFY: [(&str, Verify); 3] =
-    [("commitment", Verify::Commitment), ("query", Verify::Query), ("none", Verify::Nothing)];
+const VERIFY: [(&str, VerifyMethod); 3] = [
+    ("commitment", VerifyMethod::Commitment),
+    ("query", VerifyMethod::Query),
+    ("none", VerifyMethod::Nothing),
+];
 
 const KEYS: [&str; 8] =
     ["address", "tls", "wait", "authorization", "verify", "retry", "windows", "associations"];
 
-pub(super) fn all(reader: &mut SectionReader) -> BTreeMap<String, Node> {
+pub(super) fn all(reader: &mut SectionReader) -> BTreeMap<String, SiteNode> {
     let nodes = reader.named("\"nodes\"", |name, reader| {
         if let Some(single) = reader.single() {
-            return address(reader, &single.value, single.place).map(Node::usual);
+            return address(reader, &single.value, single.place).map(SiteNode::usual);
         }
         reader.known(&format!("the node \"{}\"", name.value), &KEYS);
         let written = reader.required("address", |reader| reader.text("address"));
         let address = written.and_then(|written| address(reader, &written.value, written.place));
         let windows = reader.texts("windows");
-        let read = |text: &crate::yaml::Placed<String>| {
+        let read = |text: &crate::yaml::PlacedValue<String>| {
             reader.reads(text, "a time of day", "write 20:00-06:00, or sat,sun 00:00-24:00", window)
         };
         let windows = windows.iter().filter_map(read).collect();
-        let usual = Node {
+        let usual = SiteNode {
             tls: reader.flag("tls").unwrap_or(false),
             wait_max: reader.duration("wait"),
             authorization: reader.path("authorization"),
-            verify: reader.choice("verify", &VERIFY).unwrap_or(Verify::Query),
+            verify: reader.choice("verify", &VERIFY).unwrap_or(VerifyMethod::Query),
             retry: reader.section("retry", retry),
             associations_max: reader.count("associations", 64).and_then(NonZero::new),
             windows,
@@ -86,14 +89,14 @@ pub(super) fn all(reader: &mut SectionReader) -> BTreeMap<String, Node> {
     nodes.into_iter().collect()
 }
 
-impl Node {
-    fn usual(address: Address) -> Node {
-        Node {
+impl SiteNode {
+    fn usual(address: NodeAddress) -> SiteNode {
+        SiteNode {
             address,
             tls: false,
             wait_max: None,
             authorization: None,
-            verify: Verify::Query,
+            verify: VerifyMethod::Query,
             retry: None,
             windows: Vec::new(),
             associations_max: None,
@@ -103,39 +106,39 @@ impl Node {
     /// None over HTTP.
     pub(super) fn ae_title(&self) -> Option<&str> {
         match &self.address {
-            Address::Dimse(destination) => Some(destination.ae_title.as_str()),
-            Address::Web(_) => None,
+            NodeAddress::Dimse(destination) => Some(destination.ae_title.as_str()),
+            NodeAddress::Web(_) => None,
         }
     }
 
     /// How patiently it is served, where `usual` is what others get.
-    pub fn policy(&self, usual: &Policy, utc_offset_min: i32) -> Policy {
-        let mut policy = Policy { windows: self.windows.clone(), utc_offset_min, ..usual.clone() };
+    pub fn policy(&self, usual: &DeliveryPolicy, utc_offset_min: i32) -> DeliveryPolicy {
+        let mut policy = DeliveryPolicy { windows: self.windows.clone(), utc_offset_min, ..usual.clone() };
         if let Some(associations_max) = self.associations_max {
             policy.associations_max = associations_max;
         }
-        if let Some(Retry { first_delay, factor, cap, give_up }) = self.retry {
-            policy = Policy { first_delay, factor, cap, give_up_after: give_up, ..policy };
+        if let Some(NodeRetry { first_delay, factor, cap, give_up }) = self.retry {
+            policy = DeliveryPolicy { first_delay, factor, cap, give_up_after: give_up, ..policy };
         }
         policy
     }
 }
 
-fn address(reader: &mut SectionReader, text: &str, place: crate::yaml::Place) -> Option<Address> {
-    let written = crate::yaml::Placed { place, value: text.to_owned() };
+fn address(reader: &mut SectionReader, text: &str, place: crate::yaml::SourcePlace) -> Option<NodeAddress> {
+    let written = crate::yaml::PlacedValue { place, value: text.to_owned() };
     if text.contains("://") {
-        return reader.parse(&written).map(|node| Address::Web(Box::new(node)));
+        return reader.parse(&written).map(|node| NodeAddress::Web(Box::new(node)));
     }
-    reader.parse(&written).map(|node| Address::Dimse(Box::new(node)))
+    reader.parse(&written).map(|node| NodeAddress::Dimse(Box::new(node)))
 }
 
-fn retry(reader: &mut SectionReader) -> Retry {
+fn retry(reader: &mut SectionReader) -> NodeRetry {
     reader.known("\"retry\"", &["first_delay", "factor", "cap", "give_up"]);
-    let usual = Policy::default();
+    let usual = DeliveryPolicy::default();
     let factor = reader.value("factor", "a number from 1 to 100", "", |text| {
         crate::yaml::number(text).filter(|factor| (1.0..=100.0).contains(factor))
     });
-    Retry {
+    NodeRetry {
         first_delay: reader.duration("first_delay").unwrap_or(usual.first_delay),
         factor: factor.unwrap_or(usual.factor),
         cap: reader.duration("cap").unwrap_or(usual.cap),
@@ -144,10 +147,10 @@ fn retry(reader: &mut SectionReader) -> Retry {
 }
 
 /// `20:00-06:00`, with days before it if not on all: `mon,tue 20:00-06:00`.
-fn window(text: &str) -> Option<Window> {
+fn window(text: &str) -> Option<DeliveryWindow> {
     let (days, hours) = text.trim().rsplit_once(' ').unwrap_or(("", text.trim()));
     let (from, to) = hours.split_once('-')?;
-    let mut window = Window::daily(minutes(from)?, minutes(to)?);
+    let mut window = DeliveryWindow::daily(minutes(from)?, minutes(to)?);
     if !days.is_empty() {
         window.weekdays = [false; 7];
         for day in days.split(',') {
@@ -172,11 +175,11 @@ mod tests {
 
     #[test]
     fn windows_are_read() {
-        assert_eq!(window("20:00-06:30"), Some(Window::daily(1200, 390)));
+        assert_eq!(window("20:00-06:30"), Some(DeliveryWindow::daily(1200, 390)));
         let weekend = [false, false, false, false, false, true, true];
         assert_eq!(
             window("sat,sun 00:00-24:00"),
-            Some(Window { from_min: 0, to_min: 1440, weekdays: weekend })
+            Some(DeliveryWindow { from_min: 0, to_min: 1440, weekdays: weekend })
         );
         for wrong in ["", "20:00", "25:00-26:00", "sat", "so 10:00-11:00", "24:30-25:00", "10:60-11:00"] {
             assert_eq!(window(wrong), None, "{wrong}");

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
-use crate::dicom::{AtCap, Signal};
-use crate::site::{Site, Transport};
+use crate::dicom::{CompletionSignal, WaitLimitAction};
+use crate::site::{AuditProtocol, Site};
 use crate::yaml::{Problem, Problems};
 
 fn parse(text: &str) -> Result<Site, Problems> {
@@ -60,19 +60,19 @@ audit: {server: 'tls://audit:6514', spool: 64 MiB}
     let listener = read.dicom.as_ref().unwrap();
     assert_eq!(
         (listener.security, listener.callers.len(), listener.associations_max),
-        (Security::Mutual, 2, Some(32))
+        (ListenerSecurity::Mutual, 2, Some(32))
     );
     assert_eq!((listener.pdu_bytes_max, listener.any_called_title), (Some(64 << 10), true));
     assert_eq!(read.watch.as_deref().unwrap(), Path::new("/etc/flow/drop"));
-    assert_eq!(read.completion.at_once, [Signal::Released, Signal::NextStudy].into());
-    assert_eq!(read.completion.cap.as_ref().unwrap().then, AtCap::Wait);
+    assert_eq!(read.completion.at_once, [CompletionSignal::Released, CompletionSignal::NextStudy].into());
+    assert_eq!(read.completion.cap.as_ref().unwrap().then, WaitLimitAction::Wait);
     assert_eq!(
         (read.count.as_deref(), site.to.clone()),
         (Some("PACS"), vec!["PACS".to_owned(), "sender".to_owned()])
     );
     assert_eq!(read.nodes["PACS"].wait_max, Some(Duration::from_secs(60)));
     assert_eq!(site.identity.as_ref().unwrap().certificate, Path::new("/etc/flow/flow.crt"));
-    assert_eq!(site.audit.as_ref().unwrap().transport, Transport::Tls);
+    assert_eq!(site.audit.as_ref().unwrap().transport, AuditProtocol::Tls);
 }
 
 #[test]

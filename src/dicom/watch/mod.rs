@@ -20,17 +20,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::dicom::intake::door::{Door, Refusal, refusal};
-use crate::dicom::intake::event::{End, Event, Way};
-use crate::dicom::intake::stop::Stop;
-use crate::dicom::intake::visitor::Visitor;
-use crate::dicom::names::status::Status;
+use crate::dicom::intake::event::{AssociationEnd, ReceiverEvent, SessionKind};
+use crate::dicom::intake::instance_intake::{InstanceIntake, InstanceRefusal, refusal};
+use crate::dicom::intake::sender::InstanceSender;
+use crate::dicom::intake::stop::StopHandle;
+use crate::dicom::names::status::DimseStatus;
 
-use place::{Mark, Place, Thing, mark_of};
+use place::{EntryKind, FileStamp, FolderHandle, mark_of};
 
 /// A folder to watch.
 #[derive(Clone, Debug)]
-pub struct Watched {
+pub struct WatchedFolder {
     pub folder: PathBuf,
     /// How long a file must not have changed: 2 s. Longer than the pauses of whoever writes.
     pub settle_time: Duration,
@@ -41,9 +41,9 @@ pub struct Watched {
     pub retry_time: Duration,
 }
 
-impl Watched {
-    pub fn new(folder: PathBuf) -> Watched {
-        Watched {
+impl WatchedFolder {
+    pub fn new(folder: PathBuf) -> WatchedFolder {
+        WatchedFolder {
             folder,
             settle_time: Duration::from_secs(2),
             interval: Duration::from_millis(500),
@@ -52,7 +52,7 @@ impl Watched {
     }
 }
 
-impl Watched {
+impl WatchedFolder {
     /// Whether what is taken would come to lie where it is looked for, or the other way round.
     pub(in crate::dicom) fn overlaps(&self, inbox: &Path) -> bool {
         let real = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path));
@@ -77,22 +77,22 @@ const DEPTH_MAX: usize = 32;
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// Watches until the stop.
-pub(in crate::dicom) fn watch(door: &Door, watched: &Watched, stop: &Stop) {
-    let mut watcher = Watcher::new(door, watched);
+pub(in crate::dicom) fn watch(intake: &InstanceIntake, watched: &WatchedFolder, stop: &StopHandle) {
+    let mut watcher = FolderWatcher::new(intake, watched);
     while !stop.wait(watched.interval) {
         watcher.look(stop);
     }
     watcher.leave();
 }
 
-struct Watcher<'a> {
-    door: &'a Door<'a>,
-    watched: &'a Watched,
+struct FolderWatcher<'a> {
+    intake: &'a InstanceIntake<'a>,
+    watched: &'a WatchedFolder,
     /// By path below the watched folder.
-    seen: HashMap<PathBuf, Seen>,
+    seen: HashMap<PathBuf, SeenFile>,
     round: u64,
     /// While files are being taken, round after round.
-    visitor: Option<Visitor>,
+    sender: Option<InstanceSender>,
     /// By this visitor.
     instances: u64,
     /// Whether a file has been dealt with in this round.
@@ -102,31 +102,31 @@ struct Watcher<'a> {
 }
 
 /// A file that is there and not taken yet.
-struct Seen {
-    mark: Mark,
+struct SeenFile {
+    mark: FileStamp,
     /// When it may be taken, if it has not changed until then.
     due: Option<Instant>,
     round: u64,
 }
 
 /// What becomes of a file.
-enum Fate {
+enum FileFate {
     Taken,
     /// It is being written after all.
     Changed,
-    Refused(Refusal),
+    Refused(InstanceRefusal),
     /// Not its fault: there is no room, or no right to read it.
-    Later(Refusal),
+    Later(InstanceRefusal),
 }
 
-impl<'a> Watcher<'a> {
-    fn new(door: &'a Door<'a>, watched: &'a Watched) -> Watcher<'a> {
-        Watcher {
-            door,
+impl<'a> FolderWatcher<'a> {
+    fn new(intake: &'a InstanceIntake<'a>, watched: &'a WatchedFolder) -> FolderWatcher<'a> {
+        FolderWatcher {
+            intake,
             watched,
             seen: HashMap::new(),
             round: 0,
-            visitor: None,
+            sender: None,
             instances: 0,
             has_moved: false,
             is_blind: false,
@@ -134,15 +134,16 @@ impl<'a> Watcher<'a> {
     }
 
     /// Looks once through everything, and takes what is due.
-    fn look(&mut self, stop: &Stop) {
+    fn look(&mut self, stop: &StopHandle) {
         self.round += 1;
         self.has_moved = false;
-        let looked = Place::open(&self.watched.folder).and_then(|root| self.walk(&root, Path::new(""), stop));
+        let looked =
+            FolderHandle::open(&self.watched.folder).and_then(|root| self.walk(&root, Path::new(""), stop));
         match looked {
             Ok(()) => self.is_blind = false,
             Err(error) if !std::mem::replace(&mut self.is_blind, true) => {
                 let (folder, reason) = (self.watched.folder.clone(), error.to_string());
-                (self.door.tell)(&Event::NotWatched { folder, reason });
+                (self.intake.tell)(&ReceiverEvent::NotWatched { folder, reason });
             }
             Err(_) => {}
         }
@@ -154,7 +155,7 @@ impl<'a> Watcher<'a> {
     }
 
     /// Folders that are to be looked into are on a list, and each is open no longer than it takes.
-    fn walk(&mut self, root: &Place, path: &Path, stop: &Stop) -> io::Result<()> {
+    fn walk(&mut self, root: &FolderHandle, path: &Path, stop: &StopHandle) -> io::Result<()> {
         let depth = path.components().count();
         for name in root.names(FILES_MAX)? {
             if stop.is_requested() || self.seen.len() >= FILES_MAX {
@@ -164,8 +165,8 @@ impl<'a> Watcher<'a> {
                 continue;
             }
             match root.look_at(&name)? {
-                Some(Thing::File(mark)) if mark.size > 0 => self.file(root, &path.join(&name), mark),
-                Some(Thing::Folder) if depth < DEPTH_MAX => {
+                Some(EntryKind::File(mark)) if mark.size > 0 => self.file(root, &path.join(&name), mark),
+                Some(EntryKind::Folder) if depth < DEPTH_MAX => {
                     // It may be gone, or not ours to read: the others are.
                     let below =
                         root.below(&name).and_then(|below| self.walk(&below, &path.join(&name), stop));
@@ -180,10 +181,10 @@ impl<'a> Watcher<'a> {
     }
 
     /// Notes a file, or takes it if it is due.
-    fn file(&mut self, place: &Place, path: &Path, mark: Mark) {
+    fn file(&mut self, place: &FolderHandle, path: &Path, mark: FileStamp) {
         let (now, round) = (Instant::now(), self.round);
         let due = Some(now + self.watched.settle_time);
-        let seen = self.seen.entry(path.to_owned()).or_insert(Seen { mark, due, round });
+        let seen = self.seen.entry(path.to_owned()).or_insert(SeenFile { mark, due, round });
         seen.round = round;
         if seen.mark != mark {
             (seen.mark, seen.due) = (mark, due);
@@ -193,16 +194,16 @@ impl<'a> Watcher<'a> {
         }
         let name = path.file_name().unwrap_or_default();
         let due = match self.take(place, name, mark) {
-            Fate::Taken => {
+            FileFate::Taken => {
                 self.instances += 1;
                 self.gone(path, remove(place, name, mark))
             }
-            Fate::Refused(refused) => {
+            FileFate::Refused(refused) => {
                 self.tell(&refused);
                 self.gone(path, self.aside().and_then(|aside| set_aside(place, path, &aside, &refused)))
             }
-            Fate::Changed => due,
-            Fate::Later(refused) => {
+            FileFate::Changed => due,
+            FileFate::Later(refused) => {
                 self.tell(&refused);
                 Some(now + self.watched.retry_time)
             }
@@ -213,43 +214,44 @@ impl<'a> Watcher<'a> {
     }
 
     /// Copies a file into the inbox.
-    fn take(&mut self, place: &Place, name: &OsStr, mark: Mark) -> Fate {
+    fn take(&mut self, place: &FolderHandle, name: &OsStr, mark: FileStamp) -> FileFate {
         let read = |error: io::Error| {
-            Fate::Later(refusal(
-                Status::PROCESSING_FAILURE,
+            FileFate::Later(refusal(
+                DimseStatus::PROCESSING_FAILURE,
                 format!("a file in a watched folder cannot be read: {error}"),
             ))
         };
-        if mark.size > self.door.rules.instance_bytes_max {
-            return Fate::Refused(refusal(Status::OUT_OF_RESOURCES, "the instance is too large"));
+        if mark.size > self.intake.rules.instance_bytes_max {
+            return FileFate::Refused(refusal(DimseStatus::OUT_OF_RESOURCES, "the instance is too large"));
         }
         let mut file = match place.read(name) {
             Ok(file) => file,
             Err(error) => return read(error),
         };
-        let mut part = match self.door.begin() {
+        let mut part = match self.intake.begin() {
             Ok(part) => Ok(part),
-            Err(refused) => return Fate::Later(refused),
+            Err(refused) => return FileFate::Later(refused),
         };
-        if let Err(error) = copy(&mut file, |bytes| self.door.write(&mut part, bytes)) {
+        if let Err(error) = copy(&mut file, |bytes| self.intake.write(&mut part, bytes)) {
             return read(error);
         }
         match mark_of(&file) {
             Ok(after) if after == mark => {}
-            Ok(_) => return Fate::Changed,
+            Ok(_) => return FileFate::Changed,
             Err(error) => return read(error),
         }
-        let door = self.door;
-        let visitor = self.visitor();
+        let intake = self.intake;
+        let sender = self.sender();
         // A panic, for example in a library on damaged input, is one file's and no other's.
-        let keep = || part.and_then(|part| door.keep_file(visitor, part));
+        let keep = || part.and_then(|part| intake.keep_file(sender, part));
         match catch_unwind(AssertUnwindSafe(keep)) {
-            Ok(Ok(_)) => Fate::Taken,
-            Ok(Err(refused)) if refused.status == Status::OUT_OF_RESOURCES => Fate::Later(refused),
-            Ok(Err(refused)) => Fate::Refused(refused),
-            Err(_) => {
-                Fate::Refused(refusal(Status::PROCESSING_FAILURE, "a mistake in flow, please report it"))
-            }
+            Ok(Ok(_)) => FileFate::Taken,
+            Ok(Err(refused)) if refused.status == DimseStatus::OUT_OF_RESOURCES => FileFate::Later(refused),
+            Ok(Err(refused)) => FileFate::Refused(refused),
+            Err(_) => FileFate::Refused(refusal(
+                DimseStatus::PROCESSING_FAILURE,
+                "a mistake in flow, please report it",
+            )),
         }
     }
 
@@ -261,39 +263,44 @@ impl<'a> Watcher<'a> {
             Err(error) => {
                 let folder = self.watched.folder.clone();
                 let reason = format!("a file that has been dealt with cannot be moved away: {error}");
-                (self.door.tell)(&Event::NotWatched { folder, reason });
+                (self.intake.tell)(&ReceiverEvent::NotWatched { folder, reason });
             }
         }
         None
     }
 
-    fn aside(&self) -> io::Result<Place> {
-        Place::open(&self.watched.folder)?.made_below(REFUSED.as_ref())
+    fn aside(&self) -> io::Result<FolderHandle> {
+        FolderHandle::open(&self.watched.folder)?.made_below(REFUSED.as_ref())
     }
 
-    fn visitor(&mut self) -> &Visitor {
-        let door = self.door;
-        self.visitor.get_or_insert_with(|| Visitor {
-            visit: door.visit(Way::Folder),
+    fn sender(&mut self) -> &InstanceSender {
+        let intake = self.intake;
+        self.sender.get_or_insert_with(|| InstanceSender {
+            session: intake.session(SessionKind::Folder),
             calling_ae: String::new(),
             called_ae: String::new(),
             study_instance_uid: None,
         })
     }
 
-    fn tell(&mut self, refused: &Refusal) {
-        let Refusal { status, reason } = refused;
+    fn tell(&mut self, refused: &InstanceRefusal) {
+        let InstanceRefusal { status, reason } = refused;
         let (status, reason) = (*status, reason.clone());
-        let visit = self.visitor().visit;
-        (self.door.tell)(&Event::Refused { visit, status, reason });
+        let session = self.sender().session;
+        (self.intake.tell)(&ReceiverEvent::Refused { session, status, reason });
     }
 
     /// Nothing more is coming, for the moment.
     fn leave(&mut self) {
-        let Some(Visitor { visit, .. }) = self.visitor.take() else { return };
+        let Some(InstanceSender { session, .. }) = self.sender.take() else { return };
         let instances = std::mem::take(&mut self.instances);
-        self.door.studies.leave(visit.number, End::Released.into());
-        (self.door.tell)(&Event::Closed { visit, end: End::Released, reason: String::new(), instances });
+        self.intake.studies.leave(session.number, AssociationEnd::Released.into());
+        (self.intake.tell)(&ReceiverEvent::Closed {
+            session,
+            end: AssociationEnd::Released,
+            reason: String::new(),
+            instances,
+        });
     }
 }
 
@@ -317,19 +324,24 @@ fn copy(file: &mut File, mut write: impl FnMut(&[u8])) -> io::Result<()> {
 
 /// Removes a file, unless the name is another one's by now: under a name that nobody else gives, it
 /// stays the one that is looked at.
-fn remove(place: &Place, name: &OsStr, mark: Mark) -> io::Result<()> {
+fn remove(place: &FolderHandle, name: &OsStr, mark: FileStamp) -> io::Result<()> {
     let own = free_name(place, OsStr::new(TAKEN))?;
     place.rename(name, place, &own)?;
     match place.look_at(&own)? {
-        Some(Thing::File(now)) if now == mark => place.remove(&own),
+        Some(EntryKind::File(now)) if now == mark => place.remove(&own),
         _ => Ok(()),
     }
 }
 
-fn set_aside(place: &Place, path: &Path, aside: &Place, refused: &Refusal) -> io::Result<()> {
+fn set_aside(
+    place: &FolderHandle,
+    path: &Path,
+    aside: &FolderHandle,
+    refused: &InstanceRefusal,
+) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default();
     let new = free_name(aside, OsStr::from_bytes(&name.as_bytes()[..name.len().min(NAME_BYTES_MAX)]))?;
-    let Refusal { status, reason } = refused;
+    let InstanceRefusal { status, reason } = refused;
     let text = format!(
         "{} was not taken in: {status}: {reason}.\nTo have it tried again, move it back into the watched folder.\n",
         path.display()
@@ -345,7 +357,7 @@ fn set_aside(place: &Place, path: &Path, aside: &Place, refused: &Refusal) -> io
 const NAME_BYTES_MAX: usize = 200;
 
 /// The name itself, or with the first number that makes it free.
-fn free_name(place: &Place, name: &OsStr) -> io::Result<OsString> {
+fn free_name(place: &FolderHandle, name: &OsStr) -> io::Result<OsString> {
     let mut free = name.to_owned();
     for number in 2_u64.. {
         if place.look_at(&free)?.is_none() {
@@ -363,20 +375,20 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::dicom::serve::settings::Settings;
+    use crate::dicom::serve::settings::ReceiveSettings;
 
     /// Lets `work` look at a folder that is watched, and gives what was told.
-    fn watching(settle_time: Duration, work: impl FnOnce(&mut Watcher, &Path)) -> Vec<Event> {
+    fn watching(settle_time: Duration, work: impl FnOnce(&mut FolderWatcher, &Path)) -> Vec<ReceiverEvent> {
         let root = tempfile::tempdir().unwrap();
         let (inbox, folder) = (root.path().join("inbox"), root.path().join("watched"));
         fs::create_dir(&folder).unwrap();
-        let settings = Settings::new("FLOW".parse().unwrap(), inbox.clone());
+        let settings = ReceiveSettings::new("FLOW".parse().unwrap(), inbox.clone());
         let told = Mutex::new(Vec::new());
-        let tell = |event: &Event| told.lock().unwrap().push(event.clone());
-        let door = Door::open(settings.intake(), &tell).unwrap();
-        let mut watched = Watched::new(folder.clone());
+        let tell = |event: &ReceiverEvent| told.lock().unwrap().push(event.clone());
+        let intake = InstanceIntake::open(settings.intake(), &tell).unwrap();
+        let mut watched = WatchedFolder::new(folder.clone());
         watched.settle_time = settle_time;
-        work(&mut Watcher::new(&door, &watched), &folder);
+        work(&mut FolderWatcher::new(&intake, &watched), &folder);
         told.into_inner().unwrap()
     }
 
@@ -385,14 +397,14 @@ mod tests {
     #[test]
     fn a_file_is_taken_when_it_has_not_changed() {
         let told = watching(HOUR, |watcher, folder| {
-            let hour_passes = |watcher: &mut Watcher| {
+            let hour_passes = |watcher: &mut FolderWatcher| {
                 watcher.seen.values_mut().for_each(|seen| seen.due = Some(Instant::now()));
-                watcher.look(&Stop::default());
+                watcher.look(&StopHandle::default());
             };
-            watcher.look(&Stop::default());
+            watcher.look(&StopHandle::default());
             fs::write(folder.join("file"), "half").unwrap();
-            watcher.look(&Stop::default());
-            watcher.look(&Stop::default());
+            watcher.look(&StopHandle::default());
+            watcher.look(&StopHandle::default());
             fs::write(folder.join("file"), "the whole").unwrap();
             hour_passes(watcher);
             assert!(folder.join("file").exists(), "it has changed within the hour");
@@ -400,7 +412,7 @@ mod tests {
             assert_eq!(fs::read(folder.join("refused/file")).unwrap(), b"the whole");
             assert!(watcher.seen.is_empty());
         });
-        assert!(matches!(told[..], [Event::Refused { .. }]), "{told:?}");
+        assert!(matches!(told[..], [ReceiverEvent::Refused { .. }]), "{told:?}");
     }
 
     #[test]
@@ -408,22 +420,23 @@ mod tests {
         let told = watching(Duration::ZERO, |watcher, folder| {
             for round in 0..3 {
                 fs::write(folder.join(format!("file {round}")), "text").unwrap();
-                watcher.look(&Stop::default());
+                watcher.look(&StopHandle::default());
             }
-            watcher.look(&Stop::default());
-            watcher.look(&Stop::default());
+            watcher.look(&StopHandle::default());
+            watcher.look(&StopHandle::default());
         });
-        let refused =
-            told.iter().filter(|event| matches!(event, Event::Refused { visit, .. } if visit.number == 1));
+        let refused = told
+            .iter()
+            .filter(|event| matches!(event, ReceiverEvent::Refused { session, .. } if session.number == 1));
         assert_eq!(refused.count(), 3);
-        assert!(matches!(told[3..], [Event::Closed { instances: 0, .. }]), "{told:?}");
+        assert!(matches!(told[3..], [ReceiverEvent::Closed { instances: 0, .. }]), "{told:?}");
     }
 
     #[test]
     fn a_file_that_took_the_name_of_another_is_not_removed() {
         watching(HOUR, |_, folder| {
             fs::write(folder.join("file"), "the first").unwrap();
-            let place = Place::open(folder).unwrap();
+            let place = FolderHandle::open(folder).unwrap();
             let mark = mark_of(&place.read("file".as_ref()).unwrap()).unwrap();
             fs::write(folder.join("file"), "the second one").unwrap();
             remove(&place, "file".as_ref(), mark).unwrap();

@@ -12,19 +12,19 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-pub struct Place(OwnedFd);
+pub struct FolderHandle(OwnedFd);
 
 /// What a name stands for.
-pub enum Thing {
+pub enum EntryKind {
     Folder,
-    File(Mark),
+    File(FileStamp),
     /// A link, a pipe, a device.
     Odd,
 }
 
 /// By which it is seen that a file has changed. A network share has no better ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark {
+pub struct FileStamp {
     pub size: u64,
     seconds: i64,
     nanoseconds: u64,
@@ -33,19 +33,19 @@ pub struct Mark {
 /// Opening a pipe would wait for somebody to write into it.
 const READ: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
 
-impl Place {
+impl FolderHandle {
     /// The way to it may be by links.
-    pub fn open(path: &Path) -> io::Result<Place> {
+    pub fn open(path: &Path) -> io::Result<FolderHandle> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Place(rustix::fs::openat(CWD, path, flags, Mode::empty())?))
+        Ok(FolderHandle(rustix::fs::openat(CWD, path, flags, Mode::empty())?))
     }
 
-    pub fn below(&self, name: &OsStr) -> io::Result<Place> {
-        Ok(Place(rustix::fs::openat(&self.0, name, READ | OFlags::DIRECTORY, Mode::empty())?))
+    pub fn below(&self, name: &OsStr) -> io::Result<FolderHandle> {
+        Ok(FolderHandle(rustix::fs::openat(&self.0, name, READ | OFlags::DIRECTORY, Mode::empty())?))
     }
 
     /// A folder below, made if it is not there.
-    pub fn made_below(&self, name: &OsStr) -> io::Result<Place> {
+    pub fn made_below(&self, name: &OsStr) -> io::Result<FolderHandle> {
         match rustix::fs::mkdirat(&self.0, name, Mode::from_raw_mode(0o777)) {
             Ok(()) | Err(Errno::EXIST) => self.below(name),
             Err(error) => Err(error.into()),
@@ -69,16 +69,16 @@ impl Place {
     }
 
     /// `None` if nothing has this name (any more).
-    pub fn look_at(&self, name: &OsStr) -> io::Result<Option<Thing>> {
+    pub fn look_at(&self, name: &OsStr) -> io::Result<Option<EntryKind>> {
         let stat = match rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
             Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         Ok(Some(match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => Thing::Folder,
-            FileType::RegularFile => Thing::File(mark(&stat)),
-            _ => Thing::Odd,
+            FileType::Directory => EntryKind::Folder,
+            FileType::RegularFile => EntryKind::File(mark(&stat)),
+            _ => EntryKind::Odd,
         }))
     }
 
@@ -92,7 +92,7 @@ impl Place {
         File::from(file).write_all(text.as_bytes())
     }
 
-    pub fn rename(&self, name: &OsStr, to: &Place, new: &OsStr) -> io::Result<()> {
+    pub fn rename(&self, name: &OsStr, to: &FolderHandle, new: &OsStr) -> io::Result<()> {
         Ok(rustix::fs::renameat(&self.0, name, &to.0, new)?)
     }
 
@@ -102,12 +102,12 @@ impl Place {
 }
 
 /// The mark of an open file.
-pub fn mark_of(file: &File) -> io::Result<Mark> {
+pub fn mark_of(file: &File) -> io::Result<FileStamp> {
     Ok(mark(&rustix::fs::fstat(file)?))
 }
 
-fn mark(stat: &Stat) -> Mark {
+fn mark(stat: &Stat) -> FileStamp {
     #[allow(clippy::unnecessary_cast, reason = "the types differ between systems")]
     let (size, seconds, nanoseconds) = (stat.st_size as u64, stat.st_mtime as i64, stat.st_mtime_nsec as u64);
-    Mark { size, seconds, nanoseconds }
+    FileStamp { size, seconds, nanoseconds }
 }

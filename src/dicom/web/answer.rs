@@ -7,7 +7,7 @@ use hyper::{Response, StatusCode};
 
 /// An answer, not yet in the form of the library.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct HttpAnswer {
     pub status: StatusCode,
     pub media_type: &'static str,
     pub body: String,
@@ -18,12 +18,12 @@ pub const DICOM_JSON: &str = "application/dicom+json";
 /// When to try again after a 503.
 const RETRY_AFTER_SECONDS: &str = "30";
 
-impl Answer {
+impl HttpAnswer {
     /// A refusal of the whole request, with its reason for whoever looks into the sender's log.
-    pub fn refusal(status: StatusCode, reason: impl Into<String>) -> Answer {
+    pub fn refusal(status: StatusCode, reason: impl Into<String>) -> HttpAnswer {
         let mut body = reason.into();
         body.push('\n');
-        Answer { status, media_type: "text/plain; charset=utf-8", body }
+        HttpAnswer { status, media_type: "text/plain; charset=utf-8", body }
     }
 
     pub fn into_response(self) -> Response<Full<Bytes>> {

@@ -3,25 +3,25 @@
 use std::io;
 use std::time::Duration;
 
-use crate::dicom::ask::send::Sent;
+use crate::dicom::ask::send::SentObject;
 use crate::dicom::wire::send_error::UNREADABLE_REMEDY;
 
-use super::Node;
-use super::multipart::Malformed;
-use super::pace::Broken;
+use super::WebNode;
+use super::multipart::MultipartError;
+use super::pace::BodyError;
 
 #[derive(Debug, thiserror::Error)]
 #[error("ask {node}: {cause}")]
-pub struct AskError {
-    pub node: Box<Node>,
+pub struct WebServiceError {
+    pub node: Box<WebNode>,
     #[source]
-    pub cause: Cause,
+    pub cause: WebServiceCause,
     /// The objects that had been answered before, if any were to be stored.
-    pub sent: Vec<Sent>,
+    pub sent: Vec<SentObject>,
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum Cause {
+pub enum WebServiceCause {
     #[error("the host's name is not known: {0}")]
     Unresolved(io::Error),
     #[error("no connection: {0}")]
@@ -49,51 +49,56 @@ pub enum Cause {
     NotTaken(String),
 }
 
-impl Cause {
+impl WebServiceCause {
     /// Nobody is there, or not for us: so it is for every other question.
     pub fn is_absence(&self) -> bool {
         match self {
-            Cause::Unresolved(_) | Cause::Unconnected(_) | Cause::Tls(_) | Cause::Later { .. } => true,
-            Cause::Refused { status, .. } => matches!(status, 401 | 403 | 404),
-            Cause::Silent
-            | Cause::Unreadable(_)
-            | Cause::Broken(_)
-            | Cause::NotUnderstood(_)
-            | Cause::TooMany(_)
-            | Cause::NotTaken(_) => false,
+            WebServiceCause::Unresolved(_)
+            | WebServiceCause::Unconnected(_)
+            | WebServiceCause::Tls(_)
+            | WebServiceCause::Later { .. } => true,
+            WebServiceCause::Refused { status, .. } => matches!(status, 401 | 403 | 404),
+            WebServiceCause::Silent
+            | WebServiceCause::Unreadable(_)
+            | WebServiceCause::Broken(_)
+            | WebServiceCause::NotUnderstood(_)
+            | WebServiceCause::TooMany(_)
+            | WebServiceCause::NotTaken(_) => false,
         }
     }
 }
 
-impl AskError {
+impl WebServiceError {
     /// What the reader can do.
     pub fn remedy(&self) -> String {
         let node = &self.node;
         match &self.cause {
-            Cause::Unresolved(_) => format!("Check the host in {node}."),
-            Cause::Unconnected(_) => {
+            WebServiceCause::Unresolved(_) => format!("Check the host in {node}."),
+            WebServiceCause::Unconnected(_) => {
                 format!("Check that a DICOMweb service is running at {node} and can be reached from here.")
             }
-            Cause::Tls(_) => "Check the certificates of both sides, and their authorities.".to_owned(),
-            Cause::Silent => {
+            WebServiceCause::Tls(_) => {
+                "Check the certificates of both sides, and their authorities.".to_owned()
+            }
+            WebServiceCause::Silent => {
                 format!("Check that the service is well: it was waited for {} s.", node.wait_max.as_secs())
             }
-            Cause::Unreadable(_) => UNREADABLE_REMEDY.to_owned(),
-            Cause::Broken(_) => {
+            WebServiceCause::Unreadable(_) => UNREADABLE_REMEDY.to_owned(),
+            WebServiceCause::Broken(_) => {
                 "Ask again: what has arrived already is recognised by its identifiers.".to_owned()
             }
-            Cause::Later { .. } => "Ask again later.".to_owned(),
-            Cause::Refused { status: 401 | 403, .. } => {
+            WebServiceCause::Later { .. } => "Ask again later.".to_owned(),
+            WebServiceCause::Refused { status: 401 | 403, .. } => {
                 "Let the service know us: by authorization, certificate or address.".to_owned()
             }
-            Cause::Refused { status: 404, .. } => {
+            WebServiceCause::Refused { status: 404, .. } => {
                 format!("Check the path in {node}, and what was asked for.")
             }
-            Cause::Refused { .. } | Cause::NotUnderstood(_) => {
+            WebServiceCause::Refused { .. } | WebServiceCause::NotUnderstood(_) => {
                 format!("Check that {node} is a DICOMweb service; its own log may say more.")
             }
-            Cause::TooMany(_) => "Ask for less: a narrower query, or a higher limit.".to_owned(),
-            Cause::NotTaken(_) => "Make room, and ask again.".to_owned(),
+            WebServiceCause::TooMany(_) => "Ask for less: a narrower query, or a higher limit.".to_owned(),
+            WebServiceCause::NotTaken(_) => "Make room, and ask again.".to_owned(),
         }
     }
 }
@@ -102,13 +107,15 @@ fn colon(reason: &str) -> String {
     if reason.is_empty() { String::new() } else { format!(": {reason}") }
 }
 
-impl From<Broken> for Cause {
-    fn from(broken: Broken) -> Cause {
+impl From<BodyError> for WebServiceCause {
+    fn from(broken: BodyError) -> WebServiceCause {
         match broken {
-            Broken::Slow => Cause::Silent,
-            Broken::Malformed(Malformed::CutOff) => Cause::Broken(Malformed::CutOff.to_string()),
-            Broken::Malformed(malformed) => Cause::NotUnderstood(malformed.to_string()),
-            other => Cause::Broken(other.to_string()),
+            BodyError::Slow => WebServiceCause::Silent,
+            BodyError::Malformed(MultipartError::CutOff) => {
+                WebServiceCause::Broken(MultipartError::CutOff.to_string())
+            }
+            BodyError::Malformed(malformed) => WebServiceCause::NotUnderstood(malformed.to_string()),
+            other => WebServiceCause::Broken(other.to_string()),
         }
     }
 }

@@ -26,25 +26,25 @@ use tokio_rustls::TlsConnector;
 
 use crate::tls;
 
-use super::Node;
-use super::ask_error::Cause;
-use super::pace::Pace;
-use super::prompt::Prompt;
+use super::WebNode;
+use super::ask_error::WebServiceCause;
+use super::pace::TimedBody;
+use super::quick_ack::QuickAckStream;
 
 /// What is asked.
-pub struct Question {
+pub struct HttpQuestion {
     pub method: Method,
     /// Below the node's path, with the query.
     pub path: String,
     pub accept: &'static str,
     pub content_type: Option<String>,
-    pub body: Pieces,
+    pub body: BodyPieces,
 }
 
 /// An answer whose body is still coming.
-pub struct Reply {
+pub struct HttpReply {
     pub head: Parts,
-    body: Pace,
+    body: TimedBody,
     runtime: Runtime,
 }
 
@@ -52,8 +52,8 @@ pub struct Reply {
 const REASON_BYTES_MAX: usize = 4 << 10;
 
 /// Asks, and waits for the head of the answer.
-pub fn ask(node: &Node, question: Question) -> Result<Reply, Cause> {
-    let runtime = Builder::new_current_thread().enable_all().build().map_err(Cause::Unconnected)?;
+pub fn ask(node: &WebNode, question: HttpQuestion) -> Result<HttpReply, WebServiceCause> {
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(WebServiceCause::Unconnected)?;
     let moved = question.body.moved.clone();
     let request = request(node, question)?;
     let answer = runtime.block_on(async {
@@ -61,47 +61,47 @@ pub fn ask(node: &Node, question: Question) -> Result<Reply, Cause> {
         send(stream, request, &moved, node.wait_max).await
     })?;
     let (head, body) = answer.into_parts();
-    Ok(Reply { head, body: Pace::new(body, node.wait_max), runtime })
+    Ok(HttpReply { head, body: TimedBody::new(body, node.wait_max), runtime })
 }
 
-impl Reply {
+impl HttpReply {
     /// The next bytes of the body; `None` at its end.
-    pub fn next(&mut self) -> Option<Result<Bytes, Cause>> {
+    pub fn next(&mut self) -> Option<Result<Bytes, WebServiceCause>> {
         let next = self.runtime.block_on(self.body.next());
-        next.map(|bytes| bytes.map_err(Cause::from))
+        next.map(|bytes| bytes.map_err(WebServiceCause::from))
     }
 
     /// All of the body.
-    pub fn read(&mut self, bytes_max: usize) -> Result<Vec<u8>, Cause> {
+    pub fn read(&mut self, bytes_max: usize) -> Result<Vec<u8>, WebServiceCause> {
         let mut body = Vec::new();
         while let Some(bytes) = self.next() {
             body.extend_from_slice(&bytes?);
             if body.len() > bytes_max {
-                return Err(Cause::NotUnderstood(format!("it has more than {bytes_max} bytes")));
+                return Err(WebServiceCause::NotUnderstood(format!("it has more than {bytes_max} bytes")));
             }
         }
         Ok(body)
     }
 
     /// Why it did not do what it was asked for.
-    pub fn refusal(mut self) -> Cause {
+    pub fn refusal(mut self) -> WebServiceCause {
         let status = self.head.status.as_u16();
         if let StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS = self.head.status {
             let text = self.head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
             let seconds = text.and_then(|text| text.trim().parse().ok());
-            return Cause::Later { status, after: seconds.map(Duration::from_secs) };
+            return WebServiceCause::Later { status, after: seconds.map(Duration::from_secs) };
         }
         let reason = self.read(REASON_BYTES_MAX).unwrap_or_default();
         let printable = String::from_utf8_lossy(&reason).split_whitespace().collect::<Vec<_>>().join(" ");
-        Cause::Refused {
+        WebServiceCause::Refused {
             status,
             reason: printable.chars().filter(|letter| !letter.is_control()).take(200).collect(),
         }
     }
 }
 
-fn request(node: &Node, question: Question) -> Result<Request<Pieces>, Cause> {
-    let Question { method, path, accept, content_type, body } = question;
+fn request(node: &WebNode, question: HttpQuestion) -> Result<Request<BodyPieces>, WebServiceCause> {
+    let HttpQuestion { method, path, accept, content_type, body } = question;
     let mut request = Request::builder()
         .method(method)
         .uri(format!("{}{path}", node.path))
@@ -115,43 +115,47 @@ fn request(node: &Node, question: Question) -> Result<Request<Pieces>, Cause> {
     if let Some(authorization) = &node.authorization {
         request = request.header(AUTHORIZATION, &authorization.0);
     }
-    request.body(body).map_err(|error| Cause::NotTaken(format!("this cannot be asked for: {error}")))
+    request
+        .body(body)
+        .map_err(|error| WebServiceCause::NotTaken(format!("this cannot be asked for: {error}")))
 }
 
-fn timed_out() -> Cause {
-    Cause::Unconnected(io::ErrorKind::TimedOut.into())
+fn timed_out() -> WebServiceCause {
+    WebServiceCause::Unconnected(io::ErrorKind::TimedOut.into())
 }
 
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+trait HttpStream: AsyncRead + AsyncWrite + Unpin + Send {}
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> HttpStream for S {}
 
-async fn connect(node: &Node) -> Result<Box<dyn Stream>, Cause> {
-    let addresses = (node.host(), node.port()).to_socket_addrs().map_err(Cause::Unresolved)?;
+async fn connect(node: &WebNode) -> Result<Box<dyn HttpStream>, WebServiceCause> {
+    let addresses = (node.host(), node.port()).to_socket_addrs().map_err(WebServiceCause::Unresolved)?;
     let addresses: Vec<_> = addresses.collect();
-    let stream = TcpStream::connect(&addresses[..]).await.map_err(Cause::Unconnected)?;
-    let stream = Prompt::new(stream);
+    let stream = TcpStream::connect(&addresses[..]).await.map_err(WebServiceCause::Unconnected)?;
+    let stream = QuickAckStream::new(stream);
     if !node.is_encrypted {
         return Ok(Box::new(stream));
     }
     let Some(client) = &node.tls else {
-        return Err(Cause::Tls(
+        return Err(WebServiceCause::Tls(
             "the address begins with https, and no authority is named to believe".to_owned(),
         ));
     };
-    let name = tls::server_name(node.host()).map_err(|error| Cause::Tls(error.to_string()))?;
+    let name = tls::server_name(node.host()).map_err(|error| WebServiceCause::Tls(error.to_string()))?;
     let stream = TlsConnector::from(client.config()).connect(name, stream).await;
-    Ok(Box::new(stream.map_err(|error| Cause::Tls(format!("the service was not believed: {error}")))?))
+    Ok(Box::new(
+        stream.map_err(|error| WebServiceCause::Tls(format!("the service was not believed: {error}")))?,
+    ))
 }
 
 /// Sends the request and waits for the head of the answer, as long as something moves.
 async fn send(
-    stream: Box<dyn Stream>,
-    request: Request<Pieces>,
-    moved: &Moved,
+    stream: Box<dyn HttpStream>,
+    request: Request<BodyPieces>,
+    moved: &BodyProgress,
     wait_max: Duration,
-) -> Result<hyper::Response<hyper::body::Incoming>, Cause> {
-    let broken = |error: hyper::Error| Cause::Broken(error.to_string());
+) -> Result<hyper::Response<hyper::body::Incoming>, WebServiceCause> {
+    let broken = |error: hyper::Error| WebServiceCause::Broken(error.to_string());
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     // It ends with the connection, at the latest when the runtime does.
     tokio::spawn(connection);
@@ -162,37 +166,37 @@ async fn send(
         tokio::select! {
             answer = answer.as_mut() => return answer.map_err(broken),
             () = sleep_until(end) => if moved.last() + wait_max <= Instant::now() {
-                return Err(Cause::Silent);
+                return Err(WebServiceCause::Silent);
             },
         }
     }
 }
 
 /// A body in pieces, each of which is known to have gone when the next is asked for.
-pub struct Pieces {
+pub struct BodyPieces {
     pieces: VecDeque<Bytes>,
-    moved: Moved,
+    moved: BodyProgress,
 }
 
 /// When something of a body has moved last.
 #[derive(Clone)]
-struct Moved(Arc<Mutex<Instant>>);
+struct BodyProgress(Arc<Mutex<Instant>>);
 
 /// Larger pieces are cut, so that their moving is seen.
 const PIECE_BYTES: usize = 256 << 10;
 
-impl Pieces {
-    pub fn new(pieces: impl IntoIterator<Item = Bytes>) -> Pieces {
+impl BodyPieces {
+    pub fn new(pieces: impl IntoIterator<Item = Bytes>) -> BodyPieces {
         let cut = |piece: Bytes| {
             let starts = (0..piece.len()).step_by(PIECE_BYTES);
             starts.map(move |start| piece.slice(start..piece.len().min(start + PIECE_BYTES)))
         };
         let pieces = pieces.into_iter().flat_map(cut).collect();
-        Pieces { pieces, moved: Moved(Arc::new(Mutex::new(Instant::now()))) }
+        BodyPieces { pieces, moved: BodyProgress(Arc::new(Mutex::new(Instant::now()))) }
     }
 }
 
-impl Body for Pieces {
+impl Body for BodyPieces {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -213,7 +217,7 @@ impl Body for Pieces {
     }
 }
 
-impl Moved {
+impl BodyProgress {
     fn now(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }

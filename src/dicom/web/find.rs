@@ -8,15 +8,15 @@ use serde_json::{Map, Value};
 
 use crate::dicom::intake::completion::Counter;
 
-use super::Node;
+use super::WebNode;
 use super::answer::DICOM_JSON;
-use super::ask_error::{AskError, Cause};
-use super::client::{Pieces, Question, ask};
+use super::ask_error::{WebServiceCause, WebServiceError};
+use super::client::{BodyPieces, HttpQuestion, ask};
 
 /// What is looked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Query {
-    pub level: Level,
+pub struct WebQuery {
+    pub level: WebLevel,
     /// Only those of this study, and of this series of it.
     pub study_instance_uid: Option<String>,
     pub series_instance_uid: Option<String>,
@@ -27,7 +27,7 @@ pub struct Query {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Level {
+pub enum WebLevel {
     #[default]
     Studies,
     Series,
@@ -36,7 +36,7 @@ pub enum Level {
 
 /// What was found: a data set in the DICOM JSON model (PS3.18 annex F).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found(Map<String, Value>);
+pub struct WebMatch(Map<String, Value>);
 
 /// Answers asked for at once.
 const PAGE: usize = 500;
@@ -47,9 +47,9 @@ const PAGE_BYTES_MAX: usize = 32 << 20;
 ///
 /// # Errors
 /// If the service cannot be asked or refuses, or there are more answers.
-pub fn find(node: &Node, query: &Query, answers_max: usize) -> Result<Vec<Found>, AskError> {
-    let failed = |cause| AskError { node: Box::new(node.clone()), cause, sent: Vec::new() };
-    let mut found: Vec<Found> = Vec::new();
+pub fn find(node: &WebNode, query: &WebQuery, answers_max: usize) -> Result<Vec<WebMatch>, WebServiceError> {
+    let failed = |cause| WebServiceError { node: Box::new(node.clone()), cause, sent: Vec::new() };
+    let mut found: Vec<WebMatch> = Vec::new();
     let mut before = Vec::new();
     loop {
         let page = page(node, query, found.len()).map_err(failed)?;
@@ -59,18 +59,18 @@ pub fn find(node: &Node, query: &Query, answers_max: usize) -> Result<Vec<Found>
         }
         found.extend(page.iter().cloned());
         if found.len() > answers_max {
-            return Err(failed(Cause::TooMany(answers_max)));
+            return Err(failed(WebServiceCause::TooMany(answers_max)));
         }
         before = page;
     }
 }
 
 /// Asks a service how many instances of a study it has. `None` if it does not say.
-pub fn counter(node: Node) -> Counter {
+pub fn counter(node: WebNode) -> Counter {
     Arc::new(move |study, _| {
         let matching = vec![("StudyInstanceUID".to_owned(), study.to_owned())];
         let include = vec![NUMBER_OF_STUDY_RELATED_INSTANCES.to_owned()];
-        let found = find(&node, &Query { matching, include, ..Query::default() }, 1);
+        let found = find(&node, &WebQuery { matching, include, ..WebQuery::default() }, 1);
         if let Err(error) = &found {
             tracing::warn!("how many instances a study has could not be asked: {error}");
         }
@@ -80,30 +80,31 @@ pub fn counter(node: Node) -> Counter {
 
 const NUMBER_OF_STUDY_RELATED_INSTANCES: &str = "00201208";
 
-fn page(node: &Node, query: &Query, offset: usize) -> Result<Vec<Found>, Cause> {
+fn page(node: &WebNode, query: &WebQuery, offset: usize) -> Result<Vec<WebMatch>, WebServiceCause> {
     let path = format!("{}limit={PAGE}&offset={offset}", query.path());
-    let body = Pieces::new([]);
+    let body = BodyPieces::new([]);
     let mut reply =
-        ask(node, Question { method: Method::GET, path, accept: DICOM_JSON, content_type: None, body })?;
+        ask(node, HttpQuestion { method: Method::GET, path, accept: DICOM_JSON, content_type: None, body })?;
     match reply.head.status {
         StatusCode::NO_CONTENT => Ok(Vec::new()),
         StatusCode::OK => {
             let body = reply.read(PAGE_BYTES_MAX)?;
-            read(&body).ok_or_else(|| Cause::NotUnderstood("it is not a list in DICOM JSON".to_owned()))
+            read(&body)
+                .ok_or_else(|| WebServiceCause::NotUnderstood("it is not a list in DICOM JSON".to_owned()))
         }
         _ => Err(reply.refusal()),
     }
 }
 
-fn read(body: &[u8]) -> Option<Vec<Found>> {
+fn read(body: &[u8]) -> Option<Vec<WebMatch>> {
     if body.trim_ascii().is_empty() {
         return Some(Vec::new());
     }
     let list: Vec<Map<String, Value>> = serde_json::from_slice(body).ok()?;
-    Some(list.into_iter().map(Found).collect())
+    Some(list.into_iter().map(WebMatch).collect())
 }
 
-impl Query {
+impl WebQuery {
     /// Below the node's path, ready for more to be asked.
     fn path(&self) -> String {
         let mut path = String::new();
@@ -114,9 +115,9 @@ impl Query {
             }
         }
         path.push_str(match self.level {
-            Level::Studies => "/studies?",
-            Level::Series => "/series?",
-            Level::Instances => "/instances?",
+            WebLevel::Studies => "/studies?",
+            WebLevel::Series => "/series?",
+            WebLevel::Instances => "/instances?",
         });
         let included = self.include.iter().map(|name| ("includefield", name));
         let all = self.matching.iter().map(|(name, value)| (name.as_str(), value)).chain(included);
@@ -127,7 +128,7 @@ impl Query {
     }
 }
 
-impl Found {
+impl WebMatch {
     /// The values of an attribute as text, by its tag in eight hexadecimal digits. Of a person's name it
     /// is the first representation that is there.
     pub fn texts(&self, tag: &str) -> Vec<String> {
@@ -173,8 +174,8 @@ mod tests {
 
     #[test]
     fn a_query_is_a_path() {
-        let query = Query {
-            level: Level::Instances,
+        let query = WebQuery {
+            level: WebLevel::Instances,
             study_instance_uid: Some("1.2".to_owned()),
             series_instance_uid: Some("1.2/../3".to_owned()),
             matching: vec![("PatientName".to_owned(), "Müller^A&B*".to_owned())],
@@ -183,7 +184,7 @@ mod tests {
         let expected = "/studies/1.2/series/1.2%2F..%2F3/instances?\
             PatientName=M%C3%BCller%5EA%26B%2A&includefield=00081030&";
         assert_eq!(query.path(), expected);
-        assert_eq!(Query::default().path(), "/studies?");
+        assert_eq!(WebQuery::default().path(), "/studies?");
     }
 
     #[test]

@@ -5,63 +5,63 @@ use std::net::SocketAddr;
 use hyper::StatusCode;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::dicom::intake::door::Door;
-use crate::dicom::intake::event::{Event, Way};
-use crate::dicom::names::status::Status;
+use crate::dicom::intake::event::{ReceiverEvent, SessionKind};
+use crate::dicom::intake::instance_intake::InstanceIntake;
+use crate::dicom::names::status::DimseStatus;
 
-use super::answer::{Answer, DICOM_JSON};
-use super::order::Order;
-use super::pace::Broken;
+use super::answer::{DICOM_JSON, HttpAnswer};
+use super::body_intake::{BodyChunk, BodyIntake, BodyResult};
+use super::order::StoreOrder;
+use super::pace::BodyError;
 use super::store_response::StoreResponse;
-use super::taking::{Chunk, Taken, Taking};
 
 /// A request that has been let in: where its body comes from, and where its answer goes.
-pub struct Job {
+pub struct WebJob {
     pub peer: SocketAddr,
-    pub order: Order,
-    pub body: mpsc::Receiver<Chunk>,
-    pub answer: oneshot::Sender<Answer>,
+    pub order: StoreOrder,
+    pub body: mpsc::Receiver<BodyChunk>,
+    pub answer: oneshot::Sender<HttpAnswer>,
 }
 
 /// Does a job to its end. Who asked may be gone by then, and need not be answered.
-pub fn take_in(door: &Door, parts_max: usize, job: Job) {
-    let Job { peer, order, mut body, answer } = job;
-    let visit = door.visit(Way::Web);
-    (door.tell)(&Event::Opened { visit, peer, calling_ae: String::new() });
-    let taking = Taking::new(door, visit, order.study_instance_uid, parts_max);
-    let gone = || Chunk::Broken(Broken::CutOff("the connection is gone".to_owned()));
+pub fn take_in(intake: &InstanceIntake, parts_max: usize, job: WebJob) {
+    let WebJob { peer, order, mut body, answer } = job;
+    let session = intake.session(SessionKind::Web);
+    (intake.tell)(&ReceiverEvent::Opened { session, peer, calling_ae: String::new() });
+    let taking = BodyIntake::new(intake, session, order.study_instance_uid, parts_max);
+    let gone = || BodyChunk::Broken(BodyError::CutOff("the connection is gone".to_owned()));
     let taken = taking.take(order.form, || body.blocking_recv().unwrap_or_else(gone));
     drop(body);
     let _ = answer.send(match &taken.end {
         Ok(()) => whole(&taken),
-        Err(broken) => Answer::refusal(status(broken), broken.to_string()),
+        Err(broken) => HttpAnswer::refusal(status(broken), broken.to_string()),
     });
 }
 
 /// The answer to a whole body (PS3.18 table 10.5.3-1).
-fn whole(taken: &Taken) -> Answer {
+fn whole(taken: &BodyResult) -> HttpAnswer {
     let StoreResponse { stored, failed, others } = &taken.response;
     let refused = failed.len() + others.len();
     let reasons = || failed.iter().map(|one| &one.status).chain(others);
     let status = match (stored.len(), refused) {
-        (0, 0) => return Answer::refusal(StatusCode::BAD_REQUEST, "there is no part in the body"),
+        (0, 0) => return HttpAnswer::refusal(StatusCode::BAD_REQUEST, "there is no part in the body"),
         (_, 0) => StatusCode::OK,
         (1.., _) => StatusCode::ACCEPTED,
         (0, _) if taken.too_large == refused => StatusCode::PAYLOAD_TOO_LARGE,
-        (0, _) if reasons().all(|reason| *reason == Status::OUT_OF_RESOURCES) => {
+        (0, _) if reasons().all(|reason| *reason == DimseStatus::OUT_OF_RESOURCES) => {
             StatusCode::SERVICE_UNAVAILABLE
         }
         (0, _) => StatusCode::CONFLICT,
     };
-    Answer { status, media_type: DICOM_JSON, body: taken.response.write() }
+    HttpAnswer { status, media_type: DICOM_JSON, body: taken.response.write() }
 }
 
-fn status(broken: &Broken) -> StatusCode {
+fn status(broken: &BodyError) -> StatusCode {
     match broken {
-        Broken::Slow => StatusCode::REQUEST_TIMEOUT,
-        Broken::CutOff(_) | Broken::Malformed(_) => StatusCode::BAD_REQUEST,
-        Broken::TooManyParts(_) => StatusCode::PAYLOAD_TOO_LARGE,
-        Broken::Stopping => StatusCode::SERVICE_UNAVAILABLE,
-        Broken::Own => StatusCode::INTERNAL_SERVER_ERROR,
+        BodyError::Slow => StatusCode::REQUEST_TIMEOUT,
+        BodyError::CutOff(_) | BodyError::Malformed(_) => StatusCode::BAD_REQUEST,
+        BodyError::TooManyParts(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        BodyError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        BodyError::Own => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -10,6 +10,7 @@
 
 mod answer;
 mod ask_error;
+mod body_intake;
 mod client;
 mod find;
 mod job;
@@ -18,45 +19,44 @@ pub mod multipart;
 mod node;
 mod order;
 mod pace;
-mod prompt;
 mod pull;
+mod quick_ack;
 mod retrieve;
 mod server;
 mod service;
 mod store;
 mod store_response;
-mod taking;
 
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use crate::dicom::wire::caller::Caller;
+use crate::dicom::wire::caller::KnownCaller;
 use crate::tls;
 
-pub use ask_error::{AskError, Cause};
-pub use find::{Found, Level, Query, counter, find};
+pub use ask_error::{WebServiceCause, WebServiceError};
+pub use find::{WebLevel, WebMatch, WebQuery, counter, find};
 pub use media_type::MediaType;
-pub use node::{Authorization, Node, NotANode};
-pub(in crate::dicom) use pull::{Pulled, fetch};
+pub use node::{AuthorizationValue, WebNode, WebNodeError};
+pub(in crate::dicom) use pull::{PullResult, fetch};
 pub use retrieve::retrieve;
-pub(in crate::dicom) use server::Server;
+pub(in crate::dicom) use server::WebServer;
 pub use store::store;
 #[cfg(any(test, fuzzing))]
 pub(in crate::dicom) use {
-    order::Form,
-    taking::{Chunk, Taking},
+    body_intake::{BodyChunk, BodyIntake},
+    order::BodyForm,
 };
 
 /// How to receive over HTTP. How large an instance may be and how long a peer may be silent is the same as
-/// over DIMSE ([`super::Settings`]); a caller is known here by its address alone, so those with an AE title
+/// over DIMSE ([`super::ReceiveSettings`]); a caller is known here by its address alone, so those with an AE title
 /// do not count.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct WebSettings {
     pub listener: Arc<TcpListener>,
     /// With it, only encrypted connections are taken.
-    pub tls: Option<tls::Server>,
+    pub tls: Option<tls::TlsServer>,
     /// Who may call, by address; if nobody is named, everybody.
-    pub callers: Vec<Caller>,
+    pub callers: Vec<KnownCaller>,
     /// What stands before `/studies`: `/dicom-web`.
     pub base_path: String,
     /// 64; what comes beyond them is closed.
@@ -71,9 +71,9 @@ pub(in crate::dicom) const CONNECTIONS_MAX: usize = 64;
 pub(in crate::dicom) const REQUESTS_MAX: usize = 8;
 pub(in crate::dicom) const PARTS_MAX: usize = 10_000;
 
-impl Settings {
-    pub fn new(listener: TcpListener) -> Settings {
-        Settings {
+impl WebSettings {
+    pub fn new(listener: TcpListener) -> WebSettings {
+        WebSettings {
             listener: Arc::new(listener),
             tls: None,
             callers: Vec::new(),

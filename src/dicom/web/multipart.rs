@@ -9,18 +9,18 @@ use memchr::{memmem, memrchr};
 use super::media_type::MediaType;
 
 /// Reads one body.
-pub struct Multipart {
+pub struct MultipartReader {
     /// CR LF, two dashes, and the boundary: where a part ends, if it is not the first one.
     delimiter: Vec<u8>,
     finder: memmem::Finder<'static>,
-    state: State,
+    state: MultipartState,
 }
 
 /// What comes out.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Piece<'a> {
+pub enum MultipartPiece<'a> {
     /// A part begins.
-    Head(Head),
+    Head(PartHead),
     /// Bytes of the part.
     Bytes(&'a [u8]),
     /// The part is whole.
@@ -29,13 +29,13 @@ pub enum Piece<'a> {
 
 /// The header fields of a part, names in lower case.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Head {
+pub struct PartHead {
     fields: Vec<(String, String)>,
 }
 
 /// Why a body cannot be read on. What came out before its last `Head` is whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Malformed {
+pub enum MultipartError {
     #[error("its media type names no boundary that can be read")]
     NoBoundary,
     #[error("a boundary is followed by other text")]
@@ -49,7 +49,7 @@ pub enum Malformed {
 }
 
 #[derive(Debug)]
-enum State {
+enum MultipartState {
     /// Before the first boundary, or in a part. So many bytes match the delimiter; so many of them
     /// came before the content.
     Content {
@@ -63,7 +63,7 @@ enum State {
     Head(Vec<u8>),
     /// Behind the last boundary.
     Epilogue,
-    Malformed(Malformed),
+    Malformed(MultipartError),
 }
 
 /// The standard has 70; Orthanc writes longer ones.
@@ -78,39 +78,43 @@ const PADDING_BYTES_MAX: usize = 128;
 /// already that belongs to the delimiter: it is borrowed, and is nobody's content.
 const LINE_END: &[u8] = b"\r\n";
 
-impl Multipart {
+impl MultipartReader {
     /// Reads the body of this media type.
     ///
     /// # Errors
     /// If it names no boundary.
-    pub fn of(media_type: &MediaType) -> Result<Multipart, Malformed> {
+    pub fn of(media_type: &MediaType) -> Result<MultipartReader, MultipartError> {
         let boundary = media_type.parameter("boundary").unwrap_or_default().trim_end().as_bytes();
         let allowed = |byte: &u8| (b' '..=b'~').contains(byte);
         if boundary.is_empty() || boundary.len() > BOUNDARY_BYTES_MAX || !boundary.iter().all(allowed) {
-            return Err(Malformed::NoBoundary);
+            return Err(MultipartError::NoBoundary);
         }
         let delimiter = [b"\r\n--", boundary].concat();
         let finder = memmem::Finder::new(&delimiter).into_owned();
-        Ok(Multipart { delimiter, finder, state: content(false) })
+        Ok(MultipartReader { delimiter, finder, state: content(false) })
     }
 
     /// Takes the next bytes of the body.
     ///
     /// # Errors
     /// If they cannot be those of a body with parts. Nothing that comes after is taken.
-    pub fn push(&mut self, mut bytes: &[u8], take: &mut dyn FnMut(Piece)) -> Result<(), Malformed> {
+    pub fn push(
+        &mut self,
+        mut bytes: &[u8],
+        take: &mut dyn FnMut(MultipartPiece),
+    ) -> Result<(), MultipartError> {
         while !bytes.is_empty() {
             let taken = match &mut self.state {
-                State::Content { .. } => Ok(self.content(bytes, take)),
-                State::Line(_) => self.line(bytes),
-                State::Head(_) => self.head(bytes, take),
-                State::Epilogue => return Ok(()),
-                State::Malformed(malformed) => Err(*malformed),
+                MultipartState::Content { .. } => Ok(self.content(bytes, take)),
+                MultipartState::Line(_) => self.line(bytes),
+                MultipartState::Head(_) => self.head(bytes, take),
+                MultipartState::Epilogue => return Ok(()),
+                MultipartState::Malformed(malformed) => Err(*malformed),
             };
             match taken {
                 Ok(taken) => bytes = &bytes[taken..],
                 Err(malformed) => {
-                    self.state = State::Malformed(malformed);
+                    self.state = MultipartState::Malformed(malformed);
                     return Err(malformed);
                 }
             }
@@ -122,20 +126,20 @@ impl Multipart {
     ///
     /// # Errors
     /// If it should not be.
-    pub fn end(self) -> Result<(), Malformed> {
+    pub fn end(self) -> Result<(), MultipartError> {
         match self.state {
-            State::Epilogue => Ok(()),
-            State::Malformed(malformed) => Err(malformed),
-            _ => Err(Malformed::CutOff),
+            MultipartState::Epilogue => Ok(()),
+            MultipartState::Malformed(malformed) => Err(malformed),
+            _ => Err(MultipartError::CutOff),
         }
     }
 
     /// Takes bytes of a part, up to the delimiter at most.
-    fn content(&mut self, bytes: &[u8], take: &mut dyn FnMut(Piece)) -> usize {
-        let State::Content { of_part, matched, borrowed } = self.state else { return 0 };
+    fn content(&mut self, bytes: &[u8], take: &mut dyn FnMut(MultipartPiece)) -> usize {
+        let MultipartState::Content { of_part, matched, borrowed } = self.state else { return 0 };
         let mut give = |bytes: &[u8]| {
             if of_part && !bytes.is_empty() {
-                take(Piece::Bytes(bytes));
+                take(MultipartPiece::Bytes(bytes));
             }
         };
         if matched > 0 {
@@ -144,9 +148,9 @@ impl Multipart {
             if more < wanted.len() && more < bytes.len() {
                 // No delimiter after all, and none can have begun within it.
                 give(&self.delimiter[borrowed..matched + more]);
-                self.state = State::Content { of_part, matched: 0, borrowed: 0 };
+                self.state = MultipartState::Content { of_part, matched: 0, borrowed: 0 };
             } else if more < wanted.len() {
-                self.state = State::Content { of_part, matched: matched + more, borrowed };
+                self.state = MultipartState::Content { of_part, matched: matched + more, borrowed };
             } else {
                 self.delimited(of_part, take);
             }
@@ -160,43 +164,45 @@ impl Multipart {
         let begun = memrchr(b'\r', bytes).filter(|at| self.delimiter.starts_with(&bytes[*at..]));
         let matched = begun.map_or(0, |at| bytes.len() - at);
         give(&bytes[..bytes.len() - matched]);
-        self.state = State::Content { of_part, matched, borrowed: 0 };
+        self.state = MultipartState::Content { of_part, matched, borrowed: 0 };
         bytes.len()
     }
 
-    fn delimited(&mut self, of_part: bool, take: &mut dyn FnMut(Piece)) {
+    fn delimited(&mut self, of_part: bool, take: &mut dyn FnMut(MultipartPiece)) {
         if of_part {
-            take(Piece::End);
+            take(MultipartPiece::End);
         }
-        self.state = State::Line(Vec::new());
+        self.state = MultipartState::Line(Vec::new());
     }
 
     /// Takes what stands behind a boundary: two dashes if it was the last, or blanks and a line end.
-    fn line(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
-        let State::Line(line) = &mut self.state else { return Ok(0) };
+    fn line(&mut self, bytes: &[u8]) -> Result<usize, MultipartError> {
+        let MultipartState::Line(line) = &mut self.state else { return Ok(0) };
         line.push(bytes[0]);
         match line.as_slice() {
-            b"--" => self.state = State::Epilogue,
-            [padding @ .., b'\r', b'\n'] if is_blank(padding) => self.state = State::Head(Vec::new()),
+            b"--" => self.state = MultipartState::Epilogue,
+            [padding @ .., b'\r', b'\n'] if is_blank(padding) => {
+                self.state = MultipartState::Head(Vec::new())
+            }
             b"-" => {}
             [padding @ .., b'\r'] | padding if is_blank(padding) && padding.len() <= PADDING_BYTES_MAX => {}
-            _ => return Err(Malformed::Boundary),
+            _ => return Err(MultipartError::Boundary),
         }
         Ok(1)
     }
 
     /// Takes bytes of a part's header, up to the empty line at its end.
-    fn head(&mut self, bytes: &[u8], take: &mut dyn FnMut(Piece)) -> Result<usize, Malformed> {
-        let State::Head(head) = &mut self.state else { return Ok(0) };
+    fn head(&mut self, bytes: &[u8], take: &mut dyn FnMut(MultipartPiece)) -> Result<usize, MultipartError> {
+        let MultipartState::Head(head) = &mut self.state else { return Ok(0) };
         for (index, byte) in bytes.iter().enumerate() {
             head.push(*byte);
             if head.as_slice() == LINE_END || head.ends_with(b"\r\n\r\n") {
-                take(Piece::Head(Head::read(head).ok_or(Malformed::Head)?));
+                take(MultipartPiece::Head(PartHead::read(head).ok_or(MultipartError::Head)?));
                 self.state = content(true);
                 return Ok(index + 1);
             }
             if head.len() >= HEAD_BYTES_MAX {
-                return Err(Malformed::HeadTooLong);
+                return Err(MultipartError::HeadTooLong);
             }
         }
         Ok(bytes.len())
@@ -204,21 +210,21 @@ impl Multipart {
 }
 
 /// At the beginning of the body, or of a part.
-fn content(of_part: bool) -> State {
-    State::Content { of_part, matched: LINE_END.len(), borrowed: LINE_END.len() }
+fn content(of_part: bool) -> MultipartState {
+    MultipartState::Content { of_part, matched: LINE_END.len(), borrowed: LINE_END.len() }
 }
 
 fn is_blank(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| matches!(byte, b' ' | b'\t'))
 }
 
-impl Head {
+impl PartHead {
     /// The value of a field, by its name in lower case.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    fn read(bytes: &[u8]) -> Option<Head> {
+    fn read(bytes: &[u8]) -> Option<PartHead> {
         let text = String::from_utf8_lossy(bytes);
         let mut fields: Vec<(String, String)> = Vec::new();
         for line in text.split("\r\n").filter(|line| !line.is_empty()) {
@@ -234,7 +240,7 @@ impl Head {
                 (None, _) => return None,
             }
         }
-        Some(Head { fields })
+        Some(PartHead { fields })
     }
 }
 
@@ -242,21 +248,21 @@ impl Head {
 mod tests {
     use super::*;
 
-    type Parts = Vec<(Head, Vec<u8>, bool)>;
+    type Parts = Vec<(PartHead, Vec<u8>, bool)>;
 
-    fn multipart(boundary: &str) -> Multipart {
+    fn multipart(boundary: &str) -> MultipartReader {
         let media_type = format!("multipart/related; boundary=\"{boundary}\"");
-        Multipart::of(&MediaType::read(&media_type).unwrap()).unwrap()
+        MultipartReader::of(&MediaType::read(&media_type).unwrap()).unwrap()
     }
 
     /// The parts, whether each is whole, and how it ended, with chunks of one size.
-    fn read(body: &[u8], chunk: usize) -> (Parts, Result<(), Malformed>) {
+    fn read(body: &[u8], chunk: usize) -> (Parts, Result<(), MultipartError>) {
         let mut multipart = multipart("=_b");
         let mut parts = Parts::new();
-        let mut take = |piece: Piece| match piece {
-            Piece::Head(head) => parts.push((head, Vec::new(), false)),
-            Piece::Bytes(bytes) => parts.last_mut().unwrap().1.extend_from_slice(bytes),
-            Piece::End => parts.last_mut().unwrap().2 = true,
+        let mut take = |piece: MultipartPiece| match piece {
+            MultipartPiece::Head(head) => parts.push((head, Vec::new(), false)),
+            MultipartPiece::Bytes(bytes) => parts.last_mut().unwrap().1.extend_from_slice(bytes),
+            MultipartPiece::End => parts.last_mut().unwrap().2 = true,
         };
         let pushed = body.chunks(chunk).try_for_each(|bytes| multipart.push(bytes, &mut take));
         let end = pushed.and_then(|()| multipart.end());
@@ -311,7 +317,7 @@ mod tests {
     fn what_is_cut_off_is_not_whole() {
         let body = b"--=_b\r\n\r\none\r\n--=_b\r\n\r\ntwo\r\n--=_b-";
         for length in 0..body.len() {
-            assert_eq!(read(&body[..length], 5).1, Err(Malformed::CutOff), "{length} bytes");
+            assert_eq!(read(&body[..length], 5).1, Err(MultipartError::CutOff), "{length} bytes");
         }
         let (parts, _) = read(&body[..body.len() - 10], 5);
         assert_eq!(parts.iter().map(|part| part.2).collect::<Vec<_>>(), [true, false]);
@@ -320,11 +326,11 @@ mod tests {
     #[test]
     fn what_is_malformed_stays_so() {
         for (body, malformed) in [
-            (b"--=_bc\r\n".to_vec(), Malformed::Boundary),
-            (b"--=_b\n\n".to_vec(), Malformed::Boundary),
-            ([b"--=_b".as_slice(), &[b' '; 200]].concat(), Malformed::Boundary),
-            (b"--=_b\r\nno colon\r\n\r\n".to_vec(), Malformed::Head),
-            ([b"--=_b\r\nX: ".as_slice(), &[b'x'; HEAD_BYTES_MAX]].concat(), Malformed::HeadTooLong),
+            (b"--=_bc\r\n".to_vec(), MultipartError::Boundary),
+            (b"--=_b\n\n".to_vec(), MultipartError::Boundary),
+            ([b"--=_b".as_slice(), &[b' '; 200]].concat(), MultipartError::Boundary),
+            (b"--=_b\r\nno colon\r\n\r\n".to_vec(), MultipartError::Head),
+            ([b"--=_b\r\nX: ".as_slice(), &[b'x'; HEAD_BYTES_MAX]].concat(), MultipartError::HeadTooLong),
         ] {
             let mut multipart = multipart("=_b");
             assert_eq!(multipart.push(&body, &mut |piece| panic!("{piece:?}")), Err(malformed));
@@ -357,9 +363,9 @@ mod tests {
         for wrong in ["multipart/related", "a/b; boundary=\"\"", "a/b; boundary=\"a\rb\"", "a/b; boundary=ä"]
         {
             let media_type = MediaType::read(wrong).unwrap_or_default();
-            assert!(Multipart::of(&media_type).is_err(), "{wrong}");
+            assert!(MultipartReader::of(&media_type).is_err(), "{wrong}");
         }
         let long = MediaType::read(&format!("a/b; boundary={}", "x".repeat(BOUNDARY_BYTES_MAX + 1))).unwrap();
-        assert!(Multipart::of(&long).is_err());
+        assert!(MultipartReader::of(&long).is_err());
     }
 }

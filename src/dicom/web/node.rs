@@ -11,7 +11,7 @@ use crate::tls;
 /// Read from `http://host:port/path` or `https://host:port/path`, where the path is what stands before
 /// `/studies`.
 #[derive(Clone, Debug)]
-pub struct Node {
+pub struct WebNode {
     pub(super) is_encrypted: bool,
     /// `host:port` as it was written.
     pub(super) authority: String,
@@ -20,8 +20,8 @@ pub struct Node {
     /// How long to wait for the connection, and while nothing moves: 30 s.
     pub wait_max: Duration,
     /// Whom to believe; without it, nobody at an `https` address is believed.
-    pub tls: Option<tls::Client>,
-    pub authorization: Option<Authorization>,
+    pub tls: Option<tls::TlsClient>,
+    pub authorization: Option<AuthorizationValue>,
     /// In one STOW request: 64 MiB, or one instance if it is larger.
     pub batch_bytes_max: u64,
     /// In one STOW request: 200.
@@ -30,23 +30,23 @@ pub struct Node {
 
 /// The value of the header field `Authorization`, for example `Bearer …`. It is shown to nobody else.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Authorization(pub String);
+pub struct AuthorizationValue(pub String);
 
-impl fmt::Debug for Authorization {
+impl fmt::Debug for AuthorizationValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Authorization(…)")
     }
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum NotANode {
+pub enum WebNodeError {
     #[error("{0:?} is not of the form http(s)://host:port/path, for example http://127.0.0.1:8042/dicom-web")]
     Form(String),
     #[error("a URL must not have a name and a password in it; they belong into a file")]
     Secret,
 }
 
-impl Node {
+impl WebNode {
     /// Without brackets around an IPv6 address.
     pub(super) fn host(&self) -> &str {
         let host = self.authority.rsplit_once(':').map_or("", |(host, _)| host);
@@ -58,11 +58,11 @@ impl Node {
     }
 }
 
-impl FromStr for Node {
-    type Err = NotANode;
+impl FromStr for WebNode {
+    type Err = WebNodeError;
 
-    fn from_str(text: &str) -> Result<Node, NotANode> {
-        let form = || NotANode::Form(text.to_owned());
+    fn from_str(text: &str) -> Result<WebNode, WebNodeError> {
+        let form = || WebNodeError::Form(text.to_owned());
         let url: Uri = text.trim().parse().map_err(|_| form())?;
         let (is_encrypted, default_port) = match url.scheme_str() {
             Some("http") => (false, 80),
@@ -70,7 +70,7 @@ impl FromStr for Node {
             _ => return Err(form()),
         };
         if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-            return Err(NotANode::Secret);
+            return Err(WebNodeError::Secret);
         }
         let host = url.host().filter(|host| !host.is_empty()).ok_or_else(form)?;
         let has_port = url.authority().is_some_and(|authority| authority.as_str().len() > host.len());
@@ -79,7 +79,7 @@ impl FromStr for Node {
         if url.query().is_some() {
             return Err(form());
         }
-        Ok(Node {
+        Ok(WebNode {
             is_encrypted,
             authority: format!("{host}:{port}"),
             path: url.path().trim_end_matches('/').to_owned(),
@@ -92,7 +92,7 @@ impl FromStr for Node {
     }
 }
 
-impl fmt::Display for Node {
+impl fmt::Display for WebNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.is_encrypted { "https" } else { "http" };
         write!(f, "{scheme}://{}{}", self.authority, self.path)
@@ -111,7 +111,7 @@ mod tests {
             ("http://[::1]/a/b", "http://[::1]:80/a/b"),
             ("HTTPS://Pacs:8443/", "https://Pacs:8443"),
         ] {
-            assert_eq!(text.parse::<Node>().unwrap().to_string(), shown, "{text}");
+            assert_eq!(text.parse::<WebNode>().unwrap().to_string(), shown, "{text}");
         }
         for wrong in [
             "",
@@ -124,17 +124,17 @@ mod tests {
             "http://a/?b",
             "/x",
         ] {
-            assert!(matches!(wrong.parse::<Node>(), Err(NotANode::Form(_))), "{wrong}");
+            assert!(matches!(wrong.parse::<WebNode>(), Err(WebNodeError::Form(_))), "{wrong}");
         }
-        assert!(matches!("http://a:b@pacs/".parse::<Node>(), Err(NotANode::Secret)));
-        let node: Node = "http://[::1]:8042".parse().unwrap();
+        assert!(matches!("http://a:b@pacs/".parse::<WebNode>(), Err(WebNodeError::Secret)));
+        let node: WebNode = "http://[::1]:8042".parse().unwrap();
         assert_eq!((node.host(), node.port()), ("::1", 8042));
     }
 
     #[test]
     fn a_secret_is_not_shown() {
-        let mut node: Node = "http://pacs".parse().unwrap();
-        node.authorization = Some(Authorization("Bearer hush".to_owned()));
+        let mut node: WebNode = "http://pacs".parse().unwrap();
+        node.authorization = Some(AuthorizationValue("Bearer hush".to_owned()));
         assert!(!format!("{node:?} {node}").contains("hush"));
     }
 }

@@ -6,23 +6,23 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
-use crate::dicom::wire::caller::Caller;
+use crate::dicom::wire::caller::KnownCaller;
 
-use super::answer::Answer;
+use super::answer::HttpAnswer;
 use super::media_type::MediaType;
-use super::multipart::Multipart;
+use super::multipart::MultipartReader;
 
 /// To store what the body has.
-pub struct Order {
+pub struct StoreOrder {
     /// If all instances must belong to one.
     pub study_instance_uid: Option<String>,
-    pub form: Form,
+    pub form: BodyForm,
 }
 
 /// How instances stand in the body.
-pub enum Form {
+pub enum BodyForm {
     /// Each is a part.
-    Parts(Box<Multipart>),
+    Parts(Box<MultipartReader>),
     /// There is one.
     Whole,
 }
@@ -32,25 +32,33 @@ pub const DICOM: &str = "application/dicom";
 /// A Study Instance UID has at most so many characters (PS3.5 9.1).
 const UID_BYTES_MAX: usize = 64;
 
-impl Order {
+impl StoreOrder {
     /// Reads what is asked for by a peer at `address`, or gives what it is refused with.
-    pub fn read(head: &Parts, base_path: &str, callers: &[Caller], address: IpAddr) -> Result<Order, Answer> {
+    pub fn read(
+        head: &Parts,
+        base_path: &str,
+        callers: &[KnownCaller],
+        address: IpAddr,
+    ) -> Result<StoreOrder, HttpAnswer> {
         if !callers.is_empty() && !callers.iter().any(|caller| caller.is_at(address)) {
-            return Err(Answer::refusal(StatusCode::FORBIDDEN, "this address is not that of a known caller"));
+            return Err(HttpAnswer::refusal(
+                StatusCode::FORBIDDEN,
+                "this address is not that of a known caller",
+            ));
         }
         let study_instance_uid = study(head.uri.path(), base_path)?;
         if head.method != Method::POST {
             let reason = "instances are stored with POST; nothing else is served here";
-            return Err(Answer::refusal(StatusCode::METHOD_NOT_ALLOWED, reason));
+            return Err(HttpAnswer::refusal(StatusCode::METHOD_NOT_ALLOWED, reason));
         }
-        Ok(Order { study_instance_uid, form: form(head)? })
+        Ok(StoreOrder { study_instance_uid, form: form(head)? })
     }
 }
 
 /// The study that a path names, if it does.
-fn study(path: &str, base_path: &str) -> Result<Option<String>, Answer> {
+fn study(path: &str, base_path: &str) -> Result<Option<String>, HttpAnswer> {
     let unknown =
-        || Answer::refusal(StatusCode::NOT_FOUND, "only BASE/studies and BASE/studies/UID are served");
+        || HttpAnswer::refusal(StatusCode::NOT_FOUND, "only BASE/studies and BASE/studies/UID are served");
     let below = path.strip_prefix(base_path.trim_end_matches('/')).ok_or_else(unknown)?;
     match below.trim_end_matches('/').strip_prefix("/studies").ok_or_else(unknown)? {
         "" => Ok(None),
@@ -63,8 +71,8 @@ fn study(path: &str, base_path: &str) -> Result<Option<String>, Answer> {
     }
 }
 
-fn form(head: &Parts) -> Result<Form, Answer> {
-    let unsupported = |reason: &str| Err(Answer::refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason));
+fn form(head: &Parts) -> Result<BodyForm, HttpAnswer> {
+    let unsupported = |reason: &str| Err(HttpAnswer::refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason));
     let field = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
     if field(CONTENT_ENCODING).is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
         return unsupported("a compressed body is not taken");
@@ -74,10 +82,10 @@ fn form(head: &Parts) -> Result<Form, Answer> {
     };
     let root = media_type.parameter("type").unwrap_or(DICOM).to_ascii_lowercase();
     match (media_type.name.as_str(), root.as_str()) {
-        (DICOM, _) => Ok(Form::Whole),
-        ("multipart/related", DICOM) => match Multipart::of(&media_type) {
-            Ok(multipart) => Ok(Form::Parts(Box::new(multipart))),
-            Err(error) => Err(Answer::refusal(StatusCode::BAD_REQUEST, error.to_string())),
+        (DICOM, _) => Ok(BodyForm::Whole),
+        ("multipart/related", DICOM) => match MultipartReader::of(&media_type) {
+            Ok(multipart) => Ok(BodyForm::Parts(Box::new(multipart))),
+            Err(error) => Err(HttpAnswer::refusal(StatusCode::BAD_REQUEST, error.to_string())),
         },
         ("multipart/related", "application/dicom+json" | "application/dicom+xml") => {
             unsupported("metadata apart from bulk data is not taken, only instances as application/dicom")
@@ -98,7 +106,7 @@ mod tests {
     }
 
     fn refused(head: &Parts) -> u16 {
-        let order = Order::read(head, "/dicom-web/", &[], [127, 0, 0, 1].into());
+        let order = StoreOrder::read(head, "/dicom-web/", &[], [127, 0, 0, 1].into());
         order.err().map_or(200, |answer| answer.status.as_u16())
     }
 
@@ -134,8 +142,8 @@ mod tests {
     fn callers_are_known_by_address_alone() {
         let head = head("POST", "/studies/1.2", DICOM);
         let let_in = |callers: &[&str]| {
-            let callers: Vec<Caller> = callers.iter().map(|caller| caller.parse().unwrap()).collect();
-            Order::read(&head, "", &callers, [10, 0, 0, 7].into()).is_ok()
+            let callers: Vec<KnownCaller> = callers.iter().map(|caller| caller.parse().unwrap()).collect();
+            StoreOrder::read(&head, "", &callers, [10, 0, 0, 7].into()).is_ok()
         };
         assert!(let_in(&[]) && let_in(&["CT1", "*@10.0.0.0/24"]));
         assert!(!let_in(&["*@10.0.1.0/24"]) && !let_in(&["CT1@10.0.0.7"]));

@@ -6,11 +6,11 @@ use http_body_util::BodyExt;
 use hyper::body::{Bytes, Incoming};
 use tokio::time::{Instant, timeout};
 
-use super::multipart::Malformed;
+use super::multipart::MultipartError;
 
 /// A body being read. Within the time a peer may be silent there must come so many bytes, or the end:
 /// who sends a byte a second is cut off. Time in which nobody asks for bytes does not count.
-pub struct Pace {
+pub struct TimedBody {
     body: Incoming,
     silence_max: Duration,
     waited: Duration,
@@ -22,13 +22,13 @@ const BYTES_MIN: usize = 64 << 10;
 
 /// Why a body did not come to its end, or is not read to it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Broken {
+pub enum BodyError {
     #[error("the peer was silent, or too slow, for too long")]
     Slow,
     #[error("the body broke off: {0}")]
     CutOff(String),
     #[error("the body is malformed: {0}")]
-    Malformed(#[from] Malformed),
+    Malformed(#[from] MultipartError),
     #[error("it has more than {0} parts")]
     TooManyParts(usize),
     #[error("flow is being stopped")]
@@ -37,22 +37,22 @@ pub enum Broken {
     Own,
 }
 
-impl Pace {
-    pub fn new(body: Incoming, silence_max: Duration) -> Pace {
-        Pace { body, silence_max, waited: Duration::ZERO, received: 0, is_asked_for: false }
+impl TimedBody {
+    pub fn new(body: Incoming, silence_max: Duration) -> TimedBody {
+        TimedBody { body, silence_max, waited: Duration::ZERO, received: 0, is_asked_for: false }
     }
 
     /// The next bytes; `None` at the end.
-    pub async fn next(&mut self) -> Option<Result<Bytes, Broken>> {
+    pub async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
         self.is_asked_for = true;
         loop {
             let begun = Instant::now();
             let frame = timeout(self.silence_max.saturating_sub(self.waited), self.body.frame()).await;
             self.waited += begun.elapsed();
             match frame {
-                Err(_) => return Some(Err(Broken::Slow)),
+                Err(_) => return Some(Err(BodyError::Slow)),
                 Ok(None) => return None,
-                Ok(Some(Err(error))) => return Some(Err(Broken::CutOff(error.to_string()))),
+                Ok(Some(Err(error))) => return Some(Err(BodyError::CutOff(error.to_string()))),
                 Ok(Some(Ok(frame))) => {
                     // Trailers say nothing that is asked for here.
                     let Ok(bytes) = frame.into_data() else { continue };

@@ -1,25 +1,25 @@
 //! Fetches studies from DICOMweb services: what comes is taken in through the same door as what others
 //! send, and makes the same requests.
 
-use crate::dicom::intake::door::Door;
-use crate::dicom::intake::event::Way;
-use crate::dicom::intake::stop::Stop;
-use crate::dicom::names::status::Status;
+use crate::dicom::intake::event::SessionKind;
+use crate::dicom::intake::instance_intake::InstanceIntake;
+use crate::dicom::intake::stop::StopHandle;
+use crate::dicom::names::status::DimseStatus;
 
-use super::Node;
-use super::ask_error::{AskError, Cause};
-use super::client::Reply;
-use super::order::Form;
-use super::pace::Broken;
+use super::WebNode;
+use super::ask_error::{WebServiceCause, WebServiceError};
+use super::body_intake::{BodyChunk, BodyIntake, BodyResult};
+use super::client::HttpReply;
+use super::order::BodyForm;
+use super::pace::BodyError;
 use super::retrieve::{ask_for, parts};
-use super::taking::{Chunk, Taken, Taking};
 
 /// What of a study has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Pulled {
+pub struct PullResult {
     pub stored: usize,
     /// Of those that were not let in, why.
-    pub refused: Vec<Status>,
+    pub refused: Vec<DimseStatus>,
 }
 
 /// No study has more.
@@ -30,40 +30,45 @@ const INSTANCES_MAX: usize = 100_000;
 /// # Errors
 /// If the service does not give it, or not to its end.
 pub(in crate::dicom) fn fetch(
-    door: &Door,
-    node: &Node,
+    intake: &InstanceIntake,
+    node: &WebNode,
     study_instance_uid: &str,
-    stop: &Stop,
-) -> Result<Pulled, AskError> {
-    let failed = |cause| AskError { node: Box::new(node.clone()), cause, sent: Vec::new() };
-    pull(door, node, study_instance_uid, stop).map_err(failed)
+    stop: &StopHandle,
+) -> Result<PullResult, WebServiceError> {
+    let failed = |cause| WebServiceError { node: Box::new(node.clone()), cause, sent: Vec::new() };
+    pull(intake, node, study_instance_uid, stop).map_err(failed)
 }
 
-fn pull(door: &Door, node: &Node, study_instance_uid: &str, stop: &Stop) -> Result<Pulled, Cause> {
+fn pull(
+    intake: &InstanceIntake,
+    node: &WebNode,
+    study_instance_uid: &str,
+    stop: &StopHandle,
+) -> Result<PullResult, WebServiceCause> {
     let mut reply = ask_for(node, study_instance_uid)?;
-    let form = Form::Parts(Box::new(parts(&reply)?));
+    let form = BodyForm::Parts(Box::new(parts(&reply)?));
     let study = Some(study_instance_uid.to_owned());
-    let taking = Taking::new(door, door.visit(Way::Web), study, INSTANCES_MAX);
+    let taking = BodyIntake::new(intake, intake.session(SessionKind::Web), study, INSTANCES_MAX);
     let mut broken = None;
-    let Taken { response, end, .. } = taking.take(form, || next(&mut reply, stop, &mut broken));
+    let BodyResult { response, end, .. } = taking.take(form, || next(&mut reply, stop, &mut broken));
     let refused = response.failed.iter().map(|one| one.status).chain(response.others).collect();
     match (end, broken) {
-        (Ok(()), _) => Ok(Pulled { stored: response.stored.len(), refused }),
+        (Ok(()), _) => Ok(PullResult { stored: response.stored.len(), refused }),
         (Err(_), Some(cause)) => Err(cause),
         (Err(end), None) => Err(end.into()),
     }
 }
 
 /// The next chunk of the answer; why there is none is put aside.
-fn next(reply: &mut Reply, stop: &Stop, broken: &mut Option<Cause>) -> Chunk {
+fn next(reply: &mut HttpReply, stop: &StopHandle, broken: &mut Option<WebServiceCause>) -> BodyChunk {
     match reply.next() {
-        _ if stop.is_requested() => Chunk::Broken(Broken::Stopping),
-        Some(Ok(bytes)) => Chunk::Bytes(bytes),
-        None => Chunk::End,
+        _ if stop.is_requested() => BodyChunk::Broken(BodyError::Stopping),
+        Some(Ok(bytes)) => BodyChunk::Bytes(bytes),
+        None => BodyChunk::End,
         Some(Err(cause)) => {
             let reason = cause.to_string();
             *broken = Some(cause);
-            Chunk::Broken(Broken::CutOff(reason))
+            BodyChunk::Broken(BodyError::CutOff(reason))
         }
     }
 }

@@ -25,18 +25,18 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use crate::dicom::intake::door::Door;
-use crate::dicom::intake::event::Event;
-use crate::dicom::intake::stop::Stop;
+use crate::dicom::intake::event::ReceiverEvent;
+use crate::dicom::intake::instance_intake::InstanceIntake;
+use crate::dicom::intake::stop::StopHandle;
 
-use super::Settings;
-use super::job::{Job, take_in};
-use super::prompt::Prompt;
-use super::service::Service;
+use super::WebSettings;
+use super::job::{WebJob, take_in};
+use super::quick_ack::QuickAckStream;
+use super::service::WebService;
 
 /// A server whose port is open.
-pub struct Server<'a> {
-    settings: &'a Settings,
+pub struct WebServer<'a> {
+    settings: &'a WebSettings,
     runtime: Runtime,
 }
 
@@ -48,11 +48,11 @@ const HEADER_FIELDS_MAX: usize = 64;
 /// How long answers that are under way at the stop may take.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-impl<'a> Server<'a> {
-    pub fn open(settings: &'a Settings) -> io::Result<Server<'a>> {
+impl<'a> WebServer<'a> {
+    pub fn open(settings: &'a WebSettings) -> io::Result<WebServer<'a>> {
         settings.listener.set_nonblocking(true)?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        Ok(Server { settings, runtime })
+        Ok(WebServer { settings, runtime })
     }
 
     pub fn address(&self) -> io::Result<SocketAddr> {
@@ -60,9 +60,9 @@ impl<'a> Server<'a> {
     }
 
     /// Serves until the stop.
-    pub fn serve(self, door: &Door, silence_max: Duration, stop: &Stop) -> io::Result<()> {
+    pub fn serve(self, intake: &InstanceIntake, silence_max: Duration, stop: &StopHandle) -> io::Result<()> {
         let workers = self.settings.requests_max;
-        let (give, jobs) = blocking::sync_channel::<Job>(workers);
+        let (give, jobs) = blocking::sync_channel::<WebJob>(workers);
         let jobs = &Mutex::new(jobs);
         let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let parts_max = self.settings.parts_max;
@@ -70,29 +70,29 @@ impl<'a> Server<'a> {
             for number in 0..workers {
                 let work = move || {
                     while let Ok(job) = next() {
-                        take_in(door, parts_max, job);
+                        take_in(intake, parts_max, job);
                     }
                 };
                 thread::Builder::new().name(format!("dicom-web-{number}")).spawn_scoped(scope, work)?;
             }
-            LocalSet::new().block_on(&self.runtime, accept(self.settings, door, silence_max, stop, give))
+            LocalSet::new().block_on(&self.runtime, accept(self.settings, intake, silence_max, stop, give))
         })
     }
 }
 
 /// Accepts connections until the stop; returns when all have ended.
 async fn accept(
-    settings: &Settings,
-    door: &Door<'_>,
+    settings: &WebSettings,
+    intake: &InstanceIntake<'_>,
     silence_max: Duration,
-    stop: &Stop,
-    jobs: blocking::SyncSender<Job>,
+    stop: &StopHandle,
+    jobs: blocking::SyncSender<WebJob>,
 ) -> io::Result<()> {
     let listener = TcpListener::from_std(settings.listener.try_clone()?)?;
     let acceptor = settings.tls.as_ref().map(|tls| TlsAcceptor::from(tls.config()));
     let (stop_all, stopping) = watch::channel(false);
     let (events, mut told) = mpsc::channel(64);
-    let service = Rc::new(Service {
+    let service = Rc::new(WebService {
         callers: settings.callers.clone(),
         base_path: settings.base_path.clone(),
         silence_max,
@@ -108,18 +108,18 @@ async fn accept(
                 _ if stop.is_requested() => break,
                 Ok((_, peer)) if connections.len() >= settings.connections_max => {
                     let reason = "there are as many connections as allowed".to_owned();
-                    (door.tell)(&Event::TurnedAway { peer, reason });
+                    (intake.tell)(&ReceiverEvent::TurnedAway { peer, reason });
                 }
                 Ok((stream, peer)) => {
                     connections.spawn_local(hold(Rc::clone(&service), acceptor.clone(), stream, peer));
                 }
                 Err(error) => {
-                    (door.tell)(&Event::NotAccepted { reason: error.to_string() });
+                    (intake.tell)(&ReceiverEvent::NotAccepted { reason: error.to_string() });
                     // Most likely there are too many open files: give some time to close.
                     sleep(Duration::from_millis(50)).await;
                 }
             },
-            Some(event) = told.recv() => (door.tell)(&event),
+            Some(event) = told.recv() => (intake.tell)(&event),
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
         }
     }
@@ -130,7 +130,7 @@ async fn accept(
         while !connections.is_empty() {
             tokio::select! {
                 _ = connections.join_next() => {}
-                Some(event) = told.recv() => (door.tell)(&event),
+                Some(event) = told.recv() => (intake.tell)(&event),
             }
         }
     };
@@ -138,25 +138,25 @@ async fn accept(
     let _ = timeout(FAREWELL, farewell).await;
     connections.shutdown().await;
     while let Ok(event) = told.try_recv() {
-        (door.tell)(&event);
+        (intake.tell)(&event);
     }
     Ok(())
 }
 
 /// Holds a connection to its end.
-async fn hold(service: Rc<Service>, acceptor: Option<TlsAcceptor>, stream: TcpStream, peer: SocketAddr) {
-    let stream = Prompt::new(stream);
-    let Some(acceptor) = acceptor else { return converse(service, stream, peer).await };
+async fn hold(service: Rc<WebService>, acceptor: Option<TlsAcceptor>, stream: TcpStream, peer: SocketAddr) {
+    let stream = QuickAckStream::new(stream);
+    let Some(acceptor) = acceptor else { return serve_http(service, stream, peer).await };
     let reason = match timeout(service.silence_max, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => return converse(service, stream, peer).await,
+        Ok(Ok(stream)) => return serve_http(service, stream, peer).await,
         Ok(Err(error)) => format!("the peer was not believed, or did not believe us: {error}"),
         Err(_) => "no handshake in time".to_owned(),
     };
-    service.tell(Event::TurnedAway { peer, reason }).await;
+    service.tell(ReceiverEvent::TurnedAway { peer, reason }).await;
 }
 
-async fn converse(service: Rc<Service>, stream: impl AsyncRead + AsyncWrite + Unpin, peer: SocketAddr) {
-    let clock = Rc::new(Clock::new(service.silence_max));
+async fn serve_http(service: Rc<WebService>, stream: impl AsyncRead + AsyncWrite + Unpin, peer: SocketAddr) {
+    let clock = Rc::new(ConnectionTimer::new(service.silence_max));
     let answer = |request| {
         let (service, clock) = (Rc::clone(&service), Rc::clone(&clock));
         async move {
@@ -191,20 +191,20 @@ async fn converse(service: Rc<Service>, stream: impl AsyncRead + AsyncWrite + Un
             }
         }
     };
-    service.tell(Event::TurnedAway { peer, reason }).await;
+    service.tell(ReceiverEvent::TurnedAway { peer, reason }).await;
 }
 
 /// The time a connection has for everything but a body.
-struct Clock {
+struct ConnectionTimer {
     time: Duration,
     /// `None` while a request is being answered.
     end: Cell<Option<Instant>>,
     has_run_once: Cell<bool>,
 }
 
-impl Clock {
-    fn new(time: Duration) -> Clock {
-        Clock { time, end: Cell::new(Some(Instant::now() + time)), has_run_once: Cell::new(false) }
+impl ConnectionTimer {
+    fn new(time: Duration) -> ConnectionTimer {
+        ConnectionTimer { time, end: Cell::new(Some(Instant::now() + time)), has_run_once: Cell::new(false) }
     }
 
     fn stop(&self) {

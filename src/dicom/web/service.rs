@@ -10,25 +10,25 @@ use hyper::header::EXPECT;
 use hyper::{Request, StatusCode};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use crate::dicom::intake::event::Event;
-use crate::dicom::wire::caller::Caller;
+use crate::dicom::intake::event::ReceiverEvent;
+use crate::dicom::wire::caller::KnownCaller;
 
-use super::answer::Answer;
-use super::job::Job;
-use super::order::Order;
-use super::pace::{Broken, Pace};
-use super::taking::Chunk;
+use super::answer::HttpAnswer;
+use super::body_intake::BodyChunk;
+use super::job::WebJob;
+use super::order::StoreOrder;
+use super::pace::{BodyError, TimedBody};
 
 /// What all connections share.
-pub struct Service {
-    pub callers: Vec<Caller>,
+pub struct WebService {
+    pub callers: Vec<KnownCaller>,
     pub base_path: String,
     pub silence_max: Duration,
-    pub jobs: SyncSender<Job>,
+    pub jobs: SyncSender<WebJob>,
     /// For so many jobs there is somebody to do them.
     pub room: Arc<Semaphore>,
     pub stopping: watch::Receiver<bool>,
-    pub events: mpsc::Sender<Event>,
+    pub events: mpsc::Sender<ReceiverEvent>,
 }
 
 /// Chunks of a body that wait for the disk; each has at most the size of the connection's buffer.
@@ -38,11 +38,11 @@ const CHUNKS_MAX: usize = 8;
 /// reset, and the sender would not see why.
 const UNWANTED_BYTES_MAX: usize = 8 << 20;
 
-impl Service {
-    pub async fn answer(&self, peer: SocketAddr, request: Request<Incoming>) -> Answer {
+impl WebService {
+    pub async fn answer(&self, peer: SocketAddr, request: Request<Incoming>) -> HttpAnswer {
         let (head, body) = request.into_parts();
-        let mut body = Pace::new(body, self.silence_max);
-        let order = Order::read(&head, &self.base_path, &self.callers, peer.ip());
+        let mut body = TimedBody::new(body, self.silence_max);
+        let order = StoreOrder::read(&head, &self.base_path, &self.callers, peer.ip());
         let answer = match order {
             Ok(order) => self.take_in(peer, order, &mut body).await,
             Err(answer) => {
@@ -58,19 +58,20 @@ impl Service {
         answer
     }
 
-    pub async fn tell(&self, event: Event) {
+    pub async fn tell(&self, event: ReceiverEvent) {
         // There is nobody to tell when the server has ended.
         let _ = self.events.send(event).await;
     }
 
-    async fn turned_away(&self, peer: SocketAddr, answer: &Answer) {
+    async fn turned_away(&self, peer: SocketAddr, answer: &HttpAnswer) {
         let reason = format!("{}: {}", answer.status, answer.body.trim_end());
-        self.tell(Event::TurnedAway { peer, reason }).await;
+        self.tell(ReceiverEvent::TurnedAway { peer, reason }).await;
     }
 
-    async fn take_in(&self, peer: SocketAddr, order: Order, body: &mut Pace) -> Answer {
-        let busy =
-            || Answer::refusal(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once, try again later");
+    async fn take_in(&self, peer: SocketAddr, order: StoreOrder, body: &mut TimedBody) -> HttpAnswer {
+        let busy = || {
+            HttpAnswer::refusal(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once, try again later")
+        };
         let Ok(_room) = self.room.try_acquire() else {
             let answer = busy();
             self.turned_away(peer, &answer).await;
@@ -78,27 +79,27 @@ impl Service {
         };
         let (give, chunks) = mpsc::channel(CHUNKS_MAX);
         let (answer, answered) = oneshot::channel();
-        if self.jobs.try_send(Job { peer, order, body: chunks, answer }).is_err() {
+        if self.jobs.try_send(WebJob { peer, order, body: chunks, answer }).is_err() {
             return busy();
         }
         self.pass_on(body, give).await;
-        let gone = |_| Answer::refusal(StatusCode::INTERNAL_SERVER_ERROR, Broken::Own.to_string());
+        let gone = |_| HttpAnswer::refusal(StatusCode::INTERNAL_SERVER_ERROR, BodyError::Own.to_string());
         answered.await.unwrap_or_else(gone)
     }
 
     /// Passes the body on to its end, or until nobody wants more of it.
-    async fn pass_on(&self, body: &mut Pace, give: mpsc::Sender<Chunk>) {
+    async fn pass_on(&self, body: &mut TimedBody, give: mpsc::Sender<BodyChunk>) {
         let mut stopping = self.stopping.clone();
         loop {
             let chunk = tokio::select! {
                 next = body.next() => match next {
-                    Some(Ok(bytes)) => Chunk::Bytes(bytes),
-                    Some(Err(broken)) => Chunk::Broken(broken),
-                    None => Chunk::End,
+                    Some(Ok(bytes)) => BodyChunk::Bytes(bytes),
+                    Some(Err(broken)) => BodyChunk::Broken(broken),
+                    None => BodyChunk::End,
                 },
-                _ = stopping.wait_for(|stopping| *stopping) => Chunk::Broken(Broken::Stopping),
+                _ = stopping.wait_for(|stopping| *stopping) => BodyChunk::Broken(BodyError::Stopping),
             };
-            let is_last = !matches!(chunk, Chunk::Bytes(_));
+            let is_last = !matches!(chunk, BodyChunk::Bytes(_));
             if give.send(chunk).await.is_err() || is_last {
                 return;
             }
@@ -106,7 +107,7 @@ impl Service {
     }
 }
 
-async fn read_unwanted(body: &mut Pace) {
+async fn read_unwanted(body: &mut TimedBody) {
     let mut read = 0;
     while read < UNWANTED_BYTES_MAX {
         match body.next().await {

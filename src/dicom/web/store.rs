@@ -7,15 +7,15 @@ use hyper::body::Bytes;
 use hyper::{Method, StatusCode};
 use memchr::memmem;
 
-use crate::dicom::ask::send::{Outcome, Sent};
-use crate::dicom::file::object::Object;
-use crate::dicom::names::status::Status;
+use crate::dicom::ask::send::{SendOutcome, SentObject};
+use crate::dicom::file::object::DicomObject;
+use crate::dicom::names::status::DimseStatus;
 
-use super::Node;
+use super::WebNode;
 use super::answer::DICOM_JSON;
-use super::ask_error::{AskError, Cause};
-use super::client::{Pieces, Question, ask};
-use super::store_response::{Reference, StoreResponse};
+use super::ask_error::{WebServiceCause, WebServiceError};
+use super::client::{BodyPieces, HttpQuestion, ask};
+use super::store_response::{InstanceReference, StoreResponse};
 
 /// A store response for a batch is much shorter.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
@@ -27,19 +27,19 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 ///
 /// # Errors
 /// If the service cannot be asked, or refuses a request as a whole. A refused object is no error: it
-/// is told in its [`Outcome`].
-pub fn store(node: &Node, objects: &[Object]) -> Result<Vec<Sent>, AskError> {
+/// is told in its [`SendOutcome`].
+pub fn store(node: &WebNode, objects: &[DicomObject]) -> Result<Vec<SentObject>, WebServiceError> {
     let mut sent = Vec::with_capacity(objects.len());
     for batch in batches(objects, node.batch_instances_max, node.batch_bytes_max) {
         if let Err(cause) = store_batch(node, batch, &mut sent) {
-            return Err(AskError { node: Box::new(node.clone()), cause, sent });
+            return Err(WebServiceError { node: Box::new(node.clone()), cause, sent });
         }
     }
     Ok(sent)
 }
 
 /// Splits objects so that each part is small enough, or one object.
-fn batches(objects: &[Object], count_max: usize, bytes_max: u64) -> Vec<&[Object]> {
+fn batches(objects: &[DicomObject], count_max: usize, bytes_max: u64) -> Vec<&[DicomObject]> {
     let mut batches = Vec::new();
     let mut rest = objects;
     while !rest.is_empty() {
@@ -56,52 +56,57 @@ fn batches(objects: &[Object], count_max: usize, bytes_max: u64) -> Vec<&[Object
     batches
 }
 
-fn store_batch(node: &Node, batch: &[Object], sent: &mut Vec<Sent>) -> Result<(), Cause> {
+fn store_batch(
+    node: &WebNode,
+    batch: &[DicomObject],
+    sent: &mut Vec<SentObject>,
+) -> Result<(), WebServiceCause> {
     match answer(node, batch) {
-        Ok(Answer::Each(outcomes)) => {
-            sent.extend(batch.iter().map(|object| Sent::of(object, outcomes.of(object))));
+        Ok(BatchAnswer::Each(outcomes)) => {
+            sent.extend(batch.iter().map(|object| SentObject::of(object, outcomes.of(object))));
             Ok(())
         }
-        Ok(Answer::Refused(_)) if batch.len() > 1 => {
+        Ok(BatchAnswer::Refused(_)) if batch.len() > 1 => {
             let (one, other) = batch.split_at(batch.len() / 2);
             store_batch(node, one, sent)?;
             store_batch(node, other, sent)
         }
-        Ok(Answer::Refused(outcome)) => {
-            sent.extend(batch.iter().map(|object| Sent::of(object, outcome.clone())));
+        Ok(BatchAnswer::Refused(outcome)) => {
+            sent.extend(batch.iter().map(|object| SentObject::of(object, outcome.clone())));
             Ok(())
         }
         Err(cause) if cause.is_absence() => Err(cause),
         Err(cause) => {
-            sent.extend(batch.iter().map(|object| Sent::of(object, Outcome::Unanswered)));
+            sent.extend(batch.iter().map(|object| SentObject::of(object, SendOutcome::Unanswered)));
             Err(cause)
         }
     }
 }
 
 /// What a service answers for a batch.
-enum Answer {
-    Each(Outcomes),
+enum BatchAnswer {
+    Each(StoreOutcomes),
     /// As a whole, for what is in it: less of it may be taken. And what that means for a single object.
-    Refused(Outcome),
+    Refused(SendOutcome),
 }
 
-fn answer(node: &Node, batch: &[Object]) -> Result<Answer, Cause> {
+fn answer(node: &WebNode, batch: &[DicomObject]) -> Result<BatchAnswer, WebServiceCause> {
     let mut reply = ask(node, question(&read(batch)?))?;
     match reply.head.status {
         // Each service has its own idea of how much is too much.
         StatusCode::PAYLOAD_TOO_LARGE => {
             let comment = "the instance is too large for the service".to_owned();
-            Ok(Answer::Refused(Outcome::Refused { status: Status::OUT_OF_RESOURCES, comment }))
+            Ok(BatchAnswer::Refused(SendOutcome::Refused { status: DimseStatus::OUT_OF_RESOURCES, comment }))
         }
         StatusCode::OK | StatusCode::ACCEPTED | StatusCode::CONFLICT => {
             let response = StoreResponse::read(&reply.read(ANSWER_BYTES_MAX)?);
-            let nothing = || Cause::NotUnderstood("it does not say what became of the instances".to_owned());
-            Ok(Answer::Each(Outcomes::new(response.ok_or_else(nothing)?, reply.head.status)))
+            let nothing =
+                || WebServiceCause::NotUnderstood("it does not say what became of the instances".to_owned());
+            Ok(BatchAnswer::Each(StoreOutcomes::new(response.ok_or_else(nothing)?, reply.head.status)))
         }
         status if is_about_instances(status) => {
             let comment = reply.refusal().to_string();
-            Ok(Answer::Refused(Outcome::Refused { status: Status::CANNOT_UNDERSTAND, comment }))
+            Ok(BatchAnswer::Refused(SendOutcome::Refused { status: DimseStatus::CANNOT_UNDERSTAND, comment }))
         }
         _ => Err(reply.refusal()),
     }
@@ -113,27 +118,27 @@ fn is_about_instances(status: StatusCode) -> bool {
 }
 
 /// A batch is in memory as a whole: no batch is larger than the node's settings say, or than one object.
-fn read(batch: &[Object]) -> Result<Vec<Bytes>, Cause> {
+fn read(batch: &[DicomObject]) -> Result<Vec<Bytes>, WebServiceCause> {
     let files = batch.iter().map(|object| {
         let mut bytes = Vec::new();
         object.file()?.read_to_end(&mut bytes)?;
         Ok(Bytes::from(bytes))
     });
     let files: io::Result<Vec<Bytes>> = files.collect();
-    files.map_err(|error| Cause::Unreadable(error.to_string()))
+    files.map_err(|error| WebServiceCause::Unreadable(error.to_string()))
 }
 
-fn question(batch: &[Bytes]) -> Question {
+fn question(batch: &[Bytes]) -> HttpQuestion {
     let boundary = boundary(batch);
     let head = Bytes::from(format!("\r\n--{boundary}\r\nContent-Type: application/dicom\r\n\r\n"));
     let end = Bytes::from(format!("\r\n--{boundary}--\r\n"));
     let parts = batch.iter().flat_map(|file| [head.clone(), file.clone()]);
-    Question {
+    HttpQuestion {
         method: Method::POST,
         path: "/studies".to_owned(),
         accept: DICOM_JSON,
         content_type: Some(format!("multipart/related; type=\"application/dicom\"; boundary={boundary}")),
-        body: Pieces::new(parts.chain([end])),
+        body: BodyPieces::new(parts.chain([end])),
     }
 }
 
@@ -148,42 +153,46 @@ fn boundary(batch: &[Bytes]) -> String {
 }
 
 /// What a store response says, by SOP Instance UID.
-struct Outcomes {
-    by_uid: BTreeMap<String, Outcome>,
+struct StoreOutcomes {
+    by_uid: BTreeMap<String, SendOutcome>,
     /// Something failed that the service cannot name.
-    others: Option<Status>,
+    others: Option<DimseStatus>,
 }
 
-impl Outcomes {
-    fn new(response: StoreResponse, status: StatusCode) -> Outcomes {
+impl StoreOutcomes {
+    fn new(response: StoreResponse, status: StatusCode) -> StoreOutcomes {
         let StoreResponse { stored, failed, others } = response;
         // A conflict is that nothing was stored, whatever stands below it.
         let stored = stored.into_iter().filter(|_| status.is_success());
-        let stored = stored.map(|Reference { sop_instance_uid, status, .. }| {
+        let stored = stored.map(|InstanceReference { sop_instance_uid, status, .. }| {
             let comment = String::new();
-            let outcome =
-                if status == Status::SUCCESS { Outcome::Stored } else { Outcome::Warned { status, comment } };
-            (sop_instance_uid, outcome)
-        });
-        // What is named as failed, too, has failed.
-        let failed = failed.into_iter().map(|Reference { sop_instance_uid, status, .. }| {
-            let status = if status == Status::SUCCESS { Status::PROCESSING_FAILURE } else { status };
-            let comment = String::new();
-            let is_there = status.is_there_already();
-            let outcome = if is_there {
-                Outcome::Warned { status, comment }
+            let outcome = if status == DimseStatus::SUCCESS {
+                SendOutcome::Stored
             } else {
-                Outcome::Refused { status, comment }
+                SendOutcome::Warned { status, comment }
             };
             (sop_instance_uid, outcome)
         });
-        Outcomes { by_uid: stored.chain(failed).collect(), others: others.first().copied() }
+        // What is named as failed, too, has failed.
+        let failed = failed.into_iter().map(|InstanceReference { sop_instance_uid, status, .. }| {
+            let status =
+                if status == DimseStatus::SUCCESS { DimseStatus::PROCESSING_FAILURE } else { status };
+            let comment = String::new();
+            let is_there = status.is_there_already();
+            let outcome = if is_there {
+                SendOutcome::Warned { status, comment }
+            } else {
+                SendOutcome::Refused { status, comment }
+            };
+            (sop_instance_uid, outcome)
+        });
+        StoreOutcomes { by_uid: stored.chain(failed).collect(), others: others.first().copied() }
     }
 
-    fn of(&self, object: &Object) -> Outcome {
+    fn of(&self, object: &DicomObject) -> SendOutcome {
         let unnamed = || {
             let comment = "the answer does not name it as stored".to_owned();
-            Outcome::Refused { status: self.others.unwrap_or(Status::PROCESSING_FAILURE), comment }
+            SendOutcome::Refused { status: self.others.unwrap_or(DimseStatus::PROCESSING_FAILURE), comment }
         };
         self.by_uid.get(object.sop_instance_uid()).cloned().unwrap_or_else(unnamed)
     }
@@ -192,22 +201,22 @@ impl Outcomes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dicom_file::part10::Head;
+    use crate::dicom_file::part10::FileHead;
 
-    fn object(number: u32, bytes: usize) -> Object {
-        let head = Head {
+    fn object(number: u32, bytes: usize) -> DicomObject {
+        let head = FileHead {
             sop_class_uid: "1.2.840.10008.5.1.4.1.1.2".to_owned(),
             sop_instance_uid: format!("1.2.{number}"),
             transfer_syntax_uid: "1.2.840.10008.1.2.1".to_owned(),
         };
         let mut file = head.encode();
         file.resize(bytes, 7);
-        Object::read(number.to_string(), file.into()).unwrap()
+        DicomObject::read(number.to_string(), file.into()).unwrap()
     }
 
     #[test]
     fn batches_are_bounded_by_count_and_bytes() {
-        let objects: Vec<Object> =
+        let objects: Vec<DicomObject> =
             [1000, 1000, 5000, 1000, 1000, 1000, 1000].map(|bytes| object(1, bytes)).into();
         let sizes: Vec<usize> = batches(&objects, 3, 2500).iter().map(|batch| batch.len()).collect();
         assert_eq!(sizes, [2, 1, 2, 2]);
@@ -224,42 +233,42 @@ mod tests {
 
     #[test]
     fn only_what_is_named_as_stored_is_stored() {
-        let reference = |number: u32, status| Reference {
+        let reference = |number: u32, status| InstanceReference {
             sop_class_uid: String::new(),
             sop_instance_uid: format!("1.2.{number}"),
             status,
         };
         let response = StoreResponse {
             stored: vec![
-                reference(1, Status::SUCCESS),
-                reference(2, Status(0xB000)),
-                reference(3, Status::SUCCESS),
+                reference(1, DimseStatus::SUCCESS),
+                reference(2, DimseStatus(0xB000)),
+                reference(3, DimseStatus::SUCCESS),
             ],
-            failed: vec![reference(3, Status(0xA900)), reference(4, Status::SUCCESS)],
+            failed: vec![reference(3, DimseStatus(0xA900)), reference(4, DimseStatus::SUCCESS)],
             others: Vec::new(),
         };
-        let outcomes = Outcomes::new(response.clone(), StatusCode::OK);
+        let outcomes = StoreOutcomes::new(response.clone(), StatusCode::OK);
         let of = |number| outcomes.of(&object(number, 500));
-        assert_eq!(of(1), Outcome::Stored);
-        assert!(matches!(of(2), Outcome::Warned { status: Status(0xB000), .. }));
-        assert!(matches!(of(3), Outcome::Refused { status: Status(0xA900), .. }), "named as both");
+        assert_eq!(of(1), SendOutcome::Stored);
+        assert!(matches!(of(2), SendOutcome::Warned { status: DimseStatus(0xB000), .. }));
+        assert!(matches!(of(3), SendOutcome::Refused { status: DimseStatus(0xA900), .. }), "named as both");
         assert!(
-            matches!(of(4), Outcome::Refused { status: Status::PROCESSING_FAILURE, .. }),
+            matches!(of(4), SendOutcome::Refused { status: DimseStatus::PROCESSING_FAILURE, .. }),
             "no reason given"
         );
-        assert!(matches!(of(5), Outcome::Refused { .. }), "not named");
-        let conflict = Outcomes::new(response, StatusCode::CONFLICT);
+        assert!(matches!(of(5), SendOutcome::Refused { .. }), "not named");
+        let conflict = StoreOutcomes::new(response, StatusCode::CONFLICT);
         assert!(!conflict.of(&object(1, 500)).is_stored());
     }
 
     #[test]
     fn what_is_there_already_has_not_failed() {
-        for status in [Status(0x0111), Status(0xB00E)] {
+        for status in [DimseStatus(0x0111), DimseStatus(0xB00E)] {
             let (sop_class_uid, sop_instance_uid) = (String::new(), "1.2.1".to_owned());
-            let failed = vec![Reference { sop_class_uid, sop_instance_uid, status }];
+            let failed = vec![InstanceReference { sop_class_uid, sop_instance_uid, status }];
             let response = StoreResponse { failed, ..StoreResponse::default() };
-            let outcome = Outcomes::new(response, StatusCode::CONFLICT).of(&object(1, 500));
-            assert!(matches!(outcome, Outcome::Warned { .. }), "{outcome}");
+            let outcome = StoreOutcomes::new(response, StatusCode::CONFLICT).of(&object(1, 500));
+            assert!(matches!(outcome, SendOutcome::Warned { .. }), "{outcome}");
             assert!(outcome.to_string().contains("there already"), "{outcome}");
         }
     }

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::dicom::names::status::Status;
+use crate::dicom::names::status::DimseStatus;
 
 const SOP_CLASS_UID: &str = "00081150";
 const SOP_INSTANCE_UID: &str = "00081155";
@@ -17,18 +17,18 @@ const OTHER_FAILURES_SEQUENCE: &str = "0008119A";
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreResponse {
-    pub stored: Vec<Reference>,
-    pub failed: Vec<Reference>,
+    pub stored: Vec<InstanceReference>,
+    pub failed: Vec<InstanceReference>,
     /// Failures of what is not known by name.
-    pub others: Vec<Status>,
+    pub others: Vec<DimseStatus>,
 }
 
 /// An instance, and what is said of it: the reason of a failure or of a warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reference {
+pub struct InstanceReference {
     pub sop_class_uid: String,
     pub sop_instance_uid: String,
-    pub status: Status,
+    pub status: DimseStatus,
 }
 
 impl StoreResponse {
@@ -62,25 +62,29 @@ impl StoreResponse {
             values.map_or(&[] as &[Value], Vec::as_slice).iter()
         };
         Some(StoreResponse {
-            stored: items(REFERENCED_SEQUENCE).map(|item| Reference::read(item, WARNING_REASON)).collect(),
-            failed: items(FAILED_SEQUENCE).map(|item| Reference::read(item, FAILURE_REASON)).collect(),
+            stored: items(REFERENCED_SEQUENCE)
+                .map(|item| InstanceReference::read(item, WARNING_REASON))
+                .collect(),
+            failed: items(FAILED_SEQUENCE)
+                .map(|item| InstanceReference::read(item, FAILURE_REASON))
+                .collect(),
             others: items(OTHER_FAILURES_SEQUENCE).map(|item| status(item, FAILURE_REASON)).collect(),
         })
     }
 }
 
-impl Reference {
+impl InstanceReference {
     fn write(&self, reason_tag: &str) -> Value {
         let mut item =
-            if self.status == Status::SUCCESS { json!({}) } else { reason(reason_tag, self.status) };
+            if self.status == DimseStatus::SUCCESS { json!({}) } else { reason(reason_tag, self.status) };
         item[SOP_CLASS_UID] = json!({ "vr": "UI", "Value": [self.sop_class_uid] });
         item[SOP_INSTANCE_UID] = json!({ "vr": "UI", "Value": [self.sop_instance_uid] });
         item
     }
 
-    fn read(item: &Value, reason_tag: &str) -> Reference {
+    fn read(item: &Value, reason_tag: &str) -> InstanceReference {
         let text = |tag| first(item, tag).and_then(Value::as_str).unwrap_or_default().trim().to_owned();
-        Reference {
+        InstanceReference {
             sop_class_uid: text(SOP_CLASS_UID),
             sop_instance_uid: text(SOP_INSTANCE_UID),
             status: status(item, reason_tag),
@@ -88,15 +92,15 @@ impl Reference {
     }
 }
 
-fn reason(tag: &str, status: Status) -> Value {
+fn reason(tag: &str, status: DimseStatus) -> Value {
     json!({ tag: { "vr": "US", "Value": [status.0] } })
 }
 
 /// The reason that an item gives, which some write as text.
-fn status(item: &Value, tag: &str) -> Status {
-    let Some(value) = first(item, tag) else { return Status::SUCCESS };
+fn status(item: &Value, tag: &str) -> DimseStatus {
+    let Some(value) = first(item, tag) else { return DimseStatus::SUCCESS };
     let number = value.as_u64().or_else(|| value.as_str()?.trim().parse().ok());
-    number.and_then(|number| u16::try_from(number).ok()).map_or(Status::SUCCESS, Status)
+    number.and_then(|number| u16::try_from(number).ok()).map_or(DimseStatus::SUCCESS, DimseStatus)
 }
 
 fn first<'a>(item: &'a Value, tag: &str) -> Option<&'a Value> {
@@ -107,17 +111,17 @@ fn first<'a>(item: &'a Value, tag: &str) -> Option<&'a Value> {
 mod tests {
     use super::*;
 
-    fn reference(number: u32, status: Status) -> Reference {
+    fn reference(number: u32, status: DimseStatus) -> InstanceReference {
         let sop_instance_uid = format!("1.2.{number}");
-        Reference { sop_class_uid: "1.2.840.10008.5.1.4.1.1.2".to_owned(), sop_instance_uid, status }
+        InstanceReference { sop_class_uid: "1.2.840.10008.5.1.4.1.1.2".to_owned(), sop_instance_uid, status }
     }
 
     #[test]
     fn written_and_read() {
         let response = StoreResponse {
-            stored: vec![reference(1, Status::SUCCESS), reference(2, Status(0xB000))],
-            failed: vec![reference(3, Status::OUT_OF_RESOURCES)],
-            others: vec![Status::CANNOT_UNDERSTAND],
+            stored: vec![reference(1, DimseStatus::SUCCESS), reference(2, DimseStatus(0xB000))],
+            failed: vec![reference(3, DimseStatus::OUT_OF_RESOURCES)],
+            others: vec![DimseStatus::CANNOT_UNDERSTAND],
         };
         assert_eq!(StoreResponse::read(response.write().as_bytes()), Some(response.clone()));
         let in_array = format!("[{}]", response.write());
@@ -127,7 +131,7 @@ mod tests {
     #[test]
     fn only_what_is_there_is_written() {
         let stored =
-            StoreResponse { stored: vec![reference(1, Status::SUCCESS)], ..StoreResponse::default() };
+            StoreResponse { stored: vec![reference(1, DimseStatus::SUCCESS)], ..StoreResponse::default() };
         let expected = r#"{"00081199":{"Value":[{"00081150":{"Value":["1.2.840.10008.5.1.4.1.1.2"],"vr":"UI"},"00081155":{"Value":["1.2.1"],"vr":"UI"}}],"vr":"SQ"}}"#;
         assert_eq!(stored.write(), expected);
         assert_eq!(StoreResponse::default().write(), "{}");
@@ -139,7 +143,7 @@ mod tests {
         let read = StoreResponse::read(text).unwrap();
         assert_eq!(
             (read.failed[0].sop_instance_uid.as_str(), read.failed[0].status),
-            ("1.2.3", Status(0x0110))
+            ("1.2.3", DimseStatus(0x0110))
         );
         assert_eq!(read.failed[1].sop_instance_uid, "");
         for other in ["", "null", "[]", "[{},{}]", "\"stored\"", "<xml/>"] {

@@ -6,12 +6,12 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
-use crate::dicom::names::ae_title::{AeTitle, NotAnAeTitle};
+use crate::dicom::names::ae_title::{AeTitle, AeTitleError};
 
 /// A node that is known. Read from `AETITLE`, `AETITLE@ADDRESS` or `*@ADDRESS`, where the address may
 /// be a network: `CT1@10.1.2.0/24`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caller {
+pub struct KnownCaller {
     /// `None`: by whatever name it calls itself.
     pub ae_title: Option<AeTitle>,
     /// `None`: from wherever it calls.
@@ -19,14 +19,14 @@ pub struct Caller {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum NotACaller {
+pub enum CallerError {
     #[error("{0:?} is neither an address nor a network, for example 10.1.2.3 or 10.1.2.0/24")]
     Network(String),
     #[error(transparent)]
-    Title(#[from] NotAnAeTitle),
+    Title(#[from] AeTitleError),
 }
 
-impl Caller {
+impl KnownCaller {
     /// Whether somebody at this address may be it, whatever its title.
     pub(in crate::dicom) fn may_be_at(&self, address: IpAddr) -> bool {
         self.network.is_none_or(|network| network.contains(&address.to_canonical()))
@@ -45,26 +45,26 @@ impl Caller {
     }
 }
 
-impl FromStr for Caller {
-    type Err = NotACaller;
+impl FromStr for KnownCaller {
+    type Err = CallerError;
 
-    fn from_str(text: &str) -> Result<Caller, NotACaller> {
+    fn from_str(text: &str) -> Result<KnownCaller, CallerError> {
         let (title, network) = match text.split_once('@') {
             None => (text, None),
             Some((title, network)) => (title, Some(self::network(network)?)),
         };
         let ae_title = if title == "*" { None } else { Some(title.parse()?) };
-        Ok(Caller { ae_title, network })
+        Ok(KnownCaller { ae_title, network })
     }
 }
 
-fn network(text: &str) -> Result<IpNet, NotACaller> {
+fn network(text: &str) -> Result<IpNet, CallerError> {
     let one = text.parse::<IpAddr>().map(IpNet::from);
     let network = one.or_else(|_| text.parse::<IpNet>());
-    network.map_err(|_| NotACaller::Network(text.to_owned()))
+    network.map_err(|_| CallerError::Network(text.to_owned()))
 }
 
-impl fmt::Display for Caller {
+impl fmt::Display for KnownCaller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.ae_title {
             None => f.write_str("*")?,
@@ -76,7 +76,7 @@ impl fmt::Display for Caller {
 
 /// Which called AE titles are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Called {
+pub enum CalledTitles {
     Ours,
     Any,
 }
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn a_caller_is_known_by_title_and_address() {
         let knows = |caller: &str, title: &str, address: &str| {
-            caller.parse::<Caller>().unwrap().is(title, address.parse().unwrap())
+            caller.parse::<KnownCaller>().unwrap().is(title, address.parse().unwrap())
         };
         assert!(knows("CT1", "CT1", "10.0.0.1"));
         assert!(!knows("CT1", "CT2", "10.0.0.1"));
@@ -98,7 +98,7 @@ mod tests {
         assert!(knows("*@::1", "ANY", "::1"));
         assert!(!knows("*@127.0.0.1", "ANY", "127.0.0.2"));
         for wrong in ["CT1@", "CT1@host", "CT1@10.0.0.0/33", "@10.0.0.1", "a\\b"] {
-            assert!(wrong.parse::<Caller>().is_err(), "{wrong}");
+            assert!(wrong.parse::<KnownCaller>().is_err(), "{wrong}");
         }
     }
 }

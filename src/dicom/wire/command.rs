@@ -4,13 +4,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::dicom::names::status::Status;
+use crate::dicom::names::status::DimseStatus;
 use crate::dicom_file::encoding::Encoding;
 use crate::dicom_file::reader::ElementReader;
 
 /// A command set: the values by element number in group 0000, without the group length.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::dicom) struct Command(BTreeMap<u16, Vec<u8>>);
+pub(in crate::dicom) struct CommandSet(BTreeMap<u16, Vec<u8>>);
 
 /// The most bytes a peer's command set may have. A real one has about 150.
 pub(in crate::dicom) const COMMAND_BYTES_MAX: usize = 16 << 10;
@@ -47,45 +47,45 @@ const WARNING_SUBOPERATIONS: u16 = 0x1023;
 
 /// Whether more answers to the same request follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::dicom) enum Pending {
+pub(in crate::dicom) enum PendingResponses {
     More,
     Last,
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the command set is damaged: {0}")]
-pub(in crate::dicom) struct BadCommand(&'static str);
+pub(in crate::dicom) struct CommandSetError(&'static str);
 
-impl Command {
-    pub fn echo(message_id: u16) -> Command {
+impl CommandSet {
+    pub fn echo(message_id: u16) -> CommandSet {
         let verification = dicom_dictionary_std::uids::VERIFICATION;
-        Command::request(C_ECHO, message_id, verification).with_number(DATA_SET_TYPE, NO_DATA_SET)
+        CommandSet::request(C_ECHO, message_id, verification).with_number(DATA_SET_TYPE, NO_DATA_SET)
     }
 
-    pub fn store(message_id: u16, sop_class_uid: &str, sop_instance_uid: &str) -> Command {
-        Command::request(C_STORE, message_id, sop_class_uid)
+    pub fn store(message_id: u16, sop_class_uid: &str, sop_instance_uid: &str) -> CommandSet {
+        CommandSet::request(C_STORE, message_id, sop_class_uid)
             .with_number(PRIORITY, 0)
             .with_number(DATA_SET_TYPE, 0)
             .with_text(SOP_INSTANCE_UID, sop_instance_uid, 0)
     }
 
-    pub fn find(message_id: u16, model: &str) -> Command {
-        Command::request(C_FIND, message_id, model).with_number(PRIORITY, 0).with_number(DATA_SET_TYPE, 0)
+    pub fn find(message_id: u16, model: &str) -> CommandSet {
+        CommandSet::request(C_FIND, message_id, model).with_number(PRIORITY, 0).with_number(DATA_SET_TYPE, 0)
     }
 
-    pub fn get(message_id: u16, model: &str) -> Command {
-        Command::request(C_GET, message_id, model).with_number(PRIORITY, 0).with_number(DATA_SET_TYPE, 0)
+    pub fn get(message_id: u16, model: &str) -> CommandSet {
+        CommandSet::request(C_GET, message_id, model).with_number(PRIORITY, 0).with_number(DATA_SET_TYPE, 0)
     }
 
     /// Asks to send to the node with this AE title.
-    pub fn move_to(message_id: u16, model: &str, ae_title: &str) -> Command {
-        let asked = Command::request(C_MOVE, message_id, model).with_number(PRIORITY, 0);
+    pub fn move_to(message_id: u16, model: &str, ae_title: &str) -> CommandSet {
+        let asked = CommandSet::request(C_MOVE, message_id, model).with_number(PRIORITY, 0);
         asked.with_number(DATA_SET_TYPE, 0).with_text(MOVE_DESTINATION, ae_title, b' ')
     }
 
     /// Asks to act on a well-known instance (N-ACTION).
-    pub fn action(message_id: u16, sop_class_uid: &str, sop_instance_uid: &str, kind: u16) -> Command {
-        Command::default()
+    pub fn action(message_id: u16, sop_class_uid: &str, sop_instance_uid: &str, kind: u16) -> CommandSet {
+        CommandSet::default()
             .with_number(FIELD, N_ACTION)
             .with_number(MESSAGE_ID, message_id)
             .with_number(DATA_SET_TYPE, 0)
@@ -95,23 +95,23 @@ impl Command {
     }
 
     /// Reports an event of a well-known instance (N-EVENT-REPORT).
-    pub fn event(message_id: u16, sop_class_uid: &str, sop_instance_uid: &str, kind: u16) -> Command {
-        Command::request(N_EVENT_REPORT, message_id, sop_class_uid)
+    pub fn event(message_id: u16, sop_class_uid: &str, sop_instance_uid: &str, kind: u16) -> CommandSet {
+        CommandSet::request(N_EVENT_REPORT, message_id, sop_class_uid)
             .with_number(DATA_SET_TYPE, 0)
             .with_text(SOP_INSTANCE_UID, sop_instance_uid, 0)
             .with_number(EVENT_TYPE, kind)
     }
 
     /// Asks to stop answering this request.
-    pub fn cancel(&self) -> Command {
-        Command::default()
+    pub fn cancel(&self) -> CommandSet {
+        CommandSet::default()
             .with_number(FIELD, C_CANCEL)
             .with_number(ANSWERED_MESSAGE_ID, self.message_id())
             .with_number(DATA_SET_TYPE, NO_DATA_SET)
     }
 
-    fn request(field: u16, message_id: u16, sop_class_uid: &str) -> Command {
-        Command::default().with_number(FIELD, field).with_number(MESSAGE_ID, message_id).with_text(
+    fn request(field: u16, message_id: u16, sop_class_uid: &str) -> CommandSet {
+        CommandSet::default().with_number(FIELD, field).with_number(MESSAGE_ID, message_id).with_text(
             SOP_CLASS_UID,
             sop_class_uid,
             0,
@@ -119,9 +119,9 @@ impl Command {
     }
 
     /// The answer to this request. `comment` is cut to the 64 characters the standard allows.
-    pub fn answer(&self, status: Status, comment: &str) -> Command {
+    pub fn answer(&self, status: DimseStatus, comment: &str) -> CommandSet {
         let comment: String = comment.chars().filter(char::is_ascii).take(64).collect();
-        let mut answer = Command::default()
+        let mut answer = CommandSet::default()
             .with_number(FIELD, self.field() | RESPONSE)
             .with_number(ANSWERED_MESSAGE_ID, self.message_id())
             .with_number(DATA_SET_TYPE, NO_DATA_SET)
@@ -176,14 +176,14 @@ impl Command {
         self.number(DATA_SET_TYPE).is_some_and(|kind| kind != NO_DATA_SET)
     }
 
-    pub fn answers(&self, request: &Command) -> bool {
+    pub fn answers(&self, request: &CommandSet) -> bool {
         self.field() == request.field() | RESPONSE
             && self.number(ANSWERED_MESSAGE_ID) == Some(request.message_id())
     }
 
     /// The status, if this is the answer to `request`.
-    pub fn status_for(&self, request: &Command) -> Option<Status> {
-        self.number(STATUS).filter(|_| self.answers(request)).map(Status)
+    pub fn status_for(&self, request: &CommandSet) -> Option<DimseStatus> {
+        self.number(STATUS).filter(|_| self.answers(request)).map(DimseStatus)
     }
 
     /// How many instances a move or get has sent, could not send, and sent with a warning.
@@ -192,19 +192,19 @@ impl Command {
             .map(|element| self.number(element))
     }
 
-    pub fn decode(bytes: &[u8]) -> Result<Command, BadCommand> {
-        let mut command = Command::default();
+    pub fn decode(bytes: &[u8]) -> Result<CommandSet, CommandSetError> {
+        let mut command = CommandSet::default();
         let mut reader = ElementReader::new(bytes, Encoding::IMPLICIT);
         while !reader.is_at_end() {
-            let head = reader.head().ok_or(BadCommand("a tag is cut off"))?;
-            let value = reader.take(head.length as usize).ok_or(BadCommand("a value is cut off"))?;
+            let head = reader.head().ok_or(CommandSetError("a tag is cut off"))?;
+            let value = reader.take(head.length as usize).ok_or(CommandSetError("a value is cut off"))?;
             if head.tag.group() != 0 {
-                return Err(BadCommand("an element is not of group 0000"));
+                return Err(CommandSetError("an element is not of group 0000"));
             }
             command.0.insert(head.tag.element(), value.to_vec());
         }
         command.0.remove(&GROUP_LENGTH);
-        command.number(FIELD).map(|_| command).ok_or(BadCommand("there is no command field"))
+        command.number(FIELD).map(|_| command).ok_or(CommandSetError("there is no command field"))
     }
 
     pub fn encode(&self) -> Vec<u8> {
@@ -224,12 +224,12 @@ impl Command {
         std::str::from_utf8(value).unwrap_or("").trim_end_matches(['\0', ' '])
     }
 
-    fn with_number(mut self, element: u16, number: u16) -> Command {
+    fn with_number(mut self, element: u16, number: u16) -> CommandSet {
         self.0.insert(element, number.to_le_bytes().to_vec());
         self
     }
 
-    fn with_text(mut self, element: u16, text: &str, padding: u8) -> Command {
+    fn with_text(mut self, element: u16, text: &str, padding: u8) -> CommandSet {
         let mut value = text.as_bytes().to_vec();
         if value.len() % 2 == 1 {
             value.push(padding);
@@ -253,33 +253,34 @@ mod tests {
 
     #[test]
     fn a_request_and_its_answer_survive_the_wire() {
-        let request = Command::store(7, "1.2.840.10008.5.1.4.1.1.2", "1.2.3");
-        let read = Command::decode(&request.encode()).unwrap();
+        let request = CommandSet::store(7, "1.2.840.10008.5.1.4.1.1.2", "1.2.3");
+        let read = CommandSet::decode(&request.encode()).unwrap();
         assert_eq!(read, request);
         assert_eq!((read.sop_class_uid(), read.sop_instance_uid()), ("1.2.840.10008.5.1.4.1.1.2", "1.2.3"));
         assert!(read.has_data_set());
-        let answer = Command::decode(&read.answer(Status::CANNOT_UNDERSTAND, "no study").encode()).unwrap();
-        assert_eq!(answer.status_for(&request), Some(Status::CANNOT_UNDERSTAND));
-        assert_eq!(answer.status_for(&Command::store(8, "1.2", "1.2.3")), None);
+        let answer =
+            CommandSet::decode(&read.answer(DimseStatus::CANNOT_UNDERSTAND, "no study").encode()).unwrap();
+        assert_eq!(answer.status_for(&request), Some(DimseStatus::CANNOT_UNDERSTAND));
+        assert_eq!(answer.status_for(&CommandSet::store(8, "1.2", "1.2.3")), None);
         assert_eq!(answer.comment(), "no study");
         assert!(!answer.has_data_set());
     }
 
     #[test]
     fn damage_is_told_and_nothing_is_allocated_for_it() {
-        let good = Command::echo(1).encode();
+        let good = CommandSet::echo(1).encode();
         for length in 0..good.len() {
             // Only a cut between two elements leaves a command, and then one of these bytes alone.
-            if let Ok(command) = Command::decode(&good[..length]) {
+            if let Ok(command) = CommandSet::decode(&good[..length]) {
                 assert_eq!(command.encode()[12..], good[12..length]);
             }
         }
         let mut forged = good.clone();
         forged[12 + 4..12 + 8].copy_from_slice(&u32::MAX.to_le_bytes());
-        assert_eq!(Command::decode(&forged), Err(BadCommand("a value is cut off")));
+        assert_eq!(CommandSet::decode(&forged), Err(CommandSetError("a value is cut off")));
         assert_eq!(
-            Command::decode(&[8, 0, 0, 0, 0, 0, 0, 0]),
-            Err(BadCommand("an element is not of group 0000"))
+            CommandSet::decode(&[8, 0, 0, 0, 0, 0, 0, 0]),
+            Err(CommandSetError("an element is not of group 0000"))
         );
     }
 }

@@ -4,24 +4,24 @@ use std::io;
 
 use dicom_ul::pdu::{AssociationRJ, AssociationRJServiceUserReason as UserReason, AssociationRJSource};
 
-use crate::dicom::names::destination::Destination;
-use crate::dicom::names::status::Status;
+use crate::dicom::names::destination::DimseNode;
+use crate::dicom::names::status::DimseStatus;
 
-use super::association::Broken;
+use super::association::AssociationError;
 
 /// Why not all objects were sent and answered.
 #[derive(Debug, thiserror::Error)]
 #[error("talk to {destination}: {cause}")]
 pub struct SendError {
-    pub destination: Box<Destination>,
+    pub destination: Box<DimseNode>,
     #[source]
-    pub cause: Cause,
+    pub cause: SendCause,
     /// How far it came.
-    pub stage: Stage,
+    pub stage: SendStage,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
+pub enum SendStage {
     /// No association came about: so it is for everything that is to be sent there.
     Opening,
     /// It broke off.
@@ -29,7 +29,7 @@ pub enum Stage {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum Cause {
+pub enum SendCause {
     #[error("the host's name is not known: {0}")]
     Unresolved(io::Error),
     #[error("no connection: {0}")]
@@ -41,7 +41,7 @@ pub enum Cause {
     #[error("{0}")]
     Tls(String),
     #[error("it answered: {0}{1}")]
-    Answered(Status, String),
+    Answered(DimseStatus, String),
     #[error("it aborted the association")]
     Aborted,
     #[error("no answer in time")]
@@ -58,13 +58,13 @@ pub enum Cause {
 impl SendError {
     /// What the reader can do.
     pub fn remedy(&self) -> String {
-        let Destination { ae_title, address, calling_ae, wait_max, .. } = &*self.destination;
+        let DimseNode { ae_title, address, calling_ae, wait_max, .. } = &*self.destination;
         match &self.cause {
-            Cause::Unresolved(_) => format!("Check the host in {address}."),
-            Cause::Unconnected(_) => {
+            SendCause::Unresolved(_) => format!("Check the host in {address}."),
+            SendCause::Unconnected(_) => {
                 format!("Check that a DICOM node is running at {address} and can be reached from here.")
             }
-            Cause::Rejected(rejection) => match &rejection.source {
+            SendCause::Rejected(rejection) => match &rejection.source {
                 AssociationRJSource::ServiceUser(UserReason::CallingAETitleNotRecognized) => {
                     format!("Make the calling AE title {calling_ae} known at the destination.")
                 }
@@ -73,23 +73,23 @@ impl SendError {
                 }
                 _ => "Try again later; if it stays, ask those who run the destination.".to_owned(),
             },
-            Cause::Answered(..) | Cause::Aborted => {
+            SendCause::Answered(..) | SendCause::Aborted => {
                 format!(
                     "See in the log of {ae_title} why; it may not know us, {calling_ae}, or not have that."
                 )
             }
-            Cause::Tls(_) => "Check the certificates of both sides, and their authorities.".to_owned(),
-            Cause::NothingTaken => {
+            SendCause::Tls(_) => "Check the certificates of both sides, and their authorities.".to_owned(),
+            SendCause::NothingTaken => {
                 "Let the destination accept these SOP classes, or send to another one.".to_owned()
             }
-            Cause::Silent => {
+            SendCause::Silent => {
                 format!("The destination said nothing for {} s; check that it is well.", wait_max.as_secs())
             }
-            Cause::Uncommitted => {
+            SendCause::Uncommitted => {
                 format!("It may take its time; see that {ae_title} knows where {calling_ae} listens.")
             }
-            Cause::Unreadable(_) => UNREADABLE_REMEDY.to_owned(),
-            Cause::Broken(_) => {
+            SendCause::Unreadable(_) => UNREADABLE_REMEDY.to_owned(),
+            SendCause::Broken(_) => {
                 "Send again: what has arrived already is recognised by its identifiers.".to_owned()
             }
         }
@@ -100,20 +100,20 @@ impl SendError {
 pub(in crate::dicom) const UNREADABLE_REMEDY: &str =
     "Check the disk that the file lies on, and how many files may be open.";
 
-impl From<Broken> for Cause {
-    fn from(broken: Broken) -> Cause {
+impl From<AssociationError> for SendCause {
+    fn from(broken: AssociationError) -> SendCause {
         match broken {
-            Broken::Rejected(rejection) => Cause::Rejected(rejection),
-            Broken::Silent => Cause::Silent,
-            Broken::Closed => Cause::Broken("the destination closed the connection".to_owned()),
-            Broken::Aborted => Cause::Aborted,
-            other => Cause::Broken(format!("the association failed: {other}")),
+            AssociationError::Rejected(rejection) => SendCause::Rejected(rejection),
+            AssociationError::Silent => SendCause::Silent,
+            AssociationError::Closed => SendCause::Broken("the destination closed the connection".to_owned()),
+            AssociationError::Aborted => SendCause::Aborted,
+            other => SendCause::Broken(format!("the association failed: {other}")),
         }
     }
 }
 
-impl From<io::Error> for Cause {
-    fn from(error: io::Error) -> Cause {
-        Broken::from(error).into()
+impl From<io::Error> for SendCause {
+    fn from(error: io::Error) -> SendCause {
+        AssociationError::from(error).into()
     }
 }

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use super::samples::{bit, close_gaps, fit};
-use super::{Codec, Layout, Undecodable, decode, native, photometric_interpretation};
-use crate::imaging::elements::{Part10, Pixels, is_native};
+use super::{DecodeError, PixelCodec, PixelLayout, decode, native, photometric_interpretation};
+use crate::imaging::elements::{Part10File, PixelData, is_native};
 
 /// All frames of an object, uncompressed, with the attributes of the header that change with them.
 ///
@@ -61,17 +61,17 @@ impl DecodedPixels {
 ///
 /// # Errors
 /// If the file has no pixels, is damaged, or there is no decoder for it.
-pub fn decoded(file: &[u8]) -> Result<DecodedPixels, Undecodable> {
-    let file = Part10::open(file).map_err(|_| Undecodable::NotDicom)?;
+pub fn decoded(file: &[u8]) -> Result<DecodedPixels, DecodeError> {
+    let file = Part10File::open(file).map_err(|_| DecodeError::NotDicom)?;
     let elements = file.elements();
-    let pixels = elements.pixels.ok_or_else(|| Undecodable::missing(&elements))?;
-    let layout = Layout::read(&file.transfer_syntax_uid, &elements)?;
+    let pixels = elements.pixels.ok_or_else(|| DecodeError::missing(&elements))?;
+    let layout = PixelLayout::read(&file.transfer_syntax_uid, &elements)?;
     let (bytes, photometric_interpretation) = match pixels {
-        Pixels::Native(native) if is_native(&layout.transfer_syntax_uid) => {
+        PixelData::Native(native) if is_native(&layout.transfer_syntax_uid) => {
             (native::decode(&layout, native)?, native::photometric_interpretation(&layout))
         }
-        Pixels::Native(_) => return Err(Undecodable::not_encapsulated(&layout.transfer_syntax_uid)),
-        Pixels::Encapsulated(items) => {
+        PixelData::Native(_) => return Err(DecodeError::not_encapsulated(&layout.transfer_syntax_uid)),
+        PixelData::Encapsulated(items) => {
             (whole(&layout, decode(&layout, &elements, items)?)?, photometric_interpretation(&layout))
         }
     };
@@ -89,11 +89,11 @@ pub fn decoded(file: &[u8]) -> Result<DecodedPixels, Undecodable> {
 }
 
 /// Joins the frames as they are written, and clears the bits above the stored ones.
-fn whole(layout: &Layout, mut frames: Vec<u8>) -> Result<Vec<u8>, Undecodable> {
+fn whole(layout: &PixelLayout, mut frames: Vec<u8>) -> Result<Vec<u8>, DecodeError> {
     if layout.bits_allocated == 1 {
         return Ok(close_gaps(&frames, layout.frame_samples()));
     }
-    if !Codec::of(layout)?.says_precision() {
+    if !PixelCodec::of(layout)?.says_precision() {
         fit(&mut frames, layout.bits_allocated, layout.bits_kept, layout.signed);
     }
     Ok(frames)

@@ -8,8 +8,8 @@ use std::borrow::Cow;
 
 use dicom_dictionary_std::{tags, uids};
 
-use super::{Layout, Undecodable};
-use crate::imaging::elements::Elements;
+use super::{DecodeError, PixelLayout};
+use crate::imaging::elements::HeaderElements;
 
 const ITEM: [u8; 4] = [0xFE, 0xFF, 0x00, 0xE0];
 const ITEM_HEAD_BYTES: usize = 8;
@@ -22,18 +22,18 @@ const END_OF_STREAM: [u8; 2] = [0xFF, 0xD9];
 /// # Errors
 /// If an item is cut off, or the fragments cannot be assigned to so many frames.
 pub fn frames<'a>(
-    layout: &Layout,
-    elements: &Elements,
+    layout: &PixelLayout,
+    elements: &HeaderElements,
     items: &'a [u8],
-) -> Result<Vec<Cow<'a, [u8]>>, Undecodable> {
-    let Items { offset_table, fragments } = Items::read(items)?;
+) -> Result<Vec<Cow<'a, [u8]>>, DecodeError> {
+    let FragmentItems { offset_table, fragments } = FragmentItems::read(items)?;
     let count = layout.frames;
     if fragments.is_empty() {
-        return Err(Undecodable::damaged("there is no fragment with pixels"));
+        return Err(DecodeError::damaged("there is no fragment with pixels"));
     }
     if fragments.len() < count {
         let found = fragments.len();
-        return Err(Undecodable::damaged(format!("there are {found} fragments for {count} frames")));
+        return Err(DecodeError::damaged(format!("there are {found} fragments for {count} frames")));
     }
     if count == 1 {
         return Ok(vec![joined(&fragments)]);
@@ -45,25 +45,25 @@ pub fn frames<'a>(
         .or_else(|| starts_by_ends(layout, &fragments, count))
         .ok_or_else(|| {
             let found = fragments.len();
-            Undecodable::damaged(format!("{found} fragments cannot be told apart into {count} frames"))
+            DecodeError::damaged(format!("{found} fragments cannot be told apart into {count} frames"))
         })?;
     let ends = starts[1..].iter().copied().chain([fragments.len()]);
     Ok(starts.iter().zip(ends).map(|(start, end)| joined(&fragments[*start..end])).collect())
 }
 
 /// A fragment, and the offset of its item from the first fragment's item.
-struct Fragment<'a> {
+struct PixelFragment<'a> {
     offset: u64,
     bytes: &'a [u8],
 }
 
-struct Items<'a> {
+struct FragmentItems<'a> {
     offset_table: &'a [u8],
-    fragments: Vec<Fragment<'a>>,
+    fragments: Vec<PixelFragment<'a>>,
 }
 
-impl<'a> Items<'a> {
-    fn read(items: &'a [u8]) -> Result<Items<'a>, Undecodable> {
+impl<'a> FragmentItems<'a> {
+    fn read(items: &'a [u8]) -> Result<FragmentItems<'a>, DecodeError> {
         let mut rest = items;
         let mut found: Vec<&[u8]> = Vec::new();
         while let Some((head, after)) = rest.split_first_chunk::<ITEM_HEAD_BYTES>() {
@@ -74,7 +74,7 @@ impl<'a> Items<'a> {
             }
             let Some((bytes, after)) = after.split_at_checked(length) else {
                 let [index, left] = [found.len(), after.len()];
-                return Err(Undecodable::damaged(format!(
+                return Err(DecodeError::damaged(format!(
                     "fragment {index} is cut off: {length} bytes declared, {left} left"
                 )));
             };
@@ -85,14 +85,14 @@ impl<'a> Items<'a> {
         let offset = |end: &mut u64, bytes: &'a [u8]| {
             let offset = *end;
             *end += (bytes.len() + ITEM_HEAD_BYTES) as u64;
-            Some(Fragment { offset, bytes })
+            Some(PixelFragment { offset, bytes })
         };
         let fragments = fragments.iter().copied().scan(0, |end, bytes| offset(end, bytes)).collect();
-        Ok(Items { offset_table, fragments })
+        Ok(FragmentItems { offset_table, fragments })
     }
 }
 
-fn joined<'a>(fragments: &[Fragment<'a>]) -> Cow<'a, [u8]> {
+fn joined<'a>(fragments: &[PixelFragment<'a>]) -> Cow<'a, [u8]> {
     match fragments {
         [only] => Cow::Borrowed(only.bytes),
         several => Cow::Owned(several.iter().flat_map(|fragment| fragment.bytes).copied().collect()),
@@ -108,7 +108,7 @@ fn short_offsets(table: &[u8]) -> Vec<u64> {
 }
 
 /// The first fragment of each frame by an offset table; `None` if the table does not match these fragments.
-fn starts(table: &[u64], fragments: &[Fragment], count: usize) -> Option<Vec<usize>> {
+fn starts(table: &[u64], fragments: &[PixelFragment], count: usize) -> Option<Vec<usize>> {
     let find = |offset: &u64| fragments.binary_search_by_key(offset, |fragment| fragment.offset).ok();
     let starts: Vec<usize> = table.iter().map(find).collect::<Option<_>>()?;
     let rises = starts.is_sorted_by(|a, b| a < b) && starts.first() == Some(&0);
@@ -117,11 +117,11 @@ fn starts(table: &[u64], fragments: &[Fragment], count: usize) -> Option<Vec<usi
 
 /// The first fragment of each frame, each but the first following a fragment that ends a code stream; `None`
 /// if their number is not that of the frames. RLE has no end marker.
-fn starts_by_ends(layout: &Layout, fragments: &[Fragment], count: usize) -> Option<Vec<usize>> {
+fn starts_by_ends(layout: &PixelLayout, fragments: &[PixelFragment], count: usize) -> Option<Vec<usize>> {
     if layout.transfer_syntax_uid == uids::RLE_LOSSLESS {
         return None;
     }
-    let ends = |fragment: &Fragment| {
+    let ends = |fragment: &PixelFragment| {
         let bytes = fragment.bytes;
         bytes.strip_suffix(&[0]).unwrap_or(bytes).ends_with(&END_OF_STREAM)
     };

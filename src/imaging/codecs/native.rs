@@ -1,22 +1,22 @@
 //! Native pixel data (PS3.5 A.1 to A.3 and A.5), converted to little-endian samples, pixel by pixel.
 
 use super::samples::{by_pixel, fit, swap};
-use super::{Layout, Undecodable};
-use crate::imaging::elements::Native;
+use super::{DecodeError, PixelLayout};
+use crate::imaging::elements::NativePixels;
 
 /// In 4:2:2, two pixels are stored as Y Y Cb Cr (PS3.3 C.7.6.3.1.2).
 const HALVED: &str = "YBR_FULL_422";
 
-/// All frames, in the order and size of [`Layout::bytes`].
+/// All frames, in the order and size of [`PixelLayout::bytes`].
 ///
 /// # Errors
 /// If bytes are missing.
-pub fn decode(layout: &Layout, native: Native) -> Result<Vec<u8>, Undecodable> {
+pub fn decode(layout: &PixelLayout, native: NativePixels) -> Result<Vec<u8>, DecodeError> {
     let needed = layout.bytes();
     let halved = is_halved(layout, native.bytes.len());
     let stored = if halved { needed / 3 * 2 } else { needed };
     if native.bytes.len() < stored {
-        return Err(Undecodable::CutOff {
+        return Err(DecodeError::CutOff {
             needed: stored,
             declared: native.declared,
             present: native.bytes.len(),
@@ -33,7 +33,7 @@ pub fn decode(layout: &Layout, native: Native) -> Result<Vec<u8>, Undecodable> {
 }
 
 /// Whether colours are stored at half the width. Some files declare it and store all samples.
-fn is_halved(layout: &Layout, present: usize) -> bool {
+fn is_halved(layout: &PixelLayout, present: usize) -> bool {
     let declared = layout.photometric_interpretation == HALVED;
     declared
         && layout.samples_per_pixel == 3
@@ -43,7 +43,7 @@ fn is_halved(layout: &Layout, present: usize) -> bool {
 }
 
 /// The photometric interpretation of a native object's pixels after decoding.
-pub fn photometric_interpretation(layout: &Layout) -> &str {
+pub fn photometric_interpretation(layout: &PixelLayout) -> &str {
     match layout.photometric_interpretation.as_str() {
         HALVED if layout.samples_per_pixel == 3 => "YBR_FULL",
         other => other,
@@ -51,7 +51,7 @@ pub fn photometric_interpretation(layout: &Layout) -> &str {
 }
 
 /// Converts from big endian, where the VR decides: words are swapped even if a sample is a byte or a bit.
-fn little_endian(layout: &Layout, native: Native, stored: usize) -> Vec<u8> {
+fn little_endian(layout: &PixelLayout, native: NativePixels, stored: usize) -> Vec<u8> {
     let size = layout.bytes_per_sample();
     if !native.big_endian || (size == 1 && !native.words) {
         return native.bytes[..stored].to_vec();

@@ -1,6 +1,6 @@
 //! Operations on samples in bytes: bits, byte order, and the order of colours.
 
-use super::{Layout, Order};
+use super::{PixelLayout, PlanarOrder};
 
 /// Keeps the lowest `bits` of every sample: higher bits are cleared, or repeat the sign of a signed sample
 /// (PS3.5 8.1.1).
@@ -48,8 +48,8 @@ fn write_chunks<const N: usize>(
 }
 
 /// Reorders a frame from colour planes to pixels, the samples of each side by side.
-pub fn by_pixel(layout: &Layout, frame: &mut [u8]) {
-    if layout.order == Order::ByPixel {
+pub fn by_pixel(layout: &PixelLayout, frame: &mut [u8]) {
+    if layout.order == PlanarOrder::ByPixel {
         return;
     }
     let size = layout.bytes_per_sample();

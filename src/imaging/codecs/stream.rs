@@ -1,6 +1,6 @@
 //! Common parts of code streams: marker segments (ISO/IEC 10918-1 annex B) and errors.
 
-use super::{Layout, Undecodable};
+use super::{DecodeError, PixelLayout};
 
 pub const START_OF_IMAGE: u8 = 0xD8;
 pub const END_OF_IMAGE: u8 = 0xD9;
@@ -25,18 +25,18 @@ pub enum StreamError {
     Unsupported(&'static str),
 }
 
-impl From<StreamError> for Undecodable {
-    fn from(error: StreamError) -> Undecodable {
+impl From<StreamError> for DecodeError {
+    fn from(error: StreamError) -> DecodeError {
         match error {
-            StreamError::Unsupported(what) => Undecodable::Unsupported(what.to_owned()),
-            other => Undecodable::damaged(other),
+            StreamError::Unsupported(what) => DecodeError::Unsupported(what.to_owned()),
+            other => DecodeError::damaged(other),
         }
     }
 }
 
 /// The shape that a code stream declares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
+pub struct StreamShape {
     pub columns: usize,
     pub rows: usize,
     pub components: usize,
@@ -44,10 +44,10 @@ pub struct Shape {
     pub precision: u32,
 }
 
-impl Shape {
+impl StreamShape {
     /// # Errors
     /// If the shape is not the header's, by which memory was allocated.
-    pub fn check(self, layout: &Layout) -> Result<(), StreamError> {
+    pub fn check(self, layout: &PixelLayout) -> Result<(), StreamError> {
         let [found, expected] = [[self.columns, self.rows], [layout.columns, layout.rows]];
         if found != expected {
             return Err(StreamError::Size { found, expected });
@@ -65,7 +65,7 @@ impl Shape {
     }
 }
 
-pub struct Segment<'a> {
+pub struct MarkerSegment<'a> {
     /// The second byte of the marker.
     pub marker: u8,
     /// The bytes after the length.
@@ -73,20 +73,20 @@ pub struct Segment<'a> {
 }
 
 /// The marker segments of a stream, and the entropy-coded data between them.
-pub struct Segments<'a> {
+pub struct MarkerSegments<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Segments<'a> {
-    pub fn open(stream: &'a [u8]) -> Result<Segments<'a>, StreamError> {
+impl<'a> MarkerSegments<'a> {
+    pub fn open(stream: &'a [u8]) -> Result<MarkerSegments<'a>, StreamError> {
         let rest = stream.strip_prefix(&[0xFF, START_OF_IMAGE]).ok_or(StreamError::Unknown)?;
-        Ok(Segments { rest })
+        Ok(MarkerSegments { rest })
     }
 
     /// The next segment; `None` at the end of the image or of the bytes, in which case the reader notices
     /// missing data itself. Fill bytes 0xFF may precede a marker (B.1.1.2): CharLS uses them to make the
     /// length even.
-    pub fn next(&mut self) -> Result<Option<Segment<'a>>, StreamError> {
+    pub fn next(&mut self) -> Result<Option<MarkerSegment<'a>>, StreamError> {
         let Some(fill) = self.rest.iter().position(|byte| *byte != 0xFF) else { return Ok(None) };
         let marker = self.rest[fill];
         if fill == 0 {
@@ -100,7 +100,7 @@ impl<'a> Segments<'a> {
         let length = usize::from(u16::from_be_bytes(*length));
         let (segment, rest) = self.rest.split_at_checked(length).ok_or(StreamError::CutOff)?;
         self.rest = rest;
-        Ok(Some(Segment { marker, bytes: segment.get(2..).ok_or(StreamError::Wrong("segment"))? }))
+        Ok(Some(MarkerSegment { marker, bytes: segment.get(2..).ok_or(StreamError::Wrong("segment"))? }))
     }
 
     /// The entropy-coded data up to the next marker, which `is_marker` recognises by its second byte.

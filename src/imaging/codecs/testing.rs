@@ -3,12 +3,12 @@
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 
-use super::{Layout, Order};
+use super::{PixelLayout, PlanarOrder};
 use crate::imaging::sample::{element, file};
 
 /// A layout of one frame of 4 × 3 samples of 16 bits, 12 of them stored.
-pub fn layout(transfer_syntax_uid: &str) -> Layout {
-    Layout {
+pub fn layout(transfer_syntax_uid: &str) -> PixelLayout {
+    PixelLayout {
         transfer_syntax_uid: transfer_syntax_uid.to_owned(),
         photometric_interpretation: "MONOCHROME2".to_owned(),
         columns: 4,
@@ -19,13 +19,13 @@ pub fn layout(transfer_syntax_uid: &str) -> Layout {
         bits_stored: 12,
         bits_kept: 12,
         signed: false,
-        order: Order::ByPixel,
+        order: PlanarOrder::ByPixel,
     }
 }
 
 /// A layout of one frame of 4 × 3 pixels of three bytes.
-pub fn coloured(transfer_syntax_uid: &str, photometric_interpretation: &str) -> Layout {
-    Layout {
+pub fn coloured(transfer_syntax_uid: &str, photometric_interpretation: &str) -> PixelLayout {
+    PixelLayout {
         samples_per_pixel: 3,
         bits_allocated: 8,
         bits_stored: 8,
@@ -36,17 +36,17 @@ pub fn coloured(transfer_syntax_uid: &str, photometric_interpretation: &str) -> 
 }
 
 /// A file with native pixels of this layout.
-pub fn native_file(layout: &Layout, pixels: &[u8]) -> Vec<u8> {
+pub fn native_file(layout: &PixelLayout, pixels: &[u8]) -> Vec<u8> {
     whole(layout, &[], &element(tags::PIXEL_DATA, "OW", pixels))
 }
 
 /// A file with encapsulated pixels of this layout: the offset table, then fragments.
-pub fn encapsulated_file(layout: &Layout, items: &[&[u8]]) -> Vec<u8> {
+pub fn encapsulated_file(layout: &PixelLayout, items: &[&[u8]]) -> Vec<u8> {
     encapsulated_file_with(layout, &[], items)
 }
 
 /// The same file with an Extended Offset Table.
-pub fn encapsulated_file_with(layout: &Layout, extended: &[u64], items: &[&[u8]]) -> Vec<u8> {
+pub fn encapsulated_file_with(layout: &PixelLayout, extended: &[u64], items: &[&[u8]]) -> Vec<u8> {
     let item =
         |bytes: &&[u8]| [&[0xFE, 0xFF, 0x00, 0xE0], &(bytes.len() as u32).to_le_bytes(), *bytes].concat();
     let head = [0xE0, 0x7F, 0x10, 0x00, b'O', b'B', 0, 0, 0xFF, 0xFF, 0xFF, 0xFF];
@@ -58,12 +58,12 @@ pub fn encapsulated_file_with(layout: &Layout, extended: &[u64], items: &[&[u8]]
     whole(layout, &table, &[&head[..], &items, &end].concat())
 }
 
-fn whole(layout: &Layout, before: &[u8], pixels: &[u8]) -> Vec<u8> {
+fn whole(layout: &PixelLayout, before: &[u8], pixels: &[u8]) -> Vec<u8> {
     let short = |tag: Tag, value: usize| element(tag, "US", &(value as u16).to_le_bytes());
     let data = [
         short(tags::SAMPLES_PER_PIXEL, layout.samples_per_pixel),
         element(tags::PHOTOMETRIC_INTERPRETATION, "CS", layout.photometric_interpretation.as_bytes()),
-        short(tags::PLANAR_CONFIGURATION, (layout.order == Order::ByPlane).into()),
+        short(tags::PLANAR_CONFIGURATION, (layout.order == PlanarOrder::ByPlane).into()),
         element(tags::NUMBER_OF_FRAMES, "IS", layout.frames.to_string().as_bytes()),
         short(tags::ROWS, layout.rows),
         short(tags::COLUMNS, layout.columns),
@@ -113,8 +113,8 @@ pub fn mutations(good: &[u8]) -> impl Iterator<Item = Vec<u8>> {
 }
 
 /// Decodes all mutations of a frame into memory of the right size; returns the number of rejected ones.
-pub fn refused_mutations(layout: &Layout, good: &[u8]) -> usize {
-    let codec = super::Codec::of(layout).expect("there is a decoder");
+pub fn refused_mutations(layout: &PixelLayout, good: &[u8]) -> usize {
+    let codec = super::PixelCodec::of(layout).expect("there is a decoder");
     let mut place = vec![0; layout.frame_bytes()];
     codec.decode(layout, good, &mut place).expect("it is good");
     mutations(good).filter(|bad| codec.decode(layout, bad, &mut place).is_err()).count()

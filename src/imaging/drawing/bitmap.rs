@@ -2,7 +2,7 @@
 
 use unifont::Glyph;
 
-use super::canvas::{Canvas, Colour, Point};
+use super::canvas::{Canvas, CanvasPoint, RgbColour};
 
 const PIXELS: usize = 16;
 
@@ -10,16 +10,16 @@ const PIXELS: usize = 16;
 const HEIGHT: f32 = 0.8;
 
 #[derive(Clone, Copy)]
-pub struct Bitmap {
+pub struct GlyphBitmap {
     glyph: &'static Glyph,
     /// Height of the line in pixels.
     size: f32,
 }
 
-impl Bitmap {
+impl GlyphBitmap {
     /// The glyph of a character; `None` if the font lacks it.
-    pub fn of(letter: char, size: f32) -> Option<Bitmap> {
-        Some(Bitmap { glyph: unifont::get_glyph(letter)?, size })
+    pub fn of(letter: char, size: f32) -> Option<GlyphBitmap> {
+        Some(GlyphBitmap { glyph: unifont::get_glyph(letter)?, size })
     }
 
     pub fn width(self) -> f32 {
@@ -39,7 +39,7 @@ impl Bitmap {
 
 impl Canvas {
     /// Draws a glyph in a line with this upper left corner.
-    pub fn bitmap(&mut self, bitmap: Bitmap, [left, top]: Point, colour: Colour) {
+    pub fn bitmap(&mut self, bitmap: GlyphBitmap, [left, top]: CanvasPoint, colour: RgbColour) {
         let scale = bitmap.scale();
         let top = top + ((bitmap.size - PIXELS as f32 * scale) / 2.0).round();
         for (x, y) in bitmap.ink() {
@@ -48,7 +48,7 @@ impl Canvas {
     }
 
     /// Draws a square, its edges anti-aliased.
-    fn block(&mut self, [left, top]: Point, edge: f32, colour: Colour) {
+    fn block(&mut self, [left, top]: CanvasPoint, edge: f32, colour: RgbColour) {
         for y in top.floor() as isize..(top + edge).ceil() as isize {
             for x in left.floor() as isize..(left + edge).ceil() as isize {
                 let cover = within(x, left, edge) * within(y, top, edge);

@@ -5,8 +5,8 @@
 
 use crate::imaging::Picture;
 
-pub type Colour = [u8; 3];
-pub type Point = [f32; 2];
+pub type RgbColour = [u8; 3];
+pub type CanvasPoint = [f32; 2];
 
 #[derive(Clone, Debug)]
 pub struct Canvas {
@@ -17,7 +17,7 @@ pub struct Canvas {
 
 /// A rectangle of pixels, from `left` and `top` on.
 #[derive(Clone, Copy, Debug)]
-pub struct Area {
+pub struct PixelArea {
     pub left: usize,
     pub top: usize,
     pub width: usize,
@@ -25,7 +25,7 @@ pub struct Area {
 }
 
 impl Canvas {
-    pub fn filled(width: usize, height: usize, colour: Colour) -> Canvas {
+    pub fn filled(width: usize, height: usize, colour: RgbColour) -> Canvas {
         Canvas { width, height, rgb: colour.repeat(width * height) }
     }
 
@@ -35,7 +35,7 @@ impl Canvas {
     }
 
     /// Mixes a colour into a pixel; `cover` 1 replaces it.
-    pub fn blend(&mut self, x: isize, y: isize, colour: Colour, cover: f32) {
+    pub fn blend(&mut self, x: isize, y: isize, colour: RgbColour, cover: f32) {
         let within = |at: isize, size: usize| usize::try_from(at).ok().filter(|&at| at < size);
         if let (Some(x), Some(y)) = (within(x, self.width), within(y, self.height)) {
             let start = 3 * (y * self.width + x);
@@ -43,7 +43,7 @@ impl Canvas {
         }
     }
 
-    pub fn fill(&mut self, area: Area, colour: Colour, cover: f32) {
+    pub fn fill(&mut self, area: PixelArea, colour: RgbColour, cover: f32) {
         let columns = area.left.min(self.width)..(area.left + area.width).min(self.width);
         let rows = self.rgb.chunks_exact_mut(3 * self.width).skip(area.top).take(area.height);
         for row in rows {
@@ -61,7 +61,7 @@ impl Canvas {
     }
 
     /// A straight line with round ends, `thickness` pixels wide.
-    pub fn line(&mut self, from: Point, to: Point, thickness: f32, colour: Colour) {
+    pub fn line(&mut self, from: CanvasPoint, to: CanvasPoint, thickness: f32, colour: RgbColour) {
         let reach = thickness / 2.0 + 1.0;
         let first = |axis: usize| (from[axis].min(to[axis]) - reach).floor() as isize;
         let last = |axis: usize| (from[axis].max(to[axis]) + reach).ceil() as isize;
@@ -74,7 +74,7 @@ impl Canvas {
         }
     }
 
-    pub fn polyline(&mut self, points: &[Point], thickness: f32, colour: Colour) {
+    pub fn polyline(&mut self, points: &[CanvasPoint], thickness: f32, colour: RgbColour) {
         for pair in points.windows(2) {
             self.line(pair[0], pair[1], thickness, colour);
         }
@@ -82,7 +82,7 @@ impl Canvas {
 }
 
 /// Mixes a colour into the three bytes of a pixel.
-pub fn mix(pixel: &mut [u8], colour: Colour, cover: f32) {
+pub fn mix(pixel: &mut [u8], colour: RgbColour, cover: f32) {
     for (byte, target) in pixel.iter_mut().zip(colour) {
         let old = f32::from(*byte);
         *byte = (old + (f32::from(target) - old) * cover + 0.5) as u8;
@@ -90,7 +90,7 @@ pub fn mix(pixel: &mut [u8], colour: Colour, cover: f32) {
 }
 
 /// Distance of a point from the segment between two others.
-fn distance(point: Point, from: Point, to: Point) -> f32 {
+fn distance(point: CanvasPoint, from: CanvasPoint, to: CanvasPoint) -> f32 {
     let along = [to[0] - from[0], to[1] - from[1]];
     let off = [point[0] - from[0], point[1] - from[1]];
     let length = along[0] * along[0] + along[1] * along[1];
@@ -121,7 +121,7 @@ mod tests {
     fn drawing_outside_changes_nothing() {
         let mut canvas = Canvas::filled(3, 3, [7; 3]);
         canvas.line([-20.0, -20.0], [-10.0, -3.0], 2.0, [255; 3]);
-        canvas.fill(Area { left: 3, top: 0, width: 9, height: 9 }, [255; 3], 1.0);
+        canvas.fill(PixelArea { left: 3, top: 0, width: 9, height: 9 }, [255; 3], 1.0);
         assert!(canvas.rgb.iter().all(|&byte| byte == 7));
     }
 }

@@ -1,14 +1,14 @@
 //! The histogram of the lungs' densities, with the numbers below it.
 
-use super::canvas::{Area, Canvas, Colour, Point};
-use super::lettering::{Align, Style};
+use super::canvas::{Canvas, CanvasPoint, PixelArea, RgbColour};
+use super::lettering::{TextAlign, TextStyle};
 use super::theme::{
     BACKGROUND, BOTH_LUNGS, LEFT_LUNG, LOW_DENSITY, MUTED, RIGHT_LUNG, RULE, SMALL, STRONG, TEXT,
 };
 use super::view::{HEIGHT, MARGIN, WIDTH, signed};
-use crate::imaging::{Densities, Density, Lung, Picture};
+use crate::imaging::{LungDensities, LungRegion, Picture, RegionDensity};
 
-const PLOT: Area = Area { left: 92, top: 66, width: 880, height: 430 };
+const PLOT: PixelArea = PixelArea { left: 92, top: 66, width: 880, height: 430 };
 /// The width of a plotted bin: measured bins are joined so that the curves are smooth.
 const BIN_HU: u32 = 10;
 const TICK_HU: i32 = 100;
@@ -16,12 +16,12 @@ const TICK_HU: i32 = 100;
 const SHOWN_PERCENT: [f64; 2] = [0.1, 95.0];
 
 /// Draws the chart: percentage of each lung's voxels over HU, the part below the threshold shaded.
-pub fn draw_histogram(densities: &Densities, low_density_hu: f64) -> Picture {
+pub fn draw_histogram(densities: &LungDensities, low_density_hu: f64) -> Picture {
     let mut canvas = Canvas::filled(WIDTH, HEIGHT, BACKGROUND);
     let heading = "Density of the lungs";
-    canvas.text(heading, MARGIN, 14.0, Align::Left, STRONG);
-    let curves: Vec<Curve> = densities.regions.iter().map(Curve::new).collect();
-    if let Some(axes) = Axes::around(&curves) {
+    canvas.text(heading, MARGIN, 14.0, TextAlign::Left, STRONG);
+    let curves: Vec<HistogramCurve> = densities.regions.iter().map(HistogramCurve::new).collect();
+    if let Some(axes) = ChartAxes::around(&curves) {
         axes.plot(&mut canvas, &curves, low_density_hu);
     }
     table(&mut canvas, densities);
@@ -29,19 +29,19 @@ pub fn draw_histogram(densities: &Densities, low_density_hu: f64) -> Picture {
 }
 
 /// Percentage of a region's voxels per bin of [`BIN_HU`].
-struct Curve {
-    lung: Lung,
+struct HistogramCurve {
+    lung: LungRegion,
     start_hu: f64,
     step_hu: f64,
     percent: Vec<f64>,
 }
 
-impl Curve {
-    fn new(density: &Density) -> Curve {
+impl HistogramCurve {
+    fn new(density: &RegionDensity) -> HistogramCurve {
         let joined = (BIN_HU / density.histogram_width_hu.max(1)).max(1) as usize;
         let total = density.voxels.max(1) as f64;
         let bins = density.histogram.chunks(joined);
-        Curve {
+        HistogramCurve {
             lung: density.lung,
             start_hu: f64::from(density.histogram_start_hu),
             step_hu: f64::from(density.histogram_width_hu) * joined as f64,
@@ -71,22 +71,22 @@ impl Curve {
 }
 
 /// The ranges of the plot's axes.
-struct Axes {
+struct ChartAxes {
     from_hu: i32,
     to_hu: i32,
     to_percent: f64,
     tick_percent: f64,
 }
 
-impl Axes {
-    fn around(curves: &[Curve]) -> Option<Axes> {
-        let visible: Vec<[f64; 2]> = curves.iter().filter_map(Curve::visible).collect();
+impl ChartAxes {
+    fn around(curves: &[HistogramCurve]) -> Option<ChartAxes> {
+        let visible: Vec<[f64; 2]> = curves.iter().filter_map(HistogramCurve::visible).collect();
         let from = visible.iter().map(|[from, _]| *from).reduce(f64::min)?;
         let to = visible.iter().map(|[_, to]| *to).reduce(f64::max)?;
-        let highest = curves.iter().map(Curve::highest).fold(0.0, f64::max);
+        let highest = curves.iter().map(HistogramCurve::highest).fold(0.0, f64::max);
         let tick = f64::from(TICK_HU);
         let tick_percent = round_step(highest / 5.0);
-        Some(Axes {
+        Some(ChartAxes {
             from_hu: ((from / tick).floor() * tick) as i32,
             to_hu: ((to / tick).ceil() * tick) as i32,
             to_percent: (highest * 1.04 / tick_percent).ceil() * tick_percent,
@@ -103,9 +103,9 @@ impl Axes {
         (PLOT.top + PLOT.height) as f32 - (percent / self.to_percent) as f32 * PLOT.height as f32
     }
 
-    fn plot(&self, canvas: &mut Canvas, curves: &[Curve], low_density_hu: f64) {
+    fn plot(&self, canvas: &mut Canvas, curves: &[HistogramCurve], low_density_hu: f64) {
         self.ticks(canvas);
-        let each = || curves.iter().filter(|curve| curve.lung != Lung::Both);
+        let each = || curves.iter().filter(|curve| curve.lung != LungRegion::Both);
         each().for_each(|curve| self.shade(canvas, curve, low_density_hu));
         for curve in each() {
             canvas.polyline(&self.points(curve), 2.2, colour(curve.lung));
@@ -114,7 +114,7 @@ impl Axes {
         let key_x = (PLOT.left + PLOT.width) as f32;
         for (row, curve) in each().enumerate() {
             let top = PLOT.top as f32 + 10.0 + 26.0 * row as f32;
-            let width = canvas.text(name(curve.lung), key_x, top, Align::Right, SMALL);
+            let width = canvas.text(name(curve.lung), key_x, top, TextAlign::Right, SMALL);
             let (right, y) = (key_x - width - 12.0, top + SMALL.size / 2.0 + 1.0);
             canvas.line([right - 24.0, y], [right, y], 3.0, colour(curve.lung));
         }
@@ -129,27 +129,27 @@ impl Axes {
             let y = self.y(percent);
             canvas.line([left, y], [right, y], 1.0, if row == 0 { MUTED } else { RULE });
             let label = format!("{}", (percent * 100.0).round() / 100.0);
-            canvas.text(&label, left - 10.0, y - 9.0, Align::Right, style);
+            canvas.text(&label, left - 10.0, y - 9.0, TextAlign::Right, style);
         }
         let bottom = self.y(0.0);
         for hu in (self.from_hu..=self.to_hu).step_by(TICK_HU as usize) {
             let x = self.x(f64::from(hu));
             canvas.line([x, bottom], [x, bottom + 6.0], 1.0, MUTED);
-            canvas.text(&signed(f64::from(hu), 0), x, bottom + 9.0, Align::Centre, style);
+            canvas.text(&signed(f64::from(hu), 0), x, bottom + 9.0, TextAlign::Centre, style);
         }
         let label = format!("% of the lung's voxels per {BIN_HU} HU");
-        canvas.text(&label, left, PLOT.top as f32 - 24.0, Align::Left, style);
-        canvas.text("HU", right, bottom + 30.0, Align::Right, style);
+        canvas.text(&label, left, PLOT.top as f32 - 24.0, TextAlign::Left, style);
+        canvas.text("HU", right, bottom + 30.0, TextAlign::Right, style);
     }
 
-    fn points(&self, curve: &Curve) -> Vec<Point> {
+    fn points(&self, curve: &HistogramCurve) -> Vec<CanvasPoint> {
         let seen = f64::from(self.from_hu)..=f64::from(self.to_hu);
         let bins = (0..curve.percent.len()).filter(|&bin| seen.contains(&curve.middle_hu(bin)));
         bins.map(|bin| [self.x(curve.middle_hu(bin)), self.y(curve.percent[bin])]).collect()
     }
 
     /// Fills the curve's area below the threshold, column by column.
-    fn shade(&self, canvas: &mut Canvas, curve: &Curve, low_density_hu: f64) {
+    fn shade(&self, canvas: &mut Canvas, curve: &HistogramCurve, low_density_hu: f64) {
         let bottom = self.y(0.0) as usize;
         for pair in self.points(curve).windows(2) {
             for x in pair[0][0].round() as usize..pair[1][0].round() as usize {
@@ -158,7 +158,7 @@ impl Axes {
                 }
                 let share = (x as f32 - pair[0][0]) / (pair[1][0] - pair[0][0]);
                 let top = (pair[0][1] + share * (pair[1][1] - pair[0][1])).round() as usize;
-                let column = Area { left: x, top, width: 1, height: bottom.saturating_sub(top) };
+                let column = PixelArea { left: x, top, width: 1, height: bottom.saturating_sub(top) };
                 canvas.fill(column, LOW_DENSITY, 0.35);
             }
         }
@@ -171,7 +171,7 @@ impl Axes {
         }
         canvas.line([x, PLOT.top as f32], [x, self.y(0.0)], 1.6, LOW_DENSITY);
         let label = format!("{} HU", signed(low_density_hu, 0));
-        canvas.text(&label, x + 8.0, PLOT.top as f32 + 6.0, Align::Left, SMALL.coloured(LOW_DENSITY));
+        canvas.text(&label, x + 8.0, PLOT.top as f32 + 6.0, TextAlign::Left, SMALL.coloured(LOW_DENSITY));
     }
 }
 
@@ -181,48 +181,48 @@ fn round_step(least: f64) -> f64 {
     [1.0, 2.0, 5.0, 10.0].map(|step| step * power).into_iter().find(|&step| step >= least).unwrap_or(power)
 }
 
-fn colour(lung: Lung) -> Colour {
+fn colour(lung: LungRegion) -> RgbColour {
     match lung {
-        Lung::Both => BOTH_LUNGS,
-        Lung::Right => RIGHT_LUNG,
-        Lung::Left => LEFT_LUNG,
+        LungRegion::Both => BOTH_LUNGS,
+        LungRegion::Right => RIGHT_LUNG,
+        LungRegion::Left => LEFT_LUNG,
     }
 }
 
-fn name(lung: Lung) -> &'static str {
+fn name(lung: LungRegion) -> &'static str {
     match lung {
-        Lung::Both => "both lungs",
-        Lung::Right => "right lung",
-        Lung::Left => "left lung",
+        LungRegion::Both => "both lungs",
+        LungRegion::Right => "right lung",
+        LungRegion::Left => "left lung",
     }
 }
 
 const TABLE_TOP: f32 = 574.0;
 const TABLE_ROW: f32 = 38.0;
 
-fn table(canvas: &mut Canvas, densities: &Densities) {
+fn table(canvas: &mut Canvas, densities: &LungDensities) {
     let (left, right) = (MARGIN, WIDTH as f32 - MARGIN);
     let Some(first) = densities.regions.first() else { return };
     let heads = columns(first).into_iter().map(|(head, _)| head).collect::<Vec<_>>();
     let place = |column: usize| 150.0 + (right - 150.0) * (column + 1) as f32 / heads.len() as f32;
     for (column, head) in heads.iter().enumerate() {
-        canvas.text(head, place(column), TABLE_TOP, Align::Right, SMALL.coloured(MUTED));
+        canvas.text(head, place(column), TABLE_TOP, TextAlign::Right, SMALL.coloured(MUTED));
     }
     for (row, density) in densities.regions.iter().enumerate() {
         let top = TABLE_TOP + TABLE_ROW * (row + 1) as f32;
         canvas.line([left, top - 8.0], [right, top - 8.0], 1.0, RULE);
-        canvas.text(name(density.lung), left, top, Align::Left, SMALL.coloured(colour(density.lung)));
-        let style = Style { colour: TEXT, ..SMALL };
+        canvas.text(name(density.lung), left, top, TextAlign::Left, SMALL.coloured(colour(density.lung)));
+        let style = TextStyle { colour: TEXT, ..SMALL };
         for (column, (_, value)) in columns(density).into_iter().enumerate() {
-            canvas.text(&value, place(column), top, Align::Right, style);
+            canvas.text(&value, place(column), top, TextAlign::Right, style);
         }
     }
     let note = "HU; SD of the population; percentiles interpolated; percent of voxels strictly below";
     let top = TABLE_TOP + TABLE_ROW * (densities.regions.len() + 1) as f32;
-    canvas.text(note, left, top, Align::Left, SMALL.coloured(MUTED));
+    canvas.text(note, left, top, TextAlign::Left, SMALL.coloured(MUTED));
 }
 
-fn columns(density: &Density) -> Vec<(String, String)> {
+fn columns(density: &RegionDensity) -> Vec<(String, String)> {
     let measured = [
         ("mL", signed(density.volume_ml, 0)),
         ("mean", signed(density.mean_hu, 1)),
@@ -249,8 +249,8 @@ mod tests {
     #[test]
     fn a_curve_is_percent_of_its_voxels() {
         let histogram = vec![0, 5, 5, 10];
-        let density = Density {
-            lung: Lung::Left,
+        let density = RegionDensity {
+            lung: LungRegion::Left,
             voxels: 20,
             volume_ml: 1.0,
             mean_hu: 0.0,
@@ -262,7 +262,7 @@ mod tests {
             histogram_start_hu: -1000,
             histogram_width_hu: 5,
         };
-        let curve = Curve::new(&density);
+        let curve = HistogramCurve::new(&density);
         assert_eq!(curve.percent, [25.0, 75.0]);
         assert_eq!(curve.visible(), Some([-995.0, -985.0]));
     }

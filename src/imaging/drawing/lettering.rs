@@ -10,46 +10,46 @@ use std::sync::LazyLock;
 use ab_glyph::{Font, FontRef, Glyph, GlyphId, PxScale, ScaleFont, point};
 use unicode_bidi::BidiInfo;
 
-use super::bitmap::Bitmap;
-use super::canvas::{Canvas, Colour};
+use super::bitmap::GlyphBitmap;
+use super::canvas::{Canvas, RgbColour};
 
 static REGULAR: LazyLock<FontRef<'static>> = LazyLock::new(|| font(dejavu::sans::regular()));
 static BOLD: LazyLock<FontRef<'static>> = LazyLock::new(|| font(dejavu::sans::bold()));
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weight {
+pub enum FontWeight {
     Regular,
     Bold,
 }
 
 /// Size and colour of text.
 #[derive(Clone, Copy, Debug)]
-pub struct Style {
+pub struct TextStyle {
     /// Height of a line in pixels: from the lowest descender to the highest accent.
     pub size: f32,
-    pub weight: Weight,
-    pub colour: Colour,
+    pub weight: FontWeight,
+    pub colour: RgbColour,
 }
 
 /// The part of the text at the given x.
 #[derive(Clone, Copy, Debug)]
-pub enum Align {
+pub enum TextAlign {
     Left,
     Centre,
     Right,
 }
 
-impl Style {
-    pub const fn regular(size: f32, colour: Colour) -> Style {
-        Style { size, weight: Weight::Regular, colour }
+impl TextStyle {
+    pub const fn regular(size: f32, colour: RgbColour) -> TextStyle {
+        TextStyle { size, weight: FontWeight::Regular, colour }
     }
 
-    pub const fn bold(size: f32, colour: Colour) -> Style {
-        Style { size, weight: Weight::Bold, colour }
+    pub const fn bold(size: f32, colour: RgbColour) -> TextStyle {
+        TextStyle { size, weight: FontWeight::Bold, colour }
     }
 
-    pub const fn coloured(self, colour: Colour) -> Style {
-        Style { colour, ..self }
+    pub const fn coloured(self, colour: RgbColour) -> TextStyle {
+        TextStyle { colour, ..self }
     }
 
     /// Width of the text in pixels.
@@ -90,22 +90,22 @@ impl Style {
     }
 
     /// The glyphs at their positions from x = 0, and the width of all.
-    fn set(self, text: &str) -> (Vec<Sign>, f32) {
+    fn set(self, text: &str) -> (Vec<PlacedGlyph>, f32) {
         let font = self.font().as_scaled(PxScale::from(self.size));
-        let mut signs: Vec<Sign> = Vec::with_capacity(text.len());
+        let mut signs: Vec<PlacedGlyph> = Vec::with_capacity(text.len());
         let mut x = 0.0;
         for letter in text.chars().filter(|letter| !letter.is_control() && !ISOLATES.contains(letter)) {
             let id = font.glyph_id(letter);
-            let bitmap = if id == MISSING { Bitmap::of(letter, self.size) } else { None };
+            let bitmap = if id == MISSING { GlyphBitmap::of(letter, self.size) } else { None };
             if let Some(bitmap) = bitmap {
-                signs.push(Sign::Bitmap(bitmap, x));
+                signs.push(PlacedGlyph::Bitmap(bitmap, x));
                 x += bitmap.width();
                 continue;
             }
-            if let Some(Sign::Outline(before)) = signs.last() {
+            if let Some(PlacedGlyph::Outline(before)) = signs.last() {
                 x += font.kern(before.id, id);
             }
-            signs.push(Sign::Outline(id.with_scale_and_position(self.size, point(x, font.ascent()))));
+            signs.push(PlacedGlyph::Outline(id.with_scale_and_position(self.size, point(x, font.ascent()))));
             x += font.h_advance(id);
         }
         (signs, x)
@@ -113,16 +113,16 @@ impl Style {
 
     fn font(self) -> &'static FontRef<'static> {
         match self.weight {
-            Weight::Regular => &REGULAR,
-            Weight::Bold => &BOLD,
+            FontWeight::Regular => &REGULAR,
+            FontWeight::Bold => &BOLD,
         }
     }
 }
 
 /// A glyph with a position in a line.
-enum Sign {
+enum PlacedGlyph {
     Outline(Glyph),
-    Bitmap(Bitmap, f32),
+    Bitmap(GlyphBitmap, f32),
 }
 
 /// The box that a font draws for a character that it lacks.
@@ -130,22 +130,22 @@ const MISSING: GlyphId = GlyphId(0);
 
 impl Canvas {
     /// Draws one line of text, its upper edge at `top`. Returns its width.
-    pub fn text(&mut self, text: &str, x: f32, top: f32, align: Align, style: Style) -> f32 {
+    pub fn text(&mut self, text: &str, x: f32, top: f32, align: TextAlign, style: TextStyle) -> f32 {
         let (signs, width) = style.set(&as_seen(text));
         let left = match align {
-            Align::Left => x,
-            Align::Centre => x - width / 2.0,
-            Align::Right => x - width,
+            TextAlign::Left => x,
+            TextAlign::Centre => x - width / 2.0,
+            TextAlign::Right => x - width,
         };
         // Positions in whole pixels keep the stems of all lines equally sharp.
         for sign in signs {
             match sign {
-                Sign::Outline(mut glyph) => {
+                PlacedGlyph::Outline(mut glyph) => {
                     glyph.position.x += left.round();
                     glyph.position.y = (glyph.position.y + top).round();
                     self.glyph(glyph, style);
                 }
-                Sign::Bitmap(bitmap, x) => {
+                PlacedGlyph::Bitmap(bitmap, x) => {
                     self.bitmap(bitmap, [(left + x).round(), top.round()], style.colour);
                 }
             }
@@ -153,7 +153,7 @@ impl Canvas {
         width
     }
 
-    fn glyph(&mut self, glyph: Glyph, style: Style) {
+    fn glyph(&mut self, glyph: Glyph, style: TextStyle) {
         let Some(outlined) = style.font().outline_glyph(glyph) else { return };
         let bounds = outlined.px_bounds();
         let (left, top) = (bounds.min.x as isize, bounds.min.y as isize);
@@ -191,7 +191,7 @@ fn font(bytes: &'static [u8]) -> FontRef<'static> {
 mod tests {
     use super::*;
 
-    const STYLE: Style = Style::regular(20.0, [255; 3]);
+    const STYLE: TextStyle = TextStyle::regular(20.0, [255; 3]);
 
     #[test]
     fn wrapped_lines_fit_and_lose_nothing() {
@@ -224,7 +224,7 @@ mod tests {
     fn signs_of_the_far_east_are_drawn_apart() {
         let drawn = |text: &str| {
             let mut canvas = Canvas::filled(60, 30, [0; 3]);
-            canvas.text(text, 2.0, 2.0, Align::Left, STYLE);
+            canvas.text(text, 2.0, 2.0, TextAlign::Left, STYLE);
             canvas.rgb
         };
         let all = ["胸部", "胸前", "길동", "やま", "\u{20B9F}\u{20B9F}"].map(drawn);
@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn text_leaves_ink_where_it_is_aligned() {
         let mut canvas = Canvas::filled(100, 30, [0; 3]);
-        let width = canvas.text("Ab", 99.0, 2.0, Align::Right, STYLE);
+        let width = canvas.text("Ab", 99.0, 2.0, TextAlign::Right, STYLE);
         let inked = |x: usize| (0..30).any(|y| canvas.rgb[3 * (y * 100 + x)] > 0);
         let left = (99.0 - width) as usize - 1;
         assert!((0..left).all(|x| !inked(x)));

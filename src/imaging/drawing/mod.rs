@@ -11,8 +11,8 @@ mod render;
 mod theme;
 mod view;
 
-pub use canvas::{Area, Canvas};
+pub use canvas::{Canvas, PixelArea};
 pub use chart::draw_histogram;
-pub use lettering::{Align, Style, isolated};
+pub use lettering::{TextAlign, TextStyle, isolated};
 pub use theme::{ALERT, BACKGROUND, BODY, HEADING, MUTED, RULE, STRONG};
-pub use view::{Look, draw_views};
+pub use view::{ViewSettings, draw_views};

@@ -6,11 +6,11 @@
 use rayon::prelude::*;
 
 use crate::imaging::bits::WORD;
-use crate::imaging::{Bits, Lungs, Volume};
+use crate::imaging::{Lungs, Volume, VoxelSet};
 
 /// The patient axis that a plane is perpendicular to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
+pub enum PlaneDirection {
     Axial,
     Coronal,
     Sagittal,
@@ -19,30 +19,30 @@ pub enum Direction {
 /// A patient axis: 0 to the left, 1 to the back, 2 to the head; and whether the direction is along it or
 /// against it.
 #[derive(Clone, Copy, Debug)]
-struct Heading {
+struct AxisHeading {
     axis: usize,
     forward: bool,
 }
 
-impl Direction {
-    fn across(self) -> Heading {
-        let axis = if self == Direction::Sagittal { 1 } else { 0 };
-        Heading { axis, forward: true }
+impl PlaneDirection {
+    fn across(self) -> AxisHeading {
+        let axis = if self == PlaneDirection::Sagittal { 1 } else { 0 };
+        AxisHeading { axis, forward: true }
     }
 
-    fn down(self) -> Heading {
+    fn down(self) -> AxisHeading {
         match self {
-            Direction::Axial => Heading { axis: 1, forward: true },
-            Direction::Coronal | Direction::Sagittal => Heading { axis: 2, forward: false },
+            PlaneDirection::Axial => AxisHeading { axis: 1, forward: true },
+            PlaneDirection::Coronal | PlaneDirection::Sagittal => AxisHeading { axis: 2, forward: false },
         }
     }
 
     /// The patient axis through the plane.
     pub fn through(self) -> usize {
         match self {
-            Direction::Axial => 2,
-            Direction::Coronal => 1,
-            Direction::Sagittal => 0,
+            PlaneDirection::Axial => 2,
+            PlaneDirection::Coronal => 1,
+            PlaneDirection::Sagittal => 0,
         }
     }
 
@@ -50,9 +50,9 @@ impl Direction {
     /// C.7.6.1.1.1).
     pub fn letters(self) -> [&'static str; 4] {
         match self {
-            Direction::Axial => ["R", "L", "A", "P"],
-            Direction::Coronal => ["R", "L", "H", "F"],
-            Direction::Sagittal => ["A", "P", "H", "F"],
+            PlaneDirection::Axial => ["R", "L", "A", "P"],
+            PlaneDirection::Coronal => ["R", "L", "H", "F"],
+            PlaneDirection::Sagittal => ["A", "P", "H", "F"],
         }
     }
 }
@@ -66,9 +66,9 @@ pub fn patient_axes(volume: &Volume) -> [usize; 3] {
 
 /// A box of voxels: along each volume axis the first index and the one after the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Extent(pub [[usize; 2]; 3]);
+pub struct VoxelExtent(pub [[usize; 2]; 3]);
 
-impl Extent {
+impl VoxelExtent {
     pub fn size(&self, axis: usize) -> usize {
         self.0[axis][1] - self.0[axis][0]
     }
@@ -76,8 +76,8 @@ impl Extent {
 
 /// A plane, or a projection onto one: rows from the top.
 #[derive(Clone, Debug)]
-pub struct Plane {
-    pub direction: Direction,
+pub struct VolumePlane {
+    pub direction: PlaneDirection,
     pub width: usize,
     pub height: usize,
     /// Distance of neighbours across and down in mm.
@@ -87,11 +87,11 @@ pub struct Plane {
 }
 
 /// The order in which a plane visits the voxels of a volume.
-struct Walk {
+struct PlaneWalk {
     /// The voxel in the upper left corner.
     start: [usize; 3],
-    across: Way,
-    down: Way,
+    across: AxisDirection,
+    down: AxisDirection,
     width: usize,
     height: usize,
     spacing: [f64; 2],
@@ -99,12 +99,12 @@ struct Walk {
 
 /// A direction along an axis of the volume.
 #[derive(Clone, Copy)]
-struct Way {
+struct AxisDirection {
     axis: usize,
     upwards: bool,
 }
 
-impl Way {
+impl AxisDirection {
     fn from(self, mut at: [usize; 3], steps: usize) -> [usize; 3] {
         if self.upwards {
             at[self.axis] += steps
@@ -115,21 +115,21 @@ impl Way {
     }
 }
 
-impl Walk {
+impl PlaneWalk {
     /// The walk over a direction's plane at the lower end of the extent.
-    fn new(volume: &Volume, extent: &Extent, direction: Direction) -> Walk {
+    fn new(volume: &Volume, extent: &VoxelExtent, direction: PlaneDirection) -> PlaneWalk {
         let order = patient_axes(volume);
         let mut start = extent.0.map(|[first, _]| first);
-        let mut way = |heading: Heading| {
+        let mut way = |heading: AxisHeading| {
             let axis = order[heading.axis];
             let upwards = (volume.axes[axis][heading.axis] > 0.0) == heading.forward;
             if !upwards {
                 start[axis] = extent.0[axis][1] - 1;
             }
-            Way { axis, upwards }
+            AxisDirection { axis, upwards }
         };
         let (across, down) = (way(direction.across()), way(direction.down()));
-        Walk {
+        PlaneWalk {
             start,
             across,
             down,
@@ -154,22 +154,33 @@ impl Walk {
 }
 
 /// The plane at an index along the volume axis through it, within an extent.
-pub fn cut(volume: &Volume, lungs: &Lungs, extent: &Extent, direction: Direction, index: usize) -> Plane {
+pub fn cut(
+    volume: &Volume,
+    lungs: &Lungs,
+    extent: &VoxelExtent,
+    direction: PlaneDirection,
+    index: usize,
+) -> VolumePlane {
     let axis = patient_axes(volume)[direction.through()];
     let mut slab = *extent;
     slab.0[axis] = [index, index + 1];
-    let walk = Walk::new(volume, &slab, direction);
+    let walk = PlaneWalk::new(volume, &slab, direction);
     plane(direction, &walk, walk.collect(|at| volume.hu(at)), walk.collect(|at| lungs.label(at)))
 }
 
 /// The highest HU inside the lungs along every line of sight through an extent, and the label at that voxel;
 /// [`EMPTY`] where the line meets no lung.
-pub fn project(volume: &Volume, lungs: &Lungs, extent: &Extent, direction: Direction) -> Plane {
+pub fn project(
+    volume: &Volume,
+    lungs: &Lungs,
+    extent: &VoxelExtent,
+    direction: PlaneDirection,
+) -> VolumePlane {
     let through = patient_axes(volume)[direction.through()];
     let mut flat = *extent;
     flat.0[through][1] = flat.0[through][0] + 1;
-    let walk = Walk::new(volume, &flat, direction);
-    let sight = Way { axis: through, upwards: true };
+    let walk = PlaneWalk::new(volume, &flat, direction);
+    let sight = AxisDirection { axis: through, upwards: true };
     let starts: Vec<[usize; 3]> = walk.rows().collect();
     let rows: Vec<(Vec<i16>, Vec<u8>)> = starts
         .into_par_iter()
@@ -193,7 +204,7 @@ pub const EMPTY: i16 = i16::MIN;
 fn plain(
     volume: &Volume,
     lungs: &Lungs,
-    walk: &Walk,
+    walk: &PlaneWalk,
     lines: impl Iterator<Item = [usize; 3]>,
 ) -> (Vec<i16>, Vec<u8>) {
     let (mut hu, mut labels) = (vec![EMPTY; walk.width], vec![Lungs::NONE; walk.width]);
@@ -214,11 +225,11 @@ fn plain(
 fn brightest(
     volume: &Volume,
     lungs: &Lungs,
-    walk: &Walk,
+    walk: &PlaneWalk,
     lines: impl Iterator<Item = [usize; 3]>,
 ) -> (Vec<i16>, Vec<u8>) {
     let mut hu = vec![EMPTY; volume.size[0]];
-    let [mut right, mut left] = [(); 2].map(|()| Bits::empty([volume.size[0], 1, 1]));
+    let [mut right, mut left] = [(); 2].map(|()| VoxelSet::empty([volume.size[0], 1, 1]));
     let mut first = 0;
     for [x, y, z] in lines {
         first = if walk.across.upwards { x } else { x + 1 - walk.width };
@@ -267,8 +278,8 @@ fn keep_highest(highest: &mut [i16], voxels: &[i16]) {
     highest.iter_mut().zip(voxels).for_each(|(high, voxel)| *high = (*high).max(*voxel));
 }
 
-fn plane(direction: Direction, walk: &Walk, hu: Vec<i16>, labels: Vec<u8>) -> Plane {
-    Plane { direction, width: walk.width, height: walk.height, spacing: walk.spacing, hu, labels }
+fn plane(direction: PlaneDirection, walk: &PlaneWalk, hu: Vec<i16>, labels: Vec<u8>) -> VolumePlane {
+    VolumePlane { direction, width: walk.width, height: walk.height, spacing: walk.spacing, hu, labels }
 }
 
 /// The number of lung voxels in every plane along each volume axis.
@@ -287,7 +298,7 @@ pub fn lung_areas(lungs: &Lungs) -> [Vec<u32>; 3] {
 /// The number of lung voxels in every column and in every row of a slice.
 fn slice_areas(lungs: &Lungs, z: usize) -> (Vec<u32>, Vec<u32>) {
     let [columns, rows, _] = lungs.right.size();
-    let mut tally = vec![Tally::default(); columns.div_ceil(WORD)];
+    let mut tally = vec![ColumnTally::default(); columns.div_ceil(WORD)];
     let by_row = (0..rows).map(|y| {
         let words = lungs.right.row(y, z).iter().zip(lungs.left.row(y, z));
         let counts = words.zip(&mut tally).map(|((right, left), tally)| {
@@ -303,9 +314,9 @@ fn slice_areas(lungs: &Lungs, z: usize) -> (Vec<u32>, Vec<u32>) {
 
 /// Counts up to 65 535 for 64 columns at once: one word holds the lowest digits of all columns, and so on.
 #[derive(Clone, Copy, Default)]
-struct Tally([u64; 16]);
+struct ColumnTally([u64; 16]);
 
-impl Tally {
+impl ColumnTally {
     fn add(&mut self, mut carry: u64) {
         for digits in &mut self.0 {
             if carry == 0 {
@@ -337,18 +348,18 @@ mod tests {
         (volume, Lungs::labelled([3, 2, 2], &[Lungs::RIGHT; 12]))
     }
 
-    const WHOLE: Extent = Extent([[0, 3], [0, 2], [0, 2]]);
+    const WHOLE: VoxelExtent = VoxelExtent([[0, 3], [0, 2], [0, 2]]);
     const STRAIGHT: [[f64; 3]; 3] = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
 
     #[test]
     fn planes_of_an_axial_volume() {
         let (volume, lungs) = numbered(STRAIGHT);
-        let axial = cut(&volume, &lungs, &WHOLE, Direction::Axial, 1);
+        let axial = cut(&volume, &lungs, &WHOLE, PlaneDirection::Axial, 1);
         assert_eq!((axial.width, axial.height, axial.spacing), (3, 2, [1.0, 2.0]));
         assert_eq!(axial.hu, [6, 7, 8, 9, 10, 11]);
-        let coronal = cut(&volume, &lungs, &WHOLE, Direction::Coronal, 0);
+        let coronal = cut(&volume, &lungs, &WHOLE, PlaneDirection::Coronal, 0);
         assert_eq!(coronal.hu, [6, 7, 8, 0, 1, 2]);
-        let sagittal = cut(&volume, &lungs, &WHOLE, Direction::Sagittal, 2);
+        let sagittal = cut(&volume, &lungs, &WHOLE, PlaneDirection::Sagittal, 2);
         assert_eq!((sagittal.hu, sagittal.spacing), (vec![8, 11, 2, 5], [2.0, 3.0]));
     }
 
@@ -358,9 +369,9 @@ mod tests {
         let axes = [[-1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, -1.0, 0.0]];
         let (volume, lungs) = numbered(axes);
         assert_eq!(patient_axes(&volume), [0, 2, 1]);
-        let coronal = cut(&volume, &lungs, &WHOLE, Direction::Coronal, 0);
+        let coronal = cut(&volume, &lungs, &WHOLE, PlaneDirection::Coronal, 0);
         assert_eq!(coronal.hu, [2, 1, 0, 5, 4, 3]);
-        let axial = cut(&volume, &lungs, &WHOLE, Direction::Axial, 1);
+        let axial = cut(&volume, &lungs, &WHOLE, PlaneDirection::Axial, 1);
         assert_eq!(axial.hu, [11, 10, 9, 5, 4, 3]);
     }
 
@@ -368,9 +379,9 @@ mod tests {
     fn a_projection_sees_the_brightest_lung_voxel() {
         let (volume, _) = numbered(STRAIGHT);
         let lungs = Lungs::labelled(volume.size, &[1, 1, 1, 1, 0, 1, 0, 1, 1, 0, 1, 1]);
-        let coronal = project(&volume, &lungs, &WHOLE, Direction::Coronal);
+        let coronal = project(&volume, &lungs, &WHOLE, PlaneDirection::Coronal);
         assert_eq!(coronal.hu, [EMPTY, 10, 11, 3, 1, 5]);
-        let sagittal = project(&volume, &lungs, &WHOLE, Direction::Sagittal);
+        let sagittal = project(&volume, &lungs, &WHOLE, PlaneDirection::Sagittal);
         assert_eq!(sagittal.hu, [8, 11, 2, 5]);
     }
 

@@ -4,13 +4,13 @@
 use rayon::prelude::*;
 
 use super::canvas::{Canvas, mix};
-use super::plane::Plane;
+use super::plane::VolumePlane;
 use super::theme::{LEFT_LUNG, LOW_DENSITY, RIGHT_LUNG};
 use crate::imaging::Lungs;
 
 /// The HU that are black and white, and the marks drawn over them.
 #[derive(Clone, Copy, Debug)]
-pub struct Shading {
+pub struct PlaneShading {
     pub window_centre_hu: f64,
     pub window_width_hu: f64,
     /// Lung below this HU is tinted; `None` tints nothing.
@@ -21,8 +21,8 @@ const TINT: f32 = 0.62;
 /// Half the thickness of an outline in pixels; the outermost pixel fades.
 const OUTLINE_REACH: f32 = 1.4;
 
-pub fn render(plane: &Plane, pixels_per_mm: f64, shading: &Shading) -> Canvas {
-    let grid = Grid::new(plane, pixels_per_mm);
+pub fn render(plane: &VolumePlane, pixels_per_mm: f64, shading: &PlaneShading) -> Canvas {
+    let grid = ResampleGrid::new(plane, pixels_per_mm);
     let mut canvas = grey(&grid, plane, shading);
     if let Some(low_hu) = shading.low_density_hu {
         tint(&mut canvas, &grid, plane, low_hu);
@@ -32,12 +32,12 @@ pub fn render(plane: &Plane, pixels_per_mm: f64, shading: &Shading) -> Canvas {
 }
 
 /// The size of a plane's image: pixels across and down.
-pub fn pixels(plane: &Plane, pixels_per_mm: f64) -> [usize; 2] {
+pub fn pixels(plane: &VolumePlane, pixels_per_mm: f64) -> [usize; 2] {
     let count = |voxels: usize, spacing: f64| (voxels as f64 * spacing * pixels_per_mm).round() as usize;
     [count(plane.width, plane.spacing[0]).max(1), count(plane.height, plane.spacing[1]).max(1)]
 }
 
-fn grey(grid: &Grid, plane: &Plane, shading: &Shading) -> Canvas {
+fn grey(grid: &ResampleGrid, plane: &VolumePlane, shading: &PlaneShading) -> Canvas {
     let scale = 255.0 / shading.window_width_hu as f32;
     let black = (shading.window_centre_hu - shading.window_width_hu / 2.0) as f32;
     // HU below black are clamped, or the interpolation would overshoot beside them.
@@ -47,7 +47,7 @@ fn grey(grid: &Grid, plane: &Plane, shading: &Shading) -> Canvas {
     canvas
 }
 
-fn tint(canvas: &mut Canvas, grid: &Grid, plane: &Plane, low_hu: f64) {
+fn tint(canvas: &mut Canvas, grid: &ResampleGrid, plane: &VolumePlane, low_hu: f64) {
     let voxels = plane.hu.iter().zip(&plane.labels);
     let low = |(&hu, &label): (&i16, &u8)| label != Lungs::NONE && f64::from(hu) < low_hu;
     let cover: Vec<f32> = voxels.map(|voxel| f32::from(u8::from(low(voxel)))).collect();
@@ -59,7 +59,7 @@ fn tint(canvas: &mut Canvas, grid: &Grid, plane: &Plane, low_hu: f64) {
 }
 
 /// 1 in the right lung, −1 in the left and 0 elsewhere, smoothed so that outlines have no stairs.
-fn sides(plane: &Plane) -> Vec<f32> {
+fn sides(plane: &VolumePlane) -> Vec<f32> {
     let (width, height) = (plane.width, plane.height);
     let side = |&label: &u8| match label {
         Lungs::RIGHT => 1.0,
@@ -86,7 +86,7 @@ fn sides(plane: &Plane) -> Vec<f32> {
 }
 
 /// Draws the outlines, where the smoothed value is ½. Distance of a pixel from one: (value − ½) / slope.
-fn outline(canvas: &mut Canvas, grid: &Grid, sides: &[f32]) {
+fn outline(canvas: &mut Canvas, grid: &ResampleGrid, sides: &[f32]) {
     let (width, height) = (canvas.width, canvas.height);
     let field = grid.resample(sides);
     let at = |x: usize, y: usize| field[y * width + x];
@@ -110,26 +110,30 @@ fn outline(canvas: &mut Canvas, grid: &Grid, sides: &[f32]) {
 }
 
 /// For each pixel across and down, the four voxels around it with their weights.
-struct Grid {
+struct ResampleGrid {
     width: usize,
-    across: Vec<Taps>,
-    down: Vec<Taps>,
+    across: Vec<ResampleTaps>,
+    down: Vec<ResampleTaps>,
 }
 
 #[derive(Clone, Copy)]
-struct Taps {
+struct ResampleTaps {
     voxels: [usize; 4],
     weights: [f32; 4],
 }
 
-impl Grid {
-    fn new(plane: &Plane, pixels_per_mm: f64) -> Grid {
+impl ResampleGrid {
+    fn new(plane: &VolumePlane, pixels_per_mm: f64) -> ResampleGrid {
         let [width, height] = pixels(plane, pixels_per_mm);
-        let taps = |pixels: usize, voxels: usize| -> Vec<Taps> {
+        let taps = |pixels: usize, voxels: usize| -> Vec<ResampleTaps> {
             let step = voxels as f64 / pixels as f64;
-            (0..pixels).map(|pixel| Taps::at((pixel as f64 + 0.5) * step - 0.5, voxels)).collect()
+            (0..pixels).map(|pixel| ResampleTaps::at((pixel as f64 + 0.5) * step - 0.5, voxels)).collect()
         };
-        Grid { width: plane.width, across: taps(width, plane.width), down: taps(height, plane.height) }
+        ResampleGrid {
+            width: plane.width,
+            across: taps(width, plane.width),
+            down: taps(height, plane.height),
+        }
     }
 
     fn resample(&self, voxels: &[f32]) -> Vec<f32> {
@@ -163,7 +167,7 @@ impl Grid {
         wide
     }
 
-    fn row(&self, wide: &[f32], down: &Taps, row: &mut [f32]) {
+    fn row(&self, wide: &[f32], down: &ResampleTaps, row: &mut [f32]) {
         let width = row.len();
         let line = |tap: usize| &wide[down.voxels[tap] * width..][..width];
         let (a, b, c, d) = (line(0), line(1), line(2), line(3));
@@ -174,14 +178,14 @@ impl Grid {
     }
 }
 
-impl Taps {
+impl ResampleTaps {
     /// Cubic interpolation through the voxels (Catmull and Rom 1974), the border repeated.
-    fn at(position: f64, voxels: usize) -> Taps {
+    fn at(position: f64, voxels: usize) -> ResampleTaps {
         let base = position.floor();
         let t = (position - base) as f32;
         let voxel = |tap: usize| (base as isize + tap as isize - 1).clamp(0, voxels as isize - 1) as usize;
         let (t2, t3) = (t * t, t * t * t);
-        Taps {
+        ResampleTaps {
             voxels: [voxel(0), voxel(1), voxel(2), voxel(3)],
             weights: [
                 (-t + 2.0 * t2 - t3) / 2.0,
@@ -196,15 +200,15 @@ impl Taps {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::imaging::drawing::plane::Direction;
+    use crate::imaging::drawing::plane::PlaneDirection;
 
-    fn plane(hu: Vec<i16>, labels: Vec<u8>, width: usize, spacing: [f64; 2]) -> Plane {
+    fn plane(hu: Vec<i16>, labels: Vec<u8>, width: usize, spacing: [f64; 2]) -> VolumePlane {
         let height = hu.len() / width;
-        Plane { direction: Direction::Axial, width, height, spacing, hu, labels }
+        VolumePlane { direction: PlaneDirection::Axial, width, height, spacing, hu, labels }
     }
 
-    const PLAIN: Shading =
-        Shading { window_centre_hu: -600.0, window_width_hu: 1500.0, low_density_hu: Some(-950.0) };
+    const PLAIN: PlaneShading =
+        PlaneShading { window_centre_hu: -600.0, window_width_hu: 1500.0, low_density_hu: Some(-950.0) };
 
     #[test]
     fn proportions_are_physical() {

@@ -3,16 +3,16 @@
 
 use rayon::prelude::*;
 
-use super::canvas::{Area, Canvas, Colour};
-use super::lettering::{Align, Style};
-use super::plane::{self, Direction, Extent, Plane, patient_axes};
-use super::render::{Shading, pixels, render};
+use super::canvas::{Canvas, PixelArea, RgbColour};
+use super::lettering::{TextAlign, TextStyle};
+use super::plane::{self, PlaneDirection, VolumePlane, VoxelExtent, patient_axes};
+use super::render::{PlaneShading, pixels, render};
 use super::theme::{BACKGROUND, BODY, LEFT_LUNG, LOW_DENSITY, MUTED, RIGHT_LUNG, SMALL, STRONG};
 use crate::imaging::{Lungs, Picture, Volume};
 
 /// Settings of the planes' display.
 #[derive(Clone, Copy, Debug)]
-pub struct Look {
+pub struct ViewSettings {
     pub window_centre_hu: f64,
     pub window_width_hu: f64,
     /// Lung below this HU is tinted.
@@ -28,15 +28,15 @@ const BELOW: usize = 46;
 /// Width of the margin around the lungs, in mm.
 const SURROUNDINGS_MM: f64 = 22.0;
 /// Shading of vessels in projection: from aerated lung to soft tissue.
-const PROJECTION: Shading =
-    Shading { window_centre_hu: -350.0, window_width_hu: 1100.0, low_density_hu: None };
+const PROJECTION: PlaneShading =
+    PlaneShading { window_centre_hu: -350.0, window_width_hu: 1100.0, low_density_hu: None };
 const SCALE_MM: f64 = 50.0;
 
 /// Draws the axial, coronal and sagittal planes and the projection, in this order.
-pub fn draw_views(volume: &Volume, lungs: &Lungs, look: &Look) -> Vec<Picture> {
+pub fn draw_views(volume: &Volume, lungs: &Lungs, look: &ViewSettings) -> Vec<Picture> {
     let areas = plane::lung_areas(lungs);
     let extent = surroundings(volume, &areas);
-    let mut pages: Vec<Page> = [Direction::Axial, Direction::Coronal, Direction::Sagittal]
+    let mut pages: Vec<ViewPage> = [PlaneDirection::Axial, PlaneDirection::Coronal, PlaneDirection::Sagittal]
         .into_iter()
         .map(|direction| section(volume, lungs, &extent, &areas, direction, look))
         .collect();
@@ -46,8 +46,8 @@ pub fn draw_views(volume: &Volume, lungs: &Lungs, look: &Look) -> Vec<Picture> {
 }
 
 /// The extent of the lungs with a margin, or of everything if there are no lungs.
-fn surroundings(volume: &Volume, areas: &[Vec<u32>; 3]) -> Extent {
-    Extent([0, 1, 2].map(|axis| {
+fn surroundings(volume: &Volume, areas: &[Vec<u32>; 3]) -> VoxelExtent {
+    VoxelExtent([0, 1, 2].map(|axis| {
         let (size, margin) = (volume.size[axis], (SURROUNDINGS_MM / volume.spacing[axis]).round() as usize);
         let first = areas[axis].iter().position(|&area| area > 0);
         let last = areas[axis].iter().rposition(|&area| area > 0);
@@ -59,36 +59,36 @@ fn surroundings(volume: &Volume, areas: &[Vec<u32>; 3]) -> Extent {
 }
 
 /// A plane with its labels, before the common scale is known.
-struct Page {
+struct ViewPage {
     name: &'static str,
     heading: String,
     detail: String,
-    plane: Plane,
-    shading: Shading,
+    plane: VolumePlane,
+    shading: PlaneShading,
 }
 
 fn section(
     volume: &Volume,
     lungs: &Lungs,
-    extent: &Extent,
+    extent: &VoxelExtent,
     areas: &[Vec<u32>; 3],
-    direction: Direction,
-    look: &Look,
-) -> Page {
+    direction: PlaneDirection,
+    look: &ViewSettings,
+) -> ViewPage {
     let axis = patient_axes(volume)[direction.through()];
     let index = largest(&areas[axis]);
     let (name, noun) = match direction {
-        Direction::Axial => ("axial", "Axial"),
-        Direction::Coronal => ("coronal", "Coronal"),
-        Direction::Sagittal => ("sagittal", "Sagittal"),
+        PlaneDirection::Axial => ("axial", "Axial"),
+        PlaneDirection::Coronal => ("coronal", "Coronal"),
+        PlaneDirection::Sagittal => ("sagittal", "Sagittal"),
     };
     let (number, count, unit) = (index + 1, volume.size[axis], if axis == 2 { "slice" } else { "plane" });
-    Page {
+    ViewPage {
         name,
         heading: format!("{noun}, {unit} {number} of {count}, lungs outlined"),
         detail: position(volume, extent, direction, index),
         plane: plane::cut(volume, lungs, extent, direction, index),
-        shading: Shading {
+        shading: PlaneShading {
             window_centre_hu: look.window_centre_hu,
             window_width_hu: look.window_width_hu,
             low_density_hu: Some(look.low_density_hu),
@@ -96,12 +96,12 @@ fn section(
     }
 }
 
-fn projection(volume: &Volume, lungs: &Lungs, extent: &Extent) -> Page {
-    Page {
+fn projection(volume: &Volume, lungs: &Lungs, extent: &VoxelExtent) -> ViewPage {
+    ViewPage {
         name: "projection",
         heading: "Maximum intensity projection of the lungs, from the front".to_owned(),
         detail: "chest wall and mediastinum left out".to_owned(),
-        plane: plane::project(volume, lungs, extent, Direction::Coronal),
+        plane: plane::project(volume, lungs, extent, PlaneDirection::Coronal),
         shading: PROJECTION,
     }
 }
@@ -114,7 +114,7 @@ fn largest(areas: &[u32]) -> usize {
 }
 
 /// The position of the plane's middle in the patient, in words.
-fn position(volume: &Volume, extent: &Extent, direction: Direction, index: usize) -> String {
+fn position(volume: &Volume, extent: &VoxelExtent, direction: PlaneDirection, index: usize) -> String {
     let patient = direction.through();
     let through = patient_axes(volume)[patient];
     let offset = (0..3).map(|axis| {
@@ -132,46 +132,50 @@ pub fn signed(number: f64, decimals: usize) -> String {
 }
 
 /// The most pixels per mm at which a plane fits its space.
-fn fitting(plane: &Plane) -> f64 {
+fn fitting(plane: &VolumePlane) -> f64 {
     let across = WIDTH as f64 / (plane.width as f64 * plane.spacing[0]);
     let down = (HEIGHT - ABOVE - BELOW) as f64 / (plane.height as f64 * plane.spacing[1]);
     across.min(down)
 }
 
-impl Page {
+impl ViewPage {
     fn draw(&self, pixels_per_mm: f64) -> Picture {
         let mut canvas = Canvas::filled(WIDTH, HEIGHT, [0; 3]);
         for (top, height) in [(0, ABOVE), (HEIGHT - BELOW, BELOW)] {
-            canvas.fill(Area { left: 0, top, width: WIDTH, height }, BACKGROUND, 1.0);
+            canvas.fill(PixelArea { left: 0, top, width: WIDTH, height }, BACKGROUND, 1.0);
         }
         let [width, height] = pixels(&self.plane, pixels_per_mm);
         let (left, top) = ((WIDTH - width) / 2, ABOVE + (HEIGHT - ABOVE - BELOW - height) / 2);
         canvas.paste(&render(&self.plane, pixels_per_mm, &self.shading), left, top);
         letters(&mut canvas, self.plane.direction);
         scale_bar(&mut canvas, pixels_per_mm);
-        canvas.text(&self.heading, MARGIN, 11.0, Align::Left, STRONG);
-        canvas.text(&self.detail, WIDTH as f32 - MARGIN, 12.0, Align::Right, SMALL.coloured(MUTED));
+        canvas.text(&self.heading, MARGIN, 11.0, TextAlign::Left, STRONG);
+        canvas.text(&self.detail, WIDTH as f32 - MARGIN, 12.0, TextAlign::Right, SMALL.coloured(MUTED));
         legend(&mut canvas, &self.shading);
         canvas.into_picture(self.name, self.heading.clone())
     }
 }
 
-fn letters(canvas: &mut Canvas, direction: Direction) {
+fn letters(canvas: &mut Canvas, direction: PlaneDirection) {
     let (middle, right) = (WIDTH / 2, WIDTH - 30);
     let (top, bottom) = (ABOVE + 24, HEIGHT - BELOW - 24);
     let centre = (top + bottom) / 2;
     let places = [[30, centre], [right, centre], [middle, top], [middle, bottom]];
     for (letter, [x, y]) in direction.letters().into_iter().zip(places) {
-        canvas.fill(Area { left: x - 16, top: y - 17, width: 32, height: 34 }, [0; 3], 0.6);
-        canvas.text(letter, x as f32, y as f32 - 14.0, Align::Centre, Style::bold(27.0, [245; 3]));
+        canvas.fill(PixelArea { left: x - 16, top: y - 17, width: 32, height: 34 }, [0; 3], 0.6);
+        canvas.text(letter, x as f32, y as f32 - 14.0, TextAlign::Centre, TextStyle::bold(27.0, [245; 3]));
     }
 }
 
 fn scale_bar(canvas: &mut Canvas, pixels_per_mm: f64) {
     let (right, y) = (WIDTH as f32 - MARGIN, (HEIGHT - BELOW) as f32 - 16.0);
     let left = right - (SCALE_MM * pixels_per_mm) as f32;
-    let behind =
-        Area { left: left as usize - 10, top: y as usize - 32, width: WIDTH - left as usize, height: 46 };
+    let behind = PixelArea {
+        left: left as usize - 10,
+        top: y as usize - 32,
+        width: WIDTH - left as usize,
+        height: 46,
+    };
     canvas.fill(behind, [0; 3], 0.6);
     for (from, to) in
         [([left, y], [right, y]), ([left, y - 5.0], [left, y + 5.0]), ([right, y - 5.0], [right, y + 5.0])]
@@ -179,10 +183,10 @@ fn scale_bar(canvas: &mut Canvas, pixels_per_mm: f64) {
         canvas.line(from, to, 2.0, [235; 3]);
     }
     let label = format!("{} cm", SCALE_MM / 10.0);
-    canvas.text(&label, (left + right) / 2.0, y - 28.0, Align::Centre, SMALL);
+    canvas.text(&label, (left + right) / 2.0, y - 28.0, TextAlign::Centre, SMALL);
 }
 
-fn legend(canvas: &mut Canvas, shading: &Shading) {
+fn legend(canvas: &mut Canvas, shading: &PlaneShading) {
     let mut x = MARGIN;
     x = key(canvas, x, RIGHT_LUNG, "right lung");
     x = key(canvas, x, LEFT_LUNG, "left lung");
@@ -191,15 +195,15 @@ fn legend(canvas: &mut Canvas, shading: &Shading) {
     }
     let centre = signed(shading.window_centre_hu, 0);
     let window = format!("window {centre} / {} HU", shading.window_width_hu);
-    canvas.text(&window, WIDTH as f32 - MARGIN, LEGEND_TOP, Align::Right, SMALL.coloured(MUTED));
+    canvas.text(&window, WIDTH as f32 - MARGIN, LEGEND_TOP, TextAlign::Right, SMALL.coloured(MUTED));
 }
 
 const LEGEND_TOP: f32 = (HEIGHT - BELOW) as f32 + 13.0;
 
 /// Draws a swatch with its meaning; returns the x of the next one.
-pub fn key(canvas: &mut Canvas, x: f32, colour: Colour, meaning: &str) -> f32 {
+pub fn key(canvas: &mut Canvas, x: f32, colour: RgbColour, meaning: &str) -> f32 {
     let y = LEGEND_TOP + SMALL.size / 2.0;
     canvas.line([x + 2.0, y], [x + 22.0, y], 4.0, colour);
-    let width = canvas.text(meaning, x + 32.0, LEGEND_TOP, Align::Left, SMALL.coloured(BODY.colour));
+    let width = canvas.text(meaning, x + 32.0, LEGEND_TOP, TextAlign::Left, SMALL.coloured(BODY.colour));
     x + 32.0 + width + 28.0
 }

@@ -18,7 +18,7 @@ fn sequence(tag: Tag, vr: &str, content: &[u8]) -> Vec<u8> {
 fn rows_after(before: &[u8]) -> Option<u16> {
     let data = [before, &element(tags::ROWS, "US", &[7, 0])].concat();
     let bytes = file(EXPLICIT_LITTLE_ENDIAN, &data);
-    Part10::open(&bytes).unwrap().elements().short(tags::ROWS)
+    Part10File::open(&bytes).unwrap().elements().short(tags::ROWS)
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn the_encodings_say_the_same() {
         ("", element(tags::ROWS, "US", &[7, 0])),
     ] {
         let bytes = file(syntax, &data);
-        assert_eq!(Part10::open(&bytes).unwrap().elements().short(tags::ROWS), Some(7), "{syntax}");
+        assert_eq!(Part10File::open(&bytes).unwrap().elements().short(tags::ROWS), Some(7), "{syntax}");
     }
 }
 
@@ -57,7 +57,7 @@ fn a_forged_length_is_damage() {
     let mut forged = element(PRIVATE, "OB", &[1, 2, 3]);
     forged[8..12].copy_from_slice(&3_000_000_000_u32.to_le_bytes());
     let bytes = file(EXPLICIT_LITTLE_ENDIAN, &forged);
-    let damage = Part10::open(&bytes).unwrap().elements().damage.unwrap();
+    let damage = Part10File::open(&bytes).unwrap().elements().damage.unwrap();
     assert_eq!((damage.declared, damage.left), (3_000_000_000, 3));
 }
 
@@ -69,7 +69,7 @@ fn text_is_decoded_and_trimmed() {
         element(tags::PIXEL_SPACING, "DS", b"0.5\\0.25"),
     ];
     let bytes = file(EXPLICIT_LITTLE_ENDIAN, &data.concat());
-    let file = Part10::open(&bytes).unwrap();
+    let file = Part10File::open(&bytes).unwrap();
     let elements = file.elements();
     assert_eq!(elements.text(tags::PATIENT_NAME), "Müller^Eva");
     assert_eq!(elements.decimals(tags::PIXEL_SPACING), Some([0.5, 0.25]));
@@ -81,13 +81,13 @@ fn text_is_decoded_and_trimmed() {
 fn what_is_kept_is_bounded() {
     let many = element(PRIVATE, "LO", &[]).repeat(ELEMENTS_MOST + 1);
     let bytes = file(EXPLICIT_LITTLE_ENDIAN, &many);
-    let part10 = Part10::open(&bytes).unwrap();
+    let part10 = Part10File::open(&bytes).unwrap();
     assert!(part10.elements().damage.is_some());
     let fewer = file(EXPLICIT_LITTLE_ENDIAN, &many[8..]);
-    assert!(Part10::open(&fewer).unwrap().elements().damage.is_none());
+    assert!(Part10File::open(&fewer).unwrap().elements().damage.is_none());
     let long = [&[8, 0, 8, 0], &100_000_u32.to_le_bytes()[..], &[b'\\'; 100_000]].concat();
     let bytes = file(IMPLICIT_LITTLE_ENDIAN, &long);
-    let elements = Part10::open(&bytes).unwrap();
+    let elements = Part10File::open(&bytes).unwrap();
     let elements = elements.elements();
     assert_eq!(elements.text(tags::IMAGE_TYPE).len(), TEXT_BYTES_MOST);
     assert_eq!(elements.texts(tags::IMAGE_TYPE).len(), TEXTS_MOST);
@@ -97,7 +97,7 @@ fn what_is_kept_is_bounded() {
 fn mutations_do_no_harm() {
     let nested = sequence(PRIVATE, "SQ", &sequence(PRIVATE, "UN", &[0x28, 0, 0x10, 0, 2, 0, 0, 0, 9, 0]));
     let good = file(EXPLICIT_LITTLE_ENDIAN, &[nested, element(tags::PIXEL_DATA, "OW", &[1, 2])].concat());
-    let pixels = |bytes: &[u8]| Part10::open(bytes).is_ok_and(|file| file.elements().pixels.is_some());
+    let pixels = |bytes: &[u8]| Part10File::open(bytes).is_ok_and(|file| file.elements().pixels.is_some());
     assert!(pixels(&good));
     let mut lost = 0;
     for at in 128..good.len() {
@@ -106,14 +106,14 @@ fn mutations_do_no_harm() {
             bad[at] = byte;
             lost += usize::from(!pixels(&bad));
         }
-        Part10::open(&good[..at]).map(|file| file.elements().damage.is_some()).ok();
+        Part10File::open(&good[..at]).map(|file| file.elements().damage.is_some()).ok();
     }
     assert!(lost > 1000, "{lost} mutations lost the pixels");
 }
 
 #[test]
 fn what_is_not_dicom_is_told_apart() {
-    assert!(Part10::open(b"not DICOM").is_err());
-    assert!(Part10::open(&[0; 1000]).is_err());
-    assert!(Part10::open(&file("", &[])).is_ok());
+    assert!(Part10File::open(b"not DICOM").is_err());
+    assert!(Part10File::open(&[0; 1000]).is_err());
+    assert!(Part10File::open(&file("", &[])).is_ok());
 }

@@ -4,76 +4,81 @@ use dicom_core::{DataElement, Tag, VR, value::DataSetSequence};
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 
-use super::Code;
+use super::CodedConcept;
 
 /// A content item and its children.
 #[derive(Clone, Debug)]
-pub struct Node {
-    concept: Code,
-    content: Content,
-    children: Vec<(Relationship, Node)>,
+pub struct ContentItem {
+    concept: CodedConcept,
+    content: ItemContent,
+    children: Vec<(ContentRelationship, ContentItem)>,
 }
 
 #[derive(Clone, Debug)]
-enum Content {
+enum ItemContent {
     /// A container, with the identifier of its template in PS3.16 if it has one.
     Container(Option<&'static str>),
-    Code(Code),
+    Code(CodedConcept),
     Text(String),
     Uid(String),
     /// A number as it is written, at most 16 characters, and its unit.
-    Number(String, Code),
+    Number(String, CodedConcept),
 }
 
 /// The relationship of an item to its parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Relationship {
+pub enum ContentRelationship {
     Contains,
     HasContext,
     HasModifier,
 }
 
-impl Node {
-    pub fn container(concept: impl Into<Code>) -> Node {
-        Node::new(concept, Content::Container(None))
+impl ContentItem {
+    pub fn container(concept: impl Into<CodedConcept>) -> ContentItem {
+        ContentItem::new(concept, ItemContent::Container(None))
     }
 
-    pub fn template(concept: impl Into<Code>, template: &'static str) -> Node {
-        Node::new(concept, Content::Container(Some(template)))
+    pub fn template(concept: impl Into<CodedConcept>, template: &'static str) -> ContentItem {
+        ContentItem::new(concept, ItemContent::Container(Some(template)))
     }
 
-    pub fn code(concept: impl Into<Code>, value: impl Into<Code>) -> Node {
-        Node::new(concept, Content::Code(value.into()))
+    pub fn code(concept: impl Into<CodedConcept>, value: impl Into<CodedConcept>) -> ContentItem {
+        ContentItem::new(concept, ItemContent::Code(value.into()))
     }
 
-    pub fn text(concept: impl Into<Code>, text: impl Into<String>) -> Node {
-        Node::new(concept, Content::Text(text.into()))
+    pub fn text(concept: impl Into<CodedConcept>, text: impl Into<String>) -> ContentItem {
+        ContentItem::new(concept, ItemContent::Text(text.into()))
     }
 
-    pub fn uid(concept: impl Into<Code>, uid: impl Into<String>) -> Node {
-        Node::new(concept, Content::Uid(uid.into()))
+    pub fn uid(concept: impl Into<CodedConcept>, uid: impl Into<String>) -> ContentItem {
+        ContentItem::new(concept, ItemContent::Uid(uid.into()))
     }
 
-    pub fn number(concept: impl Into<Code>, number: f64, decimals: usize, unit: impl Into<Code>) -> Node {
-        Node::new(concept, Content::Number(format!("{number:.decimals$}"), unit.into()))
+    pub fn number(
+        concept: impl Into<CodedConcept>,
+        number: f64,
+        decimals: usize,
+        unit: impl Into<CodedConcept>,
+    ) -> ContentItem {
+        ContentItem::new(concept, ItemContent::Number(format!("{number:.decimals$}"), unit.into()))
     }
 
     #[must_use]
-    pub fn with(mut self, relationship: Relationship, child: Node) -> Node {
+    pub fn with(mut self, relationship: ContentRelationship, child: ContentItem) -> ContentItem {
         self.children.push((relationship, child));
         self
     }
 
-    pub fn contains(self, child: Node) -> Node {
-        self.with(Relationship::Contains, child)
+    pub fn contains(self, child: ContentItem) -> ContentItem {
+        self.with(ContentRelationship::Contains, child)
     }
 
-    pub fn contains_all(self, children: impl IntoIterator<Item = Node>) -> Node {
-        children.into_iter().fold(self, Node::contains)
+    pub fn contains_all(self, children: impl IntoIterator<Item = ContentItem>) -> ContentItem {
+        children.into_iter().fold(self, ContentItem::contains)
     }
 
-    fn new(concept: impl Into<Code>, content: Content) -> Node {
-        Node { concept: concept.into(), content, children: Vec::new() }
+    fn new(concept: impl Into<CodedConcept>, content: ItemContent) -> ContentItem {
+        ContentItem { concept: concept.into(), content, children: Vec::new() }
     }
 
     /// Writes the item's attributes into a data set: the report itself, or an item of its sequence.
@@ -93,20 +98,20 @@ impl Node {
     }
 }
 
-impl Content {
+impl ItemContent {
     fn value_type(&self) -> &'static str {
         match self {
-            Content::Container(_) => "CONTAINER",
-            Content::Code(_) => "CODE",
-            Content::Text(_) => "TEXT",
-            Content::Uid(_) => "UIDREF",
-            Content::Number(..) => "NUM",
+            ItemContent::Container(_) => "CONTAINER",
+            ItemContent::Code(_) => "CODE",
+            ItemContent::Text(_) => "TEXT",
+            ItemContent::Uid(_) => "UIDREF",
+            ItemContent::Number(..) => "NUM",
         }
     }
 
     fn put_into(&self, set: &mut InMemDicomObject) {
         match self {
-            Content::Container(template) => {
+            ItemContent::Container(template) => {
                 put(set, tags::CONTINUITY_OF_CONTENT, VR::CS, "SEPARATE");
                 if let Some(template) = template {
                     let mut item = InMemDicomObject::new_empty();
@@ -115,12 +120,12 @@ impl Content {
                     put_items(set, tags::CONTENT_TEMPLATE_SEQUENCE, vec![item]);
                 }
             }
-            Content::Code(code) => {
+            ItemContent::Code(code) => {
                 set.put(code.element(tags::CONCEPT_CODE_SEQUENCE));
             }
-            Content::Text(text) => put(set, tags::TEXT_VALUE, VR::UT, text),
-            Content::Uid(uid) => put(set, tags::UID, VR::UI, uid),
-            Content::Number(number, unit) => {
+            ItemContent::Text(text) => put(set, tags::TEXT_VALUE, VR::UT, text),
+            ItemContent::Uid(uid) => put(set, tags::UID, VR::UI, uid),
+            ItemContent::Number(number, unit) => {
                 let mut item = InMemDicomObject::new_empty();
                 put(&mut item, tags::NUMERIC_VALUE, VR::DS, number);
                 item.put(unit.element(tags::MEASUREMENT_UNITS_CODE_SEQUENCE));
@@ -130,12 +135,12 @@ impl Content {
     }
 }
 
-impl Relationship {
+impl ContentRelationship {
     fn defined_term(self) -> &'static str {
         match self {
-            Relationship::Contains => "CONTAINS",
-            Relationship::HasContext => "HAS OBS CONTEXT",
-            Relationship::HasModifier => "HAS CONCEPT MOD",
+            ContentRelationship::Contains => "CONTAINS",
+            ContentRelationship::HasContext => "HAS OBS CONTEXT",
+            ContentRelationship::HasModifier => "HAS CONCEPT MOD",
         }
     }
 }

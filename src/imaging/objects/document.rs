@@ -6,22 +6,22 @@ use dicom_object::InMemDicomObject;
 
 use super::content::{put, put_items};
 use super::instance::implementation_uid;
-use super::{Instance, Node, Relationship, SeriesOf, codes};
-use crate::imaging::Study;
+use super::{ContentItem, ContentRelationship, GeneratedInstance, GeneratedSeries, codes};
+use crate::imaging::StudyAttributes;
 
-pub struct Document<'a> {
+pub struct ReportDocument<'a> {
     pub sop_class_uid: &'static str,
     pub uid: String,
-    pub study: &'a Study,
-    pub series: SeriesOf,
-    pub root: Node,
+    pub study: &'a StudyAttributes,
+    pub series: GeneratedSeries,
+    pub root: ContentItem,
     /// The instances that the report was made from.
-    pub evidence: Vec<Reference<'a>>,
+    pub evidence: Vec<EvidenceReference<'a>>,
 }
 
 /// An instance of the study.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reference<'a> {
+pub struct EvidenceReference<'a> {
     pub series_uid: &'a str,
     pub sop_class_uid: &'a str,
     pub sop_instance_uid: &'a str,
@@ -31,10 +31,10 @@ pub struct Reference<'a> {
 const NO_DATE: &str = "19000101";
 const NO_TIME: &str = "000000";
 
-impl Document<'_> {
-    pub fn into_instance(self) -> Instance {
-        let Document { sop_class_uid, uid, study, series, root, evidence } = self;
-        let mut instance = Instance::new(sop_class_uid, uid, 1, study, &series);
+impl ReportDocument<'_> {
+    pub fn into_instance(self) -> GeneratedInstance {
+        let ReportDocument { sop_class_uid, uid, study, series, root, evidence } = self;
+        let mut instance = GeneratedInstance::new(sop_class_uid, uid, 1, study, &series);
         let or = |text: &str, other: &str| if text.is_empty() { other.to_owned() } else { text.to_owned() };
         instance.text(tags::CONTENT_DATE, VR::DA, &or(&study.study_date, NO_DATE));
         instance.text(tags::CONTENT_TIME, VR::TM, &or(&study.study_time, NO_TIME));
@@ -53,14 +53,14 @@ impl Document<'_> {
 }
 
 /// The language and the observer of a report (PS3.16 TID 1204, 1001, 1004): flow itself.
-pub fn device_observer(root: Node) -> Node {
-    use Relationship::{HasContext, HasModifier};
-    root.with(HasModifier, Node::code(codes::LANGUAGE, codes::ENGLISH))
-        .with(HasContext, Node::code(codes::OBSERVER_TYPE, codes::DEVICE))
-        .with(HasContext, Node::uid(codes::DEVICE_UID, implementation_uid()))
-        .with(HasContext, Node::text(codes::DEVICE_NAME, "flow"))
-        .with(HasContext, Node::text(codes::DEVICE_MANUFACTURER, "flow"))
-        .with(HasContext, Node::text(codes::DEVICE_MODEL, concat!("flow ", env!("CARGO_PKG_VERSION"))))
+pub fn device_observer(root: ContentItem) -> ContentItem {
+    use ContentRelationship::{HasContext, HasModifier};
+    root.with(HasModifier, ContentItem::code(codes::LANGUAGE, codes::ENGLISH))
+        .with(HasContext, ContentItem::code(codes::OBSERVER_TYPE, codes::DEVICE))
+        .with(HasContext, ContentItem::uid(codes::DEVICE_UID, implementation_uid()))
+        .with(HasContext, ContentItem::text(codes::DEVICE_NAME, "flow"))
+        .with(HasContext, ContentItem::text(codes::DEVICE_MANUFACTURER, "flow"))
+        .with(HasContext, ContentItem::text(codes::DEVICE_MODEL, concat!("flow ", env!("CARGO_PKG_VERSION"))))
 }
 
 fn private_scheme() -> InMemDicomObject {
@@ -72,7 +72,7 @@ fn private_scheme() -> InMemDicomObject {
 }
 
 /// References to instances of one study, grouped by series in the order in which each series first occurs.
-fn references(study_uid: &str, instances: &[Reference]) -> InMemDicomObject {
+fn references(study_uid: &str, instances: &[EvidenceReference]) -> InMemDicomObject {
     let mut series: Vec<(&str, Vec<InMemDicomObject>)> = Vec::new();
     for instance in instances {
         let mut item = InMemDicomObject::new_empty();

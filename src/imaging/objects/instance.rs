@@ -7,19 +7,19 @@ use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 
 use super::content::{put, put_items};
-use crate::imaging::Study;
-use crate::step::{Digest, Fault, File};
+use crate::imaging::StudyAttributes;
+use crate::step::{Digest, Fault, ResponseFile};
 
 /// The series of an instance.
 #[derive(Clone, Debug)]
-pub struct SeriesOf {
+pub struct GeneratedSeries {
     pub uid: String,
     pub modality: &'static str,
     pub number: u32,
     pub description: String,
 }
 
-pub struct Instance {
+pub struct GeneratedInstance {
     pub set: InMemDicomObject,
     sop_class_uid: &'static str,
     uid: String,
@@ -28,16 +28,16 @@ pub struct Instance {
 const PRODUCT: &str = "flow";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-impl Instance {
+impl GeneratedInstance {
     /// Begins an instance with the patient, study, series, equipment and SOP common modules.
     pub fn new(
         sop_class_uid: &'static str,
         uid: String,
         number: usize,
-        study: &Study,
-        series: &SeriesOf,
-    ) -> Instance {
-        let mut instance = Instance { set: InMemDicomObject::new_empty(), sop_class_uid, uid };
+        study: &StudyAttributes,
+        series: &GeneratedSeries,
+    ) -> GeneratedInstance {
+        let mut instance = GeneratedInstance { set: InMemDicomObject::new_empty(), sop_class_uid, uid };
         let uid = instance.uid.clone();
         instance.text(tags::SOP_CLASS_UID, VR::UI, sop_class_uid);
         instance.text(tags::SOP_INSTANCE_UID, VR::UI, &uid);
@@ -68,7 +68,7 @@ impl Instance {
     ///
     /// # Errors
     /// If a value cannot be written in its type.
-    pub fn into_file(mut self, name: impl Into<String>) -> Result<File, Fault> {
+    pub fn into_file(mut self, name: impl Into<String>) -> Result<ResponseFile, Fault> {
         if !is_ascii(&self.set) {
             self.text(tags::SPECIFIC_CHARACTER_SET, VR::CS, "ISO_IR 192");
         }
@@ -79,7 +79,7 @@ impl Instance {
                 "This is a mistake in flow: please report it with the request's name.",
             )
         })?;
-        Ok(File::new(name, "application/dicom", bytes))
+        Ok(ResponseFile::new(name, "application/dicom", bytes))
     }
 
     fn encode(self) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
@@ -94,7 +94,7 @@ impl Instance {
         Ok(bytes)
     }
 
-    fn patient_and_study(&mut self, study: &Study) {
+    fn patient_and_study(&mut self, study: &StudyAttributes) {
         let attributes = [
             (tags::STUDY_INSTANCE_UID, VR::UI, &study.study_instance_uid),
             (tags::STUDY_ID, VR::SH, &study.study_id),
@@ -116,7 +116,7 @@ impl Instance {
         given.for_each(|(tag, vr, text)| self.text(tag, vr, text));
     }
 
-    fn series(&mut self, series: &SeriesOf) {
+    fn series(&mut self, series: &GeneratedSeries) {
         self.text(tags::MODALITY, VR::CS, series.modality);
         self.text(tags::SERIES_INSTANCE_UID, VR::UI, &series.uid);
         self.text(tags::SERIES_NUMBER, VR::IS, &series.number.to_string());

@@ -6,7 +6,7 @@ mod content;
 mod document;
 mod instance;
 
-pub use code::{Code, Name, codes};
-pub use content::{Node, Relationship};
-pub use document::{Document, Reference, device_observer};
-pub use instance::{Instance, SeriesOf};
+pub use code::{CodedConcept, ConceptName, codes};
+pub use content::{ContentItem, ContentRelationship};
+pub use document::{EvidenceReference, ReportDocument, device_observer};
+pub use instance::{GeneratedInstance, GeneratedSeries};

@@ -2,10 +2,10 @@
 
 use std::f64::consts::PI;
 
-use super::lung::Lung;
-use super::material::{Layer, Material};
-use super::point::{Point, along, unit};
-use super::shape::{Column, Stick};
+use super::lung::PhantomLung;
+use super::material::{Material, MaterialLayer};
+use super::point::{SpacePoint, along, unit};
+use super::shape::{RoundCylinder, UprightColumn};
 use super::torso::{Z, tube};
 
 const VERTEBRA_MM: f64 = 24.0;
@@ -13,7 +13,7 @@ const DISC_MM: f64 = 4.5;
 const SPINE_Y: f64 = 66.0;
 
 /// All bones but the spine.
-pub fn layers(right: &Lung, left: &Lung) -> Vec<Layer> {
+pub fn layers(right: &PhantomLung, left: &PhantomLung) -> Vec<MaterialLayer> {
     let mut layers = ribs(right);
     layers.extend(ribs(left));
     layers.extend(sternum(left));
@@ -22,15 +22,15 @@ pub fn layers(right: &Lung, left: &Lung) -> Vec<Layer> {
 }
 
 /// Vertebrae with discs between them, the canal, the arches and the processes.
-pub fn spine() -> Vec<Layer> {
+pub fn spine() -> Vec<MaterialLayer> {
     let count = ((Z[1] - Z[0]) / VERTEBRA_MM) as usize;
     (0..count).flat_map(|index| vertebra(Z[0] + VERTEBRA_MM * index as f64)).collect()
 }
 
-fn vertebra(z: f64) -> Vec<Layer> {
+fn vertebra(z: f64) -> Vec<MaterialLayer> {
     let bone = [z + DISC_MM, z + VERTEBRA_MM];
     let column = |material, y, semi_axes, z| {
-        Layer::new(material, Column { centre: [0.0, y], semi_axes, exponent: 2.2, z })
+        MaterialLayer::new(material, UprightColumn { centre: [0.0, y], semi_axes, exponent: 2.2, z })
     };
     let inner = [bone[0] + 1.5, bone[1] - 1.5];
     let middle = z + 14.0;
@@ -50,17 +50,17 @@ fn vertebra(z: f64) -> Vec<Layer> {
     layers
 }
 
-fn ribs(lung: &Lung) -> Vec<Layer> {
+fn ribs(lung: &PhantomLung) -> Vec<MaterialLayer> {
     (0..13).flat_map(|index| rib(lung, 1.12 * lung.height - VERTEBRA_MM * f64::from(index))).collect()
 }
 
 /// A rib from the spine at a height, around the lung and downwards; its front end is cartilage.
-fn rib(lung: &Lung, height: f64) -> Vec<Layer> {
+fn rib(lung: &PhantomLung, height: f64) -> Vec<MaterialLayer> {
     let point = |turn: f64| {
         let z = height - 36.0 * (1.0 - turn.cos()) - 8.0 * turn.sin();
         lung.around(turn, z, 7.5)
     };
-    let arc = |from: f64, to: f64| -> Vec<Point> {
+    let arc = |from: f64, to: f64| -> Vec<SpacePoint> {
         let steps = 28.0;
         (0..=28).map(|step| point(PI * (from + (to - from) * f64::from(step) / steps))).collect()
     };
@@ -71,7 +71,7 @@ fn rib(lung: &Lung, height: f64) -> Vec<Layer> {
 }
 
 /// The sternum: a flat bone along the front of the cage.
-fn sternum(lung: &Lung) -> Vec<Layer> {
+fn sternum(lung: &PhantomLung) -> Vec<MaterialLayer> {
     let [low, high] = [0.30, 0.78].map(|part| {
         let [_, y, z] = lung.around(PI, part * lung.height, 8.5);
         [0.0, y, z]
@@ -85,18 +85,18 @@ fn sternum(lung: &Lung) -> Vec<Layer> {
 }
 
 /// A shoulder blade: a round plate behind the ribs, tilted forwards at the side, with its spine.
-fn shoulder_blade(side: f64) -> Vec<Layer> {
+fn shoulder_blade(side: f64) -> Vec<MaterialLayer> {
     let centre = [side * 96.0, 80.0, 196.0];
     let outwards = unit([side * 0.62, 0.76, 0.12]);
-    let plate = |radius: f64, thickness: f64| Stick {
+    let plate = |radius: f64, thickness: f64| RoundCylinder {
         from: along(centre, outwards, -thickness / 2.0),
         to: along(centre, outwards, thickness / 2.0),
         radius,
     };
     let mut layers = vec![
-        Layer::new(Material::Muscle, plate(52.0, 22.0)),
-        Layer::new(Material::Bone, plate(44.0, 6.5)),
-        Layer::new(Material::Marrow, plate(41.0, 2.6)),
+        MaterialLayer::new(Material::Muscle, plate(52.0, 22.0)),
+        MaterialLayer::new(Material::Bone, plate(44.0, 6.5)),
+        MaterialLayer::new(Material::Marrow, plate(41.0, 2.6)),
     ];
     layers.extend(tube(Material::Bone, &[[side * 84.0, 104.0, 222.0], [side * 128.0, 78.0, 240.0]], 4.5));
     layers

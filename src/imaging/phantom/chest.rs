@@ -5,12 +5,12 @@ use rayon::prelude::*;
 use crate::imaging::{Lungs, Volume};
 use crate::step::Digest;
 
-use super::filling::{Emphysema, Filling};
-use super::lung::Lung;
-use super::material::{Layer, Material};
-use super::noise::{Draws, Noise};
+use super::filling::{EmphysemaOptions, LungFilling};
+use super::lung::PhantomLung;
+use super::material::{Material, MaterialLayer};
+use super::noise::{RandomDraws, VoxelNoise};
 use super::torso;
-use super::truth::Truth;
+use super::truth::StudyTruth;
 
 /// Width of the region that a study shows, in mm, whatever its size in voxels.
 const WIDTH_MM: f64 = 384.0;
@@ -19,7 +19,7 @@ const BOTTOM_MM: f64 = -38.0;
 
 /// The phantom's settings. The same options give the same bytes.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Options {
+pub struct PhantomOptions {
     /// Columns, rows, slices. The chest always fits: more voxels are smaller voxels.
     pub size: [usize; 3],
     /// Seed of small variations of the anatomy, of the spots' places, of the noise and of every UID.
@@ -32,38 +32,38 @@ pub struct Options {
     pub spot_radius_mm: f64,
 }
 
-impl Default for Options {
+impl Default for PhantomOptions {
     /// A study of 120 slices of 256 × 256 with visible emphysema and the noise of a usual scan.
-    fn default() -> Options {
-        Options { size: [256, 256, 120], seed: 1, noise_hu: 20.0, spots: 100, spot_radius_mm: 5.0 }
+    fn default() -> PhantomOptions {
+        PhantomOptions { size: [256, 256, 120], seed: 1, noise_hu: 20.0, spots: 100, spot_radius_mm: 5.0 }
     }
 }
 
 /// A synthetic chest on a grid of voxels.
-pub struct Chest {
-    pub(super) options: Options,
-    right: Filling,
-    left: Filling,
-    layers: Vec<Layer>,
-    noise: Noise,
+pub struct PhantomChest {
+    pub(super) options: PhantomOptions,
+    right: LungFilling,
+    left: LungFilling,
+    layers: Vec<MaterialLayer>,
+    noise: VoxelNoise,
 }
 
-impl Chest {
+impl PhantomChest {
     /// # Panics
     /// If a size is not in 1 to 65 535 or the noise is out of range.
-    pub fn new(options: &Options) -> Chest {
+    pub fn new(options: &PhantomOptions) -> PhantomChest {
         assert!(options.size.iter().all(|voxels| (1..=65_535).contains(voxels)), "sizes are 1 to 65535");
         let [right, left] = fill_lungs(options);
         let mut layers = torso::layers(&right, &left);
         layers.extend(right.layers());
         layers.extend(left.layers());
-        let noise = Noise::new(options.seed, options.noise_hu);
-        Chest { options: options.clone(), right, left, layers, noise }
+        let noise = VoxelNoise::new(options.seed, options.noise_hu);
+        PhantomChest { options: options.clone(), right, left, layers, noise }
     }
 
     /// The volumes and densities by formula.
-    pub fn truth(&self) -> Truth {
-        Truth::new(self.uid("study"), self.right.volumes(), self.left.volumes(), &self.noise)
+    pub fn truth(&self) -> StudyTruth {
+        StudyTruth::new(self.uid("study"), self.right.volumes(), self.left.volumes(), &self.noise)
     }
 
     /// The CT numbers, as a reader of the written files gets them.
@@ -150,7 +150,7 @@ impl Chest {
     }
 
     /// Fills the part of each row that a layer covers.
-    fn draw(&self, layer: &Layer, z: f64, materials: &mut [Material]) {
+    fn draw(&self, layer: &MaterialLayer, z: f64, materials: &mut [Material]) {
         let [columns, rows, _] = self.options.size;
         let spacing = self.spacing();
         let first = |from: f64, start: f64, spacing: f64, count: usize| {
@@ -167,18 +167,18 @@ impl Chest {
 }
 
 /// The right and the left lung with their contents, the anatomy varied by the seed.
-pub(super) fn fill_lungs(options: &Options) -> [Filling; 2] {
-    let emphysema = Emphysema { spots: options.spots, radius_mm: options.spot_radius_mm };
-    let fill = |lung: fn(&mut Draws) -> Lung, stream| {
-        let mut draws = Draws::new(options.seed, stream);
-        Filling::new(lung(&mut draws), emphysema, &mut draws)
+pub(super) fn fill_lungs(options: &PhantomOptions) -> [LungFilling; 2] {
+    let emphysema = EmphysemaOptions { spots: options.spots, radius_mm: options.spot_radius_mm };
+    let fill = |lung: fn(&mut RandomDraws) -> PhantomLung, stream| {
+        let mut draws = RandomDraws::new(options.seed, stream);
+        LungFilling::new(lung(&mut draws), emphysema, &mut draws)
     };
     let (right, left) = rayon::join(|| fill(right_lung, 1), || fill(left_lung, 2));
     [right, left]
 }
 
-fn right_lung(draws: &mut Draws) -> Lung {
-    let shape = Lung {
+fn right_lung(draws: &mut RandomDraws) -> PhantomLung {
+    let shape = PhantomLung {
         outwards: -1.0,
         gap: 15.5,
         centre: -8.0,
@@ -191,8 +191,8 @@ fn right_lung(draws: &mut Draws) -> Lung {
     varied(shape, draws)
 }
 
-fn left_lung(draws: &mut Draws) -> Lung {
-    let shape = Lung {
+fn left_lung(draws: &mut RandomDraws) -> PhantomLung {
+    let shape = PhantomLung {
         outwards: 1.0,
         gap: 15.5,
         centre: -8.0,
@@ -206,9 +206,9 @@ fn left_lung(draws: &mut Draws) -> Lung {
 }
 
 /// A lung with its measures varied, as they vary between people.
-fn varied(lung: Lung, draws: &mut Draws) -> Lung {
+fn varied(lung: PhantomLung, draws: &mut RandomDraws) -> PhantomLung {
     let mut vary = |length: f64| length * draws.between(0.96, 1.04);
-    Lung {
+    PhantomLung {
         gap: vary(lung.gap),
         width: vary(lung.width),
         depth: vary(lung.depth),

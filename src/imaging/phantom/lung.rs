@@ -11,7 +11,7 @@
 //!   p = 27/32 (1 − v)² (1 + v) greatest at v = −1/3 and q = 27/4 u (1 − u)² greatest at u = 1/3.
 //!
 //! Every row is one piece. Odd powers of v cancel, ∫√(S−v²) dv = πS/2, ∫v²√(S−v²) dv = πS²/8, and the
-//! remaining terms are polynomials of u: see [`Lung::volume`].
+//! remaining terms are polynomials of u: see [`PhantomLung::volume`].
 //!
 //! Then the lung is tilted, so that its base is deeper at the back, and leans backwards with its height: two
 //! more shears, along z and along y, that leave volumes alone. A third, along x, lets the lungs stand further
@@ -25,11 +25,11 @@
 
 use std::f64::consts::PI;
 
-use super::point::Point;
-use super::shape::{Reach, Shape, Span};
+use super::point::SpacePoint;
+use super::shape::{RowSpan, SolidReach, SolidShape};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Lung {
+pub struct PhantomLung {
     /// The direction from the plane outwards along x: 1 on the left, −1 on the right.
     pub outwards: f64,
     /// Distance of the plane from x = 0 at the middle.
@@ -54,20 +54,20 @@ const SPLAY: f64 = 0.09;
 const FLARE: f64 = 0.04;
 
 /// Depths of a row's faces from the plane, in mm.
-struct Row {
+struct LungRow {
     wall: f64,
     dome: f64,
     bite: f64,
 }
 
-impl Row {
+impl LungRow {
     /// The depth at which the lung begins.
     fn inner(&self) -> f64 {
         self.dome + self.bite * (self.wall - self.dome)
     }
 }
 
-impl Lung {
+impl PhantomLung {
     /// The volume between wall, dome and bite in mm³:
     ///
     /// π/2 · a b H · [4/5 − η/2 − β · 729/128 · (J₁ − J₂/4)], where
@@ -95,7 +95,7 @@ impl Lung {
     }
 
     /// A point outside the chest wall: `turn` runs from the spine (0) to the sternum (π).
-    pub fn around(&self, turn: f64, z: f64, margin: f64) -> Point {
+    pub fn around(&self, turn: f64, z: f64, margin: f64) -> SpacePoint {
         let level = (z + TILT * self.depth * turn.cos()).clamp(0.0, 0.97 * self.height);
         let narrowed = (1.0 - (level / self.height).powi(4)).sqrt();
         let out = |extent: f64| extent * narrowed + margin;
@@ -104,9 +104,9 @@ impl Lung {
     }
 
     /// The same lung, larger on all sides: the shape of the chest wall.
-    pub fn grown(&self, margin: f64) -> Lung {
+    pub fn grown(&self, margin: f64) -> PhantomLung {
         let [width, depth, height] = [self.width, self.depth, self.height].map(|extent| extent + margin);
-        Lung { width, depth, height, ..*self }
+        PhantomLung { width, depth, height, ..*self }
     }
 
     /// The shift of the lung's own coordinates outwards from the plane.
@@ -115,13 +115,13 @@ impl Lung {
     }
 
     /// Patient x of a depth in the lung's own coordinates.
-    pub fn x(&self, [depth, y, z]: Point) -> f64 {
+    pub fn x(&self, [depth, y, z]: SpacePoint) -> f64 {
         self.outwards * (self.gap_at(y, z) + self.shift(y, z) + depth)
     }
 
     /// Whether a ball, in the lung's own coordinates, lies inside. 14 directions are tried, enough for faces
     /// that curve much less than the ball.
-    pub fn holds(&self, centre: Point, radius: f64) -> bool {
+    pub fn holds(&self, centre: SpacePoint, radius: f64) -> bool {
         let corner = radius / 3_f64.sqrt();
         let axes = [[radius, 0.0, 0.0], [0.0, radius, 0.0], [0.0, 0.0, radius]];
         let corners = [[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]];
@@ -133,20 +133,20 @@ impl Lung {
         })
     }
 
-    fn holds_point(&self, [depth, y, z]: Point) -> bool {
+    fn holds_point(&self, [depth, y, z]: SpacePoint) -> bool {
         self.measure(y, z).is_some_and(|row| {
             let from_plane = depth + row.wall * row.bite;
             row.inner() < from_plane && from_plane < row.wall
         })
     }
 
-    fn measure(&self, y: f64, z: f64) -> Option<Row> {
+    fn measure(&self, y: f64, z: f64) -> Option<LungRow> {
         let (u, v) = self.place(y, z);
         let wall = self.wall(y, z).filter(|_| (0.0..1.0).contains(&u))?;
         let dome = self.width * (1.0 - u / self.dome - v * v).max(0.0).sqrt();
         let front = 27.0 / 32.0 * (1.0 - v).powi(2) * (1.0 + v);
         let low = 27.0 / 4.0 * u * (1.0 - u).powi(2);
-        Some(Row { wall, dome, bite: self.bite * front * low })
+        Some(LungRow { wall, dome, bite: self.bite * front * low })
     }
 
     fn gap_at(&self, y: f64, z: f64) -> f64 {
@@ -154,43 +154,43 @@ impl Lung {
     }
 
     /// The span of x between two depths from the plane.
-    fn span(&self, [y, z]: [f64; 2], from: f64, to: f64) -> Span {
+    fn span(&self, [y, z]: [f64; 2], from: f64, to: f64) -> RowSpan {
         let gap = self.gap_at(y, z);
         let (a, b) = (self.outwards * (gap + from), self.outwards * (gap + to));
         (a.min(b), a.max(b))
     }
 
     /// A box a little larger than the lung, from the rows with v = ±1 at the base and at the apex.
-    fn box_around(&self) -> Reach {
+    fn box_around(&self) -> SolidReach {
         let y = [self.centre - self.depth, self.centre + self.depth + LEAN * self.height];
         let deepest = -TILT * (y[1] - self.centre);
-        Reach { y, z: [deepest, self.height - TILT * (y[0] - self.centre)] }
+        SolidReach { y, z: [deepest, self.height - TILT * (y[0] - self.centre)] }
     }
 }
 
-impl Shape for Lung {
-    fn reach(&self) -> Reach {
+impl SolidShape for PhantomLung {
+    fn reach(&self) -> SolidReach {
         self.box_around()
     }
 
-    fn row(&self, y: f64, z: f64) -> Option<Span> {
+    fn row(&self, y: f64, z: f64) -> Option<RowSpan> {
         self.measure(y, z).map(|row| self.span([y, z], row.inner(), row.wall))
     }
 }
 
 /// A shape given in a lung's own coordinates, cut off at a depth.
-pub struct Within<S> {
-    pub lung: Lung,
+pub struct ShapeWithin<S> {
+    pub lung: PhantomLung,
     pub shape: S,
     pub depth_min: f64,
 }
 
-impl<S: Shape> Shape for Within<S> {
-    fn reach(&self) -> Reach {
+impl<S: SolidShape> SolidShape for ShapeWithin<S> {
+    fn reach(&self) -> SolidReach {
         self.shape.reach()
     }
 
-    fn row(&self, y: f64, z: f64) -> Option<Span> {
+    fn row(&self, y: f64, z: f64) -> Option<RowSpan> {
         let (from, to) = self.shape.row(y, z).filter(|span| span.1 > self.depth_min)?;
         let shift = self.lung.shift(y, z);
         Some(self.lung.span([y, z], shift + from.max(self.depth_min), shift + to))
@@ -199,17 +199,17 @@ impl<S: Shape> Shape for Within<S> {
 
 /// The space inside the chest wall on one side, up to the top of the diaphragm's dome.
 pub struct Abdomen {
-    pub lung: Lung,
+    pub lung: PhantomLung,
     pub bottom: f64,
 }
 
-impl Shape for Abdomen {
-    fn reach(&self) -> Reach {
-        let Reach { y, z } = self.lung.box_around();
-        Reach { y, z: [self.bottom, z[1]] }
+impl SolidShape for Abdomen {
+    fn reach(&self) -> SolidReach {
+        let SolidReach { y, z } = self.lung.box_around();
+        SolidReach { y, z: [self.bottom, z[1]] }
     }
 
-    fn row(&self, y: f64, z: f64) -> Option<Span> {
+    fn row(&self, y: f64, z: f64) -> Option<RowSpan> {
         let (u, v) = self.lung.place(y, z);
         let left = 1.0 - u.max(0.0) / self.lung.dome - v * v;
         (left > 0.0).then(|| self.lung.span([y, z], -self.lung.gap_at(y, z), self.lung.width * left.sqrt()))
@@ -218,19 +218,19 @@ impl Shape for Abdomen {
 
 /// The space inside the chest wall of both lungs and between them.
 pub struct Cavity {
-    pub right: Lung,
-    pub left: Lung,
+    pub right: PhantomLung,
+    pub left: PhantomLung,
     pub bottom: f64,
 }
 
-impl Shape for Cavity {
-    fn reach(&self) -> Reach {
+impl SolidShape for Cavity {
+    fn reach(&self) -> SolidReach {
         let (a, b) = (self.right.box_around(), self.left.box_around());
         let y = [a.y[0].min(b.y[0]), a.y[1].max(b.y[1])];
-        Reach { y, z: [self.bottom, a.z[1].max(b.z[1])] }
+        SolidReach { y, z: [self.bottom, a.z[1].max(b.z[1])] }
     }
 
-    fn row(&self, y: f64, z: f64) -> Option<Span> {
+    fn row(&self, y: f64, z: f64) -> Option<RowSpan> {
         let right = self.right.wall(y, z)? + self.right.gap_at(y, z);
         Some((-right, self.left.wall(y, z)? + self.left.gap_at(y, z)))
     }
@@ -241,7 +241,7 @@ mod tests {
     use super::*;
 
     /// The volume as the sum of the rows' lengths on a fine grid, independent of the formula.
-    fn integrate(lung: &Lung) -> f64 {
+    fn integrate(lung: &PhantomLung) -> f64 {
         let steps = 1000;
         let reach = lung.reach();
         let extent = |[from, to]: [f64; 2]| to - from;
@@ -259,7 +259,7 @@ mod tests {
     fn the_formula_is_the_integral() {
         for (outwards, dome, bite) in [(1.0, 0.3, 0.5), (-1.0, 0.4, 0.0), (1.0, 0.25, 0.9)] {
             let (gap, centre, width, depth, height) = (15.0, -3.0, 100.0, 90.0, 240.0);
-            let lung = Lung { outwards, gap, centre, width, depth, height, dome, bite };
+            let lung = PhantomLung { outwards, gap, centre, width, depth, height, dome, bite };
             let ratio = integrate(&lung) / lung.volume();
             assert!((ratio - 1.0).abs() < 2e-5, "{ratio} at dome {dome}, bite {bite}");
         }

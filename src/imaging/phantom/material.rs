@@ -1,6 +1,6 @@
 //! The materials of voxels and their densities.
 
-use super::shape::{Reach, Shape};
+use super::shape::{SolidReach, SolidShape};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -53,14 +53,14 @@ impl Material {
 }
 
 /// A solid of one material. Where layers overlap, the later one is drawn.
-pub struct Layer {
-    pub shape: Box<dyn Shape>,
-    pub reach: Reach,
+pub struct MaterialLayer {
+    pub shape: Box<dyn SolidShape>,
+    pub reach: SolidReach,
     pub material: Material,
 }
 
-impl Layer {
-    pub fn new(material: Material, shape: impl Shape + 'static) -> Layer {
-        Layer { reach: shape.reach(), shape: Box::new(shape), material }
+impl MaterialLayer {
+    pub fn new(material: Material, shape: impl SolidShape + 'static) -> MaterialLayer {
+        MaterialLayer { reach: shape.reach(), shape: Box::new(shape), material }
     }
 }

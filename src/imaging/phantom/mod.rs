@@ -1,9 +1,9 @@
 //! A synthetic chest CT whose lung volumes and densities are known by formula.
 //!
 //! ```
-//! use flow::imaging::phantom::{Chest, Options};
+//! use flow::imaging::phantom::{PhantomChest, PhantomOptions};
 //!
-//! let chest = Chest::new(&Options { size: [64, 64, 40], noise_hu: 0.0, ..Options::default() });
+//! let chest = PhantomChest::new(&PhantomOptions { size: [64, 64, 40], noise_hu: 0.0, ..PhantomOptions::default() });
 //! let lungs = chest.lungs();
 //! let voxels = lungs.right.count() + lungs.left.count();
 //! let counted_ml = voxels as f64 * chest.volume().voxel_ml();
@@ -35,6 +35,6 @@ mod tree;
 mod truth;
 mod write;
 
-pub use chest::{Chest, Options};
-pub use truth::{Truth, TruthError, Truths};
-pub use write::{Syntax, WriteError};
+pub use chest::{PhantomChest, PhantomOptions};
+pub use truth::{StudyTruth, TruthError, TruthFile};
+pub use write::{PhantomSyntax, WriteError};

@@ -9,15 +9,15 @@ fn spread(counter: u64) -> u64 {
 }
 
 /// A sequence of draws for laying out the anatomy.
-pub struct Draws {
+pub struct RandomDraws {
     key: u64,
     drawn: u64,
 }
 
-impl Draws {
+impl RandomDraws {
     /// A sequence of draws. Sequences with different streams are unrelated.
-    pub fn new(seed: u64, stream: u64) -> Draws {
-        Draws { key: spread(spread(seed) ^ stream), drawn: 0 }
+    pub fn new(seed: u64, stream: u64) -> RandomDraws {
+        RandomDraws { key: spread(spread(seed) ^ stream), drawn: 0 }
     }
 
     /// A number uniform in `from..to`.
@@ -33,22 +33,22 @@ impl Draws {
 ///
 /// Each voxel takes one of 65 536 equally likely values: those of the normal distribution, rounded to whole
 /// HU. The share of values below a threshold is therefore known exactly.
-pub struct Noise {
+pub struct VoxelNoise {
     key: u64,
     standard_deviation_hu: f64,
     /// The values in ascending order, each with its negative; empty for no noise.
     values: Vec<i16>,
 }
 
-impl Noise {
+impl VoxelNoise {
     /// # Panics
     /// If the standard deviation is not between 0 and 1000 HU.
-    pub fn new(seed: u64, standard_deviation_hu: f64) -> Noise {
+    pub fn new(seed: u64, standard_deviation_hu: f64) -> VoxelNoise {
         assert!((0.0..=1000.0).contains(&standard_deviation_hu), "noise is between 0 and 1000 HU");
         let upper = if standard_deviation_hu > 0.0 { upper_half(standard_deviation_hu) } else { Vec::new() };
         let lower = upper.iter().rev().map(|value| -value);
         let values = lower.chain(upper.iter().copied()).collect();
-        Noise { key: spread(!seed), standard_deviation_hu, values }
+        VoxelNoise { key: spread(!seed), standard_deviation_hu, values }
     }
 
     pub fn standard_deviation_hu(&self) -> f64 {
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn the_values_are_normal() {
-        let noise = Noise::new(1, 20.0);
+        let noise = VoxelNoise::new(1, 20.0);
         // Φ at −2, −1, 0, 1, 2 deviations, less half a HU, from tables.
         for (threshold, share) in
             [(-40.0, 0.021_434), (-20.0, 0.152_682), (0.0, 0.490_027), (20.0, 0.835_220)]
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn voxels_take_the_shares() {
-        let noise = Noise::new(7, 10.0);
+        let noise = VoxelNoise::new(7, 10.0);
         let mut voxels = vec![-900_i16; 1 << 20];
         noise.add(3, &mut voxels);
         let below = voxels.iter().filter(|&&voxel| voxel < -910).count() as f64 / voxels.len() as f64;
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn draws_fill_their_range() {
-        let mut draws = Draws::new(1, 2);
+        let mut draws = RandomDraws::new(1, 2);
         let mean = (0..10_000).map(|_| draws.between(2.0, 4.0)).inspect(|x| assert!((2.0..4.0).contains(x)));
         assert!((mean.sum::<f64>() / 10_000.0 - 3.0).abs() < 0.05);
     }

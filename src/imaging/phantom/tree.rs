@@ -9,9 +9,9 @@
 use std::collections::VecDeque;
 use std::f64::consts::PI;
 
-use super::noise::Draws;
-use super::point::{Point, Segment, along, cross, dot, minus, unit};
-use super::shape::{Ellipsoid, Stick};
+use super::noise::RandomDraws;
+use super::point::{LineSegment, SpacePoint, along, cross, dot, minus, unit};
+use super::shape::{Ellipsoid, RoundCylinder};
 
 /// Radius of a ball by that of the stick that leads to it.
 const BALL: f64 = 1.25;
@@ -25,36 +25,36 @@ const ATTEMPTS: usize = 60;
 
 /// A stick and the ball at its far end.
 #[derive(Clone, Copy, Debug)]
-pub struct Branch {
-    axis: Segment,
+pub struct VesselBranch {
+    axis: LineSegment,
     radius: f64,
     /// The branch at whose end this one starts; `None` for a root, which starts at a plane.
     parent: Option<usize>,
 }
 
-impl Branch {
+impl VesselBranch {
     fn ball_radius(&self) -> f64 {
         BALL * self.radius
     }
 
-    fn direction(&self) -> Point {
+    fn direction(&self) -> SpacePoint {
         unit(minus(self.axis.1, self.axis.0))
     }
 }
 
 #[derive(Clone, Debug, Default)]
-pub struct Tree {
-    branches: Vec<Branch>,
+pub struct VesselTree {
+    branches: Vec<VesselBranch>,
 }
 
-impl Tree {
+impl VesselTree {
     /// Plants a root: a stick that stands on a plane and ends in a ball.
-    pub fn plant(&mut self, from: Point, to: Point, radius: f64) {
-        self.branches.push(Branch { axis: Segment(from, to), radius, parent: None });
+    pub fn plant(&mut self, from: SpacePoint, to: SpacePoint, radius: f64) {
+        self.branches.push(VesselBranch { axis: LineSegment(from, to), radius, parent: None });
     }
 
     /// Lets all roots fork and fork again, the widest first, where `free` says that there is room for a ball.
-    pub fn grow(&mut self, draws: &mut Draws, free: impl Fn(Point, f64) -> bool) {
+    pub fn grow(&mut self, draws: &mut RandomDraws, free: impl Fn(SpacePoint, f64) -> bool) {
         let mut waiting: VecDeque<usize> = (0..self.branches.len()).collect();
         while let Some(parent) = waiting.pop_front() {
             for (share, turns) in CHILDREN {
@@ -83,8 +83,8 @@ impl Tree {
         self.branches.iter().map(|branch| Ellipsoid::ball(branch.axis.1, branch.ball_radius()))
     }
 
-    pub fn sticks(&self) -> impl Iterator<Item = Stick> {
-        self.branches.iter().map(|branch| Stick {
+    pub fn sticks(&self) -> impl Iterator<Item = RoundCylinder> {
+        self.branches.iter().map(|branch| RoundCylinder {
             from: branch.axis.0,
             to: branch.axis.1,
             radius: branch.radius,
@@ -92,25 +92,25 @@ impl Tree {
     }
 
     /// Whether a ball keeps clear of every piece.
-    pub fn is_clear_of(&self, centre: Point, radius: f64) -> bool {
+    pub fn is_clear_of(&self, centre: SpacePoint, radius: f64) -> bool {
         self.branches
             .iter()
             .all(|branch| branch.axis.distance_to(centre) > radius + branch.ball_radius() + CLEARANCE_MM)
     }
 
     /// A child of a branch, turned away from it by a random angle within `turns`, to a random side.
-    fn sprout(&self, parent: usize, radius: f64, turns: [f64; 2], draws: &mut Draws) -> Branch {
+    fn sprout(&self, parent: usize, radius: f64, turns: [f64; 2], draws: &mut RandomDraws) -> VesselBranch {
         let (from, ahead) = (self.branches[parent].axis.1, self.branches[parent].direction());
         let aside = unit(cross(ahead, if ahead[2].abs() < 0.8 { [0.0, 0.0, 1.0] } else { [1.0, 0.0, 0.0] }));
         let (turn, side) = (draws.between(turns[0], turns[1]), draws.between(0.0, 2.0 * PI));
         let sideways = along(along([0.0; 3], aside, side.cos()), cross(ahead, aside), side.sin());
         let direction = along(along([0.0; 3], ahead, turn.cos()), sideways, turn.sin());
         let reach = (3.0 + 4.5 * radius) * draws.between(0.8, 1.2);
-        let axis = Segment(from, along(from, direction, reach));
-        Branch { axis, radius, parent: Some(parent) }
+        let axis = LineSegment(from, along(from, direction, reach));
+        VesselBranch { axis, radius, parent: Some(parent) }
     }
 
-    fn fits(&self, child: &Branch, free: &impl Fn(Point, f64) -> bool) -> bool {
+    fn fits(&self, child: &VesselBranch, free: &impl Fn(SpacePoint, f64) -> bool) -> bool {
         let radius = child.ball_radius() + CLEARANCE_MM;
         let [middle, end] =
             [0.5, 1.0].map(|part| along(child.axis.0, minus(child.axis.1, child.axis.0), part));
@@ -120,7 +120,7 @@ impl Tree {
     }
 
     /// Whether a new branch is apart from another one, outside a ball that both share.
-    fn parts(&self, child: &Branch, index: usize, other: &Branch) -> bool {
+    fn parts(&self, child: &VesselBranch, index: usize, other: &VesselBranch) -> bool {
         let Some(parent) = child.parent.filter(|&parent| parent != index) else {
             return true;
         };
@@ -146,14 +146,14 @@ fn overlap(ball: f64, stick: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::imaging::phantom::point::length;
-    use crate::imaging::phantom::shape::Shape;
+    use crate::imaging::phantom::shape::SolidShape;
     use crate::imaging::phantom::shape::tests::union;
 
     /// The volume as the sum of rows 0.1 mm apart, independent of the formulas for forks and overlaps.
-    fn covered(tree: &Tree) -> f64 {
-        let balls = tree.balls().map(|ball| Box::new(ball) as Box<dyn Shape>);
-        let sticks = tree.sticks().map(|stick| Box::new(stick) as Box<dyn Shape>);
-        let pieces: Vec<Box<dyn Shape>> = balls.chain(sticks).collect();
+    fn covered(tree: &VesselTree) -> f64 {
+        let balls = tree.balls().map(|ball| Box::new(ball) as Box<dyn SolidShape>);
+        let sticks = tree.sticks().map(|stick| Box::new(stick) as Box<dyn SolidShape>);
+        let pieces: Vec<Box<dyn SolidShape>> = balls.chain(sticks).collect();
         let at = |index: i32| 0.1 * f64::from(index);
         let row = |y, z| union(pieces.iter().filter_map(|piece| piece.row(y, z)).collect());
         let sum: f64 = (-300..300)
@@ -167,9 +167,9 @@ mod tests {
 
     #[test]
     fn the_volume_is_that_of_the_union() {
-        let mut tree = Tree::default();
+        let mut tree = VesselTree::default();
         tree.plant([-28.0, 1.23, 4.56], [-8.0, 0.0, 0.0], 4.0);
-        tree.grow(&mut Draws::new(5, 0), |centre, radius| length(centre) + radius < 30.0);
+        tree.grow(&mut RandomDraws::new(5, 0), |centre, radius| length(centre) + radius < 30.0);
         assert!(tree.branches.len() > 10, "{} branches", tree.branches.len());
         let ratio = covered(&tree) / tree.volume();
         assert!((ratio - 1.0).abs() < 2e-4, "covered, of the formula: {ratio}");

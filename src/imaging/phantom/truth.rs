@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::filling::Volumes;
+use super::filling::LungVolumes;
 use super::material::Material;
-use super::noise::Noise;
+use super::noise::VoxelNoise;
 
 /// The analytic truth about both lungs of one study.
 ///
@@ -29,7 +29,7 @@ use super::noise::Noise;
 /// and 0.9 %. These bounds are not proven: 54 studies of 64 to 512 columns kept within nine tenths of
 /// them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Truth {
+pub struct StudyTruth {
     pub study_instance_uid: String,
     pub right_ml: f64,
     pub left_ml: f64,
@@ -44,8 +44,13 @@ pub struct Truth {
     pub noise_hu: f64,
 }
 
-impl Truth {
-    pub(super) fn new(study_instance_uid: String, right: Volumes, left: Volumes, noise: &Noise) -> Truth {
+impl StudyTruth {
+    pub(super) fn new(
+        study_instance_uid: String,
+        right: LungVolumes,
+        left: LungVolumes,
+        noise: &VoxelNoise,
+    ) -> StudyTruth {
         let (spots, vessels) = (right.spots + left.spots, right.vessels + left.vessels);
         let all = right.lung + left.lung;
         let parts =
@@ -53,7 +58,7 @@ impl Truth {
         let average = |value: &dyn Fn(f64) -> f64| {
             parts.iter().map(|(part, volume)| value(f64::from(part.hu())) * volume).sum::<f64>() / all
         };
-        Truth {
+        StudyTruth {
             study_instance_uid,
             right_ml: right.lung / 1000.0,
             left_ml: left.lung / 1000.0,
@@ -68,8 +73,8 @@ impl Truth {
 
 /// Truths by Study Instance UID: the file `truth.json` beside the studies.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Truths {
-    pub studies: BTreeMap<String, Truth>,
+pub struct TruthFile {
+    pub studies: BTreeMap<String, StudyTruth>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -79,12 +84,12 @@ pub struct TruthError {
     source: std::io::Error,
 }
 
-impl Truths {
+impl TruthFile {
     pub const FILE: &'static str = "truth.json";
 
-    pub fn of(truths: impl IntoIterator<Item = Truth>) -> Truths {
+    pub fn of(truths: impl IntoIterator<Item = StudyTruth>) -> TruthFile {
         let studies = truths.into_iter().map(|truth| (truth.study_instance_uid.clone(), truth));
-        Truths { studies: studies.collect() }
+        TruthFile { studies: studies.collect() }
     }
 
     /// Writes `truth.json` into a folder.
@@ -92,7 +97,7 @@ impl Truths {
     /// # Errors
     /// If the file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<PathBuf, TruthError> {
-        let path = folder.join(Truths::FILE);
+        let path = folder.join(TruthFile::FILE);
         let text = serde_json::to_string_pretty(self).expect("numbers and texts can be JSON");
         match std::fs::write(&path, text + "\n") {
             Ok(()) => Ok(path),
@@ -103,9 +108,9 @@ impl Truths {
     /// Reads `truth.json` from a folder.
     ///
     /// # Errors
-    /// If the file cannot be read or is not what [`Truths::write`] writes.
-    pub fn read(folder: &Path) -> Result<Truths, TruthError> {
-        let path = folder.join(Truths::FILE);
+    /// If the file cannot be read or is not what [`TruthFile::write`] writes.
+    pub fn read(folder: &Path) -> Result<TruthFile, TruthError> {
+        let path = folder.join(TruthFile::FILE);
         let read = std::fs::read(&path);
         let parsed = read.and_then(|bytes| serde_json::from_slice(&bytes).map_err(std::io::Error::from));
         parsed.map_err(|source| TruthError { path, source })

@@ -8,12 +8,12 @@ use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use rayon::prelude::*;
 
-use super::chest::Chest;
+use super::chest::PhantomChest;
 use super::rle;
 
 /// Transfer syntax of the files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Syntax {
+pub enum PhantomSyntax {
     #[default]
     Explicit,
     Implicit,
@@ -21,12 +21,12 @@ pub enum Syntax {
     Rle,
 }
 
-impl Syntax {
+impl PhantomSyntax {
     fn uid(self) -> &'static str {
         match self {
-            Syntax::Explicit => uids::EXPLICIT_VR_LITTLE_ENDIAN,
-            Syntax::Implicit => uids::IMPLICIT_VR_LITTLE_ENDIAN,
-            Syntax::Rle => uids::RLE_LOSSLESS,
+            PhantomSyntax::Explicit => uids::EXPLICIT_VR_LITTLE_ENDIAN,
+            PhantomSyntax::Implicit => uids::IMPLICIT_VR_LITTLE_ENDIAN,
+            PhantomSyntax::Rle => uids::RLE_LOSSLESS,
         }
     }
 }
@@ -44,13 +44,13 @@ pub enum WriteError {
 /// Stored values are HU + 1024, so that air is positive, as in most scanners' files.
 const INTERCEPT_HU: i16 = -1024;
 
-impl Chest {
+impl PhantomChest {
     /// Writes one file per slice into a folder, which is created. Returns the paths in the order of the
     /// slices.
     ///
     /// # Errors
     /// If the folder or a file cannot be written.
-    pub fn write(&self, folder: &Path, syntax: Syntax) -> Result<Vec<PathBuf>, WriteError> {
+    pub fn write(&self, folder: &Path, syntax: PhantomSyntax) -> Result<Vec<PathBuf>, WriteError> {
         std::fs::create_dir_all(folder)
             .map_err(|source| WriteError::Folder { path: folder.to_owned(), source })?;
         let common = self.common();
@@ -71,7 +71,7 @@ impl Chest {
         &self,
         slice: usize,
         mut object: InMemDicomObject,
-        syntax: Syntax,
+        syntax: PhantomSyntax,
     ) -> Result<Vec<u8>, WriteError> {
         let fail = |source| WriteError::Encoding { slice, source };
         self.add_slice(slice, &mut object);
@@ -130,14 +130,14 @@ impl Chest {
     }
 }
 
-fn add_pixels(object: &mut InMemDicomObject, ct_numbers: &[i16], syntax: Syntax) {
+fn add_pixels(object: &mut InMemDicomObject, ct_numbers: &[i16], syntax: PhantomSyntax) {
     let stored = ct_numbers.iter().map(|hu| hu - INTERCEPT_HU);
     let element = match syntax {
-        Syntax::Explicit | Syntax::Implicit => {
+        PhantomSyntax::Explicit | PhantomSyntax::Implicit => {
             let bytes: Vec<u8> = stored.flat_map(i16::to_le_bytes).collect();
             DataElement::new(tags::PIXEL_DATA, VR::OW, PrimitiveValue::from(bytes))
         }
-        Syntax::Rle => {
+        PhantomSyntax::Rle => {
             let frame = rle::encode(&stored.collect::<Vec<i16>>());
             DataElement::new(tags::PIXEL_DATA, VR::OB, PixelFragmentSequence::new(vec![0], vec![frame]))
         }

@@ -12,8 +12,8 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use crate::imaging::{Block, Header, Series, Volume, decode_slice};
-use crate::step::{BuiltIn, Fault, Outputs, Step, Token};
+use crate::imaging::{NumberBlock, InstanceHeader, SortedSeries, Volume, decode_slice};
+use crate::step::{BuiltIn, Fault, StepOutputs, Step, CancelToken};
 
 /// The most voxels of a volume: 4 GiB.
 const VOXELS_MOST: usize = 1 << 31;
@@ -22,10 +22,10 @@ const OUTSIDE_HU: i16 = -1024;
 
 fn step() -> Step {
     Step::new("assemble-volume", 2, "Decodes the slices of a series into one volume of CT numbers.")
-        .takes::<Series>("series")
+        .takes::<SortedSeries>("series")
         .gives::<Volume>("volume")
         .recomputed()
-        .runs(|call| Ok(Outputs::one("volume", assemble_volume(call.input("series"), call.token)?)))
+        .runs(|call| Ok(StepOutputs::one("volume", assemble_volume(call.input("series"), call.token)?)))
 }
 
 inventory::submit! { BuiltIn(step) }
@@ -38,7 +38,7 @@ inventory::submit! { BuiltIn(step) }
 ///
 /// # Panics
 /// If the series is empty or its slices lack their geometry.
-pub fn assemble_volume(series: &Series, token: &Token) -> Result<Volume, Fault> {
+pub fn assemble_volume(series: &SortedSeries, token: &CancelToken) -> Result<Volume, Fault> {
     let frame = Frame::around(series)?;
     let mut volume = empty_volume(series, &frame)?;
     let pixels = volume.size[0] * volume.size[1];
@@ -76,7 +76,7 @@ struct Frame {
 }
 
 impl Frame {
-    fn around(series: &Series) -> Result<Frame, Fault> {
+    fn around(series: &SortedSeries) -> Result<Frame, Fault> {
         let first = series.slices.first().expect("a series has slices");
         let size = [usize::from(first.columns), usize::from(first.rows)];
         let least = |axis: usize| series.shifts.iter().map(|shift| shift[axis]).min().unwrap_or(0).min(0);
@@ -93,7 +93,7 @@ impl Frame {
     }
 }
 
-fn empty_volume(series: &Series, frame: &Frame) -> Result<Volume, Fault> {
+fn empty_volume(series: &SortedSeries, frame: &Frame) -> Result<Volume, Fault> {
     let first = series.slices.first().expect("a series has slices");
     let spacing = first.spacing.expect("sorted slices have a spacing");
     let orientation = first.orientation.expect("sorted slices have an orientation");
@@ -103,7 +103,7 @@ fn empty_volume(series: &Series, frame: &Frame) -> Result<Volume, Fault> {
     let [aside, below] = [f64::from(frame.start[0]) * spacing[1], f64::from(frame.start[1]) * spacing[0]];
     Ok(Volume {
         // Decoding either writes every voxel or fails.
-        voxels: Block::unset(voxel_count(size)?),
+        voxels: NumberBlock::unset(voxel_count(size)?),
         size,
         spacing: [spacing[1], spacing[0], series.slice_spacing],
         origin: std::array::from_fn(|axis| position[axis] + aside * x[axis] + below * y[axis]),
@@ -113,7 +113,7 @@ fn empty_volume(series: &Series, frame: &Frame) -> Result<Volume, Fault> {
 
 /// Decodes a slice, and copies it to where it lies in the frame.
 fn fill_moved(
-    header: &Header,
+    header: &InstanceHeader,
     buffers: &mut Buffers,
     voxels: &mut [i16],
     frame: &Frame,
@@ -141,7 +141,7 @@ fn voxel_count([columns, rows, slices]: [usize; 3]) -> Result<usize, Fault> {
     ))
 }
 
-fn fill_slice(header: &Header, bytes: &mut Vec<u8>, voxels: &mut [i16]) -> Result<(), Fault> {
+fn fill_slice(header: &InstanceHeader, bytes: &mut Vec<u8>, voxels: &mut [i16]) -> Result<(), Fault> {
     read_into(&header.path, bytes).map_err(|error| {
         Fault::new(
             format!("the file could not be read: {error}"),
@@ -158,7 +158,7 @@ fn read_into(path: &Path, bytes: &mut Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
-fn at_slice(series: &Series, index: usize, fault: Fault) -> Fault {
+fn at_slice(series: &SortedSeries, index: usize, fault: Fault) -> Fault {
     let name = &series.slices[index].name;
     let place = format!("slice {} of {} ({name})", index + 1, series.slices.len());
     Fault::new(format!("{place}: {}", fault.reason), fault.remedy)
@@ -174,20 +174,20 @@ mod tests {
     use crate::imaging::sample;
 
     /// A series of files in a folder; slice `z` holds the stored value `1000 + z` everywhere.
-    fn series(folder: &Path) -> Series {
+    fn series(folder: &Path) -> SortedSeries {
         let slices = (0..5).map(|z| {
-            let header = Header { path: folder.join(format!("{z}.dcm")), ..sample::header(z) };
+            let header = InstanceHeader { path: folder.join(format!("{z}.dcm")), ..sample::header(z) };
             let pixels = (1000 + z as u16).to_le_bytes().repeat(12);
             std::fs::write(&header.path, sample::slice_file(&header, &pixels)).unwrap();
             header
         });
-        Series { slices: slices.collect(), slice_spacing: 1.0, shifts: Vec::new(), remarks: Vec::new() }
+        SortedSeries { slices: slices.collect(), slice_spacing: 1.0, shifts: Vec::new(), remarks: Vec::new() }
     }
 
     #[test]
     fn slices_lie_one_behind_the_other() {
         let folder = tempfile::tempdir().unwrap();
-        let volume = assemble_volume(&series(folder.path()), &Token::default()).unwrap();
+        let volume = assemble_volume(&series(folder.path()), &CancelToken::default()).unwrap();
         assert_eq!((volume.size, volume.spacing), ([4, 3, 5], [0.5, 0.5, 1.0]));
         assert_eq!((volume.origin, volume.axes[2]), ([-2.0, -1.5, 0.0], [0.0, 0.0, 1.0]));
         let expected: Vec<i16> = (0..60).map(|index| index / 12 - 24).collect();
@@ -198,7 +198,7 @@ mod tests {
     fn slices_aside_of_each_other_are_moved_upright() {
         let folder = tempfile::tempdir().unwrap();
         let shifts = vec![[0, 0], [0, 1], [0, 2], [-1, 0], [0, 0]];
-        let volume = assemble_volume(&Series { shifts, ..series(folder.path()) }, &Token::default()).unwrap();
+        let volume = assemble_volume(&SortedSeries { shifts, ..series(folder.path()) }, &CancelToken::default()).unwrap();
         assert_eq!((volume.size, volume.origin), ([5, 5, 5], [-2.5, -1.5, 0.0]));
         assert_eq!([volume.hu([1, 0, 0]), volume.hu([1, 0, 1]), volume.hu([1, 1, 1])], [-24, -1024, -23]);
         assert_eq!([volume.hu([0, 0, 3]), volume.hu([4, 0, 3]), volume.hu([4, 2, 3])], [-21, -1024, -1024]);
@@ -211,7 +211,7 @@ mod tests {
         let bytes = std::fs::read(&series.slices[2].path).unwrap();
         std::fs::write(&series.slices[2].path, &bytes[..bytes.len() - 4]).unwrap();
         std::fs::remove_file(&series.slices[4].path).unwrap();
-        let fault = assemble_volume(&series, &Token::default()).unwrap_err();
+        let fault = assemble_volume(&series, &CancelToken::default()).unwrap_err();
         assert!(fault.reason.starts_with("slice 3 of 5 (slice-2): the pixel data is cut off"), "{fault}");
         assert!(!fault.remedy.is_empty());
     }
@@ -221,17 +221,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let series = series(folder.path());
         std::fs::remove_file(&series.slices[0].path).unwrap();
-        let token = Token::default();
+        let token = CancelToken::default();
         token.cancel();
         assert_eq!(assemble_volume(&series, &token).unwrap_err(), Fault::cancelled());
     }
 
     #[test]
     fn a_forged_size_is_refused() {
-        let header = Header { rows: u16::MAX, columns: u16::MAX, ..sample::header(0) };
-        let series = Series { slices: vec![header], slice_spacing: 1.0, shifts: Vec::new(), remarks: Vec::new() };
+        let header = InstanceHeader { rows: u16::MAX, columns: u16::MAX, ..sample::header(0) };
+        let series = SortedSeries { slices: vec![header], slice_spacing: 1.0, shifts: Vec::new(), remarks: Vec::new() };
         assert!(
-            assemble_volume(&series, &Token::default()).unwrap_err().reason.contains("65535 × 65535 × 1")
+            assemble_volume(&series, &CancelToken::default()).unwrap_err().reason.contains("65535 × 65535 × 1")
         );
     }
 }

@@ -1,11 +1,11 @@
 //! `draw-error`: draws pages with the failures of a request, for the person who waits for its results.
 
 use crate::imaging::drawing::{
-    ALERT, Align, Area, BACKGROUND, BODY, Canvas, HEADING, MUTED, RULE, STRONG, Style, isolated,
+    ALERT, TextAlign, PixelArea, BACKGROUND, BODY, Canvas, HEADING, MUTED, RULE, STRONG, TextStyle, isolated,
 };
-use crate::imaging::failures::{Failure, failures, not_run};
-use crate::imaging::{Picture, Pictures, Study};
-use crate::step::{BuiltIn, Outcomes, Outputs, Request, Step};
+use crate::imaging::failures::{StepFailure, failures, not_run};
+use crate::imaging::{Picture, Pictures, StudyAttributes};
+use crate::step::{BuiltIn, StepOutcomes, StepOutputs, Request, Step};
 
 const WIDTH: usize = 1024;
 const HEIGHT: usize = 768;
@@ -16,33 +16,33 @@ const TOP: f32 = 56.0;
 const BOTTOM: f32 = HEIGHT as f32 - 84.0;
 
 /// Draws one page, or as many as needed.
-pub fn draw_error(request: &Request, outcomes: &Outcomes) -> Pictures {
+pub fn draw_error(request: &Request, outcomes: &StepOutcomes) -> Pictures {
     let lines = lines(request, outcomes);
     let pages = paginate(&lines);
     let count = pages.len();
     Pictures(pages.into_iter().zip(1..).map(|(lines, number)| page(lines, number, count)).collect())
 }
 
-struct Line {
+struct ErrorLine {
     text: String,
     indent: f32,
-    style: Style,
+    style: TextStyle,
     /// Space above the line, omitted at the top of a page.
     above: f32,
-    bar: Bar,
+    bar: LineBar,
 }
 
 /// The mark beside a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Bar {
+enum LineBar {
     None,
     Starts,
     /// A bar joined to that of the line above.
     Continues,
 }
 
-fn lines(request: &Request, outcomes: &Outcomes) -> Vec<Line> {
-    let mut text = Text::default();
+fn lines(request: &Request, outcomes: &StepOutcomes) -> Vec<ErrorLine> {
+    let mut text = ErrorText::default();
     text.add("This study could not be processed", HEADING, 0.0);
     text.add(&subject(request), BODY.coloured(MUTED), 12.0);
     for failure in failures(outcomes) {
@@ -58,7 +58,7 @@ fn lines(request: &Request, outcomes: &Outcomes) -> Vec<Line> {
 
 /// The request's study: enough to find it again.
 fn subject(request: &Request) -> String {
-    let study = Study::of(request);
+    let study = StudyAttributes::of(request);
     let files = match request.items.len() {
         1 => "1 file".to_owned(),
         count => format!("{count} files"),
@@ -78,10 +78,10 @@ fn date(text: &str) -> String {
 }
 
 #[derive(Default)]
-struct Text(Vec<Line>);
+struct ErrorText(Vec<ErrorLine>);
 
-impl Text {
-    fn failure(&mut self, failure: &Failure) {
+impl ErrorText {
+    fn failure(&mut self, failure: &StepFailure) {
         let start = self.0.len();
         self.add(&format!("The step “{}” failed", failure.step), STRONG, 34.0);
         for reason in &failure.reasons {
@@ -97,21 +97,21 @@ impl Text {
             self.add(remedy, BODY, 8.0);
         }
         for line in &mut self.0[start..] {
-            (line.indent, line.bar) = (INDENT, Bar::Continues);
+            (line.indent, line.bar) = (INDENT, LineBar::Continues);
         }
-        self.0[start].bar = Bar::Starts;
+        self.0[start].bar = LineBar::Starts;
     }
 
     /// A paragraph, broken into lines.
-    fn add(&mut self, text: &str, style: Style, above: f32) {
+    fn add(&mut self, text: &str, style: TextStyle, above: f32) {
         for (index, text) in style.wrap(text, TEXT_WIDTH - INDENT).into_iter().enumerate() {
             let above = if index == 0 { above } else { 3.0 };
-            self.0.push(Line { text, indent: 0.0, style, above, bar: Bar::None });
+            self.0.push(ErrorLine { text, indent: 0.0, style, above, bar: LineBar::None });
         }
     }
 }
 
-fn paginate(lines: &[Line]) -> Vec<&[Line]> {
+fn paginate(lines: &[ErrorLine]) -> Vec<&[ErrorLine]> {
     let (mut pages, mut start, mut y) = (Vec::new(), 0, TOP);
     for (index, line) in lines.iter().enumerate() {
         let height = line.above + line.style.size;
@@ -125,18 +125,18 @@ fn paginate(lines: &[Line]) -> Vec<&[Line]> {
     pages
 }
 
-fn page(lines: &[Line], number: usize, count: usize) -> Picture {
+fn page(lines: &[ErrorLine], number: usize, count: usize) -> Picture {
     let mut canvas = Canvas::filled(WIDTH, HEIGHT, BACKGROUND);
     let mut y = TOP;
     for (index, line) in lines.iter().enumerate() {
         let above = if index == 0 { 0.0 } else { line.above };
         let (top, bottom) = (y + above, y + above + line.style.size);
         match line.bar {
-            Bar::None => {}
-            Bar::Starts => bar(&mut canvas, top, bottom),
-            Bar::Continues => bar(&mut canvas, y, bottom),
+            LineBar::None => {}
+            LineBar::Starts => bar(&mut canvas, top, bottom),
+            LineBar::Continues => bar(&mut canvas, y, bottom),
         }
-        canvas.text(&line.text, LEFT + line.indent, top, Align::Left, line.style);
+        canvas.text(&line.text, LEFT + line.indent, top, TextAlign::Left, line.style);
         y = bottom;
     }
     footer(&mut canvas, number, count);
@@ -150,27 +150,27 @@ fn page(lines: &[Line], number: usize, count: usize) -> Picture {
 
 fn bar(canvas: &mut Canvas, top: f32, bottom: f32) {
     let (top, bottom) = (top as usize, bottom as usize);
-    canvas.fill(Area { left: LEFT as usize, top, width: 4, height: bottom - top }, ALERT, 1.0);
+    canvas.fill(PixelArea { left: LEFT as usize, top, width: 4, height: bottom - top }, ALERT, 1.0);
 }
 
 fn footer(canvas: &mut Canvas, number: usize, count: usize) {
     let (y, right) = (HEIGHT as f32 - 60.0, WIDTH as f32 - LEFT);
-    let style = Style::regular(17.0, MUTED);
+    let style = TextStyle::regular(17.0, MUTED);
     canvas.line([LEFT, y], [right, y], 1.0, RULE);
-    canvas.text(concat!("flow ", env!("CARGO_PKG_VERSION")), LEFT, y + 14.0, Align::Left, style);
+    canvas.text(concat!("flow ", env!("CARGO_PKG_VERSION")), LEFT, y + 14.0, TextAlign::Left, style);
     if count > 1 {
-        canvas.text(&format!("page {number} of {count}"), right, y + 14.0, Align::Right, style);
+        canvas.text(&format!("page {number} of {count}"), right, y + 14.0, TextAlign::Right, style);
     }
 }
 
 fn step() -> Step {
     Step::new("draw-error", 1, "Draws pages that say which step failed, why, and what to do.")
         .takes::<Request>("request")
-        .takes::<Outcomes>("outcomes")
+        .takes::<StepOutcomes>("outcomes")
         .gives::<Pictures>("pictures")
         .runs(|call| {
             let pictures = draw_error(call.input("request"), call.input("outcomes"));
-            Ok(Outputs::one("pictures", pictures))
+            Ok(StepOutputs::one("pictures", pictures))
         })
 }
 

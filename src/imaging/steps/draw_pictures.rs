@@ -1,12 +1,12 @@
 //! `draw-pictures`: draws the pictures that a radiologist checks the numbers with.
 
-use crate::imaging::drawing::{Look, draw_histogram, draw_views};
-use crate::imaging::{Densities, Lungs, Pictures, Volume};
-use crate::step::{BuiltIn, Outputs, Parameter, Step};
+use crate::imaging::drawing::{ViewSettings, draw_histogram, draw_views};
+use crate::imaging::{LungDensities, Lungs, Pictures, Volume};
+use crate::step::{BuiltIn, StepOutputs, Parameter, Step};
 
 /// Axial, coronal and sagittal views with the lungs outlined, the lungs in projection and the
 /// histogram, in this order.
-pub fn draw_pictures(volume: &Volume, lungs: &Lungs, densities: &Densities, look: &Look) -> Pictures {
+pub fn draw_pictures(volume: &Volume, lungs: &Lungs, densities: &LungDensities, look: &ViewSettings) -> Pictures {
     let (mut pictures, histogram) =
         rayon::join(|| draw_views(volume, lungs, look), || draw_histogram(densities, look.low_density_hu));
     pictures.push(histogram);
@@ -18,20 +18,20 @@ fn step() -> Step {
     Step::new("draw-pictures", 1, "Draws views of the lungs and the histogram of their densities.")
         .takes::<Volume>("volume")
         .takes::<Lungs>("lungs")
-        .takes::<Densities>("densities")
+        .takes::<LungDensities>("densities")
         .gives::<Pictures>("pictures")
         .parameter(number("window_centre", -600.0, -1000.0, 3000.0, "HU").about("middle of the grey scale"))
         .parameter(number("window_width", 1500.0, 1.0, 10000.0, "HU").about("from black to white"))
         .parameter(number("low_density", -950.0, -1024.0, 0.0, "HU").about("lung below this is tinted"))
         .runs(|call| {
-            let look = Look {
+            let look = ViewSettings {
                 window_centre_hu: call.number("window_centre"),
                 window_width_hu: call.number("window_width"),
                 low_density_hu: call.number("low_density"),
             };
             let (volume, lungs) = (call.input("volume"), call.input("lungs"));
             let pictures = draw_pictures(volume, lungs, call.input("densities"), &look);
-            Ok(Outputs::one("pictures", pictures))
+            Ok(StepOutputs::one("pictures", pictures))
         })
 }
 

@@ -20,14 +20,14 @@
 //! Lungs that leave the image at its sides are not found. Lungs that leave it at the first or last slice are
 //! measured with a remark up to a share of their widest slice, and rejected beyond it.
 //!
-//! All operations work on runs and on bits ([`Bits`]), and after the first step in the lungs' box only.
+//! All operations work on runs and on bits ([`VoxelSet`]), and after the first step in the lungs' box only.
 
 use crate::imaging::airways::find_airways;
-use crate::imaging::bits::{Ball, Bits, Bounds, WORD};
-use crate::imaging::components::Components;
-use crate::imaging::sides::{Sides, tell_sides};
+use crate::imaging::bits::{VoxelBall, VoxelSet, VoxelBounds, WORD};
+use crate::imaging::components::VoxelComponents;
+use crate::imaging::sides::{LungSides, tell_sides};
 use crate::imaging::{Lungs, Volume};
-use crate::step::{BuiltIn, Call, Fault, Outputs, Parameter, Step, Token};
+use crate::step::{BuiltIn, Call, Fault, StepOutputs, Parameter, Step, CancelToken};
 
 /// Thickness of the walls of trachea and main bronchi, with their blur.
 const AIRWAY_WALL_MM: f64 = 2.0;
@@ -38,7 +38,7 @@ const CUT_SHARE_MOST: f64 = 0.25;
 
 /// Settings of the search for the lungs.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Settings {
+pub struct LungSettings {
     /// Air and lung are below this CT number.
     pub threshold_hu: i16,
     /// A second component counts as a lung if it has more than this share of the largest.
@@ -49,14 +49,14 @@ pub struct Settings {
     pub volume_least_ml: f64,
 }
 
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings { threshold_hu: -400, second_share: 0.2, closing_radius_mm: 4.0, volume_least_ml: 200.0 }
+impl Default for LungSettings {
+    fn default() -> LungSettings {
+        LungSettings { threshold_hu: -400, second_share: 0.2, closing_radius_mm: 4.0, volume_least_ml: 200.0 }
     }
 }
 
 fn step() -> Step {
-    let default = Settings::default();
+    let default = LungSettings::default();
     let threshold = Parameter::number("threshold_hu", default.threshold_hu.into(), -900.0, -100.0, "HU")
         .about("Air and lung are below this CT number.");
     let share = Parameter::number("second_share", default.second_share, 0.01, 1.0, "")
@@ -73,12 +73,12 @@ fn step() -> Step {
         .parameter(closing)
         .parameter(least)
         .runs(|call| {
-            Ok(Outputs::one("lungs", find_lungs(call.input("volume"), &settings(call), call.token)?))
+            Ok(StepOutputs::one("lungs", find_lungs(call.input("volume"), &settings(call), call.token)?))
         })
 }
 
-fn settings(call: &Call) -> Settings {
-    Settings {
+fn settings(call: &Call) -> LungSettings {
+    LungSettings {
         threshold_hu: call.number("threshold_hu") as i16,
         second_share: call.number("second_share"),
         closing_radius_mm: call.number("closing_radius_mm"),
@@ -90,8 +90,8 @@ inventory::submit! { BuiltIn(step) }
 
 /// The air inside the body: components below the threshold that do not touch the sides of the image, the
 /// largest and, if it has more than a share of the largest, the second.
-pub fn plain_lungs(volume: &Volume, threshold_hu: i16, second_share: f64) -> Bits {
-    let components = Components::of(&Bits::below(volume, threshold_hu));
+pub fn plain_lungs(volume: &Volume, threshold_hu: i16, second_share: f64) -> VoxelSet {
+    let components = VoxelComponents::of(&VoxelSet::below(volume, threshold_hu));
     let inside = components.largest_two(second_share, |region| !region.touches_sides(volume.size));
     components.select(&inside)
 }
@@ -101,7 +101,7 @@ pub fn plain_lungs(volume: &Volume, threshold_hu: i16, second_share: f64) -> Bit
 /// # Errors
 /// If there is too little air in the body, if the air is no lung, if the lungs are cut, or if the token is
 /// set.
-pub fn find_lungs(volume: &Volume, settings: &Settings, token: &Token) -> Result<Lungs, Fault> {
+pub fn find_lungs(volume: &Volume, settings: &LungSettings, token: &CancelToken) -> Result<Lungs, Fault> {
     let plain = plain_lungs(volume, settings.threshold_hu, settings.second_share);
     check_volume(volume, &plain, settings)?;
     let inside = plain.bounds().expect("there is air in the body");
@@ -123,18 +123,18 @@ pub fn find_lungs(volume: &Volume, settings: &Settings, token: &Token) -> Result
     Ok(Lungs { right, left, remarks })
 }
 
-fn airways(volume: &Volume, bounds: &Bounds, air: &Bits, remarks: &mut Vec<String>) -> Bits {
+fn airways(volume: &Volume, bounds: &VoxelBounds, air: &VoxelSet, remarks: &mut Vec<String>) -> VoxelSet {
     let Some(lumen) = find_airways(volume, bounds, air) else {
         remarks.push("no trachea was found in the lungs' air: airways in it are counted as lung".to_owned());
-        return Bits::empty(air.size());
+        return VoxelSet::empty(air.size());
     };
     let ml = lumen.count() as f64 * volume.voxel_ml();
     remarks.push(format!("the trachea and the main bronchi, {ml:.0} mL, are not counted as lung"));
     let voxel_mm = volume.spacing[0].max(volume.spacing[1]);
-    lumen.dilate(&Ball::new(AIRWAY_WALL_MM.max(1.01 * voxel_mm), volume.spacing))
+    lumen.dilate(&VoxelBall::new(AIRWAY_WALL_MM.max(1.01 * voxel_mm), volume.spacing))
 }
 
-fn describe(sides: &Sides) -> Option<String> {
+fn describe(sides: &LungSides) -> Option<String> {
     match (sides.right.is_empty(), sides.left.is_empty()) {
         (false, false) if sides.touched => Some("the lungs touched each other and were parted".to_owned()),
         (false, false) => None,
@@ -145,28 +145,28 @@ fn describe(sides: &Sides) -> Option<String> {
 }
 
 /// Closes each lung and fills its holes; voxels that both would take go to the right one.
-fn close(volume: &Volume, sides: &mut Sides, airways: &Bits, radius_mm: f64) {
-    let closed = |lung: &Bits| enclosing(lung, radius_mm, volume.spacing);
+fn close(volume: &Volume, sides: &mut LungSides, airways: &VoxelSet, radius_mm: f64) {
+    let closed = |lung: &VoxelSet| enclosing(lung, radius_mm, volume.spacing);
     let (mut right, mut left) = rayon::join(|| closed(&sides.right), || closed(&sides.left));
     right.remove(airways);
     right.remove(&sides.left);
     left.remove(airways);
     left.remove(&right);
-    *sides = Sides { right, left, touched: sides.touched };
+    *sides = LungSides { right, left, touched: sides.touched };
 }
 
 /// A lung with its holes, and with the voxels that a ball outside the lung cannot reach.
-fn enclosing(lung: &Bits, radius_mm: f64, spacing: [f64; 3]) -> Bits {
+fn enclosing(lung: &VoxelSet, radius_mm: f64, spacing: [f64; 3]) -> VoxelSet {
     let Some(bounds) = lung.bounds() else { return lung.clone() };
     let bounds = bounds.widened(radius_mm, spacing, lung.size());
-    let mut closed = lung.crop(&bounds).close(&Ball::new(radius_mm, spacing));
+    let mut closed = lung.crop(&bounds).close(&VoxelBall::new(radius_mm, spacing));
     closed.add(&holes(&closed));
     closed.uncrop(&bounds, lung.size())
 }
 
 /// The voxels that a lung encloses on all sides.
-fn holes(lung: &Bits) -> Bits {
-    let outside = Components::of(&lung.clone().complement());
+fn holes(lung: &VoxelSet) -> VoxelSet {
+    let outside = VoxelComponents::of(&lung.clone().complement());
     let size = lung.size();
     let enclosed = outside.by_size(|region| {
         !region.touches_sides(size) && region.bounds.low[2] > 0 && region.bounds.high[2] < size[2]
@@ -174,7 +174,7 @@ fn holes(lung: &Bits) -> Bits {
     outside.select(&enclosed)
 }
 
-fn check_volume(volume: &Volume, plain: &Bits, settings: &Settings) -> Result<(), Fault> {
+fn check_volume(volume: &Volume, plain: &VoxelSet, settings: &LungSettings) -> Result<(), Fault> {
     let ml = plain.count() as f64 * volume.voxel_ml();
     if ml > 0.0 && ml >= settings.volume_least_ml {
         return Ok(());
@@ -182,7 +182,7 @@ fn check_volume(volume: &Volume, plain: &Bits, settings: &Settings) -> Result<()
     Err(no_lungs(format!("the largest air-filled space inside the body has {ml:.0} mL")))
 }
 
-fn check_density(volume: &Volume, bounds: &Bounds, air: &Bits) -> Result<(), Fault> {
+fn check_density(volume: &Volume, bounds: &VoxelBounds, air: &VoxelSet) -> Result<(), Fault> {
     let mean = mean_hu(volume, bounds, air);
     if mean >= AIR_HU {
         return Ok(());
@@ -198,7 +198,7 @@ fn no_lungs(because: String) -> Fault {
 }
 
 /// The mean over every eighth slice, enough to distinguish air from lung.
-fn mean_hu(volume: &Volume, bounds: &Bounds, air: &Bits) -> f64 {
+fn mean_hu(volume: &Volume, bounds: &VoxelBounds, air: &VoxelSet) -> f64 {
     let [columns, rows, _] = volume.size;
     let [left, front, first] = bounds.low;
     let (mut sum, mut count) = (0, 0);
@@ -222,9 +222,9 @@ fn sum_where(row: &[i16], words: &[u64]) -> i64 {
 }
 
 fn check_ends(
-    bounds: &Bounds,
+    bounds: &VoxelBounds,
     size: [usize; 3],
-    sides: &Sides,
+    sides: &LungSides,
     remarks: &mut Vec<String>,
 ) -> Result<(), Fault> {
     let depth = bounds.high[2] - bounds.low[2];
@@ -252,7 +252,7 @@ fn check_ends(
     Ok(())
 }
 
-fn slice_count(bits: &Bits, z: usize) -> u64 {
+fn slice_count(bits: &VoxelSet, z: usize) -> u64 {
     let rows = (0..bits.size()[1])
         .map(|y| bits.row(y, z).iter().map(|word| u64::from(word.count_ones())).sum::<u64>());
     rows.sum()
@@ -266,18 +266,18 @@ mod tests {
     const SPACING: [f64; 3] = [2.5, 2.5, 3.0];
 
     /// A point in mm from the middle of the grid: x to the left, y to the back, z to the head.
-    type Place = [f64; 3];
+    type VoxelPlace = [f64; 3];
 
-    fn ball(at: Place, centre: Place, radii: Place) -> bool {
+    fn ball(at: VoxelPlace, centre: VoxelPlace, radii: VoxelPlace) -> bool {
         (0..3).map(|axis| ((at[axis] - centre[axis]) / radii[axis]).powi(2)).sum::<f64>() <= 1.0
     }
 
-    fn lung(at: Place, side: f64) -> bool {
+    fn lung(at: VoxelPlace, side: f64) -> bool {
         ball(at, [side * 70.0, 0.0, -20.0], [48.0, 70.0, 90.0])
     }
 
     /// The trachea down to z = 20 mm, and from there a bronchus into each lung.
-    fn airway(at: Place) -> bool {
+    fn airway(at: VoxelPlace) -> bool {
         let [x, y, z] = at;
         let trachea = z >= 20.0 && x.hypot(y) <= 9.0;
         let bronchus = (-25.0..20.0).contains(&z) && (x.abs() - (20.0 - z)).hypot(y) <= 7.0;
@@ -286,8 +286,8 @@ mod tests {
 
     /// A body with lungs at −860 HU, airways, and a nodule of 40 HU in the right lung; `extra` takes
     /// precedence.
-    fn chest(axes: [[f64; 3]; 3], extra: impl Fn(Place) -> Option<i16>) -> Volume {
-        let hu = |at: Place| {
+    fn chest(axes: [[f64; 3]; 3], extra: impl Fn(VoxelPlace) -> Option<i16>) -> Volume {
+        let hu = |at: VoxelPlace| {
             let [x, y, _] = at;
             let nodule = ball(at, [-70.0, 10.0, -20.0], [5.0; 3]);
             match extra(at) {
@@ -308,7 +308,7 @@ mod tests {
         Volume { voxels: voxels.into(), size: SIZE, spacing: SPACING, origin, axes }
     }
 
-    fn place(axes: &[[f64; 3]; 3], voxel: [usize; 3]) -> Place {
+    fn place(axes: &[[f64; 3]; 3], voxel: [usize; 3]) -> VoxelPlace {
         let along = |axis: usize| (voxel[axis] as f64 - (SIZE[axis] - 1) as f64 / 2.0) * SPACING[axis];
         std::array::from_fn(|mm| (0..3).map(|axis| along(axis) * axes[axis][mm]).sum())
     }
@@ -317,10 +317,10 @@ mod tests {
     const PRONE_FROM_BELOW: [[f64; 3]; 3] = [[-1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, -1.0]];
 
     fn found(volume: &Volume) -> Lungs {
-        find_lungs(volume, &Settings::default(), &Token::default()).unwrap()
+        find_lungs(volume, &LungSettings::default(), &CancelToken::default()).unwrap()
     }
 
-    fn label(volume: &Volume, lungs: &Lungs, at: Place) -> u8 {
+    fn label(volume: &Volume, lungs: &Lungs, at: VoxelPlace) -> u8 {
         let index = |axis: usize| {
             let along: f64 = (0..3).map(|mm| at[mm] * volume.axes[axis][mm]).sum();
             (along / SPACING[axis] + (SIZE[axis] - 1) as f64 / 2.0).round() as usize
@@ -377,7 +377,7 @@ mod tests {
     #[test]
     fn touching_lungs_are_parted() {
         let bridge =
-            |[x, y, z]: Place| (x.abs() < 30.0 && (y + 30.0).abs() < 3.0 && z.abs() < 40.0).then_some(-860);
+            |[x, y, z]: VoxelPlace| (x.abs() < 30.0 && (y + 30.0).abs() < 3.0 && z.abs() < 40.0).then_some(-860);
         let volume = chest(STRAIGHT, bridge);
         let lungs = found(&volume);
         assert!(lungs.remarks.iter().any(|remark| remark.contains("touched")), "{:?}", lungs.remarks);
@@ -389,7 +389,7 @@ mod tests {
 
     #[test]
     fn a_single_lung_has_its_side() {
-        let without_left = |at: Place| (at[0] > 10.0 && (lung(at, 1.0) || airway(at))).then_some(30);
+        let without_left = |at: VoxelPlace| (at[0] > 10.0 && (lung(at, 1.0) || airway(at))).then_some(30);
         let volume = chest(STRAIGHT, without_left);
         let lungs = found(&volume);
         assert!(lungs.remarks.contains(&"only the right lung was found".to_owned()), "{:?}", lungs.remarks);
@@ -398,8 +398,8 @@ mod tests {
 
     #[test]
     fn what_is_no_chest_is_refused() {
-        let refused = |extra: &dyn Fn(Place) -> Option<i16>| {
-            find_lungs(&chest(STRAIGHT, extra), &Settings::default(), &Token::default()).unwrap_err().reason
+        let refused = |extra: &dyn Fn(VoxelPlace) -> Option<i16>| {
+            find_lungs(&chest(STRAIGHT, extra), &LungSettings::default(), &CancelToken::default()).unwrap_err().reason
         };
         let solid = refused(&|at| (lung(at, 1.0) || lung(at, -1.0) || airway(at)).then_some(30));
         assert!(solid.contains("no lungs were found: the largest air-filled space"), "{solid}");

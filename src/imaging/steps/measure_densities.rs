@@ -8,8 +8,8 @@
 use rayon::prelude::*;
 
 use crate::imaging::bits::WORD;
-use crate::imaging::{Bits, Densities, Density, Lung, Lungs, Volume};
-use crate::step::{BuiltIn, Call, Fault, Outputs, Parameter, Step};
+use crate::imaging::{VoxelSet, LungDensities, RegionDensity, LungRegion, Lungs, Volume};
+use crate::step::{BuiltIn, Call, Fault, StepOutputs, Parameter, Step};
 
 /// The number of counts: one per 16-bit CT number.
 const HU_COUNT: usize = 1 << 16;
@@ -18,7 +18,7 @@ const TASK_SLICES: usize = 64;
 
 /// Settings of the measurements besides the moments.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Settings {
+pub struct DensitySettings {
     pub thresholds_hu: Vec<f64>,
     pub histogram_start_hu: i32,
     /// The end of the histogram, exclusive.
@@ -26,9 +26,9 @@ pub struct Settings {
     pub histogram_width_hu: u32,
 }
 
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings {
+impl Default for DensitySettings {
+    fn default() -> DensitySettings {
+        DensitySettings {
             thresholds_hu: vec![-950.0, -910.0, -856.0],
             histogram_start_hu: -1050,
             histogram_end_hu: 150,
@@ -38,7 +38,7 @@ impl Default for Settings {
 }
 
 fn step() -> Step {
-    let default = Settings::default();
+    let default = DensitySettings::default();
     let thresholds = Parameter::numbers("thresholds_hu", &default.thresholds_hu, -1024.0, 3071.0, "HU")
         .about("The percentage of voxels below each of these is given.");
     let start =
@@ -51,19 +51,19 @@ fn step() -> Step {
     Step::new("measure-densities", 1, "Measures volume and densities of both lungs and of each.")
         .takes::<Volume>("volume")
         .takes::<Lungs>("lungs")
-        .gives::<Densities>("densities")
+        .gives::<LungDensities>("densities")
         .parameter(thresholds)
         .parameter(start)
         .parameter(end)
         .parameter(width)
         .runs(|call| {
             let densities = measure_densities(call.input("volume"), call.input("lungs"), &settings(call))?;
-            Ok(Outputs::one("densities", densities))
+            Ok(StepOutputs::one("densities", densities))
         })
 }
 
-fn settings(call: &Call) -> Settings {
-    Settings {
+fn settings(call: &Call) -> DensitySettings {
+    DensitySettings {
         thresholds_hu: call.numbers("thresholds_hu").to_vec(),
         histogram_start_hu: call.number("histogram_start_hu") as i32,
         histogram_end_hu: call.number("histogram_end_hu") as i32,
@@ -80,26 +80,26 @@ inventory::submit! { BuiltIn(step) }
 ///
 /// # Panics
 /// If the lungs are not on the volume's grid.
-pub fn measure_densities(volume: &Volume, lungs: &Lungs, settings: &Settings) -> Result<Densities, Fault> {
+pub fn measure_densities(volume: &Volume, lungs: &Lungs, settings: &DensitySettings) -> Result<LungDensities, Fault> {
     let [right, left] = count(volume, lungs);
-    let both = Counts(right.0.iter().zip(&left.0).map(|(right, left)| right + left).collect());
+    let both = VoxelCounts(right.0.iter().zip(&left.0).map(|(right, left)| right + left).collect());
     if both.total() == 0 {
         return Err(Fault::new("no voxel is labelled as lung", "Send a chest CT that shows the lungs."));
     }
-    let regions = [(Lung::Both, both), (Lung::Right, right), (Lung::Left, left)];
+    let regions = [(LungRegion::Both, both), (LungRegion::Right, right), (LungRegion::Left, left)];
     let found = regions.iter().filter(|(_, counts)| counts.total() > 0);
-    Ok(Densities { regions: found.map(|(lung, counts)| counts.density(*lung, volume, settings)).collect() })
+    Ok(LungDensities { regions: found.map(|(lung, counts)| counts.density(*lung, volume, settings)).collect() })
 }
 
 /// The number of voxels with each CT number, from −32 768 on. No volume has 2³² voxels.
-struct Counts(Vec<u32>);
+struct VoxelCounts(Vec<u32>);
 
 /// Counts the right and the left lung.
-fn count(volume: &Volume, lungs: &Lungs) -> [Counts; 2] {
+fn count(volume: &Volume, lungs: &Lungs) -> [VoxelCounts; 2] {
     [&lungs.right, &lungs.left].map(|lung| count_one(volume, lung))
 }
 
-fn count_one(volume: &Volume, lung: &Bits) -> Counts {
+fn count_one(volume: &Volume, lung: &VoxelSet) -> VoxelCounts {
     assert_eq!(volume.size, lung.size(), "lungs on the volume's grid");
     let [columns, rows, _] = volume.size;
     let empty = || Box::new([0; HU_COUNT]);
@@ -114,7 +114,7 @@ fn count_one(volume: &Volume, lung: &Bits) -> Counts {
         some.iter_mut().zip(*other).for_each(|(count, other)| *count += other);
         some
     });
-    Counts(counts.to_vec())
+    VoxelCounts(counts.to_vec())
 }
 
 /// Counts a row. Full and empty words have a faster path, as most words are one or the other.
@@ -138,7 +138,7 @@ fn index(hu: i16) -> usize {
     usize::from(hu as u16 ^ 1 << 15)
 }
 
-impl Counts {
+impl VoxelCounts {
     fn total(&self) -> u64 {
         self.0.iter().map(|count| u64::from(*count)).sum()
     }
@@ -149,10 +149,10 @@ impl Counts {
         all.filter(|(_, count)| **count > 0).map(|(hu, count)| (hu, u64::from(*count)))
     }
 
-    fn density(&self, lung: Lung, volume: &Volume, settings: &Settings) -> Density {
+    fn density(&self, lung: LungRegion, volume: &Volume, settings: &DensitySettings) -> RegionDensity {
         let voxels = self.total();
         let mean_hu = self.sum(|hu| hu as f64) / voxels as f64;
-        Density {
+        RegionDensity {
             lung,
             voxels,
             volume_ml: voxels as f64 * volume.voxel_ml(),
@@ -192,7 +192,7 @@ impl Counts {
         found.map_or(f64::NAN, |(hu, _)| hu as f64)
     }
 
-    fn histogram(&self, settings: &Settings) -> Vec<u64> {
+    fn histogram(&self, settings: &DensitySettings) -> Vec<u64> {
         let (start, end) = (i64::from(settings.histogram_start_hu), i64::from(settings.histogram_end_hu));
         let width = i64::from(settings.histogram_width_hu);
         let mut bins = vec![0; ((end - start).max(0) as usize).div_ceil(width as usize)];
@@ -207,7 +207,7 @@ impl Counts {
 mod tests {
     use super::*;
 
-    fn measured(right: &[i16], left: &[i16]) -> Result<Densities, Fault> {
+    fn measured(right: &[i16], left: &[i16]) -> Result<LungDensities, Fault> {
         let none = [30_i16, -990];
         let voxels = [&none, right, &none, left, &none].concat();
         let labels = [
@@ -221,7 +221,7 @@ mod tests {
         let axes = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
         let volume = Volume { voxels: voxels.into(), size, spacing: [0.5, 0.5, 2.0], origin: [0.0; 3], axes };
         let lungs = Lungs::labelled(size, &labels.concat());
-        measure_densities(&volume, &lungs, &Settings::default())
+        measure_densities(&volume, &lungs, &DensitySettings::default())
     }
 
     fn near(a: f64, b: f64) -> bool {
@@ -235,7 +235,7 @@ mod tests {
         let left = [-940, -930, -800, -800, -640];
         let densities = measured(&right, &left).unwrap();
         let [both, one, other] = &densities.regions[..] else { panic!("three regions") };
-        assert_eq!([both.lung, one.lung, other.lung], [Lung::Both, Lung::Right, Lung::Left]);
+        assert_eq!([both.lung, one.lung, other.lung], [LungRegion::Both, LungRegion::Right, LungRegion::Left]);
         assert_eq!([both.voxels, one.voxels, other.voxels], [17, 12, 5]);
         assert!(near(both.volume_ml, 17.0 * 0.0005));
         assert!(near(one.mean_hu, NUMPY_RIGHT[0]) && near(both.mean_hu, NUMPY_BOTH[0]));
@@ -253,8 +253,8 @@ mod tests {
     #[test]
     fn a_lung_that_is_not_there_is_left_out() {
         let densities = measured(&[-900, -800], &[]).unwrap();
-        let lungs: Vec<Lung> = densities.regions.iter().map(|region| region.lung).collect();
-        assert_eq!(lungs, [Lung::Both, Lung::Right]);
+        let lungs: Vec<LungRegion> = densities.regions.iter().map(|region| region.lung).collect();
+        assert_eq!(lungs, [LungRegion::Both, LungRegion::Right]);
         assert!(measured(&[], &[]).unwrap_err().reason.contains("no voxel"));
     }
 

@@ -20,9 +20,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::imaging::candidates::{Candidate, Candidates, candidates};
 use crate::imaging::preview;
-use crate::imaging::slices::{Slice, check_spacing, shifts};
-use crate::imaging::{Header, Series};
-use crate::step::{BuiltIn, Fault, Outputs, Parameter, Step};
+use crate::imaging::slices::{AxialSlice, check_spacing, shifts};
+use crate::imaging::{InstanceHeader, SortedSeries};
+use crate::step::{BuiltIn, Fault, StepOutputs, Parameter, Step};
 
 const ENHANCED_CT: [&str; 2] = ["1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"];
 
@@ -34,15 +34,15 @@ const SPACING_TO_THICKNESS_MOST: f64 = 1.5;
 
 fn step() -> Step {
     Step::new("sort-series", 2, "Chooses one series of axial CT slices, checks it and puts it in order.")
-        .takes_each::<Header>("headers")
-        .gives::<Series>("series")
+        .takes_each::<InstanceHeader>("headers")
+        .gives::<SortedSeries>("series")
         .parameter(
             Parameter::number("slices_least", 10.0, 2.0, 10_000.0, "")
                 .about("A series of fewer slices is refused."),
         )
         .runs(|call| {
             let series = sort_series(&call.each("headers"), call.number("slices_least") as usize)?;
-            Ok(Outputs::one("series", series))
+            Ok(StepOutputs::one("series", series))
         })
 }
 
@@ -53,7 +53,7 @@ inventory::submit! { BuiltIn(step) }
 /// # Errors
 /// If the instances name several patients, there is no axial CT series in Hounsfield units, or none of
 /// those that show the lungs is a regular grid.
-pub fn sort_series(headers: &[&Header], slices_least: usize) -> Result<Series, Fault> {
+pub fn sort_series(headers: &[&InstanceHeader], slices_least: usize) -> Result<SortedSeries, Fault> {
     let mut remarks = Vec::new();
     check_patient(headers, &mut remarks)?;
     let Candidates { usable, left_out } = candidates(headers, slices_least);
@@ -67,7 +67,7 @@ pub fn sort_series(headers: &[&Header], slices_least: usize) -> Result<Series, F
             Ok(series) => {
                 remarks.extend(passed_over);
                 remarks.extend(series.remarks);
-                return Ok(Series { remarks, ..series });
+                return Ok(SortedSeries { remarks, ..series });
             }
             Err(fault) => {
                 passed_over.push(format!("{} passed over: {}", candidate.label, fault.reason));
@@ -79,7 +79,7 @@ pub fn sort_series(headers: &[&Header], slices_least: usize) -> Result<Series, F
 }
 
 /// A candidate as a series, if its slices are a regular grid.
-fn regular(candidate: &Candidate, slices_least: usize) -> Result<Series, Fault> {
+fn regular(candidate: &Candidate, slices_least: usize) -> Result<SortedSeries, Fault> {
     let slices = &candidate.slices;
     if slices.len() < slices_least.max(2) {
         return Err(Fault::new(
@@ -101,10 +101,10 @@ fn regular(candidate: &Candidate, slices_least: usize) -> Result<Series, Fault> 
         )),
     }
     let slices = slices.iter().map(|slice| slice.header.clone()).collect();
-    Ok(Series { slices, slice_spacing, shifts, remarks })
+    Ok(SortedSeries { slices, slice_spacing, shifts, remarks })
 }
 
-fn spacing_remarks(slices: &[Slice], slice_spacing: f64) -> Vec<String> {
+fn spacing_remarks(slices: &[AxialSlice], slice_spacing: f64) -> Vec<String> {
     let mut remarks = Vec::new();
     if slice_spacing > SPACING_MM_FINE {
         remarks.push(format!("the slices are {slice_spacing:.1} mm apart: volumes and densities are coarse"));
@@ -142,7 +142,7 @@ fn with_left_out(fault: Fault, candidate: &Candidate) -> Fault {
 }
 
 /// All instances belong to one patient. The Patient ID decides; the name may be written in several ways.
-fn check_patient(headers: &[&Header], remarks: &mut Vec<String>) -> Result<(), Fault> {
+fn check_patient(headers: &[&InstanceHeader], remarks: &mut Vec<String>) -> Result<(), Fault> {
     let mut ids: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
     for header in headers {
         ids.entry(&header.patient_id).or_insert((0, &header.name)).0 += 1;
@@ -175,9 +175,9 @@ fn check_patient(headers: &[&Header], remarks: &mut Vec<String>) -> Result<(), F
 }
 
 /// A stage of the rule: keeps candidates whose score is at least a share of the best one.
-type Stage = (fn(&Candidate) -> f64, f64, &'static str);
+type RuleStage = (fn(&Candidate) -> f64, f64, &'static str);
 
-const STAGES: [Stage; 6] = [
+const STAGES: [RuleStage; 6] = [
     (lung_ml, 0.9, "it shows less of the lungs"),
     (originality, 1.0, "derived images"),
     (|one| one.coverage_mm(), 0.9, "it covers less of the patient"),
@@ -249,7 +249,7 @@ fn ranked<'a>(
     best
 }
 
-fn no_candidate(headers: &[&Header], left_out: &[String]) -> Fault {
+fn no_candidate(headers: &[&InstanceHeader], left_out: &[String]) -> Fault {
     let mut modalities: BTreeMap<&str, usize> = BTreeMap::new();
     for header in headers {
         *modalities

@@ -3,9 +3,9 @@
 use dicom_core::VR;
 use dicom_dictionary_std::{tags, uids};
 
-use crate::imaging::objects::{Instance, SeriesOf};
-use crate::imaging::{Picture, Pictures, Study};
-use crate::step::{BuiltIn, Fault, File, Files, Outputs, Parameter, Request, Step};
+use crate::imaging::objects::{GeneratedInstance, GeneratedSeries};
+use crate::imaging::{Picture, Pictures, StudyAttributes};
+use crate::step::{BuiltIn, Fault, ResponseFile, ResponseFiles, StepOutputs, Parameter, Request, Step};
 
 /// Writes a Secondary Capture image (PS3.3 A.8.1), RGB, with the picture's title as its comment.
 ///
@@ -15,11 +15,11 @@ fn write_capture(
     picture: &Picture,
     number: usize,
     uid: String,
-    study: &Study,
-    series: &SeriesOf,
-) -> Result<File, Fault> {
+    study: &StudyAttributes,
+    series: &GeneratedSeries,
+) -> Result<ResponseFile, Fault> {
     let class = uids::SECONDARY_CAPTURE_IMAGE_STORAGE;
-    let mut instance = Instance::new(class, uid, number, study, series);
+    let mut instance = GeneratedInstance::new(class, uid, number, study, series);
     // Two attributes are required and may be empty: a page has no laterality and no orientation.
     instance.text(tags::LATERALITY, VR::CS, "");
     instance.text(tags::PATIENT_ORIENTATION, VR::CS, "");
@@ -38,7 +38,7 @@ fn write_capture(
     instance.into_file(format!("capture/{}.dcm", picture.name))
 }
 
-fn pixels(instance: &mut Instance, picture: &Picture) -> Result<(), Fault> {
+fn pixels(instance: &mut GeneratedInstance, picture: &Picture) -> Result<(), Fault> {
     let (rows, columns) = (count(picture, picture.height)?, count(picture, picture.width)?);
     let numbers = [
         (tags::SAMPLES_PER_PIXEL, 3),
@@ -72,13 +72,13 @@ fn step() -> Step {
     Step::new("write-capture", 1, "Writes pictures as a Secondary Capture series in the request's study.")
         .takes::<Request>("request")
         .takes::<Pictures>("pictures")
-        .gives::<Files>("files")
+        .gives::<ResponseFiles>("files")
         .identifies()
         .parameter(Parameter::number("series_number", 9001.0, 1.0, 99999.0, "").about("of the new series"))
         .parameter(Parameter::text("series_description", "flow: pictures", &[]).about("of the new series"))
         .runs(|call| {
-            let study = Study::of(call.input("request"));
-            let series = SeriesOf {
+            let study = StudyAttributes::of(call.input("request"));
+            let series = GeneratedSeries {
                 uid: call.uid(0),
                 modality: "OT",
                 number: call.number("series_number") as u32,
@@ -88,7 +88,7 @@ fn step() -> Step {
             let files = pictures.map(|(picture, number)| {
                 write_capture(picture, number, call.uid(number as u64), &study, &series)
             });
-            Ok(Outputs::one("files", Files(files.collect::<Result<_, _>>()?)))
+            Ok(StepOutputs::one("files", ResponseFiles(files.collect::<Result<_, _>>()?)))
         })
 }
 

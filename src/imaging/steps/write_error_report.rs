@@ -3,12 +3,12 @@
 use dicom_dictionary_std::uids;
 use serde::Serialize;
 
-use crate::imaging::Study;
-use crate::imaging::failures::{Failure, failures, not_run};
+use crate::imaging::StudyAttributes;
+use crate::imaging::failures::{StepFailure, failures, not_run};
 use crate::imaging::json::to_json;
-use crate::imaging::objects::{Document, Node, SeriesOf, codes, device_observer};
+use crate::imaging::objects::{ReportDocument, ContentItem, GeneratedSeries, codes, device_observer};
 use crate::step::{
-    BuiltIn, Call, Digest, Fault, File, Files, Outcomes, Outputs, Parameter, Report, Request, Step,
+    BuiltIn, Call, Digest, Fault, ResponseFile, ResponseFiles, StepOutcomes, StepOutputs, Parameter, StepReport, Request, Step,
 };
 
 #[derive(Serialize)]
@@ -17,7 +17,7 @@ struct ErrorResponse<'a> {
     name: &'a str,
     study_instance_uid: &'a str,
     failures: Vec<FailedStep<'a>>,
-    steps: &'a [Report],
+    steps: &'a [StepReport],
 }
 
 #[derive(Serialize)]
@@ -29,7 +29,7 @@ struct FailedStep<'a> {
     remedy: &'a str,
 }
 
-fn write_json(request: &Request, study: &Study, outcomes: &Outcomes) -> File {
+fn write_json(request: &Request, study: &StudyAttributes, outcomes: &StepOutcomes) -> ResponseFile {
     let failures = outcomes.faults().map(|(report, fault)| FailedStep {
         step: &report.step,
         item: report.item.as_deref(),
@@ -43,18 +43,18 @@ fn write_json(request: &Request, study: &Study, outcomes: &Outcomes) -> File {
         failures: failures.collect(),
         steps: &outcomes.0,
     };
-    File::new("error.json", "application/json", to_json(&response))
+    ResponseFile::new("error.json", "application/json", to_json(&response))
 }
 
 /// A Basic Text SR: findings are the failures, recommendations are the remedies.
-fn write_report(call: &Call, study: &Study, outcomes: &Outcomes) -> Result<File, Fault> {
-    let series = SeriesOf {
+fn write_report(call: &Call, study: &StudyAttributes, outcomes: &StepOutcomes) -> Result<ResponseFile, Fault> {
+    let series = GeneratedSeries {
         uid: call.uid(0),
         modality: "SR",
         number: call.number("series_number") as u32,
         description: call.text("series_description").to_owned(),
     };
-    let document = Document {
+    let document = ReportDocument {
         sop_class_uid: uids::BASIC_TEXT_SR_STORAGE,
         uid: call.uid(1),
         study,
@@ -65,9 +65,9 @@ fn write_report(call: &Call, study: &Study, outcomes: &Outcomes) -> Result<File,
     document.into_instance().into_file("error-report.dcm")
 }
 
-fn root(outcomes: &Outcomes) -> Node {
+fn root(outcomes: &StepOutcomes) -> ContentItem {
     let failures = failures(outcomes);
-    let findings = failures.iter().map(|failure| Node::text(codes::FINDING, finding(failure)));
+    let findings = failures.iter().map(|failure| ContentItem::text(codes::FINDING, finding(failure)));
     let mut remedies: Vec<&String> = Vec::new();
     for remedy in failures.iter().flat_map(|failure| &failure.remedies) {
         if !remedies.contains(&remedy) {
@@ -76,14 +76,14 @@ fn root(outcomes: &Outcomes) -> Node {
     }
     let skipped = not_run(outcomes);
     let comment = format!("Not done because of it: {}.", skipped.join(", "));
-    let comment = (!skipped.is_empty()).then(|| Node::text(codes::COMMENT, comment));
-    let remedies = remedies.into_iter().map(|remedy| Node::text(codes::RECOMMENDATION, remedy));
-    device_observer(Node::container(codes::ERROR_REPORT))
-        .contains(Node::container(codes::FINDINGS).contains_all(findings).contains_all(comment))
-        .contains(Node::container(codes::RECOMMENDATIONS).contains_all(remedies))
+    let comment = (!skipped.is_empty()).then(|| ContentItem::text(codes::COMMENT, comment));
+    let remedies = remedies.into_iter().map(|remedy| ContentItem::text(codes::RECOMMENDATION, remedy));
+    device_observer(ContentItem::container(codes::ERROR_REPORT))
+        .contains(ContentItem::container(codes::FINDINGS).contains_all(findings).contains_all(comment))
+        .contains(ContentItem::container(codes::RECOMMENDATIONS).contains_all(remedies))
 }
 
-fn finding(failure: &Failure) -> String {
+fn finding(failure: &StepFailure) -> String {
     let more = (failure.unnamed > 0).then(|| format!("And {} more.", failure.unnamed));
     let reasons: Vec<String> = failure.reasons.iter().cloned().chain(more).collect();
     format!("The step “{}” failed. {}", failure.step, reasons.join(" "))
@@ -93,16 +93,16 @@ fn step() -> Step {
     let about = "Writes which step failed, why, and what to do, as a structured report and as JSON.";
     Step::new("write-error-report", 1, about)
         .takes::<Request>("request")
-        .takes::<Outcomes>("outcomes")
-        .gives::<Files>("files")
+        .takes::<StepOutcomes>("outcomes")
+        .gives::<ResponseFiles>("files")
         .identifies()
         .parameter(Parameter::number("series_number", 9003.0, 1.0, 99999.0, "").about("of the new series"))
         .parameter(Parameter::text("series_description", "flow: error", &[]).about("of the new series"))
         .runs(|call| {
             let (request, outcomes) = (call.input::<Request>("request"), call.input("outcomes"));
-            let study = Study::of(request);
+            let study = StudyAttributes::of(request);
             let files = vec![write_json(request, &study, outcomes), write_report(call, &study, outcomes)?];
-            Ok(Outputs::one("files", Files(files)))
+            Ok(StepOutputs::one("files", ResponseFiles(files)))
         })
 }
 

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::imaging::{Picture, Pictures};
-use crate::step::{BuiltIn, Fault, File, Files, Outputs, Step};
+use crate::step::{BuiltIn, Fault, ResponseFile, ResponseFiles, StepOutputs, Step};
 
 /// Encodes a picture as a PNG file (ISO/IEC 15948), 8 bits, RGB.
 ///
@@ -26,22 +26,22 @@ pub fn write_png(picture: &Picture) -> Result<Vec<u8>, png::EncodingError> {
 fn step() -> Step {
     Step::new("write-png", 1, "Writes pictures as PNG files.")
         .takes::<Pictures>("pictures")
-        .gives::<Files>("files")
+        .gives::<ResponseFiles>("files")
         .runs(|call| {
             let pictures = call.input::<Pictures>("pictures");
             let files = pictures.0.par_iter().map(file).collect::<Result<Vec<_>, Fault>>()?;
-            Ok(Outputs::one("files", Files(files)))
+            Ok(StepOutputs::one("files", ResponseFiles(files)))
         })
 }
 
-fn file(picture: &Picture) -> Result<File, Fault> {
+fn file(picture: &Picture) -> Result<ResponseFile, Fault> {
     let bytes = write_png(picture).map_err(|error| {
         Fault::new(
             format!("the picture {:?} could not be written as PNG: {error}", picture.name),
             "This is a mistake in flow: please report it with the request's name.",
         )
     })?;
-    Ok(File::new(format!("pictures/{}.png", picture.name), "image/png", bytes))
+    Ok(ResponseFile::new(format!("pictures/{}.png", picture.name), "image/png", bytes))
 }
 
 inventory::submit! { BuiltIn(step) }

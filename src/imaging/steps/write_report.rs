@@ -6,15 +6,15 @@
 use dicom_dictionary_std::uids;
 
 use crate::imaging::objects::{
-    Code, Document, Name, Node, Reference, Relationship, SeriesOf, codes, device_observer,
+    CodedConcept, ReportDocument, ConceptName, ContentItem, EvidenceReference, ContentRelationship, GeneratedSeries, codes, device_observer,
 };
-use crate::imaging::{Densities, Density, Lung, Series, Study};
-use crate::step::{BuiltIn, Call, Fault, File, Files, Outputs, Parameter, Request, Step};
+use crate::imaging::{LungDensities, RegionDensity, LungRegion, SortedSeries, StudyAttributes};
+use crate::step::{BuiltIn, Call, Fault, ResponseFile, ResponseFiles, StepOutputs, Parameter, Request, Step};
 
-fn write_report(call: &Call) -> Result<File, Fault> {
-    let study = Study::of(call.input::<Request>("request"));
-    let (source, densities) = (call.input::<Series>("series"), call.input::<Densities>("densities"));
-    let series = SeriesOf {
+fn write_report(call: &Call) -> Result<ResponseFile, Fault> {
+    let study = StudyAttributes::of(call.input::<Request>("request"));
+    let (source, densities) = (call.input::<SortedSeries>("series"), call.input::<LungDensities>("densities"));
+    let series = GeneratedSeries {
         uid: call.uid(0),
         modality: "SR",
         number: call.number("series_number") as u32,
@@ -22,7 +22,7 @@ fn write_report(call: &Call) -> Result<File, Fault> {
     };
     let regions = densities.regions.iter().zip(2..);
     let groups = regions.map(|(density, output)| group(density, call.uid(output)));
-    let document = Document {
+    let document = ReportDocument {
         sop_class_uid: uids::COMPREHENSIVE_SR_STORAGE,
         uid: call.uid(1),
         study: &study,
@@ -34,43 +34,43 @@ fn write_report(call: &Call) -> Result<File, Fault> {
 }
 
 /// The report's root (TID 1500).
-fn root(source: &Series, groups: Vec<Node>) -> Node {
-    let comments = source.remarks.iter().map(|remark| Node::text(codes::COMMENT, remark));
+fn root(source: &SortedSeries, groups: Vec<ContentItem>) -> ContentItem {
+    let comments = source.remarks.iter().map(|remark| ContentItem::text(codes::COMMENT, remark));
     let series_uid =
-        source.slices.first().map(|slice| Node::uid(codes::SERIES_UID, &slice.series_instance_uid));
-    device_observer(Node::template(codes::MEASUREMENT_REPORT, "1500"))
-        .with(Relationship::HasModifier, Node::code(codes::PROCEDURE_REPORTED, codes::CT))
-        .contains(Node::container(codes::IMAGING_MEASUREMENTS).contains_all(groups))
+        source.slices.first().map(|slice| ContentItem::uid(codes::SERIES_UID, &slice.series_instance_uid));
+    device_observer(ContentItem::template(codes::MEASUREMENT_REPORT, "1500"))
+        .with(ContentRelationship::HasModifier, ContentItem::code(codes::PROCEDURE_REPORTED, codes::CT))
+        .contains(ContentItem::container(codes::IMAGING_MEASUREMENTS).contains_all(groups))
         .contains_all(series_uid)
         .contains_all(comments)
 }
 
 /// The measurements of one region (TID 1501).
-fn group(density: &Density, tracking_uid: String) -> Node {
-    use Relationship::{HasContext, HasModifier};
+fn group(density: &RegionDensity, tracking_uid: String) -> ContentItem {
+    use ContentRelationship::{HasContext, HasModifier};
     let (name, site, side) = region(density.lung);
-    let site = Node::code(codes::FINDING_SITE, site).with(HasModifier, Node::code(codes::LATERALITY, side));
-    Node::template(codes::MEASUREMENT_GROUP, "1501")
-        .with(HasContext, Node::text(codes::TRACKING_IDENTIFIER, name))
-        .with(HasContext, Node::uid(codes::TRACKING_UID, tracking_uid))
+    let site = ContentItem::code(codes::FINDING_SITE, site).with(HasModifier, ContentItem::code(codes::LATERALITY, side));
+    ContentItem::template(codes::MEASUREMENT_GROUP, "1501")
+        .with(HasContext, ContentItem::text(codes::TRACKING_IDENTIFIER, name))
+        .with(HasContext, ContentItem::uid(codes::TRACKING_UID, tracking_uid))
         .with(HasModifier, site)
-        .with(HasModifier, Node::text(codes::ALGORITHM_NAME, "flow lung densitometry"))
-        .with(HasModifier, Node::text(codes::ALGORITHM_VERSION, env!("CARGO_PKG_VERSION")))
+        .with(HasModifier, ContentItem::text(codes::ALGORITHM_NAME, "flow lung densitometry"))
+        .with(HasModifier, ContentItem::text(codes::ALGORITHM_VERSION, env!("CARGO_PKG_VERSION")))
         .contains_all(measurements(density))
 }
 
-fn region(lung: Lung) -> (&'static str, Name, Name) {
+fn region(lung: LungRegion) -> (&'static str, ConceptName, ConceptName) {
     match lung {
-        Lung::Both => ("both lungs", codes::LUNG, codes::BILATERAL),
-        Lung::Right => ("right lung", codes::RIGHT_LUNG, codes::RIGHT),
-        Lung::Left => ("left lung", codes::LEFT_LUNG, codes::LEFT),
+        LungRegion::Both => ("both lungs", codes::LUNG, codes::BILATERAL),
+        LungRegion::Right => ("right lung", codes::RIGHT_LUNG, codes::RIGHT),
+        LungRegion::Left => ("left lung", codes::LEFT_LUNG, codes::LEFT),
     }
 }
 
 /// A measurement (TID 300) for each number. A region without voxels has no mean; values that are not numbers
 /// are left out.
-fn measurements(density: &Density) -> Vec<Node> {
-    let measured: [(Name, f64, usize, Name); 5] = [
+fn measurements(density: &RegionDensity) -> Vec<ContentItem> {
+    let measured: [(ConceptName, f64, usize, ConceptName); 5] = [
         (codes::VOLUME, density.volume_ml, 1, codes::MILLILITRE),
         (codes::MEAN, density.mean_hu, 2, codes::HOUNSFIELD),
         (codes::DEVIATION, density.standard_deviation_hu, 2, codes::HOUNSFIELD),
@@ -80,19 +80,19 @@ fn measurements(density: &Density) -> Vec<Node> {
     let measured = measured.into_iter().filter(|(_, number, ..)| number.is_finite());
     let below = density.below.iter().filter(|(_, percent)| percent.is_finite());
     measured
-        .map(|(name, number, decimals, unit)| Node::number(name, number, decimals, unit))
-        .chain(below.map(|&(hu, percent)| Node::number(low_attenuation(hu), percent, 4, codes::PERCENT)))
+        .map(|(name, number, decimals, unit)| ContentItem::number(name, number, decimals, unit))
+        .chain(below.map(|&(hu, percent)| ContentItem::number(low_attenuation(hu), percent, 4, codes::PERCENT)))
         .collect()
 }
 
-fn low_attenuation(threshold_hu: f64) -> Code {
-    Code::private(format!("LAA{threshold_hu}"), format!("Lung voxels below {threshold_hu} HU"))
+fn low_attenuation(threshold_hu: f64) -> CodedConcept {
+    CodedConcept::private(format!("LAA{threshold_hu}"), format!("Lung voxels below {threshold_hu} HU"))
 }
 
-fn evidence(source: &Series) -> Vec<Reference<'_>> {
+fn evidence(source: &SortedSeries) -> Vec<EvidenceReference<'_>> {
     let slices = source.slices.iter();
     slices
-        .map(|slice| Reference {
+        .map(|slice| EvidenceReference {
             series_uid: &slice.series_instance_uid,
             sop_class_uid: &slice.sop_class_uid,
             sop_instance_uid: &slice.sop_instance_uid,
@@ -103,15 +103,15 @@ fn evidence(source: &Series) -> Vec<Reference<'_>> {
 fn step() -> Step {
     Step::new("write-report", 1, "Writes the measurements as a structured report in the request's study.")
         .takes::<Request>("request")
-        .takes::<Series>("series")
-        .takes::<Densities>("densities")
-        .gives::<Files>("files")
+        .takes::<SortedSeries>("series")
+        .takes::<LungDensities>("densities")
+        .gives::<ResponseFiles>("files")
         .identifies()
         .parameter(Parameter::number("series_number", 9002.0, 1.0, 99999.0, "").about("of the new series"))
         .parameter(
             Parameter::text("series_description", "flow: lung densities", &[]).about("of the new series"),
         )
-        .runs(|call| Ok(Outputs::one("files", Files(vec![write_report(call)?]))))
+        .runs(|call| Ok(StepOutputs::one("files", ResponseFiles(vec![write_report(call)?]))))
 }
 
 inventory::submit! { BuiltIn(step) }

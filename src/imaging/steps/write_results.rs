@@ -3,17 +3,17 @@
 use serde::Serialize;
 
 use crate::imaging::json::to_json;
-use crate::imaging::{Densities, Density, Lung, Lungs, Series, Study};
-use crate::step::{BuiltIn, Digest, File, Files, Outputs, Request, Step};
+use crate::imaging::{LungDensities, RegionDensity, LungRegion, Lungs, SortedSeries, StudyAttributes};
+use crate::step::{BuiltIn, Digest, ResponseFile, ResponseFiles, StepOutputs, Request, Step};
 
 #[derive(Serialize)]
-struct Results<'a> {
+struct ResultsFile<'a> {
     request: Digest,
     study: StudyIdentity<'a>,
     series: SeriesIdentity<'a>,
-    regions: Vec<Region<'a>>,
+    regions: Vec<RegionResults<'a>>,
     remarks: Vec<&'a str>,
-    definitions: Definitions,
+    definitions: ResultDefinitions,
 }
 
 /// The request's study by its identifiers, without the patient's name.
@@ -42,33 +42,33 @@ struct SeriesIdentity<'a> {
 }
 
 #[derive(Serialize)]
-struct Region<'a> {
-    lung: Lung,
+struct RegionResults<'a> {
+    lung: LungRegion,
     voxels: u64,
     volume_ml: f64,
     mean_hu: f64,
     standard_deviation_hu: f64,
     median_hu: f64,
     percentile_15_hu: f64,
-    below: Vec<Below>,
-    histogram: Histogram<'a>,
+    below: Vec<ThresholdShare>,
+    histogram: DensityHistogram<'a>,
 }
 
 #[derive(Serialize)]
-struct Below {
+struct ThresholdShare {
     threshold_hu: f64,
     percent: f64,
 }
 
 #[derive(Serialize)]
-struct Histogram<'a> {
+struct DensityHistogram<'a> {
     start_hu: i32,
     width_hu: u32,
     voxels: &'a [u64],
 }
 
 #[derive(Serialize)]
-struct Definitions {
+struct ResultDefinitions {
     below: &'static str,
     percentiles: &'static str,
     standard_deviation: &'static str,
@@ -77,7 +77,7 @@ struct Definitions {
     sides: &'static str,
 }
 
-const DEFINITIONS: Definitions = Definitions {
+const DEFINITIONS: ResultDefinitions = ResultDefinitions {
     below: "percent of the region's voxels strictly below the threshold",
     percentiles: "linear interpolation between ranks: the p-th percentile of n sorted values is at rank (n - 1) p / 100",
     standard_deviation: "of the population: the sum of squares divided by n",
@@ -86,9 +86,9 @@ const DEFINITIONS: Definitions = Definitions {
     sides: "right and left are the patient's",
 };
 
-pub fn write_results(request: &Request, series: &Series, lungs: &Lungs, densities: &Densities) -> File {
-    let study = Study::of(request);
-    let results = Results {
+pub fn write_results(request: &Request, series: &SortedSeries, lungs: &Lungs, densities: &LungDensities) -> ResponseFile {
+    let study = StudyAttributes::of(request);
+    let results = ResultsFile {
         request: request.id,
         study: StudyIdentity {
             study_instance_uid: &study.study_instance_uid,
@@ -101,10 +101,10 @@ pub fn write_results(request: &Request, series: &Series, lungs: &Lungs, densitie
         remarks: series.remarks.iter().chain(&lungs.remarks).map(String::as_str).collect(),
         definitions: DEFINITIONS,
     };
-    File::new("results.json", "application/json", to_json(&results))
+    ResponseFile::new("results.json", "application/json", to_json(&results))
 }
 
-fn identity(series: &Series) -> SeriesIdentity<'_> {
+fn identity(series: &SortedSeries) -> SeriesIdentity<'_> {
     let first = series.slices.first().expect("a series has slices");
     SeriesIdentity {
         series_instance_uid: &first.series_instance_uid,
@@ -121,9 +121,9 @@ fn identity(series: &Series) -> SeriesIdentity<'_> {
     }
 }
 
-fn region(density: &Density) -> Region<'_> {
-    let below = density.below.iter().map(|&(threshold_hu, percent)| Below { threshold_hu, percent });
-    Region {
+fn region(density: &RegionDensity) -> RegionResults<'_> {
+    let below = density.below.iter().map(|&(threshold_hu, percent)| ThresholdShare { threshold_hu, percent });
+    RegionResults {
         lung: density.lung,
         voxels: density.voxels,
         volume_ml: density.volume_ml,
@@ -132,7 +132,7 @@ fn region(density: &Density) -> Region<'_> {
         median_hu: density.median_hu,
         percentile_15_hu: density.percentile_15_hu,
         below: below.collect(),
-        histogram: Histogram {
+        histogram: DensityHistogram {
             start_hu: density.histogram_start_hu,
             width_hu: density.histogram_width_hu,
             voxels: &density.histogram,
@@ -143,14 +143,14 @@ fn region(density: &Density) -> Region<'_> {
 fn step() -> Step {
     Step::new("write-results", 1, "Writes everything measured as JSON.")
         .takes::<Request>("request")
-        .takes::<Series>("series")
+        .takes::<SortedSeries>("series")
         .takes::<Lungs>("lungs")
-        .takes::<Densities>("densities")
-        .gives::<Files>("files")
+        .takes::<LungDensities>("densities")
+        .gives::<ResponseFiles>("files")
         .runs(|call| {
             let (request, series) = (call.input("request"), call.input("series"));
             let file = write_results(request, series, call.input("lungs"), call.input("densities"));
-            Ok(Outputs::one("files", Files(vec![file])))
+            Ok(StepOutputs::one("files", ResponseFiles(vec![file])))
         })
 }
 

@@ -1,22 +1,22 @@
 //! Decodes a value byte by byte, with the character sets in force at each byte.
 
-use super::Kind;
-use super::escape::{self, Left, Right, Sides};
-use super::output::Output;
+use super::TextKind;
+use super::escape::{self, CodeHalves, LeftSet, RightSet};
+use super::output::TextOutput;
 
 const ESCAPE: u8 = 0x1B;
 
-pub struct Decoder {
-    kind: Kind,
+pub struct TextDecoder {
+    kind: TextKind,
     /// The sets at the beginning of every part.
-    start: Sides,
-    now: Sides,
-    output: Output,
+    start: CodeHalves,
+    now: CodeHalves,
+    output: TextOutput,
 }
 
-impl Decoder {
-    pub fn new(start: Sides, kind: Kind) -> Decoder {
-        Decoder { kind, start, now: start, output: Output::default() }
+impl TextDecoder {
+    pub fn new(start: CodeHalves, kind: TextKind) -> TextDecoder {
+        TextDecoder { kind, start, now: start, output: TextOutput::default() }
     }
 
     pub fn decode(mut self, value: &[u8]) -> String {
@@ -47,11 +47,11 @@ impl Decoder {
         let pair = rest.first_chunk::<2>().filter(|pair| pair.iter().all(u8::is_ascii_graphic));
         // EUC-JP has both sets in the right half, and a prefix byte before each character of the second.
         match (self.now.left, pair) {
-            (Left::Kanji, Some([one, two])) => {
+            (LeftSet::Kanji, Some([one, two])) => {
                 self.output.push(encoding_rs::EUC_JP, &[one | 0x80, two | 0x80]);
                 2
             }
-            (Left::MoreKanji, Some([one, two])) => {
+            (LeftSet::MoreKanji, Some([one, two])) => {
                 self.output.push(encoding_rs::EUC_JP, &[0x8F, one | 0x80, two | 0x80]);
                 2
             }
@@ -64,10 +64,10 @@ impl Decoder {
 
     fn single(&mut self, byte: u8) {
         match byte {
-            b'\\' if self.now.left == Left::Romaji && !self.kind.separates_values(byte) => {
+            b'\\' if self.now.left == LeftSet::Romaji && !self.kind.separates_values(byte) => {
                 self.output.letter('¥');
             }
-            b'~' if self.now.left == Left::Romaji => self.output.letter('‾'),
+            b'~' if self.now.left == LeftSet::Romaji => self.output.letter('‾'),
             _ => self.output.ascii(byte),
         }
         if self.kind.ends_part(byte) {
@@ -78,12 +78,12 @@ impl Decoder {
     fn right(&mut self, rest: &[u8]) -> usize {
         let second = rest.get(1).copied().unwrap_or(0);
         let (encoding, used) = match self.now.right {
-            Right::None => (encoding_rs::WINDOWS_1252, 1),
-            Right::Single(encoding) => (encoding, 1),
-            Right::Double(encoding) if second >= 0x80 => (encoding, 2),
-            Right::Katakana if matches!(rest[0], 0xA1..=0xDF) => (encoding_rs::SHIFT_JIS, 1),
-            Right::Katakana if matches!(second, 0x40..=0x7E | 0x80..=0xFC) => (encoding_rs::SHIFT_JIS, 2),
-            Right::Double(_) | Right::Katakana => {
+            RightSet::None => (encoding_rs::WINDOWS_1252, 1),
+            RightSet::Single(encoding) => (encoding, 1),
+            RightSet::Double(encoding) if second >= 0x80 => (encoding, 2),
+            RightSet::Katakana if matches!(rest[0], 0xA1..=0xDF) => (encoding_rs::SHIFT_JIS, 1),
+            RightSet::Katakana if matches!(second, 0x40..=0x7E | 0x80..=0xFC) => (encoding_rs::SHIFT_JIS, 2),
+            RightSet::Double(_) | RightSet::Katakana => {
                 self.output.unreadable();
                 return 1;
             }

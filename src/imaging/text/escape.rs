@@ -5,13 +5,13 @@ use encoding_rs::Encoding;
 
 /// The sets for bytes below 80H and from there on (G0 and G1 of ISO 2022).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sides {
-    pub left: Left,
-    pub right: Right,
+pub struct CodeHalves {
+    pub left: LeftSet,
+    pub right: RightSet,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Left {
+pub enum LeftSet {
     Ascii,
     /// Japanese ASCII (ISO-IR 14), with ¥ and ‾ in the places of \ and ~.
     Romaji,
@@ -22,7 +22,7 @@ pub enum Left {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Right {
+pub enum RightSet {
     None,
     Single(&'static Encoding),
     /// A set with two bytes per character.
@@ -31,26 +31,26 @@ pub enum Right {
     Katakana,
 }
 
-impl Sides {
+impl CodeHalves {
     /// Takes another right half if this one has none.
-    pub fn or_right(self, other: Option<Right>) -> Sides {
-        let right = if self.right == Right::None { other.unwrap_or(Right::None) } else { self.right };
-        Sides { right, ..self }
+    pub fn or_right(self, other: Option<RightSet>) -> CodeHalves {
+        let right = if self.right == RightSet::None { other.unwrap_or(RightSet::None) } else { self.right };
+        CodeHalves { right, ..self }
     }
 
     /// The sets after an escape sequence, given without its first byte. `None` if the sequence is unknown.
-    pub fn after(self, sequence: &[u8]) -> Option<Sides> {
-        let left = |left| Some(Sides { left, ..self });
-        let right = |right| Some(Sides { right, ..self });
+    pub fn after(self, sequence: &[u8]) -> Option<CodeHalves> {
+        let left = |left| Some(CodeHalves { left, ..self });
+        let right = |right| Some(CodeHalves { right, ..self });
         match sequence {
-            b"(B" => left(Left::Ascii),
-            b"(J" => left(Left::Romaji),
-            b"$B" | b"$@" => left(Left::Kanji),
-            b"$(D" => left(Left::MoreKanji),
-            b")I" => right(Right::Katakana),
-            b"$)A" => right(Right::Double(encoding_rs::GBK)),
-            b"$)C" => right(Right::Double(encoding_rs::EUC_KR)),
-            [b'-', set] => right(Right::Single(single(*set)?)),
+            b"(B" => left(LeftSet::Ascii),
+            b"(J" => left(LeftSet::Romaji),
+            b"$B" | b"$@" => left(LeftSet::Kanji),
+            b"$(D" => left(LeftSet::MoreKanji),
+            b")I" => right(RightSet::Katakana),
+            b"$)A" => right(RightSet::Double(encoding_rs::GBK)),
+            b"$)C" => right(RightSet::Double(encoding_rs::EUC_KR)),
+            [b'-', set] => right(RightSet::Single(single(*set)?)),
             _ => None,
         }
     }

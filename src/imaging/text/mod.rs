@@ -11,7 +11,7 @@ mod output;
 
 use dicom_core::VR;
 
-use decoder::Decoder;
+use decoder::TextDecoder;
 
 pub use declared::CharacterSet;
 
@@ -21,21 +21,21 @@ impl CharacterSet {
     ///
     /// Elements whose VR is not affected by character sets are read as ASCII.
     pub fn decode(self, vr: VR, value: &[u8]) -> String {
-        let Some(kind) = Kind::of(vr) else { return String::from_utf8_lossy(value).into_owned() };
+        let Some(kind) = TextKind::of(vr) else { return String::from_utf8_lossy(value).into_owned() };
         match self {
             CharacterSet::Alone(encoding) => encoding.decode_with_bom_removal(value).0.into_owned(),
             CharacterSet::Undeclared => match str::from_utf8(value) {
                 Ok(text) if !text.contains('\u{1b}') => text.to_owned(),
-                _ => Decoder::new(CharacterSet::LATIN_1, kind).decode(value),
+                _ => TextDecoder::new(CharacterSet::LATIN_1, kind).decode(value),
             },
-            CharacterSet::Extended(start) => Decoder::new(start, kind).decode(value),
+            CharacterSet::Extended(start) => TextDecoder::new(start, kind).decode(value),
         }
     }
 }
 
 /// The VRs that character sets apply to (PS3.5 section 6.1.2.3), by the delimiters that begin a new part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum TextKind {
     /// `\` between values, `=` between component groups, `^` between components.
     Name,
     /// `\` between values.
@@ -44,23 +44,23 @@ enum Kind {
     Prose,
 }
 
-impl Kind {
-    fn of(vr: VR) -> Option<Kind> {
+impl TextKind {
+    fn of(vr: VR) -> Option<TextKind> {
         match vr {
-            VR::PN => Some(Kind::Name),
-            VR::LO | VR::SH | VR::UC => Some(Kind::Words),
-            VR::LT | VR::ST | VR::UT => Some(Kind::Prose),
+            VR::PN => Some(TextKind::Name),
+            VR::LO | VR::SH | VR::UC => Some(TextKind::Words),
+            VR::LT | VR::ST | VR::UT => Some(TextKind::Prose),
             _ => None,
         }
     }
 
     fn separates_values(self, byte: u8) -> bool {
-        byte == b'\\' && self != Kind::Prose
+        byte == b'\\' && self != TextKind::Prose
     }
 
     /// Whether the initial sets are in force again after a byte (PS3.5 section 6.1.2.5.3).
     fn ends_part(self, byte: u8) -> bool {
-        let in_name = self == Kind::Name && matches!(byte, b'^' | b'=');
+        let in_name = self == TextKind::Name && matches!(byte, b'^' | b'=');
         byte.is_ascii_control() || in_name || self.separates_values(byte)
     }
 }

@@ -2,20 +2,20 @@
 
 use encoding_rs::Encoding;
 
-pub struct Output {
+pub struct TextOutput {
     text: String,
     /// Bytes of whole characters, not yet decoded.
     bytes: Vec<u8>,
     encoding: &'static Encoding,
 }
 
-impl Default for Output {
-    fn default() -> Output {
-        Output { text: String::new(), bytes: Vec::new(), encoding: encoding_rs::WINDOWS_1252 }
+impl Default for TextOutput {
+    fn default() -> TextOutput {
+        TextOutput { text: String::new(), bytes: Vec::new(), encoding: encoding_rs::WINDOWS_1252 }
     }
 }
 
-impl Output {
+impl TextOutput {
     pub fn push(&mut self, encoding: &'static Encoding, sign: &[u8]) {
         if self.encoding != encoding {
             self.flush();

@@ -19,7 +19,7 @@ mod unpack;
 use serde::{Deserialize, Serialize};
 
 pub use pack::{PackError, pack};
-pub use unpack::{UnpackError, Unpacked, unpack};
+pub use unpack::{UnpackError, UnpackedArchive, unpack};
 
 const MANIFEST: &str = "manifest.json";
 
@@ -30,13 +30,13 @@ const FORMAT: u32 = 1;
 const MANIFEST_BYTES_MAX: u64 = 256 << 20;
 
 #[derive(Serialize, Deserialize)]
-struct Manifest<R> {
+struct ArchiveManifest<R> {
     format: u32,
     recording: R,
 }
 
 /// The part of the manifest that all versions of the format share.
 #[derive(Deserialize)]
-struct Format {
+struct ArchiveFormat {
     format: u32,
 }

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use tar::{Builder, EntryType, Header};
 
-use crate::replay::{Content, Recording};
+use crate::replay::{RecordingContent, RequestRecording};
 use crate::step::{Digest, Digester, ItemPlace};
 
-use super::{FORMAT, MANIFEST, Manifest};
+use super::{ArchiveManifest, FORMAT, MANIFEST};
 
 #[derive(Debug, thiserror::Error)]
 pub enum PackError {
@@ -25,7 +25,7 @@ pub enum PackError {
 /// # Errors
 /// Bytes cannot be read, do not match their digest, or cannot be written. The partial archive is useless.
 pub fn pack<R: Read>(
-    recording: &Recording,
+    recording: &RequestRecording,
     mut open: impl FnMut(Digest) -> io::Result<R>,
     to: impl Write,
 ) -> Result<(), PackError> {
@@ -39,26 +39,26 @@ pub fn pack<R: Read>(
 }
 
 /// The manifest, without the paths of this machine.
-fn manifest(recording: &Recording) -> Vec<u8> {
+fn manifest(recording: &RequestRecording) -> Vec<u8> {
     let mut recording = recording.clone();
     for item in &mut recording.request.items {
         item.place = ItemPlace::File(PathBuf::new());
     }
     recording.request.claims.clear();
-    let manifest = Manifest { format: FORMAT, recording: &recording };
+    let manifest = ArchiveManifest { format: FORMAT, recording: &recording };
     serde_json::to_vec_pretty(&manifest).expect("a recording is made of texts and numbers")
 }
 
 fn copy<R: Read>(
     archive: &mut Builder<impl Write>,
     digest: Digest,
-    content: &Content,
+    content: &RecordingContent,
     open: &mut impl FnMut(Digest) -> io::Result<R>,
 ) -> Result<(), PackError> {
     let path = || content.path.clone();
     let unreadable = |source| PackError::Read { path: path(), digest, source };
     let mut bytes =
-        Measured { from: open(digest).map_err(unreadable)?, digester: Digester::default(), count: 0 };
+        MeasuredReader { from: open(digest).map_err(unreadable)?, digester: Digester::default(), count: 0 };
     // A shorter file would be padded with zeros silently.
     append(archive, &content.path, content.size, (&mut bytes).take(content.size))
         .map_err(PackError::Write)?;
@@ -78,13 +78,13 @@ fn append(archive: &mut Builder<impl Write>, path: &str, size: u64, bytes: impl 
 }
 
 /// A reader that computes the digest of the bytes read through it.
-struct Measured<R> {
+struct MeasuredReader<R> {
     from: R,
     digester: Digester,
     count: u64,
 }
 
-impl<R: Read> Read for Measured<R> {
+impl<R: Read> Read for MeasuredReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.from.read(buffer)?;
         self.digester.update(&buffer[..count]);

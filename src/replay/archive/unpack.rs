@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 
 use tar::{Archive, Entry, EntryType};
 
-use crate::replay::{Content, Recording};
+use crate::replay::{RecordingContent, RequestRecording};
 use crate::step::{Digest, Digester, ItemPlace};
 
-use super::{FORMAT, Format, MANIFEST, MANIFEST_BYTES_MAX, Manifest};
+use super::{ArchiveFormat, ArchiveManifest, FORMAT, MANIFEST, MANIFEST_BYTES_MAX};
 
 /// A recording with its bytes in a folder.
 #[derive(Debug)]
-pub struct Unpacked {
+pub struct UnpackedArchive {
     /// The recording, with the paths of items in the folder.
-    pub recording: Recording,
+    pub recording: RequestRecording,
     paths: BTreeMap<Digest, PathBuf>,
 }
 
@@ -44,9 +44,9 @@ pub enum UnpackError {
     Missing { path: String },
 }
 
-impl Unpacked {
+impl UnpackedArchive {
     /// The recording, and a function that finds the bytes of a digest.
-    pub fn into_parts(self) -> (Recording, BTreeMap<Digest, PathBuf>) {
+    pub fn into_parts(self) -> (RequestRecording, BTreeMap<Digest, PathBuf>) {
         (self.recording, self.paths)
     }
 }
@@ -55,7 +55,7 @@ impl Unpacked {
 ///
 /// # Errors
 /// The archive is truncated or invalid. The caller may remove the files written so far.
-pub fn unpack(from: impl Read, folder: &Path, bytes_max: u64) -> Result<Unpacked, UnpackError> {
+pub fn unpack(from: impl Read, folder: &Path, bytes_max: u64) -> Result<UnpackedArchive, UnpackError> {
     let mut archive = Archive::new(from);
     let mut entries = archive.entries().map_err(UnpackError::Read)?.raw(true);
     let first = entries.next().ok_or(UnpackError::Foreign("it is empty"))?;
@@ -72,7 +72,7 @@ pub fn unpack(from: impl Read, folder: &Path, bytes_max: u64) -> Result<Unpacked
     }
 }
 
-fn manifest(entry: Entry<impl Read>) -> Result<Recording, UnpackError> {
+fn manifest(entry: Entry<impl Read>) -> Result<RequestRecording, UnpackError> {
     if entry.path_bytes().as_ref() != MANIFEST.as_bytes() || !is_regular(&entry) {
         return Err(UnpackError::Foreign("it does not begin with manifest.json"));
     }
@@ -81,16 +81,20 @@ fn manifest(entry: Entry<impl Read>) -> Result<Recording, UnpackError> {
     }
     let mut text = Vec::new();
     entry.take(MANIFEST_BYTES_MAX).read_to_end(&mut text).map_err(UnpackError::Read)?;
-    let Format { format } = serde_json::from_slice(&text).map_err(UnpackError::Manifest)?;
+    let ArchiveFormat { format } = serde_json::from_slice(&text).map_err(UnpackError::Manifest)?;
     if format != FORMAT {
         return Err(UnpackError::Format { found: format });
     }
-    let manifest: Manifest<Recording> = serde_json::from_slice(&text).map_err(UnpackError::Manifest)?;
+    let manifest: ArchiveManifest<RequestRecording> =
+        serde_json::from_slice(&text).map_err(UnpackError::Manifest)?;
     Ok(manifest.recording)
 }
 
 /// The files announced by the manifest, by path.
-fn announced(recording: &Recording, bytes_max: u64) -> Result<BTreeMap<String, (Digest, u64)>, UnpackError> {
+fn announced(
+    recording: &RequestRecording,
+    bytes_max: u64,
+) -> Result<BTreeMap<String, (Digest, u64)>, UnpackError> {
     if let Some(name) = recording.misnamed() {
         return Err(UnpackError::Name { path: name.to_owned() });
     }
@@ -100,7 +104,7 @@ fn announced(recording: &Recording, bytes_max: u64) -> Result<BTreeMap<String, (
         return Err(UnpackError::Large { bytes, most: bytes_max });
     }
     let mut announced = BTreeMap::new();
-    for (digest, Content { path, size }) in contents {
+    for (digest, RecordingContent { path, size }) in contents {
         if announced.insert(path.clone(), (digest, size)).is_some() {
             return Err(UnpackError::Name { path });
         }
@@ -151,11 +155,11 @@ fn is_regular(entry: &Entry<impl Read>) -> bool {
     entry.header().entry_type() == EntryType::Regular
 }
 
-fn located(mut recording: Recording, paths: BTreeMap<Digest, PathBuf>) -> Unpacked {
+fn located(mut recording: RequestRecording, paths: BTreeMap<Digest, PathBuf>) -> UnpackedArchive {
     for item in &mut recording.request.items {
         if let Some(path) = paths.get(&item.digest) {
             item.place = ItemPlace::File(path.clone());
         }
     }
-    Unpacked { recording, paths }
+    UnpackedArchive { recording, paths }
 }

@@ -5,8 +5,8 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use flow::admission::Delivery;
-use flow::journal::{Reader, Row};
+use flow::admission::DeliveryRecord;
+use flow::journal::{JournalReader, RequestRow};
 use flow::step::Digest;
 
 use super::pacs::Objects;
@@ -87,7 +87,8 @@ impl Account {
     /// Counts what is there at the end of an attack.
     pub fn close(&mut self, reference: &Reference, site: &Site, pacs: &Pacs) {
         self.compare(reference, site, pacs);
-        let rows = Reader::open(&site.state()).and_then(|reader| reader.requests()).expect("a sound journal");
+        let rows =
+            JournalReader::open(&site.state()).and_then(|reader| reader.requests()).expect("a sound journal");
         let found = responses(&site.output());
         self.accepted += rows.len();
         self.answered += found.len();
@@ -225,7 +226,7 @@ fn unequal<'a>(
 fn undelivered(output: &Path) -> Vec<String> {
     let delivered = |name: &String| {
         let text = fs::read_to_string(output.join(name).join("delivery.json")).unwrap_or_default();
-        let deliveries: Vec<Delivery> = serde_json::from_str(&text).unwrap_or_default();
+        let deliveries: Vec<DeliveryRecord> = serde_json::from_str(&text).unwrap_or_default();
         !deliveries.is_empty() && deliveries.iter().all(|delivery| delivery.complete)
     };
     let names = names(output).into_iter().filter(|name| !name.starts_with('.') && !delivered(name));
@@ -233,7 +234,7 @@ fn undelivered(output: &Path) -> Vec<String> {
 }
 
 /// Drafts of responses, received files that no request has, and requests that are open.
-fn leftovers(site: &Site, rows: &[Row]) -> Vec<String> {
+fn leftovers(site: &Site, rows: &[RequestRow]) -> Vec<String> {
     let files = tree(&site.output()).into_keys();
     let drafts = files.filter(|path| is_draft(path)).map(|path| path.display().to_string());
     let open = rows.iter().filter(|row| row.is_open()).map(|row| format!("{} is open", row.name));

@@ -95,7 +95,7 @@ fn counted(lives: Vec<Ended>, reference: &Reference, site: &Site, pacs: &Pacs) -
 }
 
 /// Some modalities send what they have sent before.
-fn send_perhaps_twice(door: &Door, study: &[flow::dicom::Object], dice: &mut Dice) {
+fn send_perhaps_twice(door: &Door, study: &[flow::dicom::DicomObject], dice: &mut Dice) {
     studies::send_until_acknowledged(door, study);
     if dice.one_in(4) {
         studies::send_until_acknowledged(door, study);

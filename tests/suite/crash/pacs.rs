@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use flow::dicom::{Destination, Event};
+use flow::dicom::{DimseNode, ReceiverEvent};
 use flow::step::Digest;
 
 use crate::support::peers::Receiving;
@@ -23,7 +23,7 @@ impl Pacs {
         Pacs(Receiving::start(|settings| settings.ae_title = "PACS".parse().expect("it is an AE title")))
     }
 
-    pub fn destination(&self) -> Destination {
+    pub fn destination(&self) -> DimseNode {
         self.0.destination("PACS")
     }
 
@@ -56,7 +56,7 @@ impl Pacs {
 
     /// How many objects were stored, copies included, since this was last asked.
     pub fn stored(&self) -> usize {
-        self.0.events.try_iter().filter(|event| matches!(event, Event::Stored { .. })).count()
+        self.0.events.try_iter().filter(|event| matches!(event, ReceiverEvent::Stored { .. })).count()
     }
 }
 

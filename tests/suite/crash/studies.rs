@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use flow::dicom::{Object, Outcome, send};
-use flow::imaging::phantom::{Chest, Options, Syntax};
+use flow::dicom::{DicomObject, SendOutcome, send};
+use flow::imaging::phantom::{PhantomChest, PhantomOptions, PhantomSyntax};
 
 use super::Door;
 use crate::support::peers::until;
@@ -15,17 +15,23 @@ const SLICES: usize = 16;
 /// Studies in folders of their own below a folder.
 pub struct Studies {
     pub folder: PathBuf,
-    pub each: Vec<Vec<Object>>,
+    pub each: Vec<Vec<DicomObject>>,
 }
 
 impl Studies {
     /// Every third has a slice missing.
     pub fn write(folder: &Path, count: usize) -> Studies {
         let write = |number: usize| {
-            let options =
-                Options { size: [32, 32, SLICES], seed: number as u64, spots: 4, ..Options::default() };
+            let options = PhantomOptions {
+                size: [32, 32, SLICES],
+                seed: number as u64,
+                spots: 4,
+                ..PhantomOptions::default()
+            };
             let place = folder.join(number.to_string());
-            let mut files = Chest::new(&options).write(&place, Syntax::Explicit).expect("it can be written");
+            let mut files = PhantomChest::new(&options)
+                .write(&place, PhantomSyntax::Explicit)
+                .expect("it can be written");
             if number % 3 == 2 {
                 fs::remove_file(files.remove(SLICES / 2)).expect("it was there");
             }
@@ -35,19 +41,19 @@ impl Studies {
     }
 }
 
-fn object(file: &Path) -> Object {
+fn object(file: &Path) -> DicomObject {
     let bytes = fs::read(file).expect("the file was written");
-    Object::read(file.display().to_string(), bytes.into()).expect("it is a DICOM file")
+    DicomObject::read(file.display().to_string(), bytes.into()).expect("it is a DICOM file")
 }
 
 /// Sends a study as a modality does: again and again, until each object was answered with success.
 /// Gives how many times it was sent.
-pub fn send_until_acknowledged(door: &Door, study: &[Object]) -> usize {
+pub fn send_until_acknowledged(door: &Door, study: &[DicomObject]) -> usize {
     let mut times = 0;
     until("the study is acknowledged", || {
         times += 1;
         let destination = format!("FLOW@{}", door.address()).parse().expect("it is a destination");
         let sent = send(&destination, study).ok()?;
-        sent.iter().all(|one| one.outcome == Outcome::Stored).then_some(times)
+        sent.iter().all(|one| one.outcome == SendOutcome::Stored).then_some(times)
     })
 }

@@ -8,7 +8,10 @@ use std::slice;
 use std::time::Duration;
 
 use dicom_dictionary_std::tags;
-use flow::dicom::{Destination, Event, Level, Object, Outcome, Pull, Query, Retrieval, counter, find, send};
+use flow::dicom::{
+    DicomObject, DimseNode, DimseQuery, QueryLevel, ReceiverEvent, RetrievalMethod, SendOutcome, StudyPull,
+    counter, find, send,
+};
 
 use crate::run::Place;
 use crate::support::orthanc::Orthanc;
@@ -25,7 +28,7 @@ fn slices() -> Vec<Slice> {
 
 /// A program that is an archive.
 struct Archive {
-    node: Destination,
+    node: DimseNode,
     _peer: Background,
     _folder: tempfile::TempDir,
 }
@@ -70,22 +73,22 @@ impl Archive {
     }
 
     fn holding(self, slices: &[Slice]) -> Archive {
-        let objects = slices.iter().map(|slice| Object::read(slice.uid(), slice.file().into()).unwrap());
+        let objects = slices.iter().map(|slice| DicomObject::read(slice.uid(), slice.file().into()).unwrap());
         let sent = send(&self.node, &objects.collect::<Vec<_>>()).unwrap();
-        assert!(sent.iter().all(|one| one.outcome == Outcome::Stored), "{sent:?}");
+        assert!(sent.iter().all(|one| one.outcome == SendOutcome::Stored), "{sent:?}");
         self
     }
 }
 
 /// What it has is found at each level, and counted.
-fn assert_finds(node: &Destination, slices: &[Slice]) {
+fn assert_finds(node: &DimseNode, slices: &[Slice]) {
     let studies = find(node, &"PatientID=TEST-7;PatientName=Test*".parse().unwrap()).unwrap().matches;
     // pynetdicom's qrscp tells of a study as often as it has instances.
     assert!(!studies.is_empty(), "the study is not found");
     assert!(studies.iter().all(|one| one.text(tags::STUDY_INSTANCE_UID) == STUDY), "{studies:?}");
-    let series = find(node, &Query::study(STUDY, Level::Series)).unwrap().matches;
+    let series = find(node, &DimseQuery::study(STUDY, QueryLevel::Series)).unwrap().matches;
     assert!(series.iter().all(|one| one.text(tags::MODALITY) == "CT"), "{series:?}");
-    let mut query = Query::study(STUDY, Level::Instance);
+    let mut query = DimseQuery::study(STUDY, QueryLevel::Instance);
     query.keys.push((tags::SERIES_INSTANCE_UID, format!("{STUDY}.1")));
     let instances = find(node, &query).unwrap().matches;
     let mut uids: Vec<&str> = instances.iter().map(|one| one.text(tags::SOP_INSTANCE_UID)).collect();
@@ -94,13 +97,13 @@ fn assert_finds(node: &Destination, slices: &[Slice]) {
     assert_eq!(find(node, &"PatientID=NOBODY".parse().unwrap()).unwrap().matches.len(), 0);
 }
 
-fn pull(node: &Destination, wanted: &str, way: Retrieval) -> Pull {
-    let from = flow::dicom::Archive::Dimse { node: Box::new(node.clone()), way };
-    Pull { from, wanted: vec![wanted.parse().unwrap()], waits: Vec::new() }
+fn pull(node: &DimseNode, wanted: &str, way: RetrievalMethod) -> StudyPull {
+    let from = flow::dicom::PullArchive::Dimse { node: Box::new(node.clone()), way };
+    StudyPull { from, wanted: vec![wanted.parse().unwrap()], waits: Vec::new() }
 }
 
 /// The study comes whole, and is complete when the archive says so.
-fn fetched(listener: &TcpListener, node: &Destination, way: Retrieval) -> Vec<Vec<u8>> {
+fn fetched(listener: &TcpListener, node: &DimseNode, way: RetrievalMethod) -> Vec<Vec<u8>> {
     let receiving = Receiving::at(listener.try_clone().unwrap(), |settings| {
         settings.completion.quiet_time = Duration::from_secs(3600);
         settings.pull = Some(pull(node, "PatientID=TEST-7", way));
@@ -108,15 +111,17 @@ fn fetched(listener: &TcpListener, node: &Destination, way: Retrieval) -> Vec<Ve
     let request = receiving.study();
     let title = node.ae_title.as_str();
     assert_eq!((request.attribute("complete_by"), request.attribute("calling_ae")), ("count", title));
-    let is_fetched = |event: &Event| matches!(event, Event::Fetched { .. } | Event::NotFetched { .. });
-    let fetched: Vec<Event> = receiving.all_events().into_iter().filter(is_fetched).collect();
-    assert_eq!(fetched, [Event::Fetched { number: 1, instances: request.items.len() as u64 }]);
+    let is_fetched = |event: &ReceiverEvent| {
+        matches!(event, ReceiverEvent::Fetched { .. } | ReceiverEvent::NotFetched { .. })
+    };
+    let fetched: Vec<ReceiverEvent> = receiving.all_events().into_iter().filter(is_fetched).collect();
+    assert_eq!(fetched, [ReceiverEvent::Fetched { number: 1, instances: request.items.len() as u64 }]);
     request.items.iter().map(|item| item.open().unwrap().to_vec()).collect()
 }
 
 /// What an archive has comes as it has it, in both ways.
-fn assert_fetches(listener: &TcpListener, node: &Destination, slices: &[Slice]) {
-    for way in [Retrieval::Get, by_move()] {
+fn assert_fetches(listener: &TcpListener, node: &DimseNode, slices: &[Slice]) {
+    for way in [RetrievalMethod::Get, by_move()] {
         let files = fetched(listener, node, way);
         assert_eq!(files.len(), slices.len());
         for (file, slice) in files.iter().zip(slices) {
@@ -125,8 +130,8 @@ fn assert_fetches(listener: &TcpListener, node: &Destination, slices: &[Slice]) 
     }
 }
 
-fn by_move() -> Retrieval {
-    Retrieval::Move { to: "FLOW".parse().unwrap() }
+fn by_move() -> RetrievalMethod {
+    RetrievalMethod::Move { to: "FLOW".parse().unwrap() }
 }
 
 fn port(listener: &TcpListener) -> u16 {
@@ -159,17 +164,17 @@ fn qrscp_is_asked_and_sends_by_get_and_by_move() {
     let archive = archive.holding(&slices);
     assert_finds(&archive.node, &slices);
     // It writes anew what it has read.
-    assert_eq!(fetched(&listener, &archive.node, Retrieval::Get).len(), slices.len());
+    assert_eq!(fetched(&listener, &archive.node, RetrievalMethod::Get).len(), slices.len());
     assert_eq!(fetched(&listener, &archive.node, by_move()).len(), slices.len());
 }
 
 /// A slice that DCMTK has compressed.
-fn compressed() -> Option<Object> {
+fn compressed() -> Option<DicomObject> {
     let folder = tempfile::tempdir().unwrap();
     let paths = [folder.path().join("plain"), folder.path().join("compressed")];
     fs::write(&paths[0], Slice::new(STUDY, 1).file()).unwrap();
     assert!(run(Command::new(tool("/usr/bin/dcmcrle")?).args(&paths)).status.success());
-    Some(Object::read("compressed", fs::read(&paths[1]).unwrap().into()).unwrap())
+    Some(DicomObject::read("compressed", fs::read(&paths[1]).unwrap().into()).unwrap())
 }
 
 #[test]
@@ -178,12 +183,12 @@ fn compressed_objects_come_as_the_archive_can_send_them() {
     let object = slice::from_ref(&object);
     let listener = listener();
     if let Some(orthanc) = Orthanc::start(port(&listener)) {
-        assert_eq!(send(&orthanc.node, object).unwrap()[0].outcome, Outcome::Stored);
+        assert_eq!(send(&orthanc.node, object).unwrap()[0].outcome, SendOutcome::Stored);
         // It decodes what it may send in either way.
-        assert_eq!(fetched(&listener, &orthanc.node, Retrieval::Get).len(), 1);
+        assert_eq!(fetched(&listener, &orthanc.node, RetrievalMethod::Get).len(), 1);
     }
     if let Some(archive) = Archive::dcmqrscp(port(&listener), &["+xr", "-xr"]) {
-        assert_eq!(send(&archive.node, object).unwrap()[0].outcome, Outcome::Stored);
+        assert_eq!(send(&archive.node, object).unwrap()[0].outcome, SendOutcome::Stored);
         // By get it takes the first context of a class, whatever its syntax, and then cannot decode.
         let files = fetched(&listener, &archive.node, by_move());
         let syntax =
@@ -243,14 +248,15 @@ threading.Event().wait()
 "#;
 
 /// What is told of a study that an archive fails to send, and how much of it is kept.
-fn failing(node: &Destination) -> (String, usize) {
-    let receiving = Receiving::start(|settings| settings.pull = Some(pull(node, STUDY, Retrieval::Get)));
+fn failing(node: &DimseNode) -> (String, usize) {
+    let receiving =
+        Receiving::start(|settings| settings.pull = Some(pull(node, STUDY, RetrievalMethod::Get)));
     let (mut told, mut kept) = (String::new(), 0);
     // It ends by itself when all has been tried.
     for event in receiving.all_events() {
         match event {
-            Event::NotFetched { reason, .. } => told = reason,
-            Event::Kept { instances, .. } => kept += instances,
+            ReceiverEvent::NotFetched { reason, .. } => told = reason,
+            ReceiverEvent::Kept { instances, .. } => kept += instances,
             _ => {}
         }
     }
@@ -283,9 +289,10 @@ fn an_archive_that_fails_is_told_and_what_it_sent_is_kept() {
 
 #[test]
 fn an_archive_that_is_not_there_or_has_no_such_study_is_told() {
-    let told = |node: &Destination, wanted: &str| {
-        let receiving = Receiving::start(|settings| settings.pull = Some(pull(node, wanted, Retrieval::Get)));
-        receiving.event("not fetched", |event| matches!(event, Event::NotFetched { .. })).to_string()
+    let told = |node: &DimseNode, wanted: &str| {
+        let receiving =
+            Receiving::start(|settings| settings.pull = Some(pull(node, wanted, RetrievalMethod::Get)));
+        receiving.event("not fetched", |event| matches!(event, ReceiverEvent::NotFetched { .. })).to_string()
     };
     let nobody = format!("NOBODY@127.0.0.1:{}", free_port()).parse().unwrap();
     for wanted in ["A-17", STUDY] {
@@ -329,7 +336,7 @@ fn a_person_asks_sends_and_fetches_by_a_list() {
     assert_eq!(ended.code, 1, "one of the list is not there: {}", ended.err);
     assert!(ended.err.contains("the archive has no such study"), "{}", ended.err);
     let (_, response) = place.response("flow-output");
-    assert_eq!(response.verdict, flow::dataflow::Verdict::Complete);
+    assert_eq!(response.verdict, flow::dataflow::ResponseVerdict::Complete);
 
     let listens = listener.local_addr().unwrap().to_string();
     drop(listener);

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use dicom_dictionary_std::uids;
 use flow::dicom::{
-    Await, Cause, Commitments, Committed, Destination, Object, Reference, SendError, commit, send,
+    CommitmentOutcome, DicomObject, DimseNode, ObjectReference, OutcomeChannel, RequestedCommitments,
+    SendCause, SendError, commit, send,
 };
 use serde_json::json;
 
@@ -25,22 +26,22 @@ fn slices() -> Vec<Slice> {
     (1..4).map(|number| Slice::new("1.2.3", number)).collect()
 }
 
-fn reference(slice: &Slice) -> Reference {
+fn reference(slice: &Slice) -> ObjectReference {
     let sop_class_uid = uids::CT_IMAGE_STORAGE.to_owned();
-    Reference { sop_class_uid, sop_instance_uid: slice.uid() }
+    ObjectReference { sop_class_uid, sop_instance_uid: slice.uid() }
 }
 
 /// Two that are there, one that is not, and one of another class.
-fn references() -> [Reference; 4] {
+fn references() -> [ObjectReference; 4] {
     let [first, second, third] = [1, 2, 3].map(|number| reference(&Slice::new("1.2.3", number)));
-    let conflict = Reference { sop_class_uid: uids::MR_IMAGE_STORAGE.to_owned(), ..third };
+    let conflict = ObjectReference { sop_class_uid: uids::MR_IMAGE_STORAGE.to_owned(), ..third };
     [first, second, reference(&Slice::new("1.2.3", 9)), conflict]
 }
 
 /// The outcome that is due for all of them.
-fn outcome() -> Committed {
+fn outcome() -> CommitmentOutcome {
     let [first, second, missing, conflict] = references();
-    Committed {
+    CommitmentOutcome {
         safe: vec![first, second],
         failed: vec![(missing, NO_SUCH_INSTANCE), (conflict, CLASS_INSTANCE_CONFLICT)],
     }
@@ -51,13 +52,13 @@ fn orthanc_commits_to_what_it_has_and_reports_to_our_listener() {
     let listener = listener();
     let Some(orthanc) = Orthanc::start(listener.local_addr().unwrap().port()) else { return };
     let orthanc = orthanc.holding(&slices());
-    let commitments = Arc::new(Commitments::default());
+    let commitments = Arc::new(RequestedCommitments::default());
     let _receiving = Receiving::at(listener, |settings| settings.commitments = Arc::clone(&commitments));
-    let committed = |references: &[Reference], attempt| {
-        commit(&orthanc.node, references, attempt, Await::Listener(&commitments), DEADLINE).unwrap()
+    let committed = |references: &[ObjectReference], attempt| {
+        commit(&orthanc.node, references, attempt, OutcomeChannel::Listener(&commitments), DEADLINE).unwrap()
     };
     let safe = references()[..2].to_vec();
-    assert_eq!(committed(&safe, 1), Committed { safe: safe.clone(), failed: Vec::new() });
+    assert_eq!(committed(&safe, 1), CommitmentOutcome { safe: safe.clone(), failed: Vec::new() });
     let mut all = committed(&references(), 1);
     all.safe.sort();
     all.failed.sort();
@@ -72,10 +73,11 @@ fn orthanc_asks_us_and_is_told_what_we_have() {
     let receiving = Receiving::at(listener, |settings| {
         settings.nodes.insert("ORTHANC".to_owned(), orthanc.node.clone());
     });
-    let objects = slices().into_iter().map(|slice| Object::read(slice.uid(), slice.file().into()).unwrap());
+    let objects =
+        slices().into_iter().map(|slice| DicomObject::read(slice.uid(), slice.file().into()).unwrap());
     send(&receiving.destination("FLOW"), &objects.collect::<Vec<_>>()).unwrap();
     receiving.study();
-    let told = |references: &[Reference]| {
+    let told = |references: &[ObjectReference]| {
         let named = references.iter().map(|one| json!([one.sop_class_uid, one.sop_instance_uid]));
         let asked = json!({ "DicomInstances": named.collect::<Vec<_>>() });
         let path = orthanc.post("/modalities/flow/storage-commitment", &asked)["Path"].clone();
@@ -132,16 +134,16 @@ fn an_outcome_comes_on_the_association_on_which_it_was_asked_for() {
     let Some(mut script) = Script::start("pynetdicom", REPORTING, &[""; 0]) else { return };
     let port = script.line();
     let asked = |title: &str, time| {
-        let node: Destination = format!("{title}@127.0.0.1:{port}").parse().unwrap();
-        commit(&node, &references()[..2], 1, Await::Here, time)
+        let node: DimseNode = format!("{title}@127.0.0.1:{port}").parse().unwrap();
+        commit(&node, &references()[..2], 1, OutcomeChannel::Here, time)
     };
     let [first, second, ..] = references();
-    let expected = Committed { safe: vec![first], failed: vec![(second, NO_SUCH_INSTANCE)] };
+    let expected = CommitmentOutcome { safe: vec![first], failed: vec![(second, NO_SUCH_INSTANCE)] };
     assert_eq!(asked("ARCHIVE", DEADLINE).unwrap(), expected);
     assert_eq!(script.line(), "answered 0x0");
-    let error = |outcome: Result<Committed, SendError>| outcome.unwrap_err().cause;
-    assert!(matches!(error(asked("DEAF", DEADLINE)), Cause::Answered(..)));
-    assert!(matches!(error(asked("MUTE", std::time::Duration::from_millis(200))), Cause::Silent));
+    let error = |outcome: Result<CommitmentOutcome, SendError>| outcome.unwrap_err().cause;
+    assert!(matches!(error(asked("DEAF", DEADLINE)), SendCause::Answered(..)));
+    assert!(matches!(error(asked("MUTE", std::time::Duration::from_millis(200))), SendCause::Silent));
 }
 
 /// Asks for a commitment to the objects it is given as UIDs, as the title it is given, and prints what it
@@ -192,7 +194,7 @@ if own_port != "here":
 fn who_has_no_address_is_told_on_the_association_on_which_it_asks() {
     let receiving = Receiving::start(|_| {});
     let slice = Slice::new("1.2.3", 1);
-    let object = Object::read("slice", slice.file().into()).unwrap();
+    let object = DicomObject::read("slice", slice.file().into()).unwrap();
     send(&receiving.destination("FLOW"), &[object]).unwrap();
     receiving.study();
     let port = receiving.address.port().to_string();

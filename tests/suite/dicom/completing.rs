@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use flow::dicom::{AtCap, Cap, Completion, Event, Object, Outcome, Signal, counter, send, waiting, web};
+use flow::dicom::{
+    CompletionRules, CompletionSignal, DicomObject, ReceiverEvent, SendOutcome, WaitLimit, WaitLimitAction,
+    counter, send, waiting, web,
+};
 use flow::step::Request;
 
 use super::raw::{associated, store_slice};
@@ -16,7 +19,7 @@ use crate::support::slices::Slice;
 const NEVER: Duration = Duration::from_secs(3600);
 
 /// No study becomes complete by itself but by these signals.
-fn receiving(at_once: &[Signal], set: impl FnOnce(&mut Completion)) -> Receiving {
+fn receiving(at_once: &[CompletionSignal], set: impl FnOnce(&mut CompletionRules)) -> Receiving {
     Receiving::start(|settings| {
         let completion = &mut settings.completion;
         (completion.quiet_time, completion.broken_time) = (NEVER, NEVER);
@@ -25,15 +28,15 @@ fn receiving(at_once: &[Signal], set: impl FnOnce(&mut Completion)) -> Receiving
     })
 }
 
-fn object(slice: &Slice) -> Object {
-    Object::read(slice.uid(), slice.file().into()).unwrap()
+fn object(slice: &Slice) -> DicomObject {
+    DicomObject::read(slice.uid(), slice.file().into()).unwrap()
 }
 
 /// Sends slices on one association, which is released.
 fn sent(receiving: &Receiving, slices: &[Slice]) {
-    let objects: Vec<Object> = slices.iter().map(object).collect();
+    let objects: Vec<DicomObject> = slices.iter().map(object).collect();
     let sent = send(&receiving.destination("FLOW"), &objects).unwrap();
-    assert!(sent.iter().all(|one| one.outcome == Outcome::Stored), "{sent:?}");
+    assert!(sent.iter().all(|one| one.outcome == SendOutcome::Stored), "{sent:?}");
 }
 
 fn slices(study: &str, numbers: std::ops::Range<u32>) -> Vec<Slice> {
@@ -47,14 +50,14 @@ fn assert_complete(request: &Request, study: &str, items: usize, by: &str) {
 
 #[test]
 fn a_release_completes_a_study() {
-    let receiving = receiving(&[Signal::Released], |_| {});
+    let receiving = receiving(&[CompletionSignal::Released], |_| {});
     sent(&receiving, &slices("1.2.3", 1..3));
     assert_complete(&receiving.study(), "1.2.3", 2, "released");
 }
 
 #[test]
 fn the_next_study_on_the_association_completes_the_one_before() {
-    let receiving = receiving(&[Signal::NextStudy], |_| {});
+    let receiving = receiving(&[CompletionSignal::NextStudy], |_| {});
     let mut association = associated(receiving.address);
     store_slice(&mut association, &Slice::new("1.2.3", 1));
     store_slice(&mut association, &Slice::new("1.2.3", 2));
@@ -62,7 +65,7 @@ fn the_next_study_on_the_association_completes_the_one_before() {
     assert_complete(&receiving.study(), "1.2.3", 2, "next_study");
     // The last study has no next one: it waits until an operator completes it.
     association.release().unwrap();
-    receiving.event("closed", |event| matches!(event, Event::Closed { .. }));
+    receiving.event("closed", |event| matches!(event, ReceiverEvent::Closed { .. }));
     waiting(&receiving.inbox, &BTreeSet::new()).unwrap()[0].complete().unwrap();
     assert_complete(&receiving.study(), "1.2.4", 1, "operator");
 }
@@ -73,11 +76,11 @@ fn the_end_of_a_request_over_http_completes_a_study() {
     let url = format!("http://{}/dicom-web", http.local_addr().unwrap());
     let receiving = Receiving::start(|settings| {
         settings.completion.quiet_time = NEVER;
-        settings.completion.at_once = [Signal::RequestEnd].into();
-        settings.web = Some(web::Settings::new(http));
+        settings.completion.at_once = [CompletionSignal::RequestEnd].into();
+        settings.web = Some(web::WebSettings::new(http));
     });
     sent(&receiving, &slices("1.2.4", 1..2));
-    let objects: Vec<Object> = slices("1.2.3", 1..3).iter().map(object).collect();
+    let objects: Vec<DicomObject> = slices("1.2.3", 1..3).iter().map(object).collect();
     let stored = web::store(&url.parse().unwrap(), &objects).unwrap();
     assert!(stored.iter().all(|one| one.outcome.is_stored()), "{stored:?}");
     // What came on an association that was released waits on.
@@ -87,12 +90,12 @@ fn the_end_of_a_request_over_http_completes_a_study() {
 #[test]
 fn expected_series_complete_a_study_and_an_operator_one_that_lacks_them() {
     let complete = |expected: &str, by: &str, study: &str| {
-        let receiving = receiving(&[Signal::Released], |completion| {
+        let receiving = receiving(&[CompletionSignal::Released], |completion| {
             completion.expected = Some(expected.parse().unwrap());
         });
         sent(&receiving, &slices(study, 1..3));
         if by == "operator" {
-            receiving.event("closed", |event| matches!(event, Event::Closed { .. }));
+            receiving.event("closed", |event| matches!(event, ReceiverEvent::Closed { .. }));
             let waiting = waiting(&receiving.inbox, &BTreeSet::new()).unwrap();
             assert!(waiting.len() == 1 && waiting[0].is_called("TEST-7"), "{waiting:?}");
             assert_eq!(waiting[0].instances, 2);
@@ -128,13 +131,13 @@ fn the_count_of_the_source_completes_a_study_and_holds_it_back() {
     assert_complete(&receiving.study(), "1.2.3", 3, "count");
 }
 
-fn capped(then: AtCap) -> Receiving {
-    receiving(&[], |completion| completion.cap = Some(Cap { after: Duration::from_millis(300), then }))
+fn capped(then: WaitLimitAction) -> Receiving {
+    receiving(&[], |completion| completion.cap = Some(WaitLimit { after: Duration::from_millis(300), then }))
 }
 
 #[test]
 fn at_the_cap_a_study_proceeds_although_it_is_still_being_sent() {
-    let receiving = capped(AtCap::Proceed);
+    let receiving = capped(WaitLimitAction::Proceed);
     let mut association = associated(receiving.address);
     store_slice(&mut association, &Slice::new("1.2.3", 1));
     assert_complete(&receiving.study(), "1.2.3", 1, "cap");
@@ -145,18 +148,18 @@ fn at_the_cap_a_study_proceeds_although_it_is_still_being_sent() {
 
 #[test]
 fn at_the_cap_a_study_is_discarded() {
-    let receiving = capped(AtCap::Discard);
+    let receiving = capped(WaitLimitAction::Discard);
     sent(&receiving, &slices("1.2.3", 1..3));
-    receiving.event("discarded", |event| *event == Event::Discarded { instances: 2 });
+    receiving.event("discarded", |event| *event == ReceiverEvent::Discarded { instances: 2 });
     assert_eq!(waiting(&receiving.inbox, &BTreeSet::new()).unwrap(), []);
     assert!(receiving.studies.try_recv().is_err());
 }
 
 #[test]
 fn at_the_cap_a_study_waits_for_an_operator() {
-    let receiving = capped(AtCap::Wait);
+    let receiving = capped(WaitLimitAction::Wait);
     sent(&receiving, &slices("1.2.3", 1..3));
-    receiving.event("it waits", |event| matches!(event, Event::Waits { instances: 2, .. }));
+    receiving.event("it waits", |event| matches!(event, ReceiverEvent::Waits { instances: 2, .. }));
     waiting(&receiving.inbox, &BTreeSet::new()).unwrap()[0].complete().unwrap();
     assert_complete(&receiving.study(), "1.2.3", 2, "operator");
 }

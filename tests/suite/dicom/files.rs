@@ -6,7 +6,7 @@ use std::process::Command;
 
 use flow::dicom_file::encoding::{DEFLATED, Encoding, UNDEFINED};
 use flow::dicom_file::inflate::inflating;
-use flow::dicom_file::part10::Head;
+use flow::dicom_file::part10::FileHead;
 use flow::dicom_file::reader::ElementReader;
 
 use crate::support::data::Data;
@@ -32,7 +32,7 @@ fn every_real_file_is_read_as_by_dcmtk() {
             for (path, theirs) in dumped(chunk) {
                 let bytes = std::fs::read(&path).expect("the file is there");
                 // Without a head, or with a damaged one, it is no file to send.
-                let Some((head, place)) = Head::decode(&bytes) else { continue };
+                let Some((head, place)) = FileHead::decode(&bytes) else { continue };
                 let ours = top_level(&head.transfer_syntax_uid, &bytes[place]);
                 let before_pixels = |(tag, _): &&Element| tag != PIXEL_DATA;
                 let theirs: Vec<&Element> = theirs.iter().take_while(before_pixels).collect();

@@ -5,17 +5,17 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use flow::dicom::folder::{Found, find};
+use flow::dicom::folder::{FolderContents, find};
 
 use crate::support::peers::run;
 use crate::support::slices::Slice;
 
-fn found(path: &Path) -> Found {
+fn found(path: &Path) -> FolderContents {
     find(&[path.to_owned()]).unwrap()
 }
 
 /// The reason why a file was skipped.
-fn reason<'a>(found: &'a Found, name: &str) -> &'a str {
+fn reason<'a>(found: &'a FolderContents, name: &str) -> &'a str {
     let skipped = found.skipped.iter().find(|one| one.path.ends_with(name));
     &skipped.unwrap_or_else(|| panic!("{name} was not skipped")).reason
 }

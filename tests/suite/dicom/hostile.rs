@@ -12,9 +12,11 @@ use dicom_dictionary_std::uids;
 use dicom_ul::Pdu;
 use dicom_ul::association::{ClientAssociation, ClientAssociationOptions};
 use dicom_ul::pdu::{AbortRQSource, PDataValue, PDataValueType};
-use flow::dicom::{Cause, Destination, End, Event, Object, Outcome, Status, echo, send};
-use flow::journal::{Reader, State};
-use flow::tls::{Client, Server};
+use flow::dicom::{
+    AssociationEnd, DicomObject, DimseNode, DimseStatus, ReceiverEvent, SendCause, SendOutcome, echo, send,
+};
+use flow::journal::{JournalReader, RequestState};
+use flow::tls::{TlsClient, TlsServer};
 
 use super::raw::{C_STORE, associated, command, fragment, say, status, store, store_command, store_slice};
 use crate::run::Place;
@@ -64,9 +66,9 @@ fn half_said() -> Vec<fn(&mut Peer)> {
     ]
 }
 
-fn closed(receiving: &Receiving) -> (End, String) {
-    let event = receiving.event("closed", |event| matches!(event, Event::Closed { .. }));
-    let Event::Closed { end, reason, .. } = event else { unreachable!("it was looked for") };
+fn closed(receiving: &Receiving) -> (AssociationEnd, String) {
+    let event = receiving.event("closed", |event| matches!(event, ReceiverEvent::Closed { .. }));
+    let ReceiverEvent::Closed { end, reason, .. } = event else { unreachable!("it was looked for") };
     (end, reason)
 }
 
@@ -75,7 +77,7 @@ fn who_stops_in_the_middle_is_cut_off() {
     let receiving = Receiving::start(|settings| settings.idle_time_max = Duration::from_millis(500));
     let cut_off = |mut peer: Peer| {
         let (end, reason) = closed(&receiving);
-        assert_eq!((end, reason.as_str()), (End::Aborted, "the peer was silent for too long"));
+        assert_eq!((end, reason.as_str()), (AssociationEnd::Aborted, "the peer was silent for too long"));
         assert!(matches!(peer.receive().unwrap(), Pdu::AbortRQ { .. }), "the peer is told");
     };
     for stop in half_said() {
@@ -101,7 +103,7 @@ fn who_calls_and_says_nothing_keeps_no_place_for_long() {
     let mut served = associated(receiving.address);
     let mut mute = TcpStream::connect(receiving.address).unwrap();
     mute.write_all(&[1, 0]).unwrap();
-    let event = receiving.event("turned away", |event| matches!(event, Event::TurnedAway { .. }));
+    let event = receiving.event("turned away", |event| matches!(event, ReceiverEvent::TurnedAway { .. }));
     assert!(event.to_string().ends_with("silent for too long"), "{event}");
     until("its place is free", || echo(&receiving.destination("FLOW")).ok());
     // An association may be silent for longer.
@@ -115,15 +117,15 @@ fn who_aborts_or_goes_away_at_any_point_leaves_nothing() {
         let mut peer = associated(receiving.address);
         stop(&mut peer);
         peer.send(&Pdu::AbortRQ { source: AbortRQSource::ServiceUser }).unwrap();
-        assert_eq!(closed(&receiving).0, End::Aborted);
+        assert_eq!(closed(&receiving).0, AssociationEnd::Aborted);
         let mut peer = associated(receiving.address);
         stop(&mut peer);
         drop(peer);
-        assert_eq!(closed(&receiving).0, End::Aborted);
+        assert_eq!(closed(&receiving).0, AssociationEnd::Aborted);
     }
     for half in HALF_PDUS {
         associated(receiving.address).inner_stream().write_all(half).unwrap();
-        assert_eq!(closed(&receiving).0, End::Aborted);
+        assert_eq!(closed(&receiving).0, AssociationEnd::Aborted);
     }
     assert_serves(&receiving);
 }
@@ -147,7 +149,7 @@ fn who_sends_a_byte_now_and_then_is_cut_off() {
     let long = [[1, 0, 0, 0, 255, 0].as_slice(), &[0; 1000]].concat();
     let took = dripped(stream, &long, Duration::from_millis(20));
     assert!(took < DEADLINE / 3, "{took:?}");
-    receiving.event("turned away", |event| matches!(event, Event::TurnedAway { .. }));
+    receiving.event("turned away", |event| matches!(event, ReceiverEvent::TurnedAway { .. }));
 
     let mut peer = associated(receiving.address);
     let long = [[4, 0, 0, 0, 255, 0].as_slice(), &[0; 1000]].concat();
@@ -159,7 +161,7 @@ fn who_sends_a_byte_now_and_then_is_cut_off() {
 #[test]
 fn who_sends_a_byte_now_and_then_over_tls_is_cut_off() {
     let Some(certificates) = Certificates::make() else { return };
-    let tls = Server::open(&certificates.identity(), None).unwrap();
+    let tls = TlsServer::open(&certificates.identity(), None).unwrap();
     let receiving = Receiving::start(|settings| {
         settings.idle_time_max = Duration::from_millis(300);
         settings.tls = Some(tls);
@@ -170,7 +172,7 @@ fn who_sends_a_byte_now_and_then_over_tls_is_cut_off() {
     let took = dripped(stream, &long, Duration::from_millis(20));
     assert!(took < DEADLINE / 3, "{took:?}");
 
-    let client = Client::open(&certificates.authority(), None).unwrap();
+    let client = TlsClient::open(&certificates.authority(), None).unwrap();
     let stream = TcpStream::connect(receiving.address).unwrap();
     let stream = client.connect("localhost", stream).unwrap();
     // One of a record of data.
@@ -178,7 +180,7 @@ fn who_sends_a_byte_now_and_then_over_tls_is_cut_off() {
     let took = dripped(stream.tcp().try_clone().unwrap(), &long, Duration::from_millis(20));
     assert!(took < DEADLINE / 3, "{took:?}");
     let served = receiving.destination("FLOW");
-    let served = Destination { tls: Some(client), ..served };
+    let served = DimseNode { tls: Some(client), ..served };
     echo(&served).expect("it still serves");
 }
 
@@ -187,13 +189,13 @@ fn of_five_hundred_callers_at_once_as_many_are_served_as_there_is_room_for() {
     let receiving = Receiving::start(|settings| settings.associations_max = 4);
     let mut served: Vec<Peer> = (0..4).map(|_| associated(receiving.address)).collect();
     let node = receiving.destination("FLOW");
-    let causes: Vec<Cause> = thread::scope(|scope| {
+    let causes: Vec<SendCause> = thread::scope(|scope| {
         let callers: Vec<_> = (0..500).map(|_| scope.spawn(|| echo(&node).unwrap_err().cause)).collect();
         callers.into_iter().map(|caller| caller.join().unwrap()).collect()
     });
-    let rejected = causes.iter().filter(|cause| matches!(cause, Cause::Rejected(_))).count();
+    let rejected = causes.iter().filter(|cause| matches!(cause, SendCause::Rejected(_))).count();
     assert!(rejected > 0, "{causes:?}");
-    assert!(causes.iter().all(|cause| !matches!(cause, Cause::Silent)), "nobody waits for an answer");
+    assert!(causes.iter().all(|cause| !matches!(cause, SendCause::Silent)), "nobody waits for an answer");
     for (number, peer) in (1..).zip(&mut served) {
         store_slice(peer, &Slice::new("1.2.3", number));
     }
@@ -210,15 +212,15 @@ fn a_command_that_is_not_served_is_answered_and_the_association_goes_on() {
     let ct = uids::CT_IMAGE_STORAGE;
     let file = slice().file();
     say(&mut peer, command(C_STORE, ct, "1.2.3.1.1", false), None);
-    assert_eq!(status(&mut peer), Status::MISTYPED_ARGUMENT.0, "an instance without a data set");
+    assert_eq!(status(&mut peer), DimseStatus::MISTYPED_ARGUMENT.0, "an instance without a data set");
     for unknown in [0x0020, 0x0150, 0x0999] {
         say(&mut peer, command(unknown, ct, "1.2", false), None);
-        assert_eq!(status(&mut peer), Status::UNRECOGNISED_OPERATION.0);
+        assert_eq!(status(&mut peer), DimseStatus::UNRECOGNISED_OPERATION.0);
         say(&mut peer, command(unknown, ct, "1.2", true), Some(data_set(&file)));
-        assert_eq!(status(&mut peer), Status::UNRECOGNISED_OPERATION.0);
+        assert_eq!(status(&mut peer), DimseStatus::UNRECOGNISED_OPERATION.0);
     }
     say(&mut peer, command(C_STORE, uids::VERIFICATION, "1.2.3.1.1", true), Some(data_set(&file)));
-    assert_eq!(status(&mut peer), Status::SOP_CLASS_NOT_SUPPORTED.0);
+    assert_eq!(status(&mut peer), DimseStatus::SOP_CLASS_NOT_SUPPORTED.0);
     // What is not a question has no answer: answers, and a cancel.
     say(&mut peer, command(0x8001, ct, "1.2", false), None);
     say(&mut peer, command(0x8020, ct, "1.2", true), Some(data_set(&file)));
@@ -261,19 +263,19 @@ fn forged(pdv_length: u32) -> Vec<u8> {
 fn messages_that_are_mixed_up_and_forged_lengths_end_the_association() {
     let receiving = Receiving::start(|_| {});
     let count = nonsense(&associated(receiving.address)).len();
-    assert_eq!(closed(&receiving).0, End::Aborted);
+    assert_eq!(closed(&receiving).0, AssociationEnd::Aborted);
     for index in 0..count {
         let mut peer = associated(receiving.address);
         for pdu in nonsense(&peer).swap_remove(index) {
             peer.send(&pdu).unwrap();
         }
-        assert_eq!(closed(&receiving).0, End::Aborted, "number {index}");
+        assert_eq!(closed(&receiving).0, AssociationEnd::Aborted, "number {index}");
         assert!(matches!(peer.receive(), Ok(Pdu::AbortRQ { .. })), "number {index}");
     }
     for length in [0, 1, 7, 100, u32::MAX] {
         let mut peer = associated(receiving.address);
         peer.inner_stream().write_all(&forged(length)).unwrap();
-        assert_eq!(closed(&receiving).0, End::Aborted, "{length}");
+        assert_eq!(closed(&receiving).0, AssociationEnd::Aborted, "{length}");
     }
     assert_serves(&receiving);
 }
@@ -301,7 +303,7 @@ fn sequences_without_bottom_are_stored_and_answered_or_refused() {
     let mut peer = associated(flow.address());
     assert_eq!(store(&mut peer, &slice().uid(), &with_before_pixels(&nested(DEPTH, true))), 0);
     let cut = with_before_pixels(&nested(DEPTH, false));
-    assert_eq!(store(&mut peer, &slice().uid(), &cut), Status::CANNOT_UNDERSTAND.0);
+    assert_eq!(store(&mut peer, &slice().uid(), &cut), DimseStatus::CANNOT_UNDERSTAND.0);
     peer.release().unwrap();
     flow.assert_answers(1);
 }
@@ -325,7 +327,7 @@ fn a_bomb_is_not_blown_up() {
     let file = slice().file();
     let gibibyte = 1 << 30;
     let bomb = deflated(&[], gibibyte);
-    assert_eq!(store(&mut peer, "1.2.3.1.1", &bomb), Status::CANNOT_UNDERSTAND.0);
+    assert_eq!(store(&mut peer, "1.2.3.1.1", &bomb), DimseStatus::CANNOT_UNDERSTAND.0);
     // After its pixels.
     assert_eq!(store(&mut peer, "1.2.3.1.1", &deflated(data_set(&file), gibibyte)), 0);
     peer.release().unwrap();
@@ -337,7 +339,7 @@ fn a_bomb_is_not_blown_up() {
 /// The command itself.
 struct Serving {
     process: Background,
-    node: Destination,
+    node: DimseNode,
     place: Place,
 }
 
@@ -356,8 +358,8 @@ impl Serving {
 
     fn assert_answers(&self, requests: usize) {
         until("all is answered", || {
-            let rows = Reader::open(&self.place.path("flow-state")).ok()?.requests().ok()?;
-            let answered = rows.iter().filter(|row| row.state == State::Answered).count();
+            let rows = JournalReader::open(&self.place.path("flow-state")).ok()?.requests().ok()?;
+            let answered = rows.iter().filter(|row| row.state == RequestState::Answered).count();
             (answered == requests).then_some(())
         });
         echo(&self.node).expect("it still serves");
@@ -379,9 +381,9 @@ fn a_request_for_a_commitment_is_bounded() {
         say(&mut peer, asked(), Some(data));
         status(&mut peer)
     };
-    assert_eq!(asks(&vec![0; (32 << 20) + 1]), Status::OUT_OF_RESOURCES.0);
-    assert_eq!(asks(&nested(DEPTH, true)), Status::INVALID_ARGUMENT.0);
-    assert_eq!(asks(&[0xFF; 5000]), Status::INVALID_ARGUMENT.0);
+    assert_eq!(asks(&vec![0; (32 << 20) + 1]), DimseStatus::OUT_OF_RESOURCES.0);
+    assert_eq!(asks(&nested(DEPTH, true)), DimseStatus::INVALID_ARGUMENT.0);
+    assert_eq!(asks(&[0xFF; 5000]), DimseStatus::INVALID_ARGUMENT.0);
     peer.release().unwrap();
     assert_serves(&receiving);
 }
@@ -393,14 +395,14 @@ fn identifiers_that_are_paths_lead_nowhere() {
     for hostile in ["../../../x", "/tmp/x", "..", ".", "a\0b", "1.2/3", "1.2\\3"] {
         assert_eq!(
             store(&mut peer, hostile, data_set(&slice().file())),
-            Status::INVALID_INSTANCE.0,
+            DimseStatus::INVALID_INSTANCE.0,
             "{hostile}"
         );
     }
     let study = Slice::new("../../../../x", 1);
     let file = study.file();
     let taken = store(&mut peer, &study.uid(), data_set(&file));
-    assert_eq!(taken, Status::INVALID_INSTANCE.0);
+    assert_eq!(taken, DimseStatus::INVALID_INSTANCE.0);
     // Only the study's identifier is a path: it is a text like others.
     let mut file = slice().file();
     let at = file.windows(6).position(|window| window == b"1.2.3\0").expect("the study has a UID");
@@ -427,14 +429,17 @@ fn a_disk_that_takes_no_more_is_told_and_served_again_when_it_does() {
     let small = slice();
     let large = Slice { edge: 600, ..Slice::new("1.2.3", 2) };
     let stored = |slice: &Slice| {
-        let object = Object::read(slice.uid(), slice.file().into()).unwrap();
+        let object = DicomObject::read(slice.uid(), slice.file().into()).unwrap();
         send(&node, &[object]).unwrap().remove(0).outcome
     };
-    assert_eq!(stored(&small), Outcome::Stored);
+    assert_eq!(stored(&small), SendOutcome::Stored);
     let refused = stored(&large);
-    assert!(matches!(refused, Outcome::Refused { status: Status::OUT_OF_RESOURCES, .. }), "{refused}");
-    assert_eq!(stored(&small), Outcome::Stored, "it serves others");
+    assert!(
+        matches!(refused, SendOutcome::Refused { status: DimseStatus::OUT_OF_RESOURCES, .. }),
+        "{refused}"
+    );
+    assert_eq!(stored(&small), SendOutcome::Stored, "it serves others");
     let limits = ["--pid", &process.id().to_string(), "--fsize=unlimited:"];
     assert!(run(Command::new(prlimit).args(limits)).status.success());
-    assert_eq!(stored(&large), Outcome::Stored);
+    assert_eq!(stored(&large), SendOutcome::Stored);
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use dicom_ul::Pdu;
 use dicom_ul::pdu::PDataValueType;
-use flow::dicom::{Cause, End, Event, Object, Outcome, Status, echo, send};
+use flow::dicom::{
+    AssociationEnd, DicomObject, DimseStatus, ReceiverEvent, SendCause, SendOutcome, echo, send,
+};
 
 use super::raw::{associated, fragment, store, store_command};
 use crate::support::peers::Receiving;
@@ -25,13 +27,24 @@ fn an_instance_that_is_refused_spoils_no_other() {
     let at = whole.windows(6).position(|window| window == b"\x20\x00\x0D\x00UI").expect("there is a study");
     let no_study = [&whole[..at], &whole[at + 14..]].concat();
 
-    assert_eq!(store(&mut association, &good.uid(), &whole[..50]), Status::CANNOT_UNDERSTAND.0, "cut off");
-    assert_eq!(store(&mut association, &good.uid(), &[0xFF; 999]), Status::CANNOT_UNDERSTAND.0, "garbage");
-    assert_eq!(store(&mut association, &good.uid(), &no_study), Status::CANNOT_UNDERSTAND.0, "no study");
-    assert_eq!(store(&mut association, "9.9", whole), Status::DATA_SET_MISMATCH.0, "another UID");
-    assert_eq!(store(&mut association, "../../x", whole), Status::INVALID_INSTANCE.0, "a path as UID");
-    assert_eq!(store(&mut association, &large.uid(), data_set(&large.file())), Status::OUT_OF_RESOURCES.0);
-    assert_eq!(store(&mut association, &good.uid(), whole), Status::SUCCESS.0);
+    assert_eq!(
+        store(&mut association, &good.uid(), &whole[..50]),
+        DimseStatus::CANNOT_UNDERSTAND.0,
+        "cut off"
+    );
+    assert_eq!(
+        store(&mut association, &good.uid(), &[0xFF; 999]),
+        DimseStatus::CANNOT_UNDERSTAND.0,
+        "garbage"
+    );
+    assert_eq!(store(&mut association, &good.uid(), &no_study), DimseStatus::CANNOT_UNDERSTAND.0, "no study");
+    assert_eq!(store(&mut association, "9.9", whole), DimseStatus::DATA_SET_MISMATCH.0, "another UID");
+    assert_eq!(store(&mut association, "../../x", whole), DimseStatus::INVALID_INSTANCE.0, "a path as UID");
+    assert_eq!(
+        store(&mut association, &large.uid(), data_set(&large.file())),
+        DimseStatus::OUT_OF_RESOURCES.0
+    );
+    assert_eq!(store(&mut association, &good.uid(), whole), DimseStatus::SUCCESS.0);
     association.release().unwrap();
 
     assert_eq!(receiving.study().items.len(), 1);
@@ -51,8 +64,8 @@ fn an_instance_that_is_long_and_has_no_pixels_is_taken() {
     let length = (65 << 20) as u32;
     let raw = [b"\xE1\x7F\x10\x10OB\0\0".as_slice(), &length.to_le_bytes(), &vec![1; length as usize]];
     let long = [&whole[..at], &raw.concat()].concat();
-    assert_eq!(store(&mut association, &slice.uid(), &long), Status::SUCCESS.0);
-    assert_eq!(store(&mut association, "9.9", &long), Status::DATA_SET_MISMATCH.0);
+    assert_eq!(store(&mut association, &slice.uid(), &long), DimseStatus::SUCCESS.0);
+    assert_eq!(store(&mut association, "9.9", &long), DimseStatus::DATA_SET_MISMATCH.0);
     association.release().unwrap();
     let request = receiving.study();
     assert_eq!((request.items.len(), request.attribute("patient_id")), (1, "TEST-7"));
@@ -66,7 +79,7 @@ fn a_forged_length_in_a_data_set_is_refused() {
     let mut forged = vec![8, 0, 0x16, 0, b'U', b'N', 0, 0];
     forged.extend(0xFFFF_FFF0_u32.to_le_bytes());
     forged.extend([0; 100]);
-    assert_eq!(store(&mut association, "1.2", &forged), Status::CANNOT_UNDERSTAND.0);
+    assert_eq!(store(&mut association, "1.2", &forged), DimseStatus::CANNOT_UNDERSTAND.0);
 }
 
 #[test]
@@ -92,12 +105,12 @@ fn a_huge_pdu_is_refused_when_it_is_announced() {
     let receiving = Receiving::start(|_| {});
     let mut association = associated(receiving.address);
     association.inner_stream().write_all(&[4, 0, 0xFF, 0xFF, 0xFF, 0xF0, 1, 2, 3]).unwrap();
-    let event = receiving.event("closed", |event| matches!(event, Event::Closed { .. }));
+    let event = receiving.event("closed", |event| matches!(event, ReceiverEvent::Closed { .. }));
     assert!(event.to_string().contains("announced a PDU of 4294967280 bytes"), "{event}");
 
     let mut stream = TcpStream::connect(receiving.address).unwrap();
     stream.write_all(&[1, 0, 0xFF, 0xFF, 0xFF, 0xFF]).unwrap();
-    let event = receiving.event("turned away", |event| matches!(event, Event::TurnedAway { .. }));
+    let event = receiving.event("turned away", |event| matches!(event, ReceiverEvent::TurnedAway { .. }));
     assert!(event.to_string().contains("announced a PDU of 4294967295 bytes"), "{event}");
 }
 
@@ -106,12 +119,12 @@ fn a_silent_peer_is_cut_off() {
     let receiving = Receiving::start(|settings| settings.idle_time_max = Duration::from_millis(300));
     let mut connected = TcpStream::connect(receiving.address).unwrap();
     connected.write_all(&[1, 0, 0, 0]).unwrap();
-    let event = receiving.event("turned away", |event| matches!(event, Event::TurnedAway { .. }));
+    let event = receiving.event("turned away", |event| matches!(event, ReceiverEvent::TurnedAway { .. }));
     assert!(event.to_string().ends_with("silent for too long"), "{event}");
     assert_eq!(connected.read(&mut [0; 8]).unwrap(), 0, "the connection is closed");
 
     let mut association = associated(receiving.address);
-    let event = receiving.event("closed", |event| matches!(event, Event::Closed { .. }));
+    let event = receiving.event("closed", |event| matches!(event, ReceiverEvent::Closed { .. }));
     assert!(event.to_string().ends_with("silent for too long"), "{event}");
     assert!(matches!(association.receive().unwrap(), Pdu::AbortRQ { .. }), "the peer is told");
 }
@@ -123,7 +136,7 @@ fn garbage_is_turned_away_and_others_are_served() {
     for garbage in [b"GET / HTTP/1.1\r\nHost: pacs\r\n\r\n".as_slice(), &[0; 64], &[4, 0, 0, 0, 0, 1, 9]] {
         let mut stream = TcpStream::connect(receiving.address).unwrap();
         stream.write_all(garbage).unwrap();
-        receiving.event("turned away", |event| matches!(event, Event::TurnedAway { .. }));
+        receiving.event("turned away", |event| matches!(event, ReceiverEvent::TurnedAway { .. }));
     }
     let slice = Slice::new("1.2.3", 1);
     assert_eq!(store(&mut association, &slice.uid(), data_set(&slice.file())), 0);
@@ -145,7 +158,9 @@ fn one_association_too_many_is_rejected_for_the_moment() {
     let error = echo(&receiving.destination("FLOW")).unwrap_err();
     assert!(error.to_string().contains("local limit exceeded"), "{error}");
     association.release().unwrap();
-    receiving.event("closed", |event| matches!(event, Event::Closed { end: End::Released, .. }));
+    receiving.event("closed", |event| {
+        matches!(event, ReceiverEvent::Closed { end: AssociationEnd::Released, .. })
+    });
     crate::support::peers::until("there is room again", || echo(&receiving.destination("FLOW")).ok());
 }
 
@@ -163,11 +178,14 @@ fn too_much_waiting_is_refused_until_it_is_taken() {
         },
     );
     let destination = receiving.destination("FLOW");
-    let object = |study: &str| vec![Object::read("slice", Slice::new(study, 1).file().into()).unwrap()];
+    let object = |study: &str| vec![DicomObject::read("slice", Slice::new(study, 1).file().into()).unwrap()];
     assert!(send(&destination, &object("1.2.3")).unwrap()[0].outcome.is_stored());
     receiving.study();
     let outcome = send(&destination, &object("1.2.4")).unwrap().remove(0).outcome;
-    assert!(matches!(outcome, Outcome::Refused { status: Status::OUT_OF_RESOURCES, .. }), "{outcome}");
+    assert!(
+        matches!(outcome, SendOutcome::Refused { status: DimseStatus::OUT_OF_RESOURCES, .. }),
+        "{outcome}"
+    );
     take.send(()).unwrap();
     crate::support::peers::until("there is room again", || {
         send(&destination, &object("1.2.4")).unwrap()[0].outcome.is_stored().then_some(())
@@ -185,11 +203,11 @@ fn a_stop_aborts_associations_and_keeps_what_they_sent() {
     assert_eq!(store(&mut association, &slice.uid(), data_set(&slice.file())), 0);
     receiving.stop();
     assert!(matches!(association.receive().unwrap(), Pdu::AbortRQ { .. }));
-    let kept = receiving.event("kept", |event| matches!(event, Event::Kept { instances: 1, .. }));
-    let Event::Kept { folder, .. } = kept else { unreachable!("it was looked for") };
+    let kept = receiving.event("kept", |event| matches!(event, ReceiverEvent::Kept { instances: 1, .. }));
+    let ReceiverEvent::Kept { folder, .. } = kept else { unreachable!("it was looked for") };
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     assert_eq!(files.filter(|path| path.extension().is_some_and(|it| it == "dcm")).count(), 1);
     assert!(receiving.studies.try_recv().is_err(), "part of a study is not answered");
     let gone = echo(&receiving.destination("FLOW")).unwrap_err();
-    assert!(matches!(gone.cause, Cause::Unconnected(_)), "{gone}");
+    assert!(matches!(gone.cause, SendCause::Unconnected(_)), "{gone}");
 }

@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 
 use flow::dicom::folder;
 use flow::imaging::read_instance;
-use flow::journal::{Reader, State};
+use flow::journal::{JournalReader, RequestState};
 use flow::step::Digest;
 
 use super::web::Serving;
@@ -134,15 +134,16 @@ fn said(file: &Path, output: &Output) -> Option<Fate> {
 /// What was stored is answered: the fate of each SOP instance by its study's folder.
 fn answered(state: &Path) -> BTreeMap<String, Fate> {
     until("all that was stored is answered", || {
-        let rows = Reader::open(state).ok()?.requests().ok()?;
+        let rows = JournalReader::open(state).ok()?.requests().ok()?;
         let mut fates = BTreeMap::new();
         for folder in fs::read_dir(state.join("inbox")).unwrap() {
             let folder = folder.unwrap().path();
             if !folder.file_name().unwrap().to_string_lossy().starts_with("study-") {
                 continue;
             }
-            let has = |row: &&flow::journal::Row| row.claims.iter().any(|one| Path::new(one) == folder);
-            let row = rows.iter().find(has).filter(|row| row.state == State::Answered)?;
+            let has =
+                |row: &&flow::journal::RequestRow| row.claims.iter().any(|one| Path::new(one) == folder);
+            let row = rows.iter().find(has).filter(|row| row.state == RequestState::Answered)?;
             let fate = if row.failed { Fate::AnsweredWithError } else { Fate::AnsweredComplete };
             for file in fs::read_dir(&folder).unwrap() {
                 let name = file.unwrap().file_name().to_string_lossy().into_owned();

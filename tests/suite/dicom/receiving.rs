@@ -7,8 +7,8 @@ use std::slice;
 use std::thread;
 
 use dicom_dictionary_std::uids;
-use flow::dicom::{End, Event, folder, release};
-use flow::step::{Digest, Request, Table};
+use flow::dicom::{AssociationEnd, ReceiverEvent, folder, release};
+use flow::step::{Digest, Request, StepTable};
 
 use crate::support::peers::{Receiving, run, tool};
 use crate::support::slices::{Slice, data_set};
@@ -69,7 +69,7 @@ fn a_study_from_storescu_becomes_a_request_and_can_be_released() {
     ] {
         assert_eq!(request.attribute(name), value, "{name}");
     }
-    let table = Table::built_in();
+    let table = StepTable::built_in();
     assert!(
         request.attributes.keys().all(|name| table.attribute(name).is_some()),
         "a `when` can name every attribute"
@@ -151,7 +151,7 @@ fn another_called_title_is_rejected_unless_any_is_taken() {
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("Called AE Title Not Recognized"));
 
-    let receiving = Receiving::start(|settings| settings.called = flow::dicom::Called::Any);
+    let receiving = Receiving::start(|settings| settings.called = flow::dicom::CalledTitles::Any);
     assert!(run(Command::new(ECHOSCU).args(receiving.arguments("OTHER"))).status.success());
 }
 
@@ -162,8 +162,9 @@ fn an_aborted_association_leaves_what_was_sent() {
     let slices = slices("1.2.3", 1..4);
     let receiving = Receiving::start(|_| {});
     storescu(&["--abort"], &receiving.arguments("FLOW"), &written(folder.path(), &slices));
-    receiving
-        .event("aborted", |event| matches!(event, Event::Closed { end: End::Aborted, instances: 3, .. }));
+    receiving.event("aborted", |event| {
+        matches!(event, ReceiverEvent::Closed { end: AssociationEnd::Aborted, instances: 3, .. })
+    });
     let request = receiving.study();
     assert_eq!(request.attribute("association"), "aborted");
     assert_holds(&request, &slices);

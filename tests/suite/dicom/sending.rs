@@ -5,7 +5,9 @@ use std::net::TcpListener;
 use std::process::Command;
 use std::time::Duration;
 
-use flow::dicom::{Cause, Decode, Destination, Object, Outcome, PlainPixels, echo, send, send_each};
+use flow::dicom::{
+    DecodeFunction, DicomObject, DimseNode, PlainPixels, SendCause, SendOutcome, echo, send, send_each,
+};
 
 use crate::support::orthanc::Orthanc;
 use crate::support::peers::{Background, Receiving, answering, run, tool, until};
@@ -24,15 +26,15 @@ fn slices() -> Vec<Slice> {
         .collect()
 }
 
-fn objects(slices: &[Slice]) -> Vec<Object> {
-    slices.iter().map(|slice| Object::read(slice.uid(), slice.file().into()).unwrap()).collect()
+fn objects(slices: &[Slice]) -> Vec<DicomObject> {
+    slices.iter().map(|slice| DicomObject::read(slice.uid(), slice.file().into()).unwrap()).collect()
 }
 
-fn assert_all_stored(destination: &Destination, slices: &[Slice]) {
+fn assert_all_stored(destination: &DimseNode, slices: &[Slice]) {
     let sent = send(destination, &objects(slices)).unwrap();
     let uids: Vec<&str> = sent.iter().map(|one| one.sop_instance_uid.as_str()).collect();
     assert_eq!(uids, slices.iter().map(Slice::uid).collect::<Vec<_>>());
-    assert!(sent.iter().all(|one| one.outcome == Outcome::Stored), "{sent:?}");
+    assert!(sent.iter().all(|one| one.outcome == SendOutcome::Stored), "{sent:?}");
 }
 
 #[test]
@@ -61,9 +63,9 @@ fn a_destination_that_refuses_is_told_with_a_remedy() {
     let destination = format!("DCMTK@127.0.0.1:{port}").parse().unwrap();
     let error = until("storescp refuses", || {
         let error = send(&destination, &objects(&slices())).unwrap_err();
-        (!matches!(error.cause, Cause::Unconnected(_))).then_some(error)
+        (!matches!(error.cause, SendCause::Unconnected(_))).then_some(error)
     });
-    assert!(matches!(error.cause, Cause::Rejected(_)), "{error}");
+    assert!(matches!(error.cause, SendCause::Rejected(_)), "{error}");
 
     let receiving = Receiving::start(|_| {});
     let error = echo(&receiving.destination("OTHER")).unwrap_err();
@@ -75,9 +77,9 @@ fn a_destination_that_refuses_is_told_with_a_remedy() {
 fn a_destination_that_says_nothing_is_not_waited_for_for_ever() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let mut destination: Destination = format!("MUTE@{address}").parse().unwrap();
+    let mut destination: DimseNode = format!("MUTE@{address}").parse().unwrap();
     destination.wait_max = Duration::from_millis(100);
-    assert!(matches!(echo(&destination).unwrap_err().cause, Cause::Silent));
+    assert!(matches!(echo(&destination).unwrap_err().cause, SendCause::Silent));
 }
 
 #[test]
@@ -92,8 +94,8 @@ fn a_class_that_is_not_taken_is_told_for_its_object() {
     compressed.transfer_syntax = dicom_dictionary_std::uids::RLE_LOSSLESS;
     let both = objects(&[compressed.clone(), Slice::new("1.2.3", 1)]);
     let sent = send(&answering("ANY", port), &both).unwrap();
-    assert!(matches!(&sent[0].outcome, Outcome::NotTaken { .. }), "{}", sent[0].outcome);
-    assert_eq!(sent[1].outcome, Outcome::Stored);
+    assert!(matches!(&sent[0].outcome, SendOutcome::NotTaken { .. }), "{}", sent[0].outcome);
+    assert_eq!(sent[1].outcome, SendOutcome::Stored);
 
     let sent = send(&answering("ANY", port), &objects(&[compressed])).unwrap();
     let told = sent[0].outcome.to_string();
@@ -171,16 +173,16 @@ fn compressed_objects_are_decoded_for_who_takes_no_others() {
     let compressed =
         Slice { transfer_syntax: dicom_dictionary_std::uids::RLE_LOSSLESS, ..Slice::new("1.2.3", 9) };
     let objects = objects(std::slice::from_ref(&compressed));
-    let decode: Decode = |_| {
+    let decode: DecodeFunction = |_| {
         let (vr, photometric_interpretation) = (*b"OW", "MONOCHROME2".to_owned());
         Ok(PlainPixels { vr, bytes: vec![7; 2 * 32 * 32], photometric_interpretation })
     };
     let mut outcomes = Vec::new();
     let destination = answering("ANY", port);
     send_each(&destination, &objects, Some(decode), &mut |sent| outcomes.push(sent.outcome)).unwrap();
-    let broken: Decode = |_| Err("a fragment is cut off".to_owned());
+    let broken: DecodeFunction = |_| Err("a fragment is cut off".to_owned());
     send_each(&destination, &objects, Some(broken), &mut |sent| outcomes.push(sent.outcome)).unwrap();
-    assert_eq!(outcomes[0], Outcome::Stored);
+    assert_eq!(outcomes[0], SendOutcome::Stored);
     assert!(outcomes[1].to_string().ends_with("cannot be decoded: a fragment is cut off"), "{}", outcomes[1]);
     let stored = dicom_object::open_file(folder.path().join(format!("CT.{}", compressed.uid()))).unwrap();
     let pixels = stored.element(dicom_dictionary_std::tags::PIXEL_DATA).unwrap().to_bytes().unwrap();
@@ -208,12 +210,12 @@ fn what_dcmtk_compressed_arrives_as_it_was_before() {
         let [plain, compressed] = ["plain", "compressed"].map(|name| folder.path().join(name));
         fs::write(&plain, slice.file()).unwrap();
         assert!(run(Command::new(encoder).args(option).arg(&plain).arg(&compressed)).status.success());
-        let object = Object::open("compressed", &compressed).unwrap();
+        let object = DicomObject::open("compressed", &compressed).unwrap();
         assert_ne!(object.transfer_syntax_uid(), slice.transfer_syntax);
         let mut outcomes = Vec::new();
-        let decode: Option<Decode> = Some(flow::dicom::plain_pixels);
+        let decode: Option<DecodeFunction> = Some(flow::dicom::plain_pixels);
         send_each(&destination, &[object], decode, &mut |sent| outcomes.push(sent.outcome)).unwrap();
-        assert_eq!(outcomes, [Outcome::Stored], "{encoder}");
+        assert_eq!(outcomes, [SendOutcome::Stored], "{encoder}");
         let stored = folder.path().join("stored").join(format!("CT.{}", slice.uid()));
         let stored = dicom_object::open_file(stored).unwrap();
         assert_eq!(stored.meta().transfer_syntax(), slice.transfer_syntax);

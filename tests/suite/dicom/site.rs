@@ -9,7 +9,7 @@ use dicom_dictionary_std::uids;
 use dicom_ul::Pdu;
 use dicom_ul::association::ClientAssociationOptions;
 use dicom_ul::pdu::{AssociationRQ, PresentationContextProposed, write_pdu};
-use flow::dicom::Event;
+use flow::dicom::ReceiverEvent;
 
 use crate::run::Place;
 use crate::run::nodes::Listening;
@@ -142,7 +142,7 @@ fn a_service_that_is_not_there_is_refused_in_the_negotiation() {
     let query = ["-S", "-k", "QueryRetrieveLevel=STUDY", "-k", "PatientID=1"];
     let (content, text) = said(&run(Command::new(findscu).args(query).args(receiving.arguments("FLOW"))));
     assert!(!content && text.contains("No Acceptable Presentation Contexts"), "{text}");
-    receiving.event("closed", |event| matches!(event, Event::Closed { .. }));
+    receiving.event("closed", |event| matches!(event, ReceiverEvent::Closed { .. }));
 }
 
 #[test]

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use flow::dicom::{End, Event, Settings, Status, Stop, Watched, folder, serve};
+use flow::dicom::{
+    AssociationEnd, DimseStatus, ReceiveSettings, ReceiverEvent, StopHandle, WatchedFolder, folder, serve,
+};
 
 use crate::support::peers::{Receiving, run, until};
 use crate::support::slices::Slice;
@@ -25,7 +27,7 @@ impl Watching {
         let folder = kept.path().join("watched");
         fs::create_dir(&folder).unwrap();
         lay(&folder);
-        let mut watched = Watched::new(folder.clone());
+        let mut watched = WatchedFolder::new(folder.clone());
         watched.settle_time = Duration::from_millis(50);
         watched.interval = Duration::from_millis(20);
         watched.retry_time = Duration::from_millis(50);
@@ -38,8 +40,8 @@ impl Watching {
         Watching { receiving, folder, _kept: kept }
     }
 
-    fn refused(&self, status: Status) -> Event {
-        let is_it = |event: &Event| matches!(event, Event::Refused { status: other, .. } if *other == status);
+    fn refused(&self, status: DimseStatus) -> ReceiverEvent {
+        let is_it = |event: &ReceiverEvent| matches!(event, ReceiverEvent::Refused { status: other, .. } if *other == status);
         self.receiving.event("refused", is_it)
     }
 }
@@ -72,8 +74,8 @@ fn a_study_that_is_put_into_the_folder_becomes_a_request() {
         );
     }
     assert_eq!((request.attribute("calling_ae"), request.attribute("association")), ("", "released"));
-    let event = watching.receiving.event("closed", |event| matches!(event, Event::Closed { .. }));
-    assert!(matches!(event, Event::Closed { end: End::Released, .. }), "{event}");
+    let event = watching.receiving.event("closed", |event| matches!(event, ReceiverEvent::Closed { .. }));
+    assert!(matches!(event, ReceiverEvent::Closed { end: AssociationEnd::Released, .. }), "{event}");
     assert!(names(&below).is_empty(), "what has been taken is gone");
 }
 
@@ -157,21 +159,21 @@ fn a_file_that_was_copied_before_a_kill_is_taken_once() {
 #[test]
 fn without_room_a_file_waits_where_it_is() {
     let kept = tempfile::tempdir().unwrap();
-    let mut watched = Watched::new(kept.path().to_owned());
+    let mut watched = WatchedFolder::new(kept.path().to_owned());
     watched.settle_time = Duration::from_millis(10);
     watched.interval = Duration::from_millis(10);
     watched.retry_time = Duration::from_millis(10);
     fs::write(kept.path().join("one"), Slice::new("1.2.3", 1).file()).unwrap();
     let receiving = Receiving::start(|settings| {
         settings.free_bytes_min = u64::MAX;
-        settings.watched = vec![watched, Watched::new(kept.path().join("nowhere"))];
+        settings.watched = vec![watched, WatchedFolder::new(kept.path().join("nowhere"))];
     });
     for _ in 0..2 {
         receiving.event("refused", |event| {
-            matches!(event, Event::Refused { status: Status::OUT_OF_RESOURCES, .. })
+            matches!(event, ReceiverEvent::Refused { status: DimseStatus::OUT_OF_RESOURCES, .. })
         });
     }
-    let event = receiving.event("not watched", |event| matches!(event, Event::NotWatched { .. }));
+    let event = receiving.event("not watched", |event| matches!(event, ReceiverEvent::NotWatched { .. }));
     assert!(event.to_string().contains("nowhere: No such file"), "{event}");
     assert_eq!(names(kept.path()), ["one"]);
 }
@@ -182,9 +184,9 @@ fn the_inbox_is_not_watched() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let inbox = kept.path().join("state/inbox");
     for folder in [kept.path().to_owned(), inbox.join("study"), inbox.join("../../state")] {
-        let mut settings = Settings::new("FLOW".parse().unwrap(), inbox.clone());
-        settings.watched = vec![Watched::new(folder)];
-        let error = serve(Some(&listener), &settings, &Stop::default(), |_| {}, |_| {}).unwrap_err();
+        let mut settings = ReceiveSettings::new("FLOW".parse().unwrap(), inbox.clone());
+        settings.watched = vec![WatchedFolder::new(folder)];
+        let error = serve(Some(&listener), &settings, &StopHandle::default(), |_| {}, |_| {}).unwrap_err();
         assert!(error.to_string().contains("is watched, and the inbox"), "{error}");
     }
 }
@@ -194,7 +196,7 @@ fn a_cut_file_is_set_aside_and_tells_no_name() {
     let slice = Slice::new("1.2.3", 1);
     let watching =
         Watching::start(|folder| fs::write(folder.join("Test^Seven.dcm"), &slice.file()[..500]).unwrap());
-    let event = watching.refused(Status::CANNOT_UNDERSTAND).to_string();
+    let event = watching.refused(DimseStatus::CANNOT_UNDERSTAND).to_string();
     assert!(!event.contains("Seven"), "{event}");
     until("it is set aside", || watching.folder.join("refused/Test^Seven.dcm").exists().then_some(()));
 }

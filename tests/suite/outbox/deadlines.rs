@@ -4,9 +4,9 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use flow::dataflow::Dataflow;
-use flow::journal::State;
-use flow::outbox::Clock;
-use flow::step::{Files, Outputs, Request, Step, Table};
+use flow::journal::RequestState;
+use flow::outbox::DeliveryClock;
+use flow::step::{Request, ResponseFiles, Step, StepOutputs, StepTable};
 
 use super::provider::{Answer, Provider};
 use super::{Post, Says, Told, at_once, file, forward, patient, policies};
@@ -16,17 +16,18 @@ use crate::support::peers::{DEADLINE, until};
 fn overdue() -> (Post, Sender<()>) {
     let (go, held) = channel();
     let held = Mutex::new(held);
-    let make = Step::new("make", 1, "For tests.").takes::<Request>("request").gives::<Files>("files");
+    let make = Step::new("make", 1, "For tests.").takes::<Request>("request").gives::<ResponseFiles>("files");
     let make = make.runs(move |_| {
         held.lock().unwrap().recv_timeout(DEADLINE).expect("the test lets it go");
-        Ok(Outputs::one("files", Files(vec![file("1.2.1", 2)])))
+        Ok(StepOutputs::one("files", ResponseFiles(vec![file("1.2.1", 2)])))
     });
-    let apologise =
-        Step::new("apologise", 1, "For tests.").takes::<Request>("request").gives::<Files>("files");
-    let apologise = apologise.runs(|_| Ok(Outputs::one("files", Files(vec![file("1.2.1", 1)]))));
+    let respond_overdue =
+        Step::new("apologise", 1, "For tests.").takes::<Request>("request").gives::<ResponseFiles>("files");
+    let respond_overdue =
+        respond_overdue.runs(|_| Ok(StepOutputs::one("files", ResponseFiles(vec![file("1.2.1", 1)]))));
     let text = "dataflow: post\nlimits: {deadline: 10 ms}\nsteps:\n  make: {step: make, needs: {request: request}}\n\
                 response: [make]\nfailure:\n  sorry: {step: apologise, needs: {request: request}}\n";
-    let table = Table::default().with(make).with(apologise);
+    let table = StepTable::default().with(make).with(respond_overdue);
     (Post::with(Arc::new(Dataflow::parse("post.yaml", text, &table).unwrap())), go)
 }
 
@@ -41,18 +42,22 @@ fn complete(says: Says) -> Vec<String> {
 fn an_apology_that_waits_gives_its_place_to_the_result() {
     let (post, go) = overdue();
     let destination = policies::nobody();
-    let told =
-        post.run(&["1"], vec![forward(destination.clone(), patient())], Clock::usual(), |outbox, says| {
+    let told = post.run(
+        &["1"],
+        vec![forward(destination.clone(), patient())],
+        DeliveryClock::usual(),
+        |outbox, says| {
             assert!(matches!(says.recv_timeout(DEADLINE), Ok(Told::Delayed(_))), "the apology waits");
             go.send(()).unwrap();
             assert!(matches!(says.recv_timeout(DEADLINE), Ok(Told::Delayed(_))), "the result waits");
             let pacs = Provider::at(destination.address.parse().unwrap(), |_, _| Answer::Status(0));
-            outbox.hurry(super::request("1").id);
+            outbox.expedite(super::request("1").id);
             assert_eq!(complete(says), ["2.dcm"]);
             assert_eq!(pacs.arrived().into_keys().collect::<Vec<_>>(), ["1.2.1.1.2"]);
-        });
+        },
+    );
     assert!(matches!(told[..], [Told::Answered]), "{told:?}");
-    assert_eq!(post.states(), [State::Answered]);
+    assert_eq!(post.states(), [RequestState::Answered]);
 }
 
 #[test]
@@ -65,15 +70,16 @@ fn an_apology_that_is_answered_late_is_not_taken_for_the_result() {
         Answer::Status(0)
     });
     let folder = post.path("output/1");
-    let told = post.run(&["1"], vec![forward(pacs.destination(), at_once(1))], Clock::usual(), |_, says| {
-        until("the apology is on its way", || (pacs.arrived().len() == 1).then_some(()));
-        go.send(()).unwrap();
-        until("the result is in its place", || folder.join("2.dcm").exists().then_some(()));
-        answer.send(()).unwrap();
-        answer.send(()).unwrap();
-        assert_eq!(complete(says), ["2.dcm"]);
-    });
+    let told =
+        post.run(&["1"], vec![forward(pacs.destination(), at_once(1))], DeliveryClock::usual(), |_, says| {
+            until("the apology is on its way", || (pacs.arrived().len() == 1).then_some(()));
+            go.send(()).unwrap();
+            until("the result is in its place", || folder.join("2.dcm").exists().then_some(()));
+            answer.send(()).unwrap();
+            answer.send(()).unwrap();
+            assert_eq!(complete(says), ["2.dcm"]);
+        });
     assert!(matches!(told[..], [Told::Answered]), "{told:?}");
     assert_eq!(post.deliveries("1")[0].files.len(), 1);
-    assert_eq!((post.states(), pacs.arrived().len()), (vec![State::Answered], 2));
+    assert_eq!((post.states(), pacs.arrived().len()), (vec![RequestState::Answered], 2));
 }

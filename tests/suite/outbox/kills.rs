@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use flow::journal::{Entry, Reader, State};
+use flow::journal::{JournalEntry, JournalReader, RequestState};
 
 use super::provider::{Answer, Provider};
 use crate::support::peers::until;
@@ -36,11 +36,11 @@ fn start(folder: &Path, provider: &Provider) -> Child {
 }
 
 /// How many answers are recorded of the only request, and where it stands.
-fn recorded(folder: &Path) -> Option<(usize, State)> {
-    let reader = Reader::open(&folder.join("flow-state")).ok()?;
+fn recorded(folder: &Path) -> Option<(usize, RequestState)> {
+    let reader = JournalReader::open(&folder.join("flow-state")).ok()?;
     let row = reader.requests().ok()?.pop()?;
     let entries = reader.history(row.number).ok()?.entries;
-    let sent = entries.iter().filter(|dated| matches!(dated.entry, Entry::Sent { .. }));
+    let sent = entries.iter().filter(|dated| matches!(dated.entry, JournalEntry::Sent { .. }));
     Some((sent.count(), row.state))
 }
 
@@ -79,7 +79,7 @@ fn killed_in_the_middle_of_a_delivery_it_sends_nothing_twice_that_was_answered()
     holding.store(false, Ordering::Relaxed);
     let mut flow = start(folder.path(), &provider);
     assert!(flow.wait().unwrap().success());
-    assert_eq!(recorded(folder.path()).unwrap().1, State::Answered);
+    assert_eq!(recorded(folder.path()).unwrap().1, RequestState::Answered);
     let answered = answered.lock().unwrap();
     assert_eq!(answered.len(), OBJECTS as usize, "all have arrived");
     assert!(answered.values().all(|times| *times == 1), "{answered:?}");

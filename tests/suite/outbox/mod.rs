@@ -12,15 +12,17 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use flow::admission::{Delivery, FileState};
+use flow::admission::{DeliveryRecord, FileState};
 use flow::dataflow::Dataflow;
-use flow::dicom::Destination;
+use flow::dicom::DimseNode;
 use flow::dicom::deliver::{ObjectDestination, ObjectTarget, ObjectVerifier};
-use flow::engine::{self, Entrance, Settings, Unobserved};
-use flow::files::Folder;
-use flow::journal::{Arrival, Journal, Reader, State};
-use flow::outbox::{Clock, Event, Forward, Outbox, Policy, Setup};
-use flow::step::{Digest, File, Files, Item, ItemPlace, Outputs, Request, Step, Table};
+use flow::engine::{self, EngineSettings, NullObserver, RequestQueue};
+use flow::files::ResponseFolder;
+use flow::journal::{Journal, JournalReader, RequestArrival, RequestState};
+use flow::outbox::{DeliveryClock, DeliveryPolicy, DestinationService, Outbox, OutboxEvent, OutboxSetup};
+use flow::step::{
+    Digest, Item, ItemPlace, Request, ResponseFile, ResponseFiles, Step, StepOutputs, StepTable,
+};
 use flow::store::Store;
 
 use crate::support::slices::Slice;
@@ -35,7 +37,7 @@ struct Post {
 #[derive(Debug)]
 enum Told {
     Delayed(String),
-    Forwarded(Delivery),
+    Forwarded(DeliveryRecord),
     NotWritten(String),
     Answered,
 }
@@ -60,16 +62,16 @@ impl Post {
     fn run(
         &self,
         requests: &[&str],
-        destinations: Vec<Forward>,
-        clock: Clock,
+        destinations: Vec<DestinationService>,
+        clock: DeliveryClock,
         test: impl FnOnce(&Outbox, Says) + Send,
     ) -> Vec<Told> {
         let destinations = [self.folder(at_once(1))].into_iter().chain(destinations).collect();
         self.run_to(requests, destinations, clock, test)
     }
 
-    fn folder(&self, policy: Policy) -> Forward {
-        Forward { destination: Arc::new(Folder::at(self.path("output")).unwrap()), policy }
+    fn folder(&self, policy: DeliveryPolicy) -> DestinationService {
+        DestinationService { destination: Arc::new(ResponseFolder::at(self.path("output")).unwrap()), policy }
     }
 
     /// Runs until all requests, and what was left of earlier runs, are delivered or can wait. `test` sees
@@ -77,8 +79,8 @@ impl Post {
     fn run_to(
         &self,
         requests: &[&str],
-        destinations: Vec<Forward>,
-        clock: Clock,
+        destinations: Vec<DestinationService>,
+        clock: DeliveryClock,
         test: impl FnOnce(&Outbox, Says) + Send,
     ) -> Vec<Told> {
         let store = Arc::new(Store::at(self.path("store")).unwrap());
@@ -86,7 +88,7 @@ impl Post {
         let journal = Arc::new(Journal::open(&self.path("state"), store, 0).unwrap());
         let (tell, says) = mpsc::channel();
         let tell = Mutex::new(tell);
-        let outbox = Outbox::open(Setup {
+        let outbox = Outbox::open(OutboxSetup {
             destinations,
             waits: Vec::new(),
             journal: Arc::clone(&journal),
@@ -96,51 +98,52 @@ impl Post {
         let outbox = outbox.unwrap();
         let dataflow = &self.dataflow;
         let one = NonZero::new(1).unwrap();
-        let settings = Settings { workers: one, lanes: one, memory: 1 << 30, mesh: None };
+        let settings = EngineSettings { workers: one, lanes: one, memory: 1 << 30, mesh: None };
         let (seen, other) = (&outbox, Arc::clone(&journal));
-        let source = |entrance: &Entrance| {
+        let source = |queue: &RequestQueue| {
             for row in other.unanswered("post").unwrap() {
                 let history = other.history(row.number).unwrap().unwrap();
-                entrance.deliver(other.receipt(&history).unwrap(), history.response().unwrap().clone());
+                queue.deliver(other.receipt(&history).unwrap(), history.response().unwrap().clone());
             }
             for name in requests {
                 let version = dataflow.digest();
                 let (request, program) = (request(name), version);
-                let arrival = Arrival { request, dataflow: "post".to_owned(), version, program };
-                entrance.submit(other.accept(arrival).unwrap());
+                let arrival = RequestArrival { request, dataflow: "post".to_owned(), version, program };
+                queue.submit(other.accept(arrival).unwrap());
             }
             test(seen, &says);
             says
         };
-        let ran = engine::run(Arc::clone(dataflow), journal, settings, Arc::new(Unobserved), source, &outbox);
+        let ran =
+            engine::run(Arc::clone(dataflow), journal, settings, Arc::new(NullObserver), source, &outbox);
         let says = ran.unwrap().unwrap();
         outbox.drain();
         says.try_iter().collect()
     }
 
-    fn states(&self) -> Vec<State> {
-        let reader = Reader::open(&self.path("state")).unwrap();
+    fn states(&self) -> Vec<RequestState> {
+        let reader = JournalReader::open(&self.path("state")).unwrap();
         reader.requests().unwrap().into_iter().map(|row| row.state).collect()
     }
 
     /// What stands in the folder of a response.
-    fn deliveries(&self, name: &str) -> Vec<Delivery> {
+    fn deliveries(&self, name: &str) -> Vec<DeliveryRecord> {
         let path = self.path("output").join(name).join("delivery.json");
         serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
     }
 }
 
-fn told(event: &Event) -> Told {
+fn told(event: &OutboxEvent) -> Told {
     match event {
-        Event::Delayed { delivery, .. } => Told::Delayed(delivery.destination.clone()),
-        Event::Forwarded { delivery, .. } => Told::Forwarded(Delivery::clone(delivery)),
-        Event::Answered { .. } => Told::Answered,
-        Event::NotWritten { error, .. } => Told::NotWritten((*error).to_owned()),
+        OutboxEvent::Delayed { delivery, .. } => Told::Delayed(delivery.destination.clone()),
+        OutboxEvent::Forwarded { delivery, .. } => Told::Forwarded(DeliveryRecord::clone(delivery)),
+        OutboxEvent::Answered { .. } => Told::Answered,
+        OutboxEvent::NotWritten { error, .. } => Told::NotWritten((*error).to_owned()),
     }
 }
 
 /// What was told of destinations that were done.
-fn forwarded(told: &[Told]) -> Vec<&Delivery> {
+fn forwarded(told: &[Told]) -> Vec<&DeliveryRecord> {
     let forwarded = told.iter().filter_map(|one| match one {
         Told::Forwarded(delivery) => Some(delivery),
         Told::Delayed(_) | Told::NotWritten(_) | Told::Answered => None,
@@ -148,7 +151,7 @@ fn forwarded(told: &[Told]) -> Vec<&Delivery> {
     forwarded.collect()
 }
 
-fn states(delivery: &Delivery) -> Vec<FileState> {
+fn states(delivery: &DeliveryRecord) -> Vec<FileState> {
     delivery.files.iter().map(|file| file.state).collect()
 }
 
@@ -167,38 +170,41 @@ fn uid(request: &str, number: u32) -> String {
 
 /// One step, which gives so many objects.
 fn dataflow(objects: u32) -> Arc<Dataflow> {
-    let step = Step::new("make", 1, "For tests.").takes::<Request>("request").gives::<Files>("files");
+    let step = Step::new("make", 1, "For tests.").takes::<Request>("request").gives::<ResponseFiles>("files");
     let step = step.runs(move |call| {
         let study = format!("1.2.{}", call.input::<Request>("request").name);
-        Ok(Outputs::one("files", Files((1..=objects).map(|number| file(&study, number)).collect())))
+        Ok(StepOutputs::one(
+            "files",
+            ResponseFiles((1..=objects).map(|number| file(&study, number)).collect()),
+        ))
     });
     let text = "dataflow: post\nsteps:\n  make: {step: make, needs: {request: request}}\nresponse: [make]\n";
-    Arc::new(Dataflow::parse("post.yaml", text, &Table::default().with(step)).unwrap())
+    Arc::new(Dataflow::parse("post.yaml", text, &StepTable::default().with(step)).unwrap())
 }
 
-fn file(study: &str, number: u32) -> File {
+fn file(study: &str, number: u32) -> ResponseFile {
     let bytes = Slice::new(study, number).file();
-    File::new(format!("{number}.dcm"), "application/dicom", bytes)
+    ResponseFile::new(format!("{number}.dcm"), "application/dicom", bytes)
 }
 
-fn forward(destination: Destination, policy: Policy) -> Forward {
+fn forward(destination: DimseNode, policy: DeliveryPolicy) -> DestinationService {
     let target = ObjectTarget::Node(Box::new(destination));
-    Forward { destination: Arc::new(ObjectDestination { target, verifier: None }), policy }
+    DestinationService { destination: Arc::new(ObjectDestination { target, verifier: None }), policy }
 }
 
 /// A destination whose objects are looked for after they were sent.
-fn verified(destination: Destination, policy: Policy, verifier: ObjectVerifier) -> Forward {
+fn verified(destination: DimseNode, policy: DeliveryPolicy, verifier: ObjectVerifier) -> DestinationService {
     let (target, verifier) = (ObjectTarget::Node(Box::new(destination)), Some(verifier));
-    Forward { destination: Arc::new(ObjectDestination { target, verifier }), policy }
+    DestinationService { destination: Arc::new(ObjectDestination { target, verifier }), policy }
 }
 
 /// A few tries, one after the other, and no more.
-fn at_once(tries: usize) -> Policy {
+fn at_once(tries: usize) -> DeliveryPolicy {
     let quick = vec![Duration::ZERO; tries - 1];
-    Policy { quick, give_up_after: Duration::ZERO, ..Policy::default() }
+    DeliveryPolicy { quick, give_up_after: Duration::ZERO, ..DeliveryPolicy::default() }
 }
 
 /// A try, and then long waits.
-fn patient() -> Policy {
-    Policy { quick: Vec::new(), ..Policy::default() }
+fn patient() -> DeliveryPolicy {
+    DeliveryPolicy { quick: Vec::new(), ..DeliveryPolicy::default() }
 }

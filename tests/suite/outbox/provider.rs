@@ -11,7 +11,7 @@ use dicom_ul::pdu::{
     AssociationAC, PDataValue, PDataValueType, PresentationContextProposed, PresentationContextResult,
     PresentationContextResultReason as Reason, UserVariableItem, read_pdu, write_pdu,
 };
-use flow::dicom::Destination;
+use flow::dicom::DimseNode;
 
 use crate::support::peers::until;
 
@@ -79,7 +79,7 @@ impl Provider {
         Provider { address, arrived, _silent: silent }
     }
 
-    pub fn destination(&self) -> Destination {
+    pub fn destination(&self) -> DimseNode {
         format!("PACS@{}", self.address).parse().unwrap()
     }
 

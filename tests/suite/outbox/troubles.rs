@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use flow::admission::FileState;
-use flow::dicom::Object;
+use flow::dicom::DicomObject;
 use flow::dicom::deliver::{ObjectFinding, ObjectVerifier};
-use flow::journal::State;
-use flow::outbox::Clock;
+use flow::journal::RequestState;
+use flow::outbox::DeliveryClock;
 
 use super::policies::nobody;
 use super::provider::{Answer, Provider};
@@ -30,7 +30,8 @@ fn a_warning_is_a_warning_and_what_is_refused_for_good_is_not_hidden_by_the_rest
         ("1.2.1.1.3", _) => Answer::Status(0xC000),
         _ => Answer::Status(0),
     });
-    let told = post.run(&["1"], vec![forward(pacs.destination(), at_once(5))], Clock::usual(), |_, _| {});
+    let told =
+        post.run(&["1"], vec![forward(pacs.destination(), at_once(5))], DeliveryClock::usual(), |_, _| {});
     let delivery = forwarded(&told)[0];
     assert!(!delivery.complete && delivery.tries == 2, "{delivery:?}");
     let expected = [FileState::Warned, FileState::Stored, FileState::Refused, FileState::Stored];
@@ -41,10 +42,11 @@ fn a_warning_is_a_warning_and_what_is_refused_for_good_is_not_hidden_by_the_rest
     assert_eq!(arrived, [1, 2, 1, 1], "only what may be better later is sent again");
 
     // Also the next process does not send it again.
-    let told = post.run(&[], vec![forward(pacs.destination(), at_once(5))], Clock::usual(), |_, _| {});
+    let told =
+        post.run(&[], vec![forward(pacs.destination(), at_once(5))], DeliveryClock::usual(), |_, _| {});
     assert!(!forwarded(&told)[0].complete);
     assert_eq!(pacs.arrived().into_values().collect::<Vec<_>>(), arrived);
-    assert_eq!(post.states(), [State::Undelivered]);
+    assert_eq!(post.states(), [RequestState::Undelivered]);
 }
 
 /// The longest silence of a provider: more than a busy machine needs for an answer.
@@ -60,11 +62,12 @@ fn whatever_breaks_off_in_the_middle_it_goes_on_with_what_was_not_answered() {
         });
         let mut destination = pacs.destination();
         destination.wait_max = SILENCE_MAX;
-        let told = post.run(&["1"], vec![forward(destination, at_once(2))], Clock::usual(), |_, _| {});
+        let told =
+            post.run(&["1"], vec![forward(destination, at_once(2))], DeliveryClock::usual(), |_, _| {});
         let delivery = forwarded(&told)[0];
         assert!(delivery.complete && delivery.tries == 2, "{trouble:?}: {delivery:?}");
         assert_eq!(pacs.arrived().into_values().collect::<Vec<_>>(), [1, 1, 2, 1], "{trouble:?}");
-        assert_eq!(post.states(), [State::Answered]);
+        assert_eq!(post.states(), [RequestState::Answered]);
     }
 }
 
@@ -82,7 +85,7 @@ fn an_object_that_always_breaks_it_off_blocks_none_behind_it() {
         for tries in [1, 1, 3] {
             let forwards = vec![forward(destination.clone(), at_once(tries))];
             let requests: &[&str] = if post.path("output").exists() { &[] } else { &["1"] };
-            let told = post.run(requests, forwards, Clock::usual(), |_, _| {});
+            let told = post.run(requests, forwards, DeliveryClock::usual(), |_, _| {});
             assert!(!forwarded(&told)[0].complete, "{trouble:?}");
         }
         let arrived = pacs.arrived();
@@ -102,13 +105,15 @@ fn a_process_that_takes_a_response_up_sends_what_was_not_answered() {
         ("1.2.1.1.3", 1) => Answer::Close,
         _ => Answer::Status(0),
     });
-    let told = post.run(&["1"], vec![forward(pacs.destination(), at_once(1))], Clock::usual(), |_, _| {});
+    let told =
+        post.run(&["1"], vec![forward(pacs.destination(), at_once(1))], DeliveryClock::usual(), |_, _| {});
     assert_eq!(states(forwarded(&told)[0]), [FileState::Stored, FileState::Stored, FileState::Waiting]);
-    assert_eq!(post.states(), [State::Undelivered]);
-    let told = post.run(&[], vec![forward(pacs.destination(), at_once(1))], Clock::usual(), |_, _| {});
+    assert_eq!(post.states(), [RequestState::Undelivered]);
+    let told =
+        post.run(&[], vec![forward(pacs.destination(), at_once(1))], DeliveryClock::usual(), |_, _| {});
     assert!(forwarded(&told)[0].complete);
     assert_eq!(pacs.arrived().into_values().collect::<Vec<_>>(), [1, 1, 2, 1]);
-    assert_eq!(post.states(), [State::Answered]);
+    assert_eq!(post.states(), [RequestState::Answered]);
 }
 
 #[test]
@@ -119,14 +124,14 @@ fn delivered_means_verified_where_that_can_be_done() {
     // At first nobody can tell, then the second object is lost, also when it is looked for again, then all
     // is well.
     let log = Arc::clone(&asked);
-    let verify = move |objects: &[Object]| {
+    let verify = move |objects: &[DicomObject]| {
         let mut log = log.lock().unwrap();
         log.push(objects.len());
         let times = log.len();
         if times == 1 {
             return Err("nobody answers".to_owned());
         }
-        let safe = |object: &Object| {
+        let safe = |object: &DicomObject| {
             let is_lost = times <= 3 && object.sop_instance_uid() == "1.2.1.1.2";
             let safe = if is_lost { Err("processing failure".to_owned()) } else { Ok(()) };
             ObjectFinding { sop_instance_uid: object.sop_instance_uid().to_owned(), safe }
@@ -135,19 +140,19 @@ fn delivered_means_verified_where_that_can_be_done() {
     };
     let verify: ObjectVerifier = Arc::new(verify);
     let with = |tries| verified(pacs.destination(), at_once(tries), Arc::clone(&verify));
-    let told = post.run(&["1"], vec![with(1)], Clock::usual(), |_, _| {});
+    let told = post.run(&["1"], vec![with(1)], DeliveryClock::usual(), |_, _| {});
     let delivery = forwarded(&told)[0];
     assert_eq!((states(delivery), delivery.complete), (vec![FileState::Sent; 2], false));
     assert!(delivery.trouble.as_ref().unwrap().contains("nobody answers"));
-    assert_eq!(post.states(), [State::Undelivered]);
+    assert_eq!(post.states(), [RequestState::Undelivered]);
 
     // The next process asks again, sends again what is lost, and asks for that alone.
-    let told = post.run(&[], vec![with(2)], Clock::usual(), |_, _| {});
+    let told = post.run(&[], vec![with(2)], DeliveryClock::usual(), |_, _| {});
     let delivery = forwarded(&told)[0];
     assert_eq!((states(delivery), delivery.complete), (vec![FileState::Stored; 2], true));
     assert_eq!(*asked.lock().unwrap(), [2, 2, 1, 1]);
     assert_eq!(pacs.arrived().into_values().collect::<Vec<_>>(), [1, 2]);
-    assert_eq!(post.states(), [State::Answered]);
+    assert_eq!(post.states(), [RequestState::Answered]);
 }
 
 #[test]
@@ -155,19 +160,19 @@ fn what_is_found_a_moment_later_is_not_sent_again() {
     let post = Post::new(1);
     let pacs = Provider::start(|_, _| Answer::Status(0xB000));
     let asked = AtomicUsize::new(0);
-    let verify: ObjectVerifier = Arc::new(move |objects: &[Object]| {
+    let verify: ObjectVerifier = Arc::new(move |objects: &[DicomObject]| {
         let is_there = asked.fetch_add(1, Ordering::Relaxed) > 0;
         let safe = if is_there { Ok(()) } else { Err("not yet".to_owned()) };
         let sop_instance_uid = objects[0].sop_instance_uid().to_owned();
         Ok(vec![ObjectFinding { sop_instance_uid, safe }])
     });
     let with = |tries| verified(pacs.destination(), at_once(tries), Arc::clone(&verify));
-    let told = post.run(&["1"], vec![with(1)], Clock::usual(), |_, _| {});
+    let told = post.run(&["1"], vec![with(1)], DeliveryClock::usual(), |_, _| {});
     let missing = &forwarded(&told)[0].files[0];
     assert_eq!(missing.state, FileState::Missing);
     assert!(missing.answer.contains("not yet"), "{missing:?}");
     // What was said when it was taken is still known to the next process.
-    let told = post.run(&[], vec![with(1)], Clock::usual(), |_, _| {});
+    let told = post.run(&[], vec![with(1)], DeliveryClock::usual(), |_, _| {});
     let found = &forwarded(&told)[0].files[0];
     assert_eq!((found.state, &found.taken), (FileState::Warned, &None));
     assert!(found.answer.contains("coerced"), "{found:?}");
@@ -178,14 +183,15 @@ fn what_is_found_a_moment_later_is_not_sent_again() {
 fn what_is_there_already_is_not_refused() {
     let post = Post::new(1);
     let pacs = Provider::start(|_, _| Answer::Status(0x0111));
-    let told = post.run(&["1"], vec![forward(pacs.destination(), at_once(1))], Clock::usual(), |_, _| {});
+    let told =
+        post.run(&["1"], vec![forward(pacs.destination(), at_once(1))], DeliveryClock::usual(), |_, _| {});
     let delivery = forwarded(&told)[0];
     assert_eq!((states(delivery), delivery.complete), (vec![FileState::Warned], true));
     assert!(delivery.files[0].answer.contains("there already"), "{delivery:?}");
 
-    let verify: ObjectVerifier = Arc::new(|_: &[Object]| Err("nobody answers".to_owned()));
+    let verify: ObjectVerifier = Arc::new(|_: &[DicomObject]| Err("nobody answers".to_owned()));
     let forward = verified(pacs.destination(), at_once(1), verify);
-    let told = post.run(&["2"], vec![forward], Clock::usual(), |_, _| {});
+    let told = post.run(&["2"], vec![forward], DeliveryClock::usual(), |_, _| {});
     assert_eq!(states(forwarded(&told)[0]), [FileState::Sent], "it is looked for");
 }
 
@@ -195,12 +201,12 @@ fn a_verifier_that_never_finds_anything_does_not_go_on_for_ever() {
     let pacs = Provider::start(|_, _| Answer::Status(0));
     let calls = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&calls);
-    let verify: ObjectVerifier = Arc::new(move |_: &[Object]| {
+    let verify: ObjectVerifier = Arc::new(move |_: &[DicomObject]| {
         counter.fetch_add(1, Ordering::Relaxed);
         Ok(Vec::new())
     });
     let forward = verified(pacs.destination(), at_once(3), verify);
-    let told = post.run(&["1"], vec![forward], Clock::usual(), |_, _| {});
+    let told = post.run(&["1"], vec![forward], DeliveryClock::usual(), |_, _| {});
     assert_eq!(states(forwarded(&told)[0]), [FileState::Missing]);
     assert_eq!((calls.load(Ordering::Relaxed), pacs.arrived()[&uid("1", 1)]), (5, 3));
 }
@@ -210,7 +216,7 @@ fn what_cannot_be_read_for_now_is_not_refused() {
     let post = Post::new(3);
     let (destination, hidden) = (nobody(), post.path("hidden"));
     let waits = vec![forward(destination.clone(), patient())];
-    post.run(&["1"], waits, Clock::usual(), |outbox, says| {
+    post.run(&["1"], waits, DeliveryClock::usual(), |outbox, says| {
         assert!(matches!(says.recv_timeout(DEADLINE), Ok(Told::Delayed(_))));
         let second = Slice::new("1.2.1", 2).file();
         let is_second = |path: &PathBuf| fs::read(path).is_ok_and(|bytes| bytes == second);
@@ -218,12 +224,12 @@ fn what_cannot_be_read_for_now_is_not_refused() {
         fs::rename(&place, &hidden).unwrap();
 
         let pacs = Provider::at(destination.address.parse().unwrap(), |_, _| Answer::Status(0));
-        outbox.hurry(super::request("1").id);
+        outbox.expedite(super::request("1").id);
         assert!(matches!(says.recv_timeout(DEADLINE), Ok(Told::Delayed(_))), "it waits");
         assert_eq!(pacs.arrived().into_keys().collect::<Vec<_>>(), [uid("1", 1), uid("1", 3)]);
 
         fs::rename(&hidden, &place).unwrap();
-        outbox.hurry(super::request("1").id);
+        outbox.expedite(super::request("1").id);
         assert!(matches!(says.recv_timeout(DEADLINE), Ok(Told::Forwarded(delivery)) if delivery.complete));
         assert_eq!(pacs.arrived().into_values().collect::<Vec<_>>(), [1, 1, 1]);
     });
@@ -253,13 +259,14 @@ fn a_storescp_that_breaks_off_and_one_in_its_place_lose_nothing() {
         let broken = start(option);
         until("storescp listens", || TcpStream::connect(("127.0.0.1", port)).ok());
         let destination = format!("PACS@127.0.0.1:{port}").parse().unwrap();
-        let told = post.run(&[&name], vec![forward(destination, at_once(1))], Clock::usual(), |_, _| {});
+        let told =
+            post.run(&[&name], vec![forward(destination, at_once(1))], DeliveryClock::usual(), |_, _| {});
         let told = forwarded(&told)[0].trouble.clone().unwrap();
         assert!(told.contains(trouble), "{option}: {told}");
         drop(broken);
         let _sound = start("+B");
         let destination = answering("PACS", port);
-        let told = post.run(&[], vec![forward(destination, at_once(1))], Clock::usual(), |_, _| {});
+        let told = post.run(&[], vec![forward(destination, at_once(1))], DeliveryClock::usual(), |_, _| {});
         assert!(forwarded(&told)[0].complete, "{option}: {told:?}");
         let stored =
             (1..=3).filter(|number| post.path("pacs").join(format!("CT.{}", uid(&name, *number))).exists());

@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use tar::{Builder, EntryType, Header};
 use tempfile::TempDir;
 
-use flow::dataflow::{Response, Verdict};
+use flow::dataflow::{Response, ResponseVerdict};
 use flow::replay::{
-    DataflowText, Kept, Output, PackError, Recording, Run, UnpackError, Unpacked, pack, unpack,
+    DataflowText, PackError, RecordingForm, RecordingOutput, RecordingRun, RequestRecording, UnpackError,
+    UnpackedArchive, pack, unpack,
 };
 use flow::step::{Artifact, Digest, Fault, Item, ItemPlace, Outcome, Request};
 
@@ -25,19 +26,23 @@ fn artifact(name: &str, bytes: &[u8]) -> Artifact {
 }
 
 /// With bytes of every sort, and a path of this machine.
-fn recording() -> Recording {
+fn recording() -> RequestRecording {
     let digest = Digest::of(ITEM);
     let (name, path, size) = ("../a/b".to_owned(), PathBuf::from("/home/x"), ITEM.len() as u64);
     let request = Request::new("r", BTreeMap::new(), vec![item(name, path, digest, size)]);
-    let output = |name: &str, kept| Output { name: name.to_owned(), digest: Digest::of(b"of a value"), kept };
+    let output =
+        |name: &str, kept| RecordingOutput { name: name.to_owned(), digest: Digest::of(b"of a value"), kept };
     let outputs = vec![
-        output("volume", Kept::No),
-        output("value", Kept::Form { digest: Digest::of(VALUE), size: VALUE.len() as u64 }),
-        output("files", Kept::Files(vec![artifact("a.txt", REPORT), artifact(&"b".repeat(150), PICTURE)])),
+        output("volume", RecordingForm::No),
+        output("value", RecordingForm::Form { digest: Digest::of(VALUE), size: VALUE.len() as u64 }),
+        output(
+            "files",
+            RecordingForm::Files(vec![artifact("a.txt", REPORT), artifact(&"b".repeat(150), PICTURE)]),
+        ),
     ];
     let run = |step: &str, item, outcome, outputs| {
         let (key, inputs) = (Digest::of(step.as_bytes()), BTreeMap::from([("in".to_owned(), digest)]));
-        Run { step: step.to_owned(), item, key, version: 1, inputs, outcome, took_us: 7, outputs }
+        RecordingRun { step: step.to_owned(), item, key, version: 1, inputs, outcome, took_us: 7, outputs }
     };
     let runs = vec![
         run("write", None, Outcome::Done, outputs),
@@ -48,7 +53,7 @@ fn recording() -> Recording {
         name: request.name.clone(),
         dataflow: "d".to_owned(),
         version: Digest::of(b"d"),
-        verdict: Verdict::Failed,
+        verdict: ResponseVerdict::Failed,
         steps: Vec::new(),
         files: vec![artifact("sub/a.txt", REPORT), artifact(&format!("sub/{}", "b".repeat(150)), PICTURE)],
         supersedes: None,
@@ -56,7 +61,7 @@ fn recording() -> Recording {
     };
     let dataflow =
         DataflowText { name: "d".to_owned(), version: Digest::of(b"d"), text: "dataflow: d".to_owned() };
-    Recording { flow: "0.1.0".to_owned(), request, dataflow, runs, response: Some(response) }
+    RequestRecording { flow: "0.1.0".to_owned(), request, dataflow, runs, response: Some(response) }
 }
 
 fn item(name: String, path: PathBuf, digest: Digest, size: u64) -> Item {
@@ -74,7 +79,7 @@ fn packed() -> Vec<u8> {
     archive
 }
 
-fn unpacked(archive: &[u8]) -> (Result<Unpacked, UnpackError>, TempDir) {
+fn unpacked(archive: &[u8]) -> (Result<UnpackedArchive, UnpackError>, TempDir) {
     let outer = tempfile::tempdir().unwrap();
     let folder = outer.path().join("folder");
     fs::create_dir(&folder).unwrap();

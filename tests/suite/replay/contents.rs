@@ -1,7 +1,7 @@
 //! DICOM files compared element by element.
 
 use dicom_dictionary_std::uids;
-use flow::imaging::phantom::{Chest, Options, Syntax};
+use flow::imaging::phantom::{PhantomChest, PhantomOptions, PhantomSyntax};
 use flow::replay::FileDifference;
 
 use crate::support::slices::Slice;
@@ -42,8 +42,9 @@ fn the_encoding_is_one_element() {
 fn fragments_of_pixels_are_parts() {
     let file = |seed| {
         let folder = tempfile::tempdir().unwrap();
-        let chest = Chest::new(&Options { size: [32, 32, 1], seed, ..Options::default() });
-        std::fs::read(&chest.write(folder.path(), Syntax::Rle).unwrap()[0]).unwrap()
+        let chest =
+            PhantomChest::new(&PhantomOptions { size: [32, 32, 1], seed, ..PhantomOptions::default() });
+        std::fs::read(&chest.write(folder.path(), PhantomSyntax::Rle).unwrap()[0]).unwrap()
     };
     let difference = FileDifference::between("x", "application/dicom", &file(1), &file(2), 20).to_string();
     let pixels = difference.lines().find(|line| line.starts_with("PixelData")).unwrap();

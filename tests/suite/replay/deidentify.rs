@@ -10,14 +10,14 @@ use dicom_object::{FileDicomObject, FileMetaTableBuilder, InMemDicomObject};
 
 use crate::results::peers::{dciodvfy, python};
 use crate::support::data::Data;
-use flow::dicom::{BurnedIn, Key, contents, deidentify};
+use flow::dicom::{BurnedIn, PseudonymKey, contents, deidentify};
 use flow::imaging::{decode_slice, phantom, read_instance};
 
 const SECRET: &str = "SECRET";
 const SECRET_UID: &str = "1.2.3.666";
 
-fn key() -> Key {
-    Key::new([7; 32])
+fn key() -> PseudonymKey {
+    PseudonymKey::new([7; 32])
 }
 
 /// A file with these elements beside the identifiers.
@@ -155,7 +155,7 @@ fn references_stay_together_and_depend_on_the_key() {
     let referenced = items[0].element(tags::REFERENCED_SOP_INSTANCE_UID).unwrap().to_str().unwrap();
     assert_eq!(referenced, value(&one, tags::SOP_INSTANCE_UID));
 
-    let elsewhere = deidentify(&file(&[&study, &patient]), &Key::new([8; 32])).unwrap().bytes;
+    let elsewhere = deidentify(&file(&[&study, &patient]), &PseudonymKey::new([8; 32])).unwrap().bytes;
     for tag in [tags::STUDY_INSTANCE_UID, tags::SOP_INSTANCE_UID, tags::PATIENT_ID] {
         assert_ne!(value(&one, tag), value(&elsewhere, tag));
     }
@@ -270,8 +270,9 @@ fn others_can_read_a_real_study_without_its_patient() {
 #[test]
 fn a_valid_object_stays_valid() {
     let folder = tempfile::tempdir().unwrap();
-    let options = phantom::Options { size: [32, 32, 2], ..phantom::Options::default() };
-    let slices = phantom::Chest::new(&options).write(folder.path(), phantom::Syntax::Rle).unwrap();
+    let options = phantom::PhantomOptions { size: [32, 32, 2], ..phantom::PhantomOptions::default() };
+    let slices =
+        phantom::PhantomChest::new(&options).write(folder.path(), phantom::PhantomSyntax::Rle).unwrap();
     slices.iter().for_each(|path| dciodvfy(path));
     deidentified(&slices, folder.path()).iter().for_each(|path| dciodvfy(path));
 }

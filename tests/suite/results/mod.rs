@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use flow::imaging::{Picture, Pictures};
-use flow::step::{Files, Outcomes, Request, Value, Wired};
+use flow::step::{Request, ResponseFiles, StepOutcomes, Value, WiredInput};
 use peers::{dciodvfy, dsrdump, peer, python, sr_validator};
 use sample::{deliver, failed, only, run, study};
 
@@ -129,8 +129,8 @@ fn a_failure_is_told_in_a_valid_report_and_on_a_page() {
 fn a_request_that_is_no_study_gets_one() {
     let request = Request::new("letters", BTreeMap::new(), Vec::new());
     let uid = request.id.uid();
-    let outcomes = Outcomes::default();
-    let inputs = only("outcomes", Value::new(outcomes)).with("request", Wired::One(Value::new(request)));
+    let outcomes = StepOutcomes::default();
+    let inputs = only("outcomes", Value::new(outcomes)).with("request", WiredInput::One(Value::new(request)));
     let folder = deliver(&[run("write-error-report", inputs, "files")]);
     let report = folder.path().join("error-report.dcm");
     dciodvfy(&report);
@@ -177,7 +177,7 @@ fn a_long_failure_takes_several_pages() {
 #[test]
 fn results_name_their_units_and_no_patient() {
     let files = study().run("write-results", "files");
-    let file = &files.get::<Files>().expect("files").0[0];
+    let file = &files.get::<ResponseFiles>().expect("files").0[0];
     assert_eq!((file.name.as_str(), &*file.media_type), ("results.json", "application/json"));
     let json: serde_json::Value = serde_json::from_slice(&file.bytes).expect("it is JSON");
     assert_eq!(json["series"]["slices"], 20);
@@ -203,7 +203,7 @@ fn the_same_study_gives_the_same_bytes_on_any_number_of_threads() {
 }
 
 fn bytes(files: &Value) -> Vec<Vec<u8>> {
-    files.get::<Files>().expect("files").0.iter().map(|file| file.bytes.to_vec()).collect()
+    files.get::<ResponseFiles>().expect("files").0.iter().map(|file| file.bytes.to_vec()).collect()
 }
 
 fn path(path: &Path) -> &str {

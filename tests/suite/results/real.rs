@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use flow::step::{Digest, Inputs, Item, ItemPlace, Request, Value, Wired};
+use flow::step::{Digest, Item, ItemPlace, Request, StepInputs, Value, WiredInput};
 
 use super::sample::{Values, only, run};
 
@@ -15,10 +15,11 @@ pub fn calculate(files: &[impl AsRef<Path>]) -> Values {
         items.iter().map(|item| run("read-header", only("file", Value::new(item.clone())), "header"));
     let headers: Vec<Value> = headers.collect();
     let request = Request::new("real", BTreeMap::new(), items);
-    let series = run("sort-series", Inputs::default().with("headers", Wired::Each(headers)), "series");
+    let series =
+        run("sort-series", StepInputs::default().with("headers", WiredInput::Each(headers)), "series");
     let volume = run("assemble-volume", only("series", series.clone()), "volume");
     let lungs = run("find-lungs", only("volume", volume.clone()), "lungs");
-    let both = only("volume", volume.clone()).with("lungs", Wired::One(lungs.clone()));
+    let both = only("volume", volume.clone()).with("lungs", WiredInput::One(lungs.clone()));
     let densities = run("measure-densities", both, "densities");
     let request = Value::new(request);
     let names = ["request", "series", "volume", "lungs", "densities"];

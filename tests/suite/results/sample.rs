@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use flow::imaging::{Densities, Density, Header, Lung, Lungs, PixelUnits, Series, Volume};
+use flow::imaging::{
+    InstanceHeader, LungDensities, LungRegion, Lungs, PixelUnits, RegionDensity, SortedSeries, Volume,
+};
 use flow::step::{
-    Call, Digest, Fault, Files, Identity, Inputs, Outcome, Outcomes, Parameters, Reason, Report, Request,
-    Table, Token, Value, Wired,
+    Call, CancelToken, Digest, Fault, Outcome, OutcomeReason, Request, ResponseFiles, ResultIdentity,
+    StepInputs, StepOutcomes, StepParameters, StepReport, StepTable, Value, WiredInput,
 };
 
 const SIZE: [usize; 3] = [40, 30, 20];
@@ -27,46 +29,52 @@ pub fn study() -> Values {
 impl Values {
     /// Runs a step with its defaults and gives one of its outputs.
     pub fn run(&self, step: &str, output: &str) -> Value {
-        let table = Table::built_in();
+        let table = StepTable::built_in();
         let declared = &table.get(step).expect("the step is built in").declaration.inputs;
-        let value = |name| Wired::One(self.0[name].clone());
+        let value = |name| WiredInput::One(self.0[name].clone());
         let inputs = declared
             .iter()
-            .fold(Inputs::default(), |inputs, input| inputs.with(input.name, value(input.name)));
+            .fold(StepInputs::default(), |inputs, input| inputs.with(input.name, value(input.name)));
         run(step, inputs, output)
     }
 
-    pub fn request_and(&self, name: &'static str, value: Value) -> Inputs {
-        only(name, value).with("request", Wired::One(self.0["request"].clone()))
+    pub fn request_and(&self, name: &'static str, value: Value) -> StepInputs {
+        only(name, value).with("request", WiredInput::One(self.0["request"].clone()))
     }
 }
 
-pub fn only(name: &'static str, value: Value) -> Inputs {
-    Inputs::default().with(name, Wired::One(value))
+pub fn only(name: &'static str, value: Value) -> StepInputs {
+    StepInputs::default().with(name, WiredInput::One(value))
 }
 
 /// The inputs of the steps that answer a failure.
-pub fn failed(step: &str, reason: &str) -> Inputs {
+pub fn failed(step: &str, reason: &str) -> StepInputs {
     let fault = Fault::new(reason, "Send the study again with all its slices.");
-    let report = |step: &str, outcome| Report { step: step.to_owned(), item: None, outcome };
-    let because = Reason::NeedFailed { step: step.to_owned() };
-    let outcomes =
-        Outcomes(vec![report(step, Outcome::Failed(fault)), report("lungs", Outcome::Skipped { because })]);
+    let report = |step: &str, outcome| StepReport { step: step.to_owned(), item: None, outcome };
+    let because = OutcomeReason::NeedFailed { step: step.to_owned() };
+    let outcomes = StepOutcomes(vec![
+        report(step, Outcome::Failed(fault)),
+        report("lungs", Outcome::Skipped { because }),
+    ]);
     study().request_and("outcomes", Value::new(outcomes))
 }
 
-pub fn run(step: &str, inputs: Inputs, output: &str) -> Value {
-    let table = Table::built_in();
+pub fn run(step: &str, inputs: StepInputs, output: &str) -> Value {
+    let table = StepTable::built_in();
     let found = table.get(step).expect("the step is built in");
-    let parameters = Parameters::defaults(&found.declaration.parameters);
-    let identity = Identity {
+    let parameters = StepParameters::defaults(&found.declaration.parameters);
+    let identity = ResultIdentity {
         request: Digest::of(b"request"),
         dataflow: Digest::of(b"dataflow"),
         step: step.to_owned(),
         edition: 0,
     };
-    let call =
-        Call { inputs: &inputs, parameters: &parameters, identity: &identity, token: &Token::default() };
+    let call = Call {
+        inputs: &inputs,
+        parameters: &parameters,
+        identity: &identity,
+        token: &CancelToken::default(),
+    };
     let outputs = found.call(&call);
     outputs.expect("the step does its work").get(output).expect("the step gives the output").clone()
 }
@@ -74,7 +82,7 @@ pub fn run(step: &str, inputs: Inputs, output: &str) -> Value {
 /// Writes the files of several steps into a new folder.
 pub fn deliver(results: &[Value]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    for file in results.iter().flat_map(|files| &files.get::<Files>().expect("files").0) {
+    for file in results.iter().flat_map(|files| &files.get::<ResponseFiles>().expect("files").0) {
         let path = folder.path().join(&file.name);
         std::fs::create_dir_all(path.parent().expect("it is in the folder")).expect("a folder");
         std::fs::write(path, &file.bytes).expect("the file is written");
@@ -100,8 +108,8 @@ fn request() -> Request {
     Request::new("P1 CT chest", owned.into(), Vec::new())
 }
 
-fn series() -> Series {
-    Series {
+fn series() -> SortedSeries {
+    SortedSeries {
         slices: (0..SIZE[2]).map(header).collect(),
         slice_spacing: 5.0,
         shifts: Vec::new(),
@@ -109,8 +117,8 @@ fn series() -> Series {
     }
 }
 
-fn header(slice: usize) -> Header {
-    Header {
+fn header(slice: usize) -> InstanceHeader {
+    InstanceHeader {
         item: None,
         name: format!("{slice}.dcm"),
         path: format!("{slice}.dcm").into(),
@@ -175,8 +183,8 @@ fn body() -> (Volume, Lungs) {
     (volume, Lungs { remarks: vec!["trachea removed".to_owned()], ..Lungs::labelled(SIZE, &labels) })
 }
 
-fn densities() -> Densities {
-    let region = |(lung, volume_ml)| Density {
+fn densities() -> LungDensities {
+    let region = |(lung, volume_ml)| RegionDensity {
         lung,
         voxels: 1000,
         volume_ml,
@@ -189,6 +197,6 @@ fn densities() -> Densities {
         histogram_start_hu: -1000,
         histogram_width_hu: 50,
     };
-    let regions = [(Lung::Both, 66.0), (Lung::Right, 33.0), (Lung::Left, 33.0)];
-    Densities { regions: regions.map(region).into() }
+    let regions = [(LungRegion::Both, 66.0), (LungRegion::Right, 33.0), (LungRegion::Left, 33.0)];
+    LungDensities { regions: regions.map(region).into() }
 }

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use flow::dataflow::{Response, Verdict};
-use flow::journal::{Entry, Reader, State};
+use flow::dataflow::{Response, ResponseVerdict};
+use flow::journal::{JournalEntry, JournalReader, RequestState};
 
 use super::Place;
 use super::nodes::Listening;
@@ -35,19 +35,19 @@ fn late_images_make_a_revision_of_which_only_what_has_changed_is_run() {
     flow.line("known");
     assert_eq!(flow.end(), 1, "the first answer was an error response");
 
-    let reader = Reader::open(&place.path("flow-state")).unwrap();
+    let reader = JournalReader::open(&place.path("flow-state")).unwrap();
     let rows = reader.requests().unwrap();
     assert_eq!(rows.len(), 2, "what was sent again in part is no third request: {rows:?}");
     let responses = place.responses("flow-output");
     let revision = &responses[&rows[1].name];
     assert_eq!(revision.revises, Some(rows[0].id), "it says whose place it takes");
     let first = &responses[&rows[0].name];
-    assert_eq!((first.revises, first.verdict), (None, Verdict::Failed));
-    assert_eq!(revision.verdict, Verdict::Complete);
+    assert_eq!((first.revises, first.verdict), (None, ResponseVerdict::Failed));
+    assert_eq!(revision.verdict, ResponseVerdict::Complete);
     let history = reader.history(rows[1].number).unwrap();
     assert_eq!(history.request().unwrap().0.items.len(), 40);
     let runs = |step: &str| {
-        let is_it = |entry: &Entry| matches!(entry, Entry::Run(run) if run.step == step);
+        let is_it = |entry: &JournalEntry| matches!(entry, JournalEntry::Run(run) if run.step == step);
         history.entries.iter().filter(|dated| is_it(&dated.entry)).count()
     };
     assert_eq!((runs("headers"), runs("lungs")), (4, 1), "the headers of the others are known");
@@ -86,9 +86,9 @@ fn what_is_not_delivered_is_shown_and_delivered_when_an_operator_asks() {
     let mut flow = Listening::start(&place, &["--to", &destination, "--retry", "0", "--keep-trying", "0"]);
     flow.send(storescu, &place.path("in"));
     flow.line("NOT DELIVERED");
-    let reader = Reader::open(&place.path("flow-state")).unwrap();
+    let reader = JournalReader::open(&place.path("flow-state")).unwrap();
     let row = || reader.requests().unwrap().remove(0);
-    until("it is recorded", || (row().state == State::Undelivered).then_some(()));
+    until("it is recorded", || (row().state == RequestState::Undelivered).then_some(()));
     let status = place.run(&["status"]);
     assert_eq!(status.code, 0, "{}", status.err);
     for text in ["flow is running", "1  NOT DELIVERED", &format!("waits for {destination}")] {
@@ -104,7 +104,7 @@ fn what_is_not_delivered_is_shown_and_delivered_when_an_operator_asks() {
     let retry = place.run(&["retry", &name[..6]]);
     assert_eq!(retry.code, 0, "{}", retry.err);
     assert!(flow.line("delivered").contains("6 objects"));
-    until("it is recorded", || (row().state == State::Answered).then_some(()));
+    until("it is recorded", || (row().state == RequestState::Answered).then_some(()));
     flow.end();
     let json = place.run(&["status", "--json"]);
     let line: serde_json::Value = serde_json::from_str(json.out.trim()).unwrap();
@@ -136,7 +136,7 @@ fn what_waits_for_its_next_try_is_shown_and_hurried_when_an_operator_asks() {
     let _pacs =
         Background::start(pacs.args(["-aet", "PACS", "-od"]).arg(place.path("pacs")).arg(port.to_string()));
     answering("PACS", port);
-    let reader = Reader::open(&place.path("flow-state")).unwrap();
+    let reader = JournalReader::open(&place.path("flow-state")).unwrap();
     let name = reader.requests().unwrap().remove(0).name;
     assert_eq!(place.run(&["retry", &name]).code, 0);
     assert!(flow.line("hurried").contains(&name));
@@ -159,7 +159,7 @@ fn a_killed_flow_goes_on_where_it_was() {
     flow.line("taken up");
     flow.line("answered");
     assert_eq!(flow.end(), 0);
-    assert_eq!(place.response("flow-output").1.verdict, Verdict::Complete);
+    assert_eq!(place.response("flow-output").1.verdict, ResponseVerdict::Complete);
 }
 
 /// A dataflow whose only step runs a shell script.
@@ -203,10 +203,13 @@ fn requests_that_are_in_work_beside_one_that_kills_flow_are_not_blamed() {
     script(&place, &format!("if [ $(ls items | wc -l) = 40 ]; then {harmless}; else {deadly}; fi"));
     assert_eq!(kills(&place), 10);
     let mut responses: Vec<_> = place.responses("flow-output").into_iter().collect();
-    let deadly = responses.iter().position(|(_, response)| response.verdict == Verdict::Failed);
+    let deadly = responses.iter().position(|(_, response)| response.verdict == ResponseVerdict::Failed);
     assert_is_deadly(&responses.remove(deadly.expect("one has an error response")).1);
     assert_eq!(responses.len(), 2);
-    assert!(responses.iter().all(|(_, response)| response.verdict == Verdict::Complete), "{responses:?}");
+    assert!(
+        responses.iter().all(|(_, response)| response.verdict == ResponseVerdict::Complete),
+        "{responses:?}"
+    );
 }
 
 /// A file that is there as soon as the first flow has ended.
@@ -284,5 +287,5 @@ fn a_request_stays_with_the_version_of_its_dataflow_when_the_file_has_changed() 
     script(&place, "exit 1");
     place.run(&SCRIPT);
     let response = place.response("flow-output").1;
-    assert_eq!(response.verdict, Verdict::Complete, "the script of the new file fails");
+    assert_eq!(response.verdict, ResponseVerdict::Complete, "the script of the new file fails");
 }

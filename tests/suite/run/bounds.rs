@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use flow::imaging::phantom::{Chest, Options, Syntax};
+use flow::imaging::phantom::{PhantomChest, PhantomOptions, PhantomSyntax};
 
 use super::Place;
 use crate::support::peers::{DEADLINE, until};
@@ -29,9 +29,9 @@ fn more_studies_than_fit_into_the_memory_are_answered_within_it() {
     let place = Place::new();
     // 6 × 37 MB decoded; each takes some 100 MB while it is in work.
     for seed in 1..=6 {
-        let options = Options { size: [384, 384, 128], seed, ..Options::default() };
+        let options = PhantomOptions { size: [384, 384, 128], seed, ..PhantomOptions::default() };
         let folder = place.path(&format!("in/{seed}"));
-        Chest::new(&options).write(&folder, Syntax::Explicit).unwrap();
+        PhantomChest::new(&options).write(&folder, PhantomSyntax::Explicit).unwrap();
     }
     let mut command = place.flow(&["run", "--input", "in", "--memory", "400MiB", "--lanes", "6"]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use flow::dataflow::Verdict;
+use flow::dataflow::ResponseVerdict;
 use flow::step::Outcome;
 
 use super::Place;
@@ -16,7 +16,7 @@ fn without_anything_a_sample_is_run_and_compared_with_the_truth() {
         assert!(ended.out.contains(line), "{line:?} in {}", ended.out);
     }
     let (folder, response) = place.response("flow-output");
-    assert_eq!(response.verdict, Verdict::Complete);
+    assert_eq!(response.verdict, ResponseVerdict::Complete);
     for file in ["results.json", "report.dcm", "pictures/coronal.png", "capture/axial.dcm"] {
         assert!(folder.join(file).is_file(), "{file}");
     }
@@ -59,7 +59,7 @@ fn a_missing_slice_and_a_damaged_one_are_told_with_place_and_remedy() {
     assert!(ended.err.contains("3 answered: 1 complete, 2 with an error response"), "{}", ended.err);
     let responses = place.responses("out");
     let failed: Vec<_> =
-        responses.iter().filter(|(_, response)| response.verdict == Verdict::Failed).collect();
+        responses.iter().filter(|(_, response)| response.verdict == ResponseVerdict::Failed).collect();
     assert_eq!((responses.len(), failed.len()), (3, 2), "one study's failure is no other's");
     for (name, response) in failed {
         for file in ["error.json", "error-report.dcm", "capture/error.dcm"] {
@@ -94,7 +94,7 @@ fn a_step_is_switched_off_by_an_edit_of_the_file_alone() {
     let ended = place.run(&["run", "mine.yaml", "--input", "in"]);
     assert_eq!(ended.code, 0, "nobody is at fault: {}", ended.err);
     let (folder, response) = place.response("flow-output");
-    assert_eq!(response.verdict, Verdict::Complete);
+    assert_eq!(response.verdict, ResponseVerdict::Complete);
     assert!(folder.join("results.json").is_file() && !folder.join("pictures").exists());
 }
 

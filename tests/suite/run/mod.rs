@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use flow::dataflow::Response;
-use flow::imaging::phantom::{Chest, Options, Syntax};
+use flow::imaging::phantom::{PhantomChest, PhantomOptions, PhantomSyntax};
 use flow::step::Digest;
 
 /// A folder with the studies and results of one test.
@@ -39,8 +39,10 @@ impl Place {
 
     /// A small chest study; its files.
     pub fn study(&self, below: &str, seed: u64) -> Vec<PathBuf> {
-        let options = Options { size: [96, 96, 40], seed, ..Options::default() };
-        Chest::new(&options).write(&self.path(below), Syntax::Explicit).expect("the study can be written")
+        let options = PhantomOptions { size: [96, 96, 40], seed, ..PhantomOptions::default() };
+        PhantomChest::new(&options)
+            .write(&self.path(below), PhantomSyntax::Explicit)
+            .expect("the study can be written")
     }
 
     /// The command, to be started in this folder.

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use flow::journal::{Reader, State};
+use flow::journal::{JournalReader, RequestState};
 
 use super::Place;
 
@@ -57,8 +57,8 @@ fn each_path_is_a_request_that_is_answered_revised_and_found_by_the_names_of_its
     );
     fs::write(place.path("alone.txt"), "longer than it was").unwrap();
     assert_eq!(place.run(&run).code, 0);
-    let rows = Reader::open(&place.path("flow-state")).unwrap().requests().unwrap();
-    assert!(rows.iter().all(|row| row.state == State::Answered), "{rows:?}");
+    let rows = JournalReader::open(&place.path("flow-state")).unwrap().requests().unwrap();
+    assert!(rows.iter().all(|row| row.state == RequestState::Answered), "{rows:?}");
     let revision = &place.responses("flow-output")[&rows[2].name];
     assert_eq!(revision.revises, Some(rows[1].id), "the same path with other content is a revision");
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use flow::tls::Identity;
+use flow::tls::TlsIdentity;
 use tempfile::TempDir;
 
 use super::peers::{run, tool};
@@ -34,8 +34,8 @@ impl Certificates {
     }
 
     /// For `localhost` and `127.0.0.1`.
-    pub fn identity(&self) -> Identity {
-        Identity { certificate: self.path("host.pem"), key: self.path("host.key") }
+    pub fn identity(&self) -> TlsIdentity {
+        TlsIdentity { certificate: self.path("host.pem"), key: self.path("host.key") }
     }
 
     fn path(&self, name: &str) -> PathBuf {

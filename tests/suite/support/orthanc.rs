@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use flow::dicom::{Destination, Object, send};
+use flow::dicom::{DicomObject, DimseNode, send};
 use serde_json::{Value, json};
 
 use super::peers::{Background, answering, http, tool, until};
@@ -12,7 +12,7 @@ use super::slices::Slice;
 /// Ended when dropped, with what it stores.
 pub struct Orthanc {
     /// As we reach it, with a title that it knows.
-    pub node: Destination,
+    pub node: DimseNode,
     web: u16,
     _peer: Background,
     _folder: tempfile::TempDir,
@@ -51,8 +51,8 @@ impl Orthanc {
 
     /// Puts slices into it.
     pub fn holding(self, slices: &[Slice]) -> Orthanc {
-        let objects = slices.iter().map(|slice| Object::read(slice.uid(), slice.file().into()));
-        let objects: Vec<Object> = objects.collect::<Result<_, _>>().expect("slices are DICOM");
+        let objects = slices.iter().map(|slice| DicomObject::read(slice.uid(), slice.file().into()));
+        let objects: Vec<DicomObject> = objects.collect::<Result<_, _>>().expect("slices are DICOM");
         let sent = send(&self.node, &objects).expect("Orthanc takes them");
         assert!(sent.iter().all(|one| one.outcome.is_stored()), "{sent:?}");
         self

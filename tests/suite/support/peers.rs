@@ -10,7 +10,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use flow::dicom::{Destination, Event, Settings, Stop, echo, serve};
+use flow::dicom::{DimseNode, ReceiveSettings, ReceiverEvent, StopHandle, echo, serve};
 use flow::step::Request;
 
 /// Everything in these tests takes milliseconds; what takes so long has failed.
@@ -98,8 +98,8 @@ pub fn run(command: &mut Command) -> Output {
 }
 
 /// Waits until a DICOM node answers C-ECHO.
-pub fn answering(title: &str, port: u16) -> Destination {
-    let destination: Destination = format!("{title}@127.0.0.1:{port}").parse().expect("it is one");
+pub fn answering(title: &str, port: u16) -> DimseNode {
+    let destination: DimseNode = format!("{title}@127.0.0.1:{port}").parse().expect("it is one");
     until("C-ECHO is answered", || echo(&destination).ok());
     destination
 }
@@ -109,26 +109,26 @@ pub struct Receiving {
     pub address: SocketAddr,
     pub inbox: PathBuf,
     pub studies: Receiver<Request>,
-    pub events: Receiver<Event>,
-    stop: Arc<Stop>,
+    pub events: Receiver<ReceiverEvent>,
+    stop: Arc<StopHandle>,
     thread: Option<JoinHandle<()>>,
     _folder: tempfile::TempDir,
 }
 
 impl Receiving {
     /// With a quiet time of 50 ms, also for what was broken off, and `set` applied.
-    pub fn start(set: impl FnOnce(&mut Settings)) -> Receiving {
+    pub fn start(set: impl FnOnce(&mut ReceiveSettings)) -> Receiving {
         Receiving::at(listener(), set)
     }
 
     /// At a port that a peer knows already.
-    pub fn at(listener: TcpListener, set: impl FnOnce(&mut Settings)) -> Receiving {
+    pub fn at(listener: TcpListener, set: impl FnOnce(&mut ReceiveSettings)) -> Receiving {
         let (give, studies) = mpsc::channel();
         Receiving::with(listener, set, studies, move |request| _ = give.send(request))
     }
 
     pub fn handing_to(
-        set: impl FnOnce(&mut Settings),
+        set: impl FnOnce(&mut ReceiveSettings),
         studies: Receiver<Request>,
         on_study: impl FnMut(Request) + Send + 'static,
     ) -> Receiving {
@@ -137,22 +137,22 @@ impl Receiving {
 
     fn with(
         listener: TcpListener,
-        set: impl FnOnce(&mut Settings),
+        set: impl FnOnce(&mut ReceiveSettings),
         studies: Receiver<Request>,
         on_study: impl FnMut(Request) + Send + 'static,
     ) -> Receiving {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let inbox = folder.path().join("inbox");
-        let mut settings = Settings::new("FLOW".parse().expect("an AE title"), inbox.clone());
+        let mut settings = ReceiveSettings::new("FLOW".parse().expect("an AE title"), inbox.clone());
         settings.completion.quiet_time = Duration::from_millis(50);
         settings.completion.broken_time = Duration::from_millis(50);
         set(&mut settings);
         let address = listener.local_addr().expect("it is bound");
         let (tell, events) = mpsc::channel();
-        let stop = Arc::new(Stop::default());
+        let stop = Arc::new(StopHandle::default());
         let stopped = Arc::clone(&stop);
         let receive = move || {
-            let on_event = |event: &Event| _ = tell.send(event.clone());
+            let on_event = |event: &ReceiverEvent| _ = tell.send(event.clone());
             serve(Some(&listener), &settings, &stopped, on_study, on_event).expect("the inbox can be made");
         };
         let thread = thread::Builder::new().name("receiver".to_owned()).spawn(receive).expect("it starts");
@@ -167,7 +167,7 @@ impl Receiving {
     }
 
     /// The next event that fits; others are passed over.
-    pub fn event(&self, what: &str, fits: impl Fn(&Event) -> bool) -> Event {
+    pub fn event(&self, what: &str, fits: impl Fn(&ReceiverEvent) -> bool) -> ReceiverEvent {
         let start = Instant::now();
         loop {
             let left = DEADLINE.saturating_sub(start.elapsed());
@@ -179,15 +179,16 @@ impl Receiving {
     }
 
     /// All events until it has ended by itself.
-    pub fn all_events(&self) -> Vec<Event> {
+    pub fn all_events(&self) -> Vec<ReceiverEvent> {
         let start = Instant::now();
         let left = || DEADLINE.saturating_sub(start.elapsed());
-        let events: Vec<Event> = std::iter::from_fn(|| self.events.recv_timeout(left()).ok()).collect();
+        let events: Vec<ReceiverEvent> =
+            std::iter::from_fn(|| self.events.recv_timeout(left()).ok()).collect();
         assert!(start.elapsed() < DEADLINE, "it does not end: {events:?}");
         events
     }
 
-    pub fn destination(&self, title: &str) -> Destination {
+    pub fn destination(&self, title: &str) -> DimseNode {
         format!("{title}@{}", self.address).parse().expect("it is one")
     }
 

@@ -1,7 +1,8 @@
 //! Random dataflows of small steps that compute with numbers, and fail and panic now and then.
 
 use flow::step::{
-    Digest, Fault, File, Files, Item, ItemPlace, Outcomes, Outputs, Parameter, Payload, Request, Step, Table,
+    Digest, Fault, Item, ItemPlace, Parameter, Payload, Request, ResponseFile, ResponseFiles, Step,
+    StepOutcomes, StepOutputs, StepTable,
 };
 
 /// What the steps exchange.
@@ -57,16 +58,16 @@ fn step(name: &'static str) -> Step {
 fn numbers(step: Step, run: impl Fn(&flow::step::Call) -> u64 + Send + Sync + 'static) -> Step {
     step.gives::<Number>("number").runs(move |call| {
         let value = mix(run(call));
-        Ok(Outputs::one("number", Number(settle(value, call.number("fail"), call.number("panic"))?)))
+        Ok(StepOutputs::one("number", Number(settle(value, call.number("fail"), call.number("panic"))?)))
     })
 }
 
-fn file(call: &flow::step::Call, text: String) -> Outputs {
+fn file(call: &flow::step::Call, text: String) -> StepOutputs {
     let name = format!("{}.txt", &call.uid(0)[5..15]);
-    Outputs::one("files", Files(vec![File::new(name, "text/plain", text.into_bytes())]))
+    StepOutputs::one("files", ResponseFiles(vec![ResponseFile::new(name, "text/plain", text.into_bytes())]))
 }
 
-pub fn table() -> Table {
+pub fn table() -> StepTable {
     let value = |call: &flow::step::Call, name: &str| call.input::<Number>(name).0;
     let steps = [
         numbers(step("of-item").takes::<Item>("item"), |call| {
@@ -91,21 +92,21 @@ pub fn table() -> Table {
                 .iter()
                 .fold(0, |sum, number| sum.wrapping_mul(31).wrapping_add(number.0))
         }),
-        step("write").takes::<Number>("number").gives::<Files>("files").runs(move |call| {
+        step("write").takes::<Number>("number").gives::<ResponseFiles>("files").runs(move |call| {
             let text = settle(value(call, "number"), call.number("fail"), call.number("panic"))?;
             Ok(file(call, text.to_string()))
         }),
         step("apologise")
             .takes::<Request>("request")
-            .takes::<Outcomes>("outcomes")
-            .gives::<Files>("files")
+            .takes::<StepOutcomes>("outcomes")
+            .gives::<ResponseFiles>("files")
             .runs(|call| {
                 let faults: Vec<_> =
-                    call.input::<Outcomes>("outcomes").faults().map(|(report, _)| &report.step).collect();
+                    call.input::<StepOutcomes>("outcomes").faults().map(|(report, _)| &report.step).collect();
                 Ok(file(call, format!("{}: {faults:?}", call.input::<Request>("request").name)))
             }),
     ];
-    steps.into_iter().fold(Table::default().with_attributes(flow::dicom::ATTRIBUTES), Table::with)
+    steps.into_iter().fold(StepTable::default().with_attributes(flow::dicom::ATTRIBUTES), StepTable::with)
 }
 
 /// A dataflow of 3 to 14 nodes.

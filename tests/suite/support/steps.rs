@@ -1,6 +1,6 @@
 //! A small table of steps for tests of wiring: they are never run.
 
-use flow::step::{Files, Item, Outcomes, Parameter, Payload, Request, Step, Table};
+use flow::step::{Item, Parameter, Payload, Request, ResponseFiles, Step, StepOutcomes, StepTable};
 
 macro_rules! payloads {
     ($($payload:ident $kind:literal)*) => {$(
@@ -15,7 +15,7 @@ macro_rules! payloads {
 payloads! { Header "header" Series "series" Volume "volume" Lungs "lungs" Densities "densities" Pictures "pictures" }
 
 /// The steps of `ct-lung`, as far as wiring sees them, and a few that give what those do not.
-pub fn table() -> Table {
+pub fn table() -> StepTable {
     let steps = [
         Step::new("read-header", 1, "Reads a header.")
             .takes::<Item>("file")
@@ -51,26 +51,26 @@ pub fn table() -> Table {
             .takes::<Series>("series")
             .takes::<Lungs>("lungs")
             .takes::<Densities>("densities")
-            .gives::<Files>("files"),
-        Step::new("write-png", 1, "Writes.").takes::<Pictures>("pictures").gives::<Files>("files"),
+            .gives::<ResponseFiles>("files"),
+        Step::new("write-png", 1, "Writes.").takes::<Pictures>("pictures").gives::<ResponseFiles>("files"),
         Step::new("write-capture", 1, "Writes.")
             .takes::<Request>("request")
             .takes::<Pictures>("pictures")
-            .gives::<Files>("files"),
+            .gives::<ResponseFiles>("files"),
         Step::new("write-report", 1, "Writes.")
             .takes::<Request>("request")
             .takes::<Series>("series")
             .takes::<Densities>("densities")
-            .gives::<Files>("files"),
-        Step::new("write-header", 1, "Writes.").takes::<Header>("header").gives::<Files>("files"),
+            .gives::<ResponseFiles>("files"),
+        Step::new("write-header", 1, "Writes.").takes::<Header>("header").gives::<ResponseFiles>("files"),
         Step::new("draw-error", 1, "Draws.")
             .takes::<Request>("request")
-            .takes::<Outcomes>("outcomes")
+            .takes::<StepOutcomes>("outcomes")
             .gives::<Pictures>("pictures"),
         Step::new("write-error-report", 1, "Writes.")
             .takes::<Request>("request")
-            .takes::<Outcomes>("outcomes")
-            .gives::<Files>("files"),
+            .takes::<StepOutcomes>("outcomes")
+            .gives::<ResponseFiles>("files"),
     ];
-    steps.into_iter().fold(Table::default().with_attributes(flow::dicom::ATTRIBUTES), Table::with)
+    steps.into_iter().fold(StepTable::default().with_attributes(flow::dicom::ATTRIBUTES), StepTable::with)
 }

@@ -7,14 +7,14 @@ use crate::step::Digest;
 /// A secret that replacements are made with. With the same key the same identifier becomes the same
 /// replacement; without the key nobody can try out whose it is.
 #[derive(Clone)]
-pub struct Key([u8; 32]);
+pub struct PseudonymKey([u8; 32]);
 
 /// UIDs with this root are the standard's own names of things (PS3.6 annex A).
 const STANDARD_ROOT: &str = "1.2.840.10008.";
 
-impl Key {
-    pub fn new(secret: [u8; 32]) -> Key {
-        Key(secret)
+impl PseudonymKey {
+    pub fn new(secret: [u8; 32]) -> PseudonymKey {
+        PseudonymKey(secret)
     }
 
     /// The replacement of a UID, or of several separated by `\`.
@@ -42,7 +42,7 @@ impl Key {
 }
 
 /// Never the secret.
-impl fmt::Debug for Key {
+impl fmt::Debug for PseudonymKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Key")
     }

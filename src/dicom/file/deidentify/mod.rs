@@ -18,18 +18,18 @@ use dicom_dictionary_std::tags;
 use dicom_parser::dataset::DataToken;
 use dicom_parser::dataset::read::ValueReadStrategy;
 
-use super::data_set::{DataSet, Unreadable, closes, opens};
-use crate::dicom_file::part10::Head;
+use super::data_set::{DataSet, DataSetError, closes, opens};
+use crate::dicom_file::part10::FileHead;
 use crate::imaging::CharacterSet;
 
-pub use key::Key;
+pub use key::PseudonymKey;
 
-use profile::Action;
-use writer::Writer;
+use profile::ElementAction;
+use writer::TokenWriter;
 
 /// A file without the patient's identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Deidentified {
+pub struct DeidentifiedFile {
     pub bytes: Vec<u8>,
     pub burned_in: BurnedIn,
 }
@@ -47,18 +47,18 @@ pub enum BurnedIn {
 ///
 /// # Errors
 /// If the file cannot be read to its end: what cannot be read cannot be judged.
-pub fn deidentify(file: &[u8], key: &Key) -> Result<Deidentified, Unreadable> {
+pub fn deidentify(file: &[u8], key: &PseudonymKey) -> Result<DeidentifiedFile, DataSetError> {
     let data_set = DataSet::open(file)?;
-    let mut cleaning = Cleaning::begin(&data_set, key)?;
+    let mut cleaning = FileDeidentification::begin(&data_set, key)?;
     for token in data_set.tokens(ValueReadStrategy::Raw)? {
         cleaning.take(token?)?;
     }
     cleaning.finish()
 }
 
-struct Cleaning<'a> {
-    key: &'a Key,
-    writer: Writer,
+struct FileDeidentification<'a> {
+    key: &'a PseudonymKey,
+    writer: TokenWriter,
     /// What is yet to be added to the outermost data set, the last one first.
     added: Vec<(Tag, Vec<DataToken>)>,
     /// Sequences and items that are open; of those, how many are in one that is left out.
@@ -71,14 +71,14 @@ struct Cleaning<'a> {
     burned_in: BurnedIn,
 }
 
-impl<'a> Cleaning<'a> {
-    fn begin(of: &DataSet, key: &'a Key) -> Result<Cleaning<'a>, Unreadable> {
+impl<'a> FileDeidentification<'a> {
+    fn begin(of: &DataSet, key: &'a PseudonymKey) -> Result<FileDeidentification<'a>, DataSetError> {
         let sop_instance_uid = key.uids(of.head.sop_instance_uid.as_bytes());
-        let head = Head { sop_instance_uid, ..of.head.clone() }.encode();
-        let unknown = || Unreadable::Syntax(of.head.transfer_syntax_uid.clone());
-        Ok(Cleaning {
+        let head = FileHead { sop_instance_uid, ..of.head.clone() }.encode();
+        let unknown = || DataSetError::Syntax(of.head.transfer_syntax_uid.clone());
+        Ok(FileDeidentification {
             key,
-            writer: Writer::after(head, of.syntax).ok_or_else(unknown)?,
+            writer: TokenWriter::after(head, of.syntax).ok_or_else(unknown)?,
             added: added(),
             open: 0,
             left_out: 0,
@@ -88,7 +88,7 @@ impl<'a> Cleaning<'a> {
         })
     }
 
-    fn take(&mut self, token: DataToken) -> Result<(), Unreadable> {
+    fn take(&mut self, token: DataToken) -> Result<(), DataSetError> {
         let (opens, closes) = (usize::from(opens(&token)), usize::from(closes(&token)));
         if self.left_out > 0 {
             self.left_out = self.left_out + opens - closes;
@@ -117,17 +117,17 @@ impl<'a> Cleaning<'a> {
         Ok(())
     }
 
-    fn sequence(&mut self, tag: Tag) -> Result<(), Unreadable> {
+    fn sequence(&mut self, tag: Tag) -> Result<(), DataSetError> {
         let begin = DataToken::SequenceStart { tag, len: Length::UNDEFINED };
-        let action = Action::on(tag, VR::SQ);
-        if action != Action::Remove {
+        let action = ElementAction::on(tag, VR::SQ);
+        if action != ElementAction::Remove {
             self.add_before(tag)?;
             self.write(&begin)?;
         }
         match action {
-            Action::Keep => self.open += 1,
-            Action::Remove => self.left_out = 1,
-            Action::Empty | Action::Dummy | Action::Uids | Action::Pseudonym => {
+            ElementAction::Keep => self.open += 1,
+            ElementAction::Remove => self.left_out = 1,
+            ElementAction::Empty | ElementAction::Dummy | ElementAction::Uids | ElementAction::Pseudonym => {
                 self.write(&DataToken::SequenceEnd)?;
                 self.left_out = 1;
             }
@@ -135,7 +135,7 @@ impl<'a> Cleaning<'a> {
         Ok(())
     }
 
-    fn value(&mut self, value: &[u8]) -> Result<(), Unreadable> {
+    fn value(&mut self, value: &[u8]) -> Result<(), DataSetError> {
         let DataElementHeader { tag, vr, .. } = self.element;
         if tag == tags::BURNED_IN_ANNOTATION && self.open == 0 {
             self.burned_in = BurnedIn::said(value);
@@ -143,14 +143,16 @@ impl<'a> Cleaning<'a> {
         if let (tags::SPECIFIC_CHARACTER_SET, Some(innermost)) = (tag, self.character_sets.last_mut()) {
             *innermost = CharacterSet::declared(&String::from_utf8_lossy(value));
         }
-        let value = match Action::on(tag, vr) {
-            Action::Remove => return Ok(()),
-            Action::Keep => value.to_vec(),
-            Action::Empty => Vec::new(),
-            Action::Dummy if value.is_empty() => Vec::new(),
-            Action::Dummy => profile::dummy(vr, value.len()),
-            Action::Uids => self.key.uids(value).into_bytes(),
-            Action::Pseudonym => self.key.pseudonym(&self.character_set().decode(vr, value)).into_bytes(),
+        let value = match ElementAction::on(tag, vr) {
+            ElementAction::Remove => return Ok(()),
+            ElementAction::Keep => value.to_vec(),
+            ElementAction::Empty => Vec::new(),
+            ElementAction::Dummy if value.is_empty() => Vec::new(),
+            ElementAction::Dummy => profile::dummy(vr, value.len()),
+            ElementAction::Uids => self.key.uids(value).into_bytes(),
+            ElementAction::Pseudonym => {
+                self.key.pseudonym(&self.character_set().decode(vr, value)).into_bytes()
+            }
         };
         self.add_before(tag)?;
         element(tag, vr, value).iter().try_for_each(|token| self.write(token))
@@ -161,7 +163,7 @@ impl<'a> Cleaning<'a> {
     }
 
     /// Elements of a data set stand in the order of their tags.
-    fn add_before(&mut self, tag: Tag) -> Result<(), Unreadable> {
+    fn add_before(&mut self, tag: Tag) -> Result<(), DataSetError> {
         while self.open == 0
             && let Some((_, tokens)) = self.added.pop_if(|(other, _)| *other < tag)
         {
@@ -170,13 +172,13 @@ impl<'a> Cleaning<'a> {
         Ok(())
     }
 
-    fn write(&mut self, token: &DataToken) -> Result<(), Unreadable> {
-        self.writer.write(token).map_err(|error| Unreadable::Damaged(error.to_string()))
+    fn write(&mut self, token: &DataToken) -> Result<(), DataSetError> {
+        self.writer.write(token).map_err(|error| DataSetError::Damaged(error.to_string()))
     }
 
-    fn finish(mut self) -> Result<Deidentified, Unreadable> {
+    fn finish(mut self) -> Result<DeidentifiedFile, DataSetError> {
         self.add_before(Tag(u16::MAX, u16::MAX))?;
-        Ok(Deidentified { bytes: self.writer.finish(), burned_in: self.burned_in })
+        Ok(DeidentifiedFile { bytes: self.writer.finish(), burned_in: self.burned_in })
     }
 }
 

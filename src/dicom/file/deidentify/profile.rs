@@ -8,7 +8,7 @@ use dicom_core::{Tag, VR};
 use dicom_dictionary_std::{StandardDataDictionary, tags};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+pub enum ElementAction {
     /// A sequence is kept with its items, and they are looked into.
     Keep,
     Remove,
@@ -20,22 +20,22 @@ pub enum Action {
     Pseudonym,
 }
 
-impl Action {
+impl ElementAction {
     /// What is done with an element that has this type in the file.
-    pub fn on(tag: Tag, vr: VR) -> Action {
+    pub fn on(tag: Tag, vr: VR) -> ElementAction {
         let (group, element) = (tag.group(), tag.element());
         let is_private = group % 2 == 1;
         let is_graphic = matches!(group & 0xFF00, 0x5000 | 0x6000);
         if is_private || is_graphic || element == 0 || MADE_HERE.contains(&tag) {
-            return Action::Remove;
+            return ElementAction::Remove;
         }
-        let Some(known) = StandardDataDictionary.by_tag(tag) else { return Action::Remove };
+        let Some(known) = StandardDataDictionary.by_tag(tag) else { return ElementAction::Remove };
         // A sequence that comes as bytes cannot be looked into.
         if vr != VR::SQ && known.vr().exact() == Some(VR::SQ) {
-            return Action::Remove;
+            return ElementAction::Remove;
         }
         match tag {
-            tags::PATIENT_NAME | tags::PATIENT_ID => Action::Pseudonym,
+            tags::PATIENT_NAME | tags::PATIENT_ID => ElementAction::Pseudonym,
             _ => listed(tag).unwrap_or_else(|| unlisted(known.vr().exact().unwrap_or(vr))),
         }
     }
@@ -53,35 +53,35 @@ const TABLE: &str = include_str!("basic-profile.txt");
 
 /// What the profile's table says. Of its alternatives that is taken which is right whether or not an
 /// object has to have the element: those cannot be told apart here.
-fn listed(tag: Tag) -> Option<Action> {
-    static LISTED: OnceLock<BTreeMap<Tag, Action>> = OnceLock::new();
+fn listed(tag: Tag) -> Option<ElementAction> {
+    static LISTED: OnceLock<BTreeMap<Tag, ElementAction>> = OnceLock::new();
     let rows = || TABLE.lines().filter(|line| !line.starts_with('#'));
     let listed =
         LISTED.get_or_init(|| rows().map(|line| row(line).expect("the table is well formed")).collect());
     listed.get(&tag).copied()
 }
 
-fn row(line: &str) -> Option<(Tag, Action)> {
+fn row(line: &str) -> Option<(Tag, ElementAction)> {
     let mut words = line.split(' ');
     let action = |code: &str| match code {
-        "X" => Some(Action::Remove),
-        "Z" | "X/Z" => Some(Action::Empty),
-        "D" | "Z/D" | "X/D" | "X/Z/D" => Some(Action::Dummy),
-        "U" => Some(Action::Uids),
+        "X" => Some(ElementAction::Remove),
+        "Z" | "X/Z" => Some(ElementAction::Empty),
+        "D" | "Z/D" | "X/D" | "X/Z/D" => Some(ElementAction::Dummy),
+        "U" => Some(ElementAction::Uids),
         // A sequence of references.
-        "X/Z/U*" => Some(Action::Keep),
+        "X/Z/U*" => Some(ElementAction::Keep),
         _ => None,
     };
     Some((words.next()?.parse().ok()?, action(words.next()?)?))
 }
 
 /// What the table does not mention: by type, rather too much than too little.
-fn unlisted(vr: VR) -> Action {
+fn unlisted(vr: VR) -> ElementAction {
     match vr {
-        VR::UI => Action::Uids,
-        VR::PN | VR::LT | VR::ST | VR::UT | VR::UC | VR::UR => Action::Remove,
-        VR::AE | VR::AS | VR::DA | VR::DT | VR::TM => Action::Remove,
-        _ => Action::Keep,
+        VR::UI => ElementAction::Uids,
+        VR::PN | VR::LT | VR::ST | VR::UT | VR::UC | VR::UR => ElementAction::Remove,
+        VR::AE | VR::AS | VR::DA | VR::DT | VR::TM => ElementAction::Remove,
+        _ => ElementAction::Keep,
     }
 }
 

@@ -6,7 +6,7 @@ use dicom_encoding::encode::Result;
 use dicom_encoding::transfer_syntax::{DynEncoder, TransferSyntax};
 use dicom_parser::dataset::DataToken;
 
-pub struct Writer {
+pub struct TokenWriter {
     encoder: DynEncoder<'static, Vec<u8>>,
     bytes: Vec<u8>,
     /// Whose value comes next.
@@ -16,11 +16,11 @@ pub struct Writer {
 
 const PIXEL_DATA: Tag = Tag(0x7FE0, 0x0010);
 
-impl Writer {
+impl TokenWriter {
     /// Goes on after these bytes. `None` if nothing can write this transfer syntax.
-    pub fn after(bytes: Vec<u8>, syntax: &TransferSyntax) -> Option<Writer> {
+    pub fn after(bytes: Vec<u8>, syntax: &TransferSyntax) -> Option<TokenWriter> {
         let element = DataElementHeader::new(Tag(0, 0), VR::UN, Length(0));
-        Some(Writer { encoder: syntax.encoder_for()?, bytes, element, in_pixels: false })
+        Some(TokenWriter { encoder: syntax.encoder_for()?, bytes, element, in_pixels: false })
     }
 
     /// # Errors

@@ -18,10 +18,10 @@ use crate::dicom_file::encoding::{DEFLATED, Encoding, is_native};
 use crate::dicom_file::inflate::inflating;
 use crate::imaging;
 
-use super::object::Object;
-use source::Source;
-use target::Target;
-use walk::Walk;
+use super::object::DicomObject;
+use source::SourceBytes;
+use target::TargetDataSet;
+use walk::DataSetWalk;
 
 /// Pixels that are not compressed, and what the header has to say of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct PlainPixels {
 }
 
 /// Decodes the pixels of a file (PS3.10).
-pub type Decode = fn(&[u8]) -> Result<PlainPixels, String>;
+pub type DecodeFunction = fn(&[u8]) -> Result<PlainPixels, String>;
 
 /// Decodes whatever there is a decoder for.
 ///
@@ -48,14 +48,14 @@ pub fn plain_pixels(file: &[u8]) -> Result<PlainPixels, String> {
 }
 
 /// An object that can be had in other transfer syntaxes.
-pub(in crate::dicom) struct Transcoding<'a> {
-    object: &'a Object,
+pub(in crate::dicom) struct TranscodableObject<'a> {
+    object: &'a DicomObject,
     pixels: Option<PlainPixels>,
 }
 
 /// Why an object cannot be had in another transfer syntax.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::dicom) enum Untranscodable {
+pub(in crate::dicom) enum TranscodeError {
     #[error("{0}")]
     Io(#[from] io::Error),
     #[error("its data set is damaged at byte {at}: {what}")]
@@ -72,32 +72,35 @@ pub(in crate::dicom) const TARGETS: [&str; 2] =
 /// A deflated data set is inflated up to this size: a bomb has no end.
 const BYTES_MAX: u64 = 8 << 30;
 
-impl<'a> Transcoding<'a> {
+impl<'a> TranscodableObject<'a> {
     /// Finds out whether the object can be had in another transfer syntax: the destination must not get
     /// half of one.
-    pub fn prepare(object: &'a Object, decode: Option<Decode>) -> Result<Transcoding<'a>, Untranscodable> {
+    pub fn prepare(
+        object: &'a DicomObject,
+        decode: Option<DecodeFunction>,
+    ) -> Result<TranscodableObject<'a>, TranscodeError> {
         let pixels = match decode {
             _ if is_native(object.transfer_syntax_uid()) => None,
-            None => return Err(Untranscodable::Pixels("nothing here decodes them".to_owned())),
+            None => return Err(TranscodeError::Pixels("nothing here decodes them".to_owned())),
             Some(decode) => {
                 let mut file = Vec::new();
                 object.file()?.read_to_end(&mut file)?;
-                Some(decode(&file).map_err(Untranscodable::Pixels)?)
+                Some(decode(&file).map_err(TranscodeError::Pixels)?)
             }
         };
-        let transcoding = Transcoding { object, pixels };
+        let transcoding = TranscodableObject { object, pixels };
         transcoding.write(uids::EXPLICIT_VR_LITTLE_ENDIAN, &mut io::sink())?;
         Ok(transcoding)
     }
 
     /// Writes the data set in one of [`TARGETS`].
-    pub fn write(&self, transfer_syntax_uid: &str, to: &mut dyn Write) -> Result<(), Untranscodable> {
+    pub fn write(&self, transfer_syntax_uid: &str, to: &mut dyn Write) -> Result<(), TranscodeError> {
         let data_set = self.object.data_set()?;
         let syntax = self.object.transfer_syntax_uid();
         let bytes: Box<dyn Read> =
             if syntax == DEFLATED { Box::new(inflating(data_set, BYTES_MAX)) } else { data_set };
-        let target = Target { explicit: transfer_syntax_uid != uids::IMPLICIT_VR_LITTLE_ENDIAN, to };
-        Walk::new(Source::new(bytes), Encoding::of(syntax), target, self.pixels.as_ref()).all()
+        let target = TargetDataSet { explicit: transfer_syntax_uid != uids::IMPLICIT_VR_LITTLE_ENDIAN, to };
+        DataSetWalk::new(SourceBytes::new(bytes), Encoding::of(syntax), target, self.pixels.as_ref()).all()
     }
 }
 
@@ -112,7 +115,7 @@ mod tests {
 
     use super::*;
     use crate::dicom_file::encoding::{EXPLICIT_BIG_ENDIAN, UNDEFINED};
-    use crate::dicom_file::part10::Head;
+    use crate::dicom_file::part10::FileHead;
 
     const NATIVE: [&str; 4] = [
         uids::EXPLICIT_VR_LITTLE_ENDIAN,
@@ -121,13 +124,13 @@ mod tests {
         uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     ];
 
-    fn object(transfer_syntax_uid: &str, data_set: &[u8]) -> Object {
-        let head = Head {
+    fn object(transfer_syntax_uid: &str, data_set: &[u8]) -> DicomObject {
+        let head = FileHead {
             sop_class_uid: "1.2".to_owned(),
             sop_instance_uid: "1.2.3".to_owned(),
             transfer_syntax_uid: transfer_syntax_uid.to_owned(),
         };
-        Object::read("object", [head.encode(), data_set.to_vec()].concat().into()).unwrap()
+        DicomObject::read("object", [head.encode(), data_set.to_vec()].concat().into()).unwrap()
     }
 
     /// Of every kind of value one, text in Latin-1, sequences in sequences, and private elements.
@@ -173,9 +176,9 @@ mod tests {
         bytes
     }
 
-    fn transcoded(object: &Object, to: &str) -> Vec<u8> {
+    fn transcoded(object: &DicomObject, to: &str) -> Vec<u8> {
         let mut bytes = Vec::new();
-        Transcoding::prepare(object, None).unwrap().write(to, &mut bytes).unwrap();
+        TranscodableObject::prepare(object, None).unwrap().write(to, &mut bytes).unwrap();
         bytes
     }
 
@@ -269,7 +272,7 @@ mod tests {
         assert_eq!(bytes, long(0x0018, 0x1063, b"UN", 70_000, &value));
     }
 
-    fn compressed() -> Object {
+    fn compressed() -> DicomObject {
         let fragments = [
             &[0xFE, 0xFF, 0x00, 0xE0][..],
             &[0; 4],
@@ -292,14 +295,14 @@ mod tests {
 
     #[test]
     fn compressed_pixels_are_decoded_and_the_header_says_so() {
-        let decode: Decode = |file| {
+        let decode: DecodeFunction = |file| {
             assert!(file.starts_with(&[0; 128]) && file[128..].starts_with(b"DICM"), "a whole file");
             let (vr, photometric_interpretation) = (*b"OB", "RGB".to_owned());
             Ok(PlainPixels { vr, bytes: vec![1, 2, 3], photometric_interpretation })
         };
         let object = compressed();
         let mut bytes = Vec::new();
-        let transcoding = Transcoding::prepare(&object, Some(decode)).unwrap();
+        let transcoding = TranscodableObject::prepare(&object, Some(decode)).unwrap();
         transcoding.write(uids::EXPLICIT_VR_LITTLE_ENDIAN, &mut bytes).unwrap();
         let expected = [
             short(0x0028, 0x0004, b"CS", b"RGB "),
@@ -313,9 +316,9 @@ mod tests {
     #[test]
     fn what_cannot_be_decoded_is_told() {
         let object = compressed();
-        assert!(Transcoding::prepare(&object, None).is_err());
-        let broken: Decode = |_| Err("the stream is cut off".to_owned());
-        let error = Transcoding::prepare(&object, Some(broken)).err().unwrap();
+        assert!(TranscodableObject::prepare(&object, None).is_err());
+        let broken: DecodeFunction = |_| Err("the stream is cut off".to_owned());
+        let error = TranscodableObject::prepare(&object, Some(broken)).err().unwrap();
         assert_eq!(error.to_string(), "its pixels cannot be decoded: the stream is cut off");
     }
 
@@ -327,7 +330,7 @@ mod tests {
             for length in 0..good.len() {
                 let cut = object(from, &good[..length]);
                 let mut bytes = Vec::new();
-                if let Ok(transcoding) = Transcoding::prepare(&cut, None) {
+                if let Ok(transcoding) = TranscodableObject::prepare(&cut, None) {
                     // Cut between two elements, nobody can tell.
                     transcoding.write(uids::EXPLICIT_VR_LITTLE_ENDIAN, &mut bytes).unwrap();
                     assert!(whole.starts_with(&bytes), "{from} cut at {length}");
@@ -336,19 +339,21 @@ mod tests {
             for place in 0..good.len() {
                 let mut turned = good.clone();
                 turned[place] ^= 0xFF;
-                let _ =
-                    Transcoding::prepare(&object(from, &turned), None).err().map(|error| error.to_string());
+                let _ = TranscodableObject::prepare(&object(from, &turned), None)
+                    .err()
+                    .map(|error| error.to_string());
             }
         }
         let forged = long(0x7FE0, 0x0010, b"OW", UNDEFINED - 1, &[1, 2]);
-        let error =
-            Transcoding::prepare(&object(uids::EXPLICIT_VR_LITTLE_ENDIAN, &forged), None).err().unwrap();
-        assert!(matches!(error, Untranscodable::Damaged { .. }), "{error}");
+        let error = TranscodableObject::prepare(&object(uids::EXPLICIT_VR_LITTLE_ENDIAN, &forged), None)
+            .err()
+            .unwrap();
+        assert!(matches!(error, TranscodeError::Damaged { .. }), "{error}");
         let nested =
             [long(8, 0x1140, b"SQ", UNDEFINED, &[]), vec![0xFE, 0xFF, 0, 0xE0, 0xFF, 0xFF, 0xFF, 0xFF]];
         let deep = nested.concat().repeat(1000);
         let error =
-            Transcoding::prepare(&object(uids::EXPLICIT_VR_LITTLE_ENDIAN, &deep), None).err().unwrap();
+            TranscodableObject::prepare(&object(uids::EXPLICIT_VR_LITTLE_ENDIAN, &deep), None).err().unwrap();
         assert!(error.to_string().contains("too deep"), "{error}");
     }
 }

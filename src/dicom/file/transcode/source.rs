@@ -4,20 +4,20 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use crate::dicom_file::encoding::{ElementHead, Encoding, ITEM, SEQUENCE_END, UNDEFINED};
 
-use super::Untranscodable;
+use super::TranscodeError;
 
 /// So much of a value is in memory; a multiple of every word.
 const PIECE_BYTES: usize = 64 << 10;
 
 /// What is read, and how far.
-pub struct Source<'a> {
+pub struct SourceBytes<'a> {
     bytes: BufReader<Box<dyn Read + 'a>>,
     at: u64,
 }
 
-impl<'a> Source<'a> {
-    pub fn new(bytes: Box<dyn Read + 'a>) -> Source<'a> {
-        Source { bytes: BufReader::with_capacity(PIECE_BYTES, bytes), at: 0 }
+impl<'a> SourceBytes<'a> {
+    pub fn new(bytes: Box<dyn Read + 'a>) -> SourceBytes<'a> {
+        SourceBytes { bytes: BufReader::with_capacity(PIECE_BYTES, bytes), at: 0 }
     }
 
     /// How many bytes have been read.
@@ -26,14 +26,14 @@ impl<'a> Source<'a> {
     }
 
     /// The head of what comes next; `None` at the end.
-    pub fn head(&mut self, encoding: Encoding) -> Result<Option<ElementHead>, Untranscodable> {
+    pub fn head(&mut self, encoding: Encoding) -> Result<Option<ElementHead>, TranscodeError> {
         if self.bytes.fill_buf()?.is_empty() {
             return Ok(None);
         }
         ElementHead::read(encoding, |into| self.read(into)).map(Some)
     }
 
-    fn read(&mut self, into: &mut [u8]) -> Result<(), Untranscodable> {
+    fn read(&mut self, into: &mut [u8]) -> Result<(), TranscodeError> {
         match self.bytes.read_exact(into) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(self.damaged("it is cut off")),
             read => {
@@ -48,7 +48,7 @@ impl<'a> Source<'a> {
         &mut self,
         length: u32,
         mut give: impl FnMut(&mut [u8]) -> io::Result<()>,
-    ) -> Result<(), Untranscodable> {
+    ) -> Result<(), TranscodeError> {
         let mut left = length as usize;
         let mut piece = vec![0; left.min(PIECE_BYTES)];
         while left > 0 {
@@ -60,12 +60,12 @@ impl<'a> Source<'a> {
         Ok(())
     }
 
-    pub fn skip(&mut self, length: u32) -> Result<(), Untranscodable> {
+    pub fn skip(&mut self, length: u32) -> Result<(), TranscodeError> {
         self.pieces(length, |_| Ok(()))
     }
 
     /// Passes over the fragments of compressed pixels, and their end.
-    pub fn skip_fragments(&mut self, encoding: Encoding) -> Result<(), Untranscodable> {
+    pub fn skip_fragments(&mut self, encoding: Encoding) -> Result<(), TranscodeError> {
         loop {
             match self.head(encoding)? {
                 Some(ElementHead { tag: ITEM, length, .. }) if length != UNDEFINED => self.skip(length)?,
@@ -75,7 +75,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    pub fn damaged(&self, what: &'static str) -> Untranscodable {
-        Untranscodable::Damaged { at: self.at, what }
+    pub fn damaged(&self, what: &'static str) -> TranscodeError {
+        TranscodeError::Damaged { at: self.at, what }
     }
 }

@@ -6,9 +6,9 @@ use dicom_dictionary_std::tags;
 use crate::dicom_file::encoding::{ElementHead, Encoding, ITEM, ITEM_END, SEQUENCE_END, UNDEFINED};
 use crate::dicom_file::representation::{is_text, known_vr, word_bytes};
 
-use super::source::Source;
-use super::target::Target;
-use super::{PlainPixels, Untranscodable};
+use super::source::SourceBytes;
+use super::target::TargetDataSet;
+use super::{PlainPixels, TranscodeError};
 
 /// Sequences in sequences; nothing real has ten.
 const DEPTH_MAX: usize = 128;
@@ -20,18 +20,18 @@ const EXTENDED_LENGTHS: Tag = Tag(0x7FE0, 0x0002);
 const ENCAPSULATED_LENGTH: Tag = Tag(0x7FE0, 0x0003);
 
 /// A data set on its way from one form to another.
-pub struct Walk<'a> {
-    source: Source<'a>,
-    target: Target<'a>,
+pub struct DataSetWalk<'a> {
+    source: SourceBytes<'a>,
+    target: TargetDataSet<'a>,
     pixels: Option<&'a PlainPixels>,
-    open: Vec<Open>,
+    open: Vec<OpenSequence>,
     form: Encoding,
     /// Pixel Representation, of each data set that is open.
     signed: Vec<bool>,
 }
 
 /// A sequence or an item that has begun.
-struct Open {
+struct OpenSequence {
     is_item: bool,
     /// Where it ends, if its length says so.
     ends: Option<u64>,
@@ -39,23 +39,23 @@ struct Open {
     form: Encoding,
 }
 
-struct Element {
+struct ElementHeader {
     tag: Tag,
     vr: [u8; 2],
     length: u32,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> DataSetWalk<'a> {
     pub fn new(
-        source: Source<'a>,
+        source: SourceBytes<'a>,
         form: Encoding,
-        target: Target<'a>,
+        target: TargetDataSet<'a>,
         pixels: Option<&'a PlainPixels>,
-    ) -> Walk<'a> {
-        Walk { source, target, pixels, open: Vec::new(), form, signed: vec![false] }
+    ) -> DataSetWalk<'a> {
+        DataSetWalk { source, target, pixels, open: Vec::new(), form, signed: vec![false] }
     }
 
-    pub fn all(mut self) -> Result<(), Untranscodable> {
+    pub fn all(mut self) -> Result<(), TranscodeError> {
         loop {
             self.close_what_ends()?;
             let Some(head) = self.source.head(self.form)? else { break };
@@ -70,7 +70,7 @@ impl<'a> Walk<'a> {
         if self.open.is_empty() { Ok(()) } else { Err(self.source.damaged("it is cut off")) }
     }
 
-    fn close_what_ends(&mut self) -> Result<(), Untranscodable> {
+    fn close_what_ends(&mut self) -> Result<(), TranscodeError> {
         while let Some(ends) = self.open.last().and_then(|open| open.ends) {
             if ends > self.source.at() {
                 break;
@@ -83,8 +83,8 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn close(&mut self) -> Result<(), Untranscodable> {
-        let Some(Open { is_item, form, .. }) = self.open.pop() else {
+    fn close(&mut self) -> Result<(), TranscodeError> {
+        let Some(OpenSequence { is_item, form, .. }) = self.open.pop() else {
             return Err(self.source.damaged("what has not begun ends"));
         };
         self.form = form;
@@ -95,7 +95,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The beginning or the end of an item, or the end of a sequence.
-    fn mark(&mut self, &ElementHead { tag, length, .. }: &ElementHead) -> Result<(), Untranscodable> {
+    fn mark(&mut self, &ElementHead { tag, length, .. }: &ElementHead) -> Result<(), TranscodeError> {
         let top = self.open.last().map(|open| (open.is_item, open.ends.is_none()));
         match (tag, top) {
             (ITEM, Some((false, _))) => {
@@ -108,17 +108,17 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn open(&mut self, is_item: bool, length: u32, inside: Encoding) -> Result<(), Untranscodable> {
+    fn open(&mut self, is_item: bool, length: u32, inside: Encoding) -> Result<(), TranscodeError> {
         if self.open.len() >= DEPTH_MAX {
             return Err(self.source.damaged("its sequences are too deep"));
         }
         let ends = (length != UNDEFINED).then(|| self.source.at() + u64::from(length));
-        self.open.push(Open { is_item, ends, form: self.form });
+        self.open.push(OpenSequence { is_item, ends, form: self.form });
         self.form = inside;
         Ok(())
     }
 
-    fn element(&mut self, head: &ElementHead) -> Result<(), Untranscodable> {
+    fn element(&mut self, head: &ElementHead) -> Result<(), TranscodeError> {
         let element = self.with_vr(head)?;
         let tag = element.tag;
         let is_root = self.open.is_empty();
@@ -128,7 +128,7 @@ impl<'a> Walk<'a> {
                 self.target.value(tag, pixels.vr, &pixels.bytes)
             }
             (tags::PIXEL_DATA, UNDEFINED, None) => {
-                Err(Untranscodable::Pixels("an image inside it, an icon for example, is compressed".into()))
+                Err(TranscodeError::Pixels("an image inside it, an icon for example, is compressed".into()))
             }
             (tags::PHOTOMETRIC_INTERPRETATION, _, Some(pixels)) => {
                 self.source.skip(element.length)?;
@@ -149,24 +149,27 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn with_vr(&self, &ElementHead { tag, vr, length }: &ElementHead) -> Result<Element, Untranscodable> {
+    fn with_vr(
+        &self,
+        &ElementHead { tag, vr, length }: &ElementHead,
+    ) -> Result<ElementHeader, TranscodeError> {
         let signed = self.signed.last().copied().unwrap_or(false);
         match vr {
-            None if !self.form.explicit => Ok(Element { tag, vr: known_vr(tag, signed), length }),
-            Some(vr) if vr.iter().all(u8::is_ascii_uppercase) => Ok(Element { tag, vr, length }),
+            None if !self.form.explicit => Ok(ElementHeader { tag, vr: known_vr(tag, signed), length }),
+            Some(vr) if vr.iter().all(u8::is_ascii_uppercase) => Ok(ElementHeader { tag, vr, length }),
             _ => Err(self.source.damaged("a value representation is not one")),
         }
     }
 
-    fn sequence(&mut self, element: &Element) -> Result<(), Untranscodable> {
+    fn sequence(&mut self, element: &ElementHeader) -> Result<(), TranscodeError> {
         // What is unknown and has no length is a sequence with implicit VR (PS3.5 6.2.2).
         let inside = if &element.vr == b"UN" { Encoding::IMPLICIT } else { self.form };
         self.open(false, element.length, inside)?;
         self.target.head(element.tag, *b"SQ", UNDEFINED)
     }
 
-    fn value(&mut self, element: &Element) -> Result<(), Untranscodable> {
-        let &Element { tag, vr, length } = element;
+    fn value(&mut self, element: &ElementHeader) -> Result<(), TranscodeError> {
+        let &ElementHeader { tag, vr, length } = element;
         let length_even = length.checked_add(length % 2).filter(|length| *length != UNDEFINED);
         let length_even = length_even.ok_or_else(|| self.source.damaged("a value is too long"))?;
         self.target.head(tag, vr, length_even)?;

@@ -17,21 +17,21 @@ use dicom_ul::pdu::{
 
 use crate::dicom::names::ae_title::AeTitle;
 use crate::dicom::names::sop_class;
-use crate::dicom::wire::caller::Called;
+use crate::dicom::wire::caller::CalledTitles;
 
-use super::super::caller::Caller;
-use super::connection::{Connection, Stream};
+use super::super::caller::KnownCaller;
+use super::connection::{DicomStream, PduConnection};
 use super::request::{APPLICATION_CONTEXT, user_variables};
-use super::{Association, Broken, Context, Expected};
+use super::{Association, AssociationError, ExpectedMessage, PresentationContext};
 
 use std::time::Duration;
 
 /// On which terms an association is accepted.
 #[derive(Clone, Copy, Debug)]
-pub struct Terms<'a> {
+pub struct AcceptanceTerms<'a> {
     pub ae_title: &'a AeTitle,
-    pub called: Called,
-    pub callers: &'a [Caller],
+    pub called: CalledTitles,
+    pub callers: &'a [KnownCaller],
     pub contexts_max: usize,
     pub pdu_bytes_max: u32,
     /// For each of its messages until the association is agreed on.
@@ -40,18 +40,22 @@ pub struct Terms<'a> {
 }
 
 /// Takes in what a peer asks for, as far as the terms allow it.
-pub fn accept(stream: Stream, peer: IpAddr, terms: &Terms) -> Result<Association, Broken> {
-    let mut connection = Connection::new(stream, terms.silence_max)?;
+pub fn accept(
+    stream: DicomStream,
+    peer: IpAddr,
+    terms: &AcceptanceTerms,
+) -> Result<Association, AssociationError> {
+    let mut connection = PduConnection::new(stream, terms.silence_max)?;
     connection.wait_at_most(terms.negotiation_max.min(terms.silence_max))?;
     let asked = request(&mut connection)?;
     if let Err((reason, source)) = admit(&asked, peer, terms) {
         reject(&mut connection, RejectionResult::Permanent, source);
-        return Err(Broken::Own(reason));
+        return Err(AssociationError::Own(reason));
     }
     let results: Vec<_> = asked.presentation_contexts.iter().map(judge).collect();
     let contexts = asked.presentation_contexts.iter().zip(&results);
     let accepted = contexts.filter(|(_, result)| result.reason == ContextResult::Acceptance);
-    let contexts = accepted.map(|(proposed, result)| Context {
+    let contexts = accepted.map(|(proposed, result)| PresentationContext {
         id: proposed.id,
         abstract_syntax: proposed.abstract_syntax.clone(),
         transfer_syntax: result.transfer_syntax.clone(),
@@ -75,35 +79,35 @@ pub fn accept(stream: Stream, peer: IpAddr, terms: &Terms) -> Result<Association
         contexts,
         pdu_bytes_sent_max: pdu_bytes_max(&asked.user_variables),
         rest: 0..0,
-        expected: Expected::Command(Vec::new()),
+        expected: ExpectedMessage::Command(Vec::new()),
     })
 }
 
 /// Rejects an association for the moment: local limit exceeded (PS3.8 table 9-21). The request is
 /// read first: a connection closed with unread bytes is reset, and the peer would not see the answer.
-pub fn refuse(stream: Stream, silence_max: Duration) -> Result<(), Broken> {
-    let mut connection = Connection::new(stream, silence_max)?;
+pub fn refuse(stream: DicomStream, silence_max: Duration) -> Result<(), AssociationError> {
+    let mut connection = PduConnection::new(stream, silence_max)?;
     request(&mut connection)?;
     let source = Source::ServiceProviderPresentation(PresentationReason::LocalLimitExceeded);
     reject(&mut connection, RejectionResult::Transient, source);
     Ok(())
 }
 
-fn request(connection: &mut Connection) -> Result<AssociationRQ, Broken> {
+fn request(connection: &mut PduConnection) -> Result<AssociationRQ, AssociationError> {
     match connection.receive_parsed()? {
         Pdu::AssociationRQ(asked) => Ok(asked),
-        _ => Err(Broken::Peer("did not ask for an association")),
+        _ => Err(AssociationError::Peer("did not ask for an association")),
     }
 }
 
 /// The peer that is rejected may be gone already.
-fn reject(connection: &mut Connection, result: RejectionResult, source: Source) {
+fn reject(connection: &mut PduConnection, result: RejectionResult, source: Source) {
     let _ = connection.send(&Pdu::AssociationRJ(AssociationRJ { result, source }));
     connection.close();
 }
 
 /// Who asks, and how (PS3.8 table 9-21): the reason in our words and in those of the standard.
-fn admit(asked: &AssociationRQ, peer: IpAddr, terms: &Terms) -> Result<(), (String, Source)> {
+fn admit(asked: &AssociationRQ, peer: IpAddr, terms: &AcceptanceTerms) -> Result<(), (String, Source)> {
     let no = |reason: &str, source| Err((reason.to_owned(), source));
     if asked.protocol_version & 1 == 0 {
         let source = Source::ServiceProviderASCE(ProviderReason::ProtocolVersionNotSupported);
@@ -113,11 +117,11 @@ fn admit(asked: &AssociationRQ, peer: IpAddr, terms: &Terms) -> Result<(), (Stri
         let source = Source::ServiceUser(UserReason::ApplicationContextNameNotSupported);
         return no("rejected: application context name not supported", source);
     }
-    if terms.called == Called::Ours && asked.called_ae_title != terms.ae_title.as_str() {
+    if terms.called == CalledTitles::Ours && asked.called_ae_title != terms.ae_title.as_str() {
         let source = Source::ServiceUser(UserReason::CalledAETitleNotRecognized);
         return no("rejected: called AE title not recognized", source);
     }
-    let knows = |caller: &Caller| caller.is(&asked.calling_ae_title, peer);
+    let knows = |caller: &KnownCaller| caller.is(&asked.calling_ae_title, peer);
     if !terms.callers.is_empty() && !terms.callers.iter().any(knows) {
         let source = Source::ServiceUser(UserReason::CallingAETitleNotRecognized);
         return no("rejected: calling AE title not recognized at this address", source);

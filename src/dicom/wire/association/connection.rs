@@ -18,7 +18,7 @@ use dicom_ul::{Pdu, pdu::read_pdu};
 
 use crate::tls;
 
-use super::Broken;
+use super::AssociationError;
 
 /// The most that is taken while the association is negotiated: 128 contexts with many syntaxes each.
 const NEGOTIATION_BYTES_MAX: u32 = 256 << 10;
@@ -27,17 +27,17 @@ const HEADER_BYTES: usize = 6;
 
 /// A connection of which no byte has been read yet.
 #[derive(Debug)]
-pub enum Stream {
+pub enum DicomStream {
     Plain(TcpStream),
-    Tls(tls::Stream),
+    Tls(tls::TlsStream),
     /// All that a peer said, whatever it is told.
     #[cfg(any(test, fuzzing))]
     Recorded(io::Cursor<Vec<u8>>),
 }
 
 #[derive(Debug)]
-pub(super) struct Connection {
-    stream: Stream,
+pub(super) struct PduConnection {
+    stream: DicomStream,
     buffer: Vec<u8>,
     /// What of the buffer has been received and not been taken.
     filled: Range<usize>,
@@ -47,20 +47,20 @@ pub(super) struct Connection {
 }
 
 /// A PDU in the buffer, until the next one is asked for.
-pub(super) struct Received {
+pub(super) struct ReceivedPdu {
     pub kind: u8,
     pub body: Range<usize>,
 }
 
-impl Connection {
-    pub fn new(stream: Stream, silence_max: Duration) -> io::Result<Connection> {
+impl PduConnection {
+    pub fn new(stream: DicomStream, silence_max: Duration) -> io::Result<PduConnection> {
         if let Some(tcp) = stream.tcp() {
             tcp.set_nodelay(true)?;
             tcp.set_read_timeout(Some(silence_max))?;
             tcp.set_write_timeout(Some(silence_max))?;
         }
         let buffer = vec![0; HEADER_BYTES + NEGOTIATION_BYTES_MAX as usize];
-        Ok(Connection { stream, buffer, filled: 0..0, pdu_bytes_max: NEGOTIATION_BYTES_MAX, silence_max })
+        Ok(PduConnection { stream, buffer, filled: 0..0, pdu_bytes_max: NEGOTIATION_BYTES_MAX, silence_max })
     }
 
     /// From now on no longer PDUs than these are taken; at most as long as those of the negotiation.
@@ -75,7 +75,7 @@ impl Connection {
     }
 
     /// Waits for the next PDU; its length is checked before it is read.
-    pub fn receive(&mut self) -> Result<Received, Broken> {
+    pub fn receive(&mut self) -> Result<ReceivedPdu, AssociationError> {
         let mut begun = None;
         loop {
             if let Some(received) = self.take()? {
@@ -83,18 +83,18 @@ impl Connection {
             }
             let now = Instant::now();
             if !self.filled.is_empty() && now - *begun.get_or_insert(now) > self.silence_max {
-                return Err(Broken::Silent);
+                return Err(AssociationError::Silent);
             }
             self.fill()?;
         }
     }
 
     /// A PDU of the negotiation, or of the end.
-    pub fn receive_parsed(&mut self) -> Result<Pdu, Broken> {
-        let Received { body, .. } = self.receive()?;
+    pub fn receive_parsed(&mut self) -> Result<Pdu, AssociationError> {
+        let ReceivedPdu { body, .. } = self.receive()?;
         let whole = &self.buffer[body.start - HEADER_BYTES..body.end];
         let pdu = read_pdu(whole, NEGOTIATION_BYTES_MAX, true);
-        pdu.ok().flatten().ok_or(Broken::NotAPdu)
+        pdu.ok().flatten().ok_or(AssociationError::NotAPdu)
     }
 
     /// Whether nothing has come that was not taken.
@@ -106,16 +106,17 @@ impl Connection {
         &self.buffer[place]
     }
 
-    pub fn send(&mut self, pdu: &Pdu) -> Result<(), Broken> {
+    pub fn send(&mut self, pdu: &Pdu) -> Result<(), AssociationError> {
         let mut bytes = Vec::new();
-        write_pdu(&mut bytes, pdu).map_err(|error| Broken::Io(io::Error::other(error.to_string())))?;
+        write_pdu(&mut bytes, pdu)
+            .map_err(|error| AssociationError::Io(io::Error::other(error.to_string())))?;
         self.send_pieces(&mut [IoSlice::new(&bytes)])
     }
 
-    pub fn send_pieces(&mut self, mut pieces: &mut [IoSlice]) -> Result<(), Broken> {
+    pub fn send_pieces(&mut self, mut pieces: &mut [IoSlice]) -> Result<(), AssociationError> {
         while !pieces.is_empty() {
             match self.stream.write_vectored(pieces) {
-                Ok(0) => return Err(Broken::Closed),
+                Ok(0) => return Err(AssociationError::Closed),
                 Ok(written) => IoSlice::advance_slices(&mut pieces, written),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
@@ -126,19 +127,19 @@ impl Connection {
 
     /// Ends the connection in good order.
     pub fn close(&mut self) {
-        if let Stream::Tls(stream) = &mut self.stream {
+        if let DicomStream::Tls(stream) = &mut self.stream {
             stream.close();
         }
     }
 
-    fn take(&mut self) -> Result<Option<Received>, Broken> {
+    fn take(&mut self) -> Result<Option<ReceivedPdu>, AssociationError> {
         let filled = &self.buffer[self.filled.clone()];
         let Some((&[kind, _, a, b, c, d], _)) = filled.split_first_chunk::<HEADER_BYTES>() else {
             return Ok(None);
         };
         let length = u32::from_be_bytes([a, b, c, d]);
         if length > self.pdu_bytes_max {
-            return Err(Broken::TooLong(length));
+            return Err(AssociationError::TooLong(length));
         }
         let start = self.filled.start + HEADER_BYTES;
         let body = start..start + length as usize;
@@ -146,16 +147,16 @@ impl Connection {
             return Ok(None);
         }
         self.filled.start = body.end;
-        Ok(Some(Received { kind, body }))
+        Ok(Some(ReceivedPdu { kind, body }))
     }
 
-    fn fill(&mut self) -> Result<(), Broken> {
+    fn fill(&mut self) -> Result<(), AssociationError> {
         // What is left is the beginning of one PDU, which fits behind the buffer's start.
         self.buffer.copy_within(self.filled.clone(), 0);
         self.filled = 0..self.filled.len();
         self.stream.tcp().map(acknowledge_at_once);
         match self.stream.read(&mut self.buffer[self.filled.end..]) {
-            Ok(0) => Err(Broken::Closed),
+            Ok(0) => Err(AssociationError::Closed),
             Ok(read) => {
                 self.filled.end += read;
                 Ok(())
@@ -177,54 +178,54 @@ fn acknowledge_at_once(stream: &TcpStream) {
 #[cfg(not(target_os = "linux"))]
 fn acknowledge_at_once(_stream: &TcpStream) {}
 
-impl Stream {
+impl DicomStream {
     /// What has timers and time limits, if there is a network.
     fn tcp(&self) -> Option<&TcpStream> {
         match self {
-            Stream::Plain(stream) => Some(stream),
-            Stream::Tls(stream) => Some(stream.tcp()),
+            DicomStream::Plain(stream) => Some(stream),
+            DicomStream::Tls(stream) => Some(stream.tcp()),
             #[cfg(any(test, fuzzing))]
-            Stream::Recorded(_) => None,
+            DicomStream::Recorded(_) => None,
         }
     }
 }
 
-impl Read for Stream {
+impl Read for DicomStream {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         match self {
-            Stream::Plain(stream) => stream.read(bytes),
-            Stream::Tls(stream) => stream.read(bytes),
+            DicomStream::Plain(stream) => stream.read(bytes),
+            DicomStream::Tls(stream) => stream.read(bytes),
             #[cfg(any(test, fuzzing))]
-            Stream::Recorded(said) => said.read(bytes),
+            DicomStream::Recorded(said) => said.read(bytes),
         }
     }
 }
 
-impl Write for Stream {
+impl Write for DicomStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Stream::Plain(stream) => stream.write(bytes),
-            Stream::Tls(stream) => stream.write(bytes),
+            DicomStream::Plain(stream) => stream.write(bytes),
+            DicomStream::Tls(stream) => stream.write(bytes),
             #[cfg(any(test, fuzzing))]
-            Stream::Recorded(_) => Ok(bytes.len()),
+            DicomStream::Recorded(_) => Ok(bytes.len()),
         }
     }
 
     fn write_vectored(&mut self, pieces: &[IoSlice]) -> io::Result<usize> {
         match self {
-            Stream::Plain(stream) => stream.write_vectored(pieces),
-            Stream::Tls(stream) => stream.write_vectored(pieces),
+            DicomStream::Plain(stream) => stream.write_vectored(pieces),
+            DicomStream::Tls(stream) => stream.write_vectored(pieces),
             #[cfg(any(test, fuzzing))]
-            Stream::Recorded(_) => Ok(pieces.iter().map(|piece| piece.len()).sum()),
+            DicomStream::Recorded(_) => Ok(pieces.iter().map(|piece| piece.len()).sum()),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            Stream::Plain(stream) => stream.flush(),
-            Stream::Tls(stream) => stream.flush(),
+            DicomStream::Plain(stream) => stream.flush(),
+            DicomStream::Tls(stream) => stream.flush(),
             #[cfg(any(test, fuzzing))]
-            Stream::Recorded(_) => Ok(()),
+            DicomStream::Recorded(_) => Ok(()),
         }
     }
 }

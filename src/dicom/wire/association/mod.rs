@@ -16,13 +16,15 @@ use std::time::Duration;
 use dicom_ul::Pdu;
 use dicom_ul::pdu::{AbortRQServiceProviderReason, AbortRQSource, AssociationRJ};
 
-use super::command::{BadCommand, COMMAND_BYTES_MAX, Command};
-use connection::{Connection, Received};
+use super::command::{COMMAND_BYTES_MAX, CommandSet, CommandSetError};
+use connection::{PduConnection, ReceivedPdu};
 
-pub(in crate::dicom) use accept::{Terms, accept, refuse};
-pub use connection::Stream;
-pub(in crate::dicom) use outgoing::Outgoing;
-pub(in crate::dicom) use request::{APPLICATION_CONTEXT, PDU_BYTES_MAX, Proposal, Role, request};
+pub(in crate::dicom) use accept::{AcceptanceTerms, accept, refuse};
+pub use connection::DicomStream;
+pub(in crate::dicom) use outgoing::OutgoingMessage;
+pub(in crate::dicom) use request::{
+    APPLICATION_CONTEXT, ContextProposal, PDU_BYTES_MAX, ServiceRole, request,
+};
 
 /// Larger PDUs gain nothing, whatever the peer takes.
 pub(in crate::dicom) const PDU_BYTES_SENT_MAX: u32 = 256 << 10;
@@ -36,21 +38,21 @@ const COMMAND_FRAGMENT: u8 = 1;
 const LAST_FRAGMENT: u8 = 2;
 
 pub(in crate::dicom) struct Association {
-    connection: Connection,
+    connection: PduConnection,
     pub calling_ae: String,
     pub called_ae: String,
     /// Those that were agreed on.
-    pub contexts: Vec<Context>,
+    pub contexts: Vec<PresentationContext>,
     /// The longest PDU the peer takes.
     pdu_bytes_sent_max: u32,
     /// What has not been heard of the P-DATA PDU in the buffer.
     rest: Range<usize>,
-    expected: Expected,
+    expected: ExpectedMessage,
 }
 
 /// A presentation context: what is sent in it, and how it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::dicom) struct Context {
+pub(in crate::dicom) struct PresentationContext {
     pub id: u8,
     pub abstract_syntax: String,
     pub transfer_syntax: String,
@@ -58,23 +60,23 @@ pub(in crate::dicom) struct Context {
 
 /// What is heard next on an association.
 #[derive(Debug)]
-pub(in crate::dicom) enum Heard<'a> {
+pub(in crate::dicom) enum AssociationMessage<'a> {
     /// A whole command set; its data set follows if it says so.
-    Command { context: u8, command: Command },
+    Command { context: u8, command: CommandSet },
     /// A piece of the data set of the last command.
     Data { bytes: &'a [u8], last: bool },
     /// The peer wants to end it.
     Release,
 }
 
-enum Expected {
+enum ExpectedMessage {
     Command(Vec<u8>),
     Data { context: u8 },
 }
 
 /// Why an association cannot go on, or did not come about.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::dicom) enum Broken {
+pub(in crate::dicom) enum AssociationError {
     #[error("the connection was closed")]
     Closed,
     #[error("the peer was silent for too long")]
@@ -88,7 +90,7 @@ pub(in crate::dicom) enum Broken {
     #[error("the peer aborted it")]
     Aborted,
     #[error("{0}")]
-    Command(#[from] BadCommand),
+    Command(#[from] CommandSetError),
     #[error("the peer's command set is too long")]
     CommandTooLong,
     #[error("the peer {0}")]
@@ -99,17 +101,17 @@ pub(in crate::dicom) enum Broken {
     Own(String),
 }
 
-impl From<io::Error> for Broken {
-    fn from(error: io::Error) -> Broken {
+impl From<io::Error> for AssociationError {
+    fn from(error: io::Error) -> AssociationError {
         match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Broken::Silent,
-            io::ErrorKind::UnexpectedEof => Broken::Closed,
-            _ => Broken::Io(error),
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AssociationError::Silent,
+            io::ErrorKind::UnexpectedEof => AssociationError::Closed,
+            _ => AssociationError::Io(error),
         }
     }
 }
 
-struct Fragment {
+struct MessageFragment {
     context: u8,
     is_command: bool,
     is_last: bool,
@@ -118,47 +120,52 @@ struct Fragment {
 
 impl Association {
     /// Waits for what the peer says next.
-    pub fn hear(&mut self) -> Result<Heard<'_>, Broken> {
+    pub fn hear(&mut self) -> Result<AssociationMessage<'_>, AssociationError> {
         loop {
             if self.rest.is_empty() {
-                let Received { kind, body } = self.connection.receive()?;
+                let ReceivedPdu { kind, body } = self.connection.receive()?;
                 match kind {
                     P_DATA => self.rest = body,
-                    RELEASE_REQUEST => return Ok(Heard::Release),
-                    ABORT => return Err(Broken::Aborted),
-                    _ => return Err(Broken::Peer("sent a PDU that has no place here")),
+                    RELEASE_REQUEST => return Ok(AssociationMessage::Release),
+                    ABORT => return Err(AssociationError::Aborted),
+                    _ => return Err(AssociationError::Peer("sent a PDU that has no place here")),
                 }
                 continue;
             }
             let fragment = self.fragment()?;
             if !fragment.is_command {
                 let last = self.data(&fragment)?;
-                return Ok(Heard::Data { bytes: self.connection.bytes(fragment.place), last });
+                return Ok(AssociationMessage::Data { bytes: self.connection.bytes(fragment.place), last });
             }
             if let Some(command) = self.command(&fragment)? {
-                return Ok(Heard::Command { context: fragment.context, command });
+                return Ok(AssociationMessage::Command { context: fragment.context, command });
             }
         }
     }
 
     /// Sends a command without a data set.
-    pub fn send(&mut self, context: u8, command: &Command) -> Result<(), Broken> {
+    pub fn send(&mut self, context: u8, command: &CommandSet) -> Result<(), AssociationError> {
         self.begin(context, command).finish()
     }
 
     /// Sends a command and a short data set behind it.
-    pub fn send_with(&mut self, context: u8, command: &Command, data_set: &[u8]) -> Result<(), Broken> {
+    pub fn send_with(
+        &mut self,
+        context: u8,
+        command: &CommandSet,
+        data_set: &[u8],
+    ) -> Result<(), AssociationError> {
         let mut outgoing = self.begin(context, command).data_set();
         match outgoing.write_all(data_set) {
             Ok(()) => outgoing.finish(),
-            Err(error) => Err(outgoing.why_broken().unwrap_or(Broken::Io(error))),
+            Err(error) => Err(outgoing.why_broken().unwrap_or(AssociationError::Io(error))),
         }
     }
 
     /// Begins to send a command, in PDUs the peer takes; its data set may follow.
-    pub fn begin(&mut self, context: u8, command: &Command) -> Outgoing<'_> {
+    pub fn begin(&mut self, context: u8, command: &CommandSet) -> OutgoingMessage<'_> {
         let pdu_bytes = self.pdu_bytes_sent_max.min(PDU_BYTES_SENT_MAX);
-        Outgoing::new(&mut self.connection, pdu_bytes, context, &command.encode())
+        OutgoingMessage::new(&mut self.connection, pdu_bytes, context, &command.encode())
     }
 
     /// The context for objects of a class in a syntax, if it was agreed on.
@@ -167,36 +174,36 @@ impl Association {
         of_class.into_iter().find(|one| one.transfer_syntax == transfer_syntax).map(|one| one.id)
     }
 
-    pub fn context(&self, id: u8) -> Option<&Context> {
+    pub fn context(&self, id: u8) -> Option<&PresentationContext> {
         self.contexts.iter().find(|one| one.id == id)
     }
 
     /// Whether the peer has begun nothing that it has not ended.
     pub fn is_between_messages(&self) -> bool {
-        let no_command = matches!(&self.expected, Expected::Command(begun) if begun.is_empty());
+        let no_command = matches!(&self.expected, ExpectedMessage::Command(begun) if begun.is_empty());
         no_command && self.rest.is_empty() && self.connection.is_between_pdus()
     }
 
     /// Waits no longer than so for what the peer says, from now on.
-    pub fn wait_at_most(&mut self, silence_max: Duration) -> Result<(), Broken> {
+    pub fn wait_at_most(&mut self, silence_max: Duration) -> Result<(), AssociationError> {
         Ok(self.connection.wait_at_most(silence_max)?)
     }
 
     /// Agrees to the end that the peer wants.
-    pub fn release_agreed(mut self) -> Result<(), Broken> {
+    pub fn release_agreed(mut self) -> Result<(), AssociationError> {
         self.connection.send(&Pdu::ReleaseRP)?;
         self.connection.close();
         Ok(())
     }
 
     /// Ends the association; every request has been answered.
-    pub fn release(mut self) -> Result<(), Broken> {
+    pub fn release(mut self) -> Result<(), AssociationError> {
         self.connection.send(&Pdu::ReleaseRQ)?;
         let kind = self.connection.receive()?.kind;
         self.connection.close();
         match kind {
             RELEASE_ANSWER => Ok(()),
-            _ => Err(Broken::Peer("did not agree to the end")),
+            _ => Err(AssociationError::Peer("did not agree to the end")),
         }
     }
 
@@ -208,8 +215,8 @@ impl Association {
     }
 
     /// The next fragment of the P-DATA PDU in the buffer (PS3.8 9.3.5).
-    fn fragment(&mut self) -> Result<Fragment, Broken> {
-        let cut_off = || Broken::NotAPdu;
+    fn fragment(&mut self) -> Result<MessageFragment, AssociationError> {
+        let cut_off = || AssociationError::NotAPdu;
         let bytes = self.connection.bytes(self.rest.clone());
         let (&[a, b, c, d, context, control], after) = bytes.split_first_chunk::<6>().ok_or_else(cut_off)?;
         let length = (u32::from_be_bytes([a, b, c, d]) as usize).checked_sub(2).ok_or_else(cut_off)?;
@@ -219,36 +226,36 @@ impl Association {
         let start = self.rest.start + PDV_HEADER_BYTES as usize;
         self.rest.start = start + length;
         let (is_command, is_last) = (control & COMMAND_FRAGMENT != 0, control & LAST_FRAGMENT != 0);
-        Ok(Fragment { context, is_command, is_last, place: start..start + length })
+        Ok(MessageFragment { context, is_command, is_last, place: start..start + length })
     }
 
-    fn command(&mut self, fragment: &Fragment) -> Result<Option<Command>, Broken> {
-        let Expected::Command(begun) = &mut self.expected else { return Err(MIXED_UP) };
+    fn command(&mut self, fragment: &MessageFragment) -> Result<Option<CommandSet>, AssociationError> {
+        let ExpectedMessage::Command(begun) = &mut self.expected else { return Err(MIXED_UP) };
         begun.extend_from_slice(self.connection.bytes(fragment.place.clone()));
         if begun.len() > COMMAND_BYTES_MAX {
-            return Err(Broken::CommandTooLong);
+            return Err(AssociationError::CommandTooLong);
         }
         if !fragment.is_last {
             return Ok(None);
         }
-        let command = Command::decode(&std::mem::take(begun))?;
+        let command = CommandSet::decode(&std::mem::take(begun))?;
         if command.has_data_set() {
-            self.expected = Expected::Data { context: fragment.context };
+            self.expected = ExpectedMessage::Data { context: fragment.context };
         }
         Ok(Some(command))
     }
 
     /// Gives whether this is the last piece.
-    fn data(&mut self, fragment: &Fragment) -> Result<bool, Broken> {
+    fn data(&mut self, fragment: &MessageFragment) -> Result<bool, AssociationError> {
         match self.expected {
-            Expected::Data { context } if context == fragment.context => {}
+            ExpectedMessage::Data { context } if context == fragment.context => {}
             _ => return Err(MIXED_UP),
         }
         if fragment.is_last {
-            self.expected = Expected::Command(Vec::new());
+            self.expected = ExpectedMessage::Command(Vec::new());
         }
         Ok(fragment.is_last)
     }
 }
 
-const MIXED_UP: Broken = Broken::Peer("mixed up command and data set");
+const MIXED_UP: AssociationError = AssociationError::Peer("mixed up command and data set");

@@ -5,8 +5,8 @@
 
 use std::io::{self, IoSlice, Write};
 
-use super::connection::Connection;
-use super::{Broken, COMMAND_FRAGMENT, LAST_FRAGMENT, P_DATA, PDV_HEADER_BYTES};
+use super::connection::PduConnection;
+use super::{AssociationError, COMMAND_FRAGMENT, LAST_FRAGMENT, P_DATA, PDV_HEADER_BYTES};
 
 /// What is written at once, at least, unless it is the end.
 const WRITTEN_BYTES_MIN: usize = 256 << 10;
@@ -14,8 +14,8 @@ const WRITTEN_BYTES_MIN: usize = 256 << 10;
 const HEAD_BYTES: usize = 12;
 
 /// A command that is being sent, and the data set that is written behind it.
-pub struct Outgoing<'a> {
-    connection: &'a mut Connection,
+pub struct OutgoingMessage<'a> {
+    connection: &'a mut PduConnection,
     context: u8,
     /// The most bytes of a fragment.
     room: usize,
@@ -25,19 +25,19 @@ pub struct Outgoing<'a> {
     /// Where the open one begins.
     begun: usize,
     /// Why the connection does not take any more.
-    broken: Option<Broken>,
+    broken: Option<AssociationError>,
 }
 
-impl<'a> Outgoing<'a> {
+impl<'a> OutgoingMessage<'a> {
     /// Begins with a command.
     pub(super) fn new(
-        connection: &'a mut Connection,
+        connection: &'a mut PduConnection,
         pdu_bytes: u32,
         context: u8,
         command: &[u8],
-    ) -> Outgoing<'a> {
+    ) -> OutgoingMessage<'a> {
         let room = (pdu_bytes.saturating_sub(PDV_HEADER_BYTES) & !1).max(2) as usize;
-        let mut outgoing = Outgoing {
+        let mut outgoing = OutgoingMessage {
             connection,
             context,
             room,
@@ -54,19 +54,19 @@ impl<'a> Outgoing<'a> {
     }
 
     /// A data set follows.
-    pub fn data_set(mut self) -> Outgoing<'a> {
+    pub fn data_set(mut self) -> OutgoingMessage<'a> {
         self.kind = 0;
         self.open();
         self
     }
 
     /// Why it could not be written on, if it is the connection's fault.
-    pub fn why_broken(self) -> Option<Broken> {
+    pub fn why_broken(self) -> Option<AssociationError> {
         self.broken
     }
 
     /// All is written.
-    pub fn finish(mut self) -> Result<(), Broken> {
+    pub fn finish(mut self) -> Result<(), AssociationError> {
         if self.kind == 0 {
             self.shut(LAST_FRAGMENT);
         }
@@ -107,14 +107,14 @@ impl<'a> Outgoing<'a> {
     }
 
     /// Sends the PDUs, which are whole.
-    fn send(&mut self) -> Result<(), Broken> {
+    fn send(&mut self) -> Result<(), AssociationError> {
         self.connection.send_pieces(&mut [IoSlice::new(&self.pending)])?;
         self.pending.clear();
         Ok(())
     }
 }
 
-impl Write for Outgoing<'_> {
+impl Write for OutgoingMessage<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let is_full = self.pending.len() - self.begun - HEAD_BYTES == self.room;
         if is_full && !bytes.is_empty() && self.pending.len() >= WRITTEN_BYTES_MIN {
@@ -143,7 +143,7 @@ mod tests {
     use dicom_ul::Pdu;
     use dicom_ul::pdu::{PDataValue, PDataValueType, read_pdu};
 
-    use super::super::Stream;
+    use super::super::DicomStream;
     use super::*;
 
     /// The fragments that arrive of a command and a data set that is written in pieces of so many bytes.
@@ -156,8 +156,8 @@ mod tests {
             peer.read_to_end(&mut bytes).unwrap();
             bytes
         });
-        let mut connection = Connection::new(Stream::Plain(stream), Duration::from_secs(30)).unwrap();
-        let mut outgoing = Outgoing::new(&mut connection, pdu_bytes, 3, command);
+        let mut connection = PduConnection::new(DicomStream::Plain(stream), Duration::from_secs(30)).unwrap();
+        let mut outgoing = OutgoingMessage::new(&mut connection, pdu_bytes, 3, command);
         if let Some(data_set) = data_set {
             outgoing = outgoing.data_set();
             data_set.chunks(piece).for_each(|piece| outgoing.write_all(piece).unwrap());

@@ -9,13 +9,13 @@ use dicom_ul::pdu::{
     PresentationContextResultReason as ContextResult, RequestorRoles, UserVariableItem,
 };
 
-use crate::dicom::names::destination::Destination;
+use crate::dicom::names::destination::DimseNode;
 use crate::dicom_file::part10::{IMPLEMENTATION_VERSION, implementation_class_uid};
 
-use super::super::send_error::Cause;
+use super::super::send_error::SendCause;
 use super::accept::pdu_bytes_max;
-use super::connection::{Connection, Stream};
-use super::{Association, Broken, Context, Expected};
+use super::connection::{DicomStream, PduConnection};
+use super::{Association, AssociationError, ExpectedMessage, PresentationContext};
 
 /// The DICOM application context (PS3.7 A.2.1).
 pub const APPLICATION_CONTEXT: &str = "1.2.840.10008.3.1.1.1";
@@ -25,15 +25,15 @@ pub const PDU_BYTES_MAX: u32 = 128 << 10;
 
 /// What we want to talk about on an association: one presentation context.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proposal {
+pub struct ContextProposal {
     pub abstract_syntax: String,
     pub transfer_syntaxes: Vec<String>,
-    pub role: Role,
+    pub role: ServiceRole,
 }
 
 /// Who provides the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum ServiceRole {
     /// The peer, as is usual.
     User,
     /// We do, though we open the association: to get objects, or to report a commitment.
@@ -45,23 +45,23 @@ pub enum Role {
 /// # Errors
 /// If nobody is there, the peer is not believed, or it rejects us. What it does not take of the proposals is
 /// missing in the association's contexts.
-pub fn request(destination: &Destination, proposals: &[Proposal]) -> Result<Association, Cause> {
+pub fn request(destination: &DimseNode, proposals: &[ContextProposal]) -> Result<Association, SendCause> {
     let stream = connect(destination)?;
     stream.set_read_timeout(Some(destination.wait_max))?;
     stream.set_write_timeout(Some(destination.wait_max))?;
     let stream = match &destination.tls {
-        None => Stream::Plain(stream),
-        Some(client) => Stream::Tls(
-            client.connect(destination.host(), stream).map_err(|error| Cause::Tls(error.to_string()))?,
+        None => DicomStream::Plain(stream),
+        Some(client) => DicomStream::Tls(
+            client.connect(destination.host(), stream).map_err(|error| SendCause::Tls(error.to_string()))?,
         ),
     };
-    let mut connection = Connection::new(stream, destination.wait_max)?;
+    let mut connection = PduConnection::new(stream, destination.wait_max)?;
     connection.send(&Pdu::AssociationRQ(asked(destination, proposals)))?;
     let answer = match connection.receive_parsed()? {
         Pdu::AssociationAC(answer) => answer,
-        Pdu::AssociationRJ(rejection) => return Err(Broken::Rejected(rejection).into()),
-        Pdu::AbortRQ { .. } => return Err(Broken::Aborted.into()),
-        _ => return Err(Broken::Peer("did not answer the request for an association").into()),
+        Pdu::AssociationRJ(rejection) => return Err(AssociationError::Rejected(rejection).into()),
+        Pdu::AbortRQ { .. } => return Err(AssociationError::Aborted.into()),
+        _ => return Err(AssociationError::Peer("did not answer the request for an association").into()),
     };
     let contexts = agreed(proposals, &answer);
     connection.limit(PDU_BYTES_MAX);
@@ -72,18 +72,18 @@ pub fn request(destination: &Destination, proposals: &[Proposal]) -> Result<Asso
         contexts,
         pdu_bytes_sent_max: pdu_bytes_max(&answer.user_variables),
         rest: 0..0,
-        expected: Expected::Command(Vec::new()),
+        expected: ExpectedMessage::Command(Vec::new()),
     };
     if association.contexts.is_empty() {
         // It is no use to anybody: whether the peer agrees to its end does not matter.
         let _ = association.release();
-        return Err(Cause::NothingTaken);
+        return Err(SendCause::NothingTaken);
     }
     Ok(association)
 }
 
-fn connect(destination: &Destination) -> Result<TcpStream, Cause> {
-    let addresses = destination.address.to_socket_addrs().map_err(Cause::Unresolved)?;
+fn connect(destination: &DimseNode) -> Result<TcpStream, SendCause> {
+    let addresses = destination.address.to_socket_addrs().map_err(SendCause::Unresolved)?;
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in addresses {
         match TcpStream::connect_timeout(&address, destination.wait_max) {
@@ -91,10 +91,10 @@ fn connect(destination: &Destination) -> Result<TcpStream, Cause> {
             Err(error) => last = error,
         }
     }
-    Err(Cause::Unconnected(last))
+    Err(SendCause::Unconnected(last))
 }
 
-fn asked(destination: &Destination, proposals: &[Proposal]) -> AssociationRQ {
+fn asked(destination: &DimseNode, proposals: &[ContextProposal]) -> AssociationRQ {
     let contexts = proposals.iter().zip(ids()).map(|(proposal, id)| PresentationContextProposed {
         id,
         abstract_syntax: proposal.abstract_syntax.clone(),
@@ -103,7 +103,7 @@ fn asked(destination: &Destination, proposals: &[Proposal]) -> AssociationRQ {
     let mut variables = user_variables(PDU_BYTES_MAX);
     let mut provided: Vec<&str> = proposals
         .iter()
-        .filter(|one| one.role == Role::Provider)
+        .filter(|one| one.role == ServiceRole::Provider)
         .map(|one| one.abstract_syntax.as_str())
         .collect();
     provided.sort_unstable();
@@ -127,7 +127,7 @@ fn ids() -> impl Iterator<Item = u8> {
     (1..=u8::MAX).step_by(2)
 }
 
-fn agreed(proposals: &[Proposal], answer: &AssociationAC) -> Vec<Context> {
+fn agreed(proposals: &[ContextProposal], answer: &AssociationAC) -> Vec<PresentationContext> {
     let proposed = proposals.iter().zip(ids());
     let contexts = proposed.filter_map(|(proposal, id)| {
         let mut results = answer.presentation_contexts.iter();
@@ -135,7 +135,11 @@ fn agreed(proposals: &[Proposal], answer: &AssociationAC) -> Vec<Context> {
         let transfer_syntax = result.transfer_syntax.trim_end_matches(['\0', ' ']).to_owned();
         // A peer that chooses what was not proposed would get what it cannot read.
         let is_ours = proposal.transfer_syntaxes.contains(&transfer_syntax);
-        is_ours.then(|| Context { id, abstract_syntax: proposal.abstract_syntax.clone(), transfer_syntax })
+        is_ours.then(|| PresentationContext {
+            id,
+            abstract_syntax: proposal.abstract_syntax.clone(),
+            transfer_syntax,
+        })
     });
     contexts.collect()
 }

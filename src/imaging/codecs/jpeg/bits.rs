@@ -5,16 +5,16 @@ use crate::imaging::codecs::stream::StreamError;
 /// The most bits that a code and the bits after it have together.
 const BITS_NEEDED: u32 = 32;
 
-pub struct Bits<'a> {
+pub struct JpegBits<'a> {
     data: &'a [u8],
     /// The next bits, the first one highest; zeros follow the last bit.
     held: u64,
     count: u32,
 }
 
-impl<'a> Bits<'a> {
-    pub fn new(data: &'a [u8]) -> Bits<'a> {
-        Bits { data, held: 0, count: 0 }
+impl<'a> JpegBits<'a> {
+    pub fn new(data: &'a [u8]) -> JpegBits<'a> {
+        JpegBits { data, held: 0, count: 0 }
     }
 
     /// Makes the next 32 bits available, or as many as are left.

@@ -1,27 +1,27 @@
 //! The frame, scan and table segments of a JPEG stream (ISO/IEC 10918-1 annex B).
 
-use super::huffman::Huffman;
-use crate::imaging::codecs::Layout;
-use crate::imaging::codecs::stream::{Segment, Shape, StreamError, byte, short};
+use super::huffman::HuffmanTable;
+use crate::imaging::codecs::PixelLayout;
+use crate::imaging::codecs::stream::{MarkerSegment, StreamError, StreamShape, byte, short};
 
 /// The coding process of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Process {
+pub enum JpegProcess {
     /// Sequential DCT: baseline and extended.
     Sequential,
     Lossless,
 }
 
 /// The frame header; its size has been checked against the layout.
-pub struct Frame {
-    pub process: Process,
+pub struct JpegFrame {
+    pub process: JpegProcess,
     pub precision: u32,
     pub columns: usize,
     pub rows: usize,
-    pub components: Vec<Component>,
+    pub components: Vec<JpegComponent>,
 }
 
-pub struct Component {
+pub struct JpegComponent {
     id: u8,
     /// Sampling factors: samples in an MCU across and down, from 1 to 4.
     pub across: usize,
@@ -29,39 +29,41 @@ pub struct Component {
     pub quantization: usize,
 }
 
-impl Frame {
-    pub fn read(process: Process, layout: &Layout, bytes: &[u8]) -> Result<Frame, StreamError> {
+impl JpegFrame {
+    pub fn read(process: JpegProcess, layout: &PixelLayout, bytes: &[u8]) -> Result<JpegFrame, StreamError> {
         let precision = u32::from(byte(bytes, 0)?);
         let [rows, columns] = [short(bytes, 1)?, short(bytes, 3)?];
         let count = usize::from(byte(bytes, 5)?);
-        Shape { columns, rows, components: count, precision }.check(layout)?;
-        if process == Process::Sequential && ![8, 12].contains(&precision) || precision > 16 {
+        StreamShape { columns, rows, components: count, precision }.check(layout)?;
+        if process == JpegProcess::Sequential && ![8, 12].contains(&precision) || precision > 16 {
             return Err(StreamError::Wrong("precision"));
         }
         let components = bytes.get(6..6 + 3 * count).ok_or(StreamError::CutOff)?;
-        let components = components.as_chunks().0.iter().map(Component::read).collect::<Result<_, _>>()?;
-        Ok(Frame { process, precision, columns, rows, components })
+        let components =
+            components.as_chunks().0.iter().map(JpegComponent::read).collect::<Result<_, _>>()?;
+        Ok(JpegFrame { process, precision, columns, rows, components })
     }
 
     /// The largest sampling factors of all components.
     pub fn mcu(&self) -> [usize; 2] {
-        let most = |factor: fn(&Component) -> usize| self.components.iter().map(factor).max().unwrap_or(1);
+        let most =
+            |factor: fn(&JpegComponent) -> usize| self.components.iter().map(factor).max().unwrap_or(1);
         [most(|component| component.across), most(|component| component.down)]
     }
 }
 
-impl Component {
-    fn read([id, factors, quantization]: &[u8; 3]) -> Result<Component, StreamError> {
+impl JpegComponent {
+    fn read([id, factors, quantization]: &[u8; 3]) -> Result<JpegComponent, StreamError> {
         let [across, down] = [factors >> 4, factors & 15].map(usize::from);
         if !(1..=4).contains(&across) || !(1..=4).contains(&down) || *quantization > 3 {
             return Err(StreamError::Wrong("component"));
         }
-        Ok(Component { id: *id, across, down, quantization: usize::from(*quantization) })
+        Ok(JpegComponent { id: *id, across, down, quantization: usize::from(*quantization) })
     }
 }
 
 /// The scan header.
-pub struct Scan {
+pub struct JpegScan {
     /// Each component of the scan: its index in the frame, and its DC and AC tables.
     pub components: Vec<(usize, usize, usize)>,
     /// The predictor of a lossless scan (table H.1).
@@ -70,8 +72,8 @@ pub struct Scan {
     pub shift: u32,
 }
 
-impl Scan {
-    pub fn read(frame: &Frame, bytes: &[u8]) -> Result<Scan, StreamError> {
+impl JpegScan {
+    pub fn read(frame: &JpegFrame, bytes: &[u8]) -> Result<JpegScan, StreamError> {
         let count = usize::from(byte(bytes, 0)?);
         let selectors = bytes.get(1..1 + 2 * count).ok_or(StreamError::CutOff)?;
         let select = |[id, tables]: &[u8; 2]| {
@@ -86,26 +88,26 @@ impl Scan {
             return Err(StreamError::Wrong("scan"));
         }
         let [predictor, shift] = [byte(bytes, 1 + 2 * count)?, byte(bytes, 3 + 2 * count)? & 15];
-        Ok(Scan { components, predictor, shift: u32::from(shift) })
+        Ok(JpegScan { components, predictor, shift: u32::from(shift) })
     }
 }
 
 /// The tables in force for the next scan.
 #[derive(Default)]
-pub struct Tables {
-    pub dc: [Option<Huffman>; 4],
-    pub ac: [Option<Huffman>; 4],
+pub struct JpegTables {
+    pub dc: [Option<HuffmanTable>; 4],
+    pub ac: [Option<HuffmanTable>; 4],
     /// The quantization tables, in zigzag order.
     pub quantization: [Option<[u16; 64]>; 4],
     /// The restart interval in MCUs; 0 for none.
     pub restart: usize,
 }
 
-impl Tables {
-    pub fn read_huffman(&mut self, segment: &Segment) -> Result<(), StreamError> {
+impl JpegTables {
+    pub fn read_huffman(&mut self, segment: &MarkerSegment) -> Result<(), StreamError> {
         let mut rest = segment.bytes;
         while let [place, bytes @ ..] = rest {
-            let (table, after) = Huffman::read(bytes)?;
+            let (table, after) = HuffmanTable::read(bytes)?;
             let class = if place >> 4 == 0 { &mut self.dc } else { &mut self.ac };
             *class.get_mut(usize::from(place & 15)).ok_or(StreamError::Wrong("Huffman table"))? = Some(table);
             rest = after;
@@ -113,7 +115,7 @@ impl Tables {
         Ok(())
     }
 
-    pub fn read_quantization(&mut self, segment: &Segment) -> Result<(), StreamError> {
+    pub fn read_quantization(&mut self, segment: &MarkerSegment) -> Result<(), StreamError> {
         let mut rest = segment.bytes;
         while let [place, bytes @ ..] = rest {
             let (table, after) = if place >> 4 == 0 {

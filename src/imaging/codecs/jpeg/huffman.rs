@@ -1,6 +1,6 @@
 //! Huffman codes (ISO/IEC 10918-1 annex C and F.2.2.3).
 
-use super::bits::Bits;
+use super::bits::JpegBits;
 use crate::imaging::codecs::stream::StreamError;
 
 const LENGTH_MOST: usize = 16;
@@ -8,7 +8,7 @@ const LENGTH_MOST: usize = 16;
 /// The longest codes that the direct table holds, in bits.
 const QUICK_BITS: usize = 9;
 
-pub struct Huffman {
+pub struct HuffmanTable {
     /// Length and symbol of the code that each value of the next [`QUICK_BITS`] bits begins with; length 0
     /// where the code is longer.
     quick: [(u8, u8); 1 << QUICK_BITS],
@@ -17,17 +17,17 @@ pub struct Huffman {
     symbols: Vec<u8>,
 }
 
-impl Huffman {
+impl HuffmanTable {
     /// Reads a table from a DHT segment, after its class and destination: 16 counts, then the symbols.
     /// Returns the rest of the segment too.
-    pub fn read(bytes: &[u8]) -> Result<(Huffman, &[u8]), StreamError> {
+    pub fn read(bytes: &[u8]) -> Result<(HuffmanTable, &[u8]), StreamError> {
         let (counts, rest) = bytes.split_first_chunk::<LENGTH_MOST>().ok_or(StreamError::CutOff)?;
         let total = counts.iter().map(|count| usize::from(*count)).sum();
         let (symbols, rest) = rest.split_at_checked(total).ok_or(StreamError::CutOff)?;
         if total > 256 {
             return Err(StreamError::Wrong("Huffman table"));
         }
-        let mut table = Huffman {
+        let mut table = HuffmanTable {
             quick: [(0, 0); 1 << QUICK_BITS],
             lengths: [(0, 0, 0); LENGTH_MOST + 1],
             symbols: symbols.to_vec(),
@@ -53,9 +53,9 @@ impl Huffman {
         }
     }
 
-    /// The next symbol; [`Bits::fill`] must have been called.
+    /// The next symbol; [`JpegBits::fill`] must have been called.
     #[inline]
-    pub fn symbol(&self, bits: &mut Bits) -> Result<u8, StreamError> {
+    pub fn symbol(&self, bits: &mut JpegBits) -> Result<u8, StreamError> {
         let next = bits.peek();
         let (length, symbol) = self.quick[usize::from(next) >> (16 - QUICK_BITS)];
         if length > 0 {
@@ -65,7 +65,7 @@ impl Huffman {
         self.long_symbol(next, bits)
     }
 
-    fn long_symbol(&self, next: u16, bits: &mut Bits) -> Result<u8, StreamError> {
+    fn long_symbol(&self, next: u16, bits: &mut JpegBits) -> Result<u8, StreamError> {
         for length in QUICK_BITS + 1..=LENGTH_MOST {
             let code = u32::from(next) >> (LENGTH_MOST - length);
             let (first, count, place) = self.lengths[length];

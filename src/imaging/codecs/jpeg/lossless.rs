@@ -1,18 +1,18 @@
 //! Scans of lossless JPEG (ISO/IEC 10918-1 annex H): differences from a prediction by neighbours.
 
-use super::bits::Bits;
-use super::frame::{Frame, Scan, Tables, table};
-use super::huffman::Huffman;
-use super::plane::{Plane, restarts};
+use super::bits::JpegBits;
+use super::frame::{JpegFrame, JpegScan, JpegTables, table};
+use super::huffman::HuffmanTable;
+use super::plane::{JpegPlane, restarts};
 use crate::imaging::codecs::stream::StreamError;
 
 /// Decodes a scan into the planes of its components.
 pub fn decode(
-    frame: &Frame,
-    scan: &Scan,
-    tables: &Tables,
+    frame: &JpegFrame,
+    scan: &JpegScan,
+    tables: &JpegTables,
     data: &[u8],
-    planes: &mut [Plane],
+    planes: &mut [JpegPlane],
 ) -> Result<(), StreamError> {
     if frame.components.iter().any(|component| [component.across, component.down] != frame.mcu()) {
         return Err(StreamError::Unsupported("lossless JPEG with colours of different size"));
@@ -25,14 +25,14 @@ pub fn decode(
         return Err(StreamError::Wrong("restart interval"));
     }
     let part = |(place, dc, _): &(usize, usize, usize)| Ok((*place, table(&tables.dc, *dc)?));
-    let parts: Vec<(usize, &Huffman)> = scan.components.iter().map(part).collect::<Result<_, _>>()?;
+    let parts: Vec<(usize, &HuffmanTable)> = scan.components.iter().map(part).collect::<Result<_, _>>()?;
     let rows_between = tables.restart / frame.columns;
     let mut intervals = restarts(data, tables.restart);
-    let mut bits = Bits::new(&[]);
+    let mut bits = JpegBits::new(&[]);
     for y in 0..frame.rows {
         let fresh = y == 0 || rows_between > 0 && y.is_multiple_of(rows_between);
         if fresh {
-            bits = Bits::new(intervals.next().ok_or(StreamError::CutOff)?);
+            bits = JpegBits::new(intervals.next().ok_or(StreamError::CutOff)?);
         }
         let first = fresh.then_some(1 << (frame.precision - scan.shift - 1));
         row(&parts, scan.predictor, first, y, &mut bits, planes)?;
@@ -42,26 +42,26 @@ pub fn decode(
 }
 
 /// A component's row while it is decoded.
-struct Row<'a> {
-    huffman: &'a Huffman,
+struct LosslessRow<'a> {
+    huffman: &'a HuffmanTable,
     samples: &'a mut [u16],
     /// The row above; empty where prediction starts anew.
     above: &'a [u16],
 }
 
 fn row(
-    parts: &[(usize, &Huffman)],
+    parts: &[(usize, &HuffmanTable)],
     predictor: u8,
     first: Option<u16>,
     y: usize,
-    bits: &mut Bits,
-    planes: &mut [Plane],
+    bits: &mut JpegBits,
+    planes: &mut [JpegPlane],
 ) -> Result<(), StreamError> {
-    let mut rows: Vec<Row> = planes_of(parts, planes)
+    let mut rows: Vec<LosslessRow> = planes_of(parts, planes)
         .zip(parts)
         .map(|(plane, (_, huffman))| {
             let (samples, above) = plane.row_and_above(y);
-            Row { huffman, samples, above: if first.is_some() { &[] } else { above } }
+            LosslessRow { huffman, samples, above: if first.is_some() { &[] } else { above } }
         })
         .collect();
     let columns = rows.first().map_or(0, |row| row.samples.len());
@@ -80,9 +80,9 @@ fn row(
 }
 
 fn planes_of<'a>(
-    parts: &[(usize, &Huffman)],
-    planes: &'a mut [Plane],
-) -> impl Iterator<Item = &'a mut Plane> {
+    parts: &[(usize, &HuffmanTable)],
+    planes: &'a mut [JpegPlane],
+) -> impl Iterator<Item = &'a mut JpegPlane> {
     let places: Vec<usize> = parts.iter().map(|(place, _)| *place).collect();
     planes.iter_mut().enumerate().filter(move |(place, _)| places.contains(place)).map(|(_, plane)| plane)
 }
@@ -105,7 +105,7 @@ fn predict(predictor: u8, left: u16, above: u16, corner: u16) -> u16 {
 
 /// A difference modulo 2^16. Category 16 has the single value 32 768, without further bits (H.1.2.2).
 #[inline]
-fn difference(huffman: &Huffman, bits: &mut Bits) -> Result<u16, StreamError> {
+fn difference(huffman: &HuffmanTable, bits: &mut JpegBits) -> Result<u16, StreamError> {
     bits.fill();
     match huffman.symbol(bits)? {
         16 => Ok(1 << 15),

@@ -17,17 +17,17 @@ mod widen;
 use dicom_dictionary_std::uids;
 
 use super::samples::{fit, write};
-use super::stream::{RESTART_INTERVAL, START_OF_SCAN, Segment, Segments, StreamError, short};
-use super::{Layout, Undecodable};
-use frame::{Frame, Process, Scan, Tables};
-use plane::Plane;
+use super::stream::{MarkerSegment, MarkerSegments, RESTART_INTERVAL, START_OF_SCAN, StreamError, short};
+use super::{DecodeError, PixelLayout};
+use frame::{JpegFrame, JpegProcess, JpegScan, JpegTables};
+use plane::JpegPlane;
 
 const HUFFMAN_TABLES: u8 = 0xC4;
 const QUANTIZATION_TABLES: u8 = 0xDB;
 
 /// Whether YCbCr colours are converted to RGB: in lossy JPEG, as DCMTK does. In lossless JPEG they stay,
 /// because the conversion would lose precision.
-pub fn becomes_rgb(layout: &Layout) -> bool {
+pub fn becomes_rgb(layout: &PixelLayout) -> bool {
     let lossy = [uids::JPEG_BASELINE8_BIT, uids::JPEG_EXTENDED12_BIT];
     lossy.contains(&layout.transfer_syntax_uid.as_str())
         && layout.samples_per_pixel == 3
@@ -35,9 +35,9 @@ pub fn becomes_rgb(layout: &Layout) -> bool {
 }
 
 /// Decodes one frame into `place`.
-pub fn decode(layout: &Layout, stream: &[u8], place: &mut [u8]) -> Result<(), Undecodable> {
-    let mut decoder = Decoder { layout, tables: Tables::default(), image: None };
-    let mut segments = Segments::open(stream)?;
+pub fn decode(layout: &PixelLayout, stream: &[u8], place: &mut [u8]) -> Result<(), DecodeError> {
+    let mut decoder = JpegDecoder { layout, tables: JpegTables::default(), image: None };
+    let mut segments = MarkerSegments::open(stream)?;
     while let Some(segment) = segments.next()? {
         decoder.take(&segment, &mut segments)?;
     }
@@ -55,20 +55,20 @@ pub fn decode(layout: &Layout, stream: &[u8], place: &mut [u8]) -> Result<(), Un
     Ok(())
 }
 
-struct Decoder<'a> {
-    layout: &'a Layout,
-    tables: Tables,
-    image: Option<(Frame, Vec<Plane>)>,
+struct JpegDecoder<'a> {
+    layout: &'a PixelLayout,
+    tables: JpegTables,
+    image: Option<(JpegFrame, Vec<JpegPlane>)>,
 }
 
-impl Decoder<'_> {
-    fn take(&mut self, segment: &Segment, segments: &mut Segments) -> Result<(), StreamError> {
+impl JpegDecoder<'_> {
+    fn take(&mut self, segment: &MarkerSegment, segments: &mut MarkerSegments) -> Result<(), StreamError> {
         match segment.marker {
             HUFFMAN_TABLES => self.tables.read_huffman(segment),
             QUANTIZATION_TABLES => self.tables.read_quantization(segment),
             RESTART_INTERVAL => short(segment.bytes, 0).map(|restart| self.tables.restart = restart),
-            0xC0 | 0xC1 => self.begin(Process::Sequential, segment),
-            0xC3 => self.begin(Process::Lossless, segment),
+            0xC0 | 0xC1 => self.begin(JpegProcess::Sequential, segment),
+            0xC3 => self.begin(JpegProcess::Lossless, segment),
             0xC2 => Err(StreamError::Unsupported("progressive JPEG")),
             0xC5..=0xC7 | 0xCD..=0xCF => Err(StreamError::Unsupported("hierarchical JPEG")),
             0xC9..=0xCB => Err(StreamError::Unsupported("JPEG with arithmetic coding")),
@@ -80,11 +80,11 @@ impl Decoder<'_> {
         }
     }
 
-    fn begin(&mut self, process: Process, segment: &Segment) -> Result<(), StreamError> {
+    fn begin(&mut self, process: JpegProcess, segment: &MarkerSegment) -> Result<(), StreamError> {
         if self.image.is_some() {
             return Err(StreamError::Wrong("second frame"));
         }
-        let frame = Frame::read(process, self.layout, segment.bytes)?;
+        let frame = JpegFrame::read(process, self.layout, segment.bytes)?;
         let most = frame.mcu();
         let uneven = frame.components.iter().any(|component| {
             !most[0].is_multiple_of(component.across) || !most[1].is_multiple_of(component.down)
@@ -92,29 +92,29 @@ impl Decoder<'_> {
         if uneven {
             return Err(StreamError::Unsupported("JPEG with colours of an odd part of the size"));
         }
-        let planes = frame.components.iter().map(|component| Plane::new(&frame, component)).collect();
+        let planes = frame.components.iter().map(|component| JpegPlane::new(&frame, component)).collect();
         self.image = Some((frame, planes));
         Ok(())
     }
 
     /// Decodes a scan. A component may come in one scan only, so that decoding time is bounded by the image's
     /// size.
-    fn scan(&mut self, segment: &Segment, data: &[u8]) -> Result<(), StreamError> {
+    fn scan(&mut self, segment: &MarkerSegment, data: &[u8]) -> Result<(), StreamError> {
         let (frame, planes) = self.image.as_mut().ok_or(StreamError::Wrong("scan"))?;
-        let scan = Scan::read(frame, segment.bytes)?;
+        let scan = JpegScan::read(frame, segment.bytes)?;
         for (place, ..) in &scan.components {
             if std::mem::replace(&mut planes[*place].seen, true) {
                 return Err(StreamError::Wrong("scan"));
             }
         }
         match frame.process {
-            Process::Sequential => sequential::decode(frame, &scan, &self.tables, data, planes),
-            Process::Lossless => lossless::decode(frame, &scan, &self.tables, data, planes),
+            JpegProcess::Sequential => sequential::decode(frame, &scan, &self.tables, data, planes),
+            JpegProcess::Lossless => lossless::decode(frame, &scan, &self.tables, data, planes),
         }
     }
 }
 
-fn write_row(layout: &Layout, frame: &Frame, planes: &[Plane], y: usize, row: &mut [u8]) {
+fn write_row(layout: &PixelLayout, frame: &JpegFrame, planes: &[JpegPlane], y: usize, row: &mut [u8]) {
     let size = layout.bytes_per_sample();
     match planes {
         [one, two, three] => {

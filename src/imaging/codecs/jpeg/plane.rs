@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::frame::{Component, Frame, Process};
+use super::frame::{JpegComponent, JpegFrame, JpegProcess};
 use super::widen;
 
-pub struct Plane {
+pub struct JpegPlane {
     samples: Vec<u16>,
     stride: usize,
     /// Columns and rows that belong to the image; the rest of the plane completes blocks.
@@ -15,21 +15,21 @@ pub struct Plane {
     pub seen: bool,
 }
 
-impl Plane {
+impl JpegPlane {
     /// Allocates room for all blocks of all MCUs, or for the samples of a lossless image. The frame's size is
     /// the layout's, so memory stays within the limit that the layout has been checked by.
-    pub fn new(frame: &Frame, component: &Component) -> Plane {
+    pub fn new(frame: &JpegFrame, component: &JpegComponent) -> JpegPlane {
         let most = frame.mcu();
         let step = [most[0] / component.across, most[1] / component.down];
         let [columns, rows] = match frame.process {
-            Process::Lossless => [frame.columns, frame.rows],
-            Process::Sequential => [
+            JpegProcess::Lossless => [frame.columns, frame.rows],
+            JpegProcess::Sequential => [
                 frame.columns.div_ceil(8 * most[0]) * 8 * component.across,
                 frame.rows.div_ceil(8 * most[1]) * 8 * component.down,
             ],
         };
         let size = [frame.columns.div_ceil(step[0]), frame.rows.div_ceil(step[1])];
-        Plane { samples: vec![0; columns * rows], stride: columns, size, step, seen: false }
+        JpegPlane { samples: vec![0; columns * rows], stride: columns, size, step, seen: false }
     }
 
     pub fn set_block(&mut self, x: usize, y: usize, block: &[u16; 64]) {

@@ -1,10 +1,10 @@
 //! Scans of sequential DCT (ISO/IEC 10918-1 F.2): decodes blocks of coefficients to planes of samples.
 
-use super::bits::Bits;
+use super::bits::JpegBits;
 use super::dct::inverse;
-use super::frame::{Frame, Scan, Tables, table};
-use super::huffman::Huffman;
-use super::plane::{Plane, restarts};
+use super::frame::{JpegFrame, JpegScan, JpegTables, table};
+use super::huffman::HuffmanTable;
+use super::plane::{JpegPlane, restarts};
 use crate::imaging::codecs::stream::StreamError;
 
 /// The index in natural order of each coefficient in zigzag order (figure A.6).
@@ -15,10 +15,10 @@ const NATURAL: [usize; 64] = [
 ];
 
 /// The part of a scan that belongs to a component.
-struct Part<'a> {
+struct ScanPart<'a> {
     plane: usize,
-    dc: &'a Huffman,
-    ac: &'a Huffman,
+    dc: &'a HuffmanTable,
+    ac: &'a HuffmanTable,
     quantization: &'a [u16; 64],
     /// Blocks in an MCU across and down.
     blocks: [usize; 2],
@@ -27,19 +27,19 @@ struct Part<'a> {
 
 /// Decodes a scan into the planes of its components.
 pub fn decode(
-    frame: &Frame,
-    scan: &Scan,
-    tables: &Tables,
+    frame: &JpegFrame,
+    scan: &JpegScan,
+    tables: &JpegTables,
     data: &[u8],
-    planes: &mut [Plane],
+    planes: &mut [JpegPlane],
 ) -> Result<(), StreamError> {
     let mut parts = parts(frame, scan, tables)?;
     let [across, down] = mcus(frame, scan);
     let mut intervals = restarts(data, tables.restart);
-    let mut bits = Bits::new(&[]);
+    let mut bits = JpegBits::new(&[]);
     for mcu in 0..across * down {
         if mcu == 0 || tables.restart > 0 && mcu.is_multiple_of(tables.restart) {
-            bits = Bits::new(intervals.next().ok_or(StreamError::CutOff)?);
+            bits = JpegBits::new(intervals.next().ok_or(StreamError::CutOff)?);
             parts.iter_mut().for_each(|part| part.predicted = 0);
         }
         let [x, y] = [mcu % across, mcu / across];
@@ -55,10 +55,14 @@ pub fn decode(
     Ok(())
 }
 
-fn parts<'a>(frame: &Frame, scan: &Scan, tables: &'a Tables) -> Result<Vec<Part<'a>>, StreamError> {
+fn parts<'a>(
+    frame: &JpegFrame,
+    scan: &JpegScan,
+    tables: &'a JpegTables,
+) -> Result<Vec<ScanPart<'a>>, StreamError> {
     let part = |(place, dc, ac): &(usize, usize, usize)| {
         let component = &frame.components[*place];
-        Ok(Part {
+        Ok(ScanPart {
             plane: *place,
             dc: table(&tables.dc, *dc)?,
             ac: table(&tables.ac, *ac)?,
@@ -71,7 +75,7 @@ fn parts<'a>(frame: &Frame, scan: &Scan, tables: &'a Tables) -> Result<Vec<Part<
 }
 
 /// The number of MCUs in a scan; in a scan of one component each block is an MCU (A.2.2).
-fn mcus(frame: &Frame, scan: &Scan) -> [usize; 2] {
+fn mcus(frame: &JpegFrame, scan: &JpegScan) -> [usize; 2] {
     let [most_across, most_down] = frame.mcu();
     let [across, down] = match scan.components[..] {
         [(only, ..)] => [frame.components[only].across, frame.components[only].down],
@@ -83,10 +87,10 @@ fn mcus(frame: &Frame, scan: &Scan) -> [usize; 2] {
     ]
 }
 
-impl Part<'_> {
+impl ScanPart<'_> {
     /// The next block in natural order, each coefficient multiplied by its quantization (F.2.2.1 and
     /// F.2.2.2).
-    fn coefficients(&mut self, bits: &mut Bits) -> Result<[i64; 64], StreamError> {
+    fn coefficients(&mut self, bits: &mut JpegBits) -> Result<[i64; 64], StreamError> {
         let mut coefficients = [0; 64];
         bits.fill();
         let size = u32::from(self.dc.symbol(bits)?.min(16));

@@ -9,11 +9,11 @@ use crate::imaging::codecs::testing::{coloured, layout, refused_mutations, segme
 
 /// A writer of entropy-coded bits; the last byte is filled up with ones.
 #[derive(Default)]
-struct Writer {
+struct BitWriter {
     bits: Vec<bool>,
 }
 
-impl Writer {
+impl BitWriter {
     fn number(&mut self, number: u32, size: u32) {
         self.bits.extend((0..size).rev().map(|bit| number >> bit & 1 == 1));
     }
@@ -40,7 +40,7 @@ fn codes(class: u8, bits: usize, symbols: &[u8]) -> Vec<u8> {
     segment(HUFFMAN_TABLES, &[&[class << 4][..], &counts.collect::<Vec<u8>>(), symbols].concat())
 }
 
-fn frame_header(marker: u8, layout: &Layout, precision: u8, factors: &[u8]) -> Vec<u8> {
+fn frame_header(marker: u8, layout: &PixelLayout, precision: u8, factors: &[u8]) -> Vec<u8> {
     let [rows, columns] = [layout.rows, layout.columns].map(|size| (size as u16).to_be_bytes());
     let components = factors.iter().zip(1..).flat_map(|(factors, id)| [id, *factors, 0]);
     let head = [&[precision][..], &rows, &columns, &[factors.len() as u8]].concat();
@@ -57,13 +57,13 @@ fn stream(segments: &[Vec<u8>]) -> Vec<u8> {
     [&[0xFF, 0xD8], &segments.concat()[..], &[0xFF, 0xD9]].concat()
 }
 
-fn decoded(layout: &Layout, stream: &[u8]) -> Result<Vec<u8>, Undecodable> {
+fn decoded(layout: &PixelLayout, stream: &[u8]) -> Result<Vec<u8>, DecodeError> {
     let mut place = vec![0; layout.frame_bytes()];
     decode(layout, stream, &mut place).map(|()| place)
 }
 
 /// Writes samples as a lossless stream, pixel by pixel; `restart` counts rows.
-fn lossless(layout: &Layout, samples: &[u16], precision: u8, predictor: u8, restart: usize) -> Vec<u8> {
+fn lossless(layout: &PixelLayout, samples: &[u16], precision: u8, predictor: u8, restart: usize) -> Vec<u8> {
     let [columns, colours] = [layout.columns, layout.samples_per_pixel];
     let at = |x: usize, y: usize, colour: usize| i32::from(samples[(y * columns + x) * colours + colour]);
     let predicted = |x: usize, y: usize, colour: usize| {
@@ -80,7 +80,7 @@ fn lossless(layout: &Layout, samples: &[u16], precision: u8, predictor: u8, rest
         }
     };
     let rows = (0..layout.rows).map(|y| {
-        let mut writer = Writer::default();
+        let mut writer = BitWriter::default();
         for (x, colour) in (0..columns).flat_map(|x| (0..colours).map(move |colour| (x, colour))) {
             let difference = (at(x, y, colour) - predicted(x, y, colour)) as i16;
             let difference = if difference == i16::MIN { 1 << 15 } else { i32::from(difference) };
@@ -92,7 +92,7 @@ fn lossless(layout: &Layout, samples: &[u16], precision: u8, predictor: u8, rest
     let intervals = rows.chunks(if restart == 0 { rows.len() } else { restart });
     let data = intervals.zip(0..).map(|(rows, interval)| {
         let marker = if interval == 0 { vec![] } else { vec![0xFF, 0xD0 + (interval - 1) % 8] };
-        [marker, Writer { bits: rows.concat() }.bytes()].concat()
+        [marker, BitWriter { bits: rows.concat() }.bytes()].concat()
     });
     let interval = ((restart * columns) as u16).to_be_bytes();
     let symbols: Vec<u8> = (0..17).collect();
@@ -116,7 +116,7 @@ fn jumping(count: usize, precision: u8) -> Vec<u16> {
 
 #[test]
 fn lossless_by_every_predictor_and_precision() {
-    let layout = Layout { bits_stored: 16, bits_kept: 16, ..layout(uids::JPEG_LOSSLESS) };
+    let layout = PixelLayout { bits_stored: 16, bits_kept: 16, ..layout(uids::JPEG_LOSSLESS) };
     for predictor in 1..=7 {
         for precision in [2, 8, 12, 16] {
             for restart in [0, 1, 2] {
@@ -141,7 +141,7 @@ fn lossless_colours_stay_what_they_are() {
 /// 12 bits with a sign: the code stream declares none, the header does.
 #[test]
 fn the_sign_is_the_headers() {
-    let layout = Layout { columns: 2, rows: 1, signed: true, ..layout(uids::JPEG_LOSSLESS) };
+    let layout = PixelLayout { columns: 2, rows: 1, signed: true, ..layout(uids::JPEG_LOSSLESS) };
     let stream = lossless(&layout, &[0xFFF, 5], 12, 1, 0);
     assert_eq!(decoded(&layout, &stream).unwrap(), [0xFF, 0xFF, 5, 0]);
 }
@@ -150,8 +150,13 @@ const AC_SYMBOLS: [u8; 5] = [0x00, 0xF0, 0x05, 0x1A, 0xE3];
 
 /// Writes blocks as a sequential stream; a block is a DC difference and runs of zeros, each with a
 /// coefficient.
-fn sequential(layout: &Layout, precision: u8, factors: &[u8], blocks: &[(i32, &[(u8, i32)])]) -> Vec<u8> {
-    let mut writer = Writer::default();
+fn sequential(
+    layout: &PixelLayout,
+    precision: u8,
+    factors: &[u8],
+    blocks: &[(i32, &[(u8, i32)])],
+) -> Vec<u8> {
+    let mut writer = BitWriter::default();
     for (dc, ac) in blocks {
         writer.signed(*dc, 5, |size| size);
         for (run, coefficient) in *ac {
@@ -179,7 +184,7 @@ fn sequential(layout: &Layout, precision: u8, factors: &[u8], blocks: &[(i32, &[
 #[test]
 fn flat_blocks_of_8_and_of_12_bits() {
     for (precision, middle) in [(8, 128), (12, 2048)] {
-        let layout = Layout { columns: 10, rows: 2, ..layout(uids::JPEG_EXTENDED12_BIT) };
+        let layout = PixelLayout { columns: 10, rows: 2, ..layout(uids::JPEG_EXTENDED12_BIT) };
         let stream = sequential(&layout, precision, &[0x11], &[(8 * 20, &[]), (8 * -50, &[])]);
         let values = decoded(&layout, &stream).unwrap();
         let values: Vec<u16> = values.as_chunks().0.iter().map(|pair| u16::from_le_bytes(*pair)).collect();
@@ -238,13 +243,13 @@ fn what_is_not_decoded_is_named() {
     let layout = layout(uids::JPEG_EXTENDED12_BIT);
     let refused =
         |marker| decoded(&layout, &stream(&[frame_header(marker, &layout, 12, &[0x11])])).unwrap_err();
-    assert_eq!(refused(0xC2), Undecodable::Unsupported("progressive JPEG".to_owned()));
-    assert_eq!(refused(0xC9), Undecodable::Unsupported("JPEG with arithmetic coding".to_owned()));
+    assert_eq!(refused(0xC2), DecodeError::Unsupported("progressive JPEG".to_owned()));
+    assert_eq!(refused(0xC9), DecodeError::Unsupported("JPEG with arithmetic coding".to_owned()));
     assert!(refused(0xC1).to_string().contains("cut off"));
     let thin = sequential(&layout, 12, &[0x11], &[(5, &[])]);
     let cut = decoded(&layout, &thin[..thin.len() - 4]).unwrap_err();
     assert!(cut.to_string().contains("cut off"), "{cut}");
-    let narrow = Layout { bits_allocated: 8, ..layout.clone() };
+    let narrow = PixelLayout { bits_allocated: 8, ..layout.clone() };
     let refused = decoded(&narrow, &thin).unwrap_err();
     assert!(refused.to_string().contains("12 bits, the header allocates 8"), "{refused}");
 }
@@ -262,10 +267,10 @@ fn a_component_comes_once() {
 
 #[test]
 fn mutations_do_no_harm() {
-    let grey = Layout { bits_stored: 16, bits_kept: 16, ..layout(uids::JPEG_LOSSLESS) };
+    let grey = PixelLayout { bits_stored: 16, bits_kept: 16, ..layout(uids::JPEG_LOSSLESS) };
     let refused = refused_mutations(&grey, &lossless(&grey, &jumping(12, 16), 16, 6, 1));
     assert!(refused > 50, "{refused} lossless");
-    let extended = Layout { columns: 10, rows: 2, ..layout(uids::JPEG_EXTENDED12_BIT) };
+    let extended = PixelLayout { columns: 10, rows: 2, ..layout(uids::JPEG_EXTENDED12_BIT) };
     let blocks: [(i32, &[(u8, i32)]); 2] =
         [(100, &[(0, 17), (1, -600), (14, 5)]), (-3, &[(0, -20), (1, 1000)])];
     let refused = refused_mutations(&extended, &sequential(&extended, 12, &[0x11], &blocks));

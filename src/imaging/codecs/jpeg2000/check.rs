@@ -2,8 +2,8 @@
 //! is complete, and it has no more parts than its bytes can hold. OpenJPEG allocates memory by the stream's
 //! own declarations, and fills missing parts of an image with grey.
 
-use crate::imaging::codecs::Layout;
-use crate::imaging::codecs::stream::{END_OF_IMAGE, Shape, StreamError, byte, short};
+use crate::imaging::codecs::PixelLayout;
+use crate::imaging::codecs::stream::{END_OF_IMAGE, StreamError, StreamShape, byte, short};
 
 /// The most tiles. OpenJPEG allocates some kilobytes for each, however small; real images have at most some
 /// hundreds.
@@ -18,8 +18,8 @@ const COMPONENT_CODING_STYLE: u8 = 0x53;
 const START_OF_TILE: u8 = 0x90;
 const START_OF_DATA: u8 = 0x93;
 
-pub fn check(layout: &Layout, stream: &[u8]) -> Result<(), StreamError> {
-    let tiles = Tiles::read(layout, stream)?;
+pub fn check(layout: &PixelLayout, stream: &[u8]) -> Result<(), StreamError> {
+    let tiles = TileLayout::read(layout, stream)?;
     let end = end(stream);
     let mut seen = vec![false; tiles.count];
     let mut tile_end = 0;
@@ -51,15 +51,15 @@ pub fn check(layout: &Layout, stream: &[u8]) -> Result<(), StreamError> {
 }
 
 /// The size of the largest tile, and the number of tiles.
-struct Tiles {
+struct TileLayout {
     size: [usize; 2],
     count: usize,
 }
 
-impl Tiles {
+impl TileLayout {
     /// Reads SOC and SIZ (A.5.1): Lsiz at 4, Rsiz, Xsiz, Ysiz, XOsiz, YOsiz, XTsiz, YTsiz, XTOsiz, YTOsiz,
     /// Csiz at 40, then for each component Ssiz, XRsiz, YRsiz.
-    fn read(layout: &Layout, stream: &[u8]) -> Result<Tiles, StreamError> {
+    fn read(layout: &PixelLayout, stream: &[u8]) -> Result<TileLayout, StreamError> {
         if !stream.starts_with(&[0xFF, 0x4F, 0xFF, 0x51]) {
             return Err(StreamError::Unknown);
         }
@@ -69,7 +69,7 @@ impl Tiles {
         let [columns, rows] = [columns, rows].map(|size| size.ok_or(StreamError::Wrong("size")));
         let [columns, rows] = [columns?, rows?];
         let precision = u32::from(byte(stream, 42)? & 0x7F) + 1;
-        Shape { columns, rows, components: short(stream, 40)?, precision }.check(layout)?;
+        StreamShape { columns, rows, components: short(stream, 40)?, precision }.check(layout)?;
         let size = [word(24)?, word(28)?];
         let start = [word(32)?, word(36)?];
         if size.contains(&0) {
@@ -81,7 +81,7 @@ impl Tiles {
         if count > TILES_MOST {
             return Err(StreamError::Wrong("number of tiles"));
         }
-        Ok(Tiles { size: [size[0].min(columns), size[1].min(rows)], count })
+        Ok(TileLayout { size: [size[0].min(columns), size[1].min(rows)], count })
     }
 
     /// Checks the number of packets: each layer of each precinct is one, of at least a byte (B.9, B.10). Scod

@@ -11,14 +11,14 @@ use jpeg2k::{Image, ImageComponent};
 
 use super::samples::{fit, write};
 use super::stream::StreamError;
-use super::{Layout, Undecodable};
+use super::{DecodeError, PixelLayout};
 
 /// Decodes one frame into `place`.
-pub fn decode(layout: &Layout, stream: &[u8], place: &mut [u8]) -> Result<(), Undecodable> {
+pub fn decode(layout: &PixelLayout, stream: &[u8], place: &mut [u8]) -> Result<(), DecodeError> {
     check::check(layout, stream)?;
     let image = catch_unwind(AssertUnwindSafe(|| Image::from_bytes(stream)))
-        .map_err(|_| Undecodable::damaged("the decoder gave up"))?
-        .map_err(Undecodable::damaged)?;
+        .map_err(|_| DecodeError::damaged("the decoder gave up"))?
+        .map_err(DecodeError::damaged)?;
     let whole = |component: &ImageComponent| {
         [component.width() as usize, component.height() as usize] == [layout.columns, layout.rows]
     };
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_forged_size_is_refused_before_it_is_decoded() {
-        let large = Layout { columns: 32, rows: 32, ..layout(uids::JPEG2000) };
+        let large = PixelLayout { columns: 32, rows: 32, ..layout(uids::JPEG2000) };
         let mut place = vec![0; large.frame_bytes()];
         let mut refused = |at: usize, byte: u8| {
             let mut stream = hex(SIGNED);
@@ -95,7 +95,7 @@ mod tests {
         assert!(refused(27, 0).contains("a wrong size"), "XTsiz");
         assert!(refused(42, 31).contains("32 bits, the header allocates 16"), "Ssiz");
         assert!(refused(0, 0).contains("no known code stream"), "SOC");
-        let tiles = |layout: &Layout| {
+        let tiles = |layout: &PixelLayout| {
             let mut stream = hex(SIGNED);
             for at in [8, 12] {
                 stream[at..at + 4].copy_from_slice(&128_u32.to_be_bytes());
@@ -103,14 +103,14 @@ mod tests {
             (stream[27], stream[31]) = (1, 1);
             decode(layout, &stream, &mut [0; 32_768]).unwrap_err().to_string()
         };
-        let layout = Layout { columns: 128, rows: 128, ..layout(uids::JPEG2000) };
+        let layout = PixelLayout { columns: 128, rows: 128, ..layout(uids::JPEG2000) };
         assert!(tiles(&layout).contains("a wrong number of tiles"));
     }
 
     /// Precincts of single samples in many layers, for each of which openjp2 would allocate some kilobytes.
     #[test]
     fn a_stream_has_a_byte_for_each_of_its_packets() {
-        let layout = Layout { columns: 32, rows: 32, ..layout(uids::JPEG2000) };
+        let layout = PixelLayout { columns: 32, rows: 32, ..layout(uids::JPEG2000) };
         let coding =
             hex(SIGNED).windows(2).position(|marker| marker == [0xFF, 0x52]).expect("there is a COD");
         let changed = |at: usize, with: &[u8]| {
@@ -159,7 +159,7 @@ mod tests {
     fn mutations_do_no_harm() {
         let refused = refused_mutations(&layout(uids::HTJ2K), &hex(HIGH_THROUGHPUT));
         assert!(refused > 50, "{refused}");
-        let large = Layout { columns: 32, rows: 32, ..layout(uids::JPEG2000) };
+        let large = PixelLayout { columns: 32, rows: 32, ..layout(uids::JPEG2000) };
         let refused = refused_mutations(&large, &hex(SIGNED));
         assert!(refused > 50, "{refused}");
     }

@@ -2,7 +2,7 @@
 
 use crate::imaging::codecs::stream::StreamError;
 
-pub struct Bits<'a> {
+pub struct JpegLsBits<'a> {
     data: &'a [u8],
     stuffed: bool,
     /// The next bits, the first one highest; zeros follow the last bit.
@@ -10,9 +10,9 @@ pub struct Bits<'a> {
     count: u32,
 }
 
-impl<'a> Bits<'a> {
-    pub fn new(data: &'a [u8]) -> Bits<'a> {
-        Bits { data, stuffed: false, held: 0, count: 0 }
+impl<'a> JpegLsBits<'a> {
+    pub fn new(data: &'a [u8]) -> JpegLsBits<'a> {
+        JpegLsBits { data, stuffed: false, held: 0, count: 0 }
     }
 
     /// Makes at least 57 bits available, or as many as are left.

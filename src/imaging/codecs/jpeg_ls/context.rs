@@ -1,12 +1,12 @@
 //! Statistics of the errors in similar contexts (T.87 A.4, A.6 and A.7.2).
 
-use super::bits::Bits;
-use super::parameters::Parameters;
+use super::bits::JpegLsBits;
+use super::parameters::ScanParameters;
 use crate::imaging::codecs::stream::StreamError;
 
 /// Statistics of one of the 365 contexts of a sample, or of the two contexts of a sample that ends a run.
 #[derive(Clone, Copy)]
-pub struct Context {
+pub struct SampleContext {
     /// The sum of the errors' sizes.
     sizes: i32,
     count: i32,
@@ -16,14 +16,14 @@ pub struct Context {
     pub correction: i32,
 }
 
-impl Context {
-    pub fn new(parameters: &Parameters) -> Context {
-        Context { sizes: ((parameters.range + 32) / 64).max(2), count: 1, bias: 0, correction: 0 }
+impl SampleContext {
+    pub fn new(parameters: &ScanParameters) -> SampleContext {
+        SampleContext { sizes: ((parameters.range + 32) / 64).max(2), count: 1, bias: 0, correction: 0 }
     }
 
     /// Decodes the error of an ordinary sample.
     #[inline]
-    pub fn error(&mut self, parameters: &Parameters, bits: &mut Bits) -> Result<i32, StreamError> {
+    pub fn error(&mut self, parameters: &ScanParameters, bits: &mut JpegLsBits) -> Result<i32, StreamError> {
         let golomb = golomb(self.count, self.sizes);
         let mapped = mapped(parameters, bits, golomb, parameters.limit)?;
         let turned = parameters.near == 0 && golomb == 0 && 2 * self.bias <= -self.count;
@@ -37,7 +37,7 @@ impl Context {
         Ok(error)
     }
 
-    fn learn(&mut self, parameters: &Parameters, error: i32) {
+    fn learn(&mut self, parameters: &ScanParameters, error: i32) {
         self.bias += error * parameters.step;
         self.sizes += error.abs();
         if self.count == parameters.reset {
@@ -59,8 +59,8 @@ impl Context {
     /// within the allowed difference, otherwise 0.
     pub fn error_after_run(
         &mut self,
-        parameters: &Parameters,
-        bits: &mut Bits,
+        parameters: &ScanParameters,
+        bits: &mut JpegLsBits,
         alike: i32,
         limit: u32,
     ) -> Result<i32, StreamError> {
@@ -93,7 +93,12 @@ fn golomb(count: i32, sizes: i32) -> u32 {
 
 /// Decodes a number in limited Golomb code (A.5.3), none larger than a correct encoder writes.
 #[inline]
-fn mapped(parameters: &Parameters, bits: &mut Bits, golomb: u32, limit: u32) -> Result<i32, StreamError> {
+fn mapped(
+    parameters: &ScanParameters,
+    bits: &mut JpegLsBits,
+    golomb: u32,
+    limit: u32,
+) -> Result<i32, StreamError> {
     let zeros = bits.zeros()?;
     let unary_most = limit.saturating_sub(parameters.error_bits + 1);
     let mapped = if zeros < unary_most {

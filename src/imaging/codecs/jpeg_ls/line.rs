@@ -1,9 +1,9 @@
 //! Lines of samples: prediction, runs, and the sample that ends a run (T.87 A.3, A.4 and A.7).
 
-use super::bits::Bits;
-use super::context::Context;
-use super::parameters::Parameters;
-use crate::imaging::codecs::Layout;
+use super::bits::JpegLsBits;
+use super::context::SampleContext;
+use super::parameters::ScanParameters;
+use crate::imaging::codecs::PixelLayout;
 use crate::imaging::codecs::stream::StreamError;
 
 /// The table J: bits of a run's length (A.2.1).
@@ -11,7 +11,7 @@ const RUN_BITS: [u32; 32] =
     [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 
 /// A line of a component and the line above it, each with an additional sample at both ends.
-pub struct Line {
+pub struct SampleLine {
     current: Vec<u16>,
     above: Vec<u16>,
     /// The component's index in [`RUN_BITS`].
@@ -20,16 +20,16 @@ pub struct Line {
 
 /// The neighbours of a sample: left, above, above left and above right.
 #[derive(Clone, Copy)]
-struct Neighbours {
+struct SampleNeighbours {
     a: i32,
     b: i32,
     c: i32,
     d: i32,
 }
 
-impl Line {
-    pub fn new(columns: usize) -> Line {
-        Line { current: vec![0; columns + 2], above: vec![0; columns + 2], run_index: 0 }
+impl SampleLine {
+    pub fn new(columns: usize) -> SampleLine {
+        SampleLine { current: vec![0; columns + 2], above: vec![0; columns + 2], run_index: 0 }
     }
 
     /// Begins the next line. The sample left of the line is taken from above, the one right of it repeats the
@@ -46,9 +46,9 @@ impl Line {
     }
 
     #[inline]
-    fn neighbours(&self, x: usize) -> Neighbours {
+    fn neighbours(&self, x: usize) -> SampleNeighbours {
         let [c, b, d] = [self.above[x], self.above[x + 1], self.above[x + 2]].map(i32::from);
-        Neighbours { a: i32::from(self.current[x]), b, c, d }
+        SampleNeighbours { a: i32::from(self.current[x]), b, c, d }
     }
 
     fn repeat(&mut self, x: usize, count: usize) {
@@ -57,7 +57,7 @@ impl Line {
     }
 
     /// Writes the line as one component of a row of pixels.
-    pub fn write(&self, layout: &Layout, component: usize, row: &mut [u8]) {
+    pub fn write(&self, layout: &PixelLayout, component: usize, row: &mut [u8]) {
         let size = layout.bytes_per_sample();
         let places = row.chunks_exact_mut(size).skip(component).step_by(layout.samples_per_pixel);
         for (place, sample) in places.zip(&self.current[1..]) {
@@ -68,21 +68,21 @@ impl Line {
 }
 
 /// Decodes the lines of a scan.
-pub struct Lines<'a> {
-    parameters: &'a Parameters,
-    bits: Bits<'a>,
-    contexts: Vec<Context>,
+pub struct LineDecoder<'a> {
+    parameters: &'a ScanParameters,
+    bits: JpegLsBits<'a>,
+    contexts: Vec<SampleContext>,
     /// Contexts of samples that end a run: for neighbours that differ, and for neighbours that are alike.
-    after_run: [Context; 2],
+    after_run: [SampleContext; 2],
 }
 
-impl<'a> Lines<'a> {
-    pub fn new(parameters: &'a Parameters, bits: Bits<'a>) -> Lines<'a> {
-        let fresh = Context::new(parameters);
-        Lines { parameters, bits, contexts: vec![fresh; 365], after_run: [fresh; 2] }
+impl<'a> LineDecoder<'a> {
+    pub fn new(parameters: &'a ScanParameters, bits: JpegLsBits<'a>) -> LineDecoder<'a> {
+        let fresh = SampleContext::new(parameters);
+        LineDecoder { parameters, bits, contexts: vec![fresh; 365], after_run: [fresh; 2] }
     }
 
-    pub fn line(&mut self, line: &mut Line) -> Result<(), StreamError> {
+    pub fn line(&mut self, line: &mut SampleLine) -> Result<(), StreamError> {
         let columns = line.columns();
         let mut x = 0;
         while x < columns {
@@ -107,7 +107,7 @@ impl<'a> Lines<'a> {
 
     /// Decodes three components whose samples alternate: a run covers all of them, and the first line counts
     /// it.
-    pub fn triplets(&mut self, mut lines: [&mut Line; 3]) -> Result<(), StreamError> {
+    pub fn triplets(&mut self, mut lines: [&mut SampleLine; 3]) -> Result<(), StreamError> {
         let columns = lines[0].columns();
         let mut x = 0;
         while x < columns {
@@ -140,7 +140,7 @@ impl<'a> Lines<'a> {
     /// The gradients around a sample as one number; a mirrored pattern has the negative number. 0 stands for
     /// no gradient, where a run begins.
     #[inline]
-    fn surroundings(&self, Neighbours { a, b, c, d }: Neighbours) -> i32 {
+    fn surroundings(&self, SampleNeighbours { a, b, c, d }: SampleNeighbours) -> i32 {
         let [first, second, third] =
             [d - b, b - c, c - a].map(|gradient| self.parameters.quantized(gradient));
         81 * first + 9 * second + third
@@ -149,7 +149,7 @@ impl<'a> Lines<'a> {
     #[inline]
     fn sample(
         &mut self,
-        Neighbours { a, b, c, .. }: Neighbours,
+        SampleNeighbours { a, b, c, .. }: SampleNeighbours,
         surroundings: i32,
     ) -> Result<u16, StreamError> {
         let sign = if surroundings < 0 { -1 } else { 1 };
@@ -183,8 +183,8 @@ impl<'a> Lines<'a> {
         if run < columns { Ok(run) } else { Err(StreamError::Wrong("run")) }
     }
 
-    fn end_of_run(&mut self, neighbours: Neighbours, run_index: usize) -> Result<u16, StreamError> {
-        let Neighbours { a, b, .. } = neighbours;
+    fn end_of_run(&mut self, neighbours: SampleNeighbours, run_index: usize) -> Result<u16, StreamError> {
+        let SampleNeighbours { a, b, .. } = neighbours;
         if (a - b).abs() > self.parameters.near {
             return self.end_of_triplet(neighbours, run_index);
         }
@@ -197,7 +197,7 @@ impl<'a> Lines<'a> {
     /// neighbours differ.
     fn end_of_triplet(
         &mut self,
-        Neighbours { a, b, .. }: Neighbours,
+        SampleNeighbours { a, b, .. }: SampleNeighbours,
         run_index: usize,
     ) -> Result<u16, StreamError> {
         let limit = self.parameters.limit - RUN_BITS[run_index] - 1;

@@ -8,20 +8,22 @@ mod line;
 mod parameters;
 
 use super::samples::fit;
-use super::stream::{RESTART_INTERVAL, START_OF_SCAN, Segment, Segments, Shape, StreamError, byte, short};
-use super::{Layout, Undecodable};
-use bits::Bits;
-use line::{Line, Lines};
-use parameters::{Parameters, Preset};
+use super::stream::{
+    MarkerSegment, MarkerSegments, RESTART_INTERVAL, START_OF_SCAN, StreamError, StreamShape, byte, short,
+};
+use super::{DecodeError, PixelLayout};
+use bits::JpegLsBits;
+use line::{LineDecoder, SampleLine};
+use parameters::{PresetParameters, ScanParameters};
 
 const START_OF_FRAME: u8 = 0xF7;
 const PRESET_PARAMETERS: u8 = 0xF8;
 const COLOUR_TRANSFORM: u8 = 0xE8;
 
 /// Decodes one frame into `place`.
-pub fn decode(layout: &Layout, stream: &[u8], place: &mut [u8]) -> Result<(), Undecodable> {
-    let mut decoder = Decoder { layout, frame: None, preset: Preset::default() };
-    let mut segments = Segments::open(stream)?;
+pub fn decode(layout: &PixelLayout, stream: &[u8], place: &mut [u8]) -> Result<(), DecodeError> {
+    let mut decoder = JpegLsDecoder { layout, frame: None, preset: PresetParameters::default() };
+    let mut segments = MarkerSegments::open(stream)?;
     while let Some(segment) = segments.next()? {
         decoder.take(&segment, &mut segments, place)?;
     }
@@ -35,41 +37,41 @@ pub fn decode(layout: &Layout, stream: &[u8], place: &mut [u8]) -> Result<(), Un
     Ok(())
 }
 
-struct Decoder<'a> {
-    layout: &'a Layout,
-    frame: Option<Frame>,
-    preset: Preset,
+struct JpegLsDecoder<'a> {
+    layout: &'a PixelLayout,
+    frame: Option<JpegLsFrame>,
+    preset: PresetParameters,
 }
 
-struct Frame {
+struct JpegLsFrame {
     precision: u32,
-    components: Vec<Component>,
+    components: Vec<JpegLsComponent>,
 }
 
-struct Component {
+struct JpegLsComponent {
     id: u8,
     seen: bool,
 }
 
 /// The interleave mode: how the components of a scan alternate.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Interleave {
+enum ScanInterleave {
     None,
     Line,
     Sample,
 }
 
-impl Decoder<'_> {
+impl JpegLsDecoder<'_> {
     fn take(
         &mut self,
-        segment: &Segment,
-        segments: &mut Segments,
+        segment: &MarkerSegment,
+        segments: &mut MarkerSegments,
         place: &mut [u8],
     ) -> Result<(), StreamError> {
         match segment.marker {
             START_OF_FRAME => self.begin(segment.bytes),
             PRESET_PARAMETERS => {
-                self.preset = Preset::read(segment.bytes)?;
+                self.preset = PresetParameters::read(segment.bytes)?;
                 Ok(())
             }
             RESTART_INTERVAL if segment.bytes.iter().any(|byte| *byte != 0) => {
@@ -96,13 +98,13 @@ impl Decoder<'_> {
         let precision = u32::from(byte(bytes, 0)?);
         let [rows, columns] = [short(bytes, 1)?, short(bytes, 3)?];
         let count = usize::from(byte(bytes, 5)?);
-        Shape { columns, rows, components: count, precision }.check(self.layout)?;
+        StreamShape { columns, rows, components: count, precision }.check(self.layout)?;
         if precision > 16 {
             return Err(StreamError::Wrong("precision"));
         }
         let components = bytes.get(6..6 + 3 * count).ok_or(StreamError::CutOff)?.as_chunks::<3>().0;
-        let components = components.iter().map(|[id, ..]| Component { id: *id, seen: false }).collect();
-        self.frame = Some(Frame { precision, components });
+        let components = components.iter().map(|[id, ..]| JpegLsComponent { id: *id, seen: false }).collect();
+        self.frame = Some(JpegLsFrame { precision, components });
         Ok(())
     }
 
@@ -118,20 +120,20 @@ impl Decoder<'_> {
             return Err(StreamError::Unsupported("JPEG-LS with a point transform"));
         }
         let interleave = match (interleave, count) {
-            (_, 1) | (0, _) => Interleave::None,
-            (1, _) => Interleave::Line,
-            (2, 3) => Interleave::Sample,
+            (_, 1) | (0, _) => ScanInterleave::None,
+            (1, _) => ScanInterleave::Line,
+            (2, 3) => ScanInterleave::Sample,
             _ => return Err(StreamError::Wrong("interleave")),
         };
-        if count == 0 || interleave == Interleave::None && count > 1 {
+        if count == 0 || interleave == ScanInterleave::None && count > 1 {
             return Err(StreamError::Wrong("scan"));
         }
-        let parameters = Parameters::new(frame.precision, i32::from(near), &self.preset)?;
+        let parameters = ScanParameters::new(frame.precision, i32::from(near), &self.preset)?;
         lines(self.layout, &parameters, interleave, &places, data, place)
     }
 }
 
-impl Frame {
+impl JpegLsFrame {
     /// The index of a component; each may come once.
     fn select(&mut self, id: u8, mapping_table: u8) -> Result<usize, StreamError> {
         if mapping_table != 0 {
@@ -145,19 +147,19 @@ impl Frame {
 }
 
 fn lines(
-    layout: &Layout,
-    parameters: &Parameters,
-    interleave: Interleave,
+    layout: &PixelLayout,
+    parameters: &ScanParameters,
+    interleave: ScanInterleave,
     places: &[usize],
     data: &[u8],
     place: &mut [u8],
 ) -> Result<(), StreamError> {
-    let mut lines: Vec<Line> = places.iter().map(|_| Line::new(layout.columns)).collect();
-    let mut decoder = Lines::new(parameters, Bits::new(data));
+    let mut lines: Vec<SampleLine> = places.iter().map(|_| SampleLine::new(layout.columns)).collect();
+    let mut decoder = LineDecoder::new(parameters, JpegLsBits::new(data));
     for row in place.chunks_exact_mut(layout.frame_bytes() / layout.rows) {
-        lines.iter_mut().for_each(Line::next);
+        lines.iter_mut().for_each(SampleLine::next);
         match (interleave, &mut lines[..]) {
-            (Interleave::Sample, [one, two, three]) => decoder.triplets([one, two, three])?,
+            (ScanInterleave::Sample, [one, two, three]) => decoder.triplets([one, two, three])?,
             _ => lines.iter_mut().try_for_each(|line| decoder.line(line))?,
         }
         places.iter().zip(&lines).for_each(|(component, line)| line.write(layout, *component, row));
@@ -176,14 +178,14 @@ mod tests {
     use crate::imaging::codecs::testing::{coloured, hex, layout, refused_mutations};
     use dicom_dictionary_std::uids;
 
-    fn decoded(layout: &Layout, stream: &[u8]) -> Result<Vec<u8>, Undecodable> {
+    fn decoded(layout: &PixelLayout, stream: &[u8]) -> Result<Vec<u8>, DecodeError> {
         let mut place = vec![0; layout.frame_bytes()];
         decode(layout, stream, &mut place).map(|()| place)
     }
 
     #[test]
     fn the_standards_example() {
-        let layout = Layout { columns: 4, rows: 4, bits_allocated: 8, ..layout(uids::JPEGLS_LOSSLESS) };
+        let layout = PixelLayout { columns: 4, rows: 4, bits_allocated: 8, ..layout(uids::JPEGLS_LOSSLESS) };
         let expected = [0, 0, 90, 74, 68, 50, 43, 205, 64, 145, 145, 145, 100, 145, 145, 145];
         assert_eq!(decoded(&layout, &hex(STANDARDS_EXAMPLE)).unwrap(), expected);
     }
@@ -212,11 +214,11 @@ mod tests {
         02d804035498c1004832da599406c67ffd9";
 
     /// 12 samples of 16 bits, written by another encoder.
-    fn grey() -> (Layout, Vec<u8>, Vec<u8>) {
+    fn grey() -> (PixelLayout, Vec<u8>, Vec<u8>) {
         let samples: Vec<u16> = (0..12).map(|index| index * 5500).collect();
         let mut stream = Vec::new();
         jpegls::encode(&samples, 4, 3, &mut stream).unwrap();
-        let layout = Layout { bits_stored: 16, bits_kept: 16, ..layout(uids::JPEGLS_LOSSLESS) };
+        let layout = PixelLayout { bits_stored: 16, bits_kept: 16, ..layout(uids::JPEGLS_LOSSLESS) };
         (layout, stream, samples.into_iter().flat_map(u16::to_le_bytes).collect())
     }
 
@@ -231,14 +233,14 @@ mod tests {
     #[test]
     fn another_size_than_the_headers_is_refused() {
         let (layout, stream, _) = grey();
-        let refused = decoded(&Layout { rows: 400, columns: 4000, ..layout }, &stream).unwrap_err();
+        let refused = decoded(&PixelLayout { rows: 400, columns: 4000, ..layout }, &stream).unwrap_err();
         let expected = "4 columns and 3 rows, the header says 4000 and 400";
         assert!(refused.to_string().contains(expected), "{refused}");
     }
 
     #[test]
     fn a_frame_and_its_components_come_once() {
-        let layout = Layout { columns: 4, rows: 4, bits_allocated: 8, ..layout(uids::JPEGLS_LOSSLESS) };
+        let layout = PixelLayout { columns: 4, rows: 4, bits_allocated: 8, ..layout(uids::JPEGLS_LOSSLESS) };
         let stream = hex(STANDARDS_EXAMPLE);
         let (start, end) = (2, stream.len() - 2);
         let twice = |from: usize| [&stream[..end], &stream[from..]].concat();

@@ -7,20 +7,20 @@ const RESET_MOST: i32 = 4096;
 
 /// Preset parameters; 0 stands for the standard's default.
 #[derive(Clone, Default)]
-pub struct Preset {
+pub struct PresetParameters {
     largest: i32,
     thresholds: [i32; 3],
     reset: i32,
 }
 
-impl Preset {
+impl PresetParameters {
     /// Reads an LSE segment; only its first type has coding parameters.
-    pub fn read(bytes: &[u8]) -> Result<Preset, StreamError> {
+    pub fn read(bytes: &[u8]) -> Result<PresetParameters, StreamError> {
         if byte(bytes, 0)? != 1 {
             return Err(StreamError::Unsupported("JPEG-LS with mapping tables or sizes over 65 535"));
         }
         let number = |at: usize| Ok(short(bytes, at)? as i32);
-        Ok(Preset {
+        Ok(PresetParameters {
             largest: number(1)?,
             thresholds: [number(3)?, number(5)?, number(7)?],
             reset: number(9)?,
@@ -28,7 +28,7 @@ impl Preset {
     }
 }
 
-pub struct Parameters {
+pub struct ScanParameters {
     /// MAXVAL: the largest sample.
     pub largest: i32,
     /// NEAR: the most by which a sample may differ from the original.
@@ -45,8 +45,8 @@ pub struct Parameters {
     pub reset: i32,
 }
 
-impl Parameters {
-    pub fn new(precision: u32, near: i32, preset: &Preset) -> Result<Parameters, StreamError> {
+impl ScanParameters {
+    pub fn new(precision: u32, near: i32, preset: &PresetParameters) -> Result<ScanParameters, StreamError> {
         let most = (1 << precision) - 1;
         let largest = if preset.largest == 0 { most } else { preset.largest };
         if largest > most || near > largest / 2 {
@@ -61,7 +61,16 @@ impl Parameters {
             return Err(StreamError::Wrong("parameter"));
         }
         let limit = 2 * (bits + bits.max(8));
-        Ok(Parameters { largest, near, step, range, error_bits: bits_of(range), limit, thresholds, reset })
+        Ok(ScanParameters {
+            largest,
+            near,
+            step,
+            range,
+            error_bits: bits_of(range),
+            limit,
+            thresholds,
+            reset,
+        })
     }
 
     /// Quantizes a gradient to one of nine values (A.3.3).

@@ -3,11 +3,11 @@
 use super::*;
 use crate::imaging::{PixelUnits, sample};
 
-fn slices(count: usize) -> Vec<Header> {
+fn slices(count: usize) -> Vec<InstanceHeader> {
     (0..count).map(sample::header).collect()
 }
 
-fn other_series(change: impl Fn(&mut Header)) -> Vec<Header> {
+fn other_series(change: impl Fn(&mut InstanceHeader)) -> Vec<InstanceHeader> {
     let mut other = slices(20);
     for header in &mut other {
         header.series_instance_uid = "1.9".to_owned();
@@ -18,12 +18,12 @@ fn other_series(change: impl Fn(&mut Header)) -> Vec<Header> {
     other
 }
 
-fn sorted(headers: &[Header]) -> Result<Series, Fault> {
+fn sorted(headers: &[InstanceHeader]) -> Result<SortedSeries, Fault> {
     sort_series(&headers.iter().collect::<Vec<_>>(), 10)
 }
 
 /// What the change makes of a series of 20 slices is a fault with this reason.
-fn check_fault(change: impl FnOnce(&mut Vec<Header>), reason: &str) {
+fn check_fault(change: impl FnOnce(&mut Vec<InstanceHeader>), reason: &str) {
     let mut headers = slices(20);
     change(&mut headers);
     let fault = sorted(&headers).unwrap_err();
@@ -32,7 +32,7 @@ fn check_fault(change: impl FnOnce(&mut Vec<Header>), reason: &str) {
 }
 
 /// Of the series 3 and a changed series 9, this one is chosen, for this reason.
-fn check_choice(change: impl Fn(&mut Header), chosen: i32, reason: &str) {
+fn check_choice(change: impl Fn(&mut InstanceHeader), chosen: i32, reason: &str) {
     let headers = [slices(20), other_series(change)].concat();
     let series = sorted(&headers).unwrap();
     assert_eq!(series.slices[0].series_number, Some(chosen), "{reason}");
@@ -78,7 +78,7 @@ fn the_rule_chooses() {
     check_choice(|other| other.sop_class_uid = "1.2.3".to_owned(), 3, "not a CT image");
 }
 
-fn scale_z(header: &mut Header, factor: f64) {
+fn scale_z(header: &mut InstanceHeader, factor: f64) {
     if let Some(position) = &mut header.position {
         position[2] *= factor;
     }
@@ -121,7 +121,7 @@ fn what_is_no_regular_grid_is_refused() {
     );
     check_fault(|headers| scale_z(&mut headers[5], 1.06), "not evenly spaced: 1.00 mm apart, but 1.30");
     check_fault(|headers| headers.truncate(9), "has 9 slices, at least 10");
-    let wide_above = |headers: &mut Vec<Header>| {
+    let wide_above = |headers: &mut Vec<InstanceHeader>| {
         headers.iter_mut().skip(10).enumerate().for_each(|(index, header)| {
             header.position = Some([-2.0, -1.5, 9.0 + 2.0 * (index + 1) as f64]);
         });
@@ -142,9 +142,9 @@ fn slices_aside_of_each_other_are_counted_in_pixels() {
 
 #[test]
 fn instances_that_cannot_be_slices_are_left_out() {
-    let check = |change: fn(&mut Header), reason: &str| {
+    let check = |change: fn(&mut InstanceHeader), reason: &str| {
         let mut headers = slices(20);
-        let mut odd = Header { sop_instance_uid: "1.2.99".to_owned(), ..sample::header(25) };
+        let mut odd = InstanceHeader { sop_instance_uid: "1.2.99".to_owned(), ..sample::header(25) };
         change(&mut odd);
         headers.push(odd);
         let series = sorted(&headers).unwrap();
@@ -171,7 +171,7 @@ fn two_acquisitions_in_one_series_are_two_candidates() {
     let mut headers = slices(20);
     for (index, header) in slices(20).into_iter().enumerate() {
         let sop_instance_uid = format!("1.2.2.{index}");
-        headers.push(Header { acquisition_number: Some(2), sop_instance_uid, ..header });
+        headers.push(InstanceHeader { acquisition_number: Some(2), sop_instance_uid, ..header });
     }
     let series = sorted(&headers).unwrap();
     assert!(series.slices.iter().all(|slice| slice.acquisition_number == Some(1)));
@@ -182,7 +182,7 @@ fn two_acquisitions_in_one_series_are_two_candidates() {
 fn a_slice_of_the_next_acquisition_at_the_same_place_counts_once() {
     let mut headers = slices(20);
     headers.iter_mut().skip(10).for_each(|header| header.acquisition_number = Some(2));
-    let again = Header { acquisition_number: Some(2), sop_instance_uid: "1.2.99".to_owned(), ..sample::header(9) };
+    let again = InstanceHeader { acquisition_number: Some(2), sop_instance_uid: "1.2.99".to_owned(), ..sample::header(9) };
     headers.push(again);
     let series = sorted(&headers).unwrap();
     assert_eq!(series.slices, { headers.truncate(20); headers });
@@ -197,7 +197,7 @@ fn two_patients_are_never_one() {
 #[test]
 fn what_cannot_be_read_in_hounsfield_units_is_refused_for_that_reason() {
     let all = |units: PixelUnits| {
-        move |headers: &mut Vec<Header>| headers.iter_mut().for_each(|one| one.units = units.clone())
+        move |headers: &mut Vec<InstanceHeader>| headers.iter_mut().for_each(|one| one.units = units.clone())
     };
     check_fault(all(PixelUnits::NotRescaled), "no CT slices in Hounsfield units");
     check_fault(all(PixelUnits::Unreadable("-1k".to_owned())), "unusable rescale value \"-1k\"");
@@ -215,14 +215,14 @@ fn a_series_that_lacks_a_slice_gives_way_to_a_whole_one() {
 #[test]
 fn what_is_no_axial_ct_is_refused() {
     check_fault(Vec::clear, "its instances are nothing");
-    let mr = |header: &mut Header| {
+    let mr = |header: &mut InstanceHeader| {
         header.sop_class_uid = "1.2.840.10008.5.1.4.1.1.4".to_owned();
         header.modality = "MR".to_owned();
     };
     check_fault(|headers| headers.iter_mut().for_each(mr), "no axial CT slices: its instances are 20 MR");
-    let enhanced = |header: &mut Header| header.sop_class_uid = ENHANCED_CT[0].to_owned();
+    let enhanced = |header: &mut InstanceHeader| header.sop_class_uid = ENHANCED_CT[0].to_owned();
     check_fault(|headers| headers.iter_mut().for_each(enhanced), "enhanced multi-frame CT");
-    let coronal = |header: &mut Header| header.orientation = Some([1.0, 0.0, 0.0, 0.0, 0.0, -1.0]);
+    let coronal = |header: &mut InstanceHeader| header.orientation = Some([1.0, 0.0, 0.0, 0.0, 0.0, -1.0]);
     check_fault(|headers| headers.iter_mut().for_each(coronal), "20 instances left out, without axial");
 }
 

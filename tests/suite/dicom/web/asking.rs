@@ -6,9 +6,9 @@ use std::net::{TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use flow::dicom::web::multipart::Piece;
-use flow::dicom::web::{self, Cause, Level, Node, Query};
-use flow::dicom::{Archive, Event, Outcome, Pull, Sent, Status};
+use flow::dicom::web::multipart::MultipartPiece;
+use flow::dicom::web::{self, WebLevel, WebNode, WebQuery, WebServiceCause};
+use flow::dicom::{DimseStatus, PullArchive, ReceiverEvent, SendOutcome, SentObject, StudyPull};
 
 use crate::support::peers::{DEADLINE, tool};
 use crate::support::slices::{Slice, data_set};
@@ -18,20 +18,20 @@ use super::{DICOMWEB, MULTIPART, ORTHANC, Orthanc, Serving, files, objects, part
 const MODALITIES_IN_STUDY: &str = "00080061";
 const SOP_INSTANCE_UID: &str = "00080018";
 
-fn assert_all_stored(sent: &[Sent], slices: &[Slice]) {
+fn assert_all_stored(sent: &[SentObject], slices: &[Slice]) {
     let uids: Vec<&str> = sent.iter().map(|one| one.sop_instance_uid.as_str()).collect();
     assert_eq!(uids, slices.iter().map(Slice::uid).collect::<Vec<_>>());
-    assert!(sent.iter().all(|one| one.outcome == Outcome::Stored), "{sent:?}");
+    assert!(sent.iter().all(|one| one.outcome == SendOutcome::Stored), "{sent:?}");
 }
 
 /// The files of a study, as they are retrieved.
-fn retrieved(node: &Node, study: &str) -> Vec<Vec<u8>> {
+fn retrieved(node: &WebNode, study: &str) -> Vec<Vec<u8>> {
     let mut files: Vec<Vec<u8>> = Vec::new();
     let count = web::retrieve(node, study, &mut |piece| {
         match piece {
-            Piece::Head(_) => files.push(Vec::new()),
-            Piece::Bytes(bytes) => files.last_mut().unwrap().extend_from_slice(bytes),
-            Piece::End => {}
+            MultipartPiece::Head(_) => files.push(Vec::new()),
+            MultipartPiece::Bytes(bytes) => files.last_mut().unwrap().extend_from_slice(bytes),
+            MultipartPiece::End => {}
         }
         Ok(())
     });
@@ -50,7 +50,8 @@ fn orthanc_stores_finds_and_gives_back() {
     assert_all_stored(&web::store(&node, &objects(&slices)).unwrap(), &slices);
     assert_all_stored(&web::store(&node, &objects(&slices)).unwrap(), &slices);
 
-    let by_patient = |id: &str| Query { matching: vec![("PatientID".into(), id.into())], ..Query::default() };
+    let by_patient =
+        |id: &str| WebQuery { matching: vec![("PatientID".into(), id.into())], ..WebQuery::default() };
     let studies = web::find(&node, &by_patient("TEST-7"), 10).unwrap();
     assert_eq!((studies.len(), studies[0].text("0020000D").as_str()), (1, "1.2.3"));
     assert_eq!(
@@ -58,13 +59,16 @@ fn orthanc_stores_finds_and_gives_back() {
         ("Test^Seven".into(), vec!["CT".into()])
     );
     assert!(web::find(&node, &by_patient("NOBODY"), 10).unwrap().is_empty());
-    let instances =
-        Query { level: Level::Instances, study_instance_uid: Some("1.2.3".into()), ..Query::default() };
+    let instances = WebQuery {
+        level: WebLevel::Instances,
+        study_instance_uid: Some("1.2.3".into()),
+        ..WebQuery::default()
+    };
     let found = web::find(&node, &instances, 8).unwrap();
     let mut uids: Vec<String> = found.iter().map(|one| one.text(SOP_INSTANCE_UID)).collect();
     uids.sort();
     assert_eq!(uids, slices.iter().map(Slice::uid).collect::<Vec<_>>());
-    assert!(matches!(web::find(&node, &instances, 7).unwrap_err().cause, Cause::TooMany(7)));
+    assert!(matches!(web::find(&node, &instances, 7).unwrap_err().cause, WebServiceCause::TooMany(7)));
 
     let mut given: Vec<Vec<u8>> =
         retrieved(&node, "1.2.3").iter().map(|file| data_set(file).to_vec()).collect();
@@ -73,26 +77,28 @@ fn orthanc_stores_finds_and_gives_back() {
     sent.sort();
     assert!(given == sent, "data sets have been changed");
     let full = web::retrieve(&node, "1.2.3", &mut |_| Err("the disk is full".to_owned())).unwrap_err();
-    assert!(matches!(full.cause, Cause::NotTaken(_)), "{full}");
+    assert!(matches!(full.cause, WebServiceCause::NotTaken(_)), "{full}");
     let error = web::retrieve(&node, "9.9.9", &mut |_| Ok(())).unwrap_err();
-    assert!(matches!(error.cause, Cause::Refused { status: 404, .. }), "{error}");
+    assert!(matches!(error.cause, WebServiceCause::Refused { status: 404, .. }), "{error}");
 }
 
 /// Fetches a study with a receiver of its own: what was told of it, and the receiver.
-fn pulled(node: &Node, study: &str) -> (Event, Serving) {
+fn pulled(node: &WebNode, study: &str) -> (ReceiverEvent, Serving) {
     let wanted = vec![study.parse().unwrap()];
-    let from = Archive::Web(Box::new(node.clone()));
+    let from = PullArchive::Web(Box::new(node.clone()));
     let serving = Serving::start(|settings, _| {
-        settings.pull = Some(Pull { from, wanted, waits: Vec::new() });
+        settings.pull = Some(StudyPull { from, wanted, waits: Vec::new() });
         settings.instance_bytes_max = 1_000_000;
     });
-    let told = |event: &Event| matches!(event, Event::Fetched { .. } | Event::NotFetched { .. });
+    let told = |event: &ReceiverEvent| {
+        matches!(event, ReceiverEvent::Fetched { .. } | ReceiverEvent::NotFetched { .. })
+    };
     (serving.receiving.event("what came of the study", told), serving)
 }
 
 fn kept(serving: &Serving) -> usize {
-    match serving.receiving.event("what stays", |event| matches!(event, Event::Kept { .. })) {
-        Event::Kept { instances, .. } => instances,
+    match serving.receiving.event("what stays", |event| matches!(event, ReceiverEvent::Kept { .. })) {
+        ReceiverEvent::Kept { instances, .. } => instances,
         _ => unreachable!("no other fits"),
     }
 }
@@ -107,19 +113,22 @@ fn a_study_that_is_fetched_comes_in_like_any_other() {
     web::store(&orthanc.node(), &objects(&slices)).unwrap();
     let (told, fetching) = pulled(&orthanc.node(), "1.2.3");
     let reason = "the archive could not send 1 of 5 instances".to_owned();
-    assert_eq!(told, Event::NotFetched { number: 1, reason });
+    assert_eq!(told, ReceiverEvent::NotFetched { number: 1, reason });
     assert_eq!(kept(&fetching), 4, "one is wanting");
     web::store(&orthanc.node(), &objects(&self::slices("1.2.4", 1..4))).unwrap();
     let (told, fetching) = pulled(&orthanc.node(), "1.2.4");
-    assert_eq!(told, Event::Fetched { number: 1, instances: 3 });
+    assert_eq!(told, ReceiverEvent::Fetched { number: 1, instances: 3 });
     let request = fetching.receiving.study();
     assert_eq!((request.items.len(), request.attribute("complete_by")), (3, "count"));
     let (unknown, _) = pulled(&orthanc.node(), "9.9.9");
-    assert!(matches!(&unknown, Event::NotFetched { reason, .. } if reason.contains("404")), "{unknown}");
+    assert!(
+        matches!(&unknown, ReceiverEvent::NotFetched { reason, .. } if reason.contains("404")),
+        "{unknown}"
+    );
 }
 
 /// A service that answers whoever asks for study 1.2.3 with the beginning of this body.
-fn giving(body: &[u8], length: usize) -> (Node, JoinHandle<String>) {
+fn giving(body: &[u8], length: usize) -> (WebNode, JoinHandle<String>) {
     let whole = body.len();
     let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {MULTIPART}\r\nContent-Length: {whole}\r\n\r\n");
     service([head.as_bytes(), &body[..length]].concat())
@@ -132,14 +141,14 @@ fn what_came_before_a_fetched_study_broke_off_is_kept() {
     let (node, service) = giving(&body, body.len());
     let (told, fetching) = pulled(&node, "1.2.3");
     let reason = "the archive could not send 1 of 4 instances".to_owned();
-    assert_eq!(told, Event::NotFetched { number: 1, reason }, "the fourth is of another study");
+    assert_eq!(told, ReceiverEvent::NotFetched { number: 1, reason }, "the fourth is of another study");
     assert!(service.join().unwrap().starts_with("GET /base/studies/1.2.3 HTTP/1.1\r\n"));
     let request = fetching.receiving.study();
     assert_eq!((request.items.len(), request.attribute("association")), (3, "released"));
 
     let (node, service) = giving(&body, body.len() - 1000);
     let (told, fetching) = pulled(&node, "1.2.3");
-    assert!(matches!(told, Event::NotFetched { .. }), "{told}");
+    assert!(matches!(told, ReceiverEvent::NotFetched { .. }), "{told}");
     assert_eq!(kept(&fetching), 3);
     service.join().unwrap();
 }
@@ -151,19 +160,19 @@ fn our_receiver_takes_what_we_store() {
         settings.instance_bytes_max = 1_000_000;
         web.parts_max = 5;
     });
-    let node: Node = serving.url("http").parse().unwrap();
+    let node: WebNode = serving.url("http").parse().unwrap();
     let mut slices = slices("1.2.3", 1..20);
     slices[7].edge = 800;
     let sent = web::store(&node, &objects(&slices)).unwrap();
     assert_eq!(sent.len(), 19, "what is too much at once is divided");
-    let refused: Vec<&Sent> = sent.iter().filter(|one| !one.outcome.is_stored()).collect();
+    let refused: Vec<&SentObject> = sent.iter().filter(|one| !one.outcome.is_stored()).collect();
     assert_eq!(refused.len(), 1);
     assert_eq!(refused[0].sop_instance_uid, slices[7].uid());
-    assert!(matches!(refused[0].outcome, Outcome::Refused { status: Status::OUT_OF_RESOURCES, .. }));
+    assert!(matches!(refused[0].outcome, SendOutcome::Refused { status: DimseStatus::OUT_OF_RESOURCES, .. }));
 }
 
 /// A service that reads one request, answers with this, and closes. Gives what it has read.
-fn service(answer: impl Into<Vec<u8>>) -> (Node, JoinHandle<String>) {
+fn service(answer: impl Into<Vec<u8>>) -> (WebNode, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let node = format!("http://{}/base", listener.local_addr().unwrap()).parse().unwrap();
     let answer = answer.into();
@@ -195,7 +204,7 @@ fn request(stream: &mut TcpStream) -> String {
     }
 }
 
-fn stored(answer: &str) -> Result<Vec<Outcome>, Cause> {
+fn stored(answer: &str) -> Result<Vec<SendOutcome>, WebServiceCause> {
     let (node, service) = service(answer);
     let sent = web::store(&node, &objects(&slices("1.2.3", 1..3)));
     assert!(service.join().unwrap().starts_with("POST /base/studies HTTP/1.1\r\n"));
@@ -211,7 +220,7 @@ fn every_answer_is_read_to_its_last_word() {
     let referenced = |uid: &str| format!(r#"{{"00081155":{{"vr":"UI","Value":["{uid}"]}}}}"#);
     let one = format!(r#"{{"00081199":{{"vr":"SQ","Value":[{}]}}}}"#, referenced("1.2.3.1.1"));
     let outcomes = stored(&answer("200 OK", &one)).unwrap();
-    assert_eq!(outcomes[0], Outcome::Stored);
+    assert_eq!(outcomes[0], SendOutcome::Stored);
     assert!(!outcomes[1].is_stored(), "a 200 says nothing of what it does not name");
     let both = one.replacen(
         '{',
@@ -223,24 +232,27 @@ fn every_answer_is_read_to_its_last_word() {
     for (status, after) in [("503 Busy", 7), ("429 Too Many", 7)] {
         let cause = stored(&answer(status, "")).unwrap_err();
         assert!(
-            matches!(cause, Cause::Later { after: Some(time), .. } if time.as_secs() == after),
+            matches!(cause, WebServiceCause::Later { after: Some(time), .. } if time.as_secs() == after),
             "{cause}"
         );
     }
     let cause = stored(&answer("500 Oh", "no\r\n\u{7}disk")).unwrap_err();
-    assert!(matches!(&cause, Cause::Refused { status: 500, reason } if reason == "no disk"), "{cause}");
+    assert!(
+        matches!(&cause, WebServiceCause::Refused { status: 500, reason } if reason == "no disk"),
+        "{cause}"
+    );
     for body in ["", "<NativeDicomModel/>", "[]", "{\"00081199\""] {
         let cause = stored(&answer("200 OK", body)).unwrap_err();
-        assert!(matches!(cause, Cause::NotUnderstood(_)), "{body}: {cause}");
+        assert!(matches!(cause, WebServiceCause::NotUnderstood(_)), "{body}: {cause}");
     }
     let cause = stored("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}").unwrap_err();
-    assert!(matches!(cause, Cause::Broken(_)), "cut off: {cause}");
+    assert!(matches!(cause, WebServiceCause::Broken(_)), "cut off: {cause}");
     let cause = stored("220 smtp\r\n").unwrap_err();
-    assert!(matches!(cause, Cause::Broken(_)), "not HTTP: {cause}");
+    assert!(matches!(cause, WebServiceCause::Broken(_)), "not HTTP: {cause}");
 }
 
 /// A service that answers as it likes whatever has this UID in it, and stores all else.
-fn picky(uid: &str, answer_to_it: String) -> Node {
+fn picky(uid: &str, answer_to_it: String) -> WebNode {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let node = format!("http://{}/base", listener.local_addr().unwrap()).parse().unwrap();
     let uid = uid.to_owned();
@@ -268,13 +280,13 @@ fn an_instance_for_which_a_batch_is_refused_is_found_and_the_others_are_stored()
         let sent = web::store(&node, &objects(&slices("1.2.3", 1..6))).unwrap();
         let stored: Vec<bool> = sent.iter().map(|one| one.outcome.is_stored()).collect();
         assert_eq!(stored, [true, true, false, true, true], "{status}");
-        let Outcome::Refused { status: reason, comment } = &sent[2].outcome else { panic!("{sent:?}") };
+        let SendOutcome::Refused { status: reason, comment } = &sent[2].outcome else { panic!("{sent:?}") };
         assert!(!reason.may_pass() && comment.contains("odd pixels"), "{comment}");
     }
     for status in ["401 Who", "403 No", "404 What", "408 Slow", "429 Many"] {
         let node = picky("1.2.3.1.3", answer(status, ""));
         let error = web::store(&node, &objects(&slices("1.2.3", 1..6))).unwrap_err();
-        assert!(error.sent.iter().all(|one| one.outcome == Outcome::Unanswered), "{status}: {error}");
+        assert!(error.sent.iter().all(|one| one.outcome == SendOutcome::Unanswered), "{status}: {error}");
     }
 }
 
@@ -283,31 +295,31 @@ fn at_what_a_service_broke_off_is_told() {
     let mut node = picky("1.2.3.1.3", String::new());
     node.batch_instances_max = 2;
     let error = web::store(&node, &objects(&slices("1.2.3", 1..6))).unwrap_err();
-    let stored: Vec<bool> = error.sent.iter().map(|one| one.outcome == Outcome::Stored).collect();
+    let stored: Vec<bool> = error.sent.iter().map(|one| one.outcome == SendOutcome::Stored).collect();
     assert_eq!(stored, [true, true, false, false], "the fifth was not sent");
-    assert!(error.sent[2..].iter().all(|one| one.outcome == Outcome::Unanswered), "{:?}", error.sent);
+    assert!(error.sent[2..].iter().all(|one| one.outcome == SendOutcome::Unanswered), "{:?}", error.sent);
 }
 
 #[test]
 fn a_service_that_says_nothing_is_not_waited_for_for_ever() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut node: Node = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let mut node: WebNode = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     node.wait_max = Duration::from_millis(200);
     let mut large = Slice::new("1.2.3", 1);
     large.edge = 4000;
     for slices in [slices("1.2.3", 1..2), vec![large]] {
         let error = web::store(&node, &objects(&slices)).unwrap_err();
-        assert!(matches!(error.cause, Cause::Silent), "{error}");
+        assert!(matches!(error.cause, WebServiceCause::Silent), "{error}");
     }
     drop(listener);
     let error = web::store(&node, &objects(&slices("1.2.3", 1..2))).unwrap_err();
-    assert!(matches!(error.cause, Cause::Unconnected(_)), "{error}");
+    assert!(matches!(error.cause, WebServiceCause::Unconnected(_)), "{error}");
 }
 
 #[test]
 fn a_list_that_repeats_itself_has_an_end() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let node: Node = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let node: WebNode = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     let body = r#"[{"0020000D":{"vr":"UI","Value":["1.2"]}}]"#;
     let serve = thread::spawn(move || {
         for offset in 0..2 {
@@ -320,7 +332,7 @@ fn a_list_that_repeats_itself_has_an_end() {
             stream.write_all(answer("200 OK", body).as_bytes()).unwrap();
         }
     });
-    let found = web::find(&node, &Query::default(), 10).unwrap();
+    let found = web::find(&node, &WebQuery::default(), 10).unwrap();
     assert_eq!((found.len(), found[0].text("0020000D").as_str()), (1, "1.2"));
     serve.join().unwrap();
 }
@@ -329,8 +341,11 @@ fn a_list_that_repeats_itself_has_an_end() {
 fn a_list_without_end_is_not_read_for_ever() {
     let body = " ".repeat(40 << 20);
     let (node, service) = service(answer("200 OK", &body));
-    let cause = web::find(&node, &Query::default(), 10).unwrap_err().cause;
-    assert!(matches!(&cause, Cause::NotUnderstood(reason) if reason.contains("more than")), "{cause}");
+    let cause = web::find(&node, &WebQuery::default(), 10).unwrap_err().cause;
+    assert!(
+        matches!(&cause, WebServiceCause::NotUnderstood(reason) if reason.contains("more than")),
+        "{cause}"
+    );
     // It cannot get rid of the rest.
     let _ = service.join();
 }
@@ -343,11 +358,11 @@ fn an_answer_that_is_cut_off_is_told_with_what_was_whole() {
     let (node, service) = service(format!("{head}{part}one{part}tw"));
     let mut whole = 0;
     let error = web::retrieve(&node, "1.2", &mut |piece| {
-        whole += usize::from(piece == Piece::End);
+        whole += usize::from(piece == MultipartPiece::End);
         Ok(())
     });
     let error = error.unwrap_err();
-    assert!(matches!(error.cause, Cause::Broken(_)), "{error}");
+    assert!(matches!(error.cause, WebServiceCause::Broken(_)), "{error}");
     assert_eq!(whole, 1);
     assert!(service.join().unwrap().contains("transfer-syntax=*"));
 }

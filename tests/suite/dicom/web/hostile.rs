@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
-use flow::dicom::{End, Event};
+use flow::dicom::{AssociationEnd, ReceiverEvent};
 
 use super::{Answer, MULTIPART, Serving, files, parts, slices};
 
@@ -13,12 +13,15 @@ fn head(more: &str) -> String {
     )
 }
 
-fn closed(serving: &Serving) -> Event {
-    serving.receiving.event("closed", |event| matches!(event, Event::Closed { .. }))
+fn closed(serving: &Serving) -> ReceiverEvent {
+    serving.receiving.event("closed", |event| matches!(event, ReceiverEvent::Closed { .. }))
 }
 
 fn turned_away(serving: &Serving) -> String {
-    serving.receiving.event("turned away", |event| matches!(event, Event::TurnedAway { .. })).to_string()
+    serving
+        .receiving
+        .event("turned away", |event| matches!(event, ReceiverEvent::TurnedAway { .. }))
+        .to_string()
 }
 
 #[test]
@@ -29,7 +32,10 @@ fn a_body_that_breaks_off_leaves_the_whole_instances() {
     stream.write_all(head(&format!("Content-Length: {}\r\n", body.len())).as_bytes()).unwrap();
     stream.write_all(&body[..body.len() - 1000]).unwrap();
     drop(stream);
-    assert!(matches!(closed(&serving), Event::Closed { end: End::Aborted, instances: 2, .. }));
+    assert!(matches!(
+        closed(&serving),
+        ReceiverEvent::Closed { end: AssociationEnd::Aborted, instances: 2, .. }
+    ));
     let request = serving.receiving.study();
     assert_eq!((request.items.len(), request.attribute("association")), (2, "aborted"));
 }
@@ -129,7 +135,7 @@ fn one_request_too_many_is_told_to_come_again() {
     let mut first = serving.connect();
     first.write_all(head(&format!("Content-Length: {}\r\n", body.len())).as_bytes()).unwrap();
     first.write_all(&body[..500]).unwrap();
-    serving.receiving.event("opened", |event| matches!(event, Event::Opened { .. }));
+    serving.receiving.event("opened", |event| matches!(event, ReceiverEvent::Opened { .. }));
     let answer = serving.store(&files(&slices("1.2.4", 1..2)));
     assert_eq!(answer.status, 503, "{}", answer.body);
     assert!(turned_away(&serving).contains("too many requests at once"));
@@ -151,7 +157,7 @@ fn a_stop_ends_what_is_under_way() {
     let mut stream = serving.connect();
     stream.write_all(head(&format!("Content-Length: {}\r\n", body.len())).as_bytes()).unwrap();
     stream.write_all(&body[..body.len() - 1000]).unwrap();
-    serving.receiving.event("stored", |event| matches!(event, Event::Stored { .. }));
+    serving.receiving.event("stored", |event| matches!(event, ReceiverEvent::Stored { .. }));
     let mut idle = serving.connect();
     let begun = Instant::now();
     serving.receiving.stop();
@@ -159,5 +165,5 @@ fn a_stop_ends_what_is_under_way() {
     let answer = Answer::of(&mut stream);
     assert!(answer.status == 503 || answer.status == 0, "{}", answer.head);
     assert!(matches!(idle.read(&mut [0; 8]), Ok(0) | Err(_)), "the connection is closed");
-    serving.receiving.event("kept", |event| matches!(event, Event::Kept { .. }));
+    serving.receiving.event("kept", |event| matches!(event, ReceiverEvent::Kept { .. }));
 }

@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::mpsc;
 
-use flow::dicom::{Object, Settings, web};
+use flow::dicom::{DicomObject, ReceiveSettings, web};
 use flow::step::Request;
 
 use crate::support::peers::{Background, DEADLINE, Receiving, answering};
@@ -29,20 +29,20 @@ pub struct Serving {
 }
 
 impl Serving {
-    pub fn start(set: impl FnOnce(&mut Settings, &mut web::Settings)) -> Serving {
+    pub fn start(set: impl FnOnce(&mut ReceiveSettings, &mut web::WebSettings)) -> Serving {
         let (give, studies) = mpsc::channel();
         Serving::handing_to(set, studies, move |request| _ = give.send(request))
     }
 
     fn handing_to(
-        set: impl FnOnce(&mut Settings, &mut web::Settings),
+        set: impl FnOnce(&mut ReceiveSettings, &mut web::WebSettings),
         studies: mpsc::Receiver<Request>,
         on_study: impl FnMut(Request) + Send + 'static,
     ) -> Serving {
         let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
         let address = listener.local_addr().expect("it is bound");
-        let mut web = web::Settings::new(listener);
-        let set = |settings: &mut Settings| {
+        let mut web = web::WebSettings::new(listener);
+        let set = |settings: &mut ReceiveSettings| {
             set(settings, &mut web);
             settings.web = Some(web);
         };
@@ -130,8 +130,11 @@ fn files(slices: &[Slice]) -> Vec<Vec<u8>> {
     slices.iter().map(Slice::file).collect()
 }
 
-fn objects(slices: &[Slice]) -> Vec<Object> {
-    slices.iter().map(|slice| Object::read(slice.uid(), slice.file().into()).expect("it is DICOM")).collect()
+fn objects(slices: &[Slice]) -> Vec<DicomObject> {
+    slices
+        .iter()
+        .map(|slice| DicomObject::read(slice.uid(), slice.file().into()).expect("it is DICOM"))
+        .collect()
 }
 
 fn slices(study: &str, numbers: std::ops::Range<u32>) -> Vec<Slice> {
@@ -167,7 +170,7 @@ impl Orthanc {
         Orthanc { web, _peer: peer, _folder: folder }
     }
 
-    fn node(&self) -> web::Node {
+    fn node(&self) -> web::WebNode {
         format!("http://127.0.0.1:{}/dicom-web", self.web).parse().expect("it is one")
     }
 

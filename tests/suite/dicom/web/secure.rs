@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use flow::dicom::{Event, web};
-use flow::tls::{Client, Identity, Server};
+use flow::dicom::{ReceiverEvent, web};
+use flow::tls::{TlsClient, TlsIdentity, TlsServer};
 
 use crate::support::peers::{run, tool};
 
@@ -37,7 +37,7 @@ impl Authority {
     }
 
     /// Somebody at `localhost`.
-    fn identity(&self, name: &str) -> Identity {
+    fn identity(&self, name: &str) -> TlsIdentity {
         let (key, certificate) = (self.path(&format!("{name}.key")), self.path(&format!("{name}.pem")));
         let (asked, names) = (self.path(&format!("{name}.csr")), self.path("names"));
         fs::write(&names, "subjectAltName=DNS:localhost,IP:127.0.0.1").unwrap();
@@ -56,7 +56,7 @@ impl Authority {
                 ("-out", &certificate),
             ],
         );
-        Identity { certificate, key }
+        TlsIdentity { certificate, key }
     }
 }
 
@@ -73,7 +73,7 @@ fn only_who_is_vouched_for_stores_over_tls() {
     let (Some(_), Some(curl)) = (tool(OPENSSL), tool(CURL)) else { return };
     let authority = Authority::new();
     let (ours, theirs) = (authority.identity("flow"), authority.identity("scanner"));
-    let tls = Server::open(&ours, Some(&authority.certificate())).unwrap();
+    let tls = TlsServer::open(&ours, Some(&authority.certificate())).unwrap();
     let serving = Serving::start(|_, web| web.tls = Some(tls));
     let body = authority.path("body");
     fs::write(&body, parts(&files(&slices("1.2.3", 1..4)))).unwrap();
@@ -84,7 +84,8 @@ fn only_who_is_vouched_for_stores_over_tls() {
         run(command.args(more).arg(format!("{}/studies", serving.url("https"))))
     };
     assert!(!post(&[]).status.success(), "a client without certificate");
-    let event = serving.receiving.event("turned away", |event| matches!(event, Event::TurnedAway { .. }));
+    let event =
+        serving.receiving.event("turned away", |event| matches!(event, ReceiverEvent::TurnedAway { .. }));
     assert!(event.to_string().contains("was not believed"), "{event}");
     let output = post(&[Path::new("--cert"), &theirs.certificate, Path::new("--key"), &theirs.key]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -97,18 +98,21 @@ fn only_who_is_vouched_for_stores_over_tls() {
 fn we_store_over_tls_where_we_believe_and_are_believed() {
     let Some(_) = tool(OPENSSL) else { return };
     let (authority, stranger) = (Authority::new(), Authority::new());
-    let tls = Server::open(&authority.identity("flow"), Some(&authority.certificate())).unwrap();
+    let tls = TlsServer::open(&authority.identity("flow"), Some(&authority.certificate())).unwrap();
     let serving = Serving::start(|_, web| web.tls = Some(tls));
     let objects = objects(&slices("1.2.3", 1..4));
-    let mut node: web::Node = serving.url("https").parse().unwrap();
-    let why = |node: &web::Node| web::store(node, &objects).unwrap_err().cause;
-    assert!(matches!(why(&node), web::Cause::Tls(_)), "nobody is believed unasked");
+    let mut node: web::WebNode = serving.url("https").parse().unwrap();
+    let why = |node: &web::WebNode| web::store(node, &objects).unwrap_err().cause;
+    assert!(matches!(why(&node), web::WebServiceCause::Tls(_)), "nobody is believed unasked");
     let ours = authority.identity("us");
-    node.tls = Some(Client::open(&stranger.certificate(), Some(&ours)).unwrap());
-    assert!(matches!(why(&node), web::Cause::Tls(_)), "another authority");
-    node.tls = Some(Client::open(&authority.certificate(), None).unwrap());
-    assert!(matches!(why(&node), web::Cause::Tls(_) | web::Cause::Broken(_)), "we show nothing");
-    node.tls = Some(Client::open(&authority.certificate(), Some(&ours)).unwrap());
+    node.tls = Some(TlsClient::open(&stranger.certificate(), Some(&ours)).unwrap());
+    assert!(matches!(why(&node), web::WebServiceCause::Tls(_)), "another authority");
+    node.tls = Some(TlsClient::open(&authority.certificate(), None).unwrap());
+    assert!(
+        matches!(why(&node), web::WebServiceCause::Tls(_) | web::WebServiceCause::Broken(_)),
+        "we show nothing"
+    );
+    node.tls = Some(TlsClient::open(&authority.certificate(), Some(&ours)).unwrap());
     assert!(web::store(&node, &objects).unwrap().iter().all(|one| one.outcome.is_stored()));
     assert_eq!(serving.receiving.study().items.len(), 3);
 }

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::process::Command;
 use std::sync::mpsc;
 
-use flow::dicom::{Caller, End, Event};
+use flow::dicom::{AssociationEnd, KnownCaller, ReceiverEvent};
 
 use crate::support::peers::{http, run, tool, until};
 use crate::support::slices::{Slice, data_set};
@@ -87,8 +87,11 @@ fn each_instance_has_its_own_outcome() {
     assert_eq!(answer.stored(), [good.uid()]);
     assert_eq!(answer.failed(), [(large.uid(), 0xA700), (other.uid(), 0xA900), (good.uid(), 0xC000)]);
     assert_eq!(answer.others(), [0xC000]);
-    let event = serving.receiving.event("closed", |event| matches!(event, Event::Closed { .. }));
-    assert!(matches!(event, Event::Closed { end: End::Released, instances: 1, .. }), "{event}");
+    let event = serving.receiving.event("closed", |event| matches!(event, ReceiverEvent::Closed { .. }));
+    assert!(
+        matches!(event, ReceiverEvent::Closed { end: AssociationEnd::Released, instances: 1, .. }),
+        "{event}"
+    );
     let request = serving.receiving.study();
     assert_eq!((request.items.len(), request.attribute("association")), (1, "aborted"), "one is wanting");
 }
@@ -137,11 +140,12 @@ fn the_status_tells_how_it_went() {
 
 #[test]
 fn an_unknown_address_is_refused_before_its_body() {
-    let known: Vec<Caller> = ["CT1", "*@192.0.2.0/24"].map(|caller| caller.parse().unwrap()).into();
+    let known: Vec<KnownCaller> = ["CT1", "*@192.0.2.0/24"].map(|caller| caller.parse().unwrap()).into();
     let serving = Serving::start(|_, web| web.callers = known);
     let answer = serving.store(&files(&slices("1.2.3", 1..2)));
     assert_eq!(answer.status, 403, "{}", answer.body);
-    let event = serving.receiving.event("turned away", |event| matches!(event, Event::TurnedAway { .. }));
+    let event =
+        serving.receiving.event("turned away", |event| matches!(event, ReceiverEvent::TurnedAway { .. }));
     assert!(event.to_string().contains("not that of a known caller"), "{event}");
 }
 

@@ -7,44 +7,49 @@
 use std::net::{SocketAddr, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::dicom::intake::event::{Event, Visit};
-use crate::dicom::intake::visitor::Visitor;
-use crate::dicom::serve::settings::Settings;
-use crate::dicom::wire::association::{Association, Broken, Stream, Terms, accept};
+use crate::dicom::intake::event::{IntakeSession, ReceiverEvent};
+use crate::dicom::intake::sender::InstanceSender;
+use crate::dicom::serve::settings::ReceiveSettings;
+use crate::dicom::wire::association::{AcceptanceTerms, Association, AssociationError, DicomStream, accept};
 
-use super::provider::Provider;
+use super::provider::ServiceProvider;
 use super::server::StorageServer;
 
 /// Holds the conversation on a connection to its end.
-pub(in crate::dicom) fn converse(server: &StorageServer, visit: Visit, stream: TcpStream, peer: SocketAddr) {
-    hold(server, visit, peer, || secured(server.settings, stream));
+pub(in crate::dicom) fn serve_association(
+    server: &StorageServer,
+    session: IntakeSession,
+    stream: TcpStream,
+    peer: SocketAddr,
+) {
+    hold(server, session, peer, || secured(server.settings, stream));
 }
 
 /// Holds it on what [`secured`] gives, or on what has been recorded.
 pub(in crate::dicom) fn hold(
     server: &StorageServer,
-    visit: Visit,
+    session: IntakeSession,
     peer: SocketAddr,
-    stream: impl FnOnce() -> Result<Stream, Broken>,
+    stream: impl FnOnce() -> Result<DicomStream, AssociationError>,
 ) {
-    let StorageServer { settings, door, commitments } = server;
+    let StorageServer { settings, intake, commitments } = server;
     let mut association = match guarded(|| establish(settings, stream()?, peer)) {
         Ok(association) => association,
-        Err(broken) => return (door.tell)(&Event::TurnedAway { peer, reason: broken.to_string() }),
+        Err(broken) => return (intake.tell)(&ReceiverEvent::TurnedAway { peer, reason: broken.to_string() }),
     };
-    let visitor = Visitor {
-        visit,
+    let sender = InstanceSender {
+        session,
         calling_ae: printable(&association.calling_ae),
         called_ae: printable(&association.called_ae),
         study_instance_uid: None,
     };
-    (door.tell)(&Event::Opened { visit, peer, calling_ae: visitor.calling_ae.clone() });
-    let mut provider = Provider::new(door, commitments, visitor);
+    (intake.tell)(&ReceiverEvent::Opened { session, peer, calling_ae: sender.calling_ae.clone() });
+    let mut provider = ServiceProvider::new(intake, commitments, sender);
     let end = guarded(|| provider.serve(&mut association));
     let end = match end {
         Ok(()) => association.release_agreed(),
         // There are senders that keep an association for what they may have later.
-        Err(Broken::Silent) if provider.is_idle() && association.is_between_messages() => {
+        Err(AssociationError::Silent) if provider.is_idle() && association.is_between_messages() => {
             association.abort();
             Ok(())
         }
@@ -57,8 +62,8 @@ pub(in crate::dicom) fn hold(
 }
 
 /// A panic, for example in a library on damaged input, ends this conversation and no other.
-fn guarded<T>(work: impl FnOnce() -> Result<T, Broken>) -> Result<T, Broken> {
-    let mistake = || Broken::Own("a mistake in flow, please report it".to_owned());
+fn guarded<T>(work: impl FnOnce() -> Result<T, AssociationError>) -> Result<T, AssociationError> {
+    let mistake = || AssociationError::Own("a mistake in flow, please report it".to_owned());
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(mistake()))
 }
 
@@ -67,8 +72,12 @@ fn printable(title: &str) -> String {
     title.chars().filter(|letter| (' '..='~').contains(letter) && *letter != '\\').collect()
 }
 
-fn establish(settings: &Settings, stream: Stream, peer: SocketAddr) -> Result<Association, Broken> {
-    let terms = Terms {
+fn establish(
+    settings: &ReceiveSettings,
+    stream: DicomStream,
+    peer: SocketAddr,
+) -> Result<Association, AssociationError> {
+    let terms = AcceptanceTerms {
         ae_title: &settings.ae_title,
         called: settings.called,
         callers: &settings.callers,
@@ -81,11 +90,14 @@ fn establish(settings: &Settings, stream: Stream, peer: SocketAddr) -> Result<As
 }
 
 /// The handshake of TLS, where that is asked for, under the time limit of the negotiation.
-pub(in crate::dicom) fn secured(settings: &Settings, stream: TcpStream) -> Result<Stream, Broken> {
-    let Some(tls) = &settings.tls else { return Ok(Stream::Plain(stream)) };
+pub(in crate::dicom) fn secured(
+    settings: &ReceiveSettings,
+    stream: TcpStream,
+) -> Result<DicomStream, AssociationError> {
+    let Some(tls) = &settings.tls else { return Ok(DicomStream::Plain(stream)) };
     let time = settings.negotiation_time_max.min(settings.idle_time_max);
     stream.set_read_timeout(Some(time))?;
     stream.set_write_timeout(Some(time))?;
-    let stream = tls.accept(stream).map_err(|error| Broken::Own(error.to_string()))?;
-    Ok(Stream::Tls(stream))
+    let stream = tls.accept(stream).map_err(|error| AssociationError::Own(error.to_string()))?;
+    Ok(DicomStream::Tls(stream))
 }

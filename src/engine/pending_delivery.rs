@@ -2,28 +2,28 @@
 
 use std::sync::Arc;
 
-use crate::dataflow::{Response, Verdict};
-use crate::journal::{Entry, Journal, JournalError, Receipt};
+use crate::dataflow::{Response, ResponseVerdict};
+use crate::journal::{Journal, JournalEntry, JournalError, Receipt};
 use crate::step::Request;
 use crate::store::Store;
 
-use super::Undelivered;
-use super::event::{Event, Observer, tell};
-use super::patience::patiently;
+use super::UndeliveredResponse;
+use super::disk_wait::retry_while_full;
+use super::event::{EngineEvent, EventObserver, tell};
 
 /// A response that is to be delivered. Whoever has it says in the end what became of it, from any
 /// thread and as late as need be; one that is dropped without a word is undelivered.
-pub struct Parcel {
+pub struct PendingDelivery {
     receipt: Receipt,
     response: Arc<Response>,
     recorder: ResponseRecorder,
-    kind: Kind,
+    kind: ResponseKind,
     settled: bool,
 }
 
 /// Which of the answers to a request it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ResponseKind {
     /// That of a deadline: delivered or not, the last one follows.
     Interim,
     Last,
@@ -33,17 +33,17 @@ pub(super) enum Kind {
 #[derive(Clone)]
 pub(super) struct ResponseRecorder {
     pub journal: Arc<Journal>,
-    pub observer: Arc<dyn Observer>,
+    pub observer: Arc<dyn EventObserver>,
 }
 
-impl Parcel {
+impl PendingDelivery {
     pub(super) fn new(
         receipt: Receipt,
         response: Response,
-        kind: Kind,
+        kind: ResponseKind,
         recorder: ResponseRecorder,
-    ) -> Parcel {
-        Parcel { receipt, response: Arc::new(response), recorder, kind, settled: false }
+    ) -> PendingDelivery {
+        PendingDelivery { receipt, response: Arc::new(response), recorder, kind, settled: false }
     }
 
     pub fn receipt(&self) -> &Receipt {
@@ -65,7 +65,7 @@ impl Parcel {
 
     /// Has it recorded what became of the response. With `Err` the request stays unanswered: a later
     /// process takes it up where it stands.
-    pub fn settle(mut self, delivered: Result<(), Undelivered>) {
+    pub fn settle(mut self, delivered: Result<(), UndeliveredResponse>) {
         self.close(delivered);
     }
 
@@ -75,27 +75,31 @@ impl Parcel {
         self.settled = true;
     }
 
-    fn close(&mut self, delivered: Result<(), Undelivered>) {
+    fn close(&mut self, delivered: Result<(), UndeliveredResponse>) {
         if std::mem::replace(&mut self.settled, true) {
             return;
         }
         let (request, response) = (&**self.receipt.request(), &*self.response);
         let event = match (delivered, self.kind, response.verdict) {
-            (Err(Undelivered), Kind::Interim, _) => return,
-            (Err(Undelivered), Kind::Last, _) => Event::Undelivered { request, response },
-            (Ok(()), _, Verdict::Unfinished) => Event::Overdue { request, response },
-            (Ok(()), _, Verdict::Complete | Verdict::Failed) => Event::Answered { request, response },
+            (Err(UndeliveredResponse), ResponseKind::Interim, _) => return,
+            (Err(UndeliveredResponse), ResponseKind::Last, _) => {
+                EngineEvent::Undelivered { request, response }
+            }
+            (Ok(()), _, ResponseVerdict::Unfinished) => EngineEvent::Overdue { request, response },
+            (Ok(()), _, ResponseVerdict::Complete | ResponseVerdict::Failed) => {
+                EngineEvent::Answered { request, response }
+            }
         };
         tell(&*self.recorder.observer, &event);
-        if self.kind == Kind::Last {
+        if self.kind == ResponseKind::Last {
             self.recorder.close(&self.receipt, delivered);
         }
     }
 }
 
-impl Drop for Parcel {
+impl Drop for PendingDelivery {
     fn drop(&mut self) {
-        self.close(Err(Undelivered));
+        self.close(Err(UndeliveredResponse));
     }
 }
 
@@ -105,28 +109,28 @@ impl ResponseRecorder {
     }
 
     /// The values go first: once it is recorded that the request is answered, the same one may begin anew.
-    fn close(&self, receipt: &Receipt, delivered: Result<(), Undelivered>) {
+    fn close(&self, receipt: &Receipt, delivered: Result<(), UndeliveredResponse>) {
         if delivered.is_ok()
             && let Err(error) = self.store().end_work(receipt.request().id)
         {
             tracing::warn!(%error, "values of an answered request stay behind");
         }
-        let entry = if delivered.is_ok() { Entry::Answered } else { Entry::Undelivered };
+        let entry = if delivered.is_ok() { JournalEntry::Answered } else { JournalEntry::Undelivered };
         // What cannot be recorded has been told, and is delivered once more after the next start.
         let _ = self.record(receipt, &entry);
     }
 
-    pub fn record(&self, receipt: &Receipt, entry: &Entry) -> Result<(), Undelivered> {
+    pub fn record(&self, receipt: &Receipt, entry: &JournalEntry) -> Result<(), UndeliveredResponse> {
         let request = receipt.request();
         let is_full = |error: &JournalError| matches!(error, JournalError::Full);
-        patiently(request, is_full, || self.journal.append(receipt, entry.clone())).map_err(|error| {
+        retry_while_full(request, is_full, || self.journal.append(receipt, entry.clone())).map_err(|error| {
             let (error, request): (&dyn std::error::Error, _) = (&error, &request.name);
             tracing::error!(
                 error,
                 request,
                 "the answer could not be recorded; the next start goes on with it"
             );
-            Undelivered
+            UndeliveredResponse
         })
     }
 }

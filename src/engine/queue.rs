@@ -7,48 +7,48 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use crate::dataflow::Response;
-use crate::journal::{History, Receipt};
+use crate::journal::{Receipt, RequestHistory};
 use crate::step::{Digest, Fault};
 
 use super::dataflow_set::DataflowSet;
-use super::delivery::{Answered, Turn};
-use super::memory::{Memories, MemoryKey};
+use super::delivery::{AnswerTurn, AnsweredRequest};
+use super::memory::{MemoryKey, RequestMemories};
 use super::slots::RequestSlots;
 
-pub struct Entrance {
+pub struct RequestQueue {
     scheduler: SchedulerHandle,
     /// For each dataflow.
     slots: Arc<[RequestSlots]>,
     dataflows: Arc<DataflowSet>,
-    memories: Arc<Memories>,
+    memories: Arc<RequestMemories>,
     /// Taken only when the entrance is dropped.
-    answers: Option<Sender<Answered>>,
+    answers: Option<Sender<AnsweredRequest>>,
 }
 
 /// A request, and what is known of it from before.
-pub struct Submission {
+pub struct RequestSubmission {
     pub receipt: Receipt,
     /// The version of the dataflow that is to run it; `None` for the engine's first one. A version
     /// that the engine does not have makes an error response.
     pub version: Option<Digest>,
     /// Why it is not to be begun: its response is an error response then.
     pub refused: Option<Fault>,
-    pub deadline: Deadline,
+    pub deadline: RequestDeadline,
     /// The digest of an earlier response to it, which the next one supersedes.
     pub supersedes: Option<Digest>,
 }
 
-impl Submission {
+impl RequestSubmission {
     /// Has the request run by this version of a dataflow.
     #[must_use]
-    pub fn under(self, version: Digest) -> Submission {
-        Submission { version: Some(version), ..self }
+    pub fn under(self, version: Digest) -> RequestSubmission {
+        RequestSubmission { version: Some(version), ..self }
     }
 }
 
 /// When there has to be a response. A dataflow without a deadline has none, whatever stands here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deadline {
+pub enum RequestDeadline {
     /// As the dataflow says, from now on.
     OfDataflow,
     /// For a request that was accepted before.
@@ -57,17 +57,23 @@ pub enum Deadline {
     Passed,
 }
 
-impl From<Receipt> for Submission {
-    fn from(receipt: Receipt) -> Submission {
-        Submission { receipt, version: None, refused: None, deadline: Deadline::OfDataflow, supersedes: None }
+impl From<Receipt> for RequestSubmission {
+    fn from(receipt: Receipt) -> RequestSubmission {
+        RequestSubmission {
+            receipt,
+            version: None,
+            refused: None,
+            deadline: RequestDeadline::OfDataflow,
+            supersedes: None,
+        }
     }
 }
 
 /// Cancels requests, from any thread and as long as there is one to cancel.
 #[derive(Clone)]
-pub struct Canceller(SchedulerHandle);
+pub struct RequestCanceller(SchedulerHandle);
 
-impl Canceller {
+impl RequestCanceller {
     /// Gives up what is under way for a request, and begins nothing more of it. It gets its error
     /// response, which the failure part still makes; one whose work is all done gets its results.
     /// Nothing happens to a request that is not here.
@@ -81,7 +87,7 @@ pub(super) enum SchedulerMessage {
     Submitted {
         /// The place of its dataflow in the set.
         dataflow: usize,
-        submission: Submission,
+        submission: RequestSubmission,
         since: Instant,
     },
     Cancel(Digest),
@@ -111,28 +117,28 @@ impl SchedulerHandle {
     }
 }
 
-impl Entrance {
+impl RequestQueue {
     /// An entrance and its other end. Of each dataflow, twice as many requests as there are lanes may
     /// be in work, wait or be delivered.
     pub(super) fn new(
         lanes: NonZero<usize>,
         dataflows: Arc<DataflowSet>,
-        memories: Arc<Memories>,
-        answers: Sender<Answered>,
-    ) -> (Entrance, Receiver<SchedulerMessage>) {
+        memories: Arc<RequestMemories>,
+        answers: Sender<AnsweredRequest>,
+    ) -> (RequestQueue, Receiver<SchedulerMessage>) {
         let (messages, heard) = channel();
         let slots = dataflows.iter().map(|_| RequestSlots::new(lanes.get().saturating_mul(2))).collect();
         let scheduler = SchedulerHandle { messages, worker: Arc::default() };
-        (Entrance { scheduler, slots, dataflows, memories, answers: Some(answers) }, heard)
+        (RequestQueue { scheduler, slots, dataflows, memories, answers: Some(answers) }, heard)
     }
 
     /// Hands a request over. It waits while too many are under way; the request's deadline does not.
-    pub fn submit(&self, submission: impl Into<Submission>) {
+    pub fn submit(&self, submission: impl Into<RequestSubmission>) {
         self.resume(submission.into(), None);
     }
 
     /// Hands a request over of which there is a history: what is finished is not done again.
-    pub fn resume(&self, submission: Submission, history: Option<&History>) {
+    pub fn resume(&self, submission: RequestSubmission, history: Option<&RequestHistory>) {
         let (dataflow, submission) = self.placed(submission);
         if let Some(number) = submission.receipt.number() {
             let version = submission.version.unwrap_or(self.dataflows.first().digest());
@@ -145,11 +151,13 @@ impl Entrance {
     }
 
     /// The dataflow of a submission; one whose version is not there is refused by the first.
-    fn placed(&self, submission: Submission) -> (usize, Submission) {
+    fn placed(&self, submission: RequestSubmission) -> (usize, RequestSubmission) {
         let Some(version) = submission.version else { return (0, submission) };
         match self.dataflows.position(version) {
             Some(dataflow) => (dataflow, submission),
-            None => (0, Submission { version: None, refused: Some(not_loaded(version)), ..submission }),
+            None => {
+                (0, RequestSubmission { version: None, refused: Some(not_loaded(version)), ..submission })
+            }
         }
     }
 
@@ -160,7 +168,7 @@ impl Entrance {
         self.slots[dataflow].enter();
         // Those who deliver stay until the entrance is closed.
         if let Some(answers) = &self.answers {
-            let _ = answers.send(Answered { dataflow, receipt, response, turn: Turn::Recorded });
+            let _ = answers.send(AnsweredRequest { dataflow, receipt, response, turn: AnswerTurn::Recorded });
         }
     }
 
@@ -174,8 +182,8 @@ impl Entrance {
         &self.dataflows
     }
 
-    pub fn canceller(&self) -> Canceller {
-        Canceller(self.scheduler.clone())
+    pub fn canceller(&self) -> RequestCanceller {
+        RequestCanceller(self.scheduler.clone())
     }
 
     pub(super) fn scheduler(&self) -> SchedulerHandle {
@@ -199,7 +207,7 @@ fn not_loaded(version: Digest) -> Fault {
 }
 
 /// Says that no more requests come.
-impl Drop for Entrance {
+impl Drop for RequestQueue {
     fn drop(&mut self) {
         self.answers = None;
         self.scheduler.send(SchedulerMessage::Closed);

@@ -14,18 +14,18 @@ use dicom_encoding::transfer_syntax::TransferSyntaxIndex;
 use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 
 use crate::dicom::names::sop_class;
-use crate::dicom::names::status::Status;
-use crate::dicom_file::part10::Head;
-use crate::imaging::{Header, Part10, Study, Unreadable, read_instance};
+use crate::dicom::names::status::DimseStatus;
+use crate::dicom_file::part10::FileHead;
+use crate::imaging::{HeaderError, InstanceHeader, Part10File, StudyAttributes, read_instance};
 use crate::step::{Item, ItemPlace};
 use crate::store::free_bytes;
 
-use super::completion::Completion;
-use super::event::{Arrived, Event, Visit, Way};
-use super::inbox::{Inbox, Kept, Part};
-use super::instance::{HEADER_BYTES_MAX, Instance};
-use super::studies::{Counted, Studies};
-use super::visitor::Visitor;
+use super::completion::CompletionRules;
+use super::event::{ArrivedInstance, IntakeSession, ReceiverEvent, SessionKind};
+use super::inbox::{InstanceReceipt, PartialFile, StudyInbox};
+use super::instance::{HEADER_BYTES_MAX, StudyInstance};
+use super::sender::InstanceSender;
+use super::studies::{ArrivingStudies, CountSource};
 
 /// What is let in, and when a study is complete.
 #[derive(Clone, Debug)]
@@ -37,80 +37,83 @@ pub(in crate::dicom) struct IntakeRules {
     pub instance_bytes_max: u64,
     /// Bytes received and not handed over yet.
     pub waiting_bytes_max: u64,
-    pub completion: Completion,
-    pub counted: Counted,
+    pub completion: CompletionRules,
+    pub counted: CountSource,
 }
 
 /// What all who bring instances share.
-pub(in crate::dicom) struct Door<'a> {
+pub(in crate::dicom) struct InstanceIntake<'a> {
     pub rules: IntakeRules,
-    pub inbox: Inbox,
-    pub studies: Studies,
-    pub tell: &'a (dyn Fn(&Event) + Sync),
+    pub inbox: StudyInbox,
+    pub studies: ArrivingStudies,
+    pub tell: &'a (dyn Fn(&ReceiverEvent) + Sync),
     /// How many visits there have been.
-    pub visits: AtomicU64,
+    pub sessions: AtomicU64,
     /// Held by who reads a header that is not short.
     long_headers: Mutex<()>,
 }
 
 /// Why an instance is answered with a failure.
 #[derive(Debug)]
-pub(in crate::dicom) struct Refusal {
-    pub status: Status,
+pub(in crate::dicom) struct InstanceRefusal {
+    pub status: DimseStatus,
     pub reason: String,
 }
 
 /// An instance that is on the disk.
-pub(in crate::dicom) struct Stored {
+pub(in crate::dicom) struct StoredInstance {
     #[expect(dead_code, reason = "having it is the point")]
-    kept: Kept,
-    pub instance: Arrived,
+    kept: InstanceReceipt,
+    pub instance: ArrivedInstance,
 }
 
-pub(in crate::dicom) fn refusal(status: Status, reason: impl Into<String>) -> Refusal {
-    Refusal { status, reason: reason.into() }
+pub(in crate::dicom) fn refusal(status: DimseStatus, reason: impl Into<String>) -> InstanceRefusal {
+    InstanceRefusal { status, reason: reason.into() }
 }
 
-impl From<io::Error> for Refusal {
+impl From<io::Error> for InstanceRefusal {
     /// The inbox is full, or out of reach: the sender may try again later.
-    fn from(error: io::Error) -> Refusal {
-        refusal(Status::OUT_OF_RESOURCES, format!("the inbox cannot be written: {error}"))
+    fn from(error: io::Error) -> InstanceRefusal {
+        refusal(DimseStatus::OUT_OF_RESOURCES, format!("the inbox cannot be written: {error}"))
     }
 }
 
-impl<'a> Door<'a> {
+impl<'a> InstanceIntake<'a> {
     /// # Errors
     /// If the inbox cannot be made or read.
-    pub fn open(rules: IntakeRules, tell: &'a (dyn Fn(&Event) + Sync)) -> io::Result<Door<'a>> {
-        Ok(Door {
-            inbox: Inbox::open(&rules.inbox)?,
-            studies: Studies::new(rules.completion.clone(), rules.counted, rules.waiting_bytes_max),
+    pub fn open(
+        rules: IntakeRules,
+        tell: &'a (dyn Fn(&ReceiverEvent) + Sync),
+    ) -> io::Result<InstanceIntake<'a>> {
+        Ok(InstanceIntake {
+            inbox: StudyInbox::open(&rules.inbox)?,
+            studies: ArrivingStudies::new(rules.completion.clone(), rules.counted, rules.waiting_bytes_max),
             rules,
             tell,
-            visits: AtomicU64::new(0),
+            sessions: AtomicU64::new(0),
             long_headers: Mutex::default(),
         })
     }
 
-    pub fn visit(&self, way: Way) -> Visit {
-        Visit { way, number: self.visits.fetch_add(1, Ordering::Relaxed) + 1 }
+    pub fn session(&self, way: SessionKind) -> IntakeSession {
+        IntakeSession { way, number: self.sessions.fetch_add(1, Ordering::Relaxed) + 1 }
     }
 
     /// Begins a file that comes with its own head.
-    pub fn begin(&self) -> Result<Part, Refusal> {
+    pub fn begin(&self) -> Result<PartialFile, InstanceRefusal> {
         if !self.studies.have_room() {
-            return Err(refusal(Status::OUT_OF_RESOURCES, "too much is waiting, try again later"));
+            return Err(refusal(DimseStatus::OUT_OF_RESOURCES, "too much is waiting, try again later"));
         }
         if free_bytes(&self.rules.inbox) < self.rules.free_bytes_min {
-            return Err(refusal(Status::OUT_OF_RESOURCES, "the disk is nearly full, try again later"));
+            return Err(refusal(DimseStatus::OUT_OF_RESOURCES, "the disk is nearly full, try again later"));
         }
         Ok(self.inbox.begin()?)
     }
 
     /// Begins a data set whose head was told apart from it.
-    pub fn begin_data_set(&self, head: &Head) -> Result<Part, Refusal> {
+    pub fn begin_data_set(&self, head: &FileHead) -> Result<PartialFile, InstanceRefusal> {
         if !is_uid(&head.sop_class_uid) || !is_uid(&head.sop_instance_uid) {
-            return Err(refusal(Status::INVALID_INSTANCE, "a SOP UID is not a UID"));
+            return Err(refusal(DimseStatus::INVALID_INSTANCE, "a SOP UID is not a UID"));
         }
         check_class(head)?;
         let mut part = self.begin()?;
@@ -120,65 +123,80 @@ impl<'a> Door<'a> {
 
     /// Writes what has come of a file. One that is too large, or whose disk fails, is refused, and
     /// the rest of it goes nowhere.
-    pub fn write(&self, part: &mut Result<Part, Refusal>, bytes: &[u8]) {
+    pub fn write(&self, part: &mut Result<PartialFile, InstanceRefusal>, bytes: &[u8]) {
         let Ok(file) = part else { return };
         if file.size() + bytes.len() as u64 > self.rules.instance_bytes_max {
-            *part = Err(refusal(Status::OUT_OF_RESOURCES, "the instance is too large"));
+            *part = Err(refusal(DimseStatus::OUT_OF_RESOURCES, "the instance is too large"));
         } else if let Err(error) = file.write(bytes) {
             *part = Err(error.into());
         }
     }
 
     /// Lets a file in that came with its own head.
-    pub fn keep_file(&self, visitor: &Visitor, part: Part) -> Result<Stored, Refusal> {
-        let Some((head, _)) = Head::decode(part.beginning()) else {
-            return Err(refusal(Status::CANNOT_UNDERSTAND, "it is not a DICOM file, or its head is damaged"));
+    pub fn keep_file(
+        &self,
+        sender: &InstanceSender,
+        part: PartialFile,
+    ) -> Result<StoredInstance, InstanceRefusal> {
+        let Some((head, _)) = FileHead::decode(part.beginning()) else {
+            return Err(refusal(
+                DimseStatus::CANNOT_UNDERSTAND,
+                "it is not a DICOM file, or its head is damaged",
+            ));
         };
         check_class(&head)?;
         if TransferSyntaxRegistry.get(&head.transfer_syntax_uid).is_none() {
             let reason = "its transfer syntax is not known";
-            return Err(refusal(Status::TRANSFER_SYNTAX_NOT_SUPPORTED, reason));
+            return Err(refusal(DimseStatus::TRANSFER_SYNTAX_NOT_SUPPORTED, reason));
         }
-        self.keep(visitor, part, None)
+        self.keep(sender, part, None)
     }
 
     /// Lets an instance in: puts its file into its study. `announced` is what was said of it before
     /// it came.
-    pub fn keep(&self, visitor: &Visitor, part: Part, announced: Option<&Head>) -> Result<Stored, Refusal> {
+    pub fn keep(
+        &self,
+        sender: &InstanceSender,
+        part: PartialFile,
+        announced: Option<&FileHead>,
+    ) -> Result<StoredInstance, InstanceRefusal> {
         let digest = part.digest();
-        let Seen { head, header, study } = self.read(&part)?;
+        let ReceivedIdentity { head, header, study } = self.read(&part)?;
         check(announced, &head, &study)?;
-        check_study(visitor, &study)?;
+        check_study(sender, &study)?;
         let name = format!("{}-{}.dcm", head.sop_instance_uid, digest.short());
         let size = part.size();
         let uid = &study.study_instance_uid;
-        let place = self.studies.place(uid, visitor, || self.inbox.new_folder())?;
+        let place = self.studies.place(uid, sender, || self.inbox.new_folder())?;
         let expected = self.rules.completion.expected.as_ref();
         let marks = expected.map_or(0, |expected| expected.marks(part.beginning()));
         let kept = part.keep(&place.folder, &name)?;
-        let decoded = header.as_ref().map_or(0, Header::decoded_bytes).max(size);
+        let decoded = header.as_ref().map_or(0, InstanceHeader::decoded_bytes).max(size);
         let file = ItemPlace::File(kept.path().to_owned());
         let item = Item { name, place: file, digest, size, decoded };
-        let instance = Arrived {
+        let instance = ArrivedInstance {
             sop_class_uid: head.sop_class_uid,
             sop_instance_uid: head.sop_instance_uid.clone(),
             study_instance_uid: study.study_instance_uid.clone(),
             patient_id: study.patient_id.clone(),
         };
         let seen = match header {
-            Some(header) => Instance::new(item, header, study),
-            None => Instance { sop_instance_uid: head.sop_instance_uid, ..Instance::damaged(item, study) },
+            Some(header) => StudyInstance::new(item, header, study),
+            None => StudyInstance {
+                sop_instance_uid: head.sop_instance_uid,
+                ..StudyInstance::damaged(item, study)
+            },
         };
-        self.studies.add(place, Instance { marks, ..seen });
-        let (visit, boxed) = (visitor.visit, Box::new(instance.clone()));
-        (self.tell)(&Event::Stored { visit, bytes: size, instance: boxed });
-        Ok(Stored { kept, instance })
+        self.studies.add(place, StudyInstance { marks, ..seen });
+        let (session, boxed) = (sender.session, Box::new(instance.clone()));
+        (self.tell)(&ReceiverEvent::Stored { session, bytes: size, instance: boxed });
+        Ok(StoredInstance { kept, instance })
     }
 
     /// Reads an instance from the beginning of the file that is at hand, or from more if need be.
-    fn read(&self, part: &Part) -> Result<Seen, Refusal> {
+    fn read(&self, part: &PartialFile) -> Result<ReceivedIdentity, InstanceRefusal> {
         let read = match read_instance("", part.path(), part.beginning()) {
-            Err(Unreadable::Damaged { .. }) if !part.is_short() => {
+            Err(HeaderError::Damaged { .. }) if !part.is_short() => {
                 // One after the other: much memory for each of many associations would be too much.
                 let _turn = self.long_headers.lock().unwrap_or_else(PoisonError::into_inner);
                 let mut bytes = Vec::new();
@@ -187,26 +205,26 @@ impl<'a> Door<'a> {
             }
             read => read,
         };
-        let damaged = || refusal(Status::CANNOT_UNDERSTAND, "the data set is damaged or cut off");
+        let damaged = || refusal(DimseStatus::CANNOT_UNDERSTAND, "the data set is damaged or cut off");
         match read {
             Ok((header, study)) => {
-                let head = Head {
+                let head = FileHead {
                     sop_class_uid: header.sop_class_uid.clone(),
                     sop_instance_uid: header.sop_instance_uid.clone(),
                     transfer_syntax_uid: header.transfer_syntax_uid.clone(),
                 };
-                Ok(Seen { head, header: Some(header), study })
+                Ok(ReceivedIdentity { head, header: Some(header), study })
             }
             // Something in it, and no pixels, is longer than what is read of a file.
-            Err(Unreadable::Damaged { study, .. }) if part.size() > HEADER_BYTES_MAX => {
-                let file = Part10::open(part.beginning()).map_err(|_| damaged())?;
+            Err(HeaderError::Damaged { study, .. }) if part.size() > HEADER_BYTES_MAX => {
+                let file = Part10File::open(part.beginning()).map_err(|_| damaged())?;
                 let elements = file.elements();
-                let head = Head {
+                let head = FileHead {
                     sop_class_uid: elements.text(tags::SOP_CLASS_UID),
                     sop_instance_uid: elements.text(tags::SOP_INSTANCE_UID),
                     transfer_syntax_uid: file.transfer_syntax_uid.clone(),
                 };
-                Ok(Seen { head, header: None, study: *study })
+                Ok(ReceivedIdentity { head, header: None, study: *study })
             }
             Err(_) => Err(damaged()),
         }
@@ -214,38 +232,42 @@ impl<'a> Door<'a> {
 }
 
 /// What a file says of itself.
-struct Seen {
+struct ReceivedIdentity {
     /// As its data set says, not what stands before it.
-    head: Head,
-    header: Option<Header>,
-    study: Study,
+    head: FileHead,
+    header: Option<InstanceHeader>,
+    study: StudyAttributes,
 }
 
 /// A file whose head says other than its data set would be found by nobody.
-fn check(announced: Option<&Head>, found: &Head, study: &Study) -> Result<(), Refusal> {
+fn check(
+    announced: Option<&FileHead>,
+    found: &FileHead,
+    study: &StudyAttributes,
+) -> Result<(), InstanceRefusal> {
     if study.study_instance_uid.is_empty() {
-        return Err(refusal(Status::CANNOT_UNDERSTAND, "the data set has no Study Instance UID"));
+        return Err(refusal(DimseStatus::CANNOT_UNDERSTAND, "the data set has no Study Instance UID"));
     }
     if !is_uid(&found.sop_instance_uid) {
-        return Err(refusal(Status::INVALID_INSTANCE, "the data set's SOP Instance UID is not a UID"));
+        return Err(refusal(DimseStatus::INVALID_INSTANCE, "the data set's SOP Instance UID is not a UID"));
     }
     let same = announced.is_none_or(|head| {
         found.sop_class_uid == head.sop_class_uid && found.sop_instance_uid == head.sop_instance_uid
     });
-    let mismatch = || refusal(Status::DATA_SET_MISMATCH, "SOP UIDs of command and data set differ");
+    let mismatch = || refusal(DimseStatus::DATA_SET_MISMATCH, "SOP UIDs of command and data set differ");
     same.then_some(()).ok_or_else(mismatch)
 }
 
-fn check_class(head: &Head) -> Result<(), Refusal> {
-    let other = || refusal(Status::SOP_CLASS_NOT_SUPPORTED, "objects of its class are not stored");
+fn check_class(head: &FileHead) -> Result<(), InstanceRefusal> {
+    let other = || refusal(DimseStatus::SOP_CLASS_NOT_SUPPORTED, "objects of its class are not stored");
     sop_class::is_storage(&head.sop_class_uid).then_some(()).ok_or_else(other)
 }
 
-fn check_study(visitor: &Visitor, study: &Study) -> Result<(), Refusal> {
+fn check_study(sender: &InstanceSender, study: &StudyAttributes) -> Result<(), InstanceRefusal> {
     let other = |expected: &String| *expected != study.study_instance_uid;
-    match &visitor.study_instance_uid {
+    match &sender.study_instance_uid {
         Some(expected) if other(expected) => {
-            Err(refusal(Status::DATA_SET_MISMATCH, "it belongs to another study than was announced"))
+            Err(refusal(DimseStatus::DATA_SET_MISMATCH, "it belongs to another study than was announced"))
         }
         _ => Ok(()),
     }

@@ -4,53 +4,53 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::admission::{Delivery, Destination, DestinationReach, FileDelivery};
+use crate::admission::{DeliveryRecord, Destination, DestinationReach, FileDelivery};
 use crate::dataflow::Response;
-use crate::engine::{Parcel, Undelivered};
-use crate::journal::{Entry, Receipt};
+use crate::engine::{PendingDelivery, UndeliveredResponse};
+use crate::journal::{JournalEntry, Receipt};
 use crate::step::Digest;
 use crate::store::Store;
 
-use super::{Context, Event};
+use super::{OutboxContext, OutboxEvent};
 
 /// A response that is on its way.
-pub struct Shipment {
+pub struct ResponseDelivery {
     pub receipt: Receipt,
     pub response: Arc<Response>,
     pub store: Arc<Store>,
     digest: Digest,
-    state: Mutex<State>,
+    state: Mutex<DeliveryState>,
     /// A later response to the same request has taken its place.
     superseded: AtomicBool,
 }
 
-struct State {
+struct DeliveryState {
     /// Gone when all is done.
-    parcel: Option<Parcel>,
+    pending_delivery: Option<PendingDelivery>,
     /// By destination, as they were told last.
-    deliveries: Vec<Delivery>,
+    deliveries: Vec<DeliveryRecord>,
     /// Destinations that are not done with it.
     open: usize,
 }
 
-impl Shipment {
-    pub fn new(parcel: Parcel, context: &Context) -> Shipment {
-        let receipt = parcel.receipt().clone();
+impl ResponseDelivery {
+    pub fn new(pending_delivery: PendingDelivery, context: &OutboxContext) -> ResponseDelivery {
+        let receipt = pending_delivery.receipt().clone();
         let resumed = |destination: &Arc<dyn Destination>| {
             let name = destination.name();
             let recorded = match destination.reach() {
                 DestinationReach::Remote => receipt.delivered(&name),
                 DestinationReach::Local => &[],
             };
-            Delivery::resumed(name.clone(), recorded)
+            DeliveryRecord::resumed(name.clone(), recorded)
         };
-        let deliveries: Vec<Delivery> = context.destinations.iter().map(resumed).collect();
+        let deliveries: Vec<DeliveryRecord> = context.destinations.iter().map(resumed).collect();
         let open = deliveries.len();
-        Shipment {
-            response: Arc::clone(parcel.response()),
-            store: Arc::clone(parcel.store()),
-            digest: parcel.response().digest(),
-            state: Mutex::new(State { parcel: Some(parcel), deliveries, open }),
+        ResponseDelivery {
+            response: Arc::clone(pending_delivery.response()),
+            store: Arc::clone(pending_delivery.store()),
+            digest: pending_delivery.response().digest(),
+            state: Mutex::new(DeliveryState { pending_delivery: Some(pending_delivery), deliveries, open }),
             superseded: AtomicBool::new(false),
             receipt,
         }
@@ -60,8 +60,8 @@ impl Shipment {
     pub fn supersede(&self) {
         let mut state = self.lock();
         self.superseded.store(true, Ordering::Relaxed);
-        if let Some(parcel) = state.parcel.take() {
-            parcel.superseded();
+        if let Some(pending_delivery) = state.pending_delivery.take() {
+            pending_delivery.superseded();
         }
     }
 
@@ -70,20 +70,20 @@ impl Shipment {
     }
 
     /// How it stands at a destination.
-    pub fn delivery(&self, destination: usize) -> Delivery {
+    pub fn delivery(&self, destination: usize) -> DeliveryRecord {
         self.lock().deliveries[destination].clone()
     }
 
     /// Remembers what a destination answered for a file.
-    pub fn note(&self, context: &Context, destination: &str, file: &FileDelivery) {
+    pub fn note(&self, context: &OutboxContext, destination: &str, file: &FileDelivery) {
         let Some(number) = self.receipt.number() else { return };
         let detail = serde_json::to_value(file).expect("a delivery is made of texts and numbers");
         let (destination, response) = (destination.to_owned(), self.digest);
-        context.journal.hurry(number, Entry::Sent { destination, response, detail });
+        context.journal.expedite(number, JournalEntry::Sent { destination, response, detail });
     }
 
     /// Remembers and shows how it stands at a destination after a try.
-    pub fn report(&self, context: &Context, destination: usize, delivery: &Delivery) {
+    pub fn report(&self, context: &OutboxContext, destination: usize, delivery: &DeliveryRecord) {
         let mut state = self.lock();
         if self.is_superseded() {
             return;
@@ -104,46 +104,54 @@ impl Shipment {
 
     /// A destination is done with it, for good or for now. After the last one the request is answered, or
     /// stays undelivered.
-    pub fn finish(&self, context: &Context) {
+    pub fn finish(&self, context: &OutboxContext) {
         let mut state = self.lock();
         state.open = state.open.saturating_sub(1);
         if state.open == 0
-            && let Some(parcel) = state.parcel.take()
+            && let Some(pending_delivery) = state.pending_delivery.take()
         {
             let settled = self.close(context, &state.deliveries);
             drop(state);
-            parcel.settle(settled);
+            pending_delivery.settle(settled);
         }
     }
 
-    fn close(&self, context: &Context, deliveries: &[Delivery]) -> Result<(), Undelivered> {
+    fn close(
+        &self,
+        context: &OutboxContext,
+        deliveries: &[DeliveryRecord],
+    ) -> Result<(), UndeliveredResponse> {
         let (request, response) = (&**self.receipt.request(), &*self.response);
         let remote = context.remote(deliveries);
         let reached = self.reached(context, deliveries);
         if reached.len() < context.local().count() {
-            return Err(Undelivered);
+            return Err(UndeliveredResponse);
         }
         for local in reached.iter().filter(|_| !remote.is_empty()) {
-            context.patiently(|| local.note(request, &remote)).map_err(|trouble| {
+            context.retry_while_full(|| local.note(request, &remote)).map_err(|trouble| {
                 let error = &trouble.text;
-                (context.tell)(&Event::NotWritten { request, error, wait: None });
-                Undelivered
+                (context.tell)(&OutboxEvent::NotWritten { request, error, wait: None });
+                UndeliveredResponse
             })?;
         }
         let place: Option<PathBuf> = reached.iter().find_map(|local| local.place(request));
         let (place, deliveries) = (place.as_deref(), remote.as_slice());
-        (context.tell)(&Event::Answered { request, response, place, deliveries });
-        if deliveries.iter().all(|delivery| delivery.complete) { Ok(()) } else { Err(Undelivered) }
+        (context.tell)(&OutboxEvent::Answered { request, response, place, deliveries });
+        if deliveries.iter().all(|delivery| delivery.complete) { Ok(()) } else { Err(UndeliveredResponse) }
     }
 
     /// The local destinations that have it.
-    fn reached<'c>(&self, context: &'c Context, deliveries: &[Delivery]) -> Vec<&'c Arc<dyn Destination>> {
+    fn reached<'c>(
+        &self,
+        context: &'c OutboxContext,
+        deliveries: &[DeliveryRecord],
+    ) -> Vec<&'c Arc<dyn Destination>> {
         let local = context.local().filter(|(index, _)| deliveries[*index].complete);
         local.map(|(_, destination)| destination).collect()
     }
 
-    fn record(&self, context: &Context, delivery: &Delivery) {
-        let entry = Entry::Delivered {
+    fn record(&self, context: &OutboxContext, delivery: &DeliveryRecord) {
+        let entry = JournalEntry::Delivered {
             destination: delivery.destination.clone(),
             complete: delivery.complete,
             response: Some(self.digest),
@@ -155,7 +163,7 @@ impl Shipment {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, DeliveryState> {
         // What it holds is whole between any two steps.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -7,17 +7,17 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde::Serialize;
 
-use crate::admission::{Delivery, FileState};
-use crate::dataflow::{Response, Verdict};
-use crate::outbox::Event;
+use crate::admission::{DeliveryRecord, FileState};
+use crate::dataflow::{Response, ResponseVerdict};
+use crate::outbox::OutboxEvent;
 use crate::step::{Digest, Request};
 use crate::yaml::duration::shown;
 
-use super::exit::Exit;
-use super::progress::Progress;
+use super::exit::CommandExit;
+use super::progress::ProgressDisplay;
 
-pub struct Teller {
-    progress: Arc<Progress>,
+pub struct ResponseReporter {
+    progress: Arc<ProgressDisplay>,
     json: bool,
     troubled: AtomicBool,
     complete: AtomicUsize,
@@ -26,18 +26,18 @@ pub struct Teller {
 
 /// A line of `--json`.
 #[derive(Serialize)]
-struct Line<'a> {
+struct ResponseLine<'a> {
     request: Digest,
     name: &'a str,
-    verdict: Verdict,
+    verdict: ResponseVerdict,
     /// The response's folder, if responses have one.
     place: Option<&'a Path>,
-    deliveries: &'a [Delivery],
+    deliveries: &'a [DeliveryRecord],
 }
 
-impl Teller {
-    pub fn new(progress: &Arc<Progress>, json: bool) -> Teller {
-        Teller {
+impl ResponseReporter {
+    pub fn new(progress: &Arc<ProgressDisplay>, json: bool) -> ResponseReporter {
+        ResponseReporter {
             progress: Arc::clone(progress),
             json,
             troubled: AtomicBool::new(false),
@@ -46,9 +46,9 @@ impl Teller {
         }
     }
 
-    pub fn tell(&self, event: &Event) {
+    pub fn tell(&self, event: &OutboxEvent) {
         match event {
-            Event::NotWritten { request, error, wait } => {
+            OutboxEvent::NotWritten { request, error, wait } => {
                 let again = wait.map(|wait| format!("; again in {}", shown(wait)));
                 if again.is_none() {
                     self.troubled.store(true, Ordering::Relaxed);
@@ -58,18 +58,18 @@ impl Teller {
                 let hint = "make room or mend the folder; the results stay in the store below --state";
                 self.progress.say(&format!("{text}\n  hint: {hint}"));
             }
-            Event::Delayed { request, delivery, wait } => {
+            OutboxEvent::Delayed { request, delivery, wait } => {
                 self.not_delivered(request, delivery, &format!("; again in {}", shown(*wait)));
             }
-            Event::Forwarded { request, delivery } => self.forwarded(request, delivery),
-            Event::Answered { request, response, place, deliveries } => {
+            OutboxEvent::Forwarded { request, delivery } => self.forwarded(request, delivery),
+            OutboxEvent::Answered { request, response, place, deliveries } => {
                 self.answered(request, response, *place, deliveries);
             }
         }
     }
 
-    pub fn exit(&self) -> Exit {
-        if self.troubled.load(Ordering::Relaxed) { Exit::WithErrors } else { Exit::Done }
+    pub fn exit(&self) -> CommandExit {
+        if self.troubled.load(Ordering::Relaxed) { CommandExit::WithErrors } else { CommandExit::Done }
     }
 
     /// Says how many requests were answered how, where there was more than one.
@@ -82,7 +82,7 @@ impl Teller {
         }
     }
 
-    fn forwarded(&self, request: &Request, delivery: &Delivery) {
+    fn forwarded(&self, request: &Request, delivery: &DeliveryRecord) {
         if !delivery.complete {
             self.troubled.store(true, Ordering::Relaxed);
             return self.not_delivered(request, delivery, "");
@@ -98,8 +98,8 @@ impl Teller {
         self.progress.say(&text);
     }
 
-    fn not_delivered(&self, request: &Request, delivery: &Delivery, then: &str) {
-        let Delivery { destination, tries, trouble, files, .. } = delivery;
+    fn not_delivered(&self, request: &Request, delivery: &DeliveryRecord, then: &str) {
+        let DeliveryRecord { destination, tries, trouble, files, .. } = delivery;
         let mut text = format!("NOT DELIVERED {} to {destination} after {tries} tries{then}", request.name);
         trouble.iter().for_each(|trouble| text += &format!("\n  {trouble}"));
         for file in files.iter().filter(|file| file.state != FileState::Stored) {
@@ -113,20 +113,20 @@ impl Teller {
         request: &Request,
         response: &Response,
         place: Option<&Path>,
-        deliveries: &[Delivery],
+        deliveries: &[DeliveryRecord],
     ) {
         match response.verdict {
-            Verdict::Complete => _ = self.complete.fetch_add(1, Ordering::Relaxed),
-            Verdict::Failed => {
+            ResponseVerdict::Complete => _ = self.complete.fetch_add(1, Ordering::Relaxed),
+            ResponseVerdict::Failed => {
                 self.failed.fetch_add(1, Ordering::Relaxed);
                 self.troubled.store(true, Ordering::Relaxed);
             }
             // The final one is what counts.
-            Verdict::Unfinished => {}
+            ResponseVerdict::Unfinished => {}
         }
         let line = if self.json {
             let (name, verdict) = (request.name.as_str(), response.verdict);
-            let line = Line { request: request.id, name, verdict, place, deliveries };
+            let line = ResponseLine { request: request.id, name, verdict, place, deliveries };
             serde_json::to_string(&line).expect("a line is made of texts and numbers")
         } else {
             place.map_or_else(|| request.name.clone(), |place| place.display().to_string())

@@ -5,61 +5,61 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::EndOnPanic;
+use super::PanicGuard;
 
-pub struct Clock {
-    shared: Arc<Shared>,
+pub struct TimerThread {
+    shared: Arc<TimerShared>,
 }
 
 /// Something that is to be done later. Dropping it takes it back, if it is not under way.
-pub struct Alarm {
-    shared: Arc<Shared>,
-    key: Key,
+pub struct TimerAlarm {
+    shared: Arc<TimerShared>,
+    key: TimerKey,
 }
 
 #[derive(Default)]
-struct Shared {
-    state: Mutex<State>,
+struct TimerShared {
+    state: Mutex<TimerState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
-    actions: BTreeMap<Key, Action>,
+struct TimerState {
+    actions: BTreeMap<TimerKey, TimerAction>,
     next: u64,
     thread: Option<JoinHandle<()>>,
     ended: bool,
 }
 
 /// When, and a number that keeps apart what is due at once.
-type Key = (Instant, u64);
-type Action = Box<dyn FnOnce() + Send>;
+type TimerKey = (Instant, u64);
+type TimerAction = Box<dyn FnOnce() + Send>;
 
 /// Longer than the machine is up: no sum with it is too large for an instant.
 const DELAY_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-impl Clock {
+impl TimerThread {
     /// # Errors
     /// If its thread cannot be started.
-    pub fn start() -> std::io::Result<Clock> {
-        let shared = Arc::<Shared>::default();
+    pub fn start() -> std::io::Result<TimerThread> {
+        let shared = Arc::<TimerShared>::default();
         let works = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("flow:clock".to_owned()).spawn(move || {
             // Without a clock nothing would ever be given up.
-            let _guard = EndOnPanic;
+            let _guard = PanicGuard;
             works.work();
         })?;
         shared.lock().thread = Some(thread);
-        Ok(Clock { shared })
+        Ok(TimerThread { shared })
     }
 
     /// Does something after a while, on the clock's thread: it must not take long.
-    pub fn after(&self, delay: Duration, action: impl FnOnce() + Send + 'static) -> Alarm {
+    pub fn after(&self, delay: Duration, action: impl FnOnce() + Send + 'static) -> TimerAlarm {
         self.at(Instant::now() + delay.min(DELAY_MAX), action)
     }
 
-    pub fn at(&self, instant: Instant, action: impl FnOnce() + Send + 'static) -> Alarm {
-        Alarm { shared: Arc::clone(&self.shared), key: self.set(instant, Box::new(action)) }
+    pub fn at(&self, instant: Instant, action: impl FnOnce() + Send + 'static) -> TimerAlarm {
+        TimerAlarm { shared: Arc::clone(&self.shared), key: self.set(instant, Box::new(action)) }
     }
 
     /// As `after`, for something that is not taken back.
@@ -82,7 +82,7 @@ impl Clock {
         other.into_iter().for_each(|thread| drop(thread.join()));
     }
 
-    fn set(&self, instant: Instant, action: Action) -> Key {
+    fn set(&self, instant: Instant, action: TimerAction) -> TimerKey {
         let mut state = self.shared.lock();
         let key = (instant, state.next);
         state.next += 1;
@@ -99,20 +99,20 @@ impl Clock {
     }
 }
 
-impl Drop for Clock {
+impl Drop for TimerThread {
     fn drop(&mut self) {
         self.end();
     }
 }
 
-impl Drop for Alarm {
+impl Drop for TimerAlarm {
     fn drop(&mut self) {
         let action = self.shared.lock().actions.remove(&self.key);
         drop(action);
     }
 }
 
-impl Shared {
+impl TimerShared {
     fn work(&self) {
         let mut state = self.lock();
         while !state.ended {
@@ -134,7 +134,7 @@ impl Shared {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, TimerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -149,22 +149,22 @@ mod tests {
 
     #[test]
     fn what_is_due_first_is_done_first_and_what_is_taken_back_is_not() {
-        let clock = Clock::start().unwrap();
+        let timer = TimerThread::start().unwrap();
         let (told, done) = channel();
         let say = |what: &'static str| {
             let told = told.clone();
             move || told.send(what).unwrap()
         };
         let now = Instant::now();
-        let never = clock.after(LONG, say("never"));
-        let second = clock.at(now + Duration::from_millis(2), say("second"));
-        let first = clock.at(now + Duration::from_millis(1), say("first"));
-        drop(clock.at(now + Duration::from_millis(3), say("taken back")));
+        let never = timer.after(LONG, say("never"));
+        let second = timer.at(now + Duration::from_millis(2), say("second"));
+        let first = timer.at(now + Duration::from_millis(1), say("first"));
+        drop(timer.at(now + Duration::from_millis(3), say("taken back")));
         assert_eq!(done.recv_timeout(LONG), Ok("first"));
         assert_eq!(done.recv_timeout(LONG), Ok("second"));
-        let last = clock.after(Duration::ZERO, say("last"));
+        let last = timer.after(Duration::ZERO, say("last"));
         assert_eq!(done.recv_timeout(LONG), Ok("last"));
-        drop((told, never, first, second, last, clock));
+        drop((told, never, first, second, last, timer));
         assert!(done.recv_timeout(LONG).is_err(), "nothing is done when the clock is gone");
     }
 }

@@ -10,13 +10,13 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-pub struct Prompt(TcpStream);
+pub struct QuickAckStream(TcpStream);
 
-impl Prompt {
+impl QuickAckStream {
     /// What fails here costs speed only.
-    pub fn new(stream: TcpStream) -> Prompt {
+    pub fn new(stream: TcpStream) -> QuickAckStream {
         let _ = stream.set_nodelay(true);
-        Prompt(stream)
+        QuickAckStream(stream)
     }
 }
 
@@ -29,7 +29,7 @@ fn acknowledge_at_once(stream: &TcpStream) {
 #[cfg(not(target_os = "linux"))]
 fn acknowledge_at_once(_stream: &TcpStream) {}
 
-impl AsyncRead for Prompt {
+impl AsyncRead for QuickAckStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context,
@@ -40,7 +40,7 @@ impl AsyncRead for Prompt {
     }
 }
 
-impl AsyncWrite for Prompt {
+impl AsyncWrite for QuickAckStream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(context, bytes)
     }

@@ -15,7 +15,7 @@ const WAITS: [Duration; 3] = [Duration::from_millis(100), Duration::from_secs(1)
 ///
 /// # Errors
 /// The first error that does not pass.
-pub fn patiently<T, E: Error + 'static>(
+pub fn retry_while_full<T, E: Error + 'static>(
     request: &Request,
     may_pass: impl Fn(&E) -> bool,
     mut attempt: impl FnMut() -> Result<T, E>,
@@ -43,18 +43,19 @@ mod tests {
 
     #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
     #[error("{0}")]
-    struct Fails(u32);
+    struct FailedWrites(u32);
 
     #[test]
     fn what_passes_is_waited_for_and_what_does_not_is_not() {
         let request = Request::new("study", Default::default(), Vec::new());
-        let try_with = |results: [Result<u32, Fails>; 3]| {
+        let try_with = |results: [Result<u32, FailedWrites>; 3]| {
             let mut results = results.into_iter();
-            let done = patiently(&request, |error| *error == Fails(1), || results.next().unwrap());
+            let done =
+                retry_while_full(&request, |error| *error == FailedWrites(1), || results.next().unwrap());
             (done, results.count())
         };
-        assert_eq!(try_with([Err(Fails(1)), Ok(7), Ok(8)]), (Ok(7), 1));
-        assert_eq!(try_with([Err(Fails(1)), Err(Fails(2)), Ok(8)]), (Err(Fails(2)), 1));
-        assert_eq!(try_with([Ok(7), Err(Fails(2)), Ok(8)]), (Ok(7), 2));
+        assert_eq!(try_with([Err(FailedWrites(1)), Ok(7), Ok(8)]), (Ok(7), 1));
+        assert_eq!(try_with([Err(FailedWrites(1)), Err(FailedWrites(2)), Ok(8)]), (Err(FailedWrites(2)), 1));
+        assert_eq!(try_with([Ok(7), Err(FailedWrites(2)), Ok(8)]), (Ok(7), 2));
     }
 }
