@@ -136,7 +136,7 @@ impl SendArguments {
     pub fn run(self) -> Result<CommandExit, CommandError> {
         let destination = self.peer.destination()?;
         let found = folder::find(&self.paths).map_err(CommandError::of(CommandErrorKind::NoInput))?;
-        for SkippedPath { path, reason } in &found.skipped {
+        for SkippedPath { path, reason, .. } in &found.skipped {
             eprintln!("skipped   {}: {reason}", path.display());
         }
         let items: Vec<_> = found.studies.into_iter().flat_map(|study| study.items).collect();

@@ -31,7 +31,7 @@ impl Input {
     /// The studies found in files.
     pub fn studies(paths: &[PathBuf], progress: &ProgressDisplay) -> Result<Input, CommandError> {
         let found = StudyFiles::find(paths).map_err(CommandError::of(CommandErrorKind::NoInput))?;
-        for SkippedPath { path, reason } in found.skipped.iter().take(SKIPPED_NAMED_MAX) {
+        for SkippedPath { path, reason, .. } in found.skipped.iter().take(SKIPPED_NAMED_MAX) {
             let path = path.to_string_lossy().replace('\n', "\u{fffd}");
             progress.say(&format!("skipped   {path}: {reason}"));
         }

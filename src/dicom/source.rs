@@ -65,9 +65,9 @@ impl Source for StudyFiles {
         folder::SOURCE
     }
 
-    /// A file that could not be read may be part of a study.
+    /// A file that could not be read, or is damaged, may be part of a study.
     fn feed(&self, admission: &Admission) -> Intake {
-        let unread = self.skipped.iter().any(SkippedPath::is_unread);
+        let unread = self.skipped.iter().any(SkippedPath::may_be_missed);
         let found = if unread { Intake::Partial } else { Intake::Whole };
         admission.accept_all(self.studies.iter().cloned()).and(found)
     }

@@ -34,16 +34,29 @@ pub struct SkippedPath {
     pub path: PathBuf,
     /// A fragment that fits after "was skipped: ".
     pub reason: String,
+    pub cause: SkipCause,
+}
+
+/// The kinds of reasons for which a path is skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SkipCause {
+    /// Something that is not an instance of a study.
+    NotAnInstance,
+    /// The system could not read it.
+    Unreadable,
+    /// DICOM that ends too early, or an empty file.
+    Damaged,
 }
 
 impl SkippedPath {
-    /// Whether nobody knows what it is: it could not be read, and may be part of a study.
-    pub fn is_unread(&self) -> bool {
-        self.reason.starts_with(UNREAD)
+    /// Whether it may be part of a study, and what it holds is not known.
+    pub fn may_be_missed(&self) -> bool {
+        self.cause != SkipCause::NotAnInstance
     }
 }
 
-const UNREAD: &str = "it could not be read";
+/// A reason, and its kind.
+type Skipped = (SkipCause, String);
 
 #[derive(Debug, thiserror::Error)]
 #[error("could not open {path}: {source}", path = path.display())]
@@ -92,7 +105,7 @@ pub(in crate::dicom) fn instances(folder: &Path) -> io::Result<Vec<StudyInstance
     for result in read.into_iter().chain(missed) {
         match result {
             Ok(instance) => instances.push(instance),
-            Err(one) if one.is_unread() => {
+            Err(one) if one.cause == SkipCause::Unreadable => {
                 return Err(io::Error::other(format!("{}: {}", one.path.display(), one.reason)));
             }
             Err(_) => {}
@@ -122,13 +135,13 @@ impl FolderWalk {
         while let Some(path) = paths.pop() {
             match self.visit(&path, below.unwrap_or(root)) {
                 Ok(inside) => paths.extend(inside),
-                Err(reason) => self.skipped.push(SkippedPath { path, reason }),
+                Err((cause, reason)) => self.skipped.push(SkippedPath { path, reason, cause }),
             }
         }
     }
 
     /// Notes a file, or gives what is in a folder.
-    fn visit(&mut self, path: &Path, root: &Path) -> Result<Vec<PathBuf>, String> {
+    fn visit(&mut self, path: &Path, root: &Path) -> Result<Vec<PathBuf>, Skipped> {
         let metadata = fs::metadata(path).map_err(unreadable)?;
         if metadata.is_dir() {
             let real = fs::canonicalize(path).map_err(unreadable)?;
@@ -136,7 +149,7 @@ impl FolderWalk {
         }
         // Opening a pipe would wait for somebody to write into it.
         if !metadata.is_file() {
-            return Err("it is neither a file nor a folder".to_owned());
+            return Err(not_an_instance("it is neither a file nor a folder"));
         }
         let name = path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
         // Another process of a cluster may stand in another folder.
@@ -150,26 +163,31 @@ fn inside(folder: &Path) -> io::Result<Vec<PathBuf>> {
     fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect()
 }
 
-fn unreadable(error: io::Error) -> String {
-    format!("{UNREAD}: {error}")
+fn unreadable(error: io::Error) -> Skipped {
+    (SkipCause::Unreadable, format!("it could not be read: {error}"))
+}
+
+fn not_an_instance(reason: &str) -> Skipped {
+    (SkipCause::NotAnInstance, reason.to_owned())
 }
 
 impl NamedFile {
     fn read(&self) -> Result<StudyInstance, SkippedPath> {
-        self.instance().map_err(|reason| SkippedPath { path: self.path.clone(), reason })
+        self.instance().map_err(|(cause, reason)| SkippedPath { path: self.path.clone(), reason, cause })
     }
 
-    fn instance(&self) -> Result<StudyInstance, String> {
-        let content = FileContent::read(&self.path).map_err(unreadable)?.ok_or("it is not a DICOM file")?;
+    fn instance(&self) -> Result<StudyInstance, Skipped> {
+        let content = FileContent::read(&self.path).map_err(unreadable)?;
+        let content = content.ok_or_else(|| self.not_dicom())?;
         let FileContent { beginning, digest, size } = content;
         if is_directory(&beginning) {
-            return Err("it is a DICOMDIR, an index of other files".to_owned());
+            return Err(not_an_instance("it is a DICOMDIR, an index of other files"));
         }
         let (name, path) = (self.name.clone(), self.path.clone());
         let mut item = Item { name, place: ItemPlace::File(path), digest, size, decoded: size };
         match read_instance(&self.name, &self.path, &beginning) {
             Ok((_, study)) if study.study_instance_uid.is_empty() => {
-                Err("it names no study (Study Instance UID)".to_owned())
+                Err(not_an_instance("it names no study (Study Instance UID)"))
             }
             Ok((header, study)) => {
                 item.decoded = header.decoded_bytes().max(item.size);
@@ -178,7 +196,15 @@ impl NamedFile {
             Err(HeaderError::Damaged { study, .. }) if !study.study_instance_uid.is_empty() => {
                 Ok(StudyInstance::damaged(item, *study))
             }
-            Err(error) => Err(error.to_string()),
+            Err(error @ HeaderError::Damaged { .. }) => Err((SkipCause::Damaged, error.to_string())),
+            Err(error @ HeaderError::NotDicom) => Err(not_an_instance(&error.to_string())),
+        }
+    }
+
+    fn not_dicom(&self) -> Skipped {
+        match fs::metadata(&self.path) {
+            Ok(metadata) if metadata.len() == 0 => (SkipCause::Damaged, "the file is empty".to_owned()),
+            _ => not_an_instance("it is not a DICOM file"),
         }
     }
 }
