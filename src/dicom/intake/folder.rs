@@ -19,7 +19,7 @@ use super::instance::{HEADER_BYTES_MAX, StudyInstance, request};
 /// The attribute `source` of what was found.
 pub(in crate::dicom) const SOURCE: &str = "folder";
 
-/// What lies below some paths.
+/// The studies, and the skipped files, below some paths.
 #[derive(Debug, Default)]
 pub struct FolderContents {
     /// One request for each Study Instance UID, in the order of the UIDs.

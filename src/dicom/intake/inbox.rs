@@ -194,7 +194,7 @@ impl InstanceReceipt {
     }
 }
 
-/// Who sent a study, by AE title, and by which titles they called us.
+/// AE titles of a study's senders, and the called AE titles that they used.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(in crate::dicom) struct StudySenders {
     pub calling: BTreeSet<String>,

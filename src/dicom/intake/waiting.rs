@@ -44,7 +44,8 @@ pub fn waiting(inbox: &Path, known: &BTreeSet<PathBuf>) -> io::Result<Vec<Waitin
 }
 
 impl WaitingStudy {
-    /// What the first instance says; `None` if there is none yet, or the study has just been taken over.
+    /// A waiting study as its first instance describes it. `None` if there is no instance yet, or the study
+    /// has just been handed over.
     fn of(folder: PathBuf) -> io::Result<Option<WaitingStudy>> {
         let Ok(entries) = fs::read_dir(&folder) else { return Ok(None) };
         let paths: io::Result<Vec<PathBuf>> = entries.map(|entry| entry.map(|entry| entry.path())).collect();

@@ -31,7 +31,7 @@ use super::ask_error::WebServiceCause;
 use super::pace::TimedBody;
 use super::quick_ack::QuickAckStream;
 
-/// What is asked.
+/// A request to a DICOMweb service.
 pub struct HttpQuestion {
     pub method: Method,
     /// Below the node's path, with the query.

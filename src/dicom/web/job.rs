@@ -15,7 +15,7 @@ use super::order::StoreOrder;
 use super::pace::BodyError;
 use super::store_response::StoreResponse;
 
-/// A request that has been let in: where its body comes from, and where its answer goes.
+/// An accepted request: where its body comes from, and where its answer goes.
 pub struct WebJob {
     pub peer: SocketAddr,
     pub order: StoreOrder,

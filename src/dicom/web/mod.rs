@@ -55,15 +55,15 @@ pub struct WebSettings {
     pub listener: Arc<TcpListener>,
     /// With it, only encrypted connections are taken.
     pub tls: Option<tls::TlsServer>,
-    /// Who may call, by address; if nobody is named, everybody.
+    /// Clients that may connect, by address; if the list is empty, every client may.
     pub callers: Vec<KnownCaller>,
-    /// What stands before `/studies`: `/dicom-web`.
+    /// Path before `/studies`: `/dicom-web`.
     pub base_path: String,
-    /// 64; what comes beyond them is closed.
+    /// Most open connections: 64. Further ones are closed.
     pub connections_max: usize,
-    /// Those whose instances are taken in at the same time; more are told to come again later: 8.
+    /// Most requests whose instances are received at the same time: 8. Further ones are answered "try later".
     pub requests_max: usize,
-    /// 10 000 in one request.
+    /// Most parts in one request: 10 000.
     pub parts_max: usize,
 }
 

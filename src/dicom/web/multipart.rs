@@ -16,7 +16,7 @@ pub struct MultipartReader {
     state: MultipartState,
 }
 
-/// What comes out.
+/// A piece of a multipart body, as the parser gives it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum MultipartPiece<'a> {
     /// A part begins.

@@ -1,4 +1,4 @@
-//! Who may call: an AE title, addresses, or both.
+//! A caller that may open associations: an AE title, addresses, or both.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -74,7 +74,7 @@ impl fmt::Display for KnownCaller {
     }
 }
 
-/// Which called AE titles are served.
+/// Called AE titles that are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CalledTitles {
     Ours,

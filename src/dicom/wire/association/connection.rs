@@ -39,9 +39,9 @@ pub enum DicomStream {
 pub(super) struct PduConnection {
     stream: DicomStream,
     buffer: Vec<u8>,
-    /// What of the buffer has been received and not been taken.
+    /// Part of the buffer that has been received and not yet consumed.
     filled: Range<usize>,
-    /// The longest PDU that is taken, without its header.
+    /// The longest PDU that is accepted, without its header.
     pdu_bytes_max: u32,
     silence_max: Duration,
 }
@@ -179,7 +179,7 @@ fn acknowledge_at_once(stream: &TcpStream) {
 fn acknowledge_at_once(_stream: &TcpStream) {}
 
 impl DicomStream {
-    /// What has timers and time limits, if there is a network.
+    /// The TCP socket, for timers and timeouts; `None` if there is no network below.
     fn tcp(&self) -> Option<&TcpStream> {
         match self {
             DicomStream::Plain(stream) => Some(stream),

@@ -41,11 +41,11 @@ pub(in crate::dicom) struct Association {
     connection: PduConnection,
     pub calling_ae: String,
     pub called_ae: String,
-    /// Those that were agreed on.
+    /// Presentation contexts that were accepted.
     pub contexts: Vec<PresentationContext>,
-    /// The longest PDU the peer takes.
+    /// The longest PDU that the peer accepts.
     pdu_bytes_sent_max: u32,
-    /// What has not been heard of the P-DATA PDU in the buffer.
+    /// Unread part of the P-DATA PDU in the buffer.
     rest: Range<usize>,
     expected: ExpectedMessage,
 }
@@ -58,14 +58,14 @@ pub(in crate::dicom) struct PresentationContext {
     pub transfer_syntax: String,
 }
 
-/// What is heard next on an association.
+/// The next message received on an association.
 #[derive(Debug)]
 pub(in crate::dicom) enum AssociationMessage<'a> {
     /// A whole command set; its data set follows if it says so.
     Command { context: u8, command: CommandSet },
     /// A piece of the data set of the last command.
     Data { bytes: &'a [u8], last: bool },
-    /// The peer wants to end it.
+    /// The peer asks to release the association.
     Release,
 }
 
