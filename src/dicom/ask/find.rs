@@ -21,11 +21,11 @@ pub(in crate::dicom) const MATCHES_MAX: usize = 10_000;
 /// No answer to a query is longer.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
-/// What an archive answered.
+/// Result of a C-FIND query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FindResult {
     pub matches: Vec<QueryMatch>,
-    /// There are more than are asked for in one go.
+    /// The archive has more matches than are taken from one query.
     pub cut_off: bool,
 }
 

@@ -28,7 +28,7 @@ pub struct ObjectReference {
     pub sop_instance_uid: String,
 }
 
-/// What somebody has been asked to commit to.
+/// A storage commitment transaction: its UID, and the objects to commit to.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(in crate::dicom) struct CommitmentTransaction {
     pub uid: String,

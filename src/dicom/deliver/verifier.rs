@@ -11,11 +11,11 @@ use crate::dicom::{DicomObject, DimseNode, OutcomeChannel, RequestedCommitments,
 /// it gives, or is not safe, is looked for once more, and then sent again.
 pub type ObjectVerifier = Arc<dyn Fn(&[DicomObject]) -> Result<Vec<ObjectFinding>, String> + Send + Sync>;
 
-/// What was found out of one object.
+/// Result of verifying one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectFinding {
     pub sop_instance_uid: String,
-    /// Why it is not safe, if it is not.
+    /// The reason if the object is not safe.
     pub safe: Result<(), String>,
 }
 

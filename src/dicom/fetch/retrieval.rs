@@ -22,7 +22,7 @@ use crate::dicom::wire::association::{
 use crate::dicom::wire::command::{CommandSet, PendingResponses};
 use crate::dicom::wire::send_error::{SendCause, SendError};
 
-/// What came of asking for a study's instances.
+/// Result of retrieving a study.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FetchResult {
     /// How many the archive says it has sent; with a warning counts as sent.
@@ -65,8 +65,8 @@ pub fn move_study(
     })
 }
 
-/// Lets an archive send a study on the association on which it is asked for (C-GET), through our
-/// door. The visitor is still there afterwards.
+/// Lets an archive send a study on the association on which it is asked for (C-GET), through the instance
+/// intake. The sender's session stays open afterwards.
 ///
 /// # Errors
 /// As [`find`].

@@ -1,4 +1,4 @@
-//! What stands in the place of identifiers.
+//! Replacements for identifiers.
 
 use std::fmt;
 

@@ -31,7 +31,7 @@ pub struct ContextProposal {
     pub role: ServiceRole,
 }
 
-/// Our role on a presentation context: user or provider of the service.
+/// Role of flow on a presentation context: user or provider of the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServiceRole {
     /// The peer provides the service, as is usual.
