@@ -54,7 +54,7 @@ pub fn association(folder: &Path, said: &[u8]) -> bool {
     calm.into_inner() == 1
 }
 
-/// A panic is caught and told to nobody but the person: here it is to be seen.
+/// Fails on a caught panic, which the receiver only reports.
 fn not_ours(reason: &str) {
     assert!(!reason.contains("a mistake in flow"), "{reason}");
 }

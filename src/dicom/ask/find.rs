@@ -15,7 +15,7 @@ use crate::dicom::wire::send_error::{SendCause, SendError, SendStage};
 
 use super::query::{DimseQuery, QueryLevel, QueryMatch, ReturnKeys};
 
-/// More answers than these are cut off: nobody reads them, and an archive may have millions.
+/// Most matches taken from one query; the rest is cut off, because an archive may have millions.
 pub(in crate::dicom) const MATCHES_MAX: usize = 10_000;
 
 /// No answer to a query is longer.

@@ -1,8 +1,8 @@
 //! The storage user: sends DICOM files to a node, and looks at every answer.
 //!
-//! For each SOP class every transfer syntax that could be sent is proposed in a context of its own, so
-//! that the choice is ours: an object goes as it is where the destination takes it so, and is
-//! converted otherwise. What fits in no way is not sent, and told.
+//! For each SOP class every transfer syntax that could be sent is proposed in a context of its own, so that
+//! the choice is ours: an object goes as it is where the destination takes it so, and is converted otherwise.
+//! Objects that fit no accepted context are not sent, and reported.
 
 use std::collections::BTreeSet;
 use std::fmt;

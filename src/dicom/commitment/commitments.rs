@@ -1,8 +1,8 @@
 //! The commitments that we have asked destinations for, until their outcomes are known and used.
 //!
-//! A destination may take hours: who waited in vain finds the outcome at the next try, and does not ask
-//! again meanwhile. What is known of an object counts, whichever transaction it was told in. So many
-//! transactions are remembered; then the oldest ones are forgotten, and would be asked for again.
+//! A destination may take hours: a delivery that waited in vain finds the outcome at its next try, and does
+//! not ask again meanwhile. An object's outcome counts, whichever transaction reported it. The number of
+//! remembered transactions is limited; objects of the oldest ones would be asked for again.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard};

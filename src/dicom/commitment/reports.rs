@@ -104,7 +104,7 @@ impl CommitmentReports {
         Ok(outcome)
     }
 
-    /// Reports outcomes until the stop. What cannot be reported is tried again, also by the next process.
+    /// Reports outcomes until the stop. Failed reports are tried again, also by the next process.
     pub fn serve(&self, stop: &StopHandle, tell_of: &(dyn Fn(&ReceiverEvent) + Sync)) {
         while !stop.wait(LOOK) {
             let due = take_due(&mut self.lock(), Instant::now());

@@ -19,8 +19,8 @@ pub struct ObjectFinding {
     pub safe: Result<(), String>,
 }
 
-/// Of a peer that calls back, the outcome is waited for so long. What comes later is found at the next try,
-/// and meanwhile others are sent.
+/// Longest wait for the outcome from a peer that reports on an association of its own. A later outcome is
+/// found at the next try, and meanwhile other responses are sent.
 const CALL_TIME: Duration = Duration::from_secs(5);
 
 /// The node commits to the objects. `commitments` is where outcomes are awaited that come to our listener,

@@ -136,8 +136,8 @@ fn serve_until_answered(
     }
 }
 
-/// The SOP classes of a study, which must be proposed to get it; as far as it is not told, those that are
-/// usual.
+/// SOP classes of a study, to be proposed for retrieving it; the usual ones if the archive does not tell
+/// them.
 fn classes(node: &DimseNode, study_instance_uid: &str) -> Result<Vec<String>, SendError> {
     let mut classes = BTreeSet::new();
     // The whole hierarchy is asked: archives answer at the level of instances only below a series.

@@ -1,4 +1,4 @@
-//! One study being received: what of it is here, who sends it, and what becomes of it.
+//! One study being received: its instances, its senders, and its completion.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

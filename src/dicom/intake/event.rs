@@ -148,7 +148,7 @@ pub struct ArrivedInstance {
 }
 
 impl ReceiverEvent {
-    /// Whether somebody who runs the receiver should look at it.
+    /// Whether the event needs an operator's attention.
     pub fn is_warning(&self) -> bool {
         match self {
             ReceiverEvent::Opened { .. }

@@ -1,7 +1,7 @@
 //! Studies in files and folders: any nesting, any names.
 //!
-//! Every file is read once, in parallel, for its digest and its header; of a file no more is in
-//! memory than its header can take. What is not a study's is told with the reason and left alone.
+//! Every file is read once, in parallel, for its digest and its header; of a file no more is in memory than
+//! its header can take. Files that belong to no study are reported with the reason and left alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -37,7 +37,7 @@ pub struct SkippedPath {
 }
 
 impl SkippedPath {
-    /// Whether nobody knows what it is: it could not be read, and may be part of a study.
+    /// Whether the file could not be read, and so may be part of a study.
     pub fn is_unread(&self) -> bool {
         self.reason.starts_with(UNREAD)
     }
@@ -79,7 +79,8 @@ pub fn find(paths: &[PathBuf]) -> Result<FolderContents, InputError> {
     Ok(FolderContents { studies, skipped })
 }
 
-/// The instances in a folder of received files. What is not a study's was not answered with success.
+/// The instances in a folder of received files. Files that belong to no study are ignored: their senders were
+/// not answered with success.
 ///
 /// # Errors
 /// If one cannot be read: without it the study would be answered in part.

@@ -240,7 +240,8 @@ struct ReceivedIdentity {
     study: StudyAttributes,
 }
 
-/// A file whose head says other than its data set would be found by nobody.
+/// Checks the UIDs of a received instance: all must be there, and the head and the data set must agree, or
+/// queries would not find the instance.
 fn check(
     announced: Option<&FileHead>,
     found: &FileHead,

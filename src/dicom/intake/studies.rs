@@ -67,7 +67,7 @@ pub(in crate::dicom) struct UncountedStudy {
     pub calling_aes: BTreeSet<String>,
 }
 
-/// How often it is looked whether an operator says something of a study that waits.
+/// Interval at which waiting studies are checked for an operator's order.
 const LOOK: Duration = Duration::from_millis(500);
 
 impl ArrivingStudies {

@@ -1,4 +1,4 @@
-//! The studies in an inbox that are not complete, as somebody outside the receiver sees them.
+//! The studies in an inbox that are not complete, as seen from outside the receiver's process.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -68,12 +68,12 @@ impl WaitingStudy {
         }))
     }
 
-    /// Whether somebody may call the study so.
+    /// Whether the name identifies the study.
     pub fn is_called(&self, name: &str) -> bool {
         !name.is_empty() && (self.study_instance_uid == name || self.names.iter().any(|own| own == name))
     }
 
-    /// Says that no more will come of it. The receiver sees that within a second.
+    /// Orders the study to be handed over as it is. The receiver notices the order within a second.
     ///
     /// # Errors
     /// If that cannot be noted in its folder.

@@ -184,7 +184,7 @@ fn hand_over(intake: &InstanceIntake, stop: &StopHandle, mut on_study: impl FnMu
     }
 }
 
-/// Asks the sources of studies that nobody is sending how many instances they have.
+/// Asks sources for the number of instances of the studies that no sender is at work on.
 fn count(StorageServer { settings, intake, .. }: &StorageServer) {
     let Some(count) = &settings.count else { return };
     let mut away_until = None;

@@ -6,8 +6,8 @@
 //! begin with a dot or end in `.part` or `.tmp`, and entries that are neither file nor folder are left alone.
 //! Empty folders stay: a sender may be about to fill them.
 //!
-//! Watching is looking again and again. Network shares, where scanners put their files, tell nobody
-//! of a change made by another machine.
+//! The folder is polled. Network shares, where scanners put their files, send no notification of a change
+//! made by another machine.
 
 mod place;
 
@@ -323,8 +323,8 @@ fn copy(file: &mut File, mut write: impl FnMut(&[u8])) -> io::Result<()> {
     }
 }
 
-/// Removes a file, unless the name is another one's by now: under a name that nobody else gives, it
-/// stays the one that is looked at.
+/// Removes a file, unless another file has taken its name meanwhile. The file is first renamed to a name that
+/// no other program uses, so that the file checked is the file removed.
 fn remove(place: &FolderHandle, name: &OsStr, mark: FileStamp) -> io::Result<()> {
     let own = free_name(place, OsStr::new(TAKEN))?;
     place.rename(name, place, &own)?;

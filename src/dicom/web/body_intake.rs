@@ -56,7 +56,8 @@ struct IncomingInstance {
     size: u64,
 }
 
-/// The head of a file is short, unless somebody plays tricks: then the failure has no name.
+/// Bytes of an instance that are kept to name it in a refusal. File heads are short; if a crafted one is
+/// longer, the failure is listed without its UID.
 const BEGINNING_BYTES: usize = 4 << 10;
 
 impl<'a> BodyIntake<'a> {

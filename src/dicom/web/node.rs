@@ -28,7 +28,7 @@ pub struct WebNode {
     pub batch_instances_max: usize,
 }
 
-/// The value of the header field `Authorization`, for example `Bearer …`. It is shown to nobody else.
+/// The value of the header field `Authorization`, for example `Bearer …`. It appears in no log or message.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AuthorizationValue(pub String);
 

@@ -87,7 +87,7 @@ impl WebService {
         answered.await.unwrap_or_else(gone)
     }
 
-    /// Passes the body on to its end, or until nobody wants more of it.
+    /// Passes the body on to its end, or until the job has ended.
     async fn pass_on(&self, body: &mut TimedBody, give: mpsc::Sender<BodyChunk>) {
         let mut stopping = self.stopping.clone();
         loop {

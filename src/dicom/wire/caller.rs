@@ -27,7 +27,7 @@ pub enum CallerError {
 }
 
 impl KnownCaller {
-    /// Whether somebody at this address may be it, whatever its title.
+    /// Whether the caller may connect from this address, whatever its title.
     pub(in crate::dicom) fn may_be_at(&self, address: IpAddr) -> bool {
         self.network.is_none_or(|network| network.contains(&address.to_canonical()))
     }
@@ -39,7 +39,8 @@ impl KnownCaller {
             && self.network.is_none_or(|network| network.contains(&address))
     }
 
-    /// Over HTTP nobody says a title: who is known by one does not count.
+    /// Whether a peer at this address is the caller, over HTTP. HTTP has no AE titles, so a caller with a
+    /// title never matches.
     pub(in crate::dicom) fn is_at(&self, address: IpAddr) -> bool {
         self.ae_title.is_none() && self.is("", address)
     }

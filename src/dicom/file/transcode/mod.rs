@@ -65,8 +65,8 @@ pub(in crate::dicom) enum TranscodeError {
     Pixels(String),
 }
 
-/// The transfer syntaxes that any native one can be had in, the better one first: with implicit VR,
-/// nobody can tell what a private value is.
+/// The transfer syntaxes that any native one can be had in, the better one first: with implicit VR, the type
+/// of a private value is lost.
 pub(in crate::dicom) const TARGETS: [&str; 2] =
     [uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN];
 

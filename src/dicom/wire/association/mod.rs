@@ -1,8 +1,8 @@
 //! One association, either side: what was agreed, and the messages on it (PS3.8, PS3.7 section 6.3).
 //!
-//! dicom-ul reads and writes the PDUs of the negotiation. What may be asked for, who may ask, and
-//! the data itself are dealt with here, so that memory and time are bounded, and that a data set
-//! passes from the socket to where it goes without being copied.
+//! dicom-ul reads and writes the PDUs of the negotiation. Access control, acceptance of contexts and the data
+//! itself are handled here, so that memory and time are bounded, and a data set passes from the socket to its
+//! destination without being copied.
 
 mod accept;
 mod connection;
@@ -207,7 +207,7 @@ impl Association {
         }
     }
 
-    /// Breaks the association off. The peer may be gone: then there is nobody to tell.
+    /// Aborts the association. Errors are ignored: the peer may be gone already.
     pub fn abort(mut self) {
         let reason = AbortRQServiceProviderReason::ReasonNotSpecified;
         let _ = self.connection.send(&Pdu::AbortRQ { source: AbortRQSource::ServiceProvider(reason) });
