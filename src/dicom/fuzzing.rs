@@ -1,4 +1,4 @@
-//! What the targets in `fuzz` do with any bytes: all that is done with those of a peer.
+//! Entry points for the targets in `fuzz`: each treats its bytes as those of a peer are treated.
 //!
 //! A panic, a hang and too much memory are finds. They stay as files in `tests/fuzzed`, and the test below
 //! goes through them. Each function gives whether the bytes were good: seeds have to be, or they lead nowhere.
@@ -35,7 +35,7 @@ use crate::dicom::wire::command::CommandSet;
 use crate::dicom_file::part10;
 use crate::imaging::{self, Part10File, read_instance};
 
-/// What a peer says on an association, from the first byte on.
+/// Bytes that a peer sends on an association, from the first byte on.
 pub fn association(folder: &Path, said: &[u8]) -> bool {
     let calm = AtomicU64::new(0);
     let tell = |event: &ReceiverEvent| match event {
@@ -54,7 +54,7 @@ pub fn association(folder: &Path, said: &[u8]) -> bool {
     calm.into_inner() == 1
 }
 
-/// A panic is caught and told to nobody but the person: here it is to be seen.
+/// Fails on a caught panic, which the receiver only reports.
 fn not_ours(reason: &str) {
     assert!(!reason.contains("a mistake in flow"), "{reason}");
 }
@@ -85,7 +85,7 @@ pub fn command(bytes: &[u8]) -> bool {
     true
 }
 
-/// What follows the mark of a DICOM file: file meta group and data set.
+/// Bytes after the `DICM` prefix of a file: file meta group and data set.
 pub fn data_set(bytes: &[u8]) -> bool {
     let file = file(bytes);
     let read = [
@@ -212,7 +212,7 @@ fn parts(
     (parts, end)
 }
 
-/// As [`multipart`], let in as by STOW-RS.
+/// As [`multipart`], with the parts taken in as by STOW-RS.
 pub fn stow(folder: &Path, bytes: &[u8]) -> bool {
     let Some((multipart, body)) = body(bytes) else { return false };
     let tell = |event: &ReceiverEvent| {

@@ -1,4 +1,4 @@
-//! Studies as requests: those in files, and those that are received.
+//! Studies as requests: studies in files, and received studies.
 
 use std::io;
 use std::net::TcpListener;

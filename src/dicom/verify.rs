@@ -21,7 +21,7 @@ use crate::imaging::Part10File;
 /// A destination that commits to objects says so within this time, or is asked again.
 pub const COMMITMENT_TIME: Duration = Duration::from_secs(60);
 
-/// What became of objects at a destination, by SOP Instance UID: safe, or why not.
+/// Objects at a destination, by SOP Instance UID: safe, or the reason why not.
 pub type VerifiedObjects = BTreeMap<String, Result<(), String>>;
 
 /// Has the destination commit to the objects. `attempt` tells apart requests for the same ones.
@@ -129,8 +129,8 @@ const SOP_INSTANCE_UID: &str = "00080018";
 /// The study and series that objects belong to.
 type ObjectsBySeries<'a> = BTreeMap<(String, String), Vec<&'a DicomObject>>;
 
-/// `ask` gives which instances of a series are there, or that this cannot be asked: then the objects of
-/// that series are believed to be, and no others.
+/// `ask` gives the instances of a series that the destination has, or `None` if the series cannot be queried:
+/// then the objects of that series are assumed to be stored, and no others.
 fn look<E>(
     by_series: ObjectsBySeries,
     mut ask: impl FnMut(&str, &str) -> Result<Option<BTreeSet<String>>, E>,

@@ -15,17 +15,17 @@ use crate::dicom::wire::send_error::{SendCause, SendError, SendStage};
 
 use super::query::{DimseQuery, QueryLevel, QueryMatch, ReturnKeys};
 
-/// More answers than these are cut off: nobody reads them, and an archive may have millions.
+/// Most matches taken from one query; the rest is cut off, because an archive may have millions.
 pub(in crate::dicom) const MATCHES_MAX: usize = 10_000;
 
 /// No answer to a query is longer.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
-/// What an archive answered.
+/// Result of a C-FIND query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FindResult {
     pub matches: Vec<QueryMatch>,
-    /// There are more than are asked for in one go.
+    /// The archive has more matches than are taken from one query.
     pub cut_off: bool,
 }
 

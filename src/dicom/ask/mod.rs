@@ -1,4 +1,4 @@
-//! What is asked of other nodes over DIMSE: echoes, queries, and to store instances.
+//! Requests to other nodes over DIMSE: C-ECHO, C-FIND and C-STORE.
 
 pub(in crate::dicom) mod find;
 pub(in crate::dicom) mod query;

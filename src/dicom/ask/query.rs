@@ -1,4 +1,4 @@
-//! What is asked of an archive, and what it answers (PS3.4 annex C, Study Root).
+//! Queries to an archive, and its matches (PS3.4 annex C, Study Root).
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 use crate::dicom_file::part10::FileHead;
 use crate::imaging::Part10File;
 
-/// What one answer is about.
+/// Query/Retrieve Level: the kind of entity that one match describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueryLevel {
     Study,
@@ -30,7 +30,7 @@ impl QueryLevel {
         }
     }
 
-    /// What an answer tells unless more is asked for.
+    /// Attributes returned for a match unless more are asked for.
     pub(in crate::dicom) fn told(self) -> &'static [Tag] {
         match self {
             QueryLevel::Study => &[
@@ -80,7 +80,7 @@ impl DimseQuery {
         DimseQuery { level, keys: vec![(tags::STUDY_INSTANCE_UID, study_instance_uid.to_owned())] }
     }
 
-    /// What must match, by keyword.
+    /// Matching keys and their values, by keyword.
     pub(in crate::dicom) fn named(&self) -> Vec<(String, String)> {
         self.keys.iter().map(|(tag, value)| (keyword(*tag), value.clone())).collect()
     }
@@ -158,7 +158,7 @@ impl QueryMatch {
         self.0.iter().find(|(own, _)| *own == tag).map_or("", |(_, text)| text)
     }
 
-    /// What the archive tells, by keyword.
+    /// Attributes that the archive returned, by keyword.
     pub fn told(&self) -> Vec<(String, serde_json::Value)> {
         let named = self.0.iter().map(|(tag, text)| (keyword(*tag), serde_json::Value::from(text.as_str())));
         named.collect()

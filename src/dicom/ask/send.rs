@@ -1,8 +1,8 @@
 //! The storage user: sends DICOM files to a node, and looks at every answer.
 //!
-//! For each SOP class every transfer syntax that could be sent is proposed in a context of its own, so
-//! that the choice is ours: an object goes as it is where the destination takes it so, and is
-//! converted otherwise. What fits in no way is not sent, and told.
+//! For each SOP class every transfer syntax that could be sent is proposed in a context of its own, so that
+//! the choice is ours: an object goes as it is where the destination takes it so, and is converted otherwise.
+//! Objects that fit no accepted context are not sent, and reported.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -22,7 +22,7 @@ use crate::dicom::wire::command::CommandSet;
 use crate::dicom::wire::send_error::{SendCause, SendError, SendStage};
 use crate::dicom_file::encoding::is_native;
 
-/// What became of one object.
+/// A sent object and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SentObject {
     pub name: String,
@@ -54,7 +54,7 @@ pub enum SendOutcome {
         status: DimseStatus,
         comment: String,
     },
-    /// It broke off while this was on its way. That may be this one's doing.
+    /// The association failed while this object was being sent. The object may be the cause.
     Unanswered,
     /// Not sent: the destination takes no objects of this class in this transfer syntax, or in one that it
     /// could be converted to.
@@ -62,7 +62,7 @@ pub enum SendOutcome {
         sop_class_uid: String,
         transfer_syntax_uid: String,
     },
-    /// Not sent: it would have to be converted, and cannot be.
+    /// Not sent: the object would have to be converted, and cannot be.
     NotConverted {
         transfer_syntax_uid: String,
         reason: String,

@@ -1,8 +1,8 @@
 //! The commitments that we have asked destinations for, until their outcomes are known and used.
 //!
-//! A destination may take hours: who waited in vain finds the outcome at the next try, and does not ask
-//! again meanwhile. What is known of an object counts, whichever transaction it was told in. So many
-//! transactions are remembered; then the oldest ones are forgotten, and would be asked for again.
+//! A destination may take hours: a delivery that waited in vain finds the outcome at its next try, and does
+//! not ask again meanwhile. An object's outcome counts, whichever transaction reported it. The number of
+//! remembered transactions is limited; objects of the oldest ones would be asked for again.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard};
@@ -28,24 +28,25 @@ type CommitmentKey = (String, String);
 #[derive(Debug, Default)]
 struct CommitmentState {
     transactions: BTreeMap<String, Vec<CommitmentKey>>,
-    /// Their UIDs, the oldest first.
+    /// UIDs of the transactions, the oldest first.
     order: VecDeque<String>,
     objects: BTreeMap<CommitmentKey, RequestedObject>,
-    /// Nobody listens any more.
+    /// The listener has stopped, so no outcome can arrive any more.
     closed: bool,
 }
 
 #[derive(Debug)]
 struct RequestedObject {
-    /// The last one in which it was asked for, and when.
+    /// UID of the latest transaction that asked for the object; `at` is its time.
     transaction: String,
     at: Instant,
-    /// Safe, or the reason why not, once that is known.
+    /// Committed, or the failure reason; `None` until the report arrives.
     outcome: Option<Result<(), u16>>,
 }
 
 impl RequestedCommitments {
-    /// Those of the objects that are to be asked for: of the others the outcome is known or on its way.
+    /// Objects for which commitment is still to be requested: the others have an outcome, or a recent
+    /// request.
     pub(in crate::dicom) fn unasked(
         &self,
         node: &str,
@@ -84,15 +85,15 @@ impl RequestedCommitments {
         }
     }
 
-    /// It was not asked for after all.
+    /// Removes a transaction whose request could not be sent.
     pub(in crate::dicom) fn forget(&self, transaction: &str) {
         let mut asked = self.lock();
         asked.order.retain(|one| one != transaction);
         asked.forget(transaction);
     }
 
-    /// Notes an outcome, also one that comes late. Gives whether somebody had asked. What is not named
-    /// in it is not committed to.
+    /// Notes an outcome, also one that comes late. Gives whether the transaction was known. Objects that the
+    /// outcome does not name are not committed to.
     pub(in crate::dicom) fn settle(&self, transaction: &str, outcome: &CommitmentOutcome) -> bool {
         let mut asked = self.lock();
         let Some(keys) = asked.transactions.get(transaction).cloned() else { return false };
@@ -109,8 +110,8 @@ impl RequestedCommitments {
         true
     }
 
-    /// Waits until the outcome of all the objects is known, which is then used up. `None` if it is not in
-    /// time, or nobody listens for it any more.
+    /// Waits until the outcome of all objects is known, and removes it. `None` if it does not arrive in time,
+    /// or the listener has stopped.
     pub(in crate::dicom) fn wait(
         &self,
         node: &str,
@@ -124,7 +125,7 @@ impl RequestedCommitments {
         asked.is_known(&keys).then(|| asked.take(&keys, references))
     }
 
-    /// Nobody listens any more: no outcome comes, and none is waited for.
+    /// Ends all waits: the listener has stopped, so no outcome can arrive.
     pub(in crate::dicom) fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_all();
@@ -165,7 +166,7 @@ impl CommitmentState {
         }
     }
 
-    /// What has been asked for once more since stays.
+    /// Removes a transaction. Objects that a later transaction asked for again stay.
     fn forget(&mut self, transaction: &str) {
         for key in self.transactions.remove(transaction).unwrap_or_default() {
             if self.objects.get(&key).is_some_and(|object| object.transaction == transaction) {

@@ -30,7 +30,7 @@ use super::transaction::{
 pub(in crate::dicom) struct CommitmentReports {
     inbox: PathBuf,
     folder: PathBuf,
-    /// Whom we can call, by AE title.
+    /// Nodes that a report can be sent to, by AE title.
     nodes: BTreeMap<String, DimseNode>,
     waiting: Mutex<Vec<CommitmentReport>>,
 }
@@ -41,13 +41,12 @@ struct CommitmentReport {
     transaction: CommitmentTransaction,
     #[serde(skip)]
     tries: u32,
-    /// It is not tried again before.
+    /// Earliest time of the next try.
     #[serde(skip, default = "Instant::now")]
     due: Instant,
 }
 
-/// A report is tried so often, with waits in between of which each is twice the one before: some hours in
-/// all.
+/// Most tries of a report. Each wait between two tries is twice the one before: some hours in all.
 const TRIES_MAX: u32 = 16;
 
 /// So many objects may be in the requests that wait: who asks for more is told to come again later.
@@ -91,7 +90,7 @@ impl CommitmentReports {
         Ok(())
     }
 
-    /// What of the objects is in the inbox.
+    /// Outcome of a transaction: the objects whose files are in the inbox are safe.
     pub fn outcome(&self, transaction: &CommitmentTransaction) -> io::Result<CommitmentOutcome> {
         let wanted = transaction.references.iter().map(|one| one.sop_instance_uid.as_str()).collect();
         let kept = kept(&self.inbox, &wanted)?;
@@ -105,7 +104,7 @@ impl CommitmentReports {
         Ok(outcome)
     }
 
-    /// Reports outcomes until the stop. What cannot be reported is tried again, also by the next process.
+    /// Reports outcomes until the stop. Failed reports are tried again, also by the next process.
     pub fn serve(&self, stop: &StopHandle, tell_of: &(dyn Fn(&ReceiverEvent) + Sync)) {
         while !stop.wait(LOOK) {
             let due = take_due(&mut self.lock(), Instant::now());

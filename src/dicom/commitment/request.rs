@@ -1,4 +1,4 @@
-//! What is said about commitments to another node, on associations of our own.
+//! Storage commitment messages to other nodes, on associations that flow opens.
 
 use std::time::{Duration, Instant};
 

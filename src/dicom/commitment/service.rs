@@ -1,4 +1,4 @@
-//! What serves storage commitment: those that others ask us for, and outcomes of those that we asked for.
+//! Storage commitment service: handles requests from other nodes, and the outcomes of our own requests.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,9 +12,9 @@ use super::reports::CommitmentReports;
 
 /// Both sides of commitment, as an association needs them.
 pub(in crate::dicom) struct CommitmentService {
-    /// Those that we have asked for.
+    /// Commitments requested from other nodes.
     pub asked: Arc<RequestedCommitments>,
-    /// Those that we are asked for.
+    /// Reports owed for the commitments that other nodes request from us.
     pub reports: CommitmentReports,
 }
 

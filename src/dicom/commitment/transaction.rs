@@ -28,7 +28,7 @@ pub struct ObjectReference {
     pub sop_instance_uid: String,
 }
 
-/// What somebody has been asked to commit to.
+/// A storage commitment transaction: its UID, and the objects to commit to.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(in crate::dicom) struct CommitmentTransaction {
     pub uid: String,
@@ -136,7 +136,7 @@ fn reference(item: &HeaderElements) -> Option<ObjectReference> {
     is_named.then_some(ObjectReference { sop_class_uid, sop_instance_uid })
 }
 
-/// A UID is of digits and dots. What is not even ASCII could not be written into an outcome.
+/// Whether a UID can be written into an outcome: UIDs are digits and dots, so text that is not ASCII cannot.
 fn can_be_told(uid: &str) -> bool {
     !uid.is_empty() && uid.is_ascii()
 }

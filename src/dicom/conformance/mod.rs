@@ -56,7 +56,7 @@ fn constants() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// What holds for those that we call, unless the site says otherwise.
+/// Defaults for the nodes and services that flow calls.
 fn peers() -> Vec<(&'static str, String)> {
     let node: DimseNode = "PEER@localhost:104".parse().expect("it has the form of one");
     let service: web::WebNode = "http://localhost".parse().expect("it has the form of one");

@@ -66,7 +66,7 @@ fn number(uid: &str) -> Vec<u64> {
     uid.split('.').map(|part| part.parse().unwrap_or(u64::MAX)).collect()
 }
 
-/// What an operation is answered with, and why.
+/// Statuses that flow returns, and when.
 const GIVEN: [(DimseStatus, &str); 12] = [
     (DimseStatus::SUCCESS, "the instance is on the disk; the request is agreed to"),
     (DimseStatus::PROCESSING_FAILURE, "a report tells the outcome of a commitment that was not asked for"),
@@ -95,7 +95,7 @@ pub fn given_statuses() -> String {
     rows(GIVEN.map(|(status, when)| [code(status), status.meaning().to_owned(), when.to_owned()]))
 }
 
-/// What destinations answer, and one number where it is a range.
+/// Statuses that destinations return: the text of the table, and one number of each range.
 const TAKEN: [(&str, u16); 19] = [
     ("0000", 0x0000),
     ("0001", 0x0001),

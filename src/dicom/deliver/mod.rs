@@ -106,7 +106,8 @@ pub const SOP_CLASS_UID: &str = "sop_class_uid";
 struct OpenedObjects {
     objects: Vec<DicomObject>,
     refused: Vec<PartAnswer>,
-    /// Of those that cannot be read now. The store is local, so that is nothing about them.
+    /// Error of the objects that cannot be read now. The store is local, so the error says nothing about the
+    /// objects.
     trouble: Option<DeliveryTrouble>,
 }
 

@@ -14,12 +14,13 @@ pub enum ObjectTarget {
     Node(Box<DimseNode>),
     /// A DICOMweb service, by STOW-RS.
     Web(Box<web::WebNode>),
-    /// Whoever sent the request: its node, by the AE title that it called itself by.
+    /// The sender of the request: the node with its calling AE title.
     Sender(BTreeMap<String, DimseNode>),
 }
 
 impl ObjectTarget {
-    /// Whether the response to a request goes there at all: what no node has sent has no sender.
+    /// Whether the response to a request goes to this target. Studies without a calling AE title have no
+    /// sender.
     pub(super) fn concerns(&self, request: &Request) -> bool {
         match self {
             ObjectTarget::Node(_) | ObjectTarget::Web(_) => true,

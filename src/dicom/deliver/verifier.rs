@@ -11,16 +11,16 @@ use crate::dicom::{DicomObject, DimseNode, OutcomeChannel, RequestedCommitments,
 /// it gives, or is not safe, is looked for once more, and then sent again.
 pub type ObjectVerifier = Arc<dyn Fn(&[DicomObject]) -> Result<Vec<ObjectFinding>, String> + Send + Sync>;
 
-/// What was found out of one object.
+/// Result of verifying one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectFinding {
     pub sop_instance_uid: String,
-    /// Why it is not safe, if it is not.
+    /// The reason if the object is not safe.
     pub safe: Result<(), String>,
 }
 
-/// Of a peer that calls back, the outcome is waited for so long. What comes later is found at the next try,
-/// and meanwhile others are sent.
+/// Longest wait for the outcome from a peer that reports on an association of its own. A later outcome is
+/// found at the next try, and meanwhile other responses are sent.
 const CALL_TIME: Duration = Duration::from_secs(5);
 
 /// The node commits to the objects. `commitments` is where outcomes are awaited that come to our listener,

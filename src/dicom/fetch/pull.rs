@@ -1,8 +1,8 @@
 //! Studies asked for, one after the other, from a list: for reprocessing.
 //!
-//! An archive is asked which studies fit (C-FIND), and each is fetched through the front door: on the
-//! association that asks for it (C-GET), or by letting the archive send it to our listener (C-MOVE).
-//! What fails is tried again, and in the end told; it holds up no other study.
+//! An archive is asked which studies match (C-FIND), and each is fetched through the instance intake: on the
+//! association that asks for it (C-GET), or by letting the archive send it to our listener (C-MOVE). A failed
+//! study is tried again, and reported if all tries fail; it holds up no other study.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -27,7 +27,7 @@ use crate::dicom::wire::send_error::SendError;
 
 use super::retrieval::{FetchResult, get_study, move_study};
 
-/// What to fetch, from where, and how.
+/// Settings of a pull: the studies to fetch, the archive, and the method.
 #[derive(Clone, Debug)]
 pub struct StudyPull {
     pub from: PullArchive,
@@ -248,7 +248,7 @@ fn get(
     fetched
 }
 
-/// What an archive has sent without a failure is all that it has.
+/// Notes the study's count: an archive that reports no failure has sent all its instances.
 fn tell_count(intake: &InstanceIntake, study: &str, fetched: FetchResult) {
     if fetched.failed == 0 && fetched.sent > 0 {
         intake.studies.told(study, fetched.sent);

@@ -22,7 +22,7 @@ use crate::dicom::wire::association::{
 use crate::dicom::wire::command::{CommandSet, PendingResponses};
 use crate::dicom::wire::send_error::{SendCause, SendError};
 
-/// What came of asking for a study's instances.
+/// Result of retrieving a study.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FetchResult {
     /// How many the archive says it has sent; with a warning counts as sent.
@@ -65,8 +65,8 @@ pub fn move_study(
     })
 }
 
-/// Lets an archive send a study on the association on which it is asked for (C-GET), through our
-/// door. The visitor is still there afterwards.
+/// Lets an archive send a study on the association on which it is asked for (C-GET), through the instance
+/// intake. The sender's session stays open afterwards.
 ///
 /// # Errors
 /// As [`find`].
@@ -136,8 +136,8 @@ fn serve_until_answered(
     }
 }
 
-/// The SOP classes of a study, which must be proposed to get it; as far as it is not told, those that are
-/// usual.
+/// SOP classes of a study, to be proposed for retrieving it; the usual ones if the archive does not tell
+/// them.
 fn classes(node: &DimseNode, study_instance_uid: &str) -> Result<Vec<String>, SendError> {
     let mut classes = BTreeSet::new();
     // The whole hierarchy is asked: archives answer at the level of instances only below a series.

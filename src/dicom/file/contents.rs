@@ -34,14 +34,14 @@ pub fn contents(file: &[u8]) -> Result<Value, DataSetError> {
 struct ContentTree {
     /// From the outermost to the innermost; the first is the file's own data set.
     open: Vec<TreeLevel>,
-    /// Whose value comes next.
+    /// Element whose value is read next.
     element: (Tag, VR),
     order: Endianness,
     /// Fragments of pixels are items without a data set.
     in_pixels: bool,
 }
 
-/// What has begun and not ended.
+/// A data set or a list of values that has begun and not ended.
 enum TreeLevel {
     Set { elements: Vec<(Value, Value)>, character_set: CharacterSet },
     List { keyword: String, parts: Vec<Value> },
@@ -91,7 +91,7 @@ impl ContentTree {
         self.add(keyword(tag), plain(vr, bytes, self.order, self.character_set()));
     }
 
-    /// That of the innermost data set, which unless it says so has the one around it.
+    /// Character set of the innermost data set. A data set that declares none inherits the enclosing one's.
     fn character_set(&self) -> CharacterSet {
         let sets = self.open.iter().rev();
         let mut sets = sets.filter_map(|level| match level {

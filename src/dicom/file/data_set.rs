@@ -23,7 +23,7 @@ const TOKENS_MAX: usize = 5_000_000;
 
 /// A file whose head has been read.
 pub(in crate::dicom) struct DataSet<'a> {
-    /// That of the data set as it is here: not deflated.
+    /// File head that fits the bytes here: a deflated data set has been inflated.
     pub head: FileHead,
     pub syntax: &'static TransferSyntax,
     bytes: Cow<'a, [u8]>,

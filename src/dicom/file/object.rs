@@ -26,12 +26,12 @@ enum ObjectSource {
 pub enum ObjectError {
     #[error("{name} is not a DICOM file with SOP class, SOP instance and transfer syntax in its head")]
     NotDicom { name: String },
-    /// Which may pass.
+    /// A read error, which may be temporary.
     #[error("{name} could not be read: {source}")]
     Unreadable { name: String, source: io::Error },
 }
 
-/// A head is looked for in as many bytes of a file. A real one has some hundred.
+/// Longest part of a file in which the head is looked for. Real heads have some hundred bytes.
 const HEAD_BYTES_MAX: u64 = 64 << 10;
 
 impl DicomObject {
@@ -74,7 +74,7 @@ impl DicomObject {
         }
     }
 
-    /// What the sender calls it.
+    /// The object's name for messages, as the caller gave it.
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -1,4 +1,4 @@
-//! One study being received: what of it is here, who sends it, and what becomes of it.
+//! One study being received: its instances, its senders, and its completion.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -21,11 +21,11 @@ pub(in crate::dicom) struct ArrivingStudy {
     pub folder: PathBuf,
     /// By file name, which says UID and digest: the same instance sent twice is there once.
     pub instances: BTreeMap<String, StudyInstance>,
-    /// Those who are sending it, by number: since when.
+    /// Senders with an open session that brought an instance of the study, by session number: since when.
     pub open_senders: BTreeMap<u64, Instant>,
-    /// Those of them who have gone on to another study.
+    /// Open senders that have begun with another study.
     pub elsewhere: BTreeSet<u64>,
-    /// When the last one broke off whose instances nobody has sent again since.
+    /// When the last session was aborted, unless a session that began later has ended normally since.
     pub broken_at: Option<Instant>,
     /// How many instances are on their way into the folder.
     pub moving: usize,
@@ -61,7 +61,7 @@ impl ArrivingStudy {
         }
     }
 
-    /// A visitor brings an instance of it.
+    /// Notes that a sender brings an instance of the study.
     pub fn enter(&mut self, sender: u64, now: Instant) -> io::Result<()> {
         self.elsewhere.remove(&sender);
         if self.open_senders.insert(sender, now).is_none() {
@@ -70,7 +70,8 @@ impl ArrivingStudy {
         Ok(())
     }
 
-    /// Notes who sends it: in its folder, too, so that results go back to the sender after a restart.
+    /// Notes the sender's AE titles, in the study's folder too: results go back to the sender after a
+    /// restart.
     pub fn name(&mut self, calling_ae: &str, called_ae: &str) -> io::Result<()> {
         let known = self.calling_aes.contains(calling_ae) && self.called_aes.contains(called_ae);
         if known || calling_ae.is_empty() {
@@ -82,7 +83,7 @@ impl ArrivingStudy {
         inbox::write_senders(&self.folder, &senders)
     }
 
-    /// A visitor has begun with another study, and may come back to this one.
+    /// Notes that a sender has begun with another study; it may come back to this one.
     pub fn go_on(&mut self, sender: u64) {
         if self.open_senders.contains_key(&sender) && self.elsewhere.insert(sender) {
             self.settle(SenderEnd::NextStudy, self.open_senders[&sender]);
@@ -101,7 +102,8 @@ impl ArrivingStudy {
         }
     }
 
-    /// One who broke off is made good by one who came after that, and not by one who was there before.
+    /// An aborted session is made good only by the normal end of a session that began after the abort: an
+    /// earlier one cannot have sent the missing instances again.
     fn settle(&mut self, left: SenderEnd, came: Instant) {
         let now = Instant::now();
         match self.broken_at {
@@ -111,12 +113,12 @@ impl ArrivingStudy {
         }
     }
 
-    /// Whether somebody is sending it.
+    /// Whether a sender is at work on the study.
     pub fn has_senders(&self) -> bool {
         self.open_senders.keys().any(|sender| !self.elsewhere.contains(sender))
     }
 
-    /// Whether an operator has said something.
+    /// Checks whether an operator has ordered the study to be handed over.
     pub fn look(&mut self) {
         self.standing.ordered |= inbox::is_ordered(&self.folder);
     }

@@ -1,9 +1,9 @@
 //! When a study is complete: the signals, and which of them decides.
 //!
-//! Nobody says in DICOM that a study is complete, so several signals are looked at, and the first safe
-//! one wins. Nothing is complete while one of its instances is on its way in, nor, but for the cap,
-//! while somebody is still sending. What is expected, and the count of the source, also hold back:
-//! without them a study waits, up to the cap, or as long as for a sender that broke off.
+//! DICOM has no message that says that a study is complete, so several signals are looked at, and the first
+//! safe one wins. No study is complete while one of its instances is being stored, nor, except by the cap,
+//! while a sender is at work on it. Expected series and the source's count also hold a study back: until they
+//! are met it waits, up to the cap, or as long as after an aborted association.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,49 +12,49 @@ use std::time::{Duration, Instant};
 
 use super::expected::ExpectedSeries;
 
-/// What tells that a study is complete.
+/// The reason why a study is taken to be complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CompletionSignal {
-    /// An operator has said so.
+    /// An operator ordered it.
     Operator,
-    /// The source has as many instances of it as are here.
+    /// All instances that the source counts have been received.
     Count,
-    /// The series that are expected are here, and nobody is sending.
+    /// The expected series have been received, and no sender is at work.
     ExpectedSeries,
-    /// The request over HTTP that brought it has ended.
+    /// The HTTP request that brought the study has ended.
     RequestEnd,
     /// The association has gone on to another study.
     NextStudy,
     /// The association was released.
     Released,
-    /// Nobody is sending, and nothing has come for a while.
+    /// No sender is at work, and no instance has arrived for `quiet_time`.
     QuietTime,
-    /// Its sender broke off, and has not come back for a while.
+    /// The sender aborted, and has not sent the study again within `broken_time`.
     BrokenOff,
-    /// What it lacks has not come for a while.
+    /// Missing instances or series have not arrived within `broken_time`.
     Lacking,
-    /// It has waited as long as it may.
+    /// The study has waited as long as the cap allows.
     Cap,
-    /// The receiver ends.
+    /// The receiver is stopping.
     End,
 }
 
 /// Asks a source for its count; `None` if it does not say. May take as long as a network does.
 pub type Counter = Arc<dyn Fn(&str, &BTreeSet<String>) -> Option<u64> + Send + Sync>;
 
-/// Which signals count, and how long to wait.
+/// Rules for when a study is complete: the signals that count, and the waits.
 #[derive(Clone, Debug)]
 pub struct CompletionRules {
-    /// Those that complete a study at once: none. Many senders use several associations for a study, or
-    /// requests of ten instances each. Without one of them the quiet time decides.
+    /// Signals that complete a study at once; none by default, because many senders use several associations
+    /// for a study, or requests of ten instances each. Without such a signal the quiet time decides.
     pub at_once: BTreeSet<CompletionSignal>,
-    /// How long nothing may have arrived: 5 s.
+    /// Time without a new instance after which a study is complete: 5 s.
     pub quiet_time: Duration,
-    /// How long a study whose sender broke off waits to be sent again: 10 min.
+    /// Time that a study whose sender aborted waits to be sent again: 10 min.
     pub broken_time: Duration,
     /// The series that a study must have.
     pub expected: Option<ExpectedSeries>,
-    /// No study waits longer than so, from its first instance on.
+    /// Longest wait of a study, from its first instance on.
     pub cap: Option<WaitLimit>,
 }
 
@@ -64,14 +64,14 @@ pub struct WaitLimit {
     pub then: WaitLimitAction,
 }
 
-/// What becomes of a study that has waited too long.
+/// Action on a study that has reached the cap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitLimitAction {
-    /// It is handed over as it is.
+    /// The study is handed over as it is.
     Proceed,
-    /// Its files are deleted, and that is told.
+    /// The study's files are deleted, and an event reports that.
     Discard,
-    /// It is told, and goes on waiting, for an operator or for what is missing.
+    /// An event reports the study, which goes on waiting for an operator or for what is missing.
     Wait,
 }
 
@@ -87,28 +87,28 @@ impl Default for CompletionRules {
     }
 }
 
-/// What is known of a study that is arriving.
+/// State of an arriving study, as far as its completion depends on it.
 #[derive(Clone, Debug)]
 pub(in crate::dicom) struct StudyStanding {
     pub first_arrival: Instant,
     pub last_arrival: Instant,
-    /// Instances of it are on their way into its folder.
+    /// Instances of the study are being moved into its folder.
     pub moving: bool,
-    /// Somebody is sending it.
+    /// A sender is at work on the study.
     pub has_senders: bool,
-    /// How the last of its senders left.
+    /// How the last session that sent the study ended.
     pub left: SenderEnd,
     pub instances: u64,
     pub count: InstanceCount,
-    /// The marks of what is expected that have been seen.
+    /// Marks of the expected series that have been seen.
     pub marks: u64,
-    /// An operator says that it is complete.
+    /// An operator has ordered the study to be handed over.
     pub ordered: bool,
-    /// That it has waited too long has been told.
+    /// An event has reported that the study reached the cap.
     pub cap_told: bool,
 }
 
-/// How a sender of a study went.
+/// How a session that sent a study ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::dicom) enum SenderEnd {
     Released,
@@ -120,9 +120,9 @@ pub(in crate::dicom) enum SenderEnd {
 /// How many instances the source has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::dicom) enum InstanceCount {
-    /// Nobody is asked.
+    /// No source is asked.
     Unasked,
-    /// The question is to be put as soon as nobody is sending.
+    /// The source is to be asked as soon as no sender is at work.
     Wanted,
     Asking,
     Known(u64),
@@ -130,7 +130,7 @@ pub(in crate::dicom) enum InstanceCount {
     Unknown,
 }
 
-/// What is to be done with a study, and when.
+/// The next action on a study.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::dicom) enum StudyVerdict {
     HandOver(CompletionSignal),
@@ -188,8 +188,8 @@ impl CompletionRules {
 }
 
 impl CompletionRules {
-    /// What comes late of a study that was complete lacks all that came before: it must not wait for ever,
-    /// and fill the receiver. With a cap, that decides.
+    /// Late instances of a study that was handed over can never complete the expected set, so they are
+    /// released after `broken_time` and do not fill the inbox. With a cap, the cap decides.
     fn lacking(&self, last_arrival: Instant) -> Option<(Instant, CompletionSignal)> {
         let wait = self.broken_time.max(self.quiet_time);
         self.cap.is_none().then_some((last_arrival + wait, CompletionSignal::Lacking))
@@ -208,7 +208,7 @@ impl SenderEnd {
 }
 
 impl CompletionSignal {
-    /// Its name in a request's attribute `complete_by`, and in settings.
+    /// The signal's name in a request's attribute `complete_by`, and in settings.
     pub fn name(self) -> &'static str {
         match self {
             CompletionSignal::Operator => "operator",

@@ -1,4 +1,4 @@
-//! What the receiver tells of itself while it works. No text made of it has a patient's data.
+//! Events that the receiver reports while it works. No text made of them has a patient's data.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -57,14 +57,14 @@ impl From<AssociationEnd> for SenderEnd {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReceiverEvent {
-    /// An association has been agreed on, or a request over HTTP is let in.
+    /// An association or an HTTP request has been accepted.
     Opened {
         session: IntakeSession,
         peer: SocketAddr,
         /// Empty over HTTP, which has no AE titles.
         calling_ae: String,
     },
-    /// A connection did not become an association, or a request over HTTP was not let in.
+    /// A connection, an association or an HTTP request was rejected.
     TurnedAway {
         peer: SocketAddr,
         reason: String,
@@ -107,7 +107,7 @@ pub enum ReceiverEvent {
         instances: usize,
         end: AssociationEnd,
     },
-    /// The sender of a study broke off, and receiving has ended: what has arrived stays in the inbox.
+    /// The sender of a study aborted, and the receiver has stopped: the received instances stay in the inbox.
     Kept {
         instances: usize,
         folder: PathBuf,
@@ -148,7 +148,7 @@ pub struct ArrivedInstance {
 }
 
 impl ReceiverEvent {
-    /// Whether somebody who runs the receiver should look at it.
+    /// Whether the event needs an operator's attention.
     pub fn is_warning(&self) -> bool {
         match self {
             ReceiverEvent::Opened { .. }

@@ -1,8 +1,8 @@
-//! Which series a study must have: `'Chest 1.0' and ('Lung*' or Modality = 'SR')`.
+//! Rule for the series that a study must have: `'Chest 1.0' and ('Lung*' or Modality = 'SR')`.
 //!
-//! A text in quotes is a Series Description, `Keyword = 'text'` another element of the top level. `*` and
-//! `?` stand for other letters; small and capital letters are the same. `and` binds tighter than `or`.
-//! What a rule looks for is found instance by instance: each gives the marks of the texts it fits.
+//! A text in quotes is a Series Description, `Keyword = 'text'` another element of the top level. `*` and `?`
+//! stand for other letters; small and capital letters are the same. `and` binds tighter than `or`. Matching
+//! is done instance by instance: each instance gets the marks of the texts that it fits.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -18,7 +18,7 @@ use crate::imaging::Part10File;
 /// A checked rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpectedSeries {
-    /// What is looked for; a mark each.
+    /// Texts to match, by the element that they are compared with; the index is the text's mark.
     texts: Vec<(Tag, String)>,
     rule: SeriesRule,
 }

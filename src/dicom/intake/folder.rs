@@ -1,7 +1,7 @@
 //! Studies in files and folders: any nesting, any names.
 //!
-//! Every file is read once, in parallel, for its digest and its header; of a file no more is in
-//! memory than its header can take. What is not a study's is told with the reason and left alone.
+//! Every file is read once, in parallel, for its digest and its header; of a file no more is in memory than
+//! its header can take. Files that belong to no study are reported with the reason and left alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -19,7 +19,7 @@ use super::instance::{HEADER_BYTES_MAX, StudyInstance, request};
 /// The attribute `source` of what was found.
 pub(in crate::dicom) const SOURCE: &str = "folder";
 
-/// What lies below some paths.
+/// The studies, and the skipped files, below some paths.
 #[derive(Debug, Default)]
 pub struct FolderContents {
     /// One request for each Study Instance UID, in the order of the UIDs.
@@ -92,7 +92,8 @@ pub fn find(paths: &[PathBuf]) -> Result<FolderContents, InputError> {
     Ok(FolderContents { studies, skipped })
 }
 
-/// The instances in a folder of received files. What is not a study's was not answered with success.
+/// The instances in a folder of received files. Files that belong to no study are ignored: their senders were
+/// not answered with success.
 ///
 /// # Errors
 /// If one cannot be read: without it the study would be answered in part.

@@ -194,7 +194,7 @@ impl InstanceReceipt {
     }
 }
 
-/// Who sent a study, by AE title, and by which titles they called us.
+/// AE titles of a study's senders, and the called AE titles that they used.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(in crate::dicom) struct StudySenders {
     pub calling: BTreeSet<String>,
@@ -214,7 +214,7 @@ pub(in crate::dicom) fn write_senders(folder: &Path, senders: &StudySenders) -> 
     fs::rename(&draft, folder.join(SENDERS))
 }
 
-/// Nobody, where that was not noted.
+/// Senders of the study in a folder; empty if they were not noted.
 pub(in crate::dicom) fn senders(folder: &Path) -> StudySenders {
     let text = fs::read(folder.join(SENDERS)).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_default()
@@ -222,8 +222,8 @@ pub(in crate::dicom) fn senders(folder: &Path) -> StudySenders {
 
 const RELEASED: &str = "released";
 
-/// Notes that nobody is sending a study any more. Without the note the next process waits longer
-/// for the rest of it, so it need not be synced.
+/// Marks that no sender is at work on a study. Without the mark the next process only waits longer for
+/// missing instances, so the mark need not be synced.
 pub(in crate::dicom) fn mark_released(folder: &Path) {
     if let Err(error) = File::create(folder.join(RELEASED)) {
         tracing::debug!(%error, "a study is not marked as released");

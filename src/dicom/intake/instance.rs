@@ -1,4 +1,4 @@
-//! What is known of one DICOM instance on its way in, and the request that a study's make.
+//! One received DICOM instance, and the request made of all instances of a study.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use crate::step::{AttributeValues, Digest, Item, Request};
 
 use super::inbox::claim;
 
-/// What stands before the pixels is looked for in as many bytes of a file.
+/// Longest part of a file in which the elements before the pixels are looked for.
 pub(in crate::dicom) const HEADER_BYTES_MAX: u64 = 64 << 20;
 
 /// One instance of a study: where its file lies and what a request says of it.
@@ -19,7 +19,7 @@ pub(in crate::dicom) struct StudyInstance {
     pub modality: String,
     pub series_description: String,
     pub study: StudyAttributes,
-    /// What of the expected series it fits.
+    /// Marks of the expected series that the instance fits.
     pub marks: u64,
 }
 
@@ -106,8 +106,8 @@ fn name(request: &Request) -> String {
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("_")
 }
 
-/// What of a text may stand in a file name on any system: at most 40 ASCII letters, digits and
-/// dashes. Other characters become a dash.
+/// A text reduced to what a file name may contain on any system: at most 40 ASCII letters, digits and dashes.
+/// Other characters become a dash.
 fn path_safe(text: &str) -> String {
     let safe = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '-' };
     let name: String = text.chars().map(safe).take(40).collect();

@@ -1,7 +1,8 @@
-//! The front door: every instance that comes in passes here, whoever brings it and however.
+//! Instance intake: the one way into the inbox, for every sender and every protocol.
 //!
-//! What is brought goes to disk as it comes. It is let in when it is read as far as its study, and
-//! when its file is where it stays; then there is a receipt, and success may be answered.
+//! An instance is written to disk while it is received. It is stored once its header has been read as far as
+//! the study's attributes and its file is in its final place; then there is a receipt, and the sender may be
+//! answered with success.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -27,12 +28,12 @@ use super::instance::{HEADER_BYTES_MAX, StudyInstance};
 use super::sender::InstanceSender;
 use super::studies::{ArrivingStudies, CountSource};
 
-/// What is let in, and when a study is complete.
+/// Rules for which instances are accepted, and when a study is complete.
 #[derive(Clone, Debug)]
 pub(in crate::dicom) struct IntakeRules {
     /// Where files lie.
     pub inbox: PathBuf,
-    /// With less free on its disk instances are refused.
+    /// Free bytes on the inbox's disk below which instances are refused.
     pub free_bytes_min: u64,
     pub instance_bytes_max: u64,
     /// Bytes received and not handed over yet.
@@ -41,15 +42,15 @@ pub(in crate::dicom) struct IntakeRules {
     pub counted: CountSource,
 }
 
-/// What all who bring instances share.
+/// State shared by all senders of instances.
 pub(in crate::dicom) struct InstanceIntake<'a> {
     pub rules: IntakeRules,
     pub inbox: StudyInbox,
     pub studies: ArrivingStudies,
     pub tell: &'a (dyn Fn(&ReceiverEvent) + Sync),
-    /// How many visits there have been.
+    /// Number of sessions so far.
     pub sessions: AtomicU64,
-    /// Held by who reads a header that is not short.
+    /// Lock held while a header that is not short is read.
     long_headers: Mutex<()>,
 }
 
@@ -231,7 +232,7 @@ impl<'a> InstanceIntake<'a> {
     }
 }
 
-/// What a file says of itself.
+/// Identity of a received instance, as its file states it.
 struct ReceivedIdentity {
     /// As its data set says, not what stands before it.
     head: FileHead,
@@ -239,7 +240,8 @@ struct ReceivedIdentity {
     study: StudyAttributes,
 }
 
-/// A file whose head says other than its data set would be found by nobody.
+/// Checks the UIDs of a received instance: all must be there, and the head and the data set must agree, or
+/// queries would not find the instance.
 fn check(
     announced: Option<&FileHead>,
     found: &FileHead,

@@ -1,8 +1,8 @@
 //! The studies being received, until each is complete.
 //!
-//! Who brings instances adds them, one thread takes what is complete; neither waits for the other, but
-//! no more than a number of bytes may wait between them. What arrives after a study is complete makes a
-//! new request.
+//! Senders add instances, and one thread takes the complete studies. Neither waits for the other, but only a
+//! limited number of bytes may wait between them. Instances that arrive after their study was handed over
+//! make a new request.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -23,7 +23,7 @@ pub(in crate::dicom) struct ArrivingStudies {
     state: Mutex<ArrivalState>,
     changed: Condvar,
     completion: CompletionRules,
-    /// What a new study's count is.
+    /// Initial count of a new study.
     count: InstanceCount,
     waiting_bytes_max: u64,
 }
@@ -46,15 +46,15 @@ pub(in crate::dicom) struct StudyFolder<'a> {
     pub folder: PathBuf,
 }
 
-/// What has become of a study.
+/// Outcome of a study's wait.
 pub(in crate::dicom) enum StudyOutcome {
     Complete(Request, CompletionSignal),
-    /// It has waited too long, and its files are to be deleted.
+    /// The study has reached the cap, and its files are to be deleted.
     Discard {
         instances: usize,
         folder: PathBuf,
     },
-    /// It has waited too long, and goes on waiting.
+    /// The study has reached the cap, and goes on waiting.
     Waits {
         instances: usize,
         folder: PathBuf,
@@ -67,7 +67,7 @@ pub(in crate::dicom) struct UncountedStudy {
     pub calling_aes: BTreeSet<String>,
 }
 
-/// How often it is looked whether an operator says something of a study that waits.
+/// Interval at which waiting studies are checked for an operator's order.
 const LOOK: Duration = Duration::from_millis(500);
 
 impl ArrivingStudies {
@@ -89,8 +89,8 @@ impl ArrivingStudies {
         self.lock().waiting_bytes < self.waiting_bytes_max
     }
 
-    /// The place for an instance of a study. From now on the study waits for the visitor's end; the visitor's
-    /// other studies do not, where its going on to the next one is a signal.
+    /// The folder for an instance of a study. From now on the study waits for the end of the sender's
+    /// session; the sender's other studies do not, where beginning the next study is a completion signal.
     pub fn place(
         &self,
         study_instance_uid: &str,
@@ -158,14 +158,14 @@ impl ArrivingStudies {
         state.waiting_bytes += size;
     }
 
-    /// A visitor has gone.
+    /// Notes that a sender's session has ended.
     pub fn leave(&self, sender: u64, left: SenderEnd) {
         self.lock().arriving.values_mut().for_each(|arriving| arriving.leave(sender, left));
         self.changed.notify_all();
     }
 
-    /// All visitors have gone and no more will come: what was released is complete at once. What
-    /// was broken off stays where it is ([`ArrivingStudies::kept`]).
+    /// Notes that all sessions have ended and no more will begin. Studies whose association was released are
+    /// complete at once; studies whose association was aborted stay in the inbox ([`ArrivingStudies::kept`]).
     pub fn end(&self) {
         self.lock().ended = true;
         self.changed.notify_all();
@@ -221,7 +221,8 @@ impl ArrivingStudies {
         }
     }
 
-    /// What the source of a study answered. More may have arrived since it was asked: then it is asked again.
+    /// Notes the count that a study's source answered. If instances have arrived since the source was asked,
+    /// it is asked again.
     pub fn counted(&self, uncounted: &UncountedStudy, count: Option<u64>) {
         let mut state = self.lock();
         if let Some(arriving) = state.arriving.get_mut(&uncounted.study_instance_uid)
@@ -270,7 +271,7 @@ impl ArrivingStudies {
 
 const NO_PANIC: &str = "nothing panics while it holds the studies";
 
-/// Who says how many instances a study has.
+/// Whether the source is asked for a study's number of instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::dicom) enum CountSource {
     BySource,

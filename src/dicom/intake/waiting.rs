@@ -1,4 +1,4 @@
-//! The studies in an inbox that are not complete, as somebody outside the receiver sees them.
+//! The studies in an inbox that are not complete, as seen from outside the receiver's process.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -44,7 +44,8 @@ pub fn waiting(inbox: &Path, known: &BTreeSet<PathBuf>) -> io::Result<Vec<Waitin
 }
 
 impl WaitingStudy {
-    /// What the first instance says; `None` if there is none yet, or the study has just been taken over.
+    /// A waiting study as its first instance describes it. `None` if there is no instance yet, or the study
+    /// has just been handed over.
     fn of(folder: PathBuf) -> io::Result<Option<WaitingStudy>> {
         let Ok(entries) = fs::read_dir(&folder) else { return Ok(None) };
         let paths: io::Result<Vec<PathBuf>> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
@@ -67,12 +68,12 @@ impl WaitingStudy {
         }))
     }
 
-    /// Whether somebody may call the study so.
+    /// Whether the name identifies the study.
     pub fn is_called(&self, name: &str) -> bool {
         !name.is_empty() && (self.study_instance_uid == name || self.names.iter().any(|own| own == name))
     }
 
-    /// Says that no more will come of it. The receiver sees that within a second.
+    /// Orders the study to be handed over as it is. The receiver notices the order within a second.
     ///
     /// # Errors
     /// If that cannot be noted in its folder.

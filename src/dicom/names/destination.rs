@@ -14,11 +14,11 @@ pub struct DimseNode {
     pub ae_title: AeTitle,
     /// `host:port`.
     pub address: String,
-    /// Our own title, `FLOW` unless set.
+    /// Calling AE title, `FLOW` unless set.
     pub calling_ae: AeTitle,
     /// How long to wait for the connection, and for each answer.
     pub wait_max: Duration,
-    /// With it, the connection is encrypted, and the node is believed by its certificate.
+    /// TLS settings: with them, the connection is encrypted, and the node's certificate must be trusted.
     pub tls: Option<tls::TlsClient>,
 }
 

@@ -1,4 +1,4 @@
-//! Which SOP classes are served: what the negotiation accepts and the conformance statement lists.
+//! SOP classes that are served: accepted in the negotiation and listed in the conformance statement.
 
 use dicom_dictionary_std::uids;
 
@@ -27,8 +27,8 @@ pub(in crate::dicom) fn is_served(uid: &str) -> bool {
     matches!(uid, uids::VERIFICATION | uids::STORAGE_COMMITMENT_PUSH_MODEL) || is_storage(uid)
 }
 
-/// What studies are made of in most places: proposed to an archive that does not say of what classes a
-/// study's objects are. Each takes two of the 128 contexts of an association.
+/// Common storage classes, proposed to an archive that does not tell the classes of a study's objects. Each
+/// takes two of the 128 contexts of an association.
 pub(in crate::dicom) const USUAL: [&str; 46] = [
     uids::CT_IMAGE_STORAGE,
     uids::ENHANCED_CT_IMAGE_STORAGE,

@@ -5,7 +5,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DimseStatus(pub u16);
 
-/// What a status means for the sender.
+/// Class of a status: its meaning for the sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusClass {
     Success,

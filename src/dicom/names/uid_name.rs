@@ -1,4 +1,4 @@
-//! What UIDs of the standard are called.
+//! Names of the standard's UIDs.
 
 use dicom_core::dictionary::{UidDictionary, UidDictionaryEntry};
 use dicom_dictionary_std::sop_class::StandardSopClassDictionary;
@@ -10,7 +10,7 @@ pub(in crate::dicom) fn of(uid: &str) -> String {
     name(uid).map_or_else(|| uid.to_owned(), |name| format!("{name} ({uid})"))
 }
 
-/// Its name alone.
+/// Name of a UID, without the UID.
 pub(in crate::dicom) fn name(uid: &str) -> Option<&'static str> {
     let class = StandardSopClassDictionary.by_uid(uid).map(|entry| entry.name());
     let syntax = || TransferSyntaxRegistry.get(uid).map(|syntax| syntax.name());

@@ -27,14 +27,15 @@ use super::server::StorageServer;
 use super::session::{secured, serve_association};
 use super::settings::ReceiveSettings;
 
-/// Receives studies until `stop` is requested, from whoever calls, and those that are asked for. Hands
-/// each to `on_study` when it is complete; first what an earlier process had received and not handed over.
+/// Receives studies until `stop` is requested, sent by callers or fetched on request. Hands each to
+/// `on_study` when it is complete; first the studies that an earlier process had received and not handed
+/// over.
 ///
 /// Where the settings say so, instances come over HTTP ([`web`]) and from watched folders as well.
 ///
-/// `on_study` runs in one thread and may block: then complete studies wait, up to
-/// `waiting_bytes_max`, and receiving goes on. At the stop, open associations are aborted; what was
-/// released before is handed over without waiting for quiet, what was broken off stays in the inbox.
+/// `on_study` runs in one thread and may block: then complete studies wait, up to `waiting_bytes_max`, and
+/// receiving goes on. At the stop, open associations are aborted. Studies of released associations are handed
+/// over without waiting for the quiet time; studies of aborted ones stay in the inbox.
 ///
 /// # Errors
 /// If the inbox cannot be made or lies in a watched folder, or a listener has no address.
@@ -86,10 +87,10 @@ pub fn serve(
     })
 }
 
-/// What serves beside the associations.
+/// A thread that receives instances in another way than by DIMSE.
 type Beside<'scope> = ScopedJoinHandle<'scope, io::Result<()>>;
 
-/// Starts what brings instances in other ways than by DIMSE; it runs until the stop.
+/// Starts the threads that receive instances in other ways than by DIMSE; they run until the stop.
 fn beside<'scope, 'a: 'scope>(
     scope: &'scope Scope<'scope, '_>,
     server: &'a StorageServer,
@@ -183,7 +184,7 @@ fn hand_over(intake: &InstanceIntake, stop: &StopHandle, mut on_study: impl FnMu
     }
 }
 
-/// Asks the sources of studies that nobody is sending how many instances they have.
+/// Asks sources for the number of instances of the studies that no sender is at work on.
 fn count(StorageServer { settings, intake, .. }: &StorageServer) {
     let Some(count) = &settings.count else { return };
     let mut away_until = None;
@@ -276,7 +277,7 @@ fn serve_connection<'scope, 'a: 'scope>(
     Ok(())
 }
 
-/// Whatever fails here, the peer notices by itself.
+/// Rejects a connection. Errors are ignored: the peer notices them by itself.
 fn turn_away(settings: &ReceiveSettings, stream: TcpStream) {
     let silence_max = settings.idle_time_max.min(Duration::from_secs(5));
     let settings = ReceiveSettings { idle_time_max: silence_max, ..settings.clone() };
@@ -308,7 +309,8 @@ impl ConnectionSlots {
         Ok(Some(ConnectionSlot { slots: self, number }))
     }
 
-    /// Ends what every guest is waiting for: it then sees a closed connection, and can still send.
+    /// Ends the wait for each peer's next message: reading then finds a closed connection, and sending still
+    /// works.
     fn shut_down(&self) {
         for stream in self.lock().values() {
             // A peer that is gone already needs no sending off.

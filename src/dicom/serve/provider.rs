@@ -1,7 +1,7 @@
-//! What is provided on an association: C-ECHO, C-STORE, and storage commitment.
+//! Services provided on an association: C-ECHO, C-STORE, and storage commitment.
 //!
-//! Commands and data sets go in as they are heard, answers come out: who holds the association sends
-//! them. So the same is provided to who calls us, and to an archive that we have asked for a study.
+//! Commands and data sets go in as they are received, and responses come out; the owner of the association
+//! sends them. So callers, and an archive that was asked for a study by C-GET, get the same services.
 
 use crate::dicom::commitment::service::CommitmentService;
 use crate::dicom::commitment::transaction::{
@@ -42,11 +42,11 @@ enum DataSetSink {
     },
     Memory(Vec<u8>),
     Nothing(InstanceRefusal),
-    /// It belongs to no question, so it has no answer.
+    /// The data set belongs to no request, so there is no response.
     Unasked,
 }
 
-/// What is due on the association.
+/// A response to be sent on the association.
 pub(in crate::dicom) struct DimseAnswer {
     pub context: u8,
     pub command: CommandSet,
@@ -77,17 +77,18 @@ impl<'a> ServiceProvider<'a> {
         }
     }
 
-    /// How many instances have been let in.
+    /// Number of instances stored.
     pub fn stored(&self) -> u64 {
         self.stored
     }
 
-    /// Whether nothing has been left half done: a peer that says no more has said all.
+    /// Whether no data set is half received and something has been stored: a peer that then falls silent is
+    /// done.
     pub fn is_idle(&self) -> bool {
         self.coming.is_none() && self.stored > 0
     }
 
-    /// What the end of the association means for the studies on it.
+    /// Ends the sender's session with the way the association ended.
     pub fn close(self, end: Result<(), AssociationError>) {
         let session = self.sender.session;
         let (end, reason) = match end {

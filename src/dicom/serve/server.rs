@@ -1,4 +1,4 @@
-//! What one run of the receiver has, for as long as it runs.
+//! State of one run of the receiver.
 
 use crate::dicom::commitment::service::CommitmentService;
 use crate::dicom::intake::instance_intake::InstanceIntake;

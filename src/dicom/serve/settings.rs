@@ -22,11 +22,11 @@ use crate::tls;
 pub struct ReceiveSettings {
     pub ae_title: AeTitle,
     pub called: CalledTitles,
-    /// Who may call; if nobody is named, everybody.
+    /// Callers that are accepted; if the list is empty, every caller is.
     pub callers: Vec<KnownCaller>,
-    /// With it, only encrypted connections are taken.
+    /// TLS settings; with them, only encrypted connections are accepted.
     pub tls: Option<tls::TlsServer>,
-    /// With it, instances are taken over HTTP too.
+    /// Web settings; with them, instances are received over HTTP too.
     pub web: Option<web::WebSettings>,
     /// Folders from which files are taken in.
     pub watched: Vec<WatchedFolder>,
@@ -92,7 +92,7 @@ impl ReceiveSettings {
         }
     }
 
-    /// What of it all ways in have in common.
+    /// Intake rules, which hold for instances from every protocol.
     pub(in crate::dicom) fn intake(&self) -> IntakeRules {
         IntakeRules {
             inbox: self.inbox.clone(),

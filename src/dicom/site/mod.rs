@@ -17,7 +17,7 @@ pub use node::{NodeAddress, NodeRetry, SiteNode, VerifyMethod};
 /// Reads `ae_title`, `dicom`, `web`, `watch`, `complete` and `nodes`.
 pub struct DicomSection;
 
-/// What a site's file says of DICOM.
+/// DICOM section of a site file.
 #[derive(Debug)]
 pub struct DicomSite {
     pub ae_title: Option<AeTitle>,
@@ -36,7 +36,7 @@ pub struct DicomSite {
 pub struct ListenerSettings {
     pub address: SocketAddr,
     pub security: ListenerSecurity,
-    /// Who may call; if nobody is named, everybody.
+    /// Callers that are accepted; if the list is empty, every caller is.
     pub callers: Vec<KnownCaller>,
     pub any_called_title: bool,
     pub associations_max: Option<usize>,
@@ -50,9 +50,9 @@ pub struct ListenerSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListenerSecurity {
     None,
-    /// We show our certificate.
+    /// TLS with a server certificate.
     Tls,
-    /// The caller shows one, too.
+    /// TLS with a client certificate, too.
     Mutual,
 }
 

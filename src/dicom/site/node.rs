@@ -14,13 +14,13 @@ use crate::site::SectionReader;
 pub struct SiteNode {
     pub address: NodeAddress,
     pub tls: bool,
-    /// How long to wait for it to connect, and to answer.
+    /// Longest wait for the connection, and for each answer.
     pub wait_max: Option<Duration>,
-    /// The file whose first line stands in the field `Authorization` of requests over HTTP.
+    /// File whose first line is the `Authorization` header of HTTP requests.
     pub authorization: Option<PathBuf>,
-    /// How it is found out that results are safe there.
+    /// Method to verify that the node has stored the results.
     pub verify: VerifyMethod,
-    /// What is said of how patiently results are sent there; `None`: as the command line says.
+    /// Retry policy for sending results to the node; `None`: that of the command line.
     pub retry: Option<NodeRetry>,
     pub windows: Vec<DeliveryWindow>,
     pub associations_max: Option<NonZero<usize>>,
@@ -35,11 +35,11 @@ pub enum NodeAddress {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VerifyMethod {
-    /// The node commits to them (storage commitment).
+    /// Storage commitment by the node.
     Commitment,
-    /// They are found there by a query, if the node answers queries.
+    /// A query that finds the results on the node, if it answers queries.
     Query,
-    /// Its answer to each instance is enough.
+    /// No check beyond the node's response to each instance.
     Nothing,
 }
 

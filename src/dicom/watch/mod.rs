@@ -1,13 +1,13 @@
 //! A watched folder: DICOM files that appear below it are taken in and removed.
 //!
-//! A file is taken when it has not changed for a while. Its copy in the inbox is synced before the file
-//! goes, so a kill at any instant loses nothing; at worst a file is taken twice, which changes nothing.
-//! What is not let in goes to `refused`, with a text beside it that says why. Left alone are empty
-//! files, names that begin with a dot or end in `.part` or `.tmp`, and whatever is neither file nor
-//! folder. Folders stay when they are empty: somebody may be about to fill them.
+//! A file is taken when it has not changed for a while. Its copy in the inbox is synced before the file goes,
+//! so a kill at any instant loses nothing; at worst a file is taken twice, which changes nothing. Refused
+//! files are moved to `refused`, each with a text beside it that gives the reason. Empty files, names that
+//! begin with a dot or end in `.part` or `.tmp`, and entries that are neither file nor folder are left alone.
+//! Empty folders stay: a sender may be about to fill them.
 //!
-//! Watching is looking again and again. Network shares, where scanners put their files, tell nobody
-//! of a change made by another machine.
+//! The folder is polled. Network shares, where scanners put their files, send no notification of a change
+//! made by another machine.
 
 mod place;
 
@@ -32,7 +32,8 @@ use place::{EntryKind, FileStamp, FolderHandle, mark_of};
 #[derive(Clone, Debug)]
 pub struct WatchedFolder {
     pub folder: PathBuf,
-    /// How long a file must not have changed: 2 s. Longer than the pauses of whoever writes.
+    /// Time for which a file must not have changed: 2 s. Must be longer than the pauses of the writing
+    /// program.
     pub settle_time: Duration,
     /// How often to look: every 500 ms. Together these should be less than the quiet time, or a study
     /// that is written slowly becomes several requests.
@@ -93,11 +94,11 @@ struct FolderWatcher<'a> {
     round: u64,
     /// While files are being taken, round after round.
     sender: Option<InstanceSender>,
-    /// By this visitor.
+    /// Instances that `sender` has brought.
     instances: u64,
     /// Whether a file has been dealt with in this round.
     has_moved: bool,
-    /// Since the last time it could not be looked into the folder.
+    /// Whether the last attempt to read the folder failed.
     is_blind: bool,
 }
 
@@ -109,13 +110,13 @@ struct SeenFile {
     round: u64,
 }
 
-/// What becomes of a file.
+/// Outcome of taking in a file.
 enum FileFate {
     Taken,
-    /// It is being written after all.
+    /// The file changed meanwhile: it is still being written.
     Changed,
     Refused(InstanceRefusal),
-    /// Not its fault: there is no room, or no right to read it.
+    /// To be tried later, for a reason outside the file: the disk is full, or the file may not be read.
     Later(InstanceRefusal),
 }
 
@@ -322,8 +323,8 @@ fn copy(file: &mut File, mut write: impl FnMut(&[u8])) -> io::Result<()> {
     }
 }
 
-/// Removes a file, unless the name is another one's by now: under a name that nobody else gives, it
-/// stays the one that is looked at.
+/// Removes a file, unless another file has taken its name meanwhile. The file is first renamed to a name that
+/// no other program uses, so that the file checked is the file removed.
 fn remove(place: &FolderHandle, name: &OsStr, mark: FileStamp) -> io::Result<()> {
     let own = free_name(place, OsStr::new(TAKEN))?;
     place.rename(name, place, &own)?;

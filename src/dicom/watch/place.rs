@@ -1,6 +1,5 @@
-//! A folder held open. What is named in it is in it, whatever becomes of its path meanwhile, and no
-//! link leads out of it: whoever may write into a watched folder may not make us read, or delete, what
-//! lies elsewhere.
+//! A folder held open. Names are resolved in it, even if its path changes meanwhile, and links out of it are
+//! not followed: write access to a watched folder must not allow making flow read or delete files elsewhere.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -14,7 +13,7 @@ use rustix::io::Errno;
 
 pub struct FolderHandle(OwnedFd);
 
-/// What a name stands for.
+/// Kind of a folder entry.
 pub enum EntryKind {
     Folder,
     File(FileStamp),
@@ -22,7 +21,7 @@ pub enum EntryKind {
     Odd,
 }
 
-/// By which it is seen that a file has changed. A network share has no better ones.
+/// Size and modification time, by which a change of a file is noticed. Network shares offer nothing better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileStamp {
     pub size: u64,
@@ -34,7 +33,7 @@ pub struct FileStamp {
 const READ: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
 
 impl FolderHandle {
-    /// The way to it may be by links.
+    /// Opens a folder; links in the path to it are followed.
     pub fn open(path: &Path) -> io::Result<FolderHandle> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(FolderHandle(rustix::fs::openat(CWD, path, flags, Mode::empty())?))
@@ -52,7 +51,7 @@ impl FolderHandle {
         }
     }
 
-    /// What is in it, at most so many.
+    /// Names of the folder's entries, at most `most` of them.
     pub fn names(&self, most: usize) -> io::Result<Vec<OsString>> {
         let mut names = Vec::new();
         for entry in Dir::read_from(&self.0)? {

@@ -1,4 +1,4 @@
-//! What a request over HTTP is answered with.
+//! Answers to HTTP requests.
 
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -19,7 +19,7 @@ pub const DICOM_JSON: &str = "application/dicom+json";
 const RETRY_AFTER_SECONDS: &str = "30";
 
 impl HttpAnswer {
-    /// A refusal of the whole request, with its reason for whoever looks into the sender's log.
+    /// A refusal of the whole request, with a reason that the sender can log.
     pub fn refusal(status: StatusCode, reason: impl Into<String>) -> HttpAnswer {
         let mut body = reason.into();
         body.push('\n');

@@ -35,7 +35,7 @@ pub enum WebServiceCause {
     Unreadable(String),
     #[error("the connection broke: {0}")]
     Broken(String),
-    /// It is too busy (503, 429), and may have said for how long.
+    /// The service is too busy (503, 429), and may have said when to ask again.
     #[error("it wants to be asked again later (status {status})")]
     Later { status: u16, after: Option<Duration> },
     #[error("it refuses, with status {status}{}", colon(.reason))]
@@ -44,13 +44,13 @@ pub enum WebServiceCause {
     NotUnderstood(String),
     #[error("there are more than {0} answers")]
     TooMany(usize),
-    /// Who was to take what it sent could not.
+    /// The receiver of the answer's body failed, not the service.
     #[error("{0}")]
     NotTaken(String),
 }
 
 impl WebServiceCause {
-    /// Nobody is there, or not for us: so it is for every other question.
+    /// Whether the service is absent or refuses us, so that every other request would fail too.
     pub fn is_absence(&self) -> bool {
         match self {
             WebServiceCause::Unresolved(_)
@@ -69,7 +69,7 @@ impl WebServiceCause {
 }
 
 impl WebServiceError {
-    /// What the reader can do.
+    /// Advice to the operator.
     pub fn remedy(&self) -> String {
         let node = &self.node;
         match &self.cause {

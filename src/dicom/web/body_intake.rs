@@ -18,20 +18,20 @@ use super::order::{BodyForm, DICOM};
 use super::pace::BodyError;
 use super::store_response::{InstanceReference, StoreResponse};
 
-/// What comes of a body.
+/// The next piece of a body.
 pub enum BodyChunk {
     Bytes(Bytes),
-    /// It is whole.
+    /// The body is complete.
     End,
     Broken(BodyError),
 }
 
-/// What became of a body.
+/// Result of taking in a body.
 pub struct BodyResult {
     pub response: StoreResponse,
     /// Instances that were refused for their size.
     pub too_large: usize,
-    /// Whether it came to its end.
+    /// Whether the body was received to its end.
     pub end: Result<(), BodyError>,
 }
 
@@ -56,7 +56,8 @@ struct IncomingInstance {
     size: u64,
 }
 
-/// The head of a file is short, unless somebody plays tricks: then the failure has no name.
+/// Bytes of an instance that are kept to name it in a refusal. File heads are short; if a crafted one is
+/// longer, the failure is listed without its UID.
 const BEGINNING_BYTES: usize = 4 << 10;
 
 impl<'a> BodyIntake<'a> {
@@ -173,7 +174,7 @@ impl<'a> BodyIntake<'a> {
         }
     }
 
-    /// What the end of the body means for the studies in it.
+    /// Ends the sender's session: a complete body counts as a released association, a broken one as aborted.
     fn leave(&self, body: &Result<(), BodyError>) {
         let session = self.sender.session;
         let (end, reason) = match body {

@@ -31,7 +31,7 @@ use super::ask_error::WebServiceCause;
 use super::pace::TimedBody;
 use super::quick_ack::QuickAckStream;
 
-/// What is asked.
+/// A request to a DICOMweb service.
 pub struct HttpQuestion {
     pub method: Method,
     /// Below the node's path, with the query.
@@ -48,7 +48,7 @@ pub struct HttpReply {
     runtime: Runtime,
 }
 
-/// Longer reasons of a refusal are nobody's to read.
+/// Longest reason of a refusal that is kept.
 const REASON_BYTES_MAX: usize = 4 << 10;
 
 /// Asks, and waits for the head of the answer.

@@ -13,11 +13,11 @@ use super::answer::DICOM_JSON;
 use super::ask_error::{WebServiceCause, WebServiceError};
 use super::client::{BodyPieces, HttpQuestion, ask};
 
-/// What is looked for.
+/// A QIDO-RS query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WebQuery {
     pub level: WebLevel,
-    /// Only those of this study, and of this series of it.
+    /// Restriction to one study, and to one series of it.
     pub study_instance_uid: Option<String>,
     pub series_instance_uid: Option<String>,
     /// Attributes, by keyword or tag, and what they must be: `("AccessionNumber", "4711")`.
@@ -34,7 +34,7 @@ pub enum WebLevel {
     Instances,
 }
 
-/// What was found: a data set in the DICOM JSON model (PS3.18 annex F).
+/// One match: a data set in the DICOM JSON model (PS3.18 annex F).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebMatch(Map<String, Value>);
 

@@ -15,7 +15,7 @@ use super::order::StoreOrder;
 use super::pace::BodyError;
 use super::store_response::StoreResponse;
 
-/// A request that has been let in: where its body comes from, and where its answer goes.
+/// An accepted request: where its body comes from, and where its answer goes.
 pub struct WebJob {
     pub peer: SocketAddr,
     pub order: StoreOrder,
@@ -23,7 +23,7 @@ pub struct WebJob {
     pub answer: oneshot::Sender<HttpAnswer>,
 }
 
-/// Does a job to its end. Who asked may be gone by then, and need not be answered.
+/// Does a job to its end. If the client has disconnected by then, there is no answer.
 pub fn take_in(intake: &InstanceIntake, parts_max: usize, job: WebJob) {
     let WebJob { peer, order, mut body, answer } = job;
     let session = intake.session(SessionKind::Web);

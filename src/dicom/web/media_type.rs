@@ -1,6 +1,6 @@
 //! Media types with their parameters, as header fields have them (RFC 9110 8.3).
 
-/// What a `Content-Type` says, in lower case but for the values of parameters.
+/// A parsed `Content-Type`, in lower case except for the values of parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MediaType {
     pub name: String,

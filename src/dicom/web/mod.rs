@@ -1,12 +1,11 @@
 //! DICOMweb, both sides (PS3.18); the only place that speaks HTTP.
 //!
-//! Served is STOW-RS, which is storing: `POST {base}/studies` and `POST {base}/studies/{uid}`. Asked of
-//! others are STOW-RS, QIDO-RS and WADO-RS.
+//! The server provides STOW-RS: `POST {base}/studies` and `POST {base}/studies/{uid}`. The client uses
+//! STOW-RS, QIDO-RS and WADO-RS.
 //!
-//! HTTP/1.1 only, on both sides, by hyper. Objects of hundreds of megabytes gain nothing from streams
-//! that share a connection, and other people's limits on those streams have lost instances before.
-//! What is async ends at the network: one thread holds all connections, and the disk is written by a
-//! few others.
+//! HTTP/1.1 only, on both sides, by hyper. Objects of hundreds of megabytes gain nothing from streams that
+//! share a connection, and other people's limits on those streams have lost instances before. Async code ends
+//! at the network: one thread holds all connections, and the disk is written by a few others.
 
 mod answer;
 mod ask_error;
@@ -47,23 +46,23 @@ pub(in crate::dicom) use {
     order::BodyForm,
 };
 
-/// How to receive over HTTP. How large an instance may be and how long a peer may be silent is the same as
-/// over DIMSE ([`super::ReceiveSettings`]); a caller is known here by its address alone, so those with an AE title
-/// do not count.
+/// Settings for receiving over HTTP. The limits on the size of an instance and on a peer's silence are those
+/// of DIMSE ([`super::ReceiveSettings`]). HTTP callers have no AE title, so only callers given by address
+/// alone are accepted.
 #[derive(Clone, Debug)]
 pub struct WebSettings {
     pub listener: Arc<TcpListener>,
     /// With it, only encrypted connections are taken.
     pub tls: Option<tls::TlsServer>,
-    /// Who may call, by address; if nobody is named, everybody.
+    /// Clients that may connect, by address; if the list is empty, every client may.
     pub callers: Vec<KnownCaller>,
-    /// What stands before `/studies`: `/dicom-web`.
+    /// Path before `/studies`: `/dicom-web`.
     pub base_path: String,
-    /// 64; what comes beyond them is closed.
+    /// Most open connections: 64. Further ones are closed.
     pub connections_max: usize,
-    /// Those whose instances are taken in at the same time; more are told to come again later: 8.
+    /// Most requests whose instances are received at the same time: 8. Further ones are answered "try later".
     pub requests_max: usize,
-    /// 10 000 in one request.
+    /// Most parts in one request: 10 000.
     pub parts_max: usize,
 }
 

@@ -16,7 +16,7 @@ pub struct MultipartReader {
     state: MultipartState,
 }
 
-/// What comes out.
+/// A piece of a multipart body, as the parser gives it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum MultipartPiece<'a> {
     /// A part begins.
@@ -33,7 +33,7 @@ pub struct PartHead {
     fields: Vec<(String, String)>,
 }
 
-/// Why a body cannot be read on. What came out before its last `Head` is whole.
+/// Reason why a body cannot be read further. All parts before its last `Head` are complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MultipartError {
     #[error("its media type names no boundary that can be read")]
@@ -71,11 +71,11 @@ const BOUNDARY_BYTES_MAX: usize = 1 << 10;
 
 const HEAD_BYTES_MAX: usize = 16 << 10;
 
-/// Blanks that may stand behind a boundary. Nobody writes any.
+/// Most blanks accepted after a boundary. Known senders write none.
 const PADDING_BYTES_MAX: usize = 128;
 
-/// Before the first boundary, and before that of a part without content, a line end has been read
-/// already that belongs to the delimiter: it is borrowed, and is nobody's content.
+/// Before the first boundary, and before that of a part without content, a line end has been read already
+/// that belongs to the delimiter: the parser counts it as borrowed, and it belongs to no part's content.
 const LINE_END: &[u8] = b"\r\n";
 
 impl MultipartReader {

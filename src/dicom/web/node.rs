@@ -19,16 +19,16 @@ pub struct WebNode {
     pub(super) path: String,
     /// How long to wait for the connection, and while nothing moves: 30 s.
     pub wait_max: Duration,
-    /// Whom to believe; without it, nobody at an `https` address is believed.
+    /// Trusted certificates; without them, no server at an `https` address is trusted.
     pub tls: Option<tls::TlsClient>,
     pub authorization: Option<AuthorizationValue>,
-    /// In one STOW request: 64 MiB, or one instance if it is larger.
+    /// Most bytes in one STOW request: 64 MiB, or one instance if it is larger.
     pub batch_bytes_max: u64,
-    /// In one STOW request: 200.
+    /// Most instances in one STOW request: 200.
     pub batch_instances_max: usize,
 }
 
-/// The value of the header field `Authorization`, for example `Bearer …`. It is shown to nobody else.
+/// The value of the header field `Authorization`, for example `Bearer …`. It appears in no log or message.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AuthorizationValue(pub String);
 

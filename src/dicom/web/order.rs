@@ -1,4 +1,4 @@
-//! What a request over HTTP asks for, told from its head alone.
+//! The operation that an HTTP request asks for, judged from its head alone.
 
 use std::net::IpAddr;
 

@@ -8,8 +8,8 @@ use tokio::time::{Instant, timeout};
 
 use super::multipart::MultipartError;
 
-/// A body being read. Within the time a peer may be silent there must come so many bytes, or the end:
-/// who sends a byte a second is cut off. Time in which nobody asks for bytes does not count.
+/// A body being read. A minimum of bytes, or the end, must arrive within the time that a peer may be silent:
+/// a peer that sends a byte a second is disconnected. Time in which no bytes are asked for does not count.
 pub struct TimedBody {
     body: Incoming,
     silence_max: Duration,

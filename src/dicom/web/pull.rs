@@ -1,5 +1,5 @@
-//! Fetches studies from DICOMweb services: what comes is taken in through the same door as what others
-//! send, and makes the same requests.
+//! Fetches studies from DICOMweb services. Fetched instances pass the same intake as received ones, and make
+//! the same requests.
 
 use crate::dicom::intake::event::SessionKind;
 use crate::dicom::intake::instance_intake::InstanceIntake;
@@ -14,11 +14,11 @@ use super::order::BodyForm;
 use super::pace::BodyError;
 use super::retrieve::{ask_for, parts};
 
-/// What of a study has come.
+/// Result of fetching a study.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PullResult {
     pub stored: usize,
-    /// Of those that were not let in, why.
+    /// Statuses of the instances that the intake refused.
     pub refused: Vec<DimseStatus>,
 }
 

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 pub struct QuickAckStream(TcpStream);
 
 impl QuickAckStream {
-    /// What fails here costs speed only.
+    /// Failures to set the option are ignored: they only cost speed.
     pub fn new(stream: TcpStream) -> QuickAckStream {
         let _ = stream.set_nodelay(true);
         QuickAckStream(stream)

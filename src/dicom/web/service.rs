@@ -19,13 +19,13 @@ use super::job::WebJob;
 use super::order::StoreOrder;
 use super::pace::{BodyError, TimedBody};
 
-/// What all connections share.
+/// State shared by all connections.
 pub struct WebService {
     pub callers: Vec<KnownCaller>,
     pub base_path: String,
     pub silence_max: Duration,
     pub jobs: SyncSender<WebJob>,
-    /// For so many jobs there is somebody to do them.
+    /// Permits for jobs, one for each free worker.
     pub room: Arc<Semaphore>,
     pub stopping: watch::Receiver<bool>,
     pub events: mpsc::Sender<ReceiverEvent>,
@@ -87,7 +87,7 @@ impl WebService {
         answered.await.unwrap_or_else(gone)
     }
 
-    /// Passes the body on to its end, or until nobody wants more of it.
+    /// Passes the body on to its end, or until the job has ended.
     async fn pass_on(&self, body: &mut TimedBody, give: mpsc::Sender<BodyChunk>) {
         let mut stopping = self.stopping.clone();
         loop {

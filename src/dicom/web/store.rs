@@ -22,8 +22,8 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 /// Sends the objects in order and tells for each what the service answered.
 ///
-/// What an answer does not name as stored is not stored, whatever its status says. A service that refuses a
-/// request as a whole is asked for less at a time, until it is known which objects it refuses.
+/// Objects count as stored only if the answer names them as stored, whatever its status says. If a service
+/// refuses a request as a whole, smaller requests follow until it is known which objects it refuses.
 ///
 /// # Errors
 /// If the service cannot be asked, or refuses a request as a whole. A refused object is no error: it
@@ -83,10 +83,11 @@ fn store_batch(
     }
 }
 
-/// What a service answers for a batch.
+/// A service's answer to one batch.
 enum BatchAnswer {
     Each(StoreOutcomes),
-    /// As a whole, for what is in it: less of it may be taken. And what that means for a single object.
+    /// The batch was refused as a whole for its contents; a smaller batch may be accepted. Holds the outcome
+    /// if the batch is a single object.
     Refused(SendOutcome),
 }
 
@@ -152,7 +153,7 @@ fn boundary(batch: &[Bytes]) -> String {
     boundaries.find(|boundary| !occurs(boundary)).expect("no batch is large enough to hold them all")
 }
 
-/// What a store response says, by SOP Instance UID.
+/// Outcomes in a store response, by SOP Instance UID.
 struct StoreOutcomes {
     by_uid: BTreeMap<String, SendOutcome>,
     /// Something failed that the service cannot name.

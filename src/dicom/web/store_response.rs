@@ -1,7 +1,7 @@
-//! What became of the instances of one STOW request, as its answer says it (PS3.18 10.5.3, annex I).
+//! Store response: the outcome of each instance of one STOW request (PS3.18 10.5.3, annex I).
 //!
-//! Written by our server and read by our client. What could not be recognised as an instance at all
-//! is among the `Other Failures`, because nothing can be said of it but why.
+//! Written by our server and read by our client. Parts that are not recognised as instances are listed in
+//! `Other Failures`, where only a reason is given.
 
 use serde_json::{Map, Value, json};
 

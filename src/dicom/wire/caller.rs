@@ -1,4 +1,4 @@
-//! Who may call: an AE title, addresses, or both.
+//! A caller that may open associations: an AE title, addresses, or both.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -27,7 +27,7 @@ pub enum CallerError {
 }
 
 impl KnownCaller {
-    /// Whether somebody at this address may be it, whatever its title.
+    /// Whether the caller may connect from this address, whatever its title.
     pub(in crate::dicom) fn may_be_at(&self, address: IpAddr) -> bool {
         self.network.is_none_or(|network| network.contains(&address.to_canonical()))
     }
@@ -39,7 +39,8 @@ impl KnownCaller {
             && self.network.is_none_or(|network| network.contains(&address))
     }
 
-    /// Over HTTP nobody says a title: who is known by one does not count.
+    /// Whether a peer at this address is the caller, over HTTP. HTTP has no AE titles, so a caller with a
+    /// title never matches.
     pub(in crate::dicom) fn is_at(&self, address: IpAddr) -> bool {
         self.ae_title.is_none() && self.is("", address)
     }
@@ -74,7 +75,7 @@ impl fmt::Display for KnownCaller {
     }
 }
 
-/// Which called AE titles are served.
+/// Called AE titles that are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CalledTitles {
     Ours,

@@ -1,6 +1,6 @@
 //! DIMSE command sets (PS3.7 annex E): group 0000, implicit VR little endian.
 //!
-//! A peer's lengths are not to be believed: nothing is allocated beyond the bytes that are there.
+//! A peer's lengths are not trusted: no memory is allocated beyond the bytes that were received.
 
 use std::collections::BTreeMap;
 
@@ -156,7 +156,7 @@ impl CommandSet {
         self.field() & RESPONSE == 0 && self.field() != C_CANCEL
     }
 
-    /// That of an affected or of a requested object.
+    /// Affected SOP Class UID, or else the requested one.
     pub fn sop_class_uid(&self) -> &str {
         match self.text(SOP_CLASS_UID) {
             "" => self.text(REQUESTED_SOP_CLASS_UID),

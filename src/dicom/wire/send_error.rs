@@ -16,15 +16,15 @@ pub struct SendError {
     pub destination: Box<DimseNode>,
     #[source]
     pub cause: SendCause,
-    /// How far it came.
+    /// How far the sending came.
     pub stage: SendStage,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendStage {
-    /// No association came about: so it is for everything that is to be sent there.
+    /// No association was established: nothing can be sent to this destination now.
     Opening,
-    /// It broke off.
+    /// The association was established, and failed later.
     Open,
 }
 
@@ -56,7 +56,7 @@ pub enum SendCause {
 }
 
 impl SendError {
-    /// What the reader can do.
+    /// Advice to the operator.
     pub fn remedy(&self) -> String {
         let DimseNode { ae_title, address, calling_ae, wait_max, .. } = &*self.destination;
         match &self.cause {

@@ -1,11 +1,11 @@
-//! What stands in the place of identifiers.
+//! Replacements for identifiers.
 
 use std::fmt;
 
 use crate::step::Digest;
 
-/// A secret that replacements are made with. With the same key the same identifier becomes the same
-/// replacement; without the key nobody can try out whose it is.
+/// Secret key of the replacements. The same key turns the same identifier into the same replacement; without
+/// the key a replacement cannot be traced back by trying identifiers.
 #[derive(Clone)]
 pub struct PseudonymKey([u8; 32]);
 

@@ -1,12 +1,12 @@
-//! Who the patient is, taken out of a DICOM file: PS3.15 annex E, Basic Application Level
-//! Confidentiality Profile, without any of its options.
+//! De-identification of a DICOM file: PS3.15 annex E, Basic Application Level Confidentiality Profile,
+//! without any of its options.
 //!
-//! Beyond what the profile asks for, everything goes that cannot be judged: private elements, elements
-//! that the standard does not know, overlays and curves, and text, names, dates and titles that the
-//! profile's table does not mention. UIDs become a function of the old one and a key, so that the
-//! references among files done with one key stay; so do the patient's ID and name. A sequence for which
-//! the profile wants a dummy becomes empty. Everything else stays byte for byte, the pixels too: what
-//! is drawn into them is not looked at, and a face can be made of a scan of the head.
+//! Beyond the profile, all elements that cannot be judged are removed: private elements, elements that the
+//! standard does not know, overlays and curves, and text, names, dates and titles that the profile's table
+//! does not mention. UIDs become a function of the old one and a key, so that the references among files done
+//! with one key stay; so do the patient's ID and name. A sequence for which the profile wants a dummy becomes
+//! empty. Everything else stays byte for byte, the pixels too: text burned into them is not detected, and a
+//! face can be reconstructed from a scan of the head.
 
 mod key;
 mod profile;
@@ -59,14 +59,14 @@ pub fn deidentify(file: &[u8], key: &PseudonymKey) -> Result<DeidentifiedFile, D
 struct FileDeidentification<'a> {
     key: &'a PseudonymKey,
     writer: TokenWriter,
-    /// What is yet to be added to the outermost data set, the last one first.
+    /// Elements still to be added to the outermost data set, in reverse order.
     added: Vec<(Tag, Vec<DataToken>)>,
-    /// Sequences and items that are open; of those, how many are in one that is left out.
+    /// Number of open sequences and items, and how many of them are in a sequence that is left out.
     open: usize,
     left_out: usize,
-    /// Whose value comes next.
+    /// Element whose value comes next.
     element: DataElementHeader,
-    /// Of the data sets that are open, the innermost last.
+    /// Character sets of the open data sets, the innermost last.
     character_sets: Vec<CharacterSet>,
     burned_in: BurnedIn,
 }

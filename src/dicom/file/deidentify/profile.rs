@@ -1,4 +1,4 @@
-//! What is done with each element.
+//! Action of the confidentiality profile for each element.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -21,7 +21,7 @@ pub enum ElementAction {
 }
 
 impl ElementAction {
-    /// What is done with an element that has this type in the file.
+    /// Action for an element with this VR in the file.
     pub fn on(tag: Tag, vr: VR) -> ElementAction {
         let (group, element) = (tag.group(), tag.element());
         let is_private = group % 2 == 1;
@@ -51,8 +51,8 @@ pub const MADE_HERE: [Tag; 4] = [
 
 const TABLE: &str = include_str!("basic-profile.txt");
 
-/// What the profile's table says. Of its alternatives that is taken which is right whether or not an
-/// object has to have the element: those cannot be told apart here.
+/// Action in the profile's table. If the table gives alternatives by the element's type in the IOD, which is
+/// not known here, the one that is valid for every type is taken.
 fn listed(tag: Tag) -> Option<ElementAction> {
     static LISTED: OnceLock<BTreeMap<Tag, ElementAction>> = OnceLock::new();
     let rows = || TABLE.lines().filter(|line| !line.starts_with('#'));
@@ -75,7 +75,7 @@ fn row(line: &str) -> Option<(Tag, ElementAction)> {
     Some((words.next()?.parse().ok()?, action(words.next()?)?))
 }
 
-/// What the table does not mention: by type, rather too much than too little.
+/// Action for an element that the table does not list, by VR: rather too much is removed than too little.
 fn unlisted(vr: VR) -> ElementAction {
     match vr {
         VR::UI => ElementAction::Uids,
@@ -85,7 +85,7 @@ fn unlisted(vr: VR) -> ElementAction {
     }
 }
 
-/// A value of the type, of even length. What is of no type with texts stays as long as it is.
+/// A dummy value of the VR, of even length. Values that are not text keep their length.
 pub fn dummy(vr: VR, length: usize) -> Vec<u8> {
     match vr {
         VR::AS => b"000Y".to_vec(),

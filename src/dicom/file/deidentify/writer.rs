@@ -1,5 +1,5 @@
-//! Tokens back into bytes. Sequences get an undefined length, because what is in them may have become
-//! shorter; values are written as they are.
+//! Tokens back into bytes. Sequences get an undefined length, because their contents may have become shorter;
+//! values are written as they are.
 
 use dicom_core::{DataElementHeader, Length, Tag, VR};
 use dicom_encoding::encode::Result;
@@ -9,7 +9,7 @@ use dicom_parser::dataset::DataToken;
 pub struct TokenWriter {
     encoder: DynEncoder<'static, Vec<u8>>,
     bytes: Vec<u8>,
-    /// Whose value comes next.
+    /// Element whose value comes next.
     element: DataElementHeader,
     in_pixels: bool,
 }

@@ -1,10 +1,11 @@
-//! A data set in another transfer syntax, for a destination that does not take the one it has.
+//! Conversion of a data set to another transfer syntax, for a destination that does not accept the present
+//! one.
 //!
-//! It goes from reader to writer element by element; no more than a piece of a value is in memory, and
-//! no length is believed before its bytes are there. Values stay as they are but for the order of
-//! their bytes, also text in any character set and what is private. Sequences get undefined lengths, group
-//! lengths go, odd lengths get even, and compressed pixels are decoded. Decoding gives the same
-//! instance in another form, so the UIDs stay (PS3.3 C.12.1.1.1, PS3.5 section 8).
+//! The data set is copied element by element: only a piece of a value is in memory, and no length is trusted
+//! before its bytes have been read. Values keep their content and change only in byte order, also text in any
+//! character set and private elements. Sequences get undefined lengths, group lengths are dropped, odd
+//! lengths are padded, and compressed pixels are decoded. Decoding gives the same instance in another form,
+//! so the UIDs stay (PS3.3 C.12.1.1.1, PS3.5 section 8).
 
 mod source;
 mod target;
@@ -64,8 +65,8 @@ pub(in crate::dicom) enum TranscodeError {
     Pixels(String),
 }
 
-/// The transfer syntaxes that any native one can be had in, the better one first: with implicit VR,
-/// nobody can tell what a private value is.
+/// The transfer syntaxes that any native one can be had in, the better one first: with implicit VR, the type
+/// of a private value is lost.
 pub(in crate::dicom) const TARGETS: [&str; 2] =
     [uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN];
 

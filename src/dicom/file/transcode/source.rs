@@ -1,4 +1,4 @@
-//! What is read: whoever asks for more than there is gets an error and not memory.
+//! Source of a conversion: a length beyond the end gives an error, and no memory is allocated for it.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -9,7 +9,7 @@ use super::TranscodeError;
 /// So much of a value is in memory; a multiple of every word.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// What is read, and how far.
+/// Bytes of the source, and the position in them.
 pub struct SourceBytes<'a> {
     bytes: BufReader<Box<dyn Read + 'a>>,
     at: u64,

@@ -1,4 +1,4 @@
-//! What is written, little endian.
+//! Target of a conversion, little endian.
 
 use std::io::Write;
 

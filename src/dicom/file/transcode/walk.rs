@@ -35,7 +35,7 @@ struct OpenSequence {
     is_item: bool,
     /// Where it ends, if its length says so.
     ends: Option<u64>,
-    /// That of what stands around it.
+    /// Encoding of the enclosing data set, restored at the end.
     form: Encoding,
 }
 

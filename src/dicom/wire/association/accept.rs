@@ -106,7 +106,8 @@ fn reject(connection: &mut PduConnection, result: RejectionResult, source: Sourc
     connection.close();
 }
 
-/// Who asks, and how (PS3.8 table 9-21): the reason in our words and in those of the standard.
+/// Checks an association request (PS3.8 table 9-21). A rejection gives the reason as text and as the
+/// standard's code.
 fn admit(asked: &AssociationRQ, peer: IpAddr, terms: &AcceptanceTerms) -> Result<(), (String, Source)> {
     let no = |reason: &str, source| Err((reason.to_owned(), source));
     if asked.protocol_version & 1 == 0 {

@@ -1,12 +1,12 @@
 //! PDUs on a connection, plain or encrypted (PS3.8 section 9).
 //!
-//! Two timers of TCP decide the speed of DICOM. A peer that leaves Nagle's algorithm on holds back
-//! the tail of a message until what it sent is acknowledged, and Linux delays that by 40 ms: so we
-//! ask for an immediate acknowledgement before every read, which makes an unmodified storescu
-//! some eighty times faster. What we send ourselves goes out in large writes without delay.
+//! Two timers of TCP decide the speed of DICOM. A peer that leaves Nagle's algorithm on holds back the tail
+//! of a message until what it sent is acknowledged, and Linux delays that by 40 ms: so we ask for an
+//! immediate acknowledgement before every read, which makes an unmodified storescu some eighty times faster.
+//! Our own messages go out in large writes without delay.
 //!
-//! Memory is one buffer, whatever the peer announces. A PDU that has begun must be there as a whole
-//! within the time a peer may be silent: who sends a byte a second is cut off.
+//! Memory is one buffer, whatever the peer announces. A PDU that has begun must arrive as a whole within the
+//! time that a peer may be silent: a peer that sends a byte a second is disconnected.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::TcpStream;
@@ -39,9 +39,9 @@ pub enum DicomStream {
 pub(super) struct PduConnection {
     stream: DicomStream,
     buffer: Vec<u8>,
-    /// What of the buffer has been received and not been taken.
+    /// Part of the buffer that has been received and not yet consumed.
     filled: Range<usize>,
-    /// The longest PDU that is taken, without its header.
+    /// The longest PDU that is accepted, without its header.
     pdu_bytes_max: u32,
     silence_max: Duration,
 }
@@ -179,7 +179,7 @@ fn acknowledge_at_once(stream: &TcpStream) {
 fn acknowledge_at_once(_stream: &TcpStream) {}
 
 impl DicomStream {
-    /// What has timers and time limits, if there is a network.
+    /// The TCP socket, for timers and timeouts; `None` if there is no network below.
     fn tcp(&self) -> Option<&TcpStream> {
         match self {
             DicomStream::Plain(stream) => Some(stream),

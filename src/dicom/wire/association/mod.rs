@@ -1,8 +1,8 @@
 //! One association, either side: what was agreed, and the messages on it (PS3.8, PS3.7 section 6.3).
 //!
-//! dicom-ul reads and writes the PDUs of the negotiation. What may be asked for, who may ask, and
-//! the data itself are dealt with here, so that memory and time are bounded, and that a data set
-//! passes from the socket to where it goes without being copied.
+//! dicom-ul reads and writes the PDUs of the negotiation. Access control, acceptance of contexts and the data
+//! itself are handled here, so that memory and time are bounded, and a data set passes from the socket to its
+//! destination without being copied.
 
 mod accept;
 mod connection;
@@ -41,11 +41,11 @@ pub(in crate::dicom) struct Association {
     connection: PduConnection,
     pub calling_ae: String,
     pub called_ae: String,
-    /// Those that were agreed on.
+    /// Presentation contexts that were accepted.
     pub contexts: Vec<PresentationContext>,
-    /// The longest PDU the peer takes.
+    /// The longest PDU that the peer accepts.
     pdu_bytes_sent_max: u32,
-    /// What has not been heard of the P-DATA PDU in the buffer.
+    /// Unread part of the P-DATA PDU in the buffer.
     rest: Range<usize>,
     expected: ExpectedMessage,
 }
@@ -58,14 +58,14 @@ pub(in crate::dicom) struct PresentationContext {
     pub transfer_syntax: String,
 }
 
-/// What is heard next on an association.
+/// The next message received on an association.
 #[derive(Debug)]
 pub(in crate::dicom) enum AssociationMessage<'a> {
     /// A whole command set; its data set follows if it says so.
     Command { context: u8, command: CommandSet },
     /// A piece of the data set of the last command.
     Data { bytes: &'a [u8], last: bool },
-    /// The peer wants to end it.
+    /// The peer asks to release the association.
     Release,
 }
 
@@ -207,7 +207,7 @@ impl Association {
         }
     }
 
-    /// Breaks the association off. The peer may be gone: then there is nobody to tell.
+    /// Aborts the association. Errors are ignored: the peer may be gone already.
     pub fn abort(mut self) {
         let reason = AbortRQServiceProviderReason::ReasonNotSpecified;
         let _ = self.connection.send(&Pdu::AbortRQ { source: AbortRQSource::ServiceProvider(reason) });

@@ -8,7 +8,7 @@ use std::io::{self, IoSlice, Write};
 use super::connection::PduConnection;
 use super::{AssociationError, COMMAND_FRAGMENT, LAST_FRAGMENT, P_DATA, PDV_HEADER_BYTES};
 
-/// What is written at once, at least, unless it is the end.
+/// Least number of bytes written at once, except at the end.
 const WRITTEN_BYTES_MIN: usize = 256 << 10;
 
 const HEAD_BYTES: usize = 12;

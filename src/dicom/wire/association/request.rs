@@ -20,10 +20,10 @@ use super::{Association, AssociationError, ExpectedMessage, PresentationContext}
 /// The DICOM application context (PS3.7 A.2.1).
 pub const APPLICATION_CONTEXT: &str = "1.2.840.10008.3.1.1.1";
 
-/// What the peer may send us in one PDU.
+/// Longest PDU that the peer may send us.
 pub const PDU_BYTES_MAX: u32 = 128 << 10;
 
-/// What we want to talk about on an association: one presentation context.
+/// A presentation context to propose on an association.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContextProposal {
     pub abstract_syntax: String,
@@ -31,20 +31,20 @@ pub struct ContextProposal {
     pub role: ServiceRole,
 }
 
-/// Who provides the service.
+/// Role of flow on a presentation context: user or provider of the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServiceRole {
-    /// The peer, as is usual.
+    /// The peer provides the service, as is usual.
     User,
-    /// We do, though we open the association: to get objects, or to report a commitment.
+    /// The requestor, flow, provides the service: to receive objects by C-GET, or to report a commitment.
     Provider,
 }
 
 /// Opens an association.
 ///
 /// # Errors
-/// If nobody is there, the peer is not believed, or it rejects us. What it does not take of the proposals is
-/// missing in the association's contexts.
+/// If the connection fails, the peer's certificate is not trusted, or the association is rejected. Proposals
+/// that the peer does not accept are no error: they are missing in the association's contexts.
 pub fn request(destination: &DimseNode, proposals: &[ContextProposal]) -> Result<Association, SendCause> {
     let stream = connect(destination)?;
     stream.set_read_timeout(Some(destination.wait_max))?;
