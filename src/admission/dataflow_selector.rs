@@ -1,4 +1,4 @@
-//! Which dataflow a request goes through.
+//! The choice of the dataflow that a request goes through.
 
 use std::sync::Arc;
 
@@ -46,8 +46,9 @@ impl DataflowSelector {
         DataflowSelector::by([dataflow.into()], |_| 0)
     }
 
-    /// A selector among several dataflows of different names. `choose` gives the place of one of them, from 0; beyond the
-    /// last one it is the last one. It sees a request as it will run: with what came of it before.
+    /// A selector among several dataflows of different names. `choose` gives the index of one of them, from
+    /// 0; an index beyond the last one stands for the last one. The request that `choose` sees is the one
+    /// that will run, merged with earlier requests about the same subject.
     ///
     /// # Panics
     /// If there is no dataflow.

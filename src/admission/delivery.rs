@@ -1,4 +1,4 @@
-//! What became of a response at one destination, part by part: the form that the journal keeps.
+//! The delivery of a response to one destination, part by part, in the form that the journal keeps.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::destination::STORED;
 use super::{PartAnswer, PartOutcome};
 
-/// What became of a response at one destination.
+/// The state of a response's delivery to one destination.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryRecord {
     pub destination: String,
@@ -16,12 +16,12 @@ pub struct DeliveryRecord {
     pub complete: bool,
     pub tries: usize,
     pub files: Vec<FileDelivery>,
-    /// Why not all could be sent, and what to do.
+    /// The reason why not all files could be sent, and what to do.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub trouble: Option<String>,
 }
 
-/// What the destination answered for one file.
+/// The state of one file at the destination, and the destination's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileDelivery {
     pub name: String,
@@ -30,13 +30,13 @@ pub struct FileDelivery {
     pub state: FileState,
     /// In words: `stored`, or the status.
     pub answer: String,
-    /// More that the destination says of it, by name. These stand in a record beside the other keys.
+    /// Further details from the destination, by name. They stand in a record beside the other keys.
     #[serde(flatten, default)]
     pub details: BTreeMap<String, String>,
-    /// What it had answered, while it is missing.
+    /// The answer with which the destination took the file, while the file is missing there.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub taken: Option<String>,
-    /// How many times it broke off while this was on its way, since it was answered.
+    /// The number of broken connections while the file was on its way, since its last answer.
     #[serde(skip_serializing_if = "is_none", default)]
     pub broke_off: u32,
 }
@@ -44,23 +44,23 @@ pub struct FileDelivery {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FileState {
-    /// It is there.
+    /// The file is at the destination.
     Stored,
-    /// It is there, but not quite as it was sent.
+    /// The file is at the destination, but not quite as it was sent.
     Warned,
-    /// It was taken; that it is there is still to be verified.
+    /// The file was taken; that it is at the destination is still to be verified.
     Sent,
-    /// It was taken, and is not there: it is looked for once more before it is sent again.
+    /// The file was taken, but verification did not find it: verified once more before it is sent again.
     Missing,
-    /// It was not taken, and will not be: it is not sent again.
+    /// The file was refused for good: it is not sent again.
     Refused,
-    /// It was not taken, or is not there, and is sent again.
+    /// The file was not taken, or is not at the destination, and is sent again.
     Waiting,
 }
 
 impl DeliveryRecord {
-    /// Where the delivery stands after what earlier processes have recorded of it: the whole after a try,
-    /// and single files.
+    /// The state of a delivery from the records of earlier processes: the whole state after a try, and
+    /// single files.
     pub fn resumed(destination: String, recorded: &[Value]) -> DeliveryRecord {
         let (complete, tries, files, trouble) = (false, 0, Vec::new(), None);
         let mut delivery = DeliveryRecord { destination, complete, tries, files, trouble };
@@ -74,14 +74,14 @@ impl DeliveryRecord {
         delivery
     }
 
-    /// Why it is not complete, in words: the trouble, or the answers of what is not there.
+    /// The reasons why the delivery is not complete: the trouble, and the answers to files that are missing.
     pub fn told(&self) -> String {
         let answers = self.files.iter().filter(|file| !file.is_there());
         let answers = answers.map(|file| format!("{}: {}", file.name, file.answer));
         self.trouble.iter().cloned().chain(answers).collect::<Vec<String>>().join("; ")
     }
 
-    /// How many times it broke off while a file was on its way.
+    /// The number of broken connections while a file was on its way.
     pub fn broke_off(&self, name: &str) -> u32 {
         self.files.iter().find(|file| file.name == name).map_or(0, |file| file.broke_off)
     }
@@ -148,7 +148,7 @@ impl FileState {
 }
 
 impl FileDelivery {
-    /// What a destination answered, after it broke off so many times.
+    /// The state of a file after an answer. `broke_off` counts the connections that broke before.
     pub fn answered(answer: PartAnswer, broke_off: u32) -> FileDelivery {
         let PartAnswer { part, outcome, text, details } = answer;
         let broke_off = if outcome == PartOutcome::Unanswered { broke_off + 1 } else { 0 };

@@ -188,7 +188,7 @@ pub struct PartAnswer {
     pub details: BTreeMap<String, String>,
 }
 
-/// What an answer means for the part.
+/// The meaning of an answer for the part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartOutcome {
     /// The part is there.
@@ -221,23 +221,23 @@ impl PartAnswer {
     }
 }
 
-/// What was found of one part at the destination.
+/// The result of verifying one part at the destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartFinding {
     pub part: String,
-    /// Why the part is not safe there, if it is not.
+    /// The reason why the part is not safe there, if it is not.
     pub safe: Result<(), String>,
 }
 
-/// Why not all parts were sent and answered, or verified.
+/// The reason why not all parts were sent and answered, or verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryTrouble {
-    /// What is wrong, and what to do.
+    /// The problem, and what to do.
     pub text: String,
     pub kind: DeliveryErrorKind,
 }
 
-/// What a trouble means for further tries.
+/// The meaning of a trouble for further tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryErrorKind {
     /// The peer is not there, or not for us: so it is for every other response to the same peer.

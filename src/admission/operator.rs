@@ -1,4 +1,4 @@
-//! Work beside the requests: operators' wishes are carried out, and old requests are forgotten.
+//! Work beside the requests: operator requests are carried out, and old requests are removed.
 
 use std::thread::Scope;
 use std::time::{Duration, Instant};
@@ -10,13 +10,13 @@ use crate::journal::{
 
 use super::{Admission, AdmissionEvent, StopSignal};
 
-/// The time between two looks for wishes.
+/// The time between two looks for operator requests.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// The time between two looks for old requests.
 const COLLECT: Duration = Duration::from_secs(60);
 
-/// Sees to operators' wishes and to what is old, until `end` is requested.
+/// Carries out operator requests and removes old requests, until `end` is requested.
 pub(super) fn maintain<'scope>(
     scope: &'scope Scope<'scope, '_>,
     admission: &'scope Admission,
@@ -55,7 +55,7 @@ fn serve_operator_requests<'scope>(
                 if admission.dataflows.accepted(&row.dataflow, None).is_some() =>
             {
                 admission.tell(&AdmissionEvent::Retried { name });
-                // It may have to wait for its turn, and others' wishes do not wait with it.
+                // The retry may have to wait for its turn; other operator requests do not wait with it.
                 scope.spawn(move || resume(admission, &row));
             }
             (OperatorRequest::Retry, RequestState::Responded) => {

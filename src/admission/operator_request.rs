@@ -1,22 +1,22 @@
-//! Wishes of an operator about one request, noted beside the process that runs it.
+//! Operator requests about one request, recorded by another process than the one that runs it.
 
 use crate::journal::{JournalError, JournalReader, OperatorRequest, RequestRow, RequestState};
 
-/// Why a wish is not noted.
+/// The reason why an operator request is not recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum WishError {
-    /// A wish that cannot come true: the text fits after the name of the request.
+    /// The operator request would have no effect; the text says why and fits after the request's name.
     #[error("{0}")]
     Pointless(&'static str),
     #[error(transparent)]
     Journal(#[from] JournalError),
 }
 
-/// Notes a wish in the journal. A [`super::Service`] on the same state sees to it within a second; without
-/// one, the next that starts.
+/// Records an operator request in the journal. A [`super::Service`] on the same state folder carries it out
+/// within a second; without one, the next one that starts does.
 ///
 /// # Errors
-/// If it cannot come true as the request stands, or cannot be noted.
+/// If the operator request would have no effect in the request's present state, or cannot be recorded.
 pub fn note_wish(
     reader: &JournalReader,
     row: &RequestRow,

@@ -52,7 +52,7 @@ pub fn is_native(transfer_syntax_uid: &str) -> bool {
         .contains(&transfer_syntax_uid)
 }
 
-/// What stands before the value of an element, or begins or ends an item.
+/// The head of an element, which stands before its value, or the beginning or end of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ElementHead {
     pub tag: Tag,
@@ -65,7 +65,7 @@ impl ElementHead {
     /// Reads a head; `fill` gives the bytes that come next, from wherever they come.
     ///
     /// # Errors
-    /// Those of `fill`.
+    /// Errors of `fill`.
     pub fn read<E>(
         encoding: Encoding,
         mut fill: impl FnMut(&mut [u8]) -> Result<(), E>,

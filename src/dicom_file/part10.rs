@@ -12,7 +12,7 @@ use crate::step::Digest;
 use super::encoding::Encoding;
 use super::reader::{ElementDamage, ElementReader};
 
-/// What stands before the data set.
+/// UIDs of the file meta information, which stands before the data set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileHead {
     pub sop_class_uid: String,
@@ -77,7 +77,7 @@ impl FileHead {
     }
 }
 
-/// What of a file stands before its data set, as far as it can be read.
+/// The part of a file before its data set, as far as it can be read.
 pub struct FileMeta {
     pub head: FileHead,
     pub data_set_begins: usize,

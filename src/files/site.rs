@@ -7,7 +7,7 @@ use crate::site::{SectionReader, SectionSettings, SiteSection};
 /// Reads `output`.
 pub struct FilesSection;
 
-/// What a site's file says of files.
+/// Settings for files in a site's file.
 #[derive(Debug)]
 pub struct FilesSite {
     pub output: Option<OutputSetting>,

@@ -32,7 +32,7 @@ impl Candidate<'_> {
     }
 }
 
-/// What a study offers.
+/// Candidates for a volume in a study, and the instances that were left out.
 pub struct Candidates<'a> {
     pub usable: Vec<Candidate<'a>>,
     /// Instances that can be part of no volume, by series and reason.

@@ -2,8 +2,8 @@
 //!
 //! No declared length is believed: a value is a slice of the bytes that are there, sequences are
 //! stepped over, and reading stops at the first element that does not fit. So a forged file costs no
-//! more than its own size. Nested data sets are read only when they are asked for. A file without the `DICM` mark is not
-//! taken for DICOM; one that lacks its transfer syntax is read as its first element looks.
+//! more than its own size. Nested data sets are read only when they are asked for. A file without the `DICM`
+//! mark is not taken for DICOM; one that lacks its transfer syntax is read as its first element looks.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -80,7 +80,7 @@ pub struct HeaderElements<'a> {
 #[derive(Clone, Copy)]
 pub enum PixelData<'a> {
     Native(NativePixels<'a>),
-    /// What follows the element's head: items with the offset table and the fragments.
+    /// Bytes after the element's head: items with the offset table and the fragments.
     Encapsulated(&'a [u8]),
 }
 

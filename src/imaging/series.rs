@@ -16,7 +16,7 @@ pub struct SortedSeries {
     /// in a scan with a tilted gantry. Empty if the slices lie straight above each other.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub shifts: Vec<[i32; 2]>,
-    /// What was decided on the way, for the report: series left out, duplicates dropped.
+    /// Decisions of the sorting, for the report: series left out, duplicates dropped.
     pub remarks: Vec<String>,
 }
 

@@ -51,7 +51,7 @@ impl<'a> AxialSlice<'a> {
         })
     }
 
-    /// What keeps both from being slices of one volume; empty if nothing does.
+    /// The property in which the two differ, so that they cannot be slices of one volume; empty if none.
     pub fn difference(&self, other: &AxialSlice) -> &'static str {
         let size = |slice: &AxialSlice| (slice.header.rows, slice.header.columns);
         if size(self) != size(other) {
@@ -65,7 +65,8 @@ impl<'a> AxialSlice<'a> {
         }
     }
 
-    /// Along the normal; at one place by what the instances are called, whatever order they came in.
+    /// Order along the normal; at one place by instance number, then by SOP Instance UID. The order in which
+    /// the instances came does not matter.
     pub fn order(a: &AxialSlice, b: &AxialSlice) -> Ordering {
         let (one, other) = (a.header, b.header);
         let along = a.along_mm.total_cmp(&b.along_mm);

@@ -26,10 +26,10 @@ pub struct RetentionLimits {
     pub bytes_max: u64,
 }
 
-/// The sources' part of forgetting: what these claims of a request name is not needed any more.
+/// The callback that lets a source release what these claims of a request name, once no request needs it.
 pub type Release<'a> = &'a (dyn Fn(&RequestRow, &[String]) -> io::Result<()> + Sync);
 
-/// What has been removed.
+/// The number of requests, and of their bytes, that one collection removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CollectedTotals {
     pub requests: usize,
@@ -37,9 +37,9 @@ pub struct CollectedTotals {
 }
 
 impl Journal {
-    /// Removes what is too old or too much, the oldest first. What is not answered stays, what an
-    /// operator wants kept, and everything while a replay is under way. `release` is given the claims
-    /// that no other remembered request has; it must leave alone what it does not own.
+    /// Removes answered requests that exceed the retention limits, the oldest first. Requests that an
+    /// operator keeps stay, and nothing is removed while a replay is under way. `release` is given the
+    /// claims that no other remembered request has; it must leave alone whatever it does not own.
     ///
     /// # Errors
     /// If the journal cannot be written, or files cannot be removed.

@@ -1,4 +1,4 @@
-//! What is recorded. The form is JSON, with names that stay: later versions must read it.
+//! Records of the journal. The form is JSON, with names that stay: later versions must read it.
 
 use std::collections::BTreeMap;
 
@@ -23,19 +23,19 @@ pub enum JournalEntry {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         supersedes: Option<Digest>,
     },
-    /// A process has started and found it unanswered.
+    /// A process has started and found the request unanswered.
     TakenUp,
-    /// It has taken a lane.
+    /// The request has got a lane, in which its steps run.
     Began,
-    /// A step has ended for it, or for one of its items.
+    /// A step has ended for the request, or for one of its items.
     Run(RunRecord),
-    /// Its deadline has passed: a response that is not the last one is on its way.
+    /// The deadline has passed: an interim response, which another one will follow, is on its way.
     Interim { response: Response },
-    /// Its response is made. From now on it is this one, whatever happens.
+    /// The final response is made. After a crash this same response is delivered; none is made anew.
     Responded { response: Response },
-    /// What a destination answered for one of the response's files, or found of it since.
+    /// A destination's answer to one file of the response, or the result of verifying that file later.
     Sent { destination: String, response: Digest, detail: serde_json::Value },
-    /// What became of the response at one destination, after a try.
+    /// The state of the delivery to one destination after a try.
     Delivered {
         destination: String,
         complete: bool,
@@ -44,13 +44,13 @@ pub enum JournalEntry {
         response: Option<Digest>,
         detail: serde_json::Value,
     },
-    /// All that was to be done for its delivery is done for now, and not everything is delivered.
+    /// Delivery has ended for now, and not everything is delivered.
     Undelivered,
-    /// It is answered: nothing is left to do.
+    /// The request is answered: nothing is left to do.
     Answered,
-    /// More has come of what was answered, and the dataflow ignores it: these items.
+    /// Items that came after the request was answered, and that the dataflow ignores.
     Late { items: Vec<String> },
-    /// What an operator asked for.
+    /// An operator request, by its name.
     Asked { what: String },
 }
 
@@ -121,6 +121,6 @@ pub enum ValuePlace {
     Here { bytes: usize },
     /// In the store, under this digest of its form on disk.
     Stored { form: Digest },
-    /// Its files are in the store.
+    /// Files of the value, all of them in the store.
     Files { artifacts: Vec<Artifact> },
 }

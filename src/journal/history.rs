@@ -132,10 +132,10 @@ impl RequestHistory {
         made > self.last(|entry| matches!(entry, JournalEntry::Accepted { .. }))
     }
 
-    /// What each destination has answered for the response that is going out, in the order of the
-    /// answers: how it stood after the last try, and each file since. Another response is on its way
-    /// since the request was accepted once more, or an operator asked; what became of that of a deadline
-    /// does not count, whenever it was recorded.
+    /// Answers of each destination to the response that is being delivered, in their order: the state after
+    /// the last try, and the answer to each file since. Answers to earlier responses do not count: those
+    /// from before the request was accepted once more or retried, and, whenever they were recorded, those
+    /// to the interim response of a deadline.
     pub fn delivered(&self) -> BTreeMap<String, Vec<serde_json::Value>> {
         let began = self.last(|entry| {
             let made = matches!(entry, JournalEntry::Responded { .. } | JournalEntry::Interim { .. });
@@ -167,13 +167,13 @@ impl RequestHistory {
         self.entries.iter().rposition(|dated| is_it(&dated.entry))
     }
 
-    /// What was recorded since it was accepted last, or an operator asked for another try.
+    /// Entries since the request was last accepted, or since an operator last asked for a retry.
     fn since_opened(&self) -> &[DatedEntry] {
         self.last(JournalEntry::opens).map_or(&[], |opened| &self.entries[opened..])
     }
 
-    /// What the runs of its steps gave, by their keys, each with its content; of several the last.
-    /// What failed before an operator asked for another try does not count.
+    /// Runs of the request's steps by their keys, each with its content; of several with one key, the last.
+    /// Runs that failed before an operator asked for a retry do not count.
     pub fn runs(&self) -> BTreeMap<Digest, (&RunRecord, &[u8])> {
         let mut runs: BTreeMap<Digest, (&RunRecord, &[u8])> = BTreeMap::new();
         for dated in &self.entries {
@@ -188,8 +188,8 @@ impl RequestHistory {
         runs
     }
 
-    /// How long ago it was accepted last, or tried again, by the clock on the wall; nothing if that was
-    /// set back since.
+    /// Time since the request was last accepted or retried, by the wall clock; zero if that was set back
+    /// since.
     pub fn waited(&self) -> Duration {
         let since_ms =
             self.since_opened().first().map_or(0, |dated| log::now_ms().saturating_sub(dated.time_ms));

@@ -64,7 +64,7 @@ fn insert(connection: &Connection, arrival: &RequestArrival) -> Result<i64, Data
     Ok(row.number)
 }
 
-/// What is kept for it: inline items, and all of them if its source keeps something for it.
+/// Bytes of the items that are kept for a request: inline items, and all items if its source has claims.
 fn bytes_kept(request: &Request) -> u64 {
     let is_kept = |item: &&Item| !request.claims.is_empty() || matches!(item.place, ItemPlace::Inline(_));
     request.items.iter().filter(is_kept).map(|item| item.size).fold(0, u64::saturating_add)
@@ -133,7 +133,7 @@ fn kept_after(before: bool, entry: &JournalEntry) -> bool {
     }
 }
 
-/// What the files of a response take.
+/// Bytes of the files of a final response; 0 for every other entry.
 fn bytes_of(entry: &JournalEntry) -> u64 {
     match entry {
         JournalEntry::Responded { response } => {

@@ -255,10 +255,10 @@ impl Journal {
         writer.commit(move |connection| row::latest(connection, &dataflow, &subject))
     }
 
-    /// What operators have asked for since the last time.
+    /// Operator requests that were recorded since the last call; each is given once.
     ///
     /// # Errors
-    /// If it cannot be read.
+    /// If the journal cannot be read or written.
     pub fn operator_requests(&self) -> Result<Vec<(RequestRow, OperatorRequest)>, JournalError> {
         self.within(reader::take_operator_requests).map(Option::unwrap_or_default)
     }
@@ -281,7 +281,7 @@ impl Journal {
     }
 }
 
-/// What goes wrong within the journal, before it is known in which file.
+/// Errors of the database, before the path of the journal is added to them.
 #[derive(Clone, Debug)]
 pub enum DatabaseError {
     Full,

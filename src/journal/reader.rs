@@ -14,16 +14,17 @@ pub struct JournalReader {
     path: PathBuf,
 }
 
-/// What an operator may ask of a request. A running flow sees to it at once, a stopped one when it starts.
+/// Operator requests about one request. A running flow carries them out at once, a stopped one when it
+/// starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OperatorRequest {
-    /// To be ended, with an error response.
+    /// The request ends with an error response.
     Cancel,
-    /// What failed to be run again, and what is not delivered to be delivered.
+    /// Failed steps run again, and a response that is not delivered yet is delivered.
     Retry,
-    /// Not to be removed, however old it is.
+    /// The request is not removed, however old it is.
     Keep,
-    /// To be removed when its time has come, like others.
+    /// The request is removed under the retention limits again, like others.
     Release,
 }
 
@@ -67,8 +68,8 @@ impl JournalReader {
         row::all(&self.connection).map_err(|trouble| trouble.at(&self.path))
     }
 
-    /// The requests that a person may mean: by number, by name or a part of it, by the first digits of the id;
-    /// or else by what they are about, or one of the texts that `names` gives for a request.
+    /// The requests that a person may mean: by number, by name or a part of it, by the first digits of the
+    /// id; or else by subject, or by one of the texts that `names` gives for a request.
     ///
     /// # Errors
     /// If they cannot be read.
@@ -113,10 +114,10 @@ impl JournalReader {
         row::dataflow(&self.connection, version).map_err(|trouble| trouble.at(&self.path))
     }
 
-    /// Notes a wish. When this returns it is on the disk.
+    /// Records an operator request. When this returns, the record is on the disk.
     ///
     /// # Errors
-    /// If it cannot be noted.
+    /// If the journal cannot be written.
     pub fn operator_request(
         &self,
         operator_request: OperatorRequest,
@@ -128,7 +129,7 @@ impl JournalReader {
     }
 }
 
-/// Takes the wishes that have been noted, and adds them to the records of their requests.
+/// Takes the operator requests that have been recorded, and adds them to the records of their requests.
 pub(super) fn take_operator_requests(
     connection: &Connection,
 ) -> Result<Vec<(RequestRow, OperatorRequest)>, DatabaseError> {

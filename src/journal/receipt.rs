@@ -59,7 +59,7 @@ impl Receipt {
         &self.request
     }
 
-    /// What this destination has answered to earlier processes: see [`RequestHistory::delivered`].
+    /// Answers of this destination to earlier processes: see [`RequestHistory::delivered`].
     pub fn delivered(&self, destination: &str) -> &[serde_json::Value] {
         self.delivered.get(destination).map_or(&[], Vec::as_slice)
     }

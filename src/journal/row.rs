@@ -19,13 +19,14 @@ pub struct RequestRow {
     /// Milliseconds of Unix time.
     pub accepted_ms: i64,
     pub changed_ms: i64,
-    /// Its last response is an error response.
+    /// The last response is an error response.
     pub failed: bool,
-    /// An operator wants it to stay.
+    /// An operator has asked to keep the request.
     pub kept: bool,
-    /// Of its own received files and of its results.
+    /// Bytes of the request's own received files and of its results.
     pub bytes: u64,
-    /// What its source keeps for it; only the source understands it. The column is `folders`.
+    /// Names of what the source keeps for the request; only the source understands them. The column is
+    /// `folders`.
     pub claims: Vec<String>,
     pub(super) records: i64,
     pub(super) head: Vec<u8>,
@@ -41,7 +42,7 @@ pub enum RequestState {
     /// The response is in its folder, but some destination does not take it.
     Undelivered,
     Answered,
-    /// Its time has come: its files are being removed.
+    /// The retention limits are exceeded: the request's files are being removed.
     Removed,
 }
 
@@ -278,7 +279,8 @@ pub(super) fn latest(
     Ok(select(connection, condition, [subject, dataflow])?.pop())
 }
 
-/// A number is not used again when its request is forgotten: a wish may still name it.
+/// A number is not used again when its request is forgotten: an operator request may still
+/// name it.
 pub(super) fn next_number(connection: &Connection) -> Result<i64, DatabaseError> {
     let last: Option<i64> = connection
         .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'request'")?

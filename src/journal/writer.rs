@@ -23,17 +23,17 @@ type WriteFunction = Box<dyn FnOnce(&Connection) -> Result<(), DatabaseError> + 
 
 struct WriteOrder {
     work: WriteFunction,
-    /// Who waits for the commit.
+    /// The caller that waits for the commit.
     waiting: Option<SyncSender<Result<(), JournalError>>>,
 }
 
-/// So many orders may wait; who brings one more waits with it.
+/// The most orders that wait for the writer thread; a caller with one more is blocked until there is room.
 const ORDERS_MAX: usize = 4096;
 
-/// So many orders are committed together at most.
+/// The most orders in one commit.
 const BATCH_MAX: usize = 1024;
 
-/// When nobody waits, commits are at least so far apart.
+/// The least time between two commits while no caller waits.
 const COMMITS_APART: Duration = Duration::from_millis(50);
 
 impl JournalWriter {
@@ -138,7 +138,7 @@ impl WriterThread {
         }
     }
 
-    /// What is to be committed next; `None` when no more orders come.
+    /// Orders of the next commit; `None` when no more orders come.
     fn batch(&self, not_before: Instant) -> Option<Vec<WriteOrder>> {
         let mut batch = vec![self.incoming.recv().ok()?];
         batch.extend(self.incoming.try_iter().take(BATCH_MAX - 1));

@@ -1,4 +1,4 @@
-//! What comes in: a request with its items, as handles.
+//! A request with its items, as handles: the input of a dataflow.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,22 +13,23 @@ use super::{AttributeValues, Digest, Item, Payload};
 pub struct Request {
     /// A function of the items' content: the same study sent again is the same request.
     pub id: Digest,
-    /// How a person calls it; becomes the name of its folder.
+    /// The name that people call the request by, and the name of its folder.
     pub name: String,
-    /// What it is about, for example a study by its UID: a later request about the same is a revision.
+    /// The thing that the request is about, for example a study by its UID. A later request with the same
+    /// subject is a revision.
     pub subject: String,
-    /// The earlier request about the same whose place this one takes.
+    /// The earlier request with the same subject whose place this one takes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub supersedes: Option<Digest>,
-    /// How many final responses to it an operator has rejected by asking for another: the next one has
+    /// The number of final responses that an operator has rejected by asking for another: the next one has
     /// identifiers of its own.
     #[serde(skip_serializing_if = "is_zero")]
     pub edition: u32,
-    /// What `when` conditions and generated results may refer to, for example `modality`.
+    /// Values that `when` conditions and generated results may refer to, for example `modality`.
     pub attributes: BTreeMap<String, AttributeValues>,
     pub items: Vec<Item>,
-    /// What its source keeps for it as long as it is remembered, in the source's own words: only the
-    /// source understands them, and only it releases what they name.
+    /// Texts that name whatever the source keeps for the request as long as it is remembered, for example
+    /// folders: only the source understands them, and only the source releases what they name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub claims: Vec<String>,
 }
@@ -104,7 +105,7 @@ fn is_zero(number: &u32) -> bool {
 impl Payload for Request {
     const TYPE: &'static str = "request";
 
-    /// What a step may see of it: not where the files lie.
+    /// The digest of everything that a step may see of the request; where its files lie is left out.
     fn digest(&self) -> Option<Digest> {
         let written: Vec<_> = self.attributes.iter().map(|(name, values)| (name, values.written())).collect();
         let attributes = written.iter().flat_map(|(name, values)| [name.as_bytes(), values.as_bytes()]);

@@ -16,9 +16,9 @@ pub struct SourcePlace {
 /// A value and its place in the file.
 #[derive(Clone, Debug)]
 pub struct PlacedValue<T> {
-    /// Where it begins.
+    /// The place where the value begins.
     pub place: SourcePlace,
-    /// What stands there.
+    /// The value itself.
     pub value: T,
 }
 

@@ -17,7 +17,7 @@ use crate::step::{BuiltIn, Fault, StepOutputs, Step, CancelToken};
 
 /// The most voxels of a volume: 4 GiB.
 const VOXELS_MOST: usize = 1 << 31;
-/// What lies outside a slice that was moved.
+/// CT number of voxels outside a slice that was moved.
 const OUTSIDE_HU: i16 = -1024;
 
 fn step() -> Step {
@@ -60,7 +60,7 @@ pub fn assemble_volume(series: &SortedSeries, token: &CancelToken) -> Result<Vol
     }
 }
 
-/// What a thread uses for one slice after the other.
+/// Buffers that a thread uses for one slice after the other.
 #[derive(Default)]
 struct Buffers {
     bytes: Vec<u8>,
@@ -69,7 +69,7 @@ struct Buffers {
 
 /// The rectangle, in pixels of the first slice, that holds all slices where they lie.
 struct Frame {
-    /// Its first column and row: 0 or less.
+    /// First column and row: 0 or less.
     start: [i32; 2],
     /// Columns and rows.
     size: [usize; 2],

@@ -22,7 +22,7 @@ fn sorted(headers: &[InstanceHeader]) -> Result<SortedSeries, Fault> {
     sort_series(&headers.iter().collect::<Vec<_>>(), 10)
 }
 
-/// What the change makes of a series of 20 slices is a fault with this reason.
+/// A series of 20 slices with this change must give a fault with this reason.
 fn check_fault(change: impl FnOnce(&mut Vec<InstanceHeader>), reason: &str) {
     let mut headers = slices(20);
     change(&mut headers);
