@@ -52,11 +52,14 @@ impl Source for Letters {
 
     fn merge(&self, earlier: &Request, later: Request) -> Request {
         let mut items = earlier.items.clone();
-        let new =
-            later.items.into_iter().filter(|item| earlier.items.iter().all(|it| it.digest != item.digest));
-        items.extend(new);
+        let is_new = |item: &Item| earlier.items.iter().all(|it| it.digest != item.digest);
+        let mut claims = earlier.claims.clone();
+        if later.items.iter().any(is_new) {
+            claims.extend(later.claims.clone());
+        }
+        items.extend(later.items.into_iter().filter(is_new));
         let merged = Request::new(earlier.name.clone(), later.attributes, items);
-        Request { name: format!("letter-{}", merged.id.short()), subject: later.subject, ..merged }
+        Request { name: format!("letter-{}", merged.id.short()), subject: later.subject, claims, ..merged }
     }
 
     fn release(&self, claims: &[String]) -> io::Result<()> {
