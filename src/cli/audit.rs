@@ -24,13 +24,13 @@ use super::site::SiteSettings;
 /// Writes the record, if the site wants one.
 pub struct AuditRecorder {
     trail: Option<AuditTrail>,
-    /// Those who are bringing instances, by the number of their visit.
+    /// Open sessions in which instances are received, by session number.
     sessions: Mutex<BTreeMap<u64, SessionSummary>>,
     /// The folder whose files are taken in.
     watched: Option<std::path::PathBuf>,
 }
 
-/// What one visit has brought so far.
+/// Summary of what one session has received so far.
 struct SessionSummary {
     way: SessionKind,
     from: AuditNode,
@@ -58,7 +58,7 @@ impl AuditRecorder {
         Ok(auditor)
     }
 
-    /// What the receiver tells.
+    /// Records an event of the receiver.
     pub fn received(&self, event: &dicom::ReceiverEvent) {
         if self.trail.is_none() {
             return;
@@ -113,7 +113,7 @@ impl AuditRecorder {
         }
     }
 
-    /// What the outbox tells.
+    /// Records an event of the outbox.
     pub fn delivered(&self, event: &outbox::OutboxEvent) {
         if self.trail.is_none() {
             return;
@@ -219,7 +219,7 @@ fn sop_class_uid(file: &FileDelivery) -> String {
     file.details.get(deliver::SOP_CLASS_UID).cloned().unwrap_or_default()
 }
 
-/// Whose results a request's are.
+/// The patient and the study that a request concerns, with its instances.
 fn subject(request: &Request, instances: BTreeMap<String, usize>) -> AuditSubject {
     let text = |name: &str| request.attribute(name).to_owned();
     let patient = AuditPatient { id: text("patient_id"), name: text("patient_name") };

@@ -269,7 +269,7 @@ fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// What nobody can do without: the file into memory, and its pixels as CT numbers.
+/// The least work that any reader must do: load the file and decode its pixels to CT numbers.
 fn decode(file: &Path, voxels: &mut Vec<i16>) -> Result<(), Fault> {
     let name = file.to_string_lossy();
     let unread = |error: &dyn std::fmt::Display| Fault::new(format!("{name}: {error}"), "");

@@ -38,7 +38,7 @@ pub struct CheckArguments {
     json: bool,
 }
 
-/// What became of the worst file.
+/// The worst verdict over all checked files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CheckVerdict {
     Sound,
@@ -99,7 +99,7 @@ impl AnyCheck {
     }
 }
 
-/// What was found out about one dataflow file.
+/// The finding for one dataflow file.
 #[derive(Serialize)]
 struct FileCheck {
     dataflow: String,

@@ -1,4 +1,4 @@
-//! What `flow check --site` says: the problems of a site's file, and which dataflow requests would go to.
+//! Output of `flow check --site`: problems of a site's file, and the dataflow chosen for each request.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -31,7 +31,7 @@ pub struct SiteQuestion {
     study: Vec<PathBuf>,
 }
 
-/// What was found out about a site's file.
+/// The finding for a site's file.
 #[derive(Serialize)]
 pub struct SiteCheck {
     site: String,
@@ -58,7 +58,7 @@ struct RequestChoice {
 }
 
 impl SiteQuestion {
-    /// What there is to say, if a site's file was named.
+    /// The finding for the site's file; `None` if the command line names no such file.
     pub fn answer(&self) -> Option<SiteCheck> {
         let path = self.site.as_deref()?;
         let (found, choices) = match Site::load(path, &SECTIONS) {

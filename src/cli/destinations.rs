@@ -20,7 +20,7 @@ pub struct DestinationSetup<'a> {
 }
 
 impl DestinationSetup<'_> {
-    /// Those of the site's file and of the command line.
+    /// All destinations that the site's file and the command line name.
     pub fn all(&self, to: &[String], back_to: &[String]) -> Result<Vec<DestinationService>, CommandError> {
         let of_site = self.site.site.iter().flat_map(|site| &site.to);
         let (senders, named): (Vec<_>, Vec<_>) = of_site.partition(|to| *to == SENDER);

@@ -1,4 +1,4 @@
-//! What `flow replay` says of each step, and whether anything differs.
+//! Output of `flow replay`: the differences of each step, and whether there are any.
 
 use std::fmt;
 use std::fs;
@@ -30,7 +30,7 @@ pub struct DifferencePrinter<'a> {
     trouble: Option<io::Error>,
 }
 
-/// What there is to say of a step.
+/// The differences of one step, over all its runs.
 #[derive(Default, Serialize)]
 struct StepDifference {
     step: String,

@@ -10,7 +10,7 @@ use crate::journal::JournalError;
 use super::sample::SampleError;
 use super::{check, graph, steps};
 
-/// What the exit codes mean, for `--help`.
+/// The meanings of the exit codes, for `--help`.
 pub const HELP: &str = "\
 Exit codes:
    0  done; every request has been answered, with the results of all steps that were to run
@@ -27,9 +27,9 @@ pub enum CommandExit {
     Done,
     /// A request had an error response, or a response could not be delivered.
     WithErrors,
-    /// What was to be checked could not be read.
+    /// A file to be checked could not be read.
     Unreadable,
-    /// What was checked has problems.
+    /// A checked file has problems.
     Problems,
 }
 
@@ -54,7 +54,7 @@ impl From<check::CheckVerdict> for CommandExit {
     }
 }
 
-/// What ends a command before its work is done.
+/// An error that ends a command before its work is done.
 #[derive(Debug)]
 pub struct CommandError {
     kind: CommandErrorKind,

@@ -50,7 +50,7 @@ fn head(past: &PastRequest) -> String {
     format!("{}\n  request {id}, {items} items, {bytes}; dataflow {dataflow} {version}\n", request.name)
 }
 
-/// What the journal knows besides the steps: when, and what became of the response.
+/// The journal's entries besides the steps, with their times, up to the delivery of the response.
 fn told(history: &RequestHistory) -> String {
     let mut text = String::new();
     for dated in &history.entries {

@@ -28,7 +28,7 @@ pub struct ListenArguments {
     #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = address)]
     listen: Option<SocketAddr>,
 
-    /// Our AE title [default: FLOW]
+    /// AE title of this node [default: FLOW]
     #[arg(long, value_name = "TITLE")]
     ae_title: Option<AeTitle>,
 
@@ -48,7 +48,7 @@ pub struct ListenArguments {
     #[arg(long, value_name = "NODE", requires = "pull")]
     from: Option<String>,
 
-    /// What to fetch: Study Instance UIDs, accession numbers, queries (Keyword=value;...), or @FILE with one a line
+    /// Study Instance UIDs, accession numbers or queries (Keyword=value;...) to fetch, or @FILE, one a line
     #[arg(long, value_name = "STUDY", num_args = 1.., requires = "from")]
     pull: Vec<String>,
 
@@ -66,7 +66,7 @@ enum PullMethod {
 /// Where received files lie.
 pub struct InboxPlace {
     pub folder: PathBuf,
-    /// Those of its folders whose requests are recorded.
+    /// The subfolders of `folder` whose requests are recorded in the journal.
     pub known: BTreeSet<PathBuf>,
     pub free_bytes_min: u64,
 }

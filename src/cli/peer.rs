@@ -24,7 +24,7 @@ struct PeerArguments {
     #[command(flatten)]
     site: SiteArguments,
 
-    /// Our AE title [default: FLOW]
+    /// AE title of this node [default: FLOW]
     #[arg(long, value_name = "TITLE")]
     ae_title: Option<AeTitle>,
 }
@@ -47,11 +47,11 @@ pub struct FindArguments {
     #[command(flatten)]
     peer: PeerArguments,
 
-    /// What must match: Keyword=value, several with `;` between them; `*` stands for other letters
+    /// Keys that must match: Keyword=value, several with `;` between them; `*` stands for other letters
     #[arg(value_name = "QUERY")]
     query: DimseQuery,
 
-    /// What one answer is about
+    /// Level of the answers: each is about one study, series or instance
     #[arg(long, value_name = "LEVEL", default_value = "study")]
     level: FindLevel,
 

@@ -17,7 +17,7 @@ pub struct ProcessArguments {
     #[arg(short = 'n', long, value_name = "N", default_value = "1")]
     processes: NonZero<usize>,
 
-    /// Which of them this is, from 0; requests come in and responses go out at process 0
+    /// Index of this process, from 0; requests come in and responses go out at process 0
     #[arg(short = 'p', long, value_name = "INDEX", default_value_t = 0)]
     process: usize,
 

@@ -1,4 +1,4 @@
-//! What a person sees while requests are in work: a line each on a terminal, plain lines elsewhere.
+//! Progress of the requests in work: one line for each on a terminal, plain lines elsewhere.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::{IsTerminal, Write};

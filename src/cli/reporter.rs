@@ -1,4 +1,4 @@
-//! What `flow run` says of each response, and what it remembers for its exit code.
+//! Report of `flow run` on each response, and the counts that decide its exit code.
 
 use std::io::Write;
 use std::path::Path;

@@ -14,7 +14,7 @@ use crate::step::{Request, StepTable};
 use super::exit::{CommandError, CommandErrorKind};
 use super::site::SiteSettings;
 
-/// What the command line says.
+/// Settings given on the command line.
 pub struct GivenSettings {
     pub general: GeneralSettings,
     pub output: Option<OutputSetting>,
@@ -25,7 +25,7 @@ pub struct GivenSettings {
 pub enum ChosenDataflow {
     /// One for all requests.
     One(String),
-    /// Those that the rules of the site's file name.
+    /// The dataflows that the rules of the site's file name.
     ByRules(DataflowRules),
 }
 
@@ -60,7 +60,7 @@ fn by_rules(rules: DataflowRules, table: &StepTable) -> Result<DataflowSelector,
     Ok(DataflowSelector::by(dataflows, choose))
 }
 
-/// What a run goes by.
+/// The settings of a run, chosen from the command line, the site's file and the defaults.
 #[derive(Debug)]
 pub struct RunSettings {
     pub dataflow: ChosenDataflow,
@@ -92,8 +92,8 @@ const RETRY_S: [u64; 3] = [1, 5, 15];
 const KEEP_TRYING: Duration = Duration::from_secs(12 * 60 * 60);
 
 impl RunSettings {
-    /// What holds, where the command line goes before the site's file. With `receives` requests are received,
-    /// and files that the site's file names are not taken in.
+    /// Settings in force: the command line takes precedence over the site's file. With `receives`, requests
+    /// are received, and input files that the site's file names are ignored.
     pub fn choose(
         given: GivenSettings,
         site: &SiteSettings,

@@ -26,7 +26,7 @@ pub struct SiteArguments {
 /// All sections that a site's file may have. A new kind of source or destination adds its own here.
 pub const SECTIONS: [&dyn SiteSection; 2] = [&DicomSection, &FilesSection];
 
-/// What the file says; nothing, if there is none.
+/// Settings of the site's file; empty if the command line names no such file.
 pub struct SiteSettings {
     pub site: Option<Site>,
     client: Option<tls::TlsClient>,
@@ -61,24 +61,24 @@ impl SiteSettings {
         SiteSettings { site: Some(site), client: None }
     }
 
-    /// What the file says of DICOM.
+    /// The DICOM section of the site's file.
     pub fn dicom(&self) -> Option<&DicomSite> {
         self.site.as_ref()?.section()
     }
 
-    /// Our title: as given, or as the file says, or `FLOW`.
+    /// The AE title of this node: as given, else as in the site's file, else `FLOW`.
     pub fn ae_title(&self, given: Option<&AeTitle>) -> AeTitle {
         let own = self.dicom().and_then(|dicom| dicom.ae_title.as_ref());
         let title = given.or(own).cloned();
         title.unwrap_or_else(|| "FLOW".parse().expect("FLOW is an AE title"))
     }
 
-    /// What the file says of a node.
+    /// The settings of a node that the site's file names.
     pub fn known(&self, name: &str) -> Option<&SiteNode> {
         self.dicom()?.nodes.get(name)
     }
 
-    /// What the file says of encryption, for a connection that we open.
+    /// The TLS settings for outgoing connections, if the site's file has any.
     pub fn client(&self) -> Option<&tls::TlsClient> {
         self.client.as_ref()
     }
@@ -145,7 +145,7 @@ impl SiteSettings {
         }
     }
 
-    /// What the file says of the listener for associations.
+    /// The settings of the listener for DICOM associations, if the site's file has any.
     pub fn listener(&self) -> Option<&ListenerSettings> {
         self.dicom()?.dicom.as_ref()
     }

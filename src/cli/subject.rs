@@ -17,7 +17,7 @@ use super::lookup::RequestLookup;
 
 pub struct ReplaySubject {
     pub past: PastRequest,
-    /// What else the journal knows of it.
+    /// The journal's history of the request, if there is one.
     pub history: Option<RequestHistory>,
     /// Where its files are as long as this lives, if they came in an exported file.
     _folder: Option<TempDir>,

@@ -1,4 +1,4 @@
-//! What a request that is not answered waits for, as far as the journal can tell.
+//! The reason why a request has not been answered yet, as far as the journal shows it.
 
 use crate::dataflow::{Dataflow, InputWire, NodePhase};
 use crate::journal::{JournalEntry, RequestHistory, RequestState};

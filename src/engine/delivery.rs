@@ -26,9 +26,9 @@ pub struct AnsweredRequest {
     pub turn: AnswerTurn,
 }
 
-/// Which of the answers to a request it is.
+/// The kind of a response to be delivered: interim, final, or read from the journal.
 pub enum AnswerTurn {
-    /// That of a deadline; what it holds is let go of when the sink has it.
+    /// The interim response of a passed deadline; `handed_over` is dropped once the sink has taken it.
     Interim { handed_over: Sender<()> },
     /// The last one, after an earlier one.
     Final { earlier: Option<Receiver<()>> },

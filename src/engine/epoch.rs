@@ -20,8 +20,8 @@ use super::as_json;
 use super::budget::MemoryClaim;
 use super::run::NodeRun;
 
-/// What travels from the scheduler to a lane's home. All but the first are about the request that
-/// began last; they come at later times than its own, so that they hold up nothing of it.
+/// Messages from the scheduler to the worker that is a lane's home. `Cancel` and `Overdue` concern the
+/// request that began last; their timely times are later than its own, so that they never hold it up.
 #[derive(Clone, Serialize, Deserialize)]
 pub enum LaneOrder {
     Begin(#[serde(with = "as_json")] EpochBegin),
@@ -38,11 +38,11 @@ pub struct EpochBegin {
     pub refused: Option<Fault>,
 }
 
-/// What travels from the home back to the entrance.
+/// A response on its way from a lane's home worker back to the scheduler.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct EpochAnswer(#[serde(with = "as_json")] pub Response);
 
-/// What travels between the operators of a lane. Cloning shares everything.
+/// A message between the operators of a lane. Cloning shares everything.
 #[derive(Clone)]
 pub struct NodeEmission {
     pub epoch: Rc<Epoch>,
@@ -58,7 +58,7 @@ pub struct Epoch {
     pub refused: Option<Fault>,
     accounts: RefCell<Vec<NodeAccount>>,
     outcomes: OnceCell<Arc<StepOutcomes>>,
-    /// Those under way, by node and run.
+    /// Runs under way, by node and run.
     runs: RefCell<BTreeMap<(usize, usize), Arc<NodeRun>>>,
     cancelled: Cell<bool>,
     /// With `on_failure: stop`, the first node so far that failed.
@@ -151,12 +151,12 @@ impl Epoch {
         self.runs.borrow().range((nodes.start, 0)..(nodes.end, 0)).for_each(|(_, run)| run.cancel());
     }
 
-    /// What there is to say of the epoch when its deadline has passed.
+    /// The interim response of the epoch when its deadline has passed.
     pub fn unfinished(&self, dataflow: &Dataflow, after: Duration) -> Response {
         dataflow.unfinished(&self.request, after, &self.accounts.borrow())
     }
 
-    /// Closes the books over the work.
+    /// Fixes the outcomes of the work steps, once.
     pub fn judge(&self, dataflow: &Dataflow) {
         let reports = dataflow.work_reports(&self.request, self.refused.as_ref(), &self.accounts.borrow());
         self.outcomes.get_or_init(|| Arc::new(StepOutcomes(reports)));

@@ -1,4 +1,4 @@
-//! What happens in the engine, as one stream that progress lines and benchmarks read.
+//! Events of the engine, as one stream that progress lines and benchmarks read.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -24,8 +24,8 @@ pub enum EngineEvent<'a> {
     Undelivered { request: &'a Request, response: &'a Response },
 }
 
-/// Who wants to know. Called from many threads, the workers' among them: it must not block. A panic
-/// in it is logged and changes nothing.
+/// An observer of the engine's events. Many threads call it, the workers' among them, so it must not
+/// block. A panic in it is logged and changes nothing.
 pub trait EventObserver: Send + Sync {
     fn observe(&self, event: &EngineEvent);
 }
@@ -37,7 +37,7 @@ pub(super) fn tell(observer: &dyn EventObserver, event: &EngineEvent) {
     }
 }
 
-/// For those who do not want to know.
+/// An observer that ignores all events.
 pub struct NullObserver;
 
 impl EventObserver for NullObserver {

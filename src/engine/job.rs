@@ -33,7 +33,7 @@ impl RunEnd {
     }
 }
 
-/// What a run needs to know of its surroundings.
+/// The environment of a run: its dataflow, the store, recorded runs and the observer.
 pub struct RunEnvironment {
     pub dataflow: Arc<Dataflow>,
     pub store: Arc<Store>,
@@ -82,8 +82,8 @@ impl RunEnvironment {
         }
     }
 
-    /// What the run gave before, where it is recorded; else it is performed, and recorded. `None` if
-    /// it is not wanted any more.
+    /// The result of the run: recalled if it is recorded, else performed and recorded. `None` if the
+    /// run has been given up.
     fn remembered(
         &self,
         job: &StepJob,

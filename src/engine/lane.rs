@@ -28,13 +28,13 @@ use super::shared::ProcessShared;
 /// Where requests go in; closing it ends the lane.
 pub type LaneInput = InputHandle<u64, CapacityContainerBuilder<Vec<LaneOrder>>>;
 
-/// What came out of the lanes. Only the first worker sees any.
+/// Responses that have left the lanes. Only the first worker, which has the scheduler, receives any.
 pub type LaneResponses = Rc<RefCell<Vec<LaneResponse>>>;
 
 /// The answer of an epoch that is done, or what there is to say of one whose deadline has passed.
 pub struct LaneResponse {
     pub lane: usize,
-    /// That of the epoch; what is said of it before comes at a later time.
+    /// The timely time of the epoch; an interim response has a later one.
     pub time: u64,
     pub response: Response,
 }

@@ -1,5 +1,5 @@
-//! What is remembered of the requests in work: finished runs are not run again, and those that end
-//! are noted in the journal.
+//! Recorded runs of the requests in work: finished runs are not run again, and runs that end are
+//! noted in the journal.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -29,11 +29,11 @@ pub struct RequestMemories {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MemoryKey {
     pub request: Digest,
-    /// That of the dataflow.
+    /// The digest of the dataflow.
     pub version: Digest,
 }
 
-/// What is recorded of one request.
+/// The recorded runs of one request.
 struct RequestMemory {
     number: i64,
     runs: BTreeMap<Digest, (RunRecord, Vec<u8>)>,
@@ -100,7 +100,7 @@ impl RequestMemories {
         }
     }
 
-    /// What the run gave before, if it is recorded and all of it is still there.
+    /// The recorded result of a run, if there is one and all of its files are still in the store.
     pub fn recall(&self, run: &RecordedRun) -> Option<Result<StepOutputs, Fault>> {
         let memory = self.of(run.memory)?;
         let (record, content) = memory.runs.get(&run.key)?;

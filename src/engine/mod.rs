@@ -97,10 +97,10 @@ pub trait ResponseSink: Sync {
     /// Takes a response, on one of several threads, and sees to its delivery. What takes long goes on
     /// elsewhere after this has returned: these threads are for all responses.
     ///
-    /// It is called once per request; where the dataflow has a deadline and it has passed, it is called
-    /// once before that, with a response whose verdict is `Unfinished` and which the final one
-    /// supersedes. Never both at once. After a restart it is called for a response that an earlier
-    /// process may have delivered in part.
+    /// The engine calls this once per request with the final response. If the dataflow's deadline has
+    /// passed, an earlier call brings an interim response: its verdict is `Unfinished`, and the final one
+    /// supersedes it. The two calls never overlap. After a restart, the response may be one that an
+    /// earlier process has delivered in part.
     fn deliver(&self, pending_delivery: PendingDelivery);
 
     /// Tries at once to deliver the response to a request that waits for its next try.
@@ -165,7 +165,7 @@ pub fn run<T>(
     ended.map_err(EngineError)
 }
 
-/// What the workers share about each dataflow. The bounds on bytes and threads are for all together.
+/// State that the workers share, per dataflow. The bounds on bytes and threads hold for all together.
 fn share(
     dataflows: &DataflowSet,
     memories: &Arc<RequestMemories>,

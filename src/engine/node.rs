@@ -225,7 +225,7 @@ impl NodeOperator {
         state.unfinished -= 1;
     }
 
-    /// What is to be sent now. The capability goes with the last of it.
+    /// The emissions to send now. The capability goes with the last of them.
     fn ready(&mut self) -> Option<(Capability<u64>, Vec<NodeEmission>)> {
         let state = self.state.as_mut().filter(|state| !state.emissions.is_empty())?;
         let ready = (state.capability.clone(), std::mem::take(&mut state.emissions));

@@ -24,7 +24,7 @@ use super::shared::ProcessShared;
 /// The streams that leave the operator.
 pub struct OpenerStreams<'scope> {
     pub begun: Stream<'scope, u64, Vec<NodeEmission>>,
-    /// What there is to say of requests whose deadline has passed, where the dataflow has one.
+    /// Interim responses for requests whose deadline has passed, where the dataflow has one.
     pub overdue: Option<Stream<'scope, u64, Vec<EpochAnswer>>>,
 }
 
@@ -81,7 +81,7 @@ struct EpochOpener {
 struct GateWaiter {
     capability: Capability<u64>,
     request: Arc<Request>,
-    /// Its memory, or why it is not to be begun.
+    /// The request's claim on memory, or the fault because of which it is not begun.
     claim: Result<MemoryClaim, Fault>,
 }
 
@@ -108,7 +108,7 @@ impl EpochOpener {
         }
     }
 
-    /// What there is to say, unless the request has been answered in the meantime.
+    /// The interim response of a passed deadline, unless the request has been answered in the meantime.
     fn overdue(&self, after: Duration) -> Option<Response> {
         let dataflow = &self.shared.work.dataflow;
         match &self.waiting {

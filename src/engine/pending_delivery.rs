@@ -21,15 +21,15 @@ pub struct PendingDelivery {
     settled: bool,
 }
 
-/// Which of the answers to a request it is.
+/// The kind of a response: interim or last.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum ResponseKind {
-    /// That of a deadline: delivered or not, the last one follows.
+    /// The interim response of a passed deadline: delivered or not, the last one follows.
     Interim,
     Last,
 }
 
-/// Where it is recorded what became of responses.
+/// Recorder of how deliveries of responses end, in the journal and for the observer.
 #[derive(Clone)]
 pub(super) struct ResponseRecorder {
     pub journal: Arc<Journal>,

@@ -21,7 +21,7 @@ pub struct RequestQueue {
     slots: Arc<[RequestSlots]>,
     dataflows: Arc<DataflowSet>,
     memories: Arc<RequestMemories>,
-    /// Taken only when the entrance is dropped.
+    /// `None` only while the queue is being dropped.
     answers: Option<Sender<AnsweredRequest>>,
 }
 
@@ -82,7 +82,7 @@ impl RequestCanceller {
     }
 }
 
-/// What the one who leads requests into lanes is told.
+/// A message to the scheduler.
 pub(super) enum SchedulerMessage {
     Submitted {
         /// The place of its dataflow in the set.
@@ -118,8 +118,8 @@ impl SchedulerHandle {
 }
 
 impl RequestQueue {
-    /// An entrance and its other end. Of each dataflow, twice as many requests as there are lanes may
-    /// be in work, wait or be delivered.
+    /// A queue, and the receiver of its messages for the scheduler. Of each dataflow, twice as many
+    /// requests as there are lanes may be waiting, in work or in delivery.
     pub(super) fn new(
         lanes: NonZero<usize>,
         dataflows: Arc<DataflowSet>,
@@ -166,7 +166,7 @@ impl RequestQueue {
         receipt.number().into_iter().for_each(|number| self.memories.enter(number));
         let dataflow = self.dataflows.position(response.version).unwrap_or(0);
         self.slots[dataflow].enter();
-        // Those who deliver stay until the entrance is closed.
+        // The delivery threads run until the queue is closed.
         if let Some(answers) = &self.answers {
             let _ = answers.send(AnsweredRequest { dataflow, receipt, response, turn: AnswerTurn::Recorded });
         }

@@ -10,9 +10,9 @@
 //!    └─────────────────── cancelled, unless it is keeping ────────────────────────┘
 //! ```
 //!
-//! Whoever makes it `Over` sends word, so that there is exactly one end, and it does not depend on
-//! the step's returning. What a turn that was given up returns is dropped. A run that is keeping its
-//! results cannot be given up: it leaves either all of them or nothing.
+//! The thread that makes the run `Over` reports its end, so that exactly one end is reported, even if
+//! the step never returns. Results of an attempt that was given up are dropped. A run that is keeping
+//! its results cannot be given up: it leaves either all of them or nothing.
 
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
@@ -36,7 +36,7 @@ pub struct NodeRun {
     state: Mutex<RunState>,
 }
 
-/// What is to be run, and who wants to know of its end.
+/// The run to perform, and the channel that is told of its end.
 pub struct RunTask {
     pub node: usize,
     /// Tells the pool whose jobs are whose.
@@ -55,7 +55,7 @@ enum RunState {
         _alarm: Option<TimerAlarm>,
     },
     Running(RunAttempt),
-    /// What the step gave is put into the store.
+    /// The step's results are being put into the store.
     Keeping(RunAttempt),
     Over,
 }

@@ -256,7 +256,7 @@ impl<'a> RequestScheduler<'a> {
         }
     }
 
-    /// What is said of a request may come after its answer, when another one is in its lane.
+    /// An interim response may arrive after the final one, when another request has taken the lane.
     fn pass_on(&self, lane: usize, time: u64, said: Response) {
         if let Some(pending) = self.lanes[lane].current.as_ref().filter(|pending| pending.began < time) {
             self.make_interim(pending, said);

@@ -1,4 +1,4 @@
-//! What the workers of one process share about a dataflow.
+//! State about one dataflow that the workers of one process share.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What a worker does. All of them build the lanes and run them; the first one also has the scheduler.
+//! A worker of the engine. Each builds all lanes and runs them; the first one also has the scheduler.
 
 use std::sync::Arc;
 

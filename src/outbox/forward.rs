@@ -27,7 +27,7 @@ pub(super) struct DeliveryAttempt {
     pub trouble: Option<DeliveryErrorKind>,
 }
 
-/// A response at one destination, and the one who is told of each part of which something is known anew.
+/// One attempt to deliver a response to a destination; `note` is called for each file with news.
 struct Attempt<'a> {
     outgoing: OutgoingResponse<'a>,
     delivery: &'a mut DeliveryRecord,

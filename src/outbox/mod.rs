@@ -40,7 +40,7 @@ use crate::step::{Digest, Request};
 use queue::DestinationQueue;
 use response_delivery::ResponseDelivery;
 
-/// What the outbox tells of each response.
+/// An event in the delivery of a response.
 #[derive(Debug)]
 pub enum OutboxEvent<'a> {
     /// The response, or what became of it, could not be written at a local destination; with `wait` it is
@@ -61,7 +61,7 @@ pub enum OutboxEvent<'a> {
     },
 }
 
-/// Who wants to know. Called from many threads.
+/// An observer of the outbox's events. Many threads call it.
 pub type OutboxObserver = Arc<dyn Fn(&OutboxEvent) + Send + Sync>;
 
 /// How an outbox works.
@@ -80,11 +80,11 @@ pub struct OutboxSetup {
 pub struct Outbox {
     context: Arc<OutboxContext>,
     queues: Vec<DestinationQueue>,
-    /// What is on its way, by request.
+    /// Deliveries under way, by request.
     response_deliveries: Mutex<HashMap<Digest, Weak<ResponseDelivery>>>,
 }
 
-/// What all deliveries need.
+/// Context that all deliveries share.
 struct OutboxContext {
     destinations: Vec<Arc<dyn Destination>>,
     journal: Arc<Journal>,

@@ -28,7 +28,7 @@ pub struct DeliveryPolicy {
     pub associations_max: NonZero<usize>,
 }
 
-/// What comes after a try that was not enough.
+/// The next step after an attempt that did not complete a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextAttempt {
     Quick(Duration),
@@ -52,7 +52,7 @@ impl Default for DeliveryPolicy {
 }
 
 impl DeliveryPolicy {
-    /// What comes after so many tries that brought nothing to the destination, so long after the first.
+    /// The next step after `fruitless` attempts in a row without progress, `waited` since the first attempt.
     pub fn next(&self, fruitless: usize, waited: Duration) -> NextAttempt {
         let last = fruitless.saturating_sub(1);
         if let Some(wait) = self.quick.get(last) {

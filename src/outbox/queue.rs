@@ -24,7 +24,7 @@ pub struct DestinationQueue {
 }
 
 struct QueueShared {
-    /// Which of the destinations it is, and its name.
+    /// The destination's position in the list of destinations, and its name.
     index: usize,
     name: String,
     forward: DestinationService,
@@ -38,7 +38,7 @@ struct QueueState {
     waiting: Vec<QueuedDelivery>,
     /// The requests whose responses are being sent.
     busy: Vec<Digest>,
-    /// Those of them that an operator does not want to wait after this try.
+    /// The busy requests that an operator wants tried again at once after the attempt under way.
     expedited: Vec<Digest>,
     brought: u64,
     /// Nothing is waited for but quick tries.
@@ -63,7 +63,7 @@ struct QueuedDelivery {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum DeliveryPace {
     Quick,
-    /// It waits for a later time, and need not before flow ends.
+    /// The delivery waits for a later time; when flow stops it may be left for the next start.
     Patient,
     /// An operator does not want to wait, not even for a window.
     Expedited,
@@ -355,7 +355,7 @@ impl QueueState {
         self.brought
     }
 
-    /// Who is next: of those that are due the first, and at the end all that would wait long.
+    /// The next delivery to attempt: the first that is due; on closing also those with a long wait.
     fn ready(&self, now: Duration) -> Option<usize> {
         let may_go = |job: &QueuedDelivery| {
             let is_due = job.due <= now || (self.closing && job.pace == DeliveryPace::Patient);
@@ -387,7 +387,7 @@ impl QueuedDelivery {
         (self.due, self.fruitless, self.pace) = (now, 0, DeliveryPace::Expedited);
     }
 
-    /// Its time has come.
+    /// The end of a long wait: the attempt that is now due counts as a quick one.
     fn rouse(&mut self) {
         if self.pace == DeliveryPace::Patient {
             self.pace = DeliveryPace::Quick;

@@ -32,25 +32,25 @@ pub use rules::{DataflowChoice, DataflowRule, DataflowRules, DefaultRule};
 pub use section::{SectionSettings, SiteSection};
 pub use section_reader::SectionReader;
 
-/// What a site's file says. What it does not say is empty.
+/// Settings of a site's file. Those that the file does not give are empty.
 #[derive(Debug)]
 pub struct Site {
     pub general: GeneralSettings,
-    /// What proves who we are.
+    /// The certificate and private key that identify this node in TLS.
     pub identity: Option<TlsIdentity>,
-    /// Whose certificates we believe.
+    /// The file of certificate authorities whose certificates are trusted.
     pub authorities: Option<PathBuf>,
     /// Where responses go: names of destinations in sections.
     pub to: Vec<String>,
     /// By how many minutes local time is ahead of UTC, for the windows of destinations.
     pub utc_offset_min: i32,
     pub audit: Option<AuditSettings>,
-    /// Which dataflow a request goes to.
+    /// Rules that choose the dataflow for a request.
     pub rules: Option<DataflowRules>,
     sections: Vec<Box<dyn SectionSettings>>,
 }
 
-/// What all parts of a site's file may rely on.
+/// Settings that every section of a site's file may rely on.
 #[derive(Clone, Debug)]
 pub struct SiteContext {
     /// The file's folder.
@@ -98,7 +98,7 @@ impl Site {
         collector.finish(site)
     }
 
-    /// What the owner of a section has read.
+    /// The settings of a section, by the type that its owner has read them into.
     pub fn section<T: SectionSettings>(&self) -> Option<&T> {
         self.sections.iter().find_map(|section| (&**section as &dyn Any).downcast_ref())
     }

@@ -49,7 +49,7 @@ pub trait SiteSection: Sync {
     fn read(&self, reader: &mut SectionReader) -> Box<dyn SectionSettings>;
 }
 
-/// What an owner has read.
+/// The settings that an owner has read from its section.
 pub trait SectionSettings: Any + Debug + Send + Sync {
     /// The names of destinations that `to` may contain.
     fn destination_names(&self) -> Vec<&str> {

@@ -46,7 +46,7 @@ impl<'text> SectionReader<'_, 'text> {
         SectionReader { what, place, tree: Some(tree), fields: None, context, collector }
     }
 
-    /// What the file says that all its parts may rely on.
+    /// The settings of the file that every section may rely on.
     pub fn context(&self) -> &SiteContext {
         self.context
     }
