@@ -1,6 +1,6 @@
 //! A program that embeds flow, with a step, a source and a destination of its own. It accepts 1000
-//! requests, is killed when half of them are answered, and the next start answers the rest. To be run
-//! twice: `cargo run --release --example embed -- FOLDER`.
+//! requests, is killed half way, and the next start of `cargo run --release --example embed -- FOLDER`
+//! answers the rest.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,20 +14,18 @@ const DATAFLOW: &str = "{dataflow: hello, steps: {a: {step: greet, needs: {guest
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = PathBuf::from(std::env::args().nth(1).ok_or("give a folder")?);
-    let greet =
-        Step::new("greet", 1, "Greets a guest.").takes::<Request>("guest").gives::<ResponseFiles>("files");
+    let greet = Step::new("greet", 1, "Greets.").takes::<Request>("guest").gives::<ResponseFiles>("files");
     let greet = greet.runs(|call| {
         let text = format!("hello {}\n", call.input::<Request>("guest").name);
-        Ok(StepOutputs::one(
-            "files",
-            ResponseFiles(vec![ResponseFile::new("hello.txt", "text/plain", text.into_bytes())]),
-        ))
+        let file = ResponseFile::new("hello.txt", "text/plain", text.into_bytes());
+        Ok(StepOutputs::one("files", ResponseFiles(vec![file])))
     });
     let dataflow = Dataflow::parse("hello.yaml", DATAFLOW, &StepTable::default().with(greet))?;
     let kill_after = (!folder.exists()).then_some(500);
     let service = Service::open(ServiceSettings::at(&folder), DataflowSelector::only(dataflow))?;
     let intake = service.run(Guests, &Greetings(folder, kill_after, AtomicUsize::new(0)))?;
-    Ok(println!("every guest is greeted: {intake:?}"))
+    println!("every guest is greeted: {intake:?}");
+    Ok(())
 }
 
 struct Guests;
@@ -51,14 +49,10 @@ struct Greetings(PathBuf, Option<usize>, AtomicUsize);
 
 /// Each greeting becomes a file: to write it again changes nothing.
 impl ResponseSink for Greetings {
-    fn deliver(&self, pending_delivery: PendingDelivery) {
-        let (file, to) =
-            (&pending_delivery.response().files[0], format!("{}.txt", pending_delivery.request().name));
-        let written = std::fs::copy(
-            pending_delivery.store().path(pending_delivery.request().id, file),
-            self.0.join(to),
-        );
-        pending_delivery.settle(written.map(drop).map_err(|_| UndeliveredResponse));
+    fn deliver(&self, delivery: PendingDelivery) {
+        let (file, name) = (&delivery.response().files[0], format!("{}.txt", delivery.request().name));
+        let written = std::fs::copy(delivery.store().path(delivery.request().id, file), self.0.join(name));
+        delivery.settle(written.map(drop).map_err(|_| UndeliveredResponse));
         if Some(self.2.fetch_add(1, Ordering::Relaxed) + 1) == self.1 {
             std::process::abort();
         }

@@ -232,7 +232,8 @@ fn shell(script: &str, folder: &Path) -> Command {
 fn the_step_that_is_shown_is_the_example() {
     let (pages, file) = (pages(), page("examples/own_step.rs") + &page("examples/own-step.yaml"));
     let parts = blocks(&pages, "yaml").filter(|block| block.contains("measure-bone"));
-    let step = blocks(&pages, "rust").filter(|block| block.contains("measure_bone") || block.contains("measure-bone"));
+    let step = blocks(&pages, "rust")
+        .filter(|block| block.contains("measure_bone") || block.contains("measure-bone"));
     let lines: Vec<&str> = step.chain(parts).flat_map(str::lines).collect();
     assert!(lines.len() > 20, "only {lines:?}");
     let strange = lines.iter().filter(|line| !file.lines().any(|other| other == **line));

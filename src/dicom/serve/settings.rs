@@ -30,7 +30,7 @@ pub struct ReceiveSettings {
     pub web: Option<web::WebSettings>,
     /// Folders from which files are taken in.
     pub watched: Vec<WatchedFolder>,
-    /// Where files lie until [`crate::dicom::discard`] deletes them.
+    /// Where files lie until [`crate::dicom::release`] deletes them.
     pub inbox: PathBuf,
     /// Folders of the inbox whose requests are recorded; what lies in others is taken up.
     pub known_folders: BTreeSet<PathBuf>,

@@ -1,7 +1,7 @@
 //! `sort-series`: one series of axial CT slices, chosen by rule, complete and in order.
 //!
 //! Candidates are the sets of CT Image Storage instances in Hounsfield units that can be one volume (see
-//! [`candidates`](crate::imaging::candidates)). Out of them the rule keeps, one after another,
+//! `imaging/candidates.rs`). Out of them the rule keeps, one after another,
 //!
 //! 1. those with enough slices,
 //! 2. those that show at least 90 % of the lung that any of them shows, by a coarse look at their pixels,

@@ -66,7 +66,9 @@ fn the_next_study_on_the_association_completes_the_one_before() {
     // The last study has no next one: it waits until an operator completes it.
     association.release().unwrap();
     receiving.event("closed", |event| matches!(event, ReceiverEvent::Closed { .. }));
-    waiting(&receiving.inbox, &BTreeSet::new()).unwrap()[0].complete().unwrap();
+    let waiting = waiting(&receiving.inbox, &BTreeSet::new()).unwrap();
+    let last = waiting.iter().find(|study| study.study_instance_uid == "1.2.4").expect("it waits");
+    last.complete().unwrap();
     assert_complete(&receiving.study(), "1.2.4", 1, "operator");
 }
 

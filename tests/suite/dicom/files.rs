@@ -33,6 +33,10 @@ fn every_real_file_is_read_as_by_dcmtk() {
                 let bytes = std::fs::read(&path).expect("the file is there");
                 // Without a head, or with a damaged one, it is no file to send.
                 let Some((head, place)) = FileHead::decode(&bytes) else { continue };
+                // Without a transfer syntax it cannot be sent, and each reader guesses.
+                if head.transfer_syntax_uid.is_empty() {
+                    continue;
+                }
                 let ours = top_level(&head.transfer_syntax_uid, &bytes[place]);
                 let before_pixels = |(tag, _): &&Element| tag != PIXEL_DATA;
                 let theirs: Vec<&Element> = theirs.iter().take_while(before_pixels).collect();
