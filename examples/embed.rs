@@ -28,9 +28,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
+/// A source: all guests come at each start, and flow knows those that it has accepted before.
 struct Guests;
-
-/// All guests come at each start: flow knows those that it has accepted before.
 impl Source for Guests {
     fn name(&self) -> &'static str {
         "guests"

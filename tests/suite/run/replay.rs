@@ -123,7 +123,7 @@ fn an_exported_request_replays_elsewhere_also_without_its_patient() {
 /// ```sh
 /// flow sample study --matrix 48 --slices 16 --noise 0
 /// flow run TESTS/recorded/measure.yaml --input study
-/// flow replay SAMPLE --export TESTS/recorded/measure.tar
+/// flow replay SAMPLE-1 --export TESTS/recorded/measure.tar
 /// ```
 #[test]
 fn a_recorded_request_still_gives_what_it_gave() {
