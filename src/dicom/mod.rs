@@ -40,7 +40,7 @@ pub use file::contents::contents;
 pub use file::data_set::DataSetError;
 pub use file::deidentify::{BurnedIn, DeidentifiedFile, PseudonymKey, deidentify};
 pub use file::object::{DicomObject, ObjectError};
-pub use file::transcode::{DecodeFunction, PlainPixels, plain_pixels};
+pub use file::transcode::{Decode, PlainPixels, plain_pixels};
 pub use intake::arriving::SOURCE;
 pub use intake::completion::{CompletionRules, CompletionSignal, Counter, WaitLimit, WaitLimitAction};
 pub use intake::event::{ArrivedInstance, AssociationEnd, IntakeSession, ReceiverEvent, SessionKind, log};

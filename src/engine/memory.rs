@@ -3,15 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use crate::dataflow::DataflowNode;
 use crate::dataflow::response::files_at;
 use crate::journal::{Journal, JournalEntry, OutputRecord, RequestHistory, RunRecord, ValuePlace};
 use crate::step::{
-    Artifact, Digest, Fault, FaultKind, Item, Outcome, Payload, Request, ResponseFile, ResponseFiles,
-    StepInputs, StepOutputs,
+    Artifact, Digest, Fault, FaultKind, Outcome, Payload, Request, ResponseFile, ResponseFiles, StepInputs,
+    StepOutputs,
 };
 use crate::store::{Store, StoreError};
 
@@ -37,6 +37,8 @@ pub struct MemoryKey {
 struct RequestMemory {
     number: i64,
     runs: BTreeMap<Digest, (RunRecord, Vec<u8>)>,
+    /// The request's items by their content, made when the first run is recalled.
+    items: OnceLock<HashMap<Digest, usize>>,
 }
 
 /// One run, as the journal knows it.
@@ -67,7 +69,8 @@ impl RequestMemories {
     pub fn open(&self, memory: MemoryKey, number: i64, history: Option<&RequestHistory>) {
         let runs = history.map(RequestHistory::runs).unwrap_or_default();
         let runs = runs.into_iter().map(|(key, (run, content))| (key, (run.clone(), content.to_vec())));
-        self.lock().insert(memory, Arc::new(RequestMemory { number, runs: runs.collect() }));
+        self.lock()
+            .insert(memory, Arc::new(RequestMemory { number, runs: runs.collect(), items: OnceLock::new() }));
     }
 
     pub fn close(&self, memory: MemoryKey) {
@@ -105,7 +108,7 @@ impl RequestMemories {
         let memory = self.of(run.memory)?;
         let (record, content) = memory.runs.get(&run.key)?;
         match &record.outcome {
-            Outcome::Done => self.outputs(run, &record.outputs, content).map(Ok),
+            Outcome::Done => self.outputs(run, &memory, &record.outputs, content).map(Ok),
             // The same data are at fault again; anything else may be otherwise now.
             Outcome::Failed(fault) if fault.kind == FaultKind::Data => Some(Err(fault.clone())),
             Outcome::Failed(_) | Outcome::Skipped { .. } => None,
@@ -188,9 +191,15 @@ impl RequestMemories {
         self.store.path(request.id, &file.artifact()).exists()
     }
 
-    fn outputs(&self, run: &RecordedRun, records: &[OutputRecord], content: &[u8]) -> Option<StepOutputs> {
+    fn outputs(
+        &self,
+        run: &RecordedRun,
+        memory: &RequestMemory,
+        records: &[OutputRecord],
+        content: &[u8],
+    ) -> Option<StepOutputs> {
         let mut content = content;
-        let path_of = |digest| path_of(run.request, digest);
+        let path_of = |digest| memory.path_of(run.request, digest);
         let mut outputs = StepOutputs::default();
         for record in records {
             let declared = &run.node.step.declaration.outputs;
@@ -228,7 +237,11 @@ impl RequestMemories {
 
 const NO_PANIC: &str = "nothing panics while it holds the lock";
 
-fn path_of(request: &Request, digest: Digest) -> Option<PathBuf> {
-    let is_it = |item: &&Item| item.digest == digest;
-    request.items.iter().find(is_it)?.path().map(PathBuf::from)
+impl RequestMemory {
+    fn path_of(&self, request: &Request, digest: Digest) -> Option<PathBuf> {
+        let numbered = || request.items.iter().enumerate().map(|(number, item)| (item.digest, number));
+        // Of two items with the same content the first one is meant.
+        let items = self.items.get_or_init(|| numbered().rev().collect());
+        request.items.get(*items.get(&digest)?)?.path().map(PathBuf::from)
+    }
 }

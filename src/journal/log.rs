@@ -64,7 +64,7 @@ fn insert(connection: &Connection, arrival: &RequestArrival) -> Result<i64, Data
     Ok(row.number)
 }
 
-/// Bytes of the items that are kept for a request: inline items, and all items if its source has claims.
+/// Bytes kept for a request: its inline items, and all its items if the source keeps something for it.
 fn bytes_kept(request: &Request) -> u64 {
     let is_kept = |item: &&Item| !request.claims.is_empty() || matches!(item.place, ItemPlace::Inline(_));
     request.items.iter().filter(is_kept).map(|item| item.size).fold(0, u64::saturating_add)

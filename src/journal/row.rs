@@ -25,7 +25,7 @@ pub struct RequestRow {
     pub kept: bool,
     /// Bytes of the request's own received files and of its results.
     pub bytes: u64,
-    /// Names of what the source keeps for the request; only the source understands them. The column is
+    /// Names of what the source keeps for this request; only the source understands them. The column is
     /// `folders`.
     pub claims: Vec<String>,
     pub(super) records: i64,

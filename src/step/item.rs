@@ -113,7 +113,6 @@ impl ItemContent {
             return Ok(ItemContent::Shared(Arc::from([])));
         }
         // SAFETY: a source keeps the file of an item unchanged until the request is forgotten.
-        #[allow(unsafe_code)]
         unsafe { Mmap::map(&file) }.map(ItemContent::Mapped)
     }
 }

@@ -28,8 +28,8 @@ pub struct Request {
     /// Values that `when` conditions and generated results may refer to, for example `modality`.
     pub attributes: BTreeMap<String, AttributeValues>,
     pub items: Vec<Item>,
-    /// Texts that name whatever the source keeps for the request as long as it is remembered, for example
-    /// folders: only the source understands them, and only the source releases what they name.
+    /// Names of what the source keeps for this request as long as it is remembered. Only the source
+    /// understands them, and only the source releases what they name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub claims: Vec<String>,
 }

@@ -11,7 +11,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use dicom_dictionary_std::uids;
 
 use crate::dicom::file::object::DicomObject;
-use crate::dicom::file::transcode::{self, DecodeFunction, TranscodableObject, TranscodeError};
+use crate::dicom::file::transcode::{self, Decode, TranscodableObject, TranscodeError};
 use crate::dicom::names::destination::DimseNode;
 use crate::dicom::names::status::{DimseStatus, StatusClass};
 use crate::dicom::names::uid_name;
@@ -123,7 +123,7 @@ pub fn send(destination: &DimseNode, objects: &[DicomObject]) -> Result<Vec<Sent
 pub fn send_each(
     destination: &DimseNode,
     objects: &[DicomObject],
-    decode: Option<DecodeFunction>,
+    decode: Option<Decode>,
     tell: &mut dyn FnMut(SentObject),
 ) -> Result<(), SendError> {
     let mut stage = SendStage::Opening;
@@ -162,7 +162,7 @@ const PIECE_BYTES: usize = 256 << 10;
 type ObjectKind<'a> = (&'a str, &'a str);
 
 /// The kinds an object can be sent as, its own first.
-fn kinds(object: &DicomObject, decode: Option<DecodeFunction>) -> impl Iterator<Item = ObjectKind<'_>> {
+fn kinds(object: &DicomObject, decode: Option<Decode>) -> impl Iterator<Item = ObjectKind<'_>> {
     let (class, own) = (object.sop_class_uid(), object.transfer_syntax_uid());
     let is_convertible = is_native(own) || decode.is_some();
     let others = transcode::TARGETS.into_iter().filter(move |other| is_convertible && *other != own);
@@ -170,7 +170,7 @@ fn kinds(object: &DicomObject, decode: Option<DecodeFunction>) -> impl Iterator<
 }
 
 /// Splits objects so that each part fits one association; nearly always it is one part.
-fn batches(objects: &[DicomObject], decode: Option<DecodeFunction>) -> impl Iterator<Item = &[DicomObject]> {
+fn batches(objects: &[DicomObject], decode: Option<Decode>) -> impl Iterator<Item = &[DicomObject]> {
     let mut rest = objects;
     std::iter::from_fn(move || {
         let mut all = BTreeSet::new();
@@ -187,7 +187,7 @@ fn batches(objects: &[DicomObject], decode: Option<DecodeFunction>) -> impl Iter
 fn send_batch(
     destination: &DimseNode,
     batch: &[DicomObject],
-    decode: Option<DecodeFunction>,
+    decode: Option<Decode>,
     tell: &mut dyn FnMut(SentObject),
     stage: &mut SendStage,
 ) -> Result<(), SendCause> {
@@ -233,7 +233,7 @@ fn proposal((sop_class_uid, transfer_syntax_uid): ObjectKind) -> ContextProposal
 fn store(
     association: &mut Association,
     object: &DicomObject,
-    decode: Option<DecodeFunction>,
+    decode: Option<Decode>,
     message_id: u16,
 ) -> Result<SendOutcome, SendCause> {
     let (own, request) = (object.transfer_syntax_uid(), command(object, message_id));
@@ -360,7 +360,7 @@ mod tests {
         assert_eq!(syntaxes(implicit, None), [implicit, explicit]);
         assert_eq!(syntaxes("1.2.840.10008.1.2.2", None).len(), 3);
         assert_eq!(syntaxes(uids::JPEG_BASELINE8_BIT, None), [uids::JPEG_BASELINE8_BIT]);
-        let decode: DecodeFunction = |_| Err("not here".to_owned());
+        let decode: Decode = |_| Err("not here".to_owned());
         assert_eq!(syntaxes(uids::JPEG_BASELINE8_BIT, Some(decode))[1..], [explicit, implicit]);
     }
 

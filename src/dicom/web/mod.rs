@@ -23,14 +23,9 @@ mod quick_ack;
 mod retrieve;
 mod server;
 mod service;
+mod settings;
 mod store;
 mod store_response;
-
-use std::net::TcpListener;
-use std::sync::Arc;
-
-use crate::dicom::wire::caller::KnownCaller;
-use crate::tls;
 
 pub use ask_error::{WebServiceCause, WebServiceError};
 pub use find::{WebLevel, WebMatch, WebQuery, counter, find};
@@ -39,47 +34,11 @@ pub use node::{AuthorizationValue, WebNode, WebNodeError};
 pub(in crate::dicom) use pull::{PullResult, fetch};
 pub use retrieve::retrieve;
 pub(in crate::dicom) use server::WebServer;
+pub use settings::WebSettings;
+pub(in crate::dicom) use settings::{CONNECTIONS_MAX, PARTS_MAX, REQUESTS_MAX};
 pub use store::store;
 #[cfg(any(test, fuzzing))]
 pub(in crate::dicom) use {
     body_intake::{BodyChunk, BodyIntake},
     order::BodyForm,
 };
-
-/// Settings for receiving over HTTP. The limits on the size of an instance and on a peer's silence are those
-/// of DIMSE ([`super::ReceiveSettings`]). HTTP callers have no AE title, so only callers given by address
-/// alone are accepted.
-#[derive(Clone, Debug)]
-pub struct WebSettings {
-    pub listener: Arc<TcpListener>,
-    /// With it, only encrypted connections are taken.
-    pub tls: Option<tls::TlsServer>,
-    /// Clients that may connect, by address; if the list is empty, every client may.
-    pub callers: Vec<KnownCaller>,
-    /// Path before `/studies`: `/dicom-web`.
-    pub base_path: String,
-    /// Most open connections: 64. Further ones are closed.
-    pub connections_max: usize,
-    /// Most requests whose instances are received at the same time: 8. Further ones are answered "try later".
-    pub requests_max: usize,
-    /// Most parts in one request: 10 000.
-    pub parts_max: usize,
-}
-
-pub(in crate::dicom) const CONNECTIONS_MAX: usize = 64;
-pub(in crate::dicom) const REQUESTS_MAX: usize = 8;
-pub(in crate::dicom) const PARTS_MAX: usize = 10_000;
-
-impl WebSettings {
-    pub fn new(listener: TcpListener) -> WebSettings {
-        WebSettings {
-            listener: Arc::new(listener),
-            tls: None,
-            callers: Vec::new(),
-            base_path: "/dicom-web".to_owned(),
-            connections_max: CONNECTIONS_MAX,
-            requests_max: REQUESTS_MAX,
-            parts_max: PARTS_MAX,
-        }
-    }
-}

@@ -29,10 +29,10 @@ use crate::dicom::intake::event::ReceiverEvent;
 use crate::dicom::intake::instance_intake::InstanceIntake;
 use crate::dicom::intake::stop::StopHandle;
 
-use super::WebSettings;
 use super::job::{WebJob, take_in};
 use super::quick_ack::QuickAckStream;
 use super::service::WebService;
+use super::settings::WebSettings;
 
 /// A server whose port is open.
 pub struct WebServer<'a> {

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use flow::dicom::{
-    DecodeFunction, DicomObject, DimseNode, PlainPixels, SendCause, SendOutcome, echo, send, send_each,
+    Decode, DicomObject, DimseNode, PlainPixels, SendCause, SendOutcome, echo, send, send_each,
 };
 
 use crate::support::orthanc::Orthanc;
@@ -173,14 +173,14 @@ fn compressed_objects_are_decoded_for_who_takes_no_others() {
     let compressed =
         Slice { transfer_syntax: dicom_dictionary_std::uids::RLE_LOSSLESS, ..Slice::new("1.2.3", 9) };
     let objects = objects(std::slice::from_ref(&compressed));
-    let decode: DecodeFunction = |_| {
+    let decode: Decode = |_| {
         let (vr, photometric_interpretation) = (*b"OW", "MONOCHROME2".to_owned());
         Ok(PlainPixels { vr, bytes: vec![7; 2 * 32 * 32], photometric_interpretation })
     };
     let mut outcomes = Vec::new();
     let destination = answering("ANY", port);
     send_each(&destination, &objects, Some(decode), &mut |sent| outcomes.push(sent.outcome)).unwrap();
-    let broken: DecodeFunction = |_| Err("a fragment is cut off".to_owned());
+    let broken: Decode = |_| Err("a fragment is cut off".to_owned());
     send_each(&destination, &objects, Some(broken), &mut |sent| outcomes.push(sent.outcome)).unwrap();
     assert_eq!(outcomes[0], SendOutcome::Stored);
     assert!(outcomes[1].to_string().ends_with("cannot be decoded: a fragment is cut off"), "{}", outcomes[1]);
@@ -213,7 +213,7 @@ fn what_dcmtk_compressed_arrives_as_it_was_before() {
         let object = DicomObject::open("compressed", &compressed).unwrap();
         assert_ne!(object.transfer_syntax_uid(), slice.transfer_syntax);
         let mut outcomes = Vec::new();
-        let decode: Option<DecodeFunction> = Some(flow::dicom::plain_pixels);
+        let decode: Option<Decode> = Some(flow::dicom::plain_pixels);
         send_each(&destination, &[object], decode, &mut |sent| outcomes.push(sent.outcome)).unwrap();
         assert_eq!(outcomes, [SendOutcome::Stored], "{encoder}");
         let stored = folder.path().join("stored").join(format!("CT.{}", slice.uid()));

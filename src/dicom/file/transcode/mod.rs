@@ -7,8 +7,10 @@
 //! lengths are padded, and compressed pixels are decoded. Decoding gives the same instance in another form,
 //! so the UIDs stay (PS3.3 C.12.1.1.1, PS3.5 section 8).
 
+mod plain_pixels;
 mod source;
 mod target;
+mod untranscodable;
 mod walk;
 
 use std::io::{self, Read, Write};
@@ -17,36 +19,14 @@ use dicom_dictionary_std::uids;
 
 use crate::dicom_file::encoding::{DEFLATED, Encoding, is_native};
 use crate::dicom_file::inflate::inflating;
-use crate::imaging;
 
 use super::object::DicomObject;
 use source::SourceBytes;
 use target::TargetDataSet;
 use walk::DataSetWalk;
 
-/// Pixels that are not compressed, and what the header has to say of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlainPixels {
-    /// `OB` or `OW`.
-    pub vr: [u8; 2],
-    /// Little endian.
-    pub bytes: Vec<u8>,
-    pub photometric_interpretation: String,
-}
-
-/// Decodes the pixels of a file (PS3.10).
-pub type DecodeFunction = fn(&[u8]) -> Result<PlainPixels, String>;
-
-/// Decodes whatever there is a decoder for.
-///
-/// # Errors
-/// If there is none, or the file is damaged.
-pub fn plain_pixels(file: &[u8]) -> Result<PlainPixels, String> {
-    let decoded = imaging::decoded(file).map_err(|error| error.to_string())?;
-    let vr = decoded.vr();
-    let photometric_interpretation = decoded.photometric_interpretation;
-    Ok(PlainPixels { vr, bytes: decoded.bytes, photometric_interpretation })
-}
+pub use plain_pixels::{Decode, PlainPixels, plain_pixels};
+pub(in crate::dicom) use untranscodable::TranscodeError;
 
 /// An object that can be had in other transfer syntaxes.
 pub(in crate::dicom) struct TranscodableObject<'a> {
@@ -54,19 +34,8 @@ pub(in crate::dicom) struct TranscodableObject<'a> {
     pixels: Option<PlainPixels>,
 }
 
-/// Why an object cannot be had in another transfer syntax.
-#[derive(Debug, thiserror::Error)]
-pub(in crate::dicom) enum TranscodeError {
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    #[error("its data set is damaged at byte {at}: {what}")]
-    Damaged { at: u64, what: &'static str },
-    #[error("its pixels cannot be decoded: {0}")]
-    Pixels(String),
-}
-
-/// The transfer syntaxes that any native one can be had in, the better one first: with implicit VR, the type
-/// of a private value is lost.
+/// The transfer syntaxes that any native one can be had in, the better one first: with implicit VR,
+/// nobody can tell what a private value is.
 pub(in crate::dicom) const TARGETS: [&str; 2] =
     [uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN];
 
@@ -78,7 +47,7 @@ impl<'a> TranscodableObject<'a> {
     /// half of one.
     pub fn prepare(
         object: &'a DicomObject,
-        decode: Option<DecodeFunction>,
+        decode: Option<Decode>,
     ) -> Result<TranscodableObject<'a>, TranscodeError> {
         let pixels = match decode {
             _ if is_native(object.transfer_syntax_uid()) => None,
@@ -296,7 +265,7 @@ mod tests {
 
     #[test]
     fn compressed_pixels_are_decoded_and_the_header_says_so() {
-        let decode: DecodeFunction = |file| {
+        let decode: Decode = |file| {
             assert!(file.starts_with(&[0; 128]) && file[128..].starts_with(b"DICM"), "a whole file");
             let (vr, photometric_interpretation) = (*b"OB", "RGB".to_owned());
             Ok(PlainPixels { vr, bytes: vec![1, 2, 3], photometric_interpretation })
@@ -318,7 +287,7 @@ mod tests {
     fn what_cannot_be_decoded_is_told() {
         let object = compressed();
         assert!(TranscodableObject::prepare(&object, None).is_err());
-        let broken: DecodeFunction = |_| Err("the stream is cut off".to_owned());
+        let broken: Decode = |_| Err("the stream is cut off".to_owned());
         let error = TranscodableObject::prepare(&object, Some(broken)).err().unwrap();
         assert_eq!(error.to_string(), "its pixels cannot be decoded: the stream is cut off");
     }

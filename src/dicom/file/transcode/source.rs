@@ -4,7 +4,7 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use crate::dicom_file::encoding::{ElementHead, Encoding, ITEM, SEQUENCE_END, UNDEFINED};
 
-use super::TranscodeError;
+use super::untranscodable::TranscodeError;
 
 /// So much of a value is in memory; a multiple of every word.
 const PIECE_BYTES: usize = 64 << 10;

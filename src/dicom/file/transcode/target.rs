@@ -7,7 +7,7 @@ use dicom_core::Tag;
 use crate::dicom_file::encoding::UNDEFINED;
 use crate::dicom_file::representation::{is_short, is_text};
 
-use super::TranscodeError;
+use super::untranscodable::TranscodeError;
 
 /// A data set that is being written.
 pub struct TargetDataSet<'a> {

@@ -6,9 +6,10 @@ use dicom_dictionary_std::tags;
 use crate::dicom_file::encoding::{ElementHead, Encoding, ITEM, ITEM_END, SEQUENCE_END, UNDEFINED};
 use crate::dicom_file::representation::{is_text, known_vr, word_bytes};
 
+use super::plain_pixels::PlainPixels;
 use super::source::SourceBytes;
 use super::target::TargetDataSet;
-use super::{PlainPixels, TranscodeError};
+use super::untranscodable::TranscodeError;
 
 /// Sequences in sequences; nothing real has ten.
 const DEPTH_MAX: usize = 128;

@@ -21,7 +21,7 @@ use crate::dicom::wire::caller::CalledTitles;
 
 use super::super::caller::KnownCaller;
 use super::connection::{DicomStream, PduConnection};
-use super::request::{APPLICATION_CONTEXT, user_variables};
+use super::request::{APPLICATION_CONTEXT, pdu_bytes_max, user_variables};
 use super::{Association, AssociationError, ExpectedMessage, PresentationContext};
 
 use std::time::Duration;
@@ -170,13 +170,4 @@ fn roles(asked: &AssociationRQ) -> Vec<UserVariableItem> {
         UserVariableItem::ScuScpRoleSelectionSubItem(uid.clone(), agreed)
     });
     agreed.collect()
-}
-
-/// The longest PDU a peer takes; none named, and 0, is no limit.
-pub(super) fn pdu_bytes_max(variables: &[UserVariableItem]) -> u32 {
-    let named = variables.iter().find_map(|item| match item {
-        UserVariableItem::MaxLength(length) => Some(*length),
-        _ => None,
-    });
-    named.filter(|length| *length != 0).unwrap_or(u32::MAX)
 }

@@ -18,7 +18,7 @@ use dicom_ul::{Pdu, pdu::read_pdu};
 
 use crate::tls;
 
-use super::AssociationError;
+use super::broken::AssociationError;
 
 /// The most that is taken while the association is negotiated: 128 contexts with many syntaxes each.
 const NEGOTIATION_BYTES_MAX: u32 = 256 << 10;

@@ -5,21 +5,24 @@
 //! destination without being copied.
 
 mod accept;
+mod broken;
 mod connection;
 mod outgoing;
 mod request;
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::ops::Range;
 use std::time::Duration;
 
 use dicom_ul::Pdu;
-use dicom_ul::pdu::{AbortRQServiceProviderReason, AbortRQSource, AssociationRJ};
+use dicom_ul::pdu::{AbortRQServiceProviderReason, AbortRQSource};
 
-use super::command::{COMMAND_BYTES_MAX, CommandSet, CommandSetError};
+use super::command::{COMMAND_BYTES_MAX, CommandSet};
 use connection::{PduConnection, ReceivedPdu};
+use outgoing::{COMMAND_FRAGMENT, LAST_FRAGMENT, P_DATA, PDV_HEADER_BYTES};
 
 pub(in crate::dicom) use accept::{AcceptanceTerms, accept, refuse};
+pub(in crate::dicom) use broken::AssociationError;
 pub use connection::DicomStream;
 pub(in crate::dicom) use outgoing::OutgoingMessage;
 pub(in crate::dicom) use request::{
@@ -29,13 +32,9 @@ pub(in crate::dicom) use request::{
 /// Larger PDUs gain nothing, whatever the peer takes.
 pub(in crate::dicom) const PDU_BYTES_SENT_MAX: u32 = 256 << 10;
 
-const P_DATA: u8 = 0x04;
 const RELEASE_REQUEST: u8 = 0x05;
 const RELEASE_ANSWER: u8 = 0x06;
 const ABORT: u8 = 0x07;
-const PDV_HEADER_BYTES: u32 = 6;
-const COMMAND_FRAGMENT: u8 = 1;
-const LAST_FRAGMENT: u8 = 2;
 
 pub(in crate::dicom) struct Association {
     connection: PduConnection,
@@ -72,43 +71,6 @@ pub(in crate::dicom) enum AssociationMessage<'a> {
 enum ExpectedMessage {
     Command(Vec<u8>),
     Data { context: u8 },
-}
-
-/// Why an association cannot go on, or did not come about.
-#[derive(Debug, thiserror::Error)]
-pub(in crate::dicom) enum AssociationError {
-    #[error("the connection was closed")]
-    Closed,
-    #[error("the peer was silent for too long")]
-    Silent,
-    #[error("the connection broke: {0}")]
-    Io(io::Error),
-    #[error("the peer announced a PDU of {0} bytes, more than agreed")]
-    TooLong(u32),
-    #[error("the peer sent what is no DICOM PDU")]
-    NotAPdu,
-    #[error("the peer aborted it")]
-    Aborted,
-    #[error("{0}")]
-    Command(#[from] CommandSetError),
-    #[error("the peer's command set is too long")]
-    CommandTooLong,
-    #[error("the peer {0}")]
-    Peer(&'static str),
-    #[error("rejected: {}", .0.source)]
-    Rejected(AssociationRJ),
-    #[error("{0}")]
-    Own(String),
-}
-
-impl From<io::Error> for AssociationError {
-    fn from(error: io::Error) -> AssociationError {
-        match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AssociationError::Silent,
-            io::ErrorKind::UnexpectedEof => AssociationError::Closed,
-            _ => AssociationError::Io(error),
-        }
-    }
 }
 
 struct MessageFragment {

@@ -5,8 +5,13 @@
 
 use std::io::{self, IoSlice, Write};
 
+use super::broken::AssociationError;
 use super::connection::PduConnection;
-use super::{AssociationError, COMMAND_FRAGMENT, LAST_FRAGMENT, P_DATA, PDV_HEADER_BYTES};
+
+pub(super) const P_DATA: u8 = 0x04;
+pub(super) const PDV_HEADER_BYTES: u32 = 6;
+pub(super) const COMMAND_FRAGMENT: u8 = 1;
+pub(super) const LAST_FRAGMENT: u8 = 2;
 
 /// Least number of bytes written at once, except at the end.
 const WRITTEN_BYTES_MIN: usize = 256 << 10;

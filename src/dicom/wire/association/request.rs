@@ -13,7 +13,6 @@ use crate::dicom::names::destination::DimseNode;
 use crate::dicom_file::part10::{IMPLEMENTATION_VERSION, implementation_class_uid};
 
 use super::super::send_error::SendCause;
-use super::accept::pdu_bytes_max;
 use super::connection::{DicomStream, PduConnection};
 use super::{Association, AssociationError, ExpectedMessage, PresentationContext};
 
@@ -151,4 +150,13 @@ pub(super) fn user_variables(pdu_bytes_max: u32) -> Vec<UserVariableItem> {
         UserVariableItem::ImplementationClassUID(implementation_class_uid()),
         UserVariableItem::ImplementationVersionName(IMPLEMENTATION_VERSION.to_owned()),
     ]
+}
+
+/// The longest PDU a peer takes; none named, and 0, is no limit.
+pub(super) fn pdu_bytes_max(variables: &[UserVariableItem]) -> u32 {
+    let named = variables.iter().find_map(|item| match item {
+        UserVariableItem::MaxLength(length) => Some(*length),
+        _ => None,
+    });
+    named.filter(|length| *length != 0).unwrap_or(u32::MAX)
 }
