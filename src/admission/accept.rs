@@ -5,26 +5,13 @@ use std::io;
 use std::sync::Arc;
 
 use crate::dataflow::{Dataflow, Response, ResponseVerdict, RevisionPolicy};
-use crate::engine::{RequestDeadline, RequestQueue, RequestSubmission};
+use crate::engine::{RequestDeadline, RequestSubmission};
 use crate::journal::{
-    Journal, JournalEntry, JournalError, Receipt, RequestArrival, RequestHistory, RequestRow, RequestStanding,
+    JournalEntry, JournalError, Receipt, RequestArrival, RequestHistory, RequestRow, RequestStanding,
 };
 use crate::step::{Digest, Request};
 
-use super::{AdmissionEvent, AdmissionObserver, DataflowSelector, Intake, SourceTable, StopSignal};
-
-/// The way of requests into the journal and the engine. [`super::Service`] makes one for each run.
-#[derive(Clone, Copy)]
-pub struct Admission<'a> {
-    pub journal: &'a Journal,
-    pub queue: &'a RequestQueue,
-    pub dataflows: &'a DataflowSelector,
-    pub sources: &'a SourceTable,
-    pub observer: &'a dyn AdmissionObserver,
-    pub stop: &'a StopSignal,
-    /// The digest of this program: what another one has made is made again.
-    pub program: Digest,
-}
+use super::{Admission, AdmissionEvent, Intake, StopSignal};
 
 /// The verdict on a request at its acceptance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

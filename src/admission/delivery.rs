@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::destination::STORED;
-use super::{PartAnswer, PartOutcome};
+use super::part_answer::{PartAnswer, PartOutcome, STORED};
 
 /// The state of a response's delivery to one destination.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

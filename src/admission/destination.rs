@@ -4,14 +4,13 @@
 //! often, and what was answered before is not its concern: the outbox keeps the queue, the retry policy and
 //! the records of the journal, and asks for those parts only that nothing final is known of.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::dataflow::Response;
 use crate::step::{Artifact, Request};
 use crate::store::Store;
 
-use super::DeliveryRecord;
+use super::{DeliveryRecord, PartAnswer};
 
 /// A place where responses go.
 ///
@@ -116,7 +115,7 @@ pub trait Destination: Send + Sync {
         answered: &mut dyn FnMut(PartAnswer),
     ) -> Result<(), DeliveryTrouble>;
 
-    /// Looks for parts that were answered with [`PartOutcome::Taken`], and tells what was found. A part of
+    /// Looks for parts that were answered with [`super::PartOutcome::Taken`], and tells what was found. A part of
     /// which `Ok(())` told nothing counts as missing. A part that is missing is looked for once more at the
     /// next try, and sent again if it is missing then. Unless said otherwise, what was taken is there.
     ///
@@ -174,50 +173,6 @@ impl<'a> OutgoingResponse<'a> {
     /// The path of a file in the store, to be read and never to be changed.
     pub fn path(&self, file: &Artifact) -> PathBuf {
         self.store.path(self.response.request, file)
-    }
-}
-
-/// The answer of a destination to one part.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartAnswer {
-    pub part: String,
-    pub outcome: PartOutcome,
-    /// The answer in words: `stored`, or what the destination says besides.
-    pub text: String,
-    /// More that is to be recorded of the part, by name: a DICOM destination says `sop_class_uid`.
-    pub details: BTreeMap<String, String>,
-}
-
-/// The meaning of an answer for the part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PartOutcome {
-    /// The part is there.
-    Stored,
-    /// The part is there, but not quite as it was sent; the text says why.
-    Warned,
-    /// The part was taken, and is to be verified.
-    Taken,
-    /// The part was refused, and would be again: it is not sent again.
-    Refused,
-    /// The part was refused for now: it is sent again.
-    Deferred,
-    /// The connection broke while the part was on its way, which may be that part's doing: it is sent alone
-    /// and after the others.
-    Unanswered,
-}
-
-/// The text of a part of which nothing is to be said but that it is there.
-pub(super) const STORED: &str = "stored";
-
-impl PartAnswer {
-    /// The answer that a part is there.
-    pub fn stored(part: &str) -> PartAnswer {
-        PartAnswer::new(part, PartOutcome::Stored, STORED)
-    }
-
-    /// An answer without details.
-    pub fn new(part: &str, outcome: PartOutcome, text: impl Into<String>) -> PartAnswer {
-        PartAnswer { part: part.to_owned(), outcome, text: text.into(), details: BTreeMap::new() }
     }
 }
 

@@ -12,7 +12,7 @@
 //! | `dataflow_selector` | which dataflow a request goes through |
 //! | `service`, `operator` | a source, a sink and the engine together; what operators ask for meanwhile |
 //! | `lookup`, `operator_request` | one request found, and asked something of, beside the process that runs it |
-//! | `destination`, `delivery` | the trait [`Destination`], and what became of a response at one |
+//! | `destination`, `part_answer`, `delivery` | the trait [`Destination`], its answers, and what became of a response at one |
 //! | `event` | what a person may want to see of all that |
 //! | `state`, `stop` | the lock of a state folder; the end of a source |
 
@@ -24,23 +24,24 @@ mod event;
 mod lookup;
 mod operator;
 mod operator_request;
+mod part_answer;
 mod resume;
 mod service;
 mod source;
 mod state;
 mod stop;
 
-pub use accept::{Accepted, Admission};
+pub use accept::Accepted;
 pub use dataflow_selector::DataflowSelector;
 pub use delivery::{DeliveryRecord, FileDelivery, FileState};
 pub use destination::{
-    DeliveryErrorKind, DeliveryTrouble, Destination, DestinationReach, OutgoingResponse, PartAnswer,
-    PartFinding, PartOutcome,
+    DeliveryErrorKind, DeliveryTrouble, Destination, DestinationReach, OutgoingResponse, PartFinding,
 };
 pub use event::{AdmissionEvent, AdmissionObserver, UnobservedAdmission};
 pub use lookup::find_requests;
 pub use operator_request::{WishError, note_wish};
+pub use part_answer::{PartAnswer, PartOutcome};
 pub use service::{Service, ServiceError, ServiceSettings};
-pub use source::{BuiltInSource, Intake, Source, SourceTable};
+pub use source::{Admission, BuiltInSource, Intake, Source, SourceTable};
 pub use state::{StateError, StateFolder};
 pub use stop::StopSignal;

@@ -1,11 +1,13 @@
-//! The trait [`Source`]: where requests come from.
+//! The trait [`Source`]: where requests come from, and the [`Admission`] that takes them.
 
 use std::io;
 use std::sync::Arc;
 
-use crate::step::{AttributeDeclaration, Request};
+use crate::engine::RequestQueue;
+use crate::journal::Journal;
+use crate::step::{AttributeDeclaration, Digest, Request};
 
-use super::Admission;
+use super::{AdmissionObserver, DataflowSelector, StopSignal};
 
 /// A kind of requests: how they come in, and what has to be known of them afterwards.
 ///
@@ -93,6 +95,19 @@ pub trait Source: Send + Sync {
     fn release(&self, _claims: &[String]) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// The way of requests into the journal and the engine. [`super::Service`] makes one for each run.
+#[derive(Clone, Copy)]
+pub struct Admission<'a> {
+    pub journal: &'a Journal,
+    pub queue: &'a RequestQueue,
+    pub dataflows: &'a DataflowSelector,
+    pub sources: &'a SourceTable,
+    pub observer: &'a dyn AdmissionObserver,
+    pub stop: &'a StopSignal,
+    /// The digest of this program: what another one has made is made again.
+    pub program: Digest,
 }
 
 /// Whether a source has brought all that it was to bring.

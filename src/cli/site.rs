@@ -220,5 +220,4 @@ fn set<T>(setting: &mut T, said: Option<T>) {
 }
 
 #[cfg(test)]
-#[path = "site_tests.rs"]
 mod tests;

@@ -25,7 +25,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("png", &["imaging", "replay"]),
     ("base64", &["audit"]),
     ("bytemuck", &["imaging"]),
-    ("memmap2", &["imaging"]),
+    ("memmap2", &["imaging", "step"]),
     ("rusqlite", &["journal"]),
     ("ciborium", &["step", "dicom", "replay"]),
     ("rayon", &["imaging", "dicom", "cli"]),

@@ -3,9 +3,32 @@
 use std::net::SocketAddr;
 
 use crate::dicom::KnownCaller;
-
-use super::{ListenerSecurity, ListenerSettings};
 use crate::site::SectionReader;
+
+/// A listener: its address, its callers and their limits.
+#[derive(Clone, Debug)]
+pub struct ListenerSettings {
+    pub address: SocketAddr,
+    pub security: ListenerSecurity,
+    /// Callers that are accepted; if the list is empty, every caller is.
+    pub callers: Vec<KnownCaller>,
+    pub any_called_title: bool,
+    pub associations_max: Option<usize>,
+    pub contexts_max: Option<usize>,
+    pub pdu_bytes_max: Option<u32>,
+    pub instance_bytes_max: Option<u64>,
+    pub idle_time_max: Option<std::time::Duration>,
+}
+
+/// How a listener's connections are protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenerSecurity {
+    None,
+    /// TLS with a server certificate.
+    Tls,
+    /// TLS with a client certificate, too.
+    Mutual,
+}
 
 const SECURITY: [(&str, ListenerSecurity); 3] = [
     ("none", ListenerSecurity::None),

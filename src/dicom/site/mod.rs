@@ -5,13 +5,13 @@ mod listener;
 mod node;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::site::{SectionReader, SectionSettings, SiteSection, known_name};
 
-use super::{AeTitle, CompletionRules, KnownCaller};
+use super::{AeTitle, CompletionRules};
 
+pub use listener::{ListenerSecurity, ListenerSettings};
 pub use node::{NodeAddress, NodeRetry, SiteNode, VerifyMethod};
 
 /// Reads `ae_title`, `dicom`, `web`, `watch`, `complete` and `nodes`.
@@ -29,31 +29,6 @@ pub struct DicomSite {
     /// The node that is asked how many instances a study has.
     pub count: Option<String>,
     pub nodes: BTreeMap<String, SiteNode>,
-}
-
-/// How we are reached.
-#[derive(Clone, Debug)]
-pub struct ListenerSettings {
-    pub address: SocketAddr,
-    pub security: ListenerSecurity,
-    /// Callers that are accepted; if the list is empty, every caller is.
-    pub callers: Vec<KnownCaller>,
-    pub any_called_title: bool,
-    pub associations_max: Option<usize>,
-    pub contexts_max: Option<usize>,
-    pub pdu_bytes_max: Option<u32>,
-    pub instance_bytes_max: Option<u64>,
-    pub idle_time_max: Option<std::time::Duration>,
-}
-
-/// How a listener's connections are protected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ListenerSecurity {
-    None,
-    /// TLS with a server certificate.
-    Tls,
-    /// TLS with a client certificate, too.
-    Mutual,
 }
 
 /// `to: [sender]`: the node that sent a study, by its AE title.

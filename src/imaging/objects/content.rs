@@ -10,12 +10,12 @@ use super::CodedConcept;
 #[derive(Clone, Debug)]
 pub struct ContentItem {
     concept: CodedConcept,
-    content: ItemContent,
+    content: ContentValue,
     children: Vec<(ContentRelationship, ContentItem)>,
 }
 
 #[derive(Clone, Debug)]
-enum ItemContent {
+enum ContentValue {
     /// A container, with the identifier of its template in PS3.16 if it has one.
     Container(Option<&'static str>),
     Code(CodedConcept),
@@ -35,23 +35,23 @@ pub enum ContentRelationship {
 
 impl ContentItem {
     pub fn container(concept: impl Into<CodedConcept>) -> ContentItem {
-        ContentItem::new(concept, ItemContent::Container(None))
+        ContentItem::new(concept, ContentValue::Container(None))
     }
 
     pub fn template(concept: impl Into<CodedConcept>, template: &'static str) -> ContentItem {
-        ContentItem::new(concept, ItemContent::Container(Some(template)))
+        ContentItem::new(concept, ContentValue::Container(Some(template)))
     }
 
     pub fn code(concept: impl Into<CodedConcept>, value: impl Into<CodedConcept>) -> ContentItem {
-        ContentItem::new(concept, ItemContent::Code(value.into()))
+        ContentItem::new(concept, ContentValue::Code(value.into()))
     }
 
     pub fn text(concept: impl Into<CodedConcept>, text: impl Into<String>) -> ContentItem {
-        ContentItem::new(concept, ItemContent::Text(text.into()))
+        ContentItem::new(concept, ContentValue::Text(text.into()))
     }
 
     pub fn uid(concept: impl Into<CodedConcept>, uid: impl Into<String>) -> ContentItem {
-        ContentItem::new(concept, ItemContent::Uid(uid.into()))
+        ContentItem::new(concept, ContentValue::Uid(uid.into()))
     }
 
     pub fn number(
@@ -60,7 +60,7 @@ impl ContentItem {
         decimals: usize,
         unit: impl Into<CodedConcept>,
     ) -> ContentItem {
-        ContentItem::new(concept, ItemContent::Number(format!("{number:.decimals$}"), unit.into()))
+        ContentItem::new(concept, ContentValue::Number(format!("{number:.decimals$}"), unit.into()))
     }
 
     #[must_use]
@@ -77,7 +77,7 @@ impl ContentItem {
         children.into_iter().fold(self, ContentItem::contains)
     }
 
-    fn new(concept: impl Into<CodedConcept>, content: ItemContent) -> ContentItem {
+    fn new(concept: impl Into<CodedConcept>, content: ContentValue) -> ContentItem {
         ContentItem { concept: concept.into(), content, children: Vec::new() }
     }
 
@@ -98,20 +98,20 @@ impl ContentItem {
     }
 }
 
-impl ItemContent {
+impl ContentValue {
     fn value_type(&self) -> &'static str {
         match self {
-            ItemContent::Container(_) => "CONTAINER",
-            ItemContent::Code(_) => "CODE",
-            ItemContent::Text(_) => "TEXT",
-            ItemContent::Uid(_) => "UIDREF",
-            ItemContent::Number(..) => "NUM",
+            ContentValue::Container(_) => "CONTAINER",
+            ContentValue::Code(_) => "CODE",
+            ContentValue::Text(_) => "TEXT",
+            ContentValue::Uid(_) => "UIDREF",
+            ContentValue::Number(..) => "NUM",
         }
     }
 
     fn put_into(&self, set: &mut InMemDicomObject) {
         match self {
-            ItemContent::Container(template) => {
+            ContentValue::Container(template) => {
                 put(set, tags::CONTINUITY_OF_CONTENT, VR::CS, "SEPARATE");
                 if let Some(template) = template {
                     let mut item = InMemDicomObject::new_empty();
@@ -120,12 +120,12 @@ impl ItemContent {
                     put_items(set, tags::CONTENT_TEMPLATE_SEQUENCE, vec![item]);
                 }
             }
-            ItemContent::Code(code) => {
+            ContentValue::Code(code) => {
                 set.put(code.element(tags::CONCEPT_CODE_SEQUENCE));
             }
-            ItemContent::Text(text) => put(set, tags::TEXT_VALUE, VR::UT, text),
-            ItemContent::Uid(uid) => put(set, tags::UID, VR::UI, uid),
-            ItemContent::Number(number, unit) => {
+            ContentValue::Text(text) => put(set, tags::TEXT_VALUE, VR::UT, text),
+            ContentValue::Uid(uid) => put(set, tags::UID, VR::UI, uid),
+            ContentValue::Number(number, unit) => {
                 let mut item = InMemDicomObject::new_empty();
                 put(&mut item, tags::NUMERIC_VALUE, VR::DS, number);
                 item.put(unit.element(tags::MEASUREMENT_UNITS_CODE_SEQUENCE));

@@ -41,7 +41,7 @@ fn the_example_is_sound_and_has_every_part() {
 
 #[test]
 fn the_example_names_every_key() {
-    let text = include_str!("../../examples/site.yaml");
+    let text = include_str!("../../../examples/site.yaml");
     let lacks = |key: &&&str| !text.lines().any(|line| line.starts_with(&format!("{key}:")));
     let keys = keys(&SECTIONS);
     assert_eq!(keys.iter().filter(lacks).collect::<Vec<_>>(), [&"dataflow"], "rules say which");
