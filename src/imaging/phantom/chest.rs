@@ -116,7 +116,8 @@ impl PhantomChest {
 
     /// A UID made from the options and the name of the thing identified.
     pub(super) fn uid(&self, of: &str) -> String {
-        let options = format!("{:?}", self.options);
+        // The name by which the first samples were made: theirs must not change with that of the type.
+        let options = format!("{:?}", self.options).replacen("PhantomOptions", "Options", 1);
         Digest::of_parts([b"flow sample".as_slice(), options.as_bytes(), of.as_bytes()]).uid()
     }
 

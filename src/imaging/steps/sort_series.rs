@@ -161,7 +161,7 @@ fn check_patient(headers: &[&InstanceHeader], remarks: &mut Vec<String>) -> Resu
                 ids.len(),
                 each.join("; ")
             ),
-            "Find out whose images these are, and send each patient's study under a Study Instance UID of its own.",
+            "Send the images of each patient under a Study Instance UID of their own.",
         ));
     }
     let names: BTreeSet<&str> = headers.iter().map(|header| header.patient_name.as_str()).collect();

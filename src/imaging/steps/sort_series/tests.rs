@@ -69,7 +69,7 @@ fn the_rule_chooses() {
     check_choice(|other| other.orientation = Some([1.0, 0.0, 0.0, 0.0, 0.0, -1.0]), 3, "without axial");
     check_choice(|other| scale_z(other, 0.5), 3, "covers less");
     check_choice(|other| scale_z(other, 2.0), 9, "covers less");
-    check_choice(|other| scale_z(other, 1.05), 3, "series is as good");
+    check_choice(|other| scale_z(other, 1.05), 3, "another is as good");
     check_choice(
         |other| other.image_type[2] = "LOCALIZER".to_owned(),
         3,
