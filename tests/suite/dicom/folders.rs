@@ -57,9 +57,11 @@ fn what_is_no_study_is_told_with_the_reason() {
     let found = found(folder.path());
     assert_eq!(found.studies, []);
     assert_eq!(found.skipped.len(), 6);
-    for name in ["notes.txt", "empty"] {
-        assert_eq!(reason(&found, name), "it is not a DICOM file");
-    }
+    assert_eq!(reason(&found, "notes.txt"), "it is not a DICOM file");
+    assert_eq!(reason(&found, "empty"), "the file is empty");
+    let missed = found.skipped.iter().filter(|one| one.may_be_missed()).map(|one| one.path.clone());
+    let missed: Vec<PathBuf> = missed.collect();
+    assert_eq!(missed, ["broken-link", "empty", "head-only"].map(path), "what may be part of a study");
     assert_eq!(reason(&found, "no-study"), "it names no study (Study Instance UID)");
     assert_eq!(reason(&found, "pipe"), "it is neither a file nor a folder");
     assert!(reason(&found, "broken-link").contains("could not be read"));
