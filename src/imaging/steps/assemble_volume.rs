@@ -12,8 +12,8 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use crate::imaging::{NumberBlock, InstanceHeader, SortedSeries, Volume, decode_slice};
-use crate::step::{BuiltIn, Fault, StepOutputs, Step, CancelToken};
+use crate::imaging::{InstanceHeader, NumberBlock, SortedSeries, Volume, decode_slice};
+use crate::step::{BuiltIn, CancelToken, Fault, Step, StepOutputs};
 
 /// The most voxels of a volume: 4 GiB.
 const VOXELS_MOST: usize = 1 << 31;
@@ -198,7 +198,9 @@ mod tests {
     fn slices_aside_of_each_other_are_moved_upright() {
         let folder = tempfile::tempdir().unwrap();
         let shifts = vec![[0, 0], [0, 1], [0, 2], [-1, 0], [0, 0]];
-        let volume = assemble_volume(&SortedSeries { shifts, ..series(folder.path()) }, &CancelToken::default()).unwrap();
+        let volume =
+            assemble_volume(&SortedSeries { shifts, ..series(folder.path()) }, &CancelToken::default())
+                .unwrap();
         assert_eq!((volume.size, volume.origin), ([5, 5, 5], [-2.5, -1.5, 0.0]));
         assert_eq!([volume.hu([1, 0, 0]), volume.hu([1, 0, 1]), volume.hu([1, 1, 1])], [-24, -1024, -23]);
         assert_eq!([volume.hu([0, 0, 3]), volume.hu([4, 0, 3]), volume.hu([4, 2, 3])], [-21, -1024, -1024]);
@@ -229,9 +231,17 @@ mod tests {
     #[test]
     fn a_forged_size_is_refused() {
         let header = InstanceHeader { rows: u16::MAX, columns: u16::MAX, ..sample::header(0) };
-        let series = SortedSeries { slices: vec![header], slice_spacing: 1.0, shifts: Vec::new(), remarks: Vec::new() };
+        let series = SortedSeries {
+            slices: vec![header],
+            slice_spacing: 1.0,
+            shifts: Vec::new(),
+            remarks: Vec::new(),
+        };
         assert!(
-            assemble_volume(&series, &CancelToken::default()).unwrap_err().reason.contains("65535 × 65535 × 1")
+            assemble_volume(&series, &CancelToken::default())
+                .unwrap_err()
+                .reason
+                .contains("65535 × 65535 × 1")
         );
     }
 }

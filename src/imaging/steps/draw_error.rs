@@ -1,11 +1,11 @@
 //! `draw-error`: draws pages with the failures of a request, for the person who waits for its results.
 
 use crate::imaging::drawing::{
-    ALERT, TextAlign, PixelArea, BACKGROUND, BODY, Canvas, HEADING, MUTED, RULE, STRONG, TextStyle, isolated,
+    ALERT, BACKGROUND, BODY, Canvas, HEADING, MUTED, PixelArea, RULE, STRONG, TextAlign, TextStyle, isolated,
 };
 use crate::imaging::failures::{StepFailure, failures, not_run};
 use crate::imaging::{Picture, Pictures, StudyAttributes};
-use crate::step::{BuiltIn, StepOutcomes, StepOutputs, Request, Step};
+use crate::step::{BuiltIn, Request, Step, StepOutcomes, StepOutputs};
 
 const WIDTH: usize = 1024;
 const HEIGHT: usize = 768;

@@ -2,11 +2,16 @@
 
 use crate::imaging::drawing::{ViewSettings, draw_histogram, draw_views};
 use crate::imaging::{LungDensities, Lungs, Pictures, Volume};
-use crate::step::{BuiltIn, StepOutputs, Parameter, Step};
+use crate::step::{BuiltIn, Parameter, Step, StepOutputs};
 
 /// Axial, coronal and sagittal views with the lungs outlined, the lungs in projection and the
 /// histogram, in this order.
-pub fn draw_pictures(volume: &Volume, lungs: &Lungs, densities: &LungDensities, look: &ViewSettings) -> Pictures {
+pub fn draw_pictures(
+    volume: &Volume,
+    lungs: &Lungs,
+    densities: &LungDensities,
+    look: &ViewSettings,
+) -> Pictures {
     let (mut pictures, histogram) =
         rayon::join(|| draw_views(volume, lungs, look), || draw_histogram(densities, look.low_density_hu));
     pictures.push(histogram);

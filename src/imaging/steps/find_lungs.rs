@@ -23,11 +23,11 @@
 //! All operations work on runs and on bits ([`VoxelSet`]), and after the first step in the lungs' box only.
 
 use crate::imaging::airways::find_airways;
-use crate::imaging::bits::{VoxelBall, VoxelSet, VoxelBounds, WORD};
+use crate::imaging::bits::{VoxelBall, VoxelBounds, VoxelSet, WORD};
 use crate::imaging::components::VoxelComponents;
 use crate::imaging::sides::{LungSides, tell_sides};
 use crate::imaging::{Lungs, Volume};
-use crate::step::{BuiltIn, Call, Fault, StepOutputs, Parameter, Step, CancelToken};
+use crate::step::{BuiltIn, Call, CancelToken, Fault, Parameter, Step, StepOutputs};
 
 /// Thickness of the walls of trachea and main bronchi, with their blur.
 const AIRWAY_WALL_MM: f64 = 2.0;
@@ -376,8 +376,9 @@ mod tests {
 
     #[test]
     fn touching_lungs_are_parted() {
-        let bridge =
-            |[x, y, z]: VoxelPlace| (x.abs() < 30.0 && (y + 30.0).abs() < 3.0 && z.abs() < 40.0).then_some(-860);
+        let bridge = |[x, y, z]: VoxelPlace| {
+            (x.abs() < 30.0 && (y + 30.0).abs() < 3.0 && z.abs() < 40.0).then_some(-860)
+        };
         let volume = chest(STRAIGHT, bridge);
         let lungs = found(&volume);
         assert!(lungs.remarks.iter().any(|remark| remark.contains("touched")), "{:?}", lungs.remarks);
@@ -399,7 +400,9 @@ mod tests {
     #[test]
     fn what_is_no_chest_is_refused() {
         let refused = |extra: &dyn Fn(VoxelPlace) -> Option<i16>| {
-            find_lungs(&chest(STRAIGHT, extra), &LungSettings::default(), &CancelToken::default()).unwrap_err().reason
+            find_lungs(&chest(STRAIGHT, extra), &LungSettings::default(), &CancelToken::default())
+                .unwrap_err()
+                .reason
         };
         let solid = refused(&|at| (lung(at, 1.0) || lung(at, -1.0) || airway(at)).then_some(30));
         assert!(solid.contains("no lungs were found: the largest air-filled space"), "{solid}");

@@ -8,8 +8,8 @@
 use rayon::prelude::*;
 
 use crate::imaging::bits::WORD;
-use crate::imaging::{VoxelSet, LungDensities, RegionDensity, LungRegion, Lungs, Volume};
-use crate::step::{BuiltIn, Call, Fault, StepOutputs, Parameter, Step};
+use crate::imaging::{LungDensities, LungRegion, Lungs, RegionDensity, Volume, VoxelSet};
+use crate::step::{BuiltIn, Call, Fault, Parameter, Step, StepOutputs};
 
 /// The number of counts: one per 16-bit CT number.
 const HU_COUNT: usize = 1 << 16;
@@ -80,7 +80,11 @@ inventory::submit! { BuiltIn(step) }
 ///
 /// # Panics
 /// If the lungs are not on the volume's grid.
-pub fn measure_densities(volume: &Volume, lungs: &Lungs, settings: &DensitySettings) -> Result<LungDensities, Fault> {
+pub fn measure_densities(
+    volume: &Volume,
+    lungs: &Lungs,
+    settings: &DensitySettings,
+) -> Result<LungDensities, Fault> {
     let [right, left] = count(volume, lungs);
     let both = VoxelCounts(right.0.iter().zip(&left.0).map(|(right, left)| right + left).collect());
     if both.total() == 0 {
@@ -88,7 +92,9 @@ pub fn measure_densities(volume: &Volume, lungs: &Lungs, settings: &DensitySetti
     }
     let regions = [(LungRegion::Both, both), (LungRegion::Right, right), (LungRegion::Left, left)];
     let found = regions.iter().filter(|(_, counts)| counts.total() > 0);
-    Ok(LungDensities { regions: found.map(|(lung, counts)| counts.density(*lung, volume, settings)).collect() })
+    Ok(LungDensities {
+        regions: found.map(|(lung, counts)| counts.density(*lung, volume, settings)).collect(),
+    })
 }
 
 /// The number of voxels with each CT number, from −32 768 on. No volume has 2³² voxels.
@@ -235,7 +241,10 @@ mod tests {
         let left = [-940, -930, -800, -800, -640];
         let densities = measured(&right, &left).unwrap();
         let [both, one, other] = &densities.regions[..] else { panic!("three regions") };
-        assert_eq!([both.lung, one.lung, other.lung], [LungRegion::Both, LungRegion::Right, LungRegion::Left]);
+        assert_eq!(
+            [both.lung, one.lung, other.lung],
+            [LungRegion::Both, LungRegion::Right, LungRegion::Left]
+        );
         assert_eq!([both.voxels, one.voxels, other.voxels], [17, 12, 5]);
         assert!(near(both.volume_ml, 17.0 * 0.0005));
         assert!(near(one.mean_hu, NUMPY_RIGHT[0]) && near(both.mean_hu, NUMPY_BOTH[0]));

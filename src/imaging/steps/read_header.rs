@@ -1,7 +1,7 @@
 //! `read-header`: reads an instance's attributes, without its pixels.
 
 use crate::imaging::InstanceHeader;
-use crate::step::{BuiltIn, Fault, Item, StepOutputs, Step};
+use crate::step::{BuiltIn, Fault, Item, Step, StepOutputs};
 
 fn step() -> Step {
     Step::new("read-header", 2, "Reads what one DICOM instance says of itself, without its pixels.")

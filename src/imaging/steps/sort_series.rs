@@ -22,7 +22,7 @@ use crate::imaging::candidates::{Candidate, Candidates, candidates};
 use crate::imaging::preview;
 use crate::imaging::slices::{AxialSlice, check_spacing, shifts};
 use crate::imaging::{InstanceHeader, SortedSeries};
-use crate::step::{BuiltIn, Fault, StepOutputs, Parameter, Step};
+use crate::step::{BuiltIn, Fault, Parameter, Step, StepOutputs};
 
 const ENHANCED_CT: [&str; 2] = ["1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"];
 

@@ -5,7 +5,7 @@ use dicom_dictionary_std::{tags, uids};
 
 use crate::imaging::objects::{GeneratedInstance, GeneratedSeries};
 use crate::imaging::{Picture, Pictures, StudyAttributes};
-use crate::step::{BuiltIn, Fault, ResponseFile, ResponseFiles, StepOutputs, Parameter, Request, Step};
+use crate::step::{BuiltIn, Fault, Parameter, Request, ResponseFile, ResponseFiles, Step, StepOutputs};
 
 /// Writes a Secondary Capture image (PS3.3 A.8.1), RGB, with the picture's title as its comment.
 ///

@@ -6,9 +6,10 @@ use serde::Serialize;
 use crate::imaging::StudyAttributes;
 use crate::imaging::failures::{StepFailure, failures, not_run};
 use crate::imaging::json::to_json;
-use crate::imaging::objects::{ReportDocument, ContentItem, GeneratedSeries, codes, device_observer};
+use crate::imaging::objects::{ContentItem, GeneratedSeries, ReportDocument, codes, device_observer};
 use crate::step::{
-    BuiltIn, Call, Digest, Fault, ResponseFile, ResponseFiles, StepOutcomes, StepOutputs, Parameter, StepReport, Request, Step,
+    BuiltIn, Call, Digest, Fault, Parameter, Request, ResponseFile, ResponseFiles, Step, StepOutcomes,
+    StepOutputs, StepReport,
 };
 
 #[derive(Serialize)]
@@ -47,7 +48,11 @@ fn write_json(request: &Request, study: &StudyAttributes, outcomes: &StepOutcome
 }
 
 /// A Basic Text SR: findings are the failures, recommendations are the remedies.
-fn write_report(call: &Call, study: &StudyAttributes, outcomes: &StepOutcomes) -> Result<ResponseFile, Fault> {
+fn write_report(
+    call: &Call,
+    study: &StudyAttributes,
+    outcomes: &StepOutcomes,
+) -> Result<ResponseFile, Fault> {
     let series = GeneratedSeries {
         uid: call.uid(0),
         modality: "SR",

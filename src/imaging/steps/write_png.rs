@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::imaging::{Picture, Pictures};
-use crate::step::{BuiltIn, Fault, ResponseFile, ResponseFiles, StepOutputs, Step};
+use crate::step::{BuiltIn, Fault, ResponseFile, ResponseFiles, Step, StepOutputs};
 
 /// Encodes a picture as a PNG file (ISO/IEC 15948), 8 bits, RGB.
 ///

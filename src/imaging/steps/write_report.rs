@@ -6,14 +6,16 @@
 use dicom_dictionary_std::uids;
 
 use crate::imaging::objects::{
-    CodedConcept, ReportDocument, ConceptName, ContentItem, EvidenceReference, ContentRelationship, GeneratedSeries, codes, device_observer,
+    CodedConcept, ConceptName, ContentItem, ContentRelationship, EvidenceReference, GeneratedSeries,
+    ReportDocument, codes, device_observer,
 };
-use crate::imaging::{LungDensities, RegionDensity, LungRegion, SortedSeries, StudyAttributes};
-use crate::step::{BuiltIn, Call, Fault, ResponseFile, ResponseFiles, StepOutputs, Parameter, Request, Step};
+use crate::imaging::{LungDensities, LungRegion, RegionDensity, SortedSeries, StudyAttributes};
+use crate::step::{BuiltIn, Call, Fault, Parameter, Request, ResponseFile, ResponseFiles, Step, StepOutputs};
 
 fn write_report(call: &Call) -> Result<ResponseFile, Fault> {
     let study = StudyAttributes::of(call.input::<Request>("request"));
-    let (source, densities) = (call.input::<SortedSeries>("series"), call.input::<LungDensities>("densities"));
+    let (source, densities) =
+        (call.input::<SortedSeries>("series"), call.input::<LungDensities>("densities"));
     let series = GeneratedSeries {
         uid: call.uid(0),
         modality: "SR",
@@ -49,7 +51,8 @@ fn root(source: &SortedSeries, groups: Vec<ContentItem>) -> ContentItem {
 fn group(density: &RegionDensity, tracking_uid: String) -> ContentItem {
     use ContentRelationship::{HasContext, HasModifier};
     let (name, site, side) = region(density.lung);
-    let site = ContentItem::code(codes::FINDING_SITE, site).with(HasModifier, ContentItem::code(codes::LATERALITY, side));
+    let site = ContentItem::code(codes::FINDING_SITE, site)
+        .with(HasModifier, ContentItem::code(codes::LATERALITY, side));
     ContentItem::template(codes::MEASUREMENT_GROUP, "1501")
         .with(HasContext, ContentItem::text(codes::TRACKING_IDENTIFIER, name))
         .with(HasContext, ContentItem::uid(codes::TRACKING_UID, tracking_uid))
@@ -81,7 +84,9 @@ fn measurements(density: &RegionDensity) -> Vec<ContentItem> {
     let below = density.below.iter().filter(|(_, percent)| percent.is_finite());
     measured
         .map(|(name, number, decimals, unit)| ContentItem::number(name, number, decimals, unit))
-        .chain(below.map(|&(hu, percent)| ContentItem::number(low_attenuation(hu), percent, 4, codes::PERCENT)))
+        .chain(
+            below.map(|&(hu, percent)| ContentItem::number(low_attenuation(hu), percent, 4, codes::PERCENT)),
+        )
         .collect()
 }
 

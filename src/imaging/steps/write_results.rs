@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::imaging::json::to_json;
-use crate::imaging::{LungDensities, RegionDensity, LungRegion, Lungs, SortedSeries, StudyAttributes};
-use crate::step::{BuiltIn, Digest, ResponseFile, ResponseFiles, StepOutputs, Request, Step};
+use crate::imaging::{LungDensities, LungRegion, Lungs, RegionDensity, SortedSeries, StudyAttributes};
+use crate::step::{BuiltIn, Digest, Request, ResponseFile, ResponseFiles, Step, StepOutputs};
 
 #[derive(Serialize)]
 struct ResultsFile<'a> {
@@ -86,7 +86,12 @@ const DEFINITIONS: ResultDefinitions = ResultDefinitions {
     sides: "right and left are the patient's",
 };
 
-pub fn write_results(request: &Request, series: &SortedSeries, lungs: &Lungs, densities: &LungDensities) -> ResponseFile {
+pub fn write_results(
+    request: &Request,
+    series: &SortedSeries,
+    lungs: &Lungs,
+    densities: &LungDensities,
+) -> ResponseFile {
     let study = StudyAttributes::of(request);
     let results = ResultsFile {
         request: request.id,

@@ -175,17 +175,26 @@ fn two_acquisitions_in_one_series_are_two_candidates() {
     }
     let series = sorted(&headers).unwrap();
     assert!(series.slices.iter().all(|slice| slice.acquisition_number == Some(1)));
-    assert!(series.remarks.iter().any(|remark| remark.contains("2 sets of slices that differ in acquisition")));
+    assert!(
+        series.remarks.iter().any(|remark| remark.contains("2 sets of slices that differ in acquisition"))
+    );
 }
 
 #[test]
 fn a_slice_of_the_next_acquisition_at_the_same_place_counts_once() {
     let mut headers = slices(20);
     headers.iter_mut().skip(10).for_each(|header| header.acquisition_number = Some(2));
-    let again = InstanceHeader { acquisition_number: Some(2), sop_instance_uid: "1.2.99".to_owned(), ..sample::header(9) };
+    let again = InstanceHeader {
+        acquisition_number: Some(2),
+        sop_instance_uid: "1.2.99".to_owned(),
+        ..sample::header(9)
+    };
     headers.push(again);
     let series = sorted(&headers).unwrap();
-    assert_eq!(series.slices, { headers.truncate(20); headers });
+    assert_eq!(series.slices, {
+        headers.truncate(20);
+        headers
+    });
     assert!(series.remarks[0].contains("1 slice of"), "{:?}", series.remarks);
 }
 
