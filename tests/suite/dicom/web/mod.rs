@@ -13,7 +13,7 @@ use std::sync::mpsc;
 use flow::dicom::{DicomObject, ReceiveSettings, web};
 use flow::step::Request;
 
-use crate::support::peers::{Background, DEADLINE, Receiving, answering};
+use crate::support::peers::{Background, DEADLINE, Receiving, answering, until};
 use crate::support::ports::free_port;
 use crate::support::slices::Slice;
 
@@ -167,6 +167,8 @@ impl Orthanc {
         std::fs::write(&path, configuration.to_string()).expect("the folder is ours");
         let peer = Background::start(Command::new(program).arg(&path));
         answering("ORTHANC", dicom);
+        // The HTTP server may begin after the other one.
+        until("Orthanc listens for HTTP", || TcpStream::connect(("127.0.0.1", web)).ok());
         Orthanc { web, _peer: peer, _folder: folder }
     }
 
