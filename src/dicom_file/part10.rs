@@ -96,6 +96,7 @@ impl FileMeta {
         let mut reader = ElementReader::new(&bytes[begins..], Encoding::EXPLICIT);
         while reader.rest().starts_with(&[2, 0]) {
             match reader.element() {
+                Ok((Tag(_, GROUP_LENGTH), value)) => damage = damage.or(cut_off(value, reader.rest())),
                 Ok((Tag(_, SOP_CLASS_UID), value)) => head.sop_class_uid = text(value),
                 Ok((Tag(_, SOP_INSTANCE_UID), value)) => head.sop_instance_uid = text(value),
                 Ok((Tag(_, TRANSFER_SYNTAX_UID), value)) => head.transfer_syntax_uid = text(value),
@@ -108,6 +109,14 @@ impl FileMeta {
         }
         Some(FileMeta { head, data_set_begins: begins + reader.at(), damage })
     }
+}
+
+/// The damage of a group that its length says to be longer than what is left. A length that is too short
+/// does no harm: the group is read element by element.
+fn cut_off(length: &[u8], left: &[u8]) -> Option<ElementDamage> {
+    let declared = u64::from(u32::from_le_bytes(length.try_into().ok()?));
+    let element = || "the file meta information".to_owned();
+    (declared > left.len() as u64).then(|| ElementDamage { element: element(), declared, left: left.len() })
 }
 
 fn text(value: &[u8]) -> String {
@@ -165,6 +174,10 @@ mod tests {
         let bytes = head().encode();
         assert_eq!(FileHead::decode(&bytes[..bytes.len() - 1]), None);
         assert_eq!(FileHead::decode(&bytes[..100]), None);
+        let damage = |bytes: &[u8]| FileMeta::read(bytes).unwrap().damage.map(|damage| damage.element);
+        assert_eq!(damage(&bytes), None);
+        let between_elements = &bytes[..158];
+        assert_eq!(damage(between_elements).as_deref(), Some("the file meta information"));
         let mut forged = bytes.clone();
         assert_eq!(forged[148..150], *b"OB");
         forged[152..156].copy_from_slice(&u32::MAX.to_le_bytes());

@@ -38,6 +38,8 @@ pub struct Part10File<'a> {
     pub transfer_syntax_uid: String,
     encoding: Encoding,
     data: Cow<'a, [u8]>,
+    /// Where reading had to stop before the data set.
+    damage: Option<ElementDamage>,
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,7 +50,7 @@ impl<'a> Part10File<'a> {
     /// # Errors
     /// If the bytes lack the mark `DICM` after 128 bytes.
     pub fn open(bytes: &'a [u8]) -> Result<Part10File<'a>, NotDicom> {
-        let FileMeta { head, data_set_begins, .. } = FileMeta::read(bytes).ok_or(NotDicom)?;
+        let FileMeta { head, data_set_begins, damage } = FileMeta::read(bytes).ok_or(NotDicom)?;
         let data = &bytes[data_set_begins..];
         let transfer_syntax_uid = match head.transfer_syntax_uid.trim_start() {
             "" => guess(data).to_owned(),
@@ -56,12 +58,13 @@ impl<'a> Part10File<'a> {
         };
         let encoding = Encoding::of(&transfer_syntax_uid);
         let data = if transfer_syntax_uid == DEFLATED { inflated(data) } else { Cow::Borrowed(data) };
-        Ok(Part10File { transfer_syntax_uid, encoding, data })
+        Ok(Part10File { transfer_syntax_uid, encoding, data, damage })
     }
 
     pub fn elements(&self) -> HeaderElements<'_> {
         let mut elements = HeaderElements::of(&self.data, self.encoding, CharacterSet::default());
         elements.character_set = CharacterSet::declared(&ascii(elements.bytes(tags::SPECIFIC_CHARACTER_SET)));
+        elements.damage = self.damage.clone().or(elements.damage);
         elements
     }
 }
