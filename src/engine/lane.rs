@@ -11,7 +11,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use timely::container::CapacityContainerBuilder;
-use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::generic::Operator as _;
 use timely::dataflow::operators::{Concat, Input as _};
 use timely::dataflow::{InputHandle, Stream};
@@ -24,6 +23,7 @@ use super::epoch::{EpochAnswer, LaneOrder, NodeEmission};
 use super::node::{OperatorSources, node};
 use super::open::{OpenerStreams, open};
 use super::shared::ProcessShared;
+use super::to_worker::to_worker;
 
 /// Where requests go in; closing it ends the lane.
 pub type LaneInput = InputHandle<u64, CapacityContainerBuilder<Vec<LaneOrder>>>;
@@ -117,7 +117,7 @@ fn leaves<'scope>(
 /// Brings the answers to the first worker, and passes each on when its epoch is done.
 fn collect(answers: Stream<'_, u64, Vec<EpochAnswer>>, lane: usize, done: LaneResponses) {
     let mut held: Option<LaneResponse> = None;
-    answers.sink(Exchange::new(|_: &EpochAnswer| 0), "collect", move |(input, frontier)| {
+    answers.sink(to_worker(0), "collect", move |(input, frontier)| {
         input.for_each(|capability, answers| {
             let time = *capability.least().expect("a message has a time");
             for EpochAnswer(response) in answers.drain(..) {

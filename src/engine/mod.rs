@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `lane` | the graph: open, nodes, judge, answer |
 //! | `open`, `node`, `close` | its operators |
+//! | `to_worker` | its channels between workers |
 //! | `epoch` | what they share about a request |
 //! | `job`, `run`, `pool` | steps, off the workers' threads |
 //! | `timer` | what is to be done later: timeouts, repetitions, deadlines |
@@ -40,6 +41,7 @@ mod scheduler;
 mod shared;
 mod slots;
 mod timer;
+mod to_worker;
 mod worker;
 
 use std::io::Write;

@@ -66,8 +66,8 @@ pub fn node<'scope>(
                 });
             }
             operator.advance(|port, time| !frontiers[port].less_equal(&time));
-            if let Some((capability, emissions)) = operator.ready() {
-                output.activate().session(&capability).give_iterator(emissions.into_iter());
+            if let Some((capability, mut emissions)) = operator.ready() {
+                output.activate().session(&capability).give_container(&mut emissions);
             }
         }
     });

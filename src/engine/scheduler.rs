@@ -277,6 +277,6 @@ impl<'a> RequestScheduler<'a> {
 
 /// Each order has a time of its own. Without moving on it would not leave this worker.
 fn order(input: &mut LaneInput, order: LaneOrder) {
-    input.send(order);
+    input.send_batch(&mut vec![order]);
     input.advance_to(input.time() + 1);
 }
