@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `lane` | the graph: open, nodes, judge, answer |
 //! | `open`, `node`, `close` | its operators |
+//! | `chain` | which nodes share an operator |
 //! | `to_worker` | its channels between workers |
 //! | `epoch` | what they share about a request |
 //! | `job`, `run`, `pool` | steps, off the workers' threads |
@@ -21,6 +22,7 @@
 
 mod as_json;
 mod budget;
+mod chain;
 mod close;
 mod dataflow_set;
 mod delivery;
