@@ -3,14 +3,15 @@
 
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
-use std::sync::{Arc, Mutex};
 
 use crate::dataflow::Response;
 use crate::journal::{JournalEntry, Receipt};
 use crate::step::Digest;
 use crate::store::StoreError;
 
+use super::answer_queue::AnswerQueue;
 use super::disk_wait::retry_while_full;
 use super::memory::{MemoryKey, RequestMemories};
 use super::pending_delivery::{PendingDelivery, ResponseKind, ResponseRecorder};
@@ -37,7 +38,7 @@ pub enum AnswerTurn {
 }
 
 pub struct DeliveryQueue<'a> {
-    pub answers: Mutex<Receiver<AnsweredRequest>>,
+    pub answers: Arc<AnswerQueue>,
     pub sink: &'a dyn ResponseSink,
     pub recorder: ResponseRecorder,
     pub memories: Arc<RequestMemories>,
@@ -48,9 +49,7 @@ pub struct DeliveryQueue<'a> {
 impl DeliveryQueue<'_> {
     /// Hands answers over until the last worker is gone.
     pub fn serve(&self) {
-        loop {
-            let next = self.answers.lock().expect("nothing panics while it holds the lock").recv();
-            let Ok(AnsweredRequest { dataflow, receipt, response, turn }) = next else { return };
+        while let Some(AnsweredRequest { dataflow, receipt, response, turn }) = self.answers.take() {
             let memory = MemoryKey { request: receipt.request().id, version: self.versions[dataflow] };
             let number = receipt.number();
             match turn {
