@@ -10,9 +10,8 @@ use crate::dataflow::Response;
 use crate::journal::{Receipt, RequestHistory};
 use crate::step::{Digest, Fault};
 
-use super::answer_queue::AnswerSender;
+use super::answer_queue::{AnswerSender, AnswerTurn, AnsweredRequest};
 use super::dataflow_set::DataflowSet;
-use super::delivery::{AnswerTurn, AnsweredRequest};
 use super::memory::{MemoryKey, RequestMemories};
 use super::slots::RequestSlots;
 
