@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::InstanceHeader;
+use super::frames::is_enhanced_ct;
 use super::preview::have_same_pixels;
 use super::slices::{AxialSlice, SAME_PLACE_MM};
 
@@ -73,7 +74,8 @@ pub fn candidates<'a>(headers: &[&'a InstanceHeader], slices_least: usize) -> Ca
 
 /// The slice of an instance, or why it cannot be part of a volume of CT numbers.
 fn usable(header: &InstanceHeader) -> Result<AxialSlice<'_>, String> {
-    let reason = if header.sop_class_uid != CT_IMAGE_STORAGE {
+    let is_ct = header.sop_class_uid == CT_IMAGE_STORAGE || is_enhanced_ct(&header.sop_class_uid);
+    let reason = if !is_ct {
         "not a CT image"
     } else if header.image_type.iter().any(|value| value == "LOCALIZER") {
         "a localizer"
@@ -149,7 +151,8 @@ fn phases<'a>(mut slices: Vec<AxialSlice<'a>>, label: &str) -> Vec<Candidate<'a>
     slices.sort_by(AxialSlice::order);
     let whole = slices.len();
     slices.dedup_by(|one, other| {
-        one.header.sop_instance_uid == other.header.sop_instance_uid && one.is_at_place_of(other)
+        let is_same = one.header.sop_instance_uid == other.header.sop_instance_uid;
+        is_same && one.header.frame == other.header.frame && one.is_at_place_of(other)
     });
     let mut remarks = Vec::new();
     match whole - slices.len() {

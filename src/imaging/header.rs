@@ -12,6 +12,7 @@ use crate::step::{Digest, Fault, PathOf, Payload};
 
 use super::StudyAttributes;
 use super::elements::{HeaderElements, Part10File};
+use super::frames::{FrameAttributes, is_enhanced_ct};
 
 /// Bytes that most headers fit in; some scanners' private elements take more.
 const FIRST_BYTES: u64 = 16 << 10;
@@ -74,6 +75,12 @@ pub struct InstanceHeader {
     /// Temporal Position Identifier (0020,0100).
     #[serde(default)]
     pub temporal_position: Option<i32>,
+    /// The index of the frame that this slice is, from 0, where an enhanced object holds several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frame: Option<usize>,
+    /// The frames of an enhanced object: see [`InstanceHeader::slices`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub frame_attributes: Vec<FrameAttributes>,
 }
 
 /// The meaning of an instance's rescaled pixel values (PS3.3 C.11.1.1.2).
@@ -104,7 +111,7 @@ impl PixelUnits {
 }
 
 /// Slope, intercept and their units. A value that is absent or cannot be read never becomes 0.
-fn rescale(elements: &HeaderElements) -> (f64, f64, PixelUnits) {
+pub(super) fn rescale(elements: &HeaderElements) -> (f64, f64, PixelUnits) {
     let value = |tag| (elements.decimal(tag), elements.text(tag));
     let (slope, slope_text) = value(tags::RESCALE_SLOPE);
     let (intercept, intercept_text) = value(tags::RESCALE_INTERCEPT);
@@ -147,11 +154,13 @@ impl InstanceHeader {
 
     fn of(name: &str, path: &Path, transfer_syntax_uid: &str, elements: &HeaderElements) -> InstanceHeader {
         let (slope, intercept, units) = rescale(elements);
+        let sop_class_uid = elements.text(tags::SOP_CLASS_UID);
+        let is_enhanced = is_enhanced_ct(&sop_class_uid);
         InstanceHeader {
             name: name.to_owned(),
             path: path.to_owned(),
             item: None,
-            sop_class_uid: elements.text(tags::SOP_CLASS_UID),
+            sop_class_uid,
             sop_instance_uid: elements.text(tags::SOP_INSTANCE_UID),
             series_instance_uid: elements.text(tags::SERIES_INSTANCE_UID),
             series_number: elements.integer(tags::SERIES_NUMBER),
@@ -182,6 +191,8 @@ impl InstanceHeader {
             acquisition_number: elements.integer(tags::ACQUISITION_NUMBER),
             acquisition_time: elements.text(tags::ACQUISITION_TIME),
             temporal_position: elements.integer(tags::TEMPORAL_POSITION_IDENTIFIER),
+            frame: None,
+            frame_attributes: if is_enhanced { FrameAttributes::read(elements) } else { Vec::new() },
         }
     }
 

@@ -12,6 +12,7 @@ mod components;
 mod drawing;
 mod elements;
 mod failures;
+mod frames;
 mod header;
 mod json;
 mod objects;

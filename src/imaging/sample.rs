@@ -45,6 +45,8 @@ pub fn header(index: usize) -> InstanceHeader {
         acquisition_number: Some(1),
         acquisition_time: "120000".to_owned(),
         temporal_position: None,
+        frame: None,
+        frame_attributes: Vec::new(),
     }
 }
 

@@ -114,6 +114,28 @@ pub fn decode(layout: &PixelLayout, elements: &HeaderElements, items: &[u8]) -> 
     Ok(decoded)
 }
 
+/// Decodes one encapsulated frame, numbered from 0.
+///
+/// # Errors
+/// As [`decode`] has them.
+///
+/// # Panics
+/// If the layout has no such frame.
+pub fn decode_frame(
+    layout: &PixelLayout,
+    elements: &HeaderElements,
+    items: &[u8],
+    index: usize,
+) -> Result<Vec<u8>, DecodeError> {
+    let codec = PixelCodec::of(layout)?;
+    layout.check_ratio(items.len())?;
+    let frames = fragments::frames(layout, elements, items)?;
+    let mut decoded = vec![0; layout.frame_bytes()];
+    let result = codec.decode(layout, &frames[index], &mut decoded);
+    result.map_err(|error| error.in_frame(index + 1, layout.frames))?;
+    Ok(decoded)
+}
+
 /// The photometric interpretation after decoding: lossy JPEG becomes RGB as in DCMTK, JPEG 2000 by its own
 /// colour transformation; no other one changes.
 pub fn photometric_interpretation(layout: &PixelLayout) -> &str {

@@ -9,7 +9,9 @@ use crate::imaging::objects::{
     CodedConcept, ConceptName, ContentItem, ContentRelationship, EvidenceReference, GeneratedSeries,
     ReportDocument, codes, device_observer,
 };
-use crate::imaging::{LungDensities, LungRegion, RegionDensity, SortedSeries, StudyAttributes};
+use crate::imaging::{
+    InstanceHeader, LungDensities, LungRegion, RegionDensity, SortedSeries, StudyAttributes,
+};
 use crate::step::{BuiltIn, Call, Fault, Parameter, Request, ResponseFile, ResponseFiles, Step, StepOutputs};
 
 fn write_report(call: &Call) -> Result<ResponseFile, Fault> {
@@ -95,8 +97,11 @@ fn low_attenuation(threshold_hu: f64) -> CodedConcept {
 }
 
 fn evidence(source: &SortedSeries) -> Vec<EvidenceReference<'_>> {
-    let slices = source.slices.iter();
-    slices
+    // The frames of an enhanced object are slices of one instance.
+    let mut instances: Vec<&InstanceHeader> = source.slices.iter().collect();
+    instances.dedup_by_key(|slice| &slice.sop_instance_uid);
+    instances
+        .into_iter()
         .map(|slice| EvidenceReference {
             series_uid: &slice.series_instance_uid,
             sop_class_uid: &slice.sop_class_uid,

@@ -229,8 +229,8 @@ fn what_is_no_axial_ct_is_refused() {
         header.modality = "MR".to_owned();
     };
     check_fault(|headers| headers.iter_mut().for_each(mr), "no axial CT slices: its instances are 20 MR");
-    let enhanced = |header: &mut InstanceHeader| header.sop_class_uid = ENHANCED_CT[0].to_owned();
-    check_fault(|headers| headers.iter_mut().for_each(enhanced), "enhanced multi-frame CT");
+    let other = |header: &mut InstanceHeader| header.sop_class_uid = "1.2.840.10008.5.1.4.1.1.7".to_owned();
+    check_fault(|headers| headers.iter_mut().for_each(other), "not a CT image");
     let coronal = |header: &mut InstanceHeader| header.orientation = Some([1.0, 0.0, 0.0, 0.0, 0.0, -1.0]);
     check_fault(|headers| headers.iter_mut().for_each(coronal), "20 instances left out, without axial");
 }
