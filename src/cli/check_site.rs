@@ -11,7 +11,7 @@ use crate::site::{Site, SiteError};
 use crate::step::{AttributeValues, Request, StepTable};
 use crate::yaml::{Problem, meant_or_all};
 
-use super::check::CheckVerdict;
+use super::check_verdict::CheckVerdict;
 use super::run_settings::DATAFLOW;
 use super::site::SECTIONS;
 

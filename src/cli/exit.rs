@@ -8,7 +8,7 @@ use crate::dataflow::LoadError;
 use crate::journal::JournalError;
 
 use super::sample::SampleError;
-use super::{check, graph, steps};
+use super::{graph, steps};
 
 /// The meanings of the exit codes, for `--help`.
 pub const HELP: &str = "\
@@ -41,16 +41,6 @@ impl From<CommandExit> for ExitCode {
             CommandExit::Unreadable => 2,
             CommandExit::Problems => 3,
         })
-    }
-}
-
-impl From<check::CheckVerdict> for CommandExit {
-    fn from(verdict: check::CheckVerdict) -> CommandExit {
-        match verdict {
-            check::CheckVerdict::Sound => CommandExit::Done,
-            check::CheckVerdict::Unreadable => CommandExit::Unreadable,
-            check::CheckVerdict::Problems => CommandExit::Problems,
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +18,7 @@ use crate::dicom::{
 use crate::dicom::{PullEntry, StudyReceiver};
 
 use super::audit::AuditRecorder;
+use super::bind::bind;
 use super::exit::{CommandError, CommandErrorKind};
 use super::site::{self, PeerAddress};
 
@@ -163,16 +164,6 @@ const PULL_WAITS_S: [u64; 3] = [1, 5, 15];
 
 fn parse_wanted(text: &str) -> Result<PullEntry, CommandError> {
     text.parse().map_err(CommandError::of(CommandErrorKind::Usage))
-}
-
-pub fn bind(address: SocketAddr) -> Result<TcpListener, CommandError> {
-    TcpListener::bind(address).map_err(|error| {
-        let failure = CommandError::new(
-            CommandErrorKind::InputOutput,
-            format!("could not listen at {address}: {error}"),
-        );
-        failure.hint("another program may have the port; ports below 1024 need rights")
-    })
 }
 
 /// The first signal ends receiving, and what has been received is still answered; the second one

@@ -2,8 +2,10 @@
 
 mod audit;
 mod bench;
+mod bind;
 pub mod check;
 mod check_site;
+mod check_verdict;
 mod complete;
 mod conformance;
 mod destinations;

@@ -13,6 +13,7 @@ use crate::files::FilesSection;
 use crate::site::{Site, SiteError, SiteSection};
 use crate::tls;
 
+use super::bind::bind;
 use super::exit::{CommandError, CommandErrorKind};
 
 /// Where the site's settings stand.
@@ -174,7 +175,7 @@ impl SiteSettings {
             set(&mut settings.idle_time_max, listener.idle_time_max);
         }
         if let Some(listener) = &site.web {
-            let mut web = web::WebSettings::new(super::listen::bind(listener.address)?);
+            let mut web = web::WebSettings::new(bind(listener.address)?);
             web.tls = self.server(listener)?;
             web.callers.clone_from(&listener.callers);
             set(&mut web.requests_max, listener.associations_max);

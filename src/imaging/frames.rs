@@ -4,23 +4,17 @@
 //! functional groups (PS3.3 C.7.6.16): one set shared by all frames (5200,9229), one for each frame
 //! (5200,9230). A frame's own group goes before the shared one.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
-
 use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
 use serde::{Deserialize, Serialize};
 
-use super::InstanceHeader;
 use super::elements::HeaderElements;
-use super::header::{PixelUnits, rescale};
+use super::rescale::{PixelUnits, rescale};
 
 /// The most frames of an object that are read: more slices than any scan of a patient has.
 const FRAMES_MOST: usize = 20_000;
 
-/// Attributes of one frame; units as in [`InstanceHeader`].
+/// Attributes of one frame; units as in [`super::InstanceHeader`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FrameAttributes {
     pub position: Option<[f64; 3]>,
@@ -114,75 +108,13 @@ fn long(elements: &HeaderElements, tag: Tag) -> Option<u32> {
     elements.bytes(tag).first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
 }
 
-impl InstanceHeader {
-    /// The slices of an instance: itself, or each frame of an enhanced object under the object's UIDs.
-    pub fn slices(&self) -> Vec<InstanceHeader> {
-        if self.frame_attributes.is_empty() {
-            return vec![self.clone()];
-        }
-        let whole = InstanceHeader { frame_attributes: Vec::new(), frames: 1, ..self.clone() };
-        let frames = self.frame_attributes.iter().enumerate();
-        frames.map(|(index, frame)| whole.frame(index, frame)).collect()
-    }
-
-    fn frame(&self, index: usize, frame: &FrameAttributes) -> InstanceHeader {
-        let FrameAttributes { position, orientation, spacing, slice_thickness, slope, intercept, .. } =
-            *frame;
-        let or = |own: &str, whole: &str| if own.is_empty() { whole.to_owned() } else { own.to_owned() };
-        InstanceHeader {
-            name: format!("{}, frame {}", self.name, index + 1),
-            frame: Some(index),
-            position,
-            orientation,
-            spacing,
-            slice_thickness,
-            slope,
-            intercept,
-            units: frame.units.clone(),
-            kernel: or(&frame.kernel, &self.kernel),
-            image_type: match frame.frame_type.is_empty() {
-                true => self.image_type.clone(),
-                false => frame.frame_type.clone(),
-            },
-            acquisition_number: frame.acquisition_number.or(self.acquisition_number),
-            temporal_position: frame.temporal_position.or(self.temporal_position),
-            ..self.clone()
-        }
-    }
-}
-
-/// Files that hold several slices of a set, in memory: each is read once.
-#[derive(Default)]
-pub struct SharedFiles(BTreeMap<PathBuf, Vec<u8>>);
-
-impl SharedFiles {
-    /// Reads the files of those slices that are frames.
-    ///
-    /// # Errors
-    /// The slice whose file cannot be read, and why.
-    pub fn read<'a>(
-        slices: impl IntoIterator<Item = &'a InstanceHeader>,
-    ) -> Result<SharedFiles, (&'a InstanceHeader, io::Error)> {
-        let mut files = BTreeMap::new();
-        for slice in slices.into_iter().filter(|slice| slice.frame.is_some()) {
-            if !files.contains_key(&slice.path) {
-                files.insert(slice.path.clone(), fs::read(&slice.path).map_err(|error| (slice, error))?);
-            }
-        }
-        Ok(SharedFiles(files))
-    }
-
-    /// The content of a file, if it is here.
-    pub fn get(&self, path: &Path) -> Option<&[u8]> {
-        self.0.get(path).map(Vec::as_slice)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::path::Path;
 
     use super::*;
+    use crate::imaging::InstanceHeader;
     use crate::imaging::sample::{element, file};
     use crate::imaging::steps::{assemble_volume::assemble_volume, sort_series::sort_series};
     use crate::imaging::{Volume, decode_slice, read_instance};

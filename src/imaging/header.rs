@@ -13,6 +13,7 @@ use crate::step::{Digest, Fault, PathOf, Payload};
 use super::StudyAttributes;
 use super::elements::{HeaderElements, Part10File};
 use super::frames::{FrameAttributes, is_enhanced_ct};
+use super::rescale::{PixelUnits, rescale};
 
 /// Bytes that most headers fit in; some scanners' private elements take more.
 const FIRST_BYTES: u64 = 16 << 10;
@@ -81,53 +82,6 @@ pub struct InstanceHeader {
     /// The frames of an enhanced object: see [`InstanceHeader::slices`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub frame_attributes: Vec<FrameAttributes>,
-}
-
-/// The meaning of an instance's rescaled pixel values (PS3.3 C.11.1.1.2).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PixelUnits {
-    /// Rescale Type is `HU` or absent, which means the same for CT.
-    #[default]
-    Hounsfield,
-    /// Rescale Slope or Rescale Intercept is absent.
-    NotRescaled,
-    /// Rescale Slope or Rescale Intercept holds this text, which is no usable number.
-    Unreadable(String),
-    /// Another Rescale Type, for example `Z_EFF` or `US` (unspecified).
-    Other(String),
-}
-
-impl PixelUnits {
-    /// Why the values cannot be taken for Hounsfield units, as a fragment; `None` if they can.
-    pub fn obstacle(&self) -> Option<String> {
-        match self {
-            PixelUnits::Hounsfield => None,
-            PixelUnits::NotRescaled => Some("without Rescale Slope and Intercept".to_owned()),
-            PixelUnits::Unreadable(text) => Some(format!("with the unusable rescale value {text:?}")),
-            PixelUnits::Other(kind) => Some(format!("with Rescale Type {kind:?}, not HU")),
-        }
-    }
-}
-
-/// Slope, intercept and their units. A value that is absent or cannot be read never becomes 0.
-pub(super) fn rescale(elements: &HeaderElements) -> (f64, f64, PixelUnits) {
-    let value = |tag| (elements.decimal(tag), elements.text(tag));
-    let (slope, slope_text) = value(tags::RESCALE_SLOPE);
-    let (intercept, intercept_text) = value(tags::RESCALE_INTERCEPT);
-    let (Some(slope), Some(intercept)) = (slope.filter(|slope| *slope != 0.0), intercept) else {
-        let unreadable = if intercept.is_some() { slope_text } else { intercept_text };
-        let units = match unreadable.as_str() {
-            "" => PixelUnits::NotRescaled,
-            _ => PixelUnits::Unreadable(unreadable),
-        };
-        return (1.0, 0.0, units);
-    };
-    let units = match elements.text(tags::RESCALE_TYPE).as_str() {
-        "" | "HU" => PixelUnits::Hounsfield,
-        other => PixelUnits::Other(other.to_owned()),
-    };
-    (slope, intercept, units)
 }
 
 impl InstanceHeader {
@@ -210,6 +164,43 @@ impl InstanceHeader {
         match self.series_description.as_str() {
             "" => format!("series {number}"),
             description => format!("series {number} ({description})"),
+        }
+    }
+}
+
+impl InstanceHeader {
+    /// The slices of an instance: itself, or each frame of an enhanced object under the object's UIDs.
+    pub fn slices(&self) -> Vec<InstanceHeader> {
+        if self.frame_attributes.is_empty() {
+            return vec![self.clone()];
+        }
+        let whole = InstanceHeader { frame_attributes: Vec::new(), frames: 1, ..self.clone() };
+        let frames = self.frame_attributes.iter().enumerate();
+        frames.map(|(index, frame)| whole.frame(index, frame)).collect()
+    }
+
+    fn frame(&self, index: usize, frame: &FrameAttributes) -> InstanceHeader {
+        let FrameAttributes { position, orientation, spacing, slice_thickness, slope, intercept, .. } =
+            *frame;
+        let or = |own: &str, whole: &str| if own.is_empty() { whole.to_owned() } else { own.to_owned() };
+        InstanceHeader {
+            name: format!("{}, frame {}", self.name, index + 1),
+            frame: Some(index),
+            position,
+            orientation,
+            spacing,
+            slice_thickness,
+            slope,
+            intercept,
+            units: frame.units.clone(),
+            kernel: or(&frame.kernel, &self.kernel),
+            image_type: match frame.frame_type.is_empty() {
+                true => self.image_type.clone(),
+                false => frame.frame_type.clone(),
+            },
+            acquisition_number: frame.acquisition_number.or(self.acquisition_number),
+            temporal_position: frame.temporal_position.or(self.temporal_position),
+            ..self.clone()
         }
     }
 }

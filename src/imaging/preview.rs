@@ -6,8 +6,8 @@ use std::fs;
 use rayon::prelude::*;
 
 use super::InstanceHeader;
-use super::frames::SharedFiles;
 use super::pixels::decode_slice;
+use super::slice_files::SharedFiles;
 use super::slices::AxialSlice;
 
 /// So many slices, spread evenly, stand for all.

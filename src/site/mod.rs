@@ -13,6 +13,7 @@
 //! | sections | their owners, who register a [`SiteSection`] each |
 
 mod audit;
+mod context;
 mod general;
 mod rules;
 mod section;
@@ -27,6 +28,7 @@ use crate::tls::TlsIdentity;
 use crate::yaml::{self, PlacedValue, ProblemCollector, Problems};
 
 pub use audit::{AuditProtocol, AuditSettings};
+pub use context::SiteContext;
 pub use general::{GeneralSettings, KeepSettings};
 pub use rules::{DataflowChoice, DataflowRule, DataflowRules, DefaultRule};
 pub use section::{SectionSettings, SiteSection};
@@ -48,15 +50,6 @@ pub struct Site {
     /// Rules that choose the dataflow for a request.
     pub rules: Option<DataflowRules>,
     sections: Vec<Box<dyn SectionSettings>>,
-}
-
-/// Settings that every section of a site's file may rely on.
-#[derive(Clone, Debug)]
-pub struct SiteContext {
-    /// The file's folder.
-    pub folder: PathBuf,
-    pub identity: Option<TlsIdentity>,
-    pub authorities: Option<PathBuf>,
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use crate::imaging::frames::SharedFiles;
+use crate::imaging::slice_files::SharedFiles;
 use crate::imaging::{InstanceHeader, NumberBlock, SortedSeries, Volume, decode_slice};
 use crate::step::{BuiltIn, CancelToken, Fault, Step, StepOutputs};
 
