@@ -8,6 +8,7 @@ mod plain;
 mod processes;
 mod replay;
 mod settings;
+mod study_report;
 
 use std::collections::BTreeMap;
 use std::fs;
