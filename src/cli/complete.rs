@@ -1,6 +1,5 @@
 //! `flow complete`: an operator says that a study that is being received is complete.
 
-use std::io::{Write, stdout};
 use std::path::PathBuf;
 
 use crate::admission::StateFolder;
@@ -8,6 +7,7 @@ use crate::dicom::{self, WaitingStudy};
 
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::lookup;
+use super::output::print_line;
 
 /// Say that a study that is being received is complete: flow does not wait for more of it
 #[derive(Debug, clap::Args)]
@@ -29,7 +29,7 @@ impl CompleteArguments {
         let known = rows.into_iter().flat_map(|row| row.claims).map(PathBuf::from).collect();
         let waiting = dicom::waiting(&inbox, &known)?;
         let Some(study) = &self.study else {
-            waiting.iter().try_for_each(|one| writeln!(stdout(), "{}", told(one)))?;
+            waiting.iter().try_for_each(|one| print_line(told(one)))?;
             return Ok(CommandExit::Done);
         };
         let meant: Vec<&WaitingStudy> = waiting.iter().filter(|one| one.is_called(study)).collect();
@@ -42,7 +42,7 @@ impl CompleteArguments {
                         "no flow is running on this state: the next `flow run` with it takes it up".to_owned()
                     }
                 };
-                writeln!(stdout(), "{}: complete; {when}", told(one))?;
+                print_line(format_args!("{}: complete; {when}", told(one)))?;
                 Ok(CommandExit::Done)
             }
             [] => {

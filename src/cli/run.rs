@@ -1,6 +1,6 @@
 //! `flow run`: requests through a dataflow.
 
-use std::io::{self, Write};
+use std::io;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use crate::engine::{DataflowSet, EngineSettings};
 use crate::files::{OutputSetting, ResponseFolder};
 use crate::journal::{Journal, RetentionLimits};
 use crate::outbox::{DeliveryClock, DeliveryPolicy, DestinationService, Outbox, OutboxSetup};
+use crate::printable::PrintableLines;
 use crate::site::{GeneralSettings, KeepSettings};
 use crate::step::StepTable;
 use crate::store::{Store, total_bytes};
@@ -22,6 +23,7 @@ use super::destinations::DestinationSetup;
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::listen::{self, InboxPlace, ListenArguments};
 use super::memory;
+use super::output;
 use super::processes::ProcessArguments;
 use super::progress::ProgressDisplay;
 use super::reporter::ResponseReporter;
@@ -205,7 +207,10 @@ impl Run {
         };
         service.journal.when_broken(|error| {
             let hint = "mend the disk and start again: what was accepted is taken up where it stands";
-            let _ = writeln!(std::io::stderr(), "flow: {error}; ending\n  hint: {hint}");
+            output::tell(
+                &PrintableLines::of(format_args!("flow: {error}; ending"))
+                    .line(format_args!("  hint: {hint}")),
+            );
             std::process::exit(74);
         });
         // Now that the folder is there: how large its disk is depends on where it lies.

@@ -43,7 +43,8 @@ impl SiteArguments {
         let Some(path) = &self.site else { return Ok(SiteSettings { site: None, client: None }) };
         let site = Site::load(path, &SECTIONS).map_err(|error| match error {
             SiteError::Problems(problems) => {
-                CommandError::new(CommandErrorKind::Problems, problems.to_string())
+                CommandError::new(CommandErrorKind::Problems, "the site's file has problems")
+                    .details(problems)
             }
             SiteError::Unreadable { .. } => CommandError::new(CommandErrorKind::NoInput, error.to_string()),
         })?;

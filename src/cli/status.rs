@@ -1,6 +1,5 @@
 //! `flow status`: the requests by where they stand, and what each one waits for.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,11 +9,13 @@ use serde::Serialize;
 use crate::admission::StateFolder;
 use crate::dataflow::Dataflow;
 use crate::journal::{JournalReader, RequestRow, RequestState};
+use crate::printable::PrintableLines;
 use crate::step::{Digest, StepTable};
 use crate::store::free_bytes;
 
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::lookup;
+use super::output::{json, print, print_line};
 use super::waiting::waits_for;
 
 /// Show the requests by where they stand, and what each one waits for
@@ -57,8 +58,10 @@ impl StatusArguments {
         let reader = lookup::open(&self.state)?;
         let rows = reader.requests().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
         let lines = self.lines(&rows, &reader, table)?;
-        let text = if self.json { as_json(&lines) } else { self.text(&rows, &lines) };
-        write!(std::io::stdout(), "{text}")?;
+        match self.json {
+            true => lines.iter().try_for_each(|line| print_line(json(line)))?,
+            false => print(&self.text(&rows, &lines))?,
+        }
         Ok(CommandExit::Done)
     }
 
@@ -76,26 +79,23 @@ impl StatusArguments {
         shown.map(|row| line(row, reader, table)).collect()
     }
 
-    fn text(&self, rows: &[RequestRow], lines: &[StatusLine]) -> String {
+    fn text(&self, rows: &[RequestRow], lines: &[StatusLine]) -> PrintableLines {
         let running = match StateFolder::holder(&self.state) {
             Some(process) => format!("flow is running (process {process})"),
             None => "no flow is running".to_owned(),
         };
         let bytes = rows.iter().map(|row| row.bytes).fold(0, u64::saturating_add);
         let free = free_bytes(&self.state);
-        let mut text = format!(
-            "{running} on {}; {} remembered, {} free\n",
+        let mut text = PrintableLines::of(format_args!(
+            "{running} on {}; {} remembered, {} free",
             self.state.display(),
             HumanBytes(bytes),
             HumanBytes(free)
-        );
+        ));
         for (what, count) in counts(rows) {
-            text += &format!("{count:>7}  {what}\n");
+            text.push(format_args!("{count:>7}  {what}"));
         }
-        for line in lines {
-            text += &shown(line);
-        }
-        text
+        lines.iter().fold(text, shown)
     }
 }
 
@@ -145,22 +145,15 @@ fn waiting(row: &RequestRow, reader: &JournalReader, table: &StepTable) -> Resul
     Ok(waits_for(&history, dataflow.as_ref()))
 }
 
-fn shown(line: &StatusLine) -> String {
+fn shown(text: PrintableLines, line: &StatusLine) -> PrintableLines {
     let verdict = match (line.state, line.error_response) {
         (RequestState::Accepted, _) | (_, false) => line.state.name().to_owned(),
         (_, true) => format!("{}, ERROR RESPONSE", line.state.name()),
     };
     let kept = if line.kept { ", kept" } else { "" };
-    let mut text = format!("\n{}  {verdict}{kept}, {} ago\n", line.name, ago(line.changed_ms));
-    if let Some(waits_for) = &line.waits_for {
-        text += &format!("  waits for {waits_for}\n");
-    }
-    text
-}
-
-fn as_json(lines: &[StatusLine]) -> String {
-    let text = |line| serde_json::to_string(line).expect("a line is made of texts and numbers") + "\n";
-    lines.iter().map(text).collect()
+    let head = format_args!("{}  {verdict}{kept}, {} ago", line.name, ago(line.changed_ms)).to_string();
+    let text = text.line("").line(head);
+    line.waits_for.iter().fold(text, |text, waits_for| text.line(format_args!("  waits for {waits_for}")))
 }
 
 /// By the clock on the wall, which may have been set since.

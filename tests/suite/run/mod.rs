@@ -5,6 +5,7 @@ mod bounds;
 mod files;
 pub mod nodes;
 mod plain;
+mod printable;
 mod processes;
 mod replay;
 mod settings;
