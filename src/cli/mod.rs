@@ -10,6 +10,7 @@ mod destinations;
 mod differences;
 mod exit;
 mod explain;
+mod file_access;
 pub mod graph;
 mod listen;
 mod lookup;
@@ -37,6 +38,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::site::FileReaders;
 use crate::step::StepTable;
 
 use exit::{CommandError, CommandExit};
@@ -74,6 +76,7 @@ enum FlowCommand {
 /// Runs the command line of this process with the steps of a table: what `main` does, and what a
 /// program with steps of its own does with a larger table.
 pub fn main(table: &StepTable) -> ExitCode {
+    file_access::restrict(FileReaders::Owner);
     output::escape_panics();
     log_to_stderr();
     match CommandLine::parse().command.run(table) {

@@ -21,6 +21,7 @@ use crate::yaml;
 use super::audit::AuditRecorder;
 use super::destinations::DestinationSetup;
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
+use super::file_access;
 use super::listen::{self, InboxPlace, ListenArguments};
 use super::memory;
 use super::output;
@@ -154,6 +155,8 @@ impl RunArguments {
                 keep: KeepSettings { days: self.keep_days, bytes: self.keep_bytes },
                 retry: self.retry,
                 keep_trying: self.keep_trying,
+                // How open a folder is belongs to the installation, not to one run.
+                readers: None,
             },
         };
         // What the command line names to be received goes before files that the site's file names.
@@ -171,6 +174,8 @@ impl Run {
         let steps = dataflows.dataflows().iter().map(|dataflow| dataflow.work_count()).max();
         let progress = Arc::new(ProgressDisplay::new(steps.unwrap_or(0)));
         let settings = self.settings(&dataflows.set())?;
+        file_access::restrict(chosen.readers);
+        file_access::claim_folder(&chosen.state, chosen.readers)?;
         let service = self.service(dataflows, table, &progress)?;
         keep_step_folders(&chosen.state, self.processes.index())?;
         let folder = self.folder()?;

@@ -1,5 +1,6 @@
 //! `flow run` as a person starts it: the real binary, in a folder of its own.
 
+mod access;
 mod again;
 mod bounds;
 mod files;
