@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::admission::StateFolder;
 use crate::dicom::{self, WaitingStudy};
+use crate::printable::escaped;
 
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::lookup;
@@ -32,29 +33,16 @@ impl CompleteArguments {
             waiting.iter().try_for_each(|one| print_line(told(one)))?;
             return Ok(CommandExit::Done);
         };
-        let meant: Vec<&WaitingStudy> = waiting.iter().filter(|one| one.is_called(study)).collect();
-        match meant[..] {
-            [one] => {
-                one.complete()?;
-                let when = match StateFolder::holder(&self.state) {
-                    Some(process) => format!("flow (process {process}) takes it up now"),
-                    None => {
-                        "no flow is running on this state: the next `flow run` with it takes it up".to_owned()
-                    }
-                };
-                print_line(format_args!("{}: complete; {when}", told(one)))?;
-                Ok(CommandExit::Done)
-            }
-            [] => {
-                let text = format!("no study {study:?} is being received");
-                Err(CommandError::new(CommandErrorKind::NoInput, text)
-                    .hint("`flow complete` lists those that are"))
-            }
-            _ => {
-                let text = format!("{} studies fit {study:?}", meant.len());
-                Err(CommandError::new(CommandErrorKind::Usage, text).hint("give the Study Instance UID"))
-            }
-        }
+        let meant = waiting.iter().filter(|one| one.is_called(study)).cloned().collect();
+        let place = format!("study {study:?} is being received");
+        let one = lookup::the_one(study, &place, meant, || waiting, |one| escaped(&told(one)).into_owned())?;
+        one.complete()?;
+        let when = match StateFolder::holder(&self.state) {
+            Some(process) => format!("flow (process {process}) takes it up now"),
+            None => "no flow is running on this state: the next `flow run` with it takes it up".to_owned(),
+        };
+        print_line(format_args!("{}: complete; {when}", told(&one)))?;
+        Ok(CommandExit::Done)
     }
 }
 

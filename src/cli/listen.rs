@@ -135,7 +135,7 @@ impl ListenArguments {
                 Some(path) => {
                     let list = std::fs::read_to_string(path).map_err(|error| {
                         CommandError::new(
-                            CommandErrorKind::NoInput,
+                            CommandErrorKind::InputOutput,
                             format!("could not read {path}: {error}"),
                         )
                     })?;

@@ -46,7 +46,9 @@ impl SiteArguments {
                 CommandError::new(CommandErrorKind::Problems, "the site's file has problems")
                     .details(problems)
             }
-            SiteError::Unreadable { .. } => CommandError::new(CommandErrorKind::NoInput, error.to_string()),
+            SiteError::Unreadable { .. } => {
+                CommandError::new(CommandErrorKind::InputOutput, error.to_string())
+            }
         })?;
         let client = site.authorities.as_ref();
         let client = client.map(|path| tls::TlsClient::open(path, site.identity.as_ref()));
@@ -206,7 +208,10 @@ impl SiteSettings {
 /// The first line of a file, which nobody else should be able to read.
 fn authorization(path: &Path) -> Result<AuthorizationValue, CommandError> {
     let unread = |error| {
-        CommandError::new(CommandErrorKind::NoInput, format!("could not read {}: {error}", path.display()))
+        CommandError::new(
+            CommandErrorKind::InputOutput,
+            format!("could not read {}: {error}", path.display()),
+        )
     };
     let file = std::fs::File::open(path).map_err(unread)?;
     let mut line = String::new();

@@ -38,8 +38,20 @@ pub struct StepExplanation {
     pub parameters: Vec<String>,
     pub inputs: Vec<ExplainedInput>,
     pub outputs: Vec<ExplainedOutput>,
+    /// All that failed runs said, as far as it is kept: the last ones.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<StepLog>,
     /// The changes that would give another result, in words.
     pub otherwise: String,
+}
+
+/// All that one failed run said on its standard error.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StepLog {
+    /// The name of the item, for a step that runs per item.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub item: Option<String>,
+    pub text: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -98,7 +110,20 @@ fn explanation(past: &PastRequest, dataflow: &Dataflow, node: &DataflowNode) -> 
         parameters: node.parameters.iter().map(|(name, setting)| format!("{name}: {setting}")).collect(),
         inputs: inputs(dataflow, node, last),
         outputs: last.map(outputs).unwrap_or_default(),
+        logs: logs(past, &runs),
     }
+}
+
+/// The logs of the last failed runs.
+fn logs(past: &PastRequest, runs: &[&RecordingRun]) -> Vec<StepLog> {
+    let failed = runs.iter().rev().filter(|run| run.outcome != Outcome::Done);
+    let log = |run: &&RecordingRun| {
+        let item = run.item.and_then(|item| past.recording.request.items.get(item));
+        let text = past.bytes(run.outputs.first()?.digest)?;
+        let text = String::from_utf8_lossy(&text).into_owned();
+        Some(StepLog { item: item.map(|item| item.name.clone()), text })
+    };
+    failed.filter_map(log).take(ENDINGS_MAX).collect()
 }
 
 /// The outcomes of the step in the response, with the number of runs; without a response, the recorded
@@ -241,6 +266,11 @@ impl StepExplanation {
         }
         if !self.parameters.is_empty() {
             lines.push(format_args!("    with {}", self.parameters.join(", ")));
+        }
+        for StepLog { item, text } in &self.logs {
+            let item = item.as_ref().map(|item| format!(" of {item}")).unwrap_or_default();
+            lines.push(format_args!("    standard error{item}:"));
+            text.lines().for_each(|line| lines.push(format_args!("      {line}")));
         }
         lines.line(format_args!("    {}", self.otherwise))
     }

@@ -4,6 +4,7 @@ mod access;
 mod again;
 mod bounds;
 mod files;
+mod lookup;
 pub mod nodes;
 mod plain;
 mod printable;
