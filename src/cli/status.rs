@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::admission::StateFolder;
 use crate::dataflow::Dataflow;
-use crate::journal::{JournalReader, RequestRow, RequestState};
+use crate::journal::{JournalReader, OperatorRequest, RequestRow, RequestState};
 use crate::printable::PrintableLines;
 use crate::step::{Digest, StepTable};
 use crate::store::free_bytes;
@@ -46,6 +46,8 @@ struct StatusLine<'a> {
     state: RequestState,
     error_response: bool,
     kept: bool,
+    /// An operator has asked for its end, and it is not answered yet.
+    cancelled: bool,
     accepted_ms: i64,
     changed_ms: i64,
     bytes: u64,
@@ -119,7 +121,8 @@ fn line<'a>(
     reader: &JournalReader,
     table: &StepTable,
 ) -> Result<StatusLine<'a>, CommandError> {
-    let waits_for = row.is_open().then(|| waiting(row, reader, table)).transpose()?;
+    let open = row.is_open().then(|| waiting(row, reader, table)).transpose()?;
+    let (cancelled, waits_for) = open.map_or((false, None), |(cancelled, text)| (cancelled, Some(text)));
     Ok(StatusLine {
         number: row.number,
         request: row.id,
@@ -128,6 +131,7 @@ fn line<'a>(
         state: row.state,
         error_response: row.failed,
         kept: row.kept,
+        cancelled,
         accepted_ms: row.accepted_ms,
         changed_ms: row.changed_ms,
         bytes: row.bytes,
@@ -135,18 +139,29 @@ fn line<'a>(
     })
 }
 
-fn waiting(row: &RequestRow, reader: &JournalReader, table: &StepTable) -> Result<String, CommandError> {
+/// Whether a request is cancelled, and what it waits for.
+fn waiting(
+    row: &RequestRow,
+    reader: &JournalReader,
+    table: &StepTable,
+) -> Result<(bool, String), CommandError> {
     let failed = CommandError::of(CommandErrorKind::InputOutput);
     let history = reader.history(row.number).map_err(&failed)?;
+    let unseen = reader.unseen(row.number).map_err(&failed)?;
+    if row.state == RequestState::Accepted && unseen.contains(&OperatorRequest::Cancel) {
+        return Ok((true, "a flow that runs on this state".to_owned()));
+    }
     let version = history.version();
     let recorded = version.map(|version| reader.dataflow(version)).transpose().map_err(&failed)?.flatten();
     // The steps of a program of one's own may not be known here.
     let dataflow = recorded.and_then(|(name, text)| Dataflow::parse(&name, &text, table).ok());
-    Ok(waits_for(&history, dataflow.as_ref()))
+    let cancelled = row.state == RequestState::Accepted && history.is_cancelled();
+    Ok((cancelled, waits_for(&history, dataflow.as_ref())))
 }
 
 fn shown(text: PrintableLines, line: &StatusLine) -> PrintableLines {
     let verdict = match (line.state, line.error_response) {
+        _ if line.cancelled => "cancelled".to_owned(),
         (RequestState::Accepted, _) | (_, false) => line.state.name().to_owned(),
         (_, true) => format!("{}, ERROR RESPONSE", line.state.name()),
     };

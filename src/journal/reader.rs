@@ -116,6 +116,20 @@ impl JournalReader {
         RequestHistory::read(&self.connection, number).map_err(|trouble| trouble.at(&self.path))
     }
 
+    /// What operators have asked for of a request, and no flow has seen yet.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn unseen(&self, number: i64) -> Result<Vec<OperatorRequest>, JournalError> {
+        let read = || -> Result<Vec<OperatorRequest>, DatabaseError> {
+            let mut asked = self.connection.prepare_cached("SELECT kind FROM wish WHERE request = ?")?;
+            let kinds = asked.query_map([number], |row| row.get::<_, String>(0))?;
+            let kinds = kinds.collect::<Result<Vec<String>, _>>()?;
+            Ok(kinds.iter().filter_map(|kind| OperatorRequest::named(kind)).collect())
+        };
+        read().map_err(|trouble| trouble.at(&self.path))
+    }
+
     /// Name and text of the dataflow with this version.
     ///
     /// # Errors
