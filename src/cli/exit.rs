@@ -6,6 +6,7 @@ use std::{fmt, io};
 use crate::admission::{ServiceError, StateError};
 use crate::dataflow::LoadError;
 use crate::journal::JournalError;
+use crate::printable::PrintableLines;
 
 use super::sample::SampleError;
 use super::{graph, steps};
@@ -49,6 +50,9 @@ impl From<CommandExit> for ExitCode {
 pub struct CommandError {
     kind: CommandErrorKind,
     message: String,
+    /// What belongs to the message, as the problems of a file: lines of our own making.
+    details: String,
+    hints: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +66,7 @@ pub enum CommandErrorKind {
 
 impl CommandError {
     pub fn new(kind: CommandErrorKind, message: impl Into<String>) -> CommandError {
-        CommandError { kind, message: message.into() }
+        CommandError { kind, message: message.into(), details: String::new(), hints: Vec::new() }
     }
 
     /// For `map_err`: an error with all its causes.
@@ -71,14 +75,20 @@ impl CommandError {
     }
 
     pub fn hint(mut self, hint: &str) -> CommandError {
-        self.message += &format!("\n  hint: {hint}");
+        self.hints.push(hint.to_owned());
         self
     }
-}
 
-impl fmt::Display for CommandError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+    /// Adds what belongs to the message, in lines.
+    pub fn details(mut self, details: impl fmt::Display) -> CommandError {
+        self.details = details.to_string();
+        self
+    }
+
+    /// The error as it is shown.
+    pub fn lines(&self) -> PrintableLines {
+        let lines = PrintableLines::of(format_args!("flow: {}", self.message)).lines_of(&self.details);
+        self.hints.iter().fold(lines, |lines, hint| lines.line(format_args!("  hint: {hint}")))
     }
 }
 
@@ -98,10 +108,9 @@ impl From<LoadError> for CommandError {
     fn from(error: LoadError) -> CommandError {
         let hint = error.hint().map(str::to_owned);
         let failure = match error {
-            LoadError::Problems(problems) => CommandError::new(
-                CommandErrorKind::Problems,
-                format!("the dataflow has problems\n{problems}"),
-            ),
+            LoadError::Problems(problems) => {
+                CommandError::new(CommandErrorKind::Problems, "the dataflow has problems").details(problems)
+            }
             LoadError::Unknown { .. } | LoadError::Read { .. } => {
                 CommandError::of(CommandErrorKind::Usage)(error)
             }

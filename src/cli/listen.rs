@@ -1,7 +1,6 @@
 //! The options of `flow run` for receiving, and the receiver itself.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,6 +19,7 @@ use crate::dicom::{PullEntry, StudyReceiver};
 use super::audit::AuditRecorder;
 use super::bind::bind;
 use super::exit::{CommandError, CommandErrorKind};
+use super::output;
 use super::site::{self, PeerAddress};
 
 #[derive(Debug, clap::Args)]
@@ -136,7 +136,7 @@ impl ListenArguments {
                 Some(path) => {
                     let list = std::fs::read_to_string(path).map_err(|error| {
                         CommandError::new(
-                            CommandErrorKind::NoInput,
+                            CommandErrorKind::InputOutput,
                             format!("could not read {path}: {error}"),
                         )
                     })?;
@@ -176,10 +176,7 @@ pub fn stop_on_signal(stop: &Arc<StopSignal>) -> Result<(), CommandError> {
     std::thread::spawn(move || {
         let mut signals = signals.forever();
         if signals.next().is_some() {
-            let _ = writeln!(
-                std::io::stderr(),
-                "ending: what is complete is still answered; once more ends at once"
-            );
+            output::tell_line("ending: what is complete is still answered; once more ends at once");
             stop.request();
         }
         if signals.next().is_some() {

@@ -1,7 +1,7 @@
 //! Progress of the requests in work: one line for each on a terminal, plain lines elsewhere.
 
 use std::collections::{BTreeSet, HashMap};
-use std::io::{IsTerminal, Write};
+use std::fmt;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,11 @@ use indicatif::{HumanBytes, HumanDuration, MultiProgress, ProgressBar, ProgressS
 use crate::admission::{AdmissionEvent, AdmissionObserver};
 use crate::dataflow::{Response, ResponseVerdict};
 use crate::engine::{EngineEvent, EventObserver};
+use crate::printable::{PrintableLines, escaped};
 use crate::step::{Digest, Outcome, OutcomeReason, Request, StepReport};
 use crate::yaml::duration::shown;
+
+use super::output;
 
 /// Draws on stderr. Shared by all threads that have something to tell.
 pub struct ProgressDisplay {
@@ -29,27 +32,26 @@ struct ProgressLine {
     ended: BTreeSet<String>,
 }
 
-/// A name out of a file must not move the cursor or make up a line of its own.
-fn printable(text: &str) -> String {
-    let plain = |letter: char| if letter.is_control() && letter != '\n' { '\u{fffd}' } else { letter };
-    text.chars().map(plain).collect()
-}
-
 const TICK: Duration = Duration::from_millis(100);
 
 impl ProgressDisplay {
     pub fn new(steps: usize) -> ProgressDisplay {
-        let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
+        let bars = output::is_terminal().then(MultiProgress::new);
         ProgressDisplay { bars, steps: steps as u64, open: Mutex::default() }
     }
 
-    /// Prints a line above the moving ones.
-    pub fn say(&self, text: &str) {
+    /// Prints lines above the moving ones.
+    pub fn say(&self, lines: &PrintableLines) {
         match &self.bars {
             // A terminal or log that is gone is nobody's to tell, and no reason to end.
-            Some(bars) => _ = bars.println(printable(text)),
-            None => _ = writeln!(std::io::stderr(), "{}", printable(text)),
+            Some(bars) => _ = bars.println(lines.to_string()),
+            None => output::tell(lines),
         }
+    }
+
+    /// Prints a line above the moving ones.
+    pub fn say_line(&self, line: impl fmt::Display) {
+        self.say(&PrintableLines::of(line));
     }
 
     fn accepted(&self, request: &Request) {
@@ -57,12 +59,12 @@ impl ProgressDisplay {
         let bar = self.bars.as_ref().map(|bars| {
             let bar = bars.add(ProgressBar::new(self.steps));
             bar.set_style(style());
-            bar.set_prefix(request.name.clone());
+            bar.set_prefix(escaped(&request.name).into_owned());
             bar.enable_steady_tick(TICK);
             bar
         });
         if bar.is_none() {
-            self.say(&format!("accepted  {}  {items} items, {size}", request.name));
+            self.say_line(format_args!("accepted  {}  {items} items, {size}", request.name));
         }
         let line = ProgressLine { began: Instant::now(), bar, ended: BTreeSet::new() };
         self.lock().entry(request.id).or_default().push(line);
@@ -83,21 +85,22 @@ impl ProgressDisplay {
             ResponseVerdict::Complete => "complete",
             ResponseVerdict::Failed | ResponseVerdict::Unfinished => "ERROR RESPONSE",
         };
-        let mut text = format!("answered  {}  {verdict}, {took}", request.name);
-        text += &not_run(response);
+        let mut lines = PrintableLines::of(format_args!("answered  {}  {verdict}, {took}", request.name));
+        not_run(response).iter().for_each(|text| lines.push(format_args!("  not run: {text}")));
         for (report, fault) in response.faults() {
             let item = report.item.as_ref().map(|item| format!(" ({item})")).unwrap_or_default();
-            text += &format!("\n  {}{item} failed: {}", report.step, fault.reason);
-            text += &format!("\n  hint: {}", fault.remedy);
+            lines.push(format_args!("  {}{item} failed: {}", report.step, fault.reason));
+            lines.push(format_args!("  hint: {}", fault.remedy));
         }
         // In one piece: other threads have something to say, too.
-        self.say(&text);
+        self.say(&lines);
     }
 
     /// The line of the request stays: another response comes.
     fn overdue(&self, request: &Request, response: &Response) {
         let reason = response.faults().next().map(|(_, fault)| fault.reason.as_str()).unwrap_or_default();
-        self.say(&format!("overdue   {}  ERROR RESPONSE, {reason}; the request goes on", request.name));
+        let name = &request.name;
+        self.say_line(format_args!("overdue   {name}  ERROR RESPONSE, {reason}; the request goes on"));
     }
 
     fn step(&self, request: &Request, show: impl FnOnce(&mut ProgressLine)) {
@@ -138,7 +141,10 @@ impl EventObserver for ProgressDisplay {
             }),
             EngineEvent::Retrying { request, step, fault, delay } => {
                 let delay = shown(*delay);
-                self.say(&format!("again     {}  {step} in {delay}: {}", request.name, fault.reason));
+                self.say_line(format_args!(
+                    "again     {}  {step} in {delay}: {}",
+                    request.name, fault.reason
+                ));
             }
             EngineEvent::Overdue { request, response } => self.overdue(request, response),
             EngineEvent::Answered { request, response } => self.answered(request, response),
@@ -163,8 +169,9 @@ impl AdmissionObserver for ProgressDisplay {
                 format!("ignored   {name}  {items} items that came after its answer")
             }
             AdmissionEvent::NotAccepted { name, error } => {
-                let text = format!("NOT ACCEPTED {name} and what comes after it: {error}");
-                format!("{text}\n  hint: mend it, and run the same command again")
+                let line = format!("NOT ACCEPTED {name} and what comes after it: {error}");
+                let hint = "  hint: mend it, and run the same command again";
+                return self.say(&PrintableLines::of(line).line(hint));
             }
             AdmissionEvent::Resumed { name, runs } => {
                 format!("taken up  {name}  {runs} finished runs of steps")
@@ -175,12 +182,12 @@ impl AdmissionObserver for ProgressDisplay {
             AdmissionEvent::Hurried { name } => format!("hurried   {name}  as an operator asked"),
             AdmissionEvent::Told { text, .. } => (*text).to_owned(),
         };
-        self.say(&text);
+        self.say_line(text);
     }
 }
 
 /// The steps that were not to run, with nobody at fault, and how many others they took with them.
-fn not_run(response: &Response) -> String {
+fn not_run(response: &Response) -> Option<String> {
     let because = |report: &StepReport| match &report.outcome {
         Outcome::Skipped { because: OutcomeReason::SwitchedOff } => {
             Some(format!("{} is switched off", report.step))
@@ -195,9 +202,9 @@ fn not_run(response: &Response) -> String {
         matches!(&report.outcome, Outcome::Skipped { because: OutcomeReason::NeedSkipped { .. } })
     };
     match (causes.is_empty(), response.steps.iter().filter(behind).count()) {
-        (true, _) => String::new(),
-        (false, 0) => format!("\n  not run: {}", causes.join(", ")),
-        (false, others) => format!("\n  not run: {}, and {others} steps that need it", causes.join(", ")),
+        (true, _) => None,
+        (false, 0) => Some(causes.join(", ")),
+        (false, others) => Some(format!("{}, and {others} steps that need it", causes.join(", "))),
     }
 }
 

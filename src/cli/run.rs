@@ -1,6 +1,6 @@
 //! `flow run`: requests through a dataflow.
 
-use std::io::{self, Write};
+use std::io;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use crate::engine::{DataflowSet, EngineSettings};
 use crate::files::{OutputSetting, ResponseFolder};
 use crate::journal::{Journal, RetentionLimits};
 use crate::outbox::{DeliveryClock, DeliveryPolicy, DestinationService, Outbox, OutboxSetup};
+use crate::printable::PrintableLines;
 use crate::site::{GeneralSettings, KeepSettings};
 use crate::step::StepTable;
 use crate::store::{Store, total_bytes};
@@ -20,8 +21,10 @@ use crate::yaml;
 use super::audit::AuditRecorder;
 use super::destinations::DestinationSetup;
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
+use super::file_access;
 use super::listen::{self, InboxPlace, ListenArguments};
 use super::memory;
+use super::output;
 use super::processes::ProcessArguments;
 use super::progress::ProgressDisplay;
 use super::reporter::ResponseReporter;
@@ -152,6 +155,8 @@ impl RunArguments {
                 keep: KeepSettings { days: self.keep_days, bytes: self.keep_bytes },
                 retry: self.retry,
                 keep_trying: self.keep_trying,
+                // How open a folder is belongs to the installation, not to one run.
+                readers: None,
             },
         };
         // What the command line names to be received goes before files that the site's file names.
@@ -169,6 +174,8 @@ impl Run {
         let steps = dataflows.dataflows().iter().map(|dataflow| dataflow.work_count()).max();
         let progress = Arc::new(ProgressDisplay::new(steps.unwrap_or(0)));
         let settings = self.settings(&dataflows.set())?;
+        file_access::restrict(chosen.readers);
+        file_access::claim_folder(&chosen.state, chosen.readers)?;
         let service = self.service(dataflows, table, &progress)?;
         keep_step_folders(&chosen.state, self.processes.index())?;
         let folder = self.folder()?;
@@ -205,7 +212,10 @@ impl Run {
         };
         service.journal.when_broken(|error| {
             let hint = "mend the disk and start again: what was accepted is taken up where it stands";
-            let _ = writeln!(std::io::stderr(), "flow: {error}; ending\n  hint: {hint}");
+            output::tell(
+                &PrintableLines::of(format_args!("flow: {error}; ending"))
+                    .line(format_args!("  hint: {hint}")),
+            );
             std::process::exit(74);
         });
         // Now that the folder is there: how large its disk is depends on where it lies.

@@ -44,9 +44,12 @@ impl SiteArguments {
         let Some(path) = &self.site else { return Ok(SiteSettings { site: None, client: None }) };
         let site = Site::load(path, &SECTIONS).map_err(|error| match error {
             SiteError::Problems(problems) => {
-                CommandError::new(CommandErrorKind::Problems, problems.to_string())
+                CommandError::new(CommandErrorKind::Problems, "the site's file has problems")
+                    .details(problems)
             }
-            SiteError::Unreadable { .. } => CommandError::new(CommandErrorKind::NoInput, error.to_string()),
+            SiteError::Unreadable { .. } => {
+                CommandError::new(CommandErrorKind::InputOutput, error.to_string())
+            }
         })?;
         let client = site.authorities.as_ref();
         let client = client.map(|path| tls::TlsClient::open(path, site.identity.as_ref()));
@@ -206,7 +209,10 @@ impl SiteSettings {
 /// The first line of a file, which nobody else should be able to read.
 fn authorization(path: &Path) -> Result<AuthorizationValue, CommandError> {
     let unread = |error| {
-        CommandError::new(CommandErrorKind::NoInput, format!("could not read {}: {error}", path.display()))
+        CommandError::new(
+            CommandErrorKind::InputOutput,
+            format!("could not read {}: {error}", path.display()),
+        )
     };
     let file = std::fs::File::open(path).map_err(unread)?;
     let mut line = String::new();

@@ -32,11 +32,10 @@ impl Input {
     pub fn studies(paths: &[PathBuf], progress: &ProgressDisplay) -> Result<Input, CommandError> {
         let found = StudyFiles::find(paths).map_err(CommandError::of(CommandErrorKind::NoInput))?;
         for SkippedPath { path, reason, .. } in found.skipped.iter().take(SKIPPED_NAMED_MAX) {
-            let path = path.to_string_lossy().replace('\n', "\u{fffd}");
-            progress.say(&format!("skipped   {path}: {reason}"));
+            progress.say_line(format_args!("skipped   {}: {reason}", path.display()));
         }
         if let Some(more @ 1..) = found.skipped.len().checked_sub(SKIPPED_NAMED_MAX) {
-            progress.say(&format!("skipped   {more} more files"));
+            progress.say_line(format_args!("skipped   {more} more files"));
         }
         if found.studies.is_empty() {
             let failure =

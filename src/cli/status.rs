@@ -1,6 +1,5 @@
 //! `flow status`: the requests by where they stand, and what each one waits for.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,12 +8,14 @@ use serde::Serialize;
 
 use crate::admission::StateFolder;
 use crate::dataflow::Dataflow;
-use crate::journal::{JournalReader, RequestRow, RequestState};
+use crate::journal::{JournalReader, OperatorRequest, RequestRow, RequestState};
+use crate::printable::PrintableLines;
 use crate::step::{Digest, StepTable};
 use crate::store::free_bytes;
 
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::lookup;
+use super::output::{json, print, print_line};
 use super::waiting::waits_for;
 
 /// Show the requests by where they stand, and what each one waits for
@@ -45,6 +46,8 @@ struct StatusLine<'a> {
     state: RequestState,
     error_response: bool,
     kept: bool,
+    /// An operator has asked for its end, and it is not answered yet.
+    cancelled: bool,
     accepted_ms: i64,
     changed_ms: i64,
     bytes: u64,
@@ -57,8 +60,10 @@ impl StatusArguments {
         let reader = lookup::open(&self.state)?;
         let rows = reader.requests().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
         let lines = self.lines(&rows, &reader, table)?;
-        let text = if self.json { as_json(&lines) } else { self.text(&rows, &lines) };
-        write!(std::io::stdout(), "{text}")?;
+        match self.json {
+            true => lines.iter().try_for_each(|line| print_line(json(line)))?,
+            false => print(&self.text(&rows, &lines))?,
+        }
         Ok(CommandExit::Done)
     }
 
@@ -76,26 +81,23 @@ impl StatusArguments {
         shown.map(|row| line(row, reader, table)).collect()
     }
 
-    fn text(&self, rows: &[RequestRow], lines: &[StatusLine]) -> String {
+    fn text(&self, rows: &[RequestRow], lines: &[StatusLine]) -> PrintableLines {
         let running = match StateFolder::holder(&self.state) {
             Some(process) => format!("flow is running (process {process})"),
             None => "no flow is running".to_owned(),
         };
         let bytes = rows.iter().map(|row| row.bytes).fold(0, u64::saturating_add);
         let free = free_bytes(&self.state);
-        let mut text = format!(
-            "{running} on {}; {} remembered, {} free\n",
+        let mut text = PrintableLines::of(format_args!(
+            "{running} on {}; {} remembered, {} free",
             self.state.display(),
             HumanBytes(bytes),
             HumanBytes(free)
-        );
+        ));
         for (what, count) in counts(rows) {
-            text += &format!("{count:>7}  {what}\n");
+            text.push(format_args!("{count:>7}  {what}"));
         }
-        for line in lines {
-            text += &shown(line);
-        }
-        text
+        lines.iter().fold(text, shown)
     }
 }
 
@@ -119,7 +121,8 @@ fn line<'a>(
     reader: &JournalReader,
     table: &StepTable,
 ) -> Result<StatusLine<'a>, CommandError> {
-    let waits_for = row.is_open().then(|| waiting(row, reader, table)).transpose()?;
+    let open = row.is_open().then(|| waiting(row, reader, table)).transpose()?;
+    let (cancelled, waits_for) = open.map_or((false, None), |(cancelled, text)| (cancelled, Some(text)));
     Ok(StatusLine {
         number: row.number,
         request: row.id,
@@ -128,6 +131,7 @@ fn line<'a>(
         state: row.state,
         error_response: row.failed,
         kept: row.kept,
+        cancelled,
         accepted_ms: row.accepted_ms,
         changed_ms: row.changed_ms,
         bytes: row.bytes,
@@ -135,32 +139,36 @@ fn line<'a>(
     })
 }
 
-fn waiting(row: &RequestRow, reader: &JournalReader, table: &StepTable) -> Result<String, CommandError> {
+/// Whether a request is cancelled, and what it waits for.
+fn waiting(
+    row: &RequestRow,
+    reader: &JournalReader,
+    table: &StepTable,
+) -> Result<(bool, String), CommandError> {
     let failed = CommandError::of(CommandErrorKind::InputOutput);
     let history = reader.history(row.number).map_err(&failed)?;
+    let unseen = reader.unseen(row.number).map_err(&failed)?;
+    if row.state == RequestState::Accepted && unseen.contains(&OperatorRequest::Cancel) {
+        return Ok((true, "a flow that runs on this state".to_owned()));
+    }
     let version = history.version();
     let recorded = version.map(|version| reader.dataflow(version)).transpose().map_err(&failed)?.flatten();
     // The steps of a program of one's own may not be known here.
     let dataflow = recorded.and_then(|(name, text)| Dataflow::parse(&name, &text, table).ok());
-    Ok(waits_for(&history, dataflow.as_ref()))
+    let cancelled = row.state == RequestState::Accepted && history.is_cancelled();
+    Ok((cancelled, waits_for(&history, dataflow.as_ref())))
 }
 
-fn shown(line: &StatusLine) -> String {
+fn shown(text: PrintableLines, line: &StatusLine) -> PrintableLines {
     let verdict = match (line.state, line.error_response) {
+        _ if line.cancelled => "cancelled".to_owned(),
         (RequestState::Accepted, _) | (_, false) => line.state.name().to_owned(),
         (_, true) => format!("{}, ERROR RESPONSE", line.state.name()),
     };
     let kept = if line.kept { ", kept" } else { "" };
-    let mut text = format!("\n{}  {verdict}{kept}, {} ago\n", line.name, ago(line.changed_ms));
-    if let Some(waits_for) = &line.waits_for {
-        text += &format!("  waits for {waits_for}\n");
-    }
-    text
-}
-
-fn as_json(lines: &[StatusLine]) -> String {
-    let text = |line| serde_json::to_string(line).expect("a line is made of texts and numbers") + "\n";
-    lines.iter().map(text).collect()
+    let head = format_args!("{}  {verdict}{kept}, {} ago", line.name, ago(line.changed_ms)).to_string();
+    let text = text.line("").line(head);
+    line.waits_for.iter().fold(text, |text, waits_for| text.line(format_args!("  waits for {waits_for}")))
 }
 
 /// By the clock on the wall, which may have been set since.

@@ -228,7 +228,8 @@ fn start(
         if channels.is_some() {
             first.get_or_init(std::thread::current);
         }
-        worker::work(worker, lanes.get(), &shared, channels);
+        // One more of each dataflow, for requests that have only their end to be told.
+        worker::work(worker, lanes.get() + 1, &shared, channels);
     });
     guards.map_err(EngineError)
 }

@@ -33,7 +33,7 @@ pub use anonymous::{AnonymizeError, AnonymousRequest, anonymous};
 pub use archive::{PackError, UnpackError, UnpackedArchive, pack, unpack};
 pub use comparison::{OutputDifference, RunVerdict};
 pub use difference::{ChangeKind, ValueChange, ValueDifference};
-pub use explain::{RequestExplanation, StepEnding, StepExplanation};
+pub use explain::{RequestExplanation, StepEnding, StepExplanation, StepLog};
 pub use file::FileDifference;
 pub use number::{ComparedNumber, NumberDistance};
 pub use past::{PastError, PastRequest};

@@ -29,7 +29,7 @@ use crate::yaml::{self, PlacedValue, ProblemCollector, Problems};
 
 pub use audit::{AuditProtocol, AuditSettings};
 pub use context::SiteContext;
-pub use general::{GeneralSettings, KeepSettings};
+pub use general::{FileReaders, GeneralSettings, KeepSettings};
 pub use rules::{DataflowChoice, DataflowRule, DataflowRules, DefaultRule};
 pub use section::{SectionSettings, SiteSection};
 pub use section_reader::SectionReader;

@@ -1,10 +1,13 @@
 //! `flow run` as a person starts it: the real binary, in a folder of its own.
 
+mod access;
 mod again;
 mod bounds;
 mod files;
+mod lookup;
 pub mod nodes;
 mod plain;
+mod printable;
 mod processes;
 mod replay;
 mod settings;
