@@ -6,10 +6,14 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use crate::dataflow::{Response, ResponseVerdict};
-use crate::step::{Digest, Outcome, Request};
+use crate::step::{Artifact, Digest, Outcome, Request};
+use crate::store::Store;
 
-use super::row::{self, RequestRow};
-use super::{DatabaseError, JournalEntry, OperatorRequest, RunRecord, log};
+use super::entry::{JournalEntry, RunRecord};
+use super::error::DatabaseError;
+use super::operator_request::OperatorRequest;
+use super::row::RequestRow;
+use super::{log, query, small_files};
 
 /// All that is recorded of a request.
 #[derive(Clone, Debug)]
@@ -34,7 +38,7 @@ impl RequestHistory {
     /// # Errors
     /// If it cannot be read, or a record is missing or changed.
     pub fn read(connection: &Connection, number: i64) -> Result<RequestHistory, DatabaseError> {
-        let row = row::get(connection, number)?;
+        let row = query::get(connection, number)?;
         let damaged =
             |what: &str| DatabaseError::Damaged(format!("{what} of request {} ({})", number, row.name));
         let mut statement = connection.prepare_cached(
@@ -108,6 +112,26 @@ impl RequestHistory {
             JournalEntry::Responded { response } => Some(response),
             _ => None,
         })
+    }
+
+    /// The small files of the last response, which are in its record.
+    pub fn small_files(&self) -> impl Iterator<Item = (&Artifact, &[u8])> {
+        let last = self.entries.iter().rev().find_map(|dated| match &dated.entry {
+            JournalEntry::Responded { response } => Some((&response.files[..], &dated.content[..])),
+            _ => None,
+        });
+        last.into_iter().flat_map(|(files, content)| small_files::recorded(files, content))
+    }
+
+    /// Puts small files of the last response back into the store where the disk has lost them.
+    pub fn restore_small_files(&self, store: &Store) {
+        for (file, bytes) in self.small_files() {
+            if !store.is_whole(self.row.id, std::slice::from_ref(file))
+                && let Err(error) = store.put(self.row.id, file.digest, bytes)
+            {
+                tracing::warn!(%error, request = self.row.name, "a file of a response cannot be restored");
+            }
+        }
     }
 
     /// Whether an operator has asked for its end, and nobody for a new beginning.
