@@ -155,8 +155,10 @@ impl Admission<'_> {
         let is_ours = unanswered || response.version == dataflow.digest();
         let store = self.journal.store();
         let is_whole = || {
-            history.restore_small_files(store);
-            // What the disk has lost of the others is made again, and is the same.
+            if let Err(error) = history.restore_small_files(store) {
+                tracing::warn!(%error, request = history.row.name, "files of its response are made again");
+            }
+            // What the disk has lost is made again, and is the same.
             store.is_whole(response.request, &response.files)
         };
         (is_ours && is_whole()).then(|| response.clone())

@@ -65,21 +65,25 @@ impl DeliveryQueue<'_> {
                 AnswerTurn::Final { earlier, again } => {
                     // An earlier one was taken before, by another thread. Nothing is sent: it ends.
                     earlier.into_iter().for_each(|earlier| _ = earlier.recv());
-                    if !self.recorder.journal.keeps() {
+                    if self.recorder.journal.keeps() {
+                        match self.secure(&receipt, &response) {
+                            Ok(content) => {
+                                let turn = AnswerTurn::Recorded;
+                                let recorded = AnsweredRequest { dataflow, receipt, response, turn };
+                                self.record(recorded, content, again);
+                                continue;
+                            }
+                            Err(UndeliveredResponse) => self.give_up(&response),
+                        }
+                    } else {
                         self.hand_over(receipt, response, ResponseKind::Last);
-                    } else if let Ok(content) = self.secure(&receipt, &response) {
-                        self.record(
-                            AnsweredRequest { dataflow, receipt, response, turn: AnswerTurn::Recorded },
-                            content,
-                            again,
-                        );
-                        continue;
                     }
                 }
                 AnswerTurn::Unrecorded { content } => {
                     let entry = JournalEntry::Responded { response: response.clone() };
-                    if self.recorder.record(&receipt, &entry, &content).is_ok() {
-                        self.hand_over(receipt, response, ResponseKind::Last);
+                    match self.recorder.record(&receipt, &entry, &content) {
+                        Ok(()) => self.hand_over(receipt, response, ResponseKind::Last),
+                        Err(UndeliveredResponse) => self.give_up(&response),
                     }
                 }
                 AnswerTurn::Recorded => self.hand_over(receipt, response, ResponseKind::Last),
@@ -101,6 +105,11 @@ impl DeliveryQueue<'_> {
         {
             self.hand_over(receipt, response, ResponseKind::Interim);
         }
+    }
+
+    /// Lets go of a response that is not delivered by this process.
+    fn give_up(&self, response: &Response) {
+        self.recorder.store().release(response.request, response.version);
     }
 
     /// One response that cannot be delivered must not keep the others from being so.

@@ -92,6 +92,7 @@ impl PendingDelivery {
         };
         tell(&*self.recorder.observer, &event);
         if self.kind == ResponseKind::Last {
+            self.recorder.store().release(self.response.request, self.response.version);
             self.recorder.close(&self.receipt, delivered);
         }
     }

@@ -14,9 +14,8 @@ use crate::admission::{
     PartAnswer,
 };
 use crate::dataflow::Response;
-use crate::journal::small_files::SMALL_FILE_BYTES_MAX;
 use crate::step::{Artifact, Request};
-use crate::store::Store;
+use crate::store::{SMALL_FILE_BYTES_MAX, Store};
 
 /// A folder that gets a folder for each response: a [`Destination`] on this machine.
 pub struct ResponseFolder {

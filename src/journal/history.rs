@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use crate::dataflow::{Response, ResponseVerdict};
 use crate::step::{Artifact, Digest, Outcome, Request};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 use super::entry::{JournalEntry, RunRecord};
 use super::error::DatabaseError;
@@ -115,23 +115,24 @@ impl RequestHistory {
     }
 
     /// The small files of the last response, which are in its record.
-    pub fn small_files(&self) -> impl Iterator<Item = (&Artifact, &[u8])> {
+    pub fn small_files(&self) -> Vec<(&Artifact, &[u8])> {
         let last = self.entries.iter().rev().find_map(|dated| match &dated.entry {
-            JournalEntry::Responded { response } => Some((&response.files[..], &dated.content[..])),
+            JournalEntry::Responded { response } => Some((&response.files, &*dated.content)),
             _ => None,
         });
-        last.into_iter().flat_map(|(files, content)| small_files::recorded(files, content))
+        last.map(|(files, mut content)| small_files::take(files, &mut content)).unwrap_or_default()
     }
 
-    /// Puts small files of the last response back into the store where the disk has lost them.
-    pub fn restore_small_files(&self, store: &Store) {
-        for (file, bytes) in self.small_files() {
-            if !store.is_whole(self.row.id, std::slice::from_ref(file))
-                && let Err(error) = store.put(self.row.id, file.digest, bytes)
-            {
-                tracing::warn!(%error, request = self.row.name, "a file of a response cannot be restored");
-            }
-        }
+    /// Has the store hold the small files of the last response that it lacks.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub fn restore_small_files(&self, store: &Store) -> Result<(), StoreError> {
+        let Some(response) = self.response() else { return Ok(()) };
+        let (request, owner) = (response.request, response.version);
+        let is_missing = |file: &Artifact| !store.is_whole(request, std::slice::from_ref(file));
+        let missing = self.small_files().into_iter().filter(|(file, _)| is_missing(file));
+        missing.map(|(file, bytes)| store.hold(request, owner, file.digest, &bytes.into())).collect()
     }
 
     /// Whether an operator has asked for its end, and nobody for a new beginning.

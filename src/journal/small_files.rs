@@ -1,16 +1,19 @@
-//! Small files of a response: they are safe as the content of its record, without a sync of each.
+//! Small files in the content of records: those of a response are safe with its record, without a file and a
+//! sync for each.
 //!
-//! The store has them, too, for those who deliver the response. After a power failure it may have lost
-//! them; then they are put back from the record.
+//! Nothing but their digests says which files are there: the content has them in their order, and a file
+//! whose digest does not fit to what comes next is elsewhere.
 
 use crate::step::{Artifact, Digest};
-use crate::store::{Store, StoreError};
+use crate::store::{SMALL_FILE_BYTES_MAX, Store, StoreError};
 
-/// The most bytes of a file that is in the record of its response.
-pub const SMALL_FILE_BYTES_MAX: u64 = 8 << 10;
-
-/// The most bytes of all such files of one response.
+/// The most bytes in the content of one record; a file after them is elsewhere.
 const BYTES_MAX: usize = 64 << 10;
+
+/// Whether a file of this size goes into a record that has this content.
+pub fn fits(size: u64, content: &[u8]) -> bool {
+    size <= SMALL_FILE_BYTES_MAX && content.len() < BYTES_MAX
+}
 
 /// Makes the files of a response safe, once the content that is given is recorded with it: the small files
 /// one after the other. The others are synced where they are.
@@ -21,8 +24,7 @@ pub fn secure(store: &Store, request: Digest, files: &[Artifact]) -> Result<Vec<
     let mut content = Vec::new();
     let mut others = Vec::new();
     for file in files {
-        let is_small = file.size <= SMALL_FILE_BYTES_MAX && content.len() < BYTES_MAX;
-        match is_small.then(|| store.get(request, file.digest)).flatten() {
+        match fits(file.size, &content).then(|| store.get(request, file.digest)).flatten() {
             Some(bytes) => content.extend(bytes),
             None => others.push(file.clone()),
         }
@@ -30,20 +32,18 @@ pub fn secure(store: &Store, request: Digest, files: &[Artifact]) -> Result<Vec<
     store.secure(request, &others).map(|()| content)
 }
 
-/// The files of a response that are in the content of its record: those whose digest fits.
-pub fn recorded<'a>(
-    files: &'a [Artifact],
-    content: &'a [u8],
-) -> impl Iterator<Item = (&'a Artifact, &'a [u8])> {
-    let mut content = content;
-    files.iter().filter_map(move |file| {
-        let bytes = content.get(..usize::try_from(file.size).ok()?)?;
-        if bytes.len() as u64 > SMALL_FILE_BYTES_MAX || Digest::of(bytes) != file.digest {
-            return None;
+/// Takes the files that a content begins with.
+pub fn take<'a, 'b>(files: &'a [Artifact], content: &mut &'b [u8]) -> Vec<(&'a Artifact, &'b [u8])> {
+    let mut next = |file: &Artifact| {
+        let length = usize::try_from(file.size).ok().filter(|_| file.size <= SMALL_FILE_BYTES_MAX)?;
+        let (bytes, rest) = content.split_at_checked(length)?;
+        let is_file = Digest::of(bytes) == file.digest;
+        if is_file {
+            *content = rest;
         }
-        content = &content[bytes.len()..];
-        Some((file, bytes))
-    })
+        is_file.then_some(bytes)
+    };
+    files.iter().filter_map(|file| next(file).map(|bytes| (file, bytes))).collect()
 }
 
 #[cfg(test)]
@@ -65,9 +65,11 @@ mod tests {
             store.put(request, file.digest, bytes).unwrap();
         }
         let content = secure(&store, request, &files).unwrap();
-        let found: Vec<usize> = recorded(&files, &content).map(|(_, bytes)| bytes.len()).collect();
-        assert_eq!(found, [3, 0, 3, 5]);
-        assert_eq!(recorded(&files, &[]).map(|(_, bytes)| bytes.len()).collect::<Vec<_>>(), [0]);
+        let lengths = |content: &[u8]| -> Vec<usize> {
+            take(&files, &mut &*content).iter().map(|(_, bytes)| bytes.len()).collect()
+        };
+        assert_eq!(lengths(&content), [3, 0, 3, 5]);
+        assert_eq!(lengths(&[]), [0]);
         store.remove(request).unwrap();
         assert!(secure(&store, request, &files).is_err());
     }
