@@ -109,7 +109,7 @@ impl DeliveryQueue<'_> {
 
     /// Lets go of a response that is not delivered by this process.
     fn give_up(&self, response: &Response) {
-        self.recorder.store().release(response.request, response.version);
+        self.recorder.store().end_holding(response.request);
     }
 
     /// One response that cannot be delivered must not keep the others from being so.

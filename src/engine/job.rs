@@ -159,10 +159,9 @@ impl RunEnvironment {
 
     fn keep_file(&self, request: &Request, file: &ResponseFile) -> Result<Artifact, StoreError> {
         let artifact = file.artifact();
-        let (id, owner, digest) = (request.id, self.dataflow.digest, artifact.digest);
         let put = || match self.is_shared {
-            true => self.store.put(id, digest, &file.bytes),
-            false => self.store.hold(id, owner, digest, &file.bytes),
+            true => self.store.put(request.id, artifact.digest, &file.bytes),
+            false => self.store.hold(request.id, artifact.digest, &file.bytes),
         };
         retry_while_full(request, StoreError::may_pass, put)?;
         Ok(artifact)

@@ -67,6 +67,10 @@ impl RequestMemories {
         }
     }
 
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Begins to remember a request, with what is known from before.
     pub fn open(&self, memory: MemoryKey, number: i64, history: Option<&RequestHistory>) {
         let runs = history.map(RequestHistory::runs).unwrap_or_default();

@@ -92,7 +92,6 @@ impl PendingDelivery {
         };
         tell(&*self.recorder.observer, &event);
         if self.kind == ResponseKind::Last {
-            self.recorder.store().release(self.response.request, self.response.version);
             self.recorder.close(&self.receipt, delivered);
         }
     }
@@ -101,6 +100,9 @@ impl PendingDelivery {
 impl Drop for PendingDelivery {
     fn drop(&mut self) {
         self.close(Err(UndeliveredResponse));
+        if self.kind == ResponseKind::Last {
+            self.store().end_holding(self.request().id);
+        }
     }
 }
 

@@ -44,8 +44,12 @@ impl From<rusqlite::Error> for DatabaseError {
             FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error,
         };
         use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, NotADatabase};
+        let is_cut_short = error
+            .sqlite_error()
+            .is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHORT_READ);
         match (error.sqlite_error_code(), &error) {
             (Some(DiskFull), _) => DatabaseError::Full,
+            _ if is_cut_short => DatabaseError::Damaged("the file is cut short".to_owned()),
             (Some(DatabaseCorrupt | NotADatabase), _)
             // A column holds what was never written there.
             | (None, FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..))

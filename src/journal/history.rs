@@ -123,16 +123,16 @@ impl RequestHistory {
         last.map(|(files, mut content)| small_files::take(files, &mut content)).unwrap_or_default()
     }
 
-    /// Has the store hold the small files of the last response that it lacks.
+    /// Puts the small files of the last response into the store that it lacks.
     ///
     /// # Errors
     /// If they cannot be written.
     pub fn restore_small_files(&self, store: &Store) -> Result<(), StoreError> {
         let Some(response) = self.response() else { return Ok(()) };
-        let (request, owner) = (response.request, response.version);
+        let request = response.request;
         let is_missing = |file: &Artifact| !store.is_whole(request, std::slice::from_ref(file));
         let missing = self.small_files().into_iter().filter(|(file, _)| is_missing(file));
-        missing.map(|(file, bytes)| store.hold(request, owner, file.digest, &bytes.into())).collect()
+        missing.map(|(file, bytes)| store.put(request, file.digest, bytes)).collect()
     }
 
     /// Whether an operator has asked for its end, and nobody for a new beginning.

@@ -20,6 +20,7 @@
 //! | `small_files` | files of responses that are safe as part of a record |
 //! | `receipt` | the proof that a request was accepted |
 //! | `process_journal` | the journal of one process |
+//! | `verifier` | reading all once after a start |
 //! | `reader` | looking in from beside, and what operators ask for |
 //! | `collector` | forgetting what is old |
 
@@ -39,6 +40,7 @@ mod schema;
 pub mod small_files;
 mod total;
 mod transaction;
+mod verifier;
 mod writer;
 
 pub use arrival::RequestArrival;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::step::Digest;
+use crate::step::{Digest, Request};
 use crate::store::{Store, free_bytes};
 
 use super::arrival::RequestArrival;
@@ -13,14 +13,17 @@ use super::error::{DatabaseError, JournalError};
 use super::history::RequestHistory;
 use super::log::{self, PreparedEntry};
 use super::operator_request::OperatorRequest;
-use super::receipt::Receipt;
+use super::receipt::{Receipt, RequestStanding};
 use super::row::{RequestRow, RequestState};
 use super::transaction::LogTransaction;
+use super::verifier::JournalVerifier;
 use super::writer::{JournalWriter, WriteUrgency};
 use super::{query, reader, schema};
 
 /// The journal of one process. Dropping it commits what waits.
 pub struct Journal {
+    /// Ended before the writer.
+    _verifier: Option<JournalVerifier>,
     writer: Option<JournalWriter>,
     state: PathBuf,
     store: Arc<Store>,
@@ -33,10 +36,6 @@ pub struct Journal {
 
 /// As many requests with subjects can be accepted together.
 const SUBJECT_LOCKS: usize = 64;
-
-fn no_subjects() -> [Mutex<()>; SUBJECT_LOCKS] {
-    std::array::from_fn(|_| Mutex::default())
-}
 
 impl Journal {
     /// The name of the file below the state folder.
@@ -52,29 +51,27 @@ impl Journal {
         let path = state.join(Journal::FILE);
         let connection = schema::open(&path)?;
         query::unanswered(&connection).map_err(|error| error.at(&path))?;
-        let writer = Some(JournalWriter::start(connection, path)?);
-        Ok(Journal {
-            writer,
-            state: state.to_owned(),
-            store,
-            free_bytes_min,
-            memory: RwLock::default(),
-            subjects: no_subjects(),
-        })
+        let writer = JournalWriter::start(connection, path.clone())?;
+        let verifier = Some(JournalVerifier::start(&path, writer.breaker())?);
+        Ok(Journal::new(verifier, Some(writer), state.to_owned(), store, free_bytes_min))
     }
 
     /// A journal that keeps nothing: what it accepts is lost with the process. For benchmarks and tests
     /// of what does not concern the disk.
     pub fn none(store: Arc<Store>) -> Journal {
-        let state = PathBuf::new();
-        Journal {
-            writer: None,
-            state,
-            store,
-            free_bytes_min: 0,
-            memory: RwLock::default(),
-            subjects: no_subjects(),
-        }
+        Journal::new(None, None, PathBuf::new(), store, 0)
+    }
+
+    fn new(
+        verifier: Option<JournalVerifier>,
+        writer: Option<JournalWriter>,
+        state: PathBuf,
+        store: Arc<Store>,
+        free_bytes_min: u64,
+    ) -> Journal {
+        let memory = RwLock::default();
+        let subjects = std::array::from_fn(|_| Mutex::default());
+        Journal { _verifier: verifier, writer, state, store, free_bytes_min, memory, subjects }
     }
 
     /// As long as this is held, nothing is forgotten.
@@ -119,13 +116,38 @@ impl Journal {
     pub fn accept(&self, arrival: RequestArrival) -> Result<Receipt, JournalError> {
         let request = Arc::clone(&arrival.request);
         let Some(writer) = &self.writer else { return Ok(Receipt::unrecorded(request)) };
-        let free = free_bytes(writer.path());
-        if free < self.free_bytes_min {
-            return Err(JournalError::Low { free, wanted: self.free_bytes_min });
-        }
+        self.has_room(writer)?;
         let entry = PreparedEntry::accepted(&arrival);
         let (number, standing) = writer.commit(move |transaction| transaction.accept(&arrival, &entry))?;
         Ok(Receipt::new(number, request, standing))
+    }
+
+    /// Records requests together, as [`Journal::accept`] does one.
+    ///
+    /// # Errors
+    /// If they cannot be recorded; then none is accepted.
+    pub fn accept_all(&self, arrivals: Vec<RequestArrival>) -> Result<Vec<Receipt>, JournalError> {
+        let requests: Vec<Arc<Request>> =
+            arrivals.iter().map(|arrival| Arc::clone(&arrival.request)).collect();
+        let Some(writer) = &self.writer else {
+            return Ok(requests.into_iter().map(Receipt::unrecorded).collect());
+        };
+        self.has_room(writer)?;
+        let entries: Vec<PreparedEntry> = arrivals.iter().map(PreparedEntry::accepted).collect();
+        let accepted: Vec<(i64, RequestStanding)> = writer.commit(move |transaction| {
+            let each = arrivals.iter().zip(&entries);
+            each.map(|(arrival, entry)| transaction.accept(arrival, entry)).collect()
+        })?;
+        let receipts = requests.into_iter().zip(accepted);
+        Ok(receipts.map(|(request, (number, standing))| Receipt::new(number, request, standing)).collect())
+    }
+
+    fn has_room(&self, writer: &JournalWriter) -> Result<(), JournalError> {
+        let free = free_bytes(writer.path());
+        match free < self.free_bytes_min {
+            true => Err(JournalError::Low { free, wanted: self.free_bytes_min }),
+            false => Ok(()),
+        }
     }
 
     /// Records an entry of a request, and waits until it is on the disk.

@@ -42,16 +42,23 @@ pub fn all(connection: &Connection) -> Result<Vec<RequestRow>, DatabaseError> {
     Ok(rows)
 }
 
-/// Reads every row, makes sure that none is missing, and gives their sums.
-pub fn verify(connection: &Connection) -> Result<JournalTotal, DatabaseError> {
+/// Reads every row, makes sure that none is missing, and gives their sums; nothing if `go_on` does not want
+/// more.
+pub fn verify(
+    connection: &Connection,
+    go_on: &dyn Fn() -> bool,
+) -> Result<Option<JournalTotal>, DatabaseError> {
     let mut statement = connection.prepare(&format!("SELECT {COLUMNS} FROM request ORDER BY number"))?;
     let (mut rows, mut total) = (statement.query([])?, JournalTotal::default());
     while let Some(columns) = rows.next()? {
         let row = RequestRow::read(columns)??;
         total.add(RowShare::of(&row, row.seal()));
+        if !go_on() {
+            return Ok(None);
+        }
     }
     total.check_all(connection)?;
-    Ok(total)
+    Ok(Some(total))
 }
 
 /// Requests that are being removed, in the order of their acceptance.

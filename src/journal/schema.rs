@@ -98,9 +98,9 @@ pub fn open(path: &Path) -> Result<Connection, JournalError> {
 /// Brings a journal of format 1 to format 2, whole or not at all.
 fn upgrade(connection: &Connection) -> Result<(), DatabaseError> {
     let transaction = connection.unchecked_transaction()?;
-    let total = query::verify(&transaction)?;
+    let total = query::verify(&transaction, &|| true)?;
     transaction.execute_batch(TABLES_2)?;
-    total.write(&transaction)?;
+    total.unwrap_or_default().write(&transaction)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     Ok(transaction.commit()?)
 }

@@ -75,6 +75,7 @@ impl JournalWriter {
             incoming,
             kept: Vec::new(),
             broken: None,
+            told: false,
             when_broken: Arc::clone(&when_broken),
         };
         let spawned =
@@ -119,6 +120,17 @@ impl JournalWriter {
         }
     }
 
+    /// Breaks the journal, from another thread: nothing more is written to it.
+    pub fn breaker(&self) -> impl FnOnce(DatabaseError) + Send + use<> {
+        let orders = self.orders.clone();
+        move |error| {
+            let function: WriteFunction = Box::new(|_| Err(error));
+            let work = WriteWork::Function(Some(function));
+            // A writer that has ended is not broken any more.
+            let _ = orders.map(|orders| orders.send(WriteOrder { work, urgency: WriteUrgency::Now }));
+        }
+    }
+
     fn wait(&self, work: WriteWork) -> Result<(), JournalError> {
         let (tell, told) = sync_channel(1);
         // Whoever has stopped waiting does not want to know.
@@ -156,6 +168,8 @@ struct WriterThread {
     /// Orders that wait for a full disk to have room.
     kept: Vec<WriteOrder>,
     broken: Option<JournalError>,
+    /// Whether it was told that it is broken.
+    told: bool,
     when_broken: Arc<BrokenHook>,
 }
 
@@ -177,7 +191,11 @@ impl WriterThread {
             && self.broken.is_none()
         {
             self.broken = Some(error.clone());
-            self.when_broken.get().iter().for_each(|then| then(error));
+        }
+        // Whoever wants to know may have come later.
+        if let (Some(error), Some(then), false) = (&self.broken, self.when_broken.get(), self.told) {
+            then(error);
+            self.told = true;
         }
         let is_full = matches!(result, Err(JournalError::Full));
         for WriteOrder { work, urgency } in batch {

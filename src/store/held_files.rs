@@ -16,51 +16,85 @@ pub struct HeldFiles(Mutex<HeldState>);
 
 #[derive(Debug, Default)]
 struct HeldState {
-    /// By request.
-    files: HashMap<Digest, Vec<HeldFile>>,
+    requests: HashMap<Digest, HeldRequest>,
     bytes: usize,
 }
 
-#[derive(Debug)]
-struct HeldFile {
-    owner: Digest,
-    digest: Digest,
-    bytes: Arc<[u8]>,
+#[derive(Debug, Default)]
+struct HeldRequest {
+    /// How often the request is under way: it may go through several dataflows.
+    under_way: usize,
+    files: HashMap<Digest, Arc<[u8]>>,
 }
 
 impl HeldFiles {
-    /// Holds a file; `false` if it is not small, or too many are held.
-    pub fn hold(&self, request: Digest, owner: Digest, digest: Digest, bytes: &Arc<[u8]>) -> bool {
+    /// Begins to hold files of a request.
+    pub fn begin(&self, request: Digest) {
+        self.lock().requests.entry(request).or_default().under_way += 1;
+    }
+
+    /// Holds a file; `false` if its request is not under way, it is not small, or too much is held.
+    pub fn hold(&self, request: Digest, digest: Digest, bytes: &Arc<[u8]>) -> bool {
         let mut state = self.lock();
-        if bytes.len() as u64 > SMALL_FILE_BYTES_MAX || state.bytes + bytes.len() > BYTES_MAX {
-            return false;
-        }
-        let files = state.files.entry(request).or_default();
-        if !files.iter().any(|file| file.owner == owner && file.digest == digest) {
-            files.push(HeldFile { owner, digest, bytes: Arc::clone(bytes) });
-            state.bytes += bytes.len();
+        let total = state.bytes + bytes.len();
+        let has_room = bytes.len() as u64 <= SMALL_FILE_BYTES_MAX && total <= BYTES_MAX;
+        let Some(held) = state.requests.get_mut(&request).filter(|_| has_room) else { return false };
+        if held.files.insert(digest, Arc::clone(bytes)).is_none() {
+            state.bytes = total;
         }
         true
     }
 
     pub fn get(&self, request: Digest, digest: Digest) -> Option<Arc<[u8]>> {
-        let state = self.lock();
-        let file = state.files.get(&request)?.iter().find(|file| file.digest == digest)?;
-        Some(Arc::clone(&file.bytes))
+        self.lock().requests.get(&request)?.files.get(&digest).cloned()
     }
 
-    /// Lets go of an owner's files of a request.
-    pub fn release(&self, request: Digest, owner: Digest) {
+    /// Lets go of a request's files once it is not under way any more.
+    pub fn end(&self, request: Digest) {
         let mut state = self.lock();
-        let Some(files) = state.files.remove(&request) else { return };
-        let (released, others): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| file.owner == owner);
-        state.bytes -= released.iter().map(|file| file.bytes.len()).sum::<usize>();
-        if !others.is_empty() {
-            state.files.insert(request, others);
+        let Some(held) = state.requests.get_mut(&request) else { return };
+        held.under_way -= 1;
+        if held.under_way == 0 {
+            let bytes: usize = held.files.values().map(|bytes| bytes.len()).sum();
+            state.bytes -= bytes;
+            state.requests.remove(&request);
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, HeldState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_held_as_long_as_its_request_is_under_way() {
+        let (held, request) = (HeldFiles::default(), Digest::of(b"request"));
+        let (digest, bytes): (Digest, Arc<[u8]>) = (Digest::of(b"a"), b"a"[..].into());
+        assert!(!held.hold(request, digest, &bytes), "it is not under way");
+        held.begin(request);
+        held.begin(request);
+        assert!(held.hold(request, digest, &bytes) && held.hold(request, digest, &bytes));
+        held.end(request);
+        assert_eq!(held.get(request, digest).as_deref(), Some(&b"a"[..]), "another one still wants it");
+        held.end(request);
+        assert_eq!(held.get(request, digest), None);
+        assert_eq!(held.lock().bytes, 0);
+    }
+
+    #[test]
+    fn neither_large_files_nor_too_many_are_held() {
+        let (held, request) = (HeldFiles::default(), Digest::of(b"request"));
+        held.begin(request);
+        let large: Arc<[u8]> = vec![0; SMALL_FILE_BYTES_MAX as usize + 1].into();
+        assert!(!held.hold(request, Digest::of(b"large"), &large));
+        let small: Arc<[u8]> = vec![0; SMALL_FILE_BYTES_MAX as usize].into();
+        let count = (0..u64::MAX)
+            .take_while(|number| held.hold(request, Digest::of(&number.to_le_bytes()), &small))
+            .count();
+        assert_eq!(count, BYTES_MAX / small.len());
     }
 }

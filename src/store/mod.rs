@@ -87,18 +87,30 @@ impl Store {
         self.write(&self.request(request), digest, bytes)
     }
 
-    /// Keeps a file of the response that `owner`, a version of a dataflow, makes: a small one in memory until
-    /// [`Store::release`], a larger one on disk as [`Store::put`] does.
+    /// Says that a request is under way: until [`Store::end_holding`], small files of its response are in
+    /// memory. Both may be said several times of one request.
+    pub fn begin_holding(&self, request: Digest) {
+        self.held.begin(request);
+    }
+
+    /// Lets go of small files in memory, unless the request is still under way elsewhere. What was written
+    /// stays.
+    pub fn end_holding(&self, request: Digest) {
+        self.held.end(request);
+    }
+
+    /// Keeps a file of the response: a small one of a request under way in memory, any other one on disk as
+    /// [`Store::put`] does.
     ///
     /// ```
     /// use flow::step::{Digest, ResponseFile};
     /// use flow::store::Store;
     ///
     /// let folder = tempfile::tempdir()?;
-    /// let store = Store::at(folder.path())?;
-    /// let (request, owner) = (Digest::of(b"request"), Digest::of(b"dataflow"));
+    /// let (store, request) = (Store::at(folder.path())?, Digest::of(b"request"));
     /// let file = ResponseFile::new("note.txt", "text/plain", b"small".to_vec());
-    /// store.hold(request, owner, file.digest(), &file.bytes)?;
+    /// store.begin_holding(request);
+    /// store.hold(request, file.digest(), &file.bytes)?;
     /// assert_eq!(std::fs::read_dir(folder.path())?.count(), 0);
     /// assert_eq!(std::fs::read(store.path(request, &file.artifact()))?, b"small");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -106,20 +118,9 @@ impl Store {
     ///
     /// # Errors
     /// If it cannot be written; nothing is left behind then.
-    pub fn hold(
-        &self,
-        request: Digest,
-        owner: Digest,
-        digest: Digest,
-        bytes: &Arc<[u8]>,
-    ) -> Result<(), StoreError> {
-        let is_held = self.held.hold(request, owner, digest, bytes);
+    pub fn hold(&self, request: Digest, digest: Digest, bytes: &Arc<[u8]>) -> Result<(), StoreError> {
+        let is_held = self.held.hold(request, digest, bytes);
         if is_held { Ok(()) } else { self.put(request, digest, bytes) }
-    }
-
-    /// Lets go of what is held in memory for a request and `owner`. What was written stays.
-    pub fn release(&self, request: Digest, owner: Digest) {
-        self.held.release(request, owner);
     }
 
     /// Writes a value that is kept until [`Store::end_work`].
