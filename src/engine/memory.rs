@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use crate::dataflow::DataflowNode;
 use crate::dataflow::response::files_at;
-use crate::journal::{Journal, JournalEntry, OutputRecord, RequestHistory, RunRecord, ValuePlace};
+use crate::journal::{
+    Journal, JournalEntry, OutputRecord, RequestHistory, RunRecord, ValuePlace, small_files,
+};
 use crate::step::{
     Artifact, Digest, Fault, FaultKind, Outcome, Payload, Request, ResponseFile, ResponseFiles, StepInputs,
     StepOutputs,
@@ -66,6 +68,10 @@ impl RequestMemories {
             under_way: Mutex::default(),
             changed: Condvar::new(),
         }
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
     }
 
     /// Begins to remember a request, with what is known from before.
@@ -165,10 +171,13 @@ impl RequestMemories {
                 _ if recomputed => ValuePlace::No,
                 ResponseFiles::TYPE => {
                     let files = files_at(value);
-                    // Those of the response are in the store already, and putting them again is dear.
-                    let unkept = files.iter().filter(|file| !self.has(run.request, file));
-                    for file in unkept {
-                        self.store.put_work(run.request.id, file.digest(), &file.bytes)?;
+                    for file in files {
+                        if small_files::fits(file.bytes.len() as u64, content) {
+                            content.extend_from_slice(&file.bytes);
+                        } else if !self.store.has_on_disk(run.request.id, file.digest()) {
+                            // Those of the response are there, and putting them again is dear.
+                            self.store.put_work(run.request.id, file.digest(), &file.bytes)?;
+                        }
                     }
                     ValuePlace::Files { artifacts: files.iter().map(ResponseFile::artifact).collect() }
                 }
@@ -202,10 +211,6 @@ impl RequestMemories {
         Ok(ValuePlace::Stored { form })
     }
 
-    fn has(&self, request: &Request, file: &ResponseFile) -> bool {
-        self.store.path(request.id, &file.artifact()).exists()
-    }
-
     fn outputs(
         &self,
         run: &RecordedRun,
@@ -224,7 +229,7 @@ impl RequestMemories {
                 ValuePlace::Here { bytes } => content.split_off(..*bytes)?.to_vec(),
                 ValuePlace::Stored { form } => self.store.get(run.request.id, *form)?,
                 ValuePlace::Files { artifacts } => {
-                    outputs = outputs.with(declared.name, self.files(run.request, artifacts)?);
+                    outputs = outputs.with(declared.name, self.files(run.request, artifacts, &mut content)?);
                     continue;
                 }
             };
@@ -233,9 +238,16 @@ impl RequestMemories {
         Some(outputs)
     }
 
-    fn files(&self, request: &Request, artifacts: &[Artifact]) -> Option<ResponseFiles> {
+    fn files(&self, request: &Request, artifacts: &[Artifact], content: &mut &[u8]) -> Option<ResponseFiles> {
+        let here: HashMap<Digest, &[u8]> = small_files::take(artifacts, content)
+            .into_iter()
+            .map(|(artifact, bytes)| (artifact.digest, bytes))
+            .collect();
         let file = |artifact: &Artifact| {
-            let bytes = self.store.get(request.id, artifact.digest)?;
+            let bytes = match here.get(&artifact.digest) {
+                Some(bytes) => bytes.to_vec(),
+                None => self.store.get(request.id, artifact.digest)?,
+            };
             Some(ResponseFile::new(&artifact.name, artifact.media_type.clone(), bytes))
         };
         artifacts.iter().map(file).collect::<Option<Vec<ResponseFile>>>().map(ResponseFiles)

@@ -143,7 +143,7 @@ pub fn run<T>(
     let dataflows = Arc::new(dataflows.into());
     let memories = Arc::new(RequestMemories::new(Arc::clone(&journal), Arc::clone(journal.store())));
     let recorder = ResponseRecorder { journal, observer };
-    let shared = share(&dataflows, &memories, &recorder, settings.memory)?;
+    let shared = share(&dataflows, &memories, &recorder, &settings)?;
     let (answers, incoming) = channel();
     let versions: Vec<Digest> = dataflows.iter().map(|dataflow| dataflow.digest()).collect();
     let (queue, messages) =
@@ -170,12 +170,12 @@ fn share(
     dataflows: &DataflowSet,
     memories: &Arc<RequestMemories>,
     recorder: &ResponseRecorder,
-    memory: u64,
+    settings: &EngineSettings,
 ) -> Result<Arc<[Arc<ProcessShared>]>, EngineError> {
     let classes = dataflows.iter().flat_map(|one| one.nodes.iter().map(runs_max).chain([usize::MAX]));
     let pool = Arc::new(ThreadPool::new(classes, STEP_THREADS_MAX));
     let timer = Arc::new(TimerThread::start().map_err(|error| EngineError(error.to_string()))?);
-    let budget = MemoryBudget::new(memory);
+    let budget = MemoryBudget::new(settings.memory);
     let mut class_first = 0;
     let share = |dataflow: &Arc<Dataflow>| {
         let work = RunEnvironment {
@@ -183,6 +183,7 @@ fn share(
             store: Arc::clone(recorder.store()),
             memories: Arc::clone(memories),
             observer: Arc::clone(&recorder.observer),
+            is_shared: settings.mesh.is_some(),
         };
         let (pool, timer, work) = (Arc::clone(&pool), Arc::clone(&timer), Arc::new(work));
         let shared = ProcessShared { work, budget: budget.clone(), pool, class_first, timer };

@@ -283,7 +283,7 @@ impl<'a> RequestScheduler<'a> {
         self.queues[pending.dataflow].idle.push_back(lane);
         self.in_work -= usize::from(!pending.is_ended());
         response.supersedes = pending.supersedes;
-        let turn = AnswerTurn::Final { earlier: pending.earlier };
+        let turn = AnswerTurn::Final { earlier: pending.earlier, again: self.channels.answers.clone() };
         // The delivery threads outlive the workers.
         let PendingRequest { dataflow, receipt, .. } = pending;
         let _ = self.channels.answers.send(AnsweredRequest { dataflow, receipt, response, turn });

@@ -6,44 +6,18 @@ use rusqlite::{Connection, params};
 
 use crate::step::{Digest, Request};
 
-use super::row::{self, RequestRow, RequestState};
-use super::{DatabaseError, Journal, JournalError, RequestHistory, log, schema};
+use super::entry::JournalEntry;
+use super::error::{DatabaseError, JournalError};
+use super::history::RequestHistory;
+use super::log::{self, PreparedEntry};
+use super::operator_request::OperatorRequest;
+use super::row::{RequestRow, RequestState};
+use super::transaction::LogTransaction;
+use super::{query, schema};
 
 pub struct JournalReader {
     connection: Connection,
     path: PathBuf,
-}
-
-/// Operator requests about one request. A running flow carries them out at once, a stopped one when it
-/// starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OperatorRequest {
-    /// The request ends with an error response.
-    Cancel,
-    /// Failed steps run again, and a response that is not delivered yet is delivered.
-    Retry,
-    /// The request is not removed, however old it is.
-    Keep,
-    /// The request is removed under the retention limits again, like others.
-    Release,
-}
-
-impl OperatorRequest {
-    const ALL: [OperatorRequest; 4] =
-        [OperatorRequest::Cancel, OperatorRequest::Retry, OperatorRequest::Keep, OperatorRequest::Release];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            OperatorRequest::Cancel => "cancel",
-            OperatorRequest::Retry => "retry",
-            OperatorRequest::Keep => "keep",
-            OperatorRequest::Release => "release",
-        }
-    }
-
-    pub(super) fn named(name: &str) -> Option<OperatorRequest> {
-        OperatorRequest::ALL.into_iter().find(|operator_request| operator_request.name() == name)
-    }
 }
 
 /// Gives texts by which a person may call a request.
@@ -58,7 +32,7 @@ impl JournalReader {
     /// # Errors
     /// If there is none, or it was made by another version of flow.
     pub fn open(state: &Path) -> Result<JournalReader, JournalError> {
-        let path = state.join(Journal::FILE);
+        let path = state.join(schema::FILE);
         let connection = schema::open_to_read(&path)?;
         Ok(JournalReader { connection, path })
     }
@@ -68,7 +42,12 @@ impl JournalReader {
     /// # Errors
     /// If they cannot be read.
     pub fn requests(&self) -> Result<Vec<RequestRow>, JournalError> {
-        row::all(&self.connection).map_err(|trouble| trouble.at(&self.path))
+        let read = || {
+            // Within a transaction, rows and their sums are of one moment.
+            let transaction = self.connection.unchecked_transaction()?;
+            query::all(&transaction)
+        };
+        read().map_err(|trouble| trouble.at(&self.path))
     }
 
     /// The requests that a person may mean: by number, by name or a part of it, by the first digits of the
@@ -135,7 +114,7 @@ impl JournalReader {
     /// # Errors
     /// If it cannot be read.
     pub fn dataflow(&self, version: Digest) -> Result<Option<(String, String)>, JournalError> {
-        row::dataflow(&self.connection, version).map_err(|trouble| trouble.at(&self.path))
+        query::dataflow(&self.connection, version).map_err(|trouble| trouble.at(&self.path))
     }
 
     /// Records an operator request. When this returns, the record is on the disk.
@@ -155,8 +134,9 @@ impl JournalReader {
 
 /// Takes the operator requests that have been recorded, and adds them to the records of their requests.
 pub(super) fn take_operator_requests(
-    connection: &Connection,
+    transaction: &mut LogTransaction,
 ) -> Result<Vec<(RequestRow, OperatorRequest)>, DatabaseError> {
+    let connection = transaction.written()?;
     let mut statement =
         connection.prepare_cached("SELECT number, kind, request FROM wish ORDER BY number")?;
     let noted = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?)))?;
@@ -165,8 +145,7 @@ pub(super) fn take_operator_requests(
     for (number, kind, request) in noted {
         connection.prepare_cached("DELETE FROM wish WHERE number = ?")?.execute([number])?;
         // Since then it may have been removed.
-        let (Some(operator_request), Some(row)) =
-            (OperatorRequest::named(&kind), row::at(connection, request)?)
+        let (Some(operator_request), Some(row)) = (OperatorRequest::named(&kind), transaction.row(request)?)
         else {
             continue;
         };
@@ -174,13 +153,14 @@ pub(super) fn take_operator_requests(
             (_, RequestState::Removed) | (OperatorRequest::Retry, RequestState::Accepted) => continue,
             // The response is on its way: it is only to be hurried.
             (OperatorRequest::Retry, RequestState::Responded) => {
-                operator_requests.push((row, operator_request));
+                operator_requests.push((row.clone(), operator_request));
                 continue;
             }
             _ => {}
         }
-        log::append(connection, request, &super::JournalEntry::Asked { what: kind }, &[])?;
-        operator_requests.push((row::get(connection, request)?, operator_request));
+        let entry = PreparedEntry::of(&JournalEntry::Asked { what: kind }, Vec::new());
+        transaction.append(request, &entry)?;
+        operator_requests.extend(transaction.row(request)?.map(|row| (row.clone(), operator_request)));
     }
     Ok(operator_requests)
 }

@@ -189,6 +189,8 @@ impl RecordedBytes {
     /// The last run of each key in a history, in the order in which they ended.
     fn runs(&mut self, history: &RequestHistory) -> Vec<RecordingRun> {
         self.requests.push(history.row.id);
+        let response = history.small_files().into_iter();
+        self.here.extend(response.map(|(file, bytes)| (file.digest, bytes.to_vec())));
         let counts = history.runs();
         let runs = history.entries.iter().filter_map(|dated| match &dated.entry {
             JournalEntry::Run(run)
@@ -230,6 +232,9 @@ impl RecordedBytes {
                 None => RecordingForm::No,
             },
             journal::ValuePlace::Files { artifacts } => {
+                for (file, bytes) in journal::small_files::take(artifacts, content) {
+                    self.here.insert(file.digest, bytes.to_vec());
+                }
                 let there = artifacts.iter().all(|artifact| self.get(artifact.digest).is_some());
                 if there { RecordingForm::Files(artifacts.clone()) } else { RecordingForm::No }
             }
