@@ -10,7 +10,7 @@ use indicatif::{HumanBytes, HumanDuration, MultiProgress, ProgressBar, ProgressS
 use crate::admission::{AdmissionEvent, AdmissionObserver};
 use crate::dataflow::{Response, ResponseVerdict};
 use crate::engine::{EngineEvent, EventObserver};
-use crate::step::{Digest, Outcome, OutcomeReason, Request, StepReport};
+use crate::step::{AttributeValues, Digest, Outcome, OutcomeReason, Request, StepReport};
 use crate::yaml::duration::shown;
 
 /// Draws on stderr. Shared by all threads that have something to tell.
@@ -63,6 +63,9 @@ impl ProgressDisplay {
         });
         if bar.is_none() {
             self.say(&format!("accepted  {}  {items} items, {size}", request.name));
+        }
+        for remark in request.attributes.get("remarks").into_iter().flat_map(AttributeValues::iter) {
+            self.say(&format!("remark    {}  {remark}", request.name));
         }
         let line = ProgressLine { began: Instant::now(), bar, ended: BTreeSet::new() };
         self.lock().entry(request.id).or_default().push(line);

@@ -39,7 +39,8 @@ pub fn decode_slice(header: &InstanceHeader, bytes: &[u8], voxels: &mut [i16]) -
             scale.fill(&samples.map_err(|error| fault(&error))?, ByteOrder::Little, voxels);
         }
         PixelData::Native(native) => {
-            check_native(header, native, voxels.len()).map_err(|error| fault(&error))?;
+            check_native(header, &file.transfer_syntax_uid, native, voxels.len())
+                .map_err(|error| fault(&error))?;
             let order = if native.big_endian { ByteOrder::Big } else { ByteOrder::Little };
             scale.fill(native.bytes, order, voxels);
         }
@@ -65,8 +66,12 @@ fn compressed(
     codecs::decode(&layout, elements, items)
 }
 
-fn check_native(header: &InstanceHeader, native: NativePixels, pixels: usize) -> Result<(), DecodeError> {
-    let syntax = header.transfer_syntax_uid.as_str();
+fn check_native(
+    header: &InstanceHeader,
+    syntax: &str,
+    native: NativePixels,
+    pixels: usize,
+) -> Result<(), DecodeError> {
     if !is_native(syntax) {
         return Err(DecodeError::not_encapsulated(syntax));
     }
@@ -293,7 +298,7 @@ mod tests {
         assert_eq!(refused(&header, &none).reason, "the file has no pixel data");
         let lossy =
             InstanceHeader { transfer_syntax_uid: uids::JPEG_EXTENDED12_BIT.to_owned(), ..sample::header(0) };
-        let fault = refused(&lossy, &whole);
+        let fault = refused(&header, &sample::slice_file(&lossy, &[0; 24]));
         assert!(
             fault.reason.contains("not encapsulated") && fault.reason.contains("JPEG Extended"),
             "{fault}"
