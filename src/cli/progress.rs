@@ -11,7 +11,7 @@ use crate::admission::{AdmissionEvent, AdmissionObserver};
 use crate::dataflow::{Response, ResponseVerdict};
 use crate::engine::{EngineEvent, EventObserver};
 use crate::printable::{PrintableLines, escaped};
-use crate::step::{Digest, Outcome, OutcomeReason, Request, StepReport};
+use crate::step::{AttributeValues, Digest, Outcome, OutcomeReason, Request, StepReport};
 use crate::yaml::duration::shown;
 
 use super::output;
@@ -65,6 +65,9 @@ impl ProgressDisplay {
         });
         if bar.is_none() {
             self.say_line(format_args!("accepted  {}  {items} items, {size}", request.name));
+        }
+        for remark in request.attributes.get("remarks").into_iter().flat_map(AttributeValues::iter) {
+            self.say_line(format_args!("remark    {}  {remark}", request.name));
         }
         let line = ProgressLine { began: Instant::now(), bar, ended: BTreeSet::new() };
         self.lock().entry(request.id).or_default().push(line);

@@ -34,6 +34,7 @@ pub const ATTRIBUTES: &[AttributeDeclaration] = &[
     AttributeDeclaration::text("called_ae", "AE titles by which they called us."),
     AttributeDeclaration::text("association", "`released`, or `aborted` if a sender broke off."),
     AttributeDeclaration::text("complete_by", "What said that it was complete."),
+    AttributeDeclaration::text("remarks", "What is remarkable about how it came in."),
 ];
 
 inventory::submit! { BuiltInAttributes(ATTRIBUTES) }

@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use dicom_dictionary_std::tags;
+use dicom_dictionary_std::{tags, uids};
 
 use serde::{Deserialize, Serialize};
 
+use crate::dicom_file::content::is_image;
 use crate::step::{Digest, Fault, PathOf, Payload};
 
 use super::StudyAttributes;
@@ -150,6 +151,10 @@ impl InstanceHeader {
         }
     }
 
+    pub fn is_ct_image(&self) -> bool {
+        self.sop_class_uid == uids::CT_IMAGE_STORAGE || is_enhanced_ct(&self.sop_class_uid)
+    }
+
     /// Bytes of the pixels when decoded; 0 for an object without pixels.
     pub fn decoded_bytes(&self) -> u64 {
         let pixels = u64::from(self.rows) * u64::from(self.columns) * u64::from(self.samples_per_pixel);
@@ -240,7 +245,7 @@ pub fn read_instance(
     let file = Part10File::open(bytes).map_err(|_| HeaderError::NotDicom)?;
     let elements = file.elements();
     let study = study(&elements);
-    if let Some(damage) = &elements.damage {
+    if let Some(damage) = damage(&elements) {
         let fault = Fault::new(
             format!("the file {name} cannot be read: {damage}"),
             "Send this instance again from its source.",
@@ -248,6 +253,15 @@ pub fn read_instance(
         return Err(HeaderError::Damaged { fault, study: Box::new(study) });
     }
     Ok((InstanceHeader::of(name, path, &file.transfer_syntax_uid, &elements), study))
+}
+
+/// Why the elements are not all that there should be before the pixels.
+fn damage(elements: &HeaderElements) -> Option<String> {
+    let lacks_pixels = || elements.pixels.is_none() && is_image(&elements.text(tags::SOP_CLASS_UID));
+    match &elements.damage {
+        Some(damage) => Some(damage.to_string()),
+        None => lacks_pixels().then(|| "the file is cut off: it ends before its pixels".to_owned()),
+    }
 }
 
 fn study(elements: &HeaderElements) -> StudyAttributes {

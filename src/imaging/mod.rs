@@ -39,7 +39,7 @@ pub mod steps;
 pub use bits::VoxelSet;
 pub use block::NumberBlock;
 pub use codecs::{DecodeError, DecodedPixels, can_decode, decoded};
-pub use elements::{HeaderElements, Part10File};
+pub use elements::{HeaderElements, Part10File, PixelData};
 pub use header::{HeaderError, InstanceHeader, read_instance};
 pub use inventory::{SeriesEntry, StudyInventory};
 pub use picture::{Picture, Pictures};

@@ -39,7 +39,8 @@ pub fn decode_slice(header: &InstanceHeader, bytes: &[u8], voxels: &mut [i16]) -
             scale.fill(&samples.map_err(|error| fault(&error))?, ByteOrder::Little, voxels);
         }
         PixelData::Native(native) => {
-            let samples = uncompressed(header, native, voxels.len()).map_err(|error| fault(&error))?;
+            let samples = uncompressed(header, &file.transfer_syntax_uid, native, voxels.len())
+                .map_err(|error| fault(&error))?;
             let order = if native.big_endian { ByteOrder::Big } else { ByteOrder::Little };
             scale.fill(samples, order, voxels);
         }
@@ -68,10 +69,10 @@ fn compressed(
 
 fn uncompressed<'a>(
     header: &InstanceHeader,
+    syntax: &str,
     native: NativePixels<'a>,
     pixels: usize,
 ) -> Result<&'a [u8], DecodeError> {
-    let syntax = header.transfer_syntax_uid.as_str();
     if !is_native(syntax) {
         return Err(DecodeError::not_encapsulated(syntax));
     }
@@ -298,7 +299,7 @@ mod tests {
         assert_eq!(refused(&header, &none).reason, "the file has no pixel data");
         let lossy =
             InstanceHeader { transfer_syntax_uid: uids::JPEG_EXTENDED12_BIT.to_owned(), ..sample::header(0) };
-        let fault = refused(&lossy, &whole);
+        let fault = refused(&header, &sample::slice_file(&lossy, &[0; 24]));
         assert!(
             fault.reason.contains("not encapsulated") && fault.reason.contains("JPEG Extended"),
             "{fault}"

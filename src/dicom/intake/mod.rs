@@ -8,6 +8,7 @@ pub mod folder;
 pub(in crate::dicom) mod inbox;
 pub(in crate::dicom) mod instance;
 pub(in crate::dicom) mod instance_intake;
+pub(in crate::dicom) mod replacement;
 pub(in crate::dicom) mod sender;
 pub(in crate::dicom) mod stop;
 pub(in crate::dicom) mod studies;

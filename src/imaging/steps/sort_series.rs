@@ -49,11 +49,12 @@ inventory::submit! { BuiltIn(step) }
 /// Chooses, checks and sorts.
 ///
 /// # Errors
-/// If the instances name several patients, there is no axial CT series in Hounsfield units, or none of
+/// If the instances name several patients, two of them have one SOP Instance UID, there is no axial CT series in Hounsfield units, or none of
 /// those that show the lungs is a regular grid.
 pub fn sort_series(headers: &[&InstanceHeader], slices_least: usize) -> Result<SortedSeries, Fault> {
     let mut remarks = Vec::new();
     check_patient(headers, &mut remarks)?;
+    check_instances(headers)?;
     let slices: Vec<InstanceHeader> = headers.iter().flat_map(|header| header.slices()).collect();
     let slices: Vec<&InstanceHeader> = slices.iter().collect();
     let Candidates { usable, left_out } = candidates(&slices, slices_least);
@@ -172,6 +173,32 @@ fn check_patient(headers: &[&InstanceHeader], remarks: &mut Vec<String>) -> Resu
         ));
     }
     Ok(())
+}
+
+/// Each image has a SOP Instance UID of its own: of two files with one UID nothing says which one is right.
+/// (Of received instances the last one is used.)
+fn check_instances(headers: &[&InstanceHeader]) -> Result<(), Fault> {
+    let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut twice: Vec<(&str, &str)> = Vec::new();
+    for header in headers.iter().filter(|header| header.is_ct_image() && !header.sop_instance_uid.is_empty())
+    {
+        match seen.get(header.sop_instance_uid.as_str()) {
+            Some(first) => twice.push((first, &header.name)),
+            None => _ = seen.insert(&header.sop_instance_uid, &header.name),
+        }
+    }
+    let Some((first, second)) = twice.first() else { return Ok(()) };
+    let more = match twice.len() {
+        1 => String::new(),
+        count => format!(" (and {} more pairs)", count - 1),
+    };
+    Err(Fault::new(
+        format!(
+            "the files {first} and {second} have the same SOP Instance UID and other contents{more}: it is not \
+             known which one is right"
+        ),
+        "Send one of the two files only, the right one.",
+    ))
 }
 
 /// A stage of the rule: keeps candidates whose score is at least a share of the best one.

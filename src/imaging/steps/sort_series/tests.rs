@@ -85,12 +85,11 @@ fn scale_z(header: &mut InstanceHeader, factor: f64) {
 }
 
 #[test]
-fn twice_the_same_instance_is_one() {
-    let mut headers = slices(20);
-    headers.push(sample::header(4));
-    let series = sorted(&headers).unwrap();
-    assert_eq!(series.slices.len(), 20);
-    assert!(series.remarks[0].contains("1 instance of"), "{:?}", series.remarks);
+fn two_files_with_one_sop_instance_uid_are_refused_by_name() {
+    check_fault(
+        |headers| headers.push(InstanceHeader { name: "copy-4".to_owned(), ..sample::header(4) }),
+        "the files slice-4 and copy-4 have the same SOP Instance UID and other contents",
+    );
 }
 
 #[test]
