@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use timely::worker::Worker;
@@ -16,6 +16,7 @@ use crate::dataflow::{Response, ResponseVerdict};
 use crate::journal::Receipt;
 use crate::step::{Digest, Fault, Request};
 
+use super::answer_queue::AnswerSender;
 use super::delivery::{AnswerTurn, AnsweredRequest};
 use super::epoch::{EpochBegin, LaneOrder};
 use super::event::{EngineEvent, tell};
@@ -27,7 +28,7 @@ use super::timer::TimerAlarm;
 /// The first worker's ends of the channels to those who bring requests and take answers.
 pub struct SchedulerChannels {
     pub messages: Receiver<SchedulerMessage>,
-    pub answers: Sender<AnsweredRequest>,
+    pub answers: AnswerSender,
     pub scheduler: SchedulerHandle,
 }
 
@@ -258,16 +259,22 @@ impl<'a> RequestScheduler<'a> {
         pending.earlier = Some(earlier);
         let (dataflow, receipt) = (pending.dataflow, pending.receipt.clone());
         let turn = AnswerTurn::Interim { handed_over };
-        let _ = self.channels.answers.send(AnsweredRequest { dataflow, receipt, response, turn });
+        self.channels.answers.send([AnsweredRequest { dataflow, receipt, response, turn }]);
     }
 
     fn hand_out(&mut self) {
         let done = Rc::clone(&self.done);
+        let mut answers = Vec::new();
         for LaneResponse { lane, time, response } in done.borrow_mut().drain(..) {
             match response.verdict {
                 ResponseVerdict::Unfinished => self.pass_on(lane, time, response),
-                ResponseVerdict::Complete | ResponseVerdict::Failed => self.let_out(lane, response),
+                ResponseVerdict::Complete | ResponseVerdict::Failed => {
+                    answers.push(self.let_out(lane, response));
+                }
             }
+        }
+        if !answers.is_empty() {
+            self.channels.answers.send(answers);
         }
     }
 
@@ -278,20 +285,19 @@ impl<'a> RequestScheduler<'a> {
         }
     }
 
-    fn let_out(&mut self, lane: usize, mut response: Response) {
+    fn let_out(&mut self, lane: usize, mut response: Response) -> AnsweredRequest {
         let pending = self.lanes[lane].current.take().expect("a lane answers what it was given");
         self.queues[pending.dataflow].idle.push_back(lane);
         self.in_work -= usize::from(!pending.is_ended());
         response.supersedes = pending.supersedes;
         let turn = AnswerTurn::Final { earlier: pending.earlier, again: self.channels.answers.clone() };
-        // The delivery threads outlive the workers.
         let PendingRequest { dataflow, receipt, .. } = pending;
-        let _ = self.channels.answers.send(AnsweredRequest { dataflow, receipt, response, turn });
+        AnsweredRequest { dataflow, receipt, response, turn }
     }
 }
 
 /// Each order has a time of its own. Without moving on it would not leave this worker.
 fn order(input: &mut LaneInput, order: LaneOrder) {
-    input.send(order);
+    input.send_batch(&mut vec![order]);
     input.advance_to(input.time() + 1);
 }

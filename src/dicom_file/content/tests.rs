@@ -128,7 +128,7 @@ fn fragments_count_and_the_offset_table_does_not() {
 
 #[test]
 fn what_is_cut_off_says_so() {
-    for whole in [explicit_file(), file(IMPLICIT_LITTLE_ENDIAN, &implicit_data()[..3].to_vec())] {
+    for whole in [explicit_file(), file(IMPLICIT_LITTLE_ENDIAN, &implicit_data()[..3])] {
         // Before it says what it is, nothing can be missed.
         let class_ends = whole.windows(CT.len()).rposition(|window| window == CT).unwrap() + CT.len();
         for length in class_ends..whole.len() {
