@@ -13,7 +13,6 @@ const ALLOWED: &[(&str, &str)] = &[
     ("dataflow", "a dataflow is defined in the folder's face, and made by the files below it"),
     ("engine", "the engine's types stand in its face"),
     ("imaging", "codecs share their face's types"),
-    ("journal", "the journal's types stand in its face"),
     ("outbox", "a shipment is defined in the folder's face"),
     ("replay", "an archive is defined in its face"),
     ("site", "the site is defined in its face"),
