@@ -131,8 +131,8 @@ impl RequestHistory {
         let Some(response) = self.response() else { return Ok(()) };
         let request = response.request;
         let is_missing = |file: &Artifact| !store.is_whole(request, std::slice::from_ref(file));
-        let missing = self.small_files().into_iter().filter(|(file, _)| is_missing(file));
-        missing.map(|(file, bytes)| store.put(request, file.digest, bytes)).collect()
+        let mut missing = self.small_files().into_iter().filter(|(file, _)| is_missing(file));
+        missing.try_for_each(|(file, bytes)| store.put(request, file.digest, bytes))
     }
 
     /// Whether an operator has asked for its end, and nobody for a new beginning.
