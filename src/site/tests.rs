@@ -90,6 +90,7 @@ dataflow: flows/mine.yaml
         keep: KeepSettings { days: Some(0.5), bytes: Some(10 << 30) },
         retry: Some(vec![Duration::ZERO, Duration::from_secs(60)]),
         keep_trying: Some(Duration::from_secs(7200)),
+        readers: None,
     };
     assert_eq!(parse(text).unwrap().general, expected);
     check(

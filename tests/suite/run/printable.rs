@@ -1,6 +1,8 @@
 //! Texts from peers that would be taken for ours: none of them reaches a terminal or a log as it came.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 use flow::dicom::{DicomObject, DimseNode, SendOutcome, send};
 
@@ -63,4 +65,26 @@ fn what_a_sender_says_is_escaped_wherever_it_is_shown() {
     let ended = place.run(&["complete"]);
     assert!(ended.out.contains("1.2\\n\\u001b"), "{}", ended.out);
     assert_clean("complete", &(ended.out + &ended.err));
+}
+
+#[test]
+fn connections_that_are_turned_away_are_summed_up() {
+    let place = Place::new();
+    let mut flow = Listening::start(&place, &[]);
+    for _ in 0..300 {
+        let mut peer = TcpStream::connect(format!("127.0.0.1:{}", flow.port())).unwrap();
+        peer.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        // Until it is turned away.
+        let _ = peer.read_to_end(&mut Vec::new());
+    }
+    assert_eq!(flow.end(), 0);
+    let mut lines = 0;
+    let sum = loop {
+        match flow.line("") {
+            line if line.contains("turned away:") => lines += 1,
+            line if line.contains("turned away within") => break line,
+            _ => {}
+        }
+    };
+    assert!(lines <= 30 && sum.contains("more connections from 1 addresses"), "{lines}, {sum}");
 }
