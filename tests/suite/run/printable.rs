@@ -88,3 +88,22 @@ fn connections_that_are_turned_away_are_summed_up() {
     };
     assert!(lines <= 30 && sum.contains("more connections from 1 addresses"), "{lines}, {sum}");
 }
+
+#[test]
+fn a_reason_that_many_items_share_is_one_line_and_is_said_again_with_what_mends_it() {
+    let place = Place::new();
+    fs::create_dir(place.path("many")).unwrap();
+    (0..40).for_each(|number| fs::write(place.path(&format!("many/{number}")), format!("{number}")).unwrap());
+    let step = "{step: run-program, needs: {item: request.items}, with: {program: no-such-program}}";
+    let text = format!(
+        "dataflow: absent\nlimits: {{memory: {{fixed: 1 B, per_decoded_byte: 1.0}}}}\nsteps:\n  one: {step}\nresponse: [one]\n"
+    );
+    fs::write(place.path("absent.yaml"), text).unwrap();
+    let run = || place.run(&["run", "absent.yaml", "--files", "many"]);
+    let first = run();
+    assert!(first.err.lines().count() < 10, "{}", first.err);
+    assert!(first.err.contains(" and 37 more) failed: the program \"no-such-program\""), "{}", first.err);
+    let again = run();
+    assert!(again.err.contains("was answered with an ERROR RESPONSE"), "{}", again.err);
+    assert!(again.err.contains("could not be started") && again.err.contains("flow retry"), "{}", again.err);
+}
