@@ -89,11 +89,11 @@ pub struct RunArguments {
     back_to: Vec<String>,
 
     /// How long to wait before each further try to deliver a response [default: 1,5,15]
-    #[arg(long, value_name = "SECONDS,...", value_delimiter = ',', value_parser = listen::seconds)]
+    #[arg(long, value_name = "TIME,...", value_delimiter = ',', value_parser = listen::time)]
     retry: Option<Vec<Duration>>,
 
-    /// So long after the first try a destination is tried again every few minutes, as long as studies are received [default: 12]
-    #[arg(long, value_name = "HOURS", value_parser = hours)]
+    /// So long after the first try a destination is tried again every few minutes, as long as studies are received; a number alone is in hours [default: 12]
+    #[arg(long, value_name = "TIME", value_parser = hours)]
     keep_trying: Option<Duration>,
 
     /// Where the journal, received studies and results lie [default: flow-state]
@@ -347,8 +347,8 @@ fn count(text: &str) -> Result<NonZero<usize>, String> {
 }
 
 fn hours(text: &str) -> Result<Duration, String> {
-    let hours = text.parse().ok().and_then(|hours: f64| Duration::try_from_secs_f64(hours * 3600.0).ok());
-    hours.ok_or_else(|| "write a number of hours, for example 2".to_owned())
+    yaml::duration::parse_in(text, "h")
+        .ok_or_else(|| "write a number of hours, or a time, for example 2 or 90 min".to_owned())
 }
 
 fn days(text: &str) -> Result<f64, String> {

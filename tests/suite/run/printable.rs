@@ -1,6 +1,8 @@
 //! Texts from peers that would be taken for ours: none of them reaches a terminal or a log as it came.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 use flow::dicom::{DicomObject, DimseNode, SendOutcome, send};
 
@@ -63,4 +65,45 @@ fn what_a_sender_says_is_escaped_wherever_it_is_shown() {
     let ended = place.run(&["complete"]);
     assert!(ended.out.contains("1.2\\n\\u001b"), "{}", ended.out);
     assert_clean("complete", &(ended.out + &ended.err));
+}
+
+#[test]
+fn connections_that_are_turned_away_are_summed_up() {
+    let place = Place::new();
+    let mut flow = Listening::start(&place, &[]);
+    for _ in 0..300 {
+        let mut peer = TcpStream::connect(format!("127.0.0.1:{}", flow.port())).unwrap();
+        peer.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        // Until it is turned away.
+        let _ = peer.read_to_end(&mut Vec::new());
+    }
+    assert_eq!(flow.end(), 0);
+    let mut lines = 0;
+    let sum = loop {
+        match flow.line("") {
+            line if line.contains("turned away:") => lines += 1,
+            line if line.contains("turned away within") => break line,
+            _ => {}
+        }
+    };
+    assert!(lines <= 30 && sum.contains("more connections from 1 addresses"), "{lines}, {sum}");
+}
+
+#[test]
+fn a_reason_that_many_items_share_is_one_line_and_is_said_again_with_what_mends_it() {
+    let place = Place::new();
+    fs::create_dir(place.path("many")).unwrap();
+    (0..40).for_each(|number| fs::write(place.path(&format!("many/{number}")), format!("{number}")).unwrap());
+    let step = "{step: run-program, needs: {item: request.items}, with: {program: no-such-program}}";
+    let text = format!(
+        "dataflow: absent\nlimits: {{memory: {{fixed: 1 B, per_decoded_byte: 1.0}}}}\nsteps:\n  one: {step}\nresponse: [one]\n"
+    );
+    fs::write(place.path("absent.yaml"), text).unwrap();
+    let run = || place.run(&["run", "absent.yaml", "--files", "many"]);
+    let first = run();
+    assert!(first.err.lines().count() < 10, "{}", first.err);
+    assert!(first.err.contains(" and 37 more) failed: the program \"no-such-program\""), "{}", first.err);
+    let again = run();
+    assert!(again.err.contains("was answered with an ERROR RESPONSE"), "{}", again.err);
+    assert!(again.err.contains("could not be started") && again.err.contains("flow retry"), "{}", again.err);
 }
