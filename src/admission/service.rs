@@ -14,6 +14,7 @@ use crate::step::{Digest, Digester, StepTable};
 use crate::store::{Store, StoreError};
 
 use super::operator::{collect, maintain};
+use super::resume::LeftRequests;
 use super::{
     Admission, AdmissionObserver, DataflowSelector, Intake, Source, SourceTable, StateError, StateFolder,
     StopSignal, UnobservedAdmission,
@@ -218,10 +219,11 @@ fn feed(
     retention: RetentionLimits,
 ) -> Result<Intake, JournalError> {
     let unanswered = admission.unanswered()?;
+    let left = LeftRequests::of(&unanswered);
     let end = StopSignal::default();
     let brought = std::thread::scope(|scope| {
-        scope.spawn(|| maintain(scope, admission, sink, retention, &end));
-        let resuming = scope.spawn(|| admission.resume_all(&unanswered));
+        scope.spawn(|| maintain(scope, admission, sink, retention, &left, &end));
+        let resuming = scope.spawn(|| admission.resume_all(&unanswered, &left));
         let feeding: Vec<_> = sources.iter().map(|source| scope.spawn(|| source.feed(admission))).collect();
         // A source that panics has not brought all, and the others go on.
         let brought = feeding.into_iter().map(|feeding| feeding.join().unwrap_or(Intake::Partial));

@@ -16,6 +16,7 @@ use crate::dicom::{
 };
 use crate::dicom::{PullEntry, StudyReceiver};
 
+use crate::printable::PrintableLines;
 use crate::yaml::duration;
 
 use super::audit::AuditRecorder;
@@ -178,7 +179,8 @@ pub fn stop_on_signal(stop: &Arc<StopSignal>) -> Result<(), CommandError> {
     std::thread::spawn(move || {
         let mut signals = signals.forever();
         if signals.next().is_some() {
-            output::tell_line("ending: what is complete is still answered; once more ends at once");
+            let text = "ending: what is complete is still answered; once more ends at once";
+            output::tell_event(&PrintableLines::of(text));
             stop.request();
         }
         if signals.next().is_some() {

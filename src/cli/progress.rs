@@ -36,7 +36,7 @@ const TICK: Duration = Duration::from_millis(100);
 
 impl ProgressDisplay {
     pub fn new(steps: usize) -> ProgressDisplay {
-        let bars = output::is_terminal().then(MultiProgress::new);
+        let bars = output::shows_progress().then(MultiProgress::new);
         ProgressDisplay { bars, steps: steps as u64, open: Mutex::default() }
     }
 
@@ -45,7 +45,7 @@ impl ProgressDisplay {
         match &self.bars {
             // A terminal or log that is gone is nobody's to tell, and no reason to end.
             Some(bars) => _ = bars.println(lines.to_string()),
-            None => output::tell(lines),
+            None => output::tell_event(lines),
         }
     }
 

@@ -24,7 +24,7 @@ use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::file_access;
 use super::listen::{self, InboxPlace, ListenArguments};
 use super::memory;
-use super::output;
+use super::output::{self, LogFormat};
 use super::processes::ProcessArguments;
 use super::progress::ProgressDisplay;
 use super::reporter::ResponseReporter;
@@ -116,6 +116,10 @@ pub struct RunArguments {
     #[arg(long)]
     json: bool,
 
+    /// The form of the log on standard error
+    #[arg(long, value_name = "FORMAT", default_value = "plain")]
+    log: LogFormat,
+
     #[command(flatten)]
     site: SiteArguments,
 
@@ -139,6 +143,10 @@ struct Run {
 }
 
 impl RunArguments {
+    pub fn log_format(&self) -> LogFormat {
+        self.log
+    }
+
     pub fn run(self, table: &StepTable) -> Result<CommandExit, CommandError> {
         let site = self.site.load()?;
         let output = if self.no_output { Some(OutputSetting::Nowhere) } else { None };

@@ -163,11 +163,6 @@ impl RequestQueue {
         }
     }
 
-    /// Whether a request is here: waiting, in work or in delivery.
-    pub fn has(&self, number: i64) -> bool {
-        self.memories.is_under_way(number)
-    }
-
     /// Hands over a response that was made before, to be delivered.
     pub fn deliver(&self, receipt: Receipt, response: Response) {
         receipt.number().into_iter().for_each(|number| self.memories.enter(number));

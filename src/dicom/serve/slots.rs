@@ -6,6 +6,7 @@
 //! sooner, to an address that has fewer. Some places are kept for the nodes of the site and callers whose
 //! addresses it names.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
@@ -98,13 +99,10 @@ impl SlotActivity {
         (count.bytes, count.last) = (0, Instant::now());
     }
 
-    /// How long nothing has come by now, and after what time that loses the place.
-    fn idle(&self, now: Instant, hold_time_max: Duration) -> (Duration, Duration) {
+    /// Since when nothing has come, and after what time that loses the place.
+    fn idle(&self, hold_time_max: Duration) -> (Instant, Duration) {
         let count = self.lock();
-        (
-            now.saturating_duration_since(count.last),
-            if count.negotiated { hold_time_max } else { HURRY.min(hold_time_max) },
-        )
+        (count.last, if count.negotiated { hold_time_max } else { HURRY.min(hold_time_max) })
     }
 
     fn lock(&self) -> MutexGuard<'_, ActivityCount> {
@@ -140,7 +138,7 @@ impl ConnectionSlots {
             let TakenSlot { stream, peer, activity, .. } = taken.remove(&loser).expect("it was found there");
             // Its thread finds a closed connection, and ends.
             let _ = stream.shutdown(Shutdown::Both);
-            taken_from = Some((peer, activity.idle(Instant::now(), self.rules.hold_time_max).0));
+            taken_from = Some((peer, activity.idle(self.rules.hold_time_max).0.elapsed()));
         }
         let activity = Arc::<SlotActivity>::default();
         taken.insert(number, TakenSlot { stream, peer, standing, activity: Arc::clone(&activity) });
@@ -156,15 +154,14 @@ impl ConnectionSlots {
     ) -> Option<u64> {
         let held = |address: IpAddr| taken.values().filter(|slot| slot.peer.ip() == address).count();
         let own = held(address);
-        // One time for all, so that they can be compared.
-        let now = Instant::now();
         let gives_up = |slot: &TakenSlot| {
-            let (idle, limit) = slot.activity.idle(now, self.rules.hold_time_max);
+            let (last, limit) = slot.activity.idle(self.rules.hold_time_max);
             let is_greedy = slot.standing == CallerStanding::Unknown && held(slot.peer.ip()) > own + 1;
             let limit = if is_greedy { limit.min(HURRY) } else { limit };
             // The place of a known caller is not for an unknown one.
             let may = standing == CallerStanding::Known || slot.standing == CallerStanding::Unknown;
-            (may && idle >= limit).then_some((slot.standing == CallerStanding::Unknown, idle))
+            (may && last.elapsed() >= limit)
+                .then_some((slot.standing == CallerStanding::Unknown, Reverse(last)))
         };
         let ready = taken.iter().filter_map(|(number, slot)| Some((gives_up(slot)?, *number)));
         ready.max().map(|(_, number)| number)
