@@ -291,6 +291,14 @@ impl Run {
         })
     }
 
+    /// Whether nothing is given that a sample could get in the way of: no site, no destination, and no open
+    /// request.
+    fn is_bare(&self, service: &Service) -> Result<bool, CommandError> {
+        let rows = service.journal.requests().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
+        let has_destination = !self.to.is_empty() || !self.back_to.is_empty();
+        Ok(self.site.site.is_none() && !has_destination && !rows.iter().any(|row| row.is_open()))
+    }
+
     fn input(
         &self,
         progress: &ProgressDisplay,
@@ -309,7 +317,10 @@ impl Run {
             return Input::files(&self.files);
         }
         if !self.listen.is_wanted(site) {
-            return Input::sample(&chosen.state.join("sample"));
+            return match self.is_bare(service)? {
+                true => Input::sample(&chosen.state.join("sample")),
+                false => Ok(Input::default()),
+            };
         }
         let folder = self.inbox()?;
         let rows = service.journal.requests().map_err(CommandError::of(CommandErrorKind::InputOutput))?;

@@ -13,6 +13,7 @@ use crate::step::{Digest, Fault, PathOf, Payload};
 
 use super::StudyAttributes;
 use super::elements::{HeaderElements, Part10File};
+use super::objects::is_own_result;
 
 /// Bytes that most headers fit in; some scanners' private elements take more.
 const FIRST_BYTES: u64 = 16 << 10;
@@ -75,6 +76,9 @@ pub struct InstanceHeader {
     /// Temporal Position Identifier (0020,0100).
     #[serde(default)]
     pub temporal_position: Option<i32>,
+    /// The instance is a result that flow has made.
+    #[serde(skip)]
+    pub is_own_result: bool,
 }
 
 /// The meaning of an instance's rescaled pixel values (PS3.3 C.11.1.1.2).
@@ -183,6 +187,7 @@ impl InstanceHeader {
             acquisition_number: elements.integer(tags::ACQUISITION_NUMBER),
             acquisition_time: elements.text(tags::ACQUISITION_TIME),
             temporal_position: elements.integer(tags::TEMPORAL_POSITION_IDENTIFIER),
+            is_own_result: is_own_result(elements),
         }
     }
 

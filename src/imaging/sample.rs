@@ -45,6 +45,7 @@ pub fn header(index: usize) -> InstanceHeader {
         acquisition_number: Some(1),
         acquisition_time: "120000".to_owned(),
         temporal_position: None,
+        is_own_result: false,
     }
 }
 
