@@ -309,6 +309,14 @@ impl Run {
         })
     }
 
+    /// Whether nothing is given that a sample could get in the way of: no site, no destination, and no open
+    /// request.
+    fn is_bare(&self, service: &Service) -> Result<bool, CommandError> {
+        let rows = service.journal.requests().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
+        let has_destination = !self.to.is_empty() || !self.back_to.is_empty();
+        Ok(self.site.site.is_none() && !has_destination && !rows.iter().any(|row| row.is_open()))
+    }
+
     fn input(
         &self,
         progress: &ProgressDisplay,
@@ -329,7 +337,10 @@ impl Run {
         let of_site = site.site.as_ref().map(|site| site.sources()).unwrap_or_default();
         let receives = self.listen.is_wanted(site);
         if !receives && of_site.is_empty() {
-            return Input::sample(&chosen.state.join("sample"));
+            return match self.is_bare(service)? {
+                true => Input::sample(&chosen.state.join("sample")),
+                false => Ok(Input::default()),
+            };
         }
         listen::stop_on_signal(&service.stop)?;
         let input = Input::made(of_site);

@@ -173,6 +173,9 @@ impl<'a> InstanceIntake<'a> {
         }
         check(announced, &head, &study)?;
         check_study(sender, &study)?;
+        if header.as_ref().is_some_and(|header| header.is_own_result) {
+            return Ok(self.own_result(sender, head, &study));
+        }
         let name = format!("{}.dcm", head.sop_instance_uid);
         let size = part.size();
         let uid = &study.study_instance_uid;
@@ -199,6 +202,19 @@ impl<'a> InstanceIntake<'a> {
         let (session, boxed) = (sender.session, Box::new(instance.clone()));
         (self.tell)(&ReceiverEvent::Stored { session, bytes: size, instance: boxed });
         Ok(StoredInstance { kept, instance })
+    }
+
+    /// Answers one of our results with success, and keeps nothing: it is no growth of its study. (An archive
+    /// that sends on all that it gets would be answered for ever.)
+    fn own_result(&self, sender: &InstanceSender, head: FileHead, study: &StudyAttributes) -> StoredInstance {
+        (self.tell)(&ReceiverEvent::OwnResult { session: sender.session });
+        let instance = ArrivedInstance {
+            sop_class_uid: head.sop_class_uid,
+            sop_instance_uid: head.sop_instance_uid,
+            study_instance_uid: study.study_instance_uid.clone(),
+            patient_id: study.patient_id.clone(),
+        };
+        StoredInstance { kept: InstanceReceipt::of_own_result(), instance }
     }
 
     /// Puts a file into its study, or finds it there.
