@@ -12,6 +12,9 @@ use crate::store::Store;
 
 use super::{DeliveryRecord, PartAnswer};
 
+/// The callback that takes a destination's answer to one part, as soon as it is there.
+pub type PartAnswers<'a> = &'a mut dyn FnMut(PartAnswer);
+
 /// A place where responses go.
 ///
 /// Only [`name`](Destination::name) and [`send`](Destination::send) must be written. All methods are called
@@ -38,7 +41,7 @@ use super::{DeliveryRecord, PartAnswer};
 ///         &self,
 ///         outgoing: &OutgoingResponse,
 ///         parts: &[&str],
-///         answered: &mut dyn FnMut(PartAnswer),
+///         answered: PartAnswers,
 ///     ) -> Result<(), DeliveryTrouble> {
 ///         for part in parts {
 ///             let Some(file) = outgoing.file(part) else { continue };
@@ -112,7 +115,7 @@ pub trait Destination: Send + Sync {
         &self,
         outgoing: &OutgoingResponse,
         parts: &[&str],
-        answered: &mut dyn FnMut(PartAnswer),
+        answered: PartAnswers,
     ) -> Result<(), DeliveryTrouble>;
 
     /// Looks for parts that were answered with [`super::PartOutcome::Taken`], and tells what was found. A part of

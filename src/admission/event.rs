@@ -1,5 +1,6 @@
 //! Events of admission, for a terminal or a log. No event has an attribute of a request in it.
 
+use crate::dataflow::Response;
 use crate::journal::JournalError;
 use crate::step::Request;
 
@@ -9,7 +10,7 @@ pub enum AdmissionEvent<'a> {
     /// The same request is in work: one answer will do for both.
     InWork { request: &'a Request },
     /// The same request was answered: the same response goes out again.
-    AnsweredBefore { request: &'a Request },
+    AnsweredBefore { request: &'a Request, response: &'a Response },
     /// More of an answered request has come, and its dataflow ignores that: so many items.
     Ignored { name: &'a str, items: usize },
     /// A request could not be recorded, and is not accepted: its source gives up here.

@@ -50,6 +50,10 @@ fn serve_operator_requests<'scope>(
             (OperatorRequest::Cancel, RequestState::Accepted) => {
                 admission.tell(&AdmissionEvent::Cancelled { name });
                 admission.queue.canceller().cancel(row.id);
+                // One of an earlier process may be waiting to be taken up: it does not wait any more.
+                if !admission.queue.has(row.number) {
+                    scope.spawn(move || resume(admission, &row));
+                }
             }
             (OperatorRequest::Retry, RequestState::Accepted)
                 if admission.dataflows.accepted(&row.dataflow, None).is_some() =>

@@ -48,6 +48,8 @@ impl Admission<'_> {
         let mut suspects = Vec::new();
         for row in unanswered {
             match self.is_suspect(row)? {
+                // An operator has cancelled it in the meantime.
+                _ if self.queue.has(row.number) => {}
                 true => suspects.push(row),
                 false => self.resume(row)?,
             }
@@ -74,6 +76,10 @@ impl Admission<'_> {
     /// If the journal cannot be read.
     pub fn resume(&self, row: &RequestRow) -> Result<(), JournalError> {
         let Some(history) = self.journal.history(row.number)? else { return Ok(()) };
+        // It may have been cancelled, and answered, while it waited to be taken up.
+        if !history.row.is_open() {
+            return Ok(());
+        }
         let Some(dataflow) = self.dataflows.accepted(&row.dataflow, history.version()) else {
             return Ok(());
         };

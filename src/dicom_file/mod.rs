@@ -2,6 +2,7 @@
 //!
 //! No declared length is believed: a value is there before it is used, and nothing is allocated for one.
 
+pub mod content;
 pub mod encoding;
 pub mod inflate;
 pub mod part10;

@@ -43,7 +43,7 @@ pub fn close<'scope, D: Clone + 'static>(
                 frontiers.iter().all(|frontier| !frontier.less_equal(capability.time()))
             });
             if let Some((capability, epoch)) = passed {
-                output.activate().session(&capability).give(last(&epoch));
+                output.activate().session(&capability).give_container(&mut vec![last(&epoch)]);
             }
         }
     });

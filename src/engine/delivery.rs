@@ -3,14 +3,15 @@
 
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
-use std::sync::{Arc, Mutex};
 
 use crate::dataflow::Response;
 use crate::journal::{JournalEntry, Receipt, small_files};
 use crate::step::Digest;
 use crate::store::StoreError;
 
+use super::answer_queue::{AnswerQueue, AnswerSender};
 use super::disk_wait::retry_while_full;
 use super::memory::{MemoryKey, RequestMemories};
 use super::pending_delivery::{PendingDelivery, ResponseKind, ResponseRecorder};
@@ -32,7 +33,7 @@ pub enum AnswerTurn {
     Interim { handed_over: Sender<()> },
     /// The last one, after an earlier one. Once it is recorded it comes back through `again`: many are
     /// recorded together, and no thread waits for it.
-    Final { earlier: Option<Receiver<()>>, again: Sender<AnsweredRequest> },
+    Final { earlier: Option<Receiver<()>>, again: AnswerSender },
     /// A last one that could not be recorded at once, with its content.
     Unrecorded { content: Vec<u8> },
     /// A last one that is in the journal already.
@@ -40,7 +41,7 @@ pub enum AnswerTurn {
 }
 
 pub struct DeliveryQueue<'a> {
-    pub answers: Mutex<Receiver<AnsweredRequest>>,
+    pub answers: Arc<AnswerQueue>,
     pub sink: &'a dyn ResponseSink,
     pub recorder: ResponseRecorder,
     pub memories: Arc<RequestMemories>,
@@ -51,9 +52,7 @@ pub struct DeliveryQueue<'a> {
 impl DeliveryQueue<'_> {
     /// Hands answers over until the last worker is gone.
     pub fn serve(&self) {
-        loop {
-            let next = self.answers.lock().expect("nothing panics while it holds the lock").recv();
-            let Ok(AnsweredRequest { dataflow, receipt, response, turn }) = next else { return };
+        while let Some(AnsweredRequest { dataflow, receipt, response, turn }) = self.answers.take() {
             let memory = MemoryKey { request: receipt.request().id, version: self.versions[dataflow] };
             let number = receipt.number();
             match turn {
@@ -122,7 +121,7 @@ impl DeliveryQueue<'_> {
     }
 
     /// Has a response recorded, which comes back then. From there on the answer is this one, whatever happens.
-    fn record(&self, recorded: AnsweredRequest, content: Vec<u8>, again: Sender<AnsweredRequest>) {
+    fn record(&self, recorded: AnsweredRequest, content: Vec<u8>, again: AnswerSender) {
         let receipt = recorded.receipt.clone();
         let entry = JournalEntry::Responded { response: recorded.response.clone() };
         let kept = content.clone();
@@ -132,7 +131,7 @@ impl DeliveryQueue<'_> {
                 Err(_) => AnswerTurn::Unrecorded { content: kept },
             };
             // The delivery threads end only when there is nobody to send anything.
-            let _ = again.send(AnsweredRequest { turn, ..recorded });
+            again.send([AnsweredRequest { turn, ..recorded }]);
         });
     }
 

@@ -7,11 +7,11 @@
 //! From its opening to the answer everything happens on the lane's home worker.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use timely::container::CapacityContainerBuilder;
-use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::generic::Operator as _;
 use timely::dataflow::operators::{Concat, Input as _};
 use timely::dataflow::{InputHandle, Stream};
@@ -19,11 +19,13 @@ use timely::worker::Worker;
 
 use crate::dataflow::{Dataflow, InputWire, NodePhase, Response, ResponseVerdict};
 
+use super::chain::NodeChain;
 use super::close::close;
 use super::epoch::{EpochAnswer, LaneOrder, NodeEmission};
-use super::node::{OperatorSources, node};
+use super::node::{NodeEmissions, OperatorSources, node};
 use super::open::{OpenerStreams, open};
 use super::shared::ProcessShared;
+use super::to_worker::to_worker;
 
 /// Where requests go in; closing it ends the lane.
 pub type LaneInput = InputHandle<u64, CapacityContainerBuilder<Vec<LaneOrder>>>;
@@ -39,8 +41,6 @@ pub struct LaneResponse {
     pub response: Response,
 }
 
-type EmissionStream<'scope> = Stream<'scope, u64, Vec<NodeEmission>>;
-
 /// Builds a lane. Every worker builds the same lanes in the same order.
 pub fn lane(
     worker: &mut Worker,
@@ -52,7 +52,7 @@ pub fn lane(
     worker.dataflow_named(&format!("lane {lane}"), |scope| {
         let home = lane % scope.worker().peers();
         let OpenerStreams { begun, overdue } = open(scope.input_from(&mut input), home, shared);
-        let nodes = nodes(NodePhase::Work, begun, Vec::new(), shared);
+        let nodes = nodes(NodePhase::Work, begun, BTreeMap::new(), shared);
         let answers = answer(nodes, shared);
         let said = overdue.into_iter().fold(answers, Concat::concat);
         collect(said, lane, Rc::clone(done));
@@ -60,32 +60,36 @@ pub fn lane(
     input
 }
 
-/// Adds the operators of a phase to those before. Nodes of a phase stand together in a dataflow.
+/// Streams by the index of the node whose results they carry.
+type NodeStreams<'scope> = BTreeMap<usize, NodeEmissions<'scope>>;
+
+/// Adds the operators of a phase to those before.
 fn nodes<'scope>(
     phase: NodePhase,
-    begin: EmissionStream<'scope>,
-    before: Vec<EmissionStream<'scope>>,
+    begin: NodeEmissions<'scope>,
+    before: NodeStreams<'scope>,
     shared: &Arc<ProcessShared>,
-) -> Vec<EmissionStream<'scope>> {
+) -> NodeStreams<'scope> {
     let mut nodes = before;
     let dataflow = &shared.work.dataflow;
-    while dataflow.nodes.get(nodes.len()).is_some_and(|next| next.phase == phase) {
-        let sources = OperatorSources { begin: &begin, nodes: &nodes };
-        let next = node(nodes.len(), &sources, shared);
-        nodes.push(next);
+    let indices = (0..dataflow.nodes.len()).filter(|index| dataflow.nodes[*index].phase == phase);
+    for chain in indices.filter_map(|index| NodeChain::from(dataflow, index)) {
+        let last = chain.last();
+        let next = node(chain, &OperatorSources { begin: &begin, nodes: &nodes }, shared);
+        nodes.insert(last, next);
     }
     nodes
 }
 
 fn answer<'scope>(
-    work: Vec<EmissionStream<'scope>>,
+    work: NodeStreams<'scope>,
     shared: &Arc<ProcessShared>,
 ) -> Stream<'scope, u64, Vec<EpochAnswer>> {
     let dataflow = &shared.work.dataflow;
     let last = Arc::clone(dataflow);
     let respond = move |epoch: &Rc<_>| EpochAnswer(super::epoch::Epoch::respond(epoch, &last));
     let leaves = leaves(dataflow, &work, NodePhase::Work);
-    if work.len() == dataflow.nodes.len() {
+    if dataflow.nodes.iter().all(|node| node.phase == NodePhase::Work) {
         return close("answer", leaves, respond);
     }
     let books = Arc::clone(dataflow);
@@ -102,22 +106,22 @@ fn answer<'scope>(
 /// The streams of a phase's nodes that no other node of that phase needs.
 fn leaves<'scope>(
     dataflow: &Dataflow,
-    streams: &[EmissionStream<'scope>],
+    streams: &NodeStreams<'scope>,
     phase: NodePhase,
-) -> Vec<EmissionStream<'scope>> {
+) -> Vec<NodeEmissions<'scope>> {
     let needed = |index: usize| {
         let mut wires = dataflow.nodes.iter().flat_map(|node| &node.wires);
         wires.any(|wire| matches!(wire, InputWire::Port(port) if port.node == index))
     };
-    let nodes = dataflow.nodes.iter().zip(streams).enumerate();
-    let leaves = nodes.filter(|(index, (node, _))| node.phase == phase && !needed(*index));
-    leaves.map(|(_, (_, stream))| stream.clone()).collect()
+    let leaves =
+        streams.iter().filter(|(index, _)| dataflow.nodes[**index].phase == phase && !needed(**index));
+    leaves.map(|(_, stream)| stream.clone()).collect()
 }
 
 /// Brings the answers to the first worker, and passes each on when its epoch is done.
 fn collect(answers: Stream<'_, u64, Vec<EpochAnswer>>, lane: usize, done: LaneResponses) {
     let mut held: Option<LaneResponse> = None;
-    answers.sink(Exchange::new(|_: &EpochAnswer| 0), "collect", move |(input, frontier)| {
+    answers.sink(to_worker(0), "collect", move |(input, frontier)| {
         input.for_each(|capability, answers| {
             let time = *capability.least().expect("a message has a time");
             for EpochAnswer(response) in answers.drain(..) {

@@ -56,6 +56,9 @@ pub struct RecordedRun<'a> {
 /// A value of at most so many bytes lies in the journal, a larger one in the store.
 const BYTES_HERE_MAX: usize = 8 << 10;
 
+/// The name under which the record of a failed run has all that was said about its fault.
+const LOG: &str = "stderr";
+
 impl RequestMemories {
     pub fn new(journal: Arc<Journal>, store: Arc<Store>) -> RequestMemories {
         RequestMemories {
@@ -90,6 +93,10 @@ impl RequestMemories {
         let mut under_way =
             self.changed.wait_while(under_way, |under_way| under_way.contains(&number)).expect(NO_PANIC);
         under_way.insert(number);
+    }
+
+    pub fn is_under_way(&self, number: i64) -> bool {
+        self.under_way.lock().expect(NO_PANIC).contains(&number)
     }
 
     pub fn leave(&self, number: i64) {
@@ -135,7 +142,7 @@ impl RequestMemories {
         let mut content = Vec::new();
         let (outcome, outputs) = match result {
             Ok(outputs) => (Outcome::Done, self.keep(run, outputs, &mut content)?),
-            Err(fault) => (Outcome::Failed(fault.clone()), Vec::new()),
+            Err(fault) => (Outcome::Failed(fault.clone()), self.keep_log(run.request, fault)?),
         };
         let inputs = run.inputs.digests().into_iter().map(|(name, digest)| (name.to_owned(), digest));
         let record = RunRecord {
@@ -179,6 +186,14 @@ impl RequestMemories {
             Ok(OutputRecord { name: name.to_owned(), digest: value.digest(), kept })
         };
         outputs.iter().map(record).collect()
+    }
+
+    /// Keeps all that was said about a fault, as long as the request is remembered.
+    fn keep_log(&self, request: &Request, fault: &Fault) -> Result<Vec<OutputRecord>, StoreError> {
+        let Some(log) = &fault.log.0 else { return Ok(Vec::new()) };
+        let digest = Digest::of(log);
+        self.store.put(request.id, digest, log)?;
+        Ok(vec![OutputRecord { name: LOG.to_owned(), digest, kept: ValuePlace::Stored { form: digest } }])
     }
 
     fn keep_bytes(

@@ -9,6 +9,8 @@
 //! |---|---|
 //! | `lane` | the graph: open, nodes, judge, answer |
 //! | `open`, `node`, `close` | its operators |
+//! | `chain` | which nodes share an operator |
+//! | `to_worker` | its channels between workers |
 //! | `epoch` | what they share about a request |
 //! | `job`, `run`, `pool` | steps, off the workers' threads |
 //! | `timer` | what is to be done later: timeouts, repetitions, deadlines |
@@ -16,10 +18,12 @@
 //! | `budget`, `slots` | the bounds: bytes, requests |
 //! | `dataflow_set` | which dataflows there are |
 //! | `worker`, `scheduler` | the workers' loop, requests into lanes |
-//! | `queue`, `delivery`, `pending_delivery` | requests in, answers out |
+//! | `queue`, `answer_queue`, `delivery`, `pending_delivery` | requests in, answers out |
 
+mod answer_queue;
 mod as_json;
 mod budget;
+mod chain;
 mod close;
 mod dataflow_set;
 mod delivery;
@@ -40,11 +44,11 @@ mod scheduler;
 mod shared;
 mod slots;
 mod timer;
+mod to_worker;
 mod worker;
 
 use std::io::Write;
 use std::num::NonZero;
-use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::Thread;
 
@@ -61,6 +65,7 @@ pub use mesh::ProcessMesh;
 pub use pending_delivery::PendingDelivery;
 pub use queue::{RequestCanceller, RequestDeadline, RequestQueue, RequestSubmission};
 
+use answer_queue::AnswerQueue;
 use budget::MemoryBudget;
 use delivery::DeliveryQueue;
 use job::RunEnvironment;
@@ -144,13 +149,13 @@ pub fn run<T>(
     let memories = Arc::new(RequestMemories::new(Arc::clone(&journal), Arc::clone(journal.store())));
     let recorder = ResponseRecorder { journal, observer };
     let shared = share(&dataflows, &memories, &recorder, &settings)?;
-    let (answers, incoming) = channel();
+    let answers = Arc::<AnswerQueue>::default();
     let versions: Vec<Digest> = dataflows.iter().map(|dataflow| dataflow.digest()).collect();
     let (queue, messages) =
-        RequestQueue::new(settings.lanes, dataflows, Arc::clone(&memories), answers.clone());
+        RequestQueue::new(settings.lanes, dataflows, Arc::clone(&memories), answers.sender());
     let slots = queue.slots();
-    let delivery = DeliveryQueue { answers: Mutex::new(incoming), sink, recorder, memories, versions, slots };
-    let channels = SchedulerChannels { messages, answers, scheduler: queue.scheduler() };
+    let channels = SchedulerChannels { messages, answers: answers.sender(), scheduler: queue.scheduler() };
+    let delivery = DeliveryQueue { answers, sink, recorder, memories, versions, slots };
     let guards = start(settings, Arc::clone(&shared), channels, queue.worker())?;
     let delivery = &delivery;
     let ended = std::thread::scope(move |scope| {
@@ -229,7 +234,8 @@ fn start(
         if channels.is_some() {
             first.get_or_init(std::thread::current);
         }
-        worker::work(worker, lanes.get(), &shared, channels);
+        // One more of each dataflow, for requests that have only their end to be told.
+        worker::work(worker, lanes.get() + 1, &shared, channels);
     });
     guards.map_err(EngineError)
 }

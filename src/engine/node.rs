@@ -1,6 +1,8 @@
 //! A node as an operator: it gathers what the node needs, has the step run on a thread of the pool,
-//! and gives what the run left. The worker's thread is never blocked.
+//! performs the nodes that follow it in its chain, and gives what the last one left. The worker's
+//! thread is never blocked.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -18,34 +20,35 @@ use crate::dataflow::perform::{ArrivedInput, RunDecision, RunResult};
 use crate::dataflow::{Dataflow, DataflowNode, InputWire, NodePhase, RunFrequency};
 use crate::step::{CancelToken, InputTake, Outcome, StepInputs};
 
+use super::chain::{NodeChain, close};
 use super::epoch::{Epoch, NodeEmission};
 use super::job::{RunEnd, StepJob};
 use super::run::{NodeRun, RunTask};
 use super::shared::ProcessShared;
 
-type NodeEmissions<'scope> = Stream<'scope, u64, Vec<NodeEmission>>;
+pub type NodeEmissions<'scope> = Stream<'scope, u64, Vec<NodeEmission>>;
 
 /// Where an operator's inputs come from.
 pub struct OperatorSources<'a, 'scope> {
     /// Stands for the request, the items and the outcomes.
     pub begin: &'a NodeEmissions<'scope>,
-    /// The streams of the nodes before this one.
-    pub nodes: &'a [NodeEmissions<'scope>],
+    /// The streams of the operators before this one, by the last node of each.
+    pub nodes: &'a BTreeMap<usize, NodeEmissions<'scope>>,
 }
 
-/// Builds the operator of the node with this index.
+/// Builds the operator of these nodes.
 pub fn node<'scope>(
-    index: usize,
+    chain: NodeChain,
     sources: &OperatorSources<'_, 'scope>,
     shared: &Arc<ProcessShared>,
 ) -> NodeEmissions<'scope> {
     let scope = sources.begin.scope();
     let dataflow = &shared.work.dataflow;
-    let ports = ports(dataflow, index);
-    let mut builder = OperatorBuilder::new(dataflow.nodes[index].name.clone(), scope);
+    let ports = ports(dataflow, chain.first);
+    let mut builder = OperatorBuilder::new(dataflow.nodes[chain.first].name.clone(), scope);
     let mut inputs = Vec::new();
     for (number, port) in ports.iter().enumerate() {
-        let stream = port.source.map_or(sources.begin, |source| &sources.nodes[source]);
+        let stream = port.source.map_or(sources.begin, |source| &sources.nodes[&source]);
         inputs.push(builder.new_input(stream.clone(), Pipeline));
         let interest = if port.gathers { FrontierInterest::IfCapability } else { FrontierInterest::Never };
         builder.set_notify_for(number, interest);
@@ -55,7 +58,7 @@ pub fn node<'scope>(
     let activator = scope.worker().sync_activator_for(builder.operator_info().address.to_vec());
     // An operator's address begins with its lane.
     let lane = builder.operator_info().address[0];
-    let mut operator = NodeOperator::new(index, ports, activator, lane, Arc::clone(shared));
+    let mut operator = NodeOperator::new(chain, ports, activator, lane, Arc::clone(shared));
     builder.build(move |initial| {
         drop(initial);
         move |frontiers| {
@@ -66,8 +69,8 @@ pub fn node<'scope>(
                 });
             }
             operator.advance(|port, time| !frontiers[port].less_equal(&time));
-            if let Some((capability, emissions)) = operator.ready() {
-                output.activate().session(&capability).give_iterator(emissions.into_iter());
+            if let Some((capability, mut emissions)) = operator.ready() {
+                output.activate().session(&capability).give_container(&mut emissions);
             }
         }
     });
@@ -112,7 +115,7 @@ fn source(wire: &InputWire) -> Option<Option<usize>> {
 }
 
 struct NodeOperator {
-    index: usize,
+    chain: NodeChain,
     ports: Vec<OperatorPort>,
     shared: Arc<ProcessShared>,
     activator: SyncActivator,
@@ -137,17 +140,17 @@ struct OperatorState {
 
 impl NodeOperator {
     fn new(
-        index: usize,
+        chain: NodeChain,
         ports: Vec<OperatorPort>,
         activator: SyncActivator,
         lane: usize,
         shared: Arc<ProcessShared>,
     ) -> NodeOperator {
-        NodeOperator { index, ports, lane, shared, activator, ended: channel(), state: None }
+        NodeOperator { chain, ports, lane, shared, activator, ended: channel(), state: None }
     }
 
     fn receive(&mut self, port: usize, emission: NodeEmission, capability: impl FnOnce() -> Capability<u64>) {
-        let node = &self.shared.work.dataflow.nodes[self.index];
+        let node = &self.shared.work.dataflow.nodes[self.chain.first];
         if node.phase == NodePhase::Failure && !emission.epoch.has_failed() {
             return;
         }
@@ -184,15 +187,17 @@ impl NodeOperator {
             return;
         }
         state.begun[run] = true;
-        let node = &self.shared.work.dataflow.nodes[self.index];
+        let node = &self.shared.work.dataflow.nodes[self.chain.first];
         let item = (node.runs == RunFrequency::PerItem).then_some(run);
         let arrived = state.wired(node, &self.ports, run);
         match node.decide(state.epoch.place(item), &arrived) {
             RunDecision::Skip(because) => self.finish(RunEnd::not_run(item, Outcome::Skipped { because })),
-            RunDecision::Run(inputs) => match state.epoch.prevents(&self.shared.work.dataflow, self.index) {
-                Some(outcome) => self.finish(RunEnd::not_run(item, outcome)),
-                None => self.run(item, inputs),
-            },
+            RunDecision::Run(inputs) => {
+                match state.epoch.prevents(&self.shared.work.dataflow, self.chain.first) {
+                    Some(outcome) => self.finish(RunEnd::not_run(item, outcome)),
+                    None => self.run(item, inputs),
+                }
+            }
         }
     }
 
@@ -203,24 +208,22 @@ impl NodeOperator {
             state.arrived.iter_mut().for_each(Vec::clear);
         }
         let (request, work) = (Arc::clone(&state.epoch.request), &self.shared.work);
-        if work.dataflow.nodes[self.index].runs_in_line() {
+        if work.dataflow.nodes[self.chain.first].runs_in_line() {
             let (token, is_wanted) = (&CancelToken::default(), &|| true);
-            let job = StepJob { node: self.index, request: &request, item, token, is_wanted };
+            let job = StepJob { node: self.chain.first, request: &request, item, token, is_wanted };
             let ended = work.perform(&job, inputs);
             return self.finish(ended);
         }
         let (ended, activator) = (self.ended.0.clone(), self.activator.clone());
-        let task = RunTask { node: self.index, lane: self.lane, request, item, ended, activator };
-        state.epoch.begin(self.index, item, NodeRun::begin(task, inputs, &self.shared));
+        let task = RunTask { node: self.chain.first, lane: self.lane, request, item, ended, activator };
+        state.epoch.begin(self.chain.first, item, NodeRun::begin(task, inputs, &self.shared));
     }
 
     fn finish(&mut self, ended: RunEnd) {
         let Some(state) = &mut self.state else { return };
-        let RunEnd { item, outcome, outputs, files } = ended;
-        let dataflow = &self.shared.work.dataflow;
-        let left = dataflow.nodes[self.index].left(&outcome, outputs);
-        state.epoch.end(dataflow, self.index, item, outcome, files);
-        let epoch = Rc::clone(&state.epoch);
+        let (item, epoch, work) = (ended.item, Rc::clone(&state.epoch), &self.shared.work);
+        let left = close(self.chain.first, &epoch, work, ended);
+        let left = self.chain.follow(&epoch, work, item, left);
         state.emissions.push(NodeEmission { epoch, item, left: Some(left) });
         state.unfinished -= 1;
     }

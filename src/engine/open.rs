@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Stream;
-use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
@@ -20,6 +19,7 @@ use crate::step::{Fault, Request};
 use super::budget::{MemoryBudget, MemoryClaim};
 use super::epoch::{Epoch, EpochAnswer, EpochBegin, LaneOrder, NodeEmission};
 use super::shared::ProcessShared;
+use super::to_worker::to_worker;
 
 /// The streams that leave the operator.
 pub struct OpenerStreams<'scope> {
@@ -38,7 +38,7 @@ pub fn open<'scope>(
     let mut builder = OperatorBuilder::new("open".to_owned(), scope);
     let address = builder.operator_info().address.to_vec();
     let mut opener = EpochOpener::new(scope.worker().sync_activator_for(address), shared);
-    let mut input = builder.new_input(orders, Exchange::new(move |_: &LaneOrder| home as u64));
+    let mut input = builder.new_input(orders, to_worker(home));
     let (output, begun) = builder.new_output();
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<NodeEmission>>>::from(output);
     let (late, overdue) = shared.work.dataflow.deadline.map(|_| builder.new_output()).unzip();
@@ -55,14 +55,16 @@ pub fn open<'scope>(
                         LaneOrder::Cancel => opener.cancel(),
                         LaneOrder::Overdue(after) => {
                             if let (Some(late), Some(said)) = (&mut late, opener.overdue(after)) {
-                                late.activate().session(&retain(1)).give(EpochAnswer(said));
+                                late.activate()
+                                    .session(&retain(1))
+                                    .give_container(&mut vec![EpochAnswer(said)]);
                             }
                         }
                     }
                 }
             });
             if let Some((capability, emission)) = opener.open() {
-                output.activate().session(&capability).give(emission);
+                output.activate().session(&capability).give_container(&mut vec![emission]);
             }
         }
     });

@@ -113,7 +113,9 @@ impl ResponseRecorder {
 
     /// The values go first: once it is recorded that the request is answered, the same one may begin anew.
     fn close(&self, receipt: &Receipt, delivered: Result<(), UndeliveredResponse>) {
+        // What no journal knows of leaves no values.
         if delivered.is_ok()
+            && receipt.number().is_some()
             && let Err(error) = self.store().end_work(receipt.request().id)
         {
             tracing::warn!(%error, "values of an answered request stay behind");

@@ -10,6 +10,7 @@ use crate::dataflow::Response;
 use crate::journal::{Receipt, RequestHistory};
 use crate::step::{Digest, Fault};
 
+use super::answer_queue::AnswerSender;
 use super::dataflow_set::DataflowSet;
 use super::delivery::{AnswerTurn, AnsweredRequest};
 use super::memory::{MemoryKey, RequestMemories};
@@ -22,7 +23,7 @@ pub struct RequestQueue {
     dataflows: Arc<DataflowSet>,
     memories: Arc<RequestMemories>,
     /// `None` only while the queue is being dropped.
-    answers: Option<Sender<AnsweredRequest>>,
+    answers: Option<AnswerSender>,
 }
 
 /// A request, and what is known of it from before.
@@ -124,7 +125,7 @@ impl RequestQueue {
         lanes: NonZero<usize>,
         dataflows: Arc<DataflowSet>,
         memories: Arc<RequestMemories>,
-        answers: Sender<AnsweredRequest>,
+        answers: AnswerSender,
     ) -> (RequestQueue, Receiver<SchedulerMessage>) {
         let (messages, heard) = channel();
         let slots = dataflows.iter().map(|_| RequestSlots::new(lanes.get().saturating_mul(2))).collect();
@@ -162,6 +163,11 @@ impl RequestQueue {
         }
     }
 
+    /// Whether a request is here: waiting, in work or in delivery.
+    pub fn has(&self, number: i64) -> bool {
+        self.memories.is_under_way(number)
+    }
+
     /// Hands over a response that was made before, to be delivered.
     pub fn deliver(&self, receipt: Receipt, response: Response) {
         receipt.number().into_iter().for_each(|number| self.memories.enter(number));
@@ -170,7 +176,7 @@ impl RequestQueue {
         self.slots[dataflow].enter();
         // The delivery threads run until the queue is closed.
         if let Some(answers) = &self.answers {
-            let _ = answers.send(AnsweredRequest { dataflow, receipt, response, turn: AnswerTurn::Recorded });
+            answers.send([AnsweredRequest { dataflow, receipt, response, turn: AnswerTurn::Recorded }]);
         }
     }
 

@@ -1,39 +1,65 @@
 //! How many requests may be under way: who brings one more waits outside.
 
-use std::sync::{Condvar, Mutex};
+use std::sync::{Condvar, Mutex, MutexGuard};
 
 pub struct RequestSlots {
-    /// Below nothing for a moment, when one leaves that has not yet been seen to enter.
-    taken: Mutex<isize>,
+    state: Mutex<SlotState>,
     total: isize,
     changed: Condvar,
+}
+
+#[derive(Default)]
+struct SlotState {
+    /// Below nothing for a moment, when one leaves that has not yet been seen to enter.
+    taken: isize,
+    /// Threads that wait for something to change.
+    waiting: usize,
 }
 
 impl RequestSlots {
     pub fn new(total: usize) -> RequestSlots {
         let total = isize::try_from(total).unwrap_or(isize::MAX);
-        RequestSlots { taken: Mutex::new(0), total, changed: Condvar::new() }
+        RequestSlots { state: Mutex::default(), total, changed: Condvar::new() }
     }
 
-    /// Takes a place, as soon as one is free.
+    /// Takes a place, as soon as there are free ones.
     pub fn enter(&self) {
-        let taken = self.taken.lock().expect("nothing panics while it holds the lock");
-        let mut taken = self
-            .changed
-            .wait_while(taken, |taken| *taken >= self.total)
-            .expect("nothing panics while it holds the lock");
-        *taken += 1;
+        self.wait_while(|taken| taken >= self.total).taken += 1;
     }
 
     /// Waits until none is taken.
     pub fn wait_for_all(&self) {
-        let taken = self.taken.lock().expect("nothing panics while it holds the lock");
-        let all = self.changed.wait_while(taken, |taken| *taken > 0);
-        drop(all.expect("nothing panics while it holds the lock"));
+        drop(self.wait_while(|taken| taken > 0));
     }
 
     pub fn leave(&self) {
-        *self.taken.lock().expect("nothing panics while it holds the lock") -= 1;
-        self.changed.notify_all();
+        let mut state = self.lock();
+        state.taken -= 1;
+        let wakes = state.waiting > 0 && (state.taken <= self.wakes_at() || state.taken == 0);
+        drop(state);
+        if wakes {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Whoever waits is woken when a quarter of the places is free, and not for each of them.
+    fn wakes_at(&self) -> isize {
+        self.total - (self.total / 4).max(1)
+    }
+
+    fn wait_while(&self, busy: impl Fn(isize) -> bool) -> MutexGuard<'_, SlotState> {
+        let mut state = self.lock();
+        while busy(state.taken) {
+            state.waiting += 1;
+            state = self.changed.wait(state).expect(NO_PANIC);
+            state.waiting -= 1;
+        }
+        state
+    }
+
+    fn lock(&self) -> MutexGuard<'_, SlotState> {
+        self.state.lock().expect(NO_PANIC)
     }
 }
+
+const NO_PANIC: &str = "nothing panics while it holds the lock";

@@ -23,6 +23,9 @@ pub struct JournalReader {
 /// Gives texts by which a person may call a request.
 pub type RequestNames<'a> = dyn Fn(&Request) -> Vec<String> + 'a;
 
+/// A text of so many decimal digits may be the beginning of an id, and is no number of a request.
+const ID_DIGITS_MIN: usize = 12;
+
 impl JournalReader {
     /// Opens the journal of a state folder.
     ///
@@ -48,18 +51,25 @@ impl JournalReader {
     }
 
     /// The requests that a person may mean: by number, by name or a part of it, by the first digits of the
-    /// id; or else by subject, or by one of the texts that `names` gives for a request.
+    /// id; or else by subject, or by one of the texts that `names` gives for a request. An empty text means
+    /// none. A number means no part of a name: the request that had it may have been removed.
     ///
     /// # Errors
     /// If they cannot be read.
     pub fn find(&self, text: &str, names: &RequestNames) -> Result<Vec<RequestRow>, JournalError> {
+        if text.trim().is_empty() {
+            return Ok(Vec::new());
+        }
         let rows = self.requests()?;
         let exact = |row: &&RequestRow| row.name == text || text.parse() == Ok(row.number);
         let found: Vec<RequestRow> = rows.iter().filter(exact).cloned().collect();
         if !found.is_empty() {
             return Ok(found);
         }
-        let like = |row: &&RequestRow| row.name.contains(text) || row.id.to_string().starts_with(text);
+        let is_number = text.len() < ID_DIGITS_MIN && text.bytes().all(|byte| byte.is_ascii_digit());
+        let like = |row: &&RequestRow| {
+            !is_number && (row.name.contains(text) || row.id.to_string().starts_with(text))
+        };
         let found: Vec<RequestRow> = rows.iter().filter(like).cloned().collect();
         if !found.is_empty() {
             return Ok(found);
@@ -74,7 +84,7 @@ impl JournalReader {
         let history = self.history(row.number)?;
         let Ok((request, _)) = history.request() else { return Ok(false) };
         let is_called = || names(request).iter().any(|name| name == text);
-        Ok(!text.is_empty() && (request.subject == text || is_called()))
+        Ok(request.subject == text || is_called())
     }
 
     /// All that is recorded of a request.
@@ -83,6 +93,20 @@ impl JournalReader {
     /// If it cannot be read, or is damaged.
     pub fn history(&self, number: i64) -> Result<RequestHistory, JournalError> {
         RequestHistory::read(&self.connection, number).map_err(|trouble| trouble.at(&self.path))
+    }
+
+    /// What operators have asked for of a request, and no flow has seen yet.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn unseen(&self, number: i64) -> Result<Vec<OperatorRequest>, JournalError> {
+        let read = || -> Result<Vec<OperatorRequest>, DatabaseError> {
+            let mut asked = self.connection.prepare_cached("SELECT kind FROM wish WHERE request = ?")?;
+            let kinds = asked.query_map([number], |row| row.get::<_, String>(0))?;
+            let kinds = kinds.collect::<Result<Vec<String>, _>>()?;
+            Ok(kinds.iter().filter_map(|kind| OperatorRequest::named(kind)).collect())
+        };
+        read().map_err(|trouble| trouble.at(&self.path))
     }
 
     /// Name and text of the dataflow with this version.

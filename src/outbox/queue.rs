@@ -12,10 +12,11 @@ use std::time::Duration;
 use crate::admission::{DeliveryErrorKind, DeliveryRecord, DestinationReach, OutgoingResponse};
 use crate::step::Digest;
 
+use super::context::OutboxContext;
 use super::forward::DeliveryAttempt;
 use super::policy::NextAttempt;
 use super::response_delivery::ResponseDelivery;
-use super::{DestinationService, OutboxContext, OutboxEvent};
+use super::{DestinationService, OutboxEvent};
 
 /// A destination and what waits for it. Dropping it ends its threads; what waits is undelivered then.
 pub struct DestinationQueue {

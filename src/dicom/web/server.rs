@@ -98,6 +98,7 @@ async fn accept(
         silence_max,
         jobs,
         room: Arc::new(Semaphore::new(settings.requests_max)),
+        crowd: Rc::default(),
         stopping,
         events,
     });

@@ -97,7 +97,8 @@ fn a_program_does_not_outlive_flow() {
     let script = format!("echo $$ > {}; exec sleep 1000", place.path("id").display());
     let text = format!(
         "dataflow: sleepy\nsteps:\n  sleep:\n    step: run-program\n    needs: {{request: request}}\n    \
-         with: {{program: sh, arguments: [-c, {script:?}]}}\nresponse: [sleep]\n"
+         with: {{program: sh, arguments: [-c, {script:?}], writes: [{:?}]}}\nresponse: [sleep]\n",
+        place.path("")
     );
     fs::write(place.path("sleepy.yaml"), text).unwrap();
     let mut command = place.flow(&["run", "sleepy.yaml", "--input", "in"]);

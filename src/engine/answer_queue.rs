@@ -1,0 +1,89 @@
+//! The queue between the workers, who make answers, and the threads that deliver them.
+//!
+//! Answers come in bundles and wake one thread at most; a thread that leaves something behind wakes the
+//! next one. So a slow delivery holds up no other, and quick ones cost a worker next to nothing.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+use super::delivery::AnsweredRequest;
+
+/// The receiving end, for several threads.
+#[derive(Default)]
+pub struct AnswerQueue {
+    state: Mutex<AnswerState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct AnswerState {
+    waiting: VecDeque<AnsweredRequest>,
+    senders: usize,
+    /// Threads that wait for an answer.
+    idle: usize,
+}
+
+/// A sending end. The queue is closed when the last of them is dropped.
+pub struct AnswerSender(Arc<AnswerQueue>);
+
+impl AnswerQueue {
+    /// A further sending end.
+    pub fn sender(self: &Arc<AnswerQueue>) -> AnswerSender {
+        self.lock().senders += 1;
+        AnswerSender(Arc::clone(self))
+    }
+
+    /// Takes the next answer; `None` once the queue is empty and closed.
+    pub fn take(&self) -> Option<AnsweredRequest> {
+        let mut state = self.lock();
+        loop {
+            if let Some(answer) = state.waiting.pop_front() {
+                if state.idle > 0 && !state.waiting.is_empty() {
+                    self.changed.notify_one();
+                }
+                return Some(answer);
+            }
+            if state.senders == 0 {
+                return None;
+            }
+            state.idle += 1;
+            state = self.changed.wait(state).expect(NO_PANIC);
+            state.idle -= 1;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, AnswerState> {
+        self.state.lock().expect(NO_PANIC)
+    }
+}
+
+impl AnswerSender {
+    /// Hands answers over, in their order.
+    pub fn send(&self, answers: impl IntoIterator<Item = AnsweredRequest>) {
+        let mut state = self.0.lock();
+        state.waiting.extend(answers);
+        let wakes = state.idle > 0 && !state.waiting.is_empty();
+        drop(state);
+        if wakes {
+            self.0.changed.notify_one();
+        }
+    }
+}
+
+impl Clone for AnswerSender {
+    fn clone(&self) -> AnswerSender {
+        self.0.sender()
+    }
+}
+
+impl Drop for AnswerSender {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.senders -= 1;
+        if state.senders == 0 {
+            self.0.changed.notify_all();
+        }
+    }
+}
+
+const NO_PANIC: &str = "nothing panics while it holds the lock";
