@@ -308,16 +308,27 @@ impl Run {
         if !self.files.is_empty() {
             return Input::files(&self.files);
         }
-        if !self.listen.is_wanted(site) {
+        let of_site = site.site.as_ref().map(|site| site.sources()).unwrap_or_default();
+        let receives = self.listen.is_wanted(site);
+        if !receives && of_site.is_empty() {
             return Input::sample(&chosen.state.join("sample"));
         }
+        listen::stop_on_signal(&service.stop)?;
+        let input = Input::made(of_site);
+        if receives { Ok(input.and(self.receiver(service, commitments, auditor)?)) } else { Ok(input) }
+    }
+
+    fn receiver(
+        &self,
+        service: &Service,
+        commitments: &Arc<RequestedCommitments>,
+        auditor: &Arc<AuditRecorder>,
+    ) -> Result<StudyReceiver, CommandError> {
         let folder = self.inbox()?;
         let rows = service.journal.requests().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
         let known = rows.into_iter().flat_map(|row| row.claims).map(PathBuf::from).collect();
-        let inbox = InboxPlace { folder, known, free_bytes_min: chosen.free_min };
-        let receiver = self.listen.open(site, inbox, commitments, auditor)?;
-        listen::stop_on_signal(&service.stop)?;
-        Ok(Input::received(receiver))
+        let inbox = InboxPlace { folder, known, free_bytes_min: self.chosen.free_min };
+        self.listen.open(&self.site, inbox, commitments, auditor)
     }
 }
 

@@ -7,7 +7,7 @@ mod node;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::site::{SectionReader, SectionSettings, SiteSection, known_name};
+use crate::site::{BuiltInSection, SectionReader, SectionSettings, SiteSection, known_name};
 
 use super::{AeTitle, CompletionRules};
 
@@ -16,6 +16,8 @@ pub use node::{NodeAddress, NodeRetry, SiteNode, VerifyMethod};
 
 /// Reads `ae_title`, `dicom`, `web`, `watch`, `complete` and `nodes`.
 pub struct DicomSection;
+
+inventory::submit! { BuiltInSection(&DicomSection) }
 
 /// DICOM section of a site file.
 #[derive(Debug)]
