@@ -162,8 +162,11 @@ pub enum DestinationReach {
 /// A response with what it answers, and the store that has its files.
 #[derive(Clone, Copy)]
 pub struct OutgoingResponse<'a> {
+    /// The request that is answered.
     pub request: &'a Request,
+    /// The response to it.
     pub response: &'a Response,
+    /// The store that has the bytes of its files.
     pub store: &'a Store,
 }
 
@@ -182,6 +185,7 @@ impl<'a> OutgoingResponse<'a> {
 /// The result of verifying one part at the destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartFinding {
+    /// The name of the part.
     pub part: String,
     /// The reason why the part is not safe there, if it is not.
     pub safe: Result<(), String>,
@@ -192,6 +196,7 @@ pub struct PartFinding {
 pub struct DeliveryTrouble {
     /// The problem, and what to do.
     pub text: String,
+    /// The meaning for further tries.
     pub kind: DeliveryErrorKind,
 }
 

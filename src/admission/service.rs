@@ -32,6 +32,7 @@ pub struct ServiceSettings {
 }
 
 impl ServiceSettings {
+    /// Settings for a state folder: everything is kept, and no free space is asked for.
     pub fn at(state: impl Into<PathBuf>) -> ServiceSettings {
         let retention = RetentionLimits { age_max: Duration::MAX, bytes_max: u64::MAX };
         ServiceSettings { state: state.into(), free_bytes_min: 0, retention }
@@ -81,12 +82,17 @@ impl ServiceSettings {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Service {
+    /// Its folder and limits.
     pub settings: ServiceSettings,
+    /// The record of requests.
     pub journal: Arc<Journal>,
+    /// The dataflows of requests.
     pub dataflows: DataflowSelector,
     /// Sources whose requests may be in the journal. A source that is run is added for its run.
     pub sources: SourceTable,
+    /// An observer of admission.
     pub observer: Arc<dyn AdmissionObserver>,
+    /// The signal that ends its sources.
     pub stop: Arc<StopSignal>,
     _state: Option<StateFolder>,
 }
@@ -94,14 +100,19 @@ pub struct Service {
 /// Why a service cannot be opened or run. What has been accepted stays so.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
+    /// The state folder cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The folder of results cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The journal cannot be read or written.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The file of this program cannot be read, so that its results have no version.
     #[error("could not read this program")]
     Program(#[source] io::Error),
+    /// The engine cannot be started, or broke.
     #[error(transparent)]
     Engine(#[from] EngineError),
 }

@@ -89,13 +89,14 @@ impl DicomSite {
             }
             if listener.security == ListenerSecurity::Mutual && !has_authorities {
                 let message =
-                    format!("callers of \"{name}\" are to show certificates, and nobody says whose");
+                    format!("callers of \"{name}\" need certificates, and no certificate authority is named");
                 reader.wrong_file(message, "add tls: {authorities: FILE}");
             }
         }
         if let Some((name, _)) = self.nodes.iter().find(|(_, node)| node.tls && !has_authorities) {
-            let message =
-                format!("the node \"{name}\" is to be believed, and nobody says by whose certificate");
+            let message = format!(
+                "the certificate of the node \"{name}\" cannot be verified: no certificate authority is named"
+            );
             reader.wrong_file(message, "add tls: {authorities: FILE}");
         }
     }
