@@ -1,5 +1,5 @@
 //! What durability costs: receipts per second beside what the disk itself can sync, requests per
-//! second with a journal and without, and how long a start takes with a long journal.
+//! second with a journal and without, and what each costs by how much is remembered.
 //!
 //! `cargo bench --bench journal [-- FOLDER]`; the folder should lie on the disk that is to be measured.
 
@@ -13,10 +13,9 @@ use std::time::{Duration, Instant};
 
 use flow::dataflow::Dataflow;
 use flow::engine::{self, EngineSettings, NullObserver, PendingDelivery, RequestQueue, ResponseSink};
-use flow::journal::{Journal, JournalEntry, Receipt, RequestArrival, RunRecord};
+use flow::journal::{Journal, JournalEntry, Receipt, RequestArrival, RetentionLimits, RunRecord};
 use flow::step::{
-    Digest, Item, ItemPlace, Outcome, Request, ResponseFile as Made, ResponseFiles, Step, StepOutputs,
-    StepTable,
+    Digest, Item, Outcome, Request, ResponseFile as Made, ResponseFiles, Step, StepOutputs, StepTable,
 };
 use flow::store::Store;
 
@@ -36,6 +35,7 @@ fn main() {
     let folder = tempfile::tempdir_in(folder).expect("a folder on the disk to be measured");
     receipts(folder.path());
     requests(folder.path());
+    remembered(folder.path());
     starts(folder.path());
 }
 
@@ -47,17 +47,17 @@ fn open(folder: &Path, name: &str) -> Arc<Journal> {
 }
 
 fn request(number: usize) -> Arc<Request> {
-    let digest = Digest::of(&number.to_le_bytes());
-    let item =
-        Item { name: "item".to_owned(), place: ItemPlace::File("/x".into()), digest, size: 1, decoded: 1 };
+    let item = Item::inline("item", number.to_le_bytes());
     Arc::new(Request::new(number.to_string(), Default::default(), vec![item]))
 }
 
-fn accept(journal: &Journal, number: usize) -> Receipt {
+fn arrival(number: usize) -> RequestArrival {
     let version = Digest::of(b"version");
-    let arrival =
-        RequestArrival { request: request(number), dataflow: "bench".to_owned(), version, program: version };
-    journal.accept(arrival).expect("it is accepted")
+    RequestArrival { request: request(number), dataflow: "bench".to_owned(), version, program: version }
+}
+
+fn accept(journal: &Journal, number: usize) -> Receipt {
+    journal.accept(arrival(number)).expect("it is accepted")
 }
 
 /// Receipts per second, by how many wait for one at a time; beside it the disk, measured just before.
@@ -149,6 +149,74 @@ fn requests(folder: &Path) {
     let store = Arc::new(Store::at(folder.join("no-journal")).expect("a store"));
     let without = rate(Arc::new(Journal::none(store)));
     println!("\nrequests/s, accepted to answered: {with:.0} with a journal, {without:.0} without one");
+}
+
+/// What a request costs by how many are remembered: microseconds each of 64 that are accepted and answered
+/// at a time; and how long a collection takes that finds nothing, one that removes 1 000, and a start.
+fn remembered(folder: &Path) {
+    const MEASURED: usize = 6_400;
+    println!(
+        "\n{:>12}{:>8}{:>12}{:>12}{:>14}{:>14}{:>11}",
+        "remembered", "MiB", "accept, us", "answer, us", "collect, ms", "of 1 000, ms", "start, ms"
+    );
+    let name = "remembered";
+    let (mut number, mut removed) = (0, 0);
+    for target in [1_000, 100_000, 1_000_000] {
+        let journal = open(folder, name);
+        // In transactions of 1 000, so that the filling does not take long.
+        while number < target {
+            let receipts = journal.accept_all((number..number + 1_000).map(arrival).collect());
+            answer(&journal, &receipts.expect("they are accepted"));
+            number += 1_000;
+        }
+        let began = Instant::now();
+        let numbers = AtomicUsize::new(number);
+        let mut receipts = Vec::new();
+        std::thread::scope(|scope| {
+            let accepting = || {
+                let next = || numbers.fetch_add(1, Ordering::Relaxed);
+                (0..MEASURED / 64).map(|_| accept(&journal, next())).collect::<Vec<Receipt>>()
+            };
+            let threads: Vec<_> = (0..64).map(|_| scope.spawn(accepting)).collect();
+            receipts.extend(threads.into_iter().flat_map(|thread| thread.join().expect("it accepts")));
+        });
+        let accepted = began.elapsed();
+        let began = Instant::now();
+        receipts.chunks(64).for_each(|some| answer(&journal, some));
+        let answered = began.elapsed();
+        number += MEASURED;
+        let all = RetentionLimits { age_max: Duration::MAX, bytes_max: u64::MAX };
+        let nothing = collect(&journal, all);
+        // Each request has an inline item of 8 bytes; earlier collections have removed 1 000 each.
+        let bytes_max = 8 * (number - removed - 1_000) as u64;
+        let some = collect(&journal, RetentionLimits { bytes_max, ..all });
+        removed += 1_000;
+        drop(journal);
+        let size = std::fs::metadata(folder.join(name).join(Journal::FILE)).map_or(0, |file| file.len());
+        let mut times: Vec<Duration> = (0..5).map(|_| start(folder, name)).collect();
+        times.sort();
+        let each = |time: Duration| time.as_secs_f64() * 1e6 / MEASURED as f64;
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        let (accepted, answered, start) = (each(accepted), each(answered), ms(times[2]));
+        let (nothing, some) = (ms(nothing), ms(some));
+        println!(
+            "{number:>12}{:>8}{accepted:>12.0}{answered:>12.0}{nothing:>14.1}{some:>14.1}{start:>11.1}",
+            size >> 20
+        );
+    }
+}
+
+/// Records for each that it is answered, and waits for the last.
+fn answer(journal: &Journal, receipts: &[Receipt]) {
+    receipts.iter().for_each(|receipt| journal.append_surely(receipt, JournalEntry::Answered));
+    // What is read now was written before.
+    journal.latest("bench", "nothing").expect("the journal can be read");
+}
+
+fn collect(journal: &Journal, limits: RetentionLimits) -> Duration {
+    let began = Instant::now();
+    journal.collect(limits, &|_, _| Ok(())).expect("it can be written");
+    began.elapsed()
 }
 
 /// Opening a journal and finding what is unanswered, by how many records it has.

@@ -10,6 +10,7 @@
 //!
 //! | folder | what it is |
 //! |---|---|
+//! | [`printable`] | text that is safe to show, whoever wrote it |
 //! | [`step`] | what a step is: values, requests, declarations, faults, the table of steps |
 //! | [`yaml`] | files that people write, as trees that know their places; problems with line and hint |
 //! | [`dataflow`] | text to a checked [`dataflow::Dataflow`]; its plain meaning, `interpret` |
@@ -37,6 +38,7 @@
 //! * Whoever holds a [`dataflow::Dataflow`] may rely on it: it cannot be made without having been checked.
 //! * What may fail because of data is a [`step::Fault`] and ends in the response; it never ends the process.
 
+#[deny(missing_docs)]
 pub mod admission;
 pub mod audit;
 pub mod cli;
@@ -50,6 +52,8 @@ pub mod files;
 pub mod imaging;
 pub mod journal;
 pub mod outbox;
+#[deny(missing_docs)]
+pub mod printable;
 pub mod program;
 pub mod replay;
 pub mod site;

@@ -35,6 +35,8 @@ impl Admission<'_> {
     /// # Errors
     /// If it cannot be recorded: it is not accepted then, and may be brought again.
     pub fn accept(&self, request: Request) -> Result<Accepted, JournalError> {
+        let has_subject = !request.subject.is_empty();
+        let alone = has_subject.then(|| self.journal.hold_subject(&request.subject));
         // What is relied on must not be forgotten before the request is recorded.
         let held = self.journal.hold();
         let earlier = self.earlier(&request)?;
@@ -57,7 +59,7 @@ impl Admission<'_> {
         })?;
         let used = claims(receipt.request());
         self.release(receipt.request(), brought.difference(&used).cloned().collect());
-        drop(held);
+        drop((held, alone));
         self.hand_on(receipt, dataflow, earlier.as_ref())
     }
 
@@ -132,7 +134,10 @@ impl Admission<'_> {
         let reusable = Some(&history).filter(|history| history.is_of_one_program());
         match reusable.and_then(|history| self.made(history, dataflow)) {
             Some(response) => {
-                self.tell(&AdmissionEvent::AnsweredBefore { request: receipt.request() });
+                self.tell(&AdmissionEvent::AnsweredBefore {
+                    request: receipt.request(),
+                    response: &response,
+                });
                 self.queue.deliver(receipt, response);
             }
             None => {
@@ -151,8 +156,14 @@ impl Admission<'_> {
         }
         let unanswered = history.delivery_began();
         let is_ours = unanswered || response.version == dataflow.digest();
-        // What the disk has lost of it is made again, and is the same.
-        let is_whole = || self.journal.store().is_whole(response.request, &response.files);
+        let store = self.journal.store();
+        let is_whole = || {
+            if let Err(error) = history.restore_small_files(store) {
+                tracing::warn!(%error, request = history.row.name, "files of its response are made again");
+            }
+            // What the disk has lost is made again, and is the same.
+            store.is_whole(response.request, &response.files)
+        };
         (is_ours && is_whole()).then(|| response.clone())
     }
 

@@ -20,12 +20,14 @@ use crate::imaging::phantom::{PhantomChest, PhantomOptions, PhantomSyntax};
 use crate::imaging::{decode_slice, read_instance};
 use crate::journal::Journal;
 use crate::outbox::{self, DeliveryClock, DeliveryPolicy, DestinationService, Outbox, OutboxSetup};
+use crate::printable::PrintableLines;
 use crate::step::{Digest, Fault, StepTable};
 use crate::store::Store;
 use crate::yaml;
 
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::memory;
+use super::output;
 
 /// Measure the whole job on synthetic studies, beside reading and decoding alone
 ///
@@ -82,23 +84,24 @@ impl BenchArguments {
         let rounds: Vec<BenchRound> =
             (0..self.rounds.get()).map(|number| bench.round(number)).collect::<Result<_, _>>()?;
         bench.clear()?;
-        self.print(bytes, &rounds);
+        output::print(&self.lines(bytes, &rounds))?;
         let complete = rounds.iter().all(|round| round.complete);
         Ok(if complete { CommandExit::Done } else { CommandExit::WithErrors })
     }
 
-    fn print(&self, bytes: u64, rounds: &[BenchRound]) {
+    fn lines(&self, bytes: u64, rounds: &[BenchRound]) -> PrintableLines {
         let studies = self.studies.get() as f64;
         let megabytes = bytes as f64 / 1e6;
         let BenchArguments { matrix, slices, .. } = self;
         let count = self.rounds.get();
-        println!(
+        let mut lines = PrintableLines::of(format_args!(
             "{studies} studies of {slices} slices of {matrix} × {matrix}, {megabytes:.0} MB; {count} rounds, medians"
-        );
-        println!("{:28}{:>10}{:>12}{:>10}", "", "s", "studies/s", "MB/s");
-        let line = |name: &str, time: Duration| {
+        ));
+        lines.push(format_args!("{:28}{:>10}{:>12}{:>10}", "", "s", "studies/s", "MB/s"));
+        let mut line = |name: &str, time: Duration| {
             let seconds = time.as_secs_f64();
-            println!("{name:28}{seconds:>10.3}{:>12.2}{:>10.0}", studies / seconds, megabytes / seconds);
+            let rates = (studies / seconds, megabytes / seconds);
+            lines.push(format_args!("{name:28}{seconds:>10.3}{:>12.2}{:>10.0}", rates.0, rates.1));
         };
         let floor = median(rounds.iter().map(|round| round.floor));
         let whole = median(rounds.iter().map(|round| round.whole));
@@ -107,16 +110,18 @@ impl BenchArguments {
         let ratios: Vec<f64> = rounds.iter().map(BenchRound::ratio).collect();
         let (least, most) =
             (ratios.iter().copied().fold(f64::MAX, f64::min), ratios.iter().copied().fold(0.0, f64::max));
-        println!("ratio {:.2} ({least:.2} to {most:.2})", median_of(ratios));
+        lines.push(format_args!("ratio {:.2} ({least:.2} to {most:.2})", median_of(ratios)));
         if let Some(peak) = memory::peak() {
-            println!("peak memory of the process {:.0} MiB", peak as f64 / f64::from(1 << 20));
+            lines
+                .push(format_args!("peak memory of the process {:.0} MiB", peak as f64 / f64::from(1 << 20)));
         }
-        println!("\n{:28}{:>10}{:>12}", "step", "ms/study", "runs/study");
+        lines.push("");
+        lines.push(format_args!("{:28}{:>10}{:>12}", "step", "ms/study", "runs/study"));
         for (step, spent) in rounds.last().iter().flat_map(|round| &round.steps) {
             let (time, runs) = (spent.time.as_secs_f64() * 1e3 / studies, spent.runs as f64 / studies);
-            println!("{step:28}{time:>10.1}{runs:>12.0}");
+            lines.push(format_args!("{step:28}{time:>10.1}{runs:>12.0}"));
         }
-        println!("(a step's time is wall time, shared with whatever else runs on the cores)");
+        lines.line("(a step's time is wall time, shared with whatever else runs on the cores)")
     }
 }
 
@@ -160,7 +165,7 @@ impl BenchSetup<'_> {
     /// Gives the bytes of all files.
     fn write_studies(&self) -> Result<u64, CommandError> {
         let BenchArguments { matrix, slices, studies, .. } = *self.args;
-        eprintln!("writing {studies} studies below {}", self.folder.display());
+        output::tell_line(format_args!("writing {studies} studies below {}", self.folder.display()));
         let mut bytes = 0;
         for seed in 1..=studies.get() {
             let size = [matrix.into(), matrix.into(), slices.into()];

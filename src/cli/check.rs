@@ -10,6 +10,7 @@ use crate::step::StepTable;
 use crate::yaml::Problem;
 
 use super::check_site::{SiteCheck, SiteQuestion};
+pub use super::check_verdict::CheckVerdict;
 
 /// Check dataflow files and print everything that is wrong with them
 ///
@@ -36,14 +37,6 @@ pub struct CheckArguments {
     /// Print the verdicts and problems as JSON, on stdout
     #[arg(long)]
     json: bool,
-}
-
-/// The worst verdict over all checked files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum CheckVerdict {
-    Sound,
-    Problems,
-    Unreadable,
 }
 
 impl CheckArguments {

@@ -1,13 +1,14 @@
 //! `flow complete`: an operator says that a study that is being received is complete.
 
-use std::io::{Write, stdout};
 use std::path::PathBuf;
 
 use crate::admission::StateFolder;
 use crate::dicom::{self, WaitingStudy};
+use crate::printable::escaped;
 
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::lookup;
+use super::output::print_line;
 
 /// Say that a study that is being received is complete: flow does not wait for more of it
 #[derive(Debug, clap::Args)]
@@ -29,32 +30,19 @@ impl CompleteArguments {
         let known = rows.into_iter().flat_map(|row| row.claims).map(PathBuf::from).collect();
         let waiting = dicom::waiting(&inbox, &known)?;
         let Some(study) = &self.study else {
-            waiting.iter().try_for_each(|one| writeln!(stdout(), "{}", told(one)))?;
+            waiting.iter().try_for_each(|one| print_line(told(one)))?;
             return Ok(CommandExit::Done);
         };
-        let meant: Vec<&WaitingStudy> = waiting.iter().filter(|one| one.is_called(study)).collect();
-        match meant[..] {
-            [one] => {
-                one.complete()?;
-                let when = match StateFolder::holder(&self.state) {
-                    Some(process) => format!("flow (process {process}) takes it up now"),
-                    None => {
-                        "no flow is running on this state: the next `flow run` with it takes it up".to_owned()
-                    }
-                };
-                writeln!(stdout(), "{}: complete; {when}", told(one))?;
-                Ok(CommandExit::Done)
-            }
-            [] => {
-                let text = format!("no study {study:?} is being received");
-                Err(CommandError::new(CommandErrorKind::NoInput, text)
-                    .hint("`flow complete` lists those that are"))
-            }
-            _ => {
-                let text = format!("{} studies fit {study:?}", meant.len());
-                Err(CommandError::new(CommandErrorKind::Usage, text).hint("give the Study Instance UID"))
-            }
-        }
+        let meant = waiting.iter().filter(|one| one.is_called(study)).cloned().collect();
+        let place = format!("study {study:?} is being received");
+        let one = lookup::the_one(study, &place, meant, || waiting, |one| escaped(&told(one)).into_owned())?;
+        one.complete()?;
+        let when = match StateFolder::holder(&self.state) {
+            Some(process) => format!("flow (process {process}) takes it up now"),
+            None => "no flow is running on this state: the next `flow run` with it takes it up".to_owned(),
+        };
+        print_line(format_args!("{}: complete; {when}", told(&one)))?;
+        Ok(CommandExit::Done)
     }
 }
 

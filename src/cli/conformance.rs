@@ -1,10 +1,11 @@
 //! `flow conformance`: the DICOM conformance statement.
 
-use std::io::{Write, stdout};
+use std::io::Write;
 
 use crate::dicom;
 
 use super::exit::{CommandError, CommandExit};
+use super::output;
 
 /// Print the DICOM conformance statement (PS3.2), as Markdown
 #[derive(Debug, clap::Args)]
@@ -12,7 +13,7 @@ pub struct ConformanceArguments {}
 
 impl ConformanceArguments {
     pub fn run(self) -> Result<CommandExit, CommandError> {
-        stdout().write_all(dicom::conformance().as_bytes())?;
+        output::stdout().write_all(dicom::conformance().as_bytes())?;
         Ok(CommandExit::Done)
     }
 }

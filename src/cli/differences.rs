@@ -1,8 +1,7 @@
 //! Output of `flow replay`: the differences of each step, and whether there are any.
 
-use std::fmt;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,10 +10,12 @@ use serde::Serialize;
 use crate::dataflow;
 use crate::imaging::Picture;
 use crate::imaging::steps::write_png::write_png;
+use crate::printable::PrintableLines;
 use crate::replay::{OutputDifference, PastRequest, ReplayResult, ReplayScope, ReplayedRun, RunVerdict};
 use crate::step::Outcome;
 
 use super::exit::{CommandError, CommandExit};
+use super::output::{json, print, print_line};
 
 /// Takes the runs of a replay, and says what became of each step when the next one begins.
 pub struct DifferencePrinter<'a> {
@@ -83,18 +84,14 @@ impl<'a> DifferencePrinter<'a> {
             others.extend(missing.iter().map(|step| format!("{step} ran before, and does not now")));
             others.extend(otherwise(self.past, ran));
         }
-        let mut out = io::stdout();
+        let (steps, identical) = (self.steps, self.identical);
         if self.json {
-            let (steps, identical) = (self.steps, self.identical);
-            writeln!(
-                out,
-                "{}",
-                serde_json::json!({ "steps": steps, "identical": identical, "others": others })
-            )?;
+            print_line(serde_json::json!({ "steps": steps, "identical": identical, "others": others }))?;
         } else {
-            let plural = if self.steps == 1 { "" } else { "s" };
-            writeln!(out, "\n{} step{plural}, {} identical", self.steps, self.identical)?;
-            others.iter().try_for_each(|other| writeln!(out, "{other}"))?;
+            let plural = if steps == 1 { "" } else { "s" };
+            let head =
+                PrintableLines::of("").line(format_args!("{steps} step{plural}, {identical} identical"));
+            print(&others.iter().fold(head, PrintableLines::line))?;
         }
         let same = self.identical == self.steps && others.is_empty();
         Ok(if same { CommandExit::Done } else { CommandExit::WithErrors })
@@ -104,12 +101,7 @@ impl<'a> DifferencePrinter<'a> {
         let Some(step) = self.step.take() else { return };
         self.steps += 1;
         self.identical += usize::from(step.differences.is_empty());
-        let text = if self.json {
-            serde_json::to_string(&step).expect("a step is told in texts and numbers") + "\n"
-        } else {
-            step.to_string()
-        };
-        let said = io::stdout().write_all(text.as_bytes());
+        let said = if self.json { print_line(json(&step)) } else { print(&step.lines()) };
         self.trouble = self.trouble.take().or(said.err());
     }
 
@@ -206,24 +198,24 @@ fn indented(text: &str) -> String {
     text.lines().map(|line| format!("  {line}\n")).collect()
 }
 
-impl fmt::Display for StepDifference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl StepDifference {
+    fn lines(&self) -> PrintableLines {
         let StepDifference { step, runs, identical, took_us, differences } = self;
         let runs = if *runs > 1 { format!("{runs} runs, ") } else { String::new() };
         let ms = *took_us as f64 / 1e3;
         if differences.is_empty() {
-            return writeln!(f, "{step:16} {runs}identical, {ms:.1} ms");
+            return PrintableLines::of(format_args!("{step:16} {runs}identical, {ms:.1} ms"));
         }
         let identical = if *identical > 0 { format!(", {identical} identical") } else { String::new() };
-        writeln!(f, "{step:16} {runs}DIFFERS{identical}, {ms:.1} ms")?;
+        let mut lines = PrintableLines::of(format_args!("{step:16} {runs}DIFFERS{identical}, {ms:.1} ms"));
         for RunDifference { item, what, parts } in differences.iter().take(RUNS_SHOWN) {
             let item = item.as_ref().map(|item| format!("{item}: ")).unwrap_or_default();
-            writeln!(f, "  {item}{what}")?;
-            parts.iter().try_for_each(|part| write!(f, "{}", indented(&indented(part))))?;
+            lines.push(format_args!("  {item}{what}"));
+            lines = parts.iter().fold(lines, |lines, part| lines.lines_of(indented(&indented(part))));
         }
         match differences.len().checked_sub(RUNS_SHOWN) {
-            Some(more @ 1..) => writeln!(f, "  and {more} more runs"),
-            _ => Ok(()),
+            Some(more @ 1..) => lines.line(format_args!("  and {more} more runs")),
+            _ => lines,
         }
     }
 }

@@ -6,9 +6,10 @@ use std::{fmt, io};
 use crate::admission::{ServiceError, StateError};
 use crate::dataflow::LoadError;
 use crate::journal::JournalError;
+use crate::printable::PrintableLines;
 
 use super::sample::SampleError;
-use super::{check, graph, steps};
+use super::{graph, steps};
 
 /// The meanings of the exit codes, for `--help`.
 pub const HELP: &str = "\
@@ -44,21 +45,14 @@ impl From<CommandExit> for ExitCode {
     }
 }
 
-impl From<check::CheckVerdict> for CommandExit {
-    fn from(verdict: check::CheckVerdict) -> CommandExit {
-        match verdict {
-            check::CheckVerdict::Sound => CommandExit::Done,
-            check::CheckVerdict::Unreadable => CommandExit::Unreadable,
-            check::CheckVerdict::Problems => CommandExit::Problems,
-        }
-    }
-}
-
 /// An error that ends a command before its work is done.
 #[derive(Debug)]
 pub struct CommandError {
     kind: CommandErrorKind,
     message: String,
+    /// What belongs to the message, as the problems of a file: lines of our own making.
+    details: String,
+    hints: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +66,7 @@ pub enum CommandErrorKind {
 
 impl CommandError {
     pub fn new(kind: CommandErrorKind, message: impl Into<String>) -> CommandError {
-        CommandError { kind, message: message.into() }
+        CommandError { kind, message: message.into(), details: String::new(), hints: Vec::new() }
     }
 
     /// For `map_err`: an error with all its causes.
@@ -81,14 +75,20 @@ impl CommandError {
     }
 
     pub fn hint(mut self, hint: &str) -> CommandError {
-        self.message += &format!("\n  hint: {hint}");
+        self.hints.push(hint.to_owned());
         self
     }
-}
 
-impl fmt::Display for CommandError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+    /// Adds what belongs to the message, in lines.
+    pub fn details(mut self, details: impl fmt::Display) -> CommandError {
+        self.details = details.to_string();
+        self
+    }
+
+    /// The error as it is shown.
+    pub fn lines(&self) -> PrintableLines {
+        let lines = PrintableLines::of(format_args!("flow: {}", self.message)).lines_of(&self.details);
+        self.hints.iter().fold(lines, |lines, hint| lines.line(format_args!("  hint: {hint}")))
     }
 }
 
@@ -108,10 +108,9 @@ impl From<LoadError> for CommandError {
     fn from(error: LoadError) -> CommandError {
         let hint = error.hint().map(str::to_owned);
         let failure = match error {
-            LoadError::Problems(problems) => CommandError::new(
-                CommandErrorKind::Problems,
-                format!("the dataflow has problems\n{problems}"),
-            ),
+            LoadError::Problems(problems) => {
+                CommandError::new(CommandErrorKind::Problems, "the dataflow has problems").details(problems)
+            }
             LoadError::Unknown { .. } | LoadError::Read { .. } => {
                 CommandError::of(CommandErrorKind::Usage)(error)
             }

@@ -1,15 +1,15 @@
 //! `flow explain`: what became of a request, step by step, and what would change it.
 
-use std::io::{Write, stdout};
-
 use indicatif::HumanBytes;
 
 use crate::journal::{JournalEntry, RequestHistory};
+use crate::printable::PrintableLines;
 use crate::replay::{PastRequest, RequestExplanation};
 use crate::step::StepTable;
 
 use super::exit::{CommandError, CommandExit};
 use super::lookup::RequestLookup;
+use super::output::{json, print, print_line};
 use super::status::ago;
 use super::subject::ReplaySubject;
 
@@ -30,29 +30,30 @@ impl ExplainArguments {
     pub fn run(self, table: &StepTable) -> Result<CommandExit, CommandError> {
         let subject = ReplaySubject::find(&self.lookup)?;
         let explanation = RequestExplanation::of(&subject.past, &subject.dataflow(table)?);
-        let text = if self.json {
-            serde_json::to_string(&explanation).expect("it is made of texts and numbers") + "\n"
+        if self.json {
+            print_line(json(&explanation))?;
         } else {
-            let history = subject.history.as_ref().map(told).unwrap_or_default();
-            format!("{}{history}{explanation}", head(&subject.past))
-        };
-        stdout().write_all(text.as_bytes())?;
+            let head = head(&subject.past);
+            let lines = subject.history.iter().fold(head, told);
+            print(&lines)?;
+            print(&explanation.lines())?;
+        }
         Ok(CommandExit::Done)
     }
 }
 
-fn head(past: &PastRequest) -> String {
+fn head(past: &PastRequest) -> PrintableLines {
     let recording = &past.recording;
     let request = &recording.request;
     let (items, bytes) = (request.items.len(), HumanBytes(request.size()));
     let (dataflow, version) = (&recording.dataflow.name, recording.dataflow.version.short());
     let id = request.id.short();
-    format!("{}\n  request {id}, {items} items, {bytes}; dataflow {dataflow} {version}\n", request.name)
+    PrintableLines::of(&request.name)
+        .line(format_args!("  request {id}, {items} items, {bytes}; dataflow {dataflow} {version}"))
 }
 
 /// The journal's entries besides the steps, with their times, up to the delivery of the response.
-fn told(history: &RequestHistory) -> String {
-    let mut text = String::new();
+fn told(mut lines: PrintableLines, history: &RequestHistory) -> PrintableLines {
     for dated in &history.entries {
         let what = match &dated.entry {
             JournalEntry::Accepted { .. } => "accepted".to_owned(),
@@ -71,7 +72,7 @@ fn told(history: &RequestHistory) -> String {
             | JournalEntry::Sent { .. }
             | JournalEntry::Undelivered => continue,
         };
-        text += &format!("  {what}, {} ago\n", ago(dated.time_ms));
+        lines.push(format_args!("  {what}, {} ago", ago(dated.time_ms)));
     }
-    text
+    lines
 }

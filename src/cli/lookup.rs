@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::admission::{SourceTable, find_requests};
-use crate::journal::{Journal, JournalReader, RequestRow};
+use crate::journal::{Journal, JournalReader, RequestRow, RequestState};
 
 use super::exit::{CommandError, CommandErrorKind};
 
@@ -36,30 +36,51 @@ impl RequestLookup {
     pub fn find(&self) -> Result<(JournalReader, RequestRow), CommandError> {
         let reader = open(&self.state)?;
         let found = find_requests(&reader, &SourceTable::built_in(), &self.request);
-        let mut found = found.map_err(CommandError::of(CommandErrorKind::InputOutput))?;
-        match (found.len(), found.pop()) {
-            (1, Some(row)) => Ok((reader, row)),
-            (_, None) => {
-                let text = format!("no request {:?} in {}", self.request, self.state.display());
-                Err(CommandError::new(CommandErrorKind::NoInput, text)
-                    .hint("`flow status` lists the requests"))
-            }
-            (count, Some(last)) => {
-                let names = found.iter().rev().take(NAMED_MAX).map(|row| row.name.as_str());
-                let names: Vec<&str> = std::iter::once(last.name.as_str()).chain(names).collect();
-                let text = format!("{count} requests fit {:?}", self.request);
-                Err(CommandError::new(CommandErrorKind::Usage, text)
-                    .hint(&format!("give one of {}", names.join(", "))))
-            }
-        }
+        let found = found.map_err(CommandError::of(CommandErrorKind::InputOutput))?;
+        let place = format!("request {:?} in {}", self.request, self.state.display());
+        let row = the_one(&self.request, &place, found, || reader.requests().unwrap_or_default(), told)?;
+        Ok((reader, row))
     }
+}
+
+/// The one that a text means. Nothing is done on a guess: if the text is empty, means none or several, those
+/// that could be meant are listed.
+pub fn the_one<T>(
+    text: &str,
+    place: &str,
+    mut found: Vec<T>,
+    all: impl FnOnce() -> Vec<T>,
+    told: impl Fn(&T) -> String,
+) -> Result<T, CommandError> {
+    let (head, could_be) = match (text.trim().is_empty(), found.len()) {
+        (true, _) => (format!("an empty text means none: no {place}"), all()),
+        (false, 0) => (format!("no {place}"), all()),
+        (false, 1) => return Ok(found.remove(0)),
+        (false, count) => (format!("{count} could be meant: {place}"), found),
+    };
+    // The last ones: they are more often meant than old ones.
+    let names = could_be.iter().rev().take(NAMED_MAX).map(|one| format!("  {}\n", told(one)));
+    let named: String = names.collect();
+    let more = could_be.len().saturating_sub(NAMED_MAX);
+    let more = if more > 0 { format!("  and {more} more\n") } else { String::new() };
+    let error = CommandError::new(CommandErrorKind::Usage, head);
+    Err(match could_be.is_empty() {
+        true => error.hint("there is none"),
+        false => error.details(named + &more).hint("nothing was changed; give one of these"),
+    })
+}
+
+fn told(row: &RequestRow) -> String {
+    let state =
+        if row.state == RequestState::Answered && row.failed { "error response" } else { row.state.name() };
+    crate::printable::escaped(&format!("{}  {}  {state}", row.number, row.name)).into_owned()
 }
 
 /// Opens the journal of a state folder to look into it.
 pub fn open(state: &Path) -> Result<JournalReader, CommandError> {
     if !state.join(Journal::FILE).exists() {
         let failure = CommandError::new(
-            CommandErrorKind::NoInput,
+            CommandErrorKind::InputOutput,
             format!("there is no journal in {}", state.display()),
         );
         return Err(failure.hint("give the --state of the flow that has the requests"));

@@ -2,19 +2,23 @@
 
 mod audit;
 mod bench;
+mod bind;
 pub mod check;
 mod check_site;
+mod check_verdict;
 mod complete;
 mod conformance;
 mod destinations;
 mod differences;
 mod exit;
 mod explain;
+mod file_access;
 pub mod graph;
 mod listen;
 mod lookup;
 mod memory;
 mod operator;
+mod output;
 mod peer;
 mod processes;
 mod progress;
@@ -32,14 +36,15 @@ mod subject;
 mod truth;
 mod waiting;
 
-use std::io::{IsTerminal, stderr, stdout};
 use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::site::FileReaders;
 use crate::step::StepTable;
 
 use exit::{CommandError, CommandExit};
+use output::{LogFormat, stderr, stdout};
 
 /// Runs requests with a lot of data through pure steps, and answers each one exactly once
 #[derive(Debug, Parser)]
@@ -73,17 +78,27 @@ enum FlowCommand {
 /// Runs the command line of this process with the steps of a table: what `main` does, and what a
 /// program with steps of its own does with a larger table.
 pub fn main(table: &StepTable) -> ExitCode {
-    log_to_stderr();
-    match CommandLine::parse().command.run(table) {
+    file_access::restrict(FileReaders::Owner);
+    output::escape_panics();
+    let command = CommandLine::parse().command;
+    output::start_log(command.log_format());
+    match command.run(table) {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            eprintln!("flow: {failure}");
+            output::tell(&failure.lines());
             failure.into()
         }
     }
 }
 
 impl FlowCommand {
+    fn log_format(&self) -> LogFormat {
+        match self {
+            FlowCommand::Run(run) => run.log_format(),
+            _ => LogFormat::default(),
+        }
+    }
+
     fn run(self, table: &StepTable) -> Result<CommandExit, CommandError> {
         match self {
             FlowCommand::Run(run) => run.run(table),
@@ -105,17 +120,4 @@ impl FlowCommand {
             FlowCommand::Sample(sample) => Ok(sample.run().map(|()| CommandExit::Done)?),
         }
     }
-}
-
-/// Warnings and worse, unless `RUST_LOG` asks for more or less.
-fn log_to_stderr() {
-    let level = std::env::var("RUST_LOG").ok().and_then(|level| level.parse().ok());
-    tracing_subscriber::fmt()
-        .with_max_level(level.unwrap_or(tracing::Level::WARN))
-        .with_writer(stderr)
-        .with_target(false)
-        .with_ansi(stderr().is_terminal())
-        // Else it would panic where the log cannot be written.
-        .log_internal_errors(false)
-        .init();
 }

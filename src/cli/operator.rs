@@ -8,6 +8,7 @@ use crate::journal::OperatorRequest;
 
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::lookup::RequestLookup;
+use super::output::print_line;
 
 /// End a request; its sender gets an error response that says so
 #[derive(Debug, clap::Args)]
@@ -67,6 +68,6 @@ fn note(lookup: &RequestLookup, operator_request: OperatorRequest) -> Result<Com
         Some(process) => format!("flow (process {process}) sees to it now"),
         None => "no flow is running on this state: the next `flow run` with it sees to it".to_owned(),
     };
-    println!("{}: {} is noted; {when}", row.name, operator_request.name());
+    print_line(format_args!("{}: {} is noted; {when}", row.name, operator_request.name()))?;
     Ok(CommandExit::Done)
 }

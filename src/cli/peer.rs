@@ -1,6 +1,5 @@
 //! `flow echo`, `flow find` and `flow send`: a DICOM node, tried by hand.
 
-use std::io::{Write, stdout};
 use std::path::PathBuf;
 
 use dicom::folder::{self, SkippedPath};
@@ -12,6 +11,7 @@ use crate::dicom::{
 use crate::step::Item;
 
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
+use super::output::{print_line, tell_line};
 use super::site::SiteArguments;
 
 /// A node, and how we call ourselves there.
@@ -97,7 +97,7 @@ impl EchoArguments {
     pub fn run(self) -> Result<CommandExit, CommandError> {
         let destination = self.peer.destination()?;
         dicom::echo(&destination).map_err(failed)?;
-        writeln!(stdout(), "{destination} answers")?;
+        print_line(format_args!("{destination} answers"))?;
         Ok(CommandExit::Done)
     }
 }
@@ -115,18 +115,18 @@ impl FindArguments {
         for one in &matches {
             let told = one.told();
             match self.json {
-                true => writeln!(stdout(), "{}", serde_json::Value::Object(told.into_iter().collect()))?,
+                true => print_line(serde_json::Value::Object(told.into_iter().collect()))?,
                 false => {
                     let filled = told.iter().filter(|(_, value)| value.as_str() != Some(""));
                     let texts: Vec<String> = filled
                         .map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default()))
                         .collect();
-                    writeln!(stdout(), "{}", texts.join("  "))?;
+                    print_line(texts.join("  "))?;
                 }
             }
         }
         if cut_off {
-            eprintln!("flow: there are more; ask for less at a time");
+            tell_line("flow: there are more; ask for less at a time");
         }
         Ok(CommandExit::Done)
     }
@@ -137,7 +137,7 @@ impl SendArguments {
         let destination = self.peer.destination()?;
         let found = folder::find(&self.paths).map_err(CommandError::of(CommandErrorKind::NoInput))?;
         for SkippedPath { path, reason, .. } in &found.skipped {
-            eprintln!("skipped   {}: {reason}", path.display());
+            tell_line(format_args!("skipped   {}: {reason}", path.display()));
         }
         let items: Vec<_> = found.studies.into_iter().flat_map(|study| study.items).collect();
         if items.is_empty() {
@@ -154,10 +154,11 @@ impl SendArguments {
         let mut tell = |sent: SentObject| {
             unsent += usize::from(!sent.outcome.is_stored());
             // A reader that has gone away does not end the work.
-            let _ = writeln!(stdout(), "{}  {}", sent.name, sent.outcome);
+            let _ = print_line(format_args!("{}  {}", sent.name, sent.outcome));
         };
         dicom::send_each(&destination, &objects, Some(dicom::plain_pixels), &mut tell).map_err(failed)?;
-        eprintln!("{} of {} files are stored at {destination}", items.len() - unsent, items.len());
+        let stored = items.len() - unsent;
+        tell_line(format_args!("{stored} of {} files are stored at {destination}", items.len()));
         Ok(if unsent == 0 { CommandExit::Done } else { CommandExit::WithErrors })
     }
 }

@@ -1,6 +1,5 @@
 //! The options of `flow run` for several processes.
 
-use std::io::Write;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +8,7 @@ use crate::cluster::{self, ClusterAgreement, ClusterSecret, HostList};
 use crate::engine::{DataflowSet, ProcessMesh};
 
 use super::exit::{CommandError, CommandErrorKind};
+use super::output;
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Several processes")]
@@ -74,11 +74,8 @@ impl ProcessArguments {
         let (workers, lanes) = (workers.get(), lanes.get());
         let agreement = ClusterAgreement { dataflow: dataflows.digest(), lanes, workers, processes };
         let others = processes - 1;
-        let _ = writeln!(
-            std::io::stderr(),
-            "waiting up to {} s for {others} other processes",
-            PATIENCE.as_secs()
-        );
+        let seconds = PATIENCE.as_secs();
+        output::tell_line(format_args!("waiting up to {seconds} s for {others} other processes"));
         let mesh = cluster::meet(self.process, &hosts, &secret, &agreement, PATIENCE);
         mesh.map(Some).map_err(CommandError::of(CommandErrorKind::Engine))
     }

@@ -1,7 +1,7 @@
 //! Progress of the requests in work: one line for each on a terminal, plain lines elsewhere.
 
 use std::collections::{BTreeSet, HashMap};
-use std::io::{IsTerminal, Write};
+use std::fmt;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,11 @@ use indicatif::{HumanBytes, HumanDuration, MultiProgress, ProgressBar, ProgressS
 use crate::admission::{AdmissionEvent, AdmissionObserver};
 use crate::dataflow::{Response, ResponseVerdict};
 use crate::engine::{EngineEvent, EventObserver};
-use crate::step::{Digest, Outcome, OutcomeReason, Request, StepReport};
+use crate::printable::{PrintableLines, escaped};
+use crate::step::{AttributeValues, Digest, Outcome, OutcomeReason, Request, StepReport};
 use crate::yaml::duration::shown;
+
+use super::output;
 
 /// Draws on stderr. Shared by all threads that have something to tell.
 pub struct ProgressDisplay {
@@ -29,27 +32,26 @@ struct ProgressLine {
     ended: BTreeSet<String>,
 }
 
-/// A name out of a file must not move the cursor or make up a line of its own.
-fn printable(text: &str) -> String {
-    let plain = |letter: char| if letter.is_control() && letter != '\n' { '\u{fffd}' } else { letter };
-    text.chars().map(plain).collect()
-}
-
 const TICK: Duration = Duration::from_millis(100);
 
 impl ProgressDisplay {
     pub fn new(steps: usize) -> ProgressDisplay {
-        let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
+        let bars = output::shows_progress().then(MultiProgress::new);
         ProgressDisplay { bars, steps: steps as u64, open: Mutex::default() }
     }
 
-    /// Prints a line above the moving ones.
-    pub fn say(&self, text: &str) {
+    /// Prints lines above the moving ones.
+    pub fn say(&self, lines: &PrintableLines) {
         match &self.bars {
             // A terminal or log that is gone is nobody's to tell, and no reason to end.
-            Some(bars) => _ = bars.println(printable(text)),
-            None => _ = writeln!(std::io::stderr(), "{}", printable(text)),
+            Some(bars) => _ = bars.println(lines.to_string()),
+            None => output::tell_event(lines),
         }
+    }
+
+    /// Prints a line above the moving ones.
+    pub fn say_line(&self, line: impl fmt::Display) {
+        self.say(&PrintableLines::of(line));
     }
 
     fn accepted(&self, request: &Request) {
@@ -57,12 +59,15 @@ impl ProgressDisplay {
         let bar = self.bars.as_ref().map(|bars| {
             let bar = bars.add(ProgressBar::new(self.steps));
             bar.set_style(style());
-            bar.set_prefix(request.name.clone());
+            bar.set_prefix(escaped(&request.name).into_owned());
             bar.enable_steady_tick(TICK);
             bar
         });
         if bar.is_none() {
-            self.say(&format!("accepted  {}  {items} items, {size}", request.name));
+            self.say_line(format_args!("accepted  {}  {items} items, {size}", request.name));
+        }
+        for remark in request.attributes.get("remarks").into_iter().flat_map(AttributeValues::iter) {
+            self.say_line(format_args!("remark    {}  {remark}", request.name));
         }
         let line = ProgressLine { began: Instant::now(), bar, ended: BTreeSet::new() };
         self.lock().entry(request.id).or_default().push(line);
@@ -83,21 +88,39 @@ impl ProgressDisplay {
             ResponseVerdict::Complete => "complete",
             ResponseVerdict::Failed | ResponseVerdict::Unfinished => "ERROR RESPONSE",
         };
-        let mut text = format!("answered  {}  {verdict}, {took}", request.name);
-        text += &not_run(response);
-        for (report, fault) in response.faults() {
-            let item = report.item.as_ref().map(|item| format!(" ({item})")).unwrap_or_default();
-            text += &format!("\n  {}{item} failed: {}", report.step, fault.reason);
-            text += &format!("\n  hint: {}", fault.remedy);
+        let mut lines = PrintableLines::of(format_args!("answered  {}  {verdict}, {took}", request.name));
+        not_run(response).iter().for_each(|text| lines.push(format_args!("  not run: {text}")));
+        for FaultGroup { step, items, count, reason, remedy } in fault_groups(response) {
+            let items = match (items.is_empty(), count - items.len()) {
+                (true, _) => String::new(),
+                (false, 0) => format!(" ({})", items.join(", ")),
+                (false, more) => format!(" ({} and {more} more)", items.join(", ")),
+            };
+            lines.push(format_args!("  {step}{items} failed: {reason}"));
+            lines.push(format_args!("  hint: {remedy}"));
         }
         // In one piece: other threads have something to say, too.
-        self.say(&text);
+        self.say(&lines);
+    }
+
+    /// An error response that goes out again is told with its reason, and with what makes a new one: what was
+    /// mended since, as a program, is not seen from here.
+    fn known(&self, request: &Request, response: &Response) {
+        let name = &request.name;
+        let again = "the same response goes out again";
+        let Some((report, fault)) = response.faults().next() else {
+            return self.say_line(format_args!("known     {name}  was answered; {again}"));
+        };
+        let head = format!("known     {name}  was answered with an ERROR RESPONSE; {again}");
+        let lines = PrintableLines::of(head).line(format_args!("  {} failed: {}", report.step, fault.reason));
+        self.say(&lines.line(format_args!("  hint: `flow retry {name}` runs what failed once more")));
     }
 
     /// The line of the request stays: another response comes.
     fn overdue(&self, request: &Request, response: &Response) {
         let reason = response.faults().next().map(|(_, fault)| fault.reason.as_str()).unwrap_or_default();
-        self.say(&format!("overdue   {}  ERROR RESPONSE, {reason}; the request goes on", request.name));
+        let name = &request.name;
+        self.say_line(format_args!("overdue   {name}  ERROR RESPONSE, {reason}; the request goes on"));
     }
 
     fn step(&self, request: &Request, show: impl FnOnce(&mut ProgressLine)) {
@@ -138,7 +161,10 @@ impl EventObserver for ProgressDisplay {
             }),
             EngineEvent::Retrying { request, step, fault, delay } => {
                 let delay = shown(*delay);
-                self.say(&format!("again     {}  {step} in {delay}: {}", request.name, fault.reason));
+                self.say_line(format_args!(
+                    "again     {}  {step} in {delay}: {}",
+                    request.name, fault.reason
+                ));
             }
             EngineEvent::Overdue { request, response } => self.overdue(request, response),
             EngineEvent::Answered { request, response } => self.answered(request, response),
@@ -156,15 +182,14 @@ impl AdmissionObserver for ProgressDisplay {
             AdmissionEvent::InWork { request } => {
                 format!("known     {}  is in work; one answer will do for both", request.name)
             }
-            AdmissionEvent::AnsweredBefore { request } => {
-                format!("known     {}  was answered; the same response goes out again", request.name)
-            }
+            AdmissionEvent::AnsweredBefore { request, response } => return self.known(request, response),
             AdmissionEvent::Ignored { name, items } => {
                 format!("ignored   {name}  {items} items that came after its answer")
             }
             AdmissionEvent::NotAccepted { name, error } => {
-                let text = format!("NOT ACCEPTED {name} and what comes after it: {error}");
-                format!("{text}\n  hint: mend it, and run the same command again")
+                let line = format!("NOT ACCEPTED {name} and what comes after it: {error}");
+                let hint = "  hint: mend it, and run the same command again";
+                return self.say(&PrintableLines::of(line).line(hint));
             }
             AdmissionEvent::Resumed { name, runs } => {
                 format!("taken up  {name}  {runs} finished runs of steps")
@@ -175,12 +200,41 @@ impl AdmissionObserver for ProgressDisplay {
             AdmissionEvent::Hurried { name } => format!("hurried   {name}  as an operator asked"),
             AdmissionEvent::Told { text, .. } => (*text).to_owned(),
         };
-        self.say(&text);
+        self.say_line(text);
     }
 }
 
+/// All runs of a step that failed for the same reason.
+struct FaultGroup<'a> {
+    step: &'a str,
+    /// The first of them.
+    items: Vec<&'a str>,
+    count: usize,
+    reason: &'a str,
+    remedy: &'a str,
+}
+
+/// More items than this that failed alike are counted, not named.
+const ITEMS_NAMED_MAX: usize = 3;
+
+fn fault_groups(response: &Response) -> Vec<FaultGroup<'_>> {
+    let mut groups: Vec<FaultGroup> = Vec::new();
+    let mut places: HashMap<(&str, &str), usize> = HashMap::new();
+    for (report, fault) in response.faults() {
+        let place = *places.entry((&report.step, &fault.reason)).or_insert(groups.len());
+        if place == groups.len() {
+            let (step, reason, remedy) = (&report.step, &fault.reason, &fault.remedy);
+            groups.push(FaultGroup { step, items: Vec::new(), count: 0, reason, remedy });
+        }
+        let group = &mut groups[place];
+        group.count += usize::from(report.item.is_some());
+        group.items.extend(report.item.as_deref().filter(|_| group.count <= ITEMS_NAMED_MAX));
+    }
+    groups
+}
+
 /// The steps that were not to run, with nobody at fault, and how many others they took with them.
-fn not_run(response: &Response) -> String {
+fn not_run(response: &Response) -> Option<String> {
     let because = |report: &StepReport| match &report.outcome {
         Outcome::Skipped { because: OutcomeReason::SwitchedOff } => {
             Some(format!("{} is switched off", report.step))
@@ -195,9 +249,9 @@ fn not_run(response: &Response) -> String {
         matches!(&report.outcome, Outcome::Skipped { because: OutcomeReason::NeedSkipped { .. } })
     };
     match (causes.is_empty(), response.steps.iter().filter(behind).count()) {
-        (true, _) => String::new(),
-        (false, 0) => format!("\n  not run: {}", causes.join(", ")),
-        (false, others) => format!("\n  not run: {}, and {others} steps that need it", causes.join(", ")),
+        (true, _) => None,
+        (false, 0) => Some(causes.join(", ")),
+        (false, others) => Some(format!("{}, and {others} steps that need it", causes.join(", "))),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `flow replay`: a past request run again, compared with what was recorded, or packed into a file.
 
 use std::fs::File;
-use std::io::{BufWriter, Read, Write};
+use std::io::{BufWriter, Read};
 use std::path::{Path, PathBuf};
 
 use tempfile::{NamedTempFile, TempDir};
@@ -17,6 +17,7 @@ use crate::step::StepTable;
 use super::differences::DifferencePrinter;
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::lookup::RequestLookup;
+use super::output;
 use super::subject::ReplaySubject;
 
 /// Run a past request again and compare what it gives with what was recorded
@@ -129,10 +130,10 @@ const CHANGES_LISTED: usize = 20;
 fn warn(first: &ReplayResult) {
     let others = first.runs.iter().filter(|ran| ran.verdict != RunVerdict::Identical).count();
     if others > 0 {
-        eprintln!(
+        output::tell_line(format_args!(
             "warning: {others} runs do not give what was recorded, even through the recorded dataflow; compared \
              is what both dataflows give now"
-        );
+        ));
     }
 }
 
@@ -153,15 +154,15 @@ fn export_anonymous(
         .map_err(|error| CommandError::of(CommandErrorKind::InputOutput)(error).hint(hint))?;
     if without.burned_in > 0 {
         let files = without.burned_in;
-        eprintln!(
+        output::tell_line(format_args!(
             "warning: {files} files say that their pixels show who the patient is; pixels stay as they are"
-        );
+        ));
     }
     if without.unsaid > 0 {
         let files = without.unsaid;
-        eprintln!(
+        output::tell_line(format_args!(
             "note: {files} files do not say whether their pixels show who the patient is: look at them"
-        );
+        ));
     }
     export(&without.past, file)
 }
@@ -187,6 +188,6 @@ fn export(past: &PastRequest, file: &Path) -> Result<CommandExit, CommandError> 
         .map_err(CommandError::of(CommandErrorKind::InputOutput))?;
     part.as_file().sync_all().map_err(unwritten)?;
     part.persist(file).map_err(|error| unwritten(error.error))?;
-    writeln!(std::io::stdout(), "{}", file.display())?;
+    output::print_line(file.display())?;
     Ok(CommandExit::Done)
 }

@@ -1,6 +1,5 @@
 //! Report of `flow run` on each response, and the counts that decide its exit code.
 
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,10 +9,12 @@ use serde::Serialize;
 use crate::admission::{DeliveryRecord, FileState};
 use crate::dataflow::{Response, ResponseVerdict};
 use crate::outbox::OutboxEvent;
+use crate::printable::PrintableLines;
 use crate::step::{Digest, Request};
 use crate::yaml::duration::shown;
 
 use super::exit::CommandExit;
+use super::output;
 use super::progress::ProgressDisplay;
 
 pub struct ResponseReporter {
@@ -56,7 +57,7 @@ impl ResponseReporter {
                 let (name, again) = (&request.name, again.unwrap_or_default());
                 let text = format!("the response to {name} is not delivered: {error}{again}");
                 let hint = "make room or mend the folder; the results stay in the store below --state";
-                self.progress.say(&format!("{text}\n  hint: {hint}"));
+                self.progress.say(&PrintableLines::of(text).line(format_args!("  hint: {hint}")));
             }
             OutboxEvent::Delayed { request, delivery, wait } => {
                 self.not_delivered(request, delivery, &format!("; again in {}", shown(*wait)));
@@ -77,8 +78,9 @@ impl ResponseReporter {
         let (complete, failed) = (self.complete.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed));
         if complete + failed > 1 {
             let all = complete + failed;
-            self.progress
-                .say(&format!("{all} answered: {complete} complete, {failed} with an error response"));
+            self.progress.say_line(format_args!(
+                "{all} answered: {complete} complete, {failed} with an error response"
+            ));
         }
     }
 
@@ -91,21 +93,23 @@ impl ResponseReporter {
             return;
         }
         let (stored, destination) = (delivery.files.len(), &delivery.destination);
-        let mut text = format!("delivered {}  {stored} objects to {destination}", request.name);
+        let head = format!("delivered {}  {stored} objects to {destination}", request.name);
+        let mut lines = PrintableLines::of(head);
         for file in delivery.files.iter().filter(|file| file.state == FileState::Warned) {
-            text += &format!("\n  WARNING: {}: {}", file.name, file.answer);
+            lines.push(format_args!("  WARNING: {}: {}", file.name, file.answer));
         }
-        self.progress.say(&text);
+        self.progress.say(&lines);
     }
 
     fn not_delivered(&self, request: &Request, delivery: &DeliveryRecord, then: &str) {
         let DeliveryRecord { destination, tries, trouble, files, .. } = delivery;
-        let mut text = format!("NOT DELIVERED {} to {destination} after {tries} tries{then}", request.name);
-        trouble.iter().for_each(|trouble| text += &format!("\n  {trouble}"));
+        let head = format!("NOT DELIVERED {} to {destination} after {tries} tries{then}", request.name);
+        let mut lines = PrintableLines::of(head);
+        trouble.iter().for_each(|trouble| lines.push(format_args!("  {trouble}")));
         for file in files.iter().filter(|file| file.state != FileState::Stored) {
-            text += &format!("\n  {}: {}", file.name, file.answer);
+            lines.push(format_args!("  {}: {}", file.name, file.answer));
         }
-        self.progress.say(&text);
+        self.progress.say(&lines);
     }
 
     fn answered(
@@ -127,11 +131,11 @@ impl ResponseReporter {
         let line = if self.json {
             let (name, verdict) = (request.name.as_str(), response.verdict);
             let line = ResponseLine { request: request.id, name, verdict, place, deliveries };
-            serde_json::to_string(&line).expect("a line is made of texts and numbers")
+            output::json(&line)
         } else {
             place.map_or_else(|| request.name.clone(), |place| place.display().to_string())
         };
         // A reader that has gone away does not end the work.
-        let _ = writeln!(std::io::stdout(), "{line}");
+        let _ = output::print_line(line);
     }
 }

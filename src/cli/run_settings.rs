@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::admission::DataflowSelector;
 use crate::dataflow::Dataflow;
 use crate::files::{FilesSite, OutputSetting};
-use crate::site::{DataflowRules, GeneralSettings};
+use crate::site::{DataflowRules, FileReaders, GeneralSettings};
 use crate::step::{Request, StepTable};
 
 use super::exit::{CommandError, CommandErrorKind};
@@ -79,6 +79,7 @@ pub struct RunSettings {
     pub keep_bytes: Option<u64>,
     pub retry: Vec<Duration>,
     pub keep_trying: Duration,
+    pub readers: FileReaders,
 }
 
 /// The dataflow of requests of which nobody says another.
@@ -128,6 +129,7 @@ impl RunSettings {
             keep_bytes: given.keep.bytes.or(said.keep.bytes),
             retry: given.retry.or(said.retry).unwrap_or_else(|| RETRY_S.map(Duration::from_secs).into()),
             keep_trying: given.keep_trying.or(said.keep_trying).unwrap_or(KEEP_TRYING),
+            readers: said.readers.unwrap_or_default(),
         })
     }
 }
@@ -136,13 +138,12 @@ impl RunSettings {
 mod tests {
     use std::path::Path;
 
-    use crate::site::Site;
+    use crate::site::{Site, built_in_sections};
 
-    use super::super::site::SECTIONS;
     use super::*;
 
     fn choose(given: GeneralSettings, site: &str) -> Result<RunSettings, CommandError> {
-        let site = Site::parse("site.yaml", site, Path::new("/etc/flow"), &SECTIONS).unwrap();
+        let site = Site::parse("site.yaml", site, Path::new("/etc/flow"), &built_in_sections()).unwrap();
         RunSettings::choose(GivenSettings { general: given, output: None }, &SiteSettings::of(site), false)
     }
 

@@ -6,6 +6,8 @@ use crate::imaging::phantom::{
     PhantomChest, PhantomOptions, PhantomSyntax, StudyTruth, TruthError, TruthFile, WriteError,
 };
 
+use super::output;
+
 /// Write synthetic chest CT studies whose lung volumes and densities are known exactly
 ///
 /// Each study is a folder of CT images below DIR; what is true of them stands in DIR/truth.json, by
@@ -86,7 +88,7 @@ impl SampleArguments {
         let seeds = self.seed..self.seed.saturating_add(self.studies);
         let truths = seeds.map(|seed| self.write(seed)).collect::<Result<Vec<StudyTruth>, SampleError>>()?;
         let path = TruthFile::of(truths).write(&self.folder)?;
-        println!("{}", path.display());
+        let _ = output::print_line(path.display());
         Ok(())
     }
 
@@ -99,11 +101,11 @@ impl SampleArguments {
         let chest = PhantomChest::new(&self.options(seed));
         chest.write(&folder, self.syntax.into())?;
         let truth = chest.truth();
-        println!("{}", folder.display());
-        eprintln!(
+        let _ = output::print_line(folder.display());
+        output::tell_line(format_args!(
             "  {} slices; right lung {:.1} mL, left {:.1} mL, mean {:.1} HU, {:.2} % below -950 HU",
             self.slices, truth.right_ml, truth.left_ml, truth.mean_hu, truth.laa_950_percent
-        );
+        ));
         Ok(truth)
     }
 

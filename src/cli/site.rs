@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
-use crate::dicom::site::{
-    DicomSection, DicomSite, ListenerSecurity, ListenerSettings, NodeAddress, SiteNode,
-};
+use crate::dicom::site::{DicomSite, ListenerSecurity, ListenerSettings, NodeAddress, SiteNode};
 use crate::dicom::web::{self, AuthorizationValue};
 use crate::dicom::{self, AeTitle, CalledTitles, DimseNode, WatchedFolder};
-use crate::files::FilesSection;
-use crate::site::{Site, SiteError, SiteSection};
+use crate::site::{Site, SiteError, built_in_sections};
 use crate::tls;
 
+use super::bind::bind;
 use super::exit::{CommandError, CommandErrorKind};
 
 /// Where the site's settings stand.
@@ -22,9 +20,6 @@ pub struct SiteArguments {
     #[arg(long, value_name = "FILE")]
     site: Option<PathBuf>,
 }
-
-/// All sections that a site's file may have. A new kind of source or destination adds its own here.
-pub const SECTIONS: [&dyn SiteSection; 2] = [&DicomSection, &FilesSection];
 
 /// Settings of the site's file; empty if the command line names no such file.
 pub struct SiteSettings {
@@ -41,11 +36,14 @@ pub enum PeerAddress {
 impl SiteArguments {
     pub fn load(&self) -> Result<SiteSettings, CommandError> {
         let Some(path) = &self.site else { return Ok(SiteSettings { site: None, client: None }) };
-        let site = Site::load(path, &SECTIONS).map_err(|error| match error {
+        let site = Site::load(path, &built_in_sections()).map_err(|error| match error {
             SiteError::Problems(problems) => {
-                CommandError::new(CommandErrorKind::Problems, problems.to_string())
+                CommandError::new(CommandErrorKind::Problems, "the site's file has problems")
+                    .details(problems)
             }
-            SiteError::Unreadable { .. } => CommandError::new(CommandErrorKind::NoInput, error.to_string()),
+            SiteError::Unreadable { .. } => {
+                CommandError::new(CommandErrorKind::InputOutput, error.to_string())
+            }
         })?;
         let client = site.authorities.as_ref();
         let client = client.map(|path| tls::TlsClient::open(path, site.identity.as_ref()));
@@ -174,7 +172,7 @@ impl SiteSettings {
             set(&mut settings.idle_time_max, listener.idle_time_max);
         }
         if let Some(listener) = &site.web {
-            let mut web = web::WebSettings::new(super::listen::bind(listener.address)?);
+            let mut web = web::WebSettings::new(bind(listener.address)?);
             web.tls = self.server(listener)?;
             web.callers.clone_from(&listener.callers);
             set(&mut web.requests_max, listener.associations_max);
@@ -205,7 +203,10 @@ impl SiteSettings {
 /// The first line of a file, which nobody else should be able to read.
 fn authorization(path: &Path) -> Result<AuthorizationValue, CommandError> {
     let unread = |error| {
-        CommandError::new(CommandErrorKind::NoInput, format!("could not read {}: {error}", path.display()))
+        CommandError::new(
+            CommandErrorKind::InputOutput,
+            format!("could not read {}: {error}", path.display()),
+        )
     };
     let file = std::fs::File::open(path).map_err(unread)?;
     let mut line = String::new();

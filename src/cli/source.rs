@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::admission::Source;
+use crate::dicom::StudyFiles;
 use crate::dicom::folder::SkippedPath;
-use crate::dicom::{StudyFiles, StudyReceiver};
 use crate::files::PlainFiles;
 use crate::imaging::phantom::{PhantomChest, PhantomOptions, PhantomSyntax};
 use crate::outbox::Outbox;
@@ -32,11 +32,10 @@ impl Input {
     pub fn studies(paths: &[PathBuf], progress: &ProgressDisplay) -> Result<Input, CommandError> {
         let found = StudyFiles::find(paths).map_err(CommandError::of(CommandErrorKind::NoInput))?;
         for SkippedPath { path, reason, .. } in found.skipped.iter().take(SKIPPED_NAMED_MAX) {
-            let path = path.to_string_lossy().replace('\n', "\u{fffd}");
-            progress.say(&format!("skipped   {path}: {reason}"));
+            progress.say_line(format_args!("skipped   {}: {reason}", path.display()));
         }
         if let Some(more @ 1..) = found.skipped.len().checked_sub(SKIPPED_NAMED_MAX) {
-            progress.say(&format!("skipped   {more} more files"));
+            progress.say_line(format_args!("skipped   {more} more files"));
         }
         if found.studies.is_empty() {
             let failure =
@@ -51,9 +50,15 @@ impl Input {
         PlainFiles::find(paths).map(Input::of).map_err(CommandError::of(CommandErrorKind::NoInput))
     }
 
-    /// Studies that are received.
-    pub fn received(receiver: StudyReceiver) -> Input {
-        Input::of(receiver)
+    /// Sources that the site's file has made.
+    pub fn made(sources: Vec<Arc<dyn Source>>) -> Input {
+        Input { sources, sample: None }
+    }
+
+    /// Adds a source.
+    pub fn and(mut self, source: impl Source + 'static) -> Input {
+        self.sources.push(Arc::new(source));
+        self
     }
 
     /// Writes the default sample below a folder and takes it in from there.
@@ -71,7 +76,7 @@ impl Input {
     }
 
     fn of(source: impl Source + 'static) -> Input {
-        Input { sources: vec![Arc::new(source)], sample: None }
+        Input::default().and(source)
     }
 
     /// Prints what is left to say when all is answered.

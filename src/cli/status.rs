@@ -1,6 +1,6 @@
 //! `flow status`: the requests by where they stand, and what each one waits for.
 
-use std::io::Write;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,12 +9,15 @@ use serde::Serialize;
 
 use crate::admission::StateFolder;
 use crate::dataflow::Dataflow;
-use crate::journal::{JournalReader, RequestRow, RequestState};
+use crate::dicom::{self, WaitingStudy};
+use crate::journal::{JournalEntry, JournalReader, OperatorRequest, RequestRow, RequestState};
+use crate::printable::PrintableLines;
 use crate::step::{Digest, StepTable};
 use crate::store::free_bytes;
 
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::lookup;
+use super::output::{json, print, print_line};
 use super::waiting::waits_for;
 
 /// Show the requests by where they stand, and what each one waits for
@@ -33,6 +36,10 @@ pub struct StatusArguments {
     /// Print a line of JSON for each request
     #[arg(long)]
     json: bool,
+
+    /// Print only what needs attention, and end with exit code 1 if there is any: for monitoring
+    #[arg(long, conflicts_with_all = ["json", "answered"])]
+    check: bool,
 }
 
 /// One request, as `--json` has it.
@@ -45,6 +52,10 @@ struct StatusLine<'a> {
     state: RequestState,
     error_response: bool,
     kept: bool,
+    /// An operator has asked for its end, and it is not answered yet.
+    cancelled: bool,
+    /// A destination does not take its response.
+    trouble: bool,
     accepted_ms: i64,
     changed_ms: i64,
     bytes: u64,
@@ -57,8 +68,13 @@ impl StatusArguments {
         let reader = lookup::open(&self.state)?;
         let rows = reader.requests().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
         let lines = self.lines(&rows, &reader, table)?;
-        let text = if self.json { as_json(&lines) } else { self.text(&rows, &lines) };
-        write!(std::io::stdout(), "{text}")?;
+        if self.check {
+            return self.check(&lines);
+        }
+        match self.json {
+            true => lines.iter().try_for_each(|line| print_line(json(line)))?,
+            false => print(&self.text(&rows, &lines))?,
+        }
         Ok(CommandExit::Done)
     }
 
@@ -76,26 +92,51 @@ impl StatusArguments {
         shown.map(|row| line(row, reader, table)).collect()
     }
 
-    fn text(&self, rows: &[RequestRow], lines: &[StatusLine]) -> String {
+    fn text(&self, rows: &[RequestRow], lines: &[StatusLine]) -> PrintableLines {
         let running = match StateFolder::holder(&self.state) {
             Some(process) => format!("flow is running (process {process})"),
             None => "no flow is running".to_owned(),
         };
         let bytes = rows.iter().map(|row| row.bytes).fold(0, u64::saturating_add);
         let free = free_bytes(&self.state);
-        let mut text = format!(
-            "{running} on {}; {} remembered, {} free\n",
+        let mut text = PrintableLines::of(format_args!(
+            "{running} on {}; {} remembered, {} free",
             self.state.display(),
             HumanBytes(bytes),
             HumanBytes(free)
-        );
+        ));
         for (what, count) in counts(rows) {
-            text += &format!("{count:>7}  {what}\n");
+            text.push(format_args!("{count:>7}  {what}"));
         }
-        for line in lines {
-            text += &shown(line);
+        for study in self.receiving(rows) {
+            let (uid, instances) = (&study.study_instance_uid, study.instances);
+            text.push(format_args!("{instances:>7}  instances received so far of the study {uid}"));
         }
-        text
+        lines.iter().fold(text, shown)
+    }
+
+    /// The studies that are being received. What cannot be read is no study.
+    fn receiving(&self, rows: &[RequestRow]) -> Vec<WaitingStudy> {
+        let known = rows.iter().flat_map(|row| &row.claims).map(PathBuf::from).collect();
+        dicom::waiting(&self.state.join("inbox"), &known).unwrap_or_default()
+    }
+
+    fn check(&self, lines: &[StatusLine]) -> Result<CommandExit, CommandError> {
+        let mut troubles = PrintableLines::default();
+        if StateFolder::holder(&self.state).is_none() {
+            troubles.push(format_args!("no flow is running on {}", self.state.display()));
+        }
+        for line in lines.iter().filter(|line| line.trouble) {
+            let StatusLine { name, changed_ms, .. } = line;
+            let error = if line.error_response { "its error response" } else { "its response" };
+            let why = line.waits_for.as_deref().unwrap_or_default();
+            let since = ago(*changed_ms);
+            troubles.push(format_args!("{name}: {error} is not delivered, since {since}: waits for {why}"));
+        }
+        let exit =
+            if troubles == PrintableLines::default() { CommandExit::Done } else { CommandExit::WithErrors };
+        print(&troubles)?;
+        Ok(exit)
     }
 }
 
@@ -119,7 +160,10 @@ fn line<'a>(
     reader: &JournalReader,
     table: &StepTable,
 ) -> Result<StatusLine<'a>, CommandError> {
-    let waits_for = row.is_open().then(|| waiting(row, reader, table)).transpose()?;
+    let open = row.is_open().then(|| waiting(row, reader, table)).transpose()?;
+    let trouble = row.state == RequestState::Undelivered
+        || (row.state == RequestState::Responded && has_failed_delivery(reader, row)?);
+    let (cancelled, waits_for) = open.map_or((false, None), |(cancelled, text)| (cancelled, Some(text)));
     Ok(StatusLine {
         number: row.number,
         request: row.id,
@@ -128,6 +172,8 @@ fn line<'a>(
         state: row.state,
         error_response: row.failed,
         kept: row.kept,
+        cancelled,
+        trouble,
         accepted_ms: row.accepted_ms,
         changed_ms: row.changed_ms,
         bytes: row.bytes,
@@ -135,32 +181,48 @@ fn line<'a>(
     })
 }
 
-fn waiting(row: &RequestRow, reader: &JournalReader, table: &StepTable) -> Result<String, CommandError> {
+/// Whether the last try to deliver the response of a request to some destination failed.
+fn has_failed_delivery(reader: &JournalReader, row: &RequestRow) -> Result<bool, CommandError> {
+    let history = reader.history(row.number).map_err(CommandError::of(CommandErrorKind::InputOutput))?;
+    let mut last = BTreeMap::new();
+    for dated in &history.entries {
+        if let JournalEntry::Delivered { destination, complete, .. } = &dated.entry {
+            last.insert(destination.clone(), *complete);
+        }
+    }
+    Ok(last.values().any(|complete| !complete))
+}
+
+/// Whether a request is cancelled, and what it waits for.
+fn waiting(
+    row: &RequestRow,
+    reader: &JournalReader,
+    table: &StepTable,
+) -> Result<(bool, String), CommandError> {
     let failed = CommandError::of(CommandErrorKind::InputOutput);
     let history = reader.history(row.number).map_err(&failed)?;
+    let unseen = reader.unseen(row.number).map_err(&failed)?;
+    if row.state == RequestState::Accepted && unseen.contains(&OperatorRequest::Cancel) {
+        return Ok((true, "a flow that runs on this state".to_owned()));
+    }
     let version = history.version();
     let recorded = version.map(|version| reader.dataflow(version)).transpose().map_err(&failed)?.flatten();
     // The steps of a program of one's own may not be known here.
     let dataflow = recorded.and_then(|(name, text)| Dataflow::parse(&name, &text, table).ok());
-    Ok(waits_for(&history, dataflow.as_ref()))
+    let cancelled = row.state == RequestState::Accepted && history.is_cancelled();
+    Ok((cancelled, waits_for(&history, dataflow.as_ref())))
 }
 
-fn shown(line: &StatusLine) -> String {
+fn shown(text: PrintableLines, line: &StatusLine) -> PrintableLines {
     let verdict = match (line.state, line.error_response) {
+        _ if line.cancelled => "cancelled".to_owned(),
         (RequestState::Accepted, _) | (_, false) => line.state.name().to_owned(),
         (_, true) => format!("{}, ERROR RESPONSE", line.state.name()),
     };
     let kept = if line.kept { ", kept" } else { "" };
-    let mut text = format!("\n{}  {verdict}{kept}, {} ago\n", line.name, ago(line.changed_ms));
-    if let Some(waits_for) = &line.waits_for {
-        text += &format!("  waits for {waits_for}\n");
-    }
-    text
-}
-
-fn as_json(lines: &[StatusLine]) -> String {
-    let text = |line| serde_json::to_string(line).expect("a line is made of texts and numbers") + "\n";
-    lines.iter().map(text).collect()
+    let head = format_args!("{}  {verdict}{kept}, {} ago", line.name, ago(line.changed_ms)).to_string();
+    let text = text.line("").line(head);
+    line.waits_for.iter().fold(text, |text, waits_for| text.line(format_args!("  waits for {waits_for}")))
 }
 
 /// By the clock on the wall, which may have been set since.

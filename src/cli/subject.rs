@@ -32,8 +32,9 @@ impl ReplaySubject {
     /// The dataflow that it went through, with the steps that there are now.
     pub fn dataflow(&self, table: &StepTable) -> Result<Dataflow, CommandError> {
         self.past.dataflow(table).map_err(|problems| {
-            let text = format!("the dataflow of the request does not fit the steps of this flow\n{problems}");
+            let text = "the dataflow of the request does not fit the steps of this flow";
             CommandError::new(CommandErrorKind::Problems, text)
+                .details(problems)
                 .hint("run it with the flow that recorded it, or give --dataflow")
         })
     }

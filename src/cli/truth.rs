@@ -7,6 +7,9 @@ use serde::Deserialize;
 
 use crate::imaging::LungRegion;
 use crate::imaging::phantom::StudyTruth;
+use crate::printable::PrintableLines;
+
+use super::output::print;
 
 /// The part of `results.json` that has a truth.
 #[derive(Deserialize)]
@@ -35,12 +38,18 @@ pub fn compare(truth: &StudyTruth, place: &Path) {
     else {
         return;
     };
-    println!("\n{:22}{:>12}{:>12}{:>12}", "", "measured", "true", "difference");
+    let head = format!("{:22}{:>12}{:>12}{:>12}", "", "measured", "true", "difference");
+    let mut lines = PrintableLines::of("").line(head);
     for TruthRow { name, unit, measured, truth } in rows(&results, truth) {
         let difference = measured - truth;
-        println!("{name:22}{measured:>9.2} {unit:2}{truth:>9.2} {unit:2}{difference:>+9.2} {unit}");
+        lines.push(format_args!(
+            "{name:22}{measured:>9.2} {unit:2}{truth:>9.2} {unit:2}{difference:>+9.2} {unit}"
+        ));
     }
-    println!("\nThe results lie in {}; begin with {}", place.display(), place.join("pictures").display());
+    let pictures = place.join("pictures");
+    let last = format!("The results lie in {}; begin with {}", place.display(), pictures.display());
+    // A reader that has gone away does not end the work.
+    let _ = print(&lines.line("").line(last));
 }
 
 struct TruthRow {

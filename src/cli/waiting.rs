@@ -7,6 +7,9 @@ use crate::step::Request;
 /// A fragment that fits after "waits for".
 pub fn waits_for(history: &RequestHistory, dataflow: Option<&Dataflow>) -> String {
     match history.row.state {
+        RequestState::Accepted if history.is_cancelled() => {
+            "its error response, which is being made".to_owned()
+        }
         RequestState::Accepted if !has_begun(history) => "its turn: others are in work".to_owned(),
         RequestState::Accepted => match (dataflow, history.request()) {
             (Some(dataflow), Ok((request, _))) => steps(history, dataflow, request),

@@ -6,16 +6,17 @@
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::step::Digest;
 
 const MAGIC: &[u8; 8] = b"flow/1\r\n";
 
-/// Timeout of the handshake.
-const SILENCE: Duration = Duration::from_secs(5);
+/// The longest time that a whole handshake takes. A peer that sends a byte now and then gains nothing.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
 
 /// The secret that all processes of a cluster share.
+#[derive(Clone)]
 pub struct ClusterSecret([u8; 32]);
 
 impl ClusterSecret {
@@ -88,16 +89,17 @@ fn exchange(
     secret: &ClusterSecret,
     agreement: &ClusterAgreement,
 ) -> Result<usize, HandshakeError> {
+    let until = Instant::now() + HANDSHAKE_MAX;
     socket.set_nodelay(true)?;
-    socket.set_read_timeout(Some(SILENCE))?;
+    socket.set_write_timeout(Some(HANDSHAKE_MAX))?;
     let mine = HelloMessage { nonce: nonce()?, number: me as u64, agreement: agreement.clone() };
     socket.write_all(&mine.bytes())?;
     let mut bytes = [0; HELLO];
-    socket.read_exact(&mut bytes)?;
+    read_until(socket, &mut bytes, until)?;
     let theirs = HelloMessage::parse(&bytes).ok_or(HandshakeError::Stranger)?;
     socket.write_all(proof(secret, &theirs, &mine).as_bytes())?;
     let mut answer = [0; 32];
-    socket.read_exact(&mut answer)?;
+    read_until(socket, &mut answer, until)?;
     // The comparison of BLAKE3 hashes takes constant time.
     if proof(secret, &mine, &theirs) != blake3::Hash::from_bytes(answer) {
         return Err(HandshakeError::Secret);
@@ -107,7 +109,26 @@ fn exchange(
         return Err(HandshakeError::Disagreement { ours, theirs });
     }
     socket.set_read_timeout(None)?;
+    socket.set_write_timeout(None)?;
     Ok(theirs.number as usize)
+}
+
+/// Fills a buffer, all of it before a time.
+fn read_until(socket: &mut TcpStream, mut buffer: &mut [u8], until: Instant) -> io::Result<()> {
+    while !buffer.is_empty() {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        socket.set_read_timeout(Some(left))?;
+        match socket.read(buffer) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => buffer = &mut buffer[count..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 const HELLO: usize = 8 + 32 + 8 + 32 + 3 * 8;

@@ -8,7 +8,8 @@ mod handshake;
 mod hosts;
 
 use std::io;
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use crate::engine::ProcessMesh;
@@ -18,6 +19,9 @@ pub use hosts::{HostList, HostsError};
 
 /// The interval between attempts to connect.
 const RETRY: Duration = Duration::from_millis(100);
+
+/// The most handshakes at a time; further connections wait.
+const HANDSHAKES_MAX: usize = 64;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
@@ -68,10 +72,14 @@ impl ClusterSetup<'_> {
         let address = &self.hosts.addresses()[peer];
         loop {
             if let Ok(mut socket) = TcpStream::connect(address) {
-                let met = handshake::introduce(&mut socket, self.index, peer, self.secret, self.agreement);
-                return met
-                    .map(|()| socket)
-                    .map_err(|source| ClusterError::Handshake { address: address.clone(), source });
+                match handshake::introduce(&mut socket, self.index, peer, self.secret, self.agreement) {
+                    Ok(()) => return Ok(socket),
+                    // It may have too much to do.
+                    Err(HandshakeError::Silent(_)) if Instant::now() < self.until => {}
+                    Err(source) => {
+                        return Err(ClusterError::Handshake { address: address.clone(), source });
+                    }
+                }
             }
             if Instant::now() > self.until {
                 let waited_s = self.patience.as_secs();
@@ -81,46 +89,120 @@ impl ClusterSetup<'_> {
         }
     }
 
-    /// Accepts connections from the processes after this one in the hosts file.
+    /// Accepts connections from the processes after this one in the hosts file. Handshakes run side by side:
+    /// a stranger holds up nobody.
     fn accept(&self, listener: &TcpListener, sockets: &mut [Option<TcpStream>]) -> Result<(), ClusterError> {
-        let address = || self.hosts.addresses()[self.index].clone();
-        listener
-            .set_nonblocking(true)
-            .map_err(|source| ClusterError::Listen { address: address(), source })?;
-        while sockets.iter().skip(self.index + 1).any(Option::is_none) {
-            match listener.accept() {
-                Ok((socket, from)) => self.welcome(socket, &from.to_string(), sockets)?,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(RETRY),
-                Err(source) => return Err(ClusterError::Listen { address: address(), source }),
+        let listen =
+            |source| ClusterError::Listen { address: self.hosts.addresses()[self.index].clone(), source };
+        listener.set_nonblocking(true).map_err(listen)?;
+        let (tell, told) = channel::<HandshakeEnd>();
+        std::thread::scope(|scope| {
+            let mut begun: Vec<(SocketAddr, TcpStream)> = Vec::new();
+            let mut accept_all = || loop {
+                for end in told.try_iter() {
+                    begun.retain(|(from, _)| *from != end.from);
+                    self.place(end, sockets)?;
+                }
+                if sockets.iter().skip(self.index + 1).all(Option::is_some) {
+                    return Ok(());
+                }
+                if Instant::now() > self.until {
+                    return Err(self.missing(sockets));
+                }
+                if begun.len() >= HANDSHAKES_MAX {
+                    std::thread::sleep(RETRY);
+                    continue;
+                }
+                match listener.accept() {
+                    Ok((socket, from)) => {
+                        begun.extend(socket.try_clone().map(|socket| (from, socket)));
+                        let tell = tell.clone();
+                        let welcome = move || self.welcome(socket, from, &tell);
+                        let thread = std::thread::Builder::new().name("flow:handshake".to_owned());
+                        thread.spawn_scoped(scope, welcome).map_err(listen)?;
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(RETRY),
+                    Err(source) => return Err(listen(source)),
+                }
+            };
+            let met = accept_all();
+            // Handshakes of strangers that are still under way end now.
+            for (_, socket) in &begun {
+                // It may have ended by itself.
+                let _ = socket.shutdown(Shutdown::Both);
             }
-            if Instant::now() > self.until {
-                let absent = sockets.iter().enumerate().skip(self.index + 1);
-                let missing = absent.filter(|(_, socket)| socket.is_none()).map(|(peer, _)| peer).collect();
-                return Err(ClusterError::Missing { missing, waited_s: self.patience.as_secs() });
-            }
-        }
-        Ok(())
+            met
+        })
     }
 
-    fn welcome(
-        &self,
-        mut socket: TcpStream,
-        from: &str,
-        sockets: &mut [Option<TcpStream>],
-    ) -> Result<(), ClusterError> {
-        match handshake::welcome(&mut socket, self.index, self.secret, self.agreement) {
+    fn missing(&self, sockets: &[Option<TcpStream>]) -> ClusterError {
+        let absent = sockets.iter().enumerate().skip(self.index + 1);
+        let missing = absent.filter(|(_, socket)| socket.is_none()).map(|(peer, _)| peer).collect();
+        ClusterError::Missing { missing, waited_s: self.patience.as_secs() }
+    }
+
+    fn welcome(&self, mut socket: TcpStream, from: SocketAddr, tell: &Sender<HandshakeEnd>) {
+        let met = handshake::welcome(&mut socket, self.index, self.secret, self.agreement);
+        // All processes may have met in the meantime.
+        let _ = tell.send(HandshakeEnd { socket, from, met });
+    }
+
+    fn place(&self, end: HandshakeEnd, sockets: &mut [Option<TcpStream>]) -> Result<(), ClusterError> {
+        let HandshakeEnd { socket, from, met } = end;
+        match met {
             Ok(peer) if peer > self.index && peer < sockets.len() && sockets[peer].is_none() => {
                 sockets[peer] = Some(socket);
                 Ok(())
             }
             // A process of this cluster with other settings: waiting does not help.
             Err(source @ HandshakeError::Disagreement { .. }) => {
-                Err(ClusterError::Handshake { address: from.to_owned(), source })
+                Err(ClusterError::Handshake { address: from.to_string(), source })
             }
             Ok(_) | Err(_) => {
-                tracing::warn!(from, "refused a connection to the cluster's port");
+                tracing::warn!(%from, "refused a connection to the cluster's port");
                 Ok(())
             }
         }
+    }
+}
+
+/// The end of a handshake with a process that connected.
+struct HandshakeEnd {
+    socket: TcpStream,
+    from: SocketAddr,
+    met: Result<usize, HandshakeError>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::step::Digest;
+
+    #[test]
+    fn strangers_that_send_a_byte_now_and_then_hold_up_nobody() {
+        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("hosts");
+        std::fs::write(&file, format!("{}\n{}\n", free(), free())).unwrap();
+        let hosts = HostList::read(&file, 2).unwrap();
+        let agreement = ClusterAgreement { dataflow: Digest::of(b"a"), lanes: 4, workers: 2, processes: 2 };
+        let process = |index: usize| {
+            let secret = ClusterSecret::new(b"s");
+            meet(index, &hosts, &secret, &agreement, Duration::from_secs(60)).map(drop)
+        };
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| process(0));
+            let mut strangers = Vec::new();
+            while strangers.len() < 3 {
+                strangers.extend(TcpStream::connect(&hosts.addresses()[0]));
+            }
+            strangers.iter_mut().for_each(|stranger| stranger.write_all(b"f").unwrap());
+            // They were there first, and do not go away.
+            process(1).unwrap();
+            first.join().unwrap().unwrap();
+            drop(strangers);
+        });
     }
 }

@@ -9,7 +9,10 @@ use crate::step::StepTable;
 use crate::yaml::Problems;
 
 /// The files in the folder `dataflows`, by name.
-const BUILT_IN: [(&str, &str); 1] = [("ct-lung", include_str!("../../dataflows/ct-lung.yaml"))];
+const BUILT_IN: [(&str, &str); 2] = [
+    ("ct-lung", include_str!("../../dataflows/ct-lung.yaml")),
+    ("study-report", include_str!("../../dataflows/study-report.yaml")),
+];
 
 /// The error of [`Dataflow::load`].
 #[derive(Debug, thiserror::Error)]

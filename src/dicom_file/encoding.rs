@@ -46,6 +46,20 @@ impl Encoding {
     }
 }
 
+/// The transfer syntax of a data set that begins with these bytes, where another one was declared, or none:
+/// some writers declare explicit elements and write implicit ones, or the other way round.
+pub fn actual_syntax<'a>(declared: &'a str, begins: &[u8]) -> &'a str {
+    let Some(&[_, _, _, _, v, r, _, _]) = begins.first_chunk() else {
+        return if declared.is_empty() { IMPLICIT_LITTLE_ENDIAN } else { declared };
+    };
+    // The length of a first element is short: its first two bytes are not letters.
+    match ([v, r].iter().all(u8::is_ascii_uppercase), declared) {
+        (true, IMPLICIT_LITTLE_ENDIAN | "") => EXPLICIT_LITTLE_ENDIAN,
+        (false, EXPLICIT_LITTLE_ENDIAN | "") => IMPLICIT_LITTLE_ENDIAN,
+        _ => declared,
+    }
+}
+
 /// Whether pixels of this transfer syntax are stored as they are, not encapsulated.
 pub fn is_native(transfer_syntax_uid: &str) -> bool {
     [IMPLICIT_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN, EXPLICIT_BIG_ENDIAN, DEFLATED]

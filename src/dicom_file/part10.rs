@@ -1,15 +1,17 @@
 //! The head of a DICOM file (PS3.10 section 7): preamble and file meta group.
 //!
 //! A received data set is stored behind a head made here, byte for byte as it came; a file to send
-//! is split here into what the negotiation needs and the data set.
+//! is split here into what the negotiation needs and the data set. Files without preamble, or without meta
+//! information, are read as well, and a data set that is not in the declared syntax as what it is.
 
 use std::ops::Range;
 
 use dicom_core::Tag;
+use dicom_dictionary_std::tags;
 
 use crate::step::Digest;
 
-use super::encoding::Encoding;
+use super::encoding::{ElementHead, Encoding, actual_syntax};
 use super::reader::{ElementDamage, ElementReader};
 
 /// UIDs of the file meta information, which stands before the data set.
@@ -34,9 +36,48 @@ const TRANSFER_SYNTAX_UID: u16 = 0x0010;
 const IMPLEMENTATION_CLASS_UID: u16 = 0x0012;
 const IMPLEMENTATION_VERSION_NAME: u16 = 0x0013;
 
+/// The beginning of a DICOM file: what comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileBeginning {
+    /// The preamble and the mark `DICM`, as PS3.10 has it.
+    Preamble,
+    /// The file meta information, without a preamble.
+    MetaInformation,
+    /// The data set, without a head.
+    DataSet,
+}
+
+impl FileBeginning {
+    /// `None` if no DICOM file begins so; [`MARK_ENDS`] bytes are enough to tell.
+    pub fn of(bytes: &[u8]) -> Option<FileBeginning> {
+        if bytes.get(PREAMBLE_BYTES..PREAMBLE_BYTES + MAGIC.len()) == Some(MAGIC) {
+            Some(FileBeginning::Preamble)
+        } else if bytes.starts_with(&[2, 0, 0, 0, b'U', b'L', 4, 0]) {
+            Some(FileBeginning::MetaInformation)
+        } else {
+            begins_with_elements(bytes).then_some(FileBeginning::DataSet)
+        }
+    }
+}
+
+/// Whether two elements, the first of them of group 8, stand at the beginning.
+fn begins_with_elements(bytes: &[u8]) -> bool {
+    let mut reader = ElementReader::new(bytes, Encoding::of(actual_syntax("", bytes)));
+    let Some(ElementHead { tag: first, length, .. }) = reader.head() else { return false };
+    if first.group() != 8 || first.element() > IDENTITY_ENDS || length > IDENTITY_BYTES_MAX {
+        return false;
+    }
+    let second = reader.take(length as usize).and_then(|_| reader.peek_tag());
+    second.is_some_and(|second| second > first && second.group() <= 0x10)
+}
+
+/// The first elements of a data set are short, and end with its SOP Instance UID (0008,0018).
+const IDENTITY_ENDS: u16 = 0x18;
+const IDENTITY_BYTES_MAX: u32 = 96;
+
 /// Whether the bytes begin as a DICOM file does.
 pub fn is_dicom(bytes: &[u8]) -> bool {
-    bytes.get(PREAMBLE_BYTES..PREAMBLE_BYTES + MAGIC.len()) == Some(MAGIC)
+    FileBeginning::of(bytes).is_some()
 }
 
 /// Tells the world that a file, or an association, is this program's.
@@ -86,12 +127,13 @@ pub struct FileMeta {
 }
 
 impl FileMeta {
-    /// `None` if the bytes lack the mark `DICM` after 128 bytes.
+    /// `None` if the bytes do not begin as a DICOM file does.
     pub fn read(bytes: &[u8]) -> Option<FileMeta> {
-        if !is_dicom(bytes) {
-            return None;
-        }
-        let begins = PREAMBLE_BYTES + MAGIC.len();
+        let begins = match FileBeginning::of(bytes)? {
+            FileBeginning::Preamble => PREAMBLE_BYTES + MAGIC.len(),
+            FileBeginning::MetaInformation => 0,
+            FileBeginning::DataSet => return Some(FileMeta::of_data_set(bytes)),
+        };
         let (mut head, mut damage) = (FileHead::default(), None);
         let mut reader = ElementReader::new(&bytes[begins..], Encoding::EXPLICIT);
         while reader.rest().starts_with(&[2, 0]) {
@@ -107,7 +149,26 @@ impl FileMeta {
                 }
             }
         }
-        Some(FileMeta { head, data_set_begins: begins + reader.at(), damage })
+        let data_set_begins = begins + reader.at();
+        let declared = head.transfer_syntax_uid.trim_start();
+        head.transfer_syntax_uid = actual_syntax(declared, &bytes[data_set_begins..]).to_owned();
+        Some(FileMeta { head, data_set_begins, damage })
+    }
+
+    /// The head that a data set without one should have.
+    fn of_data_set(bytes: &[u8]) -> FileMeta {
+        let syntax = actual_syntax("", bytes);
+        let mut head = FileHead { transfer_syntax_uid: syntax.to_owned(), ..FileHead::default() };
+        let mut reader = ElementReader::new(bytes, Encoding::of(syntax));
+        while reader.peek_tag().is_some_and(|tag| tag <= tags::SOP_INSTANCE_UID) {
+            match reader.element() {
+                Ok((tags::SOP_CLASS_UID, value)) => head.sop_class_uid = text(value),
+                Ok((tags::SOP_INSTANCE_UID, value)) => head.sop_instance_uid = text(value),
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+        FileMeta { head, data_set_begins: 0, damage: None }
     }
 }
 

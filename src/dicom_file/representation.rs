@@ -4,9 +4,12 @@ use dicom_core::Tag;
 use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry, VirtualVr};
 use dicom_dictionary_std::StandardDataDictionary;
 
-/// Whether the length of an explicit value has two bytes (PS3.5 7.1.2). Representations to come have
-/// four.
+/// Whether the length of an explicit value has two bytes (PS3.5 7.1.2). Representations to come have four.
+/// What is no representation, `??` or zeros, has two: so other programs write and read it.
 pub fn is_short(vr: [u8; 2]) -> bool {
+    if !vr.iter().all(u8::is_ascii_uppercase) {
+        return true;
+    }
     const SHORT: [&[u8; 2]; 21] = [
         b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH",
         b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US",

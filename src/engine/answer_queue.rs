@@ -23,8 +23,11 @@ pub struct AnsweredRequest {
 pub enum AnswerTurn {
     /// The interim response of a passed deadline; `handed_over` is dropped once the sink has taken it.
     Interim { handed_over: Sender<()> },
-    /// The last one, after an earlier one.
-    Final { earlier: Option<Receiver<()>> },
+    /// The last one, after an earlier one. Once it is recorded it comes back through `again`: many are
+    /// recorded together, and no thread waits for it.
+    Final { earlier: Option<Receiver<()>>, again: AnswerSender },
+    /// A last one that could not be recorded at once, with its content.
+    Unrecorded { content: Vec<u8> },
     /// A last one that is in the journal already.
     Recorded,
 }
@@ -88,6 +91,12 @@ impl AnswerSender {
         if wakes {
             self.0.changed.notify_one();
         }
+    }
+}
+
+impl Clone for AnswerSender {
+    fn clone(&self) -> AnswerSender {
+        self.0.sender()
     }
 }
 

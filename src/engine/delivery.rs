@@ -6,11 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::dataflow::Response;
-use crate::journal::{JournalEntry, Receipt};
+use crate::journal::{JournalEntry, Receipt, small_files};
 use crate::step::Digest;
 use crate::store::StoreError;
 
-use super::answer_queue::{AnswerQueue, AnswerTurn, AnsweredRequest};
+use super::answer_queue::{AnswerQueue, AnswerSender, AnswerTurn, AnsweredRequest};
 use super::disk_wait::retry_while_full;
 use super::memory::{MemoryKey, RequestMemories};
 use super::pending_delivery::{PendingDelivery, ResponseKind, ResponseRecorder, UndeliveredResponse};
@@ -38,11 +38,28 @@ impl DeliveryQueue<'_> {
                     drop(handed_over);
                     continue;
                 }
-                AnswerTurn::Final { earlier } => {
+                AnswerTurn::Final { earlier, again } => {
                     // An earlier one was taken before, by another thread. Nothing is sent: it ends.
                     earlier.into_iter().for_each(|earlier| _ = earlier.recv());
-                    if self.secure(&receipt, &response).is_ok() {
+                    if self.recorder.journal.keeps() {
+                        match self.secure(&receipt, &response) {
+                            Ok(content) => {
+                                let turn = AnswerTurn::Recorded;
+                                let recorded = AnsweredRequest { dataflow, receipt, response, turn };
+                                self.record(recorded, content, again);
+                                continue;
+                            }
+                            Err(UndeliveredResponse) => self.give_up(&response),
+                        }
+                    } else {
                         self.hand_over(receipt, response, ResponseKind::Last);
+                    }
+                }
+                AnswerTurn::Unrecorded { content } => {
+                    let entry = JournalEntry::Responded { response: response.clone() };
+                    match self.recorder.record(&receipt, &entry, &content) {
+                        Ok(()) => self.hand_over(receipt, response, ResponseKind::Last),
+                        Err(UndeliveredResponse) => self.give_up(&response),
                     }
                 }
                 AnswerTurn::Recorded => self.hand_over(receipt, response, ResponseKind::Last),
@@ -60,9 +77,15 @@ impl DeliveryQueue<'_> {
             let (error, request): (&dyn Error, _) = (&error, &receipt.request().name);
             return tracing::warn!(error, request, "the response of its deadline is not safe, and not sent");
         }
-        if self.recorder.record(&receipt, &JournalEntry::Interim { response: response.clone() }).is_ok() {
+        if self.recorder.record(&receipt, &JournalEntry::Interim { response: response.clone() }, &[]).is_ok()
+        {
             self.hand_over(receipt, response, ResponseKind::Interim);
         }
+    }
+
+    /// Lets go of a response that is not delivered by this process.
+    fn give_up(&self, response: &Response) {
+        self.recorder.store().end_holding(response.request);
     }
 
     /// One response that cannot be delivered must not keep the others from being so.
@@ -74,18 +97,29 @@ impl DeliveryQueue<'_> {
         }
     }
 
-    /// From here on the answer is this one, whatever happens.
-    fn secure(&self, receipt: &Receipt, response: &Response) -> Result<(), UndeliveredResponse> {
-        let journal = &self.recorder.journal;
-        if !journal.keeps() {
-            return Ok(());
-        }
-        let secure = || journal.store().secure(response.request, &response.files);
-        if let Err(error) = retry_while_full(receipt.request(), StoreError::may_pass, secure) {
+    /// Has a response recorded, which comes back then. From there on the answer is this one, whatever happens.
+    fn record(&self, recorded: AnsweredRequest, content: Vec<u8>, again: AnswerSender) {
+        let receipt = recorded.receipt.clone();
+        let entry = JournalEntry::Responded { response: recorded.response.clone() };
+        let kept = content.clone();
+        self.recorder.journal.append_then(&receipt, &entry, content, move |result| {
+            let turn = match result {
+                Ok(()) => AnswerTurn::Recorded,
+                Err(_) => AnswerTurn::Unrecorded { content: kept },
+            };
+            // The delivery threads end only when there is nobody to send anything.
+            again.send([AnsweredRequest { turn, ..recorded }]);
+        });
+    }
+
+    /// Makes the files of a response safe: small ones as the content of its record, which is given, the
+    /// others where they are.
+    fn secure(&self, receipt: &Receipt, response: &Response) -> Result<Vec<u8>, UndeliveredResponse> {
+        let secure = || small_files::secure(self.recorder.store(), response.request, &response.files);
+        retry_while_full(receipt.request(), StoreError::may_pass, secure).map_err(|error| {
             let (error, request): (&dyn Error, _) = (&error, &receipt.request().name);
             tracing::error!(error, request, "the response is not safe; it is made again at the next start");
-            return Err(UndeliveredResponse);
-        }
-        self.recorder.record(receipt, &JournalEntry::Responded { response: response.clone() })
+            UndeliveredResponse
+        })
     }
 }

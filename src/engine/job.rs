@@ -39,6 +39,8 @@ pub struct RunEnvironment {
     pub store: Arc<Store>,
     pub memories: Arc<RequestMemories>,
     pub observer: Arc<dyn EventObserver>,
+    /// Whether another process may deliver what this one makes.
+    pub is_shared: bool,
 }
 
 /// A run of a step.
@@ -157,7 +159,10 @@ impl RunEnvironment {
 
     fn keep_file(&self, request: &Request, file: &ResponseFile) -> Result<Artifact, StoreError> {
         let artifact = file.artifact();
-        let put = || self.store.put(request.id, artifact.digest, &file.bytes);
+        let put = || match self.is_shared {
+            true => self.store.put(request.id, artifact.digest, &file.bytes),
+            false => self.store.hold(request.id, artifact.digest, &file.bytes),
+        };
         retry_while_full(request, StoreError::may_pass, put)?;
         Ok(artifact)
     }

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use crate::dataflow::DataflowNode;
 use crate::dataflow::response::files_at;
-use crate::journal::{Journal, JournalEntry, OutputRecord, RequestHistory, RunRecord, ValuePlace};
+use crate::journal::{
+    Journal, JournalEntry, OutputRecord, RequestHistory, RunRecord, ValuePlace, small_files,
+};
 use crate::step::{
     Artifact, Digest, Fault, FaultKind, Outcome, Payload, Request, ResponseFile, ResponseFiles, StepInputs,
     StepOutputs,
@@ -54,6 +56,9 @@ pub struct RecordedRun<'a> {
 /// A value of at most so many bytes lies in the journal, a larger one in the store.
 const BYTES_HERE_MAX: usize = 8 << 10;
 
+/// The name under which the record of a failed run has all that was said about its fault.
+const LOG: &str = "stderr";
+
 impl RequestMemories {
     pub fn new(journal: Arc<Journal>, store: Arc<Store>) -> RequestMemories {
         RequestMemories {
@@ -63,6 +68,10 @@ impl RequestMemories {
             under_way: Mutex::default(),
             changed: Condvar::new(),
         }
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
     }
 
     /// Begins to remember a request, with what is known from before.
@@ -129,7 +138,7 @@ impl RequestMemories {
         let mut content = Vec::new();
         let (outcome, outputs) = match result {
             Ok(outputs) => (Outcome::Done, self.keep(run, outputs, &mut content)?),
-            Err(fault) => (Outcome::Failed(fault.clone()), Vec::new()),
+            Err(fault) => (Outcome::Failed(fault.clone()), self.keep_log(run.request, fault)?),
         };
         let inputs = run.inputs.digests().into_iter().map(|(name, digest)| (name.to_owned(), digest));
         let record = RunRecord {
@@ -158,10 +167,13 @@ impl RequestMemories {
                 _ if recomputed => ValuePlace::No,
                 ResponseFiles::TYPE => {
                     let files = files_at(value);
-                    // Those of the response are in the store already, and putting them again is dear.
-                    let unkept = files.iter().filter(|file| !self.has(run.request, file));
-                    for file in unkept {
-                        self.store.put_work(run.request.id, file.digest(), &file.bytes)?;
+                    for file in files {
+                        if small_files::fits(file.bytes.len() as u64, content) {
+                            content.extend_from_slice(&file.bytes);
+                        } else if !self.store.has_on_disk(run.request.id, file.digest()) {
+                            // Those of the response are there, and putting them again is dear.
+                            self.store.put_work(run.request.id, file.digest(), &file.bytes)?;
+                        }
                     }
                     ValuePlace::Files { artifacts: files.iter().map(ResponseFile::artifact).collect() }
                 }
@@ -170,6 +182,14 @@ impl RequestMemories {
             Ok(OutputRecord { name: name.to_owned(), digest: value.digest(), kept })
         };
         outputs.iter().map(record).collect()
+    }
+
+    /// Keeps all that was said about a fault, as long as the request is remembered.
+    fn keep_log(&self, request: &Request, fault: &Fault) -> Result<Vec<OutputRecord>, StoreError> {
+        let Some(log) = &fault.log.0 else { return Ok(Vec::new()) };
+        let digest = Digest::of(log);
+        self.store.put(request.id, digest, log)?;
+        Ok(vec![OutputRecord { name: LOG.to_owned(), digest, kept: ValuePlace::Stored { form: digest } }])
     }
 
     fn keep_bytes(
@@ -185,10 +205,6 @@ impl RequestMemories {
         let form = Digest::of(&bytes);
         self.store.put_work(request.id, form, &bytes)?;
         Ok(ValuePlace::Stored { form })
-    }
-
-    fn has(&self, request: &Request, file: &ResponseFile) -> bool {
-        self.store.path(request.id, &file.artifact()).exists()
     }
 
     fn outputs(
@@ -209,7 +225,7 @@ impl RequestMemories {
                 ValuePlace::Here { bytes } => content.split_off(..*bytes)?.to_vec(),
                 ValuePlace::Stored { form } => self.store.get(run.request.id, *form)?,
                 ValuePlace::Files { artifacts } => {
-                    outputs = outputs.with(declared.name, self.files(run.request, artifacts)?);
+                    outputs = outputs.with(declared.name, self.files(run.request, artifacts, &mut content)?);
                     continue;
                 }
             };
@@ -218,9 +234,16 @@ impl RequestMemories {
         Some(outputs)
     }
 
-    fn files(&self, request: &Request, artifacts: &[Artifact]) -> Option<ResponseFiles> {
+    fn files(&self, request: &Request, artifacts: &[Artifact], content: &mut &[u8]) -> Option<ResponseFiles> {
+        let here: HashMap<Digest, &[u8]> = small_files::take(artifacts, content)
+            .into_iter()
+            .map(|(artifact, bytes)| (artifact.digest, bytes))
+            .collect();
         let file = |artifact: &Artifact| {
-            let bytes = self.store.get(request.id, artifact.digest)?;
+            let bytes = match here.get(&artifact.digest) {
+                Some(bytes) => bytes.to_vec(),
+                None => self.store.get(request.id, artifact.digest)?,
+            };
             Some(ResponseFile::new(&artifact.name, artifact.media_type.clone(), bytes))
         };
         artifacts.iter().map(file).collect::<Option<Vec<ResponseFile>>>().map(ResponseFiles)

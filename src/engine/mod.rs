@@ -130,7 +130,7 @@ pub fn run<T>(
     let dataflows = Arc::new(dataflows.into());
     let memories = Arc::new(RequestMemories::new(Arc::clone(&journal), Arc::clone(journal.store())));
     let recorder = ResponseRecorder { journal, observer };
-    let shared = share(&dataflows, &memories, &recorder, settings.memory)?;
+    let shared = share(&dataflows, &memories, &recorder, &settings)?;
     let answers = Arc::<AnswerQueue>::default();
     let versions: Vec<Digest> = dataflows.iter().map(|dataflow| dataflow.digest()).collect();
     let (queue, messages) =
@@ -157,12 +157,12 @@ fn share(
     dataflows: &DataflowSet,
     memories: &Arc<RequestMemories>,
     recorder: &ResponseRecorder,
-    memory: u64,
+    settings: &EngineSettings,
 ) -> Result<Arc<[Arc<ProcessShared>]>, EngineError> {
     let classes = dataflows.iter().flat_map(|one| one.nodes.iter().map(runs_max).chain([usize::MAX]));
     let pool = Arc::new(ThreadPool::new(classes, STEP_THREADS_MAX));
     let timer = Arc::new(TimerThread::start().map_err(|error| EngineError(error.to_string()))?);
-    let budget = MemoryBudget::new(memory);
+    let budget = MemoryBudget::new(settings.memory);
     let mut class_first = 0;
     let share = |dataflow: &Arc<Dataflow>| {
         let work = RunEnvironment {
@@ -170,6 +170,7 @@ fn share(
             store: Arc::clone(recorder.store()),
             memories: Arc::clone(memories),
             observer: Arc::clone(&recorder.observer),
+            is_shared: settings.mesh.is_some(),
         };
         let (pool, timer, work) = (Arc::clone(&pool), Arc::clone(&timer), Arc::new(work));
         let shared = ProcessShared { work, budget: budget.clone(), pool, class_first, timer };
@@ -215,7 +216,8 @@ fn start(
         if channels.is_some() {
             first.get_or_init(std::thread::current);
         }
-        worker::work(worker, lanes.get(), &shared, channels);
+        // One more of each dataflow, for requests that have only their end to be told.
+        worker::work(worker, lanes.get() + 1, &shared, channels);
     });
     guards.map_err(EngineError)
 }

@@ -103,6 +103,9 @@ impl PendingDelivery {
 impl Drop for PendingDelivery {
     fn drop(&mut self) {
         self.close(Err(UndeliveredResponse));
+        if self.kind == ResponseKind::Last {
+            self.store().end_holding(self.request().id);
+        }
     }
 }
 
@@ -121,14 +124,20 @@ impl ResponseRecorder {
             tracing::warn!(%error, "values of an answered request stay behind");
         }
         let entry = if delivered.is_ok() { JournalEntry::Answered } else { JournalEntry::Undelivered };
-        // What cannot be recorded has been told, and is delivered once more after the next start.
-        let _ = self.record(receipt, &entry);
+        // A process that ends before it is recorded leaves a response that is delivered once more.
+        self.journal.append_surely(receipt, entry);
     }
 
-    pub fn record(&self, receipt: &Receipt, entry: &JournalEntry) -> Result<(), UndeliveredResponse> {
+    pub fn record(
+        &self,
+        receipt: &Receipt,
+        entry: &JournalEntry,
+        content: &[u8],
+    ) -> Result<(), UndeliveredResponse> {
         let request = receipt.request();
         let is_full = |error: &JournalError| matches!(error, JournalError::Full);
-        retry_while_full(request, is_full, || self.journal.append(receipt, entry.clone())).map_err(|error| {
+        let append = || self.journal.append_with(receipt, entry, content.to_vec());
+        retry_while_full(request, is_full, append).map_err(|error| {
             let (error, request): (&dyn std::error::Error, _) = (&error, &request.name);
             tracing::error!(
                 error,

@@ -140,6 +140,7 @@ impl RequestQueue {
     /// Hands a request over of which there is a history: what is finished is not done again.
     pub fn resume(&self, submission: RequestSubmission, history: Option<&RequestHistory>) {
         let (dataflow, submission) = self.placed(submission);
+        self.memories.store().begin_holding(submission.receipt.request().id);
         if let Some(number) = submission.receipt.number() {
             let version = submission.version.unwrap_or(self.dataflows.first().digest());
             let memory = MemoryKey { request: submission.receipt.request().id, version };
@@ -164,6 +165,7 @@ impl RequestQueue {
     /// Hands over a response that was made before, to be delivered.
     pub fn deliver(&self, receipt: Receipt, response: Response) {
         receipt.number().into_iter().for_each(|number| self.memories.enter(number));
+        self.memories.store().begin_holding(receipt.request().id);
         let dataflow = self.dataflows.position(response.version).unwrap_or(0);
         self.slots[dataflow].enter();
         // The delivery threads run until the queue is closed.

@@ -55,8 +55,8 @@ struct Lane {
 
 #[derive(Default)]
 struct DataflowQueue {
-    /// Lanes, used in turn, so that none of them is served better. While fewer requests are in work
-    /// than may be, there is one.
+    /// Lanes, used in turn, so that none of them is served better. There is one more than requests may be in
+    /// work, for those that have ended before they began.
     idle: VecDeque<usize>,
     waiting: VecDeque<PendingRequest>,
 }
@@ -67,11 +67,10 @@ struct PendingRequest {
     number: u64,
     dataflow: usize,
     receipt: Receipt,
+    /// Why it is not to be begun; it does not change once it has a lane.
     refused: Option<Fault>,
     /// The time at which it took its lane; of no meaning before.
     began: u64,
-    /// Cancelled while it waits for a lane.
-    cancelled: bool,
     /// The time between its being accepted and its deadline; the alarm is for that.
     deadline: Option<(Duration, TimerAlarm)>,
     supersedes: Option<Digest>,
@@ -83,6 +82,11 @@ impl PendingRequest {
     fn request(&self) -> &Arc<Request> {
         self.receipt.request()
     }
+
+    /// Whether there is only its end to be told.
+    fn is_ended(&self) -> bool {
+        self.refused.is_some()
+    }
 }
 
 impl<'a> RequestScheduler<'a> {
@@ -92,7 +96,7 @@ impl<'a> RequestScheduler<'a> {
         done: LaneResponses,
         shared: &'a [Arc<ProcessShared>],
     ) -> Self {
-        let in_work_max = inputs.len() / shared.len();
+        let in_work_max = inputs.len() / shared.len() - 1;
         let mut queues: Vec<DataflowQueue> = shared.iter().map(|_| DataflowQueue::default()).collect();
         inputs.iter().enumerate().for_each(|(lane, (dataflow, _))| queues[*dataflow].idle.push_back(lane));
         let lanes = inputs.into_iter().map(|(dataflow, input)| Lane { input, dataflow, current: None });
@@ -105,7 +109,7 @@ impl<'a> RequestScheduler<'a> {
         loop {
             more &= self.hear();
             self.admit();
-            if !more && self.in_work == 0 {
+            if !more && self.lanes.iter().all(|lane| lane.current.is_none()) {
                 return;
             }
             // Whoever has something to say wakes this thread after it has put it into the channel.
@@ -152,7 +156,6 @@ impl<'a> RequestScheduler<'a> {
             receipt,
             refused,
             began: 0,
-            cancelled: false,
             deadline,
             supersedes,
             earlier: None,
@@ -160,42 +163,54 @@ impl<'a> RequestScheduler<'a> {
     }
 
     fn admit(&mut self) {
-        while self.in_work < self.in_work_max
-            && let Some((index, mut pending)) = self.next()
-        {
-            self.in_work += 1;
+        while let Some((index, mut pending)) = self.next() {
+            self.in_work += usize::from(!pending.is_ended());
             let Lane { input, dataflow, current } = &mut self.lanes[index];
             let work = &self.shared[*dataflow].work;
             tell(&*work.observer, &EngineEvent::Accepted { request: pending.request() });
             work.memories.began(work.memory_key(pending.request()));
             pending.began = *input.time();
-            let (request, refused) = (Arc::clone(pending.request()), pending.refused.take());
+            let (request, refused) = (Arc::clone(pending.request()), pending.refused.clone());
             order(input, LaneOrder::Begin(EpochBegin { request, refused }));
-            if pending.cancelled {
-                order(input, LaneOrder::Cancel);
-            }
             *current = Some(pending);
         }
     }
 
-    /// The next request that waits, with a lane for it; the dataflows have their turns.
+    /// The next request that waits, with a lane for it: at once if there is only its end to be told; else as
+    /// long as not too many are in work, and the dataflows have their turns.
     fn next(&mut self) -> Option<(usize, PendingRequest)> {
-        let count = self.queues.len();
-        let mut turns = (0..count).map(|after| (self.turn + after) % count);
-        let dataflow = turns.find(|dataflow| !self.queues[*dataflow].waiting.is_empty())?;
-        self.turn = dataflow + 1;
-        let queue = &mut self.queues[dataflow];
-        let lane = queue.idle.pop_front().expect("a dataflow has as many lanes as may be in work");
-        queue.waiting.pop_front().map(|pending| (lane, pending))
+        self.next_ended().or_else(|| self.next_to_work())
     }
 
-    /// A request that waits goes first: it takes no time.
+    fn next_ended(&mut self) -> Option<(usize, PendingRequest)> {
+        self.queues.iter_mut().find_map(|DataflowQueue { idle, waiting }| {
+            let place = waiting.iter().position(PendingRequest::is_ended)?;
+            let lane = idle.pop_front()?;
+            waiting.remove(place).map(|pending| (lane, pending))
+        })
+    }
+
+    fn next_to_work(&mut self) -> Option<(usize, PendingRequest)> {
+        if self.in_work >= self.in_work_max {
+            return None;
+        }
+        let count = self.queues.len();
+        let mut turns = (0..count).map(|after| (self.turn + after) % count);
+        let is_ready = |queue: &DataflowQueue| queue.waiting.iter().any(|pending| !pending.is_ended());
+        let dataflow = turns.find(|dataflow| is_ready(&self.queues[*dataflow]))?;
+        self.turn = dataflow + 1;
+        let queue = &mut self.queues[dataflow];
+        // Ended ones may have all of its lanes for a moment.
+        let place = queue.waiting.iter().position(|pending| !pending.is_ended())?;
+        let lane = queue.idle.pop_front()?;
+        queue.waiting.remove(place).map(|pending| (lane, pending))
+    }
+
+    /// A request that waits is not begun, and gets its error response at once.
     fn cancel(&mut self, request: Digest) {
-        for DataflowQueue { waiting, .. } in &mut self.queues {
-            let (mut cancelled, others): (VecDeque<_>, VecDeque<_>) =
-                waiting.drain(..).partition(|pending| pending.request().id == request);
-            cancelled.iter_mut().for_each(|pending| pending.cancelled = true);
-            *waiting = cancelled.into_iter().chain(others).collect();
+        let waiting = self.queues.iter_mut().flat_map(|queue| &mut queue.waiting);
+        for pending in waiting.filter(|pending| pending.request().id == request) {
+            pending.refused.get_or_insert_with(Fault::cancelled);
         }
         for Lane { input, current, .. } in &mut self.lanes {
             if current.as_ref().is_some_and(|pending| pending.request().id == request) {
@@ -272,9 +287,9 @@ impl<'a> RequestScheduler<'a> {
     fn let_out(&mut self, lane: usize, mut response: Response) -> AnsweredRequest {
         let pending = self.lanes[lane].current.take().expect("a lane answers what it was given");
         self.queues[pending.dataflow].idle.push_back(lane);
-        self.in_work -= 1;
+        self.in_work -= usize::from(!pending.is_ended());
         response.supersedes = pending.supersedes;
-        let turn = AnswerTurn::Final { earlier: pending.earlier };
+        let turn = AnswerTurn::Final { earlier: pending.earlier, again: self.channels.answers.clone() };
         let PendingRequest { dataflow, receipt, .. } = pending;
         AnsweredRequest { dataflow, receipt, response, turn }
     }

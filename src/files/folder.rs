@@ -15,7 +15,7 @@ use crate::admission::{
 };
 use crate::dataflow::Response;
 use crate::step::{Artifact, Request};
-use crate::store::Store;
+use crate::store::{SMALL_FILE_BYTES_MAX, Store};
 
 /// A folder that gets a folder for each response: a [`Destination`] on this machine.
 pub struct ResponseFolder {
@@ -153,16 +153,17 @@ fn write_all(draft: &Path, response: &Response, store: &Store) -> Result<(), Res
     sync_all(draft)
 }
 
-/// The files' bytes were synced in the store; `response.json` and the folders are new.
+/// The bytes of large files were synced in the store; small ones, `response.json` and the folders were not.
 fn sync_all(draft: &Path) -> Result<(), ResponseFolderError> {
     let mut folders = vec![draft.to_owned()];
     while let Some(folder) = folders.pop() {
         let inside = fs::read_dir(&folder).map_err(failed(&folder))?;
         for entry in inside {
             let path = entry.map_err(failed(&folder))?.path();
-            if path.is_dir() {
+            let about = fs::symlink_metadata(&path).map_err(failed(&path))?;
+            if about.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|ending| ending == "json") {
+            } else if about.len() <= SMALL_FILE_BYTES_MAX || path.ends_with("response.json") {
                 sync(&path)?;
             }
         }

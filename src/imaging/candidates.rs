@@ -11,8 +11,6 @@ use super::InstanceHeader;
 use super::preview::have_same_pixels;
 use super::slices::{AxialSlice, SAME_PLACE_MM};
 
-const CT_IMAGE_STORAGE: &str = "1.2.840.10008.5.1.4.1.1.2";
-
 /// Slices of one kind in order along their normal, and how they came to be this set.
 pub struct Candidate<'a> {
     pub slices: Vec<AxialSlice<'a>>,
@@ -73,7 +71,7 @@ pub fn candidates<'a>(headers: &[&'a InstanceHeader], slices_least: usize) -> Ca
 
 /// The slice of an instance, or why it cannot be part of a volume of CT numbers.
 fn usable(header: &InstanceHeader) -> Result<AxialSlice<'_>, String> {
-    let reason = if header.sop_class_uid != CT_IMAGE_STORAGE {
+    let reason = if !header.is_ct_image() {
         "not a CT image"
     } else if header.image_type.iter().any(|value| value == "LOCALIZER") {
         "a localizer"
@@ -147,16 +145,7 @@ const NEIGHBOUR_SHARE_MOST: f64 = 0.5;
 /// Tells slices at one place apart, if an attribute does.
 fn phases<'a>(mut slices: Vec<AxialSlice<'a>>, label: &str) -> Vec<Candidate<'a>> {
     slices.sort_by(AxialSlice::order);
-    let whole = slices.len();
-    slices.dedup_by(|one, other| {
-        one.header.sop_instance_uid == other.header.sop_instance_uid && one.is_at_place_of(other)
-    });
     let mut remarks = Vec::new();
-    match whole - slices.len() {
-        0 => {}
-        1 => remarks.push(format!("1 instance of {label} came more than once")),
-        twice => remarks.push(format!("{twice} instances of {label} came more than once")),
-    }
     let doubles = slices.windows(2).filter(|pair| pair[0].is_at_place_of(&pair[1])).count();
     if doubles == 0 {
         return vec![Candidate { slices, label: label.to_owned(), remarks }];

@@ -1,9 +1,9 @@
 //! The data elements of a DICOM file (PS3.10; PS3.5 section 7) up to its pixels, without copying.
 //!
-//! No declared length is believed: a value is a slice of the bytes that are there, sequences are
+//! No declared length is trusted: a value is a slice of the bytes that are there, sequences are
 //! stepped over, and reading stops at the first element that does not fit. So a forged file costs no
-//! more than its own size. Nested data sets are read only when they are asked for. A file without the `DICM`
-//! mark is not taken for DICOM; one that lacks its transfer syntax is read as its first element looks.
+//! more than its own size. Nested data sets are read only when they are asked for. A data set whose transfer
+//! syntax is not declared, or wrongly, is read as its first element looks.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -13,9 +13,7 @@ use dicom_core::{Tag, VR};
 use dicom_dictionary_std::{StandardDataDictionary, tags};
 
 pub use crate::dicom_file::encoding::is_native;
-use crate::dicom_file::encoding::{
-    DEFLATED, EXPLICIT_LITTLE_ENDIAN, Encoding, IMPLICIT_LITTLE_ENDIAN, UNDEFINED,
-};
+use crate::dicom_file::encoding::{DEFLATED, Encoding, UNDEFINED};
 use crate::dicom_file::inflate::inflating;
 use crate::dicom_file::part10::FileMeta;
 pub use crate::dicom_file::reader::ElementDamage;
@@ -48,14 +46,11 @@ pub struct NotDicom;
 
 impl<'a> Part10File<'a> {
     /// # Errors
-    /// If the bytes lack the mark `DICM` after 128 bytes.
+    /// If the bytes do not begin as a DICOM file does.
     pub fn open(bytes: &'a [u8]) -> Result<Part10File<'a>, NotDicom> {
         let FileMeta { head, data_set_begins, damage } = FileMeta::read(bytes).ok_or(NotDicom)?;
         let data = &bytes[data_set_begins..];
-        let transfer_syntax_uid = match head.transfer_syntax_uid.trim_start() {
-            "" => guess(data).to_owned(),
-            uid => uid.to_owned(),
-        };
+        let transfer_syntax_uid = head.transfer_syntax_uid;
         let encoding = Encoding::of(&transfer_syntax_uid);
         let data = if transfer_syntax_uid == DEFLATED { inflated(data) } else { Cow::Borrowed(data) };
         Ok(Part10File { transfer_syntax_uid, encoding, data, damage })
@@ -187,12 +182,6 @@ fn pixels<'a>(reader: &mut ElementReader<'a>) -> Option<PixelData<'a>> {
     let bytes = &rest[..declared.min(rest.len())];
     let big_endian = reader.encoding().big_endian;
     Some(PixelData::Native(NativePixels { declared, bytes, words: head.has_words(), big_endian }))
-}
-
-fn guess(data: &[u8]) -> &'static str {
-    let vr = data.get(4..6).unwrap_or_default();
-    let explicit = vr.len() == 2 && vr.iter().all(u8::is_ascii_uppercase);
-    if explicit { EXPLICIT_LITTLE_ENDIAN } else { IMPLICIT_LITTLE_ENDIAN }
 }
 
 fn inflated(data: &[u8]) -> Cow<'_, [u8]> {

@@ -4,14 +4,18 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use dicom_dictionary_std::tags;
+use dicom_dictionary_std::{tags, uids};
 
 use serde::{Deserialize, Serialize};
 
+use crate::dicom_file::content::is_image;
 use crate::step::{Digest, Fault, PathOf, Payload};
 
 use super::StudyAttributes;
 use super::elements::{HeaderElements, Part10File};
+use super::frames::{FrameAttributes, is_enhanced_ct};
+use super::objects::is_own_result;
+use super::rescale::{PixelUnits, rescale};
 
 /// Bytes that most headers fit in; some scanners' private elements take more.
 const FIRST_BYTES: u64 = 16 << 10;
@@ -74,53 +78,15 @@ pub struct InstanceHeader {
     /// Temporal Position Identifier (0020,0100).
     #[serde(default)]
     pub temporal_position: Option<i32>,
-}
-
-/// The meaning of an instance's rescaled pixel values (PS3.3 C.11.1.1.2).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PixelUnits {
-    /// Rescale Type is `HU` or absent, which means the same for CT.
-    #[default]
-    Hounsfield,
-    /// Rescale Slope or Rescale Intercept is absent.
-    NotRescaled,
-    /// Rescale Slope or Rescale Intercept holds this text, which is no usable number.
-    Unreadable(String),
-    /// Another Rescale Type, for example `Z_EFF` or `US` (unspecified).
-    Other(String),
-}
-
-impl PixelUnits {
-    /// Why the values cannot be taken for Hounsfield units, as a fragment; `None` if they can.
-    pub fn obstacle(&self) -> Option<String> {
-        match self {
-            PixelUnits::Hounsfield => None,
-            PixelUnits::NotRescaled => Some("without Rescale Slope and Intercept".to_owned()),
-            PixelUnits::Unreadable(text) => Some(format!("with the unusable rescale value {text:?}")),
-            PixelUnits::Other(kind) => Some(format!("with Rescale Type {kind:?}, not HU")),
-        }
-    }
-}
-
-/// Slope, intercept and their units. A value that is absent or cannot be read never becomes 0.
-fn rescale(elements: &HeaderElements) -> (f64, f64, PixelUnits) {
-    let value = |tag| (elements.decimal(tag), elements.text(tag));
-    let (slope, slope_text) = value(tags::RESCALE_SLOPE);
-    let (intercept, intercept_text) = value(tags::RESCALE_INTERCEPT);
-    let (Some(slope), Some(intercept)) = (slope.filter(|slope| *slope != 0.0), intercept) else {
-        let unreadable = if intercept.is_some() { slope_text } else { intercept_text };
-        let units = match unreadable.as_str() {
-            "" => PixelUnits::NotRescaled,
-            _ => PixelUnits::Unreadable(unreadable),
-        };
-        return (1.0, 0.0, units);
-    };
-    let units = match elements.text(tags::RESCALE_TYPE).as_str() {
-        "" | "HU" => PixelUnits::Hounsfield,
-        other => PixelUnits::Other(other.to_owned()),
-    };
-    (slope, intercept, units)
+    /// The index of the frame that this slice is, from 0, where an enhanced object holds several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frame: Option<usize>,
+    /// The frames of an enhanced object: see [`InstanceHeader::slices`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub frame_attributes: Vec<FrameAttributes>,
+    /// The instance is a result that flow has made.
+    #[serde(skip)]
+    pub is_own_result: bool,
 }
 
 impl InstanceHeader {
@@ -147,11 +113,13 @@ impl InstanceHeader {
 
     fn of(name: &str, path: &Path, transfer_syntax_uid: &str, elements: &HeaderElements) -> InstanceHeader {
         let (slope, intercept, units) = rescale(elements);
+        let sop_class_uid = elements.text(tags::SOP_CLASS_UID);
+        let is_enhanced = is_enhanced_ct(&sop_class_uid);
         InstanceHeader {
             name: name.to_owned(),
             path: path.to_owned(),
             item: None,
-            sop_class_uid: elements.text(tags::SOP_CLASS_UID),
+            sop_class_uid,
             sop_instance_uid: elements.text(tags::SOP_INSTANCE_UID),
             series_instance_uid: elements.text(tags::SERIES_INSTANCE_UID),
             series_number: elements.integer(tags::SERIES_NUMBER),
@@ -182,7 +150,14 @@ impl InstanceHeader {
             acquisition_number: elements.integer(tags::ACQUISITION_NUMBER),
             acquisition_time: elements.text(tags::ACQUISITION_TIME),
             temporal_position: elements.integer(tags::TEMPORAL_POSITION_IDENTIFIER),
+            frame: None,
+            frame_attributes: if is_enhanced { FrameAttributes::read(elements) } else { Vec::new() },
+            is_own_result: is_own_result(elements),
         }
+    }
+
+    pub fn is_ct_image(&self) -> bool {
+        self.sop_class_uid == uids::CT_IMAGE_STORAGE || is_enhanced_ct(&self.sop_class_uid)
     }
 
     /// Bytes of the pixels when decoded; 0 for an object without pixels.
@@ -199,6 +174,43 @@ impl InstanceHeader {
         match self.series_description.as_str() {
             "" => format!("series {number}"),
             description => format!("series {number} ({description})"),
+        }
+    }
+}
+
+impl InstanceHeader {
+    /// The slices of an instance: itself, or each frame of an enhanced object under the object's UIDs.
+    pub fn slices(&self) -> Vec<InstanceHeader> {
+        if self.frame_attributes.is_empty() {
+            return vec![self.clone()];
+        }
+        let whole = InstanceHeader { frame_attributes: Vec::new(), frames: 1, ..self.clone() };
+        let frames = self.frame_attributes.iter().enumerate();
+        frames.map(|(index, frame)| whole.frame(index, frame)).collect()
+    }
+
+    fn frame(&self, index: usize, frame: &FrameAttributes) -> InstanceHeader {
+        let FrameAttributes { position, orientation, spacing, slice_thickness, slope, intercept, .. } =
+            *frame;
+        let or = |own: &str, whole: &str| if own.is_empty() { whole.to_owned() } else { own.to_owned() };
+        InstanceHeader {
+            name: format!("{}, frame {}", self.name, index + 1),
+            frame: Some(index),
+            position,
+            orientation,
+            spacing,
+            slice_thickness,
+            slope,
+            intercept,
+            units: frame.units.clone(),
+            kernel: or(&frame.kernel, &self.kernel),
+            image_type: match frame.frame_type.is_empty() {
+                true => self.image_type.clone(),
+                false => frame.frame_type.clone(),
+            },
+            acquisition_number: frame.acquisition_number.or(self.acquisition_number),
+            temporal_position: frame.temporal_position.or(self.temporal_position),
+            ..self.clone()
         }
     }
 }
@@ -238,7 +250,7 @@ pub fn read_instance(
     let file = Part10File::open(bytes).map_err(|_| HeaderError::NotDicom)?;
     let elements = file.elements();
     let study = study(&elements);
-    if let Some(damage) = &elements.damage {
+    if let Some(damage) = damage(&elements) {
         let fault = Fault::new(
             format!("the file {name} cannot be read: {damage}"),
             "Send this instance again from its source.",
@@ -246,6 +258,15 @@ pub fn read_instance(
         return Err(HeaderError::Damaged { fault, study: Box::new(study) });
     }
     Ok((InstanceHeader::of(name, path, &file.transfer_syntax_uid, &elements), study))
+}
+
+/// Why the elements are not all that there should be before the pixels.
+fn damage(elements: &HeaderElements) -> Option<String> {
+    let lacks_pixels = || elements.pixels.is_none() && is_image(&elements.text(tags::SOP_CLASS_UID));
+    match &elements.damage {
+        Some(damage) => Some(damage.to_string()),
+        None => lacks_pixels().then(|| "the file is cut off: it ends before its pixels".to_owned()),
+    }
 }
 
 fn study(elements: &HeaderElements) -> StudyAttributes {

@@ -39,15 +39,16 @@ pub fn decode_slice(header: &InstanceHeader, bytes: &[u8], voxels: &mut [i16]) -
             scale.fill(&samples.map_err(|error| fault(&error))?, ByteOrder::Little, voxels);
         }
         PixelData::Native(native) => {
-            check_native(header, native, voxels.len()).map_err(|error| fault(&error))?;
+            let samples = uncompressed(header, &file.transfer_syntax_uid, native, voxels.len())
+                .map_err(|error| fault(&error))?;
             let order = if native.big_endian { ByteOrder::Big } else { ByteOrder::Little };
-            scale.fill(native.bytes, order, voxels);
+            scale.fill(samples, order, voxels);
         }
     }
     Ok(())
 }
 
-/// The samples of the only frame, little endian.
+/// The samples of the only frame, or of the header's frame, little endian.
 fn compressed(
     header: &InstanceHeader,
     syntax: &str,
@@ -56,25 +57,30 @@ fn compressed(
 ) -> Result<Vec<u8>, DecodeError> {
     let layout = PixelLayout::read(syntax, elements)?;
     let [asked, found] = [
-        (header.rows.into(), header.columns.into(), u32::from(header.bits_allocated), 1, 1),
-        (layout.rows, layout.columns, layout.bits_allocated, layout.samples_per_pixel, layout.frames),
+        (header.rows.into(), header.columns.into(), u32::from(header.bits_allocated), 1),
+        (layout.rows, layout.columns, layout.bits_allocated, layout.samples_per_pixel),
     ];
-    if asked != found {
+    let has_frame = header.frame.map_or(layout.frames == 1, |frame| frame < layout.frames);
+    if asked != found || !has_frame {
         return Err(DecodeError::damaged("the file is another than its header"));
     }
-    codecs::decode(&layout, elements, items)
+    codecs::decode_frame(&layout, elements, items, header.frame.unwrap_or(0))
 }
 
-fn check_native(header: &InstanceHeader, native: NativePixels, pixels: usize) -> Result<(), DecodeError> {
-    let syntax = header.transfer_syntax_uid.as_str();
+fn uncompressed<'a>(
+    header: &InstanceHeader,
+    syntax: &str,
+    native: NativePixels<'a>,
+    pixels: usize,
+) -> Result<&'a [u8], DecodeError> {
     if !is_native(syntax) {
         return Err(DecodeError::not_encapsulated(syntax));
     }
-    let needed = pixels * usize::from(header.bits_allocated / 8);
-    if native.bytes.len() >= needed {
-        return Ok(());
-    }
-    Err(DecodeError::CutOff { needed, declared: native.declared, present: native.bytes.len() })
+    let frame_bytes = pixels * usize::from(header.bits_allocated / 8);
+    let start = header.frame.unwrap_or(0).saturating_mul(frame_bytes);
+    let needed = start.saturating_add(frame_bytes);
+    let cut_off = DecodeError::CutOff { needed, declared: native.declared, present: native.bytes.len() };
+    native.bytes.get(start..needed).ok_or(cut_off)
 }
 
 fn fault(error: &DecodeError) -> Fault {
@@ -293,7 +299,7 @@ mod tests {
         assert_eq!(refused(&header, &none).reason, "the file has no pixel data");
         let lossy =
             InstanceHeader { transfer_syntax_uid: uids::JPEG_EXTENDED12_BIT.to_owned(), ..sample::header(0) };
-        let fault = refused(&lossy, &whole);
+        let fault = refused(&header, &sample::slice_file(&lossy, &[0; 24]));
         assert!(
             fault.reason.contains("not encapsulated") && fault.reason.contains("JPEG Extended"),
             "{fault}"

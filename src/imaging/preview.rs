@@ -1,11 +1,13 @@
 //! Coarse looks at the pixels of a set of slices: how much lung it shows, and whether two slices are copies.
 
+use std::borrow::Cow;
 use std::fs;
 
 use rayon::prelude::*;
 
 use super::InstanceHeader;
 use super::pixels::decode_slice;
+use super::slice_files::SharedFiles;
 use super::slices::AxialSlice;
 
 /// So many slices, spread evenly, stand for all.
@@ -23,24 +25,29 @@ pub fn lung_ml(slices: &[AxialSlice]) -> f64 {
     let [Some(first), Some(last)] = [slices.first(), slices.last()] else { return 0.0 };
     let count = slices.len().min(SLICES_LOOKED_AT);
     let looked_at: Vec<&AxialSlice> = (0..count).map(|index| &slices[index * slices.len() / count]).collect();
-    let areas_mm2: f64 = looked_at.par_iter().map(|slice| lung_mm2(slice.header)).sum();
+    let Ok(files) = SharedFiles::read(looked_at.iter().map(|slice| slice.header)) else { return 0.0 };
+    let areas_mm2: f64 = looked_at.par_iter().map(|slice| lung_mm2(slice.header, &files)).sum();
     let length_mm = (last.along_mm - first.along_mm) * slices.len() as f64 / (slices.len().max(2) - 1) as f64;
     areas_mm2 / count as f64 * length_mm / 1000.0
 }
 
 /// Whether both slices decode to the same CT numbers.
 pub fn have_same_pixels(one: &InstanceHeader, other: &InstanceHeader) -> bool {
-    decoded(one).is_some_and(|voxels| decoded(other) == Some(voxels))
+    let Ok(files) = SharedFiles::read([one, other]) else { return false };
+    decoded(one, &files).is_some_and(|voxels| decoded(other, &files) == Some(voxels))
 }
 
-fn decoded(header: &InstanceHeader) -> Option<Vec<i16>> {
-    let bytes = fs::read(&header.path).ok()?;
+fn decoded(header: &InstanceHeader, files: &SharedFiles) -> Option<Vec<i16>> {
+    let bytes = match files.get(&header.path) {
+        Some(bytes) => Cow::Borrowed(bytes),
+        None => Cow::Owned(fs::read(&header.path).ok()?),
+    };
     let mut voxels = vec![0; usize::from(header.rows) * usize::from(header.columns)];
     decode_slice(header, &bytes, &mut voxels).ok().map(|()| voxels)
 }
 
-fn lung_mm2(header: &InstanceHeader) -> f64 {
-    let Some(voxels) = decoded(header) else { return 0.0 };
+fn lung_mm2(header: &InstanceHeader, files: &SharedFiles) -> f64 {
+    let Some(voxels) = decoded(header, files) else { return 0.0 };
     let [rows, columns] = [header.rows, header.columns].map(usize::from);
     let step = (columns / COLUMNS).max(1);
     let [height, width] = [rows, columns].map(|count| count.div_ceil(step));

@@ -6,7 +6,7 @@ use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
 
 use super::InstanceHeader;
-use super::header::PixelUnits;
+use super::rescale::PixelUnits;
 
 /// Slice `index` of an axial CT series of 4 × 3 pixels, 1 mm apart.
 pub fn header(index: usize) -> InstanceHeader {
@@ -45,6 +45,9 @@ pub fn header(index: usize) -> InstanceHeader {
         acquisition_number: Some(1),
         acquisition_time: "120000".to_owned(),
         temporal_position: None,
+        frame: None,
+        frame_attributes: Vec::new(),
+        is_own_result: false,
     }
 }
 

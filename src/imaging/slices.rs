@@ -71,7 +71,8 @@ impl<'a> AxialSlice<'a> {
         let (one, other) = (a.header, b.header);
         let along = a.along_mm.total_cmp(&b.along_mm);
         let number = one.instance_number.cmp(&other.instance_number);
-        along.then(number).then_with(|| one.sop_instance_uid.cmp(&other.sop_instance_uid))
+        let uid = || one.sop_instance_uid.cmp(&other.sop_instance_uid);
+        along.then(number).then_with(uid).then_with(|| one.frame.cmp(&other.frame))
     }
 }
 

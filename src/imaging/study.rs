@@ -21,6 +21,11 @@ pub struct StudyAttributes {
     pub patient_age: String,
 }
 
+/// What its source remarks about a request, for all that is said of its results.
+pub fn request_remarks(request: &Request) -> impl Iterator<Item = &str> {
+    request.attributes.get("remarks").into_iter().flat_map(AttributeValues::iter)
+}
+
 macro_rules! attributes {
     ($($field:ident),*) => {
         impl StudyAttributes {

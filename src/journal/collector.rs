@@ -8,15 +8,18 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
+use std::ops::AddAssign;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::Connection;
-
+use crate::step::Digest;
 use crate::store::Store;
 
-use super::row::{self, RequestRow, RequestState};
-use super::{DatabaseError, Journal, JournalError, log};
+use super::error::JournalError;
+use super::process_journal::Journal;
+use super::row::RequestRow;
+use super::transaction::LogTransaction;
+use super::{log, query};
 
 /// How long, and how much, is remembered of what is answered.
 #[derive(Clone, Copy, Debug)]
@@ -36,10 +39,17 @@ pub struct CollectedTotals {
     pub bytes: u64,
 }
 
+/// The most requests that are removed while acceptance waits.
+const TOGETHER_MAX: u32 = 256;
+
+/// The most rows that are read in one turn of the thread that writes.
+const ROWS_MAX: u32 = 10_000;
+
 impl Journal {
-    /// Removes answered requests that exceed the retention limits, the oldest first. Requests that an
-    /// operator keeps stay, and nothing is removed while a replay is under way. `release` is given the
-    /// claims that no other remembered request has; it must leave alone whatever it does not own.
+    /// Removes answered requests that exceed the retention limits, those first that changed longest ago.
+    /// Requests that an operator keeps stay, and nothing is removed while a replay is under way. `release`
+    /// is given the claims that no other remembered request has; it must leave alone whatever it does not
+    /// own.
     ///
     /// # Errors
     /// If the journal cannot be written, or files cannot be removed.
@@ -50,27 +60,86 @@ impl Journal {
     ) -> Result<CollectedTotals, JournalError> {
         let Some(state) = self.state() else { return Ok(CollectedTotals::default()) };
         let Some(_alone) = alone(state) else { return Ok(CollectedTotals::default()) };
-        let _held = self.hold();
-        let marked = self.within(move |connection| {
-            let due = due(&row::all(connection)?, retention, log::now_ms());
-            due.into_iter()
-                .map(|row| row.marked_removed(connection))
-                .collect::<Result<Vec<RequestRow>, DatabaseError>>()
-        })?;
-        let marked = marked.unwrap_or_default();
-        let rows = self.requests()?;
+        // Those that an earlier process, or an earlier collection, had begun to remove.
+        let begun = self.within(|transaction| query::removed(transaction.written()?))?;
         let mut collected = CollectedTotals::default();
-        for row in marked {
-            if let Err(error) = remove_files(&row, &rows, self.store(), release) {
-                // It is tried again the next time; nobody misses the request until then.
-                tracing::warn!(%error, request = row.name, "files of an old request cannot be removed");
-                continue;
+        let mut marked = begun.unwrap_or_default();
+        loop {
+            for some in marked.chunks(TOGETHER_MAX as usize) {
+                let _held = self.hold_alone();
+                collected += self.remove(some, release)?;
             }
-            collected.requests += 1;
-            collected.bytes += row.bytes;
-            self.within(move |connection| forget(connection, &row))?;
+            marked = self.mark(retention)?;
+            if marked.is_empty() {
+                return Ok(collected);
+            }
         }
-        Ok(collected)
+    }
+
+    /// Marks some of the requests whose time has come.
+    fn mark(&self, retention: RetentionLimits) -> Result<Vec<RequestRow>, JournalError> {
+        let _held = self.hold_alone();
+        let marked = self.within(move |transaction| {
+            let bytes = transaction.bytes()?;
+            let oldest = query::oldest_answered(transaction.written()?, TOGETHER_MAX)?;
+            let due = due(oldest, bytes, retention, log::now_ms());
+            due.iter().map(|row| transaction.mark_removed(row.number)).collect()
+        });
+        marked.map(Option::unwrap_or_default)
+    }
+
+    /// Removes marked requests: their files, then their records.
+    fn remove(&self, marked: &[RequestRow], release: Release) -> Result<CollectedTotals, JournalError> {
+        let claimed = self.claimed_by_others(marked)?;
+        let twins = self.twins(marked)?;
+        let mut removed = Vec::new();
+        for row in marked {
+            match remove_files(row, &claimed, twins.contains(&row.id), self.store(), release) {
+                Ok(()) => removed.push(row.clone()),
+                // It is tried again the next time; nobody misses the request until then.
+                Err(error) => {
+                    tracing::warn!(%error, request = row.name, "files of an old request cannot be removed");
+                }
+            }
+        }
+        let (requests, bytes) = (removed.len(), removed.iter().map(|row| row.bytes).sum());
+        self.within(move |transaction| removed.iter().try_for_each(|row| transaction.forget(row)))?;
+        Ok(CollectedTotals { requests, bytes })
+    }
+
+    /// Items of these requests that another one has, too, which goes through another dataflow.
+    fn twins(&self, marked: &[RequestRow]) -> Result<BTreeSet<Digest>, JournalError> {
+        let ids: Vec<Digest> = marked.iter().map(|row| row.id).collect();
+        let twins = self.within(move |transaction| {
+            let connection = transaction.written()?;
+            let twin = |id: Digest| query::is_remembered(connection, id).map(|is| is.then_some(id));
+            ids.into_iter().filter_map(|id| twin(id).transpose()).collect()
+        });
+        twins.map(Option::unwrap_or_default)
+    }
+
+    /// Claims of these requests that another one has, too. Where there are no claims, nothing is read.
+    fn claimed_by_others(&self, marked: &[RequestRow]) -> Result<BTreeSet<String>, JournalError> {
+        let claims: BTreeSet<&String> = marked.iter().flat_map(|row| &row.claims).collect();
+        let mut claimed = BTreeSet::new();
+        let mut last = (!claims.is_empty()).then_some(0);
+        while let Some(after) = last {
+            let read = move |transaction: &mut LogTransaction| {
+                query::claiming(transaction.written()?, after, ROWS_MAX)
+            };
+            let rows = self.within(read)?.unwrap_or_default();
+            last = rows.last().map(|row| row.number);
+            claimed
+                .extend(rows.into_iter().flat_map(|row| row.claims).filter(|claim| claims.contains(claim)));
+        }
+        Ok(claimed)
+    }
+}
+
+impl AddAssign for CollectedTotals {
+    fn add_assign(&mut self, other: CollectedTotals) {
+        self.requests += other.requests;
+        self.bytes += other.bytes;
     }
 }
 
@@ -93,52 +162,40 @@ fn lock_file(state: &Path) -> io::Result<File> {
     File::options().write(true).create(true).truncate(false).open(state.join("replay.lock"))
 }
 
-/// The requests whose time has come, and those that an earlier process had begun to remove.
-fn due(rows: &[RequestRow], retention: RetentionLimits, now_ms: i64) -> Vec<RequestRow> {
+/// Those whose time has come, of the oldest that may go; `bytes` has what all requests have together.
+fn due(oldest: Vec<RequestRow>, mut bytes: u64, retention: RetentionLimits, now_ms: i64) -> Vec<RequestRow> {
     let age_max_ms = i64::try_from(retention.age_max.as_millis()).unwrap_or(i64::MAX);
-    let mut bytes: u64 = rows.iter().map(|row| row.bytes).fold(0, u64::saturating_add);
-    let mut due = Vec::new();
-    for row in rows {
+    let is_due = |row: &RequestRow| {
         let is_old = now_ms.saturating_sub(row.changed_ms) >= age_max_ms;
-        let may_go =
-            row.state == RequestState::Answered && !row.kept && (is_old || bytes > retention.bytes_max);
-        if may_go || row.state == RequestState::Removed {
-            bytes -= row.bytes;
-            due.push(row.clone());
-        }
-    }
-    due
+        let is_due = is_old || bytes > retention.bytes_max;
+        bytes = bytes.saturating_sub(row.bytes);
+        is_due
+    };
+    oldest.into_iter().take_while(is_due).collect()
 }
 
 /// Removes the files of a marked request that no other one has.
-fn remove_files(row: &RequestRow, rows: &[RequestRow], store: &Store, release: Release) -> io::Result<()> {
-    let others =
-        rows.iter().filter(|other| other.number != row.number && other.state != RequestState::Removed);
-    let wanted: BTreeSet<&String> = others.clone().flat_map(|other| &other.claims).collect();
-    let unclaimed: Vec<String> = row.claims.iter().filter(|one| !wanted.contains(one)).cloned().collect();
+fn remove_files(
+    row: &RequestRow,
+    claimed: &BTreeSet<String>,
+    has_twin: bool,
+    store: &Store,
+    release: Release,
+) -> io::Result<()> {
+    let unclaimed: Vec<String> =
+        row.claims.iter().filter(|claim| !claimed.contains(*claim)).cloned().collect();
     if !unclaimed.is_empty() {
         release(row, &unclaimed)?;
     }
-    if others.clone().any(|other| other.id == row.id) {
-        return Ok(());
-    }
-    store.remove(row.id).map_err(io::Error::other)
-}
-
-/// Removes the records of a marked request, if it is still what it was.
-pub(super) fn forget(connection: &Connection, row: &RequestRow) -> Result<(), DatabaseError> {
-    match row::at(connection, row.number)? {
-        Some(now) if now == *row => row.delete(connection),
-        Some(_) | None => Ok(()),
-    }
+    if has_twin { Ok(()) } else { store.remove(row.id).map_err(io::Error::other) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::step::Digest;
+    use crate::journal::RequestState;
 
-    fn row(number: i64, state: RequestState, kept: bool, bytes: u64) -> RequestRow {
+    fn row(number: i64, bytes: u64) -> RequestRow {
         let id = Digest::of(&number.to_le_bytes());
         let text = || number.to_string();
         let (claims, head) = (Vec::new(), Vec::new());
@@ -150,11 +207,11 @@ mod tests {
             dataflow,
             name,
             subject,
-            state,
+            state: RequestState::Answered,
             accepted_ms,
             changed_ms,
             failed: false,
-            kept,
+            kept: false,
             bytes,
             claims,
             records,
@@ -164,22 +221,16 @@ mod tests {
 
     fn due_numbers(rows: &[RequestRow], age_ms: u64, bytes_max: u64) -> Vec<i64> {
         let retention = RetentionLimits { age_max: Duration::from_millis(age_ms), bytes_max };
-        due(rows, retention, 10).iter().map(|row| row.number).collect()
+        let bytes = rows.iter().map(|row| row.bytes).sum();
+        due(rows.to_vec(), bytes, retention, 10).iter().map(|row| row.number).collect()
     }
 
     #[test]
-    fn only_what_is_answered_and_not_wanted_goes_and_the_oldest_first() {
-        let rows = [
-            row(1, RequestState::Accepted, false, 10),
-            row(2, RequestState::Answered, true, 10),
-            row(3, RequestState::Answered, false, 10),
-            row(4, RequestState::Undelivered, false, 10),
-            row(5, RequestState::Answered, false, 10),
-            row(6, RequestState::Removed, false, 0),
-        ];
-        assert_eq!(due_numbers(&rows, 100, 1000), [6], "neither old nor too much");
-        assert_eq!(due_numbers(&rows, 6, 1000), [3, 6], "old");
-        assert_eq!(due_numbers(&rows, 100, 45), [3, 6], "too much by one");
+    fn the_oldest_go_first_and_no_more_than_need_be() {
+        let rows = [row(3, 10), row(5, 10), row(6, 0)];
+        assert_eq!(due_numbers(&rows, 100, 1000), [0; 0], "neither old nor too much");
+        assert_eq!(due_numbers(&rows, 6, 1000), [3], "old");
+        assert_eq!(due_numbers(&rows, 100, 15), [3], "too much by one");
         assert_eq!(due_numbers(&rows, 0, 0), [3, 5, 6], "all that may go");
         assert_eq!(due_numbers(&rows[..0], 0, 0), [0; 0]);
     }

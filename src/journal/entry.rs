@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::dataflow::Response;
 use crate::step::{Artifact, Digest, Outcome, Request};
 
-use super::OperatorRequest;
+use super::arrival::RequestArrival;
+use super::operator_request::OperatorRequest;
 
 /// One record of a request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,6 +53,34 @@ pub enum JournalEntry {
     Late { items: Vec<String> },
     /// An operator request, by its name.
     Asked { what: String },
+}
+
+/// [`JournalEntry::Accepted`] as it is written, without a copy of the request.
+#[derive(Serialize)]
+pub(super) struct AcceptedForm<'a> {
+    entry: &'static str,
+    request: &'a Request,
+    dataflow: &'a str,
+    version: Digest,
+    program: Digest,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    supersedes: Option<Digest>,
+}
+
+impl AcceptedForm<'_> {
+    pub const KIND: &'static str = "accepted";
+
+    pub fn of(arrival: &RequestArrival) -> AcceptedForm<'_> {
+        let RequestArrival { request, dataflow, version, program } = arrival;
+        AcceptedForm {
+            entry: AcceptedForm::KIND,
+            request,
+            dataflow,
+            version: *version,
+            program: *program,
+            supersedes: request.supersedes,
+        }
+    }
 }
 
 impl JournalEntry {
@@ -123,4 +152,37 @@ pub enum ValuePlace {
     Stored { form: Digest },
     /// Files of the value, all of them in the store.
     Files { artifacts: Vec<Artifact> },
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::step::Item;
+
+    #[test]
+    fn an_accepted_request_is_written_as_the_entry_is_read() {
+        let mut request = Request::new("a", Default::default(), vec![Item::inline("a", *b"a")]);
+        for supersedes in [None, Some(Digest::of(b"earlier"))] {
+            request.supersedes = supersedes;
+            let (version, program) = (Digest::of(b"version"), Digest::of(b"program"));
+            let arrival = RequestArrival {
+                request: Arc::new(request.clone()),
+                dataflow: "test".to_owned(),
+                version,
+                program,
+            };
+            let entry = JournalEntry::Accepted {
+                request: request.clone(),
+                dataflow: "test".to_owned(),
+                version,
+                program,
+                supersedes,
+            };
+            let written = serde_json::to_string(&AcceptedForm::of(&arrival)).unwrap();
+            assert_eq!(written, serde_json::to_string(&entry).unwrap());
+            assert_eq!(entry.kind(), AcceptedForm::KIND);
+        }
+    }
 }

@@ -6,10 +6,14 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use crate::dataflow::{Response, ResponseVerdict};
-use crate::step::{Digest, Outcome, Request};
+use crate::step::{Artifact, Digest, Outcome, Request};
+use crate::store::{Store, StoreError};
 
-use super::row::{self, RequestRow};
-use super::{DatabaseError, JournalEntry, OperatorRequest, RunRecord, log};
+use super::entry::{JournalEntry, RunRecord};
+use super::error::DatabaseError;
+use super::operator_request::OperatorRequest;
+use super::row::RequestRow;
+use super::{log, query, small_files};
 
 /// All that is recorded of a request.
 #[derive(Clone, Debug)]
@@ -34,7 +38,7 @@ impl RequestHistory {
     /// # Errors
     /// If it cannot be read, or a record is missing or changed.
     pub fn read(connection: &Connection, number: i64) -> Result<RequestHistory, DatabaseError> {
-        let row = row::get(connection, number)?;
+        let row = query::get(connection, number)?;
         let damaged =
             |what: &str| DatabaseError::Damaged(format!("{what} of request {} ({})", number, row.name));
         let mut statement = connection.prepare_cached(
@@ -108,6 +112,27 @@ impl RequestHistory {
             JournalEntry::Responded { response } => Some(response),
             _ => None,
         })
+    }
+
+    /// The small files of the last response, which are in its record.
+    pub fn small_files(&self) -> Vec<(&Artifact, &[u8])> {
+        let last = self.entries.iter().rev().find_map(|dated| match &dated.entry {
+            JournalEntry::Responded { response } => Some((&response.files, &*dated.content)),
+            _ => None,
+        });
+        last.map(|(files, mut content)| small_files::take(files, &mut content)).unwrap_or_default()
+    }
+
+    /// Puts the small files of the last response into the store that it lacks.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub fn restore_small_files(&self, store: &Store) -> Result<(), StoreError> {
+        let Some(response) = self.response() else { return Ok(()) };
+        let request = response.request;
+        let is_missing = |file: &Artifact| !store.is_whole(request, std::slice::from_ref(file));
+        let mut missing = self.small_files().into_iter().filter(|(file, _)| is_missing(file));
+        missing.try_for_each(|(file, bytes)| store.put(request, file.digest, bytes))
     }
 
     /// Whether an operator has asked for its end, and nobody for a new beginning.

@@ -6,48 +6,25 @@ use rusqlite::{Connection, params};
 
 use crate::step::{Digest, Request};
 
-use super::row::{self, RequestRow, RequestState};
-use super::{DatabaseError, Journal, JournalError, RequestHistory, log, schema};
+use super::entry::JournalEntry;
+use super::error::{DatabaseError, JournalError};
+use super::history::RequestHistory;
+use super::log::{self, PreparedEntry};
+use super::operator_request::OperatorRequest;
+use super::row::{RequestRow, RequestState};
+use super::transaction::LogTransaction;
+use super::{query, schema};
 
 pub struct JournalReader {
     connection: Connection,
     path: PathBuf,
 }
 
-/// Operator requests about one request. A running flow carries them out at once, a stopped one when it
-/// starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OperatorRequest {
-    /// The request ends with an error response.
-    Cancel,
-    /// Failed steps run again, and a response that is not delivered yet is delivered.
-    Retry,
-    /// The request is not removed, however old it is.
-    Keep,
-    /// The request is removed under the retention limits again, like others.
-    Release,
-}
-
-impl OperatorRequest {
-    const ALL: [OperatorRequest; 4] =
-        [OperatorRequest::Cancel, OperatorRequest::Retry, OperatorRequest::Keep, OperatorRequest::Release];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            OperatorRequest::Cancel => "cancel",
-            OperatorRequest::Retry => "retry",
-            OperatorRequest::Keep => "keep",
-            OperatorRequest::Release => "release",
-        }
-    }
-
-    pub(super) fn named(name: &str) -> Option<OperatorRequest> {
-        OperatorRequest::ALL.into_iter().find(|operator_request| operator_request.name() == name)
-    }
-}
-
 /// Gives texts by which a person may call a request.
 pub type RequestNames<'a> = dyn Fn(&Request) -> Vec<String> + 'a;
+
+/// A text of so many decimal digits may be the beginning of an id, and is no number of a request.
+const ID_DIGITS_MIN: usize = 12;
 
 impl JournalReader {
     /// Opens the journal of a state folder.
@@ -55,7 +32,7 @@ impl JournalReader {
     /// # Errors
     /// If there is none, or it was made by another version of flow.
     pub fn open(state: &Path) -> Result<JournalReader, JournalError> {
-        let path = state.join(Journal::FILE);
+        let path = state.join(schema::FILE);
         let connection = schema::open_to_read(&path)?;
         Ok(JournalReader { connection, path })
     }
@@ -65,22 +42,34 @@ impl JournalReader {
     /// # Errors
     /// If they cannot be read.
     pub fn requests(&self) -> Result<Vec<RequestRow>, JournalError> {
-        row::all(&self.connection).map_err(|trouble| trouble.at(&self.path))
+        let read = || {
+            // Within a transaction, rows and their sums are of one moment.
+            let transaction = self.connection.unchecked_transaction()?;
+            query::all(&transaction)
+        };
+        read().map_err(|trouble| trouble.at(&self.path))
     }
 
     /// The requests that a person may mean: by number, by name or a part of it, by the first digits of the
-    /// id; or else by subject, or by one of the texts that `names` gives for a request.
+    /// id; or else by subject, or by one of the texts that `names` gives for a request. An empty text means
+    /// none. A number means no part of a name: the request that had it may have been removed.
     ///
     /// # Errors
     /// If they cannot be read.
     pub fn find(&self, text: &str, names: &RequestNames) -> Result<Vec<RequestRow>, JournalError> {
+        if text.trim().is_empty() {
+            return Ok(Vec::new());
+        }
         let rows = self.requests()?;
         let exact = |row: &&RequestRow| row.name == text || text.parse() == Ok(row.number);
         let found: Vec<RequestRow> = rows.iter().filter(exact).cloned().collect();
         if !found.is_empty() {
             return Ok(found);
         }
-        let like = |row: &&RequestRow| row.name.contains(text) || row.id.to_string().starts_with(text);
+        let is_number = text.len() < ID_DIGITS_MIN && text.bytes().all(|byte| byte.is_ascii_digit());
+        let like = |row: &&RequestRow| {
+            !is_number && (row.name.contains(text) || row.id.to_string().starts_with(text))
+        };
         let found: Vec<RequestRow> = rows.iter().filter(like).cloned().collect();
         if !found.is_empty() {
             return Ok(found);
@@ -95,7 +84,7 @@ impl JournalReader {
         let history = self.history(row.number)?;
         let Ok((request, _)) = history.request() else { return Ok(false) };
         let is_called = || names(request).iter().any(|name| name == text);
-        Ok(!text.is_empty() && (request.subject == text || is_called()))
+        Ok(request.subject == text || is_called())
     }
 
     /// All that is recorded of a request.
@@ -106,12 +95,26 @@ impl JournalReader {
         RequestHistory::read(&self.connection, number).map_err(|trouble| trouble.at(&self.path))
     }
 
+    /// What operators have asked for of a request, and no flow has seen yet.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn unseen(&self, number: i64) -> Result<Vec<OperatorRequest>, JournalError> {
+        let read = || -> Result<Vec<OperatorRequest>, DatabaseError> {
+            let mut asked = self.connection.prepare_cached("SELECT kind FROM wish WHERE request = ?")?;
+            let kinds = asked.query_map([number], |row| row.get::<_, String>(0))?;
+            let kinds = kinds.collect::<Result<Vec<String>, _>>()?;
+            Ok(kinds.iter().filter_map(|kind| OperatorRequest::named(kind)).collect())
+        };
+        read().map_err(|trouble| trouble.at(&self.path))
+    }
+
     /// Name and text of the dataflow with this version.
     ///
     /// # Errors
     /// If it cannot be read.
     pub fn dataflow(&self, version: Digest) -> Result<Option<(String, String)>, JournalError> {
-        row::dataflow(&self.connection, version).map_err(|trouble| trouble.at(&self.path))
+        query::dataflow(&self.connection, version).map_err(|trouble| trouble.at(&self.path))
     }
 
     /// Records an operator request. When this returns, the record is on the disk.
@@ -131,8 +134,9 @@ impl JournalReader {
 
 /// Takes the operator requests that have been recorded, and adds them to the records of their requests.
 pub(super) fn take_operator_requests(
-    connection: &Connection,
+    transaction: &mut LogTransaction,
 ) -> Result<Vec<(RequestRow, OperatorRequest)>, DatabaseError> {
+    let connection = transaction.written()?;
     let mut statement =
         connection.prepare_cached("SELECT number, kind, request FROM wish ORDER BY number")?;
     let noted = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?)))?;
@@ -141,8 +145,7 @@ pub(super) fn take_operator_requests(
     for (number, kind, request) in noted {
         connection.prepare_cached("DELETE FROM wish WHERE number = ?")?.execute([number])?;
         // Since then it may have been removed.
-        let (Some(operator_request), Some(row)) =
-            (OperatorRequest::named(&kind), row::at(connection, request)?)
+        let (Some(operator_request), Some(row)) = (OperatorRequest::named(&kind), transaction.row(request)?)
         else {
             continue;
         };
@@ -150,13 +153,14 @@ pub(super) fn take_operator_requests(
             (_, RequestState::Removed) | (OperatorRequest::Retry, RequestState::Accepted) => continue,
             // The response is on its way: it is only to be hurried.
             (OperatorRequest::Retry, RequestState::Responded) => {
-                operator_requests.push((row, operator_request));
+                operator_requests.push((row.clone(), operator_request));
                 continue;
             }
             _ => {}
         }
-        log::append(connection, request, &super::JournalEntry::Asked { what: kind }, &[])?;
-        operator_requests.push((row::get(connection, request)?, operator_request));
+        let entry = PreparedEntry::of(&JournalEntry::Asked { what: kind }, Vec::new());
+        transaction.append(request, &entry)?;
+        operator_requests.extend(transaction.row(request)?.map(|row| (row.clone(), operator_request)));
     }
     Ok(operator_requests)
 }

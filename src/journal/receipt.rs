@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::step::Request;
 
-use super::{DatabaseError, RequestHistory};
+use super::error::DatabaseError;
+use super::history::RequestHistory;
 
 /// A request that is on the disk, with its journal record. Only the journal makes one, so whoever
 /// answers success, or starts work, has it recorded before.

@@ -1,11 +1,13 @@
 //! Where each request stands: the rows of `request`, each with a digest of itself.
 
-use rusqlite::{Connection, OptionalExtension, Row as Columns, params};
+use std::borrow::Cow;
+
+use rusqlite::{Connection, Row as Columns, params};
 use serde::{Deserialize, Serialize};
 
 use crate::step::Digest;
 
-use super::DatabaseError;
+use super::error::DatabaseError;
 
 /// Where a request stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,8 +68,12 @@ impl RequestState {
     }
 }
 
-const COLUMNS: &str = "number, id, dataflow, name, subject, state, accepted_ms, changed_ms, failed, kept, bytes, \
-                       folders, records, head, seal";
+/// The columns of a row, in the order in which they are read.
+pub(super) const COLUMNS: &str = "number, id, dataflow, name, subject, state, accepted_ms, changed_ms, failed, \
+                                  kept, bytes, folders, records, head, seal";
+
+/// The column of claims of a request without any.
+const NO_CLAIMS: &str = "[]";
 
 impl RequestRow {
     /// Whether something is still to be done for it.
@@ -78,7 +84,8 @@ impl RequestRow {
         }
     }
 
-    fn seal(&self) -> [u8; 16] {
+    /// The digest of the row, which is stored with it.
+    pub(super) fn seal(&self) -> [u8; 16] {
         let numbers = [
             self.number,
             self.accepted_ms,
@@ -90,28 +97,32 @@ impl RequestRow {
         ];
         let numbers = numbers.map(i64::to_le_bytes);
         let claims = self.claims_text();
-        let texts = [&self.dataflow, &self.name, &self.subject, self.state.name(), &claims];
+        let texts = [&self.dataflow, &self.name, &self.subject, self.state.name(), claims.as_ref()];
         let parts = numbers.iter().map(<[u8; 8]>::as_slice).chain(texts.map(str::as_bytes));
         short(Digest::of_parts(parts.chain([self.id.as_bytes().as_slice(), &self.head])))
     }
 
-    fn bytes_stored(&self) -> i64 {
+    pub(super) fn bytes_stored(&self) -> i64 {
         i64::try_from(self.bytes).unwrap_or(i64::MAX)
     }
 
-    fn claims_text(&self) -> String {
-        serde_json::to_string(&self.claims).expect("a list of texts can be written")
+    fn claims_text(&self) -> Cow<'static, str> {
+        match self.claims.is_empty() {
+            true => NO_CLAIMS.into(),
+            false => serde_json::to_string(&self.claims).expect("a list of texts can be written").into(),
+        }
     }
 
     /// The row as it is stored, if nothing has changed it.
-    fn read(columns: &Columns) -> rusqlite::Result<Result<RequestRow, DatabaseError>> {
+    pub(super) fn read(columns: &Columns) -> rusqlite::Result<Result<RequestRow, DatabaseError>> {
         let (id, state, claims): (String, String, String) =
             (columns.get(1)?, columns.get(5)?, columns.get(11)?);
         let number = columns.get(0)?;
         let damaged =
             || DatabaseError::Damaged(format!("the row of request {number} is not as it was written"));
         let state = RequestState::ALL.into_iter().find(|known| known.name() == state);
-        let (Ok(id), Some(state), Ok(claims)) = (id.parse(), state, serde_json::from_str(&claims)) else {
+        let claims = if claims == NO_CLAIMS { Ok(Vec::new()) } else { serde_json::from_str(&claims) };
+        let (Ok(id), Some(state), Ok(claims)) = (id.parse(), state, claims) else {
             return Ok(Err(damaged()));
         };
         let row = RequestRow {
@@ -134,8 +145,7 @@ impl RequestRow {
         Ok(if row.seal().as_slice() == seal { Ok(row) } else { Err(damaged()) })
     }
 
-    pub(super) fn insert(&self, connection: &Connection) -> Result<(), DatabaseError> {
-        let text = format!("INSERT INTO request ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
+    pub(super) fn insert(&self, connection: &Connection, seal: [u8; 16]) -> Result<(), DatabaseError> {
         let values = params![
             self.number,
             self.id.to_string(),
@@ -151,15 +161,15 @@ impl RequestRow {
             self.claims_text(),
             self.records,
             self.head,
-            self.seal(),
+            seal,
         ];
+        let text = format!("INSERT INTO request ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
         connection.prepare_cached(&text)?.execute(values)?;
-        change_total(connection, 1, u128::from_le_bytes(self.seal()))
+        Ok(())
     }
 
-    /// Puts this row in the place of `before`.
-    pub(super) fn update(&self, connection: &Connection, before: &RequestRow) -> Result<(), DatabaseError> {
-        // What a request is about stays: only where it stands is written, and no index changes.
+    /// Writes where the request stands. What it is about stays.
+    pub(super) fn update(&self, connection: &Connection, seal: [u8; 16]) -> Result<(), DatabaseError> {
         let text = "UPDATE request SET state = ?, changed_ms = ?, failed = ?, kept = ?, bytes = ?, records = ?, \
                     head = ?, seal = ? WHERE number = ?";
         let values = params![
@@ -170,123 +180,19 @@ impl RequestRow {
             self.bytes_stored(),
             self.records,
             self.head,
-            self.seal(),
+            seal,
             self.number,
         ];
         connection.prepare_cached(text)?.execute(values)?;
-        let (new, old) = (u128::from_le_bytes(self.seal()), u128::from_le_bytes(before.seal()));
-        change_total(connection, 0, new.wrapping_sub(old))
+        Ok(())
     }
 
-    /// Marks the request as one whose files are being removed.
-    pub(super) fn marked_removed(&self, connection: &Connection) -> Result<RequestRow, DatabaseError> {
-        let row = RequestRow { state: RequestState::Removed, ..self.clone() };
-        row.update(connection, self)?;
-        Ok(row)
-    }
-
-    /// Forgets the request with all its records.
+    /// Removes the row and all records of the request.
     pub(super) fn delete(&self, connection: &Connection) -> Result<(), DatabaseError> {
         connection.prepare_cached("DELETE FROM record WHERE request = ?")?.execute([self.number])?;
         connection.prepare_cached("DELETE FROM request WHERE number = ?")?.execute([self.number])?;
-        change_total(connection, -1, 0u128.wrapping_sub(u128::from_le_bytes(self.seal())))
+        Ok(())
     }
-}
-
-fn change_total(connection: &Connection, requests: i64, seals: u128) -> Result<(), DatabaseError> {
-    let (count, sum) = total(connection)?;
-    let sum = sum.wrapping_add(seals).to_le_bytes();
-    connection
-        .prepare_cached("UPDATE total SET requests = ?, seals = ?")?
-        .execute(params![count + requests, sum])?;
-    Ok(())
-}
-
-fn total(connection: &Connection) -> Result<(i64, u128), DatabaseError> {
-    let mut statement = connection.prepare_cached("SELECT requests, seals FROM total")?;
-    Ok(statement.query_row([], |row| Ok((row.get(0)?, u128::from_le_bytes(row.get(1)?))))?)
-}
-
-/// Reads every row, and makes sure that none is lost.
-pub(super) fn verify_all(connection: &Connection) -> Result<(), DatabaseError> {
-    let (mut count, mut sum) = (0, 0u128);
-    let mut statement = connection.prepare(&format!("SELECT {COLUMNS} FROM request ORDER BY number"))?;
-    let mut rows = statement.query([])?;
-    while let Some(columns) = rows.next()? {
-        let row = RequestRow::read(columns)??;
-        count += 1;
-        sum = sum.wrapping_add(u128::from_le_bytes(row.seal()));
-    }
-    if (count, sum) == total(connection)? {
-        return Ok(());
-    }
-    Err(DatabaseError::Damaged("rows of requests are missing, or are there twice".to_owned()))
-}
-
-/// The rows that a condition selects.
-fn select(
-    connection: &Connection,
-    condition: &str,
-    values: impl rusqlite::Params,
-) -> Result<Vec<RequestRow>, DatabaseError> {
-    let text = format!("SELECT {COLUMNS} FROM request WHERE {condition}");
-    let mut statement = connection.prepare_cached(&text)?;
-    let rows = statement.query_map(values, RequestRow::read)?;
-    rows.map(|row| row?).collect()
-}
-
-/// Without an index on the state: one damaged bit in it must not hide a request.
-pub(super) fn unanswered(connection: &Connection) -> Result<Vec<RequestRow>, DatabaseError> {
-    select(connection, "+state NOT IN ('answered', 'removed') ORDER BY number", [])
-}
-
-pub(super) fn all(connection: &Connection) -> Result<Vec<RequestRow>, DatabaseError> {
-    select(connection, "1 ORDER BY number", [])
-}
-
-pub(super) fn at(connection: &Connection, number: i64) -> Result<Option<RequestRow>, DatabaseError> {
-    Ok(select(connection, "number = ?", [number])?.pop())
-}
-
-pub(super) fn get(connection: &Connection, number: i64) -> Result<RequestRow, DatabaseError> {
-    at(connection, number)?.ok_or_else(|| DatabaseError::Damaged(format!("request {number} is missing")))
-}
-
-/// Name and text of the dataflow with this version.
-pub(super) fn dataflow(
-    connection: &Connection,
-    version: Digest,
-) -> Result<Option<(String, String)>, DatabaseError> {
-    let mut statement = connection.prepare_cached("SELECT name, text FROM dataflow WHERE version = ?")?;
-    let read = statement.query_row([version.to_string()], |row| Ok((row.get(0)?, row.get(1)?)));
-    Ok(read.optional()?)
-}
-
-pub(super) fn find(
-    connection: &Connection,
-    id: Digest,
-    dataflow: &str,
-) -> Result<Option<RequestRow>, DatabaseError> {
-    Ok(select(connection, "id = ? AND dataflow = ?", params![id.to_string(), dataflow])?.pop())
-}
-
-pub(super) fn latest(
-    connection: &Connection,
-    dataflow: &str,
-    subject: &str,
-) -> Result<Option<RequestRow>, DatabaseError> {
-    let condition = "subject = ? AND dataflow = ? AND +state <> 'removed' ORDER BY number DESC LIMIT 1";
-    Ok(select(connection, condition, [subject, dataflow])?.pop())
-}
-
-/// A number is not used again when its request is forgotten: an operator request may still
-/// name it.
-pub(super) fn next_number(connection: &Connection) -> Result<i64, DatabaseError> {
-    let last: Option<i64> = connection
-        .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'request'")?
-        .query_row([], |row| row.get(0))
-        .optional()?;
-    Ok(last.unwrap_or(0) + 1)
 }
 
 /// The first half: enough against accidents.

@@ -5,14 +5,23 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{DatabaseError, JournalError};
+use super::error::{DatabaseError, JournalError};
+use super::query;
+use super::total::JournalTotal;
+
+/// The name of the journal below the state folder.
+pub const FILE: &str = "journal.sqlite";
 
 /// In the header of the file (`PRAGMA application_id`): "flow".
 const APPLICATION: i64 = 0x666c_6f77;
 
 /// In the header of the file (`PRAGMA user_version`); raised when the form changes.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
+/// The oldest format that can be read, and is brought to the newest when it is opened for writing.
+const FORMAT_OLDEST: i64 = 1;
+
+/// Format 1.
 const TABLES: &str = "
 CREATE TABLE request (
   number      INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again; in the order of acceptance
@@ -51,10 +60,25 @@ CREATE TABLE total (requests INTEGER NOT NULL, seals BLOB NOT NULL);  -- count a
 INSERT INTO total VALUES (0, zeroblob(16));
 ";
 
+/// What format 2 has more: the requests that are not answered, and the oldest of the others, are found
+/// without a look at all; and sums that notice when one of the former is missing.
+const TABLES_2: &str = "
+CREATE INDEX request_open ON request (number) WHERE state <> 'answered';
+CREATE INDEX request_answered ON request (changed_ms) WHERE state = 'answered' AND kept = 0;
+ALTER TABLE total ADD COLUMN open_requests INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE total ADD COLUMN open_seals BLOB NOT NULL DEFAULT x'';
+ALTER TABLE total ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;  -- of requests that are not removed
+ALTER TABLE total ADD COLUMN seal BLOB NOT NULL DEFAULT x'';    -- digest of this row
+";
+
+/// Prepared statements that are kept: all that there are.
+const STATEMENTS: usize = 64;
+
 /// Opens the journal for writing, and makes it where there is none.
 pub fn open(path: &Path) -> Result<Connection, JournalError> {
     let opened = Connection::open(path).map_err(DatabaseError::from).and_then(|connection| {
         connection.busy_timeout(Duration::from_secs(30))?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
         // A commit is on the disk when it returns.
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
@@ -65,17 +89,65 @@ pub fn open(path: &Path) -> Result<Connection, JournalError> {
         Ok(connection)
     });
     let connection = opened.map_err(|trouble| trouble.at(path))?;
-    check(&connection, path)?;
+    if check(&connection, path)? < FORMAT {
+        upgrade(&connection).map_err(|trouble| trouble.at(path))?;
+    }
     Ok(connection)
+}
+
+/// Brings a journal of format 1 to format 2, whole or not at all.
+fn upgrade(connection: &Connection) -> Result<(), DatabaseError> {
+    let transaction = connection.unchecked_transaction()?;
+    let total = query::verify(&transaction, &|| true)?;
+    transaction.execute_batch(TABLES_2)?;
+    total.unwrap_or_default().write(&transaction)?;
+    transaction.pragma_update(None, "user_version", FORMAT)?;
+    Ok(transaction.commit()?)
 }
 
 /// Opens a journal to look into it, beside a process that writes or without one.
 pub fn open_to_read(path: &Path) -> Result<Connection, JournalError> {
-    let failed = |trouble: DatabaseError| trouble.at(path);
-    // SQLite itself must write to read along, so the file is opened for writing; `query_only` is ours.
+    // SQLite itself writes to read along, so the file is opened for writing where that is permitted.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(DatabaseError::from).map_err(failed)?;
-    connection.busy_timeout(Duration::from_secs(30)).map_err(DatabaseError::from).map_err(failed)?;
+    let with_write = Connection::open_with_flags(path, flags).map_err(DatabaseError::from);
+    let with_write = with_write.map_err(|trouble| trouble.at(path)).and_then(|connection| {
+        let may_write = connection.is_readonly("main").is_ok_and(|readonly| !readonly);
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let may_write = may_write && rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok();
+        if may_write { checked(connection, path).map(Some) } else { Ok(None) }
+    });
+    match with_write {
+        Ok(Some(connection)) => Ok(connection),
+        Ok(None) | Err(_) => open_without_write(path).or_else(|error| with_write.and(Err(error))),
+    }
+}
+
+/// Opens a journal that may only be read. Beside a process that writes, its files are read as they are; without
+/// one there is nobody who could change the journal.
+fn open_without_write(path: &Path) -> Result<Connection, JournalError> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let options = if Path::new(&log).exists() { "mode=ro" } else { "immutable=1" };
+    let escaped: String = path.to_string_lossy().chars().map(uri_letter).collect();
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let opened = Connection::open_with_flags(format!("file:{escaped}?{options}"), flags);
+    checked(opened.map_err(DatabaseError::from).map_err(|trouble| trouble.at(path))?, path)
+}
+
+/// A character of a path in a URI (sqlite.org/uri.html).
+fn uri_letter(letter: char) -> String {
+    match letter {
+        '%' => "%25".to_owned(),
+        '?' => "%3f".to_owned(),
+        '#' => "%23".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn checked(connection: Connection, path: &Path) -> Result<Connection, JournalError> {
+    let waiting = connection.busy_timeout(Duration::from_secs(30)).map_err(DatabaseError::from);
+    waiting.map_err(|trouble| trouble.at(path))?;
     check(&connection, path)?;
     Ok(connection)
 }
@@ -86,19 +158,23 @@ fn is_new(connection: &Connection) -> Result<bool, DatabaseError> {
 }
 
 fn make(connection: &Connection) -> Result<(), DatabaseError> {
-    let text = format!(
-        "BEGIN; {TABLES} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT}; COMMIT;"
-    );
-    Ok(connection.execute_batch(&text)?)
+    let transaction = connection.unchecked_transaction()?;
+    transaction.execute_batch(TABLES)?;
+    transaction.execute_batch(TABLES_2)?;
+    JournalTotal::default().write(&transaction)?;
+    transaction.pragma_update(None, "application_id", APPLICATION)?;
+    transaction.pragma_update(None, "user_version", FORMAT)?;
+    Ok(transaction.commit()?)
 }
 
-fn check(connection: &Connection, path: &Path) -> Result<(), JournalError> {
+/// The format of a journal, if it can be read.
+fn check(connection: &Connection, path: &Path) -> Result<i64, JournalError> {
     let read = |name| pragma(connection, name).map_err(|trouble| trouble.at(path));
     if read("application_id")? != APPLICATION {
         return Err(DatabaseError::Damaged("it is not a journal of flow".to_owned()).at(path));
     }
     match read("user_version")? {
-        FORMAT => Ok(()),
+        found @ FORMAT_OLDEST..=FORMAT => Ok(found),
         found => Err(JournalError::Format { path: path.to_owned(), found, known: FORMAT }),
     }
 }

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::{BrokenHook, DatabaseError, JournalError};
+use super::error::{DatabaseError, JournalError};
+use super::log::PreparedEntry;
+use super::transaction::{LogTransaction, RowCache};
 
 pub struct JournalWriter {
     /// Taken only when the writer is dropped.
@@ -19,12 +21,35 @@ pub struct JournalWriter {
     when_broken: Arc<BrokenHook>,
 }
 
-type WriteFunction = Box<dyn FnOnce(&Connection) -> Result<(), DatabaseError> + Send>;
+type BrokenHook = OnceLock<Box<dyn Fn(&JournalError) + Send + Sync>>;
+
+type WriteFunction = Box<dyn FnOnce(&mut LogTransaction) -> Result<(), DatabaseError> + Send>;
+
+/// Called on the thread that writes when a commit has ended; it must not wait for that thread.
+pub type CommitCallback = Box<dyn FnOnce(Result<(), JournalError>) + Send>;
 
 struct WriteOrder {
-    work: WriteFunction,
-    /// The caller that waits for the commit.
-    waiting: Option<SyncSender<Result<(), JournalError>>>,
+    work: WriteWork,
+    urgency: WriteUrgency,
+}
+
+enum WriteWork {
+    /// An entry to be added to a request's log.
+    Entry(i64, PreparedEntry),
+    /// `None` once it is done: it can be done once only.
+    Function(Option<WriteFunction>),
+}
+
+/// When an order is committed, and what becomes of it if the disk is full.
+pub enum WriteUrgency {
+    /// With others, soon. On a full disk it is lost.
+    Soon,
+    /// As soon as can be. On a full disk it is lost.
+    Now,
+    /// As soon as can be, and if the disk is full as soon as it is not.
+    Surely,
+    /// As soon as can be, and somebody is told.
+    Told(CommitCallback),
 }
 
 /// The most orders that wait for the writer thread; a caller with one more is blocked until there is room.
@@ -33,15 +58,26 @@ const ORDERS_MAX: usize = 4096;
 /// The most orders in one commit.
 const BATCH_MAX: usize = 1024;
 
-/// The least time between two commits while no caller waits.
+/// The least time between two commits while nobody hurries.
 const COMMITS_APART: Duration = Duration::from_millis(50);
+
+/// The time between two tries on a full disk.
+const FULL_WAIT: Duration = Duration::from_secs(1);
 
 impl JournalWriter {
     pub fn start(connection: Connection, path: PathBuf) -> Result<JournalWriter, JournalError> {
         let (orders, incoming) = sync_channel(ORDERS_MAX);
         let when_broken = Arc::<BrokenHook>::default();
-        let thread_state =
-            WriterThread { connection, path: path.clone(), incoming, when_broken: Arc::clone(&when_broken) };
+        let thread_state = WriterThread {
+            connection,
+            cache: RowCache::default(),
+            path: path.clone(),
+            incoming,
+            kept: Vec::new(),
+            broken: None,
+            told: false,
+            when_broken: Arc::clone(&when_broken),
+        };
         let spawned =
             std::thread::Builder::new().name("flow:journal".to_owned()).spawn(|| thread_state.serve());
         let thread = spawned.map_err(|error| DatabaseError::Failed(error.to_string()).at(&path))?;
@@ -60,39 +96,55 @@ impl JournalWriter {
     /// Has `work` done, and waits until it is on the disk.
     pub fn commit<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Connection) -> Result<T, DatabaseError> + Send + 'static,
+        work: impl FnOnce(&mut LogTransaction) -> Result<T, DatabaseError> + Send + 'static,
     ) -> Result<T, JournalError> {
-        let slot = Arc::new(OnceLock::new());
-        let result = Arc::clone(&slot);
-        let (waiting, committed) = sync_channel(1);
-        let work = Box::new(move |connection: &Connection| {
-            let done = work(connection)?;
-            // It is ours alone until the commit is told.
-            let _ = result.set(std::sync::Mutex::new(Some(done)));
-            Ok(())
+        let (give, given) = sync_channel(1);
+        let work = Box::new(move |transaction: &mut LogTransaction| {
+            // It is received only once the commit is told.
+            work(transaction).map(|done| _ = give.send(done))
         });
-        self.order(WriteOrder { work, waiting: Some(waiting) })?;
-        committed.recv().unwrap_or_else(|_| Err(self.ended()))?;
-        let done = slot.get().and_then(|slot| slot.lock().ok()?.take());
-        done.ok_or_else(|| self.ended())
+        self.wait(WriteWork::Function(Some(work)))?;
+        given.recv().map_err(|_| self.ended())
     }
 
-    /// Has `work` done soon.
-    pub fn note(&self, work: impl FnOnce(&Connection) -> Result<(), DatabaseError> + Send + 'static) {
-        // A journal that can no longer be written has told so.
-        let _ = self.order(WriteOrder { work: Box::new(work), waiting: None });
+    /// Adds an entry to a request's log, and waits until it is on the disk.
+    pub fn append(&self, request: i64, entry: PreparedEntry) -> Result<(), JournalError> {
+        self.wait(WriteWork::Entry(request, entry))
     }
 
-    /// Has `work` done at once, and does not wait for it.
-    pub fn expedite(&self, work: impl FnOnce(&Connection) -> Result<(), DatabaseError> + Send + 'static) {
-        // Nobody is at the other end, but it is committed as if somebody were.
-        let (waiting, _) = sync_channel(1);
-        let _ = self.order(WriteOrder { work: Box::new(work), waiting: Some(waiting) });
+    /// Adds an entry to a request's log, and does not wait.
+    pub fn note(&self, request: i64, entry: PreparedEntry, urgency: WriteUrgency) {
+        let order = WriteOrder { work: WriteWork::Entry(request, entry), urgency };
+        if let Err(WriteUrgency::Told(then)) = self.order(order) {
+            then(Err(self.ended()));
+        }
     }
 
-    fn order(&self, order: WriteOrder) -> Result<(), JournalError> {
-        let sent = self.orders.as_ref().map(|orders| orders.send(order));
-        sent.and_then(Result::ok).ok_or_else(|| self.ended())
+    /// Breaks the journal, from another thread: nothing more is written to it.
+    pub fn breaker(&self) -> impl FnOnce(DatabaseError) + Send + use<> {
+        let orders = self.orders.clone();
+        move |error| {
+            let function: WriteFunction = Box::new(|_| Err(error));
+            let work = WriteWork::Function(Some(function));
+            // A writer that has ended is not broken any more.
+            let _ = orders.map(|orders| orders.send(WriteOrder { work, urgency: WriteUrgency::Now }));
+        }
+    }
+
+    fn wait(&self, work: WriteWork) -> Result<(), JournalError> {
+        let (tell, told) = sync_channel(1);
+        // Whoever has stopped waiting does not want to know.
+        let urgency = WriteUrgency::Told(Box::new(move |result| _ = tell.send(result)));
+        let _ = self.order(WriteOrder { work, urgency });
+        told.recv().unwrap_or_else(|_| Err(self.ended()))
+    }
+
+    /// Gives back the urgency of an order that nobody takes.
+    fn order(&self, order: WriteOrder) -> Result<(), WriteUrgency> {
+        match &self.orders {
+            Some(orders) => orders.send(order).map_err(|refused| refused.0.urgency),
+            None => Err(order.urgency),
+        }
     }
 
     fn ended(&self) -> JournalError {
@@ -110,44 +162,66 @@ impl Drop for JournalWriter {
 
 struct WriterThread {
     connection: Connection,
+    cache: RowCache,
     path: PathBuf,
     incoming: Receiver<WriteOrder>,
+    /// Orders that wait for a full disk to have room.
+    kept: Vec<WriteOrder>,
+    broken: Option<JournalError>,
+    /// Whether it was told that it is broken.
+    told: bool,
     when_broken: Arc<BrokenHook>,
 }
 
 impl WriterThread {
     fn serve(mut self) {
-        let mut broken: Option<JournalError> = None;
         let mut next = Instant::now();
         while let Some(batch) = self.batch(next) {
-            let (work, waiting): (Vec<_>, Vec<_>) =
-                batch.into_iter().map(|order| (order.work, order.waiting)).unzip();
-            let result = match &broken {
-                Some(error) => Err(error.clone()),
-                None => self.commit(work).map_err(|trouble| trouble.at(&self.path)),
-            };
-            if let Err(error @ (JournalError::Failed { .. } | JournalError::Damaged { .. })) = &result
-                && broken.is_none()
-            {
-                broken = Some(error.clone());
-                self.when_broken.get().iter().for_each(|then| then(error));
-            }
-            // Who has stopped waiting does not want to know.
-            waiting.into_iter().flatten().for_each(|waiting| _ = waiting.send(result.clone()));
+            self.carry_out(batch);
             next = Instant::now() + COMMITS_APART;
         }
     }
 
+    fn carry_out(&mut self, mut batch: Vec<WriteOrder>) {
+        let result = match &self.broken {
+            Some(error) => Err(error.clone()),
+            None => self.commit(&mut batch).map_err(|error| error.at(&self.path)),
+        };
+        if let Err(error @ (JournalError::Failed { .. } | JournalError::Damaged { .. })) = &result
+            && self.broken.is_none()
+        {
+            self.broken = Some(error.clone());
+        }
+        // Whoever wants to know may have come later.
+        if let (Some(error), Some(then), false) = (&self.broken, self.when_broken.get(), self.told) {
+            then(error);
+            self.told = true;
+        }
+        let is_full = matches!(result, Err(JournalError::Full));
+        for WriteOrder { work, urgency } in batch {
+            match urgency {
+                WriteUrgency::Told(then) => then(result.clone()),
+                WriteUrgency::Surely if is_full => self.kept.push(WriteOrder { work, urgency }),
+                WriteUrgency::Soon | WriteUrgency::Now | WriteUrgency::Surely => {}
+            }
+        }
+    }
+
     /// Orders of the next commit; `None` when no more orders come.
-    fn batch(&self, not_before: Instant) -> Option<Vec<WriteOrder>> {
-        let mut batch = vec![self.incoming.recv().ok()?];
-        batch.extend(self.incoming.try_iter().take(BATCH_MAX - 1));
-        while batch.len() < BATCH_MAX && batch.iter().all(|order| order.waiting.is_none()) {
+    fn batch(&mut self, not_before: Instant) -> Option<Vec<WriteOrder>> {
+        let mut batch = std::mem::take(&mut self.kept);
+        match batch.is_empty() {
+            true => batch.push(self.incoming.recv().ok()?),
+            false => batch.extend(self.room()),
+        }
+        batch.extend(self.incoming.try_iter().take(BATCH_MAX));
+        while batch.len() < BATCH_MAX && batch.iter().all(|order| matches!(order.urgency, WriteUrgency::Soon))
+        {
             let wait = not_before.saturating_duration_since(Instant::now());
             match self.incoming.recv_timeout(wait) {
                 Ok(order) => {
                     batch.push(order);
-                    batch.extend(self.incoming.try_iter().take(BATCH_MAX - batch.len()));
+                    batch.extend(self.incoming.try_iter().take(BATCH_MAX));
                 }
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
             }
@@ -155,14 +229,46 @@ impl WriterThread {
         Some(batch)
     }
 
-    fn commit(&mut self, work: Vec<WriteFunction>) -> Result<(), DatabaseError> {
+    /// Waits before another try on a full disk, or for an order that may fare better.
+    fn room(&self) -> Option<WriteOrder> {
+        match self.incoming.recv_timeout(FULL_WAIT) {
+            Ok(order) => Some(order),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => {
+                std::thread::sleep(FULL_WAIT);
+                None
+            }
+        }
+    }
+
+    fn commit(&mut self, batch: &mut [WriteOrder]) -> Result<(), DatabaseError> {
+        let done = self.write(batch);
+        match &done {
+            Ok(()) => self.cache.trim(),
+            Err(_) => self.cache.clear(),
+        }
+        done
+    }
+
+    fn write(&mut self, batch: &mut [WriteOrder]) -> Result<(), DatabaseError> {
         // At once for writing: an operator's command may write beside us.
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        for one in work {
+        let sql = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut transaction = LogTransaction::new(&sql, &mut self.cache);
+        for WriteOrder { work, .. } in batch {
             // A panic must not leave those who wait without an answer.
-            let done = catch_unwind(AssertUnwindSafe(|| one(&transaction)));
+            let done = catch_unwind(AssertUnwindSafe(|| work.carry_out(&mut transaction)));
             done.unwrap_or_else(|_| Err(DatabaseError::Failed("writing a record panicked".to_owned())))?;
         }
-        Ok(transaction.commit()?)
+        transaction.flush()?;
+        Ok(sql.commit()?)
+    }
+}
+
+impl WriteWork {
+    fn carry_out(&mut self, transaction: &mut LogTransaction) -> Result<(), DatabaseError> {
+        match self {
+            WriteWork::Entry(request, entry) => transaction.append(*request, entry),
+            WriteWork::Function(function) => function.take().map_or(Ok(()), |work| work(transaction)),
+        }
     }
 }

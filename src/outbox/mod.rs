@@ -14,6 +14,8 @@
 //! | `policy`, `window`, `clock` | when it is tried |
 
 mod clock;
+mod context;
+mod event;
 mod forward;
 mod policy;
 mod queue;
@@ -21,48 +23,25 @@ mod response_delivery;
 mod window;
 
 pub use clock::DeliveryClock;
+pub use event::{OutboxEvent, OutboxObserver};
 pub use forward::DestinationService;
 pub use policy::DeliveryPolicy;
 pub use window::DeliveryWindow;
 
 use std::collections::HashMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use crate::admission::{DeliveryRecord, DeliveryTrouble, Destination, DestinationReach};
-use crate::dataflow::Response;
+use crate::admission::{Destination, DestinationReach};
 use crate::engine::{PendingDelivery, ResponseSink};
 use crate::journal::Journal;
 use crate::step::{Digest, Request};
 
+use context::OutboxContext;
 use queue::DestinationQueue;
 use response_delivery::ResponseDelivery;
-
-/// An event in the delivery of a response.
-#[derive(Debug)]
-pub enum OutboxEvent<'a> {
-    /// The response, or what became of it, could not be written at a local destination; with `wait` it is
-    /// tried again after that.
-    NotWritten { request: &'a Request, error: &'a str, wait: Option<Duration> },
-    /// A destination does not have all files yet; it is tried again after a while.
-    Delayed { request: &'a Request, delivery: &'a DeliveryRecord, wait: Duration },
-    /// A destination has answered for all files, or nothing more is done for them, for good or for now.
-    Forwarded { request: &'a Request, delivery: &'a DeliveryRecord },
-    /// All is done for this request: what it came with is no longer needed.
-    /// `place` is where a person finds the response on this machine, `deliveries` are those to remote
-    /// destinations.
-    Answered {
-        request: &'a Request,
-        response: &'a Response,
-        place: Option<&'a Path>,
-        deliveries: &'a [DeliveryRecord],
-    },
-}
-
-/// An observer of the outbox's events. Many threads call it.
-pub type OutboxObserver = Arc<dyn Fn(&OutboxEvent) + Send + Sync>;
 
 /// How an outbox works.
 pub struct OutboxSetup {
@@ -84,15 +63,6 @@ pub struct Outbox {
     response_deliveries: Mutex<HashMap<Digest, Weak<ResponseDelivery>>>,
 }
 
-/// Context that all deliveries share.
-struct OutboxContext {
-    destinations: Vec<Arc<dyn Destination>>,
-    journal: Arc<Journal>,
-    waits: Vec<Duration>,
-    clock: DeliveryClock,
-    tell: OutboxObserver,
-}
-
 impl Outbox {
     /// # Errors
     /// If the threads of the destinations cannot be started.
@@ -104,6 +74,21 @@ impl Outbox {
         let queues = queues.map(|(index, one)| DestinationQueue::open(index, one, Arc::clone(&context)));
         let queues = queues.collect::<io::Result<_>>()?;
         Ok(Outbox { context, queues, response_deliveries: Mutex::default() })
+    }
+
+    /// An outbox with one destination, which is tried as [`DeliveryPolicy::default`] says.
+    ///
+    /// # Errors
+    /// If the threads of the destination cannot be started.
+    pub fn to(destination: Arc<dyn Destination>, journal: &Arc<Journal>) -> io::Result<Outbox> {
+        let policy = DeliveryPolicy::default();
+        Outbox::open(OutboxSetup {
+            waits: policy.quick.clone(),
+            destinations: vec![DestinationService { destination, policy }],
+            journal: Arc::clone(journal),
+            clock: DeliveryClock::usual(),
+            tell: Arc::new(|_| {}),
+        })
     }
 
     /// The folder in which a person finds the response to a request, if there is one on this machine.
@@ -159,36 +144,5 @@ impl ResponseSink for Outbox {
         if self.queues.is_empty() {
             response_delivery.finish(&self.context);
         }
-    }
-}
-
-impl OutboxContext {
-    /// The destinations on this machine, with their numbers.
-    fn local(&self) -> impl Iterator<Item = (usize, &Arc<dyn Destination>)> {
-        let all = self.destinations.iter().enumerate();
-        all.filter(|(_, destination)| destination.reach() == DestinationReach::Local)
-    }
-
-    /// Of the deliveries to all destinations those to remote ones.
-    fn remote(&self, deliveries: &[DeliveryRecord]) -> Vec<DeliveryRecord> {
-        let all = self.destinations.iter().zip(deliveries);
-        let remote = all.filter(|(destination, _)| destination.reach() == DestinationReach::Remote);
-        remote.map(|(_, delivery)| delivery.clone()).collect()
-    }
-
-    /// A disk that is full may have room again in a moment.
-    fn retry_while_full(
-        &self,
-        write: impl Fn() -> Result<(), DeliveryTrouble>,
-    ) -> Result<(), DeliveryTrouble> {
-        let mut written = write();
-        let mut waits = self.waits.iter();
-        while written.is_err()
-            && let Some(wait) = waits.next()
-        {
-            std::thread::sleep(*wait);
-            written = write();
-        }
-        written
     }
 }

@@ -11,7 +11,8 @@ use crate::journal::{JournalEntry, Receipt};
 use crate::step::Digest;
 use crate::store::Store;
 
-use super::{OutboxContext, OutboxEvent};
+use super::OutboxEvent;
+use super::context::OutboxContext;
 
 /// A response that is on its way.
 pub struct ResponseDelivery {

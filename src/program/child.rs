@@ -1,8 +1,8 @@
 //! A child process with resource limits, in its own process group. All processes of the group are killed
 //! when the child ends, however it ends.
 //!
-//! Two kinds of processes can survive: one that leaves the group (`setsid`), and, if flow itself is killed,
-//! the children of the child. The kernel kills the child together with flow.
+//! A process that has left the group (`setsid`) is found by its mark and killed, too ([`super::sweep`]). If
+//! flow itself is killed, the kernel kills the child with it; the children of the child can survive.
 
 use std::fs::File;
 use std::io;
@@ -21,13 +21,19 @@ use rustix::process::{
 
 use crate::step::CancelToken;
 
+use super::sandbox::{ProgramGrants, Sandbox};
+use super::sweep::ProcessMark;
+
 /// The program to run, and its limits.
 pub struct ProgramOrder<'a> {
     /// A name that is looked up in `PATH`, or an absolute path.
     pub program: &'a str,
     pub arguments: &'a [String],
-    /// The working directory. The output is written there, to `stdout` and `stderr`.
+    /// The working directory.
     pub folder: &'a Path,
+    pub stdout: &'a File,
+    pub stderr: &'a File,
+    pub grants: ProgramGrants,
     /// Limit of the address space of each process, in bytes.
     pub memory_bytes: u64,
     /// Limit of the size of each file that is written, in bytes.
@@ -51,29 +57,33 @@ const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 /// # Errors
 /// The program cannot be started.
 pub fn run(order: &ProgramOrder, token: &CancelToken) -> io::Result<ProgramEnd> {
-    let mut group = ProcessGroup { child: start(order)?, is_over: false };
+    let mark = ProcessMark::new();
+    let mut group = ProcessGroup { child: start(order, mark)?, mark, is_over: false };
     let stopped = group.wait(order.grace, token)?;
     let status = group.end()?;
     Ok(if stopped { ProgramEnd::Stopped } else { ProgramEnd::Exited(status) })
 }
 
-fn start(order: &ProgramOrder) -> io::Result<Child> {
-    let output = |name: &str| File::create(order.folder.join(name)).map(Stdio::from);
+fn start(order: &ProgramOrder, mark: ProcessMark) -> io::Result<Child> {
+    let output = |file: &File| file.try_clone().map(Stdio::from);
+    let mut sandbox = Sandbox::new(order.program, order.folder, &order.grants)?;
     let mut command = Command::new(order.program);
     command.args(order.arguments).current_dir(order.folder);
     command.env_clear().env("PATH", PATH).env("LANG", "C");
-    command.stdin(Stdio::null()).stdout(output("stdout")?).stderr(output("stderr")?);
+    command.stdin(Stdio::null()).stdout(output(order.stdout)?).stderr(output(order.stderr)?);
     command.process_group(0);
     let limits = [
         limit(Resource::As, order.memory_bytes),
         limit(Resource::Fsize, order.file_bytes),
         limit(Resource::Core, 0),
+        mark.limit(),
     ];
     let parent = getpid();
     let prepare = move || {
         limits.into_iter().try_for_each(|(resource, limit)| setrlimit(resource, limit))?;
         // PDEATHSIG refers to the thread that started the child; that thread waits for it here.
         set_parent_process_death_signal(Some(Signal::KILL))?;
+        sandbox.enter()?;
         // Flow may have died since the fork.
         if getppid() == Some(parent) { Ok(()) } else { Err(io::ErrorKind::NotConnected.into()) }
     };
@@ -92,6 +102,7 @@ fn limit(resource: Resource, most: u64) -> (Resource, Rlimit) {
 /// A child and all processes that it has started. Dropping the group kills them.
 struct ProcessGroup {
     child: Child,
+    mark: ProcessMark,
     /// The child has been reaped: its process id may have been reused.
     is_over: bool,
 }
@@ -135,9 +146,10 @@ impl ProcessGroup {
         let _ = exited.send(ChildEvent::Exited);
     }
 
-    /// Kills the remaining processes of the group and reaps the child.
+    /// Kills the remaining processes of the group, and those that have left it, and reaps the child.
     fn end(&mut self) -> io::Result<ExitStatus> {
         self.signal(Signal::KILL);
+        self.mark.sweep(self.id());
         self.is_over = true;
         self.child.wait()
     }

@@ -10,8 +10,9 @@
 //!
 //! Inputs are copies: a program that changes them changes nothing for other steps.
 
-use std::fs;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -19,7 +20,12 @@ use tempfile::TempDir;
 use crate::step::{Item, ResponseFile, ResponseFiles};
 
 /// A temporary folder. Dropping it removes it with its contents.
-pub struct ProgramFolder(TempDir);
+pub struct ProgramFolder {
+    folder: TempDir,
+    /// Held open: the program may put something else in their places.
+    stdout: File,
+    stderr: File,
+}
 
 #[derive(Debug, thiserror::Error)]
 pub enum ProgramFolderError {
@@ -29,28 +35,43 @@ pub enum ProgramFolderError {
     TooLarge(u64),
     #[error("out/ has more than {FILES_MAX} files")]
     TooMany,
-    #[error("{0:?} in out/ is neither a file nor a folder")]
+    #[error("{0:?} in out/ is neither a file nor a folder, or has several names")]
     Strange(String),
+    #[error("the program has put something else in the place of {0}")]
+    Replaced(&'static str),
     #[error("the file name {0:?} in out/ is not valid UTF-8")]
     Name(PathBuf),
 }
 
 const FILES_MAX: usize = 10_000;
 /// Length of the end of standard error that a fault quotes, in bytes.
-const QUOTED_MAX: u64 = 600;
+const QUOTED_MAX: usize = 600;
 
 impl ProgramFolder {
     /// # Errors
     /// The folder cannot be made.
     pub fn new() -> Result<ProgramFolder, ProgramFolderError> {
         let made = tempfile::Builder::new().prefix("flow-program-").tempdir();
-        let folder = ProgramFolder(made.map_err(failed("make", "a folder for the program"))?);
+        let folder = made.map_err(failed("make", "a folder for the program"))?;
         fs::create_dir(folder.path().join("out")).map_err(failed("make", "out"))?;
-        Ok(folder)
+        let output = |name: &str| {
+            let options = File::options().read(true).append(true).create_new(true).clone();
+            options.open(folder.path().join(name)).map_err(failed("make", name))
+        };
+        let (stdout, stderr) = (output("stdout")?, output("stderr")?);
+        Ok(ProgramFolder { folder, stdout, stderr })
     }
 
     pub fn path(&self) -> &Path {
-        self.0.path()
+        self.folder.path()
+    }
+
+    pub fn stdout(&self) -> &File {
+        &self.stdout
+    }
+
+    pub fn stderr(&self) -> &File {
+        &self.stderr
     }
 
     pub fn lay_item(&self, item: &Item) -> Result<(), ProgramFolderError> {
@@ -79,27 +100,38 @@ impl ProgramFolder {
     /// # Errors
     /// The results exceed a limit, or cannot be read.
     pub fn results(&self, bytes_most: u64) -> Result<ResponseFiles, ProgramFolderError> {
-        let mut found = found(&self.path().join("out"))?;
-        found.push(("stdout.txt".to_owned(), self.path().join("stdout")));
-        let mut files = read_all(found, bytes_most)?;
-        files.pop_if(|printed| printed.bytes.is_empty());
+        self.check_places()?;
+        let printed = whole(&self.stdout).map_err(failed("read", "stdout"))?;
+        let left =
+            (bytes_most.checked_sub(printed.len() as u64)).ok_or(ProgramFolderError::TooLarge(bytes_most));
+        let mut files = read_all(found(&self.path().join("out"))?, left?, bytes_most)?;
+        if !printed.is_empty() {
+            files.push(ResponseFile::new("stdout.txt", media_type("stdout.txt"), printed));
+        }
         Ok(ResponseFiles(files))
     }
 
-    /// The end of the standard error, on one line.
-    pub fn last_words(&self) -> String {
-        let read = || -> io::Result<Vec<u8>> {
-            let mut file = fs::File::open(self.path().join("stderr"))?;
-            let length = file.metadata()?.len();
-            file.seek(SeekFrom::Start(length.saturating_sub(QUOTED_MAX)))?;
-            let mut bytes = Vec::new();
-            file.take(QUOTED_MAX).read_to_end(&mut bytes)?;
-            Ok(bytes)
-        };
-        // An unreadable file is treated as empty.
-        let text = String::from_utf8_lossy(&read().unwrap_or_default()).into_owned();
-        let words = text.split(|letter: char| letter.is_whitespace() || letter.is_control());
-        words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    /// The whole of the standard error. Its length is limited as that of every file that a program writes.
+    pub fn errors(&self) -> Vec<u8> {
+        // What cannot be read is treated as empty: the program has failed for another reason.
+        whole(&self.stderr).unwrap_or_default()
+    }
+
+    /// Nothing stands in the place of the folder and files that the program was given: a link may lead
+    /// anywhere, and a pipe never ends.
+    fn check_places(&self) -> Result<(), ProgramFolderError> {
+        let kind = fs::symlink_metadata(self.path().join("out")).map_err(failed("read", "out"))?;
+        if !kind.is_dir() {
+            return Err(ProgramFolderError::Replaced("out"));
+        }
+        for (name, file) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
+            let ours = file.metadata().map_err(failed("read", name))?;
+            let found = fs::symlink_metadata(self.path().join(name)).ok();
+            if found.is_none_or(|found| (found.dev(), found.ino()) != (ours.dev(), ours.ino())) {
+                return Err(ProgramFolderError::Replaced(name));
+            }
+        }
+        Ok(())
     }
 
     fn copy(&self, item: &Item, name: &str) -> Result<(), ProgramFolderError> {
@@ -112,7 +144,22 @@ impl ProgramFolder {
     }
 }
 
-/// The files below a folder with their names, sorted. Symbolic links are refused: they may lead anywhere.
+/// The end of a text, on one line.
+pub fn last_words(text: &[u8]) -> String {
+    let end = &text[text.len().saturating_sub(QUOTED_MAX)..];
+    let text = String::from_utf8_lossy(end);
+    let words = text.split(|letter: char| letter.is_whitespace() || letter.is_control());
+    words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// The whole file, wherever its position is: the program has the same one.
+fn whole(file: &File) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX)];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
+}
+
+/// The files below a folder with their names, sorted. Links are refused: they may lead anywhere.
 fn found(out: &Path) -> Result<Vec<(String, PathBuf)>, ProgramFolderError> {
     let mut found = Vec::new();
     let mut folders = vec![out.to_owned()];
@@ -120,9 +167,9 @@ fn found(out: &Path) -> Result<Vec<(String, PathBuf)>, ProgramFolderError> {
         for entry in fs::read_dir(&folder).map_err(failed("read the folder", "out"))? {
             let path = entry.map_err(failed("read the folder", "out"))?.path();
             let name = below(out, &path)?;
-            match fs::symlink_metadata(&path).map_err(failed("read the metadata of", &name))?.file_type() {
+            match fs::symlink_metadata(&path).map_err(failed("read the metadata of", &name))? {
                 kind if kind.is_dir() => folders.push(path),
-                kind if kind.is_file() => found.push((name, path)),
+                kind if kind.is_file() && kind.nlink() == 1 => found.push((name, path)),
                 _ => return Err(ProgramFolderError::Strange(name)),
             }
             if found.len() + folders.len() > FILES_MAX {
@@ -140,11 +187,14 @@ fn below(out: &Path, path: &Path) -> Result<String, ProgramFolderError> {
     name.to_str().map(str::to_owned).ok_or_else(|| ProgramFolderError::Name(name.to_owned()))
 }
 
-fn read_all(found: Vec<(String, PathBuf)>, bytes_most: u64) -> Result<Vec<ResponseFile>, ProgramFolderError> {
-    let mut left = bytes_most;
+fn read_all(
+    found: Vec<(String, PathBuf)>,
+    mut left: u64,
+    bytes_most: u64,
+) -> Result<Vec<ResponseFile>, ProgramFolderError> {
     let read = |(name, path): (String, PathBuf)| {
         let mut bytes = Vec::new();
-        let file = fs::File::open(&path).map_err(failed("read", &name))?;
+        let file = File::open(&path).map_err(failed("read", &name))?;
         file.take(left + 1).read_to_end(&mut bytes).map_err(failed("read", &name))?;
         left = left.checked_sub(bytes.len() as u64).ok_or(ProgramFolderError::TooLarge(bytes_most))?;
         let media_type = media_type(&name);

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use crate::step::{
 };
 
 use super::child::{self, ProgramEnd, ProgramOrder};
-use super::folder::{ProgramFolder, ProgramFolderError};
+use super::folder::{ProgramFolder, ProgramFolderError, last_words};
+use super::sandbox::{NetworkAccess, ProgramGrants};
 
 /// The exit code for a temporary failure (`EX_TEMPFAIL` of sysexits.h): another run may succeed.
 const TEMPORARY: i32 = 75;
@@ -39,6 +41,11 @@ fn step() -> Step {
         .parameter(
             number("output_mib", 256.0, 1.0, 65_536.0, "MiB").about("Limit of the size of all results."),
         )
+        .parameter(Parameter::texts("reads").about(
+            "Absolute paths outside its folder that it may read; those among `arguments` are granted, too.",
+        ))
+        .parameter(Parameter::texts("writes").about("Absolute paths outside its folder that it may write."))
+        .parameter(Parameter::flag("network", false).about("Whether it may use the network."))
         .parameter(number("grace_s", 5.0, 0.0, 600.0, "s").about("Time between SIGTERM and SIGKILL."))
         .runs(|call| run(call).map(|files| StepOutputs::one("files", files)))
 }
@@ -53,6 +60,9 @@ fn run(call: &Call) -> Result<ResponseFiles, Fault> {
         program: call.text("program"),
         arguments: call.texts("arguments"),
         folder: folder.path(),
+        stdout: folder.stdout(),
+        stderr: folder.stderr(),
+        grants: grants(call),
         memory_bytes: bytes(call.number("memory_mib")),
         file_bytes: output_bytes,
         grace: Duration::from_secs_f64(call.number("grace_s")),
@@ -60,7 +70,19 @@ fn run(call: &Call) -> Result<ResponseFiles, Fault> {
     match child::run(&order, call.token).map_err(|error| not_started(&order, &error))? {
         ProgramEnd::Stopped => Err(Fault::cancelled()),
         ProgramEnd::Exited(status) if status.success() => folder.results(output_bytes).map_err(fault),
-        ProgramEnd::Exited(status) => Err(failed(&order, status, &folder.last_words())),
+        ProgramEnd::Exited(status) => Err(failed(&order, status, folder.errors())),
+    }
+}
+
+fn grants(call: &Call) -> ProgramGrants {
+    let absolute = |name: &str| {
+        let paths = call.texts(name).iter().map(PathBuf::from);
+        paths.filter(|path| path.is_absolute()).collect::<Vec<PathBuf>>()
+    };
+    ProgramGrants {
+        reads: [absolute("reads"), absolute("arguments")].concat(),
+        writes: absolute("writes"),
+        network: if call.flag("network") { NetworkAccess::All } else { NetworkAccess::None },
     }
 }
 
@@ -91,7 +113,8 @@ fn not_started(order: &ProgramOrder, error: &io::Error) -> Fault {
     }
 }
 
-fn failed(order: &ProgramOrder, status: ExitStatus, words: &str) -> Fault {
+fn failed(order: &ProgramOrder, status: ExitStatus, errors: Vec<u8>) -> Fault {
+    let words = last_words(&errors);
     let how = match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit code {code}"),
         (None, signal) => format!("signal {}", signal.unwrap_or_default()),
@@ -103,7 +126,9 @@ fn failed(order: &ProgramOrder, status: ExitStatus, words: &str) -> Fault {
     };
     let reason = format!("the program {:?} ended with {how}; {said}", order.program);
     let kind = if status.code() == Some(TEMPORARY) { FaultKind::Transient } else { FaultKind::Data };
-    Fault::of(kind, reason, "Follow the message of the program, or ask its maintainers.")
+    let remedy = "Follow the message of the program; `flow explain` shows all of it. Files outside its folder \
+                  are seen only where the dataflow grants them with `reads` or `writes`.";
+    Fault::of(kind, reason, remedy).with_log(errors)
 }
 
 fn fault(error: ProgramFolderError) -> Fault {
@@ -114,7 +139,7 @@ fn fault(error: ProgramFolderError) -> Fault {
         ProgramFolderError::TooLarge(_) | ProgramFolderError::TooMany => {
             (FaultKind::Data, "Make the program write less, or raise `output_mib` in the dataflow file.")
         }
-        ProgramFolderError::Strange(_) | ProgramFolderError::Name(_) => {
+        ProgramFolderError::Strange(_) | ProgramFolderError::Name(_) | ProgramFolderError::Replaced(_) => {
             (FaultKind::Data, "Make the program write only plain files with UTF-8 names to out/.")
         }
     };

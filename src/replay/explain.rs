@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::dataflow::{self, Dataflow, DataflowNode, InputWire, NodePhase, RunFrequency};
+use crate::printable::PrintableLines;
 use crate::step::{Digest, Fault, FaultKind, Outcome, OutcomeReason, StepReport};
 
 use super::{PastRequest, RecordingForm, RecordingRun};
@@ -37,8 +38,20 @@ pub struct StepExplanation {
     pub parameters: Vec<String>,
     pub inputs: Vec<ExplainedInput>,
     pub outputs: Vec<ExplainedOutput>,
+    /// All that failed runs said, as far as it is kept: the last ones.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<StepLog>,
     /// The changes that would give another result, in words.
     pub otherwise: String,
+}
+
+/// All that one failed run said on its standard error.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StepLog {
+    /// The name of the item, for a step that runs per item.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub item: Option<String>,
+    pub text: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -97,7 +110,20 @@ fn explanation(past: &PastRequest, dataflow: &Dataflow, node: &DataflowNode) -> 
         parameters: node.parameters.iter().map(|(name, setting)| format!("{name}: {setting}")).collect(),
         inputs: inputs(dataflow, node, last),
         outputs: last.map(outputs).unwrap_or_default(),
+        logs: logs(past, &runs),
     }
+}
+
+/// The logs of the last failed runs.
+fn logs(past: &PastRequest, runs: &[&RecordingRun]) -> Vec<StepLog> {
+    let failed = runs.iter().rev().filter(|run| run.outcome != Outcome::Done);
+    let log = |run: &&RecordingRun| {
+        let item = run.item.and_then(|item| past.recording.request.items.get(item));
+        let text = past.bytes(run.outputs.first()?.digest)?;
+        let text = String::from_utf8_lossy(&text).into_owned();
+        Some(StepLog { item: item.map(|item| item.name.clone()), text })
+    };
+    failed.filter_map(log).take(ENDINGS_MAX).collect()
 }
 
 /// The outcomes of the step in the response, with the number of runs; without a response, the recorded
@@ -210,50 +236,58 @@ fn after_skip(because: &OutcomeReason, past: &PastRequest) -> String {
     }
 }
 
-impl fmt::Display for RequestExplanation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.steps.iter().try_for_each(|explanation| write!(f, "\n{explanation}"))
+impl RequestExplanation {
+    /// The explanation of all steps, for a person.
+    pub fn lines(&self) -> PrintableLines {
+        self.steps.iter().fold(PrintableLines::default(), |lines, step| step.lines(lines.line("")))
     }
 }
 
 /// The number of items with the same ending that are named; further ones are counted.
 const ENDINGS_MAX: usize = 5;
 
-impl fmt::Display for StepExplanation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}  {} {}{}", self.name, self.step, self.version, DurationText(self.took_us))?;
-        self.endings.iter().take(ENDINGS_MAX).try_for_each(|ending| write!(f, "{ending}"))?;
+impl StepExplanation {
+    fn lines(&self, mut lines: PrintableLines) -> PrintableLines {
+        let took = DurationText(self.took_us);
+        lines.push(format_args!("{}  {} {}{took}", self.name, self.step, self.version));
+        lines = self.endings.iter().take(ENDINGS_MAX).fold(lines, |lines, ending| ending.lines(lines));
         if let Some(more @ 1..) = self.endings.len().checked_sub(ENDINGS_MAX) {
-            writeln!(f, "    and {more} more")?;
+            lines.push(format_args!("    and {more} more"));
         }
         let names = self.inputs.iter().map(|input| input.name.len());
         let width = names.chain(self.outputs.iter().map(|output| output.name.len())).max().unwrap_or(0);
         for ExplainedInput { name, from, digest } in &self.inputs {
             let digest = digest.map(|digest| format!("  {}", digest.short())).unwrap_or_default();
-            writeln!(f, "    {name:width$}  ← {from}{digest}")?;
+            lines.push(format_args!("    {name:width$}  ← {from}{digest}"));
         }
         for ExplainedOutput { name, digest, kept } in &self.outputs {
             let kept = if *kept { "" } else { ", not kept" };
-            writeln!(f, "    {name:width$}  → {}{kept}", digest.short())?;
+            lines.push(format_args!("    {name:width$}  → {}{kept}", digest.short()));
         }
         if !self.parameters.is_empty() {
-            writeln!(f, "    with {}", self.parameters.join(", "))?;
+            lines.push(format_args!("    with {}", self.parameters.join(", ")));
         }
-        writeln!(f, "    {}", self.otherwise)
+        for StepLog { item, text } in &self.logs {
+            let item = item.as_ref().map(|item| format!(" of {item}")).unwrap_or_default();
+            lines.push(format_args!("    standard error{item}:"));
+            text.lines().for_each(|line| lines.push(format_args!("      {line}")));
+        }
+        lines.line(format_args!("    {}", self.otherwise))
     }
 }
 
-impl fmt::Display for StepEnding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl StepEnding {
+    fn lines(&self, lines: PrintableLines) -> PrintableLines {
         let item = self.item.as_ref().map(|item| format!("{item}: ")).unwrap_or_default();
         match &self.outcome {
-            Outcome::Done if self.runs > 1 => writeln!(f, "    done, {} runs", self.runs),
-            Outcome::Done => writeln!(f, "    done"),
-            Outcome::Failed(fault) => {
-                writeln!(f, "    FAILED: {item}{}", fault.reason)?;
-                writeln!(f, "    hint: {}", fault.remedy)
+            Outcome::Done if self.runs > 1 => lines.line(format_args!("    done, {} runs", self.runs)),
+            Outcome::Done => lines.line("    done"),
+            Outcome::Failed(fault) => lines
+                .line(format_args!("    FAILED: {item}{}", fault.reason))
+                .line(format_args!("    hint: {}", fault.remedy)),
+            Outcome::Skipped { because } => {
+                lines.line(format_args!("    {item}skipped: {}", ReasonText(because)))
             }
-            Outcome::Skipped { because } => writeln!(f, "    {item}skipped: {}", ReasonText(because)),
         }
     }
 }

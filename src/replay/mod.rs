@@ -7,6 +7,7 @@
 //! | `scope`, `again`, `records` | the choice of the steps to run again, and their runs |
 //! | `comparison` | the results of a run compared with the recorded ones |
 //! | `afresh`, `anonymous` | a recording made from a replay, also of an anonymized request |
+//! | `digester` | the digest of recorded bytes |
 //! | `explain` | the outcome of each step, and what would change it |
 //! | `archive` | recordings written to one file and read from it |
 //! | `difference`, `number` | comparison of two values part by part |
@@ -19,6 +20,7 @@ mod anonymous;
 mod archive;
 mod comparison;
 mod difference;
+mod digester;
 mod explain;
 mod file;
 mod number;
@@ -33,7 +35,7 @@ pub use anonymous::{AnonymizeError, AnonymousRequest, anonymous};
 pub use archive::{PackError, UnpackError, UnpackedArchive, pack, unpack};
 pub use comparison::{OutputDifference, RunVerdict};
 pub use difference::{ChangeKind, ValueChange, ValueDifference};
-pub use explain::{RequestExplanation, StepEnding, StepExplanation};
+pub use explain::{RequestExplanation, StepEnding, StepExplanation, StepLog};
 pub use file::FileDifference;
 pub use number::{ComparedNumber, NumberDistance};
 pub use past::{PastError, PastRequest};

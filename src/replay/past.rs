@@ -9,10 +9,11 @@ use crate::dataflow::{Dataflow, Response};
 use crate::journal::{
     self, JournalEntry, JournalError, JournalReader, RequestHistory, RequestRow, RunRecord,
 };
-use crate::step::{self, Artifact, Digest, Digester, Item, Outcome, Request, StepReport, StepTable};
+use crate::step::{self, Artifact, Digest, Outcome, Request, StepReport, StepTable};
 use crate::store::Store;
 use crate::yaml::Problems;
 
+use super::digester::RecordedDigester;
 use super::{DataflowText, RecordingForm, RecordingOutput, RecordingRun, RequestRecording, UnpackedArchive};
 
 pub struct PastRequest {
@@ -100,9 +101,11 @@ impl PastRequest {
         self.recording.request.items.iter().try_for_each(|item| {
             let name = || item.name.clone();
             let path = || item.path().map_or_else(|| PathBuf::from(&item.name), PathBuf::from);
-            let digest =
-                digest_of(item).map_err(|source| PastError::Gone { name: name(), path: path(), source })?;
-            if digest == item.digest {
+            let bytes =
+                item.open().map_err(|source| PastError::Gone { name: name(), path: path(), source })?;
+            let mut digester = RecordedDigester::default();
+            digester.update(&bytes);
+            if digester.is(item.digest) {
                 Ok(())
             } else {
                 Err(PastError::Changed { name: name(), path: path() })
@@ -138,12 +141,6 @@ impl PastRequest {
             }
         }
     }
-}
-
-fn digest_of(item: &Item) -> io::Result<Digest> {
-    let mut digester = Digester::default();
-    digester.update(&item.open()?);
-    Ok(digester.digest())
 }
 
 /// The histories of the requests that this one supersedes, oldest first: runs of theirs were reused.
@@ -189,6 +186,8 @@ impl RecordedBytes {
     /// The last run of each key in a history, in the order in which they ended.
     fn runs(&mut self, history: &RequestHistory) -> Vec<RecordingRun> {
         self.requests.push(history.row.id);
+        let response = history.small_files().into_iter();
+        self.here.extend(response.map(|(file, bytes)| (file.digest, bytes.to_vec())));
         let counts = history.runs();
         let runs = history.entries.iter().filter_map(|dated| match &dated.entry {
             JournalEntry::Run(run)
@@ -230,6 +229,9 @@ impl RecordedBytes {
                 None => RecordingForm::No,
             },
             journal::ValuePlace::Files { artifacts } => {
+                for (file, bytes) in journal::small_files::take(artifacts, content) {
+                    self.here.insert(file.digest, bytes.to_vec());
+                }
                 let there = artifacts.iter().all(|artifact| self.get(artifact.digest).is_some());
                 if there { RecordingForm::Files(artifacts.clone()) } else { RecordingForm::No }
             }

@@ -28,7 +28,21 @@ pub struct GeneralSettings {
     pub retry: Option<Vec<Duration>>,
     /// So long after the first try a response is given up.
     pub keep_trying: Option<Duration>,
+    /// The users that can read what flow writes.
+    pub readers: Option<FileReaders>,
 }
+
+/// The users, besides root, that can read the files that flow writes: patient data are in them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FileReaders {
+    /// Flow's user: files have mode 0600, folders 0700.
+    #[default]
+    Owner,
+    /// Also the group of the folder: files have mode 0640, folders 0750.
+    Group,
+}
+
+const READERS: [(&str, FileReaders); 2] = [("owner", FileReaders::Owner), ("group", FileReaders::Group)];
 
 /// `keep`: how long and how much of answered requests is remembered.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -37,8 +51,19 @@ pub struct KeepSettings {
     pub bytes: Option<u64>,
 }
 
-pub(super) const KEYS: [&str; 10] =
-    ["state", "dataflow", "input", "workers", "lanes", "memory", "free_min", "keep", "retry", "keep_trying"];
+pub(super) const KEYS: [&str; 11] = [
+    "state",
+    "dataflow",
+    "input",
+    "workers",
+    "lanes",
+    "memory",
+    "free_min",
+    "keep",
+    "retry",
+    "keep_trying",
+    "readable_by",
+];
 
 const WORKERS_MAX: usize = 4096;
 const LANES_MAX: usize = 1_000_000;
@@ -56,6 +81,7 @@ pub(super) fn read(reader: &mut SectionReader) -> GeneralSettings {
         keep: reader.section("keep", keep).unwrap_or_default(),
         retry: reader.durations("retry"),
         keep_trying: reader.duration("keep_trying"),
+        readers: reader.choice("readable_by", &READERS),
     }
 }
 

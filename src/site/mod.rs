@@ -13,6 +13,7 @@
 //! | sections | their owners, who register a [`SiteSection`] each |
 
 mod audit;
+mod context;
 mod general;
 mod rules;
 mod section;
@@ -22,14 +23,15 @@ use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::admission::Destination;
+use crate::admission::{Destination, Source};
 use crate::tls::TlsIdentity;
 use crate::yaml::{self, PlacedValue, ProblemCollector, Problems};
 
 pub use audit::{AuditProtocol, AuditSettings};
-pub use general::{GeneralSettings, KeepSettings};
+pub use context::SiteContext;
+pub use general::{FileReaders, GeneralSettings, KeepSettings};
 pub use rules::{DataflowChoice, DataflowRule, DataflowRules, DefaultRule};
-pub use section::{SectionSettings, SiteSection};
+pub use section::{BuiltInSection, SectionSettings, SiteSection, built_in_sections};
 pub use section_reader::SectionReader;
 
 /// Settings of a site's file. Those that the file does not give are empty.
@@ -48,15 +50,6 @@ pub struct Site {
     /// Rules that choose the dataflow for a request.
     pub rules: Option<DataflowRules>,
     sections: Vec<Box<dyn SectionSettings>>,
-}
-
-/// Settings that every section of a site's file may rely on.
-#[derive(Clone, Debug)]
-pub struct SiteContext {
-    /// The file's folder.
-    pub folder: PathBuf,
-    pub identity: Option<TlsIdentity>,
-    pub authorities: Option<PathBuf>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -106,6 +99,11 @@ impl Site {
     /// A destination that the file alone makes, by its name.
     pub fn destination(&self, name: &str) -> Option<Arc<dyn Destination>> {
         self.sections.iter().find_map(|section| section.destination(name))
+    }
+
+    /// The sources that the file alone makes.
+    pub fn sources(&self) -> Vec<Arc<dyn Source>> {
+        self.sections.iter().flat_map(|section| section.sources()).collect()
     }
 
     fn read(

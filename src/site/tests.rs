@@ -77,6 +77,7 @@ free_min: 512 MiB
 keep: {days: 0.5, bytes: 10 GiB}
 retry: [0 s, 1 min]
 keep_trying: 2 h
+readable_by: group
 dataflow: flows/mine.yaml
 ";
     let expected = GeneralSettings {
@@ -90,6 +91,7 @@ dataflow: flows/mine.yaml
         keep: KeepSettings { days: Some(0.5), bytes: Some(10 << 30) },
         retry: Some(vec![Duration::ZERO, Duration::from_secs(60)]),
         keep_trying: Some(Duration::from_secs(7200)),
+        readers: Some(FileReaders::Group),
     };
     assert_eq!(parse(text).unwrap().general, expected);
     check(

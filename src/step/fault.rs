@@ -1,6 +1,7 @@
 //! Faults: why a step could not do its work. A fault is data and becomes a part of the response.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,28 @@ pub struct Fault {
     pub reason: String,
     /// The remedy, for the reader of the response: "Send the study again with all its slices."
     pub remedy: String,
+    /// All that was said about it, for the operator: not a part of the response.
+    #[serde(skip)]
+    pub log: FaultLog,
+}
+
+/// All that a program said before it failed. It is kept in the store beside the recorded run. Two faults
+/// with the same reason are the same, whatever their logs.
+#[derive(Clone, Default)]
+pub struct FaultLog(pub Option<Arc<[u8]>>);
+
+impl PartialEq for FaultLog {
+    fn eq(&self, _: &FaultLog) -> bool {
+        true
+    }
+}
+
+impl Eq for FaultLog {}
+
+impl fmt::Debug for FaultLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0.as_ref().map_or(0, |log| log.len()))
+    }
 }
 
 /// The kind of a fault. The key `retry` of a dataflow file lists kinds that are worth another run.
@@ -63,7 +86,13 @@ impl Fault {
 
     /// A fault of some kind, with reason and remedy.
     pub fn of(kind: FaultKind, reason: impl Into<String>, remedy: impl Into<String>) -> Fault {
-        Fault { kind, reason: reason.into(), remedy: remedy.into() }
+        Fault { kind, reason: reason.into(), remedy: remedy.into(), log: FaultLog::default() }
+    }
+
+    /// The fault with all that was said about it.
+    pub fn with_log(self, log: impl Into<Arc<[u8]>>) -> Fault {
+        let log: Arc<[u8]> = log.into();
+        Fault { log: FaultLog((!log.is_empty()).then_some(log)), ..self }
     }
 
     /// The fault of a run whose request was cancelled.

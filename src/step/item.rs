@@ -21,7 +21,7 @@ pub struct Item {
     pub name: String,
     /// Where its bytes are.
     pub place: ItemPlace,
-    /// The digest of its bytes.
+    /// The digest of its content: of its bytes, or of what they mean where a source knows several forms of it.
     pub digest: Digest,
     /// Bytes of the content.
     pub size: u64,

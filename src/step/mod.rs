@@ -67,7 +67,7 @@ pub use attribute::{AttributeDeclaration, AttributeKind, AttributeValues};
 pub use call::{Call, ResultIdentity, StepInputs, StepOutputs, WiredInput};
 pub use declaration::{InputDeclaration, InputTake, OutputDeclaration, Step, StepDeclaration};
 pub use digest::{Digest, Digester};
-pub use fault::{Fault, FaultKind};
+pub use fault::{Fault, FaultKind, FaultLog};
 pub use file::{Artifact, ResponseFile, ResponseFiles};
 pub use item::{Item, ItemContent, ItemPlace};
 pub use outcome::{Outcome, OutcomeReason, StepOutcomes, StepReport};

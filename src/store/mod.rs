@@ -7,13 +7,23 @@
 //! STORE/REQUEST/DIGEST        a file of the response; kept as long as the request is remembered
 //! STORE/REQUEST/work/DIGEST   a value on its way from step to step; removed when the request is answered
 //! ```
+//!
+//! Small files of a response need not be on disk: while it is under way they are held in memory, and written
+//! when somebody asks for their path.
+
+mod held_files;
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::step::{Artifact, Digest};
+
+pub use held_files::SMALL_FILE_BYTES_MAX;
+
+use held_files::HeldFiles;
 
 /// The store of one state folder.
 ///
@@ -38,6 +48,7 @@ use crate::step::{Artifact, Digest};
 pub struct Store {
     folder: PathBuf,
     temporary: AtomicU64,
+    held: HeldFiles,
 }
 
 /// The error of an operation on the store.
@@ -65,7 +76,7 @@ impl Store {
     pub fn at(folder: impl Into<PathBuf>) -> Result<Store, StoreError> {
         let folder = folder.into();
         make_folder(&folder).map_err(failed("make the store's folder", &folder))?;
-        Ok(Store { folder, temporary: AtomicU64::new(0) })
+        Ok(Store { folder, temporary: AtomicU64::new(0), held: HeldFiles::default() })
     }
 
     /// Writes a file of the response. The file appears whole or not at all.
@@ -74,6 +85,42 @@ impl Store {
     /// If it cannot be written; nothing is left behind then.
     pub fn put(&self, request: Digest, digest: Digest, bytes: &[u8]) -> Result<(), StoreError> {
         self.write(&self.request(request), digest, bytes)
+    }
+
+    /// Says that a request is under way: until [`Store::end_holding`], small files of its response are in
+    /// memory. Both may be said several times of one request.
+    pub fn begin_holding(&self, request: Digest) {
+        self.held.begin(request);
+    }
+
+    /// Lets go of small files in memory, unless the request is still under way elsewhere. What was written
+    /// stays.
+    pub fn end_holding(&self, request: Digest) {
+        self.held.end(request);
+    }
+
+    /// Keeps a file of the response: a small one of a request under way in memory, any other one on disk as
+    /// [`Store::put`] does.
+    ///
+    /// ```
+    /// use flow::step::{Digest, ResponseFile};
+    /// use flow::store::Store;
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// let (store, request) = (Store::at(folder.path())?, Digest::of(b"request"));
+    /// let file = ResponseFile::new("note.txt", "text/plain", b"small".to_vec());
+    /// store.begin_holding(request);
+    /// store.hold(request, file.digest(), &file.bytes)?;
+    /// assert_eq!(std::fs::read_dir(folder.path())?.count(), 0);
+    /// assert_eq!(std::fs::read(store.path(request, &file.artifact()))?, b"small");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If it cannot be written; nothing is left behind then.
+    pub fn hold(&self, request: Digest, digest: Digest, bytes: &Arc<[u8]>) -> Result<(), StoreError> {
+        let is_held = self.held.hold(request, digest, bytes);
+        if is_held { Ok(()) } else { self.put(request, digest, bytes) }
     }
 
     /// Writes a value that is kept until [`Store::end_work`].
@@ -100,15 +147,35 @@ impl Store {
 
     /// The bytes with this digest; `None` if they are missing or damaged.
     pub fn get(&self, request: Digest, digest: Digest) -> Option<Vec<u8>> {
+        if let Some(held) = self.held.get(request, digest) {
+            return Some(held.to_vec());
+        }
         let places = [self.request(request), self.work(request)];
         let mut found = places.iter().filter_map(|folder| fs::read(folder.join(digest.to_string())).ok());
         // After a power failure, a file may exist and be empty.
         found.find(|bytes| Digest::of(bytes) == digest)
     }
 
-    /// The path of an artifact's content.
+    /// The path of an artifact's content. A file that is held in memory is written there first; where that
+    /// fails, there is no file.
     pub fn path(&self, request: Digest, artifact: &Artifact) -> PathBuf {
-        self.request(request).join(artifact.digest.to_string())
+        let path = self.place(request, artifact.digest);
+        if let Some(bytes) = self.held.get(request, artifact.digest)
+            && !path.exists()
+            && let Err(error) = self.put(request, artifact.digest, &bytes)
+        {
+            tracing::warn!(%error, %request, "a file of a response cannot be written");
+        }
+        path
+    }
+
+    /// Whether the disk has a file of the response with this digest.
+    pub fn has_on_disk(&self, request: Digest, digest: Digest) -> bool {
+        self.place(request, digest).exists()
+    }
+
+    fn place(&self, request: Digest, digest: Digest) -> PathBuf {
+        self.request(request).join(digest.to_string())
     }
 
     /// Syncs these artifacts to disk, and checks that each has its size.
@@ -133,8 +200,11 @@ impl Store {
     /// Whether all these artifacts exist and have their digest.
     pub fn is_whole(&self, request: Digest, artifacts: &[Artifact]) -> bool {
         let is_whole = |artifact: &Artifact| {
-            let bytes = fs::read(self.path(request, artifact));
-            bytes.is_ok_and(|bytes| Digest::of(&bytes) == artifact.digest)
+            let is_on_disk = || {
+                let bytes = fs::read(self.place(request, artifact.digest));
+                bytes.is_ok_and(|bytes| Digest::of(&bytes) == artifact.digest)
+            };
+            self.held.get(request, artifact.digest).is_some() || is_on_disk()
         };
         artifacts.iter().all(is_whole)
     }

@@ -14,7 +14,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("differential_dataflow", &["ledger"]),
     // Unsound: RUSTSEC-2021-0120.
     ("abomonation", &[]),
-    ("dicom_", &["dicom_file", "imaging", "dicom"]),
+    // `replay` names the folder `dicom_file`.
+    ("dicom_", &["dicom_file", "imaging", "dicom", "replay"]),
     ("jpeg2k", &["imaging"]),
     ("jpegls", &["imaging"]),
     ("ab_glyph", &["imaging"]),
@@ -25,7 +26,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("png", &["imaging", "replay"]),
     ("base64", &["audit"]),
     ("bytemuck", &["imaging"]),
-    ("memmap2", &["imaging", "step"]),
+    ("memmap2", &["dicom", "imaging", "step"]),
     ("rusqlite", &["journal"]),
     ("ciborium", &["step", "dicom", "replay"]),
     ("rayon", &["imaging", "dicom", "cli"]),
@@ -37,7 +38,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("tokio", &["dicom"]),
     ("tokio_rustls", &["dicom"]),
     ("memchr", &["dicom"]),
-    ("rustix", &["program", "store", "dicom", "files"]),
+    ("rustix", &["cli", "journal", "program", "store", "dicom", "files"]),
     ("tar", &["replay"]),
     ("saphyr_parser", &["yaml"]),
     ("tempfile", &["program", "cli"]),

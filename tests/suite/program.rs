@@ -16,6 +16,11 @@ fn shell(script: &str) -> String {
     format!("program: sh, arguments: [-c, {script:?}], grace_s: 0.2")
 }
 
+/// A program that the shell runs, and that may write in a folder.
+fn writing(script: &str, folder: &Path) -> String {
+    format!("{}, writes: [{}]", shell(script), folder.display())
+}
+
 fn parse(steps: &str) -> Result<Dataflow, Problems> {
     let first = steps.split(':').next().unwrap().trim();
     let last = steps.lines().last().and_then(|line| line.split(':').next()).unwrap_or(first).trim();
@@ -123,8 +128,82 @@ fn memory_and_output_have_limits() {
 #[test]
 fn what_leads_elsewhere_is_no_result() {
     let link = fault(&alone(&shell("ln -s /etc/passwd out/link"), ""));
-    assert_eq!(link.reason, "\"link\" in out/ is neither a file nor a folder");
+    assert_eq!(link.reason, "\"link\" in out/ is neither a file nor a folder, or has several names");
     assert!(fault(&alone(&shell("mkfifo out/pipe"), "")).reason.contains("neither"));
+}
+
+#[test]
+fn what_a_program_puts_in_the_place_of_its_output_is_no_result() {
+    for (script, name) in [
+        ("rmdir out; ln -s /etc out", "out"),
+        ("rm stdout; ln -s /etc/passwd stdout", "stdout"),
+        ("rm stderr; mkfifo stderr", "stderr"),
+        ("rm stdout; mkfifo stdout", "stdout"),
+    ] {
+        let replaced = fault(&alone(&shell(script), ""));
+        let expected = format!("the program has put something else in the place of {name}");
+        assert_eq!(replaced.reason, expected, "{script}");
+    }
+    let failed = fault(&alone(&shell("echo bad >&2; rm stderr; mkfifo stderr; exit 3"), ""));
+    assert!(failed.reason.ends_with("standard error: bad"), "a pipe is not waited for: {failed}");
+    let linked = fault(&alone(&shell("echo text > other; ln other out/linked"), ""));
+    assert!(linked.reason.contains("has several names"), "{linked}");
+}
+
+#[test]
+fn a_process_that_leaves_the_group_ends_with_the_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let ids = folder.path().join("ids");
+    let script = format!(
+        "setsid sh -c 'echo $$ > {0}.1; exec sleep 1000' & while [ ! -s {0}.1 ]; do :; done; \
+         env -i setsid -f sh -c 'echo $$ > {0}.2; exec sleep 1000' & while [ ! -s {0}.2 ]; do :; done; \
+         cat {0}.1 {0}.2 > {0}",
+        ids.display()
+    );
+    let (response, _) = run(&alone(&writing(&script, folder.path()), ""));
+    assert_eq!(response.verdict, ResponseVerdict::Complete, "{:?}", response.steps);
+    gone(&written(&ids));
+}
+
+/// Whether this kernel withholds files and TCP from programs.
+fn has_landlock() -> bool {
+    use landlock::{ABI, Access, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr};
+    let strict = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    strict.handle_access(AccessNet::from_all(ABI::V4)).is_ok()
+}
+
+#[test]
+fn a_program_sees_its_folder_and_what_is_granted() {
+    if !has_landlock() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "secret").unwrap();
+    let read = shell(&format!("cat {}", file.display()));
+    assert!(fault(&alone(&read, "")).reason.contains("Permission denied"));
+    assert!(fault(&alone(&shell("cat /etc/shadow"), "")).reason.contains("Permission denied"));
+    let granted = format!("{read}, reads: [{}]", folder.path().display());
+    assert_eq!(texts(&run(&alone(&granted, "")).1), [("stdout.txt", "secret")]);
+    let argument = format!("program: cat, arguments: [{}]", file.display());
+    assert_eq!(texts(&run(&alone(&argument, "")).1), [("stdout.txt", "secret")]);
+    let changed = shell(&format!("echo other > {}", file.display()));
+    let readable = format!("{changed}, reads: [{}]", folder.path().display());
+    assert!(fault(&alone(&readable, "")).reason.contains("Permission denied"));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "secret");
+}
+
+#[test]
+fn a_program_has_no_network_unless_it_is_granted() {
+    if !has_landlock() || !Path::new("/bin/bash").exists() {
+        return;
+    }
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let script = format!("exec 3<>/dev/tcp/127.0.0.1/{}", listener.local_addr().unwrap().port());
+    let settings = format!("program: bash, arguments: [-c, {script:?}]");
+    assert!(fault(&alone(&settings, "")).reason.contains("exit code"));
+    let (response, _) = run(&alone(&format!("{settings}, network: true"), ""));
+    assert_eq!(response.verdict, ResponseVerdict::Complete, "{:?}", response.steps);
 }
 
 /// Whether a process runs. One that nobody has waited for is dead all the same.
@@ -150,7 +229,7 @@ fn a_program_that_does_not_end_is_killed_with_its_children() {
     let ids = folder.path().join("ids");
     // Neither the shell nor its child listens to SIGTERM.
     let script = format!("trap '' TERM; sleep 1000 & echo $$ $! > {}; wait; sleep 1000", ids.display());
-    let dataflow = Arc::new(alone(&shell(&script), ", timeout: 1 s"));
+    let dataflow = Arc::new(alone(&writing(&script, folder.path()), ", timeout: 1 s"));
     with_observed_engine(&dataflow, 1, 1000, Arc::new(NullObserver), |queue, responses| {
         queue.submit(request("one", 1));
         let ids = written(&ids);
@@ -171,7 +250,7 @@ fn a_program_that_is_cancelled_is_asked_to_end_first() {
         begun.display(),
         ended.display()
     );
-    let settings = shell(&script).replace("grace_s: 0.2", "grace_s: 60");
+    let settings = writing(&script, folder.path()).replace("grace_s: 0.2", "grace_s: 60");
     let dataflow = Arc::new(alone(&settings, ""));
     with_observed_engine(&dataflow, 1, 1000, Arc::new(NullObserver), |queue, responses| {
         let one = request("one", 1);
@@ -191,7 +270,7 @@ fn what_a_program_leaves_running_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let ids = folder.path().join("ids");
     let script = format!("sleep 1000 & echo $$ $! > {}; echo done", ids.display());
-    let (response, files) = run(&alone(&shell(&script), ""));
+    let (response, files) = run(&alone(&writing(&script, folder.path()), ""));
     assert_eq!(
         (response.verdict, texts(&files)),
         (ResponseVerdict::Complete, vec![("stdout.txt", "done\n")])

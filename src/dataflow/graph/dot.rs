@@ -1,9 +1,8 @@
 //! The drawing in the language of Graphviz (<https://graphviz.org/doc/info/lang.html>): `dot -Tsvg`.
 
-use super::{
-    Dataflow, DataflowNode, EdgeOrigin, GraphEdge, GraphPhase, NodePhase, RunFrequency, edges, notes, parts,
-    remarks,
-};
+use crate::dataflow::{Dataflow, DataflowNode, NodePhase, RunFrequency};
+
+use super::content::{EdgeOrigin, GraphEdge, GraphPhase, edges, notes, parts, port_edge, remarks};
 
 pub(super) fn draw(dataflow: &Dataflow) -> String {
     let bodies: String = parts(dataflow).iter().map(|part| body(dataflow, part)).collect();
@@ -31,7 +30,7 @@ fn body(dataflow: &Dataflow, part: &GraphPhase) -> String {
         lines.extend(edges.iter().map(|edge| edge_line(dataflow, part, edge, to)));
     }
     for port in &part.ports {
-        let edge = super::port_edge(dataflow, port, false);
+        let edge = port_edge(dataflow, port, false);
         lines.push(edge_line(dataflow, part, &edge, part.ends_in));
     }
     let lines: String = lines.iter().map(|line| format!("    {line}\n")).collect();

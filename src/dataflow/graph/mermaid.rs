@@ -1,8 +1,8 @@
 //! The drawing in the language of Mermaid (<https://mermaid.js.org/syntax/flowchart.html>), for Markdown pages.
 
-use super::{
-    Dataflow, DataflowNode, EdgeOrigin, GraphEdge, GraphPhase, NodePhase, RunFrequency, edges, notes, parts,
-};
+use crate::dataflow::{Dataflow, DataflowNode, NodePhase, RunFrequency};
+
+use super::content::{EdgeOrigin, GraphEdge, GraphPhase, edges, notes, parts, port_edge};
 
 pub(super) fn draw(dataflow: &Dataflow) -> String {
     let bodies: String = parts(dataflow).iter().map(|part| body(dataflow, part)).collect();
@@ -24,7 +24,7 @@ fn body(dataflow: &Dataflow, part: &GraphPhase) -> String {
         lines.extend(edges(dataflow, &dataflow.nodes[*node]).iter().map(|edge| edge_line(part, edge, &to)));
     }
     for port in &part.ports {
-        let edge = super::port_edge(dataflow, port, false);
+        let edge = port_edge(dataflow, port, false);
         lines.push(edge_line(part, &edge, &end));
     }
     let lines: String = lines.iter().map(|line| format!("    {line}\n")).collect();

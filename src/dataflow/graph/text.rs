@@ -3,9 +3,9 @@
 //! A rail begins at the mark of a step and goes down to the last step that needs it. The rails that meet the
 //! mark of a step from the side or from above are its needs.
 
-use super::{
-    Dataflow, DataflowNode, EdgeOrigin, GraphEdge, GraphPhase, NodePhase, edges, notes, parts, remarks,
-};
+use crate::dataflow::{Dataflow, DataflowNode, NodePhase};
+
+use super::content::{EdgeOrigin, GraphEdge, GraphPhase, edges, notes, parts, port_edge, remarks};
 use crate::step::OutputDeclaration;
 
 const WIDTH: usize = 100;
@@ -67,8 +67,7 @@ fn node_row(dataflow: &Dataflow, part: &GraphPhase, index: usize, rails: &mut Op
 }
 
 fn end_row(dataflow: &Dataflow, part: &GraphPhase, rails: &mut OpenRails) -> GraphRow {
-    let names: Vec<String> =
-        part.ports.iter().map(|port| super::port_edge(dataflow, port, false).source).collect();
+    let names: Vec<String> = part.ports.iter().map(|port| port_edge(dataflow, port, false).source).collect();
     GraphRow {
         rails: rails.row('◆', &distinct(part.ports.iter().map(|port| EdgeOrigin::Node(port.node))), None),
         name: part.ends_in.to_owned(),

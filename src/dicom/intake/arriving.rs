@@ -12,15 +12,16 @@ use super::completion::{
 };
 use super::inbox;
 use super::inbox::StudySenders;
-use super::instance::{StudyInstance, request};
-
-/// The attribute `source` of what was received.
-pub const SOURCE: &str = "dicom";
+use super::instance::{SOURCE, StudyInstance, request};
+use super::replacement::{ReplacedInstances, instance_key};
 
 pub(in crate::dicom) struct ArrivingStudy {
     pub folder: PathBuf,
-    /// By file name, which says UID and digest: the same instance sent twice is there once.
+    /// All folders with files of the study: after a restart there may be several.
+    pub folders: BTreeSet<PathBuf>,
+    /// By SOP Instance UID: what is received again replaces what was there.
     pub instances: BTreeMap<String, StudyInstance>,
+    pub replaced: ReplacedInstances,
     /// Senders with an open session that brought an instance of the study, by session number: since when.
     pub open_senders: BTreeMap<u64, Instant>,
     /// Open senders that have begun with another study.
@@ -49,8 +50,10 @@ impl ArrivingStudy {
             cap_told: false,
         };
         ArrivingStudy {
+            folders: BTreeSet::from([folder.clone()]),
             folder,
             instances: BTreeMap::new(),
+            replaced: ReplacedInstances::default(),
             open_senders: BTreeMap::new(),
             elsewhere: BTreeSet::new(),
             broken_at: None,
@@ -59,6 +62,11 @@ impl ArrivingStudy {
             called_aes: BTreeSet::new(),
             standing,
         }
+    }
+
+    /// Adds an instance, and gives the one that it replaces.
+    pub fn insert(&mut self, instance: StudyInstance) -> Option<StudyInstance> {
+        self.instances.insert(instance_key(&instance.item.name).to_owned(), instance)
     }
 
     /// Notes that a sender brings an instance of the study.
@@ -155,9 +163,10 @@ impl ArrivingStudy {
             ("called_ae", &joined(&self.called_aes)),
             ("association", if aborted { "aborted" } else { "released" }),
             ("complete_by", signal.name()),
+            ("remarks", &self.replaced.remark("before the study was complete").unwrap_or_default()),
         ];
         let request = request(self.instances.into_values().collect(), &attributes);
-        let claims = vec![inbox::claim(&self.folder)];
+        let claims = self.folders.iter().map(|folder| inbox::claim(folder)).collect();
         request.map(|request| Request { claims, ..request }).ok_or(self.folder)
     }
 }

@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
+use crate::dicom_file::content::ContentDigester;
 use crate::dicom_file::part10::{self, FileHead};
 use crate::imaging::{HeaderError, read_instance};
-use crate::step::{Digest, Digester, Item, ItemPlace, Request};
+use crate::step::{Digest, Item, ItemPlace, Request};
 
 use super::instance::{HEADER_BYTES_MAX, StudyInstance, request};
 
@@ -112,6 +113,9 @@ pub(in crate::dicom) fn instances(folder: &Path) -> io::Result<Vec<StudyInstance
             Err(_) => {}
         }
     }
+    // Earlier versions kept several of one UID: the last one is used.
+    let received = |one: &StudyInstance| fs::metadata(one.item.file()?)?.modified();
+    instances.sort_by_cached_key(|one| (received(one).ok(), one.item.name.clone()));
     Ok(instances)
 }
 
@@ -178,9 +182,9 @@ impl NamedFile {
     }
 
     fn instance(&self) -> Result<StudyInstance, Skipped> {
-        let content = FileContent::read(&self.path).map_err(unreadable)?;
+        let content = FileBytes::read(&self.path).map_err(unreadable)?;
         let content = content.ok_or_else(|| self.not_dicom())?;
-        let FileContent { beginning, digest, size } = content;
+        let FileBytes { beginning, digest, size } = content;
         if is_directory(&beginning) {
             return Err(not_an_instance("it is a DICOMDIR, an index of other files"));
         }
@@ -190,6 +194,7 @@ impl NamedFile {
             Ok((_, study)) if study.study_instance_uid.is_empty() => {
                 Err(not_an_instance("it names no study (Study Instance UID)"))
             }
+            Ok((header, _)) if header.is_own_result => Err(not_an_instance("it is a result of flow")),
             Ok((header, study)) => {
                 item.decoded = header.decoded_bytes().max(item.size);
                 Ok(StudyInstance::new(item, header, study))
@@ -210,15 +215,15 @@ impl NamedFile {
     }
 }
 
-struct FileContent {
+struct FileBytes {
     beginning: Vec<u8>,
     digest: Digest,
     size: u64,
 }
 
-impl FileContent {
+impl FileBytes {
     /// Reads a DICOM file. Of any other file only the first few bytes are read.
-    fn read(path: &Path) -> io::Result<Option<FileContent>> {
+    fn read(path: &Path) -> io::Result<Option<FileBytes>> {
         let mut file = fs::File::open(path)?;
         let mut beginning = Vec::new();
         file.by_ref().take(part10::MARK_ENDS).read_to_end(&mut beginning)?;
@@ -227,10 +232,11 @@ impl FileContent {
         }
         beginning.reserve_exact(file.metadata()?.len().min(HEADER_BYTES_MAX) as usize);
         file.by_ref().take(HEADER_BYTES_MAX).read_to_end(&mut beginning)?;
-        let mut digester = Digester::default();
+        let mut digester = ContentDigester::default();
         digester.update(&beginning);
         let rest = io::copy(&mut file, &mut digester)?;
-        Ok(Some(FileContent { size: beginning.len() as u64 + rest, digest: digester.digest(), beginning }))
+        let digest = digester.finish().digest;
+        Ok(Some(FileBytes { size: beginning.len() as u64 + rest, digest, beginning }))
     }
 }
 

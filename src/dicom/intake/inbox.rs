@@ -3,7 +3,8 @@
 //! ```text
 //! INBOX/incoming/12.part               being received
 //! INBOX/commitments/UID.json           a commitment that was asked for, until its outcome is told
-//! INBOX/study-0000003/UID-DIGEST.dcm   received, synced, and answered with success
+//! INBOX/study-0000003/UID.dcm          received, synced, and answered with success: the last one with its UID
+//! INBOX/study-0000003/replaced         the instances that took the place of others, one a line
 //! INBOX/study-0000003/complete         an operator says that no more will come
 //! INBOX/study-0000003/senders.json     the AE titles of those who sent of it, and by which they called us
 //! INBOX/study-0000003/released         the last association that sent of it came to a good end
@@ -19,8 +20,10 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::step::{Digest, Digester};
+use crate::dicom_file::content::{ContentDigester, FileContent};
 use crate::store::{begin_writing, make_folder};
+
+use super::replacement::Replacement;
 
 pub(in crate::dicom) struct StudyInbox {
     root: PathBuf,
@@ -52,7 +55,7 @@ impl StudyInbox {
         Ok(PartialFile {
             file,
             path,
-            digester: Digester::default(),
+            digester: ContentDigester::default(),
             beginning: Vec::new(),
             size: 0,
             begun: 0,
@@ -112,7 +115,7 @@ fn number(folder: &Path) -> Option<u64> {
 /// Removes the folder of a study of which nothing came to stay.
 pub(in crate::dicom) fn remove_empty(folder: &Path) {
     // One with an instance in it stays.
-    let notes = [RELEASED, ORDERED, SENDERS, SENDERS_DRAFT];
+    let notes = [RELEASED, ORDERED, SENDERS, SENDERS_DRAFT, REPLACED];
     let removed = notes.iter().try_for_each(|note| remove_if_there(&folder.join(note)));
     let removed = removed.and_then(|()| fs::remove_dir(folder));
     if let Err(error) = removed {
@@ -124,7 +127,7 @@ pub(in crate::dicom) fn remove_empty(folder: &Path) {
 pub(in crate::dicom) struct PartialFile {
     file: File,
     path: PathBuf,
-    digester: Digester,
+    digester: ContentDigester,
     beginning: Vec<u8>,
     size: u64,
     /// How much the disk has begun to write.
@@ -159,8 +162,9 @@ impl PartialFile {
         self.size
     }
 
-    pub fn digest(&self) -> Digest {
-        self.digester.digest()
+    /// The content of the file, which is complete.
+    pub fn content(&mut self) -> FileContent {
+        std::mem::take(&mut self.digester).finish()
     }
 
     pub fn beginning(&self) -> &[u8] {
@@ -172,26 +176,49 @@ impl PartialFile {
         self.size == self.beginning.len() as u64
     }
 
-    /// Moves the file into a study's folder; when this returns, it is there to stay.
-    pub fn keep(self, folder: &Path, name: &str) -> io::Result<InstanceReceipt> {
-        let path = folder.join(name);
-        self.file.sync_data()?;
-        fs::rename(&self.path, &path)?;
-        sync_folder(folder)?;
-        Ok(InstanceReceipt { path })
+    /// Brings all of the file to the disk.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    /// Moves the file, which is synced, into a study's folder, where it takes the place of another.
+    pub fn put(&self, path: &Path) -> io::Result<()> {
+        fs::rename(&self.path, path)
     }
 }
 
 /// The receipt for an instance that is on the disk: without one, none is answered with success.
 #[derive(Debug)]
-pub(in crate::dicom) struct InstanceReceipt {
-    path: PathBuf,
-}
+pub(in crate::dicom) struct InstanceReceipt(());
 
 impl InstanceReceipt {
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// A receipt for a result of our own, which need not be kept: it was made here.
+    pub fn of_own_result() -> InstanceReceipt {
+        InstanceReceipt(())
     }
+
+    /// A receipt for what has been put into a folder, which is synced first.
+    pub fn of(folder: &Path) -> io::Result<InstanceReceipt> {
+        sync_folder(folder)?;
+        Ok(InstanceReceipt(()))
+    }
+}
+
+const REPLACED: &str = "replaced";
+
+/// Notes that an instance is about to take the place of another.
+pub(in crate::dicom) fn note_replaced(folder: &Path, replacement: &Replacement) -> io::Result<()> {
+    let mut line = serde_json::to_vec(replacement)?;
+    line.push(b'\n');
+    let mut file = File::options().append(true).create(true).open(folder.join(REPLACED))?;
+    file.write_all(&line)?;
+    file.sync_data()
+}
+
+/// The noted replacements, of which some may not have come about. A line that is not whole is left out.
+pub(in crate::dicom) fn replaced(folder: &Path) -> Vec<Replacement> {
+    let text = fs::read(folder.join(REPLACED)).unwrap_or_default();
+    text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
 }
 
 /// AE titles of a study's senders, and the called AE titles that they used.
@@ -324,6 +351,14 @@ mod tests {
         assert!(!own.exists());
     }
 
+    fn keep(part: PartialFile, folder: &Path) -> PathBuf {
+        let path = folder.join("one.dcm");
+        part.sync().unwrap();
+        part.put(&path).unwrap();
+        InstanceReceipt::of(folder).unwrap();
+        path
+    }
+
     #[test]
     fn what_is_not_kept_vanishes() {
         let root = tempfile::tempdir().unwrap();
@@ -343,11 +378,11 @@ mod tests {
         let bytes: Vec<u8> = (0..500_000u32).map(|number| number as u8).collect();
         let mut part = inbox.begin().unwrap();
         bytes.chunks(7777).for_each(|chunk| part.write(chunk).unwrap());
-        assert_eq!(part.digest(), Digest::of(&bytes));
+        assert_eq!(part.content(), FileContent::of(&bytes));
         assert!(!part.is_short() && bytes.starts_with(part.beginning()));
         let folder = inbox.new_folder().unwrap();
-        let kept = part.keep(&folder, "one.dcm").unwrap();
-        assert_eq!(fs::read(kept.path()).unwrap(), bytes);
+        let kept = keep(part, &folder);
+        assert_eq!(fs::read(kept).unwrap(), bytes);
     }
 
     #[test]
@@ -355,7 +390,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let first = StudyInbox::open(root.path()).unwrap();
         let folder = first.new_folder().unwrap();
-        first.begin().unwrap().keep(&folder, "one.dcm").unwrap();
+        keep(first.begin().unwrap(), &folder);
         fs::write(root.path().join("incoming/9-9.part"), "half").unwrap();
         let second = StudyInbox::open(root.path()).unwrap();
         assert!(!root.path().join("incoming/9-9.part").exists());

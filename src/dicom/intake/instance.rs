@@ -1,11 +1,15 @@
 //! One received DICOM instance, and the request made of all instances of a study.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::imaging::{InstanceHeader, StudyAttributes};
-use crate::step::{AttributeValues, Digest, Item, Request};
+use crate::step::{AttributeValues, Item, Request};
 
 use super::inbox::claim;
+use super::replacement::{ContentDifference, ReplacedInstances, Replacement, differences, instance_key};
+
+/// The attribute `source` of what was received.
+pub const SOURCE: &str = "dicom";
 
 /// Longest part of a file in which the elements before the pixels are looked for.
 pub(in crate::dicom) const HEADER_BYTES_MAX: u64 = 64 << 20;
@@ -37,8 +41,8 @@ impl StudyInstance {
     }
 }
 
-/// Makes the request of a study. The same instance counts once; two that share a UID and differ in
-/// content both count, and the steps deal with them.
+/// Makes the request of a study. The same instance counts once; of two that share a UID and differ in content,
+/// which only files can be, both count, and the steps refuse them.
 ///
 /// The attributes are those of [`StudyAttributes`] as the first instance by name has them; `modality` and
 /// `series_description`, all that occur, in order; and `more`, several values separated by `\` as in DICOM.
@@ -53,7 +57,8 @@ pub(in crate::dicom) fn request(mut instances: Vec<StudyInstance>, more: &[(&str
     attributes.insert("modality".to_owned(), occurring(&instances, |instance| &instance.modality));
     let descriptions = occurring(&instances, |instance| &instance.series_description);
     attributes.insert("series_description".to_owned(), descriptions);
-    attributes.extend(more.iter().map(|(name, value)| (name.to_string(), AttributeValues::split(*value))));
+    let more = more.iter().filter(|(_, value)| !value.is_empty());
+    attributes.extend(more.map(|(name, value)| (name.to_string(), AttributeValues::split(*value))));
 
     let items = instances.into_iter().map(|instance| instance.item).collect();
     let mut request = Request::new("", attributes, items);
@@ -62,27 +67,71 @@ pub(in crate::dicom) fn request(mut instances: Vec<StudyInstance>, more: &[(&str
     Some(request)
 }
 
-/// A study of which more has been received: the earlier request with what is new in the later one.
+/// A study of which more has been received: the earlier request with what is new in the later one. An
+/// instance that both have is the later one's if its content has changed.
 pub fn merge(earlier: &Request, later: Request) -> Request {
     let later_claims = later.claims.clone();
-    let mut items = earlier.items.clone();
-    let known: BTreeSet<Digest> = items.iter().map(|item| item.digest).collect();
-    items.extend(later.items.into_iter().filter(|item| !known.contains(&item.digest)));
-    items.sort_by(|a, b| a.name.cmp(&b.name));
+    let (items, replaced) = merged_items(earlier, later.items);
     // A folder of which nothing new came is not needed.
     let used: BTreeSet<String> = items.iter().filter_map(|item| item.path()?.parent().map(claim)).collect();
     let claims: BTreeSet<String> = earlier.claims.iter().chain(&later_claims).cloned().collect();
     let mut attributes = earlier.attributes.clone();
-    for name in ["modality", "series_description", "calling_ae", "called_ae"] {
+    // What came last counts for the study, too.
+    let of_study = StudyAttributes::default().attributes();
+    let corrected = of_study.keys().filter(|_| replaced.is_some());
+    for (name, value) in corrected.filter_map(|name| later.attributes.get_key_value(name)) {
+        attributes.insert(name.clone(), value.clone());
+    }
+    for name in ["modality", "series_description", "calling_ae", "called_ae", "remarks"] {
         let both = [&earlier.attributes, &later.attributes].map(|attributes| attributes.get(name));
         let all = both.into_iter().flatten().flat_map(AttributeValues::iter).map(str::to_owned);
         attributes.insert(name.to_owned(), each_once(all));
+    }
+    if !later_claims.is_empty() {
+        attributes.insert("source".to_owned(), AttributeValues::from(SOURCE));
+    }
+    if let Some(remark) = replaced {
+        let all = attributes.get("remarks").into_iter().flat_map(AttributeValues::iter).map(str::to_owned);
+        attributes.insert("remarks".to_owned(), each_once(all.chain([remark])));
     }
     let mut merged = Request::new("", attributes, items);
     merged.name = name(&merged);
     merged.subject = earlier.subject.clone();
     merged.claims = claims.intersection(&used).cloned().collect();
     merged
+}
+
+/// The SOP Instance UID of an item that is a file of any name, or the name.
+fn key_in_file(item: &Item) -> String {
+    let header = item.path().and_then(|path| InstanceHeader::read(&item.name, path).ok());
+    header.map_or_else(|| item.name.clone(), |header| header.sop_instance_uid)
+}
+
+/// The items of both, each instance once, and a remark about those that were replaced.
+fn merged_items(earlier: &Request, later: Vec<Item>) -> (Vec<Item>, Option<String>) {
+    let is_received = earlier.attribute("source") == SOURCE;
+    let key = |item: &Item| if is_received { instance_key(&item.name).to_owned() } else { key_in_file(item) };
+    let items = earlier.items.iter();
+    let mut items: BTreeMap<String, Item> = items.map(|item| (key(item), item.clone())).collect();
+    let mut replaced = ReplacedInstances::default();
+    for item in later {
+        let key = instance_key(&item.name);
+        let Some(known) = items.get(key).filter(|known| known.digest != item.digest) else {
+            items.entry(key.to_owned()).or_insert(item);
+            continue;
+        };
+        let differences = match (known.path(), item.path()) {
+            (Some(before), Some(after)) => differences(before, after),
+            _ => BTreeSet::from([ContentDifference::Other]),
+        };
+        if !differences.is_empty() {
+            replaced.add(&Replacement { name: item.name.clone(), digest: item.digest, differences });
+            items.insert(key.to_owned(), item);
+        }
+    }
+    let mut items: Vec<Item> = items.into_values().collect();
+    items.sort_by(|a, b| a.name.cmp(&b.name));
+    (items, replaced.remark("after the study was complete"))
 }
 
 fn occurring(instances: &[StudyInstance], text: impl Fn(&StudyInstance) -> &String) -> AttributeValues {
@@ -119,7 +168,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::step::ItemPlace;
+    use crate::step::{Digest, ItemPlace};
 
     fn instance(name: &str, content: &str, patient_id: &str, modality: &str) -> StudyInstance {
         let item = Item {

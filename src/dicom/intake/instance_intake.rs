@@ -16,6 +16,7 @@ use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 
 use crate::dicom::names::sop_class;
 use crate::dicom::names::status::DimseStatus;
+use crate::dicom_file::content::FileContent;
 use crate::dicom_file::part10::FileHead;
 use crate::imaging::{HeaderError, InstanceHeader, Part10File, StudyAttributes, read_instance};
 use crate::step::{Item, ItemPlace};
@@ -25,8 +26,9 @@ use super::completion::CompletionRules;
 use super::event::{ArrivedInstance, IntakeSession, ReceiverEvent, SessionKind};
 use super::inbox::{InstanceReceipt, PartialFile, StudyInbox};
 use super::instance::{HEADER_BYTES_MAX, StudyInstance};
+use super::replacement::{InstanceArrival, Replacement, differences};
 use super::sender::InstanceSender;
-use super::studies::{ArrivingStudies, CountSource};
+use super::studies::{ArrivingStudies, CountSource, StudyFolder};
 
 /// Rules for which instances are accepted, and when a study is complete.
 #[derive(Clone, Debug)]
@@ -158,22 +160,30 @@ impl<'a> InstanceIntake<'a> {
     pub fn keep(
         &self,
         sender: &InstanceSender,
-        part: PartialFile,
+        mut part: PartialFile,
         announced: Option<&FileHead>,
     ) -> Result<StoredInstance, InstanceRefusal> {
-        let digest = part.digest();
+        let FileContent { digest, missing, .. } = part.content();
         let ReceivedIdentity { head, header, study } = self.read(&part)?;
+        if let Some(missing) = missing {
+            return Err(refusal(
+                DimseStatus::CANNOT_UNDERSTAND,
+                format!("the data set is cut off: {missing}"),
+            ));
+        }
         check(announced, &head, &study)?;
         check_study(sender, &study)?;
-        let name = format!("{}-{}.dcm", head.sop_instance_uid, digest.short());
+        if header.as_ref().is_some_and(|header| header.is_own_result) {
+            return Ok(self.own_result(sender, head, &study));
+        }
+        let name = format!("{}.dcm", head.sop_instance_uid);
         let size = part.size();
         let uid = &study.study_instance_uid;
         let place = self.studies.place(uid, sender, || self.inbox.new_folder())?;
         let expected = self.rules.completion.expected.as_ref();
         let marks = expected.map_or(0, |expected| expected.marks(part.beginning()));
-        let kept = part.keep(&place.folder, &name)?;
         let decoded = header.as_ref().map_or(0, InstanceHeader::decoded_bytes).max(size);
-        let file = ItemPlace::File(kept.path().to_owned());
+        let file = ItemPlace::File(place.folder.join(&name));
         let item = Item { name, place: file, digest, size, decoded };
         let instance = ArrivedInstance {
             sop_class_uid: head.sop_class_uid,
@@ -188,10 +198,49 @@ impl<'a> InstanceIntake<'a> {
                 ..StudyInstance::damaged(item, study)
             },
         };
-        self.studies.add(place, StudyInstance { marks, ..seen });
+        let kept = self.put(&place, &part, StudyInstance { marks, ..seen })?;
         let (session, boxed) = (sender.session, Box::new(instance.clone()));
         (self.tell)(&ReceiverEvent::Stored { session, bytes: size, instance: boxed });
         Ok(StoredInstance { kept, instance })
+    }
+
+    /// Answers one of our results with success, and keeps nothing: it is no growth of its study. (An archive
+    /// that sends on all that it gets would be answered for ever.)
+    fn own_result(&self, sender: &InstanceSender, head: FileHead, study: &StudyAttributes) -> StoredInstance {
+        (self.tell)(&ReceiverEvent::OwnResult { session: sender.session });
+        let instance = ArrivedInstance {
+            sop_class_uid: head.sop_class_uid,
+            sop_instance_uid: head.sop_instance_uid,
+            study_instance_uid: study.study_instance_uid.clone(),
+            patient_id: study.patient_id.clone(),
+        };
+        StoredInstance { kept: InstanceReceipt::of_own_result(), instance }
+    }
+
+    /// Puts a file into its study, or finds it there.
+    fn put(
+        &self,
+        place: &StudyFolder,
+        part: &PartialFile,
+        instance: StudyInstance,
+    ) -> io::Result<InstanceReceipt> {
+        let Item { name, digest, .. } = &instance.item;
+        let path = place.folder.join(name);
+        let arrival = match self.studies.known(place, name) {
+            None => InstanceArrival::New,
+            Some(known) if known.digest == *digest => InstanceArrival::Again,
+            Some(known) => {
+                let differences = differences(&known.path, part.path());
+                let (name, digest) = (name.clone(), *digest);
+                match differences.is_empty() {
+                    true => InstanceArrival::Again,
+                    false => InstanceArrival::Replaces(Replacement { name, digest, differences }),
+                }
+            }
+        };
+        part.sync()?;
+        self.studies.add(place, instance, arrival, || part.put(&path))?;
+        InstanceReceipt::of(&place.folder)
     }
 
     /// Reads an instance from the beginning of the file that is at hand, or from more if need be.

@@ -61,6 +61,8 @@ pub struct ReceiveSettings {
     pub negotiation_time_max: Duration,
     /// How long a peer may be silent in the middle of an association: 60 s.
     pub idle_time_max: Duration,
+    /// How long a peer may hold a place without sending while others want it: 10 s.
+    pub hold_time_max: Duration,
     /// Bytes received and not handed over yet; beyond them instances are refused: 64 GiB.
     pub waiting_bytes_max: u64,
 }
@@ -88,6 +90,7 @@ impl ReceiveSettings {
             instance_bytes_max: 4 << 30,
             negotiation_time_max: Duration::from_secs(10),
             idle_time_max: Duration::from_secs(60),
+            hold_time_max: Duration::from_secs(10),
             waiting_bytes_max: 64 << 30,
         }
     }

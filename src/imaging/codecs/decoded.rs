@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
+use super::codec::PixelCodec;
 use super::samples::{bit, close_gaps, fit};
-use super::{DecodeError, PixelCodec, PixelLayout, decode, native, photometric_interpretation};
+use super::{DecodeError, PixelLayout, decode, native, photometric_interpretation};
 use crate::imaging::elements::{Part10File, PixelData, is_native};
 
 /// All frames of an object, uncompressed, with the attributes of the header that change with them.

@@ -114,7 +114,7 @@ pub fn mutations(good: &[u8]) -> impl Iterator<Item = Vec<u8>> {
 
 /// Decodes all mutations of a frame into memory of the right size; returns the number of rejected ones.
 pub fn refused_mutations(layout: &PixelLayout, good: &[u8]) -> usize {
-    let codec = super::PixelCodec::of(layout).expect("there is a decoder");
+    let codec = super::codec::PixelCodec::of(layout).expect("there is a decoder");
     let mut place = vec![0; layout.frame_bytes()];
     codec.decode(layout, good, &mut place).expect("it is good");
     mutations(good).filter(|bad| codec.decode(layout, bad, &mut place).is_err()).count()

@@ -14,5 +14,5 @@ mod view;
 pub use canvas::{Canvas, PixelArea};
 pub use chart::draw_histogram;
 pub use lettering::{TextAlign, TextStyle, isolated};
-pub use theme::{ALERT, BACKGROUND, BODY, HEADING, MUTED, RULE, STRONG};
+pub use theme::{ALERT, BACKGROUND, BODY, HEADING, MUTED, RULE, SMALL, STRONG};
 pub use view::{ViewSettings, draw_views};

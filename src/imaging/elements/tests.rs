@@ -1,7 +1,7 @@
 //! Elements as files have them, and as nobody should.
 
 use super::*;
-use crate::dicom_file::encoding::EXPLICIT_BIG_ENDIAN;
+use crate::dicom_file::encoding::{EXPLICIT_BIG_ENDIAN, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN};
 use crate::imaging::sample::{element, file};
 
 const PRIVATE: Tag = Tag(0x0009, 0x1001);

@@ -51,6 +51,7 @@ pub mod codes {
     pub const MEASUREMENT_REPORT: ConceptName = ("126000", "DCM", "Imaging Measurement Report");
     pub const IMAGING_MEASUREMENTS: ConceptName = ("126010", "DCM", "Imaging Measurements");
     pub const MEASUREMENT_GROUP: ConceptName = ("125007", "DCM", "Measurement Group");
+    pub const STUDY_REPORT: ConceptName = ("STUDY-REPORT", PRIVATE_SCHEME, "Study Content Report");
     pub const ERROR_REPORT: ConceptName = ("ERROR-REPORT", PRIVATE_SCHEME, "Processing Error Report");
 
     pub const LANGUAGE: ConceptName = ("121049", "DCM", "Language of Content Item and Descendants");

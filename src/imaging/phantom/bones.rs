@@ -3,10 +3,9 @@
 use std::f64::consts::PI;
 
 use super::lung::PhantomLung;
-use super::material::{Material, MaterialLayer};
+use super::material::{Material, MaterialLayer, tube};
 use super::point::{SpacePoint, along, unit};
 use super::shape::{RoundCylinder, UprightColumn};
-use super::torso::{Z, tube};
 
 const VERTEBRA_MM: f64 = 24.0;
 const DISC_MM: f64 = 4.5;
@@ -21,10 +20,10 @@ pub fn layers(right: &PhantomLung, left: &PhantomLung) -> Vec<MaterialLayer> {
     layers
 }
 
-/// Vertebrae with discs between them, the canal, the arches and the processes.
-pub fn spine() -> Vec<MaterialLayer> {
-    let count = ((Z[1] - Z[0]) / VERTEBRA_MM) as usize;
-    (0..count).flat_map(|index| vertebra(Z[0] + VERTEBRA_MM * index as f64)).collect()
+/// Vertebrae with discs between them, the canal, the arches and the processes, over a range of heights in mm.
+pub fn spine(z: [f64; 2]) -> Vec<MaterialLayer> {
+    let count = ((z[1] - z[0]) / VERTEBRA_MM) as usize;
+    (0..count).flat_map(move |index| vertebra(z[0] + VERTEBRA_MM * index as f64)).collect()
 }
 
 fn vertebra(z: f64) -> Vec<MaterialLayer> {

@@ -1,6 +1,7 @@
 //! The materials of voxels and their densities.
 
-use super::shape::{SolidReach, SolidShape};
+use super::point::SpacePoint;
+use super::shape::{Ellipsoid, RoundCylinder, SolidReach, SolidShape};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -63,4 +64,13 @@ impl MaterialLayer {
     pub fn new(material: Material, shape: impl SolidShape + 'static) -> MaterialLayer {
         MaterialLayer { reach: shape.reach(), shape: Box::new(shape), material }
     }
+}
+
+/// A round tube along points.
+pub fn tube(material: Material, points: &[SpacePoint], radius: f64) -> Vec<MaterialLayer> {
+    let sticks = points.windows(2).map(|ends| RoundCylinder { from: ends[0], to: ends[1], radius });
+    let balls = points.iter().map(|&point| Ellipsoid::ball(point, radius));
+    let mut layers: Vec<MaterialLayer> = sticks.map(|stick| MaterialLayer::new(material, stick)).collect();
+    layers.extend(balls.map(|ball| MaterialLayer::new(material, ball)));
+    layers
 }

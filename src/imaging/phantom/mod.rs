@@ -16,7 +16,7 @@
 //! | `point`, `shape` | geometry: solids and the part of a row that each covers |
 //! | `lung`, `tree`, `filling` | the lungs and their contents, with exact volumes |
 //! | `torso`, `bones` | the rest of the chest, which algorithms must cope with and people expect to see |
-//! | `material` | densities |
+//! | `material` | densities, and tubes of one material |
 //! | `noise` | random numbers that are a function of the seed |
 //! | `truth` | volumes and densities by formula |
 //! | `write`, `rle` | DICOM files |

@@ -4,12 +4,12 @@
 use super::bones;
 use super::filling::{AIRWAY_WALL_MM, LungFilling};
 use super::lung::{Abdomen, Cavity};
-use super::material::{Material, MaterialLayer};
+use super::material::{Material, MaterialLayer, tube};
 use super::point::SpacePoint;
-use super::shape::{Ellipsoid, RoundCylinder, UprightColumn};
+use super::shape::{Ellipsoid, UprightColumn};
 
 /// The body's ends, below and above the picture.
-pub const Z: [f64; 2] = [-60.0, 320.0];
+const Z: [f64; 2] = [-60.0, 320.0];
 const BACK: f64 = 124.0;
 const BODY_Y: f64 = -14.0;
 
@@ -27,7 +27,7 @@ pub fn layers(right: &LungFilling, left: &LungFilling) -> Vec<MaterialLayer> {
     layers.push(cavity(Material::Fat, 0.0));
     layers.extend(bones::layers(&a, &b));
     layers.extend([a, b].map(|lung| MaterialLayer::new(Material::Organ, Abdomen { lung, bottom: Z[0] })));
-    layers.extend(bones::spine());
+    layers.extend(bones::spine(Z));
     layers.extend(heart(left.lung.height));
     layers.extend(great_vessels(left.lung.height));
     layers.extend(right.vessels_before().chain(left.vessels_before()));
@@ -124,14 +124,5 @@ fn airways(right: &LungFilling, left: &LungFilling) -> Vec<MaterialLayer> {
     };
     let mut layers = around(Material::Tissue, AIRWAY_WALL_MM);
     layers.extend(around(Material::Airway, 0.0));
-    layers
-}
-
-/// A round tube along points.
-pub fn tube(material: Material, points: &[SpacePoint], radius: f64) -> Vec<MaterialLayer> {
-    let sticks = points.windows(2).map(|ends| RoundCylinder { from: ends[0], to: ends[1], radius });
-    let balls = points.iter().map(|&point| Ellipsoid::ball(point, radius));
-    let mut layers: Vec<MaterialLayer> = sticks.map(|stick| MaterialLayer::new(material, stick)).collect();
-    layers.extend(balls.map(|ball| MaterialLayer::new(material, ball)));
     layers
 }

@@ -1,7 +1,7 @@
 //! `assemble-volume`: assembles the slices of a series to one volume of CT numbers.
 //!
 //! Slices are read and decoded in parallel, each straight into its place. Beside the volume, memory
-//! holds one file per thread. The first slice in order that cannot be decoded is the fault.
+//! holds one file per thread, or the file of an enhanced object, whose frames are the slices. The first slice in order that cannot be decoded is the fault.
 //!
 //! Slices that lie aside of each other, as with a tilted gantry, are moved upright by whole pixels: no
 //! value is interpolated, so densities stay as they were measured. What the images do not show is air.
@@ -12,6 +12,7 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
+use crate::imaging::slice_files::SharedFiles;
 use crate::imaging::{InstanceHeader, NumberBlock, SortedSeries, Volume, decode_slice};
 use crate::step::{BuiltIn, CancelToken, Fault, Step, StepOutputs};
 
@@ -42,12 +43,13 @@ pub fn assemble_volume(series: &SortedSeries, token: &CancelToken) -> Result<Vol
     let frame = Frame::around(series)?;
     let mut volume = empty_volume(series, &frame)?;
     let pixels = volume.size[0] * volume.size[1];
+    let files = SharedFiles::read(&series.slices).map_err(|(_, error)| unreadable(&error))?;
     let slices = volume.voxels.par_chunks_exact_mut(pixels).zip(&series.slices).enumerate();
     let faults: Vec<(usize, Fault)> = slices
         .map_init(Buffers::default, |buffers, (index, (voxels, header))| {
             let filled = token.check().and_then(|()| match series.shifts.get(index) {
-                None => fill_slice(header, &mut buffers.bytes, voxels),
-                Some(shift) => fill_moved(header, buffers, voxels, &frame, *shift),
+                None => fill_slice(header, &files, &mut buffers.bytes, voxels),
+                Some(shift) => fill_moved(header, &files, buffers, voxels, &frame, *shift),
             });
             filled.err().map(|fault| (index, fault))
         })
@@ -114,6 +116,7 @@ fn empty_volume(series: &SortedSeries, frame: &Frame) -> Result<Volume, Fault> {
 /// Decodes a slice, and copies it to where it lies in the frame.
 fn fill_moved(
     header: &InstanceHeader,
+    files: &SharedFiles,
     buffers: &mut Buffers,
     voxels: &mut [i16],
     frame: &Frame,
@@ -121,7 +124,7 @@ fn fill_moved(
 ) -> Result<(), Fault> {
     let [columns, rows] = [header.columns, header.rows].map(usize::from);
     buffers.voxels.resize(columns * rows, 0);
-    fill_slice(header, &mut buffers.bytes, &mut buffers.voxels)?;
+    fill_slice(header, files, &mut buffers.bytes, &mut buffers.voxels)?;
     voxels.fill(OUTSIDE_HU);
     let [left, top] = [0, 1].map(|axis| shift[axis].abs_diff(frame.start[axis]) as usize);
     for (row, line) in buffers.voxels.chunks_exact(columns).enumerate() {
@@ -141,14 +144,21 @@ fn voxel_count([columns, rows, slices]: [usize; 3]) -> Result<usize, Fault> {
     ))
 }
 
-fn fill_slice(header: &InstanceHeader, bytes: &mut Vec<u8>, voxels: &mut [i16]) -> Result<(), Fault> {
-    read_into(&header.path, bytes).map_err(|error| {
-        Fault::new(
-            format!("the file could not be read: {error}"),
-            "Check that the file is there and readable.",
-        )
-    })?;
+fn fill_slice(
+    header: &InstanceHeader,
+    files: &SharedFiles,
+    bytes: &mut Vec<u8>,
+    voxels: &mut [i16],
+) -> Result<(), Fault> {
+    if let Some(bytes) = files.get(&header.path) {
+        return decode_slice(header, bytes, voxels);
+    }
+    read_into(&header.path, bytes).map_err(|error| unreadable(&error))?;
     decode_slice(header, bytes, voxels)
+}
+
+fn unreadable(error: &io::Error) -> Fault {
+    Fault::new(format!("the file could not be read: {error}"), "Check that the file is there and readable.")
 }
 
 /// Reads a file into a buffer that the thread uses again.

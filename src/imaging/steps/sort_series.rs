@@ -1,7 +1,7 @@
 //! `sort-series`: one series of axial CT slices, chosen by rule, complete and in order.
 //!
-//! Candidates are the sets of CT Image Storage instances in Hounsfield units that can be one volume (see
-//! `imaging/candidates.rs`). Out of them the rule keeps, one after another,
+//! Candidates are the sets of CT Image Storage instances, or frames of enhanced CT objects, in Hounsfield
+//! units that can be one volume (see `imaging/candidates.rs`). Out of them the rule keeps, one after another,
 //!
 //! 1. those with enough slices,
 //! 2. those that show at least 90 % of the lung that any of them shows, by a coarse look at their pixels,
@@ -24,8 +24,6 @@ use crate::imaging::slices::{AxialSlice, check_spacing, shifts};
 use crate::imaging::{InstanceHeader, SortedSeries};
 use crate::step::{BuiltIn, Fault, Parameter, Step, StepOutputs};
 
-const ENHANCED_CT: [&str; 2] = ["1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"];
-
 /// Slices further apart than this make volumes coarse, which is remarked.
 const SPACING_MM_FINE: f64 = 5.0;
 
@@ -33,7 +31,7 @@ const SPACING_MM_FINE: f64 = 5.0;
 const SPACING_TO_THICKNESS_MOST: f64 = 1.5;
 
 fn step() -> Step {
-    Step::new("sort-series", 2, "Chooses one series of axial CT slices, checks it and puts it in order.")
+    Step::new("sort-series", 3, "Chooses one series of axial CT slices, checks it and puts it in order.")
         .takes_each::<InstanceHeader>("headers")
         .gives::<SortedSeries>("series")
         .parameter(
@@ -51,12 +49,15 @@ inventory::submit! { BuiltIn(step) }
 /// Chooses, checks and sorts.
 ///
 /// # Errors
-/// If the instances name several patients, there is no axial CT series in Hounsfield units, or none of
+/// If the instances name several patients, two of them have one SOP Instance UID, there is no axial CT series in Hounsfield units, or none of
 /// those that show the lungs is a regular grid.
 pub fn sort_series(headers: &[&InstanceHeader], slices_least: usize) -> Result<SortedSeries, Fault> {
     let mut remarks = Vec::new();
     check_patient(headers, &mut remarks)?;
-    let Candidates { usable, left_out } = candidates(headers, slices_least);
+    check_instances(headers)?;
+    let slices: Vec<InstanceHeader> = headers.iter().flat_map(|header| header.slices()).collect();
+    let slices: Vec<&InstanceHeader> = slices.iter().collect();
+    let Candidates { usable, left_out } = candidates(&slices, slices_least);
     remarks.extend(left_out.iter().map(|one| one.remark()));
     if usable.is_empty() {
         return Err(no_candidate(headers, &remarks));
@@ -174,6 +175,32 @@ fn check_patient(headers: &[&InstanceHeader], remarks: &mut Vec<String>) -> Resu
     Ok(())
 }
 
+/// Each image has a SOP Instance UID of its own: of two files with one UID nothing says which one is right.
+/// (Of received instances the last one is used.)
+fn check_instances(headers: &[&InstanceHeader]) -> Result<(), Fault> {
+    let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut twice: Vec<(&str, &str)> = Vec::new();
+    for header in headers.iter().filter(|header| header.is_ct_image() && !header.sop_instance_uid.is_empty())
+    {
+        match seen.get(header.sop_instance_uid.as_str()) {
+            Some(first) => twice.push((first, &header.name)),
+            None => _ = seen.insert(&header.sop_instance_uid, &header.name),
+        }
+    }
+    let Some((first, second)) = twice.first() else { return Ok(()) };
+    let more = match twice.len() {
+        1 => String::new(),
+        count => format!(" (and {} more pairs)", count - 1),
+    };
+    Err(Fault::new(
+        format!(
+            "the files {first} and {second} have the same SOP Instance UID and other contents{more}: it is not \
+             known which one is right"
+        ),
+        "Send one of the two files only, the right one.",
+    ))
+}
+
 /// A stage of the rule: keeps candidates whose score is at least a share of the best one.
 type RuleStage = (fn(&Candidate) -> f64, f64, &'static str);
 
@@ -258,12 +285,6 @@ fn no_candidate(headers: &[&InstanceHeader], left_out: &[String]) -> Fault {
     }
     let found: Vec<String> = modalities.iter().map(|(name, count)| format!("{count} {name}")).collect();
     let found = if found.is_empty() { "nothing".to_owned() } else { found.join(", ") };
-    if headers.iter().any(|header| ENHANCED_CT.contains(&header.sop_class_uid.as_str())) {
-        return Fault::new(
-            format!("the study has only enhanced multi-frame CT, which is not supported ({found})"),
-            "Send the series as single slices (CT Image Storage); scanners and archives can convert it.",
-        );
-    }
     let why = if left_out.is_empty() { String::new() } else { format!(" ({})", left_out.join("; ")) };
     if headers.iter().any(|header| header.modality == "CT" && header.units.obstacle().is_some()) {
         return Fault::new(

@@ -7,6 +7,7 @@ use crate::imaging::StudyAttributes;
 use crate::imaging::failures::{StepFailure, failures, not_run};
 use crate::imaging::json::to_json;
 use crate::imaging::objects::{ContentItem, GeneratedSeries, ReportDocument, codes, device_observer};
+use crate::imaging::study::request_remarks;
 use crate::step::{
     BuiltIn, Call, Digest, Fault, Parameter, Request, ResponseFile, ResponseFiles, Step, StepOutcomes,
     StepOutputs, StepReport,
@@ -18,6 +19,8 @@ struct ErrorResponse<'a> {
     name: &'a str,
     study_instance_uid: &'a str,
     failures: Vec<FailedStep<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    remarks: Vec<&'a str>,
     steps: &'a [StepReport],
 }
 
@@ -42,17 +45,15 @@ fn write_json(request: &Request, study: &StudyAttributes, outcomes: &StepOutcome
         name: &request.name,
         study_instance_uid: &study.study_instance_uid,
         failures: failures.collect(),
+        remarks: request_remarks(request).collect(),
         steps: &outcomes.0,
     };
     ResponseFile::new("error.json", "application/json", to_json(&response))
 }
 
 /// A Basic Text SR: findings are the failures, recommendations are the remedies.
-fn write_report(
-    call: &Call,
-    study: &StudyAttributes,
-    outcomes: &StepOutcomes,
-) -> Result<ResponseFile, Fault> {
+fn write_report(call: &Call, request: &Request, outcomes: &StepOutcomes) -> Result<ResponseFile, Fault> {
+    let study = StudyAttributes::of(request);
     let series = GeneratedSeries {
         uid: call.uid(0),
         modality: "SR",
@@ -62,15 +63,15 @@ fn write_report(
     let document = ReportDocument {
         sop_class_uid: uids::BASIC_TEXT_SR_STORAGE,
         uid: call.uid(1),
-        study,
+        study: &study,
         series,
-        root: root(outcomes),
+        root: root(request, outcomes),
         evidence: Vec::new(),
     };
     document.into_instance().into_file("error-report.dcm")
 }
 
-fn root(outcomes: &StepOutcomes) -> ContentItem {
+fn root(request: &Request, outcomes: &StepOutcomes) -> ContentItem {
     let failures = failures(outcomes);
     let findings = failures.iter().map(|failure| ContentItem::text(codes::FINDING, finding(failure)));
     let mut remedies: Vec<&String> = Vec::new();
@@ -81,10 +82,12 @@ fn root(outcomes: &StepOutcomes) -> ContentItem {
     }
     let skipped = not_run(outcomes);
     let comment = format!("Not done because of it: {}.", skipped.join(", "));
-    let comment = (!skipped.is_empty()).then(|| ContentItem::text(codes::COMMENT, comment));
+    let comment = (!skipped.is_empty()).then_some(comment);
+    let comments = comment.into_iter().chain(request_remarks(request).map(str::to_owned));
+    let comments = comments.map(|comment| ContentItem::text(codes::COMMENT, comment));
     let remedies = remedies.into_iter().map(|remedy| ContentItem::text(codes::RECOMMENDATION, remedy));
     device_observer(ContentItem::container(codes::ERROR_REPORT))
-        .contains(ContentItem::container(codes::FINDINGS).contains_all(findings).contains_all(comment))
+        .contains(ContentItem::container(codes::FINDINGS).contains_all(findings).contains_all(comments))
         .contains(ContentItem::container(codes::RECOMMENDATIONS).contains_all(remedies))
 }
 
@@ -96,7 +99,7 @@ fn finding(failure: &StepFailure) -> String {
 
 fn step() -> Step {
     let about = "Writes which step failed, why, and what to do, as a structured report and as JSON.";
-    Step::new("write-error-report", 1, about)
+    Step::new("write-error-report", 2, about)
         .takes::<Request>("request")
         .takes::<StepOutcomes>("outcomes")
         .gives::<ResponseFiles>("files")
@@ -106,7 +109,7 @@ fn step() -> Step {
         .runs(|call| {
             let (request, outcomes) = (call.input::<Request>("request"), call.input("outcomes"));
             let study = StudyAttributes::of(request);
-            let files = vec![write_json(request, &study, outcomes), write_report(call, &study, outcomes)?];
+            let files = vec![write_json(request, &study, outcomes), write_report(call, request, outcomes)?];
             Ok(StepOutputs::one("files", ResponseFiles(files)))
         })
 }

@@ -9,11 +9,15 @@ use crate::imaging::objects::{
     CodedConcept, ConceptName, ContentItem, ContentRelationship, EvidenceReference, GeneratedSeries,
     ReportDocument, codes, device_observer,
 };
-use crate::imaging::{LungDensities, LungRegion, RegionDensity, SortedSeries, StudyAttributes};
+use crate::imaging::study::request_remarks;
+use crate::imaging::{
+    InstanceHeader, LungDensities, LungRegion, RegionDensity, SortedSeries, StudyAttributes,
+};
 use crate::step::{BuiltIn, Call, Fault, Parameter, Request, ResponseFile, ResponseFiles, Step, StepOutputs};
 
 fn write_report(call: &Call) -> Result<ResponseFile, Fault> {
-    let study = StudyAttributes::of(call.input::<Request>("request"));
+    let request = call.input::<Request>("request");
+    let study = StudyAttributes::of(request);
     let (source, densities) =
         (call.input::<SortedSeries>("series"), call.input::<LungDensities>("densities"));
     let series = GeneratedSeries {
@@ -29,15 +33,16 @@ fn write_report(call: &Call) -> Result<ResponseFile, Fault> {
         uid: call.uid(1),
         study: &study,
         series,
-        root: root(source, groups.collect()),
+        root: root(request, source, groups.collect()),
         evidence: evidence(source),
     };
     document.into_instance().into_file("report.dcm")
 }
 
 /// The report's root (TID 1500).
-fn root(source: &SortedSeries, groups: Vec<ContentItem>) -> ContentItem {
-    let comments = source.remarks.iter().map(|remark| ContentItem::text(codes::COMMENT, remark));
+fn root(request: &Request, source: &SortedSeries, groups: Vec<ContentItem>) -> ContentItem {
+    let remarks = request_remarks(request).chain(source.remarks.iter().map(String::as_str));
+    let comments = remarks.map(|remark| ContentItem::text(codes::COMMENT, remark));
     let series_uid =
         source.slices.first().map(|slice| ContentItem::uid(codes::SERIES_UID, &slice.series_instance_uid));
     device_observer(ContentItem::template(codes::MEASUREMENT_REPORT, "1500"))
@@ -95,8 +100,11 @@ fn low_attenuation(threshold_hu: f64) -> CodedConcept {
 }
 
 fn evidence(source: &SortedSeries) -> Vec<EvidenceReference<'_>> {
-    let slices = source.slices.iter();
-    slices
+    // The frames of an enhanced object are slices of one instance.
+    let mut instances: Vec<&InstanceHeader> = source.slices.iter().collect();
+    instances.dedup_by_key(|slice| &slice.sop_instance_uid);
+    instances
+        .into_iter()
         .map(|slice| EvidenceReference {
             series_uid: &slice.series_instance_uid,
             sop_class_uid: &slice.sop_class_uid,
@@ -106,7 +114,7 @@ fn evidence(source: &SortedSeries) -> Vec<EvidenceReference<'_>> {
 }
 
 fn step() -> Step {
-    Step::new("write-report", 1, "Writes the measurements as a structured report in the request's study.")
+    Step::new("write-report", 2, "Writes the measurements as a structured report in the request's study.")
         .takes::<Request>("request")
         .takes::<SortedSeries>("series")
         .takes::<LungDensities>("densities")

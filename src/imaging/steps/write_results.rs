@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::imaging::json::to_json;
+use crate::imaging::study::request_remarks;
 use crate::imaging::{LungDensities, LungRegion, Lungs, RegionDensity, SortedSeries, StudyAttributes};
 use crate::step::{BuiltIn, Digest, Request, ResponseFile, ResponseFiles, Step, StepOutputs};
 
@@ -103,7 +104,9 @@ pub fn write_results(
         },
         series: identity(series),
         regions: densities.regions.iter().map(region).collect(),
-        remarks: series.remarks.iter().chain(&lungs.remarks).map(String::as_str).collect(),
+        remarks: request_remarks(request)
+            .chain(series.remarks.iter().chain(&lungs.remarks).map(String::as_str))
+            .collect(),
         definitions: DEFINITIONS,
     };
     ResponseFile::new("results.json", "application/json", to_json(&results))
@@ -146,7 +149,7 @@ fn region(density: &RegionDensity) -> RegionResults<'_> {
 }
 
 fn step() -> Step {
-    Step::new("write-results", 1, "Writes everything measured as JSON.")
+    Step::new("write-results", 2, "Writes everything measured as JSON.")
         .takes::<Request>("request")
         .takes::<SortedSeries>("series")
         .takes::<Lungs>("lungs")

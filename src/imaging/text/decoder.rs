@@ -1,7 +1,7 @@
 //! Decodes a value byte by byte, with the character sets in force at each byte.
 
-use super::TextKind;
 use super::escape::{self, CodeHalves, LeftSet, RightSet};
+use super::kind::TextKind;
 use super::output::TextOutput;
 
 const ESCAPE: u8 = 0x1B;

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use tar::{Builder, EntryType, Header};
 
+use crate::replay::digester::RecordedDigester;
 use crate::replay::{RecordingContent, RequestRecording};
-use crate::step::{Digest, Digester, ItemPlace};
+use crate::step::{Digest, ItemPlace};
 
 use super::{ArchiveManifest, FORMAT, MANIFEST};
 
@@ -57,12 +58,15 @@ fn copy<R: Read>(
 ) -> Result<(), PackError> {
     let path = || content.path.clone();
     let unreadable = |source| PackError::Read { path: path(), digest, source };
-    let mut bytes =
-        MeasuredReader { from: open(digest).map_err(unreadable)?, digester: Digester::default(), count: 0 };
+    let mut bytes = MeasuredReader {
+        from: open(digest).map_err(unreadable)?,
+        digester: RecordedDigester::default(),
+        count: 0,
+    };
     // A shorter file would be padded with zeros silently.
     append(archive, &content.path, content.size, (&mut bytes).take(content.size))
         .map_err(PackError::Write)?;
-    if bytes.count == content.size && bytes.digester.digest() == digest {
+    if bytes.count == content.size && bytes.digester.is(digest) {
         return Ok(());
     }
     Err(PackError::Changed { path: path(), digest })
@@ -80,7 +84,7 @@ fn append(archive: &mut Builder<impl Write>, path: &str, size: u64, bytes: impl 
 /// A reader that computes the digest of the bytes read through it.
 struct MeasuredReader<R> {
     from: R,
-    digester: Digester,
+    digester: RecordedDigester,
     count: u64,
 }
 

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use tar::{Archive, Entry, EntryType};
 
+use crate::replay::digester::RecordedDigester;
 use crate::replay::{RecordingContent, RequestRecording};
-use crate::step::{Digest, Digester, ItemPlace};
+use crate::step::{Digest, ItemPlace};
 
 use super::{ArchiveFormat, ArchiveManifest, FORMAT, MANIFEST, MANIFEST_BYTES_MAX};
 
@@ -129,20 +130,20 @@ fn content(
     let unwritten = |source| UnpackError::Write { path: place.clone(), source };
     place.parent().map_or(Ok(()), fs::create_dir_all).map_err(unwritten)?;
     let mut file = File::create_new(&place).map_err(unwritten)?;
-    if copy(&mut entry, &mut file, &place)? != digest {
+    if !copy(&mut entry, &mut file, &place)?.is(digest) {
         return Err(UnpackError::Damaged { path });
     }
     Ok((digest, place))
 }
 
 /// Copies bytes and returns their digest.
-fn copy(from: &mut impl Read, to: &mut File, place: &Path) -> Result<Digest, UnpackError> {
-    let mut digester = Digester::default();
+fn copy(from: &mut impl Read, to: &mut File, place: &Path) -> Result<RecordedDigester, UnpackError> {
+    let mut digester = RecordedDigester::default();
     let mut buffer = vec![0; 64 << 10];
     loop {
         let count = from.read(&mut buffer).map_err(UnpackError::Read)?;
         if count == 0 {
-            return Ok(digester.digest());
+            return Ok(digester);
         }
         digester.update(&buffer[..count]);
         let written = to.write_all(&buffer[..count]);

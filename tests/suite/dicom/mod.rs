@@ -11,6 +11,7 @@ mod limits;
 mod odd;
 mod raw;
 mod receiving;
+mod resent;
 mod sending;
 mod site;
 mod watch;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use flow::dicom::folder;
+use flow::dicom_file::content::FileContent;
 use flow::imaging::read_instance;
 use flow::journal::{JournalReader, RequestState};
 use flow::step::Digest;
@@ -147,7 +148,7 @@ fn answered(state: &Path) -> BTreeMap<String, Fate> {
             let fate = if row.failed { Fate::AnsweredWithError } else { Fate::AnsweredComplete };
             for file in fs::read_dir(&folder).unwrap() {
                 let name = file.unwrap().file_name().to_string_lossy().into_owned();
-                let uid = name.split('-').next().unwrap_or_default().to_owned();
+                let uid = name.trim_end_matches(".dcm").to_owned();
                 fates.insert(uid, fate.clone());
             }
         }
@@ -227,7 +228,7 @@ fn each_odd_file_in_a_folder_is_part_of_a_study_or_skipped_with_the_reason() {
     let fate = |file: &PathBuf| match skipped.get(file.as_path()) {
         Some(reason) => (file.clone(), Fate::Refused((*reason).to_owned())),
         None => {
-            let known = digests.contains(&Digest::of(&fs::read(file).unwrap()));
+            let known = digests.contains(&FileContent::of(&fs::read(file).unwrap()).digest);
             assert!(known, "{} is nowhere", file.display());
             (file.clone(), Fate::Stored)
         }

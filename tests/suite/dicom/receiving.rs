@@ -8,27 +8,28 @@ use std::thread;
 
 use dicom_dictionary_std::uids;
 use flow::dicom::{AssociationEnd, ReceiverEvent, folder, release};
-use flow::step::{Digest, Request, StepTable};
+use flow::dicom_file::content::FileContent;
+use flow::step::{Request, StepTable};
 
 use crate::support::peers::{Receiving, run, tool};
 use crate::support::slices::{Slice, data_set};
 
-const STORESCU: &str = "/usr/bin/storescu";
+pub const STORESCU: &str = "/usr/bin/storescu";
 const ECHOSCU: &str = "/usr/bin/echoscu";
 
 /// Writes slices into a folder and gives their paths.
-fn written(folder: &Path, slices: &[Slice]) -> Vec<PathBuf> {
+pub fn written(folder: &Path, slices: &[Slice]) -> Vec<PathBuf> {
     let path = |slice: &Slice| folder.join(format!("{}.dcm", slice.uid()));
     slices.iter().for_each(|slice| fs::write(path(slice), slice.file()).unwrap());
     slices.iter().map(path).collect()
 }
 
-fn slices(study: &str, numbers: std::ops::Range<u32>) -> Vec<Slice> {
+pub fn slices(study: &str, numbers: std::ops::Range<u32>) -> Vec<Slice> {
     numbers.map(|number| Slice::new(study, number)).collect()
 }
 
 /// Sends with storescu, which must be content.
-fn storescu(options: &[&str], peer: &[String], files: &[PathBuf]) {
+pub fn storescu(options: &[&str], peer: &[String], files: &[PathBuf]) {
     let mut command = Command::new(STORESCU);
     let output = run(command.args(options).args(peer).args(files));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -38,11 +39,11 @@ fn storescu(options: &[&str], peer: &[String], files: &[PathBuf]) {
 fn assert_holds(request: &Request, slices: &[Slice]) {
     assert_eq!(request.items.len(), slices.len());
     for slice in slices {
-        let item = request.items.iter().find(|item| item.name.starts_with(&format!("{}-", slice.uid())));
+        let item = request.items.iter().find(|item| item.name == format!("{}.dcm", slice.uid()));
         let item = item.unwrap_or_else(|| panic!("no item for {}", slice.uid()));
         let bytes = item.open().unwrap();
         assert!(data_set(&bytes) == data_set(&slice.file()), "{} has been changed", item.name);
-        assert_eq!((item.digest, item.size), (Digest::of(&bytes), bytes.len() as u64));
+        assert_eq!((item.digest, item.size), (FileContent::of(&bytes).digest, bytes.len() as u64));
         assert_eq!(item.decoded, item.size.max(2 * u64::from(slice.edge).pow(2)));
     }
 }

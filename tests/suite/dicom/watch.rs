@@ -67,7 +67,7 @@ fn a_study_that_is_put_into_the_folder_becomes_a_request() {
     let request = watching.receiving.study();
     assert_eq!(request.items.len(), 5);
     for slice in &slices {
-        let item = request.items.iter().find(|item| item.name.starts_with(&format!("{}-", slice.uid())));
+        let item = request.items.iter().find(|item| item.name == format!("{}.dcm", slice.uid()));
         assert!(
             fs::read(item.unwrap().file().unwrap()).unwrap() == slice.file(),
             "the file is kept as it was"

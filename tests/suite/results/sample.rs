@@ -153,6 +153,9 @@ fn header(slice: usize) -> InstanceHeader {
         acquisition_number: Some(1),
         acquisition_time: String::new(),
         temporal_position: None,
+        frame: None,
+        frame_attributes: Vec::new(),
+        is_own_result: false,
     }
 }
 

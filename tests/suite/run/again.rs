@@ -112,8 +112,8 @@ fn what_is_not_delivered_is_shown_and_delivered_when_an_operator_asks() {
     let cancel = place.run(&["cancel", &name]);
     assert_eq!(cancel.code, 2, "there is nothing to cancel: {}", cancel.err);
     let unknown = place.run(&["retry", "nobody"]);
-    assert_eq!(unknown.code, 66, "{}", unknown.err);
-    assert!(unknown.err.contains("flow status"), "{}", unknown.err);
+    assert_eq!(unknown.code, 2, "{}", unknown.err);
+    assert!(unknown.err.contains(&name), "those that could be meant: {}", unknown.err);
 }
 
 #[test]
@@ -164,9 +164,11 @@ fn a_killed_flow_goes_on_where_it_was() {
 
 /// A dataflow whose only step runs a shell script.
 fn script(place: &Place, script: &str) {
+    let flow = env!("CARGO_BIN_EXE_flow");
     let text = format!(
         "dataflow: script\nsteps:\n  work:\n    step: run-program\n    needs: {{request: request}}\n    \
-         with: {{program: sh, arguments: [-c, '{script}']}}\nresponse: [work]\n"
+         with: {{program: sh, arguments: [-c, '{script}'], reads: [{flow}], writes: [{}]}}\nresponse: [work]\n",
+        place.path("").display()
     );
     fs::write(place.path("script.yaml"), text).unwrap();
 }

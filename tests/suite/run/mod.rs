@@ -1,13 +1,17 @@
 //! `flow run` as a person starts it: the real binary, in a folder of its own.
 
+mod access;
 mod again;
 mod bounds;
 mod files;
+mod lookup;
 pub mod nodes;
 mod plain;
+mod printable;
 mod processes;
 mod replay;
 mod settings;
+mod study_report;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -71,3 +71,22 @@ fn a_path_without_files_ends_the_command() {
     assert_eq!(ended.code, 66, "{}", ended.err);
     assert!(ended.err.contains("empty has no files"), "{}", ended.err);
 }
+
+#[test]
+fn all_that_a_program_said_is_explained_and_the_end_of_it_is_in_the_response() {
+    let place = Place::new();
+    std::fs::write(place.path("text"), "a").unwrap();
+    let said = "echo the first cause >&2; for n in $(seq 300); do echo line $n >&2; done; exit 1";
+    let step =
+        format!("{{step: run-program, needs: {{}}, with: {{program: sh, arguments: [-c, '{said}']}}}}");
+    let limits = "{memory: {fixed: 1 B, per_decoded_byte: 1.0}}";
+    let text = format!("dataflow: says\nlimits: {limits}\nsteps:\n  one: {step}\nresponse: [one]\n");
+    std::fs::write(place.path("says.yaml"), text).unwrap();
+    let ended = place.run(&["run", "says.yaml", "--files", "text"]);
+    assert!(ended.code == 1 && ended.err.contains("line 300"), "{}", ended.err);
+    assert!(!ended.err.contains("the first cause"), "{}", ended.err);
+    let explained = place.run(&["explain", "1"]).out;
+    for line in ["      the first cause", "      line 1", "      line 300"] {
+        assert!(explained.lines().any(|said| said == line), "{line:?} in {explained}");
+    }
+}

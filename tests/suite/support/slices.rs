@@ -12,12 +12,15 @@ pub struct Slice {
     /// Square, 16 bits: `2 * edge * edge` bytes of pixels.
     pub edge: u16,
     pub transfer_syntax: &'static str,
+    pub patient_name: &'static str,
+    pub rescale_intercept: &'static str,
 }
 
 impl Slice {
     pub fn new(study: &str, number: u32) -> Slice {
         let transfer_syntax = uids::EXPLICIT_VR_LITTLE_ENDIAN;
-        Slice { study: study.to_owned(), number, edge: 32, transfer_syntax }
+        let (patient_name, rescale_intercept) = ("Test^Seven", "-1024");
+        Slice { study: study.to_owned(), number, edge: 32, transfer_syntax, patient_name, rescale_intercept }
     }
 
     pub fn uid(&self) -> String {
@@ -46,9 +49,10 @@ impl Slice {
             (tags::SERIES_DESCRIPTION, VR::LO, "Thorax".to_owned()),
             (tags::MODALITY, VR::CS, "CT".to_owned()),
             (tags::PATIENT_ID, VR::LO, "TEST-7".to_owned()),
-            (tags::PATIENT_NAME, VR::PN, "Test^Seven".to_owned()),
+            (tags::PATIENT_NAME, VR::PN, self.patient_name.to_owned()),
             (tags::STUDY_DATE, VR::DA, "20260131".to_owned()),
             (tags::INSTANCE_NUMBER, VR::IS, self.number.to_string()),
+            (tags::RESCALE_INTERCEPT, VR::DS, self.rescale_intercept.to_owned()),
             (tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "MONOCHROME2".to_owned()),
         ] {
             object.put_element(dicom_core::DataElement::new(tag, vr, text));

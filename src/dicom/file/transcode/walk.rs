@@ -158,7 +158,9 @@ impl<'a> DataSetWalk<'a> {
         match vr {
             None if !self.form.explicit => Ok(ElementHeader { tag, vr: known_vr(tag, signed), length }),
             Some(vr) if vr.iter().all(u8::is_ascii_uppercase) => Ok(ElementHeader { tag, vr, length }),
-            _ => Err(self.source.damaged("a value representation is not one")),
+            // `??`, or zeros.
+            Some(_) => Ok(ElementHeader { tag, vr: *b"UN", length }),
+            None => Err(self.source.damaged("a value representation is not one")),
         }
     }
 

@@ -38,7 +38,7 @@ fn a_study_from_curl_becomes_a_request() {
     let request = serving.receiving.study();
     assert_eq!(request.items.len(), 3);
     for slice in &slices {
-        let item = request.items.iter().find(|item| item.name.starts_with(&format!("{}-", slice.uid())));
+        let item = request.items.iter().find(|item| item.name == format!("{}.dcm", slice.uid()));
         assert!(
             fs::read(item.unwrap().file().unwrap()).unwrap() == slice.file(),
             "the file is kept as it came"

@@ -1,0 +1,209 @@
+//! Instances that are received again under their SOP Instance UID with other contents.
+//!
+//! The last one received replaces the one before, and the study's response says how many were replaced, and
+//! what differed. An instance that says the same in another encoding, or under another compression without
+//! loss, replaces nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use dicom_core::Tag;
+use dicom_dictionary_std::tags;
+use memmap2::Mmap;
+use serde::{Deserialize, Serialize};
+
+use crate::dicom_file::content::FileContent;
+use crate::imaging::{HeaderElements, Part10File, PixelData, decoded};
+use crate::step::Digest;
+
+/// An instance that was received before.
+pub(in crate::dicom) struct KnownInstance {
+    pub digest: Digest,
+    pub path: PathBuf,
+}
+
+/// What a received instance is to those before it.
+pub(in crate::dicom) enum InstanceArrival {
+    New,
+    /// The same as the one that is there.
+    Again,
+    Replaces(Replacement),
+}
+
+/// An instance that has taken the place of another with its SOP Instance UID.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::dicom) struct Replacement {
+    /// The name of its item.
+    pub name: String,
+    /// The content that is there now.
+    pub digest: Digest,
+    pub differences: BTreeSet<ContentDifference>,
+}
+
+/// What differs between two instances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::dicom) enum ContentDifference {
+    Pixels,
+    /// Rescale Slope, Intercept or Type.
+    Rescale,
+    Geometry,
+    /// The patient, the study or the series.
+    Identity,
+    Other,
+}
+
+impl ContentDifference {
+    fn words(self) -> &'static str {
+        match self {
+            ContentDifference::Pixels => "pixel data",
+            ContentDifference::Rescale => "rescale values",
+            ContentDifference::Geometry => "geometry",
+            ContentDifference::Identity => "patient, study or series",
+            ContentDifference::Other => "other attributes",
+        }
+    }
+}
+
+const GROUPS: [(ContentDifference, &[Tag]); 4] = [
+    (
+        ContentDifference::Pixels,
+        &[tags::BITS_ALLOCATED, tags::BITS_STORED, tags::PIXEL_REPRESENTATION, tags::PIXEL_PADDING_VALUE],
+    ),
+    (ContentDifference::Rescale, &[tags::RESCALE_SLOPE, tags::RESCALE_INTERCEPT, tags::RESCALE_TYPE]),
+    (
+        ContentDifference::Geometry,
+        &[
+            tags::ROWS,
+            tags::COLUMNS,
+            tags::IMAGE_POSITION_PATIENT,
+            tags::IMAGE_ORIENTATION_PATIENT,
+            tags::PIXEL_SPACING,
+            tags::SLICE_THICKNESS,
+            tags::FRAME_OF_REFERENCE_UID,
+        ],
+    ),
+    (
+        ContentDifference::Identity,
+        &[
+            tags::PATIENT_NAME,
+            tags::PATIENT_ID,
+            tags::PATIENT_BIRTH_DATE,
+            tags::PATIENT_SEX,
+            tags::STUDY_INSTANCE_UID,
+            tags::STUDY_DATE,
+            tags::ACCESSION_NUMBER,
+            tags::SERIES_INSTANCE_UID,
+        ],
+    ),
+];
+
+/// What differs between two files; empty if they say the same. What cannot be read differs.
+pub(in crate::dicom) fn differences(before: &Path, after: &Path) -> BTreeSet<ContentDifference> {
+    let compared = map(before).and_then(|before| Ok(compare(&before, &map(after)?)));
+    compared.unwrap_or_else(|_| BTreeSet::from([ContentDifference::Other]))
+}
+
+fn map(path: &Path) -> io::Result<Mmap> {
+    let file = File::open(path)?;
+    // SAFETY: a file in the inbox is replaced or removed as a whole, and never changed.
+    unsafe { Mmap::map(&file) }
+}
+
+fn compare(before: &[u8], after: &[u8]) -> BTreeSet<ContentDifference> {
+    let contents = [before, after].map(FileContent::of);
+    if contents[0].digest == contents[1].digest {
+        return BTreeSet::new();
+    }
+    let (Ok(first), Ok(second)) = (Part10File::open(before), Part10File::open(after)) else {
+        return BTreeSet::from([ContentDifference::Other]);
+    };
+    let (first, second) = (first.elements(), second.elements());
+    let differs = |tag: &Tag| trimmed(first.bytes(*tag)) != trimmed(second.bytes(*tag));
+    let groups = GROUPS.iter().filter(|(_, tags)| tags.iter().any(differs));
+    let mut differences: BTreeSet<ContentDifference> = groups.map(|(difference, _)| *difference).collect();
+    if differences.is_empty() && contents[0].header != contents[1].header {
+        differences.insert(ContentDifference::Other);
+    }
+    if !have_same_pixels([&first, &second], [before, after]) {
+        differences.insert(ContentDifference::Pixels);
+    }
+    differences
+}
+
+fn trimmed(value: &[u8]) -> &[u8] {
+    value.trim_ascii_end().strip_suffix(b"\0").unwrap_or(value.trim_ascii_end())
+}
+
+/// Pixels under different compressions are compared as they are decoded.
+fn have_same_pixels(elements: [&HeaderElements; 2], files: [&[u8]; 2]) -> bool {
+    match elements.map(|one| one.pixels) {
+        [None, None] => true,
+        [Some(PixelData::Native(one)), Some(PixelData::Native(other))] => one.bytes == other.bytes,
+        [Some(_), Some(_)] => match files.map(decoded) {
+            [Ok(one), Ok(other)] => one.bytes == other.bytes,
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// The SOP Instance UID in the name of a received item. Earlier versions put a piece of the digest behind it.
+pub(in crate::dicom) fn instance_key(name: &str) -> &str {
+    let name = name.strip_suffix(".dcm").unwrap_or(name);
+    name.split_once('-').map_or(name, |(uid, _)| uid)
+}
+
+/// The instances of a study that were replaced, with all that differed.
+#[derive(Clone, Debug, Default)]
+pub(in crate::dicom) struct ReplacedInstances(BTreeMap<String, BTreeSet<ContentDifference>>);
+
+impl ReplacedInstances {
+    pub fn add(&mut self, replacement: &Replacement) {
+        let key = instance_key(&replacement.name).to_owned();
+        self.0.entry(key).or_default().extend(&replacement.differences);
+    }
+
+    /// A remark for the response: how many were replaced, and what differed.
+    pub fn remark(&self, when: &str) -> Option<String> {
+        let (count, differences) = (self.0.len(), self.0.values().flatten().copied());
+        let differences: BTreeSet<ContentDifference> = differences.collect();
+        let differences: Vec<&str> = differences.into_iter().map(ContentDifference::words).collect();
+        let (instances, last) = match count {
+            0 => return None,
+            1 => ("instance was", "one is"),
+            _ => ("instances were", "ones are"),
+        };
+        let differences = differences.join("; ");
+        Some(format!(
+            "{count} {instances} received again {when} with other contents ({differences}): the last {last} used"
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remark_counts_each_instance_once_and_names_all_that_differed() {
+        let mut replaced = ReplacedInstances::default();
+        assert_eq!(replaced.remark("late"), None);
+        let digest = Digest::of(b"x");
+        let one = |name: &str, difference| Replacement {
+            name: name.to_owned(),
+            digest,
+            differences: BTreeSet::from([difference]),
+        };
+        replaced.add(&one("1.2.dcm", ContentDifference::Identity));
+        replaced.add(&one("1.2.dcm", ContentDifference::Pixels));
+        let remark = "1 instance was received again late with other contents (pixel data; patient, study or \
+                      series): the last one is used";
+        assert_eq!(replaced.remark("late").unwrap(), remark);
+        // As earlier versions named files.
+        replaced.add(&one("1.3-0123456789ab.dcm", ContentDifference::Pixels));
+        assert!(replaced.remark("late").unwrap().starts_with("2 instances were"));
+    }
+}

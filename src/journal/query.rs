@@ -1,0 +1,131 @@
+//! Reading rows of requests, by what is wanted of them.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::step::Digest;
+
+use super::error::DatabaseError;
+use super::row::{COLUMNS, RequestRow, RequestState};
+use super::total::{JournalTotal, RowShare};
+
+/// The rows that a condition selects.
+fn select(
+    connection: &Connection,
+    condition: &str,
+    values: impl rusqlite::Params,
+) -> Result<Vec<RequestRow>, DatabaseError> {
+    let text = format!("SELECT {COLUMNS} FROM request {condition}");
+    let mut statement = connection.prepare_cached(&text)?;
+    let rows = statement.query_map(values, RequestRow::read)?;
+    rows.map(|row| row?).collect()
+}
+
+/// The requests that are not answered, in the order of their acceptance. The index of those has nothing of
+/// the others, however many they are.
+///
+/// # Errors
+/// If one is missing: one damaged bit must not hide a request.
+pub fn unanswered(connection: &Connection) -> Result<Vec<RequestRow>, DatabaseError> {
+    let rows = select(connection, "WHERE state <> 'answered' ORDER BY number", [])?;
+    let open = rows.into_iter().filter(RequestRow::is_open).collect::<Vec<RequestRow>>();
+    JournalTotal::read(connection)?.check_open(&open)?;
+    Ok(open)
+}
+
+/// Every request, in the order of acceptance.
+///
+/// # Errors
+/// If one is missing.
+pub fn all(connection: &Connection) -> Result<Vec<RequestRow>, DatabaseError> {
+    let rows = select(connection, "ORDER BY number", [])?;
+    JournalTotal::of(&rows).check_all(connection)?;
+    Ok(rows)
+}
+
+/// Reads every row, makes sure that none is missing, and gives their sums; nothing if `go_on` does not want
+/// more.
+pub fn verify(
+    connection: &Connection,
+    go_on: &dyn Fn() -> bool,
+) -> Result<Option<JournalTotal>, DatabaseError> {
+    let mut statement = connection.prepare(&format!("SELECT {COLUMNS} FROM request ORDER BY number"))?;
+    let (mut rows, mut total) = (statement.query([])?, JournalTotal::default());
+    while let Some(columns) = rows.next()? {
+        let row = RequestRow::read(columns)??;
+        total.add(RowShare::of(&row, row.seal()));
+        if !go_on() {
+            return Ok(None);
+        }
+    }
+    total.check_all(connection)?;
+    Ok(Some(total))
+}
+
+/// Requests that are being removed, in the order of their acceptance.
+pub fn removed(connection: &Connection) -> Result<Vec<RequestRow>, DatabaseError> {
+    select(connection, "WHERE state <> 'answered' AND state = 'removed' ORDER BY number", [])
+}
+
+/// At most so many of the answered requests that no operator keeps, those first that changed longest ago.
+pub fn oldest_answered(connection: &Connection, count_max: u32) -> Result<Vec<RequestRow>, DatabaseError> {
+    let condition = "WHERE state = 'answered' AND kept = 0 ORDER BY changed_ms, number LIMIT ?";
+    select(connection, condition, [count_max])
+}
+
+/// At most so many requests after this number that have claims and are not being removed.
+pub fn claiming(
+    connection: &Connection,
+    after: i64,
+    count_max: u32,
+) -> Result<Vec<RequestRow>, DatabaseError> {
+    let condition = "WHERE number > ? AND folders <> '[]' AND state <> 'removed' ORDER BY number LIMIT ?";
+    select(connection, condition, params![after, count_max])
+}
+
+/// Whether any request with these items is remembered that is not being removed.
+pub fn is_remembered(connection: &Connection, id: Digest) -> Result<bool, DatabaseError> {
+    let rows = select(connection, "WHERE id = ?", [id.to_string()])?;
+    Ok(rows.iter().any(|row| row.state != RequestState::Removed))
+}
+
+pub fn at(connection: &Connection, number: i64) -> Result<Option<RequestRow>, DatabaseError> {
+    Ok(select(connection, "WHERE number = ?", [number])?.pop())
+}
+
+pub fn get(connection: &Connection, number: i64) -> Result<RequestRow, DatabaseError> {
+    at(connection, number)?.ok_or_else(|| DatabaseError::Damaged(format!("request {number} is missing")))
+}
+
+/// Name and text of the dataflow with this version.
+pub fn dataflow(connection: &Connection, version: Digest) -> Result<Option<(String, String)>, DatabaseError> {
+    let mut statement = connection.prepare_cached("SELECT name, text FROM dataflow WHERE version = ?")?;
+    let read = statement.query_row([version.to_string()], |row| Ok((row.get(0)?, row.get(1)?)));
+    Ok(read.optional()?)
+}
+
+pub fn find(
+    connection: &Connection,
+    id: Digest,
+    dataflow: &str,
+) -> Result<Option<RequestRow>, DatabaseError> {
+    Ok(select(connection, "WHERE id = ? AND dataflow = ?", params![id.to_string(), dataflow])?.pop())
+}
+
+pub fn latest(
+    connection: &Connection,
+    dataflow: &str,
+    subject: &str,
+) -> Result<Option<RequestRow>, DatabaseError> {
+    let condition = "WHERE subject = ? AND dataflow = ? AND +state <> 'removed' ORDER BY number DESC LIMIT 1";
+    Ok(select(connection, condition, [subject, dataflow])?.pop())
+}
+
+/// A number is not used again when its request is forgotten: an operator request may still
+/// name it.
+pub fn next_number(connection: &Connection) -> Result<i64, DatabaseError> {
+    let last: Option<i64> = connection
+        .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'request'")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    Ok(last.unwrap_or(0) + 1)
+}
