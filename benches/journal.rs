@@ -19,14 +19,6 @@ use flow::step::{
 };
 use flow::store::Store;
 
-/// The allocator of the program, with its options.
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
-#[unsafe(export_name = "_rjem_malloc_conf")]
-static ALLOCATOR_OPTIONS: &u8 =
-    &c"background_thread:true,dirty_decay_ms:100,muzzy_decay_ms:0".to_bytes_with_nul()[0];
-
 const TIME: Duration = Duration::from_secs(2);
 
 fn main() {
