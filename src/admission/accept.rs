@@ -131,6 +131,8 @@ impl Admission<'_> {
     /// where it is. Where the program or the dataflow is another by now, it is run again.
     fn once_more(&self, receipt: Receipt, dataflow: &Arc<Dataflow>, number: i64) -> Result<(), JournalError> {
         let Some(history) = self.journal.history(number)? else { return Ok(()) };
+        // One that an earlier process could not deliver goes on here, and nowhere else.
+        self.left.take(number);
         let reusable = Some(&history).filter(|history| history.is_of_one_program());
         match reusable.and_then(|history| self.made(history, dataflow)) {
             Some(response) => {

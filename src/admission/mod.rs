@@ -21,6 +21,7 @@ mod dataflow_selector;
 mod delivery;
 mod destination;
 mod event;
+mod left_requests;
 mod lookup;
 mod operator;
 mod operator_request;
@@ -39,6 +40,7 @@ pub use destination::{
     PartFinding,
 };
 pub use event::{AdmissionEvent, AdmissionObserver, UnobservedAdmission};
+pub use left_requests::LeftRequests;
 pub use lookup::find_requests;
 pub use operator_request::{WishError, note_wish};
 pub use part_answer::{PartAnswer, PartOutcome};

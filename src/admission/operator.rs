@@ -8,7 +8,6 @@ use crate::journal::{
     CollectedTotals, JournalError, OperatorRequest, RequestRow, RequestState, RetentionLimits,
 };
 
-use super::resume::LeftRequests;
 use super::{Admission, AdmissionEvent, StopSignal};
 
 /// The time between two looks for operator requests.
@@ -23,12 +22,11 @@ pub(super) fn maintain<'scope>(
     admission: &'scope Admission,
     sink: &dyn ResponseSink,
     retention: RetentionLimits,
-    left: &LeftRequests,
     end: &StopSignal,
 ) {
     let mut next = Instant::now();
     loop {
-        if let Err(error) = serve_operator_requests(scope, admission, sink, left) {
+        if let Err(error) = serve_operator_requests(scope, admission, sink) {
             tracing::error!(%error, "what operators ask for cannot be read");
         }
         if Instant::now() >= next {
@@ -45,7 +43,6 @@ fn serve_operator_requests<'scope>(
     scope: &'scope Scope<'scope, '_>,
     admission: &'scope Admission,
     sink: &dyn ResponseSink,
-    left: &LeftRequests,
 ) -> Result<(), JournalError> {
     for (row, operator_request) in admission.journal.operator_requests()? {
         let name = row.name.as_str();
@@ -54,7 +51,7 @@ fn serve_operator_requests<'scope>(
                 admission.tell(&AdmissionEvent::Cancelled { name });
                 admission.queue.canceller().cancel(row.id);
                 // One of an earlier process may be waiting to be taken up: it does not wait any more.
-                if left.take(row.number) {
+                if admission.left.take(row.number) {
                     scope.spawn(move || resume(admission, &row));
                 }
             }
@@ -62,6 +59,7 @@ fn serve_operator_requests<'scope>(
                 if admission.dataflows.accepted(&row.dataflow, None).is_some() =>
             {
                 admission.tell(&AdmissionEvent::Retried { name });
+                admission.left.take(row.number);
                 // The retry may have to wait for its turn; other operator requests do not wait with it.
                 scope.spawn(move || resume(admission, &row));
             }

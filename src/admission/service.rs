@@ -13,8 +13,8 @@ use crate::journal::{Journal, JournalError, JournalReader, RetentionLimits};
 use crate::step::{Digest, Digester, StepTable};
 use crate::store::{Store, StoreError};
 
+use super::left_requests::LeftRequests;
 use super::operator::{collect, maintain};
-use super::resume::LeftRequests;
 use super::{
     Admission, AdmissionObserver, DataflowSelector, Intake, Source, SourceTable, StateError, StateFolder,
     StopSignal, UnobservedAdmission,
@@ -202,6 +202,7 @@ impl Service {
     ) -> Result<Option<Intake>, ServiceError> {
         let table = sources.iter().cloned().fold(self.sources.clone(), SourceTable::with);
         let program = program().map_err(ServiceError::Program)?;
+        let left = LeftRequests::default();
         let feed = |queue: &RequestQueue| {
             let admission = Admission {
                 journal: &self.journal,
@@ -211,6 +212,7 @@ impl Service {
                 observer: &*self.observer,
                 stop: &self.stop,
                 program,
+                left: &left,
             };
             feed(&sources, &admission, sink, self.settings.retention)
         };
@@ -218,6 +220,8 @@ impl Service {
         let dataflows = self.dataflows.set();
         let intake = engine::run(dataflows, journal, settings, observer, feed, sink)?.transpose()?;
         sink.drain();
+        // A step that never returns keeps the journal open, and what it has not written would be lost.
+        self.journal.flush()?;
         Ok(intake)
     }
 }
@@ -230,11 +234,11 @@ fn feed(
     retention: RetentionLimits,
 ) -> Result<Intake, JournalError> {
     let unanswered = admission.unanswered()?;
-    let left = LeftRequests::of(&unanswered);
+    admission.left.add(&unanswered);
     let end = StopSignal::default();
     let brought = std::thread::scope(|scope| {
-        scope.spawn(|| maintain(scope, admission, sink, retention, &left, &end));
-        let resuming = scope.spawn(|| admission.resume_all(&unanswered, &left));
+        scope.spawn(|| maintain(scope, admission, sink, retention, &end));
+        let resuming = scope.spawn(|| admission.resume_all(&unanswered));
         let feeding: Vec<_> = sources.iter().map(|source| scope.spawn(|| source.feed(admission))).collect();
         // A source that panics has not brought all, and the others go on.
         let brought = feeding.into_iter().map(|feeding| feeding.join().unwrap_or(Intake::Partial));

@@ -7,6 +7,7 @@ use crate::engine::RequestQueue;
 use crate::journal::Journal;
 use crate::step::{AttributeDeclaration, Digest, Request};
 
+use super::left_requests::LeftRequests;
 use super::{AdmissionObserver, DataflowSelector, StopSignal};
 
 /// A kind of requests: how they come in, and what has to be known of them afterwards.
@@ -114,6 +115,8 @@ pub struct Admission<'a> {
     pub stop: &'a StopSignal,
     /// The digest of this program: what another one has made is made again.
     pub program: Digest,
+    /// The requests of earlier processes that nobody has taken up yet.
+    pub left: &'a LeftRequests,
 }
 
 /// Whether a source has brought all that it was to bring.

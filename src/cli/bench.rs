@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 
 use crate::admission::{
-    Admission, DataflowSelector, SourceTable, StateFolder, StopSignal, UnobservedAdmission,
+    Admission, DataflowSelector, LeftRequests, SourceTable, StateFolder, StopSignal, UnobservedAdmission,
 };
 use crate::dataflow::{Dataflow, ResponseVerdict};
 use crate::dicom::folder;
@@ -235,6 +235,7 @@ impl BenchSetup<'_> {
                 observer: &UnobservedAdmission,
                 stop: &stop,
                 program: Digest::of(b"the same in each round"),
+                left: &LeftRequests::default(),
             };
             admission.accept_all(found.studies.iter().cloned())
         };

@@ -269,7 +269,12 @@ impl Journal {
     /// If it cannot be read, or is damaged.
     pub fn history(&self, number: i64) -> Result<Option<RequestHistory>, JournalError> {
         let Some(writer) = &self.writer else { return Ok(None) };
-        writer.commit(move |transaction| RequestHistory::read(transaction.written()?, number).map(Some))
+        writer.commit(move |transaction| {
+            let connection = transaction.written()?;
+            // It may have been forgotten meanwhile. A row that is lost is found by the sums over all rows.
+            let known = query::at(connection, number)?;
+            known.map(|_| RequestHistory::read(connection, number)).transpose()
+        })
     }
 
     /// The receipt of a request that an earlier process accepted.
@@ -305,6 +310,14 @@ impl Journal {
     /// If the journal cannot be read or written.
     pub fn operator_requests(&self) -> Result<Vec<(RequestRow, OperatorRequest)>, JournalError> {
         self.within(reader::take_operator_requests).map(Option::unwrap_or_default)
+    }
+
+    /// Waits until all that was recorded so far is on the disk.
+    ///
+    /// # Errors
+    /// If the journal cannot be written.
+    pub fn flush(&self) -> Result<(), JournalError> {
+        self.within(|_| Ok(())).map(Option::unwrap_or_default)
     }
 
     /// Runs `work` on the thread that writes, within a transaction; what it wrote is on the disk when

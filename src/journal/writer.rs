@@ -173,6 +173,13 @@ struct WriterThread {
     when_broken: Arc<BrokenHook>,
 }
 
+/// Calls back. A panic there must not end the thread, for which all others wait.
+fn guarded(call: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(call)).is_err() {
+        tracing::error!("what was told of a commit panicked");
+    }
+}
+
 impl WriterThread {
     fn serve(mut self) {
         let mut next = Instant::now();
@@ -194,13 +201,13 @@ impl WriterThread {
         }
         // Whoever wants to know may have come later.
         if let (Some(error), Some(then), false) = (&self.broken, self.when_broken.get(), self.told) {
-            then(error);
             self.told = true;
+            guarded(|| then(error));
         }
         let is_full = matches!(result, Err(JournalError::Full));
         for WriteOrder { work, urgency } in batch {
             match urgency {
-                WriteUrgency::Told(then) => then(result.clone()),
+                WriteUrgency::Told(then) => guarded(|| then(result.clone())),
                 WriteUrgency::Surely if is_full => self.kept.push(WriteOrder { work, urgency }),
                 WriteUrgency::Soon | WriteUrgency::Now | WriteUrgency::Surely => {}
             }
@@ -235,6 +242,7 @@ impl WriterThread {
             Ok(order) => Some(order),
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => {
+                tracing::warn!(journal = %self.path.display(), "flow ends once the disk has room for its last records");
                 std::thread::sleep(FULL_WAIT);
                 None
             }

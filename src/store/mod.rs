@@ -156,12 +156,12 @@ impl Store {
         found.find(|bytes| Digest::of(bytes) == digest)
     }
 
-    /// The path of an artifact's content. A file that is held in memory is written there first; where that
-    /// fails, there is no file.
+    /// The path of an artifact's content. A file that is held in memory is written there first, also over one
+    /// with other bytes; where that fails, there is no such file.
     pub fn path(&self, request: Digest, artifact: &Artifact) -> PathBuf {
         let path = self.place(request, artifact.digest);
         if let Some(bytes) = self.held.get(request, artifact.digest)
-            && !path.exists()
+            && fs::read(&path).ok().as_deref() != Some(&*bytes)
             && let Err(error) = self.put(request, artifact.digest, &bytes)
         {
             tracing::warn!(%error, %request, "a file of a response cannot be written");

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
@@ -127,8 +128,15 @@ fn compare(before: &[u8], after: &[u8]) -> BTreeSet<ContentDifference> {
     if differences.is_empty() && contents[0].header != contents[1].header {
         differences.insert(ContentDifference::Other);
     }
-    if !have_same_pixels([&first, &second], [before, after]) {
+    let is_native = |one: &HeaderElements| matches!(one.pixels, Some(PixelData::Native(_)) | None);
+    let are_native = is_native(&first) && is_native(&second);
+    // To decode pixels is dear: where something else differs it makes no other decision.
+    if (are_native || differences.is_empty()) && !have_same_pixels([&first, &second], [before, after]) {
         differences.insert(ContentDifference::Pixels);
+    }
+    if differences.is_empty() && are_native {
+        // Nothing before the pixels, and not the pixels: something behind them.
+        differences.insert(ContentDifference::Other);
     }
     differences
 }
@@ -137,15 +145,33 @@ fn trimmed(value: &[u8]) -> &[u8] {
     value.trim_ascii_end().strip_suffix(b"\0").unwrap_or(value.trim_ascii_end())
 }
 
+/// One comparison of compressed pixels at a time: each holds both images in memory.
+static DECODING: Mutex<()> = Mutex::new(());
+/// Images that may be larger than this when decoded are not compared, and count as different.
+const COMPARED_BYTES_MOST: u64 = 256 << 20;
+
+fn decoded_bytes(elements: &HeaderElements) -> u64 {
+    let short = |tag| u64::from(elements.short(tag).unwrap_or(1));
+    let frames = elements.integer(tags::NUMBER_OF_FRAMES).map_or(1, |frames| frames.max(1) as u64);
+    let pixels = short(tags::ROWS) * short(tags::COLUMNS) * short(tags::SAMPLES_PER_PIXEL);
+    pixels.saturating_mul(frames).saturating_mul(short(tags::BITS_ALLOCATED).div_ceil(8))
+}
+
 /// Pixels under different compressions are compared as they are decoded.
 fn have_same_pixels(elements: [&HeaderElements; 2], files: [&[u8]; 2]) -> bool {
     match elements.map(|one| one.pixels) {
         [None, None] => true,
         [Some(PixelData::Native(one)), Some(PixelData::Native(other))] => one.bytes == other.bytes,
-        [Some(_), Some(_)] => match files.map(decoded) {
-            [Ok(one), Ok(other)] => one.bytes == other.bytes,
-            _ => false,
-        },
+        [Some(_), Some(_)] => {
+            if elements.iter().any(|one| decoded_bytes(one) > COMPARED_BYTES_MOST) {
+                return false;
+            }
+            let _alone = DECODING.lock().unwrap_or_else(PoisonError::into_inner);
+            match files.map(decoded) {
+                [Ok(one), Ok(other)] => one.bytes == other.bytes,
+                _ => false,
+            }
+        }
         _ => false,
     }
 }
