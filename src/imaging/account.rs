@@ -11,7 +11,7 @@ use crate::step::Fault;
 
 /// The largest area in the first or last slice, as a share of the widest; with more, the lungs are cut.
 const CUT_SHARE_MOST: f64 = 0.25;
-/// The largest share of the lungs' volume that may lie outside the field of view, by estimate.
+/// The largest share of a lung's volume that may lie outside the field of view, by estimate.
 const OUTSIDE_SHARE_MOST: f64 = 0.1;
 /// Radius of a lung's outer surface, from which the volume behind a cut is estimated.
 const SURFACE_MM: f64 = 100.0;
@@ -44,22 +44,35 @@ impl AirAccount {
             lung_ml: pieces.kind_ml(PieceKind::Lung),
             chest_gas_ml: 0.0,
         };
-        let beside =
-            pieces.cells_of(grid, PieceKind::Lung).dilate(&VoxelBall::new(BESIDE_MM, grid.spacing));
+        let beside = pieces.cells_of(grid, PieceKind::Lung).dilate(&VoxelBall::new(BESIDE_MM, grid.spacing));
         let mut touching = vec![false; pieces.kinds.len()];
-        for (cell, label) in pieces.labels.iter().enumerate().filter(|(_, label)| **label != AirPieces::NONE) {
+        for (cell, label) in pieces.labels.iter().enumerate().filter(|(_, label)| **label != AirPieces::NONE)
+        {
             touching[*label as usize] |= beside.contains(grid.place(cell));
         }
         let ml = |kind: PieceKind, near: Option<bool>| -> f64 {
             let of_kind = pieces.of_kind(|other| other == kind).into_iter();
-            of_kind.filter(|piece| near.is_none_or(|near| touching[*piece] == near)).map(|piece| pieces.ml(piece)).sum()
+            of_kind
+                .filter(|piece| near.is_none_or(|near| touching[*piece] == near))
+                .map(|piece| pieces.ml(piece))
+                .sum()
         };
         account.chest_gas_ml = ml(PieceKind::Gas, Some(true));
-        account.note(ml(PieceKind::Bowel, None), "of air below the lungs are taken for bowel and not counted");
+        account
+            .note(ml(PieceKind::Bowel, None), "of air below the lungs are taken for bowel and not counted");
         account.note(ml(PieceKind::Gas, Some(false)), "of gas away from the lungs are not counted");
-        account.note(ml(PieceKind::Dense, Some(false)), "of foam or other dense air away from the lungs are not counted");
-        account.limit(ml(PieceKind::Dense, Some(true)), "beside the lungs contain too little air to be taken for lung and are not counted");
-        account.limit(ml(PieceKind::Distant, None), "of air as dense as lung, more than 40 mm from the lungs, are not counted");
+        account.note(
+            ml(PieceKind::Dense, Some(false)),
+            "of foam or other dense air away from the lungs are not counted",
+        );
+        account.limit(
+            ml(PieceKind::Dense, Some(true)),
+            "beside the lungs contain too little air to be taken for lung and are not counted",
+        );
+        account.limit(
+            ml(PieceKind::Distant, None),
+            "of air as dense as lung, more than 40 mm from the lungs, are not counted",
+        );
         let crumbs = ml(PieceKind::Crumb, Some(true));
         if crumbs > LOST_SHARE_MOST * account.lung_ml {
             account.limit(crumbs, "of air in pieces below 1 mL are not counted");
@@ -109,7 +122,8 @@ impl AirAccount {
         sides: &LungSides,
     ) -> Result<(), Fault> {
         let depth = bounds.high[2] - bounds.low[2];
-        let area = |z: usize| [&sides.right, &sides.left].map(|side| slice_count(side, z)).iter().sum::<u64>();
+        let area =
+            |z: usize| [&sides.right, &sides.left].map(|side| slice_count(side, z)).iter().sum::<u64>();
         let areas: Vec<u64> = (0..depth).map(area).collect();
         let widest = areas.iter().copied().max().unwrap_or(0) as f64;
         let ends =
@@ -122,7 +136,9 @@ impl AirAccount {
             let percent = 100.0 * share;
             if share > CUT_SHARE_MOST {
                 return Err(Fault::new(
-                    format!("the lungs are cut: in the {end} slice they have {percent:.0} % of their largest area"),
+                    format!(
+                        "the lungs are cut: in the {end} slice they have {percent:.0} % of their largest area"
+                    ),
                     "Send a series that covers the lungs from top to bottom.",
                 ));
             }
@@ -154,7 +170,8 @@ impl AirAccount {
         }
         let area = cells * grid.spacing[2] * grid.spacing[0];
         let outside_ml = area * area / (4.0 * std::f64::consts::PI * SURFACE_MM) / 1000.0;
-        let inside_ml = (sides.right.count() + sides.left.count()) as f64 * voxel_ml;
+        let found = [&sides.right, &sides.left].into_iter().filter(|lung| !lung.is_empty());
+        let inside_ml = found.map(|lung| lung.count() as f64 * voxel_ml).fold(f64::INFINITY, f64::min);
         let cm2 = area / 100.0;
         if outside_ml > OUTSIDE_SHARE_MOST * inside_ml {
             return Err(Fault::new(
@@ -198,16 +215,13 @@ impl AirAccount {
     }
 
     /// Gas in the chest, and the numbers with it.
-    pub fn describe_gas(
-        &mut self,
-        volume: &Volume,
-        bounds: &VoxelBounds,
-        sides: &LungSides,
-        gas: &VoxelSet,
-    ) {
+    pub fn describe_gas(&mut self, volume: &Volume, bounds: &VoxelBounds, sides: &LungSides, gas: &VoxelSet) {
         let pockets_ml = gas.count() as f64 * volume.voxel_ml();
         let apart_ml = self.chest_gas_ml;
-        self.limit(apart_ml, "of gas beside the lungs, as in a pneumothorax or in the stomach, are not counted as lung");
+        self.limit(
+            apart_ml,
+            "of gas beside the lungs, as in a pneumothorax or in the stomach, are not counted as lung",
+        );
         if pockets_ml == 0.0 {
             return;
         }

@@ -75,7 +75,8 @@ impl CoarseGrid {
         }
         for (x, mean) in means.iter_mut().enumerate() {
             let columns = self.factor[0].min(volume.size[0] - x * self.factor[0]);
-            *mean = if least[x] < PADDING_HU { OUTSIDE_HU } else { (sums[x] / (rows * columns) as i32) as i16 };
+            *mean =
+                if least[x] < PADDING_HU { OUTSIDE_HU } else { (sums[x] / (rows * columns) as i32) as i16 };
         }
     }
 

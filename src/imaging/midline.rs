@@ -22,7 +22,6 @@ const STEPS: isize = 2;
 pub struct MidlineSurface {
     rows: usize,
     columns: Vec<u16>,
-    pub grid_factor: [usize; 3],
 }
 
 impl MidlineSurface {
@@ -32,9 +31,10 @@ impl MidlineSurface {
         let reach = REACH_MM / grid.spacing[0];
         let low = (middle - reach).max(0.0) as usize;
         let high = ((middle + reach).ceil() as usize + 1).min(columns).max(low + 1);
-        let mut surface =
-            MidlineSurface { rows, columns: vec![0; rows * slices], grid_factor: grid.factor };
-        let area = |z: usize| (0..rows).map(|y| lung.row(y, z).iter().map(|w| w.count_ones()).sum::<u32>()).sum::<u32>();
+        let mut surface = MidlineSurface { rows, columns: vec![0; rows * slices] };
+        let area = |z: usize| {
+            (0..rows).map(|y| lung.row(y, z).iter().map(|w| w.count_ones()).sum::<u32>()).sum::<u32>()
+        };
         let widest = (0..slices).max_by_key(|z| (area(*z), *z)).unwrap_or(0);
         let search = SurfaceSearch { grid, lung, middle, low, high };
         let first = search.slice(widest, None);
@@ -93,7 +93,9 @@ impl SurfaceSearch<'_> {
             for (index, cost) in costs.iter_mut().enumerate() {
                 let mut best = (f32::INFINITY, 0);
                 for step in -STEPS..=STEPS {
-                    let Some(from) = index.checked_add_signed(step).filter(|from| *from < width) else { continue };
+                    let Some(from) = index.checked_add_signed(step).filter(|from| *from < width) else {
+                        continue;
+                    };
                     let sum = last[from] + ASIDE_COST * step.unsigned_abs() as f32;
                     if sum < best.0 {
                         best = (sum, step as i8);

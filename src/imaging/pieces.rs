@@ -113,7 +113,8 @@ impl AirPieces {
         };
         let cells = pieces.cells(grid, body);
         let head_last = volume.axes[2][2] >= 0.0;
-        let largest = pieces.components.by_size(|_| true).into_iter().filter(|piece| pieces.ml(*piece) >= CRUMB_ML);
+        let largest =
+            pieces.components.by_size(|_| true).into_iter().filter(|piece| pieces.ml(*piece) >= CRUMB_ML);
         let judged: Vec<usize> = largest.collect();
         let mut open = Vec::new();
         for piece in judged {
@@ -215,7 +216,8 @@ impl AirPieces {
 
     fn mark_bowel(&mut self, grid: &CoarseGrid, cells: &[PieceCells], head_last: bool) {
         let columns = LungColumns::of(grid, &self.cells_of(grid, PieceKind::Lung), head_last);
-        let others = self.of_kind(|kind| matches!(kind, PieceKind::Gas | PieceKind::Distant | PieceKind::Dense));
+        let others =
+            self.of_kind(|kind| matches!(kind, PieceKind::Gas | PieceKind::Distant | PieceKind::Dense));
         let places = self.places(grid, &others);
         for (piece, places) in others.into_iter().zip(places) {
             let gas = self.kinds[piece] == PieceKind::Gas || cells[piece].gas_share() > BOWEL_SHARE;

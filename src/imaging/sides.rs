@@ -4,6 +4,8 @@
 //! on either side of it is parted there, at the densest voxel near the surface: lungs that touch do so
 //! along two pleurae.
 
+use rayon::prelude::*;
+
 use super::Volume;
 use super::bits::{VoxelBounds, VoxelSet};
 use super::coarse::CoarseGrid;
@@ -128,5 +130,7 @@ fn parted(
 fn densest(voxels: &[i16], middle: usize, reach: usize) -> usize {
     let near = middle.saturating_sub(reach)..(middle + reach + 1).min(voxels.len());
     let Some(most) = near.clone().map(|x| voxels[x]).max() else { return middle };
-    near.filter(|x| voxels[*x] >= most.saturating_sub(50)).min_by_key(|x| x.abs_diff(middle)).unwrap_or(middle)
+    near.filter(|x| voxels[*x] >= most.saturating_sub(50))
+        .min_by_key(|x| x.abs_diff(middle))
+        .unwrap_or(middle)
 }

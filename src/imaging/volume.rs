@@ -78,14 +78,12 @@ impl Lungs {
     /// Two lungs, without airways and remarks.
     pub fn of(right: VoxelSet, left: VoxelSet) -> Lungs {
         let none = VoxelSet::empty(right.size());
-        Lungs {
-            right,
-            left,
-            airways: none.clone(),
-            gas: none,
-            remarks: Vec::new(),
-            reservations: Vec::new(),
-        }
+        Lungs { right, left, airways: none.clone(), gas: none, remarks: Vec::new(), reservations: Vec::new() }
+    }
+
+    /// All that must be said of the lungs, the limits of the results first.
+    pub fn all_remarks(&self) -> impl Iterator<Item = &str> {
+        self.reservations.iter().chain(&self.remarks).map(String::as_str)
     }
 
     /// The lung of a voxel: [`Lungs::NONE`], [`Lungs::RIGHT`] or [`Lungs::LEFT`].

@@ -102,7 +102,8 @@ pub fn find_lungs(volume: &Volume, settings: &LungSettings, token: &CancelToken)
     let grid = CoarseGrid::of(volume);
     let Some(body) = body_inside(&grid) else { return Err(no_lungs("nothing in the images is solid")) };
     let Some(cells) = body.region.bounds() else { return Err(too_little(0.0)) };
-    let around = |bounds: &VoxelBounds, size| bounds.widened(settings.closing_radius_mm, volume.spacing, size);
+    let around =
+        |bounds: &VoxelBounds, size| bounds.widened(settings.closing_radius_mm, volume.spacing, size);
     let bounds = around(&grid.voxels_of(&cells), volume.size);
     let mut air = grid.refine(&body.region, &bounds);
     air.keep_below(volume, &bounds, settings.threshold_hu);
@@ -161,7 +162,8 @@ fn airways(
     account: &mut AirAccount,
 ) -> FoundAirways {
     let Some(lumen) = airs.into_iter().find_map(|air| find_airways(volume, bounds, air)) else {
-        account.reserve("no trachea was found in the lungs' air: airways in it are counted as lung".to_owned());
+        account
+            .reserve("no trachea was found in the lungs' air: airways in it are counted as lung".to_owned());
         let none = VoxelSet::empty(airs[0].size());
         return FoundAirways { lumen: none.clone(), walled: none };
     };
@@ -210,7 +212,9 @@ fn check_volume(pieces: &AirPieces, settings: &LungSettings) -> Result<(), Fault
     }
     let gas = pieces.kind_ml(PieceKind::Gas) + pieces.kind_ml(PieceKind::Bowel);
     if gas >= settings.volume_least_ml {
-        return Err(no_lungs(&format!("{gas:.0} mL inside the body are air, not lung, and {ml:.0} mL could be lung")));
+        return Err(no_lungs(&format!(
+            "{gas:.0} mL inside the body are air, not lung, and {ml:.0} mL could be lung"
+        )));
     }
     Err(too_little(ml))
 }
