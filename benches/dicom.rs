@@ -227,11 +227,12 @@ impl Receiver {
         let mut process = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("flow starts");
         let mut said = BufReader::new(process.stderr.take().expect("it is piped"));
         let mut line = String::new();
-        while !line.starts_with("listening at ") {
+        while !line.contains("listening at ") {
             line.clear();
             assert!(said.read_line(&mut line).expect("it speaks") > 0, "flow does not listen");
         }
-        let port = line.split([' ', ':']).find_map(|word| word.parse().ok()).expect("it names its port");
+        let (_, address) = line.split_once("listening at ").expect("it has that");
+        let port = address.split([' ', ':']).find_map(|word| word.parse().ok()).expect("it names its port");
         // Nobody else reads what it says.
         std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
         Receiver { process: Peer(process), port }

@@ -38,6 +38,7 @@
 //! * Whoever holds a [`dataflow::Dataflow`] may rely on it: it cannot be made without having been checked.
 //! * What may fail because of data is a [`step::Fault`] and ends in the response; it never ends the process.
 
+#[deny(missing_docs)]
 pub mod admission;
 pub mod audit;
 pub mod cli;

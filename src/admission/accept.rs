@@ -134,7 +134,10 @@ impl Admission<'_> {
         let reusable = Some(&history).filter(|history| history.is_of_one_program());
         match reusable.and_then(|history| self.made(history, dataflow)) {
             Some(response) => {
-                self.tell(&AdmissionEvent::AnsweredBefore { request: receipt.request() });
+                self.tell(&AdmissionEvent::AnsweredBefore {
+                    request: receipt.request(),
+                    response: &response,
+                });
                 self.queue.deliver(receipt, response);
             }
             None => {

@@ -10,10 +10,13 @@ use super::part_answer::{PartAnswer, PartOutcome, STORED};
 /// The state of a response's delivery to one destination.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryRecord {
+    /// The name of the destination.
     pub destination: String,
     /// Every file is there.
     pub complete: bool,
+    /// The number of tries so far.
     pub tries: usize,
+    /// The files of which something is known.
     pub files: Vec<FileDelivery>,
     /// The reason why not all files could be sent, and what to do.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -23,6 +26,7 @@ pub struct DeliveryRecord {
 /// The state of one file at the destination, and the destination's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileDelivery {
+    /// The name of the file in the response.
     pub name: String,
     /// Earlier versions of flow said only whether it is `stored`.
     #[serde(alias = "stored", deserialize_with = "state_or_stored")]
@@ -40,6 +44,7 @@ pub struct FileDelivery {
     pub broke_off: u32,
 }
 
+/// The state of one file at the destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FileState {
@@ -178,6 +183,7 @@ impl FileDelivery {
         if self.state == FileState::Missing { FileState::Waiting } else { FileState::Missing }
     }
 
+    /// Whether the destination has the file, perhaps changed.
     pub fn is_there(&self) -> bool {
         matches!(self.state, FileState::Stored | FileState::Warned)
     }

@@ -12,6 +12,9 @@ use crate::store::Store;
 
 use super::{DeliveryRecord, PartAnswer};
 
+/// The callback that takes a destination's answer to one part, as soon as it is there.
+pub type PartAnswers<'a> = &'a mut dyn FnMut(PartAnswer);
+
 /// A place where responses go.
 ///
 /// Only [`name`](Destination::name) and [`send`](Destination::send) must be written. All methods are called
@@ -38,7 +41,7 @@ use super::{DeliveryRecord, PartAnswer};
 ///         &self,
 ///         outgoing: &OutgoingResponse,
 ///         parts: &[&str],
-///         answered: &mut dyn FnMut(PartAnswer),
+///         answered: PartAnswers,
 ///     ) -> Result<(), DeliveryTrouble> {
 ///         for part in parts {
 ///             let Some(file) = outgoing.file(part) else { continue };
@@ -112,7 +115,7 @@ pub trait Destination: Send + Sync {
         &self,
         outgoing: &OutgoingResponse,
         parts: &[&str],
-        answered: &mut dyn FnMut(PartAnswer),
+        answered: PartAnswers,
     ) -> Result<(), DeliveryTrouble>;
 
     /// Looks for parts that were answered with [`super::PartOutcome::Taken`], and tells what was found. A part of
@@ -159,8 +162,11 @@ pub enum DestinationReach {
 /// A response with what it answers, and the store that has its files.
 #[derive(Clone, Copy)]
 pub struct OutgoingResponse<'a> {
+    /// The request that is answered.
     pub request: &'a Request,
+    /// The response to it.
     pub response: &'a Response,
+    /// The store that has the bytes of its files.
     pub store: &'a Store,
 }
 
@@ -179,6 +185,7 @@ impl<'a> OutgoingResponse<'a> {
 /// The result of verifying one part at the destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartFinding {
+    /// The name of the part.
     pub part: String,
     /// The reason why the part is not safe there, if it is not.
     pub safe: Result<(), String>,
@@ -189,6 +196,7 @@ pub struct PartFinding {
 pub struct DeliveryTrouble {
     /// The problem, and what to do.
     pub text: String,
+    /// The meaning for further tries.
     pub kind: DeliveryErrorKind,
 }
 

@@ -1,5 +1,6 @@
 //! Events of admission, for a terminal or a log. No event has an attribute of a request in it.
 
+use crate::dataflow::Response;
 use crate::journal::JournalError;
 use crate::step::Request;
 
@@ -7,29 +8,70 @@ use crate::step::Request;
 #[derive(Debug)]
 pub enum AdmissionEvent<'a> {
     /// The same request is in work: one answer will do for both.
-    InWork { request: &'a Request },
+    InWork {
+        /// The request.
+        request: &'a Request,
+    },
     /// The same request was answered: the same response goes out again.
-    AnsweredBefore { request: &'a Request },
+    AnsweredBefore {
+        /// The request.
+        request: &'a Request,
+        /// The response of then.
+        response: &'a Response,
+    },
     /// More of an answered request has come, and its dataflow ignores that: so many items.
-    Ignored { name: &'a str, items: usize },
+    Ignored {
+        /// The name of the request.
+        name: &'a str,
+        /// The number of items.
+        items: usize,
+    },
     /// A request could not be recorded, and is not accepted: its source gives up here.
-    NotAccepted { name: &'a str, error: &'a JournalError },
+    NotAccepted {
+        /// The name of the request.
+        name: &'a str,
+        /// The reason.
+        error: &'a JournalError,
+    },
     /// A request of an earlier process goes on, after so many finished runs of steps.
-    Resumed { name: &'a str, runs: usize },
+    Resumed {
+        /// The name of the request.
+        name: &'a str,
+        /// The number of finished runs.
+        runs: usize,
+    },
     /// A request of an earlier process has its response, which is delivered now.
-    ResponseMade { name: &'a str },
+    ResponseMade {
+        /// The name of the request.
+        name: &'a str,
+    },
     /// An operator has ended a request.
-    Cancelled { name: &'a str },
+    Cancelled {
+        /// The name of the request.
+        name: &'a str,
+    },
     /// An operator has what failed of a request run again.
-    Retried { name: &'a str },
+    Retried {
+        /// The name of the request.
+        name: &'a str,
+    },
     /// An operator has the response of a request tried again at once.
-    Hurried { name: &'a str },
+    Hurried {
+        /// The name of the request.
+        name: &'a str,
+    },
     /// A source says something about itself, as where it listens.
-    Told { source: &'a str, text: &'a str },
+    Told {
+        /// The name of the source.
+        source: &'a str,
+        /// The words, to be escaped before they are shown.
+        text: &'a str,
+    },
 }
 
 /// An observer of admission. Called from many threads: it must not block.
 pub trait AdmissionObserver: Send + Sync {
+    /// Takes notice of an event.
     fn observe_admission(&self, event: &AdmissionEvent);
 }
 

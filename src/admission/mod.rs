@@ -35,7 +35,8 @@ pub use accept::Accepted;
 pub use dataflow_selector::DataflowSelector;
 pub use delivery::{DeliveryRecord, FileDelivery, FileState};
 pub use destination::{
-    DeliveryErrorKind, DeliveryTrouble, Destination, DestinationReach, OutgoingResponse, PartFinding,
+    DeliveryErrorKind, DeliveryTrouble, Destination, DestinationReach, OutgoingResponse, PartAnswers,
+    PartFinding,
 };
 pub use event::{AdmissionEvent, AdmissionObserver, UnobservedAdmission};
 pub use lookup::find_requests;

@@ -8,6 +8,7 @@ use crate::journal::{
     CollectedTotals, JournalError, OperatorRequest, RequestRow, RequestState, RetentionLimits,
 };
 
+use super::resume::LeftRequests;
 use super::{Admission, AdmissionEvent, StopSignal};
 
 /// The time between two looks for operator requests.
@@ -22,11 +23,12 @@ pub(super) fn maintain<'scope>(
     admission: &'scope Admission,
     sink: &dyn ResponseSink,
     retention: RetentionLimits,
+    left: &LeftRequests,
     end: &StopSignal,
 ) {
     let mut next = Instant::now();
     loop {
-        if let Err(error) = serve_operator_requests(scope, admission, sink) {
+        if let Err(error) = serve_operator_requests(scope, admission, sink, left) {
             tracing::error!(%error, "what operators ask for cannot be read");
         }
         if Instant::now() >= next {
@@ -43,6 +45,7 @@ fn serve_operator_requests<'scope>(
     scope: &'scope Scope<'scope, '_>,
     admission: &'scope Admission,
     sink: &dyn ResponseSink,
+    left: &LeftRequests,
 ) -> Result<(), JournalError> {
     for (row, operator_request) in admission.journal.operator_requests()? {
         let name = row.name.as_str();
@@ -51,7 +54,7 @@ fn serve_operator_requests<'scope>(
                 admission.tell(&AdmissionEvent::Cancelled { name });
                 admission.queue.canceller().cancel(row.id);
                 // One of an earlier process may be waiting to be taken up: it does not wait any more.
-                if !admission.queue.has(row.number) {
+                if left.take(row.number) {
                     scope.spawn(move || resume(admission, &row));
                 }
             }

@@ -8,6 +8,7 @@ pub enum WishError {
     /// The operator request would have no effect; the text says why and fits after the request's name.
     #[error("{0}")]
     Pointless(&'static str),
+    /// The journal cannot be written.
     #[error(transparent)]
     Journal(#[from] JournalError),
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 /// The answer of a destination to one part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartAnswer {
+    /// The name of the part.
     pub part: String,
+    /// The meaning of the answer.
     pub outcome: PartOutcome,
     /// The answer in words: `stored`, or what the destination says besides.
     pub text: String,

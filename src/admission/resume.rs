@@ -1,5 +1,7 @@
 //! Requests that an earlier process accepted and did not answer.
 
+use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,6 +22,20 @@ const SUSPECTED_MAX: Duration = Duration::from_secs(60);
 
 /// The time between two looks whether it has got anywhere.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// The requests of earlier processes that nobody has taken up yet: each is taken up once.
+pub struct LeftRequests(Mutex<BTreeSet<i64>>);
+
+impl LeftRequests {
+    pub fn of(unanswered: &[RequestRow]) -> LeftRequests {
+        LeftRequests(Mutex::new(unanswered.iter().map(|row| row.number).collect()))
+    }
+
+    /// Whether the request with this number is left; from then on it is not.
+    pub fn take(&self, number: i64) -> bool {
+        self.0.lock().expect("nothing panics while it holds the numbers").remove(&number)
+    }
+}
 
 impl Admission<'_> {
     /// The requests that earlier processes accepted and did not answer. To be read before anything new is
@@ -44,17 +60,20 @@ impl Admission<'_> {
     ///
     /// # Errors
     /// If the journal cannot be read.
-    pub fn resume_all(&self, unanswered: &[RequestRow]) -> Result<(), JournalError> {
+    pub fn resume_all(&self, unanswered: &[RequestRow], left: &LeftRequests) -> Result<(), JournalError> {
         let mut suspects = Vec::new();
         for row in unanswered {
             match self.is_suspect(row)? {
-                // An operator has cancelled it in the meantime.
-                _ if self.queue.has(row.number) => {}
                 true => suspects.push(row),
-                false => self.resume(row)?,
+                false if left.take(row.number) => self.resume(row)?,
+                // An operator has cancelled it in the meantime, and it is answered.
+                false => {}
             }
         }
         for row in suspects {
+            if !left.take(row.number) {
+                continue;
+            }
             self.resume(row)?;
             let end = Instant::now() + SUSPECTED_MAX;
             while self.is_suspect(row)? && Instant::now() < end {

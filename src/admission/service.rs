@@ -14,6 +14,7 @@ use crate::step::{Digest, Digester, StepTable};
 use crate::store::{Store, StoreError};
 
 use super::operator::{collect, maintain};
+use super::resume::LeftRequests;
 use super::{
     Admission, AdmissionObserver, DataflowSelector, Intake, Source, SourceTable, StateError, StateFolder,
     StopSignal, UnobservedAdmission,
@@ -31,6 +32,7 @@ pub struct ServiceSettings {
 }
 
 impl ServiceSettings {
+    /// Settings for a state folder: everything is kept, and no free space is asked for.
     pub fn at(state: impl Into<PathBuf>) -> ServiceSettings {
         let retention = RetentionLimits { age_max: Duration::MAX, bytes_max: u64::MAX };
         ServiceSettings { state: state.into(), free_bytes_min: 0, retention }
@@ -80,12 +82,17 @@ impl ServiceSettings {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Service {
+    /// Its folder and limits.
     pub settings: ServiceSettings,
+    /// The record of requests.
     pub journal: Arc<Journal>,
+    /// The dataflows of requests.
     pub dataflows: DataflowSelector,
     /// Sources whose requests may be in the journal. A source that is run is added for its run.
     pub sources: SourceTable,
+    /// An observer of admission.
     pub observer: Arc<dyn AdmissionObserver>,
+    /// The signal that ends its sources.
     pub stop: Arc<StopSignal>,
     _state: Option<StateFolder>,
 }
@@ -93,14 +100,19 @@ pub struct Service {
 /// Why a service cannot be opened or run. What has been accepted stays so.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
+    /// The state folder cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The folder of results cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The journal cannot be read or written.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The file of this program cannot be read, so that its results have no version.
     #[error("could not read this program")]
     Program(#[source] io::Error),
+    /// The engine cannot be started, or broke.
     #[error(transparent)]
     Engine(#[from] EngineError),
 }
@@ -218,10 +230,11 @@ fn feed(
     retention: RetentionLimits,
 ) -> Result<Intake, JournalError> {
     let unanswered = admission.unanswered()?;
+    let left = LeftRequests::of(&unanswered);
     let end = StopSignal::default();
     let brought = std::thread::scope(|scope| {
-        scope.spawn(|| maintain(scope, admission, sink, retention, &end));
-        let resuming = scope.spawn(|| admission.resume_all(&unanswered));
+        scope.spawn(|| maintain(scope, admission, sink, retention, &left, &end));
+        let resuming = scope.spawn(|| admission.resume_all(&unanswered, &left));
         let feeding: Vec<_> = sources.iter().map(|source| scope.spawn(|| source.feed(admission))).collect();
         // A source that panics has not brought all, and the others go on.
         let brought = feeding.into_iter().map(|feeding| feeding.join().unwrap_or(Intake::Partial));

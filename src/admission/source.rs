@@ -100,11 +100,17 @@ pub trait Source: Send + Sync {
 /// The way of requests into the journal and the engine. [`super::Service`] makes one for each run.
 #[derive(Clone, Copy)]
 pub struct Admission<'a> {
+    /// The record of requests.
     pub journal: &'a Journal,
+    /// The way to the engine.
     pub queue: &'a RequestQueue,
+    /// The choice of the dataflow of a request.
     pub dataflows: &'a DataflowSelector,
+    /// The sources whose requests there may be.
     pub sources: &'a SourceTable,
+    /// An observer of what is accepted.
     pub observer: &'a dyn AdmissionObserver,
+    /// The signal that ends sources.
     pub stop: &'a StopSignal,
     /// The digest of this program: what another one has made is made again.
     pub program: Digest,
@@ -114,6 +120,7 @@ pub struct Admission<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Intake {
+    /// All was brought.
     Whole,
     /// Something is missing: a file that could not be read, a request that could not be recorded. The
     /// source has told what.
@@ -157,10 +164,12 @@ impl SourceTable {
         self.named(request.attribute("source"))
     }
 
+    /// The source of a name; `None` if it is not known.
     pub fn named(&self, name: &str) -> Option<&dyn Source> {
         self.0.iter().find(|source| source.name() == name).map(|source| &**source)
     }
 
+    /// All sources, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &dyn Source> {
         self.0.iter().map(|source| &**source)
     }

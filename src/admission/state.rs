@@ -24,10 +24,18 @@ pub struct StateFolder {
 /// Why a state folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
+    /// The folder cannot be made, read or written.
     #[error("could not use {}: {source}", path.display())]
-    Unusable { path: PathBuf, source: io::Error },
+    Unusable {
+        /// The folder.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
     #[error("another flow{} is using the state folder {}", process(*.holder), path.display())]
+    /// Another process has locked the folder.
     Held {
+        /// The folder.
         path: PathBuf,
         /// The number of the process, if it has noted it.
         holder: Option<u32>,
@@ -63,6 +71,7 @@ impl StateFolder {
         }
     }
 
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -38,6 +38,7 @@ impl StopSignal {
         listeners.into_iter().for_each(|then| then());
     }
 
+    /// Whether the end has been asked for.
     pub fn is_requested(&self) -> bool {
         self.lock().requested
     }

@@ -266,7 +266,7 @@ fn transport(wanted: &site::AuditSettings, client: Option<&tls::TlsClient>) -> i
         site::AuditProtocol::Tls => {
             let missing = || {
                 io::Error::other(
-                    "nobody says by whose certificate the repository is believed: add tls: {authorities: FILE}",
+                    "the repository's certificate cannot be verified, no certificate authority is named: add tls: {authorities: FILE}",
                 )
             };
             let client = client.ok_or_else(missing)?.clone();

@@ -7,13 +7,12 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::dicom::folder;
-use crate::site::{Site, SiteError};
+use crate::site::{Site, SiteError, built_in_sections};
 use crate::step::{AttributeValues, Request, StepTable};
 use crate::yaml::{Problem, meant_or_all};
 
 use super::check_verdict::CheckVerdict;
 use super::run_settings::DATAFLOW;
-use super::site::SECTIONS;
 
 /// The site's file to check, and requests to try its rules on.
 #[derive(Debug, clap::Args)]
@@ -61,7 +60,7 @@ impl SiteQuestion {
     /// The finding for the site's file; `None` if the command line names no such file.
     pub fn answer(&self) -> Option<SiteCheck> {
         let path = self.site.as_deref()?;
-        let (found, choices) = match Site::load(path, &SECTIONS) {
+        let (found, choices) = match Site::load(path, &built_in_sections()) {
             Ok(site) => match self.requests() {
                 Ok(requests) => (SiteFound::of(&site), choices(&site, &requests)),
                 Err(reason) => (SiteFound::Unreadable { reason }, Vec::new()),

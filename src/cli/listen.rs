@@ -16,6 +16,9 @@ use crate::dicom::{
 };
 use crate::dicom::{PullEntry, StudyReceiver};
 
+use crate::printable::PrintableLines;
+use crate::yaml::duration;
+
 use super::audit::AuditRecorder;
 use super::bind::bind;
 use super::exit::{CommandError, CommandErrorKind};
@@ -37,12 +40,12 @@ pub struct ListenArguments {
     #[arg(long)]
     any_called_ae: bool,
 
-    /// A study is complete when its association is released and nothing has arrived for this long [default: 5]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    /// A study is complete when its association is released and nothing has arrived for this long, for example 30 s; a number alone is in seconds [default: 5]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     quiet_time: Option<Duration>,
 
     /// A study whose sender broke off waits so long to be sent again; then what there is of it is answered [default: 600]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     broken_time: Option<Duration>,
 
     /// Fetch studies from this archive: AETITLE@HOST:PORT, the URL of a DICOMweb service, or a name in the --site file
@@ -176,7 +179,8 @@ pub fn stop_on_signal(stop: &Arc<StopSignal>) -> Result<(), CommandError> {
     std::thread::spawn(move || {
         let mut signals = signals.forever();
         if signals.next().is_some() {
-            output::tell_line("ending: what is complete is still answered; once more ends at once");
+            let text = "ending: what is complete is still answered; once more ends at once";
+            output::tell_event(&PrintableLines::of(text));
             stop.request();
         }
         if signals.next().is_some() {
@@ -192,8 +196,9 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     address.map_err(|_| "write a port, or an address and a port, for example 0.0.0.0:11112".to_owned())
 }
 
-/// Reads a number of seconds.
-pub fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    seconds.ok_or_else(|| "write a number of seconds, for example 2.5".to_owned())
+/// Reads a time; a number alone is a number of seconds.
+pub fn time(text: &str) -> Result<Duration, String> {
+    duration::parse(text).ok_or_else(|| {
+        format!("write a number of seconds, or a number and one of {}: 30 s", duration::units())
+    })
 }

@@ -44,7 +44,7 @@ use crate::site::FileReaders;
 use crate::step::StepTable;
 
 use exit::{CommandError, CommandExit};
-use output::{stderr, stdout};
+use output::{LogFormat, stderr, stdout};
 
 /// Runs requests with a lot of data through pure steps, and answers each one exactly once
 #[derive(Debug, Parser)]
@@ -80,8 +80,9 @@ enum FlowCommand {
 pub fn main(table: &StepTable) -> ExitCode {
     file_access::restrict(FileReaders::Owner);
     output::escape_panics();
-    log_to_stderr();
-    match CommandLine::parse().command.run(table) {
+    let command = CommandLine::parse().command;
+    output::start_log(command.log_format());
+    match command.run(table) {
         Ok(exit) => exit.into(),
         Err(failure) => {
             output::tell(&failure.lines());
@@ -91,6 +92,13 @@ pub fn main(table: &StepTable) -> ExitCode {
 }
 
 impl FlowCommand {
+    fn log_format(&self) -> LogFormat {
+        match self {
+            FlowCommand::Run(run) => run.log_format(),
+            _ => LogFormat::default(),
+        }
+    }
+
     fn run(self, table: &StepTable) -> Result<CommandExit, CommandError> {
         match self {
             FlowCommand::Run(run) => run.run(table),
@@ -112,18 +120,4 @@ impl FlowCommand {
             FlowCommand::Sample(sample) => Ok(sample.run().map(|()| CommandExit::Done)?),
         }
     }
-}
-
-/// Warnings and worse, unless `RUST_LOG` asks for more or less.
-fn log_to_stderr() {
-    let level = std::env::var("RUST_LOG").ok().and_then(|level| level.parse().ok());
-    tracing_subscriber::fmt()
-        .with_max_level(level.unwrap_or(tracing::Level::WARN))
-        .with_writer(output::log)
-        .with_target(false)
-        // Colours are control characters.
-        .with_ansi(false)
-        // Else it would panic where the log cannot be written.
-        .log_internal_errors(false)
-        .init();
 }

@@ -3,8 +3,11 @@
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Stderr, Stdout, Write};
+use std::sync::OnceLock;
 
 use serde::Serialize;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
 use crate::printable::{KeptLineFeeds, PrintableLines, PrintableWriter};
 
@@ -19,12 +22,77 @@ pub fn stderr() -> PrintableWriter<Stderr> {
 }
 
 /// Standard error, for the events of a log: a line each.
-pub fn log() -> PrintableWriter<Stderr> {
+fn log() -> PrintableWriter<Stderr> {
     PrintableWriter::new(io::stderr(), KeptLineFeeds::Last)
 }
 
+/// Whether standard error is a terminal on which lines can move. A dumb one shows plain lines.
 pub fn is_terminal() -> bool {
-    io::stderr().is_terminal()
+    io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")
+}
+
+/// The form of the log on standard error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people
+    #[default]
+    Plain,
+    /// A line of JSON for each event
+    Json,
+}
+
+/// Whether lines that move are shown.
+pub fn shows_progress() -> bool {
+    is_terminal() && FORMAT.get() != Some(&LogFormat::Json)
+}
+
+static FORMAT: OnceLock<LogFormat> = OnceLock::new();
+
+/// Logs events of the library, and lines of [`tell_event`], in this form from now on. Of the library warnings
+/// and worse, unless `RUST_LOG` asks for more or less.
+pub fn start_log(format: LogFormat) {
+    FORMAT.get_or_init(|| format);
+    let level = std::env::var("RUST_LOG").ok().and_then(|level| level.parse().ok());
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(level.unwrap_or(tracing::Level::WARN))
+        .with_writer(log)
+        .with_target(false)
+        // Colours are control characters.
+        .with_ansi(false)
+        // Else it would panic where the log cannot be written.
+        .log_internal_errors(false);
+    match format {
+        LogFormat::Plain => subscriber.init(),
+        LogFormat::Json => subscriber.json().init(),
+    }
+}
+
+/// An event of a run: on a terminal its lines, in a log with its time.
+pub fn tell_event(lines: &PrintableLines) {
+    let text = lines.to_string();
+    match FORMAT.get() {
+        Some(LogFormat::Json) => {
+            let mut parts = text.lines().map(str::trim);
+            let message = parts.next().unwrap_or_default();
+            let details: Vec<&str> = parts.collect();
+            let fields = serde_json::json!({ "message": message, "details": details });
+            tell_line(serde_json::json!({ "timestamp": time(), "level": "INFO", "fields": fields }));
+        }
+        _ if is_terminal() => tell(lines),
+        _ => {
+            let head = format!("{}  {}", time(), text.lines().next().unwrap_or_default());
+            let rest = text.lines().skip(1);
+            tell(&rest.fold(PrintableLines::of(head), PrintableLines::line));
+        }
+    }
+}
+
+/// The time as events of the library have it.
+fn time() -> String {
+    let mut text = String::new();
+    // A clock that cannot be read leaves the time out.
+    let _ = SystemTime.format_time(&mut Writer::new(&mut text));
+    text
 }
 
 /// Prints lines on standard output.

@@ -36,7 +36,7 @@ const TICK: Duration = Duration::from_millis(100);
 
 impl ProgressDisplay {
     pub fn new(steps: usize) -> ProgressDisplay {
-        let bars = output::is_terminal().then(MultiProgress::new);
+        let bars = output::shows_progress().then(MultiProgress::new);
         ProgressDisplay { bars, steps: steps as u64, open: Mutex::default() }
     }
 
@@ -45,7 +45,7 @@ impl ProgressDisplay {
         match &self.bars {
             // A terminal or log that is gone is nobody's to tell, and no reason to end.
             Some(bars) => _ = bars.println(lines.to_string()),
-            None => output::tell(lines),
+            None => output::tell_event(lines),
         }
     }
 
@@ -90,13 +90,30 @@ impl ProgressDisplay {
         };
         let mut lines = PrintableLines::of(format_args!("answered  {}  {verdict}, {took}", request.name));
         not_run(response).iter().for_each(|text| lines.push(format_args!("  not run: {text}")));
-        for (report, fault) in response.faults() {
-            let item = report.item.as_ref().map(|item| format!(" ({item})")).unwrap_or_default();
-            lines.push(format_args!("  {}{item} failed: {}", report.step, fault.reason));
-            lines.push(format_args!("  hint: {}", fault.remedy));
+        for FaultGroup { step, items, count, reason, remedy } in fault_groups(response) {
+            let items = match (items.is_empty(), count - items.len()) {
+                (true, _) => String::new(),
+                (false, 0) => format!(" ({})", items.join(", ")),
+                (false, more) => format!(" ({} and {more} more)", items.join(", ")),
+            };
+            lines.push(format_args!("  {step}{items} failed: {reason}"));
+            lines.push(format_args!("  hint: {remedy}"));
         }
         // In one piece: other threads have something to say, too.
         self.say(&lines);
+    }
+
+    /// An error response that goes out again is told with its reason, and with what makes a new one: what was
+    /// mended since, as a program, is not seen from here.
+    fn known(&self, request: &Request, response: &Response) {
+        let name = &request.name;
+        let again = "the same response goes out again";
+        let Some((report, fault)) = response.faults().next() else {
+            return self.say_line(format_args!("known     {name}  was answered; {again}"));
+        };
+        let head = format!("known     {name}  was answered with an ERROR RESPONSE; {again}");
+        let lines = PrintableLines::of(head).line(format_args!("  {} failed: {}", report.step, fault.reason));
+        self.say(&lines.line(format_args!("  hint: `flow retry {name}` runs what failed once more")));
     }
 
     /// The line of the request stays: another response comes.
@@ -165,9 +182,7 @@ impl AdmissionObserver for ProgressDisplay {
             AdmissionEvent::InWork { request } => {
                 format!("known     {}  is in work; one answer will do for both", request.name)
             }
-            AdmissionEvent::AnsweredBefore { request } => {
-                format!("known     {}  was answered; the same response goes out again", request.name)
-            }
+            AdmissionEvent::AnsweredBefore { request, response } => return self.known(request, response),
             AdmissionEvent::Ignored { name, items } => {
                 format!("ignored   {name}  {items} items that came after its answer")
             }
@@ -187,6 +202,35 @@ impl AdmissionObserver for ProgressDisplay {
         };
         self.say_line(text);
     }
+}
+
+/// All runs of a step that failed for the same reason.
+struct FaultGroup<'a> {
+    step: &'a str,
+    /// The first of them.
+    items: Vec<&'a str>,
+    count: usize,
+    reason: &'a str,
+    remedy: &'a str,
+}
+
+/// More items than this that failed alike are counted, not named.
+const ITEMS_NAMED_MAX: usize = 3;
+
+fn fault_groups(response: &Response) -> Vec<FaultGroup<'_>> {
+    let mut groups: Vec<FaultGroup> = Vec::new();
+    let mut places: HashMap<(&str, &str), usize> = HashMap::new();
+    for (report, fault) in response.faults() {
+        let place = *places.entry((&report.step, &fault.reason)).or_insert(groups.len());
+        if place == groups.len() {
+            let (step, reason, remedy) = (&report.step, &fault.reason, &fault.remedy);
+            groups.push(FaultGroup { step, items: Vec::new(), count: 0, reason, remedy });
+        }
+        let group = &mut groups[place];
+        group.count += usize::from(report.item.is_some());
+        group.items.extend(report.item.as_deref().filter(|_| group.count <= ITEMS_NAMED_MAX));
+    }
+    groups
 }
 
 /// The steps that were not to run, with nobody at fault, and how many others they took with them.

@@ -24,7 +24,7 @@ use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::file_access;
 use super::listen::{self, InboxPlace, ListenArguments};
 use super::memory;
-use super::output;
+use super::output::{self, LogFormat};
 use super::processes::ProcessArguments;
 use super::progress::ProgressDisplay;
 use super::reporter::ResponseReporter;
@@ -89,11 +89,11 @@ pub struct RunArguments {
     back_to: Vec<String>,
 
     /// How long to wait before each further try to deliver a response [default: 1,5,15]
-    #[arg(long, value_name = "SECONDS,...", value_delimiter = ',', value_parser = listen::seconds)]
+    #[arg(long, value_name = "TIME,...", value_delimiter = ',', value_parser = listen::time)]
     retry: Option<Vec<Duration>>,
 
-    /// So long after the first try a destination is tried again every few minutes, as long as studies are received [default: 12]
-    #[arg(long, value_name = "HOURS", value_parser = hours)]
+    /// So long after the first try a destination is tried again every few minutes, as long as studies are received; a number alone is in hours [default: 12]
+    #[arg(long, value_name = "TIME", value_parser = hours)]
     keep_trying: Option<Duration>,
 
     /// Where the journal, received studies and results lie [default: flow-state]
@@ -115,6 +115,10 @@ pub struct RunArguments {
     /// Print a line of JSON for each response
     #[arg(long)]
     json: bool,
+
+    /// The form of the log on standard error
+    #[arg(long, value_name = "FORMAT", default_value = "plain")]
+    log: LogFormat,
 
     #[command(flatten)]
     site: SiteArguments,
@@ -139,6 +143,10 @@ struct Run {
 }
 
 impl RunArguments {
+    pub fn log_format(&self) -> LogFormat {
+        self.log
+    }
+
     pub fn run(self, table: &StepTable) -> Result<CommandExit, CommandError> {
         let site = self.site.load()?;
         let output = if self.no_output { Some(OutputSetting::Nowhere) } else { None };
@@ -301,6 +309,14 @@ impl Run {
         })
     }
 
+    /// Whether nothing is given that a sample could get in the way of: no site, no destination, and no open
+    /// request.
+    fn is_bare(&self, service: &Service) -> Result<bool, CommandError> {
+        let rows = service.journal.requests().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
+        let has_destination = !self.to.is_empty() || !self.back_to.is_empty();
+        Ok(self.site.site.is_none() && !has_destination && !rows.iter().any(|row| row.is_open()))
+    }
+
     fn input(
         &self,
         progress: &ProgressDisplay,
@@ -318,16 +334,30 @@ impl Run {
         if !self.files.is_empty() {
             return Input::files(&self.files);
         }
-        if !self.listen.is_wanted(site) {
-            return Input::sample(&chosen.state.join("sample"));
+        let of_site = site.site.as_ref().map(|site| site.sources()).unwrap_or_default();
+        let receives = self.listen.is_wanted(site);
+        if !receives && of_site.is_empty() {
+            return match self.is_bare(service)? {
+                true => Input::sample(&chosen.state.join("sample")),
+                false => Ok(Input::default()),
+            };
         }
+        listen::stop_on_signal(&service.stop)?;
+        let input = Input::made(of_site);
+        if receives { Ok(input.and(self.receiver(service, commitments, auditor)?)) } else { Ok(input) }
+    }
+
+    fn receiver(
+        &self,
+        service: &Service,
+        commitments: &Arc<RequestedCommitments>,
+        auditor: &Arc<AuditRecorder>,
+    ) -> Result<StudyReceiver, CommandError> {
         let folder = self.inbox()?;
         let rows = service.journal.requests().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
         let known = rows.into_iter().flat_map(|row| row.claims).map(PathBuf::from).collect();
-        let inbox = InboxPlace { folder, known, free_bytes_min: chosen.free_min };
-        let receiver = self.listen.open(site, inbox, commitments, auditor)?;
-        listen::stop_on_signal(&service.stop)?;
-        Ok(Input::received(receiver))
+        let inbox = InboxPlace { folder, known, free_bytes_min: self.chosen.free_min };
+        self.listen.open(&self.site, inbox, commitments, auditor)
     }
 }
 
@@ -336,8 +366,8 @@ fn count(text: &str) -> Result<NonZero<usize>, String> {
 }
 
 fn hours(text: &str) -> Result<Duration, String> {
-    let hours = text.parse().ok().and_then(|hours: f64| Duration::try_from_secs_f64(hours * 3600.0).ok());
-    hours.ok_or_else(|| "write a number of hours, for example 2".to_owned())
+    yaml::duration::parse_in(text, "h")
+        .ok_or_else(|| "write a number of hours, or a time, for example 2 or 90 min".to_owned())
 }
 
 fn days(text: &str) -> Result<f64, String> {

@@ -138,13 +138,12 @@ impl RunSettings {
 mod tests {
     use std::path::Path;
 
-    use crate::site::Site;
+    use crate::site::{Site, built_in_sections};
 
-    use super::super::site::SECTIONS;
     use super::*;
 
     fn choose(given: GeneralSettings, site: &str) -> Result<RunSettings, CommandError> {
-        let site = Site::parse("site.yaml", site, Path::new("/etc/flow"), &SECTIONS).unwrap();
+        let site = Site::parse("site.yaml", site, Path::new("/etc/flow"), &built_in_sections()).unwrap();
         RunSettings::choose(GivenSettings { general: given, output: None }, &SiteSettings::of(site), false)
     }
 

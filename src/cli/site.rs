@@ -4,13 +4,10 @@ use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
-use crate::dicom::site::{
-    DicomSection, DicomSite, ListenerSecurity, ListenerSettings, NodeAddress, SiteNode,
-};
+use crate::dicom::site::{DicomSite, ListenerSecurity, ListenerSettings, NodeAddress, SiteNode};
 use crate::dicom::web::{self, AuthorizationValue};
 use crate::dicom::{self, AeTitle, CalledTitles, DimseNode, WatchedFolder};
-use crate::files::FilesSection;
-use crate::site::{Site, SiteError, SiteSection};
+use crate::site::{Site, SiteError, built_in_sections};
 use crate::tls;
 
 use super::bind::bind;
@@ -23,9 +20,6 @@ pub struct SiteArguments {
     #[arg(long, value_name = "FILE")]
     site: Option<PathBuf>,
 }
-
-/// All sections that a site's file may have. A new kind of source or destination adds its own here.
-pub const SECTIONS: [&dyn SiteSection; 2] = [&DicomSection, &FilesSection];
 
 /// Settings of the site's file; empty if the command line names no such file.
 pub struct SiteSettings {
@@ -42,7 +36,7 @@ pub enum PeerAddress {
 impl SiteArguments {
     pub fn load(&self) -> Result<SiteSettings, CommandError> {
         let Some(path) = &self.site else { return Ok(SiteSettings { site: None, client: None }) };
-        let site = Site::load(path, &SECTIONS).map_err(|error| match error {
+        let site = Site::load(path, &built_in_sections()).map_err(|error| match error {
             SiteError::Problems(problems) => {
                 CommandError::new(CommandErrorKind::Problems, "the site's file has problems")
                     .details(problems)

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::admission::Source;
+use crate::dicom::StudyFiles;
 use crate::dicom::folder::SkippedPath;
-use crate::dicom::{StudyFiles, StudyReceiver};
 use crate::files::PlainFiles;
 use crate::imaging::phantom::{PhantomChest, PhantomOptions, PhantomSyntax};
 use crate::outbox::Outbox;
@@ -50,9 +50,15 @@ impl Input {
         PlainFiles::find(paths).map(Input::of).map_err(CommandError::of(CommandErrorKind::NoInput))
     }
 
-    /// Studies that are received.
-    pub fn received(receiver: StudyReceiver) -> Input {
-        Input::of(receiver)
+    /// Sources that the site's file has made.
+    pub fn made(sources: Vec<Arc<dyn Source>>) -> Input {
+        Input { sources, sample: None }
+    }
+
+    /// Adds a source.
+    pub fn and(mut self, source: impl Source + 'static) -> Input {
+        self.sources.push(Arc::new(source));
+        self
     }
 
     /// Writes the default sample below a folder and takes it in from there.
@@ -70,7 +76,7 @@ impl Input {
     }
 
     fn of(source: impl Source + 'static) -> Input {
-        Input { sources: vec![Arc::new(source)], sample: None }
+        Input::default().and(source)
     }
 
     /// Prints what is left to say when all is answered.

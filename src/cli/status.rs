@@ -1,5 +1,6 @@
 //! `flow status`: the requests by where they stand, and what each one waits for.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,7 +9,8 @@ use serde::Serialize;
 
 use crate::admission::StateFolder;
 use crate::dataflow::Dataflow;
-use crate::journal::{JournalReader, OperatorRequest, RequestRow, RequestState};
+use crate::dicom::{self, WaitingStudy};
+use crate::journal::{JournalEntry, JournalReader, OperatorRequest, RequestRow, RequestState};
 use crate::printable::PrintableLines;
 use crate::step::{Digest, StepTable};
 use crate::store::free_bytes;
@@ -34,6 +36,10 @@ pub struct StatusArguments {
     /// Print a line of JSON for each request
     #[arg(long)]
     json: bool,
+
+    /// Print only what needs attention, and end with exit code 1 if there is any: for monitoring
+    #[arg(long, conflicts_with_all = ["json", "answered"])]
+    check: bool,
 }
 
 /// One request, as `--json` has it.
@@ -48,6 +54,8 @@ struct StatusLine<'a> {
     kept: bool,
     /// An operator has asked for its end, and it is not answered yet.
     cancelled: bool,
+    /// A destination does not take its response.
+    trouble: bool,
     accepted_ms: i64,
     changed_ms: i64,
     bytes: u64,
@@ -60,6 +68,9 @@ impl StatusArguments {
         let reader = lookup::open(&self.state)?;
         let rows = reader.requests().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
         let lines = self.lines(&rows, &reader, table)?;
+        if self.check {
+            return self.check(&lines);
+        }
         match self.json {
             true => lines.iter().try_for_each(|line| print_line(json(line)))?,
             false => print(&self.text(&rows, &lines))?,
@@ -97,7 +108,35 @@ impl StatusArguments {
         for (what, count) in counts(rows) {
             text.push(format_args!("{count:>7}  {what}"));
         }
+        for study in self.receiving(rows) {
+            let (uid, instances) = (&study.study_instance_uid, study.instances);
+            text.push(format_args!("{instances:>7}  instances received so far of the study {uid}"));
+        }
         lines.iter().fold(text, shown)
+    }
+
+    /// The studies that are being received. What cannot be read is no study.
+    fn receiving(&self, rows: &[RequestRow]) -> Vec<WaitingStudy> {
+        let known = rows.iter().flat_map(|row| &row.claims).map(PathBuf::from).collect();
+        dicom::waiting(&self.state.join("inbox"), &known).unwrap_or_default()
+    }
+
+    fn check(&self, lines: &[StatusLine]) -> Result<CommandExit, CommandError> {
+        let mut troubles = PrintableLines::default();
+        if StateFolder::holder(&self.state).is_none() {
+            troubles.push(format_args!("no flow is running on {}", self.state.display()));
+        }
+        for line in lines.iter().filter(|line| line.trouble) {
+            let StatusLine { name, changed_ms, .. } = line;
+            let error = if line.error_response { "its error response" } else { "its response" };
+            let why = line.waits_for.as_deref().unwrap_or_default();
+            let since = ago(*changed_ms);
+            troubles.push(format_args!("{name}: {error} is not delivered, since {since}: waits for {why}"));
+        }
+        let exit =
+            if troubles == PrintableLines::default() { CommandExit::Done } else { CommandExit::WithErrors };
+        print(&troubles)?;
+        Ok(exit)
     }
 }
 
@@ -122,6 +161,8 @@ fn line<'a>(
     table: &StepTable,
 ) -> Result<StatusLine<'a>, CommandError> {
     let open = row.is_open().then(|| waiting(row, reader, table)).transpose()?;
+    let trouble = row.state == RequestState::Undelivered
+        || (row.state == RequestState::Responded && has_failed_delivery(reader, row)?);
     let (cancelled, waits_for) = open.map_or((false, None), |(cancelled, text)| (cancelled, Some(text)));
     Ok(StatusLine {
         number: row.number,
@@ -132,11 +173,24 @@ fn line<'a>(
         error_response: row.failed,
         kept: row.kept,
         cancelled,
+        trouble,
         accepted_ms: row.accepted_ms,
         changed_ms: row.changed_ms,
         bytes: row.bytes,
         waits_for,
     })
+}
+
+/// Whether the last try to deliver the response of a request to some destination failed.
+fn has_failed_delivery(reader: &JournalReader, row: &RequestRow) -> Result<bool, CommandError> {
+    let history = reader.history(row.number).map_err(CommandError::of(CommandErrorKind::InputOutput))?;
+    let mut last = BTreeMap::new();
+    for dated in &history.entries {
+        if let JournalEntry::Delivered { destination, complete, .. } = &dated.entry {
+            last.insert(destination.clone(), *complete);
+        }
+    }
+    Ok(last.values().any(|complete| !complete))
 }
 
 /// Whether a request is cancelled, and what it waits for.

@@ -50,7 +50,7 @@ pub fn association(folder: &Path, said: &[u8]) -> bool {
     let server = StorageServer { settings: &settings, intake, commitments };
     let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
     let stream = DicomStream::Recorded(std::io::Cursor::new(said.to_vec()));
-    hold(&server, server.intake.session(SessionKind::Association), peer, || Ok(stream));
+    hold(&server, server.intake.session(SessionKind::Association), peer, &Arc::default(), || Ok(stream));
     calm.into_inner() == 1
 }
 

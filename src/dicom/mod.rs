@@ -47,6 +47,7 @@ pub use intake::expected::{ExpectedSeries, SeriesRuleError};
 pub use intake::folder;
 pub use intake::inbox::release;
 pub use intake::instance::{SOURCE, merge};
+pub use intake::instance_intake::OwnResults;
 pub use intake::stop::StopHandle;
 pub use intake::waiting::{WaitingStudy, waiting};
 pub use names::ae_title::{AeTitle, AeTitleError};

@@ -4,9 +4,33 @@
 //! next one. So a slow delivery holds up no other, and quick ones cost a worker next to nothing.
 
 use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-use super::delivery::AnsweredRequest;
+use crate::dataflow::Response;
+use crate::journal::Receipt;
+
+/// A request with an answer, on the way to the sink.
+pub struct AnsweredRequest {
+    /// The place of its dataflow in the set.
+    pub dataflow: usize,
+    pub receipt: Receipt,
+    pub response: Response,
+    pub turn: AnswerTurn,
+}
+
+/// The kind of a response to be delivered: interim, final, or read from the journal.
+pub enum AnswerTurn {
+    /// The interim response of a passed deadline; `handed_over` is dropped once the sink has taken it.
+    Interim { handed_over: Sender<()> },
+    /// The last one, after an earlier one. Once it is recorded it comes back through `again`: many are
+    /// recorded together, and no thread waits for it.
+    Final { earlier: Option<Receiver<()>>, again: AnswerSender },
+    /// A last one that could not be recorded at once, with its content.
+    Unrecorded { content: Vec<u8> },
+    /// A last one that is in the journal already.
+    Recorded,
+}
 
 /// The receiving end, for several threads.
 #[derive(Default)]

@@ -100,3 +100,97 @@ fn takes_only(user: &DataflowNode, node: usize) -> bool {
         InputWire::Absent | InputWire::Request | InputWire::Items | InputWire::Outcomes => true,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::step::{Call, Item, Payload, Request, ResponseFiles, Step, StepOutputs, StepTable};
+
+    use super::*;
+
+    #[derive(serde::Serialize, serde::Deserialize)]
+    struct Nothing;
+
+    impl Payload for Nothing {
+        const TYPE: &'static str = "nothing";
+    }
+
+    fn table() -> StepTable {
+        let nothing = |_: &Call| Ok(StepOutputs::one("it", Nothing));
+        let step = |name| Step::new(name, 1, "Does nothing.").gives::<Nothing>("it");
+        let end = Step::new("end", 1, "Gives no files.").takes::<Nothing>("it");
+        StepTable::default()
+            .with(step("begin").takes::<Request>("request").cheap().runs(nothing))
+            .with(step("each").takes::<Item>("item").cheap().runs(nothing))
+            .with(step("pass").takes::<Nothing>("it").cheap().runs(nothing))
+            .with(step("slow").takes::<Nothing>("it").runs(nothing))
+            .with(step("both").takes::<Nothing>("a").takes::<Nothing>("b").cheap().runs(nothing))
+            .with(step("gather").takes_each::<Nothing>("all").cheap().runs(nothing))
+            .with(
+                end.gives::<ResponseFiles>("files")
+                    .cheap()
+                    .runs(|_| Ok(StepOutputs::one("files", ResponseFiles::default()))),
+            )
+    }
+
+    /// The chains of a dataflow, by the names of their nodes; its `end` is in no way special.
+    fn chains(steps: &[&str]) -> Vec<String> {
+        let steps: String = steps.iter().map(|step| format!("  {step}\n")).collect();
+        let text = format!("dataflow: test\nsteps:\n{steps}response: [end]\n");
+        let dataflow = Dataflow::parse("test.yaml", &text, &table()).unwrap();
+        let chains = (0..dataflow.nodes.len()).filter_map(|node| NodeChain::from(&dataflow, node));
+        let names = chains.map(|NodeChain { first, followers }| {
+            let nodes = std::iter::once(first).chain(followers);
+            nodes.map(|node| dataflow.nodes[node].name.as_str()).collect::<Vec<_>>().join(" ")
+        });
+        names.collect()
+    }
+
+    #[test]
+    fn cheap_steps_one_after_the_other_are_a_chain() {
+        let steps = [
+            "a: {step: begin, needs: {request: request}}",
+            "b: {step: pass, needs: {it: a}}",
+            "end: {step: end, needs: {it: b}}",
+        ];
+        assert_eq!(chains(&steps), ["a b end"]);
+    }
+
+    #[test]
+    fn a_slow_step_begins_a_chain_and_joins_none() {
+        let steps = [
+            "a: {step: begin, needs: {request: request}}",
+            "b: {step: slow, needs: {it: a}}",
+            "end: {step: end, needs: {it: b}}",
+        ];
+        assert_eq!(chains(&steps), ["a", "b end"]);
+        let steps = [
+            "a: {step: begin, needs: {request: request}}",
+            "b: {step: pass, needs: {it: a}, timeout: 1 s}",
+            "end: {step: end, needs: {it: b}}",
+        ];
+        assert_eq!(chains(&steps), ["a", "b end"], "a timeout takes a thread");
+    }
+
+    #[test]
+    fn a_node_with_two_users_and_one_with_two_needs_are_the_ends_of_chains() {
+        let steps = [
+            "a: {step: begin, needs: {request: request}}",
+            "b: {step: pass, needs: {it: a}}",
+            "c: {step: pass, needs: {it: a}}",
+            "d: {step: both, needs: {a: b, b: c}}",
+            "end: {step: end, needs: {it: d}}",
+        ];
+        assert_eq!(chains(&steps), ["a", "b", "c", "d end"]);
+    }
+
+    #[test]
+    fn nodes_per_item_are_a_chain_until_their_results_are_gathered() {
+        let steps = [
+            "a: {step: each, needs: {item: request.items}}",
+            "b: {step: pass, needs: {it: a}}",
+            "c: {step: gather, needs: {all: b}}",
+            "end: {step: end, needs: {it: c}}",
+        ];
+        assert_eq!(chains(&steps), ["a b", "c end"]);
+    }
+}

@@ -4,41 +4,18 @@
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender};
 
 use crate::dataflow::Response;
 use crate::journal::{JournalEntry, Receipt, small_files};
 use crate::step::Digest;
 use crate::store::StoreError;
 
-use super::answer_queue::{AnswerQueue, AnswerSender};
+use super::answer_queue::{AnswerQueue, AnswerSender, AnswerTurn, AnsweredRequest};
 use super::disk_wait::retry_while_full;
 use super::memory::{MemoryKey, RequestMemories};
-use super::pending_delivery::{PendingDelivery, ResponseKind, ResponseRecorder};
+use super::pending_delivery::{PendingDelivery, ResponseKind, ResponseRecorder, UndeliveredResponse};
+use super::response_sink::ResponseSink;
 use super::slots::RequestSlots;
-use super::{ResponseSink, UndeliveredResponse};
-
-/// A request with an answer, on the way to the sink.
-pub struct AnsweredRequest {
-    /// The place of its dataflow in the set.
-    pub dataflow: usize,
-    pub receipt: Receipt,
-    pub response: Response,
-    pub turn: AnswerTurn,
-}
-
-/// The kind of a response to be delivered: interim, final, or read from the journal.
-pub enum AnswerTurn {
-    /// The interim response of a passed deadline; `handed_over` is dropped once the sink has taken it.
-    Interim { handed_over: Sender<()> },
-    /// The last one, after an earlier one. Once it is recorded it comes back through `again`: many are
-    /// recorded together, and no thread waits for it.
-    Final { earlier: Option<Receiver<()>>, again: AnswerSender },
-    /// A last one that could not be recorded at once, with its content.
-    Unrecorded { content: Vec<u8> },
-    /// A last one that is in the journal already.
-    Recorded,
-}
 
 pub struct DeliveryQueue<'a> {
     pub answers: Arc<AnswerQueue>,

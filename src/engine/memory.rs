@@ -95,10 +95,6 @@ impl RequestMemories {
         under_way.insert(number);
     }
 
-    pub fn is_under_way(&self, number: i64) -> bool {
-        self.under_way.lock().expect(NO_PANIC).contains(&number)
-    }
-
     pub fn leave(&self, number: i64) {
         self.under_way.lock().expect(NO_PANIC).remove(&number);
         self.changed.notify_all();

@@ -18,7 +18,8 @@
 //! | `budget`, `slots` | the bounds: bytes, requests |
 //! | `dataflow_set` | which dataflows there are |
 //! | `worker`, `scheduler` | the workers' loop, requests into lanes |
-//! | `queue`, `answer_queue`, `delivery`, `pending_delivery` | requests in, answers out |
+//! | `queue`, `answer_queue`, `delivery`, `pending_delivery`, `response_sink` | requests in, answers out |
+//! | `panic_guard` | the end of a process whose engine broke |
 
 mod answer_queue;
 mod as_json;
@@ -36,9 +37,11 @@ mod memory;
 mod mesh;
 mod node;
 mod open;
+mod panic_guard;
 mod pending_delivery;
 mod pool;
 mod queue;
+mod response_sink;
 mod run;
 mod scheduler;
 mod shared;
@@ -47,7 +50,6 @@ mod timer;
 mod to_worker;
 mod worker;
 
-use std::io::Write;
 use std::num::NonZero;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::Thread;
@@ -62,14 +64,16 @@ use crate::step::Digest;
 pub use dataflow_set::DataflowSet;
 pub use event::{EngineEvent, EventObserver, NullObserver};
 pub use mesh::ProcessMesh;
-pub use pending_delivery::PendingDelivery;
+pub use pending_delivery::{PendingDelivery, UndeliveredResponse};
 pub use queue::{RequestCanceller, RequestDeadline, RequestQueue, RequestSubmission};
+pub use response_sink::ResponseSink;
 
 use answer_queue::AnswerQueue;
 use budget::MemoryBudget;
 use delivery::DeliveryQueue;
 use job::RunEnvironment;
 use memory::RequestMemories;
+use panic_guard::PanicGuard;
 use pending_delivery::ResponseRecorder;
 use pool::ThreadPool;
 use scheduler::SchedulerChannels;
@@ -96,28 +100,6 @@ impl Default for EngineSettings {
         EngineSettings { workers, lanes, memory: 2 << 30, mesh: None }
     }
 }
-
-/// Where responses go.
-pub trait ResponseSink: Sync {
-    /// Takes a response, on one of several threads, and sees to its delivery. What takes long goes on
-    /// elsewhere after this has returned: these threads are for all responses.
-    ///
-    /// The engine calls this once per request with the final response. If the dataflow's deadline has
-    /// passed, an earlier call brings an interim response: its verdict is `Unfinished`, and the final one
-    /// supersedes it. The two calls never overlap. After a restart, the response may be one that an
-    /// earlier process has delivered in part.
-    fn deliver(&self, pending_delivery: PendingDelivery);
-
-    /// Tries at once to deliver the response to a request that waits for its next try.
-    fn expedite(&self, _request: Digest) {}
-
-    /// Waits until every response is delivered, or is not tried again before a later start.
-    fn drain(&self) {}
-}
-
-/// A response that is not delivered, after all that was to be done for now. Why, the sink has told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UndeliveredResponse;
 
 #[derive(Debug, thiserror::Error)]
 #[error("could not start the workers: {0}")]
@@ -238,22 +220,4 @@ fn start(
         worker::work(worker, lanes.get() + 1, &shared, channels);
     });
     guards.map_err(EngineError)
-}
-
-/// The exit code of a process whose engine broke, as sysexits.h has it for internal errors.
-const BROKEN: i32 = 70;
-
-/// A worker that panics leaves the others waiting for ever, so it takes the process with it: what is
-/// not answered by then is nobody's to forget, and a supervisor can see that the process is gone.
-struct PanicGuard;
-
-impl Drop for PanicGuard {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let why = "flow: a worker of the engine broke, or a process of the cluster was lost; ending";
-            // A second panic, because nobody reads it, would take the exit code away.
-            let _ = writeln!(std::io::stderr(), "{why}");
-            std::process::exit(BROKEN);
-        }
-    }
 }

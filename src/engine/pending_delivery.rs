@@ -7,9 +7,12 @@ use crate::journal::{Journal, JournalEntry, JournalError, Receipt};
 use crate::step::Request;
 use crate::store::Store;
 
-use super::UndeliveredResponse;
 use super::disk_wait::retry_while_full;
 use super::event::{EngineEvent, EventObserver, tell};
+
+/// A response that is not delivered, after all that was to be done for now. Why, the sink has told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UndeliveredResponse;
 
 /// A response that is to be delivered. Whoever has it says in the end what became of it, from any
 /// thread and as late as need be; one that is dropped without a word is undelivered.

@@ -10,9 +10,8 @@ use crate::dataflow::Response;
 use crate::journal::{Receipt, RequestHistory};
 use crate::step::{Digest, Fault};
 
-use super::answer_queue::AnswerSender;
+use super::answer_queue::{AnswerSender, AnswerTurn, AnsweredRequest};
 use super::dataflow_set::DataflowSet;
-use super::delivery::{AnswerTurn, AnsweredRequest};
 use super::memory::{MemoryKey, RequestMemories};
 use super::slots::RequestSlots;
 
@@ -161,11 +160,6 @@ impl RequestQueue {
                 (0, RequestSubmission { version: None, refused: Some(not_loaded(version)), ..submission })
             }
         }
-    }
-
-    /// Whether a request is here: waiting, in work or in delivery.
-    pub fn has(&self, number: i64) -> bool {
-        self.memories.is_under_way(number)
     }
 
     /// Hands over a response that was made before, to be delivered.

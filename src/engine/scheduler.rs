@@ -16,8 +16,7 @@ use crate::dataflow::{Response, ResponseVerdict};
 use crate::journal::Receipt;
 use crate::step::{Digest, Fault, Request};
 
-use super::answer_queue::AnswerSender;
-use super::delivery::{AnswerTurn, AnsweredRequest};
+use super::answer_queue::{AnswerSender, AnswerTurn, AnsweredRequest};
 use super::epoch::{EpochBegin, LaneOrder};
 use super::event::{EngineEvent, tell};
 use super::lane::{LaneInput, LaneResponse, LaneResponses};

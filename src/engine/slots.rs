@@ -63,3 +63,35 @@ impl RequestSlots {
 }
 
 const NO_PANIC: &str = "nothing panics while it holds the lock";
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn who_waits_is_let_in_when_a_quarter_is_free_and_at_the_latest_when_all_are() {
+        for total in [1, 2, 8] {
+            let slots = RequestSlots::new(total);
+            (0..total).for_each(|_| slots.enter());
+            let (tell, told) = channel();
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    slots.enter();
+                    tell.send("in").unwrap();
+                });
+                while slots.lock().waiting == 0 {
+                    std::thread::yield_now();
+                }
+                (0..(total / 4).max(1)).for_each(|_| slots.leave());
+                assert_eq!(told.recv_timeout(LONG), Ok("in"), "of {total}");
+            });
+            (0..total + 1 - (total / 4).max(1)).for_each(|_| slots.leave());
+            slots.wait_for_all();
+        }
+    }
+}

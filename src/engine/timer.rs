@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::PanicGuard;
+use super::panic_guard::PanicGuard;
 
 pub struct TimerThread {
     shared: Arc<TimerShared>,

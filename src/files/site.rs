@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
-use crate::site::{SectionReader, SectionSettings, SiteSection};
+use crate::site::{BuiltInSection, SectionReader, SectionSettings, SiteSection};
 
 /// Reads `output`.
 pub struct FilesSection;
+
+inventory::submit! { BuiltInSection(&FilesSection) }
 
 /// Settings for files in a site's file.
 #[derive(Debug)]

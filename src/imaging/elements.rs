@@ -1,6 +1,6 @@
 //! The data elements of a DICOM file (PS3.10; PS3.5 section 7) up to its pixels, without copying.
 //!
-//! No declared length is believed: a value is a slice of the bytes that are there, sequences are
+//! No declared length is trusted: a value is a slice of the bytes that are there, sequences are
 //! stepped over, and reading stops at the first element that does not fit. So a forged file costs no
 //! more than its own size. Nested data sets are read only when they are asked for. A data set whose transfer
 //! syntax is not declared, or wrongly, is read as its first element looks.

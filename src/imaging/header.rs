@@ -14,6 +14,7 @@ use crate::step::{Digest, Fault, PathOf, Payload};
 use super::StudyAttributes;
 use super::elements::{HeaderElements, Part10File};
 use super::frames::{FrameAttributes, is_enhanced_ct};
+use super::objects::is_own_result;
 use super::rescale::{PixelUnits, rescale};
 
 /// Bytes that most headers fit in; some scanners' private elements take more.
@@ -83,6 +84,9 @@ pub struct InstanceHeader {
     /// The frames of an enhanced object: see [`InstanceHeader::slices`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub frame_attributes: Vec<FrameAttributes>,
+    /// The instance is a result that flow has made.
+    #[serde(skip)]
+    pub is_own_result: bool,
 }
 
 impl InstanceHeader {
@@ -148,6 +152,7 @@ impl InstanceHeader {
             temporal_position: elements.integer(tags::TEMPORAL_POSITION_IDENTIFIER),
             frame: None,
             frame_attributes: if is_enhanced { FrameAttributes::read(elements) } else { Vec::new() },
+            is_own_result: is_own_result(elements),
         }
     }
 

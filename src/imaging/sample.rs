@@ -47,6 +47,7 @@ pub fn header(index: usize) -> InstanceHeader {
         temporal_position: None,
         frame: None,
         frame_attributes: Vec::new(),
+        is_own_result: false,
     }
 }
 

@@ -107,11 +107,47 @@ fn upgrade(connection: &Connection) -> Result<(), DatabaseError> {
 
 /// Opens a journal to look into it, beside a process that writes or without one.
 pub fn open_to_read(path: &Path) -> Result<Connection, JournalError> {
-    let failed = |trouble: DatabaseError| trouble.at(path);
-    // SQLite itself must write to read along, so the file is opened for writing; `query_only` is ours.
+    // SQLite itself writes to read along, so the file is opened for writing where that is permitted.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(DatabaseError::from).map_err(failed)?;
-    connection.busy_timeout(Duration::from_secs(30)).map_err(DatabaseError::from).map_err(failed)?;
+    let with_write = Connection::open_with_flags(path, flags).map_err(DatabaseError::from);
+    let with_write = with_write.map_err(|trouble| trouble.at(path)).and_then(|connection| {
+        let may_write = connection.is_readonly("main").is_ok_and(|readonly| !readonly);
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let may_write = may_write && rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok();
+        if may_write { checked(connection, path).map(Some) } else { Ok(None) }
+    });
+    match with_write {
+        Ok(Some(connection)) => Ok(connection),
+        Ok(None) | Err(_) => open_without_write(path).or_else(|error| with_write.and(Err(error))),
+    }
+}
+
+/// Opens a journal that may only be read. Beside a process that writes, its files are read as they are; without
+/// one there is nobody who could change the journal.
+fn open_without_write(path: &Path) -> Result<Connection, JournalError> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let options = if Path::new(&log).exists() { "mode=ro" } else { "immutable=1" };
+    let escaped: String = path.to_string_lossy().chars().map(uri_letter).collect();
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let opened = Connection::open_with_flags(format!("file:{escaped}?{options}"), flags);
+    checked(opened.map_err(DatabaseError::from).map_err(|trouble| trouble.at(path))?, path)
+}
+
+/// A character of a path in a URI (sqlite.org/uri.html).
+fn uri_letter(letter: char) -> String {
+    match letter {
+        '%' => "%25".to_owned(),
+        '?' => "%3f".to_owned(),
+        '#' => "%23".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn checked(connection: Connection, path: &Path) -> Result<Connection, JournalError> {
+    let waiting = connection.busy_timeout(Duration::from_secs(30)).map_err(DatabaseError::from);
+    waiting.map_err(|trouble| trouble.at(path))?;
     check(&connection, path)?;
     Ok(connection)
 }

@@ -50,3 +50,75 @@ impl Drop for JournalVerifier {
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::journal::{Journal, JournalEntry, RequestArrival};
+    use crate::step::{Digest, Item, Request};
+    use crate::store::Store;
+
+    /// A journal with an answered request and one in work, of which something is changed by `text`.
+    fn changed(state: &Path, text: &str) -> Result<Journal, JournalError> {
+        let open = || Journal::open(state, Arc::new(Store::at(state.join("store")).unwrap()), 0);
+        let journal = open().unwrap();
+        let accept = |name: &str| {
+            let item = Item::inline(name, name.as_bytes());
+            let request = Arc::new(Request::new(name, Default::default(), vec![item]));
+            let version = Digest::of(b"version");
+            let dataflow = "test".to_owned();
+            journal.accept(RequestArrival { request, dataflow, version, program: version }).unwrap()
+        };
+        let answered = accept("answered");
+        accept("open");
+        journal.append(&answered, JournalEntry::Answered).unwrap();
+        drop(journal);
+        Connection::open(state.join(Journal::FILE)).unwrap().execute_batch(text).unwrap();
+        open()
+    }
+
+    fn is_noticed(text: &str) {
+        let state = tempfile::tempdir().unwrap();
+        let journal = changed(state.path(), text).unwrap();
+        let end = Instant::now() + Duration::from_secs(60);
+        let error = loop {
+            match journal.latest("test", "nothing") {
+                Err(error) => break error,
+                Ok(_) if Instant::now() > end => panic!("not noticed: {text}"),
+                Ok(_) => std::thread::yield_now(),
+            }
+        };
+        assert!(matches!(error, JournalError::Damaged { .. }), "{text}: {error}");
+        let (tell, told) = std::sync::mpsc::channel();
+        let tell = std::sync::Mutex::new(tell);
+        journal.when_broken(move |error| tell.lock().unwrap().send(error.to_string()).unwrap());
+        assert!(journal.latest("test", "nothing").is_err());
+        assert!(told.recv().unwrap().contains("damaged"), "whoever asks later is told, too");
+    }
+
+    #[test]
+    fn an_answered_request_that_is_missing_or_changed_is_noticed_after_the_start() {
+        is_noticed("DELETE FROM request WHERE state = 'answered'");
+        is_noticed("UPDATE request SET failed = 1 WHERE state = 'answered'");
+    }
+
+    #[test]
+    fn an_open_request_that_is_missing_or_changed_is_refused_at_the_start() {
+        let changes = [
+            "DELETE FROM request WHERE state = 'accepted'",
+            "UPDATE request SET state = 'answered' WHERE state = 'accepted'",
+            "UPDATE request SET state = 'accepuee' WHERE state = 'accepted'",
+            "UPDATE request SET state = 'accepted' WHERE state = 'answered'",
+            "UPDATE total SET bytes = bytes + 1",
+        ];
+        for text in changes {
+            let state = tempfile::tempdir().unwrap();
+            let refused = changed(state.path(), text).err().expect(text);
+            assert!(matches!(refused, JournalError::Damaged { .. }), "{text}: {refused}");
+        }
+    }
+}

@@ -34,7 +34,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use crate::admission::DestinationReach;
+use crate::admission::{Destination, DestinationReach};
 use crate::engine::{PendingDelivery, ResponseSink};
 use crate::journal::Journal;
 use crate::step::{Digest, Request};
@@ -74,6 +74,21 @@ impl Outbox {
         let queues = queues.map(|(index, one)| DestinationQueue::open(index, one, Arc::clone(&context)));
         let queues = queues.collect::<io::Result<_>>()?;
         Ok(Outbox { context, queues, response_deliveries: Mutex::default() })
+    }
+
+    /// An outbox with one destination, which is tried as [`DeliveryPolicy::default`] says.
+    ///
+    /// # Errors
+    /// If the threads of the destination cannot be started.
+    pub fn to(destination: Arc<dyn Destination>, journal: &Arc<Journal>) -> io::Result<Outbox> {
+        let policy = DeliveryPolicy::default();
+        Outbox::open(OutboxSetup {
+            waits: policy.quick.clone(),
+            destinations: vec![DestinationService { destination, policy }],
+            journal: Arc::clone(journal),
+            clock: DeliveryClock::usual(),
+            tell: Arc::new(|_| {}),
+        })
     }
 
     /// The folder in which a person finds the response to a request, if there is one on this machine.

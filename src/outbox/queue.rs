@@ -320,8 +320,10 @@ impl QueueShared {
     }
 
     fn leave_for_later(&self, mut job: QueuedDelivery) {
-        let trouble = &mut job.delivery.trouble;
-        trouble.get_or_insert_with(|| "it is not to be sent to at this time of the day".to_owned());
+        // What the destination has answered is the reason, if it has.
+        if job.delivery.told().is_empty() {
+            job.delivery.trouble = Some("it is not to be sent to at this time of the day".to_owned());
+        }
         job.response_delivery.report(&self.context, self.index, &job.delivery);
         self.leave(&job);
     }

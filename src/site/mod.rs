@@ -23,7 +23,7 @@ use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::admission::Destination;
+use crate::admission::{Destination, Source};
 use crate::tls::TlsIdentity;
 use crate::yaml::{self, PlacedValue, ProblemCollector, Problems};
 
@@ -31,7 +31,7 @@ pub use audit::{AuditProtocol, AuditSettings};
 pub use context::SiteContext;
 pub use general::{FileReaders, GeneralSettings, KeepSettings};
 pub use rules::{DataflowChoice, DataflowRule, DataflowRules, DefaultRule};
-pub use section::{SectionSettings, SiteSection};
+pub use section::{BuiltInSection, SectionSettings, SiteSection, built_in_sections};
 pub use section_reader::SectionReader;
 
 /// Settings of a site's file. Those that the file does not give are empty.
@@ -99,6 +99,11 @@ impl Site {
     /// A destination that the file alone makes, by its name.
     pub fn destination(&self, name: &str) -> Option<Arc<dyn Destination>> {
         self.sections.iter().find_map(|section| section.destination(name))
+    }
+
+    /// The sources that the file alone makes.
+    pub fn sources(&self) -> Vec<Arc<dyn Source>> {
+        self.sections.iter().flat_map(|section| section.sources()).collect()
     }
 
     fn read(

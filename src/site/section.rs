@@ -4,11 +4,12 @@ use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use crate::admission::Destination;
+use crate::admission::{Destination, Source};
 
 use super::SectionReader;
 
-/// One owner's part of a site's file. The owner registers it, and so the file takes its keys.
+/// One owner's part of a site's file. The owner registers it with `inventory::submit! { BuiltInSection(…) }`,
+/// and so the file takes its keys.
 ///
 /// ```
 /// use std::path::Path;
@@ -60,4 +61,24 @@ pub trait SectionSettings: Any + Debug + Send + Sync {
     fn destination(&self, _name: &str) -> Option<Arc<dyn Destination>> {
         None
     }
+
+    /// The sources that the file alone makes. `flow run` runs them, unless the command line names files to be
+    /// taken in.
+    fn sources(&self) -> Vec<Arc<dyn Source>> {
+        Vec::new()
+    }
+}
+
+/// A submission of a file with a section: the command line takes it in every site's file.
+pub struct BuiltInSection(pub &'static dyn SiteSection);
+
+inventory::collect!(BuiltInSection);
+
+/// The sections that come with flow, and those that a program linked with it submits, in the order of their
+/// keys.
+pub fn built_in_sections() -> Vec<&'static dyn SiteSection> {
+    let mut sections: Vec<_> =
+        inventory::iter::<BuiltInSection>.into_iter().map(|built_in| built_in.0).collect();
+    sections.sort_by_key(|section| section.keys());
+    sections
 }

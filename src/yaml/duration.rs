@@ -9,12 +9,18 @@ const UNITS_MS: [(&str, u64); 5] =
 /// Longer than anything here may take.
 const MS_MAX: f64 = 1e12;
 
-/// Reads a number with a unit, rounded to whole milliseconds; `None` if it is not that. A number
-/// alone is refused: nobody could tell its unit.
+/// Reads a number with a unit, rounded to whole milliseconds; `None` if it is not that. A number alone is a
+/// number of seconds. The command line and all files have this one grammar.
 pub(crate) fn parse(text: &str) -> Option<Duration> {
-    let digits = text.find(|c: char| c != '.' && !c.is_ascii_digit())?;
+    parse_in(text, "s")
+}
+
+/// As [`parse`]; a number alone has this unit.
+pub(crate) fn parse_in(text: &str, unit_usual: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
-    let (_, unit_ms) = UNITS_MS.iter().find(|(name, _)| *name == unit.trim())?;
+    let unit = if unit.is_empty() { unit_usual } else { unit.trim() };
+    let (_, unit_ms) = UNITS_MS.iter().find(|(name, _)| *name == unit)?;
     let ms = number.parse::<f64>().ok()? * *unit_ms as f64;
     (ms <= MS_MAX).then(|| Duration::from_millis(ms.round() as u64))
 }
@@ -58,6 +64,9 @@ mod tests {
         };
         check("30 s", 30_000, "30 s");
         check("30s", 30_000, "30 s");
+        check("30", 30_000, "30 s");
+        check("2.5", 2_500, "2.5 s");
+        assert_eq!(parse_in("2", "h"), Some(Duration::from_secs(7200)));
         check("90 s", 90_000, "90 s");
         check("120 s", 120_000, "2 min");
         check("1.5 s", 1_500, "1.5 s");
@@ -69,7 +78,7 @@ mod tests {
 
     #[test]
     fn what_is_no_duration_is_refused() {
-        for text in ["30", "", "s", "-1 s", "1 S", "1.2.3 s", "one s", "1 m", "99999999999 d", "1 s 5 ms"] {
+        for text in ["", "s", ".", "-1 s", "1 S", "1.2.3 s", "one s", "1 m", "99999999999 d", "1 s 5 ms"] {
             assert_eq!(parse(text), None, "{text:?}");
         }
     }

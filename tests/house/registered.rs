@@ -44,7 +44,8 @@ fn the_example_that_embeds_flow_is_killed_and_answers_all_after_a_restart() {
     let killed = cargo(&run).output().expect("cargo runs");
     assert!(!killed.status.success() && killed.stdout.is_empty(), "it is killed half way");
     let greeted = files(&folder, "txt").len();
-    assert!((500..1000).contains(&greeted), "{greeted} are greeted before it is killed");
+    // Several requests are in work at once, so the 500th need not be the 500th to be answered.
+    assert!((400..600).contains(&greeted), "{greeted} are greeted before it is killed");
     let ended = cargo(&run).output().expect("cargo runs");
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     assert_eq!(String::from_utf8_lossy(&ended.stdout), "every guest is greeted: Whole\n");
@@ -69,4 +70,22 @@ fn the_example_with_a_step_of_its_own_gives_its_result() {
     let bone: serde_json::Value = serde_json::from_slice(&bone).expect("it is JSON");
     let volume_ml = bone["volume_ml"].as_f64().expect("it is a number");
     assert!((100.0..5000.0).contains(&volume_ml), "the bones of a chest are not {volume_ml} mL");
+}
+
+#[test]
+fn the_example_with_a_source_of_its_own_answers_each_line() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("Unicode").to_owned();
+    fs::write(path("site.yaml"), "lines: {from: questions.txt, answers: answers}\nto: [answers]\n").unwrap();
+    fs::write(path("questions.txt"), "how are you\nwell\nand you\n").unwrap();
+    let run =
+        ["run", "--quiet", "--release", "--example", "own_source", "--", "run", "examples/own-source.yaml"];
+    let mut command = cargo(&run);
+    command.args(["--no-output", "--state", &path("state"), "--site", &path("site.yaml")]);
+    let ended = command.output().expect("cargo runs");
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let answers = files(Path::new(&path("answers")), "txt");
+    let texts = answers.iter().map(|answer| fs::read_to_string(answer).expect("it is a text"));
+    let wanted = ["and you\n", "how are you\n"].map(str::to_owned);
+    assert_eq!(texts.collect::<BTreeSet<String>>(), BTreeSet::from(wanted), "`when` leaves out one word");
 }

@@ -38,7 +38,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("tokio", &["dicom"]),
     ("tokio_rustls", &["dicom"]),
     ("memchr", &["dicom"]),
-    ("rustix", &["cli", "program", "store", "dicom", "files"]),
+    ("rustix", &["cli", "journal", "program", "store", "dicom", "files"]),
     ("tar", &["replay"]),
     ("saphyr_parser", &["yaml"]),
     ("tempfile", &["program", "cli"]),

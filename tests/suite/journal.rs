@@ -263,29 +263,127 @@ fn a_turned_bit_anywhere_is_refused_or_does_not_matter() {
     assert!(refused > 20 && same > 20, "{refused} refused, {same} made no difference");
 }
 
-/// A journal as flow 0.1.0 wrote it: later versions must read it. `FLOW_ACCEPT=1` writes it anew, which is
-/// right only as long as no release has been made.
-#[test]
-fn a_journal_of_format_1_is_read() {
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/journal/format-1.sqlite");
+/// A journal as flow 0.1.0 wrote it: later versions must read it.
+fn of_format(number: u32) -> tempfile::TempDir {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/journal");
     let state = tempfile::tempdir().unwrap();
+    fs::copy(folder.join(format!("format-{number}.sqlite")), state.path().join(Journal::FILE)).unwrap();
+    state
+}
+
+/// `FLOW_ACCEPT=1` writes the journal of the newest format anew, which is right only as long as no release
+/// has been made with it.
+#[test]
+fn a_journal_of_each_format_is_read_and_goes_on() {
     if std::env::var_os("FLOW_ACCEPT").is_some() {
+        let state = tempfile::tempdir().unwrap();
         three(state.path());
-        fs::create_dir_all(fixture.parent().unwrap()).unwrap();
-        fs::copy(state.path().join(Journal::FILE), &fixture).unwrap();
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/journal/format-2.sqlite");
+        fs::copy(state.path().join(Journal::FILE), fixture).unwrap();
     }
-    fs::copy(&fixture, state.path().join(Journal::FILE)).unwrap();
-    let expected = [
-        ("one", RequestState::Answered, 3),
-        ("two", RequestState::Responded, 3),
-        ("three", RequestState::Accepted, 1),
-    ];
-    let expected = expected.map(|(name, state, records)| (name.to_owned(), state, records));
-    assert_eq!(said(state.path()).unwrap(), expected);
+    for format in [1, 2] {
+        let state = of_format(format);
+        let expected = [
+            ("one", RequestState::Answered, 3),
+            ("two", RequestState::Responded, 3),
+            ("three", RequestState::Accepted, 1),
+        ];
+        let expected = expected.map(|(name, state, records)| (name.to_owned(), state, records));
+        let reader = JournalReader::open(state.path()).unwrap();
+        let read: Vec<_> = reader.requests().unwrap().into_iter().map(|row| (row.name, row.state)).collect();
+        let names: Vec<_> = expected.iter().map(|(name, state, _)| (name.clone(), *state)).collect();
+        assert_eq!(read, names, "format {format}, beside whoever writes");
+        drop(reader);
+        assert_eq!(said(state.path()).unwrap(), expected, "format {format}");
+        let journal = open(state.path()).unwrap();
+        let history = journal.history(2).unwrap().unwrap();
+        assert_eq!(history.response(), Some(&response("two")));
+        assert_eq!(*history.request().unwrap().0, *request("two"));
+        assert_eq!(journal.unanswered("test").unwrap().len(), 2);
+        journal.append(&accept(&journal, "four"), JournalEntry::Answered).unwrap();
+        let all = RetentionLimits { age_max: Duration::ZERO, bytes_max: 0 };
+        assert_eq!(journal.collect(all, &|_, _| Ok(())).unwrap().requests, 2);
+        drop(journal);
+        let left: Vec<String> = said(state.path()).unwrap().into_iter().map(|(name, ..)| name).collect();
+        assert_eq!(left, ["two", "three"], "format {format}");
+    }
+}
+
+fn arrival(name: &str) -> RequestArrival {
+    let version = Digest::of(b"version");
+    let item = Item::inline(name, name.as_bytes());
+    let request = Arc::new(Request::new(name, Default::default(), vec![item]));
+    RequestArrival { request, dataflow: "test".to_owned(), version, program: version }
+}
+
+#[test]
+fn requests_that_are_accepted_together_are_each_recorded() {
+    let state = tempfile::tempdir().unwrap();
     let journal = open(state.path()).unwrap();
-    let history = journal.history(2).unwrap().unwrap();
-    assert_eq!(history.response(), Some(&response("two")));
-    assert_eq!(*history.request().unwrap().0, *request("two"));
+    let names = ["a", "b", "a", "c"];
+    let receipts = journal.accept_all(names.map(arrival).into()).unwrap();
+    let standings: Vec<RequestStanding> = receipts.iter().map(Receipt::standing).collect();
+    let (new, in_work) = (RequestStanding::New, RequestStanding::InWork);
+    assert_eq!(standings, [new, new, in_work, new]);
+    assert_eq!(receipts[0].number(), receipts[2].number());
+    assert!(journal.accept_all(Vec::new()).unwrap().is_empty());
+    drop(journal);
+    let expected = ["a", "b", "c"].map(|name| (name.to_owned(), RequestState::Accepted, 1));
+    assert_eq!(said(state.path()).unwrap(), expected);
+}
+
+#[test]
+fn whoever_does_not_wait_is_told_when_it_is_recorded_and_many_records_make_one_row() {
+    let state = tempfile::tempdir().unwrap();
+    let journal = open(state.path()).unwrap();
+    let receipts = journal.accept_all(["a", "b"].map(arrival).into()).unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    for receipt in &receipts {
+        journal.expedite(receipt.number().unwrap(), JournalEntry::Began);
+        let tell = tell.clone();
+        let entry = JournalEntry::Responded { response: response("x") };
+        journal.append_then(receipt, &entry, Vec::new(), move |result| tell.send(result).unwrap());
+        journal.append_surely(receipt, JournalEntry::Answered);
+    }
+    drop(tell);
+    assert_eq!(told.iter().filter(Result::is_ok).count(), 2);
+    drop(journal);
+    let expected = ["a", "b"].map(|name| (name.to_owned(), RequestState::Answered, 4));
+    assert_eq!(said(state.path()).unwrap(), expected);
+}
+
+#[test]
+fn of_many_the_oldest_go_and_no_more_than_need_be() {
+    const COUNT: usize = 1_000;
+    let state = tempfile::tempdir().unwrap();
+    let journal = open(state.path()).unwrap();
+    let name = |number: usize| format!("request-{number:04}");
+    let arrivals = (0..COUNT).map(|number| arrival(&name(number))).collect();
+    let receipts = journal.accept_all(arrivals).unwrap();
+    let reader = JournalReader::open(state.path()).unwrap();
+    for (number, receipt) in receipts.iter().enumerate() {
+        match number % 10 {
+            0 => {}
+            1 => reader.operator_request(OperatorRequest::Keep, receipt.number().unwrap()).unwrap(),
+            _ => journal.append_surely(receipt, JournalEntry::Answered),
+        }
+    }
+    journal.operator_requests().unwrap();
+    (1..COUNT).step_by(10).for_each(|number| {
+        journal.append_surely(&receipts[number], JournalEntry::Answered);
+    });
+    let each = name(0).len() as u64;
+    let limits = RetentionLimits { age_max: Duration::MAX, bytes_max: each * (COUNT as u64 - 500) };
+    let collected = journal.collect(limits, &|_, _| Ok(())).unwrap();
+    assert_eq!((collected.requests, collected.bytes), (500, 500 * each));
+    assert_eq!(journal.collect(limits, &|_, _| Ok(())).unwrap().requests, 0);
+    let left: Vec<String> = journal.requests().unwrap().into_iter().map(|row| row.name).collect();
+    let goes = |number: &usize| number % 10 > 1;
+    let gone: Vec<String> = (0..COUNT).filter(goes).take(500).map(name).collect();
+    assert_eq!(left.len(), COUNT - 500);
+    assert!(gone.iter().all(|name| !left.contains(name)), "the oldest that may go");
+    drop(journal);
+    assert_eq!(open(state.path()).unwrap().unanswered("test").unwrap().len(), COUNT / 10);
 }
 
 /// Answers a request that claims these, forgets it, and gives what its source is told to release.

@@ -160,6 +160,29 @@ fn an_unanswered_request_is_resumed_under_the_version_that_accepted_it() {
 }
 
 #[test]
+fn small_files_of_an_answered_request_are_in_the_journal_alone() {
+    let state = tempfile::tempdir().unwrap();
+    let journal = journal(state.path());
+    let dataflow = dataflow("small", |_| {});
+    let request = Arc::clone(request("one", 1).request());
+    let (id, version) = (request.id, dataflow.digest());
+    let arrival = RequestArrival { request, dataflow: "small".to_owned(), version, program: version };
+    let receipt = journal.accept(arrival).unwrap();
+    let number = receipt.number().unwrap();
+    with_engine(Arc::clone(&dataflow), Arc::clone(&journal), (1, 1), |queue, responses| {
+        queue.submit(receipt);
+        responses.recv_timeout(LONG).unwrap();
+    });
+    let store = journal.store();
+    assert_eq!(std::fs::read_dir(state.path().join("store")).unwrap().count(), 0, "no file was written");
+    let history = journal.history(number).unwrap().unwrap();
+    let files = history.response().unwrap().files.clone();
+    assert!(!store.is_whole(id, &files));
+    history.restore_small_files(store).unwrap();
+    assert_eq!(store.get(id, files[0].digest).unwrap(), b"small");
+}
+
+#[test]
 fn the_digest_of_a_set_covers_all_its_versions_in_their_order() {
     let [one, two] = ["one", "two"].map(|name| dataflow(name, |_| {}));
     let set = |first: &Arc<Dataflow>, second: &Arc<Dataflow>| {

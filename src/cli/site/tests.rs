@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use crate::dicom::site::{DicomSite, ListenerSecurity, NodeRetry};
 use crate::files::{FilesSite, OutputSetting};
-use crate::site::{Site, keys};
-
-use super::SECTIONS;
+use crate::site::{Site, built_in_sections, keys};
 
 #[test]
 fn the_example_is_sound_and_has_every_part() {
-    let site =
-        Site::load(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/site.yaml")), &SECTIONS).unwrap();
+    let site = Site::load(
+        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/site.yaml")),
+        &built_in_sections(),
+    )
+    .unwrap();
     let read: &DicomSite = site.section().unwrap();
     let [dicom, web] = [&read.dicom, &read.web].map(|listener| listener.as_ref().unwrap());
     assert_eq!((dicom.callers.len(), dicom.security), (3, ListenerSecurity::Mutual));
@@ -43,7 +44,7 @@ fn the_example_is_sound_and_has_every_part() {
 fn the_example_names_every_key() {
     let text = include_str!("../../../examples/site.yaml");
     let lacks = |key: &&&str| !text.lines().any(|line| line.starts_with(&format!("{key}:")));
-    let keys = keys(&SECTIONS);
+    let keys = keys(&built_in_sections());
     assert_eq!(keys.iter().filter(lacks).collect::<Vec<_>>(), [&"dataflow"], "rules say which");
     assert!(text.contains("# dataflow:"));
 }
@@ -59,10 +60,10 @@ fn the_sites_that_pages_show_are_sound() {
         let blocks = text.split("```").skip(1).step_by(2).filter_map(|block| block.strip_prefix("yaml\n"));
         // A block that begins so is a dataflow.
         let blocks = blocks.filter(|block| !block.starts_with("dataflow:"));
-        for block in
-            blocks.filter(|block| keys(&SECTIONS).iter().any(|key| block.starts_with(&format!("{key}:"))))
-        {
-            Site::parse(&page, block, Path::new(""), &SECTIONS)
+        for block in blocks.filter(|block| {
+            keys(&built_in_sections()).iter().any(|key| block.starts_with(&format!("{key}:")))
+        }) {
+            Site::parse(&page, block, Path::new(""), &built_in_sections())
                 .unwrap_or_else(|problems| panic!("{page}: {problems}\n{block}"));
             shown += 1;
         }

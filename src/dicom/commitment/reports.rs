@@ -179,9 +179,10 @@ fn kept(inbox: &Path, wanted: &BTreeSet<&str>) -> io::Result<BTreeMap<String, Pa
         // A study whose request has just been forgotten may go meanwhile.
         let Ok(files) = fs::read_dir(folder.path()) else { continue };
         for file in files.flatten() {
-            if let Some((uid, _)) = file.file_name().to_string_lossy().split_once('-')
-                && wanted.contains(uid)
-            {
+            let name = file.file_name().to_string_lossy().into_owned();
+            // Earlier versions called it UID-DIGEST.dcm.
+            let uid = name.strip_suffix(".dcm").and_then(|name| name.split('-').next());
+            if let Some(uid) = uid.filter(|uid| wanted.contains(uid)) {
                 kept.insert(uid.to_owned(), file.path());
             }
         }

@@ -75,6 +75,10 @@ pub enum ReceiverEvent {
         bytes: u64,
         instance: Box<ArrivedInstance>,
     },
+    /// An instance that flow itself has made: it was answered with success, and is not kept.
+    OwnResult {
+        session: IntakeSession,
+    },
     /// An instance was answered with a failure.
     Refused {
         session: IntakeSession,
@@ -153,6 +157,7 @@ impl ReceiverEvent {
         match self {
             ReceiverEvent::Opened { .. }
             | ReceiverEvent::Stored { .. }
+            | ReceiverEvent::OwnResult { .. }
             | ReceiverEvent::Complete { .. }
             | ReceiverEvent::Fetched { .. } => false,
             ReceiverEvent::TurnedAway { .. }
@@ -191,6 +196,9 @@ impl fmt::Display for ReceiverEvent {
             }
             ReceiverEvent::Closed { session, end: AssociationEnd::Aborted, reason, instances } => {
                 write!(f, "{session} aborted after {instances} instances: {reason}")
+            }
+            ReceiverEvent::OwnResult { session } => {
+                write!(f, "{session} brought a result of flow, which is no part of a study to answer")
             }
             ReceiverEvent::Complete { instances, bytes, by } => {
                 write!(f, "study complete, because {by}: {instances} instances, {bytes} bytes")

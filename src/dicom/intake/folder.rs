@@ -194,6 +194,7 @@ impl NamedFile {
             Ok((_, study)) if study.study_instance_uid.is_empty() => {
                 Err(not_an_instance("it names no study (Study Instance UID)"))
             }
+            Ok((header, _)) if header.is_own_result => Err(not_an_instance("it is a result of flow")),
             Ok((header, study)) => {
                 item.decoded = header.decoded_bytes().max(item.size);
                 Ok(StudyInstance::new(item, header, study))

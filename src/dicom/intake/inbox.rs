@@ -192,6 +192,11 @@ impl PartialFile {
 pub(in crate::dicom) struct InstanceReceipt(());
 
 impl InstanceReceipt {
+    /// A receipt for a result of our own, which need not be kept: it was made here.
+    pub fn of_own_result() -> InstanceReceipt {
+        InstanceReceipt(())
+    }
+
     /// A receipt for what has been put into a folder, which is synced first.
     pub fn of(folder: &Path) -> io::Result<InstanceReceipt> {
         sync_folder(folder)?;

@@ -42,6 +42,18 @@ pub(in crate::dicom) struct IntakeRules {
     pub waiting_bytes_max: u64,
     pub completion: CompletionRules,
     pub counted: CountSource,
+    pub own_results: OwnResults,
+}
+
+/// What becomes of received instances that flow has made itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OwnResults {
+    /// They are answered with success and are part of no study: an archive that sends on all that it gets
+    /// would be answered for ever.
+    #[default]
+    LeftAlone,
+    /// They are instances like all others, for a receiver that takes flow's results as an archive does.
+    Kept,
 }
 
 /// State shared by all senders of instances.
@@ -173,6 +185,10 @@ impl<'a> InstanceIntake<'a> {
         }
         check(announced, &head, &study)?;
         check_study(sender, &study)?;
+        let is_own_result = header.as_ref().is_some_and(|header| header.is_own_result);
+        if is_own_result && self.rules.own_results == OwnResults::LeftAlone {
+            return Ok(self.own_result(sender, head, &study));
+        }
         let name = format!("{}.dcm", head.sop_instance_uid);
         let size = part.size();
         let uid = &study.study_instance_uid;
@@ -199,6 +215,18 @@ impl<'a> InstanceIntake<'a> {
         let (session, boxed) = (sender.session, Box::new(instance.clone()));
         (self.tell)(&ReceiverEvent::Stored { session, bytes: size, instance: boxed });
         Ok(StoredInstance { kept, instance })
+    }
+
+    /// Answers one of our results with success, and keeps nothing.
+    fn own_result(&self, sender: &InstanceSender, head: FileHead, study: &StudyAttributes) -> StoredInstance {
+        (self.tell)(&ReceiverEvent::OwnResult { session: sender.session });
+        let instance = ArrivedInstance {
+            sop_class_uid: head.sop_class_uid,
+            sop_instance_uid: head.sop_instance_uid,
+            study_instance_uid: study.study_instance_uid.clone(),
+            patient_id: study.patient_id.clone(),
+        };
+        StoredInstance { kept: InstanceReceipt::of_own_result(), instance }
     }
 
     /// Puts a file into its study, or finds it there.

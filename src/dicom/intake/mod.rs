@@ -12,4 +12,5 @@ pub(in crate::dicom) mod replacement;
 pub(in crate::dicom) mod sender;
 pub(in crate::dicom) mod stop;
 pub(in crate::dicom) mod studies;
+pub(in crate::dicom) mod turned_away;
 pub(in crate::dicom) mod waiting;

@@ -4,12 +4,14 @@
 //! the size of a PDU and of an instance, the time a peer may be silent and the bytes that wait to
 //! be handed over are bounded; beyond a bound the peer gets the answer the standard has for it.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
 
 use crate::dicom::commitment::service::CommitmentService;
 use crate::dicom::fetch::pull::pull;
@@ -26,6 +28,7 @@ use crate::step::Request;
 use super::server::StorageServer;
 use super::session::{secured, serve_association};
 use super::settings::ReceiveSettings;
+use super::slots::{CallerStanding, ConnectionSlots, SlotRules};
 
 /// Receives studies until `stop` is requested, sent by callers or fetched on request. Hands each to
 /// `on_study` when it is complete; first the studies that an earlier process had received and not handed
@@ -217,16 +220,24 @@ impl Drop for StopAtEnd<'_> {
 
 /// Accepts connections until the stop; returns when all associations have ended.
 fn accept(listener: &TcpListener, server: &StorageServer, stop: &StopHandle) {
-    let slots = ConnectionSlots::new(server.settings.associations_max);
-    let refused = ConnectionSlots::new(REFUSED_AT_ONCE_MAX);
+    let settings = server.settings;
+    let most = settings.associations_max;
+    let known = KnownAddresses::new(settings);
+    let kept = if known.are_none() { 0 } else { most / 4 };
+    let hold_time_max = settings.hold_time_max;
+    let slots = ConnectionSlots::new(SlotRules { most, kept, hold_time_max });
+    let refused = ConnectionSlots::new(SlotRules { most: REFUSED_AT_ONCE_MAX, kept: 0, hold_time_max });
+    let places = Places { slots: &slots, refused: &refused, known: &known };
     thread::scope(|scope| {
+        // Names of hosts may take long to look up; nobody waits for that.
+        scope.spawn(|| known.look_up(settings));
         while !stop.is_requested() {
             let accepted = listener.accept();
             if stop.is_requested() {
                 break;
             }
-            let welcomed = accepted
-                .and_then(|(stream, peer)| serve_connection(scope, server, [&slots, &refused], stream, peer));
+            let welcomed =
+                accepted.and_then(|(stream, peer)| serve_connection(scope, server, places, stream, peer));
             if let Err(error) = welcomed {
                 (server.intake.tell)(&ReceiverEvent::NotAccepted { reason: error.to_string() });
                 // Most likely there are too many open files: give some time to close.
@@ -238,13 +249,62 @@ fn accept(listener: &TcpListener, server: &StorageServer, stop: &StopHandle) {
     });
 }
 
+/// The places that a caller may get.
+#[derive(Clone, Copy)]
+struct Places<'a> {
+    slots: &'a ConnectionSlots,
+    refused: &'a ConnectionSlots,
+    known: &'a KnownAddresses,
+}
+
+/// Addresses of nodes of the site, and of callers that it names with an address.
+struct KnownAddresses {
+    networks: Vec<IpNet>,
+    nodes: Mutex<BTreeSet<IpAddr>>,
+    expected: bool,
+}
+
+impl KnownAddresses {
+    fn new(settings: &ReceiveSettings) -> KnownAddresses {
+        let networks: Vec<IpNet> = settings.callers.iter().filter_map(|caller| caller.network).collect();
+        let expected = !networks.is_empty() || !settings.nodes.is_empty();
+        KnownAddresses { networks, nodes: Mutex::default(), expected }
+    }
+
+    fn are_none(&self) -> bool {
+        !self.expected
+    }
+
+    /// Looks up the addresses of the nodes. One that cannot be looked up is not known.
+    fn look_up(&self, settings: &ReceiveSettings) {
+        for node in settings.nodes.values() {
+            let found = node.address.to_socket_addrs().into_iter().flatten();
+            let found: Vec<IpAddr> = found.map(|address| address.ip().to_canonical()).collect();
+            self.lock().extend(found);
+        }
+    }
+
+    fn standing(&self, address: IpAddr) -> CallerStanding {
+        let address = address.to_canonical();
+        let is_known = self.networks.iter().any(|network| network.contains(&address));
+        match is_known || self.lock().contains(&address) {
+            true => CallerStanding::Known,
+            false => CallerStanding::Unknown,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<IpAddr>> {
+        self.nodes.lock().expect("nothing panics while it holds the addresses")
+    }
+}
+
 /// So many peers at once are told that there is no room; more are not even told.
 const REFUSED_AT_ONCE_MAX: usize = 8;
 
 fn serve_connection<'scope, 'a: 'scope>(
     scope: &'scope Scope<'scope, '_>,
     server: &'a StorageServer,
-    [slots, refused]: [&'scope ConnectionSlots; 2],
+    Places { slots, refused, known }: Places<'scope>,
     stream: TcpStream,
     peer: SocketAddr,
 ) -> io::Result<()> {
@@ -259,16 +319,22 @@ fn serve_connection<'scope, 'a: 'scope>(
     let session = intake.session(SessionKind::Association);
     let number = session.number;
     let thread = thread::Builder::new().name(format!("dicom-{number}"));
-    if let Some(slot) = slots.enter(number, &stream)? {
+    let standing = known.standing(peer.ip());
+    if let Some(slot) = slots.enter(number, &stream, peer, standing)? {
+        if let Some((peer, idle)) = slot.taken_from {
+            let reason =
+                format!("another one has its place: it had sent no instance for {} s", idle.as_secs());
+            (intake.tell)(&ReceiverEvent::TurnedAway { peer, reason });
+        }
         thread.spawn_scoped(scope, move || {
-            serve_association(server, session, stream, peer);
+            serve_association(server, session, stream, peer, &slot.activity);
             drop(slot);
         })?;
         return Ok(());
     }
     let reason = "there are as many associations as allowed".to_owned();
     (intake.tell)(&ReceiverEvent::TurnedAway { peer, reason });
-    if let Some(slot) = refused.enter(number, &stream)? {
+    if let Some(slot) = refused.enter(number, &stream, peer, standing)? {
         thread.spawn_scoped(scope, move || {
             turn_away(settings, stream);
             drop(slot);
@@ -282,49 +348,4 @@ fn turn_away(settings: &ReceiveSettings, stream: TcpStream) {
     let silence_max = settings.idle_time_max.min(Duration::from_secs(5));
     let settings = ReceiveSettings { idle_time_max: silence_max, ..settings.clone() };
     let _ = secured(&settings, stream).and_then(|stream| refuse(stream, silence_max));
-}
-
-/// The connections at one time, at most so many.
-struct ConnectionSlots {
-    streams: Mutex<BTreeMap<u64, TcpStream>>,
-    most: usize,
-}
-
-struct ConnectionSlot<'a> {
-    slots: &'a ConnectionSlots,
-    number: u64,
-}
-
-impl ConnectionSlots {
-    fn new(most: usize) -> ConnectionSlots {
-        ConnectionSlots { streams: Mutex::default(), most }
-    }
-
-    fn enter(&self, number: u64, stream: &TcpStream) -> io::Result<Option<ConnectionSlot<'_>>> {
-        let mut streams = self.lock();
-        if streams.len() >= self.most {
-            return Ok(None);
-        }
-        streams.insert(number, stream.try_clone()?);
-        Ok(Some(ConnectionSlot { slots: self, number }))
-    }
-
-    /// Ends the wait for each peer's next message: reading then finds a closed connection, and sending still
-    /// works.
-    fn shut_down(&self) {
-        for stream in self.lock().values() {
-            // A peer that is gone already needs no sending off.
-            let _ = stream.shutdown(Shutdown::Read);
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, TcpStream>> {
-        self.streams.lock().expect("nothing panics while it holds the guests")
-    }
-}
-
-impl Drop for ConnectionSlot<'_> {
-    fn drop(&mut self) {
-        self.slots.lock().remove(&self.number);
-    }
 }

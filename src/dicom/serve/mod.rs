@@ -5,3 +5,4 @@ pub(in crate::dicom) mod provider;
 pub(in crate::dicom) mod server;
 pub(in crate::dicom) mod session;
 pub(in crate::dicom) mod settings;
+pub(in crate::dicom) mod slots;

@@ -3,6 +3,8 @@
 //! Commands and data sets go in as they are received, and responses come out; the owner of the association
 //! sends them. So callers, and an archive that was asked for a study by C-GET, get the same services.
 
+use std::sync::Arc;
+
 use crate::dicom::commitment::service::CommitmentService;
 use crate::dicom::commitment::transaction::{
     self, CommitmentOutcome, CommitmentTransaction, DATA_SET_BYTES_MAX, event_report,
@@ -16,6 +18,8 @@ use crate::dicom::wire::association::{Association, AssociationError, Association
 use crate::dicom::wire::command::{C_ECHO, C_STORE, CommandSet, N_ACTION, N_EVENT_REPORT};
 use crate::dicom_file::part10::FileHead;
 
+use super::slots::SlotActivity;
+
 pub(in crate::dicom) struct ServiceProvider<'a> {
     intake: &'a InstanceIntake<'a>,
     commitments: &'a CommitmentService,
@@ -24,6 +28,7 @@ pub(in crate::dicom) struct ServiceProvider<'a> {
     stored: u64,
     /// An instance was refused that may be taken later.
     wanting: bool,
+    activity: Arc<SlotActivity>,
 }
 
 /// A data set on its way, of a request in a context. One that is refused is received to its end all the
@@ -59,7 +64,13 @@ impl<'a> ServiceProvider<'a> {
         commitments: &'a CommitmentService,
         sender: InstanceSender,
     ) -> ServiceProvider<'a> {
-        ServiceProvider { intake, commitments, sender, coming: None, stored: 0, wanting: false }
+        let activity = Arc::default();
+        ServiceProvider { intake, commitments, sender, coming: None, stored: 0, wanting: false, activity }
+    }
+
+    /// Has what comes counted for the place of the association.
+    pub fn with_activity(self, activity: &Arc<SlotActivity>) -> ServiceProvider<'a> {
+        ServiceProvider { activity: Arc::clone(activity), ..self }
     }
 
     /// Serves until the peer wants to release the association.
@@ -141,7 +152,10 @@ impl<'a> ServiceProvider<'a> {
     pub fn data(&mut self, bytes: &[u8], last: bool) -> Vec<DimseAnswer> {
         let coming = self.coming.as_mut().expect("a data set follows its command");
         match &mut coming.sink {
-            DataSetSink::Instance { part, .. } => self.intake.write(part, bytes),
+            DataSetSink::Instance { part, .. } => {
+                self.activity.received(bytes.len());
+                self.intake.write(part, bytes);
+            }
             DataSetSink::Memory(held) if held.len() + bytes.len() > DATA_SET_BYTES_MAX => {
                 coming.sink =
                     DataSetSink::Nothing(refusal(DimseStatus::OUT_OF_RESOURCES, "the data set is too long"));
@@ -165,6 +179,7 @@ impl<'a> ServiceProvider<'a> {
             DataSetSink::Instance { head, part } => {
                 let stored = (*part).and_then(|part| self.intake.keep(&self.sender, part, Some(&head)));
                 self.stored += u64::from(stored.is_ok());
+                self.activity.stored();
                 (stored.map(drop), None)
             }
             DataSetSink::Memory(data_set) if request.field() == N_EVENT_REPORT => {

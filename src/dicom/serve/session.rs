@@ -6,6 +6,7 @@
 
 use std::net::{SocketAddr, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use crate::dicom::intake::event::{IntakeSession, ReceiverEvent};
 use crate::dicom::intake::sender::InstanceSender;
@@ -14,6 +15,7 @@ use crate::dicom::wire::association::{AcceptanceTerms, Association, AssociationE
 
 use super::provider::ServiceProvider;
 use super::server::StorageServer;
+use super::slots::SlotActivity;
 
 /// Holds the conversation on a connection to its end.
 pub(in crate::dicom) fn serve_association(
@@ -21,8 +23,9 @@ pub(in crate::dicom) fn serve_association(
     session: IntakeSession,
     stream: TcpStream,
     peer: SocketAddr,
+    activity: &Arc<SlotActivity>,
 ) {
-    hold(server, session, peer, || secured(server.settings, stream));
+    hold(server, session, peer, activity, || secured(server.settings, stream));
 }
 
 /// Holds it on what [`secured`] gives, or on what has been recorded.
@@ -30,6 +33,7 @@ pub(in crate::dicom) fn hold(
     server: &StorageServer,
     session: IntakeSession,
     peer: SocketAddr,
+    activity: &Arc<SlotActivity>,
     stream: impl FnOnce() -> Result<DicomStream, AssociationError>,
 ) {
     let StorageServer { settings, intake, commitments } = server;
@@ -44,7 +48,8 @@ pub(in crate::dicom) fn hold(
         study_instance_uid: None,
     };
     (intake.tell)(&ReceiverEvent::Opened { session, peer, calling_ae: sender.calling_ae.clone() });
-    let mut provider = ServiceProvider::new(intake, commitments, sender);
+    activity.negotiated();
+    let mut provider = ServiceProvider::new(intake, commitments, sender).with_activity(activity);
     let end = guarded(|| provider.serve(&mut association));
     let end = match end {
         Ok(()) => association.release_agreed(),

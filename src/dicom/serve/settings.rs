@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::dicom::commitment::commitments::RequestedCommitments;
 use crate::dicom::fetch::pull::StudyPull;
 use crate::dicom::intake::completion::{CompletionRules, Counter};
-use crate::dicom::intake::instance_intake::IntakeRules;
+use crate::dicom::intake::instance_intake::{IntakeRules, OwnResults};
 use crate::dicom::intake::studies::CountSource;
 use crate::dicom::names::ae_title::AeTitle;
 use crate::dicom::names::destination::DimseNode;
@@ -61,8 +61,11 @@ pub struct ReceiveSettings {
     pub negotiation_time_max: Duration,
     /// How long a peer may be silent in the middle of an association: 60 s.
     pub idle_time_max: Duration,
+    /// How long a peer may hold a place without sending while others want it: 10 s.
+    pub hold_time_max: Duration,
     /// Bytes received and not handed over yet; beyond them instances are refused: 64 GiB.
     pub waiting_bytes_max: u64,
+    pub own_results: OwnResults,
 }
 
 impl ReceiveSettings {
@@ -88,7 +91,9 @@ impl ReceiveSettings {
             instance_bytes_max: 4 << 30,
             negotiation_time_max: Duration::from_secs(10),
             idle_time_max: Duration::from_secs(60),
+            hold_time_max: Duration::from_secs(10),
             waiting_bytes_max: 64 << 30,
+            own_results: OwnResults::default(),
         }
     }
 
@@ -100,6 +105,7 @@ impl ReceiveSettings {
             instance_bytes_max: self.instance_bytes_max,
             waiting_bytes_max: self.waiting_bytes_max,
             completion: self.completion.clone(),
+            own_results: self.own_results,
             counted: if self.count.is_some() { CountSource::BySource } else { CountSource::ByNobody },
         }
     }

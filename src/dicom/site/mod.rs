@@ -7,7 +7,7 @@ mod node;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::site::{SectionReader, SectionSettings, SiteSection, known_name};
+use crate::site::{BuiltInSection, SectionReader, SectionSettings, SiteSection, known_name};
 
 use super::{AeTitle, CompletionRules};
 
@@ -16,6 +16,8 @@ pub use node::{NodeAddress, NodeRetry, SiteNode, VerifyMethod};
 
 /// Reads `ae_title`, `dicom`, `web`, `watch`, `complete` and `nodes`.
 pub struct DicomSection;
+
+inventory::submit! { BuiltInSection(&DicomSection) }
 
 /// DICOM section of a site file.
 #[derive(Debug)]
@@ -87,13 +89,14 @@ impl DicomSite {
             }
             if listener.security == ListenerSecurity::Mutual && !has_authorities {
                 let message =
-                    format!("callers of \"{name}\" are to show certificates, and nobody says whose");
+                    format!("callers of \"{name}\" need certificates, and no certificate authority is named");
                 reader.wrong_file(message, "add tls: {authorities: FILE}");
             }
         }
         if let Some((name, _)) = self.nodes.iter().find(|(_, node)| node.tls && !has_authorities) {
-            let message =
-                format!("the node \"{name}\" is to be believed, and nobody says by whose certificate");
+            let message = format!(
+                "the certificate of the node \"{name}\" cannot be verified: no certificate authority is named"
+            );
             reader.wrong_file(message, "add tls: {authorities: FILE}");
         }
     }

@@ -138,14 +138,14 @@ async fn connect(node: &WebNode) -> Result<Box<dyn HttpStream>, WebServiceCause>
     }
     let Some(client) = &node.tls else {
         return Err(WebServiceCause::Tls(
-            "the address begins with https, and no authority is named to believe".to_owned(),
+            "the address begins with https, and no certificate authority is trusted".to_owned(),
         ));
     };
     let name = tls::server_name(node.host()).map_err(|error| WebServiceCause::Tls(error.to_string()))?;
     let stream = TlsConnector::from(client.config()).connect(name, stream).await;
-    Ok(Box::new(
-        stream.map_err(|error| WebServiceCause::Tls(format!("the service was not believed: {error}")))?,
-    ))
+    Ok(Box::new(stream.map_err(|error| {
+        WebServiceCause::Tls(format!("the certificate of the service could not be verified: {error}"))
+    })?))
 }
 
 /// Sends the request and waits for the head of the answer, as long as something moves.

@@ -23,7 +23,8 @@ impl MediaType {
                 continue;
             }
             let (key, after) = rest.split_once('=')?;
-            let (value, after) = value(after)?;
+            // Not allowed, and written all the same: spaces around `=`.
+            let (value, after) = value(after.trim_start())?;
             let key = key.trim_end();
             if !is_token(key) {
                 return None;
@@ -80,6 +81,12 @@ mod tests {
         assert_eq!(read.parameter("boundary"), Some("a b\"c;d"));
         assert_eq!(read.parameter("start"), Some("<1@x>"));
         assert_eq!(read.parameter("none"), None);
+        let spaced =
+            MediaType::read("multipart/related; type = \"application/dicom\"; boundary = x").unwrap();
+        assert_eq!(
+            (spaced.parameter("type"), spaced.parameter("boundary")),
+            (Some("application/dicom"), Some("x"))
+        );
         let bare = MediaType::read("multipart/related;type=application/dicom;boundary==_x").unwrap();
         assert_eq!(
             (bare.parameter("type"), bare.parameter("boundary")),

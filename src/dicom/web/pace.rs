@@ -1,9 +1,12 @@
 //! The bytes of a body as they come over the network, from a peer that must not be too slow.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::body::{Bytes, Incoming};
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use super::multipart::MultipartError;
@@ -16,6 +19,33 @@ pub struct TimedBody {
     waited: Duration,
     received: usize,
     is_asked_for: bool,
+    crowd: Option<Rc<WaitingCrowd>>,
+}
+
+/// The senders that were told to come again because all places were taken. As long as there are such, those
+/// who have a place must bring more in less time.
+#[derive(Default)]
+pub struct WaitingCrowd {
+    last: Cell<Option<Instant>>,
+    come: Notify,
+}
+
+/// For so long a sender that was sent away is expected again.
+const EXPECTED: Duration = Duration::from_secs(30);
+
+/// As long as others are expected, `BYTES_MIN` must come within this time.
+const HURRY: Duration = Duration::from_secs(10);
+
+impl WaitingCrowd {
+    /// A sender was sent away.
+    pub fn grow(&self) {
+        self.last.set(Some(Instant::now()));
+        self.come.notify_waiters();
+    }
+
+    fn is_there(&self) -> bool {
+        self.last.get().is_some_and(|last| last.elapsed() < EXPECTED)
+    }
 }
 
 const BYTES_MIN: usize = 64 << 10;
@@ -39,7 +69,12 @@ pub enum BodyError {
 
 impl TimedBody {
     pub fn new(body: Incoming, silence_max: Duration) -> TimedBody {
-        TimedBody { body, silence_max, waited: Duration::ZERO, received: 0, is_asked_for: false }
+        TimedBody { body, silence_max, waited: Duration::ZERO, received: 0, is_asked_for: false, crowd: None }
+    }
+
+    /// A body whose sender takes a place that others may want.
+    pub fn in_place(self, crowd: &Rc<WaitingCrowd>) -> TimedBody {
+        TimedBody { crowd: Some(Rc::clone(crowd)), ..self }
     }
 
     /// The next bytes; `None` at the end.
@@ -47,8 +82,21 @@ impl TimedBody {
         self.is_asked_for = true;
         loop {
             let begun = Instant::now();
-            let frame = timeout(self.silence_max.saturating_sub(self.waited), self.body.frame()).await;
+            let left = self.time_max().saturating_sub(self.waited);
+            let crowd = self.crowd.clone();
+            let come = async {
+                match &crowd {
+                    Some(crowd) => crowd.come.notified().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let frame = tokio::select! {
+                frame = timeout(left, self.body.frame()) => Some(frame),
+                () = come => None,
+            };
             self.waited += begun.elapsed();
+            // Another one has come: there is less time now.
+            let Some(frame) = frame else { continue };
             match frame {
                 Err(_) => return Some(Err(BodyError::Slow)),
                 Ok(None) => return None,
@@ -66,6 +114,13 @@ impl TimedBody {
     /// Whether the peer has been asked for the body, if it waits for that (`Expect: 100-continue`).
     pub fn is_asked_for(&self) -> bool {
         self.is_asked_for
+    }
+
+    fn time_max(&self) -> Duration {
+        match self.crowd.as_ref().is_some_and(|crowd| crowd.is_there()) {
+            true => self.silence_max.min(HURRY),
+            false => self.silence_max,
+        }
     }
 
     fn count(&mut self, bytes: usize) {

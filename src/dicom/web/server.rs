@@ -98,6 +98,7 @@ async fn accept(
         silence_max,
         jobs,
         room: Arc::new(Semaphore::new(settings.requests_max)),
+        crowd: Rc::default(),
         stopping,
         events,
     });
@@ -149,7 +150,9 @@ async fn hold(service: Rc<WebService>, acceptor: Option<TlsAcceptor>, stream: Tc
     let Some(acceptor) = acceptor else { return serve_http(service, stream, peer).await };
     let reason = match timeout(service.silence_max, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => return serve_http(service, stream, peer).await,
-        Ok(Err(error)) => format!("the peer was not believed, or did not believe us: {error}"),
+        Ok(Err(error)) => {
+            format!("TLS handshake failed, one of both certificates could not be verified: {error}")
+        }
         Err(_) => "no handshake in time".to_owned(),
     };
     service.tell(ReceiverEvent::TurnedAway { peer, reason }).await;

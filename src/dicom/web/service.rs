@@ -1,6 +1,7 @@
 //! One request over HTTP: looked at, its body passed on to who can wait for the disk, answered.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use super::answer::HttpAnswer;
 use super::body_intake::BodyChunk;
 use super::job::WebJob;
 use super::order::StoreOrder;
-use super::pace::{BodyError, TimedBody};
+use super::pace::{BodyError, TimedBody, WaitingCrowd};
 
 /// State shared by all connections.
 pub struct WebService {
@@ -27,6 +28,8 @@ pub struct WebService {
     pub jobs: SyncSender<WebJob>,
     /// Permits for jobs, one for each free worker.
     pub room: Arc<Semaphore>,
+    /// Senders that found no room.
+    pub crowd: Rc<WaitingCrowd>,
     pub stopping: watch::Receiver<bool>,
     pub events: mpsc::Sender<ReceiverEvent>,
 }
@@ -41,7 +44,7 @@ const UNWANTED_BYTES_MAX: usize = 8 << 20;
 impl WebService {
     pub async fn answer(&self, peer: SocketAddr, request: Request<Incoming>) -> HttpAnswer {
         let (head, body) = request.into_parts();
-        let mut body = TimedBody::new(body, self.silence_max);
+        let mut body = TimedBody::new(body, self.silence_max).in_place(&self.crowd);
         let order = StoreOrder::read(&head, &self.base_path, &self.callers, peer.ip());
         let answer = match order {
             Ok(order) => self.take_in(peer, order, &mut body).await,
@@ -74,6 +77,7 @@ impl WebService {
         };
         let Ok(_room) = self.room.try_acquire() else {
             let answer = busy();
+            self.crowd.grow();
             self.turned_away(peer, &answer).await;
             return answer;
         };

@@ -8,6 +8,7 @@ use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 
 use super::content::{put, put_items};
 use crate::imaging::StudyAttributes;
+use crate::imaging::elements::HeaderElements;
 use crate::step::{Digest, Fault, ResponseFile};
 
 /// The series of an instance.
@@ -130,6 +131,14 @@ impl GeneratedInstance {
     }
 }
 
+/// Whether an instance is one that [`GeneratedInstance`] made: by its equipment, and its UID, which is derived.
+pub fn is_own_result(elements: &HeaderElements) -> bool {
+    let is_ours = |tag| elements.text(tag) == PRODUCT;
+    is_ours(tags::MANUFACTURER)
+        && is_ours(tags::MANUFACTURER_MODEL_NAME)
+        && elements.text(tags::SOP_INSTANCE_UID).starts_with("2.25.")
+}
+
 /// The implementation class UID of flow, in file headers and as the observer of a report.
 pub fn implementation_uid() -> String {
     Digest::of(b"flow: implementation class").uid()
@@ -142,4 +151,27 @@ fn is_ascii(set: &InMemDicomObject) -> bool {
         Value::Sequence(items) => items.items().iter().all(is_ascii),
         Value::Primitive(_) | Value::PixelSequence(_) => true,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imaging::{Part10File, sample};
+
+    #[test]
+    fn a_result_is_recognised_and_a_slice_is_none() {
+        let series = GeneratedSeries {
+            uid: Digest::of(b"series").uid(),
+            modality: "SR",
+            number: 1,
+            description: String::new(),
+        };
+        let uid = Digest::of(b"instance").uid();
+        let study = StudyAttributes::default();
+        let made = GeneratedInstance::new(uids::COMPREHENSIVE_SR_STORAGE, uid, 1, &study, &series);
+        let made = made.into_file("report.dcm").unwrap();
+        assert!(is_own_result(&Part10File::open(&made.bytes).unwrap().elements()));
+        let slice = sample::slice_file(&sample::header(1), &[0; 24]);
+        assert!(!is_own_result(&Part10File::open(&slice).unwrap().elements()));
+    }
 }

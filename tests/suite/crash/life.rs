@@ -48,7 +48,7 @@ impl Life {
         loop {
             match self.next_line(end) {
                 Ok(line) => {
-                    let told = line.strip_prefix("listening at ");
+                    let told = crate::support::without_time(&line).strip_prefix("listening at ");
                     if let Some(address) = told.and_then(|rest| rest.split(' ').next()) {
                         return Some(Some(address.parse().expect("it tells its address")));
                     }

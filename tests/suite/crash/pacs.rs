@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use flow::dicom::{DimseNode, ReceiverEvent};
+use flow::dicom::{DimseNode, OwnResults, ReceiverEvent};
 use flow::step::Digest;
 
 use crate::support::peers::Receiving;
@@ -20,21 +20,25 @@ pub type Held = Vec<(PathBuf, Vec<u8>)>;
 
 impl Pacs {
     pub fn open() -> Pacs {
-        Pacs(Receiving::start(|settings| settings.ae_title = "PACS".parse().expect("it is an AE title")))
+        Pacs(Receiving::start(|settings| {
+            settings.ae_title = "PACS".parse().expect("it is an AE title");
+            settings.own_results = OwnResults::Kept;
+        }))
     }
 
     pub fn destination(&self) -> DimseNode {
         self.0.destination("PACS")
     }
 
-    /// Our receiver names a file by UID and digest, and deletes none that it has stored.
+    /// Our receiver names a file by its UID, and notes each one that took the place of another.
     pub fn objects(&self) -> Objects {
         let mut objects = Objects::new();
         for file in files(&self.0.inbox) {
             let name = file.file_stem().expect("it is a file").to_string_lossy().into_owned();
-            let (uid, _) = name.rsplit_once('-').expect("it is UID-DIGEST.dcm");
             let bytes = fs::read(&file).expect("it was kept");
-            objects.entry(uid.to_owned()).or_default().insert(Digest::of(data_set(&bytes)));
+            objects.entry(name).or_default().insert(Digest::of(data_set(&bytes)));
+            let folder = file.parent().expect("it is in a study's folder");
+            assert!(!folder.join("replaced").exists(), "another object came under a UID that was taken");
         }
         objects
     }

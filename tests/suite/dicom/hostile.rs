@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -186,7 +187,10 @@ fn who_sends_a_byte_now_and_then_over_tls_is_cut_off() {
 
 #[test]
 fn of_five_hundred_callers_at_once_as_many_are_served_as_there_is_room_for() {
-    let receiving = Receiving::start(|settings| settings.associations_max = 4);
+    let receiving = Receiving::start(|settings| {
+        settings.associations_max = 4;
+        settings.hold_time_max = Duration::from_secs(3600);
+    });
     let mut served: Vec<Peer> = (0..4).map(|_| associated(receiving.address)).collect();
     let node = receiving.destination("FLOW");
     let causes: Vec<SendCause> = thread::scope(|scope| {
@@ -203,6 +207,37 @@ fn of_five_hundred_callers_at_once_as_many_are_served_as_there_is_room_for() {
     assert_eq!(receiving.study().items.len(), 4);
     until("there is room again", || echo(&node).ok());
     assert_serves(&receiving);
+}
+
+#[test]
+fn peers_that_hold_all_places_and_send_nothing_give_them_up() {
+    let receiving = Receiving::start(|settings| {
+        settings.associations_max = 4;
+        settings.hold_time_max = Duration::from_millis(200);
+    });
+    let ends = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let held: Vec<Peer> = (0..4).map(|_| associated(receiving.address)).collect();
+        for mut peer in held {
+            // Each one echoes all the time, until it is cut off.
+            let ends = &ends;
+            scope.spawn(move || {
+                let echo = command(0x30, uids::VERIFICATION, "", false);
+                let context = peer.presentation_contexts()[0].id;
+                let ping = fragment(context, PDataValueType::Command, true, echo);
+                while !ends.load(Ordering::Relaxed) && peer.send(&ping).is_ok() && peer.receive().is_ok() {}
+            });
+        }
+        let node = receiving.destination("FLOW");
+        let object = DicomObject::read("1.2.3.1.1".to_owned(), slice().file().into()).unwrap();
+        until("one that sends an instance gets a place", || {
+            let sent = send(&node, std::slice::from_ref(&object)).ok()?;
+            (sent[0].outcome == SendOutcome::Stored).then_some(())
+        });
+        ends.store(true, Ordering::Relaxed);
+    });
+    let told = |event: &ReceiverEvent| event.to_string().contains("another one has its place");
+    receiving.event("the peer that lost its place is named", told);
 }
 
 #[test]

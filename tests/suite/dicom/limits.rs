@@ -53,7 +53,7 @@ fn an_instance_that_is_refused_spoils_no_other() {
 }
 
 #[test]
-fn an_instance_that_is_long_and_has_no_pixels_is_taken() {
+fn an_instance_whose_pixels_come_late_is_taken() {
     let receiving = Receiving::start(|_| {});
     let mut association = associated(receiving.address);
     let slice = Slice::new("1.2.3", 1);
@@ -62,8 +62,8 @@ fn an_instance_that_is_long_and_has_no_pixels_is_taken() {
     let at = whole.windows(6).position(|window| window == b"\xE0\x7F\x10\x00OW").expect("there are pixels");
     // More in one private element than is read of a file to see whose it is.
     let length = (65 << 20) as u32;
-    let raw = [b"\xE1\x7F\x10\x10OB\0\0".as_slice(), &length.to_le_bytes(), &vec![1; length as usize]];
-    let long = [&whole[..at], &raw.concat()].concat();
+    let raw = [b"\xDF\x7F\x10\x10OB\0\0".as_slice(), &length.to_le_bytes(), &vec![1; length as usize]];
+    let long = [&whole[..at], &raw.concat(), &whole[at..]].concat();
     assert_eq!(store(&mut association, &slice.uid(), &long), DimseStatus::SUCCESS.0);
     assert_eq!(store(&mut association, "9.9", &long), DimseStatus::DATA_SET_MISMATCH.0);
     association.release().unwrap();

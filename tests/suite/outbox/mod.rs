@@ -183,8 +183,13 @@ fn dataflow(objects: u32) -> Arc<Dataflow> {
 }
 
 fn file(study: &str, number: u32) -> ResponseFile {
-    let bytes = Slice::new(study, number).file();
-    ResponseFile::new(format!("{number}.dcm"), "application/dicom", bytes)
+    ResponseFile::new(format!("{number}.dcm"), "application/dicom", slice(study, number).file())
+}
+
+/// The second one of a response is so large that it is a file of the store, and the others are not.
+fn slice(study: &str, number: u32) -> Slice {
+    let slice = Slice::new(study, number);
+    if number == 2 { Slice { edge: 96, ..slice } } else { slice }
 }
 
 fn forward(destination: DimseNode, policy: DeliveryPolicy) -> DestinationService {

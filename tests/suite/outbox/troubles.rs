@@ -16,10 +16,9 @@ use flow::outbox::DeliveryClock;
 
 use super::policies::nobody;
 use super::provider::{Answer, Provider};
-use super::{Post, Told, at_once, forward, forwarded, patient, states, uid, verified};
+use super::{Post, Told, at_once, forward, forwarded, patient, slice, states, uid, verified};
 use crate::support::peers::{Background, DEADLINE, answering, tool, until};
 use crate::support::ports::free_port;
-use crate::support::slices::Slice;
 
 #[test]
 fn a_warning_is_a_warning_and_what_is_refused_for_good_is_not_hidden_by_the_rest() {
@@ -218,7 +217,7 @@ fn what_cannot_be_read_for_now_is_not_refused() {
     let waits = vec![forward(destination.clone(), patient())];
     post.run(&["1"], waits, DeliveryClock::usual(), |outbox, says| {
         assert!(matches!(says.recv_timeout(DEADLINE), Ok(Told::Delayed(_))));
-        let second = Slice::new("1.2.1", 2).file();
+        let second = slice("1.2.1", 2).file();
         let is_second = |path: &PathBuf| fs::read(path).is_ok_and(|bytes| bytes == second);
         let place = files(&post.path("store")).into_iter().find(is_second).unwrap();
         fs::rename(&place, &hidden).unwrap();

@@ -155,6 +155,7 @@ fn header(slice: usize) -> InstanceHeader {
         temporal_position: None,
         frame: None,
         frame_attributes: Vec::new(),
+        is_own_result: false,
     }
 }
 

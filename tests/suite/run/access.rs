@@ -54,3 +54,25 @@ fn a_site_lets_a_group_read() {
     assert_eq!(file, 0o640);
     assert_modes(&place.path("flow-state"), 0o750, 0o640);
 }
+
+#[test]
+fn status_and_explain_need_no_right_to_write() {
+    let place = Place::new();
+    place.study("in", 1);
+    assert_eq!(place.run(&["run", "--input", "in"]).code, 0);
+    // Only root can become another user; for others a folder without the right to write says the same.
+    let folders = place.path("");
+    let opened = Command::new("chmod").args(["-R", "a+rX,a-w"]).arg(&folders).status().unwrap();
+    assert!(opened.success());
+    for command in [&["status"][..], &["explain", "1"]] {
+        let mut flow = place.flow(command);
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::process::CommandExt::uid(&mut flow, 65534);
+        }
+        let output = flow.output().unwrap();
+        assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert!(Command::new("chmod").args(["-R", "u+w"]).arg(&folders).status().unwrap().success());
+    let check = place.run(&["status", "--check"]);
+    assert_eq!((check.code, check.out.lines().count()), (1, 1), "no flow is running: {}", check.out);
+}

@@ -11,6 +11,7 @@ use super::Place;
 use crate::support::orthanc::Orthanc;
 use crate::support::peers::{Background, answering, run, tool, until};
 use crate::support::ports::free_port;
+use crate::support::without_time;
 
 /// `flow run --listen` with what it says; ended when dropped.
 pub struct Listening {
@@ -27,17 +28,22 @@ impl Listening {
         }
         let mut child = command.args(more).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut says = BufReader::new(child.stderr.take().unwrap()).lines();
-        let first = says.by_ref().map(|line| line.unwrap()).find(|line| line.starts_with("listening"));
+        let first =
+            says.by_ref().map(|line| line.unwrap()).find(|line| without_time(line).starts_with("listening"));
         let first = first.expect("it says where it listens");
-        let port =
-            first.split([':', ' ']).find(|word| word.parse::<u16>().is_ok()).expect("a port").to_owned();
+        let port = without_time(&first)
+            .split([':', ' '])
+            .find(|word| word.parse::<u16>().is_ok())
+            .expect("a port")
+            .to_owned();
         Listening { child, says, port }
     }
 
     /// The next line that begins so; others are passed over.
     pub fn line(&mut self, begins: &str) -> String {
-        let mut lines = self.says.by_ref().map(|line| line.unwrap());
+        let lines = self.says.by_ref().map(|line| line.unwrap());
         lines
+            .map(|line| without_time(&line).to_owned())
             .find(|line| line.starts_with(begins))
             .unwrap_or_else(|| panic!("it ended before saying {begins:?}"))
     }

@@ -17,6 +17,12 @@ use flow::journal::{Journal, Receipt};
 use flow::step::Request;
 use flow::store::Store;
 
+/// A line of the log without its time.
+pub fn without_time(line: &str) -> &str {
+    let is_time = |text: &str| text.len() >= 19 && text.as_bytes()[10] == b'T';
+    line.split_once("Z  ").filter(|(time, _)| is_time(time)).map_or(line, |(_, rest)| rest)
+}
+
 /// A receipt for tests in which nothing is to outlive the process.
 pub fn receipt(request: Request) -> Receipt {
     Receipt::unrecorded(Arc::new(request))

@@ -86,7 +86,7 @@ fn only_who_is_vouched_for_stores_over_tls() {
     assert!(!post(&[]).status.success(), "a client without certificate");
     let event =
         serving.receiving.event("turned away", |event| matches!(event, ReceiverEvent::TurnedAway { .. }));
-    assert!(event.to_string().contains("was not believed"), "{event}");
+    assert!(event.to_string().contains("TLS handshake failed"), "{event}");
     let output = post(&[Path::new("--cert"), &theirs.certificate, Path::new("--key"), &theirs.key]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(serving.receiving.study().items.len(), 3);
@@ -95,7 +95,7 @@ fn only_who_is_vouched_for_stores_over_tls() {
 }
 
 #[test]
-fn we_store_over_tls_where_we_believe_and_are_believed() {
+fn we_store_over_tls_when_both_certificates_are_trusted() {
     let Some(_) = tool(OPENSSL) else { return };
     let (authority, stranger) = (Authority::new(), Authority::new());
     let tls = TlsServer::open(&authority.identity("flow"), Some(&authority.certificate())).unwrap();
@@ -103,7 +103,7 @@ fn we_store_over_tls_where_we_believe_and_are_believed() {
     let objects = objects(&slices("1.2.3", 1..4));
     let mut node: web::WebNode = serving.url("https").parse().unwrap();
     let why = |node: &web::WebNode| web::store(node, &objects).unwrap_err().cause;
-    assert!(matches!(why(&node), web::WebServiceCause::Tls(_)), "nobody is believed unasked");
+    assert!(matches!(why(&node), web::WebServiceCause::Tls(_)), "no authority is trusted unasked");
     let ours = authority.identity("us");
     node.tls = Some(TlsClient::open(&stranger.certificate(), Some(&ours)).unwrap());
     assert!(matches!(why(&node), web::WebServiceCause::Tls(_)), "another authority");

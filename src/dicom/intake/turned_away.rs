@@ -1,0 +1,86 @@
+//! The log of connections that were turned away: the first ones are told, the others counted and summed up.
+//! A peer that calls a thousand times a second must not fill the disk with the log.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+/// So many are told in a period.
+const TOLD_MAX: usize = 10;
+const PERIOD: Duration = Duration::from_secs(10);
+
+/// Of more addresses than this it is only said that there were so many at least.
+const ADDRESSES_MAX: usize = 1000;
+
+#[derive(Default)]
+pub struct TurnedAwayLog(Mutex<TurnedAwayPeriod>);
+
+#[derive(Default)]
+struct TurnedAwayPeriod {
+    began: Option<Instant>,
+    told: usize,
+    counted: u64,
+    addresses: BTreeSet<IpAddr>,
+}
+
+impl TurnedAwayLog {
+    /// Whether a connection that is turned away now is to be told; otherwise it is counted.
+    pub fn is_told(&self, address: IpAddr) -> bool {
+        let mut period = self.lock();
+        period.began.get_or_insert_with(Instant::now);
+        if period.told < TOLD_MAX {
+            period.told += 1;
+            return true;
+        }
+        period.counted += 1;
+        if period.addresses.len() < ADDRESSES_MAX {
+            period.addresses.insert(address);
+        }
+        false
+    }
+
+    /// The sum of a period that has ended, if anything was counted in it.
+    pub fn sum(&self) -> Option<String> {
+        let mut period = self.lock();
+        let is_over = period.began.is_some_and(|began| began.elapsed() >= PERIOD);
+        if is_over { std::mem::take(&mut *period).sum() } else { None }
+    }
+
+    /// The sum of the period under way: the receiver ends.
+    pub fn last_sum(&self) -> Option<String> {
+        std::mem::take(&mut *self.lock()).sum()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, TurnedAwayPeriod> {
+        self.0.lock().expect("nothing panics while it counts")
+    }
+}
+
+impl TurnedAwayPeriod {
+    fn sum(self) -> Option<String> {
+        let seconds = self.began?.elapsed().as_secs().max(1);
+        let (counted, addresses) = (self.counted, self.addresses.len());
+        let more = if addresses == ADDRESSES_MAX { " or more" } else { "" };
+        (counted > 0).then(|| {
+            format!(
+                "{counted} more connections from {addresses}{more} addresses turned away within {seconds} s"
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_are_told_and_the_others_summed_up() {
+        let log = TurnedAwayLog::default();
+        let told = (0..1000u32).filter(|number| log.is_told(IpAddr::from([10, 0, 0, (number % 7) as u8])));
+        assert_eq!(told.count(), TOLD_MAX);
+        assert_eq!(log.sum(), None, "the period is not over");
+        assert_eq!(log.last_sum().unwrap(), "990 more connections from 7 addresses turned away within 1 s");
+        assert_eq!(log.last_sum(), None);
+    }
+}
