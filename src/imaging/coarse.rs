@@ -21,6 +21,8 @@ const PADDING_HU: i16 = -1200;
 const LEAST_HU: i16 = -1024;
 /// Means of lung at the border of the field of view, over one stretch of it.
 pub const LUNG_HU: std::ops::RangeInclusive<f64> = -940.0..=-400.0;
+/// The most of such a stretch that may be as thin as gas.
+const GAS_SHARE_MOST: f64 = 0.4;
 /// The shortest stretch of the border that can be lung.
 const STRETCH_CELLS: usize = 3;
 
@@ -320,8 +322,12 @@ impl BodySlice<'_> {
                 stretch.push(cell);
                 continue;
             }
-            let sum: f64 = stretch.iter().map(|cell| f64::from(self.hu(*cell))).sum();
-            if stretch.len() >= STRETCH_CELLS && LUNG_HU.contains(&(sum / stretch.len() as f64)) {
+            let means = || stretch.iter().map(|cell| f64::from(self.hu(*cell)));
+            let mean = means().sum::<f64>() / stretch.len().max(1) as f64;
+            let gas = means().filter(|mean| mean < LUNG_HU.start()).count();
+            // Air with a table in it has such a mean, too, and is mostly gas.
+            let is_gas = gas as f64 > GAS_SHARE_MOST * stretch.len() as f64;
+            if stretch.len() >= STRETCH_CELLS && LUNG_HU.contains(&mean) && !is_gas {
                 found.extend(stretch.iter().copied());
             }
             stretch.clear();
