@@ -57,6 +57,23 @@ impl VoxelSet {
         bits
     }
 
+    /// Keeps the voxels strictly below a CT number. The set lies in a box of the volume whose `low[0]` is a
+    /// multiple of 64; only voxels of the set are read.
+    pub fn keep_below(&mut self, volume: &Volume, bounds: &VoxelBounds, hu: i16) {
+        let (columns, words_per_row) = (self.size[0], self.words_per_row);
+        self.slices_mut().for_each(|(z, slice)| {
+            for (y, words) in slice.chunks_exact_mut(words_per_row).enumerate() {
+                let row = volume.row(y + bounds.low[1], z + bounds.low[2]);
+                let row = &row[bounds.low[0]..bounds.low[0] + columns];
+                for (word, voxels) in words.iter_mut().zip(row.chunks(WORD)).filter(|(word, _)| **word != 0) {
+                    let mut below = [0];
+                    row_below(voxels, hu, &mut below);
+                    *word &= below[0];
+                }
+            }
+        });
+    }
+
     pub fn size(&self) -> [usize; 3] {
         self.size
     }
@@ -292,6 +309,12 @@ impl VoxelBall {
 }
 
 impl VoxelBounds {
+    /// A box within this one, given by its place in it.
+    pub fn inner(&self, inner: &VoxelBounds) -> VoxelBounds {
+        let moved = |by: &[usize; 3]| std::array::from_fn(|axis| self.low[axis] + by[axis]);
+        VoxelBounds { low: moved(&inner.low), high: moved(&inner.high) }
+    }
+
     /// The box with a margin in mm, within a grid, its first column a multiple of 64.
     pub fn widened(&self, margin_mm: f64, spacing: [f64; 3], size: [usize; 3]) -> VoxelBounds {
         let margin = spacing.map(|mm| (margin_mm / mm).ceil() as usize + 1);

@@ -92,6 +92,16 @@ impl VoxelComponents {
         chosen
     }
 
+    /// The number of the component that a voxel belongs to.
+    pub fn label(&self, [x, y, z]: [usize; 3]) -> Option<usize> {
+        let row = z * self.size[1] + y;
+        let (start, end) = (self.rows[row] as usize, self.rows[row + 1] as usize);
+        let before = self.runs[start..end].partition_point(|run| usize::from(run.last) < x);
+        let run = self.runs[start..end].get(before).filter(|run| usize::from(run.first) <= x)?;
+        debug_assert!(usize::from(run.last) >= x);
+        Some(self.labels[start + before] as usize)
+    }
+
     /// The voxels of some components.
     pub fn select(&self, chosen: &[usize]) -> VoxelSet {
         let mut wanted = vec![false; self.regions.len()];

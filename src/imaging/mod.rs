@@ -3,22 +3,27 @@
 //! The types that the steps exchange are here; the steps themselves are in [`steps`], one file each. Tests and
 //! other programs can call all of them without network and engine.
 
+mod account;
 mod airways;
 mod bits;
 mod block;
 mod candidates;
+mod coarse;
 mod codecs;
 mod components;
 mod drawing;
 mod elements;
 mod failures;
 mod frames;
+mod gas;
 mod header;
 mod inventory;
 mod json;
+mod midline;
 mod objects;
 mod pages;
 mod picture;
+mod pieces;
 mod pixels;
 mod preview;
 mod rescale;

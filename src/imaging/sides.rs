@@ -1,127 +1,136 @@
-//! Right and left: splits lungs that touch, and assigns each to the patient's side.
+//! Right and left: assigns the pieces of lung to the patient's sides, and parts lungs that touch.
+//!
+//! A surface between the lungs ([`super::midline`]) tells the sides. A piece that has more than a twentieth
+//! on either side of it is parted there, at the densest voxel near the surface: lungs that touch do so
+//! along two pleurae.
+
+use rayon::prelude::*;
 
 use super::Volume;
-use super::bits::{VoxelBall, VoxelBounds, VoxelSet};
-use super::components::{VoxelComponents, VoxelRegion};
+use super::bits::{VoxelBounds, VoxelSet};
+use super::coarse::CoarseGrid;
+use super::midline::MidlineSurface;
+use super::pieces::{AirPieces, PieceKind};
 
-/// The largest erosion; touching lungs are connected by less than twice this.
-const EROSION_MM_MOST: f64 = 6.0;
+/// The share of a piece on either side of the surface above which it is parted.
+const PARTED_SHARE: f64 = 0.05;
+/// How far from the surface the densest voxel is sought.
+const SEARCH_MM: f64 = 4.0;
+/// How far over the spine's middle a lung may reach without being on both sides of it.
+const OVER_SPINE_MM: f64 = 20.0;
 
 /// The lungs by side; a side without a lung is empty.
 pub struct LungSides {
     pub right: VoxelSet,
     pub left: VoxelSet,
     pub touched: bool,
+    /// The share of each lung's cells that lie on the other side of the spine: right, left.
+    pub over_spine: [f64; 2],
 }
 
-/// Separates the lungs in a box: the two largest components, or the largest one split.
-///
-/// The second largest counts if it has more than a share of the largest. A single component is eroded until
-/// two parts of that share remain, one beside the other. Both are grown back, and voxels that neither reaches
-/// go to the nearer centre along the patient's left-right axis. Erosion and growing back is the plain form of
-/// the method of Hu, Hoffman, Reinhardt 2001 (IEEE TMI 20:490) along junction lines.
-pub fn tell_sides(volume: &Volume, bounds: &VoxelBounds, lungs: &VoxelSet, second_share: f64) -> LungSides {
-    let grid = SideGrid { volume, bounds };
-    let components = VoxelComponents::of(lungs);
-    match components.largest_two(second_share, |_| true)[..] {
-        [] => LungSides {
-            right: VoxelSet::empty(lungs.size()),
-            left: VoxelSet::empty(lungs.size()),
-            touched: false,
-        },
-        [one, other, ..] => {
-            let parts = [one, other].map(|index| components.select(&[index]));
-            grid.by_side(parts, [one, other].map(|index| &components.regions[index]))
-        }
-        [only] => {
-            let lung = components.select(&[only]);
-            grid.part(&lung, second_share).unwrap_or_else(|| grid.single(lung, &components.regions[only]))
-        }
+/// Tells the sides of the pieces that are lung, in a box of the volume. `spine` is a column of the grid.
+pub fn tell_sides(
+    volume: &Volume,
+    grid: &CoarseGrid,
+    bounds: &VoxelBounds,
+    pieces: &AirPieces,
+    spine: f64,
+) -> LungSides {
+    let lung = pieces.cells_of(grid, PieceKind::Lung);
+    let surface = MidlineSurface::between(grid, &lung, spine);
+    let mut counts = vec![[0_usize; 2]; pieces.kinds.len()];
+    for (cell, label) in pieces.labels.iter().enumerate().filter(|(_, label)| **label != AirPieces::NONE) {
+        counts[*label as usize][usize::from(surface.is_higher(grid.place(cell)))] += 1;
     }
-}
-
-struct SideGrid<'a> {
-    volume: &'a Volume,
-    bounds: &'a VoxelBounds,
-}
-
-impl SideGrid<'_> {
-    /// Distance of a voxel to the patient's left, in mm.
-    fn leftness(&self, at: [f64; 3]) -> f64 {
-        let along = |axis: usize| {
-            let index = at[axis] + self.bounds.low[axis] as f64;
-            index * self.volume.spacing[axis] * self.volume.axes[axis][0]
-        };
-        self.volume.origin[0] + (0..3).map(along).sum::<f64>()
-    }
-
-    fn by_side(&self, parts: [VoxelSet; 2], regions: [&VoxelRegion; 2]) -> LungSides {
-        let [one, other] = parts;
-        if self.leftness(regions[0].centre()) < self.leftness(regions[1].centre()) {
-            LungSides { right: one, left: other, touched: false }
+    let (mut lower, mut higher, mut both) = (Vec::new(), Vec::new(), Vec::new());
+    for piece in pieces.of_kind(|kind| kind == PieceKind::Lung) {
+        let [low, high] = counts[piece];
+        let least = low.min(high) as f64 / (low + high).max(1) as f64;
+        if low + high == 0 {
+            // Too thin for any cell: the piece's own middle tells.
+            let centre = pieces.components.regions[piece].centre();
+            let cell = |axis: usize| (centre[axis] as usize + bounds.low[axis]) / grid.factor[axis];
+            let side = if surface.is_higher([cell(0), cell(1), cell(2)]) { &mut higher } else { &mut lower };
+            side.push(piece);
+        } else if least > PARTED_SHARE {
+            both.push(piece);
+        } else if low >= high {
+            lower.push(piece);
         } else {
-            LungSides { right: other, left: one, touched: false }
+            higher.push(piece);
         }
     }
-
-    fn single(&self, lung: VoxelSet, region: &VoxelRegion) -> LungSides {
-        let none = VoxelSet::empty(lung.size());
-        let [columns, rows, slices] = self.volume.size;
-        let low = self.bounds.low;
-        let middle = [columns, rows, slices].map(|count| (count - 1) as f64 / 2.0);
-        let middle = std::array::from_fn(|axis| middle[axis] - low[axis] as f64);
-        match self.leftness(region.centre()) < self.leftness(middle) {
-            true => LungSides { right: lung, left: none, touched: false },
-            false => LungSides { right: none, left: lung, touched: false },
-        }
+    let mut low = pieces.components.select(&lower);
+    let mut high = pieces.components.select(&higher);
+    let touched = !both.is_empty();
+    if touched {
+        let [part, other] = parted(volume, grid, bounds, &surface, pieces.components.select(&both));
+        low.add(&part);
+        high.add(&other);
     }
+    let over = over_spine(grid, &lung, &surface, spine);
+    if volume.axes[0][0] >= 0.0 {
+        LungSides { right: low, left: high, touched, over_spine: over }
+    } else {
+        LungSides { right: high, left: low, touched, over_spine: [over[1], over[0]] }
+    }
+}
 
-    fn part(&self, lung: &VoxelSet, second_share: f64) -> Option<LungSides> {
-        let voxel_mm = self.volume.spacing[0].min(self.volume.spacing[1]);
-        let mut radius_mm = 1.01 * voxel_mm;
-        while radius_mm <= EROSION_MM_MOST.max(3.0 * voxel_mm) {
-            let ball = VoxelBall::new(radius_mm, self.volume.spacing);
-            let components = VoxelComponents::of(&lung.clone().erode(&ball));
-            if let [one, other] = components.largest_two(second_share, |_| true)[..]
-                && self.are_beside([one, other].map(|index| &components.regions[index]))
-            {
-                return Some(self.grown_back(lung, &ball, &components, [one, other]));
+/// The shares of the lower and of the higher side's cells that lie beyond the spine.
+fn over_spine(grid: &CoarseGrid, lung: &VoxelSet, surface: &MidlineSurface, spine: f64) -> [f64; 2] {
+    let margin = OVER_SPINE_MM / grid.spacing[0];
+    let (mut all, mut over) = ([0_u64; 2], [0_u64; 2]);
+    for cell in 0..grid.means.len() {
+        let at = grid.place(cell);
+        if !lung.contains(at) {
+            continue;
+        }
+        let side = usize::from(surface.is_higher(at));
+        let beyond = if side == 0 { at[0] as f64 > spine + margin } else { (at[0] as f64) < spine - margin };
+        all[side] += 1;
+        over[side] += u64::from(beyond);
+    }
+    [0, 1].map(|side| over[side] as f64 / all[side].max(1) as f64)
+}
+
+/// Parts a set along the surface: the lower columns and the higher ones.
+fn parted(
+    volume: &Volume,
+    grid: &CoarseGrid,
+    bounds: &VoxelBounds,
+    surface: &MidlineSurface,
+    lungs: VoxelSet,
+) -> [VoxelSet; 2] {
+    let columns = lungs.size()[0];
+    let reach = (SEARCH_MM / volume.spacing[0]).round() as usize;
+    let mut lower = lungs.clone();
+    let words_per_row = lower.words_per_row();
+    lower.slices_mut().for_each(|(z, slice)| {
+        for (y, words) in slice.chunks_exact_mut(words_per_row).enumerate() {
+            let (row, cell_z) = ((y + bounds.low[1]) / grid.factor[1], (z + bounds.low[2]) / grid.factor[2]);
+            let middle = surface.column(row, cell_z) * grid.factor[0];
+            let voxels = volume.row(y + bounds.low[1], z + bounds.low[2]);
+            let column = densest(voxels, middle, reach).saturating_sub(bounds.low[0]).min(columns);
+            for (index, word) in words.iter_mut().enumerate() {
+                let first = index * super::bits::WORD;
+                if first >= column {
+                    *word = 0;
+                } else if column - first < super::bits::WORD {
+                    *word &= (1 << (column - first)) - 1;
+                }
             }
-            radius_mm *= 1.5;
         }
-        None
-    }
+    });
+    let mut higher = lungs;
+    higher.remove(&lower);
+    [lower, higher]
+}
 
-    /// Whether two regions lie side by side, not one above or behind the other.
-    fn are_beside(&self, regions: [&VoxelRegion; 2]) -> bool {
-        let [a, b] = regions.map(VoxelRegion::centre);
-        let way = |axis: usize| (a[axis] - b[axis]).abs() * self.volume.spacing[axis];
-        let aside = (self.leftness(a) - self.leftness(b)).abs();
-        let whole = (0..3).map(|axis| way(axis).powi(2)).sum::<f64>().sqrt();
-        aside >= 0.7 * whole
-    }
-
-    fn grown_back(
-        &self,
-        lung: &VoxelSet,
-        ball: &VoxelBall,
-        components: &VoxelComponents,
-        chosen: [usize; 2],
-    ) -> LungSides {
-        let [one, other] = chosen.map(|index| &components.regions[index]);
-        let parts = chosen.map(|index| components.select(&[index]).dilate(ball));
-        let mut sides = self.by_side(parts, [one, other]);
-        sides.right.keep(lung);
-        sides.left.keep(lung);
-        sides.left.remove(&sides.right);
-        let mut rest = lung.clone();
-        rest.remove(&sides.right);
-        rest.remove(&sides.left);
-        let middle = (self.leftness(one.centre()) + self.leftness(other.centre())) / 2.0;
-        let pieces = VoxelComponents::of(&rest);
-        let is_right = |region: &VoxelRegion| self.leftness(region.centre()) < middle;
-        sides.right.add(&pieces.select(&pieces.by_size(is_right)));
-        sides.left.add(&pieces.select(&pieces.by_size(|region| !is_right(region))));
-        LungSides { touched: true, ..sides }
-    }
+/// The densest voxel near a column: the nearest of those that are within 50 HU of the densest.
+fn densest(voxels: &[i16], middle: usize, reach: usize) -> usize {
+    let near = middle.saturating_sub(reach)..(middle + reach + 1).min(voxels.len());
+    let Some(most) = near.clone().map(|x| voxels[x]).max() else { return middle };
+    near.filter(|x| voxels[*x] >= most.saturating_sub(50))
+        .min_by_key(|x| x.abs_diff(middle))
+        .unwrap_or(middle)
 }

@@ -54,8 +54,14 @@ impl Payload for Volume {
 pub struct Lungs {
     pub right: VoxelSet,
     pub left: VoxelSet,
+    /// The lumen of trachea and main bronchi.
+    pub airways: VoxelSet,
+    /// Gas in the place of lung that is no lung, as in a pneumothorax.
+    pub gas: VoxelSet,
     /// Decisions for the report.
     pub remarks: Vec<String>,
+    /// Limits of the results' meaning.
+    pub reservations: Vec<String>,
 }
 
 impl Lungs {
@@ -66,7 +72,18 @@ impl Lungs {
     /// The lungs of a list with one label per voxel, x fastest, without remarks.
     pub fn labelled(size: [usize; 3], labels: &[u8]) -> Lungs {
         let side = |side: u8| VoxelSet::of(size, |index| labels[index] == side);
-        Lungs { right: side(Lungs::RIGHT), left: side(Lungs::LEFT), remarks: Vec::new() }
+        Lungs::of(side(Lungs::RIGHT), side(Lungs::LEFT))
+    }
+
+    /// Two lungs, without airways and remarks.
+    pub fn of(right: VoxelSet, left: VoxelSet) -> Lungs {
+        let none = VoxelSet::empty(right.size());
+        Lungs { right, left, airways: none.clone(), gas: none, remarks: Vec::new(), reservations: Vec::new() }
+    }
+
+    /// All that must be said of the lungs, the limits of the results first.
+    pub fn all_remarks(&self) -> impl Iterator<Item = &str> {
+        self.reservations.iter().chain(&self.remarks).map(String::as_str)
     }
 
     /// The lung of a voxel: [`Lungs::NONE`], [`Lungs::RIGHT`] or [`Lungs::LEFT`].

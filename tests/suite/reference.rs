@@ -29,7 +29,7 @@ fn measured(volume: &Volume, lungs: &Lungs) -> LungDensities {
 /// The plain method's result, all as one lung.
 fn plain(volume: &Volume) -> RegionDensity {
     let bits = find_lungs::plain_lungs(volume, -400, 0.2);
-    let lungs = Lungs { left: VoxelSet::empty(volume.size), right: bits, remarks: Vec::new() };
+    let lungs = Lungs::of(bits, VoxelSet::empty(volume.size));
     measured(volume, &lungs).regions.remove(0)
 }
 

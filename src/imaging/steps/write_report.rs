@@ -11,7 +11,7 @@ use crate::imaging::objects::{
 };
 use crate::imaging::study::request_remarks;
 use crate::imaging::{
-    InstanceHeader, LungDensities, LungRegion, RegionDensity, SortedSeries, StudyAttributes,
+    InstanceHeader, LungDensities, LungRegion, Lungs, RegionDensity, SortedSeries, StudyAttributes,
 };
 use crate::step::{BuiltIn, Call, Fault, Parameter, Request, ResponseFile, ResponseFiles, Step, StepOutputs};
 
@@ -33,15 +33,16 @@ fn write_report(call: &Call) -> Result<ResponseFile, Fault> {
         uid: call.uid(1),
         study: &study,
         series,
-        root: root(request, source, groups.collect()),
+        root: root(request, source, call.input::<Lungs>("lungs"), groups.collect()),
         evidence: evidence(source),
     };
     document.into_instance().into_file("report.dcm")
 }
 
 /// The report's root (TID 1500).
-fn root(request: &Request, source: &SortedSeries, groups: Vec<ContentItem>) -> ContentItem {
-    let remarks = request_remarks(request).chain(source.remarks.iter().map(String::as_str));
+fn root(request: &Request, source: &SortedSeries, lungs: &Lungs, groups: Vec<ContentItem>) -> ContentItem {
+    let remarks =
+        request_remarks(request).chain(source.remarks.iter().map(String::as_str)).chain(lungs.all_remarks());
     let comments = remarks.map(|remark| ContentItem::text(codes::COMMENT, remark));
     let series_uid =
         source.slices.first().map(|slice| ContentItem::uid(codes::SERIES_UID, &slice.series_instance_uid));
@@ -114,9 +115,10 @@ fn evidence(source: &SortedSeries) -> Vec<EvidenceReference<'_>> {
 }
 
 fn step() -> Step {
-    Step::new("write-report", 2, "Writes the measurements as a structured report in the request's study.")
+    Step::new("write-report", 3, "Writes the measurements as a structured report in the request's study.")
         .takes::<Request>("request")
         .takes::<SortedSeries>("series")
+        .takes::<Lungs>("lungs")
         .takes::<LungDensities>("densities")
         .gives::<ResponseFiles>("files")
         .identifies()

@@ -105,7 +105,8 @@ pub fn write_results(
         series: identity(series),
         regions: densities.regions.iter().map(region).collect(),
         remarks: request_remarks(request)
-            .chain(series.remarks.iter().chain(&lungs.remarks).map(String::as_str))
+            .chain(series.remarks.iter().map(String::as_str))
+            .chain(lungs.all_remarks())
             .collect(),
         definitions: DEFINITIONS,
     };
@@ -149,7 +150,7 @@ fn region(density: &RegionDensity) -> RegionResults<'_> {
 }
 
 fn step() -> Step {
-    Step::new("write-results", 2, "Writes everything measured as JSON.")
+    Step::new("write-results", 3, "Writes everything measured as JSON.")
         .takes::<Request>("request")
         .takes::<SortedSeries>("series")
         .takes::<Lungs>("lungs")

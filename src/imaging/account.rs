@@ -1,0 +1,245 @@
+//! The account of the air inside the body: what is not counted as lung, and what that means for the results.
+//!
+//! A remark is for information. A reservation limits the meaning of the results.
+
+use super::Volume;
+use super::bits::{VoxelBall, VoxelBounds, VoxelSet};
+use super::coarse::{BodyInside, CoarseGrid};
+use super::pieces::{AirPieces, PieceKind};
+use super::sides::LungSides;
+use crate::step::Fault;
+
+/// The largest area in the first or last slice, as a share of the widest; with more, the lungs are cut.
+const CUT_SHARE_MOST: f64 = 0.25;
+/// The largest share of a lung's volume that may lie outside the field of view, by estimate.
+const OUTSIDE_SHARE_MOST: f64 = 0.1;
+/// Radius of a lung's outer surface, from which the volume behind a cut is estimated.
+const SURFACE_MM: f64 = 100.0;
+/// The least volume that is named.
+const NAMED_ML: f64 = 10.0;
+/// The share of the lungs that may be lost without a reservation.
+const LOST_SHARE_MOST: f64 = 0.01;
+/// A lung with less than this share of the other is remarkable.
+const SMALL_SHARE: f64 = 0.35;
+/// The share of a lung beyond the spine that makes its side doubtful.
+const OVER_SPINE_SHARE: f64 = 0.15;
+/// Gas so near to lung lies in the chest.
+const BESIDE_MM: f64 = 12.0;
+const LOW_DENSITY_HU: i16 = -950;
+
+pub struct AirAccount {
+    pub remarks: Vec<String>,
+    pub reservations: Vec<String>,
+    lung_ml: f64,
+    /// Gas beside the lungs that is not connected with them.
+    chest_gas_ml: f64,
+}
+
+impl AirAccount {
+    /// The account of all pieces of air inside the body.
+    pub fn of(pieces: &AirPieces, grid: &CoarseGrid) -> AirAccount {
+        let mut account = AirAccount {
+            remarks: Vec::new(),
+            reservations: Vec::new(),
+            lung_ml: pieces.kind_ml(PieceKind::Lung),
+            chest_gas_ml: 0.0,
+        };
+        let beside = pieces.cells_of(grid, PieceKind::Lung).dilate(&VoxelBall::new(BESIDE_MM, grid.spacing));
+        let mut touching = vec![false; pieces.kinds.len()];
+        for (cell, label) in pieces.labels.iter().enumerate().filter(|(_, label)| **label != AirPieces::NONE)
+        {
+            touching[*label as usize] |= beside.contains(grid.place(cell));
+        }
+        let ml = |kind: PieceKind, near: Option<bool>| -> f64 {
+            let of_kind = pieces.of_kind(|other| other == kind).into_iter();
+            of_kind
+                .filter(|piece| near.is_none_or(|near| touching[*piece] == near))
+                .map(|piece| pieces.ml(piece))
+                .sum()
+        };
+        account.chest_gas_ml = ml(PieceKind::Gas, Some(true));
+        account
+            .note(ml(PieceKind::Bowel, None), "of air below the lungs are taken for bowel and not counted");
+        account.note(ml(PieceKind::Gas, Some(false)), "of gas away from the lungs are not counted");
+        account.note(
+            ml(PieceKind::Dense, Some(false)),
+            "of foam or other dense air away from the lungs are not counted",
+        );
+        account.limit(
+            ml(PieceKind::Dense, Some(true)),
+            "beside the lungs contain too little air to be taken for lung and are not counted",
+        );
+        account.limit(
+            ml(PieceKind::Distant, None),
+            "of air as dense as lung, more than 40 mm from the lungs, are not counted",
+        );
+        let crumbs = ml(PieceKind::Crumb, Some(true));
+        if crumbs > LOST_SHARE_MOST * account.lung_ml {
+            account.limit(crumbs, "of air in pieces below 1 mL are not counted");
+        }
+        account
+    }
+
+    /// Adds what remains of the lungs' air without airways and gas.
+    pub fn add_inner(&mut self, pieces: &AirPieces) {
+        let lost: f64 =
+            pieces.of_kind(|kind| kind != PieceKind::Lung).into_iter().map(|piece| pieces.ml(piece)).sum();
+        let gas = pieces.kind_ml(PieceKind::Gas) + pieces.kind_ml(PieceKind::Open);
+        self.note(gas, "of gas connected with the lungs, as in the upper airways, are not counted");
+        if lost - gas > LOST_SHARE_MOST * self.lung_ml {
+            self.limit(lost - gas, "of air connected with the lungs by the airways alone are not counted");
+        }
+    }
+
+    pub fn remark(&mut self, remark: String) {
+        self.remarks.push(remark);
+    }
+
+    pub fn reserve(&mut self, reservation: String) {
+        self.reservations.push(reservation);
+    }
+
+    fn note(&mut self, ml: f64, what: &str) {
+        if ml >= NAMED_ML {
+            self.remark(format!("{ml:.0} mL {what}"));
+        }
+    }
+
+    fn limit(&mut self, ml: f64, what: &str) {
+        if ml >= NAMED_ML {
+            self.reserve(format!("{ml:.0} mL {what}"));
+        }
+    }
+
+    /// Lungs that leave the image at the first or last slice.
+    ///
+    /// # Errors
+    /// If they are cut where they are wide.
+    pub fn check_ends(
+        &mut self,
+        bounds: &VoxelBounds,
+        size: [usize; 3],
+        sides: &LungSides,
+    ) -> Result<(), Fault> {
+        let depth = bounds.high[2] - bounds.low[2];
+        let area =
+            |z: usize| [&sides.right, &sides.left].map(|side| slice_count(side, z)).iter().sum::<u64>();
+        let areas: Vec<u64> = (0..depth).map(area).collect();
+        let widest = areas.iter().copied().max().unwrap_or(0) as f64;
+        let ends =
+            [("first", bounds.low[2] == 0, areas[0]), ("last", bounds.high[2] == size[2], areas[depth - 1])];
+        for (end, reached, area) in ends {
+            let share = area as f64 / widest;
+            if !reached || area == 0 {
+                continue;
+            }
+            let percent = 100.0 * share;
+            if share > CUT_SHARE_MOST {
+                return Err(Fault::new(
+                    format!(
+                        "the lungs are cut: in the {end} slice they have {percent:.0} % of their largest area"
+                    ),
+                    "Send a series that covers the lungs from top to bottom.",
+                ));
+            }
+            self.reserve(format!(
+                "the lungs reach the {end} slice, with {percent:.0} % of their largest area: a part may be missing"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Lungs that the field of view cuts at the sides. What lies outside is estimated as a cap of a sphere:
+    /// a cut of area A through one of radius R takes about A²/(4πR).
+    ///
+    /// # Errors
+    /// If a large part of the lungs is outside.
+    pub fn check_border(
+        &mut self,
+        grid: &CoarseGrid,
+        body: &BodyInside,
+        pieces: &AirPieces,
+        sides: &LungSides,
+        voxel_ml: f64,
+    ) -> Result<(), Fault> {
+        let mut cut = pieces.cells_of(grid, PieceKind::Lung);
+        cut.keep(&body.border);
+        let cells = cut.count() as f64;
+        if cells == 0.0 {
+            return Ok(());
+        }
+        let area = cells * grid.spacing[2] * grid.spacing[0];
+        let outside_ml = area * area / (4.0 * std::f64::consts::PI * SURFACE_MM) / 1000.0;
+        let found = [&sides.right, &sides.left].into_iter().filter(|lung| !lung.is_empty());
+        let inside_ml = found.map(|lung| lung.count() as f64 * voxel_ml).fold(f64::INFINITY, f64::min);
+        let cm2 = area / 100.0;
+        if outside_ml > OUTSIDE_SHARE_MOST * inside_ml {
+            return Err(Fault::new(
+                format!(
+                    "the lungs are cut: the field of view ends inside them over {cm2:.0} cm², about {outside_ml:.0} mL are outside"
+                ),
+                "Send a reconstruction whose field of view holds the whole chest.",
+            ));
+        }
+        self.reserve(format!(
+            "the lungs reach the border of the field of view over {cm2:.0} cm²: about {outside_ml:.0} mL are outside and not counted"
+        ));
+        Ok(())
+    }
+
+    pub fn describe_sides(&mut self, sides: &LungSides) {
+        let [right, left] = [sides.right.count() as f64, sides.left.count() as f64];
+        match (right > 0.0, left > 0.0) {
+            (true, false) => self.reserve("only the right lung was found".to_owned()),
+            (false, true) => self.reserve("only the left lung was found".to_owned()),
+            (false, false) => {}
+            (true, true) => {
+                if sides.touched {
+                    self.remark("the lungs touched each other and were parted".to_owned());
+                }
+                let percent = 100.0 * right.min(left) / right.max(left);
+                if percent < 100.0 * SMALL_SHARE {
+                    let small = if right < left { "right" } else { "left" };
+                    self.reserve(format!("the {small} lung has only {percent:.0} % of the other's volume"));
+                }
+            }
+        }
+        for (side, over) in ["right", "left"].into_iter().zip(sides.over_spine) {
+            if over > OVER_SPINE_SHARE {
+                let percent = 100.0 * over;
+                self.reserve(format!(
+                    "{percent:.0} % of what was taken for the {side} lung lie on the other side of the spine: the sides are not certain"
+                ));
+            }
+        }
+    }
+
+    /// Gas in the chest, and the numbers with it.
+    pub fn describe_gas(&mut self, volume: &Volume, bounds: &VoxelBounds, sides: &LungSides, gas: &VoxelSet) {
+        let pockets_ml = gas.count() as f64 * volume.voxel_ml();
+        let apart_ml = self.chest_gas_ml;
+        self.limit(
+            apart_ml,
+            "of gas beside the lungs, as in a pneumothorax or in the stomach, are not counted as lung",
+        );
+        if pockets_ml == 0.0 {
+            return;
+        }
+        let mut all = sides.right.clone();
+        all.add(&sides.left);
+        all.add(gas);
+        let mut low = all.clone();
+        low.keep_below(volume, bounds, LOW_DENSITY_HU);
+        let (ml, percent) =
+            (all.count() as f64 * volume.voxel_ml(), 100.0 * low.count() as f64 / all.count() as f64);
+        self.reserve(format!(
+            "{pockets_ml:.0} mL of gas in the lungs' place, as in a pneumothorax or a bulla, are not counted as lung; with it the volume is {ml:.0} mL, of which {percent:.1} % are below {LOW_DENSITY_HU} HU"
+        ));
+    }
+}
+
+fn slice_count(bits: &VoxelSet, z: usize) -> u64 {
+    let rows = (0..bits.size()[1])
+        .map(|y| bits.row(y, z).iter().map(|word| u64::from(word.count_ones())).sum::<u64>());
+    rows.sum()
+}

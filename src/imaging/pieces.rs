@@ -1,0 +1,305 @@
+//! Pieces of air inside the body: which are lung, and what the others are.
+//!
+//! A piece is judged by what it is made of and where it lies, never by its size alone: gas is below −950 HU
+//! almost everywhere, lung contains blood. Lung is near other lung. Air in the lower half with lung above and
+//! none below is bowel if it has gas in it.
+
+use super::Volume;
+use super::bits::{VoxelBall, VoxelBounds, VoxelSet};
+use super::coarse::{BodyInside, CoarseGrid};
+use super::components::VoxelComponents;
+
+/// The mean of a cell of gas, and the share of such cells in a piece that is gas.
+pub const GAS_HU: i16 = -950;
+const GAS_SHARE: f64 = 0.75;
+/// A share of gas at which a piece below the lungs is bowel.
+const BOWEL_SHARE: f64 = 0.1;
+/// The mean of a piece that contains too little air to be taken for lung.
+const DENSE_HU: f64 = -500.0;
+/// The greatest distance of a piece of lung from other lung.
+const NEAR_MM: f64 = 40.0;
+/// A piece of this volume is lung at any distance, unless it lies below the lungs.
+const LARGE_ML: f64 = 200.0;
+/// Smaller pieces are not judged.
+pub const CRUMB_ML: f64 = 1.0;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PieceKind {
+    Lung,
+    /// Gas in the abdomen: lung lies above it and none below.
+    Bowel,
+    /// Gas elsewhere inside the body, as in a pneumothorax.
+    Gas,
+    /// Air that is outside the body in the next slice, as between arm and chest or in the mouth.
+    Open,
+    /// Air as dense as lung, but far from the lungs.
+    Distant,
+    /// Too little air.
+    Dense,
+    /// Less than [`CRUMB_ML`].
+    Crumb,
+}
+
+/// The pieces of a set of voxels, each with its kind.
+pub struct AirPieces {
+    pub components: VoxelComponents,
+    pub kinds: Vec<PieceKind>,
+    /// The piece of each coarse cell, by the voxel in its middle; [`AirPieces::NONE`] without one.
+    pub labels: Vec<u32>,
+    pub voxel_ml: f64,
+}
+
+/// What the cells of a piece are made of. The cells that have it all around count, if there are such.
+#[derive(Clone, Copy, Debug, Default)]
+struct PieceCells {
+    core: CellSums,
+    all: CellSums,
+    /// Cells with outside air in the slice above or below.
+    open: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct CellSums {
+    cells: usize,
+    sum: f64,
+    gas: usize,
+}
+
+impl CellSums {
+    fn add(&mut self, hu: i16) {
+        self.cells += 1;
+        self.sum += f64::from(hu);
+        self.gas += usize::from(hu < GAS_HU);
+    }
+}
+
+impl PieceCells {
+    fn counted(&self) -> CellSums {
+        if self.core.cells > 0 { self.core } else { self.all }
+    }
+
+    fn gas_share(&self) -> f64 {
+        let CellSums { cells, gas, .. } = self.counted();
+        gas as f64 / cells.max(1) as f64
+    }
+
+    fn mean_hu(&self) -> f64 {
+        let CellSums { cells, sum, .. } = self.counted();
+        if cells == 0 { -700.0 } else { sum / cells as f64 }
+    }
+
+    fn is_open(&self) -> bool {
+        self.open > 0 && self.open * 50 >= self.all.cells
+    }
+}
+
+impl AirPieces {
+    pub const NONE: u32 = u32::MAX;
+
+    /// Judges the pieces of `air`, a set in a box of the volume.
+    pub fn judge(
+        volume: &Volume,
+        grid: &CoarseGrid,
+        body: &BodyInside,
+        air: &VoxelSet,
+        bounds: &VoxelBounds,
+    ) -> AirPieces {
+        let components = VoxelComponents::of(air);
+        let mut pieces = AirPieces {
+            labels: labels(grid, &body.region, &components, bounds),
+            kinds: vec![PieceKind::Crumb; components.regions.len()],
+            voxel_ml: volume.voxel_ml(),
+            components,
+        };
+        let cells = pieces.cells(grid, body);
+        let head_last = volume.axes[2][2] >= 0.0;
+        let largest =
+            pieces.components.by_size(|_| true).into_iter().filter(|piece| pieces.ml(*piece) >= CRUMB_ML);
+        let judged: Vec<usize> = largest.collect();
+        let mut open = Vec::new();
+        for piece in judged {
+            let PieceCells { all, .. } = cells[piece];
+            pieces.kinds[piece] = if cells[piece].gas_share() > GAS_SHARE {
+                if cells[piece].is_open() { PieceKind::Open } else { PieceKind::Gas }
+            } else if cells[piece].mean_hu() > DENSE_HU && all.cells > 0 {
+                PieceKind::Dense
+            } else {
+                open.push(piece);
+                PieceKind::Distant
+            };
+        }
+        pieces.choose_lungs(grid, &cells, &open, head_last);
+        pieces
+    }
+
+    pub fn ml(&self, piece: usize) -> f64 {
+        self.components.regions[piece].voxels as f64 * self.voxel_ml
+    }
+
+    pub fn of_kind(&self, accepts: impl Fn(PieceKind) -> bool) -> Vec<usize> {
+        (0..self.kinds.len()).filter(|piece| accepts(self.kinds[*piece])).collect()
+    }
+
+    pub fn kind_ml(&self, kind: PieceKind) -> f64 {
+        self.of_kind(|other| other == kind).into_iter().map(|piece| self.ml(piece)).sum()
+    }
+
+    pub fn select(&self, kind: PieceKind) -> VoxelSet {
+        self.components.select(&self.of_kind(|other| other == kind))
+    }
+
+    pub fn kind_at(&self, cell: usize) -> Option<PieceKind> {
+        self.kinds.get(self.labels[cell] as usize).copied()
+    }
+
+    /// The coarse cells of a kind.
+    pub fn cells_of(&self, grid: &CoarseGrid, kind: PieceKind) -> VoxelSet {
+        grid.set(|cell| self.kind_at(cell) == Some(kind))
+    }
+
+    fn cells(&self, grid: &CoarseGrid, body: &BodyInside) -> Vec<PieceCells> {
+        let mut cells = vec![PieceCells::default(); self.kinds.len()];
+        let [columns, rows, slices] = grid.size;
+        let steps = [1, columns, columns * rows];
+        for cell in (0..self.labels.len()).filter(|cell| self.labels[*cell] != AirPieces::NONE) {
+            let label = self.labels[cell];
+            let at = grid.place(cell);
+            let inner = (0..3).all(|axis| {
+                at[axis] > 0
+                    && at[axis] + 1 < grid.size[axis]
+                    && self.labels[cell - steps[axis]] == label
+                    && self.labels[cell + steps[axis]] == label
+            });
+            let piece = &mut cells[label as usize];
+            piece.all.add(grid.means[cell]);
+            if inner {
+                piece.core.add(grid.means[cell]);
+            }
+            let [x, y, z] = at;
+            let below = z > 0 && body.outside.contains([x, y, z - 1]);
+            let above = z + 1 < slices && body.outside.contains([x, y, z + 1]);
+            piece.open += usize::from(below || above);
+        }
+        cells
+    }
+
+    /// Makes pieces lung: the largest that can be, and those near it; and pieces of gas bowel.
+    fn choose_lungs(&mut self, grid: &CoarseGrid, cells: &[PieceCells], open: &[usize], head_last: bool) {
+        let Some(first) = open.first() else { return };
+        self.kinds[*first] = PieceKind::Lung;
+        for _ in 0..3 {
+            let lung = self.cells_of(grid, PieceKind::Lung);
+            let near = lung.dilate(&VoxelBall::new(NEAR_MM, grid.spacing));
+            let columns = LungColumns::of(grid, &lung, head_last);
+            let mut changed = false;
+            let undecided: Vec<usize> =
+                open.iter().copied().filter(|piece| self.kinds[*piece] == PieceKind::Distant).collect();
+            let places = self.places(grid, &undecided);
+            for (piece, places) in undecided.iter().zip(places) {
+                let is_near = places.iter().any(|at| near.contains(*at)) || places.is_empty();
+                let is_below = columns.are_below(&places);
+                let has_gas = cells[*piece].gas_share() > BOWEL_SHARE || cells[*piece].core.cells == 0;
+                if is_below && has_gas {
+                    continue;
+                }
+                if is_near || (self.ml(*piece) >= LARGE_ML && !is_below) {
+                    self.kinds[*piece] = PieceKind::Lung;
+                    changed = true;
+                }
+            }
+            if !changed {
+                break;
+            }
+        }
+        self.mark_bowel(grid, cells, head_last);
+    }
+
+    fn mark_bowel(&mut self, grid: &CoarseGrid, cells: &[PieceCells], head_last: bool) {
+        let columns = LungColumns::of(grid, &self.cells_of(grid, PieceKind::Lung), head_last);
+        let others =
+            self.of_kind(|kind| matches!(kind, PieceKind::Gas | PieceKind::Distant | PieceKind::Dense));
+        let places = self.places(grid, &others);
+        for (piece, places) in others.into_iter().zip(places) {
+            let gas = self.kinds[piece] == PieceKind::Gas || cells[piece].gas_share() > BOWEL_SHARE;
+            let small = cells[piece].core.cells == 0;
+            if columns.are_below(&places) && (gas || small || self.kinds[piece] == PieceKind::Dense) {
+                self.kinds[piece] = PieceKind::Bowel;
+            }
+        }
+    }
+
+    /// The cells of some pieces, in their order.
+    fn places(&self, grid: &CoarseGrid, pieces: &[usize]) -> Vec<Vec<[usize; 3]>> {
+        let mut order = vec![usize::MAX; self.kinds.len()];
+        pieces.iter().enumerate().for_each(|(index, piece)| order[*piece] = index);
+        let mut places = vec![Vec::new(); pieces.len()];
+        for (cell, label) in self.labels.iter().enumerate().filter(|(_, label)| **label != AirPieces::NONE) {
+            if let Some(places) = places.get_mut(order[*label as usize]) {
+                places.push(grid.place(cell));
+            }
+        }
+        places
+    }
+}
+
+fn labels(
+    grid: &CoarseGrid,
+    region: &VoxelSet,
+    components: &VoxelComponents,
+    bounds: &VoxelBounds,
+) -> Vec<u32> {
+    let label = |cell: usize| {
+        let place = grid.place(cell);
+        let centre = grid.centre(place);
+        let inside = (0..3).all(|axis| (bounds.low[axis]..bounds.high[axis]).contains(&centre[axis]));
+        if !inside || !region.contains(place) {
+            return AirPieces::NONE;
+        }
+        let found = components.label(std::array::from_fn(|axis| centre[axis] - bounds.low[axis]));
+        found.map_or(AirPieces::NONE, |label| label as u32)
+    };
+    (0..grid.means.len()).map(label).collect()
+}
+
+/// For each column of cells from feet to head, where lung is.
+struct LungColumns {
+    columns: usize,
+    /// Lowest and highest slice with lung, as heights from the feet.
+    heights: Vec<Option<[usize; 2]>>,
+    middle: usize,
+    slices: usize,
+    head_last: bool,
+}
+
+impl LungColumns {
+    fn of(grid: &CoarseGrid, lung: &VoxelSet, head_last: bool) -> LungColumns {
+        let [columns, rows, slices] = grid.size;
+        let mut heights: Vec<Option<[usize; 2]>> = vec![None; columns * rows];
+        let (mut low, mut high) = (slices, 0);
+        for z in 0..slices {
+            let height = if head_last { z } else { slices - 1 - z };
+            for y in 0..rows {
+                for x in (0..columns).filter(|x| lung.contains([*x, y, z])) {
+                    let [lowest, highest] = heights[y * columns + x].get_or_insert([height; 2]);
+                    *lowest = height.min(*lowest);
+                    *highest = height.max(*highest);
+                    low = low.min(height);
+                    high = high.max(height);
+                }
+            }
+        }
+        LungColumns { columns, heights, middle: (low + high) / 2, slices, head_last }
+    }
+
+    /// Whether most of some cells have lung above and none below, and lie in the lungs' lower half.
+    fn are_below(&self, places: &[[usize; 3]]) -> bool {
+        let is_below = |[x, y, z]: &[usize; 3]| {
+            let height = if self.head_last { *z } else { self.slices - 1 - z };
+            let over = self.heights[y * self.columns + x];
+            height <= self.middle && over.is_none_or(|[lowest, _]| lowest > height)
+        };
+        let has_lung = |[x, y, _]: &[usize; 3]| self.heights[y * self.columns + x].is_some();
+        let below = places.iter().filter(|at| is_below(at)).count();
+        below * 10 >= places.len() * 8 && places.iter().any(has_lung) && !places.is_empty()
+    }
+}
