@@ -23,7 +23,7 @@ pub type PartAnswers<'a> = &'a mut dyn FnMut(PartAnswer);
 /// ```
 /// use std::sync::Mutex;
 ///
-/// use flow::admission::{DeliveryTrouble, Destination, OutgoingResponse, PartAnswer};
+/// use flow::admission::{DeliveryTrouble, Destination, OutgoingResponse, PartAnswer, PartAnswers};
 /// # use flow::dataflow::{Response, ResponseVerdict};
 /// # use flow::step::{Digest, ResponseFile, Request};
 /// # use flow::store::Store;
