@@ -25,6 +25,9 @@ pub enum ThumbnailError {
     NoImage,
     #[error("{} MiB of pixels are too much for a thumbnail", .0 >> 20)]
     TooLarge(u64),
+    /// Its pixels are indexes into a table of colours.
+    #[error("palette colours are not drawn")]
+    Palette,
     #[error("the file could not be read: {0}")]
     Unreadable(#[from] std::io::Error),
     #[error(transparent)]
@@ -43,6 +46,9 @@ pub fn thumbnail(header: &InstanceHeader, [width, height]: [usize; 2]) -> Result
     }
     let bytes = fs::read(&header.path)?;
     let pixels = decoded(&bytes)?;
+    if pixels.photometric_interpretation == "PALETTE COLOR" {
+        return Err(ThumbnailError::Palette);
+    }
     let image = GreyImage::of(&pixels, &bytes);
     let [down, across] = header.spacing.unwrap_or([1.0, 1.0]);
     let [mm_wide, mm_high] = [pixels.columns as f64 * across, pixels.rows as f64 * down];
