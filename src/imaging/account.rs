@@ -73,9 +73,9 @@ impl AirAccount {
             ml(PieceKind::Distant, None),
             "of air as dense as lung, more than 40 mm from the lungs, are not counted",
         );
-        let crumbs = ml(PieceKind::Crumb, Some(true));
-        if crumbs > LOST_SHARE_MOST * account.lung_ml {
-            account.limit(crumbs, "of air in pieces below 1 mL are not counted");
+        let fragments = ml(PieceKind::Fragment, Some(true));
+        if fragments > LOST_SHARE_MOST * account.lung_ml {
+            account.limit(fragments, "of air in pieces below 1 mL are not counted");
         }
         account
     }

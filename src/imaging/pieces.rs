@@ -21,7 +21,7 @@ const NEAR_MM: f64 = 40.0;
 /// A piece of this volume is lung at any distance, unless it lies below the lungs.
 const LARGE_ML: f64 = 200.0;
 /// Smaller pieces are not judged.
-pub const CRUMB_ML: f64 = 1.0;
+pub const FRAGMENT_ML: f64 = 1.0;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PieceKind {
@@ -36,8 +36,8 @@ pub enum PieceKind {
     Distant,
     /// Too little air.
     Dense,
-    /// Less than [`CRUMB_ML`].
-    Crumb,
+    /// Less than [`FRAGMENT_ML`].
+    Fragment,
 }
 
 /// The pieces of a set of voxels, each with its kind.
@@ -107,14 +107,14 @@ impl AirPieces {
         let components = VoxelComponents::of(air);
         let mut pieces = AirPieces {
             labels: labels(grid, &body.region, &components, bounds),
-            kinds: vec![PieceKind::Crumb; components.regions.len()],
+            kinds: vec![PieceKind::Fragment; components.regions.len()],
             voxel_ml: volume.voxel_ml(),
             components,
         };
         let cells = pieces.cells(grid, body);
         let head_last = volume.axes[2][2] >= 0.0;
         let largest =
-            pieces.components.by_size(|_| true).into_iter().filter(|piece| pieces.ml(*piece) >= CRUMB_ML);
+            pieces.components.by_size(|_| true).into_iter().filter(|piece| pieces.ml(*piece) >= FRAGMENT_ML);
         let judged: Vec<usize> = largest.collect();
         let mut open = Vec::new();
         for piece in judged {

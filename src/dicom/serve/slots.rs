@@ -69,7 +69,7 @@ const BYTES_MIN: usize = 64 << 10;
 
 /// A peer that has not said what it wants, which it knows before it calls, gives up its place after this
 /// time, and so does the idlest one of an address with more than its share.
-const HURRY: Duration = Duration::from_secs(1);
+const SHORT_HOLD_TIME_MAX: Duration = Duration::from_secs(1);
 
 impl Default for SlotActivity {
     fn default() -> SlotActivity {
@@ -102,7 +102,7 @@ impl SlotActivity {
     /// Since when nothing has come, and after what time that loses the place.
     fn idle(&self, hold_time_max: Duration) -> (Instant, Duration) {
         let count = self.lock();
-        (count.last, if count.negotiated { hold_time_max } else { HURRY.min(hold_time_max) })
+        (count.last, if count.negotiated { hold_time_max } else { SHORT_HOLD_TIME_MAX.min(hold_time_max) })
     }
 
     fn lock(&self) -> MutexGuard<'_, ActivityCount> {
@@ -134,8 +134,9 @@ impl ConnectionSlots {
         };
         let mut taken_from = None;
         if taken.len() >= room {
-            let Some(loser) = self.loser(&taken, peer.ip(), standing) else { return Ok(None) };
-            let TakenSlot { stream, peer, activity, .. } = taken.remove(&loser).expect("it was found there");
+            let Some(evicted) = self.evicted(&taken, peer.ip(), standing) else { return Ok(None) };
+            let TakenSlot { stream, peer, activity, .. } =
+                taken.remove(&evicted).expect("it was found there");
             // Its thread finds a closed connection, and ends.
             let _ = stream.shutdown(Shutdown::Both);
             taken_from = Some((peer, activity.idle(self.rules.hold_time_max).0.elapsed()));
@@ -146,7 +147,7 @@ impl ConnectionSlots {
     }
 
     /// The peer that has to give up its place for a caller at this address.
-    fn loser(
+    fn evicted(
         &self,
         taken: &BTreeMap<u64, TakenSlot>,
         address: IpAddr,
@@ -156,8 +157,8 @@ impl ConnectionSlots {
         let own = held(address);
         let gives_up = |slot: &TakenSlot| {
             let (last, limit) = slot.activity.idle(self.rules.hold_time_max);
-            let is_greedy = slot.standing == CallerStanding::Unknown && held(slot.peer.ip()) > own + 1;
-            let limit = if is_greedy { limit.min(HURRY) } else { limit };
+            let exceeds_share = slot.standing == CallerStanding::Unknown && held(slot.peer.ip()) > own + 1;
+            let limit = if exceeds_share { limit.min(SHORT_HOLD_TIME_MAX) } else { limit };
             // The place of a known caller is not for an unknown one.
             let may = standing == CallerStanding::Known || slot.standing == CallerStanding::Unknown;
             (may && last.elapsed() >= limit)
