@@ -90,7 +90,7 @@ impl ClusterSetup<'_> {
     }
 
     /// Accepts connections from the processes after this one in the hosts file. Handshakes run side by side:
-    /// a stranger holds up nobody.
+    /// a connection from outside the cluster delays none of them.
     fn accept(&self, listener: &TcpListener, sockets: &mut [Option<TcpStream>]) -> Result<(), ClusterError> {
         let listen =
             |source| ClusterError::Listen { address: self.hosts.addresses()[self.index].clone(), source };
@@ -126,7 +126,7 @@ impl ClusterSetup<'_> {
                 }
             };
             let met = accept_all();
-            // Handshakes of strangers that are still under way end now.
+            // Handshakes from outside the cluster that are still under way end now.
             for (_, socket) in &begun {
                 // It may have ended by itself.
                 let _ = socket.shutdown(Shutdown::Both);
