@@ -3,7 +3,7 @@
 //! The body is the largest solid piece, filled slice by slice, so that the table, the bedding and the air
 //! around them fall away, and so does an airway that is open to the outside air in other slices. Where the
 //! field of view cuts a lung, a stretch of its border that lies between solid cells and is as dense as lung
-//! counts as a wall.
+//! counts as a wall. The foam of a table is as dense as lung, too, but it lies outside a body that is convex.
 
 use rayon::prelude::*;
 
@@ -23,6 +23,8 @@ const LEAST_HU: i16 = -1024;
 pub const LUNG_HU: std::ops::RangeInclusive<f64> = -940.0..=-400.0;
 /// The most of such a stretch that may be as thin as gas.
 const GAS_SHARE_MOST: f64 = 0.4;
+/// The least share of the line between the ends of such a stretch that runs through lung.
+const CHORD_SHARE: f64 = 0.5;
 /// The shortest stretch of the border that can be lung.
 const STRETCH_CELLS: usize = 3;
 
@@ -262,14 +264,7 @@ impl BodySlice<'_> {
                 continue;
             }
             self.states[cell] = CellState::Outside;
-            let [x, y] = [cell % columns, cell / columns];
-            let ways = [
-                (x > 0).then(|| cell - 1),
-                (x + 1 < columns).then(|| cell + 1),
-                (y > 0).then(|| cell - columns),
-                (y + 1 < rows).then(|| cell + columns),
-            ];
-            stack.extend(ways.into_iter().flatten());
+            stack.extend(self.beside(cell));
         }
         FilledSlice { states: self.states, border }
     }
@@ -327,11 +322,55 @@ impl BodySlice<'_> {
             let gas = means().filter(|mean| mean < LUNG_HU.start()).count();
             // Air with a table in it has such a mean, too, and is mostly gas.
             let is_gas = gas as f64 > GAS_SHARE_MOST * stretch.len() as f64;
-            if stretch.len() >= STRETCH_CELLS && LUNG_HU.contains(&mean) && !is_gas {
+            let is_lung = stretch.len() >= STRETCH_CELLS && LUNG_HU.contains(&mean) && !is_gas;
+            if is_lung && self.chord_share(&stretch) > CHORD_SHARE {
                 found.extend(stretch.iter().copied());
             }
             stretch.clear();
         }
         found
+    }
+
+    /// The share of the straight line between the ends of a stretch that runs through the air around the
+    /// stretch. Behind a cut lung this is the lung; outside of the body it is the body.
+    fn chord_share(&self, stretch: &[usize]) -> f64 {
+        let around = self.air_around(stretch);
+        let columns = self.grid.size[0];
+        let [first, last] = [stretch[0], stretch[stretch.len() - 1]]
+            .map(|cell| [(cell % columns) as f64, (cell / columns) as f64]);
+        let steps = (last[0] - first[0]).abs().max((last[1] - first[1]).abs()).max(1.0);
+        let on_chord = (0..=steps as usize).filter(|step| {
+            let share = *step as f64 / steps;
+            let [x, y] =
+                [0, 1].map(|axis| (first[axis] + share * (last[axis] - first[axis])).round() as usize);
+            around[y * columns + x]
+        });
+        on_chord.count() as f64 / (steps + 1.0)
+    }
+
+    /// The cells without body that are connected with a stretch in this slice.
+    fn air_around(&self, stretch: &[usize]) -> Vec<bool> {
+        let mut around = vec![false; self.states.len()];
+        let mut stack = stretch.to_vec();
+        while let Some(cell) = stack.pop() {
+            if self.states[cell] == CellState::Body || std::mem::replace(&mut around[cell], true) {
+                continue;
+            }
+            stack.extend(self.beside(cell));
+        }
+        around
+    }
+
+    /// The neighbours of a cell in this slice.
+    fn beside(&self, cell: usize) -> impl Iterator<Item = usize> + use<> {
+        let [columns, rows, _] = self.grid.size;
+        let [x, y] = [cell % columns, cell / columns];
+        let ways = [
+            (x > 0).then(|| cell - 1),
+            (x + 1 < columns).then(|| cell + 1),
+            (y > 0).then(|| cell - columns),
+            (y + 1 < rows).then(|| cell + columns),
+        ];
+        ways.into_iter().flatten()
     }
 }

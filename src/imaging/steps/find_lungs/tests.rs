@@ -270,6 +270,16 @@ fn open_airway([x, y, z]: VoxelPlace) -> Option<i16> {
     (z > 115.0 && x.abs() < 9.0 && y < 0.0).then_some(-1000)
 }
 
+/// A table filled with foam under a patient whose arms reach both sides of the images.
+fn arms_and_foam([x, y, z]: VoxelPlace) -> Option<i16> {
+    let arm = x.abs() > 120.0 && y.abs() < 60.0 && (x / 145.0).hypot(y / 105.0) > 1.0;
+    let shell = (108.0..112.0).contains(&y);
+    if arm {
+        return Some(30);
+    }
+    if shell { Some(-300) } else { (y >= 112.0).then_some(if z > 0.0 { -895 } else { -890 }) }
+}
+
 fn cut_below(at: VoxelPlace) -> Option<i16> {
     lung([at[0], at[1], at[2] + 100.0], 1.0).then_some(-860)
 }
@@ -279,6 +289,7 @@ fn variants() -> Vec<ChestVariant> {
     let mut all = vec![
         variant("anterior junction", STRAIGHT, anterior_bridge, Right),
         variant("open airway", STRAIGHT, open_airway, Right),
+        variant("arms at the sides, foam below", STRAIGHT, arms_and_foam, Right),
         variant("cut below", STRAIGHT, cut_below, Refused("the lungs are cut: in the first slice")),
         variant("cut at the side", STRAIGHT, |_| None, Reserved("border of the field of view"))
             .within_columns(109),
