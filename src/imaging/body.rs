@@ -7,12 +7,13 @@
 use rayon::prelude::*;
 
 use super::bits::{VoxelBall, VoxelSet};
-use super::border::{BorderStretch, FieldBorder};
+use super::border::{BorderStretch, FieldBorder, unevenness};
 use super::coarse::{CoarseGrid, OUTSIDE_HU};
 use super::components::VoxelComponents;
 
 /// A cell of this mean is solid. Thin shells of a table, half air, are not.
 const SOLID_HU: i16 = -200;
+const TISSUE_HU: std::ops::RangeInclusive<i16> = -200..=200;
 
 /// The inside of the body on a coarse grid.
 pub struct BodyInside {
@@ -98,7 +99,8 @@ impl FilledSlice {
         let is_body: Vec<bool> =
             (0..columns * rows).map(|cell| body.contains([cell % columns, cell / columns, z])).collect();
         let field = FieldBorder::of(grid, z);
-        let border = field.lung_like(&is_body);
+        let is_tissue = |cell: usize| is_body[cell] && TISSUE_HU.contains(&field.hu(cell));
+        let border = field.lung_like(&is_body, unevenness(grid, z, is_tissue));
         let mut wall = vec![false; is_body.len()];
         border.iter().flat_map(|stretch| &stretch.cells).for_each(|cell| wall[*cell] = true);
         let mut states: Vec<CellState> = is_body
