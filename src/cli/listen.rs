@@ -40,7 +40,7 @@ pub struct ListenArguments {
     #[arg(long)]
     any_called_ae: bool,
 
-    /// A study is complete when its association is released and nothing has arrived for this long, for example 30 s; a number alone is in seconds [default: 5]
+    /// A study is complete when nothing of it has arrived for this long, also on an association that stays open (there at least 2 s), for example 30 s; a number alone is in seconds [default: 5]
     #[arg(long, value_name = "TIME", value_parser = time)]
     quiet_time: Option<Duration>,
 

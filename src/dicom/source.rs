@@ -33,7 +33,10 @@ pub const ATTRIBUTES: &[AttributeDeclaration] = &[
     AttributeDeclaration::text("source", "How it came in: `dicom` if it was received, `folder` from files."),
     AttributeDeclaration::text("calling_ae", "AE titles of those that sent it."),
     AttributeDeclaration::text("called_ae", "AE titles by which they called us."),
-    AttributeDeclaration::text("association", "`released`, or `aborted` if a sender broke off."),
+    AttributeDeclaration::text(
+        "association",
+        "`released`, `aborted` if a sender broke off, `open` if its association stayed open.",
+    ),
     AttributeDeclaration::text("complete_by", "What said that it was complete."),
     AttributeDeclaration::text("remarks", "What is remarkable about how it came in."),
 ];

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use crate::dicom::intake::event::{AssociationEnd, ReceiverEvent, SessionKind};
 use crate::dicom::intake::instance_intake::{InstanceIntake, InstanceRefusal, refusal};
-use crate::dicom::intake::sender::InstanceSender;
+use crate::dicom::intake::sender::{InstanceSender, SessionUse};
 use crate::dicom::intake::stop::StopHandle;
 use crate::dicom::names::status::DimseStatus;
 
@@ -281,6 +281,7 @@ impl<'a> FolderWatcher<'a> {
             calling_ae: String::new(),
             called_ae: String::new(),
             study_instance_uid: None,
+            session_use: SessionUse::OneTransfer,
         })
     }
 
