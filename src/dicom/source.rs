@@ -182,7 +182,7 @@ impl Receiving {
             if let ReceiverEvent::NotFetched { .. } = event {
                 missing.fetch_add(1, Ordering::Relaxed);
             }
-            if event.is_warning() || matches!(event, ReceiverEvent::Fetched { .. }) {
+            if event.is_warning() || is_answer_to_order(event) {
                 return admission.say(SOURCE, &event.to_string());
             }
             super::log(event);
@@ -212,6 +212,11 @@ impl Receiving {
             say(&format!("listening at {address} as {title}{encrypted}"));
         }
     }
+}
+
+/// Whether an event tells of studies that somebody has asked for.
+fn is_answer_to_order(event: &ReceiverEvent) -> bool {
+    matches!(event, ReceiverEvent::Fetched { .. } | ReceiverEvent::PullOrdered { .. })
 }
 
 /// A study that is received stays in the inbox until it can be recorded, also beyond the end.

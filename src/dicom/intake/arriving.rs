@@ -124,6 +124,11 @@ impl ArrivingStudy {
         }
     }
 
+    /// Notes that an instance has broken off.
+    pub fn break_off(&mut self) {
+        self.settle(SenderEnd::Aborted, Instant::now());
+    }
+
     /// An aborted session is made good only by the normal end of a session that began after the abort: an
     /// earlier one cannot have sent the missing instances again.
     fn settle(&mut self, left: SenderEnd, came: Instant) {

@@ -12,6 +12,7 @@ use rayon::prelude::*;
 
 use crate::dicom_file::content::ContentDigester;
 use crate::dicom_file::part10::{self, FileHead};
+use crate::dicom_file::uid::UID_BYTES_ACCEPTED_MAX;
 use crate::imaging::{HeaderError, read_instance};
 use crate::step::{Digest, Item, ItemPlace, Request};
 
@@ -195,6 +196,11 @@ impl NamedFile {
                 Err(not_an_instance("it names no study (Study Instance UID)"))
             }
             Ok((header, _)) if header.is_own_result => Err(not_an_instance("it is a result of flow")),
+            Ok((header, _)) if header.sop_instance_uid.len() > UID_BYTES_ACCEPTED_MAX => {
+                let reason =
+                    format!("its SOP Instance UID is longer than {UID_BYTES_ACCEPTED_MAX} characters");
+                Err((SkipCause::Damaged, reason))
+            }
             Ok((header, study)) => {
                 item.decoded = header.decoded_bytes().max(item.size);
                 Ok(StudyInstance::new(item, header, study))

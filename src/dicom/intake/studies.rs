@@ -11,7 +11,7 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crate::dicom::intake::sender::InstanceSender;
-use crate::step::Request;
+use crate::step::{Digest, Request};
 
 use super::arriving::ArrivingStudy;
 use super::completion::{CompletionRules, CompletionSignal, InstanceCount, SenderEnd, StudyVerdict};
@@ -47,6 +47,14 @@ pub(in crate::dicom) struct StudyFolder<'a> {
     studies: &'a ArrivingStudies,
     study_instance_uid: String,
     pub folder: PathBuf,
+}
+
+/// Whether an instance was added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::dicom) enum AddResult {
+    Added,
+    /// Another one has come under its UID since: it is to be compared with that.
+    Outdated,
 }
 
 /// Outcome of a study's wait.
@@ -124,26 +132,32 @@ impl ArrivingStudies {
         Some(KnownInstance { digest: known.item.digest, path: known.item.path()?.to_owned() })
     }
 
-    /// Adds an instance, or what it was received again with. `put` brings its file to its place: no other
-    /// does meanwhile, so the order on the disk is the order here.
+    /// Adds an instance, or what it was received again with, unless the one that it was compared with
+    /// (`against`, by its digest) is no longer there. `put` brings its file to its place: no other does
+    /// meanwhile, so the order on the disk is the order here.
     ///
     /// # Errors
     /// Errors of `put`.
     pub fn add(
         &self,
         place: &StudyFolder,
-        instance: StudyInstance,
+        instance: &StudyInstance,
+        against: Option<Digest>,
         arrival: InstanceArrival,
         put: impl FnOnce() -> io::Result<()>,
-    ) -> io::Result<()> {
+    ) -> io::Result<AddResult> {
         let mut state = self.lock();
         let arriving = state.arriving.get_mut(&place.study_instance_uid);
         let arriving = arriving.expect("a study does not complete while an instance is on its way in");
+        let present = arriving.instances.get(instance_key(&instance.item.name));
+        if present.map(|present| present.item.digest) != against {
+            return Ok(AddResult::Outdated);
+        }
         arriving.standing.last_arrival = Instant::now();
         arriving.standing.marks |= instance.marks;
         arriving.standing.count = self.count;
         match arrival {
-            InstanceArrival::Again => return Ok(()),
+            InstanceArrival::Again => return Ok(AddResult::Added),
             InstanceArrival::New => put()?,
             InstanceArrival::Replaces(replacement) => {
                 inbox::note_replaced(&arriving.folder, &replacement)?;
@@ -152,9 +166,9 @@ impl ArrivingStudies {
             }
         }
         let size = instance.item.size;
-        let before = arriving.insert(instance).map_or(0, |before| before.item.size);
+        let before = arriving.insert(instance.clone()).map_or(0, |before| before.item.size);
         state.waiting_bytes = (state.waiting_bytes + size).saturating_sub(before);
-        Ok(())
+        Ok(AddResult::Added)
     }
 
     /// Takes up what an earlier process had received and not handed over.
@@ -201,6 +215,14 @@ impl ArrivingStudies {
     /// Notes that no instance is on its way in a session.
     pub fn received(&self, session: u64) {
         self.receiving().remove(&session);
+    }
+
+    /// Notes that a study lacks an instance of which a part is there: it waits as after an aborted
+    /// association.
+    pub fn lacks(&self, study_instance_uid: &str) {
+        if let Some(arriving) = self.lock().arriving.get_mut(study_instance_uid) {
+            arriving.break_off();
+        }
     }
 
     /// Notes that a sender's session has ended.

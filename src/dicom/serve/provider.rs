@@ -188,10 +188,17 @@ impl<'a> ServiceProvider<'a> {
             DataSetSink::Unasked => return Vec::new(),
             DataSetSink::Nothing(refusal) => (Err(refusal), None),
             DataSetSink::Instance { head, part, .. } => {
+                // The place is not lost to the time that the disk takes.
+                self.activity.storing();
                 let stored = (*part).and_then(|part| self.intake.keep(&self.sender, part, Some(&head)));
                 self.intake.studies.received(self.sender.session.number);
-                self.stored += u64::from(stored.is_ok());
-                self.activity.stored();
+                match &stored {
+                    Ok(_) => {
+                        self.stored += 1;
+                        self.activity.stored();
+                    }
+                    Err(_) => self.activity.refused(),
+                }
                 (stored.map(drop), None)
             }
             DataSetSink::Memory(data_set) if request.field() == N_EVENT_REPORT => {
@@ -250,7 +257,7 @@ impl<'a> ServiceProvider<'a> {
     ) -> DimseAnswer {
         let command = match outcome {
             Ok(()) => request.answer(DimseStatus::SUCCESS, ""),
-            Err(InstanceRefusal { status, reason }) => {
+            Err(InstanceRefusal { status, reason, .. }) => {
                 let answer = request.answer(status, &reason);
                 self.wanting |= status == DimseStatus::OUT_OF_RESOURCES;
                 (self.intake.tell)(&ReceiverEvent::Refused { session: self.sender.session, status, reason });

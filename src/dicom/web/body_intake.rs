@@ -153,7 +153,7 @@ impl<'a> BodyIntake<'a> {
                 sop_instance_uid: instance.sop_instance_uid,
                 status: DimseStatus::SUCCESS,
             }),
-            Err(InstanceRefusal { status, reason }) => {
+            Err(InstanceRefusal { status, reason, .. }) => {
                 self.wanting |= status == DimseStatus::OUT_OF_RESOURCES;
                 self.too_large += usize::from(size > self.intake.rules.instance_bytes_max);
                 self.failed(&beginning, status);

@@ -36,7 +36,10 @@ fn send(studies: &ArrivingStudies, association: u64, study: &str, name: &str) {
         decoded: 10,
     };
     let of = StudyAttributes { study_instance_uid: study.to_owned(), ..StudyAttributes::default() };
-    studies.add(&place, StudyInstance::damaged(item, of), InstanceArrival::New, || Ok(())).unwrap();
+    let instance = StudyInstance::damaged(item, of);
+    let known = studies.known(&place, name).map(|known| known.digest);
+    let arrival = if known.is_some() { InstanceArrival::Again } else { InstanceArrival::New };
+    assert_eq!(studies.add(&place, &instance, known, arrival, || Ok(())).unwrap(), AddResult::Added);
 }
 
 fn studies(quiet_time: Duration, broken_time: Duration, waiting_bytes_max: u64) -> ArrivingStudies {
@@ -175,4 +178,26 @@ fn bytes_wait_until_they_are_handed_over() {
     assert!(!studies.have_room());
     studies.handed_over(request.size());
     assert!(studies.have_room());
+}
+
+#[test]
+fn of_two_that_come_at_once_under_one_uid_the_second_knows_of_the_first() {
+    let studies = studies(Duration::ZERO, Duration::ZERO, 1000);
+    let new_folder = || ROOT.with(|root| Ok(tempfile::tempdir_in(root.path())?.keep()));
+    let place = studies.place("s", &sender(1), new_folder).unwrap();
+    let instance = |content: &str| {
+        let path = ItemPlace::File(place.folder.join("a"));
+        let digest = Digest::of(content.as_bytes());
+        let item = Item { name: "a".to_owned(), place: path, digest, size: 10, decoded: 10 };
+        StudyInstance::damaged(item, StudyAttributes::default())
+    };
+    let (first, second) = (instance("first"), instance("second"));
+    let new = |one| studies.add(&place, one, None, InstanceArrival::New, || Ok(())).unwrap();
+    assert_eq!((new(&first), new(&second)), (AddResult::Added, AddResult::Outdated));
+    let known = studies.known(&place, "a").unwrap().digest;
+    assert_eq!(known, first.item.digest, "it is not put in the place of the first without a comparison");
+    let differences = [crate::dicom::intake::replacement::ContentDifference::Pixels].into();
+    let replaced = Replacement { name: "a".to_owned(), digest: second.item.digest, differences };
+    let arrival = InstanceArrival::Replaces(replaced);
+    assert_eq!(studies.add(&place, &second, Some(known), arrival, || Ok(())).unwrap(), AddResult::Added);
 }
