@@ -8,7 +8,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use dicom_dictionary_std::tags;
 use dicom_encoding::transfer_syntax::TransferSyntaxIndex;
@@ -17,6 +16,7 @@ use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 use crate::dicom::names::sop_class;
 use crate::dicom::names::status::DimseStatus;
 use crate::dicom_file::content::FileContent;
+use crate::dicom_file::inflate::claim;
 use crate::dicom_file::part10::FileHead;
 use crate::dicom_file::uid::is_accepted_uid;
 use crate::imaging::{HeaderError, InstanceHeader, Part10File, StudyAttributes, read_instance};
@@ -65,8 +65,6 @@ pub(in crate::dicom) struct InstanceIntake<'a> {
     pub tell: &'a (dyn Fn(&ReceiverEvent) + Sync),
     /// Number of sessions so far.
     pub sessions: AtomicU64,
-    /// Lock held while a header that is not short is read.
-    long_headers: Mutex<()>,
 }
 
 /// Why an instance is answered with a failure.
@@ -114,7 +112,6 @@ impl<'a> InstanceIntake<'a> {
             rules,
             tell,
             sessions: AtomicU64::new(0),
-            long_headers: Mutex::default(),
         })
     }
 
@@ -267,9 +264,10 @@ impl<'a> InstanceIntake<'a> {
     fn read(&self, part: &PartialFile) -> Result<ReceivedIdentity, InstanceRefusal> {
         let read = match read_instance("", part.path(), part.beginning()) {
             Err(HeaderError::Damaged { .. }) if !part.is_short() => {
-                // One after the other: much memory for each of many associations would be too much.
-                let _turn = self.long_headers.lock().unwrap_or_else(PoisonError::into_inner);
-                let mut bytes = Vec::new();
+                // Much memory for each of many associations would be too much.
+                let long = part.size().min(HEADER_BYTES_MAX);
+                let _claim = claim(long);
+                let mut bytes = Vec::with_capacity(long as usize);
                 File::open(part.path())?.take(HEADER_BYTES_MAX).read_to_end(&mut bytes)?;
                 read_instance("", part.path(), &bytes)
             }
@@ -287,7 +285,7 @@ impl<'a> InstanceIntake<'a> {
             }
             // Something in it, and no pixels, is longer than what is read of a file.
             Err(HeaderError::Damaged { study, .. }) if part.size() > HEADER_BYTES_MAX => {
-                let file = Part10File::open(part.beginning()).map_err(|_| damaged())?;
+                let file = Part10File::open_header(part.beginning()).map_err(|_| damaged())?;
                 let elements = file.elements();
                 let head = FileHead {
                     sop_class_uid: elements.text(tags::SOP_CLASS_UID),
