@@ -7,6 +7,8 @@ mod account;
 mod airways;
 mod bits;
 mod block;
+mod body;
+mod border;
 mod candidates;
 mod coarse;
 mod codecs;

@@ -6,7 +6,8 @@
 
 use super::Volume;
 use super::bits::{VoxelBall, VoxelBounds, VoxelSet};
-use super::coarse::{BodyInside, CoarseGrid};
+use super::body::BodyInside;
+use super::coarse::CoarseGrid;
 use super::components::VoxelComponents;
 
 /// The mean of a cell of gas, and the share of such cells in a piece that is gas.
@@ -20,6 +21,8 @@ const DENSE_HU: f64 = -500.0;
 const NEAR_MM: f64 = 40.0;
 /// A piece of this volume is lung at any distance, unless it lies below the lungs.
 const LARGE_ML: f64 = 200.0;
+/// A smaller piece at the border of the field of view lies outside the body, as between the patient and a table.
+const BORDER_ML: f64 = 100.0;
 /// Smaller pieces are not judged.
 pub const FRAGMENT_ML: f64 = 1.0;
 
@@ -30,7 +33,8 @@ pub enum PieceKind {
     Bowel,
     /// Gas elsewhere inside the body, as in a pneumothorax.
     Gas,
-    /// Air that is outside the body in the next slice, as between arm and chest or in the mouth.
+    /// Air that is outside the body in the next slice, as between arm and chest or in the mouth, or at the border
+    /// of the field of view.
     Open,
     /// Air as dense as lung, but far from the lungs.
     Distant,
@@ -56,6 +60,7 @@ struct PieceCells {
     all: CellSums,
     /// Cells with outside air in the slice above or below.
     open: usize,
+    at_border: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -119,7 +124,9 @@ impl AirPieces {
         let mut open = Vec::new();
         for piece in judged {
             let PieceCells { all, .. } = cells[piece];
-            pieces.kinds[piece] = if cells[piece].gas_share() > GAS_SHARE {
+            pieces.kinds[piece] = if cells[piece].at_border && pieces.ml(piece) < BORDER_ML {
+                PieceKind::Open
+            } else if cells[piece].gas_share() > GAS_SHARE {
                 if cells[piece].is_open() { PieceKind::Open } else { PieceKind::Gas }
             } else if cells[piece].mean_hu() > DENSE_HU && all.cells > 0 {
                 PieceKind::Dense
@@ -180,6 +187,14 @@ impl AirPieces {
             let above = z + 1 < slices && body.outside.contains([x, y, z + 1]);
             piece.open += usize::from(below || above);
         }
+        for stretch in &body.border {
+            let labels = &self.labels[stretch.z * columns * rows..];
+            for label in
+                stretch.cells.iter().map(|cell| labels[*cell]).filter(|label| *label != AirPieces::NONE)
+            {
+                cells[label as usize].at_border = true;
+            }
+        }
         cells
     }
 
@@ -187,7 +202,7 @@ impl AirPieces {
     fn choose_lungs(&mut self, grid: &CoarseGrid, cells: &[PieceCells], open: &[usize], head_last: bool) {
         let Some(first) = open.first() else { return };
         self.kinds[*first] = PieceKind::Lung;
-        for _ in 0..3 {
+        loop {
             let lung = self.cells_of(grid, PieceKind::Lung);
             let near = lung.dilate(&VoxelBall::new(NEAR_MM, grid.spacing));
             let columns = LungColumns::of(grid, &lung, head_last);
