@@ -22,6 +22,7 @@ mod output;
 mod peer;
 mod processes;
 mod progress;
+mod pull;
 mod replay;
 mod reporter;
 mod run;
@@ -64,6 +65,7 @@ enum FlowCommand {
     Retry(operator::RetryArguments),
     Keep(operator::KeepArguments),
     Complete(complete::CompleteArguments),
+    Pull(pull::PullArguments),
     Echo(peer::EchoArguments),
     Find(peer::FindArguments),
     Send(peer::SendArguments),
@@ -109,6 +111,7 @@ impl FlowCommand {
             FlowCommand::Retry(retry) => retry.run(),
             FlowCommand::Keep(keep) => keep.run(),
             FlowCommand::Complete(complete) => complete.run(),
+            FlowCommand::Pull(pull) => pull.run(),
             FlowCommand::Echo(echo) => echo.run(),
             FlowCommand::Find(find) => find.run(),
             FlowCommand::Send(send) => send.run(),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::dicom::site::{DicomSite, ListenerSecurity, ListenerSettings, NodeAddress, SiteNode};
 use crate::dicom::web::{self, AuthorizationValue};
-use crate::dicom::{self, AeTitle, CalledTitles, DimseNode, WatchedFolder};
+use crate::dicom::{self, AeTitle, CalledTitles, DimseNode};
 use crate::site::{Site, SiteError, built_in_sections};
 use crate::tls;
 
@@ -27,7 +27,25 @@ pub struct SiteSettings {
     client: Option<tls::TlsClient>,
 }
 
+/// Nodes that can be talked to, by the names in the site's file and by their addresses.
+#[derive(Clone)]
+pub struct PeerBook {
+    named: BTreeMap<String, PeerAddress>,
+    own_title: AeTitle,
+    client: Option<tls::TlsClient>,
+}
+
+impl PeerBook {
+    pub fn peer(&self, name: &str) -> Result<PeerAddress, CommandError> {
+        match self.named.get(name) {
+            Some(peer) => Ok(peer.clone()),
+            None => PeerAddress::written(name, &self.own_title, self.client.as_ref()),
+        }
+    }
+}
+
 /// A node that can be talked to.
+#[derive(Clone)]
 pub enum PeerAddress {
     Dimse(Box<DimseNode>),
     Web(Box<web::WebNode>),
@@ -86,19 +104,15 @@ impl SiteSettings {
         if let Some(node) = self.known(name) {
             return self.of_site(node, own_title);
         }
-        if name.contains("://") {
-            let mut node: web::WebNode = name.parse().map_err(CommandError::of(CommandErrorKind::Usage))?;
-            node.tls.clone_from(&self.client);
-            return Ok(PeerAddress::Web(Box::new(node)));
-        }
-        let parsed = name.parse::<DimseNode>();
-        let parsed = parsed.map_err(|error| {
-            let failure = CommandError::new(CommandErrorKind::Usage, error.to_string());
-            failure.hint(
-                "a node is written AETITLE@HOST:PORT or http(s)://HOST/PATH, or named as in the --site file",
-            )
-        })?;
-        Ok(PeerAddress::Dimse(Box::new(parsed.calling(own_title.clone()))))
+        PeerAddress::written(name, own_title, self.client.as_ref())
+    }
+
+    /// All nodes, for use after these settings.
+    pub fn peers(&self, own_title: &AeTitle) -> Result<PeerBook, CommandError> {
+        let nodes = self.dicom().into_iter().flat_map(|dicom| &dicom.nodes);
+        let named = nodes.map(|(name, node)| Ok((name.clone(), self.of_site(node, own_title)?)));
+        let named = named.collect::<Result<_, CommandError>>()?;
+        Ok(PeerBook { named, own_title: own_title.clone(), client: self.client.clone() })
     }
 
     /// A node that speaks DIMSE.
@@ -159,7 +173,7 @@ impl SiteSettings {
         let Some(site) = self.dicom() else { return Ok(()) };
         settings.completion = site.completion.clone();
         settings.nodes = self.by_title(&settings.ae_title)?;
-        settings.watched = site.watch.iter().map(|folder| WatchedFolder::new(folder.clone())).collect();
+        settings.watched = site.watch.iter().cloned().collect();
         if let Some(listener) = &site.dicom {
             let ListenerSettings { callers, any_called_title, .. } = listener;
             settings.tls = self.server(listener)?;
@@ -197,6 +211,29 @@ impl SiteSettings {
         tls::TlsServer::open(identity, authorities)
             .map(Some)
             .map_err(CommandError::of(CommandErrorKind::InputOutput))
+    }
+}
+
+impl PeerAddress {
+    /// A node written as `AETITLE@HOST:PORT` or URL.
+    fn written(
+        name: &str,
+        own_title: &AeTitle,
+        client: Option<&tls::TlsClient>,
+    ) -> Result<PeerAddress, CommandError> {
+        if name.contains("://") {
+            let mut node: web::WebNode = name.parse().map_err(CommandError::of(CommandErrorKind::Usage))?;
+            node.tls = client.cloned();
+            return Ok(PeerAddress::Web(Box::new(node)));
+        }
+        let parsed = name.parse::<DimseNode>();
+        let parsed = parsed.map_err(|error| {
+            let failure = CommandError::new(CommandErrorKind::Usage, error.to_string());
+            failure.hint(
+                "a node is written AETITLE@HOST:PORT or http(s)://HOST/PATH, or named as in the --site file",
+            )
+        })?;
+        Ok(PeerAddress::Dimse(Box::new(parsed.calling(own_title.clone()))))
     }
 }
 

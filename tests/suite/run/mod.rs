@@ -9,6 +9,7 @@ pub mod nodes;
 mod plain;
 mod printable;
 mod processes;
+mod pull;
 mod replay;
 mod settings;
 mod study_report;
