@@ -60,7 +60,7 @@ impl Admission<'_> {
         let used = claims(receipt.request());
         self.release(receipt.request(), brought.difference(&used).cloned().collect());
         drop((held, alone));
-        self.hand_on(receipt, dataflow, earlier.as_ref())
+        self.hand_on(receipt, &dataflow, earlier.as_ref())
     }
 
     /// Accepts requests one after the other, up to the first that cannot be recorded: nothing is lost of
@@ -175,14 +175,19 @@ impl Admission<'_> {
             return Ok(None);
         }
         let mut last = None;
-        for dataflow in self.dataflows.dataflows() {
-            let row = self.journal.latest(dataflow.name(), &request.subject)?;
+        for name in self.dataflow_names() {
+            let row = self.journal.latest(&name, &request.subject)?;
             last = last.max(row.map(|row| row.number));
         }
         match last {
             Some(number) => self.journal.history(number),
             None => Ok(None),
         }
+    }
+
+    /// The names of all dataflows, also of those that new requests do not go through any more.
+    pub(super) fn dataflow_names(&self) -> BTreeSet<String> {
+        self.dataflows.all().map(|dataflow| dataflow.name().to_owned()).collect()
     }
 
     /// The request as its source wants it run, after an earlier one with its subject.
