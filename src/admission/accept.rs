@@ -51,11 +51,13 @@ impl Admission<'_> {
             return Ok(Accepted::Ignored);
         }
         let dataflow = self.dataflows.of(&request);
+        let lookup_texts = self.sources.lookup_texts(&request);
         let receipt = self.journal.accept(RequestArrival {
             request: Arc::new(request),
             dataflow: dataflow.name().to_owned(),
             version: dataflow.digest(),
             program: self.program,
+            lookup_texts,
         })?;
         let used = claims(receipt.request());
         self.release(receipt.request(), brought.difference(&used).cloned().collect());

@@ -50,7 +50,7 @@ fn note_in(folder: &Path, state: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let state = fs::canonicalize(state)?;
     let text = state.as_os_str().as_bytes();
-    fs::write(folder.join(Digest::of(text).short().to_string()), text)?;
+    fs::write(folder.join(Digest::of(text).short()), text)?;
     let notes = notes(folder);
     let (known, gone): (Vec<StateNote>, Vec<StateNote>) =
         notes.into_iter().partition(|note| has_journal(&note.state) || note.state == state);

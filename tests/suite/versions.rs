@@ -169,7 +169,13 @@ fn an_unanswered_request_is_resumed_under_the_version_that_accepted_it() {
     let accept = |journal: &Journal, name: &str, dataflow: &Dataflow| {
         let (request, version) = (Arc::clone(request(name, 1).request()), dataflow.digest());
         journal.remember(version, "work", dataflow.text()).unwrap();
-        let arrival = RequestArrival { request, dataflow: "work".to_owned(), version, program: version };
+        let arrival = RequestArrival {
+            request,
+            dataflow: "work".to_owned(),
+            version,
+            program: version,
+            lookup_texts: Vec::new(),
+        };
         journal.accept(arrival).unwrap()
     };
     // A process that ends before it has begun anything.
@@ -204,7 +210,13 @@ fn small_files_of_an_answered_request_are_in_the_journal_alone() {
     let dataflow = dataflow("small", |_| {});
     let request = Arc::clone(request("one", 1).request());
     let (id, version) = (request.id, dataflow.digest());
-    let arrival = RequestArrival { request, dataflow: "small".to_owned(), version, program: version };
+    let arrival = RequestArrival {
+        request,
+        dataflow: "small".to_owned(),
+        version,
+        program: version,
+        lookup_texts: Vec::new(),
+    };
     let receipt = journal.accept(arrival).unwrap();
     let number = receipt.number().unwrap();
     with_engine(Arc::clone(&dataflow), Arc::clone(&journal), (1, 1), |queue, responses| {
