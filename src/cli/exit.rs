@@ -18,7 +18,7 @@ Exit codes:
    1  done, but with an error response, a result not delivered, a study not fetched, a file not read or not stored, or a replay that differs
    2  the command line is wrong
    3  there are problems in a dataflow file or a site's file
-  66  there is no input to work on
+  66  there is no input to work on; requests that an earlier process had not answered are answered first
   70  the engine broke, or a process of the cluster was lost
   74  a file, folder or address could not be used";
 

@@ -6,17 +6,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
-
-use crate::admission::StopSignal;
 use crate::dicom::{
     self, AeTitle, CalledTitles, CompletionRules, OrderedRetrieval, PullArchive, PullOrder,
     RequestedCommitments, RetrievalMethod, StudyPull,
 };
 use crate::dicom::{PullEntry, StudyReceiver};
 
-use crate::printable::PrintableLines;
 use crate::yaml::duration;
 
 use super::audit::AuditRecorder;
@@ -217,27 +212,6 @@ const PULL_WAITS_S: [u64; 3] = [1, 5, 15];
 
 fn parse_wanted(text: &str) -> Result<PullEntry, CommandError> {
     text.parse().map_err(CommandError::of(CommandErrorKind::Usage))
-}
-
-/// The first signal ends receiving, and what has been received is still answered; the second one
-/// ends the process.
-pub fn stop_on_signal(stop: &Arc<StopSignal>) -> Result<(), CommandError> {
-    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(|error| {
-        CommandError::new(CommandErrorKind::InputOutput, format!("could not watch for signals: {error}"))
-    })?;
-    let stop = Arc::clone(stop);
-    std::thread::spawn(move || {
-        let mut signals = signals.forever();
-        if signals.next().is_some() {
-            let text = "ending: what is complete is still answered; once more ends at once";
-            output::tell_event(&PrintableLines::of(text));
-            stop.request();
-        }
-        if signals.next().is_some() {
-            std::process::exit(130);
-        }
-    });
-    Ok(())
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

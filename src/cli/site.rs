@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::dicom::site::{DicomSite, ListenerSecurity, ListenerSettings, NodeAddress, SiteNode};
 use crate::dicom::web::{self, AuthorizationValue};
@@ -14,7 +15,7 @@ use super::bind::bind;
 use super::exit::{CommandError, CommandErrorKind};
 
 /// Where the site's settings stand.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct SiteArguments {
     /// The site's settings: who may call, when a study is complete, which nodes there are
     #[arg(long, value_name = "FILE")]
@@ -23,7 +24,7 @@ pub struct SiteArguments {
 
 /// Settings of the site's file; empty if the command line names no such file.
 pub struct SiteSettings {
-    pub site: Option<Site>,
+    pub site: Option<Arc<Site>>,
     client: Option<tls::TlsClient>,
 }
 
@@ -52,8 +53,18 @@ pub enum PeerAddress {
 }
 
 impl SiteArguments {
+    /// Reads the file, and the certificates that it names.
     pub fn load(&self) -> Result<SiteSettings, CommandError> {
-        let Some(path) = &self.site else { return Ok(SiteSettings { site: None, client: None }) };
+        let Some(site) = self.read()? else { return Ok(SiteSettings { site: None, client: None }) };
+        let client = site.authorities.as_ref();
+        let client = client.map(|path| tls::TlsClient::open(path, site.identity.as_ref()));
+        let client = client.transpose().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
+        Ok(SiteSettings { site: Some(Arc::new(site)), client })
+    }
+
+    /// Reads the file alone; `None` if the command line names none.
+    pub fn read(&self) -> Result<Option<Site>, CommandError> {
+        let Some(path) = &self.site else { return Ok(None) };
         let site = Site::load(path, &built_in_sections()).map_err(|error| match error {
             SiteError::Problems(problems) => {
                 CommandError::new(CommandErrorKind::Problems, "the site's file has problems")
@@ -62,11 +73,8 @@ impl SiteArguments {
             SiteError::Unreadable { .. } => {
                 CommandError::new(CommandErrorKind::InputOutput, error.to_string())
             }
-        })?;
-        let client = site.authorities.as_ref();
-        let client = client.map(|path| tls::TlsClient::open(path, site.identity.as_ref()));
-        let client = client.transpose().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
-        Ok(SiteSettings { site: Some(site), client })
+        });
+        site.map(Some)
     }
 }
 
@@ -74,7 +82,7 @@ impl SiteSettings {
     /// A file that was read, for tests of what follows from it.
     #[cfg(test)]
     pub fn of(site: Site) -> SiteSettings {
-        SiteSettings { site: Some(site), client: None }
+        SiteSettings { site: Some(Arc::new(site)), client: None }
     }
 
     /// The DICOM section of the site's file.
