@@ -43,6 +43,7 @@ fn response(name: &str) -> Response {
         version: Digest::of(b"version"),
         verdict: ResponseVerdict::Complete,
         steps: Vec::new(),
+        reservations: Vec::new(),
         files: Vec::new(),
         supersedes: None,
         revises: None,
@@ -278,10 +279,10 @@ fn a_journal_of_each_format_is_read_and_goes_on() {
     if std::env::var_os("FLOW_ACCEPT").is_some() {
         let state = tempfile::tempdir().unwrap();
         three(state.path());
-        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/journal/format-2.sqlite");
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/journal/format-3.sqlite");
         fs::copy(state.path().join(Journal::FILE), fixture).unwrap();
     }
-    for format in [1, 2] {
+    for format in [1, 2, 3] {
         let state = of_format(format);
         let expected = [
             ("one", RequestState::Answered, 3),
