@@ -64,6 +64,11 @@ pub struct InstanceHeader {
     #[serde(default)]
     pub units: PixelUnits,
     pub kernel: String,
+    #[serde(default)]
+    pub manufacturer: String,
+    /// The contrast agent as it is written; empty if none is named.
+    #[serde(default)]
+    pub contrast_agent: String,
     /// Peak voltage of the tube, in kV.
     pub peak_kilovoltage: Option<f64>,
     #[serde(default)]
@@ -144,6 +149,8 @@ impl InstanceHeader {
             intercept,
             units,
             kernel: elements.text(tags::CONVOLUTION_KERNEL),
+            manufacturer: elements.text(tags::MANUFACTURER),
+            contrast_agent: contrast_agent(elements),
             peak_kilovoltage: elements.decimal(tags::KVP),
             patient_id: elements.text(tags::PATIENT_ID),
             patient_name: elements.text(tags::PATIENT_NAME),
@@ -266,6 +273,15 @@ fn damage(elements: &HeaderElements) -> Option<String> {
     match &elements.damage {
         Some(damage) => Some(damage.to_string()),
         None => lacks_pixels().then(|| "the file is cut off: it ends before its pixels".to_owned()),
+    }
+}
+
+/// The contrast agent, of an enhanced object as the meaning of its code.
+fn contrast_agent(elements: &HeaderElements) -> String {
+    let coded = || elements.items(tags::CONTRAST_BOLUS_AGENT_SEQUENCE).next();
+    match elements.text(tags::CONTRAST_BOLUS_AGENT) {
+        text if text.is_empty() => coded().map_or(text, |code| code.text(tags::CODE_MEANING)),
+        text => text,
     }
 }
 

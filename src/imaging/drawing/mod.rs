@@ -5,6 +5,7 @@
 mod bitmap;
 mod canvas;
 mod chart;
+mod frame;
 mod lettering;
 mod plane;
 mod render;
@@ -13,6 +14,7 @@ mod view;
 
 pub use canvas::{Canvas, PixelArea};
 pub use chart::draw_histogram;
+pub use frame::PageNotes;
 pub use lettering::{TextAlign, TextStyle, isolated};
 pub use theme::{ALERT, BACKGROUND, BODY, HEADING, MUTED, RULE, SMALL, STRONG};
 pub use view::{ViewSettings, draw_views};

@@ -31,6 +31,7 @@ pub enum ContentRelationship {
     Contains,
     HasContext,
     HasModifier,
+    HasProperties,
 }
 
 impl ContentItem {
@@ -141,6 +142,7 @@ impl ContentRelationship {
             ContentRelationship::Contains => "CONTAINS",
             ContentRelationship::HasContext => "HAS OBS CONTEXT",
             ContentRelationship::HasModifier => "HAS CONCEPT MOD",
+            ContentRelationship::HasProperties => "HAS PROPERTIES",
         }
     }
 }

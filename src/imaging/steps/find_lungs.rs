@@ -35,7 +35,7 @@ use crate::imaging::gas::gas_pockets;
 use crate::imaging::pieces::{AirPieces, PieceKind};
 use crate::imaging::sides::{LungSides, tell_sides};
 use crate::imaging::{Lungs, Volume};
-use crate::step::{BuiltIn, Call, CancelToken, Fault, Parameter, Step, StepOutputs};
+use crate::step::{BuiltIn, Call, CancelToken, Fault, Parameter, Step, StepOutputs, StepReservations};
 
 /// Thickness of the walls of trachea and main bronchi, with their blur.
 const AIRWAY_WALL_MM: f64 = 2.0;
@@ -68,11 +68,14 @@ fn step() -> Step {
     Step::new("find-lungs", 3, "Finds the right and the left lung in a CT volume.")
         .takes::<Volume>("volume")
         .gives::<Lungs>("lungs")
+        .gives::<StepReservations>("reservations")
         .parameter(threshold)
         .parameter(closing)
         .parameter(least)
         .runs(|call| {
-            Ok(StepOutputs::one("lungs", find_lungs(call.input("volume"), &settings(call), call.token)?))
+            let lungs = find_lungs(call.input("volume"), &settings(call), call.token)?;
+            let reservations = lungs.reservations.clone();
+            Ok(StepOutputs::one("lungs", lungs).with("reservations", reservations))
         })
 }
 
@@ -163,8 +166,10 @@ fn airways(
     account: &mut AirAccount,
 ) -> FoundAirways {
     let Some(lumen) = airs.into_iter().find_map(|air| find_airways(volume, bounds, air)) else {
-        account
-            .reserve("no trachea was found in the lungs' air: airways in it are counted as lung".to_owned());
+        account.reserve(
+            "no_trachea",
+            "no trachea was found in the lungs' air: airways in it are counted as lung",
+        );
         let none = VoxelSet::empty(airs[0].size());
         return FoundAirways { lumen: none.clone(), walled: none };
     };

@@ -31,7 +31,8 @@ impl Values {
     pub fn run(&self, step: &str, output: &str) -> Value {
         let table = StepTable::built_in();
         let declared = &table.get(step).expect("the step is built in").declaration.inputs;
-        let value = |name| WiredInput::One(self.0[name].clone());
+        let value =
+            |name| self.0.get(name).map_or(WiredInput::Absent, |value| WiredInput::One(value.clone()));
         let inputs = declared
             .iter()
             .fold(StepInputs::default(), |inputs, input| inputs.with(input.name, value(input.name)));
@@ -146,6 +147,8 @@ fn header(slice: usize) -> InstanceHeader {
         slope: 1.0,
         intercept: 0.0,
         kernel: "B30f".to_owned(),
+        manufacturer: "SIEMENS".to_owned(),
+        contrast_agent: String::new(),
         peak_kilovoltage: Some(120.0),
         units: PixelUnits::Hounsfield,
         patient_id: "P1".to_owned(),
