@@ -5,8 +5,10 @@ mod code;
 mod content;
 mod document;
 mod instance;
+mod segmentation;
 
 pub use code::{CodedConcept, ConceptName, codes};
 pub use content::{ContentItem, ContentRelationship};
 pub use document::{EvidenceReference, ReportDocument, device_observer};
 pub use instance::{GeneratedInstance, GeneratedSeries, is_own_result};
+pub use segmentation::{FrameSize, SegmentDescription, SegmentFrame, SegmentationObject, SourcePlane};
