@@ -51,6 +51,7 @@ fn constants() -> Vec<(&'static str, String)> {
         ("converted_syntaxes", tables::named(&transcode::TARGETS)),
         ("matches_max", find::MATCHES_MAX.to_string()),
         ("capture", uid_name::of(uids::SECONDARY_CAPTURE_IMAGE_STORAGE)),
+        ("segmentation", uid_name::of(uids::SEGMENTATION_STORAGE)),
         ("report", uid_name::of(uids::COMPREHENSIVE_SR_STORAGE)),
         ("error_report", uid_name::of(uids::BASIC_TEXT_SR_STORAGE)),
     ]

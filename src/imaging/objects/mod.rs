@@ -6,9 +6,11 @@ mod content;
 mod document;
 mod instance;
 mod qualitative;
+mod segmentation;
 
 pub use code::{CodedConcept, ConceptName, codes};
 pub use content::{ContentItem, ContentRelationship};
 pub use document::{EvidenceReference, ReportDocument, device_observer};
 pub use instance::{GeneratedInstance, GeneratedSeries, is_own_result};
 pub use qualitative::qualitative_evaluations;
+pub use segmentation::{FrameSize, SegmentDescription, SegmentFrame, SegmentationObject, SourcePlane};
