@@ -17,7 +17,6 @@ use crate::yaml::duration;
 use super::audit::AuditRecorder;
 use super::bind::bind;
 use super::exit::{CommandError, CommandErrorKind};
-use super::output;
 use super::site::{self, PeerAddress, PeerBook};
 
 #[derive(Debug, clap::Args)]
