@@ -11,8 +11,7 @@ use signal_hook::iterator::Signals;
 
 use crate::admission::StopSignal;
 use crate::dicom::{
-    self, AeTitle, CalledTitles, CompletionRules, PullArchive, RequestedCommitments, RetrievalMethod,
-    StudyPull,
+    self, AeTitle, CalledTitles, CompletionRules, RequestedCommitments, RetrievalMethod, StudyPull,
 };
 use crate::dicom::{PullEntry, StudyReceiver};
 
@@ -23,7 +22,7 @@ use super::audit::AuditRecorder;
 use super::bind::bind;
 use super::exit::{CommandError, CommandErrorKind};
 use super::output;
-use super::site::{self, PeerAddress};
+use super::site;
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Receiving over DICOM")]
@@ -149,16 +148,13 @@ impl ListenArguments {
                 }
             }
         }
-        let way = match self.pull_by {
+        let method = match self.pull_by {
             PullMethod::Get => RetrievalMethod::Get,
             PullMethod::Move => RetrievalMethod::Move { to: own_title.clone() },
         };
-        let from = match site.peer(from, own_title)? {
-            PeerAddress::Dimse(node) => PullArchive::Dimse { node, way },
-            PeerAddress::Web(node) => PullArchive::Web(node),
-        };
+        let from = site.peer(from, own_title)?;
         let waits = PULL_WAITS_S.map(Duration::from_secs).into();
-        Ok(Some(StudyPull { from, wanted, waits }))
+        Ok(Some(StudyPull { from, method, wanted, waits }))
     }
 }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
-use crate::dicom::site::{DicomSite, ListenerSecurity, ListenerSettings, NodeAddress, SiteNode};
+use crate::dicom::site::{DicomSite, ListenerSecurity, ListenerSettings, SiteNode};
 use crate::dicom::web::{self, AuthorizationValue};
-use crate::dicom::{self, AeTitle, CalledTitles, DimseNode, WatchedFolder};
+use crate::dicom::{self, AeTitle, CalledTitles, DimseNode, PeerAddress, PeerAddressError, WatchedFolder};
 use crate::site::{Site, SiteError, built_in_sections};
 use crate::tls;
 
@@ -25,12 +25,6 @@ pub struct SiteArguments {
 pub struct SiteSettings {
     pub site: Option<Site>,
     client: Option<tls::TlsClient>,
-}
-
-/// A node that can be talked to.
-pub enum PeerAddress {
-    Dimse(Box<DimseNode>),
-    Web(Box<web::WebNode>),
 }
 
 impl SiteArguments {
@@ -86,19 +80,19 @@ impl SiteSettings {
         if let Some(node) = self.known(name) {
             return self.of_site(node, own_title);
         }
-        if name.contains("://") {
-            let mut node: web::WebNode = name.parse().map_err(CommandError::of(CommandErrorKind::Usage))?;
-            node.tls.clone_from(&self.client);
-            return Ok(PeerAddress::Web(Box::new(node)));
-        }
-        let parsed = name.parse::<DimseNode>();
-        let parsed = parsed.map_err(|error| {
+        let parsed = name.parse().map_err(|error: PeerAddressError| {
             let failure = CommandError::new(CommandErrorKind::Usage, error.to_string());
             failure.hint(
                 "a node is written AETITLE@HOST:PORT or http(s)://HOST/PATH, or named as in the --site file",
             )
         })?;
-        Ok(PeerAddress::Dimse(Box::new(parsed.calling(own_title.clone()))))
+        Ok(match parsed {
+            PeerAddress::Dimse(node) => node.calling(own_title.clone()).into(),
+            PeerAddress::Web(mut node) => {
+                node.tls.clone_from(&self.client);
+                PeerAddress::Web(node)
+            }
+        })
     }
 
     /// A node that speaks DIMSE.
@@ -125,20 +119,20 @@ impl SiteSettings {
 
     fn of_site(&self, node: &SiteNode, own_title: &AeTitle) -> Result<PeerAddress, CommandError> {
         match &node.address {
-            NodeAddress::Dimse(destination) => {
+            PeerAddress::Dimse(destination) => {
                 let mut destination = DimseNode::clone(destination).calling(own_title.clone());
                 if node.tls {
                     destination.tls.clone_from(&self.client);
                 }
                 set(&mut destination.wait_max, node.wait_max);
-                Ok(PeerAddress::Dimse(Box::new(destination)))
+                Ok(destination.into())
             }
-            NodeAddress::Web(service) => {
+            PeerAddress::Web(service) => {
                 let mut service = web::WebNode::clone(service);
                 service.tls.clone_from(&self.client);
                 set(&mut service.wait_max, node.wait_max);
                 service.authorization = node.authorization.as_deref().map(authorization).transpose()?;
-                Ok(PeerAddress::Web(Box::new(service)))
+                Ok(service.into())
             }
         }
     }

@@ -18,6 +18,7 @@ use crate::dicom::names::sop_class;
 use crate::dicom::names::status::DimseStatus;
 use crate::dicom_file::content::FileContent;
 use crate::dicom_file::part10::FileHead;
+use crate::dicom_file::uid::is_uid;
 use crate::imaging::{HeaderError, InstanceHeader, Part10File, StudyAttributes, read_instance};
 use crate::step::{Item, ItemPlace};
 use crate::store::free_bytes;
@@ -334,10 +335,4 @@ fn check_study(sender: &InstanceSender, study: &StudyAttributes) -> Result<(), I
         }
         _ => Ok(()),
     }
-}
-
-/// Digits and dots, at most 64 (PS3.5 9.1): safe as part of a file name.
-fn is_uid(text: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_digit() || byte == b'.';
-    (1..=64).contains(&text.len()) && text.bytes().all(allowed) && !text.starts_with('.')
 }
