@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
+use crate::admission::StopSignal;
 use crate::dicom::commitment::service::CommitmentService;
 use crate::dicom::fetch::order::serve_orders;
 use crate::dicom::fetch::pull::pull;
 use crate::dicom::intake::event::{AssociationEnd, ReceiverEvent, SessionKind};
 use crate::dicom::intake::instance_intake::InstanceIntake;
-use crate::dicom::intake::stop::StopHandle;
 use crate::dicom::intake::studies::StudyOutcome;
 use crate::dicom::intake::{folder, inbox};
 use crate::dicom::watch::watch;
@@ -46,16 +46,16 @@ use super::slots::{CallerStanding, ConnectionSlots, SlotRules};
 pub fn serve(
     listener: Option<&TcpListener>,
     settings: &ReceiveSettings,
-    stop: &StopHandle,
+    stop: &StopSignal,
     on_study: impl FnMut(Request) + Send,
     on_event: impl Fn(&ReceiverEvent) + Sync,
 ) -> io::Result<()> {
     if let Some(listener) = listener {
-        stop.watch(reachable(listener.local_addr()?));
+        end_accept_at(stop, listener.local_addr()?);
     }
     let web = settings.web.as_ref().map(web::WebServer::open).transpose()?;
     if let Some(web) = &web {
-        stop.watch(reachable(web.address()?));
+        end_accept_at(stop, web.address()?);
     }
     let commitments =
         CommitmentService::open(&settings.inbox, settings.nodes.clone(), Arc::clone(&settings.commitments))?;
@@ -81,7 +81,7 @@ pub fn serve(
         }
         match listener {
             Some(listener) => accept(listener, server, stop),
-            None => stop.until_requested(),
+            None => stop.wait_until_requested(),
         }
         settings.commitments.close();
         let join = |thread: Beside| thread.join().expect("what goes wrong there is told as an error");
@@ -99,7 +99,7 @@ fn beside<'scope, 'a: 'scope>(
     scope: &'scope Scope<'scope, '_>,
     server: &'a StorageServer,
     web: Option<web::WebServer<'a>>,
-    stop: &'a StopHandle,
+    stop: &'a StopSignal,
 ) -> io::Result<Vec<Beside<'scope>>> {
     let StorageServer { settings, intake, commitments } = server;
     let mut threads = Vec::new();
@@ -158,6 +158,14 @@ fn adopt(StorageServer { settings, intake, .. }: &StorageServer) -> io::Result<(
     Ok(())
 }
 
+/// Ends a listener's wait for connections when the stop comes, by a connection to it.
+fn end_accept_at(stop: &StopSignal, address: SocketAddr) {
+    stop.when_requested(move || {
+        // If no connection can be made, the listener has no room for one, and waits for none.
+        let _ = TcpStream::connect_timeout(&reachable(address), Duration::from_secs(1));
+    });
+}
+
 /// An address that leads to a listener on all interfaces, too.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
@@ -168,7 +176,7 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-fn hand_over(intake: &InstanceIntake, stop: &StopHandle, mut on_study: impl FnMut(Request)) {
+fn hand_over(intake: &InstanceIntake, stop: &StopSignal, mut on_study: impl FnMut(Request)) {
     // Without this thread nothing would ever be answered: if it ends, also by a panic, all ends.
     let _stop = StopAtEnd(stop);
     while let Some(next) = intake.studies.next() {
@@ -218,7 +226,7 @@ const AWAY_AFTER: Duration = Duration::from_secs(2);
 /// For so long a source that is away is not asked.
 const AWAY: Duration = Duration::from_secs(60);
 
-struct StopAtEnd<'a>(&'a StopHandle);
+struct StopAtEnd<'a>(&'a StopSignal);
 
 impl Drop for StopAtEnd<'_> {
     fn drop(&mut self) {
@@ -227,7 +235,7 @@ impl Drop for StopAtEnd<'_> {
 }
 
 /// Accepts connections until the stop; returns when all associations have ended.
-fn accept(listener: &TcpListener, server: &StorageServer, stop: &StopHandle) {
+fn accept(listener: &TcpListener, server: &StorageServer, stop: &StopSignal) {
     let settings = server.settings;
     let most = settings.associations_max;
     let known = KnownAddresses::new(settings);

@@ -25,9 +25,9 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
+use crate::admission::StopSignal;
 use crate::dicom::intake::event::ReceiverEvent;
 use crate::dicom::intake::instance_intake::InstanceIntake;
-use crate::dicom::intake::stop::StopHandle;
 
 use super::job::{WebJob, take_in};
 use super::quick_ack::QuickAckStream;
@@ -60,7 +60,7 @@ impl<'a> WebServer<'a> {
     }
 
     /// Serves until the stop.
-    pub fn serve(self, intake: &InstanceIntake, silence_max: Duration, stop: &StopHandle) -> io::Result<()> {
+    pub fn serve(self, intake: &InstanceIntake, silence_max: Duration, stop: &StopSignal) -> io::Result<()> {
         let workers = self.settings.requests_max;
         let (give, jobs) = blocking::sync_channel::<WebJob>(workers);
         let jobs = &Mutex::new(jobs);
@@ -85,7 +85,7 @@ async fn accept(
     settings: &WebSettings,
     intake: &InstanceIntake<'_>,
     silence_max: Duration,
-    stop: &StopHandle,
+    stop: &StopSignal,
     jobs: blocking::SyncSender<WebJob>,
 ) -> io::Result<()> {
     let listener = TcpListener::from_std(settings.listener.try_clone()?)?;
