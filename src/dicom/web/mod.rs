@@ -16,6 +16,7 @@ mod media_type;
 pub mod multipart;
 mod order;
 mod pace;
+mod place;
 mod pull;
 mod quick_ack;
 mod retrieve;

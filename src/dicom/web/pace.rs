@@ -58,6 +58,8 @@ const BYTES_MIN: usize = 64 << 10;
 pub enum BodyError {
     #[error("the peer was silent, or too slow, for too long")]
     Slow,
+    #[error("another one has its place: less than 64 KiB came in the time for that")]
+    Evicted,
     #[error("the body broke off: {0}")]
     CutOff(String),
     #[error("the body is malformed: {0}")]
