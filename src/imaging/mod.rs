@@ -32,6 +32,7 @@ mod pixels;
 mod preview;
 mod quality;
 mod rescale;
+mod rib_gap;
 #[cfg(test)]
 mod sample;
 mod series;
