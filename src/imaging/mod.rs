@@ -35,6 +35,7 @@ mod pixels;
 mod preview;
 mod quality;
 mod rescale;
+mod rib_gap;
 #[cfg(test)]
 mod sample;
 mod segments;

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use ipnet::IpNet;
 
-use crate::dicom::names::destination::DimseNode;
+use crate::dicom::names::dimse_node::DimseNode;
 use crate::dicom::wire::caller::KnownCaller;
 
 use super::slots::CallerStanding;
