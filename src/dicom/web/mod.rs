@@ -18,6 +18,7 @@ pub mod multipart;
 mod node;
 mod order;
 mod pace;
+mod place;
 mod pull;
 mod quick_ack;
 mod retrieve;

@@ -19,6 +19,7 @@ pub struct TimedBody {
     waited: Duration,
     received: usize,
     is_asked_for: bool,
+    is_given_up: bool,
     crowd: Option<Rc<WaitingCrowd>>,
 }
 
@@ -55,6 +56,8 @@ const BYTES_MIN: usize = 64 << 10;
 pub enum BodyError {
     #[error("the peer was silent, or too slow, for too long")]
     Slow,
+    #[error("another one has its place: less than 64 KiB came in the time for that")]
+    Evicted,
     #[error("the body broke off: {0}")]
     CutOff(String),
     #[error("the body is malformed: {0}")]
@@ -69,7 +72,15 @@ pub enum BodyError {
 
 impl TimedBody {
     pub fn new(body: Incoming, silence_max: Duration) -> TimedBody {
-        TimedBody { body, silence_max, waited: Duration::ZERO, received: 0, is_asked_for: false, crowd: None }
+        TimedBody {
+            body,
+            silence_max,
+            waited: Duration::ZERO,
+            received: 0,
+            is_asked_for: false,
+            is_given_up: false,
+            crowd: None,
+        }
     }
 
     /// A body whose sender takes a place that others may want.
@@ -114,6 +125,15 @@ impl TimedBody {
     /// Whether the peer has been asked for the body, if it waits for that (`Expect: 100-continue`).
     pub fn is_asked_for(&self) -> bool {
         self.is_asked_for
+    }
+
+    /// Notes that nobody will read on, whatever comes.
+    pub fn give_up(&mut self) {
+        self.is_given_up = true;
+    }
+
+    pub fn is_given_up(&self) -> bool {
+        self.is_given_up
     }
 
     fn time_max(&self) -> Duration {
