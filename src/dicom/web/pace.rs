@@ -22,6 +22,7 @@ pub struct TimedBody {
     waited: Duration,
     received: usize,
     is_asked_for: bool,
+    is_given_up: bool,
     crowd: Option<Rc<WaitingCrowd>>,
 }
 
@@ -86,7 +87,15 @@ impl From<BodyError> for PeerErrorCause {
 
 impl TimedBody {
     pub fn new(body: Incoming, silence_max: Duration) -> TimedBody {
-        TimedBody { body, silence_max, waited: Duration::ZERO, received: 0, is_asked_for: false, crowd: None }
+        TimedBody {
+            body,
+            silence_max,
+            waited: Duration::ZERO,
+            received: 0,
+            is_asked_for: false,
+            is_given_up: false,
+            crowd: None,
+        }
     }
 
     /// A body whose sender takes a place that others may want.
@@ -131,6 +140,15 @@ impl TimedBody {
     /// Whether the peer has been asked for the body, if it waits for that (`Expect: 100-continue`).
     pub fn is_asked_for(&self) -> bool {
         self.is_asked_for
+    }
+
+    /// Notes that nobody will read on, whatever comes.
+    pub fn give_up(&mut self) {
+        self.is_given_up = true;
+    }
+
+    pub fn is_given_up(&self) -> bool {
+        self.is_given_up
     }
 
     fn time_max(&self) -> Duration {

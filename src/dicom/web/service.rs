@@ -94,7 +94,7 @@ impl WebService {
         };
         // Who waits to be asked for the body has not sent it.
         let is_waiting = head.headers.contains_key(EXPECT) && !body.is_asked_for();
-        if !answer.status.is_success() && !is_waiting {
+        if !answer.status.is_success() && !is_waiting && !body.is_given_up() {
             // Reading on is a courtesy, and earns no place.
             connection.waiting();
             read_unwanted(&mut body).await;
@@ -145,7 +145,10 @@ impl WebService {
                     None => BodyChunk::End,
                 },
                 _ = stopping.wait_for(|stopping| *stopping) => BodyChunk::Broken(BodyError::Stopping),
-                () = place.lost() => BodyChunk::Broken(BodyError::Evicted),
+                () = place.lost() => {
+                    body.give_up();
+                    BodyChunk::Broken(BodyError::Evicted)
+                }
             };
             if let BodyChunk::Bytes(bytes) = &chunk {
                 place.activity().received(bytes.len());

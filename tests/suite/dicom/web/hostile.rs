@@ -168,8 +168,8 @@ fn slow_bodies_hold_nobody_out() {
     crate::support::peers::until("another one is stored", store);
     let is_evicted = |event: &ReceiverEvent| event.to_string().contains("another one has its place");
     serving.receiving.event("the place is lost", is_evicted);
-    assert_eq!(Answer::of(&mut slow[0]).status, 503, "the idlest one may come again");
     slow[1].write_all(&body[500..]).unwrap();
+    assert_eq!(Answer::of(&mut slow[0]).status, 503, "the idlest one may come again");
     assert_eq!(Answer::of(&mut slow[1]).status, 200, "one place was enough");
 }
 
