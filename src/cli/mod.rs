@@ -26,6 +26,7 @@ mod progress;
 mod reload;
 mod replay;
 mod reporter;
+mod request_progress;
 mod run;
 mod run_settings;
 pub mod sample;
