@@ -136,6 +136,7 @@ impl Admission<'_> {
         // One that an earlier process could not deliver goes on here, and nowhere else.
         self.left.take(number);
         let reusable = Some(&history).filter(|history| history.is_of_one_program());
+        let held = self.journal.store().held(history.row.id);
         match reusable.and_then(|history| self.made(history, dataflow)) {
             Some(response) => {
                 self.tell(&AdmissionEvent::AnsweredBefore {
@@ -145,6 +146,7 @@ impl Admission<'_> {
                 self.queue.deliver(receipt, response);
             }
             None => {
+                drop(held);
                 let receipt = self.journal.receipt(&history)?;
                 self.queue.resume(again(receipt, dataflow, &history), reusable);
             }
@@ -152,7 +154,8 @@ impl Admission<'_> {
         Ok(())
     }
 
-    /// The response that was made under this dataflow, unless an operator wants another.
+    /// The response that was made under this dataflow, unless an operator wants another. Its small files are in
+    /// the journal: whoever holds them in memory needs no disk for them.
     pub(super) fn made(&self, history: &RequestHistory, dataflow: &Dataflow) -> Option<Response> {
         let response = history.response()?;
         if response.verdict == ResponseVerdict::Failed && history.is_retried() {

@@ -89,11 +89,13 @@ impl Admission<'_> {
         };
         let receipt = self.journal.receipt(&history)?;
         let name = row.name.as_str();
+        let held = self.journal.store().held(row.id);
         if let Some(response) = self.made(&history, &dataflow) {
             self.tell(&AdmissionEvent::ResponseMade { name });
             self.queue.deliver(receipt, response);
             return Ok(());
         }
+        drop(held);
         let submission = again(receipt, &dataflow, &history);
         let starts = history.futile_starts();
         let refused = match starts {

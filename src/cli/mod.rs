@@ -27,6 +27,7 @@ mod pull;
 mod reload;
 mod replay;
 mod reporter;
+mod request_progress;
 mod run;
 mod run_settings;
 pub mod sample;

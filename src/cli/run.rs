@@ -188,8 +188,7 @@ impl Run {
     fn run(&self, table: &StepTable) -> Result<CommandExit, CommandError> {
         let (chosen, site) = (&self.chosen, &self.site);
         let dataflows = chosen.dataflow.load(table)?;
-        let steps = dataflows.dataflows().iter().map(|dataflow| dataflow.work_count()).max();
-        let progress = Arc::new(ProgressDisplay::new(steps.unwrap_or(0)));
+        let progress = Arc::new(ProgressDisplay::new());
         let settings = self.settings(&dataflows.set())?;
         file_access::restrict(chosen.readers);
         file_access::claim_folder(&chosen.state, chosen.readers)?;

@@ -1,6 +1,5 @@
 //! `flow status`: the requests by where they stand, and what each one waits for.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,7 +9,7 @@ use serde::Serialize;
 use crate::admission::StateFolder;
 use crate::dataflow::Dataflow;
 use crate::dicom::{self, WaitingStudy};
-use crate::journal::{AnswerKind, JournalEntry, JournalReader, OperatorRequest, RequestRow, RequestState};
+use crate::journal::{AnswerKind, JournalReader, OperatorRequest, RequestRow, RequestState};
 use crate::printable::PrintableLines;
 use crate::step::{Digest, StepTable};
 use crate::store::free_bytes;
@@ -19,7 +18,7 @@ use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::lookup;
 use super::output::{json, print, print_line};
 use super::state_arguments::StateArguments;
-use super::waiting::waits_for;
+use super::waiting::{TroubledDestination, since_ms, troubled_destinations, waits_for};
 
 /// Show the requests by where they stand, and what each one waits for
 ///
@@ -59,10 +58,15 @@ struct StatusLine<'a> {
     /// A destination does not take its response.
     trouble: bool,
     accepted_ms: i64,
+    /// The time of its last record.
     changed_ms: i64,
+    /// The time since which it stands where it does.
+    since_ms: i64,
     bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     waits_for: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    troubles: Vec<TroubledDestination>,
 }
 
 impl StatusArguments {
@@ -131,10 +135,11 @@ fn check(state: &Path, lines: &[StatusLine]) -> Result<CommandExit, CommandError
         troubles.push(format_args!("no flow is running on {}", state.display()));
     }
     for line in lines.iter().filter(|line| line.trouble) {
-        let StatusLine { name, changed_ms, .. } = line;
+        let name = line.name;
         let error = if line.error_response { "its error response" } else { "its response" };
         let why = line.waits_for.as_deref().unwrap_or_default();
-        let since = ago(*changed_ms);
+        let since = line.troubles.iter().map(|trouble| trouble.since_ms).min().unwrap_or(line.since_ms);
+        let since = ago(since);
         troubles.push(format_args!("{name}: {error} is not delivered, since {since}: waits for {why}"));
     }
     let exit =
@@ -143,7 +148,7 @@ fn check(state: &Path, lines: &[StatusLine]) -> Result<CommandExit, CommandError
     Ok(exit)
 }
 
-fn counts(rows: &[RequestRow]) -> [(&'static str, usize); 6] {
+fn counts(rows: &[RequestRow]) -> [(&'static str, usize); 7] {
     let count = |state: RequestState, answer: Option<AnswerKind>| {
         let is_it =
             |row: &&RequestRow| row.state == state && answer.is_none_or(|answer| row.answer == answer);
@@ -153,6 +158,11 @@ fn counts(rows: &[RequestRow]) -> [(&'static str, usize); 6] {
         ("in work, or waiting for it", count(RequestState::Accepted, None)),
         ("on their way to their destinations", count(RequestState::Responded, None)),
         ("NOT DELIVERED everywhere; `flow retry` tries again", count(RequestState::Undelivered, None)),
+        (
+            "of these with an error response",
+            count(RequestState::Responded, Some(AnswerKind::Failed))
+                + count(RequestState::Undelivered, Some(AnswerKind::Failed)),
+        ),
         ("answered with an error response", count(RequestState::Answered, Some(AnswerKind::Failed))),
         ("answered, complete, with reservations", count(RequestState::Answered, Some(AnswerKind::Reserved))),
         ("answered, complete", count(RequestState::Answered, Some(AnswerKind::Complete))),
@@ -164,10 +174,12 @@ fn line<'a>(
     reader: &JournalReader,
     table: &StepTable,
 ) -> Result<StatusLine<'a>, CommandError> {
-    let open = row.is_open().then(|| waiting(row, reader, table)).transpose()?;
-    let trouble = row.state == RequestState::Undelivered
-        || (row.state == RequestState::Responded && has_failed_delivery(reader, row)?);
-    let (cancelled, waits_for) = open.map_or((false, None), |(cancelled, text)| (cancelled, Some(text)));
+    let open = row.is_open().then(|| open_request(row, reader, table)).transpose()?;
+    let since_ms = open.as_ref().map_or(row.changed_ms, |open| open.since_ms);
+    let cancelled = open.as_ref().is_some_and(|open| open.cancelled);
+    let (waits_for, troubles) = open.map(|open| (open.waits_for, open.troubles)).unzip();
+    let troubles = troubles.unwrap_or_default();
+    let trouble = row.state == RequestState::Undelivered || !troubles.is_empty();
     Ok(StatusLine {
         number: row.number,
         request: row.id,
@@ -181,41 +193,41 @@ fn line<'a>(
         trouble,
         accepted_ms: row.accepted_ms,
         changed_ms: row.changed_ms,
+        since_ms,
         bytes: row.bytes,
         waits_for,
+        troubles,
     })
 }
 
-/// Whether the last try to deliver the response of a request to some destination failed.
-fn has_failed_delivery(reader: &JournalReader, row: &RequestRow) -> Result<bool, CommandError> {
-    let history = reader.history(row.number).map_err(CommandError::of(CommandErrorKind::InputOutput))?;
-    let mut last = BTreeMap::new();
-    for dated in &history.entries {
-        if let JournalEntry::Delivered { destination, complete, .. } = &dated.entry {
-            last.insert(destination.clone(), *complete);
-        }
-    }
-    Ok(last.values().any(|complete| !complete))
+/// What the records of an open request say of it.
+struct OpenRequest {
+    /// An operator has asked for its end.
+    cancelled: bool,
+    waits_for: String,
+    troubles: Vec<TroubledDestination>,
+    since_ms: i64,
 }
 
-/// Whether a request is cancelled, and what it waits for.
-fn waiting(
+fn open_request(
     row: &RequestRow,
     reader: &JournalReader,
     table: &StepTable,
-) -> Result<(bool, String), CommandError> {
+) -> Result<OpenRequest, CommandError> {
     let failed = CommandError::of(CommandErrorKind::InputOutput);
     let history = reader.history(row.number).map_err(&failed)?;
     let unseen = reader.unseen(row.number).map_err(&failed)?;
+    let (troubles, since_ms) = (troubled_destinations(&history), since_ms(&history));
     if row.state == RequestState::Accepted && unseen.contains(&OperatorRequest::Cancel) {
-        return Ok((true, "a flow that runs on this state".to_owned()));
+        let waits_for = "a flow that runs on this state".to_owned();
+        return Ok(OpenRequest { cancelled: true, waits_for, troubles, since_ms });
     }
     let version = history.version();
     let recorded = version.map(|version| reader.dataflow(version)).transpose().map_err(&failed)?.flatten();
     // The steps of a program of one's own may not be known here.
     let dataflow = recorded.and_then(|(name, text)| Dataflow::parse(&name, &text, table).ok());
     let cancelled = row.state == RequestState::Accepted && history.is_cancelled();
-    Ok((cancelled, waits_for(&history, dataflow.as_ref())))
+    Ok(OpenRequest { cancelled, waits_for: waits_for(&history, dataflow.as_ref()), troubles, since_ms })
 }
 
 fn shown(text: PrintableLines, line: &StatusLine) -> PrintableLines {
@@ -228,9 +240,15 @@ fn shown(text: PrintableLines, line: &StatusLine) -> PrintableLines {
         (_, true) => format!("{}, ERROR RESPONSE", line.state.name()),
     };
     let kept = if line.kept { ", kept" } else { "" };
-    let head = format_args!("{}  {verdict}{kept}, {} ago", line.name, ago(line.changed_ms)).to_string();
+    let head = format_args!("{}  {verdict}{kept}, {} ago", line.name, ago(line.since_ms)).to_string();
     let text = text.line("").line(head);
-    line.waits_for.iter().fold(text, |text, waits_for| text.line(format_args!("  waits for {waits_for}")))
+    let text = line
+        .waits_for
+        .iter()
+        .fold(text, |text, waits_for| text.line(format_args!("  waits for {waits_for}")));
+    line.troubles.iter().fold(text, |text, TroubledDestination { destination, since_ms, .. }| {
+        text.line(format_args!("  {destination} does not take it, since {}", ago(*since_ms)))
+    })
 }
 
 /// By the clock on the wall, which may have been set since.

@@ -170,7 +170,8 @@ impl<'a> RequestScheduler<'a> {
             self.in_work += usize::from(!pending.is_ended());
             let Lane { input, dataflow, current } = &mut self.lanes[index];
             let work = &self.builder.shared[*dataflow].work;
-            tell(&*work.observer, &EngineEvent::Accepted { request: pending.request() });
+            let event = EngineEvent::Accepted { request: pending.request(), dataflow: &work.dataflow };
+            tell(&*work.observer, &event);
             work.memories.began(work.memory_key(pending.request()));
             pending.began = *input.time();
             let (request, refused) = (Arc::clone(pending.request()), pending.refused.clone());

@@ -130,6 +130,12 @@ fn what_waits_for_its_next_try_is_shown_and_hurried_when_an_operator_asks() {
     let status = place.run(&["status"]);
     let waits = format!("waits for {destination}: no connection");
     assert!(status.out.contains("1  on their way") && status.out.contains(&waits), "{}", status.out);
+    assert!(status.out.contains(&format!("{destination} does not take it, since ")), "{}", status.out);
+    assert!(status.out.contains("0  of these with an error response"), "{}", status.out);
+    let line: serde_json::Value = serde_json::from_str(place.run(&["status", "--json"]).out.trim()).unwrap();
+    let (first, last) = (&line["troubles"][0]["since_ms"], &line["changed_ms"]);
+    assert!(first.is_i64() && first.as_i64() <= last.as_i64(), "{line}");
+    assert_eq!(line["troubles"][0]["destination"], destination.as_str());
 
     fs::create_dir(place.path("pacs")).unwrap();
     let mut pacs = std::process::Command::new(storescp);
