@@ -23,9 +23,11 @@ mod midline;
 mod objects;
 mod packed;
 mod pages;
+mod paper;
 mod picture;
 mod pieces;
 mod pixels;
+mod png_file;
 mod preview;
 mod rescale;
 #[cfg(test)]

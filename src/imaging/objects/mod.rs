@@ -4,11 +4,13 @@
 mod code;
 mod content;
 mod document;
+mod encapsulated;
 mod instance;
 mod segmentation;
 
 pub use code::{CodedConcept, ConceptName, codes};
 pub use content::{ContentItem, ContentRelationship};
 pub use document::{EvidenceReference, ReportDocument, device_observer};
+pub use encapsulated::EncapsulatedPdf;
 pub use instance::{GeneratedInstance, GeneratedSeries, is_own_result};
 pub use segmentation::{FrameSize, SegmentDescription, SegmentFrame, SegmentationObject, SourcePlane};
