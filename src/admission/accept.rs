@@ -51,16 +51,18 @@ impl Admission<'_> {
             return Ok(Accepted::Ignored);
         }
         let dataflow = self.dataflows.of(&request);
+        let lookup_texts = self.sources.lookup_texts(&request);
         let receipt = self.journal.accept(RequestArrival {
             request: Arc::new(request),
             dataflow: dataflow.name().to_owned(),
             version: dataflow.digest(),
             program: self.program,
+            lookup_texts,
         })?;
         let used = claims(receipt.request());
         self.release(receipt.request(), brought.difference(&used).cloned().collect());
         drop((held, alone));
-        self.hand_on(receipt, dataflow, earlier.as_ref())
+        self.hand_on(receipt, &dataflow, earlier.as_ref())
     }
 
     /// Accepts requests one after the other, up to the first that cannot be recorded: nothing is lost of
@@ -175,14 +177,19 @@ impl Admission<'_> {
             return Ok(None);
         }
         let mut last = None;
-        for dataflow in self.dataflows.dataflows() {
-            let row = self.journal.latest(dataflow.name(), &request.subject)?;
+        for name in self.dataflow_names() {
+            let row = self.journal.latest(&name, &request.subject)?;
             last = last.max(row.map(|row| row.number));
         }
         match last {
             Some(number) => self.journal.history(number),
             None => Ok(None),
         }
+    }
+
+    /// The names of all dataflows, also of those that new requests do not go through any more.
+    pub(super) fn dataflow_names(&self) -> BTreeSet<String> {
+        self.dataflows.all().map(|dataflow| dataflow.name().to_owned()).collect()
     }
 
     /// The request as its source wants it run, after an earlier one with its subject.

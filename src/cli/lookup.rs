@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use crate::admission::{SourceTable, find_requests};
-use crate::journal::{Journal, JournalReader, RequestRow, RequestState};
+use crate::journal::{AnswerKind, Journal, JournalReader, RequestRow, RequestState};
 
 use super::exit::{CommandError, CommandErrorKind};
+use super::state_arguments::StateArguments;
 
 /// A request and where it is remembered.
 #[derive(Debug, clap::Args)]
@@ -14,9 +15,16 @@ pub struct RequestLookup {
     #[arg(value_name = "REQUEST")]
     request: String,
 
-    /// The state folder of the flow that has it
-    #[arg(long, value_name = "DIR", default_value = "flow-state")]
-    state: PathBuf,
+    #[command(flatten)]
+    state: StateArguments,
+}
+
+/// The request that is meant.
+pub struct FoundRequest {
+    /// The state folder that has it.
+    pub state: PathBuf,
+    pub reader: JournalReader,
+    pub row: RequestRow,
 }
 
 /// More requests than this are not named when several fit.
@@ -28,18 +36,15 @@ impl RequestLookup {
         &self.request
     }
 
-    pub fn state(&self) -> &Path {
-        &self.state
-    }
-
     /// Finds the one request that is meant.
-    pub fn find(&self) -> Result<(JournalReader, RequestRow), CommandError> {
-        let reader = open(&self.state)?;
+    pub fn find(&self) -> Result<FoundRequest, CommandError> {
+        let state = self.state.find()?;
+        let reader = open(&state)?;
         let found = find_requests(&reader, &SourceTable::built_in(), &self.request);
         let found = found.map_err(CommandError::of(CommandErrorKind::InputOutput))?;
-        let place = format!("request {:?} in {}", self.request, self.state.display());
+        let place = format!("request {:?} in {}", self.request, state.display());
         let row = the_one(&self.request, &place, found, || reader.requests().unwrap_or_default(), told)?;
-        Ok((reader, row))
+        Ok(FoundRequest { state, reader, row })
     }
 }
 
@@ -71,8 +76,11 @@ pub fn the_one<T>(
 }
 
 fn told(row: &RequestRow) -> String {
-    let state =
-        if row.state == RequestState::Answered && row.failed { "error response" } else { row.state.name() };
+    let state = match (row.state, row.answer) {
+        (RequestState::Answered, AnswerKind::Failed) => "error response",
+        (RequestState::Answered, AnswerKind::Reserved) => "answered, with reservations",
+        (state, _) => state.name(),
+    };
     crate::printable::escaped(&format!("{}  {}  {state}", row.number, row.name)).into_owned()
 }
 

@@ -85,10 +85,13 @@ impl ProgressDisplay {
             HumanDuration(took).to_string()
         };
         let verdict = match response.verdict {
-            ResponseVerdict::Complete => "complete",
+            ResponseVerdict::Complete | ResponseVerdict::CompleteWithReservations => response.verdict.name(),
             ResponseVerdict::Failed | ResponseVerdict::Unfinished => "ERROR RESPONSE",
         };
         let mut lines = PrintableLines::of(format_args!("answered  {}  {verdict}, {took}", request.name));
+        for reservation in &response.reservations {
+            lines.push(format_args!("  reservation: {}", reservation.text));
+        }
         not_run(response).iter().for_each(|text| lines.push(format_args!("  not run: {text}")));
         for FaultGroup { step, items, count, reason, remedy } in fault_groups(response) {
             let items = match (items.is_empty(), count - items.len()) {
@@ -198,11 +201,23 @@ impl AdmissionObserver for ProgressDisplay {
             AdmissionEvent::Cancelled { name } => format!("cancelled {name}  as an operator asked"),
             AdmissionEvent::Retried { name } => format!("retried   {name}  as an operator asked"),
             AdmissionEvent::Hurried { name } => format!("hurried   {name}  as an operator asked"),
+            AdmissionEvent::DataflowsReplaced { dataflows } => {
+                let each = dataflows.iter().map(|one| format!("{} {}", one.name(), one.digest().short()));
+                let each = each.collect::<Vec<String>>().join(", ");
+                format!("reloaded  {each}: for requests that are accepted from now on")
+            }
+            AdmissionEvent::DataflowsKept { error } => {
+                let line = format!("NOT RELOADED: {error}");
+                return self.say(&PrintableLines::of(line).line(format_args!("  {GO_ON}")));
+            }
             AdmissionEvent::Told { text, .. } => (*text).to_owned(),
         };
         self.say_line(text);
     }
 }
+
+/// What becomes of requests when new dataflows are refused.
+pub const GO_ON: &str = "the dataflows and rules of before go on";
 
 /// All runs of a step that failed for the same reason.
 struct FaultGroup<'a> {

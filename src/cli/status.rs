@@ -1,7 +1,7 @@
 //! `flow status`: the requests by where they stand, and what each one waits for.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use indicatif::{HumanBytes, HumanDuration};
@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::admission::StateFolder;
 use crate::dataflow::Dataflow;
 use crate::dicom::{self, WaitingStudy};
-use crate::journal::{JournalEntry, JournalReader, OperatorRequest, RequestRow, RequestState};
+use crate::journal::{AnswerKind, JournalEntry, JournalReader, OperatorRequest, RequestRow, RequestState};
 use crate::printable::PrintableLines;
 use crate::step::{Digest, StepTable};
 use crate::store::free_bytes;
@@ -18,6 +18,7 @@ use crate::store::free_bytes;
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::lookup;
 use super::output::{json, print, print_line};
+use super::state_arguments::StateArguments;
 use super::waiting::waits_for;
 
 /// Show the requests by where they stand, and what each one waits for
@@ -25,9 +26,8 @@ use super::waiting::waits_for;
 /// Works beside a running flow and on the state of a stopped one.
 #[derive(Debug, clap::Args)]
 pub struct StatusArguments {
-    /// The state folder of the flow
-    #[arg(long, value_name = "DIR", default_value = "flow-state")]
-    state: PathBuf,
+    #[command(flatten)]
+    state: StateArguments,
 
     /// Also list so many of those that are answered, the last ones
     #[arg(long, value_name = "N", default_value_t = 5)]
@@ -51,6 +51,8 @@ struct StatusLine<'a> {
     dataflow: &'a str,
     state: RequestState,
     error_response: bool,
+    /// The last response is complete, with reservations.
+    reservations: bool,
     kept: bool,
     /// An operator has asked for its end, and it is not answered yet.
     cancelled: bool,
@@ -65,15 +67,16 @@ struct StatusLine<'a> {
 
 impl StatusArguments {
     pub fn run(self, table: &StepTable) -> Result<CommandExit, CommandError> {
-        let reader = lookup::open(&self.state)?;
+        let state = self.state.find()?;
+        let reader = lookup::open(&state)?;
         let rows = reader.requests().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
         let lines = self.lines(&rows, &reader, table)?;
         if self.check {
-            return self.check(&lines);
+            return check(&state, &lines);
         }
         match self.json {
             true => lines.iter().try_for_each(|line| print_line(json(line)))?,
-            false => print(&self.text(&rows, &lines))?,
+            false => print(&self.text(&state, &rows, &lines))?,
         }
         Ok(CommandExit::Done)
     }
@@ -92,66 +95,67 @@ impl StatusArguments {
         shown.map(|row| line(row, reader, table)).collect()
     }
 
-    fn text(&self, rows: &[RequestRow], lines: &[StatusLine]) -> PrintableLines {
-        let running = match StateFolder::holder(&self.state) {
+    fn text(&self, state: &Path, rows: &[RequestRow], lines: &[StatusLine]) -> PrintableLines {
+        let running = match StateFolder::holder(state) {
             Some(process) => format!("flow is running (process {process})"),
             None => "no flow is running".to_owned(),
         };
         let bytes = rows.iter().map(|row| row.bytes).fold(0, u64::saturating_add);
-        let free = free_bytes(&self.state);
+        let free = free_bytes(state);
         let mut text = PrintableLines::of(format_args!(
             "{running} on {}; {} remembered, {} free",
-            self.state.display(),
+            state.display(),
             HumanBytes(bytes),
             HumanBytes(free)
         ));
         for (what, count) in counts(rows) {
             text.push(format_args!("{count:>7}  {what}"));
         }
-        for study in self.receiving(rows) {
+        for study in receiving(state, rows) {
             let (uid, instances) = (&study.study_instance_uid, study.instances);
             text.push(format_args!("{instances:>7}  instances received so far of the study {uid}"));
         }
         lines.iter().fold(text, shown)
     }
-
-    /// The studies that are being received. What cannot be read is no study.
-    fn receiving(&self, rows: &[RequestRow]) -> Vec<WaitingStudy> {
-        let known = rows.iter().flat_map(|row| &row.claims).map(PathBuf::from).collect();
-        dicom::waiting(&self.state.join("inbox"), &known).unwrap_or_default()
-    }
-
-    fn check(&self, lines: &[StatusLine]) -> Result<CommandExit, CommandError> {
-        let mut troubles = PrintableLines::default();
-        if StateFolder::holder(&self.state).is_none() {
-            troubles.push(format_args!("no flow is running on {}", self.state.display()));
-        }
-        for line in lines.iter().filter(|line| line.trouble) {
-            let StatusLine { name, changed_ms, .. } = line;
-            let error = if line.error_response { "its error response" } else { "its response" };
-            let why = line.waits_for.as_deref().unwrap_or_default();
-            let since = ago(*changed_ms);
-            troubles.push(format_args!("{name}: {error} is not delivered, since {since}: waits for {why}"));
-        }
-        let exit =
-            if troubles == PrintableLines::default() { CommandExit::Done } else { CommandExit::WithErrors };
-        print(&troubles)?;
-        Ok(exit)
-    }
 }
 
-fn counts(rows: &[RequestRow]) -> [(&'static str, usize); 5] {
-    let count = |state: RequestState, failed: Option<bool>| {
+/// The studies that are being received. What cannot be read is no study.
+fn receiving(state: &Path, rows: &[RequestRow]) -> Vec<WaitingStudy> {
+    let known = rows.iter().flat_map(|row| &row.claims).map(PathBuf::from).collect();
+    dicom::waiting(&state.join("inbox"), &known).unwrap_or_default()
+}
+
+fn check(state: &Path, lines: &[StatusLine]) -> Result<CommandExit, CommandError> {
+    let mut troubles = PrintableLines::default();
+    if StateFolder::holder(state).is_none() {
+        troubles.push(format_args!("no flow is running on {}", state.display()));
+    }
+    for line in lines.iter().filter(|line| line.trouble) {
+        let StatusLine { name, changed_ms, .. } = line;
+        let error = if line.error_response { "its error response" } else { "its response" };
+        let why = line.waits_for.as_deref().unwrap_or_default();
+        let since = ago(*changed_ms);
+        troubles.push(format_args!("{name}: {error} is not delivered, since {since}: waits for {why}"));
+    }
+    let exit =
+        if troubles == PrintableLines::default() { CommandExit::Done } else { CommandExit::WithErrors };
+    print(&troubles)?;
+    Ok(exit)
+}
+
+fn counts(rows: &[RequestRow]) -> [(&'static str, usize); 6] {
+    let count = |state: RequestState, answer: Option<AnswerKind>| {
         let is_it =
-            |row: &&RequestRow| row.state == state && failed.is_none_or(|failed| row.failed == failed);
+            |row: &&RequestRow| row.state == state && answer.is_none_or(|answer| row.answer == answer);
         rows.iter().filter(is_it).count()
     };
     [
         ("in work, or waiting for it", count(RequestState::Accepted, None)),
         ("on their way to their destinations", count(RequestState::Responded, None)),
         ("NOT DELIVERED everywhere; `flow retry` tries again", count(RequestState::Undelivered, None)),
-        ("answered with an error response", count(RequestState::Answered, Some(true))),
-        ("answered, complete", count(RequestState::Answered, Some(false))),
+        ("answered with an error response", count(RequestState::Answered, Some(AnswerKind::Failed))),
+        ("answered, complete, with reservations", count(RequestState::Answered, Some(AnswerKind::Reserved))),
+        ("answered, complete", count(RequestState::Answered, Some(AnswerKind::Complete))),
     ]
 }
 
@@ -170,7 +174,8 @@ fn line<'a>(
         name: &row.name,
         dataflow: &row.dataflow,
         state: row.state,
-        error_response: row.failed,
+        error_response: row.answer == AnswerKind::Failed,
+        reservations: row.answer == AnswerKind::Reserved,
         kept: row.kept,
         cancelled,
         trouble,
@@ -216,7 +221,10 @@ fn waiting(
 fn shown(text: PrintableLines, line: &StatusLine) -> PrintableLines {
     let verdict = match (line.state, line.error_response) {
         _ if line.cancelled => "cancelled".to_owned(),
-        (RequestState::Accepted, _) | (_, false) => line.state.name().to_owned(),
+        (RequestState::Accepted, _) | (_, false) => {
+            let reserved = line.reservations && line.state != RequestState::Accepted;
+            format!("{}{}", line.state.name(), if reserved { ", with reservations" } else { "" })
+        }
         (_, true) => format!("{}, ERROR RESPONSE", line.state.name()),
     };
     let kept = if line.kept { ", kept" } else { "" };

@@ -6,8 +6,8 @@
 //!
 //! A request from here has [`ATTRIBUTES`]: those of [`crate::imaging::StudyAttributes`], `modality` and
 //! `series_description` (all that occur), and `source`, which is `folder` or `dicom`; one from `dicom`
-//! also `calling_ae`, `called_ae`, `association`, which is `released`, or `aborted` if a sender broke
-//! off, and `complete_by`, the name of a [`CompletionSignal`].
+//! also `calling_ae`, `called_ae`, `association`, which is `released`, `aborted` if a sender broke
+//! off, or `open` if its association stayed open, and `complete_by`, the name of a [`CompletionSignal`].
 
 mod ask;
 mod commitment;
@@ -34,6 +34,7 @@ pub use commitment::commitments::RequestedCommitments;
 pub use commitment::request::{OutcomeChannel, commit};
 pub use commitment::transaction::{CommitmentOutcome, ObjectReference};
 pub use conformance::conformance;
+pub use fetch::order::{HandedOrder, OrderOutcome, OrderedRetrieval, PullOrder, PullPlanner};
 pub use fetch::pull::{PullArchive, PullEntry, RetrievalMethod, StudyPull};
 pub use fetch::retrieval::{FetchResult, move_study};
 pub use file::contents::contents;

@@ -33,7 +33,10 @@ pub const ATTRIBUTES: &[AttributeDeclaration] = &[
     AttributeDeclaration::text("source", "How it came in: `dicom` if it was received, `folder` from files."),
     AttributeDeclaration::text("calling_ae", "AE titles of those that sent it."),
     AttributeDeclaration::text("called_ae", "AE titles by which they called us."),
-    AttributeDeclaration::text("association", "`released`, or `aborted` if a sender broke off."),
+    AttributeDeclaration::text(
+        "association",
+        "`released`, `aborted` if a sender broke off, `open` if its association stayed open.",
+    ),
     AttributeDeclaration::text("complete_by", "What said that it was complete."),
     AttributeDeclaration::text("remarks", "What is remarkable about how it came in."),
 ];
@@ -179,7 +182,7 @@ impl Receiving {
             if let ReceiverEvent::NotFetched { .. } = event {
                 missing.fetch_add(1, Ordering::Relaxed);
             }
-            if event.is_warning() || matches!(event, ReceiverEvent::Fetched { .. }) {
+            if event.is_warning() || is_answer_to_order(event) {
                 return admission.say(SOURCE, &event.to_string());
             }
             super::log(event);
@@ -209,6 +212,11 @@ impl Receiving {
             say(&format!("listening at {address} as {title}{encrypted}"));
         }
     }
+}
+
+/// Whether an event tells of studies that somebody has asked for.
+fn is_answer_to_order(event: &ReceiverEvent) -> bool {
+    matches!(event, ReceiverEvent::Fetched { .. } | ReceiverEvent::PullOrdered { .. })
 }
 
 /// A study that is received stays in the inbox until it can be recorded, also beyond the end.

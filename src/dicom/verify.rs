@@ -167,8 +167,9 @@ fn series_of(object: &DicomObject) -> io::Result<(String, String)> {
     loop {
         let mut beginning = Vec::new();
         let read = object.file()?.take(bytes).read_to_end(&mut beginning)? as u64;
-        let uid =
-            |tag| Part10File::open(&beginning).map(|file| file.elements().text(tag)).unwrap_or_default();
+        let uid = |tag| {
+            Part10File::open_header(&beginning).map(|file| file.elements().text(tag)).unwrap_or_default()
+        };
         let uids = [tags::STUDY_INSTANCE_UID, tags::SERIES_INSTANCE_UID].map(uid);
         if let [study, series] = uids
             && !study.is_empty()

@@ -4,17 +4,17 @@
 
 use super::Volume;
 use super::bits::{VoxelBall, VoxelBounds, VoxelSet};
-use super::coarse::{BodyInside, CoarseGrid};
+use super::body::BodyInside;
+use super::border::chord_mm;
+use super::coarse::CoarseGrid;
 use super::pieces::{AirPieces, PieceKind};
 use super::sides::LungSides;
-use crate::step::Fault;
+use crate::step::{Fault, StepReservations};
 
 /// The largest area in the first or last slice, as a share of the widest; with more, the lungs are cut.
 const CUT_SHARE_MOST: f64 = 0.25;
 /// The largest share of a lung's volume that may lie outside the field of view, by estimate.
 const OUTSIDE_SHARE_MOST: f64 = 0.1;
-/// Radius of a lung's outer surface, from which the volume behind a cut is estimated.
-const SURFACE_MM: f64 = 100.0;
 /// The least volume that is named.
 const NAMED_ML: f64 = 10.0;
 /// The share of the lungs that may be lost without a reservation.
@@ -29,7 +29,7 @@ const LOW_DENSITY_HU: i16 = -950;
 
 pub struct AirAccount {
     pub remarks: Vec<String>,
-    pub reservations: Vec<String>,
+    pub reservations: StepReservations,
     lung_ml: f64,
     /// Gas beside the lungs that is not connected with them.
     chest_gas_ml: f64,
@@ -40,7 +40,7 @@ impl AirAccount {
     pub fn of(pieces: &AirPieces, grid: &CoarseGrid) -> AirAccount {
         let mut account = AirAccount {
             remarks: Vec::new(),
-            reservations: Vec::new(),
+            reservations: StepReservations::default(),
             lung_ml: pieces.kind_ml(PieceKind::Lung),
             chest_gas_ml: 0.0,
         };
@@ -66,16 +66,18 @@ impl AirAccount {
             "of foam or other dense air away from the lungs are not counted",
         );
         account.limit(
+            "dense_air",
             ml(PieceKind::Dense, Some(true)),
             "beside the lungs contain too little air to be taken for lung and are not counted",
         );
         account.limit(
+            "distant_air",
             ml(PieceKind::Distant, None),
             "of air as dense as lung, more than 40 mm from the lungs, are not counted",
         );
         let fragments = ml(PieceKind::Fragment, Some(true));
         if fragments > LOST_SHARE_MOST * account.lung_ml {
-            account.limit(fragments, "of air in pieces below 1 mL are not counted");
+            account.limit("small_pieces", fragments, "of air in pieces below 1 mL are not counted");
         }
         account
     }
@@ -87,7 +89,8 @@ impl AirAccount {
         let gas = pieces.kind_ml(PieceKind::Gas) + pieces.kind_ml(PieceKind::Open);
         self.note(gas, "of gas connected with the lungs, as in the upper airways, are not counted");
         if lost - gas > LOST_SHARE_MOST * self.lung_ml {
-            self.limit(lost - gas, "of air connected with the lungs by the airways alone are not counted");
+            let what = "of air connected with the lungs by the airways alone are not counted";
+            self.limit("detached_air", lost - gas, what);
         }
     }
 
@@ -95,8 +98,8 @@ impl AirAccount {
         self.remarks.push(remark);
     }
 
-    pub fn reserve(&mut self, reservation: String) {
-        self.reservations.push(reservation);
+    pub fn reserve(&mut self, code: &str, text: impl Into<String>) {
+        self.reservations.say(code, text);
     }
 
     fn note(&mut self, ml: f64, what: &str) {
@@ -105,9 +108,9 @@ impl AirAccount {
         }
     }
 
-    fn limit(&mut self, ml: f64, what: &str) {
+    fn limit(&mut self, code: &str, ml: f64, what: &str) {
         if ml >= NAMED_ML {
-            self.reserve(format!("{ml:.0} mL {what}"));
+            self.reserve(code, format!("{ml:.0} mL {what}"));
         }
     }
 
@@ -142,15 +145,15 @@ impl AirAccount {
                     "Send a series that covers the lungs from top to bottom.",
                 ));
             }
-            self.reserve(format!(
+            self.reserve("reach_end_slice", format!(
                 "the lungs reach the {end} slice, with {percent:.0} % of their largest area: a part may be missing"
             ));
         }
         Ok(())
     }
 
-    /// Lungs that the field of view cuts at the sides. What lies outside is estimated as a cap of a sphere:
-    /// a cut of area A through one of radius R takes about A²/(4πR).
+    /// Lungs that the field of view cuts at the sides. What lies outside is estimated slice by slice as the cap
+    /// of a parabola: over a length L with slope s at its ends it has the area s L²/6.
     ///
     /// # Errors
     /// If a large part of the lungs is outside.
@@ -162,14 +165,19 @@ impl AirAccount {
         sides: &LungSides,
         voxel_ml: f64,
     ) -> Result<(), Fault> {
-        let mut cut = pieces.cells_of(grid, PieceKind::Lung);
-        cut.keep(&body.border);
-        let cells = cut.count() as f64;
-        if cells == 0.0 {
+        let slice_cells = grid.size[0] * grid.size[1];
+        let (mut area, mut outside_ml) = (0.0, 0.0);
+        for stretch in &body.border {
+            let is_lung =
+                |cell: usize| pieces.kind_at(stretch.z * slice_cells + cell) == Some(PieceKind::Lung);
+            let part = stretch.part(is_lung);
+            let chord = chord_mm(grid, part);
+            area += chord * grid.spacing[2];
+            outside_ml += stretch.slope * chord.powi(2) / 6.0 * grid.spacing[2] / 1000.0;
+        }
+        if area == 0.0 {
             return Ok(());
         }
-        let area = cells * grid.spacing[2] * grid.spacing[0];
-        let outside_ml = area * area / (4.0 * std::f64::consts::PI * SURFACE_MM) / 1000.0;
         let found = [&sides.right, &sides.left].into_iter().filter(|lung| !lung.is_empty());
         let inside_ml = found.map(|lung| lung.count() as f64 * voxel_ml).fold(f64::INFINITY, f64::min);
         let cm2 = area / 100.0;
@@ -181,7 +189,7 @@ impl AirAccount {
                 "Send a reconstruction whose field of view holds the whole chest.",
             ));
         }
-        self.reserve(format!(
+        self.reserve("field_of_view", format!(
             "the lungs reach the border of the field of view over {cm2:.0} cm²: about {outside_ml:.0} mL are outside and not counted"
         ));
         Ok(())
@@ -190,8 +198,8 @@ impl AirAccount {
     pub fn describe_sides(&mut self, sides: &LungSides) {
         let [right, left] = [sides.right.count() as f64, sides.left.count() as f64];
         match (right > 0.0, left > 0.0) {
-            (true, false) => self.reserve("only the right lung was found".to_owned()),
-            (false, true) => self.reserve("only the left lung was found".to_owned()),
+            (true, false) => self.reserve("single_lung", "only the right lung was found"),
+            (false, true) => self.reserve("single_lung", "only the left lung was found"),
             (false, false) => {}
             (true, true) => {
                 if sides.touched {
@@ -200,14 +208,15 @@ impl AirAccount {
                 let percent = 100.0 * right.min(left) / right.max(left);
                 if percent < 100.0 * SMALL_SHARE {
                     let small = if right < left { "right" } else { "left" };
-                    self.reserve(format!("the {small} lung has only {percent:.0} % of the other's volume"));
+                    let text = format!("the {small} lung has only {percent:.0} % of the other's volume");
+                    self.reserve("small_lung", text);
                 }
             }
         }
         for (side, over) in ["right", "left"].into_iter().zip(sides.over_spine) {
             if over > OVER_SPINE_SHARE {
                 let percent = 100.0 * over;
-                self.reserve(format!(
+                self.reserve("sides_uncertain", format!(
                     "{percent:.0} % of what was taken for the {side} lung lie on the other side of the spine: the sides are not certain"
                 ));
             }
@@ -219,6 +228,7 @@ impl AirAccount {
         let pockets_ml = gas.count() as f64 * volume.voxel_ml();
         let apart_ml = self.chest_gas_ml;
         self.limit(
+            "chest_gas",
             apart_ml,
             "of gas beside the lungs, as in a pneumothorax or in the stomach, are not counted as lung",
         );
@@ -232,7 +242,7 @@ impl AirAccount {
         low.keep_below(volume, bounds, LOW_DENSITY_HU);
         let (ml, percent) =
             (all.count() as f64 * volume.voxel_ml(), 100.0 * low.count() as f64 / all.count() as f64);
-        self.reserve(format!(
+        self.reserve("gas_in_lungs", format!(
             "{pockets_ml:.0} mL of gas in the lungs' place, as in a pneumothorax or a bulla, are not counted as lung; with it the volume is {ml:.0} mL, of which {percent:.1} % are below {LOW_DENSITY_HU} HU"
         ));
     }

@@ -15,8 +15,9 @@ pub const FILE: &str = "journal.sqlite";
 /// In the header of the file (`PRAGMA application_id`): "flow".
 const APPLICATION: i64 = 0x666c_6f77;
 
-/// In the header of the file (`PRAGMA user_version`); raised when the form changes.
-const FORMAT: i64 = 2;
+/// In the header of the file (`PRAGMA user_version`); raised when the form changes. Format 3 has tables more than
+/// format 2, and a verdict more, which earlier versions cannot read.
+const FORMAT: i64 = 3;
 
 /// The oldest format that can be read, and is brought to the newest when it is opened for writing.
 const FORMAT_OLDEST: i64 = 1;
@@ -32,7 +33,7 @@ CREATE TABLE request (
   state       TEXT NOT NULL,        -- accepted, responded, undelivered, answered, removed
   accepted_ms INTEGER NOT NULL,     -- Unix time
   changed_ms  INTEGER NOT NULL,
-  failed      INTEGER NOT NULL,     -- 1: its last response is an error response
+  failed      INTEGER NOT NULL,     -- 1: its last response is an error response; 2, since format 3: it has reservations
   kept        INTEGER NOT NULL,     -- 1: an operator wants it to stay
   bytes       INTEGER NOT NULL,     -- of its received files and its results
   folders     TEXT NOT NULL,        -- claims of its source, a JSON list
@@ -71,6 +72,17 @@ ALTER TABLE total ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;  -- of requests t
 ALTER TABLE total ADD COLUMN seal BLOB NOT NULL DEFAULT x'';    -- digest of this row
 ";
 
+/// What format 3 has more: requests are found by what people call them. `lookup` follows from the records, and
+/// who finds a request by it compares. An empty text stands for a request whose texts are not listed: those of
+/// earlier formats, and those with many texts.
+const TABLES_3: &str = "
+CREATE TABLE lookup (
+  request INTEGER NOT NULL, text TEXT NOT NULL, PRIMARY KEY (request, text)
+) WITHOUT ROWID;
+CREATE INDEX lookup_text ON lookup (text);
+INSERT INTO lookup SELECT number, '' FROM request;
+";
+
 /// Prepared statements that are kept: all that there are.
 const STATEMENTS: usize = 64;
 
@@ -89,18 +101,22 @@ pub fn open(path: &Path) -> Result<Connection, JournalError> {
         Ok(connection)
     });
     let connection = opened.map_err(|trouble| trouble.at(path))?;
-    if check(&connection, path)? < FORMAT {
-        upgrade(&connection).map_err(|trouble| trouble.at(path))?;
+    let found = check(&connection, path)?;
+    if found < FORMAT {
+        upgrade(&connection, found).map_err(|trouble| trouble.at(path))?;
     }
     Ok(connection)
 }
 
-/// Brings a journal of format 1 to format 2, whole or not at all.
-fn upgrade(connection: &Connection) -> Result<(), DatabaseError> {
+/// Brings a journal of an earlier format to the newest, whole or not at all.
+fn upgrade(connection: &Connection, found: i64) -> Result<(), DatabaseError> {
     let transaction = connection.unchecked_transaction()?;
     let total = query::verify(&transaction, &|| true)?;
-    transaction.execute_batch(TABLES_2)?;
-    total.unwrap_or_default().write(&transaction)?;
+    if found < 2 {
+        transaction.execute_batch(TABLES_2)?;
+        total.unwrap_or_default().write(&transaction)?;
+    }
+    transaction.execute_batch(TABLES_3)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     Ok(transaction.commit()?)
 }
@@ -161,6 +177,7 @@ fn make(connection: &Connection) -> Result<(), DatabaseError> {
     let transaction = connection.unchecked_transaction()?;
     transaction.execute_batch(TABLES)?;
     transaction.execute_batch(TABLES_2)?;
+    transaction.execute_batch(TABLES_3)?;
     JournalTotal::default().write(&transaction)?;
     transaction.pragma_update(None, "application_id", APPLICATION)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;

@@ -18,7 +18,7 @@ use crate::dicom::commitment::service::CommitmentService;
 use crate::dicom::intake::completion::SenderEnd;
 use crate::dicom::intake::event::{ReceiverEvent, SessionKind};
 use crate::dicom::intake::instance_intake::InstanceIntake;
-use crate::dicom::intake::sender::InstanceSender;
+use crate::dicom::intake::sender::{InstanceSender, SessionUse};
 use crate::dicom::intake::stop::StopHandle;
 use crate::dicom::names::ae_title::AeTitle;
 use crate::dicom::names::destination::DimseNode;
@@ -241,7 +241,8 @@ fn get(
 ) -> Result<FetchResult, SendError> {
     let session = intake.session(SessionKind::Association);
     let (calling_ae, called_ae) = (node.ae_title.to_string(), node.calling_ae.to_string());
-    let sender = InstanceSender { session, calling_ae, called_ae, study_instance_uid: None };
+    let (study_instance_uid, session_use) = (None, SessionUse::OneTransfer);
+    let sender = InstanceSender { session, calling_ae, called_ae, study_instance_uid, session_use };
     let fetched = get_study(intake, commitments, sender, node, study, stop);
     let whole = matches!(fetched, Ok(FetchResult { failed: 0, .. }));
     intake.studies.leave(session.number, if whole { SenderEnd::RequestEnd } else { SenderEnd::Aborted });

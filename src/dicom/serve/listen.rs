@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 
 use crate::dicom::commitment::service::CommitmentService;
+use crate::dicom::fetch::order::serve_orders;
 use crate::dicom::fetch::pull::pull;
 use crate::dicom::intake::event::{AssociationEnd, ReceiverEvent, SessionKind};
 use crate::dicom::intake::instance_intake::InstanceIntake;
@@ -116,6 +117,13 @@ fn beside<'scope, 'a: 'scope>(
             Ok(())
         };
         threads.push(thread::Builder::new().name("dicom-pull".to_owned()).spawn_scoped(scope, work)?);
+    }
+    if let Some(planner) = &settings.planner {
+        let work = move || {
+            serve_orders(intake, commitments, planner, stop);
+            Ok(())
+        };
+        threads.push(thread::Builder::new().name("dicom-orders".to_owned()).spawn_scoped(scope, work)?);
     }
     if let Some(web) = web {
         let work = move || {

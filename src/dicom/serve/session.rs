@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::dicom::intake::event::{IntakeSession, ReceiverEvent};
-use crate::dicom::intake::sender::InstanceSender;
+use crate::dicom::intake::sender::{InstanceSender, SessionUse};
 use crate::dicom::serve::settings::ReceiveSettings;
 use crate::dicom::wire::association::{AcceptanceTerms, Association, AssociationError, DicomStream, accept};
 
@@ -46,6 +46,7 @@ pub(in crate::dicom) fn hold(
         calling_ae: printable(&association.calling_ae),
         called_ae: printable(&association.called_ae),
         study_instance_uid: None,
+        session_use: SessionUse::AsLongAsWanted,
     };
     (intake.tell)(&ReceiverEvent::Opened { session, peer, calling_ae: sender.calling_ae.clone() });
     activity.negotiated();

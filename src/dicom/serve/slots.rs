@@ -62,6 +62,8 @@ struct ActivityCount {
     last: Instant,
     bytes: usize,
     negotiated: bool,
+    /// A whole instance is being stored: the peer can bring nothing until it is answered.
+    storing: bool,
 }
 
 /// So many bytes of an instance are worth a place: less in `hold_time_max` is no sending.
@@ -73,7 +75,8 @@ const SHORT_HOLD_TIME_MAX: Duration = Duration::from_secs(1);
 
 impl Default for SlotActivity {
     fn default() -> SlotActivity {
-        SlotActivity(Mutex::new(ActivityCount { last: Instant::now(), bytes: 0, negotiated: false }))
+        let last = Instant::now();
+        SlotActivity(Mutex::new(ActivityCount { last, bytes: 0, negotiated: false, storing: false }))
     }
 }
 
@@ -93,16 +96,27 @@ impl SlotActivity {
         }
     }
 
-    /// A whole instance has been stored.
+    /// A whole instance has come and is being stored.
+    pub fn storing(&self) {
+        self.lock().storing = true;
+    }
+
+    /// The instance has been stored.
     pub fn stored(&self) {
         let mut count = self.lock();
-        (count.bytes, count.last) = (0, Instant::now());
+        (count.bytes, count.last, count.storing) = (0, Instant::now(), false);
+    }
+
+    /// The instance has been refused, which is worth no place.
+    pub fn refused(&self) {
+        self.lock().storing = false;
     }
 
     /// Since when nothing has come, and after what time that loses the place.
     fn idle(&self, hold_time_max: Duration) -> (Instant, Duration) {
         let count = self.lock();
-        (count.last, if count.negotiated { hold_time_max } else { SHORT_HOLD_TIME_MAX.min(hold_time_max) })
+        let last = if count.storing { Instant::now() } else { count.last };
+        (last, if count.negotiated { hold_time_max } else { SHORT_HOLD_TIME_MAX.min(hold_time_max) })
     }
 
     fn lock(&self) -> MutexGuard<'_, ActivityCount> {
@@ -219,6 +233,23 @@ mod tests {
         let third = enter(3, peer).expect("the first one has brought nothing for longer");
         assert_eq!(third.taken_from.unwrap().0, peer);
         assert!(!slots.lock().contains_key(&1) && slots.lock().contains_key(&2));
+    }
+
+    #[test]
+    fn a_peer_whose_instance_is_being_stored_keeps_its_place() {
+        let hold_time_max = Duration::from_millis(1);
+        let slots = slots(1, 0, hold_time_max);
+        let enter = |number| slots.enter(number, &stream(), at("10.0.0.1"), CallerStanding::Unknown).unwrap();
+        let first = enter(1).unwrap();
+        first.activity.negotiated();
+        first.activity.storing();
+        let begun = Instant::now();
+        while begun.elapsed() < hold_time_max * 2 {
+            std::thread::yield_now();
+        }
+        assert!(enter(2).is_none(), "the disk takes its time, not the peer");
+        first.activity.refused();
+        assert!(enter(3).is_some(), "what is refused is worth no place");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::dicom::intake::completion::SenderEnd;
 use crate::dicom::intake::event::{AssociationEnd, IntakeSession, ReceiverEvent};
 use crate::dicom::intake::inbox::PartialFile;
 use crate::dicom::intake::instance_intake::{InstanceIntake, InstanceRefusal, StoredInstance, refusal};
-use crate::dicom::intake::sender::InstanceSender;
+use crate::dicom::intake::sender::{InstanceSender, SessionUse};
 use crate::dicom::names::status::DimseStatus;
 use crate::dicom_file::part10::FileHead;
 
@@ -68,7 +68,8 @@ impl<'a> BodyIntake<'a> {
         parts_max: usize,
     ) -> BodyIntake<'a> {
         let (calling_ae, called_ae) = (String::new(), String::new());
-        let sender = InstanceSender { session, calling_ae, called_ae, study_instance_uid };
+        let session_use = SessionUse::OneTransfer;
+        let sender = InstanceSender { session, calling_ae, called_ae, study_instance_uid, session_use };
         let response = StoreResponse::default();
         BodyIntake {
             intake,
@@ -152,7 +153,7 @@ impl<'a> BodyIntake<'a> {
                 sop_instance_uid: instance.sop_instance_uid,
                 status: DimseStatus::SUCCESS,
             }),
-            Err(InstanceRefusal { status, reason }) => {
+            Err(InstanceRefusal { status, reason, .. }) => {
                 self.wanting |= status == DimseStatus::OUT_OF_RESOURCES;
                 self.too_large += usize::from(size > self.intake.rules.instance_bytes_max);
                 self.failed(&beginning, status);

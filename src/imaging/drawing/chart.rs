@@ -2,20 +2,19 @@
 
 use super::canvas::{Canvas, CanvasPoint, PixelArea, RgbColour};
 use super::curve::{BIN_HU, ChartRange, HistogramCurve};
+use super::frame::{HEIGHT, MARGIN, PageNotes, WIDTH};
 use super::lettering::{TextAlign, TextStyle};
-use super::theme::{
-    BACKGROUND, BOTH_LUNGS, LEFT_LUNG, LOW_DENSITY, MUTED, RIGHT_LUNG, RULE, SMALL, STRONG, TEXT,
-};
-use super::view::{HEIGHT, MARGIN, WIDTH, signed};
+use super::theme::{BACKGROUND, BOTH_LUNGS, LEFT_LUNG, LOW_DENSITY, MUTED, RIGHT_LUNG, RULE, SMALL, TEXT};
+use super::view::signed;
 use crate::imaging::{LungDensities, LungRegion, Picture, RegionDensity};
 
-const PLOT: PixelArea = PixelArea { left: 92, top: 66, width: 880, height: 430 };
+const PLOT: PixelArea = PixelArea { left: 92, top: 86, width: 880, height: 460 };
 
 /// Draws the chart: percentage of each lung's voxels over HU, the part below the threshold shaded.
-pub fn draw_histogram(densities: &LungDensities, low_density_hu: f64) -> Picture {
+pub fn draw_histogram(densities: &LungDensities, low_density_hu: f64, notes: &PageNotes) -> Picture {
     let mut canvas = Canvas::filled(WIDTH, HEIGHT, BACKGROUND);
     let heading = "Density of the lungs";
-    canvas.text(heading, MARGIN, 14.0, TextAlign::Left, STRONG);
+    notes.draw(&mut canvas, heading, "");
     let curves: Vec<HistogramCurve> = densities.regions.iter().map(HistogramCurve::new).collect();
     if let Some(range) = ChartRange::around(&curves) {
         ChartAxes(range).plot(&mut canvas, &curves, low_density_hu);
@@ -119,7 +118,7 @@ pub fn region_name(lung: LungRegion) -> &'static str {
     }
 }
 
-const TABLE_TOP: f32 = 574.0;
+const TABLE_TOP: f32 = 630.0;
 const TABLE_ROW: f32 = 38.0;
 
 fn table(canvas: &mut Canvas, densities: &LungDensities) {

@@ -76,6 +76,19 @@ pub mod codes {
     pub const RECOMMENDATIONS: ConceptName = ("121074", "DCM", "Recommendations");
     pub const RECOMMENDATION: ConceptName = ("121075", "DCM", "Recommendation");
 
+    pub const QUALITATIVE_EVALUATIONS: ConceptName = ("C0034375", "UMLS", "Qualitative Evaluations");
+    pub const VERDICT: ConceptName = ("VERDICT", PRIVATE_SCHEME, "Verdict");
+    pub const COMPLETE: ConceptName = ("COMPLETE", PRIVATE_SCHEME, "Complete");
+    pub const RESERVED: ConceptName = ("RESERVED", PRIVATE_SCHEME, "Complete, with reservations");
+    // CID 6044, quality control standards.
+    pub const QUALITY_ASSESSMENT: ConceptName = ("111050", "DCM", "Quality Assessment");
+    pub const QUALITY_MET: ConceptName = ("111237", "DCM", "Usable - Meets the quality control standard");
+    pub const QUALITY_NOT_MET: ConceptName =
+        ("111236", "DCM", "Usable - Does not meet the quality control standard");
+    pub const QUALITY_FINDING: ConceptName = ("111052", "DCM", "Quality Finding");
+    pub const CONTRAST_AGENT: ConceptName = ("7140000", "SCT", "Contrast agent");
+    pub const COVERAGE_INCOMPLETE: ConceptName = ("130576", "DCM", "Anatomy coverage incomplete");
+
     pub const TRACKING_IDENTIFIER: ConceptName = ("112039", "DCM", "Tracking Identifier");
     pub const TRACKING_UID: ConceptName = ("112040", "DCM", "Tracking Unique Identifier");
     pub const ALGORITHM_NAME: ConceptName = ("111001", "DCM", "Algorithm Name");

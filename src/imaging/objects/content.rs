@@ -33,6 +33,7 @@ pub enum ContentRelationship {
     Contains,
     HasContext,
     HasModifier,
+    HasProperties,
 }
 
 impl ContentItem {
@@ -161,6 +162,7 @@ impl ContentRelationship {
             ContentRelationship::Contains => "CONTAINS",
             ContentRelationship::HasContext => "HAS OBS CONTEXT",
             ContentRelationship::HasModifier => "HAS CONCEPT MOD",
+            ContentRelationship::HasProperties => "HAS PROPERTIES",
         }
     }
 }

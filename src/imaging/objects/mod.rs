@@ -6,6 +6,7 @@ mod content;
 mod document;
 mod encapsulated;
 mod instance;
+mod qualitative;
 mod segmentation;
 
 pub use code::{CodedConcept, ConceptName, codes};
@@ -13,4 +14,5 @@ pub use content::{ContentItem, ContentRelationship};
 pub use document::{EvidenceReference, ReportDocument, device_observer};
 pub use encapsulated::EncapsulatedPdf;
 pub use instance::{GeneratedInstance, GeneratedSeries, is_own_result};
+pub use qualitative::qualitative_evaluations;
 pub use segmentation::{FrameSize, SegmentDescription, SegmentFrame, SegmentationObject, SourcePlane};

@@ -19,6 +19,13 @@ const LIMITED: [InkColour; 2] = [[255, 240, 210], [128, 72, 0]];
 
 const MARGIN: f32 = 36.0;
 const GAP: f32 = 10.0;
+/// Height of the footer, above the margin.
+const FOOTER: f32 = 26.0;
+/// The least height of the histogram; notes that then have no room are left out.
+const CHART_LEAST: f32 = 110.0;
+const NOTE_LINE: f32 = 10.0;
+const NOTES_HEAD: f32 = 15.0;
+const NOTES_GAP: f32 = 5.0;
 const TITLE: PaperStyle = PaperStyle::bold(15.0, INK);
 const STRONG: PaperStyle = PaperStyle::bold(9.5, INK);
 const BODY: PaperStyle = PaperStyle::regular(8.0, INK);
@@ -61,10 +68,7 @@ impl LungReport<'_> {
         y = self.verdict(&mut page, y);
         y = self.pictures(&mut page, y, &["coronal", "axial"], [MARGIN, size[0] - 2.0 * MARGIN])?;
         y = self.table(&mut page, y);
-        let half = (size[0] - 2.0 * MARGIN - GAP) / 2.0;
-        let beside = MARGIN + half + GAP;
-        let below = self.pictures(&mut page, y, &["sagittal"], [beside, half])?;
-        draw_chart(&mut page, [MARGIN, y, half, below - y - GAP], self.densities, self.low_density_hu);
+        let below = self.chart_and_view(&mut page, y)?;
         self.notes(&mut page, below);
         self.footer(&mut page);
         Ok(page.into_pdf(ABOUT))
@@ -89,7 +93,7 @@ impl LungReport<'_> {
             &self.study.patient_age,
         ]);
         let study = joined(&[&date(&self.study.study_date), study_description]);
-        let [series, acquired] = self.measured_series();
+        let (series, acquired) = self.measured_series();
         let left =
             [("Patient", person(patient_name)), ("Patient ID", patient_id.clone()), ("Born, sex, age", born)];
         let right = [("Study", study), ("Accession", accession_number.clone()), ("Series", series)];
@@ -103,21 +107,26 @@ impl LungReport<'_> {
                 page.text(&isolated(&style.cut(&value, width - 62.0)), [x + 62.0, y], TextAlign::Left, style);
             }
         }
-        let (x, y) = (MARGIN + width + GAP + 62.0, top + 6.0 + 36.0);
-        page.text(&BODY.cut(&acquired, width - 62.0), [x, y], TextAlign::Left, BODY);
+        let x = MARGIN + width + GAP + 62.0;
+        let mut y = top + 6.0 + 26.0;
+        for line in BODY.wrap(&acquired, width - 62.0) {
+            y += NOTE_LINE;
+            page.text(&line, [x, y], TextAlign::Left, BODY);
+        }
         y + GAP
     }
 
-    fn measured_series(&self) -> [String; 2] {
-        let Some(first) = self.series.slices.first() else { return [String::new(), String::new()] };
-        let count = self.series.slices.len();
-        let spacing = format!("{count} slices, {:.2} mm apart", self.series.slice_spacing);
+    /// The series' name, and how it was made.
+    fn measured_series(&self) -> (String, String) {
+        let Some(first) = self.series.slices.first() else { return (String::new(), String::new()) };
+        let spacing =
+            format!("{} slices {:.2} mm apart", self.series.slices.len(), self.series.slice_spacing);
         let thick = first.slice_thickness.map_or(String::new(), |mm| format!("{mm:.2} mm thick"));
         let kernel = if first.kernel.is_empty() { String::new() } else { format!("kernel {}", first.kernel) };
         let voltage = first.peak_kilovoltage.map_or(String::new(), |kv| format!("{kv:.0} kV"));
-        let mut label = first.series_label();
-        label.replace_range(..1, "S");
-        [label, joined(&[&spacing, &thick, &kernel, &voltage])]
+        let label = first.series_label();
+        let name = label.strip_prefix("series ").unwrap_or(&label).to_owned();
+        (name, joined(&[&spacing, &thick, &kernel, &voltage]))
     }
 
     fn verdict(&self, page: &mut PaperPage, top: f32) -> f32 {
@@ -151,6 +160,20 @@ impl LungReport<'_> {
         Ok(top + most + GAP)
     }
 
+    /// The histogram with the sagittal picture beside it, as high as the notes below leave room.
+    fn chart_and_view(&self, page: &mut PaperPage, top: f32) -> Result<f32, png::EncodingError> {
+        let width = page.size[0] - 2.0 * MARGIN;
+        let needed: f32 = self.sections().iter().map(|(_, notes, _)| notes_height(notes, page.size[0])).sum();
+        let room = page.size[1] - MARGIN - FOOTER - top - needed - 2.0 * GAP;
+        let height = room.clamp(CHART_LEAST, width * 0.42);
+        let view = self.pictures.iter().find(|one| one.name == "sagittal");
+        let across = view.map_or(0.0, |view| height * view.width as f32 / view.height.max(1) as f32);
+        self.pictures(page, top, &["sagittal"], [MARGIN + width - across, across])?;
+        let chart = [MARGIN, top, width - across - GAP, height];
+        draw_chart(page, chart, self.densities, self.low_density_hu);
+        Ok(top + height + GAP)
+    }
+
     fn table(&self, page: &mut PaperPage, top: f32) -> f32 {
         let (left, right) = (MARGIN, page.size[0] - MARGIN);
         let Some(first) = self.densities.regions.first() else { return top };
@@ -178,40 +201,37 @@ impl LungReport<'_> {
         y + 9.0 + GAP
     }
 
+    fn sections(&self) -> [(&'static str, &[&str], InkColour); 2] {
+        [("Reservations", &self.reservations, LIMITED[1]), ("Remarks", &self.remarks, GREY)]
+    }
+
     /// Reservations, then remarks, as many as fit; the report has all.
     fn notes(&self, page: &mut PaperPage, top: f32) {
-        let width = page.size[0] - 2.0 * MARGIN - 10.0;
-        let bottom = page.size[1] - MARGIN - 24.0;
+        let bottom = page.size[1] - MARGIN - FOOTER;
         let mut y = top + 4.0;
         let mut left_out = 0;
-        for (heading, notes, mark) in
-            [("Reservations", &self.reservations, LIMITED[1]), ("Remarks", &self.remarks, GREY)]
-        {
+        for (heading, notes, mark) in self.sections() {
             let mut is_begun = false;
             for note in notes {
-                let lines = BODY.wrap(&sentence(note), width);
-                let needed = 10.0 * (lines.len() + 1 + usize::from(!is_begun)) as f32;
-                if y + needed > bottom {
+                let lines = note_lines(note, page.size[0]);
+                let needed = NOTE_LINE * lines.len() as f32 + if is_begun { 0.0 } else { NOTES_HEAD };
+                if left_out > 0 || y + needed > bottom {
                     left_out += 1;
                     continue;
                 }
                 if !is_begun {
-                    page.text(
-                        heading,
-                        [MARGIN, y + 4.0],
-                        TextAlign::Left,
-                        PaperStyle { colour: mark, ..STRONG },
-                    );
-                    y += 15.0;
+                    let style = PaperStyle { colour: mark, ..STRONG };
+                    page.text(heading, [MARGIN, y + 4.0], TextAlign::Left, style);
+                    y += NOTES_HEAD;
                     is_begun = true;
                 }
-                page.area([MARGIN + 2.0, y - 3.6, 2.6, 2.6], mark);
+                page.area([MARGIN + 2.0, y - 4.2, 2.6, 2.6], mark);
                 for line in lines {
                     page.text(&line, [MARGIN + 10.0, y], TextAlign::Left, BODY);
-                    y += 10.0;
+                    y += NOTE_LINE;
                 }
             }
-            y += if is_begun { 4.0 } else { 0.0 };
+            y += if is_begun { NOTES_GAP } else { 0.0 };
         }
         if left_out > 0 {
             let more = format!("… and {left_out} more in the structured report");
@@ -233,6 +253,15 @@ impl LungReport<'_> {
         let measured = format!("Measured series {uid}");
         page.text(&measured, [MARGIN, y + 1.0], TextAlign::Left, SMALL);
     }
+}
+
+fn note_lines(note: &str, page_width: f32) -> Vec<String> {
+    BODY.wrap(&sentence(note), page_width - 2.0 * MARGIN - 10.0)
+}
+
+fn notes_height(notes: &[&str], page_width: f32) -> f32 {
+    let lines: usize = notes.iter().map(|note| note_lines(note, page_width).len()).sum();
+    if notes.is_empty() { 0.0 } else { NOTES_HEAD + NOTE_LINE * lines as f32 + NOTES_GAP }
 }
 
 fn joined(parts: &[&str]) -> String {

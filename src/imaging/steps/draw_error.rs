@@ -63,18 +63,10 @@ fn subject(request: &Request) -> String {
         1 => "1 file".to_owned(),
         count => format!("{count} files"),
     };
-    let parts = [request.name.clone(), study.study_description.clone(), date(&study.study_date), files];
+    let parts = [request.name.clone(), study.study_description.clone(), study.study_date_text(), files];
     let given: Vec<String> =
         parts.iter().filter(|part| !part.is_empty()).map(|part| isolated(part)).collect();
     format!("Request {}", given.join(" · "))
-}
-
-/// A date such as `20260131` as `2026-01-31`; any other text unchanged.
-fn date(text: &str) -> String {
-    match (text.get(..4), text.get(4..6), text.get(6..)) {
-        (Some(year), Some(month), Some(day)) if text.len() == 8 => format!("{year}-{month}-{day}"),
-        _ => text.to_owned(),
-    }
 }
 
 #[derive(Default)]

@@ -4,7 +4,10 @@ use crate::imaging::objects::{EncapsulatedPdf, EvidenceReference, GeneratedSerie
 use crate::imaging::paper::{LungReport, PAPER_SIZES};
 use crate::imaging::study::request_remarks;
 use crate::imaging::{LungDensities, Lungs, Pictures, SortedSeries, StudyAttributes};
-use crate::step::{BuiltIn, Call, Fault, Parameter, Request, ResponseFile, ResponseFiles, Step, StepOutputs};
+use crate::step::{
+    BuiltIn, Call, Fault, Parameter, Request, ResponseFile, ResponseFiles, Step, StepOutputs,
+    StepReservations,
+};
 
 const TITLE: &str = "CT lung densitometry";
 
@@ -20,6 +23,7 @@ fn step() -> Step {
     .takes::<Lungs>("lungs")
     .takes::<LungDensities>("densities")
     .takes::<Pictures>("pictures")
+    .takes_optional::<StepReservations>("reservations")
     .gives::<ResponseFiles>("files")
     .identifies()
     .parameter(Parameter::text("paper", "A4", &PAPER_SIZES.map(|(name, _)| name)).about("size of the page"))
@@ -55,6 +59,7 @@ fn write_pdf(call: &Call) -> Result<Vec<ResponseFile>, Fault> {
 
 fn page(call: &Call, study: &StudyAttributes, series: &SortedSeries) -> Result<Vec<u8>, Fault> {
     let (request, lungs) = (call.input::<Request>("request"), call.input::<Lungs>("lungs"));
+    let reservations = call.optional::<StepReservations>("reservations").unwrap_or(&lungs.reservations);
     let remarks = request_remarks(request).chain(series.remarks.iter().map(String::as_str));
     let id: String = request.id.to_string().chars().take(12).collect();
     let report = LungReport {
@@ -62,7 +67,7 @@ fn page(call: &Call, study: &StudyAttributes, series: &SortedSeries) -> Result<V
         series,
         densities: call.input("densities"),
         pictures: &call.input::<Pictures>("pictures").0,
-        reservations: lungs.reservations.iter().map(String::as_str).collect(),
+        reservations: reservations.0.iter().map(|one| one.text.as_str()).collect(),
         remarks: remarks.chain(lungs.remarks.iter().map(String::as_str)).collect(),
         low_density_hu: call.number("low_density"),
         request: format!("request {id}"),

@@ -8,14 +8,17 @@ use dicom_dictionary_std::uids;
 
 use crate::imaging::objects::{
     CodedConcept, ConceptName, ContentItem, ContentRelationship, EvidenceReference, GeneratedSeries,
-    ReportDocument, codes, device_observer,
+    ReportDocument, codes, device_observer, qualitative_evaluations,
 };
 use crate::imaging::study::request_remarks;
 use crate::imaging::{
     LungDensities, LungRegion, Lungs, RegionDensity, SegmentKind, SegmentationReference, SortedSeries,
     StudyAttributes,
 };
-use crate::step::{BuiltIn, Call, Fault, Parameter, Request, ResponseFile, ResponseFiles, Step, StepOutputs};
+use crate::step::{
+    BuiltIn, Call, Fault, Parameter, Request, ResponseFile, ResponseFiles, Step, StepOutputs,
+    StepReservations,
+};
 
 fn write_report(call: &Call) -> Result<ResponseFile, Fault> {
     let request = call.input::<Request>("request");
@@ -39,22 +42,25 @@ fn write_report(call: &Call) -> Result<ResponseFile, Fault> {
         uid: call.uid(1),
         study: &study,
         series,
-        root: root(request, source, call.input::<Lungs>("lungs"), groups.collect()),
+        root: root(call, groups.collect()),
         evidence: evidence(source, shown),
     };
     document.into_instance().into_file("report.dcm")
 }
 
 /// The report's root (TID 1500).
-fn root(request: &Request, source: &SortedSeries, lungs: &Lungs, groups: Vec<ContentItem>) -> ContentItem {
-    let remarks =
-        request_remarks(request).chain(source.remarks.iter().map(String::as_str)).chain(lungs.all_remarks());
+fn root(call: &Call, groups: Vec<ContentItem>) -> ContentItem {
+    let (source, lungs) = (call.input::<SortedSeries>("series"), call.input::<Lungs>("lungs"));
+    let reservations = call.optional("reservations").unwrap_or(&lungs.reservations);
+    let remarks = request_remarks(call.input("request")).chain(source.remarks.iter().map(String::as_str));
+    let remarks = remarks.chain(lungs.remarks.iter().map(String::as_str));
     let comments = remarks.map(|remark| ContentItem::text(codes::COMMENT, remark));
     let series_uid =
         source.slices.first().map(|slice| ContentItem::uid(codes::SERIES_UID, &slice.series_instance_uid));
     device_observer(ContentItem::template(codes::MEASUREMENT_REPORT, "1500"))
         .with(ContentRelationship::HasModifier, ContentItem::code(codes::PROCEDURE_REPORTED, codes::CT))
         .contains(ContentItem::container(codes::IMAGING_MEASUREMENTS).contains_all(groups))
+        .contains(qualitative_evaluations(reservations))
         .contains_all(series_uid)
         .contains_all(comments)
 }
@@ -145,6 +151,7 @@ fn step() -> Step {
         .takes::<SortedSeries>("series")
         .takes::<Lungs>("lungs")
         .takes::<LungDensities>("densities")
+        .takes_optional::<StepReservations>("reservations")
         .takes_optional::<SegmentationReference>("segmentation")
         .gives::<ResponseFiles>("files")
         .identifies()

@@ -108,7 +108,13 @@ impl Post {
             for name in requests {
                 let version = dataflow.digest();
                 let (request, program) = (request(name), version);
-                let arrival = RequestArrival { request, dataflow: "post".to_owned(), version, program };
+                let arrival = RequestArrival {
+                    request,
+                    dataflow: "post".to_owned(),
+                    version,
+                    program,
+                    lookup_texts: Vec::new(),
+                };
                 queue.submit(other.accept(arrival).unwrap());
             }
             test(seen, &says);

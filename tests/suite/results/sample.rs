@@ -154,6 +154,8 @@ fn header(slice: usize) -> InstanceHeader {
         slope: 1.0,
         intercept: 0.0,
         kernel: "B30f".to_owned(),
+        manufacturer: "SIEMENS".to_owned(),
+        contrast_agent: String::new(),
         peak_kilovoltage: Some(120.0),
         units: PixelUnits::Hounsfield,
         patient_id: "P1".to_owned(),
