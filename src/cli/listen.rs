@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::dicom::{
-    self, AeTitle, CalledTitles, CompletionRules, OrderedRetrieval, PullArchive, PullOrder,
+    self, AeTitle, CalledTitles, CompletionRules, OrderedRetrieval, PeerAddress, PullOrder,
     RequestedCommitments, RetrievalMethod, StudyPull,
 };
 use crate::dicom::{PullEntry, StudyReceiver};
@@ -17,7 +17,7 @@ use crate::yaml::duration;
 use super::audit::AuditRecorder;
 use super::bind::bind;
 use super::exit::{CommandError, CommandErrorKind};
-use super::site::{self, PeerAddress, PeerBook};
+use super::site::{self, PeerBook};
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Receiving over DICOM")]
@@ -168,16 +168,12 @@ fn study_pull(
     own_title: &AeTitle,
 ) -> Result<StudyPull, CommandError> {
     let wanted = wanted.iter().map(|text| parse_wanted(text)).collect::<Result<_, _>>()?;
-    let way = match by {
+    let method = match by {
         OrderedRetrieval::Get => RetrievalMethod::Get,
         OrderedRetrieval::Move => RetrievalMethod::Move { to: own_title.clone() },
     };
-    let from = match peer {
-        PeerAddress::Dimse(node) => PullArchive::Dimse { node, way },
-        PeerAddress::Web(node) => PullArchive::Web(node),
-    };
     let waits = PULL_WAITS_S.map(Duration::from_secs).into();
-    Ok(StudyPull { from, wanted, waits })
+    Ok(StudyPull { from: peer, method, wanted, waits })
 }
 
 /// Plans what `flow pull` has ordered.

@@ -5,9 +5,9 @@ use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::dicom::site::{DicomSite, ListenerSecurity, ListenerSettings, NodeAddress, SiteNode};
+use crate::dicom::site::{DicomSite, ListenerSecurity, ListenerSettings, SiteNode};
 use crate::dicom::web::{self, AuthorizationValue};
-use crate::dicom::{self, AeTitle, CalledTitles, DimseNode};
+use crate::dicom::{self, AeTitle, CalledTitles, DimseNode, PeerAddress, PeerAddressError};
 use crate::site::{Site, SiteError, built_in_sections};
 use crate::tls;
 
@@ -40,16 +40,9 @@ impl PeerBook {
     pub fn peer(&self, name: &str) -> Result<PeerAddress, CommandError> {
         match self.named.get(name) {
             Some(peer) => Ok(peer.clone()),
-            None => PeerAddress::written(name, &self.own_title, self.client.as_ref()),
+            None => written(name, &self.own_title, self.client.as_ref()),
         }
     }
-}
-
-/// A node that can be talked to.
-#[derive(Clone)]
-pub enum PeerAddress {
-    Dimse(Box<DimseNode>),
-    Web(Box<web::WebNode>),
 }
 
 impl SiteArguments {
@@ -112,7 +105,7 @@ impl SiteSettings {
         if let Some(node) = self.known(name) {
             return self.of_site(node, own_title);
         }
-        PeerAddress::written(name, own_title, self.client.as_ref())
+        written(name, own_title, self.client.as_ref())
     }
 
     /// All nodes, for use after these settings.
@@ -147,20 +140,20 @@ impl SiteSettings {
 
     fn of_site(&self, node: &SiteNode, own_title: &AeTitle) -> Result<PeerAddress, CommandError> {
         match &node.address {
-            NodeAddress::Dimse(destination) => {
+            PeerAddress::Dimse(destination) => {
                 let mut destination = DimseNode::clone(destination).calling(own_title.clone());
                 if node.tls {
                     destination.tls.clone_from(&self.client);
                 }
                 set(&mut destination.wait_max, node.wait_max);
-                Ok(PeerAddress::Dimse(Box::new(destination)))
+                Ok(destination.into())
             }
-            NodeAddress::Web(service) => {
+            PeerAddress::Web(service) => {
                 let mut service = web::WebNode::clone(service);
                 service.tls.clone_from(&self.client);
                 set(&mut service.wait_max, node.wait_max);
                 service.authorization = node.authorization.as_deref().map(authorization).transpose()?;
-                Ok(PeerAddress::Web(Box::new(service)))
+                Ok(service.into())
             }
         }
     }
@@ -222,27 +215,25 @@ impl SiteSettings {
     }
 }
 
-impl PeerAddress {
-    /// A node written as `AETITLE@HOST:PORT` or URL.
-    fn written(
-        name: &str,
-        own_title: &AeTitle,
-        client: Option<&tls::TlsClient>,
-    ) -> Result<PeerAddress, CommandError> {
-        if name.contains("://") {
-            let mut node: web::WebNode = name.parse().map_err(CommandError::of(CommandErrorKind::Usage))?;
+/// A node written as `AETITLE@HOST:PORT` or URL.
+fn written(
+    name: &str,
+    own_title: &AeTitle,
+    client: Option<&tls::TlsClient>,
+) -> Result<PeerAddress, CommandError> {
+    let parsed = name.parse().map_err(|error: PeerAddressError| {
+        let failure = CommandError::new(CommandErrorKind::Usage, error.to_string());
+        failure.hint(
+            "a node is written AETITLE@HOST:PORT or http(s)://HOST/PATH, or named as in the --site file",
+        )
+    })?;
+    Ok(match parsed {
+        PeerAddress::Dimse(node) => node.calling(own_title.clone()).into(),
+        PeerAddress::Web(mut node) => {
             node.tls = client.cloned();
-            return Ok(PeerAddress::Web(Box::new(node)));
+            PeerAddress::Web(node)
         }
-        let parsed = name.parse::<DimseNode>();
-        let parsed = parsed.map_err(|error| {
-            let failure = CommandError::new(CommandErrorKind::Usage, error.to_string());
-            failure.hint(
-                "a node is written AETITLE@HOST:PORT or http(s)://HOST/PATH, or named as in the --site file",
-            )
-        })?;
-        Ok(PeerAddress::Dimse(Box::new(parsed.calling(own_title.clone()))))
-    }
+    })
 }
 
 /// The first line of a file, which nobody else should be able to read.

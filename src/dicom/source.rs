@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::admission::{Admission, BuiltInSource, Intake, Source};
+use crate::admission::{Admission, BuiltInSource, Intake, Source, StopSignal};
 use crate::step::{AttributeDeclaration, BuiltInAttributes, Request};
 
 use super::folder::{self, FolderContents, InputError, SkippedPath};
 use super::intake::turned_away::TurnedAwayLog;
-use super::{ReceiveSettings, ReceiverEvent, SOURCE, StopHandle, merge, release, serve};
+use super::{ReceiveSettings, ReceiverEvent, SOURCE, merge, release, serve};
 
 /// Attributes of a study, for `when`.
 pub const ATTRIBUTES: &[AttributeDeclaration] = &[
@@ -165,7 +165,7 @@ fn names(request: &Request) -> Vec<String> {
 impl Receiving {
     fn feed(&self, admission: &Admission) -> Intake {
         self.announce(admission);
-        let stop = Arc::new(StopHandle::default());
+        let stop = Arc::new(StopSignal::default());
         let stopped = Arc::clone(&stop);
         admission.stop().when_requested(move || stopped.request());
         let missing = AtomicUsize::new(0);
@@ -220,7 +220,7 @@ fn is_answer_to_order(event: &ReceiverEvent) -> bool {
 }
 
 /// A study that is received stays in the inbox until it can be recorded, also beyond the end.
-fn hand_over(admission: &Admission, stop: &StopHandle, request: &Request) {
+fn hand_over(admission: &Admission, stop: &StopSignal, request: &Request) {
     let mut told = false;
     while let Err(error) = admission.accept(request.clone()) {
         if !std::mem::replace(&mut told, true) {

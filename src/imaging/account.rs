@@ -7,7 +7,8 @@ use super::bits::{VoxelBall, VoxelBounds, VoxelSet};
 use super::body::BodyInside;
 use super::border::chord_mm;
 use super::coarse::CoarseGrid;
-use super::pieces::{AirPieces, PieceKind};
+use super::components::VoxelComponents;
+use super::pieces::{AirPieces, LungColumns, PieceKind};
 use super::sides::LungSides;
 use crate::step::{Fault, StepReservations};
 
@@ -19,14 +20,14 @@ const OUTSIDE_SHARE_MOST: f64 = 0.1;
 const NAMED_ML: f64 = 10.0;
 /// The share of the lungs that may be lost without a reservation.
 const LOST_SHARE_MOST: f64 = 0.01;
-/// A lung with less than this share of the other is remarkable.
-const SMALL_SHARE: f64 = 0.35;
+/// The left lung of healthy people has 80 to 95 % of the right's volume. A lung with less than this share of the
+/// other has lost volume, or a part of it was not found.
+const SMALL_SHARE: f64 = 0.65;
 /// The share of a lung beyond the spine that makes its side doubtful.
 const OVER_SPINE_SHARE: f64 = 0.15;
 /// Gas so near to lung lies in the chest.
 const BESIDE_MM: f64 = 12.0;
 const LOW_DENSITY_HU: i16 = -950;
-
 pub struct AirAccount {
     pub remarks: Vec<String>,
     pub reservations: StepReservations,
@@ -202,13 +203,14 @@ impl AirAccount {
             (false, true) => self.reserve("single_lung", "only the left lung was found"),
             (false, false) => {}
             (true, true) => {
-                if sides.touched {
-                    self.remark("the lungs touched each other and were parted".to_owned());
-                }
+                self.describe_cut(sides.cut_mm2);
                 let percent = 100.0 * right.min(left) / right.max(left);
                 if percent < 100.0 * SMALL_SHARE {
                     let small = if right < left { "right" } else { "left" };
-                    let text = format!("the {small} lung has only {percent:.0} % of the other's volume");
+                    let text = format!(
+                        "the {small} lung has {percent:.0} % of the other's volume, less than {:.0} %: it is collapsed, consolidated or removed in part, or not all of it was found",
+                        100.0 * SMALL_SHARE
+                    );
                     self.reserve("small_lung", text);
                 }
             }
@@ -223,21 +225,44 @@ impl AirAccount {
         }
     }
 
+    /// Lungs that are connected in the images: pleurae in contact, an airway, or a thin place that blur has bridged.
+    fn describe_cut(&mut self, mm2: f64) {
+        if mm2 > 0.0 {
+            let cm2 = mm2 / 100.0;
+            self.remark(format!(
+                "air connects the lungs in the images over {cm2:.1} cm², and was parted there"
+            ));
+        }
+    }
+
     /// Gas in the chest, and the numbers with it.
-    pub fn describe_gas(&mut self, volume: &Volume, bounds: &VoxelBounds, sides: &LungSides, gas: &VoxelSet) {
-        let pockets_ml = gas.count() as f64 * volume.voxel_ml();
+    pub fn describe_gas(
+        &mut self,
+        volume: &Volume,
+        grid: &CoarseGrid,
+        bounds: &VoxelBounds,
+        sides: &LungSides,
+        gas: &VoxelSet,
+    ) {
         let apart_ml = self.chest_gas_ml;
         self.limit(
             "chest_gas",
             apart_ml,
             "of gas beside the lungs, as in a pneumothorax or in the stomach, are not counted as lung",
         );
-        if pockets_ml == 0.0 {
-            return;
-        }
         let mut all = sides.right.clone();
         all.add(&sides.left);
-        all.add(gas);
+        let pockets = GasPockets::of(volume, grid, bounds, &all, gas);
+        self.limit(
+            "gas_below",
+            pockets.below_ml,
+            "of gas under the lungs, as in the stomach, are not counted",
+        );
+        if pockets.inside.is_empty() {
+            return;
+        }
+        let pockets_ml = pockets.inside.count() as f64 * volume.voxel_ml();
+        all.add(&pockets.inside);
         let mut low = all.clone();
         low.keep_below(volume, bounds, LOW_DENSITY_HU);
         let (ml, percent) =
@@ -245,6 +270,44 @@ impl AirAccount {
         self.reserve("gas_in_lungs", format!(
             "{pockets_ml:.0} mL of gas in the lungs' place, as in a pneumothorax or a bulla, are not counted as lung; with it the volume is {ml:.0} mL, of which {percent:.1} % are below {LOW_DENSITY_HU} HU"
         ));
+    }
+}
+
+/// Pockets of gas that were part of the lungs' air, by place.
+struct GasPockets {
+    /// In the lungs' place.
+    inside: VoxelSet,
+    /// Pockets with lung above and none below, in the lungs' lower half.
+    below_ml: f64,
+}
+
+impl GasPockets {
+    fn of(
+        volume: &Volume,
+        grid: &CoarseGrid,
+        bounds: &VoxelBounds,
+        lung: &VoxelSet,
+        gas: &VoxelSet,
+    ) -> GasPockets {
+        let centre = |cell: usize| {
+            let centre = grid.centre(grid.place(cell));
+            let within = (0..3).all(|axis| (bounds.low[axis]..bounds.high[axis]).contains(&centre[axis]));
+            within.then(|| std::array::from_fn::<usize, 3, _>(|axis| centre[axis] - bounds.low[axis]))
+        };
+        let lung_cells = grid.set(|cell| centre(cell).is_some_and(|at| lung.contains(at)));
+        let columns = LungColumns::of(grid, &lung_cells, volume.axes[2][2] >= 0.0);
+        let components = VoxelComponents::of(gas);
+        let mut places = vec![Vec::new(); components.regions.len()];
+        for cell in 0..grid.means.len() {
+            if let Some(piece) = centre(cell).and_then(|at| components.label(at)) {
+                places[piece].push(grid.place(cell));
+            }
+        }
+        let all = 0..places.len();
+        let (below, inside): (Vec<usize>, Vec<usize>) =
+            all.partition(|piece| columns.are_below(&places[*piece]));
+        let voxels = below.iter().map(|piece| components.regions[*piece].voxels).sum::<u64>();
+        GasPockets { inside: components.select(&inside), below_ml: voxels as f64 * volume.voxel_ml() }
     }
 }
 

@@ -83,8 +83,7 @@ fn hull_area(mut points: Vec<[f64; 2]>) -> f64 {
 }
 
 /// The dense tissue that each lung surrounds, in percent of lung and tissue together: right, left.
-pub fn enclosed_percent(volume: &Volume, lungs: &Lungs) -> [Option<f64>; 2] {
-    let grid = CoarseGrid::of(volume);
+pub fn enclosed_percent(grid: &CoarseGrid, lungs: &Lungs) -> [Option<f64>; 2] {
     let cells = |set: &VoxelSet| grid.set(|cell| set.contains(grid.centre(grid.place(cell))));
     let (right, left) = (cells(&lungs.right), cells(&lungs.left));
     let dense = grid.set(|cell| DENSE_HU.contains(&grid.means[cell]));

@@ -37,6 +37,7 @@ mod png_file;
 mod preview;
 mod quality;
 mod rescale;
+mod rib_gap;
 #[cfg(test)]
 mod sample;
 mod segments;

@@ -291,7 +291,7 @@ fn labels(
 }
 
 /// For each column of cells from feet to head, where lung is.
-struct LungColumns {
+pub struct LungColumns {
     columns: usize,
     /// Lowest and highest slice with lung, as heights from the feet.
     heights: Vec<Option<[usize; 2]>>,
@@ -301,7 +301,7 @@ struct LungColumns {
 }
 
 impl LungColumns {
-    fn of(grid: &CoarseGrid, lung: &VoxelSet, head_last: bool) -> LungColumns {
+    pub fn of(grid: &CoarseGrid, lung: &VoxelSet, head_last: bool) -> LungColumns {
         let [columns, rows, slices] = grid.size;
         let mut heights: Vec<Option<[usize; 2]>> = vec![None; columns * rows];
         let (mut low, mut high) = (slices, 0);
@@ -321,7 +321,7 @@ impl LungColumns {
     }
 
     /// Whether most of some cells have lung above and none below, and lie in the lungs' lower half.
-    fn are_below(&self, places: &[[usize; 3]]) -> bool {
+    pub fn are_below(&self, places: &[[usize; 3]]) -> bool {
         let is_below = |[x, y, z]: &[usize; 3]| {
             let height = if self.head_last { *z } else { self.slices - 1 - z };
             let over = self.heights[y * self.columns + x];

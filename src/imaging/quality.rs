@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::step::Payload;
 
-/// Measures of one scan. What could not be measured is absent.
+/// The quality of one scan. What could not be measured is absent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ScanQuality {
     pub slice_thickness_mm: Option<f64>,
@@ -31,6 +31,8 @@ pub struct ScanQuality {
     pub high_attenuation_percent: Option<f64>,
     /// The dense tissue that a lung surrounds, in percent of lung and tissue: right, left.
     pub enclosed_percent: [Option<f64>; 2],
+    /// The percentage of rays with dense tissue between lung and ribs: right, left.
+    pub rib_gap_percent: [Option<f64>; 2],
 }
 
 /// The place where noise was measured.

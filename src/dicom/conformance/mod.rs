@@ -9,7 +9,7 @@ use dicom_dictionary_std::uids;
 use crate::dicom::ask::find;
 use crate::dicom::commitment::transaction;
 use crate::dicom::file::transcode;
-use crate::dicom::names::destination::DimseNode;
+use crate::dicom::names::dimse_node::DimseNode;
 use crate::dicom::names::{sop_class, uid_name};
 use crate::dicom::wire::association::{APPLICATION_CONTEXT, PDU_BYTES_MAX, PDU_BYTES_SENT_MAX};
 use crate::dicom::{verify, web};

@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::admission::StopSignal;
 use crate::dicom::commitment::service::CommitmentService;
 use crate::dicom::intake::event::ReceiverEvent;
 use crate::dicom::intake::instance_intake::InstanceIntake;
-use crate::dicom::intake::stop::StopHandle;
 use crate::store::make_folder;
 
 use super::pull::{StudyPull, pull};
@@ -119,7 +119,7 @@ pub(in crate::dicom) fn serve_orders(
     intake: &InstanceIntake,
     commitments: &CommitmentService,
     planner: &PullPlanner,
-    stop: &StopHandle,
+    stop: &StopSignal,
 ) {
     let folder = folder(&intake.rules.inbox);
     let mut states = vec![TAKEN, REFUSED, ORDERED];
@@ -155,7 +155,7 @@ fn serve_order(
     commitments: &CommitmentService,
     planner: &PullPlanner,
     path: &Path,
-    stop: &StopHandle,
+    stop: &StopSignal,
 ) -> io::Result<()> {
     let text = fs::read(path)?;
     let order: Result<PullOrder, String> = serde_json::from_slice(&text).map_err(|error| error.to_string());

@@ -18,7 +18,7 @@ use crate::dicom::names::status::DimseStatus;
 use crate::dicom_file::content::FileContent;
 use crate::dicom_file::inflate::claim;
 use crate::dicom_file::part10::FileHead;
-use crate::dicom_file::uid::is_accepted_uid;
+use crate::dicom_file::uid::is_uid;
 use crate::imaging::{HeaderError, InstanceHeader, Part10File, StudyAttributes, read_instance};
 use crate::step::{Item, ItemPlace};
 use crate::store::free_bytes;
@@ -132,7 +132,7 @@ impl<'a> InstanceIntake<'a> {
 
     /// Begins a data set whose head was told apart from it.
     pub fn begin_data_set(&self, head: &FileHead) -> Result<PartialFile, InstanceRefusal> {
-        if !is_accepted_uid(&head.sop_class_uid) || !is_accepted_uid(&head.sop_instance_uid) {
+        if !is_uid(&head.sop_class_uid) || !is_uid(&head.sop_instance_uid) {
             return Err(refusal(DimseStatus::INVALID_INSTANCE, "a SOP UID is not a UID"));
         }
         check_class(head)?;
@@ -336,7 +336,7 @@ fn check(
     if study.study_instance_uid.is_empty() {
         return Err(refusal(DimseStatus::CANNOT_UNDERSTAND, "the data set has no Study Instance UID"));
     }
-    if !is_accepted_uid(&found.sop_instance_uid) {
+    if !is_uid(&found.sop_instance_uid) {
         return Err(refusal(DimseStatus::INVALID_INSTANCE, "the data set's SOP Instance UID is not a UID"));
     }
     let same = announced.is_none_or(|head| {

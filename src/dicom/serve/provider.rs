@@ -197,7 +197,7 @@ impl<'a> ServiceProvider<'a> {
                         self.stored += 1;
                         self.activity.stored();
                     }
-                    Err(_) => self.activity.refused(),
+                    Err(_) => self.activity.waiting(),
                 }
                 (stored.map(drop), None)
             }

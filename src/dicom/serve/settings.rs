@@ -12,7 +12,7 @@ use crate::dicom::intake::completion::{CompletionRules, Counter};
 use crate::dicom::intake::instance_intake::{IntakeRules, OwnResults};
 use crate::dicom::intake::studies::CountSource;
 use crate::dicom::names::ae_title::AeTitle;
-use crate::dicom::names::destination::DimseNode;
+use crate::dicom::names::dimse_node::DimseNode;
 use crate::dicom::watch::WatchedFolder;
 use crate::dicom::web;
 use crate::dicom::wire::caller::{CalledTitles, KnownCaller};

@@ -11,7 +11,7 @@ use crate::site::{BuiltInSection, SectionReader, SectionSettings, SiteSection, k
 use super::{AeTitle, CompletionRules, WatchedFolder};
 
 pub use listener::{ListenerSecurity, ListenerSettings};
-pub use node::{NodeAddress, NodeRetry, SiteNode, VerifyMethod};
+pub use node::{NodeRetry, SiteNode, VerifyMethod};
 
 /// Reads `ae_title`, `dicom`, `web`, `watch`, `complete` and `nodes`.
 pub struct DicomSection;
@@ -81,7 +81,9 @@ impl SectionSettings for DicomSite {
 impl DicomSite {
     fn check_titles(&self, reader: &mut SectionReader) {
         let mut titles = BTreeMap::new();
-        for (name, title) in self.nodes.iter().filter_map(|(name, node)| Some((name, node.ae_title()?))) {
+        for (name, title) in
+            self.nodes.iter().filter_map(|(name, node)| Some((name, node.address.ae_title()?)))
+        {
             if let Some(other) = titles.insert(title.to_owned(), name) {
                 let message = format!("the nodes \"{other}\" and \"{name}\" are both called {title}");
                 let hint = "results go back to a sender by its AE title: each node needs one of its own";

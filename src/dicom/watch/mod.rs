@@ -19,14 +19,14 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::admission::StopSignal;
 use crate::dicom::intake::event::{AssociationEnd, ReceiverEvent, SessionKind};
 use crate::dicom::intake::instance_intake::{InstanceIntake, InstanceRefusal, refusal};
+use crate::dicom::intake::panics::guarded;
 use crate::dicom::intake::sender::{InstanceSender, SessionUse};
-use crate::dicom::intake::stop::StopHandle;
 use crate::dicom::names::status::DimseStatus;
 
 use place::{EntryKind, FileStamp, FolderHandle, is_locked, mark_of};
@@ -81,7 +81,7 @@ const DEPTH_MAX: usize = 32;
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// Watches until the stop.
-pub(in crate::dicom) fn watch(intake: &InstanceIntake, watched: &WatchedFolder, stop: &StopHandle) {
+pub(in crate::dicom) fn watch(intake: &InstanceIntake, watched: &WatchedFolder, stop: &StopSignal) {
     let mut watcher = FolderWatcher::new(intake, watched);
     while !stop.wait(watched.interval) {
         watcher.look(stop);
@@ -132,7 +132,7 @@ impl<'a> FolderWatcher<'a> {
     }
 
     /// Looks once through everything, and takes what is due.
-    fn look(&mut self, stop: &StopHandle) {
+    fn look(&mut self, stop: &StopSignal) {
         self.round += 1;
         self.has_moved = false;
         let looked =
@@ -155,7 +155,7 @@ impl<'a> FolderWatcher<'a> {
     }
 
     /// Folders that are to be looked into are on a list, and each is open no longer than it takes.
-    fn walk(&mut self, root: &FolderHandle, path: &Path, stop: &StopHandle) -> io::Result<()> {
+    fn walk(&mut self, root: &FolderHandle, path: &Path, stop: &StopSignal) -> io::Result<()> {
         let depth = path.components().count();
         for name in root.names(FILES_MAX)? {
             if stop.is_requested() || self.seen.len() >= FILES_MAX {
@@ -271,17 +271,12 @@ impl<'a> FolderWatcher<'a> {
         }
         let intake = self.intake;
         let sender = self.sender();
-        // A panic, for example in a library on damaged input, is one file's and no other's.
-        let keep = || part.and_then(|part| intake.keep_file(sender, part));
-        match catch_unwind(AssertUnwindSafe(keep)) {
-            Ok(Ok(_)) => FileFate::Taken,
-            Ok(Err(refused)) if refused.status == DimseStatus::OUT_OF_RESOURCES => FileFate::Later(refused),
-            Ok(Err(refused)) if refused.cut_off.is_some() => FileFate::CutOff(refused),
-            Ok(Err(refused)) => FileFate::Refused(refused),
-            Err(_) => FileFate::Refused(refusal(
-                DimseStatus::PROCESSING_FAILURE,
-                "a mistake in flow, please report it",
-            )),
+        let mistake = |reason| refusal(DimseStatus::PROCESSING_FAILURE, reason);
+        match guarded(mistake, || intake.keep_file(sender, part?)) {
+            Ok(_) => FileFate::Taken,
+            Err(refused) if refused.status == DimseStatus::OUT_OF_RESOURCES => FileFate::Later(refused),
+            Err(refused) if refused.cut_off.is_some() => FileFate::CutOff(refused),
+            Err(refused) => FileFate::Refused(refused),
         }
     }
 

@@ -28,12 +28,12 @@ fn a_file_is_taken_when_it_has_not_changed() {
     let told = watching(HOUR, |watcher, folder| {
         let hour_passes = |watcher: &mut FolderWatcher| {
             watcher.seen.values_mut().for_each(|seen| seen.due = Some(Instant::now()));
-            watcher.look(&StopHandle::default());
+            watcher.look(&StopSignal::default());
         };
-        watcher.look(&StopHandle::default());
+        watcher.look(&StopSignal::default());
         fs::write(folder.join("file"), "half").unwrap();
-        watcher.look(&StopHandle::default());
-        watcher.look(&StopHandle::default());
+        watcher.look(&StopSignal::default());
+        watcher.look(&StopSignal::default());
         fs::write(folder.join("file"), "the whole").unwrap();
         hour_passes(watcher);
         assert!(folder.join("file").exists(), "it has changed within the hour");
@@ -49,10 +49,10 @@ fn a_visit_ends_when_nothing_more_comes() {
     let told = watching(Duration::ZERO, |watcher, folder| {
         for round in 0..3 {
             fs::write(folder.join(format!("file {round}")), "text").unwrap();
-            watcher.look(&StopHandle::default());
+            watcher.look(&StopSignal::default());
         }
-        watcher.look(&StopHandle::default());
-        watcher.look(&StopHandle::default());
+        watcher.look(&StopSignal::default());
+        watcher.look(&StopSignal::default());
     });
     let refused = told
         .iter()

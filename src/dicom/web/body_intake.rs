@@ -1,13 +1,12 @@
 //! Takes in the instances of one body, as they come: of a request to us, or of an answer to us.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use hyper::body::Bytes;
 
 use crate::dicom::intake::completion::SenderEnd;
 use crate::dicom::intake::event::{AssociationEnd, IntakeSession, ReceiverEvent};
 use crate::dicom::intake::inbox::PartialFile;
 use crate::dicom::intake::instance_intake::{InstanceIntake, InstanceRefusal, StoredInstance, refusal};
+use crate::dicom::intake::panics::guarded;
 use crate::dicom::intake::sender::{InstanceSender, SessionUse};
 use crate::dicom::names::status::DimseStatus;
 use crate::dicom_file::part10::FileHead;
@@ -85,8 +84,7 @@ impl<'a> BodyIntake<'a> {
 
     /// Takes in what comes, to the end of the body.
     pub fn take(mut self, form: BodyForm, next: impl FnMut() -> BodyChunk) -> BodyResult {
-        // A panic, for example in a library on damaged input, ends this body and no other.
-        let end = catch_unwind(AssertUnwindSafe(|| self.body(form, next))).unwrap_or(Err(BodyError::Own));
+        let end = guarded(|_| BodyError::Own, || self.body(form, next));
         self.leave(&end);
         let BodyIntake { response, too_large, .. } = self;
         BodyResult { response, too_large, end }

@@ -7,7 +7,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
 use crate::dicom::wire::caller::KnownCaller;
-use crate::dicom_file::uid::is_accepted_uid;
+use crate::dicom_file::uid::is_uid;
 
 use super::answer::HttpAnswer;
 use super::media_type::MediaType;
@@ -62,7 +62,7 @@ fn study(path: &str, base_path: &str) -> Result<Option<String>, HttpAnswer> {
         "" => Ok(None),
         rest => {
             let uid = rest.strip_prefix('/').ok_or_else(unknown)?;
-            if is_accepted_uid(uid) { Ok(Some(uid.to_owned())) } else { Err(unknown()) }
+            if is_uid(uid) { Ok(Some(uid.to_owned())) } else { Err(unknown()) }
         }
     }
 }

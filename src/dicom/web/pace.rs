@@ -9,6 +9,9 @@ use hyper::body::{Bytes, Incoming};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
+use crate::dicom::intake::panics::MISTAKE;
+use crate::dicom::wire::peer_error::PeerErrorCause;
+
 use super::multipart::MultipartError;
 
 /// A body being read. A minimum of bytes, or the end, must arrive within the time that a peer may be silent:
@@ -55,6 +58,8 @@ const BYTES_MIN: usize = 64 << 10;
 pub enum BodyError {
     #[error("the peer was silent, or too slow, for too long")]
     Slow,
+    #[error("another one has its place: less than 64 KiB came in the time for that")]
+    Evicted,
     #[error("the body broke off: {0}")]
     CutOff(String),
     #[error("the body is malformed: {0}")]
@@ -63,8 +68,20 @@ pub enum BodyError {
     TooManyParts(usize),
     #[error("flow is being stopped")]
     Stopping,
-    #[error("a mistake in flow, please report it")]
+    #[error("{MISTAKE}")]
     Own,
+}
+
+impl From<BodyError> for PeerErrorCause {
+    fn from(broken: BodyError) -> PeerErrorCause {
+        match broken {
+            BodyError::Slow => PeerErrorCause::Silent,
+            BodyError::Malformed(malformed) if malformed != MultipartError::CutOff => {
+                PeerErrorCause::NotUnderstood(malformed.to_string())
+            }
+            other => PeerErrorCause::Broken(format!("the connection broke: {other}")),
+        }
+    }
 }
 
 impl TimedBody {

@@ -71,7 +71,7 @@ struct ViewPage {
 struct CaptionedPlane {
     plane: VolumePlane,
     /// The lung that the plane shows, if it is one of several.
-    caption: Option<(&'static str, RgbColour)>,
+    caption: Option<(String, RgbColour)>,
 }
 
 /// Sections through the lungs.
@@ -119,20 +119,20 @@ impl LungSection<'_> {
         if found.is_empty() {
             return self.page(direction, areas);
         }
-        let (mut planes, mut words, mut details) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut planes, mut numbers) = (Vec::new(), Vec::new());
         for (areas, name, colour) in found {
             let index = largest(&areas[axis]);
             let plane = plane::cut(self.volume, self.lungs, self.extent, direction, index);
-            words.push(format!("{} through the {name}", index + 1));
-            details.push(position(self.volume, self.extent, direction, index));
-            planes.push(CaptionedPlane { plane, caption: Some((name, colour)) });
+            numbers.push((index + 1).to_string());
+            let caption = format!("{name}, {}", position(self.volume, self.extent, direction, index));
+            planes.push(CaptionedPlane { plane, caption: Some((caption, colour)) });
         }
-        let (words, count) = (words.join(" and "), self.volume.size[axis]);
+        let (numbers, count) = (numbers.join(" and "), self.volume.size[axis]);
         let unit = if planes.len() == 1 { "plane" } else { "planes" };
         ViewPage {
             name: "sagittal",
-            heading: format!("Sagittal, {unit} {words}, of {count}"),
-            detail: details.join(" and "),
+            heading: format!("Sagittal, {unit} {numbers} of {count}, lungs outlined"),
+            detail: String::new(),
             planes,
             shading: self.shading(),
         }
@@ -238,9 +238,9 @@ impl CaptionedPlane {
         for (letter, [x, y]) in self.plane.direction.letters().into_iter().zip(places) {
             canvas.text(letter, x, y - LETTER.size / 2.0, TextAlign::Centre, LETTER);
         }
-        if let Some((caption, colour)) = self.caption {
+        if let Some((caption, colour)) = &self.caption {
             let y = top - line - SMALL.size / 2.0;
-            canvas.text(caption, left, y, TextAlign::Left, SMALL.coloured(colour));
+            canvas.text(caption, left, y, TextAlign::Left, SMALL.coloured(*colour));
         }
     }
 }

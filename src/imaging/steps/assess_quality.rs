@@ -1,8 +1,10 @@
 //! `assess-quality`: measures a scan where lung densities depend on it, and says what limits their meaning.
 
 use crate::imaging::caveats::caveats;
+use crate::imaging::coarse::CoarseGrid;
 use crate::imaging::lung_shape::{enclosed_percent, trachea_solidity};
 use crate::imaging::noise::{airway_air, tissue_noise_hu};
+use crate::imaging::rib_gap::rib_gap_percent;
 use crate::imaging::{
     LungDensities, LungRegion, Lungs, NoisePlace, RegionDensity, ScanQuality, SortedSeries, Volume,
 };
@@ -21,6 +23,7 @@ pub fn measure_quality(
     let first = series.slices.first().expect("a series has slices");
     let both = densities.regions.first().expect("both lungs are measured");
     debug_assert_eq!(both.lung, LungRegion::Both);
+    let grid = CoarseGrid::of(volume);
     let air = airway_air(volume, &lungs.airways);
     let in_air = air.as_ref().map(|air| (air.noise_hu, NoisePlace::Airways));
     let noise = in_air.or_else(|| Some((tissue_noise_hu(volume)?, NoisePlace::SoftTissue)));
@@ -38,7 +41,8 @@ pub fn measure_quality(
         lung_ml: both.volume_ml,
         mean_hu: both.mean_hu,
         high_attenuation_percent: high_attenuation_percent(both),
-        enclosed_percent: enclosed_percent(volume, lungs),
+        enclosed_percent: enclosed_percent(&grid, lungs),
+        rib_gap_percent: rib_gap_percent(volume, &grid, lungs),
     }
 }
 

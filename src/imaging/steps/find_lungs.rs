@@ -138,7 +138,7 @@ pub fn find_lungs(volume: &Volume, settings: &LungSettings, token: &CancelToken)
     account.check_ends(&bounds, volume.size, &sides)?;
     account.check_border(&grid, &body, &pieces, &sides, volume.voxel_ml())?;
     account.describe_sides(&sides);
-    account.describe_gas(volume, &bounds, &sides, &gas);
+    account.describe_gas(volume, &grid, &bounds, &sides, &gas);
     let LungSides { right, left, .. } = sides;
     let whole = |set: VoxelSet| set.uncrop(&bounds, volume.size);
     let AirAccount { remarks, reservations, .. } = account;

@@ -87,7 +87,8 @@ fn the_end_of_a_request_over_http_completes_a_study() {
     });
     sent(&receiving, &slices("1.2.4", 1..2));
     let objects: Vec<DicomObject> = slices("1.2.3", 1..3).iter().map(object).collect();
-    let stored = web::store(&url.parse().unwrap(), &objects).unwrap();
+    let mut stored = Vec::new();
+    web::store(&url.parse().unwrap(), &objects, &mut |one| stored.push(one)).unwrap();
     assert!(stored.iter().all(|one| one.outcome.is_stored()), "{stored:?}");
     // What came on an association that was released waits on.
     assert_complete(&receiving.study(), "1.2.3", 2, "request_end");

@@ -43,7 +43,7 @@ fn an_instance_with_67_characters_is_the_same_request_by_every_way() {
     let url = format!("http://{}/dicom-web", http.local_addr().unwrap());
     let receiving = Receiving::start(|settings| settings.web = Some(web::WebSettings::new(http)));
     let object = DicomObject::read(slice.uid(), slice.file().into()).unwrap();
-    assert!(web::store(&url.parse().unwrap(), &[object]).unwrap()[0].outcome.is_stored());
+    assert!(is_stored(&url, object));
     assert_received(&receiving, &from_files, &slice);
 
     let mut watched = WatchedFolder::new(kept.path().to_owned());
@@ -77,6 +77,13 @@ fn a_longer_one_than_any_system_makes_is_refused_by_every_way() {
     let file = slice.file();
     assert_eq!(store(&mut association, &slice.uid(), data_set(&file)), DimseStatus::INVALID_INSTANCE.0);
     let object = DicomObject::read(slice.uid(), file.into()).unwrap();
-    assert!(!web::store(&url.parse().unwrap(), &[object]).unwrap()[0].outcome.is_stored());
+    assert!(!is_stored(&url, object));
     assert!(receiving.studies.try_recv().is_err());
+}
+
+/// Sends an object to a web service; whether it was stored.
+fn is_stored(url: &str, object: DicomObject) -> bool {
+    let mut stored = false;
+    web::store(&url.parse().unwrap(), &[object], &mut |sent| stored = sent.outcome.is_stored()).unwrap();
+    stored
 }

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use flow::admission::StopSignal;
 use flow::dicom::{
-    AssociationEnd, DimseStatus, ReceiveSettings, ReceiverEvent, StopHandle, WatchedFolder, folder, serve,
+    AssociationEnd, DimseStatus, ReceiveSettings, ReceiverEvent, WatchedFolder, folder, serve,
 };
 
 use crate::support::peers::{Receiving, run, until};
@@ -259,7 +260,7 @@ fn the_inbox_is_not_watched() {
     for folder in [kept.path().to_owned(), inbox.join("study"), inbox.join("../../state")] {
         let mut settings = ReceiveSettings::new("FLOW".parse().unwrap(), inbox.clone());
         settings.watched = vec![WatchedFolder::new(folder)];
-        let error = serve(Some(&listener), &settings, &StopHandle::default(), |_| {}, |_| {}).unwrap_err();
+        let error = serve(Some(&listener), &settings, &StopSignal::default(), |_| {}, |_| {}).unwrap_err();
         assert!(error.to_string().contains("is watched, and the inbox"), "{error}");
     }
 }

@@ -75,7 +75,7 @@ impl Chest {
         let [low, high] = self.bounds(|at| self.labels[at] != Lungs::NONE);
         let mut chest = self.clone();
         let mut voxels = self.volume.voxels.to_vec();
-        for at in 0..voxels.len() {
+        for (at, hu) in voxels.iter_mut().enumerate() {
             let index = self.place(at);
             let voxel = change(
                 self,
@@ -85,11 +85,11 @@ impl Chest {
                     share: std::array::from_fn(|axis| {
                         (index[axis] as f64 - low[axis]) / (high[axis] - low[axis])
                     }),
-                    hu: voxels[at],
+                    hu: *hu,
                     label: self.labels[at],
                 },
             );
-            voxels[at] = voxel.hu;
+            *hu = voxel.hu;
             chest.labels[at] = voxel.label;
         }
         chest.volume.voxels = voxels.into();

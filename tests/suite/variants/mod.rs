@@ -109,11 +109,12 @@ fn check(variant: &RealVariant, chest: &Chest, usual: &BTreeSet<String>) -> (boo
     let labels: Vec<u8> = lungs.labels().collect();
     let [right, left] = [Lungs::RIGHT, Lungs::LEFT].map(|side| dice(&labels, &made.labels, side));
     let near = right >= variant.dice && left >= variant.dice;
-    let new: Vec<&String> = lungs.reservations.iter().filter(|one| !usual.contains(*one)).collect();
+    let texts: Vec<String> = lungs.reservations.0.into_iter().map(|one| one.text).collect();
+    let new: Vec<&String> = texts.iter().filter(|one| !usual.contains(*one)).collect();
     let said = match variant.verdict {
         Right => new.is_empty(),
         Perhaps(word) => new.iter().all(|one| one.contains(word)),
-        Reserved(word) => lungs.reservations.iter().any(|one| one.contains(word)) || word.is_empty(),
+        Reserved(word) => texts.iter().any(|one| one.contains(word)) || word.is_empty(),
         Refused(_) => false,
     };
     (near && said, format!("Dice {right:.4} {left:.4} {new:?}"))
@@ -122,7 +123,7 @@ fn check(variant: &RealVariant, chest: &Chest, usual: &BTreeSet<String>) -> (boo
 /// Checks all variants of a chest; the ones that are not what they must be.
 fn wrong(chest: &Chest) -> Vec<String> {
     let usual = find_lungs(&chest.volume, &LungSettings::default(), &CancelToken::default()).unwrap();
-    let usual: BTreeSet<String> = usual.reservations.into_iter().collect();
+    let usual: BTreeSet<String> = usual.reservations.0.into_iter().map(|one| one.text).collect();
     let mut wrong = Vec::new();
     for variant in variants() {
         let (right, told) = check(&variant, chest, &usual);

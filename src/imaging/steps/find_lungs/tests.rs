@@ -124,7 +124,11 @@ fn touching_lungs_are_parted() {
         |[x, y, z]: VoxelPlace| (x.abs() < 30.0 && (y + 30.0).abs() < 3.0 && z.abs() < 40.0).then_some(-860);
     let volume = chest(STRAIGHT, bridge);
     let lungs = found(&volume);
-    assert!(lungs.remarks.iter().any(|remark| remark.contains("touched")), "{:?}", lungs.remarks);
+    assert!(
+        lungs.remarks.iter().any(|remark| remark.contains("connects the lungs in the images over 4")),
+        "{:?}",
+        lungs.remarks
+    );
     assert_eq!(label(&volume, &lungs, [-40.0, 0.0, 0.0]), Lungs::RIGHT);
     assert_eq!(label(&volume, &lungs, [40.0, 0.0, 0.0]), Lungs::LEFT);
     let [right, left] = [Lungs::RIGHT, Lungs::LEFT].map(|side| ml(&volume, &lungs, side));
