@@ -52,6 +52,7 @@ fn constants() -> Vec<(&'static str, String)> {
         ("matches_max", find::MATCHES_MAX.to_string()),
         ("capture", uid_name::of(uids::SECONDARY_CAPTURE_IMAGE_STORAGE)),
         ("segmentation", uid_name::of(uids::SEGMENTATION_STORAGE)),
+        ("page", uid_name::of(uids::ENCAPSULATED_PDF_STORAGE)),
         ("report", uid_name::of(uids::COMPREHENSIVE_SR_STORAGE)),
         ("error_report", uid_name::of(uids::BASIC_TEXT_SR_STORAGE)),
     ]

@@ -7,7 +7,7 @@ use dicom_object::InMemDicomObject;
 use super::content::{put, put_items};
 use super::instance::implementation_uid;
 use super::{ContentItem, ContentRelationship, GeneratedInstance, GeneratedSeries, codes};
-use crate::imaging::StudyAttributes;
+use crate::imaging::{InstanceHeader, StudyAttributes};
 
 pub struct ReportDocument<'a> {
     pub sop_class_uid: &'static str,
@@ -25,6 +25,16 @@ pub struct EvidenceReference<'a> {
     pub series_uid: &'a str,
     pub sop_class_uid: &'a str,
     pub sop_instance_uid: &'a str,
+}
+
+impl<'a> EvidenceReference<'a> {
+    pub fn of(header: &'a InstanceHeader) -> EvidenceReference<'a> {
+        EvidenceReference {
+            series_uid: &header.series_instance_uid,
+            sop_class_uid: &header.sop_class_uid,
+            sop_instance_uid: &header.sop_instance_uid,
+        }
+    }
 }
 
 /// The date of an object whose study has none: reports and segmentations require date and time.

@@ -12,8 +12,8 @@ use crate::imaging::objects::{
 };
 use crate::imaging::study::request_remarks;
 use crate::imaging::{
-    InstanceHeader, LungDensities, LungRegion, Lungs, RegionDensity, SegmentKind, SegmentationReference,
-    SortedSeries, StudyAttributes,
+    LungDensities, LungRegion, Lungs, RegionDensity, SegmentKind, SegmentationReference, SortedSeries,
+    StudyAttributes,
 };
 use crate::step::{
     BuiltIn, Call, Fault, Parameter, Request, ResponseFile, ResponseFiles, Step, StepOutputs,
@@ -137,20 +137,12 @@ fn evidence<'a>(
     source: &'a SortedSeries,
     shown: Option<&'a SegmentationReference>,
 ) -> Vec<EvidenceReference<'a>> {
-    // The frames of an enhanced object are slices of one instance.
-    let mut instances: Vec<&InstanceHeader> = source.slices.iter().collect();
-    instances.dedup_by_key(|slice| &slice.sop_instance_uid);
-    let slices = instances.into_iter().map(|slice| EvidenceReference {
-        series_uid: &slice.series_instance_uid,
-        sop_class_uid: &slice.sop_class_uid,
-        sop_instance_uid: &slice.sop_instance_uid,
-    });
     let segmentation = shown.filter(|shown| !shown.segments.is_empty()).map(|shown| EvidenceReference {
         series_uid: &shown.series_instance_uid,
         sop_class_uid: &shown.sop_class_uid,
         sop_instance_uid: &shown.sop_instance_uid,
     });
-    slices.chain(segmentation).collect()
+    source.instances().map(EvidenceReference::of).chain(segmentation).collect()
 }
 
 fn step() -> Step {
