@@ -83,7 +83,7 @@ fn any_name_is_shown_and_any_number_of_notes_fits() {
     series.remarks = (0..60).map(|number| format!("remark {number} of a series")).collect();
     values.0.insert("series", Value::new(series));
     let files = values.run("write-pdf", "files");
-    let folder = deliver(&[files.clone()]);
+    let folder = deliver(std::slice::from_ref(&files));
     let pdf = folder.path().join("report.pdf");
     if let Some(text) = text_of(&pdf) {
         assert!(text.contains("山田, 太郎") && text.contains("やまだ, たろう"), "{text}");
