@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::dicom_file::inflate;
+use crate::dicom;
 
 /// Half of what this process may have: of the machine's memory, or of its control group's limit.
 /// 2 GiB where neither can be read.
@@ -33,8 +33,8 @@ fn kibibytes(text: &str, key: &str) -> Option<u64> {
 /// Takes from a budget what data sets may take that are inflated, and headers that are long; gives how much
 /// that is.
 pub fn keep_for_inflating(budget: u64) -> u64 {
-    let share = (budget / 8).min(inflate::BUDGET_BYTES);
-    inflate::set_budget(share);
+    let share = (budget / 8).min(dicom::INFLATE_BUDGET_BYTES);
+    dicom::set_inflate_budget(share);
     share
 }
 

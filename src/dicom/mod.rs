@@ -27,6 +27,9 @@ mod watch;
 pub mod web;
 mod wire;
 
+pub use crate::dicom_file::inflate::{
+    BUDGET_BYTES as INFLATE_BUDGET_BYTES, set_budget as set_inflate_budget,
+};
 pub use ask::find::{FindResult, counter, find};
 pub use ask::query::{DimseQuery, QueryError, QueryLevel, QueryMatch};
 pub use ask::send::{SendOutcome, SentObject, echo, send, send_each};

@@ -104,11 +104,11 @@ pub const BUDGET_BYTES: u64 = 64 << 20;
 static BUDGET: InflationBudget = InflationBudget::new(BUDGET_BYTES);
 
 struct InflationBudget {
-    state: Mutex<BudgetState>,
+    state: Mutex<InflateClaims>,
     given_back: Condvar,
 }
 
-struct BudgetState {
+struct InflateClaims {
     total: u64,
     taken: u64,
     #[cfg(test)]
@@ -130,7 +130,7 @@ thread_local! {
 
 impl InflationBudget {
     const fn new(total: u64) -> InflationBudget {
-        let state = BudgetState {
+        let state = InflateClaims {
             total,
             taken: 0,
             #[cfg(test)]
@@ -145,7 +145,7 @@ impl InflationBudget {
         let mut state = self.lock();
         let bytes = bytes.min(state.total);
         if CLAIMS.get() == 0 {
-            let is_full = |state: &mut BudgetState| state.taken > 0 && state.taken + bytes > state.total;
+            let is_full = |state: &mut InflateClaims| state.taken > 0 && state.taken + bytes > state.total;
             state = self.given_back.wait_while(state, is_full).expect(NO_PANIC);
         }
         state.taken += bytes;
@@ -157,7 +157,7 @@ impl InflationBudget {
         BudgetClaim { budget: self, bytes, _thread: PhantomData }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BudgetState> {
+    fn lock(&self) -> MutexGuard<'_, InflateClaims> {
         self.state.lock().expect(NO_PANIC)
     }
 }

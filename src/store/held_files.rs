@@ -16,12 +16,12 @@ pub struct HeldFiles(Mutex<HeldState>);
 
 #[derive(Debug, Default)]
 struct HeldState {
-    requests: HashMap<Digest, HeldRequest>,
+    requests: HashMap<Digest, HeldRequestFiles>,
     bytes: usize,
 }
 
 #[derive(Debug, Default)]
-struct HeldRequest {
+struct HeldRequestFiles {
     /// How often the request is under way: it may go through several dataflows.
     under_way: usize,
     files: HashMap<Digest, Arc<[u8]>>,

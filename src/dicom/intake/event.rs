@@ -212,7 +212,7 @@ impl fmt::Display for ReceiverEvent {
                 write!(f, "{session} aborted after {instances} instances: {reason}")
             }
             ReceiverEvent::OwnResult { session } => {
-                write!(f, "{session} brought a result of flow, which is no part of a study to answer")
+                write!(f, "{session} sent a result of flow: no part of a study")
             }
             ReceiverEvent::Complete { instances, bytes, by } => {
                 write!(f, "study complete, because {by}: {instances} instances, {bytes} bytes")

@@ -1,7 +1,7 @@
 //! The histogram of the lungs' densities on paper.
 
+use super::colours::{GREY, INK, LOW_DENSITY, region_colour};
 use super::page::{InkColour, PaperPage, PaperStyle};
-use super::report::{GREY, INK, LOW_DENSITY, region_colour};
 use crate::imaging::drawing::{BIN_HU, ChartRange, HistogramCurve, TextAlign, region_name, signed};
 use crate::imaging::{LungDensities, LungRegion};
 

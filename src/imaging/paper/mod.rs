@@ -1,6 +1,7 @@
 //! Pages of PDF: fonts, drawing, the file, and the page that tells the results of `ct-lung`.
 
 mod chart;
+mod colours;
 mod file;
 mod fonts;
 mod page;

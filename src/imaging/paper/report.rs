@@ -1,19 +1,15 @@
 //! The page of `ct-lung`: verdict, patient and series, pictures, numbers, histogram, and what limits them.
 
 use super::chart::draw_chart;
+use super::colours::{GREY, INK, LOW_DENSITY, region_colour};
 use super::page::{InkColour, PaperPage, PaperStyle};
 use crate::imaging::drawing::{TextAlign, columns, isolated, region_name};
-use crate::imaging::{LungDensities, LungRegion, Picture, SortedSeries, StudyAttributes};
+use crate::imaging::{LungDensities, Picture, SortedSeries, StudyAttributes};
 
 /// Sizes of paper, in points.
 pub const PAPER_SIZES: [(&str, [f32; 2]); 2] = [("A4", [595.0, 842.0]), ("Letter", [612.0, 792.0])];
 
-pub const INK: InkColour = [28, 32, 38];
-pub const GREY: InkColour = [96, 103, 112];
-pub const LOW_DENSITY: InkColour = [196, 30, 84];
 const RULE: InkColour = [190, 195, 201];
-const RIGHT_LUNG: InkColour = [190, 120, 0];
-const LEFT_LUNG: InkColour = [0, 104, 176];
 const GOOD: [InkColour; 2] = [[226, 242, 232], [10, 90, 50]];
 const LIMITED: [InkColour; 2] = [[255, 240, 210], [128, 72, 0]];
 
@@ -46,14 +42,6 @@ pub struct LungReport<'a> {
     pub low_density_hu: f64,
     /// The name and the beginning of the id of the request.
     pub request: String,
-}
-
-pub fn region_colour(lung: LungRegion) -> InkColour {
-    match lung {
-        LungRegion::Both => INK,
-        LungRegion::Right => RIGHT_LUNG,
-        LungRegion::Left => LEFT_LUNG,
-    }
 }
 
 impl LungReport<'_> {
