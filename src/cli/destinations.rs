@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::dicom::deliver::{self, ObjectDestination, ObjectTarget, ObjectVerifier};
 use crate::dicom::site::{SENDER, VerifyMethod};
-use crate::dicom::{AeTitle, RequestedCommitments};
+use crate::dicom::{AeTitle, DeliveredObjects, RequestedCommitments};
 use crate::outbox::{DeliveryPolicy, DestinationService};
 
 use super::exit::CommandError;
@@ -17,6 +17,7 @@ pub struct DestinationSetup<'a> {
     pub policy: DeliveryPolicy,
     /// With a listener: where outcomes of commitments are awaited.
     pub commitments: Option<&'a Arc<RequestedCommitments>>,
+    pub delivered: &'a Arc<DeliveredObjects>,
 }
 
 impl DestinationSetup<'_> {
@@ -40,7 +41,8 @@ impl DestinationSetup<'_> {
         }
         if !nodes.is_empty() || !senders.is_empty() {
             let (target, policy) = (ObjectTarget::Sender(nodes), self.policy.clone());
-            let destination = Arc::new(ObjectDestination { target, verifier: None });
+            let delivered = Arc::clone(self.delivered);
+            let destination = Arc::new(ObjectDestination { target, verifier: None, delivered });
             all.push(DestinationService { destination, policy });
         }
         Ok(all)
@@ -58,7 +60,9 @@ impl DestinationSetup<'_> {
             PeerAddress::Dimse(node) => ObjectTarget::Node(node),
             PeerAddress::Web(node) => ObjectTarget::Web(node),
         };
-        Ok(DestinationService { destination: Arc::new(ObjectDestination { target, verifier }), policy })
+        let delivered = Arc::clone(self.delivered);
+        let destination = Arc::new(ObjectDestination { target, verifier, delivered });
+        Ok(DestinationService { destination, policy })
     }
 
     fn verifier(&self, how: VerifyMethod, peer: &PeerAddress) -> Option<ObjectVerifier> {

@@ -51,6 +51,7 @@ pub use intake::instance_intake::OwnResults;
 pub use intake::stop::StopHandle;
 pub use intake::waiting::{WaitingStudy, waiting};
 pub use names::ae_title::{AeTitle, AeTitleError};
+pub use names::delivered_objects::{DeliveredObjects, RecordObjects};
 pub use names::destination::{DimseNode, DimseNodeError};
 pub use names::status::{DimseStatus, StatusClass};
 pub use serve::listen::serve;

@@ -9,4 +9,4 @@ mod instance;
 pub use code::{CodedConcept, ConceptName, codes};
 pub use content::{ContentItem, ContentRelationship};
 pub use document::{EvidenceReference, ReportDocument, device_observer};
-pub use instance::{GeneratedInstance, GeneratedSeries, is_own_result};
+pub use instance::{GeneratedInstance, GeneratedSeries, implementation_uid, is_own_result};

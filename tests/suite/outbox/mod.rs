@@ -200,13 +200,19 @@ fn slice(study: &str, number: u32) -> Slice {
 
 fn forward(destination: DimseNode, policy: DeliveryPolicy) -> DestinationService {
     let target = ObjectTarget::Node(Box::new(destination));
-    DestinationService { destination: Arc::new(ObjectDestination { target, verifier: None }), policy }
+    DestinationService {
+        destination: Arc::new(ObjectDestination { target, verifier: None, delivered: Arc::default() }),
+        policy,
+    }
 }
 
 /// A destination whose objects are looked for after they were sent.
 fn verified(destination: DimseNode, policy: DeliveryPolicy, verifier: ObjectVerifier) -> DestinationService {
     let (target, verifier) = (ObjectTarget::Node(Box::new(destination)), Some(verifier));
-    DestinationService { destination: Arc::new(ObjectDestination { target, verifier }), policy }
+    DestinationService {
+        destination: Arc::new(ObjectDestination { target, verifier, delivered: Arc::default() }),
+        policy,
+    }
 }
 
 /// A few tries, one after the other, and no more.
