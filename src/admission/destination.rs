@@ -65,6 +65,7 @@ pub type PartAnswers<'a> = &'a mut dyn FnMut(PartAnswer);
 /// #     version: Digest::of(b""),
 /// #     verdict: ResponseVerdict::Complete,
 /// #     steps: Vec::new(),
+/// #     reservations: Vec::new(),
 /// #     files: vec![file],
 /// #     supersedes: None,
 /// #     revises: None,

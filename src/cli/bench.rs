@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use crate::admission::{
     Admission, DataflowSelector, LeftRequests, SourceTable, StateFolder, StopSignal, UnobservedAdmission,
 };
-use crate::dataflow::{Dataflow, ResponseVerdict};
+use crate::dataflow::Dataflow;
 use crate::dicom::folder;
 use crate::engine::{self, EngineEvent, EngineSettings, EventObserver, RequestQueue};
 use crate::files::ResponseFolder;
@@ -202,7 +202,7 @@ impl BenchSetup<'_> {
         let counter = Arc::clone(&written);
         let count = move |event: &outbox::OutboxEvent| {
             if let outbox::OutboxEvent::Answered { response, .. } = event
-                && response.verdict == ResponseVerdict::Complete
+                && response.verdict.is_complete()
             {
                 counter.fetch_add(1, Ordering::Relaxed);
             }

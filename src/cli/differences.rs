@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::dataflow;
 use crate::imaging::Picture;
 use crate::imaging::steps::write_png::write_png;
 use crate::printable::PrintableLines;
@@ -182,12 +181,8 @@ fn missing(past: &PastRequest, ran: &ReplayResult) -> Vec<String> {
 fn otherwise(past: &PastRequest, ran: &ReplayResult) -> Option<String> {
     let before = past.recording.response.as_ref()?.verdict;
     let now = ran.response.verdict;
-    let told = |verdict| match verdict {
-        dataflow::ResponseVerdict::Complete => "complete",
-        dataflow::ResponseVerdict::Failed => "an error response",
-        dataflow::ResponseVerdict::Unfinished => "unfinished",
-    };
-    (before != now).then(|| format!("the response was {} before, and is {} now", told(before), told(now)))
+    let (told, tells) = (before.name(), now.name());
+    (before != now).then(|| format!("the response was {told} before, and is {tells} now"))
 }
 
 fn micros(time: Duration) -> u64 {

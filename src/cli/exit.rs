@@ -85,6 +85,10 @@ impl CommandError {
         self
     }
 
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The error as it is shown.
     pub fn lines(&self) -> PrintableLines {
         let lines = PrintableLines::of(format_args!("flow: {}", self.message)).lines_of(&self.details);
@@ -123,7 +127,8 @@ impl From<StateError> for CommandError {
     fn from(error: StateError) -> CommandError {
         let failure = CommandError::of(CommandErrorKind::InputOutput);
         match error {
-            StateError::Held { .. } => failure(error).hint("end it, or give this one a --state of its own"),
+            StateError::Held { .. } => failure(error)
+                .hint("end it, or give this one a --state of its own; `flow pull` lets it fetch studies of an archive"),
             StateError::Unusable { .. } => {
                 CommandError::new(CommandErrorKind::InputOutput, error.to_string())
             }

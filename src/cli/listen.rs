@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::dicom::{
-    self, AeTitle, CalledTitles, CompletionRules, DeliveredObjects, PullArchive, RequestedCommitments,
-    RetrievalMethod, StudyPull,
+    self, AeTitle, CalledTitles, CompletionRules, DeliveredObjects, OrderedRetrieval, PeerAddress, PullOrder,
+    RequestedCommitments, RetrievalMethod, StudyPull,
 };
 use crate::dicom::{PullEntry, StudyReceiver};
 
@@ -17,7 +17,7 @@ use crate::yaml::duration;
 use super::audit::AuditRecorder;
 use super::bind::bind;
 use super::exit::{CommandError, CommandErrorKind};
-use super::site::{self, PeerAddress};
+use super::site::{self, PeerBook};
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Receiving over DICOM")]
@@ -34,13 +34,17 @@ pub struct ListenArguments {
     #[arg(long)]
     any_called_ae: bool,
 
-    /// A study is complete when its association is released and nothing has arrived for this long, for example 30 s; a number alone is in seconds [default: 5]
+    /// A study is complete when nothing of it has arrived for this long, also on an association that stays open (there at least 2 s), for example 30 s; a number alone is in seconds [default: 5]
     #[arg(long, value_name = "TIME", value_parser = time)]
     quiet_time: Option<Duration>,
 
     /// A study whose sender broke off waits so long to be sent again; then what there is of it is answered [default: 600]
     #[arg(long, value_name = "TIME", value_parser = time)]
     broken_time: Option<Duration>,
+
+    /// A file in the watched folder (watch, in the --site file) is taken in when it has not changed for this long [default: 2]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    settle_time: Option<Duration>,
 
     /// Fetch studies from this archive: AETITLE@HOST:PORT, the URL of a DICOMweb service, or a name in the --site file
     #[arg(long, value_name = "NODE", requires = "pull")]
@@ -56,7 +60,7 @@ pub struct ListenArguments {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum PullMethod {
+pub enum PullMethod {
     Get,
     Move,
 }
@@ -111,6 +115,9 @@ impl ListenArguments {
         let CompletionRules { quiet_time, broken_time, .. } = &mut settings.completion;
         *quiet_time = self.quiet_time.unwrap_or(*quiet_time);
         *broken_time = self.broken_time.unwrap_or(*broken_time);
+        for watched in &mut settings.watched {
+            watched.settle_time = self.settle_time.unwrap_or(watched.settle_time);
+        }
         if self.any_called_ae {
             settings.called = CalledTitles::Any;
         }
@@ -123,6 +130,8 @@ impl ListenArguments {
             );
             return Err(failure.hint("add --listen, and make that address known at the archive"));
         }
+        let (peers, can_move) = (site.peers(&own_title)?, listener.is_some());
+        settings.planner = Some(Arc::new(move |order| plan(order, &peers, &own_title, can_move)));
         let auditor = Arc::clone(auditor);
         Ok(StudyReceiver::new(listener, settings, move |event| auditor.received(event)))
     }
@@ -133,33 +142,70 @@ impl ListenArguments {
         own_title: &AeTitle,
     ) -> Result<Option<StudyPull>, CommandError> {
         let Some(from) = &self.from else { return Ok(None) };
-        let mut wanted = Vec::new();
-        for text in &self.pull {
-            match text.strip_prefix('@') {
-                None => wanted.push(parse_wanted(text)?),
-                Some(path) => {
-                    let list = std::fs::read_to_string(path).map_err(|error| {
-                        CommandError::new(
-                            CommandErrorKind::InputOutput,
-                            format!("could not read {path}: {error}"),
-                        )
-                    })?;
-                    let lines = list.lines().map(str::trim);
-                    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
-                    wanted.extend(lines.map(parse_wanted).collect::<Result<Vec<_>, _>>()?);
-                }
-            }
+        let wanted = wanted_texts(&self.pull)?;
+        let peer = site.peer(from, own_title)?;
+        study_pull(peer, self.pull_by.into(), &wanted, own_title).map(Some)
+    }
+}
+
+/// What is wanted, with the lines of lists in the place of `@FILE`.
+pub fn wanted_texts(given: &[String]) -> Result<Vec<String>, CommandError> {
+    let mut wanted = Vec::new();
+    for text in given {
+        let Some(path) = text.strip_prefix('@') else {
+            wanted.push(text.clone());
+            continue;
+        };
+        let unread = |error| {
+            CommandError::new(CommandErrorKind::InputOutput, format!("could not read {path}: {error}"))
+        };
+        let list = std::fs::read_to_string(path).map_err(unread)?;
+        let lines = list.lines().map(str::trim);
+        let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+        wanted.extend(lines.map(str::to_owned));
+    }
+    wanted.iter().try_for_each(|text| parse_wanted(text).map(drop))?;
+    Ok(wanted)
+}
+
+fn study_pull(
+    peer: PeerAddress,
+    by: OrderedRetrieval,
+    wanted: &[String],
+    own_title: &AeTitle,
+) -> Result<StudyPull, CommandError> {
+    let wanted = wanted.iter().map(|text| parse_wanted(text)).collect::<Result<_, _>>()?;
+    let method = match by {
+        OrderedRetrieval::Get => RetrievalMethod::Get,
+        OrderedRetrieval::Move => RetrievalMethod::Move { to: own_title.clone() },
+    };
+    let waits = PULL_WAITS_S.map(Duration::from_secs).into();
+    Ok(StudyPull { from: peer, method, wanted, waits })
+}
+
+/// Plans what `flow pull` has ordered.
+fn plan(
+    order: &PullOrder,
+    peers: &PeerBook,
+    own_title: &AeTitle,
+    can_move: bool,
+) -> Result<StudyPull, String> {
+    if order.by == OrderedRetrieval::Move && !can_move {
+        return Err(
+            "--by move needs a port that the archive sends to: the flow that is running has none".to_owned()
+        );
+    }
+    let peer = peers.peer(&order.from);
+    let planned = peer.and_then(|peer| study_pull(peer, order.by, &order.wanted, own_title));
+    planned.map_err(|error| format!("{}: {}", order.from, error.message()))
+}
+
+impl From<PullMethod> for OrderedRetrieval {
+    fn from(method: PullMethod) -> OrderedRetrieval {
+        match method {
+            PullMethod::Get => OrderedRetrieval::Get,
+            PullMethod::Move => OrderedRetrieval::Move,
         }
-        let way = match self.pull_by {
-            PullMethod::Get => RetrievalMethod::Get,
-            PullMethod::Move => RetrievalMethod::Move { to: own_title.clone() },
-        };
-        let from = match site.peer(from, own_title)? {
-            PeerAddress::Dimse(node) => PullArchive::Dimse { node, way },
-            PeerAddress::Web(node) => PullArchive::Web(node),
-        };
-        let waits = PULL_WAITS_S.map(Duration::from_secs).into();
-        Ok(Some(StudyPull { from, wanted, waits }))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::admission::{SourceTable, find_requests};
-use crate::journal::{Journal, JournalReader, RequestRow, RequestState};
+use crate::journal::{AnswerKind, Journal, JournalReader, RequestRow, RequestState};
 
 use super::exit::{CommandError, CommandErrorKind};
 use super::state_arguments::StateArguments;
@@ -76,8 +76,11 @@ pub fn the_one<T>(
 }
 
 fn told(row: &RequestRow) -> String {
-    let state =
-        if row.state == RequestState::Answered && row.failed { "error response" } else { row.state.name() };
+    let state = match (row.state, row.answer) {
+        (RequestState::Answered, AnswerKind::Failed) => "error response",
+        (RequestState::Answered, AnswerKind::Reserved) => "answered, with reservations",
+        (state, _) => state.name(),
+    };
     crate::printable::escaped(&format!("{}  {}  {state}", row.number, row.name)).into_owned()
 }
 

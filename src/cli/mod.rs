@@ -23,6 +23,7 @@ mod output;
 mod peer;
 mod processes;
 mod progress;
+mod pull;
 mod reload;
 mod replay;
 mod reporter;
@@ -69,6 +70,7 @@ enum FlowCommand {
     Retry(operator::RetryArguments),
     Keep(operator::KeepArguments),
     Complete(complete::CompleteArguments),
+    Pull(pull::PullArguments),
     Echo(peer::EchoArguments),
     Find(peer::FindArguments),
     Send(peer::SendArguments),
@@ -114,6 +116,7 @@ impl FlowCommand {
             FlowCommand::Retry(retry) => retry.run(),
             FlowCommand::Keep(keep) => keep.run(),
             FlowCommand::Complete(complete) => complete.run(),
+            FlowCommand::Pull(pull) => pull.run(),
             FlowCommand::Echo(echo) => echo.run(),
             FlowCommand::Find(find) => find.run(),
             FlowCommand::Send(send) => send.run(),

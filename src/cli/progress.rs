@@ -94,10 +94,13 @@ impl ProgressDisplay {
             HumanDuration(took).to_string()
         };
         let verdict = match response.verdict {
-            ResponseVerdict::Complete => "complete",
+            ResponseVerdict::Complete | ResponseVerdict::CompleteWithReservations => response.verdict.name(),
             ResponseVerdict::Failed | ResponseVerdict::Unfinished => "ERROR RESPONSE",
         };
         let mut lines = PrintableLines::of(format_args!("answered  {}  {verdict}, {took}", request.name));
+        for reservation in &response.reservations {
+            lines.push(format_args!("  reservation: {}", reservation.text));
+        }
         not_run(response).iter().for_each(|text| lines.push(format_args!("  not run: {text}")));
         for FaultGroup { step, items, count, reason, remedy } in fault_groups(response) {
             let items = match (items.is_empty(), count - items.len()) {

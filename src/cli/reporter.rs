@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use serde::Serialize;
 
 use crate::admission::{DeliveryRecord, FileState};
-use crate::dataflow::{Response, ResponseVerdict};
+use crate::dataflow::{Response, ResponseReservation, ResponseVerdict};
 use crate::outbox::OutboxEvent;
 use crate::printable::PrintableLines;
 use crate::step::{Digest, Request};
@@ -22,6 +22,7 @@ pub struct ResponseReporter {
     json: bool,
     troubled: AtomicBool,
     complete: AtomicUsize,
+    reserved: AtomicUsize,
     failed: AtomicUsize,
 }
 
@@ -31,6 +32,8 @@ struct ResponseLine<'a> {
     request: Digest,
     name: &'a str,
     verdict: ResponseVerdict,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    reservations: &'a [ResponseReservation],
     /// The response's folder, if responses have one.
     place: Option<&'a Path>,
     deliveries: &'a [DeliveryRecord],
@@ -43,6 +46,7 @@ impl ResponseReporter {
             json,
             troubled: AtomicBool::new(false),
             complete: AtomicUsize::new(0),
+            reserved: AtomicUsize::new(0),
             failed: AtomicUsize::new(0),
         }
     }
@@ -75,11 +79,13 @@ impl ResponseReporter {
 
     /// Says how many requests were answered how, where there was more than one.
     pub fn conclude(&self) {
-        let (complete, failed) = (self.complete.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed));
-        if complete + failed > 1 {
-            let all = complete + failed;
+        let [complete, reserved, failed] =
+            [&self.complete, &self.reserved, &self.failed].map(|count| count.load(Ordering::Relaxed));
+        let all = complete + reserved + failed;
+        if all > 1 {
+            let with = if reserved > 0 { format!("{reserved} with reservations, ") } else { String::new() };
             self.progress.say_line(format_args!(
-                "{all} answered: {complete} complete, {failed} with an error response"
+                "{all} answered: {complete} complete, {with}{failed} with an error response"
             ));
         }
     }
@@ -121,6 +127,7 @@ impl ResponseReporter {
     ) {
         match response.verdict {
             ResponseVerdict::Complete => _ = self.complete.fetch_add(1, Ordering::Relaxed),
+            ResponseVerdict::CompleteWithReservations => _ = self.reserved.fetch_add(1, Ordering::Relaxed),
             ResponseVerdict::Failed => {
                 self.failed.fetch_add(1, Ordering::Relaxed);
                 self.troubled.store(true, Ordering::Relaxed);
@@ -130,7 +137,8 @@ impl ResponseReporter {
         }
         let line = if self.json {
             let (name, verdict) = (request.name.as_str(), response.verdict);
-            let line = ResponseLine { request: request.id, name, verdict, place, deliveries };
+            let reservations = &response.reservations;
+            let line = ResponseLine { request: request.id, name, verdict, reservations, place, deliveries };
             output::json(&line)
         } else {
             place.map_or_else(|| request.name.clone(), |place| place.display().to_string())

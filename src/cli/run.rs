@@ -330,13 +330,12 @@ impl Run {
     fn settings(&self, dataflows: &DataflowSet) -> Result<EngineSettings, CommandError> {
         let cores = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
         let (workers, lanes) = (self.chosen.workers.unwrap_or(cores), self.chosen.lanes);
+        let budget = self.chosen.memory;
+        let budget = budget.unwrap_or_else(|| memory::default_budget() / self.processes.on_this_machine());
         Ok(EngineSettings {
             workers,
             lanes,
-            memory: self
-                .chosen
-                .memory
-                .unwrap_or_else(|| memory::default_budget() / self.processes.on_this_machine()),
+            memory: budget - memory::keep_for_inflating(budget),
             mesh: self.processes.mesh(dataflows, workers, lanes)?,
         })
     }

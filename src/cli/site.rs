@@ -5,9 +5,9 @@ use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::dicom::site::{DicomSite, ListenerSecurity, ListenerSettings, NodeAddress, SiteNode};
+use crate::dicom::site::{DicomSite, ListenerSecurity, ListenerSettings, SiteNode};
 use crate::dicom::web::{self, AuthorizationValue};
-use crate::dicom::{self, AeTitle, CalledTitles, DimseNode, WatchedFolder};
+use crate::dicom::{self, AeTitle, CalledTitles, DimseNode, PeerAddress, PeerAddressError};
 use crate::site::{Site, SiteError, built_in_sections};
 use crate::tls;
 
@@ -28,10 +28,21 @@ pub struct SiteSettings {
     client: Option<tls::TlsClient>,
 }
 
-/// A node that can be talked to.
-pub enum PeerAddress {
-    Dimse(Box<DimseNode>),
-    Web(Box<web::WebNode>),
+/// Nodes that can be talked to, by the names in the site's file and by their addresses.
+#[derive(Clone)]
+pub struct PeerBook {
+    named: BTreeMap<String, PeerAddress>,
+    own_title: AeTitle,
+    client: Option<tls::TlsClient>,
+}
+
+impl PeerBook {
+    pub fn peer(&self, name: &str) -> Result<PeerAddress, CommandError> {
+        match self.named.get(name) {
+            Some(peer) => Ok(peer.clone()),
+            None => written(name, &self.own_title, self.client.as_ref()),
+        }
+    }
 }
 
 impl SiteArguments {
@@ -94,19 +105,15 @@ impl SiteSettings {
         if let Some(node) = self.known(name) {
             return self.of_site(node, own_title);
         }
-        if name.contains("://") {
-            let mut node: web::WebNode = name.parse().map_err(CommandError::of(CommandErrorKind::Usage))?;
-            node.tls.clone_from(&self.client);
-            return Ok(PeerAddress::Web(Box::new(node)));
-        }
-        let parsed = name.parse::<DimseNode>();
-        let parsed = parsed.map_err(|error| {
-            let failure = CommandError::new(CommandErrorKind::Usage, error.to_string());
-            failure.hint(
-                "a node is written AETITLE@HOST:PORT or http(s)://HOST/PATH, or named as in the --site file",
-            )
-        })?;
-        Ok(PeerAddress::Dimse(Box::new(parsed.calling(own_title.clone()))))
+        written(name, own_title, self.client.as_ref())
+    }
+
+    /// All nodes, for use after these settings.
+    pub fn peers(&self, own_title: &AeTitle) -> Result<PeerBook, CommandError> {
+        let nodes = self.dicom().into_iter().flat_map(|dicom| &dicom.nodes);
+        let named = nodes.map(|(name, node)| Ok((name.clone(), self.of_site(node, own_title)?)));
+        let named = named.collect::<Result<_, CommandError>>()?;
+        Ok(PeerBook { named, own_title: own_title.clone(), client: self.client.clone() })
     }
 
     /// A node that speaks DIMSE.
@@ -133,20 +140,20 @@ impl SiteSettings {
 
     fn of_site(&self, node: &SiteNode, own_title: &AeTitle) -> Result<PeerAddress, CommandError> {
         match &node.address {
-            NodeAddress::Dimse(destination) => {
+            PeerAddress::Dimse(destination) => {
                 let mut destination = DimseNode::clone(destination).calling(own_title.clone());
                 if node.tls {
                     destination.tls.clone_from(&self.client);
                 }
                 set(&mut destination.wait_max, node.wait_max);
-                Ok(PeerAddress::Dimse(Box::new(destination)))
+                Ok(destination.into())
             }
-            NodeAddress::Web(service) => {
+            PeerAddress::Web(service) => {
                 let mut service = web::WebNode::clone(service);
                 service.tls.clone_from(&self.client);
                 set(&mut service.wait_max, node.wait_max);
                 service.authorization = node.authorization.as_deref().map(authorization).transpose()?;
-                Ok(PeerAddress::Web(Box::new(service)))
+                Ok(service.into())
             }
         }
     }
@@ -167,7 +174,7 @@ impl SiteSettings {
         let Some(site) = self.dicom() else { return Ok(()) };
         settings.completion = site.completion.clone();
         settings.nodes = self.by_title(&settings.ae_title)?;
-        settings.watched = site.watch.iter().map(|folder| WatchedFolder::new(folder.clone())).collect();
+        settings.watched = site.watch.iter().cloned().collect();
         if let Some(listener) = &site.dicom {
             let ListenerSettings { callers, any_called_title, .. } = listener;
             settings.tls = self.server(listener)?;
@@ -206,6 +213,27 @@ impl SiteSettings {
             .map(Some)
             .map_err(CommandError::of(CommandErrorKind::InputOutput))
     }
+}
+
+/// A node written as `AETITLE@HOST:PORT` or URL.
+fn written(
+    name: &str,
+    own_title: &AeTitle,
+    client: Option<&tls::TlsClient>,
+) -> Result<PeerAddress, CommandError> {
+    let parsed = name.parse().map_err(|error: PeerAddressError| {
+        let failure = CommandError::new(CommandErrorKind::Usage, error.to_string());
+        failure.hint(
+            "a node is written AETITLE@HOST:PORT or http(s)://HOST/PATH, or named as in the --site file",
+        )
+    })?;
+    Ok(match parsed {
+        PeerAddress::Dimse(node) => node.calling(own_title.clone()).into(),
+        PeerAddress::Web(mut node) => {
+            node.tls = client.cloned();
+            PeerAddress::Web(node)
+        }
+    })
 }
 
 /// The first line of a file, which nobody else should be able to read.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::admission::StateFolder;
 use crate::dataflow::Dataflow;
 use crate::dicom::{self, WaitingStudy};
-use crate::journal::{JournalReader, OperatorRequest, RequestRow, RequestState};
+use crate::journal::{AnswerKind, JournalReader, OperatorRequest, RequestRow, RequestState};
 use crate::printable::PrintableLines;
 use crate::step::{Digest, StepTable};
 use crate::store::free_bytes;
@@ -50,6 +50,8 @@ struct StatusLine<'a> {
     dataflow: &'a str,
     state: RequestState,
     error_response: bool,
+    /// The last response is complete, with reservations.
+    reservations: bool,
     kept: bool,
     /// An operator has asked for its end, and it is not answered yet.
     cancelled: bool,
@@ -146,10 +148,10 @@ fn check(state: &Path, lines: &[StatusLine]) -> Result<CommandExit, CommandError
     Ok(exit)
 }
 
-fn counts(rows: &[RequestRow]) -> [(&'static str, usize); 6] {
-    let count = |state: RequestState, failed: Option<bool>| {
+fn counts(rows: &[RequestRow]) -> [(&'static str, usize); 7] {
+    let count = |state: RequestState, answer: Option<AnswerKind>| {
         let is_it =
-            |row: &&RequestRow| row.state == state && failed.is_none_or(|failed| row.failed == failed);
+            |row: &&RequestRow| row.state == state && answer.is_none_or(|answer| row.answer == answer);
         rows.iter().filter(is_it).count()
     };
     [
@@ -158,10 +160,12 @@ fn counts(rows: &[RequestRow]) -> [(&'static str, usize); 6] {
         ("NOT DELIVERED everywhere; `flow retry` tries again", count(RequestState::Undelivered, None)),
         (
             "of these with an error response",
-            count(RequestState::Responded, Some(true)) + count(RequestState::Undelivered, Some(true)),
+            count(RequestState::Responded, Some(AnswerKind::Failed))
+                + count(RequestState::Undelivered, Some(AnswerKind::Failed)),
         ),
-        ("answered with an error response", count(RequestState::Answered, Some(true))),
-        ("answered, complete", count(RequestState::Answered, Some(false))),
+        ("answered with an error response", count(RequestState::Answered, Some(AnswerKind::Failed))),
+        ("answered, complete, with reservations", count(RequestState::Answered, Some(AnswerKind::Reserved))),
+        ("answered, complete", count(RequestState::Answered, Some(AnswerKind::Complete))),
     ]
 }
 
@@ -182,7 +186,8 @@ fn line<'a>(
         name: &row.name,
         dataflow: &row.dataflow,
         state: row.state,
-        error_response: row.failed,
+        error_response: row.answer == AnswerKind::Failed,
+        reservations: row.answer == AnswerKind::Reserved,
         kept: row.kept,
         cancelled,
         trouble,
@@ -228,7 +233,10 @@ fn open_request(
 fn shown(text: PrintableLines, line: &StatusLine) -> PrintableLines {
     let verdict = match (line.state, line.error_response) {
         _ if line.cancelled => "cancelled".to_owned(),
-        (RequestState::Accepted, _) | (_, false) => line.state.name().to_owned(),
+        (RequestState::Accepted, _) | (_, false) => {
+            let reserved = line.reservations && line.state != RequestState::Accepted;
+            format!("{}{}", line.state.name(), if reserved { ", with reservations" } else { "" })
+        }
         (_, true) => format!("{}, ERROR RESPONSE", line.state.name()),
     };
     let kept = if line.kept { ", kept" } else { "" };

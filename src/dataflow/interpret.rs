@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::step::{
     Artifact, Fault, Outcome, OutcomeReason, Request, ResponseFile, ResultIdentity, StepInputs, StepOutcomes,
-    StepOutputs,
+    StepOutputs, StepReservations,
 };
 use crate::step::{CancelToken, InputTake};
 
@@ -175,6 +175,8 @@ impl<'a> DataflowInterpretation<'a> {
         };
         let run = place.item.unwrap_or(0);
         self.accounts[index].files[run] = self.keep(index, outputs.as_ref());
+        let reservations = outputs.as_ref().map(StepReservations::among);
+        self.accounts[index].reservations[run] = reservations.unwrap_or_default();
         self.accounts[index].outcomes[run] = outcome.clone();
         node.left(&outcome, outputs)
     }

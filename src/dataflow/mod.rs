@@ -55,7 +55,7 @@ pub use library::{LoadError, built_in_names};
 pub use memory_estimate::MemoryEstimate;
 pub use node::{DataflowNode, InputWire, NodePhase, OutputPort, RunFrequency};
 pub use policy::{FailurePolicy, RevisionPolicy};
-pub use response::{Response, ResponseVerdict};
+pub use response::{Response, ResponseReservation, ResponseVerdict};
 pub use retry::RetryRule;
 
 use crate::step::StepTable;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::step::{
     Artifact, Digest, Fault, FaultKind, Outcome, OutcomeReason, Request, ResponseFiles, StepReport,
+    StepReservation,
 };
 
 use super::{Dataflow, DataflowNode, FailurePolicy, InputWire, NodePhase, RunFrequency};
@@ -29,6 +30,9 @@ pub struct Response {
     pub verdict: ResponseVerdict,
     /// The reports of all steps, in the order of the dataflow.
     pub steps: Vec<StepReport>,
+    /// The limits of what the results mean, in the order of the dataflow; each is said once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reservations: Vec<ResponseReservation>,
     /// The files, in the order of delivery. Their content is in the store.
     pub files: Vec<Artifact>,
     /// The digest of an earlier response to the same request, which this one supersedes.
@@ -43,13 +47,49 @@ pub struct Response {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResponseVerdict {
-    /// No step failed.
+    /// No step failed, and no step has reservations.
     Complete,
+    /// No step failed, but the meaning of the results is limited: see [`Response::reservations`].
+    CompleteWithReservations,
     /// A step failed: an error response, with the results that could be made.
     Failed,
     /// The deadline has passed: a preliminary error response. The request continues, and its final response
     /// supersedes this one.
     Unfinished,
+}
+
+impl ResponseVerdict {
+    /// Whether all results are there, with or without reservations.
+    pub fn is_complete(self) -> bool {
+        match self {
+            ResponseVerdict::Complete | ResponseVerdict::CompleteWithReservations => true,
+            ResponseVerdict::Failed | ResponseVerdict::Unfinished => false,
+        }
+    }
+
+    /// The verdict in words.
+    pub fn name(self) -> &'static str {
+        match self {
+            ResponseVerdict::Complete => "complete",
+            ResponseVerdict::CompleteWithReservations => "complete, with reservations",
+            ResponseVerdict::Failed => "an error response",
+            ResponseVerdict::Unfinished => "unfinished",
+        }
+    }
+}
+
+/// A reservation of a step, in the response.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResponseReservation {
+    /// The name of the step in the dataflow.
+    pub step: String,
+    /// The name of the item, for a step that runs once per item.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub item: Option<String>,
+    /// A stable word for programs.
+    pub code: String,
+    /// A sentence for a person.
+    pub text: String,
 }
 
 impl Response {
@@ -74,13 +114,25 @@ pub struct NodeAccount {
     pub outcomes: Vec<Outcome>,
     /// The files of each run, by output; only outputs of [`Dataflow::delivers`].
     pub files: Vec<Vec<(&'static str, Vec<Artifact>)>>,
+    /// The reservations of each run.
+    pub reservations: Vec<Vec<StepReservation>>,
 }
 
 impl NodeAccount {
     /// The account of a node with this number of runs, none of which has ended.
     pub fn of(runs: usize) -> NodeAccount {
         let outcome = Outcome::Skipped { because: OutcomeReason::NotFinished };
-        NodeAccount { outcomes: vec![outcome; runs], files: vec![Vec::new(); runs] }
+        NodeAccount {
+            outcomes: vec![outcome; runs],
+            files: vec![Vec::new(); runs],
+            reservations: vec![Vec::new(); runs],
+        }
+    }
+
+    /// The reservations with the indexes of their runs.
+    fn reserved_runs(&self) -> impl Iterator<Item = (usize, &StepReservation)> {
+        let runs = self.reservations.iter().enumerate();
+        runs.flat_map(|(run, reservations)| reservations.iter().map(move |one| (run, one)))
     }
 
     pub(super) fn has_failed(&self) -> bool {
@@ -126,9 +178,12 @@ impl Dataflow {
     /// Makes the response. `refused` is the fault of a request that could not start.
     pub fn respond(&self, request: &Request, refused: Option<&Fault>, accounts: &[NodeAccount]) -> Response {
         let mut steps = self.work_reports(request, refused, accounts);
-        let verdict = match steps.iter().any(|report| matches!(report.outcome, Outcome::Failed(_))) {
-            true => ResponseVerdict::Failed,
-            false => ResponseVerdict::Complete,
+        let reservations = self.reservations(request, accounts);
+        let failed = steps.iter().any(|report| matches!(report.outcome, Outcome::Failed(_)));
+        let verdict = match (failed, reservations.is_empty()) {
+            (true, _) => ResponseVerdict::Failed,
+            (false, true) => ResponseVerdict::Complete,
+            (false, false) => ResponseVerdict::CompleteWithReservations,
         };
         if verdict == ResponseVerdict::Failed {
             steps.extend(self.reports(NodePhase::Failure, request, accounts));
@@ -140,6 +195,7 @@ impl Dataflow {
             version: self.digest,
             verdict,
             steps,
+            reservations,
             files: self.files(verdict, accounts),
             supersedes: None,
             revises: request.supersedes,
@@ -181,6 +237,7 @@ impl Dataflow {
             version: self.digest,
             verdict: ResponseVerdict::Unfinished,
             steps: [deadline].into_iter().chain(reports).collect(),
+            reservations: self.reservations(request, accounts),
             files: Vec::new(),
             supersedes: None,
             revises: request.supersedes,
@@ -230,13 +287,33 @@ impl Dataflow {
         reports.collect()
     }
 
+    /// The reservations of the work. One that several runs say is listed once, for the first of them.
+    fn reservations(&self, request: &Request, accounts: &[NodeAccount]) -> Vec<ResponseReservation> {
+        let last = self.stops_at(accounts).unwrap_or(usize::MAX);
+        let nodes = self.nodes.iter().zip(accounts).enumerate();
+        let work = nodes.filter(|(index, (node, _))| *index <= last && node.phase == NodePhase::Work);
+        let mut said = BTreeSet::new();
+        let mut reservations = Vec::new();
+        for (_, (node, account)) in work {
+            for (run, StepReservation { code, text }) in account.reserved_runs() {
+                if !said.insert((code, text)) {
+                    continue;
+                }
+                let item = request.items.get(run).filter(|_| node.runs == RunFrequency::PerItem);
+                let item = item.map(|item| item.name.clone());
+                let (step, code, text) = (node.name.clone(), code.clone(), text.clone());
+                reservations.push(ResponseReservation { step, item, code, text });
+            }
+        }
+        reservations
+    }
+
     fn files(&self, verdict: ResponseVerdict, accounts: &[NodeAccount]) -> Vec<Artifact> {
         let last = self.stops_at(accounts).unwrap_or(usize::MAX);
         let asked = self.response.iter().map(|port| (port.node, Some(port.output)));
         let asked = asked.filter(|(node, _)| *node <= last);
         let failure = self.nodes.iter().enumerate().filter(|(_, node)| node.phase == NodePhase::Failure);
-        let failure =
-            failure.map(|(index, _)| (index, None)).filter(|_| verdict != ResponseVerdict::Complete);
+        let failure = failure.map(|(index, _)| (index, None)).filter(|_| !verdict.is_complete());
         let mut names = FileNames::default();
         let mut files = Vec::new();
         // The error comes first: a reader must not mistake a partial result for a complete one.

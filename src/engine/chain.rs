@@ -6,7 +6,7 @@
 
 use crate::dataflow::perform::{ArrivedInput, RunDecision, RunResult};
 use crate::dataflow::{Dataflow, DataflowNode, InputWire};
-use crate::step::{CancelToken, InputTake, Outcome};
+use crate::step::{CancelToken, InputTake, Outcome, StepReservations};
 
 use super::epoch::Epoch;
 use super::job::{RunEnd, RunEnvironment, StepJob};
@@ -48,7 +48,9 @@ impl NodeChain {
 /// Notes the end of a run. Gives its result, for the nodes that need it.
 pub fn close(node: usize, epoch: &Epoch, work: &RunEnvironment, ended: RunEnd) -> RunResult {
     let RunEnd { item, outcome, outputs, files } = ended;
+    let reservations = outputs.as_ref().map(StepReservations::among).unwrap_or_default();
     let left = work.dataflow.nodes[node].left(&outcome, outputs);
+    epoch.reserve(node, item, reservations);
     epoch.end(&work.dataflow, node, item, outcome, files);
     left
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::dataflow::perform::{RunContext, RunResult};
 use crate::dataflow::response::{NodeAccount, Response};
 use crate::dataflow::{Dataflow, FailurePolicy, NodePhase};
-use crate::step::{Artifact, Fault, Outcome, OutcomeReason, Request, StepOutcomes};
+use crate::step::{Artifact, Fault, Outcome, OutcomeReason, Request, StepOutcomes, StepReservation};
 
 use super::as_json;
 use super::budget::MemoryClaim;
@@ -132,6 +132,11 @@ impl Epoch {
         if failed && dataflow.on_failure == FailurePolicy::Stop {
             self.stop_behind(dataflow, node);
         }
+    }
+
+    /// Notes the reservations of a run of a node.
+    pub fn reserve(&self, node: usize, item: Option<usize>, reservations: Vec<StepReservation>) {
+        self.accounts.borrow_mut()[node].reservations[item.unwrap_or(0)] = reservations;
     }
 
     /// Gives up what is under way, and begins nothing more. The failure part is not concerned.

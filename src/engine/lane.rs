@@ -129,7 +129,9 @@ fn collect(answers: Stream<'_, u64, Vec<EpochAnswer>>, lane: usize, done: LaneRe
                 let said = LaneResponse { lane, time, response };
                 match verdict {
                     ResponseVerdict::Unfinished => done.borrow_mut().push(said),
-                    ResponseVerdict::Complete | ResponseVerdict::Failed => held = Some(said),
+                    ResponseVerdict::Complete
+                    | ResponseVerdict::CompleteWithReservations
+                    | ResponseVerdict::Failed => held = Some(said),
                 }
             }
         });

@@ -89,9 +89,13 @@ impl PendingDelivery {
                 EngineEvent::Undelivered { request, response }
             }
             (Ok(()), _, ResponseVerdict::Unfinished) => EngineEvent::Overdue { request, response },
-            (Ok(()), _, ResponseVerdict::Complete | ResponseVerdict::Failed) => {
-                EngineEvent::Answered { request, response }
-            }
+            (
+                Ok(()),
+                _,
+                ResponseVerdict::Complete
+                | ResponseVerdict::CompleteWithReservations
+                | ResponseVerdict::Failed,
+            ) => EngineEvent::Answered { request, response },
         };
         tell(&*self.recorder.observer, &event);
         if self.kind == ResponseKind::Last {

@@ -271,7 +271,9 @@ impl<'a> RequestScheduler<'a> {
         for LaneResponse { lane, time, response } in done.borrow_mut().drain(..) {
             match response.verdict {
                 ResponseVerdict::Unfinished => self.pass_on(lane, time, response),
-                ResponseVerdict::Complete | ResponseVerdict::Failed => {
+                ResponseVerdict::Complete
+                | ResponseVerdict::CompleteWithReservations
+                | ResponseVerdict::Failed => {
                     answers.push(self.let_out(lane, response));
                 }
             }

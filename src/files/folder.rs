@@ -241,6 +241,7 @@ mod tests {
             version: Digest::of(b"test"),
             verdict: ResponseVerdict::Complete,
             steps: Vec::new(),
+            reservations: Vec::new(),
             files: files.iter().map(artifact).collect(),
             supersedes: None,
             revises: None,

@@ -4,32 +4,33 @@
 
 use super::Volume;
 use super::bits::{VoxelBall, VoxelBounds, VoxelSet};
-use super::coarse::{BodyInside, CoarseGrid};
-use super::pieces::{AirPieces, PieceKind};
+use super::body::BodyInside;
+use super::border::chord_mm;
+use super::coarse::CoarseGrid;
+use super::components::VoxelComponents;
+use super::pieces::{AirPieces, LungColumns, PieceKind};
 use super::sides::LungSides;
-use crate::step::Fault;
+use crate::step::{Fault, StepReservations};
 
 /// The largest area in the first or last slice, as a share of the widest; with more, the lungs are cut.
 const CUT_SHARE_MOST: f64 = 0.25;
 /// The largest share of a lung's volume that may lie outside the field of view, by estimate.
 const OUTSIDE_SHARE_MOST: f64 = 0.1;
-/// Radius of a lung's outer surface, from which the volume behind a cut is estimated.
-const SURFACE_MM: f64 = 100.0;
 /// The least volume that is named.
 const NAMED_ML: f64 = 10.0;
 /// The share of the lungs that may be lost without a reservation.
 const LOST_SHARE_MOST: f64 = 0.01;
-/// A lung with less than this share of the other is remarkable.
-const SMALL_SHARE: f64 = 0.35;
+/// The left lung of healthy people has 80 to 95 % of the right's volume. A lung with less than this share of the
+/// other has lost volume, or a part of it was not found.
+const SMALL_SHARE: f64 = 0.65;
 /// The share of a lung beyond the spine that makes its side doubtful.
 const OVER_SPINE_SHARE: f64 = 0.15;
 /// Gas so near to lung lies in the chest.
 const BESIDE_MM: f64 = 12.0;
 const LOW_DENSITY_HU: i16 = -950;
-
 pub struct AirAccount {
     pub remarks: Vec<String>,
-    pub reservations: Vec<String>,
+    pub reservations: StepReservations,
     lung_ml: f64,
     /// Gas beside the lungs that is not connected with them.
     chest_gas_ml: f64,
@@ -40,7 +41,7 @@ impl AirAccount {
     pub fn of(pieces: &AirPieces, grid: &CoarseGrid) -> AirAccount {
         let mut account = AirAccount {
             remarks: Vec::new(),
-            reservations: Vec::new(),
+            reservations: StepReservations::default(),
             lung_ml: pieces.kind_ml(PieceKind::Lung),
             chest_gas_ml: 0.0,
         };
@@ -66,16 +67,18 @@ impl AirAccount {
             "of foam or other dense air away from the lungs are not counted",
         );
         account.limit(
+            "dense_air",
             ml(PieceKind::Dense, Some(true)),
             "beside the lungs contain too little air to be taken for lung and are not counted",
         );
         account.limit(
+            "distant_air",
             ml(PieceKind::Distant, None),
             "of air as dense as lung, more than 40 mm from the lungs, are not counted",
         );
         let fragments = ml(PieceKind::Fragment, Some(true));
         if fragments > LOST_SHARE_MOST * account.lung_ml {
-            account.limit(fragments, "of air in pieces below 1 mL are not counted");
+            account.limit("small_pieces", fragments, "of air in pieces below 1 mL are not counted");
         }
         account
     }
@@ -87,7 +90,8 @@ impl AirAccount {
         let gas = pieces.kind_ml(PieceKind::Gas) + pieces.kind_ml(PieceKind::Open);
         self.note(gas, "of gas connected with the lungs, as in the upper airways, are not counted");
         if lost - gas > LOST_SHARE_MOST * self.lung_ml {
-            self.limit(lost - gas, "of air connected with the lungs by the airways alone are not counted");
+            let what = "of air connected with the lungs by the airways alone are not counted";
+            self.limit("detached_air", lost - gas, what);
         }
     }
 
@@ -95,8 +99,8 @@ impl AirAccount {
         self.remarks.push(remark);
     }
 
-    pub fn reserve(&mut self, reservation: String) {
-        self.reservations.push(reservation);
+    pub fn reserve(&mut self, code: &str, text: impl Into<String>) {
+        self.reservations.say(code, text);
     }
 
     fn note(&mut self, ml: f64, what: &str) {
@@ -105,9 +109,9 @@ impl AirAccount {
         }
     }
 
-    fn limit(&mut self, ml: f64, what: &str) {
+    fn limit(&mut self, code: &str, ml: f64, what: &str) {
         if ml >= NAMED_ML {
-            self.reserve(format!("{ml:.0} mL {what}"));
+            self.reserve(code, format!("{ml:.0} mL {what}"));
         }
     }
 
@@ -142,15 +146,15 @@ impl AirAccount {
                     "Send a series that covers the lungs from top to bottom.",
                 ));
             }
-            self.reserve(format!(
+            self.reserve("reach_end_slice", format!(
                 "the lungs reach the {end} slice, with {percent:.0} % of their largest area: a part may be missing"
             ));
         }
         Ok(())
     }
 
-    /// Lungs that the field of view cuts at the sides. What lies outside is estimated as a cap of a sphere:
-    /// a cut of area A through one of radius R takes about A²/(4πR).
+    /// Lungs that the field of view cuts at the sides. What lies outside is estimated slice by slice as the cap
+    /// of a parabola: over a length L with slope s at its ends it has the area s L²/6.
     ///
     /// # Errors
     /// If a large part of the lungs is outside.
@@ -162,14 +166,19 @@ impl AirAccount {
         sides: &LungSides,
         voxel_ml: f64,
     ) -> Result<(), Fault> {
-        let mut cut = pieces.cells_of(grid, PieceKind::Lung);
-        cut.keep(&body.border);
-        let cells = cut.count() as f64;
-        if cells == 0.0 {
+        let slice_cells = grid.size[0] * grid.size[1];
+        let (mut area, mut outside_ml) = (0.0, 0.0);
+        for stretch in &body.border {
+            let is_lung =
+                |cell: usize| pieces.kind_at(stretch.z * slice_cells + cell) == Some(PieceKind::Lung);
+            let part = stretch.part(is_lung);
+            let chord = chord_mm(grid, part);
+            area += chord * grid.spacing[2];
+            outside_ml += stretch.slope * chord.powi(2) / 6.0 * grid.spacing[2] / 1000.0;
+        }
+        if area == 0.0 {
             return Ok(());
         }
-        let area = cells * grid.spacing[2] * grid.spacing[0];
-        let outside_ml = area * area / (4.0 * std::f64::consts::PI * SURFACE_MM) / 1000.0;
         let found = [&sides.right, &sides.left].into_iter().filter(|lung| !lung.is_empty());
         let inside_ml = found.map(|lung| lung.count() as f64 * voxel_ml).fold(f64::INFINITY, f64::min);
         let cm2 = area / 100.0;
@@ -181,7 +190,7 @@ impl AirAccount {
                 "Send a reconstruction whose field of view holds the whole chest.",
             ));
         }
-        self.reserve(format!(
+        self.reserve("field_of_view", format!(
             "the lungs reach the border of the field of view over {cm2:.0} cm²: about {outside_ml:.0} mL are outside and not counted"
         ));
         Ok(())
@@ -190,51 +199,115 @@ impl AirAccount {
     pub fn describe_sides(&mut self, sides: &LungSides) {
         let [right, left] = [sides.right.count() as f64, sides.left.count() as f64];
         match (right > 0.0, left > 0.0) {
-            (true, false) => self.reserve("only the right lung was found".to_owned()),
-            (false, true) => self.reserve("only the left lung was found".to_owned()),
+            (true, false) => self.reserve("single_lung", "only the right lung was found"),
+            (false, true) => self.reserve("single_lung", "only the left lung was found"),
             (false, false) => {}
             (true, true) => {
-                if sides.touched {
-                    self.remark("the lungs touched each other and were parted".to_owned());
-                }
+                self.describe_cut(sides.cut_mm2);
                 let percent = 100.0 * right.min(left) / right.max(left);
                 if percent < 100.0 * SMALL_SHARE {
                     let small = if right < left { "right" } else { "left" };
-                    self.reserve(format!("the {small} lung has only {percent:.0} % of the other's volume"));
+                    let text = format!(
+                        "the {small} lung has {percent:.0} % of the other's volume, less than {:.0} %: it is collapsed, consolidated or removed in part, or not all of it was found",
+                        100.0 * SMALL_SHARE
+                    );
+                    self.reserve("small_lung", text);
                 }
             }
         }
         for (side, over) in ["right", "left"].into_iter().zip(sides.over_spine) {
             if over > OVER_SPINE_SHARE {
                 let percent = 100.0 * over;
-                self.reserve(format!(
+                self.reserve("sides_uncertain", format!(
                     "{percent:.0} % of what was taken for the {side} lung lie on the other side of the spine: the sides are not certain"
                 ));
             }
         }
     }
 
+    /// Lungs that are connected in the images: pleurae in contact, an airway, or a thin place that blur has bridged.
+    fn describe_cut(&mut self, mm2: f64) {
+        if mm2 > 0.0 {
+            let cm2 = mm2 / 100.0;
+            self.remark(format!(
+                "air connects the lungs in the images over {cm2:.1} cm², and was parted there"
+            ));
+        }
+    }
+
     /// Gas in the chest, and the numbers with it.
-    pub fn describe_gas(&mut self, volume: &Volume, bounds: &VoxelBounds, sides: &LungSides, gas: &VoxelSet) {
-        let pockets_ml = gas.count() as f64 * volume.voxel_ml();
+    pub fn describe_gas(
+        &mut self,
+        volume: &Volume,
+        grid: &CoarseGrid,
+        bounds: &VoxelBounds,
+        sides: &LungSides,
+        gas: &VoxelSet,
+    ) {
         let apart_ml = self.chest_gas_ml;
         self.limit(
+            "chest_gas",
             apart_ml,
             "of gas beside the lungs, as in a pneumothorax or in the stomach, are not counted as lung",
         );
-        if pockets_ml == 0.0 {
-            return;
-        }
         let mut all = sides.right.clone();
         all.add(&sides.left);
-        all.add(gas);
+        let pockets = GasPockets::of(volume, grid, bounds, &all, gas);
+        self.limit(
+            "gas_below",
+            pockets.below_ml,
+            "of gas under the lungs, as in the stomach, are not counted",
+        );
+        if pockets.inside.is_empty() {
+            return;
+        }
+        let pockets_ml = pockets.inside.count() as f64 * volume.voxel_ml();
+        all.add(&pockets.inside);
         let mut low = all.clone();
         low.keep_below(volume, bounds, LOW_DENSITY_HU);
         let (ml, percent) =
             (all.count() as f64 * volume.voxel_ml(), 100.0 * low.count() as f64 / all.count() as f64);
-        self.reserve(format!(
+        self.reserve("gas_in_lungs", format!(
             "{pockets_ml:.0} mL of gas in the lungs' place, as in a pneumothorax or a bulla, are not counted as lung; with it the volume is {ml:.0} mL, of which {percent:.1} % are below {LOW_DENSITY_HU} HU"
         ));
+    }
+}
+
+/// Pockets of gas that were part of the lungs' air, by place.
+struct GasPockets {
+    /// In the lungs' place.
+    inside: VoxelSet,
+    /// Pockets with lung above and none below, in the lungs' lower half.
+    below_ml: f64,
+}
+
+impl GasPockets {
+    fn of(
+        volume: &Volume,
+        grid: &CoarseGrid,
+        bounds: &VoxelBounds,
+        lung: &VoxelSet,
+        gas: &VoxelSet,
+    ) -> GasPockets {
+        let centre = |cell: usize| {
+            let centre = grid.centre(grid.place(cell));
+            let within = (0..3).all(|axis| (bounds.low[axis]..bounds.high[axis]).contains(&centre[axis]));
+            within.then(|| std::array::from_fn::<usize, 3, _>(|axis| centre[axis] - bounds.low[axis]))
+        };
+        let lung_cells = grid.set(|cell| centre(cell).is_some_and(|at| lung.contains(at)));
+        let columns = LungColumns::of(grid, &lung_cells, volume.axes[2][2] >= 0.0);
+        let components = VoxelComponents::of(gas);
+        let mut places = vec![Vec::new(); components.regions.len()];
+        for cell in 0..grid.means.len() {
+            if let Some(piece) = centre(cell).and_then(|at| components.label(at)) {
+                places[piece].push(grid.place(cell));
+            }
+        }
+        let all = 0..places.len();
+        let (below, inside): (Vec<usize>, Vec<usize>) =
+            all.partition(|piece| columns.are_below(&places[*piece]));
+        let voxels = below.iter().map(|piece| components.regions[*piece].voxels).sum::<u64>();
+        GasPockets { inside: components.select(&inside), below_ml: voxels as f64 * volume.voxel_ml() }
     }
 }
 

@@ -1,6 +1,9 @@
 //! Failures for a human reader: by step, with at most a few of many items named.
+//!
+//! A reader at the PACS knows neither steps nor folders of the machine. What only the people who run flow can
+//! mend is told in plain words; `error.json` has all of it.
 
-use crate::step::{Outcome, OutcomeReason, StepOutcomes};
+use crate::step::{Fault, FaultKind, StepOutcomes};
 
 /// A step that failed, for the request or for some of its items.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,32 +25,53 @@ pub fn failures(outcomes: &StepOutcomes) -> Vec<StepFailure> {
     let mut failures: Vec<StepFailure> = Vec::new();
     for (report, fault) in outcomes.faults() {
         let reason = match &report.item {
-            Some(item) => format!("{item}: {}", fault.reason),
-            None => fault.reason.clone(),
+            Some(item) => format!("{item}: {}", plain_reason(fault)),
+            None => plain_reason(fault),
         };
         let known = failures.iter().position(|failure| failure.step == report.step);
         let index = known.unwrap_or_else(|| {
             failures.push(StepFailure::of(&report.step));
             failures.len() - 1
         });
-        failures[index].add(sentence(&reason), sentence(&fault.remedy));
+        failures[index].add(sentence(&reason), sentence(plain_remedy(fault)));
     }
     failures
 }
 
-/// The steps that could not run because of a failure, each once.
-pub fn not_run(outcomes: &StepOutcomes) -> Vec<String> {
-    let mut steps: Vec<String> = Vec::new();
-    for report in &outcomes.0 {
-        let because_of_failure = matches!(
-            &report.outcome,
-            Outcome::Skipped { because: OutcomeReason::NeedFailed { .. } | OutcomeReason::Stopped { .. } }
-        );
-        if because_of_failure && !steps.contains(&report.step) {
-            steps.push(report.step.clone());
-        }
+/// The reason in words for a reader who knows nothing of the program and its machine.
+fn plain_reason(fault: &Fault) -> String {
+    match fault.kind {
+        FaultKind::Data | FaultKind::Transient => without_folders(&fault.reason),
+        FaultKind::TimedOut => "the calculation took longer than is allowed".to_owned(),
+        FaultKind::Cancelled => "the request was cancelled before it was finished".to_owned(),
+        FaultKind::Broken => "the program made a mistake and could not finish".to_owned(),
+        FaultKind::Storage => "the results could not be stored".to_owned(),
     }
-    steps
+}
+
+/// What the reader can do; empty if only the people who run flow can do something.
+fn plain_remedy(fault: &Fault) -> &str {
+    match fault.kind {
+        FaultKind::Data | FaultKind::Transient => &fault.remedy,
+        FaultKind::TimedOut | FaultKind::Cancelled => "Send the study again.",
+        FaultKind::Broken | FaultKind::Storage => "",
+    }
+}
+
+/// A text with the last name of each path in place of the path.
+fn without_folders(text: &str) -> String {
+    let short = |word: &str| match word.trim_start_matches(['"', '(', '“']).starts_with('/') {
+        true => word.rsplit('/').next().unwrap_or_default().to_owned(),
+        false => word.to_owned(),
+    };
+    text.split(' ').map(short).collect::<Vec<String>>().join(" ")
+}
+
+/// The sentence that says whom to ask.
+pub fn whom_to_ask(request: &str) -> String {
+    format!(
+        "If that does not help, ask the people who run flow at your site, and name the request {request}."
+    )
 }
 
 impl StepFailure {
@@ -86,7 +110,7 @@ fn sentence(fragment: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::step::{Fault, StepReport};
+    use crate::step::{Outcome, StepReport};
 
     fn report(step: &str, item: Option<&str>, outcome: Outcome) -> StepReport {
         StepReport { step: step.to_owned(), item: item.map(str::to_owned), outcome }
@@ -108,15 +132,15 @@ mod tests {
     }
 
     #[test]
-    fn steps_skipped_for_other_reasons_are_not_blamed() {
-        let skipped = |because| Outcome::Skipped { because };
+    fn a_reader_sees_neither_folders_nor_places_in_the_code() {
+        let broken = Fault::of(FaultKind::Broken, "index out of bounds (src/a.rs:7)", "Switch it off.");
         let outcomes = StepOutcomes(vec![
-            report("volume", None, failed("slice 12 is missing")),
-            report("lungs", None, skipped(OutcomeReason::NeedFailed { step: "volume".to_owned() })),
-            report("png", None, skipped(OutcomeReason::Stopped { step: "volume".to_owned() })),
-            report("capture", None, skipped(OutcomeReason::SwitchedOff)),
+            report("volume", None, Outcome::Failed(broken)),
+            report("series", None, failed("the file /var/lib/flow/inbox/7/a.dcm is cut off")),
         ]);
-        assert_eq!(not_run(&outcomes), ["lungs", "png"]);
-        assert_eq!(failures(&outcomes)[0].reasons, ["Slice 12 is missing."]);
+        let failures = failures(&outcomes);
+        assert_eq!(failures[0].reasons, ["The program made a mistake and could not finish."]);
+        assert_eq!(failures[0].remedies, [""; 0]);
+        assert_eq!(failures[1].reasons, ["The file a.dcm is cut off."]);
     }
 }

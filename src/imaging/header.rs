@@ -64,6 +64,11 @@ pub struct InstanceHeader {
     #[serde(default)]
     pub units: PixelUnits,
     pub kernel: String,
+    #[serde(default)]
+    pub manufacturer: String,
+    /// The contrast agent as it is written; empty if none is named.
+    #[serde(default)]
+    pub contrast_agent: String,
     /// Peak voltage of the tube, in kV.
     pub peak_kilovoltage: Option<f64>,
     #[serde(default)]
@@ -144,6 +149,8 @@ impl InstanceHeader {
             intercept,
             units,
             kernel: elements.text(tags::CONVOLUTION_KERNEL),
+            manufacturer: elements.text(tags::MANUFACTURER),
+            contrast_agent: contrast_agent(elements),
             peak_kilovoltage: elements.decimal(tags::KVP),
             patient_id: elements.text(tags::PATIENT_ID),
             patient_name: elements.text(tags::PATIENT_NAME),
@@ -247,7 +254,7 @@ pub fn read_instance(
     path: &Path,
     bytes: &[u8],
 ) -> Result<(InstanceHeader, StudyAttributes), HeaderError> {
-    let file = Part10File::open(bytes).map_err(|_| HeaderError::NotDicom)?;
+    let file = Part10File::open_header(bytes).map_err(|_| HeaderError::NotDicom)?;
     let elements = file.elements();
     let study = study(&elements);
     if let Some(damage) = damage(&elements) {
@@ -266,6 +273,15 @@ fn damage(elements: &HeaderElements) -> Option<String> {
     match &elements.damage {
         Some(damage) => Some(damage.to_string()),
         None => lacks_pixels().then(|| "the file is cut off: it ends before its pixels".to_owned()),
+    }
+}
+
+/// The contrast agent, of an enhanced object as the meaning of its code.
+fn contrast_agent(elements: &HeaderElements) -> String {
+    let coded = || elements.items(tags::CONTRAST_BOLUS_AGENT_SEQUENCE).next();
+    match elements.text(tags::CONTRAST_BOLUS_AGENT) {
+        text if text.is_empty() => coded().map_or(text, |code| code.text(tags::CODE_MEANING)),
+        text => text,
     }
 }
 
@@ -294,7 +310,7 @@ fn beginning(path: &Path) -> io::Result<Vec<u8>> {
     loop {
         let missing = wanted - bytes.len() as u64;
         let read = file.by_ref().take(missing).read_to_end(&mut bytes)? as u64;
-        let whole = Part10File::open(&bytes).is_ok_and(|file| file.elements().pixels.is_some());
+        let whole = Part10File::open_header(&bytes).is_ok_and(|file| file.elements().pixels.is_some());
         if whole || read < missing {
             return Ok(bytes);
         }

@@ -39,6 +39,8 @@ pub fn header(index: usize) -> InstanceHeader {
         intercept: -1024.0,
         units: PixelUnits::Hounsfield,
         kernel: "B30f".to_owned(),
+        manufacturer: "SIEMENS".to_owned(),
+        contrast_agent: String::new(),
         peak_kilovoltage: Some(120.0),
         patient_id: "P1".to_owned(),
         patient_name: "Doe^Jane".to_owned(),

@@ -2,7 +2,8 @@
 //!
 //! A surface between the lungs ([`super::midline`]) tells the sides. A piece that has more than a twentieth
 //! on either side of it is parted there, at the densest voxel near the surface: lungs that touch do so
-//! along two pleurae.
+//! along two pleurae. How far they touch is the area of the cut: a small one can be an airway, or a thin place
+//! that blur has bridged.
 
 use rayon::prelude::*;
 
@@ -16,6 +17,8 @@ use super::pieces::{AirPieces, PieceKind};
 const PARTED_SHARE: f64 = 0.05;
 /// How far from the surface the densest voxel is sought.
 const SEARCH_MM: f64 = 4.0;
+/// A part with less is no lung that touches the other.
+const LARGE_ML: f64 = 100.0;
 /// How far over the spine's middle a lung may reach without being on both sides of it.
 const OVER_SPINE_MM: f64 = 20.0;
 
@@ -23,7 +26,8 @@ const OVER_SPINE_MM: f64 = 20.0;
 pub struct LungSides {
     pub right: VoxelSet,
     pub left: VoxelSet,
-    pub touched: bool,
+    /// Where lungs were connected and are parted: the area of the cut in mm².
+    pub cut_mm2: f64,
     /// The share of each lung's cells that lie on the other side of the spine: right, left.
     pub over_spine: [f64; 2],
 }
@@ -62,17 +66,20 @@ pub fn tell_sides(
     }
     let mut low = pieces.components.select(&lower);
     let mut high = pieces.components.select(&higher);
-    let touched = !both.is_empty();
-    if touched {
+    let mut cut_mm2 = 0.0;
+    if !both.is_empty() {
         let [part, other] = parted(volume, grid, bounds, &surface, pieces.components.select(&both));
+        if [&part, &other].iter().all(|part| part.count() as f64 * volume.voxel_ml() >= LARGE_ML) {
+            cut_mm2 = contacts(&part, &other) as f64 * volume.spacing[1] * volume.spacing[2];
+        }
         low.add(&part);
         high.add(&other);
     }
     let over = over_spine(grid, &lung, &surface, spine);
     if volume.axes[0][0] >= 0.0 {
-        LungSides { right: low, left: high, touched, over_spine: over }
+        LungSides { right: low, left: high, cut_mm2, over_spine: over }
     } else {
-        LungSides { right: high, left: low, touched, over_spine: [over[1], over[0]] }
+        LungSides { right: high, left: low, cut_mm2, over_spine: [over[1], over[0]] }
     }
 }
 
@@ -124,6 +131,18 @@ fn parted(
     let mut higher = lungs;
     higher.remove(&lower);
     [lower, higher]
+}
+
+/// The number of voxels of one set with a voxel of the other in the next column.
+fn contacts(lower: &VoxelSet, higher: &VoxelSet) -> u64 {
+    let [_, rows, slices] = lower.size();
+    let in_row = |(y, z): (usize, usize)| {
+        let (lower, higher) = (lower.row(y, z), higher.row(y, z));
+        let first_of_next = higher.iter().skip(1).map(|word| word << (super::bits::WORD - 1)).chain([0]);
+        let beside = higher.iter().zip(first_of_next).map(|(word, next)| word >> 1 | next);
+        lower.iter().zip(beside).map(|(word, beside)| u64::from((word & beside).count_ones())).sum::<u64>()
+    };
+    (0..slices).flat_map(|z| (0..rows).map(move |y| (y, z))).map(in_row).sum()
 }
 
 /// The densest voxel near a column: the nearest of those that are within 50 HU of the densest.

@@ -21,6 +21,17 @@ pub struct StudyAttributes {
     pub patient_age: String,
 }
 
+impl StudyAttributes {
+    /// The study's date, `20260131` as `2026-01-31`; any other text unchanged.
+    pub fn study_date_text(&self) -> String {
+        let text = &self.study_date;
+        match (text.get(..4), text.get(4..6), text.get(6..)) {
+            (Some(year), Some(month), Some(day)) if text.len() == 8 => format!("{year}-{month}-{day}"),
+            _ => text.clone(),
+        }
+    }
+}
+
 /// What its source remarks about a request, for all that is said of its results.
 pub fn request_remarks(request: &Request) -> impl Iterator<Item = &str> {
     request.attributes.get("remarks").into_iter().flat_map(AttributeValues::iter)

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::step::Payload;
+use crate::step::{Payload, StepReservations};
 
 use super::{NumberBlock, VoxelSet};
 
@@ -61,7 +61,7 @@ pub struct Lungs {
     /// Decisions for the report.
     pub remarks: Vec<String>,
     /// Limits of the results' meaning.
-    pub reservations: Vec<String>,
+    pub reservations: StepReservations,
 }
 
 impl Lungs {
@@ -78,12 +78,8 @@ impl Lungs {
     /// Two lungs, without airways and remarks.
     pub fn of(right: VoxelSet, left: VoxelSet) -> Lungs {
         let none = VoxelSet::empty(right.size());
-        Lungs { right, left, airways: none.clone(), gas: none, remarks: Vec::new(), reservations: Vec::new() }
-    }
-
-    /// All that must be said of the lungs, the limits of the results first.
-    pub fn all_remarks(&self) -> impl Iterator<Item = &str> {
-        self.reservations.iter().chain(&self.remarks).map(String::as_str)
+        let reservations = StepReservations::default();
+        Lungs { right, left, airways: none.clone(), gas: none, remarks: Vec::new(), reservations }
     }
 
     /// The lung of a voxel: [`Lungs::NONE`], [`Lungs::RIGHT`] or [`Lungs::LEFT`].

@@ -193,7 +193,7 @@ fn remove_files(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::RequestState;
+    use crate::journal::{AnswerKind, RequestState};
 
     fn row(number: i64, bytes: u64) -> RequestRow {
         let id = Digest::of(&number.to_le_bytes());
@@ -210,7 +210,7 @@ mod tests {
             state: RequestState::Answered,
             accepted_ms,
             changed_ms,
-            failed: false,
+            answer: AnswerKind::default(),
             kept: false,
             bytes,
             claims,

@@ -11,7 +11,7 @@ use super::arrival::RequestArrival;
 use super::entry::{AcceptedForm, JournalEntry};
 use super::error::DatabaseError;
 use super::operator_request::OperatorRequest;
-use super::row::{RequestRow, RequestState, short};
+use super::row::{AnswerKind, RequestRow, RequestState, short};
 
 /// An entry in the form of the table `record`. It is made by the thread that has the entry, so that the one
 /// that writes has less to do.
@@ -26,7 +26,7 @@ pub struct PreparedEntry {
 #[derive(Clone, Copy, Default)]
 struct RowChange {
     state: Option<RequestState>,
-    failed: Option<bool>,
+    answer: Option<AnswerKind>,
     kept: Option<bool>,
     bytes: u64,
 }
@@ -53,7 +53,7 @@ impl PreparedEntry {
         let values = params![row.number, time_ms, kind, body, content, chain];
         connection.prepare_cached(text)?.execute(values)?;
         row.state = change.state.unwrap_or(row.state);
-        row.failed = change.failed.unwrap_or(row.failed);
+        row.answer = change.answer.unwrap_or(row.answer);
         row.kept = change.kept.unwrap_or(row.kept);
         row.bytes = row.bytes.saturating_add(change.bytes);
         row.changed_ms = time_ms;
@@ -70,7 +70,7 @@ impl RowChange {
         match entry {
             JournalEntry::Accepted { .. } => state(RequestState::Accepted),
             JournalEntry::Responded { response } => RowChange {
-                failed: Some(response.verdict == ResponseVerdict::Failed),
+                answer: Some(answer_kind(response.verdict)),
                 bytes: response.files.iter().map(|file| file.size).fold(0, u64::saturating_add),
                 ..state(RequestState::Responded)
             },
@@ -90,6 +90,14 @@ impl RowChange {
             | JournalEntry::Delivered { .. }
             | JournalEntry::Late { .. } => nothing,
         }
+    }
+}
+
+fn answer_kind(verdict: ResponseVerdict) -> AnswerKind {
+    match verdict {
+        ResponseVerdict::Complete | ResponseVerdict::Unfinished => AnswerKind::Complete,
+        ResponseVerdict::CompleteWithReservations => AnswerKind::Reserved,
+        ResponseVerdict::Failed => AnswerKind::Failed,
     }
 }
 

@@ -54,4 +54,4 @@ pub use operator_request::OperatorRequest;
 pub use process_journal::Journal;
 pub use reader::{JournalReader, RequestNames};
 pub use receipt::{Receipt, RequestStanding};
-pub use row::{RequestRow, RequestState};
+pub use row::{AnswerKind, RequestRow, RequestState};

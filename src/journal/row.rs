@@ -21,8 +21,8 @@ pub struct RequestRow {
     /// Milliseconds of Unix time.
     pub accepted_ms: i64,
     pub changed_ms: i64,
-    /// The last response is an error response.
-    pub failed: bool,
+    /// The kind of the last response. The column is `failed`.
+    pub answer: AnswerKind,
     /// An operator has asked to keep the request.
     pub kept: bool,
     /// Bytes of the request's own received files and of its results.
@@ -32,6 +32,33 @@ pub struct RequestRow {
     pub claims: Vec<String>,
     pub(super) records: i64,
     pub(super) head: Vec<u8>,
+}
+
+/// The kind of a request's last response, in a number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AnswerKind {
+    /// Complete, or none yet.
+    #[default]
+    Complete,
+    /// An error response.
+    Failed,
+    /// Complete, with reservations: since format 3.
+    Reserved,
+}
+
+impl AnswerKind {
+    pub(super) fn number(self) -> i64 {
+        match self {
+            AnswerKind::Complete => 0,
+            AnswerKind::Failed => 1,
+            AnswerKind::Reserved => 2,
+        }
+    }
+
+    fn numbered(number: i64) -> Option<AnswerKind> {
+        let all = [AnswerKind::Complete, AnswerKind::Failed, AnswerKind::Reserved];
+        all.into_iter().find(|kind| kind.number() == number)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,7 +118,7 @@ impl RequestRow {
             self.accepted_ms,
             self.changed_ms,
             self.records,
-            self.failed.into(),
+            self.answer.number(),
             self.kept.into(),
             self.bytes_stored(),
         ];
@@ -122,7 +149,8 @@ impl RequestRow {
             || DatabaseError::Damaged(format!("the row of request {number} is not as it was written"));
         let state = RequestState::ALL.into_iter().find(|known| known.name() == state);
         let claims = if claims == NO_CLAIMS { Ok(Vec::new()) } else { serde_json::from_str(&claims) };
-        let (Ok(id), Some(state), Ok(claims)) = (id.parse(), state, claims) else {
+        let answer = AnswerKind::numbered(columns.get(8)?);
+        let (Ok(id), Some(state), Ok(claims), Some(answer)) = (id.parse(), state, claims, answer) else {
             return Ok(Err(damaged()));
         };
         let row = RequestRow {
@@ -134,7 +162,7 @@ impl RequestRow {
             state,
             accepted_ms: columns.get(6)?,
             changed_ms: columns.get(7)?,
-            failed: columns.get(8)?,
+            answer,
             kept: columns.get(9)?,
             bytes: columns.get::<_, i64>(10)?.unsigned_abs(),
             claims,
@@ -155,7 +183,7 @@ impl RequestRow {
             self.state.name(),
             self.accepted_ms,
             self.changed_ms,
-            self.failed,
+            self.answer.number(),
             self.kept,
             self.bytes_stored(),
             self.claims_text(),
@@ -175,7 +203,7 @@ impl RequestRow {
         let values = params![
             self.state.name(),
             self.changed_ms,
-            self.failed,
+            self.answer.number(),
             self.kept,
             self.bytes_stored(),
             self.records,

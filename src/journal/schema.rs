@@ -15,7 +15,8 @@ pub const FILE: &str = "journal.sqlite";
 /// In the header of the file (`PRAGMA application_id`): "flow".
 const APPLICATION: i64 = 0x666c_6f77;
 
-/// In the header of the file (`PRAGMA user_version`); raised when the form changes.
+/// In the header of the file (`PRAGMA user_version`); raised when the form changes. Format 3 has tables more than
+/// format 2, and a verdict more, which earlier versions cannot read.
 const FORMAT: i64 = 3;
 
 /// The oldest format that can be read, and is brought to the newest when it is opened for writing.
@@ -32,7 +33,7 @@ CREATE TABLE request (
   state       TEXT NOT NULL,        -- accepted, responded, undelivered, answered, removed
   accepted_ms INTEGER NOT NULL,     -- Unix time
   changed_ms  INTEGER NOT NULL,
-  failed      INTEGER NOT NULL,     -- 1: its last response is an error response
+  failed      INTEGER NOT NULL,     -- 1: its last response is an error response; 2, since format 3: it has reservations
   kept        INTEGER NOT NULL,     -- 1: an operator wants it to stay
   bytes       INTEGER NOT NULL,     -- of its received files and its results
   folders     TEXT NOT NULL,        -- claims of its source, a JSON list

@@ -13,7 +13,7 @@ use super::log::{PreparedEntry, now_ms};
 use super::lookup;
 use super::query;
 use super::receipt::RequestStanding;
-use super::row::{RequestRow, RequestState};
+use super::row::{AnswerKind, RequestRow, RequestState};
 use super::total::{JournalTotal, RowShare};
 
 /// Rows of the requests in work, as the only thread that writes has written them last.
@@ -103,7 +103,7 @@ impl<'a> LogTransaction<'a> {
             state: RequestState::Accepted,
             accepted_ms: now,
             changed_ms: now,
-            failed: false,
+            answer: AnswerKind::default(),
             kept: false,
             bytes: bytes_kept(request),
             claims: request.claims.clone(),

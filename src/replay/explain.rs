@@ -19,6 +19,8 @@ pub struct RequestExplanation {
     pub version: Digest,
     /// Absent while the request is in work.
     pub verdict: Option<dataflow::ResponseVerdict>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reservations: Vec<dataflow::ResponseReservation>,
     /// The steps in the order of the dataflow.
     pub steps: Vec<StepExplanation>,
 }
@@ -91,6 +93,7 @@ impl RequestExplanation {
             dataflow: recording.dataflow.name.clone(),
             version: recording.dataflow.version,
             verdict: recording.response.as_ref().map(|response| response.verdict),
+            reservations: recording.response.iter().flat_map(|one| one.reservations.clone()).collect(),
             steps: dataflow.nodes.iter().map(|node| explanation(past, dataflow, node)).collect(),
         }
     }
@@ -239,7 +242,14 @@ fn after_skip(because: &OutcomeReason, past: &PastRequest) -> String {
 impl RequestExplanation {
     /// The explanation of all steps, for a person.
     pub fn lines(&self) -> PrintableLines {
-        self.steps.iter().fold(PrintableLines::default(), |lines, step| step.lines(lines.line("")))
+        let mut lines = PrintableLines::default();
+        if let Some(verdict) = self.verdict {
+            lines.push(format_args!("  {}", verdict.name()));
+        }
+        for dataflow::ResponseReservation { step, text, .. } in &self.reservations {
+            lines.push(format_args!("    reservation of {step}: {text}"));
+        }
+        self.steps.iter().fold(lines, |lines, step| step.lines(lines.line("")))
     }
 }
 

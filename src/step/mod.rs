@@ -58,6 +58,7 @@ mod parameter;
 // Its items change their form at present; their documentation comes with that.
 #[allow(missing_docs)]
 mod request;
+mod reservation;
 pub mod shared_bytes;
 mod table;
 mod token;
@@ -73,6 +74,7 @@ pub use item::{Item, ItemContent, ItemPlace};
 pub use outcome::{Outcome, OutcomeReason, StepOutcomes, StepReport};
 pub use parameter::{Parameter, ParameterKind, ParameterValue, StepParameters};
 pub use request::Request;
+pub use reservation::{StepReservation, StepReservations};
 pub use table::{BuiltIn, BuiltInAttributes, StepTable};
 pub use token::CancelToken;
 pub use value::{PathOf, Payload, Value};

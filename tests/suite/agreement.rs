@@ -102,7 +102,7 @@ fn is_stopped(report: &StepReport) -> bool {
 
 #[test]
 fn the_engine_answers_as_interpret_does_on_any_number_of_workers() {
-    let (mut complete, mut failed, mut stopped) = (0, 0, 0);
+    let (mut complete, mut reserved, mut failed, mut stopped) = (0, 0, 0, 0);
     for seed in 0..60 {
         let (text, dataflow, requests) = case(seed);
         let expected = interpreted(&dataflow, &requests);
@@ -111,13 +111,16 @@ fn the_engine_answers_as_interpret_does_on_any_number_of_workers() {
             let got = run(&dataflow, &requests, folder.path(), settings(workers, None));
             assert_eq!(got, expected, "seed {seed}, {workers} workers\n{text}");
         }
-        complete +=
-            expected.values().filter(|response| response.verdict == ResponseVerdict::Complete).count();
-        failed += expected.values().filter(|response| response.verdict == ResponseVerdict::Failed).count();
+        let count = |verdict| expected.values().filter(|response| response.verdict == verdict).count();
+        complete += count(ResponseVerdict::Complete);
+        reserved += count(ResponseVerdict::CompleteWithReservations);
+        failed += count(ResponseVerdict::Failed);
         stopped += expected.values().filter(|response| response.steps.iter().any(is_stopped)).count();
     }
-    let seen = format!("{complete} complete, {failed} failed, {stopped} of them stopped");
-    assert!(complete > 50 && failed > 50 && stopped > 20, "the cases show all: {seen}");
+    let seen =
+        format!("{complete} complete, {reserved} with reservations, {failed} failed, {stopped} stopped");
+    let shows_all = complete > 50 && reserved > 20 && failed > 50 && stopped > 20;
+    assert!(shows_all, "the cases show all: {seen}");
 }
 
 #[test]

@@ -49,6 +49,7 @@ fn response(name: &str) -> Response {
         version: Digest::of(b"version"),
         verdict: ResponseVerdict::Complete,
         steps: Vec::new(),
+        reservations: Vec::new(),
         files: Vec::new(),
         supersedes: None,
         revises: None,

@@ -1,14 +1,15 @@
 //! The pictures of a volume: one plane of each direction, where the lungs are largest, and the lungs in
-//! projection. All have the same scale, and the labels that a reader needs for orientation.
+//! projection. Each fills its page, with a scale, and with the letters of the patient's directions beside it.
 
 use rayon::prelude::*;
 
 use super::canvas::{Canvas, PixelArea, RgbColour};
+use super::frame::{ABOVE, HEIGHT, MARGIN, PageNotes, WIDTH};
 use super::lettering::{TextAlign, TextStyle};
 use super::plane::{self, PlaneDirection, VolumePlane, VoxelExtent, patient_axes};
 use super::render::{PlaneShading, pixels, render};
-use super::theme::{BACKGROUND, BODY, LEFT_LUNG, LOW_DENSITY, MUTED, RIGHT_LUNG, SMALL, STRONG};
-use crate::imaging::{Lungs, Picture, Volume};
+use super::theme::{BACKGROUND, BODY, LEFT_LUNG, LOW_DENSITY, MUTED, RIGHT_LUNG, SMALL};
+use crate::imaging::{Lungs, Picture, Volume, VoxelSet};
 
 /// Settings of the planes' display.
 #[derive(Clone, Copy, Debug)]
@@ -19,30 +20,30 @@ pub struct ViewSettings {
     pub low_density_hu: f64,
 }
 
-/// Size of every picture in pixels: a line above, the image, a line below.
-pub const WIDTH: usize = 1000;
-pub const HEIGHT: usize = 780;
-pub const MARGIN: f32 = 18.0;
-const ABOVE: usize = 46;
-const BELOW: usize = 46;
+/// Height of the line with the legend and the scale.
+const LEGEND: usize = 42;
+/// Space for the letters beside a plane, and above and below it.
+const LETTER_SIDE: usize = 38;
+const LETTER_LINE: usize = 32;
 /// Width of the margin around the lungs, in mm.
-const SURROUNDINGS_MM: f64 = 22.0;
+const SURROUNDINGS_MM: f64 = 16.0;
 /// Shading of vessels in projection: from aerated lung to soft tissue.
 const PROJECTION: PlaneShading =
     PlaneShading { window_centre_hu: -350.0, window_width_hu: 1100.0, low_density_hu: None };
 const SCALE_MM: f64 = 50.0;
 
 /// Draws the axial, coronal and sagittal planes and the projection, in this order.
-pub fn draw_views(volume: &Volume, lungs: &Lungs, look: &ViewSettings) -> Vec<Picture> {
+pub fn draw_views(volume: &Volume, lungs: &Lungs, look: &ViewSettings, notes: &PageNotes) -> Vec<Picture> {
     let areas = plane::lung_areas(lungs);
     let extent = surroundings(volume, &areas);
-    let mut pages: Vec<ViewPage> = [PlaneDirection::Axial, PlaneDirection::Coronal, PlaneDirection::Sagittal]
-        .into_iter()
-        .map(|direction| section(volume, lungs, &extent, &areas, direction, look))
-        .collect();
-    pages.push(projection(volume, lungs, &extent));
-    let pixels_per_mm = pages.iter().map(|page| fitting(&page.plane)).fold(f64::INFINITY, f64::min);
-    pages.into_par_iter().map(|page| page.draw(pixels_per_mm)).collect()
+    let section = LungSection { volume, lungs, extent: &extent, look };
+    let pages = [
+        section.page(PlaneDirection::Axial, &areas),
+        section.page(PlaneDirection::Coronal, &areas),
+        section.sagittal(&areas),
+        projection(volume, lungs, &extent),
+    ];
+    pages.into_par_iter().map(|page| page.draw(notes)).collect()
 }
 
 /// The extent of the lungs with a margin, or of everything if there are no lungs.
@@ -58,41 +59,91 @@ fn surroundings(volume: &Volume, areas: &[Vec<u32>; 3]) -> VoxelExtent {
     }))
 }
 
-/// A plane with its labels, before the common scale is known.
+/// A page with planes side by side.
 struct ViewPage {
     name: &'static str,
     heading: String,
     detail: String,
-    plane: VolumePlane,
+    planes: Vec<CaptionedPlane>,
     shading: PlaneShading,
 }
 
-fn section(
-    volume: &Volume,
-    lungs: &Lungs,
-    extent: &VoxelExtent,
-    areas: &[Vec<u32>; 3],
-    direction: PlaneDirection,
-    look: &ViewSettings,
-) -> ViewPage {
-    let axis = patient_axes(volume)[direction.through()];
-    let index = largest(&areas[axis]);
-    let (name, noun) = match direction {
-        PlaneDirection::Axial => ("axial", "Axial"),
-        PlaneDirection::Coronal => ("coronal", "Coronal"),
-        PlaneDirection::Sagittal => ("sagittal", "Sagittal"),
-    };
-    let (number, count, unit) = (index + 1, volume.size[axis], if axis == 2 { "slice" } else { "plane" });
-    ViewPage {
-        name,
-        heading: format!("{noun}, {unit} {number} of {count}, lungs outlined"),
-        detail: position(volume, extent, direction, index),
-        plane: plane::cut(volume, lungs, extent, direction, index),
-        shading: PlaneShading {
-            window_centre_hu: look.window_centre_hu,
-            window_width_hu: look.window_width_hu,
-            low_density_hu: Some(look.low_density_hu),
-        },
+struct CaptionedPlane {
+    plane: VolumePlane,
+    /// The lung that the plane shows, if it is one of several.
+    caption: Option<(String, RgbColour)>,
+}
+
+/// Sections through the lungs.
+#[derive(Clone, Copy)]
+struct LungSection<'a> {
+    volume: &'a Volume,
+    lungs: &'a Lungs,
+    extent: &'a VoxelExtent,
+    look: &'a ViewSettings,
+}
+
+impl LungSection<'_> {
+    /// The plane with the largest area of lung.
+    fn page(&self, direction: PlaneDirection, areas: &[Vec<u32>; 3]) -> ViewPage {
+        let axis = patient_axes(self.volume)[direction.through()];
+        let index = largest(&areas[axis]);
+        let (name, noun) = match direction {
+            PlaneDirection::Axial => ("axial", "Axial"),
+            PlaneDirection::Coronal => ("coronal", "Coronal"),
+            PlaneDirection::Sagittal => ("sagittal", "Sagittal"),
+        };
+        let (number, count) = (index + 1, self.volume.size[axis]);
+        let unit = if axis == 2 { "slice" } else { "plane" };
+        let plane = plane::cut(self.volume, self.lungs, self.extent, direction, index);
+        ViewPage {
+            name,
+            heading: format!("{noun}, {unit} {number} of {count}, lungs outlined"),
+            detail: position(self.volume, self.extent, direction, index),
+            planes: vec![CaptionedPlane { plane, caption: None }],
+            shading: self.shading(),
+        }
+    }
+
+    /// A plane through each lung; without lungs, the middle.
+    fn sagittal(&self, areas: &[Vec<u32>; 3]) -> ViewPage {
+        let direction = PlaneDirection::Sagittal;
+        let axis = patient_axes(self.volume)[direction.through()];
+        let none = || VoxelSet::empty(self.volume.size);
+        let sides = [
+            (Lungs::of(self.lungs.right.clone(), none()), "right lung", RIGHT_LUNG),
+            (Lungs::of(none(), self.lungs.left.clone()), "left lung", LEFT_LUNG),
+        ];
+        let found = sides.into_iter().map(|(lung, name, colour)| (plane::lung_areas(&lung), name, colour));
+        let found: Vec<_> = found.filter(|(areas, ..)| areas[axis].iter().any(|area| *area > 0)).collect();
+        if found.is_empty() {
+            return self.page(direction, areas);
+        }
+        let (mut planes, mut numbers) = (Vec::new(), Vec::new());
+        for (areas, name, colour) in found {
+            let index = largest(&areas[axis]);
+            let plane = plane::cut(self.volume, self.lungs, self.extent, direction, index);
+            numbers.push((index + 1).to_string());
+            let caption = format!("{name}, {}", position(self.volume, self.extent, direction, index));
+            planes.push(CaptionedPlane { plane, caption: Some((caption, colour)) });
+        }
+        let (numbers, count) = (numbers.join(" and "), self.volume.size[axis]);
+        let unit = if planes.len() == 1 { "plane" } else { "planes" };
+        ViewPage {
+            name: "sagittal",
+            heading: format!("Sagittal, {unit} {numbers} of {count}, lungs outlined"),
+            detail: String::new(),
+            planes,
+            shading: self.shading(),
+        }
+    }
+
+    fn shading(&self) -> PlaneShading {
+        PlaneShading {
+            window_centre_hu: self.look.window_centre_hu,
+            window_width_hu: self.look.window_width_hu,
+            low_density_hu: Some(self.look.low_density_hu),
+        }
     }
 }
 
@@ -101,7 +152,10 @@ fn projection(volume: &Volume, lungs: &Lungs, extent: &VoxelExtent) -> ViewPage 
         name: "projection",
         heading: "Maximum intensity projection of the lungs, from the front".to_owned(),
         detail: "chest wall and mediastinum left out".to_owned(),
-        plane: plane::project(volume, lungs, extent, PlaneDirection::Coronal),
+        planes: vec![CaptionedPlane {
+            plane: plane::project(volume, lungs, extent, PlaneDirection::Coronal),
+            caption: None,
+        }],
         shading: PROJECTION,
     }
 }
@@ -131,79 +185,94 @@ pub fn signed(number: f64, decimals: usize) -> String {
     format!("{number:.decimals$}").replace('-', "\u{2212}")
 }
 
-/// The most pixels per mm at which a plane fits its space.
-fn fitting(plane: &VolumePlane) -> f64 {
-    let across = WIDTH as f64 / (plane.width as f64 * plane.spacing[0]);
-    let down = (HEIGHT - ABOVE - BELOW) as f64 / (plane.height as f64 * plane.spacing[1]);
-    across.min(down)
+/// The part of a page that a plane has.
+struct PlaneCell {
+    left: usize,
+    width: usize,
+    /// Between the letters above and below.
+    top: usize,
+    height: usize,
+}
+
+impl PlaneCell {
+    /// The most pixels per mm at which a plane fits.
+    fn fitting(&self, plane: &VolumePlane) -> f64 {
+        let across = self.width - 2 * LETTER_SIDE;
+        let across = across as f64 / (plane.width as f64 * plane.spacing[0]);
+        let down = self.height as f64 / (plane.height as f64 * plane.spacing[1]);
+        across.min(down)
+    }
 }
 
 impl ViewPage {
-    fn draw(&self, pixels_per_mm: f64) -> Picture {
+    fn draw(&self, notes: &PageNotes) -> Picture {
         let mut canvas = Canvas::filled(WIDTH, HEIGHT, [0; 3]);
-        for (top, height) in [(0, ABOVE), (HEIGHT - BELOW, BELOW)] {
-            canvas.fill(PixelArea { left: 0, top, width: WIDTH, height }, BACKGROUND, 1.0);
+        let legend_top = HEIGHT - notes.height() - LEGEND;
+        let width = WIDTH / self.planes.len();
+        let (top, height) = (ABOVE + LETTER_LINE, legend_top - ABOVE - 2 * LETTER_LINE);
+        let cell = |number: usize| PlaneCell { left: number * width, width, top, height };
+        let cells = || self.planes.iter().enumerate().map(|(number, one)| (cell(number), one));
+        let scales = cells().map(|(cell, one)| cell.fitting(&one.plane));
+        let pixels_per_mm = scales.fold(f64::INFINITY, f64::min);
+        for (cell, one) in cells() {
+            one.draw(&mut canvas, &cell, pixels_per_mm, &self.shading);
         }
-        let [width, height] = pixels(&self.plane, pixels_per_mm);
-        let (left, top) = ((WIDTH - width) / 2, ABOVE + (HEIGHT - ABOVE - BELOW - height) / 2);
-        canvas.paste(&render(&self.plane, pixels_per_mm, &self.shading), left, top);
-        letters(&mut canvas, self.plane.direction);
-        scale_bar(&mut canvas, pixels_per_mm);
-        canvas.text(&self.heading, MARGIN, 11.0, TextAlign::Left, STRONG);
-        canvas.text(&self.detail, WIDTH as f32 - MARGIN, 12.0, TextAlign::Right, SMALL.coloured(MUTED));
-        legend(&mut canvas, &self.shading);
+        canvas.fill(PixelArea { left: 0, top: legend_top, width: WIDTH, height: LEGEND }, BACKGROUND, 1.0);
+        legend(&mut canvas, &self.shading, legend_top as f32 + LEGEND as f32 / 2.0, pixels_per_mm);
+        notes.draw(&mut canvas, &self.heading, &self.detail);
         canvas.into_picture(self.name, self.heading.clone())
     }
 }
 
-fn letters(canvas: &mut Canvas, direction: PlaneDirection) {
-    let (middle, right) = (WIDTH / 2, WIDTH - 30);
-    let (top, bottom) = (ABOVE + 24, HEIGHT - BELOW - 24);
-    let centre = (top + bottom) / 2;
-    let places = [[30, centre], [right, centre], [middle, top], [middle, bottom]];
-    for (letter, [x, y]) in direction.letters().into_iter().zip(places) {
-        canvas.fill(PixelArea { left: x - 16, top: y - 17, width: 32, height: 34 }, [0; 3], 0.6);
-        canvas.text(letter, x as f32, y as f32 - 14.0, TextAlign::Centre, TextStyle::bold(27.0, [245; 3]));
+impl CaptionedPlane {
+    fn draw(&self, canvas: &mut Canvas, cell: &PlaneCell, pixels_per_mm: f64, shading: &PlaneShading) {
+        let [width, height] = pixels(&self.plane, pixels_per_mm);
+        let (left, top) = (cell.left + (cell.width - width) / 2, cell.top + (cell.height - height) / 2);
+        canvas.paste(&render(&self.plane, pixels_per_mm, shading), left, top);
+        let (left, top, right, bottom) =
+            (left as f32, top as f32, (left + width) as f32, (top + height) as f32);
+        let (across, down) = ((left + right) / 2.0, (top + bottom) / 2.0);
+        let (side, line) = (LETTER_SIDE as f32 / 2.0, LETTER_LINE as f32 / 2.0);
+        let places =
+            [[left - side, down], [right + side, down], [across, top - line], [across, bottom + line]];
+        for (letter, [x, y]) in self.plane.direction.letters().into_iter().zip(places) {
+            canvas.text(letter, x, y - LETTER.size / 2.0, TextAlign::Centre, LETTER);
+        }
+        if let Some((caption, colour)) = &self.caption {
+            let y = top - line - SMALL.size / 2.0;
+            canvas.text(caption, left, y, TextAlign::Left, SMALL.coloured(*colour));
+        }
     }
 }
 
-fn scale_bar(canvas: &mut Canvas, pixels_per_mm: f64) {
-    let (right, y) = (WIDTH as f32 - MARGIN, (HEIGHT - BELOW) as f32 - 16.0);
+const LETTER: TextStyle = TextStyle::bold(24.0, [245; 3]);
+
+/// The meaning of the colours, the window and the scale.
+fn legend(canvas: &mut Canvas, shading: &PlaneShading, middle: f32, pixels_per_mm: f64) {
+    let mut x = MARGIN;
+    x = key(canvas, [x, middle], RIGHT_LUNG, "right lung");
+    x = key(canvas, [x, middle], LEFT_LUNG, "left lung");
+    if let Some(low_hu) = shading.low_density_hu {
+        key(canvas, [x, middle], LOW_DENSITY, &format!("below {} HU", signed(low_hu, 0)));
+    }
+    let right = WIDTH as f32 - MARGIN;
     let left = right - (SCALE_MM * pixels_per_mm) as f32;
-    let behind = PixelArea {
-        left: left as usize - 10,
-        top: y as usize - 32,
-        width: WIDTH - left as usize,
-        height: 46,
-    };
-    canvas.fill(behind, [0; 3], 0.6);
-    for (from, to) in
-        [([left, y], [right, y]), ([left, y - 5.0], [left, y + 5.0]), ([right, y - 5.0], [right, y + 5.0])]
-    {
+    let bar = [right, left].map(|x| ([x, middle - 5.0], [x, middle + 5.0]));
+    for (from, to) in [([left, middle], [right, middle]), bar[0], bar[1]] {
         canvas.line(from, to, 2.0, [235; 3]);
     }
+    let top = middle - SMALL.size / 2.0;
     let label = format!("{} cm", SCALE_MM / 10.0);
-    canvas.text(&label, (left + right) / 2.0, y - 28.0, TextAlign::Centre, SMALL);
-}
-
-fn legend(canvas: &mut Canvas, shading: &PlaneShading) {
-    let mut x = MARGIN;
-    x = key(canvas, x, RIGHT_LUNG, "right lung");
-    x = key(canvas, x, LEFT_LUNG, "left lung");
-    if let Some(low_hu) = shading.low_density_hu {
-        key(canvas, x, LOW_DENSITY, &format!("below {} HU", signed(low_hu, 0)));
-    }
+    let width = canvas.text(&label, left - 12.0, top, TextAlign::Right, SMALL);
     let centre = signed(shading.window_centre_hu, 0);
     let window = format!("window {centre} / {} HU", shading.window_width_hu);
-    canvas.text(&window, WIDTH as f32 - MARGIN, LEGEND_TOP, TextAlign::Right, SMALL.coloured(MUTED));
+    canvas.text(&window, left - width - 40.0, top, TextAlign::Right, SMALL.coloured(MUTED));
 }
 
-const LEGEND_TOP: f32 = (HEIGHT - BELOW) as f32 + 13.0;
-
 /// Draws a swatch with its meaning; returns the x of the next one.
-pub fn key(canvas: &mut Canvas, x: f32, colour: RgbColour, meaning: &str) -> f32 {
-    let y = LEGEND_TOP + SMALL.size / 2.0;
-    canvas.line([x + 2.0, y], [x + 22.0, y], 4.0, colour);
-    let width = canvas.text(meaning, x + 32.0, LEGEND_TOP, TextAlign::Left, SMALL.coloured(BODY.colour));
+fn key(canvas: &mut Canvas, [x, middle]: [f32; 2], colour: RgbColour, meaning: &str) -> f32 {
+    canvas.line([x + 2.0, middle], [x + 22.0, middle], 4.0, colour);
+    let top = middle - SMALL.size / 2.0;
+    let width = canvas.text(meaning, x + 32.0, top, TextAlign::Left, SMALL.coloured(BODY.colour));
     x + 32.0 + width + 28.0
 }

@@ -32,13 +32,16 @@ impl CodedConcept {
 
     /// The code as a sequence of one item.
     pub fn element(&self, tag: dicom_core::Tag) -> InMemElement {
+        DataElement::new(tag, VR::SQ, DataSetSequence::from(vec![self.item()]))
+    }
+
+    pub fn item(&self) -> InMemDicomObject {
         let text = |tag, vr, value: &str| DataElement::new(tag, vr, value);
-        let item = InMemDicomObject::from_element_iter([
+        InMemDicomObject::from_element_iter([
             text(tags::CODE_VALUE, VR::SH, &self.value),
             text(tags::CODING_SCHEME_DESIGNATOR, VR::SH, self.scheme),
             text(tags::CODE_MEANING, VR::LO, &self.meaning),
-        ]);
-        DataElement::new(tag, VR::SQ, DataSetSequence::from(vec![item]))
+        ])
     }
 }
 
@@ -73,6 +76,19 @@ pub mod codes {
     pub const RECOMMENDATIONS: ConceptName = ("121074", "DCM", "Recommendations");
     pub const RECOMMENDATION: ConceptName = ("121075", "DCM", "Recommendation");
 
+    pub const QUALITATIVE_EVALUATIONS: ConceptName = ("C0034375", "UMLS", "Qualitative Evaluations");
+    pub const VERDICT: ConceptName = ("VERDICT", PRIVATE_SCHEME, "Verdict");
+    pub const COMPLETE: ConceptName = ("COMPLETE", PRIVATE_SCHEME, "Complete");
+    pub const RESERVED: ConceptName = ("RESERVED", PRIVATE_SCHEME, "Complete, with reservations");
+    // CID 6044, quality control standards.
+    pub const QUALITY_ASSESSMENT: ConceptName = ("111050", "DCM", "Quality Assessment");
+    pub const QUALITY_MET: ConceptName = ("111237", "DCM", "Usable - Meets the quality control standard");
+    pub const QUALITY_NOT_MET: ConceptName =
+        ("111236", "DCM", "Usable - Does not meet the quality control standard");
+    pub const QUALITY_FINDING: ConceptName = ("111052", "DCM", "Quality Finding");
+    pub const CONTRAST_AGENT: ConceptName = ("7140000", "SCT", "Contrast agent");
+    pub const COVERAGE_INCOMPLETE: ConceptName = ("130576", "DCM", "Anatomy coverage incomplete");
+
     pub const TRACKING_IDENTIFIER: ConceptName = ("112039", "DCM", "Tracking Identifier");
     pub const TRACKING_UID: ConceptName = ("112040", "DCM", "Tracking Unique Identifier");
     pub const ALGORITHM_NAME: ConceptName = ("111001", "DCM", "Algorithm Name");
@@ -85,6 +101,16 @@ pub mod codes {
     pub const LUNG: ConceptName = ("39607008", "SCT", "Lung");
     pub const RIGHT_LUNG: ConceptName = ("3341006", "SCT", "Right lung");
     pub const LEFT_LUNG: ConceptName = ("44029006", "SCT", "Left lung");
+
+    pub const ANATOMICAL_STRUCTURE: ConceptName = ("91723000", "SCT", "Anatomical Structure");
+    pub const BODY_SUBSTANCE: ConceptName = ("91720002", "SCT", "Body Substance");
+    pub const TRACHEA_AND_BRONCHUS: ConceptName = ("110726009", "SCT", "Trachea and bronchus");
+    pub const GAS: ConceptName = ("74947009", "SCT", "Gas");
+    pub const MORPHOLOGICAL_OPERATIONS: ConceptName = ("123104", "DCM", "Morphological Operations");
+    pub const SEGMENTATION: ConceptName = ("113076", "DCM", "Segmentation");
+    pub const SOURCE_IMAGE: ConceptName = ("121322", "DCM", "Source image for image processing operation");
+    pub const REFERENCED_SEGMENT: ConceptName = ("121191", "DCM", "Referenced Segment");
+    pub const SEGMENTATION_SOURCE: ConceptName = ("121232", "DCM", "Source series for segmentation");
 
     pub const VOLUME: ConceptName = ("118565006", "SCT", "Volume");
     // CID 6141, measurements of attenuation in chest CT.

@@ -3,7 +3,7 @@
 use crate::imaging::drawing::{
     ALERT, BACKGROUND, BODY, Canvas, HEADING, MUTED, PixelArea, RULE, STRONG, TextAlign, TextStyle, isolated,
 };
-use crate::imaging::failures::{StepFailure, failures, not_run};
+use crate::imaging::failures::{StepFailure, failures, whom_to_ask};
 use crate::imaging::{Picture, Pictures, StudyAttributes};
 use crate::step::{BuiltIn, Request, Step, StepOutcomes, StepOutputs};
 
@@ -44,15 +44,27 @@ enum LineBar {
 fn lines(request: &Request, outcomes: &StepOutcomes) -> Vec<ErrorLine> {
     let mut text = ErrorText::default();
     text.add("This study could not be processed", HEADING, 0.0);
+    text.add(
+        "There are no measurements of it. The images are unchanged, and can be read as usual.",
+        BODY,
+        14.0,
+    );
     text.add(&subject(request), BODY.coloured(MUTED), 12.0);
-    for failure in failures(outcomes) {
-        text.failure(&failure);
+    let failures = failures(outcomes);
+    for failure in &failures {
+        text.failure(failure);
     }
-    let skipped = not_run(outcomes);
-    if !skipped.is_empty() {
-        text.add("Not done because of it", STRONG, 34.0);
-        text.add(&skipped.join(", "), BODY, 8.0);
+    let mut remedies: Vec<&str> = Vec::new();
+    for remedy in failures.iter().flat_map(|failure| &failure.remedies) {
+        if !remedies.contains(&remedy.as_str()) {
+            remedies.push(remedy);
+        }
     }
+    text.add("What to do", STRONG, 34.0);
+    for remedy in remedies {
+        text.add(remedy, BODY, 8.0);
+    }
+    text.add(&whom_to_ask(&isolated(&request.name)), BODY, 8.0);
     text.0
 }
 
@@ -63,18 +75,10 @@ fn subject(request: &Request) -> String {
         1 => "1 file".to_owned(),
         count => format!("{count} files"),
     };
-    let parts = [request.name.clone(), study.study_description.clone(), date(&study.study_date), files];
+    let parts = [request.name.clone(), study.study_description.clone(), study.study_date_text(), files];
     let given: Vec<String> =
         parts.iter().filter(|part| !part.is_empty()).map(|part| isolated(part)).collect();
     format!("Request {}", given.join(" · "))
-}
-
-/// A date such as `20260131` as `2026-01-31`; any other text unchanged.
-fn date(text: &str) -> String {
-    match (text.get(..4), text.get(4..6), text.get(6..)) {
-        (Some(year), Some(month), Some(day)) if text.len() == 8 => format!("{year}-{month}-{day}"),
-        _ => text.to_owned(),
-    }
 }
 
 #[derive(Default)]
@@ -83,18 +87,12 @@ struct ErrorText(Vec<ErrorLine>);
 impl ErrorText {
     fn failure(&mut self, failure: &StepFailure) {
         let start = self.0.len();
-        self.add(&format!("The step “{}” failed", failure.step), STRONG, 34.0);
+        self.add("What is wrong", STRONG, 34.0);
         for reason in &failure.reasons {
             self.add(reason, BODY, 8.0);
         }
         if failure.unnamed > 0 {
             self.add(&format!("And {} more.", failure.unnamed), BODY.coloured(MUTED), 8.0);
-        }
-        if !failure.remedies.is_empty() {
-            self.add("What to do", STRONG, 22.0);
-        }
-        for remedy in &failure.remedies {
-            self.add(remedy, BODY, 8.0);
         }
         for line in &mut self.0[start..] {
             (line.indent, line.bar) = (INDENT, LineBar::Continues);
@@ -157,21 +155,31 @@ fn footer(canvas: &mut Canvas, number: usize, count: usize) {
     let (y, right) = (HEIGHT as f32 - 60.0, WIDTH as f32 - LEFT);
     let style = TextStyle::regular(17.0, MUTED);
     canvas.line([LEFT, y], [right, y], 1.0, RULE);
-    canvas.text(concat!("flow ", env!("CARGO_PKG_VERSION")), LEFT, y + 14.0, TextAlign::Left, style);
+    canvas.text(
+        concat!("flow ", env!("CARGO_PKG_VERSION"), " · not for diagnosis"),
+        LEFT,
+        y + 14.0,
+        TextAlign::Left,
+        style,
+    );
     if count > 1 {
         canvas.text(&format!("page {number} of {count}"), right, y + 14.0, TextAlign::Right, style);
     }
 }
 
 fn step() -> Step {
-    Step::new("draw-error", 1, "Draws pages that say which step failed, why, and what to do.")
-        .takes::<Request>("request")
-        .takes::<StepOutcomes>("outcomes")
-        .gives::<Pictures>("pictures")
-        .runs(|call| {
-            let pictures = draw_error(call.input("request"), call.input("outcomes"));
-            Ok(StepOutputs::one("pictures", pictures))
-        })
+    Step::new(
+        "draw-error",
+        2,
+        "Draws pages that say what is wrong with a study, what to do, and whom to ask.",
+    )
+    .takes::<Request>("request")
+    .takes::<StepOutcomes>("outcomes")
+    .gives::<Pictures>("pictures")
+    .runs(|call| {
+        let pictures = draw_error(call.input("request"), call.input("outcomes"));
+        Ok(StepOutputs::one("pictures", pictures))
+    })
 }
 
 inventory::submit! { BuiltIn(step) }

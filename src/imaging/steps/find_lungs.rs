@@ -28,13 +28,14 @@
 use crate::imaging::account::AirAccount;
 use crate::imaging::airways::find_airways;
 use crate::imaging::bits::{VoxelBall, VoxelBounds, VoxelSet};
-use crate::imaging::coarse::{CoarseGrid, body_inside};
+use crate::imaging::body::body_inside;
+use crate::imaging::coarse::CoarseGrid;
 use crate::imaging::components::VoxelComponents;
 use crate::imaging::gas::gas_pockets;
 use crate::imaging::pieces::{AirPieces, PieceKind};
 use crate::imaging::sides::{LungSides, tell_sides};
 use crate::imaging::{Lungs, Volume};
-use crate::step::{BuiltIn, Call, CancelToken, Fault, Parameter, Step, StepOutputs};
+use crate::step::{BuiltIn, Call, CancelToken, Fault, Parameter, Step, StepOutputs, StepReservations};
 
 /// Thickness of the walls of trachea and main bronchi, with their blur.
 const AIRWAY_WALL_MM: f64 = 2.0;
@@ -64,14 +65,17 @@ fn step() -> Step {
         .about("Vessels and nodules up to twice this wide are counted as lung.");
     let least = Parameter::number("volume_least_ml", default.volume_least_ml, 0.0, 10_000.0, "mL")
         .about("Less air than this inside the body is not taken for lungs.");
-    Step::new("find-lungs", 2, "Finds the right and the left lung in a CT volume.")
+    Step::new("find-lungs", 3, "Finds the right and the left lung in a CT volume.")
         .takes::<Volume>("volume")
         .gives::<Lungs>("lungs")
+        .gives::<StepReservations>("reservations")
         .parameter(threshold)
         .parameter(closing)
         .parameter(least)
         .runs(|call| {
-            Ok(StepOutputs::one("lungs", find_lungs(call.input("volume"), &settings(call), call.token)?))
+            let lungs = find_lungs(call.input("volume"), &settings(call), call.token)?;
+            let reservations = lungs.reservations.clone();
+            Ok(StepOutputs::one("lungs", lungs).with("reservations", reservations))
         })
 }
 
@@ -134,7 +138,7 @@ pub fn find_lungs(volume: &Volume, settings: &LungSettings, token: &CancelToken)
     account.check_ends(&bounds, volume.size, &sides)?;
     account.check_border(&grid, &body, &pieces, &sides, volume.voxel_ml())?;
     account.describe_sides(&sides);
-    account.describe_gas(volume, &bounds, &sides, &gas);
+    account.describe_gas(volume, &grid, &bounds, &sides, &gas);
     let LungSides { right, left, .. } = sides;
     let whole = |set: VoxelSet| set.uncrop(&bounds, volume.size);
     let AirAccount { remarks, reservations, .. } = account;
@@ -162,8 +166,10 @@ fn airways(
     account: &mut AirAccount,
 ) -> FoundAirways {
     let Some(lumen) = airs.into_iter().find_map(|air| find_airways(volume, bounds, air)) else {
-        account
-            .reserve("no trachea was found in the lungs' air: airways in it are counted as lung".to_owned());
+        account.reserve(
+            "no_trachea",
+            "no trachea was found in the lungs' air: airways in it are counted as lung",
+        );
         let none = VoxelSet::empty(airs[0].size());
         return FoundAirways { lumen: none.clone(), walled: none };
     };

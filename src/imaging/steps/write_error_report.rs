@@ -4,7 +4,7 @@ use dicom_dictionary_std::uids;
 use serde::Serialize;
 
 use crate::imaging::StudyAttributes;
-use crate::imaging::failures::{StepFailure, failures, not_run};
+use crate::imaging::failures::{StepFailure, failures, whom_to_ask};
 use crate::imaging::json::to_json;
 use crate::imaging::objects::{ContentItem, GeneratedSeries, ReportDocument, codes, device_observer};
 use crate::imaging::study::request_remarks;
@@ -160,12 +160,10 @@ fn root(request: &Request, outcomes: &StepOutcomes) -> ContentItem {
             remedies.push(remedy);
         }
     }
-    let skipped = not_run(outcomes);
-    let comment = format!("Not done because of it: {}.", skipped.join(", "));
-    let comment = (!skipped.is_empty()).then_some(comment);
-    let comments = comment.into_iter().chain(request_remarks(request).map(str::to_owned));
-    let comments = comments.map(|comment| ContentItem::text(codes::COMMENT, comment));
-    let remedies = remedies.into_iter().map(|remedy| ContentItem::text(codes::RECOMMENDATION, remedy));
+    let comments = request_remarks(request).map(|remark| ContentItem::text(codes::COMMENT, remark));
+    let ask = whom_to_ask(&request.name);
+    let remedies = remedies.into_iter().chain([&ask]);
+    let remedies = remedies.map(|remedy| ContentItem::text(codes::RECOMMENDATION, remedy));
     device_observer(ContentItem::container(codes::ERROR_REPORT))
         .contains(ContentItem::container(codes::FINDINGS).contains_all(findings).contains_all(comments))
         .contains(ContentItem::container(codes::RECOMMENDATIONS).contains_all(remedies))
@@ -173,12 +171,13 @@ fn root(request: &Request, outcomes: &StepOutcomes) -> ContentItem {
 
 fn finding(failure: &StepFailure) -> String {
     let more = (failure.unnamed > 0).then(|| format!("And {} more.", failure.unnamed));
-    let reasons: Vec<String> = failure.reasons.iter().cloned().chain(more).collect();
-    format!("The step “{}” failed. {}", failure.step, reasons.join(" "))
+    let begin = "This study could not be processed.".to_owned();
+    let sentences = [begin].into_iter().chain(failure.reasons.iter().cloned()).chain(more);
+    sentences.collect::<Vec<String>>().join(" ")
 }
 
 fn step() -> Step {
-    let about = "Writes which step failed, why, and what to do, as a structured report and as JSON.";
+    let about = "Writes what is wrong, what to do and whom to ask, as a structured report and as JSON.";
     Step::new("write-error-report", 3, about)
         .takes::<Request>("request")
         .takes::<StepOutcomes>("outcomes")

@@ -1,19 +1,24 @@
 //! `write-report`: writes the measurements as a structured report in the study of the request.
 //!
 //! The report is a Comprehensive SR with the template Measurement Report (PS3.16 TID 1500): a measurement
-//! group (TID 1501) for both lungs and for each.
+//! group for both lungs (TID 1501) and for each. Where a segmentation object shows the lung, its group is one of
+//! a volume (TID 1411) that refers to the segment.
 
 use dicom_dictionary_std::uids;
 
 use crate::imaging::objects::{
     CodedConcept, ConceptName, ContentItem, ContentRelationship, EvidenceReference, GeneratedSeries,
-    ReportDocument, codes, device_observer,
+    ReportDocument, codes, device_observer, qualitative_evaluations,
 };
 use crate::imaging::study::request_remarks;
 use crate::imaging::{
-    InstanceHeader, LungDensities, LungRegion, Lungs, RegionDensity, SortedSeries, StudyAttributes,
+    LungDensities, LungRegion, Lungs, RegionDensity, SegmentKind, SegmentationReference, SortedSeries,
+    StudyAttributes,
 };
-use crate::step::{BuiltIn, Call, Fault, Parameter, Request, ResponseFile, ResponseFiles, Step, StepOutputs};
+use crate::step::{
+    BuiltIn, Call, Fault, Parameter, Request, ResponseFile, ResponseFiles, Step, StepOutputs,
+    StepReservations,
+};
 
 fn write_report(call: &Call) -> Result<ResponseFile, Fault> {
     let request = call.input::<Request>("request");
@@ -27,41 +32,69 @@ fn write_report(call: &Call) -> Result<ResponseFile, Fault> {
         description: call.text("series_description").to_owned(),
     };
     let regions = densities.regions.iter().zip(2..);
-    let groups = regions.map(|(density, output)| group(density, call.uid(output)));
+    let shown = call.optional::<SegmentationReference>("segmentation");
+    let groups = regions.map(|(density, output)| {
+        let segment = shown.and_then(|shown| segment(shown, density.lung, source));
+        group(density, call.uid(output), segment)
+    });
     let document = ReportDocument {
         sop_class_uid: uids::COMPREHENSIVE_SR_STORAGE,
         uid: call.uid(1),
         study: &study,
         series,
-        root: root(request, source, call.input::<Lungs>("lungs"), groups.collect()),
-        evidence: evidence(source),
+        root: root(call, groups.collect()),
+        evidence: evidence(source, shown),
     };
     document.into_instance().into_file("report.dcm")
 }
 
 /// The report's root (TID 1500).
-fn root(request: &Request, source: &SortedSeries, lungs: &Lungs, groups: Vec<ContentItem>) -> ContentItem {
-    let remarks =
-        request_remarks(request).chain(source.remarks.iter().map(String::as_str)).chain(lungs.all_remarks());
+fn root(call: &Call, groups: Vec<ContentItem>) -> ContentItem {
+    let (source, lungs) = (call.input::<SortedSeries>("series"), call.input::<Lungs>("lungs"));
+    let reservations = call.optional("reservations").unwrap_or(&lungs.reservations);
+    let remarks = request_remarks(call.input("request")).chain(source.remarks.iter().map(String::as_str));
+    let remarks = remarks.chain(lungs.remarks.iter().map(String::as_str));
     let comments = remarks.map(|remark| ContentItem::text(codes::COMMENT, remark));
     let series_uid =
         source.slices.first().map(|slice| ContentItem::uid(codes::SERIES_UID, &slice.series_instance_uid));
     device_observer(ContentItem::template(codes::MEASUREMENT_REPORT, "1500"))
         .with(ContentRelationship::HasModifier, ContentItem::code(codes::PROCEDURE_REPORTED, codes::CT))
         .contains(ContentItem::container(codes::IMAGING_MEASUREMENTS).contains_all(groups))
+        .contains(qualitative_evaluations(reservations))
         .contains_all(series_uid)
         .contains_all(comments)
 }
 
-/// The measurements of one region (TID 1501).
-fn group(density: &RegionDensity, tracking_uid: String) -> ContentItem {
+/// The segment that shows a lung, and the series that it was made from; `None` if there is no segment for it.
+fn segment(
+    shown: &SegmentationReference,
+    lung: LungRegion,
+    source: &SortedSeries,
+) -> Option<[ContentItem; 2]> {
+    let number = shown.number(match lung {
+        LungRegion::Both => return None,
+        LungRegion::Right => SegmentKind::RightLung,
+        LungRegion::Left => SegmentKind::LeftLung,
+    })?;
+    let series_uid = &source.slices.first()?.series_instance_uid;
+    let object = [shown.sop_class_uid.as_str(), &shown.sop_instance_uid];
+    Some([
+        ContentItem::segment(codes::REFERENCED_SEGMENT, object, number),
+        ContentItem::uid(codes::SEGMENTATION_SOURCE, series_uid),
+    ])
+}
+
+/// The measurements of one region (TID 1501), or of one segment (TID 1411).
+fn group(density: &RegionDensity, tracking_uid: String, segment: Option<[ContentItem; 2]>) -> ContentItem {
     use ContentRelationship::{HasContext, HasModifier};
     let (name, site, side) = region(density.lung);
     let site = ContentItem::code(codes::FINDING_SITE, site)
         .with(HasModifier, ContentItem::code(codes::LATERALITY, side));
-    ContentItem::template(codes::MEASUREMENT_GROUP, "1501")
+    let template = if segment.is_some() { "1411" } else { "1501" };
+    ContentItem::template(codes::MEASUREMENT_GROUP, template)
         .with(HasContext, ContentItem::text(codes::TRACKING_IDENTIFIER, name))
         .with(HasContext, ContentItem::uid(codes::TRACKING_UID, tracking_uid))
+        .contains_all(segment.into_iter().flatten())
         .with(HasModifier, site)
         .with(HasModifier, ContentItem::text(codes::ALGORITHM_NAME, "flow lung densitometry"))
         .with(HasModifier, ContentItem::text(codes::ALGORITHM_VERSION, env!("CARGO_PKG_VERSION")))
@@ -100,26 +133,26 @@ fn low_attenuation(threshold_hu: f64) -> CodedConcept {
     CodedConcept::private(format!("LAA{threshold_hu}"), format!("Lung voxels below {threshold_hu} HU"))
 }
 
-fn evidence(source: &SortedSeries) -> Vec<EvidenceReference<'_>> {
-    // The frames of an enhanced object are slices of one instance.
-    let mut instances: Vec<&InstanceHeader> = source.slices.iter().collect();
-    instances.dedup_by_key(|slice| &slice.sop_instance_uid);
-    instances
-        .into_iter()
-        .map(|slice| EvidenceReference {
-            series_uid: &slice.series_instance_uid,
-            sop_class_uid: &slice.sop_class_uid,
-            sop_instance_uid: &slice.sop_instance_uid,
-        })
-        .collect()
+fn evidence<'a>(
+    source: &'a SortedSeries,
+    shown: Option<&'a SegmentationReference>,
+) -> Vec<EvidenceReference<'a>> {
+    let segmentation = shown.filter(|shown| !shown.segments.is_empty()).map(|shown| EvidenceReference {
+        series_uid: &shown.series_instance_uid,
+        sop_class_uid: &shown.sop_class_uid,
+        sop_instance_uid: &shown.sop_instance_uid,
+    });
+    source.instances().map(EvidenceReference::of).chain(segmentation).collect()
 }
 
 fn step() -> Step {
-    Step::new("write-report", 3, "Writes the measurements as a structured report in the request's study.")
+    Step::new("write-report", 4, "Writes the measurements as a structured report in the request's study.")
         .takes::<Request>("request")
         .takes::<SortedSeries>("series")
         .takes::<Lungs>("lungs")
         .takes::<LungDensities>("densities")
+        .takes_optional::<StepReservations>("reservations")
+        .takes_optional::<SegmentationReference>("segmentation")
         .gives::<ResponseFiles>("files")
         .identifies()
         .parameter(Parameter::number("series_number", 9002.0, 1.0, 99999.0, "").about("of the new series"))

@@ -4,8 +4,13 @@ use serde::Serialize;
 
 use crate::imaging::json::to_json;
 use crate::imaging::study::request_remarks;
-use crate::imaging::{LungDensities, LungRegion, Lungs, RegionDensity, SortedSeries, StudyAttributes};
-use crate::step::{BuiltIn, Digest, Request, ResponseFile, ResponseFiles, Step, StepOutputs};
+use crate::imaging::{
+    LungDensities, LungRegion, Lungs, RegionDensity, ScanQuality, SortedSeries, StudyAttributes,
+};
+use crate::step::{
+    BuiltIn, Call, Digest, Request, ResponseFile, ResponseFiles, Step, StepOutputs, StepReservation,
+    StepReservations,
+};
 
 #[derive(Serialize)]
 struct ResultsFile<'a> {
@@ -14,6 +19,9 @@ struct ResultsFile<'a> {
     series: SeriesIdentity<'a>,
     regions: Vec<RegionResults<'a>>,
     remarks: Vec<&'a str>,
+    reservations: &'a [StepReservation],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quality: Option<&'a ScanQuality>,
     definitions: ResultDefinitions,
 }
 
@@ -87,12 +95,10 @@ const DEFINITIONS: ResultDefinitions = ResultDefinitions {
     sides: "right and left are the patient's",
 };
 
-pub fn write_results(
-    request: &Request,
-    series: &SortedSeries,
-    lungs: &Lungs,
-    densities: &LungDensities,
-) -> ResponseFile {
+fn write_results(call: &Call) -> ResponseFile {
+    let (request, series) = (call.input::<Request>("request"), call.input::<SortedSeries>("series"));
+    let (lungs, densities) = (call.input::<Lungs>("lungs"), call.input::<LungDensities>("densities"));
+    let reservations = call.optional("reservations").unwrap_or(&lungs.reservations);
     let study = StudyAttributes::of(request);
     let results = ResultsFile {
         request: request.id,
@@ -106,8 +112,10 @@ pub fn write_results(
         regions: densities.regions.iter().map(region).collect(),
         remarks: request_remarks(request)
             .chain(series.remarks.iter().map(String::as_str))
-            .chain(lungs.all_remarks())
+            .chain(lungs.remarks.iter().map(String::as_str))
             .collect(),
+        reservations: &reservations.0,
+        quality: call.optional("quality"),
         definitions: DEFINITIONS,
     };
     ResponseFile::new("results.json", "application/json", to_json(&results))
@@ -150,17 +158,15 @@ fn region(density: &RegionDensity) -> RegionResults<'_> {
 }
 
 fn step() -> Step {
-    Step::new("write-results", 3, "Writes everything measured as JSON.")
+    Step::new("write-results", 4, "Writes everything measured as JSON.")
         .takes::<Request>("request")
         .takes::<SortedSeries>("series")
         .takes::<Lungs>("lungs")
         .takes::<LungDensities>("densities")
+        .takes_optional::<StepReservations>("reservations")
+        .takes_optional::<ScanQuality>("quality")
         .gives::<ResponseFiles>("files")
-        .runs(|call| {
-            let (request, series) = (call.input("request"), call.input("series"));
-            let file = write_results(request, series, call.input("lungs"), call.input("densities"));
-            Ok(StepOutputs::one("files", ResponseFiles(vec![file])))
-        })
+        .runs(|call| Ok(StepOutputs::one("files", ResponseFiles(vec![write_results(call)]))))
 }
 
 inventory::submit! { BuiltIn(step) }

@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 use flow::dicom::folder;
 use flow::dicom_file::content::FileContent;
 use flow::imaging::read_instance;
-use flow::journal::{JournalReader, RequestState};
+use flow::journal::{AnswerKind, JournalReader, RequestState};
 use flow::step::Digest;
 
 use super::web::Serving;
@@ -145,7 +145,10 @@ fn answered(state: &Path) -> BTreeMap<String, Fate> {
             let has =
                 |row: &&flow::journal::RequestRow| row.claims.iter().any(|one| Path::new(one) == folder);
             let row = rows.iter().find(has).filter(|row| row.state == RequestState::Answered)?;
-            let fate = if row.failed { Fate::AnsweredWithError } else { Fate::AnsweredComplete };
+            let fate = match row.answer {
+                AnswerKind::Failed => Fate::AnsweredWithError,
+                AnswerKind::Complete | AnswerKind::Reserved => Fate::AnsweredComplete,
+            };
             for file in fs::read_dir(&folder).unwrap() {
                 let name = file.unwrap().file_name().to_string_lossy().into_owned();
                 let uid = name.trim_end_matches(".dcm").to_owned();

@@ -55,6 +55,7 @@ fn recording() -> RequestRecording {
         version: Digest::of(b"d"),
         verdict: ResponseVerdict::Failed,
         steps: Vec::new(),
+        reservations: Vec::new(),
         files: vec![artifact("sub/a.txt", REPORT), artifact(&format!("sub/{}", "b".repeat(150)), PICTURE)],
         supersedes: None,
         revises: None,

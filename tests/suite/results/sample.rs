@@ -10,7 +10,7 @@ use flow::step::{
     StepInputs, StepOutcomes, StepParameters, StepReport, StepTable, Value, WiredInput,
 };
 
-const SIZE: [usize; 3] = [40, 30, 20];
+pub const SIZE: [usize; 3] = [40, 30, 20];
 
 /// The values that the steps of `ct-lung` take, by name.
 pub struct Values(pub BTreeMap<&'static str, Value>);
@@ -31,11 +31,19 @@ impl Values {
     pub fn run(&self, step: &str, output: &str) -> Value {
         let table = StepTable::built_in();
         let declared = &table.get(step).expect("the step is built in").declaration.inputs;
-        let value = |name| WiredInput::One(self.0[name].clone());
+        let value =
+            |name| self.0.get(name).map_or(WiredInput::Absent, |value| WiredInput::One(value.clone()));
         let inputs = declared
             .iter()
             .fold(StepInputs::default(), |inputs, input| inputs.with(input.name, value(input.name)));
         run(step, inputs, output)
+    }
+
+    /// Adds what a step gives as the input of others.
+    pub fn and(mut self, name: &'static str, step: &str, output: &str) -> Values {
+        let value = self.run(step, output);
+        self.0.insert(name, value);
+        self
     }
 
     pub fn request_and(&self, name: &'static str, value: Value) -> StepInputs {
@@ -108,7 +116,7 @@ fn request() -> Request {
     Request::new("P1 CT chest", owned.into(), Vec::new())
 }
 
-fn series() -> SortedSeries {
+pub fn series() -> SortedSeries {
     SortedSeries {
         slices: (0..SIZE[2]).map(header).collect(),
         slice_spacing: 5.0,
@@ -146,6 +154,8 @@ fn header(slice: usize) -> InstanceHeader {
         slope: 1.0,
         intercept: 0.0,
         kernel: "B30f".to_owned(),
+        manufacturer: "SIEMENS".to_owned(),
+        contrast_agent: String::new(),
         peak_kilovoltage: Some(120.0),
         units: PixelUnits::Hounsfield,
         patient_id: "P1".to_owned(),

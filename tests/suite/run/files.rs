@@ -17,7 +17,14 @@ fn without_anything_a_sample_is_run_and_compared_with_the_truth() {
     }
     let (folder, response) = place.response("flow-output");
     assert_eq!(response.verdict, ResponseVerdict::Complete);
-    for file in ["results.json", "report.dcm", "pictures/coronal.png", "capture/axial.dcm"] {
+    for file in [
+        "results.json",
+        "report.dcm",
+        "segmentation.dcm",
+        "report.pdf",
+        "pictures/coronal.png",
+        "capture/axial.dcm",
+    ] {
         assert!(folder.join(file).is_file(), "{file}");
     }
     let left: Vec<_> = fs::read_dir(place.path("flow-state/store")).unwrap().collect();

@@ -4,7 +4,7 @@
 use std::fs;
 
 use flow::dataflow::ResponseVerdict;
-use flow::journal::{JournalReader, RequestState};
+use flow::journal::{AnswerKind, JournalReader, RequestState};
 
 use super::Place;
 use crate::support::peers::{Background, until};
@@ -80,7 +80,7 @@ fn a_request_that_waits_for_its_turn_is_cancelled_at_once() {
         until("it is answered while another one has the lane", || {
             let rows = rows()?;
             let row = rows.iter().find(|row| row.number.to_string() == number)?;
-            (row.state == RequestState::Answered && row.failed).then_some(())
+            (row.state == RequestState::Answered && row.answer == AnswerKind::Failed).then_some(())
         });
         flow
     };

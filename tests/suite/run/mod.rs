@@ -10,6 +10,7 @@ mod own_results;
 mod plain;
 mod printable;
 mod processes;
+mod pull;
 mod reload;
 mod replay;
 mod settings;

@@ -2,7 +2,7 @@
 
 use flow::step::{
     Digest, Fault, Item, ItemPlace, Parameter, Payload, Request, ResponseFile, ResponseFiles, Step,
-    StepOutcomes, StepOutputs, StepTable,
+    StepOutcomes, StepOutputs, StepReservations, StepTable,
 };
 
 /// What the steps exchange.
@@ -96,6 +96,15 @@ pub fn table() -> StepTable {
             let text = settle(value(call, "number"), call.number("fail"), call.number("panic"))?;
             Ok(file(call, text.to_string()))
         }),
+        step("doubt").takes::<Number>("number").gives::<StepReservations>("reservations").runs(move |call| {
+            let number = value(call, "number");
+            let mut reservations = StepReservations::default();
+            if number.is_multiple_of(2) {
+                reservations.say("even", format!("{} is even", number % 10));
+            }
+            settle(number, call.number("fail"), call.number("panic"))?;
+            Ok(StepOutputs::one("reservations", reservations))
+        }),
         step("apologise")
             .takes::<Request>("request")
             .takes::<StepOutcomes>("outcomes")
@@ -138,6 +147,11 @@ pub fn dataflow(dice: &mut Dice) -> String {
     for index in 0..writers {
         let (source, _) = &given[dice.below(given.len())];
         text += &format!("  w{index}:\n    step: write\n    needs: {{number: {source}}}\n");
+    }
+    if dice.one_in(2) {
+        let (source, _) = &given[dice.below(given.len())];
+        text += &format!("  doubt:\n    step: doubt\n    needs: {{number: {source}}}\n");
+        text += &format!("    with: {{fail: {}, panic: {}}}\n", rarely(dice), rarely(dice));
     }
     let response: Vec<String> = (0..writers).map(|index| format!("w{index}")).collect();
     text += &format!("response: [{}]\n", response.join(", "));

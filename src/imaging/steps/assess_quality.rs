@@ -1,0 +1,92 @@
+//! `assess-quality`: measures a scan where lung densities depend on it, and says what limits their meaning.
+
+use crate::imaging::caveats::caveats;
+use crate::imaging::coarse::CoarseGrid;
+use crate::imaging::lung_shape::{enclosed_percent, trachea_solidity};
+use crate::imaging::noise::{airway_air, tissue_noise_hu};
+use crate::imaging::rib_gap::rib_gap_percent;
+use crate::imaging::{
+    LungDensities, LungRegion, Lungs, NoisePlace, RegionDensity, ScanQuality, SortedSeries, Volume,
+};
+use crate::step::{BuiltIn, Step, StepOutputs, StepReservations};
+
+/// Measures the quality of a scan.
+///
+/// # Panics
+/// If the series has no slices, or no region was measured.
+pub fn measure_quality(
+    series: &SortedSeries,
+    volume: &Volume,
+    lungs: &Lungs,
+    densities: &LungDensities,
+) -> ScanQuality {
+    let first = series.slices.first().expect("a series has slices");
+    let both = densities.regions.first().expect("both lungs are measured");
+    debug_assert_eq!(both.lung, LungRegion::Both);
+    let grid = CoarseGrid::of(volume);
+    let air = airway_air(volume, &lungs.airways);
+    let in_air = air.as_ref().map(|air| (air.noise_hu, NoisePlace::Airways));
+    let noise = in_air.or_else(|| Some((tissue_noise_hu(volume)?, NoisePlace::SoftTissue)));
+    ScanQuality {
+        slice_thickness_mm: first.slice_thickness,
+        slice_spacing_mm: series.slice_spacing,
+        pixel_mm: volume.spacing[0].max(volume.spacing[1]),
+        kernel: first.kernel.clone(),
+        contrast_agent: first.contrast_agent.clone(),
+        tilt_degrees: tilt_degrees(series, volume),
+        noise_hu: noise.map(|(hu, _)| hu),
+        noise_place: noise.map(|(_, place)| place),
+        airway_hu: air.map(|air| air.median_hu),
+        trachea_solidity: trachea_solidity(volume, &lungs.airways),
+        lung_ml: both.volume_ml,
+        mean_hu: both.mean_hu,
+        high_attenuation_percent: high_attenuation_percent(both),
+        enclosed_percent: enclosed_percent(&grid, lungs),
+        rib_gap_percent: rib_gap_percent(volume, &grid, lungs),
+    }
+}
+
+fn tilt_degrees(series: &SortedSeries, volume: &Volume) -> f64 {
+    let Some([across, down]) = series.shifts.last() else { return 0.0 };
+    let aside = (f64::from(*across) * volume.spacing[0]).hypot(f64::from(*down) * volume.spacing[1]);
+    let along = series.slice_spacing * (series.slices.len() - 1) as f64;
+    aside.atan2(along).to_degrees()
+}
+
+fn manufacturer(series: &SortedSeries) -> &str {
+    series.slices.first().map_or("", |slice| &slice.manufacturer)
+}
+
+/// The percentage of lung from −600 to −250 HU, if the histogram's bins begin and end there.
+fn high_attenuation_percent(density: &RegionDensity) -> Option<f64> {
+    let bin = |hu: i32| {
+        let above = hu - density.histogram_start_hu;
+        let width = density.histogram_width_hu as i32;
+        (above >= 0 && above % width == 0).then_some((above / width) as usize)
+    };
+    let voxels: u64 = density.histogram.get(bin(-600)?..bin(-250)?)?.iter().sum();
+    Some(100.0 * voxels as f64 / density.voxels as f64)
+}
+
+fn step() -> Step {
+    Step::new(
+        "assess-quality",
+        1,
+        "Measures noise, resolution and lung shape, and says what limits the results.",
+    )
+    .takes::<SortedSeries>("series")
+    .takes::<Volume>("volume")
+    .takes::<Lungs>("lungs")
+    .takes::<LungDensities>("densities")
+    .gives::<ScanQuality>("quality")
+    .gives::<StepReservations>("reservations")
+    .runs(|call| {
+        let (series, lungs) = (call.input::<SortedSeries>("series"), call.input::<Lungs>("lungs"));
+        let quality = measure_quality(series, call.input("volume"), lungs, call.input("densities"));
+        let mut reservations = lungs.reservations.clone();
+        reservations.0.extend(caveats(&quality, manufacturer(series)).0);
+        Ok(StepOutputs::default().with("quality", quality).with("reservations", reservations))
+    })
+}
+
+inventory::submit! { BuiltIn(step) }
