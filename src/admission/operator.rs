@@ -16,9 +16,9 @@ const LOOK: Duration = Duration::from_millis(250);
 /// The time between two looks for old requests.
 const COLLECT: Duration = Duration::from_secs(60);
 
-/// What is done beside the requests, and how.
+/// Settings of the work beside the requests.
 #[derive(Clone, Copy)]
-pub(super) struct Upkeep<'a> {
+pub(super) struct UpkeepSettings<'a> {
     pub sink: &'a dyn ResponseSink,
     pub retention: RetentionLimits,
     pub updates: &'a DataflowUpdates,
@@ -28,10 +28,10 @@ pub(super) struct Upkeep<'a> {
 pub(super) fn maintain<'scope>(
     scope: &'scope Scope<'scope, '_>,
     admission: &'scope Admission,
-    upkeep: Upkeep,
+    upkeep: UpkeepSettings,
     end: &StopSignal,
 ) {
-    let Upkeep { sink, retention, updates } = upkeep;
+    let UpkeepSettings { sink, retention, updates } = upkeep;
     let mut next = Instant::now();
     loop {
         if let Err(error) = serve_operator_requests(scope, admission, sink) {

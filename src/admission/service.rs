@@ -14,7 +14,7 @@ use crate::step::{Digest, Digester, StepTable};
 use crate::store::{Store, StoreError};
 
 use super::left_requests::LeftRequests;
-use super::operator::{Upkeep, collect, maintain};
+use super::operator::{UpkeepSettings, collect, maintain};
 use super::{
     Admission, AdmissionObserver, DataflowSelector, DataflowUpdates, Intake, Source, SourceTable, StateError,
     StateFolder, StopSignal, UnobservedAdmission,
@@ -217,7 +217,7 @@ impl Service {
                 program,
                 left: &left,
             };
-            let upkeep = Upkeep { sink, retention: self.settings.retention, updates: &self.updates };
+            let upkeep = UpkeepSettings { sink, retention: self.settings.retention, updates: &self.updates };
             feed(&sources, &admission, upkeep)
         };
         let journal = Arc::clone(&self.journal);
@@ -231,7 +231,11 @@ impl Service {
 }
 
 /// Goes on with what was left unanswered while new requests come in.
-fn feed(sources: &[Arc<dyn Source>], admission: &Admission, upkeep: Upkeep) -> Result<Intake, JournalError> {
+fn feed(
+    sources: &[Arc<dyn Source>],
+    admission: &Admission,
+    upkeep: UpkeepSettings,
+) -> Result<Intake, JournalError> {
     let unanswered = admission.unanswered()?;
     admission.left.add(&unanswered);
     let end = StopSignal::default();

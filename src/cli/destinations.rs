@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::dicom::deliver::{self, ObjectDestination, ObjectTarget, ObjectVerifier};
 use crate::dicom::site::{SENDER, VerifyMethod};
-use crate::dicom::{AeTitle, PeerAddress, RequestedCommitments};
+use crate::dicom::{AeTitle, DeliveredObjects, PeerAddress, RequestedCommitments};
 use crate::outbox::{DeliveryPolicy, DestinationService};
 
 use super::exit::CommandError;
@@ -17,6 +17,7 @@ pub struct DestinationSetup<'a> {
     pub policy: DeliveryPolicy,
     /// With a listener: where outcomes of commitments are awaited.
     pub commitments: Option<&'a Arc<RequestedCommitments>>,
+    pub delivered: &'a Arc<DeliveredObjects>,
 }
 
 impl DestinationSetup<'_> {
@@ -40,7 +41,8 @@ impl DestinationSetup<'_> {
         }
         if !nodes.is_empty() || !senders.is_empty() {
             let (target, policy) = (ObjectTarget::Sender(nodes), self.policy.clone());
-            let destination = Arc::new(ObjectDestination { target, verifier: None });
+            let delivered = Arc::clone(self.delivered);
+            let destination = Arc::new(ObjectDestination { target, verifier: None, delivered });
             all.push(DestinationService { destination, policy });
         }
         Ok(all)
@@ -54,8 +56,9 @@ impl DestinationSetup<'_> {
         let how = known.map_or(VerifyMethod::Query, |node| node.verify);
         let peer = self.site.peer(name, &self.own_title)?;
         let verifier = self.verifier(how, &peer);
-        let target = ObjectTarget::Peer(peer);
-        Ok(DestinationService { destination: Arc::new(ObjectDestination { target, verifier }), policy })
+        let (target, delivered) = (ObjectTarget::Peer(peer), Arc::clone(self.delivered));
+        let destination = Arc::new(ObjectDestination { target, verifier, delivered });
+        Ok(DestinationService { destination, policy })
     }
 
     fn verifier(&self, how: VerifyMethod, peer: &PeerAddress) -> Option<ObjectVerifier> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::dicom::{
-    self, AeTitle, CalledTitles, CompletionRules, OrderedRetrieval, PeerAddress, PullOrder,
+    self, AeTitle, CalledTitles, CompletionRules, DeliveredObjects, OrderedRetrieval, PeerAddress, PullOrder,
     RequestedCommitments, RetrievalMethod, StudyPull,
 };
 use crate::dicom::{PullEntry, StudyReceiver};
@@ -65,6 +65,12 @@ pub enum PullMethod {
     Move,
 }
 
+/// State that the receiver shares with the destinations.
+pub struct DicomLinks {
+    pub commitments: Arc<RequestedCommitments>,
+    pub delivered: Arc<DeliveredObjects>,
+}
+
 /// Where received files lie.
 pub struct InboxPlace {
     pub folder: PathBuf,
@@ -96,13 +102,14 @@ impl ListenArguments {
         &self,
         site: &site::SiteSettings,
         inbox: InboxPlace,
-        commitments: &Arc<RequestedCommitments>,
+        links: &DicomLinks,
         auditor: &Arc<AuditRecorder>,
     ) -> Result<StudyReceiver, CommandError> {
         let own_title = site.ae_title(self.ae_title.as_ref());
         let mut settings = dicom::ReceiveSettings::new(own_title.clone(), inbox.folder);
         site.apply(&mut settings)?;
-        settings.commitments = Arc::clone(commitments);
+        settings.commitments = Arc::clone(&links.commitments);
+        settings.delivered = Arc::clone(&links.delivered);
         settings.known_folders = inbox.known;
         settings.free_bytes_min = inbox.free_bytes_min;
         let CompletionRules { quiet_time, broken_time, .. } = &mut settings.completion;

@@ -219,7 +219,7 @@ impl AdmissionObserver for ProgressDisplay {
     }
 }
 
-/// What becomes of requests when new dataflows are refused.
+/// The effect of a refusal of new dataflows.
 pub const GO_ON: &str = "the dataflows and rules of before go on";
 
 /// All runs of a step that failed for the same reason.

@@ -13,7 +13,7 @@ use super::progress::GO_ON;
 use super::run_settings::{GivenSettings, RunSettings};
 use super::site::SiteArguments;
 
-/// What a reload reads again, and what it compares with.
+/// The files that a reload reads again, and the settings that it compares them with.
 pub struct RunReload {
     pub site: SiteArguments,
     /// The dataflow that the command line names.

@@ -28,12 +28,12 @@ impl RequestProgress {
         }
     }
 
-    /// All runs of all steps.
+    /// The number of all runs of all steps.
     pub fn runs(&self) -> u64 {
         self.0.values().map(|runs| runs.all as u64).sum()
     }
 
-    /// Those that have ended.
+    /// The number of runs that have ended.
     pub fn ended(&self) -> u64 {
         self.0.values().map(|runs| runs.ended as u64).sum()
     }

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::admission::{DataflowSelector, Intake, Service, ServiceSettings, Source};
-use crate::dicom::{RequestedCommitments, StudyReceiver};
+use crate::dicom::{DeliveredObjects, StudyReceiver};
 use crate::engine::{DataflowSet, EngineSettings};
 use crate::files::{OutputSetting, ResponseFolder};
 use crate::journal::{Journal, RetentionLimits};
 use crate::outbox::{DeliveryClock, DeliveryPolicy, DestinationService, Outbox, OutboxSetup};
 use crate::printable::PrintableLines;
 use crate::site::{GeneralSettings, KeepSettings};
-use crate::step::StepTable;
+use crate::step::{Request, StepTable};
 use crate::store::{Store, total_bytes};
 use crate::yaml;
 
@@ -22,7 +22,7 @@ use super::audit::AuditRecorder;
 use super::destinations::DestinationSetup;
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::file_access;
-use super::listen::{self, InboxPlace, ListenArguments};
+use super::listen::{self, DicomLinks, InboxPlace, ListenArguments};
 use super::memory;
 use super::noted_states;
 use super::output::{self, LogFormat};
@@ -196,13 +196,13 @@ impl Run {
         self.note_state(&progress);
         keep_step_folders(&chosen.state, self.processes.index())?;
         let folder = self.folder()?;
-        let commitments = Arc::default();
+        let links = self.dicom_links(&service)?;
         let auditor = AuditRecorder::start(site, &chosen.state, &site.ae_title(self.listen.ae_title()))?;
         let auditor = Arc::new(auditor);
         self.handle_signals(table, &service)?;
-        let input = self.input(&progress, &service, &commitments, &auditor)?;
+        let input = self.input(&progress, &service, &links, &auditor)?;
         let reporter = Arc::new(ResponseReporter::new(&progress, self.json));
-        let outbox = self.outbox(folder, &service.journal, &reporter, &commitments, &auditor)?;
+        let outbox = self.outbox(folder, &service.journal, &reporter, &links, &auditor)?;
         let intake = service.run_all(input.sources.clone(), &outbox, settings, progress)?;
         reporter.conclude();
         input.conclude(&outbox);
@@ -256,6 +256,15 @@ impl Run {
         Ok(service)
     }
 
+    fn dicom_links(&self, service: &Service) -> Result<DicomLinks, CommandError> {
+        let journal = Arc::clone(&service.journal);
+        let record = move |request: &Request, objects: &[String]| {
+            journal.note_delivered(request.id, objects).map_err(io::Error::other)
+        };
+        let delivered = Arc::new(DeliveredObjects::new(service.journal.delivered()?, record));
+        Ok(DicomLinks { commitments: Arc::default(), delivered })
+    }
+
     /// The folder of received studies.
     fn inbox(&self) -> io::Result<PathBuf> {
         std::path::absolute(self.chosen.state.join("inbox"))
@@ -276,7 +285,7 @@ impl Run {
         folder: Option<ResponseFolder>,
         journal: &Arc<Journal>,
         reporter: &Arc<ResponseReporter>,
-        commitments: &Arc<RequestedCommitments>,
+        links: &DicomLinks,
         auditor: &Arc<AuditRecorder>,
     ) -> Result<Outbox, CommandError> {
         let site = &self.site;
@@ -284,7 +293,8 @@ impl Run {
         let policy = DeliveryPolicy { quick, give_up_after, ..DeliveryPolicy::default() };
         let listens = self.listen.address(site).is_some();
         let own_title = site.ae_title(self.listen.ae_title());
-        let ways = DestinationSetup { site, own_title, policy, commitments: listens.then_some(commitments) };
+        let commitments = listens.then_some(&links.commitments);
+        let ways = DestinationSetup { site, own_title, policy, commitments, delivered: &links.delivered };
         let policy = ways.policy.clone();
         let folder = folder.map(|folder| DestinationService { destination: Arc::new(folder), policy });
         let mut destinations: Vec<DestinationService> = folder.into_iter().collect();
@@ -341,7 +351,7 @@ impl Run {
         &self,
         progress: &ProgressDisplay,
         service: &Service,
-        commitments: &Arc<RequestedCommitments>,
+        links: &DicomLinks,
         auditor: &Arc<AuditRecorder>,
     ) -> Result<Input, CommandError> {
         if !self.processes.is_first() {
@@ -362,7 +372,7 @@ impl Run {
         }
         let input = Input::made(self.site_sources());
         if self.listen.is_wanted(&self.site) {
-            Ok(input.and(self.receiver(service, commitments, auditor)?))
+            Ok(input.and(self.receiver(service, links, auditor)?))
         } else {
             Ok(input)
         }
@@ -396,13 +406,13 @@ impl Run {
     fn receiver(
         &self,
         service: &Service,
-        commitments: &Arc<RequestedCommitments>,
+        links: &DicomLinks,
         auditor: &Arc<AuditRecorder>,
     ) -> Result<StudyReceiver, CommandError> {
         let folder = self.inbox()?;
         let known = service.journal.claims()?.into_iter().map(PathBuf::from).collect();
         let inbox = InboxPlace { folder, known, free_bytes_min: self.chosen.free_min };
-        self.listen.open(&self.site, inbox, commitments, auditor)
+        self.listen.open(&self.site, inbox, links, auditor)
     }
 }
 

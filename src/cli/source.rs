@@ -22,7 +22,7 @@ pub struct Input {
     pub sources: Vec<Arc<dyn Source>>,
     /// A synthetic study: afterwards the results are compared with what is true.
     sample: Option<(Request, Box<PhantomChest>)>,
-    /// Why there is nothing to bring: told again when all that was left is answered.
+    /// The reason for having no input: told again when all that was left is answered.
     pub missing: Option<CommandError>,
 }
 

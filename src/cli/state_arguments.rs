@@ -12,7 +12,7 @@ use super::site::SiteArguments;
 /// The default of `flow run`, in the folder in which it is started.
 pub const STATE: &str = "flow-state";
 
-/// Where the state of a flow is.
+/// The place of a flow's state.
 #[derive(Debug, clap::Args)]
 pub struct StateArguments {
     /// The state folder of the flow [default: the site's, else flow-state here, else that of this user's flow]

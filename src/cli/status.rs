@@ -200,7 +200,7 @@ fn line<'a>(
     })
 }
 
-/// What the records of an open request say of it.
+/// An open request, as its records show it.
 struct OpenRequest {
     /// An operator has asked for its end.
     cancelled: bool,

@@ -62,7 +62,7 @@ fn steps(history: &RequestHistory, dataflow: &Dataflow, request: &Request) -> St
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TroubledDestination {
     pub destination: String,
-    /// What it said, or why it was not reached.
+    /// Its answer, or why it was not reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The time of the first try since it last took everything: milliseconds of Unix time.

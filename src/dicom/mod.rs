@@ -54,6 +54,7 @@ pub use intake::instance::{SOURCE, merge};
 pub use intake::instance_intake::OwnResults;
 pub use intake::waiting::{WaitingStudy, waiting};
 pub use names::ae_title::{AeTitle, AeTitleError};
+pub use names::delivered_objects::{DeliveredObjects, RecordObjects};
 pub use names::dimse_node::{DimseNode, DimseNodeError};
 pub use names::peer_address::{PeerAddress, PeerAddressError};
 pub use names::status::{DimseStatus, StatusClass};

@@ -151,7 +151,7 @@ pub fn run<T>(
     ended.map_err(EngineError)
 }
 
-/// What all dataflows of this process use together.
+/// Resources that all dataflows of this process use together.
 fn resources(
     memories: &Arc<RequestMemories>,
     recorder: &ResponseRecorder,

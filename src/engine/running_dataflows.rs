@@ -113,7 +113,7 @@ fn position(all: &[Arc<ProcessShared>], version: Digest) -> Option<usize> {
 }
 
 impl EngineResources {
-    /// What the workers share of a dataflow.
+    /// State of a dataflow that the workers share.
     fn share(&self, dataflow: &Arc<Dataflow>) -> Arc<ProcessShared> {
         let work = RunEnvironment {
             dataflow: Arc::clone(dataflow),

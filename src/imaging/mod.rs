@@ -60,6 +60,7 @@ pub use codecs::{DecodeError, DecodedPixels, can_decode, decoded};
 pub use elements::{HeaderElements, Part10File, PixelData};
 pub use header::{HeaderError, InstanceHeader, read_instance};
 pub use inventory::{SeriesEntry, StudyInventory};
+pub use objects::implementation_uid;
 pub use picture::{Picture, Pictures};
 pub use pixels::decode_slice;
 pub use quality::{NoisePlace, ScanQuality};

@@ -294,12 +294,34 @@ impl Journal {
         self.within(|transaction| query::unanswered(transaction.written()?)).map(Option::unwrap_or_default)
     }
 
-    /// What the sources keep for all requests that are remembered.
+    /// The claims of all requests that are remembered: names of what their sources keep for them.
     ///
     /// # Errors
     /// If it cannot be read.
     pub fn claims(&self) -> Result<Vec<String>, JournalError> {
         self.within(|transaction| query::claims(transaction.written()?)).map(Option::unwrap_or_default)
+    }
+
+    /// Records names of results of a request, for example UIDs, by which they are known again as long as the
+    /// request is remembered. When this returns, they are on the disk.
+    ///
+    /// # Errors
+    /// If they cannot be recorded.
+    pub fn note_delivered(&self, request: Digest, objects: &[String]) -> Result<(), JournalError> {
+        let objects = objects.to_vec();
+        let noted = self.within(move |transaction| {
+            let connection = transaction.written()?;
+            objects.iter().try_for_each(|object| query::note_delivered(connection, request, object))
+        });
+        noted.map(Option::unwrap_or_default)
+    }
+
+    /// The names of results that were recorded so, of all requests that are remembered.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn delivered(&self) -> Result<Vec<String>, JournalError> {
+        self.within(|transaction| query::delivered(transaction.written()?)).map(Option::unwrap_or_default)
     }
 
     /// Every request that is remembered, in the order of their acceptance.

@@ -96,6 +96,20 @@ pub fn claims(connection: &Connection) -> Result<Vec<String>, DatabaseError> {
     Ok(claims)
 }
 
+/// Notes a result of the requests with these items by its name.
+pub fn note_delivered(connection: &Connection, id: Digest, object: &str) -> Result<(), DatabaseError> {
+    let text = "INSERT OR IGNORE INTO delivered SELECT number, ?2 FROM request WHERE id = ?1";
+    connection.prepare_cached(text)?.execute(params![id.to_string(), object])?;
+    Ok(())
+}
+
+/// The names of all results that were noted so.
+pub fn delivered(connection: &Connection) -> Result<Vec<String>, DatabaseError> {
+    let mut statement = connection.prepare("SELECT object FROM delivered")?;
+    let objects = statement.query_map([], |row| row.get(0))?;
+    Ok(objects.collect::<Result<Vec<String>, rusqlite::Error>>()?)
+}
+
 /// Whether any request with these items is remembered that is not being removed.
 pub fn is_remembered(connection: &Connection, id: Digest) -> Result<bool, DatabaseError> {
     let rows = select(connection, "WHERE id = ?", [id.to_string()])?;

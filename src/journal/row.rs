@@ -220,6 +220,7 @@ impl RequestRow {
         connection.prepare_cached("DELETE FROM record WHERE request = ?")?.execute([self.number])?;
         connection.prepare_cached("DELETE FROM request WHERE number = ?")?.execute([self.number])?;
         connection.prepare_cached("DELETE FROM lookup WHERE request = ?")?.execute([self.number])?;
+        connection.prepare_cached("DELETE FROM delivered WHERE request = ?")?.execute([self.number])?;
         Ok(())
     }
 }

@@ -72,14 +72,18 @@ ALTER TABLE total ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;  -- of requests t
 ALTER TABLE total ADD COLUMN seal BLOB NOT NULL DEFAULT x'';    -- digest of this row
 ";
 
-/// What format 3 has more: requests are found by what people call them. `lookup` follows from the records, and
-/// who finds a request by it compares. An empty text stands for a request whose texts are not listed: those of
+/// The tables that format 3 has more: requests are found by what people call them. `lookup` follows from the records, and
+/// who finds a request by it compares. `delivered` names results by which they are known when they come back.
+/// An empty text stands for a request whose texts are not listed: those of
 /// earlier formats, and those with many texts.
 const TABLES_3: &str = "
 CREATE TABLE lookup (
   request INTEGER NOT NULL, text TEXT NOT NULL, PRIMARY KEY (request, text)
 ) WITHOUT ROWID;
 CREATE INDEX lookup_text ON lookup (text);
+CREATE TABLE delivered (
+  request INTEGER NOT NULL, object TEXT NOT NULL, PRIMARY KEY (request, object)
+) WITHOUT ROWID;
 INSERT INTO lookup SELECT number, '' FROM request;
 ";
 

@@ -100,9 +100,9 @@ impl Store {
     }
 
     /// Holds small files of a request's response in memory as long as what is given lives.
-    pub fn held(&self, request: Digest) -> HeldRequest<'_> {
+    pub fn held(&self, request: Digest) -> RequestHold<'_> {
         self.begin_holding(request);
-        HeldRequest { store: self, request }
+        RequestHold { store: self, request }
     }
 
     /// Keeps a file of the response: a small one of a request under way in memory, any other one on disk as
@@ -254,12 +254,12 @@ impl Store {
 }
 
 /// A request whose small files are held in memory.
-pub struct HeldRequest<'a> {
+pub struct RequestHold<'a> {
     store: &'a Store,
     request: Digest,
 }
 
-impl Drop for HeldRequest<'_> {
+impl Drop for RequestHold<'_> {
     fn drop(&mut self) {
         self.store.end_holding(self.request);
     }

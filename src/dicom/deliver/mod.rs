@@ -7,13 +7,15 @@ mod verifier;
 pub use target::ObjectTarget;
 pub use verifier::{ObjectFinding, ObjectVerifier, by_commitment, by_query};
 
+use std::sync::Arc;
+
 use crate::admission::{
     self, DeliveryErrorKind, DeliveryTrouble, OutgoingResponse, PartAnswer, PartFinding, PartOutcome,
 };
 use crate::dataflow::Response;
 use crate::step::Request;
 
-use super::{DicomObject, ObjectError, SendOutcome, SentObject};
+use super::{DeliveredObjects, DicomObject, ObjectError, SendOutcome, SentObject};
 
 /// A peer that gets the DICOM files of responses.
 #[derive(Clone)]
@@ -21,6 +23,8 @@ pub struct ObjectDestination {
     pub target: ObjectTarget,
     /// With it, what the peer has taken is stored only when this has found it there.
     pub verifier: Option<ObjectVerifier>,
+    /// The record of objects that programs have made, before they are sent.
+    pub delivered: Arc<DeliveredObjects>,
 }
 
 impl admission::Destination for ObjectDestination {
@@ -50,6 +54,9 @@ impl admission::Destination for ObjectDestination {
         let OpenedObjects { objects, refused, trouble } = open(outgoing, parts);
         refused.into_iter().for_each(&mut *answered);
         if !objects.is_empty() {
+            let foreign = objects.iter().filter(|object| !object.is_of_flow());
+            let noted = self.delivered.note(outgoing.request, foreign.map(DicomObject::sop_instance_uid));
+            noted.map_err(DeliveryTrouble::passing)?;
             self.target.send(outgoing.request, &objects, &mut |sent| answered(self.answer(sent)))?;
         }
         trouble.map_or(Ok(()), Err)

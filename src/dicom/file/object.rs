@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::dicom_file::part10::FileHead;
+use crate::imaging::implementation_uid;
 
 /// A DICOM file that can be sent. However large it is, it takes no more memory than its head.
 #[derive(Clone, Debug)]
@@ -14,6 +15,7 @@ pub struct DicomObject {
     pub(in crate::dicom) head: FileHead,
     source: ObjectSource,
     data_set_begins: u64,
+    is_of_flow: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -34,12 +36,24 @@ pub enum ObjectError {
 /// Longest part of a file in which the head is looked for. Real heads have some hundred bytes.
 const HEAD_BYTES_MAX: u64 = 64 << 10;
 
+/// Whether the head at the beginning of a file names flow as its writer.
+fn is_of_flow(begin: &[u8]) -> bool {
+    let writer = implementation_uid();
+    let head = &begin[..begin.len().min(WRITER_BYTES_MAX)];
+    head.windows(writer.len()).any(|part| part == writer.as_bytes())
+}
+
+/// The writer of a file is named in so many bytes at its beginning.
+const WRITER_BYTES_MAX: usize = 1 << 10;
+
 impl DicomObject {
     /// # Errors
     /// If the bytes are not a DICOM file (PS3.10).
     pub fn read(name: impl Into<String>, bytes: Arc<[u8]>) -> Result<DicomObject, ObjectError> {
         let head = FileHead::decode(&bytes).map(|(head, data_set)| (head, data_set.start));
-        DicomObject::new(name.into(), head, ObjectSource::Bytes(bytes))
+        let is_of_flow = is_of_flow(&bytes);
+        let object = DicomObject::new(name.into(), head, ObjectSource::Bytes(bytes))?;
+        Ok(DicomObject { is_of_flow, ..object })
     }
 
     /// A file that is not to be changed as long as this is used.
@@ -54,7 +68,8 @@ impl DicomObject {
             return Err(ObjectError::Unreadable { name, source });
         }
         let head = FileHead::decode(&begin).map(|(head, data_set)| (head, data_set.start));
-        DicomObject::new(name, head, ObjectSource::File(path))
+        let object = DicomObject::new(name, head, ObjectSource::File(path))?;
+        Ok(DicomObject { is_of_flow: is_of_flow(&begin), ..object })
     }
 
     fn new(
@@ -68,7 +83,8 @@ impl DicomObject {
         };
         match head {
             Some((head, begins)) if is_complete(&head) => {
-                Ok(DicomObject { name, head, source, data_set_begins: begins as u64 })
+                let data_set_begins = begins as u64;
+                Ok(DicomObject { name, head, source, data_set_begins, is_of_flow: false })
             }
             _ => Err(ObjectError::NotDicom { name }),
         }
@@ -77,6 +93,11 @@ impl DicomObject {
     /// The object's name for messages, as the caller gave it.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether flow has made the object: the head of its file says which program has written it.
+    pub fn is_of_flow(&self) -> bool {
+        self.is_of_flow
     }
 
     pub fn sop_class_uid(&self) -> &str {

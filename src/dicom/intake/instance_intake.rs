@@ -7,12 +7,14 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dicom_dictionary_std::tags;
 use dicom_encoding::transfer_syntax::TransferSyntaxIndex;
 use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 
+use crate::dicom::names::delivered_objects::DeliveredObjects;
 use crate::dicom::names::sop_class;
 use crate::dicom::names::status::DimseStatus;
 use crate::dicom_file::content::FileContent;
@@ -44,6 +46,7 @@ pub(in crate::dicom) struct IntakeRules {
     pub completion: CompletionRules,
     pub counted: CountSource,
     pub own_results: OwnResults,
+    pub delivered: Arc<DeliveredObjects>,
 }
 
 /// What becomes of received instances that flow has made itself.
@@ -196,7 +199,8 @@ impl<'a> InstanceIntake<'a> {
         let ReceivedIdentity { head, header, study } = read?;
         check(announced, &head, &study)?;
         check_study(sender, &study)?;
-        let is_own_result = header.as_ref().is_some_and(|header| header.is_own_result);
+        let is_own_result = header.as_ref().is_some_and(|header| header.is_own_result)
+            || self.rules.delivered.has(&head.sop_instance_uid);
         if is_own_result && self.rules.own_results == OwnResults::LeftAlone {
             return Ok(self.own_result(sender, head, &study));
         }

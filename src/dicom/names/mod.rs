@@ -1,6 +1,7 @@
 //! Names that DICOM has for things: application entities, classes, statuses, identifiers.
 
 pub(in crate::dicom) mod ae_title;
+pub(in crate::dicom) mod delivered_objects;
 pub(in crate::dicom) mod dimse_node;
 pub(in crate::dicom) mod peer_address;
 pub(in crate::dicom) mod sop_class;

@@ -12,6 +12,7 @@ use crate::dicom::intake::completion::{CompletionRules, Counter};
 use crate::dicom::intake::instance_intake::{IntakeRules, OwnResults};
 use crate::dicom::intake::studies::CountSource;
 use crate::dicom::names::ae_title::AeTitle;
+use crate::dicom::names::delivered_objects::DeliveredObjects;
 use crate::dicom::names::dimse_node::DimseNode;
 use crate::dicom::watch::WatchedFolder;
 use crate::dicom::web;
@@ -69,6 +70,8 @@ pub struct ReceiveSettings {
     /// Bytes received and not handed over yet; beyond them instances are refused: 64 GiB.
     pub waiting_bytes_max: u64,
     pub own_results: OwnResults,
+    /// Results that programs have made and flow has delivered: they are our own, too.
+    pub delivered: Arc<DeliveredObjects>,
 }
 
 impl ReceiveSettings {
@@ -98,6 +101,7 @@ impl ReceiveSettings {
             hold_time_max: Duration::from_secs(10),
             waiting_bytes_max: 64 << 30,
             own_results: OwnResults::default(),
+            delivered: Arc::default(),
         }
     }
 
@@ -110,6 +114,7 @@ impl ReceiveSettings {
             waiting_bytes_max: self.waiting_bytes_max,
             completion: self.completion.clone(),
             own_results: self.own_results,
+            delivered: Arc::clone(&self.delivered),
             counted: if self.count.is_some() { CountSource::BySource } else { CountSource::ByNobody },
         }
     }

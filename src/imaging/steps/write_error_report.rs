@@ -19,7 +19,7 @@ struct ErrorResponse<'a> {
     name: &'a str,
     study_instance_uid: &'a str,
     failures: Vec<FailureCause<'a>>,
-    /// How many failures are for none of these causes.
+    /// The number of failures for none of these causes.
     #[serde(skip_serializing_if = "is_none")]
     failures_not_listed: usize,
     #[serde(skip_serializing_if = "Vec::is_empty")]

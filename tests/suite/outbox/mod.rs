@@ -200,13 +200,18 @@ fn slice(study: &str, number: u32) -> Slice {
 
 fn forward(destination: DimseNode, policy: DeliveryPolicy) -> DestinationService {
     let target = ObjectTarget::Peer(destination.into());
-    DestinationService { destination: Arc::new(ObjectDestination { target, verifier: None }), policy }
+    let delivered = Arc::default();
+    DestinationService {
+        destination: Arc::new(ObjectDestination { target, verifier: None, delivered }),
+        policy,
+    }
 }
 
 /// A destination whose objects are looked for after they were sent.
 fn verified(destination: DimseNode, policy: DeliveryPolicy, verifier: ObjectVerifier) -> DestinationService {
     let (target, verifier) = (ObjectTarget::Peer(destination.into()), Some(verifier));
-    DestinationService { destination: Arc::new(ObjectDestination { target, verifier }), policy }
+    let delivered = Arc::default();
+    DestinationService { destination: Arc::new(ObjectDestination { target, verifier, delivered }), policy }
 }
 
 /// A few tries, one after the other, and no more.

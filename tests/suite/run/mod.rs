@@ -6,6 +6,7 @@ mod bounds;
 mod files;
 mod lookup;
 pub mod nodes;
+mod own_results;
 mod plain;
 mod printable;
 mod processes;
