@@ -14,7 +14,7 @@ use super::{graph, steps};
 /// The meanings of the exit codes, for `--help`.
 pub const HELP: &str = "\
 Exit codes:
-   0  done; every request has been answered, with the results of all steps that were to run
+   0  done; every request has been answered, with the results of all steps that were to run, with or without reservations
    1  done, but with an error response, a result not delivered, a study not fetched, a file not read or not stored, or a replay that differs
    2  the command line is wrong
    3  there are problems in a dataflow file or a site's file

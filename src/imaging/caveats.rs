@@ -17,8 +17,8 @@ const PIXEL_MM_MOST: f64 = 1.0;
 /// Noise adds voxels below every threshold. Gaussian noise of 20, 30, 40 and 50 HU on a smoothed chest (1 mm
 /// slices, LAA-950 0.8 %) makes it 1.0, 1.5, 2.5 and 4.1 %; 20 HU are usual.
 const NOISE_HU_MOST: f64 = 30.0;
-/// The air in an adult's trachea measures −1000 HU, less what scatter adds (Stoel et al. 2008, Invest Radiol
-/// 43:425).
+/// The air in an adult's trachea measures −1000 HU, less what scatter adds (Stoel et al. 2008, Proc Am
+/// Thorac Soc 5:929).
 const AIRWAY_HU: std::ops::RangeInclusive<f64> = -1050.0..=-940.0;
 /// A larger tilt moves slices by pixels.
 const TILT_DEGREES_MOST: f64 = 0.5;
@@ -28,8 +28,8 @@ const INSPIRED_HU_MOST: f64 = -750.0;
 /// The trachea is round or a horseshoe in inspiration; in expiration its back wall bends inwards (Stern et al.
 /// 1993, Radiology 187:27).
 const SOLIDITY_LEAST: f64 = 0.85;
-/// In a community sample, a tenth of people had more than this percentage of lung from −600 to −250 HU (Lederer
-/// et al. 2009, AJRCCM 180:407).
+/// The share of lung from −600 to −250 HU (high attenuation areas: Lederer et al. 2009, AJRCCM 180:407). Two real
+/// chests without fibrosis have 5.9 and 6.5 %, one made fibrous at its bases has 22 %.
 const HIGH_ATTENUATION_PERCENT_MOST: f64 = 10.0;
 /// Pixels for which the borders of vessels do not yet count as high attenuation.
 const ATTENUATION_PIXEL_MM_MOST: f64 = 1.5;

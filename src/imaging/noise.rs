@@ -2,7 +2,7 @@
 //!
 //! It is measured in the air of the trachea and the main bronchi, away from their walls. Where no airways are
 //! known, it is the most frequent standard deviation of small areas of soft tissue (global noise level:
-//! Christianson et al. 2015, AJR 205:W23). Tissue has more noise than air in the lungs.
+//! Christianson et al. 2015, AJR 205:W93). Tissue has more noise than air in the lungs.
 
 use super::Volume;
 use super::bits::{VoxelBall, VoxelSet};

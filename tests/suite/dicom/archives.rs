@@ -336,7 +336,7 @@ fn a_person_asks_sends_and_fetches_by_a_list() {
     assert_eq!(ended.code, 1, "one of the list is not there: {}", ended.err);
     assert!(ended.err.contains("the archive has no such study"), "{}", ended.err);
     let (_, response) = place.response("flow-output");
-    assert_eq!(response.verdict, flow::dataflow::ResponseVerdict::Complete);
+    assert_eq!(response.verdict, flow::dataflow::ResponseVerdict::CompleteWithReservations);
 
     let listens = listener.local_addr().unwrap().to_string();
     drop(listener);

@@ -43,7 +43,7 @@ fn late_images_make_a_revision_of_which_only_what_has_changed_is_run() {
     assert_eq!(revision.revises, Some(rows[0].id), "it says whose place it takes");
     let first = &responses[&rows[0].name];
     assert_eq!((first.revises, first.verdict), (None, ResponseVerdict::Failed));
-    assert_eq!(revision.verdict, ResponseVerdict::Complete);
+    assert_eq!(revision.verdict, ResponseVerdict::CompleteWithReservations);
     let history = reader.history(rows[1].number).unwrap();
     assert_eq!(history.request().unwrap().0.items.len(), 40);
     let runs = |step: &str| {
@@ -165,7 +165,7 @@ fn a_killed_flow_goes_on_where_it_was() {
     flow.line("taken up");
     flow.line("answered");
     assert_eq!(flow.end(), 0);
-    assert_eq!(place.response("flow-output").1.verdict, ResponseVerdict::Complete);
+    assert_eq!(place.response("flow-output").1.verdict, ResponseVerdict::CompleteWithReservations);
 }
 
 /// A dataflow whose only step runs a shell script.
@@ -215,7 +215,7 @@ fn requests_that_are_in_work_beside_one_that_kills_flow_are_not_blamed() {
     assert_is_deadly(&responses.remove(deadly.expect("one has an error response")).1);
     assert_eq!(responses.len(), 2);
     assert!(
-        responses.iter().all(|(_, response)| response.verdict == ResponseVerdict::Complete),
+        responses.iter().all(|(_, response)| response.verdict == ResponseVerdict::CompleteWithReservations),
         "{responses:?}"
     );
 }

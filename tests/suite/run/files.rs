@@ -16,7 +16,7 @@ fn without_anything_a_sample_is_run_and_compared_with_the_truth() {
         assert!(ended.out.contains(line), "{line:?} in {}", ended.out);
     }
     let (folder, response) = place.response("flow-output");
-    assert_eq!(response.verdict, ResponseVerdict::Complete);
+    assert_eq!(response.verdict, ResponseVerdict::CompleteWithReservations);
     for file in [
         "results.json",
         "report.dcm",
@@ -46,7 +46,7 @@ fn every_study_in_any_nesting_is_answered_and_other_files_are_named() {
     let lines: Vec<serde_json::Value> =
         ended.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 2);
-    assert!(lines.iter().all(|line| line["verdict"] == "complete"), "{}", ended.out);
+    assert!(lines.iter().all(|line| line["verdict"] == "complete_with_reservations"), "{}", ended.out);
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn a_step_is_switched_off_by_an_edit_of_the_file_alone() {
     let ended = place.run(&["run", "mine.yaml", "--input", "in"]);
     assert_eq!(ended.code, 0, "nobody is at fault: {}", ended.err);
     let (folder, response) = place.response("flow-output");
-    assert_eq!(response.verdict, ResponseVerdict::Complete);
+    assert_eq!(response.verdict, ResponseVerdict::CompleteWithReservations);
     assert!(folder.join("results.json").is_file() && !folder.join("pictures").exists());
 }
 

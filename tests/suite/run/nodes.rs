@@ -142,7 +142,7 @@ fn a_destination_that_is_not_there_loses_nothing() {
     assert_eq!(ended.code, 1, "{}", ended.err);
     assert!(ended.err.contains("NOT DELIVERED") && ended.err.contains("after 3 tries"), "{}", ended.err);
     let (folder, response) = place.response("flow-output");
-    assert_eq!(response.verdict, ResponseVerdict::Complete, "the results are there");
+    assert_eq!(response.verdict, ResponseVerdict::CompleteWithReservations, "the results are there");
     let deliveries = fs::read_to_string(folder.join("delivery.json")).unwrap();
     assert!(deliveries.contains("\"complete\": false"), "{deliveries}");
 }
@@ -178,7 +178,7 @@ fn results_go_back_to_the_sender_if_it_is_known_where_it_receives() {
 /// The regions of a study's `results.json`.
 fn measured(place: &Place, output: &str) -> serde_json::Value {
     let (folder, response) = place.response(output);
-    assert_eq!(response.verdict, ResponseVerdict::Complete, "{output}: {:?}", response.steps);
+    assert_eq!(response.verdict, ResponseVerdict::CompleteWithReservations, "{output}: {:?}", response.steps);
     let results = fs::read(folder.join("results.json")).unwrap();
     serde_json::from_slice::<serde_json::Value>(&results).unwrap()["regions"].take()
 }

@@ -125,7 +125,7 @@ fn touching_lungs_are_parted() {
     let volume = chest(STRAIGHT, bridge);
     let lungs = found(&volume);
     assert!(
-        lungs.remarks.iter().any(|remark| remark.contains("connects the lungs in the images over 4")),
+        lungs.remarks.iter().any(|remark| remark.contains("connects the lungs in the images over 3.9 cm²")),
         "{:?}",
         lungs.remarks
     );
