@@ -21,6 +21,9 @@ pub struct DeliveryRecord {
     /// The reason why not all files could be sent, and what to do.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub trouble: Option<String>,
+    /// The reason why there is nothing to send to this destination.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub nothing_to_send: Option<String>,
 }
 
 /// The state of one file at the destination, and the destination's answer.
@@ -66,8 +69,8 @@ impl DeliveryRecord {
     /// The state of a delivery from the records of earlier processes: the whole state after a try, and
     /// single files.
     pub fn resumed(destination: String, recorded: &[Value]) -> DeliveryRecord {
-        let (complete, tries, files, trouble) = (false, 0, Vec::new(), None);
-        let mut delivery = DeliveryRecord { destination, complete, tries, files, trouble };
+        let (complete, tries, files, trouble, nothing_to_send) = (false, 0, Vec::new(), None, None);
+        let mut delivery = DeliveryRecord { destination, complete, tries, files, trouble, nothing_to_send };
         for detail in recorded {
             if let Ok(whole) = DeliveryRecord::deserialize(detail) {
                 delivery = whole;
@@ -130,7 +133,10 @@ impl DeliveryRecord {
 
     /// Whether both say the same, however many tries it took.
     pub fn says(&self, other: &DeliveryRecord) -> bool {
-        self.complete == other.complete && self.files == other.files && self.trouble == other.trouble
+        self.complete == other.complete
+            && self.files == other.files
+            && self.trouble == other.trouble
+            && self.nothing_to_send == other.nothing_to_send
     }
 
     fn select<'a>(&self, parts: &'a [String], is_it: impl Fn(Option<FileState>) -> bool) -> Vec<&'a str> {

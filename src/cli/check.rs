@@ -50,7 +50,8 @@ impl CheckArguments {
     ) -> io::Result<CheckVerdict> {
         let site = self.site.answer();
         let names = self.names(site.as_ref());
-        let checks = names.iter().map(|name| AnyCheck::Dataflow(FileCheck::of(name, table)));
+        let destinations = site.as_ref().map_or(0, SiteCheck::destinations);
+        let checks = names.iter().map(|name| AnyCheck::Dataflow(FileCheck::of(name, table, destinations)));
         let checks: Vec<AnyCheck> = site.map(AnyCheck::Site).into_iter().chain(checks).collect();
         match self.json {
             true => writeln!(out, "{}", serde_json::to_string_pretty(&checks)?)?,
@@ -103,18 +104,34 @@ struct FileCheck {
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case", tag = "verdict")]
 enum CheckFinding {
-    Sound { name: String, digest: String, steps: usize },
-    Problems { problems: Vec<Problem> },
-    Unreadable { reason: String, hint: Option<String> },
+    Sound {
+        name: String,
+        digest: String,
+        steps: usize,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        warning: Option<String>,
+    },
+    Problems {
+        problems: Vec<Problem>,
+    },
+    Unreadable {
+        reason: String,
+        hint: Option<String>,
+    },
 }
 
 impl FileCheck {
-    fn of(name: &str, table: &StepTable) -> FileCheck {
+    /// `destinations` of the site get the responses.
+    fn of(name: &str, table: &StepTable, destinations: usize) -> FileCheck {
         let found = match Dataflow::load(name, table) {
             Ok(dataflow) => CheckFinding::Sound {
                 name: dataflow.name().to_owned(),
                 digest: dataflow.digest().to_string(),
                 steps: dataflow.step_count(),
+                warning: (destinations > 0 && dataflow.error_response().is_empty()).then(|| {
+                    "without a `failure:` part the site's destinations get nothing when a step fails"
+                        .to_owned()
+                }),
             },
             Err(LoadError::Problems(problems)) => {
                 CheckFinding::Problems { problems: problems.iter().cloned().collect() }
@@ -136,8 +153,9 @@ impl FileCheck {
 
     fn write(&self, out: &mut impl Write, err: &mut impl Write) -> io::Result<()> {
         match &self.found {
-            CheckFinding::Sound { name, digest, steps } => {
-                writeln!(out, "{}: {name}, {steps} steps, {digest}", self.dataflow)
+            CheckFinding::Sound { name, digest, steps, warning } => {
+                writeln!(out, "{}: {name}, {steps} steps, {digest}", self.dataflow)?;
+                warning.iter().try_for_each(|text| writeln!(err, "{}: warning: {text}", self.dataflow))
             }
             CheckFinding::Problems { problems } => {
                 problems.iter().try_for_each(|problem| writeln!(err, "{problem}"))?;

@@ -43,7 +43,7 @@ pub struct SiteCheck {
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case", tag = "verdict")]
 enum SiteFound {
-    Sound { rules: usize, dataflows: Vec<String> },
+    Sound { rules: usize, dataflows: Vec<String>, destinations: usize },
     Problems { problems: Vec<Problem> },
     Unreadable { reason: String },
 }
@@ -108,7 +108,7 @@ impl SiteFound {
         let rules = site.rules.as_ref().map_or(0, |rules| rules.rules.len());
         let ruled = site.rules.iter().flat_map(|rules| rules.dataflows());
         let dataflows = ruled.chain(site.general.dataflow.as_deref()).map(str::to_owned).collect();
-        SiteFound::Sound { rules, dataflows }
+        SiteFound::Sound { rules, dataflows, destinations: site.to.len() }
     }
 }
 
@@ -126,6 +126,14 @@ impl SiteCheck {
         match &self.found {
             SiteFound::Sound { dataflows, .. } => dataflows,
             SiteFound::Problems { .. } | SiteFound::Unreadable { .. } => &[],
+        }
+    }
+
+    /// The number of destinations that the file sends responses to.
+    pub fn destinations(&self) -> usize {
+        match self.found {
+            SiteFound::Sound { destinations, .. } => destinations,
+            SiteFound::Problems { .. } | SiteFound::Unreadable { .. } => 0,
         }
     }
 

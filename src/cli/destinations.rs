@@ -40,8 +40,12 @@ impl DestinationSetup<'_> {
             nodes.insert(node.ae_title.to_string(), node);
         }
         if !nodes.is_empty() || !senders.is_empty() {
-            let (target, policy) = (ObjectTarget::Sender(nodes), self.policy.clone());
-            let delivered = Arc::clone(self.delivered);
+            // `to: [sender]` is for all senders, `--back-to` for those that it names.
+            let target = match senders.is_empty() {
+                true => ObjectTarget::SenderAmong(nodes),
+                false => ObjectTarget::Sender(nodes),
+            };
+            let (policy, delivered) = (self.policy.clone(), Arc::clone(self.delivered));
             let destination = Arc::new(ObjectDestination { target, verifier: None, delivered });
             all.push(DestinationService { destination, policy });
         }

@@ -10,6 +10,8 @@ use crate::dicom::{
 };
 use crate::step::Item;
 
+use crate::dicom::verify;
+
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::output::{print_line, tell_line};
 use super::site::SiteArguments;
@@ -93,6 +95,19 @@ fn failed(error: PeerError) -> CommandError {
     CommandError::of(CommandErrorKind::InputOutput)(error).hint(&remedy)
 }
 
+/// Why a query has no answer. Many archives abort or reject what comes from a title that they do not know.
+fn not_asked(error: PeerError) -> CommandError {
+    if !verify::answers_no_queries(&error) {
+        return failed(error);
+    }
+    let PeerError { peer, cause, .. } = &error;
+    let text = format!("{peer} does not answer our query: {cause}");
+    CommandError::new(CommandErrorKind::InputOutput, text).hint(
+        "let the archive know our AE title (--ae-title, FLOW if there is none) and allow it to query; \
+         Orthanc needs an entry among its DicomModalities, or DicomAlwaysAllowFind",
+    )
+}
+
 impl EchoArguments {
     pub fn run(self) -> Result<CommandExit, CommandError> {
         let destination = self.peer.destination()?;
@@ -111,7 +126,7 @@ impl FindArguments {
         };
         let query = DimseQuery { level, ..self.query };
         let FindResult { matches, cut_off } =
-            dicom::find(&self.peer.destination()?, &query).map_err(failed)?;
+            dicom::find(&self.peer.destination()?, &query).map_err(not_asked)?;
         for one in &matches {
             let told = one.told();
             match self.json {

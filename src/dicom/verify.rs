@@ -87,8 +87,9 @@ fn instances(peer: &PeerAddress, study: &str, series: &str) -> Result<BTreeSet<S
     }
 }
 
-/// Whether it would say the same at any other time. Some end the association instead of rejecting it.
-fn answers_no_queries(error: &PeerError) -> bool {
+/// Whether a peer answers no queries, or none of ours, at any time. Some abort the association instead of
+/// rejecting it.
+pub fn answers_no_queries(error: &PeerError) -> bool {
     match &error.cause {
         PeerErrorCause::NothingTaken => true,
         PeerErrorCause::Rejected(rejection) => rejection.result == AssociationRJResult::Permanent,

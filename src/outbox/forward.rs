@@ -8,6 +8,8 @@ use crate::admission::{
     OutgoingResponse, PartFinding,
 };
 
+use crate::dataflow::ResponseVerdict;
+
 use super::DeliveryPolicy;
 
 /// A destination and how it is served.
@@ -46,11 +48,12 @@ impl DestinationService {
     ) -> DeliveryAttempt {
         delivery.tries += 1;
         delivery.trouble = None;
-        if !self.destination.takes(outgoing.request) {
+        let parts = self.destination.parts(outgoing.response);
+        delivery.nothing_to_send = self.nothing_to_send(&outgoing, &parts);
+        if delivery.nothing_to_send.is_some() {
             delivery.complete = true;
             return DeliveryAttempt { is_fruitful: false, is_decided: true, trouble: None };
         }
-        let parts = self.destination.parts(outgoing.response);
         let mut attempt = Attempt { outgoing, delivery, note, is_fruitful: false };
         let looked = self.verify(FileState::Missing, &parts, &mut attempt);
         let sent = self.send(&parts, &mut attempt);
@@ -61,6 +64,19 @@ impl DestinationService {
         delivery.judge(&parts);
         let is_decided = delivery.is_decided(&parts);
         DeliveryAttempt { is_fruitful, is_decided, trouble: trouble.map(|trouble| trouble.kind) }
+    }
+
+    /// The reason if no part of a response goes to this destination.
+    fn nothing_to_send(&self, outgoing: &OutgoingResponse, parts: &[String]) -> Option<String> {
+        let reason = match outgoing.response.verdict {
+            _ if !self.destination.takes(outgoing.request) => "the response is not for this destination",
+            _ if !parts.is_empty() => return None,
+            ResponseVerdict::Failed => {
+                "the error response has no files for this destination: the dataflow's failure part makes none"
+            }
+            _ => "the response has no files for this destination",
+        };
+        Some(reason.to_owned())
     }
 
     fn send(&self, parts: &[String], attempt: &mut Attempt) -> Result<(), DeliveryTrouble> {

@@ -189,9 +189,9 @@ impl QueueShared {
             line.waiting.retain(|job| !job.response_delivery.is_superseded());
             let now = self.context.clock.now();
             if !line.closing {
-                line.waiting.iter_mut().filter(|job| job.due <= now).for_each(QueuedDelivery::rouse);
+                line.waiting.iter_mut().filter(|job| job.due <= now).for_each(QueuedDelivery::end_long_wait);
             }
-            self.mind_windows(&mut line, now);
+            self.defer_to_window(&mut line, now);
             if let Some(place) = line.ready(now) {
                 let job = line.waiting.swap_remove(place);
                 line.busy.push(job.request());
@@ -207,7 +207,7 @@ impl QueueShared {
         }
     }
 
-    fn mind_windows(&self, line: &mut QueueState, now: Duration) {
+    fn defer_to_window(&self, line: &mut QueueState, now: Duration) {
         let wait = self.forward.policy.opens_in(self.context.clock.wall());
         if wait.is_zero() {
             return;
@@ -254,7 +254,7 @@ impl QueueShared {
         })
     }
 
-    /// A node that is not there for one is not there for the others either: who is due has had its try.
+    /// A peer that is absent for one delivery is absent for the others, too: those that are due count as tried.
     fn share(&self, failed: &QueuedDelivery, now: Duration) {
         let mut line = self.lock();
         let (mut due, others): (Vec<QueuedDelivery>, Vec<QueuedDelivery>) =
@@ -391,7 +391,7 @@ impl QueuedDelivery {
     }
 
     /// The end of a long wait: the attempt that is now due counts as a quick one.
-    fn rouse(&mut self) {
+    fn end_long_wait(&mut self) {
         if self.pace == DeliveryPace::Patient {
             self.pace = DeliveryPace::Quick;
         }

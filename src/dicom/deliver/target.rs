@@ -14,6 +14,8 @@ pub enum ObjectTarget {
     Peer(PeerAddress),
     /// The sender of the request: the node with its calling AE title.
     Sender(BTreeMap<String, DimseNode>),
+    /// The sender of the request if it is one of these nodes: responses to others do not go there.
+    SenderAmong(BTreeMap<String, DimseNode>),
 }
 
 impl ObjectTarget {
@@ -23,12 +25,13 @@ impl ObjectTarget {
         match self {
             ObjectTarget::Peer(_) => true,
             ObjectTarget::Sender(_) => !request.attribute("calling_ae").is_empty(),
+            ObjectTarget::SenderAmong(nodes) => sender(nodes, request).is_ok(),
         }
     }
 
     /// Whether the responses to both requests go to the same node.
     pub(super) fn is_same_node(&self, one: &Request, other: &Request) -> bool {
-        let ObjectTarget::Sender(nodes) = self else { return true };
+        let (ObjectTarget::Sender(nodes) | ObjectTarget::SenderAmong(nodes)) = self else { return true };
         let address = |request| sender(nodes, request).ok().map(|node| &node.address);
         address(one).is_some_and(|known| address(other) == Some(known))
     }
@@ -46,7 +49,9 @@ impl ObjectTarget {
         let sent = match self {
             ObjectTarget::Peer(PeerAddress::Web(node)) => web::store(node, objects, answered),
             ObjectTarget::Peer(PeerAddress::Dimse(node)) => store(node, objects, answered),
-            ObjectTarget::Sender(nodes) => store(sender(nodes, request)?, objects, answered),
+            ObjectTarget::Sender(nodes) | ObjectTarget::SenderAmong(nodes) => {
+                store(sender(nodes, request)?, objects, answered)
+            }
         };
         sent.map_err(|error| DeliveryTrouble {
             text: error.advice(),
@@ -89,7 +94,7 @@ impl fmt::Display for ObjectTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ObjectTarget::Peer(peer) => peer.fmt(f),
-            ObjectTarget::Sender(_) => f.write_str("the sender"),
+            ObjectTarget::Sender(_) | ObjectTarget::SenderAmong(_) => f.write_str("the sender"),
         }
     }
 }

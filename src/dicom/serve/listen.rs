@@ -82,7 +82,7 @@ pub fn serve(
             None => stop.wait_until_requested(),
         }
         settings.commitments.close();
-        let join = |thread: Beside| thread.join().expect("what goes wrong there is told as an error");
+        let join = |thread: IntakeThread| thread.join().expect("what goes wrong there is told as an error");
         let ended = beside.and_then(|threads| threads.into_iter().try_for_each(join));
         intake.studies.end();
         ended
@@ -90,7 +90,7 @@ pub fn serve(
 }
 
 /// A thread that receives instances in another way than by DIMSE.
-type Beside<'scope> = ScopedJoinHandle<'scope, io::Result<()>>;
+type IntakeThread<'scope> = ScopedJoinHandle<'scope, io::Result<()>>;
 
 /// Starts the threads that receive instances in other ways than by DIMSE; they run until the stop.
 fn beside<'scope, 'a: 'scope>(
@@ -98,7 +98,7 @@ fn beside<'scope, 'a: 'scope>(
     server: &'a StorageServer,
     web: Option<web::WebServer<'a>>,
     stop: &'a StopSignal,
-) -> io::Result<Vec<Beside<'scope>>> {
+) -> io::Result<Vec<IntakeThread<'scope>>> {
     let StorageServer { settings, intake, commitments } = server;
     let mut threads = Vec::new();
     for watched in &settings.watched {
@@ -309,7 +309,7 @@ fn serve_connection<'scope, 'a: 'scope>(
     (intake.tell)(&ReceiverEvent::TurnedAway { peer, reason });
     if let Some(slot) = refused.enter(number, peer, standing, stream_end(&stream)?) {
         thread.spawn_scoped(scope, move || {
-            turn_away(settings, stream);
+            reject_connection(settings, stream);
             drop(slot);
         })?;
     }
@@ -317,7 +317,7 @@ fn serve_connection<'scope, 'a: 'scope>(
 }
 
 /// Rejects a connection. Errors are ignored: the peer notices them by itself.
-fn turn_away(settings: &ReceiveSettings, stream: TcpStream) {
+fn reject_connection(settings: &ReceiveSettings, stream: TcpStream) {
     let silence_max = settings.idle_time_max.min(Duration::from_secs(5));
     let settings = ReceiveSettings { idle_time_max: silence_max, ..settings.clone() };
     let _ = secured(&settings, stream).and_then(|stream| refuse(stream, silence_max));

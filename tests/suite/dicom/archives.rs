@@ -1,6 +1,7 @@
 //! Query and retrieve: Orthanc, DCMTK's dcmqrscp and pynetdicom's qrscp as archives, and some that fail.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
@@ -346,4 +347,24 @@ fn a_person_asks_sends_and_fetches_by_a_list() {
     assert_eq!(place.responses("moved").len(), 1);
     let ended = place.run(&["run", "--from", &node, "--pull", study, "--pull-by", "move"]);
     assert!(ended.code == 2 && ended.err.contains("--listen"), "{} {}", ended.code, ended.err);
+}
+
+/// An archive that accepts no query from us, and says so by aborting the association.
+#[test]
+fn what_an_archive_does_with_our_query_is_told_with_a_remedy() {
+    let listener = listener();
+    let node = format!("PACS@127.0.0.1:{}", port(&listener));
+    let archive = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_exact(&mut [0; 74]).unwrap();
+        // A-ABORT by the service user (PS3.8 9.3.8).
+        stream.write_all(&[7, 0, 0, 0, 0, 4, 0, 0, 0, 0]).unwrap();
+        // Until the other side has read it.
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let ended = Place::new().run(&["find", &node, "PatientID=P1"]);
+    archive.join().unwrap();
+    assert_eq!(ended.code, 74, "{}", ended.err);
+    assert!(ended.err.contains("does not answer our query: it aborted the association"), "{}", ended.err);
+    assert!(ended.err.contains("AE title") && ended.err.contains("DicomModalities"), "{}", ended.err);
 }

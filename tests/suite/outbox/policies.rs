@@ -205,3 +205,15 @@ fn as_many_responses_are_on_their_way_as_a_destination_allows() {
         post.run(&["1", "2"], vec![forward(pacs.destination(), policy)], DeliveryClock::usual(), |_, _| {});
     assert!(forwarded(&told).iter().all(|delivery| delivery.complete), "{told:?}");
 }
+
+#[test]
+fn a_response_without_files_for_a_destination_is_delivered_and_the_record_says_why() {
+    let post = Post::new(0);
+    let destinations = vec![forward(nobody(), at_once(1))];
+    let told = post.run(&["1"], destinations, DeliveryClock::usual(), |_, _| {});
+    let delivery = forwarded(&told)[0];
+    assert!(delivery.complete && delivery.trouble.is_none(), "{delivery:?}");
+    let why = delivery.nothing_to_send.as_deref();
+    assert_eq!(why, Some("the response has no files for this destination"));
+    assert_eq!(post.states(), [RequestState::Answered]);
+}

@@ -61,3 +61,25 @@ fn a_check_tells_which_dataflow_a_request_would_go_to_and_why() {
     fs::write(place.path("site.yaml"), RULES.replace("default", "defualt")).unwrap();
     check(3, "did you mean \"default\"?", &[]);
 }
+
+#[test]
+fn a_dataflow_whose_failures_reach_no_destination_is_warned_of() {
+    let place = Place::new();
+    let site = |text: &str| fs::write(place.path("site.yaml"), text).unwrap();
+    let dataflow = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/dataflows/study-report.yaml"));
+    let dataflow = dataflow.unwrap();
+    let without = dataflow.split("\nfailure:").next().unwrap();
+    fs::write(place.path("quiet.yaml"), format!("{without}\n")).unwrap();
+    let node = "nodes: {pacs: \"PACS@127.0.0.1:104\"}\n";
+    for (text, warns) in [
+        (format!("{node}dataflow: quiet.yaml\nto: [pacs]\n"), true),
+        (format!("{node}dataflow: quiet.yaml\n"), false),
+        (format!("{node}dataflow: study-report\nto: [pacs]\n"), false),
+    ] {
+        site(&text);
+        let ended = place.run(&["check", "--site", "site.yaml"]);
+        assert_eq!(ended.code, 0, "{text}{}", ended.err);
+        let warned = ended.err.contains("warning: without a `failure:` part");
+        assert_eq!(warned, warns, "{text}{}", ended.err);
+    }
+}
