@@ -54,7 +54,7 @@ fn a_shadow_shows_what_would_differ_value_by_value_and_picture_by_picture() {
     assert_eq!((shadow.code, shadow.err.as_str()), (1, ""));
     for said in [
         "gives other pictures: its parameters changed",
-        "of 1000 × 780 pixels differ (",
+        "of 1000 × 900 pixels differ (",
         "capture/coronal.dcm:\n      PixelData",
         "\n13 steps, 9 identical\n",
     ] {
