@@ -48,7 +48,15 @@ impl PackedFrames {
 
     /// Appends the window of a slice as a frame.
     pub fn push(&mut self, window: &SliceWindow, set: &VoxelSet, z: usize) {
+        let [left, top] = window.corner;
+        // Whole words at their places are the bytes already.
+        let is_aligned = [left, window.columns, self.pending_bits].iter().all(|bits| bits % WORD == 0);
         for y in 0..window.rows {
+            if is_aligned && cfg!(target_endian = "little") {
+                let words = &set.row(top + y, z)[left / WORD..][..window.columns / WORD];
+                self.bytes.extend_from_slice(bytemuck::cast_slice(words));
+                continue;
+            }
             window.words(set, y, z).for_each(|(word, count)| self.push_word(word, count));
         }
     }

@@ -28,6 +28,8 @@ pub struct GeneratedInstance {
 
 const PRODUCT: &str = "flow";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// Bytes that the elements before long pixel data take.
+const HEADER_ROOM: usize = 64 << 10;
 
 impl GeneratedInstance {
     /// Begins an instance with the patient, study, series, equipment and SOP common modules.
@@ -90,7 +92,10 @@ impl GeneratedInstance {
             .transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN)
             .implementation_class_uid(implementation_uid())
             .implementation_version_name(format!("FLOW_{VERSION}"));
-        let mut bytes = Vec::new();
+        // Growing step by step would copy long pixel data again and again.
+        let pixels = self.set.get(tags::PIXEL_DATA).and_then(|pixels| pixels.value().primitive());
+        let mut bytes =
+            Vec::with_capacity(pixels.map_or(0, PrimitiveValue::calculate_byte_len) + HEADER_ROOM);
         self.set.with_meta(meta)?.write_all(&mut bytes)?;
         Ok(bytes)
     }

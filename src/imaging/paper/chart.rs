@@ -49,8 +49,13 @@ impl PaperChart {
 
     /// The area below the threshold.
     fn shade(&self, page: &mut PaperPage, curve: &HistogramCurve, low_density_hu: f64) {
-        let below = self.range.seen(curve).filter(|(hu, _)| *hu <= low_density_hu);
-        let mut points: Vec<[f32; 2]> = below.map(|(hu, percent)| self.place(hu, percent)).collect();
+        let (below, above): (Vec<_>, Vec<_>) =
+            self.range.seen(curve).partition(|(hu, _)| *hu <= low_density_hu);
+        let mut points: Vec<[f32; 2]> = below.iter().map(|(hu, percent)| self.place(*hu, *percent)).collect();
+        if let (Some(last), Some(next)) = (below.last(), above.first()) {
+            let share = (low_density_hu - last.0) / (next.0 - last.0);
+            points.push(self.place(low_density_hu, last.1 + share * (next.1 - last.1)));
+        }
         if let (Some([first, _]), Some([last, _])) = (points.first().copied(), points.last().copied()) {
             let [_, bottom] = self.place(0.0, 0.0);
             points.extend([[last, bottom], [first, bottom]]);

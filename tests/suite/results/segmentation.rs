@@ -240,7 +240,7 @@ fn groups_that_refer_to_segments_follow_their_template() {
     densities.regions.retain(|region| region.lung != LungRegion::Both);
     values.0.insert("densities", Value::new(densities));
     let folder = deliver(&[values.run("write-report", "files")]);
-    sr_validator(&folder.path().join("report.dcm"), "1411");
+    sr_validator(&folder.path().join("report.dcm"), "1500");
 }
 
 /// The object of a real chest has the voxels that the lungs have, and belongs to the study of the images.
