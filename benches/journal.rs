@@ -45,7 +45,13 @@ fn request(number: usize) -> Arc<Request> {
 
 fn arrival(number: usize) -> RequestArrival {
     let version = Digest::of(b"version");
-    RequestArrival { request: request(number), dataflow: "bench".to_owned(), version, program: version }
+    RequestArrival {
+        request: request(number),
+        dataflow: "bench".to_owned(),
+        version,
+        program: version,
+        lookup_texts: Vec::new(),
+    }
 }
 
 fn accept(journal: &Journal, number: usize) -> Receipt {

@@ -51,16 +51,18 @@ impl Admission<'_> {
             return Ok(Accepted::Ignored);
         }
         let dataflow = self.dataflows.of(&request);
+        let lookup_texts = self.sources.lookup_texts(&request);
         let receipt = self.journal.accept(RequestArrival {
             request: Arc::new(request),
             dataflow: dataflow.name().to_owned(),
             version: dataflow.digest(),
             program: self.program,
+            lookup_texts,
         })?;
         let used = claims(receipt.request());
         self.release(receipt.request(), brought.difference(&used).cloned().collect());
         drop((held, alone));
-        self.hand_on(receipt, dataflow, earlier.as_ref())
+        self.hand_on(receipt, &dataflow, earlier.as_ref())
     }
 
     /// Accepts requests one after the other, up to the first that cannot be recorded: nothing is lost of
@@ -134,6 +136,7 @@ impl Admission<'_> {
         // One that an earlier process could not deliver goes on here, and nowhere else.
         self.left.take(number);
         let reusable = Some(&history).filter(|history| history.is_of_one_program());
+        let held = self.journal.store().held(history.row.id);
         match reusable.and_then(|history| self.made(history, dataflow)) {
             Some(response) => {
                 self.tell(&AdmissionEvent::AnsweredBefore {
@@ -143,6 +146,7 @@ impl Admission<'_> {
                 self.queue.deliver(receipt, response);
             }
             None => {
+                drop(held);
                 let receipt = self.journal.receipt(&history)?;
                 self.queue.resume(again(receipt, dataflow, &history), reusable);
             }
@@ -150,7 +154,8 @@ impl Admission<'_> {
         Ok(())
     }
 
-    /// The response that was made under this dataflow, unless an operator wants another.
+    /// The response that was made under this dataflow, unless an operator wants another. Its small files are in
+    /// the journal: whoever holds them in memory needs no disk for them.
     pub(super) fn made(&self, history: &RequestHistory, dataflow: &Dataflow) -> Option<Response> {
         let response = history.response()?;
         if response.verdict == ResponseVerdict::Failed && history.is_retried() {
@@ -175,14 +180,19 @@ impl Admission<'_> {
             return Ok(None);
         }
         let mut last = None;
-        for dataflow in self.dataflows.dataflows() {
-            let row = self.journal.latest(dataflow.name(), &request.subject)?;
+        for name in self.dataflow_names() {
+            let row = self.journal.latest(&name, &request.subject)?;
             last = last.max(row.map(|row| row.number));
         }
         match last {
             Some(number) => self.journal.history(number),
             None => Ok(None),
         }
+    }
+
+    /// The names of all dataflows, also of those that new requests do not go through any more.
+    pub(super) fn dataflow_names(&self) -> BTreeSet<String> {
+        self.dataflows.all().map(|dataflow| dataflow.name().to_owned()).collect()
     }
 
     /// The request as its source wants it run, after an earlier one with its subject.

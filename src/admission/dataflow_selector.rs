@@ -1,6 +1,6 @@
 //! The choice of the dataflow that a request goes through.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::dataflow::Dataflow;
 use crate::engine::DataflowSet;
@@ -9,10 +9,11 @@ use crate::step::{Digest, Request};
 /// The dataflows of a process, and the rule that chooses one of them for a new request.
 ///
 /// A request that was accepted keeps the version of its dataflow: an earlier version that unanswered
-/// requests have is added by [`DataflowSelector::with_version`], and chosen for no others.
+/// requests have is added by [`DataflowSelector::with_version`], and chosen for no others. Dataflows and rule
+/// can be replaced while requests come in ([`DataflowSelector::replace`]).
 ///
 /// ```
-/// use std::sync::Arc;
+/// use std::sync::{Arc, PoisonError, RwLock};
 /// use flow::admission::DataflowSelector;
 /// use flow::dataflow::Dataflow;
 /// use flow::step::{AttributeValues, ResponseFiles, StepOutputs, Request, Step, StepTable};
@@ -29,10 +30,12 @@ use crate::step::{Digest, Request};
 /// let attributes = [("modality".to_owned(), AttributeValues::from("CT"))].into();
 /// assert_eq!(choice.of(&Request::new("r", attributes, Vec::new())).name(), "scans");
 /// ```
-pub struct DataflowSelector {
+pub struct DataflowSelector(RwLock<Arc<DataflowSelection>>);
+
+struct DataflowSelection {
     /// Dataflows that new requests go through.
     dataflows: Vec<Arc<Dataflow>>,
-    choose: Box<SelectDataflow>,
+    choose: Arc<SelectDataflow>,
     /// Earlier versions.
     versions: Vec<Arc<Dataflow>>,
 }
@@ -58,47 +61,86 @@ impl DataflowSelector {
     ) -> DataflowSelector {
         let dataflows = dataflows.into();
         assert!(!dataflows.is_empty(), "a request needs a dataflow to go through");
-        DataflowSelector { dataflows, choose: Box::new(choose), versions: Vec::new() }
+        let selection = DataflowSelection { dataflows, choose: Arc::new(choose), versions: Vec::new() };
+        DataflowSelector(RwLock::new(Arc::new(selection)))
     }
 
     /// Adds an earlier version of a dataflow, for the requests that were accepted under it.
     #[must_use]
-    pub fn with_version(mut self, dataflow: impl Into<Arc<Dataflow>>) -> DataflowSelector {
-        self.versions.push(dataflow.into());
+    pub fn with_version(self, dataflow: impl Into<Arc<Dataflow>>) -> DataflowSelector {
+        let now = self.now();
+        let mut versions = now.versions.clone();
+        versions.push(dataflow.into());
+        self.set_now(DataflowSelection {
+            dataflows: now.dataflows.clone(),
+            choose: Arc::clone(&now.choose),
+            versions,
+        });
         self
     }
 
+    /// Selects as `new` does for requests from now on. The dataflows of before stay as earlier versions.
+    pub fn replace(&self, new: &DataflowSelector) {
+        let (now, new) = (self.now(), new.now());
+        let is_new = |version: Digest| new.all().any(|dataflow| dataflow.digest() == version);
+        let before = now.all().filter(|dataflow| !is_new(dataflow.digest()));
+        self.set_now(DataflowSelection {
+            dataflows: new.dataflows.clone(),
+            choose: Arc::clone(&new.choose),
+            versions: new.versions.iter().chain(before).cloned().collect(),
+        });
+    }
+
     /// The dataflows that new requests go through.
-    pub fn dataflows(&self) -> &[Arc<Dataflow>] {
-        &self.dataflows
+    pub fn dataflows(&self) -> Vec<Arc<Dataflow>> {
+        self.now().dataflows.clone()
     }
 
     /// The dataflows that the engine has to run: those of new requests, and earlier versions.
-    pub fn all(&self) -> impl Iterator<Item = &Arc<Dataflow>> {
-        self.dataflows.iter().chain(&self.versions)
+    pub fn all(&self) -> impl Iterator<Item = Arc<Dataflow>> {
+        let all: Vec<Arc<Dataflow>> = self.now().all().cloned().collect();
+        all.into_iter()
     }
 
     /// The same for the engine.
     pub fn set(&self) -> DataflowSet {
-        let set = DataflowSet::new(Arc::clone(&self.dataflows[0]));
-        self.all().skip(1).cloned().fold(set, DataflowSet::with)
+        let now = self.now();
+        let set = DataflowSet::new(Arc::clone(&now.dataflows[0]));
+        now.all().skip(1).cloned().fold(set, DataflowSet::with)
     }
 
     /// Whether the version of a dataflow is among them.
     pub fn has(&self, version: Digest) -> bool {
-        self.all().any(|dataflow| dataflow.digest() == version)
+        self.now().all().any(|dataflow| dataflow.digest() == version)
     }
 
     /// The dataflow for a new request.
-    pub fn of(&self, request: &Request) -> &Arc<Dataflow> {
-        let place = (self.choose)(request).min(self.dataflows.len() - 1);
-        &self.dataflows[place]
+    pub fn of(&self, request: &Request) -> Arc<Dataflow> {
+        let now = self.now();
+        let place = (now.choose)(request).min(now.dataflows.len() - 1);
+        Arc::clone(&now.dataflows[place])
     }
 
     /// The dataflow of a request that was accepted: its version if it is there, else that of its name.
     /// `None` if its dataflow is not here at all: another process may run it.
-    pub fn accepted(&self, name: &str, version: Option<Digest>) -> Option<&Arc<Dataflow>> {
-        let same = self.all().find(|dataflow| dataflow.name() == name && Some(dataflow.digest()) == version);
-        same.or_else(|| self.dataflows.iter().find(|dataflow| dataflow.name() == name))
+    pub fn accepted(&self, name: &str, version: Option<Digest>) -> Option<Arc<Dataflow>> {
+        let now = self.now();
+        let mut all = now.all();
+        let same = all.find(|dataflow| dataflow.name() == name && Some(dataflow.digest()) == version);
+        same.or_else(|| now.all().find(|dataflow| dataflow.name() == name)).cloned()
+    }
+
+    fn now(&self) -> Arc<DataflowSelection> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set_now(&self, selection: DataflowSelection) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(selection);
+    }
+}
+
+impl DataflowSelection {
+    fn all(&self) -> impl Iterator<Item = &Arc<Dataflow>> {
+        self.dataflows.iter().chain(&self.versions)
     }
 }

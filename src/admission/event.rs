@@ -1,6 +1,8 @@
 //! Events of admission, for a terminal or a log. No event has an attribute of a request in it.
 
-use crate::dataflow::Response;
+use std::sync::Arc;
+
+use crate::dataflow::{Dataflow, Response};
 use crate::journal::JournalError;
 use crate::step::Request;
 
@@ -59,6 +61,16 @@ pub enum AdmissionEvent<'a> {
     Hurried {
         /// The name of the request.
         name: &'a str,
+    },
+    /// New dataflows and rules are in force: requests from now on go through these dataflows.
+    DataflowsReplaced {
+        /// The dataflows.
+        dataflows: &'a [Arc<Dataflow>],
+    },
+    /// New dataflows could not be taken over: those of before stay in force.
+    DataflowsKept {
+        /// The reason.
+        error: &'a dyn std::error::Error,
     },
     /// A source says something about itself, as where it listens.
     Told {

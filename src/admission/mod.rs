@@ -9,7 +9,7 @@
 //! | `source` | the trait [`Source`] and the table of those that are known |
 //! | `accept` | one request recorded and handed to the engine, or found to be known |
 //! | `resume` | what an earlier process left unanswered |
-//! | `dataflow_selector` | which dataflow a request goes through |
+//! | `dataflow_selector`, `dataflow_updates` | which dataflow a request goes through; new ones while requests come in |
 //! | `service`, `operator` | a source, a sink and the engine together; what operators ask for meanwhile |
 //! | `lookup`, `operator_request` | one request found, and asked something of, beside the process that runs it |
 //! | `destination`, `part_answer`, `delivery` | the trait [`Destination`], its answers, and what became of a response at one |
@@ -18,6 +18,7 @@
 
 mod accept;
 mod dataflow_selector;
+mod dataflow_updates;
 mod delivery;
 mod destination;
 mod event;
@@ -34,6 +35,7 @@ mod stop;
 
 pub use accept::Accepted;
 pub use dataflow_selector::DataflowSelector;
+pub use dataflow_updates::DataflowUpdates;
 pub use delivery::{DeliveryRecord, FileDelivery, FileState};
 pub use destination::{
     DeliveryErrorKind, DeliveryTrouble, Destination, DestinationReach, OutgoingResponse, PartAnswers,

@@ -8,7 +8,7 @@ use crate::journal::{
     CollectedTotals, JournalError, OperatorRequest, RequestRow, RequestState, RetentionLimits,
 };
 
-use super::{Admission, AdmissionEvent, StopSignal};
+use super::{Admission, AdmissionEvent, DataflowUpdates, StopSignal};
 
 /// The time between two looks for operator requests.
 const LOOK: Duration = Duration::from_millis(250);
@@ -16,18 +16,29 @@ const LOOK: Duration = Duration::from_millis(250);
 /// The time between two looks for old requests.
 const COLLECT: Duration = Duration::from_secs(60);
 
-/// Carries out operator requests and removes old requests, until `end` is requested.
+/// What is done beside the requests, and how.
+#[derive(Clone, Copy)]
+pub(super) struct Upkeep<'a> {
+    pub sink: &'a dyn ResponseSink,
+    pub retention: RetentionLimits,
+    pub updates: &'a DataflowUpdates,
+}
+
+/// Carries out operator requests, takes over new dataflows and removes old requests, until `end` is requested.
 pub(super) fn maintain<'scope>(
     scope: &'scope Scope<'scope, '_>,
     admission: &'scope Admission,
-    sink: &dyn ResponseSink,
-    retention: RetentionLimits,
+    upkeep: Upkeep,
     end: &StopSignal,
 ) {
+    let Upkeep { sink, retention, updates } = upkeep;
     let mut next = Instant::now();
     loop {
         if let Err(error) = serve_operator_requests(scope, admission, sink) {
             tracing::error!(%error, "what operators ask for cannot be read");
+        }
+        if let Some(new) = updates.take() {
+            admission.adopt(&new);
         }
         if Instant::now() >= next {
             collect(admission, retention);

@@ -31,8 +31,8 @@ impl Admission<'_> {
         // What was asked for while no flow was running is part of the records from now on.
         self.journal.operator_requests()?;
         let mut rows = Vec::new();
-        for dataflow in self.dataflows.dataflows() {
-            rows.extend(self.journal.unanswered(dataflow.name())?);
+        for name in self.dataflow_names() {
+            rows.extend(self.journal.unanswered(&name)?);
         }
         rows.sort_by_key(|row| row.number);
         Ok(rows)
@@ -89,12 +89,14 @@ impl Admission<'_> {
         };
         let receipt = self.journal.receipt(&history)?;
         let name = row.name.as_str();
-        if let Some(response) = self.made(&history, dataflow) {
+        let held = self.journal.store().held(row.id);
+        if let Some(response) = self.made(&history, &dataflow) {
             self.tell(&AdmissionEvent::ResponseMade { name });
             self.queue.deliver(receipt, response);
             return Ok(());
         }
-        let submission = again(receipt, dataflow, &history);
+        drop(held);
+        let submission = again(receipt, &dataflow, &history);
         let starts = history.futile_starts();
         let refused = match starts {
             _ if history.is_cancelled() => Some(Fault::cancelled()),

@@ -14,10 +14,10 @@ use crate::step::{Digest, Digester, StepTable};
 use crate::store::{Store, StoreError};
 
 use super::left_requests::LeftRequests;
-use super::operator::{collect, maintain};
+use super::operator::{Upkeep, collect, maintain};
 use super::{
-    Admission, AdmissionObserver, DataflowSelector, Intake, Source, SourceTable, StateError, StateFolder,
-    StopSignal, UnobservedAdmission,
+    Admission, AdmissionObserver, DataflowSelector, DataflowUpdates, Intake, Source, SourceTable, StateError,
+    StateFolder, StopSignal, UnobservedAdmission,
 };
 
 /// The place of a service's records, and how much of them is kept.
@@ -90,6 +90,8 @@ pub struct Service {
     pub dataflows: DataflowSelector,
     /// Sources whose requests may be in the journal. A source that is run is added for its run.
     pub sources: SourceTable,
+    /// Dataflows and rules that take the place of those in force while it runs.
+    pub updates: Arc<DataflowUpdates>,
     /// An observer of admission.
     pub observer: Arc<dyn AdmissionObserver>,
     /// The signal that ends its sources.
@@ -140,6 +142,7 @@ impl Service {
             journal: Arc::new(journal),
             dataflows,
             sources: SourceTable::built_in(),
+            updates: Arc::default(),
             observer: Arc::new(UnobservedAdmission),
             stop: Arc::default(),
             _state: None,
@@ -157,7 +160,7 @@ impl Service {
             return Ok(self);
         }
         let reader = JournalReader::open(&self.settings.state)?;
-        for row in self.journal.requests()?.iter().filter(|row| row.is_open()) {
+        for row in self.journal.open_requests()? {
             let version = reader.history(row.number)?.version();
             let Some(version) = version.filter(|version| !self.dataflows.has(*version)) else { continue };
             let Some((name, text)) = reader.dataflow(version)? else { continue };
@@ -214,7 +217,8 @@ impl Service {
                 program,
                 left: &left,
             };
-            feed(&sources, &admission, sink, self.settings.retention)
+            let upkeep = Upkeep { sink, retention: self.settings.retention, updates: &self.updates };
+            feed(&sources, &admission, upkeep)
         };
         let journal = Arc::clone(&self.journal);
         let dataflows = self.dataflows.set();
@@ -227,17 +231,12 @@ impl Service {
 }
 
 /// Goes on with what was left unanswered while new requests come in.
-fn feed(
-    sources: &[Arc<dyn Source>],
-    admission: &Admission,
-    sink: &dyn ResponseSink,
-    retention: RetentionLimits,
-) -> Result<Intake, JournalError> {
+fn feed(sources: &[Arc<dyn Source>], admission: &Admission, upkeep: Upkeep) -> Result<Intake, JournalError> {
     let unanswered = admission.unanswered()?;
     admission.left.add(&unanswered);
     let end = StopSignal::default();
     let brought = std::thread::scope(|scope| {
-        scope.spawn(|| maintain(scope, admission, sink, retention, &end));
+        scope.spawn(|| maintain(scope, admission, upkeep, &end));
         let resuming = scope.spawn(|| admission.resume_all(&unanswered));
         let feeding: Vec<_> = sources.iter().map(|source| scope.spawn(|| source.feed(admission))).collect();
         // A source that panics has not brought all, and the others go on.
@@ -246,11 +245,11 @@ fn feed(
         let resumed = resuming.join();
         // An operator may still want something of what is in work.
         admission.queue.settle();
-        sink.drain();
+        upkeep.sink.drain();
         end.request();
         resumed.unwrap_or(Ok(())).map(|()| brought)
     });
-    collect(admission, retention);
+    collect(admission, upkeep.retention);
     brought
 }
 

@@ -49,6 +49,12 @@ impl StopSignal {
         waited.unwrap_or_else(PoisonError::into_inner).0.requested
     }
 
+    /// Waits until the end is asked for.
+    pub fn wait_until_requested(&self) {
+        let waited = self.changed.wait_while(self.lock(), |stopping| !stopping.requested);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
     /// Calls `then` when the end is asked for: at once, if it has been. For a source that waits for
     /// something else, as for a connection.
     pub fn when_requested(&self, then: impl FnOnce() + Send + 'static) {

@@ -52,7 +52,7 @@ impl AuditRecorder {
         let trail = trail.map_err(|error| {
             CommandError::new(CommandErrorKind::InputOutput, format!("the audit record: {error}"))
         })?;
-        let watched = site.dicom().and_then(|dicom| dicom.watch.clone());
+        let watched = site.dicom().and_then(|dicom| Some(dicom.watch.as_ref()?.folder.clone()));
         let auditor = AuditRecorder { trail, sessions: Mutex::default(), watched };
         auditor.record(AuditMessage::Started);
         Ok(auditor)

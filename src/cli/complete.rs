@@ -9,6 +9,7 @@ use crate::printable::escaped;
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::lookup;
 use super::output::print_line;
+use super::state_arguments::StateArguments;
 
 /// Say that a study that is being received is complete: flow does not wait for more of it
 #[derive(Debug, clap::Args)]
@@ -17,16 +18,16 @@ pub struct CompleteArguments {
     #[arg(value_name = "STUDY")]
     study: Option<String>,
 
-    /// The state folder of the flow that is receiving it
-    #[arg(long, value_name = "DIR", default_value = "flow-state")]
-    state: PathBuf,
+    #[command(flatten)]
+    state: StateArguments,
 }
 
 impl CompleteArguments {
     pub fn run(self) -> Result<CommandExit, CommandError> {
-        let inbox = self.state.join("inbox");
+        let state = self.state.find()?;
+        let inbox = state.join("inbox");
         let rows =
-            lookup::open(&self.state)?.requests().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
+            lookup::open(&state)?.requests().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
         let known = rows.into_iter().flat_map(|row| row.claims).map(PathBuf::from).collect();
         let waiting = dicom::waiting(&inbox, &known)?;
         let Some(study) = &self.study else {
@@ -37,7 +38,7 @@ impl CompleteArguments {
         let place = format!("study {study:?} is being received");
         let one = lookup::the_one(study, &place, meant, || waiting, |one| escaped(&told(one)).into_owned())?;
         one.complete()?;
-        let when = match StateFolder::holder(&self.state) {
+        let when = match StateFolder::holder(&state) {
             Some(process) => format!("flow (process {process}) takes it up now"),
             None => "no flow is running on this state: the next `flow run` with it takes it up".to_owned(),
         };

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use crate::dicom::deliver::{self, ObjectDestination, ObjectTarget, ObjectVerifier};
 use crate::dicom::site::{SENDER, VerifyMethod};
-use crate::dicom::{AeTitle, RequestedCommitments};
+use crate::dicom::{AeTitle, PeerAddress, RequestedCommitments};
 use crate::outbox::{DeliveryPolicy, DestinationService};
 
 use super::exit::CommandError;
-use super::site::{PeerAddress, SiteSettings};
+use super::site::SiteSettings;
 
 pub struct DestinationSetup<'a> {
     pub site: &'a SiteSettings,
@@ -54,10 +54,7 @@ impl DestinationSetup<'_> {
         let how = known.map_or(VerifyMethod::Query, |node| node.verify);
         let peer = self.site.peer(name, &self.own_title)?;
         let verifier = self.verifier(how, &peer);
-        let target = match peer {
-            PeerAddress::Dimse(node) => ObjectTarget::Node(node),
-            PeerAddress::Web(node) => ObjectTarget::Web(node),
-        };
+        let target = ObjectTarget::Peer(peer);
         Ok(DestinationService { destination: Arc::new(ObjectDestination { target, verifier }), policy })
     }
 
@@ -67,11 +64,8 @@ impl DestinationSetup<'_> {
             (VerifyMethod::Commitment, PeerAddress::Dimse(node)) => {
                 Some(deliver::by_commitment(node, self.commitments.cloned()))
             }
-            (VerifyMethod::Query, PeerAddress::Dimse(node)) => Some(deliver::by_query(node)),
             // There is no commitment over HTTP that services have.
-            (VerifyMethod::Commitment | VerifyMethod::Query, PeerAddress::Web(node)) => {
-                Some(deliver::over_web(node))
-            }
+            (VerifyMethod::Commitment | VerifyMethod::Query, _) => Some(deliver::by_query(peer)),
         }
     }
 }

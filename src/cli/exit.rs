@@ -18,7 +18,7 @@ Exit codes:
    1  done, but with an error response, a result not delivered, a study not fetched, a file not read or not stored, or a replay that differs
    2  the command line is wrong
    3  there are problems in a dataflow file or a site's file
-  66  there is no input to work on
+  66  there is no input to work on; requests that an earlier process had not answered are answered first
   70  the engine broke, or a process of the cluster was lost
   74  a file, folder or address could not be used";
 
@@ -85,6 +85,10 @@ impl CommandError {
         self
     }
 
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The error as it is shown.
     pub fn lines(&self) -> PrintableLines {
         let lines = PrintableLines::of(format_args!("flow: {}", self.message)).lines_of(&self.details);
@@ -123,7 +127,8 @@ impl From<StateError> for CommandError {
     fn from(error: StateError) -> CommandError {
         let failure = CommandError::of(CommandErrorKind::InputOutput);
         match error {
-            StateError::Held { .. } => failure(error).hint("end it, or give this one a --state of its own"),
+            StateError::Held { .. } => failure(error)
+                .hint("end it, or give this one a --state of its own; `flow pull` lets it fetch studies of an archive"),
             StateError::Unusable { .. } => {
                 CommandError::new(CommandErrorKind::InputOutput, error.to_string())
             }

@@ -6,24 +6,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
-
-use crate::admission::StopSignal;
 use crate::dicom::{
-    self, AeTitle, CalledTitles, CompletionRules, PullArchive, RequestedCommitments, RetrievalMethod,
-    StudyPull,
+    self, AeTitle, CalledTitles, CompletionRules, OrderedRetrieval, PeerAddress, PullOrder,
+    RequestedCommitments, RetrievalMethod, StudyPull,
 };
 use crate::dicom::{PullEntry, StudyReceiver};
 
-use crate::printable::PrintableLines;
 use crate::yaml::duration;
 
 use super::audit::AuditRecorder;
 use super::bind::bind;
 use super::exit::{CommandError, CommandErrorKind};
-use super::output;
-use super::site::{self, PeerAddress};
+use super::site::{self, PeerBook};
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Receiving over DICOM")]
@@ -40,13 +34,17 @@ pub struct ListenArguments {
     #[arg(long)]
     any_called_ae: bool,
 
-    /// A study is complete when its association is released and nothing has arrived for this long, for example 30 s; a number alone is in seconds [default: 5]
+    /// A study is complete when nothing of it has arrived for this long, also on an association that stays open (there at least 2 s), for example 30 s; a number alone is in seconds [default: 5]
     #[arg(long, value_name = "TIME", value_parser = time)]
     quiet_time: Option<Duration>,
 
     /// A study whose sender broke off waits so long to be sent again; then what there is of it is answered [default: 600]
     #[arg(long, value_name = "TIME", value_parser = time)]
     broken_time: Option<Duration>,
+
+    /// A file in the watched folder (watch, in the --site file) is taken in when it has not changed for this long [default: 2]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    settle_time: Option<Duration>,
 
     /// Fetch studies from this archive: AETITLE@HOST:PORT, the URL of a DICOMweb service, or a name in the --site file
     #[arg(long, value_name = "NODE", requires = "pull")]
@@ -62,7 +60,7 @@ pub struct ListenArguments {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum PullMethod {
+pub enum PullMethod {
     Get,
     Move,
 }
@@ -110,6 +108,9 @@ impl ListenArguments {
         let CompletionRules { quiet_time, broken_time, .. } = &mut settings.completion;
         *quiet_time = self.quiet_time.unwrap_or(*quiet_time);
         *broken_time = self.broken_time.unwrap_or(*broken_time);
+        for watched in &mut settings.watched {
+            watched.settle_time = self.settle_time.unwrap_or(watched.settle_time);
+        }
         if self.any_called_ae {
             settings.called = CalledTitles::Any;
         }
@@ -122,6 +123,8 @@ impl ListenArguments {
             );
             return Err(failure.hint("add --listen, and make that address known at the archive"));
         }
+        let (peers, can_move) = (site.peers(&own_title)?, listener.is_some());
+        settings.planner = Some(Arc::new(move |order| plan(order, &peers, &own_title, can_move)));
         let auditor = Arc::clone(auditor);
         Ok(StudyReceiver::new(listener, settings, move |event| auditor.received(event)))
     }
@@ -132,33 +135,70 @@ impl ListenArguments {
         own_title: &AeTitle,
     ) -> Result<Option<StudyPull>, CommandError> {
         let Some(from) = &self.from else { return Ok(None) };
-        let mut wanted = Vec::new();
-        for text in &self.pull {
-            match text.strip_prefix('@') {
-                None => wanted.push(parse_wanted(text)?),
-                Some(path) => {
-                    let list = std::fs::read_to_string(path).map_err(|error| {
-                        CommandError::new(
-                            CommandErrorKind::InputOutput,
-                            format!("could not read {path}: {error}"),
-                        )
-                    })?;
-                    let lines = list.lines().map(str::trim);
-                    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
-                    wanted.extend(lines.map(parse_wanted).collect::<Result<Vec<_>, _>>()?);
-                }
-            }
+        let wanted = wanted_texts(&self.pull)?;
+        let peer = site.peer(from, own_title)?;
+        study_pull(peer, self.pull_by.into(), &wanted, own_title).map(Some)
+    }
+}
+
+/// What is wanted, with the lines of lists in the place of `@FILE`.
+pub fn wanted_texts(given: &[String]) -> Result<Vec<String>, CommandError> {
+    let mut wanted = Vec::new();
+    for text in given {
+        let Some(path) = text.strip_prefix('@') else {
+            wanted.push(text.clone());
+            continue;
+        };
+        let unread = |error| {
+            CommandError::new(CommandErrorKind::InputOutput, format!("could not read {path}: {error}"))
+        };
+        let list = std::fs::read_to_string(path).map_err(unread)?;
+        let lines = list.lines().map(str::trim);
+        let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+        wanted.extend(lines.map(str::to_owned));
+    }
+    wanted.iter().try_for_each(|text| parse_wanted(text).map(drop))?;
+    Ok(wanted)
+}
+
+fn study_pull(
+    peer: PeerAddress,
+    by: OrderedRetrieval,
+    wanted: &[String],
+    own_title: &AeTitle,
+) -> Result<StudyPull, CommandError> {
+    let wanted = wanted.iter().map(|text| parse_wanted(text)).collect::<Result<_, _>>()?;
+    let method = match by {
+        OrderedRetrieval::Get => RetrievalMethod::Get,
+        OrderedRetrieval::Move => RetrievalMethod::Move { to: own_title.clone() },
+    };
+    let waits = PULL_WAITS_S.map(Duration::from_secs).into();
+    Ok(StudyPull { from: peer, method, wanted, waits })
+}
+
+/// Plans what `flow pull` has ordered.
+fn plan(
+    order: &PullOrder,
+    peers: &PeerBook,
+    own_title: &AeTitle,
+    can_move: bool,
+) -> Result<StudyPull, String> {
+    if order.by == OrderedRetrieval::Move && !can_move {
+        return Err(
+            "--by move needs a port that the archive sends to: the flow that is running has none".to_owned()
+        );
+    }
+    let peer = peers.peer(&order.from);
+    let planned = peer.and_then(|peer| study_pull(peer, order.by, &order.wanted, own_title));
+    planned.map_err(|error| format!("{}: {}", order.from, error.message()))
+}
+
+impl From<PullMethod> for OrderedRetrieval {
+    fn from(method: PullMethod) -> OrderedRetrieval {
+        match method {
+            PullMethod::Get => OrderedRetrieval::Get,
+            PullMethod::Move => OrderedRetrieval::Move,
         }
-        let way = match self.pull_by {
-            PullMethod::Get => RetrievalMethod::Get,
-            PullMethod::Move => RetrievalMethod::Move { to: own_title.clone() },
-        };
-        let from = match site.peer(from, own_title)? {
-            PeerAddress::Dimse(node) => PullArchive::Dimse { node, way },
-            PeerAddress::Web(node) => PullArchive::Web(node),
-        };
-        let waits = PULL_WAITS_S.map(Duration::from_secs).into();
-        Ok(Some(StudyPull { from, wanted, waits }))
     }
 }
 
@@ -167,27 +207,6 @@ const PULL_WAITS_S: [u64; 3] = [1, 5, 15];
 
 fn parse_wanted(text: &str) -> Result<PullEntry, CommandError> {
     text.parse().map_err(CommandError::of(CommandErrorKind::Usage))
-}
-
-/// The first signal ends receiving, and what has been received is still answered; the second one
-/// ends the process.
-pub fn stop_on_signal(stop: &Arc<StopSignal>) -> Result<(), CommandError> {
-    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(|error| {
-        CommandError::new(CommandErrorKind::InputOutput, format!("could not watch for signals: {error}"))
-    })?;
-    let stop = Arc::clone(stop);
-    std::thread::spawn(move || {
-        let mut signals = signals.forever();
-        if signals.next().is_some() {
-            let text = "ending: what is complete is still answered; once more ends at once";
-            output::tell_event(&PrintableLines::of(text));
-            stop.request();
-        }
-        if signals.next().is_some() {
-            std::process::exit(130);
-        }
-    });
-    Ok(())
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

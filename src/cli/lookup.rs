@@ -6,6 +6,7 @@ use crate::admission::{SourceTable, find_requests};
 use crate::journal::{AnswerKind, Journal, JournalReader, RequestRow, RequestState};
 
 use super::exit::{CommandError, CommandErrorKind};
+use super::state_arguments::StateArguments;
 
 /// A request and where it is remembered.
 #[derive(Debug, clap::Args)]
@@ -14,9 +15,16 @@ pub struct RequestLookup {
     #[arg(value_name = "REQUEST")]
     request: String,
 
-    /// The state folder of the flow that has it
-    #[arg(long, value_name = "DIR", default_value = "flow-state")]
-    state: PathBuf,
+    #[command(flatten)]
+    state: StateArguments,
+}
+
+/// The request that is meant.
+pub struct FoundRequest {
+    /// The state folder that has it.
+    pub state: PathBuf,
+    pub reader: JournalReader,
+    pub row: RequestRow,
 }
 
 /// More requests than this are not named when several fit.
@@ -28,18 +36,15 @@ impl RequestLookup {
         &self.request
     }
 
-    pub fn state(&self) -> &Path {
-        &self.state
-    }
-
     /// Finds the one request that is meant.
-    pub fn find(&self) -> Result<(JournalReader, RequestRow), CommandError> {
-        let reader = open(&self.state)?;
+    pub fn find(&self) -> Result<FoundRequest, CommandError> {
+        let state = self.state.find()?;
+        let reader = open(&state)?;
         let found = find_requests(&reader, &SourceTable::built_in(), &self.request);
         let found = found.map_err(CommandError::of(CommandErrorKind::InputOutput))?;
-        let place = format!("request {:?} in {}", self.request, self.state.display());
+        let place = format!("request {:?} in {}", self.request, state.display());
         let row = the_one(&self.request, &place, found, || reader.requests().unwrap_or_default(), told)?;
-        Ok((reader, row))
+        Ok(FoundRequest { state, reader, row })
     }
 }
 

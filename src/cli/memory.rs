@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use crate::dicom_file::inflate;
+
 /// Half of what this process may have: of the machine's memory, or of its control group's limit.
 /// 2 GiB where neither can be read.
 pub fn default_budget() -> u64 {
@@ -26,6 +28,14 @@ fn kibibytes(text: &str, key: &str) -> Option<u64> {
     let line = text.lines().find(|line| line.starts_with(key))?;
     let number = line[key.len()..].trim().trim_end_matches("kB").trim();
     number.parse::<u64>().ok().map(|kibibytes| kibibytes << 10)
+}
+
+/// Takes from a budget what data sets may take that are inflated, and headers that are long; gives how much
+/// that is.
+pub fn keep_for_inflating(budget: u64) -> u64 {
+    let share = (budget / 8).min(inflate::BUDGET_BYTES);
+    inflate::set_budget(share);
+    share
 }
 
 #[cfg(test)]

@@ -17,18 +17,24 @@ pub mod graph;
 mod listen;
 mod lookup;
 mod memory;
+mod noted_states;
 mod operator;
 mod output;
 mod peer;
 mod processes;
 mod progress;
+mod pull;
+mod reload;
 mod replay;
 mod reporter;
+mod request_progress;
 mod run;
 mod run_settings;
 pub mod sample;
+mod signals;
 mod site;
 mod source;
+mod state_arguments;
 mod status;
 mod step_folders;
 pub mod steps;
@@ -64,6 +70,7 @@ enum FlowCommand {
     Retry(operator::RetryArguments),
     Keep(operator::KeepArguments),
     Complete(complete::CompleteArguments),
+    Pull(pull::PullArguments),
     Echo(peer::EchoArguments),
     Find(peer::FindArguments),
     Send(peer::SendArguments),
@@ -109,6 +116,7 @@ impl FlowCommand {
             FlowCommand::Retry(retry) => retry.run(),
             FlowCommand::Keep(keep) => keep.run(),
             FlowCommand::Complete(complete) => complete.run(),
+            FlowCommand::Pull(pull) => pull.run(),
             FlowCommand::Echo(echo) => echo.run(),
             FlowCommand::Find(find) => find.run(),
             FlowCommand::Send(send) => send.run(),

@@ -7,7 +7,7 @@ use crate::admission::{StateFolder, WishError, note_wish};
 use crate::journal::OperatorRequest;
 
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
-use super::lookup::RequestLookup;
+use super::lookup::{FoundRequest, RequestLookup};
 use super::output::print_line;
 
 /// End a request; its sender gets an error response that says so
@@ -57,14 +57,14 @@ impl KeepArguments {
 }
 
 fn note(lookup: &RequestLookup, operator_request: OperatorRequest) -> Result<CommandExit, CommandError> {
-    let (reader, row) = lookup.find()?;
+    let FoundRequest { state, reader, row } = lookup.find()?;
     note_wish(&reader, &row, operator_request).map_err(|error| match error {
         WishError::Pointless(why) => {
             CommandError::new(CommandErrorKind::Usage, format!("{} {why}", row.name))
         }
         WishError::Journal(error) => CommandError::of(CommandErrorKind::InputOutput)(error),
     })?;
-    let when = match StateFolder::holder(lookup.state()) {
+    let when = match StateFolder::holder(&state) {
         Some(process) => format!("flow (process {process}) sees to it now"),
         None => "no flow is running on this state: the next `flow run` with it sees to it".to_owned(),
     };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use dicom::folder::{self, SkippedPath};
 
 use crate::dicom::{
-    self, AeTitle, DicomObject, DimseNode, DimseQuery, FindResult, ObjectError, QueryLevel, SendError,
+    self, AeTitle, DicomObject, DimseNode, DimseQuery, FindResult, ObjectError, PeerError, QueryLevel,
     SentObject,
 };
 use crate::step::Item;
@@ -88,7 +88,7 @@ impl PeerArguments {
     }
 }
 
-fn failed(error: SendError) -> CommandError {
+fn failed(error: PeerError) -> CommandError {
     let remedy = error.remedy();
     CommandError::of(CommandErrorKind::InputOutput)(error).hint(&remedy)
 }

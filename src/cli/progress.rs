@@ -1,6 +1,6 @@
 //! Progress of the requests in work: one line for each on a terminal, plain lines elsewhere.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -8,20 +8,19 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanBytes, HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::admission::{AdmissionEvent, AdmissionObserver};
-use crate::dataflow::{Response, ResponseVerdict};
+use crate::dataflow::{Dataflow, Response, ResponseVerdict};
 use crate::engine::{EngineEvent, EventObserver};
 use crate::printable::{PrintableLines, escaped};
 use crate::step::{AttributeValues, Digest, Outcome, OutcomeReason, Request, StepReport};
 use crate::yaml::duration::shown;
 
 use super::output;
+use super::request_progress::RequestProgress;
 
 /// Draws on stderr. Shared by all threads that have something to tell.
 pub struct ProgressDisplay {
     /// On a terminal.
     bars: Option<MultiProgress>,
-    /// Steps of the dataflow: the length of a bar.
-    steps: u64,
     /// More than one where the same request is under way twice.
     open: Mutex<HashMap<Digest, Vec<ProgressLine>>>,
 }
@@ -29,15 +28,24 @@ pub struct ProgressDisplay {
 struct ProgressLine {
     began: Instant,
     bar: Option<ProgressBar>,
-    ended: BTreeSet<String>,
+    progress: RequestProgress,
+}
+
+impl ProgressLine {
+    fn show(&self, step: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(self.progress.ended());
+            bar.set_message(self.progress.told(step));
+        }
+    }
 }
 
 const TICK: Duration = Duration::from_millis(100);
 
 impl ProgressDisplay {
-    pub fn new(steps: usize) -> ProgressDisplay {
+    pub fn new() -> ProgressDisplay {
         let bars = output::shows_progress().then(MultiProgress::new);
-        ProgressDisplay { bars, steps: steps as u64, open: Mutex::default() }
+        ProgressDisplay { bars, open: Mutex::default() }
     }
 
     /// Prints lines above the moving ones.
@@ -54,10 +62,11 @@ impl ProgressDisplay {
         self.say(&PrintableLines::of(line));
     }
 
-    fn accepted(&self, request: &Request) {
+    fn accepted(&self, request: &Request, dataflow: &Dataflow) {
+        let progress = RequestProgress::new(request, dataflow);
         let (items, size) = (request.items.len(), HumanBytes(request.size()));
         let bar = self.bars.as_ref().map(|bars| {
-            let bar = bars.add(ProgressBar::new(self.steps));
+            let bar = bars.add(ProgressBar::new(progress.runs()));
             bar.set_style(style());
             bar.set_prefix(escaped(&request.name).into_owned());
             bar.enable_steady_tick(TICK);
@@ -69,7 +78,7 @@ impl ProgressDisplay {
         for remark in request.attributes.get("remarks").into_iter().flat_map(AttributeValues::iter) {
             self.say_line(format_args!("remark    {}  {remark}", request.name));
         }
-        let line = ProgressLine { began: Instant::now(), bar, ended: BTreeSet::new() };
+        let line = ProgressLine { began: Instant::now(), bar, progress };
         self.lock().entry(request.id).or_default().push(line);
     }
 
@@ -150,17 +159,11 @@ impl ProgressDisplay {
 impl EventObserver for ProgressDisplay {
     fn observe(&self, event: &EngineEvent) {
         match event {
-            EngineEvent::Accepted { request } => self.accepted(request),
-            EngineEvent::Started { request, step } => self.step(request, |line| {
-                if let Some(bar) = &line.bar {
-                    bar.set_message((*step).to_owned());
-                }
-            }),
+            EngineEvent::Accepted { request, dataflow } => self.accepted(request, dataflow),
+            EngineEvent::Started { request, step } => self.step(request, |line| line.show(step)),
             EngineEvent::Ended { request, step, .. } => self.step(request, |line| {
-                if !line.ended.contains(*step) {
-                    line.ended.insert((*step).to_owned());
-                    line.bar.iter().for_each(|bar| bar.inc(1));
-                }
+                line.progress.end(step);
+                line.show(step);
             }),
             EngineEvent::Retrying { request, step, fault, delay } => {
                 let delay = shown(*delay);
@@ -201,11 +204,23 @@ impl AdmissionObserver for ProgressDisplay {
             AdmissionEvent::Cancelled { name } => format!("cancelled {name}  as an operator asked"),
             AdmissionEvent::Retried { name } => format!("retried   {name}  as an operator asked"),
             AdmissionEvent::Hurried { name } => format!("hurried   {name}  as an operator asked"),
+            AdmissionEvent::DataflowsReplaced { dataflows } => {
+                let each = dataflows.iter().map(|one| format!("{} {}", one.name(), one.digest().short()));
+                let each = each.collect::<Vec<String>>().join(", ");
+                format!("reloaded  {each}: for requests that are accepted from now on")
+            }
+            AdmissionEvent::DataflowsKept { error } => {
+                let line = format!("NOT RELOADED: {error}");
+                return self.say(&PrintableLines::of(line).line(format_args!("  {GO_ON}")));
+            }
             AdmissionEvent::Told { text, .. } => (*text).to_owned(),
         };
         self.say_line(text);
     }
 }
+
+/// What becomes of requests when new dataflows are refused.
+pub const GO_ON: &str = "the dataflows and rules of before go on";
 
 /// All runs of a step that failed for the same reason.
 struct FaultGroup<'a> {
@@ -259,6 +274,6 @@ fn not_run(response: &Response) -> Option<String> {
 }
 
 fn style() -> ProgressStyle {
-    let template = "{spinner} {prefix}  {bar:24} {pos}/{len} steps  {msg}  {elapsed}";
+    let template = "{spinner} {prefix}  {bar:24} {msg}  {elapsed}";
     ProgressStyle::with_template(template).expect("the template is a constant").progress_chars("━━─")
 }

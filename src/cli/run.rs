@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::admission::{DataflowSelector, Intake, Service, ServiceSettings};
+use crate::admission::{DataflowSelector, Intake, Service, ServiceSettings, Source};
 use crate::dicom::{RequestedCommitments, StudyReceiver};
 use crate::engine::{DataflowSet, EngineSettings};
 use crate::files::{OutputSetting, ResponseFolder};
@@ -24,11 +24,14 @@ use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::file_access;
 use super::listen::{self, InboxPlace, ListenArguments};
 use super::memory;
+use super::noted_states;
 use super::output::{self, LogFormat};
 use super::processes::ProcessArguments;
 use super::progress::ProgressDisplay;
+use super::reload::{self, RunReload};
 use super::reporter::ResponseReporter;
 use super::run_settings::{GivenSettings, RunSettings};
+use super::signals;
 use super::site::{self, SiteArguments};
 use super::source::Input;
 use super::step_folders::keep_step_folders;
@@ -46,7 +49,10 @@ Examples:
   flow run --input /data/studies                 every study found there, then end
   flow run --listen 11112 --to ORTHANC@127.0.0.1:4242
                                                  receive studies, send results to a PACS
-  flow run my-dataflow.yaml --input study        a dataflow of your own")]
+  flow run my-dataflow.yaml --input study        a dataflow of your own
+
+While it receives requests, SIGINT or SIGTERM ends receiving, and what is complete is still answered; a
+second one ends at once. SIGHUP reads the site's rules and the dataflows again.")]
 pub struct RunArguments {
     /// Path of a dataflow file, or the name of one that flow carries [default: ct-lung]
     #[arg(value_name = "DATAFLOW")]
@@ -140,6 +146,8 @@ struct Run {
     json: bool,
     listen: ListenArguments,
     processes: ProcessArguments,
+    /// The files that a reload reads again.
+    reloaded: (SiteArguments, Option<String>),
 }
 
 impl RunArguments {
@@ -149,6 +157,7 @@ impl RunArguments {
 
     pub fn run(self, table: &StepTable) -> Result<CommandExit, CommandError> {
         let site = self.site.load()?;
+        let reloaded = (self.site.clone(), self.dataflow.clone());
         let output = if self.no_output { Some(OutputSetting::Nowhere) } else { None };
         let given = GivenSettings {
             output: output.or(self.output.map(OutputSetting::Folder)),
@@ -171,7 +180,7 @@ impl RunArguments {
         let receives = self.listen.is_given() || !self.files.is_empty();
         let chosen = RunSettings::choose(given, &site, receives)?;
         let RunArguments { files, to, back_to, json, listen, processes, .. } = self;
-        Run { chosen, site, files, to, back_to, json, listen, processes }.run(table)
+        Run { chosen, site, files, to, back_to, json, listen, processes, reloaded }.run(table)
     }
 }
 
@@ -179,24 +188,37 @@ impl Run {
     fn run(&self, table: &StepTable) -> Result<CommandExit, CommandError> {
         let (chosen, site) = (&self.chosen, &self.site);
         let dataflows = chosen.dataflow.load(table)?;
-        let steps = dataflows.dataflows().iter().map(|dataflow| dataflow.work_count()).max();
-        let progress = Arc::new(ProgressDisplay::new(steps.unwrap_or(0)));
+        let progress = Arc::new(ProgressDisplay::new());
         let settings = self.settings(&dataflows.set())?;
         file_access::restrict(chosen.readers);
         file_access::claim_folder(&chosen.state, chosen.readers)?;
         let service = self.service(dataflows, table, &progress)?;
+        self.note_state(&progress);
         keep_step_folders(&chosen.state, self.processes.index())?;
         let folder = self.folder()?;
         let commitments = Arc::default();
         let auditor = AuditRecorder::start(site, &chosen.state, &site.ae_title(self.listen.ae_title()))?;
         let auditor = Arc::new(auditor);
+        self.handle_signals(table, &service)?;
         let input = self.input(&progress, &service, &commitments, &auditor)?;
         let reporter = Arc::new(ResponseReporter::new(&progress, self.json));
         let outbox = self.outbox(folder, &service.journal, &reporter, &commitments, &auditor)?;
         let intake = service.run_all(input.sources.clone(), &outbox, settings, progress)?;
         reporter.conclude();
         input.conclude(&outbox);
+        if let Some(missing) = input.missing {
+            return Err(missing);
+        }
         Ok(if intake == Some(Intake::Partial) { CommandExit::WithErrors } else { reporter.exit() })
+    }
+
+    /// Says where the state is, and notes it for commands that ask elsewhere.
+    fn note_state(&self, progress: &ProgressDisplay) {
+        if self.processes.is_first() {
+            let state = std::path::absolute(&self.chosen.state).unwrap_or_else(|_| self.chosen.state.clone());
+            progress.say_line(format_args!("state     {}", state.display()));
+            noted_states::note(&state);
+        }
     }
 
     fn service(
@@ -298,13 +320,12 @@ impl Run {
     fn settings(&self, dataflows: &DataflowSet) -> Result<EngineSettings, CommandError> {
         let cores = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
         let (workers, lanes) = (self.chosen.workers.unwrap_or(cores), self.chosen.lanes);
+        let budget = self.chosen.memory;
+        let budget = budget.unwrap_or_else(|| memory::default_budget() / self.processes.on_this_machine());
         Ok(EngineSettings {
             workers,
             lanes,
-            memory: self
-                .chosen
-                .memory
-                .unwrap_or_else(|| memory::default_budget() / self.processes.on_this_machine()),
+            memory: budget - memory::keep_for_inflating(budget),
             mesh: self.processes.mesh(dataflows, workers, lanes)?,
         })
     }
@@ -312,9 +333,8 @@ impl Run {
     /// Whether nothing is given that a sample could get in the way of: no site, no destination, and no open
     /// request.
     fn is_bare(&self, service: &Service) -> Result<bool, CommandError> {
-        let rows = service.journal.requests().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
         let has_destination = !self.to.is_empty() || !self.back_to.is_empty();
-        Ok(self.site.site.is_none() && !has_destination && !rows.iter().any(|row| row.is_open()))
+        Ok(self.site.site.is_none() && !has_destination && service.journal.open_requests()?.is_empty())
     }
 
     fn input(
@@ -327,24 +347,50 @@ impl Run {
         if !self.processes.is_first() {
             return Ok(Input::default());
         }
-        let (chosen, site) = (&self.chosen, &self.site);
+        let chosen = &self.chosen;
         if !chosen.input.is_empty() {
-            return Input::studies(&chosen.input, progress);
+            return first_left(Input::studies(&chosen.input, progress), service, progress);
         }
         if !self.files.is_empty() {
-            return Input::files(&self.files);
+            return first_left(Input::files(&self.files), service, progress);
         }
-        let of_site = site.site.as_ref().map(|site| site.sources()).unwrap_or_default();
-        let receives = self.listen.is_wanted(site);
-        if !receives && of_site.is_empty() {
+        if !self.is_service() {
             return match self.is_bare(service)? {
                 true => Input::sample(&chosen.state.join("sample")),
                 false => Ok(Input::default()),
             };
         }
-        listen::stop_on_signal(&service.stop)?;
-        let input = Input::made(of_site);
-        if receives { Ok(input.and(self.receiver(service, commitments, auditor)?)) } else { Ok(input) }
+        let input = Input::made(self.site_sources());
+        if self.listen.is_wanted(&self.site) {
+            Ok(input.and(self.receiver(service, commitments, auditor)?))
+        } else {
+            Ok(input)
+        }
+    }
+
+    /// Whether requests are received until somebody ends it.
+    fn is_service(&self) -> bool {
+        let has_input = !self.chosen.input.is_empty() || !self.files.is_empty();
+        !has_input && (self.listen.is_wanted(&self.site) || !self.site_sources().is_empty())
+    }
+
+    fn site_sources(&self) -> Vec<Arc<dyn Source>> {
+        self.site.site.as_ref().map(|site| site.sources()).unwrap_or_default()
+    }
+
+    /// A run that ends by itself leaves signals as they are.
+    fn handle_signals(&self, table: &StepTable, service: &Service) -> Result<(), CommandError> {
+        let (is_alone, is_first) = (self.processes.is_alone(), self.processes.is_first());
+        if !is_first {
+            return signals::handle_reload(reload::refuse);
+        }
+        if !self.is_service() {
+            return Ok(());
+        }
+        let (site, dataflow) = self.reloaded.clone();
+        let (at_start, updates) = (self.site.site.clone(), Arc::clone(&service.updates));
+        let reload = RunReload { site, dataflow, table: table.clone(), at_start, updates };
+        signals::handle(&service.stop, move || if is_alone { reload.reload() } else { reload::refuse() })
     }
 
     fn receiver(
@@ -354,10 +400,30 @@ impl Run {
         auditor: &Arc<AuditRecorder>,
     ) -> Result<StudyReceiver, CommandError> {
         let folder = self.inbox()?;
-        let rows = service.journal.requests().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
-        let known = rows.into_iter().flat_map(|row| row.claims).map(PathBuf::from).collect();
+        let known = service.journal.claims()?.into_iter().map(PathBuf::from).collect();
         let inbox = InboxPlace { folder, known, free_bytes_min: self.chosen.free_min };
         self.listen.open(&self.site, inbox, commitments, auditor)
+    }
+}
+
+/// An input that is missing ends the command only when the requests that an earlier process left are answered.
+fn first_left(
+    found: Result<Input, CommandError>,
+    service: &Service,
+    progress: &ProgressDisplay,
+) -> Result<Input, CommandError> {
+    let missing = match found {
+        Ok(input) => return Ok(input),
+        Err(missing) => missing,
+    };
+    match service.journal.open_requests()?.len() {
+        0 => Err(missing),
+        left => {
+            let then =
+                format_args!("  first, the requests that are not answered yet go on: {left}").to_string();
+            progress.say(&missing.lines().line(then));
+            Ok(Input::missing(missing))
+        }
     }
 }
 

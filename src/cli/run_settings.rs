@@ -13,6 +13,7 @@ use crate::step::{Request, StepTable};
 
 use super::exit::{CommandError, CommandErrorKind};
 use super::site::SiteSettings;
+use super::state_arguments::STATE;
 
 /// Settings given on the command line.
 pub struct GivenSettings {
@@ -84,7 +85,6 @@ pub struct RunSettings {
 
 /// The dataflow of requests of which nobody says another.
 pub const DATAFLOW: &str = "ct-lung";
-const STATE: &str = "flow-state";
 const OUTPUT: &str = "flow-output";
 const LANES: NonZero<usize> = NonZero::new(4).expect("four is not zero");
 const FREE_BYTES_MIN: u64 = 1 << 30;

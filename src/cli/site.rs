@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::dicom::site::{DicomSite, ListenerSecurity, ListenerSettings, NodeAddress, SiteNode};
+use crate::dicom::site::{DicomSite, ListenerSecurity, ListenerSettings, SiteNode};
 use crate::dicom::web::{self, AuthorizationValue};
-use crate::dicom::{self, AeTitle, CalledTitles, DimseNode, WatchedFolder};
+use crate::dicom::{self, AeTitle, CalledTitles, DimseNode, PeerAddress, PeerAddressError};
 use crate::site::{Site, SiteError, built_in_sections};
 use crate::tls;
 
@@ -14,7 +15,7 @@ use super::bind::bind;
 use super::exit::{CommandError, CommandErrorKind};
 
 /// Where the site's settings stand.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct SiteArguments {
     /// The site's settings: who may call, when a study is complete, which nodes there are
     #[arg(long, value_name = "FILE")]
@@ -23,19 +24,40 @@ pub struct SiteArguments {
 
 /// Settings of the site's file; empty if the command line names no such file.
 pub struct SiteSettings {
-    pub site: Option<Site>,
+    pub site: Option<Arc<Site>>,
     client: Option<tls::TlsClient>,
 }
 
-/// A node that can be talked to.
-pub enum PeerAddress {
-    Dimse(Box<DimseNode>),
-    Web(Box<web::WebNode>),
+/// Nodes that can be talked to, by the names in the site's file and by their addresses.
+#[derive(Clone)]
+pub struct PeerBook {
+    named: BTreeMap<String, PeerAddress>,
+    own_title: AeTitle,
+    client: Option<tls::TlsClient>,
+}
+
+impl PeerBook {
+    pub fn peer(&self, name: &str) -> Result<PeerAddress, CommandError> {
+        match self.named.get(name) {
+            Some(peer) => Ok(peer.clone()),
+            None => written(name, &self.own_title, self.client.as_ref()),
+        }
+    }
 }
 
 impl SiteArguments {
+    /// Reads the file, and the certificates that it names.
     pub fn load(&self) -> Result<SiteSettings, CommandError> {
-        let Some(path) = &self.site else { return Ok(SiteSettings { site: None, client: None }) };
+        let Some(site) = self.read()? else { return Ok(SiteSettings { site: None, client: None }) };
+        let client = site.authorities.as_ref();
+        let client = client.map(|path| tls::TlsClient::open(path, site.identity.as_ref()));
+        let client = client.transpose().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
+        Ok(SiteSettings { site: Some(Arc::new(site)), client })
+    }
+
+    /// Reads the file alone; `None` if the command line names none.
+    pub fn read(&self) -> Result<Option<Site>, CommandError> {
+        let Some(path) = &self.site else { return Ok(None) };
         let site = Site::load(path, &built_in_sections()).map_err(|error| match error {
             SiteError::Problems(problems) => {
                 CommandError::new(CommandErrorKind::Problems, "the site's file has problems")
@@ -44,11 +66,8 @@ impl SiteArguments {
             SiteError::Unreadable { .. } => {
                 CommandError::new(CommandErrorKind::InputOutput, error.to_string())
             }
-        })?;
-        let client = site.authorities.as_ref();
-        let client = client.map(|path| tls::TlsClient::open(path, site.identity.as_ref()));
-        let client = client.transpose().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
-        Ok(SiteSettings { site: Some(site), client })
+        });
+        site.map(Some)
     }
 }
 
@@ -56,7 +75,7 @@ impl SiteSettings {
     /// A file that was read, for tests of what follows from it.
     #[cfg(test)]
     pub fn of(site: Site) -> SiteSettings {
-        SiteSettings { site: Some(site), client: None }
+        SiteSettings { site: Some(Arc::new(site)), client: None }
     }
 
     /// The DICOM section of the site's file.
@@ -86,19 +105,15 @@ impl SiteSettings {
         if let Some(node) = self.known(name) {
             return self.of_site(node, own_title);
         }
-        if name.contains("://") {
-            let mut node: web::WebNode = name.parse().map_err(CommandError::of(CommandErrorKind::Usage))?;
-            node.tls.clone_from(&self.client);
-            return Ok(PeerAddress::Web(Box::new(node)));
-        }
-        let parsed = name.parse::<DimseNode>();
-        let parsed = parsed.map_err(|error| {
-            let failure = CommandError::new(CommandErrorKind::Usage, error.to_string());
-            failure.hint(
-                "a node is written AETITLE@HOST:PORT or http(s)://HOST/PATH, or named as in the --site file",
-            )
-        })?;
-        Ok(PeerAddress::Dimse(Box::new(parsed.calling(own_title.clone()))))
+        written(name, own_title, self.client.as_ref())
+    }
+
+    /// All nodes, for use after these settings.
+    pub fn peers(&self, own_title: &AeTitle) -> Result<PeerBook, CommandError> {
+        let nodes = self.dicom().into_iter().flat_map(|dicom| &dicom.nodes);
+        let named = nodes.map(|(name, node)| Ok((name.clone(), self.of_site(node, own_title)?)));
+        let named = named.collect::<Result<_, CommandError>>()?;
+        Ok(PeerBook { named, own_title: own_title.clone(), client: self.client.clone() })
     }
 
     /// A node that speaks DIMSE.
@@ -125,20 +140,20 @@ impl SiteSettings {
 
     fn of_site(&self, node: &SiteNode, own_title: &AeTitle) -> Result<PeerAddress, CommandError> {
         match &node.address {
-            NodeAddress::Dimse(destination) => {
+            PeerAddress::Dimse(destination) => {
                 let mut destination = DimseNode::clone(destination).calling(own_title.clone());
                 if node.tls {
                     destination.tls.clone_from(&self.client);
                 }
                 set(&mut destination.wait_max, node.wait_max);
-                Ok(PeerAddress::Dimse(Box::new(destination)))
+                Ok(destination.into())
             }
-            NodeAddress::Web(service) => {
+            PeerAddress::Web(service) => {
                 let mut service = web::WebNode::clone(service);
                 service.tls.clone_from(&self.client);
                 set(&mut service.wait_max, node.wait_max);
                 service.authorization = node.authorization.as_deref().map(authorization).transpose()?;
-                Ok(PeerAddress::Web(Box::new(service)))
+                Ok(service.into())
             }
         }
     }
@@ -159,7 +174,7 @@ impl SiteSettings {
         let Some(site) = self.dicom() else { return Ok(()) };
         settings.completion = site.completion.clone();
         settings.nodes = self.by_title(&settings.ae_title)?;
-        settings.watched = site.watch.iter().map(|folder| WatchedFolder::new(folder.clone())).collect();
+        settings.watched = site.watch.iter().cloned().collect();
         if let Some(listener) = &site.dicom {
             let ListenerSettings { callers, any_called_title, .. } = listener;
             settings.tls = self.server(listener)?;
@@ -198,6 +213,27 @@ impl SiteSettings {
             .map(Some)
             .map_err(CommandError::of(CommandErrorKind::InputOutput))
     }
+}
+
+/// A node written as `AETITLE@HOST:PORT` or URL.
+fn written(
+    name: &str,
+    own_title: &AeTitle,
+    client: Option<&tls::TlsClient>,
+) -> Result<PeerAddress, CommandError> {
+    let parsed = name.parse().map_err(|error: PeerAddressError| {
+        let failure = CommandError::new(CommandErrorKind::Usage, error.to_string());
+        failure.hint(
+            "a node is written AETITLE@HOST:PORT or http(s)://HOST/PATH, or named as in the --site file",
+        )
+    })?;
+    Ok(match parsed {
+        PeerAddress::Dimse(node) => node.calling(own_title.clone()).into(),
+        PeerAddress::Web(mut node) => {
+            node.tls = client.cloned();
+            PeerAddress::Web(node)
+        }
+    })
 }
 
 /// The first line of a file, which nobody else should be able to read.

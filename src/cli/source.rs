@@ -22,6 +22,8 @@ pub struct Input {
     pub sources: Vec<Arc<dyn Source>>,
     /// A synthetic study: afterwards the results are compared with what is true.
     sample: Option<(Request, Box<PhantomChest>)>,
+    /// Why there is nothing to bring: told again when all that was left is answered.
+    pub missing: Option<CommandError>,
 }
 
 /// More skipped files than this are counted, not named.
@@ -52,7 +54,12 @@ impl Input {
 
     /// Sources that the site's file has made.
     pub fn made(sources: Vec<Arc<dyn Source>>) -> Input {
-        Input { sources, sample: None }
+        Input { sources, ..Input::default() }
+    }
+
+    /// An input that is not there.
+    pub fn missing(missing: CommandError) -> Input {
+        Input { missing: Some(missing), ..Input::default() }
     }
 
     /// Adds a source.

@@ -1,7 +1,6 @@
 //! `flow status`: the requests by where they stand, and what each one waits for.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use indicatif::{HumanBytes, HumanDuration};
@@ -10,7 +9,7 @@ use serde::Serialize;
 use crate::admission::StateFolder;
 use crate::dataflow::Dataflow;
 use crate::dicom::{self, WaitingStudy};
-use crate::journal::{AnswerKind, JournalEntry, JournalReader, OperatorRequest, RequestRow, RequestState};
+use crate::journal::{AnswerKind, JournalReader, OperatorRequest, RequestRow, RequestState};
 use crate::printable::PrintableLines;
 use crate::step::{Digest, StepTable};
 use crate::store::free_bytes;
@@ -18,16 +17,16 @@ use crate::store::free_bytes;
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::lookup;
 use super::output::{json, print, print_line};
-use super::waiting::waits_for;
+use super::state_arguments::StateArguments;
+use super::waiting::{TroubledDestination, since_ms, troubled_destinations, waits_for};
 
 /// Show the requests by where they stand, and what each one waits for
 ///
 /// Works beside a running flow and on the state of a stopped one.
 #[derive(Debug, clap::Args)]
 pub struct StatusArguments {
-    /// The state folder of the flow
-    #[arg(long, value_name = "DIR", default_value = "flow-state")]
-    state: PathBuf,
+    #[command(flatten)]
+    state: StateArguments,
 
     /// Also list so many of those that are answered, the last ones
     #[arg(long, value_name = "N", default_value_t = 5)]
@@ -59,23 +58,29 @@ struct StatusLine<'a> {
     /// A destination does not take its response.
     trouble: bool,
     accepted_ms: i64,
+    /// The time of its last record.
     changed_ms: i64,
+    /// The time since which it stands where it does.
+    since_ms: i64,
     bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     waits_for: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    troubles: Vec<TroubledDestination>,
 }
 
 impl StatusArguments {
     pub fn run(self, table: &StepTable) -> Result<CommandExit, CommandError> {
-        let reader = lookup::open(&self.state)?;
+        let state = self.state.find()?;
+        let reader = lookup::open(&state)?;
         let rows = reader.requests().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
         let lines = self.lines(&rows, &reader, table)?;
         if self.check {
-            return self.check(&lines);
+            return check(&state, &lines);
         }
         match self.json {
             true => lines.iter().try_for_each(|line| print_line(json(line)))?,
-            false => print(&self.text(&rows, &lines))?,
+            false => print(&self.text(&state, &rows, &lines))?,
         }
         Ok(CommandExit::Done)
     }
@@ -94,55 +99,56 @@ impl StatusArguments {
         shown.map(|row| line(row, reader, table)).collect()
     }
 
-    fn text(&self, rows: &[RequestRow], lines: &[StatusLine]) -> PrintableLines {
-        let running = match StateFolder::holder(&self.state) {
+    fn text(&self, state: &Path, rows: &[RequestRow], lines: &[StatusLine]) -> PrintableLines {
+        let running = match StateFolder::holder(state) {
             Some(process) => format!("flow is running (process {process})"),
             None => "no flow is running".to_owned(),
         };
         let bytes = rows.iter().map(|row| row.bytes).fold(0, u64::saturating_add);
-        let free = free_bytes(&self.state);
+        let free = free_bytes(state);
         let mut text = PrintableLines::of(format_args!(
             "{running} on {}; {} remembered, {} free",
-            self.state.display(),
+            state.display(),
             HumanBytes(bytes),
             HumanBytes(free)
         ));
         for (what, count) in counts(rows) {
             text.push(format_args!("{count:>7}  {what}"));
         }
-        for study in self.receiving(rows) {
+        for study in receiving(state, rows) {
             let (uid, instances) = (&study.study_instance_uid, study.instances);
             text.push(format_args!("{instances:>7}  instances received so far of the study {uid}"));
         }
         lines.iter().fold(text, shown)
     }
-
-    /// The studies that are being received. What cannot be read is no study.
-    fn receiving(&self, rows: &[RequestRow]) -> Vec<WaitingStudy> {
-        let known = rows.iter().flat_map(|row| &row.claims).map(PathBuf::from).collect();
-        dicom::waiting(&self.state.join("inbox"), &known).unwrap_or_default()
-    }
-
-    fn check(&self, lines: &[StatusLine]) -> Result<CommandExit, CommandError> {
-        let mut troubles = PrintableLines::default();
-        if StateFolder::holder(&self.state).is_none() {
-            troubles.push(format_args!("no flow is running on {}", self.state.display()));
-        }
-        for line in lines.iter().filter(|line| line.trouble) {
-            let StatusLine { name, changed_ms, .. } = line;
-            let error = if line.error_response { "its error response" } else { "its response" };
-            let why = line.waits_for.as_deref().unwrap_or_default();
-            let since = ago(*changed_ms);
-            troubles.push(format_args!("{name}: {error} is not delivered, since {since}: waits for {why}"));
-        }
-        let exit =
-            if troubles == PrintableLines::default() { CommandExit::Done } else { CommandExit::WithErrors };
-        print(&troubles)?;
-        Ok(exit)
-    }
 }
 
-fn counts(rows: &[RequestRow]) -> [(&'static str, usize); 6] {
+/// The studies that are being received. What cannot be read is no study.
+fn receiving(state: &Path, rows: &[RequestRow]) -> Vec<WaitingStudy> {
+    let known = rows.iter().flat_map(|row| &row.claims).map(PathBuf::from).collect();
+    dicom::waiting(&state.join("inbox"), &known).unwrap_or_default()
+}
+
+fn check(state: &Path, lines: &[StatusLine]) -> Result<CommandExit, CommandError> {
+    let mut troubles = PrintableLines::default();
+    if StateFolder::holder(state).is_none() {
+        troubles.push(format_args!("no flow is running on {}", state.display()));
+    }
+    for line in lines.iter().filter(|line| line.trouble) {
+        let name = line.name;
+        let error = if line.error_response { "its error response" } else { "its response" };
+        let why = line.waits_for.as_deref().unwrap_or_default();
+        let since = line.troubles.iter().map(|trouble| trouble.since_ms).min().unwrap_or(line.since_ms);
+        let since = ago(since);
+        troubles.push(format_args!("{name}: {error} is not delivered, since {since}: waits for {why}"));
+    }
+    let exit =
+        if troubles == PrintableLines::default() { CommandExit::Done } else { CommandExit::WithErrors };
+    print(&troubles)?;
+    Ok(exit)
+}
+
+fn counts(rows: &[RequestRow]) -> [(&'static str, usize); 7] {
     let count = |state: RequestState, answer: Option<AnswerKind>| {
         let is_it =
             |row: &&RequestRow| row.state == state && answer.is_none_or(|answer| row.answer == answer);
@@ -152,6 +158,11 @@ fn counts(rows: &[RequestRow]) -> [(&'static str, usize); 6] {
         ("in work, or waiting for it", count(RequestState::Accepted, None)),
         ("on their way to their destinations", count(RequestState::Responded, None)),
         ("NOT DELIVERED everywhere; `flow retry` tries again", count(RequestState::Undelivered, None)),
+        (
+            "of these with an error response",
+            count(RequestState::Responded, Some(AnswerKind::Failed))
+                + count(RequestState::Undelivered, Some(AnswerKind::Failed)),
+        ),
         ("answered with an error response", count(RequestState::Answered, Some(AnswerKind::Failed))),
         ("answered, complete, with reservations", count(RequestState::Answered, Some(AnswerKind::Reserved))),
         ("answered, complete", count(RequestState::Answered, Some(AnswerKind::Complete))),
@@ -163,10 +174,12 @@ fn line<'a>(
     reader: &JournalReader,
     table: &StepTable,
 ) -> Result<StatusLine<'a>, CommandError> {
-    let open = row.is_open().then(|| waiting(row, reader, table)).transpose()?;
-    let trouble = row.state == RequestState::Undelivered
-        || (row.state == RequestState::Responded && has_failed_delivery(reader, row)?);
-    let (cancelled, waits_for) = open.map_or((false, None), |(cancelled, text)| (cancelled, Some(text)));
+    let open = row.is_open().then(|| open_request(row, reader, table)).transpose()?;
+    let since_ms = open.as_ref().map_or(row.changed_ms, |open| open.since_ms);
+    let cancelled = open.as_ref().is_some_and(|open| open.cancelled);
+    let (waits_for, troubles) = open.map(|open| (open.waits_for, open.troubles)).unzip();
+    let troubles = troubles.unwrap_or_default();
+    let trouble = row.state == RequestState::Undelivered || !troubles.is_empty();
     Ok(StatusLine {
         number: row.number,
         request: row.id,
@@ -180,41 +193,41 @@ fn line<'a>(
         trouble,
         accepted_ms: row.accepted_ms,
         changed_ms: row.changed_ms,
+        since_ms,
         bytes: row.bytes,
         waits_for,
+        troubles,
     })
 }
 
-/// Whether the last try to deliver the response of a request to some destination failed.
-fn has_failed_delivery(reader: &JournalReader, row: &RequestRow) -> Result<bool, CommandError> {
-    let history = reader.history(row.number).map_err(CommandError::of(CommandErrorKind::InputOutput))?;
-    let mut last = BTreeMap::new();
-    for dated in &history.entries {
-        if let JournalEntry::Delivered { destination, complete, .. } = &dated.entry {
-            last.insert(destination.clone(), *complete);
-        }
-    }
-    Ok(last.values().any(|complete| !complete))
+/// What the records of an open request say of it.
+struct OpenRequest {
+    /// An operator has asked for its end.
+    cancelled: bool,
+    waits_for: String,
+    troubles: Vec<TroubledDestination>,
+    since_ms: i64,
 }
 
-/// Whether a request is cancelled, and what it waits for.
-fn waiting(
+fn open_request(
     row: &RequestRow,
     reader: &JournalReader,
     table: &StepTable,
-) -> Result<(bool, String), CommandError> {
+) -> Result<OpenRequest, CommandError> {
     let failed = CommandError::of(CommandErrorKind::InputOutput);
     let history = reader.history(row.number).map_err(&failed)?;
     let unseen = reader.unseen(row.number).map_err(&failed)?;
+    let (troubles, since_ms) = (troubled_destinations(&history), since_ms(&history));
     if row.state == RequestState::Accepted && unseen.contains(&OperatorRequest::Cancel) {
-        return Ok((true, "a flow that runs on this state".to_owned()));
+        let waits_for = "a flow that runs on this state".to_owned();
+        return Ok(OpenRequest { cancelled: true, waits_for, troubles, since_ms });
     }
     let version = history.version();
     let recorded = version.map(|version| reader.dataflow(version)).transpose().map_err(&failed)?.flatten();
     // The steps of a program of one's own may not be known here.
     let dataflow = recorded.and_then(|(name, text)| Dataflow::parse(&name, &text, table).ok());
     let cancelled = row.state == RequestState::Accepted && history.is_cancelled();
-    Ok((cancelled, waits_for(&history, dataflow.as_ref())))
+    Ok(OpenRequest { cancelled, waits_for: waits_for(&history, dataflow.as_ref()), troubles, since_ms })
 }
 
 fn shown(text: PrintableLines, line: &StatusLine) -> PrintableLines {
@@ -227,9 +240,15 @@ fn shown(text: PrintableLines, line: &StatusLine) -> PrintableLines {
         (_, true) => format!("{}, ERROR RESPONSE", line.state.name()),
     };
     let kept = if line.kept { ", kept" } else { "" };
-    let head = format_args!("{}  {verdict}{kept}, {} ago", line.name, ago(line.changed_ms)).to_string();
+    let head = format_args!("{}  {verdict}{kept}, {} ago", line.name, ago(line.since_ms)).to_string();
     let text = text.line("").line(head);
-    line.waits_for.iter().fold(text, |text, waits_for| text.line(format_args!("  waits for {waits_for}")))
+    let text = line
+        .waits_for
+        .iter()
+        .fold(text, |text, waits_for| text.line(format_args!("  waits for {waits_for}")));
+    line.troubles.iter().fold(text, |text, TroubledDestination { destination, since_ms, .. }| {
+        text.line(format_args!("  {destination} does not take it, since {}", ago(*since_ms)))
+    })
 }
 
 /// By the clock on the wall, which may have been set since.

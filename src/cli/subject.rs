@@ -13,7 +13,7 @@ use crate::step::StepTable;
 use crate::store::{Store, free_bytes};
 
 use super::exit::{CommandError, CommandErrorKind};
-use super::lookup::RequestLookup;
+use super::lookup::{FoundRequest, RequestLookup};
 
 pub struct ReplaySubject {
     pub past: PastRequest,
@@ -41,9 +41,9 @@ impl ReplaySubject {
 
     fn remembered(lookup: &RequestLookup) -> Result<ReplaySubject, CommandError> {
         let failed = CommandError::of(CommandErrorKind::InputOutput);
-        let (reader, row) = lookup.find()?;
-        let store = Store::at(lookup.state().join("store"))
-            .map_err(CommandError::of(CommandErrorKind::InputOutput))?;
+        let FoundRequest { state, reader, row } = lookup.find()?;
+        let store =
+            Store::at(state.join("store")).map_err(CommandError::of(CommandErrorKind::InputOutput))?;
         let history = reader.history(row.number).map_err(failed)?;
         let past = PastRequest::of_journal(&reader, &row, store)
             .map_err(CommandError::of(CommandErrorKind::InputOutput))?;

@@ -1,5 +1,8 @@
 //! The reason why a request has not been answered yet, as far as the journal shows it.
 
+use serde::Serialize;
+
+use crate::admission::DeliveryRecord;
 use crate::dataflow::{Dataflow, InputWire, NodePhase};
 use crate::journal::{JournalEntry, RequestHistory, RequestState};
 use crate::step::Request;
@@ -55,17 +58,59 @@ fn steps(history: &RequestHistory, dataflow: &Dataflow, request: &Request) -> St
     }
 }
 
-/// The destination that did not take all of it at the last try, and why.
-fn undelivered(history: &RequestHistory) -> Option<String> {
+/// A destination that did not take all of a response at its last try.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TroubledDestination {
+    pub destination: String,
+    /// What it said, or why it was not reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The time of the first try since it last took everything: milliseconds of Unix time.
+    pub since_ms: i64,
+}
+
+/// The destinations that have not taken all of the last response, in the order of their first tries.
+pub fn troubled_destinations(history: &RequestHistory) -> Vec<TroubledDestination> {
     let responded =
         history.entries.iter().rposition(|dated| matches!(dated.entry, JournalEntry::Responded { .. }));
-    let last = history.entries[responded?..].iter().rev().find_map(|dated| match &dated.entry {
-        JournalEntry::Delivered { destination, complete: false, detail, .. } => Some((destination, detail)),
-        _ => None,
-    });
-    let (destination, detail) = last?;
-    Some(match detail.get("trouble").and_then(|trouble| trouble.as_str()) {
-        Some(trouble) => format!("{destination}: {trouble}"),
-        None => destination.clone(),
-    })
+    let mut troubled: Vec<TroubledDestination> = Vec::new();
+    for dated in responded.map(|first| &history.entries[first..]).unwrap_or_default() {
+        let JournalEntry::Delivered { destination, complete, detail, .. } = &dated.entry else { continue };
+        let known = troubled.iter().position(|one| one.destination == *destination);
+        let told = DeliveryRecord::resumed(destination.clone(), std::slice::from_ref(detail)).told();
+        let reason = Some(told).filter(|told| !told.is_empty());
+        match known {
+            Some(known) if *complete => drop(troubled.remove(known)),
+            Some(known) => troubled[known].reason = reason,
+            None if *complete => {}
+            None => {
+                let (destination, since_ms) = (destination.clone(), dated.time_ms);
+                troubled.push(TroubledDestination { destination, reason, since_ms });
+            }
+        }
+    }
+    troubled
+}
+
+/// The time at which a request came to where it stands: milliseconds of Unix time.
+pub fn since_ms(history: &RequestHistory) -> i64 {
+    let is_it = |entry: &JournalEntry| match history.row.state {
+        RequestState::Accepted => entry.opens(),
+        RequestState::Responded => matches!(entry, JournalEntry::Responded { .. }),
+        RequestState::Undelivered => matches!(entry, JournalEntry::Undelivered),
+        RequestState::Answered => matches!(entry, JournalEntry::Answered),
+        RequestState::Removed => false,
+    };
+    let entry = history.entries.iter().rev().find(|dated| is_it(&dated.entry));
+    entry.map_or(history.row.changed_ms, |dated| dated.time_ms)
+}
+
+/// The destinations that did not take all of it, and why.
+fn undelivered(history: &RequestHistory) -> Option<String> {
+    let told = |one: TroubledDestination| match one.reason {
+        Some(reason) => format!("{}: {reason}", one.destination),
+        None => one.destination,
+    };
+    let each: Vec<String> = troubled_destinations(history).into_iter().map(told).collect();
+    (!each.is_empty()).then(|| each.join("; "))
 }

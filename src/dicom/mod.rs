@@ -6,8 +6,8 @@
 //!
 //! A request from here has [`ATTRIBUTES`]: those of [`crate::imaging::StudyAttributes`], `modality` and
 //! `series_description` (all that occur), and `source`, which is `folder` or `dicom`; one from `dicom`
-//! also `calling_ae`, `called_ae`, `association`, which is `released`, or `aborted` if a sender broke
-//! off, and `complete_by`, the name of a [`CompletionSignal`].
+//! also `calling_ae`, `called_ae`, `association`, which is `released`, `aborted` if a sender broke
+//! off, or `open` if its association stayed open, and `complete_by`, the name of a [`CompletionSignal`].
 
 mod ask;
 mod commitment;
@@ -34,7 +34,8 @@ pub use commitment::commitments::RequestedCommitments;
 pub use commitment::request::{OutcomeChannel, commit};
 pub use commitment::transaction::{CommitmentOutcome, ObjectReference};
 pub use conformance::conformance;
-pub use fetch::pull::{PullArchive, PullEntry, RetrievalMethod, StudyPull};
+pub use fetch::order::{HandedOrder, OrderOutcome, OrderedRetrieval, PullOrder, PullPlanner};
+pub use fetch::pull::{PullEntry, RetrievalMethod, StudyPull};
 pub use fetch::retrieval::{FetchResult, move_study};
 pub use file::contents::contents;
 pub use file::data_set::DataSetError;
@@ -48,14 +49,14 @@ pub use intake::folder;
 pub use intake::inbox::release;
 pub use intake::instance::{SOURCE, merge};
 pub use intake::instance_intake::OwnResults;
-pub use intake::stop::StopHandle;
 pub use intake::waiting::{WaitingStudy, waiting};
 pub use names::ae_title::{AeTitle, AeTitleError};
-pub use names::destination::{DimseNode, DimseNodeError};
+pub use names::dimse_node::{DimseNode, DimseNodeError};
+pub use names::peer_address::{PeerAddress, PeerAddressError};
 pub use names::status::{DimseStatus, StatusClass};
 pub use serve::listen::serve;
 pub use serve::settings::ReceiveSettings;
 pub use source::{ATTRIBUTES, StudyFiles, StudyReceiver};
 pub use watch::WatchedFolder;
 pub use wire::caller::{CalledTitles, CallerError, KnownCaller};
-pub use wire::send_error::{SendCause, SendError, SendStage};
+pub use wire::peer_error::{ExchangeStage, PeerError, PeerErrorCause};

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::admission::{Admission, BuiltInSource, Intake, Source};
+use crate::admission::{Admission, BuiltInSource, Intake, Source, StopSignal};
 use crate::step::{AttributeDeclaration, BuiltInAttributes, Request};
 
 use super::folder::{self, FolderContents, InputError, SkippedPath};
 use super::intake::turned_away::TurnedAwayLog;
-use super::{ReceiveSettings, ReceiverEvent, SOURCE, StopHandle, merge, release, serve};
+use super::{ReceiveSettings, ReceiverEvent, SOURCE, merge, release, serve};
 
 /// Attributes of a study, for `when`.
 pub const ATTRIBUTES: &[AttributeDeclaration] = &[
@@ -33,7 +33,10 @@ pub const ATTRIBUTES: &[AttributeDeclaration] = &[
     AttributeDeclaration::text("source", "How it came in: `dicom` if it was received, `folder` from files."),
     AttributeDeclaration::text("calling_ae", "AE titles of those that sent it."),
     AttributeDeclaration::text("called_ae", "AE titles by which they called us."),
-    AttributeDeclaration::text("association", "`released`, or `aborted` if a sender broke off."),
+    AttributeDeclaration::text(
+        "association",
+        "`released`, `aborted` if a sender broke off, `open` if its association stayed open.",
+    ),
     AttributeDeclaration::text("complete_by", "What said that it was complete."),
     AttributeDeclaration::text("remarks", "What is remarkable about how it came in."),
 ];
@@ -162,7 +165,7 @@ fn names(request: &Request) -> Vec<String> {
 impl Receiving {
     fn feed(&self, admission: &Admission) -> Intake {
         self.announce(admission);
-        let stop = Arc::new(StopHandle::default());
+        let stop = Arc::new(StopSignal::default());
         let stopped = Arc::clone(&stop);
         admission.stop().when_requested(move || stopped.request());
         let missing = AtomicUsize::new(0);
@@ -179,7 +182,7 @@ impl Receiving {
             if let ReceiverEvent::NotFetched { .. } = event {
                 missing.fetch_add(1, Ordering::Relaxed);
             }
-            if event.is_warning() || matches!(event, ReceiverEvent::Fetched { .. }) {
+            if event.is_warning() || is_answer_to_order(event) {
                 return admission.say(SOURCE, &event.to_string());
             }
             super::log(event);
@@ -211,8 +214,13 @@ impl Receiving {
     }
 }
 
+/// Whether an event tells of studies that somebody has asked for.
+fn is_answer_to_order(event: &ReceiverEvent) -> bool {
+    matches!(event, ReceiverEvent::Fetched { .. } | ReceiverEvent::PullOrdered { .. })
+}
+
 /// A study that is received stays in the inbox until it can be recorded, also beyond the end.
-fn hand_over(admission: &Admission, stop: &StopHandle, request: &Request) {
+fn hand_over(admission: &Admission, stop: &StopSignal, request: &Request) {
     let mut told = false;
     while let Err(error) = admission.accept(request.clone()) {
         if !std::mem::replace(&mut told, true) {

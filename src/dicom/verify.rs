@@ -12,10 +12,11 @@ use crate::dicom::ask::query::{DimseQuery, QueryLevel};
 use crate::dicom::commitment::request::{OutcomeChannel, commit};
 use crate::dicom::commitment::transaction::ObjectReference;
 use crate::dicom::file::object::DicomObject;
-use crate::dicom::names::destination::DimseNode;
+use crate::dicom::names::dimse_node::DimseNode;
+use crate::dicom::names::peer_address::PeerAddress;
 use crate::dicom::names::status::DimseStatus;
-use crate::dicom::web::{self, WebServiceError};
-use crate::dicom::wire::send_error::{SendCause, SendError, SendStage};
+use crate::dicom::web;
+use crate::dicom::wire::peer_error::{ExchangeStage, PeerError, PeerErrorCause};
 use crate::imaging::Part10File;
 
 /// A destination that commits to objects says so within this time, or is asked again.
@@ -34,7 +35,7 @@ pub fn committed(
     attempt: u64,
     answer: OutcomeChannel,
     time: Duration,
-) -> Result<VerifiedObjects, SendError> {
+) -> Result<VerifiedObjects, PeerError> {
     let references = objects.iter().map(|object| ObjectReference {
         sop_class_uid: object.sop_class_uid().to_owned(),
         sop_instance_uid: object.sop_instance_uid().to_owned(),
@@ -47,79 +48,61 @@ pub fn committed(
     Ok(safe.chain(failed).collect())
 }
 
-/// Looks for the objects at a node (C-FIND). One that answers no queries, or none of ours, cannot be asked: its
-/// answers to the objects are all there is, and they said that all is stored.
+/// Looks for the objects at a peer (C-FIND, QIDO-RS). One that answers no queries, or none of ours, cannot be
+/// asked: its answers to the objects are all there is, and they said that all is stored.
 ///
 /// # Errors
-/// If the node is not there, or cannot answer now, or an object does not say what it belongs to.
-pub fn found(node: &DimseNode, objects: &[DicomObject]) -> Result<VerifiedObjects, SendError> {
-    let unreadable = |cause| SendError { destination: Box::new(node.clone()), cause, stage: SendStage::Open };
-    let by_series =
-        by_series(objects).map_err(|error| unreadable(SendCause::Unreadable(error.to_string())))?;
-    look(by_series, |study, series| {
-        let mut query = DimseQuery::study(study, QueryLevel::Instance);
-        query.keys.push((tags::SERIES_INSTANCE_UID, series.to_owned()));
-        match find(node, &query) {
-            Ok(found) => {
-                let uids = found.matches.iter().map(|one| one.text(tags::SOP_INSTANCE_UID).to_owned());
-                Ok(Some(uids.collect()))
-            }
-            Err(error) if answers_no_queries(&error) => Ok(None),
-            Err(error) => Err(error),
-        }
+/// If the peer is not there, or cannot answer now, or an object does not say what it belongs to.
+pub fn found(peer: &PeerAddress, objects: &[DicomObject]) -> Result<VerifiedObjects, PeerError> {
+    let by_series = by_series(objects).map_err(|error| {
+        let cause = PeerErrorCause::Unreadable(error.to_string());
+        PeerError { peer: peer.clone(), cause, stage: ExchangeStage::Open }
+    })?;
+    look(by_series, |study, series| match instances(peer, study, series) {
+        Ok(instances) => Ok(Some(instances)),
+        Err(error) if answers_no_queries(&error) => Ok(None),
+        Err(error) => Err(error),
     })
 }
 
+/// SOP Instance UIDs of the instances of a series that the peer has.
+fn instances(peer: &PeerAddress, study: &str, series: &str) -> Result<BTreeSet<String>, PeerError> {
+    match peer {
+        PeerAddress::Dimse(node) => {
+            let mut query = DimseQuery::study(study, QueryLevel::Instance);
+            query.keys.push((tags::SERIES_INSTANCE_UID, series.to_owned()));
+            let found = find(node, &query)?.matches;
+            Ok(found.iter().map(|one| one.text(tags::SOP_INSTANCE_UID).to_owned()).collect())
+        }
+        PeerAddress::Web(node) => {
+            let query = web::WebQuery {
+                level: web::WebLevel::Instances,
+                study_instance_uid: Some(study.to_owned()),
+                series_instance_uid: Some(series.to_owned()),
+                ..web::WebQuery::default()
+            };
+            let found = web::find(node, &query, INSTANCES_MAX)?;
+            Ok(found.iter().map(|one| one.text(SOP_INSTANCE_UID)).collect())
+        }
+    }
+}
+
 /// Whether it would say the same at any other time. Some end the association instead of rejecting it.
-fn answers_no_queries(error: &SendError) -> bool {
+fn answers_no_queries(error: &PeerError) -> bool {
     match &error.cause {
-        SendCause::NothingTaken => true,
-        SendCause::Rejected(rejection) => rejection.result == AssociationRJResult::Permanent,
-        SendCause::Answered(status, _) => matches!(
+        PeerErrorCause::NothingTaken => true,
+        PeerErrorCause::Rejected(rejection) => rejection.result == AssociationRJResult::Permanent,
+        PeerErrorCause::Answered(status, _) => matches!(
             *status,
             DimseStatus::SOP_CLASS_NOT_SUPPORTED
                 | DimseStatus::UNRECOGNISED_OPERATION
                 | DimseStatus::DATA_SET_MISMATCH
         ),
         // Orthanc as it is shipped aborts when a query comes.
-        SendCause::Aborted => true,
-        SendCause::Unresolved(_)
-        | SendCause::Unconnected(_)
-        | SendCause::Tls(_)
-        | SendCause::Silent
-        | SendCause::Uncommitted
-        | SendCause::Unreadable(_)
-        | SendCause::Broken(_) => false,
+        PeerErrorCause::Aborted => true,
+        PeerErrorCause::Refused { status, .. } => matches!(status, 404 | 405 | 501),
+        _ => false,
     }
-}
-
-/// Looks for the objects at a service (QIDO-RS).
-///
-/// # Errors
-/// If the service cannot be asked, or an object does not say what it belongs to.
-pub fn found_over_web(
-    node: &web::WebNode,
-    objects: &[DicomObject],
-) -> Result<VerifiedObjects, WebServiceError> {
-    let unreadable = |cause| WebServiceError { node: Box::new(node.clone()), cause, sent: Vec::new() };
-    let by_series = by_series(objects)
-        .map_err(|error| unreadable(web::WebServiceCause::Unreadable(error.to_string())))?;
-    look(by_series, |study, series| {
-        let query = web::WebQuery {
-            level: web::WebLevel::Instances,
-            study_instance_uid: Some(study.to_owned()),
-            series_instance_uid: Some(series.to_owned()),
-            ..web::WebQuery::default()
-        };
-        match web::find(node, &query, INSTANCES_MAX) {
-            Ok(found) => Ok(Some(found.iter().map(|one| one.text(SOP_INSTANCE_UID)).collect())),
-            Err(WebServiceError {
-                cause: web::WebServiceCause::Refused { status: 404 | 405 | 501, .. },
-                ..
-            }) => Ok(None),
-            Err(error) => Err(error),
-        }
-    })
 }
 
 const INSTANCES_MAX: usize = 100_000;
@@ -167,8 +150,9 @@ fn series_of(object: &DicomObject) -> io::Result<(String, String)> {
     loop {
         let mut beginning = Vec::new();
         let read = object.file()?.take(bytes).read_to_end(&mut beginning)? as u64;
-        let uid =
-            |tag| Part10File::open(&beginning).map(|file| file.elements().text(tag)).unwrap_or_default();
+        let uid = |tag| {
+            Part10File::open_header(&beginning).map(|file| file.elements().text(tag)).unwrap_or_default()
+        };
         let uids = [tags::STUDY_INSTANCE_UID, tags::SERIES_INSTANCE_UID].map(uid);
         if let [study, series] = uids
             && !study.is_empty()
@@ -191,17 +175,17 @@ mod tests {
     use super::*;
     use crate::dicom_file::part10::FileHead;
 
-    fn error(cause: SendCause, stage: SendStage) -> SendError {
-        SendError { destination: Box::new("PACS@127.0.0.1:1".parse().unwrap()), cause, stage }
+    fn error(cause: PeerErrorCause, stage: ExchangeStage) -> PeerError {
+        PeerError { peer: "PACS@127.0.0.1:1".parse().unwrap(), cause, stage }
     }
 
-    fn rejected(result: AssociationRJResult) -> SendCause {
+    fn rejected(result: AssociationRJResult) -> PeerErrorCause {
         let source = AssociationRJSource::ServiceUser(AssociationRJServiceUserReason::NoReasonGiven);
-        SendCause::Rejected(AssociationRJ { result, source })
+        PeerErrorCause::Rejected(AssociationRJ { result, source })
     }
 
-    fn answered(status: u16) -> SendCause {
-        SendCause::Answered(DimseStatus(status), String::new())
+    fn answered(status: u16) -> PeerErrorCause {
+        PeerErrorCause::Answered(DimseStatus(status), String::new())
     }
 
     #[test]
@@ -211,20 +195,20 @@ mod tests {
             answered(0xC001),
             answered(0x0110),
             rejected(AssociationRJResult::Transient),
-            SendCause::Silent,
+            PeerErrorCause::Silent,
         ] {
-            let error = error(passing, SendStage::Open);
+            let error = error(passing, ExchangeStage::Open);
             assert!(!answers_no_queries(&error), "{error}");
         }
         for lasting in [
-            SendCause::NothingTaken,
+            PeerErrorCause::NothingTaken,
             answered(0x0122),
             answered(0x0211),
             answered(0xA900),
             rejected(AssociationRJResult::Permanent),
-            SendCause::Aborted,
+            PeerErrorCause::Aborted,
         ] {
-            let error = error(lasting, SendStage::Opening);
+            let error = error(lasting, ExchangeStage::Opening);
             assert!(answers_no_queries(&error), "{error}");
         }
     }
@@ -267,7 +251,7 @@ mod tests {
     fn what_was_asked_is_not_overruled_by_what_cannot_be() {
         let objects = [object("1.20", "1.30", 0), object("1.20", "1.40", 0)];
         let found = look(by_series(&objects).unwrap(), |_, series| {
-            Ok::<_, SendError>((series == "1.30").then(BTreeSet::new))
+            Ok::<_, PeerError>((series == "1.30").then(BTreeSet::new))
         });
         let safe: Vec<bool> = found.unwrap().into_values().map(|safe| safe.is_ok()).collect();
         assert_eq!(safe, [false, true]);

@@ -21,6 +21,7 @@ use super::encoding::{
 };
 use super::part10::{FileBeginning, MARK_ENDS};
 use super::representation::{is_short, known_vr};
+use super::uid::UID_CHARACTERS_MAX;
 
 /// The content of a file that has been read to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,9 +96,6 @@ enum LevelKind {
 
 /// Sequences in sequences; nothing real has ten.
 const DEPTH_MAX: usize = 128;
-
-/// Kept of a UID.
-const UID_BYTES_MAX: usize = 64;
 
 const ITEM_MARK: [u8; 4] = [0xFE, 0xFF, 0x00, 0xE0];
 
@@ -347,7 +345,7 @@ impl ContentDigester {
             tags::SOP_CLASS_UID if self.open.is_empty() => &mut self.sop_class_uid,
             _ => return,
         };
-        let room = UID_BYTES_MAX - uid.len();
+        let room = UID_CHARACTERS_MAX - uid.len();
         uid.extend_from_slice(&piece[..piece.len().min(room)]);
     }
 

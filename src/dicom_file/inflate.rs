@@ -1,10 +1,235 @@
-//! Deflated data sets (PS3.5 annex A.5).
+//! Deflated data sets (PS3.5 annex A.5), inflated within a budget of the process.
+//!
+//! A short file may inflate to a thousand times its size. Up to [`FREE_BYTES`] each data set is inflated at
+//! once; what is longer is measured first, and waits for its bytes in the budget.
 
+use std::cell::Cell;
 use std::io::Read;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::sync::{Condvar, Mutex, MutexGuard};
 
 use flate2::read::DeflateDecoder;
+
+/// A data set of at most so many bytes takes nothing from the budget. Nearly every data set has its pixels
+/// begin before.
+pub const FREE_BYTES: usize = 1 << 20;
 
 /// A reader of the inflated bytes, at most so many: a bomb has no end.
 pub fn inflating<'a>(deflated: impl Read + 'a, bytes_max: u64) -> impl Read + 'a {
     DeflateDecoder::new(deflated).take(bytes_max)
+}
+
+/// A data set in memory, as long as it is needed.
+pub struct InflatedBytes {
+    bytes: Vec<u8>,
+    pub end: InflatedEnd,
+    _claim: Option<BudgetClaim<'static>>,
+}
+
+/// Where inflating ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InflatedEnd {
+    Whole,
+    /// The rest cannot be inflated.
+    Damaged,
+    /// There is more than was to be inflated.
+    TooLong,
+}
+
+impl Deref for InflatedBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// The first [`FREE_BYTES`] of a data set.
+pub fn inflate_beginning(deflated: &[u8]) -> InflatedBytes {
+    let (bytes, end) = read(deflated, FREE_BYTES as u64, Vec::new());
+    InflatedBytes { bytes, end, _claim: None }
+}
+
+/// At most `bytes_max` of a data set, as far as they can be inflated. May wait for others that inflate.
+pub fn inflate(deflated: &[u8], bytes_max: u64) -> InflatedBytes {
+    inflate_within(&BUDGET, deflated, bytes_max)
+}
+
+fn inflate_within(budget: &'static InflationBudget, deflated: &[u8], bytes_max: u64) -> InflatedBytes {
+    let beginning = inflate_beginning(deflated);
+    if beginning.end != InflatedEnd::TooLong {
+        return beginning;
+    }
+    drop(beginning);
+    let there = measure(deflated, bytes_max);
+    let claim = budget.claim(there);
+    // Room for all of it at once: a buffer that grows takes three times as much for an instant.
+    let (bytes, end) = read(deflated, bytes_max, Vec::with_capacity(there as usize));
+    InflatedBytes { bytes, end, _claim: Some(claim) }
+}
+
+fn read(deflated: &[u8], bytes_max: u64, mut bytes: Vec<u8>) -> (Vec<u8>, InflatedEnd) {
+    let mut reader = DeflateDecoder::new(deflated);
+    if reader.by_ref().take(bytes_max).read_to_end(&mut bytes).is_err() {
+        return (bytes, InflatedEnd::Damaged);
+    }
+    let more = bytes.len() as u64 == bytes_max && matches!(reader.read(&mut [0]), Ok(1));
+    (bytes, if more { InflatedEnd::TooLong } else { InflatedEnd::Whole })
+}
+
+/// How long a data set is, as far as it can be inflated, or `bytes_max`.
+fn measure(deflated: &[u8], bytes_max: u64) -> u64 {
+    let (mut reader, mut buffer, mut bytes) = (inflating(deflated, bytes_max), vec![0; 64 << 10], 0);
+    while let Ok(read @ 1..) = reader.read(&mut buffer) {
+        bytes += read as u64;
+    }
+    bytes
+}
+
+/// Sets how many bytes the process may hold in inflated data sets, and in long headers of files. One that is
+/// longer than all of it is held alone.
+pub fn set_budget(bytes: u64) {
+    BUDGET.lock().total = bytes;
+}
+
+/// Claims bytes for something else that is read at once, for example a long header. May wait.
+pub fn claim(bytes: u64) -> Option<BudgetClaim<'static>> {
+    (bytes > FREE_BYTES as u64).then(|| BUDGET.claim(bytes))
+}
+
+/// What no setting has changed.
+pub const BUDGET_BYTES: u64 = 64 << 20;
+
+static BUDGET: InflationBudget = InflationBudget::new(BUDGET_BYTES);
+
+struct InflationBudget {
+    state: Mutex<BudgetState>,
+    given_back: Condvar,
+}
+
+struct BudgetState {
+    total: u64,
+    taken: u64,
+    #[cfg(test)]
+    peak: u64,
+}
+
+/// Bytes of the budget; dropping it gives them back.
+pub struct BudgetClaim<'a> {
+    budget: &'a InflationBudget,
+    bytes: u64,
+    /// The claim counts for its thread.
+    _thread: PhantomData<*const ()>,
+}
+
+thread_local! {
+    /// How many claims this thread has.
+    static CLAIMS: Cell<usize> = const { Cell::new(0) };
+}
+
+impl InflationBudget {
+    const fn new(total: u64) -> InflationBudget {
+        let state = BudgetState {
+            total,
+            taken: 0,
+            #[cfg(test)]
+            peak: 0,
+        };
+        InflationBudget { state: Mutex::new(state), given_back: Condvar::new() }
+    }
+
+    /// Waits until the bytes are free. A thread that has a claim already gets them at once: it would wait for
+    /// itself.
+    fn claim(&self, bytes: u64) -> BudgetClaim<'_> {
+        let mut state = self.lock();
+        let bytes = bytes.min(state.total);
+        if CLAIMS.get() == 0 {
+            let is_full = |state: &mut BudgetState| state.taken > 0 && state.taken + bytes > state.total;
+            state = self.given_back.wait_while(state, is_full).expect(NO_PANIC);
+        }
+        state.taken += bytes;
+        #[cfg(test)]
+        {
+            state.peak = state.peak.max(state.taken);
+        }
+        CLAIMS.set(CLAIMS.get() + 1);
+        BudgetClaim { budget: self, bytes, _thread: PhantomData }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BudgetState> {
+        self.state.lock().expect(NO_PANIC)
+    }
+}
+
+const NO_PANIC: &str = "nothing panics while it holds the budget";
+
+impl Drop for BudgetClaim<'_> {
+    fn drop(&mut self) {
+        CLAIMS.set(CLAIMS.get() - 1);
+        self.budget.lock().taken -= self.bytes;
+        self.budget.given_back.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::thread;
+
+    use flate2::Compression;
+    use flate2::write::DeflateEncoder;
+
+    use super::*;
+
+    fn deflated(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn all_that_inflate_at_once_stay_within_the_budget() {
+        static OWN: InflationBudget = InflationBudget::new(10 * MIB);
+        let bomb = deflated(&vec![0; 4 << 20]);
+        thread::scope(|scope| {
+            for _ in 0..24 {
+                scope.spawn(|| {
+                    let inflated = inflate_within(&OWN, &bomb, 64 * MIB);
+                    assert_eq!((inflated.len(), inflated.end), (4 << 20, InflatedEnd::Whole));
+                    assert!(inflated.bytes.capacity() <= (4 << 20) + 64, "{}", inflated.bytes.capacity());
+                });
+            }
+        });
+        let state = OWN.lock();
+        assert!((4 * MIB..=10 * MIB).contains(&state.peak), "{}", state.peak);
+        assert_eq!(state.taken, 0);
+    }
+
+    #[test]
+    fn what_is_longer_than_the_budget_is_alone_and_a_thread_does_not_wait_for_itself() {
+        static OWN: InflationBudget = InflationBudget::new(2 * MIB);
+        let bomb = deflated(&vec![0; 4 << 20]);
+        let first = inflate_within(&OWN, &bomb, 3 * MIB);
+        assert_eq!((first.len() as u64, first.end), (3 * MIB, InflatedEnd::TooLong));
+        let second = inflate_within(&OWN, &bomb, 64 * MIB);
+        assert_eq!(OWN.lock().taken, 4 * MIB);
+        drop((first, second));
+        assert_eq!(OWN.lock().taken, 0);
+    }
+
+    #[test]
+    fn what_is_short_or_damaged_takes_nothing() {
+        static OWN: InflationBudget = InflationBudget::new(MIB);
+        let short = inflate_within(&OWN, &deflated(b"a data set"), MIB);
+        assert_eq!((&*short, short.end), (b"a data set".as_slice(), InflatedEnd::Whole));
+        let mut damaged = deflated(&[7; 1000]);
+        damaged.truncate(damaged.len() - 3);
+        damaged.push(0xFF);
+        assert_eq!(inflate_within(&OWN, &damaged, MIB).end, InflatedEnd::Damaged);
+        assert_eq!(OWN.lock().peak, 0);
+        assert_eq!(inflate_beginning(&deflated(&vec![0; 4 << 20])).len(), FREE_BYTES);
+    }
 }

@@ -8,3 +8,4 @@ pub mod inflate;
 pub mod part10;
 pub mod reader;
 pub mod representation;
+pub mod uid;

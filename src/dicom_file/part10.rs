@@ -13,6 +13,7 @@ use crate::step::Digest;
 
 use super::encoding::{ElementHead, Encoding, actual_syntax};
 use super::reader::{ElementDamage, ElementReader};
+use super::uid::UID_BYTES_ACCEPTED_MAX;
 
 /// UIDs of the file meta information, which stands before the data set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,7 +74,7 @@ fn begins_with_elements(bytes: &[u8]) -> bool {
 
 /// The first elements of a data set are short, and end with its SOP Instance UID (0008,0018).
 const IDENTITY_ENDS: u16 = 0x18;
-const IDENTITY_BYTES_MAX: u32 = 96;
+const IDENTITY_BYTES_MAX: u32 = UID_BYTES_ACCEPTED_MAX as u32;
 
 /// Whether the bytes begin as a DICOM file does.
 pub fn is_dicom(bytes: &[u8]) -> bool {

@@ -7,30 +7,29 @@ use std::sync::Arc;
 
 use crate::dataflow::Response;
 use crate::journal::{JournalEntry, Receipt, small_files};
-use crate::step::Digest;
 use crate::store::StoreError;
 
 use super::answer_queue::{AnswerQueue, AnswerSender, AnswerTurn, AnsweredRequest};
 use super::disk_wait::retry_while_full;
-use super::memory::{MemoryKey, RequestMemories};
+use super::memory::RequestMemories;
 use super::pending_delivery::{PendingDelivery, ResponseKind, ResponseRecorder, UndeliveredResponse};
 use super::response_sink::ResponseSink;
-use super::slots::RequestSlots;
+use super::running_dataflows::RunningDataflows;
 
 pub struct DeliveryQueue<'a> {
     pub answers: Arc<AnswerQueue>,
     pub sink: &'a dyn ResponseSink,
     pub recorder: ResponseRecorder,
     pub memories: Arc<RequestMemories>,
-    pub versions: Vec<Digest>,
-    pub slots: Arc<[RequestSlots]>,
+    pub dataflows: Arc<RunningDataflows>,
 }
 
 impl DeliveryQueue<'_> {
     /// Hands answers over until the last worker is gone.
     pub fn serve(&self) {
         while let Some(AnsweredRequest { dataflow, receipt, response, turn }) = self.answers.take() {
-            let memory = MemoryKey { request: receipt.request().id, version: self.versions[dataflow] };
+            let shared = self.dataflows.at(dataflow);
+            let memory = shared.work.memory_key(receipt.request());
             let number = receipt.number();
             match turn {
                 AnswerTurn::Interim { handed_over } => {
@@ -66,7 +65,7 @@ impl DeliveryQueue<'_> {
             }
             self.memories.close(memory);
             number.into_iter().for_each(|number| self.memories.leave(number));
-            self.slots[dataflow].leave();
+            shared.slots.leave();
         }
     }
 

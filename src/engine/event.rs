@@ -3,13 +3,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use crate::dataflow::Response;
+use crate::dataflow::{Dataflow, Response};
 use crate::step::{Fault, Request};
 
 #[derive(Clone, Debug)]
 pub enum EngineEvent<'a> {
-    /// A request has taken a lane.
-    Accepted { request: &'a Request },
+    /// A request has taken a lane of its dataflow.
+    Accepted { request: &'a Request, dataflow: &'a Dataflow },
     /// A step begins its work for a request, for the first time or for another of its items.
     Started { request: &'a Request, step: &'a str },
     /// A step has ended its work.

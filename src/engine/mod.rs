@@ -7,7 +7,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `lane` | the graph: open, nodes, judge, answer |
+//! | `lane`, `lane_builder` | the graph: open, nodes, judge, answer; the lanes of each dataflow |
 //! | `open`, `node`, `close` | its operators |
 //! | `chain` | which nodes share an operator |
 //! | `to_worker` | its channels between workers |
@@ -16,7 +16,7 @@
 //! | `timer` | what is to be done later: timeouts, repetitions, deadlines |
 //! | `disk_wait` | waiting for a full disk |
 //! | `budget`, `slots` | the bounds: bytes, requests |
-//! | `dataflow_set` | which dataflows there are |
+//! | `dataflow_set`, `running_dataflows` | which dataflows there are; more are added while it runs |
 //! | `worker`, `scheduler` | the workers' loop, requests into lanes |
 //! | `queue`, `answer_queue`, `delivery`, `pending_delivery`, `response_sink` | requests in, answers out |
 //! | `panic_guard` | the end of a process whose engine broke |
@@ -33,6 +33,7 @@ mod epoch;
 mod event;
 mod job;
 mod lane;
+mod lane_builder;
 mod memory;
 mod mesh;
 mod node;
@@ -43,6 +44,7 @@ mod pool;
 mod queue;
 mod response_sink;
 mod run;
+mod running_dataflows;
 mod scheduler;
 mod shared;
 mod slots;
@@ -57,9 +59,7 @@ use std::thread::Thread;
 use timely::communication::WorkerGuards;
 use timely::{CommunicationConfig, WorkerConfig};
 
-use crate::dataflow::{Dataflow, DataflowNode, RunFrequency};
 use crate::journal::Journal;
-use crate::step::Digest;
 
 pub use dataflow_set::DataflowSet;
 pub use event::{EngineEvent, EventObserver, NullObserver};
@@ -67,17 +67,17 @@ pub use mesh::ProcessMesh;
 pub use pending_delivery::{PendingDelivery, UndeliveredResponse};
 pub use queue::{RequestCanceller, RequestDeadline, RequestQueue, RequestSubmission};
 pub use response_sink::ResponseSink;
+pub use running_dataflows::DataflowRefusal;
 
 use answer_queue::AnswerQueue;
 use budget::MemoryBudget;
 use delivery::DeliveryQueue;
-use job::RunEnvironment;
 use memory::RequestMemories;
 use panic_guard::PanicGuard;
 use pending_delivery::ResponseRecorder;
 use pool::ThreadPool;
+use running_dataflows::{EngineResources, RunningDataflows};
 use scheduler::SchedulerChannels;
-use shared::ProcessShared;
 use timer::TimerThread;
 
 /// How large the engine is.
@@ -127,18 +127,17 @@ pub fn run<T>(
     sink: &dyn ResponseSink,
 ) -> Result<Option<T>, EngineError> {
     let first = settings.mesh.as_ref().is_none_or(ProcessMesh::is_first);
-    let dataflows = Arc::new(dataflows.into());
     let memories = Arc::new(RequestMemories::new(Arc::clone(&journal), Arc::clone(journal.store())));
     let recorder = ResponseRecorder { journal, observer };
-    let shared = share(&dataflows, &memories, &recorder, &settings)?;
+    let resources = resources(&memories, &recorder, &settings)?;
+    let dataflows = Arc::new(RunningDataflows::new(&dataflows.into(), resources));
     let answers = Arc::<AnswerQueue>::default();
-    let versions: Vec<Digest> = dataflows.iter().map(|dataflow| dataflow.digest()).collect();
     let (queue, messages) =
-        RequestQueue::new(settings.lanes, dataflows, Arc::clone(&memories), answers.sender());
-    let slots = queue.slots();
+        RequestQueue::new(Arc::clone(&dataflows), Arc::clone(&memories), answers.sender());
     let channels = SchedulerChannels { messages, answers: answers.sender(), scheduler: queue.scheduler() };
-    let delivery = DeliveryQueue { answers, sink, recorder, memories, versions, slots };
-    let guards = start(settings, Arc::clone(&shared), channels, queue.worker())?;
+    let dataflows_delivered = Arc::clone(&dataflows);
+    let delivery = DeliveryQueue { answers, sink, recorder, memories, dataflows: dataflows_delivered };
+    let guards = start(settings, Arc::clone(&dataflows), channels, queue.worker())?;
     let delivery = &delivery;
     let ended = std::thread::scope(move |scope| {
         (0..DELIVERIES).for_each(|_| drop(scope.spawn(|| delivery.serve())));
@@ -148,45 +147,24 @@ pub fn run<T>(
         let ended: Result<Vec<()>, String> = guards.join().into_iter().collect();
         ended.map(|_| given)
     });
-    shared.iter().for_each(|shared| shared.end());
+    dataflows.end();
     ended.map_err(EngineError)
 }
 
-/// State that the workers share, per dataflow. The bounds on bytes and threads hold for all together.
-fn share(
-    dataflows: &DataflowSet,
+/// What all dataflows of this process use together.
+fn resources(
     memories: &Arc<RequestMemories>,
     recorder: &ResponseRecorder,
     settings: &EngineSettings,
-) -> Result<Arc<[Arc<ProcessShared>]>, EngineError> {
-    let classes = dataflows.iter().flat_map(|one| one.nodes.iter().map(runs_max).chain([usize::MAX]));
-    let pool = Arc::new(ThreadPool::new(classes, STEP_THREADS_MAX));
-    let timer = Arc::new(TimerThread::start().map_err(|error| EngineError(error.to_string()))?);
-    let budget = MemoryBudget::new(settings.memory);
-    let mut class_first = 0;
-    let share = |dataflow: &Arc<Dataflow>| {
-        let work = RunEnvironment {
-            dataflow: Arc::clone(dataflow),
-            store: Arc::clone(recorder.store()),
-            memories: Arc::clone(memories),
-            observer: Arc::clone(&recorder.observer),
-            is_shared: settings.mesh.is_some(),
-        };
-        let (pool, timer, work) = (Arc::clone(&pool), Arc::clone(&timer), Arc::new(work));
-        let shared = ProcessShared { work, budget: budget.clone(), pool, class_first, timer };
-        class_first += dataflow.nodes.len() + 1;
-        Arc::new(shared)
-    };
-    Ok(dataflows.iter().map(share).collect())
-}
-
-/// How many runs of a node may be under way at once. Items are many and short: more of them than
-/// there are cores would only take memory.
-fn runs_max(node: &DataflowNode) -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    node.max.unwrap_or(match node.runs {
-        RunFrequency::PerItem => cores,
-        RunFrequency::Once => usize::MAX,
+) -> Result<EngineResources, EngineError> {
+    Ok(EngineResources {
+        memories: Arc::clone(memories),
+        observer: Arc::clone(&recorder.observer),
+        pool: Arc::new(ThreadPool::new(STEP_THREADS_MAX)),
+        timer: Arc::new(TimerThread::start().map_err(|error| EngineError(error.to_string()))?),
+        budget: MemoryBudget::new(settings.memory),
+        slots: settings.lanes.get().saturating_mul(2),
+        is_mesh: settings.mesh.is_some(),
     })
 }
 
@@ -198,7 +176,7 @@ const STEP_THREADS_MAX: usize = 256;
 
 fn start(
     settings: EngineSettings,
-    shared: Arc<[Arc<ProcessShared>]>,
+    dataflows: Arc<RunningDataflows>,
     channels: SchedulerChannels,
     first: Arc<OnceLock<Thread>>,
 ) -> Result<WorkerGuards<()>, EngineError> {
@@ -216,8 +194,7 @@ fn start(
         if channels.is_some() {
             first.get_or_init(std::thread::current);
         }
-        // One more of each dataflow, for requests that have only their end to be told.
-        worker::work(worker, lanes.get() + 1, &shared, channels);
+        worker::work(worker, lanes, &dataflows, channels);
     });
     guards.map_err(EngineError)
 }

@@ -57,11 +57,10 @@ struct JobClass {
 }
 
 impl ThreadPool {
-    /// A pool with a class for each limit in `max`.
-    pub fn new(max: impl IntoIterator<Item = usize>, threads_max: usize) -> ThreadPool {
-        let class = |max| JobClass { waiting: VecDeque::new(), running: 0, max };
+    /// A pool without any class of jobs.
+    pub fn new(threads_max: usize) -> ThreadPool {
         let state = PoolState {
-            classes: max.into_iter().map(class).collect(),
+            classes: Vec::new(),
             threads: HashMap::new(),
             idle: 0,
             running: HashSet::new(),
@@ -72,6 +71,15 @@ impl ThreadPool {
             ended: false,
         };
         ThreadPool(Arc::new(PoolShared { state: Mutex::new(state), changed: Condvar::new(), threads_max }))
+    }
+
+    /// Adds a class for each limit in `max`; gives the number of the first one.
+    pub fn add_classes(&self, max: impl IntoIterator<Item = usize>) -> usize {
+        let mut state = self.0.lock();
+        let first = state.classes.len();
+        let class = |max| JobClass { waiting: VecDeque::new(), running: 0, max };
+        state.classes.extend(max.into_iter().map(class));
+        first
     }
 
     /// Runs a job as soon as its class has room and there is a thread. The job must not panic.
@@ -228,9 +236,15 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(20);
 
+    fn pool<const CLASSES: usize>(max: [usize; CLASSES], threads_max: usize) -> ThreadPool {
+        let pool = ThreadPool::new(threads_max);
+        assert_eq!(pool.add_classes(max), 0);
+        pool
+    }
+
     #[test]
     fn a_class_at_its_limit_does_not_hold_up_another() {
-        let pool = ThreadPool::new([1, 1], 8);
+        let pool = pool([1, 1], 8);
         let (release, held) = channel::<()>();
         let (done, finished) = channel();
         let first = done.clone();
@@ -249,7 +263,7 @@ mod tests {
 
     #[test]
     fn no_more_than_the_limit_at_once_and_all_are_done() {
-        let pool = ThreadPool::new([3], 8);
+        let pool = pool([3], 8);
         let now = Arc::new(AtomicUsize::new(0));
         let most = Arc::new(AtomicUsize::new(0));
         let (done, finished) = channel();
@@ -268,7 +282,7 @@ mod tests {
 
     #[test]
     fn many_jobs_of_one_do_not_hold_up_another() {
-        let pool = ThreadPool::new([1], 8);
+        let pool = pool([1], 8);
         let (release, held) = channel::<()>();
         let (done, finished) = channel();
         pool.submit(0, 1, move |_| held.recv().unwrap());
@@ -284,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_job_that_is_given_up_takes_no_place_and_nobody_waits_for_it() {
-        let pool = ThreadPool::new([1], 1);
+        let pool = pool([1], 1);
         let (release, held) = channel::<()>();
         let (tell, told) = channel();
         pool.submit(0, 0, move |thread_handle| {

@@ -1,25 +1,21 @@
 //! Where requests come in, and wait while too many are under way.
 
-use std::num::NonZero;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use crate::dataflow::Response;
+use crate::dataflow::{Dataflow, Response};
 use crate::journal::{Receipt, RequestHistory};
 use crate::step::{Digest, Fault};
 
 use super::answer_queue::{AnswerSender, AnswerTurn, AnsweredRequest};
-use super::dataflow_set::DataflowSet;
 use super::memory::{MemoryKey, RequestMemories};
-use super::slots::RequestSlots;
+use super::running_dataflows::{DataflowRefusal, RunningDataflows};
 
 pub struct RequestQueue {
     scheduler: SchedulerHandle,
-    /// For each dataflow.
-    slots: Arc<[RequestSlots]>,
-    dataflows: Arc<DataflowSet>,
+    dataflows: Arc<RunningDataflows>,
     memories: Arc<RequestMemories>,
     /// `None` only while the queue is being dropped.
     answers: Option<AnswerSender>,
@@ -118,18 +114,15 @@ impl SchedulerHandle {
 }
 
 impl RequestQueue {
-    /// A queue, and the receiver of its messages for the scheduler. Of each dataflow, twice as many
-    /// requests as there are lanes may be waiting, in work or in delivery.
+    /// A queue, and the receiver of its messages for the scheduler.
     pub(super) fn new(
-        lanes: NonZero<usize>,
-        dataflows: Arc<DataflowSet>,
+        dataflows: Arc<RunningDataflows>,
         memories: Arc<RequestMemories>,
         answers: AnswerSender,
     ) -> (RequestQueue, Receiver<SchedulerMessage>) {
         let (messages, heard) = channel();
-        let slots = dataflows.iter().map(|_| RequestSlots::new(lanes.get().saturating_mul(2))).collect();
         let scheduler = SchedulerHandle { messages, worker: Arc::default() };
-        (RequestQueue { scheduler, slots, dataflows, memories, answers: Some(answers) }, heard)
+        (RequestQueue { scheduler, dataflows, memories, answers: Some(answers) }, heard)
     }
 
     /// Hands a request over. It waits while too many are under way; the request's deadline does not.
@@ -140,15 +133,16 @@ impl RequestQueue {
     /// Hands a request over of which there is a history: what is finished is not done again.
     pub fn resume(&self, submission: RequestSubmission, history: Option<&RequestHistory>) {
         let (dataflow, submission) = self.placed(submission);
+        let shared = self.dataflows.at(dataflow);
         self.memories.store().begin_holding(submission.receipt.request().id);
         if let Some(number) = submission.receipt.number() {
-            let version = submission.version.unwrap_or(self.dataflows.first().digest());
+            let version = submission.version.unwrap_or_else(|| shared.work.dataflow.digest());
             let memory = MemoryKey { request: submission.receipt.request().id, version };
             self.memories.enter(number);
             self.memories.open(memory, number, history);
         }
         self.scheduler.send(SchedulerMessage::Submitted { dataflow, submission, since: Instant::now() });
-        self.slots[dataflow].enter();
+        shared.slots.enter();
     }
 
     /// The dataflow of a submission; one whose version is not there is refused by the first.
@@ -167,7 +161,7 @@ impl RequestQueue {
         receipt.number().into_iter().for_each(|number| self.memories.enter(number));
         self.memories.store().begin_holding(receipt.request().id);
         let dataflow = self.dataflows.position(response.version).unwrap_or(0);
-        self.slots[dataflow].enter();
+        self.dataflows.at(dataflow).slots.enter();
         // The delivery threads run until the queue is closed.
         if let Some(answers) = &self.answers {
             answers.send([AnsweredRequest { dataflow, receipt, response, turn: AnswerTurn::Recorded }]);
@@ -176,12 +170,15 @@ impl RequestQueue {
 
     /// Waits until the sink has the responses to all that was handed over.
     pub fn settle(&self) {
-        self.slots.iter().for_each(RequestSlots::wait_for_all);
+        self.dataflows.from(0).iter().for_each(|shared| shared.slots.wait_for_all());
     }
 
-    /// The dataflows that requests can be run by.
-    pub fn dataflows(&self) -> &DataflowSet {
-        &self.dataflows
+    /// Adds a dataflow, which requests can be run by from then on.
+    ///
+    /// # Errors
+    /// In a mesh, and if there are too many.
+    pub fn add(&self, dataflow: &Arc<Dataflow>) -> Result<(), DataflowRefusal> {
+        self.dataflows.add(dataflow)
     }
 
     pub fn canceller(&self) -> RequestCanceller {
@@ -194,10 +191,6 @@ impl RequestQueue {
 
     pub(super) fn worker(&self) -> Arc<OnceLock<Thread>> {
         Arc::clone(&self.scheduler.worker)
-    }
-
-    pub(super) fn slots(&self) -> Arc<[RequestSlots]> {
-        Arc::clone(&self.slots)
     }
 }
 

@@ -19,9 +19,9 @@ use crate::step::{Digest, Fault, Request};
 use super::answer_queue::{AnswerSender, AnswerTurn, AnsweredRequest};
 use super::epoch::{EpochBegin, LaneOrder};
 use super::event::{EngineEvent, tell};
-use super::lane::{LaneInput, LaneResponse, LaneResponses};
+use super::lane::{LaneInput, LaneResponse};
+use super::lane_builder::LaneBuilder;
 use super::queue::{RequestDeadline, RequestSubmission, SchedulerHandle, SchedulerMessage};
-use super::shared::ProcessShared;
 use super::timer::TimerAlarm;
 
 /// The first worker's ends of the channels to those who bring requests and take answers.
@@ -42,9 +42,8 @@ pub struct RequestScheduler<'a> {
     /// How many requests there were: their numbers.
     count: u64,
     channels: SchedulerChannels,
-    done: LaneResponses,
-    /// One for each dataflow.
-    shared: &'a [Arc<ProcessShared>],
+    /// The lanes of dataflows that are added while the engine runs, and what is shared of each dataflow.
+    builder: &'a mut LaneBuilder,
 }
 
 struct Lane {
@@ -90,24 +89,16 @@ impl PendingRequest {
 }
 
 impl<'a> RequestScheduler<'a> {
-    pub fn new(
-        inputs: Vec<(usize, LaneInput)>,
-        channels: SchedulerChannels,
-        done: LaneResponses,
-        shared: &'a [Arc<ProcessShared>],
-    ) -> Self {
-        let in_work_max = inputs.len() / shared.len() - 1;
-        let mut queues: Vec<DataflowQueue> = shared.iter().map(|_| DataflowQueue::default()).collect();
-        inputs.iter().enumerate().for_each(|(lane, (dataflow, _))| queues[*dataflow].idle.push_back(lane));
-        let lanes = inputs.into_iter().map(|(dataflow, input)| Lane { input, dataflow, current: None });
-        let lanes = lanes.collect();
-        RequestScheduler { lanes, queues, turn: 0, in_work: 0, in_work_max, count: 0, channels, done, shared }
+    pub fn new(channels: SchedulerChannels, in_work_max: usize, builder: &'a mut LaneBuilder) -> Self {
+        let (lanes, queues) = (Vec::new(), Vec::new());
+        RequestScheduler { lanes, queues, turn: 0, in_work: 0, in_work_max, count: 0, channels, builder }
     }
 
     pub fn serve(mut self, worker: &mut Worker) {
+        self.extend(worker);
         let mut more = true;
         loop {
-            more &= self.hear();
+            more &= self.hear(worker);
             self.admit();
             if !more && self.lanes.iter().all(|lane| lane.current.is_none()) {
                 return;
@@ -118,11 +109,23 @@ impl<'a> RequestScheduler<'a> {
         }
     }
 
+    /// Takes the lanes of dataflows that are new.
+    fn extend(&mut self, worker: &mut Worker) {
+        for (dataflow, input) in self.builder.build(worker) {
+            self.queues.resize_with(self.queues.len().max(dataflow + 1), DataflowQueue::default);
+            self.queues[dataflow].idle.push_back(self.lanes.len());
+            self.lanes.push(Lane { input, dataflow, current: None });
+        }
+    }
+
     /// Whether more requests may come.
-    fn hear(&mut self) -> bool {
+    fn hear(&mut self, worker: &mut Worker) -> bool {
         loop {
             match self.channels.messages.try_recv() {
                 Ok(SchedulerMessage::Submitted { dataflow, submission, since }) => {
+                    if dataflow >= self.queues.len() {
+                        self.extend(worker);
+                    }
                     self.receive(dataflow, submission, since)
                 }
                 Ok(SchedulerMessage::Cancel(request)) => self.cancel(request),
@@ -139,7 +142,7 @@ impl<'a> RequestScheduler<'a> {
     fn receive(&mut self, dataflow: usize, submission: RequestSubmission, since: Instant) {
         self.count += 1;
         let RequestSubmission { receipt, version: _, refused, deadline, supersedes } = submission;
-        let shared = &self.shared[dataflow];
+        let shared = &self.builder.shared[dataflow];
         let deadline = shared.work.dataflow.deadline.and_then(|after| {
             let left = match deadline {
                 RequestDeadline::OfDataflow => after,
@@ -166,8 +169,9 @@ impl<'a> RequestScheduler<'a> {
         while let Some((index, mut pending)) = self.next() {
             self.in_work += usize::from(!pending.is_ended());
             let Lane { input, dataflow, current } = &mut self.lanes[index];
-            let work = &self.shared[*dataflow].work;
-            tell(&*work.observer, &EngineEvent::Accepted { request: pending.request() });
+            let work = &self.builder.shared[*dataflow].work;
+            let event = EngineEvent::Accepted { request: pending.request(), dataflow: &work.dataflow };
+            tell(&*work.observer, &event);
             work.memories.began(work.memory_key(pending.request()));
             pending.began = *input.time();
             let (request, refused) = (Arc::clone(pending.request()), pending.refused.clone());
@@ -224,7 +228,7 @@ impl<'a> RequestScheduler<'a> {
         let mut waiting = self.queues.iter().flat_map(|queue| &queue.waiting);
         if let Some(pending) = waiting.find(|pending| pending.number == number) {
             let Some(after) = after(pending) else { return };
-            let dataflow = &self.shared[pending.dataflow].work.dataflow;
+            let dataflow = &self.builder.shared[pending.dataflow].work.dataflow;
             let said = dataflow.not_begun(pending.request(), after, "a free lane");
             return self.make_interim(pending, said);
         }
@@ -238,7 +242,7 @@ impl<'a> RequestScheduler<'a> {
 
     /// The failure part may take long, so it is run on a thread of the pool.
     fn make_interim(&self, pending: &PendingRequest, said: Response) {
-        let shared = &self.shared[pending.dataflow];
+        let shared = &self.builder.shared[pending.dataflow];
         let (number, request) = (pending.number, Arc::clone(pending.request()));
         let (work, scheduler) = (Arc::clone(&shared.work), self.channels.scheduler.clone());
         shared.submit(work.dataflow.nodes.len(), 0, move |_| {
@@ -262,7 +266,7 @@ impl<'a> RequestScheduler<'a> {
     }
 
     fn hand_out(&mut self) {
-        let done = Rc::clone(&self.done);
+        let done = Rc::clone(&self.builder.done);
         let mut answers = Vec::new();
         for LaneResponse { lane, time, response } in done.borrow_mut().drain(..) {
             match response.verdict {

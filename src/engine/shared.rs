@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::budget::MemoryBudget;
 use super::job::RunEnvironment;
 use super::pool::{JobThread, ThreadPool};
+use super::slots::RequestSlots;
 use super::timer::TimerThread;
 
 pub struct ProcessShared {
@@ -16,17 +17,13 @@ pub struct ProcessShared {
     /// The class of this dataflow's first node.
     pub class_first: usize,
     pub timer: Arc<TimerThread>,
+    /// Its requests that are waiting, in work or in delivery.
+    pub slots: RequestSlots,
 }
 
 impl ProcessShared {
     /// Runs a job of a node on a thread of the pool.
     pub fn submit(&self, node: usize, lane: usize, job: impl FnOnce(&JobThread) + Send + 'static) {
         self.pool.submit(self.class_first + node, lane, job);
-    }
-
-    /// Ends the threads of all dataflows, when there is nothing more to do for them.
-    pub fn end(&self) {
-        self.pool.end();
-        self.timer.end();
     }
 }

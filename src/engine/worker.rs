@@ -1,34 +1,33 @@
 //! A worker of the engine. Each builds all lanes and runs them; the first one also has the scheduler.
 
+use std::num::NonZero;
 use std::sync::Arc;
 
 use timely::worker::Worker;
 
-use super::lane::{LaneInput, LaneResponses, lane};
+use super::lane_builder::LaneBuilder;
+use super::running_dataflows::RunningDataflows;
 use super::scheduler::{RequestScheduler, SchedulerChannels};
-use super::shared::ProcessShared;
 
 /// Runs a worker until no more requests come and all are answered.
 pub fn work(
     worker: &mut Worker,
-    lanes: usize,
-    shared: &[Arc<ProcessShared>],
+    in_work_max: NonZero<usize>,
+    dataflows: &Arc<RunningDataflows>,
     channels: Option<SchedulerChannels>,
 ) {
-    let done = LaneResponses::default();
-    let mut inputs: Vec<(usize, LaneInput)> = Vec::new();
-    for (dataflow, shared) in shared.iter().enumerate() {
-        for _ in 0..lanes {
-            inputs.push((dataflow, lane(worker, inputs.len(), shared, &done)));
-        }
-    }
-    // A worker without channels lets go of its inputs at once: only the first one's keep the lanes open.
+    dataflows.wake_this_thread();
+    let mut builder = LaneBuilder::new(dataflows, in_work_max);
     if let Some(channels) = channels {
-        RequestScheduler::new(inputs, channels, done, shared).serve(worker);
-    } else {
-        drop(inputs);
+        RequestScheduler::new(channels, in_work_max.get(), &mut builder).serve(worker);
     }
-    while worker.has_dataflows() {
+    loop {
+        // A worker without channels lets go of its inputs at once: only the first one's keep the lanes open.
+        // A dataflow that was added is seen here before the lanes of the others have ended.
+        drop(builder.build(worker));
+        if !worker.has_dataflows() {
+            return;
+        }
         worker.step_or_park(None);
     }
 }

@@ -4,7 +4,9 @@
 
 use super::Volume;
 use super::bits::{VoxelBall, VoxelBounds, VoxelSet};
-use super::coarse::{BodyInside, CoarseGrid};
+use super::body::BodyInside;
+use super::border::chord_mm;
+use super::coarse::CoarseGrid;
 use super::components::VoxelComponents;
 use super::pieces::{AirPieces, LungColumns, PieceKind};
 use super::sides::LungSides;
@@ -14,8 +16,6 @@ use crate::step::{Fault, StepReservations};
 const CUT_SHARE_MOST: f64 = 0.25;
 /// The largest share of a lung's volume that may lie outside the field of view, by estimate.
 const OUTSIDE_SHARE_MOST: f64 = 0.1;
-/// Radius of a lung's outer surface, from which the volume behind a cut is estimated.
-const SURFACE_MM: f64 = 100.0;
 /// The least volume that is named.
 const NAMED_ML: f64 = 10.0;
 /// The share of the lungs that may be lost without a reservation.
@@ -153,8 +153,8 @@ impl AirAccount {
         Ok(())
     }
 
-    /// Lungs that the field of view cuts at the sides. What lies outside is estimated as a cap of a sphere:
-    /// a cut of area A through one of radius R takes about A²/(4πR).
+    /// Lungs that the field of view cuts at the sides. What lies outside is estimated slice by slice as the cap
+    /// of a parabola: over a length L with slope s at its ends it has the area s L²/6.
     ///
     /// # Errors
     /// If a large part of the lungs is outside.
@@ -166,14 +166,19 @@ impl AirAccount {
         sides: &LungSides,
         voxel_ml: f64,
     ) -> Result<(), Fault> {
-        let mut cut = pieces.cells_of(grid, PieceKind::Lung);
-        cut.keep(&body.border);
-        let cells = cut.count() as f64;
-        if cells == 0.0 {
+        let slice_cells = grid.size[0] * grid.size[1];
+        let (mut area, mut outside_ml) = (0.0, 0.0);
+        for stretch in &body.border {
+            let is_lung =
+                |cell: usize| pieces.kind_at(stretch.z * slice_cells + cell) == Some(PieceKind::Lung);
+            let part = stretch.part(is_lung);
+            let chord = chord_mm(grid, part);
+            area += chord * grid.spacing[2];
+            outside_ml += stretch.slope * chord.powi(2) / 6.0 * grid.spacing[2] / 1000.0;
+        }
+        if area == 0.0 {
             return Ok(());
         }
-        let area = cells * grid.spacing[2] * grid.spacing[0];
-        let outside_ml = area * area / (4.0 * std::f64::consts::PI * SURFACE_MM) / 1000.0;
         let found = [&sides.right, &sides.left].into_iter().filter(|lung| !lung.is_empty());
         let inside_ml = found.map(|lung| lung.count() as f64 * voxel_ml).fold(f64::INFINITY, f64::min);
         let cm2 = area / 100.0;

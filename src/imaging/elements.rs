@@ -5,8 +5,7 @@
 //! more than its own size. Nested data sets are read only when they are asked for. A data set whose transfer
 //! syntax is not declared, or wrongly, is read as its first element looks.
 
-use std::borrow::Cow;
-use std::io::Read;
+use std::ops::Deref;
 
 use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
 use dicom_core::{Tag, VR};
@@ -14,7 +13,7 @@ use dicom_dictionary_std::{StandardDataDictionary, tags};
 
 pub use crate::dicom_file::encoding::is_native;
 use crate::dicom_file::encoding::{DEFLATED, Encoding, UNDEFINED};
-use crate::dicom_file::inflate::inflating;
+use crate::dicom_file::inflate::{InflatedBytes, InflatedEnd, inflate, inflate_beginning};
 use crate::dicom_file::part10::FileMeta;
 pub use crate::dicom_file::reader::ElementDamage;
 use crate::dicom_file::reader::ElementReader;
@@ -35,9 +34,26 @@ const TEXTS_MOST: usize = 100;
 pub struct Part10File<'a> {
     pub transfer_syntax_uid: String,
     encoding: Encoding,
-    data: Cow<'a, [u8]>,
+    data: DataSetBytes<'a>,
     /// Where reading had to stop before the data set.
     damage: Option<ElementDamage>,
+}
+
+/// The data set as it is in the file, or inflated.
+enum DataSetBytes<'a> {
+    InFile(&'a [u8]),
+    Inflated(InflatedBytes),
+}
+
+impl Deref for DataSetBytes<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            DataSetBytes::InFile(bytes) => bytes,
+            DataSetBytes::Inflated(bytes) => bytes,
+        }
+    }
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,11 +64,37 @@ impl<'a> Part10File<'a> {
     /// # Errors
     /// If the bytes do not begin as a DICOM file does.
     pub fn open(bytes: &'a [u8]) -> Result<Part10File<'a>, NotDicom> {
+        // What cannot be inflated is missing from the end, and is found there.
+        Part10File::opened(bytes, |data, _| inflate(data, INFLATED_BYTES_MOST))
+    }
+
+    /// The same for the elements before the pixels: a deflated data set is inflated as far as they go, or a
+    /// little farther.
+    ///
+    /// # Errors
+    /// If the bytes do not begin as a DICOM file does.
+    pub fn open_header(bytes: &'a [u8]) -> Result<Part10File<'a>, NotDicom> {
+        Part10File::opened(bytes, |data, encoding| {
+            let beginning = inflate_beginning(data);
+            let elements = HeaderElements::of(&beginning, encoding, CharacterSet::default());
+            let is_enough = beginning.end != InflatedEnd::TooLong || elements.pixels.is_some();
+            drop(elements);
+            if is_enough { beginning } else { inflate(data, INFLATED_BYTES_MOST) }
+        })
+    }
+
+    fn opened(
+        bytes: &'a [u8],
+        inflate: impl FnOnce(&[u8], Encoding) -> InflatedBytes,
+    ) -> Result<Part10File<'a>, NotDicom> {
         let FileMeta { head, data_set_begins, damage } = FileMeta::read(bytes).ok_or(NotDicom)?;
         let data = &bytes[data_set_begins..];
         let transfer_syntax_uid = head.transfer_syntax_uid;
         let encoding = Encoding::of(&transfer_syntax_uid);
-        let data = if transfer_syntax_uid == DEFLATED { inflated(data) } else { Cow::Borrowed(data) };
+        let data = match transfer_syntax_uid == DEFLATED {
+            true => DataSetBytes::Inflated(inflate(data, encoding)),
+            false => DataSetBytes::InFile(data),
+        };
         Ok(Part10File { transfer_syntax_uid, encoding, data, damage })
     }
 
@@ -182,13 +224,6 @@ fn pixels<'a>(reader: &mut ElementReader<'a>) -> Option<PixelData<'a>> {
     let bytes = &rest[..declared.min(rest.len())];
     let big_endian = reader.encoding().big_endian;
     Some(PixelData::Native(NativePixels { declared, bytes, words: head.has_words(), big_endian }))
-}
-
-fn inflated(data: &[u8]) -> Cow<'_, [u8]> {
-    let mut inflated = Vec::new();
-    // What cannot be inflated is missing from the end, and is found there.
-    let _ = inflating(data, INFLATED_BYTES_MOST).read_to_end(&mut inflated);
-    Cow::Owned(inflated)
 }
 
 fn ascii(value: &[u8]) -> String {

@@ -254,7 +254,7 @@ pub fn read_instance(
     path: &Path,
     bytes: &[u8],
 ) -> Result<(InstanceHeader, StudyAttributes), HeaderError> {
-    let file = Part10File::open(bytes).map_err(|_| HeaderError::NotDicom)?;
+    let file = Part10File::open_header(bytes).map_err(|_| HeaderError::NotDicom)?;
     let elements = file.elements();
     let study = study(&elements);
     if let Some(damage) = damage(&elements) {
@@ -310,7 +310,7 @@ fn beginning(path: &Path) -> io::Result<Vec<u8>> {
     loop {
         let missing = wanted - bytes.len() as u64;
         let read = file.by_ref().take(missing).read_to_end(&mut bytes)? as u64;
-        let whole = Part10File::open(&bytes).is_ok_and(|file| file.elements().pixels.is_some());
+        let whole = Part10File::open_header(&bytes).is_ok_and(|file| file.elements().pixels.is_some());
         if whole || read < missing {
             return Ok(bytes);
         }

@@ -2,11 +2,12 @@
 //!
 //! A piece is judged by what it is made of and where it lies, never by its size alone: gas is below −950 HU
 //! almost everywhere, lung contains blood. Lung is near other lung. Air in the lower half with lung above and
-//! none below is bowel if it has gas in it.
+//! none below is bowel if it has gas in it, unless it is large and as dense as lung.
 
 use super::Volume;
 use super::bits::{VoxelBall, VoxelBounds, VoxelSet};
-use super::coarse::{BodyInside, CoarseGrid};
+use super::body::BodyInside;
+use super::coarse::CoarseGrid;
 use super::components::VoxelComponents;
 
 /// The mean of a cell of gas, and the share of such cells in a piece that is gas.
@@ -14,12 +15,19 @@ pub const GAS_HU: i16 = -950;
 const GAS_SHARE: f64 = 0.75;
 /// A share of gas at which a piece below the lungs is bowel.
 const BOWEL_SHARE: f64 = 0.1;
+/// The least share of cells as dense as lung in a large piece below the lungs that is lung for all that.
+const LUNG_SHARE: f64 = 0.6;
+const LUNG_HU: std::ops::RangeInclusive<i16> = -950..=-600;
+/// The least mean of such a piece.
+const THIN_HU: f64 = -940.0;
 /// The mean of a piece that contains too little air to be taken for lung.
 const DENSE_HU: f64 = -500.0;
 /// The greatest distance of a piece of lung from other lung.
 const NEAR_MM: f64 = 40.0;
 /// A piece of this volume is lung at any distance, unless it lies below the lungs.
 const LARGE_ML: f64 = 200.0;
+/// A smaller piece at the border of the field of view lies outside the body, as between the patient and a table.
+const BORDER_ML: f64 = 100.0;
 /// Smaller pieces are not judged.
 pub const FRAGMENT_ML: f64 = 1.0;
 
@@ -30,7 +38,8 @@ pub enum PieceKind {
     Bowel,
     /// Gas elsewhere inside the body, as in a pneumothorax.
     Gas,
-    /// Air that is outside the body in the next slice, as between arm and chest or in the mouth.
+    /// Air that is outside the body in the next slice, as between arm and chest or in the mouth, or at the border
+    /// of the field of view.
     Open,
     /// Air as dense as lung, but far from the lungs.
     Distant,
@@ -56,6 +65,7 @@ struct PieceCells {
     all: CellSums,
     /// Cells with outside air in the slice above or below.
     open: usize,
+    at_border: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,6 +73,7 @@ struct CellSums {
     cells: usize,
     sum: f64,
     gas: usize,
+    lung: usize,
 }
 
 impl CellSums {
@@ -70,6 +81,7 @@ impl CellSums {
         self.cells += 1;
         self.sum += f64::from(hu);
         self.gas += usize::from(hu < GAS_HU);
+        self.lung += usize::from(LUNG_HU.contains(&hu));
     }
 }
 
@@ -81,6 +93,15 @@ impl PieceCells {
     fn gas_share(&self) -> f64 {
         let CellSums { cells, gas, .. } = self.counted();
         gas as f64 / cells.max(1) as f64
+    }
+
+    /// Whether a piece of some volume below the lungs has gas in it as bowel has. A large piece that is mostly
+    /// as dense as lung is lung with emphysema.
+    fn may_be_bowel(&self, ml: f64) -> bool {
+        let is_lung_like =
+            self.core.lung as f64 >= LUNG_SHARE * self.core.cells as f64 && self.mean_hu() >= THIN_HU;
+        let has_gas = self.gas_share() > BOWEL_SHARE || self.core.cells == 0;
+        has_gas && !(ml >= LARGE_ML && is_lung_like)
     }
 
     fn mean_hu(&self) -> f64 {
@@ -119,7 +140,9 @@ impl AirPieces {
         let mut open = Vec::new();
         for piece in judged {
             let PieceCells { all, .. } = cells[piece];
-            pieces.kinds[piece] = if cells[piece].gas_share() > GAS_SHARE {
+            pieces.kinds[piece] = if cells[piece].at_border && pieces.ml(piece) < BORDER_ML {
+                PieceKind::Open
+            } else if cells[piece].gas_share() > GAS_SHARE {
                 if cells[piece].is_open() { PieceKind::Open } else { PieceKind::Gas }
             } else if cells[piece].mean_hu() > DENSE_HU && all.cells > 0 {
                 PieceKind::Dense
@@ -180,6 +203,14 @@ impl AirPieces {
             let above = z + 1 < slices && body.outside.contains([x, y, z + 1]);
             piece.open += usize::from(below || above);
         }
+        for stretch in &body.border {
+            let labels = &self.labels[stretch.z * columns * rows..];
+            for label in
+                stretch.cells.iter().map(|cell| labels[*cell]).filter(|label| *label != AirPieces::NONE)
+            {
+                cells[label as usize].at_border = true;
+            }
+        }
         cells
     }
 
@@ -187,7 +218,7 @@ impl AirPieces {
     fn choose_lungs(&mut self, grid: &CoarseGrid, cells: &[PieceCells], open: &[usize], head_last: bool) {
         let Some(first) = open.first() else { return };
         self.kinds[*first] = PieceKind::Lung;
-        for _ in 0..3 {
+        loop {
             let lung = self.cells_of(grid, PieceKind::Lung);
             let near = lung.dilate(&VoxelBall::new(NEAR_MM, grid.spacing));
             let columns = LungColumns::of(grid, &lung, head_last);
@@ -198,8 +229,7 @@ impl AirPieces {
             for (piece, places) in undecided.iter().zip(places) {
                 let is_near = places.iter().any(|at| near.contains(*at)) || places.is_empty();
                 let is_below = columns.are_below(&places);
-                let has_gas = cells[*piece].gas_share() > BOWEL_SHARE || cells[*piece].core.cells == 0;
-                if is_below && has_gas {
+                if is_below && cells[*piece].may_be_bowel(self.ml(*piece)) {
                     continue;
                 }
                 if is_near || (self.ml(*piece) >= LARGE_ML && !is_below) {
@@ -220,9 +250,8 @@ impl AirPieces {
             self.of_kind(|kind| matches!(kind, PieceKind::Gas | PieceKind::Distant | PieceKind::Dense));
         let places = self.places(grid, &others);
         for (piece, places) in others.into_iter().zip(places) {
-            let gas = self.kinds[piece] == PieceKind::Gas || cells[piece].gas_share() > BOWEL_SHARE;
-            let small = cells[piece].core.cells == 0;
-            if columns.are_below(&places) && (gas || small || self.kinds[piece] == PieceKind::Dense) {
+            let no_lung = matches!(self.kinds[piece], PieceKind::Gas | PieceKind::Dense);
+            if columns.are_below(&places) && (no_lung || cells[piece].may_be_bowel(self.ml(piece))) {
                 self.kinds[piece] = PieceKind::Bowel;
             }
         }

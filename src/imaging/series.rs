@@ -20,6 +20,18 @@ pub struct SortedSeries {
     pub remarks: Vec<String>,
 }
 
+impl SortedSeries {
+    /// The instances that hold the slices: the frames of an enhanced object are slices of one.
+    pub fn instances(&self) -> impl Iterator<Item = &InstanceHeader> {
+        let before = [None].into_iter().chain(self.slices.iter().map(Some));
+        let pairs = before.zip(&self.slices);
+        let is_new = |before: Option<&InstanceHeader>, slice: &InstanceHeader| {
+            before.is_none_or(|before| before.sop_instance_uid != slice.sop_instance_uid)
+        };
+        pairs.filter(move |(before, slice)| is_new(*before, slice)).map(|(_, slice)| slice)
+    }
+}
+
 impl Payload for SortedSeries {
     const TYPE: &'static str = "series";
 

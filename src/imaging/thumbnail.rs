@@ -145,7 +145,7 @@ fn rgb(luminance: f64, blue: f64, red: f64) -> [u8; 3] {
 
 /// Black and white of the image's first window, in stored values.
 fn window(file: &[u8]) -> Option<[f64; 2]> {
-    let file = Part10File::open(file).ok()?;
+    let file = Part10File::open_header(file).ok()?;
     let elements = file.elements();
     let [centre, width] = [elements.decimal(tags::WINDOW_CENTER)?, elements.decimal(tags::WINDOW_WIDTH)?];
     let slope = elements.decimal(tags::RESCALE_SLOPE).filter(|slope| *slope != 0.0).unwrap_or(1.0);

@@ -12,4 +12,6 @@ pub struct RequestArrival {
     pub version: Digest,
     /// The digest of the program that is to run it.
     pub program: Digest,
+    /// Texts by which a person may call the request, beside its number, name, id and subject.
+    pub lookup_texts: Vec<String>,
 }

@@ -71,7 +71,7 @@ impl AcceptedForm<'_> {
     pub const KIND: &'static str = "accepted";
 
     pub fn of(arrival: &RequestArrival) -> AcceptedForm<'_> {
-        let RequestArrival { request, dataflow, version, program } = arrival;
+        let RequestArrival { request, dataflow, version, program, lookup_texts: _ } = arrival;
         AcceptedForm {
             entry: AcceptedForm::KIND,
             request,
@@ -172,6 +172,7 @@ mod tests {
                 dataflow: "test".to_owned(),
                 version,
                 program,
+                lookup_texts: Vec::new(),
             };
             let entry = JournalEntry::Accepted {
                 request: request.clone(),

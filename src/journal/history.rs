@@ -132,7 +132,7 @@ impl RequestHistory {
         let request = response.request;
         let is_missing = |file: &Artifact| !store.is_whole(request, std::slice::from_ref(file));
         let mut missing = self.small_files().into_iter().filter(|(file, _)| is_missing(file));
-        missing.try_for_each(|(file, bytes)| store.put(request, file.digest, bytes))
+        missing.try_for_each(|(file, bytes)| store.hold(request, file.digest, &bytes.into()))
     }
 
     /// Whether an operator has asked for its end, and nobody for a new beginning.

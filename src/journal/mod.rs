@@ -14,6 +14,7 @@
 //! | `operator_request` | what operators ask for |
 //! | `schema` | the tables and their version |
 //! | `row`, `query`, `total` | where each request stands, with the digests |
+//! | `lookup` | requests by the texts by which people call them |
 //! | `log`, `transaction` | adding |
 //! | `writer` | the thread that commits |
 //! | `history` | all records of one request, read back |
@@ -30,6 +31,7 @@ mod entry;
 mod error;
 mod history;
 mod log;
+mod lookup;
 mod operator_request;
 mod process_journal;
 mod query;

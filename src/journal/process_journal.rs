@@ -286,6 +286,22 @@ impl Journal {
         Receipt::again(history).map_err(|trouble| trouble.at(path))
     }
 
+    /// The requests that are not answered, of all dataflows, in the order of their acceptance.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn open_requests(&self) -> Result<Vec<RequestRow>, JournalError> {
+        self.within(|transaction| query::unanswered(transaction.written()?)).map(Option::unwrap_or_default)
+    }
+
+    /// What the sources keep for all requests that are remembered.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn claims(&self) -> Result<Vec<String>, JournalError> {
+        self.within(|transaction| query::claims(transaction.written()?)).map(Option::unwrap_or_default)
+    }
+
     /// Every request that is remembered, in the order of their acceptance.
     ///
     /// # Errors

@@ -82,6 +82,20 @@ pub fn claiming(
     select(connection, condition, params![after, count_max])
 }
 
+/// The claims of all requests. Rows are not verified here: that is done once after each start.
+pub fn claims(connection: &Connection) -> Result<Vec<String>, DatabaseError> {
+    let mut statement = connection.prepare("SELECT folders FROM request WHERE folders <> '[]'")?;
+    let (mut rows, mut claims) = (statement.query([])?, Vec::new());
+    while let Some(columns) = rows.next()? {
+        let damaged =
+            |_| DatabaseError::Damaged("the claims of a request are not as they were written".to_owned());
+        let of_request: Vec<String> =
+            serde_json::from_str(columns.get_ref(0)?.as_str().unwrap_or_default()).map_err(damaged)?;
+        claims.extend(of_request);
+    }
+    Ok(claims)
+}
+
 /// Whether any request with these items is remembered that is not being removed.
 pub fn is_remembered(connection: &Connection, id: Digest) -> Result<bool, DatabaseError> {
     let rows = select(connection, "WHERE id = ?", [id.to_string()])?;

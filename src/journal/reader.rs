@@ -10,6 +10,7 @@ use super::entry::JournalEntry;
 use super::error::{DatabaseError, JournalError};
 use super::history::RequestHistory;
 use super::log::{self, PreparedEntry};
+use super::lookup;
 use super::operator_request::OperatorRequest;
 use super::row::{RequestRow, RequestState};
 use super::transaction::LogTransaction;
@@ -60,23 +61,39 @@ impl JournalReader {
         if text.trim().is_empty() {
             return Ok(Vec::new());
         }
-        let rows = self.requests()?;
+        let named = self.rows(|connection| lookup::by_number_or_name(connection, text))?;
         let exact = |row: &&RequestRow| row.name == text || text.parse() == Ok(row.number);
-        let found: Vec<RequestRow> = rows.iter().filter(exact).cloned().collect();
+        let found: Vec<RequestRow> = named.iter().filter(exact).cloned().collect();
         if !found.is_empty() {
             return Ok(found);
         }
         let is_number = text.len() < ID_DIGITS_MIN && text.bytes().all(|byte| byte.is_ascii_digit());
-        let like = |row: &&RequestRow| {
-            !is_number && (row.name.contains(text) || row.id.to_string().starts_with(text))
-        };
-        let found: Vec<RequestRow> = rows.iter().filter(like).cloned().collect();
-        if !found.is_empty() {
-            return Ok(found);
+        if !is_number {
+            let mut like = self.rows(|connection| lookup::by_id(connection, text))?;
+            like.extend(named);
+            like.sort_by_key(|row| row.number);
+            like.dedup_by_key(|row| row.number);
+            if !like.is_empty() {
+                return Ok(like);
+            }
         }
+        let rows = self.rows(|connection| lookup::by_text(connection, text))?;
         rows.into_iter()
             .filter_map(|row| self.is_of(&row, text, names).map(|is| is.then_some(row)).transpose())
             .collect()
+    }
+
+    /// The rows of requests whose numbers are looked up.
+    fn rows(
+        &self,
+        numbers: impl FnOnce(&Connection) -> Result<Vec<i64>, DatabaseError>,
+    ) -> Result<Vec<RequestRow>, JournalError> {
+        let read = || -> Result<Vec<RequestRow>, DatabaseError> {
+            let transaction = self.connection.unchecked_transaction()?;
+            let numbers = numbers(&transaction)?;
+            numbers.into_iter().map(|number| query::get(&transaction, number)).collect()
+        };
+        read().map_err(|trouble| trouble.at(&self.path))
     }
 
     /// Whether a request is about something, or somebody, that is called so.

@@ -219,6 +219,7 @@ impl RequestRow {
     pub(super) fn delete(&self, connection: &Connection) -> Result<(), DatabaseError> {
         connection.prepare_cached("DELETE FROM record WHERE request = ?")?.execute([self.number])?;
         connection.prepare_cached("DELETE FROM request WHERE number = ?")?.execute([self.number])?;
+        connection.prepare_cached("DELETE FROM lookup WHERE request = ?")?.execute([self.number])?;
         Ok(())
     }
 }

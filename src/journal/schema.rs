@@ -15,7 +15,7 @@ pub const FILE: &str = "journal.sqlite";
 /// In the header of the file (`PRAGMA application_id`): "flow".
 const APPLICATION: i64 = 0x666c_6f77;
 
-/// In the header of the file (`PRAGMA user_version`); raised when the form changes. Format 3 has the tables of
+/// In the header of the file (`PRAGMA user_version`); raised when the form changes. Format 3 has tables more than
 /// format 2, and a verdict more, which earlier versions cannot read.
 const FORMAT: i64 = 3;
 
@@ -72,6 +72,17 @@ ALTER TABLE total ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;  -- of requests t
 ALTER TABLE total ADD COLUMN seal BLOB NOT NULL DEFAULT x'';    -- digest of this row
 ";
 
+/// What format 3 has more: requests are found by what people call them. `lookup` follows from the records, and
+/// who finds a request by it compares. An empty text stands for a request whose texts are not listed: those of
+/// earlier formats, and those with many texts.
+const TABLES_3: &str = "
+CREATE TABLE lookup (
+  request INTEGER NOT NULL, text TEXT NOT NULL, PRIMARY KEY (request, text)
+) WITHOUT ROWID;
+CREATE INDEX lookup_text ON lookup (text);
+INSERT INTO lookup SELECT number, '' FROM request;
+";
+
 /// Prepared statements that are kept: all that there are.
 const STATEMENTS: usize = 64;
 
@@ -97,14 +108,15 @@ pub fn open(path: &Path) -> Result<Connection, JournalError> {
     Ok(connection)
 }
 
-/// Brings a journal of an older format to the newest, whole or not at all.
+/// Brings a journal of an earlier format to the newest, whole or not at all.
 fn upgrade(connection: &Connection, found: i64) -> Result<(), DatabaseError> {
     let transaction = connection.unchecked_transaction()?;
-    if found == FORMAT_OLDEST {
-        let total = query::verify(&transaction, &|| true)?;
+    let total = query::verify(&transaction, &|| true)?;
+    if found < 2 {
         transaction.execute_batch(TABLES_2)?;
         total.unwrap_or_default().write(&transaction)?;
     }
+    transaction.execute_batch(TABLES_3)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     Ok(transaction.commit()?)
 }
@@ -165,6 +177,7 @@ fn make(connection: &Connection) -> Result<(), DatabaseError> {
     let transaction = connection.unchecked_transaction()?;
     transaction.execute_batch(TABLES)?;
     transaction.execute_batch(TABLES_2)?;
+    transaction.execute_batch(TABLES_3)?;
     JournalTotal::default().write(&transaction)?;
     transaction.pragma_update(None, "application_id", APPLICATION)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;

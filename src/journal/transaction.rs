@@ -10,6 +10,7 @@ use crate::step::{Item, ItemPlace, Request};
 use super::arrival::RequestArrival;
 use super::error::DatabaseError;
 use super::log::{PreparedEntry, now_ms};
+use super::lookup;
 use super::query;
 use super::receipt::RequestStanding;
 use super::row::{AnswerKind, RequestRow, RequestState};
@@ -112,6 +113,7 @@ impl<'a> LogTransaction<'a> {
         entry.add(self.connection, &mut row)?;
         let (number, seal) = (row.number, row.seal());
         row.insert(self.connection, seal)?;
+        lookup::insert(self.connection, number, &arrival.lookup_texts)?;
         let written = RowShare::of(&row, seal);
         self.total()?.now.add(written);
         self.cache.rows.insert(number, CachedRow { row, written, is_changed: false });

@@ -71,7 +71,15 @@ mod tests {
             let request = Arc::new(Request::new(name, Default::default(), vec![item]));
             let version = Digest::of(b"version");
             let dataflow = "test".to_owned();
-            journal.accept(RequestArrival { request, dataflow, version, program: version }).unwrap()
+            journal
+                .accept(RequestArrival {
+                    request,
+                    dataflow,
+                    version,
+                    program: version,
+                    lookup_texts: Vec::new(),
+                })
+                .unwrap()
         };
         let answered = accept("answered");
         accept("open");

@@ -12,9 +12,12 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Dir, Mode, OFlags};
+use rustix::io::Errno;
 use tempfile::TempDir;
 
 use crate::step::{Item, ResponseFile, ResponseFiles};
@@ -23,6 +26,7 @@ use crate::step::{Item, ResponseFile, ResponseFiles};
 pub struct ProgramFolder {
     folder: TempDir,
     /// Held open: the program may put something else in their places.
+    out: File,
     stdout: File,
     stderr: File,
 }
@@ -54,12 +58,13 @@ impl ProgramFolder {
         let made = tempfile::Builder::new().prefix("flow-program-").tempdir();
         let folder = made.map_err(failed("make", "a folder for the program"))?;
         fs::create_dir(folder.path().join("out")).map_err(failed("make", "out"))?;
+        let out = File::open(folder.path().join("out")).map_err(failed("open", "out"))?;
         let output = |name: &str| {
             let options = File::options().read(true).append(true).create_new(true).clone();
             options.open(folder.path().join(name)).map_err(failed("make", name))
         };
         let (stdout, stderr) = (output("stdout")?, output("stderr")?);
-        Ok(ProgramFolder { folder, stdout, stderr })
+        Ok(ProgramFolder { folder, out, stdout, stderr })
     }
 
     pub fn path(&self) -> &Path {
@@ -104,7 +109,7 @@ impl ProgramFolder {
         let printed = whole(&self.stdout).map_err(failed("read", "stdout"))?;
         let left =
             (bytes_most.checked_sub(printed.len() as u64)).ok_or(ProgramFolderError::TooLarge(bytes_most));
-        let mut files = read_all(found(&self.path().join("out"))?, left?, bytes_most)?;
+        let mut files = read_all(&self.out, found(&self.out)?, left?, bytes_most)?;
         if !printed.is_empty() {
             files.push(ResponseFile::new("stdout.txt", media_type("stdout.txt"), printed));
         }
@@ -120,11 +125,7 @@ impl ProgramFolder {
     /// Nothing stands in the place of the folder and files that the program was given: a link may lead
     /// anywhere, and a pipe never ends.
     fn check_places(&self) -> Result<(), ProgramFolderError> {
-        let kind = fs::symlink_metadata(self.path().join("out")).map_err(failed("read", "out"))?;
-        if !kind.is_dir() {
-            return Err(ProgramFolderError::Replaced("out"));
-        }
-        for (name, file) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
+        for (name, file) in [("out", &self.out), ("stdout", &self.stdout), ("stderr", &self.stderr)] {
             let ours = file.metadata().map_err(failed("read", name))?;
             let found = fs::symlink_metadata(self.path().join(name)).ok();
             if found.is_none_or(|found| (found.dev(), found.ino()) != (ours.dev(), ours.ino())) {
@@ -159,18 +160,24 @@ fn whole(file: &File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The files below a folder with their names, sorted. Links are refused: they may lead anywhere.
-fn found(out: &Path) -> Result<Vec<(String, PathBuf)>, ProgramFolderError> {
+/// The names of the files below a folder, sorted. Links are refused: they may lead anywhere.
+fn found(out: &File) -> Result<Vec<String>, ProgramFolderError> {
     let mut found = Vec::new();
-    let mut folders = vec![out.to_owned()];
+    let mut folders = vec![String::new()];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).map_err(failed("read the folder", "out"))? {
-            let path = entry.map_err(failed("read the folder", "out"))?.path();
-            let name = below(out, &path)?;
-            match fs::symlink_metadata(&path).map_err(failed("read the metadata of", &name))? {
-                kind if kind.is_dir() => folders.push(path),
-                kind if kind.is_file() && kind.nlink() == 1 => found.push((name, path)),
-                _ => return Err(ProgramFolderError::Strange(name)),
+        let listed = open_below(out, &folder).and_then(|folder| Ok(Dir::read_from(folder)?));
+        for entry in listed.map_err(failed("read the folder", "out"))? {
+            let entry = entry.map_err(io::Error::from).map_err(failed("read the folder", "out"))?;
+            let own = entry.file_name().to_bytes();
+            if matches!(own, b"." | b"..") {
+                continue;
+            }
+            let name = below(&folder, own)?;
+            match open_below(out, &name).and_then(|file| file.metadata()) {
+                Ok(kind) if kind.is_dir() => folders.push(name),
+                Ok(kind) if kind.is_file() && kind.nlink() == 1 => found.push(name),
+                Ok(_) => return Err(ProgramFolderError::Strange(name)),
+                Err(error) => return Err(not_opened(name, error)),
             }
             if found.len() + folders.len() > FILES_MAX {
                 return Err(ProgramFolderError::TooMany);
@@ -181,20 +188,50 @@ fn found(out: &Path) -> Result<Vec<(String, PathBuf)>, ProgramFolderError> {
     Ok(found)
 }
 
-/// The name of a result, from its path.
-fn below(out: &Path, path: &Path) -> Result<String, ProgramFolderError> {
-    let name = path.strip_prefix(out).unwrap_or(path);
-    name.to_str().map(str::to_owned).ok_or_else(|| ProgramFolderError::Name(name.to_owned()))
+/// The name of a result: that of its folder below `out/`, and its own.
+fn below(folder: &str, own: &[u8]) -> Result<String, ProgramFolderError> {
+    let own = std::str::from_utf8(own)
+        .map_err(|_| ProgramFolderError::Name(Path::new(folder).join(std::ffi::OsStr::from_bytes(own))))?;
+    Ok(if folder.is_empty() { own.to_owned() } else { format!("{folder}/{own}") })
+}
+
+/// Opens a file or folder below another one, folder by folder. None of them is a link, whatever a program that
+/// still runs puts in their places meanwhile. A pipe is opened without waiting for its other end.
+fn open_below(out: &File, name: &str) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let open = |folder: &File, part: &str| {
+        rustix::fs::openat(folder, part, flags, Mode::empty()).map(File::from).map_err(io::Error::from)
+    };
+    let mut opened = open(out, ".")?;
+    for part in name.split('/').filter(|part| !part.is_empty()) {
+        opened = open(&opened, part)?;
+    }
+    Ok(opened)
+}
+
+/// The error of a file or folder that cannot be opened: a link, a socket, or a fault of the disk.
+fn not_opened(name: String, error: io::Error) -> ProgramFolderError {
+    let is_strange = [Errno::LOOP, Errno::NXIO, Errno::OPNOTSUPP].map(Errno::raw_os_error);
+    match error.raw_os_error() {
+        Some(code) if is_strange.contains(&code) => ProgramFolderError::Strange(name),
+        _ => failed("read", &name)(error),
+    }
 }
 
 fn read_all(
-    found: Vec<(String, PathBuf)>,
+    out: &File,
+    found: Vec<String>,
     mut left: u64,
     bytes_most: u64,
 ) -> Result<Vec<ResponseFile>, ProgramFolderError> {
-    let read = |(name, path): (String, PathBuf)| {
+    let read = |name: String| {
         let mut bytes = Vec::new();
-        let file = File::open(&path).map_err(failed("read", &name))?;
+        let file = open_below(out, &name).map_err(|error| not_opened(name.clone(), error))?;
+        // What is open is what is read: it may be another than that which was found.
+        let kind = file.metadata().map_err(failed("read the metadata of", &name))?;
+        if !kind.is_file() || kind.nlink() != 1 {
+            return Err(ProgramFolderError::Strange(name));
+        }
         file.take(left + 1).read_to_end(&mut bytes).map_err(failed("read", &name))?;
         left = left.checked_sub(bytes.len() as u64).ok_or(ProgramFolderError::TooLarge(bytes_most))?;
         let media_type = media_type(&name);
@@ -228,4 +265,44 @@ fn media_type(name: &str) -> &'static str {
 fn failed(what: &'static str, name: &str) -> impl FnOnce(io::Error) -> ProgramFolderError {
     let name = name.to_owned();
     move |source| ProgramFolderError::Access { what, name, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn files_in_folders_are_results_by_their_names() {
+        let folder = ProgramFolder::new().unwrap();
+        let out = folder.path().join("out");
+        fs::create_dir_all(out.join("a/b")).unwrap();
+        fs::write(out.join("a/b/c.txt"), "c").unwrap();
+        fs::write(out.join("z.txt"), "z").unwrap();
+        let names: Vec<String> = folder.results(10).unwrap().0.into_iter().map(|file| file.name).collect();
+        assert_eq!(names, ["a/b/c.txt", "z.txt"]);
+        assert!(matches!(folder.results(1), Err(ProgramFolderError::TooLarge(1))));
+    }
+
+    #[test]
+    fn a_link_that_takes_the_place_of_a_file_or_folder_is_not_followed() {
+        let (folder, secret) = (ProgramFolder::new().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(secret.path().join("file"), "secret").unwrap();
+        let out = folder.path().join("out");
+        // What was found is replaced before it is read.
+        for (found, link, target) in [
+            ("file", "file", secret.path().join("file")),
+            ("folder/file", "folder", secret.path().to_owned()),
+        ] {
+            symlink(target, out.join(link)).unwrap();
+            let read = read_all(&folder.out, vec![found.to_owned()], 100, 100);
+            assert!(read.is_err(), "{found}");
+            assert!(matches!(folder.results(100), Err(ProgramFolderError::Strange(_))), "{found}");
+            fs::remove_file(out.join(link)).unwrap();
+        }
+        fs::rename(&out, folder.path().join("moved")).unwrap();
+        symlink(secret.path(), &out).unwrap();
+        assert!(matches!(folder.results(100), Err(ProgramFolderError::Replaced("out"))));
+    }
 }

@@ -13,6 +13,7 @@
 //! | sections | their owners, who register a [`SiteSection`] each |
 
 mod audit;
+mod comparison;
 mod context;
 mod general;
 mod rules;
@@ -50,6 +51,7 @@ pub struct Site {
     /// Rules that choose the dataflow for a request.
     pub rules: Option<DataflowRules>,
     sections: Vec<Box<dyn SectionSettings>>,
+    text: String,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -106,6 +108,11 @@ impl Site {
         self.sections.iter().flat_map(|section| section.sources()).collect()
     }
 
+    /// The keys at the top of the file whose values are others in another version of it.
+    pub fn differing_keys(&self, other: &Site) -> Vec<String> {
+        comparison::differing_keys(&self.text, &other.text)
+    }
+
     fn read(
         text: &str,
         folder: &Path,
@@ -141,6 +148,7 @@ impl Site {
             audit,
             rules,
             sections,
+            text: text.to_owned(),
         })
     }
 }

@@ -99,6 +99,12 @@ impl Store {
         self.held.end(request);
     }
 
+    /// Holds small files of a request's response in memory as long as what is given lives.
+    pub fn held(&self, request: Digest) -> HeldRequest<'_> {
+        self.begin_holding(request);
+        HeldRequest { store: self, request }
+    }
+
     /// Keeps a file of the response: a small one of a request under way in memory, any other one on disk as
     /// [`Store::put`] does.
     ///
@@ -244,6 +250,18 @@ impl Store {
 
     fn work(&self, request: Digest) -> PathBuf {
         self.request(request).join("work")
+    }
+}
+
+/// A request whose small files are held in memory.
+pub struct HeldRequest<'a> {
+    store: &'a Store,
+    request: Digest,
+}
+
+impl Drop for HeldRequest<'_> {
+    fn drop(&mut self) {
+        self.store.end_holding(self.request);
     }
 }
 

@@ -24,6 +24,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("unicode_bidi", &["imaging"]),
     ("unifont", &["imaging"]),
     ("png", &["imaging", "replay"]),
+    ("pdf_writer", &["imaging"]),
+    ("subsetter", &["imaging"]),
     ("base64", &["audit"]),
     ("bytemuck", &["imaging"]),
     ("memmap2", &["dicom", "imaging", "step"]),

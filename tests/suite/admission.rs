@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use flow::admission::{
-    Accepted, Admission, DataflowSelector, Intake, Service, ServiceError, ServiceSettings, Source,
-    SourceTable, StateError, find_requests,
+    Accepted, Admission, AdmissionEvent, AdmissionObserver, DataflowSelector, Intake, Service, ServiceError,
+    ServiceSettings, Source, SourceTable, StateError, find_requests,
 };
 use flow::dataflow::Dataflow;
 use flow::engine::{PendingDelivery, ResponseSink, UndeliveredResponse};
@@ -178,6 +178,31 @@ impl ResponseSink for Unable {
     fn deliver(&self, pending_delivery: PendingDelivery) {
         pending_delivery.settle(Err(UndeliveredResponse));
     }
+}
+
+/// Remembers whether a response was found made.
+#[derive(Default)]
+struct Made(Mutex<bool>);
+
+impl AdmissionObserver for Made {
+    fn observe_admission(&self, event: &AdmissionEvent) {
+        *self.0.lock().unwrap() |= matches!(event, AdmissionEvent::ResponseMade { .. });
+    }
+}
+
+#[test]
+fn a_response_that_is_safe_in_the_journal_needs_no_disk_for_its_small_files() {
+    let state = tempfile::tempdir().unwrap();
+    let _ = open(state.path(), "").run(Offered(&["a"]), &Unable).unwrap();
+    // No folder can be made for the files of the request.
+    let id = request(&["a"], "/letters").id;
+    std::fs::write(state.path().join("store").join(id.to_string()), "").unwrap();
+    let (observer, sink) = (Arc::new(Made::default()), Taken::default());
+    let mut service = open(state.path(), "");
+    service.observer = Arc::clone(&observer) as _;
+    let _ = service.run(Offered(&[]), &sink).unwrap();
+    assert!(*observer.0.lock().unwrap(), "it is not made again");
+    assert_eq!(sink.0.lock().unwrap().len(), 1);
 }
 
 #[test]

@@ -31,7 +31,13 @@ fn accept(journal: &Journal, name: &str) -> Receipt {
 fn accept_request(journal: &Journal, request: Arc<Request>) -> Receipt {
     let version = Digest::of(b"version");
     journal
-        .accept(RequestArrival { request, dataflow: "test".to_owned(), version, program: version })
+        .accept(RequestArrival {
+            request,
+            dataflow: "test".to_owned(),
+            version,
+            program: version,
+            lookup_texts: Vec::new(),
+        })
         .unwrap()
 }
 
@@ -314,7 +320,13 @@ fn arrival(name: &str) -> RequestArrival {
     let version = Digest::of(b"version");
     let item = Item::inline(name, name.as_bytes());
     let request = Arc::new(Request::new(name, Default::default(), vec![item]));
-    RequestArrival { request, dataflow: "test".to_owned(), version, program: version }
+    RequestArrival {
+        request,
+        dataflow: "test".to_owned(),
+        version,
+        program: version,
+        lookup_texts: Vec::new(),
+    }
 }
 
 #[test]
@@ -413,4 +425,56 @@ fn a_source_is_told_of_the_claims_that_no_other_request_has() {
     assert_eq!(released(&journal, "one", &["both", outside, "own"]), [outside, "own"]);
     assert!(Path::new(outside).exists(), "the journal itself removes nothing of a source");
     assert!(released(&journal, "two", &[]).is_empty());
+}
+
+#[test]
+fn a_request_is_found_by_what_its_source_calls_it_and_no_other_is_asked() {
+    let state = tempfile::tempdir().unwrap();
+    let journal = open(state.path()).unwrap();
+    let called =
+        |name: &str| RequestArrival { lookup_texts: vec![format!("patient {name}")], ..arrival(name) };
+    let names: Vec<String> = (0..50).map(|number| format!("n{number}-")).collect();
+    journal.accept_all(names.iter().map(|name| called(name)).collect()).unwrap();
+    // More texts than are listed, and longer ones.
+    let many = (0..100).map(|number| number.to_string()).chain(["patient many".to_owned()]).collect();
+    journal.accept(RequestArrival { lookup_texts: many, ..arrival("many") }).unwrap();
+    let asked = std::cell::RefCell::new(Vec::new());
+    let find = |text: &str| -> Vec<String> {
+        let reader = JournalReader::open(state.path()).unwrap();
+        asked.borrow_mut().clear();
+        let texts = |request: &Request| {
+            asked.borrow_mut().push(request.name.clone());
+            vec![format!("patient {}", request.name)]
+        };
+        reader.find(text, &texts).unwrap().into_iter().map(|row| row.name).collect()
+    };
+    assert_eq!(find("patient n7-"), ["n7-"]);
+    assert_eq!(*asked.borrow(), ["n7-", "many"], "of the others it is known what they are called");
+    assert_eq!(find("patient many"), ["many"]);
+    assert_eq!((find("n7-"), find("7")), (vec!["n7-".to_owned()], vec!["n6-".to_owned()]));
+    assert_eq!(find("n4").len(), 11, "a part of a name");
+    let id = arrival("n7-").request.id.to_string();
+    assert_eq!(find(&id[..12]), ["n7-"]);
+    assert!(find("nobody").is_empty() && find("").is_empty());
+    let (number, all) = (8, RetentionLimits { age_max: Duration::ZERO, bytes_max: 0 });
+    let receipt = journal.receipt(&journal.history(number).unwrap().unwrap()).unwrap();
+    journal.append(&receipt, JournalEntry::Answered).unwrap();
+    journal.collect(all, &|_, _| Ok(())).unwrap();
+    assert!(find("patient n7-").is_empty(), "it is forgotten");
+}
+
+#[test]
+fn requests_of_earlier_formats_are_found_by_what_their_source_calls_them() {
+    for format in [1, 2] {
+        let state = of_format(format);
+        let find = || {
+            let reader = JournalReader::open(state.path()).unwrap();
+            let found =
+                reader.find("patient two", &|request| vec![format!("patient {}", request.name)]).unwrap();
+            found.into_iter().map(|row| row.name).collect::<Vec<String>>()
+        };
+        assert_eq!(find(), ["two"], "format {format}");
+        drop(open(state.path()).unwrap());
+        assert_eq!(find(), ["two"], "format {format}, brought to the newest");
+    }
 }

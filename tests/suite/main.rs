@@ -24,4 +24,5 @@ mod run;
 mod support;
 mod text;
 mod truth;
+mod variants;
 mod versions;

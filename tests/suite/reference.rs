@@ -14,7 +14,7 @@ use flow::imaging::{
 };
 use flow::step::CancelToken;
 
-fn volume(files: &[PathBuf]) -> Volume {
+pub fn volume(files: &[PathBuf]) -> Volume {
     let read = |path: &PathBuf| InstanceHeader::read(&path.display().to_string(), path).unwrap();
     let headers: Vec<InstanceHeader> = files.iter().map(read).collect();
     let series = sort_series::sort_series(&headers.iter().collect::<Vec<_>>(), 10).unwrap();

@@ -94,11 +94,17 @@ fn a_japanese_name_comes_through_a_run_into_everything_written() {
     let mut written = Vec::new();
     for (name, _) in place.responses("flow-output") {
         let folder = place.path("flow-output").join(name);
-        let files = ["report.dcm", "capture/axial.dcm", "capture/histogram.dcm"];
+        let files = [
+            "report.dcm",
+            "segmentation.dcm",
+            "report-page.dcm",
+            "capture/axial.dcm",
+            "capture/histogram.dcm",
+        ];
         let files = files.into_iter().chain(["error-report.dcm", "capture/error.dcm"]);
         written.extend(files.map(|file| folder.join(file)).filter(|path| path.is_file()));
     }
-    assert_eq!(written.len(), 5);
+    assert_eq!(written.len(), 7);
     python(JAPANESE, &written.iter().collect::<Vec<_>>());
     for path in &written {
         dciodvfy(path);

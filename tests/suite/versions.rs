@@ -75,6 +75,44 @@ fn each_request_runs_through_the_dataflow_that_it_names() {
 }
 
 #[test]
+fn a_dataflow_that_is_added_runs_the_requests_that_name_it_and_no_others() {
+    for workers in [1, 2, 4] {
+        let folder = tempfile::tempdir().unwrap();
+        let (go, held) = channel::<()>();
+        let held = Mutex::new(held);
+        let old = dataflow("old", move |name| {
+            if name == "held" {
+                held.lock().unwrap().recv().unwrap();
+            }
+        });
+        let (new, newest) = (dataflow("new", |_| {}), dataflow("newest", |_| {}));
+        with_engine(old, no_journal(folder.path()), (workers, 2), |queue, responses| {
+            queue.submit(request("held", 1));
+            for added in [&new, &newest, &new] {
+                queue.add(added).unwrap();
+                queue.submit(RequestSubmission::from(request("later", 1)).under(added.digest()));
+                let response = responses.recv_timeout(LONG).unwrap();
+                assert_eq!(response.version, added.digest(), "{workers} workers");
+            }
+            go.send(()).unwrap();
+            assert_eq!(responses.recv_timeout(LONG).unwrap().files[0].name, "old.txt");
+            queue.add(&dataflow("unused", |_| {})).unwrap();
+        });
+    }
+}
+
+#[test]
+fn the_number_of_dataflows_is_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    with_engine(dataflow("first", |_| {}), no_journal(folder.path()), (1, 1), |queue, responses| {
+        let added = (0..100).map(|number| queue.add(&dataflow(&number.to_string(), |_| {})));
+        assert_eq!(added.filter(Result::is_ok).count(), 63);
+        queue.submit(request("one", 1));
+        responses.recv_timeout(LONG).unwrap();
+    });
+}
+
+#[test]
 fn the_number_of_requests_in_work_bounds_all_dataflows_together_and_none_starves() {
     let folder = tempfile::tempdir().unwrap();
     let (go, held) = channel::<()>();
@@ -131,7 +169,13 @@ fn an_unanswered_request_is_resumed_under_the_version_that_accepted_it() {
     let accept = |journal: &Journal, name: &str, dataflow: &Dataflow| {
         let (request, version) = (Arc::clone(request(name, 1).request()), dataflow.digest());
         journal.remember(version, "work", dataflow.text()).unwrap();
-        let arrival = RequestArrival { request, dataflow: "work".to_owned(), version, program: version };
+        let arrival = RequestArrival {
+            request,
+            dataflow: "work".to_owned(),
+            version,
+            program: version,
+            lookup_texts: Vec::new(),
+        };
         journal.accept(arrival).unwrap()
     };
     // A process that ends before it has begun anything.
@@ -166,7 +210,13 @@ fn small_files_of_an_answered_request_are_in_the_journal_alone() {
     let dataflow = dataflow("small", |_| {});
     let request = Arc::clone(request("one", 1).request());
     let (id, version) = (request.id, dataflow.digest());
-    let arrival = RequestArrival { request, dataflow: "small".to_owned(), version, program: version };
+    let arrival = RequestArrival {
+        request,
+        dataflow: "small".to_owned(),
+        version,
+        program: version,
+        lookup_texts: Vec::new(),
+    };
     let receipt = journal.accept(arrival).unwrap();
     let number = receipt.number().unwrap();
     with_engine(Arc::clone(&dataflow), Arc::clone(&journal), (1, 1), |queue, responses| {

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use dicom_dictionary_std::{tags, uids};
 
 use crate::dicom::intake::completion::Counter;
-use crate::dicom::names::destination::DimseNode;
+use crate::dicom::names::dimse_node::DimseNode;
 use crate::dicom::names::status::DimseStatus;
 use crate::dicom::wire::association::{
-    Association, AssociationError, AssociationMessage, ContextProposal, ServiceRole, request,
+    Association, AssociationError, AssociationMessage, ContextProposal, ServiceRole,
 };
 use crate::dicom::wire::command::{CommandSet, PendingResponses};
-use crate::dicom::wire::send_error::{SendCause, SendError, SendStage};
+use crate::dicom::wire::peer_error::{PeerError, PeerErrorCause};
 
+use super::exchange::{associated, status_for};
 use super::query::{DimseQuery, QueryLevel, QueryMatch, ReturnKeys};
 
 /// Most matches taken from one query; the rest is cut off, because an archive may have millions.
@@ -33,7 +34,7 @@ pub struct FindResult {
 ///
 /// # Errors
 /// If it is not there, does not answer queries, or answers with a failure.
-pub fn find(node: &DimseNode, query: &DimseQuery) -> Result<FindResult, SendError> {
+pub fn find(node: &DimseNode, query: &DimseQuery) -> Result<FindResult, PeerError> {
     associated(node, &[proposal(FIND, ServiceRole::User)], |association| {
         let (context, syntax) = only(association);
         let identifier = query.identifier(ReturnKeys::Usual, &syntax);
@@ -89,7 +90,7 @@ fn answers(
     asked: &CommandSet,
     context: u8,
     read: impl Fn(&[u8]) -> QueryMatch,
-) -> Result<FindResult, SendCause> {
+) -> Result<FindResult, PeerErrorCause> {
     let mut found = FindResult::default();
     let mut answer = Vec::new();
     loop {
@@ -127,37 +128,13 @@ fn answers(
 pub(in crate::dicom) fn pending(
     answer: &CommandSet,
     asked: &CommandSet,
-) -> Result<PendingResponses, SendCause> {
-    let status = answer.status_for(asked);
-    let status =
-        status.ok_or_else(|| SendCause::Broken("the destination answered another question".to_owned()))?;
+) -> Result<PendingResponses, PeerErrorCause> {
+    let status = status_for(answer, asked)?;
     let comment = answer.comment();
     status.pending().ok_or_else(|| match comment {
-        "" => SendCause::Answered(status, String::new()),
-        comment => SendCause::Answered(status, format!(": {comment}")),
+        "" => PeerErrorCause::Answered(status, String::new()),
+        comment => PeerErrorCause::Answered(status, format!(": {comment}")),
     })
-}
-
-/// Opens an association for some work, and ends it well if the work does.
-pub(in crate::dicom) fn associated<T>(
-    node: &DimseNode,
-    proposals: &[ContextProposal],
-    work: impl FnOnce(&mut Association) -> Result<T, SendCause>,
-) -> Result<T, SendError> {
-    let failed = |cause, stage| SendError { destination: Box::new(node.clone()), cause, stage };
-    let mut association = request(node, proposals).map_err(|cause| failed(cause, SendStage::Opening))?;
-    match work(&mut association) {
-        Ok(done) => {
-            if let Err(error) = association.release() {
-                tracing::debug!("the association was not released in good order: {error}");
-            }
-            Ok(done)
-        }
-        Err(cause) => {
-            association.abort();
-            Err(failed(cause, SendStage::Open))
-        }
-    }
 }
 
 impl DimseStatus {

@@ -12,15 +12,17 @@ use dicom_dictionary_std::uids;
 
 use crate::dicom::file::object::DicomObject;
 use crate::dicom::file::transcode::{self, Decode, TranscodableObject, TranscodeError};
-use crate::dicom::names::destination::DimseNode;
+use crate::dicom::names::dimse_node::DimseNode;
 use crate::dicom::names::status::{DimseStatus, StatusClass};
 use crate::dicom::names::uid_name;
 use crate::dicom::wire::association::{
-    Association, AssociationMessage, ContextProposal, OutgoingMessage, ServiceRole, request,
+    Association, AssociationMessage, ContextProposal, OutgoingMessage, ServiceRole,
 };
 use crate::dicom::wire::command::CommandSet;
-use crate::dicom::wire::send_error::{SendCause, SendError, SendStage};
+use crate::dicom::wire::peer_error::{PeerError, PeerErrorCause};
 use crate::dicom_file::encoding::is_native;
+
+use super::exchange::{associated, status_for};
 
 /// A sent object and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,7 +110,7 @@ impl fmt::Display for SendOutcome {
 ///
 /// # Errors
 /// As [`send_each`].
-pub fn send(destination: &DimseNode, objects: &[DicomObject]) -> Result<Vec<SentObject>, SendError> {
+pub fn send(destination: &DimseNode, objects: &[DicomObject]) -> Result<Vec<SentObject>, PeerError> {
     let mut sent = Vec::with_capacity(objects.len());
     send_each(destination, objects, None, &mut |one| sent.push(one))?;
     Ok(sent)
@@ -125,31 +127,24 @@ pub fn send_each(
     objects: &[DicomObject],
     decode: Option<Decode>,
     tell: &mut dyn FnMut(SentObject),
-) -> Result<(), SendError> {
-    let mut stage = SendStage::Opening;
-    let mut send = |batch| send_batch(destination, batch, decode, tell, &mut stage);
-    let sent = batches(objects, decode).try_for_each(&mut send);
-    sent.map_err(|cause| SendError { destination: Box::new(destination.clone()), cause, stage })
+) -> Result<(), PeerError> {
+    batches(objects, decode).try_for_each(|batch| send_batch(destination, batch, decode, tell))
 }
 
 /// Asks whether the destination is there and talks to us (C-ECHO).
 ///
 /// # Errors
 /// If it is not, or does not.
-pub fn echo(destination: &DimseNode) -> Result<(), SendError> {
+pub fn echo(destination: &DimseNode) -> Result<(), PeerError> {
     let verification = proposal((uids::VERIFICATION, uids::IMPLICIT_VR_LITTLE_ENDIAN));
-    let mut stage = SendStage::Opening;
-    let outcome = request(destination, &[verification]).and_then(|mut association| {
-        stage = SendStage::Open;
+    associated(destination, &[verification], |association| {
         let context = association.contexts[0].id;
-        let answer = ask(&mut association, context, &CommandSet::echo(1), None)?;
-        release(association);
-        match answer.0.verdict() {
+        let (status, _) = ask(association, context, &CommandSet::echo(1), None)?;
+        match status.verdict() {
             StatusClass::Success | StatusClass::Warning => Ok(()),
-            StatusClass::Failure => Err(SendCause::Broken(format!("C-ECHO was answered: {}", answer.0))),
+            StatusClass::Failure => Err(PeerErrorCause::Broken(format!("C-ECHO was answered: {status}"))),
         }
-    });
-    outcome.map_err(|cause| SendError { destination: Box::new(destination.clone()), cause, stage })
+    })
 }
 
 /// An association has at most 128 presentation contexts (PS3.8 9.3.2.2: odd numbers in a byte).
@@ -189,32 +184,26 @@ fn send_batch(
     batch: &[DicomObject],
     decode: Option<Decode>,
     tell: &mut dyn FnMut(SentObject),
-    stage: &mut SendStage,
-) -> Result<(), SendCause> {
-    *stage = SendStage::Opening;
+) -> Result<(), PeerError> {
     let all: BTreeSet<ObjectKind> = batch.iter().flat_map(|object| kinds(object, decode)).collect();
     let proposals: Vec<ContextProposal> = all.into_iter().map(proposal).collect();
-    let mut association = match request(destination, &proposals) {
-        Err(SendCause::NothingTaken) => {
-            batch.iter().for_each(|object| tell(SentObject::of(object, not_taken(object))));
-            return Ok(());
-        }
-        association => association?,
-    };
-    *stage = SendStage::Open;
-    for (index, object) in batch.iter().enumerate() {
+    let sent = associated(destination, &proposals, |association| {
         // Message ids go round; only one is in use at a time.
-        let message_id = (index % 0xFFFF) as u16 + 1;
-        match store(&mut association, object, decode, message_id) {
-            Ok(outcome) => tell(SentObject::of(object, outcome)),
-            Err(cause) => {
-                tell(SentObject::of(object, SendOutcome::Unanswered));
-                return Err(cause);
-            }
+        let message_ids = (1..=u16::MAX).cycle();
+        batch.iter().zip(message_ids).try_for_each(|(object, message_id)| {
+            let stored = store(association, object, decode, message_id);
+            let outcome = stored.as_ref().map_or(SendOutcome::Unanswered, SendOutcome::clone);
+            tell(SentObject::of(object, outcome));
+            stored.map(drop)
+        })
+    });
+    match sent {
+        Err(PeerError { cause: PeerErrorCause::NothingTaken, .. }) => {
+            batch.iter().for_each(|object| tell(SentObject::of(object, not_taken(object))));
+            Ok(())
         }
+        sent => sent,
     }
-    release(association);
-    Ok(())
 }
 
 fn not_taken(object: &DicomObject) -> SendOutcome {
@@ -235,7 +224,7 @@ fn store(
     object: &DicomObject,
     decode: Option<Decode>,
     message_id: u16,
-) -> Result<SendOutcome, SendCause> {
+) -> Result<SendOutcome, PeerErrorCause> {
     let (own, request) = (object.transfer_syntax_uid(), command(object, message_id));
     let agreed = kinds(object, decode)
         .find_map(|(class, syntax)| Some((association.context_for(class, syntax)?, syntax)));
@@ -251,7 +240,7 @@ fn store(
             }
             // What the system says is nothing about the object, which damaged compression is.
             Err(TranscodeError::Io(error)) if error.raw_os_error().is_some() => {
-                return Err(SendCause::Unreadable(error.to_string()));
+                return Err(PeerErrorCause::Unreadable(error.to_string()));
             }
             Err(error) => {
                 let (transfer_syntax_uid, reason) = (own.to_owned(), error.to_string());
@@ -295,31 +284,21 @@ fn ask(
     context: u8,
     request: &CommandSet,
     body: Option<DataSetBody>,
-) -> Result<(DimseStatus, String), SendCause> {
+) -> Result<(DimseStatus, String), PeerErrorCause> {
     let mut outgoing = association.begin(context, request);
     if let Some(write) = body {
         outgoing = outgoing.data_set();
         if let Err(error) = write(&mut outgoing) {
             // Half a message has been sent: nothing else can follow.
-            let unread = || SendCause::Unreadable(error.to_string());
-            return Err(outgoing.why_broken().map_or_else(unread, SendCause::from));
+            let unread = || PeerErrorCause::Unreadable(error.to_string());
+            return Err(outgoing.why_broken().map_or_else(unread, PeerErrorCause::from));
         }
     }
     outgoing.finish()?;
     let AssociationMessage::Command { command: answer, .. } = association.hear()? else {
-        return Err(SendCause::Broken("the destination sent something other than an answer".to_owned()));
+        return Err(PeerErrorCause::Broken("the destination sent something other than an answer".to_owned()));
     };
-    let status = answer.status_for(request);
-    let status =
-        status.ok_or_else(|| SendCause::Broken("the destination answered another question".to_owned()))?;
-    Ok((status, answer.comment().to_owned()))
-}
-
-/// Every object has its answer already, so what may fail here changes nothing.
-fn release(association: Association) {
-    if let Err(error) = association.release() {
-        tracing::debug!("the association was not released in good order: {error}");
-    }
+    Ok((status_for(&answer, request)?, answer.comment().to_owned()))
 }
 
 #[cfg(test)]
@@ -371,7 +350,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         drop(listener);
         let error = echo(&format!("PACS@{address}").parse().unwrap()).unwrap_err();
-        assert!(matches!(error.cause, SendCause::Unconnected(_)), "{error}");
+        assert!(matches!(error.cause, PeerErrorCause::Unconnected(_)), "{error}");
         assert!(error.remedy().contains(&address.to_string()));
     }
 }

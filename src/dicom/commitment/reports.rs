@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::admission::StopSignal;
 use crate::dicom::intake::event::ReceiverEvent;
-use crate::dicom::intake::stop::StopHandle;
-use crate::dicom::names::destination::DimseNode;
+use crate::dicom::names::dimse_node::DimseNode;
 use crate::dicom_file::part10::FileHead;
 use crate::store::make_folder;
 
@@ -105,7 +105,7 @@ impl CommitmentReports {
     }
 
     /// Reports outcomes until the stop. Failed reports are tried again, also by the next process.
-    pub fn serve(&self, stop: &StopHandle, tell_of: &(dyn Fn(&ReceiverEvent) + Sync)) {
+    pub fn serve(&self, stop: &StopSignal, tell_of: &(dyn Fn(&ReceiverEvent) + Sync)) {
         while !stop.wait(LOOK) {
             let due = take_due(&mut self.lock(), Instant::now());
             for report in due {

@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use dicom_dictionary_std::uids;
 
-use crate::dicom::ask::find::associated;
-use crate::dicom::names::destination::DimseNode;
+use crate::dicom::ask::exchange::associated;
+use crate::dicom::names::dimse_node::DimseNode;
 use crate::dicom::names::status::{DimseStatus, StatusClass};
 use crate::dicom::wire::association::{
     Association, AssociationError, AssociationMessage, ContextProposal, ServiceRole,
 };
 use crate::dicom::wire::command::CommandSet;
-use crate::dicom::wire::send_error::{SendCause, SendError, SendStage};
+use crate::dicom::wire::peer_error::{ExchangeStage, PeerError, PeerErrorCause};
 
 use super::commitments::RequestedCommitments;
 use super::transaction::{
@@ -39,7 +39,7 @@ pub fn commit(
     attempt: u64,
     answer: OutcomeChannel,
     time: Duration,
-) -> Result<CommitmentOutcome, SendError> {
+) -> Result<CommitmentOutcome, PeerError> {
     let start = Instant::now();
     let OutcomeChannel::Listener(commitments) = answer else {
         return request(
@@ -57,11 +57,8 @@ pub fn commit(
         let asked = request(node, &transaction, |_, _| Ok(()));
         asked.inspect_err(|_| commitments.forget(&transaction.uid))?;
     }
-    let open = || SendError {
-        destination: Box::new(node.clone()),
-        cause: SendCause::Uncommitted,
-        stage: SendStage::Open,
-    };
+    let (cause, stage) = (PeerErrorCause::Uncommitted, ExchangeStage::Open);
+    let open = || PeerError { peer: node.clone().into(), cause, stage };
     commitments.wait(&name, references, time.saturating_sub(start.elapsed())).ok_or_else(open)
 }
 
@@ -69,8 +66,8 @@ pub fn commit(
 fn request<T>(
     node: &DimseNode,
     transaction: &CommitmentTransaction,
-    then: impl FnOnce(&mut Association, &CommitmentTransaction) -> Result<T, SendCause>,
-) -> Result<T, SendError> {
+    then: impl FnOnce(&mut Association, &CommitmentTransaction) -> Result<T, PeerErrorCause>,
+) -> Result<T, PeerError> {
     let proposal = ContextProposal {
         abstract_syntax: CLASS.to_owned(),
         transfer_syntaxes: vec![uids::IMPLICIT_VR_LITTLE_ENDIAN.to_owned()],
@@ -82,7 +79,7 @@ fn request<T>(
     })
 }
 
-fn ask(association: &mut Association, transaction: &CommitmentTransaction) -> Result<(), SendCause> {
+fn ask(association: &mut Association, transaction: &CommitmentTransaction) -> Result<(), PeerErrorCause> {
     let context = association.contexts[0].clone();
     let asked = CommandSet::action(1, CLASS, uids::STORAGE_COMMITMENT_PUSH_MODEL_INSTANCE, 1);
     let data_set = transaction.encode(&context.transfer_syntax);
@@ -92,7 +89,7 @@ fn ask(association: &mut Association, transaction: &CommitmentTransaction) -> Re
             AssociationMessage::Command { command, .. } if command.answers(&asked) => {
                 let status = command.status_for(&asked).unwrap_or(DimseStatus(PROCESSING_FAILURE));
                 return match status.verdict() {
-                    StatusClass::Failure => Err(SendCause::Answered(status, String::new())),
+                    StatusClass::Failure => Err(PeerErrorCause::Answered(status, String::new())),
                     StatusClass::Success | StatusClass::Warning => Ok(()),
                 };
             }
@@ -109,7 +106,7 @@ fn report(
     association: &mut Association,
     transaction: &CommitmentTransaction,
     end: Instant,
-) -> Result<CommitmentOutcome, SendCause> {
+) -> Result<CommitmentOutcome, PeerErrorCause> {
     association.wait_at_most(end.saturating_duration_since(Instant::now()))?;
     let (mut event, mut data_set) = (None, Vec::new());
     loop {
@@ -147,7 +144,7 @@ pub(in crate::dicom) fn tell(
     node: &DimseNode,
     transaction: &str,
     outcome: &CommitmentOutcome,
-) -> Result<(), SendError> {
+) -> Result<(), PeerError> {
     let proposal = ContextProposal {
         abstract_syntax: CLASS.to_owned(),
         transfer_syntaxes: vec![uids::IMPLICIT_VR_LITTLE_ENDIAN.to_owned()],

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::dicom::names::destination::DimseNode;
+use crate::dicom::names::dimse_node::DimseNode;
 
 use super::commitments::RequestedCommitments;
 use super::reports::CommitmentReports;

@@ -10,7 +10,7 @@ use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
 
 use crate::dicom::ask::query::encode;
-use crate::dicom::names::destination::DimseNode;
+use crate::dicom::names::dimse_node::DimseNode;
 use crate::dicom::wire::command::CommandSet;
 use crate::dicom_file::part10::FileHead;
 use crate::imaging::{HeaderElements, Part10File};

@@ -9,7 +9,7 @@ use dicom_dictionary_std::uids;
 use crate::dicom::ask::find;
 use crate::dicom::commitment::transaction;
 use crate::dicom::file::transcode;
-use crate::dicom::names::destination::DimseNode;
+use crate::dicom::names::dimse_node::DimseNode;
 use crate::dicom::names::{sop_class, uid_name};
 use crate::dicom::wire::association::{APPLICATION_CONTEXT, PDU_BYTES_MAX, PDU_BYTES_SENT_MAX};
 use crate::dicom::{verify, web};
@@ -51,6 +51,8 @@ fn constants() -> Vec<(&'static str, String)> {
         ("converted_syntaxes", tables::named(&transcode::TARGETS)),
         ("matches_max", find::MATCHES_MAX.to_string()),
         ("capture", uid_name::of(uids::SECONDARY_CAPTURE_IMAGE_STORAGE)),
+        ("segmentation", uid_name::of(uids::SEGMENTATION_STORAGE)),
+        ("page", uid_name::of(uids::ENCAPSULATED_PDF_STORAGE)),
         ("report", uid_name::of(uids::COMPREHENSIVE_SR_STORAGE)),
         ("error_report", uid_name::of(uids::BASIC_TEXT_SR_STORAGE)),
     ]

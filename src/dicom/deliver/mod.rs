@@ -5,7 +5,7 @@ mod target;
 mod verifier;
 
 pub use target::ObjectTarget;
-pub use verifier::{ObjectFinding, ObjectVerifier, by_commitment, by_query, over_web};
+pub use verifier::{ObjectFinding, ObjectVerifier, by_commitment, by_query};
 
 use crate::admission::{
     self, DeliveryErrorKind, DeliveryTrouble, OutgoingResponse, PartAnswer, PartFinding, PartOutcome,

@@ -4,16 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::admission::{DeliveryErrorKind, DeliveryTrouble};
-use crate::dicom::{self, DicomObject, DimseNode, SendStage, SentObject, web};
+use crate::dicom::{self, DicomObject, DimseNode, ExchangeStage, PeerAddress, PeerError, SentObject, web};
 use crate::step::Request;
 
 /// The peer that the DICOM files of a response go to.
 #[derive(Clone, Debug)]
 pub enum ObjectTarget {
-    /// A node, by C-STORE.
-    Node(Box<DimseNode>),
-    /// A DICOMweb service, by STOW-RS.
-    Web(Box<web::WebNode>),
+    /// A node by C-STORE, or a DICOMweb service by STOW-RS.
+    Peer(PeerAddress),
     /// The sender of the request: the node with its calling AE title.
     Sender(BTreeMap<String, DimseNode>),
 }
@@ -23,7 +21,7 @@ impl ObjectTarget {
     /// sender.
     pub(super) fn concerns(&self, request: &Request) -> bool {
         match self {
-            ObjectTarget::Node(_) | ObjectTarget::Web(_) => true,
+            ObjectTarget::Peer(_) => true,
             ObjectTarget::Sender(_) => !request.attribute("calling_ae").is_empty(),
         }
     }
@@ -45,40 +43,27 @@ impl ObjectTarget {
         objects: &[DicomObject],
         answered: &mut dyn FnMut(SentObject),
     ) -> Result<(), DeliveryTrouble> {
-        let destination = match self {
-            ObjectTarget::Web(node) => return store(node, objects, answered),
-            ObjectTarget::Node(destination) => destination,
-            ObjectTarget::Sender(nodes) => sender(nodes, request)?,
+        let sent = match self {
+            ObjectTarget::Peer(PeerAddress::Web(node)) => web::store(node, objects, answered),
+            ObjectTarget::Peer(PeerAddress::Dimse(node)) => store(node, objects, answered),
+            ObjectTarget::Sender(nodes) => store(sender(nodes, request)?, objects, answered),
         };
-        dicom::send_each(destination, objects, Some(dicom::plain_pixels), answered).map_err(|error| {
-            DeliveryTrouble {
-                text: format!("{}. {}", error.cause, error.remedy()),
-                kind: match error.stage {
-                    SendStage::Opening => DeliveryErrorKind::Absent,
-                    SendStage::Open => DeliveryErrorKind::Passing,
-                },
-            }
+        sent.map_err(|error| DeliveryTrouble {
+            text: error.advice(),
+            kind: match error.stage {
+                ExchangeStage::Opening => DeliveryErrorKind::Absent,
+                ExchangeStage::Open => DeliveryErrorKind::Passing,
+            },
         })
     }
 }
 
-/// The service answers for a batch at a time, so its answers come together.
 fn store(
-    node: &web::WebNode,
+    node: &DimseNode,
     objects: &[DicomObject],
     answered: &mut dyn FnMut(SentObject),
-) -> Result<(), DeliveryTrouble> {
-    let (sent, error) = match web::store(node, objects) {
-        Ok(sent) => (sent, None),
-        Err(error) => {
-            let text = format!("{}. {}", error.cause, error.remedy());
-            let kind =
-                if error.cause.is_absence() { DeliveryErrorKind::Absent } else { DeliveryErrorKind::Passing };
-            (error.sent, Some(DeliveryTrouble { text, kind }))
-        }
-    };
-    sent.into_iter().for_each(answered);
-    error.map_or(Ok(()), Err)
+) -> Result<(), PeerError> {
+    dicom::send_each(node, objects, Some(dicom::plain_pixels), answered)
 }
 
 /// A study that came in parts may have several senders: the first one that is known gets the results.
@@ -103,8 +88,7 @@ fn sender<'a>(
 impl fmt::Display for ObjectTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ObjectTarget::Node(destination) => destination.fmt(f),
-            ObjectTarget::Web(node) => node.fmt(f),
+            ObjectTarget::Peer(peer) => peer.fmt(f),
             ObjectTarget::Sender(_) => f.write_str("the sender"),
         }
     }

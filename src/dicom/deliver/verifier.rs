@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::dicom::verify::{self, VerifiedObjects};
-use crate::dicom::{DicomObject, DimseNode, OutcomeChannel, RequestedCommitments, web};
+use crate::dicom::{DicomObject, DimseNode, OutcomeChannel, PeerAddress, RequestedCommitments};
 
 /// Finds out which of the objects that a peer has taken are safe there. An object that is not among those
 /// it gives, or is not safe, is looked for once more, and then sent again.
@@ -37,28 +37,16 @@ pub fn by_commitment(node: &DimseNode, commitments: Option<Arc<RequestedCommitme
             None => (OutcomeChannel::Here, verify::COMMITMENT_TIME),
         };
         let outcome = verify::committed(&node, objects, attempt, answer, time);
-        let outcome = outcome.map_err(|error| format!("{}. {}", error.cause, error.remedy()))?;
-        Ok(findings(objects, outcome))
+        Ok(findings(objects, outcome.map_err(|error| error.advice())?))
     })
 }
 
-/// The node finds the objects (C-FIND).
-pub fn by_query(node: &DimseNode) -> ObjectVerifier {
-    let node = node.clone();
+/// The peer finds the objects (C-FIND, QIDO-RS).
+pub fn by_query(peer: &PeerAddress) -> ObjectVerifier {
+    let peer = peer.clone();
     Arc::new(move |objects| {
-        let found = verify::found(&node, objects);
-        let found = found.map_err(|error| format!("{}. {}", error.cause, error.remedy()))?;
-        Ok(findings(objects, found))
-    })
-}
-
-/// The service finds the objects (QIDO-RS).
-pub fn over_web(node: &web::WebNode) -> ObjectVerifier {
-    let node = node.clone();
-    Arc::new(move |objects| {
-        let found = verify::found_over_web(&node, objects);
-        let found = found.map_err(|error| format!("{}. {}", error.cause, error.remedy()))?;
-        Ok(findings(objects, found))
+        let found = verify::found(&peer, objects);
+        Ok(findings(objects, found.map_err(|error| error.advice())?))
     })
 }
 

@@ -6,31 +6,34 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
 use std::time::Duration;
 
 use dicom_dictionary_std::tags;
 
+use crate::admission::StopSignal;
 use crate::dicom::ask::find::find;
 use crate::dicom::ask::query::{DimseQuery, QueryError, QueryLevel};
 use crate::dicom::commitment::service::CommitmentService;
 use crate::dicom::intake::completion::SenderEnd;
 use crate::dicom::intake::event::{ReceiverEvent, SessionKind};
 use crate::dicom::intake::instance_intake::InstanceIntake;
-use crate::dicom::intake::sender::InstanceSender;
-use crate::dicom::intake::stop::StopHandle;
+use crate::dicom::intake::panics::guarded;
+use crate::dicom::intake::sender::{InstanceSender, SessionUse};
 use crate::dicom::names::ae_title::AeTitle;
-use crate::dicom::names::destination::DimseNode;
-use crate::dicom::web::{self, WebServiceError};
-use crate::dicom::wire::send_error::SendError;
+use crate::dicom::names::dimse_node::DimseNode;
+use crate::dicom::names::peer_address::PeerAddress;
+use crate::dicom::web;
+use crate::dicom::wire::peer_error::PeerError;
 
 use super::retrieval::{FetchResult, get_study, move_study};
 
 /// Settings of a pull: the studies to fetch, the archive, and the method.
 #[derive(Clone, Debug)]
 pub struct StudyPull {
-    pub from: PullArchive,
+    pub from: PeerAddress,
+    /// How studies travel from an archive that speaks DIMSE.
+    pub method: RetrievalMethod,
     pub wanted: Vec<PullEntry>,
     /// How long to wait before each further try of a study.
     pub waits: Vec<Duration>,
@@ -41,15 +44,6 @@ pub struct StudyPull {
 pub enum PullEntry {
     Study(String),
     Query(DimseQuery),
-}
-
-/// Where studies are fetched.
-#[derive(Clone, Debug)]
-pub enum PullArchive {
-    /// By C-FIND, and C-GET or C-MOVE.
-    Dimse { node: Box<DimseNode>, way: RetrievalMethod },
-    /// By QIDO-RS and WADO-RS.
-    Web(Box<web::WebNode>),
 }
 
 /// How a study travels over DIMSE.
@@ -81,7 +75,7 @@ pub(in crate::dicom) fn pull(
     intake: &InstanceIntake,
     commitments: &CommitmentService,
     pull: &StudyPull,
-    stop: &StopHandle,
+    stop: &StopSignal,
 ) {
     for (index, wanted) in pull.wanted.iter().enumerate() {
         let number = index + 1;
@@ -104,7 +98,7 @@ pub(in crate::dicom) fn pull(
                 return (intake.tell)(&ReceiverEvent::NotFetched { number, reason });
             }
             match with_retries(pull, stop, || {
-                guarded(|| fetch(intake, commitments, &pull.from, &study, stop))
+                guarded(PullError::mistake, || fetch(intake, commitments, pull, &study, stop))
             }) {
                 Ok(instances) => (intake.tell)(&ReceiverEvent::Fetched { number, instances }),
                 Err(trouble) => not_fetched(intake, number, &trouble),
@@ -113,18 +107,12 @@ pub(in crate::dicom) fn pull(
     }
 }
 
-/// A panic, for example in a library on damaged input, ends this study's transfer and nothing else.
-fn guarded<T>(work: impl FnOnce() -> Result<T, PullError>) -> Result<T, PullError> {
-    let mistake = || PullError::Error("a mistake in flow, please report it".to_owned());
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(mistake()))
-}
-
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Tries again after each of the waits, unless receiving ends.
 fn with_retries<T>(
     pull: &StudyPull,
-    stop: &StopHandle,
+    stop: &StopSignal,
     attempt: impl Fn() -> Result<T, PullError>,
 ) -> Result<T, PullError> {
     let mut tried = attempt();
@@ -135,21 +123,21 @@ fn with_retries<T>(
     tried
 }
 
-fn studies(from: &PullArchive, wanted: &PullEntry) -> Result<Vec<String>, PullError> {
+fn studies(from: &PeerAddress, wanted: &PullEntry) -> Result<Vec<String>, PullError> {
     let uids: Vec<String> = match (wanted, from) {
         // An archive that does not answer queries may send a study all the same.
-        (PullEntry::Study(uid), PullArchive::Dimse { node, .. }) => {
+        (PullEntry::Study(uid), PeerAddress::Dimse(node)) => {
             match find(node, &DimseQuery::study(uid, QueryLevel::Study)) {
                 Ok(found) if found.matches.is_empty() => Vec::new(),
                 _ => vec![uid.clone()],
             }
         }
-        (PullEntry::Study(uid), PullArchive::Web(_)) => vec![uid.clone()],
-        (PullEntry::Query(query), PullArchive::Dimse { node, .. }) => {
+        (PullEntry::Study(uid), PeerAddress::Web(_)) => vec![uid.clone()],
+        (PullEntry::Query(query), PeerAddress::Dimse(node)) => {
             let found = find(node, &DimseQuery { level: QueryLevel::Study, ..query.clone() })?;
             found.matches.iter().map(|one| one.text(tags::STUDY_INSTANCE_UID).to_owned()).collect()
         }
-        (PullEntry::Query(query), PullArchive::Web(node)) => {
+        (PullEntry::Query(query), PeerAddress::Web(node)) => {
             let query = web::WebQuery { matching: query.named(), ..web::WebQuery::default() };
             let found = web::find(node, &query, STUDIES_MAX)?;
             found.iter().map(|one| one.text(STUDY_INSTANCE_UID)).collect()
@@ -177,14 +165,14 @@ enum PullError {
     Error(String),
 }
 
-impl From<SendError> for PullError {
-    fn from(error: SendError) -> PullError {
-        PullError::Error(format!("{error}. {}", error.remedy()))
+impl PullError {
+    fn mistake(reason: &str) -> PullError {
+        PullError::Error(reason.to_owned())
     }
 }
 
-impl From<WebServiceError> for PullError {
-    fn from(error: WebServiceError) -> PullError {
+impl From<PeerError> for PullError {
+    fn from(error: PeerError) -> PullError {
         PullError::Error(format!("{error}. {}", error.remedy()))
     }
 }
@@ -209,17 +197,15 @@ fn not_fetched(intake: &InstanceIntake, number: usize, reason: &dyn fmt::Display
 fn fetch(
     intake: &InstanceIntake,
     commitments: &CommitmentService,
-    from: &PullArchive,
+    StudyPull { from, method, .. }: &StudyPull,
     study: &str,
-    stop: &StopHandle,
+    stop: &StopSignal,
 ) -> Result<u64, PullError> {
-    let fetched = match from {
-        PullArchive::Dimse { node, way: RetrievalMethod::Get } => {
-            get(intake, commitments, node, study, stop)?
-        }
+    let fetched = match (from, method) {
+        (PeerAddress::Dimse(node), RetrievalMethod::Get) => get(intake, commitments, node, study, stop)?,
         // All of it has been answered with success by our listener before this answer came.
-        PullArchive::Dimse { node, way: RetrievalMethod::Move { to } } => move_study(node, study, to)?,
-        PullArchive::Web(node) => {
+        (PeerAddress::Dimse(node), RetrievalMethod::Move { to }) => move_study(node, study, to)?,
+        (PeerAddress::Web(node), _) => {
             let web::PullResult { stored, refused } = web::fetch(intake, node, study, stop)?;
             FetchResult { sent: stored as u64, failed: refused.len() as u64 }
         }
@@ -237,11 +223,12 @@ fn get(
     commitments: &CommitmentService,
     node: &DimseNode,
     study: &str,
-    stop: &StopHandle,
-) -> Result<FetchResult, SendError> {
+    stop: &StopSignal,
+) -> Result<FetchResult, PeerError> {
     let session = intake.session(SessionKind::Association);
     let (calling_ae, called_ae) = (node.ae_title.to_string(), node.calling_ae.to_string());
-    let sender = InstanceSender { session, calling_ae, called_ae, study_instance_uid: None };
+    let (study_instance_uid, session_use) = (None, SessionUse::OneTransfer);
+    let sender = InstanceSender { session, calling_ae, called_ae, study_instance_uid, session_use };
     let fetched = get_study(intake, commitments, sender, node, study, stop);
     let whole = matches!(fetched, Ok(FetchResult { failed: 0, .. }));
     intake.studies.leave(session.number, if whole { SenderEnd::RequestEnd } else { SenderEnd::Aborted });

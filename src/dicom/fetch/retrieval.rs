@@ -4,23 +4,22 @@ use std::collections::BTreeSet;
 
 use dicom_dictionary_std::tags;
 
-use crate::dicom::ask::find::{
-    COMPRESSED, GET, MOVE, UNCOMPRESSED, associated, find, only, pending, proposal,
-};
+use crate::admission::StopSignal;
+use crate::dicom::ask::exchange::associated;
+use crate::dicom::ask::find::{COMPRESSED, GET, MOVE, UNCOMPRESSED, find, only, pending, proposal};
 use crate::dicom::ask::query::{DimseQuery, QueryLevel, ReturnKeys};
 use crate::dicom::commitment::service::CommitmentService;
 use crate::dicom::intake::instance_intake::InstanceIntake;
 use crate::dicom::intake::sender::InstanceSender;
-use crate::dicom::intake::stop::StopHandle;
 use crate::dicom::names::ae_title::AeTitle;
-use crate::dicom::names::destination::DimseNode;
+use crate::dicom::names::dimse_node::DimseNode;
 use crate::dicom::names::sop_class::USUAL;
 use crate::dicom::serve::provider::{ServiceProvider, send};
 use crate::dicom::wire::association::{
     Association, AssociationError, AssociationMessage, ContextProposal, ServiceRole,
 };
 use crate::dicom::wire::command::{CommandSet, PendingResponses};
-use crate::dicom::wire::send_error::{SendCause, SendError};
+use crate::dicom::wire::peer_error::{PeerError, PeerErrorCause};
 
 /// Result of retrieving a study.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,7 +38,7 @@ pub fn move_study(
     node: &DimseNode,
     study_instance_uid: &str,
     to: &AeTitle,
-) -> Result<FetchResult, SendError> {
+) -> Result<FetchResult, PeerError> {
     associated(node, &[proposal(MOVE, ServiceRole::User)], |association| {
         let (context, syntax) = only(association);
         let identifier =
@@ -76,15 +75,15 @@ pub(in crate::dicom) fn get_study(
     sender: InstanceSender,
     node: &DimseNode,
     study_instance_uid: &str,
-    stop: &StopHandle,
-) -> Result<FetchResult, SendError> {
+    stop: &StopSignal,
+) -> Result<FetchResult, PeerError> {
     let classes = classes(node, study_instance_uid)?;
     let mut proposals = vec![proposal(GET, ServiceRole::User)];
     proposals.extend(classes.iter().flat_map(|class| provided(class)).take(127));
     let mut provider = ServiceProvider::new(intake, commitments, sender);
     associated(node, &proposals, |association| {
         let of_get = association.contexts.iter().find(|one| one.abstract_syntax == GET);
-        let context = of_get.cloned().ok_or(SendCause::NothingTaken)?;
+        let context = of_get.cloned().ok_or(PeerErrorCause::NothingTaken)?;
         let query = DimseQuery::study(study_instance_uid, QueryLevel::Study);
         let identifier = query.identifier(ReturnKeys::Nothing, &context.transfer_syntax);
         let asked = CommandSet::get(1, GET);
@@ -98,8 +97,8 @@ fn serve_until_answered(
     association: &mut Association,
     provider: &mut ServiceProvider,
     asked: &CommandSet,
-    stop: &StopHandle,
-) -> Result<FetchResult, SendCause> {
+    stop: &StopSignal,
+) -> Result<FetchResult, PeerErrorCause> {
     let mut about_failures = false;
     let mut told = FetchResult::default();
     loop {
@@ -138,7 +137,7 @@ fn serve_until_answered(
 
 /// SOP classes of a study, to be proposed for retrieving it; the usual ones if the archive does not tell
 /// them.
-fn classes(node: &DimseNode, study_instance_uid: &str) -> Result<Vec<String>, SendError> {
+fn classes(node: &DimseNode, study_instance_uid: &str) -> Result<Vec<String>, PeerError> {
     let mut classes = BTreeSet::new();
     // The whole hierarchy is asked: archives answer at the level of instances only below a series.
     for series in find(node, &DimseQuery::study(study_instance_uid, QueryLevel::Series))?.matches {

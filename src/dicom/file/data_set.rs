@@ -1,8 +1,7 @@
 //! A DICOM file opened as a stream of tokens: element by element, without recursion, so that deep
 //! nesting in a forged file costs nothing but its own bytes.
 
-use std::borrow::Cow;
-use std::io::Read;
+use std::ops::Deref;
 
 use dicom_core::DataElementHeader;
 use dicom_encoding::transfer_syntax::{TransferSyntax, TransferSyntaxIndex};
@@ -11,7 +10,7 @@ use dicom_parser::dataset::{DataSetReader, DataToken};
 use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 
 use crate::dicom_file::encoding::{DEFLATED, EXPLICIT_LITTLE_ENDIAN};
-use crate::dicom_file::inflate::inflating;
+use crate::dicom_file::inflate::{InflatedBytes, InflatedEnd, inflate};
 use crate::dicom_file::part10::FileHead;
 
 /// A deflated data set is inflated up to this size: a bomb has no end.
@@ -26,7 +25,24 @@ pub(in crate::dicom) struct DataSet<'a> {
     /// File head that fits the bytes here: a deflated data set has been inflated.
     pub head: FileHead,
     pub syntax: &'static TransferSyntax,
-    bytes: Cow<'a, [u8]>,
+    bytes: ReadBytes<'a>,
+}
+
+/// A data set as it is in a file, or inflated.
+enum ReadBytes<'a> {
+    InFile(&'a [u8]),
+    Inflated(InflatedBytes),
+}
+
+impl Deref for ReadBytes<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            ReadBytes::InFile(bytes) => bytes,
+            ReadBytes::Inflated(bytes) => bytes,
+        }
+    }
 }
 
 /// Why a file cannot be read element by element.
@@ -51,9 +67,11 @@ impl<'a> DataSet<'a> {
         let (mut head, place) = FileHead::decode(bytes).ok_or(DataSetError::NotDicom)?;
         let bytes = if head.transfer_syntax_uid == DEFLATED {
             head.transfer_syntax_uid = EXPLICIT_LITTLE_ENDIAN.to_owned();
-            Cow::Owned(inflated(&bytes[place]).ok_or(DataSetError::Deflated)?)
+            let inflated = inflate(&bytes[place], INFLATED_BYTES_MAX);
+            let is_whole = inflated.end == InflatedEnd::Whole;
+            ReadBytes::Inflated(is_whole.then_some(inflated).ok_or(DataSetError::Deflated)?)
         } else {
-            Cow::Borrowed(&bytes[place])
+            ReadBytes::InFile(&bytes[place])
         };
         let syntax = TransferSyntaxRegistry.get(&head.transfer_syntax_uid);
         let syntax = syntax.ok_or_else(|| DataSetError::Syntax(head.transfer_syntax_uid.clone()))?;
@@ -125,12 +143,6 @@ fn too_many() -> DataSetError {
 fn damaged(error: &dyn std::error::Error) -> DataSetError {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     DataSetError::Damaged(causes.last().map_or_else(|| error.to_string(), ToString::to_string))
-}
-
-fn inflated(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut inflated = Vec::new();
-    inflating(bytes, INFLATED_BYTES_MAX + 1).read_to_end(&mut inflated).ok()?;
-    (inflated.len() as u64 <= INFLATED_BYTES_MAX).then_some(inflated)
 }
 
 #[cfg(test)]

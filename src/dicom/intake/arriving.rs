@@ -8,12 +8,22 @@ use std::time::Instant;
 use crate::step::Request;
 
 use super::completion::{
-    CompletionRules, CompletionSignal, InstanceCount, SenderEnd, StudyStanding, StudyVerdict,
+    CompletionRules, CompletionSignal, InstanceCount, SenderActivity, SenderEnd, StudyStanding, StudyVerdict,
 };
 use super::inbox;
 use super::inbox::StudySenders;
 use super::instance::{SOURCE, StudyInstance, request};
 use super::replacement::{ReplacedInstances, instance_key};
+use super::sender::{InstanceSender, SessionUse};
+
+/// A sender whose session is open.
+pub(in crate::dicom) struct OpenSender {
+    /// When the first instance of the study came in the session.
+    since: Instant,
+    /// When the last one did.
+    last: Instant,
+    session_use: SessionUse,
+}
 
 pub(in crate::dicom) struct ArrivingStudy {
     pub folder: PathBuf,
@@ -22,8 +32,8 @@ pub(in crate::dicom) struct ArrivingStudy {
     /// By SOP Instance UID: what is received again replaces what was there.
     pub instances: BTreeMap<String, StudyInstance>,
     pub replaced: ReplacedInstances,
-    /// Senders with an open session that brought an instance of the study, by session number: since when.
-    pub open_senders: BTreeMap<u64, Instant>,
+    /// Senders with an open session that brought an instance of the study, by session number.
+    pub open_senders: BTreeMap<u64, OpenSender>,
     /// Open senders that have begun with another study.
     pub elsewhere: BTreeSet<u64>,
     /// When the last session was aborted, unless a session that began later has ended normally since.
@@ -41,7 +51,7 @@ impl ArrivingStudy {
             first_arrival: now,
             last_arrival: now,
             moving: false,
-            has_senders: false,
+            senders: SenderActivity::Gone,
             left: SenderEnd::Released,
             instances: 0,
             count,
@@ -70,12 +80,16 @@ impl ArrivingStudy {
     }
 
     /// Notes that a sender brings an instance of the study.
-    pub fn enter(&mut self, sender: u64, now: Instant) -> io::Result<()> {
-        self.elsewhere.remove(&sender);
-        if self.open_senders.insert(sender, now).is_none() {
-            inbox::mark_open(&self.folder)?;
+    pub fn enter(&mut self, sender: &InstanceSender, now: Instant) -> io::Result<()> {
+        let number = sender.session.number;
+        self.elsewhere.remove(&number);
+        if let Some(open) = self.open_senders.get_mut(&number) {
+            open.last = now;
+            return Ok(());
         }
-        Ok(())
+        let session_use = sender.session_use;
+        self.open_senders.insert(number, OpenSender { since: now, last: now, session_use });
+        inbox::mark_open(&self.folder)
     }
 
     /// Notes the sender's AE titles, in the study's folder too: results go back to the sender after a
@@ -94,12 +108,12 @@ impl ArrivingStudy {
     /// Notes that a sender has begun with another study; it may come back to this one.
     pub fn go_on(&mut self, sender: u64) {
         if self.open_senders.contains_key(&sender) && self.elsewhere.insert(sender) {
-            self.settle(SenderEnd::NextStudy, self.open_senders[&sender]);
+            self.settle(SenderEnd::NextStudy, self.open_senders[&sender].since);
         }
     }
 
     pub fn leave(&mut self, sender: u64, left: SenderEnd) {
-        let Some(came) = self.open_senders.remove(&sender) else { return };
+        let Some(OpenSender { since: came, .. }) = self.open_senders.remove(&sender) else { return };
         match (self.elsewhere.remove(&sender), left) {
             // Its going on was the end of this study.
             (true, SenderEnd::Released | SenderEnd::RequestEnd) => {}
@@ -108,6 +122,11 @@ impl ArrivingStudy {
         if self.standing.left != SenderEnd::Aborted && self.open_senders.is_empty() {
             inbox::mark_released(&self.folder);
         }
+    }
+
+    /// Notes that an instance has broken off.
+    pub fn break_off(&mut self) {
+        self.settle(SenderEnd::Aborted, Instant::now());
     }
 
     /// An aborted session is made good only by the normal end of a session that began after the abort: an
@@ -121,9 +140,30 @@ impl ArrivingStudy {
         }
     }
 
-    /// Whether a sender is at work on the study.
-    pub fn has_senders(&self) -> bool {
-        self.open_senders.keys().any(|sender| !self.elsewhere.contains(sender))
+    /// Activity of the most active of the study's open senders.
+    pub fn senders(&self, receiving: &BTreeMap<u64, Instant>) -> SenderActivity {
+        let here = self.open_senders.iter().filter(|(number, _)| !self.elsewhere.contains(number));
+        let activity = here.map(|(number, sender)| match (receiving.get(number), sender.session_use) {
+            (Some(last), _) => SenderActivity::Sending(*last),
+            (None, SessionUse::OneTransfer) => SenderActivity::Sending(sender.last),
+            (None, SessionUse::AsLongAsWanted) => SenderActivity::Open,
+        });
+        activity.max().unwrap_or(SenderActivity::Gone)
+    }
+
+    /// Whether the study's source is to be asked for its count: nobody is sending it at `now`.
+    pub fn is_uncounted(
+        &self,
+        completion: &CompletionRules,
+        receiving: &BTreeMap<u64, Instant>,
+        now: Instant,
+    ) -> bool {
+        let is_quiet = match self.senders(receiving) {
+            SenderActivity::Gone => true,
+            SenderActivity::Open => now >= self.standing.last_arrival + completion.open_quiet_time(),
+            SenderActivity::Sending(_) => false,
+        };
+        is_quiet && self.standing.count == InstanceCount::Wanted
     }
 
     /// Checks whether an operator has ordered the study to be handed over.
@@ -134,12 +174,13 @@ impl ArrivingStudy {
     pub fn due<'a>(
         &self,
         completion: &CompletionRules,
+        receiving: &BTreeMap<u64, Instant>,
         ended: bool,
         uid: &'a str,
     ) -> Option<(Instant, &'a str, StudyVerdict)> {
         let standing = StudyStanding {
             moving: self.moving > 0,
-            has_senders: self.has_senders(),
+            senders: self.senders(receiving),
             instances: self.instances.len() as u64,
             ..self.standing.clone()
         };
@@ -156,12 +197,20 @@ impl ArrivingStudy {
 
     pub fn into_request(self, signal: CompletionSignal) -> Result<Request, PathBuf> {
         let joined = |titles: &BTreeSet<String>| titles.iter().cloned().collect::<Vec<_>>().join("\\");
-        let aborted = self.standing.left == SenderEnd::Aborted || self.has_senders();
+        let is_open = self.open_senders.keys().any(|sender| !self.elsewhere.contains(sender));
+        if is_open && self.standing.left != SenderEnd::Aborted {
+            inbox::mark_released(&self.folder);
+        }
+        let association = match (self.standing.left, is_open) {
+            (SenderEnd::Aborted, _) => "aborted",
+            (_, true) => "open",
+            (_, false) => "released",
+        };
         let attributes = [
             ("source", SOURCE),
             ("calling_ae", &joined(&self.calling_aes)),
             ("called_ae", &joined(&self.called_aes)),
-            ("association", if aborted { "aborted" } else { "released" }),
+            ("association", association),
             ("complete_by", signal.name()),
             ("remarks", &self.replaced.remark("before the study was complete").unwrap_or_default()),
         ];

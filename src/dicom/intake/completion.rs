@@ -2,8 +2,9 @@
 //!
 //! DICOM has no message that says that a study is complete, so several signals are looked at, and the first
 //! safe one wins. No study is complete while one of its instances is being stored, nor, except by the cap,
-//! while a sender is at work on it. Expected series and the source's count also hold a study back: until they
-//! are met it waits, up to the cap, or as long as after an aborted association.
+//! while a sender is at work on it. An association that stays open and brings nothing of the study is not at
+//! work on it. Expected series and the source's count also hold a study back: until they are met it waits, up
+//! to the cap, or as long as after an aborted association.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -27,7 +28,8 @@ pub enum CompletionSignal {
     NextStudy,
     /// The association was released.
     Released,
-    /// No sender is at work, and no instance has arrived for `quiet_time`.
+    /// No sender is at work, and no instance has arrived for `quiet_time` (`open_quiet_time` while an
+    /// association is open).
     QuietTime,
     /// The sender aborted, and has not sent the study again within `broken_time`.
     BrokenOff,
@@ -50,6 +52,9 @@ pub struct CompletionRules {
     pub at_once: BTreeSet<CompletionSignal>,
     /// Time without a new instance after which a study is complete: 5 s.
     pub quiet_time: Duration,
+    /// The same while an association that sent of the study is still open; without it the quiet time, and at
+    /// least 2 s.
+    pub open_quiet_time: Option<Duration>,
     /// Time that a study whose sender aborted waits to be sent again: 10 min.
     pub broken_time: Duration,
     /// The series that a study must have.
@@ -80,12 +85,16 @@ impl Default for CompletionRules {
         CompletionRules {
             at_once: BTreeSet::new(),
             quiet_time: Duration::from_secs(5),
+            open_quiet_time: None,
             broken_time: Duration::from_secs(600),
             expected: None,
             cap: None,
         }
     }
 }
+
+/// A sender that is only slow pauses so long between two instances.
+const OPEN_QUIET_TIME_MIN: Duration = Duration::from_secs(2);
 
 /// State of an arriving study, as far as its completion depends on it.
 #[derive(Clone, Debug)]
@@ -94,8 +103,7 @@ pub(in crate::dicom) struct StudyStanding {
     pub last_arrival: Instant,
     /// Instances of the study are being moved into its folder.
     pub moving: bool,
-    /// A sender is at work on the study.
-    pub has_senders: bool,
+    pub senders: SenderActivity,
     /// How the last session that sent the study ended.
     pub left: SenderEnd,
     pub instances: u64,
@@ -108,6 +116,17 @@ pub(in crate::dicom) struct StudyStanding {
     pub cap_told: bool,
 }
 
+/// Activity of a study's senders whose sessions are open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::dicom) enum SenderActivity {
+    /// No session is open, or all have gone on to other studies.
+    Gone,
+    /// An association is open and nothing is being received on it.
+    Open,
+    /// An instance, which may be of the study, is being received; the last of it arrived at this time.
+    Sending(Instant),
+}
+
 /// How a session that sent a study ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::dicom) enum SenderEnd {
@@ -115,6 +134,8 @@ pub(in crate::dicom) enum SenderEnd {
     RequestEnd,
     NextStudy,
     Aborted,
+    /// The session has not ended.
+    Open,
 }
 
 /// How many instances the source has.
@@ -149,7 +170,13 @@ impl CompletionRules {
         if study.ordered {
             return Some((now, StudyVerdict::HandOver(CompletionSignal::Operator)));
         }
-        let complete = if study.has_senders { None } else { self.complete(study) };
+        let complete = match study.senders {
+            SenderActivity::Gone => self.complete(study, now),
+            SenderActivity::Open => self.complete_while_open(study, now + self.open_quiet_time()),
+            SenderActivity::Sending(last) => {
+                self.complete_while_open(study, now.max(last) + self.broken_time.max(self.open_quiet_time()))
+            }
+        };
         let complete = complete.map(|(at, signal)| (at, StudyVerdict::HandOver(signal)));
         let cap = self.cap.map(|cap| (study.first_arrival + cap.after, cap.then));
         let cap = cap.and_then(|(at, then)| match then {
@@ -161,9 +188,28 @@ impl CompletionRules {
         [complete, cap].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
-    /// When a study that nobody is sending is complete, and by which signal.
-    fn complete(&self, study: &StudyStanding) -> Option<(Instant, CompletionSignal)> {
-        let now = study.last_arrival;
+    /// Time without a new instance after which a study is complete although an association is open.
+    pub(in crate::dicom) fn open_quiet_time(&self) -> Duration {
+        self.open_quiet_time.unwrap_or(self.quiet_time.max(OPEN_QUIET_TIME_MIN))
+    }
+
+    /// As [`CompletionRules::complete`], of a study with an open session that has been quiet until `quiet`.
+    fn complete_while_open(
+        &self,
+        study: &StudyStanding,
+        quiet: Instant,
+    ) -> Option<(Instant, CompletionSignal)> {
+        // What an earlier session ended with says nothing about this one.
+        let left = match study.left {
+            SenderEnd::Aborted => SenderEnd::Aborted,
+            _ => SenderEnd::Open,
+        };
+        let (at, signal) = self.complete(&StudyStanding { left, ..study.clone() }, quiet)?;
+        Some((at.max(quiet), signal))
+    }
+
+    /// When a study that nobody is sending since `now` is complete, and by which signal.
+    fn complete(&self, study: &StudyStanding, now: Instant) -> Option<(Instant, CompletionSignal)> {
         let expected = self.expected.as_ref().map(|expected| expected.is_met(study.marks));
         match study.count {
             InstanceCount::Known(count) if study.instances >= count => {
@@ -179,6 +225,7 @@ impl CompletionRules {
                 Some((now + self.broken_time.max(self.quiet_time), CompletionSignal::BrokenOff))
             }
             (Some(true), _) => Some((now, CompletionSignal::ExpectedSeries)),
+            (None, SenderEnd::Open) => Some((now, CompletionSignal::QuietTime)),
             (None, left) => Some(match left.signal() {
                 Some(signal) if self.at_once.contains(&signal) => (now, signal),
                 _ => (now + self.quiet_time, CompletionSignal::QuietTime),
@@ -202,7 +249,7 @@ impl SenderEnd {
             SenderEnd::Released => Some(CompletionSignal::Released),
             SenderEnd::RequestEnd => Some(CompletionSignal::RequestEnd),
             SenderEnd::NextStudy => Some(CompletionSignal::NextStudy),
-            SenderEnd::Aborted => None,
+            SenderEnd::Aborted | SenderEnd::Open => None,
         }
     }
 }
@@ -256,7 +303,7 @@ mod tests {
             first_arrival: now - Duration::from_secs(60),
             last_arrival: now,
             moving: false,
-            has_senders: false,
+            senders: SenderActivity::Gone,
             left: SenderEnd::Released,
             instances: 3,
             count: InstanceCount::Unasked,
@@ -292,6 +339,26 @@ mod tests {
         assert_eq!(due(&completion, &next), hand_over(0, CompletionSignal::NextStudy));
         let broken = StudyStanding { left: SenderEnd::Aborted, ..standing() };
         assert_eq!(due(&completion, &broken), hand_over(600, CompletionSignal::BrokenOff));
+    }
+
+    #[test]
+    fn an_open_association_that_brings_nothing_does_not_hold_a_study() {
+        let open = StudyStanding { senders: SenderActivity::Open, ..standing() };
+        let mut completion = CompletionRules::default();
+        assert_eq!(due(&completion, &open), hand_over(5, CompletionSignal::QuietTime));
+        completion.at_once.insert(CompletionSignal::Released);
+        assert_eq!(due(&completion, &open), hand_over(5, CompletionSignal::QuietTime), "it is not released");
+        completion.quiet_time = Duration::ZERO;
+        assert_eq!(due(&completion, &open), hand_over(2, CompletionSignal::QuietTime), "it may be slow");
+        completion.open_quiet_time = Some(Duration::from_secs(30));
+        assert_eq!(due(&completion, &open), hand_over(30, CompletionSignal::QuietTime));
+        let last = open.last_arrival + Duration::from_secs(10);
+        let sending = StudyStanding { senders: SenderActivity::Sending(last), ..open.clone() };
+        assert_eq!(due(&completion, &sending), hand_over(610, CompletionSignal::QuietTime));
+        let broken = StudyStanding { left: SenderEnd::Aborted, ..open.clone() };
+        assert_eq!(due(&completion, &broken), hand_over(630, CompletionSignal::BrokenOff));
+        let counted = StudyStanding { count: InstanceCount::Known(3), ..open };
+        assert_eq!(due(&completion, &counted), hand_over(30, CompletionSignal::Count));
     }
 
     #[test]
@@ -337,13 +404,14 @@ mod tests {
         let capped = |then, study: &StudyStanding| {
             due(&CompletionRules { cap: cap(then), ..CompletionRules::default() }, study)
         };
-        let has_senders = StudyStanding { has_senders: true, ..standing() };
+        let has_senders = StudyStanding { senders: SenderActivity::Open, ..standing() };
         assert_eq!(capped(WaitLimitAction::Proceed, &has_senders), hand_over(-30, CompletionSignal::Cap));
         assert_eq!(capped(WaitLimitAction::Discard, &has_senders), Some((-30, StudyVerdict::Discard)));
         assert_eq!(capped(WaitLimitAction::Wait, &has_senders), Some((-30, StudyVerdict::TellCap)));
         assert_eq!(
             capped(WaitLimitAction::Wait, &StudyStanding { cap_told: true, ..has_senders.clone() }),
-            None
+            hand_over(5, CompletionSignal::QuietTime),
+            "the open association brings nothing"
         );
         let ordered = StudyStanding { ordered: true, ..has_senders };
         assert_eq!(capped(WaitLimitAction::Discard, &ordered), hand_over(0, CompletionSignal::Operator));

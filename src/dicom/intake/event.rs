@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::dicom::names::status::DimseStatus;
 
@@ -116,13 +117,18 @@ pub enum ReceiverEvent {
         instances: usize,
         folder: PathBuf,
     },
+    /// A list of studies was ordered by another process, and is being fetched.
+    PullOrdered {
+        from: String,
+        entries: usize,
+    },
     /// A study that was asked for is here.
     Fetched {
         /// Of the list, from 1.
         number: usize,
         instances: u64,
     },
-    /// A study that was asked for is not here, or not whole.
+    /// A study that was asked for is not here, or not whole; number 0 is the whole list.
     NotFetched {
         number: usize,
         reason: String,
@@ -131,6 +137,12 @@ pub enum ReceiverEvent {
     NotWatched {
         folder: PathBuf,
         reason: String,
+    },
+    /// A file in a watched folder is cut off, and left for as long as it may still grow.
+    LeftUnfinished {
+        folder: PathBuf,
+        reason: String,
+        time: Duration,
     },
     /// A sender asked for a commitment, and cannot be told its outcome.
     NotReported {
@@ -159,6 +171,7 @@ impl ReceiverEvent {
             | ReceiverEvent::Stored { .. }
             | ReceiverEvent::OwnResult { .. }
             | ReceiverEvent::Complete { .. }
+            | ReceiverEvent::PullOrdered { .. }
             | ReceiverEvent::Fetched { .. } => false,
             ReceiverEvent::TurnedAway { .. }
             | ReceiverEvent::Refused { .. }
@@ -169,6 +182,7 @@ impl ReceiverEvent {
             | ReceiverEvent::Waits { .. }
             | ReceiverEvent::Adopted { .. }
             | ReceiverEvent::NotWatched { .. }
+            | ReceiverEvent::LeftUnfinished { .. }
             | ReceiverEvent::NotAccepted { .. } => true,
             ReceiverEvent::Closed { end, .. } => *end == AssociationEnd::Aborted,
         }
@@ -225,12 +239,22 @@ impl fmt::Display for ReceiverEvent {
             ReceiverEvent::Fetched { number, instances } => {
                 write!(f, "fetched a study of number {number} of the list: {instances} instances")
             }
+            ReceiverEvent::PullOrdered { from, entries } => {
+                write!(f, "fetching from {from}, as `flow pull` asks: {entries} entries of a list")
+            }
+            ReceiverEvent::NotFetched { number: 0, reason } => write!(f, "NOT FETCHED: {reason}"),
             ReceiverEvent::NotFetched { number, reason } => {
                 write!(f, "NOT FETCHED, number {number} of the list: {reason}")
             }
             ReceiverEvent::NotWatched { folder, reason } => {
                 write!(f, "the watched folder {}: {reason}", folder.display())
             }
+            ReceiverEvent::LeftUnfinished { folder, reason, time } => write!(
+                f,
+                "a file in the watched folder {} is not whole: {reason}; it is left, and refused if it has not changed for {}",
+                folder.display(),
+                crate::yaml::duration::shown(*time)
+            ),
             ReceiverEvent::NotReported { reason } => {
                 write!(f, "the outcome of a commitment cannot be told to who asked for it: {reason}")
             }

@@ -44,7 +44,7 @@ const DEPTH_MAX: usize = 16;
 impl ExpectedSeries {
     /// The marks of what a file fits, a bit for each text. Its beginning up to the pixels is enough.
     pub(in crate::dicom) fn marks(&self, file: &[u8]) -> u64 {
-        let Ok(file) = Part10File::open(file) else { return 0 };
+        let Ok(file) = Part10File::open_header(file) else { return 0 };
         let elements = file.elements();
         let fits = |(tag, pattern): &(Tag, String)| {
             elements.texts(*tag).iter().any(|text| like(&text.to_lowercase(), pattern))

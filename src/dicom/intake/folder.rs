@@ -11,8 +11,10 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use crate::dicom_file::content::ContentDigester;
+use crate::dicom_file::inflate::{BudgetClaim, FREE_BYTES, claim};
 use crate::dicom_file::part10::{self, FileHead};
-use crate::imaging::{HeaderError, read_instance};
+use crate::dicom_file::uid::UID_BYTES_ACCEPTED_MAX;
+use crate::imaging::{HeaderError, Part10File, read_instance};
 use crate::step::{Digest, Item, ItemPlace, Request};
 
 use super::instance::{HEADER_BYTES_MAX, StudyInstance, request};
@@ -184,7 +186,7 @@ impl NamedFile {
     fn instance(&self) -> Result<StudyInstance, Skipped> {
         let content = FileBytes::read(&self.path).map_err(unreadable)?;
         let content = content.ok_or_else(|| self.not_dicom())?;
-        let FileBytes { beginning, digest, size } = content;
+        let FileBytes { beginning, digest, size, _claim } = content;
         if is_directory(&beginning) {
             return Err(not_an_instance("it is a DICOMDIR, an index of other files"));
         }
@@ -195,6 +197,11 @@ impl NamedFile {
                 Err(not_an_instance("it names no study (Study Instance UID)"))
             }
             Ok((header, _)) if header.is_own_result => Err(not_an_instance("it is a result of flow")),
+            Ok((header, _)) if header.sop_instance_uid.len() > UID_BYTES_ACCEPTED_MAX => {
+                let reason =
+                    format!("its SOP Instance UID is longer than {UID_BYTES_ACCEPTED_MAX} characters");
+                Err((SkipCause::Damaged, reason))
+            }
             Ok((header, study)) => {
                 item.decoded = header.decoded_bytes().max(item.size);
                 Ok(StudyInstance::new(item, header, study))
@@ -217,6 +224,8 @@ impl NamedFile {
 
 struct FileBytes {
     beginning: Vec<u8>,
+    /// Of the bytes of a long beginning.
+    _claim: Option<BudgetClaim<'static>>,
     digest: Digest,
     size: u64,
 }
@@ -230,14 +239,25 @@ impl FileBytes {
         if !part10::is_dicom(&beginning) {
             return Ok(None);
         }
-        beginning.reserve_exact(file.metadata()?.len().min(HEADER_BYTES_MAX) as usize);
-        file.by_ref().take(HEADER_BYTES_MAX).read_to_end(&mut beginning)?;
+        file.by_ref().take(FREE_BYTES as u64).read_to_end(&mut beginning)?;
+        let mut _claim = None;
+        if beginning.len() >= FREE_BYTES && !has_pixels(&beginning) {
+            let long = file.metadata()?.len().min(HEADER_BYTES_MAX);
+            _claim = claim(long);
+            beginning.reserve_exact((long as usize).saturating_sub(beginning.len()));
+            file.by_ref().take(HEADER_BYTES_MAX).read_to_end(&mut beginning)?;
+        }
         let mut digester = ContentDigester::default();
         digester.update(&beginning);
         let rest = io::copy(&mut file, &mut digester)?;
         let digest = digester.finish().digest;
-        Ok(Some(FileBytes { size: beginning.len() as u64 + rest, digest, beginning }))
+        Ok(Some(FileBytes { size: beginning.len() as u64 + rest, digest, beginning, _claim }))
     }
+}
+
+/// Whether the pixels begin in the beginning of a file: the header ends before.
+fn has_pixels(beginning: &[u8]) -> bool {
+    Part10File::open_header(beginning).is_ok_and(|file| file.elements().pixels.is_some())
 }
 
 fn is_directory(bytes: &[u8]) -> bool {

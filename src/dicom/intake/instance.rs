@@ -107,31 +107,39 @@ fn key_in_file(item: &Item) -> String {
     header.map_or_else(|| item.name.clone(), |header| header.sop_instance_uid)
 }
 
-/// The items of both, each instance once, and a remark about those that were replaced.
+/// The items of both, each instance once, and a remark about those that were replaced. What came last replaces
+/// all files with its UID. Files that share a UID otherwise stay, for the steps to refuse.
 fn merged_items(earlier: &Request, later: Vec<Item>) -> (Vec<Item>, Option<String>) {
     let is_received = earlier.attribute("source") == SOURCE;
     let key = |item: &Item| if is_received { instance_key(&item.name).to_owned() } else { key_in_file(item) };
-    let items = earlier.items.iter();
-    let mut items: BTreeMap<String, Item> = items.map(|item| (key(item), item.clone())).collect();
+    let mut items: BTreeMap<String, Vec<Item>> = BTreeMap::new();
+    for item in &earlier.items {
+        items.entry(key(item)).or_default().push(item.clone());
+    }
     let mut replaced = ReplacedInstances::default();
     for item in later {
         let key = instance_key(&item.name);
-        let Some(known) = items.get(key).filter(|known| known.digest != item.digest) else {
-            items.entry(key.to_owned()).or_insert(item);
-            continue;
-        };
-        let differences = match (known.path(), item.path()) {
-            (Some(before), Some(after)) => differences(before, after),
-            _ => BTreeSet::from([ContentDifference::Other]),
-        };
+        let known = items.entry(key.to_owned()).or_default();
+        let differences: BTreeSet<ContentDifference> =
+            known.iter().flat_map(|known| item_differences(known, &item)).collect();
         if !differences.is_empty() {
             replaced.add(&Replacement { name: item.name.clone(), digest: item.digest, differences });
-            items.insert(key.to_owned(), item);
+            *known = vec![item];
+        } else if known.is_empty() {
+            known.push(item);
         }
     }
-    let mut items: Vec<Item> = items.into_values().collect();
+    let mut items: Vec<Item> = items.into_values().flatten().collect();
     items.sort_by(|a, b| a.name.cmp(&b.name));
     (items, replaced.remark("after the study was complete"))
+}
+
+fn item_differences(before: &Item, after: &Item) -> BTreeSet<ContentDifference> {
+    match (before.path(), after.path()) {
+        _ if before.digest == after.digest => BTreeSet::new(),
+        (Some(before), Some(after)) => differences(before, after),
+        _ => BTreeSet::from([ContentDifference::Other]),
+    }
 }
 
 fn occurring(instances: &[StudyInstance], text: impl Fn(&StudyInstance) -> &String) -> AttributeValues {
@@ -225,6 +233,25 @@ mod tests {
             (whole.id, &whole.name, "CT\\SR")
         );
         assert_eq!(merge(&merged, later).id, merged.id, "nothing is new");
+    }
+
+    #[test]
+    fn two_files_of_one_uid_stay_two_until_it_is_received_again() {
+        let study = |source, instances| request(instances, &[("source", source)]).unwrap();
+        let file = |name: &str, content| StudyInstance {
+            sop_instance_uid: "1.2".to_owned(),
+            ..instance(name, content, "P", "CT")
+        };
+        // Files that cannot be read are known by their names.
+        let earlier = study("folder", vec![file("1.2", "one"), file("1.2.dcm", "other")]);
+        let mut twice = earlier.clone();
+        twice.items[1].name = "1.2".to_owned();
+        let merged = merge(&twice, study("dicom", vec![instance("1.3.dcm", "3", "P", "CT")]));
+        assert_eq!(merged.items.len(), 3, "neither is left out silently");
+        let merged = merge(&twice, study("dicom", vec![file("1.2.dcm", "the last")]));
+        assert_eq!(merged.items.len(), 1);
+        assert_eq!(merged.items[0].digest, Digest::of(b"the last"));
+        assert!(merged.attribute("remarks").contains("the last one is used"));
     }
 
     #[test]

@@ -8,7 +8,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use dicom_dictionary_std::tags;
 use dicom_encoding::transfer_syntax::TransferSyntaxIndex;
@@ -17,7 +16,9 @@ use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 use crate::dicom::names::sop_class;
 use crate::dicom::names::status::DimseStatus;
 use crate::dicom_file::content::FileContent;
+use crate::dicom_file::inflate::claim;
 use crate::dicom_file::part10::FileHead;
+use crate::dicom_file::uid::is_uid;
 use crate::imaging::{HeaderError, InstanceHeader, Part10File, StudyAttributes, read_instance};
 use crate::step::{Item, ItemPlace};
 use crate::store::free_bytes;
@@ -26,9 +27,9 @@ use super::completion::CompletionRules;
 use super::event::{ArrivedInstance, IntakeSession, ReceiverEvent, SessionKind};
 use super::inbox::{InstanceReceipt, PartialFile, StudyInbox};
 use super::instance::{HEADER_BYTES_MAX, StudyInstance};
-use super::replacement::{InstanceArrival, Replacement, differences};
+use super::replacement::{InstanceArrival, KnownInstance, Replacement, differences};
 use super::sender::InstanceSender;
-use super::studies::{ArrivingStudies, CountSource, StudyFolder};
+use super::studies::{AddResult, ArrivingStudies, CountSource, StudyFolder};
 
 /// Rules for which instances are accepted, and when a study is complete.
 #[derive(Clone, Debug)]
@@ -64,8 +65,6 @@ pub(in crate::dicom) struct InstanceIntake<'a> {
     pub tell: &'a (dyn Fn(&ReceiverEvent) + Sync),
     /// Number of sessions so far.
     pub sessions: AtomicU64,
-    /// Lock held while a header that is not short is read.
-    long_headers: Mutex<()>,
 }
 
 /// Why an instance is answered with a failure.
@@ -73,6 +72,8 @@ pub(in crate::dicom) struct InstanceIntake<'a> {
 pub(in crate::dicom) struct InstanceRefusal {
     pub status: DimseStatus,
     pub reason: String,
+    /// If the instance ends before its end: its study, or an empty text if that is not known.
+    pub cut_off: Option<String>,
 }
 
 /// An instance that is on the disk.
@@ -83,7 +84,12 @@ pub(in crate::dicom) struct StoredInstance {
 }
 
 pub(in crate::dicom) fn refusal(status: DimseStatus, reason: impl Into<String>) -> InstanceRefusal {
-    InstanceRefusal { status, reason: reason.into() }
+    InstanceRefusal { status, reason: reason.into(), cut_off: None }
+}
+
+fn cut_off(missing: &str, study_instance_uid: String) -> InstanceRefusal {
+    let reason = format!("the data set is cut off: {missing}");
+    InstanceRefusal { cut_off: Some(study_instance_uid), ..refusal(DimseStatus::CANNOT_UNDERSTAND, reason) }
 }
 
 impl From<io::Error> for InstanceRefusal {
@@ -106,7 +112,6 @@ impl<'a> InstanceIntake<'a> {
             rules,
             tell,
             sessions: AtomicU64::new(0),
-            long_headers: Mutex::default(),
         })
     }
 
@@ -151,9 +156,14 @@ impl<'a> InstanceIntake<'a> {
     pub fn keep_file(
         &self,
         sender: &InstanceSender,
-        part: PartialFile,
+        mut part: PartialFile,
     ) -> Result<StoredInstance, InstanceRefusal> {
         let Some((head, _)) = FileHead::decode(part.beginning()) else {
+            let is_blank = part.beginning().iter().all(|byte| *byte == 0);
+            let missing = if is_blank { Some(BLANK.to_owned()) } else { part.content().missing };
+            if let Some(missing) = missing {
+                return Err(cut_off(&missing, String::new()));
+            }
             return Err(refusal(
                 DimseStatus::CANNOT_UNDERSTAND,
                 "it is not a DICOM file, or its head is damaged",
@@ -176,13 +186,14 @@ impl<'a> InstanceIntake<'a> {
         announced: Option<&FileHead>,
     ) -> Result<StoredInstance, InstanceRefusal> {
         let FileContent { digest, missing, .. } = part.content();
-        let ReceivedIdentity { head, header, study } = self.read(&part)?;
+        let read = self.read(&part);
         if let Some(missing) = missing {
-            return Err(refusal(
-                DimseStatus::CANNOT_UNDERSTAND,
-                format!("the data set is cut off: {missing}"),
+            return Err(cut_off(
+                &missing,
+                read.map(|read| read.study.study_instance_uid).unwrap_or_default(),
             ));
         }
+        let ReceivedIdentity { head, header, study } = read?;
         check(announced, &head, &study)?;
         check_study(sender, &study)?;
         let is_own_result = header.as_ref().is_some_and(|header| header.is_own_result);
@@ -236,32 +247,27 @@ impl<'a> InstanceIntake<'a> {
         part: &PartialFile,
         instance: StudyInstance,
     ) -> io::Result<InstanceReceipt> {
-        let Item { name, digest, .. } = &instance.item;
-        let path = place.folder.join(name);
-        let arrival = match self.studies.known(place, name) {
-            None => InstanceArrival::New,
-            Some(known) if known.digest == *digest => InstanceArrival::Again,
-            Some(known) => {
-                let differences = differences(&known.path, part.path());
-                let (name, digest) = (name.clone(), *digest);
-                match differences.is_empty() {
-                    true => InstanceArrival::Again,
-                    false => InstanceArrival::Replaces(Replacement { name, digest, differences }),
-                }
-            }
-        };
+        let path = place.folder.join(&instance.item.name);
         part.sync()?;
-        self.studies.add(place, instance, arrival, || part.put(&path))?;
-        InstanceReceipt::of(&place.folder)
+        loop {
+            let known = self.studies.known(place, &instance.item.name);
+            let arrival = arrival(known.as_ref(), &instance.item, part);
+            let against = known.map(|known| known.digest);
+            // Another sender may have stored one with the same UID since it was compared.
+            if self.studies.add(place, &instance, against, arrival, || part.put(&path))? == AddResult::Added {
+                return InstanceReceipt::of(&place.folder);
+            }
+        }
     }
 
     /// Reads an instance from the beginning of the file that is at hand, or from more if need be.
     fn read(&self, part: &PartialFile) -> Result<ReceivedIdentity, InstanceRefusal> {
         let read = match read_instance("", part.path(), part.beginning()) {
             Err(HeaderError::Damaged { .. }) if !part.is_short() => {
-                // One after the other: much memory for each of many associations would be too much.
-                let _turn = self.long_headers.lock().unwrap_or_else(PoisonError::into_inner);
-                let mut bytes = Vec::new();
+                // Much memory for each of many associations would be too much.
+                let long = part.size().min(HEADER_BYTES_MAX);
+                let _claim = claim(long);
+                let mut bytes = Vec::with_capacity(long as usize);
                 File::open(part.path())?.take(HEADER_BYTES_MAX).read_to_end(&mut bytes)?;
                 read_instance("", part.path(), &bytes)
             }
@@ -279,7 +285,7 @@ impl<'a> InstanceIntake<'a> {
             }
             // Something in it, and no pixels, is longer than what is read of a file.
             Err(HeaderError::Damaged { study, .. }) if part.size() > HEADER_BYTES_MAX => {
-                let file = Part10File::open(part.beginning()).map_err(|_| damaged())?;
+                let file = Part10File::open_header(part.beginning()).map_err(|_| damaged())?;
                 let elements = file.elements();
                 let head = FileHead {
                     sop_class_uid: elements.text(tags::SOP_CLASS_UID),
@@ -289,6 +295,25 @@ impl<'a> InstanceIntake<'a> {
                 Ok(ReceivedIdentity { head, header: None, study: *study })
             }
             Err(_) => Err(damaged()),
+        }
+    }
+}
+
+/// Some programs make a file as large as it will be before they write it.
+const BLANK: &str = "nothing has been written into it yet";
+
+/// What a received instance is to the one that is known.
+fn arrival(known: Option<&KnownInstance>, item: &Item, part: &PartialFile) -> InstanceArrival {
+    let Some(known) = known else { return InstanceArrival::New };
+    if known.digest == item.digest {
+        return InstanceArrival::Again;
+    }
+    let differences = differences(&known.path, part.path());
+    match differences.is_empty() {
+        true => InstanceArrival::Again,
+        false => {
+            let (name, digest) = (item.name.clone(), item.digest);
+            InstanceArrival::Replaces(Replacement { name, digest, differences })
         }
     }
 }
@@ -334,10 +359,4 @@ fn check_study(sender: &InstanceSender, study: &StudyAttributes) -> Result<(), I
         }
         _ => Ok(()),
     }
-}
-
-/// Digits and dots, at most 64 (PS3.5 9.1): safe as part of a file name.
-fn is_uid(text: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_digit() || byte == b'.';
-    (1..=64).contains(&text.len()) && text.bytes().all(allowed) && !text.starts_with('.')
 }

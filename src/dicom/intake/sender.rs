@@ -2,6 +2,15 @@
 
 use super::event::IntakeSession;
 
+/// How long a sender's session is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::dicom) enum SessionUse {
+    /// As long as one transfer: the sender is at work until the session ends.
+    OneTransfer,
+    /// As long as the sender wants: it may do nothing in it.
+    AsLongAsWanted,
+}
+
 /// Sender of instances: an association, an HTTP request, or a watched folder.
 #[derive(Clone, Debug)]
 pub(in crate::dicom) struct InstanceSender {
@@ -11,4 +20,5 @@ pub(in crate::dicom) struct InstanceSender {
     pub called_ae: String,
     /// The only study that the sender may store to, if its request named one.
     pub study_instance_uid: Option<String>,
+    pub session_use: SessionUse,
 }

@@ -11,7 +11,7 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crate::dicom::intake::sender::InstanceSender;
-use crate::step::Request;
+use crate::step::{Digest, Request};
 
 use super::arriving::ArrivingStudy;
 use super::completion::{CompletionRules, CompletionSignal, InstanceCount, SenderEnd, StudyVerdict};
@@ -23,6 +23,8 @@ use super::replacement::{InstanceArrival, KnownInstance, Replacement, instance_k
 pub(in crate::dicom) struct ArrivingStudies {
     state: Mutex<ArrivalState>,
     changed: Condvar,
+    /// Sessions in which an instance is being received, by number: when the last of it arrived.
+    receiving: Mutex<BTreeMap<u64, Instant>>,
     completion: CompletionRules,
     /// Initial count of a new study.
     count: InstanceCount,
@@ -45,6 +47,14 @@ pub(in crate::dicom) struct StudyFolder<'a> {
     studies: &'a ArrivingStudies,
     study_instance_uid: String,
     pub folder: PathBuf,
+}
+
+/// Whether an instance was added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::dicom) enum AddResult {
+    Added,
+    /// Another one has come under its UID since: it is to be compared with that.
+    Outdated,
 }
 
 /// Outcome of a study's wait.
@@ -80,6 +90,7 @@ impl ArrivingStudies {
         ArrivingStudies {
             state: Mutex::default(),
             changed: Condvar::new(),
+            receiving: Mutex::default(),
             completion,
             count,
             waiting_bytes_max,
@@ -106,7 +117,7 @@ impl ArrivingStudies {
         let arriving = state.arriving.get_mut(study_instance_uid).expect("it was there or has been inserted");
         let folder = arriving.folder.clone();
         let number = sender.session.number;
-        arriving.enter(number, Instant::now())?;
+        arriving.enter(sender, Instant::now())?;
         arriving.name(&sender.calling_ae, &sender.called_ae)?;
         arriving.moving += 1;
         let others = state.arriving.iter_mut().filter(|(uid, _)| uid.as_str() != study_instance_uid);
@@ -121,26 +132,32 @@ impl ArrivingStudies {
         Some(KnownInstance { digest: known.item.digest, path: known.item.path()?.to_owned() })
     }
 
-    /// Adds an instance, or what it was received again with. `put` brings its file to its place: no other
-    /// does meanwhile, so the order on the disk is the order here.
+    /// Adds an instance, or what it was received again with, unless the one that it was compared with
+    /// (`against`, by its digest) is no longer there. `put` brings its file to its place: no other does
+    /// meanwhile, so the order on the disk is the order here.
     ///
     /// # Errors
     /// Errors of `put`.
     pub fn add(
         &self,
         place: &StudyFolder,
-        instance: StudyInstance,
+        instance: &StudyInstance,
+        against: Option<Digest>,
         arrival: InstanceArrival,
         put: impl FnOnce() -> io::Result<()>,
-    ) -> io::Result<()> {
+    ) -> io::Result<AddResult> {
         let mut state = self.lock();
         let arriving = state.arriving.get_mut(&place.study_instance_uid);
         let arriving = arriving.expect("a study does not complete while an instance is on its way in");
+        let present = arriving.instances.get(instance_key(&instance.item.name));
+        if present.map(|present| present.item.digest) != against {
+            return Ok(AddResult::Outdated);
+        }
         arriving.standing.last_arrival = Instant::now();
         arriving.standing.marks |= instance.marks;
         arriving.standing.count = self.count;
         match arrival {
-            InstanceArrival::Again => return Ok(()),
+            InstanceArrival::Again => return Ok(AddResult::Added),
             InstanceArrival::New => put()?,
             InstanceArrival::Replaces(replacement) => {
                 inbox::note_replaced(&arriving.folder, &replacement)?;
@@ -149,9 +166,9 @@ impl ArrivingStudies {
             }
         }
         let size = instance.item.size;
-        let before = arriving.insert(instance).map_or(0, |before| before.item.size);
+        let before = arriving.insert(instance.clone()).map_or(0, |before| before.item.size);
         state.waiting_bytes = (state.waiting_bytes + size).saturating_sub(before);
-        Ok(())
+        Ok(AddResult::Added)
     }
 
     /// Takes up what an earlier process had received and not handed over.
@@ -189,8 +206,28 @@ impl ArrivingStudies {
         state.waiting_bytes = (state.waiting_bytes + size).saturating_sub(before);
     }
 
+    /// Notes that some of an instance has arrived in a session: until [`ArrivingStudies::received`] the sender
+    /// is at work.
+    pub fn is_receiving(&self, session: u64) {
+        self.receiving().insert(session, Instant::now());
+    }
+
+    /// Notes that no instance is on its way in a session.
+    pub fn received(&self, session: u64) {
+        self.receiving().remove(&session);
+    }
+
+    /// Notes that a study lacks an instance of which a part is there: it waits as after an aborted
+    /// association.
+    pub fn lacks(&self, study_instance_uid: &str) {
+        if let Some(arriving) = self.lock().arriving.get_mut(study_instance_uid) {
+            arriving.break_off();
+        }
+    }
+
     /// Notes that a sender's session has ended.
     pub fn leave(&self, sender: u64, left: SenderEnd) {
+        self.received(sender);
         self.lock().arriving.values_mut().for_each(|arriving| arriving.leave(sender, left));
         self.changed.notify_all();
     }
@@ -212,7 +249,9 @@ impl ArrivingStudies {
                 state.arriving.values_mut().for_each(ArrivingStudy::look);
                 state.looked = Some(now);
             }
-            let due = state.arriving.iter().filter_map(|(uid, one)| one.due(&self.completion, ended, uid));
+            let receiving = self.receiving().clone();
+            let due = state.arriving.iter();
+            let due = due.filter_map(|(uid, one)| one.due(&self.completion, &receiving, ended, uid));
             let (wait, uid, verdict) = match due.min_by_key(|(at, ..)| *at) {
                 Some((at, uid, verdict)) if at <= now => (Duration::ZERO, uid, Some(verdict)),
                 Some((at, ..)) => ((at - now).min(LOOK), "", None),
@@ -238,9 +277,9 @@ impl ArrivingStudies {
             if state.ended {
                 return None;
             }
+            let (receiving, now) = (self.receiving().clone(), Instant::now());
             let uncounted = state.arriving.iter_mut().find_map(|(uid, one)| {
-                let wanting = !one.has_senders() && one.standing.count == InstanceCount::Wanted;
-                wanting.then(|| {
+                one.is_uncounted(&self.completion, &receiving, now).then(|| {
                     one.standing.count = InstanceCount::Asking;
                     UncountedStudy { study_instance_uid: uid.clone(), calling_aes: one.calling_aes.clone() }
                 })
@@ -248,7 +287,9 @@ impl ArrivingStudies {
             if uncounted.is_some() {
                 return uncounted;
             }
-            state = self.wait(state, None);
+            // An open association tells nobody that it has become quiet.
+            let is_wanted = state.arriving.values().any(|one| one.standing.count == InstanceCount::Wanted);
+            state = self.wait(state, is_wanted.then_some(LOOK));
         }
     }
 
@@ -293,6 +334,10 @@ impl ArrivingStudies {
             Some(time) => self.changed.wait_timeout(state, time).expect(NO_PANIC).0,
             None => self.changed.wait(state).expect(NO_PANIC),
         }
+    }
+
+    fn receiving(&self) -> MutexGuard<'_, BTreeMap<u64, Instant>> {
+        self.receiving.lock().expect(NO_PANIC)
     }
 
     fn lock(&self) -> MutexGuard<'_, ArrivalState> {

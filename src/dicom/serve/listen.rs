@@ -4,20 +4,18 @@
 //! the size of a PDU and of an instance, the time a peer may be silent and the bytes that wait to
 //! be handed over are bounded; beyond a bound the peer gets the answer the standard has for it.
 
-use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use ipnet::IpNet;
-
+use crate::admission::StopSignal;
 use crate::dicom::commitment::service::CommitmentService;
+use crate::dicom::fetch::order::serve_orders;
 use crate::dicom::fetch::pull::pull;
 use crate::dicom::intake::event::{AssociationEnd, ReceiverEvent, SessionKind};
 use crate::dicom::intake::instance_intake::InstanceIntake;
-use crate::dicom::intake::stop::StopHandle;
 use crate::dicom::intake::studies::StudyOutcome;
 use crate::dicom::intake::{folder, inbox};
 use crate::dicom::watch::watch;
@@ -25,10 +23,11 @@ use crate::dicom::web;
 use crate::dicom::wire::association::refuse;
 use crate::step::Request;
 
+use super::known_addresses::KnownAddresses;
 use super::server::StorageServer;
 use super::session::{secured, serve_association};
 use super::settings::ReceiveSettings;
-use super::slots::{CallerStanding, ConnectionSlots, SlotRules};
+use super::slots::{ConnectionSlots, SlotRules, stream_end};
 
 /// Receives studies until `stop` is requested, sent by callers or fetched on request. Hands each to
 /// `on_study` when it is complete; first the studies that an earlier process had received and not handed
@@ -45,16 +44,16 @@ use super::slots::{CallerStanding, ConnectionSlots, SlotRules};
 pub fn serve(
     listener: Option<&TcpListener>,
     settings: &ReceiveSettings,
-    stop: &StopHandle,
+    stop: &StopSignal,
     on_study: impl FnMut(Request) + Send,
     on_event: impl Fn(&ReceiverEvent) + Sync,
 ) -> io::Result<()> {
     if let Some(listener) = listener {
-        stop.watch(reachable(listener.local_addr()?));
+        end_accept_at(stop, listener.local_addr()?);
     }
     let web = settings.web.as_ref().map(web::WebServer::open).transpose()?;
     if let Some(web) = &web {
-        stop.watch(reachable(web.address()?));
+        end_accept_at(stop, web.address()?);
     }
     let commitments =
         CommitmentService::open(&settings.inbox, settings.nodes.clone(), Arc::clone(&settings.commitments))?;
@@ -80,7 +79,7 @@ pub fn serve(
         }
         match listener {
             Some(listener) => accept(listener, server, stop),
-            None => stop.until_requested(),
+            None => stop.wait_until_requested(),
         }
         settings.commitments.close();
         let join = |thread: Beside| thread.join().expect("what goes wrong there is told as an error");
@@ -98,7 +97,7 @@ fn beside<'scope, 'a: 'scope>(
     scope: &'scope Scope<'scope, '_>,
     server: &'a StorageServer,
     web: Option<web::WebServer<'a>>,
-    stop: &'a StopHandle,
+    stop: &'a StopSignal,
 ) -> io::Result<Vec<Beside<'scope>>> {
     let StorageServer { settings, intake, commitments } = server;
     let mut threads = Vec::new();
@@ -117,11 +116,18 @@ fn beside<'scope, 'a: 'scope>(
         };
         threads.push(thread::Builder::new().name("dicom-pull".to_owned()).spawn_scoped(scope, work)?);
     }
+    if let Some(planner) = &settings.planner {
+        let work = move || {
+            serve_orders(intake, commitments, planner, stop);
+            Ok(())
+        };
+        threads.push(thread::Builder::new().name("dicom-orders".to_owned()).spawn_scoped(scope, work)?);
+    }
     if let Some(web) = web {
         let work = move || {
             // Whatever ends it, it does not end alone.
             let _stop = StopAtEnd(stop);
-            web.serve(intake, settings.idle_time_max, stop)
+            web.serve(intake, settings, stop)
         };
         threads.push(thread::Builder::new().name("dicom-web".to_owned()).spawn_scoped(scope, work)?);
     }
@@ -150,6 +156,14 @@ fn adopt(StorageServer { settings, intake, .. }: &StorageServer) -> io::Result<(
     Ok(())
 }
 
+/// Ends a listener's wait for connections when the stop comes, by a connection to it.
+fn end_accept_at(stop: &StopSignal, address: SocketAddr) {
+    stop.when_requested(move || {
+        // If no connection can be made, the listener has no room for one, and waits for none.
+        let _ = TcpStream::connect_timeout(&reachable(address), Duration::from_secs(1));
+    });
+}
+
 /// An address that leads to a listener on all interfaces, too.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
@@ -160,7 +174,7 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-fn hand_over(intake: &InstanceIntake, stop: &StopHandle, mut on_study: impl FnMut(Request)) {
+fn hand_over(intake: &InstanceIntake, stop: &StopSignal, mut on_study: impl FnMut(Request)) {
     // Without this thread nothing would ever be answered: if it ends, also by a panic, all ends.
     let _stop = StopAtEnd(stop);
     while let Some(next) = intake.studies.next() {
@@ -210,7 +224,7 @@ const AWAY_AFTER: Duration = Duration::from_secs(2);
 /// For so long a source that is away is not asked.
 const AWAY: Duration = Duration::from_secs(60);
 
-struct StopAtEnd<'a>(&'a StopHandle);
+struct StopAtEnd<'a>(&'a StopSignal);
 
 impl Drop for StopAtEnd<'_> {
     fn drop(&mut self) {
@@ -219,18 +233,18 @@ impl Drop for StopAtEnd<'_> {
 }
 
 /// Accepts connections until the stop; returns when all associations have ended.
-fn accept(listener: &TcpListener, server: &StorageServer, stop: &StopHandle) {
+fn accept(listener: &TcpListener, server: &StorageServer, stop: &StopSignal) {
     let settings = server.settings;
     let most = settings.associations_max;
-    let known = KnownAddresses::new(settings);
-    let kept = if known.are_none() { 0 } else { most / 4 };
+    let known = KnownAddresses::new(&settings.callers, &settings.nodes);
+    let kept = known.places(most);
     let hold_time_max = settings.hold_time_max;
     let slots = ConnectionSlots::new(SlotRules { most, kept, hold_time_max });
     let refused = ConnectionSlots::new(SlotRules { most: REFUSED_AT_ONCE_MAX, kept: 0, hold_time_max });
     let places = Places { slots: &slots, refused: &refused, known: &known };
     thread::scope(|scope| {
         // Names of hosts may take long to look up; nobody waits for that.
-        scope.spawn(|| known.look_up(settings));
+        scope.spawn(|| known.look_up(&settings.nodes));
         while !stop.is_requested() {
             let accepted = listener.accept();
             if stop.is_requested() {
@@ -257,47 +271,6 @@ struct Places<'a> {
     known: &'a KnownAddresses,
 }
 
-/// Addresses of nodes of the site, and of callers that it names with an address.
-struct KnownAddresses {
-    networks: Vec<IpNet>,
-    nodes: Mutex<BTreeSet<IpAddr>>,
-    expected: bool,
-}
-
-impl KnownAddresses {
-    fn new(settings: &ReceiveSettings) -> KnownAddresses {
-        let networks: Vec<IpNet> = settings.callers.iter().filter_map(|caller| caller.network).collect();
-        let expected = !networks.is_empty() || !settings.nodes.is_empty();
-        KnownAddresses { networks, nodes: Mutex::default(), expected }
-    }
-
-    fn are_none(&self) -> bool {
-        !self.expected
-    }
-
-    /// Looks up the addresses of the nodes. One that cannot be looked up is not known.
-    fn look_up(&self, settings: &ReceiveSettings) {
-        for node in settings.nodes.values() {
-            let found = node.address.to_socket_addrs().into_iter().flatten();
-            let found: Vec<IpAddr> = found.map(|address| address.ip().to_canonical()).collect();
-            self.lock().extend(found);
-        }
-    }
-
-    fn standing(&self, address: IpAddr) -> CallerStanding {
-        let address = address.to_canonical();
-        let is_known = self.networks.iter().any(|network| network.contains(&address));
-        match is_known || self.lock().contains(&address) {
-            true => CallerStanding::Known,
-            false => CallerStanding::Unknown,
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeSet<IpAddr>> {
-        self.nodes.lock().expect("nothing panics while it holds the addresses")
-    }
-}
-
 /// So many peers at once are told that there is no room; more are not even told.
 const REFUSED_AT_ONCE_MAX: usize = 8;
 
@@ -320,7 +293,7 @@ fn serve_connection<'scope, 'a: 'scope>(
     let number = session.number;
     let thread = thread::Builder::new().name(format!("dicom-{number}"));
     let standing = known.standing(peer.ip());
-    if let Some(slot) = slots.enter(number, &stream, peer, standing)? {
+    if let Some(slot) = slots.enter(number, peer, standing, stream_end(&stream)?) {
         if let Some((peer, idle)) = slot.taken_from {
             let reason =
                 format!("another one has its place: it had sent no instance for {} s", idle.as_secs());
@@ -334,7 +307,7 @@ fn serve_connection<'scope, 'a: 'scope>(
     }
     let reason = "there are as many associations as allowed".to_owned();
     (intake.tell)(&ReceiverEvent::TurnedAway { peer, reason });
-    if let Some(slot) = refused.enter(number, &stream, peer, standing)? {
+    if let Some(slot) = refused.enter(number, peer, standing, stream_end(&stream)?) {
         thread.spawn_scoped(scope, move || {
             turn_away(settings, stream);
             drop(slot);

@@ -1,5 +1,6 @@
 //! The storage provider: what listens, what holds an association, and what is provided on it.
 
+pub(in crate::dicom) mod known_addresses;
 pub(in crate::dicom) mod listen;
 pub(in crate::dicom) mod provider;
 pub(in crate::dicom) mod server;

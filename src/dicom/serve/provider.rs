@@ -44,12 +44,17 @@ enum DataSetSink {
     Instance {
         head: FileHead,
         part: Box<Result<PartialFile, InstanceRefusal>>,
+        /// Bytes since the studies were told that the instance is being received.
+        untold: usize,
     },
     Memory(Vec<u8>),
     Nothing(InstanceRefusal),
     /// The data set belongs to no request, so there is no response.
     Unasked,
 }
+
+/// An instance of which so much arrives is still being received.
+const TELLING_BYTES: usize = 1 << 20;
 
 /// A response to be sent on the association.
 pub(in crate::dicom) struct DimseAnswer {
@@ -137,7 +142,8 @@ impl<'a> ServiceProvider<'a> {
                     transfer_syntax_uid: syntax.clone(),
                 };
                 let part = Box::new(self.intake.begin_data_set(&head));
-                DataSetSink::Instance { head, part }
+                self.intake.studies.is_receiving(self.sender.session.number);
+                DataSetSink::Instance { head, part, untold: 0 }
             }
             (N_ACTION | N_EVENT_REPORT, Some(_)) if request.sop_class_uid() == transaction::CLASS => {
                 DataSetSink::Memory(Vec::new())
@@ -152,8 +158,13 @@ impl<'a> ServiceProvider<'a> {
     pub fn data(&mut self, bytes: &[u8], last: bool) -> Vec<DimseAnswer> {
         let coming = self.coming.as_mut().expect("a data set follows its command");
         match &mut coming.sink {
-            DataSetSink::Instance { part, .. } => {
+            DataSetSink::Instance { part, untold, .. } => {
                 self.activity.received(bytes.len());
+                *untold += bytes.len();
+                if *untold >= TELLING_BYTES {
+                    *untold = 0;
+                    self.intake.studies.is_receiving(self.sender.session.number);
+                }
                 self.intake.write(part, bytes);
             }
             DataSetSink::Memory(held) if held.len() + bytes.len() > DATA_SET_BYTES_MAX => {
@@ -176,10 +187,18 @@ impl<'a> ServiceProvider<'a> {
         let (outcome, more) = match sink {
             DataSetSink::Unasked => return Vec::new(),
             DataSetSink::Nothing(refusal) => (Err(refusal), None),
-            DataSetSink::Instance { head, part } => {
+            DataSetSink::Instance { head, part, .. } => {
+                // The place is not lost to the time that the disk takes.
+                self.activity.storing();
                 let stored = (*part).and_then(|part| self.intake.keep(&self.sender, part, Some(&head)));
-                self.stored += u64::from(stored.is_ok());
-                self.activity.stored();
+                self.intake.studies.received(self.sender.session.number);
+                match &stored {
+                    Ok(_) => {
+                        self.stored += 1;
+                        self.activity.stored();
+                    }
+                    Err(_) => self.activity.waiting(),
+                }
                 (stored.map(drop), None)
             }
             DataSetSink::Memory(data_set) if request.field() == N_EVENT_REPORT => {
@@ -238,7 +257,7 @@ impl<'a> ServiceProvider<'a> {
     ) -> DimseAnswer {
         let command = match outcome {
             Ok(()) => request.answer(DimseStatus::SUCCESS, ""),
-            Err(InstanceRefusal { status, reason }) => {
+            Err(InstanceRefusal { status, reason, .. }) => {
                 let answer = request.answer(status, &reason);
                 self.wanting |= status == DimseStatus::OUT_OF_RESOURCES;
                 (self.intake.tell)(&ReceiverEvent::Refused { session: self.sender.session, status, reason });

@@ -5,11 +5,11 @@
 //! most 64 MiB.
 
 use std::net::{SocketAddr, TcpStream};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::dicom::intake::event::{IntakeSession, ReceiverEvent};
-use crate::dicom::intake::sender::InstanceSender;
+use crate::dicom::intake::panics::guarded;
+use crate::dicom::intake::sender::{InstanceSender, SessionUse};
 use crate::dicom::serve::settings::ReceiveSettings;
 use crate::dicom::wire::association::{AcceptanceTerms, Association, AssociationError, DicomStream, accept};
 
@@ -37,7 +37,7 @@ pub(in crate::dicom) fn hold(
     stream: impl FnOnce() -> Result<DicomStream, AssociationError>,
 ) {
     let StorageServer { settings, intake, commitments } = server;
-    let mut association = match guarded(|| establish(settings, stream()?, peer)) {
+    let mut association = match guarded(mistake, || establish(settings, stream()?, peer)) {
         Ok(association) => association,
         Err(broken) => return (intake.tell)(&ReceiverEvent::TurnedAway { peer, reason: broken.to_string() }),
     };
@@ -46,11 +46,12 @@ pub(in crate::dicom) fn hold(
         calling_ae: printable(&association.calling_ae),
         called_ae: printable(&association.called_ae),
         study_instance_uid: None,
+        session_use: SessionUse::AsLongAsWanted,
     };
     (intake.tell)(&ReceiverEvent::Opened { session, peer, calling_ae: sender.calling_ae.clone() });
     activity.negotiated();
     let mut provider = ServiceProvider::new(intake, commitments, sender).with_activity(activity);
-    let end = guarded(|| provider.serve(&mut association));
+    let end = guarded(mistake, || provider.serve(&mut association));
     let end = match end {
         Ok(()) => association.release_agreed(),
         // There are senders that keep an association for what they may have later.
@@ -66,10 +67,8 @@ pub(in crate::dicom) fn hold(
     provider.close(end);
 }
 
-/// A panic, for example in a library on damaged input, ends this conversation and no other.
-fn guarded<T>(work: impl FnOnce() -> Result<T, AssociationError>) -> Result<T, AssociationError> {
-    let mistake = || AssociationError::Own("a mistake in flow, please report it".to_owned());
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(mistake()))
+fn mistake(reason: &str) -> AssociationError {
+    AssociationError::Own(reason.to_owned())
 }
 
 /// The peer's AE titles as attributes and in messages.

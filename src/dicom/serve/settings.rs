@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::dicom::commitment::commitments::RequestedCommitments;
+use crate::dicom::fetch::order::PullPlanner;
 use crate::dicom::fetch::pull::StudyPull;
 use crate::dicom::intake::completion::{CompletionRules, Counter};
 use crate::dicom::intake::instance_intake::{IntakeRules, OwnResults};
 use crate::dicom::intake::studies::CountSource;
 use crate::dicom::names::ae_title::AeTitle;
-use crate::dicom::names::destination::DimseNode;
+use crate::dicom::names::dimse_node::DimseNode;
 use crate::dicom::watch::WatchedFolder;
 use crate::dicom::web;
 use crate::dicom::wire::caller::{CalledTitles, KnownCaller};
@@ -48,6 +49,8 @@ pub struct ReceiveSettings {
     pub commitments: Arc<RequestedCommitments>,
     /// Studies to ask for. When all have been, receiving ends.
     pub pull: Option<StudyPull>,
+    /// Plans what other processes order to be fetched; without it no such orders are looked for.
+    pub planner: Option<PullPlanner>,
     /// 16.
     pub associations_max: usize,
     /// 128, which is all there can be.
@@ -85,6 +88,7 @@ impl ReceiveSettings {
             nodes: BTreeMap::new(),
             commitments: Arc::default(),
             pull: None,
+            planner: None,
             associations_max: 16,
             contexts_max: 128,
             pdu_bytes_max: 128 << 10,

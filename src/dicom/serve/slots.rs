@@ -1,4 +1,5 @@
-//! The places of associations: how many there are, and who gives a place up when all are taken.
+//! The places of peers: how many there are, and who gives a place up when all are taken. Associations have such
+//! places, and so have connections and requests over HTTP.
 //!
 //! As long as places are free nobody loses one. When all are taken, a caller that comes gets the place of a
 //! peer that has brought nothing for a while: of one that has not said what it wants, of one that only
@@ -13,14 +14,15 @@ use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// The connections at one time.
-pub(super) struct ConnectionSlots {
-    taken: Mutex<BTreeMap<u64, TakenSlot>>,
+/// The peers at one time.
+#[derive(Clone)]
+pub(in crate::dicom) struct ConnectionSlots {
+    taken: Arc<Mutex<BTreeMap<u64, TakenSlot>>>,
     rules: SlotRules,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct SlotRules {
+pub(in crate::dicom) struct SlotRules {
     pub most: usize,
     /// Of these, kept for known callers.
     pub kept: usize,
@@ -30,22 +32,31 @@ pub(super) struct SlotRules {
 
 /// A caller, as far as it is known before it has said anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum CallerStanding {
+pub(in crate::dicom) enum CallerStanding {
     /// At an address of a node of the site, or of a caller that it names.
     Known,
     Unknown,
 }
 
+/// Why a peer's conversation is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::dicom) enum SlotEnd {
+    /// Another one has its place.
+    Evicted,
+    /// Receiving ends: no further message is waited for, and what is under way is still answered.
+    Stopping,
+}
+
 struct TakenSlot {
-    stream: TcpStream,
+    end: Box<dyn Fn(SlotEnd) + Send>,
     peer: SocketAddr,
     standing: CallerStanding,
     activity: Arc<SlotActivity>,
 }
 
 /// A place; dropping it gives it up.
-pub(super) struct ConnectionSlot<'a> {
-    slots: &'a ConnectionSlots,
+pub(in crate::dicom) struct ConnectionSlot {
+    slots: ConnectionSlots,
     number: u64,
     pub activity: Arc<SlotActivity>,
     /// The peer that has lost the place, and how long it had brought nothing.
@@ -62,6 +73,8 @@ struct ActivityCount {
     last: Instant,
     bytes: usize,
     negotiated: bool,
+    /// The peer can bring nothing until what it has brought is stored or answered.
+    storing: bool,
 }
 
 /// So many bytes of an instance are worth a place: less in `hold_time_max` is no sending.
@@ -73,7 +86,8 @@ const SHORT_HOLD_TIME_MAX: Duration = Duration::from_secs(1);
 
 impl Default for SlotActivity {
     fn default() -> SlotActivity {
-        SlotActivity(Mutex::new(ActivityCount { last: Instant::now(), bytes: 0, negotiated: false }))
+        let last = Instant::now();
+        SlotActivity(Mutex::new(ActivityCount { last, bytes: 0, negotiated: false, storing: false }))
     }
 }
 
@@ -93,16 +107,27 @@ impl SlotActivity {
         }
     }
 
-    /// A whole instance has been stored.
+    /// What has come is being stored or answered: until it is, the peer can bring nothing.
+    pub fn storing(&self) {
+        self.lock().storing = true;
+    }
+
+    /// A whole instance has been stored, or a request answered.
     pub fn stored(&self) {
         let mut count = self.lock();
-        (count.bytes, count.last) = (0, Instant::now());
+        (count.bytes, count.last, count.storing) = (0, Instant::now(), false);
+    }
+
+    /// The peer can bring something again; what it has brought is worth no place.
+    pub fn waiting(&self) {
+        self.lock().storing = false;
     }
 
     /// Since when nothing has come, and after what time that loses the place.
     fn idle(&self, hold_time_max: Duration) -> (Instant, Duration) {
         let count = self.lock();
-        (count.last, if count.negotiated { hold_time_max } else { SHORT_HOLD_TIME_MAX.min(hold_time_max) })
+        let last = if count.storing { Instant::now() } else { count.last };
+        (last, if count.negotiated { hold_time_max } else { SHORT_HOLD_TIME_MAX.min(hold_time_max) })
     }
 
     fn lock(&self) -> MutexGuard<'_, ActivityCount> {
@@ -112,21 +137,18 @@ impl SlotActivity {
 
 impl ConnectionSlots {
     pub fn new(rules: SlotRules) -> ConnectionSlots {
-        ConnectionSlots { taken: Mutex::default(), rules }
+        ConnectionSlots { taken: Arc::default(), rules }
     }
 
-    /// A place, if one is free or a peer has to give up its own.
-    ///
-    /// # Errors
-    /// There are too many open files.
+    /// A place, if one is free or a peer has to give up its own. `end` ends the conversation of the one who
+    /// gets it, from any thread.
     pub fn enter(
         &self,
         number: u64,
-        stream: &TcpStream,
         peer: SocketAddr,
         standing: CallerStanding,
-    ) -> io::Result<Option<ConnectionSlot<'_>>> {
-        let stream = stream.try_clone()?;
+        end: impl Fn(SlotEnd) + Send + 'static,
+    ) -> Option<ConnectionSlot> {
         let mut taken = self.lock();
         let room = match standing {
             CallerStanding::Known => self.rules.most,
@@ -134,16 +156,15 @@ impl ConnectionSlots {
         };
         let mut taken_from = None;
         if taken.len() >= room {
-            let Some(evicted) = self.evicted(&taken, peer.ip(), standing) else { return Ok(None) };
-            let TakenSlot { stream, peer, activity, .. } =
-                taken.remove(&evicted).expect("it was found there");
-            // Its thread finds a closed connection, and ends.
-            let _ = stream.shutdown(Shutdown::Both);
+            let evicted = self.evicted(&taken, peer.ip(), standing)?;
+            let TakenSlot { end, peer, activity, .. } = taken.remove(&evicted).expect("it was found there");
+            end(SlotEnd::Evicted);
             taken_from = Some((peer, activity.idle(self.rules.hold_time_max).0.elapsed()));
         }
         let activity = Arc::<SlotActivity>::default();
-        taken.insert(number, TakenSlot { stream, peer, standing, activity: Arc::clone(&activity) });
-        Ok(Some(ConnectionSlot { slots: self, number, activity, taken_from }))
+        let end = Box::new(end);
+        taken.insert(number, TakenSlot { end, peer, standing, activity: Arc::clone(&activity) });
+        Some(ConnectionSlot { slots: self.clone(), number, activity, taken_from })
     }
 
     /// The peer that has to give up its place for a caller at this address.
@@ -168,13 +189,9 @@ impl ConnectionSlots {
         ready.max().map(|(_, number)| number)
     }
 
-    /// Ends the wait for each peer's next message: reading then finds a closed connection, and sending still
-    /// works.
+    /// Ends the wait for each peer's next message.
     pub fn shut_down(&self) {
-        for slot in self.lock().values() {
-            // A peer that is gone already needs no sending off.
-            let _ = slot.stream.shutdown(Shutdown::Read);
-        }
+        self.lock().values().for_each(|slot| (slot.end)(SlotEnd::Stopping));
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, TakenSlot>> {
@@ -182,7 +199,25 @@ impl ConnectionSlots {
     }
 }
 
-impl Drop for ConnectionSlot<'_> {
+/// Ends the conversation on a stream.
+///
+/// # Errors
+/// There are too many open files.
+pub(in crate::dicom) fn stream_end(stream: &TcpStream) -> io::Result<impl Fn(SlotEnd) + Send + 'static> {
+    let stream = stream.try_clone()?;
+    Ok(move |end| {
+        let direction = match end {
+            // Its thread finds a closed connection, and ends.
+            SlotEnd::Evicted => Shutdown::Both,
+            // Reading finds a closed connection, and sending still works.
+            SlotEnd::Stopping => Shutdown::Read,
+        };
+        // A peer that is gone already needs no sending off.
+        let _ = stream.shutdown(direction);
+    })
+}
+
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.slots.lock().remove(&self.number);
     }
@@ -190,17 +225,14 @@ impl Drop for ConnectionSlot<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
-
     use super::*;
 
     fn slots(most: usize, kept: usize, hold_time_max: Duration) -> ConnectionSlots {
         ConnectionSlots::new(SlotRules { most, kept, hold_time_max })
     }
 
-    fn stream() -> TcpStream {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        TcpStream::connect(listener.local_addr().unwrap()).unwrap()
+    fn enter(slots: &ConnectionSlots, number: u64, at: SocketAddr) -> Option<ConnectionSlot> {
+        slots.enter(number, at, CallerStanding::Unknown, |_| {})
     }
 
     fn at(address: &str) -> SocketAddr {
@@ -212,31 +244,62 @@ mod tests {
     #[test]
     fn a_peer_that_brings_something_keeps_its_place_and_one_that_echoes_does_not() {
         let (slots, peer) = (slots(2, 0, Duration::ZERO), at("10.0.0.1"));
-        let enter = |number, peer| slots.enter(number, &stream(), peer, CallerStanding::Unknown).unwrap();
-        let (first, second) = (enter(1, peer).unwrap(), enter(2, peer).unwrap());
+        let (first, second) = (enter(&slots, 1, peer).unwrap(), enter(&slots, 2, peer).unwrap());
         [&first, &second].iter().for_each(|slot| slot.activity.negotiated());
         second.activity.received(BYTES_MIN);
-        let third = enter(3, peer).expect("the first one has brought nothing for longer");
+        let third = enter(&slots, 3, peer).expect("the first one has brought nothing for longer");
         assert_eq!(third.taken_from.unwrap().0, peer);
         assert!(!slots.lock().contains_key(&1) && slots.lock().contains_key(&2));
     }
 
     #[test]
+    fn a_peer_whose_instance_is_being_stored_keeps_its_place() {
+        let hold_time_max = Duration::from_millis(1);
+        let slots = slots(1, 0, hold_time_max);
+        let first = enter(&slots, 1, at("10.0.0.1")).unwrap();
+        first.activity.negotiated();
+        first.activity.storing();
+        let begun = Instant::now();
+        while begun.elapsed() < hold_time_max * 2 {
+            std::thread::yield_now();
+        }
+        assert!(enter(&slots, 2, at("10.0.0.1")).is_none(), "the disk takes its time, not the peer");
+        first.activity.waiting();
+        assert!(enter(&slots, 3, at("10.0.0.1")).is_some(), "what is refused is worth no place");
+    }
+
+    #[test]
     fn nobody_loses_a_place_while_it_is_in_use() {
         let slots = slots(1, 0, NEVER);
-        let first = slots.enter(1, &stream(), at("10.0.0.1"), CallerStanding::Unknown).unwrap().unwrap();
+        let first = enter(&slots, 1, at("10.0.0.1")).unwrap();
         first.activity.negotiated();
-        assert!(slots.enter(2, &stream(), at("10.0.0.2"), CallerStanding::Unknown).unwrap().is_none());
+        assert!(enter(&slots, 2, at("10.0.0.2")).is_none());
         drop(first);
-        assert!(slots.enter(3, &stream(), at("10.0.0.2"), CallerStanding::Unknown).unwrap().is_some());
+        assert!(enter(&slots, 3, at("10.0.0.2")).is_some());
+    }
+
+    #[test]
+    fn an_address_with_more_than_its_share_gives_a_place_to_another_one_sooner() {
+        let slots = slots(2, 0, NEVER);
+        let held: Vec<ConnectionSlot> =
+            [1, 2].map(|number| enter(&slots, number, at("10.0.0.1")).unwrap()).into();
+        let long_ago = Instant::now().checked_sub(SHORT_HOLD_TIME_MAX).unwrap();
+        for slot in &held {
+            slot.activity.negotiated();
+            slot.activity.lock().last = long_ago;
+        }
+        assert!(enter(&slots, 3, at("10.0.0.1")).is_none(), "it has its share");
+        let other = enter(&slots, 4, at("10.0.0.2")).expect("the other address has none");
+        assert_eq!(other.taken_from.unwrap().0, at("10.0.0.1"));
+        assert!(enter(&slots, 5, at("10.0.0.3")).is_none(), "each has one");
     }
 
     #[test]
     fn places_are_kept_for_known_callers_and_not_taken_from_them() {
         let slots = slots(2, 1, Duration::ZERO);
-        let known = slots.enter(1, &stream(), at("10.0.0.1"), CallerStanding::Known).unwrap().unwrap();
-        assert!(slots.enter(2, &stream(), at("10.0.0.2"), CallerStanding::Unknown).unwrap().is_none());
-        let second = slots.enter(3, &stream(), at("10.0.0.3"), CallerStanding::Known).unwrap().unwrap();
+        let known = slots.enter(1, at("10.0.0.1"), CallerStanding::Known, |_| {}).unwrap();
+        assert!(enter(&slots, 2, at("10.0.0.2")).is_none());
+        let second = slots.enter(3, at("10.0.0.3"), CallerStanding::Known, |_| {}).unwrap();
         assert!(known.taken_from.is_none() && second.taken_from.is_none());
     }
 }

@@ -18,7 +18,7 @@ const THEN: [(&str, WaitLimitAction); 3] = [
 
 /// The rules, and the node that is asked for the count.
 pub(super) fn read(reader: &mut SectionReader) -> (CompletionRules, Option<PlacedValue<String>>) {
-    let keys = ["at_once", "quiet_time", "broken_time", "expected", "count", "cap"];
+    let keys = ["at_once", "quiet_time", "open_quiet_time", "broken_time", "expected", "count", "cap"];
     reader.known("\"complete\"", &keys);
     let usual = CompletionRules::default();
     let at_once = reader.given("at_once").then(|| reader.texts("at_once"));
@@ -27,6 +27,7 @@ pub(super) fn read(reader: &mut SectionReader) -> (CompletionRules, Option<Place
     let completion = CompletionRules {
         at_once: at_once.unwrap_or(usual.at_once),
         quiet_time: reader.duration("quiet_time").unwrap_or(usual.quiet_time),
+        open_quiet_time: reader.duration("open_quiet_time"),
         broken_time: reader.duration("broken_time").unwrap_or(usual.broken_time),
         expected: reader.parsed("expected"),
         cap: reader.section("cap", cap).flatten(),

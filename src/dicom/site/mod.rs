@@ -5,14 +5,13 @@ mod listener;
 mod node;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use crate::site::{BuiltInSection, SectionReader, SectionSettings, SiteSection, known_name};
 
-use super::{AeTitle, CompletionRules};
+use super::{AeTitle, CompletionRules, WatchedFolder};
 
 pub use listener::{ListenerSecurity, ListenerSettings};
-pub use node::{NodeAddress, NodeRetry, SiteNode, VerifyMethod};
+pub use node::{NodeRetry, SiteNode, VerifyMethod};
 
 /// Reads `ae_title`, `dicom`, `web`, `watch`, `complete` and `nodes`.
 pub struct DicomSection;
@@ -26,7 +25,7 @@ pub struct DicomSite {
     pub dicom: Option<ListenerSettings>,
     pub web: Option<ListenerSettings>,
     /// A folder whose files are taken in.
-    pub watch: Option<PathBuf>,
+    pub watch: Option<WatchedFolder>,
     pub completion: CompletionRules,
     /// The node that is asked how many instances a study has.
     pub count: Option<String>,
@@ -45,7 +44,7 @@ impl SiteSection for DicomSection {
         let ae_title = reader.parsed("ae_title");
         let dicom = reader.section("dicom", listener::dicom).flatten();
         let web = reader.section("web", listener::web).flatten();
-        let watch = reader.path("watch");
+        let watch = reader.section("watch", watch).flatten();
         let (completion, count) = reader.section("complete", complete::read).unwrap_or_default();
         let nodes = reader.section("nodes", node::all).unwrap_or_default();
         if let Some(count) = &count {
@@ -60,6 +59,19 @@ impl SiteSection for DicomSection {
     }
 }
 
+/// `watch`: a folder, or a folder and how long its files must not have changed.
+fn watch(reader: &mut SectionReader) -> Option<WatchedFolder> {
+    if let Some(folder) = reader.single() {
+        return Some(WatchedFolder::new(reader.context().folder.join(folder.value)));
+    }
+    reader.known("\"watch\"", &["folder", "settle_time"]);
+    let folder = reader.required("folder", |reader| reader.path("folder"));
+    let settle_time = reader.duration("settle_time");
+    let mut watched = WatchedFolder::new(folder?);
+    watched.settle_time = settle_time.unwrap_or(watched.settle_time);
+    Some(watched)
+}
+
 impl SectionSettings for DicomSite {
     fn destination_names(&self) -> Vec<&str> {
         self.nodes.keys().map(String::as_str).chain([SENDER]).collect()
@@ -69,7 +81,9 @@ impl SectionSettings for DicomSite {
 impl DicomSite {
     fn check_titles(&self, reader: &mut SectionReader) {
         let mut titles = BTreeMap::new();
-        for (name, title) in self.nodes.iter().filter_map(|(name, node)| Some((name, node.ae_title()?))) {
+        for (name, title) in
+            self.nodes.iter().filter_map(|(name, node)| Some((name, node.address.ae_title()?)))
+        {
             if let Some(other) = titles.insert(title.to_owned(), name) {
                 let message = format!("the nodes \"{other}\" and \"{name}\" are both called {title}");
                 let hint = "results go back to a sender by its AE title: each node needs one of its own";

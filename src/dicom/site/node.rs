@@ -5,14 +5,14 @@ use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::dicom::{DimseNode, web};
+use crate::dicom::PeerAddress;
 use crate::outbox::{DeliveryPolicy, DeliveryWindow};
 use crate::site::SectionReader;
 
 /// A node, by its name in the file.
 #[derive(Clone, Debug)]
 pub struct SiteNode {
-    pub address: NodeAddress,
+    pub address: PeerAddress,
     pub tls: bool,
     /// Longest wait for the connection, and for each answer.
     pub wait_max: Option<Duration>,
@@ -24,13 +24,6 @@ pub struct SiteNode {
     pub retry: Option<NodeRetry>,
     pub windows: Vec<DeliveryWindow>,
     pub associations_max: Option<NonZero<usize>>,
-}
-
-/// How a node is reached.
-#[derive(Clone, Debug)]
-pub enum NodeAddress {
-    Dimse(Box<DimseNode>),
-    Web(Box<web::WebNode>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +83,7 @@ pub(super) fn all(reader: &mut SectionReader) -> BTreeMap<String, SiteNode> {
 }
 
 impl SiteNode {
-    fn usual(address: NodeAddress) -> SiteNode {
+    fn usual(address: PeerAddress) -> SiteNode {
         SiteNode {
             address,
             tls: false,
@@ -100,14 +93,6 @@ impl SiteNode {
             retry: None,
             windows: Vec::new(),
             associations_max: None,
-        }
-    }
-
-    /// None over HTTP.
-    pub(super) fn ae_title(&self) -> Option<&str> {
-        match &self.address {
-            NodeAddress::Dimse(destination) => Some(destination.ae_title.as_str()),
-            NodeAddress::Web(_) => None,
         }
     }
 
@@ -124,12 +109,9 @@ impl SiteNode {
     }
 }
 
-fn address(reader: &mut SectionReader, text: &str, place: crate::yaml::SourcePlace) -> Option<NodeAddress> {
+fn address(reader: &mut SectionReader, text: &str, place: crate::yaml::SourcePlace) -> Option<PeerAddress> {
     let written = crate::yaml::PlacedValue { place, value: text.to_owned() };
-    if text.contains("://") {
-        return reader.parse(&written).map(|node| NodeAddress::Web(Box::new(node)));
-    }
-    reader.parse(&written).map(|node| NodeAddress::Dimse(Box::new(node)))
+    reader.parse(&written)
 }
 
 fn retry(reader: &mut SectionReader) -> NodeRetry {

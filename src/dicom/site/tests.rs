@@ -40,7 +40,7 @@ dicom:
   idle_time: 2 min
   pdu: 64 KiB
 web: {listen: '127.0.0.1:8080', callers: ['*@127.0.0.1']}
-watch: drop
+watch: {folder: drop, settle_time: 10 s}
 complete:
   at_once: [released, next_study]
   quiet_time: 10 s
@@ -63,7 +63,9 @@ audit: {server: 'tls://audit:6514', spool: 64 MiB}
         (ListenerSecurity::Mutual, 2, Some(32))
     );
     assert_eq!((listener.pdu_bytes_max, listener.any_called_title), (Some(64 << 10), true));
-    assert_eq!(read.watch.as_deref().unwrap(), Path::new("/etc/flow/drop"));
+    let watched = read.watch.as_ref().unwrap();
+    assert_eq!(watched.folder, Path::new("/etc/flow/drop"));
+    assert_eq!(watched.settle_time, Duration::from_secs(10));
     assert_eq!(read.completion.at_once, [CompletionSignal::Released, CompletionSignal::NextStudy].into());
     assert_eq!(read.completion.cap.as_ref().unwrap().then, WaitLimitAction::Wait);
     assert_eq!(

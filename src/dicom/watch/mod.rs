@@ -2,41 +2,44 @@
 //!
 //! A file is taken when it has not changed for a while. Its copy in the inbox is synced before the file goes,
 //! so a kill at any instant loses nothing; at worst a file is taken twice, which changes nothing. Refused
-//! files are moved to `refused`, each with a text beside it that gives the reason. Empty files, names that
-//! begin with a dot or end in `.part` or `.tmp`, and entries that are neither file nor folder are left alone.
+//! files are moved to `refused`, each with a text beside it that gives the reason. A file whose data set is
+//! cut off may still grow: it is left, and its study held back, until it has not changed for as long as a
+//! sender that broke off is waited for. Empty files, names that begin with a dot or have a suffix of unfinished
+//! copies, files that their writer has locked, and entries that are neither file nor folder are left alone.
 //! Empty folders stay: a sender may be about to fill them.
 //!
 //! The folder is polled. Network shares, where scanners put their files, send no notification of a change
 //! made by another machine.
 
 mod place;
+mod seen;
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::admission::StopSignal;
 use crate::dicom::intake::event::{AssociationEnd, ReceiverEvent, SessionKind};
 use crate::dicom::intake::instance_intake::{InstanceIntake, InstanceRefusal, refusal};
-use crate::dicom::intake::sender::InstanceSender;
-use crate::dicom::intake::stop::StopHandle;
+use crate::dicom::intake::panics::guarded;
+use crate::dicom::intake::sender::{InstanceSender, SessionUse};
 use crate::dicom::names::status::DimseStatus;
 
-use place::{EntryKind, FileStamp, FolderHandle, mark_of};
+use place::{EntryKind, FileStamp, FolderHandle, is_locked, mark_of};
+use seen::{SeenFile, SeenState};
 
 /// A folder to watch.
 #[derive(Clone, Debug)]
 pub struct WatchedFolder {
     pub folder: PathBuf,
-    /// Time for which a file must not have changed: 2 s. Must be longer than the pauses of the writing
+    /// Time for which a file must not have changed: 2 s. Should be longer than the pauses of the writing
     /// program.
     pub settle_time: Duration,
-    /// How often to look: every 500 ms. Together these should be less than the quiet time, or a study
-    /// that is written slowly becomes several requests.
+    /// How often to look: every 500 ms.
     pub interval: Duration,
     /// When to try again what could not be taken for want of room or rights: after 30 s.
     pub retry_time: Duration,
@@ -78,7 +81,7 @@ const DEPTH_MAX: usize = 32;
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// Watches until the stop.
-pub(in crate::dicom) fn watch(intake: &InstanceIntake, watched: &WatchedFolder, stop: &StopHandle) {
+pub(in crate::dicom) fn watch(intake: &InstanceIntake, watched: &WatchedFolder, stop: &StopSignal) {
     let mut watcher = FolderWatcher::new(intake, watched);
     while !stop.wait(watched.interval) {
         watcher.look(stop);
@@ -102,19 +105,13 @@ struct FolderWatcher<'a> {
     is_blind: bool,
 }
 
-/// A file that is there and not taken yet.
-struct SeenFile {
-    mark: FileStamp,
-    /// When it may be taken, if it has not changed until then.
-    due: Option<Instant>,
-    round: u64,
-}
-
 /// Outcome of taking in a file.
 enum FileFate {
     Taken,
     /// The file changed meanwhile: it is still being written.
     Changed,
+    /// The file has an end that cannot be its end.
+    CutOff(InstanceRefusal),
     Refused(InstanceRefusal),
     /// To be tried later, for a reason outside the file: the disk is full, or the file may not be read.
     Later(InstanceRefusal),
@@ -135,7 +132,7 @@ impl<'a> FolderWatcher<'a> {
     }
 
     /// Looks once through everything, and takes what is due.
-    fn look(&mut self, stop: &StopHandle) {
+    fn look(&mut self, stop: &StopSignal) {
         self.round += 1;
         self.has_moved = false;
         let looked =
@@ -150,13 +147,15 @@ impl<'a> FolderWatcher<'a> {
         }
         let round = self.round;
         self.seen.retain(|_, seen| seen.round == round);
-        if !self.has_moved {
+        // A file that settles may belong to a study of which others have been taken.
+        let settles = self.seen.values().any(|seen| seen.state == SeenState::Settling);
+        if !self.has_moved && !settles {
             self.leave();
         }
     }
 
     /// Folders that are to be looked into are on a list, and each is open no longer than it takes.
-    fn walk(&mut self, root: &FolderHandle, path: &Path, stop: &StopHandle) -> io::Result<()> {
+    fn walk(&mut self, root: &FolderHandle, path: &Path, stop: &StopSignal) -> io::Result<()> {
         let depth = path.components().count();
         for name in root.names(FILES_MAX)? {
             if stop.is_requested() || self.seen.len() >= FILES_MAX {
@@ -184,34 +183,59 @@ impl<'a> FolderWatcher<'a> {
     /// Notes a file, or takes it if it is due.
     fn file(&mut self, place: &FolderHandle, path: &Path, mark: FileStamp) {
         let (now, round) = (Instant::now(), self.round);
-        let due = Some(now + self.watched.settle_time);
-        let seen = self.seen.entry(path.to_owned()).or_insert(SeenFile { mark, due, round });
+        let settled = now + self.watched.settle_time;
+        let seen = self.seen.entry(path.to_owned()).or_insert_with(|| SeenFile::new(mark, now, settled));
         seen.round = round;
         if seen.mark != mark {
-            (seen.mark, seen.due) = (mark, due);
+            seen.change(mark, now, settled);
         }
         if seen.due.is_none_or(|due| due > now) {
             return;
         }
+        let (changed, was_cut_off) = (seen.changed, seen.was_cut_off);
+        if was_cut_off {
+            // What is whole now makes good what broke off only as a later transfer.
+            self.leave();
+        }
         let name = path.file_name().unwrap_or_default();
-        let due = match self.take(place, name, mark) {
+        let stays = now.saturating_duration_since(changed) >= self.cut_off_time();
+        let (state, due) = match self.take(place, name, mark) {
             FileFate::Taken => {
                 self.instances += 1;
                 self.gone(path, remove(place, name, mark))
             }
-            FileFate::Refused(refused) => {
+            FileFate::CutOff(refused) if !stays => {
+                self.cut_off(&refused);
+                (SeenState::CutOff, Some(changed + self.cut_off_time()))
+            }
+            FileFate::CutOff(refused) | FileFate::Refused(refused) => {
                 self.tell(&refused);
                 self.gone(path, self.aside().and_then(|aside| set_aside(place, path, &aside, &refused)))
             }
-            FileFate::Changed => due,
+            FileFate::Changed => (SeenState::Settling, Some(settled)),
             FileFate::Later(refused) => {
                 self.tell(&refused);
-                Some(now + self.watched.retry_time)
+                (SeenState::Waiting, Some(now + self.watched.retry_time))
             }
         };
         if let Some(seen) = self.seen.get_mut(path) {
-            seen.due = due;
+            seen.was_cut_off |= state == SeenState::CutOff;
+            (seen.state, seen.due) = (state, due);
         }
+    }
+
+    /// Time after its last change at which a file that is cut off is taken to stay so.
+    fn cut_off_time(&self) -> Duration {
+        self.intake.rules.completion.broken_time.max(self.watched.settle_time)
+    }
+
+    /// A file is cut off, and may still grow: its study waits.
+    fn cut_off(&mut self, refused: &InstanceRefusal) {
+        if let Some(study) = &refused.cut_off {
+            self.intake.studies.lacks(study);
+        }
+        let (folder, reason) = (self.watched.folder.clone(), refused.reason.clone());
+        (self.intake.tell)(&ReceiverEvent::LeftUnfinished { folder, reason, time: self.cut_off_time() });
     }
 
     /// Copies a file into the inbox.
@@ -227,8 +251,12 @@ impl<'a> FolderWatcher<'a> {
         }
         let mut file = match place.read(name) {
             Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return FileFate::Changed,
             Err(error) => return read(error),
         };
+        if is_locked(&file) {
+            return FileFate::Changed;
+        }
         let mut part = match self.intake.begin() {
             Ok(part) => Ok(part),
             Err(refused) => return FileFate::Later(refused),
@@ -243,21 +271,17 @@ impl<'a> FolderWatcher<'a> {
         }
         let intake = self.intake;
         let sender = self.sender();
-        // A panic, for example in a library on damaged input, is one file's and no other's.
-        let keep = || part.and_then(|part| intake.keep_file(sender, part));
-        match catch_unwind(AssertUnwindSafe(keep)) {
-            Ok(Ok(_)) => FileFate::Taken,
-            Ok(Err(refused)) if refused.status == DimseStatus::OUT_OF_RESOURCES => FileFate::Later(refused),
-            Ok(Err(refused)) => FileFate::Refused(refused),
-            Err(_) => FileFate::Refused(refusal(
-                DimseStatus::PROCESSING_FAILURE,
-                "a mistake in flow, please report it",
-            )),
+        let mistake = |reason| refusal(DimseStatus::PROCESSING_FAILURE, reason);
+        match guarded(mistake, || intake.keep_file(sender, part?)) {
+            Ok(_) => FileFate::Taken,
+            Err(refused) if refused.status == DimseStatus::OUT_OF_RESOURCES => FileFate::Later(refused),
+            Err(refused) if refused.cut_off.is_some() => FileFate::CutOff(refused),
+            Err(refused) => FileFate::Refused(refused),
         }
     }
 
     /// A file has been dealt with. One that cannot be removed is not dealt with again.
-    fn gone(&mut self, path: &Path, moved: io::Result<()>) -> Option<Instant> {
+    fn gone(&mut self, path: &Path, moved: io::Result<()>) -> (SeenState, Option<Instant>) {
         self.has_moved = true;
         match moved {
             Ok(()) => _ = self.seen.remove(path),
@@ -267,7 +291,7 @@ impl<'a> FolderWatcher<'a> {
                 (self.intake.tell)(&ReceiverEvent::NotWatched { folder, reason });
             }
         }
-        None
+        (SeenState::Done, None)
     }
 
     fn aside(&self) -> io::Result<FolderHandle> {
@@ -281,11 +305,12 @@ impl<'a> FolderWatcher<'a> {
             calling_ae: String::new(),
             called_ae: String::new(),
             study_instance_uid: None,
+            session_use: SessionUse::OneTransfer,
         })
     }
 
     fn tell(&mut self, refused: &InstanceRefusal) {
-        let InstanceRefusal { status, reason } = refused;
+        let InstanceRefusal { status, reason, .. } = refused;
         let (status, reason) = (*status, reason.clone());
         let session = self.sender().session;
         (self.intake.tell)(&ReceiverEvent::Refused { session, status, reason });
@@ -308,8 +333,12 @@ impl<'a> FolderWatcher<'a> {
 fn is_left_alone(name: &OsStr) -> bool {
     let name = name.as_bytes();
     let hidden = name.starts_with(b".") && !name.starts_with(TAKEN.as_bytes());
-    hidden || name.ends_with(b".part") || name.ends_with(b".tmp")
+    let name = name.to_ascii_lowercase();
+    hidden || UNFINISHED.iter().any(|suffix| name.ends_with(suffix))
 }
+
+/// Suffixes that programs give to files while they copy or download them.
+const UNFINISHED: [&[u8]; 5] = [b".part", b".partial", b".tmp", b".filepart", b".crdownload"];
 
 fn copy(file: &mut File, mut write: impl FnMut(&[u8])) -> io::Result<()> {
     let mut buffer = vec![0; CHUNK_BYTES];
@@ -342,7 +371,7 @@ fn set_aside(
 ) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default();
     let new = free_name(aside, OsStr::from_bytes(&name.as_bytes()[..name.len().min(NAME_BYTES_MAX)]))?;
-    let InstanceRefusal { status, reason } = refused;
+    let InstanceRefusal { status, reason, .. } = refused;
     let text = format!(
         "{} was not taken in: {status}: {reason}.\nTo have it tried again, move it back into the watched folder.\n",
         path.display()
@@ -371,78 +400,4 @@ fn free_name(place: &FolderHandle, name: &OsStr) -> io::Result<OsString> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::sync::Mutex;
-
-    use super::*;
-    use crate::dicom::serve::settings::ReceiveSettings;
-
-    /// Lets `work` look at a folder that is watched, and gives what was told.
-    fn watching(settle_time: Duration, work: impl FnOnce(&mut FolderWatcher, &Path)) -> Vec<ReceiverEvent> {
-        let root = tempfile::tempdir().unwrap();
-        let (inbox, folder) = (root.path().join("inbox"), root.path().join("watched"));
-        fs::create_dir(&folder).unwrap();
-        let settings = ReceiveSettings::new("FLOW".parse().unwrap(), inbox.clone());
-        let told = Mutex::new(Vec::new());
-        let tell = |event: &ReceiverEvent| told.lock().unwrap().push(event.clone());
-        let intake = InstanceIntake::open(settings.intake(), &tell).unwrap();
-        let mut watched = WatchedFolder::new(folder.clone());
-        watched.settle_time = settle_time;
-        work(&mut FolderWatcher::new(&intake, &watched), &folder);
-        told.into_inner().unwrap()
-    }
-
-    const HOUR: Duration = Duration::from_secs(3600);
-
-    #[test]
-    fn a_file_is_taken_when_it_has_not_changed() {
-        let told = watching(HOUR, |watcher, folder| {
-            let hour_passes = |watcher: &mut FolderWatcher| {
-                watcher.seen.values_mut().for_each(|seen| seen.due = Some(Instant::now()));
-                watcher.look(&StopHandle::default());
-            };
-            watcher.look(&StopHandle::default());
-            fs::write(folder.join("file"), "half").unwrap();
-            watcher.look(&StopHandle::default());
-            watcher.look(&StopHandle::default());
-            fs::write(folder.join("file"), "the whole").unwrap();
-            hour_passes(watcher);
-            assert!(folder.join("file").exists(), "it has changed within the hour");
-            hour_passes(watcher);
-            assert_eq!(fs::read(folder.join("refused/file")).unwrap(), b"the whole");
-            assert!(watcher.seen.is_empty());
-        });
-        assert!(matches!(told[..], [ReceiverEvent::Refused { .. }]), "{told:?}");
-    }
-
-    #[test]
-    fn a_visit_ends_when_nothing_more_comes() {
-        let told = watching(Duration::ZERO, |watcher, folder| {
-            for round in 0..3 {
-                fs::write(folder.join(format!("file {round}")), "text").unwrap();
-                watcher.look(&StopHandle::default());
-            }
-            watcher.look(&StopHandle::default());
-            watcher.look(&StopHandle::default());
-        });
-        let refused = told
-            .iter()
-            .filter(|event| matches!(event, ReceiverEvent::Refused { session, .. } if session.number == 1));
-        assert_eq!(refused.count(), 3);
-        assert!(matches!(told[3..], [ReceiverEvent::Closed { instances: 0, .. }]), "{told:?}");
-    }
-
-    #[test]
-    fn a_file_that_took_the_name_of_another_is_not_removed() {
-        watching(HOUR, |_, folder| {
-            fs::write(folder.join("file"), "the first").unwrap();
-            let place = FolderHandle::open(folder).unwrap();
-            let mark = mark_of(&place.read("file".as_ref()).unwrap()).unwrap();
-            fs::write(folder.join("file"), "the second one").unwrap();
-            remove(&place, "file".as_ref(), mark).unwrap();
-            assert_eq!(fs::read(folder.join(TAKEN)).unwrap(), b"the second one");
-            assert!(!is_left_alone(TAKEN.as_ref()), "it is taken in turn");
-        });
-    }
-}
+mod tests;

@@ -8,8 +8,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
+use rustix::process::{Flock, FlockType, fcntl_getlk};
 
 pub struct FolderHandle(OwnedFd);
 
@@ -97,6 +98,23 @@ impl FolderHandle {
 
     pub fn remove(&self, name: &OsStr) -> io::Result<()> {
         Ok(rustix::fs::unlinkat(&self.0, name, AtFlags::empty())?)
+    }
+}
+
+/// Whether another program has locked the file so that it may not be read (`flock`, `fcntl`). A file system
+/// that has no locks tells of none.
+pub fn is_locked(file: &File) -> bool {
+    let wanted = Flock::from(FlockType::ReadLock);
+    if fcntl_getlk(file, &wanted).is_ok_and(|lock| lock.is_some()) {
+        return true;
+    }
+    match rustix::fs::flock(file, FlockOperation::NonBlockingLockShared) {
+        Err(error) => error == Errno::WOULDBLOCK,
+        Ok(()) => {
+            // If this failed, closing the file would end the lock all the same.
+            let _ = rustix::fs::flock(file, FlockOperation::NonBlockingUnlock);
+            false
+        }
     }
 }
 

@@ -1,14 +1,13 @@
 //! Takes in the instances of one body, as they come: of a request to us, or of an answer to us.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use hyper::body::Bytes;
 
 use crate::dicom::intake::completion::SenderEnd;
 use crate::dicom::intake::event::{AssociationEnd, IntakeSession, ReceiverEvent};
 use crate::dicom::intake::inbox::PartialFile;
 use crate::dicom::intake::instance_intake::{InstanceIntake, InstanceRefusal, StoredInstance, refusal};
-use crate::dicom::intake::sender::InstanceSender;
+use crate::dicom::intake::panics::guarded;
+use crate::dicom::intake::sender::{InstanceSender, SessionUse};
 use crate::dicom::names::status::DimseStatus;
 use crate::dicom_file::part10::FileHead;
 
@@ -68,7 +67,8 @@ impl<'a> BodyIntake<'a> {
         parts_max: usize,
     ) -> BodyIntake<'a> {
         let (calling_ae, called_ae) = (String::new(), String::new());
-        let sender = InstanceSender { session, calling_ae, called_ae, study_instance_uid };
+        let session_use = SessionUse::OneTransfer;
+        let sender = InstanceSender { session, calling_ae, called_ae, study_instance_uid, session_use };
         let response = StoreResponse::default();
         BodyIntake {
             intake,
@@ -84,8 +84,7 @@ impl<'a> BodyIntake<'a> {
 
     /// Takes in what comes, to the end of the body.
     pub fn take(mut self, form: BodyForm, next: impl FnMut() -> BodyChunk) -> BodyResult {
-        // A panic, for example in a library on damaged input, ends this body and no other.
-        let end = catch_unwind(AssertUnwindSafe(|| self.body(form, next))).unwrap_or(Err(BodyError::Own));
+        let end = guarded(|_| BodyError::Own, || self.body(form, next));
         self.leave(&end);
         let BodyIntake { response, too_large, .. } = self;
         BodyResult { response, too_large, end }
@@ -152,7 +151,7 @@ impl<'a> BodyIntake<'a> {
                 sop_instance_uid: instance.sop_instance_uid,
                 status: DimseStatus::SUCCESS,
             }),
-            Err(InstanceRefusal { status, reason }) => {
+            Err(InstanceRefusal { status, reason, .. }) => {
                 self.wanting |= status == DimseStatus::OUT_OF_RESOURCES;
                 self.too_large += usize::from(size > self.intake.rules.instance_bytes_max);
                 self.failed(&beginning, status);

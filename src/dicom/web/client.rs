@@ -26,8 +26,9 @@ use tokio_rustls::TlsConnector;
 
 use crate::tls;
 
+use crate::dicom::wire::peer_error::PeerErrorCause;
+
 use super::WebNode;
-use super::ask_error::WebServiceCause;
 use super::pace::TimedBody;
 use super::quick_ack::QuickAckStream;
 
@@ -52,8 +53,8 @@ pub struct HttpReply {
 const REASON_BYTES_MAX: usize = 4 << 10;
 
 /// Asks, and waits for the head of the answer.
-pub fn ask(node: &WebNode, question: HttpQuestion) -> Result<HttpReply, WebServiceCause> {
-    let runtime = Builder::new_current_thread().enable_all().build().map_err(WebServiceCause::Unconnected)?;
+pub fn ask(node: &WebNode, question: HttpQuestion) -> Result<HttpReply, PeerErrorCause> {
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(PeerErrorCause::Unconnected)?;
     let moved = question.body.moved.clone();
     let request = request(node, question)?;
     let answer = runtime.block_on(async {
@@ -66,41 +67,41 @@ pub fn ask(node: &WebNode, question: HttpQuestion) -> Result<HttpReply, WebServi
 
 impl HttpReply {
     /// The next bytes of the body; `None` at its end.
-    pub fn next(&mut self) -> Option<Result<Bytes, WebServiceCause>> {
+    pub fn next(&mut self) -> Option<Result<Bytes, PeerErrorCause>> {
         let next = self.runtime.block_on(self.body.next());
-        next.map(|bytes| bytes.map_err(WebServiceCause::from))
+        next.map(|bytes| bytes.map_err(PeerErrorCause::from))
     }
 
     /// All of the body.
-    pub fn read(&mut self, bytes_max: usize) -> Result<Vec<u8>, WebServiceCause> {
+    pub fn read(&mut self, bytes_max: usize) -> Result<Vec<u8>, PeerErrorCause> {
         let mut body = Vec::new();
         while let Some(bytes) = self.next() {
             body.extend_from_slice(&bytes?);
             if body.len() > bytes_max {
-                return Err(WebServiceCause::NotUnderstood(format!("it has more than {bytes_max} bytes")));
+                return Err(PeerErrorCause::NotUnderstood(format!("it has more than {bytes_max} bytes")));
             }
         }
         Ok(body)
     }
 
     /// Why it did not do what it was asked for.
-    pub fn refusal(mut self) -> WebServiceCause {
+    pub fn refusal(mut self) -> PeerErrorCause {
         let status = self.head.status.as_u16();
         if let StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS = self.head.status {
             let text = self.head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
             let seconds = text.and_then(|text| text.trim().parse().ok());
-            return WebServiceCause::Later { status, after: seconds.map(Duration::from_secs) };
+            return PeerErrorCause::Later { status, after: seconds.map(Duration::from_secs) };
         }
         let reason = self.read(REASON_BYTES_MAX).unwrap_or_default();
         let printable = String::from_utf8_lossy(&reason).split_whitespace().collect::<Vec<_>>().join(" ");
-        WebServiceCause::Refused {
+        PeerErrorCause::Refused {
             status,
             reason: printable.chars().filter(|letter| !letter.is_control()).take(200).collect(),
         }
     }
 }
 
-fn request(node: &WebNode, question: HttpQuestion) -> Result<Request<BodyPieces>, WebServiceCause> {
+fn request(node: &WebNode, question: HttpQuestion) -> Result<Request<BodyPieces>, PeerErrorCause> {
     let HttpQuestion { method, path, accept, content_type, body } = question;
     let mut request = Request::builder()
         .method(method)
@@ -115,36 +116,34 @@ fn request(node: &WebNode, question: HttpQuestion) -> Result<Request<BodyPieces>
     if let Some(authorization) = &node.authorization {
         request = request.header(AUTHORIZATION, &authorization.0);
     }
-    request
-        .body(body)
-        .map_err(|error| WebServiceCause::NotTaken(format!("this cannot be asked for: {error}")))
+    request.body(body).map_err(|error| PeerErrorCause::NotTaken(format!("this cannot be asked for: {error}")))
 }
 
-fn timed_out() -> WebServiceCause {
-    WebServiceCause::Unconnected(io::ErrorKind::TimedOut.into())
+fn timed_out() -> PeerErrorCause {
+    PeerErrorCause::Unconnected(io::ErrorKind::TimedOut.into())
 }
 
 trait HttpStream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> HttpStream for S {}
 
-async fn connect(node: &WebNode) -> Result<Box<dyn HttpStream>, WebServiceCause> {
-    let addresses = (node.host(), node.port()).to_socket_addrs().map_err(WebServiceCause::Unresolved)?;
+async fn connect(node: &WebNode) -> Result<Box<dyn HttpStream>, PeerErrorCause> {
+    let addresses = (node.host(), node.port()).to_socket_addrs().map_err(PeerErrorCause::Unresolved)?;
     let addresses: Vec<_> = addresses.collect();
-    let stream = TcpStream::connect(&addresses[..]).await.map_err(WebServiceCause::Unconnected)?;
+    let stream = TcpStream::connect(&addresses[..]).await.map_err(PeerErrorCause::Unconnected)?;
     let stream = QuickAckStream::new(stream);
     if !node.is_encrypted {
         return Ok(Box::new(stream));
     }
     let Some(client) = &node.tls else {
-        return Err(WebServiceCause::Tls(
+        return Err(PeerErrorCause::Tls(
             "the address begins with https, and no certificate authority is trusted".to_owned(),
         ));
     };
-    let name = tls::server_name(node.host()).map_err(|error| WebServiceCause::Tls(error.to_string()))?;
+    let name = tls::server_name(node.host()).map_err(|error| PeerErrorCause::Tls(error.to_string()))?;
     let stream = TlsConnector::from(client.config()).connect(name, stream).await;
     Ok(Box::new(stream.map_err(|error| {
-        WebServiceCause::Tls(format!("the certificate of the service could not be verified: {error}"))
+        PeerErrorCause::Tls(format!("the certificate of the service could not be verified: {error}"))
     })?))
 }
 
@@ -154,8 +153,8 @@ async fn send(
     request: Request<BodyPieces>,
     moved: &BodyProgress,
     wait_max: Duration,
-) -> Result<hyper::Response<hyper::body::Incoming>, WebServiceCause> {
-    let broken = |error: hyper::Error| WebServiceCause::Broken(error.to_string());
+) -> Result<hyper::Response<hyper::body::Incoming>, PeerErrorCause> {
+    let broken = |error: hyper::Error| PeerErrorCause::Broken(format!("the connection broke: {error}"));
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     // It ends with the connection, at the latest when the runtime does.
     tokio::spawn(connection);
@@ -166,7 +165,7 @@ async fn send(
         tokio::select! {
             answer = answer.as_mut() => return answer.map_err(broken),
             () = sleep_until(end) => if moved.last() + wait_max <= Instant::now() {
-                return Err(WebServiceCause::Silent);
+                return Err(PeerErrorCause::Silent);
             },
         }
     }

@@ -8,9 +8,10 @@ use serde_json::{Map, Value};
 
 use crate::dicom::intake::completion::Counter;
 
+use crate::dicom::wire::peer_error::{PeerError, PeerErrorCause};
+
 use super::WebNode;
 use super::answer::DICOM_JSON;
-use super::ask_error::{WebServiceCause, WebServiceError};
 use super::client::{BodyPieces, HttpQuestion, ask};
 
 /// A QIDO-RS query.
@@ -47,8 +48,8 @@ const PAGE_BYTES_MAX: usize = 32 << 20;
 ///
 /// # Errors
 /// If the service cannot be asked or refuses, or there are more answers.
-pub fn find(node: &WebNode, query: &WebQuery, answers_max: usize) -> Result<Vec<WebMatch>, WebServiceError> {
-    let failed = |cause| WebServiceError { node: Box::new(node.clone()), cause, sent: Vec::new() };
+pub fn find(node: &WebNode, query: &WebQuery, answers_max: usize) -> Result<Vec<WebMatch>, PeerError> {
+    let failed = |cause| PeerError::over_web(node.clone(), cause);
     let mut found: Vec<WebMatch> = Vec::new();
     let mut before = Vec::new();
     loop {
@@ -59,7 +60,7 @@ pub fn find(node: &WebNode, query: &WebQuery, answers_max: usize) -> Result<Vec<
         }
         found.extend(page.iter().cloned());
         if found.len() > answers_max {
-            return Err(failed(WebServiceCause::TooMany(answers_max)));
+            return Err(failed(PeerErrorCause::TooMany(answers_max)));
         }
         before = page;
     }
@@ -80,7 +81,7 @@ pub fn counter(node: WebNode) -> Counter {
 
 const NUMBER_OF_STUDY_RELATED_INSTANCES: &str = "00201208";
 
-fn page(node: &WebNode, query: &WebQuery, offset: usize) -> Result<Vec<WebMatch>, WebServiceCause> {
+fn page(node: &WebNode, query: &WebQuery, offset: usize) -> Result<Vec<WebMatch>, PeerErrorCause> {
     let path = format!("{}limit={PAGE}&offset={offset}", query.path());
     let body = BodyPieces::new([]);
     let mut reply =
@@ -90,7 +91,7 @@ fn page(node: &WebNode, query: &WebQuery, offset: usize) -> Result<Vec<WebMatch>
         StatusCode::OK => {
             let body = reply.read(PAGE_BYTES_MAX)?;
             read(&body)
-                .ok_or_else(|| WebServiceCause::NotUnderstood("it is not a list in DICOM JSON".to_owned()))
+                .ok_or_else(|| PeerErrorCause::NotUnderstood("it is not a list in DICOM JSON".to_owned()))
         }
         _ => Err(reply.refusal()),
     }

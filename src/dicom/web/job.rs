@@ -61,7 +61,7 @@ fn status(broken: &BodyError) -> StatusCode {
         BodyError::Slow => StatusCode::REQUEST_TIMEOUT,
         BodyError::CutOff(_) | BodyError::Malformed(_) => StatusCode::BAD_REQUEST,
         BodyError::TooManyParts(_) => StatusCode::PAYLOAD_TOO_LARGE,
-        BodyError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        BodyError::Stopping | BodyError::Evicted => StatusCode::SERVICE_UNAVAILABLE,
         BodyError::Own => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

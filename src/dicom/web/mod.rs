@@ -8,16 +8,15 @@
 //! at the network: one thread holds all connections, and the disk is written by a few others.
 
 mod answer;
-mod ask_error;
 mod body_intake;
 mod client;
 mod find;
 mod job;
 mod media_type;
 pub mod multipart;
-mod node;
 mod order;
 mod pace;
+mod place;
 mod pull;
 mod quick_ack;
 mod retrieve;
@@ -27,10 +26,9 @@ mod settings;
 mod store;
 mod store_response;
 
-pub use ask_error::{WebServiceCause, WebServiceError};
+pub use crate::dicom::names::web_node::{AuthorizationValue, WebNode, WebNodeError};
 pub use find::{WebLevel, WebMatch, WebQuery, counter, find};
 pub use media_type::MediaType;
-pub use node::{AuthorizationValue, WebNode, WebNodeError};
 pub(in crate::dicom) use pull::{PullResult, fetch};
 pub use retrieve::retrieve;
 pub(in crate::dicom) use server::WebServer;

@@ -7,6 +7,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
 use crate::dicom::wire::caller::KnownCaller;
+use crate::dicom_file::uid::is_uid;
 
 use super::answer::HttpAnswer;
 use super::media_type::MediaType;
@@ -28,9 +29,6 @@ pub enum BodyForm {
 }
 
 pub const DICOM: &str = "application/dicom";
-
-/// A Study Instance UID has at most so many characters (PS3.5 9.1).
-const UID_BYTES_MAX: usize = 64;
 
 impl StoreOrder {
     /// Reads what is asked for by a peer at `address`, or gives what it is refused with.
@@ -64,9 +62,7 @@ fn study(path: &str, base_path: &str) -> Result<Option<String>, HttpAnswer> {
         "" => Ok(None),
         rest => {
             let uid = rest.strip_prefix('/').ok_or_else(unknown)?;
-            let is_uid =
-                uid.len() <= UID_BYTES_MAX && uid.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-            if is_uid { Ok(Some(uid.to_owned())) } else { Err(unknown()) }
+            if is_uid(uid) { Ok(Some(uid.to_owned())) } else { Err(unknown()) }
         }
     }
 }

@@ -9,6 +9,9 @@ use hyper::body::{Bytes, Incoming};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
+use crate::dicom::intake::panics::MISTAKE;
+use crate::dicom::wire::peer_error::PeerErrorCause;
+
 use super::multipart::MultipartError;
 
 /// A body being read. A minimum of bytes, or the end, must arrive within the time that a peer may be silent:
@@ -19,6 +22,7 @@ pub struct TimedBody {
     waited: Duration,
     received: usize,
     is_asked_for: bool,
+    is_given_up: bool,
     crowd: Option<Rc<WaitingCrowd>>,
 }
 
@@ -55,6 +59,8 @@ const BYTES_MIN: usize = 64 << 10;
 pub enum BodyError {
     #[error("the peer was silent, or too slow, for too long")]
     Slow,
+    #[error("another one has its place: less than 64 KiB came in the time for that")]
+    Evicted,
     #[error("the body broke off: {0}")]
     CutOff(String),
     #[error("the body is malformed: {0}")]
@@ -63,13 +69,33 @@ pub enum BodyError {
     TooManyParts(usize),
     #[error("flow is being stopped")]
     Stopping,
-    #[error("a mistake in flow, please report it")]
+    #[error("{MISTAKE}")]
     Own,
+}
+
+impl From<BodyError> for PeerErrorCause {
+    fn from(broken: BodyError) -> PeerErrorCause {
+        match broken {
+            BodyError::Slow => PeerErrorCause::Silent,
+            BodyError::Malformed(malformed) if malformed != MultipartError::CutOff => {
+                PeerErrorCause::NotUnderstood(malformed.to_string())
+            }
+            other => PeerErrorCause::Broken(format!("the connection broke: {other}")),
+        }
+    }
 }
 
 impl TimedBody {
     pub fn new(body: Incoming, silence_max: Duration) -> TimedBody {
-        TimedBody { body, silence_max, waited: Duration::ZERO, received: 0, is_asked_for: false, crowd: None }
+        TimedBody {
+            body,
+            silence_max,
+            waited: Duration::ZERO,
+            received: 0,
+            is_asked_for: false,
+            is_given_up: false,
+            crowd: None,
+        }
     }
 
     /// A body whose sender takes a place that others may want.
@@ -114,6 +140,15 @@ impl TimedBody {
     /// Whether the peer has been asked for the body, if it waits for that (`Expect: 100-continue`).
     pub fn is_asked_for(&self) -> bool {
         self.is_asked_for
+    }
+
+    /// Notes that nobody will read on, whatever comes.
+    pub fn give_up(&mut self) {
+        self.is_given_up = true;
+    }
+
+    pub fn is_given_up(&self) -> bool {
+        self.is_given_up
     }
 
     fn time_max(&self) -> Duration {

@@ -1,13 +1,14 @@
 //! Fetches studies from DICOMweb services. Fetched instances pass the same intake as received ones, and make
 //! the same requests.
 
+use crate::admission::StopSignal;
 use crate::dicom::intake::event::SessionKind;
 use crate::dicom::intake::instance_intake::InstanceIntake;
-use crate::dicom::intake::stop::StopHandle;
 use crate::dicom::names::status::DimseStatus;
 
+use crate::dicom::wire::peer_error::{PeerError, PeerErrorCause};
+
 use super::WebNode;
-use super::ask_error::{WebServiceCause, WebServiceError};
 use super::body_intake::{BodyChunk, BodyIntake, BodyResult};
 use super::client::HttpReply;
 use super::order::BodyForm;
@@ -33,9 +34,9 @@ pub(in crate::dicom) fn fetch(
     intake: &InstanceIntake,
     node: &WebNode,
     study_instance_uid: &str,
-    stop: &StopHandle,
-) -> Result<PullResult, WebServiceError> {
-    let failed = |cause| WebServiceError { node: Box::new(node.clone()), cause, sent: Vec::new() };
+    stop: &StopSignal,
+) -> Result<PullResult, PeerError> {
+    let failed = |cause| PeerError::over_web(node.clone(), cause);
     pull(intake, node, study_instance_uid, stop).map_err(failed)
 }
 
@@ -43,8 +44,8 @@ fn pull(
     intake: &InstanceIntake,
     node: &WebNode,
     study_instance_uid: &str,
-    stop: &StopHandle,
-) -> Result<PullResult, WebServiceCause> {
+    stop: &StopSignal,
+) -> Result<PullResult, PeerErrorCause> {
     let mut reply = ask_for(node, study_instance_uid)?;
     let form = BodyForm::Parts(Box::new(parts(&reply)?));
     let study = Some(study_instance_uid.to_owned());
@@ -60,7 +61,7 @@ fn pull(
 }
 
 /// The next chunk of the answer; why there is none is put aside.
-fn next(reply: &mut HttpReply, stop: &StopHandle, broken: &mut Option<WebServiceCause>) -> BodyChunk {
+fn next(reply: &mut HttpReply, stop: &StopSignal, broken: &mut Option<PeerErrorCause>) -> BodyChunk {
     match reply.next() {
         _ if stop.is_requested() => BodyChunk::Broken(BodyError::Stopping),
         Some(Ok(bytes)) => BodyChunk::Bytes(bytes),

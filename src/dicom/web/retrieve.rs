@@ -3,8 +3,9 @@
 use hyper::header::CONTENT_TYPE;
 use hyper::{Method, StatusCode};
 
+use crate::dicom::wire::peer_error::{PeerError, PeerErrorCause};
+
 use super::WebNode;
-use super::ask_error::{WebServiceCause, WebServiceError};
 use super::client::{BodyPieces, HttpQuestion, HttpReply, ask};
 use super::find::encoded;
 use super::media_type::MediaType;
@@ -25,13 +26,13 @@ pub fn retrieve(
     node: &WebNode,
     study_instance_uid: &str,
     take: &mut dyn FnMut(MultipartPiece) -> Result<(), String>,
-) -> Result<usize, WebServiceError> {
+) -> Result<usize, PeerError> {
     let instances = ask_for(node, study_instance_uid).and_then(|reply| receive(reply, take));
-    instances.map_err(|cause| WebServiceError { node: Box::new(node.clone()), cause, sent: Vec::new() })
+    instances.map_err(|cause| PeerError::over_web(node.clone(), cause))
 }
 
 /// An answer with instances in it, of which none has come yet.
-pub(super) fn ask_for(node: &WebNode, study_instance_uid: &str) -> Result<HttpReply, WebServiceCause> {
+pub(super) fn ask_for(node: &WebNode, study_instance_uid: &str) -> Result<HttpReply, PeerErrorCause> {
     let path = format!("/studies/{}", encoded(study_instance_uid));
     let body = BodyPieces::new([]);
     let reply =
@@ -42,7 +43,7 @@ pub(super) fn ask_for(node: &WebNode, study_instance_uid: &str) -> Result<HttpRe
 fn receive(
     mut reply: HttpReply,
     take: &mut dyn FnMut(MultipartPiece) -> Result<(), String>,
-) -> Result<usize, WebServiceCause> {
+) -> Result<usize, PeerErrorCause> {
     let mut multipart = parts(&reply)?;
     let mut whole = 0;
     while let Some(bytes) = reply.next() {
@@ -54,20 +55,20 @@ fn receive(
             }
         };
         let read = multipart.push(&bytes?, &mut one);
-        taken.map_err(WebServiceCause::NotTaken)?;
+        taken.map_err(PeerErrorCause::NotTaken)?;
         read.map_err(BodyError::from)?;
     }
     multipart.end().map_err(BodyError::from)?;
     Ok(whole)
 }
 
-pub(super) fn parts(reply: &HttpReply) -> Result<MultipartReader, WebServiceCause> {
+pub(super) fn parts(reply: &HttpReply) -> Result<MultipartReader, PeerErrorCause> {
     let field =
         reply.head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = MediaType::read(field).unwrap_or_default();
     let of = media_type.parameter("type").unwrap_or(DICOM);
     if media_type.name != "multipart/related" || !of.eq_ignore_ascii_case(DICOM) {
-        return Err(WebServiceCause::NotUnderstood(
+        return Err(PeerErrorCause::NotUnderstood(
             "it is not multipart/related with application/dicom".to_owned(),
         ));
     }

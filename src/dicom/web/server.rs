@@ -20,16 +20,19 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
+use crate::admission::StopSignal;
 use crate::dicom::intake::event::ReceiverEvent;
 use crate::dicom::intake::instance_intake::InstanceIntake;
-use crate::dicom::intake::stop::StopHandle;
+use crate::dicom::serve::known_addresses::KnownAddresses;
+use crate::dicom::serve::settings::ReceiveSettings;
 
 use super::job::{WebJob, take_in};
+use super::place::WebPlace;
 use super::quick_ack::QuickAckStream;
 use super::service::WebService;
 use super::settings::WebSettings;
@@ -60,13 +63,20 @@ impl<'a> WebServer<'a> {
     }
 
     /// Serves until the stop.
-    pub fn serve(self, intake: &InstanceIntake, silence_max: Duration, stop: &StopHandle) -> io::Result<()> {
+    pub fn serve(
+        self,
+        intake: &InstanceIntake,
+        receive: &ReceiveSettings,
+        stop: &StopSignal,
+    ) -> io::Result<()> {
+        let known = Arc::new(KnownAddresses::new(&self.settings.callers, &receive.nodes));
         let workers = self.settings.requests_max;
         let (give, jobs) = blocking::sync_channel::<WebJob>(workers);
         let jobs = &Mutex::new(jobs);
         let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let parts_max = self.settings.parts_max;
         thread::scope(|scope| {
+            scope.spawn(|| known.look_up(&receive.nodes));
             for number in 0..workers {
                 let work = move || {
                     while let Ok(job) = next() {
@@ -75,45 +85,41 @@ impl<'a> WebServer<'a> {
                 };
                 thread::Builder::new().name(format!("dicom-web-{number}")).spawn_scoped(scope, work)?;
             }
-            LocalSet::new().block_on(&self.runtime, accept(self.settings, intake, silence_max, stop, give))
+            let (stop_all, stopping) = watch::channel(false);
+            let (events, told) = mpsc::channel(64);
+            let service = WebService::new(self.settings, receive, &known, give, stopping, events);
+            LocalSet::new()
+                .block_on(&self.runtime, accept(service, self.settings, intake, stop, stop_all, told))
         })
     }
 }
 
 /// Accepts connections until the stop; returns when all have ended.
 async fn accept(
+    service: WebService,
     settings: &WebSettings,
     intake: &InstanceIntake<'_>,
-    silence_max: Duration,
-    stop: &StopHandle,
-    jobs: blocking::SyncSender<WebJob>,
+    stop: &StopSignal,
+    stop_all: watch::Sender<bool>,
+    mut told: mpsc::Receiver<ReceiverEvent>,
 ) -> io::Result<()> {
     let listener = TcpListener::from_std(settings.listener.try_clone()?)?;
     let acceptor = settings.tls.as_ref().map(|tls| TlsAcceptor::from(tls.config()));
-    let (stop_all, stopping) = watch::channel(false);
-    let (events, mut told) = mpsc::channel(64);
-    let service = Rc::new(WebService {
-        callers: settings.callers.clone(),
-        base_path: settings.base_path.clone(),
-        silence_max,
-        jobs,
-        room: Arc::new(Semaphore::new(settings.requests_max)),
-        crowd: Rc::default(),
-        stopping,
-        events,
-    });
+    let service = Rc::new(service);
     let mut connections = JoinSet::new();
     while !stop.is_requested() {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 _ if stop.is_requested() => break,
-                Ok((_, peer)) if connections.len() >= settings.connections_max => {
-                    let reason = "there are as many connections as allowed".to_owned();
-                    (intake.tell)(&ReceiverEvent::TurnedAway { peer, reason });
-                }
-                Ok((stream, peer)) => {
-                    connections.spawn_local(hold(Rc::clone(&service), acceptor.clone(), stream, peer));
-                }
+                Ok((stream, peer)) => match service.connection(peer) {
+                    Some(place) => {
+                        connections.spawn_local(hold(Rc::clone(&service), acceptor.clone(), stream, place));
+                    }
+                    None => {
+                        let reason = "there are as many connections as allowed".to_owned();
+                        (intake.tell)(&ReceiverEvent::TurnedAway { peer, reason });
+                    }
+                },
                 Err(error) => {
                     (intake.tell)(&ReceiverEvent::NotAccepted { reason: error.to_string() });
                     // Most likely there are too many open files: give some time to close.
@@ -145,11 +151,28 @@ async fn accept(
 }
 
 /// Holds a connection to its end.
-async fn hold(service: Rc<WebService>, acceptor: Option<TlsAcceptor>, stream: TcpStream, peer: SocketAddr) {
+async fn hold(service: Rc<WebService>, acceptor: Option<TlsAcceptor>, stream: TcpStream, place: WebPlace) {
+    let peer = place.peer;
+    tokio::select! {
+        () = hold_in_place(&service, acceptor, stream, &place) => {}
+        () = place.lost() => {
+            let reason = "another one has its place: it asked for nothing".to_owned();
+            service.tell(ReceiverEvent::TurnedAway { peer, reason }).await;
+        }
+    }
+}
+
+async fn hold_in_place(
+    service: &Rc<WebService>,
+    acceptor: Option<TlsAcceptor>,
+    stream: TcpStream,
+    place: &WebPlace,
+) {
+    let peer = place.peer;
     let stream = QuickAckStream::new(stream);
-    let Some(acceptor) = acceptor else { return serve_http(service, stream, peer).await };
+    let Some(acceptor) = acceptor else { return serve_http(service, stream, place).await };
     let reason = match timeout(service.silence_max, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => return serve_http(service, stream, peer).await,
+        Ok(Ok(stream)) => return serve_http(service, stream, place).await,
         Ok(Err(error)) => {
             format!("TLS handshake failed, one of both certificates could not be verified: {error}")
         }
@@ -158,14 +181,18 @@ async fn hold(service: Rc<WebService>, acceptor: Option<TlsAcceptor>, stream: Tc
     service.tell(ReceiverEvent::TurnedAway { peer, reason }).await;
 }
 
-async fn serve_http(service: Rc<WebService>, stream: impl AsyncRead + AsyncWrite + Unpin, peer: SocketAddr) {
+async fn serve_http(service: &Rc<WebService>, stream: impl AsyncRead + AsyncWrite + Unpin, place: &WebPlace) {
+    let peer = place.peer;
     let clock = Rc::new(ConnectionTimer::new(service.silence_max));
     let answer = |request| {
-        let (service, clock) = (Rc::clone(&service), Rc::clone(&clock));
+        let (service, clock) = (Rc::clone(service), Rc::clone(&clock));
+        let activity = Arc::clone(place.activity());
         async move {
             clock.stop();
-            let answer = service.answer(peer, request).await;
+            activity.storing();
+            let answer = service.answer(peer, request, &activity).await;
             clock.start();
+            activity.stored();
             Ok::<_, Infallible>(answer.into_response())
         }
     };

@@ -9,9 +9,12 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::header::EXPECT;
 use hyper::{Request, StatusCode};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::dicom::intake::event::ReceiverEvent;
+use crate::dicom::serve::known_addresses::KnownAddresses;
+use crate::dicom::serve::settings::ReceiveSettings;
+use crate::dicom::serve::slots::SlotActivity;
 use crate::dicom::wire::caller::KnownCaller;
 
 use super::answer::HttpAnswer;
@@ -19,6 +22,8 @@ use super::body_intake::BodyChunk;
 use super::job::WebJob;
 use super::order::StoreOrder;
 use super::pace::{BodyError, TimedBody, WaitingCrowd};
+use super::place::{WebPlace, WebPlaces};
+use super::settings::WebSettings;
 
 /// State shared by all connections.
 pub struct WebService {
@@ -26,8 +31,9 @@ pub struct WebService {
     pub base_path: String,
     pub silence_max: Duration,
     pub jobs: SyncSender<WebJob>,
-    /// Permits for jobs, one for each free worker.
-    pub room: Arc<Semaphore>,
+    /// The places of requests whose bodies are taken in, one for each worker.
+    requests: WebPlaces,
+    connections: WebPlaces,
     /// Senders that found no room.
     pub crowd: Rc<WaitingCrowd>,
     pub stopping: watch::Receiver<bool>,
@@ -42,7 +48,40 @@ const CHUNKS_MAX: usize = 8;
 const UNWANTED_BYTES_MAX: usize = 8 << 20;
 
 impl WebService {
-    pub async fn answer(&self, peer: SocketAddr, request: Request<Incoming>) -> HttpAnswer {
+    pub fn new(
+        settings: &WebSettings,
+        receive: &ReceiveSettings,
+        known: &Arc<KnownAddresses>,
+        jobs: SyncSender<WebJob>,
+        stopping: watch::Receiver<bool>,
+        events: mpsc::Sender<ReceiverEvent>,
+    ) -> WebService {
+        let places = |most| WebPlaces::new(most, receive.hold_time_max, known);
+        WebService {
+            callers: settings.callers.clone(),
+            base_path: settings.base_path.clone(),
+            silence_max: receive.idle_time_max,
+            jobs,
+            requests: places(settings.requests_max),
+            connections: places(settings.connections_max),
+            crowd: Rc::default(),
+            stopping,
+            events,
+        }
+    }
+
+    /// A place for a connection.
+    pub fn connection(&self, peer: SocketAddr) -> Option<WebPlace> {
+        self.connections.enter(peer)
+    }
+
+    /// Answers a request on a connection with this activity.
+    pub async fn answer(
+        &self,
+        peer: SocketAddr,
+        request: Request<Incoming>,
+        connection: &SlotActivity,
+    ) -> HttpAnswer {
         let (head, body) = request.into_parts();
         let mut body = TimedBody::new(body, self.silence_max).in_place(&self.crowd);
         let order = StoreOrder::read(&head, &self.base_path, &self.callers, peer.ip());
@@ -55,7 +94,9 @@ impl WebService {
         };
         // Who waits to be asked for the body has not sent it.
         let is_waiting = head.headers.contains_key(EXPECT) && !body.is_asked_for();
-        if !answer.status.is_success() && !is_waiting {
+        if !answer.status.is_success() && !is_waiting && !body.is_given_up() {
+            // Reading on is a courtesy, and earns no place.
+            connection.waiting();
             read_unwanted(&mut body).await;
         }
         answer
@@ -75,7 +116,7 @@ impl WebService {
         let busy = || {
             HttpAnswer::refusal(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once, try again later")
         };
-        let Ok(_room) = self.room.try_acquire() else {
+        let Some(place) = self.requests.enter(peer) else {
             let answer = busy();
             self.crowd.grow();
             self.turned_away(peer, &answer).await;
@@ -86,13 +127,15 @@ impl WebService {
         if self.jobs.try_send(WebJob { peer, order, body: chunks, answer }).is_err() {
             return busy();
         }
-        self.pass_on(body, give).await;
+        place.activity().negotiated();
+        self.pass_on(body, give, &place).await;
+        place.activity().storing();
         let gone = |_| HttpAnswer::refusal(StatusCode::INTERNAL_SERVER_ERROR, BodyError::Own.to_string());
         answered.await.unwrap_or_else(gone)
     }
 
     /// Passes the body on to its end, or until the job has ended.
-    async fn pass_on(&self, body: &mut TimedBody, give: mpsc::Sender<BodyChunk>) {
+    async fn pass_on(&self, body: &mut TimedBody, give: mpsc::Sender<BodyChunk>, place: &WebPlace) {
         let mut stopping = self.stopping.clone();
         loop {
             let chunk = tokio::select! {
@@ -102,11 +145,21 @@ impl WebService {
                     None => BodyChunk::End,
                 },
                 _ = stopping.wait_for(|stopping| *stopping) => BodyChunk::Broken(BodyError::Stopping),
+                () = place.lost() => {
+                    body.give_up();
+                    BodyChunk::Broken(BodyError::Evicted)
+                }
             };
+            if let BodyChunk::Bytes(bytes) = &chunk {
+                place.activity().received(bytes.len());
+            }
+            // Time that the disk takes is not the peer's.
+            place.activity().storing();
             let is_last = !matches!(chunk, BodyChunk::Bytes(_));
             if give.send(chunk).await.is_err() || is_last {
                 return;
             }
+            place.activity().waiting();
         }
     }
 }

@@ -11,16 +11,17 @@ use crate::dicom::ask::send::{SendOutcome, SentObject};
 use crate::dicom::file::object::DicomObject;
 use crate::dicom::names::status::DimseStatus;
 
+use crate::dicom::wire::peer_error::{PeerError, PeerErrorCause};
+
 use super::WebNode;
 use super::answer::DICOM_JSON;
-use super::ask_error::{WebServiceCause, WebServiceError};
 use super::client::{BodyPieces, HttpQuestion, ask};
 use super::store_response::{InstanceReference, StoreResponse};
 
 /// A store response for a batch is much shorter.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 
-/// Sends the objects in order and tells for each what the service answered.
+/// Sends the objects in order, and tells what the service answered for each as soon as it has.
 ///
 /// Objects count as stored only if the answer names them as stored, whatever its status says. If a service
 /// refuses a request as a whole, smaller requests follow until it is known which objects it refuses.
@@ -28,14 +29,14 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// # Errors
 /// If the service cannot be asked, or refuses a request as a whole. A refused object is no error: it
 /// is told in its [`SendOutcome`].
-pub fn store(node: &WebNode, objects: &[DicomObject]) -> Result<Vec<SentObject>, WebServiceError> {
-    let mut sent = Vec::with_capacity(objects.len());
-    for batch in batches(objects, node.batch_instances_max, node.batch_bytes_max) {
-        if let Err(cause) = store_batch(node, batch, &mut sent) {
-            return Err(WebServiceError { node: Box::new(node.clone()), cause, sent });
-        }
-    }
-    Ok(sent)
+pub fn store(
+    node: &WebNode,
+    objects: &[DicomObject],
+    tell: &mut dyn FnMut(SentObject),
+) -> Result<(), PeerError> {
+    let mut batches = batches(objects, node.batch_instances_max, node.batch_bytes_max).into_iter();
+    let stored = batches.try_for_each(|batch| store_batch(node, batch, tell));
+    stored.map_err(|cause| PeerError::over_web(node.clone(), cause))
 }
 
 /// Splits objects so that each part is small enough, or one object.
@@ -59,25 +60,28 @@ fn batches(objects: &[DicomObject], count_max: usize, bytes_max: u64) -> Vec<&[D
 fn store_batch(
     node: &WebNode,
     batch: &[DicomObject],
-    sent: &mut Vec<SentObject>,
-) -> Result<(), WebServiceCause> {
+    tell: &mut dyn FnMut(SentObject),
+) -> Result<(), PeerErrorCause> {
+    let mut told = |outcome: &dyn Fn(&DicomObject) -> SendOutcome| {
+        batch.iter().for_each(|object| tell(SentObject::of(object, outcome(object))));
+    };
     match answer(node, batch) {
         Ok(BatchAnswer::Each(outcomes)) => {
-            sent.extend(batch.iter().map(|object| SentObject::of(object, outcomes.of(object))));
+            told(&|object| outcomes.of(object));
             Ok(())
         }
         Ok(BatchAnswer::Refused(_)) if batch.len() > 1 => {
             let (one, other) = batch.split_at(batch.len() / 2);
-            store_batch(node, one, sent)?;
-            store_batch(node, other, sent)
+            store_batch(node, one, tell)?;
+            store_batch(node, other, tell)
         }
         Ok(BatchAnswer::Refused(outcome)) => {
-            sent.extend(batch.iter().map(|object| SentObject::of(object, outcome.clone())));
+            told(&|_| outcome.clone());
             Ok(())
         }
         Err(cause) if cause.is_absence() => Err(cause),
         Err(cause) => {
-            sent.extend(batch.iter().map(|object| SentObject::of(object, SendOutcome::Unanswered)));
+            told(&|_| SendOutcome::Unanswered);
             Err(cause)
         }
     }
@@ -91,7 +95,7 @@ enum BatchAnswer {
     Refused(SendOutcome),
 }
 
-fn answer(node: &WebNode, batch: &[DicomObject]) -> Result<BatchAnswer, WebServiceCause> {
+fn answer(node: &WebNode, batch: &[DicomObject]) -> Result<BatchAnswer, PeerErrorCause> {
     let mut reply = ask(node, question(&read(batch)?))?;
     match reply.head.status {
         // Each service has its own idea of how much is too much.
@@ -102,7 +106,7 @@ fn answer(node: &WebNode, batch: &[DicomObject]) -> Result<BatchAnswer, WebServi
         StatusCode::OK | StatusCode::ACCEPTED | StatusCode::CONFLICT => {
             let response = StoreResponse::read(&reply.read(ANSWER_BYTES_MAX)?);
             let nothing =
-                || WebServiceCause::NotUnderstood("it does not say what became of the instances".to_owned());
+                || PeerErrorCause::NotUnderstood("it does not say what became of the instances".to_owned());
             Ok(BatchAnswer::Each(StoreOutcomes::new(response.ok_or_else(nothing)?, reply.head.status)))
         }
         status if is_about_instances(status) => {
@@ -119,14 +123,14 @@ fn is_about_instances(status: StatusCode) -> bool {
 }
 
 /// A batch is in memory as a whole: no batch is larger than the node's settings say, or than one object.
-fn read(batch: &[DicomObject]) -> Result<Vec<Bytes>, WebServiceCause> {
+fn read(batch: &[DicomObject]) -> Result<Vec<Bytes>, PeerErrorCause> {
     let files = batch.iter().map(|object| {
         let mut bytes = Vec::new();
         object.file()?.read_to_end(&mut bytes)?;
         Ok(Bytes::from(bytes))
     });
     let files: io::Result<Vec<Bytes>> = files.collect();
-    files.map_err(|error| WebServiceCause::Unreadable(error.to_string()))
+    files.map_err(|error| PeerErrorCause::Unreadable(error.to_string()))
 }
 
 fn question(batch: &[Bytes]) -> HttpQuestion {

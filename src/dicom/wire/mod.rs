@@ -3,4 +3,4 @@
 pub(in crate::dicom) mod association;
 pub(in crate::dicom) mod caller;
 pub(in crate::dicom) mod command;
-pub(in crate::dicom) mod send_error;
+pub(in crate::dicom) mod peer_error;

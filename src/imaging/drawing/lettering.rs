@@ -13,8 +13,8 @@ use unicode_bidi::BidiInfo;
 use super::bitmap::GlyphBitmap;
 use super::canvas::{Canvas, RgbColour};
 
-static REGULAR: LazyLock<FontRef<'static>> = LazyLock::new(|| font(dejavu::sans::regular()));
-static BOLD: LazyLock<FontRef<'static>> = LazyLock::new(|| font(dejavu::sans::bold()));
+static REGULAR: LazyLock<FontRef<'static>> = LazyLock::new(|| font(font_file(FontWeight::Regular)));
+static BOLD: LazyLock<FontRef<'static>> = LazyLock::new(|| font(font_file(FontWeight::Bold)));
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FontWeight {
@@ -94,7 +94,7 @@ impl TextStyle {
         let font = self.font().as_scaled(PxScale::from(self.size));
         let mut signs: Vec<PlacedGlyph> = Vec::with_capacity(text.len());
         let mut x = 0.0;
-        for letter in text.chars().filter(|letter| !letter.is_control() && !ISOLATES.contains(letter)) {
+        for letter in text.chars().filter(|letter| is_drawn(*letter)) {
             let id = font.glyph_id(letter);
             let bitmap = if id == MISSING { GlyphBitmap::of(letter, self.size) } else { None };
             if let Some(bitmap) = bitmap {
@@ -112,11 +112,28 @@ impl TextStyle {
     }
 
     fn font(self) -> &'static FontRef<'static> {
-        match self.weight {
-            FontWeight::Regular => &REGULAR,
-            FontWeight::Bold => &BOLD,
-        }
+        font_of(self.weight)
     }
+}
+
+pub fn font_of(weight: FontWeight) -> &'static FontRef<'static> {
+    match weight {
+        FontWeight::Regular => &REGULAR,
+        FontWeight::Bold => &BOLD,
+    }
+}
+
+/// The font as a TrueType file.
+pub fn font_file(weight: FontWeight) -> &'static [u8] {
+    match weight {
+        FontWeight::Regular => dejavu::sans::regular(),
+        FontWeight::Bold => dejavu::sans::bold(),
+    }
+}
+
+/// Whether a character is ink or space: marks of direction and control characters are neither.
+pub fn is_drawn(letter: char) -> bool {
+    !letter.is_control() && !ISOLATES.contains(&letter)
 }
 
 /// A glyph with a position in a line.
@@ -174,7 +191,7 @@ pub fn isolated(text: &str) -> String {
 
 /// Reorders text for drawing from left to right: parts that run from right to left are reversed (Unicode UAX
 /// 9).
-fn as_seen(line: &str) -> Cow<'_, str> {
+pub fn as_seen(line: &str) -> Cow<'_, str> {
     let bidi = BidiInfo::new(line, None);
     if !bidi.has_rtl() {
         return Cow::Borrowed(line);

@@ -5,6 +5,7 @@
 mod bitmap;
 mod canvas;
 mod chart;
+mod curve;
 mod frame;
 mod lettering;
 mod plane;
@@ -13,8 +14,9 @@ mod theme;
 mod view;
 
 pub use canvas::{Canvas, PixelArea};
-pub use chart::draw_histogram;
+pub use chart::{columns, draw_histogram, region_name};
+pub use curve::{BIN_HU, ChartRange, HistogramCurve};
 pub use frame::PageNotes;
-pub use lettering::{TextAlign, TextStyle, isolated};
+pub use lettering::{FontWeight, TextAlign, TextStyle, as_seen, font_file, font_of, is_drawn, isolated};
 pub use theme::{ALERT, BACKGROUND, BODY, HEADING, MUTED, RULE, SMALL, STRONG};
-pub use view::{ViewSettings, draw_views};
+pub use view::{ViewSettings, draw_views, signed};

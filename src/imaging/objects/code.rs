@@ -32,13 +32,16 @@ impl CodedConcept {
 
     /// The code as a sequence of one item.
     pub fn element(&self, tag: dicom_core::Tag) -> InMemElement {
+        DataElement::new(tag, VR::SQ, DataSetSequence::from(vec![self.item()]))
+    }
+
+    pub fn item(&self) -> InMemDicomObject {
         let text = |tag, vr, value: &str| DataElement::new(tag, vr, value);
-        let item = InMemDicomObject::from_element_iter([
+        InMemDicomObject::from_element_iter([
             text(tags::CODE_VALUE, VR::SH, &self.value),
             text(tags::CODING_SCHEME_DESIGNATOR, VR::SH, self.scheme),
             text(tags::CODE_MEANING, VR::LO, &self.meaning),
-        ]);
-        DataElement::new(tag, VR::SQ, DataSetSequence::from(vec![item]))
+        ])
     }
 }
 
@@ -98,6 +101,16 @@ pub mod codes {
     pub const LUNG: ConceptName = ("39607008", "SCT", "Lung");
     pub const RIGHT_LUNG: ConceptName = ("3341006", "SCT", "Right lung");
     pub const LEFT_LUNG: ConceptName = ("44029006", "SCT", "Left lung");
+
+    pub const ANATOMICAL_STRUCTURE: ConceptName = ("91723000", "SCT", "Anatomical Structure");
+    pub const BODY_SUBSTANCE: ConceptName = ("91720002", "SCT", "Body Substance");
+    pub const TRACHEA_AND_BRONCHUS: ConceptName = ("110726009", "SCT", "Trachea and bronchus");
+    pub const GAS: ConceptName = ("74947009", "SCT", "Gas");
+    pub const MORPHOLOGICAL_OPERATIONS: ConceptName = ("123104", "DCM", "Morphological Operations");
+    pub const SEGMENTATION: ConceptName = ("113076", "DCM", "Segmentation");
+    pub const SOURCE_IMAGE: ConceptName = ("121322", "DCM", "Source image for image processing operation");
+    pub const REFERENCED_SEGMENT: ConceptName = ("121191", "DCM", "Referenced Segment");
+    pub const SEGMENTATION_SOURCE: ConceptName = ("121232", "DCM", "Source series for segmentation");
 
     pub const VOLUME: ConceptName = ("118565006", "SCT", "Volume");
     // CID 6141, measurements of attenuation in chest CT.

@@ -1,6 +1,6 @@
 //! The content tree of a structured report (PS3.3 C.17.3).
 
-use dicom_core::{DataElement, Tag, VR, value::DataSetSequence};
+use dicom_core::{DataElement, PrimitiveValue, Tag, VR, value::DataSetSequence};
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 
@@ -21,6 +21,8 @@ enum ContentValue {
     Code(CodedConcept),
     Text(String),
     Uid(String),
+    /// A segment of a segmentation object: class and instance, number of the segment.
+    Segment([String; 2], u16),
     /// A number as it is written, at most 16 characters, and its unit.
     Number(String, CodedConcept),
 }
@@ -53,6 +55,15 @@ impl ContentItem {
 
     pub fn uid(concept: impl Into<CodedConcept>, uid: impl Into<String>) -> ContentItem {
         ContentItem::new(concept, ContentValue::Uid(uid.into()))
+    }
+
+    pub fn segment(
+        concept: impl Into<CodedConcept>,
+        [sop_class_uid, sop_instance_uid]: [&str; 2],
+        number: u16,
+    ) -> ContentItem {
+        let object = [sop_class_uid.to_owned(), sop_instance_uid.to_owned()];
+        ContentItem::new(concept, ContentValue::Segment(object, number))
     }
 
     pub fn number(
@@ -106,6 +117,7 @@ impl ContentValue {
             ContentValue::Code(_) => "CODE",
             ContentValue::Text(_) => "TEXT",
             ContentValue::Uid(_) => "UIDREF",
+            ContentValue::Segment(..) => "IMAGE",
             ContentValue::Number(..) => "NUM",
         }
     }
@@ -126,6 +138,14 @@ impl ContentValue {
             }
             ContentValue::Text(text) => put(set, tags::TEXT_VALUE, VR::UT, text),
             ContentValue::Uid(uid) => put(set, tags::UID, VR::UI, uid),
+            ContentValue::Segment([class, instance], number) => {
+                let mut item = InMemDicomObject::new_empty();
+                put(&mut item, tags::REFERENCED_SOP_CLASS_UID, VR::UI, class);
+                put(&mut item, tags::REFERENCED_SOP_INSTANCE_UID, VR::UI, instance);
+                let number = PrimitiveValue::from(*number);
+                item.put(DataElement::new(tags::REFERENCED_SEGMENT_NUMBER, VR::US, number));
+                put_items(set, tags::REFERENCED_SOP_SEQUENCE, vec![item]);
+            }
             ContentValue::Number(number, unit) => {
                 let mut item = InMemDicomObject::new_empty();
                 put(&mut item, tags::NUMERIC_VALUE, VR::DS, number);

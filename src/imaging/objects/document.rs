@@ -7,7 +7,7 @@ use dicom_object::InMemDicomObject;
 use super::content::{put, put_items};
 use super::instance::implementation_uid;
 use super::{ContentItem, ContentRelationship, GeneratedInstance, GeneratedSeries, codes};
-use crate::imaging::StudyAttributes;
+use crate::imaging::{InstanceHeader, StudyAttributes};
 
 pub struct ReportDocument<'a> {
     pub sop_class_uid: &'static str,
@@ -27,7 +27,17 @@ pub struct EvidenceReference<'a> {
     pub sop_instance_uid: &'a str,
 }
 
-/// The date of a report whose study has none: a report requires date and time.
+impl<'a> EvidenceReference<'a> {
+    pub fn of(header: &'a InstanceHeader) -> EvidenceReference<'a> {
+        EvidenceReference {
+            series_uid: &header.series_instance_uid,
+            sop_class_uid: &header.sop_class_uid,
+            sop_instance_uid: &header.sop_instance_uid,
+        }
+    }
+}
+
+/// The date of an object whose study has none: reports and segmentations require date and time.
 const NO_DATE: &str = "19000101";
 const NO_TIME: &str = "000000";
 
@@ -35,9 +45,9 @@ impl ReportDocument<'_> {
     pub fn into_instance(self) -> GeneratedInstance {
         let ReportDocument { sop_class_uid, uid, study, series, root, evidence } = self;
         let mut instance = GeneratedInstance::new(sop_class_uid, uid, 1, study, &series);
-        let or = |text: &str, other: &str| if text.is_empty() { other.to_owned() } else { text.to_owned() };
-        instance.text(tags::CONTENT_DATE, VR::DA, &or(&study.study_date, NO_DATE));
-        instance.text(tags::CONTENT_TIME, VR::TM, &or(&study.study_time, NO_TIME));
+        let (date, time) = date_and_time(study);
+        instance.text(tags::CONTENT_DATE, VR::DA, &date);
+        instance.text(tags::CONTENT_TIME, VR::TM, &time);
         instance.text(tags::COMPLETION_FLAG, VR::CS, "COMPLETE");
         instance.text(tags::VERIFICATION_FLAG, VR::CS, "UNVERIFIED");
         instance.items(tags::REFERENCED_PERFORMED_PROCEDURE_STEP_SEQUENCE, Vec::new());
@@ -50,6 +60,12 @@ impl ReportDocument<'_> {
         root.put_into(&mut instance.set);
         instance
     }
+}
+
+/// Date and time of an object that requires them: the study's.
+pub fn date_and_time(study: &StudyAttributes) -> (String, String) {
+    let or = |text: &str, other: &str| if text.is_empty() { other.to_owned() } else { text.to_owned() };
+    (or(&study.study_date, NO_DATE), or(&study.study_time, NO_TIME))
 }
 
 /// The language and the observer of a report (PS3.16 TID 1204, 1001, 1004): flow itself.

@@ -4,11 +4,15 @@
 mod code;
 mod content;
 mod document;
+mod encapsulated;
 mod instance;
 mod qualitative;
+mod segmentation;
 
 pub use code::{CodedConcept, ConceptName, codes};
 pub use content::{ContentItem, ContentRelationship};
 pub use document::{EvidenceReference, ReportDocument, device_observer};
+pub use encapsulated::EncapsulatedPdf;
 pub use instance::{GeneratedInstance, GeneratedSeries, is_own_result};
 pub use qualitative::qualitative_evaluations;
+pub use segmentation::{FrameSize, SegmentDescription, SegmentFrame, SegmentationObject, SourcePlane};

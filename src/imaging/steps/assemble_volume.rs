@@ -13,6 +13,7 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use crate::imaging::slice_files::SharedFiles;
+use crate::imaging::upright::UprightFrame;
 use crate::imaging::{InstanceHeader, NumberBlock, SortedSeries, Volume, decode_slice};
 use crate::step::{BuiltIn, CancelToken, Fault, Step, StepOutputs};
 
@@ -40,7 +41,7 @@ inventory::submit! { BuiltIn(step) }
 /// # Panics
 /// If the series is empty or its slices lack their geometry.
 pub fn assemble_volume(series: &SortedSeries, token: &CancelToken) -> Result<Volume, Fault> {
-    let frame = Frame::around(series)?;
+    let frame = UprightFrame::around(series)?;
     let mut volume = empty_volume(series, &frame)?;
     let pixels = volume.size[0] * volume.size[1];
     let files = SharedFiles::read(&series.slices).map_err(|(_, error)| unreadable(&error))?;
@@ -69,33 +70,7 @@ struct Buffers {
     voxels: Vec<i16>,
 }
 
-/// The rectangle, in pixels of the first slice, that holds all slices where they lie.
-struct Frame {
-    /// First column and row: 0 or less.
-    start: [i32; 2],
-    /// Columns and rows.
-    size: [usize; 2],
-}
-
-impl Frame {
-    fn around(series: &SortedSeries) -> Result<Frame, Fault> {
-        let first = series.slices.first().expect("a series has slices");
-        let size = [usize::from(first.columns), usize::from(first.rows)];
-        let least = |axis: usize| series.shifts.iter().map(|shift| shift[axis]).min().unwrap_or(0).min(0);
-        let most = |axis: usize| series.shifts.iter().map(|shift| shift[axis]).max().unwrap_or(0).max(0);
-        let start = [least(0), least(1)];
-        let more = [0, 1].map(|axis| most(axis).abs_diff(start[axis]) as usize);
-        if more[0] > size[0] || more[1] > size[1] {
-            return Err(Fault::new(
-                format!("the slices lie up to {} pixels aside of each other", more[0].max(more[1])),
-                "Send a series whose slices lie above each other.",
-            ));
-        }
-        Ok(Frame { start, size: [size[0] + more[0], size[1] + more[1]] })
-    }
-}
-
-fn empty_volume(series: &SortedSeries, frame: &Frame) -> Result<Volume, Fault> {
+fn empty_volume(series: &SortedSeries, frame: &UprightFrame) -> Result<Volume, Fault> {
     let first = series.slices.first().expect("a series has slices");
     let spacing = first.spacing.expect("sorted slices have a spacing");
     let orientation = first.orientation.expect("sorted slices have an orientation");
@@ -119,14 +94,14 @@ fn fill_moved(
     files: &SharedFiles,
     buffers: &mut Buffers,
     voxels: &mut [i16],
-    frame: &Frame,
+    frame: &UprightFrame,
     shift: [i32; 2],
 ) -> Result<(), Fault> {
     let [columns, rows] = [header.columns, header.rows].map(usize::from);
     buffers.voxels.resize(columns * rows, 0);
     fill_slice(header, files, &mut buffers.bytes, &mut buffers.voxels)?;
     voxels.fill(OUTSIDE_HU);
-    let [left, top] = [0, 1].map(|axis| shift[axis].abs_diff(frame.start[axis]) as usize);
+    let [left, top] = frame.corner(shift);
     for (row, line) in buffers.voxels.chunks_exact(columns).enumerate() {
         voxels[(top + row) * frame.size[0] + left..][..columns].copy_from_slice(line);
     }

@@ -28,7 +28,8 @@
 use crate::imaging::account::AirAccount;
 use crate::imaging::airways::find_airways;
 use crate::imaging::bits::{VoxelBall, VoxelBounds, VoxelSet};
-use crate::imaging::coarse::{CoarseGrid, body_inside};
+use crate::imaging::body::body_inside;
+use crate::imaging::coarse::CoarseGrid;
 use crate::imaging::components::VoxelComponents;
 use crate::imaging::gas::gas_pockets;
 use crate::imaging::pieces::{AirPieces, PieceKind};

@@ -9,13 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use dicom_core::dictionary::{UidDictionary, UidDictionaryEntry};
 use dicom_dictionary_std::sop_class::StandardSopClassDictionary;
 
+use crate::dicom_file::uid::is_standard_uid;
 use crate::imaging::codecs::syntax_name;
 use crate::imaging::slices::{AxialSlice, check_spacing};
 use crate::imaging::{InstanceHeader, SeriesEntry, StudyInventory, can_decode};
 use crate::step::{BuiltIn, Step, StepOutputs};
 
-/// The longest identifier (PS3.5 table 6.2-1, VR UI).
-const UID_CHARACTERS_MOST: usize = 64;
 /// The most gaps between instance numbers that are told; more are a numbering of another kind.
 const NUMBERS_MISSING_MOST: usize = 20;
 
@@ -80,8 +79,9 @@ fn entry(mut instances: Vec<&InstanceHeader>) -> SeriesEntry {
 fn findings(instances: &[&InstanceHeader]) -> Vec<String> {
     let uids: BTreeSet<&str> = instances.iter().map(|header| header.sop_instance_uid.as_str()).collect();
     let repeated = instances.len() - uids.len();
-    let is_odd =
-        |header: &InstanceHeader| !is_uid(&header.sop_instance_uid) || !is_uid(&header.series_instance_uid);
+    let is_odd = |header: &InstanceHeader| {
+        !is_standard_uid(&header.sop_instance_uid) || !is_standard_uid(&header.series_instance_uid)
+    };
     let is_closed =
         |header: &InstanceHeader| header.decoded_bytes() > 0 && !can_decode(&header.transfer_syntax_uid);
     let mut findings = Vec::new();
@@ -139,14 +139,6 @@ fn class_name(uid: &str) -> String {
 fn common<T: PartialEq>(mut values: impl Iterator<Item = T>) -> Option<T> {
     let first = values.next()?;
     values.all(|value| value == first).then_some(first)
-}
-
-/// Whether a text has the form of an identifier: digits in groups without leading zeros, between full stops.
-fn is_uid(text: &str) -> bool {
-    let is_group = |group: &str| {
-        group.bytes().all(|byte| byte.is_ascii_digit()) && (group == "0" || !group.starts_with('0'))
-    };
-    text.len() <= UID_CHARACTERS_MOST && text.split('.').all(|group| !group.is_empty() && is_group(group))
 }
 
 fn step() -> Step {

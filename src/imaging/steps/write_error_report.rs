@@ -9,8 +9,8 @@ use crate::imaging::json::to_json;
 use crate::imaging::objects::{ContentItem, GeneratedSeries, ReportDocument, codes, device_observer};
 use crate::imaging::study::request_remarks;
 use crate::step::{
-    BuiltIn, Call, Digest, Fault, Parameter, Request, ResponseFile, ResponseFiles, Step, StepOutcomes,
-    StepOutputs, StepReport,
+    BuiltIn, Call, Digest, Fault, Outcome, Parameter, Request, ResponseFile, ResponseFiles, Step,
+    StepOutcomes, StepOutputs, StepReport,
 };
 
 #[derive(Serialize)]
@@ -18,35 +18,115 @@ struct ErrorResponse<'a> {
     request: Digest,
     name: &'a str,
     study_instance_uid: &'a str,
-    failures: Vec<FailedStep<'a>>,
+    failures: Vec<FailureCause<'a>>,
+    /// How many failures are for none of these causes.
+    #[serde(skip_serializing_if = "is_none")]
+    failures_not_listed: usize,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     remarks: Vec<&'a str>,
-    steps: &'a [StepReport],
+    steps: Vec<OutcomeGroup<'a>>,
 }
 
+/// Runs of a step that failed for the same cause.
 #[derive(Serialize)]
-struct FailedStep<'a> {
+struct FailureCause<'a> {
     step: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    item: Option<&'a str>,
+    #[serde(flatten)]
+    items: ItemGroup<'a>,
     reason: &'a str,
     remedy: &'a str,
 }
 
+/// Runs of a step that ended alike.
+#[derive(Serialize)]
+struct OutcomeGroup<'a> {
+    step: &'a str,
+    #[serde(flatten)]
+    items: ItemGroup<'a>,
+    #[serde(flatten)]
+    outcome: &'a Outcome,
+}
+
+/// The items of runs that are told together: the first by name, all by number.
+#[derive(Default, Serialize)]
+struct ItemGroup<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    items: Vec<&'a str>,
+    #[serde(skip_serializing_if = "is_none")]
+    items_in_all: usize,
+}
+
+/// More items that ended alike are counted, not named.
+const ITEMS_NAMED_MAX: usize = 3;
+
+/// More causes and outcomes than this are counted, not listed.
+const GROUPS_MAX: usize = 64;
+
+impl<'a> ItemGroup<'a> {
+    fn add(&mut self, report: &'a StepReport) {
+        let Some(item) = &report.item else { return };
+        self.items_in_all += 1;
+        if self.items.len() < ITEMS_NAMED_MAX {
+            self.items.push(item);
+        }
+    }
+}
+
+fn is_none(count: &usize) -> bool {
+    *count == 0
+}
+
+/// The causes of failures, and the number of failures for further ones.
+fn causes(outcomes: &StepOutcomes) -> (Vec<FailureCause<'_>>, usize) {
+    let (mut causes, mut unlisted) = (Vec::<FailureCause>::new(), 0);
+    for (report, Fault { reason, remedy, .. }) in outcomes.faults() {
+        let is_it = |cause: &FailureCause| {
+            (cause.step, cause.reason, cause.remedy) == (report.step.as_str(), reason, remedy)
+        };
+        let place = causes.iter().position(is_it).unwrap_or(causes.len());
+        if place == GROUPS_MAX {
+            unlisted += 1;
+            continue;
+        }
+        if place == causes.len() {
+            let (step, items) = (report.step.as_str(), ItemGroup::default());
+            causes.push(FailureCause { step, items, reason, remedy });
+        }
+        causes[place].items.add(report);
+    }
+    (causes, unlisted)
+}
+
+/// The steps with their outcomes. Those of a step's further items are left out when there are too many
+/// different ones.
+fn steps(outcomes: &StepOutcomes) -> Vec<OutcomeGroup<'_>> {
+    let mut steps = Vec::<OutcomeGroup>::new();
+    for report in &outcomes.0 {
+        let is_it = |group: &OutcomeGroup| group.step == report.step && *group.outcome == report.outcome;
+        let known = if report.item.is_some() { steps.iter().position(is_it) } else { None };
+        let place = known.unwrap_or(steps.len());
+        if place == steps.len() {
+            if report.item.is_some() && steps.len() >= GROUPS_MAX {
+                continue;
+            }
+            let (step, items) = (report.step.as_str(), ItemGroup::default());
+            steps.push(OutcomeGroup { step, items, outcome: &report.outcome });
+        }
+        steps[place].items.add(report);
+    }
+    steps
+}
+
 fn write_json(request: &Request, study: &StudyAttributes, outcomes: &StepOutcomes) -> ResponseFile {
-    let failures = outcomes.faults().map(|(report, fault)| FailedStep {
-        step: &report.step,
-        item: report.item.as_deref(),
-        reason: &fault.reason,
-        remedy: &fault.remedy,
-    });
+    let (failures, failures_not_listed) = causes(outcomes);
     let response = ErrorResponse {
         request: request.id,
         name: &request.name,
         study_instance_uid: &study.study_instance_uid,
-        failures: failures.collect(),
+        failures,
+        failures_not_listed,
         remarks: request_remarks(request).collect(),
-        steps: &outcomes.0,
+        steps: steps(outcomes),
     };
     ResponseFile::new("error.json", "application/json", to_json(&response))
 }
@@ -114,3 +194,52 @@ fn step() -> Step {
 }
 
 inventory::submit! { BuiltIn(step) }
+
+#[cfg(test)]
+mod tests {
+    use crate::step::FaultKind;
+
+    use super::*;
+
+    fn failed(item: usize, reason: &str) -> StepReport {
+        let fault = Fault::of(FaultKind::Data, reason, "Install the program.");
+        let item = Some(format!("1.2.840.113619.2.55.3.{item}.dcm"));
+        StepReport { step: "convert".to_owned(), item, outcome: Outcome::Failed(fault) }
+    }
+
+    fn json(reports: Vec<StepReport>) -> (serde_json::Value, usize) {
+        let request = Request::new("study", Default::default(), Vec::new());
+        let study = StudyAttributes::of(&request);
+        let file = write_json(&request, &study, &StepOutcomes(reports));
+        (serde_json::from_slice(&file.bytes).unwrap(), file.bytes.len())
+    }
+
+    #[test]
+    fn many_items_that_fail_for_one_cause_are_one_failure() {
+        let mut reports: Vec<StepReport> =
+            (0..275).map(|item| failed(item, "the program \"convert\" could not be started")).collect();
+        reports[7] = failed(7, "it is not an image");
+        let (json, length) = json(reports);
+        assert!(length < 2_000, "{length} bytes");
+        let failures = json["failures"].as_array().unwrap();
+        assert_eq!(failures.len(), 2);
+        assert_eq!((&failures[0]["items_in_all"], &failures[1]["items_in_all"]), (&274.into(), &1.into()));
+        assert_eq!(failures[0]["items"].as_array().unwrap().len(), 3);
+        assert_eq!(failures[1]["items"][0], "1.2.840.113619.2.55.3.7.dcm");
+        assert_eq!(
+            (&json["steps"][0]["outcome"], &json["steps"][0]["items_in_all"]),
+            (&"failed".into(), &274.into())
+        );
+    }
+
+    #[test]
+    fn many_causes_are_bounded_and_counted() {
+        let reports = (0..10_000).map(|item| failed(item, &format!("it has {item} frames"))).collect();
+        let (json, length) = json(reports);
+        assert!(length < 50_000, "{length} bytes");
+        assert_eq!(
+            (json["failures"].as_array().unwrap().len(), &json["failures_not_listed"]),
+            (64, &9_936.into())
+        );
+    }
+}

@@ -2,26 +2,9 @@
 
 use rayon::prelude::*;
 
+pub use crate::imaging::png_file::write_png;
 use crate::imaging::{Picture, Pictures};
 use crate::step::{BuiltIn, Fault, ResponseFile, ResponseFiles, Step, StepOutputs};
-
-/// Encodes a picture as a PNG file (ISO/IEC 15948), 8 bits, RGB.
-///
-/// # Errors
-/// If the number of bytes does not match the picture's size.
-pub fn write_png(picture: &Picture) -> Result<Vec<u8>, png::EncodingError> {
-    let mut bytes = Vec::new();
-    let (width, height) = (picture.width as u32, picture.height as u32);
-    let mut info = png::Info::with_size(width, height);
-    info.color_type = png::ColorType::Rgb;
-    info.bit_depth = png::BitDepth::Eight;
-    let mut encoder = png::Encoder::with_info(&mut bytes, info)?;
-    encoder.set_compression(png::Compression::Fastest);
-    let mut writer = encoder.write_header()?;
-    writer.write_image_data(&picture.rgb)?;
-    writer.finish()?;
-    Ok(bytes)
-}
 
 fn step() -> Step {
     Step::new("write-png", 1, "Writes pictures as PNG files.")

@@ -1,7 +1,8 @@
 //! `write-report`: writes the measurements as a structured report in the study of the request.
 //!
 //! The report is a Comprehensive SR with the template Measurement Report (PS3.16 TID 1500): a measurement
-//! group (TID 1501) for both lungs and for each.
+//! group for both lungs (TID 1501) and for each. Where a segmentation object shows the lung, its group is one of
+//! a volume (TID 1411) that refers to the segment.
 
 use dicom_dictionary_std::uids;
 
@@ -11,7 +12,8 @@ use crate::imaging::objects::{
 };
 use crate::imaging::study::request_remarks;
 use crate::imaging::{
-    InstanceHeader, LungDensities, LungRegion, Lungs, RegionDensity, SortedSeries, StudyAttributes,
+    LungDensities, LungRegion, Lungs, RegionDensity, SegmentKind, SegmentationReference, SortedSeries,
+    StudyAttributes,
 };
 use crate::step::{
     BuiltIn, Call, Fault, Parameter, Request, ResponseFile, ResponseFiles, Step, StepOutputs,
@@ -30,14 +32,18 @@ fn write_report(call: &Call) -> Result<ResponseFile, Fault> {
         description: call.text("series_description").to_owned(),
     };
     let regions = densities.regions.iter().zip(2..);
-    let groups = regions.map(|(density, output)| group(density, call.uid(output)));
+    let shown = call.optional::<SegmentationReference>("segmentation");
+    let groups = regions.map(|(density, output)| {
+        let segment = shown.and_then(|shown| segment(shown, density.lung, source));
+        group(density, call.uid(output), segment)
+    });
     let document = ReportDocument {
         sop_class_uid: uids::COMPREHENSIVE_SR_STORAGE,
         uid: call.uid(1),
         study: &study,
         series,
         root: root(call, groups.collect()),
-        evidence: evidence(source),
+        evidence: evidence(source, shown),
     };
     document.into_instance().into_file("report.dcm")
 }
@@ -59,15 +65,36 @@ fn root(call: &Call, groups: Vec<ContentItem>) -> ContentItem {
         .contains_all(comments)
 }
 
-/// The measurements of one region (TID 1501).
-fn group(density: &RegionDensity, tracking_uid: String) -> ContentItem {
+/// The segment that shows a lung, and the series that it was made from; `None` if there is no segment for it.
+fn segment(
+    shown: &SegmentationReference,
+    lung: LungRegion,
+    source: &SortedSeries,
+) -> Option<[ContentItem; 2]> {
+    let number = shown.number(match lung {
+        LungRegion::Both => return None,
+        LungRegion::Right => SegmentKind::RightLung,
+        LungRegion::Left => SegmentKind::LeftLung,
+    })?;
+    let series_uid = &source.slices.first()?.series_instance_uid;
+    let object = [shown.sop_class_uid.as_str(), &shown.sop_instance_uid];
+    Some([
+        ContentItem::segment(codes::REFERENCED_SEGMENT, object, number),
+        ContentItem::uid(codes::SEGMENTATION_SOURCE, series_uid),
+    ])
+}
+
+/// The measurements of one region (TID 1501), or of one segment (TID 1411).
+fn group(density: &RegionDensity, tracking_uid: String, segment: Option<[ContentItem; 2]>) -> ContentItem {
     use ContentRelationship::{HasContext, HasModifier};
     let (name, site, side) = region(density.lung);
     let site = ContentItem::code(codes::FINDING_SITE, site)
         .with(HasModifier, ContentItem::code(codes::LATERALITY, side));
-    ContentItem::template(codes::MEASUREMENT_GROUP, "1501")
+    let template = if segment.is_some() { "1411" } else { "1501" };
+    ContentItem::template(codes::MEASUREMENT_GROUP, template)
         .with(HasContext, ContentItem::text(codes::TRACKING_IDENTIFIER, name))
         .with(HasContext, ContentItem::uid(codes::TRACKING_UID, tracking_uid))
+        .contains_all(segment.into_iter().flatten())
         .with(HasModifier, site)
         .with(HasModifier, ContentItem::text(codes::ALGORITHM_NAME, "flow lung densitometry"))
         .with(HasModifier, ContentItem::text(codes::ALGORITHM_VERSION, env!("CARGO_PKG_VERSION")))
@@ -106,18 +133,16 @@ fn low_attenuation(threshold_hu: f64) -> CodedConcept {
     CodedConcept::private(format!("LAA{threshold_hu}"), format!("Lung voxels below {threshold_hu} HU"))
 }
 
-fn evidence(source: &SortedSeries) -> Vec<EvidenceReference<'_>> {
-    // The frames of an enhanced object are slices of one instance.
-    let mut instances: Vec<&InstanceHeader> = source.slices.iter().collect();
-    instances.dedup_by_key(|slice| &slice.sop_instance_uid);
-    instances
-        .into_iter()
-        .map(|slice| EvidenceReference {
-            series_uid: &slice.series_instance_uid,
-            sop_class_uid: &slice.sop_class_uid,
-            sop_instance_uid: &slice.sop_instance_uid,
-        })
-        .collect()
+fn evidence<'a>(
+    source: &'a SortedSeries,
+    shown: Option<&'a SegmentationReference>,
+) -> Vec<EvidenceReference<'a>> {
+    let segmentation = shown.filter(|shown| !shown.segments.is_empty()).map(|shown| EvidenceReference {
+        series_uid: &shown.series_instance_uid,
+        sop_class_uid: &shown.sop_class_uid,
+        sop_instance_uid: &shown.sop_instance_uid,
+    });
+    source.instances().map(EvidenceReference::of).chain(segmentation).collect()
 }
 
 fn step() -> Step {
@@ -127,6 +152,7 @@ fn step() -> Step {
         .takes::<Lungs>("lungs")
         .takes::<LungDensities>("densities")
         .takes_optional::<StepReservations>("reservations")
+        .takes_optional::<SegmentationReference>("segmentation")
         .gives::<ResponseFiles>("files")
         .identifies()
         .parameter(Parameter::number("series_number", 9002.0, 1.0, 99999.0, "").about("of the new series"))

@@ -98,8 +98,8 @@ fn assert_finds(node: &DimseNode, slices: &[Slice]) {
 }
 
 fn pull(node: &DimseNode, wanted: &str, way: RetrievalMethod) -> StudyPull {
-    let from = flow::dicom::PullArchive::Dimse { node: Box::new(node.clone()), way };
-    StudyPull { from, wanted: vec![wanted.parse().unwrap()], waits: Vec::new() }
+    let wanted = vec![wanted.parse().unwrap()];
+    StudyPull { from: node.clone().into(), method: way, wanted, waits: Vec::new() }
 }
 
 /// The study comes whole, and is complete when the archive says so.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use dicom_dictionary_std::uids;
 use flow::dicom::{
-    CommitmentOutcome, DicomObject, DimseNode, ObjectReference, OutcomeChannel, RequestedCommitments,
-    SendCause, SendError, commit, send,
+    CommitmentOutcome, DicomObject, DimseNode, ObjectReference, OutcomeChannel, PeerError, PeerErrorCause,
+    RequestedCommitments, commit, send,
 };
 use serde_json::json;
 
@@ -141,9 +141,9 @@ fn an_outcome_comes_on_the_association_on_which_it_was_asked_for() {
     let expected = CommitmentOutcome { safe: vec![first], failed: vec![(second, NO_SUCH_INSTANCE)] };
     assert_eq!(asked("ARCHIVE", DEADLINE).unwrap(), expected);
     assert_eq!(script.line(), "answered 0x0");
-    let error = |outcome: Result<CommitmentOutcome, SendError>| outcome.unwrap_err().cause;
-    assert!(matches!(error(asked("DEAF", DEADLINE)), SendCause::Answered(..)));
-    assert!(matches!(error(asked("MUTE", std::time::Duration::from_millis(200))), SendCause::Silent));
+    let error = |outcome: Result<CommitmentOutcome, PeerError>| outcome.unwrap_err().cause;
+    assert!(matches!(error(asked("DEAF", DEADLINE)), PeerErrorCause::Answered(..)));
+    assert!(matches!(error(asked("MUTE", std::time::Duration::from_millis(200))), PeerErrorCause::Silent));
 }
 
 /// Asks for a commitment to the objects it is given as UIDs, as the title it is given, and prints what it

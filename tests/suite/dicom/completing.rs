@@ -4,17 +4,21 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use dicom_dictionary_std::uids;
+use dicom_ul::pdu::PDataValueType;
 use flow::dicom::{
     CompletionRules, CompletionSignal, DicomObject, ReceiverEvent, SendOutcome, WaitLimit, WaitLimitAction,
     counter, send, waiting, web,
 };
 use flow::step::Request;
 
-use super::raw::{associated, store_slice};
+use super::raw::{associated, command, fragment, say, status, store_command, store_slice};
 use crate::support::orthanc::Orthanc;
 use crate::support::peers::{DEADLINE, Receiving, listener};
 use crate::support::ports::free_port;
-use crate::support::slices::Slice;
+use crate::support::slices::{Slice, data_set};
+
+const C_ECHO: u16 = 0x0030;
 
 const NEVER: Duration = Duration::from_secs(3600);
 
@@ -83,7 +87,8 @@ fn the_end_of_a_request_over_http_completes_a_study() {
     });
     sent(&receiving, &slices("1.2.4", 1..2));
     let objects: Vec<DicomObject> = slices("1.2.3", 1..3).iter().map(object).collect();
-    let stored = web::store(&url.parse().unwrap(), &objects).unwrap();
+    let mut stored = Vec::new();
+    web::store(&url.parse().unwrap(), &objects, &mut |one| stored.push(one)).unwrap();
     assert!(stored.iter().all(|one| one.outcome.is_stored()), "{stored:?}");
     // What came on an association that was released waits on.
     assert_complete(&receiving.study(), "1.2.3", 2, "request_end");
@@ -131,6 +136,44 @@ fn the_count_of_the_source_completes_a_study_and_holds_it_back() {
     assert_complete(&receiving.study(), "1.2.4", 1, "quiet_time");
     sent(&receiving, &all[2..]);
     assert_complete(&receiving.study(), "1.2.3", 3, "count");
+}
+
+#[test]
+fn an_association_that_stays_open_and_echoes_holds_no_study() {
+    let receiving = receiving(&[CompletionSignal::Released], |completion| {
+        completion.open_quiet_time = Some(Duration::from_millis(50));
+    });
+    let mut association = associated(receiving.address);
+    store_slice(&mut association, &Slice::new("1.2.3", 1));
+    say(&mut association, command(C_ECHO, uids::VERIFICATION, "", false), None);
+    assert_eq!(status(&mut association), 0);
+    let request = receiving.study();
+    assert_complete(&request, "1.2.3", 1, "quiet_time");
+    assert_eq!(request.attribute("association"), "open");
+    // What comes later is another request, a revision.
+    store_slice(&mut association, &Slice::new("1.2.3", 2));
+    assert_complete(&receiving.study(), "1.2.3", 1, "quiet_time");
+}
+
+#[test]
+fn an_instance_on_its_way_on_an_open_association_holds_its_study() {
+    let receiving = receiving(&[], |completion| {
+        completion.open_quiet_time = Some(Duration::from_millis(50));
+    });
+    let (mut slow, slices) = (associated(receiving.address), slices("1.2.3", 1..3));
+    store_slice(&mut slow, &slices[0]);
+    let file = slices[1].file();
+    let (first, rest) = data_set(&file).split_at(1000);
+    let context = slow.presentation_contexts()[0].id;
+    let piece = |is_last, bytes: &[u8]| fragment(context, PDataValueType::Data, is_last, bytes.to_vec());
+    say(&mut slow, store_command(&slices[1].uid()), None);
+    slow.send(&piece(false, first)).unwrap();
+    let mut other = associated(receiving.address);
+    store_slice(&mut other, &Slice::new("1.2.4", 1));
+    assert_complete(&receiving.study(), "1.2.4", 1, "quiet_time");
+    slow.send(&piece(true, rest)).unwrap();
+    assert_eq!(status(&mut slow), 0);
+    assert_complete(&receiving.study(), "1.2.3", 2, "quiet_time");
 }
 
 fn capped(then: WaitLimitAction) -> Receiving {

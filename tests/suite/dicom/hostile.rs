@@ -14,7 +14,8 @@ use dicom_ul::Pdu;
 use dicom_ul::association::{ClientAssociation, ClientAssociationOptions};
 use dicom_ul::pdu::{AbortRQSource, PDataValue, PDataValueType};
 use flow::dicom::{
-    AssociationEnd, DicomObject, DimseNode, DimseStatus, ReceiverEvent, SendCause, SendOutcome, echo, send,
+    AssociationEnd, DicomObject, DimseNode, DimseStatus, PeerErrorCause, ReceiverEvent, SendOutcome, echo,
+    send,
 };
 use flow::journal::{JournalReader, RequestState};
 use flow::tls::{TlsClient, TlsServer};
@@ -193,13 +194,16 @@ fn of_five_hundred_callers_at_once_as_many_are_served_as_there_is_room_for() {
     });
     let mut served: Vec<Peer> = (0..4).map(|_| associated(receiving.address)).collect();
     let node = receiving.destination("FLOW");
-    let causes: Vec<SendCause> = thread::scope(|scope| {
+    let causes: Vec<PeerErrorCause> = thread::scope(|scope| {
         let callers: Vec<_> = (0..500).map(|_| scope.spawn(|| echo(&node).unwrap_err().cause)).collect();
         callers.into_iter().map(|caller| caller.join().unwrap()).collect()
     });
-    let rejected = causes.iter().filter(|cause| matches!(cause, SendCause::Rejected(_))).count();
+    let rejected = causes.iter().filter(|cause| matches!(cause, PeerErrorCause::Rejected(_))).count();
     assert!(rejected > 0, "{causes:?}");
-    assert!(causes.iter().all(|cause| !matches!(cause, SendCause::Silent)), "nobody waits for an answer");
+    assert!(
+        causes.iter().all(|cause| !matches!(cause, PeerErrorCause::Silent)),
+        "nobody waits for an answer"
+    );
     for (number, peer) in (1..).zip(&mut served) {
         store_slice(peer, &Slice::new("1.2.3", number));
     }

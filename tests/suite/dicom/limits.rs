@@ -8,7 +8,7 @@ use std::time::Duration;
 use dicom_ul::Pdu;
 use dicom_ul::pdu::PDataValueType;
 use flow::dicom::{
-    AssociationEnd, DicomObject, DimseStatus, ReceiverEvent, SendCause, SendOutcome, echo, send,
+    AssociationEnd, DicomObject, DimseStatus, PeerErrorCause, ReceiverEvent, SendOutcome, echo, send,
 };
 
 use super::raw::{associated, fragment, store, store_command};
@@ -209,5 +209,5 @@ fn a_stop_aborts_associations_and_keeps_what_they_sent() {
     assert_eq!(files.filter(|path| path.extension().is_some_and(|it| it == "dcm")).count(), 1);
     assert!(receiving.studies.try_recv().is_err(), "part of a study is not answered");
     let gone = echo(&receiving.destination("FLOW")).unwrap_err();
-    assert!(matches!(gone.cause, SendCause::Unconnected(_)), "{gone}");
+    assert!(matches!(gone.cause, PeerErrorCause::Unconnected(_)), "{gone}");
 }

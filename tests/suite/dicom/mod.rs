@@ -8,6 +8,7 @@ mod files;
 mod folders;
 mod hostile;
 mod limits;
+mod long_uids;
 mod odd;
 mod raw;
 mod receiving;

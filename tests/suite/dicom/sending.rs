@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use flow::dicom::{
-    Decode, DicomObject, DimseNode, PlainPixels, SendCause, SendOutcome, echo, send, send_each,
+    Decode, DicomObject, DimseNode, PeerErrorCause, PlainPixels, SendOutcome, echo, send, send_each,
 };
 
 use crate::support::orthanc::Orthanc;
@@ -63,9 +63,9 @@ fn a_destination_that_refuses_is_told_with_a_remedy() {
     let destination = format!("DCMTK@127.0.0.1:{port}").parse().unwrap();
     let error = until("storescp refuses", || {
         let error = send(&destination, &objects(&slices())).unwrap_err();
-        (!matches!(error.cause, SendCause::Unconnected(_))).then_some(error)
+        (!matches!(error.cause, PeerErrorCause::Unconnected(_))).then_some(error)
     });
-    assert!(matches!(error.cause, SendCause::Rejected(_)), "{error}");
+    assert!(matches!(error.cause, PeerErrorCause::Rejected(_)), "{error}");
 
     let receiving = Receiving::start(|_| {});
     let error = echo(&receiving.destination("OTHER")).unwrap_err();
@@ -79,7 +79,7 @@ fn a_destination_that_says_nothing_is_not_waited_for_for_ever() {
     let address = listener.local_addr().unwrap();
     let mut destination: DimseNode = format!("MUTE@{address}").parse().unwrap();
     destination.wait_max = Duration::from_millis(100);
-    assert!(matches!(echo(&destination).unwrap_err().cause, SendCause::Silent));
+    assert!(matches!(echo(&destination).unwrap_err().cause, PeerErrorCause::Silent));
 }
 
 #[test]

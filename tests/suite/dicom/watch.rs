@@ -1,14 +1,16 @@
 //! Watched folders: what is put there is taken in, what is not DICOM is set aside.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use flow::admission::StopSignal;
 use flow::dicom::{
-    AssociationEnd, DimseStatus, ReceiveSettings, ReceiverEvent, StopHandle, WatchedFolder, folder, serve,
+    AssociationEnd, DimseStatus, ReceiveSettings, ReceiverEvent, WatchedFolder, folder, serve,
 };
 
 use crate::support::peers::{Receiving, run, until};
@@ -23,6 +25,11 @@ struct Watching {
 impl Watching {
     /// A receiver that watches a folder in which `lay` has put something before.
     fn start(lay: impl FnOnce(&Path)) -> Watching {
+        Watching::start_waiting(Duration::from_millis(500), lay)
+    }
+
+    /// The same, which waits so long for what broke off.
+    fn start_waiting(broken_time: Duration, lay: impl FnOnce(&Path)) -> Watching {
         let kept = tempfile::tempdir().unwrap();
         let folder = kept.path().join("watched");
         fs::create_dir(&folder).unwrap();
@@ -33,7 +40,7 @@ impl Watching {
         watched.retry_time = Duration::from_millis(50);
         let receiving = Receiving::start(|settings| {
             settings.completion.quiet_time = Duration::from_millis(500);
-            settings.completion.broken_time = Duration::from_millis(500);
+            settings.completion.broken_time = broken_time;
             settings.instance_bytes_max = 100_000;
             settings.watched = vec![watched];
         });
@@ -118,7 +125,7 @@ fn only_whole_files_of_the_folder_itself_are_touched() {
     let (outside, left) = (Slice::new("1.2.9", 1), Slice::new("1.2.8", 1));
     fs::write(elsewhere.path().join("outside.dcm"), outside.file()).unwrap();
     let watching = Watching::start(|folder| {
-        for name in [".hidden", "half.part", "half.tmp"] {
+        for name in [".hidden", "half.part", "half.tmp", "half.FilePart", "half.crdownload"] {
             fs::write(folder.join(name), left.file()).unwrap();
         }
         fs::write(folder.join("empty"), "").unwrap();
@@ -130,7 +137,18 @@ fn only_whole_files_of_the_folder_itself_are_touched() {
         fs::write(folder.join("good.dcm"), Slice::new("1.2.3", 1).file()).unwrap();
     });
     assert_eq!(watching.receiving.study().attribute("study_instance_uid"), "1.2.3");
-    let left = [".hidden", "empty", "half.part", "half.tmp", "link.dcm", "links", "pipe", "refused"];
+    let left = [
+        ".hidden",
+        "empty",
+        "half.FilePart",
+        "half.crdownload",
+        "half.part",
+        "half.tmp",
+        "link.dcm",
+        "links",
+        "pipe",
+        "refused",
+    ];
     assert_eq!(names(&watching.folder), left);
     assert_eq!(names(&watching.folder.join("refused")), ["before.dcm"]);
     assert_eq!(names(elsewhere.path()), ["outside.dcm"]);
@@ -154,6 +172,62 @@ fn a_file_that_was_copied_before_a_kill_is_taken_once() {
     watching.receiving.stop();
     let found = folder::find(std::slice::from_ref(&watching.receiving.inbox)).unwrap();
     assert_eq!(found.studies[0].id, request.id);
+}
+
+/// Writes to a file step by step, as a slow copy does.
+fn written(path: &Path, bytes: &[u8]) -> File {
+    let mut file = File::options().create(true).append(true).open(path).unwrap();
+    file.write_all(bytes).unwrap();
+    file
+}
+
+#[test]
+fn half_a_file_is_left_and_holds_its_study_until_it_is_whole() {
+    let slices: Vec<Slice> = (1..3).map(|number| Slice::new("1.2.3", number)).collect();
+    let watching = Watching::start_waiting(Duration::from_secs(3600), |_| {});
+    let (half, rest) = (slices[1].file(), slices[1].file().split_off(1500));
+    let path = watching.folder.join("last");
+    fs::write(watching.folder.join("first"), slices[0].file()).unwrap();
+    written(&path, &half[..1500]);
+    let event =
+        watching.receiving.event("left", |event| matches!(event, ReceiverEvent::LeftUnfinished { .. }));
+    assert!(event.to_string().contains("is not whole: the data set is cut off:"), "{event}");
+    assert!(path.exists() && watching.receiving.studies.try_recv().is_err());
+    written(&path, &rest);
+    let request = watching.receiving.study();
+    assert_eq!((request.items.len(), request.attribute("association")), (2, "released"));
+    assert!(names(&watching.folder).is_empty());
+}
+
+#[test]
+fn a_file_that_has_not_been_written_yet_is_left() {
+    let slice = Slice::new("1.2.3", 1);
+    let watching = Watching::start_waiting(Duration::from_secs(3600), |folder| {
+        fs::write(folder.join("blank"), vec![0; slice.file().len()]).unwrap();
+        fs::write(folder.join("head"), &slice.file()[..150]).unwrap();
+    });
+    for _ in 0..2 {
+        watching.receiving.event("left", |event| matches!(event, ReceiverEvent::LeftUnfinished { .. }));
+    }
+    assert_eq!(names(&watching.folder), ["blank", "head"]);
+    fs::write(watching.folder.join("blank"), slice.file()).unwrap();
+    assert_eq!(watching.receiving.study().items.len(), 1);
+}
+
+#[test]
+fn a_locked_file_is_left_until_its_writer_unlocks_it() {
+    let (locked, free) = (Slice::new("1.2.3", 1), Slice::new("1.2.4", 1));
+    let watching = Watching::start(|_| {});
+    let path = watching.folder.join("locked");
+    let file = written(&watching.folder.join(".locked"), &locked.file());
+    file.lock().unwrap();
+    fs::rename(watching.folder.join(".locked"), &path).unwrap();
+    fs::write(watching.folder.join("free"), free.file()).unwrap();
+    until("the other one is taken", || (names(&watching.folder) == ["locked"]).then_some(()));
+    file.unlock().unwrap();
+    let mut studies = [watching.receiving.study(), watching.receiving.study()];
+    studies.sort_by_key(|request| request.subject.clone());
+    assert_eq!(studies.map(|request| request.subject), ["1.2.3", "1.2.4"]);
 }
 
 #[test]
@@ -186,7 +260,7 @@ fn the_inbox_is_not_watched() {
     for folder in [kept.path().to_owned(), inbox.join("study"), inbox.join("../../state")] {
         let mut settings = ReceiveSettings::new("FLOW".parse().unwrap(), inbox.clone());
         settings.watched = vec![WatchedFolder::new(folder)];
-        let error = serve(Some(&listener), &settings, &StopHandle::default(), |_| {}, |_| {}).unwrap_err();
+        let error = serve(Some(&listener), &settings, &StopSignal::default(), |_| {}, |_| {}).unwrap_err();
         assert!(error.to_string().contains("is watched, and the inbox"), "{error}");
     }
 }

@@ -108,7 +108,13 @@ impl Post {
             for name in requests {
                 let version = dataflow.digest();
                 let (request, program) = (request(name), version);
-                let arrival = RequestArrival { request, dataflow: "post".to_owned(), version, program };
+                let arrival = RequestArrival {
+                    request,
+                    dataflow: "post".to_owned(),
+                    version,
+                    program,
+                    lookup_texts: Vec::new(),
+                };
                 queue.submit(other.accept(arrival).unwrap());
             }
             test(seen, &says);
@@ -193,13 +199,13 @@ fn slice(study: &str, number: u32) -> Slice {
 }
 
 fn forward(destination: DimseNode, policy: DeliveryPolicy) -> DestinationService {
-    let target = ObjectTarget::Node(Box::new(destination));
+    let target = ObjectTarget::Peer(destination.into());
     DestinationService { destination: Arc::new(ObjectDestination { target, verifier: None }), policy }
 }
 
 /// A destination whose objects are looked for after they were sent.
 fn verified(destination: DimseNode, policy: DeliveryPolicy, verifier: ObjectVerifier) -> DestinationService {
-    let (target, verifier) = (ObjectTarget::Node(Box::new(destination)), Some(verifier));
+    let (target, verifier) = (ObjectTarget::Peer(destination.into()), Some(verifier));
     DestinationService { destination: Arc::new(ObjectDestination { target, verifier }), policy }
 }
 

@@ -1,9 +1,11 @@
 //! The generated results of `ct-lung`: made by the steps from a small study, then judged by other
 //! people's tools. A tool that is not installed is skipped, unless `FLOW_REQUIRE_PEERS=1`.
 
+mod pdf;
 pub mod peers;
 mod real;
 mod sample;
+mod segmentation;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -77,7 +79,7 @@ assert captures[0].pixel_array.std() > 10
 #[test]
 fn the_results_of_a_real_chest_are_valid() {
     let Some(data) = crate::support::data::Data::unpack("ct-chest-lidc0314") else { return };
-    let values = real::calculate(&data.files(""));
+    let values = real::calculate(&data.files("")).and("segmentation", "write-segmentation", "reference");
     let pictures = values.run("draw-pictures", "pictures");
     let captures = run("write-capture", values.request_and("pictures", pictures), "files");
     let folder =
@@ -92,7 +94,8 @@ import sys, json, highdicom as hd
 report = hd.sr.srread(sys.argv[1])
 results = json.load(open(sys.argv[2]))
 assert results["series"]["slices"] == 275
-for group, region in zip(report.content.get_image_measurement_groups(), results["regions"], strict=True):
+groups = report.content.get_image_measurement_groups() + report.content.get_volumetric_roi_measurement_groups()
+for group, region in zip(groups, results["regions"], strict=True):
     numbers = {m.name.value: m.value for m in group.get_measurements()}
     assert abs(numbers["118565006"] - region["volume_ml"]) <= 0.05, numbers
     assert abs(numbers["112181"] - region["mean_hu"]) <= 0.005, numbers

@@ -10,7 +10,7 @@ use flow::step::{
     StepInputs, StepOutcomes, StepParameters, StepReport, StepTable, Value, WiredInput,
 };
 
-const SIZE: [usize; 3] = [40, 30, 20];
+pub const SIZE: [usize; 3] = [40, 30, 20];
 
 /// The values that the steps of `ct-lung` take, by name.
 pub struct Values(pub BTreeMap<&'static str, Value>);
@@ -37,6 +37,13 @@ impl Values {
             .iter()
             .fold(StepInputs::default(), |inputs, input| inputs.with(input.name, value(input.name)));
         run(step, inputs, output)
+    }
+
+    /// Adds what a step gives as the input of others.
+    pub fn and(mut self, name: &'static str, step: &str, output: &str) -> Values {
+        let value = self.run(step, output);
+        self.0.insert(name, value);
+        self
     }
 
     pub fn request_and(&self, name: &'static str, value: Value) -> StepInputs {
@@ -109,7 +116,7 @@ fn request() -> Request {
     Request::new("P1 CT chest", owned.into(), Vec::new())
 }
 
-fn series() -> SortedSeries {
+pub fn series() -> SortedSeries {
     SortedSeries {
         slices: (0..SIZE[2]).map(header).collect(),
         slice_spacing: 5.0,

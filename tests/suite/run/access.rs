@@ -10,7 +10,12 @@ use super::{Ended, Place};
 /// Runs flow from a shell whose umask withholds nothing.
 fn run_openly(place: &Place, arguments: &str) -> Ended {
     let script = format!("umask 000; exec '{}' {arguments}", env!("CARGO_BIN_EXE_flow"));
-    let output = Command::new("sh").args(["-c", &script]).current_dir(place.path("")).output().unwrap();
+    let output = Command::new("sh")
+        .args(["-c", &script])
+        .current_dir(place.path(""))
+        .env("XDG_STATE_HOME", place.path("user-state"))
+        .output()
+        .unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Ended { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
 }

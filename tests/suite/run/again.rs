@@ -130,6 +130,12 @@ fn what_waits_for_its_next_try_is_shown_and_hurried_when_an_operator_asks() {
     let status = place.run(&["status"]);
     let waits = format!("waits for {destination}: no connection");
     assert!(status.out.contains("1  on their way") && status.out.contains(&waits), "{}", status.out);
+    assert!(status.out.contains(&format!("{destination} does not take it, since ")), "{}", status.out);
+    assert!(status.out.contains("0  of these with an error response"), "{}", status.out);
+    let line: serde_json::Value = serde_json::from_str(place.run(&["status", "--json"]).out.trim()).unwrap();
+    let (first, last) = (&line["troubles"][0]["since_ms"], &line["changed_ms"]);
+    assert!(first.is_i64() && first.as_i64() <= last.as_i64(), "{line}");
+    assert_eq!(line["troubles"][0]["destination"], destination.as_str());
 
     fs::create_dir(place.path("pacs")).unwrap();
     let mut pacs = std::process::Command::new(storescp);
@@ -163,7 +169,7 @@ fn a_killed_flow_goes_on_where_it_was() {
 }
 
 /// A dataflow whose only step runs a shell script.
-fn script(place: &Place, script: &str) {
+pub fn script(place: &Place, script: &str) {
     let flow = env!("CARGO_BIN_EXE_flow");
     let text = format!(
         "dataflow: script\nsteps:\n  work:\n    step: run-program\n    needs: {{request: request}}\n    \
@@ -276,6 +282,36 @@ fn a_request_is_cancelled_while_no_flow_is_running() {
     assert_eq!(place.run(&SCRIPT).code, 1);
     assert_eq!(step_folders(), 0, "a start removes what an earlier one left");
     is_cancelled(&place);
+}
+
+#[test]
+fn requests_that_are_not_answered_go_on_also_when_the_input_is_gone() {
+    for (gone, code) in [("moved", 66), ("empty", 66)] {
+        let place = Place::new();
+        let (flow, _) = asleep(&place);
+        drop(flow);
+        fs::rename(place.path("in"), place.path("elsewhere")).unwrap();
+        fs::create_dir(place.path("empty")).unwrap();
+        let input = if gone == "empty" { "empty" } else { "in" };
+        // What was accepted from files needs them; one that is cancelled does not.
+        assert_eq!(place.run(&["cancel", "1"]).code, 0);
+        let ended = place.run(&["run", "script.yaml", "--input", input]);
+        assert_eq!(ended.code, code, "{gone}: {}", ended.err);
+        assert!(
+            ended.err.contains("first, the requests that are not answered yet go on: 1"),
+            "{}",
+            ended.err
+        );
+        assert!(ended.err.trim_end().ends_with(missing(input)), "told at the end: {}", ended.err);
+        is_cancelled(&place);
+        let again = place.run(&["run", "script.yaml", "--input", input]);
+        assert_eq!(again.code, code, "{}", again.err);
+        assert!(!again.err.contains("go on"), "{}", again.err);
+    }
+}
+
+fn missing(input: &str) -> &'static str {
+    if input == "empty" { "hint: `flow sample DIR` writes studies to try" } else { "(os error 2)" }
 }
 
 #[test]

@@ -17,7 +17,14 @@ fn without_anything_a_sample_is_run_and_compared_with_the_truth() {
     }
     let (folder, response) = place.response("flow-output");
     assert_eq!(response.verdict, ResponseVerdict::CompleteWithReservations);
-    for file in ["results.json", "report.dcm", "pictures/coronal.png", "capture/axial.dcm"] {
+    for file in [
+        "results.json",
+        "report.dcm",
+        "segmentation.dcm",
+        "report.pdf",
+        "pictures/coronal.png",
+        "capture/axial.dcm",
+    ] {
         assert!(folder.join(file).is_file(), "{file}");
     }
     let left: Vec<_> = fs::read_dir(place.path("flow-state/store")).unwrap().collect();
@@ -56,7 +63,11 @@ fn a_missing_slice_and_a_damaged_one_are_told_with_place_and_remedy() {
     assert!(ended.err.contains("series failed: ") && ended.err.contains("is missing"), "{}", ended.err);
     assert!(ended.err.contains("volume failed: slice 21 of 40"), "{}", ended.err);
     assert!(ended.err.contains("hint: "), "{}", ended.err);
-    assert!(ended.err.contains("3 answered: 1 complete, 2 with an error response"), "{}", ended.err);
+    assert!(
+        ended.err.contains("3 answered: 0 complete, 1 with reservations, 2 with an error response"),
+        "{}",
+        ended.err
+    );
     let responses = place.responses("out");
     let failed: Vec<_> =
         responses.iter().filter(|(_, response)| response.verdict == ResponseVerdict::Failed).collect();

@@ -9,8 +9,11 @@ pub mod nodes;
 mod plain;
 mod printable;
 mod processes;
+mod pull;
+mod reload;
 mod replay;
 mod settings;
+mod states;
 mod study_report;
 
 use std::collections::BTreeMap;
@@ -53,6 +56,7 @@ impl Place {
     pub fn flow(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_flow"));
         command.current_dir(self.0.path()).args(arguments).env_remove("RUST_LOG").stdin(Stdio::null());
+        command.env("XDG_STATE_HOME", self.path("user-state"));
         command
     }
 

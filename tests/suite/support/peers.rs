@@ -10,7 +10,8 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use flow::dicom::{DimseNode, ReceiveSettings, ReceiverEvent, StopHandle, echo, serve};
+use flow::admission::StopSignal;
+use flow::dicom::{DimseNode, ReceiveSettings, ReceiverEvent, echo, serve};
 use flow::step::Request;
 
 /// Everything in these tests takes milliseconds; what takes so long has failed.
@@ -110,7 +111,7 @@ pub struct Receiving {
     pub inbox: PathBuf,
     pub studies: Receiver<Request>,
     pub events: Receiver<ReceiverEvent>,
-    stop: Arc<StopHandle>,
+    stop: Arc<StopSignal>,
     thread: Option<JoinHandle<()>>,
     _folder: tempfile::TempDir,
 }
@@ -149,7 +150,7 @@ impl Receiving {
         set(&mut settings);
         let address = listener.local_addr().expect("it is bound");
         let (tell, events) = mpsc::channel();
-        let stop = Arc::new(StopHandle::default());
+        let stop = Arc::new(StopSignal::default());
         let stopped = Arc::clone(&stop);
         let receive = move || {
             let on_event = |event: &ReceiverEvent| _ = tell.send(event.clone());

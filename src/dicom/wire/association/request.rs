@@ -9,10 +9,10 @@ use dicom_ul::pdu::{
     PresentationContextResultReason as ContextResult, RequestorRoles, UserVariableItem,
 };
 
-use crate::dicom::names::destination::DimseNode;
+use crate::dicom::names::dimse_node::DimseNode;
 use crate::dicom_file::part10::{IMPLEMENTATION_VERSION, implementation_class_uid};
 
-use super::super::send_error::SendCause;
+use super::super::peer_error::PeerErrorCause;
 use super::connection::{DicomStream, PduConnection};
 use super::{Association, AssociationError, ExpectedMessage, PresentationContext};
 
@@ -44,14 +44,19 @@ pub enum ServiceRole {
 /// # Errors
 /// If the connection fails, the peer's certificate is not trusted, or the association is rejected. Proposals
 /// that the peer does not accept are no error: they are missing in the association's contexts.
-pub fn request(destination: &DimseNode, proposals: &[ContextProposal]) -> Result<Association, SendCause> {
+pub fn request(
+    destination: &DimseNode,
+    proposals: &[ContextProposal],
+) -> Result<Association, PeerErrorCause> {
     let stream = connect(destination)?;
     stream.set_read_timeout(Some(destination.wait_max))?;
     stream.set_write_timeout(Some(destination.wait_max))?;
     let stream = match &destination.tls {
         None => DicomStream::Plain(stream),
         Some(client) => DicomStream::Tls(
-            client.connect(destination.host(), stream).map_err(|error| SendCause::Tls(error.to_string()))?,
+            client
+                .connect(destination.host(), stream)
+                .map_err(|error| PeerErrorCause::Tls(error.to_string()))?,
         ),
     };
     let mut connection = PduConnection::new(stream, destination.wait_max)?;
@@ -76,13 +81,13 @@ pub fn request(destination: &DimseNode, proposals: &[ContextProposal]) -> Result
     if association.contexts.is_empty() {
         // It is no use to anybody: whether the peer agrees to its end does not matter.
         let _ = association.release();
-        return Err(SendCause::NothingTaken);
+        return Err(PeerErrorCause::NothingTaken);
     }
     Ok(association)
 }
 
-fn connect(destination: &DimseNode) -> Result<TcpStream, SendCause> {
-    let addresses = destination.address.to_socket_addrs().map_err(SendCause::Unresolved)?;
+fn connect(destination: &DimseNode) -> Result<TcpStream, PeerErrorCause> {
+    let addresses = destination.address.to_socket_addrs().map_err(PeerErrorCause::Unresolved)?;
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in addresses {
         match TcpStream::connect_timeout(&address, destination.wait_max) {
@@ -90,7 +95,7 @@ fn connect(destination: &DimseNode) -> Result<TcpStream, SendCause> {
             Err(error) => last = error,
         }
     }
-    Err(SendCause::Unconnected(last))
+    Err(PeerErrorCause::Unconnected(last))
 }
 
 fn asked(destination: &DimseNode, proposals: &[ContextProposal]) -> AssociationRQ {

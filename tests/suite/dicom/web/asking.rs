@@ -7,13 +7,16 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use flow::dicom::web::multipart::MultipartPiece;
-use flow::dicom::web::{self, WebLevel, WebNode, WebQuery, WebServiceCause};
-use flow::dicom::{DimseStatus, PullArchive, ReceiverEvent, SendOutcome, SentObject, StudyPull};
+use flow::dicom::web::{self, WebLevel, WebNode, WebQuery};
+use flow::dicom::{
+    DimseStatus, PeerAddress, PeerErrorCause, ReceiverEvent, RetrievalMethod, SendOutcome, SentObject,
+    StudyPull,
+};
 
 use crate::support::peers::{DEADLINE, tool};
 use crate::support::slices::{Slice, data_set};
 
-use super::{DICOMWEB, MULTIPART, ORTHANC, Orthanc, Serving, files, objects, parts, slices};
+use super::{DICOMWEB, MULTIPART, ORTHANC, Orthanc, Serving, files, objects, parts, slices, store, stored};
 
 const MODALITIES_IN_STUDY: &str = "00080061";
 const SOP_INSTANCE_UID: &str = "00080018";
@@ -47,8 +50,8 @@ fn orthanc_stores_finds_and_gives_back() {
     let mut node = orthanc.node();
     node.batch_instances_max = 3;
     let slices = slices("1.2.3", 1..9);
-    assert_all_stored(&web::store(&node, &objects(&slices)).unwrap(), &slices);
-    assert_all_stored(&web::store(&node, &objects(&slices)).unwrap(), &slices);
+    assert_all_stored(&stored(&node, &objects(&slices)), &slices);
+    assert_all_stored(&stored(&node, &objects(&slices)), &slices);
 
     let by_patient =
         |id: &str| WebQuery { matching: vec![("PatientID".into(), id.into())], ..WebQuery::default() };
@@ -68,7 +71,7 @@ fn orthanc_stores_finds_and_gives_back() {
     let mut uids: Vec<String> = found.iter().map(|one| one.text(SOP_INSTANCE_UID)).collect();
     uids.sort();
     assert_eq!(uids, slices.iter().map(Slice::uid).collect::<Vec<_>>());
-    assert!(matches!(web::find(&node, &instances, 7).unwrap_err().cause, WebServiceCause::TooMany(7)));
+    assert!(matches!(web::find(&node, &instances, 7).unwrap_err().cause, PeerErrorCause::TooMany(7)));
 
     let mut given: Vec<Vec<u8>> =
         retrieved(&node, "1.2.3").iter().map(|file| data_set(file).to_vec()).collect();
@@ -77,17 +80,17 @@ fn orthanc_stores_finds_and_gives_back() {
     sent.sort();
     assert!(given == sent, "data sets have been changed");
     let full = web::retrieve(&node, "1.2.3", &mut |_| Err("the disk is full".to_owned())).unwrap_err();
-    assert!(matches!(full.cause, WebServiceCause::NotTaken(_)), "{full}");
+    assert!(matches!(full.cause, PeerErrorCause::NotTaken(_)), "{full}");
     let error = web::retrieve(&node, "9.9.9", &mut |_| Ok(())).unwrap_err();
-    assert!(matches!(error.cause, WebServiceCause::Refused { status: 404, .. }), "{error}");
+    assert!(matches!(error.cause, PeerErrorCause::Refused { status: 404, .. }), "{error}");
 }
 
 /// Fetches a study with a receiver of its own: what was told of it, and the receiver.
 fn pulled(node: &WebNode, study: &str) -> (ReceiverEvent, Serving) {
     let wanted = vec![study.parse().unwrap()];
-    let from = PullArchive::Web(Box::new(node.clone()));
+    let from: PeerAddress = node.clone().into();
     let serving = Serving::start(|settings, _| {
-        settings.pull = Some(StudyPull { from, wanted, waits: Vec::new() });
+        settings.pull = Some(StudyPull { from, method: RetrievalMethod::Get, wanted, waits: Vec::new() });
         settings.instance_bytes_max = 1_000_000;
     });
     let told = |event: &ReceiverEvent| {
@@ -110,12 +113,12 @@ fn a_study_that_is_fetched_comes_in_like_any_other() {
     let orthanc = Orthanc::start(orthanc, plugin, &serving);
     let mut slices = slices("1.2.3", 1..6);
     slices[2].edge = 800;
-    web::store(&orthanc.node(), &objects(&slices)).unwrap();
+    stored(&orthanc.node(), &objects(&slices));
     let (told, fetching) = pulled(&orthanc.node(), "1.2.3");
     let reason = "the archive could not send 1 of 5 instances".to_owned();
     assert_eq!(told, ReceiverEvent::NotFetched { number: 1, reason });
     assert_eq!(kept(&fetching), 4, "one is wanting");
-    web::store(&orthanc.node(), &objects(&self::slices("1.2.4", 1..4))).unwrap();
+    stored(&orthanc.node(), &objects(&self::slices("1.2.4", 1..4)));
     let (told, fetching) = pulled(&orthanc.node(), "1.2.4");
     assert_eq!(told, ReceiverEvent::Fetched { number: 1, instances: 3 });
     let request = fetching.receiving.study();
@@ -163,7 +166,7 @@ fn our_receiver_takes_what_we_store() {
     let node: WebNode = serving.url("http").parse().unwrap();
     let mut slices = slices("1.2.3", 1..20);
     slices[7].edge = 800;
-    let sent = web::store(&node, &objects(&slices)).unwrap();
+    let sent = stored(&node, &objects(&slices));
     assert_eq!(sent.len(), 19, "what is too much at once is divided");
     let refused: Vec<&SentObject> = sent.iter().filter(|one| !one.outcome.is_stored()).collect();
     assert_eq!(refused.len(), 1);
@@ -204,11 +207,11 @@ fn request(stream: &mut TcpStream) -> String {
     }
 }
 
-fn stored(answer: &str) -> Result<Vec<SendOutcome>, WebServiceCause> {
+fn outcomes_of(answer: &str) -> Result<Vec<SendOutcome>, PeerErrorCause> {
     let (node, service) = service(answer);
-    let sent = web::store(&node, &objects(&slices("1.2.3", 1..3)));
+    let (sent, ended) = store(&node, &objects(&slices("1.2.3", 1..3)));
     assert!(service.join().unwrap().starts_with("POST /base/studies HTTP/1.1\r\n"));
-    sent.map(|sent| sent.into_iter().map(|one| one.outcome).collect()).map_err(|error| error.cause)
+    ended.map(|()| sent.into_iter().map(|one| one.outcome).collect()).map_err(|error| error.cause)
 }
 
 fn answer(status: &str, body: &str) -> String {
@@ -219,7 +222,7 @@ fn answer(status: &str, body: &str) -> String {
 fn every_answer_is_read_to_its_last_word() {
     let referenced = |uid: &str| format!(r#"{{"00081155":{{"vr":"UI","Value":["{uid}"]}}}}"#);
     let one = format!(r#"{{"00081199":{{"vr":"SQ","Value":[{}]}}}}"#, referenced("1.2.3.1.1"));
-    let outcomes = stored(&answer("200 OK", &one)).unwrap();
+    let outcomes = outcomes_of(&answer("200 OK", &one)).unwrap();
     assert_eq!(outcomes[0], SendOutcome::Stored);
     assert!(!outcomes[1].is_stored(), "a 200 says nothing of what it does not name");
     let both = one.replacen(
@@ -227,28 +230,28 @@ fn every_answer_is_read_to_its_last_word() {
         &format!(r#"{{"00081198":{{"vr":"SQ","Value":[{}]}},"#, referenced("1.2.3.1.1")),
         1,
     );
-    assert!(stored(&answer("200 OK", &both)).unwrap().iter().all(|outcome| !outcome.is_stored()));
+    assert!(outcomes_of(&answer("200 OK", &both)).unwrap().iter().all(|outcome| !outcome.is_stored()));
 
     for (status, after) in [("503 Busy", 7), ("429 Too Many", 7)] {
-        let cause = stored(&answer(status, "")).unwrap_err();
+        let cause = outcomes_of(&answer(status, "")).unwrap_err();
         assert!(
-            matches!(cause, WebServiceCause::Later { after: Some(time), .. } if time.as_secs() == after),
+            matches!(cause, PeerErrorCause::Later { after: Some(time), .. } if time.as_secs() == after),
             "{cause}"
         );
     }
-    let cause = stored(&answer("500 Oh", "no\r\n\u{7}disk")).unwrap_err();
+    let cause = outcomes_of(&answer("500 Oh", "no\r\n\u{7}disk")).unwrap_err();
     assert!(
-        matches!(&cause, WebServiceCause::Refused { status: 500, reason } if reason == "no disk"),
+        matches!(&cause, PeerErrorCause::Refused { status: 500, reason } if reason == "no disk"),
         "{cause}"
     );
     for body in ["", "<NativeDicomModel/>", "[]", "{\"00081199\""] {
-        let cause = stored(&answer("200 OK", body)).unwrap_err();
-        assert!(matches!(cause, WebServiceCause::NotUnderstood(_)), "{body}: {cause}");
+        let cause = outcomes_of(&answer("200 OK", body)).unwrap_err();
+        assert!(matches!(cause, PeerErrorCause::NotUnderstood(_)), "{body}: {cause}");
     }
-    let cause = stored("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}").unwrap_err();
-    assert!(matches!(cause, WebServiceCause::Broken(_)), "cut off: {cause}");
-    let cause = stored("220 smtp\r\n").unwrap_err();
-    assert!(matches!(cause, WebServiceCause::Broken(_)), "not HTTP: {cause}");
+    let cause = outcomes_of("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}").unwrap_err();
+    assert!(matches!(cause, PeerErrorCause::Broken(_)), "cut off: {cause}");
+    let cause = outcomes_of("220 smtp\r\n").unwrap_err();
+    assert!(matches!(cause, PeerErrorCause::Broken(_)), "not HTTP: {cause}");
 }
 
 /// A service that answers as it likes whatever has this UID in it, and stores all else.
@@ -277,7 +280,7 @@ fn picky(uid: &str, answer_to_it: String) -> WebNode {
 fn an_instance_for_which_a_batch_is_refused_is_found_and_the_others_are_stored() {
     for status in ["400 Bad", "415 No", "422 Odd"] {
         let node = picky("1.2.3.1.3", answer(status, "odd pixels"));
-        let sent = web::store(&node, &objects(&slices("1.2.3", 1..6))).unwrap();
+        let sent = stored(&node, &objects(&slices("1.2.3", 1..6)));
         let stored: Vec<bool> = sent.iter().map(|one| one.outcome.is_stored()).collect();
         assert_eq!(stored, [true, true, false, true, true], "{status}");
         let SendOutcome::Refused { status: reason, comment } = &sent[2].outcome else { panic!("{sent:?}") };
@@ -285,8 +288,9 @@ fn an_instance_for_which_a_batch_is_refused_is_found_and_the_others_are_stored()
     }
     for status in ["401 Who", "403 No", "404 What", "408 Slow", "429 Many"] {
         let node = picky("1.2.3.1.3", answer(status, ""));
-        let error = web::store(&node, &objects(&slices("1.2.3", 1..6))).unwrap_err();
-        assert!(error.sent.iter().all(|one| one.outcome == SendOutcome::Unanswered), "{status}: {error}");
+        let (sent, ended) = store(&node, &objects(&slices("1.2.3", 1..6)));
+        let error = ended.unwrap_err();
+        assert!(sent.iter().all(|one| one.outcome == SendOutcome::Unanswered), "{status}: {error}");
     }
 }
 
@@ -294,10 +298,11 @@ fn an_instance_for_which_a_batch_is_refused_is_found_and_the_others_are_stored()
 fn at_what_a_service_broke_off_is_told() {
     let mut node = picky("1.2.3.1.3", String::new());
     node.batch_instances_max = 2;
-    let error = web::store(&node, &objects(&slices("1.2.3", 1..6))).unwrap_err();
-    let stored: Vec<bool> = error.sent.iter().map(|one| one.outcome == SendOutcome::Stored).collect();
+    let (sent, ended) = store(&node, &objects(&slices("1.2.3", 1..6)));
+    assert!(ended.is_err());
+    let stored: Vec<bool> = sent.iter().map(|one| one.outcome == SendOutcome::Stored).collect();
     assert_eq!(stored, [true, true, false, false], "the fifth was not sent");
-    assert!(error.sent[2..].iter().all(|one| one.outcome == SendOutcome::Unanswered), "{:?}", error.sent);
+    assert!(sent[2..].iter().all(|one| one.outcome == SendOutcome::Unanswered), "{:?}", sent);
 }
 
 #[test]
@@ -308,12 +313,12 @@ fn a_service_that_says_nothing_is_not_waited_for_for_ever() {
     let mut large = Slice::new("1.2.3", 1);
     large.edge = 4000;
     for slices in [slices("1.2.3", 1..2), vec![large]] {
-        let error = web::store(&node, &objects(&slices)).unwrap_err();
-        assert!(matches!(error.cause, WebServiceCause::Silent), "{error}");
+        let error = store(&node, &objects(&slices)).1.unwrap_err();
+        assert!(matches!(error.cause, PeerErrorCause::Silent), "{error}");
     }
     drop(listener);
-    let error = web::store(&node, &objects(&slices("1.2.3", 1..2))).unwrap_err();
-    assert!(matches!(error.cause, WebServiceCause::Unconnected(_)), "{error}");
+    let error = store(&node, &objects(&slices("1.2.3", 1..2))).1.unwrap_err();
+    assert!(matches!(error.cause, PeerErrorCause::Unconnected(_)), "{error}");
 }
 
 #[test]
@@ -343,7 +348,7 @@ fn a_list_without_end_is_not_read_for_ever() {
     let (node, service) = service(answer("200 OK", &body));
     let cause = web::find(&node, &WebQuery::default(), 10).unwrap_err().cause;
     assert!(
-        matches!(&cause, WebServiceCause::NotUnderstood(reason) if reason.contains("more than")),
+        matches!(&cause, PeerErrorCause::NotUnderstood(reason) if reason.contains("more than")),
         "{cause}"
     );
     // It cannot get rid of the rest.
@@ -362,7 +367,7 @@ fn an_answer_that_is_cut_off_is_told_with_what_was_whole() {
         Ok(())
     });
     let error = error.unwrap_err();
-    assert!(matches!(error.cause, WebServiceCause::Broken(_)), "{error}");
+    assert!(matches!(error.cause, PeerErrorCause::Broken(_)), "{error}");
     assert_eq!(whole, 1);
     assert!(service.join().unwrap().contains("transfer-syntax=*"));
 }

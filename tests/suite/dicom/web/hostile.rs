@@ -150,6 +150,43 @@ fn one_request_too_many_is_told_to_come_again() {
 }
 
 #[test]
+fn slow_bodies_hold_nobody_out() {
+    let serving = Serving::start(|settings, web| {
+        settings.hold_time_max = Duration::from_millis(200);
+        web.requests_max = 2;
+    });
+    let body = parts(&files(&slices("1.2.3", 1..2)));
+    let begin = || {
+        let mut slow = serving.connect();
+        slow.write_all(head(&format!("Content-Length: {}\r\n", body.len())).as_bytes()).unwrap();
+        slow.write_all(&body[..500]).unwrap();
+        serving.receiving.event("opened", |event| matches!(event, ReceiverEvent::Opened { .. }));
+        slow
+    };
+    let mut slow = [begin(), begin()];
+    let store = || Some(()).filter(|()| serving.store(&files(&slices("1.2.4", 1..2))).status == 200);
+    crate::support::peers::until("another one is stored", store);
+    let is_evicted = |event: &ReceiverEvent| event.to_string().contains("another one has its place");
+    serving.receiving.event("the place is lost", is_evicted);
+    slow[1].write_all(&body[500..]).unwrap();
+    assert_eq!(Answer::of(&mut slow[0]).status, 503, "the idlest one may come again");
+    assert_eq!(Answer::of(&mut slow[1]).status, 200, "one place was enough");
+}
+
+#[test]
+fn idle_connections_hold_nobody_out() {
+    let serving = Serving::start(|settings, web| {
+        settings.hold_time_max = Duration::from_millis(200);
+        web.connections_max = 2;
+    });
+    let mut silent = [serving.connect(), serving.connect()];
+    let store = || Some(()).filter(|()| serving.store(&files(&slices("1.2.4", 1..2))).status == 200);
+    crate::support::peers::until("another one is stored", store);
+    assert_eq!(silent[0].read(&mut [0; 8]).unwrap(), 0, "the connection is closed");
+    silent[1].write_all(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n").unwrap();
+}
+
+#[test]
 fn a_stop_ends_what_is_under_way() {
     let mut serving =
         Serving::start(|settings, _| settings.completion.quiet_time = Duration::from_secs(3600));

@@ -10,7 +10,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::mpsc;
 
-use flow::dicom::{DicomObject, ReceiveSettings, web};
+use flow::dicom::web::{self, WebNode};
+use flow::dicom::{DicomObject, PeerError, ReceiveSettings, SentObject};
 use flow::step::Request;
 
 use crate::support::peers::{Background, DEADLINE, Receiving, answering, until};
@@ -128,6 +129,20 @@ fn parts(files: &[Vec<u8>]) -> Vec<u8> {
 
 fn files(slices: &[Slice]) -> Vec<Vec<u8>> {
     slices.iter().map(Slice::file).collect()
+}
+
+/// Sends objects: what was answered for each, and how it ended.
+fn store(node: &WebNode, objects: &[DicomObject]) -> (Vec<SentObject>, Result<(), PeerError>) {
+    let mut sent = Vec::new();
+    let ended = web::store(node, objects, &mut |one| sent.push(one));
+    (sent, ended)
+}
+
+/// Sends objects, all of which are answered.
+fn stored(node: &WebNode, objects: &[DicomObject]) -> Vec<SentObject> {
+    let (sent, ended) = store(node, objects);
+    ended.unwrap();
+    sent
 }
 
 fn objects(slices: &[Slice]) -> Vec<DicomObject> {

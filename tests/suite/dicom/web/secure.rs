@@ -4,12 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use flow::dicom::{ReceiverEvent, web};
+use flow::dicom::{PeerErrorCause, ReceiverEvent, web};
 use flow::tls::{TlsClient, TlsIdentity, TlsServer};
 
 use crate::support::peers::{run, tool};
 
-use super::{MULTIPART, Serving, files, objects, parts, slices};
+use super::{MULTIPART, Serving, files, objects, parts, slices, store, stored};
 
 const OPENSSL: &str = "/usr/bin/openssl";
 const CURL: &str = "/usr/bin/curl";
@@ -102,17 +102,14 @@ fn we_store_over_tls_when_both_certificates_are_trusted() {
     let serving = Serving::start(|_, web| web.tls = Some(tls));
     let objects = objects(&slices("1.2.3", 1..4));
     let mut node: web::WebNode = serving.url("https").parse().unwrap();
-    let why = |node: &web::WebNode| web::store(node, &objects).unwrap_err().cause;
-    assert!(matches!(why(&node), web::WebServiceCause::Tls(_)), "no authority is trusted unasked");
+    let why = |node: &web::WebNode| store(node, &objects).1.unwrap_err().cause;
+    assert!(matches!(why(&node), PeerErrorCause::Tls(_)), "no authority is trusted unasked");
     let ours = authority.identity("us");
     node.tls = Some(TlsClient::open(&stranger.certificate(), Some(&ours)).unwrap());
-    assert!(matches!(why(&node), web::WebServiceCause::Tls(_)), "another authority");
+    assert!(matches!(why(&node), PeerErrorCause::Tls(_)), "another authority");
     node.tls = Some(TlsClient::open(&authority.certificate(), None).unwrap());
-    assert!(
-        matches!(why(&node), web::WebServiceCause::Tls(_) | web::WebServiceCause::Broken(_)),
-        "we show nothing"
-    );
+    assert!(matches!(why(&node), PeerErrorCause::Tls(_) | PeerErrorCause::Broken(_)), "we show nothing");
     node.tls = Some(TlsClient::open(&authority.certificate(), Some(&ours)).unwrap());
-    assert!(web::store(&node, &objects).unwrap().iter().all(|one| one.outcome.is_stored()));
+    assert!(stored(&node, &objects).iter().all(|one| one.outcome.is_stored()));
     assert_eq!(serving.receiving.study().items.len(), 3);
 }

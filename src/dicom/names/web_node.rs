@@ -12,11 +12,11 @@ use crate::tls;
 /// `/studies`.
 #[derive(Clone, Debug)]
 pub struct WebNode {
-    pub(super) is_encrypted: bool,
+    pub(in crate::dicom) is_encrypted: bool,
     /// `host:port` as it was written.
-    pub(super) authority: String,
+    pub(in crate::dicom) authority: String,
     /// Without a slash at its end.
-    pub(super) path: String,
+    pub(in crate::dicom) path: String,
     /// How long to wait for the connection, and while nothing moves: 30 s.
     pub wait_max: Duration,
     /// Trusted certificates; without them, no server at an `https` address is trusted.
@@ -48,12 +48,12 @@ pub enum WebNodeError {
 
 impl WebNode {
     /// Without brackets around an IPv6 address.
-    pub(super) fn host(&self) -> &str {
+    pub(in crate::dicom) fn host(&self) -> &str {
         let host = self.authority.rsplit_once(':').map_or("", |(host, _)| host);
         host.trim_start_matches('[').trim_end_matches(']')
     }
 
-    pub(super) fn port(&self) -> u16 {
+    pub(in crate::dicom) fn port(&self) -> u16 {
         self.authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or_default()
     }
 }

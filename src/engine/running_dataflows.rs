@@ -1,0 +1,146 @@
+//! The dataflows that an engine runs. More are added while it runs; none is taken away, because accepted
+//! requests stay with their versions.
+//!
+//! All workers build the lanes of all dataflows in the order of this list, each when it comes past. In a mesh
+//! nothing is added: the other processes would not know of it.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::Thread;
+
+use crate::dataflow::{Dataflow, DataflowNode, RunFrequency};
+use crate::step::Digest;
+
+use super::budget::MemoryBudget;
+use super::dataflow_set::DataflowSet;
+use super::event::EventObserver;
+use super::job::RunEnvironment;
+use super::memory::RequestMemories;
+use super::pool::ThreadPool;
+use super::shared::ProcessShared;
+use super::slots::RequestSlots;
+use super::timer::TimerThread;
+
+/// More dataflows than this are not run: each has lanes and threads of its own.
+const DATAFLOWS_MAX: usize = 64;
+
+/// The reason why a dataflow was not added to a running engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DataflowRefusal {
+    /// The processes of a mesh have agreed on their dataflows when they met.
+    #[error("several processes work together, and agree on their dataflows only when they start")]
+    Mesh,
+    /// There are too many already.
+    #[error("this process runs {DATAFLOWS_MAX} versions of dataflows already")]
+    TooMany,
+}
+
+/// The dataflows of one process, by their places in the order in which they were added.
+pub struct RunningDataflows {
+    all: RwLock<Vec<Arc<ProcessShared>>>,
+    resources: EngineResources,
+    workers: Mutex<Vec<Thread>>,
+}
+
+/// Resources that all dataflows of a process use together: the bounds on bytes and threads hold for all.
+pub struct EngineResources {
+    pub memories: Arc<RequestMemories>,
+    pub observer: Arc<dyn EventObserver>,
+    pub pool: Arc<ThreadPool>,
+    pub timer: Arc<TimerThread>,
+    pub budget: MemoryBudget,
+    /// Requests of each dataflow that may be waiting, in work or in delivery.
+    pub slots: usize,
+    /// Whether there are other processes.
+    pub is_mesh: bool,
+}
+
+impl RunningDataflows {
+    pub fn new(dataflows: &DataflowSet, resources: EngineResources) -> RunningDataflows {
+        let all = dataflows.iter().map(|dataflow| resources.share(dataflow)).collect();
+        RunningDataflows { all: RwLock::new(all), resources, workers: Mutex::default() }
+    }
+
+    /// Adds a dataflow. A version that is there already is not added again.
+    pub fn add(&self, dataflow: &Arc<Dataflow>) -> Result<(), DataflowRefusal> {
+        let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
+        if position(&all, dataflow.digest()).is_some() {
+            return Ok(());
+        }
+        match all.len() {
+            _ if self.resources.is_mesh => return Err(DataflowRefusal::Mesh),
+            DATAFLOWS_MAX.. => return Err(DataflowRefusal::TooMany),
+            _ => all.push(self.resources.share(dataflow)),
+        }
+        drop(all);
+        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        workers.iter().for_each(Thread::unpark);
+        Ok(())
+    }
+
+    /// Has this thread woken when there is a new dataflow.
+    pub fn wake_this_thread(&self) {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(std::thread::current());
+    }
+
+    /// The place of a version.
+    pub fn position(&self, version: Digest) -> Option<usize> {
+        position(&self.read(), version)
+    }
+
+    /// The dataflow at a place.
+    pub fn at(&self, place: usize) -> Arc<ProcessShared> {
+        Arc::clone(&self.read()[place])
+    }
+
+    /// The dataflows from this place on.
+    pub fn from(&self, place: usize) -> Vec<Arc<ProcessShared>> {
+        self.read().get(place..).unwrap_or_default().to_vec()
+    }
+
+    /// Ends the threads of all dataflows, when there is nothing more to do for them.
+    pub fn end(&self) {
+        self.resources.pool.end();
+        self.resources.timer.end();
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Vec<Arc<ProcessShared>>> {
+        self.all.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn position(all: &[Arc<ProcessShared>], version: Digest) -> Option<usize> {
+    all.iter().position(|shared| shared.work.dataflow.digest() == version)
+}
+
+impl EngineResources {
+    /// What the workers share of a dataflow.
+    fn share(&self, dataflow: &Arc<Dataflow>) -> Arc<ProcessShared> {
+        let work = RunEnvironment {
+            dataflow: Arc::clone(dataflow),
+            store: Arc::clone(self.memories.store()),
+            memories: Arc::clone(&self.memories),
+            observer: Arc::clone(&self.observer),
+            is_shared: self.is_mesh,
+        };
+        // One more class, for the error responses of deadlines.
+        let classes = dataflow.nodes.iter().map(runs_max).chain([usize::MAX]);
+        Arc::new(ProcessShared {
+            work: Arc::new(work),
+            budget: self.budget.clone(),
+            class_first: self.pool.add_classes(classes),
+            pool: Arc::clone(&self.pool),
+            timer: Arc::clone(&self.timer),
+            slots: RequestSlots::new(self.slots),
+        })
+    }
+}
+
+/// How many runs of a node may be under way at once. Items are many and short: more of them than
+/// there are cores would only take memory.
+fn runs_max(node: &DataflowNode) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    node.max.unwrap_or(match node.runs {
+        RunFrequency::PerItem => cores,
+        RunFrequency::Once => usize::MAX,
+    })
+}

@@ -1,0 +1,124 @@
+//! Where the inside of the body is on a coarse grid.
+//!
+//! The body is the largest solid piece, filled slice by slice, so that the table, the bedding and the air
+//! around them fall away, and so does an airway that is open to the outside air in other slices. Lung at the
+//! border of the field of view belongs to the inside ([`super::border`]).
+
+use rayon::prelude::*;
+
+use super::bits::{VoxelBall, VoxelSet};
+use super::border::{BorderStretch, FieldBorder, unevenness};
+use super::coarse::{CoarseGrid, OUTSIDE_HU};
+use super::components::VoxelComponents;
+
+/// A cell of this mean is solid. Thin shells of a table, half air, are not.
+const SOLID_HU: i16 = -200;
+const TISSUE_HU: std::ops::RangeInclusive<i16> = -200..=200;
+
+/// The inside of the body on a coarse grid.
+pub struct BodyInside {
+    /// Cells inside the body that are not solid, with one cell around.
+    pub region: VoxelSet,
+    /// Cells outside the body, in its slices.
+    pub outside: VoxelSet,
+    /// Stretches of the border of the field of view that are as dense as lung.
+    pub border: Vec<BorderStretch>,
+    /// Column of the spine, or of the middle of the body.
+    pub spine: f64,
+}
+
+pub fn body_inside(grid: &CoarseGrid) -> Option<BodyInside> {
+    let solid = grid.set(|cell| grid.means[cell] >= SOLID_HU);
+    let components = VoxelComponents::of(&solid);
+    let body = components.select(&[*components.by_size(|_| true).first()?]);
+    let slices: Vec<FilledSlice> =
+        (0..grid.size[2]).into_par_iter().map(|z| FilledSlice::of(grid, &body, z)).collect();
+    let slice_cells = grid.size[0] * grid.size[1];
+    let state = |cell: usize| slices[cell / slice_cells].states[cell % slice_cells];
+    let inside = grid.set(|cell| state(cell) == CellState::Inside);
+    let outside = grid.set(|cell| state(cell) == CellState::Outside);
+    let mut region = widened(&inside);
+    region.remove(&outside);
+    let spine = spine(grid, &body, &inside);
+    Some(BodyInside {
+        region,
+        outside,
+        border: slices.into_iter().flat_map(|slice| slice.border).collect(),
+        spine,
+    })
+}
+
+/// A set of cells with all 26 neighbours of each.
+pub fn widened(cells: &VoxelSet) -> VoxelSet {
+    cells.dilate(&VoxelBall::new(1.8, [1.0; 3]))
+}
+
+/// The column of the spine: where most bone lies in the back half of the body's air. Without bone, the middle
+/// of the body.
+fn spine(grid: &CoarseGrid, body: &VoxelSet, inside: &VoxelSet) -> f64 {
+    const BONE_HU: i16 = 180;
+    const WIDTH_MM: f64 = 44.0;
+    let middle = body.bounds().map_or(0.0, |bounds| (bounds.low[0] + bounds.high[0] - 1) as f64 / 2.0);
+    let Some(bounds) = inside.bounds() else { return middle };
+    let mut bone = vec![0_u32; grid.size[0]];
+    let behind = (bounds.low[1] + bounds.high[1]) / 2..(bounds.high[1] + 8).min(grid.size[1]);
+    for z in bounds.low[2]..bounds.high[2] {
+        for y in behind.clone() {
+            for (x, count) in bone.iter_mut().enumerate() {
+                *count += u32::from(grid.mean([x, y, z]) >= BONE_HU && body.contains([x, y, z]));
+            }
+        }
+    }
+    let width = ((WIDTH_MM / grid.spacing[0]).round() as usize).max(1);
+    let within = |from: usize| bone[from..from + width].iter().sum::<u32>();
+    let most = (0..grid.size[0].saturating_sub(width)).map(|from| (within(from), from)).max();
+    let Some((count, first)) = most.filter(|(count, _)| *count > 4 * (bounds.high[2] - bounds.low[2]) as u32)
+    else {
+        return middle;
+    };
+    let moments = (first..first + width).map(|x| x as f64 * f64::from(bone[x])).sum::<f64>();
+    moments / f64::from(count)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum CellState {
+    Body,
+    Inside,
+    Outside,
+}
+
+/// A slice whose cells are told apart, and the stretches of its border that count as wall.
+struct FilledSlice {
+    states: Vec<CellState>,
+    border: Vec<BorderStretch>,
+}
+
+impl FilledSlice {
+    fn of(grid: &CoarseGrid, body: &VoxelSet, z: usize) -> FilledSlice {
+        let [columns, rows, _] = grid.size;
+        let is_body: Vec<bool> =
+            (0..columns * rows).map(|cell| body.contains([cell % columns, cell / columns, z])).collect();
+        let field = FieldBorder::of(grid, z);
+        let is_tissue = |cell: usize| is_body[cell] && TISSUE_HU.contains(&field.hu(cell));
+        let border = field.lung_like(&is_body, unevenness(grid, z, is_tissue));
+        let mut wall = vec![false; is_body.len()];
+        border.iter().flat_map(|stretch| &stretch.cells).for_each(|cell| wall[*cell] = true);
+        let mut states: Vec<CellState> = is_body
+            .iter()
+            .map(|is_body| if *is_body { CellState::Body } else { CellState::Inside })
+            .collect();
+        let mut stack: Vec<usize> = field.rim.iter().copied().filter(|cell| !wall[*cell]).collect();
+        for (cell, state) in states.iter_mut().enumerate().filter(|(cell, _)| field.hu(*cell) == OUTSIDE_HU) {
+            if !is_body[cell] {
+                *state = CellState::Outside;
+            }
+        }
+        while let Some(cell) = stack.pop() {
+            if states[cell] == CellState::Inside && !wall[cell] {
+                states[cell] = CellState::Outside;
+                stack.extend(field.beside(cell));
+            }
+        }
+        FilledSlice { states, border }
+    }
+}

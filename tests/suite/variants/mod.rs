@@ -1,0 +1,154 @@
+//! The lungs of real chests, changed as patients, scanners and tables change them: each variant is right, right
+//! with the reservation that it needs, or refused for the true reason.
+//!
+//! The truth is what is found in the unchanged chest, which other programs' results confirm (see `reference`),
+//! moved and cut as the variant moves and cuts it.
+
+mod changes;
+mod chest;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use flow::imaging::Lungs;
+use flow::imaging::steps::find_lungs::{LungSettings, find_lungs};
+use flow::step::CancelToken;
+
+use crate::reference;
+use crate::support::data::Data;
+
+use changes::{
+    arms, ball_of_gas, bands, bridged, broken_trachea, bulla, cut_at, cut_on_both_sides, effusion, emphysema,
+    fibrosis, implants, noisy, open_airway, pneumothorax, round_field, table, tumour_below_apex,
+    without_left, without_left_with_stomach,
+};
+use chest::Chest;
+
+/// What must come of a variant.
+enum VariantVerdict {
+    /// Both lungs, without a reservation that the unchanged chest does not have.
+    Right,
+    /// Both lungs with a reservation that contains this.
+    Reserved(&'static str),
+    /// A result as above, or a refusal for this reason.
+    Refused(&'static str),
+    /// Both lungs, with or without a reservation that contains this.
+    Perhaps(&'static str),
+}
+use VariantVerdict::{Perhaps, Refused, Reserved, Right};
+
+struct RealVariant {
+    name: &'static str,
+    made: fn(&Chest) -> Chest,
+    verdict: VariantVerdict,
+    /// The least Dice coefficient of each lung.
+    dice: f64,
+}
+
+fn variants() -> Vec<RealVariant> {
+    let of = |name, made, verdict| RealVariant { name, made, verdict, dice: 0.98 };
+    let hard = |name, made, verdict| RealVariant { name, made, verdict, dice: 0.97 };
+    vec![
+        of("unchanged", |chest| chest.clone(), Right),
+        of("feet first", |chest| chest.reversed([false, false, true]), Right),
+        of("prone", |chest| chest.reversed([true, true, false]), Right),
+        of("mirrored", |chest| chest.reversed([true, false, false]), Right),
+        of("turned by 12°", |chest| chest.turned(2, 12.0), Right),
+        of("oblique by 15°", |chest| chest.turned(0, 15.0), Perhaps("the lungs reach")),
+        of("tilted to the side by 7°", |chest| chest.turned(1, 7.0), Perhaps("the lungs reach")),
+        hard("slices of 5 mm", |chest| chest.thick(5.0), Right),
+        hard("half the columns", |chest| chest.coarse(), Right),
+        of("1 000 slices", |chest| chest.thin(1000), Right),
+        of("noise of 50 HU", |chest| noisy(chest, 50.0), Right),
+        hard("noise of 120 HU", |chest| noisy(chest, 120.0), Right),
+        of("emphysema", emphysema, Right),
+        of("bulla", bulla, Reserved("gas")),
+        of("pneumothorax", pneumothorax, Reserved("gas")),
+        of("left lung removed", without_left, Reserved("only the right lung")),
+        of("left lung removed, stomach with gas", without_left_with_stomach, Reserved("only the right lung")),
+        of("stomach with gas", |chest| ball_of_gas(chest, [0.72, 0.3, -0.02], 30.0), Perhaps("gas")),
+        of("bands in the left lung", |chest| bands(chest, &[Lungs::LEFT]), Right),
+        of("bands in both lungs", |chest| bands(chest, &[Lungs::LEFT, Lungs::RIGHT]), Right),
+        of("effusion", effusion, Perhaps("of the other's volume")),
+        hard("fibrosis of the bases", fibrosis, Right),
+        of("bridged before the heart", |chest| bridged(chest, 3.0), Right),
+        hard("touching widely", |chest| bridged(chest, 12.0), Right),
+        of("tracheal wall broken", broken_trachea, Right),
+        of("open airway", open_airway, Right),
+        of("tumour below the apex", tumour_below_apex, Perhaps("gas")),
+        of("cut by 2 mm", |chest| cut_at(chest, 0.99), Reserved("border of the field of view")),
+        of("cut by a tenth", |chest| cut_at(chest, 0.9), Refused("field of view ends")),
+        of("cut in half", |chest| cut_at(chest, 0.72), Refused("field of view ends")),
+        of("cut on both sides", |chest| cut_on_both_sides(chest, 0.1), Refused("field of view ends")),
+        of("round field of view", |chest| round_field(chest, 1.0), Reserved("border of the field of view")),
+        of("small round field of view", |chest| round_field(chest, 50.0), Refused("field of view ends")),
+        of("table with foam", table, Right),
+        of("arms down", arms, Right),
+        of("arms down, table with foam", |chest| table(&arms(chest)), Right),
+        hard("implant with streaks", implants, Right),
+    ]
+}
+
+fn dice(one: &[u8], other: &[u8], label: u8) -> f64 {
+    let both = one.iter().zip(other).filter(|(a, b)| **a == label && **b == label).count();
+    let all = one.iter().chain(other).filter(|a| **a == label).count();
+    if all == 0 { 1.0 } else { 2.0 * both as f64 / all as f64 }
+}
+
+/// Checks a variant; tells the result for people, and whether it is what it must be.
+fn check(variant: &RealVariant, chest: &Chest, usual: &BTreeSet<String>) -> (bool, String) {
+    let made = (variant.made)(chest);
+    let found = find_lungs(&made.volume, &LungSettings::default(), &CancelToken::default());
+    let lungs = match found {
+        Ok(lungs) => lungs,
+        Err(fault) => {
+            let meant = matches!(variant.verdict, Refused(word) if fault.reason.contains(word));
+            return (meant, format!("refused: {}", fault.reason));
+        }
+    };
+    let labels: Vec<u8> = lungs.labels().collect();
+    let [right, left] = [Lungs::RIGHT, Lungs::LEFT].map(|side| dice(&labels, &made.labels, side));
+    let near = right >= variant.dice && left >= variant.dice;
+    let texts: Vec<String> = lungs.reservations.0.into_iter().map(|one| one.text).collect();
+    let new: Vec<&String> = texts.iter().filter(|one| !usual.contains(*one)).collect();
+    let said = match variant.verdict {
+        Right => new.is_empty(),
+        Perhaps(word) => new.iter().all(|one| one.contains(word)),
+        Reserved(word) => texts.iter().any(|one| one.contains(word)) || word.is_empty(),
+        Refused(_) => false,
+    };
+    (near && said, format!("Dice {right:.4} {left:.4} {new:?}"))
+}
+
+/// Checks all variants of a chest; the ones that are not what they must be.
+fn wrong(chest: &Chest) -> Vec<String> {
+    let usual = find_lungs(&chest.volume, &LungSettings::default(), &CancelToken::default()).unwrap();
+    let usual: BTreeSet<String> = usual.reservations.0.into_iter().map(|one| one.text).collect();
+    let mut wrong = Vec::new();
+    for variant in variants() {
+        let (right, told) = check(&variant, chest, &usual);
+        println!("{} {:40} {told}", if right { "  " } else { "✗ " }, variant.name);
+        if !right {
+            wrong.push(format!("{}: {told}", variant.name));
+        }
+    }
+    wrong
+}
+
+fn check_all(archive: &str, series: &str, coarse: fn(&Chest) -> Chest) {
+    let Some(data) = Data::unpack(archive) else { return };
+    let files: Vec<PathBuf> = data.files(series);
+    let chest = coarse(&Chest::of(reference::volume(&files)));
+    let wrong = wrong(&Chest::of(chest.volume));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_variant_of_the_lidc_chest_is_silent_and_wrong() {
+    check_all("ct-chest-lidc0314", "ct-chest-lidc0314", Chest::coarse);
+}
+
+#[test]
+fn no_variant_of_the_chest_imaging_platforms_chest_is_silent_and_wrong() {
+    check_all("ct-chest-cip64", "ct-chest-cip64/ct-64Dicom", Chest::clone);
+}
