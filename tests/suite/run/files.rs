@@ -63,7 +63,11 @@ fn a_missing_slice_and_a_damaged_one_are_told_with_place_and_remedy() {
     assert!(ended.err.contains("series failed: ") && ended.err.contains("is missing"), "{}", ended.err);
     assert!(ended.err.contains("volume failed: slice 21 of 40"), "{}", ended.err);
     assert!(ended.err.contains("hint: "), "{}", ended.err);
-    assert!(ended.err.contains("3 answered: 1 complete, 2 with an error response"), "{}", ended.err);
+    assert!(
+        ended.err.contains("3 answered: 0 complete, 1 with reservations, 2 with an error response"),
+        "{}",
+        ended.err
+    );
     let responses = place.responses("out");
     let failed: Vec<_> =
         responses.iter().filter(|(_, response)| response.verdict == ResponseVerdict::Failed).collect();
