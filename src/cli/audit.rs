@@ -72,7 +72,7 @@ impl AuditRecorder {
                     SessionSummary::new(session.way, from, TransferInitiator::Sender),
                 );
             }
-            dicom::ReceiverEvent::TurnedAway { peer, reason } => {
+            dicom::ReceiverEvent::Rejected { peer, reason } => {
                 let address = peer.ip().to_canonical().to_string();
                 let about = Some(AuditNode { ae_title: String::new(), address });
                 let (alert, description) = (SecurityAlert::NodeAuthentication, reason.clone());

@@ -40,7 +40,7 @@ pub fn association(folder: &Path, said: &[u8]) -> bool {
     let calm = AtomicU64::new(0);
     let tell = |event: &ReceiverEvent| match event {
         ReceiverEvent::Closed { end: AssociationEnd::Released, .. } => calm.store(1, Ordering::Relaxed),
-        ReceiverEvent::Closed { reason, .. } | ReceiverEvent::TurnedAway { reason, .. } => not_ours(reason),
+        ReceiverEvent::Closed { reason, .. } | ReceiverEvent::Rejected { reason, .. } => not_ours(reason),
         _ => {}
     };
     let settings = settings(folder);

@@ -11,7 +11,7 @@ use crate::admission::{Admission, BuiltInSource, Intake, Source, StopSignal};
 use crate::step::{AttributeDeclaration, BuiltInAttributes, Request};
 
 use super::folder::{self, FolderContents, InputError, SkippedPath};
-use super::intake::turned_away::TurnedAwayLog;
+use super::intake::rejections::RejectionLog;
 use super::{ReceiveSettings, ReceiverEvent, SOURCE, merge, release, serve};
 
 /// Attributes of a study, for `when`.
@@ -170,12 +170,12 @@ impl Receiving {
         admission.stop().when_requested(move || stopped.request());
         let missing = AtomicUsize::new(0);
         let on_study = |request| hand_over(admission, &stop, &request);
-        let turned_away = TurnedAwayLog::default();
+        let rejections = RejectionLog::default();
         let on_event = |event: &ReceiverEvent| {
             (self.on_event)(event);
-            turned_away.sum().iter().for_each(|sum| admission.say(SOURCE, sum));
-            if let ReceiverEvent::TurnedAway { peer, .. } = event
-                && !turned_away.is_told(peer.ip())
+            rejections.sum().iter().for_each(|sum| admission.say(SOURCE, sum));
+            if let ReceiverEvent::Rejected { peer, .. } = event
+                && !rejections.is_told(peer.ip())
             {
                 return;
             }
@@ -191,7 +191,7 @@ impl Receiving {
         if let Err(error) = serve(listener, &self.settings, &stop, on_study, on_event) {
             admission.say(SOURCE, &format!("receiving ended: {error}"));
         }
-        turned_away.last_sum().iter().for_each(|sum| admission.say(SOURCE, sum));
+        rejections.last_sum().iter().for_each(|sum| admission.say(SOURCE, sum));
         if missing.into_inner() == 0 { Intake::Whole } else { Intake::Partial }
     }
 

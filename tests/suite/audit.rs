@@ -75,7 +75,7 @@ fn messages() -> Vec<AuditMessage> {
         alert,
         about,
         description: "\"EVIL\" is not known".to_owned(),
-        outcome: EventOutcome::Serious("turned away".to_owned()),
+        outcome: EventOutcome::Serious("rejected".to_owned()),
     };
     let nobody = AuditNode { ae_title: String::new(), address: "::1".to_owned() };
     vec![

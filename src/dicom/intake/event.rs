@@ -66,7 +66,7 @@ pub enum ReceiverEvent {
         calling_ae: String,
     },
     /// A connection, an association or an HTTP request was rejected.
-    TurnedAway {
+    Rejected {
         peer: SocketAddr,
         reason: String,
     },
@@ -173,7 +173,7 @@ impl ReceiverEvent {
             | ReceiverEvent::Complete { .. }
             | ReceiverEvent::PullOrdered { .. }
             | ReceiverEvent::Fetched { .. } => false,
-            ReceiverEvent::TurnedAway { .. }
+            ReceiverEvent::Rejected { .. }
             | ReceiverEvent::Refused { .. }
             | ReceiverEvent::Kept { .. }
             | ReceiverEvent::NotFetched { .. }
@@ -198,8 +198,8 @@ impl fmt::Display for ReceiverEvent {
             ReceiverEvent::Opened { session, peer, calling_ae } => {
                 write!(f, "{session} opened by {calling_ae} at {peer}")
             }
-            ReceiverEvent::TurnedAway { peer, reason } => {
-                write!(f, "connection from {peer} turned away: {reason}")
+            ReceiverEvent::Rejected { peer, reason } => {
+                write!(f, "connection from {peer} rejected: {reason}")
             }
             ReceiverEvent::Stored { session, bytes, .. } => write!(f, "{session} sent {bytes} bytes"),
             ReceiverEvent::Refused { session, status, reason } => {
@@ -211,9 +211,7 @@ impl fmt::Display for ReceiverEvent {
             ReceiverEvent::Closed { session, end: AssociationEnd::Aborted, reason, instances } => {
                 write!(f, "{session} aborted after {instances} instances: {reason}")
             }
-            ReceiverEvent::OwnResult { session } => {
-                write!(f, "{session} sent a result of flow: no part of a study")
-            }
+            ReceiverEvent::OwnResult { session } => write!(f, "{session} sent back a result of flow"),
             ReceiverEvent::Complete { instances, bytes, by } => {
                 write!(f, "study complete, because {by}: {instances} instances, {bytes} bytes")
             }

@@ -286,7 +286,7 @@ fn serve_connection<'scope, 'a: 'scope>(
     if !callers.is_empty() && !callers.iter().any(|caller| caller.may_be_at(peer.ip())) {
         // Before it takes the place of one who may call. It has said nothing yet, so it gets no answer.
         let reason = "nobody at this address may call".to_owned();
-        (intake.tell)(&ReceiverEvent::TurnedAway { peer, reason });
+        (intake.tell)(&ReceiverEvent::Rejected { peer, reason });
         return Ok(());
     }
     let session = intake.session(SessionKind::Association);
@@ -297,7 +297,7 @@ fn serve_connection<'scope, 'a: 'scope>(
         if let Some((peer, idle)) = slot.taken_from {
             let reason =
                 format!("another one has its place: it had sent no instance for {} s", idle.as_secs());
-            (intake.tell)(&ReceiverEvent::TurnedAway { peer, reason });
+            (intake.tell)(&ReceiverEvent::Rejected { peer, reason });
         }
         thread.spawn_scoped(scope, move || {
             serve_association(server, session, stream, peer, &slot.activity);
@@ -306,7 +306,7 @@ fn serve_connection<'scope, 'a: 'scope>(
         return Ok(());
     }
     let reason = "there are as many associations as allowed".to_owned();
-    (intake.tell)(&ReceiverEvent::TurnedAway { peer, reason });
+    (intake.tell)(&ReceiverEvent::Rejected { peer, reason });
     if let Some(slot) = refused.enter(number, peer, standing, stream_end(&stream)?) {
         thread.spawn_scoped(scope, move || {
             reject_connection(settings, stream);

@@ -39,7 +39,7 @@ pub(in crate::dicom) fn hold(
     let StorageServer { settings, intake, commitments } = server;
     let mut association = match guarded(mistake, || establish(settings, stream()?, peer)) {
         Ok(association) => association,
-        Err(broken) => return (intake.tell)(&ReceiverEvent::TurnedAway { peer, reason: broken.to_string() }),
+        Err(broken) => return (intake.tell)(&ReceiverEvent::Rejected { peer, reason: broken.to_string() }),
     };
     let sender = InstanceSender {
         session,

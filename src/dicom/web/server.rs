@@ -117,7 +117,7 @@ async fn accept(
                     }
                     None => {
                         let reason = "there are as many connections as allowed".to_owned();
-                        (intake.tell)(&ReceiverEvent::TurnedAway { peer, reason });
+                        (intake.tell)(&ReceiverEvent::Rejected { peer, reason });
                     }
                 },
                 Err(error) => {
@@ -157,7 +157,7 @@ async fn hold(service: Rc<WebService>, acceptor: Option<TlsAcceptor>, stream: Tc
         () = hold_in_place(&service, acceptor, stream, &place) => {}
         () = place.lost() => {
             let reason = "another one has its place: it asked for nothing".to_owned();
-            service.tell(ReceiverEvent::TurnedAway { peer, reason }).await;
+            service.tell(ReceiverEvent::Rejected { peer, reason }).await;
         }
     }
 }
@@ -178,7 +178,7 @@ async fn hold_in_place(
         }
         Err(_) => "no handshake in time".to_owned(),
     };
-    service.tell(ReceiverEvent::TurnedAway { peer, reason }).await;
+    service.tell(ReceiverEvent::Rejected { peer, reason }).await;
 }
 
 async fn serve_http(service: &Rc<WebService>, stream: impl AsyncRead + AsyncWrite + Unpin, place: &WebPlace) {
@@ -221,7 +221,7 @@ async fn serve_http(service: &Rc<WebService>, stream: impl AsyncRead + AsyncWrit
             }
         }
     };
-    service.tell(ReceiverEvent::TurnedAway { peer, reason }).await;
+    service.tell(ReceiverEvent::Rejected { peer, reason }).await;
 }
 
 /// The time a connection has for everything but a body.

@@ -88,7 +88,7 @@ impl WebService {
         let answer = match order {
             Ok(order) => self.take_in(peer, order, &mut body).await,
             Err(answer) => {
-                self.turned_away(peer, &answer).await;
+                self.rejected(peer, &answer).await;
                 answer
             }
         };
@@ -107,9 +107,9 @@ impl WebService {
         let _ = self.events.send(event).await;
     }
 
-    async fn turned_away(&self, peer: SocketAddr, answer: &HttpAnswer) {
+    async fn rejected(&self, peer: SocketAddr, answer: &HttpAnswer) {
         let reason = format!("{}: {}", answer.status, answer.body.trim_end());
-        self.tell(ReceiverEvent::TurnedAway { peer, reason }).await;
+        self.tell(ReceiverEvent::Rejected { peer, reason }).await;
     }
 
     async fn take_in(&self, peer: SocketAddr, order: StoreOrder, body: &mut TimedBody) -> HttpAnswer {
@@ -119,7 +119,7 @@ impl WebService {
         let Some(place) = self.requests.enter(peer) else {
             let answer = busy();
             self.crowd.grow();
-            self.turned_away(peer, &answer).await;
+            self.rejected(peer, &answer).await;
             return answer;
         };
         let (give, chunks) = mpsc::channel(CHUNKS_MAX);

@@ -105,7 +105,7 @@ fn who_calls_and_says_nothing_keeps_no_place_for_long() {
     let mut served = associated(receiving.address);
     let mut mute = TcpStream::connect(receiving.address).unwrap();
     mute.write_all(&[1, 0]).unwrap();
-    let event = receiving.event("turned away", |event| matches!(event, ReceiverEvent::TurnedAway { .. }));
+    let event = receiving.event("rejected", |event| matches!(event, ReceiverEvent::Rejected { .. }));
     assert!(event.to_string().ends_with("silent for too long"), "{event}");
     until("its place is free", || echo(&receiving.destination("FLOW")).ok());
     // An association may be silent for longer.
@@ -151,7 +151,7 @@ fn who_sends_a_byte_now_and_then_is_cut_off() {
     let long = [[1, 0, 0, 0, 255, 0].as_slice(), &[0; 1000]].concat();
     let took = dripped(stream, &long, Duration::from_millis(20));
     assert!(took < DEADLINE / 3, "{took:?}");
-    receiving.event("turned away", |event| matches!(event, ReceiverEvent::TurnedAway { .. }));
+    receiving.event("rejected", |event| matches!(event, ReceiverEvent::Rejected { .. }));
 
     let mut peer = associated(receiving.address);
     let long = [[4, 0, 0, 0, 255, 0].as_slice(), &[0; 1000]].concat();

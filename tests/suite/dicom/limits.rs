@@ -110,7 +110,7 @@ fn a_huge_pdu_is_refused_when_it_is_announced() {
 
     let mut stream = TcpStream::connect(receiving.address).unwrap();
     stream.write_all(&[1, 0, 0xFF, 0xFF, 0xFF, 0xFF]).unwrap();
-    let event = receiving.event("turned away", |event| matches!(event, ReceiverEvent::TurnedAway { .. }));
+    let event = receiving.event("rejected", |event| matches!(event, ReceiverEvent::Rejected { .. }));
     assert!(event.to_string().contains("announced a PDU of 4294967295 bytes"), "{event}");
 }
 
@@ -119,7 +119,7 @@ fn a_silent_peer_is_cut_off() {
     let receiving = Receiving::start(|settings| settings.idle_time_max = Duration::from_millis(300));
     let mut connected = TcpStream::connect(receiving.address).unwrap();
     connected.write_all(&[1, 0, 0, 0]).unwrap();
-    let event = receiving.event("turned away", |event| matches!(event, ReceiverEvent::TurnedAway { .. }));
+    let event = receiving.event("rejected", |event| matches!(event, ReceiverEvent::Rejected { .. }));
     assert!(event.to_string().ends_with("silent for too long"), "{event}");
     assert_eq!(connected.read(&mut [0; 8]).unwrap(), 0, "the connection is closed");
 
@@ -130,13 +130,13 @@ fn a_silent_peer_is_cut_off() {
 }
 
 #[test]
-fn garbage_is_turned_away_and_others_are_served() {
+fn garbage_is_rejected_and_others_are_served() {
     let receiving = Receiving::start(|_| {});
     let mut association = associated(receiving.address);
     for garbage in [b"GET / HTTP/1.1\r\nHost: pacs\r\n\r\n".as_slice(), &[0; 64], &[4, 0, 0, 0, 0, 1, 9]] {
         let mut stream = TcpStream::connect(receiving.address).unwrap();
         stream.write_all(garbage).unwrap();
-        receiving.event("turned away", |event| matches!(event, ReceiverEvent::TurnedAway { .. }));
+        receiving.event("rejected", |event| matches!(event, ReceiverEvent::Rejected { .. }));
     }
     let slice = Slice::new("1.2.3", 1);
     assert_eq!(store(&mut association, &slice.uid(), data_set(&slice.file())), 0);

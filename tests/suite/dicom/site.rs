@@ -67,7 +67,7 @@ complete: {at_once: [released], quiet_time: 1 h}";
         let (content, text) = echoed(&mut command);
         assert!(!content, "{command:?}: {text}");
         let line = flow.line("connection");
-        assert!(line.contains("turned away"), "{line}");
+        assert!(line.contains("rejected"), "{line}");
     }
 
     let (content, text) =

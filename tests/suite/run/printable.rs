@@ -75,15 +75,15 @@ fn connections_that_are_turned_away_are_summed_up() {
     for _ in 0..300 {
         let mut peer = TcpStream::connect(format!("127.0.0.1:{}", flow.port())).unwrap();
         peer.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
-        // Until it is turned away.
+        // Until it is rejected.
         let _ = peer.read_to_end(&mut Vec::new());
     }
     assert_eq!(flow.end(), 0);
     let mut lines = 0;
     let sum = loop {
         match flow.line("") {
-            line if line.contains("turned away:") => lines += 1,
-            line if line.contains("turned away within") => break line,
+            line if line.contains("rejected:") => lines += 1,
+            line if line.contains("rejected within") => break line,
             _ => {}
         }
     };

@@ -17,11 +17,8 @@ fn closed(serving: &Serving) -> ReceiverEvent {
     serving.receiving.event("closed", |event| matches!(event, ReceiverEvent::Closed { .. }))
 }
 
-fn turned_away(serving: &Serving) -> String {
-    serving
-        .receiving
-        .event("turned away", |event| matches!(event, ReceiverEvent::TurnedAway { .. }))
-        .to_string()
+fn rejected(serving: &Serving) -> String {
+    serving.receiving.event("rejected", |event| matches!(event, ReceiverEvent::Rejected { .. })).to_string()
 }
 
 #[test]
@@ -63,14 +60,14 @@ fn who_sends_a_byte_now_and_then_is_cut_off() {
 }
 
 #[test]
-fn who_asks_for_nothing_or_too_slowly_is_turned_away() {
+fn who_asks_for_nothing_or_too_slowly_is_rejected() {
     let serving = Serving::start(|settings, _| settings.idle_time_max = Duration::from_millis(300));
     let mut silent = serving.connect();
-    assert!(turned_away(&serving).ends_with("it asked for nothing in time"));
+    assert!(rejected(&serving).ends_with("it asked for nothing in time"));
     assert_eq!(silent.read(&mut [0; 8]).unwrap(), 0, "the connection is closed");
     let mut begun = serving.connect();
     begun.write_all(b"POST /dicom-web/stu").unwrap();
-    assert!(turned_away(&serving).ends_with("it asked for nothing in time"));
+    assert!(rejected(&serving).ends_with("it asked for nothing in time"));
 }
 
 #[test]
@@ -84,7 +81,7 @@ fn a_head_that_is_too_large_or_none_is_refused() {
         let _ = stream.write_all(text.as_bytes());
         let answer = Answer::of(&mut stream);
         assert!(answer.status == status || answer.status == 0, "{}", answer.head);
-        turned_away(&serving);
+        rejected(&serving);
     }
 }
 
@@ -138,12 +135,12 @@ fn one_request_too_many_is_told_to_come_again() {
     serving.receiving.event("opened", |event| matches!(event, ReceiverEvent::Opened { .. }));
     let answer = serving.store(&files(&slices("1.2.4", 1..2)));
     assert_eq!(answer.status, 503, "{}", answer.body);
-    assert!(turned_away(&serving).contains("too many requests at once"));
+    assert!(rejected(&serving).contains("too many requests at once"));
 
     let mut second = serving.connect();
     second.write_all(b"GET / HTTP/1.1\r\n").unwrap();
     let third = serving.connect();
-    assert!(turned_away(&serving).ends_with("as many connections as allowed"));
+    assert!(rejected(&serving).ends_with("as many connections as allowed"));
     drop((second, third));
     first.write_all(&body[500..]).unwrap();
     assert_eq!(Answer::of(&mut first).status, 200);

@@ -84,8 +84,7 @@ fn only_who_is_vouched_for_stores_over_tls() {
         run(command.args(more).arg(format!("{}/studies", serving.url("https"))))
     };
     assert!(!post(&[]).status.success(), "a client without certificate");
-    let event =
-        serving.receiving.event("turned away", |event| matches!(event, ReceiverEvent::TurnedAway { .. }));
+    let event = serving.receiving.event("rejected", |event| matches!(event, ReceiverEvent::Rejected { .. }));
     assert!(event.to_string().contains("TLS handshake failed"), "{event}");
     let output = post(&[Path::new("--cert"), &theirs.certificate, Path::new("--key"), &theirs.key]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

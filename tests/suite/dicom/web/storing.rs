@@ -144,8 +144,7 @@ fn an_unknown_address_is_refused_before_its_body() {
     let serving = Serving::start(|_, web| web.callers = known);
     let answer = serving.store(&files(&slices("1.2.3", 1..2)));
     assert_eq!(answer.status, 403, "{}", answer.body);
-    let event =
-        serving.receiving.event("turned away", |event| matches!(event, ReceiverEvent::TurnedAway { .. }));
+    let event = serving.receiving.event("rejected", |event| matches!(event, ReceiverEvent::Rejected { .. }));
     assert!(event.to_string().contains("not that of a known caller"), "{event}");
 }
 

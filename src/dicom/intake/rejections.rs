@@ -1,4 +1,4 @@
-//! The log of connections that were turned away: the first ones are told, the others counted and summed up.
+//! The log of connections that were rejected: the first ones are told, the others counted and summed up.
 //! A peer that calls a thousand times a second must not fill the disk with the log.
 
 use std::collections::BTreeSet;
@@ -14,18 +14,18 @@ const PERIOD: Duration = Duration::from_secs(10);
 const ADDRESSES_MAX: usize = 1000;
 
 #[derive(Default)]
-pub struct TurnedAwayLog(Mutex<TurnedAwayPeriod>);
+pub struct RejectionLog(Mutex<RejectionPeriod>);
 
 #[derive(Default)]
-struct TurnedAwayPeriod {
+struct RejectionPeriod {
     began: Option<Instant>,
     told: usize,
     counted: u64,
     addresses: BTreeSet<IpAddr>,
 }
 
-impl TurnedAwayLog {
-    /// Whether a connection that is turned away now is to be told; otherwise it is counted.
+impl RejectionLog {
+    /// Whether a connection that is rejected now is to be told; otherwise it is counted.
     pub fn is_told(&self, address: IpAddr) -> bool {
         let mut period = self.lock();
         period.began.get_or_insert_with(Instant::now);
@@ -52,20 +52,18 @@ impl TurnedAwayLog {
         std::mem::take(&mut *self.lock()).sum()
     }
 
-    fn lock(&self) -> MutexGuard<'_, TurnedAwayPeriod> {
+    fn lock(&self) -> MutexGuard<'_, RejectionPeriod> {
         self.0.lock().expect("nothing panics while it counts")
     }
 }
 
-impl TurnedAwayPeriod {
+impl RejectionPeriod {
     fn sum(self) -> Option<String> {
         let seconds = self.began?.elapsed().as_secs().max(1);
         let (counted, addresses) = (self.counted, self.addresses.len());
         let more = if addresses == ADDRESSES_MAX { " or more" } else { "" };
         (counted > 0).then(|| {
-            format!(
-                "{counted} more connections from {addresses}{more} addresses turned away within {seconds} s"
-            )
+            format!("{counted} more connections from {addresses}{more} addresses rejected within {seconds} s")
         })
     }
 }
@@ -76,11 +74,11 @@ mod tests {
 
     #[test]
     fn the_first_are_told_and_the_others_summed_up() {
-        let log = TurnedAwayLog::default();
+        let log = RejectionLog::default();
         let told = (0..1000u32).filter(|number| log.is_told(IpAddr::from([10, 0, 0, (number % 7) as u8])));
         assert_eq!(told.count(), TOLD_MAX);
         assert_eq!(log.sum(), None, "the period is not over");
-        assert_eq!(log.last_sum().unwrap(), "990 more connections from 7 addresses turned away within 1 s");
+        assert_eq!(log.last_sum().unwrap(), "990 more connections from 7 addresses rejected within 1 s");
         assert_eq!(log.last_sum(), None);
     }
 }
