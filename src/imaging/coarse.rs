@@ -13,6 +13,8 @@ const PADDING_HU: i16 = -1500;
 const PADDING_SHARE: usize = 8;
 /// Where all slices have one and the same value up to this, the field of view has ended, too.
 const FILLED_HU: i16 = -1000;
+/// The share of a round field of view that may have that value.
+const DISC_HOLES_MOST: f64 = 0.02;
 /// The least CT number that counts: below it there is only noise.
 const LEAST_HU: i16 = -1024;
 
@@ -60,14 +62,35 @@ impl CoarseGrid {
             let rows = means.chunks_exact_mut(size[0]).zip(filled.chunks_exact_mut(size[0]));
             rows.enumerate().for_each(|(y, (means, filled))| grid.fill_row(volume, [y, z], means, filled));
         });
-        for column in 0..cells {
-            let of_slice = |z: usize| filled[z * cells + column];
-            if of_slice(0).is_some() && (1..size[2]).all(|z| of_slice(z) == of_slice(0)) {
-                (0..size[2]).for_each(|z| means[z * cells + column] = OUTSIDE_HU);
+        let of_slice = |column: usize, z: usize| filled[z * cells + column];
+        let fixed: Vec<bool> = (0..cells)
+            .map(|column| {
+                let first = of_slice(column, 0);
+                first.is_some() && (1..size[2]).all(|z| of_slice(column, z) == first)
+            })
+            .collect();
+        if grid.is_around_a_disc(&fixed) {
+            for at in (0..means.len()).filter(|at| fixed[at % cells]) {
+                means[at] = OUTSIDE_HU;
             }
         }
         grid.means = means;
         grid
+    }
+
+    /// Whether some cells of a slice are those around a disc in its middle, as a round field of view is. Air that
+    /// has one value around a patient is not.
+    fn is_around_a_disc(&self, cells: &[bool]) -> bool {
+        let middle = [0, 1].map(|axis| (self.size[axis] as f64 - 1.0) / 2.0);
+        let far = |cell: usize| {
+            let [x, y] = [(cell % self.size[0]) as f64, (cell / self.size[0]) as f64];
+            (x - middle[0]).hypot(y - middle[1])
+        };
+        let others = (0..cells.len()).filter(|cell| !cells[*cell]);
+        let radius = others.map(far).fold(0.0, f64::max);
+        let within: Vec<usize> = (0..cells.len()).filter(|cell| far(*cell) < radius - 2.0).collect();
+        let holes = within.iter().filter(|cell| cells[**cell]).count();
+        holes as f64 <= DISC_HOLES_MOST * within.len() as f64
     }
 
     /// Fills a row of cells from about a fifth of their voxels: every second row of every second slice. A cell
