@@ -1,4 +1,4 @@
-//! A page as a PDF file that follows PDF/A-2b (ISO 19005-2): fonts within it, colours that depend on no device,
+//! A page as a PDF file made by the rules of PDF/A-2b (ISO 19005-2): fonts within it, colours that depend on no device,
 //! its title and version as XMP. No clock is read: the same page gives the same bytes.
 
 use pdf_writer::types::Predictor;
