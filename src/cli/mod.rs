@@ -85,6 +85,7 @@ enum FlowCommand {
 /// Runs the command line of this process with the steps of a table: what `main` does, and what a
 /// program with steps of its own does with a larger table.
 pub fn main(table: &StepTable) -> ExitCode {
+    memory::limit_arenas();
     file_access::restrict(FileReaders::Owner);
     output::escape_panics();
     let command = CommandLine::parse().command;

@@ -116,12 +116,13 @@ mod tests {
 
     #[test]
     fn what_stands_behind_a_step_is_run_and_what_judges_too() {
-        let parts = parts(ReplayScope::From("pictures"), &["volume", "lungs", "densities"]);
+        let parts =
+            parts(ReplayScope::From("pictures"), &["series", "volume", "lungs", "densities", "quality"]);
         for (step, part) in parts {
             let expected = match step.as_str() {
-                "pictures" | "png" | "capture" => Run,
+                "pictures" | "png" | "capture" | "page" => Run,
                 "error-pages" | "error-png" | "error-capture" | "error-report" => Run,
-                "volume" | "lungs" | "densities" => Take,
+                "series" | "volume" | "lungs" | "densities" | "quality" => Take,
                 _ => Leave,
             };
             assert_eq!(part, expected, "{step}");

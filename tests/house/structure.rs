@@ -46,6 +46,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("tempfile", &["program", "cli"]),
     ("blake3", &["step", "cluster"]),
     ("clap", &["cli"]),
+    ("libc", &["cli"]),
     ("indicatif", &["cli"]),
     ("signal_hook", &["cli"]),
     ("tracing_subscriber", &["cli"]),

@@ -93,7 +93,7 @@ fn a_study_from_storescu_is_answered_to_storescp_also_when_it_fails() {
     let destination = answering("PACS", port).to_string();
     let mut flow = Listening::start(&place, &["--to", &destination, "--keep-days", "0"]);
     flow.send(storescu, &place.path("good"));
-    assert!(flow.line("delivered").contains("6 objects"), "five pictures and a report");
+    assert!(flow.line("delivered").contains("8 objects"), "five pictures, a segmentation, a report, a page");
     flow.send(storescu, &place.path("gap"));
     assert!(flow.line("delivered").contains("2 objects"), "a page and a report of the error");
     assert_eq!(fs::read_dir(place.path("pacs")).unwrap().count(), 8);
@@ -124,7 +124,7 @@ fn results_arrive_in_orthanc_in_the_study_of_the_request() {
         |series: &serde_json::Value| series["MainDicomTags"]["Modality"].as_str().unwrap().to_owned();
     let mut modalities: Vec<String> = series.as_array().unwrap().iter().map(modality).collect();
     modalities.sort();
-    assert_eq!(modalities, ["CT", "OT", "SR"]);
+    assert_eq!(modalities, ["CT", "DOC", "OT", "SEG", "SR"]);
     // The same study once more: the same results, which change nothing at the receiver.
     let before = orthanc.get("/statistics")["CountInstances"].clone();
     flow.send(storescu, &place.path("in"));
