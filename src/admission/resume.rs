@@ -68,9 +68,10 @@ impl Admission<'_> {
         Ok(())
     }
 
+    /// A request that was cancelled does not begin again.
     fn is_suspect(&self, row: &RequestRow) -> Result<bool, JournalError> {
         let history = self.journal.history(row.number)?;
-        Ok(history.is_some_and(|history| history.futile_starts() > 0))
+        Ok(history.is_some_and(|history| history.futile_starts() > 0 && !history.is_cancelled()))
     }
 
     /// Goes on with a request where it stands: with its response, if that is made, or with the steps that

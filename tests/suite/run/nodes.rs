@@ -96,7 +96,7 @@ fn a_study_from_storescu_is_answered_to_storescp_also_when_it_fails() {
     assert!(flow.line("delivered").contains("8 objects"), "five pictures, a segmentation, a report, a page");
     flow.send(storescu, &place.path("gap"));
     assert!(flow.line("delivered").contains("2 objects"), "a page and a report of the error");
-    assert_eq!(fs::read_dir(place.path("pacs")).unwrap().count(), 8);
+    assert_eq!(fs::read_dir(place.path("pacs")).unwrap().count(), 10);
     assert_eq!(flow.end(), 1, "there was an error response");
     let inbox = super::tree(&place.path("flow-state/inbox"));
     assert!(inbox.is_empty(), "what is not to be kept leaves the inbox: {inbox:?}");
