@@ -13,7 +13,7 @@ use crate::step::{Digest, Request};
 /// can be replaced while requests come in ([`DataflowSelector::replace`]).
 ///
 /// ```
-/// use std::sync::{Arc, PoisonError, RwLock};
+/// use std::sync::Arc;
 /// use flow::admission::DataflowSelector;
 /// use flow::dataflow::Dataflow;
 /// use flow::step::{AttributeValues, ResponseFiles, StepOutputs, Request, Step, StepTable};

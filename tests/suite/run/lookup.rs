@@ -4,7 +4,7 @@
 use std::fs;
 
 use flow::dataflow::ResponseVerdict;
-use flow::journal::{AnswerKind, JournalReader, RequestState};
+use flow::journal::{AnswerKind, JournalReader, RequestRow, RequestState};
 
 use super::Place;
 use crate::support::peers::{Background, until};
@@ -65,6 +65,31 @@ response: [sleep]
 ";
 
 #[test]
+fn a_cancelled_request_does_not_wait_for_one_that_may_have_ended_the_process() {
+    let place = Place::new();
+    fs::write(place.path("sleep.yaml"), SLEEP).unwrap();
+    ["one", "two"].iter().for_each(|name| fs::write(place.path(name), name).unwrap());
+    let rows = || JournalReader::open(&place.path("flow-state")).ok()?.requests().ok();
+    let start = |file: &[&str]| {
+        let fixed = ["run", "sleep.yaml", "--lanes", "2", "--output", "out", "--files"];
+        Background::start(&mut place.flow(&[&fixed, file].concat()))
+    };
+    let flow = start(&["one", "two"]);
+    until("both are in work", || {
+        let reader = JournalReader::open(&place.path("flow-state")).ok()?;
+        let began = |row: &RequestRow| reader.history(row.number).is_ok_and(|row| row.futile_starts() > 0);
+        let rows = reader.requests().ok()?;
+        (rows.len() == 2 && rows.iter().all(began)).then_some(())
+    });
+    drop(flow);
+    assert_eq!(place.run(&["cancel", "2"]).code, 0);
+    let _flow = start(&["one"]);
+    until("it is answered while the other one is suspected", || {
+        rows()?.iter().any(|row| row.number == 2 && row.state == RequestState::Answered).then_some(())
+    });
+}
+
+#[test]
 fn a_request_that_waits_for_its_turn_is_cancelled_at_once() {
     let place = Place::new();
     fs::write(place.path("sleep.yaml"), SLEEP).unwrap();
@@ -93,6 +118,16 @@ fn a_request_that_waits_for_its_turn_is_cancelled_at_once() {
     assert_eq!(place.run(&["cancel", "3"]).code, 0);
     let status = place.run(&["status"]).out;
     assert!(status.contains("  cancelled, "), "{status}");
+    let last = rows().unwrap().last().unwrap().number;
+    // Another file: one of those that are known would have its response sent again.
+    fs::write(place.path("six"), "six").unwrap();
+    let others = ["run", "sleep.yaml", "--lanes", "1", "--output", "out", "--files", "six"];
+    let flow = Background::start(&mut place.flow(&others));
+    until("the one that was ended while no flow ran is answered", || {
+        rows()?.iter().any(|row| row.number == 3 && row.state == RequestState::Answered).then_some(())
+    });
+    let flow = if last > 3 { cancelled(last, flow) } else { flow };
+    drop(flow);
     let failed = place.responses("out");
-    assert!(!failed.is_empty() && failed.values().all(|one| one.verdict == ResponseVerdict::Failed));
+    assert!(failed.len() >= 2 && failed.values().all(|one| one.verdict == ResponseVerdict::Failed));
 }
