@@ -9,7 +9,7 @@ use crate::dataflow::Dataflow;
 use crate::engine::{
     self, EngineError, EngineSettings, EventObserver, NullObserver, RequestQueue, ResponseSink,
 };
-use crate::journal::{Journal, JournalError, JournalReader, RetentionLimits};
+use crate::journal::{Journal, JournalError, JournalReader, RequestRow, RetentionLimits};
 use crate::step::{Digest, Digester, StepTable};
 use crate::store::{Store, StoreError};
 
@@ -160,9 +160,11 @@ impl Service {
             return Ok(self);
         }
         let reader = JournalReader::open(&self.settings.state)?;
-        for row in self.journal.open_requests()? {
-            let version = reader.history(row.number)?.version();
-            let Some(version) = version.filter(|version| !self.dataflows.has(*version)) else { continue };
+        for (row, version) in self.of_earlier_versions()? {
+            // Another request may have brought it.
+            if self.dataflows.has(version) {
+                continue;
+            }
             let Some((name, text)) = reader.dataflow(version)? else { continue };
             match Dataflow::parse(&name, &text, table) {
                 Ok(dataflow) if dataflow.digest() == version => {
@@ -174,6 +176,39 @@ impl Service {
             }
         }
         Ok(self)
+    }
+
+    /// Warns of unanswered requests that were accepted under earlier versions of dataflows, which a cluster does
+    /// not load: its processes agree on the current ones.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub fn warn_of_earlier_versions(&self) -> Result<(), ServiceError> {
+        let requests = self.of_earlier_versions()?.len();
+        if requests > 0 {
+            tracing::warn!(
+                requests,
+                "requests that were accepted under an earlier version of their dataflow go on under the current one; \
+                 to keep theirs, let a single process answer them first"
+            );
+        }
+        Ok(())
+    }
+
+    /// The unanswered requests that were accepted under versions of dataflows that are not here.
+    fn of_earlier_versions(&self) -> Result<Vec<(RequestRow, Digest)>, ServiceError> {
+        if !self.journal.keeps() {
+            return Ok(Vec::new());
+        }
+        let reader = JournalReader::open(&self.settings.state)?;
+        let mut found = Vec::new();
+        for row in self.journal.open_requests()? {
+            let version = reader.history(row.number)?.version();
+            found.extend(
+                version.filter(|version| !self.dataflows.has(*version)).map(|version| (row, version)),
+            );
+        }
+        Ok(found)
     }
 
     /// Runs a source with as many workers as there are cores, until no more requests come and every one is

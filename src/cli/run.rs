@@ -233,7 +233,9 @@ impl Run {
             Service::open(settings, dataflows)?.with_earlier_versions(table)?
         } else if self.processes.is_first() {
             // Every process of a cluster has the same dataflows, and only this one reads the journal.
-            Service::open(settings, dataflows)?
+            let service = Service::open(settings, dataflows)?;
+            service.warn_of_earlier_versions()?;
+            service
         } else {
             // The other processes of a cluster use the folder of the first one.
             let store =

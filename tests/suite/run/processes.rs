@@ -3,7 +3,10 @@
 use std::fs;
 use std::process::Stdio;
 
+use flow::journal::JournalReader;
+
 use super::{Place, tree};
+use crate::support::peers::{Background, until};
 use crate::support::ports::free_port;
 
 /// Two studies that are answered with results and one that is not.
@@ -58,4 +61,32 @@ fn processes_that_do_not_fit_together_say_so() {
     assert_eq!(ended.code, 70, "{}", ended.err);
     assert!(ended.err.contains("3 lanes") && ended.err.contains("4 lanes"), "{}", ended.err);
     assert_eq!(second.wait().unwrap().code(), Some(70));
+}
+
+#[test]
+fn a_cluster_warns_of_requests_of_an_earlier_version() {
+    let place = Place::new();
+    fs::write(place.path("file"), "text").unwrap();
+    let dataflow = |seconds: &str| {
+        let text = format!(
+            "dataflow: sleep\nlimits: {{memory: {{fixed: 1 B}}}}\nsteps:\n  sleep: {{step: run-program, needs: \
+             {{request: request}}, with: {{program: sleep, arguments: ['{seconds}']}}}}\nresponse: [sleep]\n"
+        );
+        fs::write(place.path("sleep.yaml"), text).unwrap();
+    };
+    dataflow("600");
+    let flow = Background::start(&mut place.flow(&["run", "sleep.yaml", "--files", "file"]));
+    until("the request is accepted", || {
+        let rows = JournalReader::open(&place.path("flow-state")).ok()?.requests().ok()?;
+        (!rows.is_empty()).then_some(())
+    });
+    drop(flow);
+    dataflow("0");
+    fs::write(place.path("hosts"), format!("127.0.0.1:{}\n127.0.0.1:{}\n", free_port(), free_port()))
+        .unwrap();
+    let arguments = ["run", "sleep.yaml", "--files", "file", "-n", "2", "--hosts", "hosts"];
+    let _second = Background::start(place.flow(&arguments).args(["-p", "1"]));
+    let ended = place.run(&[&arguments[..], &["-p", "0"]].concat());
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert!(ended.err.contains("an earlier version of their dataflow"), "{}", ended.err);
 }
