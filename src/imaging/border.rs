@@ -11,10 +11,11 @@ use super::coarse::{CoarseGrid, OUTSIDE_HU};
 const LUNG_HU: std::ops::RangeInclusive<f64> = -945.0..=-400.0;
 /// The least share of a lung's cells on this side of the line between the ends of its stretch of the border.
 const INWARD_SHARE: f64 = 0.5;
-/// A cell with a lower mean holds gas alone, and the most of such cells in a lung on this side of the line and
-/// beyond.
+/// A cell with a lower mean holds gas alone.
 const GAS_HU: i16 = -975;
-const GAS_SHARES_MOST: [f64; 2] = [0.5, 0.1];
+/// The largest share of such cells in a lung on this side of the line, and in one beyond it.
+const GAS_SHARE_INWARD: f64 = 0.5;
+const GAS_SHARE_BEYOND: f64 = 0.1;
 /// The unevenness of lung, in HU and as a multiple of that of soft tissue, which has the same noise. Foam has about
 /// a third of that of tissue.
 const UNEVEN_HU: f64 = 15.0;
@@ -44,8 +45,8 @@ impl<'a> FieldBorder<'a> {
     pub fn of(grid: &'a CoarseGrid, z: usize) -> FieldBorder<'a> {
         let mut border = FieldBorder { grid, z, rim: Vec::new() };
         let [columns, rows, _] = grid.size;
+        let [middle_x, middle_y] = border.middle();
         border.rim = (0..columns * rows).filter(|cell| border.is_rim(*cell)).collect();
-        let [middle_x, middle_y] = [columns, rows].map(|count| (count as f64 - 1.0) / 2.0);
         let around = |cell: &usize| {
             let [x, y] = [(cell % columns) as f64 - middle_x, (cell / columns) as f64 - middle_y];
             (y.atan2(x), x.hypot(y))
@@ -55,6 +56,11 @@ impl<'a> FieldBorder<'a> {
             one.0.total_cmp(&other.0).then(one.1.total_cmp(&other.1))
         });
         border
+    }
+
+    /// The middle of the slice, in cells.
+    fn middle(&self) -> [f64; 2] {
+        [0, 1].map(|axis| (self.grid.size[axis] as f64 - 1.0) / 2.0)
     }
 
     pub fn hu(&self, cell: usize) -> i16 {
@@ -99,7 +105,8 @@ impl<'a> FieldBorder<'a> {
             }
             let cells = std::mem::take(&mut cells);
             if self.has_lung_behind(&cells, is_body, tissue_unevenness) {
-                let before = step + count - cells.len() - SLOPE_CELLS;
+                // The rim is a ring, and may be shorter than the way back.
+                let before = step + SLOPE_CELLS * count - cells.len() - SLOPE_CELLS;
                 let depths = [before, step + SLOPE_CELLS - 1]
                     .map(|place| self.wall_cells(self.rim[place % count], is_body));
                 let slope = (depths[0] + depths[1] - 0.5) / (2 * SLOPE_CELLS) as f64;
@@ -114,17 +121,21 @@ impl<'a> FieldBorder<'a> {
             return false;
         }
         let air = self.air_around(stretch, is_body);
-        if !self.air_hu(&air).is_some_and(|mean| LUNG_HU.contains(&mean)) {
+        let all: Vec<usize> = (0..air.len()).filter(|cell| air[*cell]).collect();
+        let inner: Vec<usize> = all.iter().copied().filter(|cell| self.is_inner(*cell, &air)).collect();
+        // A thin lung has no cells without others beside them.
+        let counted = if inner.is_empty() { &all } else { &inner };
+        let mean = counted.iter().map(|cell| f64::from(self.hu(*cell))).sum::<f64>() / counted.len() as f64;
+        if !LUNG_HU.contains(&mean) {
             return false;
         }
-        let inner: Vec<usize> = (0..air.len()).filter(|cell| self.is_inner(*cell, &air)).collect();
-        let gas = inner.iter().filter(|cell| self.hu(**cell) < GAS_HU).count();
-        let has_gas = |share_most: f64| gas as f64 > share_most * inner.len() as f64;
+        let gas = inner.iter().filter(|cell| self.hu(**cell) < GAS_HU).count() as f64;
+        let gas_share = gas / inner.len().max(1) as f64;
         let is_short = 2 * stretch.len() < self.rim.len();
         if is_short && self.inward_share(stretch, &air) > INWARD_SHARE {
-            return !has_gas(GAS_SHARES_MOST[0]);
+            return gas_share <= GAS_SHARE_INWARD;
         }
-        !has_gas(GAS_SHARES_MOST[1])
+        gas_share <= GAS_SHARE_BEYOND
             && unevenness(self.grid, self.z, |cell| self.is_inner(cell, &air))
                 >= UNEVEN_HU.max(UNEVEN_LEAST * tissue_unevenness)
     }
@@ -134,20 +145,10 @@ impl<'a> FieldBorder<'a> {
         air[cell] && self.beside(cell).all(|beside| air[beside])
     }
 
-    /// The mean of the air, without the cells beside others if there are more.
-    fn air_hu(&self, air: &[bool]) -> Option<f64> {
-        let all: Vec<usize> = (0..air.len()).filter(|cell| air[*cell]).collect();
-        let inner: Vec<usize> = all.iter().copied().filter(|cell| self.is_inner(*cell, air)).collect();
-        let counted = if inner.is_empty() { all } else { inner };
-        let within = counted.iter().map(|cell| self.hu(*cell)).filter(|hu| *hu != OUTSIDE_HU);
-        let (sum, count) = within.fold((0.0, 0.0), |(sum, count), hu| (sum + f64::from(hu), count + 1.0));
-        (count > 0.0).then_some(sum / count)
-    }
-
     /// The cells of the body on the way from a cell of the border to the middle of the field of view.
     fn wall_cells(&self, cell: usize, is_body: &[bool]) -> f64 {
         let columns = self.grid.size[0];
-        let middle = [0, 1].map(|axis| (self.grid.size[axis] as f64 - 1.0) / 2.0);
+        let middle = self.middle();
         let from = [(cell % columns) as f64, (cell / columns) as f64];
         let length = (middle[0] - from[0]).hypot(middle[1] - from[1]).max(1.0);
         let wall = (0..SLOPE_CELLS * SLOPE_MOST).take_while(|step| {
@@ -163,7 +164,7 @@ impl<'a> FieldBorder<'a> {
     fn inward_share(&self, stretch: &[usize], air: &[bool]) -> f64 {
         let columns = self.grid.size[0];
         let point = |cell: usize| [(cell % columns) as f64, (cell / columns) as f64];
-        let middle = [0, 1].map(|axis| (self.grid.size[axis] as f64 - 1.0) / 2.0);
+        let middle = self.middle();
         let [first, last] = [point(stretch[0]), point(stretch[stretch.len() - 1])];
         let halfway = [0, 1].map(|axis| (first[axis] + last[axis]) / 2.0);
         // The line's normal, to the middle of the field of view.
