@@ -9,7 +9,7 @@ use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use super::content::{put, put_items};
 use crate::imaging::StudyAttributes;
 use crate::imaging::elements::HeaderElements;
-use crate::step::{Digest, Fault, ResponseFile};
+use crate::step::{Call, Digest, Fault, Parameter, ResponseFile};
 
 /// The series of an instance.
 #[derive(Clone, Debug)]
@@ -18,6 +18,27 @@ pub struct GeneratedSeries {
     pub modality: &'static str,
     pub number: u32,
     pub description: String,
+}
+
+impl GeneratedSeries {
+    /// The parameters of a step that makes a series: its number and its description.
+    pub fn parameters(number: u32, description: &'static str) -> [Parameter; 2] {
+        let about = "of the new series";
+        [
+            Parameter::number("series_number", number.into(), 1.0, 99999.0, "").about(about),
+            Parameter::text("series_description", description, &[]).about(about),
+        ]
+    }
+
+    /// The series of a run, with what was chosen.
+    pub fn of(call: &Call, modality: &'static str) -> GeneratedSeries {
+        GeneratedSeries {
+            uid: call.uid(0),
+            modality,
+            number: call.number("series_number") as u32,
+            description: call.text("series_description").to_owned(),
+        }
+    }
 }
 
 pub struct GeneratedInstance {

@@ -5,7 +5,7 @@ use dicom_dictionary_std::{tags, uids};
 
 use crate::imaging::objects::{GeneratedInstance, GeneratedSeries};
 use crate::imaging::{Picture, Pictures, StudyAttributes};
-use crate::step::{BuiltIn, Fault, Parameter, Request, ResponseFile, ResponseFiles, Step, StepOutputs};
+use crate::step::{BuiltIn, Fault, Request, ResponseFile, ResponseFiles, Step, StepOutputs};
 
 /// Writes a Secondary Capture image (PS3.3 A.8.1), RGB, with the picture's title as its comment.
 ///
@@ -69,21 +69,17 @@ fn count(picture: &Picture, pixels: usize) -> Result<u16, Fault> {
 }
 
 fn step() -> Step {
+    let [number, description] = GeneratedSeries::parameters(9001, "flow: pictures");
     Step::new("write-capture", 1, "Writes pictures as a Secondary Capture series in the request's study.")
         .takes::<Request>("request")
         .takes::<Pictures>("pictures")
         .gives::<ResponseFiles>("files")
         .identifies()
-        .parameter(Parameter::number("series_number", 9001.0, 1.0, 99999.0, "").about("of the new series"))
-        .parameter(Parameter::text("series_description", "flow: pictures", &[]).about("of the new series"))
+        .parameter(number)
+        .parameter(description)
         .runs(|call| {
             let study = StudyAttributes::of(call.input("request"));
-            let series = GeneratedSeries {
-                uid: call.uid(0),
-                modality: "OT",
-                number: call.number("series_number") as u32,
-                description: call.text("series_description").to_owned(),
-            };
+            let series = GeneratedSeries::of(call, "OT");
             let pictures = call.input::<Pictures>("pictures").0.iter().zip(1..);
             let files = pictures.map(|(picture, number)| {
                 write_capture(picture, number, call.uid(number as u64), &study, &series)

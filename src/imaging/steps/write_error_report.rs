@@ -9,8 +9,8 @@ use crate::imaging::json::to_json;
 use crate::imaging::objects::{ContentItem, GeneratedSeries, ReportDocument, codes, device_observer};
 use crate::imaging::study::request_remarks;
 use crate::step::{
-    BuiltIn, Call, Digest, Fault, Outcome, Parameter, Request, ResponseFile, ResponseFiles, Step,
-    StepOutcomes, StepOutputs, StepReport,
+    BuiltIn, Call, Digest, Fault, Outcome, Request, ResponseFile, ResponseFiles, Step, StepOutcomes,
+    StepOutputs, StepReport,
 };
 
 #[derive(Serialize)]
@@ -134,12 +134,7 @@ fn write_json(request: &Request, study: &StudyAttributes, outcomes: &StepOutcome
 /// A Basic Text SR: findings are the failures, recommendations are the remedies.
 fn write_report(call: &Call, request: &Request, outcomes: &StepOutcomes) -> Result<ResponseFile, Fault> {
     let study = StudyAttributes::of(request);
-    let series = GeneratedSeries {
-        uid: call.uid(0),
-        modality: "SR",
-        number: call.number("series_number") as u32,
-        description: call.text("series_description").to_owned(),
-    };
+    let series = GeneratedSeries::of(call, "SR");
     let document = ReportDocument {
         sop_class_uid: uids::BASIC_TEXT_SR_STORAGE,
         uid: call.uid(1),
@@ -177,14 +172,15 @@ fn finding(failure: &StepFailure) -> String {
 }
 
 fn step() -> Step {
+    let [number, description] = GeneratedSeries::parameters(9003, "flow: error");
     let about = "Writes what is wrong, what to do and whom to ask, as a structured report and as JSON.";
     Step::new("write-error-report", 3, about)
         .takes::<Request>("request")
         .takes::<StepOutcomes>("outcomes")
         .gives::<ResponseFiles>("files")
         .identifies()
-        .parameter(Parameter::number("series_number", 9003.0, 1.0, 99999.0, "").about("of the new series"))
-        .parameter(Parameter::text("series_description", "flow: error", &[]).about("of the new series"))
+        .parameter(number)
+        .parameter(description)
         .runs(|call| {
             let (request, outcomes) = (call.input::<Request>("request"), call.input("outcomes"));
             let study = StudyAttributes::of(request);

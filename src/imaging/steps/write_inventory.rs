@@ -6,9 +6,7 @@ use serde::Serialize;
 use crate::imaging::json::to_json;
 use crate::imaging::objects::{ContentItem, GeneratedSeries, ReportDocument, codes, device_observer};
 use crate::imaging::{SeriesEntry, StudyAttributes, StudyInventory};
-use crate::step::{
-    BuiltIn, Call, Digest, Fault, Parameter, Request, ResponseFile, ResponseFiles, Step, StepOutputs,
-};
+use crate::step::{BuiltIn, Call, Digest, Fault, Request, ResponseFile, ResponseFiles, Step, StepOutputs};
 
 #[derive(Serialize)]
 struct InventoryFile<'a> {
@@ -88,12 +86,7 @@ fn write_report(
     study: &StudyAttributes,
     inventory: &StudyInventory,
 ) -> Result<ResponseFile, Fault> {
-    let series = GeneratedSeries {
-        uid: call.uid(0),
-        modality: "SR",
-        number: call.number("series_number") as u32,
-        description: call.text("series_description").to_owned(),
-    };
+    let series = GeneratedSeries::of(call, "SR");
     let held = inventory.series.iter().map(|one| ContentItem::text(codes::FINDING, sentence(one)));
     let noticed = inventory.series.iter().flat_map(|one| {
         one.findings.iter().map(move |finding| format!("{}: {finding}.", capital(&one.label())))
@@ -131,16 +124,15 @@ fn capital(text: &str) -> String {
 }
 
 fn step() -> Step {
+    let [number, description] = GeneratedSeries::parameters(9005, "flow: study report");
     let about = "Writes what a study holds, and what was noticed, as JSON and as a structured report.";
     Step::new("write-inventory", 1, about)
         .takes::<Request>("request")
         .takes::<StudyInventory>("inventory")
         .gives::<ResponseFiles>("files")
         .identifies()
-        .parameter(Parameter::number("series_number", 9005.0, 1.0, 99999.0, "").about("of the new series"))
-        .parameter(
-            Parameter::text("series_description", "flow: study report", &[]).about("of the new series"),
-        )
+        .parameter(number)
+        .parameter(description)
         .runs(|call| {
             let (request, inventory) = (call.input::<Request>("request"), call.input("inventory"));
             let study = StudyAttributes::of(request);

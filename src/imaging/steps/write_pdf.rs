@@ -12,7 +12,7 @@ use crate::step::{
 const TITLE: &str = "CT lung densitometry";
 
 fn step() -> Step {
-    let number = Parameter::number;
+    let [number, description] = GeneratedSeries::parameters(9007, "flow: report page");
     Step::new(
         "write-pdf",
         1,
@@ -27,9 +27,9 @@ fn step() -> Step {
     .gives::<ResponseFiles>("files")
     .identifies()
     .parameter(Parameter::text("paper", "A4", &PAPER_SIZES.map(|(name, _)| name)).about("size of the page"))
-    .parameter(number("low_density", -950.0, -1024.0, 0.0, "HU").about("marked in the histogram"))
-    .parameter(number("series_number", 9007.0, 1.0, 99999.0, "").about("of the new series"))
-    .parameter(Parameter::text("series_description", "flow: report page", &[]).about("of the new series"))
+    .parameter(Parameter::number("low_density", -950.0, -1024.0, 0.0, "HU").about("marked in the histogram"))
+    .parameter(number)
+    .parameter(description)
     .runs(|call| Ok(StepOutputs::one("files", ResponseFiles(write_pdf(call)?))))
 }
 
@@ -42,12 +42,7 @@ fn write_pdf(call: &Call) -> Result<Vec<ResponseFile>, Fault> {
     let object = EncapsulatedPdf {
         uid: call.uid(1),
         study: &study,
-        series: GeneratedSeries {
-            uid: call.uid(0),
-            modality: "DOC",
-            number: call.number("series_number") as u32,
-            description: call.text("series_description").to_owned(),
-        },
+        series: GeneratedSeries::of(call, "DOC"),
         title: TITLE,
         concept: codes::MEASUREMENT_REPORT,
         sources: source.instances().map(EvidenceReference::of).collect(),

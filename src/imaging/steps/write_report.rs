@@ -16,8 +16,7 @@ use crate::imaging::{
     StudyAttributes,
 };
 use crate::step::{
-    BuiltIn, Call, Fault, Parameter, Request, ResponseFile, ResponseFiles, Step, StepOutputs,
-    StepReservations,
+    BuiltIn, Call, Fault, Request, ResponseFile, ResponseFiles, Step, StepOutputs, StepReservations,
 };
 
 fn write_report(call: &Call) -> Result<ResponseFile, Fault> {
@@ -25,12 +24,7 @@ fn write_report(call: &Call) -> Result<ResponseFile, Fault> {
     let study = StudyAttributes::of(request);
     let (source, densities) =
         (call.input::<SortedSeries>("series"), call.input::<LungDensities>("densities"));
-    let series = GeneratedSeries {
-        uid: call.uid(0),
-        modality: "SR",
-        number: call.number("series_number") as u32,
-        description: call.text("series_description").to_owned(),
-    };
+    let series = GeneratedSeries::of(call, "SR");
     let regions = densities.regions.iter().zip(2..);
     let shown = call.optional::<SegmentationReference>("segmentation");
     let groups = regions.map(|(density, output)| {
@@ -146,6 +140,7 @@ fn evidence<'a>(
 }
 
 fn step() -> Step {
+    let [number, description] = GeneratedSeries::parameters(9002, "flow: lung densities");
     Step::new("write-report", 4, "Writes the measurements as a structured report in the request's study.")
         .takes::<Request>("request")
         .takes::<SortedSeries>("series")
@@ -155,10 +150,8 @@ fn step() -> Step {
         .takes_optional::<SegmentationReference>("segmentation")
         .gives::<ResponseFiles>("files")
         .identifies()
-        .parameter(Parameter::number("series_number", 9002.0, 1.0, 99999.0, "").about("of the new series"))
-        .parameter(
-            Parameter::text("series_description", "flow: lung densities", &[]).about("of the new series"),
-        )
+        .parameter(number)
+        .parameter(description)
         .runs(|call| Ok(StepOutputs::one("files", ResponseFiles(vec![write_report(call)?]))))
 }
 

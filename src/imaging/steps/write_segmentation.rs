@@ -12,10 +12,11 @@ use crate::imaging::upright::UprightFrame;
 use crate::imaging::{
     InstanceHeader, Lungs, SegmentKind, SegmentationReference, SortedSeries, StudyAttributes, VoxelSet,
 };
-use crate::step::{BuiltIn, Call, Fault, Parameter, Request, ResponseFile, ResponseFiles, Step, StepOutputs};
+use crate::step::{BuiltIn, Call, Fault, Request, ResponseFile, ResponseFiles, Step, StepOutputs};
 use dicom_dictionary_std::uids;
 
 fn step() -> Step {
+    let [number, description] = GeneratedSeries::parameters(9006, "flow: lung segments");
     let about = "Writes lungs, airways and gas as a Segmentation object in the request's study.";
     Step::new("write-segmentation", 1, about)
         .takes::<Request>("request")
@@ -24,10 +25,8 @@ fn step() -> Step {
         .gives::<ResponseFiles>("files")
         .gives::<SegmentationReference>("reference")
         .identifies()
-        .parameter(Parameter::number("series_number", 9006.0, 1.0, 99999.0, "").about("of the new series"))
-        .parameter(
-            Parameter::text("series_description", "flow: lung segments", &[]).about("of the new series"),
-        )
+        .parameter(number)
+        .parameter(description)
         .runs(|call| {
             let (series, lungs) = (call.input("series"), call.input("lungs"));
             let planes = SegmentPlanes::of(series, lungs)?;
@@ -95,12 +94,7 @@ impl<'a> SegmentPlanes<'a> {
             uid: call.uid(1),
             dimensions_uid: call.uid(2),
             study: &study,
-            series: GeneratedSeries {
-                uid: call.uid(0),
-                modality: "SEG",
-                number: call.number("series_number") as u32,
-                description: call.text("series_description").to_owned(),
-            },
+            series: GeneratedSeries::of(call, "SEG"),
             frame_of_reference_uid: match first.frame_of_reference_uid.as_str() {
                 "" => &own_frame_of_reference,
                 uid => uid,
@@ -144,29 +138,20 @@ impl<'a> SegmentPlanes<'a> {
 
 /// Colours are those of the pictures.
 fn description(kind: SegmentKind) -> SegmentDescription {
-    let lung = |label, side, colour| SegmentDescription {
-        label,
-        category: codes::ANATOMICAL_STRUCTURE,
-        property: codes::LUNG,
-        modifier: Some(side),
-        colour,
+    let structure = codes::ANATOMICAL_STRUCTURE;
+    let (label, category, property, modifier, colour) = match kind {
+        SegmentKind::RightLung => {
+            ("right lung", structure, codes::LUNG, Some(codes::RIGHT), [53000, 35839, 52565])
+        }
+        SegmentKind::LeftLung => {
+            ("left lung", structure, codes::LUNG, Some(codes::LEFT), [47941, 29404, 23613])
+        }
+        SegmentKind::Airways => {
+            ("airways", structure, codes::TRACHEA_AND_BRONCHUS, None, [37842, 21141, 36174])
+        }
+        SegmentKind::Gas => {
+            ("gas that is no lung", codes::BODY_SUBSTANCE, codes::GAS, None, [40007, 42800, 30170])
+        }
     };
-    match kind {
-        SegmentKind::RightLung => lung("right lung", codes::RIGHT, [53000, 35839, 52565]),
-        SegmentKind::LeftLung => lung("left lung", codes::LEFT, [47941, 29404, 23613]),
-        SegmentKind::Airways => SegmentDescription {
-            label: "airways",
-            category: codes::ANATOMICAL_STRUCTURE,
-            property: codes::TRACHEA_AND_BRONCHUS,
-            modifier: None,
-            colour: [37842, 21141, 36174],
-        },
-        SegmentKind::Gas => SegmentDescription {
-            label: "gas that is no lung",
-            category: codes::BODY_SUBSTANCE,
-            property: codes::GAS,
-            modifier: None,
-            colour: [40007, 42800, 30170],
-        },
-    }
+    SegmentDescription { label, category, property, modifier, colour }
 }
