@@ -1,6 +1,5 @@
 //! `flow pull`: studies of an archive, fetched by the flow that is running.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::admission::StateFolder;
@@ -9,6 +8,7 @@ use crate::dicom::{OrderOutcome, PullOrder};
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::listen::{PullMethod, wanted_texts};
 use super::output::print_line;
+use super::state_arguments::StateArguments;
 
 /// Let the running flow fetch studies from an archive, with its own nodes and AE title, and answer them
 #[derive(Debug, clap::Args)]
@@ -29,9 +29,8 @@ pub struct PullArguments {
     #[arg(long, value_name = "WAY", default_value = "get")]
     by: PullMethod,
 
-    /// The state folder of the running flow
-    #[arg(long, value_name = "DIR", default_value = "flow-state")]
-    state: PathBuf,
+    #[command(flatten)]
+    state: StateArguments,
 }
 
 /// A running flow looks for orders twice a second; one that fetches another list does so afterwards.
@@ -39,18 +38,19 @@ const WAIT: Duration = Duration::from_secs(3);
 
 impl PullArguments {
     pub fn run(self) -> Result<CommandExit, CommandError> {
-        if !self.state.is_dir() {
+        let state = self.state.find()?;
+        if !state.is_dir() {
             let failure = CommandError::new(
                 CommandErrorKind::NoInput,
-                format!("there is no state folder {}", self.state.display()),
+                format!("there is no state folder {}", state.display()),
             );
             return Err(failure.hint("give the --state of the flow that is to fetch"));
         }
         let wanted = wanted_texts(&self.studies)?;
         let (entries, from) = (wanted.len(), self.from);
         let order = PullOrder { from: from.clone(), by: self.by.into(), wanted };
-        let handed = order.hand_over(&self.state.join("inbox"))?;
-        let Some(process) = StateFolder::holder(&self.state) else {
+        let handed = order.hand_over(&state.join("inbox"))?;
+        let Some(process) = StateFolder::holder(&state) else {
             print_line(format_args!(
                 "{entries} from {from}: noted; no flow is running on this state: the next `flow run` that receives \
                  studies with it fetches them"
