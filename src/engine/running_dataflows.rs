@@ -30,7 +30,9 @@ pub enum DataflowRefusal {
     #[error("several processes work together, and agree on their dataflows only when they start")]
     Mesh,
     /// There are too many already.
-    #[error("this process runs {DATAFLOWS_MAX} versions of dataflows already")]
+    #[error(
+        "this process runs {DATAFLOWS_MAX} versions of dataflows already: start it again to take up more"
+    )]
     TooMany,
 }
 
