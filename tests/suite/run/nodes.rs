@@ -77,6 +77,16 @@ impl Drop for Listening {
     }
 }
 
+/// DCMTK's receiver as PACS, with its files in the place's `pacs`; gives its address.
+pub fn receiving_pacs(place: &Place, storescp: &str) -> (Background, String) {
+    fs::create_dir(place.path("pacs")).unwrap();
+    let port = free_port();
+    let mut pacs = Command::new(storescp);
+    let pacs =
+        Background::start(pacs.args(["-aet", "PACS", "-od"]).arg(place.path("pacs")).arg(port.to_string()));
+    (pacs, answering("PACS", port).to_string())
+}
+
 #[test]
 fn a_study_from_storescu_is_answered_to_storescp_also_when_it_fails() {
     let (Some(storescu), Some(storescp)) = (tool("/usr/bin/storescu"), tool("/usr/bin/storescp")) else {
@@ -85,12 +95,7 @@ fn a_study_from_storescu_is_answered_to_storescp_also_when_it_fails() {
     let place = Place::new();
     place.study("good", 1);
     fs::remove_file(&place.study("gap", 2)[10]).unwrap();
-    fs::create_dir(place.path("pacs")).unwrap();
-    let port = free_port();
-    let mut pacs = Command::new(storescp);
-    let _pacs =
-        Background::start(pacs.args(["-aet", "PACS", "-od"]).arg(place.path("pacs")).arg(port.to_string()));
-    let destination = answering("PACS", port).to_string();
+    let (_pacs, destination) = receiving_pacs(&place, storescp);
     let mut flow = Listening::start(&place, &["--to", &destination, "--keep-days", "0"]);
     flow.send(storescu, &place.path("good"));
     assert!(flow.line("delivered").contains("8 objects"), "five pictures, a segmentation, a report, a page");

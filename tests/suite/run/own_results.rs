@@ -2,15 +2,13 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use flow::journal::JournalReader;
 
 use super::Place;
 use super::again::script;
-use super::nodes::Listening;
-use crate::support::peers::{Background, answering, tool};
-use crate::support::ports::free_port;
+use super::nodes::{Listening, receiving_pacs};
+use crate::support::peers::tool;
 
 #[test]
 fn an_object_that_a_program_made_comes_back_and_is_no_part_of_the_study() {
@@ -25,12 +23,7 @@ fn an_object_that_a_program_made_comes_back_and_is_no_part_of_the_study() {
     place.study("three", 3);
     let made = place.path("made.dcm").display().to_string();
     script(&place, &format!("cp {made} out/made.dcm"));
-    fs::create_dir(place.path("pacs")).unwrap();
-    let port = free_port();
-    let mut pacs = Command::new(storescp);
-    let _pacs =
-        Background::start(pacs.args(["-aet", "PACS", "-od"]).arg(place.path("pacs")).arg(port.to_string()));
-    let destination = answering("PACS", port).to_string();
+    let (_pacs, destination) = receiving_pacs(&place, storescp);
     let arguments = ["script.yaml", "--to", &destination];
 
     let mut flow = Listening::start(&place, &arguments);
