@@ -250,6 +250,9 @@ impl AirAccount {
             apart_ml,
             "of gas beside the lungs, as in a pneumothorax or in the stomach, are not counted as lung",
         );
+        if gas.is_empty() {
+            return;
+        }
         let mut all = sides.right.clone();
         all.add(&sides.left);
         let pockets = GasPockets::of(volume, grid, bounds, &all, gas);

@@ -39,11 +39,18 @@ impl VoxelSet {
     }
 
     /// The voxels that a rule accepts, by their index: x fastest, then y, then z.
-    pub fn of(size: [usize; 3], accepts: impl Fn(usize) -> bool) -> VoxelSet {
-        let mut bits = VoxelSet::empty(size);
-        let all = (0..size.iter().product()).filter(|index| accepts(*index));
-        all.for_each(|index| {
-            bits.insert([index % size[0], index / size[0] % size[1], index / size[0] / size[1]]);
+    pub fn of(size: [usize; 3], accepts: impl Fn(usize) -> bool + Sync) -> VoxelSet {
+        let mut bits = VoxelSet::unset(size);
+        let (rows, words_per_row) = (size[1], bits.words_per_row);
+        bits.slices_mut().for_each(|(z, slice)| {
+            for (y, words) in slice.chunks_exact_mut(words_per_row).enumerate() {
+                let start = (z * rows + y) * size[0];
+                for (index, word) in words.iter_mut().enumerate() {
+                    let columns = index * WORD..size[0].min((index + 1) * WORD);
+                    let bit = |x: usize| u64::from(accepts(start + x)) << (x % WORD);
+                    *word = columns.fold(0, |word, x| word | bit(x));
+                }
+            }
         });
         bits
     }
@@ -168,22 +175,29 @@ impl VoxelSet {
         let mut bits = VoxelSet::unset([0, 1, 2].map(|axis| bounds.high[axis] - bounds.low[axis]));
         let (first, words_per_row) = (bounds.low[0] / WORD, bits.words_per_row);
         let beyond = words_per_row * WORD - bits.size[0];
-        for (index, row) in bits.words.chunks_exact_mut(words_per_row).enumerate() {
-            let (y, z) = (index % bits.size[1] + bounds.low[1], index / bits.size[1] + bounds.low[2]);
-            row.copy_from_slice(&self.row(y, z)[first..first + words_per_row]);
-            row[words_per_row - 1] &= u64::MAX >> beyond;
-        }
+        bits.slices_mut().for_each(|(z, slice)| {
+            for (y, row) in slice.chunks_exact_mut(words_per_row).enumerate() {
+                let whole = self.row(y + bounds.low[1], z + bounds.low[2]);
+                row.copy_from_slice(&whole[first..first + words_per_row]);
+                row[words_per_row - 1] &= u64::MAX >> beyond;
+            }
+        });
         bits
     }
 
     /// The set put back where it was cropped from.
     pub fn uncrop(&self, bounds: &VoxelBounds, size: [usize; 3]) -> VoxelSet {
-        let mut bits = VoxelSet::empty(size);
-        for (index, row) in self.words.chunks_exact(self.words_per_row).enumerate() {
-            let (y, z) = (index % self.size[1] + bounds.low[1], index / self.size[1] + bounds.low[2]);
-            let start = (z * size[1] + y) * bits.words_per_row + bounds.low[0] / WORD;
-            bits.words[start..start + self.words_per_row].copy_from_slice(row);
-        }
+        let mut bits = VoxelSet::unset(size);
+        let (words_per_row, first) = (bits.words_per_row, bounds.low[0] / WORD);
+        bits.slices_mut().for_each(|(z, slice)| {
+            slice.fill(0);
+            if (bounds.low[2]..bounds.high[2]).contains(&z) {
+                for y in bounds.low[1]..bounds.high[1] {
+                    let row = self.row(y - bounds.low[1], z - bounds.low[2]);
+                    slice[y * words_per_row + first..][..row.len()].copy_from_slice(row);
+                }
+            }
+        });
         bits
     }
 

@@ -46,15 +46,15 @@ impl<'a> FieldBorder<'a> {
         let mut border = FieldBorder { grid, z, rim: Vec::new() };
         let [columns, rows, _] = grid.size;
         let [middle_x, middle_y] = border.middle();
-        border.rim = (0..columns * rows).filter(|cell| border.is_rim(*cell)).collect();
-        let around = |cell: &usize| {
-            let [x, y] = [(cell % columns) as f64 - middle_x, (cell / columns) as f64 - middle_y];
-            (y.atan2(x), x.hypot(y))
-        };
-        border.rim.sort_by(|one, other| {
-            let (one, other) = (around(one), around(other));
-            one.0.total_cmp(&other.0).then(one.1.total_cmp(&other.1))
-        });
+        let rim = (0..columns * rows).filter(|cell| border.is_rim(*cell));
+        let mut around: Vec<(f64, f64, usize)> = rim
+            .map(|cell| {
+                let [x, y] = [(cell % columns) as f64 - middle_x, (cell / columns) as f64 - middle_y];
+                (y.atan2(x), x.hypot(y), cell)
+            })
+            .collect();
+        around.sort_by(|one, other| one.0.total_cmp(&other.0).then(one.1.total_cmp(&other.1)));
+        border.rim = around.into_iter().map(|(_, _, cell)| cell).collect();
         border
     }
 

@@ -1,5 +1,7 @@
 //! A coarse copy of a volume: the mean CT numbers of cells of about 4 mm.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::Volume;
@@ -31,20 +33,48 @@ pub struct CoarseGrid {
 /// The mean of a cell outside the field of view.
 pub const OUTSIDE_HU: i16 = i16::MIN;
 
-#[derive(Clone, Copy)]
-struct VoxelSums {
-    sum: i32,
-    padded: usize,
-    least: i16,
-    most: i16,
+/// Sums over some rows, column by column: what lies side by side in memory is added at once.
+struct ColumnSums {
+    sums: Vec<i32>,
+    padded: Vec<u16>,
+    least: Vec<i16>,
+    most: Vec<i16>,
 }
 
-impl VoxelSums {
-    fn add(&mut self, voxels: &[i16]) {
-        self.sum += voxels.iter().map(|hu| i32::from((*hu).max(LEAST_HU))).sum::<i32>();
-        self.padded += voxels.iter().filter(|hu| **hu < PADDING_HU).count();
-        self.least = voxels.iter().fold(self.least, |least, hu| least.min(*hu));
-        self.most = voxels.iter().fold(self.most, |most, hu| most.max(*hu));
+impl ColumnSums {
+    fn of(columns: usize) -> ColumnSums {
+        ColumnSums {
+            sums: vec![0; columns],
+            padded: vec![0; columns],
+            least: vec![i16::MAX; columns],
+            most: vec![i16::MIN; columns],
+        }
+    }
+
+    fn clear(&mut self) {
+        self.sums.fill(0);
+        self.padded.fill(0);
+        self.least.fill(i16::MAX);
+        self.most.fill(i16::MIN);
+    }
+
+    fn add(&mut self, row: &[i16]) {
+        self.sums.iter_mut().zip(row).for_each(|(sum, hu)| *sum += i32::from((*hu).max(LEAST_HU)));
+        self.padded.iter_mut().zip(row).for_each(|(count, hu)| *count += u16::from(*hu < PADDING_HU));
+        self.least.iter_mut().zip(row).for_each(|(least, hu)| *least = (*least).min(*hu));
+        self.most.iter_mut().zip(row).for_each(|(most, hu)| *most = (*most).max(*hu));
+    }
+
+    /// The mean of a cell of some columns and rows, and the one value that all of its voxels have.
+    fn cell(&self, columns: Range<usize>, rows: usize) -> (i16, Option<i16>) {
+        let voxels = rows * columns.len();
+        let padded: usize = self.padded[columns.clone()].iter().map(|count| usize::from(*count)).sum();
+        let least = self.least[columns.clone()].iter().min();
+        let most = self.most[columns.clone()].iter().max();
+        let sum: i32 = self.sums[columns].iter().sum();
+        let is_padding = padded * PADDING_SHARE >= voxels;
+        let mean = if is_padding { OUTSIDE_HU } else { (sum / voxels as i32) as i16 };
+        (mean, least.filter(|hu| Some(*hu) == most && **hu <= FILLED_HU).copied())
     }
 }
 
@@ -58,10 +88,13 @@ impl CoarseGrid {
         let mut grid = CoarseGrid { factor, size, spacing, means: Vec::new(), volume_size: volume.size };
         let cells = size[0] * size[1];
         let slices = means.par_chunks_exact_mut(cells).zip(filled.par_chunks_exact_mut(cells)).enumerate();
-        slices.for_each(|(z, (means, filled))| {
-            let rows = means.chunks_exact_mut(size[0]).zip(filled.chunks_exact_mut(size[0]));
-            rows.enumerate().for_each(|(y, (means, filled))| grid.fill_row(volume, [y, z], means, filled));
-        });
+        slices.for_each_init(
+            || ColumnSums::of(volume.size[0]),
+            |sums, (z, (means, filled))| {
+                let rows = means.chunks_exact_mut(size[0]).zip(filled.chunks_exact_mut(size[0]));
+                rows.enumerate().for_each(|(y, cells)| grid.fill_row(volume, [y, z], sums, cells));
+            },
+        );
         let of_slice = |column: usize, z: usize| filled[z * cells + column];
         let fixed: Vec<bool> = (0..cells)
             .map(|column| {
@@ -95,25 +128,28 @@ impl CoarseGrid {
 
     /// Fills a row of cells from about a fifth of their voxels: every second row of every second slice. A cell
     /// that has one value in all voxels, as outside a round field of view, is told with it.
-    fn fill_row(&self, volume: &Volume, [y, z]: [usize; 2], means: &mut [i16], filled: &mut [Option<i16>]) {
+    fn fill_row(
+        &self,
+        volume: &Volume,
+        [y, z]: [usize; 2],
+        sums: &mut ColumnSums,
+        (means, filled): (&mut [i16], &mut [Option<i16>]),
+    ) {
         let some = |axis: usize, cell: usize| {
             let [factor, most] = [self.factor[axis], volume.size[axis]];
             (cell * factor..most.min((cell + 1) * factor)).step_by((factor / 2).max(1))
         };
-        let mut sums = vec![VoxelSums { sum: 0, padded: 0, least: i16::MAX, most: i16::MIN }; means.len()];
+        sums.clear();
         let mut rows = 0;
         for z in some(2, z) {
             for y in some(1, y) {
                 rows += 1;
-                let cells = volume.row(y, z).chunks(self.factor[0]);
-                cells.zip(&mut sums).for_each(|(voxels, sums)| sums.add(voxels));
+                sums.add(volume.row(y, z));
             }
         }
-        for (x, sums) in sums.into_iter().enumerate() {
-            let voxels = rows * self.factor[0].min(volume.size[0] - x * self.factor[0]);
-            let is_padding = sums.padded * PADDING_SHARE >= voxels;
-            means[x] = if is_padding { OUTSIDE_HU } else { (sums.sum / voxels as i32) as i16 };
-            filled[x] = (sums.least == sums.most && sums.least <= FILLED_HU).then_some(sums.least);
+        for (x, (mean, filled)) in means.iter_mut().zip(filled).enumerate() {
+            let columns = x * self.factor[0]..volume.size[0].min((x + 1) * self.factor[0]);
+            (*mean, *filled) = sums.cell(columns, rows);
         }
     }
 
@@ -134,7 +170,7 @@ impl CoarseGrid {
         self.spacing.iter().product::<f64>() / 1000.0
     }
 
-    pub fn set(&self, accepts: impl Fn(usize) -> bool) -> VoxelSet {
+    pub fn set(&self, accepts: impl Fn(usize) -> bool + Sync) -> VoxelSet {
         VoxelSet::of(self.size, accepts)
     }
 
