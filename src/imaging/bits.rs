@@ -6,17 +6,57 @@
 use std::ops::Range;
 
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{NumberBlock, Volume};
 
 pub const WORD: usize = 64;
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VoxelSet {
     size: [usize; 3],
     words_per_row: usize,
     words: NumberBlock<u64>,
+}
+
+/// A set as it is kept: the box around its voxels, whose first column is a multiple of 64. The lungs fill a third
+/// of their volume, the airways far less.
+#[derive(Serialize, Deserialize)]
+struct StoredSet {
+    size: [usize; 3],
+    low: [usize; 3],
+    high: [usize; 3],
+    words: NumberBlock<u64>,
+}
+
+impl Serialize for VoxelSet {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut bounds = self.bounds().unwrap_or(VoxelBounds { low: [0; 3], high: [0; 3] });
+        bounds.low[0] -= bounds.low[0] % WORD;
+        let VoxelBounds { low, high } = bounds;
+        let words = if self.is_empty() { Vec::new().into() } else { self.crop(&bounds).words };
+        StoredSet { size: self.size, low, high, words }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for VoxelSet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<VoxelSet, D::Error> {
+        let StoredSet { size, low, high, words } = StoredSet::deserialize(deserializer)?;
+        let fits = (0..3).all(|axis| low[axis] <= high[axis] && high[axis] <= size[axis]);
+        if !fits || !low[0].is_multiple_of(WORD) {
+            return Err(D::Error::custom("a set of voxels has a box outside its grid"));
+        }
+        let inner: [usize; 3] = std::array::from_fn(|axis| high[axis] - low[axis]);
+        let words_per_row = inner[0].div_ceil(WORD);
+        if words.len() != words_per_row * inner[1] * inner[2] {
+            return Err(D::Error::invalid_length(words.len(), &"the words of a set of voxels"));
+        }
+        if words.is_empty() {
+            return Ok(VoxelSet::empty(size));
+        }
+        Ok(VoxelSet { size: inner, words_per_row, words }.uncrop(&VoxelBounds { low, high }, size))
+    }
 }
 
 /// A box of voxels: `low` belongs to it, `high` does not.
@@ -88,6 +128,15 @@ impl VoxelSet {
     pub fn row(&self, y: usize, z: usize) -> &[u64] {
         let start = (z * self.size[1] + y) * self.words_per_row;
         &self.words[start..start + self.words_per_row]
+    }
+
+    /// The columns of a row's voxels.
+    pub fn columns(&self, y: usize, z: usize) -> impl Iterator<Item = usize> {
+        let words = self.row(y, z).iter().enumerate().filter(|(_, word)| **word != 0);
+        words.flat_map(|(index, word)| {
+            let left = std::iter::successors(Some(*word), |left| Some(left & (left - 1)));
+            left.take_while(|left| *left != 0).map(move |left| index * WORD + left.trailing_zeros() as usize)
+        })
     }
 
     /// The slices in parallel: number and words, row by row.

@@ -88,7 +88,8 @@ impl<'a> FieldBorder<'a> {
             return false;
         }
         let at_edge = x == 0 || y == 0 || x + 1 == columns || y + 1 == rows;
-        at_edge || (y - 1..=y + 1).any(|y| (x - 1..=x + 1).any(|x| self.hu(y * columns + x) == OUTSIDE_HU))
+        let slice = &self.grid.means[self.z * columns * rows..][..columns * rows];
+        at_edge || (y - 1..=y + 1).any(|y| slice[y * columns + x - 1..][..3].contains(&OUTSIDE_HU))
     }
 
     /// The stretches of the border between cells of the body that have lung behind them.

@@ -4,6 +4,8 @@
 //! almost everywhere, lung contains blood. Lung is near other lung. Air in the lower half with lung above and
 //! none below is bowel if it has gas in it, unless it is large and as dense as lung.
 
+use rayon::prelude::*;
+
 use super::Volume;
 use super::bits::{VoxelBall, VoxelBounds, VoxelSet};
 use super::body::BodyInside;
@@ -219,12 +221,15 @@ impl AirPieces {
         let Some(first) = open.first() else { return };
         self.kinds[*first] = PieceKind::Lung;
         loop {
+            let undecided: Vec<usize> =
+                open.iter().copied().filter(|piece| self.kinds[*piece] == PieceKind::Distant).collect();
+            if undecided.is_empty() {
+                break;
+            }
             let lung = self.cells_of(grid, PieceKind::Lung);
             let near = lung.dilate(&VoxelBall::new(NEAR_MM, grid.spacing));
             let columns = LungColumns::of(grid, &lung, head_last);
             let mut changed = false;
-            let undecided: Vec<usize> =
-                open.iter().copied().filter(|piece| self.kinds[*piece] == PieceKind::Distant).collect();
             let places = self.places(grid, &undecided);
             for (piece, places) in undecided.iter().zip(places) {
                 let is_near = places.iter().any(|at| near.contains(*at)) || places.is_empty();
@@ -262,6 +267,9 @@ impl AirPieces {
         let mut order = vec![usize::MAX; self.kinds.len()];
         pieces.iter().enumerate().for_each(|(index, piece)| order[*piece] = index);
         let mut places = vec![Vec::new(); pieces.len()];
+        if pieces.is_empty() {
+            return places;
+        }
         for (cell, label) in self.labels.iter().enumerate().filter(|(_, label)| **label != AirPieces::NONE) {
             if let Some(places) = places.get_mut(order[*label as usize]) {
                 places.push(grid.place(cell));
@@ -287,7 +295,7 @@ fn labels(
         let found = components.label(std::array::from_fn(|axis| centre[axis] - bounds.low[axis]));
         found.map_or(AirPieces::NONE, |label| label as u32)
     };
-    (0..grid.means.len()).map(label).collect()
+    (0..grid.means.len()).into_par_iter().map(label).collect()
 }
 
 /// For each column of cells from feet to head, where lung is.
@@ -308,7 +316,7 @@ impl LungColumns {
         for z in 0..slices {
             let height = if head_last { z } else { slices - 1 - z };
             for y in 0..rows {
-                for x in (0..columns).filter(|x| lung.contains([*x, y, z])) {
+                for x in lung.columns(y, z) {
                     let [lowest, highest] = heights[y * columns + x].get_or_insert([height; 2]);
                     *lowest = height.min(*lowest);
                     *highest = height.max(*highest);

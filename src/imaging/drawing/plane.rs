@@ -284,8 +284,13 @@ fn plane(direction: PlaneDirection, walk: &PlaneWalk, hu: Vec<i16>, labels: Vec<
 
 /// The number of lung voxels in every plane along each volume axis.
 pub fn lung_areas(lungs: &Lungs) -> [Vec<u32>; 3] {
-    let [columns, rows, slices] = lungs.right.size();
-    let counted: Vec<_> = (0..slices).into_par_iter().map(|z| slice_areas(lungs, z)).collect();
+    areas([&lungs.right, &lungs.left])
+}
+
+/// The number of voxels in every plane along each axis, of two sets together.
+pub fn areas(sets: [&VoxelSet; 2]) -> [Vec<u32>; 3] {
+    let [columns, rows, slices] = sets[0].size();
+    let counted: Vec<_> = (0..slices).into_par_iter().map(|z| slice_areas(sets, z)).collect();
     let mut areas = [vec![0; columns], vec![0; rows], Vec::with_capacity(slices)];
     for (by_column, by_row) in counted {
         areas[0].iter_mut().zip(&by_column).for_each(|(sum, count)| *sum += count);
@@ -295,15 +300,15 @@ pub fn lung_areas(lungs: &Lungs) -> [Vec<u32>; 3] {
     areas
 }
 
-/// The number of lung voxels in every column and in every row of a slice.
-fn slice_areas(lungs: &Lungs, z: usize) -> (Vec<u32>, Vec<u32>) {
-    let [columns, rows, _] = lungs.right.size();
+/// The number of voxels in every column and in every row of a slice.
+fn slice_areas([one, other]: [&VoxelSet; 2], z: usize) -> (Vec<u32>, Vec<u32>) {
+    let [columns, rows, _] = one.size();
     let mut tally = vec![ColumnTally::default(); columns.div_ceil(WORD)];
     let by_row = (0..rows).map(|y| {
-        let words = lungs.right.row(y, z).iter().zip(lungs.left.row(y, z));
-        let counts = words.zip(&mut tally).map(|((right, left), tally)| {
-            tally.add(right | left);
-            (right | left).count_ones()
+        let words = one.row(y, z).iter().zip(other.row(y, z));
+        let counts = words.zip(&mut tally).map(|((one, other), tally)| {
+            tally.add(one | other);
+            (one | other).count_ones()
         });
         counts.sum()
     });

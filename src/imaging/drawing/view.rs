@@ -9,7 +9,7 @@ use super::lettering::{TextAlign, TextStyle};
 use super::plane::{self, PlaneDirection, VolumePlane, VoxelExtent, patient_axes};
 use super::render::{PlaneShading, pixels, render};
 use super::theme::{BACKGROUND, BODY, LEFT_LUNG, LOW_DENSITY, MUTED, RIGHT_LUNG, SMALL};
-use crate::imaging::{Lungs, Picture, Volume, VoxelSet};
+use crate::imaging::{Lungs, Picture, Volume};
 
 /// Settings of the planes' display.
 #[derive(Clone, Copy, Debug)]
@@ -109,12 +109,9 @@ impl LungSection<'_> {
     fn sagittal(&self, areas: &[Vec<u32>; 3]) -> ViewPage {
         let direction = PlaneDirection::Sagittal;
         let axis = patient_axes(self.volume)[direction.through()];
-        let none = || VoxelSet::empty(self.volume.size);
-        let sides = [
-            (Lungs::of(self.lungs.right.clone(), none()), "right lung", RIGHT_LUNG),
-            (Lungs::of(none(), self.lungs.left.clone()), "left lung", LEFT_LUNG),
-        ];
-        let found = sides.into_iter().map(|(lung, name, colour)| (plane::lung_areas(&lung), name, colour));
+        let sides =
+            [(&self.lungs.right, "right lung", RIGHT_LUNG), (&self.lungs.left, "left lung", LEFT_LUNG)];
+        let found = sides.into_iter().map(|(lung, name, colour)| (plane::areas([lung, lung]), name, colour));
         let found: Vec<_> = found.filter(|(areas, ..)| areas[axis].iter().any(|area| *area > 0)).collect();
         if found.is_empty() {
             return self.page(direction, areas);

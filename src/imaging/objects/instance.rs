@@ -43,14 +43,16 @@ impl GeneratedSeries {
 
 pub struct GeneratedInstance {
     pub set: InMemDicomObject,
+    /// Pixel Data, the last element: the set would copy it twice.
+    pixels: Option<Vec<u8>>,
     sop_class_uid: &'static str,
     uid: String,
 }
 
 const PRODUCT: &str = "flow";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// Bytes that the elements before long pixel data take.
-const HEADER_ROOM: usize = 64 << 10;
+/// Tag and VR of Pixel Data in explicit VR little endian, before its length (PS3.5 7.1.2).
+const PIXEL_HEAD: [u8; 8] = [0xE0, 0x7F, 0x10, 0x00, b'O', b'B', 0, 0];
 
 impl GeneratedInstance {
     /// Begins an instance with the patient, study, series, equipment and SOP common modules.
@@ -61,7 +63,8 @@ impl GeneratedInstance {
         study: &StudyAttributes,
         series: &GeneratedSeries,
     ) -> GeneratedInstance {
-        let mut instance = GeneratedInstance { set: InMemDicomObject::new_empty(), sop_class_uid, uid };
+        let mut instance =
+            GeneratedInstance { set: InMemDicomObject::new_empty(), pixels: None, sop_class_uid, uid };
         let uid = instance.uid.clone();
         instance.text(tags::SOP_CLASS_UID, VR::UI, sop_class_uid);
         instance.text(tags::SOP_INSTANCE_UID, VR::UI, &uid);
@@ -82,6 +85,11 @@ impl GeneratedInstance {
 
     pub fn bytes(&mut self, tag: Tag, vr: VR, bytes: Vec<u8>) {
         self.set.put(DataElement::new(tag, vr, PrimitiveValue::from(bytes)));
+    }
+
+    /// Pixel Data (VR OB), which is the last element.
+    pub fn pixels(&mut self, bytes: Vec<u8>) {
+        self.pixels = Some(bytes);
     }
 
     pub fn items(&mut self, tag: Tag, items: Vec<InMemDicomObject>) {
@@ -113,11 +121,16 @@ impl GeneratedInstance {
             .transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN)
             .implementation_class_uid(implementation_uid())
             .implementation_version_name(format!("FLOW_{VERSION}"));
-        // Growing step by step would copy long pixel data again and again.
-        let pixels = self.set.get(tags::PIXEL_DATA).and_then(|pixels| pixels.value().primitive());
-        let mut bytes =
-            Vec::with_capacity(pixels.map_or(0, PrimitiveValue::calculate_byte_len) + HEADER_ROOM);
+        let mut bytes = Vec::new();
         self.set.with_meta(meta)?.write_all(&mut bytes)?;
+        if let Some(pixels) = self.pixels {
+            let length = pixels.len().next_multiple_of(2);
+            bytes.reserve_exact(length + PIXEL_HEAD.len() + size_of::<u32>());
+            bytes.extend_from_slice(&PIXEL_HEAD);
+            bytes.extend_from_slice(&u32::try_from(length)?.to_le_bytes());
+            bytes.extend_from_slice(&pixels);
+            bytes.resize(bytes.len() + length - pixels.len(), 0);
+        }
         Ok(bytes)
     }
 

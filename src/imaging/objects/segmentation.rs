@@ -79,7 +79,7 @@ impl SegmentationObject<'_> {
         instance.items(tags::REFERENCED_SERIES_SEQUENCE, referenced_series(&self.planes));
         self.put_dimensions(&mut instance);
         self.put_groups(&mut instance);
-        instance.bytes(tags::PIXEL_DATA, VR::OB, self.pixels);
+        instance.pixels(self.pixels);
         instance
     }
 

@@ -54,7 +54,7 @@ fn pixels(instance: &mut GeneratedInstance, picture: &Picture) -> Result<(), Fau
     instance.text(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "RGB");
     let mut bytes = picture.rgb.to_vec();
     bytes.resize(bytes.len().next_multiple_of(2), 0);
-    instance.bytes(tags::PIXEL_DATA, VR::OB, bytes);
+    instance.pixels(bytes);
     Ok(())
 }
 
