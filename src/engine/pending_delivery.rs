@@ -1,4 +1,4 @@
-//! A response on its way out.
+//! A response on its way to the sink, and the record of how its delivery ends.
 
 use std::sync::Arc;
 
@@ -121,7 +121,8 @@ impl ResponseRecorder {
         self.journal.store()
     }
 
-    /// The values go first: once it is recorded that the request is answered, the same one may begin anew.
+    /// The values are removed before the record: after it the same request may be accepted anew and make
+    /// values of its own.
     fn close(&self, receipt: &Receipt, delivered: Result<(), UndeliveredResponse>) {
         // A request that is in no journal has no values in the store.
         if delivered.is_ok()
@@ -131,7 +132,7 @@ impl ResponseRecorder {
             tracing::warn!(%error, "values of an answered request stay behind");
         }
         let entry = if delivered.is_ok() { JournalEntry::Answered } else { JournalEntry::Undelivered };
-        // A process that ends before it is recorded leaves a response that is delivered once more.
+        // If the process ends before the record is written, the response is delivered once more.
         self.journal.append_surely(receipt, entry);
     }
 

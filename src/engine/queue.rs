@@ -1,4 +1,4 @@
-//! Where requests come in, and wait while too many are under way.
+//! The queue at which requests enter the engine, and wait while too many are under way.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, OnceLock};
@@ -90,9 +90,9 @@ pub(super) enum SchedulerMessage {
         since: Instant,
     },
     Cancel(Digest),
-    /// The deadline of the request of this number has passed.
+    /// The deadline of the request with this number has passed.
     Overdue(u64),
-    /// The error response because of it.
+    /// The interim response to the request of this number has been made.
     InterimMade {
         number: u64,
         response: Response,
@@ -101,7 +101,7 @@ pub(super) enum SchedulerMessage {
     Closed,
 }
 
-/// Tells the first worker something, and wakes it.
+/// A sender of messages to the scheduler that also wakes the first worker.
 #[derive(Clone)]
 pub(super) struct SchedulerHandle {
     messages: Sender<SchedulerMessage>,
@@ -110,7 +110,7 @@ pub(super) struct SchedulerHandle {
 
 impl SchedulerHandle {
     pub fn send(&self, message: SchedulerMessage) {
-        // Workers that are gone have nothing more to do.
+        // A failure means that the workers have ended.
         let _ = self.messages.send(message);
         self.worker.get().iter().for_each(|worker| worker.unpark());
     }
@@ -150,7 +150,8 @@ impl RequestQueue {
         shared.slots.enter();
     }
 
-    /// The dataflow of a submission; one whose version is not there is refused by the first.
+    /// The index of a submission's dataflow. Where its version is not loaded, the first dataflow answers it
+    /// with an error response.
     fn placed(&self, submission: RequestSubmission) -> (usize, RequestSubmission) {
         let Some(version) = submission.version else { return (0, submission) };
         match self.dataflows.position(version) {
