@@ -37,8 +37,9 @@ pub struct AirAccount {
 }
 
 impl AirAccount {
-    /// The account of all pieces of air inside the body.
-    pub fn of(pieces: &AirPieces, grid: &CoarseGrid) -> AirAccount {
+    /// The account of all pieces of air inside the body. What belongs to the airways is not counted: a trachea
+    /// that a tumour or a narrow place parts from the lungs is a piece of its own.
+    pub fn of(pieces: &AirPieces, grid: &CoarseGrid, airway_cells: &VoxelSet) -> AirAccount {
         let mut account = AirAccount {
             remarks: Vec::new(),
             reservations: StepReservations::default(),
@@ -47,16 +48,21 @@ impl AirAccount {
         };
         let beside = pieces.cells_of(grid, PieceKind::Lung).dilate(&VoxelBall::new(BESIDE_MM, grid.spacing));
         let mut touching = vec![false; pieces.kinds.len()];
+        let mut cells = vec![[0_u32; 2]; pieces.kinds.len()];
         for (cell, label) in pieces.labels.iter().enumerate().filter(|(_, label)| **label != AirPieces::NONE)
         {
-            touching[*label as usize] |= beside.contains(grid.place(cell));
+            let (at, [all, airway]) = (grid.place(cell), &mut cells[*label as usize]);
+            touching[*label as usize] |= beside.contains(at);
+            *all += 1;
+            *airway += u32::from(airway_cells.contains(at));
         }
+        let no_airway = |piece: usize| {
+            let [all, airway] = cells[piece].map(f64::from);
+            pieces.ml(piece) * (1.0 - airway / all.max(1.0))
+        };
         let ml = |kind: PieceKind, near: Option<bool>| -> f64 {
             let of_kind = pieces.of_kind(|other| other == kind).into_iter();
-            of_kind
-                .filter(|piece| near.is_none_or(|near| touching[*piece] == near))
-                .map(|piece| pieces.ml(piece))
-                .sum()
+            of_kind.filter(|piece| near.is_none_or(|near| touching[*piece] == near)).map(no_airway).sum()
         };
         account.chest_gas_ml = ml(PieceKind::Gas, Some(true));
         account
@@ -93,6 +99,18 @@ impl AirAccount {
             let what = "of air connected with the lungs by the airways alone are not counted";
             self.limit("detached_air", lost - gas, what);
         }
+    }
+
+    /// The lumen of the airways, or none.
+    pub fn describe_airways(&mut self, volume: &Volume, lumen: &VoxelSet) {
+        if lumen.is_empty() {
+            return self.reserve(
+                "no_trachea",
+                "no trachea was found in the lungs' air: airways in it are counted as lung",
+            );
+        }
+        let ml = lumen.count() as f64 * volume.voxel_ml();
+        self.remark(format!("the trachea and the main bronchi, {ml:.0} mL, are not counted as lung"));
     }
 
     pub fn remark(&mut self, remark: String) {
@@ -297,8 +315,7 @@ impl GasPockets {
             let within = (0..3).all(|axis| (bounds.low[axis]..bounds.high[axis]).contains(&centre[axis]));
             within.then(|| std::array::from_fn::<usize, 3, _>(|axis| centre[axis] - bounds.low[axis]))
         };
-        let lung_cells = grid.set(|cell| centre(cell).is_some_and(|at| lung.contains(at)));
-        let columns = LungColumns::of(grid, &lung_cells, volume.axes[2][2] >= 0.0);
+        let columns = LungColumns::of(grid, &grid.cells_in(lung, bounds), volume.axes[2][2] >= 0.0);
         let components = VoxelComponents::of(gas);
         let mut places = vec![Vec::new(); components.regions.len()];
         for cell in 0..grid.means.len() {

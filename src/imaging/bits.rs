@@ -484,6 +484,29 @@ mod tests {
     }
 
     #[test]
+    fn a_set_is_kept_as_the_box_around_it() {
+        let bytes = |bits: &VoxelSet| {
+            let mut bytes = Vec::new();
+            ciborium::into_writer(bits, &mut bytes).unwrap();
+            bytes
+        };
+        let empty = VoxelSet::empty([200, 40, 40]);
+        let mut bits = empty.clone();
+        [[70, 1, 1], [150, 2, 2], [199, 39, 2]].into_iter().for_each(|at| bits.insert(at));
+        for (bits, most) in [(&empty, 100), (&bits, 39 * 2 * 24 + 100), (&empty.clone().complement(), 60_000)]
+        {
+            let kept = bytes(bits);
+            assert!(kept.len() < most, "{}", kept.len());
+            assert_eq!(ciborium::from_reader::<VoxelSet, _>(&kept[..]).unwrap(), *bits);
+        }
+        let forged =
+            StoredSet { size: [64; 3], low: [0; 3], high: [64, 64, 65], words: vec![0; 4160].into() };
+        let mut kept = Vec::new();
+        ciborium::into_writer(&forged, &mut kept).unwrap();
+        assert!(ciborium::from_reader::<VoxelSet, _>(&kept[..]).is_err());
+    }
+
+    #[test]
     fn crop_keeps_what_is_inside() {
         let mut bits = VoxelSet::empty([200, 4, 4]);
         bits.insert([70, 1, 1]);

@@ -174,6 +174,15 @@ impl CoarseGrid {
         VoxelSet::of(self.size, accepts)
     }
 
+    /// The cells whose middle is in a set in a box of the volume.
+    pub fn cells_in(&self, set: &VoxelSet, bounds: &VoxelBounds) -> VoxelSet {
+        self.set(|cell| {
+            let centre = self.centre(self.place(cell));
+            let within = (0..3).all(|axis| (bounds.low[axis]..bounds.high[axis]).contains(&centre[axis]));
+            within && set.contains(std::array::from_fn(|axis| centre[axis] - bounds.low[axis]))
+        })
+    }
+
     /// The voxel in the middle of a cell.
     pub fn centre(&self, cell: [usize; 3]) -> [usize; 3] {
         std::array::from_fn(|axis| {

@@ -265,6 +265,18 @@ mod tests {
         assert_eq!(voxels, [-976; 12]);
     }
 
+    /// Sums beyond 16 bits stay at their ends, in the fast way as in the other.
+    #[test]
+    fn a_large_intercept_saturates() {
+        let pixels = [0xFF, 0x0F, 0x00, 0x00];
+        let high = InstanceHeader { intercept: 32_000.0, ..sample::header(0) };
+        assert_eq!(decoded(&high, &pixels)[..2], [i16::MAX, 32_000]);
+        let low = InstanceHeader { signed: true, bits_stored: 16, intercept: -16_384.0, ..sample::header(0) };
+        assert_eq!(decoded(&low, &[0x00, 0x80, 0xFF, 0x7F])[..2], [i16::MIN, 16_383]);
+        let wide = InstanceHeader { bits_stored: 16, ..sample::header(0) };
+        assert_eq!(decoded(&wide, &[0xFF, 0xFF, 0x00, 0x80])[..2], [i16::MAX, 31_744]);
+    }
+
     #[test]
     fn padding_becomes_air() {
         let header = InstanceHeader { signed: true, bits_stored: 16, ..sample::header(0) };

@@ -65,7 +65,7 @@ fn step() -> Step {
         .about("Vessels and nodules up to twice this wide are counted as lung.");
     let least = Parameter::number("volume_least_ml", default.volume_least_ml, 0.0, 10_000.0, "mL")
         .about("Less air than this inside the body is not taken for lungs.");
-    Step::new("find-lungs", 3, "Finds the right and the left lung in a CT volume.")
+    Step::new("find-lungs", 4, "Finds the right and the left lung in a CT volume.")
         .takes::<Volume>("volume")
         .gives::<Lungs>("lungs")
         .gives::<StepReservations>("reservations")
@@ -119,8 +119,9 @@ pub fn find_lungs(volume: &Volume, settings: &LungSettings, token: &CancelToken)
     let inner = around(&lung_air.bounds().expect("there is air in the lungs"), air.size());
     let (air, lung_air) = (air.crop(&inner), lung_air.crop(&inner));
     let bounds = bounds.inner(&inner);
-    let mut account = AirAccount::of(&pieces, &grid);
-    let airways = airways(volume, &bounds, [&lung_air, &air], &mut account);
+    let airways = airways(volume, &bounds, [&lung_air, &air]);
+    let mut account = AirAccount::of(&pieces, &grid, &grid.cells_in(&airways.walled, &bounds));
+    account.describe_airways(volume, &airways.lumen);
     token.check()?;
 
     let mut lungs = lung_air;
@@ -159,22 +160,11 @@ struct FoundAirways {
 }
 
 /// Finds the airways in the air of the lungs, or else in all air around it.
-fn airways(
-    volume: &Volume,
-    bounds: &VoxelBounds,
-    airs: [&VoxelSet; 2],
-    account: &mut AirAccount,
-) -> FoundAirways {
+fn airways(volume: &Volume, bounds: &VoxelBounds, airs: [&VoxelSet; 2]) -> FoundAirways {
     let Some(lumen) = airs.into_iter().find_map(|air| find_airways(volume, bounds, air)) else {
-        account.reserve(
-            "no_trachea",
-            "no trachea was found in the lungs' air: airways in it are counted as lung",
-        );
         let none = VoxelSet::empty(airs[0].size());
         return FoundAirways { lumen: none.clone(), walled: none };
     };
-    let ml = lumen.count() as f64 * volume.voxel_ml();
-    account.remark(format!("the trachea and the main bronchi, {ml:.0} mL, are not counted as lung"));
     let voxel_mm = volume.spacing[0].max(volume.spacing[1]);
     let walled = lumen.dilate(&VoxelBall::new(AIRWAY_WALL_MM.max(1.01 * voxel_mm), volume.spacing));
     FoundAirways { lumen, walled }
