@@ -2,7 +2,9 @@
 
 use std::io::Write;
 
+use schemars::Schema;
 use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
 
 use crate::dataflow::Response;
 use crate::imaging::steps::{write_error_report, write_results};
@@ -39,7 +41,8 @@ impl SchemaArguments {
 
 impl ResponseFileName {
     fn schema(self) -> String {
-        let generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
+        let settings = SchemaSettings::draft2020_12().for_serialize();
+        let generator = settings.with_transform(RecursiveTransform(shorten)).into_generator();
         let schema = match self {
             ResponseFileName::Results => write_results::schema(generator),
             ResponseFileName::Error => write_error_report::schema(generator),
@@ -47,4 +50,11 @@ impl ResponseFileName {
         };
         format!("{:#}\n", schema.as_value())
     }
+}
+
+/// Keeps the first paragraph of a description, which is written for Rust, as text in one line.
+fn shorten(schema: &mut Schema) {
+    let Some(text) = schema.get("description").and_then(|text| text.as_str()) else { return };
+    let first = text.split("\n\n").next().unwrap_or_default().replace('\n', " ");
+    schema.insert("description".to_owned(), first.replace("[`", "`").replace("`]", "`").into());
 }

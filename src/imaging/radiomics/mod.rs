@@ -10,7 +10,7 @@ mod intensity;
 mod mesh;
 mod shape;
 
-pub use intensity::{DistributionFeatures, HistogramFeatures, IntensityFeatures};
+pub use intensity::{HistogramFeatures, IntensityFeatures};
 pub use shape::ShapeFeatures;
 
 use schemars::JsonSchema;

@@ -3,7 +3,8 @@
 //! Voxels and values are those of the reference manual (arXiv 1612.07003) and of the reference data sets
 //! (github.com/theibsi/data_sets, CC BY 4.0). Where a value has no tolerance it must be right as it is written.
 
-use super::{DistributionFeatures, HistogramFeatures, IntensityFeatures, ShapeFeatures};
+use super::intensity::DistributionFeatures;
+use super::{HistogramFeatures, IntensityFeatures, ShapeFeatures};
 use crate::imaging::{Volume, VoxelCounts, VoxelSet};
 
 /// Grey levels, x fastest, then y, then z; 0 is outside the region.

@@ -16,7 +16,7 @@ folder = pathlib.Path(sys.argv[1])
 results = json.loads((folder / "results.json").read_text())
 images = sorted((pydicom.dcmread(name) for name in sys.argv[2:]), key=lambda image: image.ImagePositionPatient[2])
 assert len({image.SeriesInstanceUID for image in images}) == 1
-hu = np.stack([image.pixel_array * int(image.RescaleSlope) + int(image.RescaleIntercept) for image in images])
+hu = np.stack([image.pixel_array.astype(int) * int(image.RescaleSlope) + int(image.RescaleIntercept) for image in images])
 heights = [image.ImagePositionPatient[2] for image in images]
 spacing = np.array([(heights[-1] - heights[0]) / (len(heights) - 1), *images[0].PixelSpacing], float)
 seg = hd.seg.segread(folder / "segmentation.dcm")
