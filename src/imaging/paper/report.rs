@@ -254,7 +254,8 @@ impl LungReport<'_> {
 fn page_columns(density: &RegionDensity) -> Vec<(String, String)> {
     let slope = density.clusters.slope.map_or("–".to_owned(), |slope| format!("{slope:.2}"));
     let more = [("high", format!("{:.2} %", density.high_attenuation_percent)), ("D", slope)];
-    columns(density).into_iter().chain(more.map(|(head, value)| (head.to_owned(), value))).collect()
+    let common = columns(density).into_iter().map(|(head, value)| (head.replace(" perc.", ""), value));
+    common.chain(more.map(|(head, value)| (head.to_owned(), value))).collect()
 }
 
 /// The low attenuation areas of a lung's parts; both lungs have the parts of each.
