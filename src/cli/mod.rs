@@ -31,6 +31,7 @@ mod request_progress;
 mod run;
 mod run_settings;
 pub mod sample;
+mod schema;
 mod signals;
 mod site;
 mod source;
@@ -78,6 +79,7 @@ enum FlowCommand {
     Check(check::CheckArguments),
     Graph(graph::GraphArguments),
     Steps(steps::StepsArguments),
+    Schema(schema::SchemaArguments),
     Sample(sample::SampleArguments),
     Bench(bench::BenchArguments),
 }
@@ -125,6 +127,7 @@ impl FlowCommand {
             FlowCommand::Check(check) => Ok(check.run(table, &mut stdout(), &mut stderr())?.into()),
             FlowCommand::Graph(graph) => Ok(graph.run(table, &mut stdout()).map(|()| CommandExit::Done)?),
             FlowCommand::Steps(steps) => Ok(steps.run(table, &mut stdout()).map(|()| CommandExit::Done)?),
+            FlowCommand::Schema(schema) => schema.run(),
             FlowCommand::Bench(bench) => bench.run(table),
             FlowCommand::Sample(sample) => Ok(sample.run().map(|()| CommandExit::Done)?),
         }

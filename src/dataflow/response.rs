@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::step::{
@@ -16,7 +17,7 @@ use crate::yaml::duration::shown;
 /// The response to a request: its files, and the outcome of every step.
 ///
 /// Nothing in a response depends on the time, the machine or the number of workers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Response {
     /// The id of the request.
     pub request: Digest,
@@ -44,7 +45,7 @@ pub struct Response {
 }
 
 /// The overall outcome of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ResponseVerdict {
     /// No step failed, and no step has reservations.
@@ -79,7 +80,7 @@ impl ResponseVerdict {
 }
 
 /// A reservation of a step, in the response.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ResponseReservation {
     /// The name of the step in the dataflow.
     pub step: String,

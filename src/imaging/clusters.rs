@@ -31,7 +31,7 @@ pub struct ClusterDistribution {
     pub reason: Option<String>,
 }
 
-/// The number of clusters of each size in voxels.
+/// The number of large enough clusters of each size in voxels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClusterSizes(BTreeMap<u64, u64>);
 
@@ -42,9 +42,12 @@ impl ClusterSizes {
         let bounds = bounds.widened(0.0, volume.spacing, volume.size);
         let mut low = lung.crop(&bounds);
         low.keep_below(volume, &bounds, CLUSTER_HU);
+        let voxel_mm3 = 1000.0 * volume.voxel_ml();
         let mut sizes = BTreeMap::new();
-        for region in &VoxelComponents::of(&low).regions {
-            *sizes.entry(region.voxels).or_default() += 1;
+        // Most components are single voxels, and too small.
+        let components = VoxelComponents::of(&low).regions.into_iter().map(|region| region.voxels);
+        for voxels in components.filter(|voxels| is_large(*voxels, voxel_mm3)) {
+            *sizes.entry(voxels).or_default() += 1;
         }
         ClusterSizes(sizes)
     }
@@ -58,7 +61,7 @@ impl ClusterSizes {
 
     /// The slope, by least squares over the sizes that occur.
     pub fn distribution(&self, voxel_mm3: f64) -> ClusterDistribution {
-        let large = self.0.iter().filter(|(size, _)| **size as f64 * voxel_mm3 >= CLUSTER_LEAST_MM3);
+        let large = self.0.iter().filter(|(size, _)| is_large(**size, voxel_mm3));
         let mut points = Vec::new();
         let mut clusters = 0;
         for (size, count) in large.rev() {
@@ -73,6 +76,10 @@ impl ClusterSizes {
         });
         ClusterDistribution { clusters, slope: few.is_none().then(|| -slope(&points)), reason: few }
     }
+}
+
+fn is_large(voxels: u64, voxel_mm3: f64) -> bool {
+    voxels as f64 * voxel_mm3 >= CLUSTER_LEAST_MM3
 }
 
 /// The slope of a line through points, by least squares of the second coordinate.
@@ -115,7 +122,7 @@ mod tests {
         let is_low = |index: usize| matches!(index, 71 | 72 | 141 | 135 | 136 | 495 | 3);
         let voxels = (0..size.iter().product()).map(|index| if is_low(index) { -951 } else { -950 });
         let axes = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
-        let volume = Volume { voxels: voxels.collect(), size, spacing: [1.0; 3], origin: [0.0; 3], axes };
+        let volume = Volume { voxels: voxels.collect(), size, spacing: [2.0; 3], origin: [0.0; 3], axes };
         // Voxels 71, 72 and 141 are one cluster, 135 and 495 one each; 136 and 3 lie outside.
         assert_eq!(ClusterSizes::of(&volume, &lung), ClusterSizes([(3, 1), (1, 2)].into()));
     }

@@ -33,20 +33,22 @@ impl VoxelCounts {
         table.counts()
     }
 
+    /// The counts of some values, which may repeat.
+    pub fn gathered(values: impl Iterator<Item = (i32, u64)> + Clone) -> VoxelCounts {
+        let range = values.clone().fold(None, |range: Option<[i32; 2]>, (value, _)| {
+            let [low, high] = range.unwrap_or([value; 2]);
+            Some([low.min(value), high.max(value)])
+        });
+        let Some([lowest_hu, highest]) = range else { return VoxelCounts::default() };
+        let mut counts = vec![0; (highest - lowest_hu + 1) as usize];
+        values.for_each(|(value, count)| counts[(value - lowest_hu) as usize] += count as u32);
+        VoxelCounts { lowest_hu, counts }
+    }
+
     /// The counts of several regions together.
     pub fn sum<'a>(parts: impl IntoIterator<Item = &'a VoxelCounts>) -> VoxelCounts {
-        let parts: Vec<&VoxelCounts> = parts.into_iter().filter(|part| !part.counts.is_empty()).collect();
-        let Some(lowest_hu) = parts.iter().map(|part| part.lowest_hu).min() else {
-            return VoxelCounts::default();
-        };
-        let place = |part: &VoxelCounts| (part.lowest_hu - lowest_hu) as usize;
-        let length = parts.iter().map(|part| place(part) + part.counts.len()).max().unwrap_or(0);
-        let mut counts = vec![0; length];
-        for part in parts {
-            let own = counts[place(part)..].iter_mut().zip(&part.counts);
-            own.for_each(|(all, count)| *all += count);
-        }
-        VoxelCounts { lowest_hu, counts }
+        let parts: Vec<&VoxelCounts> = parts.into_iter().collect();
+        VoxelCounts::gathered(parts.iter().flat_map(|part| part.occurring()))
     }
 
     /// The number of voxels.
@@ -59,7 +61,7 @@ impl VoxelCounts {
     }
 
     /// The CT numbers that occur, with their counts, in ascending order.
-    pub fn occurring(&self) -> impl Iterator<Item = (i32, u64)> {
+    pub fn occurring(&self) -> impl Iterator<Item = (i32, u64)> + Clone {
         let all = (self.lowest_hu..).zip(&self.counts);
         all.filter(|(_, count)| **count > 0).map(|(hu, count)| (hu, u64::from(*count)))
     }
@@ -145,19 +147,9 @@ impl CountTable {
     }
 
     pub fn counts(&self) -> VoxelCounts {
-        let counted = self.window.iter().any(|count| *count > 0);
-        let places = (WINDOW_LOWEST..).zip(&self.window).filter(|(_, count)| **count > 0);
-        let outside = self.outside.iter().map(|hu| i32::from(*hu));
-        let all = places.map(|(hu, _)| hu).chain(outside.clone());
-        let (lowest, highest) = all.fold((i32::MAX, i32::MIN), |(low, high), hu| (low.min(hu), high.max(hu)));
-        if !counted && self.outside.is_empty() {
-            return VoxelCounts::default();
-        }
-        let mut counts = vec![0; (highest - lowest + 1) as usize];
         let inside = (WINDOW_LOWEST..).zip(&self.window).filter(|(_, count)| **count > 0);
-        inside.for_each(|(hu, count)| counts[(hu - lowest) as usize] = *count);
-        outside.for_each(|hu| counts[(hu - lowest) as usize] += 1);
-        VoxelCounts { lowest_hu: lowest, counts }
+        let inside = inside.map(|(hu, count)| (hu, u64::from(*count)));
+        VoxelCounts::gathered(inside.chain(self.outside.iter().map(|hu| (i32::from(*hu), 1))))
     }
 }
 

@@ -1,11 +1,12 @@
 //! Densitometry of the lungs: the numbers that the steps exchange.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{ClusterDistribution, VoxelCounts};
 use crate::step::Payload;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LungRegion {
     Both,
@@ -15,7 +16,7 @@ pub enum LungRegion {
 
 /// A part of a lung. Thirds have a third of its volume each; core and peel are what is far from and near its
 /// surface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LungPart {
     UpperThird,

@@ -40,6 +40,7 @@ mod pixels;
 mod png_file;
 mod preview;
 mod quality;
+mod radiomics;
 mod rescale;
 mod rib_gap;
 #[cfg(test)]
@@ -71,6 +72,7 @@ pub use objects::implementation_uid;
 pub use picture::{Picture, Pictures};
 pub use pixels::decode_slice;
 pub use quality::{NoisePlace, ScanQuality};
+pub use radiomics::{LungFeatures, RegionFeatures};
 pub use rescale::PixelUnits;
 pub use segments::{SegmentKind, SegmentationReference};
 pub use series::SortedSeries;

@@ -1,11 +1,12 @@
 //! Measures of a scan on which the meaning of lung densities depends.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::step::Payload;
 
 /// The quality of one scan. What could not be measured is absent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ScanQuality {
     pub slice_thickness_mm: Option<f64>,
     pub slice_spacing_mm: f64,
@@ -36,7 +37,7 @@ pub struct ScanQuality {
 }
 
 /// The place where noise was measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NoisePlace {
     /// In the air of the trachea and the main bronchi.

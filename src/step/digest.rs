@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A BLAKE3 hash of 32 bytes. Requests, values, files and dataflows are identified by their digest.
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(digest.short(), "6437b3ac3846");
 /// assert_eq!(digest.to_string().parse::<Digest>().ok(), Some(digest));
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(into = "String", try_from = "String")]
 pub struct Digest([u8; 32]);
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The reason why a step could not do its work, for the person who gets the response.
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(fault.kind, FaultKind::Data);
 /// assert_eq!(fault.to_string(), "slice 12 of 275 is missing");
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Fault {
     /// The kind, which decides about a retry. In JSON, `data` is left out.
     #[serde(default, skip_serializing_if = "FaultKind::is_of_data")]
@@ -48,7 +49,7 @@ impl fmt::Debug for FaultLog {
 }
 
 /// The kind of a fault. The key `retry` of a dataflow file lists kinds that are worth another run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultKind {
     /// A fault in the data. The same data would fail again, so there is no retry.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Digest, Payload, shared_bytes};
@@ -80,7 +81,7 @@ impl ResponseFile {
 }
 
 /// A file by its digest, as the journal and the response record it. The content is in the store.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Artifact {
     /// The name: a relative path with forward slashes.
     pub name: String,

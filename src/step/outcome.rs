@@ -1,11 +1,12 @@
 //! Outcomes: how a step ended, and the report of it in the response.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Fault, Payload};
 
 /// The outcome of a step for a request, or for one of the request's items.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
 pub enum Outcome {
     /// The step gave its outputs.
@@ -20,7 +21,7 @@ pub enum Outcome {
 }
 
 /// The reason why a step did not run, or why its result does not count.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "reason")]
 pub enum OutcomeReason {
     /// The dataflow file says `enabled: false`.
@@ -50,7 +51,7 @@ pub enum OutcomeReason {
 }
 
 /// The report of one step, or of one step for one item.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StepReport {
     /// The name of the step in the dataflow.
     pub step: String,

@@ -1,5 +1,6 @@
 //! Reservations: limits of what the results of a request mean.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Payload, StepOutputs};
@@ -8,7 +9,7 @@ use super::{Payload, StepOutputs};
 ///
 /// A remark is for information and is no reservation; a step that cannot do its work returns a
 /// [`Fault`](super::Fault).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StepReservation {
     /// A stable word for programs, for example `thick_slices`: letters, digits and underscores.
     pub code: String,

@@ -126,7 +126,21 @@ pub mod codes {
         ("HAA-600-250", PRIVATE_SCHEME, "Lung voxels from -600 to below -250 HU");
     pub const CLUSTER_SLOPE: ConceptName =
         ("LAA-950-D", PRIVATE_SCHEME, "Slope D of cluster sizes below -950 HU");
+    // CID 7477, shape features.
+    pub const MESH_VOLUME: ConceptName = ("RNU0", "IBSI", "Volume of Mesh");
+    pub const MESH_AREA: ConceptName = ("C0JK", "IBSI", "Surface Area of Mesh");
+    pub const COMPACTNESS_2: ConceptName = ("BQWJ", "IBSI", "Compactness 2");
+    pub const SPHERICITY: ConceptName = ("QCFX", "IBSI", "Sphericity");
+    pub const MAXIMUM_DIAMETER: ConceptName = ("L0JK", "IBSI", "Maximum 3D Diameter of a Mesh");
+    pub const MAJOR_AXIS: ConceptName = ("TDIC", "IBSI", "Major Axis in 3D Length");
+    pub const MINOR_AXIS: ConceptName = ("P9VJ", "IBSI", "Minor Axis in 3D Length");
+    pub const LEAST_AXIS: ConceptName = ("7J51", "IBSI", "Least Axis in 3D Length");
+    pub const ELONGATION: ConceptName = ("Q3CK", "IBSI", "Elongation");
+    pub const FLATNESS: ConceptName = ("N17B", "IBSI", "Flatness");
 
+    pub const MILLIMETRE: ConceptName = ("mm", "UCUM", "millimeter");
+    pub const SQUARE_MILLIMETRE: ConceptName = ("mm2", "UCUM", "square millimeter");
+    pub const CUBIC_MILLIMETRE: ConceptName = ("mm3", "UCUM", "cubic millimeter");
     pub const MILLILITRE: ConceptName = ("ml", "UCUM", "milliliter");
     pub const HOUNSFIELD: ConceptName = ("[hnsf'U]", "UCUM", "Hounsfield unit");
     pub const GRAM_PER_LITRE: ConceptName = ("g/L", "UCUM", "gram per liter");

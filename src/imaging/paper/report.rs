@@ -3,8 +3,10 @@
 use super::chart::draw_chart;
 use super::colours::{GREY, INK, LOW_DENSITY, region_colour};
 use super::page::{InkColour, PaperPage, PaperStyle};
-use crate::imaging::drawing::{TextAlign, columns, isolated, region_name};
-use crate::imaging::{LungDensities, Picture, SortedSeries, StudyAttributes};
+use crate::imaging::drawing::{TextAlign, columns, isolated, region_name, signed};
+use crate::imaging::{
+    LungDensities, LungPart, LungRegion, PartDensity, Picture, RegionDensity, SortedSeries, StudyAttributes,
+};
 
 /// Sizes of paper, in points.
 pub const PAPER_SIZES: [(&str, [f32; 2]); 2] = [("A4", [595.0, 842.0]), ("Letter", [612.0, 792.0])];
@@ -165,7 +167,7 @@ impl LungReport<'_> {
     fn table(&self, page: &mut PaperPage, top: f32) -> f32 {
         let (left, right) = (MARGIN, page.size[0] - MARGIN);
         let Some(first) = self.densities.regions.first() else { return top };
-        let heads = columns(first);
+        let heads = page_columns(first);
         let place =
             |column: usize| left + 66.0 + (right - left - 66.0) * (column + 1) as f32 / heads.len() as f32;
         for (column, (head, _)) in heads.iter().enumerate() {
@@ -176,7 +178,7 @@ impl LungReport<'_> {
             page.line(&[[left, y], [right, y]], 0.4, RULE);
             let style = PaperStyle::bold(8.5, region_colour(density.lung));
             page.text(region_name(density.lung), [left, y + 10.0], TextAlign::Left, style);
-            for (column, (_, value)) in columns(density).into_iter().enumerate() {
+            for (column, (_, value)) in page_columns(density).into_iter().enumerate() {
                 let style =
                     if column == 0 { PaperStyle::bold(8.5, INK) } else { PaperStyle::regular(8.5, INK) };
                 page.text(&value, [place(column), y + 10.0], TextAlign::Right, style);
@@ -184,9 +186,14 @@ impl LungReport<'_> {
             y += 14.0;
         }
         page.line(&[[left, y], [right, y]], 0.4, RULE);
-        let note = "mean to 15th percentile in HU; SD of the population; “< −950” is the share of voxels strictly below";
-        page.text(note, [left, y + 9.0], TextAlign::Left, SMALL);
-        y + 9.0 + GAP
+        let note = "mean to 15th percentile in HU; “< −950” is the share of voxels strictly below, “high” that from −600 to −250 HU; D: slope of cluster sizes";
+        y += 9.0;
+        page.text(note, [left, y], TextAlign::Left, SMALL);
+        for text in self.densities.regions.iter().filter_map(parts_text) {
+            y += NOTE_LINE;
+            page.text(&text, [left, y], TextAlign::Left, SMALL);
+        }
+        y + GAP
     }
 
     fn sections(&self) -> [(&'static str, &[&str], InkColour); 2] {
@@ -241,6 +248,36 @@ impl LungReport<'_> {
         let measured = format!("Measured series {uid}");
         page.text(&measured, [MARGIN, y + 1.0], TextAlign::Left, SMALL);
     }
+}
+
+/// The columns of the histogram's table, and those for which only the page has room.
+fn page_columns(density: &RegionDensity) -> Vec<(String, String)> {
+    let slope = density.clusters.slope.map_or("–".to_owned(), |slope| format!("{slope:.2}"));
+    let more = [("high", format!("{:.2} %", density.high_attenuation_percent)), ("D", slope)];
+    let common = columns(density).into_iter().map(|(head, value)| (head.replace(" perc.", ""), value));
+    common.chain(more.map(|(head, value)| (head.to_owned(), value))).collect()
+}
+
+/// The low attenuation areas of a lung's parts; both lungs have the parts of each.
+fn parts_text(density: &RegionDensity) -> Option<String> {
+    if density.lung == LungRegion::Both {
+        return None;
+    }
+    let share = |part: &PartDensity| Some((part.part, part.below.first()?.1));
+    let shares: Vec<(LungPart, f64)> = density.parts.iter().filter_map(share).collect();
+    let threshold = density.below.first()?.0;
+    let names = shares.iter().map(|(part, percent)| {
+        let name = match part {
+            LungPart::UpperThird => "upper third",
+            LungPart::MiddleThird => "middle third",
+            LungPart::LowerThird => "lower third",
+            LungPart::Core => "core",
+            LungPart::Peel => "peel",
+        };
+        format!("{name} {percent:.2} %")
+    });
+    let lung = region_name(density.lung);
+    Some(format!("{lung}, < {}: {}", signed(threshold, 0), names.collect::<Vec<_>>().join(", ")))
 }
 
 fn note_lines(note: &str, page_width: f32) -> Vec<String> {

@@ -1,6 +1,7 @@
 //! `write-error-report`: writes the failures of a request as a structured report in its study, and as JSON.
 
 use dicom_dictionary_std::uids;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
 use crate::imaging::StudyAttributes;
@@ -13,7 +14,8 @@ use crate::step::{
     StepOutputs, StepReport,
 };
 
-#[derive(Serialize)]
+/// The reasons why a request has no results.
+#[derive(Serialize, JsonSchema)]
 struct ErrorResponse<'a> {
     request: Digest,
     name: &'a str,
@@ -28,7 +30,7 @@ struct ErrorResponse<'a> {
 }
 
 /// Runs of a step that failed for the same cause.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct FailureCause<'a> {
     step: &'a str,
     #[serde(flatten)]
@@ -38,7 +40,7 @@ struct FailureCause<'a> {
 }
 
 /// Runs of a step that ended alike.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct OutcomeGroup<'a> {
     step: &'a str,
     #[serde(flatten)]
@@ -48,7 +50,7 @@ struct OutcomeGroup<'a> {
 }
 
 /// The items of runs that are told together: the first by name, all by number.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, JsonSchema)]
 struct ItemGroup<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     items: Vec<&'a str>,
@@ -115,6 +117,11 @@ fn steps(outcomes: &StepOutcomes) -> Vec<OutcomeGroup<'_>> {
         steps[place].items.add(report);
     }
     steps
+}
+
+/// The JSON Schema of `error.json`.
+pub fn schema(generator: SchemaGenerator) -> Schema {
+    generator.into_root_schema_for::<ErrorResponse>()
 }
 
 fn write_json(request: &Request, study: &StudyAttributes, outcomes: &StepOutcomes) -> ResponseFile {

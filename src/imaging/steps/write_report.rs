@@ -10,10 +10,11 @@ use crate::imaging::objects::{
     CodedConcept, ConceptName, ContentItem, ContentRelationship, EvidenceReference, GeneratedSeries,
     ReportDocument, codes, device_observer, qualitative_evaluations,
 };
+use crate::imaging::radiomics::ShapeFeatures;
 use crate::imaging::study::request_remarks;
 use crate::imaging::{
-    LungDensities, LungPart, LungRegion, Lungs, RegionDensity, SegmentKind, SegmentationReference,
-    SortedSeries, StudyAttributes, density_g_l,
+    LungDensities, LungFeatures, LungPart, LungRegion, Lungs, RegionDensity, SegmentKind,
+    SegmentationReference, SortedSeries, StudyAttributes, density_g_l,
 };
 use crate::step::{
     BuiltIn, Call, Fault, Request, ResponseFile, ResponseFiles, Step, StepOutputs, StepReservations,
@@ -27,9 +28,15 @@ fn write_report(call: &Call) -> Result<ResponseFile, Fault> {
     let series = GeneratedSeries::of(call, "SR");
     let regions = densities.regions.iter().zip(2..);
     let shown = call.optional::<SegmentationReference>("segmentation");
+    let features = call.optional::<LungFeatures>("features");
     let groups = regions.map(|(density, output)| {
         let segment = shown.and_then(|shown| segment(shown, density.lung, source));
-        group(density, call.uid(output), segment)
+        let of_lung = |features: &'_ LungFeatures| {
+            let shape = features.0.iter().find(|features| features.lung == density.lung)?;
+            Some(shape_measurements(&shape.shape))
+        };
+        let shape = features.and_then(of_lung).unwrap_or_default();
+        group(density, call.uid(output), segment).contains_all(shape)
     });
     let document = ReportDocument {
         sop_class_uid: uids::COMPREHENSIVE_SR_STORAGE,
@@ -131,6 +138,24 @@ fn measurements(density: &RegionDensity) -> Vec<ContentItem> {
     measured.into_iter().filter_map(number).chain(below).collect()
 }
 
+/// The shape of a lung, by the codes that PS3.16 CID 7477 takes from the Image Biomarker Standardisation Initiative.
+fn shape_measurements(shape: &ShapeFeatures) -> Vec<ContentItem> {
+    let measured: [(ConceptName, f64, usize, ConceptName); 10] = [
+        (codes::MESH_VOLUME, shape.mesh_volume_mm3, 0, codes::CUBIC_MILLIMETRE),
+        (codes::MESH_AREA, shape.surface_area_mm2, 0, codes::SQUARE_MILLIMETRE),
+        (codes::COMPACTNESS_2, shape.compactness_2, 5, codes::NO_UNITS),
+        (codes::SPHERICITY, shape.sphericity, 5, codes::NO_UNITS),
+        (codes::MAXIMUM_DIAMETER, shape.maximum_3d_diameter_mm, 2, codes::MILLIMETRE),
+        (codes::MAJOR_AXIS, shape.major_axis_mm, 2, codes::MILLIMETRE),
+        (codes::MINOR_AXIS, shape.minor_axis_mm, 2, codes::MILLIMETRE),
+        (codes::LEAST_AXIS, shape.least_axis_mm, 2, codes::MILLIMETRE),
+        (codes::ELONGATION, shape.elongation, 5, codes::NO_UNITS),
+        (codes::FLATNESS, shape.flatness, 5, codes::NO_UNITS),
+    ];
+    let measured = measured.into_iter().filter(|(_, number, ..)| number.is_finite());
+    measured.map(|(name, number, decimals, unit)| ContentItem::number(name, number, decimals, unit)).collect()
+}
+
 /// The share of voxels below a threshold, in a lung or a part of it.
 fn low_attenuation(threshold_hu: f64, part: Option<LungPart>) -> CodedConcept {
     let (value, meaning) = (format!("LAA{threshold_hu}"), format!("Lung voxels below {threshold_hu} HU"));
@@ -166,6 +191,7 @@ fn step() -> Step {
         .takes::<LungDensities>("densities")
         .takes_optional::<StepReservations>("reservations")
         .takes_optional::<SegmentationReference>("segmentation")
+        .takes_optional::<LungFeatures>("features")
         .gives::<ResponseFiles>("files")
         .identifies()
         .parameter(number)

@@ -1,20 +1,22 @@
 //! `write-results`: writes all measurements for other programs, as `results.json`.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
 use crate::imaging::clusters::{CLUSTER_HU, CLUSTER_LEAST_MM3};
 use crate::imaging::json::to_json;
 use crate::imaging::study::request_remarks;
 use crate::imaging::{
-    LungDensities, LungPart, LungRegion, Lungs, PartDensity, RegionDensity, ScanQuality, SortedSeries,
-    StudyAttributes, density_g_l,
+    LungDensities, LungFeatures, LungPart, LungRegion, Lungs, PartDensity, RegionDensity, ScanQuality,
+    SortedSeries, StudyAttributes, density_g_l,
 };
 use crate::step::{
     BuiltIn, Call, Digest, Request, ResponseFile, ResponseFiles, Step, StepOutputs, StepReservation,
     StepReservations,
 };
 
-#[derive(Serialize)]
+/// All measurements of a chest CT.
+#[derive(Serialize, JsonSchema)]
 struct ResultsFile<'a> {
     request: Digest,
     study: StudyIdentity<'a>,
@@ -24,11 +26,14 @@ struct ResultsFile<'a> {
     reservations: &'a [StepReservation],
     #[serde(skip_serializing_if = "Option::is_none")]
     quality: Option<&'a ScanQuality>,
+    /// Features of each lung by the definitions of IBSI.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    features: Option<&'a LungFeatures>,
     definitions: ResultDefinitions,
 }
 
 /// The request's study by its identifiers, without the patient's name.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct StudyIdentity<'a> {
     study_instance_uid: &'a str,
     study_date: &'a str,
@@ -36,7 +41,8 @@ struct StudyIdentity<'a> {
     patient_id: &'a str,
 }
 
-#[derive(Serialize)]
+/// The series that was measured.
+#[derive(Serialize, JsonSchema)]
 struct SeriesIdentity<'a> {
     series_instance_uid: &'a str,
     series_number: Option<i32>,
@@ -52,7 +58,8 @@ struct SeriesIdentity<'a> {
     slice_thickness_mm: Option<f64>,
 }
 
-#[derive(Serialize)]
+/// Measurements of both lungs or of one.
+#[derive(Serialize, JsonSchema)]
 struct RegionResults<'a> {
     lung: LungRegion,
     voxels: u64,
@@ -62,6 +69,7 @@ struct RegionResults<'a> {
     median_hu: f64,
     percentile_15_hu: f64,
     percentile_15_g_l: f64,
+    /// At the reference volume; null where one lung was found.
     percentile_15_adjusted_g_l: Option<f64>,
     below: Vec<ThresholdShare>,
     high_attenuation_percent: f64,
@@ -70,7 +78,8 @@ struct RegionResults<'a> {
     histogram: DensityHistogram<'a>,
 }
 
-#[derive(Serialize)]
+/// Measurements of a part of a region.
+#[derive(Serialize, JsonSchema)]
 struct PartResults {
     part: LungPart,
     voxels: u64,
@@ -82,29 +91,34 @@ struct PartResults {
     high_attenuation_percent: f64,
 }
 
-#[derive(Serialize)]
+/// Clusters of voxels below a threshold.
+#[derive(Serialize, JsonSchema)]
 struct ClusterResults<'a> {
     threshold_hu: f64,
+    /// Smaller clusters are left out.
     least_mm3: f64,
     clusters: u64,
+    /// Mishima's D.
     slope: Option<f64>,
+    /// The reason why there is no slope.
     reason: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct ThresholdShare {
     threshold_hu: f64,
     percent: f64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct DensityHistogram<'a> {
     start_hu: i32,
     width_hu: u32,
     voxels: &'a [u64],
 }
 
-#[derive(Serialize)]
+/// Definitions of the measurements, for a person.
+#[derive(Serialize, JsonSchema)]
 struct ResultDefinitions {
     below: &'static str,
     percentiles: &'static str,
@@ -117,6 +131,7 @@ struct ResultDefinitions {
     thirds: &'static str,
     core_and_peel: String,
     histogram: &'static str,
+    features: &'static str,
     sides: &'static str,
 }
 
@@ -139,9 +154,15 @@ impl ResultDefinitions {
                 "on cells of about 4 mm: the peel is up to {peel_mm} mm from a cell of which less than half is the lung"
             ),
             histogram: "bin i holds the voxels from start_hu + i * width_hu on, below the start of the next",
+            features: "by the reference manual of the Image Biomarker Standardisation Initiative, arXiv 1612.07003; intensities in HU, those of the histogram in bins of bin_hu from from_hu on, numbered from 1",
             sides: "right and left are the patient's",
         }
     }
+}
+
+/// The JSON Schema of `results.json`.
+pub fn schema(generator: SchemaGenerator) -> Schema {
+    generator.into_root_schema_for::<ResultsFile>()
 }
 
 fn write_results(call: &Call) -> ResponseFile {
@@ -165,6 +186,7 @@ fn write_results(call: &Call) -> ResponseFile {
             .collect(),
         reservations: &reservations.0,
         quality: call.optional("quality"),
+        features: call.optional("features"),
         definitions: ResultDefinitions::of(densities),
     };
     ResponseFile::new("results.json", "application/json", to_json(&results))
@@ -242,6 +264,7 @@ fn step() -> Step {
         .takes::<LungDensities>("densities")
         .takes_optional::<StepReservations>("reservations")
         .takes_optional::<ScanQuality>("quality")
+        .takes_optional::<LungFeatures>("features")
         .gives::<ResponseFiles>("files")
         .runs(|call| Ok(StepOutputs::one("files", ResponseFiles(vec![write_results(call)]))))
 }

@@ -1,10 +1,11 @@
 //! The generated results of `ct-lung`: made by the steps from a small study, then judged by other
 //! people's tools. A tool that is not installed is skipped, unless `FLOW_REQUIRE_PEERS=1`.
 
+mod numbers;
 mod pdf;
 pub mod peers;
 mod real;
-mod sample;
+pub mod sample;
 mod segmentation;
 
 use std::collections::BTreeMap;
@@ -105,6 +106,9 @@ for group, region in zip(groups, results["regions"], strict=True):
     assert abs(numbers["118565006"] - region["volume_ml"]) <= 0.05, numbers
     assert abs(numbers["112181"] - region["mean_hu"]) <= 0.005, numbers
     assert abs(numbers["LAA-950"] - region["below"][0]["percent"]) <= 0.00005, numbers
+    shape = {features["lung"]: features["shape"] for features in results["features"]}.get(region["lung"])
+    assert shape is None or abs(numbers["QCFX"] - shape["sphericity"]) <= 0.000005, numbers
+    assert shape is None or abs(numbers["L0JK"] - shape["maximum_3d_diameter_mm"]) <= 0.005, numbers
     assert abs(numbers["HAA-600-250"] - region["high_attenuation_percent"]) <= 0.00005, numbers
     assert abs(numbers["PERC15-ADJUSTED"] - region["percentile_15_adjusted_g_l"]) <= 0.05, numbers
     assert abs(numbers["LAA-950-D"] - region["low_attenuation_clusters"]["slope"]) <= 0.0005, numbers

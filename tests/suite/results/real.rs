@@ -23,7 +23,8 @@ pub fn calculate(files: &[impl AsRef<Path>]) -> Values {
     let densities = run("measure-densities", both, "densities");
     let request = Value::new(request);
     let names = ["request", "series", "volume", "lungs", "densities"];
-    Values(names.into_iter().zip([request, series, volume, lungs, densities]).collect())
+    let values = Values(names.into_iter().zip([request, series, volume, lungs, densities]).collect());
+    values.and("features", "measure-features", "features")
 }
 
 fn item(path: &Path) -> Item {

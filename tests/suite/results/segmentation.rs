@@ -224,7 +224,7 @@ for number, group in enumerate(groups, 1):
     assert item.ReferencedSOPInstanceUID == seg.SOPInstanceUID
     assert item.ReferencedSegmentNumber == number
     assert seg.get_segment_description(number).segment_label == group.tracking_identifier
-    assert len(group.get_measurements()) == 8
+    assert len(group.get_measurements()) == 18
 evidence = [i.ReferencedSOPInstanceUID for s in report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence for i in s.ReferencedSOPSequence]
 assert seg.SOPInstanceUID in evidence and len(evidence) == 21
 "#,

@@ -29,7 +29,7 @@ fn a_replay_says_step_by_step_what_is_identical_and_changes_nothing() {
     let replayed = place.run(&["replay", &name]);
     assert_eq!(replayed.code, 0, "{}", replayed.err);
     assert!(replayed.out.contains("headers          40 runs, identical"), "{}", replayed.out);
-    assert!(replayed.out.ends_with("\n13 steps, 13 identical\n"), "{}", replayed.out);
+    assert!(replayed.out.ends_with("\n14 steps, 14 identical\n"), "{}", replayed.out);
     for (scope, said) in [
         (["--only", "lungs"], "lungs            identical"),
         (["--from", "png"], "png              identical"),
@@ -56,7 +56,7 @@ fn a_shadow_shows_what_would_differ_value_by_value_and_picture_by_picture() {
         "gives other pictures: its parameters changed",
         "of 1000 × 900 pixels differ (",
         "capture/coronal.dcm:\n      PixelData",
-        "\n13 steps, 9 identical\n",
+        "\n14 steps, 10 identical\n",
     ] {
         assert!(shadow.out.contains(said), "{said:?} is not in {}", shadow.out);
     }
@@ -105,7 +105,7 @@ fn an_exported_request_replays_elsewhere_also_without_its_patient() {
     for (file, known) in [("case.tar", true), ("case.tar.anonymous", false)] {
         let replayed = elsewhere.run(&["replay", file]);
         assert_eq!(replayed.code, 0, "{}", replayed.err);
-        assert!(replayed.out.ends_with("\n13 steps, 13 identical\n"), "{}", replayed.out);
+        assert!(replayed.out.ends_with("\n14 steps, 14 identical\n"), "{}", replayed.out);
         let bytes = fs::read(elsewhere.path(file)).unwrap();
         let patient = bytes.windows(8).any(|window| window == b"SAMPLE-1");
         assert_eq!(patient, known, "{file}");

@@ -1,0 +1,60 @@
+//! `flow schema`: JSON Schemas of the files of a response.
+
+use std::io::Write;
+
+use schemars::Schema;
+use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
+
+use crate::dataflow::Response;
+use crate::imaging::steps::{write_error_report, write_results};
+
+use super::exit::{CommandError, CommandExit};
+use super::output;
+
+/// Print the JSON Schema of a file of a response
+///
+/// The schemas follow the draft 2020-12. A later version of flow can add keys.
+#[derive(Debug, clap::Args)]
+pub struct SchemaArguments {
+    /// The file
+    #[arg(value_name = "FILE")]
+    file: ResponseFileName,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum ResponseFileName {
+    /// Measurements: results.json
+    Results,
+    /// Reasons why there are none: error.json
+    Error,
+    /// Verdict, steps and files: response.json
+    Response,
+}
+
+impl SchemaArguments {
+    pub fn run(self) -> Result<CommandExit, CommandError> {
+        output::stdout().write_all(self.file.schema().as_bytes())?;
+        Ok(CommandExit::Done)
+    }
+}
+
+impl ResponseFileName {
+    fn schema(self) -> String {
+        let settings = SchemaSettings::draft2020_12().for_serialize();
+        let generator = settings.with_transform(RecursiveTransform(shorten)).into_generator();
+        let schema = match self {
+            ResponseFileName::Results => write_results::schema(generator),
+            ResponseFileName::Error => write_error_report::schema(generator),
+            ResponseFileName::Response => generator.into_root_schema_for::<Response>(),
+        };
+        format!("{:#}\n", schema.as_value())
+    }
+}
+
+/// Keeps the first paragraph of a description, which is written for Rust, as text in one line.
+fn shorten(schema: &mut Schema) {
+    let Some(text) = schema.get("description").and_then(|text| text.as_str()) else { return };
+    let first = text.split("\n\n").next().unwrap_or_default().replace('\n', " ");
+    schema.insert("description".to_owned(), first.replace("[`", "`").replace("`]", "`").into());
+}
