@@ -6,6 +6,7 @@ pub mod peers;
 mod real;
 mod sample;
 mod segmentation;
+mod stacks;
 
 use std::collections::BTreeMap;
 use std::path::Path;
