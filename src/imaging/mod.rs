@@ -23,6 +23,7 @@ mod header;
 mod inventory;
 mod json;
 mod kernels;
+mod labels;
 mod lung_shape;
 mod midline;
 mod noise;

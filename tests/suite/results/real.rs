@@ -26,7 +26,7 @@ pub fn calculate(files: &[impl AsRef<Path>]) -> Values {
     Values(names.into_iter().zip([request, series, volume, lungs, densities]).collect())
 }
 
-fn item(path: &Path) -> Item {
+pub fn item(path: &Path) -> Item {
     let bytes = std::fs::read(path).expect("the file is there");
     let size = bytes.len() as u64;
     let name = path.display().to_string();
