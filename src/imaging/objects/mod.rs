@@ -16,5 +16,5 @@ pub use encapsulated::EncapsulatedPdf;
 pub use instance::{GeneratedInstance, GeneratedSeries, implementation_uid, is_own_result};
 pub use qualitative::qualitative_evaluations;
 pub use segmentation::{
-    FrameSize, SegmentDescription, SegmentFrame, SegmentMaker, SegmentationObject, SourcePlane,
+    FrameSize, SegmentDescription, SegmentFrame, SegmentMaker, SegmentationObject, SourcePlane, decimals,
 };
