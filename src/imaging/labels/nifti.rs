@@ -6,8 +6,9 @@
 use std::io::Read;
 
 use super::affine::AffineMap;
-use super::voxels::{ByteOrder, NumberKind, VoxelFormat, opened, read_sets, unreadable};
-use super::{LabelError, LabelMap, LabelRequest, OutsideMeaning};
+use super::error::LabelError;
+use super::map::{LabelMap, LabelRequest, OutsideMeaning};
+use super::voxels::{NumberKind, VoxelByteOrder, VoxelFormat, opened, read_sets, unreadable};
 
 const FIRST_BYTES: usize = 348;
 const SECOND_BYTES: usize = 540;
@@ -66,13 +67,13 @@ fn read_most(stream: &mut dyn Read, buffer: &mut [u8]) -> Result<usize, LabelErr
 /// Which form a header has: the byte order and the version.
 #[derive(Clone, Copy)]
 struct HeaderFields {
-    order: ByteOrder,
+    order: VoxelByteOrder,
     is_second: bool,
 }
 
 /// A header in the units of its file.
 struct NiftiHeader {
-    order: ByteOrder,
+    order: VoxelByteOrder,
     dimensions: [i64; 8],
     data_type: i64,
     pixel: [f64; 8],
@@ -94,8 +95,8 @@ impl HeaderFields {
             540 => Some(true),
             _ => None,
         };
-        let little = found(i32::from_le_bytes(size)).map(|second| (ByteOrder::Little, second));
-        let big = || found(i32::from_be_bytes(size)).map(|second| (ByteOrder::Big, second));
+        let little = found(i32::from_le_bytes(size)).map(|second| (VoxelByteOrder::Little, second));
+        let big = || found(i32::from_be_bytes(size)).map(|second| (VoxelByteOrder::Big, second));
         little.or_else(big).map(|(order, is_second)| HeaderFields { order, is_second })
     }
 
@@ -149,8 +150,8 @@ impl HeaderFields {
     fn bits(self, bytes: &[u8]) -> u64 {
         let shifted = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
         match self.order {
-            ByteOrder::Little => bytes.iter().rev().fold(0, shifted),
-            ByteOrder::Big => bytes.iter().fold(0, shifted),
+            VoxelByteOrder::Little => bytes.iter().rev().fold(0, shifted),
+            VoxelByteOrder::Big => bytes.iter().fold(0, shifted),
         }
     }
 

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use super::affine::AffineMap;
-use super::voxels::{ByteOrder, NumberKind, VoxelFormat, opened, read_sets};
-use super::{LabelError, LabelMap, LabelRequest, OutsideMeaning};
+use super::error::LabelError;
+use super::map::{LabelMap, LabelRequest, OutsideMeaning};
+use super::voxels::{NumberKind, VoxelByteOrder, VoxelFormat, opened, read_sets};
 use crate::step::ResponseFile;
 
 /// A header is a few hundred bytes, with the segments of 3D Slicer some ten thousand.
@@ -129,9 +130,9 @@ impl NrrdHeader {
         };
         let format = |order| VoxelFormat { kind, order, slope: 1.0, intercept: 0.0 };
         match self.field("endian") {
-            Some("little") => Ok(format(ByteOrder::Little)),
-            Some("big") => Ok(format(ByteOrder::Big)),
-            None if format(ByteOrder::Little).bytes() == 1 => Ok(format(ByteOrder::Little)),
+            Some("little") => Ok(format(VoxelByteOrder::Little)),
+            Some("big") => Ok(format(VoxelByteOrder::Big)),
+            None if format(VoxelByteOrder::Little).bytes() == 1 => Ok(format(VoxelByteOrder::Little)),
             other => {
                 let written = short(other.unwrap_or_default());
                 Err(LabelError::Header(format!("its endian is {written:?}")))

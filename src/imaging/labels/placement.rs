@@ -6,7 +6,8 @@
 use rayon::prelude::*;
 
 use super::affine::AffineMap;
-use super::{FoundLabels, LabelError, LabelMap, OutsideMeaning, SETS};
+use super::error::LabelError;
+use super::map::{FoundLabels, LabelMap, OutsideMeaning, SETS};
 use crate::imaging::bits::{VoxelBounds, WORD};
 use crate::imaging::{Volume, VoxelSet};
 

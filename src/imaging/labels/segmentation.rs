@@ -7,9 +7,10 @@ use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 
 use super::affine::{AffineMap, cross, dot};
+use super::error::LabelError;
+use super::map::{FoundLabels, LabelMap, LabelRequest, OutsideMeaning, SETS};
 use super::placement::{PlacedLabels, PlacementExactness, place};
-use super::voxels::{ByteOrder, NumberKind, VoxelFormat};
-use super::{FoundLabels, LabelError, LabelMap, LabelRequest, OutsideMeaning, SETS};
+use super::voxels::{NumberKind, VoxelByteOrder, VoxelFormat};
 use crate::imaging::elements::{HeaderElements, Part10File, PixelData};
 use crate::imaging::upright::UprightFrame;
 use crate::imaging::{InstanceHeader, VoxelSet};
@@ -223,7 +224,7 @@ impl<'a> SegmentationFrames<'a> {
 }
 
 fn numbers(kind: NumberKind) -> VoxelFormat {
-    VoxelFormat { kind, order: ByteOrder::Little, slope: 1.0, intercept: 0.0 }
+    VoxelFormat { kind, order: VoxelByteOrder::Little, slope: 1.0, intercept: 0.0 }
 }
 
 /// The grid into which frames are copied.

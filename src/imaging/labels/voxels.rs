@@ -4,7 +4,8 @@ use std::io::{self, Read};
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::{FoundLabels, LabelChoice, LabelError, SETS};
+use super::error::LabelError;
+use super::map::{FoundLabels, LabelChoice, SETS};
 use crate::imaging::VoxelSet;
 
 /// A number in a file.
@@ -23,7 +24,7 @@ pub enum NumberKind {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ByteOrder {
+pub enum VoxelByteOrder {
     Little,
     Big,
 }
@@ -32,7 +33,7 @@ pub enum ByteOrder {
 #[derive(Clone, Copy, Debug)]
 pub struct VoxelFormat {
     pub kind: NumberKind,
-    pub order: ByteOrder,
+    pub order: VoxelByteOrder,
     pub slope: f64,
     pub intercept: f64,
 }
@@ -68,8 +69,8 @@ impl VoxelFormat {
     fn stored(&self, bytes: &[u8]) -> u64 {
         let shifted = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
         match self.order {
-            ByteOrder::Little => bytes.iter().rev().fold(0, shifted),
-            ByteOrder::Big => bytes.iter().fold(0, shifted),
+            VoxelByteOrder::Little => bytes.iter().rev().fold(0, shifted),
+            VoxelByteOrder::Big => bytes.iter().fold(0, shifted),
         }
     }
 }
