@@ -2,12 +2,15 @@
 
 use std::path::PathBuf;
 
+use flow::dicom::{DicomObject, send};
 use flow::imaging::{InstanceHeader, SortedSeries};
 use flow::step::Value;
+use serde_json::json;
 
 use super::peers::{dciodvfy, python};
 use super::sample::{SIZE, deliver, series, study};
 use crate::support::data::files_below;
+use crate::support::orthanc::Orthanc;
 
 /// Slices 4 to 17 of the sample study show the lungs.
 fn overlay(series: Option<SortedSeries>) -> (tempfile::TempDir, Vec<PathBuf>) {
@@ -80,6 +83,25 @@ for z, f in enumerate(files, 3):
 "#,
         &[&folder.path().join("overlay")],
     );
+}
+
+#[test]
+fn orthanc_takes_the_series_and_sorts_it_by_place() {
+    let Some(orthanc) = Orthanc::with(json!({})) else { return };
+    let (_folder, files) = overlay(None);
+    let read = |path: &PathBuf| std::fs::read(path).expect("the file is there");
+    let objects = files.iter().map(|path| DicomObject::read(path.display().to_string(), read(path).into()));
+    let objects: Vec<DicomObject> = objects.collect::<Result<_, _>>().expect("they are DICOM");
+    let sent = send(&orthanc.node, &objects).expect("Orthanc takes them");
+    assert!(sent.iter().all(|one| one.outcome.is_stored()), "{sent:?}");
+    let series = orthanc.get("/series");
+    let id = series[0].as_str().expect("a series");
+    let sorted = orthanc.get(&format!("/series/{id}/ordered-slices"));
+    assert_eq!(sorted["Type"], "Volume", "{sorted}");
+    assert_eq!(sorted["Dicom"].as_array().map(Vec::len), Some(files.len()), "{sorted}");
+    let instances = orthanc.get("/instances");
+    let id = instances[0].as_str().expect("an instance");
+    assert!(orthanc.bytes(&format!("/instances/{id}/preview")).starts_with(b"\x89PNG"), "it is rendered");
 }
 
 /// A picture of a slice, for people to look at: with `FLOW_PICTURES=FOLDER` it is kept there.
