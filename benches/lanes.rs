@@ -26,6 +26,8 @@ use timely::worker::Worker;
 
 const STEPS: usize = 10;
 const CYCLES: usize = 20_000;
+/// Measurements of each kind, of which the median counts.
+const ROUNDS: usize = 5;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
@@ -38,7 +40,7 @@ fn main() {
     println!("{STEPS} steps that do nothing, {workers} worker(s); time per epoch, memory per lane\n");
     println!("{:>7}{:>12}{:>12}{:>8}{:>12}{:>12}", "open", "bare", "flow", "ratio", "bare KiB", "flow KiB");
     for lanes in [10, 100, 1_000, 10_000] {
-        let (bare, flow) = (in_child("bare", lanes, workers), in_child("flow", lanes, workers));
+        let (bare, flow) = medians(lanes, workers);
         let ratio = flow.epoch.as_secs_f64() / bare.epoch.as_secs_f64();
         let (bare_time, flow_time) = (format!("{:.1?}", bare.epoch), format!("{:.1?}", flow.epoch));
         println!(
@@ -53,22 +55,32 @@ struct Measured {
     lane_kib: u64,
 }
 
-/// The median of three processes: neither the memory nor the caches of one measurement touch another.
+/// The medians of bare timely and of flow. The measurements take turns, so that other work of the machine
+/// slows down both alike.
+fn medians(lanes: usize, workers: usize) -> (Measured, Measured) {
+    let pairs = (0..ROUNDS).map(|_| (in_child("bare", lanes, workers), in_child("flow", lanes, workers)));
+    let (bare, flow) = pairs.unzip();
+    (median(bare), median(flow))
+}
+
+fn median(mut measured: Vec<Measured>) -> Measured {
+    measured.sort_by_key(|one| one.epoch);
+    measured.swap_remove(ROUNDS / 2)
+}
+
+/// A measurement in a process of its own: neither the memory nor the caches of one touch another. The
+/// allocator has as many arenas as in the `flow` command.
 fn in_child(kind: &str, lanes: usize, workers: usize) -> Measured {
     let program = std::env::current_exe().expect("this program has a path");
-    let mut measured: Vec<Measured> = (0..3)
-        .map(|_| {
-            let child =
-                Command::new(&program).args([kind, &lanes.to_string(), &workers.to_string()]).output();
-            let output =
-                String::from_utf8(child.expect("this program runs").stdout).expect("it prints numbers");
-            let mut numbers = output.split_whitespace().map(|number| number.parse().expect("a number"));
-            let mut next = || numbers.next().expect("two numbers");
-            Measured { epoch: Duration::from_nanos(next()), lane_kib: next() }
-        })
-        .collect();
-    measured.sort_by_key(|one| one.epoch);
-    measured.swap_remove(1)
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let child = Command::new(&program)
+        .args([kind, &lanes.to_string(), &workers.to_string()])
+        .env("MALLOC_ARENA_MAX", processors.to_string())
+        .output();
+    let output = String::from_utf8(child.expect("this program runs").stdout).expect("it prints numbers");
+    let mut numbers = output.split_whitespace().map(|number| number.parse().expect("a number"));
+    let mut next = || numbers.next().expect("two numbers");
+    Measured { epoch: Duration::from_nanos(next()), lane_kib: next() }
 }
 
 fn resident_kib() -> u64 {

@@ -47,6 +47,7 @@ pub mod cluster;
 pub mod dataflow;
 pub mod dicom;
 pub mod dicom_file;
+#[deny(missing_docs)]
 pub mod engine;
 pub mod files;
 pub mod imaging;

@@ -29,15 +29,15 @@ pub enum Accepted {
 }
 
 impl Admission<'_> {
-    /// Accepts a request, and hands it on. When this returns it is on the disk, and will be answered
-    /// exactly once, whatever happens. It waits while too many requests are under way.
+    /// Records a request and submits it to the engine. When this returns the request is on the disk, and gets
+    /// exactly one response, also after a crash. The call blocks while too many requests are under way.
     ///
     /// # Errors
-    /// If it cannot be recorded: it is not accepted then, and may be brought again.
+    /// If it cannot be recorded. It is not accepted then, and its source may bring it again.
     pub fn accept(&self, request: Request) -> Result<Accepted, JournalError> {
         let has_subject = !request.subject.is_empty();
         let alone = has_subject.then(|| self.journal.hold_subject(&request.subject));
-        // What is relied on must not be forgotten before the request is recorded.
+        // Old requests are not removed meanwhile: this one may build on one of them, and is not recorded yet.
         let held = self.journal.hold();
         let earlier = self.earlier(&request)?;
         let brought = claims(&request);
@@ -65,8 +65,8 @@ impl Admission<'_> {
         self.hand_on(receipt, &dataflow, earlier.as_ref())
     }
 
-    /// Accepts requests one after the other, up to the first that cannot be recorded: nothing is lost of
-    /// that and what comes after it, which may all be brought again.
+    /// Accepts requests one after the other, up to the first that cannot be recorded. That one and those
+    /// behind it are not accepted, and may be brought again.
     pub fn accept_all(&self, requests: impl IntoIterator<Item = Request>) -> Intake {
         for request in requests {
             let name = request.name.clone();
@@ -83,7 +83,7 @@ impl Admission<'_> {
         self.stop
     }
 
-    /// Shows a person something that a source says of itself.
+    /// Reports a message of a source, for a person to read.
     pub fn say(&self, source: &str, text: &str) {
         self.tell(&AdmissionEvent::Told { source, text });
     }
@@ -114,7 +114,7 @@ impl Admission<'_> {
         }
     }
 
-    /// Whether the dataflow does not want what has come of a request that is answered.
+    /// Whether the request has late items for an answered one, and the dataflow ignores those.
     fn ignores(&self, earlier: &RequestHistory, request: &Request) -> bool {
         let is_more = request.id != earlier.row.id;
         is_more && !earlier.row.is_open() && self.dataflows.of(request).revisions() == RevisionPolicy::Ignore
@@ -133,7 +133,8 @@ impl Admission<'_> {
     /// where it is. Where the program or the dataflow is another by now, it is run again.
     fn once_more(&self, receipt: Receipt, dataflow: &Arc<Dataflow>, number: i64) -> Result<(), JournalError> {
         let Some(history) = self.journal.history(number)? else { return Ok(()) };
-        // One that an earlier process could not deliver goes on here, and nowhere else.
+        // An undelivered response of an earlier process is taken up here, so that resuming does not do it
+        // again.
         self.left.take(number);
         let reusable = Some(&history).filter(|history| history.is_of_one_program());
         let held = self.journal.store().held(history.row.id);
@@ -154,8 +155,9 @@ impl Admission<'_> {
         Ok(())
     }
 
-    /// The response that was made under this dataflow, unless an operator wants another. Its small files are in
-    /// the journal: whoever holds them in memory needs no disk for them.
+    /// The recorded response, if it can be delivered as it is: it was made under this dataflow, no retry was
+    /// asked for, and all of its files are there. Small files are in the journal; the caller holds them in
+    /// memory, so that they need not be written.
     pub(super) fn made(&self, history: &RequestHistory, dataflow: &Dataflow) -> Option<Response> {
         let response = history.response()?;
         if response.verdict == ResponseVerdict::Failed && history.is_retried() {
@@ -168,7 +170,7 @@ impl Admission<'_> {
             if let Err(error) = history.restore_small_files(store) {
                 tracing::warn!(%error, request = history.row.name, "files of its response are made again");
             }
-            // What the disk has lost is made again, and is the same.
+            // Where a file is missing on the disk, the request is run again, which gives the same response.
             store.is_whole(response.request, &response.files)
         };
         (is_ours && is_whole()).then(|| response.clone())
@@ -195,17 +197,17 @@ impl Admission<'_> {
         self.dataflows.all().map(|dataflow| dataflow.name().to_owned()).collect()
     }
 
-    /// The request as its source wants it run, after an earlier one with its subject.
+    /// The request merged by its source with the earlier one about the same subject.
     fn revised(&self, history: &RequestHistory, request: Request) -> Request {
         let Ok((earlier, _)) = history.request() else { return request };
         let mut revised = self.sources.merge(earlier, request);
-        // Else it is the earlier one, which may itself have taken the place of another.
+        // Where the merge gave the earlier request back, it supersedes what it superseded before.
         let is_other = revised.id != earlier.id;
         revised.supersedes = if is_other { Some(earlier.id) } else { earlier.supersedes };
         revised
     }
 
-    /// Has the source of a remembered request release these claims of it.
+    /// Asks the source of a remembered request to release these claims.
     pub(super) fn release_row(&self, row: &RequestRow, claims: &[String]) -> io::Result<()> {
         let history = self.journal.history(row.number).map_err(io::Error::other)?;
         let name = history.as_ref().and_then(|history| history.request().ok());
@@ -216,7 +218,7 @@ impl Admission<'_> {
         }
     }
 
-    /// Lets go of what no request needs: the same was received before.
+    /// Asks the source to release the claims of a request that is not run: its items were received before.
     fn release(&self, request: &Request, claims: BTreeSet<String>) {
         let claims: Vec<String> = claims.into_iter().collect();
         let Some(source) = self.sources.of(request).filter(|_| !claims.is_empty()) else { return };
@@ -231,12 +233,12 @@ fn claims(request: &Request) -> BTreeSet<String> {
     request.claims.iter().cloned().collect()
 }
 
-/// A request as the engine takes it.
+/// The submission of a new request to the engine.
 fn submission(receipt: Receipt, dataflow: &Arc<Dataflow>) -> RequestSubmission {
     RequestSubmission::from(receipt).under(dataflow.digest())
 }
 
-/// A request that goes on, with what is left of its time.
+/// The submission of a request of an earlier process, with the time left until its deadline.
 pub(super) fn again(
     receipt: Receipt,
     dataflow: &Arc<Dataflow>,

@@ -109,7 +109,7 @@ impl DataflowSelector {
         now.all().skip(1).cloned().fold(set, DataflowSet::with)
     }
 
-    /// Whether the version of a dataflow is among them.
+    /// Whether this version of a dataflow is known here.
     pub fn has(&self, version: Digest) -> bool {
         self.now().all().any(|dataflow| dataflow.digest() == version)
     }
@@ -121,8 +121,8 @@ impl DataflowSelector {
         Arc::clone(&now.dataflows[place])
     }
 
-    /// The dataflow of a request that was accepted: its version if it is there, else that of its name.
-    /// `None` if its dataflow is not here at all: another process may run it.
+    /// The dataflow of an accepted request: its version if that is known here, else the current one of its
+    /// name. `None` if no dataflow of the name is known: a request may belong to another process.
     pub fn accepted(&self, name: &str, version: Option<Digest>) -> Option<Arc<Dataflow>> {
         let now = self.now();
         let mut all = now.all();

@@ -16,7 +16,7 @@ pub struct DeliveryRecord {
     pub complete: bool,
     /// The number of tries so far.
     pub tries: usize,
-    /// The files of which something is known.
+    /// The files whose state is known.
     pub files: Vec<FileDelivery>,
     /// The reason why not all files could be sent, and what to do.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -125,7 +125,7 @@ impl DeliveryRecord {
         self.complete = self.trouble.is_none() && self.select(parts, |state| !there(state)).is_empty();
     }
 
-    /// Whether another try would change nothing: what is not there was refused.
+    /// Whether another try would change nothing: every file that is missing there was refused.
     pub fn is_decided(&self, parts: &[String]) -> bool {
         let is_open = |state: Option<FileState>| state.is_none_or(FileState::is_open);
         self.trouble.is_none() && (self.complete || self.select(parts, is_open).is_empty())
@@ -172,8 +172,8 @@ impl FileDelivery {
         FileDelivery { name: part, state, answer: text, details, taken: None, broke_off }
     }
 
-    /// The file after it was looked for at the destination. Some need a moment until they find what they
-    /// have taken.
+    /// The file's state after verification. A first miss is `Missing` and not `Waiting`: some destinations
+    /// find a file only a moment after they have taken it.
     pub fn verified(&self, safe: Result<(), String>) -> FileDelivery {
         let taken = self.taken.as_ref().unwrap_or(&self.answer);
         let (state, answer) = match &safe {

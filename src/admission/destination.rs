@@ -1,4 +1,4 @@
-//! Destinations: the trait that every kind of place where responses go implements.
+//! Destinations: the trait of every kind of place that responses go to.
 //!
 //! A destination knows what it takes, sends it and looks whether it has arrived. When it is tried, how
 //! often, and what was answered before is not its concern: the outbox keeps the queue, the retry policy and
@@ -135,7 +135,7 @@ pub trait Destination: Send + Sync {
         Ok(())
     }
 
-    /// The folder in which a person finds the response, if the destination has one on this machine.
+    /// The folder of the response for a person to look at, if the destination has one on this machine.
     fn place(&self, _request: &Request) -> Option<PathBuf> {
         None
     }
@@ -204,7 +204,7 @@ pub struct DeliveryTrouble {
 /// The meaning of a trouble for further tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryErrorKind {
-    /// The peer is not there, or not for us: so it is for every other response to the same peer.
+    /// The peer cannot be reached, or refuses us. Other responses to the same peer wait, too.
     Absent,
     /// The exchange broke off, or the machine had trouble.
     Passing,

@@ -9,7 +9,7 @@ use crate::step::Request;
 /// An event in the life of a request before it is in work, or an act of a source or an operator.
 #[derive(Debug)]
 pub enum AdmissionEvent<'a> {
-    /// The same request is in work: one answer will do for both.
+    /// The same request is in work: its response answers both.
     InWork {
         /// The request.
         request: &'a Request,
@@ -28,7 +28,7 @@ pub enum AdmissionEvent<'a> {
         /// The number of items.
         items: usize,
     },
-    /// A request could not be recorded, and is not accepted: its source gives up here.
+    /// A request could not be recorded and is not accepted. Its source stops here.
     NotAccepted {
         /// The name of the request.
         name: &'a str,
@@ -47,17 +47,17 @@ pub enum AdmissionEvent<'a> {
         /// The name of the request.
         name: &'a str,
     },
-    /// An operator has ended a request.
+    /// An operator has cancelled a request.
     Cancelled {
         /// The name of the request.
         name: &'a str,
     },
-    /// An operator has what failed of a request run again.
+    /// An operator has asked for a retry: the failed steps of the request are run again.
     Retried {
         /// The name of the request.
         name: &'a str,
     },
-    /// An operator has the response of a request tried again at once.
+    /// An operator has asked for the next delivery attempt of a response at once.
     Hurried {
         /// The name of the request.
         name: &'a str,
@@ -72,7 +72,7 @@ pub enum AdmissionEvent<'a> {
         /// The reason.
         error: &'a dyn std::error::Error,
     },
-    /// A source says something about itself, as where it listens.
+    /// A message of a source about itself, for example the address at which it listens.
     Told {
         /// The name of the source.
         source: &'a str,

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use crate::journal::RequestRow;
 
-/// The requests of earlier processes that nobody has taken up yet: each is taken up once.
+/// The requests of earlier processes that are not resumed yet. Each is resumed once.
 #[derive(Default)]
 pub struct LeftRequests(Mutex<BTreeSet<i64>>);
 

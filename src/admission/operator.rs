@@ -61,7 +61,8 @@ fn serve_operator_requests<'scope>(
             (OperatorRequest::Cancel, RequestState::Accepted) => {
                 admission.tell(&AdmissionEvent::Cancelled { name });
                 admission.queue.canceller().cancel(row.id);
-                // One of an earlier process may be waiting to be taken up: it does not wait any more.
+                // A request of an earlier process may not be resumed yet. It is resumed now, to be answered
+                // as cancelled.
                 if admission.left.take(row.number) {
                     scope.spawn(move || resume(admission, &row));
                 }
@@ -71,7 +72,7 @@ fn serve_operator_requests<'scope>(
             {
                 admission.tell(&AdmissionEvent::Retried { name });
                 admission.left.take(row.number);
-                // The retry may have to wait for its turn; other operator requests do not wait with it.
+                // Resuming may block until the engine has room; other operator requests are served meanwhile.
                 scope.spawn(move || resume(admission, &row));
             }
             (OperatorRequest::Retry, RequestState::Responded) => {

@@ -28,8 +28,8 @@ pub enum PartOutcome {
     Refused,
     /// The part was refused for now: it is sent again.
     Deferred,
-    /// The connection broke while the part was on its way, which may be that part's doing: it is sent alone
-    /// and after the others.
+    /// The connection broke while the part was being sent, perhaps because of that part: it is sent alone,
+    /// after all others.
     Unanswered,
 }
 

@@ -10,15 +10,15 @@ use crate::step::Fault;
 use super::accept::again;
 use super::{Admission, AdmissionEvent};
 
-/// The most starts in a row after which a request that was in work when the process died, and had got
-/// nowhere, is begun once more. An operator who kills flow again and again must not be taken for a
-/// request that does.
+/// The number of starts in a row after which a request is no longer run. Counted are starts after which the
+/// process died while the request was in work and before any of its steps had ended. The limit is this high
+/// so that an operator who kills flow repeatedly is not mistaken for a request that crashes it.
 const FUTILE_STARTS_MAX: usize = 10;
 
-/// The longest time that other requests wait for one that may be why a process died.
+/// The longest time that other such requests wait for one of them.
 const SUSPECTED_MAX: Duration = Duration::from_secs(60);
 
-/// The time between two looks whether it has got anywhere.
+/// The interval at which the progress of such a request is checked.
 const LOOK: Duration = Duration::from_millis(20);
 
 impl Admission<'_> {
@@ -28,7 +28,7 @@ impl Admission<'_> {
     /// # Errors
     /// If the journal cannot be read.
     pub fn unanswered(&self) -> Result<Vec<RequestRow>, JournalError> {
-        // What was asked for while no flow was running is part of the records from now on.
+        // Operator requests recorded while no flow was running take effect first.
         self.journal.operator_requests()?;
         let mut rows = Vec::new();
         for name in self.dataflow_names() {
@@ -38,9 +38,8 @@ impl Admission<'_> {
         Ok(rows)
     }
 
-    /// Goes on with these requests where they stand. Those that were in work when a process died, and had
-    /// got nowhere, are begun one after the other: one may be why it died, and the others are not to
-    /// be blamed.
+    /// Resumes these requests. Those that were in work when a process died, and of which no step had ended,
+    /// are resumed one after the other: if one of them crashes the process again, the journal shows which.
     ///
     /// # Errors
     /// If the journal cannot be read.
@@ -51,7 +50,7 @@ impl Admission<'_> {
             match self.is_suspect(row)? {
                 true => suspects.push(row),
                 false if left.take(row.number) => self.resume(row)?,
-                // An operator has cancelled it in the meantime, and it is answered.
+                // It was taken up meanwhile, because an operator had cancelled it.
                 false => {}
             }
         }
@@ -68,20 +67,20 @@ impl Admission<'_> {
         Ok(())
     }
 
-    /// A request that was cancelled does not begin again.
+    /// Whether the request may be the one that ended the process. A cancelled one is not run, so it is not.
     fn is_suspect(&self, row: &RequestRow) -> Result<bool, JournalError> {
         let history = self.journal.history(row.number)?;
         Ok(history.is_some_and(|history| history.futile_starts() > 0 && !history.is_cancelled()))
     }
 
-    /// Goes on with a request where it stands: with its response, if that is made, or with the steps that
-    /// have not ended. One of a dataflow that is not here is left alone.
+    /// Resumes a request: delivers its response if that is recorded, else runs the steps that have not ended.
+    /// A request whose dataflow is not known here is left as it is.
     ///
     /// # Errors
     /// If the journal cannot be read.
     pub fn resume(&self, row: &RequestRow) -> Result<(), JournalError> {
         let Some(history) = self.journal.history(row.number)? else { return Ok(()) };
-        // It may have been cancelled, and answered, while it waited to be taken up.
+        // It may have been cancelled and answered since it was listed.
         if !history.row.is_open() {
             return Ok(());
         }

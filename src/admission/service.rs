@@ -25,7 +25,7 @@ use super::{
 pub struct ServiceSettings {
     /// The folder of the journal and of results; it is made if it is not there.
     pub state: PathBuf,
-    /// With less free on the disk of `state` nothing is accepted. Bytes; 0 by default.
+    /// The free bytes on the disk of `state` below which no request is accepted; 0 by default.
     pub free_bytes_min: u64,
     /// Answered requests that are remembered: all, by default.
     pub retention: RetentionLimits,
@@ -111,7 +111,7 @@ pub enum ServiceError {
     /// The journal cannot be read or written.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The file of this program cannot be read, so that its results have no version.
+    /// The file of this program cannot be read. Its digest is needed to tell which results it has made.
     #[error("could not read this program")]
     Program(#[source] io::Error),
     /// The engine cannot be started, or broke.
@@ -134,8 +134,8 @@ impl Service {
         Ok(Service { _state: Some(state), ..Service::with_journal(settings, journal, dataflows) })
     }
 
-    /// A service with a journal of the caller's: one that keeps nothing, where another process of a cluster
-    /// accepts requests, or a benchmark wants none.
+    /// A service with a journal that the caller has opened, for example one that records nothing: for a
+    /// benchmark, or for a process of a cluster that accepts no requests itself.
     pub fn with_journal(settings: ServiceSettings, journal: Journal, dataflows: DataflowSelector) -> Service {
         Service {
             settings,
@@ -161,7 +161,7 @@ impl Service {
         }
         let reader = JournalReader::open(&self.settings.state)?;
         for (row, version) in self.of_earlier_versions()? {
-            // Another request may have brought it.
+            // An earlier row of this loop may have added it.
             if self.dataflows.has(version) {
                 continue;
             }
@@ -259,13 +259,14 @@ impl Service {
         let dataflows = self.dataflows.set();
         let intake = engine::run(dataflows, journal, settings, observer, feed, sink)?.transpose()?;
         sink.drain();
-        // A step that never returns keeps the journal open, and what it has not written would be lost.
+        // A step that never returns keeps the journal open, so that dropping it would not write the last
+        // records.
         self.journal.flush()?;
         Ok(intake)
     }
 }
 
-/// Goes on with what was left unanswered while new requests come in.
+/// Resumes the unanswered requests while the sources bring new ones.
 fn feed(
     sources: &[Arc<dyn Source>],
     admission: &Admission,
@@ -278,11 +279,11 @@ fn feed(
         scope.spawn(|| maintain(scope, admission, upkeep, &end));
         let resuming = scope.spawn(|| admission.resume_all(&unanswered));
         let feeding: Vec<_> = sources.iter().map(|source| scope.spawn(|| source.feed(admission))).collect();
-        // A source that panics has not brought all, and the others go on.
+        // A source that panicked counts as `Intake::Partial`; the others go on.
         let brought = feeding.into_iter().map(|feeding| feeding.join().unwrap_or(Intake::Partial));
         let brought = brought.fold(Intake::Whole, Intake::and);
         let resumed = resuming.join();
-        // An operator may still want something of what is in work.
+        // Operator requests are served until the last request is answered.
         admission.queue.settle();
         upkeep.sink.drain();
         end.request();

@@ -70,7 +70,7 @@ pub trait Source: Send + Sync {
     /// told so. After a restart the same request may be brought again; it is known by its items.
     fn feed(&self, admission: &Admission) -> Intake;
 
-    /// The attributes that its requests may have, for conditions and rules to ask of.
+    /// The attributes that its requests may have; conditions and rules may name them.
     fn attributes(&self) -> &'static [AttributeDeclaration] {
         &[]
     }
@@ -81,52 +81,52 @@ pub trait Source: Send + Sync {
         Vec::new()
     }
 
-    /// The request to be run when one has come with the subject of an earlier one: by default the later
-    /// one alone. It is the earlier request again if it has the same items, and takes its place otherwise.
+    /// The request to run when `later` has come with the subject of `earlier`: by default `later` alone. If
+    /// the result has the items of `earlier` it is that request again, otherwise it supersedes it.
     fn merge(&self, _earlier: &Request, later: Request) -> Request {
         later
     }
 
-    /// Lets go of what requests were holding, when no request needs it any more: by default of nothing.
-    /// `claims` are texts that the source itself put into its requests, as the folder of a received file.
-    /// A claim that is gone already is no error: after a crash, release is called again.
+    /// Releases what the source keeps for requests that are forgotten. The default does nothing. `claims` are
+    /// texts that the source itself put into its requests, for example the folder of a received file. A claim
+    /// may be released twice after a crash, so one that is gone already is no error.
     ///
     /// # Errors
-    /// If something stays behind: it is called again later.
+    /// If something could not be removed: it is called again later.
     fn release(&self, _claims: &[String]) -> io::Result<()> {
         Ok(())
     }
 }
 
-/// The way of requests into the journal and the engine. [`super::Service`] makes one for each run.
+/// The functions with which a source has its requests recorded and run. [`super::Service`] makes one for each
+/// run.
 #[derive(Clone, Copy)]
 pub struct Admission<'a> {
     /// The record of requests.
     pub journal: &'a Journal,
-    /// The way to the engine.
+    /// The queue of the engine.
     pub queue: &'a RequestQueue,
     /// The choice of the dataflow of a request.
     pub dataflows: &'a DataflowSelector,
-    /// The sources whose requests there may be.
+    /// All known sources.
     pub sources: &'a SourceTable,
     /// An observer of what is accepted.
     pub observer: &'a dyn AdmissionObserver,
     /// The signal that ends sources.
     pub stop: &'a StopSignal,
-    /// The digest of this program: what another one has made is made again.
+    /// The digest of this program. Results of another program are made again.
     pub program: Digest,
-    /// The requests of earlier processes that nobody has taken up yet.
+    /// The requests of earlier processes that are not resumed yet.
     pub left: &'a LeftRequests,
 }
 
-/// Whether a source has brought all that it was to bring.
+/// Whether a source has brought all of its requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Intake {
-    /// All was brought.
+    /// All requests were brought.
     Whole,
-    /// Something is missing: a file that could not be read, a request that could not be recorded. The
-    /// source has told what.
+    /// Some were not: a file could not be read, or a request not be recorded. The source has reported which.
     Partial,
 }
 
@@ -137,18 +137,18 @@ impl Intake {
     }
 }
 
-/// A submission of a file with a source: makes a source that brings nothing and only knows about its
-/// requests, for lookups and releases.
+/// The registration of a source by its file. The source that it makes brings no requests: it serves lookups,
+/// merges and releases.
 pub struct BuiltInSource(pub fn() -> Arc<dyn Source>);
 
 inventory::collect!(BuiltInSource);
 
-/// The sources whose requests there may be.
+/// The known sources, by name.
 #[derive(Clone, Default)]
 pub struct SourceTable(Vec<Arc<dyn Source>>);
 
 impl SourceTable {
-    /// The sources that come with flow, and those that a program linked with it submits.
+    /// The sources of flow itself, and those that a program linked with it registers.
     pub fn built_in() -> SourceTable {
         let sources = inventory::iter::<BuiltInSource>.into_iter();
         sources.fold(SourceTable::default(), |table, built_in| table.with((built_in.0)()))

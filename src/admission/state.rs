@@ -4,7 +4,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// A state folder that is ours as long as this lives, and when the process is killed no longer.
+/// A locked state folder. The lock ends with this value, and also when the process is killed.
 ///
 /// ```
 /// use flow::admission::{StateError, StateFolder};

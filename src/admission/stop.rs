@@ -1,4 +1,4 @@
-//! The signal that no more requests are to be taken in.
+//! The signal to sources that they are to bring no more requests.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -55,8 +55,8 @@ impl StopSignal {
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Calls `then` when the end is asked for: at once, if it has been. For a source that waits for
-    /// something else, as for a connection.
+    /// Calls `then` when the end is asked for, at once if it has been. For a source that is blocked
+    /// elsewhere, for example in `accept` of a socket.
     pub fn when_requested(&self, then: impl FnOnce() + Send + 'static) {
         let mut stopping = self.lock();
         if !stopping.requested {

@@ -23,7 +23,7 @@ use crate::yaml::text;
 use crate::yaml::{PlacedValue, ProblemCollector};
 use crate::yaml::{YamlEntry, YamlShape, YamlTree};
 
-/// All of its tests must hold. Displayed in words: `modality is CT`.
+/// A condition on the attributes of a request: all of its tests must hold. Displayed in words: `modality is CT`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StepCondition(Vec<ConditionTest>);
 
@@ -47,6 +47,7 @@ enum ConditionPattern {
 }
 
 impl StepCondition {
+    /// Whether the request passes all tests.
     pub fn holds(&self, request: &Request) -> bool {
         self.0.iter().all(|test| test.holds(request.attributes.get(&test.attribute)))
     }

@@ -25,8 +25,6 @@
 
 mod check;
 mod checked;
-// Its attributes move to the sources of requests; its documentation comes with that.
-#[allow(missing_docs)]
 mod condition;
 mod draft;
 mod given;

@@ -1,7 +1,7 @@
-//! The queue between the workers, who make answers, and the threads that deliver them.
+//! The queue between the workers, who make responses, and the threads that deliver them.
 //!
-//! Answers come in bundles and wake one thread at most; a thread that leaves something behind wakes the
-//! next one. So a slow delivery holds up no other, and quick ones cost a worker next to nothing.
+//! Responses come in bundles. A bundle wakes at most one thread, and a thread that leaves responses in the
+//! queue wakes the next one. So a slow delivery delays no other, and quick ones cost a worker little.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, Sender};
@@ -23,12 +23,13 @@ pub struct AnsweredRequest {
 pub enum AnswerTurn {
     /// The interim response of a passed deadline; `handed_over` is dropped once the sink has taken it.
     Interim { handed_over: Sender<()> },
-    /// The last one, after an earlier one. Once it is recorded it comes back through `again`: many are
-    /// recorded together, and no thread waits for it.
+    /// The final response, after any interim one (`earlier`). It is recorded in the background, together with
+    /// others, and then comes back through `again` as `Recorded`.
     Final { earlier: Option<Receiver<()>>, again: AnswerSender },
-    /// A last one that could not be recorded at once, with its content.
+    /// A final response that could not be recorded at once, for example because the disk was full, with its
+    /// content.
     Unrecorded { content: Vec<u8> },
-    /// A last one that is in the journal already.
+    /// A final response that is in the journal.
     Recorded,
 }
 

@@ -1,5 +1,5 @@
-//! A value as JSON within timely's wire format, for `#[serde(with = "as_json")]`: that format cannot
-//! carry the forms that are made for people, with fields left out where there is nothing to say.
+//! Serialization of a value as JSON within timely's wire format, for `#[serde(with = "as_json")]`. The wire
+//! format (bincode) cannot carry types that leave out optional fields.
 
 use serde::de::{DeserializeOwned, Error as _};
 use serde::ser::Error as _;

@@ -1,7 +1,7 @@
-//! The memory budget of a process: bytes that requests draw from, first come, first served.
+//! The memory budget of a process, in bytes. Claims are granted in the order in which they were made.
 //!
-//! A request takes all it needs at once, before its first step, and gives it back when its response
-//! is made. So two requests never wait for each other, and a large one is not overtaken for ever.
+//! A request claims all its memory before its first step, and returns it when its response is made. So two
+//! requests never wait for each other, and a large one waits a bounded time.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};

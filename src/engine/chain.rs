@@ -76,7 +76,7 @@ fn perform(
     if let Some(outcome) = epoch.prevents(&work.dataflow, index) {
         return RunEnd::not_run(item, outcome);
     }
-    // The step holds what it needs; nobody else here does.
+    // The step has its own handle on its inputs; with this one dropped, their memory is free when it ends.
     drop(left);
     let (token, is_wanted) = (&CancelToken::default(), &|| true);
     work.perform(&StepJob { node: index, request: &epoch.request, item, token, is_wanted }, inputs)

@@ -32,7 +32,8 @@ pub fn close<'scope, D: Clone + 'static>(
         move |frontiers| {
             for input in &mut inputs {
                 input.for_each(|capability, emissions| {
-                    // Only the epoch counts: what steps gave has gone where it was needed.
+                    // Only the epoch is needed here: the steps' results have reached the nodes that need
+                    // them.
                     if let Some(emission) = emissions.drain(..).next_back().filter(|_| held.is_none()) {
                         let capability = capability.retain_least(0).expect("a message has a time");
                         held = Some((capability, emission.epoch));

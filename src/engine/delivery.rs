@@ -1,5 +1,4 @@
-//! Where answers go out: threads that take one after the other, have it recorded, and hand it to the
-//! sink.
+//! The threads that deliver responses: each takes a response, has it recorded, and calls the sink.
 
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,7 +24,7 @@ pub struct DeliveryQueue<'a> {
 }
 
 impl DeliveryQueue<'_> {
-    /// Hands answers over until the last worker is gone.
+    /// Delivers responses until the queue is empty and closed.
     pub fn serve(&self) {
         while let Some(AnsweredRequest { dataflow, receipt, response, turn }) = self.answers.take() {
             let shared = self.dataflows.at(dataflow);
@@ -38,7 +37,8 @@ impl DeliveryQueue<'_> {
                     continue;
                 }
                 AnswerTurn::Final { earlier, again } => {
-                    // An earlier one was taken before, by another thread. Nothing is sent: it ends.
+                    // Another thread took the interim response first; this waits until the sink has it. The
+                    // channel is closed then, and carries nothing.
                     earlier.into_iter().for_each(|earlier| _ = earlier.recv());
                     if self.recorder.journal.keeps() {
                         match self.secure(&receipt, &response) {
@@ -87,7 +87,7 @@ impl DeliveryQueue<'_> {
         self.recorder.store().end_holding(response.request);
     }
 
-    /// One response that cannot be delivered must not keep the others from being so.
+    /// Calls the sink. A panic in it is caught: the other responses are still delivered.
     fn hand_over(&self, receipt: Receipt, response: Response, kind: ResponseKind) {
         let request = receipt.request().id;
         let pending_delivery = PendingDelivery::new(receipt, response, kind, self.recorder.clone());
@@ -96,7 +96,8 @@ impl DeliveryQueue<'_> {
         }
     }
 
-    /// Has a response recorded, which comes back then. From there on the answer is this one, whatever happens.
+    /// Has a final response recorded; it comes back to the queue then. Once recorded, it is the response to
+    /// the request, whatever happens.
     fn record(&self, recorded: AnsweredRequest, content: Vec<u8>, again: AnswerSender) {
         let receipt = recorded.receipt.clone();
         let entry = JournalEntry::Responded { response: recorded.response.clone() };
@@ -106,13 +107,13 @@ impl DeliveryQueue<'_> {
                 Ok(()) => AnswerTurn::Recorded,
                 Err(_) => AnswerTurn::Unrecorded { content: kept },
             };
-            // The delivery threads end only when there is nobody to send anything.
+            // The queue is closed only when no worker and no delivery is left, so this is always received.
             again.send([AnsweredRequest { turn, ..recorded }]);
         });
     }
 
-    /// Makes the files of a response safe: small ones as the content of its record, which is given, the
-    /// others where they are.
+    /// Secures the files of a response: small ones become the content of its journal record, which is
+    /// returned; the others are synced to disk.
     fn secure(&self, receipt: &Receipt, response: &Response) -> Result<Vec<u8>, UndeliveredResponse> {
         let secure = || small_files::secure(self.recorder.store(), response.request, &response.files);
         retry_while_full(receipt.request(), StoreError::may_pass, secure).map_err(|error| {

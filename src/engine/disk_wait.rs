@@ -1,4 +1,4 @@
-//! Waiting for a disk that is full, or may only be read, to be well again.
+//! Waiting while the disk is full or read-only.
 
 use std::error::Error;
 use std::iter;
@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use crate::step::Request;
 
-/// Between two tries; the last one again and again.
+/// The delays between tries; the last one is repeated.
 const WAITS: [Duration; 3] = [Duration::from_millis(100), Duration::from_secs(1), Duration::from_secs(5)];
 
-/// Tries until it works, or fails in a way that does not pass. What a disk does is no part of an answer:
-/// it only delays it.
+/// Repeats `action` until it succeeds, or fails with an error that will not pass. A full disk delays a
+/// response and never changes it.
 ///
 /// # Errors
-/// The first error that does not pass.
+/// The first error that will not pass.
 pub fn retry_while_full<T, E: Error + 'static>(
     request: &Request,
     may_pass: impl Fn(&E) -> bool,

@@ -26,7 +26,7 @@ use super::run::NodeRun;
 pub enum LaneOrder {
     Begin(#[serde(with = "as_json")] EpochBegin),
     Cancel,
-    /// The deadline, so long after the request was accepted, has passed.
+    /// The deadline has passed, which was this long after the acceptance.
     Overdue(Duration),
 }
 
@@ -34,7 +34,7 @@ pub enum LaneOrder {
 #[derive(Clone, Serialize, Deserialize)]
 pub struct EpochBegin {
     pub request: Arc<Request>,
-    /// Why it is not to be begun.
+    /// The fault because of which the request is not run.
     pub refused: Option<Fault>,
 }
 
@@ -46,15 +46,15 @@ pub struct EpochAnswer(#[serde(with = "as_json")] pub Response);
 #[derive(Clone)]
 pub struct NodeEmission {
     pub epoch: Rc<Epoch>,
-    /// For a node that runs per item: which.
+    /// The index of the item, for a node that runs per item.
     pub item: Option<usize>,
-    /// `None` from the opener and the judge, which have nothing to give but the epoch.
+    /// The result of the run; `None` from the opener and the judge, which only announce the epoch.
     pub left: Option<RunResult>,
 }
 
 pub struct Epoch {
     pub request: Arc<Request>,
-    /// Why the request could not be begun.
+    /// The fault because of which the request is not run.
     pub refused: Option<Fault>,
     accounts: RefCell<Vec<NodeAccount>>,
     outcomes: OnceCell<Arc<StepOutcomes>>,
@@ -92,12 +92,12 @@ impl Epoch {
         RunContext { request: &self.request, item, outcomes: self.outcomes.get(), refused }
     }
 
-    /// Whether a step of the work failed; known once it has been judged.
+    /// Whether a step of the work failed. Known once the outcomes are fixed; `false` before.
     pub fn has_failed(&self) -> bool {
         self.outcomes.get().is_some_and(|outcomes| outcomes.faults().next().is_some())
     }
 
-    /// Why a run of a node is not to begin any more, though its needs are met.
+    /// The outcome of a run that is not to begin although its needs are met.
     pub fn prevents(&self, dataflow: &Dataflow, node: usize) -> Option<Outcome> {
         let stopped = self.stopped.get().filter(|first| *first < node);
         match (dataflow.nodes[node].phase, stopped) {
@@ -110,7 +110,7 @@ impl Epoch {
         }
     }
 
-    /// Keeps a run at hand while it is under way.
+    /// Notes a run that is under way, so that it can be cancelled.
     pub fn begin(&self, node: usize, item: Option<usize>, run: Arc<NodeRun>) {
         self.runs.borrow_mut().insert((node, item.unwrap_or(0)), run);
     }

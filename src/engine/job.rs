@@ -1,5 +1,5 @@
-//! One run of a step, with all that belongs to it off the worker's thread: the step itself, its
-//! files into the store, and word to the observer.
+//! One run of a step on the thread that performs it: the step itself, storing its files, and the events for
+//! the observer.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -33,13 +33,13 @@ impl RunEnd {
     }
 }
 
-/// The environment of a run: its dataflow, the store, recorded runs and the observer.
+/// What runs need beside their inputs: the dataflow, the store, the recorded runs and the observer.
 pub struct RunEnvironment {
     pub dataflow: Arc<Dataflow>,
     pub store: Arc<Store>,
     pub memories: Arc<RequestMemories>,
     pub observer: Arc<dyn EventObserver>,
-    /// Whether another process may deliver what this one makes.
+    /// Whether another process may deliver the response: then its files are written to the shared store.
     pub is_shared: bool,
 }
 
@@ -51,17 +51,19 @@ pub struct StepJob<'a> {
     pub item: Option<usize>,
     /// Set when the run is given up.
     pub token: &'a CancelToken,
-    /// Asked when the step has returned: whether the run was not given up, and from then on is not.
+    /// Called when the step has returned: `false` if the run was given up meanwhile. After `true` it can no
+    /// longer be given up.
     pub is_wanted: &'a dyn Fn() -> bool,
 }
 
 impl RunEnvironment {
-    /// Runs a step. Whatever happens, there is an end to report: else the epoch would never end.
-    /// One that is not wanted leaves nothing behind, and whoever gave it up tells the observer.
+    /// Runs a step and reports how it ended, also after a panic: without the report the epoch would never
+    /// end. A run that was given up stores nothing, and the caller that gave it up informs the observer.
     pub fn perform(&self, job: &StepJob, inputs: StepInputs) -> RunEnd {
         let ended = guarded(|| {
             let ended = self.attempt(job, &inputs);
-            // Before others see the outputs: the next step wants the memory.
+            // The outputs are not visible to others yet, so that this memory is free before the next step
+            // begins.
             drop(inputs);
             ended
         });
@@ -140,7 +142,8 @@ impl RunEnvironment {
         kept.collect()
     }
 
-    /// Makes an error response of what a deadline left. Whatever happens, there is one.
+    /// Makes the error response of a passed deadline. There always is one: if the failure part cannot run or
+    /// its files cannot be kept, the response has no files.
     pub fn respond_overdue(&self, request: &Arc<Request>, unfinished: Response) -> Response {
         let bare = unfinished.clone();
         let made = guarded(|| {

@@ -27,13 +27,13 @@ use super::open::{OpenerStreams, open};
 use super::shared::ProcessShared;
 use super::to_worker::to_worker;
 
-/// Where requests go in; closing it ends the lane.
+/// The input of a lane; closing it ends the lane.
 pub type LaneInput = InputHandle<u64, CapacityContainerBuilder<Vec<LaneOrder>>>;
 
-/// Responses that have left the lanes. Only the first worker, which has the scheduler, receives any.
+/// The responses that have left the lanes. Only the first worker, which has the scheduler, receives any.
 pub type LaneResponses = Rc<RefCell<Vec<LaneResponse>>>;
 
-/// The answer of an epoch that is done, or what there is to say of one whose deadline has passed.
+/// The final response of an epoch that is done, or an interim one after its deadline.
 pub struct LaneResponse {
     pub lane: usize,
     /// The timely time of the epoch; an interim response has a later one.
@@ -118,7 +118,7 @@ fn leaves<'scope>(
     leaves.map(|(_, stream)| stream.clone()).collect()
 }
 
-/// Brings the answers to the first worker, and passes each on when its epoch is done.
+/// Brings the responses to the first worker. A final one is passed on when its epoch is done.
 fn collect(answers: Stream<'_, u64, Vec<EpochAnswer>>, lane: usize, done: LaneResponses) {
     let mut held: Option<LaneResponse> = None;
     answers.sink(to_worker(0), "collect", move |(input, frontier)| {

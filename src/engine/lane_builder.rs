@@ -14,7 +14,7 @@ pub struct LaneBuilder {
     dataflows: Arc<RunningDataflows>,
     /// Lanes of each dataflow.
     lanes: usize,
-    /// Lanes of all that were built: their numbers.
+    /// The number of lanes built so far, for all dataflows: the index of the next one.
     built: usize,
     /// The dataflows whose lanes are built.
     pub shared: Vec<Arc<ProcessShared>>,
@@ -23,8 +23,8 @@ pub struct LaneBuilder {
 }
 
 impl LaneBuilder {
-    /// A builder for so many requests in work at once. Of each dataflow there is one lane more, for requests
-    /// that have only their end to be told.
+    /// A builder for this many requests in work at once. Each dataflow has one lane more, for requests that
+    /// are only to be answered, as cancelled ones.
     pub fn new(dataflows: &Arc<RunningDataflows>, in_work_max: NonZero<usize>) -> LaneBuilder {
         LaneBuilder {
             dataflows: Arc::clone(dataflows),

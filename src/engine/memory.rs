@@ -17,17 +17,18 @@ use crate::step::{
 };
 use crate::store::{Store, StoreError};
 
-/// The requests that this process remembers; those whose receipts another process holds are not.
+/// The requests in work whose runs this process records. Those that another process accepted are not among
+/// them.
 pub struct RequestMemories {
     journal: Arc<Journal>,
     store: Arc<Store>,
     open: Mutex<HashMap<MemoryKey, Arc<RequestMemory>>>,
-    /// The requests under way, and word when one is not any more.
+    /// The requests under way; `changed` is notified when one has left.
     under_way: Mutex<BTreeSet<i64>>,
     changed: Condvar,
 }
 
-/// A request on its way through a dataflow: the same one may run through several.
+/// The key of a request in work: the same one may run through several dataflows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MemoryKey {
     pub request: Digest,
@@ -53,10 +54,10 @@ pub struct RecordedRun<'a> {
     pub key: Digest,
 }
 
-/// A value of at most so many bytes lies in the journal, a larger one in the store.
+/// The largest value that is kept in the journal itself, in bytes; larger ones are in the store.
 const BYTES_HERE_MAX: usize = 8 << 10;
 
-/// The name under which the record of a failed run has all that was said about its fault.
+/// The name of the output that holds the log of a failed run, for example a program's error output.
 const LOG: &str = "stderr";
 
 impl RequestMemories {
@@ -86,8 +87,8 @@ impl RequestMemories {
         self.lock().remove(&memory);
     }
 
-    /// Waits until this request is not under way, and then is. The same one twice at a time would get in
-    /// its own way: its values are in one place.
+    /// Waits until this request is not under way, and then marks it as such. Two runs of it at once would
+    /// write to the same folder of values.
     pub fn enter(&self, number: i64) {
         let under_way = self.under_way.lock().expect(NO_PANIC);
         let mut under_way =
@@ -107,7 +108,8 @@ impl RequestMemories {
     /// Notes that a request has taken a lane.
     pub fn began(&self, memory: MemoryKey) {
         if let Some(memory) = self.of(memory) {
-            // A process that dies of it should have it recorded.
+            // Written before the steps run, so that the journal shows which requests were in work if the
+            // process dies.
             self.journal.expedite(memory.number, JournalEntry::Began);
         }
     }
@@ -118,13 +120,13 @@ impl RequestMemories {
         let (record, content) = memory.runs.get(&run.key)?;
         match &record.outcome {
             Outcome::Done => self.outputs(run, &memory, &record.outputs, content).map(Ok),
-            // The same data are at fault again; anything else may be otherwise now.
+            // The same data cause the same fault again. Other faults, as a timeout, may not come again.
             Outcome::Failed(fault) if fault.kind == FaultKind::Data => Some(Err(fault.clone())),
             Outcome::Failed(_) | Outcome::Skipped { .. } => None,
         }
     }
 
-    /// Keeps what a run gave, as far as it is worth keeping, and notes how it ended.
+    /// Stores the outputs of a run where that saves work later, and notes in the journal how the run ended.
     ///
     /// # Errors
     /// If the store cannot be written.
@@ -171,7 +173,7 @@ impl RequestMemories {
                         if small_files::fits(file.bytes.len() as u64, content) {
                             content.extend_from_slice(&file.bytes);
                         } else if !self.store.has_on_disk(run.request.id, file.digest()) {
-                            // Those of the response are there, and putting them again is dear.
+                            // Files of the response are stored already. The others are stored here.
                             self.store.put_work(run.request.id, file.digest(), &file.bytes)?;
                         }
                     }
@@ -184,7 +186,7 @@ impl RequestMemories {
         outputs.iter().map(record).collect()
     }
 
-    /// Keeps all that was said about a fault, as long as the request is remembered.
+    /// Keeps the whole log of a fault, as long as the request is remembered.
     fn keep_log(&self, request: &Request, fault: &Fault) -> Result<Vec<OutputRecord>, StoreError> {
         let Some(log) = &fault.log.0 else { return Ok(Vec::new()) };
         let digest = Digest::of(log);
@@ -263,7 +265,7 @@ const NO_PANIC: &str = "nothing panics while it holds the lock";
 impl RequestMemory {
     fn path_of(&self, request: &Request, digest: Digest) -> Option<PathBuf> {
         let numbered = || request.items.iter().enumerate().map(|(number, item)| (item.digest, number));
-        // Of two items with the same content the first one is meant.
+        // Of two items with the same content, the index of the first.
         let items = self.items.get_or_init(|| numbered().rev().collect());
         request.items.get(*items.get(&digest)?)?.path().map(PathBuf::from)
     }

@@ -30,7 +30,7 @@ impl ProcessMesh {
         self,
         workers: usize,
     ) -> Result<(Vec<AllocatorBuilder>, Box<dyn Any + Send>), String> {
-        // Messages are handles: spare buffers are small and few.
+        // Messages are small, so that few and small spare buffers do.
         let refill = BytesRefill { logic: Arc::new(|size| Box::new(vec![0_u8; size])), limit: Some(4) };
         let hooks = Hooks { refill: refill.clone(), ..Hooks::default() };
         let local = ProcessBuilder::new_typed_vector(workers, refill, None);

@@ -101,6 +101,7 @@ impl Default for EngineSettings {
     }
 }
 
+/// The engine did not start, or a worker ended before its work: the cause, as text.
 #[derive(Debug, thiserror::Error)]
 #[error("could not start the workers: {0}")]
 pub struct EngineError(String);
@@ -117,7 +118,7 @@ pub struct EngineError(String);
 /// the whole process with exit code 70.
 ///
 /// # Errors
-/// If the workers cannot be started.
+/// If a thread or a connection of the workers cannot be started, or a worker has panicked.
 pub fn run<T>(
     dataflows: impl Into<DataflowSet>,
     journal: Arc<Journal>,

@@ -30,7 +30,7 @@ pub type NodeEmissions<'scope> = Stream<'scope, u64, Vec<NodeEmission>>;
 
 /// Where an operator's inputs come from.
 pub struct OperatorSources<'a, 'scope> {
-    /// Stands for the request, the items and the outcomes.
+    /// The stream from the opener or the judge: the request, the items and the outcomes come with it.
     pub begin: &'a NodeEmissions<'scope>,
     /// The streams of the operators before this one, by the last node of each.
     pub nodes: &'a BTreeMap<usize, NodeEmissions<'scope>>,
@@ -79,11 +79,12 @@ pub fn node<'scope>(
 
 /// An input of the operator: one for each place that the node's wires come from.
 struct OperatorPort {
-    /// A node, or what every lane begins with.
+    /// The index of a node; `None` for the stream that begins the phase.
     source: Option<usize>,
-    /// A value per item arrives.
+    /// Whether it carries a value per item.
     per_item: bool,
-    /// The node takes the values of all items together: they are all there when the frontier has passed.
+    /// Whether the node takes the values of all items together. They are complete when the frontier has
+    /// passed.
     gathers: bool,
 }
 
@@ -105,7 +106,8 @@ fn ports(dataflow: &Dataflow, index: usize) -> Vec<OperatorPort> {
     ports
 }
 
-/// Where a wire comes from; `None` for one that comes from nowhere.
+/// The origin of a wire: a node, or `Some(None)` for the stream that begins the phase. `None` for an input
+/// that is not wired.
 fn source(wire: &InputWire) -> Option<Option<usize>> {
     match wire {
         InputWire::Absent => None,
@@ -119,7 +121,7 @@ struct NodeOperator {
     ports: Vec<OperatorPort>,
     shared: Arc<ProcessShared>,
     activator: SyncActivator,
-    /// Tells the pool whose jobs are whose.
+    /// The lane's number: the pool serves the lanes in turn.
     lane: usize,
     ended: (Sender<RunEnd>, Receiver<RunEnd>),
     /// The epoch in the lane, from its first message until its last run has ended.
@@ -129,10 +131,10 @@ struct NodeOperator {
 struct OperatorState {
     epoch: Rc<Epoch>,
     capability: Capability<u64>,
-    /// Per port, what arrived: per item, or one.
+    /// The values that have arrived, by port and then by item; one value where the port is not per item.
     arrived: Vec<Vec<Option<RunResult>>>,
     begun: Vec<bool>,
-    /// Runs that something new arrived for.
+    /// The runs that have got a new input.
     touched: Vec<usize>,
     unfinished: usize,
     emissions: Vec<NodeEmission>,
@@ -204,7 +206,7 @@ impl NodeOperator {
     fn run(&mut self, item: Option<usize>, inputs: StepInputs) {
         let Some(state) = &mut self.state else { return };
         if state.begun.len() == 1 {
-            // The step holds what it needs; nobody else here does.
+            // The steps have their own handles on their inputs; these are no longer needed.
             state.arrived.iter_mut().for_each(Vec::clear);
         }
         let (request, work) = (Arc::clone(&state.epoch.request), &self.shared.work);
@@ -259,7 +261,7 @@ impl OperatorState {
         }
     }
 
-    /// Whether all is there that a run needs to know. What is gathered is there by the frontier.
+    /// Whether a run has all its inputs. A port that gathers is complete once the frontier has passed.
     fn is_known(&self, ports: &[OperatorPort], run: usize) -> bool {
         ports.iter().zip(&self.arrived).all(|(port, arrived)| {
             let index = if port.per_item { run } else { 0 };

@@ -1,5 +1,5 @@
-//! The first operator of a lane: a request waits here for its memory, on its home worker; and here
-//! its home hears what is said about it later.
+//! The first operator of a lane, on the lane's home worker: a request waits here for its memory.
+//! Cancellations and passed deadlines arrive here, too.
 
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub struct OpenerStreams<'scope> {
     pub overdue: Option<Stream<'scope, u64, Vec<EpochAnswer>>>,
 }
 
-/// Brings each request to `home` and lets it in when the budget has room.
+/// Brings each request to the worker `home`, and emits its epoch once the budget has granted its memory.
 pub fn open<'scope>(
     orders: Stream<'scope, u64, Vec<LaneOrder>>,
     home: usize,
@@ -74,16 +74,16 @@ pub fn open<'scope>(
 struct EpochOpener {
     shared: Arc<ProcessShared>,
     activator: SyncActivator,
-    /// The request in the lane, until it is let in.
+    /// The request in the lane while it waits for its memory.
     waiting: Option<GateWaiter>,
-    /// And from then on.
+    /// The epoch of the request once it has its memory.
     epoch: Weak<Epoch>,
 }
 
 struct GateWaiter {
     capability: Capability<u64>,
     request: Arc<Request>,
-    /// The request's claim on memory, or the fault because of which it is not begun.
+    /// The claim on memory, or the fault because of which the request is not run.
     claim: Result<MemoryClaim, Fault>,
 }
 
@@ -94,7 +94,7 @@ impl EpochOpener {
 
     fn begin(&mut self, EpochBegin { request, refused }: EpochBegin, capability: Capability<u64>) {
         let activator = self.activator.clone();
-        // A worker that is gone needs no waking.
+        // A failure means that the worker has ended.
         let wake = move || _ = activator.activate();
         let claim = match refused {
             Some(fault) => Err(fault),
@@ -119,7 +119,7 @@ impl EpochOpener {
         }
     }
 
-    /// Lets the request in if its memory is there.
+    /// Begins the epoch of the waiting request if its memory is granted.
     fn open(&mut self) -> Option<(Capability<u64>, NodeEmission)> {
         let granted = |one: &mut GateWaiter| one.claim.as_ref().map_or(true, MemoryClaim::is_granted);
         let GateWaiter { capability, request, claim } = self.waiting.take_if(granted)?;

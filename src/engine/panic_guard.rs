@@ -1,19 +1,19 @@
-//! The end of a process whose engine broke.
+//! The end of the process after a panic in the engine.
 
 use std::io::Write;
 
-/// The exit code of a process whose engine broke, as sysexits.h has it for internal errors.
+/// The exit code after a panic in the engine: `EX_SOFTWARE` of sysexits.h.
 const BROKEN: i32 = 70;
 
-/// A worker that panics leaves the others waiting for ever, so it takes the process with it: what is
-/// not answered by then is nobody's to forget, and a supervisor can see that the process is gone.
+/// A guard that ends the process when its thread panics. Without it the other workers would wait for ever.
+/// Requests that are not answered yet are in the journal, and a supervisor sees that the process is gone.
 pub struct PanicGuard;
 
 impl Drop for PanicGuard {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let why = "flow: a worker of the engine broke, or a process of the cluster was lost; ending";
-            // A second panic, because nobody reads it, would take the exit code away.
+            // `eprintln!` would panic if nobody reads the error output, and the exit code would be another.
             let _ = writeln!(std::io::stderr(), "{why}");
             std::process::exit(BROKEN);
         }

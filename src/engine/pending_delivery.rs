@@ -1,4 +1,4 @@
-//! A response on its way out.
+//! A response on its way to the sink, and the record of how its delivery ends.
 
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use crate::store::Store;
 use super::disk_wait::retry_while_full;
 use super::event::{EngineEvent, EventObserver, tell};
 
-/// A response that is not delivered, after all that was to be done for now. Why, the sink has told.
+/// A response that could not be delivered for now. The sink has logged the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UndeliveredResponse;
 
-/// A response that is to be delivered. Whoever has it says in the end what became of it, from any
-/// thread and as late as need be; one that is dropped without a word is undelivered.
+/// A response that is to be delivered. Its holder settles it when the delivery has ended, from any
+/// thread and at any time; one that is dropped unsettled counts as undelivered.
 pub struct PendingDelivery {
     receipt: Receipt,
     response: Arc<Response>,
@@ -49,31 +49,34 @@ impl PendingDelivery {
         PendingDelivery { receipt, response: Arc::new(response), recorder, kind, settled: false }
     }
 
+    /// The receipt under which the request was accepted.
     pub fn receipt(&self) -> &Receipt {
         &self.receipt
     }
 
+    /// The request that is answered.
     pub fn request(&self) -> &Arc<Request> {
         self.receipt.request()
     }
 
+    /// The response to deliver.
     pub fn response(&self) -> &Arc<Response> {
         &self.response
     }
 
-    /// Where the files of the response are.
+    /// The store with the files of the response, by digest.
     pub fn store(&self) -> &Arc<Store> {
         self.recorder.store()
     }
 
-    /// Has it recorded what became of the response. With `Err` the request stays unanswered: a later
-    /// process takes it up where it stands.
+    /// Records whether the response was delivered. With `Err` the request stays unanswered: after the next
+    /// start the response is delivered again.
     pub fn settle(mut self, delivered: Result<(), UndeliveredResponse>) {
         self.close(delivered);
     }
 
-    /// Lets go of a response whose place a later one to the same request has taken: what becomes of
-    /// that one counts.
+    /// Ends the delivery of an interim response that the final one replaces. Nothing is recorded: only the
+    /// delivery of the final one counts.
     pub fn superseded(mut self) {
         self.settled = true;
     }
@@ -118,9 +121,10 @@ impl ResponseRecorder {
         self.journal.store()
     }
 
-    /// The values go first: once it is recorded that the request is answered, the same one may begin anew.
+    /// The values are removed before the record: after it the same request may be accepted anew and make
+    /// values of its own.
     fn close(&self, receipt: &Receipt, delivered: Result<(), UndeliveredResponse>) {
-        // What no journal knows of leaves no values.
+        // A request that is in no journal has no values in the store.
         if delivered.is_ok()
             && receipt.number().is_some()
             && let Err(error) = self.store().end_work(receipt.request().id)
@@ -128,7 +132,7 @@ impl ResponseRecorder {
             tracing::warn!(%error, "values of an answered request stay behind");
         }
         let entry = if delivered.is_ok() { JournalEntry::Answered } else { JournalEntry::Undelivered };
-        // A process that ends before it is recorded leaves a response that is delivered once more.
+        // If the process ends before the record is written, the response is delivered once more.
         self.journal.append_surely(receipt, entry);
     }
 

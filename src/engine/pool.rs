@@ -1,4 +1,4 @@
-//! Threads for steps, so that no worker thread is ever blocked by one.
+//! Threads for steps, so that no worker thread is ever blocked by a step.
 //!
 //! A step gets a thread of its own: a slow one takes a share of the processor and no more. (In
 //! rayon's pool a step that waits for its parts may be handed a whole other step, and then ends
@@ -17,7 +17,7 @@ type PoolJob = Box<dyn FnOnce(&JobThread) + Send>;
 
 pub struct ThreadPool(Arc<PoolShared>);
 
-/// Where a job runs. Whoever holds it can give the job up.
+/// A handle on a running job, with which it can be abandoned.
 #[derive(Clone)]
 pub struct JobThread {
     shared: Arc<PoolShared>,
@@ -34,23 +34,23 @@ struct PoolShared {
 
 struct PoolState {
     classes: Vec<JobClass>,
-    /// All but those whose jobs were given up.
+    /// The threads, without those of abandoned jobs.
     threads: HashMap<ThreadId, JoinHandle<()>>,
     idle: usize,
-    /// The jobs that run and were not given up.
+    /// The running jobs, without abandoned ones.
     running: HashSet<u64>,
     abandoned: usize,
-    /// How many jobs and threads were ever begun: their numbers.
+    /// The number of jobs and threads begun so far, which numbers them.
     jobs: u64,
     threads_begun: u64,
-    /// Where the search for a job begins, so that every class has its turn.
+    /// The class at which the search for a job begins: the classes are served in turn.
     turn: usize,
     ended: bool,
 }
 
 struct JobClass {
-    /// A queue for each who brought jobs, taken from in turn: thousands of items of one request
-    /// do not hold up another's.
+    /// The waiting jobs, in a queue per owner. The owners are served in turn, so that thousands of items of
+    /// one request do not delay another's.
     waiting: VecDeque<(usize, VecDeque<PoolJob>)>,
     running: usize,
     max: usize,
@@ -90,12 +90,12 @@ impl ThreadPool {
         self.0.serve(&mut state);
     }
 
-    /// How many jobs that were given up have not returned.
+    /// The number of abandoned jobs that have not returned.
     pub fn abandoned(&self) -> usize {
         self.0.lock().abandoned
     }
 
-    /// Ends the threads after the jobs they have; jobs that still wait are not begun.
+    /// Ends the threads after their present jobs. Waiting jobs are not begun.
     pub fn end(&self) {
         let threads = {
             let mut state = self.0.lock();
@@ -103,7 +103,7 @@ impl ThreadPool {
             std::mem::take(&mut state.threads)
         };
         self.0.changed.notify_all();
-        // A job may be the last to let go of the pool.
+        // The last handle on the pool may be dropped by a job, on a thread that cannot join itself.
         let others = threads.into_iter().filter(|(id, _)| *id != std::thread::current().id());
         others.for_each(|(_, thread)| drop(thread.join()));
     }
@@ -116,7 +116,7 @@ impl Drop for ThreadPool {
 }
 
 impl JobThread {
-    /// Lets the pool forget the job and its thread; others take their slots.
+    /// Abandons the job: its class and its thread's slot are free for others.
     pub fn abandon(&self) {
         let mut state = self.shared.lock();
         if state.running.remove(&self.job) {
@@ -129,7 +129,7 @@ impl JobThread {
 }
 
 impl PoolShared {
-    /// Sees to it that a thread looks for a job.
+    /// Wakes or starts a thread for a waiting job.
     fn serve(self: &Arc<PoolShared>, state: &mut PoolState) {
         self.changed.notify_one();
         let wanting = state.classes.iter().map(JobClass::ready).sum::<usize>() > state.idle;
@@ -141,7 +141,7 @@ impl PoolShared {
         state.threads_begun += 1;
         match std::thread::Builder::new().name(name).spawn(move || shared.work()) {
             Ok(thread) => drop(state.threads.insert(thread.thread().id(), thread)),
-            // With one thread at least the job is done, only later.
+            // A thread that could not be started is no loss while there is one: the job is done later.
             Err(error) if !state.threads.is_empty() => {
                 tracing::warn!(%error, "could not start a step's thread");
             }
@@ -161,7 +161,7 @@ impl PoolShared {
                 state.idle -= 1;
                 continue;
             };
-            // Room in one class may have come up while this thread took from another.
+            // A class may have got room while this thread took a job of another one.
             if state.idle > 0 && state.classes.iter().any(|class| class.ready() > 0) {
                 self.changed.notify_one();
             }
@@ -194,7 +194,7 @@ impl PoolState {
         class.pop().map(|job| (found, job))
     }
 
-    /// The number of a job that begins.
+    /// Numbers a job that begins.
     fn begin(&mut self) -> u64 {
         self.jobs += 1;
         self.running.insert(self.jobs);
@@ -219,7 +219,7 @@ impl JobClass {
         job
     }
 
-    /// How many jobs could begin now.
+    /// The number of jobs that could begin now.
     fn ready(&self) -> usize {
         let waiting: usize = self.waiting.iter().map(|(_, jobs)| jobs.len()).sum();
         waiting.min(self.max.saturating_sub(self.running))

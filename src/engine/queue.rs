@@ -1,4 +1,4 @@
-//! Where requests come in, and wait while too many are under way.
+//! The queue at which requests enter the engine, and wait while too many are under way.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, OnceLock};
@@ -13,6 +13,7 @@ use super::answer_queue::{AnswerSender, AnswerTurn, AnsweredRequest};
 use super::memory::{MemoryKey, RequestMemories};
 use super::running_dataflows::{DataflowRefusal, RunningDataflows};
 
+/// The entrance of the engine: requests wait here until a lane is free. Any thread may submit.
 pub struct RequestQueue {
     scheduler: SchedulerHandle,
     dataflows: Arc<RunningDataflows>,
@@ -21,14 +22,16 @@ pub struct RequestQueue {
     answers: Option<AnswerSender>,
 }
 
-/// A request, and what is known of it from before.
+/// A request to run, with the way in which it is to be run.
 pub struct RequestSubmission {
+    /// The receipt that the journal gave for the request.
     pub receipt: Receipt,
     /// The version of the dataflow that is to run it; `None` for the engine's first one. A version
     /// that the engine does not have makes an error response.
     pub version: Option<Digest>,
-    /// Why it is not to be begun: its response is an error response then.
+    /// The fault because of which the request is not run; it gets an error response that names it.
     pub refused: Option<Fault>,
+    /// The time by which there has to be a response.
     pub deadline: RequestDeadline,
     /// The digest of an earlier response to it, which the next one supersedes.
     pub supersedes: Option<Digest>,
@@ -42,14 +45,14 @@ impl RequestSubmission {
     }
 }
 
-/// When there has to be a response. A dataflow without a deadline has none, whatever stands here.
+/// The time by which there has to be a response. It counts only where the dataflow has a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestDeadline {
-    /// As the dataflow says, from now on.
+    /// The deadline of the dataflow, counted from now.
     OfDataflow,
-    /// For a request that was accepted before.
+    /// This time from now: for a request that an earlier process accepted.
     Within(Duration),
-    /// For one whose deadline has passed and was answered for.
+    /// No deadline: it has passed, and its interim response was delivered.
     Passed,
 }
 
@@ -65,14 +68,14 @@ impl From<Receipt> for RequestSubmission {
     }
 }
 
-/// Cancels requests, from any thread and as long as there is one to cancel.
+/// A handle that cancels requests, from any thread.
 #[derive(Clone)]
 pub struct RequestCanceller(SchedulerHandle);
 
 impl RequestCanceller {
-    /// Gives up what is under way for a request, and begins nothing more of it. It gets its error
-    /// response, which the failure part still makes; one whose work is all done gets its results.
-    /// Nothing happens to a request that is not here.
+    /// Gives up the running steps of a request and starts no more of them. The request gets an error
+    /// response, for which the failure part still runs; one whose work is all done gets its results.
+    /// A request that is not in the engine is left as it is.
     pub fn cancel(&self, request: Digest) {
         self.0.send(SchedulerMessage::Cancel(request));
     }
@@ -87,9 +90,9 @@ pub(super) enum SchedulerMessage {
         since: Instant,
     },
     Cancel(Digest),
-    /// The deadline of the request of this number has passed.
+    /// The deadline of the request with this number has passed.
     Overdue(u64),
-    /// The error response because of it.
+    /// The interim response to the request of this number has been made.
     InterimMade {
         number: u64,
         response: Response,
@@ -98,7 +101,7 @@ pub(super) enum SchedulerMessage {
     Closed,
 }
 
-/// Tells the first worker something, and wakes it.
+/// A sender of messages to the scheduler that also wakes the first worker.
 #[derive(Clone)]
 pub(super) struct SchedulerHandle {
     messages: Sender<SchedulerMessage>,
@@ -107,7 +110,7 @@ pub(super) struct SchedulerHandle {
 
 impl SchedulerHandle {
     pub fn send(&self, message: SchedulerMessage) {
-        // Workers that are gone have nothing more to do.
+        // A failure means that the workers have ended.
         let _ = self.messages.send(message);
         self.worker.get().iter().for_each(|worker| worker.unpark());
     }
@@ -125,12 +128,14 @@ impl RequestQueue {
         (RequestQueue { scheduler, dataflows, memories, answers: Some(answers) }, heard)
     }
 
-    /// Hands a request over. It waits while too many are under way; the request's deadline does not.
+    /// Submits a request. The call blocks while twice as many requests as there are lanes are waiting, in
+    /// work or in delivery; the deadline of the request counts meanwhile.
     pub fn submit(&self, submission: impl Into<RequestSubmission>) {
         self.resume(submission.into(), None);
     }
 
-    /// Hands a request over of which there is a history: what is finished is not done again.
+    /// Submits a request that an earlier process worked on: the steps that its history has as done are not
+    /// run again.
     pub fn resume(&self, submission: RequestSubmission, history: Option<&RequestHistory>) {
         let (dataflow, submission) = self.placed(submission);
         let shared = self.dataflows.at(dataflow);
@@ -145,7 +150,8 @@ impl RequestQueue {
         shared.slots.enter();
     }
 
-    /// The dataflow of a submission; one whose version is not there is refused by the first.
+    /// The index of a submission's dataflow. Where its version is not loaded, the first dataflow answers it
+    /// with an error response.
     fn placed(&self, submission: RequestSubmission) -> (usize, RequestSubmission) {
         let Some(version) = submission.version else { return (0, submission) };
         match self.dataflows.position(version) {
@@ -156,7 +162,7 @@ impl RequestQueue {
         }
     }
 
-    /// Hands over a response that was made before, to be delivered.
+    /// Delivers a response that an earlier process made.
     pub fn deliver(&self, receipt: Receipt, response: Response) {
         receipt.number().into_iter().for_each(|number| self.memories.enter(number));
         self.memories.store().begin_holding(receipt.request().id);
@@ -168,7 +174,7 @@ impl RequestQueue {
         }
     }
 
-    /// Waits until the sink has the responses to all that was handed over.
+    /// Waits until the sink has the responses to all submitted requests.
     pub fn settle(&self) {
         self.dataflows.from(0).iter().for_each(|shared| shared.slots.wait_for_all());
     }
@@ -181,6 +187,7 @@ impl RequestQueue {
         self.dataflows.add(dataflow)
     }
 
+    /// A handle to cancel requests with. It may outlive the queue.
     pub fn canceller(&self) -> RequestCanceller {
         RequestCanceller(self.scheduler.clone())
     }

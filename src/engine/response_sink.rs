@@ -1,23 +1,23 @@
-//! The seam where responses leave the engine.
+//! The interface through which responses leave the engine.
 
 use crate::step::Digest;
 
 use super::pending_delivery::PendingDelivery;
 
-/// Where responses go.
+/// A receiver of responses.
 pub trait ResponseSink: Sync {
-    /// Takes a response, on one of several threads, and sees to its delivery. What takes long goes on
-    /// elsewhere after this has returned: these threads are for all responses.
+    /// Takes a response and delivers it. Called on one of four threads that serve all responses, so a slow
+    /// delivery must continue on a thread of its own after this has returned.
     ///
-    /// The engine calls this once per request with the final response. If the dataflow's deadline has
-    /// passed, an earlier call brings an interim response: its verdict is `Unfinished`, and the final one
-    /// supersedes it. The two calls never overlap. After a restart, the response may be one that an
-    /// earlier process has delivered in part.
+    /// The engine calls this once per request with the final response. If the dataflow's deadline has passed,
+    /// an earlier call brings an interim response: its verdict is `Unfinished`, and the final one supersedes
+    /// it. The two calls never overlap. After a restart, the response may be one that an earlier process has
+    /// delivered in part.
     fn deliver(&self, pending_delivery: PendingDelivery);
 
-    /// Tries at once to deliver the response to a request that waits for its next try.
+    /// Begins the next delivery attempt of a request's response at once, if one is waiting.
     fn expedite(&self, _request: Digest) {}
 
-    /// Waits until every response is delivered, or is not tried again before a later start.
+    /// Waits until every response is delivered, or has no attempt left before the next start.
     fn drain(&self) {}
 }

@@ -36,10 +36,10 @@ pub struct NodeRun {
     state: Mutex<RunState>,
 }
 
-/// The run to perform, and the channel that is told of its end.
+/// The run to perform, and the channel that its end is reported to.
 pub struct RunTask {
     pub node: usize,
-    /// Tells the pool whose jobs are whose.
+    /// The lane's number: the pool serves the lanes in turn.
     pub lane: usize,
     pub request: Arc<Request>,
     pub item: Option<usize>,
@@ -48,29 +48,29 @@ pub struct RunTask {
 }
 
 enum RunState {
-    /// For a thread, or for the clock.
+    /// The run waits for a thread, or for the delay before a retry.
     Waiting {
         turns: u32,
         inputs: StepInputs,
         _alarm: Option<TimerAlarm>,
     },
     Running(RunAttempt),
-    /// The step's results are being put into the store.
+    /// The step has returned; its results are being stored.
     Keeping(RunAttempt),
     Over,
 }
 
-/// The step under way.
+/// One attempt at the step, under way.
 struct RunAttempt {
-    /// From 1.
+    /// The number of the attempt, from 1.
     number: u32,
-    /// For a further turn, if there may be one.
+    /// The inputs for another attempt, where the node has retries.
     inputs: Option<StepInputs>,
     token: CancelToken,
     thread_handle: JobThread,
     began: Instant,
     _alarm: Option<TimerAlarm>,
-    /// Gone when the step has returned.
+    /// Dangling once the step has returned.
     alive: Weak<()>,
 }
 
@@ -83,11 +83,11 @@ impl NodeRun {
         run
     }
 
-    /// Gives the run up: nobody wants what it would give.
+    /// Gives the run up: its result is no longer needed.
     pub fn cancel(&self) {
         let mut state = self.lock();
         if let RunState::Keeping(turn) = &mut *state {
-            // Its end is near, and there is to be no other turn.
+            // It ends by itself soon. Without inputs no other attempt follows.
             turn.inputs = None;
             return;
         }
@@ -106,7 +106,7 @@ impl NodeRun {
         self.shared.submit(self.task.node, self.task.lane, move |thread_handle| run.turn(thread_handle));
     }
 
-    /// On a thread of the pool.
+    /// Performs an attempt. Called on a thread of the pool.
     fn turn(self: &Arc<NodeRun>, thread_handle: &JobThread) {
         let alive = Arc::new(());
         let Some((number, inputs, token)) = self.start(thread_handle, &alive) else { return };
@@ -123,7 +123,7 @@ impl NodeRun {
         }
     }
 
-    /// Begins a turn, unless the run was given up while it waited.
+    /// Begins an attempt, unless the run was given up while it waited.
     fn start(
         self: &Arc<NodeRun>,
         thread_handle: &JobThread,
@@ -148,7 +148,7 @@ impl NodeRun {
         Some((number, inputs, token))
     }
 
-    /// On the clock's thread.
+    /// Ends an attempt whose time is over. Called on the timer's thread.
     fn time_out(self: &Arc<NodeRun>, number: u32, timeout: Duration) {
         let mut state = self.lock();
         if matches!(&*state, RunState::Running(turn) if turn.number == number) {
@@ -160,7 +160,7 @@ impl NodeRun {
         }
     }
 
-    /// Ends the turn under way. With it comes how long it is to another one, if there is to be one.
+    /// Ends the attempt under way. Returns it, with the delay until the next one if there is to be one.
     fn stop(
         self: &Arc<NodeRun>,
         state: &mut RunState,
@@ -179,7 +179,7 @@ impl NodeRun {
         (turn, Some(delay))
     }
 
-    /// After a turn: the end, unless there is another one.
+    /// Reports the end of the run, or announces the next attempt.
     fn follow(&self, ended: RunEnd, again: Option<Duration>) {
         match (&ended.outcome, again) {
             (Outcome::Failed(fault), Some(delay)) => {
@@ -190,9 +190,10 @@ impl NodeRun {
         }
     }
 
-    /// Lets go of a turn that goes on: the step is asked to end, and the pool forgets it.
+    /// Abandons an attempt whose step has not returned: the step is asked to stop, and its thread no longer
+    /// counts in the pool.
     fn give_up(&self, turn: &RunAttempt) {
-        // What a step wants to be told is its own code.
+        // The closure that a step registers for its cancellation may panic.
         if let Err(panic) = guarded(|| turn.token.cancel()) {
             tracing::error!(panic, "telling a step that it is given up panicked");
         }
@@ -217,7 +218,7 @@ impl NodeRun {
     }
 
     fn send(&self, ended: RunEnd) {
-        // Neither can fail while the epoch is open, and nobody waits when it is not.
+        // The receiver and the worker are there while the epoch is open; afterwards the end is not needed.
         let _ = self.task.ended.send(ended);
         let _ = self.task.activator.activate();
     }
@@ -232,7 +233,7 @@ impl NodeRun {
 }
 
 impl RunState {
-    /// Whether this turn of the step was not given up; from now on it is not.
+    /// Begins the storing of this attempt's results, unless it was given up. From then on it cannot be.
     fn keep(&mut self, number: u32) -> bool {
         match std::mem::replace(self, RunState::Over) {
             RunState::Running(turn) if turn.number == number => *self = RunState::Keeping(turn),
@@ -256,5 +257,5 @@ impl RunState {
     }
 }
 
-/// How long a step that was given up may go on before somebody is told.
+/// The time after which a warning is logged about an abandoned step that still runs.
 const PATIENCE: Duration = Duration::from_secs(10);

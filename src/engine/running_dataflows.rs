@@ -1,8 +1,8 @@
-//! The dataflows that an engine runs. More are added while it runs; none is taken away, because accepted
+//! The dataflows that an engine runs. Others may be added while it runs; none is removed, because accepted
 //! requests stay with their versions.
 //!
-//! All workers build the lanes of all dataflows in the order of this list, each when it comes past. In a mesh
-//! nothing is added: the other processes would not know of it.
+//! All workers build the lanes of the dataflows in the order of this list, each worker at its next round. In
+//! a mesh nothing can be added: the other processes have no way to learn of it.
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::Thread;
@@ -20,13 +20,13 @@ use super::shared::ProcessShared;
 use super::slots::RequestSlots;
 use super::timer::TimerThread;
 
-/// More dataflows than this are not run: each has lanes and threads of its own.
+/// The largest number of dataflows: each has lanes and limits of its own.
 const DATAFLOWS_MAX: usize = 64;
 
 /// The reason why a dataflow was not added to a running engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DataflowRefusal {
-    /// The processes of a mesh have agreed on their dataflows when they met.
+    /// The processes of a mesh agree on their dataflows once, when they connect.
     #[error("several processes work together, and agree on their dataflows only when they start")]
     Mesh,
     /// There are too many already.
@@ -79,27 +79,27 @@ impl RunningDataflows {
         Ok(())
     }
 
-    /// Has this thread woken when there is a new dataflow.
+    /// Registers this thread to be woken when a dataflow is added.
     pub fn wake_this_thread(&self) {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(std::thread::current());
     }
 
-    /// The place of a version.
+    /// The index of a version in the list.
     pub fn position(&self, version: Digest) -> Option<usize> {
         position(&self.read(), version)
     }
 
-    /// The dataflow at a place.
+    /// The dataflow with this index.
     pub fn at(&self, place: usize) -> Arc<ProcessShared> {
         Arc::clone(&self.read()[place])
     }
 
-    /// The dataflows from this place on.
+    /// The dataflows from this index on.
     pub fn from(&self, place: usize) -> Vec<Arc<ProcessShared>> {
         self.read().get(place..).unwrap_or_default().to_vec()
     }
 
-    /// Ends the threads of all dataflows, when there is nothing more to do for them.
+    /// Ends the threads of the pool and the timer.
     pub fn end(&self) {
         self.resources.pool.end();
         self.resources.timer.end();
@@ -124,7 +124,7 @@ impl EngineResources {
             observer: Arc::clone(&self.observer),
             is_shared: self.is_mesh,
         };
-        // One more class, for the error responses of deadlines.
+        // One class more, for the interim responses of deadlines.
         let classes = dataflow.nodes.iter().map(runs_max).chain([usize::MAX]);
         Arc::new(ProcessShared {
             work: Arc::new(work),
@@ -137,8 +137,8 @@ impl EngineResources {
     }
 }
 
-/// How many runs of a node may be under way at once. Items are many and short: more of them than
-/// there are cores would only take memory.
+/// The number of a node's runs that may be under way at once. Runs per item are many and short, so that more
+/// of them than cores would only take memory.
 fn runs_max(node: &DataflowNode) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     node.max.unwrap_or(match node.runs {

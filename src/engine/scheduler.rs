@@ -1,8 +1,8 @@
-//! The scheduler on the first worker: requests into idle lanes, later orders after them, and answers
-//! to the delivery threads.
+//! The scheduler, on the first worker: it assigns requests to idle lanes, passes cancellations and deadlines
+//! on to them, and hands their responses to the delivery threads.
 //!
-//! Each dataflow has a queue and lanes of its own. The number of requests in work bounds all together,
-//! and the queues are served in turn, so that many requests of one dataflow never hold up another's.
+//! Each dataflow has a queue and lanes of its own. One limit bounds the requests in work of all dataflows,
+//! and the queues are served in turn, so that many requests of one dataflow never delay another's.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -24,7 +24,7 @@ use super::lane_builder::LaneBuilder;
 use super::queue::{RequestDeadline, RequestSubmission, SchedulerHandle, SchedulerMessage};
 use super::timer::TimerAlarm;
 
-/// The first worker's ends of the channels to those who bring requests and take answers.
+/// The scheduler's channels: messages from the queue, and responses to the delivery threads.
 pub struct SchedulerChannels {
     pub messages: Receiver<SchedulerMessage>,
     pub answers: AnswerSender,
@@ -39,10 +39,10 @@ pub struct RequestScheduler<'a> {
     turn: usize,
     in_work: usize,
     in_work_max: usize,
-    /// How many requests there were: their numbers.
+    /// The number of requests so far, which numbers them.
     count: u64,
     channels: SchedulerChannels,
-    /// The lanes of dataflows that are added while the engine runs, and what is shared of each dataflow.
+    /// The builder of the lanes, with the state that the workers share of each dataflow.
     builder: &'a mut LaneBuilder,
 }
 
@@ -54,26 +54,26 @@ struct Lane {
 
 #[derive(Default)]
 struct DataflowQueue {
-    /// Lanes, used in turn, so that none of them is served better. There is one more than requests may be in
-    /// work, for those that have ended before they began.
+    /// The idle lanes, used in turn so that each gets its share. There is one lane more than requests may be
+    /// in work, for requests that are only to be answered, as cancelled ones.
     idle: VecDeque<usize>,
     waiting: VecDeque<PendingRequest>,
 }
 
-/// A request that is not answered.
+/// A request that has no final response yet.
 struct PendingRequest {
-    /// The same request may be here twice; the number is not.
+    /// The key of this entry: the same request may be here twice.
     number: u64,
     dataflow: usize,
     receipt: Receipt,
-    /// Why it is not to be begun; it does not change once it has a lane.
+    /// The fault because of which it is not run; fixed once it has a lane.
     refused: Option<Fault>,
-    /// The time at which it took its lane; of no meaning before.
+    /// The timely time of its epoch; 0 while it waits for a lane.
     began: u64,
-    /// The time between its being accepted and its deadline; the alarm is for that.
+    /// The time from its acceptance to its deadline, with the alarm for it.
     deadline: Option<(Duration, TimerAlarm)>,
     supersedes: Option<Digest>,
-    /// Open until the sink has an earlier response to it.
+    /// Closed once the sink has taken the interim response.
     earlier: Option<Receiver<()>>,
 }
 
@@ -82,7 +82,7 @@ impl PendingRequest {
         self.receipt.request()
     }
 
-    /// Whether there is only its end to be told.
+    /// Whether no step of it is to run: it only gets its error response.
     fn is_ended(&self) -> bool {
         self.refused.is_some()
     }
@@ -103,13 +103,13 @@ impl<'a> RequestScheduler<'a> {
             if !more && self.lanes.iter().all(|lane| lane.current.is_none()) {
                 return;
             }
-            // Whoever has something to say wakes this thread after it has put it into the channel.
+            // A sender puts its message into the channel before it wakes this thread, so none is missed.
             worker.step_or_park(None);
             self.hand_out();
         }
     }
 
-    /// Takes the lanes of dataflows that are new.
+    /// Adds the lanes of new dataflows.
     fn extend(&mut self, worker: &mut Worker) {
         for (dataflow, input) in self.builder.build(worker) {
             self.queues.resize_with(self.queues.len().max(dataflow + 1), DataflowQueue::default);
@@ -118,7 +118,7 @@ impl<'a> RequestScheduler<'a> {
         }
     }
 
-    /// Whether more requests may come.
+    /// Processes all messages. Returns whether more requests may come.
     fn hear(&mut self, worker: &mut Worker) -> bool {
         loop {
             match self.channels.messages.try_recv() {
@@ -180,8 +180,8 @@ impl<'a> RequestScheduler<'a> {
         }
     }
 
-    /// The next request that waits, with a lane for it: at once if there is only its end to be told; else as
-    /// long as not too many are in work, and the dataflows have their turns.
+    /// The next waiting request, with a lane for it. Requests that only get an error response come first; the
+    /// others follow while the limit allows, the dataflows in turn.
     fn next(&mut self) -> Option<(usize, PendingRequest)> {
         self.next_ended().or_else(|| self.next_to_work())
     }
@@ -204,13 +204,13 @@ impl<'a> RequestScheduler<'a> {
         let dataflow = turns.find(|dataflow| is_ready(&self.queues[*dataflow]))?;
         self.turn = dataflow + 1;
         let queue = &mut self.queues[dataflow];
-        // Ended ones may have all of its lanes for a moment.
+        // For a moment, requests that only get an error response may occupy all of its lanes.
         let place = queue.waiting.iter().position(|pending| !pending.is_ended())?;
         let lane = queue.idle.pop_front()?;
         queue.waiting.remove(place).map(|pending| (lane, pending))
     }
 
-    /// A request that waits is not begun, and gets its error response at once.
+    /// Cancels a request. One that waits is not begun, and gets its error response at once.
     fn cancel(&mut self, request: Digest) {
         let waiting = self.queues.iter_mut().flat_map(|queue| &mut queue.waiting);
         for pending in waiting.filter(|pending| pending.request().id == request) {
@@ -240,7 +240,7 @@ impl<'a> RequestScheduler<'a> {
         }
     }
 
-    /// The failure part may take long, so it is run on a thread of the pool.
+    /// Makes an interim response on a thread of the pool: the failure part may take long.
     fn make_interim(&self, pending: &PendingRequest, said: Response) {
         let shared = &self.builder.shared[pending.dataflow];
         let (number, request) = (pending.number, Arc::clone(pending.request()));
@@ -251,7 +251,7 @@ impl<'a> RequestScheduler<'a> {
         });
     }
 
-    /// Has the error response of a deadline delivered, unless the final one has been made.
+    /// Has an interim response delivered, unless the final one has been made meanwhile.
     fn deliver_interim(&mut self, number: u64, mut response: Response) {
         let in_lanes = self.lanes.iter_mut().filter_map(|lane| lane.current.as_mut());
         let waiting = self.queues.iter_mut().flat_map(|queue| &mut queue.waiting);
@@ -283,7 +283,8 @@ impl<'a> RequestScheduler<'a> {
         }
     }
 
-    /// An interim response may arrive after the final one, when another request has taken the lane.
+    /// Makes an interim response, unless another request has taken the lane: it may arrive after the final
+    /// one.
     fn pass_on(&self, lane: usize, time: u64, said: Response) {
         if let Some(pending) = self.lanes[lane].current.as_ref().filter(|pending| pending.began < time) {
             self.make_interim(pending, said);
@@ -301,7 +302,7 @@ impl<'a> RequestScheduler<'a> {
     }
 }
 
-/// Each order has a time of its own. Without moving on it would not leave this worker.
+/// Sends an order at a time of its own. The input passes it on only when it advances.
 fn order(input: &mut LaneInput, order: LaneOrder) {
     input.send_batch(&mut vec![order]);
     input.advance_to(input.time() + 1);

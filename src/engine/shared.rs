@@ -11,13 +11,13 @@ use super::timer::TimerThread;
 pub struct ProcessShared {
     pub work: Arc<RunEnvironment>,
     pub budget: MemoryBudget,
-    /// One pool for all dataflows; each has a class for each node, and a last one for the error
-    /// responses that deadlines make.
+    /// The pool of all dataflows. Each dataflow has a class of jobs for each node, and one more for the
+    /// interim responses of deadlines.
     pub pool: Arc<ThreadPool>,
     /// The class of this dataflow's first node.
     pub class_first: usize,
     pub timer: Arc<TimerThread>,
-    /// Its requests that are waiting, in work or in delivery.
+    /// The limit on requests of this dataflow that are waiting, in work or in delivery.
     pub slots: RequestSlots,
 }
 

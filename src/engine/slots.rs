@@ -1,4 +1,4 @@
-//! How many requests may be under way: who brings one more waits outside.
+//! The limit on requests under way. A thread that submits one more blocks.
 
 use std::sync::{Condvar, Mutex, MutexGuard};
 
@@ -10,9 +10,9 @@ pub struct RequestSlots {
 
 #[derive(Default)]
 struct SlotState {
-    /// Below nothing for a moment, when one leaves that has not yet been seen to enter.
+    /// May be -1 for a moment, when a request leaves before its entering is counted.
     taken: isize,
-    /// Threads that wait for something to change.
+    /// The number of threads that wait.
     waiting: usize,
 }
 
@@ -22,12 +22,12 @@ impl RequestSlots {
         RequestSlots { state: Mutex::default(), total, changed: Condvar::new() }
     }
 
-    /// Takes a place, as soon as there are free ones.
+    /// Takes a slot; blocks until one is free.
     pub fn enter(&self) {
         self.wait_while(|taken| taken >= self.total).taken += 1;
     }
 
-    /// Waits until none is taken.
+    /// Blocks until all slots are free.
     pub fn wait_for_all(&self) {
         drop(self.wait_while(|taken| taken > 0));
     }
@@ -42,7 +42,8 @@ impl RequestSlots {
         }
     }
 
-    /// Whoever waits is woken when a quarter of the places is free, and not for each of them.
+    /// The number of taken slots at which waiting threads are woken: once a quarter is free, not at each
+    /// slot.
     fn wakes_at(&self) -> isize {
         self.total - (self.total / 4).max(1)
     }

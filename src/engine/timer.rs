@@ -1,4 +1,4 @@
-//! A thread that does things later: timeouts, waits before a step is run again, deadlines.
+//! A thread for delayed actions: timeouts, delays before retries, deadlines.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ pub struct TimerThread {
     shared: Arc<TimerShared>,
 }
 
-/// Something that is to be done later. Dropping it takes it back, if it is not under way.
+/// A pending action. Dropping this cancels it, unless it is already being performed.
 pub struct TimerAlarm {
     shared: Arc<TimerShared>,
     key: TimerKey,
@@ -31,11 +31,11 @@ struct TimerState {
     ended: bool,
 }
 
-/// When, and a number that keeps apart what is due at once.
+/// The due time, and a number that distinguishes actions due at the same time.
 type TimerKey = (Instant, u64);
 type TimerAction = Box<dyn FnOnce() + Send>;
 
-/// Longer than the machine is up: no sum with it is too large for an instant.
+/// The largest delay, so that the sum with the present instant does not overflow.
 const DELAY_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 impl TimerThread {
@@ -45,7 +45,7 @@ impl TimerThread {
         let shared = Arc::<TimerShared>::default();
         let works = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("flow:clock".to_owned()).spawn(move || {
-            // Without a clock nothing would ever be given up.
+            // Without this thread no timeout would ever pass.
             let _guard = PanicGuard;
             works.work();
         })?;
@@ -53,7 +53,7 @@ impl TimerThread {
         Ok(TimerThread { shared })
     }
 
-    /// Does something after a while, on the clock's thread: it must not take long.
+    /// Performs an action after a delay, on the timer's thread. It must be quick.
     pub fn after(&self, delay: Duration, action: impl FnOnce() + Send + 'static) -> TimerAlarm {
         self.at(Instant::now() + delay.min(DELAY_MAX), action)
     }
@@ -62,12 +62,12 @@ impl TimerThread {
         TimerAlarm { shared: Arc::clone(&self.shared), key: self.set(instant, Box::new(action)) }
     }
 
-    /// As `after`, for something that is not taken back.
+    /// As `after`, for an action that is never cancelled.
     pub fn surely_after(&self, delay: Duration, action: impl FnOnce() + Send + 'static) {
         self.set(Instant::now() + delay.min(DELAY_MAX), Box::new(action));
     }
 
-    /// Ends the thread; what was to be done later is not done.
+    /// Ends the thread. Pending actions are not performed.
     pub fn end(&self) {
         let (actions, thread) = {
             let mut state = self.shared.lock();
@@ -75,9 +75,10 @@ impl TimerThread {
             (std::mem::take(&mut state.actions), state.thread.take())
         };
         self.shared.changed.notify_one();
-        // Not while the lock is held: they may hold alarms.
+        // Dropped without the lock: actions may own alarms, whose drop takes the lock.
         drop(actions);
-        // An action may be the last to let go of the clock.
+        // The last handle on the timer may be dropped by an action, on this very thread, which cannot join
+        // itself.
         let other = thread.filter(|it| it.thread().id() != std::thread::current().id());
         other.into_iter().for_each(|thread| drop(thread.join()));
     }

@@ -1,6 +1,5 @@
-//! A channel that brings everything to one worker: containers travel whole, as they are.
-//!
-//! Timely's `Exchange` distributes records one by one, and takes a buffer of 8 KiB for each.
+//! A channel that brings all data to one worker and moves whole containers. Timely's `Exchange` moves records
+//! one by one and allocates a buffer of 8 KiB for each.
 
 use timely::communication::Push;
 use timely::dataflow::channels::pact::DistributorPact;

@@ -22,8 +22,8 @@ pub fn work(
         RequestScheduler::new(channels, in_work_max.get(), &mut builder).serve(worker);
     }
     loop {
-        // A worker without channels lets go of its inputs at once: only the first one's keep the lanes open.
-        // A dataflow that was added is seen here before the lanes of the others have ended.
+        // Only the first worker's inputs keep the lanes open, so this one drops its own at once. Dataflows
+        // that are added are built here before the lanes of the others have ended.
         drop(builder.build(worker));
         if !worker.has_dataflows() {
             return;

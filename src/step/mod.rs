@@ -55,8 +55,6 @@ mod item;
 mod octets;
 mod outcome;
 mod parameter;
-// Its items change their form at present; their documentation comes with that.
-#[allow(missing_docs)]
 mod request;
 mod reservation;
 pub mod shared_bytes;

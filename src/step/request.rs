@@ -27,6 +27,7 @@ pub struct Request {
     pub edition: u32,
     /// Values that `when` conditions and generated results may refer to, for example `modality`.
     pub attributes: BTreeMap<String, AttributeValues>,
+    /// The data of the request, in the order of the source.
     pub items: Vec<Item>,
     /// Names of what the source keeps for this request as long as it is remembered. Only the source
     /// understands them, and only the source releases what they name.
@@ -89,10 +90,12 @@ impl Request {
         self.attributes.get(name).map_or("", AttributeValues::text)
     }
 
+    /// The sum of the items' sizes, in bytes.
     pub fn size(&self) -> u64 {
         self.items.iter().fold(0, |sum, item| sum.saturating_add(item.size))
     }
 
+    /// The sum of the items' sizes once they are decoded, in bytes.
     pub fn decoded(&self) -> u64 {
         self.items.iter().fold(0, |sum, item| sum.saturating_add(item.decoded))
     }
