@@ -10,7 +10,7 @@ use super::coarse::CoarseGrid;
 use super::components::VoxelComponents;
 use super::pieces::{AirPieces, LungColumns, PieceKind};
 use super::sides::LungSides;
-use crate::step::{Fault, StepReservations};
+use crate::step::{Fault, StepReservation, StepReservations};
 
 /// The largest area in the first or last slice, as a share of the widest; with more, the lungs are cut.
 const CUT_SHARE_MOST: f64 = 0.25;
@@ -216,22 +216,9 @@ impl AirAccount {
 
     pub fn describe_sides(&mut self, sides: &LungSides) {
         let [right, left] = [sides.right.count() as f64, sides.left.count() as f64];
-        match (right > 0.0, left > 0.0) {
-            (true, false) => self.reserve("single_lung", "only the right lung was found"),
-            (false, true) => self.reserve("single_lung", "only the left lung was found"),
-            (false, false) => {}
-            (true, true) => {
-                self.describe_cut(sides.cut_mm2);
-                let percent = 100.0 * right.min(left) / right.max(left);
-                if percent < 100.0 * SMALL_SHARE {
-                    let small = if right < left { "right" } else { "left" };
-                    let text = format!(
-                        "the {small} lung has {percent:.0} % of the other's volume, less than {:.0} %: it is collapsed, consolidated or removed in part, or not all of it was found",
-                        100.0 * SMALL_SHARE
-                    );
-                    self.reserve("small_lung", text);
-                }
-            }
+        self.reservations.0.extend(lung_size_reservation(right, left));
+        if right > 0.0 && left > 0.0 {
+            self.describe_cut(sides.cut_mm2);
         }
         for (side, over) in ["right", "left"].into_iter().zip(sides.over_spine) {
             if over > OVER_SPINE_SHARE {
@@ -329,6 +316,55 @@ impl GasPockets {
         let voxels = below.iter().map(|piece| components.regions[*piece].voxels).sum::<u64>();
         GasPockets { inside: components.select(&inside), below_ml: voxels as f64 * volume.voxel_ml() }
     }
+}
+
+/// A reservation if one lung is missing or small, by the voxels of the right and the left one.
+pub fn lung_size_reservation(right: f64, left: f64) -> Option<StepReservation> {
+    let reservation = |code: &str, text: String| Some(StepReservation { code: code.to_owned(), text });
+    match (right > 0.0, left > 0.0) {
+        (true, false) => return reservation("single_lung", "only the right lung was found".to_owned()),
+        (false, true) => return reservation("single_lung", "only the left lung was found".to_owned()),
+        (false, false) => return None,
+        (true, true) => {}
+    }
+    let percent = 100.0 * right.min(left) / right.max(left);
+    if percent >= 100.0 * SMALL_SHARE {
+        return None;
+    }
+    let small = if right < left { "right" } else { "left" };
+    let text = format!(
+        "the {small} lung has {percent:.0} % of the other's volume, less than {:.0} %: it is collapsed, consolidated or removed in part, or not all of it was found",
+        100.0 * SMALL_SHARE
+    );
+    reservation("small_lung", text)
+}
+
+/// Reservations for given lungs that reach the first or last slice or the sides of the images.
+pub fn reach_reservations(right: &VoxelSet, left: &VoxelSet) -> Vec<StepReservation> {
+    let size = right.size();
+    let mut reservations = StepReservations::default();
+    let bounds = [right, left].map(VoxelSet::bounds);
+    let ends = [("first", 0), ("last", size[2] - 1)];
+    let area = |z: usize| [right, left].map(|lung| slice_count(lung, z)).iter().sum::<u64>();
+    let widest = (0..size[2]).map(area).max().unwrap_or(0).max(1) as f64;
+    for (end, z) in ends {
+        let percent = 100.0 * area(z) as f64 / widest;
+        if percent > 0.0 {
+            reservations.say("reach_end_slice", format!(
+                "the lungs reach the {end} slice, with {percent:.0} % of their largest area: a part may be missing"
+            ));
+        }
+    }
+    let reaches_side = |bounds: &VoxelBounds| {
+        [0, 1].into_iter().any(|axis| bounds.low[axis] == 0 || bounds.high[axis] == size[axis])
+    };
+    if bounds.iter().flatten().any(reaches_side) {
+        reservations.say(
+            "field_of_view",
+            "the lungs reach the border of the field of view: what lies outside is not counted",
+        );
+    }
+    reservations.0
 }
 
 fn slice_count(bits: &VoxelSet, z: usize) -> u64 {

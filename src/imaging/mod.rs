@@ -26,6 +26,7 @@ mod header;
 mod inventory;
 mod json;
 mod kernels;
+mod labels;
 mod lung_parts;
 mod lung_shape;
 mod midline;

@@ -76,6 +76,18 @@ impl<'a> AxialSlice<'a> {
     }
 }
 
+/// The plane of a slice that is not axial, in words: "coronal slices". `None` if the slice has no usable
+/// geometry.
+pub fn other_plane(header: &InstanceHeader) -> Option<String> {
+    let normal = normal(&header.orientation?)?.map(f64::abs);
+    header.position.and(header.spacing)?;
+    Some(match normal {
+        [x, _, _] if x >= AXIAL_COSINE_LEAST => "sagittal slices".to_owned(),
+        [_, y, _] if y >= AXIAL_COSINE_LEAST => "coronal slices".to_owned(),
+        [_, _, z] => format!("slices that lie {:.0}° from axial", z.min(1.0).acos().to_degrees()),
+    })
+}
+
 /// The mean distance of neighbours in mm, once it is sure that no slice is missing or doubled.
 ///
 /// # Errors

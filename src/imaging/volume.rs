@@ -62,6 +62,9 @@ pub struct Lungs {
     pub remarks: Vec<String>,
     /// Limits of the results' meaning.
     pub reservations: StepReservations,
+    /// The program that the lungs come from, if it is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<String>,
 }
 
 impl Lungs {
@@ -79,7 +82,8 @@ impl Lungs {
     pub fn of(right: VoxelSet, left: VoxelSet) -> Lungs {
         let none = VoxelSet::empty(right.size());
         let reservations = StepReservations::default();
-        Lungs { right, left, airways: none.clone(), gas: none, remarks: Vec::new(), reservations }
+        let airways = none.clone();
+        Lungs { right, left, airways, gas: none, remarks: Vec::new(), reservations, made_by: None }
     }
 
     /// The lung of a voxel: [`Lungs::NONE`], [`Lungs::RIGHT`] or [`Lungs::LEFT`].

@@ -7,6 +7,7 @@
 
 mod child;
 mod folder;
+mod reservations;
 mod run_program;
 mod sandbox;
 mod sweep;

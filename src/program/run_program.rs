@@ -1,4 +1,4 @@
-//! `run-program`: runs a program with files as inputs and results.
+//! `run-program`: runs a program with files as inputs and results, and with reservations.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use crate::step::{
     BuiltIn, Call, Fault, FaultKind, Item, Parameter, Request, ResponseFiles, Step, StepOutputs,
+    StepReservations,
 };
 
 use super::child::{self, ProgramEnd, ProgramOrder};
 use super::folder::{ProgramFolder, ProgramFolderError, last_words};
+use super::reservations::{self, ProgramReservationError, RESERVATIONS_FILE};
 use super::sandbox::{NetworkAccess, ProgramGrants};
 
 /// The exit code for a temporary failure (`EX_TEMPFAIL` of sysexits.h): another run may succeed.
@@ -19,11 +21,12 @@ const TEMPORARY: i32 = 75;
 
 fn step() -> Step {
     let number = Parameter::number;
-    Step::new("run-program", 1, "Runs a program in a private folder; files in out/ are the results.")
+    Step::new("run-program", 2, "Runs a program in a private folder; files in out/ are the results.")
         .takes_optional::<Request>("request")
         .takes_optional::<Item>("item")
         .takes_optional::<ResponseFiles>("files")
         .gives::<ResponseFiles>("files")
+        .gives::<StepReservations>("reservations")
         .parameter(
             Parameter::text("program", "", &[])
                 .required()
@@ -47,7 +50,11 @@ fn step() -> Step {
         .parameter(Parameter::texts("writes").about("Absolute paths outside its folder that it may write."))
         .parameter(Parameter::flag("network", false).about("Whether it may use the network."))
         .parameter(number("grace_s", 5.0, 0.0, 600.0, "s").about("Time between SIGTERM and SIGKILL."))
-        .runs(|call| run(call).map(|files| StepOutputs::one("files", files)))
+        .runs(|call| {
+            let mut files = run(call)?;
+            let reservations = reservations::taken_from(&mut files).map_err(invalid)?;
+            Ok(StepOutputs::one("files", files).with("reservations", reservations))
+        })
 }
 
 inventory::submit! { BuiltIn(step) }
@@ -129,6 +136,13 @@ fn failed(order: &ProgramOrder, status: ExitStatus, errors: Vec<u8>) -> Fault {
     let remedy = "Follow the message of the program; `flow explain` shows all of it. Files outside its folder \
                   are seen only where the dataflow grants them with `reads` or `writes`.";
     Fault::of(kind, reason, remedy).with_log(errors)
+}
+
+fn invalid(error: ProgramReservationError) -> Fault {
+    Fault::new(
+        format!("the program's out/{RESERVATIONS_FILE} cannot be taken: {error}"),
+        "Let the program write a list of objects with \"code\" and \"text\", or no such file.",
+    )
 }
 
 fn fault(error: ProgramFolderError) -> Fault {

@@ -104,6 +104,47 @@ fn what_a_program_says_when_it_fails_is_quoted() {
     assert!(absent.reason.contains("no-such-program") && absent.remedy.contains("Install"), "{absent:?}");
 }
 
+/// A dataflow of one program that writes this as its reservations, and a result.
+fn reserving(json: &str) -> Dataflow {
+    alone(&shell(&format!("printf %s '{json}' > out/reservations.json; echo 1 > out/a.txt")), "")
+}
+
+#[test]
+fn a_program_may_have_reservations() {
+    let json = r#"[{"code": "low_dose", "text": "0.4 mGy: noise\u001b[31m makes low densities."}, {"code": "b2", "text": "ä"}]"#;
+    let (response, files) = run(&reserving(json));
+    assert_eq!(response.verdict, ResponseVerdict::CompleteWithReservations);
+    let said: Vec<(&str, &str)> =
+        response.reservations.iter().map(|one| (one.code.as_str(), one.text.as_str())).collect();
+    assert_eq!(said, [("low_dose", "0.4 mGy: noise\\u001b[31m makes low densities"), ("b2", "ä")]);
+    assert_eq!(texts(&files), [("a.txt", "1\n")], "it is not one of the results");
+    let (response, _) = run(&reserving("[]"));
+    assert_eq!(response.verdict, ResponseVerdict::Complete);
+}
+
+#[test]
+fn reservations_in_another_form_are_refused() {
+    let many = format!("[{}]", vec![r#"{"code": "a", "text": "b"}"#; 51].join(","));
+    let long = format!(r#"[{{"code": "a", "text": "{}"}}]"#, "b".repeat(501));
+    let large = format!(r#"[{{"code": "a", "text": "{}"}}]"#, " ".repeat(65_536));
+    for (json, reason) in [
+        ("no", "it is no list of objects with \"code\" and \"text\""),
+        (r#"{"code": "a", "text": "b"}"#, "it is no list of objects"),
+        (r#"[{"code": "a"}]"#, "missing field `text`"),
+        (r#"[{"code": "a", "text": "b", "level": 3}]"#, "unknown field `level`"),
+        (r#"[{"code": "A b", "text": "c"}]"#, "the code \"A b\" is not 1 to 64 small letters"),
+        (r#"[{"code": "a", "text": " "}]"#, "the text of \"a\" is not 1 to 500 letters"),
+        (&many, "it has 51 reservations, more than 50"),
+        (&long, "the text of \"a\" is not 1 to 500 letters"),
+        (&large, "more than 65536"),
+    ] {
+        let said = fault(&reserving(json));
+        assert_eq!(said.kind, FaultKind::Data);
+        assert!(said.reason.starts_with("the program's out/reservations.json cannot be taken: "), "{said:?}");
+        assert!(said.reason.contains(reason), "{said:?}");
+    }
+}
+
 #[test]
 fn a_program_has_to_be_named() {
     let problems = parse("  first: {step: run-program, needs: {}}").unwrap_err();

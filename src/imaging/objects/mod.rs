@@ -15,4 +15,6 @@ pub use document::{EvidenceReference, ReportDocument, device_observer};
 pub use encapsulated::EncapsulatedPdf;
 pub use instance::{GeneratedInstance, GeneratedSeries, implementation_uid, is_own_result};
 pub use qualitative::qualitative_evaluations;
-pub use segmentation::{FrameSize, SegmentDescription, SegmentFrame, SegmentationObject, SourcePlane};
+pub use segmentation::{
+    FrameSize, SegmentDescription, SegmentFrame, SegmentMaker, SegmentationObject, SourcePlane, decimals,
+};

@@ -8,7 +8,7 @@ use super::content::{put, put_items};
 use super::document::date_and_time;
 use super::instance::implementation_uid;
 use super::{CodedConcept, ConceptName, GeneratedInstance, GeneratedSeries, codes};
-use crate::imaging::StudyAttributes;
+use crate::imaging::{InstanceHeader, StudyAttributes};
 
 pub struct SegmentationObject<'a> {
     pub uid: String,
@@ -18,6 +18,7 @@ pub struct SegmentationObject<'a> {
     pub frame_of_reference_uid: &'a str,
     /// Segment `n` is at index `n - 1`.
     pub segments: Vec<SegmentDescription>,
+    pub maker: SegmentMaker<'a>,
     /// The planes of the source that frames show, in the order of their places.
     pub planes: Vec<SourcePlane<'a>>,
     pub frames: Vec<SegmentFrame>,
@@ -44,6 +45,14 @@ pub struct SegmentDescription {
     pub modifier: Option<ConceptName>,
     /// CIELab, as PS3.3 C.10.7.1.1 scales it.
     pub colour: [u16; 3],
+}
+
+/// The algorithm that has made the segments.
+#[derive(Clone, Copy, Debug)]
+pub enum SegmentMaker<'a> {
+    FindLungs,
+    /// Another program, by its name and version.
+    Other(&'a str),
 }
 
 /// A slice of the source series: an instance, or a frame of one.
@@ -116,7 +125,7 @@ impl SegmentationObject<'_> {
     }
 
     fn segments(&self) -> Vec<InMemDicomObject> {
-        self.segments.iter().zip(1..).map(|(segment, number)| segment.item(number)).collect()
+        self.segments.iter().zip(1..).map(|(segment, number)| segment.item(number, self.maker)).collect()
     }
 
     /// Two dimensions: segment, then place along the patient.
@@ -178,13 +187,19 @@ impl SegmentationObject<'_> {
 }
 
 impl SegmentDescription {
-    fn item(&self, number: u16) -> InMemDicomObject {
+    fn item(&self, number: u16, maker: SegmentMaker) -> InMemDicomObject {
         let mut item = InMemDicomObject::new_empty();
         put_number(&mut item, tags::SEGMENT_NUMBER, number);
         put(&mut item, tags::SEGMENT_LABEL, VR::LO, self.label);
         put(&mut item, tags::SEGMENT_ALGORITHM_TYPE, VR::CS, "AUTOMATIC");
-        put(&mut item, tags::SEGMENT_ALGORITHM_NAME, VR::LO, ALGORITHM);
-        put_items(&mut item, tags::SEGMENTATION_ALGORITHM_IDENTIFICATION_SEQUENCE, vec![algorithm()]);
+        match maker {
+            SegmentMaker::FindLungs => {
+                put(&mut item, tags::SEGMENT_ALGORITHM_NAME, VR::LO, ALGORITHM);
+                put_items(&mut item, tags::SEGMENTATION_ALGORITHM_IDENTIFICATION_SEQUENCE, vec![algorithm()]);
+            }
+            // Its family and version are not known as codes.
+            SegmentMaker::Other(name) => put(&mut item, tags::SEGMENT_ALGORITHM_NAME, VR::LO, name),
+        }
         put_code(&mut item, tags::SEGMENTED_PROPERTY_CATEGORY_CODE_SEQUENCE, self.category);
         let mut property = CodedConcept::from(self.property).item();
         if let Some(modifier) = self.modifier {
@@ -198,7 +213,24 @@ impl SegmentDescription {
     }
 }
 
-impl SourcePlane<'_> {
+impl<'a> SourcePlane<'a> {
+    /// The plane of a sorted slice. Where the slice names no thickness, it is the distance of slices.
+    ///
+    /// # Panics
+    /// If the slice lacks its geometry.
+    pub fn of(slice: &'a InstanceHeader, slice_spacing: f64) -> SourcePlane<'a> {
+        SourcePlane {
+            series_uid: &slice.series_instance_uid,
+            sop_class_uid: &slice.sop_class_uid,
+            sop_instance_uid: &slice.sop_instance_uid,
+            frame: slice.frame,
+            position: slice.position.expect("sorted slices have a position"),
+            orientation: slice.orientation.expect("sorted slices have an orientation"),
+            spacing: slice.spacing.expect("sorted slices have a spacing"),
+            thickness: slice.slice_thickness.filter(|mm| *mm > 0.0).unwrap_or(slice_spacing),
+        }
+    }
+
     fn put_orientation(&self, groups: &mut InMemDicomObject) {
         let mut item = InMemDicomObject::new_empty();
         put(&mut item, tags::IMAGE_ORIENTATION_PATIENT, VR::DS, &decimals(&self.orientation));
@@ -221,7 +253,8 @@ impl SourcePlane<'_> {
         item
     }
 
-    fn source_image(&self) -> InMemDicomObject {
+    /// The same as the source of a picture whose pixels lie on it.
+    pub fn source_image(&self) -> InMemDicomObject {
         let mut item = self.reference();
         if let Some(frame) = self.frame {
             put(&mut item, tags::REFERENCED_FRAME_NUMBER, VR::IS, &(frame + 1).to_string());
@@ -291,7 +324,8 @@ fn put_code(set: &mut InMemDicomObject, tag: Tag, name: ConceptName) {
     set.put(CodedConcept::from(name).element(tag));
 }
 
-fn decimals(numbers: &[f64]) -> String {
+/// Numbers as decimal strings (VR DS).
+pub fn decimals(numbers: &[f64]) -> String {
     numbers.iter().map(|number| decimal(*number)).collect::<Vec<_>>().join("\\")
 }
 

@@ -150,6 +150,7 @@ pub fn find_lungs(volume: &Volume, settings: &LungSettings, token: &CancelToken)
         gas: whole(gas),
         remarks,
         reservations,
+        made_by: None,
     })
 }
 

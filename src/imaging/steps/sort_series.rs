@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::imaging::candidates::{Candidate, Candidates, candidates};
 use crate::imaging::preview;
-use crate::imaging::slices::{AxialSlice, check_spacing, shifts};
+use crate::imaging::slices::{AxialSlice, check_spacing, other_plane, shifts};
 use crate::imaging::{InstanceHeader, SortedSeries};
 use crate::step::{BuiltIn, Fault, Parameter, Step, StepOutputs};
 
@@ -31,7 +31,7 @@ const SPACING_MM_FINE: f64 = 5.0;
 const SPACING_TO_THICKNESS_MOST: f64 = 1.5;
 
 fn step() -> Step {
-    Step::new("sort-series", 3, "Chooses one series of axial CT slices, checks it and puts it in order.")
+    Step::new("sort-series", 4, "Chooses one series of axial CT slices, checks it and puts it in order.")
         .takes_each::<InstanceHeader>("headers")
         .gives::<SortedSeries>("series")
         .parameter(
@@ -290,6 +290,12 @@ fn no_candidate(headers: &[&InstanceHeader], left_out: &[String]) -> Fault {
         return Fault::new(
             format!("the study has no CT slices in Hounsfield units{why}"),
             "Send the series as the scanner made it, with Rescale Slope, Rescale Intercept and Rescale Type HU.",
+        );
+    }
+    if headers.iter().any(|header| header.is_ct_image() && other_plane(header).is_some()) {
+        return Fault::new(
+            format!("the study has no axial CT slices{why}"),
+            "Send the axial series from which sagittal, coronal and oblique slices are made.",
         );
     }
     Fault::new(

@@ -5,13 +5,12 @@
 //! object, that it lies on, and has its position. Frames without voxels are left out.
 
 use crate::imaging::objects::{
-    FrameSize, GeneratedSeries, SegmentDescription, SegmentFrame, SegmentationObject, SourcePlane, codes,
+    FrameSize, GeneratedSeries, SegmentDescription, SegmentFrame, SegmentMaker, SegmentationObject,
+    SourcePlane, codes,
 };
 use crate::imaging::packed::{PackedFrames, SliceWindow};
 use crate::imaging::upright::UprightFrame;
-use crate::imaging::{
-    InstanceHeader, Lungs, SegmentKind, SegmentationReference, SortedSeries, StudyAttributes, VoxelSet,
-};
+use crate::imaging::{Lungs, SegmentKind, SegmentationReference, SortedSeries, StudyAttributes, VoxelSet};
 use crate::step::{BuiltIn, Call, Fault, Request, ResponseFile, ResponseFiles, Step, StepOutputs};
 use dicom_dictionary_std::uids;
 
@@ -46,6 +45,7 @@ inventory::submit! { BuiltIn(step) }
 /// The sets of voxels that are segments, and the slices that show them.
 struct SegmentPlanes<'a> {
     series: &'a SortedSeries,
+    maker: SegmentMaker<'a>,
     sets: Vec<(SegmentKind, &'a VoxelSet)>,
     /// For each slice, the part of the volume's slice that it covers.
     windows: Vec<SliceWindow>,
@@ -78,7 +78,8 @@ impl<'a> SegmentPlanes<'a> {
                 sets.push((kind, set));
             }
         }
-        Ok(SegmentPlanes { series, sets, windows, frames })
+        let maker = lungs.made_by.as_deref().map_or(SegmentMaker::FindLungs, SegmentMaker::Other);
+        Ok(SegmentPlanes { series, maker, sets, windows, frames })
     }
 
     fn write(&self, call: &Call) -> Result<ResponseFile, Fault> {
@@ -89,6 +90,7 @@ impl<'a> SegmentPlanes<'a> {
         let first = &self.series.slices[slices[0]];
         let plane = |slice: usize| slices.binary_search(&slice).expect("the slice of a frame");
         let frame = |&(segment, slice): &(u16, usize)| SegmentFrame { segment, plane: plane(slice) };
+        let source = |slice: &usize| SourcePlane::of(&self.series.slices[*slice], self.series.slice_spacing);
         let own_frame_of_reference = call.uid(3);
         let object = SegmentationObject {
             uid: call.uid(1),
@@ -100,7 +102,8 @@ impl<'a> SegmentPlanes<'a> {
                 uid => uid,
             },
             segments: self.sets.iter().map(|(kind, _)| description(*kind)).collect(),
-            planes: slices.iter().map(|slice| self.plane(&self.series.slices[*slice])).collect(),
+            maker: self.maker,
+            planes: slices.iter().map(source).collect(),
             frames: self.frames.iter().map(frame).collect(),
             size: FrameSize {
                 rows: first.rows,
@@ -110,19 +113,6 @@ impl<'a> SegmentPlanes<'a> {
             pixels: self.pixels(),
         };
         object.into_instance().into_file("segmentation.dcm")
-    }
-
-    fn plane(&self, slice: &'a InstanceHeader) -> SourcePlane<'a> {
-        SourcePlane {
-            series_uid: &slice.series_instance_uid,
-            sop_class_uid: &slice.sop_class_uid,
-            sop_instance_uid: &slice.sop_instance_uid,
-            frame: slice.frame,
-            position: slice.position.expect("sorted slices have a position"),
-            orientation: slice.orientation.expect("sorted slices have an orientation"),
-            spacing: slice.spacing.expect("sorted slices have a spacing"),
-            thickness: slice.slice_thickness.filter(|mm| *mm > 0.0).unwrap_or(self.series.slice_spacing),
-        }
     }
 
     fn pixels(&self) -> Vec<u8> {

@@ -1,12 +1,15 @@
 //! The generated results of `ct-lung`: made by the steps from a small study, then judged by other
 //! people's tools. A tool that is not installed is skipped, unless `FLOW_REQUIRE_PEERS=1`.
 
+mod labels;
 mod numbers;
+mod overlay;
 mod pdf;
 pub mod peers;
 mod real;
 pub mod sample;
 mod segmentation;
+mod stacks;
 
 use std::collections::BTreeMap;
 use std::path::Path;

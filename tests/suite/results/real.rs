@@ -27,7 +27,7 @@ pub fn calculate(files: &[impl AsRef<Path>]) -> Values {
     values.and("features", "measure-features", "features")
 }
 
-fn item(path: &Path) -> Item {
+pub fn item(path: &Path) -> Item {
     let bytes = std::fs::read(path).expect("the file is there");
     let size = bytes.len() as u64;
     let name = path.display().to_string();

@@ -31,6 +31,8 @@ fn check_fault(change: impl FnOnce(&mut Vec<InstanceHeader>), reason: &str) {
     assert!(fault.remedy.starts_with("Send"), "{}", fault.remedy);
 }
 
+const CORONAL: [f64; 6] = [1.0, 0.0, 0.0, 0.0, 0.0, -1.0];
+
 /// Of the series 3 and a changed series 9, this one is chosen, for this reason.
 fn check_choice(change: impl Fn(&mut InstanceHeader), chosen: i32, reason: &str) {
     let headers = [slices(20), other_series(change)].concat();
@@ -65,8 +67,8 @@ fn the_rule_chooses() {
     check_choice(|other| other.image_type[0] = "DERIVED".to_owned(), 3, "derived");
     check_choice(|other| other.kernel = "B70f".to_owned(), 3, "sharper");
     check_choice(|other| other.kernel = "B10f".to_owned(), 9, "sharper");
-    check_choice(|other| other.position = None, 3, "without axial position");
-    check_choice(|other| other.orientation = Some([1.0, 0.0, 0.0, 0.0, 0.0, -1.0]), 3, "without axial");
+    check_choice(|other| other.position = None, 3, "without position");
+    check_choice(|other| other.orientation = Some(CORONAL), 3, "coronal slices");
     check_choice(|other| scale_z(other, 0.5), 3, "covers less");
     check_choice(|other| scale_z(other, 2.0), 9, "covers less");
     check_choice(|other| scale_z(other, 1.05), 3, "another is as good");
@@ -150,7 +152,10 @@ fn instances_that_cannot_be_slices_are_left_out() {
         assert_eq!(series.slices.len(), 20, "{reason}");
         assert!(series.remarks.iter().any(|remark| remark.contains(reason)), "{:?}", series.remarks);
     };
-    check(|odd| odd.orientation = Some([1.0, 0.0, 0.0, 0.0, 0.0, 1.0]), "without axial position");
+    check(|odd| odd.orientation = Some(CORONAL), "coronal slices");
+    check(|odd| odd.orientation = Some([0.0, 1.0, 0.0, 0.0, 0.0, -1.0]), "sagittal slices");
+    check(|odd| odd.orientation = Some([1.0, 0.0, 0.0, 0.0, 0.6, 0.8]), "slices that lie 53° from axial");
+    check(|odd| odd.orientation = Some([1.0, 0.0, 0.0, 1.0, 0.0, 0.0]), "without position, orientation");
     check(|odd| odd.rows = 99, "1 instance has another size than the others");
     check(|odd| odd.sop_instance_uid.clear(), "without a SOP Instance UID");
     check(|odd| odd.units = PixelUnits::Other("Z_EFF".to_owned()), "with Rescale Type \"Z_EFF\", not HU");
@@ -230,8 +235,11 @@ fn what_is_no_axial_ct_is_refused() {
     check_fault(|headers| headers.iter_mut().for_each(mr), "no axial CT slices: its instances are 20 MR");
     let other = |header: &mut InstanceHeader| header.sop_class_uid = "1.2.840.10008.5.1.4.1.1.7".to_owned();
     check_fault(|headers| headers.iter_mut().for_each(other), "not a CT image");
-    let coronal = |header: &mut InstanceHeader| header.orientation = Some([1.0, 0.0, 0.0, 0.0, 0.0, -1.0]);
-    check_fault(|headers| headers.iter_mut().for_each(coronal), "20 instances left out, without axial");
+    let coronal = |header: &mut InstanceHeader| header.orientation = Some(CORONAL);
+    check_fault(
+        |headers| headers.iter_mut().for_each(coronal),
+        "the study has no axial CT slices (series 3 (Thorax): 20 instances left out, coronal slices)",
+    );
 }
 
 #[test]
