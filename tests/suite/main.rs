@@ -21,6 +21,7 @@ mod reference;
 mod replay;
 mod results;
 mod run;
+mod streams;
 mod support;
 mod text;
 mod truth;
