@@ -157,7 +157,7 @@ pub fn dataflow(dice: &mut Dice) -> String {
     for index in 1..4 + dice.below(12) {
         let name = format!("n{index}");
         let (step, needs, is_stream) = node(dice, &once, &streams);
-        let node = settings(dice, step);
+        let node = settings(dice, step, &needs);
         text += &format!("  {name}:\n    step: {step}\n    needs: {{{needs}}}\n{node}");
         if is_stream { streams.push(name) } else { once.push(name) }
     }
@@ -183,11 +183,12 @@ pub fn dataflow(dice: &mut Dice) -> String {
     text
 }
 
-fn settings(dice: &mut Dice, step: &str) -> String {
+fn settings(dice: &mut Dice, step: &str, needs: &str) -> String {
     let rarely = |dice: &mut Dice| if dice.one_in(4) { 20 + dice.below(2_000) } else { 0 };
-    let count = match (step, dice.below(4)) {
-        ("make", 0) => dice.below(6_000),
-        _ => dice.below(6),
+    // A long stream is made of a single value: of each item of another, few.
+    let count = match (step, needs, dice.below(3)) {
+        ("make", "seed: n0", 0) => dice.below(6_000),
+        _ => dice.below(4),
     };
     let mut text = format!("    with: {{count: {count}, fail: {}, panic: {}}}\n", rarely(dice), rarely(dice));
     if step == "batch" && dice.one_in(2) {
