@@ -66,6 +66,7 @@ pub type PartAnswers<'a> = &'a mut dyn FnMut(PartAnswer);
 /// #     verdict: ResponseVerdict::Complete,
 /// #     steps: Vec::new(),
 /// #     reservations: Vec::new(),
+/// #     streams: Vec::new(),
 /// #     files: vec![file],
 /// #     supersedes: None,
 /// #     revises: None,

@@ -4,13 +4,14 @@
 //! that one mistake gives one problem.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::draft::{DataflowDraft, DraftNode};
 use super::plan::DataflowPlan;
 use super::wiring::{DataflowWiring, InputLink};
 use super::{
-    Dataflow, DataflowNode, InputWire, OutputPort, RunFrequency, meaning, order, response_ports, runs,
-    settings,
+    Dataflow, DataflowNode, InputWire, ItemFailurePolicy, OutputPort, RunFrequency, StreamRole, compose,
+    meaning, order, response_ports, runs, settings, stream_roles,
 };
 use crate::step::{StepParameters, StepTable};
 use crate::yaml::{PlacedValue, ProblemCollector};
@@ -25,13 +26,14 @@ pub(super) fn check(
     let plan = DataflowPlan::of(draft, table, collector);
     let wiring = DataflowWiring::of(&plan, collector);
     let order = order::order(&plan, &wiring, collector);
-    let runs = runs::infer(&plan, &wiring, &order, collector);
-    let response = response_ports::of(&plan, collector);
+    let roles = stream_roles::infer(&plan, &wiring, &order, collector);
+    let runs = runs::infer(&plan, &wiring, &order, &roles, collector);
+    let response = response_ports::of(&plan, &roles, collector);
     response_ports::failure(&plan, collector);
     let parameters = settings::of_all(&plan, collector);
     collector
         .is_empty()
-        .then(|| CheckedParts { plan: &plan, wiring, order, runs, response, parameters }.assemble())
+        .then(|| CheckedParts { plan: &plan, wiring, order, roles, runs, response, parameters }.assemble())
 }
 
 const RESERVED: [&str; 2] = ["request", "outcomes"];
@@ -71,6 +73,7 @@ struct CheckedParts<'a> {
     plan: &'a DataflowPlan<'a>,
     wiring: DataflowWiring,
     order: Vec<usize>,
+    roles: Vec<StreamRole>,
     runs: Vec<Option<RunFrequency>>,
     response: Vec<OutputPort>,
     parameters: Vec<Option<StepParameters>>,
@@ -78,12 +81,14 @@ struct CheckedParts<'a> {
 
 impl CheckedParts<'_> {
     fn assemble(&self) -> Dataflow {
-        let DataflowDraft { name, about, limits, on_failure, revisions, .. } = self.plan.draft;
+        let DataflowDraft { name, about, limits, on_failure, on_item_failure, revisions, .. } =
+            self.plan.draft;
         let nodes: Vec<DataflowNode> = self.order.iter().map(|index| self.node(*index)).collect();
         let name = name.as_ref().expect(KNOWN).value.clone();
         let response: Vec<OutputPort> = self.response.iter().map(|port| self.moved(port)).collect();
-        let digest = meaning::digest(&name, &nodes, &response, *on_failure);
-        Dataflow {
+        let digest = meaning::digest(&name, &nodes, &response, *on_failure, *on_item_failure);
+        let has_streams = nodes.iter().any(|node| node.stream != StreamRole::Outside);
+        let dataflow = Dataflow {
             name,
             text: String::new(),
             about: about.clone(),
@@ -91,10 +96,13 @@ impl CheckedParts<'_> {
             nodes,
             response,
             on_failure: *on_failure,
+            on_item_failure: *on_item_failure,
             revisions: *revisions,
             memory: limits.memory,
             deadline: limits.deadline,
-        }
+            written: None,
+        };
+        if has_streams { with_sections(dataflow, *on_item_failure) } else { dataflow }
     }
 
     fn node(&self, index: usize) -> DataflowNode {
@@ -115,6 +123,9 @@ impl CheckedParts<'_> {
             retry: draft.retry.clone(),
             runs: self.runs[index].expect(KNOWN),
             phase: draft.phase,
+            stream: self.roles[index],
+            batch: draft.batch,
+            section: None,
         }
     }
 
@@ -123,6 +134,12 @@ impl CheckedParts<'_> {
         let node = self.order.iter().position(|index| *index == port.node).expect(KNOWN);
         OutputPort { node, output: port.output }
     }
+}
+
+/// The dataflow as the engine runs it, with each section in place of its steps.
+fn with_sections(written: Dataflow, policy: ItemFailurePolicy) -> Dataflow {
+    let (nodes, response) = compose::compose(&written.nodes, &written.response, policy);
+    Dataflow { nodes, response, written: Some(Arc::new(written.clone())), ..written }
 }
 
 const KNOWN: &str = "what is unknown has been noted as a problem";

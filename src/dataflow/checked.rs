@@ -1,12 +1,13 @@
 //! The type [`Dataflow`]: whoever holds one may rely on it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::step::{Digest, Payload, ResponseFiles};
 
 use super::memory_estimate::MemoryEstimate;
 use super::node::{DataflowNode, NodePhase, OutputPort};
-use super::policy::{FailurePolicy, RevisionPolicy};
+use super::policy::{FailurePolicy, ItemFailurePolicy, RevisionPolicy};
 
 /// A checked dataflow: every need names an earlier node of the right type, and every parameter is in range.
 #[derive(Clone, Debug)]
@@ -23,10 +24,13 @@ pub struct Dataflow {
     /// The outputs of type `files` that make the response, in the order of delivery.
     pub(crate) response: Vec<OutputPort>,
     pub(crate) on_failure: FailurePolicy,
+    pub(crate) on_item_failure: ItemFailurePolicy,
     pub(crate) revisions: RevisionPolicy,
     pub(crate) memory: MemoryEstimate,
     /// The time from the acceptance of a request to its first answer, at most.
     pub(crate) deadline: Option<Duration>,
+    /// The dataflow as the file has it, if steps are connected by streams: here such steps are one node.
+    pub(crate) written: Option<Arc<Dataflow>>,
 }
 
 impl Dataflow {
@@ -70,9 +74,14 @@ impl Dataflow {
         self.revisions
     }
 
+    /// The dataflow with the steps as the file has them. The engine runs the steps that streams connect as one.
+    pub fn as_written(&self) -> &Dataflow {
+        self.written.as_deref().unwrap_or(self)
+    }
+
     /// The number of steps, those of the failure part included.
     pub fn step_count(&self) -> usize {
-        self.nodes.len()
+        self.as_written().nodes.len()
     }
 
     /// The number of steps that run for every request: all but those of the failure part.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::condition::StepCondition;
 use super::limits::{self, RequestLimits};
-use super::{FailurePolicy, NodePhase, RetryRule, RevisionPolicy};
-use crate::step::StepTable;
+use super::{FailurePolicy, ItemFailurePolicy, NodePhase, RetryRule, RevisionPolicy};
+use crate::step::{BatchSize, StepTable};
 use crate::yaml::{MapFields, entries, flag, list, text};
 use crate::yaml::{PlacedValue, ProblemCollector, SourcePlace};
 use crate::yaml::{YamlEntry, YamlTree};
@@ -17,6 +17,7 @@ pub(super) struct DataflowDraft {
     pub about: String,
     pub limits: RequestLimits,
     pub on_failure: FailurePolicy,
+    pub on_item_failure: ItemFailurePolicy,
     pub revisions: RevisionPolicy,
     /// The nodes: first those of the work, then those of the failure part, each in the order of the file.
     pub nodes: Vec<DraftNode>,
@@ -34,6 +35,7 @@ pub(super) struct DraftNode {
     pub max: Option<usize>,
     pub timeout: Option<Duration>,
     pub retry: Option<RetryRule>,
+    pub batch: Option<BatchSize>,
 }
 
 /// An input and its source.
@@ -42,9 +44,19 @@ pub(super) struct DraftNeed {
     pub source: Option<PlacedValue<String>>,
 }
 
-const FILE_KEYS: [&str; 8] =
-    ["dataflow", "about", "limits", "steps", "response", "on_failure", "failure", "revisions"];
-const NODE_KEYS: [&str; 8] = ["step", "needs", "with", "when", "enabled", "limits", "timeout", "retry"];
+const FILE_KEYS: [&str; 9] = [
+    "dataflow",
+    "about",
+    "limits",
+    "steps",
+    "response",
+    "on_failure",
+    "on_item_failure",
+    "failure",
+    "revisions",
+];
+const NODE_KEYS: [&str; 9] =
+    ["step", "needs", "with", "when", "enabled", "limits", "timeout", "retry", "batch"];
 
 impl DataflowDraft {
     /// Reads the text; `None` if it is not a map.
@@ -60,6 +72,8 @@ impl DataflowDraft {
         let about = fields.take("about").and_then(|(_, tree)| text(tree, "\"about\"", collector));
         let limits = fields.take("limits").map(|(_, tree)| limits::of_dataflow(tree, collector));
         let on_failure = fields.take("on_failure").and_then(|(_, tree)| on_failure(tree, collector));
+        let on_item_failure =
+            fields.take("on_item_failure").and_then(|(_, tree)| on_item_failure(tree, collector));
         let revisions = fields.take("revisions").and_then(|(_, tree)| revisions(tree, collector));
         let steps = fields.take_required("steps", collector);
         let failure = fields.take("failure");
@@ -71,6 +85,7 @@ impl DataflowDraft {
             about: about.map(|about| about.value.trim().to_owned()).unwrap_or_default(),
             limits: limits.unwrap_or_default(),
             on_failure: on_failure.unwrap_or_default(),
+            on_item_failure: on_item_failure.unwrap_or_default(),
             revisions: revisions.unwrap_or_default(),
             nodes: all,
             response: response.map(|entry| names(entry, collector)).unwrap_or_default(),
@@ -125,6 +140,7 @@ impl DraftNode {
         let max = fields.take("limits").and_then(|(_, tree)| limits::max(tree, &what, collector));
         let timeout = fields.take("timeout").and_then(|(_, tree)| limits::timeout(tree, &what, collector));
         let retry = fields.take("retry").and_then(|(_, tree)| limits::retry(tree, &what, collector));
+        let batch = fields.take("batch").map(|(_, tree)| limits::batch(tree, &what, collector));
         DraftNode {
             phase,
             step: step.and_then(|(_, tree)| text(tree, "the name of a step", collector)),
@@ -135,6 +151,7 @@ impl DraftNode {
             max,
             timeout,
             retry,
+            batch,
             name,
         }
     }
@@ -167,6 +184,20 @@ fn revisions(tree: YamlTree, collector: &mut ProblemCollector) -> Option<Revisio
         collector.add(written.place, message).hint(hint.to_owned());
     }
     revisions
+}
+
+fn on_item_failure(tree: YamlTree, collector: &mut ProblemCollector) -> Option<ItemFailurePolicy> {
+    let written = text(tree, "\"on_item_failure\"", collector)?;
+    let found = ItemFailurePolicy::parse(&written.value);
+    if found.is_none() {
+        let message = format!(
+            "\"on_item_failure\" is fail, partial above 95 % or complete with reservations, not \"{}\"",
+            written.value
+        );
+        let hint = "it says what the response is when some items of a stream failed";
+        collector.add(written.place, message).hint(hint.to_owned());
+    }
+    found
 }
 
 fn on_failure(tree: YamlTree, collector: &mut ProblemCollector) -> Option<FailurePolicy> {

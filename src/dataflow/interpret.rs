@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use crate::step::{
     Artifact, Fault, Outcome, OutcomeReason, Request, ResponseFile, ResultIdentity, StepInputs, StepOutcomes,
-    StepOutputs, StepReservations,
+    StepOutputs,
 };
 use crate::step::{CancelToken, InputTake};
 
 use super::perform::{ArrivedInput, RunContext, RunDecision, RunResult};
 use super::response::{NodeAccount, Response, files_at};
+use super::section_run;
 use super::{Dataflow, DataflowNode, FailurePolicy, InputWire, NodePhase, RunFrequency};
 
 impl Dataflow {
@@ -32,7 +33,7 @@ impl Dataflow {
     /// # Ok::<(), flow::dataflow::LoadError>(())
     /// ```
     pub fn interpret(&self, request: &Arc<Request>) -> (Response, Vec<ResponseFile>) {
-        self.interpret_by(request, &mut |due| due.perform())
+        self.interpret_by(request, &mut |due| due.evaluate())
     }
 
     /// Runs a request through the dataflow with `perform` in place of the steps. `perform` sees the inputs of
@@ -100,6 +101,21 @@ impl ReadyRun<'_> {
     /// The fault of the step, or a fault of kind `broken`.
     pub fn perform(&self) -> Result<StepOutputs, Fault> {
         self.node.perform(self.identity, self.inputs, &CancelToken::default())
+    }
+}
+
+impl ReadyRun<'_> {
+    /// Runs the step as its plain meaning says: of the steps that streams connect, one after the other, each with
+    /// its whole stream.
+    fn evaluate(&self) -> Result<StepOutputs, Fault> {
+        match &self.node.section {
+            Some(section) => {
+                self.node.perform_by(self.identity, self.inputs, &CancelToken::default(), |call| {
+                    section_run::evaluate(section, call)
+                })
+            }
+            None => self.perform(),
+        }
     }
 }
 
@@ -175,8 +191,7 @@ impl<'a> DataflowInterpretation<'a> {
         };
         let run = place.item.unwrap_or(0);
         self.accounts[index].files[run] = self.keep(index, outputs.as_ref());
-        let reservations = outputs.as_ref().map(StepReservations::among);
-        self.accounts[index].reservations[run] = reservations.unwrap_or_default();
+        outputs.iter().for_each(|outputs| self.accounts[index].note_outputs(run, outputs));
         self.accounts[index].outcomes[run] = outcome.clone();
         node.left(&outcome, outputs)
     }

@@ -6,7 +6,7 @@ use crate::yaml::duration;
 use std::time::Duration;
 
 use super::{DataflowNode, MemoryEstimate, RetryRule};
-use crate::step::FaultKind;
+use crate::step::{BatchSize, FaultKind};
 use crate::yaml::ProblemCollector;
 use crate::yaml::YamlTree;
 use crate::yaml::{MapFields, list, number, text, value};
@@ -103,6 +103,27 @@ pub(super) fn retry(tree: YamlTree, what: &str, collector: &mut ProblemCollector
         on: on.unwrap_or(usual.on),
     })
 }
+
+/// Reads `batch` of a step.
+pub(super) fn batch(tree: YamlTree, what: &str, collector: &mut ProblemCollector) -> BatchSize {
+    let mut fields = MapFields::read(tree, format!("\"batch\" of {what}"), &["size", "bytes"], collector);
+    let items = fields.take("size").and_then(|(_, tree)| {
+        let hint = "it is how many items the step takes at once, at most";
+        whole(tree, "\"size\" of a batch", BATCH_ITEMS_MAX, hint, collector)
+    });
+    let bytes = fields.take("bytes").and_then(|(_, tree)| {
+        let read = |text: &str| yaml::size(text).filter(|bytes| (1..=BATCH_BYTES_MAX).contains(bytes));
+        let hint = format!("write a number and one of {}: 1 MiB", yaml::size_units());
+        value(tree, "\"bytes\" of a batch", "a size from 1 B to 1 GiB", &hint, read, collector)
+    });
+    BatchSize {
+        items: items.unwrap_or(BatchSize::TAKEN.items),
+        bytes: bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(BatchSize::TAKEN.bytes),
+    }
+}
+
+const BATCH_ITEMS_MAX: usize = 1_000_000;
+const BATCH_BYTES_MAX: u64 = 1 << 30;
 
 fn factor(tree: YamlTree, collector: &mut ProblemCollector) -> Option<f64> {
     let takes = format!("a number from 1 to {}", RetryRule::FACTOR_MAX);

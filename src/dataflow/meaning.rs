@@ -5,7 +5,9 @@
 
 use serde::Serialize;
 
-use super::{DataflowNode, FailurePolicy, InputWire, NodePhase, OutputPort, StepCondition};
+use super::{
+    DataflowNode, FailurePolicy, InputWire, ItemFailurePolicy, NodePhase, OutputPort, StepCondition,
+};
 use crate::step::{Digest, StepParameters};
 
 pub(super) fn digest(
@@ -13,6 +15,7 @@ pub(super) fn digest(
     nodes: &[DataflowNode],
     response: &[OutputPort],
     on_failure: FailurePolicy,
+    on_item_failure: ItemFailurePolicy,
 ) -> Digest {
     let meaning = DataflowMeaning {
         flow: env!("CARGO_PKG_VERSION"),
@@ -20,6 +23,7 @@ pub(super) fn digest(
         nodes: nodes.iter().map(|node| NodeMeaning::of(node, nodes)).collect(),
         response: response.iter().map(|port| named(port, nodes)).collect(),
         stops: (on_failure == FailurePolicy::Stop).then_some(true),
+        item_failures: (on_item_failure != ItemFailurePolicy::Fail).then(|| on_item_failure.to_string()),
     };
     let canonical = serde_json::to_vec(&meaning).expect("keys are texts, so it can be written as JSON");
     Digest::of(&canonical)
@@ -37,6 +41,9 @@ struct DataflowMeaning<'a> {
     /// Whether `on_failure` is `stop`; left out otherwise, so that digests of earlier versions stay the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     stops: Option<bool>,
+    /// `on_item_failure`, if it is not `fail`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    item_failures: Option<String>,
 }
 
 #[derive(Serialize)]

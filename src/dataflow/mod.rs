@@ -25,6 +25,7 @@
 
 mod check;
 mod checked;
+mod compose;
 mod condition;
 mod draft;
 mod given;
@@ -42,18 +43,25 @@ mod policy;
 mod port;
 pub mod response;
 mod response_ports;
+mod response_streams;
 mod retry;
 mod runs;
+mod section_account;
+mod section_end;
+mod section_member;
+mod section_run;
 mod settings;
+mod stream_roles;
 mod wiring;
 
 pub use checked::Dataflow;
 pub use condition::StepCondition;
 pub use library::{LoadError, built_in_names};
 pub use memory_estimate::MemoryEstimate;
-pub use node::{DataflowNode, InputWire, NodePhase, OutputPort, RunFrequency};
-pub use policy::{FailurePolicy, RevisionPolicy};
+pub use node::{DataflowNode, InputWire, NodePhase, OutputPort, RunFrequency, StreamRole};
+pub use policy::{FailurePolicy, ItemFailurePolicy, RevisionPolicy};
 pub use response::{Response, ResponseReservation, ResponseVerdict};
+pub use response_streams::StreamReport;
 pub use retry::RetryRule;
 
 use crate::step::StepTable;

@@ -1,10 +1,12 @@
 //! The nodes of a dataflow, and the wires between them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::step::{Fault, Step, StepParameters};
+use crate::step::{BatchSize, Digest, Fault, Step, StepParameters, StreamFunction};
 
 use super::condition::StepCondition;
+use super::policy::ItemFailurePolicy;
 use super::retry::RetryRule;
 
 /// A step at its place in a dataflow.
@@ -25,6 +27,12 @@ pub struct DataflowNode {
     pub(crate) retry: Option<RetryRule>,
     pub(crate) runs: RunFrequency,
     pub(crate) phase: NodePhase,
+    /// The part that the node has in a stream.
+    pub(crate) stream: StreamRole,
+    /// The size of the batches that the step takes, if the file says it.
+    pub(crate) batch: Option<BatchSize>,
+    /// The steps for which the node stands, if it is a section of a stream.
+    pub(crate) section: Option<Arc<StreamSection>>,
 }
 
 impl DataflowNode {
@@ -34,6 +42,13 @@ impl DataflowNode {
     /// Whether the step runs on the worker thread: it is cheap, and has neither time-out nor retry.
     pub fn runs_in_line(&self) -> bool {
         self.step.declaration.cheap && self.timeout.is_none() && self.retry.is_none()
+    }
+
+    /// The names of the steps for which the node stands: its own, or those of its section.
+    pub fn step_names(&self) -> impl Iterator<Item = &str> {
+        let members = self.section.iter().flat_map(|section| &section.members);
+        let own = self.section.is_none().then_some(self.name.as_str());
+        own.into_iter().chain(members.map(|member| member.node.name.as_str()))
     }
 
     /// The wait before the next run, after a fault and `runs` runs in all; `None` if there is no next run.
@@ -49,6 +64,82 @@ pub enum RunFrequency {
     Once,
     /// One run for each item.
     PerItem,
+}
+
+/// The part of a node in a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamRole {
+    /// No part: all its inputs and outputs are single values, or values per item of the request.
+    Outside,
+    /// The node makes a stream of single values.
+    Makes,
+    /// The node takes the items of a stream, one after the other, and gives a stream.
+    Items,
+    /// The node takes all items of a stream, and gives single values.
+    Ends,
+}
+
+impl StreamRole {
+    /// Whether the outputs are streams.
+    pub fn gives_stream(self) -> bool {
+        matches!(self, StreamRole::Makes | StreamRole::Items)
+    }
+}
+
+/// The steps that streams connect: one node for the engine, with one run. Its inputs and outputs are the single
+/// values that cross its border.
+#[derive(Clone, Debug)]
+pub struct StreamSection {
+    /// The steps, each after those that it needs.
+    pub(crate) members: Vec<SectionMember>,
+    /// The names of its inputs.
+    pub(crate) border: Vec<&'static str>,
+    pub(crate) policy: ItemFailurePolicy,
+    /// The digest of the steps, their versions, parameters and wires.
+    pub(crate) digest: Digest,
+}
+
+/// A step of a section.
+#[derive(Clone, Debug)]
+pub struct SectionMember {
+    /// The node as the file has it.
+    pub(crate) node: DataflowNode,
+    /// The sources of its inputs, in their order.
+    pub(crate) sources: Vec<MemberSource>,
+    /// The names of its outputs at the border of the section, in their order.
+    pub(crate) outputs: Vec<&'static str>,
+    /// The inputs of other members that take its streams.
+    pub(crate) consumers: Vec<StreamConsumer>,
+}
+
+impl SectionMember {
+    /// Whether the step makes many items of one.
+    pub(crate) fn expands(&self) -> bool {
+        let makes = matches!(self.node.step.stream(), StreamFunction::Makes(_));
+        makes && self.node.stream == StreamRole::Items
+    }
+}
+
+/// The source of an input of a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MemberSource {
+    /// No source.
+    Absent,
+    /// An input of the section, by its index.
+    Border(usize),
+    /// The stream of another member, by its index.
+    Stream(usize),
+}
+
+/// An input that takes a stream.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamConsumer {
+    /// The output that gives the stream.
+    pub(crate) output: &'static str,
+    /// The member that takes it, by its index.
+    pub(crate) member: usize,
+    /// The index of its input.
+    pub(crate) input: usize,
 }
 
 /// The part of the file in which a node is.

@@ -14,7 +14,9 @@ use crate::step::{
 };
 use crate::step::{CancelToken, InputTake, Value, WiredInput};
 
+use super::node::{MemberSource, SectionMember, StreamSection};
 use super::response::{ADMISSION, files_at};
+use super::section_account::{SectionAccount, SectionPlan};
 use super::{Dataflow, DataflowNode, InputWire, NodePhase, RunFrequency};
 use crate::yaml::duration::shown;
 
@@ -80,24 +82,57 @@ impl DataflowNode {
     /// Decides whether the node runs. `arrived` has an entry for each wire: `None`, if the wire does not come
     /// from another node.
     pub fn decide(&self, place: RunContext, arrived: &[Option<ArrivedInput>]) -> RunDecision {
-        if place.refused && self.phase == NodePhase::Work {
-            return RunDecision::Skip(OutcomeReason::NeedFailed { step: ADMISSION.to_owned() });
+        if let Some(section) = &self.section {
+            let mut inputs = self.inputs(place, arrived);
+            let plan = self.plan(section, place, arrived);
+            inputs.push(SectionAccount::PLAN, WiredInput::One(Value::new(plan)));
+            return RunDecision::Run(inputs);
         }
-        if !self.enabled {
-            return RunDecision::Skip(OutcomeReason::SwitchedOff);
-        }
-        if let Some(when) = self.when.as_ref().filter(|when| !when.holds(place.request)) {
-            return RunDecision::Skip(OutcomeReason::Condition { condition: when.to_string() });
-        }
-        match self.missing(arrived) {
-            Some(MissingCause::Failed(step)) => {
-                RunDecision::Skip(OutcomeReason::NeedFailed { step: step.to_string() })
-            }
-            Some(MissingCause::Skipped(step)) => {
-                RunDecision::Skip(OutcomeReason::NeedSkipped { step: step.to_string() })
-            }
+        let missing = || self.missing(arrived).map(MissingCause::reason);
+        match self.prevented(place).or_else(missing) {
+            Some(because) => RunDecision::Skip(because),
             None => RunDecision::Run(self.inputs(place, arrived)),
         }
+    }
+
+    /// The reason for which the node does not run, whatever arrives.
+    fn prevented(&self, place: RunContext) -> Option<OutcomeReason> {
+        if place.refused && self.phase == NodePhase::Work {
+            return Some(OutcomeReason::NeedFailed { step: ADMISSION.to_owned() });
+        }
+        if !self.enabled {
+            return Some(OutcomeReason::SwitchedOff);
+        }
+        let when = self.when.as_ref().filter(|when| !when.holds(place.request))?;
+        Some(OutcomeReason::Condition { condition: when.to_string() })
+    }
+
+    /// The decision about each member of the section: what single values decide.
+    fn plan(
+        &self,
+        section: &StreamSection,
+        place: RunContext,
+        arrived: &[Option<ArrivedInput>],
+    ) -> SectionPlan {
+        let mut skips: Vec<Option<OutcomeReason>> = Vec::new();
+        for SectionMember { node, sources, .. } in &section.members {
+            let inputs = node.step.declaration.inputs.iter().zip(sources);
+            let needed = inputs.filter(|(input, _)| input.take != InputTake::Optional);
+            let causes = needed.filter_map(|(_, source)| match source {
+                MemberSource::Absent => None,
+                MemberSource::Border(index) => {
+                    worst(causes(&self.wires[*index], arrived[*index].as_ref()).into_iter())
+                        .map(MissingCause::reason)
+                }
+                MemberSource::Stream(member) => skips[*member]
+                    .as_ref()
+                    .map(|because| because.for_users_of(&section.members[*member].node.name)),
+            });
+            let causes: Vec<OutcomeReason> = causes.collect();
+            let failed = causes.iter().find(|because| matches!(because, OutcomeReason::NeedFailed { .. }));
+            skips.push(node.prevented(place).or_else(|| failed.or(causes.first()).cloned()));
+        }
+        SectionPlan { section: section.digest, skips }
     }
 
     /// The digest of everything that the outputs of a run depend on: the step's name, version and parameters,
@@ -136,11 +171,26 @@ impl DataflowNode {
         inputs: &StepInputs,
         token: &CancelToken,
     ) -> Result<StepOutputs, Fault> {
+        self.perform_by(identity, inputs, token, |call| self.step.call(call))
+    }
+
+    /// Runs a function in place of that of the step.
+    ///
+    /// # Errors
+    /// The fault of the function, or a fault of kind `broken`.
+    pub(super) fn perform_by(
+        &self,
+        identity: &ResultIdentity,
+        inputs: &StepInputs,
+        token: &CancelToken,
+        run: impl FnOnce(&Call) -> Result<StepOutputs, Fault>,
+    ) -> Result<StepOutputs, Fault> {
         let call = Call { inputs, parameters: &self.parameters, identity, token };
-        let outputs = guarded(|| self.step.call(&call)).unwrap_or_else(|panic| Err(broken(&panic)))?;
-        let declared = &self.step.declaration.outputs;
+        let outputs = guarded(|| run(&call)).unwrap_or_else(|panic| Err(broken(&panic)))?;
+        // What a section could not give stands in its account.
+        let declared = self.step.declaration.outputs.iter().filter(|_| self.section.is_none());
         let lacking = declared
-            .iter()
+            .into_iter()
             .find(|output| outputs.get(output.name).is_none_or(|value| value.kind() != output.kind));
         if let Some(output) = lacking {
             return Err(broken(&format!("it did not give its output {:?}", output.name)));
@@ -161,30 +211,15 @@ impl DataflowNode {
             (Outcome::Done, None) | (Outcome::Failed(_), _) => {
                 RunResult::Nothing(MissingCause::Failed(itself()))
             }
-            (Outcome::Skipped { because }, _) => RunResult::Nothing(match because {
-                OutcomeReason::NeedFailed { step } => MissingCause::Failed(Arc::from(step.as_str())),
-                OutcomeReason::NeedSkipped { step } => MissingCause::Skipped(Arc::from(step.as_str())),
-                OutcomeReason::Stopped { step } => MissingCause::Failed(Arc::from(step.as_str())),
-                OutcomeReason::SwitchedOff | OutcomeReason::Condition { .. } | OutcomeReason::NotFinished => {
-                    MissingCause::Skipped(itself())
-                }
-            }),
+            (Outcome::Skipped { because }, _) => RunResult::Nothing(MissingCause::of(because, &self.name)),
         }
     }
 
     /// The cause for which the node cannot run: a failed need takes precedence over a skipped one.
     fn missing(&self, arrived: &[Option<ArrivedInput>]) -> Option<MissingCause> {
-        let needs = self.step.declaration.inputs.iter().zip(arrived);
+        let needs = self.step.declaration.inputs.iter().zip(self.wires.iter().zip(arrived));
         let needs = needs.filter(|(input, _)| input.take != InputTake::Optional);
-        let causes = needs.flat_map(|(_, arrived)| causes(arrived.as_ref()));
-        let mut skipped = None;
-        for cause in causes {
-            match cause {
-                MissingCause::Failed(_) => return Some(cause.clone()),
-                MissingCause::Skipped(_) => skipped = skipped.or(Some(cause.clone())),
-            }
-        }
-        skipped
+        worst(needs.flat_map(|(_, (wire, arrived))| causes(wire, arrived.as_ref())))
     }
 
     fn inputs(&self, place: RunContext, arrived: &[Option<ArrivedInput>]) -> StepInputs {
@@ -197,10 +232,58 @@ impl DataflowNode {
     }
 }
 
-fn causes<'a>(arrived: Option<&ArrivedInput<'a>>) -> Vec<&'a MissingCause> {
-    let cause = |left: &'a RunResult| match left {
-        RunResult::Outputs(_) => None,
-        RunResult::Nothing(cause) => Some(cause),
+impl MissingCause {
+    /// The cause for those that need the step `name`, which was skipped.
+    fn of(because: &OutcomeReason, name: &str) -> MissingCause {
+        match because {
+            OutcomeReason::NeedFailed { step } | OutcomeReason::Stopped { step } => {
+                MissingCause::Failed(Arc::from(step.as_str()))
+            }
+            OutcomeReason::NeedSkipped { step } => MissingCause::Skipped(Arc::from(step.as_str())),
+            OutcomeReason::SwitchedOff | OutcomeReason::Condition { .. } | OutcomeReason::NotFinished => {
+                MissingCause::Skipped(Arc::from(name))
+            }
+        }
+    }
+
+    /// The cause as the reason of a step that does not run.
+    fn reason(self) -> OutcomeReason {
+        match self {
+            MissingCause::Failed(step) => OutcomeReason::NeedFailed { step: step.to_string() },
+            MissingCause::Skipped(step) => OutcomeReason::NeedSkipped { step: step.to_string() },
+        }
+    }
+}
+
+/// The cause that counts: the first of a failed step, otherwise the first of a skipped one.
+fn worst(causes: impl Iterator<Item = MissingCause>) -> Option<MissingCause> {
+    let mut skipped = None;
+    for cause in causes {
+        match cause {
+            MissingCause::Failed(_) => return Some(cause),
+            MissingCause::Skipped(_) => skipped = skipped.or(Some(cause)),
+        }
+    }
+    skipped
+}
+
+/// The cause for which a section has no value at this output.
+fn lacking_at(outputs: &StepOutputs, output: &str) -> Option<MissingCause> {
+    if outputs.get(output).is_some() {
+        return None;
+    }
+    let member = SectionAccount::among(outputs)?.member_at(output)?;
+    match &member.outcome {
+        Outcome::Skipped { because } => Some(MissingCause::of(because, &member.step)),
+        Outcome::Done | Outcome::Failed(_) => Some(MissingCause::Failed(Arc::from(member.step.as_str()))),
+    }
+}
+
+fn causes(wire: &InputWire, arrived: Option<&ArrivedInput>) -> Vec<MissingCause> {
+    let cause = |left: &RunResult| match (left, wire) {
+        (RunResult::Outputs(outputs), InputWire::Port(port)) => lacking_at(outputs, port.output),
+        (RunResult::Outputs(_), _) => None,
+        (RunResult::Nothing(cause), _) => Some(cause.clone()),
     };
     match arrived {
         None => Vec::new(),

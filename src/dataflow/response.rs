@@ -1,16 +1,19 @@
 //! Responses: the answer to a request.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::step::{
-    Artifact, Digest, Fault, FaultKind, Outcome, OutcomeReason, Request, ResponseFiles, StepReport,
-    StepReservation,
+    Artifact, Digest, Fault, FaultKind, Outcome, OutcomeReason, Request, ResponseFiles, StepOutputs,
+    StepReport, StepReservation, StepReservations,
 };
 
+use super::response_streams::StreamReport;
+use super::section_account::SectionAccount;
 use super::{Dataflow, DataflowNode, FailurePolicy, InputWire, NodePhase, RunFrequency};
 use crate::yaml::duration::shown;
 
@@ -34,6 +37,9 @@ pub struct Response {
     /// The limits of what the results mean, in the order of the dataflow; each is said once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reservations: Vec<ResponseReservation>,
+    /// The counts of items of the steps on streams, in the order of the dataflow.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub streams: Vec<StreamReport>,
     /// The files, in the order of delivery. Their content is in the store.
     pub files: Vec<Artifact>,
     /// The digest of an earlier response to the same request, which this one supersedes.
@@ -117,6 +123,8 @@ pub struct NodeAccount {
     pub files: Vec<Vec<(&'static str, Vec<Artifact>)>>,
     /// The reservations of each run.
     pub reservations: Vec<Vec<StepReservation>>,
+    /// The account of a section, once it has run.
+    pub section: Option<Arc<SectionAccount>>,
 }
 
 impl NodeAccount {
@@ -127,7 +135,14 @@ impl NodeAccount {
             outcomes: vec![outcome; runs],
             files: vec![Vec::new(); runs],
             reservations: vec![Vec::new(); runs],
+            section: None,
         }
+    }
+
+    /// Notes what the outputs of a run say besides their values.
+    pub fn note_outputs(&mut self, run: usize, outputs: &StepOutputs) {
+        self.reservations[run] = StepReservations::among(outputs);
+        self.section = SectionAccount::among(outputs).map(|account| Arc::new(account.clone()));
     }
 
     /// The reservations with the indexes of their runs.
@@ -136,8 +151,10 @@ impl NodeAccount {
         runs.flat_map(|(run, reservations)| reservations.iter().map(move |one| (run, one)))
     }
 
-    pub(super) fn has_failed(&self) -> bool {
-        self.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Failed(_)))
+    /// Whether a run, or a step of the section, has failed.
+    pub fn has_failed(&self) -> bool {
+        self.section.as_ref().is_some_and(|section| section.has_failed())
+            || self.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Failed(_)))
     }
 
     fn is_finished(&self) -> bool {
@@ -197,6 +214,7 @@ impl Dataflow {
             verdict,
             steps,
             reservations,
+            streams: self.streams(accounts),
             files: self.files(verdict, accounts),
             supersedes: None,
             revises: request.supersedes,
@@ -239,6 +257,7 @@ impl Dataflow {
             verdict: ResponseVerdict::Unfinished,
             steps: [deadline].into_iter().chain(reports).collect(),
             reservations: self.reservations(request, accounts),
+            streams: self.streams(accounts),
             files: Vec::new(),
             supersedes: None,
             revises: request.supersedes,
@@ -282,7 +301,7 @@ impl Dataflow {
         let stopped = self.stops_at(accounts).filter(|_| phase == NodePhase::Work);
         let nodes = self.nodes.iter().zip(accounts).enumerate().filter(|(_, (node, _))| node.phase == phase);
         let reports = nodes.flat_map(|(index, (node, account))| match stopped {
-            Some(first) if index > first => vec![stopped_by(node, &self.nodes[first])],
+            Some(first) if index > first => stopped_by(node, &self.nodes[first], &accounts[first]),
             Some(_) | None => reports(node, request, account),
         });
         reports.collect()
@@ -296,17 +315,27 @@ impl Dataflow {
         let mut said = BTreeSet::new();
         let mut reservations = Vec::new();
         for (_, (node, account)) in work {
-            for (run, StepReservation { code, text }) in account.reserved_runs() {
-                if !said.insert((code, text)) {
-                    continue;
-                }
+            let of_members = account.section.iter().flat_map(|section| section.reservations());
+            let of_runs = account.reserved_runs().map(|(run, reservation)| {
                 let item = request.items.get(run).filter(|_| node.runs == RunFrequency::PerItem);
-                let item = item.map(|item| item.name.clone());
-                let (step, code, text) = (node.name.clone(), code.clone(), text.clone());
-                reservations.push(ResponseReservation { step, item, code, text });
+                (node.name.as_str(), item.map(|item| item.name.clone()), reservation)
+            });
+            let of_runs = of_runs.filter(|_| node.section.is_none());
+            let of_members = of_members.map(|(step, reservation)| (step, None, reservation));
+            for (step, item, StepReservation { code, text }) in of_runs.chain(of_members) {
+                if said.insert((code, text)) {
+                    let (step, code, text) = (step.to_owned(), code.clone(), text.clone());
+                    reservations.push(ResponseReservation { step, item, code, text });
+                }
             }
         }
         reservations
+    }
+
+    fn streams(&self, accounts: &[NodeAccount]) -> Vec<StreamReport> {
+        let last = self.stops_at(accounts).unwrap_or(usize::MAX);
+        let sections = accounts.iter().enumerate().filter(|(index, _)| *index <= last);
+        sections.filter_map(|(_, account)| account.section.as_ref()).flat_map(|one| one.reports()).collect()
     }
 
     fn files(&self, verdict: ResponseVerdict, accounts: &[NodeAccount]) -> Vec<Artifact> {
@@ -336,9 +365,39 @@ pub const ADMISSION: &str = "admission";
 /// The name in place of a step's name, in the report of a request whose deadline has passed.
 pub const DEADLINE: &str = "deadline";
 
-fn stopped_by(node: &DataflowNode, first: &DataflowNode) -> StepReport {
-    let because = OutcomeReason::Stopped { step: first.name.clone() };
-    StepReport { step: node.name.clone(), item: None, outcome: Outcome::Skipped { because } }
+/// The reports of a node behind the first one that failed.
+fn stopped_by(node: &DataflowNode, first: &DataflowNode, account: &NodeAccount) -> Vec<StepReport> {
+    let failed = account.section.as_ref().and_then(|section| section.first_failed());
+    let because = OutcomeReason::Stopped { step: failed.unwrap_or(&first.name).to_owned() };
+    let report = |step: &str| StepReport {
+        step: step.to_owned(),
+        item: None,
+        outcome: Outcome::Skipped { because: because.clone() },
+    };
+    node.step_names().map(report).collect()
+}
+
+/// The reports of a section: one for each of its steps.
+fn section_reports(node: &DataflowNode, account: &NodeAccount) -> Vec<StepReport> {
+    let report = |step: &str, outcome: &Outcome| StepReport {
+        step: step.to_owned(),
+        item: None,
+        outcome: outcome.clone(),
+    };
+    if let Some(section) = &account.section {
+        return section.0.iter().map(|member| report(&member.step, &member.outcome)).collect();
+    }
+    // It has not run, or not to its end. That is said of the first step; the others need it.
+    let Some(outcome) = account.outcomes.first() else { return Vec::new() };
+    let behind = match outcome {
+        Outcome::Failed(_) => {
+            Outcome::Skipped { because: OutcomeReason::NeedFailed { step: node.name.clone() } }
+        }
+        Outcome::Done | Outcome::Skipped { .. } => outcome.clone(),
+    };
+    let mut names = node.step_names();
+    let first = names.next().map(|name| report(name, outcome));
+    first.into_iter().chain(names.map(|name| report(name, &behind))).collect()
 }
 
 /// The reports of a node: one, if it ran once or if all its runs ended alike; otherwise one for each item
@@ -349,6 +408,9 @@ fn reports(node: &DataflowNode, request: &Request, account: &NodeAccount) -> Vec
         item: item.map(str::to_owned),
         outcome: outcome.clone(),
     };
+    if node.section.is_some() {
+        return section_reports(node, account);
+    }
     let outcomes = &account.outcomes;
     let alike = outcomes.windows(2).all(|pair| pair[0] == pair[1]);
     match (node.runs, outcomes.first()) {

@@ -2,13 +2,17 @@
 
 use super::plan::DataflowPlan;
 use super::port::{PortRequirement, node_and_output, port};
-use super::{NodePhase, OutputPort};
+use super::{NodePhase, OutputPort, StreamRole};
 use crate::step::{Payload, ResponseFiles};
 use crate::yaml;
 use crate::yaml::{PlacedValue, ProblemCollector};
 
 /// The ports of the response, by index in the draft.
-pub(super) fn of(plan: &DataflowPlan, collector: &mut ProblemCollector) -> Vec<OutputPort> {
+pub(super) fn of(
+    plan: &DataflowPlan,
+    roles: &[StreamRole],
+    collector: &mut ProblemCollector,
+) -> Vec<OutputPort> {
     let mut ports = Vec::new();
     if plan.draft.nodes.is_empty() {
         // The missing steps are the problem, and not that the response names one.
@@ -18,6 +22,14 @@ pub(super) fn of(plan: &DataflowPlan, collector: &mut ProblemCollector) -> Vec<O
         match response_port(plan, part, collector) {
             Some(port) if ports.contains(&port) => {
                 collector.add(part.place, format!("\"{}\" stands in the response twice", part.value));
+            }
+            Some(port) if roles[port.node].gives_stream() => {
+                let message = format!(
+                    "\"{}\" gives files for every item of a stream, and the response has them once",
+                    part.value
+                );
+                let hint = "let a step that takes all items write the files".to_owned();
+                collector.add(part.place, message).hint(hint);
             }
             Some(port) => ports.push(port),
             None => {}

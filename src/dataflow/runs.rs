@@ -1,9 +1,9 @@
 //! The number of runs of each node, inferred from its inputs and their sources.
 
 use super::InputWire;
-use super::RunFrequency;
 use super::plan::DataflowPlan;
 use super::wiring::{DataflowWiring, InputLink};
+use super::{RunFrequency, StreamRole};
 use crate::step::{InputDeclaration, InputTake};
 use crate::yaml::ProblemCollector;
 
@@ -12,14 +12,18 @@ pub(super) fn infer(
     plan: &DataflowPlan,
     wiring: &DataflowWiring,
     order: &[usize],
+    roles: &[StreamRole],
     collector: &mut ProblemCollector,
 ) -> Vec<Option<RunFrequency>> {
     let mut runs = vec![None; plan.draft.nodes.len()];
     for node in order {
         let Some(declaration) = plan.declaration(*node) else { continue };
         let inputs = || declaration.inputs.iter().zip(wiring.links(*node));
-        for (input, link) in inputs() {
+        for (input, link) in inputs().filter(|(_, link)| !brings_stream(link, roles)) {
             gathers_items(plan, *node, input, link, &runs, collector);
+            if roles[*node] != StreamRole::Outside && input.take != InputTake::Each {
+                exists_once(plan, *node, input, link, &runs, collector);
+            }
         }
         runs[*node] = inputs().try_fold(RunFrequency::Once, |so_far, (input, link)| {
             let exists = exists(link, &runs)?;
@@ -27,6 +31,31 @@ pub(super) fn infer(
         });
     }
     runs
+}
+
+/// Whether a wire brings a stream, which exists once however many items it has.
+fn brings_stream(link: &InputLink, roles: &[StreamRole]) -> bool {
+    matches!(&link.wire, Some(InputWire::Port(port)) if roles[port.node].gives_stream())
+}
+
+/// Checks that a step of a stream needs besides it what exists once for the request.
+fn exists_once(
+    plan: &DataflowPlan,
+    node: usize,
+    input: &InputDeclaration,
+    link: &InputLink,
+    runs: &[Option<RunFrequency>],
+    collector: &mut ProblemCollector,
+) {
+    if exists(link, runs) == Some(RunFrequency::PerItem) {
+        let message = format!(
+            "the input \"{}\" of \"{}\" exists for every item of the request, and a stream is made once",
+            input.name,
+            plan.name(node)
+        );
+        let hint = "a step that makes a stream may take all items of the request".to_owned();
+        collector.add(link.place, message).hint(hint);
+    }
 }
 
 impl RunFrequency {

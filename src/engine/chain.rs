@@ -6,7 +6,7 @@
 
 use crate::dataflow::perform::{ArrivedInput, RunDecision, RunResult};
 use crate::dataflow::{Dataflow, DataflowNode, InputWire};
-use crate::step::{CancelToken, InputTake, Outcome, StepReservations};
+use crate::step::{CancelToken, InputTake, Outcome};
 
 use super::epoch::Epoch;
 use super::job::{RunEnd, RunEnvironment, StepJob};
@@ -48,9 +48,8 @@ impl NodeChain {
 /// Notes the end of a run. Gives its result, for the nodes that need it.
 pub fn close(node: usize, epoch: &Epoch, work: &RunEnvironment, ended: RunEnd) -> RunResult {
     let RunEnd { item, outcome, outputs, files } = ended;
-    let reservations = outputs.as_ref().map(StepReservations::among).unwrap_or_default();
+    outputs.iter().for_each(|outputs| epoch.note_outputs(node, item, outputs));
     let left = work.dataflow.nodes[node].left(&outcome, outputs);
-    epoch.reserve(node, item, reservations);
     epoch.end(&work.dataflow, node, item, outcome, files);
     left
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::dataflow::perform::{RunContext, RunResult};
 use crate::dataflow::response::{NodeAccount, Response};
 use crate::dataflow::{Dataflow, FailurePolicy, NodePhase};
-use crate::step::{Artifact, Fault, Outcome, OutcomeReason, Request, StepOutcomes, StepReservation};
+use crate::step::{Artifact, Fault, Outcome, OutcomeReason, Request, StepOutcomes, StepOutputs};
 
 use super::as_json;
 use super::budget::MemoryClaim;
@@ -125,8 +125,10 @@ impl Epoch {
         files: Vec<(&'static str, Vec<Artifact>)>,
     ) {
         self.runs.borrow_mut().remove(&(node, item.unwrap_or(0)));
-        let failed = matches!(outcome, Outcome::Failed(_)) && dataflow.nodes[node].phase == NodePhase::Work;
         let account = &mut self.accounts.borrow_mut()[node];
+        let in_section = account.section.as_ref().is_some_and(|section| section.has_failed());
+        let failed = matches!(outcome, Outcome::Failed(_)) || in_section;
+        let failed = failed && dataflow.nodes[node].phase == NodePhase::Work;
         account.outcomes[item.unwrap_or(0)] = outcome;
         account.files[item.unwrap_or(0)] = files;
         if failed && dataflow.on_failure == FailurePolicy::Stop {
@@ -134,9 +136,9 @@ impl Epoch {
         }
     }
 
-    /// Notes the reservations of a run of a node.
-    pub fn reserve(&self, node: usize, item: Option<usize>, reservations: Vec<StepReservation>) {
-        self.accounts.borrow_mut()[node].reservations[item.unwrap_or(0)] = reservations;
+    /// Notes what the outputs of a run say besides their values.
+    pub fn note_outputs(&self, node: usize, item: Option<usize>, outputs: &StepOutputs) {
+        self.accounts.borrow_mut()[node].note_outputs(item.unwrap_or(0), outputs);
     }
 
     /// Gives up what is under way, and begins nothing more. The failure part is not concerned.

@@ -242,6 +242,7 @@ mod tests {
             verdict: ResponseVerdict::Complete,
             steps: Vec::new(),
             reservations: Vec::new(),
+            streams: Vec::new(),
             files: files.iter().map(artifact).collect(),
             supersedes: None,
             revises: None,

@@ -167,6 +167,8 @@ fn source(dataflow: &Dataflow, wire: &InputWire) -> String {
         InputWire::Request => "request".to_owned(),
         InputWire::Items => "request.items".to_owned(),
         InputWire::Outcomes => "outcomes".to_owned(),
+        // A section names the step at each of its outputs.
+        InputWire::Port(port) if dataflow.nodes[port.node].section.is_some() => port.output.to_owned(),
         InputWire::Port(port) => format!("{}.{}", dataflow.nodes[port.node].name, port.output),
     }
 }

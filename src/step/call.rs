@@ -3,6 +3,8 @@
 //! The accessors of [`Call`] take names and types as the step declared them. An undeclared name or type
 //! is a mistake in the step's code and panics; the engine turns the panic into a fault of kind `broken`.
 
+use std::sync::Arc;
+
 use super::{CancelToken, Digest, ParameterValue, Payload, StepParameters, Value};
 
 /// The values at a step's inputs, by name of the input.
@@ -28,6 +30,15 @@ impl StepInputs {
         self
     }
 
+    /// The inputs with another value at the input `name`.
+    #[must_use]
+    pub fn replaced(mut self, name: &str, wired: WiredInput) -> StepInputs {
+        if let Some((_, value)) = self.0.iter_mut().find(|(input, _)| *input == name) {
+            *value = wired;
+        }
+        self
+    }
+
     /// Adds the value at the input `name`.
     pub fn push(&mut self, name: &'static str, wired: WiredInput) {
         self.0.push((name, wired));
@@ -38,7 +49,11 @@ impl StepInputs {
         self.0.iter().map(|(name, wired)| (*name, wired.digest())).collect()
     }
 
-    fn get(&self, name: &str) -> &WiredInput {
+    /// The value at the input `name`.
+    ///
+    /// # Panics
+    /// If there is no such input.
+    pub fn get(&self, name: &str) -> &WiredInput {
         let found = self.0.iter().find(|(input, _)| *input == name);
         &found.unwrap_or_else(|| panic!("the step has no input {name:?}")).1
     }
@@ -105,6 +120,18 @@ impl<'a> Call<'a> {
             WiredInput::Absent => None,
             WiredInput::Each(_) => panic!("the input {name:?} has a value per item"),
         }
+    }
+
+    /// The value at an input that was declared with [`Step::takes`](super::Step::takes), shared: for what outlives
+    /// the call, such as the iterator of a stream.
+    ///
+    /// # Panics
+    /// If the step has no such input, or its type is not `T`.
+    pub fn shared<T: Payload>(&self, name: &str) -> Arc<T> {
+        let WiredInput::One(value) = self.inputs.get(name) else {
+            panic!("the input {name:?} is not a single value");
+        };
+        value.share().unwrap_or_else(|| panic!("the input {name:?} is a {}, not a {}", value.kind(), T::TYPE))
     }
 
     /// The values of all items, in the order of the items, at an input that was declared with

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use super::stream::StreamFunction;
 use super::value::PathOf;
 use super::{Call, Fault, Parameter, Payload, StepOutputs, Value};
 
@@ -29,6 +30,15 @@ pub struct InputDeclaration {
     pub take: InputTake,
 }
 
+/// The number of values that one run gives at an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputCount {
+    /// One value.
+    One,
+    /// A stream: none, one or many.
+    Many,
+}
+
 /// A declared output.
 #[derive(Clone, Debug)]
 pub struct OutputDeclaration {
@@ -38,6 +48,8 @@ pub struct OutputDeclaration {
     pub kind: &'static str,
     /// The function that reads a value back from its form on disk.
     pub read: fn(&[u8], PathOf) -> io::Result<Value>,
+    /// One value, or a stream.
+    pub count: OutputCount,
 }
 
 /// The declaration of a step: everything about it but its function.
@@ -61,6 +73,8 @@ pub struct StepDeclaration {
     pub recomputed: bool,
     /// Whether the results carry identifiers of [`Call::uid`], and so depend on the request and the dataflow.
     pub identifies: bool,
+    /// Whether the step takes items in batches, so that a dataflow file can set their size.
+    pub batches: bool,
 }
 
 type StepFunction = dyn Fn(&Call) -> Result<StepOutputs, Fault> + Send + Sync;
@@ -89,6 +103,7 @@ pub struct Step {
     /// Everything about the step but its function.
     pub declaration: StepDeclaration,
     run: Arc<StepFunction>,
+    stream: StreamFunction,
 }
 
 impl Step {
@@ -107,8 +122,10 @@ impl Step {
                 cheap: false,
                 recomputed: false,
                 identifies: false,
+                batches: false,
             },
             run: Arc::new(|_| Err(Fault::new("the step has no function", "Give it one with `Step::runs`."))),
+            stream: StreamFunction::None,
         }
     }
 
@@ -133,7 +150,8 @@ impl Step {
     /// Declares an output.
     #[must_use]
     pub fn gives<T: Payload>(mut self, name: &'static str) -> Step {
-        self.declaration.outputs.push(OutputDeclaration { name, kind: T::TYPE, read: Value::read::<T> });
+        let (kind, read, count) = (T::TYPE, Value::read::<T>, OutputCount::One);
+        self.declaration.outputs.push(OutputDeclaration { name, kind, read, count });
         self
     }
 
@@ -178,6 +196,17 @@ impl Step {
     /// The fault that the function returns.
     pub fn call(&self, call: &Call) -> Result<StepOutputs, Fault> {
         (self.run)(call)
+    }
+
+    /// Sets the function for streams.
+    pub(super) fn streams(mut self, stream: StreamFunction) -> Step {
+        self.stream = stream;
+        self
+    }
+
+    /// The function for streams.
+    pub fn stream(&self) -> &StreamFunction {
+        &self.stream
     }
 
     fn input<T: Payload>(mut self, name: &'static str, take: InputTake) -> Step {

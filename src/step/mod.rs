@@ -3,6 +3,7 @@
 //! A [`Step`] is a pure function with a [`StepDeclaration`]: name, version, typed inputs, outputs and
 //! parameters. The function gets a [`Call`] and returns [`StepOutputs`] or a [`Fault`]. A [`StepTable`] has the
 //! steps that a dataflow file can name; a built-in step is one file that ends in `inventory::submit!`.
+//! A step can also take and give streams of items: see [`Step::runs_many`] and [`Step::runs_each`].
 //!
 //! ```
 //! use flow::step::{Call, Digest, Fault, ResultIdentity, StepInputs, StepOutputs, Parameter, StepParameters};
@@ -58,13 +59,14 @@ mod parameter;
 mod request;
 mod reservation;
 pub mod shared_bytes;
+mod stream;
 mod table;
 mod token;
 mod value;
 
 pub use attribute::{AttributeDeclaration, AttributeKind, AttributeValues};
 pub use call::{Call, ResultIdentity, StepInputs, StepOutputs, WiredInput};
-pub use declaration::{InputDeclaration, InputTake, OutputDeclaration, Step, StepDeclaration};
+pub use declaration::{InputDeclaration, InputTake, OutputCount, OutputDeclaration, Step, StepDeclaration};
 pub use digest::{Digest, Digester};
 pub use fault::{Fault, FaultKind, FaultLog};
 pub use file::{Artifact, ResponseFile, ResponseFiles};
@@ -73,6 +75,10 @@ pub use outcome::{Outcome, OutcomeReason, StepOutcomes, StepReport};
 pub use parameter::{Parameter, ParameterKind, ParameterValue, StepParameters};
 pub use request::Request;
 pub use reservation::{StepReservation, StepReservations};
+pub use stream::{
+    BatchPlaces, BatchSize, GuardFunction, ItemBatch, ItemFault, ItemMaker, ItemOrdinal, ItemTally,
+    KernelFactory, KernelRun, MadeItems, MakerFunction, StreamFunction, StreamItem, StreamKernel,
+};
 pub use table::{BuiltIn, BuiltInAttributes, StepTable};
 pub use token::CancelToken;
 pub use value::{PathOf, Payload, Value};

@@ -50,6 +50,20 @@ pub enum OutcomeReason {
     NotFinished,
 }
 
+impl OutcomeReason {
+    /// The reason for which a step does not run if it needs `step`, which was skipped for this one.
+    #[must_use]
+    pub fn for_users_of(&self, step: &str) -> OutcomeReason {
+        match self {
+            OutcomeReason::NeedFailed { .. } | OutcomeReason::NeedSkipped { .. } => self.clone(),
+            OutcomeReason::Stopped { step } => OutcomeReason::NeedFailed { step: step.clone() },
+            OutcomeReason::SwitchedOff | OutcomeReason::Condition { .. } | OutcomeReason::NotFinished => {
+                OutcomeReason::NeedSkipped { step: step.to_owned() }
+            }
+        }
+    }
+}
+
 /// The report of one step, or of one step for one item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StepReport {

@@ -41,6 +41,11 @@ pub trait Payload: Any + Send + Sync + Serialize + DeserializeOwned {
         None
     }
 
+    /// The bytes that the value takes in memory, for the bounds of streams. A type with texts or lists adds those.
+    fn bytes_in_memory(&self) -> usize {
+        size_of::<Self>()
+    }
+
     /// Restores paths to the request's files after reading. Paths are not part of a value: a type with
     /// paths leaves them out of its form on disk, and sets them here by the digest of the item.
     fn locate(&mut self, _path_of: PathOf) {}
@@ -97,6 +102,11 @@ impl Value {
     /// The data, if the type is `T`.
     pub fn get<T: Payload>(&self) -> Option<&T> {
         self.data.downcast_ref()
+    }
+
+    /// The data, shared, if the type is `T`.
+    pub fn share<T: Payload>(&self) -> Option<Arc<T>> {
+        Arc::clone(&self.data).downcast().ok()
     }
 
     /// The digest of the value: [`Payload::digest`], or the digest of its form on disk. Computed once.

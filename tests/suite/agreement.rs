@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use crate::support::random::{self, Dice};
+use crate::support::random_streams;
 use crate::support::{no_journal, receipt};
 use flow::dataflow::{Dataflow, Response, ResponseVerdict};
 use flow::engine::{
@@ -123,6 +124,43 @@ fn the_engine_answers_as_interpret_does_on_any_number_of_workers() {
     assert!(shows_all, "the cases show all: {seen}");
 }
 
+/// A dataflow with streams and requests; `None` if a step needs what its own stream has only at the end.
+fn stream_case(seed: u64) -> Option<(String, Arc<Dataflow>, Vec<Request>)> {
+    let mut dice = Dice(seed);
+    let text = random_streams::dataflow(&mut dice);
+    let dataflow = match Dataflow::parse("random.yaml", &text, &random_streams::table()) {
+        Ok(dataflow) => Arc::new(dataflow),
+        Err(problems) => {
+            let is_late = |text: &str| text.contains("known only when its own stream has ended");
+            let all_late = problems.iter().all(|problem| is_late(&problem.message));
+            assert!(all_late, "seed {seed}: {problems}\n{text}");
+            return None;
+        }
+    };
+    let requests = (0..4).map(|number| random::request(&mut dice, number)).collect();
+    Some((text, dataflow, requests))
+}
+
+#[test]
+fn streams_answer_as_interpret_does_on_any_number_of_workers() {
+    let (mut complete, mut reserved, mut failed, mut items) = (0, 0, 0, 0);
+    for (seed, (text, dataflow, requests)) in (0..80).filter_map(|seed| Some((seed, stream_case(seed)?))) {
+        let expected = interpreted(&dataflow, &requests);
+        for workers in [1, 2, 4, 8] {
+            let folder = tempfile::tempdir().unwrap();
+            let got = run(&dataflow, &requests, folder.path(), settings(workers, None));
+            assert_eq!(got, expected, "seed {seed}, {workers} workers\n{text}");
+        }
+        let count = |verdict| expected.values().filter(|response| response.verdict == verdict).count();
+        complete += count(ResponseVerdict::Complete);
+        reserved += count(ResponseVerdict::CompleteWithReservations);
+        failed += count(ResponseVerdict::Failed);
+        items += expected.values().flat_map(|response| &response.streams).map(|step| step.done).sum::<u64>();
+    }
+    let seen = format!("{complete} complete, {reserved} with reservations, {failed} failed, {items} items");
+    assert!(complete > 20 && reserved > 10 && failed > 20 && items > 100_000, "the cases show all: {seen}");
+}
+
 #[test]
 fn two_processes_answer_as_one() {
     for (seed, workers) in [(100, 1), (101, 2), (102, 1), (103, 4), (104, 2)] {
@@ -130,6 +168,11 @@ fn two_processes_answer_as_one() {
         let folder = tempfile::tempdir().unwrap();
         let got = run_meshed(&dataflow, &requests, folder.path(), workers);
         assert_eq!(got, interpreted(&dataflow, &requests), "seed {seed}, 2 × {workers} workers\n{text}");
+    }
+    for (seed, (text, dataflow, requests)) in (300..306).filter_map(|seed| Some((seed, stream_case(seed)?))) {
+        let folder = tempfile::tempdir().unwrap();
+        let got = run_meshed(&dataflow, &requests, folder.path(), 2);
+        assert_eq!(got, interpreted(&dataflow, &requests), "seed {seed}, 2 × 2 workers\n{text}");
     }
 }
 

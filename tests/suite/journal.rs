@@ -50,6 +50,7 @@ fn response(name: &str) -> Response {
         verdict: ResponseVerdict::Complete,
         steps: Vec::new(),
         reservations: Vec::new(),
+        streams: Vec::new(),
         files: Vec::new(),
         supersedes: None,
         revises: None,

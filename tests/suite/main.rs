@@ -22,6 +22,7 @@ mod replay;
 mod results;
 mod run;
 mod schema;
+mod streams;
 mod support;
 mod text;
 mod truth;

@@ -1,7 +1,8 @@
 //! The content of a drawing: edges, phases and remarks.
 
 use crate::dataflow::{
-    Dataflow, DataflowNode, FailurePolicy, InputWire, NodePhase, OutputPort, RunFrequency,
+    Dataflow, DataflowNode, FailurePolicy, InputWire, ItemFailurePolicy, NodePhase, OutputPort, RunFrequency,
+    StreamRole,
 };
 use crate::step::{InputTake, Item, Payload, Request, StepOutcomes};
 use crate::yaml::duration::shown;
@@ -105,12 +106,14 @@ pub fn port_edge(dataflow: &Dataflow, port: &OutputPort, gathers: bool) -> Graph
 pub fn remarks(dataflow: &Dataflow) -> Vec<String> {
     let deadline = dataflow.deadline.map(|deadline| format!("answered within {}", shown(deadline)));
     let stops = (dataflow.on_failure == FailurePolicy::Stop).then(|| "stops at the first failure".to_owned());
-    deadline.into_iter().chain(stops).collect()
+    let items = (dataflow.on_item_failure != ItemFailurePolicy::Fail)
+        .then(|| format!("when items failed: {}", dataflow.on_item_failure));
+    deadline.into_iter().chain(stops).chain(items).collect()
 }
 
 /// Remarks about a node.
 pub fn notes(dataflow: &Dataflow, node: usize) -> Vec<String> {
-    let DataflowNode { enabled, when, max, timeout, retry, runs, .. } = &dataflow.nodes[node];
+    let DataflowNode { enabled, when, max, timeout, retry, runs, stream, batch, .. } = &dataflow.nodes[node];
     let mut notes = Vec::new();
     if !enabled {
         notes.push("switched off".to_owned());
@@ -118,6 +121,12 @@ pub fn notes(dataflow: &Dataflow, node: usize) -> Vec<String> {
     if *runs == RunFrequency::PerItem {
         notes.push("for every item".to_owned());
     }
+    match stream {
+        StreamRole::Makes => notes.push("makes a stream".to_owned()),
+        StreamRole::Items => notes.push("for every item of the stream".to_owned()),
+        StreamRole::Outside | StreamRole::Ends => {}
+    }
+    notes.extend(batch.iter().map(|batch| format!("in batches of {}", batch.items)));
     notes.extend(when.iter().map(|condition| format!("when {condition}")));
     notes.extend(changed_settings(&dataflow.nodes[node]));
     notes.extend(max.iter().map(|max| format!("at most {max} at once")));

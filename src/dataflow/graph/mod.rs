@@ -12,12 +12,12 @@ use super::Dataflow;
 impl Dataflow {
     /// A drawing for the terminal: one line for each step, with lines on the left for its needs.
     pub fn drawing(&self) -> String {
-        text::draw(self)
+        text::draw(self.as_written())
     }
 
     /// A drawing in the language of Graphviz.
     pub fn dot(&self) -> String {
-        dot::draw(self)
+        dot::draw(self.as_written())
     }
 
     /// A drawing in the language of Mermaid.
@@ -32,6 +32,6 @@ impl Dataflow {
     /// # Ok::<(), flow::dataflow::LoadError>(())
     /// ```
     pub fn mermaid(&self) -> String {
-        mermaid::draw(self)
+        mermaid::draw(self.as_written())
     }
 }

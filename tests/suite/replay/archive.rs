@@ -56,6 +56,7 @@ fn recording() -> RequestRecording {
         verdict: ResponseVerdict::Failed,
         steps: Vec::new(),
         reservations: Vec::new(),
+        streams: Vec::new(),
         files: vec![artifact("sub/a.txt", REPORT), artifact(&format!("sub/{}", "b".repeat(150)), PICTURE)],
         supersedes: None,
         revises: None,

@@ -6,6 +6,7 @@ pub mod orthanc;
 pub mod peers;
 pub mod ports;
 pub mod random;
+pub mod random_streams;
 pub mod scripts;
 pub mod slices;
 pub mod steps;

@@ -1,0 +1,230 @@
+//! How many items a second go through the steps that a stream connects: a real dataflow file, made, checked and run
+//! by the engine, from the submission of a request to its response.
+//!
+//! * `flat`: items of 16 bytes through four cheap steps, one of them a filter, and a sum;
+//! * `text`: the same with a text that each step makes and the next one parses;
+//! * `plain`: the same as `flat` with steps that know nothing of streams;
+//! * `small`: a request of one item, the median of many;
+//! * `memory`: items of 100 bytes, and the memory at the end.
+//!
+//! Two requests at once show what two cores give. `cargo bench --bench streams [-- ITEMS]`
+
+use std::num::NonZero;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use flow::dataflow::Dataflow;
+use flow::engine::{self, EngineSettings, NullObserver, PendingDelivery, RequestQueue, ResponseSink};
+use flow::journal::{Journal, Receipt};
+use flow::step::{
+    Call, Digest, Fault, Item, ItemPlace, Parameter, Payload, Request, ResponseFiles, Step, StepOutputs,
+    StepTable, StreamItem,
+};
+use flow::store::Store;
+
+const ROUNDS: usize = 5;
+const SMALL_REQUESTS: usize = 2_000;
+
+fn main() {
+    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
+    let items = arguments.next().and_then(|items| items.parse().ok()).unwrap_or(10_000_000);
+    println!("{items} items through four steps and a sum, best of {ROUNDS}, million items a second\n");
+    println!("{:>8}{:>14}{:>14}", "", "one request", "two at once");
+    for (name, steps, share) in [("flat", FLAT, 1), ("text", TEXT, 8), ("plain", PLAIN, 40)] {
+        let dataflow = dataflow(steps, items / share);
+        let rate = |requests: usize| {
+            let best = (0..ROUNDS).map(|round| run(&dataflow, requests, round)).min().expect("a round");
+            (requests * (items / share)) as f64 / best.as_secs_f64() / 1e6
+        };
+        println!("{name:>8}{:>14.1}{:>14.1}", rate(1), rate(2));
+    }
+    let small = dataflow(FLAT, 1);
+    println!("\na request of one item: {:.1?}", run(&small, SMALL_REQUESTS, 0) / SMALL_REQUESTS as u32);
+    let before = resident_kib();
+    let took = run(&dataflow(WIDE, items), 1, 0);
+    let peak = peak_kib();
+    println!("{items} items of 100 bytes: {took:.1?}, {before} KiB before, {peak} KiB at most");
+}
+
+const FLAT: &str = "
+  one: {step: pass, needs: {item: made}}
+  two: {step: thin, needs: {item: one}}
+  three: {step: pass, needs: {item: two}}
+  four: {step: pass, needs: {item: three}}
+  sum: {step: add-up, needs: {all: four}}
+";
+
+const TEXT: &str = "
+  one: {step: write-text, needs: {item: made}}
+  two: {step: read-text, needs: {item: one}}
+  three: {step: write-text, needs: {item: two}}
+  four: {step: read-text, needs: {item: three}}
+  sum: {step: add-up, needs: {all: four}}
+";
+
+const PLAIN: &str = "
+  one: {step: pass-plainly, needs: {item: made}}
+  two: {step: pass-plainly, needs: {item: one}}
+  three: {step: pass-plainly, needs: {item: two}}
+  four: {step: pass-plainly, needs: {item: three}}
+  sum: {step: add-up, needs: {all: four}}
+";
+
+const WIDE: &str = "
+  one: {step: widen, needs: {item: made}}
+  two: {step: pass-wide, needs: {item: one}}
+  three: {step: pass-wide, needs: {item: two}}
+  four: {step: narrow, needs: {item: three}}
+  sum: {step: add-up, needs: {all: four}}
+";
+
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
+struct Hit {
+    id: u64,
+    weight: u64,
+}
+
+impl Payload for Hit {
+    const TYPE: &'static str = "hit";
+}
+
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
+struct Text(String);
+
+impl Payload for Text {
+    const TYPE: &'static str = "text";
+
+    fn bytes_in_memory(&self) -> usize {
+        size_of::<Text>() + self.0.len()
+    }
+}
+
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
+struct Wide {
+    id: u64,
+    weight: u64,
+    rest: [u64; 11],
+}
+
+impl Payload for Wide {
+    const TYPE: &'static str = "wide";
+}
+
+fn changed(hit: Hit) -> Hit {
+    Hit { id: hit.id, weight: hit.weight.wrapping_mul(31).wrapping_add(hit.id) }
+}
+
+fn each<A: StreamItem, B: StreamItem>(name: &'static str, run: fn(A) -> B) -> Step {
+    let step = Step::new(name, 1, "Works on an item.").takes::<A>("item").gives::<B>("item");
+    step.runs_each(move |item: A, _: &Call| Ok(run(item)))
+}
+
+fn table() -> StepTable {
+    let make = Step::new("make", 1, "Makes items.").takes::<Request>("request").gives_many::<Hit>("items");
+    let make = make.parameter(Parameter::number("count", 1.0, 0.0, 1e9, "")).runs_many(|call| {
+        let count = call.number("count") as u64;
+        Ok((0..count).map(|id| Ok::<Hit, Fault>(Hit { id, weight: 1 })))
+    });
+    let thin = Step::new("thin", 1, "Drops one in ten.").takes::<Hit>("item").gives_many::<Hit>("items");
+    let thin = thin.runs_some(|hit: Hit, _| Ok((!hit.id.is_multiple_of(10)).then_some(hit)));
+    let plain = Step::new("pass-plainly", 1, "Works on an item.").takes::<Hit>("item").gives::<Hit>("item");
+    let plain = plain.runs(|call| Ok(StepOutputs::one("item", changed(call.input::<Hit>("item").clone()))));
+    let sum = Step::new("add-up", 1, "Adds up.").takes_each::<Hit>("all").gives::<Hit>("total");
+    let sum = sum.folds(
+        |_| Hit { id: 0, weight: 0 },
+        |sum: &mut Hit, hit: Hit| {
+            sum.id += 1;
+            sum.weight = sum.weight.wrapping_add(hit.weight);
+        },
+    );
+    let end = Step::new("end", 1, "Gives no files.").takes::<Hit>("total").gives::<ResponseFiles>("files");
+    let end = end.cheap().runs(|_| Ok(StepOutputs::one("files", ResponseFiles::default())));
+    let write = |hit: Hit| Text(format!("{} {}", hit.id, hit.weight));
+    let read = |text: Text| {
+        let (id, weight) = text.0.split_once(' ').expect("two numbers");
+        let number = |text: &str| text.parse().expect("a number");
+        changed(Hit { id: number(id), weight: number(weight) % 1_000_000 })
+    };
+    StepTable::default()
+        .with(make)
+        .with(thin)
+        .with(plain)
+        .with(sum)
+        .with(end)
+        .with(each::<Hit, Hit>("pass", changed))
+        .with(each::<Hit, Text>("write-text", write))
+        .with(each::<Text, Hit>("read-text", read))
+        .with(each::<Hit, Wide>("widen", |hit| Wide { id: hit.id, weight: hit.weight, rest: [hit.id; 11] }))
+        .with(each::<Wide, Wide>("pass-wide", |wide| Wide { weight: wide.weight + wide.rest[3] % 7, ..wide }))
+        .with(each::<Wide, Hit>("narrow", |wide| Hit { id: wide.id, weight: wide.weight }))
+}
+
+fn dataflow(steps: &str, items: usize) -> Arc<Dataflow> {
+    let make = format!("  made: {{step: make, needs: {{request: request}}, with: {{count: {items}}}}}");
+    let end = "  end: {step: end, needs: {total: sum}}\nresponse: [end]\n";
+    let text = format!("dataflow: items\nsteps:\n{make}{steps}{end}");
+    Arc::new(Dataflow::parse("items.yaml", &text, &table()).expect("the dataflow is sound"))
+}
+
+/// Counts responses that have all results.
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl ResponseSink for Count {
+    fn deliver(&self, pending_delivery: PendingDelivery) {
+        assert!(pending_delivery.response().verdict.is_complete(), "{:?}", pending_delivery.response());
+        self.0.fetch_add(1, Ordering::Relaxed);
+        pending_delivery.settle(Ok(()));
+    }
+}
+
+/// The time from the first submission to the last response.
+fn run(dataflow: &Arc<Dataflow>, requests: usize, round: usize) -> Duration {
+    let folder = std::env::temp_dir().join(format!("flow-bench-{}", std::process::id()));
+    let journal = Arc::new(Journal::none(Arc::new(Store::at(&folder).expect("a folder for the store"))));
+    let count = |number| NonZero::new(number).expect("more than none");
+    let settings = EngineSettings { workers: count(1), lanes: count(2), memory: u64::MAX, mesh: None };
+    let counted = Count::default();
+    let mut took = Duration::ZERO;
+    let source = |queue: &RequestQueue| {
+        // The lanes have been built before the clock starts.
+        queue.submit(request(usize::MAX, round));
+        wait(&counted, 1);
+        let began = Instant::now();
+        (0..requests).for_each(|number| queue.submit(request(number, round)));
+        wait(&counted, requests + 1);
+        took = began.elapsed();
+    };
+    engine::run(Arc::clone(dataflow), journal, settings, Arc::new(NullObserver), source, &counted)
+        .expect("the engine runs");
+    let _ = std::fs::remove_dir_all(folder);
+    took
+}
+
+fn wait(counted: &Count, until: usize) {
+    while counted.0.load(Ordering::Relaxed) < until {
+        std::thread::sleep(Duration::from_micros(50));
+    }
+}
+
+fn request(number: usize, round: usize) -> Receipt {
+    let digest = Digest::of(&[number.to_le_bytes(), round.to_le_bytes()].concat());
+    let place = ItemPlace::File("/nowhere".into());
+    let item = Item { name: "item".to_owned(), place, digest, size: 1, decoded: 1 };
+    Receipt::unrecorded(Arc::new(Request::new(number.to_string(), Default::default(), vec![item])))
+}
+
+fn resident_kib() -> u64 {
+    status("VmRSS")
+}
+
+fn peak_kib() -> u64 {
+    status("VmHWM")
+}
+
+fn status(key: &str) -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).expect("Linux");
+    line.trim().trim_end_matches(" kB").parse().expect("a number of KiB")
+}

@@ -1,0 +1,103 @@
+//! The account of a section: what became of each of its steps, and of the items in them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::step::{Digest, ItemFault, Outcome, OutcomeReason, Payload, StepOutputs, StepReservation, Value};
+
+use super::response_streams::StreamReport;
+
+/// The decision about each member of a section, made before its run. It is an input of the run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SectionPlan {
+    /// The digest of the section.
+    pub section: Digest,
+    /// Why a member does not run; `None` if its needs are met.
+    pub skips: Vec<Option<OutcomeReason>>,
+}
+
+impl Payload for SectionPlan {
+    const TYPE: &'static str = "section-plan";
+}
+
+/// The account of a section: an output of its run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SectionAccount(pub Vec<MemberAccount>);
+
+/// What became of one step of a section.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberAccount {
+    /// The name of the step in the dataflow.
+    pub step: String,
+    /// The outcome.
+    pub outcome: Outcome,
+    /// The counts of its items; all zero if it was skipped.
+    pub items: ItemCounts,
+    /// The first faults by item.
+    pub faults: Vec<ItemFault>,
+    /// The reservations that it said, and that of its missing items.
+    pub reservations: Vec<StepReservation>,
+}
+
+/// Counts of items.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ItemCounts {
+    /// Items with which the step did its work.
+    pub done: u64,
+    /// Items with which it could not.
+    pub failed: u64,
+    /// Items that did not reach it, because they had failed before.
+    pub skipped: u64,
+}
+
+impl Payload for SectionAccount {
+    const TYPE: &'static str = "section-account";
+}
+
+impl SectionAccount {
+    /// The name of the output of a section that carries its account.
+    pub const OUTPUT: &'static str = "account";
+
+    /// The name of the input of a section that carries its plan.
+    pub const PLAN: &'static str = "plan";
+
+    /// The account in the outputs of a run; `None` if the run is not that of a section.
+    pub fn among(outputs: &StepOutputs) -> Option<&SectionAccount> {
+        outputs.get(SectionAccount::OUTPUT).and_then(Value::get)
+    }
+
+    /// The member at whose output, by its name at the border, a value is missing.
+    pub fn member_at(&self, output: &str) -> Option<&MemberAccount> {
+        let (step, _) = output.split_once('.')?;
+        self.0.iter().find(|member| member.step == step)
+    }
+
+    /// Whether a step failed.
+    pub fn has_failed(&self) -> bool {
+        self.0.iter().any(|member| matches!(member.outcome, Outcome::Failed(_)))
+    }
+
+    /// The first step that failed.
+    pub fn first_failed(&self) -> Option<&str> {
+        let failed = self.0.iter().find(|member| matches!(member.outcome, Outcome::Failed(_)));
+        failed.map(|member| member.step.as_str())
+    }
+
+    /// The reservations, with the steps that have them.
+    pub fn reservations(&self) -> impl Iterator<Item = (&str, &StepReservation)> {
+        self.0.iter().flat_map(|member| {
+            member.reservations.iter().map(|reservation| (member.step.as_str(), reservation))
+        })
+    }
+
+    /// The reports of the steps that ran.
+    pub fn reports(&self) -> impl Iterator<Item = StreamReport> + '_ {
+        let ran = self.0.iter().filter(|member| !matches!(member.outcome, Outcome::Skipped { .. }));
+        ran.map(|MemberAccount { step, items, faults, .. }| StreamReport {
+            step: step.clone(),
+            done: items.done,
+            failed: items.failed,
+            skipped: items.skipped,
+            faults: faults.clone(),
+        })
+    }
+}

@@ -1,0 +1,184 @@
+//! The part of each node in a stream, inferred from its inputs, and the checks of streams.
+
+use std::collections::BTreeSet;
+
+use super::plan::DataflowPlan;
+use super::wiring::{DataflowWiring, InputLink};
+use super::{InputWire, NodePhase, StreamRole};
+use crate::step::{InputDeclaration, InputTake, OutputCount, Payload, StepReservations};
+use crate::yaml::{ProblemCollector, SourcePlace};
+
+/// The roles by index in the draft.
+pub(super) fn infer(
+    plan: &DataflowPlan,
+    wiring: &DataflowWiring,
+    order: &[usize],
+    collector: &mut ProblemCollector,
+) -> Vec<StreamRole> {
+    let mut roles = vec![StreamRole::Outside; plan.draft.nodes.len()];
+    for node in order {
+        if plan.declaration(*node).is_some() {
+            roles[*node] = role(plan, *node, wiring.links(*node), &roles, collector);
+        }
+    }
+    let roles = StreamCheck { plan, wiring, roles };
+    order.iter().for_each(|node| roles.check(*node, collector));
+    roles.check_ends(order, collector);
+    roles.roles
+}
+
+/// Whether a wire brings a stream.
+fn is_stream(link: &InputLink, roles: &[StreamRole]) -> bool {
+    matches!(&link.wire, Some(InputWire::Port(port)) if roles[port.node].gives_stream())
+}
+
+fn role(
+    plan: &DataflowPlan,
+    node: usize,
+    links: &[InputLink],
+    roles: &[StreamRole],
+    collector: &mut ProblemCollector,
+) -> StreamRole {
+    let Some(declaration) = plan.declaration(node) else { return StreamRole::Outside };
+    let streams = || declaration.inputs.iter().zip(links).filter(|(_, link)| is_stream(link, roles));
+    let of_items = || streams().filter(|(input, _)| input.take != InputTake::Each);
+    let makes = declaration.outputs.iter().any(|output| output.count == OutputCount::Many);
+    let name = plan.name(node);
+    if let Some((input, link)) = of_items().find(|(input, _)| input.take == InputTake::Optional) {
+        let message = format!("the optional input \"{}\" of \"{name}\" cannot take a stream", input.name);
+        collector.add(link.place, message);
+    }
+    match (of_items().count(), streams().count()) {
+        (0, 0) if makes => StreamRole::Makes,
+        (0, 0) => StreamRole::Outside,
+        (0, _) if makes => {
+            let message = format!("\"{name}\" takes all items of a stream and makes one, which is two steps");
+            let hint = "let one step gather the items, and another make a stream of what that gives";
+            collector.add(plan.node(node).name.place, message).hint(hint.to_owned());
+            StreamRole::Ends
+        }
+        (0, _) => StreamRole::Ends,
+        (1, 1) => StreamRole::Items,
+        (_, _) => {
+            let place = of_items().last().map_or(plan.node(node).name.place, |(_, link)| link.place);
+            let message = format!("\"{name}\" takes the items of one stream and needs another");
+            let hint = "a step takes the items of one stream; what it needs besides exists once";
+            collector.add(place, message).hint(hint.to_owned());
+            StreamRole::Items
+        }
+    }
+}
+
+struct StreamCheck<'a> {
+    plan: &'a DataflowPlan<'a>,
+    wiring: &'a DataflowWiring,
+    roles: Vec<StreamRole>,
+}
+
+impl StreamCheck<'_> {
+    fn check(&self, node: usize, collector: &mut ProblemCollector) {
+        let (draft, role) = (self.plan.node(node), self.roles[node]);
+        let Some(declaration) = self.plan.declaration(node) else { return };
+        let (name, place) = (self.plan.name(node), draft.name.place);
+        if draft.batch.is_some() && (role != StreamRole::Items || !declaration.batches) {
+            let message =
+                format!("\"{name}\" does not take a stream in batches, so that \"batch\" says nothing");
+            collector.add(place, message);
+        }
+        if role == StreamRole::Outside {
+            return;
+        }
+        if draft.phase == NodePhase::Failure {
+            let message = format!("\"{name}\" is a step of the failure part and cannot have a stream");
+            collector.add(place, message);
+        }
+        let refused = [
+            ("limits", draft.max.is_some()),
+            ("timeout", draft.timeout.is_some()),
+            ("retry", draft.retry.is_some()),
+        ];
+        for (key, _) in refused.iter().filter(|(_, is_set)| *is_set) {
+            let message = format!("\"{name}\" works on a stream and cannot have \"{key}\"");
+            let hint = "the steps that a stream connects run together, as long as there are items; \
+                        the dataflow may have a deadline";
+            collector.add(place, message).hint(hint.to_owned());
+        }
+        let reserves = declaration.outputs.iter().any(|output| output.kind == StepReservations::TYPE);
+        if role.gives_stream() && reserves {
+            let message = format!("\"{name}\" has reservations about every item of a stream");
+            let hint = "let a step that takes all items say them";
+            collector.add(place, message).hint(hint.to_owned());
+        }
+    }
+
+    /// Checks that no step needs what is known only at the end of its own stream.
+    fn check_ends(&self, order: &[usize], collector: &mut ProblemCollector) {
+        let sections = self.sections();
+        for node in order.iter().filter(|node| self.roles[**node] != StreamRole::Outside) {
+            for (_, link, source) in self.single_needs(*node) {
+                if self.depends_on(source, &sections[*node], &sections) {
+                    let message = format!(
+                        "\"{}\" needs \"{}\", which is known only when its own stream has ended",
+                        self.plan.name(*node),
+                        self.plan.name(source)
+                    );
+                    let hint = "let a step gather the items, and another make a stream of what that gives";
+                    collector.add(link, message).hint(hint.to_owned());
+                }
+            }
+        }
+    }
+
+    /// The nodes whose single values a node needs.
+    fn single_needs(&self, node: usize) -> impl Iterator<Item = (&InputDeclaration, SourcePlace, usize)> {
+        let inputs = self.plan.declaration(node).map_or(&[][..], |declaration| &declaration.inputs);
+        inputs.iter().zip(self.wiring.links(node)).filter_map(|(input, link)| match &link.wire {
+            Some(InputWire::Port(port)) if !self.roles[port.node].gives_stream() => {
+                Some((input, link.place, port.node))
+            }
+            _ => None,
+        })
+    }
+
+    /// For each node, the nodes that streams connect with it.
+    fn sections(&self) -> Vec<BTreeSet<usize>> {
+        connected(self.roles.len(), |node| {
+            let streams = self.wiring.links(node).iter().filter(|link| is_stream(link, &self.roles));
+            streams.filter_map(|link| match &link.wire {
+                Some(InputWire::Port(port)) => Some(port.node),
+                _ => None,
+            })
+        })
+    }
+
+    /// Whether a node needs one of a section, directly or through others and their sections.
+    fn depends_on(&self, node: usize, section: &BTreeSet<usize>, sections: &[BTreeSet<usize>]) -> bool {
+        let (mut seen, mut next) = (BTreeSet::new(), vec![node]);
+        while let Some(node) = next.pop() {
+            if section.contains(&node) {
+                return true;
+            }
+            if seen.insert(node) {
+                next.extend(sections[node].iter().copied());
+                next.extend(self.single_needs(node).map(|(_, _, source)| source));
+            }
+        }
+        false
+    }
+}
+
+/// For each node, the nodes that are connected with it, itself included.
+pub(super) fn connected<I: Iterator<Item = usize>>(
+    count: usize,
+    neighbours: impl Fn(usize) -> I,
+) -> Vec<BTreeSet<usize>> {
+    let mut group: Vec<usize> = (0..count).collect();
+    for node in 0..count {
+        for other in neighbours(node) {
+            let (from, to) = (group[node].max(group[other]), group[node].min(group[other]));
+            group.iter_mut().filter(|group| **group == from).for_each(|group| *group = to);
+        }
+    }
+    let members = |wanted: usize| (0..count).filter(|node| group[*node] == wanted).collect();
+    group.iter().map(|wanted| members(*wanted)).collect()
+}

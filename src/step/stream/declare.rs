@@ -1,0 +1,188 @@
+//! The functions that a step can have for streams.
+
+use std::sync::Arc;
+
+use crate::step::declaration::{InputTake, OutputCount, Step};
+use crate::step::{Call, Fault, Payload, StepOutputs, Value};
+
+use super::batch::StreamItem;
+use super::kernel::StreamFunction;
+use super::kernels::{BatchKernel, EachKernel, FoldKernel, ItemKernel};
+use super::maker::{ItemMaker, IteratorMaker};
+
+impl Step {
+    /// Declares an output that is a stream: none, one or many items for one run. Such a step has no other output,
+    /// and its function is set by [`Step::runs_many`] or [`Step::runs_some`].
+    #[must_use]
+    pub fn gives_many<T: StreamItem>(mut self, name: &'static str) -> Step {
+        self = self.gives::<T>(name);
+        self.declaration.outputs.iter_mut().for_each(|output| output.count = OutputCount::Many);
+        self
+    }
+
+    /// Sets a function that gives one item for each item of the first input. It also gives one value for one value,
+    /// where the input is wired to one.
+    ///
+    /// ```
+    /// use flow::step::{Fault, Payload, Step};
+    ///
+    /// #[derive(Clone, serde::Serialize, serde::Deserialize)]
+    /// struct Line(String);
+    /// impl Payload for Line {
+    ///     const TYPE: &'static str = "line";
+    /// }
+    ///
+    /// #[derive(Clone, serde::Serialize, serde::Deserialize)]
+    /// struct Amount(u64);
+    /// impl Payload for Amount {
+    ///     const TYPE: &'static str = "amount";
+    /// }
+    ///
+    /// let step = Step::new("read-amount", 1, "Reads an amount.")
+    ///     .takes::<Line>("line")
+    ///     .gives::<Amount>("amount")
+    ///     .runs_each(|line: Line, _| match line.0.parse() {
+    ///         Ok(amount) => Ok(Amount(amount)),
+    ///         Err(_) => Err(Fault::new(format!("{:?} is no amount", line.0), "Correct the line.")),
+    ///     });
+    /// assert_eq!(step.declaration.outputs[0].kind, "amount");
+    /// ```
+    ///
+    /// # Panics
+    /// If the step does not take an `A` first, or does not give a `B` and nothing else.
+    #[must_use]
+    pub fn runs_each<A: StreamItem, B: StreamItem>(
+        self,
+        run: impl Fn(A, &Call) -> Result<B, Fault> + Send + Sync + 'static,
+    ) -> Step {
+        let (input, output) = self.declared::<A, B>(InputTake::One);
+        let run = Arc::new(run);
+        let single = Arc::clone(&run);
+        let step = self.runs(move |call| {
+            let item = call.input::<A>(input).clone();
+            Ok(StepOutputs::one(output, single(item, call)?))
+        });
+        step.streams(StreamFunction::Items(Arc::new(move |_| Box::new(EachKernel::new(&run)))))
+    }
+
+    /// Sets a function that gives one item or none for each item of the first input: a filter. The output is
+    /// declared with [`Step::gives_many`].
+    ///
+    /// # Panics
+    /// If the step does not take an `A` first, or does not give a `B` and nothing else.
+    #[must_use]
+    pub fn runs_some<A: StreamItem, B: StreamItem>(
+        self,
+        run: impl Fn(A, &Call) -> Result<Option<B>, Fault> + Send + Sync + 'static,
+    ) -> Step {
+        self.declared::<A, B>(InputTake::One);
+        let run = Arc::new(run);
+        self.streams(StreamFunction::Items(Arc::new(move |_| Box::new(ItemKernel::new(&run)))))
+    }
+
+    /// Sets a function that gives any number of items, lazily: they are made as they are taken. The output is
+    /// declared with [`Step::gives_many`]. What the items need has to be in the iterator; [`Call::shared`] gives
+    /// an input without copying it. An item that cannot be made is a fault of that item; the iterator goes on.
+    ///
+    /// ```
+    /// use flow::step::{Fault, Payload, Request, Step};
+    ///
+    /// #[derive(Clone, serde::Serialize, serde::Deserialize)]
+    /// struct Name(String);
+    /// impl Payload for Name {
+    ///     const TYPE: &'static str = "name";
+    /// }
+    ///
+    /// let step = Step::new("name-items", 1, "Gives the name of each item.")
+    ///     .takes::<Request>("request")
+    ///     .gives_many::<Name>("names")
+    ///     .runs_many(|call| {
+    ///         let request = call.shared::<Request>("request");
+    ///         let name = move |index: usize| Ok::<_, Fault>(Name(request.items[index].name.clone()));
+    ///         Ok((0..call.input::<Request>("request").items.len()).map(name))
+    ///     });
+    /// assert_eq!(step.declaration.outputs[0].kind, "name");
+    /// ```
+    ///
+    /// # Panics
+    /// If the step does not give a `B` and nothing else.
+    #[must_use]
+    pub fn runs_many<B: StreamItem, I>(
+        self,
+        run: impl Fn(&Call) -> Result<I, Fault> + Send + Sync + 'static,
+    ) -> Step
+    where
+        I: Iterator<Item = Result<B, Fault>> + Send + 'static,
+    {
+        self.only_output::<B>();
+        self.streams(StreamFunction::Makes(Arc::new(move |call| {
+            let items = run(call)?;
+            Ok(Box::new(IteratorMaker::new(items)) as Box<dyn ItemMaker>)
+        })))
+    }
+
+    /// Sets a function that takes the items of the first input in batches, and gives one result for each, in order.
+    /// Each item is treated by itself: the same items in other batches must give the same. A fault of the whole
+    /// batch is one of each of its items.
+    ///
+    /// # Panics
+    /// If the step does not take an `A` first, or does not give a `B` and nothing else.
+    #[must_use]
+    pub fn runs_batch<A: StreamItem, B: StreamItem>(
+        mut self,
+        run: impl Fn(Vec<A>, &Call) -> Result<Vec<Result<B, Fault>>, Fault> + Send + Sync + 'static,
+    ) -> Step {
+        let (input, output) = self.declared::<A, B>(InputTake::One);
+        let run = Arc::new(run);
+        let single = Arc::clone(&run);
+        self.declaration.batches = true;
+        let step = self.runs(move |call| {
+            let results = single(vec![call.input::<A>(input).clone()], call)?;
+            let result = results.into_iter().next();
+            let lacking = || Fault::new("the step gave no result", "Report this to the authors of the step.");
+            Ok(StepOutputs::one(output, result.ok_or_else(lacking)??))
+        });
+        step.streams(StreamFunction::Items(Arc::new(move |size| Box::new(BatchKernel::new(&run, size)))))
+    }
+
+    /// Sets a function that adds up all items of the first input, which was declared with [`Step::takes_each`].
+    /// They come in their order and are not kept, so that the memory of the sum is all that is needed.
+    ///
+    /// # Panics
+    /// If the step does not take each `A` first, or does not give an `S` and nothing else.
+    #[must_use]
+    pub fn folds<A: StreamItem, S: Payload>(
+        self,
+        begin: impl Fn(&Call) -> S + Send + Sync + 'static,
+        add: impl Fn(&mut S, A) + Send + Sync + 'static,
+    ) -> Step {
+        let (input, output) = self.declared::<A, S>(InputTake::Each);
+        let (begin, add) = (Arc::new(begin), Arc::new(add));
+        let (begin_single, add_single) = (Arc::clone(&begin), Arc::clone(&add));
+        let step = self.runs(move |call| {
+            let mut sum = begin_single(call);
+            call.each::<A>(input).into_iter().for_each(|item| add_single(&mut sum, item.clone()));
+            let mut outputs = StepOutputs::default();
+            outputs.push(output, Value::new(sum));
+            Ok(outputs)
+        });
+        step.streams(StreamFunction::Fold(Arc::new(move |_| Box::new(FoldKernel::new(&begin, &add)))))
+    }
+
+    /// The names of the first input and of the only output.
+    fn declared<A: Payload, B: Payload>(&self, take: InputTake) -> (&'static str, &'static str) {
+        let declaration = &self.declaration;
+        let first = declaration.inputs.first().filter(|input| (input.kind, input.take) == (A::TYPE, take));
+        let Some(input) = first else {
+            panic!("the step {:?} does not take {} first", declaration.name, A::TYPE);
+        };
+        (input.name, self.only_output::<B>())
+    }
+
+    fn only_output<B: Payload>(&self) -> &'static str {
+        match self.declaration.outputs.as_slice() {
+            [only] if only.kind == B::TYPE => only.name,
+            _ => panic!("the step {:?} does not give {} alone", self.declaration.name, B::TYPE),
+        }
+    }
+}

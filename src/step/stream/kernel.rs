@@ -1,0 +1,53 @@
+//! Kernels: what is called once per batch.
+
+use std::sync::Arc;
+
+use crate::step::{Call, Fault, Value};
+
+use super::batch::{BatchSize, ItemBatch};
+use super::guard::GuardFunction;
+use super::maker::ItemMaker;
+use super::tally::ItemTally;
+
+/// The function that a step has for streams, besides the one for single values.
+#[derive(Clone)]
+pub enum StreamFunction {
+    /// No function: the step is called for each item as for a single value.
+    None,
+    /// A kernel that takes the items of the step's first input.
+    Items(KernelFactory),
+    /// A kernel that takes all items of the step's first input, and has one result at the end.
+    Fold(KernelFactory),
+    /// A function that makes many items of one call.
+    Makes(MakerFunction),
+}
+
+/// Makes a kernel for one request. The size is that of the batches that the step is to take.
+pub type KernelFactory = Arc<dyn Fn(BatchSize) -> Box<dyn StreamKernel> + Send + Sync>;
+
+/// Begins to make items.
+pub type MakerFunction = Arc<dyn Fn(&Call) -> Result<Box<dyn ItemMaker>, Fault> + Send + Sync>;
+
+/// The surroundings of a kernel while it takes a batch.
+pub struct KernelRun<'a, 'c> {
+    /// The inputs of the step besides the stream, and its parameters.
+    pub call: &'a Call<'c>,
+    /// Guards the step's own code: a panic is the fault of an item.
+    pub guard: GuardFunction,
+    /// What becomes of the items.
+    pub tally: &'a mut ItemTally,
+    /// Takes what the step gives.
+    pub give: &'a mut dyn FnMut(ItemBatch),
+}
+
+/// The function of a step, compiled for its types, for the items of one request.
+pub trait StreamKernel: Send {
+    /// Takes a batch. Batches come in the order of their items.
+    fn take(&mut self, batch: ItemBatch, run: &mut KernelRun);
+
+    /// Takes the end of the stream. A kernel that folds gives its result.
+    fn end(&mut self, run: &mut KernelRun) -> Option<Value> {
+        let _ = run;
+        None
+    }
+}
