@@ -74,7 +74,7 @@ impl ClusterSetup<'_> {
             if let Ok(mut socket) = TcpStream::connect(address) {
                 match handshake::introduce(&mut socket, self.index, peer, self.secret, self.agreement) {
                     Ok(()) => return Ok(socket),
-                    // It may have too much to do.
+                    // The other process may still be busy starting.
                     Err(HandshakeError::Silent(_)) if Instant::now() < self.until => {}
                     Err(source) => {
                         return Err(ClusterError::Handshake { address: address.clone(), source });
@@ -128,7 +128,7 @@ impl ClusterSetup<'_> {
             let met = accept_all();
             // Handshakes from outside the cluster that are still under way end now.
             for (_, socket) in &begun {
-                // It may have ended by itself.
+                // It may have ended already; there is nothing to do then.
                 let _ = socket.shutdown(Shutdown::Both);
             }
             met

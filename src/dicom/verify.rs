@@ -1,4 +1,4 @@
-//! Whether what was sent is safe at the destination: it commits to it, or it is found there.
+//! Verification that objects are safe at their destination, by storage commitment or by a query.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
@@ -19,16 +19,18 @@ use crate::dicom::web;
 use crate::dicom::wire::peer_error::{ExchangeStage, PeerError, PeerErrorCause};
 use crate::imaging::Part10File;
 
-/// A destination that commits to objects says so within this time, or is asked again.
+/// The time within which a destination has to report the outcome of a commitment. After that it is asked
+/// again.
 pub const COMMITMENT_TIME: Duration = Duration::from_secs(60);
 
 /// Objects at a destination, by SOP Instance UID: safe, or the reason why not.
 pub type VerifiedObjects = BTreeMap<String, Result<(), String>>;
 
-/// Has the destination commit to the objects. `attempt` tells apart requests for the same ones.
+/// Verifies the objects by storage commitment. `attempt` makes the transaction UIDs of repeated requests
+/// differ.
 ///
 /// # Errors
-/// If it does not, or says nothing in time.
+/// If the destination refuses, or does not report in time.
 pub fn committed(
     node: &DimseNode,
     objects: &[DicomObject],
@@ -48,11 +50,11 @@ pub fn committed(
     Ok(safe.chain(failed).collect())
 }
 
-/// Looks for the objects at a peer (C-FIND, QIDO-RS). One that answers no queries, or none of ours, cannot be
-/// asked: its answers to the objects are all there is, and they said that all is stored.
+/// Verifies the objects by a query (C-FIND, QIDO-RS). For a peer that answers no queries, or none of ours,
+/// the objects count as stored: its own responses to them said so.
 ///
 /// # Errors
-/// If the peer is not there, or cannot answer now, or an object does not say what it belongs to.
+/// If the peer cannot be reached or cannot answer now, or an object has no study, series or instance UID.
 pub fn found(peer: &PeerAddress, objects: &[DicomObject]) -> Result<VerifiedObjects, PeerError> {
     let by_series = by_series(objects).map_err(|error| {
         let cause = PeerErrorCause::Unreadable(error.to_string());
@@ -87,8 +89,7 @@ fn instances(peer: &PeerAddress, study: &str, series: &str) -> Result<BTreeSet<S
     }
 }
 
-/// Whether a peer answers no queries, or none of ours, at any time. Some abort the association instead of
-/// rejecting it.
+/// Whether a peer never answers our queries. Some abort the association instead of rejecting it.
 pub fn answers_no_queries(error: &PeerError) -> bool {
     match &error.cause {
         PeerErrorCause::NothingTaken => true,
@@ -99,7 +100,7 @@ pub fn answers_no_queries(error: &PeerError) -> bool {
                 | DimseStatus::UNRECOGNISED_OPERATION
                 | DimseStatus::DATA_SET_MISMATCH
         ),
-        // Orthanc as it is shipped aborts when a query comes.
+        // Orthanc in its default configuration aborts when it receives a query.
         PeerErrorCause::Aborted => true,
         PeerErrorCause::Refused { status, .. } => matches!(status, 404 | 405 | 501),
         _ => false,
@@ -114,8 +115,8 @@ const SOP_INSTANCE_UID: &str = "00080018";
 /// The study and series that objects belong to.
 type ObjectsBySeries<'a> = BTreeMap<(String, String), Vec<&'a DicomObject>>;
 
-/// `ask` gives the instances of a series that the destination has, or `None` if the series cannot be queried:
-/// then the objects of that series are assumed to be stored, and no others.
+/// Looks up the objects series by series. `ask` gives the instances of a series that the destination has, or
+/// `None` if it cannot be queried: then the objects of that series, and no others, are assumed to be stored.
 fn look<E>(
     by_series: ObjectsBySeries,
     mut ask: impl FnMut(&str, &str) -> Result<Option<BTreeSet<String>>, E>,
@@ -141,7 +142,8 @@ fn by_series(objects: &[DicomObject]) -> io::Result<ObjectsBySeries<'_>> {
     Ok(by_series)
 }
 
-/// UIDs stand nearly always within so many bytes of a file; what has long sequences before them is read on.
+/// The bytes at the beginning of a file that nearly always include the UIDs. If long sequences come before
+/// them, more is read.
 const BEGINNING_BYTES: u64 = 64 << 10;
 
 const BEGINNING_BYTES_MAX: u64 = 32 << 20;

@@ -10,7 +10,7 @@ use crate::step::Request;
 /// The delays between tries; the last one is repeated.
 const WAITS: [Duration; 3] = [Duration::from_millis(100), Duration::from_secs(1), Duration::from_secs(5)];
 
-/// Repeats `action` until it succeeds, or fails with an error that will not pass. A full disk delays a
+/// Repeats `attempt` until it succeeds, or fails with an error that will not pass. A full disk delays a
 /// response and never changes it.
 ///
 /// # Errors

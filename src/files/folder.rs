@@ -1,5 +1,5 @@
-//! One folder per response, named so that a person finds it, with `response.json` beside the files, and
-//! `delivery.json`, if the response has other destinations, too.
+//! The folder of responses: one folder per response, with a name that a person can recognise. `response.json`
+//! is beside the files and, if the response has other destinations, `delivery.json`.
 
 use std::fs;
 use std::io;
@@ -20,9 +20,9 @@ use crate::store::{SMALL_FILE_BYTES_MAX, Store};
 /// A folder that gets a folder for each response: a [`Destination`] on this machine.
 pub struct ResponseFolder {
     root: PathBuf,
-    /// Keeps the drafts of the same response apart, when a request is under way twice.
+    /// Numbers the drafts, so that two of the same response have different folders.
     drafts: AtomicU64,
-    /// Held while a draft takes its place.
+    /// Locked while a draft is moved into its place.
     placing: Mutex<()>,
 }
 
@@ -43,7 +43,7 @@ impl ResponseFolder {
         Ok(ResponseFolder { root, drafts: AtomicU64::new(0), placing: Mutex::new(()) })
     }
 
-    /// Removes the drafts that a process left behind when it was killed. Nobody may be writing.
+    /// Removes drafts that a killed process has left. No response may be written meanwhile.
     ///
     /// # Errors
     /// If they cannot be removed.
@@ -58,10 +58,10 @@ impl ResponseFolder {
         Ok(())
     }
 
-    /// Writes a response. It appears whole, and takes the place of an earlier one to the same request.
+    /// Writes a response. It appears as a whole, and replaces an earlier response to the same request.
     ///
     /// # Errors
-    /// If it cannot be written; nothing of it is left then, and an earlier one stays.
+    /// If it cannot be written: nothing of it is left then, and an earlier one stays.
     pub fn write(
         &self,
         request: &Request,
@@ -93,7 +93,7 @@ impl Destination for ResponseFolder {
         DestinationReach::Local
     }
 
-    /// The folder of the response is there as a whole, or not at all.
+    /// A single part: the folder appears as a whole or not at all.
     fn parts(&self, response: &Response) -> Vec<String> {
         vec![response.name.clone()]
     }
@@ -176,7 +176,7 @@ fn sync(path: &Path) -> Result<(), ResponseFolderError> {
     fs::File::open(path).and_then(|file| file.sync_all()).map_err(failed(path))
 }
 
-/// A link costs no copy of the bytes; across file systems there is no link.
+/// Links or copies a file of the store. A hard link copies no bytes, but is impossible across file systems.
 fn copy(from: &Path, to: &Path, artifact: &Artifact) -> Result<(), ResponseFolderError> {
     match fs::hard_link(from, to) {
         Ok(()) => Ok(()),
@@ -188,12 +188,12 @@ fn copy(from: &Path, to: &Path, artifact: &Artifact) -> Result<(), ResponseFolde
     }
 }
 
-/// Moves a draft into its place. An earlier response is there until the new one is.
+/// Moves a draft into its place. An earlier response stays there until the new one replaces it.
 fn put(draft: &Path, place: &Path) -> Result<(), ResponseFolderError> {
     if !place.exists() {
         fs::rename(draft, place).map_err(failed(place))?;
     } else if rustix::fs::renameat_with(CWD, draft, CWD, place, RenameFlags::EXCHANGE).is_err() {
-        // Not every file system can exchange two folders.
+        // A file system that cannot exchange two folders has neither of them for a moment.
         remove(place)?;
         fs::rename(draft, place).map_err(failed(place))?;
     }

@@ -92,7 +92,7 @@ impl Source for PlainFiles {
 }
 
 fn request(path: &Path) -> Result<Request, FilesError> {
-    // Another process of a cluster may stand in another folder.
+    // Other processes of a cluster may have another working directory.
     let path = std::path::absolute(path).map_err(unreadable(path))?;
     let root = if path.is_dir() { path.as_path() } else { path.parent().unwrap_or(&path) };
     let files = files(&path)?;
@@ -125,7 +125,8 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, FilesError> {
             let (path, kind) = (entry.path(), entry.file_type().map_err(unreadable(&folder))?);
             match kind.is_dir() {
                 true => folders.push(path),
-                // A link to a folder may lead round in a circle; opening a pipe waits for somebody to write.
+                // Links to folders are not followed, because they may form a circle. Pipes are left out,
+                // because opening one blocks.
                 false if path.is_file() => files.push(path),
                 false => {}
             }
@@ -144,8 +145,8 @@ fn item(root: &Path, path: &Path) -> Result<Item, FilesError> {
     Ok(Item { name, place: ItemPlace::File(path.to_owned()), digest, size, decoded: size })
 }
 
-/// A name for a folder of results: what of the path's own name is safe on any system, and a piece of the
-/// digest that keeps requests apart.
+/// The name of the folder of responses: the last part of the path, without letters that some systems forbid,
+/// and a piece of the digest that makes it unique.
 fn name(path: &Path, id: Digest) -> String {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let safe = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '-' };

@@ -1,9 +1,8 @@
-//! Forgetting what is old: requests that are answered, with their results. What their sources keep for
-//! them is released by the sources.
+//! Removing old requests: those that are answered, with their results. The files that a source keeps for them
+//! are released by the source.
 //!
-//! A request is marked first, then its files are removed, then its records. So whatever instant a
-//! process is killed at, no record is left that promises files that are not there, and no files that
-//! nobody knows of.
+//! A request is marked first, then its files are removed, then its records. So after a crash at any instant,
+//! no record promises files that are gone, and every file that is left belongs to a record.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -21,15 +20,15 @@ use super::row::RequestRow;
 use super::transaction::LogTransaction;
 use super::{log, query};
 
-/// How long, and how much, is remembered of what is answered.
+/// The limits within which answered requests are remembered.
 #[derive(Clone, Copy, Debug)]
 pub struct RetentionLimits {
     pub age_max: Duration,
-    /// Of received files and results, all requests together.
+    /// Bytes of received files and results, of all requests together.
     pub bytes_max: u64,
 }
 
-/// The callback that lets a source release what these claims of a request name, once no request needs it.
+/// A callback that asks the source of a request to release these claims, which no other request has.
 pub type Release<'a> = &'a (dyn Fn(&RequestRow, &[String]) -> io::Result<()> + Sync);
 
 /// The number of requests, and of their bytes, that one collection removed.
@@ -39,10 +38,10 @@ pub struct CollectedTotals {
     pub bytes: u64,
 }
 
-/// The most requests that are removed while acceptance waits.
+/// The most requests that are removed in one go; acceptance waits meanwhile.
 const TOGETHER_MAX: u32 = 256;
 
-/// The most rows that are read in one turn of the thread that writes.
+/// The most rows that are read in one transaction of the writer thread.
 const ROWS_MAX: u32 = 10_000;
 
 impl Journal {
@@ -60,7 +59,7 @@ impl Journal {
     ) -> Result<CollectedTotals, JournalError> {
         let Some(state) = self.state() else { return Ok(CollectedTotals::default()) };
         let Some(_alone) = alone(state) else { return Ok(CollectedTotals::default()) };
-        // Those that an earlier process, or an earlier collection, had begun to remove.
+        // Requests whose removal an earlier process, or an earlier collection, has begun.
         let begun = self.within(|transaction| query::removed(transaction.written()?))?;
         let mut collected = CollectedTotals::default();
         let mut marked = begun.unwrap_or_default();
@@ -76,7 +75,7 @@ impl Journal {
         }
     }
 
-    /// Marks some of the requests whose time has come.
+    /// Marks some of the requests that exceed the limits.
     fn mark(&self, retention: RetentionLimits) -> Result<Vec<RequestRow>, JournalError> {
         let _held = self.hold_alone();
         let marked = self.within(move |transaction| {
@@ -96,7 +95,7 @@ impl Journal {
         for row in marked {
             match remove_files(row, &claimed, twins.contains(&row.id), self.store(), release) {
                 Ok(()) => removed.push(row.clone()),
-                // It is tried again the next time; nobody misses the request until then.
+                // The request stays marked, and its removal is tried again at the next collection.
                 Err(error) => {
                     tracing::warn!(%error, request = row.name, "files of an old request cannot be removed");
                 }
@@ -107,7 +106,7 @@ impl Journal {
         Ok(CollectedTotals { requests, bytes })
     }
 
-    /// Items of these requests that another one has, too, which goes through another dataflow.
+    /// Those of these requests whose items another request has, too, in another dataflow.
     fn twins(&self, marked: &[RequestRow]) -> Result<BTreeSet<Digest>, JournalError> {
         let ids: Vec<Digest> = marked.iter().map(|row| row.id).collect();
         let twins = self.within(move |transaction| {
@@ -118,7 +117,8 @@ impl Journal {
         twins.map(Option::unwrap_or_default)
     }
 
-    /// Claims of these requests that another one has, too. Where there are no claims, nothing is read.
+    /// Those claims of these requests that another request has, too. If there are no claims, no rows are
+    /// read.
     fn claimed_by_others(&self, marked: &[RequestRow]) -> Result<BTreeSet<String>, JournalError> {
         let claims: BTreeSet<&String> = marked.iter().flat_map(|row| &row.claims).collect();
         let mut claimed = BTreeSet::new();
@@ -143,7 +143,7 @@ impl AddAssign for CollectedTotals {
     }
 }
 
-/// Held by those who read old requests; the collector does nothing then.
+/// Takes a lock under which nothing is removed. Held by commands that read old requests.
 ///
 /// # Errors
 /// If the lock cannot be had.
@@ -162,7 +162,7 @@ fn lock_file(state: &Path) -> io::Result<File> {
     File::options().write(true).create(true).truncate(false).open(state.join("replay.lock"))
 }
 
-/// Those whose time has come, of the oldest that may go; `bytes` has what all requests have together.
+/// The requests to remove, of the oldest that may be; `bytes` is the size of all remembered requests.
 fn due(oldest: Vec<RequestRow>, mut bytes: u64, retention: RetentionLimits, now_ms: i64) -> Vec<RequestRow> {
     let age_max_ms = i64::try_from(retention.age_max.as_millis()).unwrap_or(i64::MAX);
     let is_due = |row: &RequestRow| {

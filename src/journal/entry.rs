@@ -1,4 +1,4 @@
-//! Records of the journal. The form is JSON, with names that stay: later versions must read it.
+//! Records of the journal. They are JSON with stable names: later versions must read them.
 
 use std::collections::BTreeMap;
 
@@ -20,19 +20,19 @@ pub enum JournalEntry {
         version: Digest,
         /// The digest of the program that was to run it.
         program: Digest,
-        /// An earlier request about the same thing that this one takes the place of.
+        /// The earlier request about the same subject that this one supersedes.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         supersedes: Option<Digest>,
     },
-    /// A process has started and found the request unanswered.
+    /// A process has started, found the request unanswered and resumed it.
     TakenUp,
     /// The request has got a lane, in which its steps run.
     Began,
     /// A step has ended for the request, or for one of its items.
     Run(RunRecord),
-    /// The deadline has passed: an interim response, which another one will follow, is on its way.
+    /// The deadline has passed, and an interim response is being delivered. The final one follows.
     Interim { response: Response },
-    /// The final response is made. After a crash this same response is delivered; none is made anew.
+    /// The final response is made. After a crash this response is delivered, and no other is made.
     Responded { response: Response },
     /// A destination's answer to one file of the response, or the result of verifying that file later.
     Sent { destination: String, response: Digest, detail: serde_json::Value },
@@ -45,7 +45,7 @@ pub enum JournalEntry {
         response: Option<Digest>,
         detail: serde_json::Value,
     },
-    /// Delivery has ended for now, and not everything is delivered.
+    /// Delivery has ended for now; not every destination has everything.
     Undelivered,
     /// The request is answered: nothing is left to do.
     Answered,
@@ -88,12 +88,12 @@ impl JournalEntry {
         matches!(self, JournalEntry::Asked { what } if what == OperatorRequest::Retry.name())
     }
 
-    /// Whether from here on another answer is due.
+    /// Whether the request needs a further response after this entry.
     pub fn opens(&self) -> bool {
         matches!(self, JournalEntry::Accepted { .. }) || self.is_retry()
     }
 
-    /// As the column `kind` has it.
+    /// The name of the entry in the column `kind`.
     pub fn kind(&self) -> &'static str {
         match self {
             JournalEntry::Accepted { .. } => "accepted",
@@ -112,18 +112,18 @@ impl JournalEntry {
     }
 }
 
-/// How one run of a step ended, and of what it was made.
+/// The end of one run of a step, with its inputs and outputs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
     /// The step's name in the dataflow.
     pub step: String,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub item: Option<usize>,
-    /// The digest of all that its outputs depend on: step, version, parameters, inputs, and for a
-    /// step that makes identifiers whose they are.
+    /// The digest of everything that the outputs depend on: step, version, parameters, inputs, and the
+    /// request's identity for a step that makes identifiers.
     pub key: Digest,
     pub version: u32,
-    /// The digest at each input; of all values together where it takes one per item.
+    /// The digest at each input; one digest for all values of an input that takes one per item.
     pub inputs: BTreeMap<String, Digest>,
     #[serde(flatten)]
     pub outcome: Outcome,
@@ -135,20 +135,20 @@ pub struct RunRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputRecord {
     pub name: String,
-    /// Of the value: see [`crate::step::Value::digest`].
+    /// The digest of the value: see [`crate::step::Value::digest`].
     pub digest: Digest,
     pub kept: ValuePlace,
 }
 
-/// Where the value is.
+/// The place of a value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ValuePlace {
-    /// Nowhere: it is made again when it is wanted.
+    /// Not kept: the value is computed again when it is needed.
     No,
-    /// In the record's content, in the order of the outputs: so many bytes.
+    /// In the record's content, where the values follow each other in the order of the outputs.
     Here { bytes: usize },
-    /// In the store, under this digest of its form on disk.
+    /// In the store, under the digest of its serialized form.
     Stored { form: Digest },
     /// Files of the value, all of them in the store.
     Files { artifacts: Vec<Artifact> },

@@ -51,7 +51,7 @@ impl From<rusqlite::Error> for DatabaseError {
             (Some(DiskFull), _) => DatabaseError::Full,
             _ if is_cut_short => DatabaseError::Damaged("the file is cut short".to_owned()),
             (Some(DatabaseCorrupt | NotADatabase), _)
-            // A column holds what was never written there.
+            // A column has a value that flow never writes there: the journal is damaged.
             | (None, FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..))
             | (None, Utf8Error(..)) => DatabaseError::Damaged(error.to_string()),
             _ => DatabaseError::Failed(error.to_string()),

@@ -1,4 +1,4 @@
-//! All records of one request, read back and found to be as they were written.
+//! All records of one request, read back and verified by their digests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,11 +19,11 @@ use super::{log, query, small_files};
 #[derive(Clone, Debug)]
 pub struct RequestHistory {
     pub row: RequestRow,
-    /// In the order in which they were recorded.
+    /// The entries, in the order in which they were recorded.
     pub entries: Vec<DatedEntry>,
 }
 
-/// An entry and when it was recorded.
+/// An entry with the time at which it was recorded.
 #[derive(Clone, Debug)]
 pub struct DatedEntry {
     /// Milliseconds of Unix time.
@@ -78,13 +78,13 @@ impl RequestHistory {
             .ok_or_else(|| DatabaseError::Damaged(format!("request {} was never accepted", self.row.number)))
     }
 
-    /// The version of the dataflow that ran it last, or is to.
+    /// The version of the dataflow under which the request was accepted last.
     pub fn version(&self) -> Option<Digest> {
         self.request().ok().map(|(_, version)| version)
     }
 
-    /// Whether all that is recorded was made by one program, with one dataflow. A program that was built
-    /// anew may give other results, though no step's version was raised: it is being worked on.
+    /// Whether one program with one dataflow made everything that is recorded. A program under development
+    /// may give other results after each build, though no step's version was raised.
     pub fn is_of_one_program(&self) -> bool {
         let mut programs = self.entries.iter().filter_map(|dated| match &dated.entry {
             JournalEntry::Accepted { program, version, .. } => Some((program, version)),
@@ -135,7 +135,7 @@ impl RequestHistory {
         missing.try_for_each(|(file, bytes)| store.hold(request, file.digest, &bytes.into()))
     }
 
-    /// Whether an operator has asked for its end, and nobody for a new beginning.
+    /// Whether an operator has cancelled the request, and not asked for a retry since.
     pub fn is_cancelled(&self) -> bool {
         let last = self.entries.iter().rev().find_map(|dated| match &dated.entry {
             JournalEntry::Accepted { .. } => Some(false),
@@ -146,21 +146,23 @@ impl RequestHistory {
         last.unwrap_or(false)
     }
 
-    /// Whether an operator has asked for another try since the last response.
+    /// Whether an operator has asked for a retry since the last response.
     pub fn is_retried(&self) -> bool {
         self.last(JournalEntry::is_retry) > self.last(|entry| matches!(entry, JournalEntry::Responded { .. }))
     }
 
-    /// Whether a response was made since the request was accepted last: then it is the one that goes out.
+    /// Whether a response was made since the request was accepted last. That response is delivered, and no
+    /// other is made.
     pub fn delivery_began(&self) -> bool {
         let made = self.last(|entry| matches!(entry, JournalEntry::Responded { .. }));
         made > self.last(|entry| matches!(entry, JournalEntry::Accepted { .. }))
     }
 
-    /// Answers of each destination to the response that is being delivered, in their order: the state after
-    /// the last try, and the answer to each file since. Answers to earlier responses do not count: those
-    /// from before the request was accepted once more or retried, and, whenever they were recorded, those
-    /// to the interim response of a deadline.
+    /// The answers of each destination to the response that is being delivered, in the order of their
+    /// records: the state after the last try, and the answer to each file since.
+    ///
+    /// Answers to earlier responses do not count: those from before the request was accepted again or
+    /// retried, and those to the interim response of a deadline.
     pub fn delivered(&self) -> BTreeMap<String, Vec<serde_json::Value>> {
         let began = self.last(|entry| {
             let made = matches!(entry, JournalEntry::Responded { .. } | JournalEntry::Interim { .. });
@@ -221,7 +223,7 @@ impl RequestHistory {
         Duration::from_millis(u64::try_from(since_ms).unwrap_or(0))
     }
 
-    /// The response that its deadline made since it was accepted last, if it has passed.
+    /// The interim response of a passed deadline since the request was accepted last.
     pub fn interim(&self) -> Option<&Response> {
         let mut interim = self.since_opened().iter().rev().filter_map(|dated| match &dated.entry {
             JournalEntry::Interim { response } => Some(response),
@@ -230,7 +232,7 @@ impl RequestHistory {
         interim.next()
     }
 
-    /// How many error responses were final before an operator asked for another try.
+    /// The number of final error responses after which an operator asked for a retry.
     pub fn rejected(&self) -> u32 {
         let (mut rejected, mut failed) = (0, false);
         for dated in &self.entries {
@@ -243,8 +245,8 @@ impl RequestHistory {
         rejected
     }
 
-    /// How many processes, up to the last, have taken it up and begun it, and ended before a step of it
-    /// did.
+    /// The number of processes in a row, up to the last one, that resumed the request, began its steps, and
+    /// ended before any of them had ended.
     pub fn futile_starts(&self) -> usize {
         let mut starts = 0;
         let mut began = false;

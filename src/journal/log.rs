@@ -1,4 +1,4 @@
-//! Entries as they are added to the log, and what each changes of its request's row.
+//! Entries in the form of the log, and the changes that they make to the row of their request.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,8 +13,8 @@ use super::error::DatabaseError;
 use super::operator_request::OperatorRequest;
 use super::row::{AnswerKind, RequestRow, RequestState, short};
 
-/// An entry in the form of the table `record`. It is made by the thread that has the entry, so that the one
-/// that writes has less to do.
+/// An entry in the form of the table `record`. It is made on the thread that records the entry, so that the
+/// writer thread has less to do.
 pub struct PreparedEntry {
     kind: &'static str,
     body: String,
@@ -22,7 +22,7 @@ pub struct PreparedEntry {
     change: RowChange,
 }
 
-/// The change that an entry makes to its request's row; nothing of what is `None`.
+/// The changes that an entry makes to its request's row; `None` leaves a column as it is.
 #[derive(Clone, Copy, Default)]
 struct RowChange {
     state: Option<RequestState>,
@@ -44,7 +44,8 @@ impl PreparedEntry {
         PreparedEntry { kind: AcceptedForm::KIND, body, content: Vec::new(), change }
     }
 
-    /// Adds the entry to the log, and brings the row up to date, which is written later.
+    /// Adds the entry to the log and changes the row in memory; the row is written at the end of the
+    /// transaction.
     pub fn add(&self, connection: &Connection, row: &mut RequestRow) -> Result<(), DatabaseError> {
         let PreparedEntry { kind, body, content, change } = self;
         let time_ms = now_ms();
@@ -101,7 +102,7 @@ fn answer_kind(verdict: ResponseVerdict) -> AnswerKind {
     }
 }
 
-/// The digest of a record and of all before it of the same request.
+/// The digest of a record together with the digest of the record before it of the same request.
 pub fn chain(before: &[u8], request: i64, time_ms: i64, kind: &str, body: &str, content: &[u8]) -> [u8; 16] {
     let (request, time_ms) = (request.to_le_bytes(), time_ms.to_le_bytes());
     let parts: [&[u8]; 6] = [before, &request, &time_ms, kind.as_bytes(), body.as_bytes(), content];
@@ -122,7 +123,8 @@ pub fn remember(
     Ok(())
 }
 
-/// By the clock on the wall, for people: nothing is decided by it but what is old enough to be removed.
+/// The wall clock in milliseconds of Unix time. It is shown to people, and decides only which requests are
+/// old enough to be removed.
 pub fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)

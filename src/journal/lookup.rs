@@ -4,10 +4,11 @@ use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::error::DatabaseError;
 
-/// The text that stands for a request whose texts are not listed.
+/// The entry of a request whose texts are not listed.
 const UNLISTED: &str = "";
 
-/// More texts of a request than this are not listed, nor longer ones: its source is asked instead.
+/// The most texts of a request that are listed, and below the longest one. For requests with more, the source
+/// is asked at each lookup.
 const TEXTS_MAX: usize = 16;
 const TEXT_BYTES_MAX: usize = 128;
 
@@ -25,7 +26,7 @@ pub fn insert(connection: &Connection, number: i64, texts: &[String]) -> Result<
     Ok(())
 }
 
-/// The requests whose number this is, or whose name has this text in it.
+/// The requests with this number, or with this text in their name.
 pub fn by_number_or_name(connection: &Connection, text: &str) -> Result<Vec<i64>, DatabaseError> {
     let number: Option<i64> = text.parse().ok();
     let condition = "SELECT number FROM request WHERE number = ?1 OR instr(name, ?2) > 0 ORDER BY number";
@@ -37,20 +38,20 @@ pub fn by_id(connection: &Connection, text: &str) -> Result<Vec<i64>, DatabaseEr
     if !text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
         return Ok(Vec::new());
     }
-    // The next letter after the last digit.
+    // The first text after all that begin with it: `g` follows the hexadecimal digits.
     let text_after = format!("{text}g");
     let condition = "SELECT number FROM request WHERE id >= ?1 AND id < ?2 ORDER BY number";
     numbers(connection, condition, params![text, text_after])
 }
 
-/// The requests that may be about this, or be called so by their sources: whoever wants to know reads them.
+/// The requests that may have this subject or this text of their source. The caller reads them and compares.
 pub fn by_text(connection: &Connection, text: &str) -> Result<Vec<i64>, DatabaseError> {
     let has_lookup: Option<i64> = connection
         .prepare_cached("SELECT 1 FROM sqlite_schema WHERE name = 'lookup'")?
         .query_row([], |row| row.get(0))
         .optional()?;
     match has_lookup {
-        // A journal of an earlier format, which nobody has opened for writing since.
+        // A journal of an earlier format, which has not been opened for writing since, lists no texts.
         None => numbers(connection, "SELECT number FROM request ORDER BY number", []),
         Some(_) => {
             let condition = "SELECT number FROM request WHERE subject = ?1 \

@@ -1,4 +1,4 @@
-//! What an operator asks for about one request.
+//! What operators may ask for about one request.
 
 /// Operator requests about one request. A running flow carries them out at once, a stopped one when it
 /// starts.

@@ -1,4 +1,4 @@
-//! The journal of one process: what others record in it and ask of it.
+//! The journal of one process: recording entries and reading requests.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,19 +22,19 @@ use super::{query, reader, schema};
 
 /// The journal of one process. Dropping it commits what waits.
 pub struct Journal {
-    /// Ended before the writer.
+    /// Ends before the writer.
     _verifier: Option<JournalVerifier>,
     writer: Option<JournalWriter>,
     state: PathBuf,
     store: Arc<Store>,
     free_bytes_min: u64,
-    /// Held for reading by those who rely on what is remembered, and for writing by the collector.
+    /// Locked for reading by callers that rely on remembered requests, and for writing by the collector.
     memory: RwLock<()>,
-    /// Each for the subjects whose hash falls to it.
+    /// Locks for subjects, chosen by their hash.
     subjects: [Mutex<()>; SUBJECT_LOCKS],
 }
 
-/// As many requests with subjects can be accepted together.
+/// The most requests with subjects that can be accepted at the same time.
 const SUBJECT_LOCKS: usize = 64;
 
 impl Journal {
@@ -56,8 +56,8 @@ impl Journal {
         Ok(Journal::new(verifier, Some(writer), state.to_owned(), store, free_bytes_min))
     }
 
-    /// A journal that keeps nothing: what it accepts is lost with the process. For benchmarks and tests
-    /// of what does not concern the disk.
+    /// A journal that records nothing: what it accepts is lost with the process. For benchmarks and tests
+    /// that are not about the disk.
     pub fn none(store: Arc<Store>) -> Journal {
         Journal::new(None, None, PathBuf::new(), store, 0)
     }
@@ -74,25 +74,25 @@ impl Journal {
         Journal { _verifier: verifier, writer, state, store, free_bytes_min, memory, subjects }
     }
 
-    /// As long as this is held, nothing is forgotten.
+    /// Takes the lock under which no remembered request is removed.
     pub fn hold(&self) -> RwLockReadGuard<'_, ()> {
         self.memory.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// As long as this is held, no other request about the same thing is accepted by those who hold it, too.
-    /// To be taken before [`Journal::hold`].
+    /// Takes the lock under which no other request about the same subject is accepted by callers that take
+    /// it, too. It must be taken before [`Journal::hold`].
     pub fn hold_subject(&self, subject: &str) -> MutexGuard<'_, ()> {
         let digest = Digest::of(subject.as_bytes());
         let lock = &self.subjects[usize::from(digest.as_bytes()[0]) % SUBJECT_LOCKS];
         lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// As long as this is held, nobody relies on what is remembered.
+    /// Takes the lock under which no caller relies on remembered requests.
     pub(super) fn hold_alone(&self) -> RwLockWriteGuard<'_, ()> {
         self.memory.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where the files of the requests are.
+    /// The store with the files of the requests.
     pub fn store(&self) -> &Arc<Store> {
         &self.store
     }
@@ -101,7 +101,7 @@ impl Journal {
         self.writer.as_ref().map(|_| self.state.as_path())
     }
 
-    /// Whether anything is kept.
+    /// Whether the journal records anything.
     pub fn keeps(&self) -> bool {
         self.writer.is_some()
     }
@@ -172,8 +172,8 @@ impl Journal {
         writer.append(number, PreparedEntry::of(entry, content))
     }
 
-    /// Records an entry of a request, and calls `then` once it is on the disk, or cannot be recorded. Many
-    /// who do not wait share one commit.
+    /// Records an entry of a request, and calls `then` once it is on the disk or could not be recorded.
+    /// Entries recorded so share commits.
     pub fn append_then(
         &self,
         request: &Receipt,
@@ -190,31 +190,31 @@ impl Journal {
         }
     }
 
-    /// Records an entry of a request as soon as can be, and does not wait. While the disk is full it is
-    /// tried again.
+    /// Records an entry at the next commit, without waiting for it. On a full disk it is tried again until it
+    /// succeeds.
     pub fn append_surely(&self, request: &Receipt, entry: JournalEntry) {
         if let (Some(writer), Some(number)) = (&self.writer, request.number()) {
             writer.note(number, PreparedEntry::of(&entry, Vec::new()), WriteUrgency::Surely);
         }
     }
 
-    /// Records an entry soon, and does not wait. What a process that is killed has not recorded yet is
-    /// done again by the next.
+    /// Records an entry within about 50 ms, without waiting for it. If the process is killed before, the next
+    /// one does that work again.
     pub fn note(&self, number: i64, entry: JournalEntry, content: Vec<u8>) {
         if let Some(writer) = &self.writer {
             writer.note(number, PreparedEntry::of(&entry, content), WriteUrgency::Soon);
         }
     }
 
-    /// Records an entry as soon as can be, and does not wait: what is recorded so is seldom lost with
-    /// the process.
+    /// Records an entry at the next commit, without waiting for it, so that it is rarely lost if the process
+    /// is killed.
     pub fn expedite(&self, number: i64, entry: JournalEntry) {
         if let Some(writer) = &self.writer {
             writer.note(number, PreparedEntry::of(&entry, Vec::new()), WriteUrgency::Now);
         }
     }
 
-    /// Remembers the text of a dataflow, by which a request can be run again as it was.
+    /// Records the text of a dataflow, with which a request can be run again as it was.
     ///
     /// # Errors
     /// If it cannot be recorded.
@@ -224,8 +224,8 @@ impl Journal {
         writer.commit(move |transaction| log::remember(transaction.written()?, version, &name, &text))
     }
 
-    /// The requests of a dataflow that have not been answered, in the order of their acceptance; those
-    /// in work are noted as taken up once more.
+    /// The unanswered requests of a dataflow, in the order of their acceptance. Each of them that is in work
+    /// gets a record that it was resumed.
     ///
     /// # Errors
     /// If they cannot be read.
@@ -271,7 +271,8 @@ impl Journal {
         let Some(writer) = &self.writer else { return Ok(None) };
         writer.commit(move |transaction| {
             let connection = transaction.written()?;
-            // It may have been forgotten meanwhile. A row that is lost is found by the sums over all rows.
+            // The request may have been removed meanwhile. A row that is lost is noticed by the sums over all
+            // rows.
             let known = query::at(connection, number)?;
             known.map(|_| RequestHistory::read(connection, number)).transpose()
         })
@@ -367,8 +368,8 @@ impl Journal {
         self.writer.as_ref().map(|writer| writer.commit(work)).transpose()
     }
 
-    /// Calls `then` when the journal can no longer be written, for example after the disk has failed to
-    /// sync: nobody knows then what is on it, and only a new process can find out.
+    /// Calls `then` when the journal can no longer be written, for example after the disk has failed to sync:
+    /// it is unknown then what is on the disk, and only a new process can find out.
     pub fn when_broken(&self, then: impl Fn(&JournalError) + Send + Sync + 'static) {
         if let Some(writer) = &self.writer {
             writer.when_broken(Box::new(then));

@@ -1,4 +1,4 @@
-//! Reading rows of requests, by what is wanted of them.
+//! Queries of the rows of requests.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -20,11 +20,11 @@ fn select(
     rows.map(|row| row?).collect()
 }
 
-/// The requests that are not answered, in the order of their acceptance. The index of those has nothing of
-/// the others, however many they are.
+/// The unanswered requests, in the order of their acceptance. They have an index of their own, so that the
+/// answered ones cost nothing here.
 ///
 /// # Errors
-/// If one is missing: one damaged bit must not hide a request.
+/// If one is missing: a damaged bit must not hide a request.
 pub fn unanswered(connection: &Connection) -> Result<Vec<RequestRow>, DatabaseError> {
     let rows = select(connection, "WHERE state <> 'answered' ORDER BY number", [])?;
     let open = rows.into_iter().filter(RequestRow::is_open).collect::<Vec<RequestRow>>();
@@ -42,8 +42,7 @@ pub fn all(connection: &Connection) -> Result<Vec<RequestRow>, DatabaseError> {
     Ok(rows)
 }
 
-/// Reads every row, makes sure that none is missing, and gives their sums; nothing if `go_on` does not want
-/// more.
+/// Reads and counts every row, and gives their sums; `None` if `go_on` ends the reading.
 pub fn verify(
     connection: &Connection,
     go_on: &dyn Fn() -> bool,
@@ -66,13 +65,13 @@ pub fn removed(connection: &Connection) -> Result<Vec<RequestRow>, DatabaseError
     select(connection, "WHERE state <> 'answered' AND state = 'removed' ORDER BY number", [])
 }
 
-/// At most so many of the answered requests that no operator keeps, those first that changed longest ago.
+/// Up to this many answered requests that no operator keeps, those first that changed longest ago.
 pub fn oldest_answered(connection: &Connection, count_max: u32) -> Result<Vec<RequestRow>, DatabaseError> {
     let condition = "WHERE state = 'answered' AND kept = 0 ORDER BY changed_ms, number LIMIT ?";
     select(connection, condition, [count_max])
 }
 
-/// At most so many requests after this number that have claims and are not being removed.
+/// Up to this many requests after this number that have claims and are not being removed.
 pub fn claiming(
     connection: &Connection,
     after: i64,
@@ -96,14 +95,14 @@ pub fn claims(connection: &Connection) -> Result<Vec<String>, DatabaseError> {
     Ok(claims)
 }
 
-/// Notes a result of the requests with these items by its name.
+/// Notes the name of a result of the request with these items.
 pub fn note_delivered(connection: &Connection, id: Digest, object: &str) -> Result<(), DatabaseError> {
     let text = "INSERT OR IGNORE INTO delivered SELECT number, ?2 FROM request WHERE id = ?1";
     connection.prepare_cached(text)?.execute(params![id.to_string(), object])?;
     Ok(())
 }
 
-/// The names of all results that were noted so.
+/// The names of all results that were noted.
 pub fn delivered(connection: &Connection) -> Result<Vec<String>, DatabaseError> {
     let mut statement = connection.prepare("SELECT object FROM delivered")?;
     let objects = statement.query_map([], |row| row.get(0))?;
@@ -124,7 +123,7 @@ pub fn get(connection: &Connection, number: i64) -> Result<RequestRow, DatabaseE
     at(connection, number)?.ok_or_else(|| DatabaseError::Damaged(format!("request {number} is missing")))
 }
 
-/// Name and text of the dataflow with this version.
+/// The name and the text of the dataflow with this version.
 pub fn dataflow(connection: &Connection, version: Digest) -> Result<Option<(String, String)>, DatabaseError> {
     let mut statement = connection.prepare_cached("SELECT name, text FROM dataflow WHERE version = ?")?;
     let read = statement.query_row([version.to_string()], |row| Ok((row.get(0)?, row.get(1)?)));
@@ -148,8 +147,8 @@ pub fn latest(
     Ok(select(connection, condition, [subject, dataflow])?.pop())
 }
 
-/// A number is not used again when its request is forgotten: an operator request may still
-/// name it.
+/// The next number of a request. The number of a removed request is not used again: an operator request may
+/// still name it.
 pub fn next_number(connection: &Connection) -> Result<i64, DatabaseError> {
     let last: Option<i64> = connection
         .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'request'")?

@@ -1,4 +1,4 @@
-//! Looking into a journal, beside the process that writes it or without one.
+//! Reading a journal from another process than the one that writes it, or when none does.
 
 use std::path::{Path, PathBuf};
 
@@ -21,10 +21,10 @@ pub struct JournalReader {
     path: PathBuf,
 }
 
-/// Gives texts by which a person may call a request.
+/// A function that gives texts by which a person may call a request.
 pub type RequestNames<'a> = dyn Fn(&Request) -> Vec<String> + 'a;
 
-/// A text of so many decimal digits may be the beginning of an id, and is no number of a request.
+/// The number of digits from which on a text is no number of a request, but the beginning of an id.
 const ID_DIGITS_MIN: usize = 12;
 
 impl JournalReader {
@@ -44,7 +44,7 @@ impl JournalReader {
     /// If they cannot be read.
     pub fn requests(&self) -> Result<Vec<RequestRow>, JournalError> {
         let read = || {
-            // Within a transaction, rows and their sums are of one moment.
+            // In one transaction, so that rows and sums belong together.
             let transaction = self.connection.unchecked_transaction()?;
             query::all(&transaction)
         };
@@ -52,8 +52,9 @@ impl JournalReader {
     }
 
     /// The requests that a person may mean: by number, by name or a part of it, by the first digits of the
-    /// id; or else by subject, or by one of the texts that `names` gives for a request. An empty text means
-    /// none. A number means no part of a name: the request that had it may have been removed.
+    /// id; or else by subject, or by one of the texts that `names` gives for a request. An empty text finds
+    /// none. A text that is a number is not searched for in names: the request with that number may have been
+    /// removed.
     ///
     /// # Errors
     /// If they cannot be read.
@@ -83,7 +84,7 @@ impl JournalReader {
             .collect()
     }
 
-    /// The rows of requests whose numbers are looked up.
+    /// The rows of the requests with these numbers.
     fn rows(
         &self,
         numbers: impl FnOnce(&Connection) -> Result<Vec<i64>, DatabaseError>,
@@ -96,7 +97,7 @@ impl JournalReader {
         read().map_err(|trouble| trouble.at(&self.path))
     }
 
-    /// Whether a request is about something, or somebody, that is called so.
+    /// Whether a request has this subject or this text of its source.
     fn is_of(&self, row: &RequestRow, text: &str, names: &RequestNames) -> Result<bool, JournalError> {
         let history = self.history(row.number)?;
         let Ok((request, _)) = history.request() else { return Ok(false) };
@@ -112,7 +113,7 @@ impl JournalReader {
         RequestHistory::read(&self.connection, number).map_err(|trouble| trouble.at(&self.path))
     }
 
-    /// What operators have asked for of a request, and no flow has seen yet.
+    /// The operator requests about a request that no running flow has seen yet.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -126,7 +127,7 @@ impl JournalReader {
         read().map_err(|trouble| trouble.at(&self.path))
     }
 
-    /// Name and text of the dataflow with this version.
+    /// The name and the text of the dataflow with this version.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -149,7 +150,8 @@ impl JournalReader {
     }
 }
 
-/// Takes the operator requests that have been recorded, and adds them to the records of their requests.
+/// Takes the operator requests that other processes have recorded, and adds them to the records of their
+/// requests.
 pub(super) fn take_operator_requests(
     transaction: &mut LogTransaction,
 ) -> Result<Vec<(RequestRow, OperatorRequest)>, DatabaseError> {
@@ -161,14 +163,14 @@ pub(super) fn take_operator_requests(
     let mut operator_requests = Vec::new();
     for (number, kind, request) in noted {
         connection.prepare_cached("DELETE FROM wish WHERE number = ?")?.execute([number])?;
-        // Since then it may have been removed.
+        // The request may have been removed since.
         let (Some(operator_request), Some(row)) = (OperatorRequest::named(&kind), transaction.row(request)?)
         else {
             continue;
         };
         match (operator_request, row.state) {
             (_, RequestState::Removed) | (OperatorRequest::Retry, RequestState::Accepted) => continue,
-            // The response is on its way: it is only to be hurried.
+            // The response is being delivered; only the next attempt is brought forward.
             (OperatorRequest::Retry, RequestState::Responded) => {
                 operator_requests.push((row.clone(), operator_request));
                 continue;

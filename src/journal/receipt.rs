@@ -8,8 +8,8 @@ use crate::step::Request;
 use super::error::DatabaseError;
 use super::history::RequestHistory;
 
-/// A request that is on the disk, with its journal record. Only the journal makes one, so whoever
-/// answers success, or starts work, has it recorded before.
+/// A request that is recorded on the disk. Only the journal makes receipts, so whoever has one may answer
+/// success to the sender, or start work.
 #[derive(Clone, Debug)]
 pub struct Receipt {
     number: Option<i64>,
@@ -45,13 +45,13 @@ impl Receipt {
         Ok(Receipt { number, request, standing, delivered })
     }
 
-    /// For benchmarks and tests of what does not concern the disk: nothing is promised, and it is
-    /// good only for a journal that keeps nothing.
+    /// A receipt of a request that is not recorded, for benchmarks and tests that are not about the disk. It
+    /// fits a journal that records nothing.
     pub fn unrecorded(request: Arc<Request>) -> Receipt {
         Receipt { number: None, request, standing: RequestStanding::New, delivered: Arc::default() }
     }
 
-    /// The row of the request; none in a journal that keeps nothing.
+    /// The number of the request's row; `None` in a journal that records nothing.
     pub fn number(&self) -> Option<i64> {
         self.number
     }
@@ -60,7 +60,7 @@ impl Receipt {
         &self.request
     }
 
-    /// Answers of this destination to earlier processes: see [`RequestHistory::delivered`].
+    /// The answers of this destination to earlier processes: see [`RequestHistory::delivered`].
     pub fn delivered(&self, destination: &str) -> &[serde_json::Value] {
         self.delivered.get(destination).map_or(&[], Vec::as_slice)
     }

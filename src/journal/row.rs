@@ -1,4 +1,4 @@
-//! Where each request stands: the rows of `request`, each with a digest of itself.
+//! The rows of the table `request`: the state of each request, with a digest of the row.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use crate::step::Digest;
 
 use super::error::DatabaseError;
 
-/// Where a request stands.
+/// The row of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestRow {
     pub number: i64,
@@ -25,19 +25,19 @@ pub struct RequestRow {
     pub answer: AnswerKind,
     /// An operator has asked to keep the request.
     pub kept: bool,
-    /// Bytes of the request's own received files and of its results.
+    /// Bytes of the received files of the request and of its results.
     pub bytes: u64,
-    /// Names of what the source keeps for this request; only the source understands them. The column is
+    /// Claims on what the source keeps for this request; only the source understands them. The column is
     /// `folders`.
     pub claims: Vec<String>,
     pub(super) records: i64,
     pub(super) head: Vec<u8>,
 }
 
-/// The kind of a request's last response, in a number.
+/// The kind of a request's last response, as a number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AnswerKind {
-    /// Complete, or none yet.
+    /// Complete, or no response yet.
     #[default]
     Complete,
     /// An error response.
@@ -64,11 +64,11 @@ impl AnswerKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RequestState {
-    /// In work, or waiting for it.
+    /// The request waits or is in work.
     Accepted,
-    /// The response is made and on its way.
+    /// The response is made and is being delivered.
     Responded,
-    /// The response is in its folder, but some destination does not take it.
+    /// The response is in the folder of responses, but a destination has not taken it.
     Undelivered,
     Answered,
     /// The retention limits are exceeded: the request's files are being removed.
@@ -99,11 +99,11 @@ impl RequestState {
 pub(super) const COLUMNS: &str = "number, id, dataflow, name, subject, state, accepted_ms, changed_ms, failed, \
                                   kept, bytes, folders, records, head, seal";
 
-/// The column of claims of a request without any.
+/// The column of claims where there are none.
 const NO_CLAIMS: &str = "[]";
 
 impl RequestRow {
-    /// Whether something is still to be done for it.
+    /// Whether something is left to do for the request.
     pub fn is_open(&self) -> bool {
         match self.state {
             RequestState::Accepted | RequestState::Responded | RequestState::Undelivered => true,
@@ -140,7 +140,7 @@ impl RequestRow {
         }
     }
 
-    /// The row as it is stored, if nothing has changed it.
+    /// Reads a row; an error if it does not match its digest.
     pub(super) fn read(columns: &Columns) -> rusqlite::Result<Result<RequestRow, DatabaseError>> {
         let (id, state, claims): (String, String, String) =
             (columns.get(1)?, columns.get(5)?, columns.get(11)?);
@@ -196,7 +196,7 @@ impl RequestRow {
         Ok(())
     }
 
-    /// Writes where the request stands. What it is about stays.
+    /// Writes the state of the request. The columns that say what it is about stay as they are.
     pub(super) fn update(&self, connection: &Connection, seal: [u8; 16]) -> Result<(), DatabaseError> {
         let text = "UPDATE request SET state = ?, changed_ms = ?, failed = ?, kept = ?, bytes = ?, records = ?, \
                     head = ?, seal = ? WHERE number = ?";
@@ -225,7 +225,7 @@ impl RequestRow {
     }
 }
 
-/// The first half: enough against accidents.
+/// The first half of a digest: enough to notice accidental changes.
 pub(super) fn short(digest: Digest) -> [u8; 16] {
     let mut half = [0; 16];
     half.copy_from_slice(&digest.as_bytes()[..16]);

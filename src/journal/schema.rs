@@ -1,4 +1,4 @@
-//! The tables, and the version of their form.
+//! The tables, and the version of their format.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use super::total::JournalTotal;
 /// The name of the journal below the state folder.
 pub const FILE: &str = "journal.sqlite";
 
-/// In the header of the file (`PRAGMA application_id`): "flow".
+/// The application id in the header of the file (`PRAGMA application_id`): "flow".
 const APPLICATION: i64 = 0x666c_6f77;
 
-/// In the header of the file (`PRAGMA user_version`); raised when the form changes. Format 3 has tables more than
-/// format 2, and a verdict more, which earlier versions cannot read.
+/// The format in the header of the file (`PRAGMA user_version`); raised when the tables change. Format 3 has
+/// more tables than format 2 and one more verdict, which earlier versions cannot read.
 const FORMAT: i64 = 3;
 
-/// The oldest format that can be read, and is brought to the newest when it is opened for writing.
+/// The oldest format that can be read. It is upgraded to the newest when it is opened for writing.
 const FORMAT_OLDEST: i64 = 1;
 
 /// Format 1.
@@ -61,8 +61,8 @@ CREATE TABLE total (requests INTEGER NOT NULL, seals BLOB NOT NULL);  -- count a
 INSERT INTO total VALUES (0, zeroblob(16));
 ";
 
-/// What format 2 has more: the requests that are not answered, and the oldest of the others, are found
-/// without a look at all; and sums that notice when one of the former is missing.
+/// The additions of format 2: indexes of the unanswered requests and of the oldest answered ones, and sums by
+/// which a missing row is noticed.
 const TABLES_2: &str = "
 CREATE INDEX request_open ON request (number) WHERE state <> 'answered';
 CREATE INDEX request_answered ON request (changed_ms) WHERE state = 'answered' AND kept = 0;
@@ -72,10 +72,10 @@ ALTER TABLE total ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;  -- of requests t
 ALTER TABLE total ADD COLUMN seal BLOB NOT NULL DEFAULT x'';    -- digest of this row
 ";
 
-/// The tables that format 3 has more: requests are found by what people call them. `lookup` follows from the records, and
-/// who finds a request by it compares. `delivered` names results by which they are known when they come back.
-/// An empty text stands for a request whose texts are not listed: those of
-/// earlier formats, and those with many texts.
+/// The additions of format 3: requests are found by texts, and results by names. `lookup` is derived from the
+/// records; a reader verifies what it finds there. `delivered` has names of results, by which they are
+/// recognised when they come back as items. An empty text stands for a request whose texts are not listed:
+/// those of earlier formats, and those with many texts.
 const TABLES_3: &str = "
 CREATE TABLE lookup (
   request INTEGER NOT NULL, text TEXT NOT NULL, PRIMARY KEY (request, text)
@@ -87,7 +87,7 @@ CREATE TABLE delivered (
 INSERT INTO lookup SELECT number, '' FROM request;
 ";
 
-/// Prepared statements that are kept: all that there are.
+/// The number of prepared statements that are cached: more than there are.
 const STATEMENTS: usize = 64;
 
 /// Opens the journal for writing, and makes it where there is none.
@@ -95,7 +95,7 @@ pub fn open(path: &Path) -> Result<Connection, JournalError> {
     let opened = Connection::open(path).map_err(DatabaseError::from).and_then(|connection| {
         connection.busy_timeout(Duration::from_secs(30))?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        // A commit is on the disk when it returns.
+        // With these settings a commit is on the disk when it returns.
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "cell_size_check", true)?;
@@ -112,7 +112,7 @@ pub fn open(path: &Path) -> Result<Connection, JournalError> {
     Ok(connection)
 }
 
-/// Brings a journal of an earlier format to the newest, whole or not at all.
+/// Upgrades a journal of an earlier format, in one transaction.
 fn upgrade(connection: &Connection, found: i64) -> Result<(), DatabaseError> {
     let transaction = connection.unchecked_transaction()?;
     let total = query::verify(&transaction, &|| true)?;
@@ -125,9 +125,10 @@ fn upgrade(connection: &Connection, found: i64) -> Result<(), DatabaseError> {
     Ok(transaction.commit()?)
 }
 
-/// Opens a journal to look into it, beside a process that writes or without one.
+/// Opens a journal for reading, beside a process that writes it or without one.
 pub fn open_to_read(path: &Path) -> Result<Connection, JournalError> {
-    // SQLite itself writes to read along, so the file is opened for writing where that is permitted.
+    // SQLite needs to write its shared memory file to read beside a writer, so the journal is opened for
+    // writing where that is permitted.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let with_write = Connection::open_with_flags(path, flags).map_err(DatabaseError::from);
     let with_write = with_write.map_err(|trouble| trouble.at(path)).and_then(|connection| {
@@ -142,8 +143,8 @@ pub fn open_to_read(path: &Path) -> Result<Connection, JournalError> {
     }
 }
 
-/// Opens a journal that may only be read. Beside a process that writes, its files are read as they are; without
-/// one there is nobody who could change the journal.
+/// Opens a journal that this user may only read. Beside a process that writes, SQLite reads its files as they
+/// are; without one the journal is opened as immutable.
 fn open_without_write(path: &Path) -> Result<Connection, JournalError> {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");

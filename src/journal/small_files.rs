@@ -1,13 +1,11 @@
 //! Small files in the content of records: those of a response are safe with its record, without a file and a
-//! sync for each.
-//!
-//! Nothing but their digests says which files are there: the content has them in their order, and a file
-//! whose digest does not fit to what comes next is elsewhere.
+//! sync for each. The content has the files one after the other, in the order of the response. Which ones are
+//! there is told by their digests: a file whose digest does not match the next bytes is elsewhere.
 
 use crate::step::{Artifact, Digest};
 use crate::store::{SMALL_FILE_BYTES_MAX, Store, StoreError};
 
-/// The most bytes in the content of one record; a file after them is elsewhere.
+/// The most bytes of files in the content of one record. Further files are stored elsewhere.
 const BYTES_MAX: usize = 64 << 10;
 
 /// Whether a file of this size goes into a record that has this content.
@@ -32,7 +30,7 @@ pub fn secure(store: &Store, request: Digest, files: &[Artifact]) -> Result<Vec<
     store.secure(request, &others).map(|()| content)
 }
 
-/// Takes the files that a content begins with.
+/// Takes the files at the beginning of a content.
 pub fn take<'a, 'b>(files: &'a [Artifact], content: &mut &'b [u8]) -> Vec<(&'a Artifact, &'b [u8])> {
     let mut next = |file: &Artifact| {
         let length = usize::try_from(file.size).ok().filter(|_| file.size <= SMALL_FILE_BYTES_MAX)?;

@@ -7,13 +7,13 @@ use crate::step::Digest;
 use super::error::DatabaseError;
 use super::row::{RequestRow, RequestState, short};
 
-/// The sums over all rows. Every commit brings them up to date.
+/// The sums over all rows. Every commit updates them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JournalTotal {
     all: RowSum,
-    /// Of the requests that are not answered: they are read and compared at each start.
+    /// The sum over the unanswered requests, which is compared at each start.
     open: RowSum,
-    /// Received files and results of requests that are not being removed.
+    /// Bytes of received files and results, of requests that are not being removed.
     bytes: i64,
 }
 
@@ -36,7 +36,7 @@ impl RowSum {
     }
 }
 
-/// A row's part in the sums.
+/// The contribution of a row to the sums.
 #[derive(Clone, Copy, Debug)]
 pub struct RowShare {
     seal: u128,
@@ -55,7 +55,7 @@ impl JournalTotal {
     /// Reads the sums.
     ///
     /// # Errors
-    /// If they are not as they were written.
+    /// If they do not match their digest.
     pub fn read(connection: &Connection) -> Result<JournalTotal, DatabaseError> {
         let text = "SELECT requests, seals, open_requests, open_seals, bytes, seal FROM total";
         let mut statement = connection.prepare_cached(text)?;
@@ -112,7 +112,7 @@ impl JournalTotal {
         self.bytes.unsigned_abs()
     }
 
-    /// Makes sure that these are the sums over all rows, in a journal of any format.
+    /// Checks these sums against all rows, in a journal of any format.
     pub fn check_all(&self, connection: &Connection) -> Result<(), DatabaseError> {
         let mut statement = connection.prepare_cached("SELECT requests, seals FROM total")?;
         let all = statement
@@ -120,7 +120,7 @@ impl JournalTotal {
         whole(self.all == all)
     }
 
-    /// Makes sure that these are all rows of requests that are not answered.
+    /// Checks these sums against the rows of unanswered requests.
     pub fn check_open(&self, rows: &[RequestRow]) -> Result<(), DatabaseError> {
         whole(JournalTotal::of(rows).all == self.open)
     }

@@ -16,7 +16,7 @@ use super::receipt::RequestStanding;
 use super::row::{AnswerKind, RequestRow, RequestState};
 use super::total::{JournalTotal, RowShare};
 
-/// Rows of the requests in work, as the only thread that writes has written them last.
+/// The rows of the requests in work, as they were written last. Only the writer thread changes them.
 #[derive(Default)]
 pub struct RowCache {
     rows: BTreeMap<i64, CachedRow>,
@@ -25,26 +25,26 @@ pub struct RowCache {
 
 struct CachedTotal {
     now: JournalTotal,
-    /// As the table has it.
+    /// The sums in the table.
     written: JournalTotal,
 }
 
 struct CachedRow {
     row: RequestRow,
-    /// As the table has it.
+    /// The row's contribution to the sums in the table.
     written: RowShare,
     is_changed: bool,
 }
 
 impl RowCache {
-    /// Keeps the rows of which more is to come, after a commit.
+    /// Keeps only the rows of open requests, after a commit.
     pub fn trim(&mut self) {
         let is_in_work =
             |row: &RequestRow| matches!(row.state, RequestState::Accepted | RequestState::Responded);
         self.rows.retain(|_, cached| is_in_work(&cached.row));
     }
 
-    /// Forgets everything, after a commit that has failed.
+    /// Drops all rows, after a failed commit.
     pub fn clear(&mut self) {
         *self = RowCache::default();
     }
@@ -60,7 +60,7 @@ impl<'a> LogTransaction<'a> {
         LogTransaction { connection, cache }
     }
 
-    /// The connection, for reading: every row is as the transaction has it.
+    /// The connection, after all changed rows are written, for queries.
     pub fn written(&mut self) -> Result<&'a Connection, DatabaseError> {
         self.flush()?;
         Ok(self.connection)
@@ -76,7 +76,7 @@ impl<'a> LogTransaction<'a> {
         let Some(known) = known else {
             return Ok((self.insert(arrival, entry)?, RequestStanding::New));
         };
-        // The table may be behind.
+        // The table may lack changes of this transaction, so the row in memory is used.
         let number = known.number;
         match self.cached(number)?.row.state {
             RequestState::Accepted | RequestState::Responded => Ok((number, RequestStanding::InWork)),
@@ -85,7 +85,7 @@ impl<'a> LogTransaction<'a> {
                 Ok((number, RequestStanding::Answered))
             }
             RequestState::Removed => {
-                // Its files are known by their content: what is left of them does no harm.
+                // Files of it that are left are found by their digests and do no harm.
                 self.delete(number)?;
                 Ok((self.insert(arrival, entry)?, RequestStanding::New))
             }
@@ -136,7 +136,7 @@ impl<'a> LogTransaction<'a> {
         Ok(cached.row.clone())
     }
 
-    /// Forgets a marked request with all its records, if it is still what it was.
+    /// Deletes a marked request with all its records, if it has not changed since.
     pub fn forget(&mut self, marked: &RequestRow) -> Result<(), DatabaseError> {
         match self.row(marked.number)? {
             Some(row) if row == marked => self.delete(marked.number),
@@ -153,7 +153,7 @@ impl<'a> LogTransaction<'a> {
         Ok(())
     }
 
-    /// Where a request stands, if it is remembered.
+    /// The row of a request, if it is remembered.
     pub fn row(&mut self, request: i64) -> Result<Option<&RequestRow>, DatabaseError> {
         if !self.cache.rows.contains_key(&request) {
             let Some(row) = query::at(self.connection, request)? else { return Ok(None) };
@@ -186,7 +186,7 @@ impl<'a> LogTransaction<'a> {
         Ok(self.cache.total.insert(total))
     }
 
-    /// Writes the rows that have changed, and the sums over all.
+    /// Writes the changed rows, and the sums over all.
     pub fn flush(&mut self) -> Result<(), DatabaseError> {
         let connection = self.connection;
         let mut now = self.total()?.now;
@@ -208,7 +208,7 @@ impl<'a> LogTransaction<'a> {
     }
 }
 
-/// Bytes kept for a request: its inline items, and all its items if the source keeps something for it.
+/// Bytes that are kept for a request: its inline items, and all its items if the source keeps their files.
 fn bytes_kept(request: &Request) -> u64 {
     let is_kept = |item: &&Item| !request.claims.is_empty() || matches!(item.place, ItemPlace::Inline(_));
     request.items.iter().filter(is_kept).map(|item| item.size).fold(0, u64::saturating_add)

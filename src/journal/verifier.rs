@@ -1,7 +1,6 @@
-//! The thread that reads all of a journal once after each start, beside the requests.
-//!
-//! What is needed at a start is verified by the start itself. The rest may be much, and is read here: a row
-//! that is missing or changed must be noticed before somebody asks for it.
+//! A thread that reads the whole journal once after each start, while requests run. A start itself verifies
+//! only what it needs. The rest may be large, so it is read here: a missing or changed row must be noticed
+//! before somebody asks for it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use std::thread::JoinHandle;
 use super::error::{DatabaseError, JournalError};
 use super::{query, schema};
 
-/// The verification under way. Dropping it ends it.
+/// A verification under way. Dropping it ends the thread.
 pub struct JournalVerifier {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,

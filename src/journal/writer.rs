@@ -1,4 +1,4 @@
-//! The thread that writes. What waits is committed together: one sync of the disk for all.
+//! The writer thread. All waiting orders are committed together, with one sync of the disk.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ type BrokenHook = OnceLock<Box<dyn Fn(&JournalError) + Send + Sync>>;
 
 type WriteFunction = Box<dyn FnOnce(&mut LogTransaction) -> Result<(), DatabaseError> + Send>;
 
-/// Called on the thread that writes when a commit has ended; it must not wait for that thread.
+/// A callback on the writer thread after a commit has ended. It must not wait for that thread.
 pub type CommitCallback = Box<dyn FnOnce(Result<(), JournalError>) + Send>;
 
 struct WriteOrder {
@@ -36,19 +36,19 @@ struct WriteOrder {
 enum WriteWork {
     /// An entry to be added to a request's log.
     Entry(i64, PreparedEntry),
-    /// `None` once it is done: it can be done once only.
+    /// A function; `None` once it has been called.
     Function(Option<WriteFunction>),
 }
 
-/// When an order is committed, and what becomes of it if the disk is full.
+/// The time by which an order is committed, and its treatment on a full disk.
 pub enum WriteUrgency {
-    /// With others, soon. On a full disk it is lost.
+    /// Together with others, within about 50 ms. On a full disk the order is lost.
     Soon,
-    /// As soon as can be. On a full disk it is lost.
+    /// At the next commit. On a full disk the order is lost.
     Now,
-    /// As soon as can be, and if the disk is full as soon as it is not.
+    /// At the next commit; on a full disk, as soon as there is room.
     Surely,
-    /// As soon as can be, and somebody is told.
+    /// At the next commit; the callback gets the result.
     Told(CommitCallback),
 }
 
@@ -58,7 +58,7 @@ const ORDERS_MAX: usize = 4096;
 /// The most orders in one commit.
 const BATCH_MAX: usize = 1024;
 
-/// The least time between two commits while nobody hurries.
+/// The least time between two commits while all orders are `Soon`.
 const COMMITS_APART: Duration = Duration::from_millis(50);
 
 /// The time between two tries on a full disk.
@@ -89,18 +89,18 @@ impl JournalWriter {
     }
 
     pub fn when_broken(&self, then: Box<dyn Fn(&JournalError) + Send + Sync>) {
-        // The first one stays.
+        // Only the first callback is kept.
         let _ = self.when_broken.set(then);
     }
 
-    /// Has `work` done, and waits until it is on the disk.
+    /// Calls `work` in a transaction, and waits until it is committed.
     pub fn commit<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut LogTransaction) -> Result<T, DatabaseError> + Send + 'static,
     ) -> Result<T, JournalError> {
         let (give, given) = sync_channel(1);
         let work = Box::new(move |transaction: &mut LogTransaction| {
-            // It is received only once the commit is told.
+            // The result is sent now, and received by the caller only after the commit.
             work(transaction).map(|done| _ = give.send(done))
         });
         self.wait(WriteWork::Function(Some(work)))?;
@@ -120,26 +120,26 @@ impl JournalWriter {
         }
     }
 
-    /// Breaks the journal, from another thread: nothing more is written to it.
+    /// A function that breaks the journal from another thread: nothing more is written to it.
     pub fn breaker(&self) -> impl FnOnce(DatabaseError) + Send + use<> {
         let orders = self.orders.clone();
         move |error| {
             let function: WriteFunction = Box::new(|_| Err(error));
             let work = WriteWork::Function(Some(function));
-            // A writer that has ended is not broken any more.
+            // A failure means that the writer has ended.
             let _ = orders.map(|orders| orders.send(WriteOrder { work, urgency: WriteUrgency::Now }));
         }
     }
 
     fn wait(&self, work: WriteWork) -> Result<(), JournalError> {
         let (tell, told) = sync_channel(1);
-        // Whoever has stopped waiting does not want to know.
+        // The caller may have stopped waiting.
         let urgency = WriteUrgency::Told(Box::new(move |result| _ = tell.send(result)));
         let _ = self.order(WriteOrder { work, urgency });
         told.recv().unwrap_or_else(|_| Err(self.ended()))
     }
 
-    /// Gives back the urgency of an order that nobody takes.
+    /// Sends an order to the writer thread. Gives its urgency back if the thread has ended.
     fn order(&self, order: WriteOrder) -> Result<(), WriteUrgency> {
         match &self.orders {
             Some(orders) => orders.send(order).map_err(|refused| refused.0.urgency),
@@ -165,15 +165,15 @@ struct WriterThread {
     cache: RowCache,
     path: PathBuf,
     incoming: Receiver<WriteOrder>,
-    /// Orders that wait for a full disk to have room.
+    /// Orders that wait until the disk has room.
     kept: Vec<WriteOrder>,
     broken: Option<JournalError>,
-    /// Whether it was told that it is broken.
+    /// Whether the callback for a broken journal was called.
     told: bool,
     when_broken: Arc<BrokenHook>,
 }
 
-/// Calls back. A panic there must not end the thread, for which all others wait.
+/// Calls a callback. A panic there must not end the writer thread.
 fn guarded(call: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(call)).is_err() {
         tracing::error!("what was told of a commit panicked");
@@ -199,7 +199,7 @@ impl WriterThread {
         {
             self.broken = Some(error.clone());
         }
-        // Whoever wants to know may have come later.
+        // The callback may be set only after the journal broke.
         if let (Some(error), Some(then), false) = (&self.broken, self.when_broken.get(), self.told) {
             self.told = true;
             guarded(|| then(error));
@@ -236,7 +236,7 @@ impl WriterThread {
         Some(batch)
     }
 
-    /// Waits before another try on a full disk, or for an order that may fare better.
+    /// Waits before the next try on a full disk, or until another order comes.
     fn room(&self) -> Option<WriteOrder> {
         match self.incoming.recv_timeout(FULL_WAIT) {
             Ok(order) => Some(order),
@@ -259,11 +259,11 @@ impl WriterThread {
     }
 
     fn write(&mut self, batch: &mut [WriteOrder]) -> Result<(), DatabaseError> {
-        // At once for writing: an operator's command may write beside us.
+        // The transaction takes the write lock at once: an operator's command may write beside us.
         let sql = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut transaction = LogTransaction::new(&sql, &mut self.cache);
         for WriteOrder { work, .. } in batch {
-            // A panic must not leave those who wait without an answer.
+            // After a panic the other callers still get an error.
             let done = catch_unwind(AssertUnwindSafe(|| work.carry_out(&mut transaction)));
             done.unwrap_or_else(|_| Err(DatabaseError::Failed("writing a record panicked".to_owned())))?;
         }

@@ -1,8 +1,8 @@
-//! The time as deliveries have it, so that a test can make hours pass in a moment.
+//! The clock of deliveries, which a test can make run faster.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Time that passes, as usual or faster.
+/// A clock that runs at its usual speed or faster.
 #[derive(Clone, Copy, Debug)]
 pub struct DeliveryClock {
     began: Instant,
@@ -15,22 +15,22 @@ impl DeliveryClock {
         DeliveryClock::fast(1)
     }
 
-    /// A clock on which so many seconds pass in one.
+    /// A clock that is this many times as fast as the real one.
     pub fn fast(speed: u32) -> DeliveryClock {
         DeliveryClock { began: Instant::now(), began_at: wall(), speed: speed.max(1) }
     }
 
-    /// Since the clock was made. It never goes back.
+    /// The time since the clock was made. It never goes back.
     pub fn now(&self) -> Duration {
         self.began.elapsed().saturating_mul(self.speed)
     }
 
-    /// As the clock on the wall has it: since the beginning of 1970, UTC.
+    /// The wall clock: the time since the beginning of 1970, UTC.
     pub fn wall(&self) -> Duration {
         if self.speed == 1 { wall() } else { self.began_at + self.now() }
     }
 
-    /// How long a wait really takes.
+    /// The real time of a wait on this clock.
     pub fn real(&self, wait: Duration) -> Duration {
         wait / self.speed
     }

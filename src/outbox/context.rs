@@ -25,14 +25,14 @@ impl OutboxContext {
         all.filter(|(_, destination)| destination.reach() == DestinationReach::Local)
     }
 
-    /// Of the deliveries to all destinations those to remote ones.
+    /// The deliveries to remote destinations among these.
     pub fn remote(&self, deliveries: &[DeliveryRecord]) -> Vec<DeliveryRecord> {
         let all = self.destinations.iter().zip(deliveries);
         let remote = all.filter(|(destination, _)| destination.reach() == DestinationReach::Remote);
         remote.map(|(_, delivery)| delivery.clone()).collect()
     }
 
-    /// A disk that is full may have room again in a moment.
+    /// Repeats an action while the disk is full.
     pub fn retry_while_full(
         &self,
         write: impl Fn() -> Result<(), DeliveryTrouble>,

@@ -1,4 +1,4 @@
-//! Events in the delivery of responses, for people and for records.
+//! Events of deliveries, for people and for records.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use crate::step::Request;
 /// An event in the delivery of a response.
 #[derive(Debug)]
 pub enum OutboxEvent<'a> {
-    /// The response, or what became of it, could not be written at a local destination; with `wait` it is
-    /// tried again after that.
+    /// The response, or its `delivery.json`, could not be written at a local destination. With `wait` it is
+    /// tried again after that time.
     NotWritten { request: &'a Request, error: &'a str, wait: Option<Duration> },
-    /// A destination does not have all files yet; it is tried again after a while.
+    /// A destination does not have all files yet. The next attempt follows after this time.
     Delayed { request: &'a Request, delivery: &'a DeliveryRecord, wait: Duration },
-    /// A destination has answered for all files, or nothing more is done for them, for good or for now.
+    /// The delivery to a destination has ended: all files are answered, or no further attempt is made for
+    /// now.
     Forwarded { request: &'a Request, delivery: &'a DeliveryRecord },
-    /// All is done for this request: what it came with is no longer needed.
-    /// `place` is where a person finds the response on this machine, `deliveries` are those to remote
-    /// destinations.
+    /// The response is delivered to all destinations. `place` is its folder on this machine, `deliveries` are
+    /// those to remote destinations.
     Answered {
         request: &'a Request,
         response: &'a Response,

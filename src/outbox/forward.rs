@@ -1,4 +1,4 @@
-//! One try to deliver a response to a destination.
+//! One attempt to deliver a response to a destination.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,19 +12,19 @@ use crate::dataflow::ResponseVerdict;
 
 use super::DeliveryPolicy;
 
-/// A destination and how it is served.
+/// A destination with its retry policy.
 #[derive(Clone)]
 pub struct DestinationService {
     pub destination: Arc<dyn Destination>,
     pub policy: DeliveryPolicy,
 }
 
-/// How a try ended.
+/// The result of an attempt.
 pub(super) struct DeliveryAttempt {
-    /// Of a part it is certain now that it is there, or was refused for good. So there is an end to
-    /// such tries.
+    /// Whether a part got a final answer in this attempt: it is there, or was refused for good. There are
+    /// only as many such attempts as parts.
     pub is_fruitful: bool,
-    /// Another try would change nothing.
+    /// Whether another attempt would change nothing.
     pub is_decided: bool,
     pub trouble: Option<DeliveryErrorKind>,
 }
@@ -38,8 +38,8 @@ struct Attempt<'a> {
 }
 
 impl DestinationService {
-    /// Sends what is not there yet, has what was sent verified, and `note`s each part of which something
-    /// is known anew.
+    /// Verifies the parts that were sent, sends those that are not there yet, and calls `note` for each part
+    /// with news.
     pub(super) fn attempt(
         &self,
         outgoing: OutgoingResponse,
@@ -95,7 +95,7 @@ impl DestinationService {
         partial.map_or(Ok(()), Err)
     }
 
-    /// Looks for the parts in a state.
+    /// Verifies the parts in a state.
     fn verify(
         &self,
         state: FileState,
@@ -144,8 +144,8 @@ impl fmt::Debug for DestinationService {
     }
 }
 
-/// Parts that are sent together. One at which it broke off goes alone and behind the others, as it may be
-/// its doing, and those at which it did so more often are the last.
+/// Groups of parts that are sent together. A part during which the connection broke is sent alone and after
+/// the others, as it may be the cause; parts with more broken connections come last.
 fn groups<'a>(parts: Vec<&'a str>, delivery: &DeliveryRecord) -> Vec<Vec<&'a str>> {
     let broke_off = |part: &&str| delivery.broke_off(part);
     let (mut suspects, innocent): (Vec<&str>, Vec<&str>) =

@@ -1,4 +1,4 @@
-//! The way of responses to their destinations.
+//! The delivery of responses to their destinations.
 //!
 //! A response goes to the local destinations first, so that it is safe whatever the others do. Then it
 //! stands in the queue of each remote destination. What became of it there stands in the journal, answer by
@@ -43,13 +43,13 @@ use context::OutboxContext;
 use queue::DestinationQueue;
 use response_delivery::ResponseDelivery;
 
-/// How an outbox works.
+/// The settings of an outbox.
 pub struct OutboxSetup {
-    /// In their order; local ones come before remote ones. Their names differ.
+    /// The destinations, local ones before remote ones. Their names differ.
     pub destinations: Vec<DestinationService>,
-    /// How long to wait before each further try to write beside a response what became of it.
+    /// The delays before further tries to write `delivery.json` beside a response.
     pub waits: Vec<Duration>,
-    /// Remembers what became of each destination.
+    /// The journal, which records the answers of destinations.
     pub journal: Arc<Journal>,
     pub clock: DeliveryClock,
     pub tell: OutboxObserver,
@@ -76,7 +76,7 @@ impl Outbox {
         Ok(Outbox { context, queues, response_deliveries: Mutex::default() })
     }
 
-    /// An outbox with one destination, which is tried as [`DeliveryPolicy::default`] says.
+    /// An outbox with one destination and the default policy ([`DeliveryPolicy::default`]).
     ///
     /// # Errors
     /// If the threads of the destination cannot be started.
@@ -91,24 +91,24 @@ impl Outbox {
         })
     }
 
-    /// The folder in which a person finds the response to a request, if there is one on this machine.
+    /// The folder of the response to a request, if there is one on this machine.
     pub fn place(&self, request: &Request) -> Option<PathBuf> {
         self.context.local().find_map(|(_, local)| local.place(request))
     }
 
-    /// Has the response to a request tried at once where it waits for its next try.
+    /// Begins the next attempt for the response to a request at once.
     pub fn expedite(&self, request: Digest) {
         self.queues.iter().for_each(|queue| queue.expedite(request));
     }
 
-    /// Waits until every response is delivered or has had its quick tries. What waits for a later time
-    /// than that is let go of: the next process goes on with it.
+    /// Waits until every response is delivered or has had its quick attempts. A response that waits for a
+    /// later attempt is left to the next process.
     pub fn drain(&self) {
         self.queues.iter().for_each(DestinationQueue::close);
         self.queues.iter().for_each(DestinationQueue::wait);
     }
 
-    /// An earlier response to the same request, that of a deadline, gives its place to this one.
+    /// Ends the delivery of the interim response to a request: its final response comes.
     fn supersede(&self, request: Digest) {
         let mut response_deliveries = self.response_deliveries.lock().unwrap_or_else(PoisonError::into_inner);
         response_deliveries.retain(|_, response_delivery| response_delivery.strong_count() > 0);

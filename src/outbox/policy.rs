@@ -1,4 +1,4 @@
-//! When a destination is tried, and for how long.
+//! The retry policy of a destination.
 
 use std::num::NonZero;
 use std::time::Duration;
@@ -6,25 +6,25 @@ use std::time::Duration;
 use super::DeliveryWindow;
 use super::window::opens_in;
 
-/// How patiently a destination is served.
+/// The retry policy of a destination.
 #[derive(Clone, Debug)]
 pub struct DeliveryPolicy {
-    /// Waits before the first further tries, for what passes in a moment. They are taken also when flow is
-    /// about to end.
+    /// The delays before the first further attempts, for troubles of a moment. These attempts are made also
+    /// while flow is stopping.
     pub quick: Vec<Duration>,
-    /// After these, the wait before the next try, while flow runs.
+    /// The delay after these, while flow runs.
     pub first_delay: Duration,
-    /// By which each further wait is longer than the one before.
+    /// The factor by which each further delay is longer.
     pub factor: f64,
-    /// The longest wait.
+    /// The longest delay.
     pub cap: Duration,
-    /// So long after the first try a response is given up; nothing: after the quick tries.
+    /// The time after the first attempt at which a response is given up; zero: after the quick attempts.
     pub give_up_after: Duration,
-    /// When it may be sent to; always, if there is none.
+    /// The times at which the destination may be sent to; none: always.
     pub windows: Vec<DeliveryWindow>,
-    /// By how many minutes the local time of the windows is ahead of UTC.
+    /// The minutes by which the local time of the windows is ahead of UTC.
     pub utc_offset_min: i32,
-    /// So many responses may be on their way there at once.
+    /// The most responses that are sent there at the same time.
     pub associations_max: NonZero<usize>,
 }
 
@@ -66,7 +66,7 @@ impl DeliveryPolicy {
         }
     }
 
-    /// How long it is until it may be sent to.
+    /// The time until the destination may be sent to.
     pub fn opens_in(&self, wall: Duration) -> Duration {
         opens_in(&self.windows, wall, self.utc_offset_min)
     }
@@ -74,7 +74,7 @@ impl DeliveryPolicy {
     fn delay(&self, before: usize) -> Duration {
         let times = self.factor.powi(i32::try_from(before).unwrap_or(i32::MAX));
         let delay = Duration::try_from_secs_f64(self.first_delay.as_secs_f64() * times);
-        // What is too long for a duration is longer than the cap.
+        // A delay that overflows is longer than the cap.
         delay.map_or(self.cap, |delay| delay.min(self.cap))
     }
 }

@@ -1,7 +1,5 @@
-//! The responses on their way to one destination, and the threads that deliver them.
-//!
-//! A destination that is slow or not there holds up nobody but who waits for it. Responses to the same
-//! request are never under way at once.
+//! The queue of one destination, and the threads that deliver from it. A destination that is slow or absent
+//! delays only its own queue. Responses to the same request are never sent at the same time.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,7 +16,7 @@ use super::policy::NextAttempt;
 use super::response_delivery::ResponseDelivery;
 use super::{DestinationService, OutboxEvent};
 
-/// A destination and what waits for it. Dropping it ends its threads; what waits is undelivered then.
+/// The queue of a destination. Dropping it ends its threads; responses that wait are then undelivered.
 pub struct DestinationQueue {
     counter: Arc<QueueShared>,
     threads: Vec<JoinHandle<()>>,
@@ -39,24 +37,24 @@ struct QueueState {
     waiting: Vec<QueuedDelivery>,
     /// The requests whose responses are being sent.
     busy: Vec<Digest>,
-    /// The busy requests that an operator wants tried again at once after the attempt under way.
+    /// The busy requests for which an operator wants another attempt at once after the present one.
     expedited: Vec<Digest>,
     brought: u64,
-    /// Nothing is waited for but quick tries.
+    /// Whether flow is stopping: only quick attempts are still made.
     closing: bool,
     ended: bool,
 }
 
-/// A response that waits for a try.
+/// A response that waits for an attempt.
 struct QueuedDelivery {
     response_delivery: Arc<ResponseDelivery>,
     delivery: DeliveryRecord,
-    /// In the order in which they were brought, or came back from a try.
+    /// The position in the queue: a delivery gets a new number when it comes back from an attempt.
     number: u64,
     due: Duration,
-    /// When it was tried first.
+    /// The time of the first attempt.
     begun: Option<Duration>,
-    /// Tries since one has brought something there.
+    /// The number of attempts since the last one with progress.
     fruitless: usize,
     pace: DeliveryPace,
 }
@@ -66,11 +64,11 @@ enum DeliveryPace {
     Quick,
     /// The delivery waits for a later time; when flow stops it may be left for the next start.
     Patient,
-    /// An operator does not want to wait, not even for a window.
+    /// An operator wants an attempt at once, also outside of the windows.
     Expedited,
 }
 
-/// The longest wait, so that a clock on the wall that is set is noticed.
+/// The longest wait, after which the windows are compared with the wall clock again: it may have been set.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
 impl DestinationQueue {
@@ -97,7 +95,7 @@ impl DestinationQueue {
         self.counter.forward.destination.reach()
     }
 
-    /// Puts a response at the end of the line.
+    /// Adds a response at the end of the queue.
     pub fn put(&self, response_delivery: &Arc<ResponseDelivery>) {
         let mut line = self.counter.lock();
         let job = self.counter.job(&mut line, response_delivery);
@@ -106,8 +104,8 @@ impl DestinationQueue {
         self.counter.changed.notify_all();
     }
 
-    /// Tries a response at once, on this thread, unless an earlier one to the same request is being sent.
-    /// What needs further tries has them later, on the queue's own threads.
+    /// Makes the first attempt at once, on this thread, unless another response to the same request is being
+    /// sent. Further attempts are made by the threads of the queue.
     pub fn put_first(&self, response_delivery: &Arc<ResponseDelivery>) {
         let mut line = self.counter.lock();
         let job = self.counter.job(&mut line, response_delivery);
@@ -123,7 +121,7 @@ impl DestinationQueue {
         self.counter.changed.notify_all();
     }
 
-    /// Has the response to a request tried at once, if it waits.
+    /// Begins the next attempt for the response to a request at once, if it waits.
     pub fn expedite(&self, request: Digest) {
         let now = self.counter.context.clock.now();
         let mut line = self.counter.lock();
@@ -135,13 +133,13 @@ impl DestinationQueue {
         self.counter.changed.notify_all();
     }
 
-    /// From now on only quick tries are waited for.
+    /// Stops the queue: from now on only quick attempts are made.
     pub fn close(&self) {
         self.counter.lock().closing = true;
         self.counter.changed.notify_all();
     }
 
-    /// Waits until nobody waits.
+    /// Waits until the queue is empty.
     pub fn wait(&self) {
         let line = self.counter.lock();
         let is_busy = |line: &mut QueueState| !line.waiting.is_empty() || !line.busy.is_empty();
@@ -170,7 +168,7 @@ impl QueueShared {
         while let Some(job) = self.next() {
             let request = job.request();
             match job.pace {
-                // Only when it is closing.
+                // Such a delivery is given here only while the queue is closing.
                 DeliveryPace::Patient => self.leave_for_later(job),
                 DeliveryPace::Quick | DeliveryPace::Expedited => self.attempt(job),
             }
@@ -179,7 +177,7 @@ impl QueueShared {
         }
     }
 
-    /// The next response that is to be sent, or let go of.
+    /// The next delivery to attempt, or to leave to the next start.
     fn next(&self) -> Option<QueuedDelivery> {
         let mut line = self.lock();
         loop {
@@ -198,7 +196,7 @@ impl QueueShared {
                 return Some(job);
             }
             if line.waiting.is_empty() {
-                // Some may have been superseded, and somebody waits for the end of the line.
+                // The queue may have become empty, because superseded deliveries were dropped.
                 self.changed.notify_all();
             }
             let wait = line.due().map(|due| due.saturating_sub(now)).unwrap_or(WAIT_MAX).min(WAIT_MAX);
@@ -254,7 +252,7 @@ impl QueueShared {
         })
     }
 
-    /// A peer that is absent for one delivery is absent for the others, too: those that are due count as tried.
+    /// Counts the attempt for all deliveries to the same peer that are due: it is absent for them, too.
     fn share(&self, failed: &QueuedDelivery, now: Duration) {
         let mut line = self.lock();
         let (mut due, others): (Vec<QueuedDelivery>, Vec<QueuedDelivery>) =
@@ -263,7 +261,7 @@ impl QueueShared {
             });
         line.waiting = others;
         due.sort_by_key(|job| job.number);
-        // Nobody waits for the end of the line in between.
+        // Marked as busy, so that the queue does not count as empty in between.
         line.busy.extend(due.iter().map(QueuedDelivery::request));
         drop(line);
         for mut job in due {
@@ -284,8 +282,8 @@ impl QueueShared {
         self.forward.destination.shares_peer(one, other)
     }
 
-    /// Has a response wait for its next try, if there is to be one, behind those that are due with it: the
-    /// next try is another's, or one that always fails would be the only one to be tried.
+    /// Puts a delivery back for its next attempt, if there is to be one, behind those that are due at the
+    /// same time: otherwise one that always fails would be attempted again and again before the others.
     fn again(&self, mut job: QueuedDelivery, now: Duration) {
         let waited = now.saturating_sub(job.begun.unwrap_or(now));
         let (wait, pace) = match self.forward.policy.next(job.fruitless, waited) {
@@ -307,7 +305,7 @@ impl QueueShared {
         self.changed.notify_all();
     }
 
-    /// Told once, and not when it is let go of at once: the outcome of the further tries is told.
+    /// Reports a delay. Not while the queue is closing: the end of the quick attempts is reported then.
     fn tell_delay(&self, job: &QueuedDelivery, wait: Duration) {
         let request = job.response_delivery.receipt.request();
         if job.fruitless == self.forward.policy.quick.len() + 1 && !self.lock().closing {
@@ -320,7 +318,7 @@ impl QueueShared {
     }
 
     fn leave_for_later(&self, mut job: QueuedDelivery) {
-        // What the destination has answered is the reason, if it has.
+        // The destination's own answers, if there are any, are the reason.
         if job.delivery.told().is_empty() {
             job.delivery.trouble = Some("it is not to be sent to at this time of the day".to_owned());
         }
@@ -328,7 +326,7 @@ impl QueueShared {
         self.leave(&job);
     }
 
-    /// Nothing more is done for it, now or at all.
+    /// Ends the delivery, for good or until the next start.
     fn leave(&self, job: &QueuedDelivery) {
         if job.response_delivery.is_superseded() {
             return;
@@ -346,13 +344,13 @@ impl QueueShared {
     }
 
     fn lock(&self) -> MutexGuard<'_, QueueState> {
-        // What it holds is whole between any two steps.
+        // A panic cannot leave the state half changed, so a poisoned lock is usable.
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl QueueState {
-    /// For who comes to the end of the line.
+    /// The next position in the queue.
     fn number(&mut self) -> u64 {
         self.brought += 1;
         self.brought
@@ -368,7 +366,7 @@ impl QueueState {
         ready.min_by_key(|(_, job)| (job.due.min(now), job.number)).map(|(place, _)| place)
     }
 
-    /// A try for this request is over.
+    /// Ends an attempt for this request.
     fn tried(&mut self, request: Digest) {
         self.busy.retain(|busy| *busy != request);
         self.expedited.retain(|expedited| *expedited != request);
@@ -385,7 +383,7 @@ impl QueuedDelivery {
         self.response_delivery.receipt.request().id
     }
 
-    /// From now on as if it were new.
+    /// Makes the delivery due now, with the quick attempts of a new one.
     fn expedite(&mut self, now: Duration) {
         (self.due, self.fruitless, self.pace) = (now, 0, DeliveryPace::Expedited);
     }

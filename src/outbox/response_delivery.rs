@@ -21,16 +21,16 @@ pub struct ResponseDelivery {
     pub store: Arc<Store>,
     digest: Digest,
     state: Mutex<DeliveryState>,
-    /// A later response to the same request has taken its place.
+    /// Whether a later response to the same request has replaced this one.
     superseded: AtomicBool,
 }
 
 struct DeliveryState {
-    /// Gone when all is done.
+    /// `None` once the delivery has ended everywhere.
     pending_delivery: Option<PendingDelivery>,
-    /// By destination, as they were told last.
+    /// The state at each destination, as reported last.
     deliveries: Vec<DeliveryRecord>,
-    /// Destinations that are not done with it.
+    /// The number of destinations at which the delivery has not ended.
     open: usize,
 }
 
@@ -57,7 +57,7 @@ impl ResponseDelivery {
         }
     }
 
-    /// Nothing more is to be done for it, and its places are not its own any more.
+    /// Ends the delivery everywhere: a later response replaces this one, also in its folder.
     pub fn supersede(&self) {
         let mut state = self.lock();
         self.superseded.store(true, Ordering::Relaxed);
@@ -70,12 +70,12 @@ impl ResponseDelivery {
         self.superseded.load(Ordering::Relaxed)
     }
 
-    /// How it stands at a destination.
+    /// The state at a destination.
     pub fn delivery(&self, destination: usize) -> DeliveryRecord {
         self.lock().deliveries[destination].clone()
     }
 
-    /// Remembers what a destination answered for a file.
+    /// Records the answer of a destination to a file.
     pub fn note(&self, context: &OutboxContext, destination: &str, file: &FileDelivery) {
         let Some(number) = self.receipt.number() else { return };
         let detail = serde_json::to_value(file).expect("a delivery is made of texts and numbers");
@@ -83,7 +83,7 @@ impl ResponseDelivery {
         context.journal.expedite(number, JournalEntry::Sent { destination, response, detail });
     }
 
-    /// Remembers and shows how it stands at a destination after a try.
+    /// Records and reports the state at a destination after an attempt.
     pub fn report(&self, context: &OutboxContext, destination: usize, delivery: &DeliveryRecord) {
         let mut state = self.lock();
         if self.is_superseded() {
@@ -103,8 +103,8 @@ impl ResponseDelivery {
         }
     }
 
-    /// A destination is done with it, for good or for now. After the last one the request is answered, or
-    /// stays undelivered.
+    /// Ends the delivery at a destination, for good or until the next start. After the last destination the
+    /// request is answered, or stays undelivered.
     pub fn finish(&self, context: &OutboxContext) {
         let mut state = self.lock();
         state.open = state.open.saturating_sub(1);
@@ -159,13 +159,13 @@ impl ResponseDelivery {
             detail: serde_json::to_value(delivery).expect("a delivery is made of texts and numbers"),
         };
         if let Err(error) = context.journal.append(&self.receipt, entry) {
-            // It is delivered once more after the next start, which changes nothing there.
+            // Without the record it is delivered again after the next start, which changes nothing there.
             tracing::warn!(%error, "what became of a delivery is not recorded");
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, DeliveryState> {
-        // What it holds is whole between any two steps.
+        // A panic cannot leave the state half changed, so a poisoned lock is usable.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

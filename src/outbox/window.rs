@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-/// A piece of the day, on some days of the week.
+/// A range of the day, on some days of the week.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryWindow {
-    /// Minutes since midnight at which it begins and ends. One that ends before it begins goes over
-    /// midnight, and belongs to the day on which it begins; one that ends where it begins is a whole day.
+    /// The minutes since midnight at which it begins and ends. A window that ends before it begins lasts over
+    /// midnight and belongs to the day on which it begins; one with equal ends lasts a whole day.
     pub from_min: u16,
     pub to_min: u16,
     /// The days on which it begins, from Monday.
@@ -30,9 +30,9 @@ impl DeliveryWindow {
         minutes * 60
     }
 
-    /// How long it is until it is open; nothing if it is, `None` if it never will be.
+    /// The seconds until it is open; 0 if it is, `None` if it never opens.
     fn opens_in_s(&self, local_s: u64) -> Option<u64> {
-        // What began yesterday may still be open.
+        // A window that began yesterday may still be open.
         let today = local_s / DAY_S;
         let days = today.saturating_sub(1)..=today + 7;
         let begins = days.filter(|day| self.weekdays[((day + FIRST_WEEKDAY) % 7) as usize]);
@@ -41,10 +41,8 @@ impl DeliveryWindow {
     }
 }
 
-/// How long it is until one of the windows is open. Without windows it is always; if none ever opens, it
-/// is asked again after a day.
-///
-/// `wall` is the time since 1970 in UTC, `utc_offset_min` what local time is ahead of it.
+/// The time until one of the windows is open: zero without windows, a day if none ever opens. `wall` is the
+/// time since 1970 in UTC, `utc_offset_min` is added for the local time.
 pub fn opens_in(windows: &[DeliveryWindow], wall: Duration, utc_offset_min: i32) -> Duration {
     if windows.is_empty() {
         return Duration::ZERO;

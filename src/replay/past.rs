@@ -9,7 +9,7 @@ use crate::dataflow::{Dataflow, Response};
 use crate::journal::{
     self, JournalEntry, JournalError, JournalReader, RequestHistory, RequestRow, RunRecord,
 };
-use crate::step::{self, Artifact, Digest, Outcome, Request, StepReport, StepTable};
+use crate::step::{self, Artifact, Digest, ItemPlace, Outcome, Request, StepReport, StepTable};
 use crate::store::Store;
 use crate::yaml::Problems;
 
@@ -58,6 +58,7 @@ impl PastRequest {
             runs.extend(inherited.filter_map(|run| moved(run, &earlier, &request)));
         }
         runs.extend(recorded.runs(&history));
+        let request = recorded.with_stored_items(request);
         let recording = RequestRecording {
             flow: env!("CARGO_PKG_VERSION").to_owned(),
             request,
@@ -236,6 +237,19 @@ impl RecordedBytes {
                 if there { RecordingForm::Files(artifacts.clone()) } else { RecordingForm::No }
             }
         }
+    }
+
+    /// The request with the bytes of its stored items, which nothing but the store could open. One whose bytes
+    /// are missing is left as it is.
+    fn with_stored_items(&self, mut request: Request) -> Request {
+        for item in &mut request.items {
+            if let ItemPlace::Stored(digest) = item.place
+                && let Some(bytes) = self.get(digest)
+            {
+                item.place = ItemPlace::Inline(bytes.into());
+            }
+        }
+        request
     }
 
     fn get(&self, digest: Digest) -> Option<Vec<u8>> {

@@ -1,4 +1,4 @@
-//! `audit`: where the record of who did what goes.
+//! `audit`: the audit record repository to which flow reports who did what.
 
 use super::SectionReader;
 
@@ -8,11 +8,11 @@ pub struct AuditSettings {
     pub transport: AuditProtocol,
     /// `host:port`.
     pub address: String,
-    /// How much is kept while the repository is away.
+    /// The most bytes that are kept while the repository cannot be reached.
     pub spool_bytes_max: Option<u64>,
 }
 
-/// How messages travel.
+/// The transport of audit messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuditProtocol {
     Udp,

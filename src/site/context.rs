@@ -1,10 +1,10 @@
-//! What all sections of a site's file may rely on.
+//! Settings that all sections of a site's file may use.
 
 use std::path::PathBuf;
 
 use crate::tls::TlsIdentity;
 
-/// Settings that every section of a site's file may rely on.
+/// Settings that every section of a site's file may use.
 #[derive(Clone, Debug)]
 pub struct SiteContext {
     /// The file's folder.

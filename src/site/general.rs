@@ -1,4 +1,4 @@
-//! General settings: what the command line of `flow run` has, too. The command line goes before them.
+//! General settings, which the command line of `flow run` has, too. The command line overrides them.
 
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -11,22 +11,22 @@ use super::SectionReader;
 /// Settings of `flow run`. What the file does not say is `None`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct GeneralSettings {
-    /// Where the journal, received requests and results lie.
+    /// The folder of the journal, of received requests and of results.
     pub state: Option<PathBuf>,
     /// The name of a built-in dataflow, or the path of a file.
     pub dataflow: Option<String>,
-    /// Files and folders that are taken in.
+    /// Files and folders with requests.
     pub input: Vec<PathBuf>,
     pub workers: Option<NonZero<usize>>,
     pub lanes: Option<NonZero<usize>>,
     /// Bytes that requests in work may take.
     pub memory: Option<u64>,
-    /// With less free bytes on the disk of `state` nothing is accepted.
+    /// The free bytes on the disk of `state` below which no request is accepted.
     pub free_min: Option<u64>,
     pub keep: KeepSettings,
-    /// The waits before the first further tries to deliver a response.
+    /// The delays before the first further attempts to deliver a response.
     pub retry: Option<Vec<Duration>>,
-    /// So long after the first try a response is given up.
+    /// The time after the first attempt at which a response is given up.
     pub keep_trying: Option<Duration>,
     /// The users that can read what flow writes.
     pub readers: Option<FileReaders>,
@@ -44,7 +44,7 @@ pub enum FileReaders {
 
 const READERS: [(&str, FileReaders); 2] = [("owner", FileReaders::Owner), ("group", FileReaders::Group)];
 
-/// `keep`: how long and how much of answered requests is remembered.
+/// `keep`: the limits within which answered requests are remembered.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct KeepSettings {
     pub days: Option<f64>,

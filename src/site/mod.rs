@@ -43,9 +43,9 @@ pub struct Site {
     pub identity: Option<TlsIdentity>,
     /// The file of certificate authorities whose certificates are trusted.
     pub authorities: Option<PathBuf>,
-    /// Where responses go: names of destinations in sections.
+    /// The names of the destinations of responses; sections define them.
     pub to: Vec<String>,
-    /// By how many minutes local time is ahead of UTC, for the windows of destinations.
+    /// The minutes by which local time is ahead of UTC, for the windows of destinations.
     pub utc_offset_min: i32,
     pub audit: Option<AuditSettings>,
     /// Rules that choose the dataflow for a request.
@@ -71,6 +71,8 @@ pub fn keys(sections: &[&dyn SiteSection]) -> Vec<&'static str> {
 }
 
 impl Site {
+    /// Reads a site's file.
+    ///
     /// # Errors
     /// If the file cannot be read, or anything in it is wrong.
     pub fn load(path: &Path, sections: &[&dyn SiteSection]) -> Result<Site, SiteError> {
@@ -80,8 +82,10 @@ impl Site {
         Ok(Site::parse(&path.display().to_string(), &text, folder, sections)?)
     }
 
+    /// Reads the text of a site's file.
+    ///
     /// # Errors
-    /// Everything that is wrong with the text.
+    /// All problems of the text.
     pub fn parse(
         file: &str,
         text: &str,
@@ -93,22 +97,22 @@ impl Site {
         collector.finish(site)
     }
 
-    /// The settings of a section, by the type that its owner has read them into.
+    /// The settings of a section, by their type.
     pub fn section<T: SectionSettings>(&self) -> Option<&T> {
         self.sections.iter().find_map(|section| (&**section as &dyn Any).downcast_ref())
     }
 
-    /// A destination that the file alone makes, by its name.
+    /// The destination of this name, if the file has all that is needed to make it.
     pub fn destination(&self, name: &str) -> Option<Arc<dyn Destination>> {
         self.sections.iter().find_map(|section| section.destination(name))
     }
 
-    /// The sources that the file alone makes.
+    /// The sources that the file defines.
     pub fn sources(&self) -> Vec<Arc<dyn Source>> {
         self.sections.iter().flat_map(|section| section.sources()).collect()
     }
 
-    /// The keys at the top of the file whose values are others in another version of it.
+    /// The keys at the top of the file whose values differ in another version of it.
     pub fn differing_keys(&self, other: &Site) -> Vec<String> {
         comparison::differing_keys(&self.text, &other.text)
     }

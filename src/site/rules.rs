@@ -1,4 +1,4 @@
-//! `rules`: which dataflow a request goes to, by its attributes.
+//! `rules`: the choice of the dataflow for a request, by its attributes.
 //!
 //! ```yaml
 //! rules:
@@ -18,43 +18,43 @@ use crate::yaml::{PlacedValue, SourcePlace, YamlShape, YamlTree, list};
 use super::SectionReader;
 use super::general::dataflow_path;
 
-/// Rules in their order, and the dataflow of all requests that none of them is for.
+/// Rules in their order, and the default dataflow for requests that match none.
 #[derive(Clone, Debug)]
 pub struct DataflowRules {
     pub rules: Vec<DataflowRule>,
     pub default: DefaultRule,
 }
 
-/// A rule: requests that are like `when` go to this dataflow.
+/// A rule: requests that match `when` go through this dataflow.
 #[derive(Clone, Debug)]
 pub struct DataflowRule {
     pub when: StepCondition,
     /// The name of a built-in dataflow, or the path of a file.
     pub dataflow: String,
-    /// Where the rule stands in the file, from 1.
+    /// The line of the rule in the file, from 1.
     pub line: usize,
 }
 
-/// The last rule, which holds for every request.
+/// The last rule, which every request matches.
 #[derive(Clone, Debug)]
 pub struct DefaultRule {
     pub dataflow: String,
     pub line: usize,
 }
 
-/// The dataflow of one request, and the rule that says so. Displayed in words.
+/// The choice for one request: the dataflow, and the rule that gave it. Displayed in words.
 #[derive(Clone, Copy, Debug)]
 pub struct DataflowChoice<'a> {
     pub dataflow: &'a str,
-    /// From 0; `None` if none of the rules holds.
+    /// The index of the rule; `None` for the default.
     pub rule: Option<usize>,
     pub line: usize,
     when: Option<&'a StepCondition>,
 }
 
 impl DataflowRules {
-    /// The dataflow that a request goes to: that of the first rule that holds. A function of the request's
-    /// attributes alone.
+    /// The dataflow for a request: that of the first rule that it matches. Only the attributes of the request
+    /// count.
     pub fn choose(&self, request: &Request) -> DataflowChoice<'_> {
         let holding = self.rules.iter().enumerate().find(|(_, rule)| rule.when.holds(request));
         match holding {
@@ -68,7 +68,7 @@ impl DataflowRules {
         }
     }
 
-    /// The dataflows that requests may go to, each once.
+    /// The dataflows of all rules, each once.
     pub fn dataflows(&self) -> Vec<&str> {
         let all = self.rules.iter().map(|rule| rule.dataflow.as_str());
         let mut each: Vec<&str> = Vec::new();
@@ -145,7 +145,7 @@ fn entry(reader: &mut SectionReader, index: usize, tree: YamlTree) -> Option<Ent
     })
 }
 
-/// A single key that is none of a rule's may be a misspelt `default`.
+/// A single unknown key may be a misspelt `default`.
 fn is_default(tree: &YamlTree) -> bool {
     let YamlShape::Map(entries) = &tree.value else { return false };
     let has = |key: &str| entries.iter().any(|(name, _)| name.value == key);

@@ -1,4 +1,4 @@
-//! Sections: keys of a site's file that are read by those whose settings they are.
+//! Sections: keys of a site's file that are read by the module whose settings they are.
 
 use std::any::Any;
 use std::fmt::Debug;
@@ -8,8 +8,8 @@ use crate::admission::{Destination, Source};
 
 use super::SectionReader;
 
-/// One owner's part of a site's file. The owner registers it with `inventory::submit! { BuiltInSection(…) }`,
-/// and so the file takes its keys.
+/// A part of a site's file that one module reads. The module registers it with `inventory::submit! {
+/// BuiltInSection(…) }`; the file may have its keys then.
 ///
 /// ```
 /// use std::path::Path;
@@ -43,38 +43,37 @@ use super::SectionReader;
 /// # Ok::<(), flow::yaml::Problems>(())
 /// ```
 pub trait SiteSection: Sync {
-    /// The keys at the top of the file that are the owner's.
+    /// The keys at the top of the file that belong to this section.
     fn keys(&self) -> &'static [&'static str];
 
-    /// Reads these keys. What is wrong with them is noted in the reader.
+    /// Reads these keys. Problems are noted in the reader.
     fn read(&self, reader: &mut SectionReader) -> Box<dyn SectionSettings>;
 }
 
-/// The settings that an owner has read from its section.
+/// The settings read from a section.
 pub trait SectionSettings: Any + Debug + Send + Sync {
     /// The names of destinations that `to` may contain.
     fn destination_names(&self) -> Vec<&str> {
         Vec::new()
     }
 
-    /// The destination of a name, if the file alone says enough to make it.
+    /// The destination of a name, if the file has all that is needed to make it.
     fn destination(&self, _name: &str) -> Option<Arc<dyn Destination>> {
         None
     }
 
-    /// The sources that the file alone makes. `flow run` runs them, unless the command line names files to be
-    /// taken in.
+    /// The sources that the file defines. `flow run` runs them, unless its command line names files.
     fn sources(&self) -> Vec<Arc<dyn Source>> {
         Vec::new()
     }
 }
 
-/// A submission of a file with a section: the command line takes it in every site's file.
+/// The registration of a section: every site's file may have its keys.
 pub struct BuiltInSection(pub &'static dyn SiteSection);
 
 inventory::collect!(BuiltInSection);
 
-/// The sections that come with flow, and those that a program linked with it submits, in the order of their
+/// The sections of flow itself, and those that a program linked with it registers, in the order of their
 /// keys.
 pub fn built_in_sections() -> Vec<&'static dyn SiteSection> {
     let mut sections: Vec<_> =

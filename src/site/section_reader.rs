@@ -16,7 +16,7 @@ use super::SiteContext;
 pub struct SectionReader<'r, 'text> {
     what: String,
     place: SourcePlace,
-    /// Until the keys are known.
+    /// The part that is read; `None` once its keys are known.
     tree: Option<YamlTree>,
     fields: Option<MapFields>,
     pub(super) context: &'r SiteContext,
@@ -46,23 +46,23 @@ impl<'text> SectionReader<'_, 'text> {
         SectionReader { what, place, tree: Some(tree), fields: None, context, collector }
     }
 
-    /// The settings of the file that every section may rely on.
+    /// The settings of the file that every section may use.
     pub fn context(&self) -> &SiteContext {
         self.context
     }
 
-    /// Notes something that is wrong at a place.
+    /// Notes a problem at a place.
     pub fn wrong_at(&mut self, place: SourcePlace, message: String, hint: Option<String>) {
         self.collector.add(place, message).hint(hint);
     }
 
-    /// Notes something that is wrong with the file as a whole.
+    /// Notes a problem of the file as a whole.
     pub fn wrong_file(&mut self, message: String, hint: &str) {
         let start = SourcePlace { line: 1, column: 1, width: 1 };
         self.collector.add(start, message).hint(hint.to_owned());
     }
 
-    /// Says what this part is, and which keys it takes.
+    /// Sets the name of this part for messages, and the keys that it may have.
     pub fn known(&mut self, what: &str, keys: &[&'static str]) {
         self.what = what.to_owned();
         if let Some(tree) = self.tree.take() {
@@ -70,7 +70,7 @@ impl<'text> SectionReader<'_, 'text> {
         }
     }
 
-    /// Notes something that is wrong with this part as a whole.
+    /// Notes a problem of this part as a whole.
     pub fn wrong(&mut self, message: &str, hint: &str) {
         self.collector.add(self.place, format!("{}: {message}", self.what)).hint(hint.to_owned());
     }
@@ -101,7 +101,7 @@ impl<'text> SectionReader<'_, 'text> {
         each.collect()
     }
 
-    /// A part that may also be a single value: gives that.
+    /// The value of a part that may be a map or a single value, if it is the latter.
     pub fn single(&mut self) -> Option<PlacedValue<String>> {
         match &self.tree {
             Some(PlacedValue { place, value: YamlShape::Scalar(value) }) => {
@@ -140,7 +140,7 @@ impl<'text> SectionReader<'_, 'text> {
         parts.into_iter().filter_map(|part| text(part, &what, self.collector)).collect()
     }
 
-    /// A value with a reader of its own, whose error says what is wrong.
+    /// A value whose type parses it, and whose error becomes the problem.
     pub fn parsed<T: FromStr<Err: Display>>(&mut self, key: &'static str) -> Option<T> {
         let written = self.text(key)?;
         self.parse(&written)
@@ -181,7 +181,7 @@ impl<'text> SectionReader<'_, 'text> {
         self.value(key, "true or false", "", flag)
     }
 
-    /// One of some words.
+    /// A value that is one of these words.
     pub fn choice<T: Copy>(&mut self, key: &'static str, choices: &[(&'static str, T)]) -> Option<T> {
         let written = self.text(key)?;
         self.choose(&written, choices)

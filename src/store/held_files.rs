@@ -1,4 +1,4 @@
-//! Small files of responses that are under way, in memory.
+//! Small files of responses that are being delivered, held in memory.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +22,7 @@ struct HeldState {
 
 #[derive(Debug, Default)]
 struct HeldRequestFiles {
-    /// How often the request is under way: it may go through several dataflows.
+    /// The number of times that the request is under way: it may go through several dataflows.
     under_way: usize,
     files: HashMap<Digest, Arc<[u8]>>,
 }
@@ -49,7 +49,7 @@ impl HeldFiles {
         self.lock().requests.get(&request)?.files.get(&digest).cloned()
     }
 
-    /// Lets go of a request's files once it is not under way any more.
+    /// Drops a request's files once it is no longer under way.
     pub fn end(&self, request: Digest) {
         let mut state = self.lock();
         let Some(held) = state.requests.get_mut(&request) else { return };

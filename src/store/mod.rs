@@ -87,19 +87,19 @@ impl Store {
         self.write(&self.request(request), digest, bytes)
     }
 
-    /// Says that a request is under way: until [`Store::end_holding`], small files of its response are in
-    /// memory. Both may be said several times of one request.
+    /// Marks a request as under way: until [`Store::end_holding`], small files of its response are held in
+    /// memory. The calls are counted.
     pub fn begin_holding(&self, request: Digest) {
         self.held.begin(request);
     }
 
-    /// Lets go of small files in memory, unless the request is still under way elsewhere. What was written
-    /// stays.
+    /// Ends one [`Store::begin_holding`]; after the last one the small files in memory are dropped. Files on
+    /// the disk stay.
     pub fn end_holding(&self, request: Digest) {
         self.held.end(request);
     }
 
-    /// Holds small files of a request's response in memory as long as what is given lives.
+    /// Holds small files of a request's response in memory until the result is dropped.
     pub fn held(&self, request: Digest) -> RequestHold<'_> {
         self.begin_holding(request);
         RequestHold { store: self, request }
@@ -280,7 +280,8 @@ pub fn make_folder(folder: &Path) -> io::Result<()> {
 /// this; elsewhere the sync takes longer.
 #[cfg(target_os = "linux")]
 pub fn begin_writing(file: &File, offset: u64, length: u64) {
-    // The advice is to drop these pages from the cache; Linux first has to write them.
+    // The advice is meant to drop these pages from the cache; Linux has to write them first, which is what is
+    // wanted here.
     let _ = rustix::fs::fadvise(file, offset, std::num::NonZero::new(length), rustix::fs::Advice::DontNeed);
 }
 

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-/// The largest first: what is shown takes the first that divides it.
+/// The units, largest first: a duration is shown in the first one that divides it.
 const UNITS_MS: [(&str, u64); 5] =
     [("d", 24 * 60 * 60 * 1000), ("h", 60 * 60 * 1000), ("min", 60 * 1000), ("s", 1000), ("ms", 1)];
 
-/// Longer than anything here may take.
+/// The longest duration, in milliseconds.
 const MS_MAX: f64 = 1e12;
 
 /// Reads a number with a unit, rounded to whole milliseconds; `None` if it is not that. A number alone is a

@@ -15,7 +15,7 @@ pub(crate) fn meant<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) ->
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let distance = |name: &&str| strsim::damerau_levenshtein(word, name);
     let nearest = known.into_iter().min_by_key(distance)?;
-    // A third of the letters wrong is a typing mistake; more is another word.
+    // A name that differs in up to a third of its letters counts as misspelt.
     (distance(&nearest) <= nearest.chars().count().max(3) / 3).then_some(nearest)
 }
 

@@ -6,7 +6,7 @@ use crate::dicom::wire::association::{Association, ContextProposal, request};
 use crate::dicom::wire::command::CommandSet;
 use crate::dicom::wire::peer_error::{ExchangeStage, PeerError, PeerErrorCause};
 
-/// Opens an association for some work, and ends it well if the work does.
+/// Opens an association, does some work on it, and releases it; after an error it is aborted.
 pub(in crate::dicom) fn associated<T>(
     node: &DimseNode,
     proposals: &[ContextProposal],
@@ -28,7 +28,7 @@ pub(in crate::dicom) fn associated<T>(
     }
 }
 
-/// The status in the answer to a request.
+/// The status in a response, if it responds to this request.
 pub(super) fn status_for(answer: &CommandSet, asked: &CommandSet) -> Result<DimseStatus, PeerErrorCause> {
     let other = || PeerErrorCause::Broken("the destination answered another question".to_owned());
     answer.status_for(asked).ok_or_else(other)

@@ -16,10 +16,10 @@ use crate::dicom::wire::peer_error::{PeerError, PeerErrorCause};
 use super::exchange::{associated, status_for};
 use super::query::{DimseQuery, QueryLevel, QueryMatch, ReturnKeys};
 
-/// Most matches taken from one query; the rest is cut off, because an archive may have millions.
+/// The most matches taken from one query. Further ones are cut off, because an archive may have millions.
 pub(in crate::dicom) const MATCHES_MAX: usize = 10_000;
 
-/// No answer to a query is longer.
+/// The longest identifier of a query response that is accepted, in bytes.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// Result of a C-FIND query.
@@ -30,10 +30,10 @@ pub struct FindResult {
     pub cut_off: bool,
 }
 
-/// Asks an archive (C-FIND).
+/// Queries an archive (C-FIND).
 ///
 /// # Errors
-/// If it is not there, does not answer queries, or answers with a failure.
+/// If it cannot be reached, does not answer queries, or answers with a failure.
 pub fn find(node: &DimseNode, query: &DimseQuery) -> Result<FindResult, PeerError> {
     associated(node, &[proposal(FIND, ServiceRole::User)], |association| {
         let (context, syntax) = only(association);
@@ -44,7 +44,8 @@ pub fn find(node: &DimseNode, query: &DimseQuery) -> Result<FindResult, PeerErro
     })
 }
 
-/// Asks an archive how many instances of a study it has. `None` if it does not say.
+/// A counter that asks an archive how many instances of a study it has. It gives `None` if the archive does
+/// not say.
 pub fn counter(node: DimseNode) -> Counter {
     Arc::new(move |study, _| {
         let found = find(&node, &DimseQuery::study(study, QueryLevel::Study));
@@ -84,7 +85,7 @@ pub(in crate::dicom) fn only(association: &Association) -> (u8, String) {
     (context.id, context.transfer_syntax.clone())
 }
 
-/// Takes answers until the last one, and asks to stop where there are too many.
+/// Receives responses until the last one, and cancels the query at too many.
 fn answers(
     association: &mut Association,
     asked: &CommandSet,
@@ -112,7 +113,7 @@ fn answers(
             }
             AssociationMessage::Command { command, .. } => match pending(&command, asked) {
                 Ok(PendingResponses::Last) => return Ok(found),
-                // What ended because we asked for it has not failed.
+                // The query ended because it was cancelled, which is no failure.
                 Err(_) if found.cut_off => return Ok(found),
                 Err(cause) => return Err(cause),
                 Ok(PendingResponses::More) => {}
@@ -142,7 +143,7 @@ impl DimseStatus {
     fn pending(self) -> Option<PendingResponses> {
         match self.0 {
             0xFF00 | 0xFF01 => Some(PendingResponses::More),
-            // What a move could not send is counted in the answer.
+            // The number of failed sub-operations of a move is in the response.
             0x0000 | 0xB000 => Some(PendingResponses::Last),
             _ => None,
         }

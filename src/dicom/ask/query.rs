@@ -85,7 +85,8 @@ impl DimseQuery {
         self.keys.iter().map(|(tag, value)| (keyword(*tag), value.clone())).collect()
     }
 
-    /// The identifier of C-FIND, C-MOVE or C-GET: the keys, and with `told` what an answer shall tell.
+    /// The identifier of C-FIND, C-MOVE or C-GET: the matching keys, and with `told` the keys that a response
+    /// shall return.
     pub(in crate::dicom) fn identifier(&self, told: ReturnKeys, transfer_syntax_uid: &str) -> Vec<u8> {
         let mut keys = vec![(tags::QUERY_RETRIEVE_LEVEL, self.level.code().to_owned())];
         if !self.keys.iter().all(|(_, value)| value.is_ascii()) {
@@ -149,7 +150,7 @@ pub(in crate::dicom) fn encode(object: &InMemDicomObject, transfer_syntax_uid: &
     bytes
 }
 
-/// One answer to a query: the elements that it tells, decoded to Unicode.
+/// One match: the returned elements, decoded to Unicode.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueryMatch(pub Vec<(Tag, String)>);
 
@@ -164,7 +165,7 @@ impl QueryMatch {
         named.collect()
     }
 
-    /// A number written as text; `None` where the archive does not tell.
+    /// A number that is written as text; `None` if the archive does not return it.
     pub fn count(&self, tag: Tag) -> Option<u64> {
         self.text(tag).trim().parse().ok()
     }

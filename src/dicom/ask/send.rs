@@ -1,8 +1,8 @@
-//! The storage user: sends DICOM files to a node, and looks at every answer.
+//! The storage user: sends DICOM files to a node and evaluates each response.
 //!
-//! For each SOP class every transfer syntax that could be sent is proposed in a context of its own, so that
-//! the choice is ours: an object goes as it is where the destination takes it so, and is converted otherwise.
-//! Objects that fit no accepted context are not sent, and reported.
+//! Each transfer syntax in which an object of a SOP class could be sent is proposed in a presentation context
+//! of its own. So flow can choose among the accepted ones: it sends an object unchanged if possible, and
+//! converts it otherwise. Objects that fit no accepted context are not sent, and are reported.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -106,7 +106,7 @@ impl fmt::Display for SendOutcome {
     }
 }
 
-/// Sends the objects in order and tells for each what the destination answered.
+/// Sends the objects in order. Gives the outcome of each.
 ///
 /// # Errors
 /// As [`send_each`].
@@ -116,12 +116,12 @@ pub fn send(destination: &DimseNode, objects: &[DicomObject]) -> Result<Vec<Sent
     Ok(sent)
 }
 
-/// Sends the objects in order, and tells what the destination answered for each as soon as it has. With
-/// `decode`, compressed ones can be converted for a destination that takes no others.
+/// Sends the objects in order, and reports each outcome as soon as the response is there. With `decode`,
+/// compressed objects can be converted for a destination that does not accept them.
 ///
 /// # Errors
-/// If the destination cannot be reached, rejects the association or breaks it off. A refused object
-/// is no error: it is told in its [`SendOutcome`].
+/// If the destination cannot be reached, rejects the association or aborts it. A refused object is no error:
+/// its [`SendOutcome`] says so.
 pub fn send_each(
     destination: &DimseNode,
     objects: &[DicomObject],
@@ -131,10 +131,10 @@ pub fn send_each(
     batches(objects, decode).try_for_each(|batch| send_batch(destination, batch, decode, tell))
 }
 
-/// Asks whether the destination is there and talks to us (C-ECHO).
+/// Verifies that the destination can be reached and accepts our associations (C-ECHO).
 ///
 /// # Errors
-/// If it is not, or does not.
+/// If it cannot, or does not.
 pub fn echo(destination: &DimseNode) -> Result<(), PeerError> {
     let verification = proposal((uids::VERIFICATION, uids::IMPLICIT_VR_LITTLE_ENDIAN));
     associated(destination, &[verification], |association| {
@@ -150,7 +150,7 @@ pub fn echo(destination: &DimseNode) -> Result<(), PeerError> {
 /// An association has at most 128 presentation contexts (PS3.8 9.3.2.2: odd numbers in a byte).
 const CONTEXTS_MAX: usize = 128;
 
-/// So much of a file is read at once.
+/// The bytes of a file that are read at once.
 const PIECE_BYTES: usize = 256 << 10;
 
 /// A class and a transfer syntax.
@@ -188,7 +188,7 @@ fn send_batch(
     let all: BTreeSet<ObjectKind> = batch.iter().flat_map(|object| kinds(object, decode)).collect();
     let proposals: Vec<ContextProposal> = all.into_iter().map(proposal).collect();
     let sent = associated(destination, &proposals, |association| {
-        // Message ids go round; only one is in use at a time.
+        // Message ids are reused; only one is in use at a time.
         let message_ids = (1..=u16::MAX).cycle();
         batch.iter().zip(message_ids).try_for_each(|(object, message_id)| {
             let stored = store(association, object, decode, message_id);
@@ -238,7 +238,8 @@ fn store(
                 let write = &mut |to: &mut OutgoingMessage| converted.write(syntax, to).map_err(io_error);
                 ask(association, context, &request, Some(write))
             }
-            // What the system says is nothing about the object, which damaged compression is.
+            // An error of the operating system says nothing about the object; other errors mean damaged
+            // compressed data.
             Err(TranscodeError::Io(error)) if error.raw_os_error().is_some() => {
                 return Err(PeerErrorCause::Unreadable(error.to_string()));
             }
@@ -289,7 +290,7 @@ fn ask(
     if let Some(write) = body {
         outgoing = outgoing.data_set();
         if let Err(error) = write(&mut outgoing) {
-            // Half a message has been sent: nothing else can follow.
+            // Half a message has been sent, so nothing else can be sent on this association.
             let unread = || PeerErrorCause::Unreadable(error.to_string());
             return Err(outgoing.why_broken().map_or_else(unread, PeerErrorCause::from));
         }

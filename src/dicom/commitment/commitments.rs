@@ -1,4 +1,4 @@
-//! The commitments that we have asked destinations for, until their outcomes are known and used.
+//! The commitments that we have requested from destinations, until their outcomes are known and used.
 //!
 //! A destination may take hours: a delivery that waited in vain finds the outcome at its next try, and does
 //! not ask again meanwhile. An object's outcome counts, whichever transaction reported it. The number of
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::transaction::{CommitmentOutcome, ObjectReference, PROCESSING_FAILURE};
 
-/// The commitments that we have asked for: who waits for one meets its outcome here.
+/// The commitments that we have requested. Deliveries wait here for the outcomes.
 #[derive(Debug, Default)]
 pub struct RequestedCommitments {
     asked: Mutex<CommitmentState>,
@@ -19,7 +19,7 @@ pub struct RequestedCommitments {
 
 const TRANSACTIONS_MAX: usize = 10_000;
 
-/// So long an object is not asked for again.
+/// The time within which commitment for an object is not requested again.
 const ASKED_FOR: Duration = Duration::from_secs(10 * 60);
 
 /// The node and the SOP Instance UID.
@@ -92,8 +92,8 @@ impl RequestedCommitments {
         asked.forget(transaction);
     }
 
-    /// Notes an outcome, also one that comes late. Gives whether the transaction was known. Objects that the
-    /// outcome does not name are not committed to.
+    /// Notes an outcome, also a late one. Gives whether the transaction is known. Objects that the outcome
+    /// does not name count as not committed.
     pub(in crate::dicom) fn settle(&self, transaction: &str, outcome: &CommitmentOutcome) -> bool {
         let mut asked = self.lock();
         let Some(keys) = asked.transactions.get(transaction).cloned() else { return false };
@@ -144,7 +144,7 @@ impl CommitmentState {
     fn take(&mut self, keys: &[CommitmentKey], references: &[ObjectReference]) -> CommitmentOutcome {
         let (mut committed, mut used) = (CommitmentOutcome::default(), BTreeSet::new());
         for (key, reference) in keys.iter().zip(references) {
-            // What is there twice is told once.
+            // The list may have an object twice.
             let Some(object) = self.objects.remove(key) else { continue };
             match object.outcome {
                 Some(Ok(())) => committed.safe.push(reference.clone()),

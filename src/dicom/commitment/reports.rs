@@ -1,4 +1,7 @@
-//! Commitments that senders have asked us for, until their outcomes are reported.
+//! The commitments that senders have requested from us, until their outcomes are reported.
+//!
+//! A request is written to the disk before it is accepted, and its file is removed when the sender has
+//! received the outcome. So an accepted request survives the process.
 //!
 //! A request is on the disk before it is agreed to, and its file goes when the sender has its outcome: an
 //! answer that is promised survives the process.
@@ -49,7 +52,7 @@ struct CommitmentReport {
 /// Most tries of a report. Each wait between two tries is twice the one before: some hours in all.
 const TRIES_MAX: u32 = 16;
 
-/// So many objects may be in the requests that wait: who asks for more is told to come again later.
+/// The most objects in waiting requests. Beyond it, requests are refused for the moment.
 const WAITING_REFERENCES_MAX: usize = 1_000_000;
 
 impl CommitmentReports {
@@ -58,7 +61,7 @@ impl CommitmentReports {
         make_folder(&folder)?;
         let mut waiting = Vec::new();
         for entry in fs::read_dir(&folder)? {
-            // One that was not written to its end was not agreed to.
+            // A request that was not written to its end was not accepted.
             match serde_json::from_slice(&fs::read(entry?.path())?) {
                 Ok(report) => waiting.push(report),
                 Err(error) => tracing::debug!(%error, "a request for a commitment is not whole"),
@@ -67,7 +70,7 @@ impl CommitmentReports {
         Ok(CommitmentReports { inbox: inbox.to_owned(), folder, nodes, waiting: Mutex::new(waiting) })
     }
 
-    /// Whether a sender can be called to be told an outcome.
+    /// Whether the outcome can be reported to a sender: its node is known.
     pub fn can_call(&self, calling_ae: &str) -> bool {
         self.nodes.contains_key(calling_ae)
     }
@@ -77,7 +80,7 @@ impl CommitmentReports {
         waiting + transaction.references.len() <= WAITING_REFERENCES_MAX
     }
 
-    /// Takes a request over: when this returns, it is on the disk.
+    /// Accepts a request: when this returns, it is on the disk.
     pub fn accept(&self, calling_ae: &str, transaction: CommitmentTransaction) -> io::Result<()> {
         let (calling_ae, due) = (calling_ae.to_owned(), Instant::now());
         let report = CommitmentReport { calling_ae, transaction, tries: 0, due };
@@ -109,7 +112,7 @@ impl CommitmentReports {
         while !stop.wait(LOOK) {
             let due = take_due(&mut self.lock(), Instant::now());
             for report in due {
-                // What is not told yet is on the disk.
+                // Reports that are not sent yet are on the disk.
                 if stop.wait(Duration::ZERO) {
                     return;
                 }
@@ -142,7 +145,8 @@ impl CommitmentReports {
         }
     }
 
-    /// A transaction's UID is its sender's text: its digest is a safe name.
+    /// The path of a report's file. The transaction UID comes from the sender; its digest is safe as a file
+    /// name.
     fn path(&self, report: &CommitmentReport) -> PathBuf {
         let parts = [report.calling_ae.as_bytes(), report.transaction.uid.as_bytes()];
         self.folder.join(format!("{}.json", crate::step::Digest::of_parts(parts).uid()))
@@ -155,20 +159,20 @@ impl CommitmentReports {
 
 const LOOK: Duration = Duration::from_millis(200);
 
-/// One that cannot be told yet holds up no other.
+/// Takes a report that is due; reports that wait for another try do not block it.
 fn take_due(waiting: &mut Vec<CommitmentReport>, now: Instant) -> Vec<CommitmentReport> {
     waiting.extract_if(.., |report| report.due <= now).collect()
 }
 
 impl CommitmentReport {
-    /// After a try that failed.
+    /// The report with the time of its next try, after one that failed.
     fn later(self) -> CommitmentReport {
         let tries = self.tries + 1;
         CommitmentReport { tries, due: Instant::now() + LOOK * 2_u32.pow(tries), ..self }
     }
 }
 
-/// The files of the inbox's studies that are asked for, by SOP Instance UID.
+/// The files of the wanted instances in the inbox, by SOP Instance UID.
 fn kept(inbox: &Path, wanted: &BTreeSet<&str>) -> io::Result<BTreeMap<String, PathBuf>> {
     let mut kept = BTreeMap::new();
     for folder in fs::read_dir(inbox)? {
@@ -176,11 +180,11 @@ fn kept(inbox: &Path, wanted: &BTreeSet<&str>) -> io::Result<BTreeMap<String, Pa
         if !folder.file_name().to_string_lossy().starts_with("study-") {
             continue;
         }
-        // A study whose request has just been forgotten may go meanwhile.
+        // The folder of a request that has just been removed may be gone.
         let Ok(files) = fs::read_dir(folder.path()) else { continue };
         for file in files.flatten() {
             let name = file.file_name().to_string_lossy().into_owned();
-            // Earlier versions called it UID-DIGEST.dcm.
+            // Earlier versions named the file UID-DIGEST.dcm.
             let uid = name.strip_suffix(".dcm").and_then(|name| name.split('-').next());
             if let Some(uid) = uid.filter(|uid| wanted.contains(uid)) {
                 kept.insert(uid.to_owned(), file.path());
@@ -190,7 +194,7 @@ fn kept(inbox: &Path, wanted: &BTreeSet<&str>) -> io::Result<BTreeMap<String, Pa
     Ok(kept)
 }
 
-/// Why we do not commit to an object.
+/// The failure reason for an object that we do not commit to.
 fn failure(kept: &BTreeMap<String, PathBuf>, reference: &ObjectReference) -> Option<u16> {
     let Some(path) = kept.get(&reference.sop_instance_uid) else { return Some(NO_SUCH_INSTANCE) };
     let mut beginning = Vec::new();

@@ -19,20 +19,21 @@ use super::transaction::{
     event_report,
 };
 
-/// Where the outcome of a commitment is awaited.
+/// The way in which the outcome of a commitment arrives.
 #[derive(Clone, Copy, Debug)]
 pub enum OutcomeChannel<'a> {
-    /// On the association on which it is asked for.
+    /// On the association of the request.
     Here,
-    /// By our listener, which the destination knows.
+    /// On an association that the destination opens to our listener.
     Listener(&'a RequestedCommitments),
 }
 
-/// Asks a node to commit to objects, and waits for the outcome. `attempt` tells apart requests for the same
-/// objects. With a listener, what has been asked for already is only waited for.
+/// Requests commitment to objects from a node, and waits for the outcome. `attempt` makes the transaction
+/// UIDs of repeated requests for the same objects differ. With a listener, objects that were requested before
+/// are only waited for.
 ///
 /// # Errors
-/// If the node is not there, does not do it, or has not said in time.
+/// If the node cannot be reached, refuses, or has not reported in time.
 pub fn commit(
     node: &DimseNode,
     references: &[ObjectReference],
@@ -52,7 +53,7 @@ pub fn commit(
     let unasked = commitments.unasked(&name, references, start);
     if !unasked.is_empty() {
         let transaction = CommitmentTransaction::new(node, &unasked, attempt);
-        // The outcome may come before the answer.
+        // Noted before the request is sent: the outcome may arrive before the response.
         commitments.expect(&name, &transaction.uid, &unasked, start);
         let asked = request(node, &transaction, |_, _| Ok(()));
         asked.inspect_err(|_| commitments.forget(&transaction.uid))?;
@@ -62,7 +63,7 @@ pub fn commit(
     commitments.wait(&name, references, time.saturating_sub(start.elapsed())).ok_or_else(open)
 }
 
-/// Asks on an association, on which there is more to do then.
+/// Sends the request on an association, on which `then` continues.
 fn request<T>(
     node: &DimseNode,
     transaction: &CommitmentTransaction,
@@ -139,7 +140,7 @@ fn report(
     }
 }
 
-/// Reports an outcome to the node that asked us, on an association of its own.
+/// Reports an outcome to the node that requested the commitment, on an association of its own.
 pub(in crate::dicom) fn tell(
     node: &DimseNode,
     transaction: &str,

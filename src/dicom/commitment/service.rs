@@ -14,7 +14,7 @@ use super::reports::CommitmentReports;
 pub(in crate::dicom) struct CommitmentService {
     /// Commitments requested from other nodes.
     pub asked: Arc<RequestedCommitments>,
-    /// Reports owed for the commitments that other nodes request from us.
+    /// The outcomes that are still to be reported to other nodes.
     pub reports: CommitmentReports,
 }
 

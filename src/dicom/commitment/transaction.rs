@@ -1,8 +1,8 @@
-//! Storage commitment, push model (PS3.4 annex J), both ways.
+//! Storage commitment, push model (PS3.4 annex J), as both provider and user.
 //!
-//! A sender may ask us: what lies in the inbox is committed to, and is kept until it is answered and as long
-//! as answered requests are remembered. We ask destinations: the outcome comes on the same
-//! association, or on one that the destination opens to our listener.
+//! As the provider, flow commits to instances in its inbox: they are kept until their request is answered,
+//! and as long as answered requests are remembered. As the user, flow requests commitment from destinations;
+//! the outcome arrives on the same association, or on one that the destination opens to our listener.
 
 use dicom_core::value::DataSetSequence;
 use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
@@ -18,10 +18,10 @@ use crate::step::Digest;
 
 pub(in crate::dicom) const CLASS: &str = uids::STORAGE_COMMITMENT_PUSH_MODEL;
 
-/// A data set of commitment is not longer; one of 100 000 instances has 15 MB.
+/// The longest data set of a commitment that is accepted, in bytes. One of 100 000 instances has 15 MB.
 pub(in crate::dicom) const DATA_SET_BYTES_MAX: usize = 32 << 20;
 
-/// An object, by its class and itself.
+/// The reference to an object: its SOP class and SOP instance.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct ObjectReference {
     pub sop_class_uid: String,
@@ -54,7 +54,7 @@ impl CommitmentTransaction {
         CommitmentTransaction { uid, references: references.to_vec() }
     }
 
-    /// `None` if it is not one, or if it has names that could not be told in an outcome.
+    /// Reads a request. `None` if it is not one, or has UIDs that could not be written into an outcome.
     pub fn decode(data_set: &[u8], transfer_syntax_uid: &str) -> Option<CommitmentTransaction> {
         with_elements(data_set, transfer_syntax_uid, |elements| {
             let uid = Some(elements.text(tags::TRANSACTION_UID)).filter(|uid| can_be_told(uid))?;
@@ -72,7 +72,7 @@ impl CommitmentTransaction {
 }
 
 impl CommitmentOutcome {
-    /// The transaction's UID, and its outcome.
+    /// Reads an outcome: the transaction's UID, and the outcome.
     pub(in crate::dicom) fn decode(
         data_set: &[u8],
         transfer_syntax_uid: &str,
@@ -102,7 +102,7 @@ impl CommitmentOutcome {
         encode(&InMemDicomObject::from_element_iter(elements), transfer_syntax_uid)
     }
 
-    /// The event that reports it: all are safe, or some are not (PS3.4 table J.3-2).
+    /// The event type of the report: all objects are committed to, or there are failures (PS3.4 table J.3-2).
     pub(in crate::dicom) fn event(&self) -> u16 {
         if self.failed.is_empty() { 1 } else { 2 }
     }
@@ -124,7 +124,8 @@ fn with_elements<T>(
     if elements.damage.is_some() { None } else { read(&elements) }
 }
 
-/// `None` at the first that names nothing: many of those would cost more than their bytes.
+/// The references of a sequence. `None` at the first item without UIDs: millions of empty items would take
+/// much more memory than their bytes.
 fn references(elements: &HeaderElements, tag: Tag) -> Option<Vec<ObjectReference>> {
     elements.items(tag).map(|item| reference(&item)).collect()
 }

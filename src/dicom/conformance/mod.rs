@@ -1,6 +1,5 @@
-//! The conformance statement (PS3.2): its prose in `statement.md`, its tables from what is negotiated.
-//!
-//! `{name}` in the prose is the place of the part of that name.
+//! The conformance statement (PS3.2): its text from `statement.md`, its tables from the constants and
+//! functions that decide. A `{name}` in the text is replaced by the part of that name.
 
 mod tables;
 

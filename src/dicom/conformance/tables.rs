@@ -23,7 +23,7 @@ fn rows<const CELLS: usize>(rows: impl IntoIterator<Item = [String; CELLS]>) -> 
 
 fn table<const CELLS: usize>(head: [&str; CELLS], body: impl IntoIterator<Item = [String; CELLS]>) -> String {
     let head = [head.map(str::to_owned), head.map(|_| "---".to_owned())];
-    // Markdown wants the line below the head without blanks.
+    // Markdown requires the line below the head to have no blanks.
     [rows(head).replace("| --- ", "|---").replace("--- |", "---|"), rows(body)].join("\n")
 }
 

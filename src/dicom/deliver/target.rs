@@ -1,4 +1,4 @@
-//! Peers that take the objects of responses: how they are reached.
+//! The peers that receive the objects of responses, and how they are reached.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -71,7 +71,8 @@ fn store(
     dicom::send_each(node, objects, Some(dicom::plain_pixels), answered)
 }
 
-/// A study that came in parts may have several senders: the first one that is known gets the results.
+/// The node of the request's sender. A study that came in parts may have several senders: the first one with
+/// a known node gets the results.
 fn sender<'a>(
     nodes: &'a BTreeMap<String, DimseNode>,
     request: &Request,
@@ -89,7 +90,7 @@ fn sender<'a>(
     })
 }
 
-/// By this name it is remembered what a destination has.
+/// The name under which the journal records what a destination has.
 impl fmt::Display for ObjectTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::dicom::verify::{self, VerifiedObjects};
 use crate::dicom::{DicomObject, DimseNode, OutcomeChannel, PeerAddress, RequestedCommitments};
 
-/// Finds out which of the objects that a peer has taken are safe there. An object that is not among those
-/// it gives, or is not safe, is looked for once more, and then sent again.
+/// A function that finds out which of the objects that a peer has accepted are safe there. An object that is
+/// missing from its result, or is not safe, is verified once more and then sent again.
 pub type ObjectVerifier = Arc<dyn Fn(&[DicomObject]) -> Result<Vec<ObjectFinding>, String> + Send + Sync>;
 
 /// Result of verifying one object.
@@ -19,15 +19,14 @@ pub struct ObjectFinding {
     pub safe: Result<(), String>,
 }
 
-/// Longest wait for the outcome from a peer that reports on an association of its own. A later outcome is
-/// found at the next try, and meanwhile other responses are sent.
+/// The longest wait for the outcome from a peer that reports on an association of its own. A later outcome is
+/// used at the next attempt; other responses are sent meanwhile.
 const CALL_TIME: Duration = Duration::from_secs(5);
 
-/// The node commits to the objects. `commitments` is where outcomes are awaited that come to our listener,
-/// if there is one.
+/// A verifier by storage commitment. With `commitments`, outcomes may also arrive at our listener.
 pub fn by_commitment(node: &DimseNode, commitments: Option<Arc<RequestedCommitments>>) -> ObjectVerifier {
     let node = node.clone();
-    // Transactions of this process must not have the UIDs of an earlier one's.
+    // The time makes the transaction UIDs of this process differ from those of an earlier one.
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let attempts = AtomicU64::new(since.as_nanos() as u64);
     Arc::new(move |objects| {
@@ -41,7 +40,7 @@ pub fn by_commitment(node: &DimseNode, commitments: Option<Arc<RequestedCommitme
     })
 }
 
-/// The peer finds the objects (C-FIND, QIDO-RS).
+/// A verifier that queries the peer for the objects (C-FIND, QIDO-RS).
 pub fn by_query(peer: &PeerAddress) -> ObjectVerifier {
     let peer = peer.clone();
     Arc::new(move |objects| {
@@ -50,7 +49,7 @@ pub fn by_query(peer: &PeerAddress) -> ObjectVerifier {
     })
 }
 
-/// In the order of the objects.
+/// The results in the order of the objects.
 fn findings(objects: &[DicomObject], mut found: VerifiedObjects) -> Vec<ObjectFinding> {
     let each = objects.iter().filter_map(|object| {
         let sop_instance_uid = object.sop_instance_uid().to_owned();

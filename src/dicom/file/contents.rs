@@ -12,7 +12,7 @@ use super::data_set::{DataSet, DataSetError};
 use super::plain::plain;
 use crate::imaging::CharacterSet;
 
-/// More levels of sequences and items are in no file that makes sense.
+/// The deepest nesting of sequences that is read; real files have fewer than ten levels.
 const LEVELS_MAX: usize = 64;
 
 /// The elements of a DICOM file by keyword, or by tag where the standard has none for it. Sequences are
@@ -30,14 +30,14 @@ pub fn contents(file: &[u8]) -> Result<Value, DataSetError> {
     Ok(Value::Map(std::iter::once(syntax).chain(tree.finish()).collect()))
 }
 
-/// A tree as far as it has been read.
+/// The tree of the elements read so far.
 struct ContentTree {
-    /// From the outermost to the innermost; the first is the file's own data set.
+    /// The open levels, from the outermost to the innermost; the first is the file's own data set.
     open: Vec<TreeLevel>,
     /// Element whose value is read next.
     element: (Tag, VR),
     order: Endianness,
-    /// Fragments of pixels are items without a data set.
+    /// Whether the elements are inside of encapsulated pixels, whose fragments are items without a data set.
     in_pixels: bool,
 }
 

@@ -13,16 +13,16 @@ use crate::dicom_file::encoding::{DEFLATED, EXPLICIT_LITTLE_ENDIAN};
 use crate::dicom_file::inflate::{InflatedBytes, InflatedEnd, inflate};
 use crate::dicom_file::part10::FileHead;
 
-/// A deflated data set is inflated up to this size: a bomb has no end.
+/// The limit to which a deflated data set is inflated: a crafted one could inflate without end.
 const INFLATED_BYTES_MAX: u64 = 64 << 20;
 
-/// An item may have eight bytes in a file, and costs a hundred where it is read. Images of ten thousand
-/// frames, with a hundred elements for each, are below this.
+/// The most tokens of a data set. An item may have eight bytes in a file and take a hundred in memory. Images
+/// of ten thousand frames, with a hundred elements for each, are below this.
 const TOKENS_MAX: usize = 5_000_000;
 
 /// A file whose head has been read.
 pub(in crate::dicom) struct DataSet<'a> {
-    /// File head that fits the bytes here: a deflated data set has been inflated.
+    /// The file head for the bytes here: if the data set has been inflated, its transfer syntax is another.
     pub head: FileHead,
     pub syntax: &'static TransferSyntax,
     bytes: ReadBytes<'a>,
@@ -45,7 +45,7 @@ impl Deref for ReadBytes<'_> {
     }
 }
 
-/// Why a file cannot be read element by element.
+/// The reason why a file cannot be read element by element.
 #[derive(Debug, thiserror::Error)]
 pub enum DataSetError {
     #[error("it is not a DICOM file, or its head is damaged")]
@@ -61,8 +61,10 @@ pub enum DataSetError {
 }
 
 impl<'a> DataSet<'a> {
+    /// Opens a file.
+    ///
     /// # Errors
-    /// If the head cannot be read or names a transfer syntax that is not known.
+    /// If the head cannot be read or names an unknown transfer syntax.
     pub fn open(bytes: &'a [u8]) -> Result<DataSet<'a>, DataSetError> {
         let (mut head, place) = FileHead::decode(bytes).ok_or(DataSetError::NotDicom)?;
         let bytes = if head.transfer_syntax_uid == DEFLATED {
@@ -78,13 +80,13 @@ impl<'a> DataSet<'a> {
         Ok(DataSet { head, syntax, bytes })
     }
 
-    /// The tokens of the data set. The last one is an error where it is damaged or cut off.
+    /// The tokens of the data set. The last one is an error if the data set is damaged or cut off.
     ///
-    /// The reader makes room for a value when it is asked for the token behind its header, whatever length
-    /// that announces: one of more than there is at all ends it before. So does one token too many.
+    /// The reader allocates memory for a value before it reads it. So this ends with an error at a length
+    /// that exceeds the rest of the file, and at too many tokens.
     ///
     /// # Errors
-    /// If nothing can read this transfer syntax.
+    /// If the transfer syntax cannot be read.
     pub fn tokens(
         &self,
         values: ValueReadStrategy,
@@ -100,7 +102,7 @@ impl<'a> DataSet<'a> {
                 depth = 0;
                 Some(Err(DataSetError::CutOff))
             }
-            // What the reader takes for a quiet end is one only where nothing is open.
+            // The reader ends without an error also inside of a sequence; that is an error here.
             None => (std::mem::take(&mut depth) > 0).then_some(Err(DataSetError::CutOff)),
             Some(Err(error)) => {
                 depth = 0;
@@ -125,7 +127,7 @@ pub(in crate::dicom) fn closes(token: &DataToken) -> bool {
     matches!(token, DataToken::SequenceEnd | DataToken::ItemEnd)
 }
 
-/// The bytes that a header says are behind it, if it says so.
+/// The length of the value that a header announces, if it does.
 fn announced(token: &DataToken) -> Option<usize> {
     let (DataToken::ElementHeader(DataElementHeader { len, .. })
     | DataToken::SequenceStart { len, .. }

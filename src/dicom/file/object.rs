@@ -1,4 +1,4 @@
-//! A DICOM file that can be sent: its head in memory, its bytes where they are.
+//! A DICOM file that can be sent: its head is in memory, its bytes stay in the file.
 
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
@@ -33,7 +33,7 @@ pub enum ObjectError {
     Unreadable { name: String, source: io::Error },
 }
 
-/// Longest part of a file in which the head is looked for. Real heads have some hundred bytes.
+/// The longest part of a file in which the head is read. Real heads have some hundred bytes.
 const HEAD_BYTES_MAX: u64 = 64 << 10;
 
 /// Whether the head at the beginning of a file names flow as its writer.
@@ -43,10 +43,12 @@ fn is_of_flow(begin: &[u8]) -> bool {
     head.windows(writer.len()).any(|part| part == writer.as_bytes())
 }
 
-/// The writer of a file is named in so many bytes at its beginning.
+/// The bytes at the beginning of a file that include the name of its writer.
 const WRITER_BYTES_MAX: usize = 1 << 10;
 
 impl DicomObject {
+    /// Makes an object of the bytes of a file.
+    ///
     /// # Errors
     /// If the bytes are not a DICOM file (PS3.10).
     pub fn read(name: impl Into<String>, bytes: Arc<[u8]>) -> Result<DicomObject, ObjectError> {
@@ -56,7 +58,7 @@ impl DicomObject {
         Ok(DicomObject { is_of_flow, ..object })
     }
 
-    /// A file that is not to be changed as long as this is used.
+    /// Opens a file, which must not change while the object is in use.
     ///
     /// # Errors
     /// If it cannot be read, or is not a DICOM file (PS3.10).

@@ -8,8 +8,8 @@ use dicom_encoding::transfer_syntax::Endianness;
 
 use crate::imaging::CharacterSet;
 
-/// Several values of an element are a list, bulk is bytes (little endian), and no value is nothing.
-/// Bytes that the element's type cannot have stay bytes.
+/// The value of an element: a list if it has several, bytes (little endian) for bulk data, null without a
+/// value. Bytes that are invalid for the VR stay bytes.
 pub(in crate::dicom) fn plain(vr: VR, bytes: &[u8], order: Endianness, character_set: CharacterSet) -> Value {
     let numbers = NumberValues { bytes, order };
     let texts = || character_set.decode(vr, bytes);
@@ -35,7 +35,7 @@ pub(in crate::dicom) fn plain(vr: VR, bytes: &[u8], order: Endianness, character
     }
 }
 
-/// A number that is written as text; a text where it is none.
+/// A number that is written as text; the text itself if it is no number.
 fn number<T: FromStr + Into<Value>>(text: &str) -> Value {
     text.trim_matches([' ', '\0']).parse::<T>().map_or_else(|_| unpadded(text), Into::into)
 }
@@ -57,7 +57,7 @@ struct NumberValues<'a> {
 }
 
 impl NumberValues<'_> {
-    /// The bytes of each, little endian. `None` if they do not come out even.
+    /// The bytes of each number, little endian. `None` if the length is no multiple of the size.
     fn each<const SIZE: usize>(&self) -> Option<impl Iterator<Item = [u8; SIZE]>> {
         let (numbers, rest) = self.bytes.as_chunks::<SIZE>();
         let little = move |mut number: [u8; SIZE]| {

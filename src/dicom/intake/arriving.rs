@@ -16,11 +16,11 @@ use super::instance::{SOURCE, StudyInstance, request};
 use super::replacement::{ReplacedInstances, instance_key};
 use super::sender::{InstanceSender, SessionUse};
 
-/// A sender whose session is open.
+/// A sender with an open session.
 pub(in crate::dicom) struct OpenSender {
-    /// When the first instance of the study came in the session.
+    /// The time at which the first instance of the study arrived in the session.
     since: Instant,
-    /// When the last one did.
+    /// The time at which the last one arrived.
     last: Instant,
     session_use: SessionUse,
 }
@@ -29,16 +29,16 @@ pub(in crate::dicom) struct ArrivingStudy {
     pub folder: PathBuf,
     /// All folders with files of the study: after a restart there may be several.
     pub folders: BTreeSet<PathBuf>,
-    /// By SOP Instance UID: what is received again replaces what was there.
+    /// The instances by SOP Instance UID: one that is received again replaces the earlier one.
     pub instances: BTreeMap<String, StudyInstance>,
     pub replaced: ReplacedInstances,
     /// Senders with an open session that brought an instance of the study, by session number.
     pub open_senders: BTreeMap<u64, OpenSender>,
-    /// Open senders that have begun with another study.
+    /// Open senders that have begun to send another study.
     pub elsewhere: BTreeSet<u64>,
-    /// When the last session was aborted, unless a session that began later has ended normally since.
+    /// The time of the last abort of a session, unless a session that began later has ended normally since.
     pub broken_at: Option<Instant>,
-    /// How many instances are on their way into the folder.
+    /// The number of instances that are being moved into the folder.
     pub moving: usize,
     pub calling_aes: BTreeSet<String>,
     pub called_aes: BTreeSet<String>,
@@ -74,12 +74,12 @@ impl ArrivingStudy {
         }
     }
 
-    /// Adds an instance, and gives the one that it replaces.
+    /// Adds an instance. Gives the instance that it replaces.
     pub fn insert(&mut self, instance: StudyInstance) -> Option<StudyInstance> {
         self.instances.insert(instance_key(&instance.item.name).to_owned(), instance)
     }
 
-    /// Notes that a sender brings an instance of the study.
+    /// Notes that a sender sends instances of the study.
     pub fn enter(&mut self, sender: &InstanceSender, now: Instant) -> io::Result<()> {
         let number = sender.session.number;
         self.elsewhere.remove(&number);
@@ -92,7 +92,7 @@ impl ArrivingStudy {
         inbox::mark_open(&self.folder)
     }
 
-    /// Notes the sender's AE titles, in the study's folder too: results go back to the sender after a
+    /// Notes the sender's AE titles, also in the study's folder: results are sent back to the sender after a
     /// restart.
     pub fn name(&mut self, calling_ae: &str, called_ae: &str) -> io::Result<()> {
         let known = self.calling_aes.contains(calling_ae) && self.called_aes.contains(called_ae);
@@ -105,7 +105,7 @@ impl ArrivingStudy {
         inbox::write_senders(&self.folder, &senders)
     }
 
-    /// Notes that a sender has begun with another study; it may come back to this one.
+    /// Notes that a sender has begun to send another study. It may come back to this one.
     pub fn go_on(&mut self, sender: u64) {
         if self.open_senders.contains_key(&sender) && self.elsewhere.insert(sender) {
             self.settle(SenderEnd::NextStudy, self.open_senders[&sender].since);
@@ -115,7 +115,7 @@ impl ArrivingStudy {
     pub fn leave(&mut self, sender: u64, left: SenderEnd) {
         let Some(OpenSender { since: came, .. }) = self.open_senders.remove(&sender) else { return };
         match (self.elsewhere.remove(&sender), left) {
-            // Its going on was the end of this study.
+            // The sender had gone on to another study, which counted as its end.
             (true, SenderEnd::Released | SenderEnd::RequestEnd) => {}
             (_, left) => self.settle(left, came),
         }
@@ -124,13 +124,13 @@ impl ArrivingStudy {
         }
     }
 
-    /// Notes that an instance has broken off.
+    /// Notes that an instance was cut off.
     pub fn break_off(&mut self) {
         self.settle(SenderEnd::Aborted, Instant::now());
     }
 
-    /// An aborted session is made good only by the normal end of a session that began after the abort: an
-    /// earlier one cannot have sent the missing instances again.
+    /// Notes how a session ended that began at `came`. The normal end of a session cancels an earlier abort
+    /// only if the session began after the abort: another one cannot have sent the missing instances again.
     fn settle(&mut self, left: SenderEnd, came: Instant) {
         let now = Instant::now();
         match self.broken_at {
@@ -151,7 +151,7 @@ impl ArrivingStudy {
         activity.max().unwrap_or(SenderActivity::Gone)
     }
 
-    /// Whether the study's source is to be asked for its count: nobody is sending it at `now`.
+    /// Whether the study's source is to be asked for its count at `now`: no sender is active.
     pub fn is_uncounted(
         &self,
         completion: &CompletionRules,
@@ -166,7 +166,7 @@ impl ArrivingStudy {
         is_quiet && self.standing.count == InstanceCount::Wanted
     }
 
-    /// Checks whether an operator has ordered the study to be handed over.
+    /// Checks whether an operator has ordered that the study be handed over.
     pub fn look(&mut self) {
         self.standing.ordered |= inbox::is_ordered(&self.folder);
     }
@@ -186,7 +186,7 @@ impl ArrivingStudy {
         };
         let (at, verdict) = completion.due(&standing)?;
         match verdict {
-            // The rest may be sent to the next process.
+            // The missing instances may be sent to the next process.
             StudyVerdict::HandOver(CompletionSignal::BrokenOff | CompletionSignal::Lacking) if ended => None,
             StudyVerdict::HandOver(CompletionSignal::QuietTime) if ended => {
                 Some((self.standing.last_arrival, uid, StudyVerdict::HandOver(CompletionSignal::End)))

@@ -1,9 +1,9 @@
-//! When a study is complete: the signals, and which of them decides.
+//! The completion of a study: the signals, and which of them decides.
 //!
-//! DICOM has no message that says that a study is complete, so several signals are looked at, and the first
-//! safe one wins. No study is complete while one of its instances is being stored, nor, except by the cap,
-//! while a sender is at work on it. An association that stays open and brings nothing of the study is not at
-//! work on it. Expected series and the source's count also hold a study back: until they are met it waits, up
+//! DICOM has no message that says that a study is complete, so several signals are evaluated, and the first
+//! safe one decides. No study is complete while one of its instances is being stored, nor, except by the cap,
+//! while a sender is active. An association that stays open without sending instances of the study is not
+//! active. The expected series and the source's count can also delay a study: until they are met it waits, up
 //! to the cap, or as long as after an aborted association.
 
 use std::collections::BTreeSet;
@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 
 use super::expected::ExpectedSeries;
 
-/// The reason why a study is taken to be complete.
+/// The reason why a study counts as complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CompletionSignal {
-    /// An operator ordered it.
+    /// An operator ordered the study to be handed over.
     Operator,
     /// All instances that the source counts have been received.
     Count,
-    /// The expected series have been received, and no sender is at work.
+    /// The expected series have been received, and no sender is active.
     ExpectedSeries,
     /// The HTTP request that brought the study has ended.
     RequestEnd,
@@ -28,7 +28,7 @@ pub enum CompletionSignal {
     NextStudy,
     /// The association was released.
     Released,
-    /// No sender is at work, and no instance has arrived for `quiet_time` (`open_quiet_time` while an
+    /// No sender is active, and no instance has arrived for `quiet_time` (`open_quiet_time` while an
     /// association is open).
     QuietTime,
     /// The sender aborted, and has not sent the study again within `broken_time`.
@@ -41,7 +41,8 @@ pub enum CompletionSignal {
     End,
 }
 
-/// Asks a source for its count; `None` if it does not say. May take as long as a network does.
+/// A function that asks a source for its number of instances; `None` if it does not say. It may block on the
+/// network.
 pub type Counter = Arc<dyn Fn(&str, &BTreeSet<String>) -> Option<u64> + Send + Sync>;
 
 /// Rules for when a study is complete: the signals that count, and the waits.
@@ -93,10 +94,10 @@ impl Default for CompletionRules {
     }
 }
 
-/// A sender that is only slow pauses so long between two instances.
+/// The least such time: a slow sender pauses up to this long between two instances.
 const OPEN_QUIET_TIME_MIN: Duration = Duration::from_secs(2);
 
-/// State of an arriving study, as far as its completion depends on it.
+/// The state of an arriving study, as far as its completion depends on it.
 #[derive(Clone, Debug)]
 pub(in crate::dicom) struct StudyStanding {
     pub first_arrival: Instant,
@@ -108,7 +109,7 @@ pub(in crate::dicom) struct StudyStanding {
     pub left: SenderEnd,
     pub instances: u64,
     pub count: InstanceCount,
-    /// Marks of the expected series that have been seen.
+    /// The marks of the expected series that have been received.
     pub marks: u64,
     /// An operator has ordered the study to be handed over.
     pub ordered: bool,
@@ -138,12 +139,12 @@ pub(in crate::dicom) enum SenderEnd {
     Open,
 }
 
-/// How many instances the source has.
+/// The number of instances that the source has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::dicom) enum InstanceCount {
-    /// No source is asked.
+    /// No source is to be asked.
     Unasked,
-    /// The source is to be asked as soon as no sender is at work.
+    /// The source is to be asked as soon as no sender is active.
     Wanted,
     Asking,
     Known(u64),
@@ -160,8 +161,8 @@ pub(in crate::dicom) enum StudyVerdict {
 }
 
 impl CompletionRules {
-    /// When something is to be done with a study if nothing else happens. `None`: something must happen
-    /// first.
+    /// The next time at which an action on the study is due if nothing happens before. `None`: something must
+    /// happen first.
     pub(in crate::dicom) fn due(&self, study: &StudyStanding) -> Option<(Instant, StudyVerdict)> {
         if study.moving {
             return None;
@@ -193,13 +194,14 @@ impl CompletionRules {
         self.open_quiet_time.unwrap_or(self.quiet_time.max(OPEN_QUIET_TIME_MIN))
     }
 
-    /// As [`CompletionRules::complete`], of a study with an open session that has been quiet until `quiet`.
+    /// As [`CompletionRules::complete`], for a study with an open session that has sent nothing until
+    /// `quiet`.
     fn complete_while_open(
         &self,
         study: &StudyStanding,
         quiet: Instant,
     ) -> Option<(Instant, CompletionSignal)> {
-        // What an earlier session ended with says nothing about this one.
+        // The end of an earlier session says nothing about the open one.
         let left = match study.left {
             SenderEnd::Aborted => SenderEnd::Aborted,
             _ => SenderEnd::Open,
@@ -208,7 +210,7 @@ impl CompletionRules {
         Some((at.max(quiet), signal))
     }
 
-    /// When a study that nobody is sending since `now` is complete, and by which signal.
+    /// The time at which a study is complete that has had no active sender since `now`, with the signal.
     fn complete(&self, study: &StudyStanding, now: Instant) -> Option<(Instant, CompletionSignal)> {
         let expected = self.expected.as_ref().map(|expected| expected.is_met(study.marks));
         match study.count {

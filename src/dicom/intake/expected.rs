@@ -37,7 +37,7 @@ pub struct SeriesRuleError {
     place: String,
 }
 
-/// So many texts have a mark in one word.
+/// The most texts: each has a mark, a bit of one word.
 const TEXTS_MAX: usize = 64;
 const DEPTH_MAX: usize = 16;
 
@@ -65,7 +65,7 @@ impl ExpectedSeries {
     }
 }
 
-/// Series are described within so many bytes of a file.
+/// The bytes at the beginning of a file that are read: the description of the series is within them.
 const BEGINNING_BYTES: u64 = 128 << 10;
 
 impl SeriesRule {
@@ -78,7 +78,7 @@ impl SeriesRule {
     }
 }
 
-/// Whether a text fits a pattern with `*` and `?`; in time of their product, whatever the pattern.
+/// Whether a text matches a pattern with `*` and `?`. The time is at most the product of their lengths.
 fn like(text: &str, pattern: &str) -> bool {
     let text: Vec<char> = text.chars().collect();
     let mut fits = vec![false; text.len() + 1];

@@ -1,4 +1,8 @@
-//! Received files on disk, until the request that they make has been dealt with.
+//! Received files on disk, until their request has been dealt with.
+//!
+//! Names are made of nothing that a peer sent, except UIDs that were checked to be digits and dots. Every
+//! file in a study folder was answered with success. A folder that belongs to no request is taken up by the
+//! next process.
 //!
 //! ```text
 //! INBOX/incoming/12.part               being received
@@ -32,7 +36,7 @@ pub(in crate::dicom) struct StudyInbox {
 }
 
 impl StudyInbox {
-    /// Makes the inbox, and removes what an earlier process had not received completely.
+    /// Makes the inbox, and removes files that an earlier process had not received completely.
     pub fn open(root: &Path) -> io::Result<StudyInbox> {
         let incoming = root.join("incoming");
         make_folder(root)?;
@@ -62,7 +66,7 @@ impl StudyInbox {
         })
     }
 
-    /// Gives no folder a number that one of these has, or had.
+    /// Reserves the numbers of these folders, so that no new folder gets one of them.
     pub fn number_after(&self, known: &BTreeSet<PathBuf>) -> io::Result<()> {
         let there: io::Result<Vec<PathBuf>> =
             fs::read_dir(&self.root)?.map(|entry| entry.map(|entry| entry.path())).collect();
@@ -85,7 +89,7 @@ impl StudyInbox {
         Ok(folders)
     }
 
-    /// Makes a folder for a study, next to those of earlier processes.
+    /// Makes a folder for a study; its number is the next one.
     pub fn new_folder(&self) -> io::Result<PathBuf> {
         loop {
             let number = self.folders.fetch_add(1, Ordering::Relaxed);
@@ -112,9 +116,9 @@ fn number(folder: &Path) -> Option<u64> {
     folder.file_name()?.to_str()?.strip_prefix("study-")?.parse().ok()
 }
 
-/// Removes the folder of a study of which nothing came to stay.
+/// Removes the folder of a study of which no instance was stored.
 pub(in crate::dicom) fn remove_empty(folder: &Path) {
-    // One with an instance in it stays.
+    // Removing fails for a folder with an instance, which is intended.
     let notes = [RELEASED, ORDERED, SENDERS, SENDERS_DRAFT, REPLACED];
     let removed = notes.iter().try_for_each(|note| remove_if_there(&folder.join(note)));
     let removed = removed.and_then(|()| fs::remove_dir(folder));
@@ -123,21 +127,23 @@ pub(in crate::dicom) fn remove_empty(folder: &Path) {
     }
 }
 
-/// A file being received. It vanishes unless it is kept.
+/// A file that is being received. It is removed when this is dropped, unless it was kept.
 pub(in crate::dicom) struct PartialFile {
     file: File,
     path: PathBuf,
     digester: ContentDigester,
     beginning: Vec<u8>,
     size: u64,
-    /// How much the disk has begun to write.
+    /// The number of bytes whose writing to disk has been started.
     begun: u64,
 }
 
-/// The disk is kept busy while the rest of a file is on its way, in pieces of so many bytes.
+/// The bytes after which writing to disk is started, so that the disk works while the rest of the file
+/// arrives.
 const PIECE_BYTES: u64 = 128 << 10;
 
-/// As much of a file stays in memory for its header; a longer header is read from the file again.
+/// The bytes at the beginning of a file that stay in memory for its header. A longer header is read from the
+/// file again.
 const BEGINNING_BYTES: usize = 128 << 10;
 
 impl PartialFile {
@@ -171,33 +177,33 @@ impl PartialFile {
         &self.beginning
     }
 
-    /// Whether all of the file is in its beginning.
+    /// Whether the whole file is in memory.
     pub fn is_short(&self) -> bool {
         self.size == self.beginning.len() as u64
     }
 
-    /// Brings all of the file to the disk.
+    /// Syncs the file to disk.
     pub fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }
 
-    /// Moves the file, which is synced, into a study's folder, where it takes the place of another.
+    /// Moves the file, which has been synced, into a study's folder. It replaces a file of the same name.
     pub fn put(&self, path: &Path) -> io::Result<()> {
         fs::rename(&self.path, path)
     }
 }
 
-/// The receipt for an instance that is on the disk: without one, none is answered with success.
+/// The receipt for an instance that is on the disk. Only with one is an instance answered with success.
 #[derive(Debug)]
 pub(in crate::dicom) struct InstanceReceipt(());
 
 impl InstanceReceipt {
-    /// A receipt for a result of our own, which need not be kept: it was made here.
+    /// A receipt for a result of flow itself, which need not be kept.
     pub fn of_own_result() -> InstanceReceipt {
         InstanceReceipt(())
     }
 
-    /// A receipt for what has been put into a folder, which is synced first.
+    /// A receipt for the files in a folder, which is synced first.
     pub fn of(folder: &Path) -> io::Result<InstanceReceipt> {
         sync_folder(folder)?;
         Ok(InstanceReceipt(()))
@@ -206,7 +212,7 @@ impl InstanceReceipt {
 
 const REPLACED: &str = "replaced";
 
-/// Notes that an instance is about to take the place of another.
+/// Notes that an instance is about to replace another.
 pub(in crate::dicom) fn note_replaced(folder: &Path, replacement: &Replacement) -> io::Result<()> {
     let mut line = serde_json::to_vec(replacement)?;
     line.push(b'\n');
@@ -215,7 +221,7 @@ pub(in crate::dicom) fn note_replaced(folder: &Path, replacement: &Replacement) 
     file.sync_data()
 }
 
-/// The noted replacements, of which some may not have come about. A line that is not whole is left out.
+/// The noted replacements; some may not have happened. An incomplete line is ignored.
 pub(in crate::dicom) fn replaced(folder: &Path) -> Vec<Replacement> {
     let text = fs::read(folder.join(REPLACED)).unwrap_or_default();
     text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
@@ -231,8 +237,8 @@ pub(in crate::dicom) struct StudySenders {
 const SENDERS: &str = "senders.json";
 const SENDERS_DRAFT: &str = ".senders.json.part";
 
-/// Notes who sent a study, before any instance of theirs is answered with success: the sync of the folder
-/// at the instance keeps the name.
+/// Notes the senders of a study before any of their instances is answered with success. The sync of the
+/// folder for the instance covers this file's name, too.
 pub(in crate::dicom) fn write_senders(folder: &Path, senders: &StudySenders) -> io::Result<()> {
     let draft = folder.join(SENDERS_DRAFT);
     let mut file = File::create(&draft)?;
@@ -249,8 +255,8 @@ pub(in crate::dicom) fn senders(folder: &Path) -> StudySenders {
 
 const RELEASED: &str = "released";
 
-/// Marks that no sender is at work on a study. Without the mark the next process only waits longer for
-/// missing instances, so the mark need not be synced.
+/// Marks that no sender is active. Without the mark the next process only waits longer for missing instances,
+/// so the mark need not be synced.
 pub(in crate::dicom) fn mark_released(folder: &Path) {
     if let Err(error) = File::create(folder.join(RELEASED)) {
         tracing::debug!(%error, "a study is not marked as released");
@@ -270,12 +276,12 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
 
 const ORDERED: &str = "complete";
 
-/// Whether an operator says that the study is complete.
+/// Whether an operator has ordered the study to be handed over.
 pub(in crate::dicom) fn is_ordered(folder: &Path) -> bool {
     folder.join(ORDERED).exists()
 }
 
-/// Says that a study is complete, also while another process is receiving it.
+/// Orders the study to be handed over, also while another process is receiving it.
 pub(in crate::dicom) fn order(folder: &Path) -> io::Result<()> {
     File::create(folder.join(ORDERED)).map(drop)
 }
@@ -286,7 +292,7 @@ pub(in crate::dicom) fn is_released(folder: &Path) -> bool {
 
 impl Drop for PartialFile {
     fn drop(&mut self) {
-        // After `keep` there is nothing to remove.
+        // After `keep` the file has another name, and there is nothing to remove.
         let _ = fs::remove_file(&self.path);
     }
 }

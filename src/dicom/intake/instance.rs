@@ -14,11 +14,11 @@ pub const SOURCE: &str = "dicom";
 /// Longest part of a file in which the elements before the pixels are looked for.
 pub(in crate::dicom) const HEADER_BYTES_MAX: u64 = 64 << 20;
 
-/// One instance of a study: where its file lies and what a request says of it.
+/// One instance of a study: its file, and the attributes that a request has of it.
 #[derive(Clone, Debug)]
 pub(in crate::dicom) struct StudyInstance {
     pub item: Item,
-    /// Empty, like the others, if the file is damaged before its pixels.
+    /// Empty, like the other texts, if the file is damaged before its pixels.
     pub sop_instance_uid: String,
     pub modality: String,
     pub series_description: String,
@@ -33,7 +33,7 @@ impl StudyInstance {
         StudyInstance { item, sop_instance_uid, modality, series_description, study, marks: 0 }
     }
 
-    /// An instance of which no more than the study could be read: the study's response tells of it.
+    /// An instance of which only the study could be read. The study's response reports it.
     pub fn damaged(item: Item, study: StudyAttributes) -> StudyInstance {
         let nothing = String::new;
         let (sop_instance_uid, modality, series_description) = (nothing(), nothing(), nothing());
@@ -67,16 +67,16 @@ pub(in crate::dicom) fn request(mut instances: Vec<StudyInstance>, more: &[(&str
     Some(request)
 }
 
-/// A study of which more has been received: the earlier request with what is new in the later one. An
-/// instance that both have is the later one's if its content has changed.
+/// The merge of an earlier request with a later one about the same study: all instances of both. Of an
+/// instance that both have, the later content counts.
 pub fn merge(earlier: &Request, later: Request) -> Request {
     let later_claims = later.claims.clone();
     let (items, replaced) = merged_items(earlier, later.items);
-    // A folder of which nothing new came is not needed.
+    // A folder without any new instance is not needed.
     let used: BTreeSet<String> = items.iter().filter_map(|item| item.path()?.parent().map(claim)).collect();
     let claims: BTreeSet<String> = earlier.claims.iter().chain(&later_claims).cloned().collect();
     let mut attributes = earlier.attributes.clone();
-    // What came last counts for the study, too.
+    // The study's attributes are those of the later request, too.
     let of_study = StudyAttributes::default().attributes();
     let corrected = of_study.keys().filter(|_| replaced.is_some());
     for (name, value) in corrected.filter_map(|name| later.attributes.get_key_value(name)) {
@@ -107,8 +107,9 @@ fn key_in_file(item: &Item) -> String {
     header.map_or_else(|| item.name.clone(), |header| header.sop_instance_uid)
 }
 
-/// The items of both, each instance once, and a remark about those that were replaced. What came last replaces
-/// all files with its UID. Files that share a UID otherwise stay, for the steps to refuse.
+/// The items of both, each instance once, and a remark about replaced instances. An instance that was
+/// received later replaces all files with its UID. Files that share a UID otherwise stay, and the steps
+/// refuse them.
 fn merged_items(earlier: &Request, later: Vec<Item>) -> (Vec<Item>, Option<String>) {
     let is_received = earlier.attribute("source") == SOURCE;
     let key = |item: &Item| if is_received { instance_key(&item.name).to_owned() } else { key_in_file(item) };
@@ -149,14 +150,14 @@ fn occurring(instances: &[StudyInstance], text: impl Fn(&StudyInstance) -> &Stri
     AttributeValues::split(texts.join("\\"))
 }
 
-/// In the order of the alphabet.
+/// The values, each once, in alphabetical order.
 fn each_once(values: impl Iterator<Item = String>) -> AttributeValues {
     let values: BTreeSet<String> = values.filter(|value| !value.is_empty()).collect();
     values.into_iter().collect()
 }
 
-/// A name that is safe as the name of a folder: the modalities, the date, and a piece of the digest that keeps
-/// requests apart. It stands in logs and in the names of folders, so nothing of the patient is in it.
+/// A name that is safe as the name of a folder: the modalities, the date, and a piece of the digest that
+/// makes it unique. It appears in logs, so nothing of the patient is in it.
 fn name(request: &Request) -> String {
     let modality = path_safe(request.attribute("modality"));
     let parts = [modality, path_safe(request.attribute("study_date")), request.id.short()];
@@ -242,7 +243,7 @@ mod tests {
             sop_instance_uid: "1.2".to_owned(),
             ..instance(name, content, "P", "CT")
         };
-        // Files that cannot be read are known by their names.
+        // Files that cannot be read are identified by their names.
         let earlier = study("folder", vec![file("1.2", "one"), file("1.2.dcm", "other")]);
         let mut twice = earlier.clone();
         twice.items[1].name = "1.2".to_owned();

@@ -36,12 +36,12 @@ use super::studies::{AddResult, ArrivingStudies, CountSource, StudyFolder};
 /// Rules for which instances are accepted, and when a study is complete.
 #[derive(Clone, Debug)]
 pub(in crate::dicom) struct IntakeRules {
-    /// Where files lie.
+    /// The folder of received files.
     pub inbox: PathBuf,
     /// Free bytes on the inbox's disk below which instances are refused.
     pub free_bytes_min: u64,
     pub instance_bytes_max: u64,
-    /// Bytes received and not handed over yet.
+    /// The most bytes that are received and not handed over yet.
     pub waiting_bytes_max: u64,
     pub completion: CompletionRules,
     pub counted: CountSource,
@@ -49,11 +49,11 @@ pub(in crate::dicom) struct IntakeRules {
     pub delivered: Arc<DeliveredObjects>,
 }
 
-/// What becomes of received instances that flow has made itself.
+/// The treatment of received instances that flow has made itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OwnResults {
-    /// They are answered with success and are part of no study: an archive that sends on all that it gets
-    /// would be answered for ever.
+    /// They are answered with success and belong to no study. Otherwise an archive that forwards everything
+    /// it receives would have its results processed again and again.
     #[default]
     LeftAlone,
     /// They are instances like all others, for a receiver that takes flow's results as an archive does.
@@ -70,12 +70,12 @@ pub(in crate::dicom) struct InstanceIntake<'a> {
     pub sessions: AtomicU64,
 }
 
-/// Why an instance is answered with a failure.
+/// The reason why an instance is answered with a failure.
 #[derive(Debug)]
 pub(in crate::dicom) struct InstanceRefusal {
     pub status: DimseStatus,
     pub reason: String,
-    /// If the instance ends before its end: its study, or an empty text if that is not known.
+    /// For an instance that is cut off: its study, or an empty text if that is unknown.
     pub cut_off: Option<String>,
 }
 
@@ -96,7 +96,7 @@ fn cut_off(missing: &str, study_instance_uid: String) -> InstanceRefusal {
 }
 
 impl From<io::Error> for InstanceRefusal {
-    /// The inbox is full, or out of reach: the sender may try again later.
+    /// The inbox is full or cannot be written: the sender may try again later.
     fn from(error: io::Error) -> InstanceRefusal {
         refusal(DimseStatus::OUT_OF_RESOURCES, format!("the inbox cannot be written: {error}"))
     }
@@ -122,7 +122,7 @@ impl<'a> InstanceIntake<'a> {
         IntakeSession { way, number: self.sessions.fetch_add(1, Ordering::Relaxed) + 1 }
     }
 
-    /// Begins a file that comes with its own head.
+    /// Begins to receive a file with its own head.
     pub fn begin(&self) -> Result<PartialFile, InstanceRefusal> {
         if !self.studies.have_room() {
             return Err(refusal(DimseStatus::OUT_OF_RESOURCES, "too much is waiting, try again later"));
@@ -133,7 +133,7 @@ impl<'a> InstanceIntake<'a> {
         Ok(self.inbox.begin()?)
     }
 
-    /// Begins a data set whose head was told apart from it.
+    /// Begins to receive a data set whose head came separately.
     pub fn begin_data_set(&self, head: &FileHead) -> Result<PartialFile, InstanceRefusal> {
         if !is_uid(&head.sop_class_uid) || !is_uid(&head.sop_instance_uid) {
             return Err(refusal(DimseStatus::INVALID_INSTANCE, "a SOP UID is not a UID"));
@@ -144,8 +144,8 @@ impl<'a> InstanceIntake<'a> {
         Ok(part)
     }
 
-    /// Writes what has come of a file. One that is too large, or whose disk fails, is refused, and
-    /// the rest of it goes nowhere.
+    /// Writes received bytes of a file. A file that is too large, or that the disk does not take, is refused,
+    /// and its further bytes are dropped.
     pub fn write(&self, part: &mut Result<PartialFile, InstanceRefusal>, bytes: &[u8]) {
         let Ok(file) = part else { return };
         if file.size() + bytes.len() as u64 > self.rules.instance_bytes_max {
@@ -155,7 +155,7 @@ impl<'a> InstanceIntake<'a> {
         }
     }
 
-    /// Lets a file in that came with its own head.
+    /// Stores a file that came with its own head.
     pub fn keep_file(
         &self,
         sender: &InstanceSender,
@@ -180,8 +180,8 @@ impl<'a> InstanceIntake<'a> {
         self.keep(sender, part, None)
     }
 
-    /// Lets an instance in: puts its file into its study. `announced` is what was said of it before
-    /// it came.
+    /// Stores an instance: moves its file into the folder of its study. `announced` is what the sender said
+    /// of it before.
     pub fn keep(
         &self,
         sender: &InstanceSender,
@@ -232,7 +232,7 @@ impl<'a> InstanceIntake<'a> {
         Ok(StoredInstance { kept, instance })
     }
 
-    /// Answers one of our results with success, and keeps nothing.
+    /// Answers a result of flow with success, and keeps nothing.
     fn own_result(&self, sender: &InstanceSender, head: FileHead, study: &StudyAttributes) -> StoredInstance {
         (self.tell)(&ReceiverEvent::OwnResult { session: sender.session });
         let instance = ArrivedInstance {
@@ -244,7 +244,7 @@ impl<'a> InstanceIntake<'a> {
         StoredInstance { kept: InstanceReceipt::of_own_result(), instance }
     }
 
-    /// Puts a file into its study, or finds it there.
+    /// Moves a file into the folder of its study, unless it is there already.
     fn put(
         &self,
         place: &StudyFolder,
@@ -257,18 +257,19 @@ impl<'a> InstanceIntake<'a> {
             let known = self.studies.known(place, &instance.item.name);
             let arrival = arrival(known.as_ref(), &instance.item, part);
             let against = known.map(|known| known.digest);
-            // Another sender may have stored one with the same UID since it was compared.
+            // Another sender may have stored an instance with this UID since the comparison.
             if self.studies.add(place, &instance, against, arrival, || part.put(&path))? == AddResult::Added {
                 return InstanceReceipt::of(&place.folder);
             }
         }
     }
 
-    /// Reads an instance from the beginning of the file that is at hand, or from more if need be.
+    /// Reads the header of an instance from the bytes in memory, or from the file if it is longer.
     fn read(&self, part: &PartialFile) -> Result<ReceivedIdentity, InstanceRefusal> {
         let read = match read_instance("", part.path(), part.beginning()) {
             Err(HeaderError::Damaged { .. }) if !part.is_short() => {
-                // Much memory for each of many associations would be too much.
+                // Long headers are read one at a time: for many associations at once they would take too much
+                // memory.
                 let long = part.size().min(HEADER_BYTES_MAX);
                 let _claim = claim(long);
                 let mut bytes = Vec::with_capacity(long as usize);
@@ -287,7 +288,7 @@ impl<'a> InstanceIntake<'a> {
                 };
                 Ok(ReceivedIdentity { head, header: Some(header), study })
             }
-            // Something in it, and no pixels, is longer than what is read of a file.
+            // An element before the pixels is longer than the part of a file that is read.
             Err(HeaderError::Damaged { study, .. }) if part.size() > HEADER_BYTES_MAX => {
                 let file = Part10File::open_header(part.beginning()).map_err(|_| damaged())?;
                 let elements = file.elements();
@@ -303,10 +304,10 @@ impl<'a> InstanceIntake<'a> {
     }
 }
 
-/// Some programs make a file as large as it will be before they write it.
+/// Some programs allocate a file in its full length before they write it.
 const BLANK: &str = "nothing has been written into it yet";
 
-/// What a received instance is to the one that is known.
+/// The relation of a received instance to the one that is known.
 fn arrival(known: Option<&KnownInstance>, item: &Item, part: &PartialFile) -> InstanceArrival {
     let Some(known) = known else { return InstanceArrival::New };
     if known.digest == item.digest {
@@ -322,9 +323,9 @@ fn arrival(known: Option<&KnownInstance>, item: &Item, part: &PartialFile) -> In
     }
 }
 
-/// Identity of a received instance, as its file states it.
+/// The identity of a received instance, as its file states it.
 struct ReceivedIdentity {
-    /// As its data set says, not what stands before it.
+    /// From the data set, not from the announcement.
     head: FileHead,
     header: Option<InstanceHeader>,
     study: StudyAttributes,

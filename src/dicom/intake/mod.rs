@@ -1,4 +1,4 @@
-//! Instances that come in, whatever way they come, until their study is complete.
+//! The intake of instances, over all protocols, until their study is complete.
 
 pub(in crate::dicom) mod arriving;
 pub(in crate::dicom) mod completion;

@@ -1,11 +1,11 @@
-//! Panics in the handling of what a peer sent, for example in a library on damaged input.
+//! Panics while data of a peer are processed, for example in a library on damaged input.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The reason that a peer and the log are given.
 pub(in crate::dicom) const MISTAKE: &str = "a mistake in flow, please report it";
 
-/// Has work done. A panic ends this work and no other: it is an error, made from [`MISTAKE`].
+/// Calls `work`. A panic in it becomes an error, made from [`MISTAKE`], and affects no other work.
 pub(in crate::dicom) fn guarded<T, E>(
     mistake: impl FnOnce(&'static str) -> E,
     work: impl FnOnce() -> Result<T, E>,

@@ -1,16 +1,16 @@
-//! The log of connections that were rejected: the first ones are told, the others counted and summed up.
-//! A peer that calls a thousand times a second must not fill the disk with the log.
+//! The log of rejected connections: the first ones are logged, the others are counted and logged as a sum. A
+//! peer that connects a thousand times a second must not fill the disk with the log.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// So many are told in a period.
+/// The number of rejections that are logged one by one in a period.
 const TOLD_MAX: usize = 10;
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// Of more addresses than this it is only said that there were so many at least.
+/// The most addresses that are counted; beyond it the log says "at least".
 const ADDRESSES_MAX: usize = 1000;
 
 #[derive(Default)]
@@ -25,7 +25,7 @@ struct RejectionPeriod {
 }
 
 impl RejectionLog {
-    /// Whether a connection that is rejected now is to be told; otherwise it is counted.
+    /// Whether a rejection is to be logged; otherwise it is counted.
     pub fn is_told(&self, address: IpAddr) -> bool {
         let mut period = self.lock();
         period.began.get_or_insert_with(Instant::now);
@@ -40,14 +40,14 @@ impl RejectionLog {
         false
     }
 
-    /// The sum of a period that has ended, if anything was counted in it.
+    /// The text about the rejections that were counted in a period that has ended.
     pub fn sum(&self) -> Option<String> {
         let mut period = self.lock();
         let is_over = period.began.is_some_and(|began| began.elapsed() >= PERIOD);
         if is_over { std::mem::take(&mut *period).sum() } else { None }
     }
 
-    /// The sum of the period under way: the receiver ends.
+    /// The text about the rejections counted in the present period, when the receiver stops.
     pub fn last_sum(&self) -> Option<String> {
         std::mem::take(&mut *self.lock()).sum()
     }

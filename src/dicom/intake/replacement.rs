@@ -1,8 +1,8 @@
 //! Instances that are received again under their SOP Instance UID with other contents.
 //!
-//! The last one received replaces the one before, and the study's response says how many were replaced, and
-//! what differed. An instance that says the same in another encoding, or under another compression without
-//! loss, replaces nothing.
+//! The instance received last replaces the earlier one, and the study's response reports how many were
+//! replaced and what differed. An instance with equal contents in another encoding, or under another lossless
+//! compression, replaces nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -25,15 +25,15 @@ pub(in crate::dicom) struct KnownInstance {
     pub path: PathBuf,
 }
 
-/// What a received instance is to those before it.
+/// The relation of a received instance to earlier ones.
 pub(in crate::dicom) enum InstanceArrival {
     New,
-    /// The same as the one that is there.
+    /// Equal to the known one.
     Again,
     Replaces(Replacement),
 }
 
-/// An instance that has taken the place of another with its SOP Instance UID.
+/// The record that an instance has replaced another one with its SOP Instance UID.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::dicom) struct Replacement {
     /// The name of its item.
@@ -101,7 +101,8 @@ const GROUPS: [(ContentDifference, &[Tag]); 4] = [
     ),
 ];
 
-/// What differs between two files; empty if they say the same. What cannot be read differs.
+/// The differences between two files; none if their contents are equal. Contents that cannot be read count as
+/// different.
 pub(in crate::dicom) fn differences(before: &Path, after: &Path) -> BTreeSet<ContentDifference> {
     let compared = map(before).and_then(|before| Ok(compare(&before, &map(after)?)));
     compared.unwrap_or_else(|_| BTreeSet::from([ContentDifference::Other]))
@@ -130,12 +131,12 @@ fn compare(before: &[u8], after: &[u8]) -> BTreeSet<ContentDifference> {
     }
     let is_native = |one: &HeaderElements| matches!(one.pixels, Some(PixelData::Native(_)) | None);
     let are_native = is_native(&first) && is_native(&second);
-    // To decode pixels is dear: where something else differs it makes no other decision.
+    // Decoding pixels is expensive, and needless where something else differs.
     if (are_native || differences.is_empty()) && !have_same_pixels([&first, &second], [before, after]) {
         differences.insert(ContentDifference::Pixels);
     }
     if differences.is_empty() && are_native {
-        // Nothing before the pixels, and not the pixels: something behind them.
+        // Neither the header nor the pixels differ, so an element behind the pixels does.
         differences.insert(ContentDifference::Other);
     }
     differences
@@ -147,7 +148,7 @@ fn trimmed(value: &[u8]) -> &[u8] {
 
 /// One comparison of compressed pixels at a time: each holds both images in memory.
 static DECODING: Mutex<()> = Mutex::new(());
-/// Images that may be larger than this when decoded are not compared, and count as different.
+/// The largest decoded size, in bytes, of images that are compared. Larger ones count as different.
 const COMPARED_BYTES_MOST: u64 = 256 << 20;
 
 fn decoded_bytes(elements: &HeaderElements) -> u64 {
@@ -157,7 +158,7 @@ fn decoded_bytes(elements: &HeaderElements) -> u64 {
     pixels.saturating_mul(frames).saturating_mul(short(tags::BITS_ALLOCATED).div_ceil(8))
 }
 
-/// Pixels under different compressions are compared as they are decoded.
+/// Whether the pixels are equal. Pixels under different compressions are decoded for that.
 fn have_same_pixels(elements: [&HeaderElements; 2], files: [&[u8]; 2]) -> bool {
     match elements.map(|one| one.pixels) {
         [None, None] => true,

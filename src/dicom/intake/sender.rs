@@ -2,12 +2,12 @@
 
 use super::event::IntakeSession;
 
-/// How long a sender's session is open.
+/// The length of a sender's session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::dicom) enum SessionUse {
-    /// As long as one transfer: the sender is at work until the session ends.
+    /// One transfer: the sender is active until the session ends.
     OneTransfer,
-    /// As long as the sender wants: it may do nothing in it.
+    /// As long as the sender keeps it open, also without sending anything.
     AsLongAsWanted,
 }
 

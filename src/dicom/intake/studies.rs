@@ -23,7 +23,8 @@ use super::replacement::{InstanceArrival, KnownInstance, Replacement, instance_k
 pub(in crate::dicom) struct ArrivingStudies {
     state: Mutex<ArrivalState>,
     changed: Condvar,
-    /// Sessions in which an instance is being received, by number: when the last of it arrived.
+    /// The sessions in which an instance is being received, by number, with the time at which the last bytes
+    /// arrived.
     receiving: Mutex<BTreeMap<u64, Instant>>,
     completion: CompletionRules,
     /// Initial count of a new study.
@@ -33,16 +34,16 @@ pub(in crate::dicom) struct ArrivingStudies {
 
 #[derive(Default)]
 struct ArrivalState {
-    /// By Study Instance UID.
+    /// The arriving studies, by Study Instance UID.
     arriving: BTreeMap<String, ArrivingStudy>,
     /// Bytes received and not handed over.
     waiting_bytes: u64,
-    /// When the disk was last looked at for what operators say.
+    /// The time at which the disk was last checked for orders of operators.
     looked: Option<Instant>,
     ended: bool,
 }
 
-/// A study's folder, which stays while an instance is on its way into it.
+/// A study's folder. It is not removed while this lives and an instance is being moved into it.
 pub(in crate::dicom) struct StudyFolder<'a> {
     studies: &'a ArrivingStudies,
     study_instance_uid: String,
@@ -53,11 +54,11 @@ pub(in crate::dicom) struct StudyFolder<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::dicom) enum AddResult {
     Added,
-    /// Another one has come under its UID since: it is to be compared with that.
+    /// Another instance has arrived under this UID since the comparison, which has to be repeated.
     Outdated,
 }
 
-/// Outcome of a study's wait.
+/// The outcome of waiting for a study.
 pub(in crate::dicom) enum StudyOutcome {
     Complete(Request, CompletionSignal),
     /// The study has reached the cap, and its files are to be deleted.
@@ -102,7 +103,7 @@ impl ArrivingStudies {
     }
 
     /// The folder for an instance of a study. From now on the study waits for the end of the sender's
-    /// session; the sender's other studies do not, where beginning the next study is a completion signal.
+    /// session. Earlier studies of the sender do not, where beginning the next study is a completion signal.
     pub fn place(
         &self,
         study_instance_uid: &str,
@@ -132,9 +133,9 @@ impl ArrivingStudies {
         Some(KnownInstance { digest: known.item.digest, path: known.item.path()?.to_owned() })
     }
 
-    /// Adds an instance, or what it was received again with, unless the one that it was compared with
-    /// (`against`, by its digest) is no longer there. `put` brings its file to its place: no other does
-    /// meanwhile, so the order on the disk is the order here.
+    /// Adds an instance, or notes that it was received again, unless the known instance is no longer the one
+    /// that it was compared with (`against`, by its digest). `put` moves the file into its place. No other
+    /// instance is moved meanwhile, so the order on the disk is the order here.
     ///
     /// # Errors
     /// Errors of `put`.
@@ -171,7 +172,7 @@ impl ArrivingStudies {
         Ok(AddResult::Added)
     }
 
-    /// Takes up what an earlier process had received and not handed over.
+    /// Takes up a study that an earlier process had received and not handed over.
     pub fn adopt(
         &self,
         folder: PathBuf,
@@ -206,18 +207,18 @@ impl ArrivingStudies {
         state.waiting_bytes = (state.waiting_bytes + size).saturating_sub(before);
     }
 
-    /// Notes that some of an instance has arrived in a session: until [`ArrivingStudies::received`] the sender
-    /// is at work.
+    /// Notes that part of an instance has arrived in a session: the sender is active until
+    /// [`ArrivingStudies::received`].
     pub fn is_receiving(&self, session: u64) {
         self.receiving().insert(session, Instant::now());
     }
 
-    /// Notes that no instance is on its way in a session.
+    /// Notes that no instance is being received in a session.
     pub fn received(&self, session: u64) {
         self.receiving().remove(&session);
     }
 
-    /// Notes that a study lacks an instance of which a part is there: it waits as after an aborted
+    /// Notes that an instance of a study was received only in part: the study waits as after an aborted
     /// association.
     pub fn lacks(&self, study_instance_uid: &str) {
         if let Some(arriving) = self.lock().arriving.get_mut(study_instance_uid) {
@@ -239,12 +240,12 @@ impl ArrivingStudies {
         self.changed.notify_all();
     }
 
-    /// Waits for what becomes of the next study. `None` after the end of all.
+    /// Waits for the outcome of the next study. `None` after the end of all.
     pub fn next(&self) -> Option<StudyOutcome> {
         let mut state = self.lock();
         loop {
             let (now, ended) = (Instant::now(), state.ended);
-            // Not at each instance that wakes it: it is a look at the disk for each study.
+            // At most every half second, because it accesses the disk for each study.
             if state.looked.is_none_or(|looked| now - looked >= LOOK) {
                 state.arriving.values_mut().for_each(ArrivingStudy::look);
                 state.looked = Some(now);
@@ -270,7 +271,7 @@ impl ArrivingStudies {
         }
     }
 
-    /// Waits for a study whose source is to be asked. `None` after the end of all.
+    /// Waits for a study whose source is to be asked for its count. `None` after the end of all.
     pub fn next_uncounted(&self) -> Option<UncountedStudy> {
         let mut state = self.lock();
         loop {
@@ -287,7 +288,7 @@ impl ArrivingStudies {
             if uncounted.is_some() {
                 return uncounted;
             }
-            // An open association tells nobody that it has become quiet.
+            // Nothing wakes this thread when an association falls silent, so the wait is short.
             let is_wanted = state.arriving.values().any(|one| one.standing.count == InstanceCount::Wanted);
             state = self.wait(state, is_wanted.then_some(LOOK));
         }
@@ -306,7 +307,7 @@ impl ArrivingStudies {
         self.changed.notify_all();
     }
 
-    /// How many instances of a study its source says it has sent: all of them.
+    /// Notes the number of instances of a study that its source says it has sent.
     pub fn told(&self, study_instance_uid: &str, count: u64) {
         if let Some(arriving) = self.lock().arriving.get_mut(study_instance_uid) {
             arriving.standing.count = InstanceCount::Known(count);
@@ -319,7 +320,7 @@ impl ArrivingStudies {
         self.lock().arriving.values().map(|one| (one.instances.len(), one.folder.clone())).collect()
     }
 
-    /// A request has been taken over: its bytes no longer wait.
+    /// Notes that a request has been recorded: its bytes no longer count as waiting.
     pub fn handed_over(&self, bytes: u64) {
         let mut state = self.lock();
         state.waiting_bytes = state.waiting_bytes.saturating_sub(bytes);
@@ -369,7 +370,7 @@ impl ArrivalState {
             StudyVerdict::HandOver(signal) => match self.arriving.remove(uid)?.into_request(signal) {
                 Ok(request) => Some(StudyOutcome::Complete(request, signal)),
                 Err(folder) => {
-                    // Nothing of this study could be kept.
+                    // No instance of this study was stored.
                     inbox::remove_empty(&folder);
                     None
                 }

@@ -1,4 +1,4 @@
-//! The studies in an inbox that are not complete, as seen from outside the receiver's process.
+//! The incomplete studies in an inbox, read by another process than the receiver.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -9,7 +9,7 @@ use crate::imaging::{HeaderError, read_instance};
 
 use super::inbox;
 
-/// A study that waits for more of itself.
+/// A study that is not complete yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaitingStudy {
     pub study_instance_uid: String,
@@ -18,7 +18,7 @@ pub struct WaitingStudy {
     folder: PathBuf,
 }
 
-/// A study is told within so many bytes of a file.
+/// The bytes at the beginning of a file that are read for the study's attributes.
 const BEGINNING_BYTES: u64 = 1 << 20;
 
 /// The studies in an inbox whose folders belong to no request that is `known`.
@@ -55,7 +55,7 @@ impl WaitingStudy {
         let mut bytes = Vec::new();
         File::open(first)?.take(BEGINNING_BYTES).read_to_end(&mut bytes)?;
         let study = match read_instance("", first, &bytes) {
-            // What was cut off says whose it is all the same.
+            // A file that is cut off may still have the study's attributes.
             Ok((_, study)) => study,
             Err(HeaderError::Damaged { study, .. }) => *study,
             Err(HeaderError::NotDicom) => return Ok(None),

@@ -1,4 +1,4 @@
-//! Where results go: an AE title at an address.
+//! A DICOM node: an AE title at an address.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use crate::tls;
 
 use super::ae_title::{AeTitle, AeTitleError};
 
-/// A DICOM node to send to, and how we introduce ourselves there. Read from `AETITLE@host:port`.
+/// A DICOM node to call, with the AE title that we use there. Read from `AETITLE@host:port`.
 #[derive(Clone, Debug)]
 pub struct DimseNode {
     pub ae_title: AeTitle,
@@ -16,7 +16,7 @@ pub struct DimseNode {
     pub address: String,
     /// Calling AE title, `FLOW` unless set.
     pub calling_ae: AeTitle,
-    /// How long to wait for the connection, and for each answer.
+    /// The longest wait for the connection, and for each response.
     pub wait_max: Duration,
     /// TLS settings: with them, the connection is encrypted, and the node's certificate must be trusted.
     pub tls: Option<tls::TlsClient>,

@@ -1,4 +1,4 @@
-//! A peer that is talked to: a node by DIMSE, or a DICOMweb service.
+//! The address of a peer: a node by DIMSE, or a DICOMweb service.
 
 use std::fmt;
 use std::str::FromStr;
@@ -41,7 +41,7 @@ impl PeerAddress {
         }
     }
 
-    /// Longest wait for the connection, and while nothing comes.
+    /// The longest wait for the connection, and while no data arrive.
     pub(in crate::dicom) fn wait_max(&self) -> Duration {
         match self {
             PeerAddress::Dimse(node) => node.wait_max,

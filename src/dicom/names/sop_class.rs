@@ -2,19 +2,18 @@
 
 use dicom_dictionary_std::uids;
 
-/// Whether objects of this class are stored: every storage class of the standard, retired ones and
-/// those of editions to come too, and every class that is not of the standard, because only its maker
-/// knows what it is.
+/// Whether objects of this class are stored: every storage class of the standard, also retired and future
+/// ones, and every private class, because only its maker knows whether it is one.
 pub(in crate::dicom) fn is_storage(uid: &str) -> bool {
     !uid.starts_with(OF_THE_STANDARD) || uid.starts_with(OF_STORAGE) || STORAGE.lines().any(|one| one == uid)
 }
 
 pub(in crate::dicom) const OF_THE_STANDARD: &str = "1.2.840.10008.";
 
-/// Below it there are storage classes only.
+/// The root of the UIDs below which there are storage classes only.
 pub(in crate::dicom) const OF_STORAGE: &str = "1.2.840.10008.5.1.4.1.1.";
 
-/// The storage classes of PS3.6 table A-1, a UID a line.
+/// The storage classes of PS3.6 table A-1, one UID per line.
 const STORAGE: &str = include_str!("storage-classes.txt");
 
 /// The storage classes of the standard.

@@ -5,7 +5,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DimseStatus(pub u16);
 
-/// Class of a status: its meaning for the sender.
+/// The class of a status: its meaning for the sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusClass {
     Success,
@@ -36,13 +36,13 @@ impl DimseStatus {
         }
     }
 
-    /// Whether a failure is the node's state, which may be better later, and nothing about the instance.
+    /// Whether a failure is due to the node's present state, and not to the instance.
     pub fn may_pass(self) -> bool {
         matches!(self.0, 0x0110 | 0x0213 | 0xA700..=0xA7FF)
     }
 
-    /// Whether a store failed because the instance is there: duplicate SOP instance (PS3.7 C.5.8), or the reason
-    /// that STOW services give for one.
+    /// Whether a store failed because the node has the instance: duplicate SOP instance (PS3.7 C.5.8), or the
+    /// failure reason that STOW services use for it.
     pub fn is_there_already(self) -> bool {
         matches!(self.0, 0x0111 | 0xB00E)
     }

@@ -15,7 +15,7 @@ pub(in crate::dicom) fn name(uid: &str) -> Option<&'static str> {
     let class = StandardSopClassDictionary.by_uid(uid).map(|entry| entry.name());
     let syntax = || TransferSyntaxRegistry.get(uid).map(|syntax| syntax.name());
     class.or_else(syntax).map(|name| match name {
-        // A slip of the registry, in some of its forms.
+        // The registry has a typing mistake in some versions.
         "JPIP HT2JK Referenced Deflate" => "JPIP HTJ2K Referenced Deflate",
         name => name,
     })

@@ -1,4 +1,4 @@
-//! A DICOMweb service that is asked: where it is, and how we come there.
+//! A DICOMweb service to call: its address, and our credentials there.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,8 +8,8 @@ use hyper::Uri;
 
 use crate::tls;
 
-/// Read from `http://host:port/path` or `https://host:port/path`, where the path is what stands before
-/// `/studies`.
+/// A DICOMweb service. Read from `http://host:port/path` or `https://host:port/path`, where the path is the
+/// part before `/studies`.
 #[derive(Clone, Debug)]
 pub struct WebNode {
     pub(in crate::dicom) is_encrypted: bool,
@@ -17,7 +17,7 @@ pub struct WebNode {
     pub(in crate::dicom) authority: String,
     /// Without a slash at its end.
     pub(in crate::dicom) path: String,
-    /// How long to wait for the connection, and while nothing moves: 30 s.
+    /// The longest wait for the connection, and while no data move: 30 s.
     pub wait_max: Duration,
     /// Trusted certificates; without them, no server at an `https` address is trusted.
     pub tls: Option<tls::TlsClient>,

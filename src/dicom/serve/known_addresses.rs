@@ -1,4 +1,4 @@
-//! Callers that are known by their address before they have said anything.
+//! The known addresses: a caller at one of them is recognised before it has sent anything.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, ToSocketAddrs};
@@ -11,7 +11,7 @@ use crate::dicom::wire::caller::KnownCaller;
 
 use super::slots::CallerStanding;
 
-/// Addresses of nodes of the site, and of callers that it names with an address.
+/// The addresses of the site's nodes, and of callers that the site's file lists with an address.
 pub(in crate::dicom) struct KnownAddresses {
     networks: Vec<IpNet>,
     nodes: Mutex<BTreeSet<IpAddr>>,
@@ -25,12 +25,12 @@ impl KnownAddresses {
         KnownAddresses { networks, nodes: Mutex::default(), expected }
     }
 
-    /// How many of the places at most are kept for them.
+    /// The number of slots that are reserved for them.
     pub fn places(&self, most: usize) -> usize {
         if self.expected { most / 4 } else { 0 }
     }
 
-    /// Looks up the addresses of the nodes. One that cannot be looked up is not known.
+    /// Resolves the addresses of the nodes. One that cannot be resolved is unknown.
     pub fn look_up(&self, nodes: &BTreeMap<String, DimseNode>) {
         for node in nodes.values() {
             let found = node.address.to_socket_addrs().into_iter().flatten();

@@ -1,4 +1,4 @@
-//! The storage provider: what listens, what holds an association, and what is provided on it.
+//! The storage provider: the listener, its associations, and the services on them.
 
 pub(in crate::dicom) mod known_addresses;
 pub(in crate::dicom) mod listen;

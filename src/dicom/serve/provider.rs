@@ -1,7 +1,7 @@
-//! Services provided on an association: C-ECHO, C-STORE, and storage commitment.
+//! The services on an association: C-ECHO, C-STORE, and storage commitment.
 //!
-//! Commands and data sets go in as they are received, and responses come out; the owner of the association
-//! sends them. So callers, and an archive that was asked for a study by C-GET, get the same services.
+//! Commands and data sets are passed in as they are received, and responses come out, which the owner of the
+//! association sends. So callers, and an archive that sends a study by C-GET, get the same services.
 
 use std::sync::Arc;
 
@@ -26,13 +26,13 @@ pub(in crate::dicom) struct ServiceProvider<'a> {
     sender: InstanceSender,
     coming: Option<IncomingDataSet>,
     stored: u64,
-    /// An instance was refused that may be taken later.
+    /// Whether an instance was refused that might be accepted later.
     wanting: bool,
     activity: Arc<SlotActivity>,
 }
 
-/// A data set on its way, of a request in a context. One that is refused is received to its end all the
-/// same, and then answered.
+/// A data set that is being received for a request. One that is refused is received to its end before it is
+/// answered.
 struct IncomingDataSet {
     context: u8,
     syntax: String,
@@ -44,7 +44,7 @@ enum DataSetSink {
     Instance {
         head: FileHead,
         part: Box<Result<PartialFile, InstanceRefusal>>,
-        /// Bytes since the studies were told that the instance is being received.
+        /// The bytes received since the studies were last notified that the instance is being received.
         untold: usize,
     },
     Memory(Vec<u8>),
@@ -53,7 +53,7 @@ enum DataSetSink {
     Unasked,
 }
 
-/// An instance of which so much arrives is still being received.
+/// The bytes after which the studies are notified that an instance is still being received.
 const TELLING_BYTES: usize = 1 << 20;
 
 /// A response to be sent on the association.
@@ -73,12 +73,12 @@ impl<'a> ServiceProvider<'a> {
         ServiceProvider { intake, commitments, sender, coming: None, stored: 0, wanting: false, activity }
     }
 
-    /// Has what comes counted for the place of the association.
+    /// Has received data counted as activity of the association's slot.
     pub fn with_activity(self, activity: &Arc<SlotActivity>) -> ServiceProvider<'a> {
         ServiceProvider { activity: Arc::clone(activity), ..self }
     }
 
-    /// Serves until the peer wants to release the association.
+    /// Serves until the peer requests the release of the association.
     pub fn serve(&mut self, association: &mut Association) -> Result<(), AssociationError> {
         loop {
             let answers = match association.hear()? {
@@ -98,26 +98,26 @@ impl<'a> ServiceProvider<'a> {
         self.stored
     }
 
-    /// Whether no data set is half received and something has been stored: a peer that then falls silent is
-    /// done.
+    /// Whether an instance has been stored and no data set is partly received: if such a peer falls silent,
+    /// it counts as finished.
     pub fn is_idle(&self) -> bool {
         self.coming.is_none() && self.stored > 0
     }
 
-    /// Ends the sender's session with the way the association ended.
+    /// Ends the sender's session, with the way in which the association ended.
     pub fn close(self, end: Result<(), AssociationError>) {
         let session = self.sender.session;
         let (end, reason) = match end {
             Ok(()) => (AssociationEnd::Released, String::new()),
             Err(broken) => (AssociationEnd::Aborted, broken.to_string()),
         };
-        // What lacks an instance is not complete, however politely the sender went.
+        // If an instance is missing, a released association counts as aborted.
         let left = if self.wanting { AssociationEnd::Aborted } else { end };
         self.intake.studies.leave(session.number, left.into());
         (self.intake.tell)(&ReceiverEvent::Closed { session, end, reason, instances: self.stored });
     }
 
-    /// A command has come; `syntax` is that of its presentation context, if that was agreed on.
+    /// Processes a command; `syntax` is that of its presentation context, if one was accepted.
     pub fn command(&mut self, context: u8, request: CommandSet, syntax: Option<String>) -> Vec<DimseAnswer> {
         if !request.has_data_set() {
             return match request.field() {
@@ -154,7 +154,7 @@ impl<'a> ServiceProvider<'a> {
         Vec::new()
     }
 
-    /// A piece of the data set of the last command has come.
+    /// Processes a fragment of the data set of the last command.
     pub fn data(&mut self, bytes: &[u8], last: bool) -> Vec<DimseAnswer> {
         let coming = self.coming.as_mut().expect("a data set follows its command");
         match &mut coming.sink {
@@ -188,7 +188,7 @@ impl<'a> ServiceProvider<'a> {
             DataSetSink::Unasked => return Vec::new(),
             DataSetSink::Nothing(refusal) => (Err(refusal), None),
             DataSetSink::Instance { head, part, .. } => {
-                // The place is not lost to the time that the disk takes.
+                // The time that the disk takes does not count as the peer's silence.
                 self.activity.storing();
                 let stored = (*part).and_then(|part| self.intake.keep(&self.sender, part, Some(&head)));
                 self.intake.studies.received(self.sender.session.number);
@@ -214,7 +214,7 @@ impl<'a> ServiceProvider<'a> {
         std::iter::once(answer).chain(more).collect()
     }
 
-    /// The outcome of a commitment that we have asked for.
+    /// Notes the outcome of a commitment that we have requested.
     fn settle(&self, data_set: &[u8], syntax: &str) -> Result<(), InstanceRefusal> {
         let told = CommitmentOutcome::decode(data_set, syntax);
         let (uid, outcome) =
@@ -224,8 +224,8 @@ impl<'a> ServiceProvider<'a> {
         asked.then_some(()).ok_or_else(unasked)
     }
 
-    /// Agrees to commit to objects, or not: the outcome is told to the sender's node, or at once on this
-    /// association if no address of it is known.
+    /// Accepts a commitment request, or refuses it. The outcome is reported to the sender's node, or at once
+    /// on this association if its node is not known.
     fn promise(
         &self,
         data_set: &[u8],

@@ -1,8 +1,6 @@
-//! One association, from its negotiation to its end.
-//!
-//! Any storage class and any transfer syntax that can be read is taken. Memory is bounded, whatever the
-//! peer announces: by the buffer of the connection and by what is read of a file for its header, at
-//! most 64 MiB.
+//! One association, from its negotiation to its end. Every storage class and every transfer syntax that can
+//! be read is accepted. Memory is bounded, whatever the peer announces: by the buffer of the connection, and
+//! by the part of a file that is read for its header, at most 64 MiB.
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -17,7 +15,7 @@ use super::provider::ServiceProvider;
 use super::server::StorageServer;
 use super::slots::SlotActivity;
 
-/// Holds the conversation on a connection to its end.
+/// Serves the association on a connection to its end.
 pub(in crate::dicom) fn serve_association(
     server: &StorageServer,
     session: IntakeSession,
@@ -28,7 +26,7 @@ pub(in crate::dicom) fn serve_association(
     hold(server, session, peer, activity, || secured(server.settings, stream));
 }
 
-/// Holds it on what [`secured`] gives, or on what has been recorded.
+/// Serves an association on a connection that [`secured`] gave, or on recorded bytes.
 pub(in crate::dicom) fn hold(
     server: &StorageServer,
     session: IntakeSession,
@@ -54,7 +52,7 @@ pub(in crate::dicom) fn hold(
     let end = guarded(mistake, || provider.serve(&mut association));
     let end = match end {
         Ok(()) => association.release_agreed(),
-        // There are senders that keep an association for what they may have later.
+        // Some senders keep an association open for instances that may follow later.
         Err(AssociationError::Silent) if provider.is_idle() && association.is_between_messages() => {
             association.abort();
             Ok(())
@@ -93,7 +91,7 @@ fn establish(
     accept(stream, peer.ip(), &terms)
 }
 
-/// The handshake of TLS, where that is asked for, under the time limit of the negotiation.
+/// Performs the TLS handshake, if the settings require TLS, within the time limit of the negotiation.
 pub(in crate::dicom) fn secured(
     settings: &ReceiveSettings,
     stream: TcpStream,

@@ -1,4 +1,4 @@
-//! How to receive.
+//! The settings of the receiver.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use crate::dicom::web;
 use crate::dicom::wire::caller::{CalledTitles, KnownCaller};
 use crate::tls;
 
-/// How to receive. [`ReceiveSettings::new`] gives the rest their defaults.
+/// The settings of the receiver. [`ReceiveSettings::new`] gives the defaults.
 #[derive(Clone)]
 pub struct ReceiveSettings {
     pub ae_title: AeTitle,
@@ -30,47 +30,46 @@ pub struct ReceiveSettings {
     pub tls: Option<tls::TlsServer>,
     /// Web settings; with them, instances are received over HTTP too.
     pub web: Option<web::WebSettings>,
-    /// Folders from which files are taken in.
+    /// The folders from which files are taken.
     pub watched: Vec<WatchedFolder>,
-    /// Where files lie until [`crate::dicom::release`] deletes them.
+    /// The folder of received files, until [`crate::dicom::release`] deletes them.
     pub inbox: PathBuf,
-    /// Folders of the inbox whose requests are recorded; what lies in others is taken up.
+    /// The folders of the inbox whose requests are recorded. Studies in other folders are taken up.
     pub known_folders: BTreeSet<PathBuf>,
-    /// With less free on the disk of the inbox instances are refused: 0.
+    /// The free bytes on the inbox's disk below which instances are refused: 0.
     pub free_bytes_min: u64,
-    /// When a study is complete.
+    /// The rules for when a study is complete.
     pub completion: CompletionRules,
-    /// Says how many instances of a study its source has, by Study Instance UID and the AE titles of
-    /// those who sent it: another signal that it is complete.
+    /// A function that asks for the number of instances of a study, by Study Instance UID and the AE titles
+    /// of its senders: a further completion signal.
     pub count: Option<Counter>,
-    /// Nodes by AE title: who asks us for a commitment is told its outcome there, or, if it is not
-    /// among them, on the association on which it asks.
+    /// The nodes by AE title. The outcome of a commitment is reported to the requestor's node; without a
+    /// node, it is reported on the association of the request.
     pub nodes: BTreeMap<String, DimseNode>,
-    /// Where outcomes of commitments that we have asked for are awaited.
+    /// The commitments that we have requested, whose outcomes arrive here.
     pub commitments: Arc<RequestedCommitments>,
-    /// Studies to ask for. When all have been, receiving ends.
+    /// Studies to fetch. When all have been fetched, receiving ends.
     pub pull: Option<StudyPull>,
-    /// Plans what other processes order to be fetched; without it no such orders are looked for.
+    /// The planner of fetch orders of other processes; without it there are none.
     pub planner: Option<PullPlanner>,
-    /// 16.
+    /// The most associations at a time: 16.
     pub associations_max: usize,
-    /// 128, which is all there can be.
+    /// The most presentation contexts of an association: 128, all that the standard allows.
     pub contexts_max: usize,
-    /// 128 KiB; the peer is told, and cut off if it sends more.
+    /// The longest PDU: 128 KiB. The peer is told, and an association with a longer one is aborted.
     pub pdu_bytes_max: u32,
-    /// 4 GiB.
+    /// The largest instance: 4 GiB.
     pub instance_bytes_max: u64,
-    /// How long a peer may take to say what it wants, which it knows before it calls: 10 s. Until then it
-    /// takes the place of another.
+    /// The longest wait for a peer's association request: 10 s. Until then the peer occupies a slot.
     pub negotiation_time_max: Duration,
-    /// How long a peer may be silent in the middle of an association: 60 s.
+    /// The longest silence of a peer in an association: 60 s.
     pub idle_time_max: Duration,
-    /// How long a peer may hold a place without sending while others want it: 10 s.
+    /// The time after which a silent peer loses its slot if another caller needs it: 10 s.
     pub hold_time_max: Duration,
-    /// Bytes received and not handed over yet; beyond them instances are refused: 64 GiB.
+    /// The most bytes that are received and not handed over yet; beyond them instances are refused: 64 GiB.
     pub waiting_bytes_max: u64,
     pub own_results: OwnResults,
-    /// Results that programs have made and flow has delivered: they are our own, too.
+    /// Results made by programs of a step and delivered by flow. They count as flow's own.
     pub delivered: Arc<DeliveredObjects>,
 }
 
@@ -105,7 +104,7 @@ impl ReceiveSettings {
         }
     }
 
-    /// Intake rules, which hold for instances from every protocol.
+    /// The rules of intake, which apply to instances from every protocol.
     pub(in crate::dicom) fn intake(&self) -> IntakeRules {
         IntakeRules {
             inbox: self.inbox.clone(),

@@ -1,11 +1,10 @@
-//! The places of peers: how many there are, and who gives a place up when all are taken. Associations have such
-//! places, and so have connections and requests over HTTP.
+//! The slots of peers: their number, and which peer loses its slot when all are taken.
 //!
-//! As long as places are free nobody loses one. When all are taken, a caller that comes gets the place of a
-//! peer that has brought nothing for a while: of one that has not said what it wants, of one that only
-//! echoes, or of one that sends an instance byte by byte. An address that has many places gives one up
-//! sooner, to an address that has fewer. Some places are kept for the nodes of the site and callers whose
-//! addresses it names.
+//! Associations have slots, and so have connections and requests over HTTP. As long as slots are free no peer
+//! loses one. When all are taken, a new caller gets the slot of a peer that has been inactive: one that has
+//! not negotiated yet, that only sends C-ECHO, or that sends an instance very slowly. An address with many
+//! slots loses one sooner, to an address with fewer. Some slots are reserved for the site's nodes and for
+//! callers whose addresses the site's file lists.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -14,7 +13,7 @@ use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// The peers at one time.
+/// The slots of one kind.
 #[derive(Clone)]
 pub(in crate::dicom) struct ConnectionSlots {
     taken: Arc<Mutex<BTreeMap<u64, TakenSlot>>>,
@@ -24,26 +23,26 @@ pub(in crate::dicom) struct ConnectionSlots {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::dicom) struct SlotRules {
     pub most: usize,
-    /// Of these, kept for known callers.
+    /// The number of slots that are reserved for known callers.
     pub kept: usize,
-    /// How long a peer may bring nothing while others want its place.
+    /// The time of inactivity after which a peer may lose its slot.
     pub hold_time_max: Duration,
 }
 
-/// A caller, as far as it is known before it has said anything.
+/// What is known of a caller before it has sent anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::dicom) enum CallerStanding {
-    /// At an address of a node of the site, or of a caller that it names.
+    /// The address is that of a site's node, or of a caller that the site's file lists.
     Known,
     Unknown,
 }
 
-/// Why a peer's conversation is to end.
+/// The reason why a connection is ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::dicom) enum SlotEnd {
-    /// Another one has its place.
+    /// Another peer gets its slot.
     Evicted,
-    /// Receiving ends: no further message is waited for, and what is under way is still answered.
+    /// Receiving ends: no further message is awaited, and requests under way are still answered.
     Stopping,
 }
 
@@ -54,34 +53,35 @@ struct TakenSlot {
     activity: Arc<SlotActivity>,
 }
 
-/// A place; dropping it gives it up.
+/// A slot; dropping it frees it.
 pub(in crate::dicom) struct ConnectionSlot {
     slots: ConnectionSlots,
     number: u64,
     pub activity: Arc<SlotActivity>,
-    /// The peer that has lost the place, and how long it had brought nothing.
+    /// The peer that has lost this slot, and the time for which it had been inactive.
     pub taken_from: Option<(SocketAddr, Duration)>,
 }
 
-/// What a peer has brought, as far as it earns it a place.
+/// The activity of a peer, as far as it counts for keeping its slot.
 #[derive(Debug)]
 pub(in crate::dicom) struct SlotActivity(Mutex<ActivityCount>);
 
 #[derive(Debug)]
 struct ActivityCount {
-    /// When the peer last brought something worth a place.
+    /// The time of the peer's last activity that counts.
     last: Instant,
     bytes: usize,
     negotiated: bool,
-    /// The peer can bring nothing until what it has brought is stored or answered.
+    /// Whether the peer waits for us, because its data are being stored or answered.
     storing: bool,
 }
 
-/// So many bytes of an instance are worth a place: less in `hold_time_max` is no sending.
+/// The bytes of an instance that count as activity: a peer that sends fewer in `hold_time_max` counts as
+/// inactive.
 const BYTES_MIN: usize = 64 << 10;
 
-/// A peer that has not said what it wants, which it knows before it calls, gives up its place after this
-/// time, and so does the idlest one of an address with more than its share.
+/// The time after which a peer that has not negotiated may lose its slot, and also the least active peer of
+/// an address with more than its share.
 const SHORT_HOLD_TIME_MAX: Duration = Duration::from_secs(1);
 
 impl Default for SlotActivity {
@@ -92,13 +92,13 @@ impl Default for SlotActivity {
 }
 
 impl SlotActivity {
-    /// The association is agreed on.
+    /// Notes that the association was accepted.
     pub fn negotiated(&self) {
         let mut count = self.lock();
         (count.negotiated, count.last) = (true, Instant::now());
     }
 
-    /// Bytes of an instance have come.
+    /// Notes received bytes of an instance.
     pub fn received(&self, bytes: usize) {
         let mut count = self.lock();
         count.bytes += bytes;
@@ -107,23 +107,23 @@ impl SlotActivity {
         }
     }
 
-    /// What has come is being stored or answered: until it is, the peer can bring nothing.
+    /// Notes that received data are being stored or answered, and the peer has to wait.
     pub fn storing(&self) {
         self.lock().storing = true;
     }
 
-    /// A whole instance has been stored, or a request answered.
+    /// Notes that an instance has been stored, or a request answered.
     pub fn stored(&self) {
         let mut count = self.lock();
         (count.bytes, count.last, count.storing) = (0, Instant::now(), false);
     }
 
-    /// The peer can bring something again; what it has brought is worth no place.
+    /// Notes that the peer no longer waits for us, without counting that as activity.
     pub fn waiting(&self) {
         self.lock().storing = false;
     }
 
-    /// Since when nothing has come, and after what time that loses the place.
+    /// The time of the last activity, and the time of inactivity after which the slot may be lost.
     fn idle(&self, hold_time_max: Duration) -> (Instant, Duration) {
         let count = self.lock();
         let last = if count.storing { Instant::now() } else { count.last };
@@ -140,8 +140,8 @@ impl ConnectionSlots {
         ConnectionSlots { taken: Arc::default(), rules }
     }
 
-    /// A place, if one is free or a peer has to give up its own. `end` ends the conversation of the one who
-    /// gets it, from any thread.
+    /// Takes a slot, if one is free or a peer has to give up its own. `end` ends the connection of the new
+    /// peer, from any thread.
     pub fn enter(
         &self,
         number: u64,
@@ -167,7 +167,7 @@ impl ConnectionSlots {
         Some(ConnectionSlot { slots: self.clone(), number, activity, taken_from })
     }
 
-    /// The peer that has to give up its place for a caller at this address.
+    /// The peer that has to give up its slot for a caller at this address.
     fn evicted(
         &self,
         taken: &BTreeMap<u64, TakenSlot>,
@@ -180,7 +180,7 @@ impl ConnectionSlots {
             let (last, limit) = slot.activity.idle(self.rules.hold_time_max);
             let exceeds_share = slot.standing == CallerStanding::Unknown && held(slot.peer.ip()) > own + 1;
             let limit = if exceeds_share { limit.min(SHORT_HOLD_TIME_MAX) } else { limit };
-            // The place of a known caller is not for an unknown one.
+            // An unknown caller never gets the slot of a known one.
             let may = standing == CallerStanding::Known || slot.standing == CallerStanding::Unknown;
             (may && last.elapsed() >= limit)
                 .then_some((slot.standing == CallerStanding::Unknown, Reverse(last)))
@@ -199,7 +199,7 @@ impl ConnectionSlots {
     }
 }
 
-/// Ends the conversation on a stream.
+/// A function that ends the connection on a stream.
 ///
 /// # Errors
 /// There are too many open files.
@@ -212,7 +212,7 @@ pub(in crate::dicom) fn stream_end(stream: &TcpStream) -> io::Result<impl Fn(Slo
             // Reading finds a closed connection, and sending still works.
             SlotEnd::Stopping => Shutdown::Read,
         };
-        // A peer that is gone already needs no sending off.
+        // An error means that the peer has gone already.
         let _ = stream.shutdown(direction);
     })
 }

@@ -1,4 +1,4 @@
-//! `complete`: when a study is complete.
+//! `complete`: the rules for when a study is complete.
 
 use crate::dicom::{CompletionRules, CompletionSignal, WaitLimit, WaitLimitAction};
 use crate::site::SectionReader;

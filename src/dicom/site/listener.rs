@@ -1,4 +1,4 @@
-//! `dicom` and `web`: how we are reached, by whom, and what a caller may take.
+//! `dicom` and `web`: the listeners, with their callers and limits.
 
 use std::net::SocketAddr;
 
@@ -20,7 +20,7 @@ pub struct ListenerSettings {
     pub idle_time_max: Option<std::time::Duration>,
 }
 
-/// How a listener's connections are protected.
+/// The protection of a listener's connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListenerSecurity {
     None,

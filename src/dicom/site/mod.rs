@@ -1,4 +1,4 @@
-//! The section of DICOM in a site's file: who may call, when a study is complete, and which nodes there are.
+//! The DICOM section of a site's file: callers, completion of studies, and nodes.
 
 mod complete;
 mod listener;

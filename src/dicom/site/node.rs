@@ -96,7 +96,7 @@ impl SiteNode {
         }
     }
 
-    /// How patiently it is served, where `usual` is what others get.
+    /// The retry policy for this node; `usual` is that of the command line.
     pub fn policy(&self, usual: &DeliveryPolicy, utc_offset_min: i32) -> DeliveryPolicy {
         let mut policy = DeliveryPolicy { windows: self.windows.clone(), utc_offset_min, ..usual.clone() };
         if let Some(associations_max) = self.associations_max {
@@ -144,7 +144,7 @@ fn window(text: &str) -> Option<DeliveryWindow> {
 
 const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
-/// Since midnight.
+/// Minutes since midnight.
 fn minutes(text: &str) -> Option<u16> {
     let (hours, minutes) = text.split_once(':')?;
     let (hours, minutes): (u16, u16) = (hours.parse().ok()?, minutes.parse().ok()?);

@@ -39,9 +39,10 @@ pub struct WatchedFolder {
     /// Time for which a file must not have changed: 2 s. Should be longer than the pauses of the writing
     /// program.
     pub settle_time: Duration,
-    /// How often to look: every 500 ms.
+    /// The interval at which the folder is polled: 500 ms.
     pub interval: Duration,
-    /// When to try again what could not be taken for want of room or rights: after 30 s.
+    /// The time after which a file is tried again that could not be taken for lack of space or permission: 30
+    /// s.
     pub retry_time: Duration,
 }
 
@@ -57,7 +58,7 @@ impl WatchedFolder {
 }
 
 impl WatchedFolder {
-    /// Whether what is taken would come to lie where it is looked for, or the other way round.
+    /// Whether the inbox is inside of the watched folder, or the other way round.
     pub(in crate::dicom) fn overlaps(&self, inbox: &Path) -> bool {
         let real = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path));
         let (Ok(folder), Ok(inbox)) = (real(&self.folder), real(inbox)) else { return true };
@@ -65,17 +66,17 @@ impl WatchedFolder {
     }
 }
 
-/// Below the watched folder.
+/// The folder of refused files, below the watched folder.
 const REFUSED: &str = "refused";
 
-/// A file that has been taken has such a name for an instant, and keeps it only if it turns out to be
-/// another than was taken; then it is a file like any other.
+/// The prefix of a file's name while it is being removed. If it turns out to be another file than the one
+/// that was taken, it keeps this name and is treated like any other file.
 const TAKEN: &str = ".flow-taken-";
 
-/// More files are seen to when these are gone.
+/// The most files that are tracked at once; others follow when these are gone.
 const FILES_MAX: usize = 100_000;
 
-/// Deeper folders are not looked into.
+/// The deepest level of folders that is searched.
 const DEPTH_MAX: usize = 32;
 
 const CHUNK_BYTES: usize = 256 << 10;
@@ -92,10 +93,10 @@ pub(in crate::dicom) fn watch(intake: &InstanceIntake, watched: &WatchedFolder, 
 struct FolderWatcher<'a> {
     intake: &'a InstanceIntake<'a>,
     watched: &'a WatchedFolder,
-    /// By path below the watched folder.
+    /// The files seen, by path below the watched folder.
     seen: HashMap<PathBuf, SeenFile>,
     round: u64,
-    /// While files are being taken, round after round.
+    /// The sender of the instances, while files are being taken.
     sender: Option<InstanceSender>,
     /// Instances that `sender` has brought.
     instances: u64,
@@ -105,15 +106,16 @@ struct FolderWatcher<'a> {
     is_blind: bool,
 }
 
-/// Outcome of taking in a file.
+/// The outcome of taking a file.
 enum FileFate {
     Taken,
     /// The file changed meanwhile: it is still being written.
     Changed,
-    /// The file has an end that cannot be its end.
+    /// The file ends in the middle of its data set.
     CutOff(InstanceRefusal),
     Refused(InstanceRefusal),
-    /// To be tried later, for a reason outside the file: the disk is full, or the file may not be read.
+    /// The file is to be tried again, for a reason outside of it: the disk is full, or the file cannot be
+    /// read.
     Later(InstanceRefusal),
 }
 
@@ -131,7 +133,7 @@ impl<'a> FolderWatcher<'a> {
         }
     }
 
-    /// Looks once through everything, and takes what is due.
+    /// Looks through all folders once, and takes the files that are due.
     fn look(&mut self, stop: &StopSignal) {
         self.round += 1;
         self.has_moved = false;
@@ -147,14 +149,14 @@ impl<'a> FolderWatcher<'a> {
         }
         let round = self.round;
         self.seen.retain(|_, seen| seen.round == round);
-        // A file that settles may belong to a study of which others have been taken.
+        // A file that may still be written may belong to the study of files that have been taken.
         let settles = self.seen.values().any(|seen| seen.state == SeenState::Settling);
         if !self.has_moved && !settles {
             self.leave();
         }
     }
 
-    /// Folders that are to be looked into are on a list, and each is open no longer than it takes.
+    /// Looks through the folders below a folder. Each is open only while it is read.
     fn walk(&mut self, root: &FolderHandle, path: &Path, stop: &StopSignal) -> io::Result<()> {
         let depth = path.components().count();
         for name in root.names(FILES_MAX)? {
@@ -167,7 +169,7 @@ impl<'a> FolderWatcher<'a> {
             match root.look_at(&name)? {
                 Some(EntryKind::File(mark)) if mark.size > 0 => self.file(root, &path.join(&name), mark),
                 Some(EntryKind::Folder) if depth < DEPTH_MAX => {
-                    // It may be gone, or not ours to read: the others are.
+                    // A folder that is gone, or that flow may not read, does not affect the others.
                     let below =
                         root.below(&name).and_then(|below| self.walk(&below, &path.join(&name), stop));
                     if let Err(error) = below {
@@ -194,7 +196,7 @@ impl<'a> FolderWatcher<'a> {
         }
         let (changed, was_cut_off) = (seen.changed, seen.was_cut_off);
         if was_cut_off {
-            // What is whole now makes good what broke off only as a later transfer.
+            // After a cut-off file a complete one counts only in a new session.
             self.leave();
         }
         let name = path.file_name().unwrap_or_default();
@@ -224,12 +226,12 @@ impl<'a> FolderWatcher<'a> {
         }
     }
 
-    /// Time after its last change at which a file that is cut off is taken to stay so.
+    /// The time after its last change at which a cut-off file counts as final.
     fn cut_off_time(&self) -> Duration {
         self.intake.rules.completion.broken_time.max(self.watched.settle_time)
     }
 
-    /// A file is cut off, and may still grow: its study waits.
+    /// Notes that a file is cut off and may still grow: its study waits.
     fn cut_off(&mut self, refused: &InstanceRefusal) {
         if let Some(study) = &refused.cut_off {
             self.intake.studies.lacks(study);
@@ -280,7 +282,7 @@ impl<'a> FolderWatcher<'a> {
         }
     }
 
-    /// A file has been dealt with. One that cannot be removed is not dealt with again.
+    /// The state of a file after it was moved away. One that could not be removed is not taken again.
     fn gone(&mut self, path: &Path, moved: io::Result<()>) -> (SeenState, Option<Instant>) {
         self.has_moved = true;
         match moved {
@@ -316,7 +318,7 @@ impl<'a> FolderWatcher<'a> {
         (self.intake.tell)(&ReceiverEvent::Refused { session, status, reason });
     }
 
-    /// Nothing more is coming, for the moment.
+    /// Ends the session: no more files follow for the moment.
     fn leave(&mut self) {
         let Some(InstanceSender { session, .. }) = self.sender.take() else { return };
         let instances = std::mem::take(&mut self.instances);
@@ -376,7 +378,7 @@ fn set_aside(
         "{} was not taken in: {status}: {reason}.\nTo have it tried again, move it back into the watched folder.\n",
         path.display()
     );
-    // The text first: a file whose reason is lost would be a riddle.
+    // The text is written first, so that there is no refused file without a reason.
     let mut beside = new.clone();
     beside.push(".txt");
     aside.write(&beside, &text)?;

@@ -18,7 +18,7 @@ pub struct FolderHandle(OwnedFd);
 pub enum EntryKind {
     Folder,
     File(FileStamp),
-    /// A link, a pipe, a device.
+    /// Anything else: a link, a pipe, a device.
     Odd,
 }
 
@@ -30,7 +30,7 @@ pub struct FileStamp {
     nanoseconds: u64,
 }
 
-/// Opening a pipe would wait for somebody to write into it.
+/// The flags for opening. Without NONBLOCK, opening a pipe would block.
 const READ: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
 
 impl FolderHandle {
@@ -101,8 +101,8 @@ impl FolderHandle {
     }
 }
 
-/// Whether another program has locked the file so that it may not be read (`flock`, `fcntl`). A file system
-/// that has no locks tells of none.
+/// Whether another program has locked the file against reading (`flock`, `fcntl`). On a file system without
+/// locks it never has.
 pub fn is_locked(file: &File) -> bool {
     let wanted = Flock::from(FlockType::ReadLock);
     if fcntl_getlk(file, &wanted).is_ok_and(|lock| lock.is_some()) {
@@ -111,7 +111,7 @@ pub fn is_locked(file: &File) -> bool {
     match rustix::fs::flock(file, FlockOperation::NonBlockingLockShared) {
         Err(error) => error == Errno::WOULDBLOCK,
         Ok(()) => {
-            // If this failed, closing the file would end the lock all the same.
+            // If this fails, closing the file ends the lock.
             let _ = rustix::fs::flock(file, FlockOperation::NonBlockingUnlock);
             false
         }

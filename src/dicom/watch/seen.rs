@@ -1,4 +1,4 @@
-//! A file of a watched folder that is there and has not been taken yet.
+//! A file in a watched folder that has not been taken yet.
 
 use std::time::Instant;
 
@@ -6,25 +6,25 @@ use super::place::FileStamp;
 
 pub(super) struct SeenFile {
     pub mark: FileStamp,
-    /// When it was first seen as it is now.
+    /// The time at which it was first seen in its present state.
     pub changed: Instant,
-    /// When it may be taken, if it has not changed until then.
+    /// The time at which it is to be taken, if it does not change before.
     pub due: Option<Instant>,
     pub round: u64,
     pub state: SeenState,
-    /// It was cut off when it was last to be taken, and its study has been told.
+    /// Whether it was cut off when it was to be taken, and its study was notified.
     pub was_cut_off: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SeenState {
-    /// It may still be being written.
+    /// It may still be written.
     Settling,
     /// Its data set is cut off, and it has not changed since that was seen.
     CutOff,
-    /// It cannot be taken for a reason outside it, and is tried again.
+    /// It cannot be taken for a reason outside of it, and is tried again.
     Waiting,
-    /// It has been dealt with, and could not be removed.
+    /// It has been taken or refused, and could not be removed.
     Done,
 }
 

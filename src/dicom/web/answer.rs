@@ -5,7 +5,7 @@ use hyper::body::Bytes;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 
-/// An answer, not yet in the form of the library.
+/// A response to an HTTP request, independent of the HTTP library.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpAnswer {
     pub status: StatusCode,
@@ -15,7 +15,7 @@ pub struct HttpAnswer {
 
 pub const DICOM_JSON: &str = "application/dicom+json";
 
-/// When to try again after a 503.
+/// The seconds after which a client may try again, in a 503.
 const RETRY_AFTER_SECONDS: &str = "30";
 
 impl HttpAnswer {

@@ -1,4 +1,4 @@
-//! Takes in the instances of one body, as they come: of a request to us, or of an answer to us.
+//! The intake of the instances of one body, piece by piece: of a request to us, or of a response to us.
 
 use hyper::body::Bytes;
 
@@ -43,14 +43,14 @@ pub struct BodyIntake<'a> {
     response: StoreResponse,
     /// Instances that were refused for their size.
     too_large: usize,
-    /// An instance was refused that may be taken later.
+    /// Whether an instance was refused that might be accepted later.
     wanting: bool,
 }
 
-/// An instance on its way in. One that is refused is received to its end all the same.
+/// An instance that is being received. One that is refused is received to its end.
 struct IncomingInstance {
     part: Result<PartialFile, InstanceRefusal>,
-    /// Enough to tell its name, even if it is refused.
+    /// The first bytes, from which a refused instance can be named.
     beginning: Vec<u8>,
     size: u64,
 }
@@ -82,7 +82,7 @@ impl<'a> BodyIntake<'a> {
         }
     }
 
-    /// Takes in what comes, to the end of the body.
+    /// Takes in the pieces that `next` gives, to the end of the body.
     pub fn take(mut self, form: BodyForm, next: impl FnMut() -> BodyChunk) -> BodyResult {
         let end = guarded(|_| BodyError::Own, || self.body(form, next));
         self.leave(&end);
@@ -180,7 +180,7 @@ impl<'a> BodyIntake<'a> {
             Ok(()) => (AssociationEnd::Released, String::new()),
             Err(broken) => (AssociationEnd::Aborted, broken.to_string()),
         };
-        // What lacks an instance is not complete, although the body is.
+        // If an instance is missing, a complete body counts as a broken one.
         let left = match end {
             AssociationEnd::Released if !self.wanting => SenderEnd::RequestEnd,
             AssociationEnd::Released | AssociationEnd::Aborted => SenderEnd::Aborted,

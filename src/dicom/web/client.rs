@@ -1,7 +1,5 @@
-//! Asks over HTTP, and waits for the answer.
-//!
-//! A connection for each request: requests are few and large. Nothing here outlives the call, so who
-//! asks needs to know nothing of async. Every wait has an end.
+//! The HTTP client. Each request has a connection of its own: requests are few and large. Nothing here
+//! outlives the call, so callers need no async code. Every wait is bounded.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -35,24 +33,24 @@ use super::quick_ack::QuickAckStream;
 /// A request to a DICOMweb service.
 pub struct HttpQuestion {
     pub method: Method,
-    /// Below the node's path, with the query.
+    /// The path below the node's path, with the query.
     pub path: String,
     pub accept: &'static str,
     pub content_type: Option<String>,
     pub body: BodyPieces,
 }
 
-/// An answer whose body is still coming.
+/// A response whose body is still arriving.
 pub struct HttpReply {
     pub head: Parts,
     body: TimedBody,
     runtime: Runtime,
 }
 
-/// Longest reason of a refusal that is kept.
+/// The longest text of a refusal that is kept.
 const REASON_BYTES_MAX: usize = 4 << 10;
 
-/// Asks, and waits for the head of the answer.
+/// Sends a request, and waits for the head of the response.
 pub fn ask(node: &WebNode, question: HttpQuestion) -> Result<HttpReply, PeerErrorCause> {
     let runtime = Builder::new_current_thread().enable_all().build().map_err(PeerErrorCause::Unconnected)?;
     let moved = question.body.moved.clone();
@@ -72,7 +70,7 @@ impl HttpReply {
         next.map(|bytes| bytes.map_err(PeerErrorCause::from))
     }
 
-    /// All of the body.
+    /// The whole body.
     pub fn read(&mut self, bytes_max: usize) -> Result<Vec<u8>, PeerErrorCause> {
         let mut body = Vec::new();
         while let Some(bytes) = self.next() {
@@ -84,7 +82,7 @@ impl HttpReply {
         Ok(body)
     }
 
-    /// Why it did not do what it was asked for.
+    /// The error for a response that is a refusal.
     pub fn refusal(mut self) -> PeerErrorCause {
         let status = self.head.status.as_u16();
         if let StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS = self.head.status {
@@ -147,7 +145,7 @@ async fn connect(node: &WebNode) -> Result<Box<dyn HttpStream>, PeerErrorCause> 
     })?))
 }
 
-/// Sends the request and waits for the head of the answer, as long as something moves.
+/// Sends the request and waits for the head of the response, as long as data move.
 async fn send(
     stream: Box<dyn HttpStream>,
     request: Request<BodyPieces>,
@@ -156,7 +154,7 @@ async fn send(
 ) -> Result<hyper::Response<hyper::body::Incoming>, PeerErrorCause> {
     let broken = |error: hyper::Error| PeerErrorCause::Broken(format!("the connection broke: {error}"));
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-    // It ends with the connection, at the latest when the runtime does.
+    // The task ends with the connection, at the latest with the runtime.
     tokio::spawn(connection);
     moved.now();
     let mut answer = std::pin::pin!(sender.send_request(request));
@@ -171,17 +169,17 @@ async fn send(
     }
 }
 
-/// A body in pieces, each of which is known to have gone when the next is asked for.
+/// A body in pieces. When a piece is asked for, the one before has been sent.
 pub struct BodyPieces {
     pieces: VecDeque<Bytes>,
     moved: BodyProgress,
 }
 
-/// When something of a body has moved last.
+/// The time at which data of a body have last moved.
 #[derive(Clone)]
 struct BodyProgress(Arc<Mutex<Instant>>);
 
-/// Larger pieces are cut, so that their moving is seen.
+/// The largest piece; larger ones are split, so that progress is noticed.
 const PIECE_BYTES: usize = 256 << 10;
 
 impl BodyPieces {

@@ -1,4 +1,4 @@
-//! QIDO-RS, asking side (PS3.18 10.6): which studies, series or instances there are.
+//! The QIDO-RS client (PS3.18 10.6): queries for studies, series or instances.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -21,9 +21,9 @@ pub struct WebQuery {
     /// Restriction to one study, and to one series of it.
     pub study_instance_uid: Option<String>,
     pub series_instance_uid: Option<String>,
-    /// Attributes, by keyword or tag, and what they must be: `("AccessionNumber", "4711")`.
+    /// The matching keys, by keyword or tag, with their values: `("AccessionNumber", "4711")`.
     pub matching: Vec<(String, String)>,
-    /// Attributes that are wanted in the answers, too.
+    /// Further attributes to be returned.
     pub include: Vec<String>,
 }
 
@@ -39,22 +39,22 @@ pub enum WebLevel {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebMatch(Map<String, Value>);
 
-/// Answers asked for at once.
+/// The number of matches that one request asks for.
 const PAGE: usize = 500;
 
 const PAGE_BYTES_MAX: usize = 32 << 20;
 
-/// Asks until all answers are there, at most so many.
+/// Requests page after page, up to `answers_max` matches.
 ///
 /// # Errors
-/// If the service cannot be asked or refuses, or there are more answers.
+/// If the service cannot be reached or refuses, or there are more matches.
 pub fn find(node: &WebNode, query: &WebQuery, answers_max: usize) -> Result<Vec<WebMatch>, PeerError> {
     let failed = |cause| PeerError::over_web(node.clone(), cause);
     let mut found: Vec<WebMatch> = Vec::new();
     let mut before = Vec::new();
     loop {
         let page = page(node, query, found.len()).map_err(failed)?;
-        // Some services know nothing of pages, and give everything each time.
+        // Some services ignore the offset, and return everything each time.
         if page.is_empty() || page == before {
             return Ok(found);
         }
@@ -66,7 +66,8 @@ pub fn find(node: &WebNode, query: &WebQuery, answers_max: usize) -> Result<Vec<
     }
 }
 
-/// Asks a service how many instances of a study it has. `None` if it does not say.
+/// A counter that asks a service how many instances of a study it has. It gives `None` if the service does
+/// not say.
 pub fn counter(node: WebNode) -> Counter {
     Arc::new(move |study, _| {
         let matching = vec![("StudyInstanceUID".to_owned(), study.to_owned())];
@@ -106,7 +107,7 @@ fn read(body: &[u8]) -> Option<Vec<WebMatch>> {
 }
 
 impl WebQuery {
-    /// Below the node's path, ready for more to be asked.
+    /// The path below the node's path, to which a query can be appended.
     fn path(&self) -> String {
         let mut path = String::new();
         if let Some(study) = &self.study_instance_uid {

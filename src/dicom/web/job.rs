@@ -1,4 +1,4 @@
-//! Does what a request over HTTP orders, in a thread that may wait for the disk.
+//! The work of an accepted HTTP request, on a thread that may wait for the disk.
 
 use std::net::SocketAddr;
 
@@ -15,7 +15,7 @@ use super::order::StoreOrder;
 use super::pace::BodyError;
 use super::store_response::StoreResponse;
 
-/// An accepted request: where its body comes from, and where its answer goes.
+/// An accepted request: the source of its body, and the receiver of its response.
 pub struct WebJob {
     pub peer: SocketAddr,
     pub order: StoreOrder,
@@ -38,7 +38,7 @@ pub fn take_in(intake: &InstanceIntake, parts_max: usize, job: WebJob) {
     });
 }
 
-/// The answer to a whole body (PS3.18 table 10.5.3-1).
+/// The response to a complete body (PS3.18 table 10.5.3-1).
 fn whole(taken: &BodyResult) -> HttpAnswer {
     let StoreResponse { stored, failed, others } = &taken.response;
     let refused = failed.len() + others.len();

@@ -23,7 +23,7 @@ impl MediaType {
                 continue;
             }
             let (key, after) = rest.split_once('=')?;
-            // Not allowed, and written all the same: spaces around `=`.
+            // Spaces around `=` are not allowed, but occur.
             let (value, after) = value(after.trim_start())?;
             let key = key.trim_end();
             if !is_token(key) {
@@ -41,12 +41,12 @@ impl MediaType {
     }
 }
 
-/// A token, or a text in quotes where a backslash stands before what is meant as it is.
+/// A token, or a quoted text with backslashes before escaped characters.
 fn value(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find(|letter: char| letter == ';' || letter.is_ascii_whitespace());
         let (token, rest) = text.split_at(end.unwrap_or(text.len()));
-        // Many forget the quotes around `application/dicom`.
+        // Many senders omit the quotes around `application/dicom`.
         let is_readable =
             !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
         return is_readable.then(|| (token.to_owned(), rest));

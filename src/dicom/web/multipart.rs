@@ -10,7 +10,7 @@ use super::media_type::MediaType;
 
 /// Reads one body.
 pub struct MultipartReader {
-    /// CR LF, two dashes, and the boundary: where a part ends, if it is not the first one.
+    /// The delimiter between parts: CR LF, two dashes, and the boundary.
     delimiter: Vec<u8>,
     finder: memmem::Finder<'static>,
     state: MultipartState,
@@ -50,14 +50,14 @@ pub enum MultipartError {
 
 #[derive(Debug)]
 enum MultipartState {
-    /// Before the first boundary, or in a part. So many bytes match the delimiter; so many of them
-    /// came before the content.
+    /// Before the first boundary, or in a part. `matched` bytes of the delimiter have been seen, the first
+    /// `borrowed` of which are not part of the content.
     Content {
         of_part: bool,
         matched: usize,
         borrowed: usize,
     },
-    /// Behind a boundary: what stands on the line so far.
+    /// After a boundary: the rest of its line so far.
     Line(Vec<u8>),
     /// In the header of a part.
     Head(Vec<u8>),
@@ -74,8 +74,9 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Most blanks accepted after a boundary. Known senders write none.
 const PADDING_BYTES_MAX: usize = 128;
 
-/// Before the first boundary, and before that of a part without content, a line end has been read already
-/// that belongs to the delimiter: the parser counts it as borrowed, and it belongs to no part's content.
+/// The line end that belongs to the delimiter. Before the first boundary, and before that of a part without
+/// content, this line end was read before the content began. These bytes are counted as `borrowed`, and are
+/// never given out as content.
 const LINE_END: &[u8] = b"\r\n";
 
 impl MultipartReader {
@@ -97,7 +98,7 @@ impl MultipartReader {
     /// Takes the next bytes of the body.
     ///
     /// # Errors
-    /// If they cannot be those of a body with parts. Nothing that comes after is taken.
+    /// If they cannot belong to a multipart body. Nothing is taken afterwards.
     pub fn push(
         &mut self,
         mut bytes: &[u8],
@@ -122,10 +123,10 @@ impl MultipartReader {
         Ok(())
     }
 
-    /// The body is at its end.
+    /// Ends the body.
     ///
     /// # Errors
-    /// If it should not be.
+    /// If its last boundary is missing.
     pub fn end(self) -> Result<(), MultipartError> {
         match self.state {
             MultipartState::Epilogue => Ok(()),
@@ -146,7 +147,7 @@ impl MultipartReader {
             let wanted = &self.delimiter[matched..];
             let more = bytes.iter().zip(wanted).take_while(|(one, other)| one == other).count();
             if more < wanted.len() && more < bytes.len() {
-                // No delimiter after all, and none can have begun within it.
+                // The bytes were no delimiter, and no other can have begun within them.
                 give(&self.delimiter[borrowed..matched + more]);
                 self.state = MultipartState::Content { of_part, matched: 0, borrowed: 0 };
             } else if more < wanted.len() {
@@ -175,7 +176,7 @@ impl MultipartReader {
         self.state = MultipartState::Line(Vec::new());
     }
 
-    /// Takes what stands behind a boundary: two dashes if it was the last, or blanks and a line end.
+    /// Takes the rest of a boundary's line: two dashes if it was the last one, or blanks and a line end.
     fn line(&mut self, bytes: &[u8]) -> Result<usize, MultipartError> {
         let MultipartState::Line(line) = &mut self.state else { return Ok(0) };
         line.push(bytes[0]);
@@ -209,7 +210,7 @@ impl MultipartReader {
     }
 }
 
-/// At the beginning of the body, or of a part.
+/// The state at the beginning of the body, or of a part.
 fn content(of_part: bool) -> MultipartState {
     MultipartState::Content { of_part, matched: LINE_END.len(), borrowed: LINE_END.len() }
 }

@@ -1,4 +1,4 @@
-//! The operation that an HTTP request asks for, judged from its head alone.
+//! The operation that an HTTP request asks for, decided from its head alone.
 
 use std::net::IpAddr;
 
@@ -13,25 +13,25 @@ use super::answer::HttpAnswer;
 use super::media_type::MediaType;
 use super::multipart::MultipartReader;
 
-/// To store what the body has.
+/// The order to store the instances of the body.
 pub struct StoreOrder {
-    /// If all instances must belong to one.
+    /// The study to which all instances must belong, if the path names one.
     pub study_instance_uid: Option<String>,
     pub form: BodyForm,
 }
 
-/// How instances stand in the body.
+/// The form of the body.
 pub enum BodyForm {
-    /// Each is a part.
+    /// Each part is an instance.
     Parts(Box<MultipartReader>),
-    /// There is one.
+    /// The body is one instance.
     Whole,
 }
 
 pub const DICOM: &str = "application/dicom";
 
 impl StoreOrder {
-    /// Reads what is asked for by a peer at `address`, or gives what it is refused with.
+    /// The order of a request from `address`, or the refusal.
     pub fn read(
         head: &Parts,
         base_path: &str,
@@ -53,7 +53,7 @@ impl StoreOrder {
     }
 }
 
-/// The study that a path names, if it does.
+/// The study in a path, if there is one.
 fn study(path: &str, base_path: &str) -> Result<Option<String>, HttpAnswer> {
     let unknown =
         || HttpAnswer::refusal(StatusCode::NOT_FOUND, "only BASE/studies and BASE/studies/UID are served");

@@ -1,4 +1,4 @@
-//! The bytes of a body as they come over the network, from a peer that must not be too slow.
+//! The bytes of a body as they arrive, from a peer that has to keep a minimum rate.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -26,22 +26,22 @@ pub struct TimedBody {
     crowd: Option<Rc<WaitingCrowd>>,
 }
 
-/// The senders that were told to come again because all places were taken. As long as there are such, those
-/// who have a place must bring more in less time.
+/// The senders that were sent away because all slots were taken. While there are any, the senders with a slot
+/// must be faster.
 #[derive(Default)]
 pub struct WaitingCrowd {
     last: Cell<Option<Instant>>,
     come: Notify,
 }
 
-/// For so long a sender that was sent away is expected again.
+/// The time within which a sender that was sent away is expected back.
 const EXPECTED: Duration = Duration::from_secs(30);
 
-/// As long as others are expected, `BYTES_MIN` must come within this time.
+/// The time for `BYTES_MIN` while other senders are expected.
 const HURRY: Duration = Duration::from_secs(10);
 
 impl WaitingCrowd {
-    /// A sender was sent away.
+    /// Notes that a sender was sent away.
     pub fn grow(&self) {
         self.last.set(Some(Instant::now()));
         self.come.notify_waiters();
@@ -54,7 +54,7 @@ impl WaitingCrowd {
 
 const BYTES_MIN: usize = 64 << 10;
 
-/// Why a body did not come to its end, or is not read to it.
+/// The reason why a body did not arrive completely, or is not read to its end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
     #[error("the peer was silent, or too slow, for too long")]
@@ -98,7 +98,7 @@ impl TimedBody {
         }
     }
 
-    /// A body whose sender takes a place that others may want.
+    /// A body whose sender has a slot that others may need.
     pub fn in_place(self, crowd: &Rc<WaitingCrowd>) -> TimedBody {
         TimedBody { crowd: Some(Rc::clone(crowd)), ..self }
     }
@@ -121,14 +121,14 @@ impl TimedBody {
                 () = come => None,
             };
             self.waited += begun.elapsed();
-            // Another one has come: there is less time now.
+            // Another sender was sent away, so the remaining time is computed anew.
             let Some(frame) = frame else { continue };
             match frame {
                 Err(_) => return Some(Err(BodyError::Slow)),
                 Ok(None) => return None,
                 Ok(Some(Err(error))) => return Some(Err(BodyError::CutOff(error.to_string()))),
                 Ok(Some(Ok(frame))) => {
-                    // Trailers say nothing that is asked for here.
+                    // Trailers are not needed.
                     let Ok(bytes) = frame.into_data() else { continue };
                     self.count(bytes.len());
                     return Some(Ok(bytes));
@@ -142,7 +142,7 @@ impl TimedBody {
         self.is_asked_for
     }
 
-    /// Notes that nobody will read on, whatever comes.
+    /// Notes that the body will not be read further.
     pub fn give_up(&mut self) {
         self.is_given_up = true;
     }

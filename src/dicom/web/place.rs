@@ -1,4 +1,4 @@
-//! The places of connections and requests over HTTP, as those of associations are.
+//! The slots of HTTP connections and requests, which work as those of associations.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -10,14 +10,14 @@ use tokio::sync::Notify;
 use crate::dicom::serve::known_addresses::KnownAddresses;
 use crate::dicom::serve::slots::{ConnectionSlot, ConnectionSlots, SlotActivity, SlotEnd, SlotRules};
 
-/// The places of one kind.
+/// The slots of one kind.
 pub(super) struct WebPlaces {
     slots: ConnectionSlots,
     known: Arc<KnownAddresses>,
     count: Cell<u64>,
 }
 
-/// A place; dropping it gives it up.
+/// A slot; dropping it frees it.
 pub(super) struct WebPlace {
     pub peer: SocketAddr,
     slot: ConnectionSlot,
@@ -30,12 +30,12 @@ impl WebPlaces {
         WebPlaces { slots: ConnectionSlots::new(rules), known: Arc::clone(known), count: Cell::new(0) }
     }
 
-    /// A place for a peer, if one is free or another peer has to give up its own.
+    /// Takes a slot, if one is free or another peer has to give up its own.
     pub fn enter(&self, peer: SocketAddr) -> Option<WebPlace> {
         let evicted = Arc::new(Notify::new());
         let word = Arc::clone(&evicted);
         let end = move |end| {
-            // A stop is told in another way.
+            // A stop is signalled in another way.
             if end == SlotEnd::Evicted {
                 word.notify_one();
             }
@@ -51,7 +51,7 @@ impl WebPlace {
         &self.slot.activity
     }
 
-    /// Waits until another one has the place.
+    /// Waits until another peer gets the slot.
     pub async fn lost(&self) {
         self.evicted.notified().await;
     }

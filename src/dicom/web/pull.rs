@@ -23,7 +23,7 @@ pub struct PullResult {
     pub refused: Vec<DimseStatus>,
 }
 
-/// No study has more.
+/// The most instances of a study; no real one has more.
 const INSTANCES_MAX: usize = 100_000;
 
 /// Fetches a study; the rest of it is left where the stop is asked for.
@@ -60,7 +60,7 @@ fn pull(
     }
 }
 
-/// The next chunk of the answer; why there is none is put aside.
+/// The next chunk of the response. The reason why there is none is stored in `broken`.
 fn next(reply: &mut HttpReply, stop: &StopSignal, broken: &mut Option<PeerErrorCause>) -> BodyChunk {
     match reply.next() {
         _ if stop.is_requested() => BodyChunk::Broken(BodyError::Stopping),

@@ -1,7 +1,5 @@
-//! A connection whose peer never waits for our acknowledgement.
-//!
-//! As over DIMSE: a peer that leaves Nagle's algorithm on holds back the tail of a request until what
-//! it sent is acknowledged, which Linux delays by up to 40 ms.
+//! A connection on which received data are acknowledged at once. As with DIMSE, a peer with Nagle's algorithm
+//! holds back the rest of a request until its data are acknowledged, which Linux delays by up to 40 ms.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -20,7 +18,7 @@ impl QuickAckStream {
     }
 }
 
-/// Linux leaves this mode by itself, so it has to be asked for again and again.
+/// Linux leaves this mode by itself, so it is set before each read.
 #[cfg(target_os = "linux")]
 fn acknowledge_at_once(stream: &TcpStream) {
     let _ = stream.set_quickack(true);

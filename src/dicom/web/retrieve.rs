@@ -1,4 +1,4 @@
-//! WADO-RS, asking side (PS3.18 10.4): a study's instances, as the service has them.
+//! The WADO-RS client (PS3.18 10.4): the instances of a study, as the service has them.
 
 use hyper::header::CONTENT_TYPE;
 use hyper::{Method, StatusCode};
@@ -13,15 +13,15 @@ use super::multipart::{MultipartPiece, MultipartReader};
 use super::order::DICOM;
 use super::pace::BodyError;
 
-/// Any transfer syntax: nothing is to be converted on the way.
+/// Any transfer syntax is accepted, so that the service converts nothing.
 const ACCEPT: &str = "multipart/related; type=\"application/dicom\"; transfer-syntax=*";
 
-/// Gives the instances of a study to `take` as they come: of each its head, its bytes, and its end,
-/// without which it is not whole. Gives how many were whole.
+/// Gives the instances of a study to `take` as they arrive: the head, the bytes, and the end, without which
+/// an instance is incomplete. Gives the number of complete ones.
 ///
 /// # Errors
-/// If the service cannot be asked or refuses, its answer breaks off, or `take` can take no more. What
-/// was whole before is to be kept.
+/// If the service cannot be reached or refuses, its response breaks off, or `take` fails. Complete instances
+/// are to be kept.
 pub fn retrieve(
     node: &WebNode,
     study_instance_uid: &str,
@@ -31,7 +31,7 @@ pub fn retrieve(
     instances.map_err(|cause| PeerError::over_web(node.clone(), cause))
 }
 
-/// An answer with instances in it, of which none has come yet.
+/// A response with instances, before the first of them is read.
 pub(super) fn ask_for(node: &WebNode, study_instance_uid: &str) -> Result<HttpReply, PeerErrorCause> {
     let path = format!("/studies/{}", encoded(study_instance_uid));
     let body = BodyPieces::new([]);

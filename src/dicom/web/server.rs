@@ -1,8 +1,8 @@
-//! Listens for HTTP, and holds the connections: all in one thread, beside a few that write to disk.
+//! The HTTP server. One thread holds all connections; a few others write to disk.
 //!
-//! A connection either has a request whose body is being read, at the pace that [`super::pace`] asks
-//! for, or it has so much time in all for whatever else it does: the handshake of TLS, the head of the
-//! next request, reading our answer.
+//! A connection has a request whose body is being read, at the rate that [`super::pace`] requires, or it is
+//! bounded by one time limit for everything else: the TLS handshake, the head of the next request, and the
+//! reading of our response.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -37,18 +37,18 @@ use super::quick_ack::QuickAckStream;
 use super::service::WebService;
 use super::settings::WebSettings;
 
-/// A server whose port is open.
+/// A server with an open port.
 pub struct WebServer<'a> {
     settings: &'a WebSettings,
     runtime: Runtime,
 }
 
-/// The head of a request is as long at most, and so is a piece of its body.
+/// The longest head of a request, and the longest piece of its body.
 const BUFFER_BYTES: usize = 128 << 10;
 
 const HEADER_FIELDS_MAX: usize = 64;
 
-/// How long answers that are under way at the stop may take.
+/// The longest time for responses that are under way at the stop.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 impl<'a> WebServer<'a> {
@@ -122,7 +122,7 @@ async fn accept(
                 },
                 Err(error) => {
                     (intake.tell)(&ReceiverEvent::NotAccepted { reason: error.to_string() });
-                    // Most likely there are too many open files: give some time to close.
+                    // Probably there are too many open files; some may be closed soon.
                     sleep(Duration::from_millis(50)).await;
                 }
             },
@@ -131,7 +131,7 @@ async fn accept(
         }
     }
     drop(listener);
-    // The receiver is there as long as the service is.
+    // The receiver lives as long as the service.
     let _ = stop_all.send(true);
     let farewell = async {
         while !connections.is_empty() {
@@ -141,7 +141,7 @@ async fn accept(
             }
         }
     };
-    // Who takes longer is cut off.
+    // Slower connections are closed.
     let _ = timeout(FAREWELL, farewell).await;
     connections.shutdown().await;
     while let Ok(event) = told.try_recv() {
@@ -150,7 +150,7 @@ async fn accept(
     Ok(())
 }
 
-/// Holds a connection to its end.
+/// Serves a connection to its end.
 async fn hold(service: Rc<WebService>, acceptor: Option<TlsAcceptor>, stream: TcpStream, place: WebPlace) {
     let peer = place.peer;
     tokio::select! {
@@ -224,7 +224,7 @@ async fn serve_http(service: &Rc<WebService>, stream: impl AsyncRead + AsyncWrit
     service.tell(ReceiverEvent::Rejected { peer, reason }).await;
 }
 
-/// The time a connection has for everything but a body.
+/// The time limit of a connection for everything but a body.
 struct ConnectionTimer {
     time: Duration,
     /// `None` while a request is being answered.

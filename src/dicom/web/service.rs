@@ -1,4 +1,4 @@
-//! One request over HTTP: looked at, its body passed on to who can wait for the disk, answered.
+//! One HTTP request: checked, its body passed on to a thread that may wait for the disk, and answered.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -31,20 +31,20 @@ pub struct WebService {
     pub base_path: String,
     pub silence_max: Duration,
     pub jobs: SyncSender<WebJob>,
-    /// The places of requests whose bodies are taken in, one for each worker.
+    /// The slots of requests whose bodies are being received, one for each worker.
     requests: WebPlaces,
     connections: WebPlaces,
-    /// Senders that found no room.
+    /// The senders that were sent away.
     pub crowd: Rc<WaitingCrowd>,
     pub stopping: watch::Receiver<bool>,
     pub events: mpsc::Sender<ReceiverEvent>,
 }
 
-/// Chunks of a body that wait for the disk; each has at most the size of the connection's buffer.
+/// The most chunks of a body that wait for the disk; each is at most as large as the connection's buffer.
 const CHUNKS_MAX: usize = 8;
 
-/// So much of a body is read whose request is refused: a connection that is closed with bytes unread is
-/// reset, and the sender would not see why.
+/// The bytes of a refused body that are read and dropped: a connection that is closed with unread bytes is
+/// reset, and the sender would not see the reason.
 const UNWANTED_BYTES_MAX: usize = 8 << 20;
 
 impl WebService {
@@ -70,7 +70,7 @@ impl WebService {
         }
     }
 
-    /// A place for a connection.
+    /// Takes a slot for a connection.
     pub fn connection(&self, peer: SocketAddr) -> Option<WebPlace> {
         self.connections.enter(peer)
     }
@@ -92,10 +92,10 @@ impl WebService {
                 answer
             }
         };
-        // Who waits to be asked for the body has not sent it.
+        // A client that waits for "100 Continue" has not sent the body.
         let is_waiting = head.headers.contains_key(EXPECT) && !body.is_asked_for();
         if !answer.status.is_success() && !is_waiting && !body.is_given_up() {
-            // Reading on is a courtesy, and earns no place.
+            // Reading a refused body does not count as activity.
             connection.waiting();
             read_unwanted(&mut body).await;
         }
@@ -103,7 +103,7 @@ impl WebService {
     }
 
     pub async fn tell(&self, event: ReceiverEvent) {
-        // There is nobody to tell when the server has ended.
+        // An error means that the server has ended.
         let _ = self.events.send(event).await;
     }
 
@@ -134,7 +134,7 @@ impl WebService {
         answered.await.unwrap_or_else(gone)
     }
 
-    /// Passes the body on to its end, or until the job has ended.
+    /// Passes the body on, to its end or until the job has ended.
     async fn pass_on(&self, body: &mut TimedBody, give: mpsc::Sender<BodyChunk>, place: &WebPlace) {
         let mut stopping = self.stopping.clone();
         loop {
@@ -153,7 +153,7 @@ impl WebService {
             if let BodyChunk::Bytes(bytes) = &chunk {
                 place.activity().received(bytes.len());
             }
-            // Time that the disk takes is not the peer's.
+            // The time that the disk takes does not count as the peer's silence.
             place.activity().storing();
             let is_last = !matches!(chunk, BodyChunk::Bytes(_));
             if give.send(chunk).await.is_err() || is_last {

@@ -1,4 +1,4 @@
-//! How to receive over HTTP.
+//! The settings of the HTTP server.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -6,23 +6,23 @@ use std::sync::Arc;
 use crate::dicom::wire::caller::KnownCaller;
 use crate::tls;
 
-/// How to receive over HTTP. How large an instance may be and how long a peer may be silent is the same as
-/// over DIMSE ([`crate::dicom::ReceiveSettings`]); a caller is known here by its address alone, so those with an AE title
-/// do not count.
+/// The settings of the HTTP server. The largest instance and the longest silence of a peer are the same as
+/// over DIMSE ([`crate::dicom::ReceiveSettings`]). A caller is recognised by its address alone, so callers
+/// with an AE title never match.
 #[derive(Clone, Debug)]
 pub struct WebSettings {
     pub listener: Arc<TcpListener>,
-    /// Identity for encrypted connections; with it, no others are taken.
+    /// The identity for TLS; with it, unencrypted connections are refused.
     pub tls: Option<tls::TlsServer>,
     /// Clients that may connect, by address; if the list is empty, every client may.
     pub callers: Vec<KnownCaller>,
     /// Path before `/studies`: `/dicom-web`.
     pub base_path: String,
-    /// 64; what comes beyond them is closed.
+    /// The most connections: 64. Further ones are closed.
     pub connections_max: usize,
     /// Most requests whose instances are received at the same time: 8. Further ones are answered "try later".
     pub requests_max: usize,
-    /// 10 000 in one request.
+    /// The most parts of one request: 10 000.
     pub parts_max: usize,
 }
 

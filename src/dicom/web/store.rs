@@ -1,4 +1,4 @@
-//! STOW-RS, asking side (PS3.18 10.5): instances in batches, and every answer counted.
+//! The STOW-RS client (PS3.18 10.5): instances in batches, with an outcome for each.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -18,17 +18,18 @@ use super::answer::DICOM_JSON;
 use super::client::{BodyPieces, HttpQuestion, ask};
 use super::store_response::{InstanceReference, StoreResponse};
 
-/// A store response for a batch is much shorter.
+/// The longest store response that is read. Real ones are much shorter.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 
-/// Sends the objects in order, and tells what the service answered for each as soon as it has.
+/// Sends the objects in order, and reports each outcome as soon as the response is there. Objects count as
+/// stored only if the response names them as stored, whatever its status says.
 ///
-/// Objects count as stored only if the answer names them as stored, whatever its status says. If a service
-/// refuses a request as a whole, smaller requests follow until it is known which objects it refuses.
+/// If a service refuses a request as a whole, smaller requests follow until it is known which objects it
+/// refuses.
 ///
 /// # Errors
-/// If the service cannot be asked, or refuses a request as a whole. A refused object is no error: it
-/// is told in its [`SendOutcome`].
+/// If the service cannot be reached, or refuses a request as a whole. A refused object is no error: its
+/// [`SendOutcome`] says so.
 pub fn store(
     node: &WebNode,
     objects: &[DicomObject],
@@ -39,14 +40,14 @@ pub fn store(
     stored.map_err(|cause| PeerError::over_web(node.clone(), cause))
 }
 
-/// Splits objects so that each part is small enough, or one object.
+/// Splits objects into batches within the limits; an object that exceeds them is a batch of its own.
 fn batches(objects: &[DicomObject], count_max: usize, bytes_max: u64) -> Vec<&[DicomObject]> {
     let mut batches = Vec::new();
     let mut rest = objects;
     while !rest.is_empty() {
         let mut bytes = 0_u64;
         let fits = rest.iter().take(count_max).take_while(|object| {
-            // One that is gone is told when its turn comes.
+            // A file that is gone is reported when it is sent.
             bytes += object.size().unwrap_or(0);
             bytes <= bytes_max
         });
@@ -98,7 +99,7 @@ enum BatchAnswer {
 fn answer(node: &WebNode, batch: &[DicomObject]) -> Result<BatchAnswer, PeerErrorCause> {
     let mut reply = ask(node, question(&read(batch)?))?;
     match reply.head.status {
-        // Each service has its own idea of how much is too much.
+        // The limit differs between services.
         StatusCode::PAYLOAD_TOO_LARGE => {
             let comment = "the instance is too large for the service".to_owned();
             Ok(BatchAnswer::Refused(SendOutcome::Refused { status: DimseStatus::OUT_OF_RESOURCES, comment }))
@@ -117,7 +118,7 @@ fn answer(node: &WebNode, batch: &[DicomObject]) -> Result<BatchAnswer, PeerErro
     }
 }
 
-/// Whether a refusal may be for what was sent, and not for who sent it, where or when.
+/// Whether a refusal may be due to the instances, and not to the sender, the address or the time.
 fn is_about_instances(status: StatusCode) -> bool {
     status.is_client_error() && !matches!(status.as_u16(), 401 | 403 | 404 | 408 | 429)
 }
@@ -147,7 +148,7 @@ fn question(batch: &[Bytes]) -> HttpQuestion {
     }
 }
 
-/// One that occurs in none of the objects.
+/// A boundary that occurs in none of the objects.
 fn boundary(batch: &[Bytes]) -> String {
     let occurs = |boundary: &String| {
         let finder = memmem::Finder::new(boundary);
@@ -160,14 +161,14 @@ fn boundary(batch: &[Bytes]) -> String {
 /// Outcomes in a store response, by SOP Instance UID.
 struct StoreOutcomes {
     by_uid: BTreeMap<String, SendOutcome>,
-    /// Something failed that the service cannot name.
+    /// The reason of a failure that the service does not assign to an instance.
     others: Option<DimseStatus>,
 }
 
 impl StoreOutcomes {
     fn new(response: StoreResponse, status: StatusCode) -> StoreOutcomes {
         let StoreResponse { stored, failed, others } = response;
-        // A conflict is that nothing was stored, whatever stands below it.
+        // With the status "conflict" nothing was stored, whatever the body says.
         let stored = stored.into_iter().filter(|_| status.is_success());
         let stored = stored.map(|InstanceReference { sop_instance_uid, status, .. }| {
             let comment = String::new();
@@ -178,7 +179,7 @@ impl StoreOutcomes {
             };
             (sop_instance_uid, outcome)
         });
-        // What is named as failed, too, has failed.
+        // An instance that is listed as stored and as failed counts as failed.
         let failed = failed.into_iter().map(|InstanceReference { sop_instance_uid, status, .. }| {
             let status =
                 if status == DimseStatus::SUCCESS { DimseStatus::PROCESSING_FAILURE } else { status };

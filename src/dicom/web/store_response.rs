@@ -19,11 +19,11 @@ const OTHER_FAILURES_SEQUENCE: &str = "0008119A";
 pub struct StoreResponse {
     pub stored: Vec<InstanceReference>,
     pub failed: Vec<InstanceReference>,
-    /// Failures of what is not known by name.
+    /// The failure reasons of parts without a UID.
     pub others: Vec<DimseStatus>,
 }
 
-/// An instance, and what is said of it: the reason of a failure or of a warning.
+/// An instance with the reason of a failure or of a warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstanceReference {
     pub sop_class_uid: String,
@@ -52,7 +52,7 @@ impl StoreResponse {
     /// `None` if this is not a data set in the DICOM JSON model.
     pub fn read(body: &[u8]) -> Option<StoreResponse> {
         let body: Value = serde_json::from_slice(body).ok()?;
-        // Some put the data set into an array, as answers to queries are.
+        // Some services put the data set into an array, as query results are.
         let data_set = match &body {
             Value::Array(all) if all.len() == 1 => all[0].as_object()?,
             other => other.as_object()?,
@@ -96,7 +96,7 @@ fn reason(tag: &str, status: DimseStatus) -> Value {
     json!({ tag: { "vr": "US", "Value": [status.0] } })
 }
 
-/// The reason that an item gives, which some write as text.
+/// The reason in an item. Some services write it as text.
 fn status(item: &Value, tag: &str) -> DimseStatus {
     let Some(value) = first(item, tag) else { return DimseStatus::SUCCESS };
     let number = value.as_u64().or_else(|| value.as_str()?.trim().parse().ok());

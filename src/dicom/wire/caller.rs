@@ -8,13 +8,13 @@ use ipnet::IpNet;
 
 use crate::dicom::names::ae_title::{AeTitle, AeTitleError};
 
-/// A node that is known. Read from `AETITLE`, `AETITLE@ADDRESS` or `*@ADDRESS`, where the address may
-/// be a network: `CT1@10.1.2.0/24`.
+/// A known caller. Read from `AETITLE`, `AETITLE@ADDRESS` or `*@ADDRESS`, where the address may be a network:
+/// `CT1@10.1.2.0/24`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownCaller {
-    /// `None`: by whatever name it calls itself.
+    /// The calling AE title; `None` for any.
     pub ae_title: Option<AeTitle>,
-    /// `None`: from wherever it calls.
+    /// The network of its address; `None` for any.
     pub network: Option<IpNet>,
 }
 
@@ -33,7 +33,7 @@ impl KnownCaller {
     }
 
     pub(in crate::dicom) fn is(&self, title: &str, address: IpAddr) -> bool {
-        // On a listener for both, an IPv4 address arrives in the clothes of IPv6.
+        // On a dual-stack listener, an IPv4 address arrives as an IPv4-mapped IPv6 address.
         let address = address.to_canonical();
         self.ae_title.as_ref().is_none_or(|own| own.as_str() == title)
             && self.network.is_none_or(|network| network.contains(&address))

@@ -77,13 +77,13 @@ impl CommandSet {
         CommandSet::request(C_GET, message_id, model).with_number(PRIORITY, 0).with_number(DATA_SET_TYPE, 0)
     }
 
-    /// Asks to send to the node with this AE title.
+    /// A C-MOVE request to send to the node with this AE title.
     pub fn move_to(message_id: u16, model: &str, ae_title: &str) -> CommandSet {
         let asked = CommandSet::request(C_MOVE, message_id, model).with_number(PRIORITY, 0);
         asked.with_number(DATA_SET_TYPE, 0).with_text(MOVE_DESTINATION, ae_title, b' ')
     }
 
-    /// Asks to act on a well-known instance (N-ACTION).
+    /// An N-ACTION request on a well-known instance.
     pub fn action(message_id: u16, sop_class_uid: &str, sop_instance_uid: &str, kind: u16) -> CommandSet {
         CommandSet::default()
             .with_number(FIELD, N_ACTION)
@@ -94,7 +94,7 @@ impl CommandSet {
             .with_number(ACTION_TYPE, kind)
     }
 
-    /// Reports an event of a well-known instance (N-EVENT-REPORT).
+    /// An N-EVENT-REPORT request about a well-known instance.
     pub fn event(message_id: u16, sop_class_uid: &str, sop_instance_uid: &str, kind: u16) -> CommandSet {
         CommandSet::request(N_EVENT_REPORT, message_id, sop_class_uid)
             .with_number(DATA_SET_TYPE, 0)
@@ -102,7 +102,7 @@ impl CommandSet {
             .with_number(EVENT_TYPE, kind)
     }
 
-    /// Asks to stop answering this request.
+    /// The C-CANCEL request for this request.
     pub fn cancel(&self) -> CommandSet {
         CommandSet::default()
             .with_number(FIELD, C_CANCEL)
@@ -118,7 +118,7 @@ impl CommandSet {
         )
     }
 
-    /// The answer to this request. `comment` is cut to the 64 characters the standard allows.
+    /// The response to this request. `comment` is cut to the 64 characters that the standard allows.
     pub fn answer(&self, status: DimseStatus, comment: &str) -> CommandSet {
         let comment: String = comment.chars().filter(char::is_ascii).take(64).collect();
         let mut answer = CommandSet::default()
@@ -126,7 +126,7 @@ impl CommandSet {
             .with_number(ANSWERED_MESSAGE_ID, self.message_id())
             .with_number(DATA_SET_TYPE, NO_DATA_SET)
             .with_number(STATUS, status.0);
-        // What an N-ACTION requests is what its answer affects (PS3.7 10.3.4).
+        // The requested SOP instance of an N-ACTION is the affected one of its response (PS3.7 10.3.4).
         let copied = [
             (SOP_CLASS_UID, SOP_CLASS_UID),
             (REQUESTED_SOP_CLASS_UID, SOP_CLASS_UID),
@@ -151,7 +151,7 @@ impl CommandSet {
         self.number(MESSAGE_ID).unwrap_or(0)
     }
 
-    /// Whether an answer is due: not to an answer, nor to a cancel.
+    /// Whether a response is due: not for a response, nor for a cancel request.
     pub fn is_question(&self) -> bool {
         self.field() & RESPONSE == 0 && self.field() != C_CANCEL
     }
@@ -181,12 +181,12 @@ impl CommandSet {
             && self.number(ANSWERED_MESSAGE_ID) == Some(request.message_id())
     }
 
-    /// The status, if this is the answer to `request`.
+    /// The status, if this is the response to `request`.
     pub fn status_for(&self, request: &CommandSet) -> Option<DimseStatus> {
         self.number(STATUS).filter(|_| self.answers(request)).map(DimseStatus)
     }
 
-    /// How many instances a move or get has sent, could not send, and sent with a warning.
+    /// The numbers of completed, failed and warning sub-operations of a move or get.
     pub fn suboperations(&self) -> [Option<u16>; 3] {
         [COMPLETED_SUBOPERATIONS, FAILED_SUBOPERATIONS, WARNING_SUBOPERATIONS]
             .map(|element| self.number(element))

@@ -1,4 +1,4 @@
-//! DIMSE as it passes over a connection: associations, commands, and why they fail (PS3.7, PS3.8).
+//! DIMSE on a connection: associations, commands, and the errors of peers (PS3.7, PS3.8).
 
 pub(in crate::dicom) mod association;
 pub(in crate::dicom) mod caller;

@@ -1,4 +1,4 @@
-//! Why a peer did not do what it was asked for, and what to do about it.
+//! The errors of exchanges with peers, with advice to the operator.
 
 use std::io;
 use std::time::Duration;
@@ -17,15 +17,15 @@ pub struct PeerError {
     pub peer: PeerAddress,
     #[source]
     pub cause: PeerErrorCause,
-    /// How far the exchange came.
+    /// The stage at which the exchange failed.
     pub stage: ExchangeStage,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExchangeStage {
-    /// The peer is not there, or not for us: every other request to it would fail now, too.
+    /// The peer cannot be reached, or refuses us: every other request to it would fail now, too.
     Opening,
-    /// The peer was there, and the exchange failed later.
+    /// The association or connection was there, and the exchange failed later.
     Open,
 }
 
@@ -39,7 +39,7 @@ pub enum PeerErrorCause {
     Tls(String),
     #[error("no answer in time")]
     Silent,
-    /// A file of ours.
+    /// A file of ours could not be read.
     #[error("an object could not be read: {0}")]
     Unreadable(String),
     #[error("{0}")]
@@ -54,7 +54,7 @@ pub enum PeerErrorCause {
     Aborted,
     #[error("it has not said yet whether it commits to the objects")]
     Uncommitted,
-    /// The service is too busy (503, 429), and may have said when to ask again.
+    /// The service is busy (503, 429). It may have said when to try again.
     #[error("it wants to be asked again later (status {status})")]
     Later { status: u16, after: Option<Duration> },
     #[error("it refuses, with status {status}{}", colon(.reason))]

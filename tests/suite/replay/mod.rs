@@ -4,3 +4,4 @@ mod again;
 mod archive;
 mod contents;
 mod deidentify;
+mod places;

@@ -4,12 +4,12 @@ use std::fmt;
 
 use crate::step::Digest;
 
-/// Secret key of the replacements. The same key turns the same identifier into the same replacement; without
-/// the key a replacement cannot be traced back by trying identifiers.
+/// The secret key of the replacements. With one key, equal identifiers get equal replacements; without the
+/// key, nobody can find an identifier by trying candidates.
 #[derive(Clone)]
 pub struct PseudonymKey([u8; 32]);
 
-/// UIDs with this root are the standard's own names of things (PS3.6 annex A).
+/// The root of the UIDs that the standard itself defines (PS3.6 annex A). They are not replaced.
 const STANDARD_ROOT: &str = "1.2.840.10008.";
 
 impl PseudonymKey {
@@ -41,7 +41,7 @@ impl PseudonymKey {
     }
 }
 
-/// Never the secret.
+/// The secret is not shown.
 impl fmt::Debug for PseudonymKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Key")

@@ -103,7 +103,7 @@ impl<'a> FileDeidentification<'a> {
                 self.write(&token)?;
             }
             DataToken::ItemStart { .. } => {
-                // Unless it says so it has that of the data set around it.
+                // A data set that declares no character set has that of the data set around it.
                 self.character_sets.push(self.character_set());
                 self.write(&token)?;
             }
@@ -162,7 +162,7 @@ impl<'a> FileDeidentification<'a> {
         self.character_sets.last().copied().unwrap_or_default()
     }
 
-    /// Elements of a data set stand in the order of their tags.
+    /// Adds the elements that come before `tag`: a data set is in the order of tags.
     fn add_before(&mut self, tag: Tag) -> Result<(), DataSetError> {
         while self.open == 0
             && let Some((_, tokens)) = self.added.pop_if(|(other, _)| *other < tag)
@@ -192,7 +192,7 @@ impl BurnedIn {
     }
 }
 
-/// How it was done (PS3.3 C.7.1.1, C.12.1), the last element first.
+/// The elements that say how the file was de-identified (PS3.3 C.7.1.1, C.12.1), the last one first.
 fn added() -> Vec<(Tag, Vec<DataToken>)> {
     const METHOD: &str = concat!(
         "flow ",

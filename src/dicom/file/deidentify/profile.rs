@@ -9,13 +9,13 @@ use dicom_dictionary_std::{StandardDataDictionary, tags};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ElementAction {
-    /// A sequence is kept with its items, and they are looked into.
+    /// The element is kept. The items of a sequence are treated one by one.
     Keep,
     Remove,
     Empty,
-    /// A value that says nothing and fits the element's type.
+    /// The value is replaced by a dummy that is valid for the element's type.
     Dummy,
-    /// Other UIDs in the place of all that are not the standard's own.
+    /// UIDs are replaced, except those that the standard defines.
     Uids,
     Pseudonym,
 }
@@ -30,7 +30,7 @@ impl ElementAction {
             return ElementAction::Remove;
         }
         let Some(known) = StandardDataDictionary.by_tag(tag) else { return ElementAction::Remove };
-        // A sequence that comes as bytes cannot be looked into.
+        // A sequence that is encoded as bytes cannot be treated item by item.
         if vr != VR::SQ && known.vr().exact() == Some(VR::SQ) {
             return ElementAction::Remove;
         }
@@ -75,7 +75,7 @@ fn row(line: &str) -> Option<(Tag, ElementAction)> {
     Some((words.next()?.parse().ok()?, action(words.next()?)?))
 }
 
-/// Action for an element that the table does not list, by VR: rather too much is removed than too little.
+/// The action for an element that the table does not list, by VR. In doubt it is removed.
 fn unlisted(vr: VR) -> ElementAction {
     match vr {
         VR::UI => ElementAction::Uids,

@@ -1,5 +1,5 @@
-//! Tokens back into bytes. Sequences get an undefined length, because their contents may have become shorter;
-//! values are written as they are.
+//! A writer of tokens. Sequences get an undefined length, because their contents may have become shorter;
+//! values are written unchanged.
 
 use dicom_core::{DataElementHeader, Length, Tag, VR};
 use dicom_encoding::encode::Result;
@@ -17,14 +17,16 @@ pub struct TokenWriter {
 const PIXEL_DATA: Tag = Tag(0x7FE0, 0x0010);
 
 impl TokenWriter {
-    /// Goes on after these bytes. `None` if nothing can write this transfer syntax.
+    /// A writer that appends to these bytes. `None` if the transfer syntax cannot be written.
     pub fn after(bytes: Vec<u8>, syntax: &TransferSyntax) -> Option<TokenWriter> {
         let element = DataElementHeader::new(Tag(0, 0), VR::UN, Length(0));
         Some(TokenWriter { encoder: syntax.encoder_for()?, bytes, element, in_pixels: false })
     }
 
+    /// Writes a token.
+    ///
     /// # Errors
-    /// If the transfer syntax has no form for it.
+    /// If the transfer syntax cannot express it.
     pub fn write(&mut self, token: &DataToken) -> Result<()> {
         match token {
             DataToken::ElementHeader(header) => self.element = *header,
@@ -56,7 +58,7 @@ impl TokenWriter {
         self.bytes
     }
 
-    /// With a byte added if it is of odd length.
+    /// Writes a value, padded to an even length.
     fn value(&mut self, value: &[u8]) -> Result<()> {
         let DataElementHeader { tag, vr, .. } = self.element;
         self.header(tag, vr, Length(value.len().next_multiple_of(2) as u32))?;

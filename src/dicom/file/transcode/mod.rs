@@ -34,17 +34,17 @@ pub(in crate::dicom) struct TranscodableObject<'a> {
     pixels: Option<PlainPixels>,
 }
 
-/// The transfer syntaxes that any native one can be had in, the better one first: with implicit VR,
-/// nobody can tell what a private value is.
+/// The transfer syntaxes to which any native one can be converted, the better one first: implicit VR loses
+/// the VRs of private elements.
 pub(in crate::dicom) const TARGETS: [&str; 2] =
     [uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN];
 
-/// A deflated data set is inflated up to this size: a bomb has no end.
+/// The limit to which a deflated data set is inflated: a crafted one could inflate without end.
 const BYTES_MAX: u64 = 8 << 30;
 
 impl<'a> TranscodableObject<'a> {
-    /// Finds out whether the object can be had in another transfer syntax: the destination must not get
-    /// half of one.
+    /// Checks that the object can be converted, before any of it is sent: the destination must not get half
+    /// an object.
     pub fn prepare(
         object: &'a DicomObject,
         decode: Option<Decode>,

@@ -1,11 +1,11 @@
-//! Pixels that have been decoded.
+//! Decoded pixels.
 
 use crate::imaging;
 
-/// Pixels that are not compressed, and what the header has to say of them.
+/// Uncompressed pixels, with the header elements that describe them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlainPixels {
-    /// `OB` or `OW`.
+    /// The VR of Pixel Data: `OB` or `OW`.
     pub vr: [u8; 2],
     /// Little endian.
     pub bytes: Vec<u8>,
@@ -15,10 +15,10 @@ pub struct PlainPixels {
 /// Decodes the pixels of a file (PS3.10).
 pub type Decode = fn(&[u8]) -> Result<PlainPixels, String>;
 
-/// Decodes whatever there is a decoder for.
+/// Decodes the pixels of a file in any transfer syntax with a known decoder.
 ///
 /// # Errors
-/// If there is none, or the file is damaged.
+/// If there is no decoder, or the file is damaged.
 pub fn plain_pixels(file: &[u8]) -> Result<PlainPixels, String> {
     let decoded = imaging::decoded(file).map_err(|error| error.to_string())?;
     let vr = decoded.vr();

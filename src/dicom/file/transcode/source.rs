@@ -1,4 +1,4 @@
-//! Source of a conversion: a length beyond the end gives an error, and no memory is allocated for it.
+//! The source of a conversion: a length beyond the end gives an error, and no memory is allocated for it.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -6,7 +6,7 @@ use crate::dicom_file::encoding::{ElementHead, Encoding, ITEM, SEQUENCE_END, UND
 
 use super::untranscodable::TranscodeError;
 
-/// So much of a value is in memory; a multiple of every word.
+/// The bytes of a value that are in memory at once; a multiple of every word size.
 const PIECE_BYTES: usize = 64 << 10;
 
 /// Bytes of the source, and the position in them.
@@ -20,12 +20,12 @@ impl<'a> SourceBytes<'a> {
         SourceBytes { bytes: BufReader::with_capacity(PIECE_BYTES, bytes), at: 0 }
     }
 
-    /// How many bytes have been read.
+    /// The number of bytes that have been read.
     pub fn at(&self) -> u64 {
         self.at
     }
 
-    /// The head of what comes next; `None` at the end.
+    /// The head of the next element; `None` at the end.
     pub fn head(&mut self, encoding: Encoding) -> Result<Option<ElementHead>, TranscodeError> {
         if self.bytes.fill_buf()?.is_empty() {
             return Ok(None);
@@ -43,7 +43,7 @@ impl<'a> SourceBytes<'a> {
         }
     }
 
-    /// Gives so many bytes, a piece after the other.
+    /// Reads this many bytes, piece by piece.
     pub fn pieces(
         &mut self,
         length: u32,
@@ -64,7 +64,7 @@ impl<'a> SourceBytes<'a> {
         self.pieces(length, |_| Ok(()))
     }
 
-    /// Passes over the fragments of compressed pixels, and their end.
+    /// Skips the fragments of compressed pixels, and the delimiter after them.
     pub fn skip_fragments(&mut self, encoding: Encoding) -> Result<(), TranscodeError> {
         loop {
             match self.head(encoding)? {

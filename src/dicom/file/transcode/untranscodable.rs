@@ -1,8 +1,8 @@
-//! Why an object cannot be had in another transfer syntax.
+//! The reasons why an object cannot be converted to another transfer syntax.
 
 use std::io;
 
-/// Why an object cannot be had in another transfer syntax.
+/// The reason why an object cannot be converted to another transfer syntax.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::dicom) enum TranscodeError {
     #[error("{0}")]

@@ -11,7 +11,7 @@ use super::source::SourceBytes;
 use super::target::TargetDataSet;
 use super::untranscodable::TranscodeError;
 
-/// Sequences in sequences; nothing real has ten.
+/// The deepest nesting of sequences; real files have fewer than ten levels.
 const DEPTH_MAX: usize = 128;
 
 const DEFINED_MAX: u32 = UNDEFINED - 1;
@@ -20,7 +20,7 @@ const EXTENDED_OFFSETS: Tag = Tag(0x7FE0, 0x0001);
 const EXTENDED_LENGTHS: Tag = Tag(0x7FE0, 0x0002);
 const ENCAPSULATED_LENGTH: Tag = Tag(0x7FE0, 0x0003);
 
-/// A data set on its way from one form to another.
+/// The conversion of a data set, element by element.
 pub struct DataSetWalk<'a> {
     source: SourceBytes<'a>,
     target: TargetDataSet<'a>,
@@ -31,10 +31,10 @@ pub struct DataSetWalk<'a> {
     signed: Vec<bool>,
 }
 
-/// A sequence or an item that has begun.
+/// A sequence or an item that has not ended.
 struct OpenSequence {
     is_item: bool,
-    /// Where it ends, if its length says so.
+    /// The position of its end, if its length is defined.
     ends: Option<u64>,
     /// Encoding of the enclosing data set, restored at the end.
     form: Encoding,
@@ -95,7 +95,7 @@ impl<'a> DataSetWalk<'a> {
         self.target.mark(if is_item { ITEM_END } else { SEQUENCE_END }, 0)
     }
 
-    /// The beginning or the end of an item, or the end of a sequence.
+    /// Converts the beginning or the end of an item, or the end of a sequence.
     fn mark(&mut self, &ElementHead { tag, length, .. }: &ElementHead) -> Result<(), TranscodeError> {
         let top = self.open.last().map(|open| (open.is_item, open.ends.is_none()));
         match (tag, top) {
@@ -135,7 +135,7 @@ impl<'a> DataSetWalk<'a> {
                 self.source.skip(element.length)?;
                 self.target.value(tag, *b"CS", pixels.photometric_interpretation.as_bytes())
             }
-            // By pixel, as they are decoded.
+            // Decoded pixels are interleaved, colour by pixel.
             (tags::PLANAR_CONFIGURATION, _, Some(_)) => {
                 self.source.skip(element.length)?;
                 self.target.value(tag, *b"US", &[0, 0])
@@ -143,7 +143,7 @@ impl<'a> DataSetWalk<'a> {
             (EXTENDED_OFFSETS | EXTENDED_LENGTHS | ENCAPSULATED_LENGTH, ..=DEFINED_MAX, Some(_)) => {
                 self.source.skip(element.length)
             }
-            // Group lengths are not right any more, and retired.
+            // Group lengths are retired, and would no longer be right.
             (Tag(_, 0), ..=DEFINED_MAX, _) => self.source.skip(element.length),
             _ if &element.vr == b"SQ" || element.length == UNDEFINED => self.sequence(&element),
             _ => self.value(&element),
@@ -158,14 +158,14 @@ impl<'a> DataSetWalk<'a> {
         match vr {
             None if !self.form.explicit => Ok(ElementHeader { tag, vr: known_vr(tag, signed), length }),
             Some(vr) if vr.iter().all(u8::is_ascii_uppercase) => Ok(ElementHeader { tag, vr, length }),
-            // `??`, or zeros.
+            // The VR is `??` or zeros.
             Some(_) => Ok(ElementHeader { tag, vr: *b"UN", length }),
             None => Err(self.source.damaged("a value representation is not one")),
         }
     }
 
     fn sequence(&mut self, element: &ElementHeader) -> Result<(), TranscodeError> {
-        // What is unknown and has no length is a sequence with implicit VR (PS3.5 6.2.2).
+        // An element of unknown VR and undefined length is a sequence with implicit VR (PS3.5 6.2.2).
         let inside = if &element.vr == b"UN" { Encoding::IMPLICIT } else { self.form };
         self.open(false, element.length, inside)?;
         self.target.head(element.tag, *b"SQ", UNDEFINED)

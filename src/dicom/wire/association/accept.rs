@@ -26,7 +26,7 @@ use super::{Association, AssociationError, ExpectedMessage, PresentationContext}
 
 use std::time::Duration;
 
-/// On which terms an association is accepted.
+/// The terms on which an association is accepted.
 #[derive(Clone, Copy, Debug)]
 pub struct AcceptanceTerms<'a> {
     pub ae_title: &'a AeTitle,
@@ -34,12 +34,12 @@ pub struct AcceptanceTerms<'a> {
     pub callers: &'a [KnownCaller],
     pub contexts_max: usize,
     pub pdu_bytes_max: u32,
-    /// For each of its messages until the association is agreed on.
+    /// The longest wait for each message of the negotiation.
     pub negotiation_max: Duration,
     pub silence_max: Duration,
 }
 
-/// Takes in what a peer asks for, as far as the terms allow it.
+/// Accepts the association that a peer requests, as far as the terms allow it.
 pub fn accept(
     stream: DicomStream,
     peer: IpAddr,
@@ -83,8 +83,8 @@ pub fn accept(
     })
 }
 
-/// Rejects an association for the moment: local limit exceeded (PS3.8 table 9-21). The request is
-/// read first: a connection closed with unread bytes is reset, and the peer would not see the answer.
+/// Rejects an association for the moment: local limit exceeded (PS3.8 table 9-21). The request is read first:
+/// a connection that is closed with unread bytes is reset, and the peer would not see the rejection.
 pub fn refuse(stream: DicomStream, silence_max: Duration) -> Result<(), AssociationError> {
     let mut connection = PduConnection::new(stream, silence_max)?;
     request(&mut connection)?;
@@ -100,7 +100,7 @@ fn request(connection: &mut PduConnection) -> Result<AssociationRQ, AssociationE
     }
 }
 
-/// The peer that is rejected may be gone already.
+/// The peer may have gone already.
 fn reject(connection: &mut PduConnection, result: RejectionResult, source: Source) {
     let _ = connection.send(&Pdu::AssociationRJ(AssociationRJ { result, source }));
     connection.close();
@@ -142,8 +142,8 @@ fn admit(asked: &AssociationRQ, peer: IpAddr, terms: &AcceptanceTerms) -> Result
     Ok(())
 }
 
-/// Of a context that is served, the first syntax proposed that can be read: the sender knows best how
-/// it has its objects.
+/// The result for a proposed context: of a served class, the first proposed syntax that can be read is
+/// accepted, because the sender prefers it.
 fn judge(proposed: &PresentationContextProposed) -> PresentationContextResult {
     let syntaxes = proposed.transfer_syntaxes.iter().map(|syntax| syntax.trim_end_matches(['\0', ' ']));
     let known = |syntax: &&str| TransferSyntaxRegistry.get(syntax).is_some_and(|one| one.uid() == *syntax);

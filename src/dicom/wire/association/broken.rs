@@ -1,4 +1,4 @@
-//! Why an association cannot go on.
+//! The reasons why an association cannot go on.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use dicom_ul::pdu::AssociationRJ;
 
 use crate::dicom::wire::command::CommandSetError;
 
-/// Why an association cannot go on, or did not come about.
+/// The reason why an association cannot go on, or was not established.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::dicom) enum AssociationError {
     #[error("the connection was closed")]

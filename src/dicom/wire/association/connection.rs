@@ -20,7 +20,7 @@ use crate::tls;
 
 use super::broken::AssociationError;
 
-/// The most that is taken while the association is negotiated: 128 contexts with many syntaxes each.
+/// The longest PDU of the negotiation: 128 contexts with many syntaxes each.
 const NEGOTIATION_BYTES_MAX: u32 = 256 << 10;
 
 const HEADER_BYTES: usize = 6;
@@ -30,7 +30,7 @@ const HEADER_BYTES: usize = 6;
 pub enum DicomStream {
     Plain(TcpStream),
     Tls(tls::TlsStream),
-    /// All that a peer said, whatever it is told.
+    /// All bytes that the peer has sent, for tests.
     #[cfg(any(test, fuzzing))]
     Recorded(io::Cursor<Vec<u8>>),
 }
@@ -63,13 +63,13 @@ impl PduConnection {
         Ok(PduConnection { stream, buffer, filled: 0..0, pdu_bytes_max: NEGOTIATION_BYTES_MAX, silence_max })
     }
 
-    /// From now on no longer PDUs than these are taken; at most as long as those of the negotiation.
+    /// Sets the longest PDU that is accepted from now on; at most that of the negotiation.
     pub fn limit(&mut self, pdu_bytes_max: u32) {
         self.pdu_bytes_max = pdu_bytes_max.min(NEGOTIATION_BYTES_MAX);
     }
 
     pub fn wait_at_most(&mut self, silence_max: Duration) -> io::Result<()> {
-        // Zero would mean to wait for ever.
+        // A timeout of zero would mean to wait for ever.
         self.silence_max = silence_max.max(Duration::from_millis(1));
         self.stream.tcp().map_or(Ok(()), |tcp| tcp.set_read_timeout(Some(self.silence_max)))
     }
@@ -89,7 +89,7 @@ impl PduConnection {
         }
     }
 
-    /// A PDU of the negotiation, or of the end.
+    /// Waits for a PDU of the negotiation, or of the end.
     pub fn receive_parsed(&mut self) -> Result<Pdu, AssociationError> {
         let ReceivedPdu { body, .. } = self.receive()?;
         let whole = &self.buffer[body.start - HEADER_BYTES..body.end];
@@ -97,7 +97,7 @@ impl PduConnection {
         pdu.ok().flatten().ok_or(AssociationError::NotAPdu)
     }
 
-    /// Whether nothing has come that was not taken.
+    /// Whether all received bytes have been consumed.
     pub fn is_between_pdus(&self) -> bool {
         self.filled.is_empty()
     }
@@ -151,7 +151,7 @@ impl PduConnection {
     }
 
     fn fill(&mut self) -> Result<(), AssociationError> {
-        // What is left is the beginning of one PDU, which fits behind the buffer's start.
+        // The rest is the beginning of one PDU, which is moved to the buffer's start.
         self.buffer.copy_within(self.filled.clone(), 0);
         self.filled = 0..self.filled.len();
         self.stream.tcp().map(acknowledge_at_once);
@@ -167,8 +167,7 @@ impl PduConnection {
     }
 }
 
-/// Linux leaves this mode by itself, so it has to be asked for again and again. Failing to get it
-/// costs speed only.
+/// Linux leaves this mode by itself, so it is set before each read. A failure costs speed only.
 #[cfg(target_os = "linux")]
 fn acknowledge_at_once(stream: &TcpStream) {
     use std::os::linux::net::TcpStreamExt;

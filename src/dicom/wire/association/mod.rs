@@ -1,4 +1,5 @@
-//! One association, either side: what was agreed, and the messages on it (PS3.8, PS3.7 section 6.3).
+//! One association, as acceptor or requestor: the negotiated terms, and the messages on it (PS3.8, PS3.7
+//! section 6.3).
 //!
 //! dicom-ul reads and writes the PDUs of the negotiation. Access control, acceptance of contexts and the data
 //! itself are handled here, so that memory and time are bounded, and a data set passes from the socket to its
@@ -29,7 +30,7 @@ pub(in crate::dicom) use request::{
     APPLICATION_CONTEXT, ContextProposal, PDU_BYTES_MAX, ServiceRole, request,
 };
 
-/// Larger PDUs gain nothing, whatever the peer takes.
+/// The longest PDU that is sent, whatever the peer accepts: larger ones gain nothing.
 pub(in crate::dicom) const PDU_BYTES_SENT_MAX: u32 = 256 << 10;
 
 const RELEASE_REQUEST: u8 = 0x05;
@@ -49,7 +50,7 @@ pub(in crate::dicom) struct Association {
     expected: ExpectedMessage,
 }
 
-/// A presentation context: what is sent in it, and how it is written.
+/// A presentation context: its abstract syntax, and the transfer syntax.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::dicom) struct PresentationContext {
     pub id: u8,
@@ -81,7 +82,7 @@ struct MessageFragment {
 }
 
 impl Association {
-    /// Waits for what the peer says next.
+    /// Waits for the next message of the peer.
     pub fn hear(&mut self) -> Result<AssociationMessage<'_>, AssociationError> {
         loop {
             if self.rest.is_empty() {
@@ -124,13 +125,13 @@ impl Association {
         }
     }
 
-    /// Begins to send a command, in PDUs the peer takes; its data set may follow.
+    /// Begins to send a command, in PDUs of the length that the peer accepts; its data set may follow.
     pub fn begin(&mut self, context: u8, command: &CommandSet) -> OutgoingMessage<'_> {
         let pdu_bytes = self.pdu_bytes_sent_max.min(PDU_BYTES_SENT_MAX);
         OutgoingMessage::new(&mut self.connection, pdu_bytes, context, &command.encode())
     }
 
-    /// The context for objects of a class in a syntax, if it was agreed on.
+    /// The context for objects of a class in a syntax, if one was accepted.
     pub fn context_for(&self, abstract_syntax: &str, transfer_syntax: &str) -> Option<u8> {
         let of_class = self.contexts.iter().filter(|one| one.abstract_syntax == abstract_syntax);
         of_class.into_iter().find(|one| one.transfer_syntax == transfer_syntax).map(|one| one.id)
@@ -140,25 +141,25 @@ impl Association {
         self.contexts.iter().find(|one| one.id == id)
     }
 
-    /// Whether the peer has begun nothing that it has not ended.
+    /// Whether no message of the peer is partly received.
     pub fn is_between_messages(&self) -> bool {
         let no_command = matches!(&self.expected, ExpectedMessage::Command(begun) if begun.is_empty());
         no_command && self.rest.is_empty() && self.connection.is_between_pdus()
     }
 
-    /// Waits no longer than so for what the peer says, from now on.
+    /// Sets the longest wait for a message of the peer, from now on.
     pub fn wait_at_most(&mut self, silence_max: Duration) -> Result<(), AssociationError> {
         Ok(self.connection.wait_at_most(silence_max)?)
     }
 
-    /// Agrees to the end that the peer wants.
+    /// Confirms the release that the peer has requested.
     pub fn release_agreed(mut self) -> Result<(), AssociationError> {
         self.connection.send(&Pdu::ReleaseRP)?;
         self.connection.close();
         Ok(())
     }
 
-    /// Ends the association; every request has been answered.
+    /// Releases the association; every request has been answered.
     pub fn release(mut self) -> Result<(), AssociationError> {
         self.connection.send(&Pdu::ReleaseRQ)?;
         let kind = self.connection.receive()?.kind;
@@ -169,7 +170,7 @@ impl Association {
         }
     }
 
-    /// Aborts the association. Errors are ignored: the peer may be gone already.
+    /// Aborts the association. Errors are ignored: the peer may have gone already.
     pub fn abort(mut self) {
         let reason = AbortRQServiceProviderReason::ReasonNotSpecified;
         let _ = self.connection.send(&Pdu::AbortRQ { source: AbortRQSource::ServiceProvider(reason) });
@@ -207,7 +208,7 @@ impl Association {
         Ok(Some(command))
     }
 
-    /// Gives whether this is the last piece.
+    /// Consumes a fragment of a data set. Gives whether it is the last one.
     fn data(&mut self, fragment: &MessageFragment) -> Result<bool, AssociationError> {
         match self.expected {
             ExpectedMessage::Data { context } if context == fragment.context => {}

@@ -1,6 +1,7 @@
-//! A message on its way out: cut into PDUs the peer takes, in few large writes, however long it is.
+//! A message that is being sent: split into PDUs that the peer accepts, in few large writes, however long it
+//! is.
 //!
-//! Memory is one buffer. A data set is written as it is read or made, and its end need not be known
+//! Memory is one buffer. A data set is written while it is read or made, so its length need not be known
 //! before.
 
 use std::io::{self, IoSlice, Write};
@@ -25,16 +26,16 @@ pub struct OutgoingMessage<'a> {
     /// The most bytes of a fragment.
     room: usize,
     kind: u8,
-    /// PDUs that are not written yet; the last one is open.
+    /// Complete PDUs that are not written yet, and the open one behind them.
     pending: Vec<u8>,
-    /// Where the open one begins.
+    /// The position of the open PDU.
     begun: usize,
-    /// Why the connection does not take any more.
+    /// The error of the connection, after which nothing more is sent.
     broken: Option<AssociationError>,
 }
 
 impl<'a> OutgoingMessage<'a> {
-    /// Begins with a command.
+    /// Begins a message with its command.
     pub(super) fn new(
         connection: &'a mut PduConnection,
         pdu_bytes: u32,
@@ -52,25 +53,25 @@ impl<'a> OutgoingMessage<'a> {
             broken: None,
         };
         outgoing.open();
-        // A command fits into the buffer.
+        // A command always fits into the buffer.
         outgoing.take_all(command);
         outgoing.shut(LAST_FRAGMENT);
         outgoing
     }
 
-    /// A data set follows.
+    /// Goes on with the data set of the message.
     pub fn data_set(mut self) -> OutgoingMessage<'a> {
         self.kind = 0;
         self.open();
         self
     }
 
-    /// Why it could not be written on, if it is the connection's fault.
+    /// The error of the connection, if one has occurred.
     pub fn why_broken(self) -> Option<AssociationError> {
         self.broken
     }
 
-    /// All is written.
+    /// Ends the message and writes the rest of it.
     pub fn finish(mut self) -> Result<(), AssociationError> {
         if self.kind == 0 {
             self.shut(LAST_FRAGMENT);
@@ -85,7 +86,7 @@ impl<'a> OutgoingMessage<'a> {
         }
     }
 
-    /// As much as fits into the open PDU, or into a new one.
+    /// Takes as many bytes as fit into the open PDU, or into a new one.
     fn take(&mut self, bytes: &[u8]) -> usize {
         if self.pending.len() - self.begun - HEAD_BYTES == self.room {
             self.shut(0);
@@ -111,7 +112,7 @@ impl<'a> OutgoingMessage<'a> {
         self.pending[self.begun..self.begun + HEAD_BYTES].copy_from_slice(&head);
     }
 
-    /// Sends the PDUs, which are whole.
+    /// Writes the complete PDUs.
     fn send(&mut self) -> Result<(), AssociationError> {
         self.connection.send_pieces(&mut [IoSlice::new(&self.pending)])?;
         self.pending.clear();

@@ -79,7 +79,7 @@ pub fn request(
         expected: ExpectedMessage::Command(Vec::new()),
     };
     if association.contexts.is_empty() {
-        // It is no use to anybody: whether the peer agrees to its end does not matter.
+        // The association has no accepted context, so it is of no use, however it ends.
         let _ = association.release();
         return Err(PeerErrorCause::NothingTaken);
     }
@@ -137,7 +137,7 @@ fn agreed(proposals: &[ContextProposal], answer: &AssociationAC) -> Vec<Presenta
         let mut results = answer.presentation_contexts.iter();
         let result = results.find(|one| one.id == id && one.reason == ContextResult::Acceptance)?;
         let transfer_syntax = result.transfer_syntax.trim_end_matches(['\0', ' ']).to_owned();
-        // A peer that chooses what was not proposed would get what it cannot read.
+        // A peer might choose a syntax that was not proposed, and that it could not be sent in.
         let is_ours = proposal.transfer_syntaxes.contains(&transfer_syntax);
         is_ours.then(|| PresentationContext {
             id,
@@ -148,7 +148,7 @@ fn agreed(proposals: &[ContextProposal], answer: &AssociationAC) -> Vec<Presenta
     contexts.collect()
 }
 
-/// How we introduce ourselves, as the requestor and as the acceptor.
+/// The user information that we send, as requestor and as acceptor.
 pub(super) fn user_variables(pdu_bytes_max: u32) -> Vec<UserVariableItem> {
     vec![
         UserVariableItem::MaxLength(pdu_bytes_max),
@@ -157,7 +157,7 @@ pub(super) fn user_variables(pdu_bytes_max: u32) -> Vec<UserVariableItem> {
     ]
 }
 
-/// The longest PDU a peer takes; none named, and 0, is no limit.
+/// The longest PDU that a peer accepts; without a value, or with 0, there is no limit.
 pub(super) fn pdu_bytes_max(variables: &[UserVariableItem]) -> u32 {
     let named = variables.iter().find_map(|item| match item {
         UserVariableItem::MaxLength(length) => Some(*length),
