@@ -1,4 +1,4 @@
-//! The volume, the lungs in it, and their measurements.
+//! The volume and the lungs in it.
 
 use std::fmt;
 
@@ -108,43 +108,4 @@ impl fmt::Debug for Lungs {
 
 impl Payload for Lungs {
     const TYPE: &'static str = "lungs";
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LungRegion {
-    Both,
-    Right,
-    Left,
-}
-
-/// Densitometry of one region.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RegionDensity {
-    pub lung: LungRegion,
-    pub voxels: u64,
-    pub volume_ml: f64,
-    pub mean_hu: f64,
-    /// The population's standard deviation: divided by n.
-    pub standard_deviation_hu: f64,
-    pub median_hu: f64,
-    /// The 15th percentile, by linear interpolation between the ranks, as numpy does.
-    pub percentile_15_hu: f64,
-    /// Percentage of voxels strictly below a threshold in HU: (threshold, percentage).
-    pub below: Vec<(f64, f64)>,
-    /// Voxels per bin; bin `i` holds HU from `histogram_start + i * histogram_width` on.
-    pub histogram: Vec<u64>,
-    pub histogram_start_hu: i32,
-    pub histogram_width_hu: u32,
-}
-
-/// Densitometry of both lungs together and of each, in the order both, right, left. A lung that was not found
-/// is left out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LungDensities {
-    pub regions: Vec<RegionDensity>,
-}
-
-impl Payload for LungDensities {
-    const TYPE: &'static str = "densities";
 }

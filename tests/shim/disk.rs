@@ -1,7 +1,7 @@
 //! Stands between flow and the disk: a library for `LD_PRELOAD`, compiled when the tests run.
 //!
 //! Every call that changes what is on disk below a folder of the plan is an operation. Its name says
-//! what it does and where, with `#` for digests and numbers. The plan is in `DISK_PLAN`, one wish a line:
+//! what it does and where, with `#` for digests and numbers. The plan is in `DISK_PLAN`, one instruction a line:
 //!
 //! ```text
 //! folder state /path      what changes below it is an operation, named `... state/...`

@@ -53,12 +53,12 @@ impl Plan {
     fn read(text: &str) -> Plan {
         let mut plan = Plan::default();
         for (word, rest) in text.lines().filter_map(|line| line.split_once(' ')) {
-            plan.wish(word, rest).unwrap_or_else(|| refuse(word, rest));
+            plan.instruct(word, rest).unwrap_or_else(|| refuse(word, rest));
         }
         plan
     }
 
-    fn wish(&mut self, word: &str, rest: &str) -> Option<()> {
+    fn instruct(&mut self, word: &str, rest: &str) -> Option<()> {
         match word {
             "folder" => self.folders.push(pair(rest)?),
             "trace" => self.trace = Some(open_to_append(&CString::new(rest).ok()?)),

@@ -23,17 +23,17 @@ use flow::step::{
 /// What a step of a test does; the name is that of the request.
 type Act = Box<dyn Fn(&str, &Call) -> Result<(), Fault> + Send + Sync>;
 
-/// A dataflow of the steps `first`, `second` …, which do what they are told; a step `sorry` answers
+/// A dataflow of the steps `first`, `second` …, which do what they are told; a step `say-why` answers
 /// failures. One that is called `cheap` is. `more` is what the file says beside.
 fn dataflow(more: &str, steps: Vec<(&'static str, &str, Act)>) -> Arc<Dataflow> {
     let mut text = format!("dataflow: limits\n{more}\nsteps:\n");
-    let mut table = StepTable::default().with(sorry());
+    let mut table = StepTable::default().with(say_why());
     for (name, limits, _) in &steps {
         text += &format!("  {name}: {{step: {name}, needs: {{request: request}}, {limits}}}\n");
     }
     let names: Vec<&str> = steps.iter().map(|(name, _, _)| *name).collect();
     text += &format!("response: [{}]\n", names.join(", "));
-    text += "failure:\n  sorry: {step: sorry, needs: {request: request, outcomes: outcomes}}\n";
+    text += "failure:\n  why: {step: say-why, needs: {request: request, outcomes: outcomes}}\n";
     for (name, _, act) in steps {
         let step =
             Step::new(name, 1, "For tests.").takes::<Request>("request").gives::<ResponseFiles>("files");
@@ -46,9 +46,9 @@ fn dataflow(more: &str, steps: Vec<(&'static str, &str, Act)>) -> Arc<Dataflow> 
     Arc::new(Dataflow::parse("limits.yaml", &text, &table).unwrap_or_else(|problems| panic!("{problems}")))
 }
 
-fn sorry() -> Step {
+fn say_why() -> Step {
     let step =
-        Step::new("sorry", 1, "For tests.").takes::<Request>("request").takes::<StepOutcomes>("outcomes");
+        Step::new("say-why", 1, "For tests.").takes::<Request>("request").takes::<StepOutcomes>("outcomes");
     step.gives::<ResponseFiles>("files").runs(|call| Ok(file(call)))
 }
 

@@ -114,6 +114,7 @@ fn round_step(least: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::imaging::{ClusterDistribution, VoxelCounts};
 
     #[test]
     fn steps_are_round() {
@@ -131,10 +132,15 @@ mod tests {
             standard_deviation_hu: 0.0,
             median_hu: 0.0,
             percentile_15_hu: 0.0,
+            percentile_15_adjusted_g_l: None,
             below: Vec::new(),
+            high_attenuation_percent: 0.0,
+            clusters: ClusterDistribution { clusters: 0, slope: None, reason: None },
+            parts: Vec::new(),
             histogram,
             histogram_start_hu: -1000,
             histogram_width_hu: 5,
+            counts: VoxelCounts::default(),
         };
         let curve = HistogramCurve::new(&density);
         assert_eq!(curve.percent, [25.0, 75.0]);

@@ -118,8 +118,18 @@ pub mod codes {
     pub const MEDIAN: ConceptName = ("112182", "DCM", "Median Attenuation Coefficient");
     pub const DEVIATION: ConceptName = ("112183", "DCM", "Standard Deviation of Attenuation Coefficient");
     pub const PERCENTILE_15: ConceptName = ("PERC15", PRIVATE_SCHEME, "15th percentile of lung density");
+    pub const DENSITY_15: ConceptName =
+        ("PERC15-GL", PRIVATE_SCHEME, "15th percentile of lung density, in g/L");
+    pub const DENSITY_15_ADJUSTED: ConceptName =
+        ("PERC15-ADJUSTED", PRIVATE_SCHEME, "15th percentile of lung density, volume-adjusted");
+    pub const HIGH_ATTENUATION: ConceptName =
+        ("HAA-600-250", PRIVATE_SCHEME, "Lung voxels from -600 to below -250 HU");
+    pub const CLUSTER_SLOPE: ConceptName =
+        ("LAA-950-D", PRIVATE_SCHEME, "Slope D of cluster sizes below -950 HU");
 
     pub const MILLILITRE: ConceptName = ("ml", "UCUM", "milliliter");
     pub const HOUNSFIELD: ConceptName = ("[hnsf'U]", "UCUM", "Hounsfield unit");
+    pub const GRAM_PER_LITRE: ConceptName = ("g/L", "UCUM", "gram per liter");
+    pub const NO_UNITS: ConceptName = ("1", "UCUM", "no units");
     pub const PERCENT: ConceptName = ("%", "UCUM", "Percent");
 }

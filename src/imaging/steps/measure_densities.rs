@@ -1,20 +1,28 @@
-//! `measure-densities`: densitometry of both lungs and of each.
+//! `measure-densities`: densitometry of both lungs and of each, of their thirds, cores and peels.
 //!
-//! All measures are computed from one exact count per CT number and lung, so the cost is one pass, whatever
-//! is asked for. Shares are of voxels strictly below a threshold (LAA-950 and similar: Gevenois et al. 1996,
-//! AJRCCM 154:187); percentiles interpolate linearly between ranks (Hyndman, Fan 1996, type 7, numpy's
-//! default); the standard deviation is the population's. A lung that was not found is left out.
+//! All measures but clusters are computed from one exact count per CT number and part, so the cost is one pass,
+//! whatever is asked for. Shares are of voxels strictly below a threshold (LAA-950 and similar: Gevenois et al.
+//! 1996, AJRCCM 154:187), or from one to below another (high attenuation: Lederer et al. 2009, AJRCCM 180:407);
+//! the standard deviation is the population's. The adjusted density is what the lung would have at a reference
+//! volume if it were a sponge: density times volume stays the same (Dirksen 2008, Proc Am Thorac Soc 5:925;
+//! Stoel et al. 2008, 5:919). A lung that was not found is left out.
 
 use rayon::prelude::*;
 
 use crate::imaging::bits::WORD;
-use crate::imaging::{LungDensities, LungRegion, Lungs, RegionDensity, Volume, VoxelSet};
+use crate::imaging::clusters::ClusterSizes;
+use crate::imaging::counts::CountTable;
+use crate::imaging::lung_parts::LungDivision;
+use crate::imaging::{
+    LungDensities, LungPart, LungRegion, Lungs, PartDensity, RegionDensity, Volume, VoxelCounts, VoxelSet,
+    density_g_l,
+};
 use crate::step::{BuiltIn, Call, Fault, Parameter, Step, StepOutputs};
 
-/// The number of counts: one per 16-bit CT number.
-const HU_COUNT: usize = 1 << 16;
-/// The fewest slices of a task: counting them takes long compared with adding up the task's table.
+/// The fewest slices of a task: counting them takes long compared with adding up the task's tables.
 const TASK_SLICES: usize = 64;
+/// High attenuation areas: from the first to below the second.
+const HIGH_ATTENUATION_HU: [f64; 2] = [-600.0, -250.0];
 
 /// Settings of the measurements besides the moments.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +32,10 @@ pub struct DensitySettings {
     /// The end of the histogram, exclusive.
     pub histogram_end_hu: i32,
     pub histogram_width_hu: u32,
+    /// The volume of both lungs to which densities are adjusted.
+    pub reference_ml: f64,
+    /// The peel's thickness.
+    pub peel_mm: f64,
 }
 
 impl Default for DensitySettings {
@@ -33,6 +45,8 @@ impl Default for DensitySettings {
             histogram_start_hu: -1050,
             histogram_end_hu: 150,
             histogram_width_hu: 10,
+            reference_ml: 6000.0,
+            peel_mm: 15.0,
         }
     }
 }
@@ -48,7 +62,11 @@ fn step() -> Step {
         .about("The histogram ends before this.");
     let width = Parameter::number("histogram_width_hu", default.histogram_width_hu.into(), 1.0, 100.0, "HU")
         .about("Width of the histogram's bins.");
-    Step::new("measure-densities", 1, "Measures volume and densities of both lungs and of each.")
+    let reference = Parameter::number("reference_ml", default.reference_ml, 500.0, 15_000.0, "mL")
+        .about("Volume of both lungs to which the adjusted density is computed.");
+    let peel = Parameter::number("peel_mm", default.peel_mm, 4.0, 50.0, "mm")
+        .about("What is nearer to the lung's surface is peel, the rest is core.");
+    Step::new("measure-densities", 2, "Measures volume and densities of both lungs and of each.")
         .takes::<Volume>("volume")
         .takes::<Lungs>("lungs")
         .gives::<LungDensities>("densities")
@@ -56,6 +74,8 @@ fn step() -> Step {
         .parameter(start)
         .parameter(end)
         .parameter(width)
+        .parameter(reference)
+        .parameter(peel)
         .runs(|call| {
             let densities = measure_densities(call.input("volume"), call.input("lungs"), &settings(call))?;
             Ok(StepOutputs::one("densities", densities))
@@ -68,6 +88,8 @@ fn settings(call: &Call) -> DensitySettings {
         histogram_start_hu: call.number("histogram_start_hu") as i32,
         histogram_end_hu: call.number("histogram_end_hu") as i32,
         histogram_width_hu: call.number("histogram_width_hu") as u32,
+        reference_ml: call.number("reference_ml"),
+        peel_mm: call.number("peel_mm"),
     }
 }
 
@@ -85,128 +107,157 @@ pub fn measure_densities(
     lungs: &Lungs,
     settings: &DensitySettings,
 ) -> Result<LungDensities, Fault> {
-    let [right, left] = count(volume, lungs);
-    let both = VoxelCounts(right.0.iter().zip(&left.0).map(|(right, left)| right + left).collect());
-    if both.total() == 0 {
-        return Err(Fault::new("no voxel is labelled as lung", "Send a chest CT that shows the lungs."));
+    let of = |lung| LungCounts::of(volume, lung, settings);
+    let (right, left) = rayon::join(|| of(&lungs.right), || of(&lungs.left));
+    let both = LungCounts::sum(&right, &left);
+    let measure = Measure { voxel_ml: volume.voxel_ml(), settings };
+    let regions = [(LungRegion::Both, &both), (LungRegion::Right, &right), (LungRegion::Left, &left)];
+    let mut regions: Vec<RegionDensity> = regions
+        .into_iter()
+        .filter(|(_, counts)| !counts.all.is_empty())
+        .map(|(lung, counts)| measure.region(lung, counts))
+        .collect();
+    let volume_ml = match &regions[..] {
+        [] => {
+            return Err(Fault::new("no voxel is labelled as lung", "Send a chest CT that shows the lungs."));
+        }
+        [both, _, _] => Some(both.volume_ml),
+        _ => None,
+    };
+    for region in &mut regions {
+        let density = density_g_l(region.percentile_15_hu);
+        region.percentile_15_adjusted_g_l = volume_ml.map(|ml| density * ml / settings.reference_ml);
     }
-    let regions = [(LungRegion::Both, both), (LungRegion::Right, right), (LungRegion::Left, left)];
-    let found = regions.iter().filter(|(_, counts)| counts.total() > 0);
-    Ok(LungDensities {
-        regions: found.map(|(lung, counts)| counts.density(*lung, volume, settings)).collect(),
+    Ok(LungDensities { regions, reference_ml: settings.reference_ml, peel_mm: settings.peel_mm })
+}
+
+/// The counts of a lung and its parts, and its low attenuation clusters.
+struct LungCounts {
+    all: VoxelCounts,
+    parts: Vec<(LungPart, VoxelCounts)>,
+    clusters: ClusterSizes,
+}
+
+impl LungCounts {
+    fn of(volume: &Volume, lung: &VoxelSet, settings: &DensitySettings) -> LungCounts {
+        assert_eq!(volume.size, lung.size(), "lungs on the volume's grid");
+        let division = LungDivision::of(volume, lung, settings.peel_mm);
+        let tables = count(volume, lung, &division);
+        let counts = tables.each_ref().map(|pair| pair.each_ref().map(CountTable::counts));
+        let depth = |depth: usize| VoxelCounts::sum(counts.iter().map(|pair| &pair[depth]));
+        let thirds = LungDivision::THIRDS.into_iter().zip(counts.iter().map(VoxelCounts::sum));
+        let depths = [(LungPart::Core, depth(CORE)), (LungPart::Peel, depth(PEEL))];
+        LungCounts {
+            all: VoxelCounts::sum(counts.iter().flatten()),
+            parts: thirds.chain(depths).collect(),
+            clusters: ClusterSizes::of(volume, lung),
+        }
+    }
+
+    fn sum(one: &LungCounts, other: &LungCounts) -> LungCounts {
+        let parts = one.parts.iter().zip(&other.parts);
+        LungCounts {
+            all: VoxelCounts::sum([&one.all, &other.all]),
+            parts: parts.map(|(one, other)| (one.0, VoxelCounts::sum([&one.1, &other.1]))).collect(),
+            clusters: ClusterSizes::sum(&one.clusters, &other.clusters),
+        }
+    }
+}
+
+/// The tables of a lung: by third, then core and peel.
+type PartTables = [[CountTable; 2]; 3];
+
+const CORE: usize = 0;
+const PEEL: usize = 1;
+
+fn count(volume: &Volume, lung: &VoxelSet, division: &LungDivision) -> PartTables {
+    let [columns, rows, _] = volume.size;
+    let slices = volume.voxels.par_chunks_exact(columns * rows).enumerate().with_min_len(TASK_SLICES);
+    let tasks = slices.fold(PartTables::default, |mut tables, (z, slice)| {
+        let [core, peel] = &mut tables[division.third(z)];
+        for (y, row) in slice.chunks_exact(columns).enumerate() {
+            let words = lung.row(y, z).iter().zip(division.core_row(y, z));
+            for (voxels, (word, core_word)) in
+                row.chunks(WORD).zip(words).filter(|(_, (word, _))| **word != 0)
+            {
+                core.add(voxels, word & core_word);
+                peel.add(voxels, word & !core_word);
+            }
+        }
+        tables
+    });
+    tasks.reduce(PartTables::default, |mut some, other| {
+        some.iter_mut().flatten().zip(other.iter().flatten()).for_each(|(table, other)| table.merge(other));
+        some
     })
 }
 
-/// The number of voxels with each CT number, from −32 768 on. No volume has 2³² voxels.
-struct VoxelCounts(Vec<u32>);
-
-/// Counts the right and the left lung.
-fn count(volume: &Volume, lungs: &Lungs) -> [VoxelCounts; 2] {
-    [&lungs.right, &lungs.left].map(|lung| count_one(volume, lung))
+/// The way from counts to measures.
+struct Measure<'a> {
+    voxel_ml: f64,
+    settings: &'a DensitySettings,
 }
 
-fn count_one(volume: &Volume, lung: &VoxelSet) -> VoxelCounts {
-    assert_eq!(volume.size, lung.size(), "lungs on the volume's grid");
-    let [columns, rows, _] = volume.size;
-    let empty = || Box::new([0; HU_COUNT]);
-    let slices = volume.voxels.par_chunks_exact(columns * rows).enumerate().with_min_len(TASK_SLICES);
-    let tasks = slices.fold(empty, |mut counts, (z, slice)| {
-        for (y, row) in slice.chunks_exact(columns).enumerate() {
-            count_row(row, lung.row(y, z), &mut counts);
-        }
-        counts
-    });
-    let counts = tasks.reduce(empty, |mut some, other| {
-        some.iter_mut().zip(*other).for_each(|(count, other)| *count += other);
-        some
-    });
-    VoxelCounts(counts.to_vec())
-}
-
-/// Counts a row. Full and empty words have a faster path, as most words are one or the other.
-fn count_row(row: &[i16], words: &[u64], counts: &mut [u32; HU_COUNT]) {
-    for (voxels, word) in row.chunks(WORD).zip(words) {
-        match *word {
-            0 => {}
-            u64::MAX => voxels.iter().for_each(|hu| counts[index(*hu)] += 1),
-            mut some => {
-                while some != 0 {
-                    counts[index(voxels[some.trailing_zeros() as usize])] += 1;
-                    some &= some - 1;
-                }
-            }
-        }
-    }
-}
-
-/// The index of a CT number. Its 16 bits make it valid without a bounds check.
-fn index(hu: i16) -> usize {
-    usize::from(hu as u16 ^ 1 << 15)
-}
-
-impl VoxelCounts {
-    fn total(&self) -> u64 {
-        self.0.iter().map(|count| u64::from(*count)).sum()
-    }
-
-    /// The CT numbers that occur, with their counts, in ascending order.
-    fn occurring(&self) -> impl Iterator<Item = (i64, u64)> {
-        let all = (i64::from(i16::MIN)..).zip(&self.0);
-        all.filter(|(_, count)| **count > 0).map(|(hu, count)| (hu, u64::from(*count)))
-    }
-
-    fn density(&self, lung: LungRegion, volume: &Volume, settings: &DensitySettings) -> RegionDensity {
-        let voxels = self.total();
-        let mean_hu = self.sum(|hu| hu as f64) / voxels as f64;
+impl Measure<'_> {
+    fn region(&self, lung: LungRegion, region: &LungCounts) -> RegionDensity {
+        let counts = &region.all;
+        let mean_hu = counts.mean_of(|hu| hu);
+        let parts = region.parts.iter().filter(|(_, counts)| !counts.is_empty());
         RegionDensity {
             lung,
-            voxels,
-            volume_ml: voxels as f64 * volume.voxel_ml(),
+            voxels: counts.total(),
+            volume_ml: self.volume_ml(counts),
             mean_hu,
-            standard_deviation_hu: (self.sum(|hu| (hu as f64 - mean_hu).powi(2)) / voxels as f64).sqrt(),
-            median_hu: self.percentile(0.5),
-            percentile_15_hu: self.percentile(0.15),
-            below: settings.thresholds_hu.iter().map(|hu| (*hu, self.percent_below(*hu))).collect(),
-            histogram: self.histogram(settings),
-            histogram_start_hu: settings.histogram_start_hu,
-            histogram_width_hu: settings.histogram_width_hu,
+            standard_deviation_hu: counts.mean_of(|hu| (hu - mean_hu).powi(2)).sqrt(),
+            median_hu: counts.percentile(0.5),
+            percentile_15_hu: counts.percentile(0.15),
+            percentile_15_adjusted_g_l: None,
+            below: self.below(counts),
+            high_attenuation_percent: high_attenuation_percent(counts),
+            clusters: region.clusters.distribution(1000.0 * self.voxel_ml),
+            parts: parts.map(|(part, counts)| self.part(*part, counts)).collect(),
+            histogram: self.histogram(counts),
+            histogram_start_hu: self.settings.histogram_start_hu,
+            histogram_width_hu: self.settings.histogram_width_hu,
+            counts: counts.clone(),
         }
     }
 
-    fn sum(&self, of: impl Fn(i64) -> f64) -> f64 {
-        self.occurring().map(|(hu, count)| of(hu) * count as f64).sum()
+    fn part(&self, part: LungPart, counts: &VoxelCounts) -> PartDensity {
+        PartDensity {
+            part,
+            voxels: counts.total(),
+            volume_ml: self.volume_ml(counts),
+            mean_hu: counts.mean_of(|hu| hu),
+            percentile_15_hu: counts.percentile(0.15),
+            below: self.below(counts),
+            high_attenuation_percent: high_attenuation_percent(counts),
+        }
     }
 
-    fn percent_below(&self, threshold_hu: f64) -> f64 {
-        let below = self.occurring().filter(|(hu, _)| (*hu as f64) < threshold_hu);
-        100.0 * below.map(|(_, count)| count).sum::<u64>() as f64 / self.total() as f64
+    fn volume_ml(&self, counts: &VoxelCounts) -> f64 {
+        counts.total() as f64 * self.voxel_ml
     }
 
-    fn percentile(&self, share: f64) -> f64 {
-        let place = share * (self.total() - 1) as f64;
-        let (low, high) = (self.ranked(place.floor() as u64), self.ranked(place.ceil() as u64));
-        low + (high - low) * place.fract()
+    fn below(&self, counts: &VoxelCounts) -> Vec<(f64, f64)> {
+        let thresholds = self.settings.thresholds_hu.iter();
+        thresholds.map(|threshold| (*threshold, counts.percent(|hu| hu < *threshold))).collect()
     }
 
-    /// The CT number at a rank in ascending order, from 0 on.
-    fn ranked(&self, place: u64) -> f64 {
-        let mut before = 0;
-        let found = self.occurring().find(|(_, count)| {
-            before += count;
-            before > place
-        });
-        found.map_or(f64::NAN, |(hu, _)| hu as f64)
-    }
-
-    fn histogram(&self, settings: &DensitySettings) -> Vec<u64> {
-        let (start, end) = (i64::from(settings.histogram_start_hu), i64::from(settings.histogram_end_hu));
-        let width = i64::from(settings.histogram_width_hu);
+    fn histogram(&self, counts: &VoxelCounts) -> Vec<u64> {
+        let (start, end) = (self.settings.histogram_start_hu, self.settings.histogram_end_hu);
+        let width = self.settings.histogram_width_hu as i32;
         let mut bins = vec![0; ((end - start).max(0) as usize).div_ceil(width as usize)];
-        for (hu, count) in self.occurring().filter(|(hu, _)| (start..end).contains(hu)) {
+        for (hu, count) in counts.occurring().filter(|(hu, _)| (start..end).contains(hu)) {
             bins[((hu - start) / width) as usize] += count;
         }
         bins
     }
+}
+
+fn high_attenuation_percent(counts: &VoxelCounts) -> f64 {
+    let [low, high] = HIGH_ATTENUATION_HU;
+    counts.percent(|hu| low <= hu && hu < high)
 }
 
 #[cfg(test)]
@@ -252,11 +303,50 @@ mod tests {
         assert!(near(one.median_hu, NUMPY_RIGHT[2]) && near(both.median_hu, NUMPY_BOTH[1]));
         assert!(near(one.percentile_15_hu, NUMPY_RIGHT[3]), "{}", one.percentile_15_hu);
         assert!(near(both.percentile_15_hu, NUMPY_BOTH[2]) && near(other.percentile_15_hu, -934.0));
+        assert!(near(both.percentile_15_adjusted_g_l.unwrap(), 50.4 * 17.0 * 0.0005 / 6000.0));
+        assert!(near(one.percentile_15_adjusted_g_l.unwrap(), 49.65 * 17.0 * 0.0005 / 6000.0));
+        assert!(near(other.high_attenuation_percent, 0.0) && near(one.high_attenuation_percent, 0.0));
         assert_eq!(one.below.iter().map(|(hu, _)| *hu).collect::<Vec<_>>(), [-950.0, -910.0, -856.0]);
         assert!(near(one.below[0].1, 100.0 * 2.0 / 12.0), "−950 itself is not below −950");
         assert!(near(one.below[2].1, 100.0 * 8.0 / 12.0));
         assert_eq!(one.histogram.iter().sum::<u64>(), 12);
         assert_eq!(one.histogram[10], 2, "bin of −950 to −941");
+    }
+
+    /// Four slices of 8 × 8 voxels of 4 mm, going up: −900 HU, −600, −250 and −960 from the lowest on.
+    #[test]
+    fn parts_have_their_own_numbers() {
+        let size = [8, 8, 4];
+        let of_slice = [-900, -600, -250, -960];
+        let axes = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+        let voxels = (0..256).map(|index| of_slice[index / 64]);
+        let volume = Volume { voxels: voxels.collect(), size, spacing: [4.0; 3], origin: [0.0; 3], axes };
+        let lung = VoxelSet::of(size, |index| index % 8 < 6);
+        let lungs = Lungs::of(lung, VoxelSet::empty(size));
+        let settings = DensitySettings { peel_mm: 8.0, ..DensitySettings::default() };
+        let densities = measure_densities(&volume, &lungs, &settings).unwrap();
+        let right = &densities.regions[1];
+        let parts: Vec<_> = right
+            .parts
+            .iter()
+            .map(|part| {
+                (part.part, part.voxels, part.mean_hu, part.below[0].1, part.high_attenuation_percent)
+            })
+            .collect();
+        // The middles of the slices lie at 1/8, 3/8, 5/8 and 7/8 of the volume. Only the columns 6 and 7 are no
+        // lung: their neighbours at 4 and 8 mm are peel.
+        assert_eq!(
+            parts,
+            [
+                (LungPart::UpperThird, 48, -960.0, 100.0, 0.0),
+                (LungPart::MiddleThird, 96, -425.0, 0.0, 50.0),
+                (LungPart::LowerThird, 48, -900.0, 0.0, 0.0),
+                (LungPart::Core, 128, -677.5, 25.0, 25.0),
+                (LungPart::Peel, 64, -677.5, 25.0, 25.0),
+            ]
+        );
+        assert_eq!((right.percentile_15_adjusted_g_l, right.high_attenuation_percent), (None, 25.0));
+        assert_eq!((right.clusters.clusters, right.clusters.slope), (1, None));
     }
 
     #[test]

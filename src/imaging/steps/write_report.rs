@@ -12,8 +12,8 @@ use crate::imaging::objects::{
 };
 use crate::imaging::study::request_remarks;
 use crate::imaging::{
-    LungDensities, LungRegion, Lungs, RegionDensity, SegmentKind, SegmentationReference, SortedSeries,
-    StudyAttributes,
+    LungDensities, LungPart, LungRegion, Lungs, RegionDensity, SegmentKind, SegmentationReference,
+    SortedSeries, StudyAttributes, density_g_l,
 };
 use crate::step::{
     BuiltIn, Call, Fault, Request, ResponseFile, ResponseFiles, Step, StepOutputs, StepReservations,
@@ -106,25 +106,43 @@ fn region(lung: LungRegion) -> (&'static str, ConceptName, ConceptName) {
 /// A measurement (TID 300) for each number. A region without voxels has no mean; values that are not numbers
 /// are left out.
 fn measurements(density: &RegionDensity) -> Vec<ContentItem> {
-    let measured: [(ConceptName, f64, usize, ConceptName); 5] = [
-        (codes::VOLUME, density.volume_ml, 1, codes::MILLILITRE),
-        (codes::MEAN, density.mean_hu, 2, codes::HOUNSFIELD),
-        (codes::DEVIATION, density.standard_deviation_hu, 2, codes::HOUNSFIELD),
-        (codes::MEDIAN, density.median_hu, 1, codes::HOUNSFIELD),
-        (codes::PERCENTILE_15, density.percentile_15_hu, 1, codes::HOUNSFIELD),
+    let density_g_l = density_g_l(density.percentile_15_hu);
+    let measured: [(ConceptName, Option<f64>, usize, ConceptName); 9] = [
+        (codes::VOLUME, Some(density.volume_ml), 1, codes::MILLILITRE),
+        (codes::MEAN, Some(density.mean_hu), 2, codes::HOUNSFIELD),
+        (codes::DEVIATION, Some(density.standard_deviation_hu), 2, codes::HOUNSFIELD),
+        (codes::MEDIAN, Some(density.median_hu), 1, codes::HOUNSFIELD),
+        (codes::PERCENTILE_15, Some(density.percentile_15_hu), 1, codes::HOUNSFIELD),
+        (codes::DENSITY_15, Some(density_g_l), 1, codes::GRAM_PER_LITRE),
+        (codes::DENSITY_15_ADJUSTED, density.percentile_15_adjusted_g_l, 1, codes::GRAM_PER_LITRE),
+        (codes::HIGH_ATTENUATION, Some(density.high_attenuation_percent), 4, codes::PERCENT),
+        (codes::CLUSTER_SLOPE, density.clusters.slope, 3, codes::NO_UNITS),
     ];
-    let measured = measured.into_iter().filter(|(_, number, ..)| number.is_finite());
-    let below = density.below.iter().filter(|(_, percent)| percent.is_finite());
-    measured
-        .map(|(name, number, decimals, unit)| ContentItem::number(name, number, decimals, unit))
-        .chain(
-            below.map(|&(hu, percent)| ContentItem::number(low_attenuation(hu), percent, 4, codes::PERCENT)),
-        )
-        .collect()
+    let number = |(name, number, decimals, unit): (ConceptName, Option<f64>, usize, ConceptName)| {
+        let number = number.filter(|number| number.is_finite())?;
+        Some(ContentItem::number(name, number, decimals, unit))
+    };
+    let parts = density.parts.iter();
+    let of_parts = parts.flat_map(|part| part.below.iter().map(|below| (Some(part.part), below)));
+    let below = density.below.iter().map(|below| (None, below)).chain(of_parts);
+    let below = below.filter(|(_, (_, percent))| percent.is_finite()).map(|(part, (hu, percent))| {
+        ContentItem::number(low_attenuation(*hu, part), *percent, 4, codes::PERCENT)
+    });
+    measured.into_iter().filter_map(number).chain(below).collect()
 }
 
-fn low_attenuation(threshold_hu: f64) -> CodedConcept {
-    CodedConcept::private(format!("LAA{threshold_hu}"), format!("Lung voxels below {threshold_hu} HU"))
+/// The share of voxels below a threshold, in a lung or a part of it.
+fn low_attenuation(threshold_hu: f64, part: Option<LungPart>) -> CodedConcept {
+    let (value, meaning) = (format!("LAA{threshold_hu}"), format!("Lung voxels below {threshold_hu} HU"));
+    let Some(part) = part else { return CodedConcept::private(value, meaning) };
+    let (short, name) = match part {
+        LungPart::UpperThird => ("UPPER", "upper third"),
+        LungPart::MiddleThird => ("MIDDLE", "middle third"),
+        LungPart::LowerThird => ("LOWER", "lower third"),
+        LungPart::Core => ("CORE", "core"),
+        LungPart::Peel => ("PEEL", "peel"),
+    };
+    CodedConcept::private(format!("{value}-{short}"), format!("{meaning}, {name}"))
 }
 
 fn evidence<'a>(
@@ -141,7 +159,7 @@ fn evidence<'a>(
 
 fn step() -> Step {
     let [number, description] = GeneratedSeries::parameters(9002, "flow: lung densities");
-    Step::new("write-report", 4, "Writes the measurements as a structured report in the request's study.")
+    Step::new("write-report", 5, "Writes the measurements as a structured report in the request's study.")
         .takes::<Request>("request")
         .takes::<SortedSeries>("series")
         .takes::<Lungs>("lungs")

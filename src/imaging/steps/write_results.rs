@@ -2,10 +2,12 @@
 
 use serde::Serialize;
 
+use crate::imaging::clusters::{CLUSTER_HU, CLUSTER_LEAST_MM3};
 use crate::imaging::json::to_json;
 use crate::imaging::study::request_remarks;
 use crate::imaging::{
-    LungDensities, LungRegion, Lungs, RegionDensity, ScanQuality, SortedSeries, StudyAttributes,
+    LungDensities, LungPart, LungRegion, Lungs, PartDensity, RegionDensity, ScanQuality, SortedSeries,
+    StudyAttributes, density_g_l,
 };
 use crate::step::{
     BuiltIn, Call, Digest, Request, ResponseFile, ResponseFiles, Step, StepOutputs, StepReservation,
@@ -59,8 +61,34 @@ struct RegionResults<'a> {
     standard_deviation_hu: f64,
     median_hu: f64,
     percentile_15_hu: f64,
+    percentile_15_g_l: f64,
+    percentile_15_adjusted_g_l: Option<f64>,
     below: Vec<ThresholdShare>,
+    high_attenuation_percent: f64,
+    low_attenuation_clusters: ClusterResults<'a>,
+    parts: Vec<PartResults>,
     histogram: DensityHistogram<'a>,
+}
+
+#[derive(Serialize)]
+struct PartResults {
+    part: LungPart,
+    voxels: u64,
+    volume_ml: f64,
+    mean_hu: f64,
+    percentile_15_hu: f64,
+    percentile_15_g_l: f64,
+    below: Vec<ThresholdShare>,
+    high_attenuation_percent: f64,
+}
+
+#[derive(Serialize)]
+struct ClusterResults<'a> {
+    threshold_hu: f64,
+    least_mm3: f64,
+    clusters: u64,
+    slope: Option<f64>,
+    reason: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -82,18 +110,39 @@ struct ResultDefinitions {
     percentiles: &'static str,
     standard_deviation: &'static str,
     volume: &'static str,
+    percentile_15_g_l: &'static str,
+    percentile_15_adjusted_g_l: String,
+    high_attenuation: &'static str,
+    low_attenuation_clusters: &'static str,
+    thirds: &'static str,
+    core_and_peel: String,
     histogram: &'static str,
     sides: &'static str,
 }
 
-const DEFINITIONS: ResultDefinitions = ResultDefinitions {
-    below: "percent of the region's voxels strictly below the threshold",
-    percentiles: "linear interpolation between ranks: the p-th percentile of n sorted values is at rank (n - 1) p / 100",
-    standard_deviation: "of the population: the sum of squares divided by n",
-    volume: "voxels times the volume of a voxel",
-    histogram: "bin i holds the voxels from start_hu + i * width_hu on, below the start of the next",
-    sides: "right and left are the patient's",
-};
+impl ResultDefinitions {
+    fn of(densities: &LungDensities) -> ResultDefinitions {
+        let LungDensities { reference_ml, peel_mm, .. } = densities;
+        ResultDefinitions {
+            below: "percent of the region's voxels strictly below the threshold",
+            percentiles: "linear interpolation between ranks: the p-th percentile of n sorted values is at rank (n - 1) p / 100",
+            standard_deviation: "of the population: the sum of squares divided by n",
+            volume: "voxels times the volume of a voxel",
+            percentile_15_g_l: "percentile_15_hu + 1000, at least 0: air has -1000 HU and 0 g/L, water 0 HU and 1000 g/L",
+            percentile_15_adjusted_g_l: format!(
+                "percentile_15_g_l times the volume of both lungs, divided by {reference_ml} mL; null where one lung was found"
+            ),
+            high_attenuation: "percent of the region's voxels from -600 to below -250 HU",
+            low_attenuation_clusters: "voxels strictly below threshold_hu that share faces, from least_mm3 on; slope is D of Mishima: minus the slope of log10(clusters of at least a size) over log10(size), by least squares over the sizes that occur",
+            thirds: "of each lung's volume, by slices from the top; those of both lungs are the thirds of each together",
+            core_and_peel: format!(
+                "on cells of about 4 mm: the peel is up to {peel_mm} mm from a cell of which less than half is the lung"
+            ),
+            histogram: "bin i holds the voxels from start_hu + i * width_hu on, below the start of the next",
+            sides: "right and left are the patient's",
+        }
+    }
+}
 
 fn write_results(call: &Call) -> ResponseFile {
     let (request, series) = (call.input::<Request>("request"), call.input::<SortedSeries>("series"));
@@ -116,7 +165,7 @@ fn write_results(call: &Call) -> ResponseFile {
             .collect(),
         reservations: &reservations.0,
         quality: call.optional("quality"),
-        definitions: DEFINITIONS,
+        definitions: ResultDefinitions::of(densities),
     };
     ResponseFile::new("results.json", "application/json", to_json(&results))
 }
@@ -139,7 +188,7 @@ fn identity(series: &SortedSeries) -> SeriesIdentity<'_> {
 }
 
 fn region(density: &RegionDensity) -> RegionResults<'_> {
-    let below = density.below.iter().map(|&(threshold_hu, percent)| ThresholdShare { threshold_hu, percent });
+    let clusters = &density.clusters;
     RegionResults {
         lung: density.lung,
         voxels: density.voxels,
@@ -148,7 +197,18 @@ fn region(density: &RegionDensity) -> RegionResults<'_> {
         standard_deviation_hu: density.standard_deviation_hu,
         median_hu: density.median_hu,
         percentile_15_hu: density.percentile_15_hu,
-        below: below.collect(),
+        percentile_15_g_l: density_g_l(density.percentile_15_hu),
+        percentile_15_adjusted_g_l: density.percentile_15_adjusted_g_l,
+        below: shares(&density.below),
+        high_attenuation_percent: density.high_attenuation_percent,
+        low_attenuation_clusters: ClusterResults {
+            threshold_hu: CLUSTER_HU.into(),
+            least_mm3: CLUSTER_LEAST_MM3,
+            clusters: clusters.clusters,
+            slope: clusters.slope,
+            reason: clusters.reason.as_deref(),
+        },
+        parts: density.parts.iter().map(part).collect(),
         histogram: DensityHistogram {
             start_hu: density.histogram_start_hu,
             width_hu: density.histogram_width_hu,
@@ -157,8 +217,25 @@ fn region(density: &RegionDensity) -> RegionResults<'_> {
     }
 }
 
+fn part(density: &PartDensity) -> PartResults {
+    PartResults {
+        part: density.part,
+        voxels: density.voxels,
+        volume_ml: density.volume_ml,
+        mean_hu: density.mean_hu,
+        percentile_15_hu: density.percentile_15_hu,
+        percentile_15_g_l: density_g_l(density.percentile_15_hu),
+        below: shares(&density.below),
+        high_attenuation_percent: density.high_attenuation_percent,
+    }
+}
+
+fn shares(below: &[(f64, f64)]) -> Vec<ThresholdShare> {
+    below.iter().map(|&(threshold_hu, percent)| ThresholdShare { threshold_hu, percent }).collect()
+}
+
 fn step() -> Step {
-    Step::new("write-results", 4, "Writes everything measured as JSON.")
+    Step::new("write-results", 5, "Writes everything measured as JSON.")
         .takes::<Request>("request")
         .takes::<SortedSeries>("series")
         .takes::<Lungs>("lungs")

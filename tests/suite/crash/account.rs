@@ -10,7 +10,7 @@ use flow::journal::{JournalReader, RequestRow};
 use flow::step::Digest;
 
 use super::pacs::Objects;
-use super::{Door, Ended, Life, Pacs, Site, Studies, studies};
+use super::{Ended, Life, ListeningAddress, Pacs, Site, Studies, studies};
 use crate::run::tree;
 
 /// What flow answers when nobody disturbs it.
@@ -54,11 +54,11 @@ impl Reference {
 
     /// Takes the studies over DICOM.
     pub fn of_received(studies: &Studies) -> Reference {
-        let (site, pacs, door) = (Site::new(), Pacs::open(), Door::default());
+        let (site, pacs, listener) = (Site::new(), Pacs::open(), ListeningAddress::default());
         let mut command = site.run_listening();
         let mut life = Life::start(command.arg("--to").arg(pacs.destination().to_string()));
-        door.open(life.listening().expect("nothing ends it"));
-        studies.each.iter().for_each(|study| _ = studies::send_until_acknowledged(&door, study));
+        listener.set(life.listening().expect("nothing ends it"));
+        studies.each.iter().for_each(|study| _ = studies::send_until_acknowledged(&listener, study));
         life.stopped().assert_well();
         Reference::read(&site, &pacs, studies)
     }

@@ -4,7 +4,9 @@ use std::thread;
 
 use super::account::Attacks;
 use super::life::instant;
-use super::{Account, Door, Ended, Life, Pacs, Reference, Site, Studies, kills_wanted, seed, studies};
+use super::{
+    Account, Ended, Life, ListeningAddress, Pacs, Reference, Site, Studies, kills_wanted, seed, studies,
+};
 use crate::support::random::Dice;
 
 /// Kills in a row, before flow is left in peace and it is counted.
@@ -39,7 +41,7 @@ fn rounds(what: &str, reference: impl Fn(&Studies) -> Reference, round: Round) {
 }
 
 fn while_studies_arrive(dice: &mut Dice, studies: &Studies, reference: &Reference) -> (Account, Vec<Ended>) {
-    let (site, pacs, door) = (Site::new(), Pacs::open(), Door::default());
+    let (site, pacs, listener) = (Site::new(), Pacs::open(), ListeningAddress::default());
     let mut command = site.run_listening();
     command.arg("--to").arg(pacs.destination().to_string());
     let mut lives = Vec::new();
@@ -47,21 +49,21 @@ fn while_studies_arrive(dice: &mut Dice, studies: &Studies, reference: &Referenc
         let mut senders = Vec::new();
         let parts: Vec<_> = studies.each.chunks(STUDIES / 2).collect();
         for (part, mut dice) in parts.into_iter().zip([Dice(dice.next()), Dice(dice.next())]) {
-            let door = &door;
-            let send = move || part.iter().for_each(|study| send_perhaps_twice(door, study, &mut dice));
+            let listener = &listener;
+            let send = move || part.iter().for_each(|study| send_perhaps_twice(listener, study, &mut dice));
             senders.push(scope.spawn(send));
         }
         for _ in 0..KILLS_IN_A_ROUND {
             let end = instant(dice, LIFE_MS_MAX);
             let mut life = Life::start(&mut command);
             if let Some(address) = life.listening_until(end) {
-                door.open(address.expect("it does not end by itself"));
+                listener.set(address.expect("it does not end by itself"));
             }
             lives.push(life.killed_at(end));
-            door.close();
+            listener.clear();
         }
         let mut life = Life::start(&mut command);
-        door.open(life.listening().expect("nothing ends it"));
+        listener.set(life.listening().expect("nothing ends it"));
         senders.into_iter().for_each(|sender| sender.join().expect("it has sent all"));
         life.lives_until(|_| reference.is_answered(&site));
         lives.push(life.stopped());
@@ -95,9 +97,9 @@ fn counted(lives: Vec<Ended>, reference: &Reference, site: &Site, pacs: &Pacs) -
 }
 
 /// Some modalities send what they have sent before.
-fn send_perhaps_twice(door: &Door, study: &[flow::dicom::DicomObject], dice: &mut Dice) {
-    studies::send_until_acknowledged(door, study);
+fn send_perhaps_twice(listener: &ListeningAddress, study: &[flow::dicom::DicomObject], dice: &mut Dice) {
+    studies::send_until_acknowledged(listener, study);
     if dice.one_in(4) {
-        studies::send_until_acknowledged(door, study);
+        studies::send_until_acknowledged(listener, study);
     }
 }

@@ -33,7 +33,7 @@ use account::{Account, Reference};
 use life::{Ended, Life};
 use pacs::Pacs;
 use shim::{Deed, Plan};
-use site::{Door, Site};
+use site::{ListeningAddress, Site};
 use studies::Studies;
 
 /// How many kills there are to be, where a long run was asked for.

@@ -3,7 +3,7 @@
 use std::thread;
 
 use super::shim::{Plan, Shim};
-use super::{Account, Door, Ended, Life, Pacs, Reference, Site, Studies, studies};
+use super::{Account, Ended, Life, ListeningAddress, Pacs, Reference, Site, Studies, studies};
 
 /// Two studies, one of them with a slice missing, and how flow gets them.
 pub struct Scene {
@@ -25,7 +25,7 @@ enum Way {
 pub struct Stage {
     pub site: Site,
     pub pacs: Pacs,
-    door: Door,
+    listener: ListeningAddress,
 }
 
 impl Scene {
@@ -51,8 +51,8 @@ impl Scene {
         let mut account = Account::default();
         let lives = thread::scope(|scope| {
             if self.way == Way::Received {
-                let door = &stage.door;
-                let send = |study| _ = studies::send_until_acknowledged(door, study);
+                let listener = &stage.listener;
+                let send = |study| _ = studies::send_until_acknowledged(listener, study);
                 self.studies.each.iter().for_each(|study| _ = scope.spawn(move || send(study)));
             }
             let ended = self.first_life(stage, plan);
@@ -91,19 +91,19 @@ impl Scene {
         if self.way == Way::Received
             && let Some(address) = life.listening()
         {
-            stage.door.open(address);
+            stage.listener.set(address);
         }
         life.lives_until(|said| plan.is_told(said) || self.is_done(stage));
         plan.amend();
         let ended = if self.way == Way::Received { life.stopped() } else { life.wait() };
-        stage.door.close();
+        stage.listener.clear();
         ended
     }
 
     fn life_in_peace(&self, stage: &Stage) -> Ended {
         let mut life = Life::start(&mut self.command(stage));
         let ended = if self.way == Way::Received {
-            stage.door.open(life.listening().expect("nothing ends it"));
+            stage.listener.set(life.listening().expect("nothing ends it"));
             life.lives_until(|_| self.is_done(stage));
             life.stopped()
         } else {
@@ -129,6 +129,6 @@ impl Scene {
 
 impl Stage {
     pub fn new() -> Stage {
-        Stage { site: Site::new(), pacs: Pacs::open(), door: Door::default() }
+        Stage { site: Site::new(), pacs: Pacs::open(), listener: ListeningAddress::default() }
     }
 }

@@ -1,4 +1,4 @@
-//! The folders of one flow, which stay through all of its lives, and the door where it listens.
+//! The folders of one flow, which stay through all of its lives, and the address where it listens.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -53,31 +53,31 @@ impl Site {
 
 /// Where flow listens, as long as it does.
 #[derive(Default)]
-pub struct Door {
+pub struct ListeningAddress {
     address: Mutex<Option<SocketAddr>>,
     moved: Condvar,
 }
 
-impl Door {
-    pub fn open(&self, address: SocketAddr) {
+impl ListeningAddress {
+    pub fn set(&self, address: SocketAddr) {
         *self.lock() = Some(address);
         self.moved.notify_all();
     }
 
-    pub fn close(&self) {
+    pub fn clear(&self) {
         *self.lock() = None;
     }
 
-    /// The address; waits for one if the door is closed.
+    /// The address; waits for one if the flow does not listen.
     pub fn address(&self) -> SocketAddr {
         let closed = |address: &mut Option<SocketAddr>| address.is_none();
         let (address, waited) =
             self.moved.wait_timeout_while(self.lock(), DEADLINE, closed).expect("nothing panics here");
         assert!(!waited.timed_out(), "flow has not listened for a long time");
-        address.expect("the door is open")
+        address.expect("the flow listens")
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<SocketAddr>> {
-        self.address.lock().expect("nothing panics while it holds the door")
+        self.address.lock().expect("nothing panics while it holds the address")
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use flow::dicom::{DicomObject, SendOutcome, send};
 use flow::imaging::phantom::{PhantomChest, PhantomOptions, PhantomSyntax};
 
-use super::Door;
+use super::ListeningAddress;
 use crate::support::peers::until;
 
 /// So many slices has a study.
@@ -48,11 +48,11 @@ fn object(file: &Path) -> DicomObject {
 
 /// Sends a study as a modality does: again and again, until each object was answered with success.
 /// Gives how many times it was sent.
-pub fn send_until_acknowledged(door: &Door, study: &[DicomObject]) -> usize {
+pub fn send_until_acknowledged(listener: &ListeningAddress, study: &[DicomObject]) -> usize {
     let mut times = 0;
     until("the study is acknowledged", || {
         times += 1;
-        let destination = format!("FLOW@{}", door.address()).parse().expect("it is a destination");
+        let destination = format!("FLOW@{}", listener.address()).parse().expect("it is a destination");
         let sent = send(&destination, study).ok()?;
         sent.iter().all(|one| one.outcome == SendOutcome::Stored).then_some(times)
     })

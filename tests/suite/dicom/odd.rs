@@ -1,4 +1,4 @@
-//! Odd files through every door: each is kept and answered, or refused with the reason, and none stops the
+//! Odd files by every way in: each is kept and answered, or refused with the reason, and none stops the
 //! service or takes more memory than there should be.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -12,7 +12,7 @@ use super::provider::{Answer, Provider};
 use super::{Post, Says, Told, at_once, file, forward, patient, policies};
 use crate::support::peers::{DEADLINE, until};
 
-/// A dataflow whose deadline passes before its step is let go. The apology is object 1, the result object 2.
+/// A dataflow whose deadline passes before its step is let go. The error response is object 1, the result object 2.
 fn overdue() -> (Post, Sender<()>) {
     let (go, held) = channel();
     let held = Mutex::new(held);
@@ -21,12 +21,13 @@ fn overdue() -> (Post, Sender<()>) {
         held.lock().unwrap().recv_timeout(DEADLINE).expect("the test lets it go");
         Ok(StepOutputs::one("files", ResponseFiles(vec![file("1.2.1", 2)])))
     });
-    let respond_overdue =
-        Step::new("apologise", 1, "For tests.").takes::<Request>("request").gives::<ResponseFiles>("files");
+    let respond_overdue = Step::new("report-faults", 1, "For tests.")
+        .takes::<Request>("request")
+        .gives::<ResponseFiles>("files");
     let respond_overdue =
         respond_overdue.runs(|_| Ok(StepOutputs::one("files", ResponseFiles(vec![file("1.2.1", 1)]))));
     let text = "dataflow: post\nlimits: {deadline: 10 ms}\nsteps:\n  make: {step: make, needs: {request: request}}\n\
-                response: [make]\nfailure:\n  sorry: {step: apologise, needs: {request: request}}\n";
+                response: [make]\nfailure:\n  report: {step: report-faults, needs: {request: request}}\n";
     let table = StepTable::default().with(make).with(respond_overdue);
     (Post::with(Arc::new(Dataflow::parse("post.yaml", text, &table).unwrap())), go)
 }
@@ -39,7 +40,7 @@ fn complete(says: Says) -> Vec<String> {
 }
 
 #[test]
-fn an_apology_that_waits_gives_its_place_to_the_result() {
+fn an_error_response_that_waits_gives_way_to_the_result() {
     let (post, go) = overdue();
     let destination = policies::nobody();
     let told = post.run(
@@ -47,7 +48,7 @@ fn an_apology_that_waits_gives_its_place_to_the_result() {
         vec![forward(destination.clone(), patient())],
         DeliveryClock::usual(),
         |outbox, says| {
-            assert!(matches!(says.recv_timeout(DEADLINE), Ok(Told::Delayed(_))), "the apology waits");
+            assert!(matches!(says.recv_timeout(DEADLINE), Ok(Told::Delayed(_))), "the error response waits");
             go.send(()).unwrap();
             assert!(matches!(says.recv_timeout(DEADLINE), Ok(Told::Delayed(_))), "the result waits");
             let pacs = Provider::at(destination.address.parse().unwrap(), |_, _| Answer::Status(0));
@@ -61,7 +62,7 @@ fn an_apology_that_waits_gives_its_place_to_the_result() {
 }
 
 #[test]
-fn an_apology_that_is_answered_late_is_not_taken_for_the_result() {
+fn an_error_response_that_is_acknowledged_late_is_not_taken_for_the_result() {
     let (post, go) = overdue();
     let (answer, answers) = channel();
     let answers = Mutex::new(answers);
@@ -72,7 +73,7 @@ fn an_apology_that_is_answered_late_is_not_taken_for_the_result() {
     let folder = post.path("output/1");
     let told =
         post.run(&["1"], vec![forward(pacs.destination(), at_once(1))], DeliveryClock::usual(), |_, says| {
-            until("the apology is on its way", || (pacs.arrived().len() == 1).then_some(()));
+            until("the error response is on its way", || (pacs.arrived().len() == 1).then_some(()));
             go.send(()).unwrap();
             until("the result is in its place", || folder.join("2.dcm").exists().then_some(()));
             answer.send(()).unwrap();

@@ -36,7 +36,12 @@ for group, site, volume in zip(groups, ["39607008", "3341006", "44029006"], [66.
     assert numbers["118565006"] == (volume, "ml"), numbers
     assert numbers["112181"] == (-870.25, "[hnsf'U]"), numbers
     assert numbers["LAA-950"] == (6.25, "%"), numbers
-    assert len(numbers) == 8, numbers
+    assert numbers["LAA-950-UPPER"] == numbers["LAA-950-PEEL"] == (3.125, "%"), numbers
+    assert numbers["PERC15-GL"] == (94.5, "g/L"), numbers
+    assert numbers["PERC15-ADJUSTED"] == (1.0, "g/L"), numbers
+    assert numbers["HAA-600-250"] == (1.25, "%"), numbers
+    assert numbers["LAA-950-D"] == (1.625, "1"), numbers
+    assert len(numbers) == 18, numbers
 assert len({group.tracking_uid for group in groups}) == 3
 assert groups[0].tracking_identifier == "both lungs"
 "#,
@@ -100,6 +105,10 @@ for group, region in zip(groups, results["regions"], strict=True):
     assert abs(numbers["118565006"] - region["volume_ml"]) <= 0.05, numbers
     assert abs(numbers["112181"] - region["mean_hu"]) <= 0.005, numbers
     assert abs(numbers["LAA-950"] - region["below"][0]["percent"]) <= 0.00005, numbers
+    assert abs(numbers["HAA-600-250"] - region["high_attenuation_percent"]) <= 0.00005, numbers
+    assert abs(numbers["PERC15-ADJUSTED"] - region["percentile_15_adjusted_g_l"]) <= 0.05, numbers
+    assert abs(numbers["LAA-950-D"] - region["low_attenuation_clusters"]["slope"]) <= 0.0005, numbers
+    assert abs(numbers["LAA-856-LOWER"] - region["parts"][2]["below"][2]["percent"]) <= 0.00005, numbers
 "#,
         &[&report, &folder.path().join("results.json")],
     );

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use flow::imaging::{
-    InstanceHeader, LungDensities, LungRegion, Lungs, PixelUnits, RegionDensity, SortedSeries, Volume,
+    ClusterDistribution, InstanceHeader, LungDensities, LungPart, LungRegion, Lungs, PartDensity, PixelUnits,
+    RegionDensity, SortedSeries, Volume, VoxelCounts,
 };
 use flow::step::{
     Call, CancelToken, Digest, Fault, Outcome, OutcomeReason, Request, ResponseFiles, ResultIdentity,
@@ -197,6 +198,15 @@ fn body() -> (Volume, Lungs) {
 }
 
 fn densities() -> LungDensities {
+    let part = |part| PartDensity {
+        part,
+        voxels: 500,
+        volume_ml: 16.5,
+        mean_hu: -860.5,
+        percentile_15_hu: -900.0,
+        below: vec![(-950.0, 3.125), (-910.0, 12.5), (-856.0, 60.0)],
+        high_attenuation_percent: 2.5,
+    };
     let region = |(lung, volume_ml)| RegionDensity {
         lung,
         voxels: 1000,
@@ -205,11 +215,16 @@ fn densities() -> LungDensities {
         standard_deviation_hu: 40.5,
         median_hu: -868.0,
         percentile_15_hu: -905.5,
+        percentile_15_adjusted_g_l: Some(1.04),
         below: vec![(-950.0, 6.25), (-910.0, 12.5), (-856.0, 60.0)],
+        high_attenuation_percent: 1.25,
+        clusters: ClusterDistribution { clusters: 90, slope: Some(1.625), reason: None },
+        parts: [LungPart::UpperThird, LungPart::Peel].map(part).into(),
         histogram: vec![10, 60, 230, 500, 200],
         histogram_start_hu: -1000,
         histogram_width_hu: 50,
+        counts: VoxelCounts::default(),
     };
     let regions = [(LungRegion::Both, 66.0), (LungRegion::Right, 33.0), (LungRegion::Left, 33.0)];
-    LungDensities { regions: regions.map(region).into() }
+    LungDensities { regions: regions.map(region).into(), reference_ml: 6000.0, peel_mm: 15.0 }
 }

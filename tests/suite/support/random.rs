@@ -105,7 +105,7 @@ pub fn table() -> StepTable {
             settle(number, call.number("fail"), call.number("panic"))?;
             Ok(StepOutputs::one("reservations", reservations))
         }),
-        step("apologise")
+        step("report-faults")
             .takes::<Request>("request")
             .takes::<StepOutcomes>("outcomes")
             .gives::<ResponseFiles>("files")
@@ -159,8 +159,7 @@ pub fn dataflow(dice: &mut Dice) -> String {
         text += "on_failure: stop\n";
     }
     if !dice.one_in(4) {
-        text +=
-            "failure:\n  sorry:\n    step: apologise\n    needs: {request: request, outcomes: outcomes}\n";
+        text += "failure:\n  report:\n    step: report-faults\n    needs: {request: request, outcomes: outcomes}\n";
     }
     text
 }

@@ -95,7 +95,8 @@ fn dice(one: &[u8], other: &[u8], label: u8) -> f64 {
     if all == 0 { 1.0 } else { 2.0 * both as f64 / all as f64 }
 }
 
-/// Checks a variant; tells the result for people, and whether it is what it must be.
+/// Checks a variant; tells the result for people, and whether it is what it must be. `usual` has the codes of the
+/// reservations of the unchanged chest.
 fn check(variant: &RealVariant, chest: &Chest, usual: &BTreeSet<String>) -> (bool, String) {
     let made = (variant.made)(chest);
     let found = find_lungs(&made.volume, &LungSettings::default(), &CancelToken::default());
@@ -109,12 +110,13 @@ fn check(variant: &RealVariant, chest: &Chest, usual: &BTreeSet<String>) -> (boo
     let labels: Vec<u8> = lungs.labels().collect();
     let [right, left] = [Lungs::RIGHT, Lungs::LEFT].map(|side| dice(&labels, &made.labels, side));
     let near = right >= variant.dice && left >= variant.dice;
-    let texts: Vec<String> = lungs.reservations.0.into_iter().map(|one| one.text).collect();
-    let new: Vec<&String> = texts.iter().filter(|one| !usual.contains(*one)).collect();
+    let reservations = &lungs.reservations.0;
+    let new: Vec<&String> =
+        reservations.iter().filter(|one| !usual.contains(&one.code)).map(|one| &one.text).collect();
     let said = match variant.verdict {
         Right => new.is_empty(),
         Perhaps(word) => new.iter().all(|one| one.contains(word)),
-        Reserved(word) => texts.iter().any(|one| one.contains(word)) || word.is_empty(),
+        Reserved(word) => reservations.iter().any(|one| one.text.contains(word)) || word.is_empty(),
         Refused(_) => false,
     };
     (near && said, format!("Dice {right:.4} {left:.4} {new:?}"))
@@ -123,7 +125,7 @@ fn check(variant: &RealVariant, chest: &Chest, usual: &BTreeSet<String>) -> (boo
 /// Checks all variants of a chest; the ones that are not what they must be.
 fn wrong(chest: &Chest) -> Vec<String> {
     let usual = find_lungs(&chest.volume, &LungSettings::default(), &CancelToken::default()).unwrap();
-    let usual: BTreeSet<String> = usual.reservations.0.into_iter().map(|one| one.text).collect();
+    let usual: BTreeSet<String> = usual.reservations.0.into_iter().map(|one| one.code).collect();
     let mut wrong = Vec::new();
     for variant in variants() {
         let (right, told) = check(&variant, chest, &usual);
