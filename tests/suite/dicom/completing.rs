@@ -178,7 +178,7 @@ fn an_instance_on_its_way_on_an_open_association_holds_its_study() {
 }
 
 fn capped(then: WaitLimitAction) -> Receiving {
-    receiving(&[], |completion| completion.cap = Some(WaitLimit { after: Duration::from_millis(300), then }))
+    receiving(&[], |completion| completion.cap = Some(WaitLimit { after: Duration::from_secs(3), then }))
 }
 
 #[test]
