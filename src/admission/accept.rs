@@ -223,7 +223,7 @@ impl Admission<'_> {
         let claims: Vec<String> = claims.into_iter().collect();
         let Some(source) = self.sources.of(request).filter(|_| !claims.is_empty()) else { return };
         if let Err(error) = source.release(&claims) {
-            tracing::warn!(%error, "what was received and is not needed stays behind");
+            tracing::warn!(%error, "received files that are not needed could not be removed");
         }
     }
 }

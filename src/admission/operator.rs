@@ -35,7 +35,7 @@ pub(super) fn maintain<'scope>(
     let mut next = Instant::now();
     loop {
         if let Err(error) = serve_operator_requests(scope, admission, sink) {
-            tracing::error!(%error, "what operators ask for cannot be read");
+            tracing::error!(%error, "operator requests cannot be read");
         }
         if let Some(new) = updates.take() {
             admission.adopt(&new);
@@ -93,7 +93,7 @@ fn serve_operator_requests<'scope>(
 
 fn resume(admission: &Admission, row: &RequestRow) {
     if let Err(error) = admission.resume(row) {
-        tracing::error!(%error, request = row.name, "it is taken up at the next start");
+        tracing::error!(%error, request = row.name, "the request could not be resumed; the next start resumes it");
     }
 }
 
@@ -102,7 +102,7 @@ pub(super) fn collect(admission: &Admission, retention: RetentionLimits) {
     match admission.journal.collect(retention, &release) {
         Ok(CollectedTotals { requests: 0, .. }) => {}
         Ok(CollectedTotals { requests, bytes }) => {
-            tracing::info!(requests, bytes, "old requests are forgotten");
+            tracing::info!(requests, bytes, "old requests were removed");
         }
         Err(error) => tracing::error!(%error, "old requests cannot be removed"),
     }

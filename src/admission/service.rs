@@ -171,15 +171,16 @@ impl Service {
                     self.dataflows = self.dataflows.with_version(dataflow);
                 }
                 Ok(_) | Err(_) => {
-                    tracing::warn!(request = row.name, %version, "an earlier dataflow cannot be run any more");
+                    tracing::warn!(request = row.name, %version, "the dataflow version of a request no longer fits the steps; the current version runs it");
                 }
             }
         }
         Ok(self)
     }
 
-    /// Warns of unanswered requests that were accepted under earlier versions of dataflows, which a cluster does
-    /// not load: its processes agree on the current ones.
+    /// Warns of unanswered requests that were accepted under earlier versions of dataflows, and that a cluster runs
+    /// under the current ones. Every process of a cluster would need the earlier versions, and only the first one
+    /// has the journal with their texts.
     ///
     /// # Errors
     /// If the journal cannot be read.
@@ -188,8 +189,9 @@ impl Service {
         if requests > 0 {
             tracing::warn!(
                 requests,
-                "requests that were accepted under an earlier version of their dataflow go on under the current one; \
-                 to keep theirs, let a single process answer them first"
+                "requests that were accepted under an earlier version of their dataflow run under the current one, \
+                 because a cluster loads the current dataflows only; to run them under their own versions, start \
+                 a single process on this state first"
             );
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! The audit record of `flow run`: what the receiver and the outbox tell, as messages for the hospital's
+//! The audit record of `flow run`: events of the receiver and the outbox as messages for the hospital's audit
 //! repository.
 
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ use crate::tls;
 use super::exit::{CommandError, CommandErrorKind};
 use super::site::SiteSettings;
 
-/// Writes the record, if the site wants one.
+/// A recorder of audit messages, if the site's file names a repository.
 pub struct AuditRecorder {
     trail: Option<AuditTrail>,
     /// Open sessions in which instances are received, by session number.
@@ -35,7 +35,7 @@ struct SessionSummary {
     way: SessionKind,
     from: AuditNode,
     asked_by: TransferInitiator,
-    /// By patient and study: how many instances of each SOP class.
+    /// The number of instances of each SOP class, by patient and study.
     received: BTreeMap<(String, String), BTreeMap<String, usize>>,
     refused: Option<String>,
 }
@@ -96,10 +96,10 @@ impl AuditRecorder {
                 let left = self.sessions().remove(&session.number);
                 left.into_iter().for_each(|summary| self.closed(summary, *end, reason));
             }
-            // What we have asked for comes without an association of its own.
+            // Fetched studies arrive without an association of their own.
             dicom::ReceiverEvent::Fetched { .. } | dicom::ReceiverEvent::NotFetched { .. } => {
                 let ours = {
-                    // One guard for both: what others bring meanwhile must not be lost between them.
+                    // Locked once for both steps: an event of another thread between them would be lost.
                     let mut sessions = self.sessions();
                     let all = std::mem::take(&mut *sessions).into_iter();
                     let (ours, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
@@ -214,7 +214,7 @@ impl SessionSummary {
     }
 }
 
-/// Empty where the file could not be read.
+/// The SOP class of a file; empty if the file could not be read.
 fn sop_class_uid(file: &FileDelivery) -> String {
     file.details.get(deliver::SOP_CLASS_UID).cloned().unwrap_or_default()
 }
@@ -227,7 +227,7 @@ fn subject(request: &Request, instances: BTreeMap<String, usize>) -> AuditSubjec
     AuditSubject { patient, studies: vec![AuditStudy { uid, accession_number, instances }] }
 }
 
-/// A destination as it is called: `AETITLE@host:port`, or a URL.
+/// A destination as a node of an audit message, from `AETITLE@host:port` or a URL.
 fn node(destination: &str) -> AuditNode {
     let (ae_title, address) = match destination.split_once("://") {
         Some((_, rest)) => ("", rest),

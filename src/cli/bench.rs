@@ -191,7 +191,8 @@ impl BenchSetup<'_> {
         Ok(BenchRound { floor, whole: began.elapsed(), steps, complete })
     }
 
-    /// Each round has an output folder of its own: removing earlier responses is no part of the job.
+    /// Runs all studies once. Each round has an output folder of its own, so that removing earlier responses
+    /// is not measured.
     fn whole(&self, number: usize) -> Result<(BTreeMap<String, StepTime>, bool), CommandError> {
         let found = folder::find(&[self.studies()]).map_err(CommandError::of(CommandErrorKind::NoInput))?;
         let store = Store::at(self.folder.join("store").join(number.to_string()));
@@ -208,7 +209,7 @@ impl BenchSetup<'_> {
             }
         };
         let failed = |error| CommandError::of(CommandErrorKind::InputOutput)(error);
-        // A new one each time: a study that was answered would not be run again.
+        // A new state folder for each round: in an old one the studies would be known, and not be run again.
         let state = self.folder.join("state").join(number.to_string());
         std::fs::create_dir_all(&state)?;
         let journal = Arc::new(Journal::open(&state, Arc::new(store), 0).map_err(failed)?);

@@ -1,4 +1,4 @@
-//! The ports that a command listens at.
+//! The ports at which a command listens.
 
 use std::net::{SocketAddr, TcpListener};
 

@@ -1,4 +1,4 @@
-//! `flow check`: what is wrong with dataflow files.
+//! `flow check`: the problems of dataflow files.
 
 use std::error::Error;
 use std::io::{self, Write};

@@ -36,7 +36,7 @@ pub struct SiteCheck {
     site: String,
     #[serde(flatten)]
     found: SiteFound,
-    /// Where requests would go.
+    /// The dataflow chosen for each request.
     choices: Vec<RequestChoice>,
 }
 
@@ -75,7 +75,7 @@ impl SiteQuestion {
         Some(SiteCheck { site: shown(path), found, choices })
     }
 
-    /// The requests that the rules are tried on, as they are called.
+    /// The requests on which the rules are tried, with their names for the output.
     fn requests(&self) -> Result<Vec<(String, Request)>, String> {
         let mut requests = Vec::new();
         if !self.request.is_empty() {

@@ -1,4 +1,4 @@
-//! The destinations of `flow run`: where results go, how patiently, and how it is found out that they are safe.
+//! The destinations of `flow run`, with their retry policies and their verification.
 
 use std::sync::Arc;
 
@@ -13,9 +13,9 @@ use super::site::SiteSettings;
 pub struct DestinationSetup<'a> {
     pub site: &'a SiteSettings,
     pub own_title: AeTitle,
-    /// Of those of which the site's file does not say more.
+    /// The retry policy of destinations for which the site's file gives none.
     pub policy: DeliveryPolicy,
-    /// With a listener: where outcomes of commitments are awaited.
+    /// The commitments whose outcomes arrive at the listener, if there is one.
     pub commitments: Option<&'a Arc<RequestedCommitments>>,
     pub delivered: &'a Arc<DeliveredObjects>,
 }
@@ -40,7 +40,7 @@ impl DestinationSetup<'_> {
             nodes.insert(node.ae_title.to_string(), node);
         }
         if !nodes.is_empty() || !senders.is_empty() {
-            // `to: [sender]` is for all senders, `--back-to` for those that it names.
+            // `to: [sender]` means all senders, `--back-to` the ones that it names.
             let target = match senders.is_empty() {
                 true => ObjectTarget::SenderAmong(nodes),
                 false => ObjectTarget::Sender(nodes),
@@ -71,7 +71,7 @@ impl DestinationSetup<'_> {
             (VerifyMethod::Commitment, PeerAddress::Dimse(node)) => {
                 Some(deliver::by_commitment(node, self.commitments.cloned()))
             }
-            // There is no commitment over HTTP that services have.
+            // DICOMweb services offer no storage commitment, so a query has to do.
             (VerifyMethod::Commitment | VerifyMethod::Query, _) => Some(deliver::by_query(peer)),
         }
     }

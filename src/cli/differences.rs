@@ -16,17 +16,17 @@ use crate::step::Outcome;
 use super::exit::{CommandError, CommandExit};
 use super::output::{json, print, print_line};
 
-/// Takes the runs of a replay, and says what became of each step when the next one begins.
+/// A printer of the differences of a replay. The differences of a step are printed when the next step begins.
 pub struct DifferencePrinter<'a> {
     past: &'a PastRequest,
-    /// Where pictures of what differs go.
+    /// The folder for pictures of differences.
     output: &'a Path,
     json: bool,
     /// The step under way.
     step: Option<StepDifference>,
     steps: usize,
     identical: usize,
-    /// The first thing that could not be said or written.
+    /// The first error of printing or writing.
     trouble: Option<io::Error>,
 }
 
@@ -49,7 +49,7 @@ struct RunDifference {
     parts: Vec<String>,
 }
 
-/// Of the runs of a step, so many that differ are shown.
+/// The number of differing runs of a step that are shown.
 const RUNS_SHOWN: usize = 5;
 
 impl<'a> DifferencePrinter<'a> {
@@ -113,7 +113,7 @@ impl<'a> DifferencePrinter<'a> {
         }
     }
 
-    /// Some lines about what differs; a picture of it is written.
+    /// Prints the differences at one output, and writes a picture of them.
     fn part(&mut self, step: &str, output: &str, part: &OutputDifference) -> String {
         match part {
             OutputDifference::Unkept => format!("{output}: of the value before only the digest is kept"),
@@ -141,7 +141,7 @@ fn write(picture: &Picture, path: &Path) -> io::Result<()> {
     fs::write(path, write_png(picture).map_err(io::Error::other)?)
 }
 
-/// How a run is not what it was.
+/// The difference between a run and the recorded one, in words.
 fn what(ran: &ReplayedRun) -> String {
     match &ran.verdict {
         RunVerdict::Identical => "identical".to_owned(),
@@ -165,7 +165,7 @@ fn ended(outcome: &Outcome) -> String {
     }
 }
 
-/// Steps of which runs are recorded, and that did not run now.
+/// The steps with recorded runs that did not run in the replay.
 fn missing(past: &PastRequest, ran: &ReplayResult) -> Vec<String> {
     let mut missing: Vec<String> = Vec::new();
     for run in &past.recording.runs {
@@ -177,7 +177,7 @@ fn missing(past: &PastRequest, ran: &ReplayResult) -> Vec<String> {
     missing
 }
 
-/// How the response is another in kind.
+/// The difference between the kinds of the two responses, if there is one.
 fn otherwise(past: &PastRequest, ran: &ReplayResult) -> Option<String> {
     let before = past.recording.response.as_ref()?.verdict;
     let now = ran.response.verdict;

@@ -1,4 +1,4 @@
-//! How a command ends: its exit code, and the errors that end it.
+//! The end of a command: its exit code, and the errors that end it.
 
 use std::process::ExitCode;
 use std::{fmt, io};
@@ -50,7 +50,8 @@ impl From<CommandExit> for ExitCode {
 pub struct CommandError {
     kind: CommandErrorKind,
     message: String,
-    /// What belongs to the message, as the problems of a file: lines of our own making.
+    /// Lines that follow the message, for example the problems of a file. They are made by flow, and their
+    /// line feeds are kept.
     details: String,
     hints: Vec<String>,
 }
@@ -79,7 +80,7 @@ impl CommandError {
         self
     }
 
-    /// Adds what belongs to the message, in lines.
+    /// Adds lines that follow the message.
     pub fn details(mut self, details: impl fmt::Display) -> CommandError {
         self.details = details.to_string();
         self
@@ -204,7 +205,7 @@ pub fn with_causes<E: std::error::Error + 'static>(error: &E) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| {
         let cause = cause.to_string();
-        // Some errors say their cause themselves.
+        // Some errors already end with their cause.
         if text.ends_with(&cause) { text } else { format!("{text}: {cause}") }
     })
 }

@@ -1,4 +1,5 @@
-//! Access to the files that flow makes: patient data are for flow's user alone, or for its group, too.
+//! Access to the files that flow writes: for flow's user alone, or for its group, too, because patient data
+//! are in them.
 //!
 //! The file mode creation mask of the process applies to every file, folder, database and socket that is
 //! made from now on, also by libraries and by programs that steps run: no call can forget it. The state

@@ -1,4 +1,4 @@
-//! The request that a person means, out of those that a journal remembers.
+//! The request that a person means by a text, among those of a journal.
 
 use std::path::{Path, PathBuf};
 
@@ -19,19 +19,19 @@ pub struct RequestLookup {
     state: StateArguments,
 }
 
-/// The request that is meant.
+/// A request that was found.
 pub struct FoundRequest {
-    /// The state folder that has it.
+    /// The state folder that has the request.
     pub state: PathBuf,
     pub reader: JournalReader,
     pub row: RequestRow,
 }
 
-/// More requests than this are not named when several fit.
+/// The number of matching requests that are listed when there are several.
 const NAMED_MAX: usize = 8;
 
 impl RequestLookup {
-    /// As it was given.
+    /// The text of the command line.
     pub fn request(&self) -> &str {
         &self.request
     }
@@ -48,8 +48,8 @@ impl RequestLookup {
     }
 }
 
-/// The one that a text means. Nothing is done on a guess: if the text is empty, means none or several, those
-/// that could be meant are listed.
+/// The one match of a text. A command never guesses: if the text is empty, or matches none or several, the
+/// candidates are listed.
 pub fn the_one<T>(
     text: &str,
     place: &str,
@@ -63,7 +63,7 @@ pub fn the_one<T>(
         (false, 1) => return Ok(found.remove(0)),
         (false, count) => (format!("{count} could be meant: {place}"), found),
     };
-    // The last ones: they are more often meant than old ones.
+    // The last ones are listed: new requests are meant more often than old ones.
     let names = could_be.iter().rev().take(NAMED_MAX).map(|one| format!("  {}\n", told(one)));
     let named: String = names.collect();
     let more = could_be.len().saturating_sub(NAMED_MAX);

@@ -1,11 +1,11 @@
-//! How much memory there is, for the budget that nobody has set.
+//! The memory of the machine, for the default of `--memory`.
 
 use std::fs;
 
 use crate::dicom;
 
-/// Half of what this process may have: of the machine's memory, or of its control group's limit.
-/// 2 GiB where neither can be read.
+/// Half of the memory that this process may use: of the machine's memory, or of its control group's limit. 2
+/// GiB if neither can be read.
 pub fn default_budget() -> u64 {
     let machine = meminfo("MemTotal:");
     let group = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
@@ -42,8 +42,7 @@ pub fn limit_arenas() {
     }
 }
 
-/// Takes from a budget what data sets may take that are inflated, and headers that are long; gives how much
-/// that is.
+/// Reserves memory for inflated data sets and long headers out of the budget. Returns the reserved bytes.
 pub fn keep_for_inflating(budget: u64) -> u64 {
     let share = (budget / 8).min(dicom::INFLATE_BUDGET_BYTES);
     dicom::set_inflate_budget(share);

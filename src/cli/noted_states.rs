@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 use crate::journal::Journal;
 use crate::step::Digest;
 
-/// More notes than this are not kept: the oldest go first.
+/// The most notes that are kept; the oldest are removed first.
 const NOTES_MAX: usize = 32;
 
-/// Notes a state folder, and forgets those that are gone.
+/// Notes a state folder, and removes the notes of folders that are gone.
 pub fn note(state: &Path) {
     let noted = folder().map(|folder| note_in(&folder, state));
     if let Some(Err(error)) = noted {

@@ -1,7 +1,7 @@
-//! `flow cancel`, `flow retry` and `flow keep`: what an operator asks of one request.
+//! `flow cancel`, `flow retry` and `flow keep`: requests of an operator about one request.
 //!
-//! The wish is noted in the journal. A running flow sees it within a second; a stopped one when it
-//! starts.
+//! The operator request is recorded in the journal. A running flow carries it out within a second, a stopped
+//! one when it starts.
 
 use crate::admission::{StateFolder, WishError, note_wish};
 use crate::journal::OperatorRequest;

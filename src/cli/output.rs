@@ -11,7 +11,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
 use crate::printable::{KeptLineFeeds, PrintableLines, PrintableWriter};
 
-/// Standard output, for text in lines of our own making.
+/// Standard output for lines of flow: their line feeds are kept, everything else is escaped.
 pub fn stdout() -> PrintableWriter<Stdout> {
     PrintableWriter::new(io::stdout(), KeptLineFeeds::All)
 }
@@ -57,9 +57,9 @@ pub fn start_log(format: LogFormat) {
         .with_max_level(level.unwrap_or(tracing::Level::WARN))
         .with_writer(log)
         .with_target(false)
-        // Colours are control characters.
+        // Colours would be control characters, which are escaped.
         .with_ansi(false)
-        // Else it would panic where the log cannot be written.
+        // The log library would panic if the log cannot be written.
         .log_internal_errors(false);
     match format {
         LogFormat::Plain => subscriber.init(),
@@ -90,7 +90,7 @@ pub fn tell_event(lines: &PrintableLines) {
 /// The time as events of the library have it.
 fn time() -> String {
     let mut text = String::new();
-    // A clock that cannot be read leaves the time out.
+    // If the clock cannot be read, the time is left out.
     let _ = SystemTime.format_time(&mut Writer::new(&mut text));
     text
 }
@@ -116,8 +116,8 @@ pub fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("it is made of texts and numbers")
 }
 
-/// Prints lines on standard error, in one piece: other threads have something to say, too. A terminal or log
-/// that is gone is no reason to end.
+/// Prints lines on standard error in one piece, so that those of other threads do not get between them.
+/// Errors are ignored: a run does not end because its terminal is gone.
 pub fn tell(lines: &PrintableLines) {
     let _ = io::stderr().write_all(lines.as_str().as_bytes());
 }
@@ -127,7 +127,7 @@ pub fn tell_line(line: impl Display) {
     tell(&PrintableLines::of(line));
 }
 
-/// Has the messages of panics escaped, too: a panic may quote what a peer sent.
+/// Escapes the messages of panics, too: a panic may quote text of a peer.
 pub fn escape_panics() {
     std::panic::set_hook(Box::new(|info| {
         let thread = std::thread::current();

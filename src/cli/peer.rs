@@ -1,4 +1,4 @@
-//! `flow echo`, `flow find` and `flow send`: a DICOM node, tried by hand.
+//! `flow echo`, `flow find` and `flow send`: requests to a DICOM node by hand.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::output::{print_line, tell_line};
 use super::site::SiteArguments;
 
-/// A node, and how we call ourselves there.
+/// A node, and the AE title that we use there.
 #[derive(Debug, clap::Args)]
 struct PeerArguments {
     /// The node: AETITLE@HOST:PORT, or its name in the --site file
@@ -95,7 +95,7 @@ fn failed(error: PeerError) -> CommandError {
     CommandError::of(CommandErrorKind::InputOutput)(error).hint(&remedy)
 }
 
-/// Why a query has no answer. Many archives abort or reject what comes from a title that they do not know.
+/// The error of a query. Many archives abort or reject associations from a title that they do not know.
 fn not_asked(error: PeerError) -> CommandError {
     if !verify::answers_no_queries(&error) {
         return failed(error);
@@ -168,7 +168,7 @@ impl SendArguments {
         let mut unsent = 0;
         let mut tell = |sent: SentObject| {
             unsent += usize::from(!sent.outcome.is_stored());
-            // A reader that has gone away does not end the work.
+            // A closed output does not end the command.
             let _ = print_line(format_args!("{}  {}", sent.name, sent.outcome));
         };
         dicom::send_each(&destination, &objects, Some(dicom::plain_pixels), &mut tell).map_err(failed)?;

@@ -30,7 +30,7 @@ pub struct ProcessArguments {
     secret: Option<PathBuf>,
 }
 
-/// How long a process waits for the others.
+/// The longest wait for the other processes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl ProcessArguments {
@@ -48,13 +48,14 @@ impl ProcessArguments {
         self.processes.get() == 1
     }
 
-    /// How many processes share the memory of this machine: all, where all are at loopback addresses.
+    /// The number of processes that share the memory of this machine: all of them if all addresses are
+    /// loopback addresses.
     pub fn on_this_machine(&self) -> u64 {
         let hosts = self.hosts.as_ref().and_then(|path| HostList::read(path, self.processes.get()).ok());
         hosts.filter(HostList::are_loopback).map_or(1, |_| self.processes.get() as u64)
     }
 
-    /// Meets the other processes; `None` where there is only one.
+    /// Connects to the other processes; `None` if there is only one.
     pub fn mesh(
         &self,
         dataflows: &DataflowSet,

@@ -17,11 +17,11 @@ use crate::yaml::duration::shown;
 use super::output;
 use super::request_progress::RequestProgress;
 
-/// Draws on stderr. Shared by all threads that have something to tell.
+/// The progress display on standard error, shared by all threads.
 pub struct ProgressDisplay {
-    /// On a terminal.
+    /// The moving lines; `None` if standard error is not a terminal.
     bars: Option<MultiProgress>,
-    /// More than one where the same request is under way twice.
+    /// The lines of each request: several if the same request is under way more than once.
     open: Mutex<HashMap<Digest, Vec<ProgressLine>>>,
 }
 
@@ -51,7 +51,7 @@ impl ProgressDisplay {
     /// Prints lines above the moving ones.
     pub fn say(&self, lines: &PrintableLines) {
         match &self.bars {
-            // A terminal or log that is gone is nobody's to tell, and no reason to end.
+            // Errors are ignored: a run does not end because its terminal is gone.
             Some(bars) => _ = bars.println(lines.to_string()),
             None => output::tell_event(lines),
         }
@@ -111,12 +111,12 @@ impl ProgressDisplay {
             lines.push(format_args!("  {step}{items} failed: {reason}"));
             lines.push(format_args!("  hint: {remedy}"));
         }
-        // In one piece: other threads have something to say, too.
+        // Printed in one piece, so that lines of other threads do not get between them.
         self.say(&lines);
     }
 
-    /// An error response that goes out again is told with its reason, and with what makes a new one: what was
-    /// mended since, as a program, is not seen from here.
+    /// Shows that a known request gets its response again. For an error response the reason is shown, and the
+    /// command that makes a new one: flow cannot see whether the cause has been fixed since.
     fn known(&self, request: &Request, response: &Response) {
         let name = &request.name;
         let again = "the same response goes out again";
@@ -128,7 +128,7 @@ impl ProgressDisplay {
         self.say(&lines.line(format_args!("  hint: `flow retry {name}` runs what failed once more")));
     }
 
-    /// The line of the request stays: another response comes.
+    /// Keeps the line of the request, because the final response follows.
     fn overdue(&self, request: &Request, response: &Response) {
         let reason = response.faults().next().map(|(_, fault)| fault.reason.as_str()).unwrap_or_default();
         let name = &request.name;
@@ -174,7 +174,7 @@ impl EventObserver for ProgressDisplay {
             }
             EngineEvent::Overdue { request, response } => self.overdue(request, response),
             EngineEvent::Answered { request, response } => self.answered(request, response),
-            // Why, the outbox has said.
+            // The outbox has reported the reason.
             EngineEvent::Undelivered { request, .. } => {
                 self.close(request).and_then(|line| line.bar).iter().for_each(ProgressBar::finish_and_clear);
             }
@@ -225,14 +225,14 @@ pub const GO_ON: &str = "the dataflows and rules of before go on";
 /// All runs of a step that failed for the same reason.
 struct FaultGroup<'a> {
     step: &'a str,
-    /// The first of them.
+    /// The names of the items, the first of them.
     items: Vec<&'a str>,
     count: usize,
     reason: &'a str,
     remedy: &'a str,
 }
 
-/// More items than this that failed alike are counted, not named.
+/// The number of items with the same fault that are named; further ones are counted.
 const ITEMS_NAMED_MAX: usize = 3;
 
 fn fault_groups(response: &Response) -> Vec<FaultGroup<'_>> {
@@ -251,7 +251,7 @@ fn fault_groups(response: &Response) -> Vec<FaultGroup<'_>> {
     groups
 }
 
-/// The steps that were not to run, with nobody at fault, and how many others they took with them.
+/// The steps that were skipped without any fault, and the number of further steps that needed them.
 fn not_run(response: &Response) -> Option<String> {
     let because = |report: &StepReport| match &report.outcome {
         Outcome::Skipped { because: OutcomeReason::SwitchedOff } => {

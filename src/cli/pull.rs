@@ -33,7 +33,8 @@ pub struct PullArguments {
     state: StateArguments,
 }
 
-/// A running flow looks for orders twice a second; one that fetches another list does so afterwards.
+/// The longest wait for the running flow. It checks for orders twice a second, but not while it is fetching
+/// another list.
 const WAIT: Duration = Duration::from_secs(3);
 
 impl PullArguments {

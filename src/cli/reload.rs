@@ -1,4 +1,4 @@
-//! A reload: the site's rules and the dataflows are read again, for requests from then on.
+//! A reload: the site's rules and the dataflows are read again, and apply to requests from then on.
 
 use std::sync::Arc;
 
@@ -19,13 +19,14 @@ pub struct RunReload {
     /// The dataflow that the command line names.
     pub dataflow: Option<String>,
     pub table: StepTable,
-    /// The site's file as it was at the start: all but rules and dataflows of it stays in force.
+    /// The site's file at the start. Everything in it except rules and dataflows stays in force.
     pub at_start: Option<Arc<Site>>,
     pub updates: Arc<DataflowUpdates>,
 }
 
 impl RunReload {
-    /// Reads the files, and gives what they say to be taken over. A problem is told, and changes nothing.
+    /// Reads the files, and gives the new dataflows and rules to the running service. After a problem, which
+    /// is reported, nothing changes.
     pub fn reload(&self) {
         match self.read() {
             Ok(differing) if differing.is_empty() => {}
@@ -58,7 +59,7 @@ impl RunReload {
 /// The keys of the site's file that a reload takes over.
 const RELOADED: [&str; 2] = ["dataflow", "rules"];
 
-/// Tells that a process of a cluster does not reload.
+/// Reports that a process of a cluster does not reload.
 pub fn refuse() {
     let text = "NOT RELOADED: the processes of a cluster agree on their dataflows when they start";
     let hint = "  hint: end all of them, and start them again";

@@ -123,10 +123,11 @@ impl ReplayArguments {
     }
 }
 
-/// Of each value or file, so many changes are shown.
+/// The number of changes of each value or file that are listed.
 const CHANGES_LISTED: usize = 20;
 
-/// Says if the recorded dataflow no longer gives what it gave: then there are two reasons to differ.
+/// Warns if the recorded dataflow gives other results now: then the two dataflows are not the only cause of
+/// differences.
 fn warn(first: &ReplayResult) {
     let others = first.runs.iter().filter(|ran| ran.verdict != RunVerdict::Identical).count();
     if others > 0 {
@@ -167,7 +168,8 @@ fn export_anonymous(
     export(&without.past, file)
 }
 
-/// Nobody keeps it, so that nobody can try out whose a replacement is.
+/// A secret for the replacements. It is not stored, so that nobody can find out by trying which identifier a
+/// replacement stands for.
 fn key() -> Result<PseudonymKey, CommandError> {
     let mut secret = [0; 32];
     File::open("/dev/urandom")?.read_exact(&mut secret)?;

@@ -26,7 +26,7 @@ pub struct ResponseReporter {
     failed: AtomicUsize,
 }
 
-/// A line of `--json`.
+/// One line of `--json`.
 #[derive(Serialize)]
 struct ResponseLine<'a> {
     request: Digest,
@@ -34,7 +34,7 @@ struct ResponseLine<'a> {
     verdict: ResponseVerdict,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     reservations: &'a [ResponseReservation],
-    /// The response's folder, if responses have one.
+    /// The folder of the response, if there is one.
     place: Option<&'a Path>,
     deliveries: &'a [DeliveryRecord],
 }
@@ -77,7 +77,7 @@ impl ResponseReporter {
         if self.troubled.load(Ordering::Relaxed) { CommandExit::WithErrors } else { CommandExit::Done }
     }
 
-    /// Says how many requests were answered how, where there was more than one.
+    /// Prints the numbers of responses by kind, if there was more than one.
     pub fn conclude(&self) {
         let [complete, reserved, failed] =
             [&self.complete, &self.reserved, &self.failed].map(|count| count.load(Ordering::Relaxed));
@@ -132,7 +132,7 @@ impl ResponseReporter {
                 self.failed.fetch_add(1, Ordering::Relaxed);
                 self.troubled.store(true, Ordering::Relaxed);
             }
-            // The final one is what counts.
+            // Only the final response counts.
             ResponseVerdict::Unfinished => {}
         }
         let line = if self.json {
@@ -143,7 +143,7 @@ impl ResponseReporter {
         } else {
             place.map_or_else(|| request.name.clone(), |place| place.display().to_string())
         };
-        // A reader that has gone away does not end the work.
+        // A closed output does not end the run.
         let _ = output::print_line(line);
     }
 }

@@ -1,4 +1,4 @@
-//! How far a request has come: steps, and items of steps that run once for each.
+//! The progress of a request: its steps, and the items of steps that run once per item.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ impl RequestProgress {
         RequestProgress(steps.collect())
     }
 
-    /// Notes that a run of a step has ended. One that is repeated is counted once.
+    /// Notes that a run of a step has ended. A repeated run is counted once.
     pub fn end(&mut self, step: &str) {
         if let Some(runs) = self.0.get_mut(step) {
             runs.ended = (runs.ended + 1).min(runs.all);
@@ -38,7 +38,7 @@ impl RequestProgress {
         self.0.values().map(|runs| runs.ended as u64).sum()
     }
 
-    /// The steps of which all runs have ended, and how far the step in work is.
+    /// The number of steps of which all runs have ended, and the progress of this step.
     pub fn told(&self, step: &str) -> String {
         let done = self.0.values().filter(|runs| runs.ended == runs.all).count();
         let items = self.0.get(step).filter(|runs| runs.all > 1);

@@ -1,4 +1,4 @@
-//! The settings of a run: the command line, then the site's file, then what is usual.
+//! The settings of a run: those of the command line, then those of the site's file, then the defaults.
 
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -69,21 +69,21 @@ pub struct RunSettings {
     /// The folder of responses; `None`: there are other destinations only.
     pub output: Option<PathBuf>,
     pub input: Vec<PathBuf>,
-    /// `None`: as many as there are cores.
+    /// The number of worker threads; `None`: one per core.
     pub workers: Option<NonZero<usize>>,
     pub lanes: NonZero<usize>,
-    /// In bytes; `None`: a share of the machine's.
+    /// The memory in bytes; `None`: a share of the machine's.
     pub memory: Option<u64>,
     pub free_min: u64,
     pub keep_days: f64,
-    /// `None`: a share of the disk's.
+    /// The bytes of answered requests that are kept; `None`: a share of the disk.
     pub keep_bytes: Option<u64>,
     pub retry: Vec<Duration>,
     pub keep_trying: Duration,
     pub readers: FileReaders,
 }
 
-/// The dataflow of requests of which nobody says another.
+/// The default dataflow.
 pub const DATAFLOW: &str = "ct-lung";
 const OUTPUT: &str = "flow-output";
 const LANES: NonZero<usize> = NonZero::new(4).expect("four is not zero");

@@ -92,7 +92,7 @@ impl SampleArguments {
         Ok(())
     }
 
-    /// Writes one study; its folder goes to stdout, what is true of it to stderr.
+    /// Writes one study. Its folder goes to stdout, its true volumes and densities to stderr.
     fn write(&self, seed: u64) -> Result<StudyTruth, SampleError> {
         let folder = self.folder.join(format!("chest-{seed}"));
         if folder.exists() {

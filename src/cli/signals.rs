@@ -11,8 +11,8 @@ use crate::printable::PrintableLines;
 use super::exit::{CommandError, CommandErrorKind};
 use super::output;
 
-/// From now on the first SIGINT or SIGTERM ends receiving, and what has been received is still answered; the
-/// second one ends the process. SIGHUP calls `reload`.
+/// Handles signals from now on: the first SIGINT or SIGTERM ends receiving, and received requests are still
+/// answered; the second one ends the process. SIGHUP calls `reload`.
 pub fn handle(stop: &Arc<StopSignal>, reload: impl Fn() + Send + 'static) -> Result<(), CommandError> {
     let mut signals = watch(&[SIGINT, SIGTERM, SIGHUP])?;
     let stop = Arc::clone(stop);
@@ -32,7 +32,7 @@ pub fn handle(stop: &Arc<StopSignal>, reload: impl Fn() + Send + 'static) -> Res
     Ok(())
 }
 
-/// From now on SIGHUP calls `reload`, and does not end the process.
+/// Handles SIGHUP from now on: it calls `reload`, and does not end the process.
 pub fn handle_reload(reload: impl Fn() + Send + 'static) -> Result<(), CommandError> {
     let mut signals = watch(&[SIGHUP])?;
     std::thread::spawn(move || signals.forever().for_each(|_| reload()));

@@ -14,7 +14,7 @@ use crate::tls;
 use super::bind::bind;
 use super::exit::{CommandError, CommandErrorKind};
 
-/// Where the site's settings stand.
+/// The argument with the site's file.
 #[derive(Clone, Debug, clap::Args)]
 pub struct SiteArguments {
     /// The site's settings: who may call, when a study is complete, which nodes there are
@@ -28,7 +28,7 @@ pub struct SiteSettings {
     client: Option<tls::TlsClient>,
 }
 
-/// Nodes that can be talked to, by the names in the site's file and by their addresses.
+/// The nodes that can be called, by their names in the site's file and by their addresses.
 #[derive(Clone)]
 pub struct PeerBook {
     named: BTreeMap<String, PeerAddress>,
@@ -108,7 +108,7 @@ impl SiteSettings {
         written(name, own_title, self.client.as_ref())
     }
 
-    /// All nodes, for use after these settings.
+    /// All nodes, usable without these settings.
     pub fn peers(&self, own_title: &AeTitle) -> Result<PeerBook, CommandError> {
         let nodes = self.dicom().into_iter().flat_map(|dicom| &dicom.nodes);
         let named = nodes.map(|(name, node)| Ok((name.clone(), self.of_site(node, own_title)?)));
@@ -163,13 +163,13 @@ impl SiteSettings {
         self.dicom()?.dicom.as_ref()
     }
 
-    /// Whether the file names a way on which studies come in.
+    /// Whether the file defines a way to receive studies.
     pub fn receives(&self) -> bool {
         self.dicom()
             .is_some_and(|dicom| dicom.dicom.is_some() || dicom.web.is_some() || dicom.watch.is_some())
     }
 
-    /// Sets what the file says of receiving; opens the port for HTTP.
+    /// Applies the file's settings of the receiver, and opens the port for HTTP.
     pub fn apply(&self, settings: &mut dicom::ReceiveSettings) -> Result<(), CommandError> {
         let Some(site) = self.dicom() else { return Ok(()) };
         settings.completion = site.completion.clone();
@@ -236,7 +236,7 @@ fn written(
     })
 }
 
-/// The first line of a file, which nobody else should be able to read.
+/// The first line of a file with a secret.
 fn authorization(path: &Path) -> Result<AuthorizationValue, CommandError> {
     let unread = |error| {
         CommandError::new(

@@ -1,4 +1,4 @@
-//! The state folder that a command is to look into. Asking never makes one.
+//! The state folder that a command reads. Commands never create one.
 
 use std::path::{Path, PathBuf};
 

@@ -30,7 +30,7 @@ pub struct StepCondition(Vec<ConditionTest>);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct ConditionTest {
     attribute: String,
-    /// As it is declared: it has no part in the version of a dataflow.
+    /// The declared type. It is no part of the version of a dataflow.
     #[serde(skip)]
     kind: AttributeKind,
     negated: bool,
@@ -89,7 +89,7 @@ impl ConditionTest {
             let known = table.attributes().map(|declared| declared.name);
             collector.add(name.place, message).hint(yaml::meant_or_all(&attribute, known));
         }
-        // Of one that is not known, nothing else is said.
+        // An unknown attribute is the only problem reported of its entry.
         let kind = declared.map_or(AttributeKind::Text, |declared| declared.kind);
         let what = format!("the condition on \"{attribute}\"");
         let (negated, tree) = without_not(tree);
@@ -113,7 +113,7 @@ fn without_not(tree: YamlTree) -> (bool, YamlTree) {
 /// Reads the patterns of one attribute.
 struct PatternReader<'a> {
     what: &'a str,
-    /// Of the attribute, if it is known.
+    /// The type of the attribute, if it is known.
     kind: Option<AttributeKind>,
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smallvec::{SmallVec, smallvec};
 
 use crate::step::{
     Artifact, Digest, Fault, FaultKind, Outcome, OutcomeReason, Request, ResponseFiles, StepOutputs,
@@ -120,12 +121,15 @@ pub struct NodeAccount {
     /// The outcome of each run, in the order of the items.
     pub outcomes: Vec<Outcome>,
     /// The files of each run, by output; only outputs of [`Dataflow::delivers`].
-    pub files: Vec<Vec<(&'static str, Vec<Artifact>)>>,
+    pub files: PerRun<Vec<(&'static str, Vec<Artifact>)>>,
     /// The reservations of each run.
-    pub reservations: Vec<Vec<StepReservation>>,
+    pub reservations: PerRun<Vec<StepReservation>>,
     /// The account of a section, once it has run.
     pub section: Option<Arc<SectionAccount>>,
 }
+
+/// A value for each run of a node. Nearly every node has one run, for which nothing is allocated.
+type PerRun<T> = SmallVec<[T; 1]>;
 
 impl NodeAccount {
     /// The account of a node with this number of runs, none of which has ended.
@@ -133,8 +137,8 @@ impl NodeAccount {
         let outcome = Outcome::Skipped { because: OutcomeReason::NotFinished };
         NodeAccount {
             outcomes: vec![outcome; runs],
-            files: vec![Vec::new(); runs],
-            reservations: vec![Vec::new(); runs],
+            files: smallvec![Vec::new(); runs],
+            reservations: smallvec![Vec::new(); runs],
             section: None,
         }
     }
@@ -189,8 +193,9 @@ impl Dataflow {
             item: None,
             outcome: Outcome::Failed(fault.clone()),
         };
-        let refused = refused.map(admission);
-        refused.into_iter().chain(self.reports(NodePhase::Work, request, accounts)).collect()
+        let mut reports = self.reports(NodePhase::Work, request, accounts);
+        refused.iter().for_each(|fault| reports.insert(0, admission(fault)));
+        reports
     }
 
     /// Makes the response. `refused` is the fault of a request that could not start.
@@ -304,7 +309,10 @@ impl Dataflow {
             Some(first) if index > first => stopped_by(node, &self.nodes[first], &accounts[first]),
             Some(_) | None => reports(node, request, account),
         });
-        reports.collect()
+        // With room for a report of each node: growing would cost more than the reports.
+        let mut all = Vec::with_capacity(accounts.len());
+        all.extend(reports);
+        all
     }
 
     /// The reservations of the work. One that several runs say is listed once, for the first of them.

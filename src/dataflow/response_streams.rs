@@ -1,11 +1,12 @@
 //! Counts of the items of streams, in the response.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::step::ItemFault;
 
 /// The counts of one step of a stream. A million items are three numbers, and the first faults by item.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StreamReport {
     /// The name of the step in the dataflow.
     pub step: String,

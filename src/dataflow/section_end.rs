@@ -59,11 +59,10 @@ fn ended(run: MemberRun, call: &Call) -> Result<StepOutputs, Fault> {
 fn settled(section: &StreamSection, run: &MemberRun, before: &[MemberAccount]) -> MemberAccount {
     let MemberRun { member, tally, skip, .. } = run;
     let streams = || {
-        let sources = member.sources.iter().filter_map(|source| match source {
+        member.sources.iter().filter_map(|source| match source {
             MemberSource::Stream(index) => Some((&section.members[*index], &before[*index])),
             MemberSource::Absent | MemberSource::Border(_) => None,
-        });
-        sources
+        })
     };
     let cause = streams().find_map(|(_, account)| lacking(account));
     let mut account = MemberAccount {

@@ -60,7 +60,7 @@ fn role(
         (0, _) => StreamRole::Ends,
         (1, 1) => StreamRole::Items,
         (_, _) => {
-            let place = of_items().last().map_or(plan.node(node).name.place, |(_, link)| link.place);
+            let place = of_items().next_back().map_or(plan.node(node).name.place, |(_, link)| link.place);
             let message = format!("\"{name}\" takes the items of one stream and needs another");
             let hint = "a step takes the items of one stream; what it needs besides exists once";
             collector.add(place, message).hint(hint.to_owned());

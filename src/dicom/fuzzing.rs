@@ -56,7 +56,7 @@ pub fn association(folder: &Path, said: &[u8]) -> bool {
 
 /// Fails on a caught panic, which the receiver only reports.
 fn not_ours(reason: &str) {
-    assert!(!reason.contains("a mistake in flow"), "{reason}");
+    assert!(!reason.contains("a bug in flow"), "{reason}");
 }
 
 fn settings(folder: &Path) -> ReceiveSettings {

@@ -286,7 +286,7 @@ impl ContentDigester {
         }
     }
 
-    /// A value that nobody says the representation of: one that begins as an item does is a sequence.
+    /// A value of unknown representation: one that begins like an item is a sequence.
     fn unknown(&mut self, head: ElementHead) {
         if self.held == ITEM_MARK {
             // The mark has been read, and belongs to the item.

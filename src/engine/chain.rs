@@ -4,6 +4,8 @@
 //! joins the operator of the node before if it runs in line, needs the results of that node and of no
 //! other, run by run, and is the only one to need them.
 
+use smallvec::SmallVec;
+
 use crate::dataflow::perform::{ArrivedInput, RunDecision, RunResult};
 use crate::dataflow::{Dataflow, DataflowNode, InputWire};
 use crate::step::{CancelToken, InputTake, Outcome};
@@ -66,7 +68,7 @@ fn perform(
     let decision = {
         let arrived =
             |wire: &InputWire| matches!(wire, InputWire::Port(_)).then_some(ArrivedInput::One(&left));
-        node.decide(epoch.place(item), &node.wires.iter().map(arrived).collect::<Vec<_>>())
+        node.decide(epoch.place(item), &node.wires.iter().map(arrived).collect::<SmallVec<[_; 4]>>())
     };
     let inputs = match decision {
         RunDecision::Skip(because) => return RunEnd::not_run(item, Outcome::Skipped { because }),

@@ -74,7 +74,11 @@ impl DeliveryQueue<'_> {
         let secured = journal.keeps().then(|| journal.store().secure(response.request, &response.files));
         if let Some(Err(error)) = secured {
             let (error, request): (&dyn Error, _) = (&error, &receipt.request().name);
-            return tracing::warn!(error, request, "the response of its deadline is not safe, and not sent");
+            return tracing::warn!(
+                error,
+                request,
+                "the interim response could not be written to the disk, and is not sent"
+            );
         }
         if self.recorder.record(&receipt, &JournalEntry::Interim { response: response.clone() }, &[]).is_ok()
         {
@@ -118,7 +122,11 @@ impl DeliveryQueue<'_> {
         let secure = || small_files::secure(self.recorder.store(), response.request, &response.files);
         retry_while_full(receipt.request(), StoreError::may_pass, secure).map_err(|error| {
             let (error, request): (&dyn Error, _) = (&error, &receipt.request().name);
-            tracing::error!(error, request, "the response is not safe; it is made again at the next start");
+            tracing::error!(
+                error,
+                request,
+                "the response could not be written to the disk; it is made again after the next start"
+            );
             UndeliveredResponse
         })
     }

@@ -28,7 +28,11 @@ pub fn retry_while_full<T, E: Error + 'static>(
             Err(error) if may_pass(&error) => {
                 if !std::mem::replace(&mut told, true) {
                     let error: &dyn Error = &error;
-                    tracing::error!(error, request = request.name, "waiting until the disk takes it");
+                    tracing::error!(
+                        error,
+                        request = request.name,
+                        "the disk is full or cannot be written; waiting until it can"
+                    );
                 }
                 waits.next().into_iter().for_each(thread::sleep);
             }

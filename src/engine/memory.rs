@@ -102,7 +102,7 @@ impl RequestMemories {
     }
 
     pub fn remembers(&self, memory: MemoryKey) -> bool {
-        self.lock().contains_key(&memory)
+        self.journal.keeps() && self.lock().contains_key(&memory)
     }
 
     /// Notes that a request has taken a lane.

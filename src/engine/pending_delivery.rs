@@ -129,7 +129,7 @@ impl ResponseRecorder {
             && receipt.number().is_some()
             && let Err(error) = self.store().end_work(receipt.request().id)
         {
-            tracing::warn!(%error, "values of an answered request stay behind");
+            tracing::warn!(%error, "stored values of an answered request could not be removed");
         }
         let entry = if delivered.is_ok() { JournalEntry::Answered } else { JournalEntry::Undelivered };
         // If the process ends before the record is written, the response is delivered once more.
@@ -150,7 +150,7 @@ impl ResponseRecorder {
             tracing::error!(
                 error,
                 request,
-                "the answer could not be recorded; the next start goes on with it"
+                "the response could not be recorded; it is delivered after the next start"
             );
             UndeliveredResponse
         })

@@ -195,7 +195,7 @@ impl NodeRun {
     fn give_up(&self, turn: &RunAttempt) {
         // The closure that a step registers for its cancellation may panic.
         if let Err(panic) = guarded(|| turn.token.cancel()) {
-            tracing::error!(panic, "telling a step that it is given up panicked");
+            tracing::error!(panic, "the cancellation callback of a step panicked");
         }
         turn.thread_handle.abandon();
         let (request, step, took) = (&*self.task.request, self.node().name.as_str(), turn.began.elapsed());

@@ -267,8 +267,9 @@ impl<'a> RequestScheduler<'a> {
 
     fn hand_out(&mut self) {
         let done = Rc::clone(&self.builder.done);
-        let mut answers = Vec::new();
-        for LaneResponse { lane, time, response } in done.borrow_mut().drain(..) {
+        let mut done = done.borrow_mut();
+        let mut answers = Vec::with_capacity(done.len());
+        for LaneResponse { lane, time, response } in done.drain(..) {
             match response.verdict {
                 ResponseVerdict::Unfinished => self.pass_on(lane, time, response),
                 ResponseVerdict::Complete

@@ -1,4 +1,4 @@
-//! Where the inside of the body is on a coarse grid.
+//! The inside of the body on a coarse grid.
 //!
 //! The body is the largest solid piece, filled slice by slice, so that the table, the bedding and the air
 //! around them fall away, and so does an airway that is open to the outside air in other slices. Lung at the

@@ -35,7 +35,7 @@ pub struct Part10File<'a> {
     pub transfer_syntax_uid: String,
     encoding: Encoding,
     data: DataSetBytes<'a>,
-    /// Where reading had to stop before the data set.
+    /// The position at which reading had to stop before the data set.
     damage: Option<ElementDamage>,
 }
 
@@ -64,7 +64,7 @@ impl<'a> Part10File<'a> {
     /// # Errors
     /// If the bytes do not begin as a DICOM file does.
     pub fn open(bytes: &'a [u8]) -> Result<Part10File<'a>, NotDicom> {
-        // What cannot be inflated is missing from the end, and is found there.
+        // The part that cannot be inflated is missing at the end, which is noticed there.
         Part10File::opened(bytes, |data, _| inflate(data, INFLATED_BYTES_MOST))
     }
 
@@ -112,7 +112,7 @@ pub struct HeaderElements<'a> {
     character_set: CharacterSet,
     values: Vec<(Tag, &'a [u8])>,
     pub pixels: Option<PixelData<'a>>,
-    /// Where reading had to stop before the pixels or the end.
+    /// The position at which reading had to stop before the pixels or the end.
     pub damage: Option<ElementDamage>,
 }
 
@@ -200,7 +200,7 @@ impl<'a> HeaderElements<'a> {
 
     /// The data sets in the items of a sequence; those behind a damaged one are left out.
     ///
-    /// One at a time: an item has 8 bytes in a file, and many times that here.
+    /// Items are read one at a time: an item has 8 bytes in a file, and many times that in memory.
     pub fn items(&self, tag: Tag) -> impl Iterator<Item = HeaderElements<'a>> {
         let (encoding, character_set) = (self.encoding, self.character_set);
         let mut reader = ElementReader::new(self.bytes(tag), encoding);

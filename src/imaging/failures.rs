@@ -49,7 +49,7 @@ fn plain_reason(fault: &Fault) -> String {
     }
 }
 
-/// What the reader can do; empty if only the people who run flow can do something.
+/// The advice to the reader; empty if only the people who run flow can do something.
 fn plain_remedy(fault: &Fault) -> &str {
     match fault.kind {
         FaultKind::Data | FaultKind::Transient => &fault.remedy,

@@ -232,7 +232,7 @@ impl Payload for InstanceHeader {
     }
 }
 
-/// Why a file has no usable header.
+/// The reason why a file has no usable header.
 #[derive(Debug, thiserror::Error)]
 pub enum HeaderError {
     #[error("the file is not DICOM")]
@@ -267,7 +267,7 @@ pub fn read_instance(
     Ok((InstanceHeader::of(name, path, &file.transfer_syntax_uid, &elements), study))
 }
 
-/// Why the elements are not all that there should be before the pixels.
+/// The reason why elements before the pixels are missing.
 fn damage(elements: &HeaderElements) -> Option<String> {
     let lacks_pixels = || elements.pixels.is_none() && is_image(&elements.text(tags::SOP_CLASS_UID));
     match &elements.damage {

@@ -1,4 +1,4 @@
-//! What a study holds: its series, and what is noticed about them.
+//! The inventory of a study: its series, and the findings about them.
 
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +32,7 @@ pub struct SeriesEntry {
     pub size: Option<[u16; 2]>,
     /// Between rows, then between columns, in mm, where all images have the same.
     pub pixel_spacing_mm: Option<[f64; 2]>,
-    /// Where the images are axial slices at even distances, in mm.
+    /// The distance of the slices in mm, where the images are axial slices at even distances.
     pub slice_spacing_mm: Option<f64>,
     /// As the findings of the study.
     pub findings: Vec<String>,

@@ -10,7 +10,7 @@ use super::pixels::decode_slice;
 use super::slice_files::SharedFiles;
 use super::slices::AxialSlice;
 
-/// So many slices, spread evenly, stand for all.
+/// The number of slices, spread evenly, that represent the series.
 const SLICES_LOOKED_AT: usize = 24;
 /// A slice is thinned out to about this many columns.
 const COLUMNS: usize = 128;

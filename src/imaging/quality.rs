@@ -40,9 +40,9 @@ pub struct ScanQuality {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NoisePlace {
-    /// In the air of the trachea and the main bronchi.
+    /// The noise in the air of the trachea and the main bronchi.
     Airways,
-    /// In soft tissue: the most frequent standard deviation of small areas.
+    /// The noise in soft tissue: the most frequent standard deviation of small areas.
     SoftTissue,
 }
 

@@ -21,7 +21,7 @@ pub enum PixelUnits {
 }
 
 impl PixelUnits {
-    /// Why the values cannot be taken for Hounsfield units, as a fragment; `None` if they can.
+    /// The reason why the values cannot be taken for Hounsfield units, as a fragment; `None` if they can.
     pub fn obstacle(&self) -> Option<String> {
         match self {
             PixelUnits::Hounsfield => None,

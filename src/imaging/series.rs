@@ -12,7 +12,7 @@ pub struct SortedSeries {
     pub slices: Vec<InstanceHeader>,
     /// Distance of neighbouring slices' positions along the normal, in mm.
     pub slice_spacing: f64,
-    /// How far each slice lies aside of the first one along the normal, in whole pixels (columns, rows), as
+    /// The shift of each slice against the first one across the normal, in whole pixels (columns, rows), as
     /// in a scan with a tilted gantry. Empty if the slices lie straight above each other.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub shifts: Vec<[i32; 2]>,

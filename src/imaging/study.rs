@@ -32,7 +32,7 @@ impl StudyAttributes {
     }
 }
 
-/// What its source remarks about a request, for all that is said of its results.
+/// The source's remark about a request, which applies to all of its results.
 pub fn request_remarks(request: &Request) -> impl Iterator<Item = &str> {
     request.attributes.get("remarks").into_iter().flat_map(AttributeValues::iter)
 }

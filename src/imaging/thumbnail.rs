@@ -17,7 +17,7 @@ const DECODED_BYTES_MOST: u64 = 1 << 30;
 /// Share of the pixels that is darker, and that is brighter, than what is shown.
 const OUTSIDE_SHARE: f64 = 0.01;
 
-/// Why there is no thumbnail.
+/// The reason why there is no thumbnail.
 #[derive(Debug, thiserror::Error)]
 pub enum ThumbnailError {
     /// The instance has no pixels, as a report or a presentation state.

@@ -176,7 +176,7 @@ struct WriterThread {
 /// Calls a callback. A panic there must not end the writer thread.
 fn guarded(call: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(call)).is_err() {
-        tracing::error!("what was told of a commit panicked");
+        tracing::error!("a callback after a commit panicked");
     }
 }
 

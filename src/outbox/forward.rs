@@ -113,7 +113,7 @@ impl DestinationService {
             attempt.found(finding);
         });
         if looked.is_ok() {
-            let unknown = || Err("the destination says nothing of it".to_owned());
+            let unknown = || Err("the destination did not report on it".to_owned());
             let untold = open.iter().map(|part| PartFinding { part: (*part).to_owned(), safe: unknown() });
             untold.for_each(|finding| attempt.found(finding));
         }

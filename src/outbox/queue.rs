@@ -243,7 +243,7 @@ impl QueueShared {
         };
         let attempt = || self.forward.attempt(outgoing, &mut job.delivery, &note);
         catch_unwind(AssertUnwindSafe(attempt)).unwrap_or_else(|_| {
-            job.delivery.trouble = Some("delivering broke, which is a mistake in flow".to_owned());
+            job.delivery.trouble = Some("the delivery panicked, which is a bug in flow".to_owned());
             DeliveryAttempt {
                 is_fruitful: false,
                 is_decided: false,
@@ -320,7 +320,7 @@ impl QueueShared {
     fn leave_for_later(&self, mut job: QueuedDelivery) {
         // The destination's own answers, if there are any, are the reason.
         if job.delivery.told().is_empty() {
-            job.delivery.trouble = Some("it is not to be sent to at this time of the day".to_owned());
+            job.delivery.trouble = Some("it may not be sent to at this time of the day".to_owned());
         }
         job.response_delivery.report(&self.context, self.index, &job.delivery);
         self.leave(&job);

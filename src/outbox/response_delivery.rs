@@ -98,7 +98,7 @@ impl ResponseDelivery {
         let remote = context.remote(&state.deliveries);
         for local in self.reached(context, &state.deliveries) {
             if let Err(error) = local.note(self.receipt.request(), &remote) {
-                tracing::warn!(%error, "what became of a delivery is not in its folder");
+                tracing::warn!(%error, "the state of a delivery could not be written beside its response");
             }
         }
     }
@@ -160,7 +160,7 @@ impl ResponseDelivery {
         };
         if let Err(error) = context.journal.append(&self.receipt, entry) {
             // Without the record it is delivered again after the next start, which changes nothing there.
-            tracing::warn!(%error, "what became of a delivery is not recorded");
+            tracing::warn!(%error, "the state of a delivery could not be recorded");
         }
     }
 

@@ -77,7 +77,7 @@ impl ProcessMark {
     }
 }
 
-/// Whether a process has ended, and only nobody has waited for it.
+/// Whether a process has ended and only waits to be reaped.
 fn is_dead(pid: Pid) -> bool {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
     let state = stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());

@@ -30,9 +30,9 @@ const SEPARATOR: char = '\\';
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AttributeDeclaration {
-    /// As `when` in a dataflow file names it, for example `modality`.
+    /// The name in `when` of a dataflow file, for example `modality`.
     pub name: &'static str,
-    /// How its values are compared.
+    /// The type, which decides how values are compared.
     pub kind: AttributeKind,
     /// A sentence for people who write conditions.
     pub about: &'static str,
@@ -43,9 +43,9 @@ pub struct AttributeDeclaration {
 pub enum AttributeKind {
     /// Letter by letter.
     Text,
-    /// As finite decimal numbers: `3`, `-0.5`, `1e3`.
+    /// Finite decimal numbers: `3`, `-0.5`, `1e3`.
     Number,
-    /// As days of the calendar: `2026-01-31` or `20260131` (DICOM PS3.5 6.2, DA).
+    /// Days of the calendar: `2026-01-31` or `20260131` (DICOM PS3.5 6.2, DA).
     Date,
 }
 
@@ -67,7 +67,7 @@ impl AttributeDeclaration {
 }
 
 impl AttributeKind {
-    /// With its article, for messages.
+    /// The kind with its article, for messages.
     pub fn name(self) -> &'static str {
         match self {
             AttributeKind::Text => "a text",

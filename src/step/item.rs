@@ -17,9 +17,9 @@ use super::{Digest, Payload};
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "ItemForm")]
 pub struct Item {
-    /// How a person calls it, for example the file's path below the input folder.
+    /// The name for a person, for example the file's path below the input folder.
     pub name: String,
-    /// Where its bytes are.
+    /// The place of its bytes.
     pub place: ItemPlace,
     /// The digest of its content: of its bytes, or of what they mean where a source knows several forms of it.
     pub digest: Digest,
@@ -36,7 +36,7 @@ pub enum ItemPlace {
     File(PathBuf),
     /// The bytes themselves: right for a message, too much for an image.
     Inline(Arc<[u8]>),
-    /// Bytes that a store keeps under this digest; whoever has the store gives the file.
+    /// Bytes in a store under this digest. A step that has the store opens it with [`Item::open_with`].
     Stored(Digest),
 }
 
@@ -66,7 +66,7 @@ impl Item {
         self.open_with(|_| None)
     }
 
-    /// As [`Item::open`], where `find` gives the file of what a store keeps.
+    /// As [`Item::open`]; `find` gives the file of a stored item.
     ///
     /// # Errors
     /// If the file cannot be read, or `find` does not know it.

@@ -30,6 +30,6 @@ pub(in crate::dicom) fn associated<T>(
 
 /// The status in a response, if it responds to this request.
 pub(super) fn status_for(answer: &CommandSet, asked: &CommandSet) -> Result<DimseStatus, PeerErrorCause> {
-    let other = || PeerErrorCause::Broken("the destination answered another question".to_owned());
+    let other = || PeerErrorCause::Broken("the destination responded to another request".to_owned());
     answer.status_for(asked).ok_or_else(other)
 }

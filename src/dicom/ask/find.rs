@@ -50,7 +50,7 @@ pub fn counter(node: DimseNode) -> Counter {
     Arc::new(move |study, _| {
         let found = find(&node, &DimseQuery::study(study, QueryLevel::Study));
         if let Err(error) = &found {
-            tracing::warn!("how many instances a study has could not be asked: {error}");
+            tracing::warn!("the number of instances of a study could not be queried: {error}");
         }
         found.ok()?.matches.first()?.count(tags::NUMBER_OF_STUDY_RELATED_INSTANCES)
     })

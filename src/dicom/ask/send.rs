@@ -93,7 +93,7 @@ impl fmt::Display for SendOutcome {
             SendOutcome::Stored => f.write_str("stored"),
             SendOutcome::Warned { status, comment } => write!(f, "{status} {comment}"),
             SendOutcome::Refused { status, comment } => write!(f, "refused: {status} {comment}"),
-            SendOutcome::Unanswered => f.write_str("it broke off while this was on its way"),
+            SendOutcome::Unanswered => f.write_str("the connection broke while this was being sent"),
             SendOutcome::NotTaken { sop_class_uid, transfer_syntax_uid } => {
                 let (class, syntax) = (uid_name::of(sop_class_uid), uid_name::of(transfer_syntax_uid));
                 write!(f, "the destination takes no {class} in {syntax}")

@@ -64,7 +64,7 @@ impl CommitmentReports {
             // A request that was not written to its end was not accepted.
             match serde_json::from_slice(&fs::read(entry?.path())?) {
                 Ok(report) => waiting.push(report),
-                Err(error) => tracing::debug!(%error, "a request for a commitment is not whole"),
+                Err(error) => tracing::debug!(%error, "a stored commitment request is incomplete"),
             }
         }
         Ok(CommitmentReports { inbox: inbox.to_owned(), folder, nodes, waiting: Mutex::new(waiting) })

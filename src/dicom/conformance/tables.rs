@@ -36,7 +36,7 @@ pub fn limits() -> String {
         ("PDU that is taken", shown_size(settings.pdu_bytes_max.into()), "`pdu`"),
         ("size of an instance", shown_size(settings.instance_bytes_max), "`instance`"),
         ("silence of a peer", duration::shown(settings.idle_time_max), "`idle_time`"),
-        ("until it has said what it wants", duration::shown(settings.negotiation_time_max), "none"),
+        ("until its association request", duration::shown(settings.negotiation_time_max), "none"),
         ("received and waiting to be handed over", shown_size(settings.waiting_bytes_max), "none"),
     ];
     rows(limits.map(|(what, value, setting)| [what.to_owned(), value, setting.to_owned()]))

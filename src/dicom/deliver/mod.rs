@@ -80,7 +80,7 @@ impl admission::Destination for ObjectDestination {
         let findings = verifier(&objects).map_err(passing)?;
         for object in &objects {
             let finding = findings.iter().find(|one| one.sop_instance_uid == object.sop_instance_uid());
-            let unknown = || Err("the destination says nothing of it".to_owned());
+            let unknown = || Err("the destination did not report on it".to_owned());
             let safe = finding.map_or_else(unknown, |one| one.safe.clone());
             found(PartFinding { part: object.name().to_owned(), safe });
         }

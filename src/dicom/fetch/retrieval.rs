@@ -114,7 +114,7 @@ fn serve_until_answered(
             AssociationMessage::Command { command, .. } if command.answers(asked) => {
                 told = fetched(&command, told);
                 if let PendingResponses::Last = pending(&command, asked)? {
-                    // Who sends no numbers at all has sent what has come.
+                    // An archive that sends no numbers has sent the instances that arrived.
                     let counted = told != FetchResult::default();
                     return Ok(if counted {
                         told

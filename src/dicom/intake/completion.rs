@@ -285,8 +285,8 @@ impl fmt::Display for CompletionSignal {
             CompletionSignal::NextStudy => "its sender went on to the next study",
             CompletionSignal::Released => "the association was released",
             CompletionSignal::QuietTime => "nothing more has come",
-            CompletionSignal::BrokenOff => "its sender broke off and has not come back",
-            CompletionSignal::Lacking => "what it lacks has not come",
+            CompletionSignal::BrokenOff => "its sender aborted and has not sent it again",
+            CompletionSignal::Lacking => "missing instances have not arrived",
             CompletionSignal::Cap => "it has waited as long as it may",
             CompletionSignal::End => "receiving ends",
         })

@@ -310,7 +310,7 @@ pub fn release(root: &Path, claims: &[String]) -> io::Result<()> {
     for claim in claims {
         let folder = Path::new(claim);
         if !is_ours(root, folder) {
-            tracing::warn!(claim, inbox = %root.display(), "what is not in the inbox is left alone");
+            tracing::warn!(claim, inbox = %root.display(), "a claim outside of the inbox is ignored");
             continue;
         }
         match fs::remove_dir_all(folder) {

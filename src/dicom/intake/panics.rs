@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The reason that a peer and the log are given.
-pub(in crate::dicom) const MISTAKE: &str = "a mistake in flow, please report it";
+pub(in crate::dicom) const MISTAKE: &str = "a bug in flow, please report it";
 
 /// Calls `work`. A panic in it becomes an error, made from [`MISTAKE`], and affects no other work.
 pub(in crate::dicom) fn guarded<T, E>(

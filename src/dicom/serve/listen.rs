@@ -295,8 +295,10 @@ fn serve_connection<'scope, 'a: 'scope>(
     let standing = known.standing(peer.ip());
     if let Some(slot) = slots.enter(number, peer, standing, stream_end(&stream)?) {
         if let Some((peer, idle)) = slot.taken_from {
-            let reason =
-                format!("another one has its place: it had sent no instance for {} s", idle.as_secs());
+            let reason = format!(
+                "its slot was given to another caller: it had sent no instance for {} s",
+                idle.as_secs()
+            );
             (intake.tell)(&ReceiverEvent::Rejected { peer, reason });
         }
         thread.spawn_scoped(scope, move || {

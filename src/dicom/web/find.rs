@@ -74,7 +74,7 @@ pub fn counter(node: WebNode) -> Counter {
         let include = vec![NUMBER_OF_STUDY_RELATED_INSTANCES.to_owned()];
         let found = find(&node, &WebQuery { matching, include, ..WebQuery::default() }, 1);
         if let Err(error) = &found {
-            tracing::warn!("how many instances a study has could not be asked: {error}");
+            tracing::warn!("the number of instances of a study could not be queried: {error}");
         }
         found.ok()?.first()?.text(NUMBER_OF_STUDY_RELATED_INSTANCES).trim().parse().ok()
     })

@@ -23,13 +23,13 @@ pub struct TimedBody {
     received: usize,
     is_asked_for: bool,
     is_given_up: bool,
-    crowd: Option<Rc<WaitingCrowd>>,
+    rejected: Option<Rc<RejectedSenders>>,
 }
 
 /// The senders that were sent away because all slots were taken. While there are any, the senders with a slot
 /// must be faster.
 #[derive(Default)]
-pub struct WaitingCrowd {
+pub struct RejectedSenders {
     last: Cell<Option<Instant>>,
     come: Notify,
 }
@@ -40,9 +40,9 @@ const EXPECTED: Duration = Duration::from_secs(30);
 /// The time for `BYTES_MIN` while other senders are expected.
 const HURRY: Duration = Duration::from_secs(10);
 
-impl WaitingCrowd {
+impl RejectedSenders {
     /// Notes that a sender was sent away.
-    pub fn grow(&self) {
+    pub fn add(&self) {
         self.last.set(Some(Instant::now()));
         self.come.notify_waiters();
     }
@@ -59,7 +59,7 @@ const BYTES_MIN: usize = 64 << 10;
 pub enum BodyError {
     #[error("the peer was silent, or too slow, for too long")]
     Slow,
-    #[error("another one has its place: less than 64 KiB came in the time for that")]
+    #[error("its slot was given to another sender: less than 64 KiB arrived in the time for that")]
     Evicted,
     #[error("the body broke off: {0}")]
     CutOff(String),
@@ -94,13 +94,13 @@ impl TimedBody {
             received: 0,
             is_asked_for: false,
             is_given_up: false,
-            crowd: None,
+            rejected: None,
         }
     }
 
     /// A body whose sender has a slot that others may need.
-    pub fn in_place(self, crowd: &Rc<WaitingCrowd>) -> TimedBody {
-        TimedBody { crowd: Some(Rc::clone(crowd)), ..self }
+    pub fn in_place(self, rejected: &Rc<RejectedSenders>) -> TimedBody {
+        TimedBody { rejected: Some(Rc::clone(rejected)), ..self }
     }
 
     /// The next bytes; `None` at the end.
@@ -109,10 +109,10 @@ impl TimedBody {
         loop {
             let begun = Instant::now();
             let left = self.time_max().saturating_sub(self.waited);
-            let crowd = self.crowd.clone();
+            let rejected = self.rejected.clone();
             let come = async {
-                match &crowd {
-                    Some(crowd) => crowd.come.notified().await,
+                match &rejected {
+                    Some(rejected) => rejected.come.notified().await,
                     None => std::future::pending().await,
                 }
             };
@@ -152,7 +152,7 @@ impl TimedBody {
     }
 
     fn time_max(&self) -> Duration {
-        match self.crowd.as_ref().is_some_and(|crowd| crowd.is_there()) {
+        match self.rejected.as_ref().is_some_and(|rejected| rejected.is_there()) {
             true => self.silence_max.min(HURRY),
             false => self.silence_max,
         }

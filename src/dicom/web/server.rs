@@ -49,7 +49,7 @@ const BUFFER_BYTES: usize = 128 << 10;
 const HEADER_FIELDS_MAX: usize = 64;
 
 /// The longest time for responses that are under way at the stop.
-const FAREWELL: Duration = Duration::from_secs(5);
+const STOP_TIME_MAX: Duration = Duration::from_secs(5);
 
 impl<'a> WebServer<'a> {
     pub fn open(settings: &'a WebSettings) -> io::Result<WebServer<'a>> {
@@ -133,7 +133,7 @@ async fn accept(
     drop(listener);
     // The receiver lives as long as the service.
     let _ = stop_all.send(true);
-    let farewell = async {
+    let ended = async {
         while !connections.is_empty() {
             tokio::select! {
                 _ = connections.join_next() => {}
@@ -142,7 +142,7 @@ async fn accept(
         }
     };
     // Slower connections are closed.
-    let _ = timeout(FAREWELL, farewell).await;
+    let _ = timeout(STOP_TIME_MAX, ended).await;
     connections.shutdown().await;
     while let Ok(event) = told.try_recv() {
         (intake.tell)(&event);
@@ -156,7 +156,7 @@ async fn hold(service: Rc<WebService>, acceptor: Option<TlsAcceptor>, stream: Tc
     tokio::select! {
         () = hold_in_place(&service, acceptor, stream, &place) => {}
         () = place.lost() => {
-            let reason = "another one has its place: it asked for nothing".to_owned();
+            let reason = "closed for another connection: it sent no request".to_owned();
             service.tell(ReceiverEvent::Rejected { peer, reason }).await;
         }
     }

@@ -21,7 +21,7 @@ use super::answer::HttpAnswer;
 use super::body_intake::BodyChunk;
 use super::job::WebJob;
 use super::order::StoreOrder;
-use super::pace::{BodyError, TimedBody, WaitingCrowd};
+use super::pace::{BodyError, RejectedSenders, TimedBody};
 use super::place::{WebPlace, WebPlaces};
 use super::settings::WebSettings;
 
@@ -35,7 +35,7 @@ pub struct WebService {
     requests: WebPlaces,
     connections: WebPlaces,
     /// The senders that were sent away.
-    pub crowd: Rc<WaitingCrowd>,
+    pub rejected: Rc<RejectedSenders>,
     pub stopping: watch::Receiver<bool>,
     pub events: mpsc::Sender<ReceiverEvent>,
 }
@@ -64,7 +64,7 @@ impl WebService {
             jobs,
             requests: places(settings.requests_max),
             connections: places(settings.connections_max),
-            crowd: Rc::default(),
+            rejected: Rc::default(),
             stopping,
             events,
         }
@@ -83,7 +83,7 @@ impl WebService {
         connection: &SlotActivity,
     ) -> HttpAnswer {
         let (head, body) = request.into_parts();
-        let mut body = TimedBody::new(body, self.silence_max).in_place(&self.crowd);
+        let mut body = TimedBody::new(body, self.silence_max).in_place(&self.rejected);
         let order = StoreOrder::read(&head, &self.base_path, &self.callers, peer.ip());
         let answer = match order {
             Ok(order) => self.take_in(peer, order, &mut body).await,
@@ -118,7 +118,7 @@ impl WebService {
         };
         let Some(place) = self.requests.enter(peer) else {
             let answer = busy();
-            self.crowd.grow();
+            self.rejected.add();
             self.rejected(peer, &answer).await;
             return answer;
         };

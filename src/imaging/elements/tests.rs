@@ -1,4 +1,4 @@
-//! Elements as files have them, and as nobody should.
+//! Elements as real files have them, and malformed ones.
 
 use super::*;
 use crate::dicom_file::encoding::{EXPLICIT_BIG_ENDIAN, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN};

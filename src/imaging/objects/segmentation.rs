@@ -61,7 +61,7 @@ pub struct SourcePlane<'a> {
     pub series_uid: &'a str,
     pub sop_class_uid: &'a str,
     pub sop_instance_uid: &'a str,
-    /// From 0.
+    /// The index, from 0.
     pub frame: Option<usize>,
     pub position: [f64; 3],
     pub orientation: [f64; 6],

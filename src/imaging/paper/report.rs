@@ -32,7 +32,7 @@ const SMALL: PaperStyle = PaperStyle::regular(7.0, GREY);
 
 const ABOUT: &str = "CT lung densitometry";
 
-/// What the page tells.
+/// The content of the page.
 pub struct LungReport<'a> {
     pub study: &'a StudyAttributes,
     pub series: &'a SortedSeries,

@@ -261,7 +261,7 @@ fn ranked<'a>(
         }
         best = kept;
         remarks.extend(out.iter().map(|one| format!("{} left out: {reason}", one.label)));
-        // What does not show the lungs is no second choice.
+        // A series that does not show the lungs is never the second choice.
         if stage > 0 {
             behind.splice(0..0, out);
         }
@@ -305,7 +305,7 @@ fn no_candidate(headers: &[&InstanceHeader], left_out: &[String]) -> Fault {
     )
 }
 
-/// How sharp a kernel is, as an order only: about 1 for the softest, 8 for the sharpest, 3 if unknown.
+/// The sharpness of a kernel, as an order only: about 1 for the softest, 8 for the sharpest, 3 if unknown.
 /// Siemens (B30f, Br40d) and Canon (FC08, FC51) write it as a number, GE as a word, Philips as a letter.
 fn sharpness(kernel: &str) -> f64 {
     let kernel = kernel.to_ascii_uppercase();

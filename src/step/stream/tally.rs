@@ -1,5 +1,6 @@
 //! Tallies: what became of the items that a step took, as counts with the first faults.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::step::Fault;
@@ -7,7 +8,7 @@ use crate::step::Fault;
 use super::ordinal::ItemOrdinal;
 
 /// The fault of one item.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ItemFault {
     /// The place of the item in its stream, from 1: `18`; and `18.3` for the third that was made of the 18th.
     pub item: String,

@@ -157,8 +157,9 @@ fn an_association_that_stays_open_and_echoes_holds_no_study() {
 
 #[test]
 fn an_instance_on_its_way_on_an_open_association_holds_its_study() {
+    // Longer than a busy machine takes from the first instance to the beginning of the second.
     let receiving = receiving(&[], |completion| {
-        completion.open_quiet_time = Some(Duration::from_millis(50));
+        completion.open_quiet_time = Some(Duration::from_secs(3));
     });
     let (mut slow, slices) = (associated(receiving.address), slices("1.2.3", 1..3));
     store_slice(&mut slow, &slices[0]);
@@ -177,7 +178,7 @@ fn an_instance_on_its_way_on_an_open_association_holds_its_study() {
 }
 
 fn capped(then: WaitLimitAction) -> Receiving {
-    receiving(&[], |completion| completion.cap = Some(WaitLimit { after: Duration::from_millis(300), then }))
+    receiving(&[], |completion| completion.cap = Some(WaitLimit { after: Duration::from_secs(3), then }))
 }
 
 #[test]

@@ -240,7 +240,7 @@ fn peers_that_hold_all_places_and_send_nothing_give_them_up() {
         });
         ends.store(true, Ordering::Relaxed);
     });
-    let told = |event: &ReceiverEvent| event.to_string().contains("another one has its place");
+    let told = |event: &ReceiverEvent| event.to_string().contains("its slot was given to another");
     receiving.event("the peer that lost its place is named", told);
 }
 

@@ -301,7 +301,7 @@ mod tests {
                 let cut = object(from, &good[..length]);
                 let mut bytes = Vec::new();
                 if let Ok(transcoding) = TranscodableObject::prepare(&cut, None) {
-                    // Cut between two elements, nobody can tell.
+                    // A cut between two elements cannot be noticed.
                     transcoding.write(uids::EXPLICIT_VR_LITTLE_ENDIAN, &mut bytes).unwrap();
                     assert!(whole.starts_with(&bytes), "{from} cut at {length}");
                 }

@@ -17,7 +17,7 @@ pub(in crate::dicom) enum AssociationError {
     Io(io::Error),
     #[error("the peer announced a PDU of {0} bytes, more than agreed")]
     TooLong(u32),
-    #[error("the peer sent what is no DICOM PDU")]
+    #[error("the peer sent something that is not a DICOM PDU")]
     NotAPdu,
     #[error("the peer aborted it")]
     Aborted,

@@ -91,7 +91,7 @@ impl Association {
                     P_DATA => self.rest = body,
                     RELEASE_REQUEST => return Ok(AssociationMessage::Release),
                     ABORT => return Err(AssociationError::Aborted),
-                    _ => return Err(AssociationError::Peer("sent a PDU that has no place here")),
+                    _ => return Err(AssociationError::Peer("sent an unexpected PDU")),
                 }
                 continue;
             }

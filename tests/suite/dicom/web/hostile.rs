@@ -163,7 +163,7 @@ fn slow_bodies_hold_nobody_out() {
     let mut slow = [begin(), begin()];
     let store = || Some(()).filter(|()| serving.store(&files(&slices("1.2.4", 1..2))).status == 200);
     crate::support::peers::until("another one is stored", store);
-    let is_evicted = |event: &ReceiverEvent| event.to_string().contains("another one has its place");
+    let is_evicted = |event: &ReceiverEvent| event.to_string().contains("its slot was given to another");
     serving.receiving.event("the place is lost", is_evicted);
     slow[1].write_all(&body[500..]).unwrap();
     assert_eq!(Answer::of(&mut slow[0]).status, 503, "the idlest one may come again");
