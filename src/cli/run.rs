@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::admission::{DataflowSelector, Intake, Service, ServiceSettings, Source};
+use crate::dicom::deliver::NotedDestination;
 use crate::dicom::{DeliveredObjects, StudyReceiver};
 use crate::engine::{DataflowSet, EngineSettings};
 use crate::files::{OutputSetting, ResponseFolder};
@@ -298,7 +299,10 @@ impl Run {
         let commitments = listens.then_some(&links.commitments);
         let ways = DestinationSetup { site, own_title, policy, commitments, delivered: &links.delivered };
         let policy = ways.policy.clone();
-        let folder = folder.map(|folder| DestinationService { destination: Arc::new(folder), policy });
+        let folder = folder.map(|folder| {
+            let (inner, delivered) = (Arc::new(folder), Arc::clone(&links.delivered));
+            DestinationService { destination: Arc::new(NotedDestination { inner, delivered }), policy }
+        });
         let mut destinations: Vec<DestinationService> = folder.into_iter().collect();
         destinations.extend(ways.all(&self.to, &self.back_to)?);
         if destinations.is_empty() {
@@ -361,7 +365,7 @@ impl Run {
         }
         let chosen = &self.chosen;
         if !chosen.input.is_empty() {
-            return first_left(Input::studies(&chosen.input, progress), service, progress);
+            return first_left(Input::studies(&chosen.input, &links.delivered, progress), service, progress);
         }
         if !self.files.is_empty() {
             return first_left(Input::files(&self.files), service, progress);

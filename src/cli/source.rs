@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::admission::Source;
-use crate::dicom::StudyFiles;
 use crate::dicom::folder::SkippedPath;
+use crate::dicom::{DeliveredObjects, StudyFiles};
 use crate::files::PlainFiles;
 use crate::imaging::phantom::{PhantomChest, PhantomOptions, PhantomSyntax};
 use crate::outbox::Outbox;
@@ -30,9 +30,14 @@ pub struct Input {
 const SKIPPED_NAMED_MAX: usize = 20;
 
 impl Input {
-    /// The studies found in files.
-    pub fn studies(paths: &[PathBuf], progress: &ProgressDisplay) -> Result<Input, CommandError> {
-        let found = StudyFiles::find(paths).map_err(CommandError::of(CommandErrorKind::NoInput))?;
+    /// The studies found in files, without what was given away as results.
+    pub fn studies(
+        paths: &[PathBuf],
+        results: &DeliveredObjects,
+        progress: &ProgressDisplay,
+    ) -> Result<Input, CommandError> {
+        let found = StudyFiles::find_without(paths, results);
+        let found = found.map_err(CommandError::of(CommandErrorKind::NoInput))?;
         for SkippedPath { path, reason, .. } in found.skipped.iter().take(SKIPPED_NAMED_MAX) {
             progress.say_line(format_args!("skipped   {}: {reason}", path.display()));
         }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::admission::StateFolder;
 use crate::dataflow::Dataflow;
-use crate::dicom::{self, WaitingStudy};
+use crate::dicom::{self, ArchiveTrouble, WaitingStudy};
 use crate::journal::{AnswerKind, JournalReader, OperatorRequest, RequestRow, RequestState};
 use crate::printable::PrintableLines;
 use crate::step::{Digest, StepTable};
@@ -119,6 +119,9 @@ impl StatusArguments {
             let (uid, instances) = (&study.study_instance_uid, study.instances);
             text.push(format_args!("{instances:>7}  instances received so far of the study {uid}"));
         }
+        for trouble in dicom::archive_troubles(&state.join("inbox")) {
+            text.push(format_args!("TROUBLE  {}", of_archive(&trouble)));
+        }
         lines.iter().fold(text, shown)
     }
 }
@@ -134,6 +137,9 @@ fn check(state: &Path, lines: &[StatusLine]) -> Result<CommandExit, CommandError
     if StateFolder::holder(state).is_none() {
         troubles.push(format_args!("no flow is running on {}", state.display()));
     }
+    for trouble in dicom::archive_troubles(&state.join("inbox")) {
+        troubles.push(of_archive(&trouble));
+    }
     for line in lines.iter().filter(|line| line.trouble) {
         let name = line.name;
         let error = if line.error_response { "its error response" } else { "its response" };
@@ -146,6 +152,16 @@ fn check(state: &Path, lines: &[StatusLine]) -> Result<CommandExit, CommandError
         if troubles == PrintableLines::default() { CommandExit::Done } else { CommandExit::WithErrors };
     print(&troubles)?;
     Ok(exit)
+}
+
+/// The trouble with an archive from which studies are fetched.
+fn of_archive(ArchiveTrouble { archive, reason, since_ms, given_up }: &ArchiveTrouble) -> String {
+    let fate = match given_up.len() {
+        0 => "it is tried again".to_owned(),
+        count => format!("not fetched: {count}; order them again with `flow pull`"),
+    };
+    let reason = reason.trim_end_matches('.');
+    format!("fetching from {archive} fails, since {}: {reason}; {fate}", ago(*since_ms))
 }
 
 fn counts(rows: &[RequestRow]) -> [(&'static str, usize); 7] {

@@ -40,6 +40,7 @@ pub use conformance::conformance;
 pub use fetch::order::{HandedOrder, OrderOutcome, OrderedRetrieval, PullOrder, PullPlanner};
 pub use fetch::pull::{PullEntry, RetrievalMethod, StudyPull};
 pub use fetch::retrieval::{FetchResult, move_study};
+pub use fetch::troubles::{ArchiveTrouble, archive_troubles};
 pub use file::contents::contents;
 pub use file::data_set::DataSetError;
 pub use file::deidentify::{BurnedIn, DeidentifiedFile, PseudonymKey, deidentify};

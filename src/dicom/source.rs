@@ -12,7 +12,7 @@ use crate::step::{AttributeDeclaration, BuiltInAttributes, Request};
 
 use super::folder::{self, FolderContents, InputError, SkippedPath};
 use super::intake::rejections::RejectionLog;
-use super::{ReceiveSettings, ReceiverEvent, SOURCE, merge, release, serve};
+use super::{DeliveredObjects, ReceiveSettings, ReceiverEvent, SOURCE, merge, release, serve};
 
 /// Attributes of a study, for `when`.
 pub const ATTRIBUTES: &[AttributeDeclaration] = &[
@@ -60,7 +60,16 @@ impl StudyFiles {
     /// # Errors
     /// If one of `paths` itself is not there or may not be looked at.
     pub fn find(paths: &[PathBuf]) -> Result<StudyFiles, InputError> {
-        let FolderContents { studies, skipped } = folder::find(paths)?;
+        StudyFiles::find_without(paths, &DeliveredObjects::default())
+    }
+
+    /// The same without the objects that were given away as results: they are skipped, as those that flow
+    /// itself has made.
+    ///
+    /// # Errors
+    /// As [`StudyFiles::find`].
+    pub fn find_without(paths: &[PathBuf], results: &DeliveredObjects) -> Result<StudyFiles, InputError> {
+        let FolderContents { studies, skipped } = folder::find_without(paths, results)?;
         Ok(StudyFiles { studies, skipped })
     }
 }

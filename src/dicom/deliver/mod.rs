@@ -1,9 +1,11 @@
 //! DICOM peers as destinations of responses: nodes by C-STORE, services by STOW-RS, and the sender of the
 //! study. A response's DICOM files go there as objects, one answer each.
 
+mod noted_destination;
 mod target;
 mod verifier;
 
+pub use noted_destination::NotedDestination;
 pub use target::ObjectTarget;
 pub use verifier::{ObjectFinding, ObjectVerifier, by_commitment, by_query};
 
@@ -54,9 +56,7 @@ impl admission::Destination for ObjectDestination {
         let OpenedObjects { objects, refused, trouble } = open(outgoing, parts);
         refused.into_iter().for_each(&mut *answered);
         if !objects.is_empty() {
-            let foreign = objects.iter().filter(|object| !object.is_of_flow());
-            let noted = self.delivered.note(outgoing.request, foreign.map(DicomObject::sop_instance_uid));
-            noted.map_err(DeliveryTrouble::passing)?;
+            note_foreign(&self.delivered, outgoing.request, &objects)?;
             self.target.send(outgoing.request, &objects, &mut |sent| answered(self.answer(sent)))?;
         }
         trouble.map_or(Ok(()), Err)
@@ -107,6 +107,17 @@ impl ObjectDestination {
 
 /// The name under which a part's SOP class is recorded.
 pub const SOP_CLASS_UID: &str = "sop_class_uid";
+
+/// Notes the objects that flow has not made itself, before anybody gets them.
+fn note_foreign(
+    delivered: &DeliveredObjects,
+    request: &Request,
+    objects: &[DicomObject],
+) -> Result<(), DeliveryTrouble> {
+    let foreign = objects.iter().filter(|object| !object.is_of_flow());
+    let noted = delivered.note(request, foreign.map(DicomObject::sop_instance_uid));
+    noted.map_err(DeliveryTrouble::passing)
+}
 
 /// Files of a response, opened as far as they can be.
 #[derive(Default)]

@@ -3,3 +3,4 @@
 pub(in crate::dicom) mod order;
 pub(in crate::dicom) mod pull;
 pub(in crate::dicom) mod retrieval;
+pub(in crate::dicom) mod troubles;

@@ -15,13 +15,10 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::admission::StopSignal;
-use crate::dicom::commitment::service::CommitmentService;
 use crate::dicom::intake::event::ReceiverEvent;
-use crate::dicom::intake::instance_intake::InstanceIntake;
 use crate::store::make_folder;
 
-use super::pull::{StudyPull, pull};
+use super::pull::{PullService, StudyPull};
 
 /// A list of studies to fetch, as it was written on a command line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,12 +112,8 @@ fn folder(inbox: &Path) -> PathBuf {
 }
 
 /// Fetches what is ordered, until the stop.
-pub(in crate::dicom) fn serve_orders(
-    intake: &InstanceIntake,
-    commitments: &CommitmentService,
-    planner: &PullPlanner,
-    stop: &StopSignal,
-) {
+pub(in crate::dicom) fn serve_orders(service: PullService, planner: &PullPlanner) {
+    let PullService { intake, stop, .. } = service;
     let folder = folder(&intake.rules.inbox);
     let mut states = vec![TAKEN, REFUSED, ORDERED];
     while !stop.is_requested() {
@@ -128,7 +121,7 @@ pub(in crate::dicom) fn serve_orders(
             if path.extension().is_some_and(|state| state == REFUSED) {
                 // Nobody waits for the reason any more.
                 remove(&path);
-            } else if let Err(error) = serve_order(intake, commitments, planner, &path, stop) {
+            } else if let Err(error) = serve_order(service, planner, &path) {
                 let reason = format!("the list {} is not fetched: {error}", path.display());
                 (intake.tell)(&ReceiverEvent::NotFetched { number: 0, reason });
             }
@@ -150,13 +143,8 @@ fn orders(folder: &Path, states: &[&str]) -> Vec<PathBuf> {
     orders
 }
 
-fn serve_order(
-    intake: &InstanceIntake,
-    commitments: &CommitmentService,
-    planner: &PullPlanner,
-    path: &Path,
-    stop: &StopSignal,
-) -> io::Result<()> {
+fn serve_order(service: PullService, planner: &PullPlanner, path: &Path) -> io::Result<()> {
+    let PullService { intake, stop, .. } = service;
     let text = fs::read(path)?;
     let order: Result<PullOrder, String> = serde_json::from_slice(&text).map_err(|error| error.to_string());
     match order.and_then(|order| planner(&order).map(|planned| (order, planned))) {
@@ -165,7 +153,7 @@ fn serve_order(
             fs::rename(path, &taken)?;
             let entries = planned.wanted.len();
             (intake.tell)(&ReceiverEvent::PullOrdered { from: order.from, entries });
-            pull(intake, commitments, &planned, stop);
+            service.pull(&planned);
             // What the stop has kept from being fetched is fetched by the next process.
             if !stop.is_requested() {
                 remove(&taken);

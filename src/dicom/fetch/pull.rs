@@ -27,6 +27,7 @@ use crate::dicom::web;
 use crate::dicom::wire::peer_error::PeerError;
 
 use super::retrieval::{FetchResult, get_study, move_study};
+use super::troubles::ArchiveTroubles;
 
 /// Settings of a pull: the studies to fetch, the archive, and the method.
 #[derive(Clone, Debug)]
@@ -55,6 +56,19 @@ pub enum RetrievalMethod {
     Move { to: AeTitle },
 }
 
+impl fmt::Display for PullEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PullEntry::Study(uid) => f.write_str(uid),
+            PullEntry::Query(query) => {
+                let pairs: Vec<String> =
+                    query.named().into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+                f.write_str(&pairs.join(";"))
+            }
+        }
+    }
+}
+
 impl FromStr for PullEntry {
     type Err = QueryError;
 
@@ -70,58 +84,86 @@ impl FromStr for PullEntry {
     }
 }
 
-/// Fetches all that is wanted, until the stop.
-pub(in crate::dicom) fn pull(
-    intake: &InstanceIntake,
-    commitments: &CommitmentService,
-    pull: &StudyPull,
-    stop: &StopSignal,
-) {
-    for (index, wanted) in pull.wanted.iter().enumerate() {
-        let number = index + 1;
-        let studies = match with_retries(pull, stop, || studies(&pull.from, wanted)) {
-            Ok(studies) => studies,
-            Err(trouble) => {
-                not_fetched(intake, number, &trouble);
-                continue;
+/// What fetching needs of the receiver.
+#[derive(Clone, Copy)]
+pub(in crate::dicom) struct PullService<'a> {
+    pub intake: &'a InstanceIntake<'a>,
+    pub commitments: &'a CommitmentService,
+    pub troubles: &'a ArchiveTroubles,
+    pub stop: &'a StopSignal,
+}
+
+impl PullService<'_> {
+    /// Fetches all that is wanted, until the stop.
+    pub fn pull(&self, pull: &StudyPull) {
+        let PullService { intake, stop, .. } = self;
+        for (index, wanted) in pull.wanted.iter().enumerate() {
+            let number = index + 1;
+            let found = self.with_retries(pull, &wanted.to_string(), || studies(&pull.from, wanted));
+            let studies = match found {
+                Ok(studies) => studies,
+                Err(trouble) => {
+                    not_fetched(intake, number, &trouble);
+                    continue;
+                }
+            };
+            if studies.is_empty() {
+                let reason = "the archive has no such study".to_owned();
+                (intake.tell)(&ReceiverEvent::NotFetched { number, reason });
             }
-        };
-        if studies.is_empty() {
-            let reason = "the archive has no such study".to_owned();
-            (intake.tell)(&ReceiverEvent::NotFetched { number, reason });
+            for study in studies {
+                // The archive must not send what would only be refused.
+                while !intake.studies.have_room() && !stop.wait(LOOK) {}
+                if stop.wait(Duration::ZERO) {
+                    let reason = "receiving ended before".to_owned();
+                    return (intake.tell)(&ReceiverEvent::NotFetched { number, reason });
+                }
+                let fetched = self.with_retries(pull, &study, || {
+                    guarded(PullError::mistake, || fetch(intake, self.commitments, pull, &study, stop))
+                });
+                match fetched {
+                    Ok(instances) => (intake.tell)(&ReceiverEvent::Fetched { number, instances }),
+                    Err(trouble) => not_fetched(intake, number, &trouble),
+                }
+            }
         }
-        for study in studies {
-            // The archive must not send what would only be refused.
-            while !intake.studies.have_room() && !stop.wait(LOOK) {}
-            if stop.wait(Duration::ZERO) {
-                let reason = "receiving ended before".to_owned();
-                return (intake.tell)(&ReceiverEvent::NotFetched { number, reason });
+    }
+
+    /// Tries again after each of the waits, unless receiving ends. What fails is noted as trouble with the
+    /// archive until the same entry is fetched.
+    fn with_retries<T>(
+        &self,
+        pull: &StudyPull,
+        entry: &str,
+        attempt: impl Fn() -> Result<T, PullError>,
+    ) -> Result<T, PullError> {
+        let archive = pull.from.to_string();
+        let mut waits = pull.waits.iter();
+        loop {
+            let failure = match attempt() {
+                Ok(fetched) => {
+                    self.troubles.worked(&archive, entry);
+                    return Ok(fetched);
+                }
+                Err(failure) => failure,
+            };
+            let is_first = self.troubles.failed(&archive, &failure.to_string());
+            let Some(wait) = waits.next() else {
+                self.troubles.given_up(&archive, entry);
+                return Err(failure);
+            };
+            if is_first {
+                let (from, reason) = (archive.clone(), failure.to_string());
+                (self.intake.tell)(&ReceiverEvent::FetchFails { from, reason });
             }
-            match with_retries(pull, stop, || {
-                guarded(PullError::mistake, || fetch(intake, commitments, pull, &study, stop))
-            }) {
-                Ok(instances) => (intake.tell)(&ReceiverEvent::Fetched { number, instances }),
-                Err(trouble) => not_fetched(intake, number, &trouble),
+            if self.stop.wait(*wait) {
+                return Err(failure);
             }
         }
     }
 }
 
 const LOOK: Duration = Duration::from_millis(100);
-
-/// Tries again after each of the waits, unless receiving ends.
-fn with_retries<T>(
-    pull: &StudyPull,
-    stop: &StopSignal,
-    attempt: impl Fn() -> Result<T, PullError>,
-) -> Result<T, PullError> {
-    let mut tried = attempt();
-    let mut waits = pull.waits.iter();
-    while tried.is_err() && waits.next().is_some_and(|wait| !stop.wait(*wait)) {
-        tried = attempt();
-    }
-    tried
-}
 
 fn studies(from: &PeerAddress, wanted: &PullEntry) -> Result<Vec<String>, PullError> {
     let uids: Vec<String> = match (wanted, from) {

@@ -128,6 +128,11 @@ pub enum ReceiverEvent {
         number: usize,
         instances: u64,
     },
+    /// An archive fails while studies are fetched from it; it is tried again.
+    FetchFails {
+        from: String,
+        reason: String,
+    },
     /// A study that was asked for is not here, or not whole; number 0 is the whole list.
     NotFetched {
         number: usize,
@@ -176,6 +181,7 @@ impl ReceiverEvent {
             ReceiverEvent::Rejected { .. }
             | ReceiverEvent::Refused { .. }
             | ReceiverEvent::Kept { .. }
+            | ReceiverEvent::FetchFails { .. }
             | ReceiverEvent::NotFetched { .. }
             | ReceiverEvent::NotReported { .. }
             | ReceiverEvent::Discarded { .. }
@@ -239,6 +245,9 @@ impl fmt::Display for ReceiverEvent {
             }
             ReceiverEvent::PullOrdered { from, entries } => {
                 write!(f, "fetching from {from}, as `flow pull` asks: {entries} entries of a list")
+            }
+            ReceiverEvent::FetchFails { from, reason } => {
+                write!(f, "fetching from {from} fails, and is tried again: {reason}")
             }
             ReceiverEvent::NotFetched { number: 0, reason } => write!(f, "NOT FETCHED: {reason}"),
             ReceiverEvent::NotFetched { number, reason } => {

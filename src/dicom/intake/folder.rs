@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
+use crate::dicom::names::delivered_objects::DeliveredObjects;
 use crate::dicom_file::content::ContentDigester;
 use crate::dicom_file::inflate::{BudgetClaim, FREE_BYTES, claim};
 use crate::dicom_file::part10::{self, FileHead};
@@ -73,13 +74,22 @@ pub struct InputError {
 /// # Errors
 /// If one of `paths` itself is not there or may not be looked at.
 pub fn find(paths: &[PathBuf]) -> Result<FolderContents, InputError> {
+    find_without(paths, &DeliveredObjects::default())
+}
+
+/// The same without the objects that were given away as results.
+///
+/// # Errors
+/// As [`find`].
+pub fn find_without(paths: &[PathBuf], results: &DeliveredObjects) -> Result<FolderContents, InputError> {
     let mut walk = FolderWalk::default();
     for path in paths {
         fs::metadata(path).map_err(|source| InputError { path: path.clone(), source })?;
         walk.enter(path);
     }
     let FolderWalk { files, mut skipped, .. } = walk;
-    let read: Vec<Result<StudyInstance, SkippedPath>> = files.par_iter().map(NamedFile::read).collect();
+    let read: Vec<Result<StudyInstance, SkippedPath>> =
+        files.par_iter().map(|file| file.read(results)).collect();
 
     let mut studies: BTreeMap<String, Vec<StudyInstance>> = BTreeMap::new();
     for result in read {
@@ -103,7 +113,9 @@ pub fn find(paths: &[PathBuf]) -> Result<FolderContents, InputError> {
 pub(in crate::dicom) fn instances(folder: &Path) -> io::Result<Vec<StudyInstance>> {
     let mut walk = FolderWalk::default();
     walk.enter(folder);
-    let read: Vec<Result<StudyInstance, SkippedPath>> = walk.files.par_iter().map(NamedFile::read).collect();
+    let results = DeliveredObjects::default();
+    let files = walk.files.par_iter();
+    let read: Vec<Result<StudyInstance, SkippedPath>> = files.map(|file| file.read(&results)).collect();
     let mut instances = Vec::new();
     let missed = walk.skipped.into_iter().map(Err);
     for result in read.into_iter().chain(missed) {
@@ -179,11 +191,15 @@ fn not_an_instance(reason: &str) -> Skipped {
 }
 
 impl NamedFile {
-    fn read(&self) -> Result<StudyInstance, SkippedPath> {
-        self.instance().map_err(|(cause, reason)| SkippedPath { path: self.path.clone(), reason, cause })
+    fn read(&self, results: &DeliveredObjects) -> Result<StudyInstance, SkippedPath> {
+        self.instance(results).map_err(|(cause, reason)| SkippedPath {
+            path: self.path.clone(),
+            reason,
+            cause,
+        })
     }
 
-    fn instance(&self) -> Result<StudyInstance, Skipped> {
+    fn instance(&self, results: &DeliveredObjects) -> Result<StudyInstance, Skipped> {
         let content = FileBytes::read(&self.path).map_err(unreadable)?;
         let content = content.ok_or_else(|| self.not_dicom())?;
         let FileBytes { beginning, digest, size, _claim } = content;
@@ -197,6 +213,9 @@ impl NamedFile {
                 Err(not_an_instance("it names no study (Study Instance UID)"))
             }
             Ok((header, _)) if header.is_own_result => Err(not_an_instance("it is a result of flow")),
+            Ok((header, _)) if results.has(&header.sop_instance_uid) => {
+                Err(not_an_instance("it is a result of flow, made by a program of a step"))
+            }
             Ok((header, _)) if header.sop_instance_uid.len() > UID_BYTES_ACCEPTED_MAX => {
                 let reason =
                     format!("its SOP Instance UID is longer than {UID_BYTES_ACCEPTED_MAX} characters");

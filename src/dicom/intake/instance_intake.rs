@@ -20,7 +20,7 @@ use crate::dicom::names::status::DimseStatus;
 use crate::dicom_file::content::FileContent;
 use crate::dicom_file::inflate::claim;
 use crate::dicom_file::part10::FileHead;
-use crate::dicom_file::uid::is_uid;
+use crate::dicom_file::uid::{UID_CHARACTERS_MAX, is_uid};
 use crate::imaging::{HeaderError, InstanceHeader, Part10File, StudyAttributes, read_instance};
 use crate::step::{Item, ItemPlace};
 use crate::store::free_bytes;
@@ -345,10 +345,16 @@ fn check(
         return Err(refusal(DimseStatus::INVALID_INSTANCE, "the data set's SOP Instance UID is not a UID"));
     }
     let same = announced.is_none_or(|head| {
-        found.sop_class_uid == head.sop_class_uid && found.sop_instance_uid == head.sop_instance_uid
+        found.sop_class_uid == head.sop_class_uid
+            && is_announced(&found.sop_instance_uid, &head.sop_instance_uid)
     });
     let mismatch = || refusal(DimseStatus::DATA_SET_MISMATCH, "SOP UIDs of command and data set differ");
     same.then_some(()).ok_or_else(mismatch)
+}
+
+/// DCMTK announces no more than the characters that a UID may have (PS3.5 9.1), however long it is.
+fn is_announced(found: &str, announced: &str) -> bool {
+    found == announced || announced.len() == UID_CHARACTERS_MAX && found.starts_with(announced)
 }
 
 fn check_class(head: &FileHead) -> Result<(), InstanceRefusal> {

@@ -1,4 +1,4 @@
-//! The objects of other programs that flow has delivered as results, by their SOP Instance UIDs.
+//! The objects of other programs that flow has given away as results, by their SOP Instance UIDs.
 //!
 //! What flow makes itself carries flow's equipment and is known by it. An object that a program of a step has
 //! made carries that program's: an archive that sends on all that it gets would make it part of the study.
@@ -8,7 +8,8 @@ use std::fmt;
 use std::io;
 use std::sync::{PoisonError, RwLock};
 
-use crate::step::Request;
+use crate::imaging::InstanceHeader;
+use crate::step::{Item, Request};
 
 /// Records durably that these objects are results of a request.
 pub type RecordObjects = dyn Fn(&Request, &[String]) -> io::Result<()> + Send + Sync;
@@ -39,9 +40,8 @@ impl DeliveredObjects {
         if new.is_empty() {
             return Ok(());
         }
-        let own: HashSet<&str> = request.items.iter().map(|item| item.name.as_str()).collect();
-        let new: Vec<String> =
-            new.into_iter().filter(|uid| !own.contains(format!("{uid}.dcm").as_str())).collect();
+        let own: HashSet<String> = request.items.iter().map(sop_instance_uid).collect();
+        let new: Vec<String> = new.into_iter().filter(|uid| !own.contains(uid)).collect();
         if let Some(record) = self.record.as_ref().filter(|_| !new.is_empty()) {
             record(request, &new)?;
         }
@@ -53,6 +53,13 @@ impl DeliveredObjects {
     pub fn has(&self, sop_instance_uid: &str) -> bool {
         self.uids.read().unwrap_or_else(PoisonError::into_inner).contains(sop_instance_uid)
     }
+}
+
+/// The SOP Instance UID of an instance of a request, as its file says; by its name where there is none.
+fn sop_instance_uid(item: &Item) -> String {
+    let header = item.path().and_then(|path| InstanceHeader::read(&item.name, path).ok());
+    let by_name = || item.name.strip_suffix(".dcm").unwrap_or(&item.name).to_owned();
+    header.map_or_else(by_name, |header| header.sop_instance_uid)
 }
 
 impl fmt::Debug for DeliveredObjects {

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use crate::admission::StopSignal;
 use crate::dicom::commitment::service::CommitmentService;
 use crate::dicom::fetch::order::serve_orders;
-use crate::dicom::fetch::pull::pull;
+use crate::dicom::fetch::pull::PullService;
+use crate::dicom::fetch::troubles::ArchiveTroubles;
 use crate::dicom::intake::event::{AssociationEnd, ReceiverEvent, SessionKind};
 use crate::dicom::intake::instance_intake::InstanceIntake;
 use crate::dicom::intake::studies::StudyOutcome;
@@ -100,6 +101,7 @@ fn beside<'scope, 'a: 'scope>(
     stop: &'a StopSignal,
 ) -> io::Result<Vec<IntakeThread<'scope>>> {
     let StorageServer { settings, intake, commitments } = server;
+    let troubles = Arc::new(ArchiveTroubles::open(&settings.inbox)?);
     let mut threads = Vec::new();
     for watched in &settings.watched {
         let work = move || {
@@ -109,16 +111,17 @@ fn beside<'scope, 'a: 'scope>(
         threads.push(thread::Builder::new().name("dicom-watch".to_owned()).spawn_scoped(scope, work)?);
     }
     if let Some(wanted) = &settings.pull {
+        let troubles = Arc::clone(&troubles);
         let work = move || {
             let _stop = StopAtEnd(stop);
-            pull(intake, commitments, wanted, stop);
+            PullService { intake, commitments, troubles: &troubles, stop }.pull(wanted);
             Ok(())
         };
         threads.push(thread::Builder::new().name("dicom-pull".to_owned()).spawn_scoped(scope, work)?);
     }
     if let Some(planner) = &settings.planner {
         let work = move || {
-            serve_orders(intake, commitments, planner, stop);
+            serve_orders(PullService { intake, commitments, troubles: &troubles, stop }, planner);
             Ok(())
         };
         threads.push(thread::Builder::new().name("dicom-orders".to_owned()).spawn_scoped(scope, work)?);

@@ -198,10 +198,10 @@ impl CommandSet {
         while !reader.is_at_end() {
             let head = reader.head().ok_or(CommandSetError("a tag is cut off"))?;
             let value = reader.take(head.length as usize).ok_or(CommandSetError("a value is cut off"))?;
-            if head.tag.group() != 0 {
-                return Err(CommandSetError("an element is not of group 0000"));
+            // DCMTK puts the list of what it could not send (0008,0058) behind the command of its answer.
+            if head.tag.group() == 0 {
+                command.0.insert(head.tag.element(), value.to_vec());
             }
-            command.0.insert(head.tag.element(), value.to_vec());
         }
         command.0.remove(&GROUP_LENGTH);
         command.number(FIELD).map(|_| command).ok_or(CommandSetError("there is no command field"))
@@ -280,7 +280,16 @@ mod tests {
         assert_eq!(CommandSet::decode(&forged), Err(CommandSetError("a value is cut off")));
         assert_eq!(
             CommandSet::decode(&[8, 0, 0, 0, 0, 0, 0, 0]),
-            Err(CommandSetError("an element is not of group 0000"))
+            Err(CommandSetError("there is no command field"))
         );
+    }
+
+    #[test]
+    fn elements_that_are_no_command_are_passed_over() {
+        let mut bytes = CommandSet::get(1, "1.2.840.10008.5.1.4.1.2.2.3").encode();
+        let command = CommandSet::decode(&bytes).unwrap();
+        bytes.extend([8, 0, 0, 0, 4, 0, 0, 0, 12, 0, 0, 0, 8, 0, 0x58, 0, 4, 0, 0, 0]);
+        bytes.extend(b"1.22");
+        assert_eq!(CommandSet::decode(&bytes), Ok(command));
     }
 }

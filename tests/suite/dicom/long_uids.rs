@@ -3,10 +3,13 @@
 use std::fs;
 use std::time::Duration;
 
-use flow::dicom::{DicomObject, DimseStatus, ReceiverEvent, WatchedFolder, folder, web};
+use flow::dicom::{
+    DicomObject, DimseStatus, ReceiverEvent, RetrievalMethod, StudyPull, WatchedFolder, folder, web,
+};
 use flow::step::Request;
 
 use super::raw::{associated, store, store_slice};
+use crate::support::orthanc::Orthanc;
 use crate::support::peers::{Receiving, listener};
 use crate::support::slices::{Slice, data_set};
 
@@ -50,6 +53,28 @@ fn an_instance_with_67_characters_is_the_same_request_by_every_way() {
     (watched.settle_time, watched.interval) = (Duration::from_millis(50), Duration::from_millis(20));
     let receiving = Receiving::start(|settings| settings.watched = vec![watched]);
     assert_received(&receiving, &from_files, &slice);
+}
+
+/// Orthanc announces the first 64 characters only.
+#[test]
+fn an_instance_with_more_characters_than_allowed_is_fetched_from_an_archive() {
+    let listener = listener();
+    let Some(orthanc) = Orthanc::start(listener.local_addr().unwrap().port()) else { return };
+    for characters in [65, 80, 128] {
+        let kept = tempfile::tempdir().unwrap();
+        let slice = slice(characters);
+        fs::write(kept.path().join("one"), slice.file()).unwrap();
+        let from_files = folder::find(&[kept.path().to_owned()]).unwrap().studies.remove(0);
+        orthanc.keep(&slice.file());
+        for method in [RetrievalMethod::Get, RetrievalMethod::Move { to: "FLOW".parse().unwrap() }] {
+            let from = orthanc.node.clone().into();
+            let wanted = vec![slice.study.parse().unwrap()];
+            let pull = StudyPull { from, method, wanted, waits: Vec::new() };
+            let receiving =
+                Receiving::at(listener.try_clone().unwrap(), |settings| settings.pull = Some(pull));
+            assert_received(&receiving, &from_files, &slice);
+        }
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use flow::journal::JournalReader;
 use super::Place;
 use super::again::script;
 use super::nodes::{Listening, receiving_pacs};
-use crate::support::peers::tool;
+use crate::support::peers::{tool, until};
 
 #[test]
 fn an_object_that_a_program_made_comes_back_and_is_no_part_of_the_study() {
@@ -47,4 +47,34 @@ fn assert_nothing_grows(flow: &mut Listening, place: &Place, storescu: &str, oth
     flow.line("answered");
     let rows = JournalReader::open(&place.path("flow-state")).unwrap().requests().unwrap();
     assert_eq!(rows.len(), studies, "{rows:?}");
+}
+
+#[test]
+fn what_a_program_made_and_lies_among_files_is_no_part_of_the_study() {
+    let place = Place::new();
+    let files = place.study("in", 1);
+    fs::rename(files.last().unwrap(), place.path("made.dcm")).unwrap();
+    // It also passes on an instance of the study, which stays one.
+    let passed_on = files[0].display();
+    script(
+        &place,
+        &format!("cp {} out/made.dcm; cp {passed_on} out/passed_on.dcm", place.path("made.dcm").display()),
+    );
+    assert_eq!(place.run(&["run", "script.yaml", "--input", "in"]).code, 0);
+    let (folder, _) = place.response("flow-output");
+
+    fs::rename(&folder, place.path("in/results")).unwrap();
+    let again = place.run(&["run", "script.yaml", "--input", "in"]);
+    assert!(again.err.contains("made by a program of a step"), "{}", again.err);
+    assert!(!again.err.contains("passed_on"), "{}", again.err);
+    let requests = || JournalReader::open(&place.path("flow-state")).unwrap().requests().unwrap().len();
+    assert_eq!(requests(), 1, "{}", again.err);
+
+    fs::create_dir(place.path("drop")).unwrap();
+    fs::copy(place.path("made.dcm"), place.path("drop/back.dcm")).unwrap();
+    fs::write(place.path("site.yaml"), "watch: {folder: drop, settle_time: 0.05}\n").unwrap();
+    let mut flow = Listening::start(&place, &["script.yaml", "--site", "site.yaml"]);
+    until("it is taken", || (!place.path("drop/back.dcm").exists()).then_some(()));
+    assert_eq!(flow.end(), 0);
+    assert_eq!(requests(), 1);
 }

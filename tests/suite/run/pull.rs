@@ -1,8 +1,11 @@
 //! `flow pull`: a list is handed to the flow that is running.
 
+use serde_json::json;
+
 use crate::run::Place;
 use crate::run::nodes::Listening;
 use crate::support::orthanc::Orthanc;
+use crate::support::peers::{tool, until};
 use crate::support::ports::free_port;
 use crate::support::slices::Slice;
 
@@ -35,4 +38,39 @@ fn a_running_flow_fetches_what_another_process_asks_for() {
     let mut flow = Listening::start(&place, &["--site", "site.yaml"]);
     assert!(flow.line("fetched a study").ends_with("3 instances"));
     flow.line("known");
+}
+
+#[test]
+fn an_archive_that_fails_is_shown_as_trouble_until_it_gives_what_is_wanted() {
+    if tool("/usr/sbin/Orthanc").is_none() {
+        return;
+    }
+    let place = Place::new();
+    let port = free_port();
+    let address = format!("ORTHANC@127.0.0.1:{port}");
+    std::fs::write(place.path("site.yaml"), format!("nodes: {{archive: {address}}}\n")).unwrap();
+    let mut flow = Listening::start(&place, &["--site", "site.yaml"]);
+    let pull = || place.run(&["pull", "--from", "archive", "PatientID=TEST-7"]);
+    let check = || place.run(&["status", "--check"]);
+    assert_eq!((check().code, pull().code), (0, 0));
+
+    let told = flow.line(&format!("fetching from {address} fails, and is tried again: "));
+    assert!(told.contains("refused"), "{told}");
+    let shown = place.run(&["status"]).out;
+    let trouble = shown.lines().find(|line| line.starts_with("TROUBLE")).unwrap_or_else(|| panic!("{shown}"));
+    for part in [&address, "fails, since ", "refused"] {
+        assert!(trouble.contains(part), "{trouble}");
+    }
+    let troubled = check();
+    assert_eq!(troubled.code, 1, "{}", troubled.out);
+    assert!(troubled.out.contains(&address) && troubled.out.contains("refused"), "{}", troubled.out);
+
+    let known = json!({ "flow": ["FLOW", "127.0.0.1", free_port()] });
+    let orthanc = Orthanc::with(json!({ "DicomPort": port, "DicomModalities": known })).unwrap();
+    let _orthanc = orthanc.holding(&[Slice::new("1.2.3", 1)]);
+    // The list may have been given up meanwhile.
+    assert_eq!(pull().code, 0);
+    assert!(flow.line("fetched a study").ends_with("1 instances"));
+    let ended = until("the trouble is over", || Some(check()).filter(|check| check.code == 0));
+    assert_eq!(ended.out, "");
 }

@@ -42,6 +42,7 @@ impl Orthanc {
         });
         let settings = configuration.as_object_mut().expect("it is an object");
         settings.extend(more.as_object().expect("settings have names").clone());
+        let dicom = settings["DicomPort"].as_u64().and_then(|port| port.try_into().ok()).unwrap_or(dicom);
         let path = folder.path().join("orthanc.json");
         std::fs::write(&path, configuration.to_string()).expect("the folder is ours");
         let peer = Background::start(Command::new(program).arg(&path));
@@ -71,10 +72,18 @@ impl Orthanc {
         until("Orthanc answers", || http(self.web, "GET", path, ""))
     }
 
+    /// Puts a file into it without DIMSE.
+    ///
+    /// # Panics
+    /// If Orthanc does not take it.
+    pub fn keep(&self, file: &[u8]) {
+        until("Orthanc answers", || http(self.web, "POST", "/instances", file));
+    }
+
     /// # Panics
     /// If Orthanc does not answer with success.
     pub fn post(&self, path: &str, body: &Value) -> Value {
-        let answer = http(self.web, "POST", path, &body.to_string());
+        let answer = http(self.web, "POST", path, body.to_string());
         self.answer(path, answer.unwrap_or_else(|| panic!("{path} is not answered with success")))
     }
 

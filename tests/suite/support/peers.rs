@@ -215,12 +215,13 @@ impl Drop for Receiving {
 }
 
 /// The body that an HTTP server on loopback answers with.
-pub fn http(port: u16, method: &str, path: &str, body: &str) -> Option<Vec<u8>> {
+pub fn http(port: u16, method: &str, path: &str, body: impl AsRef<[u8]>) -> Option<Vec<u8>> {
+    let body = body.as_ref();
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(DEADLINE)).ok()?;
     let length = body.len();
-    write!(stream, "{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}")
-        .ok()?;
+    write!(stream, "{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n").ok()?;
+    stream.write_all(body).ok()?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).ok()?;
     let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
