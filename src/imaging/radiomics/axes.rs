@@ -101,10 +101,9 @@ fn eigenvalues(mut matrix: [[f64; 3]; 3]) -> [f64; 3] {
             for row in &mut matrix {
                 (row[p], row[q]) = (cosine * row[p] - sine * row[q], sine * row[p] + cosine * row[q]);
             }
-            for column in 0..3 {
-                let (a, b) = (matrix[p][column], matrix[q][column]);
-                (matrix[p][column], matrix[q][column]) = (cosine * a - sine * b, sine * a + cosine * b);
-            }
+            let (one, other) = (matrix[p], matrix[q]);
+            matrix[p] = std::array::from_fn(|column| cosine * one[column] - sine * other[column]);
+            matrix[q] = std::array::from_fn(|column| sine * one[column] + cosine * other[column]);
         }
     }
     let mut values = [0, 1, 2].map(|axis| matrix[axis][axis].max(0.0));
