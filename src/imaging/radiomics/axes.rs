@@ -101,9 +101,9 @@ fn eigenvalues(mut matrix: [[f64; 3]; 3]) -> [f64; 3] {
             for row in &mut matrix {
                 (row[p], row[q]) = (cosine * row[p] - sine * row[q], sine * row[p] + cosine * row[q]);
             }
-            let (row_p, row_q) = (matrix[p], matrix[q]);
-            matrix[p] = [0, 1, 2].map(|column| cosine * row_p[column] - sine * row_q[column]);
-            matrix[q] = [0, 1, 2].map(|column| sine * row_p[column] + cosine * row_q[column]);
+            let (one, other) = (matrix[p], matrix[q]);
+            matrix[p] = std::array::from_fn(|column| cosine * one[column] - sine * other[column]);
+            matrix[q] = std::array::from_fn(|column| sine * one[column] + cosine * other[column]);
         }
     }
     let mut values = [0, 1, 2].map(|axis| matrix[axis][axis].max(0.0));

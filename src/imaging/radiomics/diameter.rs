@@ -35,9 +35,11 @@ pub fn diameter_mm(set: &VoxelSet, spacing: [f64; 3]) -> f64 {
             if one.reach(other, half) <= most {
                 continue;
             }
-            for (a, b) in one.corners.iter().flat_map(|a| other.corners.iter().map(move |b| (a, b))) {
-                let distance = squared([a[0], a[1], one.z], [b[0], b[1], other.z], half);
-                most = most.max(distance);
+            for a in one.corners.iter().map(|corner| [corner[0], corner[1], one.z]) {
+                if other.reach_from(a, half) > most {
+                    let distances = other.corners.iter().map(|b| squared(a, [b[0], b[1], other.z], half));
+                    most = distances.fold(most, f64::max);
+                }
             }
         }
     }
@@ -120,6 +122,12 @@ impl HullPlane {
     fn reach(&self, other: &HullPlane, half: [f64; 3]) -> f64 {
         let across = |axis: usize| (self.high[axis] - other.low[axis]).max(other.high[axis] - self.low[axis]);
         squared([across(0), across(1), self.z], [0, 0, other.z], half)
+    }
+
+    /// The squared distance from a point that no corner exceeds, in mm².
+    fn reach_from(&self, point: [i64; 3], half: [f64; 3]) -> f64 {
+        let across = |axis: usize| (point[axis] - self.low[axis]).max(self.high[axis] - point[axis]);
+        squared([across(0), across(1), point[2]], [0, 0, self.z], half)
     }
 }
 
