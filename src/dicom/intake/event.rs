@@ -246,9 +246,7 @@ impl fmt::Display for ReceiverEvent {
             ReceiverEvent::PullOrdered { from, entries } => {
                 write!(f, "fetching from {from}, as `flow pull` asks: {entries} entries of a list")
             }
-            ReceiverEvent::FetchFails { from, reason } => {
-                write!(f, "fetching from {from} fails, and is tried again: {reason}")
-            }
+            ReceiverEvent::FetchFails { from, reason } => write!(f, "fetching from {from} fails: {reason}"),
             ReceiverEvent::NotFetched { number: 0, reason } => write!(f, "NOT FETCHED: {reason}"),
             ReceiverEvent::NotFetched { number, reason } => {
                 write!(f, "NOT FETCHED, number {number} of the list: {reason}")

@@ -54,7 +54,7 @@ fn an_archive_that_fails_is_shown_as_trouble_until_it_gives_what_is_wanted() {
     let check = || place.run(&["status", "--check"]);
     assert_eq!((check().code, pull().code), (0, 0));
 
-    let told = flow.line(&format!("fetching from {address} fails, and is tried again: "));
+    let told = flow.line(&format!("fetching from {address} fails: "));
     assert!(told.contains("refused"), "{told}");
     let shown = place.run(&["status"]).out;
     let trouble = shown.lines().find(|line| line.starts_with("TROUBLE")).unwrap_or_else(|| panic!("{shown}"));
