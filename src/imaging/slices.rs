@@ -6,8 +6,8 @@ use crate::step::Fault;
 
 use super::InstanceHeader;
 
-/// Least cosine between an axial slice's normal and the patient's long axis: 25°.
-const AXIAL_COSINE_LEAST: f64 = 0.9;
+/// Least cosine between an axial slice's normal and the patient's long axis: 30°, with a margin for rounded headers.
+const AXIAL_COSINE_LEAST: f64 = 0.86;
 /// Tolerance of direction cosines, which are written with few digits.
 const COSINE_TOLERANCE: f64 = 1e-3;
 /// Two slices closer than this are at the same place.

@@ -55,6 +55,7 @@ fn variants() -> Vec<RealVariant> {
         of("mirrored", |chest| chest.reversed([true, false, false]), Right),
         of("turned by 12°", |chest| chest.turned(2, 12.0), Right),
         of("oblique by 15°", |chest| chest.turned(0, 15.0), Perhaps("the lungs reach")),
+        of("oblique by 30°", |chest| chest.turned(0, 30.0), Perhaps("the lungs reach")),
         of("tilted to the side by 7°", |chest| chest.turned(1, 7.0), Perhaps("the lungs reach")),
         hard("slices of 5 mm", |chest| chest.thick(5.0), Right),
         hard("half the columns", |chest| chest.coarse(), Right),
