@@ -155,9 +155,10 @@ from pynetdicom import AE, evt, build_role
 from pynetdicom.sop_class import (CTImageStorage,
     StorageCommitmentPushModel as Class, StorageCommitmentPushModelInstance as Instance)
 title, flow_port, own_port, *uids = sys.argv[1:]
-done = threading.Event()
+printed, done = threading.Event(), threading.Event()
 
 def told(event):
+    printed.wait(30)  # the report may come before the answer to the request has been printed
     report = event.event_information
     safe = [one.ReferencedSOPInstanceUID for one in report.get("ReferencedSOPSequence", [])]
     failed = [f"{one.ReferencedSOPInstanceUID}={one.FailureReason:04X}" for one in report.get("FailedSOPSequence", [])]
@@ -180,6 +181,7 @@ asked.TransactionUID = "1.2.3.4.5"
 asked.ReferencedSOPSequence = [reference(uid) for uid in uids]
 status, _ = assoc.send_n_action(asked, 1, Class, Instance)
 print("asked", hex(status.Status), flush=True)
+printed.set()
 if own_port == "here":
     done.wait(30)
 assoc.release()
