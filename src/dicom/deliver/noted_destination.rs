@@ -47,7 +47,12 @@ impl Destination for NotedDestination {
     ) -> Result<(), DeliveryTrouble> {
         let files = outgoing.response.files.iter();
         let names: Vec<&str> = files.map(|file| file.name.as_str()).collect();
-        note_foreign(&self.delivered, outgoing.request, &open(outgoing, &names).objects)?;
+        let opened = open(outgoing, &names);
+        // An object that is not noted would count as a part of its study when it comes back.
+        if let Some(trouble) = opened.trouble {
+            return Err(trouble);
+        }
+        note_foreign(&self.delivered, outgoing.request, &opened.objects)?;
         self.inner.send(outgoing, parts, answered)
     }
 
