@@ -321,13 +321,7 @@ fn arrival(name: &str) -> RequestArrival {
     let version = Digest::of(b"version");
     let item = Item::inline(name, name.as_bytes());
     let request = Arc::new(Request::new(name, Default::default(), vec![item]));
-    RequestArrival {
-        request,
-        dataflow: "test".into(),
-        version,
-        program: version,
-        lookup_texts: Vec::new(),
-    }
+    RequestArrival { request, dataflow: "test".into(), version, program: version, lookup_texts: Vec::new() }
 }
 
 #[test]
