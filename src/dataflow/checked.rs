@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::step::{Digest, Payload, ResponseFiles};
+use crate::step::{Digest, Payload, ResponseFiles, Step};
 
 use super::memory_estimate::MemoryEstimate;
 use super::node::{DataflowNode, NodePhase, OutputPort};
@@ -86,6 +86,11 @@ impl Dataflow {
     /// The dataflow with the steps as the file has them. The engine runs the steps that streams connect as one.
     pub fn as_written(&self) -> &Dataflow {
         self.written.as_deref().unwrap_or(self)
+    }
+
+    /// The step that a node runs, by the node's name.
+    pub fn step(&self, node: &str) -> Option<&Step> {
+        self.as_written().nodes.iter().find(|known| known.name == node).map(|node| &node.step)
     }
 
     /// The number of steps, those of the failure part included.
