@@ -101,6 +101,7 @@ impl CheckedParts<'_> {
             memory: limits.memory,
             deadline: limits.deadline,
             written: None,
+            overlay: None,
         };
         if has_streams { with_sections(dataflow, *on_item_failure) } else { dataflow }
     }

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::step::{Digest, Payload, ResponseFiles};
+use crate::step::{Digest, Payload, ResponseFiles, Step};
 
 use super::memory_estimate::MemoryEstimate;
 use super::node::{DataflowNode, NodePhase, OutputPort};
+use super::overlay::OverlayOrigin;
 use super::policy::{FailurePolicy, ItemFailurePolicy, RevisionPolicy};
 
 /// A checked dataflow: every need names an earlier node of the right type, and every parameter is in range.
 #[derive(Clone, Debug)]
 pub struct Dataflow {
     pub(crate) name: Arc<str>,
-    /// The text of the file.
+    /// The text of the file; of an overlay, that of the base with its changes.
     pub(crate) text: String,
     pub(crate) about: String,
     /// The version: the digest of everything in the file that can change a response. Comments and layout
@@ -31,6 +32,8 @@ pub struct Dataflow {
     pub(crate) deadline: Option<Duration>,
     /// The dataflow as the file has it, if steps are connected by streams: here such steps are one node.
     pub(crate) written: Option<Arc<Dataflow>>,
+    /// The customer and the base, of a dataflow that was read from an overlay.
+    pub(crate) overlay: Option<OverlayOrigin>,
 }
 
 impl Dataflow {
@@ -39,9 +42,15 @@ impl Dataflow {
         &self.name
     }
 
-    /// The text of the file.
+    /// The text of the file. That of an overlay is the base with its changes, and paths of programs are absolute, so
+    /// that the text can be read again anywhere.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The customer and the base, if the dataflow was read from an overlay.
+    pub fn overlay(&self) -> Option<&OverlayOrigin> {
+        self.overlay.as_ref()
     }
 
     /// The time from the acceptance of a request to its first answer, at most.
@@ -77,6 +86,11 @@ impl Dataflow {
     /// The dataflow with the steps as the file has them. The engine runs the steps that streams connect as one.
     pub fn as_written(&self) -> &Dataflow {
         self.written.as_deref().unwrap_or(self)
+    }
+
+    /// The step that a node runs, by the node's name.
+    pub fn step(&self, node: &str) -> Option<&Step> {
+        self.as_written().nodes.iter().find(|known| known.name == node).map(|node| &node.step)
     }
 
     /// The number of steps, those of the failure part included.

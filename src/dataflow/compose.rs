@@ -1,10 +1,11 @@
 //! Sections: the steps that streams connect become one node, with one run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use crate::step::{
-    Digest, InputDeclaration, InputTake, OutputCount, OutputDeclaration, Payload, Step, StepParameters, Value,
+    Digest, InputDeclaration, InputTake, OutputCount, OutputDeclaration, Payload, Step, StepParameters,
+    Value, interned,
 };
 
 use super::node::{MemberSource, SectionMember, StreamConsumer, StreamRole, StreamSection};
@@ -92,7 +93,7 @@ impl Composer<'_> {
                     Some(member) => MemberSource::Stream(member),
                     None if *wire == InputWire::Absent => MemberSource::Absent,
                     None => {
-                        let name = interned(format!("{}.{}", node.name, input.name));
+                        let name = interned(&format!("{}.{}", node.name, input.name));
                         let take =
                             if input.take == InputTake::Each { InputTake::Each } else { InputTake::Optional };
                         inputs.push(InputDeclaration { name, kind: input.kind, take });
@@ -163,7 +164,8 @@ impl Composer<'_> {
             let wires: Vec<String> = node.wires.iter().map(wire).collect();
             let parameters =
                 serde_json::to_string(&node.parameters).expect("parameters are texts and numbers");
-            format!("{} {} {} {wires:?} {parameters}", node.name, step.name, step.version)
+            let code = step.code.map(|code| code.to_string()).unwrap_or_default();
+            format!("{} {} {}{code} {wires:?} {parameters}", node.name, step.name, step.version)
         };
         let mut parts: Vec<String> = members.iter().map(describe).collect();
         parts.push(self.policy.to_string());
@@ -215,18 +217,5 @@ fn border_outputs(member: &SectionMember) -> Vec<OutputDeclaration> {
 }
 
 fn border_name(node: &DataflowNode, output: &str) -> &'static str {
-    interned(format!("{}.{output}", node.name))
-}
-
-/// The name, kept for the life of the process: declarations have names that are there for ever. Each is kept once,
-/// however often a dataflow file is read.
-fn interned(name: String) -> &'static str {
-    static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
-    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(known) = names.get(name.as_str()) {
-        return known;
-    }
-    let name: &'static str = Box::leak(name.into_boxed_str());
-    names.insert(name);
-    name
+    interned(&format!("{}.{output}", node.name))
 }

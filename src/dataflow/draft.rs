@@ -1,11 +1,12 @@
 //! The draft of a dataflow: keys and values of the file are valid, but no name has been looked up yet.
 
 use crate::yaml;
+use std::path::Path;
 use std::time::Duration;
 
 use super::condition::StepCondition;
 use super::limits::{self, RequestLimits};
-use super::{FailurePolicy, ItemFailurePolicy, NodePhase, RetryRule, RevisionPolicy};
+use super::{FailurePolicy, ItemFailurePolicy, NodePhase, RetryRule, RevisionPolicy, programs};
 use crate::step::{BatchSize, StepTable};
 use crate::yaml::{MapFields, entries, flag, list, text};
 use crate::yaml::{PlacedValue, ProblemCollector, SourcePlace};
@@ -44,10 +45,11 @@ pub(super) struct DraftNeed {
     pub source: Option<PlacedValue<String>>,
 }
 
-const FILE_KEYS: [&str; 9] = [
+const FILE_KEYS: [&str; 10] = [
     "dataflow",
     "about",
     "limits",
+    "programs",
     "steps",
     "response",
     "on_failure",
@@ -59,15 +61,17 @@ const NODE_KEYS: [&str; 9] =
     ["step", "needs", "with", "when", "enabled", "limits", "timeout", "retry", "batch"];
 
 impl DataflowDraft {
-    /// Reads the text; `None` if it is not a map.
+    /// Reads the tree of a file, and returns the table with the steps of the file's programs, too.
     pub fn read(
-        file_text: &str,
+        tree: YamlTree,
         table: &StepTable,
         collector: &mut ProblemCollector,
-    ) -> Option<DataflowDraft> {
-        let tree = yaml::read(file_text, collector)?;
-        let start = SourcePlace { line: 1, column: 1, width: 1 };
+    ) -> (DataflowDraft, StepTable) {
+        let start = SourcePlace::START;
         let mut fields = MapFields::read(tree, "the dataflow", &FILE_KEYS, collector).at(start);
+        // Their paths are absolute by now.
+        let programs = fields.take("programs").map(|(_, tree)| tree);
+        let table = programs::extended(programs, Path::new(""), table, collector);
         let name = fields.take_required("dataflow", collector);
         let about = fields.take("about").and_then(|(_, tree)| text(tree, "\"about\"", collector));
         let limits = fields.take("limits").map(|(_, tree)| limits::of_dataflow(tree, collector));
@@ -78,9 +82,9 @@ impl DataflowDraft {
         let steps = fields.take_required("steps", collector);
         let failure = fields.take("failure");
         let response = fields.take_required("response", collector);
-        let mut all = nodes(steps, NodePhase::Work, table, collector);
-        all.extend(nodes(failure, NodePhase::Failure, table, collector));
-        Some(DataflowDraft {
+        let mut all = nodes(steps, NodePhase::Work, &table, collector);
+        all.extend(nodes(failure, NodePhase::Failure, &table, collector));
+        let draft = DataflowDraft {
             name: name.and_then(|(_, tree)| text(tree, "the name of the dataflow", collector)),
             about: about.map(|about| about.value.trim().to_owned()).unwrap_or_default(),
             limits: limits.unwrap_or_default(),
@@ -89,7 +93,8 @@ impl DataflowDraft {
             revisions: revisions.unwrap_or_default(),
             nodes: all,
             response: response.map(|entry| names(entry, collector)).unwrap_or_default(),
-        })
+        };
+        (draft, table)
     }
 }
 

@@ -51,6 +51,9 @@ struct NodeMeaning<'a> {
     name: &'a str,
     step: &'a str,
     version: u32,
+    /// The digest of the code of a program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<Digest>,
     failure: bool,
     enabled: bool,
     when: Option<&'a StepCondition>,
@@ -66,6 +69,7 @@ impl<'a> NodeMeaning<'a> {
             name: &node.name,
             step: step.name,
             version: step.version,
+            code: step.code,
             failure: node.phase == NodePhase::Failure,
             enabled: node.enabled,
             when: node.when.as_ref(),

@@ -37,10 +37,12 @@ mod meaning;
 mod memory_estimate;
 mod node;
 mod order;
+mod overlay;
 pub mod perform;
 mod plan;
 mod policy;
 mod port;
+mod programs;
 pub mod response;
 mod response_ports;
 mod response_streams;
@@ -59,13 +61,15 @@ pub use condition::StepCondition;
 pub use library::{LoadError, built_in_names};
 pub use memory_estimate::MemoryEstimate;
 pub use node::{DataflowNode, InputWire, NodePhase, OutputPort, RunFrequency, StreamRole};
+pub use overlay::OverlayOrigin;
 pub use policy::{FailurePolicy, ItemFailurePolicy, RevisionPolicy};
+pub use programs::{ProgramLoader, ProgramSource};
 pub use response::{Response, ResponseReservation, ResponseVerdict};
 pub use response_streams::StreamReport;
 pub use retry::RetryRule;
 
 use crate::step::StepTable;
-use crate::yaml::{ProblemCollector, Problems};
+use crate::yaml::{ProblemCollector, Problems, rendered};
 
 impl Dataflow {
     /// Reads and checks the text of a dataflow file. `file` is its name in messages.
@@ -85,8 +89,12 @@ impl Dataflow {
     /// All problems of the file.
     pub fn parse(file: &str, text: &str, table: &StepTable) -> Result<Dataflow, Problems> {
         let mut collector = ProblemCollector::new(file, text);
-        let draft = draft::DataflowDraft::read(text, table, &mut collector);
-        let dataflow = draft.and_then(|draft| check::check(&draft, table, &mut collector));
-        collector.finish(dataflow.map(|dataflow| Dataflow { text: text.to_owned(), ..dataflow }))
+        let Some(read) = overlay::read(file, text, &mut collector) else { return collector.finish(None) };
+        // An earlier version is read from its text alone: it has to say all.
+        let text = if read.is_composed { rendered(&read.tree) } else { text.to_owned() };
+        let (draft, table) = draft::DataflowDraft::read(read.tree, table, &mut collector);
+        let dataflow = check::check(&draft, &table, &mut collector);
+        let overlay = read.overlay;
+        collector.finish(dataflow.map(|dataflow| Dataflow { text, overlay, ..dataflow }))
     }
 }

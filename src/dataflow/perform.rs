@@ -142,6 +142,7 @@ impl DataflowNode {
         let version = step.version.to_le_bytes();
         let parameters = serde_json::to_vec(&self.parameters).expect("parameters are texts and numbers");
         let mut parts = vec![step.name.as_bytes(), &version, &parameters];
+        parts.extend(step.code.iter().map(|code| code.as_bytes().as_slice()));
         let edition = identity.edition.to_le_bytes();
         let digests = inputs.digests();
         for (name, digest) in &digests {

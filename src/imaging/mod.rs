@@ -5,6 +5,7 @@
 
 mod account;
 mod airways;
+mod array_forms;
 mod bits;
 mod block;
 mod body;

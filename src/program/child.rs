@@ -49,7 +49,7 @@ pub enum ProgramEnd {
 }
 
 /// The value of `PATH`.
-const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+pub const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// Runs a program to its end. If the token is set, the program gets SIGTERM, and SIGKILL after the grace
 /// period.
@@ -66,22 +66,42 @@ pub fn run(order: &ProgramOrder, token: &CancelToken) -> io::Result<ProgramEnd> 
 
 fn start(order: &ProgramOrder, mark: ProcessMark) -> io::Result<Child> {
     let output = |file: &File| file.try_clone().map(Stdio::from);
-    let mut sandbox = Sandbox::new(order.program, order.folder, &order.grants)?;
     let mut command = Command::new(order.program);
     command.args(order.arguments).current_dir(order.folder);
     command.env_clear().env("PATH", PATH).env("LANG", "C");
     command.stdin(Stdio::null()).stdout(output(order.stdout)?).stderr(output(order.stderr)?);
+    let limits = ProgramLimits { memory_bytes: order.memory_bytes, file_bytes: order.file_bytes };
+    spawn(command, Sandbox::new(order.program, order.folder, &order.grants)?, &limits, mark)
+}
+
+/// Limits of a program, in bytes: of the address space of each process, and of each file.
+pub struct ProgramLimits {
+    pub memory_bytes: u64,
+    pub file_bytes: u64,
+}
+
+/// Starts a program in a process group of its own, with its limits, in its sandbox. The child is killed when the
+/// thread that calls this ends.
+///
+/// # Errors
+/// The program cannot be started.
+pub fn spawn(
+    mut command: Command,
+    mut sandbox: Sandbox,
+    limits: &ProgramLimits,
+    mark: ProcessMark,
+) -> io::Result<Child> {
     command.process_group(0);
     let limits = [
-        limit(Resource::As, order.memory_bytes),
-        limit(Resource::Fsize, order.file_bytes),
+        limit(Resource::As, limits.memory_bytes),
+        limit(Resource::Fsize, limits.file_bytes),
         limit(Resource::Core, 0),
         mark.limit(),
     ];
     let parent = getpid();
     let prepare = move || {
         limits.into_iter().try_for_each(|(resource, limit)| setrlimit(resource, limit))?;
-        // PDEATHSIG refers to the thread that started the child; that thread waits for it here.
+        // PDEATHSIG refers to the thread that started the child; that thread waits for it.
         set_parent_process_death_signal(Some(Signal::KILL))?;
         sandbox.enter()?;
         // Flow may have died since the fork.

@@ -154,14 +154,14 @@ pub fn last_words(text: &[u8]) -> String {
 }
 
 /// The whole file, wherever its position is: the program has the same one.
-fn whole(file: &File) -> io::Result<Vec<u8>> {
+pub(super) fn whole(file: &File) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX)];
     file.read_exact_at(&mut bytes, 0)?;
     Ok(bytes)
 }
 
 /// The names of the files below a folder, sorted. Links are refused: they may lead anywhere.
-fn found(out: &File) -> Result<Vec<String>, ProgramFolderError> {
+pub(super) fn found(out: &File) -> Result<Vec<String>, ProgramFolderError> {
     let mut found = Vec::new();
     let mut folders = vec![String::new()];
     while let Some(folder) = folders.pop() {
@@ -197,7 +197,7 @@ fn below(folder: &str, own: &[u8]) -> Result<String, ProgramFolderError> {
 
 /// Opens a file or folder below another one, folder by folder. None of them is a link, whatever a program that
 /// still runs puts in their places meanwhile. A pipe is opened without waiting for its other end.
-fn open_below(out: &File, name: &str) -> io::Result<File> {
+pub(super) fn open_below(out: &File, name: &str) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let open = |folder: &File, part: &str| {
         rustix::fs::openat(folder, part, flags, Mode::empty()).map(File::from).map_err(io::Error::from)
@@ -218,7 +218,7 @@ fn not_opened(name: String, error: io::Error) -> ProgramFolderError {
     }
 }
 
-fn read_all(
+pub(super) fn read_all(
     out: &File,
     found: Vec<String>,
     mut left: u64,
@@ -262,7 +262,7 @@ fn media_type(name: &str) -> &'static str {
 }
 
 /// Makes an error that names a file as the program sees it: the path of the folder differs each time.
-fn failed(what: &'static str, name: &str) -> impl FnOnce(io::Error) -> ProgramFolderError {
+pub(super) fn failed(what: &'static str, name: &str) -> impl FnOnce(io::Error) -> ProgramFolderError {
     let name = name.to_owned();
     move |source| ProgramFolderError::Access { what, name, source }
 }

@@ -1,13 +1,30 @@
-//! The step `run-program`, which runs a program. Only this folder starts processes.
+//! Programs as steps. Only this folder starts processes.
 //!
-//! A program is made as pure as possible from outside: its inputs are files in a private folder, its
-//! environment has two variables, its standard input is empty, and its results are the files in `out/`
-//! and the standard output. Memory and output are limited, and so is what it sees of the machine. A program
-//! never outlives its run, also after a timeout, a cancellation or the end of flow.
+//! A program is made as pure as possible from outside: its inputs are files in a private folder, its environment has
+//! few variables, and its results are what it writes. Memory and output are limited, and so is what it sees of the
+//! machine. There are two ways:
+//!
+//! * The step `run-program` runs any program once, with an empty standard input; the files in `out/` are the result.
+//! * A program of steps (`programs` in a dataflow file) declares steps, and is kept alive for many calls: [`process`]
+//!   is one such process, [`pool`] has those of one program, [`hello`] reads the declarations, and [`load`] makes steps
+//!   of them. The lines that travel are described in the book, under "The protocol of steps in any language".
+//!
+//! No program outlives flow, and none outlives a run that was cancelled or took too long.
 
+mod call_folder;
 mod child;
+mod fault;
 mod folder;
+mod hello;
+mod load;
+mod npy;
+mod pool;
+mod process;
 mod reservations;
 mod run_program;
 mod sandbox;
+mod step_call;
 mod sweep;
+
+/// The helper for steps in Python, one file without dependencies.
+pub const PYTHON_HELPER: &str = include_str!("flow_step.py");

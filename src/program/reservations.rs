@@ -51,7 +51,15 @@ pub fn taken_from(files: &mut ResponseFiles) -> Result<StepReservations, Program
     if file.bytes.len() > FILE_BYTES_MOST {
         return Err(ProgramReservationError::TooLarge(file.bytes.len()));
     }
-    let written: Vec<WrittenReservation> = serde_json::from_slice(&file.bytes)
+    checked(&file.bytes)
+}
+
+/// The reservations in a JSON text.
+///
+/// # Errors
+/// If the text is not in its form.
+pub fn checked(json: &[u8]) -> Result<StepReservations, ProgramReservationError> {
+    let written: Vec<WrittenReservation> = serde_json::from_slice(json)
         .map_err(|error| ProgramReservationError::Form(escaped(&error.to_string()).into_owned()))?;
     if written.len() > RESERVATIONS_MOST {
         return Err(ProgramReservationError::TooMany(written.len()));

@@ -88,6 +88,7 @@ fn grants(call: &Call) -> ProgramGrants {
     };
     ProgramGrants {
         reads: [absolute("reads"), absolute("arguments")].concat(),
+        lists: Vec::new(),
         writes: absolute("writes"),
         network: if call.flag("network") { NetworkAccess::All } else { NetworkAccess::None },
     }

@@ -19,6 +19,8 @@ use rustix::thread::{UnshareFlags, unshare_unsafe};
 pub struct ProgramGrants {
     /// Files and folders that it may read and execute.
     pub reads: Vec<PathBuf>,
+    /// Folders whose lists of files it may read, with those of the folders below, and nothing else of them.
+    pub lists: Vec<PathBuf>,
     /// Files and folders that it may also write.
     pub writes: Vec<PathBuf>,
     pub network: NetworkAccess,
@@ -113,6 +115,7 @@ fn ruleset(program: &str, folder: &Path, grants: &ProgramGrants) -> Result<Rules
         .add_rules(path_beneath_rules(DEVICES, write))?
         .add_rules(path_beneath_rules(own_files(program), read))?
         .add_rules(path_beneath_rules(&grants.reads, read))?
+        .add_rules(path_beneath_rules(&grants.lists, AccessFs::ReadDir))?
         .add_rules(path_beneath_rules(&grants.writes, write))?
         .add_rules(path_beneath_rules([folder], write))
 }

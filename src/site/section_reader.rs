@@ -58,7 +58,7 @@ impl<'text> SectionReader<'_, 'text> {
 
     /// Notes a problem of the file as a whole.
     pub fn wrong_file(&mut self, message: String, hint: &str) {
-        let start = SourcePlace { line: 1, column: 1, width: 1 };
+        let start = SourcePlace::START;
         self.collector.add(start, message).hint(hint.to_owned());
     }
 

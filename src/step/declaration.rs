@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::stream::StreamFunction;
 use super::value::PathOf;
-use super::{Call, Fault, Parameter, Payload, StepOutputs, Value};
+use super::{Call, Digest, Fault, Parameter, Payload, StepOutputs, Value};
 
 /// The way in which an input takes the values that are wired to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +59,8 @@ pub struct StepDeclaration {
     pub name: &'static str,
     /// The version. It must be raised whenever the step gives other results for the same inputs.
     pub version: u32,
+    /// The digest of the code, for a step whose code can change without a new version: that of a program.
+    pub code: Option<Digest>,
     /// A description in one sentence.
     pub about: &'static str,
     /// The inputs, in the order of their declaration.
@@ -115,6 +117,7 @@ impl Step {
             declaration: StepDeclaration {
                 name,
                 version,
+                code: None,
                 about,
                 inputs: Vec::new(),
                 outputs: Vec::new(),

@@ -46,16 +46,19 @@
 //! # Ok::<(), Fault>(())
 //! ```
 
+mod array;
 mod attribute;
 mod call;
 mod declaration;
 mod digest;
 mod fault;
 mod file;
+mod interned;
 mod item;
 mod octets;
 mod outcome;
 mod parameter;
+mod plain_value;
 mod request;
 mod reservation;
 pub mod shared_bytes;
@@ -64,15 +67,18 @@ mod table;
 mod token;
 mod value;
 
+pub use array::{ArrayElement, ArrayForm, ArrayValue, ArrayView};
 pub use attribute::{AttributeDeclaration, AttributeKind, AttributeValues};
 pub use call::{Call, ResultIdentity, StepInputs, StepOutputs, WiredInput};
 pub use declaration::{InputDeclaration, InputTake, OutputCount, OutputDeclaration, Step, StepDeclaration};
 pub use digest::{Digest, Digester};
 pub use fault::{Fault, FaultKind, FaultLog};
 pub use file::{Artifact, ResponseFile, ResponseFiles};
+pub use interned::interned;
 pub use item::{Item, ItemContent, ItemPlace};
 pub use outcome::{Outcome, OutcomeReason, StepOutcomes, StepReport};
 pub use parameter::{Parameter, ParameterKind, ParameterValue, StepParameters};
+pub use plain_value::{JsonValue, NumberValue, TextValue};
 pub use request::Request;
 pub use reservation::{StepReservation, StepReservations};
 pub use stream::{

@@ -70,6 +70,7 @@ type ValueData = dyn Any + Send + Sync;
 struct ValueForm {
     write: fn(&ValueData, &mut dyn Write) -> io::Result<()>,
     digest: fn(&ValueData) -> Option<Digest>,
+    json: fn(&ValueData) -> serde_json::Result<serde_json::Value>,
 }
 
 impl Value {
@@ -80,7 +81,11 @@ impl Value {
 
     /// A value of data that is shared already.
     pub fn shared<T: Payload>(data: Arc<T>) -> Value {
-        let form = ValueForm { write: write::<T>, digest: |data| typed::<T>(data).digest() };
+        let form = ValueForm {
+            write: write::<T>,
+            digest: |data| typed::<T>(data).digest(),
+            json: |data| serde_json::to_value(typed::<T>(data)),
+        };
         Value { kind: T::TYPE, data, digest: Arc::default(), form }
     }
 
@@ -132,6 +137,14 @@ impl Value {
         // The digest is computed here, so that a later call need not write the value again.
         self.digest.get_or_init(|| (self.form.digest)(&*self.data).unwrap_or_else(|| Digest::of(&bytes)));
         bytes
+    }
+
+    /// The value as JSON, for what cannot know its type.
+    ///
+    /// # Errors
+    /// If the type has no form in JSON: its maps have keys that are not texts.
+    pub fn to_json(&self) -> serde_json::Result<serde_json::Value> {
+        (self.form.json)(&*self.data)
     }
 
     fn write(&self, to: &mut dyn Write) -> io::Result<()> {

@@ -8,6 +8,7 @@ pub mod duration;
 mod fields;
 mod hint;
 mod problem;
+mod render;
 mod size;
 mod tree;
 
@@ -16,6 +17,7 @@ pub use collector::{PlacedValue, SourcePlace};
 pub(crate) use fields::{MapFields, entries, flag, list, number, text, value};
 pub(crate) use hint::{meant, meant_or_all, nearest};
 pub use problem::{Problem, Problems};
+pub(crate) use render::rendered;
 pub use size::bytes;
 pub(crate) use size::{parse as size, shown as shown_size, units as size_units};
-pub(crate) use tree::{YamlEntry, YamlShape, YamlTree, read};
+pub(crate) use tree::{YamlEntry, YamlShape, YamlTree, read, read_added};

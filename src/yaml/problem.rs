@@ -61,14 +61,14 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All problems of a file, in the order of the file. Never empty.
+/// All problems of a file and of those that it is read with, in the order of each. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
     /// Sorts them by place; `None` if there are none.
     pub(crate) fn of(mut problems: Vec<Problem>) -> Option<Problems> {
-        problems.sort_by_key(|problem| (problem.line, problem.column));
+        problems.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
         problems.dedup();
         (!problems.is_empty()).then_some(Problems(problems))
     }

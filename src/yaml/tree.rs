@@ -39,6 +39,32 @@ pub(crate) fn read(text: &str, collector: &mut ProblemCollector) -> Option<YamlT
     YamlReader::default().read(text).map_err(|mistake| mistake.note(collector)).ok()
 }
 
+/// Reads the text of a file that was added to the collector; its places name the file.
+pub(crate) fn read_added(text: &str, file: usize, collector: &mut ProblemCollector) -> Option<YamlTree> {
+    let tree = YamlReader::default().read(text);
+    let mut tree = tree
+        .map_err(|mistake| {
+            let place = SourcePlace { file, ..mistake.place };
+            YamlMistake { place, ..mistake }.note(collector);
+        })
+        .ok()?;
+    move_to(&mut tree, file);
+    Some(tree)
+}
+
+/// Sets the file of all places in the tree.
+fn move_to(tree: &mut YamlTree, file: usize) {
+    tree.place.file = file;
+    match &mut tree.value {
+        YamlShape::Nothing | YamlShape::Scalar(_) => {}
+        YamlShape::List(list) => list.iter_mut().for_each(|one| move_to(one, file)),
+        YamlShape::Map(entries) => entries.iter_mut().for_each(|(key, value)| {
+            key.place.file = file;
+            move_to(value, file);
+        }),
+    }
+}
+
 struct YamlMistake {
     place: SourcePlace,
     message: String,
@@ -67,14 +93,14 @@ impl YamlReader {
     fn read(mut self, text: &str) -> Result<YamlTree, YamlMistake> {
         if text.len() > LENGTH_BYTES_MAX {
             let message = format!("the file has {} bytes, at most {LENGTH_BYTES_MAX}", text.len());
-            return Err(mistake(SourcePlace { line: 1, column: 1, width: 1 }, message, None));
+            return Err(mistake(SourcePlace::START, message, None));
         }
         let mut parser = Parser::new_from_str(text);
         while let Some(event) = parser.next_event() {
             let (event, span) = event.map_err(|error| syntax(&error))?;
             self.take(event, place(span))?;
         }
-        let start = SourcePlace { line: 1, column: 1, width: 1 };
+        let start = SourcePlace::START;
         Ok(self.document.unwrap_or(PlacedValue { place: start, value: YamlShape::Nothing }))
     }
 
@@ -164,7 +190,7 @@ fn place(span: Span) -> SourcePlace {
 }
 
 fn start(marker: &Marker) -> SourcePlace {
-    SourcePlace { line: marker.line().max(1), column: marker.col() + 1, width: 1 }
+    SourcePlace { line: marker.line().max(1), column: marker.col() + 1, ..SourcePlace::START }
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod outbox;
 mod phantom;
 mod pixels;
 mod program;
+mod program_steps;
 mod reference;
 mod replay;
 mod results;

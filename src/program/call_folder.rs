@@ -1,0 +1,167 @@
+//! The folders of a process that is kept alive: one that it can write, and one with its inputs.
+//!
+//! The inputs of a call lie where the program can only read: it goes on running while the next ones are written. What
+//! it gives lies below `out/` of its own folder, which is made anew for each call, and is read without following links.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use tempfile::TempDir;
+
+use crate::step::{ArrayView, Item, ResponseFiles};
+
+use super::folder::{ProgramFolderError, failed, found, open_below, read_all, whole};
+use super::npy;
+
+pub struct CallFolders {
+    work: TempDir,
+    inputs: TempDir,
+    stderr: File,
+    /// `out/` of the present call.
+    out: Option<File>,
+}
+
+impl CallFolders {
+    /// # Errors
+    /// The folders cannot be made.
+    pub fn new() -> Result<CallFolders, ProgramFolderError> {
+        let folder = |prefix: &str| tempfile::Builder::new().prefix(prefix).tempdir();
+        let made = || -> io::Result<CallFolders> {
+            let (work, inputs) = (folder("flow-steps-")?, folder("flow-inputs-")?);
+            // Beside the inputs: the program has it open, and cannot put another in its place.
+            let options = File::options().read(true).append(true).create_new(true).clone();
+            let stderr = options.open(inputs.path().join("stderr"))?;
+            Ok(CallFolders { work, inputs, stderr, out: None })
+        };
+        made().map_err(failed("make", "the folders of a program"))
+    }
+
+    /// The folder of the program, its working directory.
+    pub fn work(&self) -> &Path {
+        self.work.path()
+    }
+
+    pub fn inputs(&self) -> &Path {
+        self.inputs.path()
+    }
+
+    pub fn stderr(&self) -> &File {
+        &self.stderr
+    }
+
+    /// What was written to standard error since the last call.
+    pub fn errors(&self) -> Vec<u8> {
+        whole(&self.stderr).unwrap_or_default()
+    }
+
+    /// Makes the folders ready for a call.
+    ///
+    /// # Errors
+    /// What an earlier call left cannot be removed.
+    pub fn begin(&mut self) -> Result<(), ProgramFolderError> {
+        self.end()?;
+        let out = self.work().join("out");
+        fs::create_dir(&out).map_err(failed("make", "out"))?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = rustix::fs::open(&out, flags, Mode::empty()).map(File::from).map_err(io::Error::from);
+        self.out = Some(opened.map_err(failed("open", "out"))?);
+        fs::create_dir(self.place("in")).map_err(failed("make", "in"))
+    }
+
+    /// Removes what the call had and left.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn end(&mut self) -> Result<(), ProgramFolderError> {
+        self.out = None;
+        for folder in [self.work().join("out"), self.place("in")] {
+            match fs::remove_dir_all(&folder) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(failed("remove", "what a call left")(error)),
+            }
+        }
+        self.stderr.set_len(0).map_err(failed("empty", "stderr"))
+    }
+
+    fn place(&self, name: &str) -> PathBuf {
+        self.inputs.path().join(name)
+    }
+
+    /// Copies an item; returns the path.
+    pub fn lay_item(&self, item: &Item, name: &str) -> Result<String, ProgramFolderError> {
+        let to = self.new_place(name)?;
+        let copied = match item.path() {
+            Some(path) => fs::copy(path, &to).map(drop),
+            None => item.open().and_then(|content| fs::write(&to, content)),
+        };
+        copied.map_err(failed("copy", &item.name))?;
+        Ok(shown(&to))
+    }
+
+    /// Writes the files of another step; returns their paths, in their order.
+    pub fn lay_files(&self, files: &ResponseFiles, name: &str) -> Result<Vec<String>, ProgramFolderError> {
+        // Their names were checked when the files were made.
+        let lay = |file: &crate::step::ResponseFile| {
+            let to = self.new_place(&format!("{name}/{}", file.name))?;
+            fs::write(&to, &file.bytes).map_err(failed("write", &file.name))?;
+            Ok(shown(&to))
+        };
+        files.0.iter().map(lay).collect()
+    }
+
+    /// Writes an array in the NPY format; returns the path.
+    pub fn lay_array(&self, array: &ArrayView, name: &str) -> Result<String, ProgramFolderError> {
+        let to = self.new_place(&format!("{name}.npy"))?;
+        let write = || -> io::Result<()> {
+            let mut file = File::create_new(&to)?;
+            file.write_all(&npy::header(array.element, &array.shape))?;
+            file.write_all(&array.bytes)
+        };
+        write().map_err(failed("write", name))?;
+        Ok(shown(&to))
+    }
+
+    fn new_place(&self, name: &str) -> Result<PathBuf, ProgramFolderError> {
+        let to = self.place("in").join(name);
+        let parent = to.parent().map(fs::create_dir_all).unwrap_or(Ok(()));
+        parent.map_err(failed("make the folder of", name))?;
+        Ok(to)
+    }
+
+    /// The bytes of a file below `out/`.
+    ///
+    /// # Errors
+    /// It is not there, is no file, or is too large.
+    pub fn given_file(&self, name: &str, bytes_most: u64) -> Result<Vec<u8>, ProgramFolderError> {
+        let mut files = read_all(self.out(), vec![name.to_owned()], bytes_most, bytes_most)?;
+        let file = files.pop().expect("one was asked for");
+        Ok(file.bytes.to_vec())
+    }
+
+    /// All files in a folder below `out/`; none if it is not there.
+    ///
+    /// # Errors
+    /// One of them is no file, or they are too large.
+    pub fn given_files(&self, name: &str, bytes_most: u64) -> Result<ResponseFiles, ProgramFolderError> {
+        let folder = match open_below(self.out(), name) {
+            Ok(folder) => folder,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ResponseFiles::default()),
+            Err(error) => return Err(failed("open", name)(error)),
+        };
+        if !folder.metadata().map_err(failed("read the metadata of", name))?.is_dir() {
+            return Err(ProgramFolderError::Strange(name.to_owned()));
+        }
+        Ok(ResponseFiles(read_all(&folder, found(&folder)?, bytes_most, bytes_most)?))
+    }
+
+    fn out(&self) -> &File {
+        self.out.as_ref().expect("a call has begun")
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}

@@ -1,0 +1,104 @@
+//! The faults of programs that are kept alive.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+use crate::step::{Fault, FaultKind};
+
+use super::folder::{ProgramFolderError, last_words};
+
+/// The reason why a process did not answer as the protocol says.
+#[derive(Debug)]
+pub enum ProcessFailure {
+    /// The process could not be started.
+    NotStarted(io::Error),
+    /// The process ended.
+    Ended(ExitStatus),
+    /// The line that came is not an answer.
+    Garbage { line: Vec<u8>, reason: String },
+    /// The declaration of the steps did not come in time.
+    Silent,
+    /// The files of the program have changed since its steps were declared.
+    Changed,
+    /// The run was cancelled, or took longer than its `timeout`.
+    Cancelled,
+    /// The process could not be reached.
+    Lost(io::Error),
+    /// The private folder of the process could not be used.
+    Folder(ProgramFolderError),
+}
+
+impl From<ProgramFolderError> for ProcessFailure {
+    fn from(error: ProgramFolderError) -> ProcessFailure {
+        ProcessFailure::Folder(error)
+    }
+}
+
+/// The fault for a failure of a program, with all that it wrote to standard error.
+pub fn fault(program: &str, failure: ProcessFailure, log: Vec<u8>) -> Fault {
+    let said = last_words(&log);
+    let said = if said.is_empty() { String::new() } else { format!("; standard error: {said}") };
+    let explain = "Follow the message of the program; `flow explain` shows all of it.";
+    let (kind, reason, remedy) = match failure {
+        ProcessFailure::NotStarted(error) => {
+            let kind = match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => FaultKind::Broken,
+                _ => FaultKind::Transient,
+            };
+            let reason = format!("the program {program} could not be started: {error}");
+            (kind, reason, "Install it where flow runs, or give its absolute path in the dataflow file.")
+        }
+        ProcessFailure::Ended(status) => {
+            let how = match (status.code(), status.signal()) {
+                (Some(code), _) => format!("exit code {code}"),
+                (None, signal) => format!("signal {}", signal.unwrap_or_default()),
+            };
+            (FaultKind::Broken, format!("the program {program} ended with {how}{said}"), explain)
+        }
+        ProcessFailure::Garbage { line, reason } => {
+            let line = last_words(&line[..line.len().min(QUOTED_MOST)]);
+            let reason =
+                format!("the program {program} answered with what is no answer ({reason}): {line}{said}");
+            (FaultKind::Broken, reason, "Print messages to standard error; standard output is for answers.")
+        }
+        ProcessFailure::Silent => {
+            let reason = format!("the program {program} did not declare its steps in time{said}");
+            (
+                FaultKind::Broken,
+                reason,
+                "Load models at the first call, or raise `start_time` of the program.",
+            )
+        }
+        ProcessFailure::Changed => {
+            let reason = format!("the program {program} has changed since the dataflow was read");
+            let remedy = "Reload flow (SIGHUP) or start it again, so that the change becomes a new version.";
+            (FaultKind::Broken, reason, remedy)
+        }
+        ProcessFailure::Cancelled => return Fault::cancelled(),
+        ProcessFailure::Lost(error) => {
+            (FaultKind::Transient, format!("the program {program} cannot be reached: {error}{said}"), explain)
+        }
+        ProcessFailure::Folder(error) => return of_folder(&error).with_log(log),
+    };
+    Fault::of(kind, reason, remedy).with_log(log)
+}
+
+const QUOTED_MOST: usize = 200;
+
+/// The fault of a private folder.
+pub fn of_folder(error: &ProgramFolderError) -> Fault {
+    let (kind, remedy) = match error {
+        ProgramFolderError::Access { .. } => {
+            (FaultKind::Storage, "Make room on the disk of --state, and send the request again.")
+        }
+        ProgramFolderError::TooLarge(_) | ProgramFolderError::TooMany => (
+            FaultKind::Data,
+            "Make the step give less, or raise `output` of the program in the dataflow file.",
+        ),
+        ProgramFolderError::Strange(_) | ProgramFolderError::Name(_) | ProgramFolderError::Replaced(_) => {
+            (FaultKind::Data, "Make the step write only plain files with UTF-8 names to out/.")
+        }
+    };
+    Fault::of(kind, error.to_string(), remedy)
+}

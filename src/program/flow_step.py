@@ -1,0 +1,323 @@
+"""Steps for flow in Python. Nothing but the standard library is needed; NumPy is used for arrays if it is there.
+
+    from flow_step import step
+
+    @step
+    def count_words(item: "item", least: int = 1) -> "json":
+        "Counts the words of a file."
+        return {"words": sum(len(word) >= least for word in item.text().split())}
+
+What is annotated with the name of a type is an input: "item?" may be absent, "[json]" takes the values of all items.
+What has a default is a parameter. The function stays a function: a test calls it as it is.
+
+flow starts one process for a file of steps and calls it many times, so a model is loaded once: load it at the first
+call, or when the module is imported. flow carries this file and runs the steps with its own copy; the one beside your
+steps is for editors and tests.
+"""
+
+import functools
+import inspect
+import json
+import os
+import pathlib
+import sys
+import traceback
+
+PROTOCOL = 1
+_steps = {}
+
+
+class Fault(Exception):
+    """The data cannot be worked on. The reason and the remedy go to the sender."""
+
+    def __init__(self, reason, remedy="", transient=False):
+        super().__init__(reason)
+        self.reason, self.remedy, self.transient = str(reason), str(remedy), transient
+
+
+class Parameter:
+    """The default of a parameter, with its range: least=Parameter(1, 0, 100, unit="letters")."""
+
+    def __init__(self, default, least=None, most=None, unit="", about="", choices=()):
+        self.default, self.least, self.most = default, least, most
+        self.unit, self.about, self.choices = unit, about, list(choices)
+
+
+class Item(os.PathLike):
+    """One record of the request: a file."""
+
+    def __init__(self, path, name=None):
+        self.path, self.name = str(path), name or os.path.basename(str(path))
+
+    def __fspath__(self):
+        return self.path
+
+    def open(self):
+        return open(self.path, "rb")
+
+    def bytes(self):
+        return pathlib.Path(self.path).read_bytes()
+
+    def text(self, encoding="utf-8"):
+        return pathlib.Path(self.path).read_text(encoding)
+
+
+class File(Item):
+    """A file that another step made."""
+
+    def __init__(self, path, name=None, media_type=None):
+        super().__init__(path, name)
+        self.media_type = media_type
+
+
+class Request:
+    """The request: its name, its attributes (a list of texts each) and its items."""
+
+    def __init__(self, name, attributes=None, items=()):
+        self.name, self.attributes, self.items = name, attributes or {}, list(items)
+
+
+class Array:
+    """Numbers with a shape: `numpy` is the NumPy array, mapped and not copied; `about` is what belongs to it."""
+
+    def __init__(self, numbers, about=None):
+        self._numbers, self.about = numbers, about or {}
+
+    @property
+    def numpy(self):
+        if isinstance(self._numbers, str):
+            import numpy
+
+            self._numbers = numpy.load(self._numbers, mmap_mode="r", allow_pickle=False)
+        return self._numbers
+
+    @property
+    def path(self):
+        """The file in the NPY format, for those who have no NumPy."""
+        return self._numbers
+
+    def __array__(self, dtype=None, copy=None):
+        import numpy
+
+        return numpy.asarray(self.numpy, dtype=dtype)
+
+
+def step(function=None, *, name=None, batch=False):
+    """Makes a step of a function."""
+    if function is None:
+        return functools.partial(step, name=name, batch=batch)
+    declared = _declaration(function, name, batch)
+    if declared["name"] in _steps:
+        raise ValueError(f"two steps are called {declared['name']}")
+    _steps[declared["name"]] = (function, declared)
+    return function
+
+
+def _declaration(function, name, batch):
+    inputs, parameters = [], []
+    for argument in inspect.signature(function).parameters.values():
+        if argument.default is inspect.Parameter.empty:
+            inputs.append(_input(function, argument))
+        else:
+            parameters.append(_parameter(argument))
+    outputs = function.__annotations__.get("return", "json")
+    outputs = outputs if isinstance(outputs, dict) else {_plain(outputs): outputs}
+    return {
+        "name": name or function.__name__.replace("_", "-"),
+        "about": (inspect.getdoc(function) or "").split("\n")[0],
+        "inputs": inputs,
+        "outputs": [{"name": key, "type": _plain(kind)} for key, kind in outputs.items()],
+        "parameters": parameters,
+        "batch": batch,
+    }
+
+
+_PLAIN = {"str": "text", "float": "number", "int": "number", "dict": "json", "list": "json", "ndarray": "array"}
+
+
+def _plain(annotation):
+    kind = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
+    return _PLAIN.get(kind, kind[0].lower() + kind[1:])
+
+
+def _input(function, argument):
+    if argument.annotation is inspect.Parameter.empty:
+        raise TypeError(f"{function.__name__}: say the type of {argument.name}, for example {argument.name}: \"item\"")
+    kind, takes = argument.annotation, "one"
+    if isinstance(kind, str) and kind.endswith("?"):
+        kind, takes = kind[:-1], "optional"
+    elif isinstance(kind, str) and kind.startswith("["):
+        kind, takes = kind.strip("[]"), "each"
+    return {"name": argument.name, "type": _plain(kind), "takes": takes}
+
+
+def _parameter(argument):
+    given = argument.default if isinstance(argument.default, Parameter) else Parameter(argument.default)
+    said = {"name": argument.name, "default": given.default, "unit": given.unit, "about": given.about}
+    said.update({key: value for key in ("least", "most") if (value := getattr(given, key)) is not None})
+    if given.choices:
+        said["choices"] = given.choices
+    return said
+
+
+def _value(sent):
+    """An input as flow sends it."""
+    if sent is None:
+        return None
+    if "each" in sent:
+        return [_value(one) for one in sent["each"]]
+    kind = sent["type"]
+    if kind == "item":
+        return Item(sent["path"], sent["name"])
+    if kind == "request":
+        return Request(sent["name"], sent["attributes"], [Item(item["path"], item["name"]) for item in sent["items"]])
+    if kind == "files":
+        return [File(file["path"], file["name"], file["media_type"]) for file in sent["files"]]
+    if "path" in sent:
+        return Array(sent["path"], sent.get("about"))
+    return sent["value"]
+
+
+def _arguments(function, declared, call):
+    given = {key: _value(sent) for key, sent in call["inputs"].items()}
+    for parameter in declared["parameters"]:
+        setting, default = call["parameters"][parameter["name"]], parameter["default"]
+        if isinstance(default, int) and isinstance(setting, float) and setting.is_integer():
+            setting = int(setting)
+        given[parameter["name"]] = setting
+    return given
+
+
+def _is_array(value):
+    return isinstance(value, Array) or hasattr(value, "__array_interface__")
+
+
+def _save_array(value, path):
+    about = value.about if isinstance(value, Array) else {}
+    numbers = value._numbers if isinstance(value, Array) else value
+    if isinstance(numbers, str):
+        pathlib.Path(path).write_bytes(pathlib.Path(numbers).read_bytes())
+        return about
+    import numpy
+
+    numpy.save(path, numpy.ascontiguousarray(numbers), allow_pickle=False)
+    return about
+
+
+def _save_files(files, folder):
+    os.makedirs(folder, exist_ok=True)
+    if isinstance(files, list):
+        files = {file.name: file for file in files}
+    for name, content in files.items():
+        path = os.path.join(folder, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        if isinstance(content, (os.PathLike, pathlib.Path)):
+            content = pathlib.Path(content).read_bytes()
+        elif isinstance(content, str):
+            content = content.encode()
+        elif not isinstance(content, (bytes, bytearray, memoryview)):
+            content = (json.dumps(content, indent=2, default=_number) + "\n").encode()
+        with open(path, "wb") as file:
+            file.write(content)
+
+
+def _number(value):
+    """A NumPy number as a plain one."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} cannot be sent as JSON")
+
+
+def _answer(value, declared):
+    """What a step gives: values as JSON, arrays and files below out/."""
+    outputs = declared["outputs"]
+    given = value if len(outputs) != 1 else {outputs[0]["name"]: value}
+    if not isinstance(given, dict):
+        raise TypeError(f"a step with several outputs gives a dict of them, not {type(given).__name__}")
+    said = {}
+    for output in outputs:
+        name, kind = output["name"], output["type"]
+        if name not in given:
+            raise ValueError(f"the step did not give its output {name!r}")
+        if kind == "files":
+            _save_files(given[name], os.path.join("out", name))
+            said[name] = None
+        elif _is_array(given[name]):
+            said[name] = _save_array(given[name], os.path.join("out", name + ".npy"))
+        else:
+            said[name] = given[name]
+    return {"outputs": said}
+
+
+def _failed(error):
+    log = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    if isinstance(error, Fault):
+        kind = "transient" if error.transient else "data"
+        return {"reason": error.reason, "remedy": error.remedy, "kind": kind, "log": log}
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    where = "".join(f" ({os.path.basename(frame.filename)}, line {frame.lineno})" for frame in last)
+    return {"reason": f"{type(error).__name__}: {error}{where}", "kind": "broken", "log": log}
+
+
+def _run(call):
+    function, declared = _steps[call["step"]]
+    try:
+        if "batch" not in call:
+            return _answer(function(**_arguments(function, declared, call)), declared)
+        call["inputs"][declared["inputs"][0]["name"]] = {"type": "json", "value": call["batch"]}
+        results = list(function(**_arguments(function, declared, call)))
+        return {"results": [{"fault": _failed(one)} if isinstance(one, Exception) else {"value": one} for one in results]}
+    except Exception as error:
+        return {"fault": _failed(error)}
+
+
+def _sources(folder):
+    """The modules that lie beside the steps: their content is a part of the steps' version."""
+    found, own = set(), os.path.abspath(__file__)
+    for module in list(sys.modules.values()):
+        path = getattr(module, "__file__", None)
+        path = path and os.path.abspath(path)
+        if path and path != own and path.startswith(folder + os.sep) and os.path.isfile(path):
+            found.add(path)
+    return sorted(found)
+
+
+def _version():
+    numpy = sys.modules.get("numpy")
+    more = f", NumPy {numpy.__version__}" if numpy else ""
+    return "Python " + sys.version.split()[0] + more
+
+
+def serve(path):
+    """Declares the steps of a file, and answers calls until there are no more."""
+    # What a step prints must not get among the answers.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    folder = os.path.dirname(os.path.abspath(path))
+    sys.path[0] = folder
+    sys.modules["flow_step"] = sys.modules["__main__"]
+    import importlib.util
+
+    name = os.path.splitext(os.path.basename(path))[0]
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+
+    def send(message):
+        answers.write(json.dumps(message, default=_number, allow_nan=False) + "\n")
+        answers.flush()
+
+    declared = [declared for _, declared in _steps.values()]
+    send({"flow": PROTOCOL, "version": _version(), "files": _sources(folder), "steps": declared})
+    for line in sys.stdin.buffer:
+        answer = _run(json.loads(line))
+        try:
+            send(answer)
+        except (TypeError, ValueError) as error:
+            send({"fault": _failed(error)})
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])

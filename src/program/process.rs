@@ -1,0 +1,235 @@
+//! One process of a program of steps, kept alive between calls.
+//!
+//! A thread of its own starts the process, reads its lines, and reaps it: the kernel kills the child when the thread
+//! that started it ends. A call writes one line and waits for one line. A process that did anything else is not used
+//! again.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+use crate::step::CancelToken;
+
+use super::call_folder::CallFolders;
+use super::child::{self, PATH, ProgramLimits};
+use super::fault::ProcessFailure;
+use super::sandbox::{ProgramGrants, Sandbox};
+use super::sweep::ProcessMark;
+
+/// The program to start, and its limits.
+pub struct ProcessOrder {
+    pub program: String,
+    pub arguments: Vec<String>,
+    pub grants: ProgramGrants,
+    pub limits: ProgramLimits,
+    /// A file that is written into the folder of the process: its name and text.
+    pub helper: Option<(&'static str, &'static str)>,
+}
+
+pub struct StepProcess {
+    pub folders: CallFolders,
+    stdin: Option<ChildStdin>,
+    events: Receiver<ProcessEvent>,
+    tell: SyncSender<ProcessEvent>,
+    killer: Arc<ProcessKiller>,
+    keeper: Option<JoinHandle<()>>,
+}
+
+enum ProcessEvent {
+    Line(Vec<u8>),
+    Ended(io::Result<ExitStatus>),
+    Cancelled,
+}
+
+/// The longest line, in bytes. What is larger goes into files.
+const LINE_MAX: u64 = 64 << 20;
+const EVENTS_WAITING: usize = 4;
+/// The time in which a process that has closed its output ends by itself.
+const END_TIME: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
+
+impl StepProcess {
+    /// Starts a process. It has not said anything yet.
+    ///
+    /// # Errors
+    /// The process cannot be started.
+    pub fn start(order: &Arc<ProcessOrder>) -> Result<StepProcess, ProcessFailure> {
+        let folders = CallFolders::new()?;
+        let command = command(order, &folders).map_err(ProcessFailure::NotStarted)?;
+        let sandbox = sandbox(order, &folders).map_err(ProcessFailure::NotStarted)?;
+        let (tell, events) = sync_channel(EVENTS_WAITING);
+        let (started, starts) = sync_channel(1);
+        let (order, told) = (Arc::clone(order), tell.clone());
+        let keeper = Builder::new().name("flow:steps".to_owned()).spawn(move || {
+            let mark = ProcessMark::new();
+            match child::spawn(command, sandbox, &order.limits, mark) {
+                Ok(child) => keep(child, mark, &started, &told),
+                Err(error) => _ = started.send(Err(error)),
+            }
+        });
+        let keeper = keeper.map_err(ProcessFailure::NotStarted)?;
+        let begun = starts.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()));
+        let (stdin, killer) = begun.map_err(ProcessFailure::NotStarted)?;
+        Ok(StepProcess { folders, stdin: Some(stdin), events, tell, killer, keeper: Some(keeper) })
+    }
+
+    /// The first line, which declares the steps.
+    ///
+    /// # Errors
+    /// The process ended, or was silent for too long.
+    pub fn hello(&self, start_time: Duration, token: &CancelToken) -> Result<Vec<u8>, ProcessFailure> {
+        self.wake_by(token);
+        match self.events.recv_timeout(start_time) {
+            Ok(event) => line_of(event, token),
+            Err(RecvTimeoutError::Timeout) => Err(ProcessFailure::Silent),
+            Err(RecvTimeoutError::Disconnected) => Err(ProcessFailure::Cancelled),
+        }
+    }
+
+    /// Sends a line and waits for the answer.
+    ///
+    /// # Errors
+    /// The process ended or sent garbage, or the token was set. The process cannot be used again.
+    pub fn ask(&mut self, line: &[u8], token: &CancelToken) -> Result<Vec<u8>, ProcessFailure> {
+        // A line that nobody asked for.
+        if let Ok(event) = self.events.try_recv() {
+            let line = line_of(event, token)?;
+            return Err(ProcessFailure::Garbage { line, reason: "nothing was asked".to_owned() });
+        }
+        self.wake_by(token);
+        let stdin = self.stdin.as_mut().expect("it is open as long as the process is used");
+        let written =
+            stdin.write_all(line).and_then(|()| stdin.write_all(b"\n")).and_then(|()| stdin.flush());
+        match (self.events.recv(), written) {
+            (Ok(event), Ok(())) => line_of(event, token),
+            // A process that ended took nothing: its end says more.
+            (Ok(event @ ProcessEvent::Ended(_)), Err(_)) => line_of(event, token).map(|_| Vec::new()),
+            (_, Err(error)) if !token.is_cancelled() => Err(ProcessFailure::Lost(error)),
+            _ => Err(ProcessFailure::Cancelled),
+        }
+    }
+
+    /// Kills the process when the token is set.
+    fn wake_by(&self, token: &CancelToken) {
+        let (tell, killer) = (self.tell.clone(), Arc::clone(&self.killer));
+        token.on_cancel(move || {
+            // With a full channel nobody waits.
+            let _ = tell.try_send(ProcessEvent::Cancelled);
+            killer.kill();
+        });
+    }
+}
+
+impl Drop for StepProcess {
+    fn drop(&mut self) {
+        drop(self.stdin.take());
+        self.killer.kill();
+        // The keeper may wait until its last event is taken.
+        while !matches!(self.events.recv(), Ok(ProcessEvent::Ended(_)) | Err(_)) {}
+        // An error means that it panicked, which was told already.
+        let _ = self.keeper.take().map(JoinHandle::join);
+    }
+}
+
+fn line_of(event: ProcessEvent, token: &CancelToken) -> Result<Vec<u8>, ProcessFailure> {
+    match event {
+        _ if token.is_cancelled() => Err(ProcessFailure::Cancelled),
+        ProcessEvent::Line(line) if line.last() == Some(&b'\n') => Ok(line),
+        ProcessEvent::Line(line) => {
+            Err(ProcessFailure::Garbage { line, reason: "the line does not end".to_owned() })
+        }
+        ProcessEvent::Ended(Ok(status)) => Err(ProcessFailure::Ended(status)),
+        ProcessEvent::Ended(Err(error)) => Err(ProcessFailure::Lost(error)),
+        ProcessEvent::Cancelled => Err(ProcessFailure::Cancelled),
+    }
+}
+
+fn command(order: &ProcessOrder, folders: &CallFolders) -> io::Result<Command> {
+    let folder = folders.work();
+    if let Some((name, text)) = order.helper {
+        std::fs::write(folder.join(name), text)?;
+    }
+    let mut command = Command::new(&order.program);
+    command.args(&order.arguments).current_dir(folder);
+    command.env_clear().env("PATH", PATH).env("LANG", "C.UTF-8").env("HOME", folder).env("TMPDIR", folder);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(folders.stderr().try_clone()?);
+    Ok(command)
+}
+
+fn sandbox(order: &ProcessOrder, folders: &CallFolders) -> io::Result<Sandbox> {
+    let ProgramGrants { reads, lists, writes, network } = &order.grants;
+    let reads = reads.iter().cloned().chain([folders.inputs().to_owned()]).collect();
+    let grants = ProgramGrants { reads, lists: lists.clone(), writes: writes.clone(), network: *network };
+    Sandbox::new(&order.program, folders.work(), &grants)
+}
+
+/// The right to kill a process group as long as its number cannot be another's.
+struct ProcessKiller {
+    id: Pid,
+    is_over: Mutex<bool>,
+}
+
+impl ProcessKiller {
+    fn kill(&self) {
+        let is_over = self.is_over.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*is_over {
+            // An error means that the group has no processes left.
+            let _ = kill_process_group(self.id, Signal::KILL);
+        }
+    }
+
+    /// Kills all processes of the group and those that have left it, and reaps the child.
+    fn end(&self, child: &mut Child, mark: ProcessMark) -> io::Result<ExitStatus> {
+        let mut is_over = self.is_over.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = kill_process_group(self.id, Signal::KILL);
+        mark.sweep(self.id);
+        *is_over = true;
+        child.wait()
+    }
+}
+
+type StartReceipt = io::Result<(ChildStdin, Arc<ProcessKiller>)>;
+
+/// Reads the lines of a process until it closes its output, and ends it.
+fn keep(
+    mut child: Child,
+    mark: ProcessMark,
+    started: &SyncSender<StartReceipt>,
+    tell: &SyncSender<ProcessEvent>,
+) {
+    let killer = Arc::new(ProcessKiller { id: Pid::from_child(&child), is_over: Mutex::new(false) });
+    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+    let (stdin, stdout) = stdin.zip(stdout).expect("both are pipes");
+    let _ = started.send(Ok((stdin, Arc::clone(&killer))));
+    read_lines(stdout, tell);
+    wait_for_end(killer.id);
+    let status = killer.end(&mut child, mark);
+    // Without a receiver nobody asks any more.
+    let _ = tell.send(ProcessEvent::Ended(status));
+}
+
+fn read_lines(stdout: ChildStdout, tell: &SyncSender<ProcessEvent>) {
+    let mut reader = BufReader::new(stdout);
+    loop {
+        let mut line = Vec::new();
+        let read = reader.by_ref().take(LINE_MAX).read_until(b'\n', &mut line);
+        let is_whole = line.last() == Some(&b'\n');
+        let goes_on = matches!(read, Ok(bytes) if bytes > 0);
+        if !goes_on || tell.send(ProcessEvent::Line(line)).is_err() || !is_whole {
+            return;
+        }
+    }
+}
+
+/// Waits a moment for a process to end by itself, so that its exit code is its own.
+fn wait_for_end(id: Pid) {
+    let Ok(process) = pidfd_open(id, PidfdFlags::empty()) else { return };
+    let mut ends = [PollFd::new(&process, PollFlags::IN)];
+    // Whatever this gives, the process is ended next.
+    let _ = poll(&mut ends, Some(&END_TIME));
+}

@@ -1,0 +1,249 @@
+//! The lines of a call: inputs and parameters to the program, outputs or a fault back.
+
+use serde::Deserialize;
+use serde_json::{Map, Value as Json, json};
+
+use crate::step::{
+    ArrayForm, Call, Fault, FaultKind, Item, JsonValue, NumberValue, OutputDeclaration, Payload, Request,
+    ResponseFiles, StepDeclaration, StepOutputs, StepReservations, TextValue, Value, WiredInput,
+};
+
+use super::call_folder::CallFolders;
+use super::fault::of_folder;
+use super::folder::{ProgramFolderError, last_words};
+use super::{npy, reservations};
+
+/// What a program answers.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StepAnswer {
+    #[serde(default)]
+    outputs: Option<Map<String, Json>>,
+    #[serde(default)]
+    fault: Option<AnswerFault>,
+    #[serde(default)]
+    results: Option<Vec<ItemAnswer>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ItemAnswer {
+    #[serde(default)]
+    value: Option<Json>,
+    #[serde(default)]
+    fault: Option<AnswerFault>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AnswerFault {
+    reason: String,
+    #[serde(default)]
+    remedy: String,
+    #[serde(default)]
+    kind: AnswerFaultKind,
+    #[serde(default)]
+    log: String,
+}
+
+/// The kinds of fault that a program can say.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum AnswerFaultKind {
+    #[default]
+    Data,
+    Transient,
+    Broken,
+}
+
+impl StepAnswer {
+    /// # Errors
+    /// The reason why the line is no answer.
+    pub fn read(line: &[u8]) -> Result<StepAnswer, String> {
+        let answer: StepAnswer = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+        let said = [answer.outputs.is_some(), answer.fault.is_some(), answer.results.is_some()];
+        match said.iter().filter(|said| **said).count() {
+            1 => Ok(answer),
+            _ => Err("it has not one of outputs, results and fault".to_owned()),
+        }
+    }
+
+    /// The outputs, from the answer and the files of the call.
+    ///
+    /// # Errors
+    /// The fault that the program said, or one that says what is missing.
+    pub fn outputs(
+        mut self,
+        declaration: &StepDeclaration,
+        folders: &CallFolders,
+        bytes_most: u64,
+    ) -> Result<StepOutputs, Fault> {
+        if let Some(fault) = self.fault.take() {
+            return Err(fault.into_fault(folders.errors()));
+        }
+        let mut said = self.outputs.unwrap_or_default();
+        let mut outputs = StepOutputs::default();
+        for output in &declaration.outputs {
+            let value = output_value(output, said.remove(output.name), folders, bytes_most)?;
+            outputs.push(output.name, value);
+        }
+        match said.keys().next() {
+            Some(unknown) => {
+                Err(wrong(format!("the step gave an output {unknown:?}, which it did not declare")))
+            }
+            None => Ok(outputs),
+        }
+    }
+
+    /// The results of a batch, one for each item.
+    ///
+    /// # Errors
+    /// The fault of the whole batch.
+    pub fn results(self, log: Vec<u8>) -> Result<Vec<Result<Json, Fault>>, Fault> {
+        if let Some(fault) = self.fault {
+            return Err(fault.into_fault(log));
+        }
+        let result = |item: ItemAnswer| match (item.value, item.fault) {
+            (value, None) => Ok(value.unwrap_or(Json::Null)),
+            (_, Some(fault)) => Err(fault.into_fault(Vec::new())),
+        };
+        self.results
+            .map(|results| results.into_iter().map(result).collect())
+            .ok_or_else(|| wrong("the step takes batches, and gave no \"results\"".to_owned()))
+    }
+}
+
+impl AnswerFault {
+    fn into_fault(self, errors: Vec<u8>) -> Fault {
+        let kind = match self.kind {
+            AnswerFaultKind::Data => FaultKind::Data,
+            AnswerFaultKind::Transient => FaultKind::Transient,
+            AnswerFaultKind::Broken => FaultKind::Broken,
+        };
+        let remedy = match (self.remedy.is_empty(), kind) {
+            (false, _) => last_words(self.remedy.as_bytes()),
+            (true, FaultKind::Broken) => {
+                "Correct the step; `flow explain` shows the whole message.".to_owned()
+            }
+            (true, _) => "Follow the message of the step.".to_owned(),
+        };
+        let log = [self.log.into_bytes(), errors].concat();
+        Fault::of(kind, last_words(self.reason.as_bytes()), remedy).with_log(log)
+    }
+}
+
+/// A fault of a program that does not do as it declared.
+pub fn wrong(reason: String) -> Fault {
+    let remedy = "Correct the step: the book's page about the protocol says what an answer is.";
+    Fault::of(FaultKind::Broken, reason, remedy)
+}
+
+fn output_value(
+    output: &OutputDeclaration,
+    said: Option<Json>,
+    folders: &CallFolders,
+    bytes_most: u64,
+) -> Result<Value, Fault> {
+    let name = output.name;
+    if output.kind == ResponseFiles::TYPE {
+        let files = folders.given_files(name, bytes_most).map_err(|error| of_folder(&error))?;
+        return Ok(Value::new(files));
+    }
+    let said = said.ok_or_else(|| wrong(format!("the step did not give its output {name:?}")))?;
+    if let Some(form) = ArrayForm::of(output.kind) {
+        let file =
+            folders.given_file(&format!("{name}.npy"), bytes_most).map_err(|error| of_folder(&error))?;
+        let array = npy::parse(file, said).and_then(form.make);
+        return array.map_err(|reason| wrong(format!("the output {name:?} is no {}: {reason}", output.kind)));
+    }
+    plain_value(output.kind, said).map_err(|reason| wrong(format!("the output {name:?} {reason}")))
+}
+
+/// A value of a type that travels as JSON.
+///
+/// # Errors
+/// The reason why it is none, to follow the name of an output.
+pub fn plain_value(kind: &str, said: Json) -> Result<Value, String> {
+    match (kind, said) {
+        (JsonValue::TYPE, json) => Ok(Value::new(JsonValue(json))),
+        (NumberValue::TYPE, Json::Number(number)) => {
+            number.as_f64().map(|number| Value::new(NumberValue(number))).ok_or("is too large".to_owned())
+        }
+        (TextValue::TYPE, Json::String(text)) => Ok(Value::new(TextValue(text))),
+        (StepReservations::TYPE, json) => {
+            let checked = reservations::checked(json.to_string().as_bytes());
+            checked.map(Value::new).map_err(|error| format!("cannot be taken: {error}"))
+        }
+        (_, json) => Err(format!("is {}, not a {kind}", last_words(json.to_string().as_bytes()))),
+    }
+}
+
+/// The line of a call. Items, files and arrays are written into the folders.
+///
+/// # Errors
+/// They cannot be written.
+pub fn line(
+    step: &StepDeclaration,
+    call: &Call,
+    batch: Option<&[Json]>,
+    folders: &CallFolders,
+) -> Result<Vec<u8>, ProgramFolderError> {
+    let mut inputs = Map::new();
+    for (index, input) in step.inputs.iter().enumerate() {
+        // The values of the batch stand in the place of the first input.
+        if batch.is_none() || index > 0 {
+            inputs.insert(input.name.to_owned(), wired(call.inputs.get(input.name), input.name, folders)?);
+        }
+    }
+    let parameters: Map<String, Json> =
+        call.parameters.iter().map(|(name, setting)| (name.to_owned(), json!(setting))).collect();
+    let mut line = json!({"step": step.name, "inputs": inputs, "parameters": parameters});
+    if let Some(batch) = batch {
+        line["batch"] = Json::from(batch);
+    }
+    Ok(line.to_string().into_bytes())
+}
+
+fn wired(wired: &WiredInput, name: &str, folders: &CallFolders) -> Result<Json, ProgramFolderError> {
+    match wired {
+        WiredInput::Absent => Ok(Json::Null),
+        WiredInput::One(value) => sent(value, name, folders),
+        WiredInput::Each(values) => {
+            let numbered = values.iter().zip(1..);
+            let all = numbered.map(|(value, number)| sent(value, &format!("{name}/{number:06}"), folders));
+            Ok(json!({"each": all.collect::<Result<Vec<Json>, ProgramFolderError>>()?}))
+        }
+    }
+}
+
+/// A value as the program gets it.
+fn sent(value: &Value, name: &str, folders: &CallFolders) -> Result<Json, ProgramFolderError> {
+    let kind = value.kind();
+    if let Some(item) = value.get::<Item>() {
+        return Ok(json!({"type": kind, "name": item.name, "path": folders.lay_item(item, name)?}));
+    }
+    if let Some(request) = value.get::<Request>() {
+        let numbered = request.items.iter().zip(1..);
+        let items = numbered.map(|(item, number)| {
+            let path = folders.lay_item(item, &format!("{name}/{number:06}"))?;
+            Ok(json!({"name": item.name, "path": path}))
+        });
+        let items = items.collect::<Result<Vec<Json>, ProgramFolderError>>()?;
+        let attributes = request.attributes.iter();
+        let attributes: Map<String, Json> =
+            attributes.map(|(name, values)| (name.clone(), values.iter().collect())).collect();
+        return Ok(json!({"type": kind, "name": request.name, "attributes": attributes, "items": items}));
+    }
+    if let Some(files) = value.get::<ResponseFiles>() {
+        let paths = folders.lay_files(files, name)?;
+        let described = files.0.iter().zip(paths);
+        let described = described
+            .map(|(file, path)| json!({"name": file.name, "media_type": file.media_type, "path": path}));
+        return Ok(json!({"type": kind, "files": described.collect::<Vec<Json>>()}));
+    }
+    if let Some(array) = ArrayForm::of(kind).and_then(|form| (form.view)(value)) {
+        let path = folders.lay_array(&array, name)?;
+        return Ok(json!({"type": kind, "path": path, "about": array.about}));
+    }
+    Ok(json!({"type": kind, "value": value.to_json().unwrap_or_default()}))
+}
