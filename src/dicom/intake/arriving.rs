@@ -32,6 +32,9 @@ pub(in crate::dicom) struct ArrivingStudy {
     /// The instances by SOP Instance UID: one that is received again replaces the earlier one.
     pub instances: BTreeMap<String, StudyInstance>,
     pub replaced: ReplacedInstances,
+    /// Number of changes to the folder other than new instances, and how many of them are synced.
+    pub notes: u64,
+    pub synced_notes: u64,
     /// Senders with an open session that brought an instance of the study, by session number.
     pub open_senders: BTreeMap<u64, OpenSender>,
     /// Open senders that have begun to send another study.
@@ -64,6 +67,9 @@ impl ArrivingStudy {
             folder,
             instances: BTreeMap::new(),
             replaced: ReplacedInstances::default(),
+            // The folder itself is the first change.
+            notes: 1,
+            synced_notes: 0,
             open_senders: BTreeMap::new(),
             elsewhere: BTreeSet::new(),
             broken_at: None,
@@ -101,6 +107,7 @@ impl ArrivingStudy {
         }
         self.calling_aes.insert(calling_ae.to_owned());
         self.called_aes.insert(called_ae.to_owned());
+        self.notes += 1;
         let senders = StudySenders { calling: self.calling_aes.clone(), called: self.called_aes.clone() };
         inbox::write_senders(&self.folder, &senders)
     }

@@ -122,7 +122,7 @@ pub(in crate::dicom) fn instances(folder: &Path) -> io::Result<Vec<StudyInstance
         match result {
             Ok(instance) => instances.push(instance),
             Err(one) if one.cause == SkipCause::Unreadable => {
-                return Err(io::Error::other(format!("{}: {}", one.path.display(), one.reason)));
+                return Err(unreadable_file(&one));
             }
             Err(_) => {}
         }
@@ -131,6 +131,28 @@ pub(in crate::dicom) fn instances(folder: &Path) -> io::Result<Vec<StudyInstance
     let received = |one: &StudyInstance| fs::metadata(one.item.file()?)?.modified();
     instances.sort_by_cached_key(|one| (received(one).ok(), one.item.name.clone()));
     Ok(instances)
+}
+
+/// The Study Instance UID of a folder of received files; `None` if no file tells it.
+///
+/// # Errors
+/// If a file cannot be read.
+pub(in crate::dicom) fn first_study(folder: &Path) -> io::Result<Option<String>> {
+    let mut walk = FolderWalk::default();
+    walk.enter(folder);
+    let results = DeliveredObjects::default();
+    for file in &walk.files {
+        match file.read(&results) {
+            Ok(instance) => return Ok(Some(instance.study.study_instance_uid)),
+            Err(one) if one.cause == SkipCause::Unreadable => return Err(unreadable_file(&one)),
+            Err(_) => {}
+        }
+    }
+    Ok(None)
+}
+
+fn unreadable_file(file: &SkippedPath) -> io::Error {
+    io::Error::other(format!("{}: {}", file.path.display(), file.reason))
 }
 
 /// A file and how a person calls it.

@@ -5,7 +5,7 @@
 //! next process.
 //!
 //! ```text
-//! INBOX/incoming/12.part               being received
+//! INBOX/incoming/12.part               being received, or made beforehand and empty
 //! INBOX/commitments/UID.json           a commitment that was asked for, until its outcome is told
 //! INBOX/study-0000003/UID.dcm          received, synced, and answered with success: the last one with its UID
 //! INBOX/study-0000003/replaced         the instances that took the place of others, one a line
@@ -13,10 +13,6 @@
 //! INBOX/study-0000003/senders.json     the AE titles of those who sent of it, and by which they called us
 //! INBOX/study-0000003/released         the last association that sent of it came to a good end
 //! ```
-//!
-//! No name is made of anything a peer sent but of a UID that was checked to be digits and dots.
-//! What lies in the study folders was answered with success. A folder that no request has is taken up
-//! by the next process.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -24,27 +20,25 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::dicom_file::content::{ContentDigester, FileContent};
-use crate::store::{begin_writing, make_folder};
+use crate::store::make_folder;
 
+use super::partial_file::{PartialFile, SpareFiles, SyncedUnder, sync_folder};
 use super::replacement::Replacement;
 
 pub(in crate::dicom) struct StudyInbox {
     root: PathBuf,
     folders: AtomicU64,
-    parts: AtomicU64,
+    incoming: SpareFiles,
 }
 
 impl StudyInbox {
     /// Makes the inbox, and removes files that an earlier process had not received completely.
     pub fn open(root: &Path) -> io::Result<StudyInbox> {
-        let incoming = root.join("incoming");
+        let incoming = root.join(INCOMING);
         make_folder(root)?;
         make_folder(&incoming)?;
-        for entry in fs::read_dir(&incoming)? {
-            fs::remove_file(entry?.path())?;
-        }
-        Ok(StudyInbox { root: root.to_owned(), folders: AtomicU64::new(0), parts: AtomicU64::new(0) })
+        let incoming = SpareFiles::open(incoming)?;
+        Ok(StudyInbox { root: root.to_owned(), folders: AtomicU64::new(0), incoming })
     }
 
     /// Deletes the folder of a study that becomes no request.
@@ -53,17 +47,12 @@ impl StudyInbox {
     }
 
     pub fn begin(&self) -> io::Result<PartialFile> {
-        let number = self.parts.fetch_add(1, Ordering::Relaxed);
-        let path = self.root.join(format!("incoming/{number}.part"));
-        let file = File::create_new(&path)?;
-        Ok(PartialFile {
-            file,
-            path,
-            digester: ContentDigester::default(),
-            beginning: Vec::new(),
-            size: 0,
-            begun: 0,
-        })
+        self.incoming.begin()
+    }
+
+    /// Folder of the files that are being received.
+    pub fn incoming(&self) -> PathBuf {
+        self.root.join(INCOMING)
     }
 
     /// Reserves the numbers of these folders, so that no new folder gets one of them.
@@ -106,6 +95,13 @@ impl StudyInbox {
     }
 }
 
+const INCOMING: &str = "incoming";
+
+/// Syncs the folders of a study that is handed over, because their names may be newer than the last sync.
+pub(in crate::dicom) fn sync_claims(claims: &[String]) -> io::Result<()> {
+    claims.iter().try_for_each(|claim| sync_folder(Path::new(claim)))
+}
+
 /// The claim of a request whose files lie in the folder of a study.
 pub(super) fn claim(folder: &Path) -> String {
     folder.to_string_lossy().into_owned()
@@ -127,72 +123,6 @@ pub(in crate::dicom) fn remove_empty(folder: &Path) {
     }
 }
 
-/// A file that is being received. It is removed when this is dropped, unless it was kept.
-pub(in crate::dicom) struct PartialFile {
-    file: File,
-    path: PathBuf,
-    digester: ContentDigester,
-    beginning: Vec<u8>,
-    size: u64,
-    /// The number of bytes whose writing to disk has been started.
-    begun: u64,
-}
-
-/// The bytes after which writing to disk is started, so that the disk works while the rest of the file
-/// arrives.
-const PIECE_BYTES: u64 = 128 << 10;
-
-/// The bytes at the beginning of a file that stay in memory for its header. A longer header is read from the
-/// file again.
-const BEGINNING_BYTES: usize = 128 << 10;
-
-impl PartialFile {
-    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)?;
-        self.digester.update(bytes);
-        let wanted = bytes.len().min(BEGINNING_BYTES - self.beginning.len());
-        self.beginning.extend_from_slice(&bytes[..wanted]);
-        self.size += bytes.len() as u64;
-        if self.size - self.begun >= PIECE_BYTES {
-            begin_writing(&self.file, self.begun, self.size - self.begun);
-            self.begun = self.size;
-        }
-        Ok(())
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// The content of the file, which is complete.
-    pub fn content(&mut self) -> FileContent {
-        std::mem::take(&mut self.digester).finish()
-    }
-
-    pub fn beginning(&self) -> &[u8] {
-        &self.beginning
-    }
-
-    /// Whether the whole file is in memory.
-    pub fn is_short(&self) -> bool {
-        self.size == self.beginning.len() as u64
-    }
-
-    /// Syncs the file to disk.
-    pub fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
-    }
-
-    /// Moves the file, which has been synced, into a study's folder. It replaces a file of the same name.
-    pub fn put(&self, path: &Path) -> io::Result<()> {
-        fs::rename(&self.path, path)
-    }
-}
-
 /// The receipt for an instance that is on the disk. Only with one is an instance answered with success.
 #[derive(Debug)]
 pub(in crate::dicom) struct InstanceReceipt(());
@@ -201,6 +131,11 @@ impl InstanceReceipt {
     /// A receipt for a result of flow itself, which need not be kept.
     pub fn of_own_result() -> InstanceReceipt {
         InstanceReceipt(())
+    }
+
+    /// A receipt for a file that would be found after a power cut, whatever its name.
+    pub fn of_found(found: SyncedUnder) -> Option<InstanceReceipt> {
+        (found == SyncedUnder::AnyName).then_some(InstanceReceipt(()))
     }
 
     /// A receipt for the files in a folder, which is synced first.
@@ -290,17 +225,6 @@ pub(in crate::dicom) fn is_released(folder: &Path) -> bool {
     folder.join(RELEASED).exists()
 }
 
-impl Drop for PartialFile {
-    fn drop(&mut self) {
-        // After `keep` the file has another name, and there is nothing to remove.
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
 /// Deletes the folders of studies that these claims of requests name. Only a folder of a study directly
 /// below the inbox at `root` is deleted; whatever else a claim names is left alone.
 ///
@@ -357,9 +281,10 @@ mod tests {
         assert!(!own.exists());
     }
 
-    fn keep(part: PartialFile, folder: &Path) -> PathBuf {
+    fn keep(inbox: &StudyInbox, mut part: PartialFile, folder: &Path) -> PathBuf {
         let path = folder.join("one.dcm");
-        part.sync().unwrap();
+        let content = part.content();
+        assert_eq!(part.sync(content.digest).unwrap(), SyncedUnder::ItsPlace);
         part.put(&path).unwrap();
         InstanceReceipt::of(folder).unwrap();
         path
@@ -384,10 +309,9 @@ mod tests {
         let bytes: Vec<u8> = (0..500_000u32).map(|number| number as u8).collect();
         let mut part = inbox.begin().unwrap();
         bytes.chunks(7777).for_each(|chunk| part.write(chunk).unwrap());
-        assert_eq!(part.content(), FileContent::of(&bytes));
         assert!(!part.is_short() && bytes.starts_with(part.beginning()));
         let folder = inbox.new_folder().unwrap();
-        let kept = keep(part, &folder);
+        let kept = keep(&inbox, part, &folder);
         assert_eq!(fs::read(kept).unwrap(), bytes);
     }
 
@@ -396,7 +320,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let first = StudyInbox::open(root.path()).unwrap();
         let folder = first.new_folder().unwrap();
-        keep(first.begin().unwrap(), &folder);
+        keep(&first, first.begin().unwrap(), &folder);
         fs::write(root.path().join("incoming/9-9.part"), "half").unwrap();
         let second = StudyInbox::open(root.path()).unwrap();
         assert!(!root.path().join("incoming/9-9.part").exists());

@@ -27,11 +27,12 @@ use crate::store::free_bytes;
 
 use super::completion::CompletionRules;
 use super::event::{ArrivedInstance, IntakeSession, ReceiverEvent, SessionKind};
-use super::inbox::{InstanceReceipt, PartialFile, StudyInbox};
+use super::inbox::{InstanceReceipt, StudyInbox};
 use super::instance::{HEADER_BYTES_MAX, StudyInstance};
+use super::partial_file::PartialFile;
 use super::replacement::{InstanceArrival, KnownInstance, Replacement, differences};
 use super::sender::InstanceSender;
-use super::studies::{AddResult, ArrivingStudies, CountSource, StudyFolder};
+use super::studies::{AddResult, ArrivingStudies, CountSource, FolderSync, StudyFolder};
 
 /// Rules for which instances are accepted, and when a study is complete.
 #[derive(Clone, Debug)]
@@ -140,7 +141,7 @@ impl<'a> InstanceIntake<'a> {
         }
         check_class(head)?;
         let mut part = self.begin()?;
-        part.write(&head.encode())?;
+        part.write_head(head)?;
         Ok(part)
     }
 
@@ -219,6 +220,8 @@ impl<'a> InstanceIntake<'a> {
             study_instance_uid: study.study_instance_uid.clone(),
             patient_id: study.patient_id.clone(),
         };
+        // A file whose header cannot be read could not be assigned to its study at the next start.
+        let part = if header.is_some() { part } else { part.without_mark() };
         let seen = match header {
             Some(header) => StudyInstance::new(item, header, study),
             None => StudyInstance {
@@ -226,7 +229,7 @@ impl<'a> InstanceIntake<'a> {
                 ..StudyInstance::damaged(item, study)
             },
         };
-        let kept = self.put(&place, &part, StudyInstance { marks, ..seen })?;
+        let kept = self.put(&place, part, StudyInstance { marks, ..seen })?;
         let (session, boxed) = (sender.session, Box::new(instance.clone()));
         (self.tell)(&ReceiverEvent::Stored { session, bytes: size, instance: boxed });
         Ok(StoredInstance { kept, instance })
@@ -244,23 +247,26 @@ impl<'a> InstanceIntake<'a> {
         StoredInstance { kept: InstanceReceipt::of_own_result(), instance }
     }
 
-    /// Moves a file into the folder of its study, unless it is there already.
+    /// Moves a file into the folder of its study, unless it is there already. Its old name is gone afterwards.
     fn put(
         &self,
         place: &StudyFolder,
-        part: &PartialFile,
+        part: PartialFile,
         instance: StudyInstance,
     ) -> io::Result<InstanceReceipt> {
         let path = place.folder.join(&instance.item.name);
-        part.sync()?;
+        let found = part.sync(instance.item.digest)?;
         loop {
             let known = self.studies.known(place, &instance.item.name);
-            let arrival = arrival(known.as_ref(), &instance.item, part);
+            let arrival = arrival(known.as_ref(), &instance.item, &part);
             let against = known.map(|known| known.digest);
             // Another sender may have stored an instance with this UID since the comparison.
-            if self.studies.add(place, &instance, against, arrival, || part.put(&path))? == AddResult::Added {
-                return InstanceReceipt::of(&place.folder);
-            }
+            let receipt = match self.studies.add(place, &instance, against, arrival, || part.put(&path))? {
+                AddResult::Outdated => continue,
+                AddResult::Added(FolderSync::NotNeeded) => InstanceReceipt::of_found(found),
+                AddResult::Added(FolderSync::Needed) => None,
+            };
+            return receipt.map_or_else(|| self.studies.sync(place), Ok);
         }
     }
 

@@ -16,7 +16,7 @@ use crate::step::{Digest, Request};
 use super::arriving::ArrivingStudy;
 use super::completion::{CompletionRules, CompletionSignal, InstanceCount, SenderEnd, StudyVerdict};
 use super::event::AssociationEnd;
-use super::inbox::{self, StudySenders};
+use super::inbox::{self, InstanceReceipt, StudySenders};
 use super::instance::StudyInstance;
 use super::replacement::{InstanceArrival, KnownInstance, Replacement, instance_key};
 
@@ -53,9 +53,18 @@ pub(in crate::dicom) struct StudyFolder<'a> {
 /// Whether an instance was added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::dicom) enum AddResult {
-    Added,
+    Added(FolderSync),
     /// Another instance has arrived under this UID since the comparison, which has to be repeated.
     Outdated,
+}
+
+/// Whether the folder of a study must be synced before an instance is answered with success.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::dicom) enum FolderSync {
+    /// No, if the instance would be found after a power cut under the name that it had while it was received.
+    NotNeeded,
+    /// The folder holds other unsynced changes, or the instance is not new.
+    Needed,
 }
 
 /// The outcome of waiting for a study.
@@ -158,18 +167,31 @@ impl ArrivingStudies {
         arriving.standing.marks |= instance.marks;
         arriving.standing.count = self.count;
         match arrival {
-            InstanceArrival::Again => return Ok(AddResult::Added),
+            InstanceArrival::Again => return Ok(AddResult::Added(FolderSync::Needed)),
             InstanceArrival::New => put()?,
             InstanceArrival::Replaces(replacement) => {
                 inbox::note_replaced(&arriving.folder, &replacement)?;
                 put()?;
                 arriving.replaced.add(&replacement);
+                arriving.notes += 1;
             }
         }
+        let is_synced = arriving.synced_notes == arriving.notes;
         let size = instance.item.size;
         let before = arriving.insert(instance.clone()).map_or(0, |before| before.item.size);
         state.waiting_bytes = (state.waiting_bytes + size).saturating_sub(before);
-        Ok(AddResult::Added)
+        Ok(AddResult::Added(if is_synced { FolderSync::NotNeeded } else { FolderSync::Needed }))
+    }
+
+    /// Syncs a study's folder.
+    pub fn sync(&self, place: &StudyFolder) -> io::Result<InstanceReceipt> {
+        let uid = &place.study_instance_uid;
+        let noted = self.lock().arriving.get(uid).map_or(0, |arriving| arriving.notes);
+        let receipt = InstanceReceipt::of(&place.folder)?;
+        if let Some(arriving) = self.lock().arriving.get_mut(uid) {
+            arriving.synced_notes = arriving.synced_notes.max(noted);
+        }
+        Ok(receipt)
     }
 
     /// Takes up a study that an earlier process had received and not handed over.

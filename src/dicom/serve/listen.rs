@@ -17,6 +17,7 @@ use crate::dicom::fetch::pull::PullService;
 use crate::dicom::fetch::troubles::ArchiveTroubles;
 use crate::dicom::intake::event::{AssociationEnd, ReceiverEvent, SessionKind};
 use crate::dicom::intake::instance_intake::InstanceIntake;
+use crate::dicom::intake::restore::restore;
 use crate::dicom::intake::studies::StudyOutcome;
 use crate::dicom::intake::{folder, inbox};
 use crate::dicom::watch::watch;
@@ -139,6 +140,7 @@ fn beside<'scope, 'a: 'scope>(
 
 /// Takes up the studies that an earlier process had received and not handed over.
 fn adopt(StorageServer { settings, intake, .. }: &StorageServer) -> io::Result<()> {
+    restore(&intake.inbox, &intake.inbox.left_behind(&settings.known_folders)?)?;
     for folder in intake.inbox.left_behind(&settings.known_folders)? {
         let mut instances = folder::instances(&folder)?;
         if let Some(expected) = &settings.completion.expected {
@@ -184,6 +186,10 @@ fn hand_over(intake: &InstanceIntake, stop: &StopSignal, mut on_study: impl FnMu
         match next {
             StudyOutcome::Complete(request, by) => {
                 let bytes = request.size();
+                if let Err(error) = inbox::sync_claims(&request.claims) {
+                    // They are still found under the names that they had while they were received.
+                    tracing::warn!(%error, "the names of received instances are not on the disk");
+                }
                 (intake.tell)(&ReceiverEvent::Complete { instances: request.items.len(), bytes, by });
                 on_study(request);
                 intake.studies.handed_over(bytes);

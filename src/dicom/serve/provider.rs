@@ -10,8 +10,8 @@ use crate::dicom::commitment::transaction::{
     self, CommitmentOutcome, CommitmentTransaction, DATA_SET_BYTES_MAX, event_report,
 };
 use crate::dicom::intake::event::{AssociationEnd, ReceiverEvent};
-use crate::dicom::intake::inbox::PartialFile;
 use crate::dicom::intake::instance_intake::{InstanceIntake, InstanceRefusal, refusal};
+use crate::dicom::intake::partial_file::PartialFile;
 use crate::dicom::intake::sender::InstanceSender;
 use crate::dicom::names::status::DimseStatus;
 use crate::dicom::wire::association::{Association, AssociationError, AssociationMessage};

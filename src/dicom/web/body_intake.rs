@@ -4,9 +4,9 @@ use hyper::body::Bytes;
 
 use crate::dicom::intake::completion::SenderEnd;
 use crate::dicom::intake::event::{AssociationEnd, IntakeSession, ReceiverEvent};
-use crate::dicom::intake::inbox::PartialFile;
 use crate::dicom::intake::instance_intake::{InstanceIntake, InstanceRefusal, StoredInstance, refusal};
 use crate::dicom::intake::panics::guarded;
+use crate::dicom::intake::partial_file::PartialFile;
 use crate::dicom::intake::sender::{InstanceSender, SessionUse};
 use crate::dicom::names::status::DimseStatus;
 use crate::dicom_file::part10::FileHead;

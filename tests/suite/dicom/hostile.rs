@@ -1,7 +1,6 @@
 //! Peers that mean harm or are broken: at each point of an association, in each part of a message, and many
 //! at once. Each is told so or cut off, leaves nothing behind, and others are served on.
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
@@ -36,10 +35,7 @@ fn slice() -> Slice {
 /// Nothing is left of what was being received, and the next one is served.
 fn assert_serves(receiving: &Receiving) {
     echo(&receiving.destination("FLOW")).expect("it still serves");
-    until("nothing is left behind", || {
-        let incoming = fs::read_dir(receiving.inbox.join("incoming")).unwrap();
-        (incoming.count() == 0).then_some(())
-    });
+    until("nothing is left behind", || (receiving.incoming() == 0).then_some(()));
     store_slice(&mut associated(receiving.address), &slice());
 }
 

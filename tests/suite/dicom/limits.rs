@@ -48,8 +48,7 @@ fn an_instance_that_is_refused_spoils_no_other() {
     association.release().unwrap();
 
     assert_eq!(receiving.study().items.len(), 1);
-    let incoming = std::fs::read_dir(receiving.inbox.join("incoming")).unwrap();
-    assert_eq!(incoming.count(), 0, "what was refused has left nothing behind");
+    assert_eq!(receiving.incoming(), 0, "what was refused has left nothing behind");
 }
 
 #[test]

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::slice;
 use std::thread;
+use std::time::Duration;
 
 use dicom_dictionary_std::uids;
 use flow::dicom::{AssociationEnd, ReceiverEvent, folder, release};
 use flow::dicom_file::content::FileContent;
 use flow::step::{Request, StepTable};
 
+use super::raw::{associated, store_slice};
 use crate::support::peers::{Receiving, run, tool};
 use crate::support::slices::{Slice, data_set};
 
@@ -169,4 +171,47 @@ fn an_aborted_association_leaves_what_was_sent() {
     let request = receiving.study();
     assert_eq!(request.attribute("association"), "aborted");
     assert_holds(&request, &slices);
+}
+
+/// A power cut may take away the names in a study's folder that were not synced since: the files are where they
+/// were while they were received.
+#[test]
+fn instances_that_a_power_cut_has_left_where_they_came_in_are_taken_up() {
+    let place = tempfile::tempdir().unwrap();
+    let inbox = place.path().join("inbox");
+    let slices = slices("1.2.3", 1..5);
+    let mut receiving = Receiving::start(|settings| {
+        settings.inbox = inbox.clone();
+        settings.completion.broken_time = Duration::from_secs(3600);
+    });
+    let mut association = associated(receiving.address);
+    slices.iter().for_each(|slice| store_slice(&mut association, slice));
+    association.abort().unwrap();
+    receiving.stop();
+
+    let stored = |number: usize| inbox.join(format!("study-0000000/{}.dcm", slices[number].uid()));
+    let came_in = |number: usize| inbox.join(format!("incoming/{number}.part"));
+    assert!(stored(0).exists() && !came_in(0).exists());
+    fs::rename(stored(1), came_in(1)).unwrap();
+    fs::rename(stored(2), came_in(2)).unwrap();
+    // The name in the study is there as well: what lies there came later.
+    fs::copy(stored(3), came_in(3)).unwrap();
+    let mut corrected = fs::read(stored(3)).unwrap();
+    *corrected.last_mut().unwrap() ^= 1;
+    fs::write(stored(3), &corrected).unwrap();
+    // One that was not answered.
+    let whole = fs::read(came_in(1)).unwrap();
+    fs::write(came_in(9), &whole[..whole.len() - 1]).unwrap();
+
+    let receiving = Receiving::start(|settings| settings.inbox = inbox.clone());
+    let request = receiving.study();
+    assert_eq!(request.items.len(), 4);
+    for (number, slice) in slices.iter().enumerate() {
+        let taken = data_set(&fs::read(stored(number)).unwrap()).to_vec();
+        let expected =
+            if number == 3 { data_set(&corrected).to_vec() } else { data_set(&slice.file()).to_vec() };
+        assert!(taken == expected, "instance {number}");
+    }
+    let left = fs::read_dir(inbox.join("incoming")).unwrap().count();
+    assert_eq!(left, 0, "they are not found twice");
 }

@@ -189,6 +189,13 @@ impl Receiving {
         events
     }
 
+    /// How many files are being received; those that are made beforehand are empty.
+    pub fn incoming(&self) -> usize {
+        let files = std::fs::read_dir(self.inbox.join("incoming")).expect("there is an inbox");
+        let sizes = files.flatten().filter_map(|file| file.metadata().ok()).map(|file| file.len());
+        sizes.filter(|size| *size > 0).count()
+    }
+
     pub fn destination(&self, title: &str) -> DimseNode {
         format!("{title}@{}", self.address).parse().expect("it is one")
     }

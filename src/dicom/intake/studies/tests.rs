@@ -39,7 +39,10 @@ fn send(studies: &ArrivingStudies, association: u64, study: &str, name: &str) {
     let instance = StudyInstance::damaged(item, of);
     let known = studies.known(&place, name).map(|known| known.digest);
     let arrival = if known.is_some() { InstanceArrival::Again } else { InstanceArrival::New };
-    assert_eq!(studies.add(&place, &instance, known, arrival, || Ok(())).unwrap(), AddResult::Added);
+    assert_eq!(
+        studies.add(&place, &instance, known, arrival, || Ok(())).unwrap(),
+        AddResult::Added(FolderSync::Needed)
+    );
 }
 
 fn studies(quiet_time: Duration, broken_time: Duration, waiting_bytes_max: u64) -> ArrivingStudies {
@@ -193,11 +196,14 @@ fn of_two_that_come_at_once_under_one_uid_the_second_knows_of_the_first() {
     };
     let (first, second) = (instance("first"), instance("second"));
     let new = |one| studies.add(&place, one, None, InstanceArrival::New, || Ok(())).unwrap();
-    assert_eq!((new(&first), new(&second)), (AddResult::Added, AddResult::Outdated));
+    assert_eq!((new(&first), new(&second)), (AddResult::Added(FolderSync::Needed), AddResult::Outdated));
     let known = studies.known(&place, "a").unwrap().digest;
     assert_eq!(known, first.item.digest, "it is not put in the place of the first without a comparison");
     let differences = [crate::dicom::intake::replacement::ContentDifference::Pixels].into();
     let replaced = Replacement { name: "a".to_owned(), digest: second.item.digest, differences };
     let arrival = InstanceArrival::Replaces(replaced);
-    assert_eq!(studies.add(&place, &second, Some(known), arrival, || Ok(())).unwrap(), AddResult::Added);
+    assert_eq!(
+        studies.add(&place, &second, Some(known), arrival, || Ok(())).unwrap(),
+        AddResult::Added(FolderSync::Needed)
+    );
 }

@@ -134,8 +134,7 @@ fn the_status_tells_how_it_went() {
     stream.write_all(b"GET /dicom-web/studies HTTP/1.1\r\nHost: flow\r\nConnection: close\r\n\r\n").unwrap();
     let answer = Answer::of(&mut stream);
     assert!(answer.status == 405 && answer.head.contains("allow: POST"), "{}", answer.head);
-    let incoming = fs::read_dir(serving.receiving.inbox.join("incoming")).unwrap();
-    assert_eq!(incoming.count(), 0, "what was refused has left nothing behind");
+    assert_eq!(serving.receiving.incoming(), 0, "what was refused has left nothing behind");
 }
 
 #[test]
