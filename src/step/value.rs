@@ -70,6 +70,7 @@ type ValueData = dyn Any + Send + Sync;
 struct ValueForm {
     write: fn(&ValueData, &mut dyn Write) -> io::Result<()>,
     digest: fn(&ValueData) -> Option<Digest>,
+    bytes: fn(&ValueData) -> usize,
 }
 
 impl Value {
@@ -80,7 +81,8 @@ impl Value {
 
     /// A value of data that is shared already.
     pub fn shared<T: Payload>(data: Arc<T>) -> Value {
-        let form = ValueForm { write: write::<T>, digest: |data| typed::<T>(data).digest() };
+        let (digest, bytes) = (digest_of::<T>, |data: &ValueData| typed::<T>(data).bytes_in_memory());
+        let form = ValueForm { write: write::<T>, digest, bytes };
         Value { kind: T::TYPE, data, digest: Arc::default(), form }
     }
 
@@ -97,6 +99,11 @@ impl Value {
     /// The name of the type: its [`Payload::TYPE`].
     pub fn kind(&self) -> &'static str {
         self.kind
+    }
+
+    /// The bytes that the data takes in memory: [`Payload::bytes_in_memory`].
+    pub fn bytes_in_memory(&self) -> usize {
+        (self.form.bytes)(&*self.data)
     }
 
     /// The data, if the type is `T`.
@@ -144,6 +151,10 @@ fn write<T: Payload>(data: &ValueData, to: &mut dyn Write) -> io::Result<()> {
         ciborium::ser::Error::Io(error) => error,
         ciborium::ser::Error::Value(text) => io::Error::other(text),
     })
+}
+
+fn digest_of<T: Payload>(data: &ValueData) -> Option<Digest> {
+    typed::<T>(data).digest()
 }
 
 fn typed<T: Payload>(data: &ValueData) -> &T {
