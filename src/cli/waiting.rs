@@ -41,7 +41,7 @@ fn steps(history: &RequestHistory, dataflow: &Dataflow, request: &Request) -> St
     let mut waiting = Vec::new();
     for (index, node) in dataflow.nodes.iter().enumerate().filter(|(_, node)| node.phase == NodePhase::Work) {
         let ready = node.wires.iter().all(|wire| match wire {
-            InputWire::Port(port) => is_done(port.node),
+            InputWire::Port(_) | InputWire::Merge(_) => wire.ports().iter().all(|port| is_done(port.node)),
             InputWire::Absent | InputWire::Request | InputWire::Items | InputWire::Outcomes => true,
         });
         let runs = node.runs_of(request);

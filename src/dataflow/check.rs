@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::draft::{DataflowDraft, DraftNode};
+use super::node::AgainEdge;
 use super::plan::DataflowPlan;
 use super::wiring::{DataflowWiring, InputLink};
 use super::{
@@ -110,6 +111,7 @@ impl CheckedParts<'_> {
         let draft = self.plan.node(index);
         let wire = |link: &InputLink| match link.wire.as_ref().expect(KNOWN) {
             InputWire::Port(port) => InputWire::Port(self.moved(port)),
+            InputWire::Merge(ports) => InputWire::Merge(ports.iter().map(|port| self.moved(port)).collect()),
             other => other.clone(),
         };
         DataflowNode {
@@ -126,6 +128,10 @@ impl CheckedParts<'_> {
             phase: draft.phase,
             stream: self.roles[index],
             batch: draft.batch,
+            again: self
+                .wiring
+                .again(index)
+                .map(|again| AgainEdge { back: self.moved(&again.edge.back), ..again.edge.clone() }),
             section: None,
         }
     }

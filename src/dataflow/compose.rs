@@ -12,6 +12,7 @@ use super::node::{MemberSource, SectionMember, StreamConsumer, StreamRole, Strea
 use super::section_account::SectionAccount;
 use super::section_run;
 use super::stream_roles::connected;
+use super::unroll::{SectionRounds, StepRound};
 use super::{DataflowNode, InputWire, ItemFailurePolicy, NodePhase, OutputPort, RunFrequency};
 
 /// The nodes with each section in place of its steps, and the ports of the response among them.
@@ -35,10 +36,8 @@ pub(super) fn compose(
 fn groups(nodes: &[DataflowNode]) -> Vec<BTreeSet<usize>> {
     connected(nodes.len(), |node| {
         let wires = nodes[node].wires.iter();
-        wires.filter_map(|wire| match wire {
-            InputWire::Port(port) if nodes[port.node].stream.gives_stream() => Some(port.node),
-            _ => None,
-        })
+        let ports = wires.flat_map(InputWire::ports);
+        ports.map(|port| port.node).filter(|source| nodes[*source].stream.gives_stream())
     })
 }
 
@@ -49,11 +48,9 @@ fn order(nodes: &[DataflowNode], groups: &[BTreeSet<usize>]) -> Vec<BTreeSet<usi
     let mut order = Vec::new();
     while !left.is_empty() {
         let is_ready = |first: &usize| {
-            let needed = groups[*first].iter().flat_map(|node| &nodes[*node].wires);
-            needed.into_iter().all(|wire| match wire {
-                InputWire::Port(port) => groups[*first].contains(&port.node) || done.contains(&port.node),
-                _ => true,
-            })
+            let needed = groups[*first].iter().map(|node| &nodes[*node]);
+            let mut ports = needed.into_iter().flat_map(|node| &node.wires).flat_map(InputWire::ports);
+            ports.all(|port| groups[*first].contains(&port.node) || done.contains(&port.node))
         };
         let at = left.iter().position(is_ready).expect("the check has seen that sections need no circle");
         let group = groups[left.remove(at)].clone();
@@ -78,67 +75,68 @@ impl Composer<'_> {
             return DataflowNode { wires, ..first.clone() };
         }
         let members: Vec<usize> = group.iter().copied().collect();
-        let (mut inputs, mut wires) = (Vec::new(), Vec::new());
+        let unrolled = SectionRounds::of(self.nodes, &members);
         let mut section = StreamSection {
+            names: members.iter().map(|node| Arc::clone(&self.nodes[*node].name)).collect(),
             members: Vec::new(),
             border: Vec::new(),
             policy: self.policy,
             digest: self.digest(&members),
         };
-        for index in &members {
-            let node = &self.nodes[*index];
-            let mut sources = Vec::new();
-            for (input, wire) in node.step.declaration.inputs.iter().zip(&node.wires) {
-                sources.push(match self.stream(wire, &members) {
-                    Some(member) => MemberSource::Stream(member),
-                    None if *wire == InputWire::Absent => MemberSource::Absent,
-                    None => {
-                        let name = interned(&format!("{}.{}", node.name, input.name));
-                        let take =
-                            if input.take == InputTake::Each { InputTake::Each } else { InputTake::Optional };
-                        inputs.push(InputDeclaration { name, kind: input.kind, take });
-                        wires.push(self.wire(wire));
-                        section.border.push(name);
-                        MemberSource::Border(inputs.len() - 1)
-                    }
-                });
-            }
+        let mut border = SectionBorder::default();
+        for at in &unrolled.rounds {
+            let node = &self.nodes[at.node];
+            let sources =
+                (0..node.wires.len()).map(|input| self.source(at, input, &unrolled, &mut border)).collect();
             let outputs = node.step.declaration.outputs.iter();
             let outputs = outputs.map(|output| border_name(node, output.name)).collect();
-            let consumers = self.consumers(*index, &members);
-            section.members.push(SectionMember { node: node.clone(), sources, outputs, consumers });
+            section.members.push(SectionMember {
+                node: node.clone(),
+                written: members.iter().position(|member| *member == at.node).expect("it is one of them"),
+                round: at.round,
+                part: at.part,
+                sources,
+                outputs,
+                consumers: consumers(at, &unrolled, self.nodes),
+            });
         }
-        composed(first, section, inputs, wires)
+        section.border = border.inputs.iter().map(|input| input.name).collect();
+        composed(first, section, border)
     }
 
-    /// The inputs of the group that take a stream of this node.
-    fn consumers(&self, source: usize, members: &[usize]) -> Vec<StreamConsumer> {
-        let mut consumers = Vec::new();
-        for (member, index) in members.iter().enumerate() {
-            for (input, wire) in self.nodes[*index].wires.iter().enumerate() {
-                match wire {
-                    InputWire::Port(port)
-                        if port.node == source && self.nodes[source].stream.gives_stream() =>
-                    {
-                        consumers.push(StreamConsumer { output: port.output, member, input });
-                    }
-                    _ => {}
-                }
-            }
+    fn source(
+        &self,
+        at: &StepRound,
+        input: usize,
+        unrolled: &SectionRounds,
+        border: &mut SectionBorder,
+    ) -> MemberSource {
+        let node = &self.nodes[at.node];
+        let (declared, wire) = (&node.step.declaration.inputs[input], &node.wires[input]);
+        let streams = unrolled.streams(at, input);
+        if !streams.is_empty() {
+            let place = |source: &StepRound| unrolled.rounds.iter().position(|other| other == source);
+            let places = streams.iter().map(|(source, _)| place(source).expect("it stands before"));
+            return MemberSource::Streams(places.collect());
         }
-        consumers
-    }
-
-    /// The member whose stream the wire brings.
-    fn stream(&self, wire: &InputWire, members: &[usize]) -> Option<usize> {
-        let InputWire::Port(port) = wire else { return None };
-        let gives = self.nodes[port.node].stream.gives_stream();
-        members.iter().position(|member| *member == port.node).filter(|_| gives)
+        let brings_stream = wire.ports().iter().any(|port| self.nodes[port.node].stream.gives_stream());
+        if *wire == InputWire::Absent || brings_stream {
+            return MemberSource::Absent;
+        }
+        let name = interned(&format!("{}.{}", node.name, declared.name));
+        if let Some(known) = border.inputs.iter().position(|input| input.name == name) {
+            return MemberSource::Border(known);
+        }
+        let take = if declared.take == InputTake::Each { InputTake::Each } else { InputTake::Optional };
+        border.inputs.push(InputDeclaration { name, kind: declared.kind, take });
+        border.wires.push(self.wire(wire));
+        MemberSource::Border(border.inputs.len() - 1)
     }
 
     fn wire(&self, wire: &InputWire) -> InputWire {
         match wire {
             InputWire::Port(port) => InputWire::Port(self.port(port)),
+            InputWire::Merge(ports) => InputWire::Merge(ports.iter().map(|port| self.port(port)).collect()),
             other => other.clone(),
         }
     }
@@ -152,20 +150,30 @@ impl Composer<'_> {
         OutputPort { node: self.places[&port.node], output }
     }
 
+    /// The streams that a wire brings, by the places of their steps in the section.
+    fn described(&self, wire: &InputWire, members: &[usize]) -> String {
+        let place = |port: &OutputPort| members.iter().position(|member| *member == port.node);
+        let streams = wire.ports().iter().filter(|port| self.nodes[port.node].stream.gives_stream());
+        let streams: Vec<String> =
+            streams.filter_map(|port| Some(format!("{} {wire:?}", place(port)?))).collect();
+        streams.join(", ")
+    }
+
     /// The digest of all that the results of a section depend on, besides its inputs.
     fn digest(&self, members: &[usize]) -> Digest {
         let describe = |index: &usize| {
             let node = &self.nodes[*index];
             let step = &node.step.declaration;
-            let wire = |wire: &InputWire| match self.stream(wire, members) {
-                Some(member) => format!("{member} {wire:?}"),
-                None => String::new(),
-            };
-            let wires: Vec<String> = node.wires.iter().map(wire).collect();
+            let wires: Vec<String> = node.wires.iter().map(|wire| self.described(wire, members)).collect();
             let parameters =
                 serde_json::to_string(&node.parameters).expect("parameters are texts and numbers");
+            let again = node.again.as_ref().map(|again| {
+                let back = self.described(&InputWire::Port(again.back.clone()), members);
+                format!(" {} {back} {}", again.input, again.max)
+            });
+            let again = again.unwrap_or_default();
             let code = step.code.map(|code| code.to_string()).unwrap_or_default();
-            format!("{} {} {}{code} {wires:?} {parameters}", node.name, step.name, step.version)
+            format!("{} {} {}{code} {wires:?} {parameters}{again}", node.name, step.name, step.version)
         };
         let mut parts: Vec<String> = members.iter().map(describe).collect();
         parts.push(self.policy.to_string());
@@ -173,13 +181,32 @@ impl Composer<'_> {
     }
 }
 
-/// The node that stands for a section. It bears the name of its first step.
-fn composed(
-    first: &DataflowNode,
-    section: StreamSection,
+/// The single values that cross the border of a section into it.
+#[derive(Default)]
+struct SectionBorder {
     inputs: Vec<InputDeclaration>,
     wires: Vec<InputWire>,
-) -> DataflowNode {
+}
+
+/// The inputs of the section that take a stream of this step.
+fn consumers(at: &StepRound, unrolled: &SectionRounds, nodes: &[DataflowNode]) -> Vec<StreamConsumer> {
+    let mut consumers = Vec::new();
+    for (member, taker) in unrolled.rounds.iter().enumerate() {
+        for input in 0..nodes[taker.node].wires.len() {
+            let streams = unrolled.streams(taker, input);
+            let several = streams.len() > 1;
+            for (way, (_, output)) in streams.iter().enumerate().filter(|(_, (source, _))| source == at) {
+                let way = several.then_some(way as u64);
+                consumers.push(StreamConsumer { output, member, input, way });
+            }
+        }
+    }
+    consumers
+}
+
+/// The node that stands for a section. It bears the name of its first step.
+fn composed(first: &DataflowNode, section: StreamSection, border: SectionBorder) -> DataflowNode {
+    let SectionBorder { inputs, wires } = border;
     let section = Arc::new(section);
     let running = Arc::clone(&section);
     let about = "Runs the steps that a stream connects.";
@@ -207,6 +234,7 @@ fn composed(
         phase: NodePhase::Work,
         stream: StreamRole::Outside,
         batch: None,
+        again: None,
         section: Some(section),
     }
 }

@@ -10,7 +10,7 @@ use super::{FailurePolicy, ItemFailurePolicy, NodePhase, RetryRule, RevisionPoli
 use crate::step::{BatchSize, StepTable};
 use crate::yaml::{MapFields, entries, flag, list, text};
 use crate::yaml::{PlacedValue, ProblemCollector, SourcePlace};
-use crate::yaml::{YamlEntry, YamlTree};
+use crate::yaml::{YamlEntry, YamlShape, YamlTree};
 
 /// The content of a dataflow file. A part with a problem is `None` or left out, and the problem is noted.
 pub(super) struct DataflowDraft {
@@ -37,12 +37,22 @@ pub(super) struct DraftNode {
     pub timeout: Option<Duration>,
     pub retry: Option<RetryRule>,
     pub batch: Option<BatchSize>,
+    pub again: Option<DraftAgain>,
 }
 
 /// An input and its source.
 pub(super) struct DraftNeed {
     pub input: PlacedValue<String>,
     pub source: Option<PlacedValue<String>>,
+    /// Further sources of a list: streams that meet.
+    pub more: Vec<PlacedValue<String>>,
+}
+
+/// The items that go back to a step.
+pub(super) struct DraftAgain {
+    pub need: DraftNeed,
+    /// How often an item may go back.
+    pub max: u32,
 }
 
 const FILE_KEYS: [&str; 10] = [
@@ -57,8 +67,8 @@ const FILE_KEYS: [&str; 10] = [
     "failure",
     "revisions",
 ];
-const NODE_KEYS: [&str; 9] =
-    ["step", "needs", "with", "when", "enabled", "limits", "timeout", "retry", "batch"];
+const NODE_KEYS: [&str; 10] =
+    ["step", "needs", "with", "when", "enabled", "limits", "timeout", "retry", "batch", "again"];
 
 impl DataflowDraft {
     /// Reads the tree of a file, and returns the table with the steps of the file's programs, too.
@@ -146,6 +156,7 @@ impl DraftNode {
         let timeout = fields.take("timeout").and_then(|(_, tree)| limits::timeout(tree, &what, collector));
         let retry = fields.take("retry").and_then(|(_, tree)| limits::retry(tree, &what, collector));
         let batch = fields.take("batch").map(|(_, tree)| limits::batch(tree, &what, collector));
+        let again = fields.take("again").and_then(|(key, tree)| again(key, tree, &what, collector));
         DraftNode {
             phase,
             step: step.and_then(|(_, tree)| text(tree, "the name of a step", collector)),
@@ -157,6 +168,7 @@ impl DraftNode {
             timeout,
             retry,
             batch,
+            again,
             name,
         }
     }
@@ -164,11 +176,46 @@ impl DraftNode {
 
 fn needs(tree: YamlTree, what: &str, collector: &mut ProblemCollector) -> Option<Vec<DraftNeed>> {
     let entries = entries(tree, &format!("\"needs\" of {what}"), collector)?;
-    let need = |(input, tree): YamlEntry| {
-        let need = format!("the need \"{}\" of {what}", input.value);
-        DraftNeed { source: text(tree, &need, collector), input }
-    };
-    Some(entries.into_iter().map(need).collect())
+    Some(entries.into_iter().map(|entry| need(entry, what, collector)).collect())
+}
+
+/// A need: one source, or a list of streams that meet.
+fn need((input, tree): YamlEntry, what: &str, collector: &mut ProblemCollector) -> DraftNeed {
+    let need = format!("the need \"{}\" of {what}", input.value);
+    if !matches!(tree.value, YamlShape::List(_)) {
+        return DraftNeed { source: text(tree, &need, collector), input, more: Vec::new() };
+    }
+    let place = tree.place;
+    let all = list(tree, &need, collector).unwrap_or_default();
+    if all.is_empty() {
+        collector.add(place, format!("{need} is an empty list"));
+    }
+    let mut sources = all.into_iter().filter_map(|one| text(one, &need, collector));
+    let source = sources.next();
+    let more = sources.collect();
+    DraftNeed { source, input, more }
+}
+
+/// Reads `again` of a step: `{INPUT: SOURCE, max: N}`.
+fn again(
+    key: PlacedValue<String>,
+    tree: YamlTree,
+    what: &str,
+    collector: &mut ProblemCollector,
+) -> Option<DraftAgain> {
+    let what = format!("\"again\" of {what}");
+    let (max, needs): (Vec<YamlEntry>, Vec<YamlEntry>) =
+        entries(tree, &what, collector)?.into_iter().partition(|(name, _)| name.value == "max");
+    let max = max.into_iter().next().and_then(|(_, tree)| limits::rounds(tree, &what, collector));
+    match (max, <[YamlEntry; 1]>::try_from(needs)) {
+        (Some(max), Ok([entry])) => Some(DraftAgain { need: need(entry, &what, collector), max }),
+        (Some(_), Err(_)) | (None, _) => {
+            let hint =
+                "write {INPUT: STEP.OUTPUT, max: 5}: what the output gives comes back to the input, so often";
+            collector.add(key.place, format!("{what} names one input and \"max\"")).hint(hint.to_owned());
+            None
+        }
+    }
 }
 
 fn enabled(tree: YamlTree, what: &str, collector: &mut ProblemCollector) -> Option<bool> {

@@ -8,7 +8,7 @@ use crate::step::{
     Artifact, Fault, Outcome, OutcomeReason, Request, ResponseFile, ResultIdentity, StepInputs, StepOutcomes,
     StepOutputs,
 };
-use crate::step::{CancelToken, InputTake};
+use crate::step::{CallEnvironment, CancelToken, InputTake, UnrecordedCalls};
 
 use super::perform::{ArrivedInput, RunContext, RunDecision, RunResult};
 use super::response::{NodeAccount, Response, files_at};
@@ -100,7 +100,15 @@ impl ReadyRun<'_> {
     /// # Errors
     /// The fault of the step, or a fault of kind `broken`.
     pub fn perform(&self) -> Result<StepOutputs, Fault> {
-        self.node.perform(self.identity, self.inputs, &CancelToken::default())
+        self.perform_in(&UnrecordedCalls::shared())
+    }
+
+    /// Runs the step with another way to the world.
+    ///
+    /// # Errors
+    /// The fault of the step, or a fault of kind `broken`.
+    pub fn perform_in(&self, world: &Arc<dyn CallEnvironment>) -> Result<StepOutputs, Fault> {
+        self.node.perform(self.identity, self.inputs, &CancelToken::default(), world)
     }
 }
 
@@ -110,7 +118,8 @@ impl ReadyRun<'_> {
     fn evaluate(&self) -> Result<StepOutputs, Fault> {
         match &self.node.section {
             Some(section) => {
-                self.node.perform_by(self.identity, self.inputs, &CancelToken::default(), |call| {
+                let (token, world) = (CancelToken::default(), UnrecordedCalls::shared());
+                self.node.perform_by(self.identity, self.inputs, &token, &world, |call| {
                     section_run::evaluate(section, call)
                 })
             }
@@ -228,6 +237,8 @@ impl<'a> DataflowInterpretation<'a> {
                 RunFrequency::PerItem => &self.left[port.node][item.unwrap_or(0)],
             })),
             InputWire::Absent | InputWire::Request | InputWire::Items | InputWire::Outcomes => None,
+            // Streams meet within a section, which is one node here.
+            InputWire::Merge(_) => None,
         });
         arrived.collect()
     }

@@ -122,6 +122,14 @@ pub(super) fn batch(tree: YamlTree, what: &str, collector: &mut ProblemCollector
     }
 }
 
+/// Reads `max` of `again`.
+pub(super) fn rounds(tree: YamlTree, what: &str, collector: &mut ProblemCollector) -> Option<u32> {
+    let hint = "it is how often an item may come back; one that would come back once more has failed";
+    let rounds = whole(tree, &format!("\"max\" in {what}"), ROUNDS_MAX, hint, collector)?;
+    u32::try_from(rounds).ok()
+}
+
+const ROUNDS_MAX: usize = 100;
 const BATCH_ITEMS_MAX: usize = 1_000_000;
 const BATCH_BYTES_MAX: u64 = 1 << 30;
 

@@ -59,6 +59,9 @@ struct NodeMeaning<'a> {
     when: Option<&'a StepCondition>,
     needs: Vec<(&'a str, String)>,
     parameters: &'a StepParameters,
+    /// The output from which items go back, their input, and how often.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    again: Option<(String, &'static str, u32)>,
 }
 
 impl<'a> NodeMeaning<'a> {
@@ -75,6 +78,10 @@ impl<'a> NodeMeaning<'a> {
             when: node.when.as_ref(),
             needs: inputs.zip(node.wires.iter().map(|wire| source(wire, nodes))).collect(),
             parameters: &node.parameters,
+            again: node
+                .again
+                .as_ref()
+                .map(|again| (named(&again.back, nodes), step.inputs[again.input].name, again.max)),
         }
     }
 }
@@ -86,6 +93,9 @@ fn source(wire: &InputWire, nodes: &[DataflowNode]) -> String {
         InputWire::Items => "request.items".to_owned(),
         InputWire::Outcomes => "outcomes".to_owned(),
         InputWire::Port(port) => named(port, nodes),
+        InputWire::Merge(ports) => {
+            ports.iter().map(|port| named(port, nodes)).collect::<Vec<String>>().join(", ")
+        }
     }
 }
 

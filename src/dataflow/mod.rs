@@ -49,11 +49,17 @@ mod response_streams;
 mod retry;
 mod runs;
 mod section_account;
+mod section_calls;
 mod section_end;
+mod section_expansion;
+mod section_lane;
 mod section_member;
+mod section_pool;
 mod section_run;
 mod settings;
+mod stream_loops;
 mod stream_roles;
+mod unroll;
 mod wiring;
 
 pub use checked::Dataflow;

@@ -8,6 +8,7 @@ use crate::step::{BatchSize, Digest, Fault, Step, StepParameters, StreamFunction
 use super::condition::StepCondition;
 use super::policy::ItemFailurePolicy;
 use super::retry::RetryRule;
+use super::unroll::RoundPart;
 
 /// A step at its place in a dataflow.
 #[derive(Clone, Debug)]
@@ -31,6 +32,8 @@ pub struct DataflowNode {
     pub(crate) stream: StreamRole,
     /// The size of the batches that the step takes, if the file says it.
     pub(crate) batch: Option<BatchSize>,
+    /// The items that go back to the step, if it begins a loop.
+    pub(crate) again: Option<AgainEdge>,
     /// The steps for which the node stands, if it is a section of a stream.
     pub(crate) section: Option<Arc<StreamSection>>,
 }
@@ -46,9 +49,9 @@ impl DataflowNode {
 
     /// The names of the steps for which the node stands: its own, or those of its section.
     pub fn step_names(&self) -> impl Iterator<Item = &str> {
-        let members = self.section.iter().flat_map(|section| &section.members);
+        let members = self.section.iter().flat_map(|section| &section.names);
         let own = self.section.is_none().then_some(&*self.name);
-        own.into_iter().chain(members.map(|member| &*member.node.name))
+        own.into_iter().chain(members.map(|name| &**name))
     }
 
     /// The wait before the next run, after a fault and `runs` runs in all; `None` if there is no next run.
@@ -90,7 +93,9 @@ impl StreamRole {
 /// values that cross its border.
 #[derive(Clone, Debug)]
 pub struct StreamSection {
-    /// The steps, each after those that it needs.
+    /// The names of the steps, in their order.
+    pub(crate) names: Vec<Arc<str>>,
+    /// The steps, with each round of a loop, each after those that it needs.
     pub(crate) members: Vec<SectionMember>,
     /// The names of its inputs.
     pub(crate) border: Vec<&'static str>,
@@ -104,6 +109,11 @@ pub struct StreamSection {
 pub struct SectionMember {
     /// The node as the file has it.
     pub(crate) node: DataflowNode,
+    /// The index of its name among those of the section.
+    pub(crate) written: usize,
+    /// The round of the loop in which it is; 0 outside loops.
+    pub(crate) round: u32,
+    pub(crate) part: RoundPart,
     /// The sources of its inputs, in their order.
     pub(crate) sources: Vec<MemberSource>,
     /// The names of its outputs at the border of the section, in their order.
@@ -113,10 +123,11 @@ pub struct SectionMember {
 }
 
 impl SectionMember {
-    /// Whether the step makes many items of one.
-    pub(crate) fn expands(&self) -> bool {
+    /// Whether nobody knows how many items at a place behind the step a lost item would have been: it makes many of
+    /// one, or chooses the way of each.
+    pub(crate) fn hides_losses(&self) -> bool {
         let makes = matches!(self.node.step.stream(), StreamFunction::Makes(_));
-        makes && self.node.stream == StreamRole::Items
+        makes && self.node.stream == StreamRole::Items || self.node.step.declaration.routes()
     }
 }
 
@@ -127,8 +138,8 @@ pub enum MemberSource {
     Absent,
     /// An input of the section, by its index.
     Border(usize),
-    /// The stream of another member, by its index.
-    Stream(usize),
+    /// The streams of other members, by their indices.
+    Streams(Vec<usize>),
 }
 
 /// An input that takes a stream.
@@ -140,6 +151,8 @@ pub struct StreamConsumer {
     pub(crate) member: usize,
     /// The index of its input.
     pub(crate) input: usize,
+    /// The number of the way on which it comes there, if there are several.
+    pub(crate) way: Option<u64>,
 }
 
 /// The part of the file in which a node is.
@@ -164,6 +177,30 @@ pub enum InputWire {
     Outcomes,
     /// The output of another node.
     Port(OutputPort),
+    /// The outputs of other nodes, which are streams that meet.
+    Merge(Vec<OutputPort>),
+}
+
+impl InputWire {
+    /// The outputs of other nodes that the wire brings.
+    pub(crate) fn ports(&self) -> &[OutputPort] {
+        match self {
+            InputWire::Port(port) => std::slice::from_ref(port),
+            InputWire::Merge(ports) => ports,
+            InputWire::Absent | InputWire::Request | InputWire::Items | InputWire::Outcomes => &[],
+        }
+    }
+}
+
+/// The items that go back from an output to a step before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgainEdge {
+    /// The index of the input at which they come in again.
+    pub(crate) input: usize,
+    /// The output from which they go back.
+    pub(crate) back: OutputPort,
+    /// How often an item may go back.
+    pub(crate) max: u32,
 }
 
 /// An output of a node.

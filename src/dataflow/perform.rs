@@ -12,7 +12,7 @@ use crate::step::{
     Call, Digest, Fault, FaultKind, Outcome, OutcomeReason, Request, ResultIdentity, StepInputs,
     StepOutcomes, StepOutputs,
 };
-use crate::step::{CancelToken, InputTake, Value, WiredInput};
+use crate::step::{CallEnvironment, CancelToken, InputTake, Value, WiredInput};
 
 use super::node::{MemberSource, SectionMember, StreamSection};
 use super::response::{ADMISSION, files_at};
@@ -118,15 +118,19 @@ impl DataflowNode {
         for SectionMember { node, sources, .. } in &section.members {
             let inputs = node.step.declaration.inputs.iter().zip(sources);
             let needed = inputs.filter(|(input, _)| input.take != InputTake::Optional);
-            let causes = needed.filter_map(|(_, source)| match source {
-                MemberSource::Absent => None,
+            let causes = needed.flat_map(|(_, source)| match source {
+                MemberSource::Absent => Vec::new(),
                 MemberSource::Border(index) => {
-                    worst(causes(&self.wires[*index], arrived[*index].as_ref()).into_iter())
-                        .map(MissingCause::reason)
+                    let cause = worst(causes(&self.wires[*index], arrived[*index].as_ref()).into_iter());
+                    cause.map(MissingCause::reason).into_iter().collect()
                 }
-                MemberSource::Stream(member) => skips[*member]
-                    .as_ref()
-                    .map(|because| because.for_users_of(&section.members[*member].node.name)),
+                MemberSource::Streams(members) => {
+                    let skip = |member: &usize| {
+                        let because = skips[*member].as_ref()?;
+                        Some(because.for_users_of(&section.members[*member].node.name))
+                    };
+                    members.iter().filter_map(skip).collect()
+                }
             });
             let causes: Vec<OutcomeReason> = causes.collect();
             let failed = causes.iter().find(|because| matches!(because, OutcomeReason::NeedFailed { .. }));
@@ -171,8 +175,9 @@ impl DataflowNode {
         identity: &ResultIdentity,
         inputs: &StepInputs,
         token: &CancelToken,
+        world: &Arc<dyn CallEnvironment>,
     ) -> Result<StepOutputs, Fault> {
-        self.perform_by(identity, inputs, token, |call| self.step.call(call))
+        self.perform_by(identity, inputs, token, world, |call| self.step.call(call))
     }
 
     /// Runs a function in place of that of the step.
@@ -184,9 +189,10 @@ impl DataflowNode {
         identity: &ResultIdentity,
         inputs: &StepInputs,
         token: &CancelToken,
+        world: &Arc<dyn CallEnvironment>,
         run: impl FnOnce(&Call) -> Result<StepOutputs, Fault>,
     ) -> Result<StepOutputs, Fault> {
-        let call = Call { inputs, parameters: &self.parameters, identity, token };
+        let call = Call { inputs, parameters: &self.parameters, identity, token, world };
         let outputs = guarded(|| run(&call)).unwrap_or_else(|panic| Err(broken(&panic)))?;
         // What a section could not give stands in its account.
         let declared = self.step.declaration.outputs.iter().filter(|_| self.section.is_none());
@@ -313,7 +319,7 @@ fn wired(take: InputTake, wire: &InputWire, arrived: Option<&ArrivedInput>, plac
         (InputWire::Port(port), Some(ArrivedInput::Each(lefts))) => {
             WiredInput::Each(lefts.iter().filter_map(|left| output(left, port.output)).collect())
         }
-        (InputWire::Absent, _) | (InputWire::Port(_), None) => WiredInput::Absent,
+        (InputWire::Absent | InputWire::Merge(_), _) | (InputWire::Port(_), None) => WiredInput::Absent,
     }
 }
 

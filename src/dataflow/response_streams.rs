@@ -17,7 +17,15 @@ pub struct StreamReport {
     /// Items that did not reach the step, because they had failed in one before. Behind a step that makes many
     /// items of one they are not counted any more.
     pub skipped: u64,
+    /// Further attempts of calls, one for each item in them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub retried: u64,
     /// The faults of the first failed items, at most 20, in the order of the stream.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<ItemFault>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

@@ -27,6 +27,11 @@ impl RetryRule {
     pub(super) const KINDS: [FaultKind; 4] =
         [FaultKind::Transient, FaultKind::TimedOut, FaultKind::Broken, FaultKind::Storage];
 
+    /// The policy of a step that makes calls, if the file does not give one.
+    pub(super) fn of_calls() -> RetryRule {
+        RetryRule { count: 3, ..RetryRule::default() }
+    }
+
     /// The wait before the next run, after a fault and `runs` runs in all; `None` if there is no next run.
     pub fn delay(&self, fault: &Fault, runs: u32) -> Option<Duration> {
         let again = self.on.contains(&fault.kind) && runs <= self.count;

@@ -35,7 +35,8 @@ pub(super) fn infer(
 
 /// Whether a wire brings a stream, which exists once however many items it has.
 fn brings_stream(link: &InputLink, roles: &[StreamRole]) -> bool {
-    matches!(&link.wire, Some(InputWire::Port(port)) if roles[port.node].gives_stream())
+    let ports = link.wire.iter().flat_map(InputWire::ports);
+    ports.into_iter().any(|port| roles[port.node].gives_stream())
 }
 
 /// Checks that a step of a stream needs besides it what exists once for the request.
@@ -70,7 +71,9 @@ impl RunFrequency {
 /// The number of values at the source of a wire: once, or per item.
 fn exists(link: &InputLink, runs: &[Option<RunFrequency>]) -> Option<RunFrequency> {
     match link.wire.as_ref()? {
-        InputWire::Absent | InputWire::Request | InputWire::Outcomes => Some(RunFrequency::Once),
+        InputWire::Absent | InputWire::Request | InputWire::Outcomes | InputWire::Merge(_) => {
+            Some(RunFrequency::Once)
+        }
         InputWire::Items => Some(RunFrequency::PerItem),
         InputWire::Port(port) => runs[port.node],
     }

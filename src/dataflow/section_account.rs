@@ -47,6 +47,14 @@ pub struct ItemCounts {
     pub failed: u64,
     /// Items that did not reach it, because they had failed before.
     pub skipped: u64,
+    /// Further attempts of calls, one for each item in them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub retried: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Payload for SectionAccount {
@@ -97,6 +105,7 @@ impl SectionAccount {
             done: items.done,
             failed: items.failed,
             skipped: items.skipped,
+            retried: items.retried,
             faults: faults.clone(),
         })
     }

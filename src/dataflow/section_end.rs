@@ -5,18 +5,27 @@ use crate::step::{
     WiredInput,
 };
 
-use super::node::{MemberSource, SectionMember, StreamRole, StreamSection};
+use super::node::{MemberSource, StreamRole, StreamSection};
 use super::policy::ItemFailurePolicy;
 use super::section_account::{ItemCounts, MemberAccount, SectionAccount};
 use super::section_member::MemberRun;
 
 /// The outputs of the section, from what became of the items of each step.
 pub(super) fn close(section: &StreamSection, runs: Vec<MemberRun>, call: &Call) -> StepOutputs {
+    let losses = losses(&runs);
+    let mut rounds: Vec<Vec<usize>> = vec![Vec::new(); section.names.len()];
+    runs.iter().enumerate().for_each(|(index, run)| rounds[run.member.written].push(index));
+    let mut runs: Vec<Option<MemberRun>> = runs.into_iter().map(Some).collect();
     let mut accounts: Vec<MemberAccount> = Vec::new();
     let mut outputs = StepOutputs::default();
-    for run in runs {
-        let mut account = settled(section, &run, &accounts);
-        if account.outcome == Outcome::Done && run.member.node.stream == StreamRole::Ends {
+    for rounds in rounds {
+        let its: Vec<&MemberRun> = rounds.iter().filter_map(|index| runs[*index].as_ref()).collect();
+        let skipped = rounds.iter().map(|index| losses[*index].before).sum();
+        let mut account = settled(section, &its, skipped, &accounts);
+        if account.outcome == Outcome::Done
+            && its[0].member.node.stream == StreamRole::Ends
+            && let Some(run) = runs[rounds[0]].take()
+        {
             let member = run.member;
             match ended(run, call) {
                 Ok(results) => {
@@ -37,6 +46,33 @@ pub(super) fn close(section: &StreamSection, runs: Vec<MemberRun>, call: &Call) 
     outputs.with(SectionAccount::OUTPUT, SectionAccount(accounts))
 }
 
+/// Items that a step lost, and those that were lost before it.
+#[derive(Clone, Copy, Default)]
+struct ItemLosses {
+    before: u64,
+    all: u64,
+}
+
+/// The losses of each step in each round. Behind a step that makes many of one, or a route, nobody knows how many the
+/// lost items would have been there; and an item that did not come back is counted where it was lost.
+fn losses(runs: &[MemberRun]) -> Vec<ItemLosses> {
+    let mut losses: Vec<ItemLosses> = Vec::new();
+    for MemberRun { member, tally, .. } in runs {
+        let streams = member.sources.iter().flat_map(|source| match source {
+            MemberSource::Streams(members) => members.as_slice(),
+            MemberSource::Absent | MemberSource::Border(_) => &[],
+        });
+        let lost = |source: &usize| {
+            let before = runs[*source].member;
+            let came_back = before.round < member.round;
+            if before.hides_losses() || came_back { 0 } else { losses[*source].all }
+        };
+        let before = streams.map(lost).sum();
+        losses.push(ItemLosses { before, all: before + tally.failed });
+    }
+    losses
+}
+
 /// The results of a step that ends a stream.
 fn ended(run: MemberRun, call: &Call) -> Result<StepOutputs, Fault> {
     let MemberRun { member, mut inputs, identity, sum, gathered, .. } = run;
@@ -48,23 +84,31 @@ fn ended(run: MemberRun, call: &Call) -> Result<StepOutputs, Fault> {
     }
     let declared = node.step.declaration.inputs.iter().zip(&member.sources).zip(gathered);
     for ((input, source), values) in declared {
-        if matches!(source, MemberSource::Stream(_)) {
+        if matches!(source, MemberSource::Streams(_)) {
             inputs = inputs.replaced(input.name, WiredInput::Each(values));
         }
     }
-    node.perform(&identity, &inputs, call.token)
+    node.perform(&identity, &inputs, call.token, call.world)
 }
 
-/// The outcome of a step as far as its items decide it.
-fn settled(section: &StreamSection, run: &MemberRun, before: &[MemberAccount]) -> MemberAccount {
-    let MemberRun { member, tally, skip, .. } = run;
-    let streams = || {
-        member.sources.iter().filter_map(|source| match source {
-            MemberSource::Stream(index) => Some((&section.members[*index], &before[*index])),
-            MemberSource::Absent | MemberSource::Border(_) => None,
-        })
-    };
-    let cause = streams().find_map(|(_, account)| lacking(account));
+/// The outcome of a step as far as its items decide it, those of all its rounds together.
+fn settled(
+    section: &StreamSection,
+    rounds: &[&MemberRun],
+    skipped: u64,
+    before: &[MemberAccount],
+) -> MemberAccount {
+    let first = rounds[0];
+    let (member, skip) = (first.member, &first.skip);
+    let mut tally = ItemTally::default();
+    rounds.iter().for_each(|run| tally.add(&run.tally));
+    let tally = &tally;
+    let streams = member.sources.iter().flat_map(|source| match source {
+        MemberSource::Streams(members) => members.as_slice(),
+        MemberSource::Absent | MemberSource::Border(_) => &[],
+    });
+    let cause =
+        streams.map(|index| section.members[*index].written).find_map(|written| lacking(&before[written]));
     let mut account = MemberAccount {
         step: member.node.name.to_string(),
         outcome: Outcome::Done,
@@ -80,9 +124,9 @@ fn settled(section: &StreamSection, run: &MemberRun, before: &[MemberAccount]) -
         account.outcome = Outcome::Failed(fault.clone());
         return account;
     }
-    let skipped = streams().map(|(source, account)| lost_behind(source, account)).sum();
-    account.items = ItemCounts { done: tally.done, failed: tally.failed, skipped };
-    account.faults.clone_from(&tally.faults);
+    let ItemTally { done, failed, retried, .. } = *tally;
+    account.items = ItemCounts { done, failed, skipped, retried };
+    account.faults = tally.item_faults();
     match judged(section.policy, account.items) {
         ItemJudgement::Sound => {}
         ItemJudgement::Reserved => account.reservations.extend(missing(tally)),
@@ -99,15 +143,6 @@ fn lacking(account: &MemberAccount) -> Option<OutcomeReason> {
         Outcome::Done => None,
         Outcome::Failed(_) => Some(OutcomeReason::NeedFailed { step: account.step.clone() }),
         Outcome::Skipped { because } => Some(because.for_users_of(&account.step)),
-    }
-}
-
-/// The items of a stream that failed in a step or before it. Behind a step that makes many of one, nobody knows
-/// how many those would have been.
-fn lost_behind(source: &SectionMember, account: &MemberAccount) -> u64 {
-    match source.expands() {
-        true => 0,
-        false => account.items.failed + account.items.skipped,
     }
 }
 
@@ -141,7 +176,7 @@ fn missing(tally: &ItemTally) -> Option<StepReservation> {
 }
 
 fn summary(policy: ItemFailurePolicy, items: ItemCounts, tally: &ItemTally) -> Fault {
-    let first = tally.faults.first().map(|first| &first.fault);
+    let first = tally.faults.first().map(|(_, fault)| fault);
     let all = items.done + items.failed + items.skipped;
     let counted =
         counted(tally).unwrap_or_else(|| format!("{} of {all} items did not arrive", items.skipped));
@@ -159,7 +194,7 @@ fn summary(policy: ItemFailurePolicy, items: ItemCounts, tally: &ItemTally) -> F
 
 /// The failed items in words, with the first of them.
 fn counted(tally: &ItemTally) -> Option<String> {
-    let first = tally.faults.first()?;
+    let (place, fault) = tally.faults.first()?;
     let all = tally.done + tally.failed;
-    Some(format!("{} of {all} items failed, the first is item {}: {}", tally.failed, first.item, first.fault))
+    Some(format!("{} of {all} items failed, the first is item {place}: {fault}", tally.failed))
 }

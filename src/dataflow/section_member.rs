@@ -1,15 +1,19 @@
 //! One step of a section at work: its inputs, its kernel, and the tally of its items.
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::step::{
-    BatchPlaces, BatchSize, Call, Fault, ItemBatch, ItemMaker, ItemOrdinal, ItemTally, KernelRun, MadeItems,
-    MakerFunction, OutcomeReason, ResultIdentity, StepInputs, StreamFunction, StreamKernel, Value,
-    WiredInput,
+    BatchPlaces, BatchSize, Call, Fault, FaultKind, ItemBatch, ItemOrdinal, ItemTally, KernelRun,
+    OutcomeReason, ResultIdentity, StepInputs, StreamFunction, StreamKernel, Value, WiredInput,
 };
 
-use super::node::{MemberSource, SectionMember, StreamRole};
+use super::node::{MemberSource, SectionMember, StreamConsumer, StreamRole};
 use super::perform::{broken, guarded};
+use super::section_calls::CallWork;
+use super::section_expansion::{ExpansionOrigin, ItemExpansion};
+use super::section_lane::CallLane;
+use super::section_pool::CallPool;
+use super::unroll::RoundPart;
 
 /// A batch, with the name of the output that gives it.
 pub(super) type GivenBatch = (&'static str, ItemBatch);
@@ -27,6 +31,10 @@ pub(super) struct MemberRun<'a> {
     pub sum: Option<Value>,
     /// For a step that gathers, the values so far at each of its inputs.
     pub gathered: Vec<Vec<Value>>,
+    /// What was held at each input where streams meet.
+    held: Vec<Option<ItemBatch>>,
+    /// The ordinal above all that the step makes of single values.
+    root: ItemOrdinal,
     work: MemberWork,
 }
 
@@ -35,51 +43,55 @@ enum MemberWork {
     /// It is skipped, or has the items gathered.
     Nothing,
     Gather,
-    /// Calls the step for each item, as for a single value.
-    Calls,
+    /// Runs the step for each item, as for a single value.
+    Runs,
     Kernel(Box<dyn StreamKernel>),
-    Makes(MakerFunction, ItemExpansion),
-}
-
-/// What many items are made of.
-#[derive(Clone, Copy)]
-enum ExpansionOrigin {
-    /// Single values: the items are the stream.
-    Root,
-    /// An item of a stream.
-    Item(ItemOrdinal),
-}
-
-/// Items of which many are being made.
-#[derive(Default)]
-struct ItemExpansion {
-    waiting: VecDeque<(ExpansionOrigin, Option<Value>)>,
-    current: Option<ExpandingItem>,
-}
-
-struct ExpandingItem {
-    origin: ExpansionOrigin,
-    maker: Box<dyn ItemMaker>,
-    /// The first fault of what is made of an item.
-    fault: Option<Fault>,
+    Makes(ItemExpansion),
+    Calls(CallLane),
+    /// Items that went round too often.
+    Fails,
 }
 
 impl<'a> MemberRun<'a> {
-    pub fn new(member: &'a SectionMember, skip: Option<OutcomeReason>, call: &Call, border: &[&str]) -> Self {
+    pub fn new(
+        member: &'a SectionMember,
+        skip: Option<OutcomeReason>,
+        call: &Call,
+        border: &[&str],
+        origin: Option<u64>,
+    ) -> Self {
         let mut inputs = StepInputs::default();
         for (input, source) in member.node.step.declaration.inputs.iter().zip(&member.sources) {
             inputs.push(
                 input.name,
                 match source {
                     MemberSource::Border(index) => call.inputs.get(border[*index]).clone(),
-                    MemberSource::Absent | MemberSource::Stream(_) => WiredInput::Absent,
+                    MemberSource::Absent | MemberSource::Streams(_) => WiredInput::Absent,
                 },
             );
         }
-        let identity = ResultIdentity { step: member.node.name.clone(), ..call.identity.clone() };
-        let gathered = member.sources.iter().map(|_| Vec::new()).collect();
-        let work = if skip.is_some() { MemberWork::Nothing } else { work(member) };
-        MemberRun { member, skip, inputs, identity, tally: ItemTally::default(), sum: None, gathered, work }
+        let identity = ResultIdentity { step: Arc::clone(&member.node.name), ..call.identity.clone() };
+        let work = if skip.is_some() { MemberWork::Nothing } else { work(member, &inputs, &identity, call) };
+        let of_inputs = member.sources.len();
+        MemberRun {
+            member,
+            skip,
+            inputs,
+            identity,
+            tally: ItemTally::default(),
+            sum: None,
+            gathered: vec![Vec::new(); of_inputs],
+            held: vec![None; of_inputs],
+            root: origin.map_or(ItemOrdinal::default(), |number| ItemOrdinal::default().child(number)),
+            work,
+        }
+    }
+
+    /// Has calls made by the threads of a pool.
+    pub fn call_on(&mut self, pool: &Arc<CallPool>) {
+        if let MemberWork::Calls(lane) = &mut self.work {
+            lane.call_on(pool);
+        }
     }
 
     /// Begins to make a stream, if the step makes one of single values. Gives what it has made at once.
@@ -88,8 +100,8 @@ impl<'a> MemberRun<'a> {
             return Vec::new();
         }
         match &mut self.work {
-            MemberWork::Makes(_, expansion) => {
-                expansion.waiting.push_back((ExpansionOrigin::Root, None));
+            MemberWork::Makes(expansion) => {
+                expansion.push(ExpansionOrigin::Root(self.root), None);
                 Vec::new()
             }
             MemberWork::Kernel(_) => {
@@ -99,18 +111,42 @@ impl<'a> MemberRun<'a> {
                     return Vec::new();
                 };
                 let items = vec![value.clone()];
-                self.take(0, ItemBatch::of_values(BatchPlaces::Run(ItemOrdinal::default(), 0), items), call)
+                let mut given =
+                    self.work_on(0, ItemBatch::of_values(BatchPlaces::Run(self.root, 0), items), call);
+                given.extend(self.flush(call));
+                given
             }
-            MemberWork::Calls => {
+            MemberWork::Runs => {
                 self.tally.fail_whole(broken("it declares a stream and has no function that makes one"));
                 Vec::new()
             }
-            MemberWork::Nothing | MemberWork::Gather => Vec::new(),
+            MemberWork::Nothing | MemberWork::Gather | MemberWork::Calls(_) | MemberWork::Fails => Vec::new(),
         }
     }
 
     /// Takes a batch at an input. Gives what is made of it at once; [`MemberRun::next`] gives the rest.
-    pub fn take(&mut self, input: usize, batch: ItemBatch, call: &Call) -> Vec<GivenBatch> {
+    pub fn take(&mut self, at: &StreamConsumer, batch: ItemBatch, call: &Call) -> Vec<GivenBatch> {
+        let Some(way) = at.way else { return self.work_on(at.input, batch, call) };
+        let (held, batch) = (&mut self.held[at.input], batch.below(way));
+        *held = Some(match held.take() {
+            Some(held) => held.append(batch),
+            None => batch,
+        });
+        Vec::new()
+    }
+
+    /// Takes what was held, in the order of the items: all that was made before them has arrived.
+    pub fn release(&mut self, call: &Call) -> Vec<GivenBatch> {
+        let mut given = Vec::new();
+        for input in 0..self.held.len() {
+            if let Some(batch) = self.held[input].take() {
+                given.extend(self.work_on(input, batch.arranged(), call));
+            }
+        }
+        given
+    }
+
+    fn work_on(&mut self, input: usize, batch: ItemBatch, call: &Call) -> Vec<GivenBatch> {
         match &mut self.work {
             MemberWork::Nothing => Vec::new(),
             MemberWork::Gather => {
@@ -118,64 +154,71 @@ impl<'a> MemberRun<'a> {
                 self.gathered[input].extend(batch.into_values().1);
                 Vec::new()
             }
-            MemberWork::Calls => self.call_each(input, batch, call),
+            MemberWork::Runs => self.run_each(input, batch, call),
             MemberWork::Kernel(_) => self.with_kernel(call, |kernel, run| kernel.take(batch, run)),
-            MemberWork::Makes(_, expansion) => {
+            MemberWork::Makes(expansion) => {
                 let (places, values) = batch.into_values();
-                let values = values.into_iter().enumerate();
-                let origin = |index| ExpansionOrigin::Item(places.get(index));
-                expansion.waiting.extend(values.map(|(index, value)| (origin(index), Some(value))));
+                for (index, value) in values.into_iter().enumerate() {
+                    expansion.push(ExpansionOrigin::Item(places.get(index)), Some(value));
+                }
+                Vec::new()
+            }
+            MemberWork::Calls(lane) => {
+                lane.take(batch);
+                Vec::new()
+            }
+            MemberWork::Fails => {
+                let max = self.member.round.saturating_sub(1);
+                let fault = Fault::of(
+                    FaultKind::Transient,
+                    format!("it has come back {max} times and would come back once more"),
+                    "Send the request again later, or raise \"max\" under \"again\" of the step in the dataflow file.",
+                );
+                (0..batch.len()).for_each(|index| self.tally.fail(batch.places().get(index), fault.clone()));
                 Vec::new()
             }
         }
     }
 
-    /// The next items of those that are being made, about as many as fit into `size`.
+    /// The next items of those that are being made, about as many as fit into `size`; or the next answers, if they
+    /// are there or there are too many calls under way.
     pub fn next(&mut self, size: BatchSize, call: &Call) -> Option<GivenBatch> {
         let output = self.member.node.step.declaration.outputs.first()?.name;
-        let input = self.member.sources.iter().position(|source| matches!(source, MemberSource::Stream(_)));
-        let input = input.map(|index| self.member.node.step.declaration.inputs[index].name);
         let parts = CallParts { member: self.member, inputs: &self.inputs, identity: &self.identity };
-        let MemberWork::Makes(make, expansion) = &mut self.work else { return None };
-        let mut made: Option<ItemBatch> = None;
-        while made.as_ref().is_none_or(|made| made.len() < size.items / 2) {
-            let Some(current) = &mut expansion.current else {
-                let Some((origin, item)) = expansion.waiting.pop_front() else { break };
-                match parts.with(call, input.zip(item), |call| guarded(|| make(call))) {
-                    Ok(Ok(maker)) => {
-                        expansion.current = Some(ExpandingItem { origin, maker, fault: None });
-                    }
-                    Ok(Err(fault)) => origin.fail(&mut self.tally, fault),
-                    Err(panic) => origin.fail(&mut self.tally, broken(&panic)),
-                }
-                continue;
-            };
-            match current.maker.next(size, current.origin.place(), guard) {
-                Ok(Some(MadeItems { batch, faults })) => {
-                    current.note(&mut self.tally, batch.len(), faults);
-                    made = Some(match made {
-                        Some(made) => made.append(batch),
-                        None => batch,
-                    });
-                }
-                ended => {
-                    current.close(&mut self.tally, ended.err());
-                    expansion.current = None;
-                }
-            }
-        }
+        let made = match &mut self.work {
+            MemberWork::Makes(expansion) => expansion.next(size, &parts, call, &mut self.tally),
+            MemberWork::Calls(lane) => lane.next(call.token, &mut self.tally),
+            _ => None,
+        };
         made.map(|made| (output, made))
     }
 
-    /// Takes the end of the streams. Gives what the step had still to give.
-    pub fn end(&mut self, call: &Call) -> Vec<GivenBatch> {
-        let mut sum = None;
-        let given = match &self.work {
-            MemberWork::Kernel(_) => self.with_kernel(call, |kernel, run| sum = kernel.end(run)),
+    /// The next answers to the calls under way, waiting for them; `None` if there are none.
+    pub fn await_answers(&mut self, call: &Call) -> Option<GivenBatch> {
+        let output = self.member.node.step.declaration.outputs.first()?.name;
+        let MemberWork::Calls(lane) = &mut self.work else { return None };
+        lane.wait(call.token, &mut self.tally).map(|made| (output, made))
+    }
+
+    /// Gives what is kept back until a batch is full, and begins calls that wait for that.
+    pub fn flush(&mut self, call: &Call) -> Vec<GivenBatch> {
+        match &mut self.work {
+            MemberWork::Kernel(_) => self.with_kernel(call, |kernel, run| kernel.flush(run)),
+            MemberWork::Calls(lane) => {
+                lane.flush();
+                Vec::new()
+            }
             _ => Vec::new(),
-        };
+        }
+    }
+
+    /// Takes the end of the streams.
+    pub fn end(&mut self, call: &Call) {
+        let mut sum = None;
+        if matches!(self.work, MemberWork::Kernel(_)) {
+            self.with_kernel(call, |kernel, run| sum = kernel.end(run));
+        }
         self.sum = sum;
-        given
     }
 
     fn with_kernel(
@@ -183,9 +226,9 @@ impl<'a> MemberRun<'a> {
         call: &Call,
         run: impl FnOnce(&mut dyn StreamKernel, &mut KernelRun),
     ) -> Vec<GivenBatch> {
-        let output = self.member.node.step.declaration.outputs.first().map_or("", |output| output.name);
+        let outputs = &self.member.node.step.declaration.outputs;
         let mut given = Vec::new();
-        let mut give = |batch| given.push((output, batch));
+        let mut give = |output: usize, batch| given.push((outputs[output].name, batch));
         let parts = CallParts { member: self.member, inputs: &self.inputs, identity: &self.identity };
         if let MemberWork::Kernel(kernel) = &mut self.work {
             parts.with(call, None, |call| {
@@ -195,7 +238,7 @@ impl<'a> MemberRun<'a> {
         given
     }
 
-    fn call_each(&mut self, input: usize, batch: ItemBatch, call: &Call) -> Vec<GivenBatch> {
+    fn run_each(&mut self, input: usize, batch: ItemBatch, call: &Call) -> Vec<GivenBatch> {
         let node = &self.member.node;
         let outputs = &node.step.declaration.outputs;
         let name = node.step.declaration.inputs[input].name;
@@ -204,7 +247,7 @@ impl<'a> MemberRun<'a> {
         let (places, values) = batch.into_values();
         for (index, value) in values.into_iter().enumerate() {
             let inputs = self.inputs.clone().replaced(name, WiredInput::One(value));
-            match node.perform(&self.identity, &inputs, call.token) {
+            match node.perform(&self.identity, &inputs, call.token, call.world) {
                 Ok(results) => {
                     let given = outputs.iter().zip(&mut given);
                     given.for_each(|(output, given)| given.extend(results.get(output.name).cloned()));
@@ -220,85 +263,52 @@ impl<'a> MemberRun<'a> {
 }
 
 /// The function of a step for streams.
-fn work(member: &SectionMember) -> MemberWork {
+fn work(member: &SectionMember, inputs: &StepInputs, identity: &ResultIdentity, call: &Call) -> MemberWork {
     let node = &member.node;
     let size = node.batch.unwrap_or(BatchSize::TAKEN);
     match (node.step.stream(), node.stream) {
+        _ if member.part == RoundPart::Bound => MemberWork::Fails,
         (StreamFunction::Fold(kernel), StreamRole::Ends) if takes_first(member) => {
             MemberWork::Kernel(kernel(size))
         }
         (_, StreamRole::Ends) => MemberWork::Gather,
         (StreamFunction::Items(kernel), _) if takes_first(member) => MemberWork::Kernel(kernel(size)),
-        (StreamFunction::Makes(make), _) => MemberWork::Makes(make.clone(), ItemExpansion::default()),
-        _ => MemberWork::Calls,
+        (StreamFunction::Calls(ask), StreamRole::Items) if takes_first(member) => {
+            MemberWork::Calls(CallLane::new(CallWork::new(ask, member, inputs, identity, call), size))
+        }
+        (StreamFunction::Makes(make), _) => MemberWork::Makes(ItemExpansion::new(make)),
+        _ => MemberWork::Runs,
     }
 }
 
 /// Whether the stream, if there is one, comes in at the first input and no other, for which the kernel is made.
 fn takes_first(member: &SectionMember) -> bool {
     let others = member.sources.iter().skip(1);
-    !others.into_iter().any(|source| matches!(source, MemberSource::Stream(_)))
-}
-
-impl ExpansionOrigin {
-    fn place(self) -> ItemOrdinal {
-        match self {
-            ExpansionOrigin::Root => ItemOrdinal::default(),
-            ExpansionOrigin::Item(place) => place,
-        }
-    }
-
-    /// Counts a fault of all that would have been made.
-    fn fail(self, tally: &mut ItemTally, fault: Fault) {
-        match self {
-            ExpansionOrigin::Root => tally.fail_whole(fault),
-            ExpansionOrigin::Item(place) => tally.fail(place, fault),
-        }
-    }
-}
-
-impl ExpandingItem {
-    /// Counts items that were made. Of a stream they are counted themselves; of an item it is that one.
-    fn note(&mut self, tally: &mut ItemTally, made: usize, faults: Vec<(ItemOrdinal, Fault)>) {
-        match self.origin {
-            ExpansionOrigin::Root => {
-                tally.done += made as u64;
-                faults.into_iter().for_each(|(place, fault)| tally.fail(place, fault));
-            }
-            ExpansionOrigin::Item(_) => {
-                let first = faults.into_iter().next().map(|(_, fault)| fault);
-                self.fault = self.fault.take().or(first);
-            }
-        }
-    }
-
-    /// Counts the end; with a fault, if nothing more could be made.
-    fn close(&mut self, tally: &mut ItemTally, fault: Option<Fault>) {
-        match (self.origin, self.fault.take().or(fault)) {
-            (origin, Some(fault)) => origin.fail(tally, fault),
-            (ExpansionOrigin::Item(_), None) => tally.done += 1,
-            (ExpansionOrigin::Root, None) => {}
-        }
-    }
+    !others.into_iter().any(|source| matches!(source, MemberSource::Streams(_)))
 }
 
 /// What a call of a member is made of.
-struct CallParts<'a> {
+pub(super) struct CallParts<'a> {
     member: &'a SectionMember,
     inputs: &'a StepInputs,
     identity: &'a ResultIdentity,
 }
 
 impl CallParts<'_> {
-    /// Makes the call, with an item at an input, for a function.
-    fn with<R>(&self, call: &Call, item: Option<(&'static str, Value)>, run: impl FnOnce(&Call) -> R) -> R {
+    /// Makes the call, with an item at the input that takes the stream, for a function.
+    pub fn with<R>(&self, call: &Call, item: Option<Value>, run: impl FnOnce(&Call) -> R) -> R {
         let parameters = &self.member.node.parameters;
-        let with_item = item.map(|(name, value)| self.inputs.clone().replaced(name, WiredInput::One(value)));
+        let with_item = item.and_then(|value| {
+            let is_stream = |source: &MemberSource| matches!(source, MemberSource::Streams(_));
+            let input = self.member.sources.iter().position(is_stream)?;
+            let name = self.member.node.step.declaration.inputs[input].name;
+            Some(self.inputs.clone().replaced(name, WiredInput::One(value)))
+        });
         let inputs = with_item.as_ref().unwrap_or(self.inputs);
-        run(&Call { inputs, parameters, identity: self.identity, token: call.token })
+        run(&Call { inputs, parameters, identity: self.identity, token: call.token, world: call.world })
     }
 }
 
-fn guard(work: &mut dyn FnMut()) -> Result<(), Fault> {
+pub(super) fn guard(work: &mut dyn FnMut()) -> Result<(), Fault> {
     guarded(work).map_err(|panic| broken(&panic))
 }

@@ -23,13 +23,15 @@ pub(super) fn infer(
     }
     let roles = StreamCheck { plan, wiring, roles };
     order.iter().for_each(|node| roles.check(*node, collector));
+    roles.check_loops(order, collector);
     roles.check_ends(order, collector);
     roles.roles
 }
 
 /// Whether a wire brings a stream.
 fn is_stream(link: &InputLink, roles: &[StreamRole]) -> bool {
-    matches!(&link.wire, Some(InputWire::Port(port)) if roles[port.node].gives_stream())
+    let ports = link.wire.iter().flat_map(InputWire::ports);
+    ports.into_iter().any(|port| roles[port.node].gives_stream())
 }
 
 fn role(
@@ -69,10 +71,10 @@ fn role(
     }
 }
 
-struct StreamCheck<'a> {
-    plan: &'a DataflowPlan<'a>,
-    wiring: &'a DataflowWiring,
-    roles: Vec<StreamRole>,
+pub(super) struct StreamCheck<'a> {
+    pub plan: &'a DataflowPlan<'a>,
+    pub wiring: &'a DataflowWiring,
+    pub roles: Vec<StreamRole>,
 }
 
 impl StreamCheck<'_> {
@@ -86,21 +88,23 @@ impl StreamCheck<'_> {
             collector.add(place, message);
         }
         if role == StreamRole::Outside {
-            return;
+            return self.check_lists(node, collector);
         }
         if draft.phase == NodePhase::Failure {
             let message = format!("\"{name}\" is a step of the failure part and cannot have a stream");
             collector.add(place, message);
         }
+        self.check_lists(node, collector);
         let refused = [
             ("limits", draft.max.is_some()),
             ("timeout", draft.timeout.is_some()),
             ("retry", draft.retry.is_some()),
         ];
-        for (key, _) in refused.iter().filter(|(_, is_set)| *is_set) {
+        let refused = refused.iter().filter(|(_, is_set)| *is_set && !declaration.calls);
+        for (key, _) in refused {
             let message = format!("\"{name}\" works on a stream and cannot have \"{key}\"");
             let hint = "the steps that a stream connects run together, as long as there are items; \
-                        the dataflow may have a deadline";
+                        the dataflow may have a deadline, and a step that makes calls all of these";
             collector.add(place, message).hint(hint.to_owned());
         }
         let reserves = declaration.outputs.iter().any(|output| output.kind == StepReservations::TYPE);
@@ -108,6 +112,18 @@ impl StreamCheck<'_> {
             let message = format!("\"{name}\" has reservations about every item of a stream");
             let hint = "let a step that takes all items say them";
             collector.add(place, message).hint(hint.to_owned());
+        }
+    }
+
+    /// Checks that only streams meet in a list.
+    fn check_lists(&self, node: usize, collector: &mut ProblemCollector) {
+        for link in self.wiring.links(node) {
+            let Some(InputWire::Merge(ports)) = &link.wire else { continue };
+            for port in ports.iter().filter(|port| !self.roles[port.node].gives_stream()) {
+                let message =
+                    format!("\"{}\" gives one value, and streams meet in a list", self.plan.name(port.node));
+                collector.add(link.place, message);
+            }
         }
     }
 
@@ -142,13 +158,18 @@ impl StreamCheck<'_> {
 
     /// For each node, the nodes that streams connect with it.
     fn sections(&self) -> Vec<BTreeSet<usize>> {
-        connected(self.roles.len(), |node| {
-            let streams = self.wiring.links(node).iter().filter(|link| is_stream(link, &self.roles));
-            streams.filter_map(|link| match &link.wire {
-                Some(InputWire::Port(port)) => Some(port.node),
-                _ => None,
-            })
-        })
+        connected(self.roles.len(), |node| self.stream_sources(node).into_iter())
+    }
+
+    pub(super) fn brings_stream(&self, link: &InputLink) -> bool {
+        is_stream(link, &self.roles)
+    }
+
+    /// The nodes whose streams a node takes.
+    pub(super) fn stream_sources(&self, node: usize) -> Vec<usize> {
+        let wires = self.wiring.links(node).iter().filter_map(|link| link.wire.as_ref());
+        let sources = wires.flat_map(InputWire::ports).map(|port| port.node);
+        sources.filter(|source| self.roles[*source].gives_stream()).collect()
     }
 
     /// Whether a node needs one of a section, directly or through others and their sections.

@@ -1,10 +1,11 @@
 //! Wiring: the needs of a file become wires to the inputs of its steps.
 
-use super::draft::DraftNeed;
+use super::draft::{DraftAgain, DraftNeed};
 use super::given::{BuiltInOutput, GIVEN};
+use super::node::AgainEdge;
 use super::plan::DataflowPlan;
 use super::port::{PortRequirement, node_and_output, port};
-use super::{InputWire, NodePhase};
+use super::{InputWire, NodePhase, OutputPort};
 use crate::step::{InputDeclaration, InputTake};
 use crate::yaml;
 use crate::yaml::{PlacedValue, ProblemCollector, SourcePlace};
@@ -14,6 +15,13 @@ pub(super) struct DataflowWiring {
     links: Vec<Vec<InputLink>>,
     /// The nodes that each node needs, also if the wire itself has a problem.
     sources: Vec<Vec<usize>>,
+    agains: Vec<Option<AgainLink>>,
+}
+
+/// The items that go back to a node.
+pub(super) struct AgainLink {
+    pub place: SourcePlace,
+    pub edge: AgainEdge,
 }
 
 /// The wire of one input, and its place in the file.
@@ -29,7 +37,8 @@ impl DataflowWiring {
         let nodes = 0..plan.draft.nodes.len();
         let sources = nodes.clone().map(|index| sources(plan, index)).collect();
         let links = nodes.map(|index| links(plan, index, collector)).collect();
-        DataflowWiring { links, sources }
+        let agains = (0..plan.draft.nodes.len()).map(|index| again(plan, index, collector)).collect();
+        DataflowWiring { links, sources, agains }
     }
 
     /// The links of a node, one for each input of its step, in that order.
@@ -40,11 +49,16 @@ impl DataflowWiring {
     pub fn sources(&self, node: usize) -> &[usize] {
         &self.sources[node]
     }
+
+    /// The items that go back to a node, if it begins a loop.
+    pub fn again(&self, node: usize) -> Option<&AgainLink> {
+        self.agains[node].as_ref()
+    }
 }
 
 fn sources(plan: &DataflowPlan, node: usize) -> Vec<usize> {
     let needs = plan.node(node).needs.iter().flatten();
-    let names = needs.filter_map(|need| need.source.as_ref());
+    let names = needs.flat_map(|need| need.source.iter().chain(&need.more));
     let known = names.filter(|name| GIVEN.iter().all(|given| given.name != name.value));
     known.filter_map(|name| plan.find(node_and_output(&name.value).0)).collect()
 }
@@ -61,7 +75,10 @@ fn links(plan: &DataflowPlan, node: usize, collector: &mut ProblemCollector) -> 
     let link = |input: &InputDeclaration| {
         let need = needs.iter().zip(&found).find(|(need, _)| need.input.value == input.name);
         match need {
-            Some((need, source)) => connect(plan, node, input, need, source.as_ref(), collector),
+            Some((need, source)) if need.more.is_empty() => {
+                connect(plan, node, input, need, source.as_ref(), collector)
+            }
+            Some((need, source)) => merge(plan, node, input, need, source.as_ref(), collector),
             None if is_misspelt(input, needs, &declaration.inputs) => {
                 InputLink { place: plan.node(node).name.place, wire: None }
             }
@@ -208,6 +225,61 @@ fn unknown(
     };
     let hint = near.or_else(|| yaml::meant_or_all(name, known));
     collector.add(written.place, message).hint(hint);
+}
+
+/// The link of an input at which streams meet.
+fn merge(
+    plan: &DataflowPlan,
+    node: usize,
+    input: &InputDeclaration,
+    need: &DraftNeed,
+    first: Option<&NeedSource>,
+    collector: &mut ProblemCollector,
+) -> InputLink {
+    let InputLink { place, wire: first } = connect(plan, node, input, need, first, collector);
+    let mut wires = vec![first];
+    for source in &need.more {
+        let found = NeedSource::find(plan, node, source, collector);
+        let one = DraftNeed { input: need.input.clone(), source: Some(source.clone()), more: Vec::new() };
+        wires.push(connect(plan, node, input, &one, found.as_ref(), collector).wire);
+    }
+    let port = |wire: Option<InputWire>| match wire {
+        Some(InputWire::Port(port)) => Some(port),
+        Some(_) => {
+            let message = format!(
+                "the input \"{}\" of \"{}\" has a list of more than streams",
+                input.name,
+                plan.name(node)
+            );
+            collector.add(place, message).hint("streams of steps meet in a list".to_owned());
+            None
+        }
+        None => None,
+    };
+    let wire = wires.into_iter().map(port).collect::<Option<Vec<OutputPort>>>().map(InputWire::Merge);
+    InputLink { place, wire }
+}
+
+/// The items that go back to a node.
+fn again(plan: &DataflowPlan, node: usize, collector: &mut ProblemCollector) -> Option<AgainLink> {
+    let DraftAgain { need, max } = plan.node(node).again.as_ref()?;
+    let inputs = &plan.declaration(node)?.inputs;
+    let Some(input) = inputs.iter().position(|input| input.name == need.input.value) else {
+        surplus(plan, node, std::slice::from_ref(need), inputs, collector);
+        return None;
+    };
+    let found = NeedSource::find(plan, node, need.source.as_ref()?, collector);
+    let link = connect(plan, node, &inputs[input], need, found.as_ref(), collector);
+    match link.wire? {
+        InputWire::Port(back) if need.more.is_empty() => {
+            Some(AgainLink { place: link.place, edge: AgainEdge { input, back, max: *max } })
+        }
+        _ => {
+            let message = format!("what comes back to \"{}\" is not one stream of a step", plan.name(node));
+            collector.add(link.place, message);
+            None
+        }
+    }
 }
 
 fn connect(

@@ -101,6 +101,8 @@ fn takes_only(user: &DataflowNode, node: usize) -> bool {
     user.step.declaration.inputs.iter().zip(&user.wires).all(|(input, wire)| match wire {
         InputWire::Port(port) => port.node == node && input.take != InputTake::Each,
         InputWire::Absent | InputWire::Request | InputWire::Items | InputWire::Outcomes => true,
+        // Streams meet within a section, which is one node here.
+        InputWire::Merge(_) => false,
     })
 }
 

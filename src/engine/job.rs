@@ -12,6 +12,7 @@ use crate::step::{
 };
 use crate::store::{Store, StoreError};
 
+use super::call_records::RecordedCalls;
 use super::disk_wait::retry_while_full;
 use super::event::{EngineEvent, EventObserver, tell};
 use super::memory::{MemoryKey, RecordedRun, RequestMemories};
@@ -97,15 +98,16 @@ impl RunEnvironment {
         let StepJob { request, item, token, .. } = *job;
         let identity = node.identity(&self.dataflow, request, FINAL);
         let memory = self.memory_key(request);
+        let world = RecordedCalls::shared(&self.memories, memory);
         if !self.memories.remembers(memory) {
-            let performed = node.perform(&identity, inputs, token);
+            let performed = node.perform(&identity, inputs, token, &world);
             return (job.is_wanted)().then(|| self.kept(job, performed));
         }
         let run = RecordedRun { memory, node, request, item, inputs, key: node.key(&identity, inputs) };
         let began = Instant::now();
         let (result, known) = match self.memories.recall(&run) {
             Some(recalled) => (recalled, true),
-            None => (node.perform(&identity, inputs, token), false),
+            None => (node.perform(&identity, inputs, token, &world), false),
         };
         if !(job.is_wanted)() {
             return None;

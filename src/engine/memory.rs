@@ -9,11 +9,11 @@ use std::time::Duration;
 use crate::dataflow::DataflowNode;
 use crate::dataflow::response::files_at;
 use crate::journal::{
-    Journal, JournalEntry, OutputRecord, RequestHistory, RunRecord, ValuePlace, small_files,
+    Journal, JournalEntry, JournalError, OutputRecord, RequestHistory, RunRecord, ValuePlace, small_files,
 };
 use crate::step::{
-    Artifact, Digest, Fault, FaultKind, Outcome, Payload, Request, ResponseFile, ResponseFiles, StepInputs,
-    StepOutputs,
+    Artifact, CallAnswers, CallBatch, Digest, Fault, FaultKind, Outcome, Payload, Request, ResponseFile,
+    ResponseFiles, StepInputs, StepOutputs,
 };
 use crate::store::{Store, StoreError};
 
@@ -59,6 +59,18 @@ const BYTES_HERE_MAX: usize = 8 << 10;
 
 /// The name of the output that holds the log of a failed run, for example a program's error output.
 const LOG: &str = "stderr";
+
+/// The largest answers that are kept in the journal itself, in bytes: a file for each would take longer.
+const ANSWERS_HERE_MAX: usize = 256 << 10;
+
+/// The error of recording answers.
+#[derive(Debug, thiserror::Error)]
+pub enum AnswerRecordError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
 
 impl RequestMemories {
     pub fn new(journal: Arc<Journal>, store: Arc<Store>) -> RequestMemories {
@@ -155,6 +167,53 @@ impl RequestMemories {
         };
         self.journal.note(memory.number, JournalEntry::Run(record), content);
         Ok(())
+    }
+
+    /// The recorded answers to a batch of a call.
+    pub fn recall_answers(&self, memory: MemoryKey, batch: &CallBatch) -> Option<Vec<u8>> {
+        if !self.journal.keeps() {
+            return None;
+        }
+        let remembered = self.of(memory)?;
+        let (record, content) = remembered.runs.get(&batch.key)?;
+        match &record.outputs.iter().find(|output| output.name == CallAnswers::OUTPUT)?.kept {
+            ValuePlace::Here { bytes } => content.get(..*bytes).map(<[u8]>::to_vec),
+            ValuePlace::Stored { form } => self.store.get(memory.request, *form),
+            ValuePlace::No | ValuePlace::Files { .. } => None,
+        }
+    }
+
+    /// Records the answers to a batch of a call. When this returns, they are on the disk.
+    ///
+    /// # Errors
+    /// If they cannot be recorded.
+    pub fn note_answers(
+        &self,
+        memory: MemoryKey,
+        batch: &CallBatch,
+        answers: &[u8],
+        failed: Option<&Fault>,
+    ) -> Result<(), AnswerRecordError> {
+        let Some(remembered) = self.of(memory).filter(|_| self.journal.keeps()) else { return Ok(()) };
+        let digest = Digest::of(answers);
+        let (kept, content) = if answers.len() <= ANSWERS_HERE_MAX {
+            (ValuePlace::Here { bytes: answers.len() }, answers.to_vec())
+        } else {
+            self.store.put(memory.request, digest, answers)?;
+            (ValuePlace::Stored { form: digest }, Vec::new())
+        };
+        let record = RunRecord {
+            step: batch.step.clone(),
+            item: None,
+            key: batch.key,
+            version: batch.version,
+            inputs: [("items".to_owned(), batch.items)].into(),
+            outcome: failed.map_or(Outcome::Done, |fault| Outcome::Failed(fault.clone())),
+            outputs: vec![OutputRecord { name: CallAnswers::OUTPUT.to_owned(), digest, kept }],
+            took_us: 0,
+        };
+        self.journal.note(remembered.number, JournalEntry::Run(record), content);
+        Ok(self.journal.flush()?)
     }
 
     fn keep(

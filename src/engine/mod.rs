@@ -13,6 +13,7 @@
 //! | `to_worker` | its channels between workers |
 //! | `epoch` | what they share about a request |
 //! | `job`, `run`, `pool` | steps, off the workers' threads |
+//! | `call_records` | the answers to calls, in the journal before anything uses them |
 //! | `timer` | what is to be done later: timeouts, repetitions, deadlines |
 //! | `disk_wait` | waiting for a full disk |
 //! | `budget`, `slots` | the bounds: bytes, requests |
@@ -24,6 +25,7 @@
 mod answer_queue;
 mod as_json;
 mod budget;
+mod call_records;
 mod chain;
 mod close;
 mod dataflow_set;

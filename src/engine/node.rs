@@ -113,6 +113,7 @@ fn source(wire: &InputWire) -> Option<Option<usize>> {
         InputWire::Absent => None,
         InputWire::Request | InputWire::Items | InputWire::Outcomes => Some(None),
         InputWire::Port(port) => Some(Some(port.node)),
+        InputWire::Merge(_) => unreachable!("streams meet within a section"),
     }
 }
 

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use crate::dataflow::interpret::ReadyRun;
 use crate::dataflow::{Dataflow, Response};
-use crate::step::{CancelToken, Digest, Fault, ResponseFile, ResultIdentity, StepOutputs};
+use crate::step::{CancelToken, Digest, Fault, FaultKind, ResponseFile, ResultIdentity, StepOutputs};
 
+use super::calls::ReplayedCalls;
 use super::comparison::{self, ComparisonSide, RunVerdict};
 use super::records::PastRuns;
 use super::scope::StepTreatment;
@@ -76,6 +77,10 @@ pub fn again(
     let parts: BTreeMap<&str, StepTreatment> = names.zip(parts).collect();
     let mut runs = Vec::new();
     let mut perform = |due: &ReadyRun| match parts[due.step()] {
+        // The world is not asked again.
+        StepTreatment::Run | StepTreatment::Help if due.node.step.declaration.calls => {
+            records.take(due).unwrap_or_else(|| Err(not_recorded()))
+        }
         StepTreatment::Run => {
             let depends = RunDependencies::of(past, due);
             let before = records.find(depends.key, due);
@@ -197,12 +202,22 @@ impl ReplayObserver<'_> {
     }
 }
 
+fn not_recorded() -> Fault {
+    let remedy = "Replay the request with the dataflow and the steps with which it was run.";
+    Fault::of(
+        FaultKind::Storage,
+        "the answer to this call is not recorded, and a replay makes no calls",
+        remedy,
+    )
+}
+
 fn identity(past: &PastRequest, due: &ReadyRun) -> ResultIdentity {
     ResultIdentity { dataflow: past.recording.dataflow.version, ..due.identity.clone() }
 }
 
 fn performed(past: &PastRequest, due: &ReadyRun) -> (Result<StepOutputs, Fault>, Duration) {
     let began = Instant::now();
-    let result = due.node.perform(&identity(past, due), due.inputs, &CancelToken::default());
+    let world = ReplayedCalls::shared(past, due);
+    let result = due.node.perform(&identity(past, due), due.inputs, &CancelToken::default(), &world);
     (result, began.elapsed())
 }

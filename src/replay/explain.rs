@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::dataflow::{self, Dataflow, DataflowNode, InputWire, NodePhase, RunFrequency};
+use crate::dataflow::{self, Dataflow, DataflowNode, InputWire, NodePhase, OutputPort, RunFrequency};
 use crate::printable::PrintableLines;
 use crate::step::{Digest, Fault, FaultKind, Outcome, OutcomeReason, StepReport};
 
@@ -169,7 +169,10 @@ fn source(dataflow: &Dataflow, wire: &InputWire) -> String {
         InputWire::Outcomes => "outcomes".to_owned(),
         // A section names the step at each of its outputs.
         InputWire::Port(port) if dataflow.nodes[port.node].section.is_some() => port.output.to_owned(),
-        InputWire::Port(port) => format!("{}.{}", dataflow.nodes[port.node].name, port.output),
+        InputWire::Port(_) | InputWire::Merge(_) => {
+            let name = |port: &OutputPort| format!("{}.{}", dataflow.nodes[port.node].name, port.output);
+            wire.ports().iter().map(name).collect::<Vec<String>>().join(", ")
+        }
     }
 }
 

@@ -18,6 +18,7 @@ mod afresh;
 mod again;
 mod anonymous;
 mod archive;
+mod calls;
 mod comparison;
 mod difference;
 mod digester;

@@ -77,10 +77,7 @@ impl ReplayScope<'_> {
 
 /// The nodes at the other end of the wires.
 fn sources(wires: &[InputWire]) -> impl Iterator<Item = usize> {
-    wires.iter().filter_map(|wire| match wire {
-        InputWire::Port(port) => Some(port.node),
-        InputWire::Absent | InputWire::Request | InputWire::Items | InputWire::Outcomes => None,
-    })
+    wires.iter().flat_map(InputWire::ports).map(|port| port.node)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{CancelToken, Digest, ParameterValue, Payload, StepParameters, Value};
+use super::{CallEnvironment, CancelToken, Digest, ParameterValue, Payload, StepParameters, Value};
 
 /// The values at a step's inputs, by name of the input.
 #[derive(Clone, Debug, Default)]
@@ -99,6 +99,8 @@ pub struct Call<'a> {
     pub identity: &'a ResultIdentity,
     /// The cancellation token, set when nobody waits for the result any more. No result may depend on it.
     pub token: &'a CancelToken,
+    /// The way to the world, for steps that make calls.
+    pub world: &'a Arc<dyn CallEnvironment>,
 }
 
 impl<'a> Call<'a> {

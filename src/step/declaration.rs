@@ -77,6 +77,15 @@ pub struct StepDeclaration {
     pub identifies: bool,
     /// Whether the step takes items in batches, so that a dataflow file can set their size.
     pub batches: bool,
+    /// Whether the step asks the world, for example a service. Its answers are recorded before anything uses them.
+    pub calls: bool,
+}
+
+impl StepDeclaration {
+    /// Whether an item's value chooses the output at which it goes on.
+    pub fn routes(&self) -> bool {
+        self.outputs.len() > 1 && self.outputs.iter().all(|output| output.count == OutputCount::Many)
+    }
 }
 
 type StepFunction = dyn Fn(&Call) -> Result<StepOutputs, Fault> + Send + Sync;
@@ -126,6 +135,7 @@ impl Step {
                 recomputed: false,
                 identifies: false,
                 batches: false,
+                calls: false,
             },
             run: Arc::new(|_| Err(Fault::new("the step has no function", "Give it one with `Step::runs`."))),
             stream: StreamFunction::None,

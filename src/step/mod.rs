@@ -7,7 +7,7 @@
 //!
 //! ```
 //! use flow::step::{Call, Digest, Fault, ResultIdentity, StepInputs, StepOutputs, Parameter, StepParameters};
-//! use flow::step::{Payload, Step, CancelToken, Value, WiredInput};
+//! use flow::step::{Payload, Step, CancelToken, UnrecordedCalls, Value, WiredInput};
 //!
 //! // A type that steps exchange.
 //! #[derive(serde::Serialize, serde::Deserialize)]
@@ -39,6 +39,7 @@
 //!         edition: 0,
 //!     },
 //!     token: &CancelToken::default(),
+//!     world: &UnrecordedCalls::shared(),
 //! };
 //! let outputs = step.call(&call)?;
 //! let short = outputs.get("short").and_then(|value| value.get::<Title>());
@@ -82,8 +83,9 @@ pub use plain_value::{JsonValue, NumberValue, TextValue};
 pub use request::Request;
 pub use reservation::{StepReservation, StepReservations};
 pub use stream::{
-    BatchPlaces, BatchSize, GuardFunction, ItemBatch, ItemFault, ItemMaker, ItemOrdinal, ItemTally,
-    KernelFactory, KernelRun, MadeItems, MakerFunction, StreamFunction, StreamItem, StreamKernel,
+    BatchPlaces, BatchSize, CallAnswers, CallAttempt, CallBatch, CallEnvironment, CallFault, CallFunction,
+    GuardFunction, ItemBatch, ItemFault, ItemMaker, ItemOrdinal, ItemTally, KernelFactory, KernelRun,
+    MadeItems, MakerFunction, StreamFunction, StreamItem, StreamKernel, UnrecordedCalls,
 };
 pub use table::{BuiltIn, BuiltInAttributes, StepTable};
 pub use token::CancelToken;

@@ -71,6 +71,7 @@ struct ValueForm {
     write: fn(&ValueData, &mut dyn Write) -> io::Result<()>,
     digest: fn(&ValueData) -> Option<Digest>,
     json: fn(&ValueData) -> serde_json::Result<serde_json::Value>,
+    bytes: fn(&ValueData) -> usize,
 }
 
 impl Value {
@@ -85,6 +86,7 @@ impl Value {
             write: write::<T>,
             digest: |data| typed::<T>(data).digest(),
             json: |data| serde_json::to_value(typed::<T>(data)),
+            bytes: |data| typed::<T>(data).bytes_in_memory(),
         };
         Value { kind: T::TYPE, data, digest: Arc::default(), form }
     }
@@ -102,6 +104,11 @@ impl Value {
     /// The name of the type: its [`Payload::TYPE`].
     pub fn kind(&self) -> &'static str {
         self.kind
+    }
+
+    /// The bytes that the data takes in memory: [`Payload::bytes_in_memory`].
+    pub fn bytes_in_memory(&self) -> usize {
+        (self.form.bytes)(&*self.data)
     }
 
     /// The data, if the type is `T`.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use flow::dataflow::{Dataflow, LoadError, Response, ResponseVerdict};
 use flow::step::{
     ArrayElement, ArrayValue, Call, CancelToken, Digest, Fault, FaultKind, Item, Request, ResponseFile,
-    ResultIdentity, StepInputs, StepParameters, StepTable, Value, WiredInput,
+    ResultIdentity, StepInputs, StepParameters, StepTable, UnrecordedCalls, Value, WiredInput,
 };
 use tempfile::TempDir;
 
@@ -73,7 +73,7 @@ fn fault(dataflow: &Dataflow) -> (String, Fault) {
     let (response, _) = run(dataflow, &["one"]);
     assert_eq!(response.verdict, ResponseVerdict::Failed, "{:?}", response.steps);
     let (step, fault) = response.faults().next().unwrap();
-    (step.step.clone(), fault.clone())
+    (step.step.to_string(), fault.clone())
 }
 
 /// The whole message that `explain` shows.
@@ -255,12 +255,18 @@ fn memory_and_time_have_limits() {
     let identity = ResultIdentity {
         request: Digest::of(b"r"),
         dataflow: Digest::of(b"d"),
-        step: "slow".to_owned(),
+        step: "slow".into(),
         edition: 0,
     };
     let parameters = StepParameters::default();
     let call = |token: &CancelToken, index: usize| {
-        table[index].call(&Call { inputs: &inputs, parameters: &parameters, identity: &identity, token })
+        table[index].call(&Call {
+            inputs: &inputs,
+            parameters: &parameters,
+            identity: &identity,
+            token,
+            world: &UnrecordedCalls::shared(),
+        })
     };
     let cancelled = std::thread::scope(|scope| {
         let slow = scope.spawn(|| call(&token, 0));
@@ -390,11 +396,17 @@ fn arrays_go_to_numpy_and_back() {
     let identity = ResultIdentity {
         request: Digest::of(b"r"),
         dataflow: Digest::of(b"d"),
-        step: "double".to_owned(),
+        step: "double".into(),
         edition: 0,
     };
     let (parameters, token) = (StepParameters::default(), CancelToken::default());
-    let call = Call { inputs: &inputs, parameters: &parameters, identity: &identity, token: &token };
+    let call = Call {
+        inputs: &inputs,
+        parameters: &parameters,
+        identity: &identity,
+        token: &token,
+        world: &UnrecordedCalls::shared(),
+    };
     let outputs = dataflow
         .step("double")
         .unwrap()

@@ -76,18 +76,23 @@ impl GraphPhase {
 
 pub fn edges(dataflow: &Dataflow, node: &DataflowNode) -> Vec<GraphEdge> {
     let inputs = node.step.declaration.inputs.iter().zip(&node.wires);
-    inputs.filter_map(|(input, wire)| edge(dataflow, input.take, wire)).collect()
+    let mut edges: Vec<GraphEdge> =
+        inputs.flat_map(|(input, wire)| edges_of(dataflow, input.take, wire)).collect();
+    edges.extend(node.again.iter().map(|again| port_edge(dataflow, &again.back, false)));
+    edges
 }
 
-fn edge(dataflow: &Dataflow, take: InputTake, wire: &InputWire) -> Option<GraphEdge> {
+fn edges_of(dataflow: &Dataflow, take: InputTake, wire: &InputWire) -> Vec<GraphEdge> {
     let gathers = take == InputTake::Each;
     let given = |from, source: &str, kind| GraphEdge { from, source: source.to_owned(), kind, gathers };
     match wire {
-        InputWire::Absent => None,
-        InputWire::Request => Some(given(EdgeOrigin::Request, "request", Request::TYPE)),
-        InputWire::Items => Some(given(EdgeOrigin::Request, "request.items", Item::TYPE)),
-        InputWire::Outcomes => Some(given(EdgeOrigin::Outcomes, "outcomes", StepOutcomes::TYPE)),
-        InputWire::Port(port) => Some(port_edge(dataflow, port, gathers)),
+        InputWire::Absent => Vec::new(),
+        InputWire::Request => vec![given(EdgeOrigin::Request, "request", Request::TYPE)],
+        InputWire::Items => vec![given(EdgeOrigin::Request, "request.items", Item::TYPE)],
+        InputWire::Outcomes => vec![given(EdgeOrigin::Outcomes, "outcomes", StepOutcomes::TYPE)],
+        InputWire::Port(_) | InputWire::Merge(_) => {
+            wire.ports().iter().map(|port| port_edge(dataflow, port, gathers)).collect()
+        }
     }
 }
 
@@ -113,7 +118,8 @@ pub fn remarks(dataflow: &Dataflow) -> Vec<String> {
 
 /// Remarks about a node.
 pub fn notes(dataflow: &Dataflow, node: usize) -> Vec<String> {
-    let DataflowNode { enabled, when, max, timeout, retry, runs, stream, batch, .. } = &dataflow.nodes[node];
+    let DataflowNode { enabled, when, max, timeout, retry, runs, stream, batch, again, .. } =
+        &dataflow.nodes[node];
     let mut notes = Vec::new();
     if !enabled {
         notes.push("switched off".to_owned());
@@ -127,6 +133,7 @@ pub fn notes(dataflow: &Dataflow, node: usize) -> Vec<String> {
         StreamRole::Outside | StreamRole::Ends => {}
     }
     notes.extend(batch.iter().map(|batch| format!("in batches of {}", batch.items)));
+    notes.extend(again.iter().map(|again| format!("items may come back {} times", again.max)));
     notes.extend(when.iter().map(|condition| format!("when {condition}")));
     notes.extend(changed_settings(&dataflow.nodes[node]));
     notes.extend(max.iter().map(|max| format!("at most {max} at once")));

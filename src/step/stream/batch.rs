@@ -58,6 +58,11 @@ impl BatchPlaces {
         BatchPlaces::Each(all)
     }
 
+    /// The ordinals of `len` items, each as the child number `index` of what it was.
+    fn below(&self, len: usize, index: u64) -> BatchPlaces {
+        BatchPlaces::Each((0..len).map(|at| self.get(at).child(index)).collect())
+    }
+
     /// The ordinals at these indices, which ascend.
     #[must_use]
     pub fn at(&self, indices: impl Iterator<Item = usize>) -> BatchPlaces {
@@ -65,7 +70,7 @@ impl BatchPlaces {
     }
 }
 
-/// A run of items of one type, in the order of their ordinals. A clone shares the items.
+/// A run of items of one type. A clone shares the items.
 #[derive(Clone)]
 pub struct ItemBatch {
     places: BatchPlaces,
@@ -80,19 +85,26 @@ pub struct ItemBatch {
 struct BatchForm {
     values: fn(ItemBatch) -> Vec<Value>,
     append: fn(ItemBatch, ItemBatch) -> ItemBatch,
+    arrange: fn(ItemBatch) -> ItemBatch,
+    bytes: fn(&ItemBatch) -> Vec<usize>,
 }
 
 impl ItemBatch {
     /// A batch of these items.
     pub fn new<T: StreamItem>(places: BatchPlaces, items: Vec<T>) -> ItemBatch {
         let values = |batch: ItemBatch| batch.take::<T>().1.into_iter().map(Value::new).collect();
-        let form = BatchForm { values, append: appended::<T> };
+        let form = BatchForm { values, append: appended::<T>, arrange: arranged::<T>, bytes: bytes_of::<T> };
         ItemBatch { places, len: items.len(), items: Arc::new(items), form }
     }
 
     /// A batch of values, which all have one type.
     pub fn of_values(places: BatchPlaces, items: Vec<Value>) -> ItemBatch {
-        let form = BatchForm { values: ItemBatch::unshared, append: appended_values };
+        let form = BatchForm {
+            values: ItemBatch::unshared,
+            append: appended_values,
+            arrange: arranged_values,
+            bytes: bytes_of_values,
+        };
         ItemBatch { places, len: items.len(), items: Arc::new(items), form }
     }
 
@@ -135,6 +147,28 @@ impl ItemBatch {
         (self.form.append)(self, next)
     }
 
+    /// The bytes in memory of each item.
+    pub fn bytes_each(&self) -> Vec<usize> {
+        (self.form.bytes)(self)
+    }
+
+    /// The same items, each with the child number `index` of its ordinal: of what meets in one input, an item
+    /// that came on two ways is two.
+    #[must_use]
+    pub fn below(mut self, index: u64) -> ItemBatch {
+        self.places = self.places.below(self.len, index);
+        self
+    }
+
+    /// The same items in the order of their ordinals.
+    #[must_use]
+    pub fn arranged(self) -> ItemBatch {
+        match &self.places {
+            BatchPlaces::Each(all) if !all.is_sorted() => (self.form.arrange)(self),
+            BatchPlaces::Each(_) | BatchPlaces::Run(..) => self,
+        }
+    }
+
     fn unshared<T: Clone + Send + Sync + 'static>(self) -> Vec<T> {
         let items = self.items.downcast::<Vec<T>>().unwrap_or_else(|_| panic!("{CHECKED}"));
         Arc::try_unwrap(items).unwrap_or_else(|shared| (*shared).clone())
@@ -153,6 +187,38 @@ fn appended_values(first: ItemBatch, next: ItemBatch) -> ItemBatch {
     let ((places, mut items), (next_places, next_items)) = (first.into_values(), next.into_values());
     items.extend(next_items);
     ItemBatch::of_values(places.followed(len, &next_places), items)
+}
+
+fn arranged<T: StreamItem>(batch: ItemBatch) -> ItemBatch {
+    let (places, items) = batch.take::<T>();
+    let (places, items) = in_order(&places, items);
+    ItemBatch::new(places, items)
+}
+
+fn arranged_values(batch: ItemBatch) -> ItemBatch {
+    let (places, items) = batch.into_values();
+    let (places, items) = in_order(&places, items);
+    ItemBatch::of_values(places, items)
+}
+
+fn bytes_of<T: StreamItem>(batch: &ItemBatch) -> Vec<usize> {
+    match batch.items.downcast_ref::<Vec<T>>() {
+        Some(items) => items.iter().map(Payload::bytes_in_memory).collect(),
+        None => bytes_of_values(batch),
+    }
+}
+
+fn bytes_of_values(batch: &ItemBatch) -> Vec<usize> {
+    let items = batch.items.downcast_ref::<Vec<Value>>();
+    items.expect(CHECKED).iter().map(Value::bytes_in_memory).collect()
+}
+
+fn in_order<T>(places: &BatchPlaces, items: Vec<T>) -> (BatchPlaces, Vec<T>) {
+    let mut placed: Vec<(ItemOrdinal, T)> =
+        items.into_iter().enumerate().map(|(index, item)| (places.get(index), item)).collect();
+    placed.sort_by_key(|(place, _)| *place);
+    let (places, items) = placed.into_iter().unzip();
+    (BatchPlaces::Each(places), items)
 }
 
 const CHECKED: &str = "types are checked before anything runs";

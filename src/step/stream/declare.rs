@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use crate::step::declaration::{InputTake, OutputCount, Step};
-use crate::step::{Call, Fault, Payload, StepOutputs, Value};
+use crate::step::{Call, Digest, Fault, Payload, StepOutputs, Value};
 
 use super::batch::StreamItem;
+use super::calls::{CallAttempt, CallFault, CallFunction};
 use super::kernel::StreamFunction;
 use super::kernels::{BatchKernel, EachKernel, FoldKernel, ItemKernel};
 use super::maker::{ItemMaker, IteratorMaker};
+use super::route::RouteKernel;
 
 impl Step {
     /// Declares an output that is a stream: none, one or many items for one run. Such a step has no other output,
@@ -145,6 +147,92 @@ impl Step {
         step.streams(StreamFunction::Items(Arc::new(move |size| Box::new(BatchKernel::new(&run, size)))))
     }
 
+    /// Sets a function that asks the world, for example a service, about a batch of items of the first input, and
+    /// gives an answer for each, in order. It makes one attempt. What it calls sees each item by itself: the same
+    /// items in other batches get the same answers.
+    ///
+    /// A fault of kind `transient` or `timed_out`, of the whole attempt or of one item, is asked again as the step's
+    /// `retry` says. The answers are recorded before anything uses them, and a recorded answer is not asked for again.
+    /// Several batches are asked at once, so the function must not depend on their order.
+    ///
+    /// # Panics
+    /// If the step does not take an `A` first, or does not give a `B` and nothing else.
+    #[must_use]
+    pub fn calls<A: StreamItem, B: StreamItem>(
+        mut self,
+        ask: impl Fn(Vec<A>, &Call, &CallAttempt) -> Result<Vec<Result<B, Fault>>, CallFault>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Step {
+        let (input, output) = self.declared::<A, B>(InputTake::One);
+        self.declaration.batches = true;
+        self.declaration.calls = true;
+        let ask: CallFunction = Arc::new(move |items, call, attempt| {
+            let items = items.iter().map(|item| item.get::<A>().expect(CHECKED).clone()).collect();
+            let answers = ask(items, call, attempt)?;
+            Ok(answers.into_iter().map(|answer| answer.map(Value::new)).collect())
+        });
+        let single = Arc::clone(&ask);
+        let step = self.runs(move |call| {
+            let item = Value::shared(call.shared::<A>(input));
+            let identity = [call.identity.request.as_bytes().as_slice(), call.identity.step.as_bytes()];
+            let digest = item.digest();
+            let key = Digest::of_parts(identity.into_iter().chain([digest.as_bytes().as_slice()]));
+            let attempt = CallAttempt { key, timeout: CallAttempt::TIMEOUT };
+            let answers = single(&[item], call, &attempt).map_err(|fault| fault.fault)?;
+            let lacking = || Fault::new("the step gave no answer", "Report this to the authors of the step.");
+            let mut outputs = StepOutputs::default();
+            outputs.push(output, answers.into_iter().next().ok_or_else(lacking)??);
+            Ok(outputs)
+        });
+        step.streams(StreamFunction::Calls(ask))
+    }
+
+    /// Sets a function that chooses the output at which an item of the first input goes on, by the output's index. The
+    /// outputs are declared with [`Step::gives_many`] and have the type of the input.
+    ///
+    /// ```
+    /// use flow::step::{Payload, Step};
+    ///
+    /// #[derive(Clone, serde::Serialize, serde::Deserialize)]
+    /// struct Letter(u32);
+    /// impl Payload for Letter {
+    ///     const TYPE: &'static str = "letter";
+    /// }
+    ///
+    /// let step = Step::new("weigh", 1, "Tells light letters from heavy ones.")
+    ///     .takes::<Letter>("letter")
+    ///     .gives_many::<Letter>("light")
+    ///     .gives_many::<Letter>("heavy")
+    ///     .routes(|letter: &Letter, _| Ok(usize::from(letter.0 > 20)));
+    /// assert!(step.declaration.routes());
+    /// ```
+    ///
+    /// # Panics
+    /// If the step does not take an `A` first, or gives anything else.
+    #[must_use]
+    pub fn routes<A: StreamItem>(
+        self,
+        choose: impl Fn(&A, &Call) -> Result<usize, Fault> + Send + Sync + 'static,
+    ) -> Step {
+        let declaration = &self.declaration;
+        let takes = declaration.inputs.first().is_some_and(|input| input.kind == A::TYPE);
+        let gives = declaration
+            .outputs
+            .iter()
+            .all(|output| output.kind == A::TYPE && output.count == OutputCount::Many);
+        let outputs = declaration.outputs.len();
+        assert!(
+            takes && gives && outputs > 0,
+            "the step {:?} does not take and give {}",
+            declaration.name,
+            A::TYPE
+        );
+        let choose = Arc::new(choose);
+        self.streams(StreamFunction::Items(Arc::new(move |_| Box::new(RouteKernel::new(&choose, outputs)))))
+    }
+
     /// Sets a function that adds up all items of the first input, which was declared with [`Step::takes_each`].
     /// They come in their order and are not kept, so that the memory of the sum is all that is needed.
     ///
@@ -186,3 +274,5 @@ impl Step {
         }
     }
 }
+
+const CHECKED: &str = "types are checked before anything runs";

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::step::{Call, Fault, Value};
 
 use super::batch::{BatchSize, ItemBatch};
+use super::calls::CallFunction;
 use super::guard::GuardFunction;
 use super::maker::ItemMaker;
 use super::tally::ItemTally;
@@ -20,6 +21,8 @@ pub enum StreamFunction {
     Fold(KernelFactory),
     /// A function that makes many items of one call.
     Makes(MakerFunction),
+    /// A function that asks the world about a batch of items of the step's first input.
+    Calls(CallFunction),
 }
 
 /// Makes a kernel for one request. The size is that of the batches that the step is to take.
@@ -36,8 +39,8 @@ pub struct KernelRun<'a, 'c> {
     pub guard: GuardFunction,
     /// What becomes of the items.
     pub tally: &'a mut ItemTally,
-    /// Takes what the step gives.
-    pub give: &'a mut dyn FnMut(ItemBatch),
+    /// Takes what the step gives at one of its outputs, by the output's index.
+    pub give: &'a mut dyn FnMut(usize, ItemBatch),
 }
 
 /// The function of a step, compiled for its types, for the items of one request.
@@ -45,7 +48,12 @@ pub trait StreamKernel: Send {
     /// Takes a batch. Batches come in the order of their items.
     fn take(&mut self, batch: ItemBatch, run: &mut KernelRun);
 
-    /// Takes the end of the stream. A kernel that folds gives its result.
+    /// Gives what is kept back until a batch is full. More may follow.
+    fn flush(&mut self, run: &mut KernelRun) {
+        let _ = run;
+    }
+
+    /// Takes the end of the stream, after a last [`StreamKernel::flush`]. A kernel that folds gives its result.
     fn end(&mut self, run: &mut KernelRun) -> Option<Value> {
         let _ = run;
         None

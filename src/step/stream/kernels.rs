@@ -59,7 +59,7 @@ where
         }
         run.tally.done += given.len() as u64;
         let places = if absent.is_empty() { places } else { without(&places, len, &absent) };
-        (run.give)(ItemBatch::new(places, given));
+        (run.give)(0, ItemBatch::new(places, given));
     }
 }
 
@@ -108,7 +108,7 @@ where
         }
         run.tally.done += given.len() as u64;
         let places = if failed.is_empty() { places } else { without(&places, len, &failed) };
-        (run.give)(ItemBatch::new(places, given));
+        (run.give)(0, ItemBatch::new(places, given));
     }
 }
 
@@ -135,7 +135,7 @@ where
     B: StreamItem,
     F: Fn(Vec<A>, &Call) -> Result<Vec<Result<B, Fault>>, Fault> + Send + Sync,
 {
-    fn flush(&mut self, run: &mut KernelRun) {
+    fn work(&mut self, run: &mut KernelRun) {
         let (items, places) = (std::mem::take(&mut self.waiting), std::mem::take(&mut self.places));
         self.bytes = 0;
         let (mut items, mut results) = (Some(items), Ok(Vec::new()));
@@ -161,7 +161,7 @@ where
             }
         }
         run.tally.done += given.len() as u64;
-        (run.give)(ItemBatch::new(BatchPlaces::Each(kept), given));
+        (run.give)(0, ItemBatch::new(BatchPlaces::Each(kept), given));
     }
 }
 
@@ -183,16 +183,15 @@ where
             self.waiting.push(item);
             self.places.push(places.get(index));
             if self.waiting.len() >= self.size.items || self.bytes >= self.size.bytes {
-                self.flush(run);
+                self.work(run);
             }
         }
     }
 
-    fn end(&mut self, run: &mut KernelRun) -> Option<Value> {
+    fn flush(&mut self, run: &mut KernelRun) {
         if !self.waiting.is_empty() {
-            self.flush(run);
+            self.work(run);
         }
-        None
     }
 }
 

@@ -2,18 +2,24 @@
 //!
 //! Items travel in [`ItemBatch`]es, whose type is known to the kernels only: a [`StreamKernel`] is the function of a
 //! step, compiled for the types of its items and called once per batch. The functions of [`Step`](super::Step)
-//! that make kernels are in `declare`. Nothing here runs a stream by itself.
+//! that make kernels are in `declare`. A step that asks the world about items has a [`CallFunction`] in place of a
+//! kernel. Nothing here runs a stream by itself.
 
 mod batch;
+mod calls;
 mod declare;
 mod guard;
 mod kernel;
 mod kernels;
 mod maker;
 mod ordinal;
+mod route;
 mod tally;
 
 pub use batch::{BatchPlaces, BatchSize, ItemBatch, StreamItem};
+pub use calls::{
+    CallAnswers, CallAttempt, CallBatch, CallEnvironment, CallFault, CallFunction, UnrecordedCalls,
+};
 pub use guard::GuardFunction;
 pub use kernel::{KernelFactory, KernelRun, MakerFunction, StreamFunction, StreamKernel};
 pub use maker::{ItemMaker, MadeItems};

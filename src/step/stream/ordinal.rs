@@ -56,6 +56,11 @@ impl ItemOrdinal {
         ItemOrdinal(head | code << 8 | 0xff)
     }
 
+    /// The ordinal as bytes.
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
     /// The indices of the path, from 0. `None` stands for those that a digest replaces.
     fn path(self) -> Vec<Option<u64>> {
         let used = if self.0 & 0xff == 0xff { HEAD_DIGITS } else { (self.0 & 0xff) as u32 };

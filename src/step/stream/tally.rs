@@ -23,8 +23,10 @@ pub struct ItemTally {
     pub done: u64,
     /// Items with which it could not.
     pub failed: u64,
-    /// The faults of the first failed items, at most [`ItemTally::FAULTS_MAX`].
-    pub faults: Vec<ItemFault>,
+    /// Calls that were made again: one for each item and further attempt.
+    pub retried: u64,
+    /// The faults of the first failed items, at most [`ItemTally::FAULTS_MAX`], in their order.
+    pub faults: Vec<(ItemOrdinal, Fault)>,
     /// The fault of the step as a whole, if there is one. Then the counts mean nothing.
     pub whole: Option<Fault>,
 }
@@ -33,12 +35,36 @@ impl ItemTally {
     /// The number of faults that are kept; the others are only counted.
     pub const FAULTS_MAX: usize = 20;
 
-    /// Counts an item that failed. Items come in the order of their ordinals.
+    /// Counts an item that failed.
     pub fn fail(&mut self, place: ItemOrdinal, fault: Fault) {
         self.failed += 1;
-        if self.faults.len() < ItemTally::FAULTS_MAX {
-            self.faults.push(ItemFault { item: place.to_string(), fault });
+        self.keep(place, fault);
+    }
+
+    fn keep(&mut self, place: ItemOrdinal, fault: Fault) {
+        let at = self.faults.partition_point(|(before, _)| *before <= place);
+        if at < ItemTally::FAULTS_MAX {
+            self.faults.insert(at, (place, fault));
+            self.faults.truncate(ItemTally::FAULTS_MAX);
         }
+    }
+
+    /// Adds the counts of another tally of the same step.
+    pub fn add(&mut self, other: &ItemTally) {
+        self.done += other.done;
+        self.failed += other.failed;
+        self.retried += other.retried;
+        other.faults.iter().for_each(|(place, fault)| self.keep(*place, fault.clone()));
+        other.whole.iter().for_each(|fault| self.fail_whole(fault.clone()));
+    }
+
+    /// The faults by the places of their items, as people count them.
+    pub fn item_faults(&self) -> Vec<ItemFault> {
+        let fault = |(place, fault): &(ItemOrdinal, Fault)| ItemFault {
+            item: place.to_string(),
+            fault: fault.clone(),
+        };
+        self.faults.iter().map(fault).collect()
     }
 
     /// Notes a fault of the step as a whole. The first one counts.

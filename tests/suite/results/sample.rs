@@ -8,7 +8,7 @@ use flow::imaging::{
 };
 use flow::step::{
     Call, CancelToken, Digest, Fault, Outcome, OutcomeReason, Request, ResponseFiles, ResultIdentity,
-    StepInputs, StepOutcomes, StepParameters, StepReport, StepTable, Value, WiredInput,
+    StepInputs, StepOutcomes, StepParameters, StepReport, StepTable, UnrecordedCalls, Value, WiredInput,
 };
 
 pub const SIZE: [usize; 3] = [40, 30, 20];
@@ -83,6 +83,7 @@ pub fn run(step: &str, inputs: StepInputs, output: &str) -> Value {
         parameters: &parameters,
         identity: &identity,
         token: &CancelToken::default(),
+        world: &UnrecordedCalls::shared(),
     };
     let outputs = found.call(&call);
     outputs.expect("the step does its work").get(output).expect("the step gives the output").clone()

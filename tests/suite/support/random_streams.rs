@@ -105,7 +105,31 @@ pub fn table() -> StepTable {
     steps
         .into_iter()
         .chain(ends())
+        .chain(others())
         .fold(StepTable::default().with_attributes(flow::dicom::ATTRIBUTES), StepTable::with)
+}
+
+/// A step that makes calls, and one that chooses a way.
+fn others() -> [Step; 2] {
+    [
+        step("ask").takes::<Figure>("item").gives::<Figure>("figure").calls(
+            move |items: Vec<Figure>, call, _| {
+                if let Some(poison) = items.iter().find(|item| item.0 % 1_009 == 5) {
+                    return Err(Fault::new(format!("value {} is refused", poison.0), "Take another.").into());
+                }
+                let answer = |item: Figure| match item.0.is_multiple_of(13) {
+                    true => Err(Fault::transient(format!("no answer to {}", item.0), "Ask again.")),
+                    false => figure(item.0, call),
+                };
+                Ok(items.into_iter().map(answer).collect())
+            },
+        ),
+        step("way")
+            .takes::<Figure>("item")
+            .gives_many::<Figure>("low")
+            .gives_many::<Figure>("high")
+            .routes(move |item: &Figure, call| Ok(usize::from(settle(item.0, call)? % 3 > 0))),
+    ]
 }
 
 /// The steps that run once.
@@ -159,7 +183,17 @@ pub fn dataflow(dice: &mut Dice) -> String {
         let (step, needs, is_stream) = node(dice, &once, &streams);
         let node = settings(dice, step, &needs);
         text += &format!("  {name}:\n    step: {step}\n    needs: {{{needs}}}\n{node}");
-        if is_stream { streams.push(name) } else { once.push(name) }
+        if ["ask", "each"].contains(&step) && is_stream && dice.one_in(3) {
+            let max = 1 + dice.below(4);
+            text += &format!("    again: {{item: r{index}.low, max: {max}}}\n");
+            text += &format!("  r{index}: {{step: way, needs: {{item: {name}}}}}\n");
+            streams.extend([format!("r{index}.low"), format!("r{index}.high")]);
+        }
+        match (step, is_stream) {
+            ("way", _) => streams.extend([format!("{name}.low"), format!("{name}.high")]),
+            (_, true) => streams.push(name),
+            (_, false) => once.push(name),
+        }
     }
     let writers = 1 + dice.below(3);
     for index in 0..writers {
@@ -191,8 +225,11 @@ fn settings(dice: &mut Dice, step: &str, needs: &str) -> String {
         _ => dice.below(4),
     };
     let mut text = format!("    with: {{count: {count}, fail: {}, panic: {}}}\n", rarely(dice), rarely(dice));
-    if step == "batch" && dice.one_in(2) {
+    if ["batch", "ask"].contains(&step) && dice.one_in(2) {
         text += &format!("    batch: {{size: {}, bytes: 1 MiB}}\n", 1 + dice.below(40));
+    }
+    if step == "ask" {
+        text += "    retry: {count: 2, first_delay: 0 s}\n    limits: {max: 3}\n";
     }
     if dice.one_in(15) {
         text += "    enabled: false\n";
@@ -213,8 +250,12 @@ fn node(dice: &mut Dice, once: &[String], streams: &[String]) -> (&'static str, 
             _ => ("make", format!("seed: {}", single(dice)), true),
         };
     }
-    let stream = |dice: &mut Dice| streams[dice.below(streams.len())].clone();
-    match dice.below(10) {
+    let single_stream = |dice: &mut Dice| streams[dice.below(streams.len())].clone();
+    let stream = |dice: &mut Dice| match dice.one_in(4) {
+        true => format!("[{}, {}]", single_stream(dice), single_stream(dice)),
+        false => single_stream(dice),
+    };
+    match dice.below(13) {
         0 => ("make", format!("seed: {}", stream(dice)), true),
         1 | 2 => ("each", format!("item: {}", stream(dice)), true),
         3 => ("plain", format!("item: {}", stream(dice)), true),
@@ -222,6 +263,8 @@ fn node(dice: &mut Dice, once: &[String], streams: &[String]) -> (&'static str, 
         5 => ("batch", format!("item: {}", stream(dice)), true),
         // The beginning is known before any stream.
         6 => ("with", format!("item: {}, also: n0", stream(dice)), true),
+        10 | 11 => ("ask", format!("item: {}", stream(dice)), true),
+        12 => ("way", format!("item: {}", stream(dice)), true),
         7 => ("gather", format!("all: {}", stream(dice)), false),
         8 => ("two", format!("left: {}, right: {}", stream(dice), stream(dice)), false),
         _ => ("sum", format!("all: {}", stream(dice)), false),

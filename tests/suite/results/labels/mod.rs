@@ -8,7 +8,7 @@ use std::path::Path;
 use flow::imaging::{Lungs, SortedSeries, Volume, VoxelSet};
 use flow::step::{
     Call, CancelToken, Digest, Fault, ParameterValue, ResponseFile, ResponseFiles, ResultIdentity,
-    StepInputs, StepParameters, StepTable, Value, WiredInput,
+    StepInputs, StepParameters, StepTable, UnrecordedCalls, Value, WiredInput,
 };
 
 use super::peers::{dciodvfy, python};
@@ -221,7 +221,13 @@ fn taken(
         edition: 0,
     };
     let token = CancelToken::default();
-    let call = Call { inputs: &inputs, parameters: &parameters, identity: &identity, token: &token };
+    let call = Call {
+        inputs: &inputs,
+        parameters: &parameters,
+        identity: &identity,
+        token: &token,
+        world: &UnrecordedCalls::shared(),
+    };
     let outputs = step.call(&call)?;
     Ok(outputs.get("lungs").and_then(|lungs| lungs.get::<Lungs>()).expect("lungs").clone())
 }

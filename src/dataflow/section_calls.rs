@@ -1,0 +1,225 @@
+//! Calls of a section: a batch of items is asked about, again where that may help, and its answers are recorded.
+//!
+//! Nothing here depends on when a call is made, so that several can be under way at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::step::{
+    Call, CallAnswers, CallAttempt, CallBatch, CallEnvironment, CallFunction, CancelToken, Digest, Fault,
+    FaultKind, ItemOrdinal, ResultIdentity, StepInputs, Value,
+};
+
+use super::node::{DataflowNode, SectionMember};
+use super::perform::{broken, guarded};
+use super::retry::RetryRule;
+
+/// All that a call needs besides its items, for any thread.
+pub(super) struct CallWork {
+    ask: CallFunction,
+    node: DataflowNode,
+    /// The round of the loop in which the step is.
+    round: u32,
+    /// The single values at the step's inputs.
+    inputs: StepInputs,
+    identity: ResultIdentity,
+    token: CancelToken,
+    world: Arc<dyn CallEnvironment>,
+    retry: RetryRule,
+}
+
+/// Items with their ordinals, and what is asked about them.
+pub(super) struct CallItems {
+    pub places: Vec<ItemOrdinal>,
+    pub items: Vec<Value>,
+}
+
+impl CallWork {
+    pub fn new(
+        ask: &CallFunction,
+        member: &SectionMember,
+        inputs: &StepInputs,
+        identity: &ResultIdentity,
+        call: &Call,
+    ) -> CallWork {
+        let node = member.node.clone();
+        CallWork {
+            ask: Arc::clone(ask),
+            retry: node.retry.clone().unwrap_or_else(RetryRule::of_calls),
+            round: member.round,
+            inputs: inputs.clone(),
+            identity: identity.clone(),
+            token: call.token.clone(),
+            world: Arc::clone(call.world),
+            node,
+        }
+    }
+
+    /// The answers to a batch: the recorded ones, or new ones, which are recorded before they are given.
+    pub fn answers(&self, batch: &CallItems) -> CallAnswers {
+        self.known_or_new(batch).unwrap_or_else(|fault| CallAnswers {
+            results: batch.items.iter().map(|_| Err(fault.clone())).collect(),
+            retried: 0,
+        })
+    }
+
+    fn known_or_new(&self, batch: &CallItems) -> Result<CallAnswers, Fault> {
+        let items: Vec<Digest> = batch.items.iter().map(Value::digest).collect();
+        let items = Digest::of_parts(items.iter().map(|digest| digest.as_bytes().as_slice()));
+        let step = &self.node.step.declaration;
+        let asked = CallBatch {
+            step: self.node.name.to_string(),
+            version: step.version,
+            key: self.key(&batch.places, items),
+            items,
+        };
+        let read = step.outputs[0].read;
+        let known = self.world.recall(&asked)?.and_then(|bytes| CallAnswers::read(&bytes, read).ok());
+        if let Some(answers) = known.filter(|answers| answers.results.len() == batch.items.len()) {
+            return Ok(answers);
+        }
+        let mut answers = CallAnswers::default();
+        answers.results = self.ask(batch, &mut answers.retried);
+        self.token.check()?;
+        let failed = answers.results.iter().find_map(|result| result.as_ref().err());
+        self.world.record(&asked, &answers.to_bytes(), failed)?;
+        Ok(answers)
+    }
+
+    /// Asks until each item has an answer or a fault that another attempt would not change.
+    fn ask(&self, batch: &CallItems, retried: &mut u64) -> Vec<Result<Value, Fault>> {
+        let mut results: Vec<Option<Result<Value, Fault>>> = batch.items.iter().map(|_| None).collect();
+        let (mut attempts, mut answered) = (0, 0);
+        loop {
+            let open: Vec<usize> = (0..results.len()).filter(|index| results[*index].is_none()).collect();
+            if open.is_empty() {
+                return results.into_iter().flatten().collect();
+            }
+            if let Err(fault) = self.token.check() {
+                open.iter().for_each(|index| results[*index] = Some(Err(fault.clone())));
+                continue;
+            }
+            *retried += if attempts > 0 { open.len() as u64 } else { 0 };
+            attempts += 1;
+            let part = batch.at(&open);
+            let key = self.attempt_key(&part.places, answered);
+            let wait = match self.attempt(&part, key) {
+                Ok(answers) => {
+                    answered += 1;
+                    let mut wait = None;
+                    for (index, answer) in open.into_iter().zip(answers) {
+                        match answer.as_ref().err().and_then(|fault| self.retry.delay(fault, attempts)) {
+                            Some(delay) => wait = wait.max(Some(delay)),
+                            None => results[index] = Some(answer),
+                        }
+                    }
+                    wait
+                }
+                Err((fault, retry_after)) => match self.retry.delay(&fault, attempts) {
+                    Some(delay) => Some(delay.max(retry_after)),
+                    None => {
+                        let answers = self.in_halves(&part, &fault, retried);
+                        open.into_iter().zip(answers).for_each(|(index, one)| results[index] = Some(one));
+                        None
+                    }
+                },
+            };
+            if let Some(wait) = wait {
+                self.world.wait(jittered(wait, key, attempts), &self.token);
+            }
+        }
+    }
+
+    /// The results of a batch that was refused as a whole: one item may be at fault for all others.
+    fn in_halves(&self, batch: &CallItems, fault: &Fault, retried: &mut u64) -> Vec<Result<Value, Fault>> {
+        let of_an_item = matches!(fault.kind, FaultKind::Data | FaultKind::Broken);
+        if batch.items.len() == 1 || !of_an_item {
+            return batch.items.iter().map(|_| Err(fault.clone())).collect();
+        }
+        let middle = batch.items.len() / 2;
+        let indices: Vec<usize> = (0..batch.items.len()).collect();
+        let mut results = self.ask(&batch.at(&indices[..middle]), retried);
+        results.extend(self.ask(&batch.at(&indices[middle..]), retried));
+        results
+    }
+
+    fn attempt(
+        &self,
+        batch: &CallItems,
+        key: Digest,
+    ) -> Result<Vec<Result<Value, Fault>>, (Fault, Duration)> {
+        let attempt = CallAttempt { key, timeout: self.node.timeout.unwrap_or(CallAttempt::TIMEOUT) };
+        let call = Call {
+            inputs: &self.inputs,
+            parameters: &self.node.parameters,
+            identity: &self.identity,
+            token: &self.token,
+            world: &self.world,
+        };
+        let ended = guarded(|| (self.ask)(&batch.items, &call, &attempt));
+        let mended = |what: String| (broken(&what), Duration::ZERO);
+        let answers = ended
+            .map_err(mended)?
+            .map_err(|failed| (failed.fault, failed.retry_after.unwrap_or_default()))?;
+        match answers.len() == batch.items.len() {
+            true => Ok(answers),
+            false => {
+                let what = format!("it gave {} answers for a batch of {}", answers.len(), batch.items.len());
+                Err(mended(what))
+            }
+        }
+    }
+
+    /// The key of the record: what is asked, in which place.
+    fn key(&self, places: &[ItemOrdinal], items: Digest) -> Digest {
+        let step = &self.node.step.declaration;
+        let parameters = serde_json::to_vec(&self.node.parameters).expect("parameters are texts and numbers");
+        let inputs = self.inputs.digests();
+        let (version, round) = (step.version.to_le_bytes(), self.round.to_le_bytes());
+        let places = places_digest(places);
+        let mut parts: Vec<&[u8]> = vec![
+            b"call",
+            self.identity.request.as_bytes(),
+            self.identity.step.as_bytes(),
+            step.name.as_bytes(),
+            &version,
+            &round,
+            &parameters,
+            places.as_bytes(),
+            items.as_bytes(),
+        ];
+        for (name, digest) in &inputs {
+            parts.extend([name.as_bytes(), digest.as_bytes().as_slice()]);
+        }
+        Digest::of_parts(parts)
+    }
+
+    /// The idempotency key: another one after each response, or the service would repeat that one.
+    fn attempt_key(&self, places: &[ItemOrdinal], answered: u32) -> Digest {
+        let ResultIdentity { request, step, edition, .. } = &self.identity;
+        let numbers = [self.round, answered, *edition].map(u32::to_le_bytes).concat();
+        let places = places_digest(places);
+        Digest::of_parts([request.as_bytes().as_slice(), step.as_bytes(), &numbers, places.as_bytes()])
+    }
+}
+
+impl CallItems {
+    fn at(&self, indices: &[usize]) -> CallItems {
+        CallItems {
+            places: indices.iter().map(|index| self.places[*index]).collect(),
+            items: indices.iter().map(|index| self.items[*index].clone()).collect(),
+        }
+    }
+}
+
+fn places_digest(places: &[ItemOrdinal]) -> Digest {
+    let places: Vec<[u8; 16]> = places.iter().map(|place| place.to_bytes()).collect();
+    Digest::of_parts(places.iter().map(<[u8; 16]>::as_slice))
+}
+
+/// The wait and up to half of it more, so that batches which failed together do not come back together.
+fn jittered(wait: Duration, key: Digest, attempts: u32) -> Duration {
+    let bytes = key.as_bytes();
+    let share = f64::from(bytes[attempts as usize % bytes.len()]) / 255.0;
+    wait.mul_f64(1.0 + share / 2.0)
+}

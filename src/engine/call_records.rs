@@ -1,0 +1,49 @@
+//! Records of calls: the answers to a batch are in the journal before anything uses them, and after a restart they
+//! are taken from there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::step::{CallBatch, CallEnvironment, CancelToken, Fault, FaultKind};
+
+use super::memory::{MemoryKey, RequestMemories};
+
+/// The environment of the calls of one request.
+pub struct RecordedCalls {
+    memories: Arc<RequestMemories>,
+    memory: MemoryKey,
+}
+
+impl RecordedCalls {
+    pub fn shared(memories: &Arc<RequestMemories>, memory: MemoryKey) -> Arc<dyn CallEnvironment> {
+        Arc::new(RecordedCalls { memories: Arc::clone(memories), memory })
+    }
+}
+
+impl CallEnvironment for RecordedCalls {
+    fn recall(&self, batch: &CallBatch) -> Result<Option<Vec<u8>>, Fault> {
+        Ok(self.memories.recall_answers(self.memory, batch))
+    }
+
+    fn record(&self, batch: &CallBatch, answers: &[u8], failed: Option<&Fault>) -> Result<(), Fault> {
+        self.memories.note_answers(self.memory, batch, answers, failed).map_err(|error| {
+            Fault::of(
+                FaultKind::Storage,
+                format!("the answers to a call could not be recorded: {error}"),
+                "Make room on the disk of --state or give another folder, and send the request again.",
+            )
+        })
+    }
+
+    fn wait(&self, time: Duration, token: &CancelToken) {
+        let mut left = time;
+        while !left.is_zero() && !token.is_cancelled() {
+            let part = left.min(CANCEL_INTERVAL);
+            std::thread::sleep(part);
+            left -= part;
+        }
+    }
+}
+
+/// How often a wait looks whether the run was cancelled.
+const CANCEL_INTERVAL: Duration = Duration::from_millis(20);
