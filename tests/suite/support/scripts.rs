@@ -1,13 +1,17 @@
 //! Peers written with pynetdicom, for what no finished program does.
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, Lines, Write};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+
+use super::peers::{DEADLINE, until};
 
 /// A script that is running; ended when dropped.
 pub struct Script {
     child: Child,
-    says: Lines<BufReader<ChildStdout>>,
+    lines: Receiver<io::Result<String>>,
 }
 
 impl Script {
@@ -17,16 +21,28 @@ impl Script {
         let mut command = Command::new("python3");
         let command = command.args(["-u", "-c", program]).args(arguments).stdin(Stdio::piped());
         let mut child = command.stdout(Stdio::piped()).spawn().expect("python3 was there a moment ago");
-        let says = BufReader::new(child.stdout.take().expect("it is piped")).lines();
-        Some(Script { child, says })
+        let output = BufReader::new(child.stdout.take().expect("it is piped"));
+        let (sender, lines) = mpsc::channel();
+        // Ends with the script's output, or where nobody reads it any more.
+        thread::spawn(move || output.lines().try_for_each(|line| sender.send(line)));
+        Some(Script { child, lines })
     }
 
     /// The next line it prints.
     ///
     /// # Panics
-    /// If it ends before.
+    /// If it ends before, or is silent for too long.
     pub fn line(&mut self) -> String {
-        self.says.next().expect("the script says something more").expect("it is text")
+        self.next().expect("the script prints another line")
+    }
+
+    /// The next line, or none at the end of the output.
+    fn next(&mut self) -> Option<String> {
+        match self.lines.recv_timeout(DEADLINE) {
+            Ok(line) => Some(line.expect("it is text")),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("the script is silent and does not end"),
+        }
     }
 
     /// Writes a line to it.
@@ -37,9 +53,9 @@ impl Script {
 
     /// What it prints until it ends, which must be well.
     pub fn rest(mut self) -> String {
-        let lines: Result<Vec<String>, _> = self.says.by_ref().collect();
-        let text = lines.expect("it is text").join("\n");
-        let status = self.child.wait().expect("it can be waited for");
+        let lines: Vec<String> = std::iter::from_fn(|| self.next()).collect();
+        let text = lines.join("\n");
+        let status = until("the script ends", || self.child.try_wait().expect("it can be waited for"));
         assert!(status.success(), "the script ends with {status}: {text}");
         text
     }
