@@ -49,10 +49,9 @@ impl AirAccount {
         let beside = pieces.cells_of(grid, PieceKind::Lung).dilate(&VoxelBall::new(BESIDE_MM, grid.spacing));
         let mut touching = vec![false; pieces.kinds.len()];
         let mut cells = vec![[0_u32; 2]; pieces.kinds.len()];
-        for (cell, label) in pieces.labels.iter().enumerate().filter(|(_, label)| **label != AirPieces::NONE)
-        {
-            let (at, [all, airway]) = (grid.place(cell), &mut cells[*label as usize]);
-            touching[*label as usize] |= beside.contains(at);
+        for (at, piece) in pieces.labelled(grid) {
+            let [all, airway] = &mut cells[piece];
+            touching[piece] |= beside.contains(at);
             *all += 1;
             *airway += u32::from(airway_cells.contains(at));
         }
@@ -297,17 +296,15 @@ impl GasPockets {
         lung: &VoxelSet,
         gas: &VoxelSet,
     ) -> GasPockets {
-        let centre = |cell: usize| {
-            let centre = grid.centre(grid.place(cell));
-            let within = (0..3).all(|axis| (bounds.low[axis]..bounds.high[axis]).contains(&centre[axis]));
-            within.then(|| std::array::from_fn::<usize, 3, _>(|axis| centre[axis] - bounds.low[axis]))
-        };
         let columns = LungColumns::of(grid, &grid.cells_in(lung, bounds), volume.axes[2][2] >= 0.0);
         let components = VoxelComponents::of(gas);
         let mut places = vec![Vec::new(); components.regions.len()];
-        for cell in 0..grid.means.len() {
-            if let Some(piece) = centre(cell).and_then(|at| components.label(at)) {
-                places[piece].push(grid.place(cell));
+        let cells = grid.cells_in(gas, bounds);
+        for (y, z, _) in grid.rows() {
+            for at in cells.columns(y, z).map(|x| [x, y, z]) {
+                let middle = std::array::from_fn(|axis| grid.middle(axis, at[axis]) - bounds.low[axis]);
+                let piece = components.label(middle).expect("the cell's middle is gas");
+                places[piece].push(at);
             }
         }
         let all = 0..places.len();

@@ -177,6 +177,15 @@ impl AirPieces {
         self.kinds.get(self.labels[cell] as usize).copied()
     }
 
+    /// The cells of all pieces in order, each with its piece.
+    pub fn labelled(&self, grid: &CoarseGrid) -> impl Iterator<Item = ([usize; 3], usize)> {
+        grid.rows().flat_map(|(y, z, first)| {
+            let row = (0..).zip(&self.labels[first..first + grid.size[0]]);
+            let labelled = row.filter(|(_, label)| **label != AirPieces::NONE);
+            labelled.map(move |(x, label)| ([x, y, z], *label as usize))
+        })
+    }
+
     /// The coarse cells of a kind.
     pub fn cells_of(&self, grid: &CoarseGrid, kind: PieceKind) -> VoxelSet {
         grid.set(|cell| self.kind_at(cell) == Some(kind))
@@ -186,24 +195,25 @@ impl AirPieces {
         let mut cells = vec![PieceCells::default(); self.kinds.len()];
         let [columns, rows, slices] = grid.size;
         let steps = [1, columns, columns * rows];
-        for cell in (0..self.labels.len()).filter(|cell| self.labels[*cell] != AirPieces::NONE) {
-            let label = self.labels[cell];
-            let at = grid.place(cell);
-            let inner = (0..3).all(|axis| {
-                at[axis] > 0
-                    && at[axis] + 1 < grid.size[axis]
-                    && self.labels[cell - steps[axis]] == label
-                    && self.labels[cell + steps[axis]] == label
-            });
-            let piece = &mut cells[label as usize];
-            piece.all.add(grid.means[cell]);
-            if inner {
-                piece.core.add(grid.means[cell]);
+        for (y, z, first) in grid.rows() {
+            let row = &self.labels[first..first + columns];
+            for (x, label) in (0..).zip(row).filter(|(_, label)| **label != AirPieces::NONE) {
+                let (at, cell) = ([x, y, z], first + x);
+                let inner = (0..3).all(|axis| {
+                    at[axis] > 0
+                        && at[axis] + 1 < grid.size[axis]
+                        && self.labels[cell - steps[axis]] == *label
+                        && self.labels[cell + steps[axis]] == *label
+                });
+                let piece = &mut cells[*label as usize];
+                piece.all.add(grid.means[cell]);
+                if inner {
+                    piece.core.add(grid.means[cell]);
+                }
+                let below = z > 0 && body.outside.contains([x, y, z - 1]);
+                let above = z + 1 < slices && body.outside.contains([x, y, z + 1]);
+                piece.open += usize::from(below || above);
             }
-            let [x, y, z] = at;
-            let below = z > 0 && body.outside.contains([x, y, z - 1]);
-            let above = z + 1 < slices && body.outside.contains([x, y, z + 1]);
-            piece.open += usize::from(below || above);
         }
         for stretch in &body.border {
             let labels = &self.labels[stretch.z * columns * rows..];
@@ -270,9 +280,9 @@ impl AirPieces {
         if pieces.is_empty() {
             return places;
         }
-        for (cell, label) in self.labels.iter().enumerate().filter(|(_, label)| **label != AirPieces::NONE) {
-            if let Some(places) = places.get_mut(order[*label as usize]) {
-                places.push(grid.place(cell));
+        for (at, label) in self.labelled(grid) {
+            if let Some(places) = places.get_mut(order[label]) {
+                places.push(at);
             }
         }
         places
@@ -285,17 +295,24 @@ fn labels(
     components: &VoxelComponents,
     bounds: &VoxelBounds,
 ) -> Vec<u32> {
-    let label = |cell: usize| {
-        let place = grid.place(cell);
-        let centre = grid.centre(place);
-        let inside = (0..3).all(|axis| (bounds.low[axis]..bounds.high[axis]).contains(&centre[axis]));
-        if !inside || !region.contains(place) {
-            return AirPieces::NONE;
+    let mut labels = vec![AirPieces::NONE; grid.means.len()];
+    let ranges = grid.cells_within(bounds);
+    let rows = labels.par_chunks_exact_mut(grid.size[0]).enumerate();
+    rows.for_each(|(row, labels)| {
+        let (y, z) = (row % grid.size[1], row / grid.size[1]);
+        if !ranges[1].contains(&y) || !ranges[2].contains(&z) {
+            return;
         }
-        let found = components.label(std::array::from_fn(|axis| centre[axis] - bounds.low[axis]));
-        found.map_or(AirPieces::NONE, |label| label as u32)
-    };
-    (0..grid.means.len()).into_par_iter().map(label).collect()
+        let [y_middle, z_middle] =
+            [(1, y), (2, z)].map(|(axis, cell)| grid.middle(axis, cell) - bounds.low[axis]);
+        for x in region.columns(y, z).filter(|x| ranges[0].contains(x)) {
+            let column = grid.middle(0, x) - bounds.low[0];
+            if let Some(label) = components.label([column, y_middle, z_middle]) {
+                labels[x] = label as u32;
+            }
+        }
+    });
+    labels
 }
 
 /// For each column of cells from feet to head, where lung is.
