@@ -2,7 +2,9 @@
 //!
 //! A piece is judged by what it is made of and where it lies, never by its size alone: gas is below −950 HU
 //! almost everywhere, lung contains blood. Lung is near other lung. Air in the lower half with lung above and
-//! none below is bowel if it has gas in it, unless it is large and as dense as lung.
+//! none below is bowel if it has gas in it, unless it is large and as dense as lung. A small piece before the
+//! spine with lung on both sides is gas in the gullet or beside the airways: it is so narrow that blur makes it as
+//! dense as lung.
 
 use rayon::prelude::*;
 
@@ -30,6 +32,12 @@ const NEAR_MM: f64 = 40.0;
 const LARGE_ML: f64 = 200.0;
 /// A smaller piece at the border of the field of view lies outside the body, as between the patient and a table.
 const BORDER_ML: f64 = 100.0;
+/// A smaller piece between the lungs, no farther from the middle of the spine than this, is no lung.
+const MEDIASTINAL_ML: f64 = 10.0;
+const SPINE_MM: f64 = 25.0;
+/// The part of the lungs' depth, from their front, in which the front of the mediastinum lies. There the lungs meet,
+/// and a small piece can be the edge of one.
+const FRONT_SHARE: f64 = 0.4;
 /// Smaller pieces are not judged.
 pub const FRAGMENT_ML: f64 = 1.0;
 
@@ -45,6 +53,8 @@ pub enum PieceKind {
     Open,
     /// Air as dense as lung, but far from the lungs.
     Distant,
+    /// Air between the lungs and before the spine, as in the gullet.
+    Mediastinal,
     /// Too little air.
     Dense,
     /// Less than [`FRAGMENT_ML`].
@@ -154,6 +164,7 @@ impl AirPieces {
             };
         }
         pieces.choose_lungs(grid, &cells, &open, head_last);
+        pieces.mark_mediastinal(grid, bounds, body.spine, volume.axes[1][1] >= 0.0);
         pieces
     }
 
@@ -272,6 +283,42 @@ impl AirPieces {
         }
     }
 
+    /// Makes small pieces between the lungs and before the spine, which is a column of the grid, mediastinal.
+    fn mark_mediastinal(&mut self, grid: &CoarseGrid, bounds: &VoxelBounds, spine: f64, back_last: bool) {
+        let (small, large): (Vec<usize>, Vec<usize>) = self
+            .of_kind(|kind| kind == PieceKind::Lung)
+            .into_iter()
+            .partition(|piece| self.ml(*piece) < MEDIASTINAL_ML);
+        if small.is_empty() {
+            return;
+        }
+        let mut is_large = vec![false; self.kinds.len()];
+        large.into_iter().for_each(|piece| is_large[piece] = true);
+        let lung = grid.set(|cell| is_large.get(self.labels[cell] as usize) == Some(&true));
+        let is_between = |[x, y, z]: &[usize; 3]| {
+            let near = (*x as f64 - spine).abs() * grid.spacing[0] <= SPINE_MM;
+            let beside = [lung.columns(*y, *z).next(), lung.columns(*y, *z).last()];
+            let [Some(first), Some(last)] = beside else { return false };
+            let (front, back) = lung_depth(&lung, *z);
+            let behind = (*y as f64 - front as f64) / (back - front).max(1) as f64;
+            let behind = if back_last { behind } else { 1.0 - behind };
+            near && first < *x && *x < last && behind >= FRONT_SHARE
+        };
+        let places = self.places(grid, &small);
+        for (piece, mut places) in small.into_iter().zip(places) {
+            if places.is_empty() {
+                // Too thin for any cell.
+                let centre = self.components.regions[piece].centre();
+                places.push(std::array::from_fn(|axis| {
+                    (centre[axis] as usize + bounds.low[axis]) / grid.factor[axis]
+                }));
+            }
+            if places.iter().filter(|at| is_between(at)).count() * 10 >= places.len() * 8 {
+                self.kinds[piece] = PieceKind::Mediastinal;
+            }
+        }
+    }
+
     /// The cells of some pieces, in their order.
     fn places(&self, grid: &CoarseGrid, pieces: &[usize]) -> Vec<Vec<[usize; 3]>> {
         let mut order = vec![usize::MAX; self.kinds.len()];
@@ -313,6 +360,11 @@ fn labels(
         }
     });
     labels
+}
+
+/// The first and the last row of cells with lung in a slice that has some.
+fn lung_depth(lung: &VoxelSet, z: usize) -> (usize, usize) {
+    lung.slice_bounds(z).map_or((0, 0), |(low, high)| (low[1], high[1] - 1))
 }
 
 /// For each column of cells from feet to head, where lung is.
