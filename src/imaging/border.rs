@@ -28,6 +28,8 @@ const SLOPE_MOST: usize = 3;
 pub struct FieldBorder<'a> {
     grid: &'a CoarseGrid,
     z: usize,
+    /// The column of each cell of a slice.
+    columns: Vec<u16>,
     /// The outermost cells within the field of view, in order around it.
     pub rim: Vec<usize>,
 }
@@ -43,8 +45,9 @@ pub struct BorderStretch {
 
 impl<'a> FieldBorder<'a> {
     pub fn of(grid: &'a CoarseGrid, z: usize) -> FieldBorder<'a> {
-        let mut border = FieldBorder { grid, z, rim: Vec::new() };
         let columns = grid.size[0];
+        let column_of = (0..grid.size[1]).flat_map(|_| 0..columns as u16).collect();
+        let mut border = FieldBorder { grid, z, columns: column_of, rim: Vec::new() };
         let [middle_x, middle_y] = border.middle();
         let rim = border.rim_cells().into_iter();
         let mut around: Vec<(f64, f64, usize)> = rim
@@ -69,13 +72,12 @@ impl<'a> FieldBorder<'a> {
 
     /// The neighbours of a cell in this slice.
     pub fn beside(&self, cell: usize) -> impl Iterator<Item = usize> + use<> {
-        let [columns, rows, _] = self.grid.size;
-        let [x, y] = [cell % columns, cell / columns];
+        let (columns, x) = (self.grid.size[0], usize::from(self.columns[cell]));
         let ways = [
             (x > 0).then(|| cell - 1),
             (x + 1 < columns).then(|| cell + 1),
-            (y > 0).then(|| cell - columns),
-            (y + 1 < rows).then(|| cell + columns),
+            (cell >= columns).then(|| cell - columns),
+            (cell + columns < self.columns.len()).then(|| cell + columns),
         ];
         ways.into_iter().flatten()
     }

@@ -2,7 +2,7 @@
 //!
 //! Corners lie in the middles between a voxel inside and a neighbour outside. In units of half a voxel all of them
 //! lie in planes of whole z, and only the corners of each plane's convex hull can be the farthest ones. Some planes
-//! give a distance to begin with; others whose boxes are nearer than that to all boxes are passed over.
+//! give a distance to begin with; planes, and then corners, that are nearer than that to all boxes are passed over.
 
 use rayon::prelude::*;
 
@@ -40,7 +40,32 @@ pub fn diameter_mm(set: &VoxelSet, spacing: [f64; 3]) -> f64 {
     let sample = hulls(boxes.iter().step_by(SAMPLE_STEP).collect());
     let most = farthest(&sample, half, first_guess(&sample, half));
     let far = boxes.iter().filter(|one| boxes.iter().rev().any(|other| one.reach(other, half) > most));
-    farthest(&hulls(far.collect()), half, most).sqrt()
+    let mut planes = hulls(far.collect());
+    let blocks: Vec<[PlaneBox; 2]> = boxes.chunks(BLOCK_PLANES).map(around).collect();
+    for plane in &mut planes {
+        let z = plane.bounds.z;
+        plane.corners.retain(|[x, y]| blocks.iter().any(|block| reach_of(block, [*x, *y, z], half) > most));
+    }
+    farthest(&planes, half, most).sqrt()
+}
+
+/// Planes whose boxes are looked at together.
+const BLOCK_PLANES: usize = 16;
+
+/// The box around the boxes of some planes, at the first and at the last of them.
+fn around(planes: &[PlaneBox]) -> [PlaneBox; 2] {
+    let [first, last] = [planes[0], planes[planes.len() - 1]];
+    let extreme = |of: fn(i64, i64) -> i64, corner: fn(&PlaneBox) -> PlanePoint| {
+        let corners = planes.iter().map(corner);
+        corners.fold(corner(&first), |all, one| [of(all[0], one[0]), of(all[1], one[1])])
+    };
+    let (low, high) = (extreme(i64::min, |plane| plane.low), extreme(i64::max, |plane| plane.high));
+    [first.z, last.z].map(|z| PlaneBox { z, low, high })
+}
+
+/// The squared distance from a point that nothing in a box exceeds: it is farthest at one of the box's ends.
+fn reach_of([first, last]: &[PlaneBox; 2], point: [i64; 3], half: [f64; 3]) -> f64 {
+    first.reach_from(point, half).max(last.reach_from(point, half))
 }
 
 /// A box for each plane between the first and the last that has corners.
