@@ -6,15 +6,30 @@
 //! volume and LAA-950. flow does all of `ct-lung`: it tells the lungs apart, judges the scan, and writes pictures,
 //! a segmentation, a report and a page of PDF to disk. Each row has the medians of the rounds, whole processes with
 //! their start: wall time, processor time and the most memory.
+//!
+//! Then the same study as JPEG-LS and as JPEG 2000, encoded by `gdcmconv`: flow decodes all of it in this process, on all
+//! cores; `dcmdjpls` of DCMTK and `gdcmconv`, which decodes JPEG 2000 with OpenJPEG, decode one file in each process,
+//! as many at a time as there are cores, and write it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+use flow::imaging::{decode_slice, read_instance};
+use rayon::prelude::*;
 
 const FLOW: &str = env!("CARGO_BIN_EXE_flow");
 const SCRIPTS: [(&str, &str, &str); 2] =
     [("pydicom and scipy", "pydicom, scipy", "pydicom_scipy.py"), ("SimpleITK", "SimpleITK", "simpleitk.py")];
+
+/// A compression: its name, how `gdcmconv` makes it, and the programs that decode it.
+type CompressedSyntax = (&'static str, &'static str, &'static [&'static [&'static str]]);
+
+const COMPRESSED: [CompressedSyntax; 2] = [
+    ("JPEG-LS", "--jpegls", &[&["dcmdjpls"], &["gdcmconv", "--raw"]]),
+    ("JPEG 2000", "--j2k", &[&["gdcmconv", "--raw"]]),
+];
 
 /// What one process took.
 #[derive(Clone, Copy)]
@@ -39,7 +54,7 @@ fn main() {
     let folder = memory().join(format!("flow-peers-{}", std::process::id()));
     let study = study(&folder, slices);
     println!("{slices} slices of 512 × 512, {rounds} rounds, medians");
-    println!("{:<20}{:>10}{:>14}{:>12}", "", "wall s", "processor s", "peak MiB");
+    println!("{:<24}{:>10}{:>14}{:>12}", "", "wall s", "processor s", "peak MiB");
     let scripts: Vec<_> = SCRIPTS.into_iter().filter(|(name, modules, _)| has(name, modules)).collect();
     let mut costs = vec![Vec::new(); 1 + scripts.len()];
     for round in 0..rounds {
@@ -50,7 +65,60 @@ fn main() {
     }
     let names = ["flow, all of ct-lung"].into_iter().chain(scripts.iter().map(|(name, ..)| *name));
     names.zip(&costs).for_each(|(name, costs)| row(name, costs));
+    COMPRESSED.iter().for_each(|syntax| compressed(syntax, &folder, &study, rounds));
     fs::remove_dir_all(&folder).expect("the folder goes");
+}
+
+/// Decodes the study in a compressed syntax.
+fn compressed((name, option, peers): &CompressedSyntax, folder: &Path, study: &Path, rounds: usize) {
+    let made = folder.join(option);
+    fs::create_dir_all(&made).expect("the folder is made");
+    let files: Vec<PathBuf> =
+        fs::read_dir(study).expect("the study is there").map(|file| file.expect("a file").path()).collect();
+    let encoded: Vec<PathBuf> = files.iter().filter_map(|file| Some(made.join(file.file_name()?))).collect();
+    let encode = |(from, to): (&PathBuf, &PathBuf)| {
+        let status = Command::new("gdcmconv").arg(option).arg(from).arg(to).status();
+        status.is_ok_and(|status| status.success())
+    };
+    if !files.par_iter().zip(&encoded).all(encode) {
+        println!("skipped: {name}, as gdcmconv is not installed");
+        return;
+    }
+    row(&format!("flow, {name} alone"), &(0..rounds).map(|_| decoded(&encoded)).collect::<Vec<_>>());
+    for peer in *peers {
+        if Command::new(peer[0]).arg("--version").output().is_err() {
+            println!("skipped: {} is not installed", peer[0]);
+            continue;
+        }
+        let costs: Vec<ProcessCost> = (0..rounds).map(|_| cost(&mut one_by_one(peer, &made))).collect();
+        row(&format!("{}, {name}", peer[0]), &costs);
+    }
+}
+
+/// A program run once for each file of a folder, as many at a time as there are cores.
+fn one_by_one(program: &[&str], folder: &Path) -> Command {
+    let cores = rayon::current_num_threads().to_string();
+    let mut command = Command::new("sh");
+    command.args([
+        "-c",
+        r#"folder=$1; shift; find "$folder" -name '*.dcm' | xargs -I{} -P "$@" {} {}.out"#,
+        "sh",
+    ]);
+    command.arg(folder).arg(cores).args(program);
+    command
+}
+
+/// Decodes files in this process.
+fn decoded(files: &[PathBuf]) -> ProcessCost {
+    let (processor, began) = (processor_time(0), Instant::now());
+    files.par_iter().for_each_init(Vec::new, |voxels, file| {
+        let bytes = fs::read(file).expect("the file is there");
+        let (header, _) = read_instance("slice", file, &bytes).expect("an instance");
+        voxels.resize(usize::from(header.rows) * usize::from(header.columns), 0);
+        decode_slice(&header, &bytes, voxels).expect("it can be decoded");
+    });
+    let wall = began.elapsed().as_secs_f64();
+    ProcessCost { wall, processor: processor_time(0) - processor, peak_mib: peak_of("self") }
 }
 
 fn row(name: &str, costs: &[ProcessCost]) {
@@ -61,7 +129,7 @@ fn row(name: &str, costs: &[ProcessCost]) {
     };
     let peak = costs.iter().map(|cost| cost.peak_mib).max().unwrap_or(0);
     let (wall, processor) = (median(|cost| cost.wall), median(|cost| cost.processor));
-    println!("{name:<20}{wall:>10.2}{processor:>14.2}{peak:>12}");
+    println!("{name:<24}{wall:>10.2}{processor:>14.2}{peak:>12}");
 }
 
 fn flow(folder: &Path, study: &Path) -> Command {
@@ -88,11 +156,11 @@ fn has(name: &str, modules: &str) -> bool {
 
 /// Runs a program, and looks at its memory meanwhile.
 fn cost(command: &mut Command) -> ProcessCost {
-    let (processor, began) = (processor_of_children(), Instant::now());
+    let (processor, began) = (processor_time(2), Instant::now());
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
     let mut peak_mib = 0;
     let status = loop {
-        peak_mib = peak_mib.max(peak(&child));
+        peak_mib = peak_mib.max(peak_of(&child.id().to_string()));
         if let Some(status) = child.try_wait().expect("it is our child") {
             break status;
         }
@@ -100,20 +168,22 @@ fn cost(command: &mut Command) -> ProcessCost {
     };
     let wall = began.elapsed().as_secs_f64();
     assert!(status.success(), "{command:?}");
-    ProcessCost { wall, processor: processor_of_children() - processor, peak_mib }
+    ProcessCost { wall, processor: processor_time(2) - processor, peak_mib }
 }
 
-fn peak(child: &Child) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+fn peak_of(process: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
     line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) / 1024
 }
 
-/// Seconds that all children which have ended ran on processors (proc(5): cutime and cstime, in hundredths).
-fn processor_of_children() -> f64 {
+/// Seconds that this process ran on processors, or from the second field on, all its children that have ended
+/// (proc(5): utime, stime, cutime and cstime, in hundredths).
+fn processor_time(first: usize) -> f64 {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let (_, fields) = stat.rsplit_once(')').unwrap_or_default();
-    let numbers = fields.split_whitespace().skip(13).take(2).filter_map(|field| field.parse::<f64>().ok());
+    let numbers =
+        fields.split_whitespace().skip(11 + first).take(2).filter_map(|field| field.parse::<f64>().ok());
     numbers.sum::<f64>() / 100.0
 }
 

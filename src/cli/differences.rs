@@ -8,7 +8,6 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::imaging::Picture;
-use crate::imaging::steps::write_png::write_png;
 use crate::printable::PrintableLines;
 use crate::replay::{OutputDifference, PastRequest, ReplayResult, ReplayScope, ReplayedRun, RunVerdict};
 use crate::step::Outcome;
@@ -138,7 +137,7 @@ impl<'a> DifferencePrinter<'a> {
 
 fn write(picture: &Picture, path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), fs::create_dir_all)?;
-    fs::write(path, write_png(picture).map_err(io::Error::other)?)
+    fs::write(path, picture.png().map_err(io::Error::other)?)
 }
 
 /// The difference between a run and the recorded one, in words.

@@ -238,7 +238,7 @@ impl RequestMemories {
                     }
                     ValuePlace::Files { artifacts: files.iter().map(ResponseFile::artifact).collect() }
                 }
-                _ => self.keep_bytes(run.request, value.to_bytes(), content)?,
+                _ => self.keep_form(run.request, value.to_form(), content)?,
             };
             Ok(OutputRecord { name: name.to_owned(), digest: value.digest(), kept })
         };
@@ -253,17 +253,16 @@ impl RequestMemories {
         Ok(vec![OutputRecord { name: LOG.to_owned(), digest, kept: ValuePlace::Stored { form: digest } }])
     }
 
-    fn keep_bytes(
+    fn keep_form(
         &self,
         request: &Request,
-        bytes: Vec<u8>,
+        (bytes, form): (Vec<u8>, Digest),
         content: &mut Vec<u8>,
     ) -> Result<ValuePlace, StoreError> {
         if bytes.len() <= BYTES_HERE_MAX {
             content.extend_from_slice(&bytes);
             return Ok(ValuePlace::Here { bytes: bytes.len() });
         }
-        let form = Digest::of(&bytes);
         self.store.put_work(request.id, form, &bytes)?;
         Ok(ValuePlace::Stored { form })
     }

@@ -49,10 +49,9 @@ impl AirAccount {
         let beside = pieces.cells_of(grid, PieceKind::Lung).dilate(&VoxelBall::new(BESIDE_MM, grid.spacing));
         let mut touching = vec![false; pieces.kinds.len()];
         let mut cells = vec![[0_u32; 2]; pieces.kinds.len()];
-        for (cell, label) in pieces.labels.iter().enumerate().filter(|(_, label)| **label != AirPieces::NONE)
-        {
-            let (at, [all, airway]) = (grid.place(cell), &mut cells[*label as usize]);
-            touching[*label as usize] |= beside.contains(at);
+        for (at, piece) in pieces.labelled(grid) {
+            let [all, airway] = &mut cells[piece];
+            touching[piece] |= beside.contains(at);
             *all += 1;
             *airway += u32::from(airway_cells.contains(at));
         }
@@ -68,6 +67,10 @@ impl AirAccount {
         account
             .note(ml(PieceKind::Bowel, None), "of air below the lungs are taken for bowel and not counted");
         account.note(ml(PieceKind::Gas, Some(false)), "of gas away from the lungs are not counted");
+        account.note(
+            ml(PieceKind::Mediastinal, None),
+            "of air between the lungs, as in the gullet, are not counted",
+        );
         account.note(
             ml(PieceKind::Dense, Some(false)),
             "of foam or other dense air away from the lungs are not counted",
@@ -93,7 +96,8 @@ impl AirAccount {
     pub fn add_inner(&mut self, pieces: &AirPieces) {
         let lost: f64 =
             pieces.of_kind(|kind| kind != PieceKind::Lung).into_iter().map(|piece| pieces.ml(piece)).sum();
-        let gas = pieces.kind_ml(PieceKind::Gas) + pieces.kind_ml(PieceKind::Open);
+        let no_lung = [PieceKind::Gas, PieceKind::Open, PieceKind::Mediastinal];
+        let gas = no_lung.map(|kind| pieces.kind_ml(kind)).iter().sum::<f64>();
         self.note(gas, "of gas connected with the lungs, as in the upper airways, are not counted");
         if lost - gas > LOST_SHARE_MOST * self.lung_ml {
             let what = "of air connected with the lungs by the airways alone are not counted";
@@ -297,17 +301,15 @@ impl GasPockets {
         lung: &VoxelSet,
         gas: &VoxelSet,
     ) -> GasPockets {
-        let centre = |cell: usize| {
-            let centre = grid.centre(grid.place(cell));
-            let within = (0..3).all(|axis| (bounds.low[axis]..bounds.high[axis]).contains(&centre[axis]));
-            within.then(|| std::array::from_fn::<usize, 3, _>(|axis| centre[axis] - bounds.low[axis]))
-        };
         let columns = LungColumns::of(grid, &grid.cells_in(lung, bounds), volume.axes[2][2] >= 0.0);
         let components = VoxelComponents::of(gas);
         let mut places = vec![Vec::new(); components.regions.len()];
-        for cell in 0..grid.means.len() {
-            if let Some(piece) = centre(cell).and_then(|at| components.label(at)) {
-                places[piece].push(grid.place(cell));
+        let cells = grid.cells_in(gas, bounds);
+        for (y, z, _) in grid.rows() {
+            for at in cells.columns(y, z).map(|x| [x, y, z]) {
+                let middle = std::array::from_fn(|axis| grid.middle(axis, at[axis]) - bounds.low[axis]);
+                let piece = components.label(middle).expect("the cell's middle is gas");
+                places[piece].push(at);
             }
         }
         let all = 0..places.len();

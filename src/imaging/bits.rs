@@ -162,22 +162,33 @@ impl VoxelSet {
 
     /// The smallest box around the set; `None` if it is empty.
     pub fn bounds(&self) -> Option<VoxelBounds> {
-        let mut columns = vec![0; self.words_per_row];
-        let mut bounds = VoxelBounds { low: [0, usize::MAX, usize::MAX], high: [0; 3] };
-        for (index, row) in self.words.chunks_exact(self.words_per_row).enumerate() {
-            if row.iter().any(|word| *word != 0) {
-                columns.iter_mut().zip(row).for_each(|(all, word)| *all |= word);
-                for (axis, at) in [(1, index % self.size[1]), (2, index / self.size[1])] {
-                    bounds.low[axis] = bounds.low[axis].min(at);
-                    bounds.high[axis] = bounds.high[axis].max(at + 1);
-                }
+        let mut bounds = VoxelBounds { low: [usize::MAX; 3], high: [0; 3] };
+        let slices = (0..self.size[2]).filter_map(|z| Some((z, self.slice_bounds(z)?)));
+        for (z, (low, high)) in slices {
+            for (axis, low, high) in [(0, low[0], high[0]), (1, low[1], high[1]), (2, z, z + 1)] {
+                bounds.low[axis] = bounds.low[axis].min(low);
+                bounds.high[axis] = bounds.high[axis].max(high);
             }
+        }
+        (bounds.high[2] > 0).then_some(bounds)
+    }
+
+    /// The smallest rectangle around the set in a slice, as the first column and row and those after the last.
+    pub fn slice_bounds(&self, z: usize) -> Option<([usize; 2], [usize; 2])> {
+        let length = self.words_per_row * self.size[1];
+        let slice = &self.words[z * length..][..length];
+        let first_row = slice.iter().position(|word| *word != 0)? / self.words_per_row;
+        let last_row = slice.iter().rposition(|word| *word != 0)? / self.words_per_row;
+        let rows = &slice[first_row * self.words_per_row..(last_row + 1) * self.words_per_row];
+        let mut columns = vec![0; self.words_per_row];
+        for row in rows.chunks_exact(self.words_per_row) {
+            add(&mut columns, row);
         }
         let first = columns.iter().position(|word| *word != 0)?;
         let last = columns.iter().rposition(|word| *word != 0)?;
-        bounds.low[0] = first * WORD + columns[first].trailing_zeros() as usize;
-        bounds.high[0] = (last + 1) * WORD - columns[last].leading_zeros() as usize;
-        Some(bounds)
+        let low = first * WORD + columns[first].trailing_zeros() as usize;
+        let high = (last + 1) * WORD - columns[last].leading_zeros() as usize;
+        Some(([low, first_row], [high, last_row + 1]))
     }
 
     /// The set within a box whose `low[0]` is a multiple of 64, on a grid of its own.

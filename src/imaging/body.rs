@@ -33,10 +33,9 @@ pub fn body_inside(grid: &CoarseGrid) -> Option<BodyInside> {
     let body = components.select(&[*components.by_size(|_| true).first()?]);
     let slices: Vec<FilledSlice> =
         (0..grid.size[2]).into_par_iter().map(|z| FilledSlice::of(grid, &body, z)).collect();
-    let slice_cells = grid.size[0] * grid.size[1];
-    let state = |cell: usize| slices[cell / slice_cells].states[cell % slice_cells];
-    let inside = grid.set(|cell| state(cell) == CellState::Inside);
-    let outside = grid.set(|cell| state(cell) == CellState::Outside);
+    let states: Vec<CellState> = slices.iter().flat_map(|slice| &slice.states).copied().collect();
+    let inside = grid.set(|cell| states[cell] == CellState::Inside);
+    let outside = grid.set(|cell| states[cell] == CellState::Outside);
     let mut region = widened(&inside);
     region.remove(&outside);
     let spine = spine(grid, &body, &inside);
@@ -64,8 +63,8 @@ fn spine(grid: &CoarseGrid, body: &VoxelSet, inside: &VoxelSet) -> f64 {
     let behind = (bounds.low[1] + bounds.high[1]) / 2..(bounds.high[1] + 8).min(grid.size[1]);
     for z in bounds.low[2]..bounds.high[2] {
         for y in behind.clone() {
-            for (x, count) in bone.iter_mut().enumerate() {
-                *count += u32::from(grid.mean([x, y, z]) >= BONE_HU && body.contains([x, y, z]));
+            for x in body.columns(y, z) {
+                bone[x] += u32::from(grid.mean([x, y, z]) >= BONE_HU);
             }
         }
     }
@@ -96,11 +95,13 @@ struct FilledSlice {
 impl FilledSlice {
     fn of(grid: &CoarseGrid, body: &VoxelSet, z: usize) -> FilledSlice {
         let [columns, rows, _] = grid.size;
-        let is_body: Vec<bool> =
-            (0..columns * rows).map(|cell| body.contains([cell % columns, cell / columns, z])).collect();
+        let mut is_body = vec![false; columns * rows];
+        for (y, row) in is_body.chunks_exact_mut(columns).enumerate() {
+            body.columns(y, z).for_each(|x| row[x] = true);
+        }
         let field = FieldBorder::of(grid, z);
         let is_tissue = |cell: usize| is_body[cell] && TISSUE_HU.contains(&field.hu(cell));
-        let border = field.lung_like(&is_body, unevenness(grid, z, is_tissue));
+        let border = field.lung_like(&is_body, || unevenness(grid, z, is_tissue));
         let mut wall = vec![false; is_body.len()];
         border.iter().flat_map(|stretch| &stretch.cells).for_each(|cell| wall[*cell] = true);
         let mut states: Vec<CellState> = is_body

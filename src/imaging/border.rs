@@ -28,6 +28,8 @@ const SLOPE_MOST: usize = 3;
 pub struct FieldBorder<'a> {
     grid: &'a CoarseGrid,
     z: usize,
+    /// The column of each cell of a slice.
+    columns: Vec<u16>,
     /// The outermost cells within the field of view, in order around it.
     pub rim: Vec<usize>,
 }
@@ -43,10 +45,11 @@ pub struct BorderStretch {
 
 impl<'a> FieldBorder<'a> {
     pub fn of(grid: &'a CoarseGrid, z: usize) -> FieldBorder<'a> {
-        let mut border = FieldBorder { grid, z, rim: Vec::new() };
-        let [columns, rows, _] = grid.size;
+        let columns = grid.size[0];
+        let column_of = (0..grid.size[1]).flat_map(|_| 0..columns as u16).collect();
+        let mut border = FieldBorder { grid, z, columns: column_of, rim: Vec::new() };
         let [middle_x, middle_y] = border.middle();
-        let rim = (0..columns * rows).filter(|cell| border.is_rim(*cell));
+        let rim = border.rim_cells().into_iter();
         let mut around: Vec<(f64, f64, usize)> = rim
             .map(|cell| {
                 let [x, y] = [(cell % columns) as f64 - middle_x, (cell / columns) as f64 - middle_y];
@@ -69,31 +72,44 @@ impl<'a> FieldBorder<'a> {
 
     /// The neighbours of a cell in this slice.
     pub fn beside(&self, cell: usize) -> impl Iterator<Item = usize> + use<> {
-        let [columns, rows, _] = self.grid.size;
-        let [x, y] = [cell % columns, cell / columns];
+        let (columns, x) = (self.grid.size[0], usize::from(self.columns[cell]));
         let ways = [
             (x > 0).then(|| cell - 1),
             (x + 1 < columns).then(|| cell + 1),
-            (y > 0).then(|| cell - columns),
-            (y + 1 < rows).then(|| cell + columns),
+            (cell >= columns).then(|| cell - columns),
+            (cell + columns < self.columns.len()).then(|| cell + columns),
         ];
         ways.into_iter().flatten()
     }
 
-    /// Whether a cell within the field of view has one outside of it, or none, beside it or across a corner.
-    fn is_rim(&self, cell: usize) -> bool {
+    /// The cells within the field of view that have one outside of it, or none, beside them or across a corner.
+    fn rim_cells(&self) -> Vec<usize> {
         let [columns, rows, _] = self.grid.size;
-        let [x, y] = [cell % columns, cell / columns];
-        if self.hu(cell) == OUTSIDE_HU {
-            return false;
-        }
-        let at_edge = x == 0 || y == 0 || x + 1 == columns || y + 1 == rows;
         let slice = &self.grid.means[self.z * columns * rows..][..columns * rows];
-        at_edge || (y - 1..=y + 1).any(|y| slice[y * columns + x - 1..][..3].contains(&OUTSIDE_HU))
+        let row = |y: usize| &slice[y * columns..][..columns];
+        let has_outside: Vec<bool> = (0..rows).map(|y| row(y).contains(&OUTSIDE_HU)).collect();
+        let mut rim = Vec::new();
+        for y in 0..rows {
+            let near = y.saturating_sub(1)..(y + 2).min(rows);
+            let is_end = y == 0 || y + 1 == rows;
+            if !is_end && !has_outside[near.clone()].contains(&true) {
+                rim.extend([y * columns, (y + 1) * columns - 1]);
+                continue;
+            }
+            let is_rim = |x: &usize| {
+                let around = x.saturating_sub(1)..(x + 2).min(columns);
+                let at_edge = is_end || *x == 0 || x + 1 == columns;
+                let touches = || near.clone().any(|y| row(y)[around.clone()].contains(&OUTSIDE_HU));
+                row(y)[*x] != OUTSIDE_HU && (at_edge || touches())
+            };
+            rim.extend((0..columns).filter(is_rim).map(|x| y * columns + x));
+        }
+        rim.dedup();
+        rim
     }
 
     /// The stretches of the border between cells of the body that have lung behind them.
-    pub fn lung_like(&self, is_body: &[bool], tissue_unevenness: f64) -> Vec<BorderStretch> {
+    pub fn lung_like(&self, is_body: &[bool], tissue_unevenness: impl Fn() -> f64) -> Vec<BorderStretch> {
         let Some(start) = self.rim.iter().position(|cell| is_body[*cell]) else { return Vec::new() };
         let count = self.rim.len();
         let mut found = Vec::new();
@@ -105,7 +121,7 @@ impl<'a> FieldBorder<'a> {
                 continue;
             }
             let cells = std::mem::take(&mut cells);
-            if self.has_lung_behind(&cells, is_body, tissue_unevenness) {
+            if self.has_lung_behind(&cells, is_body, &tissue_unevenness) {
                 // The rim is a ring, and may be shorter than the way back.
                 let before = step + SLOPE_CELLS * count - cells.len() - SLOPE_CELLS;
                 let depths = [before, step + SLOPE_CELLS - 1]
@@ -117,7 +133,12 @@ impl<'a> FieldBorder<'a> {
         found
     }
 
-    fn has_lung_behind(&self, stretch: &[usize], is_body: &[bool], tissue_unevenness: f64) -> bool {
+    fn has_lung_behind(
+        &self,
+        stretch: &[usize],
+        is_body: &[bool],
+        tissue_unevenness: impl Fn() -> f64,
+    ) -> bool {
         if stretch.is_empty() {
             return false;
         }
@@ -138,7 +159,7 @@ impl<'a> FieldBorder<'a> {
         }
         gas_share <= GAS_SHARE_BEYOND
             && unevenness(self.grid, self.z, |cell| self.is_inner(cell, &air))
-                >= UNEVEN_HU.max(UNEVEN_LEAST * tissue_unevenness)
+                >= UNEVEN_HU.max(UNEVEN_LEAST * tissue_unevenness())
     }
 
     /// Whether the air has a cell with all its neighbours.

@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::Volume;
 use super::bits::{VoxelBounds, VoxelSet, WORD};
 
 /// Width of a cell.
@@ -34,81 +33,146 @@ pub struct CoarseGrid {
 pub const OUTSIDE_HU: i16 = i16::MIN;
 
 /// Sums over some rows, column by column: what lies side by side in memory is added at once.
-struct ColumnSums {
+#[derive(Default)]
+pub struct ColumnSums {
     sums: Vec<i32>,
     padded: Vec<u16>,
     least: Vec<i16>,
     most: Vec<i16>,
+    /// Whether a voxel is padding.
+    has_padding: bool,
 }
 
 impl ColumnSums {
-    fn of(columns: usize) -> ColumnSums {
-        ColumnSums {
-            sums: vec![0; columns],
-            padded: vec![0; columns],
-            least: vec![i16::MAX; columns],
-            most: vec![i16::MIN; columns],
+    /// Adds up rows that lie in the same columns.
+    fn sum<'a>(&mut self, columns: usize, rows: impl Iterator<Item = &'a [i16]> + Clone) {
+        reset(&mut self.sums, columns, 0);
+        reset(&mut self.least, columns, i16::MAX);
+        reset(&mut self.most, columns, i16::MIN);
+        for row in rows.clone() {
+            self.sums.iter_mut().zip(row).for_each(|(sum, hu)| *sum += i32::from((*hu).max(LEAST_HU)));
+            self.least.iter_mut().zip(row).for_each(|(least, hu)| *least = (*least).min(*hu));
+            self.most.iter_mut().zip(row).for_each(|(most, hu)| *most = (*most).max(*hu));
         }
-    }
-
-    fn clear(&mut self) {
-        self.sums.fill(0);
-        self.padded.fill(0);
-        self.least.fill(i16::MAX);
-        self.most.fill(i16::MIN);
-    }
-
-    fn add(&mut self, row: &[i16]) {
-        self.sums.iter_mut().zip(row).for_each(|(sum, hu)| *sum += i32::from((*hu).max(LEAST_HU)));
-        self.padded.iter_mut().zip(row).for_each(|(count, hu)| *count += u16::from(*hu < PADDING_HU));
-        self.least.iter_mut().zip(row).for_each(|(least, hu)| *least = (*least).min(*hu));
-        self.most.iter_mut().zip(row).for_each(|(most, hu)| *most = (*most).max(*hu));
+        self.has_padding = self.least.iter().fold(i16::MAX, |least, hu| least.min(*hu)) < PADDING_HU;
+        if self.has_padding {
+            reset(&mut self.padded, columns, 0);
+            for row in rows {
+                let counts = self.padded.iter_mut().zip(row);
+                counts.for_each(|(count, hu)| *count += u16::from(*hu < PADDING_HU));
+            }
+        }
     }
 
     /// The mean of a cell of some columns and rows, and the one value that all of its voxels have.
     fn cell(&self, columns: Range<usize>, rows: usize) -> (i16, Option<i16>) {
         let voxels = rows * columns.len();
-        let padded: usize = self.padded[columns.clone()].iter().map(|count| usize::from(*count)).sum();
-        let least = self.least[columns.clone()].iter().min();
-        let most = self.most[columns.clone()].iter().max();
-        let sum: i32 = self.sums[columns].iter().sum();
-        let is_padding = padded * PADDING_SHARE >= voxels;
-        let mean = if is_padding { OUTSIDE_HU } else { (sum / voxels as i32) as i16 };
-        (mean, least.filter(|hu| Some(*hu) == most && **hu <= FILLED_HU).copied())
+        let sum: i32 = self.sums[columns.clone()].iter().sum();
+        let mean = (sum / voxels as i32) as i16;
+        let least = self.least[columns.start];
+        let is_one = least <= FILLED_HU
+            && self.least[columns.clone()].iter().all(|hu| *hu == least)
+            && self.most[columns.clone()].iter().all(|hu| *hu == least);
+        let filled = is_one.then_some(least);
+        if !self.has_padding {
+            return (mean, filled);
+        }
+        let padded: usize = self.padded[columns].iter().map(|count| usize::from(*count)).sum();
+        (if padded * PADDING_SHARE >= voxels { OUTSIDE_HU } else { mean }, filled)
+    }
+}
+
+fn reset<T: Copy>(numbers: &mut Vec<T>, length: usize, to: T) {
+    numbers.clear();
+    numbers.resize(length, to);
+}
+
+/// The cells of one layer: their means, and the one value that all voxels of a cell have.
+pub struct CoarseLayer {
+    means: Vec<i16>,
+    filled: Vec<Option<i16>>,
+}
+
+/// The way from voxels to a grid, layer by layer: while the slices of a layer are in the processor's cache, that
+/// costs little.
+pub struct CoarseLayers {
+    /// Without means.
+    grid: CoarseGrid,
+}
+
+impl CoarseLayers {
+    /// The layers of a volume, by its size and spacing.
+    pub fn of(volume_size: [usize; 3], volume_spacing: [f64; 3]) -> CoarseLayers {
+        let factor = volume_spacing.map(|mm| ((CELL_MM / mm).round() as usize).max(1));
+        let size = std::array::from_fn(|axis| volume_size[axis].div_ceil(factor[axis]));
+        let spacing = std::array::from_fn(|axis| volume_spacing[axis] * factor[axis] as f64);
+        CoarseLayers { grid: CoarseGrid { factor, size, spacing, means: Vec::new(), volume_size } }
+    }
+
+    /// The number of slices of a layer; the last one can have fewer.
+    pub fn depth(&self) -> usize {
+        self.grid.factor[2]
+    }
+
+    /// The layer of some slices, from about a fifth of their voxels: every second row of every second slice. A
+    /// cell that has one value in all voxels, as outside a round field of view, is told with it.
+    pub fn layer(&self, voxels: &[i16], sums: &mut ColumnSums) -> CoarseLayer {
+        let CoarseGrid { factor, size, volume_size: [columns, rows, _], .. } = self.grid;
+        let slices = (0..voxels.len() / (columns * rows)).step_by((factor[2] / 2).max(1));
+        let mut layer = CoarseLayer { means: Vec::new(), filled: Vec::new() };
+        for y in 0..size[1] {
+            let some = (y * factor[1]..rows.min((y + 1) * factor[1])).step_by((factor[1] / 2).max(1));
+            let start = |y: usize, z: usize| (z * rows + y) * columns;
+            let lines = slices.clone().flat_map(|z| some.clone().map(move |y| start(y, z)));
+            let lines = lines.map(|start| &voxels[start..start + columns]);
+            let count = lines.clone().count();
+            sums.sum(columns, lines);
+            for x in 0..size[0] {
+                let (mean, filled) = sums.cell(x * factor[0]..columns.min((x + 1) * factor[0]), count);
+                layer.means.push(mean);
+                layer.filled.push(filled);
+            }
+        }
+        layer
+    }
+
+    /// The grid of all layers in order.
+    pub fn join(self, layers: &[CoarseLayer]) -> CoarseGrid {
+        let mut grid = self.grid;
+        let cells = grid.size[0] * grid.size[1];
+        grid.means = layers.iter().flat_map(|layer| &layer.means).copied().collect();
+        let of_layer = |layer: &CoarseLayer, column: usize| layer.filled[column];
+        let fixed: Vec<bool> = (0..cells)
+            .map(|column| {
+                let first = layers.first().and_then(|layer| of_layer(layer, column));
+                first.is_some() && layers.iter().all(|layer| of_layer(layer, column) == first)
+            })
+            .collect();
+        if grid.is_around_a_disc(&fixed) {
+            let layers = grid.means.chunks_exact_mut(cells);
+            layers.for_each(|means| {
+                let outside = means.iter_mut().zip(&fixed).filter(|(_, fixed)| **fixed);
+                outside.for_each(|(mean, _)| *mean = OUTSIDE_HU);
+            });
+        }
+        grid
     }
 }
 
 impl CoarseGrid {
-    pub fn of(volume: &Volume) -> CoarseGrid {
-        let factor = volume.spacing.map(|mm| ((CELL_MM / mm).round() as usize).max(1));
-        let size: [usize; 3] = std::array::from_fn(|axis| volume.size[axis].div_ceil(factor[axis]));
-        let spacing = std::array::from_fn(|axis| volume.spacing[axis] * factor[axis] as f64);
-        let mut means = vec![0; size.iter().product()];
-        let mut filled = vec![None; means.len()];
-        let mut grid = CoarseGrid { factor, size, spacing, means: Vec::new(), volume_size: volume.size };
-        let cells = size[0] * size[1];
-        let slices = means.par_chunks_exact_mut(cells).zip(filled.par_chunks_exact_mut(cells)).enumerate();
-        slices.for_each_init(
-            || ColumnSums::of(volume.size[0]),
-            |sums, (z, (means, filled))| {
-                let rows = means.chunks_exact_mut(size[0]).zip(filled.chunks_exact_mut(size[0]));
-                rows.enumerate().for_each(|(y, cells)| grid.fill_row(volume, [y, z], sums, cells));
-            },
-        );
-        let of_slice = |column: usize, z: usize| filled[z * cells + column];
-        let fixed: Vec<bool> = (0..cells)
-            .map(|column| {
-                let first = of_slice(column, 0);
-                first.is_some() && (1..size[2]).all(|z| of_slice(column, z) == first)
-            })
-            .collect();
-        if grid.is_around_a_disc(&fixed) {
-            for at in (0..means.len()).filter(|at| fixed[at % cells]) {
-                means[at] = OUTSIDE_HU;
-            }
-        }
-        grid.means = means;
-        grid
+    /// The grid of voxels, x fastest.
+    pub fn of(voxels: &[i16], volume_size: [usize; 3], volume_spacing: [f64; 3]) -> CoarseGrid {
+        let layers = CoarseLayers::of(volume_size, volume_spacing);
+        let slices = voxels.par_chunks(volume_size[0] * volume_size[1] * layers.depth());
+        let made: Vec<CoarseLayer> =
+            slices.map_init(ColumnSums::default, |sums, slices| layers.layer(slices, sums)).collect();
+        layers.join(&made)
+    }
+
+    /// Whether this is the grid of a volume of a size and spacing.
+    pub fn fits(&self, volume_size: [usize; 3], volume_spacing: [f64; 3]) -> bool {
+        let CoarseLayers { grid } = CoarseLayers::of(volume_size, volume_spacing);
+        (grid.volume_size, grid.factor, grid.spacing) == (self.volume_size, self.factor, self.spacing)
     }
 
     /// Whether some cells of a slice are those around a disc in its middle, as a round field of view is. Air that
@@ -124,33 +188,6 @@ impl CoarseGrid {
         let within: Vec<usize> = (0..cells.len()).filter(|cell| far(*cell) < radius - 2.0).collect();
         let holes = within.iter().filter(|cell| cells[**cell]).count();
         holes as f64 <= DISC_HOLES_MOST * within.len() as f64
-    }
-
-    /// Fills a row of cells from about a fifth of their voxels: every second row of every second slice. A cell
-    /// that has one value in all voxels, as outside a round field of view, is told with it.
-    fn fill_row(
-        &self,
-        volume: &Volume,
-        [y, z]: [usize; 2],
-        sums: &mut ColumnSums,
-        (means, filled): (&mut [i16], &mut [Option<i16>]),
-    ) {
-        let some = |axis: usize, cell: usize| {
-            let [factor, most] = [self.factor[axis], volume.size[axis]];
-            (cell * factor..most.min((cell + 1) * factor)).step_by((factor / 2).max(1))
-        };
-        sums.clear();
-        let mut rows = 0;
-        for z in some(2, z) {
-            for y in some(1, y) {
-                rows += 1;
-                sums.add(volume.row(y, z));
-            }
-        }
-        for (x, (mean, filled)) in means.iter_mut().zip(filled).enumerate() {
-            let columns = x * self.factor[0]..volume.size[0].min((x + 1) * self.factor[0]);
-            (*mean, *filled) = sums.cell(columns, rows);
-        }
     }
 
     pub fn index(&self, [x, y, z]: [usize; 3]) -> usize {
@@ -176,18 +213,52 @@ impl CoarseGrid {
 
     /// The cells whose middle is in a set in a box of the volume.
     pub fn cells_in(&self, set: &VoxelSet, bounds: &VoxelBounds) -> VoxelSet {
-        self.set(|cell| {
-            let centre = self.centre(self.place(cell));
-            let within = (0..3).all(|axis| (bounds.low[axis]..bounds.high[axis]).contains(&centre[axis]));
-            within && set.contains(std::array::from_fn(|axis| centre[axis] - bounds.low[axis]))
+        let mut cells = VoxelSet::empty(self.size);
+        let (words_per_row, ranges) = (cells.words_per_row(), self.cells_within(bounds));
+        cells.slices_mut().filter(|(z, _)| ranges[2].contains(z)).for_each(|(z, slice)| {
+            for (y, words) in slice.chunks_exact_mut(words_per_row).enumerate() {
+                if !ranges[1].contains(&y) {
+                    continue;
+                }
+                let row = set.row(self.middle(1, y) - bounds.low[1], self.middle(2, z) - bounds.low[2]);
+                if row.iter().all(|word| *word == 0) {
+                    continue;
+                }
+                for x in ranges[0].clone() {
+                    let column = self.middle(0, x) - bounds.low[0];
+                    words[x / WORD] |= (row[column / WORD] >> (column % WORD) & 1) << (x % WORD);
+                }
+            }
+        });
+        cells
+    }
+
+    /// The cells whose middle is in a set on the volume's grid.
+    pub fn cells_of(&self, set: &VoxelSet) -> VoxelSet {
+        self.cells_in(set, &VoxelBounds { low: [0; 3], high: self.volume_size })
+    }
+
+    /// Along each axis, the cells whose middle is in a box of the volume.
+    pub fn cells_within(&self, bounds: &VoxelBounds) -> [Range<usize>; 3] {
+        std::array::from_fn(|axis| {
+            let first_from = |place: usize| {
+                let cells = 0..self.size[axis];
+                cells.into_iter().find(|cell| self.middle(axis, *cell) >= place).unwrap_or(self.size[axis])
+            };
+            let first = first_from(bounds.low[axis]);
+            first..first_from(bounds.high[axis]).max(first)
         })
     }
 
-    /// The voxel in the middle of a cell.
-    pub fn centre(&self, cell: [usize; 3]) -> [usize; 3] {
-        std::array::from_fn(|axis| {
-            (cell[axis] * self.factor[axis] + self.factor[axis] / 2).min(self.volume_size[axis] - 1)
-        })
+    /// The voxel in the middle of a cell, along an axis.
+    pub fn middle(&self, axis: usize, cell: usize) -> usize {
+        (cell * self.factor[axis] + self.factor[axis] / 2).min(self.volume_size[axis] - 1)
+    }
+
+    /// The rows of cells in order: y, z and the index of the first cell.
+    pub fn rows(&self) -> impl Iterator<Item = (usize, usize, usize)> + use<> {
+        let [columns, rows, slices] = self.size;
+        (0..slices).flat_map(move |z| (0..rows).map(move |y| (y, z, (z * rows + y) * columns)))
     }
 
     /// The box of the volume that some cells cover.

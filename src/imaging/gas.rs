@@ -24,14 +24,14 @@ pub fn gas_pockets(
     lungs: &VoxelSet,
     airways: &VoxelSet,
 ) -> Option<VoxelSet> {
-    let inside = |cell: usize| {
-        let centre = grid.centre(grid.place(cell));
-        let within = (0..3).all(|axis| (bounds.low[axis]..bounds.high[axis]).contains(&centre[axis]));
-        let at = std::array::from_fn(|axis| centre[axis].saturating_sub(bounds.low[axis]));
-        within && lungs.contains(at) && !airways.contains(at)
+    let mut inside = grid.cells_in(lungs, bounds);
+    inside.remove(&grid.cells_in(airways, bounds));
+    let below = |hu: i16| {
+        let mut cells = grid.set(|cell| grid.means[cell] < hu && grid.means[cell] != OUTSIDE_HU);
+        cells.keep(&inside);
+        cells
     };
-    let below = |cell: usize, hu: i16| grid.means[cell] < hu && grid.means[cell] != OUTSIDE_HU;
-    let core = grid.set(|cell| below(cell, CORE_HU) && inside(cell));
+    let core = below(CORE_HU);
     if (core.count() as f64) * grid.cell_ml() < POCKET_ML {
         return None;
     }
@@ -39,7 +39,7 @@ pub fn gas_pockets(
     let eroded = core.clone().erode(&ball);
     let mut grown = eroded.dilate(&ball);
     grown.keep(&core);
-    let gas = grid.set(|cell| below(cell, GAS_HU) && inside(cell));
+    let gas = below(GAS_HU);
     let mut pockets = grown.dilate(&VoxelBall::new(1.8, [1.0; 3]));
     pockets.keep(&gas);
     let components = VoxelComponents::of(&pockets);

@@ -4,7 +4,7 @@
 //! that the middle of its voxels lies in. The peel is what lies near the lung's surface. Its distance is measured
 //! on cells of about 4 mm, at least half of them lung, so that vessels are no surface.
 
-use super::bits::{VoxelBall, VoxelSet, WORD};
+use super::bits::{VoxelBall, VoxelBounds, VoxelSet, WORD};
 use super::{LungPart, Volume};
 
 /// Width of a cell.
@@ -75,22 +75,25 @@ fn lung_cells(lung: &VoxelSet, factor: [usize; 3]) -> VoxelSet {
         let end = size[axis].min((cell + 1) * factor[axis]);
         (cell * factor[axis]..end).step_by((factor[axis] / 2).max(1))
     };
-    let mut counts = vec![0_usize; cells[0]];
-    for (z, y) in (0..cells[2]).flat_map(|z| (0..cells[1]).map(move |y| (z, y))) {
+    let Some(VoxelBounds { low, high }) = lung.bounds() else { return set };
+    let [columns, rows, slices] =
+        [0, 1, 2].map(|axis| low[axis] / factor[axis]..high[axis].div_ceil(factor[axis]));
+    let mut counts = vec![0_usize; columns.len()];
+    for (z, y) in slices.flat_map(|z| rows.clone().map(move |y| (z, y))) {
         let (mut rows, mut is_empty) = (0, true);
         counts.fill(0);
         for row in some(2, z).flat_map(|z| some(1, y).map(move |y| lung.row(y, z))) {
             rows += 1;
             if row.iter().any(|word| *word != 0) {
                 is_empty = false;
-                let cells = counts.iter_mut().enumerate();
+                let cells = columns.clone().zip(&mut counts);
                 cells.for_each(|(x, count)| *count += bits_in(row, x * factor[0], factor[0]));
             }
         }
         if is_empty {
             continue;
         }
-        for (x, count) in counts.iter().enumerate() {
+        for (x, count) in columns.clone().zip(&counts) {
             if 2 * count >= rows * factor[0].min(size[0] - x * factor[0]) {
                 set.insert([x, y, z]);
             }
@@ -101,17 +104,15 @@ fn lung_cells(lung: &VoxelSet, factor: [usize; 3]) -> VoxelSet {
 
 /// The number of bits in a stretch of a row.
 fn bits_in(row: &[u64], start: usize, length: usize) -> usize {
-    let end = (start + length).min(row.len() * WORD);
-    let mut count = 0;
-    let mut at = start;
-    while at < end {
-        let until = end.min(at - at % WORD + WORD);
-        let word = row[at / WORD] >> (at % WORD);
-        let mask = u64::MAX >> (WORD - (until - at));
-        count += (word & mask).count_ones() as usize;
-        at = until;
-    }
-    count
+    let (index, shift) = (start / WORD, start % WORD);
+    let (first, rest) = (length.min(WORD - shift), length.saturating_sub(WORD - shift));
+    let word = row[index] >> shift & (u64::MAX >> (WORD - first));
+    let beyond = match rest {
+        0 => 0,
+        _ if index + 1 == row.len() => 0,
+        _ => bits_in(row, (index + 1) * WORD, rest),
+    };
+    word.count_ones() as usize + beyond
 }
 
 /// Cells with their full width in columns.

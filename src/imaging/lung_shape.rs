@@ -84,8 +84,7 @@ fn hull_area(mut points: Vec<[f64; 2]>) -> f64 {
 
 /// The dense tissue that each lung surrounds, in percent of lung and tissue together: right, left.
 pub fn enclosed_percent(grid: &CoarseGrid, lungs: &Lungs) -> [Option<f64>; 2] {
-    let cells = |set: &VoxelSet| grid.set(|cell| set.contains(grid.centre(grid.place(cell))));
-    let (right, left) = (cells(&lungs.right), cells(&lungs.left));
+    let (right, left) = (grid.cells_of(&lungs.right), grid.cells_of(&lungs.left));
     let dense = grid.set(|cell| DENSE_HU.contains(&grid.means[cell]));
     let percent = |lung: &VoxelSet, other: &VoxelSet| {
         let bounds = lung.bounds()?.widened(BAY_MM, grid.spacing, grid.size);

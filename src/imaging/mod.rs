@@ -80,4 +80,4 @@ pub use segments::{SegmentKind, SegmentationReference};
 pub use series::SortedSeries;
 pub use study::StudyAttributes;
 pub use text::CharacterSet;
-pub use volume::{Lungs, Volume};
+pub use volume::{Lungs, Volume, VolumeVoxels};

@@ -34,13 +34,12 @@ pub fn airway_air(volume: &Volume, airways: &VoxelSet) -> Option<AirwayAir> {
     let bounds = airways.bounds()?.widened(WALL_MM, volume.spacing, volume.size);
     let wall_mm = WALL_MM.max(1.01 * volume.spacing[0].max(volume.spacing[1]));
     let lumen = airways.crop(&bounds).erode(&VoxelBall::new(wall_mm, volume.spacing));
-    let [columns, rows, slices] = lumen.size();
+    let [_, rows, slices] = lumen.size();
     let mut air = Vec::new();
     for z in 0..slices {
         for y in 0..rows {
             let voxels = volume.row(y + bounds.low[1], z + bounds.low[2]);
-            let inside = (0..columns).filter(|x| lumen.contains([*x, y, z]));
-            air.extend(inside.map(|x| voxels[x + bounds.low[0]]));
+            air.extend(lumen.columns(y, z).map(|x| voxels[x + bounds.low[0]]));
         }
     }
     if air.len() < VOXELS_LEAST {

@@ -15,7 +15,8 @@ pub struct SliceWindow {
 impl SliceWindow {
     /// Whether the set has a voxel in the window of slice `z`.
     pub fn shows(&self, set: &VoxelSet, z: usize) -> bool {
-        (0..self.rows).any(|y| self.words(set, y, z).any(|(word, _)| word != 0))
+        let has_some = |y: usize| set.row(self.corner[1] + y, z).iter().any(|word| *word != 0);
+        (0..self.rows).any(|y| has_some(y) && self.words(set, y, z).any(|(word, _)| word != 0))
     }
 
     /// A row of the window, as words and how many of their bits count; the others are zero.
@@ -31,19 +32,26 @@ impl SliceWindow {
     }
 }
 
-/// Frames of one bit per pixel.
-#[derive(Debug, Default)]
-pub struct PackedFrames {
-    bytes: Vec<u8>,
+/// Frames of one bit per pixel, written one behind the other.
+#[derive(Debug)]
+pub struct PackedFrames<'a> {
+    bytes: &'a mut [u8],
+    /// The bytes that are written.
+    written: usize,
     /// Bits that do not fill a word yet, the first one lowest.
     pending: u64,
     pending_bits: usize,
 }
 
-impl PackedFrames {
-    /// Frames with room for this many pixels.
-    pub fn with_room(pixels: usize) -> PackedFrames {
-        PackedFrames { bytes: Vec::with_capacity(pixels.div_ceil(8) + 8), ..PackedFrames::default() }
+impl<'a> PackedFrames<'a> {
+    /// Frames that are written into these bytes.
+    pub fn of(bytes: &'a mut [u8]) -> PackedFrames<'a> {
+        PackedFrames { bytes, written: 0, pending: 0, pending_bits: 0 }
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.bytes[self.written..self.written + bytes.len()].copy_from_slice(bytes);
+        self.written += bytes.len();
     }
 
     /// Appends the window of a slice as a frame.
@@ -54,7 +62,7 @@ impl PackedFrames {
         for y in 0..window.rows {
             if is_aligned && cfg!(target_endian = "little") {
                 let words = &set.row(top + y, z)[left / WORD..][..window.columns / WORD];
-                self.bytes.extend_from_slice(bytemuck::cast_slice(words));
+                self.write(bytemuck::cast_slice(words));
                 continue;
             }
             window.words(set, y, z).for_each(|(word, count)| self.push_word(word, count));
@@ -68,17 +76,15 @@ impl PackedFrames {
             self.pending_bits = bits;
             return;
         }
-        self.bytes.extend_from_slice(&self.pending.to_le_bytes());
+        self.write(&self.pending.to_le_bytes());
         self.pending = if self.pending_bits == 0 { 0 } else { word >> (WORD - self.pending_bits) };
         self.pending_bits = bits - WORD;
     }
 
-    /// The bytes, an even number.
-    pub fn into_bytes(mut self) -> Vec<u8> {
+    /// Writes the bits that are left.
+    pub fn finish(mut self) {
         let last = self.pending.to_le_bytes();
-        self.bytes.extend_from_slice(&last[..self.pending_bits.div_ceil(8)]);
-        self.bytes.resize(self.bytes.len().next_multiple_of(2), 0);
-        self.bytes
+        self.write(&last[..self.pending_bits.div_ceil(8)]);
     }
 }
 
@@ -93,16 +99,16 @@ mod tests {
         let set = VoxelSet::of(size, is_in);
         for (left, top, columns, rows) in [(0, 0, 150, 7), (3, 1, 64, 5), (70, 2, 13, 3), (1, 0, 129, 6)] {
             let window = SliceWindow { corner: [left, top], columns, rows };
-            let mut frames = PackedFrames::default();
+            let mut bytes = vec![0; (3 * rows * columns).div_ceil(8)];
+            let mut frames = PackedFrames::of(&mut bytes);
             (0..3).for_each(|z| frames.push(&window, &set, z));
-            let bytes = frames.into_bytes();
+            frames.finish();
             let places =
                 (0..3).flat_map(|z| (0..rows).flat_map(move |y| (0..columns).map(move |x| [x, y, z])));
             for (at, [x, y, z]) in places.enumerate() {
                 let bit = bytes[at / 8] >> (at % 8) & 1 == 1;
                 assert_eq!(bit, set.contains([left + x, top + y, z]), "{columns}: {x} {y} {z}");
             }
-            assert_eq!(bytes.len(), (3 * rows * columns).div_ceil(8).next_multiple_of(2));
         }
     }
 

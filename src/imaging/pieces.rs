@@ -2,7 +2,9 @@
 //!
 //! A piece is judged by what it is made of and where it lies, never by its size alone: gas is below −950 HU
 //! almost everywhere, lung contains blood. Lung is near other lung. Air in the lower half with lung above and
-//! none below is bowel if it has gas in it, unless it is large and as dense as lung.
+//! none below is bowel if it has gas in it, unless it is large and as dense as lung. A small piece before the
+//! spine with lung on both sides is gas in the gullet or beside the airways: it is so narrow that blur makes it as
+//! dense as lung.
 
 use rayon::prelude::*;
 
@@ -30,6 +32,12 @@ const NEAR_MM: f64 = 40.0;
 const LARGE_ML: f64 = 200.0;
 /// A smaller piece at the border of the field of view lies outside the body, as between the patient and a table.
 const BORDER_ML: f64 = 100.0;
+/// A smaller piece between the lungs, no farther from the middle of the spine than this, is no lung.
+const MEDIASTINAL_ML: f64 = 10.0;
+const SPINE_MM: f64 = 25.0;
+/// The part of the lungs' depth, from their front, in which the front of the mediastinum lies. There the lungs meet,
+/// and a small piece can be the edge of one.
+const FRONT_SHARE: f64 = 0.4;
 /// Smaller pieces are not judged.
 pub const FRAGMENT_ML: f64 = 1.0;
 
@@ -45,6 +53,8 @@ pub enum PieceKind {
     Open,
     /// Air as dense as lung, but far from the lungs.
     Distant,
+    /// Air between the lungs and before the spine, as in the gullet.
+    Mediastinal,
     /// Too little air.
     Dense,
     /// Less than [`FRAGMENT_ML`].
@@ -154,6 +164,7 @@ impl AirPieces {
             };
         }
         pieces.choose_lungs(grid, &cells, &open, head_last);
+        pieces.mark_mediastinal(grid, bounds, body.spine, volume.axes[1][1] >= 0.0);
         pieces
     }
 
@@ -177,6 +188,15 @@ impl AirPieces {
         self.kinds.get(self.labels[cell] as usize).copied()
     }
 
+    /// The cells of all pieces in order, each with its piece.
+    pub fn labelled(&self, grid: &CoarseGrid) -> impl Iterator<Item = ([usize; 3], usize)> {
+        grid.rows().flat_map(|(y, z, first)| {
+            let row = (0..).zip(&self.labels[first..first + grid.size[0]]);
+            let labelled = row.filter(|(_, label)| **label != AirPieces::NONE);
+            labelled.map(move |(x, label)| ([x, y, z], *label as usize))
+        })
+    }
+
     /// The coarse cells of a kind.
     pub fn cells_of(&self, grid: &CoarseGrid, kind: PieceKind) -> VoxelSet {
         grid.set(|cell| self.kind_at(cell) == Some(kind))
@@ -186,24 +206,25 @@ impl AirPieces {
         let mut cells = vec![PieceCells::default(); self.kinds.len()];
         let [columns, rows, slices] = grid.size;
         let steps = [1, columns, columns * rows];
-        for cell in (0..self.labels.len()).filter(|cell| self.labels[*cell] != AirPieces::NONE) {
-            let label = self.labels[cell];
-            let at = grid.place(cell);
-            let inner = (0..3).all(|axis| {
-                at[axis] > 0
-                    && at[axis] + 1 < grid.size[axis]
-                    && self.labels[cell - steps[axis]] == label
-                    && self.labels[cell + steps[axis]] == label
-            });
-            let piece = &mut cells[label as usize];
-            piece.all.add(grid.means[cell]);
-            if inner {
-                piece.core.add(grid.means[cell]);
+        for (y, z, first) in grid.rows() {
+            let row = &self.labels[first..first + columns];
+            for (x, label) in (0..).zip(row).filter(|(_, label)| **label != AirPieces::NONE) {
+                let (at, cell) = ([x, y, z], first + x);
+                let inner = (0..3).all(|axis| {
+                    at[axis] > 0
+                        && at[axis] + 1 < grid.size[axis]
+                        && self.labels[cell - steps[axis]] == *label
+                        && self.labels[cell + steps[axis]] == *label
+                });
+                let piece = &mut cells[*label as usize];
+                piece.all.add(grid.means[cell]);
+                if inner {
+                    piece.core.add(grid.means[cell]);
+                }
+                let below = z > 0 && body.outside.contains([x, y, z - 1]);
+                let above = z + 1 < slices && body.outside.contains([x, y, z + 1]);
+                piece.open += usize::from(below || above);
             }
-            let [x, y, z] = at;
-            let below = z > 0 && body.outside.contains([x, y, z - 1]);
-            let above = z + 1 < slices && body.outside.contains([x, y, z + 1]);
-            piece.open += usize::from(below || above);
         }
         for stretch in &body.border {
             let labels = &self.labels[stretch.z * columns * rows..];
@@ -262,6 +283,42 @@ impl AirPieces {
         }
     }
 
+    /// Makes small pieces between the lungs and before the spine, which is a column of the grid, mediastinal.
+    fn mark_mediastinal(&mut self, grid: &CoarseGrid, bounds: &VoxelBounds, spine: f64, back_last: bool) {
+        let (small, large): (Vec<usize>, Vec<usize>) = self
+            .of_kind(|kind| kind == PieceKind::Lung)
+            .into_iter()
+            .partition(|piece| self.ml(*piece) < MEDIASTINAL_ML);
+        if small.is_empty() {
+            return;
+        }
+        let mut is_large = vec![false; self.kinds.len()];
+        large.into_iter().for_each(|piece| is_large[piece] = true);
+        let lung = grid.set(|cell| is_large.get(self.labels[cell] as usize) == Some(&true));
+        let is_between = |[x, y, z]: &[usize; 3]| {
+            let near = (*x as f64 - spine).abs() * grid.spacing[0] <= SPINE_MM;
+            let beside = [lung.columns(*y, *z).next(), lung.columns(*y, *z).last()];
+            let [Some(first), Some(last)] = beside else { return false };
+            let (front, back) = lung_depth(&lung, *z);
+            let behind = (*y as f64 - front as f64) / (back - front).max(1) as f64;
+            let behind = if back_last { behind } else { 1.0 - behind };
+            near && first < *x && *x < last && behind >= FRONT_SHARE
+        };
+        let places = self.places(grid, &small);
+        for (piece, mut places) in small.into_iter().zip(places) {
+            if places.is_empty() {
+                // Too thin for any cell.
+                let centre = self.components.regions[piece].centre();
+                places.push(std::array::from_fn(|axis| {
+                    (centre[axis] as usize + bounds.low[axis]) / grid.factor[axis]
+                }));
+            }
+            if places.iter().filter(|at| is_between(at)).count() * 10 >= places.len() * 8 {
+                self.kinds[piece] = PieceKind::Mediastinal;
+            }
+        }
+    }
+
     /// The cells of some pieces, in their order.
     fn places(&self, grid: &CoarseGrid, pieces: &[usize]) -> Vec<Vec<[usize; 3]>> {
         let mut order = vec![usize::MAX; self.kinds.len()];
@@ -270,9 +327,9 @@ impl AirPieces {
         if pieces.is_empty() {
             return places;
         }
-        for (cell, label) in self.labels.iter().enumerate().filter(|(_, label)| **label != AirPieces::NONE) {
-            if let Some(places) = places.get_mut(order[*label as usize]) {
-                places.push(grid.place(cell));
+        for (at, label) in self.labelled(grid) {
+            if let Some(places) = places.get_mut(order[label]) {
+                places.push(at);
             }
         }
         places
@@ -285,17 +342,29 @@ fn labels(
     components: &VoxelComponents,
     bounds: &VoxelBounds,
 ) -> Vec<u32> {
-    let label = |cell: usize| {
-        let place = grid.place(cell);
-        let centre = grid.centre(place);
-        let inside = (0..3).all(|axis| (bounds.low[axis]..bounds.high[axis]).contains(&centre[axis]));
-        if !inside || !region.contains(place) {
-            return AirPieces::NONE;
+    let mut labels = vec![AirPieces::NONE; grid.means.len()];
+    let ranges = grid.cells_within(bounds);
+    let rows = labels.par_chunks_exact_mut(grid.size[0]).enumerate();
+    rows.for_each(|(row, labels)| {
+        let (y, z) = (row % grid.size[1], row / grid.size[1]);
+        if !ranges[1].contains(&y) || !ranges[2].contains(&z) {
+            return;
         }
-        let found = components.label(std::array::from_fn(|axis| centre[axis] - bounds.low[axis]));
-        found.map_or(AirPieces::NONE, |label| label as u32)
-    };
-    (0..grid.means.len()).into_par_iter().map(label).collect()
+        let [y_middle, z_middle] =
+            [(1, y), (2, z)].map(|(axis, cell)| grid.middle(axis, cell) - bounds.low[axis]);
+        for x in region.columns(y, z).filter(|x| ranges[0].contains(x)) {
+            let column = grid.middle(0, x) - bounds.low[0];
+            if let Some(label) = components.label([column, y_middle, z_middle]) {
+                labels[x] = label as u32;
+            }
+        }
+    });
+    labels
+}
+
+/// The first and the last row of cells with lung in a slice that has some.
+fn lung_depth(lung: &VoxelSet, z: usize) -> (usize, usize) {
+    lung.slice_bounds(z).map_or((0, 0), |(low, high)| (low[1], high[1] - 1))
 }
 
 /// For each column of cells from feet to head, where lung is.

@@ -27,11 +27,10 @@ const RAYS_LEAST: usize = 60;
 
 /// The percentage of rays with more than [`GAP_MM`] of tissue between lung and rib: right, left.
 pub fn rib_gap_percent(volume: &Volume, grid: &CoarseGrid, lungs: &Lungs) -> [Option<f64>; 2] {
-    let cells = |set: &VoxelSet| grid.set(|cell| set.contains(grid.centre(grid.place(cell))));
     let back = if volume.axes[1][1] >= 0.0 { 1.0 } else { -1.0 };
     let left = if volume.axes[0][0] >= 0.0 { 1.0 } else { -1.0 };
     [(&lungs.right, -left), (&lungs.left, left)].map(|(lung, side)| {
-        let rays = LungRays { grid, lung: cells(lung), side, back };
+        let rays = LungRays { grid, lung: grid.cells_of(lung), side, back };
         rays.percent()
     })
 }
@@ -74,9 +73,7 @@ impl LungRays<'_> {
     }
 
     fn middle(&self, z: usize) -> Option<[f64; 2]> {
-        let [columns, rows, _] = self.grid.size;
-        let all = (0..rows).flat_map(|y| (0..columns).map(move |x| [x, y]));
-        let inside = all.filter(|[x, y]| self.lung.contains([*x, *y, z]));
+        let inside = (0..self.grid.size[1]).flat_map(|y| self.lung.columns(y, z).map(move |x| [x, y]));
         let (count, sums) =
             inside.fold((0, [0; 2]), |(count, [sum_x, sum_y]), [x, y]| (count + 1, [sum_x + x, sum_y + y]));
         (count > 0).then(|| sums.map(|sum| sum as f64 / f64::from(count)))

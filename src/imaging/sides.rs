@@ -43,8 +43,8 @@ pub fn tell_sides(
     let lung = pieces.cells_of(grid, PieceKind::Lung);
     let surface = MidlineSurface::between(grid, &lung, spine);
     let mut counts = vec![[0_usize; 2]; pieces.kinds.len()];
-    for (cell, label) in pieces.labels.iter().enumerate().filter(|(_, label)| **label != AirPieces::NONE) {
-        counts[*label as usize][usize::from(surface.is_higher(grid.place(cell)))] += 1;
+    for (at, piece) in pieces.labelled(grid) {
+        counts[piece][usize::from(surface.is_higher(at))] += 1;
     }
     let (mut lower, mut higher, mut both) = (Vec::new(), Vec::new(), Vec::new());
     for piece in pieces.of_kind(|kind| kind == PieceKind::Lung) {
@@ -87,15 +87,14 @@ pub fn tell_sides(
 fn over_spine(grid: &CoarseGrid, lung: &VoxelSet, surface: &MidlineSurface, spine: f64) -> [f64; 2] {
     let margin = OVER_SPINE_MM / grid.spacing[0];
     let (mut all, mut over) = ([0_u64; 2], [0_u64; 2]);
-    for cell in 0..grid.means.len() {
-        let at = grid.place(cell);
-        if !lung.contains(at) {
-            continue;
+    for (y, z, _) in grid.rows() {
+        for at in lung.columns(y, z).map(|x| [x, y, z]) {
+            let side = usize::from(surface.is_higher(at));
+            let beyond =
+                if side == 0 { at[0] as f64 > spine + margin } else { (at[0] as f64) < spine - margin };
+            all[side] += 1;
+            over[side] += u64::from(beyond);
         }
-        let side = usize::from(surface.is_higher(at));
-        let beyond = if side == 0 { at[0] as f64 > spine + margin } else { (at[0] as f64) < spine - margin };
-        all[side] += 1;
-        over[side] += u64::from(beyond);
     }
     [0, 1].map(|side| over[side] as f64 / all[side].max(1) as f64)
 }
@@ -113,7 +112,8 @@ fn parted(
     let mut lower = lungs.clone();
     let words_per_row = lower.words_per_row();
     lower.slices_mut().for_each(|(z, slice)| {
-        for (y, words) in slice.chunks_exact_mut(words_per_row).enumerate() {
+        let rows = slice.chunks_exact_mut(words_per_row).enumerate();
+        for (y, words) in rows.filter(|(_, words)| words.iter().any(|word| *word != 0)) {
             let (row, cell_z) = ((y + bounds.low[1]) / grid.factor[1], (z + bounds.low[2]) / grid.factor[2]);
             let middle = surface.column(row, cell_z) * grid.factor[0];
             let voxels = volume.row(y + bounds.low[1], z + bounds.low[2]);

@@ -1,18 +1,21 @@
 //! The volume and the lungs in it.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
 use crate::step::{Payload, StepReservations};
 
+use super::coarse::CoarseGrid;
 use super::{NumberBlock, VoxelSet};
 
 /// CT numbers on a regular grid.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Volume {
     /// HU, x fastest, then y, then z: `voxels[(z * rows + y) * columns + x]`.
-    pub voxels: NumberBlock<i16>,
+    pub voxels: VolumeVoxels,
     /// Columns, rows, slices.
     pub size: [usize; 3],
     /// Distance of voxel centres along x, y, z in mm.
@@ -32,9 +35,77 @@ impl Volume {
         &self.voxels[(z * self.size[1] + y) * self.size[0]..][..self.size[0]]
     }
 
+    /// The coarse grid of the voxels, computed once.
+    pub fn coarse(&self) -> Arc<CoarseGrid> {
+        let make = || Arc::new(CoarseGrid::of(&self.voxels, self.size, self.spacing));
+        let kept = self.voxels.coarse.get_or_init(make);
+        if kept.fits(self.size, self.spacing) { Arc::clone(kept) } else { make() }
+    }
+
     /// Volume of one voxel in mL.
     pub fn voxel_ml(&self) -> f64 {
         self.spacing.iter().product::<f64>() / 1000.0
+    }
+}
+
+/// The CT numbers of a volume, with their coarse grid once it is known. Whoever changes a voxel loses the grid.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct VolumeVoxels {
+    block: NumberBlock<i16>,
+    #[serde(skip)]
+    coarse: OnceLock<Arc<CoarseGrid>>,
+}
+
+impl VolumeVoxels {
+    /// Keeps the grid of these voxels.
+    pub fn keep(&mut self, coarse: CoarseGrid) {
+        self.coarse = OnceLock::from(Arc::new(coarse));
+    }
+}
+
+impl From<NumberBlock<i16>> for VolumeVoxels {
+    fn from(block: NumberBlock<i16>) -> VolumeVoxels {
+        VolumeVoxels { block, coarse: OnceLock::new() }
+    }
+}
+
+impl From<Vec<i16>> for VolumeVoxels {
+    fn from(voxels: Vec<i16>) -> VolumeVoxels {
+        NumberBlock::from(voxels).into()
+    }
+}
+
+impl FromIterator<i16> for VolumeVoxels {
+    fn from_iter<I: IntoIterator<Item = i16>>(voxels: I) -> VolumeVoxels {
+        NumberBlock::from_iter(voxels).into()
+    }
+}
+
+impl Clone for VolumeVoxels {
+    fn clone(&self) -> VolumeVoxels {
+        VolumeVoxels { block: self.block.clone(), coarse: self.coarse.clone() }
+    }
+}
+
+impl PartialEq for VolumeVoxels {
+    fn eq(&self, other: &VolumeVoxels) -> bool {
+        self.block == other.block
+    }
+}
+
+impl Deref for VolumeVoxels {
+    type Target = [i16];
+
+    fn deref(&self) -> &[i16] {
+        &self.block
+    }
+}
+
+impl DerefMut for VolumeVoxels {
+    fn deref_mut(&mut self) -> &mut [i16] {
+        self.coarse.take();
+        &mut self.block
     }
 }
 

@@ -69,13 +69,12 @@ impl PixelDifference {
             height,
             differing,
             largest: pairs().map(|(before, after)| distance(before, after)).max().unwrap_or(0),
-            marked: Picture {
-                name: name.to_owned(),
-                title: String::new(),
-                width,
-                height,
-                rgb: pairs().flat_map(|(before, after)| marked(before, after)).collect(),
-            },
+            marked: Picture::new(
+                name,
+                "",
+                [width, height],
+                pairs().flat_map(|(before, after)| marked(before, after)).collect(),
+            ),
         };
         pixels.marked.title = pixels.to_string();
         pixels
@@ -156,11 +155,9 @@ impl fmt::Display for PixelDifference {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::imaging::steps::write_png::write_png;
 
     fn picture(width: usize, height: usize, rgb: Vec<u8>) -> Vec<u8> {
-        let (name, title) = (String::new(), String::new());
-        write_png(&Picture { name, title, width, height, rgb: rgb.into() }).unwrap()
+        Picture::new("", "", [width, height], rgb.into()).png().unwrap().to_vec()
     }
 
     /// A PNG of one pixel in some other colour type.

@@ -37,8 +37,17 @@ impl ResponseFile {
         media_type: impl Into<Cow<'static, str>>,
         bytes: Vec<u8>,
     ) -> ResponseFile {
+        ResponseFile::shared(name, media_type, bytes.into())
+    }
+
+    /// A file whose content is shared already: a large one is not copied.
+    pub fn shared(
+        name: impl Into<String>,
+        media_type: impl Into<Cow<'static, str>>,
+        bytes: Arc<[u8]>,
+    ) -> ResponseFile {
         let digest = Digest::of(&bytes);
-        ResponseFile { name: name.into(), media_type: media_type.into(), bytes: bytes.into(), digest }
+        ResponseFile { name: name.into(), media_type: media_type.into(), bytes, digest }
     }
 
     /// The digest of the content.

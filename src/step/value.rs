@@ -139,11 +139,19 @@ impl Value {
 
     /// The form on disk.
     pub fn to_bytes(&self) -> Vec<u8> {
+        self.to_form().0
+    }
+
+    /// The form on disk, and its digest.
+    pub fn to_form(&self) -> (Vec<u8>, Digest) {
         let mut bytes = Vec::new();
         self.write(&mut bytes).expect("memory takes everything");
-        // The digest is computed here, so that a later call need not write the value again.
-        self.digest.get_or_init(|| (self.form.digest)(&*self.data).unwrap_or_else(|| Digest::of(&bytes)));
-        bytes
+        let form = match (self.form.digest)(&*self.data) {
+            Some(_) => Digest::of(&bytes),
+            // Kept, so that a later call need not write the value again.
+            None => *self.digest.get_or_init(|| Digest::of(&bytes)),
+        };
+        (bytes, form)
     }
 
     /// The value as JSON, for what cannot know its type.

@@ -31,7 +31,7 @@ impl Canvas {
 
     pub fn into_picture(self, name: &str, title: String) -> Picture {
         let Canvas { width, height, rgb } = self;
-        Picture { name: name.to_owned(), title, width, height, rgb: rgb.into() }
+        Picture::new(name, title, [width, height], rgb.into())
     }
 
     /// Mixes a colour into a pixel; `cover` 1 replaces it.
@@ -47,8 +47,12 @@ impl Canvas {
         let columns = area.left.min(self.width)..(area.left + area.width).min(self.width);
         let rows = self.rgb.chunks_exact_mut(3 * self.width).skip(area.top).take(area.height);
         for row in rows {
-            let pixels = row[3 * columns.start..3 * columns.end].chunks_exact_mut(3);
-            pixels.for_each(|pixel| mix(pixel, colour, cover));
+            let pixels = row[3 * columns.start..3 * columns.end].as_chunks_mut::<3>().0;
+            if cover >= 1.0 {
+                pixels.fill(colour);
+            } else {
+                pixels.iter_mut().for_each(|pixel| mix(pixel, colour, cover));
+            }
         }
     }
 

@@ -282,38 +282,43 @@ fn plane(direction: PlaneDirection, walk: &PlaneWalk, hu: Vec<i16>, labels: Vec<
     VolumePlane { direction, width: walk.width, height: walk.height, spacing: walk.spacing, hu, labels }
 }
 
-/// The number of lung voxels in every plane along each volume axis.
-pub fn lung_areas(lungs: &Lungs) -> [Vec<u32>; 3] {
-    areas([&lungs.right, &lungs.left])
-}
+/// The number of voxels in every plane along each volume axis.
+pub type PlaneAreas = [Vec<u32>; 3];
 
-/// The number of voxels in every plane along each axis, of two sets together.
-pub fn areas(sets: [&VoxelSet; 2]) -> [Vec<u32>; 3] {
-    let [columns, rows, slices] = sets[0].size();
-    let counted: Vec<_> = (0..slices).into_par_iter().map(|z| slice_areas(sets, z)).collect();
-    let mut areas = [vec![0; columns], vec![0; rows], Vec::with_capacity(slices)];
-    for (by_column, by_row) in counted {
+/// The areas of a lung.
+pub fn areas(lung: &VoxelSet) -> PlaneAreas {
+    let [columns, rows, slices] = lung.size();
+    let counted: Vec<_> = (0..slices).into_par_iter().map(|z| slice_areas(lung, z)).collect();
+    let mut areas = [vec![0; columns], vec![0; rows], vec![0; slices]];
+    for (z, (by_column, by_row)) in counted.into_iter().enumerate() {
         areas[0].iter_mut().zip(&by_column).for_each(|(sum, count)| *sum += count);
         areas[1].iter_mut().zip(&by_row).for_each(|(sum, count)| *sum += count);
-        areas[2].push(by_row.iter().sum());
+        areas[2][z] = by_row.iter().sum();
     }
     areas
 }
 
-/// The number of voxels in every column and in every row of a slice.
-fn slice_areas([one, other]: [&VoxelSet; 2], z: usize) -> (Vec<u32>, Vec<u32>) {
-    let [columns, rows, _] = one.size();
-    let mut tally = vec![ColumnTally::default(); columns.div_ceil(WORD)];
-    let by_row = (0..rows).map(|y| {
-        let words = one.row(y, z).iter().zip(other.row(y, z));
-        let counts = words.zip(&mut tally).map(|((one, other), tally)| {
-            tally.add(one | other);
-            (one | other).count_ones()
-        });
-        counts.sum()
-    });
-    let by_row = by_row.collect();
-    let by_column = (0..columns).map(|x| tally[x / WORD].count(x % WORD)).collect();
+/// The areas of both lungs together, which have no voxel in common.
+pub fn sums(lungs: [&PlaneAreas; 2]) -> PlaneAreas {
+    let [one, other] = lungs;
+    std::array::from_fn(|axis| one[axis].iter().zip(&other[axis]).map(|(one, other)| one + other).collect())
+}
+
+/// The number of voxels in every column and in every row of a slice; nothing without voxels.
+fn slice_areas(lung: &VoxelSet, z: usize) -> (Vec<u32>, Vec<u32>) {
+    let [columns, rows, _] = lung.size();
+    let Some(([low, first], [high, end])) = lung.slice_bounds(z) else { return (Vec::new(), Vec::new()) };
+    let words = low / WORD..(high - 1) / WORD + 1;
+    let mut tally = vec![ColumnTally::default(); words.len()];
+    let (mut by_column, mut by_row) = (vec![0; columns], vec![0; rows]);
+    for (y, area) in (first..end).zip(&mut by_row[first..end]) {
+        let row = &lung.row(y, z)[words.clone()];
+        row.iter().zip(&mut tally).for_each(|(word, tally)| tally.add(*word));
+        *area = row.iter().map(|word| word.count_ones()).sum();
+    }
+    for (x, count) in (low..high).zip(&mut by_column[low..high]) {
+        *count = tally[x / WORD - words.start].count(x % WORD);
+    }
     (by_column, by_row)
 }
 
@@ -393,6 +398,9 @@ mod tests {
     #[test]
     fn areas_count_lung_voxels_along_every_axis() {
         let lungs = Lungs::labelled([3, 2, 2], &[0, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2]);
-        assert_eq!(lung_areas(&lungs), [vec![3, 4, 4], vec![5, 6], vec![5, 6]]);
+        assert_eq!(
+            sums([&areas(&lungs.right), &areas(&lungs.left)]),
+            [vec![3, 4, 4], vec![5, 6], vec![5, 6]]
+        );
     }
 }

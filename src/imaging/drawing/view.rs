@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::canvas::{Canvas, PixelArea, RgbColour};
 use super::frame::{ABOVE, HEIGHT, MARGIN, PageNotes, WIDTH};
 use super::lettering::{TextAlign, TextStyle};
-use super::plane::{self, PlaneDirection, VolumePlane, VoxelExtent, patient_axes};
+use super::plane::{self, PlaneAreas, PlaneDirection, VolumePlane, VoxelExtent, patient_axes};
 use super::render::{PlaneShading, pixels, render};
 use super::theme::{BACKGROUND, BODY, LEFT_LUNG, LOW_DENSITY, MUTED, RIGHT_LUNG, SMALL};
 use crate::imaging::{Lungs, Picture, Volume};
@@ -34,20 +34,21 @@ const SCALE_MM: f64 = 50.0;
 
 /// Draws the axial, coronal and sagittal planes and the projection, in this order.
 pub fn draw_views(volume: &Volume, lungs: &Lungs, look: &ViewSettings, notes: &PageNotes) -> Vec<Picture> {
-    let areas = plane::lung_areas(lungs);
+    let (right, left) = rayon::join(|| plane::areas(&lungs.right), || plane::areas(&lungs.left));
+    let areas = plane::sums([&right, &left]);
     let extent = surroundings(volume, &areas);
     let section = LungSection { volume, lungs, extent: &extent, look };
     let pages = [
         section.page(PlaneDirection::Axial, &areas),
         section.page(PlaneDirection::Coronal, &areas),
-        section.sagittal(&areas),
+        section.sagittal(&areas, [right, left]),
         projection(volume, lungs, &extent),
     ];
     pages.into_par_iter().map(|page| page.draw(notes)).collect()
 }
 
 /// The extent of the lungs with a margin, or of everything if there are no lungs.
-fn surroundings(volume: &Volume, areas: &[Vec<u32>; 3]) -> VoxelExtent {
+fn surroundings(volume: &Volume, areas: &PlaneAreas) -> VoxelExtent {
     VoxelExtent([0, 1, 2].map(|axis| {
         let (size, margin) = (volume.size[axis], (SURROUNDINGS_MM / volume.spacing[axis]).round() as usize);
         let first = areas[axis].iter().position(|&area| area > 0);
@@ -85,7 +86,7 @@ struct LungSection<'a> {
 
 impl LungSection<'_> {
     /// The plane with the largest area of lung.
-    fn page(&self, direction: PlaneDirection, areas: &[Vec<u32>; 3]) -> ViewPage {
+    fn page(&self, direction: PlaneDirection, areas: &PlaneAreas) -> ViewPage {
         let axis = patient_axes(self.volume)[direction.through()];
         let index = largest(&areas[axis]);
         let (name, noun) = match direction {
@@ -106,13 +107,11 @@ impl LungSection<'_> {
     }
 
     /// A plane through each lung; without lungs, the middle.
-    fn sagittal(&self, areas: &[Vec<u32>; 3]) -> ViewPage {
+    fn sagittal(&self, areas: &PlaneAreas, [right, left]: [PlaneAreas; 2]) -> ViewPage {
         let direction = PlaneDirection::Sagittal;
         let axis = patient_axes(self.volume)[direction.through()];
-        let sides =
-            [(&self.lungs.right, "right lung", RIGHT_LUNG), (&self.lungs.left, "left lung", LEFT_LUNG)];
-        let found = sides.into_iter().map(|(lung, name, colour)| (plane::areas([lung, lung]), name, colour));
-        let found: Vec<_> = found.filter(|(areas, ..)| areas[axis].iter().any(|area| *area > 0)).collect();
+        let sides = [(right, "right lung", RIGHT_LUNG), (left, "left lung", LEFT_LUNG)].into_iter();
+        let found: Vec<_> = sides.filter(|(areas, ..)| areas[axis].iter().any(|area| *area > 0)).collect();
         if found.is_empty() {
             return self.page(direction, areas);
         }

@@ -42,7 +42,7 @@ const NO_DATE: &str = "19000101";
 const NO_TIME: &str = "000000";
 
 impl ReportDocument<'_> {
-    pub fn into_instance(self) -> GeneratedInstance {
+    pub fn into_instance(self) -> GeneratedInstance<'static> {
         let ReportDocument { sop_class_uid, uid, study, series, root, evidence } = self;
         let mut instance = GeneratedInstance::new(sop_class_uid, uid, 1, study, &series);
         let (date, time) = date_and_time(study);

@@ -21,7 +21,7 @@ pub struct EncapsulatedPdf<'a> {
 }
 
 impl EncapsulatedPdf<'_> {
-    pub fn into_instance(self) -> GeneratedInstance {
+    pub fn into_instance(self) -> GeneratedInstance<'static> {
         let EncapsulatedPdf { uid, study, series, title, concept, sources, mut pdf } = self;
         let class = uids::ENCAPSULATED_PDF_STORAGE;
         let mut instance = GeneratedInstance::new(class, uid, 1, study, &series);

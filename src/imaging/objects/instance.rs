@@ -2,6 +2,8 @@
 //!
 //! Dates are the study's, so that no clock is needed. Text beyond ASCII makes the character set UTF-8.
 
+use std::sync::Arc;
+
 use dicom_core::{DataElement, PrimitiveValue, Tag, VR, value::Value};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
@@ -41,12 +43,28 @@ impl GeneratedSeries {
     }
 }
 
-pub struct GeneratedInstance {
+pub struct GeneratedInstance<'a> {
     pub set: InMemDicomObject,
-    /// Pixel Data, the last element: the set would copy it twice.
-    pixels: Option<Vec<u8>>,
+    /// Pixel Data, the last element: it is written once, into the file.
+    pixels: Option<PixelSource<'a>>,
     sop_class_uid: &'static str,
     uid: String,
+}
+
+type PixelWriter<'a> = dyn FnOnce(&mut [u8]) + 'a;
+
+/// Pixel Data before it is written.
+pub struct PixelSource<'a> {
+    /// The number of bytes.
+    length: usize,
+    /// Writes all of them, into bytes that are zero.
+    write: Box<PixelWriter<'a>>,
+}
+
+impl<'a> PixelSource<'a> {
+    pub fn new(length: usize, write: impl FnOnce(&mut [u8]) + 'a) -> PixelSource<'a> {
+        PixelSource { length, write: Box::new(write) }
+    }
 }
 
 const PRODUCT: &str = "flow";
@@ -54,7 +72,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Tag and VR of Pixel Data in explicit VR little endian, before its length (PS3.5 7.1.2).
 const PIXEL_HEAD: [u8; 8] = [0xE0, 0x7F, 0x10, 0x00, b'O', b'B', 0, 0];
 
-impl GeneratedInstance {
+impl<'a> GeneratedInstance<'a> {
     /// Begins an instance with the patient, study, series, equipment and SOP common modules.
     pub fn new(
         sop_class_uid: &'static str,
@@ -62,7 +80,7 @@ impl GeneratedInstance {
         number: usize,
         study: &StudyAttributes,
         series: &GeneratedSeries,
-    ) -> GeneratedInstance {
+    ) -> GeneratedInstance<'a> {
         let mut instance =
             GeneratedInstance { set: InMemDicomObject::new_empty(), pixels: None, sop_class_uid, uid };
         let uid = instance.uid.clone();
@@ -88,8 +106,8 @@ impl GeneratedInstance {
     }
 
     /// Pixel Data (VR OB), which is the last element.
-    pub fn pixels(&mut self, bytes: Vec<u8>) {
-        self.pixels = Some(bytes);
+    pub fn pixels(&mut self, pixels: PixelSource<'a>) {
+        self.pixels = Some(pixels);
     }
 
     pub fn items(&mut self, tag: Tag, items: Vec<InMemDicomObject>) {
@@ -111,26 +129,27 @@ impl GeneratedInstance {
                 "This is a mistake in flow: please report it with the request's name.",
             )
         })?;
-        Ok(ResponseFile::new(name, "application/dicom", bytes))
+        Ok(ResponseFile::shared(name, "application/dicom", bytes))
     }
 
-    fn encode(self) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+    fn encode(self) -> Result<Arc<[u8]>, Box<dyn std::error::Error>> {
         let meta = FileMetaTableBuilder::new()
             .media_storage_sop_class_uid(self.sop_class_uid)
             .media_storage_sop_instance_uid(self.uid)
             .transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN)
             .implementation_class_uid(implementation_uid())
             .implementation_version_name(format!("FLOW_{VERSION}"));
-        let mut bytes = Vec::new();
-        self.set.with_meta(meta)?.write_all(&mut bytes)?;
-        if let Some(pixels) = self.pixels {
-            let length = pixels.len().next_multiple_of(2);
-            bytes.reserve_exact(length + PIXEL_HEAD.len() + size_of::<u32>());
-            bytes.extend_from_slice(&PIXEL_HEAD);
-            bytes.extend_from_slice(&u32::try_from(length)?.to_le_bytes());
-            bytes.extend_from_slice(&pixels);
-            bytes.resize(bytes.len() + length - pixels.len(), 0);
-        }
+        let mut head = Vec::new();
+        self.set.with_meta(meta)?.write_all(&mut head)?;
+        let Some(pixels) = self.pixels else { return Ok(head.into()) };
+        let length = pixels.length.next_multiple_of(2);
+        head.extend_from_slice(&PIXEL_HEAD);
+        head.extend_from_slice(&u32::try_from(length)?.to_le_bytes());
+        let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, head.len() + length).collect();
+        let (start, place) =
+            Arc::get_mut(&mut bytes).expect("nobody else has it yet").split_at_mut(head.len());
+        start.copy_from_slice(&head);
+        (pixels.write)(&mut place[..pixels.length]);
         Ok(bytes)
     }
 

@@ -13,7 +13,7 @@ pub use code::{CodedConcept, ConceptName, codes};
 pub use content::{ContentItem, ContentRelationship};
 pub use document::{EvidenceReference, ReportDocument, device_observer};
 pub use encapsulated::EncapsulatedPdf;
-pub use instance::{GeneratedInstance, GeneratedSeries, implementation_uid, is_own_result};
+pub use instance::{GeneratedInstance, GeneratedSeries, PixelSource, implementation_uid, is_own_result};
 pub use qualitative::qualitative_evaluations;
 pub use segmentation::{
     FrameSize, SegmentDescription, SegmentFrame, SegmentMaker, SegmentationObject, SourcePlane, decimals,

@@ -7,7 +7,7 @@ use dicom_object::InMemDicomObject;
 use super::content::{put, put_items};
 use super::document::date_and_time;
 use super::instance::implementation_uid;
-use super::{CodedConcept, ConceptName, GeneratedInstance, GeneratedSeries, codes};
+use super::{CodedConcept, ConceptName, GeneratedInstance, GeneratedSeries, PixelSource, codes};
 use crate::imaging::{InstanceHeader, StudyAttributes};
 
 pub struct SegmentationObject<'a> {
@@ -24,7 +24,7 @@ pub struct SegmentationObject<'a> {
     pub frames: Vec<SegmentFrame>,
     pub size: FrameSize,
     /// One bit per pixel: the frames one behind the other.
-    pub pixels: Vec<u8>,
+    pub pixels: PixelSource<'a>,
 }
 
 /// Measures that all frames share.
@@ -79,8 +79,8 @@ pub struct SegmentFrame {
 
 const ALGORITHM: &str = "flow find-lungs";
 
-impl SegmentationObject<'_> {
-    pub fn into_instance(self) -> GeneratedInstance {
+impl<'a> SegmentationObject<'a> {
+    pub fn into_instance(self) -> GeneratedInstance<'a> {
         let class = uids::SEGMENTATION_STORAGE;
         let mut instance = GeneratedInstance::new(class, self.uid.clone(), 1, self.study, &self.series);
         self.put_image(&mut instance);

@@ -7,7 +7,7 @@ use pdf_writer::{Content, Name, Str};
 use super::fonts::{PaperFonts, width};
 use crate::imaging::Picture;
 use crate::imaging::drawing::{FontWeight, TextAlign, as_seen};
-use crate::imaging::png_file::{compressed_rows, write_png};
+use crate::imaging::png_file::compressed_rows;
 
 pub type InkColour = [u8; 3];
 
@@ -153,7 +153,7 @@ impl PaperPage {
         width: f32,
     ) -> Result<f32, png::EncodingError> {
         let height = width * picture.height as f32 / picture.width.max(1) as f32;
-        let rows = compressed_rows(&write_png(picture)?);
+        let rows = compressed_rows(&picture.png()?);
         self.images.push(PaperImage { width: picture.width, height: picture.height, rows });
         let name = image_name(self.images.len() - 1);
         let bottom = self.up(top + height);

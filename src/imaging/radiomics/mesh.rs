@@ -4,10 +4,12 @@
 //! between voxels inside and outside. So there are 256 cases, and only their numbers are counted. Where a face of a
 //! cell has two opposite corners inside, they are kept apart, on both sides of the face; so the surface is closed.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::imaging::VoxelSet;
-use crate::imaging::bits::WORD;
+use crate::imaging::bits::{VoxelBounds, WORD};
 
 /// Corner `c` of a cell lies at x, y, z = bits 0, 1, 2 of `c`.
 const CASES: usize = 256;
@@ -31,7 +33,7 @@ impl MeshSize {
     pub fn of(set: &VoxelSet, spacing: [f64; 3]) -> MeshSize {
         let counts = count_cases(set);
         let mut size = MeshSize { volume_mm3: 0.0, area_mm2: 0.0 };
-        for (case, (cells, columns)) in counts.0.iter().enumerate().filter(|(_, (cells, _))| *cells > 0) {
+        for (case, (cells, columns)) in counts.iter().enumerate().filter(|(_, (cells, _))| *cells > 0) {
             let patch = SurfacePatch::of(case, spacing);
             size.area_mm2 += patch.area * *cells as f64;
             size.volume_mm3 += patch.area_x * spacing[0] * *columns as f64 + patch.flux * *cells as f64;
@@ -41,9 +43,10 @@ impl MeshSize {
 }
 
 /// For each case, the number of cells and the sum of their column numbers.
-struct CaseCounts(Vec<(u64, u64)>);
+type CaseCounts = [(u64, u64); CASES];
 
 fn count_cases(set: &VoxelSet) -> CaseCounts {
+    let Some(VoxelBounds { low, high }) = set.bounds() else { return [(0, 0); CASES] };
     let [_, rows, slices] = set.size();
     let empty = vec![0; set.words_per_row()];
     let row = |y: usize, z: usize| {
@@ -53,25 +56,26 @@ fn count_cases(set: &VoxelSet) -> CaseCounts {
             _ => &empty,
         }
     };
-    // Cells begin one voxel before the grid, so that the surface is closed at its border.
-    let of_slice = |mut counts: Vec<(u64, u64)>, z: usize| {
-        for y in 0..=rows {
+    let words = low[0] / WORD..high[0] / WORD + 1;
+    // Cells begin one voxel before the set, so that the surface is closed at the grid's border.
+    let of_slice = |mut counts: CaseCounts, z: usize| {
+        for y in low[1]..=high[1] {
             let corners = [row(y, z), row(y + 1, z), row(y, z + 1), row(y + 1, z + 1)];
-            count_row(corners, &mut counts);
+            count_row(corners, words.clone(), &mut counts);
         }
         counts
     };
-    let zero = || vec![(0, 0); CASES];
-    let add = |mut some: Vec<(u64, u64)>, other: Vec<(u64, u64)>| {
+    let zero = || [(0, 0); CASES];
+    let add = |mut some: CaseCounts, other: CaseCounts| {
         some.iter_mut().zip(other).for_each(|(sum, add)| *sum = (sum.0 + add.0, sum.1 + add.1));
         some
     };
-    CaseCounts((0..=slices).into_par_iter().fold(zero, of_slice).reduce(zero, add))
+    (low[2]..high[2] + 1).into_par_iter().fold(zero, of_slice).reduce(zero, add)
 }
 
-/// Counts a row of cells between four rows of voxels.
-fn count_row(rows: [&[u64]; 4], counts: &mut [(u64, u64)]) {
-    for index in 0..=rows[0].len() {
+/// Counts some words of a row of cells between four rows of voxels.
+fn count_row(rows: [&[u64]; 4], words: Range<usize>, counts: &mut CaseCounts) {
+    for index in words {
         // The voxels at the cells' high x, and those at their low x, one column before.
         let high = rows.map(|row| row.get(index).copied().unwrap_or(0));
         let before = rows.map(|row| index.checked_sub(1).map_or(0, |before| row[before]));
@@ -81,15 +85,29 @@ fn count_row(rows: [&[u64]; 4], counts: &mut [(u64, u64)]) {
         });
         let any = corners.iter().fold(0, |any, word| any | word);
         let all = corners.iter().fold(u64::MAX, |all, word| all & word);
-        let mut cut = any & !all;
-        while cut != 0 {
-            let at = cut.trailing_zeros() as usize;
-            cut &= cut - 1;
-            let case = (0..8).fold(0, |case, corner| case | (corners[corner] >> at & 1) << corner);
-            let count = &mut counts[case as usize];
-            *count = (count.0 + 1, count.1 + (index * WORD + at) as u64);
+        let cut = any & !all;
+        for byte in (0..WORD).step_by(8).filter(|byte| cut >> byte & 0xFF != 0) {
+            let cases = cases_of(corners.map(|word| (word >> byte) as u8));
+            let mut left = (cut >> byte) as u8;
+            while left != 0 {
+                let at = left.trailing_zeros() as usize;
+                left &= left - 1;
+                let count = &mut counts[usize::from(cases[at])];
+                *count = (count.0 + 1, count.1 + (index * WORD + byte + at) as u64);
+            }
         }
     }
+}
+
+/// The cases of eight cells, by the bits of their corners: a matrix of 8 × 8 bits transposed (Warren, Hacker's
+/// Delight, 7-3).
+fn cases_of(corners: [u8; 8]) -> [u8; 8] {
+    let mut bits = u64::from_le_bytes(corners);
+    for (shift, mask) in [(7, 0x00AA_00AA_00AA_00AA), (14, 0x0000_CCCC_0000_CCCC), (28, 0xF0F0_F0F0)] {
+        let swap = (bits ^ bits >> shift) & mask;
+        bits ^= swap ^ swap << shift;
+    }
+    bits.to_le_bytes()
 }
 
 /// The surface within one cell: its area, the x component of its area vector, which points outwards, and the flux

@@ -1,7 +1,8 @@
 //! `assemble-volume`: assembles the slices of a series to one volume of CT numbers.
 //!
-//! Slices are read and decoded in parallel, each straight into its place. Beside the volume, memory
-//! holds one file per thread, or the file of an enhanced object, whose frames are the slices. The first slice in order that cannot be decoded is the fault.
+//! Slices are read and decoded in parallel, each straight into its place, and their part of the coarse grid is
+//! computed at once. Beside the volume, memory holds one file per thread, or the file of an enhanced object, whose
+//! frames are the slices. The first slice in order that cannot be decoded is the fault.
 //!
 //! Slices that lie aside of each other, as with a tilted gantry, are moved upright by whole pixels: no
 //! value is interpolated, so densities stay as they were measured. What the images do not show is air.
@@ -12,6 +13,7 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
+use crate::imaging::coarse::{CoarseLayer, CoarseLayers, ColumnSums};
 use crate::imaging::slice_files::SharedFiles;
 use crate::imaging::upright::UprightFrame;
 use crate::imaging::{InstanceHeader, NumberBlock, SortedSeries, Volume, decode_slice};
@@ -45,22 +47,27 @@ pub fn assemble_volume(series: &SortedSeries, token: &CancelToken) -> Result<Vol
     let mut volume = empty_volume(series, &frame)?;
     let pixels = volume.size[0] * volume.size[1];
     let files = SharedFiles::read(&series.slices).map_err(|(_, error)| unreadable(&error))?;
-    let slices = volume.voxels.par_chunks_exact_mut(pixels).zip(&series.slices).enumerate();
-    let faults: Vec<(usize, Fault)> = slices
-        .map_init(Buffers::default, |buffers, (index, (voxels, header))| {
-            let filled = token.check().and_then(|()| match series.shifts.get(index) {
-                None => fill_slice(header, &files, &mut buffers.bytes, voxels),
-                Some(shift) => fill_moved(header, &files, buffers, voxels, &frame, *shift),
-            });
-            filled.err().map(|fault| (index, fault))
+    let layers = CoarseLayers::of(volume.size, volume.spacing);
+    let parts = volume.voxels.par_chunks_mut(pixels * layers.depth()).enumerate();
+    let made: Vec<Result<CoarseLayer, (usize, Fault)>> = parts
+        .map_init(Buffers::default, |buffers, (part, slices)| {
+            for (offset, voxels) in slices.chunks_exact_mut(pixels).enumerate() {
+                let index = part * layers.depth() + offset;
+                let header = &series.slices[index];
+                let filled = token.check().and_then(|()| match series.shifts.get(index) {
+                    None => fill_slice(header, &files, &mut buffers.bytes, voxels),
+                    Some(shift) => fill_moved(header, &files, buffers, voxels, &frame, *shift),
+                });
+                filled.map_err(|fault| (index, fault))?;
+            }
+            Ok(layers.layer(slices, &mut buffers.sums))
         })
-        .flatten()
         .collect();
     token.check()?;
-    match faults.into_iter().next() {
-        None => Ok(volume),
-        Some((index, fault)) => Err(at_slice(series, index, fault)),
-    }
+    let made: Result<Vec<CoarseLayer>, (usize, Fault)> = made.into_iter().collect();
+    let made = made.map_err(|(index, fault)| at_slice(series, index, fault))?;
+    volume.voxels.keep(layers.join(&made));
+    Ok(volume)
 }
 
 /// Buffers that a thread uses for one slice after the other.
@@ -68,6 +75,7 @@ pub fn assemble_volume(series: &SortedSeries, token: &CancelToken) -> Result<Vol
 struct Buffers {
     bytes: Vec<u8>,
     voxels: Vec<i16>,
+    sums: ColumnSums,
 }
 
 fn empty_volume(series: &SortedSeries, frame: &UprightFrame) -> Result<Volume, Fault> {
@@ -80,7 +88,7 @@ fn empty_volume(series: &SortedSeries, frame: &UprightFrame) -> Result<Volume, F
     let [aside, below] = [f64::from(frame.start[0]) * spacing[1], f64::from(frame.start[1]) * spacing[0]];
     Ok(Volume {
         // Decoding either writes every voxel or fails.
-        voxels: NumberBlock::unset(voxel_count(size)?),
+        voxels: NumberBlock::unset(voxel_count(size)?).into(),
         size,
         spacing: [spacing[1], spacing[0], series.slice_spacing],
         origin: std::array::from_fn(|axis| position[axis] + aside * x[axis] + below * y[axis]),

@@ -1,7 +1,6 @@
 //! `assess-quality`: measures a scan where lung densities depend on it, and says what limits their meaning.
 
 use crate::imaging::caveats::caveats;
-use crate::imaging::coarse::CoarseGrid;
 use crate::imaging::lung_shape::{enclosed_percent, trachea_solidity};
 use crate::imaging::noise::{airway_air, tissue_noise_hu};
 use crate::imaging::rib_gap::rib_gap_percent;
@@ -23,7 +22,7 @@ pub fn measure_quality(
     let first = series.slices.first().expect("a series has slices");
     let both = densities.regions.first().expect("both lungs are measured");
     debug_assert_eq!(both.lung, LungRegion::Both);
-    let grid = CoarseGrid::of(volume);
+    let grid = volume.coarse();
     let air = airway_air(volume, &lungs.airways);
     let in_air = air.as_ref().map(|air| (air.noise_hu, NoisePlace::Airways));
     let noise = in_air.or_else(|| Some((tissue_noise_hu(volume)?, NoisePlace::SoftTissue)));

@@ -53,6 +53,7 @@ fn step() -> Step {
         .takes_optional::<SortedSeries>("series")
         .takes_optional::<StepReservations>("reservations")
         .gives::<Pictures>("pictures")
+        .recomputed()
         .parameter(number("window_centre", -600.0, -1000.0, 3000.0, "HU").about("middle of the grey scale"))
         .parameter(number("window_width", 1500.0, 1.0, 10000.0, "HU").about("from black to white"))
         .parameter(number("low_density", -950.0, -1024.0, 0.0, "HU").about("lung below this is tinted"))

@@ -29,7 +29,6 @@ use crate::imaging::account::AirAccount;
 use crate::imaging::airways::find_airways;
 use crate::imaging::bits::{VoxelBall, VoxelBounds, VoxelSet};
 use crate::imaging::body::body_inside;
-use crate::imaging::coarse::CoarseGrid;
 use crate::imaging::components::VoxelComponents;
 use crate::imaging::gas::gas_pockets;
 use crate::imaging::pieces::{AirPieces, PieceKind};
@@ -65,7 +64,7 @@ fn step() -> Step {
         .about("Vessels and nodules up to twice this wide are counted as lung.");
     let least = Parameter::number("volume_least_ml", default.volume_least_ml, 0.0, 10_000.0, "mL")
         .about("Less air than this inside the body is not taken for lungs.");
-    Step::new("find-lungs", 4, "Finds the right and the left lung in a CT volume.")
+    Step::new("find-lungs", 5, "Finds the right and the left lung in a CT volume.")
         .takes::<Volume>("volume")
         .gives::<Lungs>("lungs")
         .gives::<StepReservations>("reservations")
@@ -103,15 +102,16 @@ pub fn plain_lungs(volume: &Volume, threshold_hu: i16, second_share: f64) -> Vox
 /// If there is too little air in the body, if the air is no lung, if the lungs are cut, or if the token is
 /// set.
 pub fn find_lungs(volume: &Volume, settings: &LungSettings, token: &CancelToken) -> Result<Lungs, Fault> {
-    let grid = CoarseGrid::of(volume);
-    let Some(body) = body_inside(&grid) else { return Err(no_lungs("nothing in the images is solid")) };
+    let coarse = volume.coarse();
+    let grid = coarse.as_ref();
+    let Some(body) = body_inside(grid) else { return Err(no_lungs("nothing in the images is solid")) };
     let Some(cells) = body.region.bounds() else { return Err(too_little(0.0)) };
     let around =
         |bounds: &VoxelBounds, size| bounds.widened(settings.closing_radius_mm, volume.spacing, size);
     let bounds = around(&grid.voxels_of(&cells), volume.size);
     let mut air = grid.refine(&body.region, &bounds);
     air.keep_below(volume, &bounds, settings.threshold_hu);
-    let pieces = AirPieces::judge(volume, &grid, &body, &air, &bounds);
+    let pieces = AirPieces::judge(volume, grid, &body, &air, &bounds);
     check_volume(&pieces, settings)?;
     token.check()?;
 
@@ -120,26 +120,26 @@ pub fn find_lungs(volume: &Volume, settings: &LungSettings, token: &CancelToken)
     let (air, lung_air) = (air.crop(&inner), lung_air.crop(&inner));
     let bounds = bounds.inner(&inner);
     let airways = airways(volume, &bounds, [&lung_air, &air]);
-    let mut account = AirAccount::of(&pieces, &grid, &grid.cells_in(&airways.walled, &bounds));
+    let mut account = AirAccount::of(&pieces, grid, &grid.cells_in(&airways.walled, &bounds));
     account.describe_airways(volume, &airways.lumen);
     token.check()?;
 
     let mut lungs = lung_air;
     lungs.remove(&airways.walled);
-    let gas = gas_pockets(volume, &grid, &bounds, &lungs, &airways.walled);
+    let gas = gas_pockets(volume, grid, &bounds, &lungs, &airways.walled);
     let gas = gas.unwrap_or_else(|| VoxelSet::empty(lungs.size()));
     lungs.remove(&gas);
-    let pieces = AirPieces::judge(volume, &grid, &body, &lungs, &bounds);
+    let pieces = AirPieces::judge(volume, grid, &body, &lungs, &bounds);
     account.add_inner(&pieces);
-    let mut sides = tell_sides(volume, &grid, &bounds, &pieces, body.spine);
+    let mut sides = tell_sides(volume, grid, &bounds, &pieces, body.spine);
     token.check()?;
     let mut kept_out = airways.walled.clone();
     kept_out.add(&gas);
     close(volume, &mut sides, &kept_out, settings.closing_radius_mm);
     account.check_ends(&bounds, volume.size, &sides)?;
-    account.check_border(&grid, &body, &pieces, &sides, volume.voxel_ml())?;
+    account.check_border(grid, &body, &pieces, &sides, volume.voxel_ml())?;
     account.describe_sides(&sides);
-    account.describe_gas(volume, &grid, &bounds, &sides, &gas);
+    account.describe_gas(volume, grid, &bounds, &sides, &gas);
     let LungSides { right, left, .. } = sides;
     let whole = |set: VoxelSet| set.uncrop(&bounds, volume.size);
     let AirAccount { remarks, reservations, .. } = account;

@@ -3,7 +3,7 @@
 use dicom_core::VR;
 use dicom_dictionary_std::{tags, uids};
 
-use crate::imaging::objects::{GeneratedInstance, GeneratedSeries};
+use crate::imaging::objects::{GeneratedInstance, GeneratedSeries, PixelSource};
 use crate::imaging::{Picture, Pictures, StudyAttributes};
 use crate::step::{BuiltIn, Fault, Request, ResponseFile, ResponseFiles, Step, StepOutputs};
 
@@ -38,7 +38,7 @@ fn write_capture(
     instance.into_file(format!("capture/{}.dcm", picture.name))
 }
 
-fn pixels(instance: &mut GeneratedInstance, picture: &Picture) -> Result<(), Fault> {
+fn pixels<'a>(instance: &mut GeneratedInstance<'a>, picture: &'a Picture) -> Result<(), Fault> {
     let (rows, columns) = (count(picture, picture.height)?, count(picture, picture.width)?);
     let numbers = [
         (tags::SAMPLES_PER_PIXEL, 3),
@@ -52,9 +52,8 @@ fn pixels(instance: &mut GeneratedInstance, picture: &Picture) -> Result<(), Fau
     ];
     numbers.into_iter().for_each(|(tag, number)| instance.number(tag, number));
     instance.text(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "RGB");
-    let mut bytes = picture.rgb.to_vec();
-    bytes.resize(bytes.len().next_multiple_of(2), 0);
-    instance.pixels(bytes);
+    let rgb = &picture.rgb;
+    instance.pixels(PixelSource::new(rgb.len(), |bytes| bytes.copy_from_slice(rgb)));
     Ok(())
 }
 

@@ -2,7 +2,6 @@
 
 use rayon::prelude::*;
 
-pub use crate::imaging::png_file::write_png;
 use crate::imaging::{Picture, Pictures};
 use crate::step::{BuiltIn, Fault, ResponseFile, ResponseFiles, Step, StepOutputs};
 
@@ -18,13 +17,13 @@ fn step() -> Step {
 }
 
 fn file(picture: &Picture) -> Result<ResponseFile, Fault> {
-    let bytes = write_png(picture).map_err(|error| {
+    let bytes = picture.png().map_err(|error| {
         Fault::new(
             format!("the picture {:?} could not be written as PNG: {error}", picture.name),
             "This is a mistake in flow: please report it with the request's name.",
         )
     })?;
-    Ok(ResponseFile::new(format!("pictures/{}.png", picture.name), "image/png", bytes))
+    Ok(ResponseFile::shared(format!("pictures/{}.png", picture.name), "image/png", bytes))
 }
 
 inventory::submit! { BuiltIn(step) }

@@ -5,8 +5,8 @@
 //! object, that it lies on, and has its position. Frames without voxels are left out.
 
 use crate::imaging::objects::{
-    FrameSize, GeneratedSeries, SegmentDescription, SegmentFrame, SegmentMaker, SegmentationObject,
-    SourcePlane, codes,
+    FrameSize, GeneratedSeries, PixelSource, SegmentDescription, SegmentFrame, SegmentMaker,
+    SegmentationObject, SourcePlane, codes,
 };
 use crate::imaging::packed::{PackedFrames, SliceWindow};
 use crate::imaging::upright::UprightFrame;
@@ -115,14 +115,16 @@ impl<'a> SegmentPlanes<'a> {
         object.into_instance().into_file("segmentation.dcm")
     }
 
-    fn pixels(&self) -> Vec<u8> {
+    fn pixels(&self) -> PixelSource<'_> {
         let pixels = self.windows.first().map_or(0, |window| window.rows * window.columns);
-        let mut packed = PackedFrames::with_room(self.frames.len() * pixels);
-        for (segment, slice) in &self.frames {
-            let (_, set) = self.sets[usize::from(*segment) - 1];
-            packed.push(&self.windows[*slice], set, *slice);
-        }
-        packed.into_bytes()
+        PixelSource::new((self.frames.len() * pixels).div_ceil(8), |bytes| {
+            let mut packed = PackedFrames::of(bytes);
+            for (segment, slice) in &self.frames {
+                let (_, set) = self.sets[usize::from(*segment) - 1];
+                packed.push(&self.windows[*slice], set, *slice);
+            }
+            packed.finish();
+        })
     }
 }
 

@@ -160,13 +160,7 @@ fn a_request_that_is_no_study_gets_one() {
 
 #[test]
 fn a_picture_of_odd_size_is_padded() {
-    let picture = Picture {
-        name: "odd".to_owned(),
-        title: "3 × 3".to_owned(),
-        width: 3,
-        height: 3,
-        rgb: (0..27).collect::<Vec<u8>>().into(),
-    };
+    let picture = Picture::new("odd", "3 × 3", [3, 3], (0..27).collect::<Vec<u8>>().into());
     let pictures = Value::new(Pictures(vec![picture]));
     let folder = deliver(&[run("write-capture", study().request_and("pictures", pictures), "files")]);
     let capture = folder.path().join("capture/odd.dcm");

@@ -136,6 +136,24 @@ fn touching_lungs_are_parted() {
 }
 
 #[test]
+fn air_in_the_gullet_is_no_lung() {
+    // Narrow enough for blur to make it as dense as lung, behind the trachea and before the spine.
+    let in_tube = |[x, y, z]: VoxelPlace, [across, back]: [f64; 2]| {
+        (0.0..50.0).contains(&z) && (x - across).hypot(y - back) <= 4.0
+    };
+    for axes in [STRAIGHT, PRONE_FROM_BELOW] {
+        let volume = chest(axes, |at| in_tube(at, [3.0, 25.0]).then_some(-845));
+        let lungs = found(&volume);
+        for z in [5.0, 25.0, 45.0] {
+            assert_eq!(label(&volume, &lungs, [3.0, 25.0, z]), Lungs::NONE, "at {z} mm");
+        }
+    }
+    // The edge of a lung in front of the trachea, where the lungs meet, is lung.
+    let volume = chest(STRAIGHT, |at| in_tube(at, [3.0, -45.0]).then_some(-845));
+    assert_ne!(label(&volume, &found(&volume), [3.0, -45.0, 25.0]), Lungs::NONE);
+}
+
+#[test]
 fn a_single_lung_has_its_side() {
     let without_left = |at: VoxelPlace| (at[0] > 10.0 && (lung(at, 1.0) || airway(at))).then_some(30);
     let volume = chest(STRAIGHT, without_left);
