@@ -32,7 +32,7 @@ pub struct StatusArguments {
     #[arg(long, value_name = "N", default_value_t = 5)]
     answered: usize,
 
-    /// Print a line of JSON for each request
+    /// Print a line of JSON for each request, and for each archive that fails
     #[arg(long)]
     json: bool,
 
@@ -79,7 +79,11 @@ impl StatusArguments {
             return check(&state, &lines);
         }
         match self.json {
-            true => lines.iter().try_for_each(|line| print_line(json(line)))?,
+            true => {
+                lines.iter().try_for_each(|line| print_line(json(line)))?;
+                let troubles = dicom::archive_troubles(&state.join("inbox"));
+                troubles.iter().try_for_each(|trouble| print_line(json(trouble)))?;
+            }
             false => print(&self.text(&state, &rows, &lines))?,
         }
         Ok(CommandExit::Done)

@@ -79,7 +79,7 @@ pub fn command(bytes: &[u8]) -> bool {
     let again =
         |command: &CommandSet| CommandSet::decode(&command.encode()).expect("what is written can be read");
     assert_eq!(again(&command), command);
-    let answer = command.answer(DimseStatus::SUCCESS, command.comment());
+    let answer = command.answer(DimseStatus::SUCCESS, &command.comment());
     assert_eq!(again(&answer), answer);
     assert_eq!(answer.status_for(&command), Some(DimseStatus::SUCCESS));
     true

@@ -132,7 +132,7 @@ pub(in crate::dicom) fn pending(
 ) -> Result<PendingResponses, PeerErrorCause> {
     let status = status_for(answer, asked)?;
     let comment = answer.comment();
-    status.pending().ok_or_else(|| match comment {
+    status.pending().ok_or_else(|| match &*comment {
         "" => PeerErrorCause::Answered(status, String::new()),
         comment => PeerErrorCause::Answered(status, format!(": {comment}")),
     })

@@ -299,7 +299,7 @@ fn ask(
     let AssociationMessage::Command { command: answer, .. } = association.hear()? else {
         return Err(PeerErrorCause::Broken("the destination sent something other than an answer".to_owned()));
     };
-    Ok((status_for(&answer, request)?, answer.comment().to_owned()))
+    Ok((status_for(&answer, request)?, answer.comment().into_owned()))
 }
 
 #[cfg(test)]

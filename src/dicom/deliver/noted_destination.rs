@@ -73,3 +73,81 @@ impl Destination for NotedDestination {
         self.inner.note(request, deliveries)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::admission::DeliveryErrorKind;
+    use crate::dataflow::ResponseVerdict;
+    use crate::dicom_file::part10::FileHead;
+    use crate::step::{Digest, ResponseFile};
+    use crate::store::Store;
+
+    /// Notes the parts that it is sent.
+    #[derive(Default)]
+    struct PartList(Mutex<Vec<String>>);
+
+    impl Destination for PartList {
+        fn name(&self) -> String {
+            "list".to_owned()
+        }
+
+        fn send(
+            &self,
+            _outgoing: &OutgoingResponse,
+            parts: &[&str],
+            answered: &mut dyn FnMut(PartAnswer),
+        ) -> Result<(), DeliveryTrouble> {
+            self.0.lock().unwrap().extend(parts.iter().map(|part| (*part).to_owned()));
+            parts.iter().for_each(|part| answered(PartAnswer::stored(part)));
+            Ok(())
+        }
+    }
+
+    fn object(number: u8) -> ResponseFile {
+        let sop_instance_uid = format!("1.2.3.{number}");
+        let head = FileHead { sop_class_uid: "1.2".to_owned(), sop_instance_uid, ..FileHead::default() };
+        ResponseFile::new(format!("{number}.dcm"), "application/dicom", head.encode())
+    }
+
+    #[test]
+    fn nothing_is_sent_while_an_object_cannot_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::at(folder.path()).unwrap();
+        let request = Request::new("study", Default::default(), Vec::new());
+        let objects = [object(1), object(2)];
+        let [first, second] = objects.each_ref().map(|object| object.artifact());
+        store.put(request.id, first.digest, &objects[0].bytes).unwrap();
+        let response = Response {
+            request: request.id,
+            name: request.name.clone(),
+            dataflow: "reports".to_owned(),
+            version: Digest::of(b""),
+            verdict: ResponseVerdict::Complete,
+            steps: Vec::new(),
+            reservations: Vec::new(),
+            streams: Vec::new(),
+            files: vec![first, second.clone()],
+            supersedes: None,
+            revises: None,
+        };
+        let outgoing = OutgoingResponse { request: &request, response: &response, store: &store };
+        let (list, delivered) = (Arc::new(PartList::default()), Arc::new(DeliveredObjects::default()));
+        let destination = NotedDestination { inner: list.clone(), delivered: delivered.clone() };
+        let send = || {
+            let mut answers = 0;
+            destination.send(&outgoing, &["1.dcm", "2.dcm"], &mut |_| answers += 1).map(|()| answers)
+        };
+
+        let trouble = send().unwrap_err();
+        assert_eq!(trouble.kind, DeliveryErrorKind::Partial);
+        assert!(trouble.text.contains("2.dcm could not be read"), "{}", trouble.text);
+        assert!(list.0.lock().unwrap().is_empty(), "what is not noted is not given away");
+
+        store.put(request.id, second.digest, &objects[1].bytes).unwrap();
+        assert_eq!(send(), Ok(2));
+        assert_eq!(*list.0.lock().unwrap(), ["1.dcm", "2.dcm"]);
+    }
+}

@@ -281,7 +281,7 @@ mod tests {
         assert!(!own.exists());
     }
 
-    fn keep(inbox: &StudyInbox, mut part: PartialFile, folder: &Path) -> PathBuf {
+    fn keep(mut part: PartialFile, folder: &Path) -> PathBuf {
         let path = folder.join("one.dcm");
         let content = part.content();
         assert_eq!(part.sync(content.digest).unwrap(), SyncedUnder::ItsPlace);
@@ -311,7 +311,7 @@ mod tests {
         bytes.chunks(7777).for_each(|chunk| part.write(chunk).unwrap());
         assert!(!part.is_short() && bytes.starts_with(part.beginning()));
         let folder = inbox.new_folder().unwrap();
-        let kept = keep(&inbox, part, &folder);
+        let kept = keep(part, &folder);
         assert_eq!(fs::read(kept).unwrap(), bytes);
     }
 
@@ -320,7 +320,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let first = StudyInbox::open(root.path()).unwrap();
         let folder = first.new_folder().unwrap();
-        keep(&first, first.begin().unwrap(), &folder);
+        keep(first.begin().unwrap(), &folder);
         fs::write(root.path().join("incoming/9-9.part"), "half").unwrap();
         let second = StudyInbox::open(root.path()).unwrap();
         assert!(!root.path().join("incoming/9-9.part").exists());

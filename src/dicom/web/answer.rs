@@ -18,6 +18,11 @@ pub const DICOM_JSON: &str = "application/dicom+json";
 /// The seconds after which a client may try again, in a 503.
 const RETRY_AFTER_SECONDS: &str = "30";
 
+/// JSON of a service without a byte order mark, which some write before it.
+pub fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body)
+}
+
 impl HttpAnswer {
     /// A refusal of the whole request, with a reason that the sender can log.
     pub fn refusal(status: StatusCode, reason: impl Into<String>) -> HttpAnswer {

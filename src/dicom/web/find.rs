@@ -11,7 +11,7 @@ use crate::dicom::intake::completion::Counter;
 use crate::dicom::wire::peer_error::{PeerError, PeerErrorCause};
 
 use super::WebNode;
-use super::answer::DICOM_JSON;
+use super::answer::{DICOM_JSON, without_mark};
 use super::client::{BodyPieces, HttpQuestion, ask};
 
 /// A QIDO-RS query.
@@ -102,7 +102,7 @@ fn read(body: &[u8]) -> Option<Vec<WebMatch>> {
     if body.trim_ascii().is_empty() {
         return Some(Vec::new());
     }
-    let list: Vec<Map<String, Value>> = serde_json::from_slice(body).ok()?;
+    let list: Vec<Map<String, Value>> = serde_json::from_slice(without_mark(body)).ok()?;
     Some(list.into_iter().map(WebMatch).collect())
 }
 
@@ -146,7 +146,7 @@ impl WebMatch {
 
 fn text(value: &Value) -> String {
     match value {
-        Value::String(text) => text.clone(),
+        Value::String(text) => text.trim_matches(['\0', ' ']).to_owned(),
         Value::Null => String::new(),
         Value::Object(name) => {
             let representations = ["Alphabetic", "Ideographic", "Phonetic"];
@@ -201,6 +201,8 @@ mod tests {
         assert_eq!(found.texts("00080061"), ["CT", "", "SR"]);
         assert_eq!((found.text("00100020"), found.text("00100030")), (String::new(), String::new()));
         assert_eq!(read(b" "), Some(Vec::new()));
+        let padded = "\u{feff}[{\"00080018\":{\"vr\":\"UI\",\"Value\":[\"1.2.3\\u0000\"]}}]";
+        assert_eq!(read(padded.as_bytes()).unwrap()[0].text("00080018"), "1.2.3");
         for wrong in ["{}", "[1]", "<html>", "[{}"] {
             assert_eq!(read(wrong.as_bytes()), None, "{wrong}");
         }

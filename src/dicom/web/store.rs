@@ -104,7 +104,7 @@ fn answer(node: &WebNode, batch: &[DicomObject]) -> Result<BatchAnswer, PeerErro
             let comment = "the instance is too large for the service".to_owned();
             Ok(BatchAnswer::Refused(SendOutcome::Refused { status: DimseStatus::OUT_OF_RESOURCES, comment }))
         }
-        StatusCode::OK | StatusCode::ACCEPTED | StatusCode::CONFLICT => {
+        status if status.is_success() || status == StatusCode::CONFLICT => {
             let response = StoreResponse::read(&reply.read(ANSWER_BYTES_MAX)?);
             let nothing =
                 || PeerErrorCause::NotUnderstood("it does not say what became of the instances".to_owned());

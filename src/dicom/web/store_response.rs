@@ -7,6 +7,8 @@ use serde_json::{Map, Value, json};
 
 use crate::dicom::names::status::DimseStatus;
 
+use super::answer::without_mark;
+
 const SOP_CLASS_UID: &str = "00081150";
 const SOP_INSTANCE_UID: &str = "00081155";
 const WARNING_REASON: &str = "00081196";
@@ -51,7 +53,7 @@ impl StoreResponse {
 
     /// `None` if this is not a data set in the DICOM JSON model.
     pub fn read(body: &[u8]) -> Option<StoreResponse> {
-        let body: Value = serde_json::from_slice(body).ok()?;
+        let body: Value = serde_json::from_slice(without_mark(body)).ok()?;
         // Some services put the data set into an array, as query results are.
         let data_set = match &body {
             Value::Array(all) if all.len() == 1 => all[0].as_object()?,
@@ -83,7 +85,7 @@ impl InstanceReference {
     }
 
     fn read(item: &Value, reason_tag: &str) -> InstanceReference {
-        let text = |tag| first(item, tag).and_then(Value::as_str).unwrap_or_default().trim().to_owned();
+        let text = |tag| first(item, tag).and_then(Value::as_str).unwrap_or_default().trim_matches(['\0', ' ']).to_owned();
         InstanceReference {
             sop_class_uid: text(SOP_CLASS_UID),
             sop_instance_uid: text(SOP_INSTANCE_UID),
@@ -146,6 +148,8 @@ mod tests {
             ("1.2.3", DimseStatus(0x0110))
         );
         assert_eq!(read.failed[1].sop_instance_uid, "");
+        let padded = "\u{feff}{\"00081199\":{\"Value\":[{\"00081155\":{\"Value\":[\"1.2.3\\u0000\"]}}]}}";
+        assert_eq!(StoreResponse::read(padded.as_bytes()).unwrap().stored[0].sop_instance_uid, "1.2.3");
         for other in ["", "null", "[]", "[{},{}]", "\"stored\"", "<xml/>"] {
             assert_eq!(StoreResponse::read(other.as_bytes()), None, "{other}");
         }

@@ -2,6 +2,7 @@
 //!
 //! A peer's lengths are not trusted: no memory is allocated beyond the bytes that were received.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::dicom::names::status::DimseStatus;
@@ -168,8 +169,18 @@ impl CommandSet {
         self.text(SOP_INSTANCE_UID)
     }
 
-    pub fn comment(&self) -> &str {
-        self.text(COMMENT)
+    /// The error comment. The standard allows ASCII; some peers write in their own language, as UTF-8 or as
+    /// Latin-1.
+    pub fn comment(&self) -> Cow<'_, str> {
+        let value = self.value(COMMENT);
+        let text = str::from_utf8(value).map_or_else(
+            |_| Cow::Owned(value.iter().copied().map(char::from).collect()),
+            Cow::Borrowed,
+        );
+        match text {
+            Cow::Borrowed(text) => Cow::Borrowed(trimmed(text)),
+            Cow::Owned(text) => Cow::Owned(trimmed(&text).to_owned()),
+        }
     }
 
     pub fn has_data_set(&self) -> bool {
@@ -220,8 +231,11 @@ impl CommandSet {
     }
 
     fn text(&self, element: u16) -> &str {
-        let value = self.0.get(&element).map_or(&[][..], Vec::as_slice);
-        std::str::from_utf8(value).unwrap_or("").trim_end_matches(['\0', ' '])
+        trimmed(str::from_utf8(self.value(element)).unwrap_or(""))
+    }
+
+    fn value(&self, element: u16) -> &[u8] {
+        self.0.get(&element).map_or(&[], Vec::as_slice)
     }
 
     fn with_number(mut self, element: u16, number: u16) -> CommandSet {
@@ -247,6 +261,10 @@ fn element(number: u16, value: &[u8]) -> Vec<u8> {
     bytes
 }
 
+fn trimmed(text: &str) -> &str {
+    text.trim_end_matches(['\0', ' '])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,6 +281,8 @@ mod tests {
         assert_eq!(answer.status_for(&request), Some(DimseStatus::CANNOT_UNDERSTAND));
         assert_eq!(answer.status_for(&CommandSet::store(8, "1.2", "1.2.3")), None);
         assert_eq!(answer.comment(), "no study");
+        let foreign = CommandSet([(COMMENT, b"Gr\xf6\xdfe \0".to_vec())].into());
+        assert_eq!(foreign.comment(), "Größe");
         assert!(!answer.has_data_set());
     }
 

@@ -185,25 +185,42 @@ fn context(id: u8) -> PresentationContextProposed {
     PresentationContextProposed { id, abstract_syntax: uids::VERIFICATION.to_owned(), transfer_syntaxes }
 }
 
+const ACCEPTED: u8 = 2;
+const REJECTED: u8 = 3;
+
+/// The kind of the PDU with which a request is answered.
+fn answer(receiving: &Receiving, asked: AssociationRQ) -> u8 {
+    let mut stream = TcpStream::connect(receiving.address).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut bytes = Vec::new();
+    write_pdu(&mut bytes, &Pdu::AssociationRQ(asked)).unwrap();
+    stream.write_all(&bytes).unwrap();
+    let mut kind = [0];
+    stream.read_exact(&mut kind).unwrap();
+    kind[0]
+}
+
+#[test]
+fn a_title_may_end_with_a_zero_byte() {
+    let receiving = Receiving::start(|settings| settings.callers = vec!["SCANNER".parse().unwrap()]);
+    let answer = |calling: &str, called: &str| {
+        let (calling_ae_title, called_ae_title) = (calling.to_owned(), called.to_owned());
+        answer(&receiving, AssociationRQ { calling_ae_title, called_ae_title, ..request() })
+    };
+    assert_eq!(answer("SCANNER\0\0", "FLOW\0\0\0\0\0\0\0\0\0\0\0\0"), ACCEPTED);
+    assert_eq!(answer("SCANNER\0left", " FLOW\0 over"), ACCEPTED);
+    assert_eq!(answer("SCANNER", "FLO\0W"), REJECTED);
+    assert_eq!(answer("SCANNER", "flow"), REJECTED, "titles are compared with their letters' case");
+}
+
 #[test]
 fn a_request_that_is_not_as_it_must_be_is_rejected() {
     let receiving = Receiving::start(|_| {});
-    let answer = |asked: AssociationRQ| {
-        let mut stream = TcpStream::connect(receiving.address).unwrap();
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        let mut bytes = Vec::new();
-        write_pdu(&mut bytes, &Pdu::AssociationRQ(asked)).unwrap();
-        stream.write_all(&bytes).unwrap();
-        let mut kind = [0];
-        stream.read_exact(&mut kind).unwrap();
-        kind[0]
-    };
+    let answer = |asked: AssociationRQ| answer(&receiving, asked);
     let with_contexts = |ids: &[u8]| AssociationRQ {
         presentation_contexts: ids.iter().copied().map(context).collect(),
         ..request()
     };
-    const ACCEPTED: u8 = 2;
-    const REJECTED: u8 = 3;
     assert_eq!(answer(request()), ACCEPTED);
     assert_eq!(answer(AssociationRQ { protocol_version: 2, ..request() }), REJECTED);
     let other = "1.2.840.10008.3.1.1.2".to_owned();

@@ -61,6 +61,11 @@ fn an_archive_that_fails_is_shown_as_trouble_until_it_gives_what_is_wanted() {
     for part in [&address, "fails, since ", "refused"] {
         assert!(trouble.contains(part), "{trouble}");
     }
+    let json = || place.run(&["status", "--json"]).out;
+    let line: serde_json::Value = serde_json::from_str(json().trim()).unwrap();
+    assert_eq!(line["archive"], *address);
+    assert!(line["reason"].as_str().unwrap().contains("refused"), "{line}");
+    assert!(line["since_ms"].as_i64().unwrap() > 0 && line["given_up"].is_array(), "{line}");
     let troubled = check();
     assert_eq!(troubled.code, 1, "{}", troubled.out);
     assert!(troubled.out.contains(&address) && troubled.out.contains("refused"), "{}", troubled.out);
@@ -73,4 +78,5 @@ fn an_archive_that_fails_is_shown_as_trouble_until_it_gives_what_is_wanted() {
     assert!(flow.line("fetched a study").ends_with("1 instances"));
     let ended = until("the trouble is over", || Some(check()).filter(|check| check.code == 0));
     assert_eq!(ended.out, "");
+    assert!(!json().contains("\"archive\""), "{}", json());
 }

@@ -48,7 +48,8 @@ pub fn accept(
     let mut connection = PduConnection::new(stream, terms.silence_max)?;
     connection.wait_at_most(terms.negotiation_max.min(terms.silence_max))?;
     let asked = request(&mut connection)?;
-    if let Err((reason, source)) = admit(&asked, peer, terms) {
+    let (calling_ae, called_ae) = (title(&asked.calling_ae_title), title(&asked.called_ae_title));
+    if let Err((reason, source)) = admit(&asked, calling_ae, called_ae, peer, terms) {
         reject(&mut connection, RejectionResult::Permanent, source);
         return Err(AssociationError::Own(reason));
     }
@@ -61,6 +62,7 @@ pub fn accept(
         transfer_syntax: result.transfer_syntax.clone(),
     });
     let contexts = contexts.collect();
+    let (calling_ae, called_ae) = (calling_ae.to_owned(), called_ae.to_owned());
     let answer = Pdu::AssociationAC(AssociationAC {
         protocol_version: 1,
         calling_ae_title: asked.calling_ae_title.clone(),
@@ -74,8 +76,8 @@ pub fn accept(
     connection.wait_at_most(terms.silence_max)?;
     Ok(Association {
         connection,
-        calling_ae: asked.calling_ae_title,
-        called_ae: asked.called_ae_title,
+        calling_ae,
+        called_ae,
         contexts,
         pdu_bytes_sent_max: pdu_bytes_max(&asked.user_variables),
         rest: 0..0,
@@ -108,7 +110,13 @@ fn reject(connection: &mut PduConnection, result: RejectionResult, source: Sourc
 
 /// Checks an association request (PS3.8 table 9-21). A rejection gives the reason as text and as the
 /// standard's code.
-fn admit(asked: &AssociationRQ, peer: IpAddr, terms: &AcceptanceTerms) -> Result<(), (String, Source)> {
+fn admit(
+    asked: &AssociationRQ,
+    calling_ae: &str,
+    called_ae: &str,
+    peer: IpAddr,
+    terms: &AcceptanceTerms,
+) -> Result<(), (String, Source)> {
     let no = |reason: &str, source| Err((reason.to_owned(), source));
     if asked.protocol_version & 1 == 0 {
         let source = Source::ServiceProviderASCE(ProviderReason::ProtocolVersionNotSupported);
@@ -118,11 +126,11 @@ fn admit(asked: &AssociationRQ, peer: IpAddr, terms: &AcceptanceTerms) -> Result
         let source = Source::ServiceUser(UserReason::ApplicationContextNameNotSupported);
         return no("rejected: application context name not supported", source);
     }
-    if terms.called == CalledTitles::Ours && asked.called_ae_title != terms.ae_title.as_str() {
+    if terms.called == CalledTitles::Ours && called_ae != terms.ae_title.as_str() {
         let source = Source::ServiceUser(UserReason::CalledAETitleNotRecognized);
         return no("rejected: called AE title not recognized", source);
     }
-    let knows = |caller: &KnownCaller| caller.is(&asked.calling_ae_title, peer);
+    let knows = |caller: &KnownCaller| caller.is(calling_ae, peer);
     if !terms.callers.is_empty() && !terms.callers.iter().any(knows) {
         let source = Source::ServiceUser(UserReason::CallingAETitleNotRecognized);
         return no("rejected: calling AE title not recognized at this address", source);
@@ -140,6 +148,12 @@ fn admit(asked: &AssociationRQ, peer: IpAddr, terms: &AcceptanceTerms) -> Result
         return no("rejected: it asks for more presentation contexts than allowed", source);
     }
     Ok(())
+}
+
+/// The AE title in its field. Some peers end it with a zero byte instead of filling the field with spaces (PS3.8
+/// table 9-11); what stands behind that is not meant.
+fn title(field: &str) -> &str {
+    field.split('\0').next().unwrap_or_default().trim_matches(' ')
 }
 
 /// The result for a proposed context: of a served class, the first proposed syntax that can be read is
