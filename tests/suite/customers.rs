@@ -47,18 +47,18 @@ const NORTH: &str = "customer: north
 dataflow: ct-lung
 limits: {deadline: 1 h}
 steps:
-  pdf: {enabled: false}
+  page: {enabled: false}
   densities: {with: {peel_mm: 10}}
   overlay: {step: write-overlay, needs: {request: request, series: series, volume: volume, lungs: lungs}, with: {spacing_mm: 5}}
-response: {add: [overlay], remove: [pdf]}
+response: {add: [overlay], remove: [page]}
 on_failure: stop
 ";
 
 const CHANGES: [&str; 6] = [
     "~ densities: peel_mm: 15 mm → 10 mm",
-    "~ pdf: switched off",
+    "~ page: switched off",
     "+ overlay: write-overlay, needs {request: request, series: series, volume: volume, lungs: lungs}, spacing_mm 5 mm",
-    "~ response: + overlay, - pdf",
+    "~ response: + overlay, - page",
     "~ on_failure: continue → stop",
     "~ deadline: none → 1 h",
 ];
@@ -129,7 +129,7 @@ fn problems_name_file_line_and_remedy() {
             "no step \"lugns\"",
             "did you mean \"lungs\"?",
         ),
-        ("response: {remove: [pfd]}\n", 3, "has no part \"pfd\"", "pdf"),
+        ("response: {remove: [paeg]}\n", 3, "has no part \"paeg\"", "did you mean \"page\"?"),
         ("responses: []\n", 3, "the overlay has no key \"responses\"", "did you mean \"response\"?"),
         ("steps: {a: [\n", 4, "this is not YAML", ""),
     ] {
@@ -155,7 +155,7 @@ fn a_problem_of_the_base_names_the_base() {
     )
     .unwrap();
     let said = customers.problems();
-    assert!(said.contains("base.yaml:3:12: the step \"none\" is not known"), "{said}");
+    assert!(said.contains("base.yaml:3:13: the step \"none\" is not known"), "{said}");
     fs::write(customers.path("base.yaml"), NORTH).unwrap();
     assert!(customers.problems().contains("is an overlay itself"));
 }
@@ -203,7 +203,7 @@ fn rules_of_a_site_choose_the_customer() {
     let (code, out, err) = customers.flow(&request);
     assert_eq!(code, 0, "{err}");
     assert!(out.contains("others/north.yaml, by rule 1 (line 2)"), "{out}");
-    assert!(out.contains("~ pdf: switched off"), "{out}");
+    assert!(out.contains("~ page: switched off"), "{out}");
     let (code, _, _) = customers.flow(&["graph", "--customer", "north", "--site", "site.yaml", "--diff"]);
     assert_eq!(code, 0);
 }
