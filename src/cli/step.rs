@@ -79,8 +79,8 @@ impl StepArguments {
         };
         let dataflow = Dataflow::load(file, table)?;
         let nodes = &dataflow.as_written().nodes;
-        let node = nodes.iter().find(|node| node.name == self.name);
-        let node = node.ok_or_else(|| self.unknown(nodes.iter().map(|node| node.name.as_str())))?;
+        let node = nodes.iter().find(|node| *node.name == *self.name);
+        let node = node.ok_or_else(|| self.unknown(nodes.iter().map(|node| &*node.name)))?;
         Ok(ChosenStep { step: node.step.clone(), parameters: node.parameters.clone() })
     }
 

@@ -13,7 +13,7 @@ use super::policy::{FailurePolicy, ItemFailurePolicy, RevisionPolicy};
 /// A checked dataflow: every need names an earlier node of the right type, and every parameter is in range.
 #[derive(Clone, Debug)]
 pub struct Dataflow {
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     /// The text of the file; of an overlay, that of the base with its changes.
     pub(crate) text: String,
     pub(crate) about: String,
@@ -90,7 +90,7 @@ impl Dataflow {
 
     /// The step that a node runs, by the node's name.
     pub fn step(&self, node: &str) -> Option<&Step> {
-        self.as_written().nodes.iter().find(|known| known.name == node).map(|node| &node.step)
+        self.as_written().nodes.iter().find(|known| *known.name == *node).map(|node| &node.step)
     }
 
     /// The number of steps, those of the failure part included.

@@ -73,7 +73,7 @@ fn fault(dataflow: &Dataflow) -> (String, Fault) {
     let (response, _) = run(dataflow, &["one"]);
     assert_eq!(response.verdict, ResponseVerdict::Failed, "{:?}", response.steps);
     let (step, fault) = response.faults().next().unwrap();
-    (step.step.clone(), fault.clone())
+    (step.step.to_string(), fault.clone())
 }
 
 /// The whole message that `explain` shows.

@@ -8,7 +8,7 @@ use super::content::port_edge;
 
 /// One line for each step that was added (`+`), removed (`-`) or changed (`~`), and for each other difference.
 pub(super) fn lines(base: &Dataflow, other: &Dataflow) -> Vec<String> {
-    let find = |dataflow: &Dataflow, name: &str| dataflow.nodes.iter().position(|node| node.name == name);
+    let find = |dataflow: &Dataflow, name: &str| dataflow.nodes.iter().position(|node| *node.name == *name);
     let mut lines = Vec::new();
     for (index, node) in other.nodes.iter().enumerate() {
         match find(base, &node.name) {
