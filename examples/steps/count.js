@@ -19,7 +19,7 @@ readline.createInterface({ input: process.stdin }).on("line", (line) => {
   const call = JSON.parse(line);
   try {
     const text = fs.readFileSync(call.inputs.item.path, "utf8");
-    fs.mkdirSync("out/files");
+    fs.mkdirSync("out/files", { recursive: true });
     fs.writeFileSync("out/files/lines.txt", `${text.split("\n").length - 1}\n`);
     send({ outputs: {} });
   } catch (error) {

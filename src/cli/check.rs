@@ -11,12 +11,15 @@ use crate::yaml::Problem;
 
 use super::check_site::{SiteCheck, SiteQuestion};
 pub use super::check_verdict::CheckVerdict;
+use super::customer;
 
 /// Check dataflow files and print everything that is wrong with them
 ///
 /// Each problem is given with file, line and column and, where something can be said, a hint.
 /// Nothing is run. A dataflow without a problem is one line: its name, its digest (the version
 /// that its results carry) and the number of its steps.
+///
+/// With --customer a customer's overlay is checked together with its base, and what it changes is listed.
 ///
 /// With --site the site's file is checked, and with --request or --study it is told which dataflow a
 /// request would go to, and which rule says so.
@@ -27,11 +30,15 @@ pub use super::check_verdict::CheckVerdict;
 Examples:
   flow check my-dataflow.yaml
   flow check --site site.yaml --request modality=CT calling_ae=CT1
-  flow check --site site.yaml --study /data/studies/1")]
+  flow check --site site.yaml --study /data/studies/1
+  flow check --customer north")]
 pub struct CheckArguments {
     /// Files, or names of dataflows that flow carries; if none is given, those that --site names, or all that flow carries
     #[arg(value_name = "DATAFLOW")]
     dataflows: Vec<String>,
+    /// Check the overlay of this customer: the file NAME.yaml in `customers`, or in the folder that --site says
+    #[arg(long, value_name = "NAME")]
+    customer: Vec<String>,
     #[command(flatten)]
     site: SiteQuestion,
     /// Print the verdicts and problems as JSON, on stdout
@@ -51,7 +58,9 @@ impl CheckArguments {
         let site = self.site.answer();
         let names = self.names(site.as_ref());
         let destinations = site.as_ref().map_or(0, SiteCheck::destinations);
-        let checks = names.iter().map(|name| AnyCheck::Dataflow(FileCheck::of(name, table, destinations)));
+        let customers = self.customer.iter().map(|name| self.overlay(name, table, destinations));
+        let checks = names.iter().map(|name| FileCheck::of(name, table, destinations)).chain(customers);
+        let checks = checks.map(AnyCheck::Dataflow);
         let checks: Vec<AnyCheck> = site.map(AnyCheck::Site).into_iter().chain(checks).collect();
         match self.json {
             true => writeln!(out, "{}", serde_json::to_string_pretty(&checks)?)?,
@@ -63,8 +72,21 @@ impl CheckArguments {
     fn names(&self, site: Option<&SiteCheck>) -> Vec<String> {
         match (self.dataflows.is_empty(), site) {
             (false, _) => self.dataflows.clone(),
+            (true, _) if !self.customer.is_empty() => Vec::new(),
             (true, Some(site)) => site.dataflows().to_vec(),
             (true, None) => built_in_names().map(str::to_owned).collect(),
+        }
+    }
+}
+
+impl CheckArguments {
+    fn overlay(&self, customer: &str, table: &StepTable, destinations: usize) -> FileCheck {
+        match customer::overlay(customer, self.site.path()) {
+            Ok(path) => FileCheck::of(&path, table, destinations),
+            Err(error) => {
+                let found = CheckFinding::Unreadable { reason: error.to_string(), hint: Some(error.hint) };
+                FileCheck { dataflow: customer.to_owned(), found }
+            }
         }
     }
 }
@@ -108,6 +130,9 @@ enum CheckFinding {
         name: String,
         digest: String,
         steps: usize,
+        /// The changes of an overlay.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        changes: Option<Vec<String>>,
         #[serde(skip_serializing_if = "Option::is_none")]
         warning: Option<String>,
     },
@@ -128,6 +153,7 @@ impl FileCheck {
                 name: dataflow.name().to_owned(),
                 digest: dataflow.digest().to_string(),
                 steps: dataflow.step_count(),
+                changes: changes(&dataflow, table),
                 warning: (destinations > 0 && dataflow.error_response().is_empty()).then(|| {
                     "without a `failure:` part the site's destinations get nothing when a step fails"
                         .to_owned()
@@ -153,8 +179,9 @@ impl FileCheck {
 
     fn write(&self, out: &mut impl Write, err: &mut impl Write) -> io::Result<()> {
         match &self.found {
-            CheckFinding::Sound { name, digest, steps, warning } => {
+            CheckFinding::Sound { name, digest, steps, changes, warning } => {
                 writeln!(out, "{}: {name}, {steps} steps, {digest}", self.dataflow)?;
+                changes.iter().flatten().try_for_each(|change| writeln!(out, "  {change}"))?;
                 warning.iter().try_for_each(|text| writeln!(err, "{}: warning: {text}", self.dataflow))
             }
             CheckFinding::Problems { problems } => {
@@ -169,6 +196,13 @@ impl FileCheck {
             }
         }
     }
+}
+
+/// The changes that an overlay makes to its base; `None` if the dataflow is no overlay.
+fn changes(dataflow: &Dataflow, table: &StepTable) -> Option<Vec<String>> {
+    let base = Dataflow::load(&dataflow.overlay()?.base, table);
+    // An overlay may mend a base that is not sound by itself: then there is nothing to compare it with.
+    Some(base.map(|base| dataflow.differences_from(&base)).unwrap_or_default())
 }
 
 fn with_cause(error: &LoadError) -> String {

@@ -57,6 +57,11 @@ struct RequestChoice {
 }
 
 impl SiteQuestion {
+    /// The site's file.
+    pub fn path(&self) -> Option<&Path> {
+        self.site.as_deref()
+    }
+
     /// The finding for the site's file; `None` if the command line names no such file.
     pub fn answer(&self) -> Option<SiteCheck> {
         let path = self.site.as_deref()?;

@@ -171,6 +171,9 @@ impl From<graph::GraphError> for CommandError {
     fn from(error: graph::GraphError) -> CommandError {
         match error {
             graph::GraphError::Load(error) => error.into(),
+            graph::GraphError::Customer(error) => error.into(),
+            graph::GraphError::NoOverlay(_) => CommandError::of(CommandErrorKind::Usage)(error)
+                .hint("an overlay has the keys `customer` and `dataflow`"),
             graph::GraphError::Write(_) => CommandError::of(CommandErrorKind::InputOutput)(error),
         }
     }

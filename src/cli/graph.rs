@@ -1,14 +1,20 @@
 //! `flow graph`: a dataflow as a drawing.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use crate::dataflow::{Dataflow, LoadError};
 use crate::step::StepTable;
+
+use super::customer::{self, CustomerError};
 
 /// Draw a dataflow: its steps, what each needs and gives
 ///
 /// `text` is for the terminal: one line a step, in the order of the data; what meets the mark of a
 /// step is what it needs. ● is a step, ◐ one with a condition, ○ one that is switched off.
+///
+/// With --customer the dataflow that a customer's overlay makes is drawn. --diff lists what an overlay
+/// changes: a step that it adds (+), removes (-) or changes (~).
 ///
 /// `flow graph ct-lung --format dot | dot -Tsvg > ct-lung.svg` makes a picture.
 #[derive(Debug, clap::Args)]
@@ -16,6 +22,15 @@ pub struct GraphArguments {
     /// A file, or the name of a dataflow that flow carries
     #[arg(value_name = "DATAFLOW", default_value = "ct-lung")]
     dataflow: String,
+    /// Draw the dataflow of this customer: the overlay NAME.yaml in `customers`, or in the folder that --site says
+    #[arg(long, value_name = "NAME", conflicts_with = "dataflow")]
+    customer: Option<String>,
+    /// The site's settings, for the folder of overlays
+    #[arg(long, value_name = "FILE", requires = "customer")]
+    site: Option<PathBuf>,
+    /// List what the overlay changes in its base, and draw nothing
+    #[arg(long, conflicts_with = "format")]
+    diff: bool,
     #[arg(long, value_enum, default_value_t = GraphFormat::Text)]
     format: GraphFormat,
 }
@@ -34,6 +49,10 @@ enum GraphFormat {
 pub enum GraphError {
     #[error(transparent)]
     Load(#[from] LoadError),
+    #[error(transparent)]
+    Customer(#[from] CustomerError),
+    #[error("{0} is no overlay: there is nothing to compare it with")]
+    NoOverlay(String),
     #[error("could not write the drawing")]
     Write(#[from] io::Error),
 }
@@ -42,7 +61,14 @@ impl GraphArguments {
     /// # Errors
     /// If there is no such dataflow, there are problems in it, or the drawing cannot be written.
     pub fn run(&self, table: &StepTable, out: &mut impl Write) -> Result<(), GraphError> {
-        let dataflow = Dataflow::load(&self.dataflow, table)?;
+        let name = match &self.customer {
+            Some(customer) => &customer::overlay(customer, self.site.as_deref())?,
+            None => &self.dataflow,
+        };
+        let dataflow = Dataflow::load(name, table)?;
+        if self.diff {
+            return differences(name, &dataflow, table, out);
+        }
         let drawing = match self.format {
             GraphFormat::Text => dataflow.drawing(),
             GraphFormat::Dot => dataflow.dot(),
@@ -50,4 +76,17 @@ impl GraphArguments {
         };
         Ok(out.write_all(drawing.as_bytes())?)
     }
+}
+
+fn differences(
+    name: &str,
+    dataflow: &Dataflow,
+    table: &StepTable,
+    out: &mut impl Write,
+) -> Result<(), GraphError> {
+    let overlay = dataflow.overlay().ok_or_else(|| GraphError::NoOverlay(name.to_owned()))?;
+    let base = Dataflow::load(&overlay.base, table)?;
+    let version = |dataflow: &Dataflow| format!("{} {}", dataflow.name(), dataflow.digest().short());
+    writeln!(out, "{} → {}", version(&base), version(dataflow))?;
+    Ok(dataflow.differences_from(&base).iter().try_for_each(|line| writeln!(out, "{line}"))?)
 }

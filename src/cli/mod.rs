@@ -8,12 +8,14 @@ mod check_site;
 mod check_verdict;
 mod complete;
 mod conformance;
+mod customer;
 mod destinations;
 mod differences;
 mod exit;
 mod explain;
 mod file_access;
 pub mod graph;
+mod init;
 mod listen;
 mod lookup;
 mod memory;
@@ -37,7 +39,9 @@ mod site;
 mod source;
 mod state_arguments;
 mod status;
+mod step;
 mod step_folders;
+mod step_values;
 pub mod steps;
 mod subject;
 mod truth;
@@ -78,7 +82,9 @@ enum FlowCommand {
     Conformance(conformance::ConformanceArguments),
     Check(check::CheckArguments),
     Graph(graph::GraphArguments),
+    Step(step::StepArguments),
     Steps(steps::StepsArguments),
+    Init(init::InitArguments),
     Schema(schema::SchemaArguments),
     Sample(sample::SampleArguments),
     Bench(bench::BenchArguments),
@@ -126,6 +132,8 @@ impl FlowCommand {
             FlowCommand::Conformance(conformance) => conformance.run(),
             FlowCommand::Check(check) => Ok(check.run(table, &mut stdout(), &mut stderr())?.into()),
             FlowCommand::Graph(graph) => Ok(graph.run(table, &mut stdout()).map(|()| CommandExit::Done)?),
+            FlowCommand::Step(step) => step.run(table),
+            FlowCommand::Init(init) => init.run(),
             FlowCommand::Steps(steps) => Ok(steps.run(table, &mut stdout()).map(|()| CommandExit::Done)?),
             FlowCommand::Schema(schema) => schema.run(),
             FlowCommand::Bench(bench) => bench.run(table),

@@ -57,7 +57,7 @@ impl RunReload {
 }
 
 /// The keys of the site's file that a reload takes over.
-const RELOADED: [&str; 2] = ["dataflow", "rules"];
+const RELOADED: [&str; 3] = ["dataflow", "rules", "customers"];
 
 /// Reports that a process of a cluster does not reload.
 pub fn refuse() {

@@ -90,7 +90,7 @@ impl Dataflow {
 
     /// The step that a node runs, by the node's name.
     pub fn step(&self, node: &str) -> Option<&Step> {
-        self.as_written().nodes.iter().find(|known| &*known.name == node).map(|node| &node.step)
+        self.as_written().nodes.iter().find(|known| *known.name == *node).map(|node| &node.step)
     }
 
     /// The number of steps, those of the failure part included.

@@ -7,7 +7,7 @@
 //!   quality: {enabled: false}                        # switches a step off
 //!   densities: {with: {peel_mm: 10}}                 # sets a parameter
 //!   bone: {step: measure-bone, needs: {volume: volume}}   # inserts a step
-//! response: {add: [bone], remove: [pdf]}
+//! response: {add: [bone], remove: [page]}
 //! ```
 //!
 //! The trees of both files are put together, and the result is checked as any dataflow; each value keeps its file
@@ -180,9 +180,13 @@ fn change_step(
     base: &str,
     collector: &mut ProblemCollector,
 ) {
+    let known = steps.iter().position(|(key, _)| key.value == name.value);
+    if let (Some(index), YamlShape::Nothing) = (known, &tree.value) {
+        steps.remove(index);
+        return;
+    }
     let what = format!("the step \"{}\"", name.value);
     let Some(changes) = entries(tree.clone(), &what, collector) else { return };
-    let known = steps.iter().position(|(key, _)| key.value == name.value);
     let Some(index) = known else {
         if changes.iter().any(|(key, _)| key.value == "step") {
             steps.push((name, tree));

@@ -17,7 +17,7 @@ mod fault;
 mod folder;
 mod hello;
 mod load;
-mod npy;
+pub mod npy;
 mod pool;
 mod process;
 mod reservations;

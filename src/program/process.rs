@@ -50,6 +50,8 @@ enum ProcessEvent {
 /// The longest line, in bytes. What is larger goes into files.
 const LINE_MAX: u64 = 64 << 20;
 const EVENTS_WAITING: usize = 4;
+/// The time after which the end of the keeper is looked for again.
+const LOOK_TIME: Duration = Duration::from_millis(5);
 /// The time in which a process that has closed its output ends by itself.
 const END_TIME: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
 
@@ -129,8 +131,10 @@ impl Drop for StepProcess {
     fn drop(&mut self) {
         drop(self.stdin.take());
         self.killer.kill();
-        // The keeper may wait until its last event is taken.
-        while !matches!(self.events.recv(), Ok(ProcessEvent::Ended(_)) | Err(_)) {}
+        // The keeper may wait until its last event is taken, or has sent it to a call that took it.
+        while !self.keeper.as_ref().is_none_or(JoinHandle::is_finished) {
+            let _ = self.events.recv_timeout(LOOK_TIME);
+        }
         // An error means that it panicked, which was told already.
         let _ = self.keeper.take().map(JoinHandle::join);
     }

@@ -127,10 +127,14 @@ fn own_files(program: &str) -> Vec<PathBuf> {
     if !Path::new(program).is_absolute() {
         return Vec::new();
     }
-    let mut files = vec![PathBuf::from(program), path.clone()];
-    if let Some(folder) = path.parent().filter(|folder| folder.ends_with("bin")) {
-        let beside = ["bin", "lib", "lib64", "libexec", "share", "pyvenv.cfg"];
-        files.extend(beside.map(|name| folder.with_file_name(name)));
+    // A virtual environment of Python is beside the link, its installation beside what the link leads to.
+    let mut files = Vec::new();
+    for path in [PathBuf::from(program), path] {
+        if let Some(folder) = path.parent().filter(|folder| folder.ends_with("bin")) {
+            let beside = ["bin", "lib", "lib64", "libexec", "share", "pyvenv.cfg"];
+            files.extend(beside.map(|name| folder.with_file_name(name)));
+        }
+        files.push(path);
     }
     files
 }

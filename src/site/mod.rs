@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`GeneralSettings`] | here: what the command line has, too |
 //! | `tls`, `time_zone`, `audit`, `to` | here |
-//! | [`DataflowRules`] | here: from requests to dataflows |
+//! | [`DataflowRules`], `customers` | here: from requests to dataflows |
 //! | sections | their owners, who register a [`SiteSection`] each |
 
 mod audit;
@@ -31,7 +31,7 @@ use crate::yaml::{self, PlacedValue, ProblemCollector, Problems};
 pub use audit::{AuditProtocol, AuditSettings};
 pub use context::SiteContext;
 pub use general::{FileReaders, GeneralSettings, KeepSettings};
-pub use rules::{DataflowChoice, DataflowRule, DataflowRules, DefaultRule};
+pub use rules::{DataflowChoice, DataflowRule, DataflowRules, DefaultRule, customer_file, customer_names};
 pub use section::{BuiltInSection, SectionSettings, SiteSection, built_in_sections};
 pub use section_reader::SectionReader;
 
@@ -50,6 +50,8 @@ pub struct Site {
     pub audit: Option<AuditSettings>,
     /// Rules that choose the dataflow for a request.
     pub rules: Option<DataflowRules>,
+    /// The folder of the customers' overlays.
+    pub customers: PathBuf,
     sections: Vec<Box<dyn SectionSettings>>,
     text: String,
 }
@@ -62,7 +64,10 @@ pub enum SiteError {
     Problems(#[from] Problems),
 }
 
-const KEYS: [&str; 5] = ["time_zone", "tls", "to", "audit", "rules"];
+const KEYS: [&str; 6] = ["time_zone", "tls", "to", "audit", "rules", "customers"];
+
+/// The folder of overlays beside a site's file that names none.
+pub const CUSTOMERS: &str = "customers";
 
 /// The keys at the top of a site's file that takes these sections.
 pub fn keys(sections: &[&dyn SiteSection]) -> Vec<&'static str> {
@@ -131,7 +136,8 @@ impl Site {
             SiteContext { identity: identity.clone(), authorities: authorities.clone(), ..bare.clone() };
         reader.context = &context;
         let general = general::read(&mut reader);
-        let rules = rules::read(&mut reader);
+        let customers = reader.path("customers").unwrap_or_else(|| folder.join(CUSTOMERS));
+        let rules = rules::read(&mut reader, &customers);
         if rules.is_some() && general.dataflow.is_some() {
             let hint = "name it as the default of the rules";
             reader.wrong_file("\"dataflow\" and \"rules\" both say where requests go".to_owned(), hint);
@@ -151,6 +157,7 @@ impl Site {
             utc_offset_min: utc_offset_min.unwrap_or(0),
             audit,
             rules,
+            customers,
             sections,
             text: text.to_owned(),
         })

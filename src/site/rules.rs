@@ -6,14 +6,17 @@
 //!     dataflow: ct-lung
 //!   - when: {calling_ae: [TEST, DEV]}
 //!     dataflow: dataflows/test.yaml
+//!   - when: {calling_ae: NORTH}
+//!     customer: north                                               # the overlay customers/north.yaml
 //!   - default: ct-lung                                                # all others; always the last
 //! ```
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use crate::dataflow::StepCondition;
 use crate::step::{Request, StepTable};
-use crate::yaml::{PlacedValue, SourcePlace, YamlShape, YamlTree, list};
+use crate::yaml::{PlacedValue, SourcePlace, YamlShape, YamlTree, list, meant_or_all};
 
 use super::SectionReader;
 use super::general::dataflow_path;
@@ -29,7 +32,7 @@ pub struct DataflowRules {
 #[derive(Clone, Debug)]
 pub struct DataflowRule {
     pub when: StepCondition,
-    /// The name of a built-in dataflow, or the path of a file.
+    /// The name of a built-in dataflow, or the path of a file: that of a dataflow, or of a customer's overlay.
     pub dataflow: String,
     /// The line of the rule in the file, from 1.
     pub line: usize,
@@ -96,7 +99,8 @@ enum Entry {
     Default(DefaultRule),
 }
 
-pub(super) fn read(reader: &mut SectionReader) -> Option<DataflowRules> {
+/// Reads the rules. `customers` is the folder of overlays.
+pub(super) fn read(reader: &mut SectionReader, customers: &Path) -> Option<DataflowRules> {
     let tree = reader.take("rules")?;
     let place = tree.place;
     let entries = list(tree, "\"rules\"", reader.collector)?;
@@ -104,7 +108,7 @@ pub(super) fn read(reader: &mut SectionReader) -> Option<DataflowRules> {
     let (mut rules, mut default, mut is_whole) = (Vec::new(), None, true);
     for (index, tree) in entries.into_iter().enumerate() {
         let place = tree.place;
-        match entry(reader, index, tree) {
+        match entry(reader, index, tree, customers) {
             Some(Entry::Rule(rule)) => rules.push(rule),
             Some(Entry::Default(_)) if index < last => {
                 is_whole = false;
@@ -122,7 +126,7 @@ pub(super) fn read(reader: &mut SectionReader) -> Option<DataflowRules> {
     Some(DataflowRules { rules, default: default? })
 }
 
-fn entry(reader: &mut SectionReader, index: usize, tree: YamlTree) -> Option<Entry> {
+fn entry(reader: &mut SectionReader, index: usize, tree: YamlTree, customers: &Path) -> Option<Entry> {
     let SourcePlace { line, .. } = tree.place;
     let is_default = is_default(&tree);
     let what = format!("rule {}", index + 1);
@@ -134,15 +138,49 @@ fn entry(reader: &mut SectionReader, index: usize, tree: YamlTree) -> Option<Ent
             let dataflow = path(reader.text("default")?);
             return Some(Entry::Default(DefaultRule { dataflow, line }));
         }
-        reader.known(&what, &["when", "dataflow"]);
+        reader.known(&what, &["when", "dataflow", "customer"]);
         let when = reader.required("when", |reader| {
             let tree = reader.take("when")?;
             // The attributes of all sources that this program is linked with.
             StepCondition::read(tree, &what, &StepTable::built_in(), reader.collector)
         });
-        let dataflow = reader.required("dataflow", |reader| reader.text("dataflow"));
-        Some(Entry::Rule(DataflowRule { when: when?, dataflow: path(dataflow?), line }))
+        let dataflow = match reader.text("customer") {
+            Some(customer) => overlay(&customer, customers, reader),
+            None => reader.required("dataflow", |reader| reader.text("dataflow")).map(path),
+        };
+        Some(Entry::Rule(DataflowRule { when: when?, dataflow: dataflow?, line }))
     })
+}
+
+/// The overlay of a customer, if there is one.
+fn overlay(customer: &PlacedValue<String>, folder: &Path, reader: &mut SectionReader) -> Option<String> {
+    let path = customer_file(folder, &customer.value);
+    if path.is_file() {
+        return Some(path.to_string_lossy().into_owned());
+    }
+    let known = customer_names(folder);
+    let hint = meant_or_all(&customer.value, known.iter().map(String::as_str));
+    let hint = hint.unwrap_or_else(|| "a customer's overlay is a file in the folder `customers`".to_owned());
+    let message = format!("there is no customer \"{}\": no file {}", customer.value, path.display());
+    reader.wrong_at(customer.place, message, Some(hint));
+    None
+}
+
+/// The file of a customer's overlay.
+pub fn customer_file(folder: &Path, customer: &str) -> PathBuf {
+    folder.join(format!("{customer}.yaml"))
+}
+
+/// The customers that have an overlay in the folder, in alphabetical order.
+pub fn customer_names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        name.strip_suffix(".yaml").map(str::to_owned)
+    });
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names
 }
 
 /// A single unknown key may be a misspelt `default`.

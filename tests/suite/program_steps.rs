@@ -245,8 +245,8 @@ fn memory_and_time_have_limits() {
     let (_, said) = fault_of("bytearray(1 << 30)", limited, "");
     assert!(said.reason.starts_with("MemoryError"), "{said}");
     let token = CancelToken::default();
-    let code = "import time\n@step\ndef slow(item: 'item') -> 'json':\n    print('begun', flush=True)\n    \
-                time.sleep(1000)\n@step\ndef quick(item: 'item') -> 'json':\n    return 1";
+    let code = "import time\n@step\ndef slow(item: 'item') -> 'files':\n    print('begun', flush=True)\n    \
+                time.sleep(1000)\n@step\ndef quick(item: 'item') -> 'files':\n    return {}";
     let steps = Steps::python(code);
     let dataflow = steps.load("  slow: {step: slow, needs: {item: request.items}}\n  quick: {step: quick, needs: {item: request.items}}");
     let canceller = token.clone();
@@ -324,9 +324,9 @@ fn a_shell_script_and_node_speak_the_protocol() {
         return;
     }
     let code = include_str!("../../examples/steps/count.js");
-    let node = Steps::of("count.js", code);
+    let steps = Steps::of("count.js", code);
     // V8 reserves more address space than it uses.
-    let node = node.load_with("{file: count.js, memory: 64 GiB}", lines).unwrap_or_else(|it| panic!("{it}"));
+    let node = steps.load_with("{file: count.js, memory: 64 GiB}", lines).unwrap_or_else(|it| panic!("{it}"));
     assert_eq!(text(&node, &["a\nb\nc\n"]), "3\n");
 }
 

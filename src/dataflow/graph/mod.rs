@@ -3,6 +3,7 @@
 //! All have the same content, and differ in their characters only.
 
 mod content;
+mod difference;
 mod dot;
 mod mermaid;
 mod text;
@@ -13,6 +14,12 @@ impl Dataflow {
     /// A drawing for the terminal: one line for each step, with lines on the left for its needs.
     pub fn drawing(&self) -> String {
         text::draw(self.as_written())
+    }
+
+    /// The differences from another dataflow, one on each line: a step that this one adds (`+`), lacks (`-`) or has
+    /// otherwise (`~`), and other settings. A customer's overlay is compared with its base in this way.
+    pub fn differences_from(&self, base: &Dataflow) -> Vec<String> {
+        difference::lines(base.as_written(), self.as_written())
     }
 
     /// A drawing in the language of Graphviz.

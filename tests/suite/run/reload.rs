@@ -67,6 +67,46 @@ fn a_reload_holds_for_requests_from_then_on_and_a_broken_file_changes_nothing() 
 }
 
 #[test]
+fn a_changed_overlay_holds_for_requests_from_then_on_and_a_broken_one_changes_nothing() {
+    let Some(storescu) = tool(STORESCU) else { return };
+    let place = Place::new();
+    ["one", "two", "three"].iter().zip(1..).for_each(|(name, seed)| drop(place.study(name, seed)));
+    script(&place, "echo base");
+    fs::create_dir(place.path("customers")).unwrap();
+    let overlay = |word: &str| {
+        let text = "customer: north\ndataflow: ../script.yaml\nsteps:\n  work: {with: {arguments: [-c, echo WORD]}}\n";
+        fs::write(place.path("customers/north.yaml"), text.replace("WORD", word)).unwrap();
+    };
+    overlay("first");
+    let site = "rules: [{when: {modality: CT}, customer: north}, {default: script.yaml}]\n";
+    fs::write(place.path("site.yaml"), site).unwrap();
+    let mut flow = Listening::start(&place, &["--site", "site.yaml"]);
+    flow.send(storescu, &place.path("one"));
+    flow.line("answered");
+    overlay("second");
+    hang_up(&flow);
+    assert!(flow.line("reloaded").contains("script-north "));
+    flow.send(storescu, &place.path("two"));
+    flow.line("answered");
+
+    // A step that does not exist: told with file and line, and the second one goes on.
+    let broken = "customer: north\ndataflow: ../script.yaml\nsteps:\n  wrok: {enabled: false}\n";
+    fs::write(place.path("customers/north.yaml"), broken).unwrap();
+    hang_up(&flow);
+    flow.line("NOT RELOADED");
+    assert!(flow.line("customers/north.yaml:4").contains("wrok"), "the problem with its place");
+    flow.send(storescu, &place.path("three"));
+    flow.line("answered");
+    assert_eq!(flow.end(), 0);
+    let mut said: Vec<String> = fs::read_dir(place.path("flow-output"))
+        .unwrap()
+        .map(|folder| fs::read_to_string(folder.unwrap().path().join("stdout.txt")).unwrap())
+        .collect();
+    said.sort();
+    assert_eq!(said, ["first\n", "second\n", "second\n"]);
+}
+
+#[test]
 fn a_process_of_a_cluster_refuses_to_reload_and_goes_on() {
     let place = Place::new();
     fs::write(place.path("hosts"), format!("127.0.0.1:{}\n127.0.0.1:{}\n", free_port(), free_port()))

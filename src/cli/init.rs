@@ -1,0 +1,126 @@
+//! `flow init`: a dataflow with steps of one's own, to begin with.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::program::PYTHON_HELPER;
+
+use super::exit::{CommandError, CommandErrorKind, CommandExit};
+use super::output;
+
+/// Write a dataflow with steps of your own: two steps, a test that passes, and files to run them on
+///
+/// The commands that come next are printed. Nothing that is there already is overwritten.
+#[derive(Debug, clap::Args)]
+pub struct InitArguments {
+    /// The folder; it is made if it is not there
+    #[arg(value_name = "DIR", default_value = "my-steps")]
+    folder: PathBuf,
+
+    /// The language of the steps
+    #[arg(long, value_enum, default_value_t = StepLanguage::Python)]
+    language: StepLanguage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum StepLanguage {
+    /// A file that flow runs; Python 3.8 or later is needed
+    Python,
+    /// A program that has the command line of flow; Cargo is needed
+    Rust,
+}
+
+/// A file to write: its name and its text.
+type NewFile = (&'static str, String);
+
+const LETTERS: [(&str, &str); 2] =
+    [("letters/first.txt", "Dear flow,\nthis is short.\n"), ("letters/second.txt", "This one is shorter.\n")];
+
+impl InitArguments {
+    /// # Errors
+    /// A file is there already, or cannot be written.
+    pub fn run(&self) -> Result<CommandExit, CommandError> {
+        let mut files = match self.language {
+            StepLanguage::Python => python_files(),
+            StepLanguage::Rust => rust_files(),
+        };
+        files.extend(LETTERS.map(|(name, text)| (name, text.to_owned())));
+        if let Some((name, _)) = files.iter().find(|(name, _)| self.folder.join(name).exists()) {
+            let text = format!("{} is there already", self.folder.join(name).display());
+            return Err(CommandError::new(CommandErrorKind::Usage, text).hint("name another folder"));
+        }
+        files.iter().try_for_each(|(name, text)| write(&self.folder.join(name), text))?;
+        self.tell(&files)?;
+        Ok(CommandExit::Done)
+    }
+
+    fn tell(&self, files: &[NewFile]) -> io::Result<()> {
+        let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
+        output::print_line(format_args!("{}: {}", self.folder.display(), names.join(", ")))?;
+        output::print_line("")?;
+        output::print_line("next:")?;
+        let go = format!("cd {}", self.folder.display());
+        let next: Vec<(String, &str)> = match self.language {
+            StepLanguage::Python => [
+                (go.as_str(), ""),
+                ("python3 test_steps.py", "the test of the steps"),
+                ("flow check dataflow.yaml", "is everything wired right?"),
+                (
+                    "flow step counts --dataflow dataflow.yaml --input item=letters/first.txt",
+                    "one step alone",
+                ),
+                ("flow run dataflow.yaml --files letters", "a request through all steps"),
+            ]
+            .map(|(command, why)| (command.to_owned(), why))
+            .into(),
+            StepLanguage::Rust => [
+                (go.as_str(), ""),
+                ("cargo test", "the test of the steps; the first build takes minutes"),
+                ("cargo run -- check dataflow.yaml", "is everything wired right?"),
+                (
+                    "cargo run -- step counts --dataflow dataflow.yaml --input item=letters/first.txt",
+                    "one step alone",
+                ),
+                ("cargo run -- run dataflow.yaml --files letters", "a request through all steps"),
+            ]
+            .map(|(command, why)| (command.to_owned(), why))
+            .into(),
+        };
+        for (command, why) in next {
+            output::print_line(format_args!("  {command}"))?;
+            if !why.is_empty() {
+                output::print_line(format_args!("      # {why}"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn python_files() -> Vec<NewFile> {
+    vec![
+        ("dataflow.yaml", include_str!("templates/python.yaml").to_owned()),
+        ("steps.py", include_str!("templates/steps.py").to_owned()),
+        ("test_steps.py", include_str!("templates/test_steps.py").to_owned()),
+        ("flow_step.py", PYTHON_HELPER.to_owned()),
+    ]
+}
+
+fn rust_files() -> Vec<NewFile> {
+    let source = env!("CARGO_MANIFEST_DIR");
+    let manifest = format!(
+        "[package]\nname = \"my-steps\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\n\
+         # The source of flow, where this flow was built.\nflow = {{ path = {source:?} }}\nserde_json = \"1\"\n"
+    );
+    vec![
+        ("dataflow.yaml", include_str!("templates/rust.yaml").to_owned()),
+        ("Cargo.toml", manifest),
+        ("src/main.rs", include_str!("../../examples/own_words.rs").to_owned()),
+    ]
+}
+
+/// Writes a file that others may read: these are no patient's data.
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    path.parent().map_or(Ok(()), fs::create_dir_all)?;
+    fs::write(path, text)
+}
