@@ -59,6 +59,8 @@ pub struct CallBatch {
     pub key: Digest,
     /// The digest of the items.
     pub items: Digest,
+    /// The idempotency key of the first attempt, by which the service's log can be searched.
+    pub attempt: Digest,
 }
 
 /// The answers to a batch: a result for each item, in order.
