@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use flow::engine::{self, EngineSettings, NullObserver, PendingDelivery, RequestQ
 use flow::step::{Fault, Item, Payload, Request, ResponseFile, ResponseFiles, Step, StepOutputs, StepTable};
 
 use crate::support::{no_journal, receipt};
+
+const LONG: Duration = Duration::from_secs(20);
 
 #[derive(Clone, serde::Serialize, serde::Deserialize)]
 struct Question(u64);
@@ -93,8 +96,7 @@ fn several_calls_are_under_way_at_once_and_answers_keep_their_order() {
         *count += 1;
         begun.1.notify_all();
         if questions[0].0 == 0 {
-            let waited =
-                begun.1.wait_timeout_while(count, Duration::from_secs(20), |count| *count < 4).unwrap();
+            let waited = begun.1.wait_timeout_while(count, LONG, |count| *count < 4).unwrap();
             assert!(!waited.1.timed_out());
         }
         now.fetch_sub(1, Ordering::SeqCst);
@@ -173,4 +175,50 @@ fn the_key_of_an_attempt_stays_until_there_is_an_answer() {
         keys[0] == keys[1] && keys[1] != keys[2],
         "a service that repeats an answer would repeat \"later\""
     );
+}
+
+#[test]
+fn a_cancelled_request_is_answered_while_its_calls_hang() {
+    let (begin, begun) = channel();
+    let (release, held) = channel::<()>();
+    let held = Mutex::new(held);
+    let ask = ask().calls(move |questions: Vec<Question>, _, _| {
+        let _ = begin.send(());
+        let _ = held.lock().unwrap().recv();
+        Ok(questions.into_iter().map(Ok).collect())
+    });
+    let text = "
+dataflow: asked
+steps:
+  questions: {step: list, needs: {request: request}}
+  answers: {step: ask, needs: {question: questions}}
+  file: {step: write, needs: {all: answers}}
+response: [file]
+";
+    let dataflow = Arc::new(Dataflow::parse("asked.yaml", text, &table(ask)).unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let (answer, answers) = channel();
+    let request = Request::new("one", BTreeMap::new(), vec![Item::inline("item", *b"one")]);
+    let source = |queue: &RequestQueue| {
+        queue.submit(receipt(request.clone()));
+        begun.recv_timeout(LONG).unwrap();
+        queue.canceller().cancel(request.id);
+        let response: Response = answers.recv_timeout(LONG).expect("it is answered");
+        let fault = response.faults().next().map(|(_, fault)| fault.kind.name());
+        assert_eq!(fault, Some("cancelled"));
+        // Only now do the calls return.
+        drop(release);
+    };
+    let (settings, observer) = (EngineSettings::default(), Arc::new(NullObserver));
+    engine::run(dataflow, no_journal(folder.path()), settings, observer, source, &Told(answer)).unwrap();
+}
+
+/// Passes responses on.
+struct Told(std::sync::mpsc::Sender<Response>);
+
+impl ResponseSink for Told {
+    fn deliver(&self, pending_delivery: PendingDelivery) {
+        let _ = self.0.send(Response::clone(pending_delivery.response()));
+        pending_delivery.settle(Ok(()));
+    }
 }
