@@ -26,6 +26,9 @@
 //! | [`outbox`] | the way of responses to their destinations: when each is tried, and what became of it |
 //! | [`dicom_file`] | DICOM files as bytes: the one reader of their elements |
 //! | [`imaging`] | calculations on CT studies and the results made of them; no network, no engine |
+//! | [`json`] | JSON values as items of streams, and steps over them |
+//! | [`tally`] | the sample of streams and calls: jobs, the services that they ask, the true total |
+//! | [`calls`] | calls to services over HTTP as a step; the only folder that names the HTTP client |
 //! | [`dicom`] | receiving and sending; the only folder that speaks DIMSE and HTTP |
 //! | [`files`] | plain files as requests; the folder of responses |
 //! | [`replay`] | a past request run again, compared with what was recorded, and packed into one file |
@@ -41,6 +44,7 @@
 #[deny(missing_docs)]
 pub mod admission;
 pub mod audit;
+pub mod calls;
 pub mod cli;
 pub mod cluster;
 #[deny(missing_docs)]
@@ -52,6 +56,7 @@ pub mod engine;
 pub mod files;
 pub mod imaging;
 pub mod journal;
+pub mod json;
 pub mod outbox;
 #[deny(missing_docs)]
 pub mod printable;
@@ -62,6 +67,7 @@ pub mod site;
 pub mod step;
 #[deny(missing_docs)]
 pub mod store;
+pub mod tally;
 pub mod tls;
 #[deny(missing_docs)]
 pub mod yaml;

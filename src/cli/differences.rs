@@ -167,7 +167,7 @@ fn ended(outcome: &Outcome) -> String {
 /// The steps with recorded runs that did not run in the replay.
 fn missing(past: &PastRequest, ran: &ReplayResult) -> Vec<String> {
     let mut missing: Vec<String> = Vec::new();
-    for run in &past.recording.runs {
+    for run in past.recording.runs.iter().filter(|run| !run.is_call()) {
         let is_there = ran.runs.iter().any(|ran| ran.step == run.step);
         if !is_there && !missing.contains(&run.step) {
             missing.push(run.step.clone());

@@ -50,6 +50,7 @@ Examples:
   flow run --input /data/studies                 every study found there, then end
   flow run --listen 11112 --to ORTHANC@127.0.0.1:4242
                                                  receive studies, send results to a PACS
+  flow run tally                                 sample jobs through calls to sample services
   flow run my-dataflow.yaml --input study        a dataflow of your own
 
 While it receives requests, SIGINT or SIGTERM ends receiving, and what is complete is still answered; a
@@ -372,6 +373,9 @@ impl Run {
         }
         if !self.is_service() {
             return match self.is_bare(service)? {
+                true if self.reloaded.1.as_deref() == Some("tally") => {
+                    Input::sample_jobs(&chosen.state.join("sample-jobs"))
+                }
                 true => Input::sample(&chosen.state.join("sample")),
                 false => Ok(Input::default()),
             };

@@ -14,16 +14,23 @@ use crate::step::Request;
 use super::exit::{CommandError, CommandErrorKind};
 use super::progress::ProgressDisplay;
 use super::truth;
+use crate::tally::{SampleJobs, TallyTruth};
 
 /// The sources of one run.
 #[derive(Default)]
 pub struct Input {
     /// Empty in a process of a cluster that takes nothing in.
     pub sources: Vec<Arc<dyn Source>>,
-    /// A synthetic study: afterwards the results are compared with what is true.
-    sample: Option<(Request, Box<PhantomChest>)>,
+    /// A sample: afterwards the results are compared with what is true.
+    sample: Option<(Request, SampleTruth)>,
     /// The reason for having no input: told again when all that was left is answered.
     pub missing: Option<CommandError>,
+}
+
+/// What is true of a sample.
+enum SampleTruth {
+    Chest(Box<PhantomChest>),
+    Tally(TallyTruth),
 }
 
 /// More skipped files than this are counted, not named.
@@ -84,7 +91,20 @@ impl Input {
         let found =
             StudyFiles::find(&[folder.to_owned()]).map_err(CommandError::of(CommandErrorKind::NoInput))?;
         let request = found.studies.first().expect("the sample is a study").clone();
-        Ok(Input { sample: Some((request, Box::new(chest))), ..Input::of(found) })
+        let truth = SampleTruth::Chest(Box::new(chest));
+        Ok(Input { sample: Some((request, truth)), ..Input::of(found) })
+    }
+
+    /// Writes sample jobs for the dataflow `tally` below a folder and takes them in from there.
+    pub fn sample_jobs(folder: &Path) -> Result<Input, CommandError> {
+        let jobs = SampleJobs::new(SampleJobs::USUAL);
+        let path = folder.join("jobs.jsonl");
+        let written = std::fs::create_dir_all(folder).and_then(|()| jobs.write(&path));
+        let truth = written.and_then(|()| jobs.truth());
+        let truth = truth.map_err(CommandError::of(CommandErrorKind::InputOutput))?;
+        let found = PlainFiles::find(&[path]).map_err(CommandError::of(CommandErrorKind::NoInput))?;
+        let request = found.requests().first().expect("the file is a request").clone();
+        Ok(Input { sample: Some((request, SampleTruth::Tally(truth))), ..Input::of(found) })
     }
 
     fn of(source: impl Source + 'static) -> Input {
@@ -93,10 +113,13 @@ impl Input {
 
     /// Prints what is left to say when all is answered.
     pub fn conclude(&self, outbox: &Outbox) {
-        if let Some((request, chest)) = &self.sample
+        if let Some((request, truth)) = &self.sample
             && let Some(place) = outbox.place(request)
         {
-            truth::compare(&chest.truth(), &place);
+            match truth {
+                SampleTruth::Chest(chest) => truth::compare(&chest.truth(), &place),
+                SampleTruth::Tally(truth) => truth::compare_totals(truth, &place),
+            }
         }
     }
 }

@@ -7,7 +7,9 @@ use serde::Deserialize;
 
 use crate::imaging::LungRegion;
 use crate::imaging::phantom::StudyTruth;
+use crate::json::TotalGroup;
 use crate::printable::PrintableLines;
+use crate::tally::TallyTruth;
 
 use super::output::print;
 
@@ -50,6 +52,23 @@ pub fn compare(truth: &StudyTruth, place: &Path) {
     let last = format!("The results lie in {}; begin with {}", place.display(), pictures.display());
     // A reader that has gone away does not end the work.
     let _ = print(&lines.line("").line(last));
+}
+
+/// Prints the total of sample jobs beside the true one; nothing where there is no total.
+pub fn compare_totals(truth: &TallyTruth, place: &Path) {
+    let Ok(total) = TotalGroup::read(&place.join("total.json")) else { return };
+    let truth = truth.all();
+    let head = format!("{:8}{:>16}{:>16}{:>16}", "", "total", "true", "difference");
+    let row =
+        |name: &str, total: i64, truth: i64| format!("{name:8}{total:>16}{truth:>16}{:>+16}", total - truth);
+    let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let lines = PrintableLines::of("")
+        .line(head)
+        .line(row("items", signed(total.count), signed(truth.count)))
+        .line(row("sum", total.sum, truth.sum))
+        .line("")
+        .line(format!("The results lie in {}", place.display()));
+    let _ = print(&lines);
 }
 
 struct TruthRow {

@@ -9,9 +9,10 @@ use crate::step::StepTable;
 use crate::yaml::Problems;
 
 /// The files in the folder `dataflows`, by name.
-const BUILT_IN: [(&str, &str); 2] = [
+const BUILT_IN: [(&str, &str); 3] = [
     ("ct-lung", include_str!("../../dataflows/ct-lung.yaml")),
     ("study-report", include_str!("../../dataflows/study-report.yaml")),
+    ("tally", include_str!("../../dataflows/tally.yaml")),
 ];
 
 /// The error of [`Dataflow::load`].

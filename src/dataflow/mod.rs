@@ -54,6 +54,7 @@ mod section_end;
 mod section_expansion;
 mod section_lane;
 mod section_member;
+mod section_parts;
 mod section_pool;
 mod section_run;
 mod settings;

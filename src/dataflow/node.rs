@@ -8,7 +8,6 @@ use crate::step::{BatchSize, Digest, Fault, Step, StepParameters, StreamFunction
 use super::condition::StepCondition;
 use super::policy::ItemFailurePolicy;
 use super::retry::RetryRule;
-use super::unroll::RoundPart;
 
 /// A step at its place in a dataflow.
 #[derive(Clone, Debug)]
@@ -129,6 +128,15 @@ impl SectionMember {
         let makes = matches!(self.node.step.stream(), StreamFunction::Makes(_));
         makes && self.node.stream == StreamRole::Items || self.node.step.declaration.routes()
     }
+}
+
+/// The part of a member in a round of its loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoundPart {
+    /// The step itself.
+    Step,
+    /// The end of the loop: items that would go back once more have failed.
+    Bound,
 }
 
 /// The source of an input of a member.

@@ -72,6 +72,7 @@ impl CallWork {
             version: step.version,
             key: self.key(&batch.places, items),
             items,
+            attempt: self.attempt_key(&batch.places, 0),
         };
         let read = step.outputs[0].read;
         let known = self.world.recall(&asked)?.and_then(|bytes| CallAnswers::read(&bytes, read).ok());

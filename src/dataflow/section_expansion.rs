@@ -7,7 +7,7 @@ use crate::step::{
 };
 
 use super::perform::{broken, guarded};
-use super::section_member::{CallParts, guard};
+use super::section_parts::{CallParts, guard};
 
 /// What many items are made of.
 #[derive(Clone, Copy)]

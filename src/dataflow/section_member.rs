@@ -7,13 +7,13 @@ use crate::step::{
     OutcomeReason, ResultIdentity, StepInputs, StreamFunction, StreamKernel, Value, WiredInput,
 };
 
-use super::node::{MemberSource, SectionMember, StreamConsumer, StreamRole};
-use super::perform::{broken, guarded};
+use super::node::{MemberSource, RoundPart, SectionMember, StreamConsumer, StreamRole};
+use super::perform::broken;
 use super::section_calls::CallWork;
 use super::section_expansion::{ExpansionOrigin, ItemExpansion};
 use super::section_lane::CallLane;
+use super::section_parts::{CallParts, guard};
 use super::section_pool::CallPool;
-use super::unroll::RoundPart;
 
 /// A batch, with the name of the output that gives it.
 pub(super) type GivenBatch = (&'static str, ItemBatch);
@@ -285,30 +285,4 @@ fn work(member: &SectionMember, inputs: &StepInputs, identity: &ResultIdentity, 
 fn takes_first(member: &SectionMember) -> bool {
     let others = member.sources.iter().skip(1);
     !others.into_iter().any(|source| matches!(source, MemberSource::Streams(_)))
-}
-
-/// What a call of a member is made of.
-pub(super) struct CallParts<'a> {
-    member: &'a SectionMember,
-    inputs: &'a StepInputs,
-    identity: &'a ResultIdentity,
-}
-
-impl CallParts<'_> {
-    /// Makes the call, with an item at the input that takes the stream, for a function.
-    pub fn with<R>(&self, call: &Call, item: Option<Value>, run: impl FnOnce(&Call) -> R) -> R {
-        let parameters = &self.member.node.parameters;
-        let with_item = item.and_then(|value| {
-            let is_stream = |source: &MemberSource| matches!(source, MemberSource::Streams(_));
-            let input = self.member.sources.iter().position(is_stream)?;
-            let name = self.member.node.step.declaration.inputs[input].name;
-            Some(self.inputs.clone().replaced(name, WiredInput::One(value)))
-        });
-        let inputs = with_item.as_ref().unwrap_or(self.inputs);
-        run(&Call { inputs, parameters, identity: self.identity, token: call.token, world: call.world })
-    }
-}
-
-pub(super) fn guard(work: &mut dyn FnMut()) -> Result<(), Fault> {
-    guarded(work).map_err(|panic| broken(&panic))
 }

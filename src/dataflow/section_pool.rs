@@ -19,12 +19,12 @@ pub(super) struct CallPool {
 
 #[derive(Default)]
 struct CallQueue {
-    state: Mutex<QueueState>,
+    state: Mutex<CallQueueState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct QueueState {
+struct CallQueueState {
     waiting: VecDeque<QueuedCall>,
     idle: usize,
     ended: bool,
@@ -120,7 +120,7 @@ impl CallQueue {
         self.changed.notify_all();
     }
 
-    fn lock(&self) -> MutexGuard<'_, QueueState> {
+    fn lock(&self) -> MutexGuard<'_, CallQueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

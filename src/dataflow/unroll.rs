@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::node::RoundPart;
 use super::{DataflowNode, InputWire, OutputPort};
 
 /// A loop: items that a step gives go back to the input of a step before it.
@@ -24,14 +25,6 @@ pub(super) struct StepRound {
     pub node: usize,
     pub round: u32,
     pub part: RoundPart,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RoundPart {
-    /// The step itself.
-    Step,
-    /// The end of the loop: items that would go back once more have failed.
-    Bound,
 }
 
 /// A stream that comes in at an input: the step that gives it, in one round, and the output.
@@ -123,10 +116,10 @@ impl<'a> SectionRounds<'a> {
         let ports = ports.iter().filter(|port| self.nodes[port.node].stream.gives_stream());
         let of_port = |port: &OutputPort| {
             let rounds = match (self.around(port.node), around) {
-                (Some(there), Some(here)) if there.first == here.first => at.round..=at.round,
-                _ if at.round > 0 => 1..=0,
-                (Some(there), _) => 0..=there.max,
-                (None, _) => 0..=0,
+                (Some(there), Some(here)) if there.first == here.first => at.round..at.round + 1,
+                _ if at.round > 0 => 0..0,
+                (Some(there), _) => 0..there.max + 1,
+                (None, _) => 0..1,
             };
             rounds.map(|round| (step(port.node, round), port.output)).collect::<Vec<RoundStream>>()
         };

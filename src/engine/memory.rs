@@ -207,7 +207,7 @@ impl RequestMemories {
             item: None,
             key: batch.key,
             version: batch.version,
-            inputs: [("items".to_owned(), batch.items)].into(),
+            inputs: [("items".to_owned(), batch.items), ("attempt".to_owned(), batch.attempt)].into(),
             outcome: failed.map_or(Outcome::Done, |fault| Outcome::Failed(fault.clone())),
             outputs: vec![OutputRecord { name: CallAnswers::OUTPUT.to_owned(), digest, kept }],
             took_us: 0,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::dataflow::Response;
-use crate::step::{Artifact, Digest, Outcome, Request, ResponseFile};
+use crate::step::{Artifact, CallAnswers, Digest, Outcome, Request, ResponseFile};
 
 /// The recording without the bytes, which are found by their digests. The form is JSON with stable names:
 /// later versions must read it.
@@ -78,6 +78,13 @@ pub struct RecordingContent {
     /// The path in an archive.
     pub path: String,
     pub size: u64,
+}
+
+impl RecordingRun {
+    /// Whether it is not a run of its own, but the answers to a call that one made.
+    pub fn is_call(&self) -> bool {
+        self.outputs.iter().any(|output| output.name == CallAnswers::OUTPUT)
+    }
 }
 
 impl RequestRecording {

@@ -21,7 +21,10 @@ impl<'a> PastRuns<'a> {
         PastRuns {
             past,
             by_key: runs().map(|run| (run.key, run)).collect(),
-            by_name: runs().map(|run| ((run.step.as_str(), run.item), run)).collect(),
+            by_name: runs()
+                .filter(|run| !run.is_call())
+                .map(|run| ((run.step.as_str(), run.item), run))
+                .collect(),
         }
     }
 

@@ -6,6 +6,7 @@
 mod admission;
 mod agreement;
 mod audit;
+mod calls;
 mod check;
 mod commands;
 mod crash;
@@ -27,6 +28,7 @@ mod run;
 mod schema;
 mod streams;
 mod support;
+mod tally;
 mod text;
 mod truth;
 mod variants;

@@ -31,11 +31,16 @@ fn table() -> StepTable {
     let check = Step::new("check", 1, "Refuses each multiple of a number.").takes::<Amount>("amount");
     let check = check.parameter(Parameter::number("refused", 0.0, 0.0, 1e9, "")).gives::<Amount>("amount");
     let total = Step::new("total", 1, "Adds up.").takes_each::<Amount>("amounts").gives::<Amount>("total");
+    let way = Step::new("way", 1, "Tells even from odd.").takes::<Amount>("amount");
+    let way = way.gives_many::<Amount>("even").gives_many::<Amount>("odd");
+    let halve = Step::new("halve", 1, "Halves.").takes::<Amount>("amount").gives::<Amount>("amount");
     let copies = Step::new("copies", 1, "Two of each.").takes::<Amount>("amount");
     let write = Step::new("write", 1, "Writes.").takes::<Amount>("amount").gives::<ResponseFiles>("files");
     let share = Step::new("share", 1, "Divides.").takes::<Amount>("amount").takes::<Amount>("total");
     let share = share.gives::<Amount>("share");
     StepTable::default()
+        .with(way.routes(|amount: &Amount, _| Ok(usize::from(amount.0 % 2 == 1))))
+        .with(halve.runs_each(|amount: Amount, _| Ok(Amount(amount.0 / 2))))
         .with(
             share.runs_each(|amount: Amount, call| {
                 Ok(Amount(amount.0 * 100 / call.input::<Amount>("total").0))
@@ -263,6 +268,34 @@ fn a_drawing_has_every_step_of_a_stream() {
     assert!(drawing.contains("(all amount) → amount"), "{drawing}");
 }
 
+#[test]
+fn items_go_round_until_they_leave_and_ways_meet_again() {
+    // Halved until it is odd: what comes of each number is its largest odd part, in the order of the numbers.
+    let steps = "
+  amounts: {step: list, needs: {request: request}, with: {count: 1000}}
+  parted: {step: way, needs: {amount: amounts}}
+  half: {step: halve, needs: {amount: parted.even}, again: {amount: again.even, max: MAX}}
+  again: {step: way, needs: {amount: half}}
+  sum: {step: total, needs: {amounts: [again.odd, parted.odd]}}
+  file: {step: write, needs: {amount: sum}}
+";
+    let partial = "on_item_failure: partial above 99 %\n";
+    let odd = |number: u64| number >> number.trailing_zeros();
+    let (response, text) = answer(dataflow(&steps.replace("MAX", "9"), partial));
+    // Zero stays even and goes round too often.
+    assert_eq!(response.verdict, ResponseVerdict::CompleteWithReservations);
+    assert_eq!(text, (1..1000).map(odd).sum::<u64>().to_string());
+    let half = response.streams.iter().find(|one| one.step == "half").unwrap();
+    let reason = "it has come back 9 times and would come back once more";
+    assert_eq!((half.failed, half.faults[0].item.as_str()), (1, "1"));
+    assert_eq!(half.faults[0].fault.reason, reason);
+    let names: Vec<&str> = response.steps.iter().map(|report| &*report.step).collect();
+    assert_eq!(names, ["amounts", "parted", "half", "again", "sum", "file"], "a loop is no more steps");
+
+    let (response, _) = answer(dataflow(&steps.replace("MAX", "1"), partial));
+    assert_eq!(response.verdict, ResponseVerdict::Failed, "an eighth of all go round more than once");
+}
+
 /// The problems of a dataflow with these steps.
 fn problems(steps: &str, rest: &str) -> Vec<String> {
     let text = format!("dataflow: amounts\nsteps:\n{steps}response: [file]\n{rest}");
@@ -288,6 +321,16 @@ fn what_a_stream_cannot_do_is_said_before_it_runs() {
         (
             format!("{plain}  shares: {{step: share, needs: {{amount: checked, total: sum}}}}\n"),
             "\"shares\" needs \"sum\", which is known only when its own stream has ended",
+        ),
+        (
+            with("again: {amount: amounts, max: 3}"),
+            "what \"amounts\" gives does not come from \"checked\", so that nothing goes round",
+        ),
+        (with("again: {max: 3}"), "\"again\" of the step \"checked\" names one input and \"max\""),
+        (
+            plain.replace("amounts: checked", "amounts: [checked, first]")
+                + "  first: {step: total, needs: {amounts: amounts}}\n",
+            "\"first\" gives one value, and streams meet in a list",
         ),
         (
             format!("{plain}  both: {{step: share, needs: {{amount: amounts, total: checked}}}}\n"),

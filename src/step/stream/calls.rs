@@ -1,10 +1,8 @@
 //! Calls: questions to the world about a batch of items, and what has to be known to make them soundly.
 //!
 //! A step with a [`CallFunction`] makes one attempt at one batch. Batches, attempts, waits and records are up to what
-//! runs the step; so are threads. The environment is the way out: it records answers, gives recorded ones back, and
-//! waits.
+//! runs the step; so are threads.
 
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use crate::step::value::PathOf;
-use crate::step::{Call, CancelToken, Digest, Fault, Value};
+use crate::step::{Call, Digest, Fault, Value};
 
 /// The function of a step that makes calls: one attempt at the items of a batch, with a result for each, in order.
 pub type CallFunction =
@@ -46,19 +44,6 @@ impl From<Fault> for CallFault {
     fn from(fault: Fault) -> CallFault {
         CallFault { fault, retry_after: None }
     }
-}
-
-/// A batch about which the world is asked.
-#[derive(Clone, Debug)]
-pub struct CallBatch {
-    /// The name of the step in the dataflow.
-    pub step: String,
-    /// The version of the step.
-    pub version: u32,
-    /// The digest of all that identifies the question: request, step, parameters, ordinals and items.
-    pub key: Digest,
-    /// The digest of the items.
-    pub items: Digest,
 }
 
 /// The answers to a batch: a result for each item, in order.
@@ -104,52 +89,5 @@ impl CallAnswers {
         };
         let results = form.results.into_iter().map(result).collect::<io::Result<_>>()?;
         Ok(CallAnswers { results, retried: form.retried })
-    }
-}
-
-/// The way of a run to the world.
-pub trait CallEnvironment: Send + Sync {
-    /// The recorded answers to a batch.
-    ///
-    /// # Errors
-    /// If there are none and the world must not be asked.
-    fn recall(&self, batch: &CallBatch) -> Result<Option<Vec<u8>>, Fault>;
-
-    /// Records the answers to a batch. When this returns, they are on the disk.
-    ///
-    /// # Errors
-    /// If they cannot be recorded. Then nothing may use them.
-    fn record(&self, batch: &CallBatch, answers: &[u8], failed: Option<&Fault>) -> Result<(), Fault>;
-
-    /// Waits between two attempts, or until the run is cancelled.
-    fn wait(&self, time: Duration, token: &CancelToken);
-}
-
-/// An environment that records nothing and does not wait.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct UnrecordedCalls;
-
-impl UnrecordedCalls {
-    /// The environment, shared.
-    pub fn shared() -> Arc<dyn CallEnvironment> {
-        Arc::new(UnrecordedCalls)
-    }
-}
-
-impl CallEnvironment for UnrecordedCalls {
-    fn recall(&self, _: &CallBatch) -> Result<Option<Vec<u8>>, Fault> {
-        Ok(None)
-    }
-
-    fn record(&self, _: &CallBatch, _: &[u8], _: Option<&Fault>) -> Result<(), Fault> {
-        Ok(())
-    }
-
-    fn wait(&self, _: Duration, _: &CancelToken) {}
-}
-
-impl fmt::Debug for dyn CallEnvironment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("CallEnvironment")
     }
 }

@@ -1,5 +1,6 @@
 //! The functions that a step can have for streams.
 
+use std::hash::Hash;
 use std::sync::Arc;
 
 use crate::step::declaration::{InputTake, OutputCount, Step};
@@ -7,6 +8,7 @@ use crate::step::{Call, Digest, Fault, Payload, StepOutputs, Value};
 
 use super::batch::StreamItem;
 use super::calls::{CallAttempt, CallFault, CallFunction};
+use super::distinct::DistinctKernel;
 use super::kernel::StreamFunction;
 use super::kernels::{BatchKernel, EachKernel, FoldKernel, ItemKernel};
 use super::maker::{ItemMaker, IteratorMaker};
@@ -231,6 +233,21 @@ impl Step {
         );
         let choose = Arc::new(choose);
         self.streams(StreamFunction::Items(Arc::new(move |_| Box::new(RouteKernel::new(&choose, outputs)))))
+    }
+
+    /// Sets a function that gives the key of an item of the first input: of items with the same key, the first in the
+    /// stream goes on. All keys are kept in memory. The output is declared with [`Step::gives_many`].
+    ///
+    /// # Panics
+    /// If the step does not take an `A` first, or does not give an `A` and nothing else.
+    #[must_use]
+    pub fn distinct<A: StreamItem, K: Hash + Eq + Send + 'static>(
+        self,
+        key: impl Fn(&A, &Call) -> Result<K, Fault> + Send + Sync + 'static,
+    ) -> Step {
+        self.declared::<A, A>(InputTake::One);
+        let key = Arc::new(key);
+        self.streams(StreamFunction::Items(Arc::new(move |_| Box::new(DistinctKernel::<A, K, _>::new(&key)))))
     }
 
     /// Sets a function that adds up all items of the first input, which was declared with [`Step::takes_each`].

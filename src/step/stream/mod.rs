@@ -8,6 +8,8 @@
 mod batch;
 mod calls;
 mod declare;
+mod distinct;
+mod environment;
 mod guard;
 mod kernel;
 mod kernels;
@@ -17,9 +19,8 @@ mod route;
 mod tally;
 
 pub use batch::{BatchPlaces, BatchSize, ItemBatch, StreamItem};
-pub use calls::{
-    CallAnswers, CallAttempt, CallBatch, CallEnvironment, CallFault, CallFunction, UnrecordedCalls,
-};
+pub use calls::{CallAnswers, CallAttempt, CallFault, CallFunction};
+pub use environment::{CallBatch, CallEnvironment, UnrecordedCalls};
 pub use guard::GuardFunction;
 pub use kernel::{KernelFactory, KernelRun, MakerFunction, StreamFunction, StreamKernel};
 pub use maker::{ItemMaker, MadeItems};

@@ -21,7 +21,7 @@ mod faults;
 mod holder;
 mod kills;
 mod library;
-mod life;
+pub mod life;
 mod pacs;
 mod points;
 mod scene;

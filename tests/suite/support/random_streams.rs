@@ -109,8 +109,8 @@ pub fn table() -> StepTable {
         .fold(StepTable::default().with_attributes(flow::dicom::ATTRIBUTES), StepTable::with)
 }
 
-/// A step that makes calls, and one that chooses a way.
-fn others() -> [Step; 2] {
+/// Steps that make calls, choose a way, and remove duplicates.
+fn others() -> [Step; 3] {
     [
         step("ask").takes::<Figure>("item").gives::<Figure>("figure").calls(
             move |items: Vec<Figure>, call, _| {
@@ -124,6 +124,10 @@ fn others() -> [Step; 2] {
                 Ok(items.into_iter().map(answer).collect())
             },
         ),
+        step("distinct")
+            .takes::<Figure>("item")
+            .gives_many::<Figure>("figures")
+            .distinct(move |item: &Figure, call| Ok(settle(item.0, call)? % 500)),
         step("way")
             .takes::<Figure>("item")
             .gives_many::<Figure>("low")
@@ -255,7 +259,7 @@ fn node(dice: &mut Dice, once: &[String], streams: &[String]) -> (&'static str, 
         true => format!("[{}, {}]", single_stream(dice), single_stream(dice)),
         false => single_stream(dice),
     };
-    match dice.below(13) {
+    match dice.below(14) {
         0 => ("make", format!("seed: {}", stream(dice)), true),
         1 | 2 => ("each", format!("item: {}", stream(dice)), true),
         3 => ("plain", format!("item: {}", stream(dice)), true),
@@ -264,6 +268,7 @@ fn node(dice: &mut Dice, once: &[String], streams: &[String]) -> (&'static str, 
         // The beginning is known before any stream.
         6 => ("with", format!("item: {}, also: n0", stream(dice)), true),
         10 | 11 => ("ask", format!("item: {}", stream(dice)), true),
+        13 => ("distinct", format!("item: {}", stream(dice)), true),
         12 => ("way", format!("item: {}", stream(dice)), true),
         7 => ("gather", format!("all: {}", stream(dice)), false),
         8 => ("two", format!("left: {}, right: {}", stream(dice), stream(dice)), false),

@@ -220,14 +220,9 @@ fn taken(
         step: "labels".into(),
         edition: 0,
     };
-    let token = CancelToken::default();
-    let call = Call {
-        inputs: &inputs,
-        parameters: &parameters,
-        identity: &identity,
-        token: &token,
-        world: &UnrecordedCalls::shared(),
-    };
+    let (token, world) = (CancelToken::default(), UnrecordedCalls::shared());
+    let (inputs, parameters, identity) = (&inputs, &parameters, &identity);
+    let call = Call { inputs, parameters, identity, token: &token, world: &world };
     let outputs = step.call(&call)?;
     Ok(outputs.get("lungs").and_then(|lungs| lungs.get::<Lungs>()).expect("lungs").clone())
 }

@@ -1,0 +1,98 @@
+//! The HTTP client: one attempt at one POST.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use crate::step::{CallAttempt, CallFault, Fault, FaultKind};
+
+use super::circuit::ServiceCircuits;
+
+/// The largest body of an answer, in bytes.
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
+
+/// Connections that are kept for further calls, for each service.
+const IDLE_MAX: usize = 64;
+
+static CIRCUITS: ServiceCircuits = ServiceCircuits::new();
+
+/// A POST of JSON.
+pub struct ServicePost<'a> {
+    pub url: &'a str,
+    /// Further header fields, by name.
+    pub headers: &'a [(&'a str, &'a str)],
+    pub body: &'a [u8],
+}
+
+impl ServicePost<'_> {
+    /// Sends it and gives the body of the answer.
+    ///
+    /// # Errors
+    /// A temporary fault if the service does not answer, is busy or has failed; a fault in the data if it refuses.
+    pub fn send(&self, attempt: &CallAttempt) -> Result<Vec<u8>, CallFault> {
+        let service = service(self.url);
+        CIRCUITS.enter(service, Instant::now())?;
+        let answered = self.exchange(attempt);
+        match &answered {
+            Ok(PostAnswer { status: 500.., .. }) | Err(_) => CIRCUITS.failed(service, Instant::now()),
+            Ok(_) => CIRCUITS.succeeded(service),
+        }
+        let PostAnswer { status, retry_after, body } =
+            answered.map_err(|error| unanswered(service, &error))?;
+        if (200..300).contains(&status) {
+            return Ok(body);
+        }
+        let said = String::from_utf8_lossy(&body[..body.len().min(200)]).trim().to_owned();
+        let said = if said.is_empty() { said } else { format!(": {said}") };
+        let reason = format!("{service} answered with status {status}{said}");
+        Err(match status {
+            408 | 425 | 429 | 500.. => {
+                let fault = Fault::transient(reason, "See to the service, and send the request again.");
+                CallFault { fault, retry_after }
+            }
+            _ => Fault::new(reason, "Correct what is sent to the service, or its address.").into(),
+        })
+    }
+
+    fn exchange(&self, attempt: &CallAttempt) -> Result<PostAnswer, ureq::Error> {
+        let post = agent().post(self.url).config().timeout_global(Some(attempt.timeout)).build();
+        let post = post.header("Content-Type", "application/json").header("Accept", "application/json");
+        let post = post.header("Idempotency-Key", attempt.key.to_string());
+        let post = self.headers.iter().fold(post, |post, (name, value)| post.header(*name, *value));
+        let mut answer = post.send(self.body)?;
+        let retry_after = answer.headers().get("Retry-After").and_then(|value| value.to_str().ok());
+        let retry_after = retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
+        let status = answer.status().as_u16();
+        let body = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec()?;
+        Ok(PostAnswer { status, retry_after, body })
+    }
+}
+
+struct PostAnswer {
+    status: u16,
+    retry_after: Option<Duration>,
+    body: Vec<u8>,
+}
+
+fn agent() -> &'static ureq::Agent {
+    static AGENT: OnceLock<ureq::Agent> = OnceLock::new();
+    AGENT.get_or_init(|| {
+        let config = ureq::Agent::config_builder().http_status_as_error(false);
+        config.max_idle_connections(4 * IDLE_MAX).max_idle_connections_per_host(IDLE_MAX).build().into()
+    })
+}
+
+/// Host and port, as the address has them.
+fn service(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', '?']).next().unwrap_or(rest)
+}
+
+fn unanswered(service: &str, error: &ureq::Error) -> CallFault {
+    let remedy = "See to the service and the network, and send the request again.";
+    let kind = match error {
+        ureq::Error::Timeout(_) => FaultKind::TimedOut,
+        ureq::Error::BadUri(_) => FaultKind::Data,
+        _ => FaultKind::Transient,
+    };
+    Fault::of(kind, format!("{service} did not answer: {error}"), remedy).into()
+}

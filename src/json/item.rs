@@ -1,0 +1,74 @@
+//! A JSON value that steps exchange.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as JsonValue;
+
+use crate::step::{Fault, Payload};
+
+/// One JSON value, most often an object. Fields are named by JSON Pointers (RFC 6901): `/answer/price`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JsonItem(pub JsonValue);
+
+impl Payload for JsonItem {
+    const TYPE: &'static str = "json";
+
+    fn bytes_in_memory(&self) -> usize {
+        bytes(&self.0)
+    }
+}
+
+impl JsonItem {
+    /// The field as a text: a string as it is, anything else as JSON.
+    ///
+    /// # Errors
+    /// If there is no such field.
+    pub fn text(&self, pointer: &str) -> Result<String, Fault> {
+        Ok(match self.field(pointer)? {
+            JsonValue::String(text) => text.clone(),
+            other => other.to_string(),
+        })
+    }
+
+    /// The field as a whole number.
+    ///
+    /// # Errors
+    /// If there is no such field, or it is none.
+    pub fn whole(&self, pointer: &str) -> Result<i64, Fault> {
+        let field = self.field(pointer)?;
+        let not_whole = || fault(format!("the field {pointer:?} is {field}, which is not a whole number"));
+        field.as_i64().ok_or_else(not_whole)
+    }
+
+    /// The item with another value in a field of its object.
+    ///
+    /// # Errors
+    /// If the item is not an object.
+    pub fn with(mut self, name: &str, value: JsonValue) -> Result<JsonItem, Fault> {
+        match &mut self.0 {
+            JsonValue::Object(fields) => {
+                fields.insert(name.to_owned(), value);
+                Ok(self)
+            }
+            _ => Err(fault("it is not a JSON object, and takes no field".to_owned())),
+        }
+    }
+
+    fn field(&self, pointer: &str) -> Result<&JsonValue, Fault> {
+        self.0.pointer(pointer).ok_or_else(|| fault(format!("it has no field {pointer:?}")))
+    }
+}
+
+fn fault(reason: String) -> Fault {
+    Fault::new(reason, "Correct the item, or the names of fields in the dataflow file.")
+}
+
+fn bytes(value: &JsonValue) -> usize {
+    let inside: usize = match value {
+        JsonValue::Null | JsonValue::Bool(_) | JsonValue::Number(_) => 0,
+        JsonValue::String(text) => text.len(),
+        JsonValue::Array(all) => all.iter().map(bytes).sum(),
+        JsonValue::Object(fields) => fields.iter().map(|(name, value)| name.len() + 32 + bytes(value)).sum(),
+    };
+    size_of::<JsonValue>() + inside
+}

@@ -1,0 +1,10 @@
+//! JSON values as items of a stream, and the steps that read, choose, calculate, add up and write them. With them a
+//! dataflow needs no code.
+
+mod chart;
+mod item;
+pub mod steps;
+mod total;
+
+pub use item::JsonItem;
+pub use total::{JsonTotal, NumberOfGroup, TotalGroup};

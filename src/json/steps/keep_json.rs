@@ -1,0 +1,22 @@
+//! `keep-json`: drops items whose number is too small or too large.
+
+use crate::json::JsonItem;
+use crate::step::{BuiltIn, Parameter, Step};
+
+const MOST: f64 = 9_007_199_254_740_991.0;
+
+fn step() -> Step {
+    Step::new("keep-json", 1, "Keeps items of which a field, a whole number, is within bounds.")
+        .takes::<JsonItem>("item")
+        .gives_many::<JsonItem>("items")
+        .parameter(Parameter::text("field", "", &[]).required().about("A JSON Pointer: /amount."))
+        .parameter(Parameter::number("least", -MOST, -MOST, MOST, ""))
+        .parameter(Parameter::number("most", MOST, -MOST, MOST, ""))
+        .runs_some(|item: JsonItem, call| {
+            let number = item.whole(call.text("field"))?;
+            let within = call.number("least")..=call.number("most");
+            Ok(within.contains(&(number as f64)).then_some(item))
+        })
+}
+
+inventory::submit! { BuiltIn(step) }

@@ -1,0 +1,69 @@
+//! The environment of calls: it records answers, gives recorded ones back, and waits between attempts.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::step::{CancelToken, Digest, Fault};
+
+/// A batch about which the world is asked.
+#[derive(Clone, Debug)]
+pub struct CallBatch {
+    /// The name of the step in the dataflow.
+    pub step: String,
+    /// The version of the step.
+    pub version: u32,
+    /// The digest of all that identifies the question: request, step, parameters, ordinals and items.
+    pub key: Digest,
+    /// The digest of the items.
+    pub items: Digest,
+    /// The idempotency key of the first attempt, by which the service's log can be searched.
+    pub attempt: Digest,
+}
+
+/// The way of a run to the world.
+pub trait CallEnvironment: Send + Sync {
+    /// The recorded answers to a batch.
+    ///
+    /// # Errors
+    /// If there are none and the world must not be asked.
+    fn recall(&self, batch: &CallBatch) -> Result<Option<Vec<u8>>, Fault>;
+
+    /// Records the answers to a batch. When this returns, they are on the disk.
+    ///
+    /// # Errors
+    /// If they cannot be recorded. Then nothing may use them.
+    fn record(&self, batch: &CallBatch, answers: &[u8], failed: Option<&Fault>) -> Result<(), Fault>;
+
+    /// Waits between two attempts, or until the run is cancelled.
+    fn wait(&self, time: Duration, token: &CancelToken);
+}
+
+/// An environment that records nothing and does not wait.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UnrecordedCalls;
+
+impl UnrecordedCalls {
+    /// The environment, shared.
+    pub fn shared() -> Arc<dyn CallEnvironment> {
+        Arc::new(UnrecordedCalls)
+    }
+}
+
+impl CallEnvironment for UnrecordedCalls {
+    fn recall(&self, _: &CallBatch) -> Result<Option<Vec<u8>>, Fault> {
+        Ok(None)
+    }
+
+    fn record(&self, _: &CallBatch, _: &[u8], _: Option<&Fault>) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn wait(&self, _: Duration, _: &CancelToken) {}
+}
+
+impl fmt::Debug for dyn CallEnvironment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CallEnvironment")
+    }
+}

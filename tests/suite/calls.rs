@@ -1,0 +1,224 @@
+//! Calls of a stream: again where that may help, in halves where one item is at fault, several at once, in order.
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use flow::dataflow::{Dataflow, Response, ResponseVerdict, StreamReport};
+use flow::engine::{self, EngineSettings, NullObserver, PendingDelivery, RequestQueue, ResponseSink};
+use flow::step::{Fault, Item, Payload, Request, ResponseFile, ResponseFiles, Step, StepOutputs, StepTable};
+
+use crate::support::{no_journal, receipt};
+
+const LONG: Duration = Duration::from_secs(20);
+
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
+struct Question(u64);
+
+impl Payload for Question {
+    const TYPE: &'static str = "question";
+}
+
+/// Steps that list questions and write them, and the one that asks.
+fn table(ask: Step) -> StepTable {
+    let list = Step::new("list", 1, "Lists 1000 questions.").takes::<Request>("request");
+    let write =
+        Step::new("write", 1, "Writes.").takes_each::<Question>("all").gives::<ResponseFiles>("files");
+    StepTable::default()
+        .with(
+            list.gives_many::<Question>("questions")
+                .runs_many(|_| Ok((0..1000).map(|number| Ok::<_, Fault>(Question(number))))),
+        )
+        .with(write.runs(|call| {
+            let all: Vec<String> = call.each::<Question>("all").iter().map(|one| one.0.to_string()).collect();
+            let file = ResponseFile::new("all.txt", "text/plain", all.join(" ").into_bytes());
+            Ok(StepOutputs::one("files", ResponseFiles(vec![file])))
+        }))
+        .with(ask)
+}
+
+fn ask() -> Step {
+    Step::new("ask", 1, "Asks.").takes::<Question>("question").gives::<Question>("answer")
+}
+
+#[derive(Default)]
+struct Kept(Mutex<Vec<(Response, String)>>);
+
+impl ResponseSink for Kept {
+    fn deliver(&self, pending_delivery: PendingDelivery) {
+        let response = pending_delivery.response();
+        let path = |artifact| pending_delivery.store().path(pending_delivery.request().id, artifact);
+        let text = response.files.first().map(|file| std::fs::read_to_string(path(file)).unwrap());
+        self.0.lock().unwrap().push((Response::clone(response), text.unwrap_or_default()));
+        pending_delivery.settle(Ok(()));
+    }
+}
+
+fn answer(ask: Step, keys: &str, rest: &str) -> (Response, String) {
+    let text = format!(
+        "dataflow: asked\nsteps:\n  questions: {{step: list, needs: {{request: request}}}}\n  \
+         answers:\n    step: ask\n    needs: {{question: questions}}\n{keys}  \
+         file: {{step: write, needs: {{all: answers}}}}\nresponse: [file]\n{rest}"
+    );
+    let dataflow = Dataflow::parse("asked.yaml", &text, &table(ask));
+    let dataflow = dataflow.unwrap_or_else(|problems| panic!("{problems}"));
+    let folder = tempfile::tempdir().unwrap();
+    let settings = EngineSettings { lanes: NonZero::<usize>::MIN, ..EngineSettings::default() };
+    let kept = Kept::default();
+    let request = Request::new("one", BTreeMap::new(), vec![Item::inline("item", *b"one")]);
+    let source = |queue: &RequestQueue| queue.submit(receipt(request.clone()));
+    let observer = Arc::new(NullObserver);
+    engine::run(Arc::new(dataflow), no_journal(folder.path()), settings, observer, source, &kept).unwrap();
+    kept.0.into_inner().unwrap().pop().unwrap()
+}
+
+fn report(response: &Response) -> &StreamReport {
+    response.streams.iter().find(|one| one.step == "answers").unwrap()
+}
+
+fn all_in_order() -> String {
+    (0..1000).map(|number: u64| number.to_string()).collect::<Vec<String>>().join(" ")
+}
+
+#[test]
+fn several_calls_are_under_way_at_once_and_answers_keep_their_order() {
+    // The first batch is answered only when three others have begun, which it would not be one after the other.
+    let begun = (Mutex::new(0), Condvar::new());
+    let now = AtomicUsize::new(0);
+    let seen = Arc::new(AtomicUsize::new(0));
+    let most = Arc::clone(&seen);
+    let ask = ask().calls(move |questions: Vec<Question>, _, _| {
+        most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        let mut count = begun.0.lock().unwrap();
+        *count += 1;
+        begun.1.notify_all();
+        if questions[0].0 == 0 {
+            let waited = begun.1.wait_timeout_while(count, LONG, |count| *count < 4).unwrap();
+            assert!(!waited.1.timed_out());
+        }
+        now.fetch_sub(1, Ordering::SeqCst);
+        Ok(questions.into_iter().map(Ok).collect())
+    });
+    let (response, text) = answer(ask, "    batch: {size: 50}\n    limits: {max: 3}\n", "");
+    assert_eq!(response.verdict, ResponseVerdict::Complete, "{response:?}");
+    assert_eq!(text, all_in_order());
+    assert!((2..=3).contains(&seen.load(Ordering::SeqCst)));
+}
+
+#[test]
+fn what_may_pass_is_asked_again_and_items_without_an_answer_alone() {
+    let asked: Mutex<BTreeMap<u64, u32>> = Mutex::default();
+    let ask = ask().calls(move |questions: Vec<Question>, _, _| {
+        let mut asked = asked.lock().unwrap();
+        let first = asked.entry(1_000_000 + questions[0].0).or_default();
+        *first += 1;
+        if *first == 1 && questions[0].0 == 300 {
+            return Err(Fault::transient("busy", "Wait.").into());
+        }
+        let answer = |question: Question| {
+            let times = asked.entry(question.0).or_default();
+            *times += 1;
+            match question.0 % 250 == 7 && *times < 3 {
+                true => Err(Fault::transient("later", "Ask again.")),
+                false => Ok(question),
+            }
+        };
+        Ok(questions.into_iter().map(answer).collect())
+    });
+    let keys = "    batch: {size: 100}\n    retry: {count: 2, first_delay: 1 ms}\n";
+    let (response, text) = answer(ask, keys, "");
+    assert_eq!((response.verdict, text), (ResponseVerdict::Complete, all_in_order()));
+    // One batch of 100 once, four items twice.
+    assert_eq!((report(&response).done, report(&response).retried), (1000, 100 + 4 * 2));
+}
+
+#[test]
+fn one_item_at_fault_does_not_fail_those_that_share_its_batch() {
+    let ask = ask().calls(|questions: Vec<Question>, _, _| {
+        if questions.iter().any(|question| question.0 == 123) {
+            return Err(Fault::new("123 is refused", "Ask something else.").into());
+        }
+        assert!(questions.iter().all(|question| question.0 != 456), "456 is too much");
+        Ok(questions.into_iter().map(Ok).collect())
+    });
+    let (response, text) = answer(ask, "", "on_item_failure: partial above 99 %\n");
+    assert_eq!(response.verdict, ResponseVerdict::CompleteWithReservations);
+    let without = all_in_order().replace(" 123", "").replace(" 456", "");
+    assert_eq!(text, without);
+    let report = report(&response);
+    let faults: Vec<(&str, &str)> =
+        report.faults.iter().map(|fault| (fault.item.as_str(), fault.fault.kind.name())).collect();
+    assert_eq!(((report.done, report.failed), faults), ((998, 2), vec![("124", "data"), ("457", "broken")]));
+}
+
+#[test]
+fn the_key_of_an_attempt_stays_until_there_is_an_answer() {
+    let keys: Arc<Mutex<Vec<String>>> = Arc::default();
+    let noted = Arc::clone(&keys);
+    let ask = ask().calls(move |questions: Vec<Question>, _, attempt| {
+        let mut keys = noted.lock().unwrap();
+        keys.push(attempt.key.to_string());
+        match keys.len() {
+            1 => Err(Fault::transient("no answer", "Wait.").into()),
+            2 => Ok(questions.iter().map(|_| Err(Fault::transient("later", "Ask again."))).collect()),
+            _ => Ok(questions.into_iter().map(Ok).collect()),
+        }
+    });
+    let limits = "    batch: {size: 1000}\n    retry: {count: 3, first_delay: 1 ms}\n";
+    assert_eq!(answer(ask, limits, "").0.verdict, ResponseVerdict::Complete);
+    let keys = keys.lock().unwrap();
+    assert_eq!(keys.len(), 3);
+    assert!(
+        keys[0] == keys[1] && keys[1] != keys[2],
+        "a service that repeats an answer would repeat \"later\""
+    );
+}
+
+#[test]
+fn a_cancelled_request_is_answered_while_its_calls_hang() {
+    let (begin, begun) = channel();
+    let (release, held) = channel::<()>();
+    let held = Mutex::new(held);
+    let ask = ask().calls(move |questions: Vec<Question>, _, _| {
+        let _ = begin.send(());
+        let _ = held.lock().unwrap().recv();
+        Ok(questions.into_iter().map(Ok).collect())
+    });
+    let text = "
+dataflow: asked
+steps:
+  questions: {step: list, needs: {request: request}}
+  answers: {step: ask, needs: {question: questions}}
+  file: {step: write, needs: {all: answers}}
+response: [file]
+";
+    let dataflow = Arc::new(Dataflow::parse("asked.yaml", text, &table(ask)).unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let (answer, answers) = channel();
+    let request = Request::new("one", BTreeMap::new(), vec![Item::inline("item", *b"one")]);
+    let source = |queue: &RequestQueue| {
+        queue.submit(receipt(request.clone()));
+        begun.recv_timeout(LONG).unwrap();
+        queue.canceller().cancel(request.id);
+        let response: Response = answers.recv_timeout(LONG).expect("it is answered");
+        let fault = response.faults().next().map(|(_, fault)| fault.kind.name());
+        assert_eq!(fault, Some("cancelled"));
+        // Only now do the calls return.
+        drop(release);
+    };
+    let (settings, observer) = (EngineSettings::default(), Arc::new(NullObserver));
+    engine::run(dataflow, no_journal(folder.path()), settings, observer, source, &Told(answer)).unwrap();
+}
+
+/// Passes responses on.
+struct Told(std::sync::mpsc::Sender<Response>);
+
+impl ResponseSink for Told {
+    fn deliver(&self, pending_delivery: PendingDelivery) {
+        let _ = self.0.send(Response::clone(pending_delivery.response()));
+        pending_delivery.settle(Ok(()));
+    }
+}
