@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use crate::dataflow::Dataflow;
 use crate::step::{
-    CancelToken, Digest, Fault, InputTake, ResultIdentity, Step, StepInputs, StepOutputs, StepParameters,
-    StepTable, Value, WiredInput,
+    Call, CancelToken, Digest, Fault, InputTake, ResultIdentity, Step, StepInputs, StepOutputs,
+    StepParameters, StepTable, UnrecordedCalls, Value, WiredInput,
 };
 use crate::yaml;
 
@@ -154,11 +154,12 @@ fn perform(chosen: &ChosenStep, inputs: &StepInputs) -> Result<StepOutputs, Faul
     let identity = ResultIdentity {
         request: nothing,
         dataflow: nothing,
-        step: chosen.step.declaration.name.to_owned(),
+        step: chosen.step.declaration.name.into(),
         edition: 0,
     };
     let (parameters, token) = (&chosen.parameters, &CancelToken::default());
-    chosen.step.call(&crate::step::Call { inputs, parameters, identity: &identity, token })
+    let world = &UnrecordedCalls::shared();
+    chosen.step.call(&Call { inputs, parameters, identity: &identity, token, world })
 }
 
 fn tell(fault: &Fault) {

@@ -30,5 +30,5 @@ pub fn bars(total: &JsonTotal) -> Picture {
     }
     let names: Vec<&str> = total.0.keys().map(String::as_str).collect();
     let title = format!("Totals of {}", names.join(", "));
-    Picture { name: "total".to_owned(), title, width: WIDTH, height, rgb: Arc::from(rgb) }
+    Picture::new("total", title, [WIDTH, height], Arc::from(rgb))
 }

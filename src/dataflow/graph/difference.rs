@@ -85,6 +85,8 @@ fn changes(base: &Dataflow, before: &DataflowNode, other: &Dataflow, node: &Data
     differ("retry", retry(before), retry(node));
     let batch = |node: &DataflowNode| node.batch.map(|batch| format!("{} items", batch.items));
     differ("batch", batch(before), batch(node));
+    let again = |node: &DataflowNode| node.again.as_ref().map(|again| format!("{} times", again.max));
+    differ("again", again(before), again(node));
     changes
 }
 
@@ -98,7 +100,10 @@ fn source(dataflow: &Dataflow, wire: &InputWire) -> String {
         InputWire::Request => "request".to_owned(),
         InputWire::Items => "request.items".to_owned(),
         InputWire::Outcomes => "outcomes".to_owned(),
-        InputWire::Port(port) => port_edge(dataflow, port, false).source,
+        InputWire::Port(_) | InputWire::Merge(_) => {
+            let ports = wire.ports().iter().map(|port| port_edge(dataflow, port, false).source);
+            ports.collect::<Vec<String>>().join(", ")
+        }
     }
 }
 

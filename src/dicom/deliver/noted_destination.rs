@@ -123,7 +123,7 @@ mod tests {
         let response = Response {
             request: request.id,
             name: request.name.clone(),
-            dataflow: "reports".to_owned(),
+            dataflow: "reports".into(),
             version: Digest::of(b""),
             verdict: ResponseVerdict::Complete,
             steps: Vec::new(),

@@ -1,6 +1,5 @@
 //! `write-total`: writes totals as JSON, CSV and a picture.
 
-use crate::imaging::steps::write_png::write_png;
 use crate::json::chart::bars;
 use crate::json::{JsonTotal, TotalGroup};
 use crate::step::{BuiltIn, Fault, FaultKind, ResponseFile, ResponseFiles, Step, StepOutputs};
@@ -11,14 +10,14 @@ fn step() -> Step {
         .gives::<ResponseFiles>("files")
         .runs(|call| {
             let total = call.input::<JsonTotal>("total");
-            let png = write_png(&bars(total)).map_err(|error| {
+            let png = bars(total).png().map_err(|error| {
                 let reason = format!("the picture could not be written: {error}");
                 Fault::of(FaultKind::Broken, reason, "Please report this to the authors of flow.")
             })?;
             let files = vec![
                 ResponseFile::new("total.json", "application/json", json(total)),
                 ResponseFile::new("total.csv", "text/csv", csv(total)),
-                ResponseFile::new("total.png", "image/png", png),
+                ResponseFile::shared("total.png", "image/png", png),
             ];
             Ok(StepOutputs::one("files", ResponseFiles(files)))
         })
