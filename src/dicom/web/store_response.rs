@@ -85,7 +85,9 @@ impl InstanceReference {
     }
 
     fn read(item: &Value, reason_tag: &str) -> InstanceReference {
-        let text = |tag| first(item, tag).and_then(Value::as_str).unwrap_or_default().trim_matches(['\0', ' ']).to_owned();
+        let text = |tag| {
+            first(item, tag).and_then(Value::as_str).unwrap_or_default().trim_matches(['\0', ' ']).to_owned()
+        };
         InstanceReference {
             sop_class_uid: text(SOP_CLASS_UID),
             sop_instance_uid: text(SOP_INSTANCE_UID),

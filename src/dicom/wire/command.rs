@@ -173,10 +173,8 @@ impl CommandSet {
     /// Latin-1.
     pub fn comment(&self) -> Cow<'_, str> {
         let value = self.value(COMMENT);
-        let text = str::from_utf8(value).map_or_else(
-            |_| Cow::Owned(value.iter().copied().map(char::from).collect()),
-            Cow::Borrowed,
-        );
+        let text = str::from_utf8(value)
+            .map_or_else(|_| Cow::Owned(value.iter().copied().map(char::from).collect()), Cow::Borrowed);
         match text {
             Cow::Borrowed(text) => Cow::Borrowed(trimmed(text)),
             Cow::Owned(text) => Cow::Owned(trimmed(&text).to_owned()),
