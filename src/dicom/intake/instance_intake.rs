@@ -19,7 +19,7 @@ use crate::dicom::names::sop_class;
 use crate::dicom::names::status::DimseStatus;
 use crate::dicom_file::content::FileContent;
 use crate::dicom_file::inflate::claim;
-use crate::dicom_file::part10::FileHead;
+use crate::dicom_file::part10::{FileHead, MARK_ENDS};
 use crate::dicom_file::uid::{UID_CHARACTERS_MAX, is_uid};
 use crate::imaging::{HeaderError, InstanceHeader, Part10File, StudyAttributes, read_instance};
 use crate::step::{Item, ItemPlace};
@@ -163,7 +163,8 @@ impl<'a> InstanceIntake<'a> {
         mut part: PartialFile,
     ) -> Result<StoredInstance, InstanceRefusal> {
         let Some((head, _)) = FileHead::decode(part.beginning()) else {
-            let is_blank = part.beginning().iter().all(|byte| *byte == 0);
+            let head = part.beginning().iter().take(MARK_ENDS as usize);
+            let is_blank = head.copied().all(|byte| byte == 0);
             let missing = if is_blank { Some(BLANK.to_owned()) } else { part.content().missing };
             if let Some(missing) = missing {
                 return Err(cut_off(&missing, String::new()));
@@ -179,6 +180,12 @@ impl<'a> InstanceIntake<'a> {
             return Err(refusal(DimseStatus::TRANSFER_SYNTAX_NOT_SUPPORTED, reason));
         }
         self.keep(sender, part, None)
+    }
+
+    /// The refusal of a file in which nothing has been written at the end.
+    pub fn unwritten_end(&self, part: &PartialFile) -> InstanceRefusal {
+        let study = self.read(part).map(|read| read.study.study_instance_uid);
+        cut_off(OPEN_END, study.unwrap_or_default())
     }
 
     /// Stores an instance: moves its file into the folder of its study. `announced` is what the sender said
@@ -310,8 +317,11 @@ impl<'a> InstanceIntake<'a> {
     }
 }
 
-/// Some programs allocate a file in its full length before they write it.
-const BLANK: &str = "nothing has been written into it yet";
+/// Some programs allocate a file in its full length before they write it, or write its end first.
+const BLANK: &str = "nothing has been written at its beginning yet";
+
+/// Others allocate it and write it from its beginning.
+const OPEN_END: &str = "nothing has been written at its end yet";
 
 /// The relation of a received instance to the one that is known.
 fn arrival(known: Option<&KnownInstance>, item: &Item, part: &PartialFile) -> InstanceArrival {

@@ -29,7 +29,7 @@ use crate::dicom::intake::panics::guarded;
 use crate::dicom::intake::sender::{InstanceSender, SessionUse};
 use crate::dicom::names::status::DimseStatus;
 
-use place::{EntryKind, FileStamp, FolderHandle, is_locked, mark_of};
+use place::{EntryKind, FileStamp, FolderHandle, has_unwritten_end, is_locked, mark_of};
 use seen::{SeenFile, SeenState};
 
 /// A folder to watch.
@@ -104,6 +104,14 @@ struct FolderWatcher<'a> {
     has_moved: bool,
     /// Whether the last attempt to read the folder failed.
     is_blind: bool,
+}
+
+/// Whether a file that lacks its end is still waited for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FileEnd {
+    Open,
+    /// It has not changed for so long that it is taken as it is.
+    Final,
 }
 
 /// The outcome of taking a file.
@@ -194,20 +202,24 @@ impl<'a> FolderWatcher<'a> {
         if seen.due.is_none_or(|due| due > now) {
             return;
         }
-        let (changed, was_cut_off) = (seen.changed, seen.was_cut_off);
-        if was_cut_off {
+        seen.state = SeenState::Settling;
+        let changed = seen.changed;
+        if seen.lacking.is_some() {
             // After a cut-off file a complete one counts only in a new session.
             self.leave();
         }
         let name = path.file_name().unwrap_or_default();
         let stays = now.saturating_duration_since(changed) >= self.cut_off_time();
-        let (state, due) = match self.take(place, name, mark) {
+        let mut lacking = None;
+        let end = if stays { FileEnd::Final } else { FileEnd::Open };
+        let (state, due) = match self.take(place, name, mark, end) {
             FileFate::Taken => {
                 self.instances += 1;
                 self.gone(path, remove(place, name, mark))
             }
             FileFate::CutOff(refused) if !stays => {
                 self.cut_off(&refused);
+                lacking = refused.cut_off;
                 (SeenState::CutOff, Some(changed + self.cut_off_time()))
             }
             FileFate::CutOff(refused) | FileFate::Refused(refused) => {
@@ -221,7 +233,7 @@ impl<'a> FolderWatcher<'a> {
             }
         };
         if let Some(seen) = self.seen.get_mut(path) {
-            seen.was_cut_off |= state == SeenState::CutOff;
+            seen.lacking = lacking.or(seen.lacking.take());
             (seen.state, seen.due) = (state, due);
         }
     }
@@ -241,7 +253,7 @@ impl<'a> FolderWatcher<'a> {
     }
 
     /// Copies a file into the inbox.
-    fn take(&mut self, place: &FolderHandle, name: &OsStr, mark: FileStamp) -> FileFate {
+    fn take(&mut self, place: &FolderHandle, name: &OsStr, mark: FileStamp, end: FileEnd) -> FileFate {
         let read = |error: io::Error| {
             FileFate::Later(refusal(
                 DimseStatus::PROCESSING_FAILURE,
@@ -274,6 +286,12 @@ impl<'a> FolderWatcher<'a> {
         let intake = self.intake;
         let sender = self.sender();
         let mistake = |reason| refusal(DimseStatus::PROCESSING_FAILURE, reason);
+        if end == FileEnd::Open
+            && has_unwritten_end(&file, mark.size)
+            && let Ok(part) = &part
+        {
+            return FileFate::CutOff(intake.unwritten_end(part));
+        }
         match guarded(mistake, || intake.keep_file(sender, part?)) {
             Ok(_) => FileFate::Taken,
             Err(refused) if refused.status == DimseStatus::OUT_OF_RESOURCES => FileFate::Later(refused),
@@ -318,11 +336,14 @@ impl<'a> FolderWatcher<'a> {
         (self.intake.tell)(&ReceiverEvent::Refused { session, status, reason });
     }
 
-    /// Ends the session: no more files follow for the moment.
+    /// Ends the session: no more files follow for the moment. Studies go on waiting for files that are still
+    /// cut off.
     fn leave(&mut self) {
         let Some(InstanceSender { session, .. }) = self.sender.take() else { return };
         let instances = std::mem::take(&mut self.instances);
         self.intake.studies.leave(session.number, AssociationEnd::Released.into());
+        let cut_off = self.seen.values().filter(|seen| seen.state == SeenState::CutOff);
+        cut_off.filter_map(|seen| seen.lacking.as_deref()).for_each(|study| self.intake.studies.lacks(study));
         (self.intake.tell)(&ReceiverEvent::Closed {
             session,
             end: AssociationEnd::Released,

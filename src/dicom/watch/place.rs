@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, SeekFrom, Stat};
 use rustix::io::Errno;
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 
@@ -116,6 +116,14 @@ pub fn is_locked(file: &File) -> bool {
             false
         }
     }
+}
+
+/// Whether nothing has been written at the end of a file: some programs set a file's length first, above all
+/// copies over a network share. On a file system that does not know its holes this is never seen.
+pub fn has_unwritten_end(file: &File, size: u64) -> bool {
+    let last = size.saturating_sub(1);
+    // Past the last data there is none to be found.
+    size > 0 && rustix::fs::seek(file, SeekFrom::Data(last)) == Err(Errno::NXIO)
 }
 
 /// The mark of an open file.

@@ -12,8 +12,9 @@ pub(super) struct SeenFile {
     pub due: Option<Instant>,
     pub round: u64,
     pub state: SeenState,
-    /// Whether it was cut off when it was to be taken, and its study was notified.
-    pub was_cut_off: bool,
+    /// The study that was told that it lacks this file, which was cut off when it was to be taken; empty if the
+    /// file does not name its study.
+    pub lacking: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,12 +32,12 @@ pub(super) enum SeenState {
 impl SeenFile {
     pub fn new(mark: FileStamp, now: Instant, settled: Instant) -> SeenFile {
         let (due, state) = (Some(settled), SeenState::Settling);
-        SeenFile { mark, changed: now, due, round: 0, state, was_cut_off: false }
+        SeenFile { mark, changed: now, due, round: 0, state, lacking: None }
     }
 
     /// Notes that the file has changed.
     pub fn change(&mut self, mark: FileStamp, now: Instant, settled: Instant) {
-        let (round, was_cut_off) = (self.round, self.was_cut_off);
-        *self = SeenFile { round, was_cut_off, ..SeenFile::new(mark, now, settled) };
+        let (round, lacking) = (self.round, self.lacking.take());
+        *self = SeenFile { round, lacking, ..SeenFile::new(mark, now, settled) };
     }
 }

@@ -214,6 +214,41 @@ fn a_file_that_has_not_been_written_yet_is_left() {
     assert_eq!(watching.receiving.study().items.len(), 1);
 }
 
+/// As a copy over a network share does it, or a program that gets the pieces of a file in any order.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_whose_length_was_set_before_it_was_written_is_left_until_it_is_whole() {
+    use std::os::unix::fs::FileExt;
+
+    let slices: Vec<Slice> =
+        (1..4).map(|number| Slice { edge: 128, ..Slice::new("1.2.3", number) }).collect();
+    let watching = Watching::start_waiting(Duration::from_secs(3600), |_| {});
+    fs::write(watching.folder.join("first"), slices[0].file()).unwrap();
+    let middle = slices[1].file().len() / 2;
+    let begun = |name: &str, slice: &Slice, range: std::ops::Range<usize>| {
+        let (path, bytes) = (watching.folder.join(format!(".{name}")), slice.file());
+        let file = File::create_new(&path).unwrap();
+        file.set_len(bytes.len() as u64).unwrap();
+        file.write_all_at(&bytes[range.clone()], range.start as u64).unwrap();
+        fs::rename(path, watching.folder.join(name)).unwrap();
+        file
+    };
+    let from_begin = begun("from-begin", &slices[1], 0..middle);
+    let from_end = begun("from-end", &slices[2], middle..slices[2].file().len());
+    for _ in 0..2 {
+        let left = |event: &ReceiverEvent| matches!(event, ReceiverEvent::LeftUnfinished { .. });
+        let event = watching.receiving.event("left", left).to_string();
+        assert!(event.contains("nothing has been written at its"), "{event}");
+    }
+    assert_eq!(names(&watching.folder), ["from-begin", "from-end"]);
+    // A file without a beginning names no study. The study waits for the other one all the same.
+    from_end.write_all_at(&slices[2].file()[..middle], 0).unwrap();
+    until("it is taken", || (names(&watching.folder) == ["from-begin"]).then_some(()));
+    watching.receiving.event("closed", |event| matches!(event, ReceiverEvent::Closed { .. }));
+    from_begin.write_all_at(&slices[1].file()[middle..], middle as u64).unwrap();
+    assert_eq!(watching.receiving.study().items.len(), 3);
+}
+
 #[test]
 fn a_locked_file_is_left_until_its_writer_unlocks_it() {
     let (locked, free) = (Slice::new("1.2.3", 1), Slice::new("1.2.4", 1));
