@@ -154,7 +154,7 @@ fn perform(chosen: &ChosenStep, inputs: &StepInputs) -> Result<StepOutputs, Faul
     let identity = ResultIdentity {
         request: nothing,
         dataflow: nothing,
-        step: chosen.step.declaration.name.to_owned(),
+        step: chosen.step.declaration.name.into(),
         edition: 0,
     };
     let (parameters, token) = (&chosen.parameters, &CancelToken::default());

@@ -255,7 +255,7 @@ fn memory_and_time_have_limits() {
     let identity = ResultIdentity {
         request: Digest::of(b"r"),
         dataflow: Digest::of(b"d"),
-        step: "slow".to_owned(),
+        step: "slow".into(),
         edition: 0,
     };
     let parameters = StepParameters::default();
@@ -390,7 +390,7 @@ fn arrays_go_to_numpy_and_back() {
     let identity = ResultIdentity {
         request: Digest::of(b"r"),
         dataflow: Digest::of(b"d"),
-        step: "double".to_owned(),
+        step: "double".into(),
         edition: 0,
     };
     let (parameters, token) = (StepParameters::default(), CancelToken::default());
