@@ -174,7 +174,7 @@ fn ask(
     call: &Call,
     batch: Option<&[Json]>,
 ) -> Result<StepAnswer, ProcessFailure> {
-    process.folders.begin()?;
+    process.folders.begin(step)?;
     let line = step_call::line(step, call, batch, &process.folders)?;
     let line = process.ask(&line, call.token)?;
     StepAnswer::read(&line).map_err(|reason| ProcessFailure::Garbage { line, reason })

@@ -94,7 +94,8 @@ fn a_step_and_a_key_can_be_taken_away() {
     let dataflow = customers.load().unwrap_or_else(|error| panic!("{error}"));
     let base = Dataflow::load(customers.path("base.yaml").to_str().unwrap(), &StepTable::built_in()).unwrap();
     let changes = dataflow.differences_from(&base);
-    let expected = ["~ b: arguments: [x] → []; timeout: 1 s → none", "- a: run-program", "~ response: - a.files"];
+    let expected =
+        ["~ b: arguments: [x] → []; timeout: 1 s → none", "- a: run-program", "~ response: - a.files"];
     assert_eq!(changes, expected);
 }
 
