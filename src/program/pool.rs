@@ -24,12 +24,12 @@ pub struct ProgramPool {
     order: Arc<ProcessOrder>,
     /// The digest of the program's code, as it was declared.
     code: Digest,
-    state: Mutex<PoolState>,
+    state: Mutex<PoolProcesses>,
     freed: Condvar,
 }
 
 #[derive(Default)]
-struct PoolState {
+struct PoolProcesses {
     idle: Vec<StepProcess>,
     /// All processes, idle ones included.
     count: usize,
@@ -136,7 +136,7 @@ impl ProgramPool {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, PoolState> {
+    fn lock(&self) -> MutexGuard<'_, PoolProcesses> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
