@@ -5,8 +5,6 @@ use std::path::{Path, PathBuf};
 use crate::site::{CUSTOMERS, Site, built_in_sections, customer_file, customer_names};
 use crate::yaml::meant_or_all;
 
-use super::exit::{CommandError, CommandErrorKind};
-
 /// A customer without an overlay.
 #[derive(Debug, thiserror::Error)]
 #[error("there is no customer {name:?}: no file {}", path.display())]
@@ -37,10 +35,4 @@ pub fn overlay(customer: &str, site: Option<&Path>) -> Result<String, CustomerEr
 fn folder(site: Option<&Path>) -> PathBuf {
     let site = site.and_then(|path| Site::load(path, &built_in_sections()).ok());
     site.map_or_else(|| PathBuf::from(CUSTOMERS), |site| site.customers)
-}
-
-impl From<CustomerError> for CommandError {
-    fn from(error: CustomerError) -> CommandError {
-        CommandError::new(CommandErrorKind::Usage, error.to_string()).hint(&error.hint)
-    }
 }

@@ -8,6 +8,7 @@ use crate::dataflow::LoadError;
 use crate::journal::JournalError;
 use crate::printable::PrintableLines;
 
+use super::customer::CustomerError;
 use super::sample::SampleError;
 use super::{graph, steps};
 
@@ -176,6 +177,12 @@ impl From<graph::GraphError> for CommandError {
                 .hint("an overlay has the keys `customer` and `dataflow`"),
             graph::GraphError::Write(_) => CommandError::of(CommandErrorKind::InputOutput)(error),
         }
+    }
+}
+
+impl From<CustomerError> for CommandError {
+    fn from(error: CustomerError) -> CommandError {
+        CommandError::new(CommandErrorKind::Usage, error.to_string()).hint(&error.hint)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::step::{Digest, Payload, ResponseFiles, Step};
 
 use super::memory_estimate::MemoryEstimate;
 use super::node::{DataflowNode, NodePhase, OutputPort};
-use super::overlay::OverlayOrigin;
+use super::overlay_origin::OverlayOrigin;
 use super::policy::{FailurePolicy, ItemFailurePolicy, RevisionPolicy};
 
 /// A checked dataflow: every need names an earlier node of the right type, and every parameter is in range.

@@ -20,6 +20,7 @@ use crate::yaml::{
 };
 
 use super::Dataflow;
+use super::overlay_origin::OverlayOrigin;
 use super::programs;
 
 /// What a file says, put together with its base.
@@ -29,15 +30,6 @@ pub(super) struct FileTree {
     pub overlay: Option<OverlayOrigin>,
     /// Whether the file's own text says less than the tree.
     pub is_composed: bool,
-}
-
-/// The customer of an overlay, and its base.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OverlayOrigin {
-    /// The customer's name.
-    pub customer: String,
-    /// The base: the name of a built-in dataflow, or the path of a file.
-    pub base: String,
 }
 
 const CUSTOMER: &str = "customer";

@@ -3,6 +3,7 @@
 //! The inputs of a call lie where the program can only read: it goes on running while the next ones are written. What
 //! it gives lies below `out/` of its own folder, which is made anew for each call, and is read without following links.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 use tempfile::TempDir;
 
-use crate::step::{ArrayView, Item, ResponseFiles};
+use crate::step::{ArrayForm, ArrayView, Item, Payload, ResponseFiles, StepDeclaration};
 
 use super::folder::{ProgramFolderError, failed, found, open_below, read_all, whole};
 use super::npy;
@@ -19,8 +20,10 @@ pub struct CallFolders {
     work: TempDir,
     inputs: TempDir,
     stderr: File,
-    /// `out/` of the present call.
+    /// `out/` of the present call, if the step gives files.
     out: Option<File>,
+    /// Whether `in/` was made.
+    has_inputs: Cell<bool>,
 }
 
 impl CallFolders {
@@ -33,7 +36,7 @@ impl CallFolders {
             // Beside the inputs: the program has it open, and cannot put another in its place.
             let options = File::options().read(true).append(true).create_new(true).clone();
             let stderr = options.open(inputs.path().join("stderr"))?;
-            Ok(CallFolders { work, inputs, stderr, out: None })
+            Ok(CallFolders { work, inputs, stderr, out: None, has_inputs: Cell::new(false) })
         };
         made().map_err(failed("make", "the folders of a program"))
     }
@@ -56,18 +59,23 @@ impl CallFolders {
         whole(&self.stderr).unwrap_or_default()
     }
 
-    /// Makes the folders ready for a call.
+    /// Makes `out/` for a call, if the step gives files there. What a call does not need is not made: on a slow disk a
+    /// folder takes longer than a call.
     ///
     /// # Errors
     /// What an earlier call left cannot be removed.
-    pub fn begin(&mut self) -> Result<(), ProgramFolderError> {
-        self.end()?;
+    pub fn begin(&mut self, step: &StepDeclaration) -> Result<(), ProgramFolderError> {
+        let has_files = |kind: &str| kind == ResponseFiles::TYPE || ArrayForm::of(kind).is_some();
+        if !step.outputs.iter().any(|output| has_files(output.kind)) {
+            return Ok(());
+        }
         let out = self.work().join("out");
+        remove(&out)?;
         fs::create_dir(&out).map_err(failed("make", "out"))?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let opened = rustix::fs::open(&out, flags, Mode::empty()).map(File::from).map_err(io::Error::from);
         self.out = Some(opened.map_err(failed("open", "out"))?);
-        fs::create_dir(self.place("in")).map_err(failed("make", "in"))
+        Ok(())
     }
 
     /// Removes what the call had and left.
@@ -75,15 +83,14 @@ impl CallFolders {
     /// # Errors
     /// It cannot be removed.
     pub fn end(&mut self) -> Result<(), ProgramFolderError> {
-        self.out = None;
-        for folder in [self.work().join("out"), self.place("in")] {
-            match fs::remove_dir_all(&folder) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(failed("remove", "what a call left")(error)),
-            }
+        if self.out.take().is_some() {
+            remove(&self.work().join("out"))?;
         }
-        self.stderr.set_len(0).map_err(failed("empty", "stderr"))
+        if self.has_inputs.take() {
+            remove(&self.place("in"))?;
+        }
+        let is_silent = self.stderr.metadata().is_ok_and(|kind| kind.len() == 0);
+        if is_silent { Ok(()) } else { self.stderr.set_len(0).map_err(failed("empty", "stderr")) }
     }
 
     fn place(&self, name: &str) -> PathBuf {
@@ -125,6 +132,7 @@ impl CallFolders {
     }
 
     fn new_place(&self, name: &str) -> Result<PathBuf, ProgramFolderError> {
+        self.has_inputs.set(true);
         let to = self.place("in").join(name);
         let parent = to.parent().map(fs::create_dir_all).unwrap_or(Ok(()));
         parent.map_err(failed("make the folder of", name))?;
@@ -158,7 +166,16 @@ impl CallFolders {
     }
 
     fn out(&self) -> &File {
-        self.out.as_ref().expect("a call has begun")
+        self.out.as_ref().expect("it was made for a step that gives files")
+    }
+}
+
+fn remove(folder: &Path) -> Result<(), ProgramFolderError> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(failed("remove", "what a call left")(error))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -24,12 +24,12 @@ pub struct ProgramPool {
     order: Arc<ProcessOrder>,
     /// The digest of the program's code, as it was declared.
     code: Digest,
-    state: Mutex<PoolState>,
+    state: Mutex<PoolProcesses>,
     freed: Condvar,
 }
 
 #[derive(Default)]
-struct PoolState {
+struct PoolProcesses {
     idle: Vec<StepProcess>,
     /// All processes, idle ones included.
     count: usize,
@@ -136,7 +136,7 @@ impl ProgramPool {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, PoolState> {
+    fn lock(&self) -> MutexGuard<'_, PoolProcesses> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -174,7 +174,7 @@ fn ask(
     call: &Call,
     batch: Option<&[Json]>,
 ) -> Result<StepAnswer, ProcessFailure> {
-    process.folders.begin()?;
+    process.folders.begin(step)?;
     let line = step_call::line(step, call, batch, &process.folders)?;
     let line = process.ask(&line, call.token)?;
     StepAnswer::read(&line).map_err(|reason| ProcessFailure::Garbage { line, reason })

@@ -57,7 +57,7 @@ on_failure: stop
 const CHANGES: [&str; 6] = [
     "~ densities: peel_mm: 15 mm → 10 mm",
     "~ page: switched off",
-    "+ overlay: write-overlay, needs {request: request, series: series, volume: volume, lungs: lungs}, spacing_mm 5 mm",
+    "+ overlay: write-overlay, needs {request: request, series: series, volume: volume, lungs: lungs.lungs}, spacing_mm 5 mm",
     "~ response: + overlay, - page",
     "~ on_failure: continue → stop",
     "~ deadline: none → 1 h",
@@ -94,7 +94,8 @@ fn a_step_and_a_key_can_be_taken_away() {
     let dataflow = customers.load().unwrap_or_else(|error| panic!("{error}"));
     let base = Dataflow::load(customers.path("base.yaml").to_str().unwrap(), &StepTable::built_in()).unwrap();
     let changes = dataflow.differences_from(&base);
-    let expected = ["~ b: arguments: [x] → []; timeout: 1 s → none", "- a: run-program", "~ response: - a"];
+    let expected =
+        ["~ b: arguments: [x] → []; timeout: 1 s → none", "- a: run-program", "~ response: - a.files"];
     assert_eq!(changes, expected);
 }
 

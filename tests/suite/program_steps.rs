@@ -317,8 +317,8 @@ const COUNT_SH: &str = include_str!("../../examples/steps/count.sh");
 #[test]
 fn a_shell_script_and_node_speak_the_protocol() {
     let lines = "  lines: {step: count-lines, needs: {item: request.items}}";
-    let shell =
-        Steps::of("count.sh", COUNT_SH).load_with("count.sh", lines).unwrap_or_else(|it| panic!("{it}"));
+    let steps = Steps::of("count.sh", COUNT_SH);
+    let shell = steps.load_with("count.sh", lines).unwrap_or_else(|it| panic!("{it}"));
     assert_eq!(text(&shell, &["a\nb\n"]), "2\n");
     if !Path::new("/usr/bin/node").exists() {
         return;
