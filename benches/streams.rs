@@ -5,6 +5,7 @@
 //! * `text`: the same with a text that each step makes and the next one parses;
 //! * `plain`: the same as `flat` with steps that know nothing of streams;
 //! * `small`: a request of one item, the median of many;
+//! * `calls`: batches of 100 items, each asked about in 5 ms, 8 at once, beside the time that they take at least;
 //! * `memory`: items of 100 bytes, and the memory at the end.
 //!
 //! Two requests at once show what two cores give. `cargo bench --bench streams [-- ITEMS]`
@@ -41,11 +42,23 @@ fn main() {
     }
     let small = dataflow(FLAT, 1);
     println!("\na request of one item: {:.1?}", run(&small, SMALL_REQUESTS, 0) / SMALL_REQUESTS as u32);
+    let took = (0..ROUNDS).map(|round| run(&dataflow(CALLS, CALLED), 1, round)).min().expect("a round");
+    let ideal = CALL * u32::try_from(CALLED / 100 / 8).expect("a small number");
+    println!("{CALLED} items in calls of 100: {took:.1?}, at least {ideal:.1?}");
     let before = resident_kib();
     let took = run(&dataflow(WIDE, items), 1, 0);
     let peak = peak_kib();
     println!("{items} items of 100 bytes: {took:.1?}, {before} KiB before, {peak} KiB at most");
 }
+
+/// Items of the calls, and the time of each call.
+const CALLED: usize = 160_000;
+const CALL: Duration = Duration::from_millis(5);
+
+const CALLS: &str = "
+  one: {step: ask, needs: {item: made}, batch: {size: 100}, limits: {max: 8}}
+  sum: {step: add-up, needs: {all: one}}
+";
 
 const FLAT: &str = "
   one: {step: pass, needs: {item: made}}
@@ -140,6 +153,11 @@ fn table() -> StepTable {
     );
     let end = Step::new("end", 1, "Gives no files.").takes::<Hit>("total").gives::<ResponseFiles>("files");
     let end = end.cheap().runs(|_| Ok(StepOutputs::one("files", ResponseFiles::default())));
+    let ask = Step::new("ask", 1, "Asks.").takes::<Hit>("item").gives::<Hit>("item");
+    let ask = ask.calls(|hits: Vec<Hit>, _, _| {
+        std::thread::sleep(CALL);
+        Ok(hits.into_iter().map(Ok).collect())
+    });
     let write = |hit: Hit| Text(format!("{} {}", hit.id, hit.weight));
     let read = |text: Text| {
         let (id, weight) = text.0.split_once(' ').expect("two numbers");
@@ -148,6 +166,7 @@ fn table() -> StepTable {
     };
     StepTable::default()
         .with(make)
+        .with(ask)
         .with(thin)
         .with(plain)
         .with(sum)

@@ -55,8 +55,18 @@ impl CallWork {
         }
     }
 
+    /// The results of a batch that asks nobody: one attempt, of which nothing is recorded.
+    fn computed(&self, batch: &CallItems) -> CallAnswers {
+        let each = |fault: Fault| batch.items.iter().map(|_| Err(fault.clone())).collect();
+        let results = self.attempt(batch, Digest::of(b"")).unwrap_or_else(|(fault, _)| each(fault));
+        CallAnswers { results, retried: 0 }
+    }
+
     /// The answers to a batch: the recorded ones, or new ones, which are recorded before they are given.
     pub fn answers(&self, batch: &CallItems) -> CallAnswers {
+        if !self.node.step.declaration.calls {
+            return self.computed(batch);
+        }
         self.known_or_new(batch).unwrap_or_else(|fault| CallAnswers {
             results: batch.items.iter().map(|_| Err(fault.clone())).collect(),
             retried: 0,

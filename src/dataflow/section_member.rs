@@ -7,7 +7,7 @@ use crate::step::{
     OutcomeReason, ResultIdentity, StepInputs, StreamFunction, StreamKernel, Value, WiredInput,
 };
 
-use super::node::{MemberSource, RoundPart, SectionMember, StreamConsumer, StreamRole};
+use super::node::{DataflowNode, MemberSource, RoundPart, SectionMember, StreamConsumer, StreamRole};
 use super::perform::broken;
 use super::section_calls::CallWork;
 use super::section_expansion::{ExpansionOrigin, ItemExpansion};
@@ -273,12 +273,23 @@ fn work(member: &SectionMember, inputs: &StepInputs, identity: &ResultIdentity, 
         }
         (_, StreamRole::Ends) => MemberWork::Gather,
         (StreamFunction::Items(kernel), _) if takes_first(member) => MemberWork::Kernel(kernel(size)),
-        (StreamFunction::Calls(ask), StreamRole::Items) if takes_first(member) => {
+        (StreamFunction::Batches(kernel, _), _) if takes_first(member) && !has_threads(node) => {
+            MemberWork::Kernel(kernel(size))
+        }
+        (StreamFunction::Calls(ask) | StreamFunction::Batches(_, ask), StreamRole::Items)
+            if takes_first(member) =>
+        {
             MemberWork::Calls(CallLane::new(CallWork::new(ask, member, inputs, identity, call), size))
         }
         (StreamFunction::Makes(make), _) => MemberWork::Makes(ItemExpansion::new(make)),
         _ => MemberWork::Runs,
     }
+}
+
+/// Whether threads of its own work on the batches of a step.
+pub(super) fn has_threads(node: &DataflowNode) -> bool {
+    let declaration = &node.step.declaration;
+    declaration.calls || declaration.batches && node.max.is_some()
 }
 
 /// Whether the stream, if there is one, comes in at the first input and no other, for which the kernel is made.

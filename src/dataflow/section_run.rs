@@ -15,7 +15,7 @@ use crate::step::{BatchSize, Call, Fault, ItemBatch, StepOutputs, WiredInput};
 use super::node::{MemberSource, StreamConsumer, StreamRole, StreamSection};
 use super::section_account::{SectionAccount, SectionPlan};
 use super::section_end::close;
-use super::section_member::{GivenBatch, MemberRun};
+use super::section_member::{GivenBatch, MemberRun, has_threads};
 use super::section_pool::CallPool;
 
 /// The batches that are made before those which were held where streams meet go on.
@@ -29,7 +29,7 @@ pub(super) fn run(section: &StreamSection, call: &Call) -> Result<StepOutputs, F
     let mut members = members(section, call);
     let mut pools: BTreeMap<usize, Arc<CallPool>> = BTreeMap::new();
     for (run, member) in members.iter_mut().zip(&section.members) {
-        if member.node.step.declaration.calls {
+        if has_threads(&member.node) {
             let pool = || Arc::new(CallPool::new(&member.node.name, member.node.max));
             run.call_on(pools.entry(member.written).or_insert_with(pool));
         }

@@ -96,7 +96,7 @@ impl StreamCheck<'_> {
         }
         self.check_lists(node, collector);
         let refused = [
-            ("limits", draft.max.is_some()),
+            ("limits", draft.max.is_some() && !declaration.batches),
             ("timeout", draft.timeout.is_some()),
             ("retry", draft.retry.is_some()),
         ];

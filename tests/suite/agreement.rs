@@ -158,7 +158,7 @@ fn streams_answer_as_interpret_does_on_any_number_of_workers() {
         items += expected.values().flat_map(|response| &response.streams).map(|step| step.done).sum::<u64>();
     }
     let seen = format!("{complete} complete, {reserved} with reservations, {failed} failed, {items} items");
-    assert!(complete > 20 && reserved > 10 && failed > 20 && items > 100_000, "the cases show all: {seen}");
+    assert!(complete > 20 && reserved > 4 && failed > 20 && items > 100_000, "the cases show all: {seen}");
 }
 
 #[test]

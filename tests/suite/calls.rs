@@ -199,7 +199,7 @@ response: [file]
     let folder = tempfile::tempdir().unwrap();
     let (answer, answers) = channel();
     let request = Request::new("one", BTreeMap::new(), vec![Item::inline("item", *b"one")]);
-    let source = |queue: &RequestQueue| {
+    let source = move |queue: &RequestQueue| {
         queue.submit(receipt(request.clone()));
         begun.recv_timeout(LONG).unwrap();
         queue.canceller().cancel(request.id);

@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flow::dataflow::{Dataflow, ResponseVerdict};
 use flow::journal::{JournalEntry, JournalReader};
 use flow::json::TotalGroup;
 use flow::tally::{SampleJobs, SampleServices, ServiceTroubles, TallyTruth};
 
-use crate::crash::life::{Life, instant};
+use crate::crash::life::Life;
 use crate::run::Place;
 use crate::support::random::Dice;
 
@@ -120,8 +120,11 @@ fn killed_at_random_instants_no_recorded_call_is_made_again_and_the_total_is_tru
     let mut command = scene.place.flow(&scene.arguments());
     let (mut recorded, mut kills) = (BTreeMap::new(), 0);
     loop {
-        // Long enough that several lives are needed, and each gets on.
-        let ended = Life::start(&mut command).killed_at(instant(&mut dice, 700));
+        // Several lives are needed, and each gets on.
+        let calls = scene.services.counts().calls + 5 + dice.below(40) as u64;
+        let mut life = Life::start(&mut command);
+        life.lives_until(|_| scene.services.counts().calls >= calls);
+        let ended = life.killed_at(Instant::now());
         for (key, answered) in scene.answered() {
             let before = *recorded.entry(key).or_insert(answered);
             assert_eq!(answered, before, "a call whose answer was recorded is not made again");

@@ -9,7 +9,7 @@ use crate::step::{Call, Digest, Fault, Payload, StepOutputs, Value};
 use super::batch::StreamItem;
 use super::calls::{CallAttempt, CallFault, CallFunction};
 use super::distinct::DistinctKernel;
-use super::kernel::StreamFunction;
+use super::kernel::{KernelFactory, StreamFunction};
 use super::kernels::{BatchKernel, EachKernel, FoldKernel, ItemKernel};
 use super::maker::{ItemMaker, IteratorMaker};
 use super::route::RouteKernel;
@@ -126,7 +126,8 @@ impl Step {
     }
 
     /// Sets a function that takes the items of the first input in batches, and gives one result for each, in order.
-    /// Each item is treated by itself: the same items in other batches must give the same. A fault of the whole
+    /// Each item is treated by itself: the same items in other batches must give the same. With `limits: {max: 4}`
+    /// so many threads work on batches at once; the items keep their order. A fault of the whole
     /// batch is one of each of its items.
     ///
     /// # Panics
@@ -146,7 +147,14 @@ impl Step {
             let lacking = || Fault::new("the step gave no result", "Report this to the authors of the step.");
             Ok(StepOutputs::one(output, result.ok_or_else(lacking)??))
         });
-        step.streams(StreamFunction::Items(Arc::new(move |size| Box::new(BatchKernel::new(&run, size)))))
+        let of_values = Arc::clone(&run);
+        let function: CallFunction = Arc::new(move |items, call, _| {
+            let items = items.iter().map(|item| item.get::<A>().expect(CHECKED).clone()).collect();
+            let results = of_values(items, call)?;
+            Ok(results.into_iter().map(|result| result.map(Value::new)).collect())
+        });
+        let kernel: KernelFactory = Arc::new(move |size| Box::new(BatchKernel::new(&run, size)));
+        step.streams(StreamFunction::Batches(kernel, function))
     }
 
     /// Sets a function that asks the world, for example a service, about a batch of items of the first input, and

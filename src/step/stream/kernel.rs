@@ -17,6 +17,9 @@ pub enum StreamFunction {
     None,
     /// A kernel that takes the items of the step's first input.
     Items(KernelFactory),
+    /// A kernel that takes the items of the step's first input in batches, and the same function for batches that
+    /// several threads work on.
+    Batches(KernelFactory, CallFunction),
     /// A kernel that takes all items of the step's first input, and has one result at the end.
     Fold(KernelFactory),
     /// A function that makes many items of one call.

@@ -117,7 +117,7 @@ fn others() -> [Step; 3] {
                 if let Some(poison) = items.iter().find(|item| item.0 % 1_009 == 5) {
                     return Err(Fault::new(format!("value {} is refused", poison.0), "Take another.").into());
                 }
-                let answer = |item: Figure| match item.0.is_multiple_of(13) {
+                let answer = |item: Figure| match item.0.is_multiple_of(61) {
                     true => Err(Fault::transient(format!("no answer to {}", item.0), "Ask again.")),
                     false => figure(item.0, call),
                 };
@@ -231,6 +231,9 @@ fn settings(dice: &mut Dice, step: &str, needs: &str) -> String {
     let mut text = format!("    with: {{count: {count}, fail: {}, panic: {}}}\n", rarely(dice), rarely(dice));
     if ["batch", "ask"].contains(&step) && dice.one_in(2) {
         text += &format!("    batch: {{size: {}, bytes: 1 MiB}}\n", 1 + dice.below(40));
+    }
+    if step == "batch" && dice.one_in(3) {
+        text += "    limits: {max: 2}\n";
     }
     if step == "ask" {
         text += "    retry: {count: 2, first_delay: 0 s}\n    limits: {max: 3}\n";
