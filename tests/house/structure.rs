@@ -10,7 +10,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 
 /// Crates (names that end in `_`: all crates whose names begin so), and the folders that may name them.
 const OWNERS: &[(&str, &[&str])] = &[
-    ("timely", &["engine"]),
+    ("timely", &["engine", "ledger"]),
     ("differential_dataflow", &["ledger"]),
     // Unsound: RUSTSEC-2021-0120.
     ("abomonation", &[]),

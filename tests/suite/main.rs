@@ -12,6 +12,7 @@ mod crash;
 mod dicom;
 mod engine;
 mod journal;
+mod ledger;
 mod limits;
 mod outbox;
 mod phantom;
