@@ -26,8 +26,9 @@
 //! | [`outbox`] | the way of responses to their destinations: when each is tried, and what became of it |
 //! | [`dicom_file`] | DICOM files as bytes: the one reader of their elements |
 //! | [`ledger`] | live views over the requests of the journal; the only folder that names differential |
+//! | [`monitor`] | the status page of a running flow over HTTP, and what monitoring asks for |
 //! | [`imaging`] | calculations on CT studies and the results made of them; no network, no engine |
-//! | [`dicom`] | receiving and sending; the only folder that speaks DIMSE and HTTP |
+//! | [`dicom`] | receiving and sending; the only folder that speaks DIMSE and DICOMweb |
 //! | [`files`] | plain files as requests; the folder of responses |
 //! | [`replay`] | a past request run again, compared with what was recorded, and packed into one file |
 //! | [`cli`] | one file per subcommand |
@@ -54,6 +55,7 @@ pub mod files;
 pub mod imaging;
 pub mod journal;
 pub mod ledger;
+pub mod monitor;
 pub mod outbox;
 #[deny(missing_docs)]
 pub mod printable;

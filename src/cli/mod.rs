@@ -17,6 +17,7 @@ pub mod graph;
 mod listen;
 mod lookup;
 mod memory;
+mod monitor;
 mod noted_states;
 mod operator;
 mod output;

@@ -168,6 +168,14 @@ impl JournalReader {
         Ok(request.subject == text || is_called())
     }
 
+    /// The row of a request, if it is remembered.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn row(&self, number: i64) -> Result<Option<RequestRow>, JournalError> {
+        query::at(&self.connection, number).map_err(|trouble| trouble.at(&self.path))
+    }
+
     /// All that is recorded of a request.
     ///
     /// # Errors

@@ -106,10 +106,7 @@ fn act(journal: &Journal, state: &Path, receipts: &mut Vec<Receipt>, random: &mu
         0..=2 => JournalEntry::Began,
         3 => JournalEntry::TakenUp,
         4..=9 => run(step, random.below(4) == 0, 1 + random.below(5_000_000) as u64),
-        10..=11 => responded(
-            &receipt,
-            [ResponseVerdict::Complete, ResponseVerdict::Failed][random.below(2)],
-        ),
+        10..=11 => responded(&receipt, [ResponseVerdict::Complete, ResponseVerdict::Failed][random.below(2)]),
         12..=14 => delivered(destination, random.below(2) == 0),
         15 => JournalEntry::Undelivered,
         16 => return wish(OperatorRequest::Cancel),
