@@ -17,7 +17,7 @@
 //! | [`program`] | a program as a step; the only folder that starts processes |
 //! | [`store`] | bytes by digest |
 //! | [`journal`] | the durable record of what was accepted, done and answered; the only folder that names SQLite |
-//! | [`engine`] | a dataflow as timely lanes; the only folder that names timely |
+//! | [`engine`] | a dataflow as timely lanes |
 //! | [`admission`] | requests become durable, known, revised, resumed, answered; where they come from and where responses go |
 //! | [`cluster`] | several processes as one: how they meet |
 //! | [`tls`] | encrypted connections; the only folder that opens certificates and keys |
@@ -25,11 +25,13 @@
 //! | [`site`] | a site's file: general settings, rules from requests to dataflows, and sections that their owners read |
 //! | [`outbox`] | the way of responses to their destinations: when each is tried, and what became of it |
 //! | [`dicom_file`] | DICOM files as bytes: the one reader of their elements |
+//! | [`ledger`] | live views over the requests of the journal; the only folder that names differential |
+//! | [`monitor`] | the status page of a running flow over HTTP, and what monitoring asks for |
 //! | [`imaging`] | calculations on CT studies and the results made of them; no network, no engine |
 //! | [`json`] | JSON values as items of streams, and steps over them |
 //! | [`tally`] | the sample of streams and calls: jobs, the services that they ask, the true total |
 //! | [`calls`] | calls to services over HTTP as a step; the only folder that names the HTTP client |
-//! | [`dicom`] | receiving and sending; the only folder that speaks DIMSE and HTTP |
+//! | [`dicom`] | receiving and sending; the only folder that speaks DIMSE and DICOMweb |
 //! | [`files`] | plain files as requests; the folder of responses |
 //! | [`replay`] | a past request run again, compared with what was recorded, and packed into one file |
 //! | [`cli`] | one file per subcommand |
@@ -37,7 +39,7 @@
 //! Invariants, most of them about what is absent:
 //!
 //! * A step sees its inputs and parameters only: no clock, no random numbers, no environment.
-//! * Nothing outside [`engine`] names timely; nothing outside [`dicom_file`], [`imaging`] and [`dicom`] names a DICOM crate.
+//! * Nothing outside [`engine`] and [`ledger`] names timely; nothing outside [`dicom_file`], [`imaging`] and [`dicom`] names a DICOM crate.
 //! * Whoever holds a [`dataflow::Dataflow`] may rely on it: it cannot be made without having been checked.
 //! * What may fail because of data is a [`step::Fault`] and ends in the response; it never ends the process.
 
@@ -57,6 +59,8 @@ pub mod files;
 pub mod imaging;
 pub mod journal;
 pub mod json;
+pub mod ledger;
+pub mod monitor;
 pub mod outbox;
 #[deny(missing_docs)]
 pub mod printable;

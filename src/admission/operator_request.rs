@@ -13,7 +13,7 @@ pub enum WishError {
     Journal(#[from] JournalError),
 }
 
-/// Records an operator request in the journal. A [`super::Service`] on the same state folder carries it out
+/// Records an operator request in the journal, and who has made it. A [`super::Service`] on the same state folder carries it out
 /// within a second; without one, the next one that starts does.
 ///
 /// # Errors
@@ -22,10 +22,11 @@ pub fn note_wish(
     reader: &JournalReader,
     row: &RequestRow,
     operator_request: OperatorRequest,
+    who: &str,
 ) -> Result<(), WishError> {
     match pointless(operator_request, row.state) {
         Some(why) => Err(WishError::Pointless(why)),
-        None => Ok(reader.operator_request(operator_request, row.number)?),
+        None => Ok(reader.operator_request(operator_request, row.number, who)?),
     }
 }
 

@@ -65,7 +65,8 @@ fn told(mut lines: PrintableLines, history: &RequestHistory) -> PrintableLines {
             }
             JournalEntry::Delivered { destination, .. } => format!("NOT DELIVERED to {destination}"),
             JournalEntry::Answered => "answered".to_owned(),
-            JournalEntry::Asked { what } => format!("{what} was asked for"),
+            JournalEntry::Asked { what, who: Some(who) } => format!("{what} was asked for by {who}"),
+            JournalEntry::Asked { what, who: None } => format!("{what} was asked for"),
             JournalEntry::Late { items } => format!("{} items came late", items.len()),
             JournalEntry::Began
             | JournalEntry::Run(_)

@@ -216,7 +216,8 @@ fn parse_wanted(text: &str) -> Result<PullEntry, CommandError> {
     text.parse().map_err(CommandError::of(CommandErrorKind::Usage))
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
+/// Reads an address and a port; a port alone is on loopback.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
     let port = text.parse::<u16>().map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
     let address = port.or_else(|_| text.parse());
     address.map_err(|_| "write a port, or an address and a port, for example 0.0.0.0:11112".to_owned())

@@ -19,6 +19,7 @@ mod init;
 mod listen;
 mod lookup;
 mod memory;
+mod monitor;
 mod noted_states;
 mod operator;
 mod output;

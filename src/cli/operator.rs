@@ -56,9 +56,16 @@ impl KeepArguments {
     }
 }
 
+/// The user of this process, for the record.
+fn who() -> String {
+    let name = std::env::var("USER").ok().filter(|name| !name.is_empty());
+    let id = rustix::process::getuid().as_raw();
+    name.map_or_else(|| format!("user {id}"), |name| format!("user {name} ({id})"))
+}
+
 fn note(lookup: &RequestLookup, operator_request: OperatorRequest) -> Result<CommandExit, CommandError> {
     let FoundRequest { state, reader, row } = lookup.find()?;
-    note_wish(&reader, &row, operator_request).map_err(|error| match error {
+    note_wish(&reader, &row, operator_request, &who()).map_err(|error| match error {
         WishError::Pointless(why) => {
             CommandError::new(CommandErrorKind::Usage, format!("{} {why}", row.name))
         }

@@ -1,6 +1,7 @@
 //! `flow run`: requests through a dataflow.
 
 use std::io;
+use std::net::SocketAddr;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use crate::dicom::{DeliveredObjects, StudyReceiver};
 use crate::engine::{DataflowSet, EngineSettings};
 use crate::files::{OutputSetting, ResponseFolder};
 use crate::journal::{Journal, RetentionLimits};
-use crate::outbox::{DeliveryClock, DeliveryPolicy, DestinationService, Outbox, OutboxSetup};
+use crate::outbox::{DeliveryClock, DeliveryPolicy, DestinationService, Outbox, OutboxObserver, OutboxSetup};
 use crate::printable::PrintableLines;
 use crate::site::{GeneralSettings, KeepSettings};
 use crate::step::{Request, StepTable};
@@ -25,6 +26,7 @@ use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::file_access;
 use super::listen::{self, DicomLinks, InboxPlace, ListenArguments};
 use super::memory;
+use super::monitor::{MonitorSetup, RunMonitor};
 use super::noted_states;
 use super::output::{self, LogFormat};
 use super::processes::ProcessArguments;
@@ -120,6 +122,10 @@ pub struct RunArguments {
     #[arg(long, value_name = "BYTES", value_parser = yaml::bytes)]
     keep_bytes: Option<u64>,
 
+    /// Serve a status page, /metrics, /health and /ready at this port; loopback only, unless an address is given
+    #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = listen::address)]
+    page: Option<SocketAddr>,
+
     /// Print a line of JSON for each response
     #[arg(long)]
     json: bool,
@@ -146,6 +152,7 @@ struct Run {
     to: Vec<String>,
     back_to: Vec<String>,
     json: bool,
+    page: Option<SocketAddr>,
     listen: ListenArguments,
     processes: ProcessArguments,
     /// The files that a reload reads again.
@@ -181,8 +188,8 @@ impl RunArguments {
         // What the command line names to be received goes before files that the site's file names.
         let receives = self.listen.is_given() || !self.files.is_empty();
         let chosen = RunSettings::choose(given, &site, receives)?;
-        let RunArguments { files, to, back_to, json, listen, processes, .. } = self;
-        Run { chosen, site, files, to, back_to, json, listen, processes, reloaded }.run(table)
+        let RunArguments { files, to, back_to, json, page, listen, processes, .. } = self;
+        Run { chosen, site, files, to, back_to, json, page, listen, processes, reloaded }.run(table)
     }
 }
 
@@ -198,20 +205,51 @@ impl Run {
         self.note_state(&progress);
         keep_step_folders(&chosen.state, self.processes.index())?;
         let folder = self.folder()?;
+        let monitor = self.monitor(&service, table, &progress)?;
         let links = self.dicom_links(&service)?;
         let auditor = AuditRecorder::start(site, &chosen.state, &site.ae_title(self.listen.ae_title()))?;
         let auditor = Arc::new(auditor);
         self.handle_signals(table, &service)?;
         let input = self.input(&progress, &service, &links, &auditor)?;
         let reporter = Arc::new(ResponseReporter::new(&progress, self.json));
-        let outbox = self.outbox(folder, &service.journal, &reporter, &links, &auditor)?;
-        let intake = service.run_all(input.sources.clone(), &outbox, settings, progress)?;
+        let tell = self.outbox_events(&reporter, &auditor, &monitor);
+        let outbox = self.outbox(folder, &service.journal, &links, tell)?;
+        let observer = monitor.observer(progress);
+        let intake = service.run_all(input.sources.clone(), &outbox, settings, observer)?;
         reporter.conclude();
         input.conclude(&outbox);
         if let Some(missing) = input.missing {
             return Err(missing);
         }
         Ok(if intake == Some(Intake::Partial) { CommandExit::WithErrors } else { reporter.exit() })
+    }
+
+    /// The status page, if it is wanted; the first process of a cluster has the journal.
+    fn monitor(
+        &self,
+        service: &Service,
+        table: &StepTable,
+        progress: &ProgressDisplay,
+    ) -> Result<RunMonitor, CommandError> {
+        let (journal, state) = (&*service.journal, self.chosen.state.as_path());
+        let page = self.page.filter(|_| self.processes.is_first());
+        let free_bytes_min = self.chosen.free_min;
+        RunMonitor::start(&MonitorSetup { page, journal, state, free_bytes_min, table }, progress)
+    }
+
+    fn outbox_events(
+        &self,
+        reporter: &Arc<ResponseReporter>,
+        auditor: &Arc<AuditRecorder>,
+        monitor: &RunMonitor,
+    ) -> OutboxObserver {
+        let (reporter, auditor) = (Arc::clone(reporter), Arc::clone(auditor));
+        let note = monitor.deliveries();
+        Arc::new(move |event| {
+            auditor.delivered(event);
+            note(event);
+            reporter.tell(event);
+        })
     }
 
     /// Says where the state is, and notes it for commands that ask elsewhere.
@@ -288,9 +326,8 @@ impl Run {
         &self,
         folder: Option<ResponseFolder>,
         journal: &Arc<Journal>,
-        reporter: &Arc<ResponseReporter>,
         links: &DicomLinks,
-        auditor: &Arc<AuditRecorder>,
+        tell: OutboxObserver,
     ) -> Result<Outbox, CommandError> {
         let site = &self.site;
         let (quick, give_up_after) = (self.chosen.retry.clone(), self.chosen.keep_trying);
@@ -313,16 +350,12 @@ impl Run {
             );
             return Err(failure.hint("add --to, `to` in the --site file, or a folder with --output"));
         }
-        let (reporter, auditor) = (Arc::clone(reporter), Arc::clone(auditor));
         let setup = OutboxSetup {
             destinations,
             waits: self.chosen.retry.clone(),
             journal: Arc::clone(journal),
             clock: DeliveryClock::usual(),
-            tell: Arc::new(move |event| {
-                auditor.delivered(event);
-                reporter.tell(event);
-            }),
+            tell,
         };
         Ok(Outbox::open(setup)?)
     }

@@ -9,7 +9,9 @@ use serde::Serialize;
 use crate::admission::StateFolder;
 use crate::dataflow::Dataflow;
 use crate::dicom::{self, ArchiveTrouble, WaitingStudy};
-use crate::journal::{AnswerKind, JournalReader, OperatorRequest, RequestRow, RequestState};
+use crate::journal::{
+    AnswerKind, JournalReader, OperatorRequest, RequestRow, RequestState, StandingCounts, StandingKey,
+};
 use crate::printable::PrintableLines;
 use crate::step::{Digest, StepTable};
 use crate::store::free_bytes;
@@ -73,8 +75,12 @@ impl StatusArguments {
     pub fn run(self, table: &StepTable) -> Result<CommandExit, CommandError> {
         let state = self.state.find()?;
         let reader = lookup::open(&state)?;
-        let rows = reader.requests().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
-        let lines = self.lines(&rows, &reader, table)?;
+        let failed = CommandError::of(CommandErrorKind::InputOutput);
+        // As JSON all requests are printed; else those that are answered are only counted.
+        let ended = if self.json { usize::MAX } else { self.answered };
+        let overview = reader.overview(ended).map_err(&failed)?;
+        let shown = overview.open.iter().chain(&overview.ended);
+        let lines = shown.map(|row| line(row, &reader, table)).collect::<Result<Vec<_>, _>>()?;
         if self.check {
             return check(&state, &lines);
         }
@@ -84,55 +90,49 @@ impl StatusArguments {
                 let troubles = dicom::archive_troubles(&state.join("inbox"));
                 troubles.iter().try_for_each(|trouble| print_line(json(trouble)))?;
             }
-            false => print(&self.text(&state, &rows, &lines))?,
+            false => {
+                let claims = reader.claims().map_err(&failed)?;
+                print(&text(&state, &overview.standing, claims, &lines))?;
+            }
         }
         Ok(CommandExit::Done)
     }
+}
 
-    /// All that are open, and the last of the others.
-    fn lines<'a>(
-        &self,
-        rows: &'a [RequestRow],
-        reader: &JournalReader,
-        table: &StepTable,
-    ) -> Result<Vec<StatusLine<'a>>, CommandError> {
-        let (open, answered): (Vec<&RequestRow>, Vec<&RequestRow>) =
-            rows.iter().partition(|row| row.is_open());
-        let last = answered.len().saturating_sub(if self.json { usize::MAX } else { self.answered });
-        let shown = open.into_iter().chain(answered.into_iter().skip(last));
-        shown.map(|row| line(row, reader, table)).collect()
+fn text(
+    state: &Path,
+    standing: &StandingCounts,
+    claims: Vec<String>,
+    lines: &[StatusLine],
+) -> PrintableLines {
+    let running = match StateFolder::holder(state) {
+        Some(process) => format!("flow is running (process {process})"),
+        None => "no flow is running".to_owned(),
+    };
+    let bytes = standing.values().map(|totals| totals.bytes.unsigned_abs()).fold(0, u64::saturating_add);
+    let free = free_bytes(state);
+    let mut text = PrintableLines::of(format_args!(
+        "{running} on {}; {} remembered, {} free",
+        state.display(),
+        HumanBytes(bytes),
+        HumanBytes(free)
+    ));
+    for (what, count) in counts(standing) {
+        text.push(format_args!("{count:>7}  {what}"));
     }
-
-    fn text(&self, state: &Path, rows: &[RequestRow], lines: &[StatusLine]) -> PrintableLines {
-        let running = match StateFolder::holder(state) {
-            Some(process) => format!("flow is running (process {process})"),
-            None => "no flow is running".to_owned(),
-        };
-        let bytes = rows.iter().map(|row| row.bytes).fold(0, u64::saturating_add);
-        let free = free_bytes(state);
-        let mut text = PrintableLines::of(format_args!(
-            "{running} on {}; {} remembered, {} free",
-            state.display(),
-            HumanBytes(bytes),
-            HumanBytes(free)
-        ));
-        for (what, count) in counts(rows) {
-            text.push(format_args!("{count:>7}  {what}"));
-        }
-        for study in receiving(state, rows) {
-            let (uid, instances) = (&study.study_instance_uid, study.instances);
-            text.push(format_args!("{instances:>7}  instances received so far of the study {uid}"));
-        }
-        for trouble in dicom::archive_troubles(&state.join("inbox")) {
-            text.push(format_args!("TROUBLE  {}", of_archive(&trouble)));
-        }
-        lines.iter().fold(text, shown)
+    for study in receiving(state, claims) {
+        let (uid, instances) = (&study.study_instance_uid, study.instances);
+        text.push(format_args!("{instances:>7}  instances received so far of the study {uid}"));
     }
+    for trouble in dicom::archive_troubles(&state.join("inbox")) {
+        text.push(format_args!("TROUBLE  {}", of_archive(&trouble)));
+    }
+    lines.iter().fold(text, shown)
 }
 
 /// The studies that are being received. What cannot be read is no study.
-fn receiving(state: &Path, rows: &[RequestRow]) -> Vec<WaitingStudy> {
-    let known = rows.iter().flat_map(|row| &row.claims).map(PathBuf::from).collect();
+fn receiving(state: &Path, claims: Vec<String>) -> Vec<WaitingStudy> {
+    let known = claims.into_iter().map(PathBuf::from).collect();
     dicom::waiting(&state.join("inbox"), &known).unwrap_or_default()
 }
 
@@ -168,11 +168,11 @@ fn of_archive(ArchiveTrouble { archive, reason, since_ms, given_up }: &ArchiveTr
     format!("fetching from {archive} fails, since {}: {reason}; {fate}", ago(*since_ms))
 }
 
-fn counts(rows: &[RequestRow]) -> [(&'static str, usize); 7] {
+fn counts(standing: &StandingCounts) -> [(&'static str, i64); 7] {
     let count = |state: RequestState, answer: Option<AnswerKind>| {
         let is_it =
-            |row: &&RequestRow| row.state == state && answer.is_none_or(|answer| row.answer == answer);
-        rows.iter().filter(is_it).count()
+            |key: &StandingKey| key.state == state && answer.is_none_or(|answer| key.answer == answer);
+        standing.iter().filter(|(key, _)| is_it(key)).map(|(_, totals)| totals.requests).sum::<i64>()
     };
     [
         ("in work, or waiting for it", count(RequestState::Accepted, None)),

@@ -52,7 +52,12 @@ pub enum JournalEntry {
     /// Items that came after the request was answered, and that the dataflow ignores.
     Late { items: Vec<String> },
     /// An operator request, by its name.
-    Asked { what: String },
+    Asked {
+        what: String,
+        /// The person or program that asked.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        who: Option<String>,
+    },
 }
 
 /// [`JournalEntry::Accepted`] as it is written, without a copy of the request.
@@ -85,7 +90,7 @@ impl AcceptedForm<'_> {
 
 impl JournalEntry {
     pub fn is_retry(&self) -> bool {
-        matches!(self, JournalEntry::Asked { what } if what == OperatorRequest::Retry.name())
+        matches!(self, JournalEntry::Asked { what, .. } if what == OperatorRequest::Retry.name())
     }
 
     /// Whether the request needs a further response after this entry.

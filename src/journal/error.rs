@@ -28,6 +28,14 @@ pub enum DatabaseError {
 }
 
 impl DatabaseError {
+    /// Nothing, if the disk is full.
+    pub fn unless_full(self) -> Result<(), DatabaseError> {
+        match self {
+            DatabaseError::Full => Ok(()),
+            other => Err(other),
+        }
+    }
+
     pub fn at(self, path: &Path) -> JournalError {
         let path = path.to_owned();
         match self {

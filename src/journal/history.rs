@@ -139,7 +139,7 @@ impl RequestHistory {
     pub fn is_cancelled(&self) -> bool {
         let last = self.entries.iter().rev().find_map(|dated| match &dated.entry {
             JournalEntry::Accepted { .. } => Some(false),
-            JournalEntry::Asked { what } if what == OperatorRequest::Cancel.name() => Some(true),
+            JournalEntry::Asked { what, .. } if what == OperatorRequest::Cancel.name() => Some(true),
             entry if entry.is_retry() => Some(false),
             _ => None,
         });

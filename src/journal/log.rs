@@ -12,6 +12,7 @@ use super::entry::{AcceptedForm, JournalEntry};
 use super::error::DatabaseError;
 use super::operator_request::OperatorRequest;
 use super::row::{AnswerKind, RequestRow, RequestState, short};
+use super::summary::{RecordMeaning, RecordSummary};
 
 /// An entry in the form of the table `record`. It is made on the thread that records the entry, so that the
 /// writer thread has less to do.
@@ -20,6 +21,7 @@ pub struct PreparedEntry {
     body: String,
     content: Vec<u8>,
     change: RowChange,
+    meaning: RecordMeaning,
 }
 
 /// The changes that an entry makes to its request's row; `None` leaves a column as it is.
@@ -34,20 +36,22 @@ struct RowChange {
 impl PreparedEntry {
     pub fn of(entry: &JournalEntry, content: Vec<u8>) -> PreparedEntry {
         let body = serde_json::to_string(entry).expect("an entry is made of texts and numbers");
-        PreparedEntry { kind: entry.kind(), body, content, change: RowChange::of(entry) }
+        let (change, meaning) = (RowChange::of(entry), RecordMeaning::of(entry));
+        PreparedEntry { kind: entry.kind(), body, content, change, meaning }
     }
 
     pub fn accepted(arrival: &RequestArrival) -> PreparedEntry {
         let form = AcceptedForm::of(arrival);
         let body = serde_json::to_string(&form).expect("an entry is made of texts and numbers");
         let change = RowChange { state: Some(RequestState::Accepted), ..RowChange::default() };
-        PreparedEntry { kind: AcceptedForm::KIND, body, content: Vec::new(), change }
+        let meaning = RecordMeaning::accepted(arrival);
+        PreparedEntry { kind: AcceptedForm::KIND, body, content: Vec::new(), change, meaning }
     }
 
     /// Adds the entry to the log and changes the row in memory; the row is written at the end of the
     /// transaction.
-    pub fn add(&self, connection: &Connection, row: &mut RequestRow) -> Result<(), DatabaseError> {
-        let PreparedEntry { kind, body, content, change } = self;
+    pub fn add(&self, connection: &Connection, row: &mut RequestRow) -> Result<RecordSummary, DatabaseError> {
+        let PreparedEntry { kind, body, content, change, meaning } = self;
         let time_ms = now_ms();
         let chain = chain(&row.head, row.number, time_ms, kind, body, content);
         let text = "INSERT INTO record (request, time_ms, kind, body, content, chain) VALUES (?,?,?,?,?,?)";
@@ -60,7 +64,7 @@ impl PreparedEntry {
         row.changed_ms = time_ms;
         row.records += 1;
         row.head = chain.to_vec();
-        Ok(())
+        Ok(RecordSummary { request: row.number, time_ms, meaning: meaning.clone() })
     }
 }
 
@@ -77,7 +81,7 @@ impl RowChange {
             },
             JournalEntry::Undelivered => state(RequestState::Undelivered),
             JournalEntry::Answered => state(RequestState::Answered),
-            JournalEntry::Asked { what } => match OperatorRequest::named(what) {
+            JournalEntry::Asked { what, .. } => match OperatorRequest::named(what) {
                 Some(OperatorRequest::Retry) => state(RequestState::Accepted),
                 Some(OperatorRequest::Keep) => RowChange { kept: Some(true), ..nothing },
                 Some(OperatorRequest::Release) => RowChange { kept: Some(false), ..nothing },
@@ -94,7 +98,7 @@ impl RowChange {
     }
 }
 
-fn answer_kind(verdict: ResponseVerdict) -> AnswerKind {
+pub fn answer_kind(verdict: ResponseVerdict) -> AnswerKind {
     match verdict {
         ResponseVerdict::Complete | ResponseVerdict::Unfinished => AnswerKind::Complete,
         ResponseVerdict::CompleteWithReservations => AnswerKind::Reserved,

@@ -16,6 +16,7 @@
 //! | `row`, `query`, `total` | where each request stands, with the digests |
 //! | `lookup` | requests by the texts by which people call them |
 //! | `log`, `transaction` | adding |
+//! | `summary`, `tally`, `standing`, `health`, `cut`, `recount` | what views over all requests are made of: records, counts, and changes |
 //! | `writer` | the thread that commits |
 //! | `history` | all records of one request, read back |
 //! | `small_files` | files of responses that are safe as part of a record |
@@ -27,8 +28,10 @@
 
 mod arrival;
 mod collector;
+mod cut;
 mod entry;
 mod error;
+mod health;
 mod history;
 mod log;
 mod lookup;
@@ -37,9 +40,13 @@ mod process_journal;
 mod query;
 mod reader;
 mod receipt;
+mod recount;
 mod row;
 mod schema;
 pub mod small_files;
+mod standing;
+mod summary;
+pub mod tally;
 mod total;
 mod transaction;
 mod verifier;
@@ -47,11 +54,15 @@ mod writer;
 
 pub use arrival::RequestArrival;
 pub use collector::{CollectedTotals, Release, RetentionLimits, hold_back_collector};
+pub use cut::{CommitObserver, JournalCommit, JournalCut};
 pub use entry::{JournalEntry, OutputRecord, RunRecord, ValuePlace};
 pub use error::{DatabaseError, JournalError};
+pub use health::{DestinationHealth, DownDestinations};
 pub use history::{DatedEntry, RequestHistory};
 pub use operator_request::OperatorRequest;
 pub use process_journal::Journal;
-pub use reader::{JournalReader, RequestNames};
+pub use reader::{JournalReader, RequestNames, RequestOverview};
 pub use receipt::{Receipt, RequestStanding};
 pub use row::{AnswerKind, RequestRow, RequestState};
+pub use standing::{StandingCounts, StandingKey, StandingTotals};
+pub use summary::{AcceptedSummary, RecordMeaning, RecordSummary, RunSummary};

@@ -8,6 +8,7 @@ use crate::step::{Digest, Request};
 use crate::store::{Store, free_bytes};
 
 use super::arrival::RequestArrival;
+use super::cut::CommitObserver;
 use super::entry::JournalEntry;
 use super::error::{DatabaseError, JournalError};
 use super::history::RequestHistory;
@@ -366,6 +367,13 @@ impl Journal {
         work: impl FnOnce(&mut LogTransaction) -> Result<T, DatabaseError> + Send + 'static,
     ) -> Result<Option<T>, JournalError> {
         self.writer.as_ref().map(|writer| writer.commit(work)).transpose()
+    }
+
+    /// Has an observer told of each commit from now on. Only the first observer is kept.
+    pub fn observe(&self, observer: CommitObserver) {
+        if let Some(writer) = &self.writer {
+            writer.observe(observer);
+        }
     }
 
     /// Calls `then` when the journal can no longer be written, for example after the disk has failed to sync:

@@ -26,10 +26,36 @@ fn select(
 /// # Errors
 /// If one is missing: a damaged bit must not hide a request.
 pub fn unanswered(connection: &Connection) -> Result<Vec<RequestRow>, DatabaseError> {
-    let rows = select(connection, "WHERE state <> 'answered' ORDER BY number", [])?;
-    let open = rows.into_iter().filter(RequestRow::is_open).collect::<Vec<RequestRow>>();
+    let open = open(connection)?;
     JournalTotal::read(connection)?.check_open(&open)?;
     Ok(open)
+}
+
+/// The unanswered requests, without a comparison with their sum, which a journal of format 1 lacks.
+pub fn open(connection: &Connection) -> Result<Vec<RequestRow>, DatabaseError> {
+    let rows = select(connection, "WHERE state <> 'answered' ORDER BY number", [])?;
+    Ok(rows.into_iter().filter(RequestRow::is_open).collect())
+}
+
+/// The last requests that are answered or being removed, in the order of their acceptance.
+pub fn last_ended(connection: &Connection, count: usize) -> Result<Vec<RequestRow>, DatabaseError> {
+    let condition = "WHERE +state IN ('answered', 'removed') ORDER BY number DESC LIMIT ?";
+    let mut rows = select(connection, condition, [i64::try_from(count).unwrap_or(i64::MAX)])?;
+    rows.reverse();
+    Ok(rows)
+}
+
+/// Up to this many requests, the last first, below a number and in one of some states.
+pub fn page(
+    connection: &Connection,
+    below: i64,
+    states: &[RequestState],
+    count: usize,
+) -> Result<Vec<RequestRow>, DatabaseError> {
+    let states: Vec<String> = states.iter().map(|state| format!("'{}'", state.name())).collect();
+    let condition =
+        format!("WHERE number < ? AND +state IN ({}) ORDER BY number DESC LIMIT ?", states.join(", "));
+    select(connection, &condition, [below, i64::try_from(count).unwrap_or(i64::MAX)])
 }
 
 /// Every request, in the order of acceptance.
@@ -46,18 +72,28 @@ pub fn all(connection: &Connection) -> Result<Vec<RequestRow>, DatabaseError> {
 pub fn verify(
     connection: &Connection,
     go_on: &dyn Fn() -> bool,
+    mut seen: impl FnMut(&RequestRow),
 ) -> Result<Option<JournalTotal>, DatabaseError> {
     let mut statement = connection.prepare(&format!("SELECT {COLUMNS} FROM request ORDER BY number"))?;
     let (mut rows, mut total) = (statement.query([])?, JournalTotal::default());
     while let Some(columns) = rows.next()? {
         let row = RequestRow::read(columns)??;
         total.add(RowShare::of(&row, row.seal()));
+        seen(&row);
         if !go_on() {
             return Ok(None);
         }
     }
     total.check_all(connection)?;
     Ok(Some(total))
+}
+
+/// The time at which a request was last opened.
+pub fn opened_ms(connection: &Connection, request: i64) -> Result<i64, DatabaseError> {
+    let text = "SELECT max(time_ms) FROM record WHERE request = ?1 AND (kind = 'accepted' OR \
+                (kind = 'asked' AND json_extract(body, '$.what') = 'retry'))";
+    let opened: Option<i64> = connection.prepare_cached(text)?.query_row([request], |row| row.get(0))?;
+    Ok(opened.unwrap_or_default())
 }
 
 /// Requests that are being removed, in the order of their acceptance.

@@ -6,6 +6,7 @@ use rusqlite::{Connection, params};
 
 use crate::step::{Digest, Request};
 
+use super::cut::{self, JournalCut};
 use super::entry::JournalEntry;
 use super::error::{DatabaseError, JournalError};
 use super::history::RequestHistory;
@@ -13,8 +14,19 @@ use super::log::{self, PreparedEntry};
 use super::lookup;
 use super::operator_request::OperatorRequest;
 use super::row::{RequestRow, RequestState};
+use super::standing::{self, StandingCounts};
 use super::transaction::LogTransaction;
 use super::{query, schema};
+
+/// The requests of a journal without the many that are answered.
+#[derive(Clone, Debug)]
+pub struct RequestOverview {
+    pub standing: StandingCounts,
+    /// The unanswered ones, in the order of their acceptance.
+    pub open: Vec<RequestRow>,
+    /// The last of the others, in that order.
+    pub ended: Vec<RequestRow>,
+}
 
 pub struct JournalReader {
     connection: Connection,
@@ -49,6 +61,57 @@ impl JournalReader {
             query::all(&transaction)
         };
         read().map_err(|trouble| trouble.at(&self.path))
+    }
+
+    /// The journal at its last commit, as views start from it.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn cut(&self) -> Result<JournalCut, JournalError> {
+        cut::read(&self.connection).map_err(|trouble| trouble.at(&self.path))
+    }
+
+    /// The number of requests by where they stand, the unanswered ones, and the last `count` of the others.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn overview(&self, count: usize) -> Result<RequestOverview, JournalError> {
+        let read = || {
+            let transaction = self.connection.unchecked_transaction()?;
+            let standing = match standing::read(&transaction)? {
+                Some(standing) => standing,
+                None => standing::of(&query::all(&transaction)?),
+            };
+            let (open, ended) = (query::open(&transaction)?, query::last_ended(&transaction, count)?);
+            let counted = standing.iter().filter(|(key, _)| key.state.is_open());
+            let counted: i64 = counted.map(|(_, totals)| totals.requests).sum();
+            match usize::try_from(counted) == Ok(open.len()) {
+                true => Ok(RequestOverview { standing, open, ended }),
+                false => Err(DatabaseError::Damaged("an unanswered request is missing".to_owned())),
+            }
+        };
+        read().map_err(|trouble: DatabaseError| trouble.at(&self.path))
+    }
+
+    /// Up to `count` requests in one of these states, the last first, with numbers below `below`.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn page(
+        &self,
+        below: i64,
+        states: &[RequestState],
+        count: usize,
+    ) -> Result<Vec<RequestRow>, JournalError> {
+        query::page(&self.connection, below, states, count).map_err(|trouble| trouble.at(&self.path))
+    }
+
+    /// The claims of all requests that are remembered.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn claims(&self) -> Result<Vec<String>, JournalError> {
+        query::claims(&self.connection).map_err(|trouble| trouble.at(&self.path))
     }
 
     /// The requests that a person may mean: by number, by name or a part of it, by the first digits of the
@@ -105,6 +168,14 @@ impl JournalReader {
         Ok(request.subject == text || is_called())
     }
 
+    /// The row of a request, if it is remembered.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn row(&self, number: i64) -> Result<Option<RequestRow>, JournalError> {
+        query::at(&self.connection, number).map_err(|trouble| trouble.at(&self.path))
+    }
+
     /// All that is recorded of a request.
     ///
     /// # Errors
@@ -143,9 +214,15 @@ impl JournalReader {
         &self,
         operator_request: OperatorRequest,
         number: i64,
+        who: &str,
     ) -> Result<(), JournalError> {
-        let text = "INSERT INTO wish (time_ms, kind, request) VALUES (?,?,?)";
-        let noted = self.connection.execute(text, params![log::now_ms(), operator_request.name(), number]);
+        let values = params![log::now_ms(), operator_request.name(), number, who];
+        let text = "INSERT INTO wish (time_ms, kind, request, who) VALUES (?,?,?,?)";
+        // A journal of an earlier format has no place for who asked.
+        let noted = self.connection.execute(text, values).or_else(|_| {
+            let text = "INSERT INTO wish (time_ms, kind, request) VALUES (?,?,?)";
+            self.connection.execute(text, params![log::now_ms(), operator_request.name(), number])
+        });
         noted.map(drop).map_err(|error| DatabaseError::from(error).at(&self.path))
     }
 }
@@ -157,11 +234,12 @@ pub(super) fn take_operator_requests(
 ) -> Result<Vec<(RequestRow, OperatorRequest)>, DatabaseError> {
     let connection = transaction.written()?;
     let mut statement =
-        connection.prepare_cached("SELECT number, kind, request FROM wish ORDER BY number")?;
-    let noted = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?)))?;
-    let noted: Vec<(i64, String, i64)> = noted.collect::<Result<_, _>>()?;
+        connection.prepare_cached("SELECT number, kind, request, who FROM wish ORDER BY number")?;
+    let read = |row: &rusqlite::Row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+    let noted = statement.query_map([], read)?;
+    let noted: Vec<(i64, String, i64, Option<String>)> = noted.collect::<Result<_, _>>()?;
     let mut operator_requests = Vec::new();
-    for (number, kind, request) in noted {
+    for (number, kind, request, who) in noted {
         connection.prepare_cached("DELETE FROM wish WHERE number = ?")?.execute([number])?;
         // The request may have been removed since.
         let (Some(operator_request), Some(row)) = (OperatorRequest::named(&kind), transaction.row(request)?)
@@ -177,7 +255,7 @@ pub(super) fn take_operator_requests(
             }
             _ => {}
         }
-        let entry = PreparedEntry::of(&JournalEntry::Asked { what: kind }, Vec::new());
+        let entry = PreparedEntry::of(&JournalEntry::Asked { what: kind, who }, Vec::new());
         transaction.append(request, &entry)?;
         operator_requests.extend(transaction.row(request)?.map(|row| (row.clone(), operator_request)));
     }

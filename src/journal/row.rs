@@ -35,7 +35,8 @@ pub struct RequestRow {
 }
 
 /// The kind of a request's last response, as a number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AnswerKind {
     /// Complete, or no response yet.
     #[default]
@@ -47,6 +48,20 @@ pub enum AnswerKind {
 }
 
 impl AnswerKind {
+    const ALL: [AnswerKind; 3] = [AnswerKind::Complete, AnswerKind::Failed, AnswerKind::Reserved];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            AnswerKind::Complete => "complete",
+            AnswerKind::Failed => "failed",
+            AnswerKind::Reserved => "reserved",
+        }
+    }
+
+    pub(super) fn named(name: &str) -> Option<AnswerKind> {
+        AnswerKind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     pub(super) fn number(self) -> i64 {
         match self {
             AnswerKind::Complete => 0,
@@ -55,13 +70,12 @@ impl AnswerKind {
         }
     }
 
-    fn numbered(number: i64) -> Option<AnswerKind> {
-        let all = [AnswerKind::Complete, AnswerKind::Failed, AnswerKind::Reserved];
-        all.into_iter().find(|kind| kind.number() == number)
+    pub(super) fn numbered(number: i64) -> Option<AnswerKind> {
+        AnswerKind::ALL.into_iter().find(|kind| kind.number() == number)
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RequestState {
     /// The request waits or is in work.
@@ -84,6 +98,18 @@ impl RequestState {
         RequestState::Removed,
     ];
 
+    /// Whether something is left to do for a request in this state.
+    pub fn is_open(self) -> bool {
+        match self {
+            RequestState::Accepted | RequestState::Responded | RequestState::Undelivered => true,
+            RequestState::Answered | RequestState::Removed => false,
+        }
+    }
+
+    pub(super) fn named(name: &str) -> Option<RequestState> {
+        RequestState::ALL.into_iter().find(|state| state.name() == name)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             RequestState::Accepted => "accepted",
@@ -105,10 +131,7 @@ const NO_CLAIMS: &str = "[]";
 impl RequestRow {
     /// Whether something is left to do for the request.
     pub fn is_open(&self) -> bool {
-        match self.state {
-            RequestState::Accepted | RequestState::Responded | RequestState::Undelivered => true,
-            RequestState::Answered | RequestState::Removed => false,
-        }
+        self.state.is_open()
     }
 
     /// The digest of the row, which is stored with it.
@@ -147,7 +170,7 @@ impl RequestRow {
         let number = columns.get(0)?;
         let damaged =
             || DatabaseError::Damaged(format!("the row of request {number} is not as it was written"));
-        let state = RequestState::ALL.into_iter().find(|known| known.name() == state);
+        let state = RequestState::named(&state);
         let claims = if claims == NO_CLAIMS { Ok(Vec::new()) } else { serde_json::from_str(&claims) };
         let answer = AnswerKind::numbered(columns.get(8)?);
         let (Ok(id), Some(state), Ok(claims), Some(answer)) = (id.parse(), state, claims, answer) else {

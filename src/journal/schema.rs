@@ -6,8 +6,10 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::{DatabaseError, JournalError};
-use super::query;
+use super::row::RequestRow;
+use super::standing::{self, StandingCounts, StandingShare};
 use super::total::JournalTotal;
+use super::{health, query, recount, tally};
 
 /// The name of the journal below the state folder.
 pub const FILE: &str = "journal.sqlite";
@@ -16,8 +18,9 @@ pub const FILE: &str = "journal.sqlite";
 const APPLICATION: i64 = 0x666c_6f77;
 
 /// The format in the header of the file (`PRAGMA user_version`); raised when the tables change. Format 3 has
-/// more tables than format 2 and one more verdict, which earlier versions cannot read.
-const FORMAT: i64 = 3;
+/// more tables than format 2 and one more verdict, which earlier versions cannot read; format 4 has counts,
+/// which earlier versions would not update.
+const FORMAT: i64 = 4;
 
 /// The oldest format that can be read. It is upgraded to the newest when it is opened for writing.
 const FORMAT_OLDEST: i64 = 1;
@@ -87,6 +90,14 @@ CREATE TABLE delivered (
 INSERT INTO lookup SELECT number, '' FROM request;
 ";
 
+/// The additions of format 4 to the tables of before; those of `standing` and `tally` are more. The commits
+/// are numbered, the claims have an index, and an operator request says who asked.
+const TABLES_4: &str = "
+ALTER TABLE total ADD COLUMN commits INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE wish ADD COLUMN who TEXT;
+CREATE INDEX request_claims ON request (folders) WHERE folders <> '[]';
+";
+
 /// The number of prepared statements that are cached: more than there are.
 const STATEMENTS: usize = 64;
 
@@ -106,21 +117,31 @@ pub fn open(path: &Path) -> Result<Connection, JournalError> {
     });
     let connection = opened.map_err(|trouble| trouble.at(path))?;
     let found = check(&connection, path)?;
-    if found < FORMAT {
-        upgrade(&connection, found).map_err(|trouble| trouble.at(path))?;
-    }
+    let ready = match found < FORMAT {
+        true => upgrade(&connection, found),
+        // A full disk may have room again later.
+        false => tally::fold_days(&connection).or_else(DatabaseError::unless_full),
+    };
+    ready.map_err(|trouble| trouble.at(path))?;
     Ok(connection)
 }
 
 /// Upgrades a journal of an earlier format, in one transaction.
 fn upgrade(connection: &Connection, found: i64) -> Result<(), DatabaseError> {
     let transaction = connection.unchecked_transaction()?;
-    let total = query::verify(&transaction, &|| true)?;
+    let mut standing = StandingCounts::new();
+    let count = |row: &RequestRow| StandingShare::of(row).add_to(&mut standing);
+    let total = query::verify(&transaction, &|| true, count)?;
     if found < 2 {
         transaction.execute_batch(TABLES_2)?;
-        total.unwrap_or_default().write(&transaction)?;
     }
-    transaction.execute_batch(TABLES_3)?;
+    if found < 3 {
+        transaction.execute_batch(TABLES_3)?;
+    }
+    make_counts(&transaction)?;
+    standing::write(&transaction, &standing)?;
+    recount::fill(&transaction)?;
+    total.unwrap_or_default().write(&transaction, 0)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     Ok(transaction.commit()?)
 }
@@ -183,10 +204,18 @@ fn make(connection: &Connection) -> Result<(), DatabaseError> {
     transaction.execute_batch(TABLES)?;
     transaction.execute_batch(TABLES_2)?;
     transaction.execute_batch(TABLES_3)?;
-    JournalTotal::default().write(&transaction)?;
+    make_counts(&transaction)?;
+    JournalTotal::default().write(&transaction, 0)?;
     transaction.pragma_update(None, "application_id", APPLICATION)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     Ok(transaction.commit()?)
+}
+
+fn make_counts(connection: &Connection) -> Result<(), DatabaseError> {
+    connection.execute_batch(TABLES_4)?;
+    connection.execute_batch(standing::TABLE)?;
+    connection.execute_batch(health::TABLE)?;
+    Ok(connection.execute_batch(tally::TABLE)?)
 }
 
 /// The format of a journal, if it can be read.

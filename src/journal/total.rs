@@ -67,12 +67,13 @@ impl JournalTotal {
         whole(total.seal() == seal).map(|()| total)
     }
 
-    pub fn write(&self, connection: &Connection) -> Result<(), DatabaseError> {
+    /// Writes the sums, and the number of the commit that changes them.
+    pub fn write(&self, connection: &Connection, commits: i64) -> Result<(), DatabaseError> {
         let text = "UPDATE total SET requests = ?, seals = ?, open_requests = ?, open_seals = ?, bytes = ?, \
-                    seal = ?";
+                    seal = ?, commits = ?";
         let JournalTotal { all, open, bytes } = self;
         let (seals, open_seals) = (all.seals.to_le_bytes(), open.seals.to_le_bytes());
-        let values = params![all.rows, seals, open.rows, open_seals, bytes, self.seal()];
+        let values = params![all.rows, seals, open.rows, open_seals, bytes, self.seal(), commits];
         connection.prepare_cached(text)?.execute(values)?;
         Ok(())
     }

@@ -8,12 +8,17 @@ use rusqlite::Connection;
 use crate::step::{Item, ItemPlace, Request};
 
 use super::arrival::RequestArrival;
+use super::cut::{self, JournalCommit};
 use super::error::DatabaseError;
+use super::health;
 use super::log::{PreparedEntry, now_ms};
 use super::lookup;
 use super::query;
 use super::receipt::RequestStanding;
 use super::row::{AnswerKind, RequestRow, RequestState};
+use super::standing::{self, StandingCounts, StandingShare};
+use super::summary::{RecordMeaning, RecordSummary};
+use super::tally::{self, CountedRequest, TallyCounts};
 use super::total::{JournalTotal, RowShare};
 
 /// The rows of the requests in work, as they were written last. Only the writer thread changes them.
@@ -27,13 +32,26 @@ struct CachedTotal {
     now: JournalTotal,
     /// The sums in the table.
     written: JournalTotal,
+    /// The number of commits so far.
+    commits: i64,
 }
 
 struct CachedRow {
     row: RequestRow,
     /// The row's contribution to the sums in the table.
     written: RowShare,
+    /// The row's share in the counts.
+    counted: StandingShare,
+    /// The time at which the request was last opened, if that was since the row is here.
+    opened_ms: Option<i64>,
     is_changed: bool,
+}
+
+impl CachedRow {
+    fn of(row: RequestRow, seal: [u8; 16]) -> CachedRow {
+        let (written, counted) = (RowShare::of(&row, seal), StandingShare::of(&row));
+        CachedRow { row, written, counted, opened_ms: None, is_changed: false }
+    }
 }
 
 impl RowCache {
@@ -53,11 +71,17 @@ impl RowCache {
 pub struct LogTransaction<'a> {
     connection: &'a Connection,
     cache: &'a mut RowCache,
+    /// The changes so far.
+    commit: JournalCommit,
+    /// Changes of the counts that are not in the tables yet.
+    standing: StandingCounts,
+    tally: TallyCounts,
 }
 
 impl<'a> LogTransaction<'a> {
     pub fn new(connection: &'a Connection, cache: &'a mut RowCache) -> LogTransaction<'a> {
-        LogTransaction { connection, cache }
+        let (standing, tally) = (StandingCounts::new(), TallyCounts::new());
+        LogTransaction { connection, cache, commit: JournalCommit::default(), standing, tally }
     }
 
     /// The connection, after all changed rows are written, for queries.
@@ -110,13 +134,15 @@ impl<'a> LogTransaction<'a> {
             records: 0,
             head: Vec::new(),
         };
-        entry.add(self.connection, &mut row)?;
+        let summary = entry.add(self.connection, &mut row)?;
         let (number, seal) = (row.number, row.seal());
         row.insert(self.connection, seal)?;
         lookup::insert(self.connection, number, &arrival.lookup_texts)?;
-        let written = RowShare::of(&row, seal);
-        self.total()?.now.add(written);
-        self.cache.rows.insert(number, CachedRow { row, written, is_changed: false });
+        let cached = CachedRow::of(row, seal);
+        self.total()?.now.add(cached.written);
+        cached.counted.add_to(&mut self.standing);
+        self.cache.rows.insert(number, cached);
+        self.count(summary)?;
         Ok(number)
     }
 
@@ -125,7 +151,28 @@ impl<'a> LogTransaction<'a> {
         let connection = self.connection;
         let cached = self.cached(request)?;
         cached.is_changed = true;
-        entry.add(connection, &mut cached.row)
+        let summary = entry.add(connection, &mut cached.row)?;
+        self.count(summary)
+    }
+
+    /// Adds a record to the counts, and to what observers are told.
+    fn count(&mut self, summary: RecordSummary) -> Result<(), DatabaseError> {
+        let connection = self.connection;
+        let cached = self.cached(summary.request)?;
+        if summary.meaning.opens() {
+            cached.opened_ms = Some(summary.time_ms);
+        }
+        let opened_ms = match (cached.opened_ms, &summary.meaning) {
+            (Some(opened_ms), _) => opened_ms,
+            (None, RecordMeaning::Answered) => query::opened_ms(connection, summary.request)?,
+            (None, _) => 0,
+        };
+        let (dataflow, answer) = (cached.row.dataflow.clone(), cached.row.answer);
+        let counted = CountedRequest { dataflow: &dataflow, answer, opened_ms };
+        tally::add(&mut self.tally, &summary, &counted);
+        health::note(connection, &summary)?;
+        self.commit.records.push(summary);
+        Ok(())
     }
 
     /// Marks a request as one whose files are being removed.
@@ -146,9 +193,10 @@ impl<'a> LogTransaction<'a> {
 
     fn delete(&mut self, request: i64) -> Result<(), DatabaseError> {
         let cached = self.cached(request)?;
-        let (row, written) = (cached.row.clone(), cached.written);
+        let (row, written, counted) = (cached.row.clone(), cached.written, cached.counted.clone());
         row.delete(self.connection)?;
         self.total()?.now.subtract(written);
+        counted.subtract_from(&mut self.standing);
         self.cache.rows.remove(&request);
         Ok(())
     }
@@ -157,8 +205,8 @@ impl<'a> LogTransaction<'a> {
     pub fn row(&mut self, request: i64) -> Result<Option<&RequestRow>, DatabaseError> {
         if !self.cache.rows.contains_key(&request) {
             let Some(row) = query::at(self.connection, request)? else { return Ok(None) };
-            let written = RowShare::of(&row, row.seal());
-            self.cache.rows.insert(request, CachedRow { row, written, is_changed: false });
+            let seal = row.seal();
+            self.cache.rows.insert(request, CachedRow::of(row, seal));
         }
         Ok(self.cache.rows.get(&request).map(|cached| &cached.row))
     }
@@ -180,7 +228,7 @@ impl<'a> LogTransaction<'a> {
             Some(total) => total,
             None => {
                 let written = JournalTotal::read(self.connection)?;
-                CachedTotal { now: written, written }
+                CachedTotal { now: written, written, commits: cut::commits(self.connection)? }
             }
         };
         Ok(self.cache.total.insert(total))
@@ -196,15 +244,40 @@ impl<'a> LogTransaction<'a> {
             now.subtract(cached.written);
             cached.written = RowShare::of(&cached.row, seal);
             now.add(cached.written);
+            let counted = StandingShare::of(&cached.row);
+            if counted != cached.counted {
+                std::mem::replace(&mut cached.counted, counted).subtract_from(&mut self.standing);
+                cached.counted.add_to(&mut self.standing);
+            }
             cached.is_changed = false;
         }
+        self.flush_counts()?;
         let total = self.total()?;
         total.now = now;
         if total.now != total.written {
-            total.now.write(connection)?;
+            total.commits += 1;
+            total.now.write(connection, total.commits)?;
             total.written = total.now;
+            self.commit.number = total.commits;
         }
         Ok(())
+    }
+
+    fn flush_counts(&mut self) -> Result<(), DatabaseError> {
+        standing::write(self.connection, &self.standing)?;
+        tally::write(self.connection, &self.tally)?;
+        for (key, totals) in std::mem::take(&mut self.standing) {
+            self.commit.standing.entry(key).or_default().add(totals);
+        }
+        for (key, count) in std::mem::take(&mut self.tally) {
+            *self.commit.tally.entry(key).or_default() += count;
+        }
+        Ok(())
+    }
+
+    /// What the transaction has changed, once it is flushed; `None` if that is nothing.
+    pub fn into_commit(self) -> Option<JournalCommit> {
+        (self.commit.number > 0).then_some(self.commit)
     }
 }
 

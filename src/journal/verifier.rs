@@ -7,7 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+use rusqlite::Connection;
+
 use super::error::{DatabaseError, JournalError};
+use super::row::RequestRow;
+use super::standing::{self, StandingCounts, StandingShare};
 use super::{query, schema};
 
 /// A verification under way. Dropping it ends the thread.
@@ -30,7 +34,7 @@ impl JournalVerifier {
             let verified = connection
                 .unchecked_transaction()
                 .map_err(DatabaseError::from)
-                .and_then(|transaction| query::verify(&transaction, &go_on));
+                .and_then(|transaction| verify(&transaction, &go_on));
             match verified {
                 Ok(_) => {}
                 Err(error @ DatabaseError::Damaged(_)) => damaged(error),
@@ -40,6 +44,19 @@ impl JournalVerifier {
         let spawned = std::thread::Builder::new().name("flow:verify".to_owned()).spawn(verify);
         let thread = spawned.map_err(|error| DatabaseError::Failed(error.to_string()).at(path))?;
         Ok(JournalVerifier { stop, thread: Some(thread) })
+    }
+}
+
+/// Reads all rows, and compares what is counted of them.
+fn verify(connection: &Connection, go_on: &dyn Fn() -> bool) -> Result<(), DatabaseError> {
+    let mut counted = StandingCounts::new();
+    let count = |row: &RequestRow| StandingShare::of(row).add_to(&mut counted);
+    let Some(_) = query::verify(connection, go_on, count)? else { return Ok(()) };
+    match standing::read(connection)? {
+        Some(standing) if standing != counted => {
+            Err(DatabaseError::Damaged("the number of requests in some state is wrong".to_owned()))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -111,6 +128,7 @@ mod tests {
     fn an_answered_request_that_is_missing_or_changed_is_noticed_after_the_start() {
         is_noticed("DELETE FROM request WHERE state = 'answered'");
         is_noticed("UPDATE request SET failed = 1 WHERE state = 'answered'");
+        is_noticed("UPDATE standing SET requests = 7 WHERE state = 'answered'");
     }
 
     #[test]

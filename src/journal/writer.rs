@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::cut::CommitObserver;
 use super::error::{DatabaseError, JournalError};
 use super::log::PreparedEntry;
 use super::transaction::{LogTransaction, RowCache};
@@ -19,6 +20,7 @@ pub struct JournalWriter {
     thread: Option<JoinHandle<()>>,
     path: PathBuf,
     when_broken: Arc<BrokenHook>,
+    observer: Arc<OnceLock<CommitObserver>>,
 }
 
 type BrokenHook = OnceLock<Box<dyn Fn(&JournalError) + Send + Sync>>;
@@ -68,6 +70,7 @@ impl JournalWriter {
     pub fn start(connection: Connection, path: PathBuf) -> Result<JournalWriter, JournalError> {
         let (orders, incoming) = sync_channel(ORDERS_MAX);
         let when_broken = Arc::<BrokenHook>::default();
+        let observer = Arc::<OnceLock<CommitObserver>>::default();
         let thread_state = WriterThread {
             connection,
             cache: RowCache::default(),
@@ -77,11 +80,12 @@ impl JournalWriter {
             broken: None,
             told: false,
             when_broken: Arc::clone(&when_broken),
+            observer: Arc::clone(&observer),
         };
         let spawned =
             std::thread::Builder::new().name("flow:journal".to_owned()).spawn(|| thread_state.serve());
         let thread = spawned.map_err(|error| DatabaseError::Failed(error.to_string()).at(&path))?;
-        Ok(JournalWriter { orders: Some(orders), thread: Some(thread), path, when_broken })
+        Ok(JournalWriter { orders: Some(orders), thread: Some(thread), path, when_broken, observer })
     }
 
     pub fn path(&self) -> &Path {
@@ -91,6 +95,11 @@ impl JournalWriter {
     pub fn when_broken(&self, then: Box<dyn Fn(&JournalError) + Send + Sync>) {
         // Only the first callback is kept.
         let _ = self.when_broken.set(then);
+    }
+
+    /// Has an observer told of each commit from now on; only the first observer is kept.
+    pub fn observe(&self, observer: CommitObserver) {
+        let _ = self.observer.set(observer);
     }
 
     /// Calls `work` in a transaction, and waits until it is committed.
@@ -171,6 +180,7 @@ struct WriterThread {
     /// Whether the callback for a broken journal was called.
     told: bool,
     when_broken: Arc<BrokenHook>,
+    observer: Arc<OnceLock<CommitObserver>>,
 }
 
 /// Calls a callback. A panic there must not end the writer thread.
@@ -268,7 +278,12 @@ impl WriterThread {
             done.unwrap_or_else(|_| Err(DatabaseError::Failed("writing a record panicked".to_owned())))?;
         }
         transaction.flush()?;
-        Ok(sql.commit()?)
+        let commit = transaction.into_commit();
+        sql.commit()?;
+        if let (Some(observer), Some(commit)) = (self.observer.get(), commit) {
+            guarded(|| observer(commit));
+        }
+        Ok(())
     }
 }
 

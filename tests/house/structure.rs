@@ -10,7 +10,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 
 /// Crates (names that end in `_`: all crates whose names begin so), and the folders that may name them.
 const OWNERS: &[(&str, &[&str])] = &[
-    ("timely", &["engine"]),
+    ("timely", &["engine", "ledger"]),
     ("differential_dataflow", &["ledger"]),
     // Unsound: RUSTSEC-2021-0120.
     ("abomonation", &[]),
@@ -34,10 +34,10 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("rayon", &["imaging", "dicom", "cli"]),
     ("rustls", &["tls"]),
     ("ipnet", &["dicom"]),
-    ("hyper", &["dicom"]),
-    ("hyper_util", &["dicom"]),
+    ("hyper", &["dicom", "monitor"]),
+    ("hyper_util", &["dicom", "monitor"]),
     ("http_body_util", &["dicom"]),
-    ("tokio", &["dicom"]),
+    ("tokio", &["dicom", "monitor"]),
     ("ureq", &["calls"]),
     ("tokio_rustls", &["dicom"]),
     ("memchr", &["dicom"]),

@@ -126,7 +126,8 @@ fn a_wish_to_retry_what_is_on_its_way_changes_no_record() {
     let journal = open(state.path()).unwrap();
     let rows = journal.unanswered("test").unwrap();
     let reader = JournalReader::open(state.path()).unwrap();
-    rows.iter().for_each(|row| reader.operator_request(OperatorRequest::Retry, row.number).unwrap());
+    rows.iter()
+        .for_each(|row| reader.operator_request(OperatorRequest::Retry, row.number, "a test").unwrap());
     let seen = journal.operator_requests().unwrap();
     let seen: Vec<(&str, RequestState)> =
         seen.iter().map(|(row, _)| (row.name.as_str(), row.state)).collect();
@@ -210,8 +211,8 @@ fn another_answer_is_due_at_every_destination() {
     assert_eq!(delivered(), 1);
     journal.append(&receipt, JournalEntry::Answered).unwrap();
     let reader = JournalReader::open(state.path()).unwrap();
-    reader.operator_request(OperatorRequest::Retry, number).unwrap();
-    reader.operator_request(OperatorRequest::Retry, number).unwrap();
+    reader.operator_request(OperatorRequest::Retry, number, "a test").unwrap();
+    reader.operator_request(OperatorRequest::Retry, number, "a test").unwrap();
     assert_eq!(journal.operator_requests().unwrap().len(), 1, "once is enough");
     assert_eq!(delivered(), 0, "the next answer is another");
     let history = journal.history(number).unwrap().unwrap();
@@ -286,10 +287,10 @@ fn a_journal_of_each_format_is_read_and_goes_on() {
     if std::env::var_os("FLOW_ACCEPT").is_some() {
         let state = tempfile::tempdir().unwrap();
         three(state.path());
-        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/journal/format-3.sqlite");
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/journal/format-4.sqlite");
         fs::copy(state.path().join(Journal::FILE), fixture).unwrap();
     }
-    for format in [1, 2, 3] {
+    for format in [1, 2, 3, 4] {
         let state = of_format(format);
         let expected = [
             ("one", RequestState::Answered, 3),
@@ -372,7 +373,7 @@ fn of_many_the_oldest_go_and_no_more_than_need_be() {
     for (number, receipt) in receipts.iter().enumerate() {
         match number % 10 {
             0 => {}
-            1 => reader.operator_request(OperatorRequest::Keep, receipt.number().unwrap()).unwrap(),
+            1 => reader.operator_request(OperatorRequest::Keep, receipt.number().unwrap(), "a test").unwrap(),
             _ => journal.append_surely(receipt, JournalEntry::Answered),
         }
     }

@@ -15,6 +15,7 @@ mod dicom;
 mod engine;
 mod init;
 mod journal;
+mod ledger;
 mod limits;
 mod outbox;
 mod phantom;

@@ -7,6 +7,7 @@ mod files;
 mod lookup;
 pub mod nodes;
 mod own_results;
+mod page;
 mod plain;
 mod printable;
 mod processes;

@@ -1,0 +1,64 @@
+//! Which steps a dataflow has, and which of them each one needs.
+
+use crate::dataflow::{Dataflow, InputWire, NodePhase, RunFrequency};
+use crate::step::Digest;
+
+/// The steps of the work of a dataflow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StepWiring {
+    pub(super) steps: Vec<WiredStep>,
+}
+
+/// A step with the indices of those that it needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WiredStep {
+    pub(super) name: String,
+    pub(super) needs: Vec<usize>,
+    pub(super) runs: RunFrequency,
+    /// Whether the step runs at all: it is one of the work and is switched on.
+    pub(super) is_work: bool,
+}
+
+/// A function that gives the wiring of a version of a dataflow, if that is known.
+pub type WiringLookup = Box<dyn Fn(Digest) -> Option<StepWiring> + Send>;
+
+impl StepWiring {
+    /// The wiring of a dataflow.
+    pub fn of(dataflow: &Dataflow) -> StepWiring {
+        let needs = |wires: &[InputWire]| {
+            let ports = wires.iter().filter_map(|wire| match wire {
+                InputWire::Port(port) => Some(port.node),
+                InputWire::Absent | InputWire::Request | InputWire::Items | InputWire::Outcomes => None,
+            });
+            ports.collect()
+        };
+        let step = |node: &crate::dataflow::DataflowNode| WiredStep {
+            name: node.name.clone(),
+            needs: needs(&node.wires),
+            runs: node.runs,
+            is_work: node.enabled && node.phase == NodePhase::Work,
+        };
+        StepWiring { steps: dataflow.nodes.iter().map(step).collect() }
+    }
+
+    /// A chain of steps, each of which needs the one before it.
+    pub fn chain(names: &[&str]) -> StepWiring {
+        let step = |(index, name): (usize, &&str)| WiredStep {
+            name: (*name).to_owned(),
+            needs: index.checked_sub(1).into_iter().collect(),
+            runs: RunFrequency::Once,
+            is_work: true,
+        };
+        StepWiring { steps: names.iter().enumerate().map(step).collect() }
+    }
+}
+
+impl WiredStep {
+    /// The number of its runs for a request with so many items.
+    pub(super) fn runs_of(&self, items: usize) -> usize {
+        match self.runs {
+            RunFrequency::Once => 1,
+            RunFrequency::PerItem => items,
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! The paths of the server and their answers.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hyper::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, LOCATION, SET_COOKIE,
+};
+use hyper::{HeaderMap, Method, Response, StatusCode, Uri};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::admission::{SourceTable, WishError, find_requests, note_wish};
+use crate::journal::{
+    AnswerKind, JournalEntry, JournalError, JournalReader, OperatorRequest, RequestRow, RequestState,
+};
+use crate::ledger::{LedgerMirror, LedgerSnapshot, ViewRow};
+use crate::step::Outcome;
+use crate::store::free_bytes;
+
+use super::access::{self, COOKIE_NAME, MonitorToken};
+use super::metrics::{StorageStatus, metrics_text};
+
+/// What the server answers from.
+pub struct MonitorApi {
+    pub state: PathBuf,
+    pub mirror: Arc<LedgerMirror>,
+    pub token: MonitorToken,
+    /// The free bytes below which no request is accepted.
+    pub free_bytes_min: u64,
+    /// The last overview, which all pages share.
+    pub overview: Mutex<Option<(u64, String)>>,
+}
+
+/// An answer: bytes, or events as they come.
+pub enum MonitorAnswer {
+    Whole(Response<String>),
+    Events,
+}
+
+const HTML: &str = "text/html; charset=utf-8";
+const JSON: &str = "application/json";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Nothing is loaded from elsewhere, and no script stands in the page.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const REQUESTS_MAX: usize = 100;
+
+impl MonitorApi {
+    /// Answers a request from this address.
+    pub fn answer(&self, method: &Method, uri: &Uri, headers: &HeaderMap, peer: &str) -> MonitorAnswer {
+        let path = uri.path();
+        if !access::is_direct(headers) {
+            return refusal(StatusCode::FORBIDDEN, "this address is not for other pages");
+        }
+        match (method, path) {
+            (&Method::GET, "/health") => return self.health(),
+            (&Method::GET, "/ready") => return self.ready(),
+            (&Method::GET, "/metrics") => {
+                let text = metrics_text(&self.mirror.snapshot(), self.storage());
+                return whole(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text);
+            }
+            (&Method::GET, "/page.js") => {
+                return asset("text/javascript; charset=utf-8", include_str!("page.js"));
+            }
+            (&Method::GET, "/page.css") => return asset("text/css; charset=utf-8", include_str!("page.css")),
+            _ => {}
+        }
+        if let Some(token) = parameter(uri, "token").filter(|_| path == "/") {
+            return match self.token.is(&token) {
+                true => self.enter(),
+                false => refusal(StatusCode::FORBIDDEN, "this is not the token"),
+            };
+        }
+        if !self.token.is_in(headers) {
+            return refusal(StatusCode::FORBIDDEN, "open the address that flow printed at its start");
+        }
+        match (method, path) {
+            (&Method::GET, "/") => asset(HTML, include_str!("page.html")),
+            (&Method::GET, "/api/overview") => whole(StatusCode::OK, JSON, self.overview()),
+            (&Method::GET, "/api/events") => MonitorAnswer::Events,
+            (&Method::GET, "/api/requests") => self.requests(uri),
+            (&Method::GET, _) => match path.strip_prefix("/api/requests/").map(str::parse) {
+                Some(Ok(number)) => self.request(number),
+                Some(Err(_)) | None => refusal(StatusCode::NOT_FOUND, "there is nothing here"),
+            },
+            (&Method::POST, _) if access::may_change(headers) => self.act(path, peer),
+            _ => refusal(StatusCode::METHOD_NOT_ALLOWED, "this is not done here"),
+        }
+    }
+
+    fn enter(&self) -> MonitorAnswer {
+        let cookie = format!("{COOKIE_NAME}={}; HttpOnly; SameSite=Strict; Path=/", self.token.text());
+        let mut answer = Response::new(String::new());
+        *answer.status_mut() = StatusCode::SEE_OTHER;
+        answer.headers_mut().insert(LOCATION, HeaderValue::from_static("/"));
+        if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+            answer.headers_mut().insert(SET_COOKIE, cookie);
+        }
+        MonitorAnswer::Whole(answer)
+    }
+
+    fn storage(&self) -> StorageStatus {
+        StorageStatus { free_bytes: free_bytes(&self.state), free_bytes_min: self.free_bytes_min }
+    }
+
+    /// Whether the process works: it answers.
+    fn health(&self) -> MonitorAnswer {
+        whole(StatusCode::OK, TEXT, "ok\n".to_owned())
+    }
+
+    /// Whether requests are accepted now.
+    fn ready(&self) -> MonitorAnswer {
+        let (storage, state) = (self.storage(), self.mirror.read());
+        let mut reasons = Vec::new();
+        if storage.free_bytes < storage.free_bytes_min {
+            reasons.push("the disk of the state folder is low");
+        }
+        if !state.is_complete {
+            reasons.push("the journal is being read");
+        }
+        let oldest = state.rows.keys().find_map(|row| match row {
+            ViewRow::Oldest(opened_ms, ..) => Some(*opened_ms),
+            _ => None,
+        });
+        let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        let body = json!({"ready": reasons.is_empty(), "reasons": reasons, "free_bytes": storage.free_bytes,
+            "commit": state.commit, "oldest_unanswered_ms": oldest});
+        whole(status, JSON, format!("{body}\n"))
+    }
+
+    /// The overview as JSON; the same for all who ask about one state.
+    pub fn overview(&self) -> String {
+        let time = self.mirror.read().time;
+        let mut last = self.overview.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, text)) = last.as_ref().filter(|(of, _)| *of == time) {
+            return text.clone();
+        }
+        let snapshot = self.mirror.snapshot();
+        let names = self.names_of(&snapshot);
+        let storage = self.storage();
+        let overview = OverviewAnswer {
+            snapshot: &snapshot,
+            names,
+            free_bytes: storage.free_bytes,
+            free_bytes_min: storage.free_bytes_min,
+            state: self.state.display().to_string(),
+        };
+        let text = serde_json::to_string(&overview).unwrap_or_default();
+        *last = Some((time, text.clone()));
+        text
+    }
+
+    /// The names of the requests that the overview lists.
+    fn names_of(&self, snapshot: &LedgerSnapshot) -> Value {
+        let Ok(reader) = JournalReader::open(&self.state) else { return Value::Null };
+        let waiting = snapshot.waiting.iter().map(|one| one.request);
+        let numbers: std::collections::BTreeSet<i64> =
+            waiting.chain(snapshot.oldest.iter().map(|one| one.request)).collect();
+        let names = numbers.into_iter().filter_map(|number| {
+            let row = reader.row(number).ok().flatten()?;
+            Some((number.to_string(), Value::String(row.name)))
+        });
+        Value::Object(names.collect())
+    }
+
+    fn requests(&self, uri: &Uri) -> MonitorAnswer {
+        let text = parameter(uri, "text").unwrap_or_default();
+        let below = parameter(uri, "below").and_then(|below| below.parse().ok()).unwrap_or(i64::MAX);
+        let states: Vec<RequestState> = match parameter(uri, "state").as_deref() {
+            None | Some("") => RequestState::ALL.into(),
+            Some("open") => RequestState::ALL.into_iter().filter(|state| state.is_open()).collect(),
+            Some(name) => RequestState::ALL.into_iter().filter(|state| state.name() == name).collect(),
+        };
+        let found = JournalReader::open(&self.state).and_then(|reader| match text.trim() {
+            "" => reader.page(below, &states, REQUESTS_MAX),
+            text => find_requests(&reader, &SourceTable::built_in(), text).map(|mut rows| {
+                rows.retain(|row| states.contains(&row.state) && row.number < below);
+                rows.reverse();
+                rows.truncate(REQUESTS_MAX);
+                rows
+            }),
+        });
+        match found {
+            Ok(rows) => {
+                let rows: Vec<Value> = rows.iter().map(row_json).collect();
+                whole(StatusCode::OK, JSON, json!({"requests": rows}).to_string())
+            }
+            Err(error) => failed(&error),
+        }
+    }
+
+    fn request(&self, number: i64) -> MonitorAnswer {
+        let read = || -> Result<Option<Value>, JournalError> {
+            let reader = JournalReader::open(&self.state)?;
+            let Some(row) = reader.row(number)? else { return Ok(None) };
+            let history = reader.history(number)?;
+            let records: Vec<Value> = history
+                .entries
+                .iter()
+                .map(|dated| json!({"time_ms": dated.time_ms, "kind": dated.entry.kind(), "what": told(&dated.entry)}))
+                .collect();
+            let waits: Vec<Value> = self.waits(number);
+            Ok(Some(json!({"request": row_json(&row), "waits": waits, "records": records})))
+        };
+        match read() {
+            Ok(Some(request)) => whole(StatusCode::OK, JSON, request.to_string()),
+            Ok(None) => refusal(StatusCode::NOT_FOUND, "there is no such request"),
+            Err(error) => failed(&error),
+        }
+    }
+
+    fn waits(&self, number: i64) -> Vec<Value> {
+        let state = self.mirror.read();
+        let rows = state.rows.iter().filter(|(row, _)| match row {
+            ViewRow::Waits(request, ..)
+            | ViewRow::Running(request, _)
+            | ViewRow::RetryAt(request, ..)
+            | ViewRow::NextTry(request, ..) => *request == number,
+            _ => false,
+        });
+        let rows = rows.map(|(row, count)| (*row, *count)).collect();
+        let snapshot = LedgerSnapshot::of(state.commit, &rows, &state.names);
+        snapshot.waiting.iter().filter_map(|one| serde_json::to_value(one).ok()).collect()
+    }
+
+    /// `/api/requests/NUMBER/ACTION`
+    fn act(&self, path: &str, peer: &str) -> MonitorAnswer {
+        let order = path.strip_prefix("/api/requests/").and_then(|rest| rest.split_once('/'));
+        let order = order.and_then(|(number, action)| {
+            let action = match action {
+                "cancel" => OperatorRequest::Cancel,
+                "retry" => OperatorRequest::Retry,
+                "keep" => OperatorRequest::Keep,
+                "release" => OperatorRequest::Release,
+                _ => return None,
+            };
+            Some((number.parse::<i64>().ok()?, action))
+        });
+        let Some((number, action)) = order else { return refusal(StatusCode::NOT_FOUND, "no such action") };
+        let noted = || -> Result<Option<()>, WishError> {
+            let reader = JournalReader::open(&self.state)?;
+            let Some(row) = reader.row(number)? else { return Ok(None) };
+            note_wish(&reader, &row, action, &format!("the status page at {peer}")).map(Some)
+        };
+        match noted() {
+            Ok(Some(())) => whole(StatusCode::ACCEPTED, JSON, json!({"noted": action.name()}).to_string()),
+            Ok(None) => refusal(StatusCode::NOT_FOUND, "there is no such request"),
+            Err(WishError::Pointless(why)) => refusal(StatusCode::CONFLICT, &format!("the request {why}")),
+            Err(WishError::Journal(error)) => failed(&error),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct OverviewAnswer<'a> {
+    snapshot: &'a LedgerSnapshot,
+    /// Names of requests by their numbers.
+    names: Value,
+    free_bytes: u64,
+    free_bytes_min: u64,
+    state: String,
+}
+
+fn row_json(row: &RequestRow) -> Value {
+    json!({"number": row.number, "name": row.name, "dataflow": row.dataflow, "state": row.state,
+        "answer": row.answer, "failed": row.answer == AnswerKind::Failed, "kept": row.kept, "bytes": row.bytes,
+        "accepted_ms": row.accepted_ms, "changed_ms": row.changed_ms, "id": row.id})
+}
+
+/// A record in words.
+fn told(entry: &JournalEntry) -> Value {
+    match entry {
+        JournalEntry::Run(run) => {
+            let (outcome, reason, remedy) = match &run.outcome {
+                Outcome::Done => ("done", "", ""),
+                Outcome::Failed(fault) => ("failed", fault.reason.as_str(), fault.remedy.as_str()),
+                Outcome::Skipped { .. } => ("skipped", "", ""),
+            };
+            let outputs: Vec<&str> = run.outputs.iter().map(|output| output.name.as_str()).collect();
+            let inputs: Vec<&String> = run.inputs.keys().collect();
+            json!({"step": run.step, "item": run.item, "outcome": outcome, "reason": reason, "remedy": remedy,
+                "took_us": run.took_us, "inputs": inputs, "outputs": outputs})
+        }
+        JournalEntry::Accepted { dataflow, request, .. } => {
+            json!({"dataflow": dataflow, "items": request.items.len()})
+        }
+        JournalEntry::Responded { response } | JournalEntry::Interim { response } => {
+            let files: Vec<&str> = response.files.iter().map(|file| file.name.as_str()).collect();
+            json!({"verdict": response.verdict.name(), "files": files})
+        }
+        JournalEntry::Delivered { destination, complete, detail, .. } => {
+            json!({"destination": destination, "complete": complete, "detail": detail})
+        }
+        JournalEntry::Sent { destination, detail, .. } => {
+            json!({"destination": destination, "detail": detail})
+        }
+        JournalEntry::Asked { what, who } => json!({"asked": what, "who": who}),
+        JournalEntry::Late { items } => json!({"items": items.len()}),
+        JournalEntry::TakenUp | JournalEntry::Began | JournalEntry::Undelivered | JournalEntry::Answered => {
+            Value::Null
+        }
+    }
+}
+
+/// A parameter of the query, decoded.
+fn parameter(uri: &Uri, name: &str) -> Option<String> {
+    let pairs = uri.query()?.split('&').filter_map(|pair| pair.split_once('='));
+    let (_, value) = pairs.into_iter().find(|(key, _)| *key == name)?;
+    let (mut bytes, mut rest) = (Vec::new(), value.bytes());
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'+' => bytes.push(b' '),
+            b'%' => {
+                let digits = [rest.next()?, rest.next()?];
+                bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
+            }
+            byte => bytes.push(byte),
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+fn asset(kind: &'static str, text: &str) -> MonitorAnswer {
+    whole(StatusCode::OK, kind, text.to_owned())
+}
+
+fn refusal(status: StatusCode, why: &str) -> MonitorAnswer {
+    whole(status, JSON, json!({"error": why}).to_string())
+}
+
+fn failed(error: &JournalError) -> MonitorAnswer {
+    refusal(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string())
+}
+
+fn whole(status: StatusCode, kind: &'static str, body: String) -> MonitorAnswer {
+    let mut answer = Response::new(body);
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    headers.insert("referrer-policy", HeaderValue::from_static("no-referrer"));
+    MonitorAnswer::Whole(answer)
+}

@@ -1,0 +1,23 @@
+//! The status page of a running flow, its JSON, and what monitoring asks for: `/metrics`, `/health`, `/ready`.
+//!
+//! Everything is a function of the ledger's snapshot and of the journal. There is no patient data in it but
+//! the names of requests. Whoever has the token may see the page and act on requests; metrics and health need
+//! none. The page is three files in this program: nothing is loaded from elsewhere.
+//!
+//! | file | what |
+//! |---|---|
+//! | `metrics` | the snapshot in the text format of Prometheus |
+//! | `api` | paths and their answers |
+//! | `access` | the token, and who may ask |
+//! | `server` | connections |
+//! | `page.html`, `page.css`, `page.js` | the page |
+
+mod access;
+mod api;
+mod metrics;
+mod server;
+
+pub use access::MonitorToken;
+pub use api::MonitorApi;
+pub use metrics::{StorageStatus, metrics_text};
+pub use server::MonitorServer;

@@ -1,0 +1,134 @@
+"use strict";
+// All text goes into the page as text, never as markup.
+const main = document.getElementById("main"), connection = document.getElementById("connection");
+const said = document.getElementById("said");
+let overview = null, shownRequest = null, found = null;
+const make = (tag, attributes, ...inside) => {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes || {})) if (value !== null && value !== undefined) element.setAttribute(name, value);
+  element.append(...inside.flat().filter((part) => part !== null && part !== undefined).map((part) => part instanceof Node ? part : String(part)));
+  return element;
+};
+const ago = (ms) => {
+  if (!ms) return "";
+  const s = Math.max(0, Math.round((Date.now() - ms) / 1000));
+  if (s < 120) return s + " s";
+  if (s < 7200) return Math.round(s / 60) + " min";
+  return s < 172800 ? Math.round(s / 3600) + " h" : Math.round(s / 86400) + " days";
+};
+const clock = (ms) => new Date(ms).toLocaleString();
+const bytes = (n) => { let u = 0; while (n >= 1024 && u < 4) { n /= 1024; u++; } return (u ? n.toFixed(1) : n) + " " + ["B", "KiB", "MiB", "GiB", "TiB"][u]; };
+const seconds = (s) => s === undefined || s === null ? "" : s < 1 ? (s * 1000).toFixed(s < 0.01 ? 2 : 0) + " ms" : s < 120 ? s.toFixed(1) + " s" : (s / 60).toFixed(1) + " min";
+const REASONS = { lane: "its turn: others are in work", step: "the step", response: "its response", cancellation: "its error response", delivery: "its delivery", destination: "the next try at", down: "a destination that takes nothing:", operator: "an operator: retry it" };
+const STATES = { accepted: "in work", responded: "being delivered", undelivered: "NOT DELIVERED", answered: "answered", removed: "being removed" };
+const reason = (one) => REASONS[one.reason] + (one.name ? " " + one.name : "") + (one.because ? " – " + one.because : "");
+const table = (heads, rows) => make("table", {}, make("thead", {}, make("tr", {}, heads.map((head) => make("th", { scope: "col", class: head.startsWith("#") ? "n" : null }, head.replace("#", ""))))),
+  make("tbody", {}, rows.map((cells) => make("tr", {}, cells.map((cell, i) => make("td", { class: heads[i].startsWith("#") ? "n" : null }, cell))))));
+const link = (number, name) => make("a", { href: "#request/" + number }, name || "request " + number);
+const section = (title, body, kind) => make("section", { class: kind || null, "aria-label": title }, make("h2", {}, title), body);
+const standing = (is) => overview.snapshot.standing.filter(is).reduce((sum, one) => sum + one.requests, 0);
+
+function troubles() {
+  const list = [], snapshot = overview.snapshot;
+  for (const one of snapshot.destinations.filter((one) => one.down)) list.push(["Destination " + one.name + " takes nothing, for " + ago(one.down_since_ms) + ": " + one.down + " (" + one.queued + " waiting)"]);
+  const undelivered = standing((one) => one.state === "undelivered");
+  if (undelivered) list.push([undelivered + " not delivered; ", make("a", { href: "#requests?state=undelivered" }, "show them")]);
+  if (overview.free_bytes < overview.free_bytes_min) list.push(["The disk is low: nothing is accepted"]);
+  return list;
+}
+function showOverview() {
+  const snapshot = overview.snapshot, list = troubles();
+  const name = (number) => (overview.names || {})[number];
+  const figure = (text, number, bad) => make("div", {}, make("b", { class: bad && number ? "bad-text" : null }, number), text);
+  const open = standing((one) => one.state === "accepted"), way = standing((one) => one.state === "responded");
+  const parts = [list.length ? section("What is wrong", make("ul", {}, list.map((line) => make("li", {}, line))), "bad") : section("Nothing is wrong", make("p", { class: "good-text" }, "✓ All destinations take responses, and everything is delivered."))];
+  parts.push(make("div", { class: "numbers" }, figure("in work or waiting", open), figure("being delivered", way), figure("not delivered", standing((one) => one.state === "undelivered"), true),
+    figure("answered", standing((one) => one.state === "answered")), figure("of these with an error response", standing((one) => one.state === "answered" && one.answer === "failed"), true)));
+  if (snapshot.waits.length) parts.push(section("What waits, and for what", table(["#Requests", "Wait for", "Dataflow"], snapshot.waits.slice(0, 20).map((one) => [one.requests, reason(one), one.dataflow]))));
+  if (snapshot.waiting.length) parts.push(section("Waiting longest", table(["Request", "Waits for", "#Since"], snapshot.waiting.slice(0, 15).map((one) => [link(one.request, name(one.request)), reason(one) + (one.running ? " (running)" : "") + (one.next_ms ? ", next try " + clock(one.next_ms) : ""), ago(one.since_ms)]))));
+  if (snapshot.destinations.length) parts.push(section("Destinations", table(["Name", "State", "#Waiting", "#Delivered", "#Failed tries"], snapshot.destinations.map((one) => [one.name, one.down ? make("span", { class: "bad-text" }, "✗ " + one.down + ", for " + ago(one.down_since_ms)) : make("span", { class: "good-text" }, "✓ takes responses"), one.queued, one.delivered, one.not_delivered]))));
+  if (snapshot.faults.length) parts.push(section("Why steps fail", table(["#Times", "Step", "Reason"], snapshot.faults.slice(0, 10).map((one) => [one.count, one.dataflow + " / " + one.step, one.reason]))));
+  const hours = snapshot.hours.slice(0, 24).reverse(), most = Math.max(1, ...hours.map((one) => one.answered));
+  if (hours.length) parts.push(section("Answered by hour", [make("div", { class: "bars", role: "img", "aria-label": hours.map((one) => clock(one.begin_ms) + ": " + one.answered).join("; ") }, hours.map((one) => { const bar = make("i", { title: clock(one.begin_ms) + ": " + one.answered + " answered, " + one.failed + " with errors" }); bar.style.height = 100 * one.answered / most + "%"; return bar; })), make("p", { class: "soft" }, "the last " + hours.length + " hours; at most " + most + " in one")]));
+  parts.push(section("Storage", table(["What", "#Size"], [["remembered requests", bytes(snapshot.standing.reduce((sum, one) => sum + one.bytes, 0))], ["free on the disk of " + overview.state, bytes(overview.free_bytes)]])));
+  main.replaceChildren(...parts);
+}
+function showSteps() {
+  const times = (one) => one.times ? [seconds(one.times.p50), seconds(one.times.p90), seconds(one.times.p99)] : ["", "", ""];
+  main.replaceChildren(
+    section("Steps", table(["Dataflow", "Step", "#Ready", "#Running", "#Runs", "#Failed", "#Median", "#90 %", "#99 %"], overview.snapshot.steps.map((one) => [one.dataflow, one.step, one.ready, one.running, one.runs, one.failed ? make("span", { class: "bad-text" }, one.failed) : 0, ...times(one)]))),
+    section("Dataflows: from acceptance to answer", table(["Dataflow", "#Complete", "#With reservations", "#Error responses", "#Median", "#90 %", "#99 %"], overview.snapshot.dataflows.map((one) => [one.dataflow, one.complete, one.reserved, one.failed, ...times(one)]))));
+}
+async function ask(path, options) {
+  const answer = await fetch(path, options), body = await answer.json();
+  if (!answer.ok) throw new Error(body.error || answer.status);
+  return body;
+}
+async function showRequests(query) {
+  const given = new URLSearchParams(query);
+  if (!document.getElementById("found")) {
+    const text = make("input", { type: "search", name: "text", "aria-label": "Search", placeholder: "Name, number, patient ID, accession number or study UID" });
+    const state = make("select", { name: "state", "aria-label": "State" }, [["", "all states"], ["open", "unanswered"], ...Object.entries(STATES)].map(([value, label]) => make("option", { value }, label)));
+    text.value = given.get("text") || ""; state.value = given.get("state") || "";
+    const form = make("form", { class: "search", role: "search" }, text, state, make("button", {}, "Search"));
+    form.addEventListener("submit", (event) => { event.preventDefault(); location.hash = "requests?" + new URLSearchParams({ text: text.value, state: state.value }); });
+    state.addEventListener("change", () => form.requestSubmit());
+    main.replaceChildren(section("Requests", [form, make("div", { id: "found", "aria-live": "polite" }, "…")]));
+  }
+  const { requests } = await ask("/api/requests?" + given), place = document.getElementById("found");
+  if (!place) return;
+  const verdict = (one) => one.failed ? make("span", { class: "bad-text" }, "✗ " + STATES[one.state] + ", error response") : make("span", {}, STATES[one.state] + (one.kept ? ", kept" : ""));
+  place.replaceChildren(requests.length ? table(["Request", "Dataflow", "State", "Accepted", "#Size"], requests.map((one) => [link(one.number, one.name), one.dataflow, verdict(one), clock(one.accepted_ms), bytes(one.bytes)])) : make("p", { class: "soft" }, "There is no such request."));
+}
+async function showRequest(number) {
+  const { request, waits, records } = await ask("/api/requests/" + number);
+  const text = (one) => {
+    const what = one.what || {};
+    if (one.kind === "run") return what.outcome === "failed" ? make("span", { class: "bad-text" }, "✗ " + what.step + " failed: " + what.reason + " – " + what.remedy) : (what.outcome === "done" ? "✓ " : "– ") + what.step + (what.item === null ? "" : " (item " + (what.item + 1) + ")") + " " + what.outcome + (what.outputs.length ? ": " + what.outputs.join(", ") : "");
+    if (one.kind === "asked") return what.asked + " asked for" + (what.who ? " by " + what.who : "");
+    if (one.kind === "responded" || one.kind === "interim") return "response: " + what.verdict + (what.files.length ? "; " + what.files.join(", ") : "");
+    if (one.kind === "delivered") return (what.complete ? "✓ delivered to " : "✗ not all taken by ") + what.destination + ((what.detail || {}).trouble ? ": " + what.detail.trouble : "");
+    if (one.kind === "sent") return "sent to " + what.destination + ": " + ((what.detail || {}).name || "") + " " + ((what.detail || {}).answer || "");
+    if (one.kind === "accepted") return "accepted for " + what.dataflow + ", " + what.items + " items";
+    return one.kind.replace("_", " ");
+  };
+  const took = (one) => one.kind === "run" ? seconds(one.what.took_us / 1e6) : "";
+  const button = (label, action, question) => { const element = make("button", {}, label); element.addEventListener("click", () => act(number, action, question, label)); return element; };
+  const open = request.state !== "answered" && request.state !== "removed";
+  const actions = [request.state === "accepted" ? button("Cancel", "cancel", "End " + request.name + "? Its sender gets an error response that says so.") : button("Retry", "retry", "Run again what failed of " + request.name + ", and deliver what is not delivered?"),
+    request.kept ? button("Release", "release", "Let " + request.name + " be removed when its time has come?") : button("Keep", "keep", "Remember " + request.name + " with its files, however old it gets?")];
+  main.replaceChildren(
+    section(request.name, [make("p", {}, STATES[request.state], request.failed ? make("span", { class: "bad-text" }, ", error response") : null, request.kept ? ", kept" : "", make("span", { class: "soft" }, " · " + request.dataflow + " · number " + request.number + " · accepted " + clock(request.accepted_ms) + " · " + bytes(request.bytes))),
+      open && waits.length ? make("ul", {}, waits.map((one) => make("li", {}, "waits for " + reason(one) + (one.running ? " (running)" : "") + ", since " + ago(one.since_ms) + (one.next_ms ? "; next try " + clock(one.next_ms) : "")))) : null, make("div", { class: "actions" }, actions)], request.failed || request.state === "undelivered" ? "bad" : null),
+    section("What happened", table(["Time", "What", "#Took"], records.map((one) => [clock(one.time_ms), text(one), took(one)]))));
+}
+async function act(number, action, question, label) {
+  const dialog = document.getElementById("confirm");
+  document.getElementById("question").textContent = question;
+  document.getElementById("go").textContent = label;
+  dialog.returnValue = "no";
+  dialog.showModal();
+  await new Promise((done) => dialog.addEventListener("close", done, { once: true }));
+  if (dialog.returnValue !== "yes") return;
+  try { await ask("/api/requests/" + number + "/" + action, { method: "POST" }); tell(label + " is noted"); } catch (error) { tell("Not done: " + error.message); }
+}
+function tell(text) { said.textContent = text; setTimeout(() => { said.textContent = ""; }, 6000); }
+async function show() {
+  const [view, query] = (location.hash.slice(1) || "overview").split("?"), focus = document.activeElement;
+  document.querySelectorAll("nav a").forEach((one) => one.getAttribute("href") === "#" + view ? one.setAttribute("aria-current", "page") : one.removeAttribute("aria-current"));
+  if (!overview) return;
+  try {
+    if (view.startsWith("request/")) await showRequest(Number(view.slice(8)));
+    else if (view === "requests") { if (found !== location.hash) { main.replaceChildren(); found = location.hash; } await showRequests(query || ""); }
+    else if (view === "steps") showSteps();
+    else showOverview();
+    if (view !== "requests") found = null;
+  } catch (error) { tell(error.message); }
+}
+// The page is drawn again at most twice a second, and not while its reader types or has a link in focus.
+let waits = null;
+const later = () => { if (!waits) waits = setTimeout(() => { waits = null; if (!main.contains(document.activeElement) || document.activeElement === main) show(); }, 100); };
+addEventListener("hashchange", () => { show(); main.focus({ preventScroll: true }); scrollTo(0, 0); });
+const events = new EventSource("/api/events");
+events.onmessage = (event) => { const first = !overview; overview = JSON.parse(event.data); connection.className = ""; connection.textContent = "live · commit " + overview.snapshot.commit; if (first) show(); else later(); };
+events.onerror = () => { connection.className = "lost"; connection.textContent = "✗ not connected"; };

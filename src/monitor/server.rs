@@ -1,0 +1,181 @@
+//! The connections of the server: one thread holds them all, and others read the journal.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use hyper::body::{Body, Bytes, Frame, Incoming};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::runtime::Builder;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use super::api::{MonitorAnswer, MonitorApi};
+
+/// A server that runs. Dropping it ends its connections.
+pub struct MonitorServer {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+const CONNECTIONS_MAX: usize = 64;
+
+/// The longest time for the head of a request.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// The time between two overviews for a page.
+const EVENTS_APART: Duration = Duration::from_millis(500);
+
+/// The number of looks without a change after which a page hears that the connection lives.
+const QUIET_LOOKS: u32 = 20;
+
+impl MonitorServer {
+    /// Serves at a port that is open.
+    ///
+    /// # Errors
+    /// If the port cannot be used, or the thread not be started.
+    pub fn start(listener: TcpListener, api: MonitorApi) -> io::Result<MonitorServer> {
+        let address = listener.local_addr()?;
+        listener.set_nonblocking(true)?;
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let (stop, stopping) = watch::channel(false);
+        let serve = move || runtime.block_on(accept(listener, Arc::new(api), stopping));
+        let thread = std::thread::Builder::new().name("flow:monitor".to_owned()).spawn(serve)?;
+        Ok(MonitorServer { address, stop, thread: Some(thread) })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for MonitorServer {
+    fn drop(&mut self) {
+        let _ = self.stop.send(true);
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+async fn accept(listener: TcpListener, api: Arc<MonitorApi>, mut stopping: watch::Receiver<bool>) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "the status page cannot be served"),
+    };
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let stop = stopping.clone();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                // Further connections are closed.
+                let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+                let (api, stop) = (Arc::clone(&api), stop.clone());
+                tokio::spawn(async move {
+                    hold(stream, peer, api, stop).await;
+                    drop(place);
+                });
+            }
+            Err(_) => sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+async fn hold(stream: TcpStream, peer: SocketAddr, api: Arc<MonitorApi>, stop: watch::Receiver<bool>) {
+    let answer = |request: Request<Incoming>| {
+        let (api, stop) = (Arc::clone(&api), stop.clone());
+        async move {
+            let (head, _) = request.into_parts();
+            let asked = Arc::clone(&api);
+            let answer = spawn_blocking(move || {
+                asked.answer(&head.method, &head.uri, &head.headers, &peer.ip().to_string())
+            });
+            Ok::<_, Infallible>(match answer.await {
+                Ok(MonitorAnswer::Whole(answer)) => {
+                    answer.map(|text| MonitorBody::Whole(Some(Bytes::from(text))))
+                }
+                Ok(MonitorAnswer::Events) => events(api, stop),
+                Err(_) => {
+                    let mut answer = Response::new(MonitorBody::Whole(None));
+                    *answer.status_mut() = hyper::StatusCode::INTERNAL_SERVER_ERROR;
+                    answer
+                }
+            })
+        }
+    };
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME_MAX)
+        .max_headers(64)
+        .serve_connection(TokioIo::new(stream), service_fn(answer));
+    // A connection that breaks off is none of our affairs.
+    let _ = connection.await;
+}
+
+/// The overview after each change, as server-sent events.
+fn events(api: Arc<MonitorApi>, stop: watch::Receiver<bool>) -> Response<MonitorBody> {
+    let (send, receive) = mpsc::channel(2);
+    tokio::spawn(async move {
+        let (mut last, mut quiet) = (None, 0);
+        while !*stop.borrow() {
+            let time = api.mirror.read().time;
+            let event = if last != Some(time) {
+                let asked = Arc::clone(&api);
+                let Ok(overview) = spawn_blocking(move || asked.overview()).await else { return };
+                Some(format!("id: {time}\ndata: {overview}\n\n"))
+            } else {
+                quiet += 1;
+                (quiet % QUIET_LOOKS == 0).then(|| ": nothing new\n\n".to_owned())
+            };
+            last = Some(time);
+            // A browser that does not read holds up this task only.
+            if let Some(event) = event
+                && send.send(Bytes::from(event)).await.is_err()
+            {
+                return;
+            }
+            sleep(EVENTS_APART).await;
+        }
+    });
+    let mut answer = Response::new(MonitorBody::Events(receive));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+/// The body of an answer.
+enum MonitorBody {
+    Whole(Option<Bytes>),
+    Events(mpsc::Receiver<Bytes>),
+}
+
+impl Body for MonitorBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match &mut *self {
+            MonitorBody::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            MonitorBody::Events(events) => {
+                events.poll_recv(context).map(|event| event.map(|bytes| Ok(Frame::data(bytes))))
+            }
+        }
+    }
+}
