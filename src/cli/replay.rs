@@ -139,7 +139,7 @@ fn warn(first: &ReplayResult) {
 }
 
 fn no_such_step(step: &str, dataflow: &Dataflow) -> CommandError {
-    let names: Vec<&str> = dataflow.nodes.iter().map(|node| node.name.as_str()).collect();
+    let names: Vec<&str> = dataflow.nodes.iter().map(|node| &*node.name).collect();
     let text = format!("the dataflow of the request has no step {step:?}");
     CommandError::new(CommandErrorKind::Usage, text).hint(&format!("it has {}", names.join(", ")))
 }

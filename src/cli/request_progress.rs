@@ -1,12 +1,13 @@
 //! The progress of a request: its steps, and the items of steps that run once per item.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::dataflow::{Dataflow, NodePhase};
 use crate::step::Request;
 
 /// The runs of each step of a request, and how many of them have ended.
-pub struct RequestProgress(BTreeMap<String, StepRuns>);
+pub struct RequestProgress(BTreeMap<Arc<str>, StepRuns>);
 
 struct StepRuns {
     ended: usize,

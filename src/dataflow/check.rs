@@ -89,7 +89,7 @@ impl CheckedParts<'_> {
         let digest = meaning::digest(&name, &nodes, &response, *on_failure, *on_item_failure);
         let has_streams = nodes.iter().any(|node| node.stream != StreamRole::Outside);
         let dataflow = Dataflow {
-            name,
+            name: name.into(),
             text: String::new(),
             about: about.clone(),
             digest,
@@ -112,7 +112,7 @@ impl CheckedParts<'_> {
             other => other.clone(),
         };
         DataflowNode {
-            name: draft.name.value.clone(),
+            name: draft.name.value.as_str().into(),
             step: self.plan.steps[index].expect(KNOWN).clone(),
             wires: self.wiring.links(index).iter().map(wire).collect(),
             parameters: self.parameters[index].clone().expect(KNOWN),

@@ -12,7 +12,7 @@ use super::policy::{FailurePolicy, ItemFailurePolicy, RevisionPolicy};
 /// A checked dataflow: every need names an earlier node of the right type, and every parameter is in range.
 #[derive(Clone, Debug)]
 pub struct Dataflow {
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     /// The text of the file.
     pub(crate) text: String,
     pub(crate) about: String,

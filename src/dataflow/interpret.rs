@@ -169,7 +169,7 @@ impl<'a> DataflowInterpretation<'a> {
             }
             let stops = phase == NodePhase::Work && self.dataflow.on_failure == FailurePolicy::Stop;
             if stops && stopped.is_none() && self.accounts[index].has_failed() {
-                stopped = Some(OutcomeReason::Stopped { step: node.name.clone() });
+                stopped = Some(OutcomeReason::Stopped { step: node.name.to_string() });
             }
         }
     }

@@ -12,7 +12,7 @@ use super::retry::RetryRule;
 /// A step at its place in a dataflow.
 #[derive(Clone, Debug)]
 pub struct DataflowNode {
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     pub(crate) step: Step,
     /// The wires, one for each declared input of the step, in that order.
     pub(crate) wires: Vec<InputWire>,
@@ -47,8 +47,8 @@ impl DataflowNode {
     /// The names of the steps for which the node stands: its own, or those of its section.
     pub fn step_names(&self) -> impl Iterator<Item = &str> {
         let members = self.section.iter().flat_map(|section| &section.members);
-        let own = self.section.is_none().then_some(self.name.as_str());
-        own.into_iter().chain(members.map(|member| member.node.name.as_str()))
+        let own = self.section.is_none().then_some(&*self.name);
+        own.into_iter().chain(members.map(|member| &*member.node.name))
     }
 
     /// The wait before the next run, after a fault and `runs` runs in all; `None` if there is no next run.

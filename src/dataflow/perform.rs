@@ -205,7 +205,7 @@ impl DataflowNode {
 
     /// The result of a run, from its outcome and outputs.
     pub fn left(&self, outcome: &Outcome, outputs: Option<StepOutputs>) -> RunResult {
-        let itself = || Arc::from(self.name.as_str());
+        let itself = || self.name.clone();
         match (outcome, outputs) {
             (Outcome::Done, Some(outputs)) => RunResult::Outputs(outputs),
             (Outcome::Done, None) | (Outcome::Failed(_), _) => {

@@ -28,7 +28,7 @@ pub struct Response {
     /// The name of the request.
     pub name: String,
     /// The name of the dataflow.
-    pub dataflow: String,
+    pub dataflow: Arc<str>,
     /// The version of the dataflow: its digest.
     pub version: Digest,
     /// The overall outcome.
@@ -189,7 +189,7 @@ impl Dataflow {
         accounts: &[NodeAccount],
     ) -> Vec<StepReport> {
         let admission = |fault: &Fault| StepReport {
-            step: ADMISSION.to_owned(),
+            step: ADMISSION.into(),
             item: None,
             outcome: Outcome::Failed(fault.clone()),
         };
@@ -252,7 +252,7 @@ impl Dataflow {
             format!("not finished within {}{awaited}", shown(after)),
             "Wait for the final response; it takes the place of this one.",
         );
-        let deadline = StepReport { step: DEADLINE.to_owned(), item: None, outcome: Outcome::Failed(fault) };
+        let deadline = StepReport { step: DEADLINE.into(), item: None, outcome: Outcome::Failed(fault) };
         let reports = self.reports(NodePhase::Work, request, accounts);
         Response {
             request: request.id,
@@ -290,7 +290,7 @@ impl Dataflow {
             let waits = |wire: &InputWire| matches!(wire, InputWire::Port(port) if is_open(port.node));
             *index < last && is_open(*index) && !node.wires.iter().any(waits)
         });
-        open.map(|(_, node)| node.name.as_str()).collect()
+        open.map(|(_, node)| &*node.name).collect()
     }
 
     /// The first node with a fault, with `on_failure: stop`. Later nodes do not count, so that the response does
@@ -326,7 +326,7 @@ impl Dataflow {
             let of_members = account.section.iter().flat_map(|section| section.reservations());
             let of_runs = account.reserved_runs().map(|(run, reservation)| {
                 let item = request.items.get(run).filter(|_| node.runs == RunFrequency::PerItem);
-                (node.name.as_str(), item.map(|item| item.name.clone()), reservation)
+                (&*node.name, item.map(|item| item.name.clone()), reservation)
             });
             let of_runs = of_runs.filter(|_| node.section.is_none());
             let of_members = of_members.map(|(step, reservation)| (step, None, reservation));
@@ -373,12 +373,15 @@ pub const ADMISSION: &str = "admission";
 /// The name in place of a step's name, in the report of a request whose deadline has passed.
 pub const DEADLINE: &str = "deadline";
 
+/// The reports of a node: nearly always one.
+type NodeReports = SmallVec<[StepReport; 1]>;
+
 /// The reports of a node behind the first one that failed.
-fn stopped_by(node: &DataflowNode, first: &DataflowNode, account: &NodeAccount) -> Vec<StepReport> {
+fn stopped_by(node: &DataflowNode, first: &DataflowNode, account: &NodeAccount) -> NodeReports {
     let failed = account.section.as_ref().and_then(|section| section.first_failed());
     let because = OutcomeReason::Stopped { step: failed.unwrap_or(&first.name).to_owned() };
     let report = |step: &str| StepReport {
-        step: step.to_owned(),
+        step: step.into(),
         item: None,
         outcome: Outcome::Skipped { because: because.clone() },
     };
@@ -386,9 +389,9 @@ fn stopped_by(node: &DataflowNode, first: &DataflowNode, account: &NodeAccount) 
 }
 
 /// The reports of a section: one for each of its steps.
-fn section_reports(node: &DataflowNode, account: &NodeAccount) -> Vec<StepReport> {
+fn section_reports(node: &DataflowNode, account: &NodeAccount) -> NodeReports {
     let report = |step: &str, outcome: &Outcome| StepReport {
-        step: step.to_owned(),
+        step: step.into(),
         item: None,
         outcome: outcome.clone(),
     };
@@ -396,10 +399,10 @@ fn section_reports(node: &DataflowNode, account: &NodeAccount) -> Vec<StepReport
         return section.0.iter().map(|member| report(&member.step, &member.outcome)).collect();
     }
     // It has not run, or not to its end. That is said of the first step; the others need it.
-    let Some(outcome) = account.outcomes.first() else { return Vec::new() };
+    let Some(outcome) = account.outcomes.first() else { return NodeReports::new() };
     let behind = match outcome {
         Outcome::Failed(_) => {
-            Outcome::Skipped { because: OutcomeReason::NeedFailed { step: node.name.clone() } }
+            Outcome::Skipped { because: OutcomeReason::NeedFailed { step: node.name.to_string() } }
         }
         Outcome::Done | Outcome::Skipped { .. } => outcome.clone(),
     };
@@ -410,7 +413,7 @@ fn section_reports(node: &DataflowNode, account: &NodeAccount) -> Vec<StepReport
 
 /// The reports of a node: one, if it ran once or if all its runs ended alike; otherwise one for each item
 /// that is not done.
-fn reports(node: &DataflowNode, request: &Request, account: &NodeAccount) -> Vec<StepReport> {
+fn reports(node: &DataflowNode, request: &Request, account: &NodeAccount) -> NodeReports {
     let report = |item: Option<&str>, outcome: &Outcome| StepReport {
         step: node.name.clone(),
         item: item.map(str::to_owned),
@@ -422,10 +425,10 @@ fn reports(node: &DataflowNode, request: &Request, account: &NodeAccount) -> Vec
     let outcomes = &account.outcomes;
     let alike = outcomes.windows(2).all(|pair| pair[0] == pair[1]);
     match (node.runs, outcomes.first()) {
-        (_, None) => Vec::new(),
-        (RunFrequency::Once, Some(outcome)) => vec![report(None, outcome)],
+        (_, None) => NodeReports::new(),
+        (RunFrequency::Once, Some(outcome)) => smallvec![report(None, outcome)],
         (RunFrequency::PerItem, Some(outcome)) if alike && !matches!(outcome, Outcome::Failed(_)) => {
-            vec![report(None, outcome)]
+            smallvec![report(None, outcome)]
         }
         (RunFrequency::PerItem, Some(_)) => {
             let named = request.items.iter().zip(outcomes);

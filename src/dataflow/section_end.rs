@@ -66,7 +66,7 @@ fn settled(section: &StreamSection, run: &MemberRun, before: &[MemberAccount]) -
     };
     let cause = streams().find_map(|(_, account)| lacking(account));
     let mut account = MemberAccount {
-        step: member.node.name.clone(),
+        step: member.node.name.to_string(),
         outcome: Outcome::Done,
         items: ItemCounts::default(),
         faults: Vec::new(),

@@ -143,7 +143,7 @@ mod tests {
         let chains = (0..dataflow.nodes.len()).filter_map(|node| NodeChain::from(&dataflow, node));
         let names = chains.map(|NodeChain { first, followers }| {
             let nodes = std::iter::once(first).chain(followers);
-            nodes.map(|node| dataflow.nodes[node].name.as_str()).collect::<Vec<_>>().join(" ")
+            nodes.map(|node| &*dataflow.nodes[node].name).collect::<Vec<_>>().join(" ")
         });
         names.collect()
     }

@@ -103,7 +103,7 @@ impl Epoch {
         match (dataflow.nodes[node].phase, stopped) {
             (NodePhase::Failure, _) => None,
             (NodePhase::Work, Some(first)) => {
-                let because = OutcomeReason::Stopped { step: dataflow.nodes[first].name.clone() };
+                let because = OutcomeReason::Stopped { step: dataflow.nodes[first].name.to_string() };
                 Some(Outcome::Skipped { because })
             }
             (NodePhase::Work, None) => self.cancelled.get().then(|| Outcome::Failed(Fault::cancelled())),

@@ -73,7 +73,7 @@ impl RunEnvironment {
     fn attempt(&self, job: &StepJob, inputs: &StepInputs) -> RunEnd {
         let StepJob { request, item, .. } = *job;
         let node = &self.dataflow.nodes[job.node];
-        let (step, began) = (node.name.as_str(), Instant::now());
+        let (step, began) = (&*node.name, Instant::now());
         tell(&*self.observer, &EngineEvent::Started { request, step });
         let Some(kept) = self.remembered(job, node, inputs) else {
             return RunEnd::not_run(item, Outcome::Failed(Fault::cancelled()));

@@ -144,7 +144,7 @@ impl RequestMemories {
         };
         let inputs = run.inputs.digests().into_iter().map(|(name, digest)| (name.to_owned(), digest));
         let record = RunRecord {
-            step: run.node.name.clone(),
+            step: run.node.name.to_string(),
             item: run.item,
             key: run.key,
             version: run.node.step.declaration.version,

@@ -45,7 +45,7 @@ pub fn node<'scope>(
     let scope = sources.begin.scope();
     let dataflow = &shared.work.dataflow;
     let ports = ports(dataflow, chain.first);
-    let mut builder = OperatorBuilder::new(dataflow.nodes[chain.first].name.clone(), scope);
+    let mut builder = OperatorBuilder::new(dataflow.nodes[chain.first].name.to_string(), scope);
     let mut inputs = Vec::new();
     for (number, port) in ports.iter().enumerate() {
         let stream = port.source.map_or(sources.begin, |source| &sources.nodes[&source]);

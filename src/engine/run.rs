@@ -183,7 +183,7 @@ impl NodeRun {
     fn follow(&self, ended: RunEnd, again: Option<Duration>) {
         match (&ended.outcome, again) {
             (Outcome::Failed(fault), Some(delay)) => {
-                let (request, step) = (&*self.task.request, self.node().name.as_str());
+                let (request, step) = (&*self.task.request, &*self.node().name);
                 tell(&*self.shared.work.observer, &EngineEvent::Retrying { request, step, fault, delay });
             }
             _ => self.send(ended),
@@ -198,13 +198,13 @@ impl NodeRun {
             tracing::error!(panic, "the cancellation callback of a step panicked");
         }
         turn.thread_handle.abandon();
-        let (request, step, took) = (&*self.task.request, self.node().name.as_str(), turn.began.elapsed());
+        let (request, step, took) = (&*self.task.request, &*self.node().name, turn.began.elapsed());
         tell(&*self.shared.work.observer, &EngineEvent::Ended { request, step, took, failed: true });
         let (alive, shared, node) = (turn.alive.clone(), Arc::clone(&self.shared), self.task.node);
         let request = Arc::clone(&self.task.request);
         self.shared.timer.surely_after(PATIENCE, move || {
             if alive.strong_count() > 0 {
-                let (step, threads) = (&shared.work.dataflow.nodes[node].name, shared.pool.abandoned());
+                let (step, threads) = (&*shared.work.dataflow.nodes[node].name, shared.pool.abandoned());
                 tracing::warn!(
                     request = %request.name, step, threads,
                     "a step that was given up goes on; its thread and memory are no longer counted"

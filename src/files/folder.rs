@@ -237,7 +237,7 @@ mod tests {
         Response {
             request: request.id,
             name: request.name.clone(),
-            dataflow: "test".to_owned(),
+            dataflow: "test".into(),
             version: Digest::of(b"test"),
             verdict: ResponseVerdict::Complete,
             steps: Vec::new(),

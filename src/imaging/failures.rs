@@ -28,7 +28,7 @@ pub fn failures(outcomes: &StepOutcomes) -> Vec<StepFailure> {
             Some(item) => format!("{item}: {}", plain_reason(fault)),
             None => plain_reason(fault),
         };
-        let known = failures.iter().position(|failure| failure.step == report.step);
+        let known = failures.iter().position(|failure| *failure.step == *report.step);
         let index = known.unwrap_or_else(|| {
             failures.push(StepFailure::of(&report.step));
             failures.len() - 1
@@ -113,7 +113,7 @@ mod tests {
     use crate::step::{Outcome, StepReport};
 
     fn report(step: &str, item: Option<&str>, outcome: Outcome) -> StepReport {
-        StepReport { step: step.to_owned(), item: item.map(str::to_owned), outcome }
+        StepReport { step: step.into(), item: item.map(str::to_owned), outcome }
     }
 
     fn failed(reason: &str) -> Outcome {

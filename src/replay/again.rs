@@ -72,7 +72,7 @@ pub fn again(
 ) -> Result<ReplayResult, NoSuchStep> {
     let records = PastRuns::of(past);
     let parts = scope.parts(dataflow, |step| records.keep(step))?;
-    let names = dataflow.nodes.iter().map(|node| node.name.as_str());
+    let names = dataflow.nodes.iter().map(|node| &*node.name);
     let parts: BTreeMap<&str, StepTreatment> = names.zip(parts).collect();
     let mut runs = Vec::new();
     let mut perform = |due: &ReadyRun| match parts[due.step()] {

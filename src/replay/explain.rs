@@ -100,11 +100,11 @@ impl RequestExplanation {
 }
 
 fn explanation(past: &PastRequest, dataflow: &Dataflow, node: &DataflowNode) -> StepExplanation {
-    let runs: Vec<&RecordingRun> = past.recording.runs.iter().filter(|run| run.step == node.name).collect();
+    let runs: Vec<&RecordingRun> = past.recording.runs.iter().filter(|run| *run.step == *node.name).collect();
     let last = runs.last().copied().filter(|_| node.runs == RunFrequency::Once);
     let endings = endings(past, node, &runs);
     StepExplanation {
-        name: node.name.clone(),
+        name: node.name.to_string(),
         step: node.step.declaration.name.to_owned(),
         version: last.map_or(node.step.declaration.version, |run| run.version),
         otherwise: otherwise(node, &endings, past),

@@ -164,8 +164,9 @@ fn earlier(reader: &JournalReader, request: &Request) -> Result<Vec<RequestHisto
 fn has_run(step: &str, response: Option<&Response>) -> bool {
     let is_skipped =
         |report: &StepReport| report.item.is_none() && matches!(report.outcome, Outcome::Skipped { .. });
-    response
-        .is_none_or(|response| response.steps.iter().any(|report| report.step == step && !is_skipped(report)))
+    response.is_none_or(|response| {
+        response.steps.iter().any(|report| &*report.step == step && !is_skipped(report))
+    })
 }
 
 /// A run of an earlier request as a run of a later one, whose items may be in another order.

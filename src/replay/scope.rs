@@ -63,7 +63,7 @@ impl ReplayScope<'_> {
         let (ReplayScope::From(step) | ReplayScope::Only(step)) = self else {
             return Ok(vec![true; dataflow.nodes.len()]);
         };
-        let mut wanted: Vec<bool> = dataflow.nodes.iter().map(|node| node.name == step).collect();
+        let mut wanted: Vec<bool> = dataflow.nodes.iter().map(|node| &*node.name == step).collect();
         let first = wanted.iter().position(|wanted| *wanted).ok_or_else(|| NoSuchStep(step.to_owned()))?;
         if matches!(self, ReplayScope::From(_)) {
             for (index, node) in dataflow.nodes.iter().enumerate().skip(first + 1) {
@@ -93,7 +93,7 @@ mod tests {
     fn parts(scope: ReplayScope, kept: &[&str]) -> Vec<(String, StepTreatment)> {
         let dataflow = Dataflow::load("ct-lung", &StepTable::built_in()).unwrap();
         let parts = scope.parts(&dataflow, |step| kept.contains(&step)).unwrap();
-        dataflow.nodes.iter().map(|node| node.name.clone()).zip(parts).collect()
+        dataflow.nodes.iter().map(|node| node.name.to_string()).zip(parts).collect()
     }
 
     /// The steps that are not left out.

@@ -83,7 +83,7 @@ pub struct ResultIdentity {
     /// The digest of the dataflow.
     pub dataflow: Digest,
     /// The name of the step in the dataflow.
-    pub step: String,
+    pub step: Arc<str>,
     /// The answer to the request: 0 is the final one, 1 the preliminary one of a deadline. Each retry by an
     /// operator adds 2.
     pub edition: u32,

@@ -1,5 +1,7 @@
 //! Outcomes: how a step ended, and the report of it in the response.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -58,7 +60,7 @@ impl OutcomeReason {
             OutcomeReason::NeedFailed { .. } | OutcomeReason::NeedSkipped { .. } => self.clone(),
             OutcomeReason::Stopped { step } => OutcomeReason::NeedFailed { step: step.clone() },
             OutcomeReason::SwitchedOff | OutcomeReason::Condition { .. } | OutcomeReason::NotFinished => {
-                OutcomeReason::NeedSkipped { step: step.to_owned() }
+                OutcomeReason::NeedSkipped { step: step.into() }
             }
         }
     }
@@ -68,7 +70,7 @@ impl OutcomeReason {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StepReport {
     /// The name of the step in the dataflow.
-    pub step: String,
+    pub step: Arc<str>,
     /// The name of the item, for a step that runs once per item.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub item: Option<String>,
@@ -83,7 +85,7 @@ pub struct StepReport {
 /// ```
 /// use flow::step::{Fault, Outcome, StepOutcomes, StepReport};
 ///
-/// let report = |step: &str, outcome| StepReport { step: step.to_owned(), item: None, outcome };
+/// let report = |step: &str, outcome| StepReport { step: step.into(), item: None, outcome };
 /// let missing = Fault::new("a slice is missing", "Send the study again.");
 /// let outcomes = StepOutcomes(vec![
 ///     report("headers", Outcome::Done),

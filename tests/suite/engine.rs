@@ -137,7 +137,7 @@ fn a_request_that_can_never_fit_is_answered_with_the_reason() {
         let response = responses.recv_timeout(LONG).unwrap();
         assert_eq!(response.verdict, ResponseVerdict::Failed);
         let (report, fault) = response.faults().next().unwrap();
-        assert_eq!(report.step, "admission");
+        assert_eq!(&*report.step, "admission");
         assert!(fault.reason.contains("7 MiB") && fault.reason.contains("5 MiB"), "{}", fault.reason);
         assert!(fault.remedy.contains("--memory"), "{}", fault.remedy);
     });

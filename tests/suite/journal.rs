@@ -33,7 +33,7 @@ fn accept_request(journal: &Journal, request: Arc<Request>) -> Receipt {
     journal
         .accept(RequestArrival {
             request,
-            dataflow: "test".to_owned(),
+            dataflow: "test".into(),
             version,
             program: version,
             lookup_texts: Vec::new(),
@@ -45,7 +45,7 @@ fn response(name: &str) -> Response {
     Response {
         request: request(name).id,
         name: name.to_owned(),
-        dataflow: "test".to_owned(),
+        dataflow: "test".into(),
         version: Digest::of(b"version"),
         verdict: ResponseVerdict::Complete,
         steps: Vec::new(),
@@ -321,13 +321,7 @@ fn arrival(name: &str) -> RequestArrival {
     let version = Digest::of(b"version");
     let item = Item::inline(name, name.as_bytes());
     let request = Arc::new(Request::new(name, Default::default(), vec![item]));
-    RequestArrival {
-        request,
-        dataflow: "test".to_owned(),
-        version,
-        program: version,
-        lookup_texts: Vec::new(),
-    }
+    RequestArrival { request, dataflow: "test".into(), version, program: version, lookup_texts: Vec::new() }
 }
 
 #[test]

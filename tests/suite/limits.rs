@@ -119,7 +119,7 @@ fn next(responses: &Receiver<Response>) -> Response {
 
 /// The steps that failed, with the kinds of their faults.
 fn faults(response: &Response) -> Vec<(&str, FaultKind)> {
-    response.faults().map(|(report, fault)| (report.step.as_str(), fault.kind)).collect()
+    response.faults().map(|(report, fault)| (&*report.step, fault.kind)).collect()
 }
 
 /// The only one of them.

@@ -122,7 +122,7 @@ fn a_stream_is_made_passed_on_and_added_up() {
     let (response, text) = chain(0, "");
     assert_eq!((response.verdict, text.as_str()), (ResponseVerdict::Complete, "499500"));
     assert_eq!(counts(&response), [("amounts", 1000, 0, 0), ("checked", 1000, 0, 0), ("sum", 1000, 0, 0)]);
-    let names: Vec<&str> = response.steps.iter().map(|report| report.step.as_str()).collect();
+    let names: Vec<&str> = response.steps.iter().map(|report| &*report.step).collect();
     assert_eq!(names, ["amounts", "checked", "sum", "file"]);
 }
 
@@ -138,7 +138,7 @@ fn a_failed_item_fails_its_step_unless_the_dataflow_says_otherwise() {
     let (response, _) = chain(400, "");
     assert_eq!(response.verdict, ResponseVerdict::Failed);
     let (report, fault) = response.faults().next().unwrap();
-    assert_eq!(report.step, "checked");
+    assert_eq!(&*report.step, "checked");
     assert_eq!(fault.reason, "3 of 1000 items failed, the first is item 1: 0 is refused");
     let because = OutcomeReason::NeedFailed { step: "checked".to_owned() };
     let skipped = Outcome::Skipped { because };
@@ -199,7 +199,7 @@ fn what_failed_on_the_way_counts_for_the_steps_behind() {
     assert_eq!(counts(&response), expected);
     assert_eq!(response.verdict, ResponseVerdict::CompleteWithReservations);
     let (response, _) = answer(dataflow(steps, "on_item_failure: partial above 99.5 %\n"));
-    let failed: Vec<&str> = response.faults().map(|(report, _)| report.step.as_str()).collect();
+    let failed: Vec<&str> = response.faults().map(|(report, _)| &*report.step).collect();
     assert_eq!(failed, ["second"], "each step lost less than one half percent by itself");
 }
 

@@ -153,7 +153,7 @@ fn a_version_that_is_not_there_makes_an_error_response() {
         queue.submit(RequestSubmission::from(request("stray", 1)).under(Digest::of(b"another")));
         let response = responses.recv_timeout(LONG).unwrap();
         let (report, fault) = response.faults().next().unwrap();
-        assert_eq!((response.verdict, report.step.as_str()), (ResponseVerdict::Failed, "admission"));
+        assert_eq!((response.verdict, &*report.step), (ResponseVerdict::Failed, "admission"));
         assert!(fault.reason.contains("which is not loaded"), "{}", fault.reason);
     });
 }

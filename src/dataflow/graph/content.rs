@@ -96,7 +96,7 @@ pub fn port_edge(dataflow: &Dataflow, port: &OutputPort, gathers: bool) -> Graph
     let outputs = &node.step.declaration.outputs;
     let output = outputs.iter().find(|output| output.name == port.output).expect("a port names an output");
     let source = match outputs.len() {
-        1 => node.name.clone(),
+        1 => node.name.to_string(),
         _ => format!("{}.{}", node.name, port.output),
     };
     GraphEdge { from: EdgeOrigin::Node(port.node), source, kind: output.kind, gathers }

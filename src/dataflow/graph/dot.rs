@@ -50,7 +50,7 @@ fn end_line(id: &str, label: &str) -> String {
 
 fn node_line(dataflow: &Dataflow, index: usize) -> String {
     let DataflowNode { name, step, enabled, when, runs, .. } = &dataflow.nodes[index];
-    let mut label = vec![name.clone(), step.declaration.name.to_owned()];
+    let mut label = vec![name.to_string(), step.declaration.name.to_owned()];
     label.extend(notes(dataflow, index));
     let style = match (enabled, when) {
         (false, _) => "style=\"rounded,dotted\", color=gray, fontcolor=gray",

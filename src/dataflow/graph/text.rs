@@ -60,7 +60,7 @@ fn node_row(dataflow: &Dataflow, part: &GraphPhase, index: usize, rails: &mut Op
     words.extend(notes(dataflow, index));
     GraphRow {
         rails: rails.row(mark, &distinct(edges.iter().map(|edge| edge.from)), Some(lane)),
-        name: node.name.clone(),
+        name: node.name.to_string(),
         step: node.step.declaration.name.to_owned(),
         words: words.join(" · "),
     }

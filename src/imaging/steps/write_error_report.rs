@@ -83,7 +83,7 @@ fn causes(outcomes: &StepOutcomes) -> (Vec<FailureCause<'_>>, usize) {
     let (mut causes, mut unlisted) = (Vec::<FailureCause>::new(), 0);
     for (report, Fault { reason, remedy, .. }) in outcomes.faults() {
         let is_it = |cause: &FailureCause| {
-            (cause.step, cause.reason, cause.remedy) == (report.step.as_str(), reason, remedy)
+            (cause.step, cause.reason, cause.remedy) == (&*report.step, reason, remedy)
         };
         let place = causes.iter().position(is_it).unwrap_or(causes.len());
         if place == GROUPS_MAX {
@@ -91,7 +91,7 @@ fn causes(outcomes: &StepOutcomes) -> (Vec<FailureCause<'_>>, usize) {
             continue;
         }
         if place == causes.len() {
-            let (step, items) = (report.step.as_str(), ItemGroup::default());
+            let (step, items) = (&*report.step, ItemGroup::default());
             causes.push(FailureCause { step, items, reason, remedy });
         }
         causes[place].items.add(report);
@@ -104,14 +104,14 @@ fn causes(outcomes: &StepOutcomes) -> (Vec<FailureCause<'_>>, usize) {
 fn steps(outcomes: &StepOutcomes) -> Vec<OutcomeGroup<'_>> {
     let mut steps = Vec::<OutcomeGroup>::new();
     for report in &outcomes.0 {
-        let is_it = |group: &OutcomeGroup| group.step == report.step && *group.outcome == report.outcome;
+        let is_it = |group: &OutcomeGroup| *group.step == *report.step && *group.outcome == report.outcome;
         let known = if report.item.is_some() { steps.iter().position(is_it) } else { None };
         let place = known.unwrap_or(steps.len());
         if place == steps.len() {
             if report.item.is_some() && steps.len() >= GROUPS_MAX {
                 continue;
             }
-            let (step, items) = (report.step.as_str(), ItemGroup::default());
+            let (step, items) = (&*report.step, ItemGroup::default());
             steps.push(OutcomeGroup { step, items, outcome: &report.outcome });
         }
         steps[place].items.add(report);
@@ -207,7 +207,7 @@ mod tests {
     fn failed(item: usize, reason: &str) -> StepReport {
         let fault = Fault::of(FaultKind::Data, reason, "Install the program.");
         let item = Some(format!("1.2.840.113619.2.55.3.{item}.dcm"));
-        StepReport { step: "convert".to_owned(), item, outcome: Outcome::Failed(fault) }
+        StepReport { step: "convert".into(), item, outcome: Outcome::Failed(fault) }
     }
 
     fn json(reports: Vec<StepReport>) -> (serde_json::Value, usize) {

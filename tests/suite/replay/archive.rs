@@ -51,7 +51,7 @@ fn recording() -> RequestRecording {
     let response = Response {
         request: request.id,
         name: request.name.clone(),
-        dataflow: "d".to_owned(),
+        dataflow: "d".into(),
         version: Digest::of(b"d"),
         verdict: ResponseVerdict::Failed,
         steps: Vec::new(),

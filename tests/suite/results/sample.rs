@@ -59,8 +59,8 @@ pub fn only(name: &'static str, value: Value) -> StepInputs {
 /// The inputs of the steps that answer a failure.
 pub fn failed(step: &str, reason: &str) -> StepInputs {
     let fault = Fault::new(reason, "Send the study again with all its slices.");
-    let report = |step: &str, outcome| StepReport { step: step.to_owned(), item: None, outcome };
-    let because = OutcomeReason::NeedFailed { step: step.to_owned() };
+    let report = |step: &str, outcome| StepReport { step: step.into(), item: None, outcome };
+    let because = OutcomeReason::NeedFailed { step: step.into() };
     let outcomes = StepOutcomes(vec![
         report(step, Outcome::Failed(fault)),
         report("lungs", Outcome::Skipped { because }),
@@ -75,7 +75,7 @@ pub fn run(step: &str, inputs: StepInputs, output: &str) -> Value {
     let identity = ResultIdentity {
         request: Digest::of(b"request"),
         dataflow: Digest::of(b"dataflow"),
-        step: step.to_owned(),
+        step: step.into(),
         edition: 0,
     };
     let call = Call {

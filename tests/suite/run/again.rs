@@ -235,7 +235,7 @@ fn kills(place: &Place) -> usize {
 
 fn assert_is_deadly(response: &Response) {
     let (report, fault) = response.faults().next().unwrap();
-    assert_eq!(report.step, "admission");
+    assert_eq!(&*report.step, "admission");
     assert!(fault.reason.contains("flow ended 10 times"), "{}", fault.reason);
 }
 

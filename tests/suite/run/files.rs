@@ -76,7 +76,7 @@ fn a_missing_slice_and_a_damaged_one_are_told_with_place_and_remedy() {
         for file in ["error.json", "error-report.dcm", "capture/error.dcm"] {
             assert!(place.path("out").join(name).join(file).is_file(), "{file}");
         }
-        let skipped = response.steps.iter().find(|report| report.step == "densities").unwrap();
+        let skipped = response.steps.iter().find(|report| &*report.step == "densities").unwrap();
         assert!(matches!(skipped.outcome, Outcome::Skipped { .. }), "{skipped:?}");
     }
 }

@@ -60,7 +60,7 @@ fn a_reload_holds_for_requests_from_then_on_and_a_broken_file_changes_nothing() 
         .responses("flow-output")
         .into_values()
         .inspect(|response| assert_eq!(response.verdict, ResponseVerdict::Complete))
-        .map(|response| response.dataflow)
+        .map(|response| response.dataflow.to_string())
         .collect();
     names.sort();
     assert_eq!(names, ["quick", "quick", "script"]);

@@ -217,7 +217,7 @@ fn taken(
     let identity = ResultIdentity {
         request: Digest::of(b"request"),
         dataflow: Digest::of(b"dataflow"),
-        step: "labels".to_owned(),
+        step: "labels".into(),
         edition: 0,
     };
     let token = CancelToken::default();
