@@ -177,8 +177,10 @@ impl VoxelSet {
     pub fn slice_bounds(&self, z: usize) -> Option<([usize; 2], [usize; 2])> {
         let length = self.words_per_row * self.size[1];
         let slice = &self.words[z * length..][..length];
-        let first_row = slice.iter().position(|word| *word != 0)? / self.words_per_row;
-        let last_row = slice.iter().rposition(|word| *word != 0)? / self.words_per_row;
+        // Joining a row's words is faster than looking for the first one with voxels.
+        let has_voxels = |row: &[u64]| row.iter().fold(0, |any, word| any | word) != 0;
+        let first_row = slice.chunks_exact(self.words_per_row).position(has_voxels)?;
+        let last_row = slice.chunks_exact(self.words_per_row).rposition(has_voxels)?;
         let rows = &slice[first_row * self.words_per_row..(last_row + 1) * self.words_per_row];
         let mut columns = vec![0; self.words_per_row];
         for row in rows.chunks_exact(self.words_per_row) {

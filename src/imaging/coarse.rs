@@ -119,7 +119,8 @@ impl CoarseLayers {
     pub fn layer(&self, voxels: &[i16], sums: &mut ColumnSums) -> CoarseLayer {
         let CoarseGrid { factor, size, volume_size: [columns, rows, _], .. } = self.grid;
         let slices = (0..voxels.len() / (columns * rows)).step_by((factor[2] / 2).max(1));
-        let mut layer = CoarseLayer { means: Vec::new(), filled: Vec::new() };
+        let cells = size[0] * size[1];
+        let mut layer = CoarseLayer { means: Vec::with_capacity(cells), filled: Vec::with_capacity(cells) };
         for y in 0..size[1] {
             let some = (y * factor[1]..rows.min((y + 1) * factor[1])).step_by((factor[1] / 2).max(1));
             let start = |y: usize, z: usize| (z * rows + y) * columns;
