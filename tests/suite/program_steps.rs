@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use flow::dataflow::{Dataflow, LoadError, Response, ResponseVerdict};
 use flow::step::{
-    ArrayElement, ArrayValue, Call, CancelToken, Digest, Fault, FaultKind, Item, Request, ResponseFile,
-    ResultIdentity, StepInputs, StepParameters, StepTable, UnrecordedCalls, Value, WiredInput,
+    ArrayElement, ArrayValue, Call, CancelToken, Digest, Fault, FaultKind, Item, NumberValue, Request,
+    ResponseFile, ResultIdentity, Step, StepInputs, StepParameters, StepTable, UnrecordedCalls, Value,
+    WiredInput,
 };
 use tempfile::TempDir;
 
@@ -422,4 +423,44 @@ fn which_python() -> String {
     let python =
         Command::new("/usr/bin/env").args(["python3", "-c", "import sys; print(sys.executable)"]).output();
     String::from_utf8(python.unwrap().stdout).unwrap().trim().to_owned()
+}
+
+/// The built-in steps, one that makes a stream of numbers, and one that adds them up.
+fn table_with_numbers() -> StepTable {
+    let numbers = Step::new("make-numbers", 1, "Makes the numbers from 0 to 249.")
+        .takes::<Request>("request")
+        .gives_many::<NumberValue>("numbers")
+        .runs_many(|_| Ok((0..250_u32).map(|number| Ok::<_, Fault>(NumberValue(f64::from(number))))));
+    let sum = Step::new("add-numbers", 1, "Adds up numbers.")
+        .takes_each::<NumberValue>("numbers")
+        .gives::<NumberValue>("sum")
+        .folds(|_| NumberValue(0.0), |sum: &mut NumberValue, number: NumberValue| sum.0 += number.0);
+    StepTable::built_in().with(numbers).with(sum)
+}
+
+#[test]
+fn steps_in_python_work_on_streams_item_by_item_and_in_batches() {
+    if !has_python() {
+        return;
+    }
+    let steps = Steps::python(
+        "@step(batch=True)\ndef double(numbers: 'number', add: float = 0.0) -> 'number':\n    \
+         assert len(numbers) <= 100\n    \
+         return [Fault('seven is no number') if n == 7 else 2 * n + add for n in numbers]\n\
+         @step\ndef plus_one(number: 'number') -> 'number':\n    return number + 1\n\
+         @step\ndef write(sum: 'number') -> 'files':\n    return {'sum.json': sum}\n",
+    );
+    let text = "dataflow: numbers\nprograms: [steps.py]\nsteps:\n  numbers: {step: make-numbers, needs: {request: request}}\n  \
+                doubled: {step: double, needs: {numbers: numbers}, with: {add: 0.5}}\n  \
+                more: {step: plus-one, needs: {number: doubled}}\n  sum: {step: add-numbers, needs: {numbers: more}}\n  \
+                all: {step: write, needs: {sum: sum}}\nresponse: [all]\non_item_failure: partial above 95 %\n";
+    fs::write(steps.path("mine.yaml"), text).unwrap();
+    let dataflow = Dataflow::load(steps.path("mine.yaml").to_str().unwrap(), &table_with_numbers());
+    let dataflow = dataflow.unwrap_or_else(|error| panic!("{error}"));
+    let (response, files) = run(&dataflow, &["a"]);
+    let sum: f64 = serde_json::from_slice(&files[0].bytes).unwrap();
+    let expected: f64 = (0..250).filter(|n| *n != 7).map(|n| f64::from(2 * n) + 1.5).sum();
+    assert_eq!(sum, expected, "{:?}", response.steps);
+    let said = serde_json::to_string(&response).unwrap();
+    assert!(said.contains("seven is no number"), "{said}");
 }
