@@ -16,7 +16,8 @@ use super::route::RouteKernel;
 
 impl Step {
     /// Declares an output that is a stream: none, one or many items for one run. Such a step has no other output,
-    /// and its function is set by [`Step::runs_many`] or [`Step::runs_some`].
+    /// and its function is set by [`Step::runs_many`], [`Step::runs_some`] or [`Step::distinct`]; a step with several
+    /// streams is a route, whose function is set by [`Step::routes`].
     #[must_use]
     pub fn gives_many<T: StreamItem>(mut self, name: &'static str) -> Step {
         self = self.gives::<T>(name);
