@@ -4,7 +4,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, params};
 
-use crate::dataflow::ResponseVerdict;
 use crate::step::Digest;
 
 use super::arrival::RequestArrival;
@@ -75,7 +74,7 @@ impl RowChange {
         match entry {
             JournalEntry::Accepted { .. } => state(RequestState::Accepted),
             JournalEntry::Responded { response } => RowChange {
-                answer: Some(answer_kind(response.verdict)),
+                answer: Some(AnswerKind::of(response.verdict)),
                 bytes: response.files.iter().map(|file| file.size).fold(0, u64::saturating_add),
                 ..state(RequestState::Responded)
             },
@@ -95,14 +94,6 @@ impl RowChange {
             | JournalEntry::Delivered { .. }
             | JournalEntry::Late { .. } => nothing,
         }
-    }
-}
-
-pub fn answer_kind(verdict: ResponseVerdict) -> AnswerKind {
-    match verdict {
-        ResponseVerdict::Complete | ResponseVerdict::Unfinished => AnswerKind::Complete,
-        ResponseVerdict::CompleteWithReservations => AnswerKind::Reserved,
-        ResponseVerdict::Failed => AnswerKind::Failed,
     }
 }
 

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use rusqlite::{Connection, Row as Columns, params};
 use serde::{Deserialize, Serialize};
 
+use crate::dataflow::ResponseVerdict;
 use crate::step::Digest;
 
 use super::error::DatabaseError;
@@ -49,6 +50,15 @@ pub enum AnswerKind {
 
 impl AnswerKind {
     const ALL: [AnswerKind; 3] = [AnswerKind::Complete, AnswerKind::Failed, AnswerKind::Reserved];
+
+    /// The kind of a response with this verdict.
+    pub fn of(verdict: ResponseVerdict) -> AnswerKind {
+        match verdict {
+            ResponseVerdict::Complete | ResponseVerdict::Unfinished => AnswerKind::Complete,
+            ResponseVerdict::CompleteWithReservations => AnswerKind::Reserved,
+            ResponseVerdict::Failed => AnswerKind::Failed,
+        }
+    }
 
     pub fn name(self) -> &'static str {
         match self {

@@ -4,7 +4,6 @@ use crate::step::{Digest, Outcome};
 
 use super::arrival::RequestArrival;
 use super::entry::{JournalEntry, RunRecord};
-use super::log::answer_kind;
 use super::operator_request::OperatorRequest;
 use super::row::AnswerKind;
 
@@ -78,7 +77,9 @@ impl RecordMeaning {
             JournalEntry::Began => RecordMeaning::Began,
             JournalEntry::Run(run) => RecordMeaning::Ran(RunSummary::of(run)),
             JournalEntry::Interim { .. } => RecordMeaning::Interim,
-            JournalEntry::Responded { response } => RecordMeaning::Responded(answer_kind(response.verdict)),
+            JournalEntry::Responded { response } => {
+                RecordMeaning::Responded(AnswerKind::of(response.verdict))
+            }
             JournalEntry::Delivered { destination, complete, detail, .. } => RecordMeaning::Delivered {
                 destination: destination.clone(),
                 detail: (!complete).then(|| detail.clone()),

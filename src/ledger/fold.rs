@@ -8,7 +8,7 @@ use crate::step::Digest;
 
 use super::names::{NameId, NameTable};
 use super::notice::LedgerNotice;
-use super::open_request::{OpenRequest, RequestDetail, trouble};
+use super::open_request::{RequestDetail, UnansweredRequest, trouble};
 use super::row::{ViewRow, count};
 use super::wiring::{StepWiring, WiringLookup};
 
@@ -39,7 +39,7 @@ pub struct RequestFold {
 
 /// A request with what was said of it.
 struct FoldedRequest {
-    request: OpenRequest,
+    request: UnansweredRequest,
     details: Vec<RequestDetail>,
     sending: Vec<(NameId, i64)>,
     notices: BTreeMap<ViewRow, isize>,
@@ -146,7 +146,7 @@ impl RequestFold {
             RecordMeaning::Accepted(accepted) => {
                 // A known request may be accepted once more.
                 self.close(record.request, out);
-                let request = OpenRequest::accepted(accepted, record.time_ms, names);
+                let request = UnansweredRequest::accepted(accepted, record.time_ms, names);
                 self.by_id.entry(request.id).or_default().push(record.request);
                 let (details, sending, notices) = (Vec::new(), Vec::new(), BTreeMap::new());
                 self.open.insert(record.request, FoldedRequest { request, details, sending, notices });

@@ -15,7 +15,7 @@ use super::wiring::StepWiring;
 
 /// An unanswered request.
 #[derive(Clone, Debug)]
-pub struct OpenRequest {
+pub struct UnansweredRequest {
     pub id: Digest,
     pub version: Digest,
     pub dataflow: NameId,
@@ -52,9 +52,9 @@ pub enum RequestDetail {
     Down(NameId, i64),
 }
 
-impl OpenRequest {
-    pub fn accepted(accepted: &AcceptedSummary, time_ms: i64, names: &mut NameTable) -> OpenRequest {
-        OpenRequest {
+impl UnansweredRequest {
+    pub fn accepted(accepted: &AcceptedSummary, time_ms: i64, names: &mut NameTable) -> UnansweredRequest {
+        UnansweredRequest {
             id: accepted.id,
             version: accepted.version,
             dataflow: names.id(&accepted.dataflow),

@@ -100,7 +100,17 @@ async function showRequest(number) {
   main.replaceChildren(
     section(request.name, [make("p", {}, STATES[request.state], request.failed ? make("span", { class: "bad-text" }, ", error response") : null, request.kept ? ", kept" : "", make("span", { class: "soft" }, " · " + request.dataflow + " · number " + request.number + " · accepted " + clock(request.accepted_ms) + " · " + bytes(request.bytes))),
       open && waits.length ? make("ul", {}, waits.map((one) => make("li", {}, "waits for " + reason(one) + (one.running ? " (running)" : "") + ", since " + ago(one.since_ms) + (one.next_ms ? "; next try " + clock(one.next_ms) : "")))) : null, make("div", { class: "actions" }, actions)], request.failed || request.state === "undelivered" ? "bad" : null),
-    section("What happened", table(["Time", "What", "#Took"], records.map((one) => [clock(one.time_ms), text(one), took(one)]))));
+    section("What happened", table(["Time", "What", "#Took"], grouped(records).map((one) => [clock(one.time_ms), one.more ? "✓ " + one.what.step + " done for " + one.more + " items" : text(one), took(one)]))));
+}
+// Runs of a step for many items that are done are one line.
+function grouped(records) {
+  const lines = [], lineOf = {};
+  for (const one of records) {
+    if (one.kind !== "run" || one.what.item === null || one.what.outcome !== "done") { lines.push(one); continue; }
+    const known = lineOf[one.what.step];
+    if (known) { known.more += 1; known.what.took_us += one.what.took_us; } else { one.more = 1; lineOf[one.what.step] = one; lines.push(one); }
+  }
+  return lines;
 }
 async function act(number, action, question, label) {
   const dialog = document.getElementById("confirm");

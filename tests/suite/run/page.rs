@@ -60,7 +60,7 @@ fn the_page_shows_what_happens_and_acts_for_whoever_has_the_token() {
     place.study("one", 1);
     script(&place, "true");
     let port = free_port().to_string();
-    let mut flow = Listening::start(&place, &["--page", &port]);
+    let mut flow = Listening::start(&place, &["--page", &port, "script.yaml"]);
     let token = fs::read_to_string(place.path("flow-state/monitor.token")).unwrap().trim().to_owned();
     let page = PageAddress { host: format!("127.0.0.1:{port}"), token };
     flow.send(storescu, &place.path("one"));
