@@ -88,7 +88,7 @@ mod tests {
         Response {
             request,
             name: "r".to_owned(),
-            dataflow: "d".to_owned(),
+            dataflow: "d".into(),
             version: Digest::of(b"version"),
             verdict,
             steps: Vec::new(),

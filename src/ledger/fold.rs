@@ -117,12 +117,6 @@ impl RequestFold {
         }
     }
 
-    /// The number of unanswered requests.
-    #[cfg(test)]
-    pub fn open_count(&self) -> usize {
-        self.open.len()
-    }
-
     fn record(
         &mut self,
         record: &RecordSummary,

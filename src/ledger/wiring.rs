@@ -26,14 +26,10 @@ impl StepWiring {
     /// The wiring of a dataflow.
     pub fn of(dataflow: &Dataflow) -> StepWiring {
         let needs = |wires: &[InputWire]| {
-            let ports = wires.iter().filter_map(|wire| match wire {
-                InputWire::Port(port) => Some(port.node),
-                InputWire::Absent | InputWire::Request | InputWire::Items | InputWire::Outcomes => None,
-            });
-            ports.collect()
+            wires.iter().flat_map(|wire| wire.ports().iter().map(|port| port.node)).collect()
         };
         let step = |node: &crate::dataflow::DataflowNode| WiredStep {
-            name: node.name.clone(),
+            name: node.name.to_string(),
             needs: needs(&node.wires),
             runs: node.runs,
             is_work: node.enabled && node.phase == NodePhase::Work,

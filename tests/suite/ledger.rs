@@ -65,7 +65,7 @@ fn responded(receipt: &Receipt, verdict: ResponseVerdict) -> JournalEntry {
     let response = Response {
         request: receipt.request().id,
         name: receipt.request().name.clone(),
-        dataflow: "d".to_owned(),
+        dataflow: "d".into(),
         version: Digest::of(b"version"),
         verdict,
         steps: Vec::new(),

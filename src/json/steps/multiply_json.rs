@@ -6,12 +6,16 @@ use crate::json::JsonItem;
 use crate::step::{BuiltIn, Call, Fault, Parameter, Step};
 
 fn step() -> Step {
-    Step::new("multiply-json", 1, "Multiplies fields, which are whole numbers, and sets a field to the product.")
-        .takes::<JsonItem>("item")
-        .gives::<JsonItem>("item")
-        .parameter(Parameter::texts("factors").required().about("JSON Pointers: [/count, /answer/price]."))
-        .parameter(Parameter::text("into", "product", &[]).about("The name of the field."))
-        .runs_each(multiplied)
+    Step::new(
+        "multiply-json",
+        1,
+        "Multiplies fields, which are whole numbers, and sets a field to the product.",
+    )
+    .takes::<JsonItem>("item")
+    .gives::<JsonItem>("item")
+    .parameter(Parameter::texts("factors").required().about("JSON Pointers: [/count, /answer/price]."))
+    .parameter(Parameter::text("into", "product", &[]).about("The name of the field."))
+    .runs_each(multiplied)
 }
 
 inventory::submit! { BuiltIn(step) }

@@ -7,16 +7,20 @@ const YES: usize = 0;
 const NO: usize = 1;
 
 fn step() -> Step {
-    Step::new("route-json", 1, "Gives items at \"yes\" if a field has one of some values, otherwise at \"no\".")
-        .takes::<JsonItem>("item")
-        .gives_many::<JsonItem>("yes")
-        .gives_many::<JsonItem>("no")
-        .parameter(Parameter::text("field", "", &[]).required().about("A JSON Pointer: /answer/ready."))
-        .parameter(Parameter::texts("equals").required().about("The values that go to \"yes\", as texts."))
-        .routes(|item: &JsonItem, call| {
-            let value = item.text(call.text("field"))?;
-            Ok(if call.texts("equals").contains(&value) { YES } else { NO })
-        })
+    Step::new(
+        "route-json",
+        1,
+        "Gives items at \"yes\" if a field has one of some values, otherwise at \"no\".",
+    )
+    .takes::<JsonItem>("item")
+    .gives_many::<JsonItem>("yes")
+    .gives_many::<JsonItem>("no")
+    .parameter(Parameter::text("field", "", &[]).required().about("A JSON Pointer: /answer/ready."))
+    .parameter(Parameter::texts("equals").required().about("The values that go to \"yes\", as texts."))
+    .routes(|item: &JsonItem, call| {
+        let value = item.text(call.text("field"))?;
+        Ok(if call.texts("equals").contains(&value) { YES } else { NO })
+    })
 }
 
 inventory::submit! { BuiltIn(step) }
