@@ -136,7 +136,9 @@ impl JournalWriter {
             let function: WriteFunction = Box::new(|_| Err(error));
             let work = WriteWork::Function(Some(function));
             // A failure means that the writer has ended.
-            let _ = orders.map(|orders| orders.send(WriteOrder { work, urgency: WriteUrgency::Now }));
+            if let Some(orders) = orders {
+                let _ = orders.send(WriteOrder { work, urgency: WriteUrgency::Now });
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use flow::dataflow::{Dataflow, ResponseVerdict};
@@ -45,7 +45,7 @@ impl Scene {
         ["run", "./tally.yaml", "--files", "jobs.jsonl"]
     }
 
-    fn assert_total(&self, folder: &PathBuf) {
+    fn assert_total(&self, folder: &Path) {
         assert_eq!(TotalGroup::read(&folder.join("total.json")).unwrap(), self.truth.all());
     }
 
