@@ -67,6 +67,7 @@ pub use clusters::ClusterDistribution;
 pub use codecs::{DecodeError, DecodedPixels, can_decode, decoded};
 pub use counts::VoxelCounts;
 pub use densities::{LungDensities, LungPart, LungRegion, PartDensity, RegionDensity, density_g_l};
+pub(crate) use drawing::{Canvas, PixelArea, RgbColour, TextAlign, TextStyle};
 pub use elements::{HeaderElements, Part10File, PixelData};
 pub use header::{HeaderError, InstanceHeader, read_instance};
 pub use inventory::{SeriesEntry, StudyInventory};
