@@ -5,8 +5,8 @@
 //! machine. There are two ways:
 //!
 //! * The step `run-program` runs any program once, with an empty standard input; the files in `out/` are the result.
-//! * A program of steps (`programs` in a dataflow file) declares steps, and is kept alive for many calls: [`process`]
-//!   is one such process, [`pool`] has those of one program, [`hello`] reads the declarations, and [`load`] makes steps
+//! * A program of steps (`programs` in a dataflow file) declares steps, and is kept alive for many calls: `process`
+//!   is one such process, `pool` has those of one program, `hello` reads the declarations, and `load` makes steps
 //!   of them. The lines that travel are described in the book, under "The protocol of steps in any language".
 //!
 //! No program outlives flow, and none outlives a run that was cancelled or took too long.
