@@ -61,7 +61,7 @@ pub type PartAnswers<'a> = &'a mut dyn FnMut(PartAnswer);
 /// # let response = Response {
 /// #     request: request.id,
 /// #     name: request.name.clone(),
-/// #     dataflow: "reports".to_owned(),
+/// #     dataflow: "reports".into(),
 /// #     version: Digest::of(b""),
 /// #     verdict: ResponseVerdict::Complete,
 /// #     steps: Vec::new(),

@@ -35,7 +35,7 @@
 //!     identity: &ResultIdentity {
 //!         request: Digest::of(b"request"),
 //!         dataflow: Digest::of(b"dataflow"),
-//!         step: "short-title".to_owned(),
+//!         step: "short-title".into(),
 //!         edition: 0,
 //!     },
 //!     token: &CancelToken::default(),

@@ -91,7 +91,7 @@ pub struct StepReport {
 ///     report("headers", Outcome::Done),
 ///     report("series", Outcome::Failed(missing)),
 /// ]);
-/// let failed: Vec<&str> = outcomes.faults().map(|(report, _)| report.step.as_str()).collect();
+/// let failed: Vec<&str> = outcomes.faults().map(|(report, _)| &*report.step).collect();
 /// assert_eq!(failed, ["series"]);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
