@@ -58,10 +58,16 @@ fn ask(
 const REMEDY: &str =
     "See to the service: it has to answer with a JSON array of as many elements as it was sent.";
 
+/// The longest error text of a service that becomes the reason of a fault.
+const SAID_CHARACTERS_MAX: usize = 200;
+
 /// The item with its answer. An object with `error` is a fault of the item; with `"again": true` a temporary one.
 fn answered(item: JsonItem, into: &str, answer: JsonValue) -> Result<JsonItem, Fault> {
-    let Some(error) = answer.get("error") else { return item.with(into, answer) };
+    let Some(error) = answer.get("error").filter(|error| !error.is_null()) else {
+        return item.with(into, answer);
+    };
     let said = error.as_str().map_or_else(|| error.to_string(), str::to_owned);
+    let said: String = said.chars().take(SAID_CHARACTERS_MAX).collect();
     let again = answer.get("again").and_then(JsonValue::as_bool).unwrap_or(false);
     let kind = if again { FaultKind::Transient } else { FaultKind::Data };
     Err(Fault::of(

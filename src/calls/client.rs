@@ -77,14 +77,17 @@ fn agent() -> &'static ureq::Agent {
     static AGENT: OnceLock<ureq::Agent> = OnceLock::new();
     AGENT.get_or_init(|| {
         let config = ureq::Agent::config_builder().http_status_as_error(false);
+        // A redirected POST becomes a GET, whose answer would be that to another question.
+        let config = config.max_redirects(0);
         config.max_idle_connections(4 * IDLE_MAX).max_idle_connections_per_host(IDLE_MAX).build().into()
     })
 }
 
-/// Host and port, as the address has them.
+/// Host and port, as the address has them. A name and password before them are left out: this stands in messages.
 fn service(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    rest.split(['/', '?']).next().unwrap_or(rest)
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    authority.rsplit_once('@').map_or(authority, |(_, service)| service)
 }
 
 fn unanswered(service: &str, error: &ureq::Error) -> CallFault {
