@@ -67,10 +67,13 @@ impl AirAccount {
         account
             .note(ml(PieceKind::Bowel, None), "of air below the lungs are taken for bowel and not counted");
         account.note(ml(PieceKind::Gas, Some(false)), "of gas away from the lungs are not counted");
-        account.note(
-            ml(PieceKind::Mediastinal, None),
-            "of air between the lungs, as in the gullet, are not counted",
-        );
+        let (between, what) =
+            (ml(PieceKind::Mediastinal, None), "of air between the lungs, as in the gullet, are not counted");
+        if between > LOST_SHARE_MOST * account.lung_ml {
+            account.limit("mediastinal_air", between, what);
+        } else {
+            account.note(between, what);
+        }
         account.note(
             ml(PieceKind::Dense, Some(false)),
             "of foam or other dense air away from the lungs are not counted",
@@ -96,7 +99,7 @@ impl AirAccount {
     pub fn add_inner(&mut self, pieces: &AirPieces) {
         let lost: f64 =
             pieces.of_kind(|kind| kind != PieceKind::Lung).into_iter().map(|piece| pieces.ml(piece)).sum();
-        let no_lung = [PieceKind::Gas, PieceKind::Open, PieceKind::Mediastinal];
+        let no_lung = [PieceKind::Gas, PieceKind::Open];
         let gas = no_lung.map(|kind| pieces.kind_ml(kind)).iter().sum::<f64>();
         self.note(gas, "of gas connected with the lungs, as in the upper airways, are not counted");
         if lost - gas > LOST_SHARE_MOST * self.lung_ml {

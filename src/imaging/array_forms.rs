@@ -46,6 +46,13 @@ fn volume_of(array: ArrayValue) -> Result<Value, String> {
     if !spacing.iter().all(|mm| *mm > 0.0) {
         return Err("the spacing of a volume is three numbers above 0, in mm".to_owned());
     }
+    let is_along = |axis: usize| {
+        let length = axes[axis].iter().map(|part| part * part).sum::<f64>();
+        (length - 1.0).abs() < 0.01 && axes[axis][axis].abs() > 0.5
+    };
+    if !(0..3).all(is_along) {
+        return Err("the axes of a volume are unit vectors near the patient's x, y and z".to_owned());
+    }
     let voxels: Vec<i16> =
         array.bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
     Ok(Value::new(Volume { voxels: voxels.into(), size, spacing, origin, axes }))
@@ -63,6 +70,9 @@ fn lungs_of(array: ArrayValue) -> Result<Value, String> {
     let takes =
         "lungs are an array of uint8 with the axes z, y, x: 0 for none, 1 for the right lung, 2 for the left";
     let size = grid_size(&array, ArrayElement::Uint8, takes)?;
+    if let Some(other) = array.bytes.iter().find(|label| **label > Lungs::LEFT) {
+        return Err(format!("{takes}; this one has the label {other}"));
+    }
     Ok(Value::new(Lungs::labelled(size, &array.bytes)))
 }
 

@@ -34,6 +34,8 @@ const LARGE_ML: f64 = 200.0;
 const BORDER_ML: f64 = 100.0;
 /// A smaller piece between the lungs, no farther from the middle of the spine than this, is no lung.
 const MEDIASTINAL_ML: f64 = 10.0;
+/// In small lungs, such a piece has less than this share of them.
+const MEDIASTINAL_SHARE: f64 = 0.01;
 const SPINE_MM: f64 = 25.0;
 /// The part of the lungs' depth, from their front, in which the front of the mediastinum lies. There the lungs meet,
 /// and a small piece can be the edge of one.
@@ -285,10 +287,11 @@ impl AirPieces {
 
     /// Makes small pieces between the lungs and before the spine, which is a column of the grid, mediastinal.
     fn mark_mediastinal(&mut self, grid: &CoarseGrid, bounds: &VoxelBounds, spine: f64, back_last: bool) {
+        let small_ml = MEDIASTINAL_ML.min(MEDIASTINAL_SHARE * self.kind_ml(PieceKind::Lung));
         let (small, large): (Vec<usize>, Vec<usize>) = self
             .of_kind(|kind| kind == PieceKind::Lung)
             .into_iter()
-            .partition(|piece| self.ml(*piece) < MEDIASTINAL_ML);
+            .partition(|piece| self.ml(*piece) < small_ml);
         if small.is_empty() {
             return;
         }
