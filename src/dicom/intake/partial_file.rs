@@ -130,7 +130,7 @@ fn mark(content: Digest) -> [u8; MARK_BYTES] {
     bytes
 }
 
-/// Whether a file has a mark, and the content that the mark says.
+/// Whether a file has a mark, and its content has the digest in the mark.
 fn is_whole(path: &Path) -> io::Result<bool> {
     let mut file = File::open(path)?;
     let mut begins = Vec::new();

@@ -10,7 +10,7 @@ use super::inbox::StudyInbox;
 use super::partial_file::sync_folder;
 
 /// Moves such instances into their studies, which lie in these folders or get new ones. An instance that is
-/// there already stays: it arrived later. Nothing is read or synced when nothing was left.
+/// there already stays: it arrived later, or the other one was not answered. Nothing is read or synced when nothing was left.
 pub(in crate::dicom) fn restore(inbox: &StudyInbox, studies: &[PathBuf]) -> io::Result<()> {
     let left = instances(&inbox.incoming())?;
     if left.is_empty() {

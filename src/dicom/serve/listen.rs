@@ -187,8 +187,9 @@ fn hand_over(intake: &InstanceIntake, stop: &StopSignal, mut on_study: impl FnMu
             StudyOutcome::Complete(request, by) => {
                 let bytes = request.size();
                 if let Err(error) = inbox::sync_claims(&request.claims) {
-                    // They are still found under the names that they had while they were received.
-                    tracing::warn!(%error, "the names of received instances are not on the disk");
+                    // After a power cut the request would lack files; the next start takes all of them up.
+                    tracing::error!(%error, "the names of received instances cannot be written to the disk");
+                    return;
                 }
                 (intake.tell)(&ReceiverEvent::Complete { instances: request.items.len(), bytes, by });
                 on_study(request);

@@ -341,9 +341,10 @@ impl<'a> FolderWatcher<'a> {
     fn leave(&mut self) {
         let Some(InstanceSender { session, .. }) = self.sender.take() else { return };
         let instances = std::mem::take(&mut self.instances);
-        self.intake.studies.leave(session.number, AssociationEnd::Released.into());
+        // Said before the end of the session, which may complete a study at once.
         let cut_off = self.seen.values().filter(|seen| seen.state == SeenState::CutOff);
         cut_off.filter_map(|seen| seen.lacking.as_deref()).for_each(|study| self.intake.studies.lacks(study));
+        self.intake.studies.leave(session.number, AssociationEnd::Released.into());
         (self.intake.tell)(&ReceiverEvent::Closed {
             session,
             end: AssociationEnd::Released,
