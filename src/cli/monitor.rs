@@ -15,6 +15,7 @@ use crate::step::StepTable;
 
 use super::bind::bind;
 use super::exit::{CommandError, CommandErrorKind};
+use super::output;
 use super::progress::ProgressDisplay;
 
 type NoticeFunction = Arc<dyn Fn(LedgerNotice) + Send + Sync>;
@@ -49,11 +50,15 @@ impl RunMonitor {
         let settings = LedgerSettings { state: state.clone(), wirings, apart: LedgerSettings::APART };
         let ledger = Ledger::start(setup.journal, settings).map_err(&failed)?;
         let token = MonitorToken::of_state(&state).map_err(&failed)?;
-        let secret = token.text().to_owned();
+        // Others may read the log of a service.
+        let entry = match output::is_terminal() {
+            true => format!("?token={}", token.text()),
+            false => format!("  (its token is in {})", state.join(MonitorToken::FILE).display()),
+        };
         let (mirror, overview) = (Arc::clone(ledger.mirror()), Mutex::default());
         let api = MonitorApi { state, mirror, token, free_bytes_min: setup.free_bytes_min, overview };
         let server = MonitorServer::start(listener, api).map_err(&failed)?;
-        progress.say_line(format_args!("page      http://{}/?token={secret}", server.address()));
+        progress.say_line(format_args!("page      http://{}/{entry}", server.address()));
         let notify: NoticeFunction = Arc::new(ledger.notices());
         Ok(RunMonitor { _server: Some(server), _ledger: Some(ledger), notify: Some(notify) })
     }

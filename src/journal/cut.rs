@@ -2,6 +2,7 @@
 
 use rusqlite::Connection;
 
+use super::entry::JournalEntry;
 use super::error::DatabaseError;
 use super::health::{self, DownDestinations};
 use super::history::RequestHistory;
@@ -59,7 +60,9 @@ fn open_records(connection: &Connection) -> Result<Vec<RecordSummary>, DatabaseE
     let mut records = Vec::new();
     for row in query::open(connection)? {
         let history = RequestHistory::read(connection, row.number)?;
-        records.extend(history.entries.iter().map(|dated| RecordSummary {
+        // One that was answered before an operator had it run again is open.
+        let entries = history.entries.iter().filter(|dated| !matches!(dated.entry, JournalEntry::Answered));
+        records.extend(entries.map(|dated| RecordSummary {
             request: row.number,
             time_ms: dated.time_ms,
             meaning: RecordMeaning::of(&dated.entry),

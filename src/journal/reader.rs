@@ -85,9 +85,11 @@ impl JournalReader {
             let (open, ended) = (query::open(&transaction)?, query::last_ended(&transaction, count)?);
             let counted = standing.iter().filter(|(key, _)| key.state.is_open());
             let counted: i64 = counted.map(|(_, totals)| totals.requests).sum();
-            match usize::try_from(counted) == Ok(open.len()) {
+            let all: i64 = standing.values().map(|totals| totals.requests).sum();
+            let has_all_ended = usize::try_from(all - counted).is_ok_and(|all| all.min(count) == ended.len());
+            match usize::try_from(counted) == Ok(open.len()) && has_all_ended {
                 true => Ok(RequestOverview { standing, open, ended }),
-                false => Err(DatabaseError::Damaged("an unanswered request is missing".to_owned())),
+                false => Err(DatabaseError::Damaged("a request is missing".to_owned())),
             }
         };
         read().map_err(|trouble: DatabaseError| trouble.at(&self.path))
@@ -219,10 +221,13 @@ impl JournalReader {
         let values = params![log::now_ms(), operator_request.name(), number, who];
         let text = "INSERT INTO wish (time_ms, kind, request, who) VALUES (?,?,?,?)";
         // A journal of an earlier format has no place for who asked.
-        let noted = self.connection.execute(text, values).or_else(|_| {
+        let has_who = self.connection.prepare("SELECT who FROM wish").is_ok();
+        let noted = if has_who {
+            self.connection.execute(text, values)
+        } else {
             let text = "INSERT INTO wish (time_ms, kind, request) VALUES (?,?,?)";
             self.connection.execute(text, params![log::now_ms(), operator_request.name(), number])
-        });
+        };
         noted.map(drop).map_err(|error| DatabaseError::from(error).at(&self.path))
     }
 }

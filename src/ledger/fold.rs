@@ -74,8 +74,15 @@ impl RequestFold {
         cut.records.iter().for_each(|record| self.record(record, names, Health::Known, out));
     }
 
-    /// Takes account of a commit.
-    pub fn commit(&mut self, commit: JournalCommit, names: &mut NameTable, out: &mut impl FoldOutput) {
+    /// Takes account of a commit. Returns whether the journal has to be read again: an answered request, of which
+    /// nothing is known here any more, goes on.
+    #[must_use]
+    pub fn commit(
+        &mut self,
+        commit: JournalCommit,
+        names: &mut NameTable,
+        out: &mut impl FoldOutput,
+    ) -> bool {
         count_all(&commit.standing, &commit.tally, 1, names, out);
         for (key, totals) in commit.standing {
             self.standing.entry(key).or_default().add(totals);
@@ -83,7 +90,13 @@ impl RequestFold {
         for (key, count) in commit.tally {
             *self.tally.entry(key).or_default() += count;
         }
-        commit.records.iter().for_each(|record| self.record(record, names, Health::Follows, out));
+        let mut has_unknown = false;
+        for record in &commit.records {
+            has_unknown |=
+                record.meaning == RecordMeaning::Retried && !self.open.contains_key(&record.request);
+            self.record(record, names, Health::Follows, out);
+        }
+        has_unknown
     }
 
     /// Takes account of a notice.
@@ -95,10 +108,10 @@ impl RequestFold {
                 LedgerNotice::Started { step, .. } => {
                     let step = names.id(step);
                     folded.forget(out, |row| matches!(row, ViewRow::RetryAt(_, of, _) if *of == step));
-                    folded.notice(ViewRow::Running(number, step), 1, out);
+                    folded.notice(ViewRow::Running(number, folded.request.dataflow, step), 1, out);
                 }
                 LedgerNotice::Ended { step, .. } => {
-                    let row = ViewRow::Running(number, names.id(step));
+                    let row = ViewRow::Running(number, folded.request.dataflow, names.id(step));
                     if folded.notices.contains_key(&row) {
                         folded.notice(row, -1, out);
                     }

@@ -113,6 +113,11 @@ impl LedgerMirror {
         self.time.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Says that rows may be missing, until the next state.
+    pub(super) fn set_incomplete(&self) {
+        self.state.write().unwrap_or_else(PoisonError::into_inner).is_complete = false;
+    }
+
     /// Puts the next state in the place of the one before.
     pub(super) fn apply(&self, frame: MirrorFrame, names: Option<NameTable>) {
         let mut guard = self.state.write().unwrap_or_else(PoisonError::into_inner);

@@ -29,6 +29,8 @@ pub struct UnansweredRequest {
     is_cancelled: bool,
     /// Items of which a run has ended, by step; one `None` for a step that runs once.
     ended: Vec<(NameId, BTreeSet<Option<usize>>)>,
+    /// Those of them that have only failed: a retry runs them again.
+    failed: BTreeSet<(NameId, Option<usize>)>,
     /// Destinations that have not taken all of the last response, since their first such answer.
     troubles: Vec<(NameId, i64)>,
 }
@@ -66,6 +68,7 @@ impl UnansweredRequest {
             has_lane: false,
             is_cancelled: false,
             ended: Vec::new(),
+            failed: BTreeSet::new(),
             troubles: Vec::new(),
         }
     }
@@ -93,6 +96,7 @@ impl UnansweredRequest {
             RecordMeaning::Cancelled => self.is_cancelled = true,
             RecordMeaning::Retried => {
                 (self.is_cancelled, self.opened_ms) = (false, record.time_ms);
+                self.forget_failed();
                 self.come_to(RequestState::Accepted, record.time_ms);
             }
             RecordMeaning::Accepted(_)
@@ -108,10 +112,26 @@ impl UnansweredRequest {
 
     fn ran(&mut self, run: &RunSummary, names: &mut NameTable) {
         let step = names.id(&run.step);
-        match self.ended.iter_mut().find(|(known, _)| *known == step) {
-            Some((_, items)) => _ = items.insert(run.item),
-            None => self.ended.push((step, [run.item].into())),
+        let is_new = match self.ended.iter_mut().find(|(known, _)| *known == step) {
+            Some((_, items)) => items.insert(run.item),
+            None => {
+                self.ended.push((step, [run.item].into()));
+                true
+            }
+        };
+        match run.fault {
+            None => _ = self.failed.remove(&(step, run.item)),
+            Some(_) if is_new => _ = self.failed.insert((step, run.item)),
+            Some(_) => {}
         }
+    }
+
+    fn forget_failed(&mut self) {
+        let failed = std::mem::take(&mut self.failed);
+        for (step, items) in &mut self.ended {
+            items.retain(|item| !failed.contains(&(*step, *item)));
+        }
+        self.ended.retain(|(_, items)| !items.is_empty());
     }
 
     /// The details of the request, each once.

@@ -59,7 +59,8 @@ impl PlainRequest<'_> {
         names: &mut NameTable,
     ) -> Vec<ViewRow> {
         let RecordMeaning::Accepted(accepted) = &self.records[0].meaning else { return Vec::new() };
-        if self.last(|meaning| *meaning == RecordMeaning::Answered).is_some() {
+        let end = self.last(|meaning| matches!(meaning, RecordMeaning::Answered | RecordMeaning::Retried));
+        if end.is_some_and(|record| record.meaning == RecordMeaning::Answered) {
             return Vec::new();
         }
         let (state, since_ms) = self.state();
@@ -135,8 +136,13 @@ impl PlainRequest<'_> {
     }
 
     fn ended(&self) -> BTreeSet<(&str, Option<usize>)> {
-        let runs = self.records.iter().filter_map(|record| match &record.meaning {
-            RecordMeaning::Ran(run) => Some((run.step.as_str(), run.item)),
+        let is_retry = |record: &&RecordSummary| record.meaning == RecordMeaning::Retried;
+        let since = self.records.iter().rposition(is_retry).unwrap_or(0);
+        let runs = self.records.iter().enumerate().filter_map(|(index, record)| match &record.meaning {
+            // A retry runs again what failed before it.
+            RecordMeaning::Ran(run) if run.fault.is_none() || index >= since => {
+                Some((run.step.as_str(), run.item))
+            }
             _ => None,
         });
         runs.collect()

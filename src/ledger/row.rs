@@ -39,8 +39,8 @@ pub enum ViewRow {
     Queued(NameId),
     /// A count of events of an hour.
     Tally(i64, NameId, TallyRow),
-    /// Runs of a step of a request that are under way; known only while flow runs.
-    Running(i64, NameId),
+    /// Runs of a request that are under way, by dataflow and step; known only while flow runs.
+    Running(i64, NameId, NameId),
     /// A step of a request that is run again at a time; known only while flow runs.
     RetryAt(i64, NameId, i64),
     /// A delivery to a destination that is tried again at a time; known only while flow runs.

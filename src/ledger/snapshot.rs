@@ -1,6 +1,6 @@
 //! The rows of the views by their names, in an order that people and programs can use.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -191,7 +191,7 @@ struct SnapshotParts {
     faults: BTreeMap<(NameId, NameId, NameId, NameId), isize>,
     hours: BTreeMap<i64, HourSummary>,
     waiting: Vec<(i64, i64, WaitReason)>,
-    running: BTreeMap<(i64, NameId), isize>,
+    running: BTreeSet<(i64, NameId)>,
     next: BTreeMap<(i64, NameId), i64>,
 }
 
@@ -233,7 +233,10 @@ impl SnapshotParts {
             }
             ViewRow::Queued(destination) => self.destination(destination).queued += count,
             ViewRow::Tally(hour, dataflow, tally) => self.tally(hour, dataflow, tally, count),
-            ViewRow::Running(request, step) => _ = self.running.insert((request, step), count),
+            ViewRow::Running(request, dataflow, step) => {
+                self.step(dataflow, step).running += count;
+                self.running.insert((request, step));
+            }
             ViewRow::RetryAt(request, name, at_ms) | ViewRow::NextTry(request, name, at_ms) => {
                 _ = self.next.insert((request, name), at_ms)
             }
@@ -346,12 +349,6 @@ impl SnapshotParts {
             let (dataflow, step) = (names.text(*dataflow).to_owned(), names.text(*step).to_owned());
             self.snapshot.steps.push(StepSummary { dataflow, step, times, ..entry.clone() });
         }
-        for ((_, step), count) in &self.running {
-            let step = names.text(*step);
-            if let Some(entry) = self.snapshot.steps.iter_mut().find(|entry| entry.step == step) {
-                entry.running += count;
-            }
-        }
     }
 
     fn list_waiting(&mut self, names: &NameTable) {
@@ -370,7 +367,7 @@ impl SnapshotParts {
                 name,
                 because,
                 since_ms: *since_ms,
-                running: key.is_some_and(|key| self.running.contains_key(&(*request, key))),
+                running: key.is_some_and(|key| self.running.contains(&(*request, key))),
                 next_ms: key.and_then(|key| self.next.get(&(*request, key)).copied()),
             });
         }

@@ -49,8 +49,7 @@ enum LedgerOrder {
     Stop,
 }
 
-/// The way to the thread. It never blocks the journal: what finds no room is lost, and the journal is read
-/// again.
+/// The way to the thread. It never blocks the journal: where a commit finds no room, the journal is read again.
 #[derive(Clone)]
 struct LedgerOrders {
     orders: SyncSender<LedgerOrder>,
@@ -73,7 +72,7 @@ impl Ledger {
         let (orders, incoming) = sync_channel(ORDERS_MAX);
         let orders = LedgerOrders { orders, is_behind: Arc::new(AtomicBool::new(true)) };
         let to_thread = orders.clone();
-        journal.observe(Box::new(move |commit| to_thread.send(LedgerOrder::Commit(commit))));
+        journal.observe(Box::new(move |commit| to_thread.commit(commit)));
         let mirror = Arc::<LedgerMirror>::default();
         let (of_thread, is_behind) = (Arc::clone(&mirror), Arc::clone(&orders.is_behind));
         let serve = move || LedgerThread::new(settings, of_thread, is_behind).serve(&incoming);
@@ -89,13 +88,14 @@ impl Ledger {
     /// A function that takes notices. It does not block.
     pub fn notices(&self) -> impl Fn(LedgerNotice) + Send + Sync + 'static + use<> {
         let orders = self.orders.clone();
-        move |notice| orders.send(LedgerOrder::Notice(notice))
+        // What a lost notice would have said is unknown until its request is answered. The journal does not have it.
+        move |notice| _ = orders.orders.try_send(LedgerOrder::Notice(notice))
     }
 }
 
 impl LedgerOrders {
-    fn send(&self, order: LedgerOrder) {
-        if self.orders.try_send(order).is_err() {
+    fn commit(&self, commit: JournalCommit) {
+        if self.orders.try_send(LedgerOrder::Commit(commit)).is_err() {
             self.is_behind.store(true, Ordering::Relaxed);
         }
     }
@@ -106,6 +106,13 @@ impl Drop for Ledger {
         // An error means that the thread has ended.
         let _ = self.orders.orders.send(LedgerOrder::Stop);
         let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// However the thread ends, its rows are not those of the journal any more.
+impl Drop for LedgerThread {
+    fn drop(&mut self) {
+        self.mirror.set_incomplete();
     }
 }
 
@@ -122,6 +129,8 @@ struct LedgerThread {
     names: NameTable,
     time: u64,
     commit: i64,
+    /// The journal could not be read the last time, which is in the log.
+    has_failed: bool,
 }
 
 impl LedgerThread {
@@ -148,6 +157,7 @@ impl LedgerThread {
             names,
             time: 0,
             commit: 0,
+            has_failed: false,
         }
     }
 
@@ -167,7 +177,9 @@ impl LedgerThread {
                     LedgerOrder::Commit(commit) if commit.number <= self.commit => {}
                     LedgerOrder::Commit(commit) => {
                         self.commit = commit.number;
-                        fold.commit(commit, &mut self.names, &mut self.inputs);
+                        if fold.commit(commit, &mut self.names, &mut self.inputs) {
+                            self.is_behind.store(true, Ordering::Relaxed);
+                        }
                     }
                     LedgerOrder::Notice(notice) => {
                         fold.notice(&notice, &mut self.names, &mut self.inputs);
@@ -175,7 +187,10 @@ impl LedgerThread {
                     LedgerOrder::Stop => return,
                 }
             }
-            self.show();
+            // Behind a gap the rows would be wrong.
+            if !self.is_behind.load(Ordering::Relaxed) {
+                self.show();
+            }
             // The first change is shown at once, those that follow together.
             std::thread::sleep(self.settings.apart.saturating_sub(last.elapsed()));
         }
@@ -186,14 +201,18 @@ impl LedgerThread {
         self.is_behind.store(false, Ordering::Relaxed);
         match self.read() {
             Ok(cut) => {
+                self.has_failed = false;
                 self.commit = cut.number;
                 fold.load(cut, &mut self.names, &mut self.inputs);
                 self.show();
             }
             Err(error) => {
-                // Without what was before, changes mean nothing.
-                self.commit = i64::MAX;
-                tracing::error!(%error, "the ledger cannot read the journal");
+                // Without what was before, changes mean nothing. The next order leads to another try.
+                self.is_behind.store(true, Ordering::Relaxed);
+                self.mirror.set_incomplete();
+                if !std::mem::replace(&mut self.has_failed, true) {
+                    tracing::error!(%error, "the ledger cannot read the journal; the status page says so");
+                }
             }
         }
     }

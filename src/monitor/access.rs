@@ -1,10 +1,10 @@
 //! Who may ask: the holder of the token, from a page of this server, under an address and not a name that
 //! somebody else may have given to this machine.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use hyper::HeaderMap;
@@ -13,22 +13,24 @@ use hyper::header::{AUTHORIZATION, COOKIE, HOST, HeaderName, ORIGIN};
 use crate::step::Digest;
 
 /// The secret that opens the page: 64 hexadecimal digits.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct MonitorToken(String);
 
-const TOKEN_FILE: &str = "monitor.token";
 const TOKEN_BYTES: usize = 32;
 
 /// The name of the cookie.
 pub const COOKIE_NAME: &str = "flow-monitor";
 
 impl MonitorToken {
+    /// The name of its file in the state folder.
+    pub const FILE: &str = "monitor.token";
+
     /// The token of a state folder, in a file that only its owner reads; it is made at the first call.
     ///
     /// # Errors
     /// If the file cannot be read or made.
     pub fn of_state(state: &Path) -> io::Result<MonitorToken> {
-        let path = state.join(TOKEN_FILE);
+        let path = state.join(MonitorToken::FILE);
         if let Ok(text) = fs::read_to_string(&path) {
             let text = text.trim();
             if text.len() == 2 * TOKEN_BYTES && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -39,6 +41,8 @@ impl MonitorToken {
         fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
         let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        // A file that was there keeps its mode.
+        file.set_permissions(Permissions::from_mode(0o600))?;
         writeln!(file, "{text}")?;
         Ok(MonitorToken(text))
     }
@@ -109,11 +113,10 @@ mod tests {
 
     #[test]
     fn the_token_is_kept_in_a_file_of_its_owner() {
-        use std::os::unix::fs::PermissionsExt;
         let state = tempfile::tempdir().unwrap();
         let token = MonitorToken::of_state(state.path()).unwrap();
         assert!(MonitorToken::of_state(state.path()).unwrap().is(token.text()));
-        let mode = fs::metadata(state.path().join(TOKEN_FILE)).unwrap().permissions().mode();
+        let mode = fs::metadata(state.path().join(MonitorToken::FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let cookie = format!("a=b; {COOKIE_NAME}={}", token.text());
         assert!(token.is_in(&headers(&[("cookie", &cookie)])));

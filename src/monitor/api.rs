@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use hyper::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, LOCATION, SET_COOKIE,
@@ -29,8 +30,18 @@ pub struct MonitorApi {
     /// The free bytes below which no request is accepted.
     pub free_bytes_min: u64,
     /// The last overview, which all pages share.
-    pub overview: Mutex<Option<(u64, String)>>,
+    pub overview: Mutex<Option<SharedOverview>>,
 }
+
+/// An overview that was made.
+pub struct SharedOverview {
+    time: u64,
+    made: Instant,
+    text: String,
+}
+
+/// The longest time for which an overview is shared although the disk may have filled up meanwhile.
+const SHARED_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// An answer: bytes, or events as they come.
 pub enum MonitorAnswer {
@@ -59,6 +70,10 @@ impl MonitorApi {
             (&Method::GET, "/health") => return self.health(),
             (&Method::GET, "/ready") => return self.ready(),
             (&Method::GET, "/metrics") => {
+                // Counters that begin at 0 would look like events once the journal has been read.
+                if !self.mirror.read().is_complete {
+                    return refusal(StatusCode::SERVICE_UNAVAILABLE, "the journal is being read");
+                }
                 let text = metrics_text(&self.mirror.snapshot(), self.storage());
                 return whole(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text);
             }
@@ -135,21 +150,23 @@ impl MonitorApi {
     pub fn overview(&self) -> String {
         let time = self.mirror.read().time;
         let mut last = self.overview.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, text)) = last.as_ref().filter(|(of, _)| *of == time) {
-            return text.clone();
+        let is_present = |one: &&SharedOverview| one.time == time && one.made.elapsed() < SHARED_TIME_MAX;
+        if let Some(shared) = last.as_ref().filter(is_present) {
+            return shared.text.clone();
         }
         let snapshot = self.mirror.snapshot();
         let names = self.names_of(&snapshot);
         let storage = self.storage();
         let overview = OverviewAnswer {
             snapshot: &snapshot,
+            is_complete: self.mirror.read().is_complete,
             names,
             free_bytes: storage.free_bytes,
             free_bytes_min: storage.free_bytes_min,
             state: self.state.display().to_string(),
         };
         let text = serde_json::to_string(&overview).unwrap_or_default();
-        *last = Some((time, text.clone()));
+        *last = Some(SharedOverview { time, made: Instant::now(), text: text.clone() });
         text
     }
 
@@ -216,7 +233,7 @@ impl MonitorApi {
         let state = self.mirror.read();
         let rows = state.rows.iter().filter(|(row, _)| match row {
             ViewRow::Waits(request, ..)
-            | ViewRow::Running(request, _)
+            | ViewRow::Running(request, ..)
             | ViewRow::RetryAt(request, ..)
             | ViewRow::NextTry(request, ..) => *request == number,
             _ => false,
@@ -257,6 +274,8 @@ impl MonitorApi {
 #[derive(Serialize)]
 struct OverviewAnswer<'a> {
     snapshot: &'a LedgerSnapshot,
+    /// Whether the journal has been read; otherwise requests may be missing.
+    is_complete: bool,
     /// Names of requests by their numbers.
     names: Value,
     free_bytes: u64,

@@ -146,7 +146,7 @@ impl MetricsText {
         series: impl Iterator<Item = (Vec<(&'static str, &'a str)>, &'a TimeHistogram)>,
     ) {
         self.head(name, "histogram", help);
-        for (labels, times) in series.take(SERIES_MAX / 20).filter(|(_, times)| times.count() > 0) {
+        for (labels, times) in series.filter(|(_, times)| times.count() > 0).take(SERIES_MAX) {
             for power in BOUNDS {
                 let seconds = f64::from(power).exp2() / 1e6;
                 let bound = seconds.to_string();

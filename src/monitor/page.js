@@ -2,7 +2,7 @@
 // All text goes into the page as text, never as markup.
 const main = document.getElementById("main"), connection = document.getElementById("connection");
 const said = document.getElementById("said");
-let overview = null, shownRequest = null, found = null;
+let overview = null, found = null;
 const make = (tag, attributes, ...inside) => {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes || {})) if (value !== null && value !== undefined) element.setAttribute(name, value);
@@ -19,7 +19,7 @@ const ago = (ms) => {
 const clock = (ms) => new Date(ms).toLocaleString();
 const bytes = (n) => { let u = 0; while (n >= 1024 && u < 4) { n /= 1024; u++; } return (u ? n.toFixed(1) : n) + " " + ["B", "KiB", "MiB", "GiB", "TiB"][u]; };
 const seconds = (s) => s === undefined || s === null ? "" : s < 1 ? (s * 1000).toFixed(s < 0.01 ? 2 : 0) + " ms" : s < 120 ? s.toFixed(1) + " s" : (s / 60).toFixed(1) + " min";
-const REASONS = { lane: "its turn: others are in work", step: "the step", response: "its response", cancellation: "its error response", delivery: "its delivery", destination: "the next try at", down: "a destination that takes nothing:", operator: "an operator: retry it" };
+const REASONS = { lane: "its turn: others are in work", step: "the step", response: "its response", cancellation: "its error response", delivery: "its delivery", destination: "the next try at", down: "a destination that did not take everything at its last try:", operator: "an operator: retry it" };
 const STATES = { accepted: "in work", responded: "being delivered", undelivered: "NOT DELIVERED", answered: "answered", removed: "being removed" };
 const reason = (one) => REASONS[one.reason] + (one.name ? " " + one.name : "") + (one.because ? " – " + one.because : "");
 const table = (heads, rows) => make("table", {}, make("thead", {}, make("tr", {}, heads.map((head) => make("th", { scope: "col", class: head.startsWith("#") ? "n" : null }, head.replace("#", ""))))),
@@ -30,7 +30,8 @@ const standing = (is) => overview.snapshot.standing.filter(is).reduce((sum, one)
 
 function troubles() {
   const list = [], snapshot = overview.snapshot;
-  for (const one of snapshot.destinations.filter((one) => one.down)) list.push(["Destination " + one.name + " takes nothing, for " + ago(one.down_since_ms) + ": " + one.down + " (" + one.queued + " waiting)"]);
+  if (!overview.is_complete) list.push(["The journal is being read, or cannot be read: requests may be missing here"]);
+  for (const one of snapshot.destinations.filter((one) => one.down && one.queued)) list.push(["Destination " + one.name + " did not take everything at its last try, and has not for " + ago(one.down_since_ms) + ": " + one.down + " (" + one.queued + " waiting)"]);
   const undelivered = standing((one) => one.state === "undelivered");
   if (undelivered) list.push([undelivered + " not delivered; ", make("a", { href: "#requests?state=undelivered" }, "show them")]);
   if (overview.free_bytes < overview.free_bytes_min) list.push(["The disk is low: nothing is accepted"]);
@@ -82,6 +83,7 @@ async function showRequests(query) {
 }
 async function showRequest(number) {
   const { request, waits, records } = await ask("/api/requests/" + number);
+  if (location.hash !== "#request/" + number) return; // Another view was opened meanwhile.
   const text = (one) => {
     const what = one.what || {};
     if (one.kind === "run") return what.outcome === "failed" ? make("span", { class: "bad-text" }, "✗ " + what.step + " failed: " + what.reason + " – " + what.remedy) : (what.outcome === "done" ? "✓ " : "– ") + what.step + (what.item === null ? "" : " (item " + (what.item + 1) + ")") + " " + what.outcome + (what.outputs.length ? ": " + what.outputs.join(", ") : "");

@@ -38,7 +38,7 @@ const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 /// The time between two overviews for a page.
 const EVENTS_APART: Duration = Duration::from_millis(500);
 
-/// The number of looks without a change after which a page hears that the connection lives.
+/// The number of looks without a change after which a page gets the overview again: the disk may have filled up.
 const QUIET_LOOKS: u32 = 20;
 
 impl MonitorServer {
@@ -133,13 +133,14 @@ fn events(api: Arc<MonitorApi>, stop: watch::Receiver<bool>) -> Response<Monitor
         let (mut last, mut quiet) = (None, 0);
         while !*stop.borrow() {
             let time = api.mirror.read().time;
-            let event = if last != Some(time) {
+            let event = if last != Some(time) || quiet >= QUIET_LOOKS {
+                quiet = 0;
                 let asked = Arc::clone(&api);
                 let Ok(overview) = spawn_blocking(move || asked.overview()).await else { return };
                 Some(format!("id: {time}\ndata: {overview}\n\n"))
             } else {
                 quiet += 1;
-                (quiet % QUIET_LOOKS == 0).then(|| ": nothing new\n\n".to_owned())
+                None
             };
             last = Some(time);
             // A browser that does not read holds up this task only.

@@ -116,10 +116,7 @@ fn act(journal: &Journal, state: &Path, receipts: &mut Vec<Receipt>, random: &mu
             journal.collect(keep, &|_, _| Ok(())).unwrap();
             return;
         }
-        _ => {
-            receipts.retain(|other| other.number() != receipt.number());
-            JournalEntry::Answered
-        }
+        _ => JournalEntry::Answered,
     };
     // An answered request that is forgotten has no row any more.
     let _ = journal.append(&receipt, entry);
