@@ -158,8 +158,8 @@ fn perform(chosen: &ChosenStep, inputs: &StepInputs) -> Result<StepOutputs, Faul
         edition: 0,
     };
     let (parameters, token) = (&chosen.parameters, &CancelToken::default());
-    let world = &UnrecordedCalls::shared();
-    chosen.step.call(&Call { inputs, parameters, identity: &identity, token, world })
+    let environment = &UnrecordedCalls::shared();
+    chosen.step.call(&Call { inputs, parameters, identity: &identity, token, environment })
 }
 
 fn tell(fault: &Fault) {

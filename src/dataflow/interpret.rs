@@ -103,12 +103,12 @@ impl ReadyRun<'_> {
         self.perform_in(&UnrecordedCalls::shared())
     }
 
-    /// Runs the step with another way to the world.
+    /// Runs the step with another environment for its calls.
     ///
     /// # Errors
     /// The fault of the step, or a fault of kind `broken`.
-    pub fn perform_in(&self, world: &Arc<dyn CallEnvironment>) -> Result<StepOutputs, Fault> {
-        self.node.perform(self.identity, self.inputs, &CancelToken::default(), world)
+    pub fn perform_in(&self, environment: &Arc<dyn CallEnvironment>) -> Result<StepOutputs, Fault> {
+        self.node.perform(self.identity, self.inputs, &CancelToken::default(), environment)
     }
 }
 
@@ -118,8 +118,8 @@ impl ReadyRun<'_> {
     fn evaluate(&self) -> Result<StepOutputs, Fault> {
         match &self.node.section {
             Some(section) => {
-                let (token, world) = (CancelToken::default(), UnrecordedCalls::shared());
-                self.node.perform_by(self.identity, self.inputs, &token, &world, |call| {
+                let (token, environment) = (CancelToken::default(), UnrecordedCalls::shared());
+                self.node.perform_by(self.identity, self.inputs, &token, &environment, |call| {
                     section_run::evaluate(section, call)
                 })
             }

@@ -175,9 +175,9 @@ impl DataflowNode {
         identity: &ResultIdentity,
         inputs: &StepInputs,
         token: &CancelToken,
-        world: &Arc<dyn CallEnvironment>,
+        environment: &Arc<dyn CallEnvironment>,
     ) -> Result<StepOutputs, Fault> {
-        self.perform_by(identity, inputs, token, world, |call| self.step.call(call))
+        self.perform_by(identity, inputs, token, environment, |call| self.step.call(call))
     }
 
     /// Runs a function in place of that of the step.
@@ -189,10 +189,10 @@ impl DataflowNode {
         identity: &ResultIdentity,
         inputs: &StepInputs,
         token: &CancelToken,
-        world: &Arc<dyn CallEnvironment>,
+        environment: &Arc<dyn CallEnvironment>,
         run: impl FnOnce(&Call) -> Result<StepOutputs, Fault>,
     ) -> Result<StepOutputs, Fault> {
-        let call = Call { inputs, parameters: &self.parameters, identity, token, world };
+        let call = Call { inputs, parameters: &self.parameters, identity, token, environment };
         let outputs = guarded(|| run(&call)).unwrap_or_else(|panic| Err(broken(&panic)))?;
         // What a section could not give stands in its account.
         let declared = self.step.declaration.outputs.iter().filter(|_| self.section.is_none());

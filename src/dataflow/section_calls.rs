@@ -24,7 +24,7 @@ pub(super) struct CallWork {
     inputs: StepInputs,
     identity: ResultIdentity,
     token: CancelToken,
-    world: Arc<dyn CallEnvironment>,
+    environment: Arc<dyn CallEnvironment>,
     retry: RetryRule,
 }
 
@@ -50,7 +50,7 @@ impl CallWork {
             inputs: inputs.clone(),
             identity: identity.clone(),
             token: call.token.clone(),
-            world: Arc::clone(call.world),
+            environment: Arc::clone(call.environment),
             node,
         }
     }
@@ -85,7 +85,7 @@ impl CallWork {
             attempt: self.attempt_key(&batch.places, 0),
         };
         let read = step.outputs[0].read;
-        let known = self.world.recall(&asked)?.and_then(|bytes| CallAnswers::read(&bytes, read).ok());
+        let known = self.environment.recall(&asked)?.and_then(|bytes| CallAnswers::read(&bytes, read).ok());
         if let Some(answers) = known.filter(|answers| answers.results.len() == batch.items.len()) {
             return Ok(answers);
         }
@@ -93,7 +93,7 @@ impl CallWork {
         answers.results = self.ask(batch, &mut answers.retried);
         self.token.check()?;
         let failed = answers.results.iter().find_map(|result| result.as_ref().err());
-        self.world.record(&asked, &answers.to_bytes(), failed)?;
+        self.environment.record(&asked, &answers.to_bytes(), failed)?;
         Ok(answers)
     }
 
@@ -136,7 +136,7 @@ impl CallWork {
                 },
             };
             if let Some(wait) = wait {
-                self.world.wait(jittered(wait, key, attempts), &self.token);
+                self.environment.wait(jittered(wait, key, attempts), &self.token);
             }
         }
     }
@@ -165,7 +165,7 @@ impl CallWork {
             parameters: &self.node.parameters,
             identity: &self.identity,
             token: &self.token,
-            world: &self.world,
+            environment: &self.environment,
         };
         let ended = guarded(|| (self.ask)(&batch.items, &call, &attempt));
         let mended = |what: String| (broken(&what), Duration::ZERO);

@@ -88,7 +88,7 @@ fn ended(run: MemberRun, call: &Call) -> Result<StepOutputs, Fault> {
             inputs = inputs.replaced(input.name, WiredInput::Each(values));
         }
     }
-    node.perform(&identity, &inputs, call.token, call.world)
+    node.perform(&identity, &inputs, call.token, call.environment)
 }
 
 /// The outcome of a step as far as its items decide it, those of all its rounds together.

@@ -247,7 +247,7 @@ impl<'a> MemberRun<'a> {
         let (places, values) = batch.into_values();
         for (index, value) in values.into_iter().enumerate() {
             let inputs = self.inputs.clone().replaced(name, WiredInput::One(value));
-            match node.perform(&self.identity, &inputs, call.token, call.world) {
+            match node.perform(&self.identity, &inputs, call.token, call.environment) {
                 Ok(results) => {
                     let given = outputs.iter().zip(&mut given);
                     given.for_each(|(output, given)| given.extend(results.get(output.name).cloned()));

@@ -23,7 +23,13 @@ impl CallParts<'_> {
             Some(self.inputs.clone().replaced(name, WiredInput::One(value)))
         });
         let inputs = with_item.as_ref().unwrap_or(self.inputs);
-        run(&Call { inputs, parameters, identity: self.identity, token: call.token, world: call.world })
+        run(&Call {
+            inputs,
+            parameters,
+            identity: self.identity,
+            token: call.token,
+            environment: call.environment,
+        })
     }
 }
 

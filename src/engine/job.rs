@@ -98,16 +98,16 @@ impl RunEnvironment {
         let StepJob { request, item, token, .. } = *job;
         let identity = node.identity(&self.dataflow, request, FINAL);
         let memory = self.memory_key(request);
-        let world = RecordedCalls::shared(&self.memories, memory);
+        let environment = RecordedCalls::shared(&self.memories, memory);
         if !self.memories.remembers(memory) {
-            let performed = node.perform(&identity, inputs, token, &world);
+            let performed = node.perform(&identity, inputs, token, &environment);
             return (job.is_wanted)().then(|| self.kept(job, performed));
         }
         let run = RecordedRun { memory, node, request, item, inputs, key: node.key(&identity, inputs) };
         let began = Instant::now();
         let (result, known) = match self.memories.recall(&run) {
             Some(recalled) => (recalled, true),
-            None => (node.perform(&identity, inputs, token, &world), false),
+            None => (node.perform(&identity, inputs, token, &environment), false),
         };
         if !(job.is_wanted)() {
             return None;

@@ -77,7 +77,7 @@ pub fn again(
     let parts: BTreeMap<&str, StepTreatment> = names.zip(parts).collect();
     let mut runs = Vec::new();
     let mut perform = |due: &ReadyRun| match parts[due.step()] {
-        // The world is not asked again.
+        // No service is called again.
         StepTreatment::Run | StepTreatment::Help if due.node.step.declaration.calls => {
             records.take(due).unwrap_or_else(|| Err(not_recorded()))
         }
@@ -217,7 +217,7 @@ fn identity(past: &PastRequest, due: &ReadyRun) -> ResultIdentity {
 
 fn performed(past: &PastRequest, due: &ReadyRun) -> (Result<StepOutputs, Fault>, Duration) {
     let began = Instant::now();
-    let world = ReplayedCalls::shared(past, due);
-    let result = due.node.perform(&identity(past, due), due.inputs, &CancelToken::default(), &world);
+    let environment = ReplayedCalls::shared(past, due);
+    let result = due.node.perform(&identity(past, due), due.inputs, &CancelToken::default(), &environment);
     (result, began.elapsed())
 }

@@ -1,4 +1,4 @@
-//! Calls in a replay: recorded answers stand in for the world, which is not asked again.
+//! Calls in a replay: recorded answers stand in for the services, which are not called again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -99,8 +99,8 @@ pub struct Call<'a> {
     pub identity: &'a ResultIdentity,
     /// The cancellation token, set when nobody waits for the result any more. No result may depend on it.
     pub token: &'a CancelToken,
-    /// The way to the world, for steps that make calls.
-    pub world: &'a Arc<dyn CallEnvironment>,
+    /// The records and waits of calls, for steps that make them.
+    pub environment: &'a Arc<dyn CallEnvironment>,
 }
 
 impl<'a> Call<'a> {

@@ -77,7 +77,8 @@ pub struct StepDeclaration {
     pub identifies: bool,
     /// Whether the step takes items in batches, so that a dataflow file can set their size.
     pub batches: bool,
-    /// Whether the step asks the world, for example a service. Its answers are recorded before anything uses them.
+    /// Whether the step calls something outside of flow, for example a service. Its answers are recorded before
+    /// anything uses them.
     pub calls: bool,
 }
 

@@ -39,7 +39,7 @@
 //!         edition: 0,
 //!     },
 //!     token: &CancelToken::default(),
-//!     world: &UnrecordedCalls::shared(),
+//!     environment: &UnrecordedCalls::shared(),
 //! };
 //! let outputs = step.call(&call)?;
 //! let short = outputs.get("short").and_then(|value| value.get::<Title>());

@@ -266,7 +266,7 @@ fn memory_and_time_have_limits() {
             parameters: &parameters,
             identity: &identity,
             token,
-            world: &UnrecordedCalls::shared(),
+            environment: &UnrecordedCalls::shared(),
         })
     };
     let cancelled = std::thread::scope(|scope| {
@@ -406,7 +406,7 @@ fn arrays_go_to_numpy_and_back() {
         parameters: &parameters,
         identity: &identity,
         token: &token,
-        world: &UnrecordedCalls::shared(),
+        environment: &UnrecordedCalls::shared(),
     };
     let outputs = dataflow
         .step("double")

@@ -1,4 +1,4 @@
-//! Calls: questions to the world about a batch of items, and what has to be known to make them soundly.
+//! Calls: requests to a service about a batch of items, and what is needed to make each of them once.
 //!
 //! A step with a [`CallFunction`] makes one attempt at one batch. Batches, attempts, waits and records are up to what
 //! runs the step; so are threads.

@@ -1,5 +1,6 @@
 //! The functions that a step can have for streams.
 
+use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -8,7 +9,6 @@ use crate::step::{Call, Digest, Fault, Payload, StepOutputs, Value};
 
 use super::batch::StreamItem;
 use super::calls::{CallAttempt, CallFault, CallFunction};
-use super::distinct::DistinctKernel;
 use super::kernel::{KernelFactory, StreamFunction};
 use super::kernels::{BatchKernel, EachKernel, FoldKernel, ItemKernel};
 use super::maker::{ItemMaker, IteratorMaker};
@@ -158,9 +158,9 @@ impl Step {
         step.streams(StreamFunction::Batches(kernel, function))
     }
 
-    /// Sets a function that asks the world, for example a service, about a batch of items of the first input, and
-    /// gives an answer for each, in order. It makes one attempt. What it calls sees each item by itself: the same
-    /// items in other batches get the same answers.
+    /// Sets a function that calls something outside of flow, for example a service, about a batch of items of the
+    /// first input, and gives an answer for each, in order. It makes one attempt. What it calls sees each item by
+    /// itself: the same items in other batches get the same answers.
     ///
     /// A fault of kind `transient` or `timed_out`, of the whole attempt or of one item, is asked again as the step's
     /// `retry` says. The answers are recorded before anything uses them, and a recorded answer is not asked for again.
@@ -241,7 +241,10 @@ impl Step {
             A::TYPE
         );
         let choose = Arc::new(choose);
-        self.streams(StreamFunction::Items(Arc::new(move |_| Box::new(RouteKernel::new(&choose, outputs)))))
+        self.streams(StreamFunction::Items(Arc::new(move |_| {
+            let choose = Arc::clone(&choose);
+            Box::new(RouteKernel::new(move |item: &A, call: &Call| choose(item, call).map(Some), outputs))
+        })))
     }
 
     /// Sets a function that gives the key of an item of the first input: of items with the same key, the first in the
@@ -256,7 +259,11 @@ impl Step {
     ) -> Step {
         self.declared::<A, A>(InputTake::One);
         let key = Arc::new(key);
-        self.streams(StreamFunction::Items(Arc::new(move |_| Box::new(DistinctKernel::<A, K, _>::new(&key)))))
+        self.streams(StreamFunction::Items(Arc::new(move |_| {
+            let (key, mut seen) = (Arc::clone(&key), HashSet::new());
+            let choose = move |item: &A, call: &Call| Ok(seen.insert(key(item, call)?).then_some(0));
+            Box::new(RouteKernel::new(choose, 1))
+        })))
     }
 
     /// Sets a function that adds up all items of the first input, which was declared with [`Step::takes_each`].

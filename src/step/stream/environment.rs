@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::step::{CancelToken, Digest, Fault};
 
-/// A batch about which the world is asked.
+/// A batch about which a service is called.
 #[derive(Clone, Debug)]
 pub struct CallBatch {
     /// The name of the step in the dataflow.
@@ -21,12 +21,12 @@ pub struct CallBatch {
     pub attempt: Digest,
 }
 
-/// The way of a run to the world.
+/// Records, waits and answers for the calls of a run.
 pub trait CallEnvironment: Send + Sync {
     /// The recorded answers to a batch.
     ///
     /// # Errors
-    /// If there are none and the world must not be asked.
+    /// If there are none and no service may be called.
     fn recall(&self, batch: &CallBatch) -> Result<Option<Vec<u8>>, Fault>;
 
     /// Records the answers to a batch. When this returns, they are on the disk.

@@ -24,7 +24,7 @@ pub enum StreamFunction {
     Fold(KernelFactory),
     /// A function that makes many items of one call.
     Makes(MakerFunction),
-    /// A function that asks the world about a batch of items of the step's first input.
+    /// A function that calls a service about a batch of items of the step's first input.
     Calls(CallFunction),
 }
 

@@ -2,13 +2,12 @@
 //!
 //! Items travel in [`ItemBatch`]es, whose type is known to the kernels only: a [`StreamKernel`] is the function of a
 //! step, compiled for the types of its items and called once per batch. The functions of [`Step`](super::Step)
-//! that make kernels are in `declare`. A step that asks the world about items has a [`CallFunction`] in place of a
+//! that make kernels are in `declare`. A step that calls a service about items has a [`CallFunction`] in place of a
 //! kernel. Nothing here runs a stream by itself.
 
 mod batch;
 mod calls;
 mod declare;
-mod distinct;
 mod environment;
 mod guard;
 mod kernel;

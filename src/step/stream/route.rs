@@ -1,7 +1,6 @@
-//! The kernel of a route: an item's value chooses the output at which it goes on.
+//! The kernel of a route: an item's value chooses the output at which it goes on, if it goes on at all.
 
 use std::marker::PhantomData;
-use std::sync::Arc;
 
 use crate::step::{Call, Fault};
 
@@ -9,23 +8,26 @@ use super::batch::{BatchPlaces, ItemBatch, StreamItem};
 use super::kernel::{KernelRun, StreamKernel};
 use super::ordinal::ItemOrdinal;
 
-/// A step that gives each item at one of its outputs.
+/// A step that gives each item at one of its outputs, or drops it.
 pub(super) struct RouteKernel<A, F> {
-    choose: Arc<F>,
+    choose: F,
     outputs: usize,
     types: PhantomData<fn(A)>,
 }
 
-impl<A, F> RouteKernel<A, F> {
-    pub fn new(choose: &Arc<F>, outputs: usize) -> RouteKernel<A, F> {
-        RouteKernel { choose: Arc::clone(choose), outputs, types: PhantomData }
+impl<A, F> RouteKernel<A, F>
+where
+    F: FnMut(&A, &Call) -> Result<Option<usize>, Fault> + Send,
+{
+    pub fn new(choose: F, outputs: usize) -> RouteKernel<A, F> {
+        RouteKernel { choose, outputs, types: PhantomData }
     }
 }
 
 impl<A, F> StreamKernel for RouteKernel<A, F>
 where
     A: StreamItem,
-    F: Fn(&A, &Call) -> Result<usize, Fault> + Send + Sync,
+    F: FnMut(&A, &Call) -> Result<Option<usize>, Fault> + Send,
 {
     fn take(&mut self, batch: ItemBatch, run: &mut KernelRun) {
         let (places, items) = batch.take::<A>();
@@ -39,9 +41,11 @@ where
                     at = index;
                     match (self.choose)(&item, call) {
                         Ok(output) => {
-                            let (places_there, items_there) = &mut chosen[output];
-                            places_there.push(places.get(index));
-                            items_there.push(item);
+                            if let Some(output) = output {
+                                let (places_there, items_there) = &mut chosen[output];
+                                places_there.push(places.get(index));
+                                items_there.push(item);
+                            }
                             tally.done += 1;
                         }
                         Err(fault) => tally.fail(places.get(index), fault),

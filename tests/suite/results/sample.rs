@@ -83,7 +83,7 @@ pub fn run(step: &str, inputs: StepInputs, output: &str) -> Value {
         parameters: &parameters,
         identity: &identity,
         token: &CancelToken::default(),
-        world: &UnrecordedCalls::shared(),
+        environment: &UnrecordedCalls::shared(),
     };
     let outputs = found.call(&call);
     outputs.expect("the step does its work").get(output).expect("the step gives the output").clone()

@@ -220,9 +220,9 @@ fn taken(
         step: "labels".into(),
         edition: 0,
     };
-    let (token, world) = (CancelToken::default(), UnrecordedCalls::shared());
+    let (token, environment) = (CancelToken::default(), UnrecordedCalls::shared());
     let (inputs, parameters, identity) = (&inputs, &parameters, &identity);
-    let call = Call { inputs, parameters, identity, token: &token, world: &world };
+    let call = Call { inputs, parameters, identity, token: &token, environment: &environment };
     let outputs = step.call(&call)?;
     Ok(outputs.get("lungs").and_then(|lungs| lungs.get::<Lungs>()).expect("lungs").clone())
 }
