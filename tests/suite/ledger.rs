@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use flow::dataflow::{Response, ResponseVerdict};
 use flow::journal::{
-    Journal, JournalEntry, JournalReader, OperatorRequest, Receipt, RequestArrival, RetentionLimits,
-    RunRecord,
+    Journal, JournalEntry, JournalReader, OperatorRequest, Receipt, RequestArrival, RequestState,
+    RetentionLimits, RunRecord,
 };
 use flow::ledger::{
     Ledger, LedgerMirror, LedgerNotice, LedgerSettings, LedgerSnapshot, MirrorStart, RowCounts, StepWiring,
@@ -102,7 +102,12 @@ fn act(journal: &Journal, state: &Path, receipts: &mut Vec<Receipt>, random: &mu
         reader.operator_request(operator_request, receipt.number().unwrap(), "a test").unwrap();
         journal.operator_requests().unwrap();
     };
+    let row = JournalReader::open(state).unwrap().row(receipt.number().unwrap()).unwrap();
+    let is_answered = row.is_some_and(|row| row.state == RequestState::Answered);
     let entry = match random.below(20) {
+        // Nothing but a retry lets an answered request go on.
+        17 => return wish(OperatorRequest::Retry),
+        0..18 | 19.. if is_answered => return,
         0..=2 => JournalEntry::Began,
         3 => JournalEntry::TakenUp,
         4..=9 => run(step, random.below(4) == 0, 1 + random.below(5_000_000) as u64),
@@ -110,16 +115,16 @@ fn act(journal: &Journal, state: &Path, receipts: &mut Vec<Receipt>, random: &mu
         12..=14 => delivered(destination, random.below(2) == 0),
         15 => JournalEntry::Undelivered,
         16 => return wish(OperatorRequest::Cancel),
-        17 => return wish(OperatorRequest::Retry),
         18 => {
             let keep = RetentionLimits { age_max: Duration::ZERO, bytes_max: 0 };
             journal.collect(keep, &|_, _| Ok(())).unwrap();
+            let reader = JournalReader::open(state).unwrap();
+            receipts.retain(|known| reader.row(known.number().unwrap()).unwrap().is_some());
             return;
         }
         _ => JournalEntry::Answered,
     };
-    // An answered request that is forgotten has no row any more.
-    let _ = journal.append(&receipt, entry);
+    journal.append(&receipt, entry).unwrap();
 }
 
 /// The rows as a plain recount has them, and the commit.
