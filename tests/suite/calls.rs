@@ -11,7 +11,7 @@ use flow::dataflow::{Dataflow, Response, ResponseVerdict, StreamReport};
 use flow::engine::{self, EngineSettings, NullObserver, PendingDelivery, RequestQueue, ResponseSink};
 use flow::step::{Fault, Item, Payload, Request, ResponseFile, ResponseFiles, Step, StepOutputs, StepTable};
 
-use crate::support::{no_journal, receipt};
+use crate::support::{KeptResponses, no_journal, receipt};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -44,19 +44,6 @@ fn ask() -> Step {
     Step::new("ask", 1, "Asks.").takes::<Question>("question").gives::<Question>("answer")
 }
 
-#[derive(Default)]
-struct Kept(Mutex<Vec<(Response, String)>>);
-
-impl ResponseSink for Kept {
-    fn deliver(&self, pending_delivery: PendingDelivery) {
-        let response = pending_delivery.response();
-        let path = |artifact| pending_delivery.store().path(pending_delivery.request().id, artifact);
-        let text = response.files.first().map(|file| std::fs::read_to_string(path(file)).unwrap());
-        self.0.lock().unwrap().push((Response::clone(response), text.unwrap_or_default()));
-        pending_delivery.settle(Ok(()));
-    }
-}
-
 fn answer(ask: Step, keys: &str, rest: &str) -> (Response, String) {
     let text = format!(
         "dataflow: asked\nsteps:\n  questions: {{step: list, needs: {{request: request}}}}\n  \
@@ -67,7 +54,7 @@ fn answer(ask: Step, keys: &str, rest: &str) -> (Response, String) {
     let dataflow = dataflow.unwrap_or_else(|problems| panic!("{problems}"));
     let folder = tempfile::tempdir().unwrap();
     let settings = EngineSettings { lanes: NonZero::<usize>::MIN, ..EngineSettings::default() };
-    let kept = Kept::default();
+    let kept = KeptResponses::default();
     let request = Request::new("one", BTreeMap::new(), vec![Item::inline("item", *b"one")]);
     let source = |queue: &RequestQueue| queue.submit(receipt(request.clone()));
     let observer = Arc::new(NullObserver);

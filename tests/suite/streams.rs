@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use crate::support::{no_journal, receipt};
+use crate::support::{KeptResponses, no_journal, receipt};
 use flow::dataflow::{Dataflow, Response, ResponseVerdict, StreamReport};
-use flow::engine::{self, EngineSettings, NullObserver, PendingDelivery, RequestQueue, ResponseSink};
+use flow::engine::{self, EngineSettings, NullObserver, RequestQueue};
 use flow::step::{
     Call, Fault, Item, Outcome, OutcomeReason, Parameter, Payload, Request, ResponseFile, ResponseFiles,
     Step, StepOutputs, StepTable,
@@ -78,25 +78,12 @@ fn request(name: &str) -> Request {
     Request::new(name, BTreeMap::new(), vec![Item::inline("item", name.as_bytes())])
 }
 
-#[derive(Default)]
-struct Kept(Mutex<Vec<(Response, String)>>);
-
-impl ResponseSink for Kept {
-    fn deliver(&self, pending_delivery: PendingDelivery) {
-        let response = pending_delivery.response();
-        let path = |artifact| pending_delivery.store().path(pending_delivery.request().id, artifact);
-        let text = response.files.first().map(|file| std::fs::read_to_string(path(file)).unwrap());
-        self.0.lock().unwrap().push((Response::clone(response), text.unwrap_or_default()));
-        pending_delivery.settle(Ok(()));
-    }
-}
-
 /// The response of the engine, which is that of `interpret`, and its first file.
 fn answer(dataflow: Dataflow) -> (Response, String) {
     let folder = tempfile::tempdir().unwrap();
     let one = NonZero::<usize>::MIN;
     let settings = EngineSettings { workers: one, lanes: one, memory: 1 << 30, mesh: None };
-    let (kept, dataflow) = (Kept::default(), Arc::new(dataflow));
+    let (kept, dataflow) = (KeptResponses::default(), Arc::new(dataflow));
     let source = |queue: &RequestQueue| queue.submit(receipt(request("one")));
     let observer = Arc::new(NullObserver);
     engine::run(Arc::clone(&dataflow), no_journal(folder.path()), settings, observer, source, &kept).unwrap();
@@ -249,7 +236,7 @@ response: [file]
 ";
     let dataflow = Arc::new(Dataflow::parse("lazy.yaml", text, &table).unwrap());
     let folder = tempfile::tempdir().unwrap();
-    let kept = Kept::default();
+    let kept = KeptResponses::default();
     let source = |queue: &RequestQueue| queue.submit(receipt(request("one")));
     let settings = EngineSettings { lanes: NonZero::<usize>::MIN, ..EngineSettings::default() };
     engine::run(dataflow, no_journal(folder.path()), settings, Arc::new(NullObserver), source, &kept)

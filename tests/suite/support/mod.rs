@@ -12,8 +12,10 @@ pub mod slices;
 pub mod steps;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use flow::dataflow::Response;
+use flow::engine::{PendingDelivery, ResponseSink};
 use flow::journal::{Journal, Receipt};
 use flow::step::Request;
 use flow::store::Store;
@@ -32,4 +34,18 @@ pub fn receipt(request: Request) -> Receipt {
 /// A journal that keeps nothing, and a store in a folder.
 pub fn no_journal(folder: &Path) -> Arc<Journal> {
     Arc::new(Journal::none(Arc::new(Store::at(folder).unwrap())))
+}
+
+/// Keeps the responses, each with the text of its first file.
+#[derive(Default)]
+pub struct KeptResponses(pub Mutex<Vec<(Response, String)>>);
+
+impl ResponseSink for KeptResponses {
+    fn deliver(&self, pending_delivery: PendingDelivery) {
+        let response = pending_delivery.response();
+        let path = |artifact| pending_delivery.store().path(pending_delivery.request().id, artifact);
+        let text = response.files.first().map(|file| std::fs::read_to_string(path(file)).unwrap());
+        self.0.lock().unwrap().push((Response::clone(response), text.unwrap_or_default()));
+        pending_delivery.settle(Ok(()));
+    }
 }
