@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::{KeptResponses, no_journal, receipt};
 use flow::dataflow::{Dataflow, Response, ResponseVerdict, StreamReport};
