@@ -9,7 +9,7 @@ use crate::step::{Digest, Request};
 /// The dataflows of a process, and the rule that chooses one of them for a new request.
 ///
 /// A request that was accepted keeps the version of its dataflow: an earlier version that unanswered
-/// requests have is added by [`DataflowSelector::with_version`], and chosen for no others. Dataflows and rule
+/// requests have is added by [`DataflowSelector::add_version`], and chosen for no others. Dataflows and rule
 /// can be replaced while requests come in ([`DataflowSelector::replace`]).
 ///
 /// ```
@@ -65,18 +65,20 @@ impl DataflowSelector {
         DataflowSelector(RwLock::new(Arc::new(selection)))
     }
 
-    /// Adds an earlier version of a dataflow, for the requests that were accepted under it.
-    #[must_use]
-    pub fn with_version(self, dataflow: impl Into<Arc<Dataflow>>) -> DataflowSelector {
-        let now = self.now();
+    /// Adds an earlier version of a dataflow, for the requests that were accepted under it. A version that is
+    /// there already is not added again.
+    pub fn add_version(&self, dataflow: impl Into<Arc<Dataflow>>) {
+        let (now, dataflow) = (self.now(), dataflow.into());
+        if self.has(dataflow.digest()) {
+            return;
+        }
         let mut versions = now.versions.clone();
-        versions.push(dataflow.into());
+        versions.push(dataflow);
         self.set_now(DataflowSelection {
             dataflows: now.dataflows.clone(),
             choose: Arc::clone(&now.choose),
             versions,
         });
-        self
     }
 
     /// Selects as `new` does for requests from now on. The dataflows of before stay as earlier versions.
@@ -104,9 +106,17 @@ impl DataflowSelector {
 
     /// The same for the engine.
     pub fn set(&self) -> DataflowSet {
-        let now = self.now();
-        let set = DataflowSet::new(Arc::clone(&now.dataflows[0]));
-        now.all().skip(1).cloned().fold(set, DataflowSet::with)
+        set_of(self.now().all())
+    }
+
+    /// The dataflows that new requests go through, for the engine.
+    pub fn current_set(&self) -> DataflowSet {
+        set_of(self.now().dataflows.iter())
+    }
+
+    /// The earlier versions of dataflows.
+    pub fn earlier_versions(&self) -> Vec<Arc<Dataflow>> {
+        self.now().versions.clone()
     }
 
     /// Whether this version of a dataflow is known here.
@@ -143,4 +153,9 @@ impl DataflowSelection {
     fn all(&self) -> impl Iterator<Item = &Arc<Dataflow>> {
         self.dataflows.iter().chain(&self.versions)
     }
+}
+
+fn set_of<'a>(mut dataflows: impl Iterator<Item = &'a Arc<Dataflow>>) -> DataflowSet {
+    let first = dataflows.next().expect("a selector has a dataflow");
+    dataflows.cloned().fold(DataflowSet::new(Arc::clone(first)), DataflowSet::with)
 }

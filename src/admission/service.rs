@@ -155,7 +155,7 @@ impl Service {
     ///
     /// # Errors
     /// If the journal cannot be read.
-    pub fn with_earlier_versions(mut self, table: &StepTable) -> Result<Service, ServiceError> {
+    pub fn with_earlier_versions(self, table: &StepTable) -> Result<Service, ServiceError> {
         if !self.journal.keeps() {
             return Ok(self);
         }
@@ -168,7 +168,7 @@ impl Service {
             let Some((name, text)) = reader.dataflow(version)? else { continue };
             match Dataflow::parse(&name, &text, table) {
                 Ok(dataflow) if dataflow.digest() == version => {
-                    self.dataflows = self.dataflows.with_version(dataflow);
+                    self.dataflows.add_version(dataflow);
                 }
                 Ok(_) | Err(_) => {
                     tracing::warn!(request = row.name, %version, "the dataflow version of a request no longer fits the steps; the current version runs it");
@@ -176,25 +176,6 @@ impl Service {
             }
         }
         Ok(self)
-    }
-
-    /// Warns of unanswered requests that were accepted under earlier versions of dataflows, and that a cluster runs
-    /// under the current ones. Every process of a cluster would need the earlier versions, and only the first one
-    /// has the journal with their texts.
-    ///
-    /// # Errors
-    /// If the journal cannot be read.
-    pub fn warn_of_earlier_versions(&self) -> Result<(), ServiceError> {
-        let requests = self.of_earlier_versions()?.len();
-        if requests > 0 {
-            tracing::warn!(
-                requests,
-                "requests that were accepted under an earlier version of their dataflow run under the current one, \
-                 because a cluster loads the current dataflows only; to run them under their own versions, start \
-                 a single process on this state first"
-            );
-        }
-        Ok(())
     }
 
     /// The unanswered requests that were accepted under versions of dataflows that are not here.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::admission::{DataflowSelector, Intake, Service, ServiceSettings, Source};
 use crate::dicom::deliver::NotedDestination;
 use crate::dicom::{DeliveredObjects, StudyReceiver};
-use crate::engine::{DataflowSet, EngineSettings};
+use crate::engine::EngineSettings;
 use crate::files::{OutputSetting, ResponseFolder};
 use crate::journal::{Journal, RetentionLimits};
 use crate::outbox::{DeliveryClock, DeliveryPolicy, DestinationService, Outbox, OutboxObserver, OutboxSetup};
@@ -29,7 +29,7 @@ use super::memory;
 use super::monitor::{MonitorSetup, RunMonitor};
 use super::noted_states;
 use super::output::{self, LogFormat};
-use super::processes::ProcessArguments;
+use super::processes::{ClusterPlace, ProcessArguments};
 use super::progress::ProgressDisplay;
 use super::reload::{self, RunReload};
 use super::reporter::ResponseReporter;
@@ -198,10 +198,11 @@ impl Run {
         let (chosen, site) = (&self.chosen, &self.site);
         let dataflows = chosen.dataflow.load(table)?;
         let progress = Arc::new(ProgressDisplay::new());
-        let settings = self.settings(&dataflows.set())?;
+        let cluster = self.processes.cluster()?;
         file_access::restrict(chosen.readers);
         file_access::claim_folder(&chosen.state, chosen.readers)?;
         let service = self.service(dataflows, table, &progress)?;
+        let settings = self.settings(cluster.as_ref(), &service.dataflows, table)?;
         self.note_state(&progress);
         keep_step_folders(&chosen.state, self.processes.index())?;
         let folder = self.folder()?;
@@ -269,13 +270,8 @@ impl Run {
     ) -> Result<Service, CommandError> {
         let state = &self.chosen.state;
         let settings = ServiceSettings { free_bytes_min: self.chosen.free_min, ..ServiceSettings::at(state) };
-        let mut service = if self.processes.is_alone() {
+        let mut service = if self.processes.is_first() {
             Service::open(settings, dataflows)?.with_earlier_versions(table)?
-        } else if self.processes.is_first() {
-            // Every process of a cluster has the same dataflows, and only this one reads the journal.
-            let service = Service::open(settings, dataflows)?;
-            service.warn_of_earlier_versions()?;
-            service
         } else {
             // The other processes of a cluster use the folder of the first one.
             let store =
@@ -367,17 +363,19 @@ impl Run {
         RetentionLimits { age_max, bytes_max }
     }
 
-    fn settings(&self, dataflows: &DataflowSet) -> Result<EngineSettings, CommandError> {
+    /// Settings of the engine, with connections to the other processes of a cluster.
+    fn settings(
+        &self,
+        cluster: Option<&ClusterPlace>,
+        dataflows: &DataflowSelector,
+        table: &StepTable,
+    ) -> Result<EngineSettings, CommandError> {
         let cores = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
         let (workers, lanes) = (self.chosen.workers.unwrap_or(cores), self.chosen.lanes);
         let budget = self.chosen.memory;
         let budget = budget.unwrap_or_else(|| memory::default_budget() / self.processes.on_this_machine());
-        Ok(EngineSettings {
-            workers,
-            lanes,
-            memory: budget - memory::keep_for_inflating(budget),
-            mesh: self.processes.mesh(dataflows, workers, lanes)?,
-        })
+        let mesh = cluster.map(|cluster| cluster.meet(dataflows, table, workers, lanes)).transpose()?;
+        Ok(EngineSettings { workers, lanes, memory: budget - memory::keep_for_inflating(budget), mesh })
     }
 
     /// Whether nothing is given that a sample could get in the way of: no site, no destination, and no open
