@@ -17,6 +17,7 @@ mod replay;
 mod settings;
 mod states;
 mod study_report;
+mod viewer;
 
 use std::collections::BTreeMap;
 use std::fs;
