@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::admission::{DataflowSelector, Intake, Service, ServiceSettings, Source};
+use crate::calls::note_circuits_in;
 use crate::dicom::deliver::NotedDestination;
 use crate::dicom::{DeliveredObjects, StudyReceiver};
-use crate::engine::{DataflowSet, EngineSettings};
+use crate::engine::{DataflowSet, EngineControl, EngineSettings};
 use crate::files::{OutputSetting, ResponseFolder};
 use crate::journal::{Journal, RetentionLimits};
 use crate::outbox::{DeliveryClock, DeliveryPolicy, DestinationService, Outbox, OutboxObserver, OutboxSetup};
@@ -204,6 +205,7 @@ impl Run {
         let service = self.service(dataflows, table, &progress)?;
         self.note_state(&progress);
         keep_step_folders(&chosen.state, self.processes.index())?;
+        note_circuits_in(&chosen.state, self.processes.index());
         let folder = self.folder()?;
         let monitor = self.monitor(&service, table, &progress)?;
         let links = self.dicom_links(&service)?;
@@ -377,6 +379,7 @@ impl Run {
             lanes,
             memory: budget - memory::keep_for_inflating(budget),
             mesh: self.processes.mesh(dataflows, workers, lanes)?,
+            control: Arc::new(EngineControl::at(&self.chosen.state)),
         })
     }
 
