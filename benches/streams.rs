@@ -203,7 +203,13 @@ fn run(dataflow: &Arc<Dataflow>, requests: usize, round: usize) -> Duration {
     let folder = std::env::temp_dir().join(format!("flow-bench-{}", std::process::id()));
     let journal = Arc::new(Journal::none(Arc::new(Store::at(&folder).expect("a folder for the store"))));
     let count = |number| NonZero::new(number).expect("more than none");
-    let settings = EngineSettings { workers: count(1), lanes: count(2), memory: u64::MAX, mesh: None };
+    let settings = EngineSettings {
+        workers: count(1),
+        lanes: count(2),
+        memory: u64::MAX,
+        mesh: None,
+        ..EngineSettings::default()
+    };
     let counted = Count::default();
     let mut took = Duration::ZERO;
     let source = |queue: &RequestQueue| {

@@ -4,3 +4,7 @@
 mod call_http;
 mod circuit;
 mod client;
+mod open_circuits;
+
+pub use client::note_circuits_in;
+pub use open_circuits::{OpenCircuit, open_circuits};

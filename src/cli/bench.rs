@@ -261,7 +261,7 @@ impl BenchSetup<'_> {
             workers: self.args.workers.unwrap_or(cores),
             lanes: self.args.lanes,
             memory,
-            mesh: None,
+            ..EngineSettings::default()
         }
     }
 }

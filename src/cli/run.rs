@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::admission::{DataflowSelector, Intake, Service, ServiceSettings, Source};
+use crate::calls::note_circuits_in;
 use crate::dicom::deliver::NotedDestination;
 use crate::dicom::{DeliveredObjects, StudyReceiver};
-use crate::engine::EngineSettings;
+use crate::engine::{EngineControl, EngineSettings};
 use crate::files::{OutputSetting, ResponseFolder};
 use crate::journal::{Journal, RetentionLimits};
 use crate::outbox::{DeliveryClock, DeliveryPolicy, DestinationService, Outbox, OutboxObserver, OutboxSetup};
@@ -205,6 +206,7 @@ impl Run {
         let settings = self.settings(cluster.as_ref(), &service.dataflows, table)?;
         self.note_state(&progress);
         keep_step_folders(&chosen.state, self.processes.index())?;
+        note_circuits_in(&chosen.state, self.processes.index());
         let folder = self.folder()?;
         let monitor = self.monitor(&service, table, &progress)?;
         let links = self.dicom_links(&service)?;
@@ -375,7 +377,9 @@ impl Run {
         let budget = self.chosen.memory;
         let budget = budget.unwrap_or_else(|| memory::default_budget() / self.processes.on_this_machine());
         let mesh = cluster.map(|cluster| cluster.meet(dataflows, table, workers, lanes)).transpose()?;
-        Ok(EngineSettings { workers, lanes, memory: budget - memory::keep_for_inflating(budget), mesh })
+        let control = Arc::new(EngineControl::at(&self.chosen.state));
+        let memory = budget - memory::keep_for_inflating(budget);
+        Ok(EngineSettings { workers, lanes, memory, mesh, control })
     }
 
     /// Whether nothing is given that a sample could get in the way of: no site, no destination, and no open

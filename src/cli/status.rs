@@ -7,6 +7,7 @@ use indicatif::{HumanBytes, HumanDuration};
 use serde::Serialize;
 
 use crate::admission::StateFolder;
+use crate::calls::{OpenCircuit, open_circuits};
 use crate::dataflow::Dataflow;
 use crate::dicom::{self, ArchiveTrouble, WaitingStudy};
 use crate::journal::{
@@ -34,7 +35,7 @@ pub struct StatusArguments {
     #[arg(long, value_name = "N", default_value_t = 5)]
     answered: usize,
 
-    /// Print a line of JSON for each request, and for each archive that fails
+    /// Print a line of JSON for each request, and for each archive or service that fails
     #[arg(long)]
     json: bool,
 
@@ -89,6 +90,7 @@ impl StatusArguments {
                 lines.iter().try_for_each(|line| print_line(json(line)))?;
                 let troubles = dicom::archive_troubles(&state.join("inbox"));
                 troubles.iter().try_for_each(|trouble| print_line(json(trouble)))?;
+                circuits(&state).iter().try_for_each(|circuit| print_line(json(circuit)))?;
             }
             false => {
                 let claims = reader.claims().map_err(&failed)?;
@@ -127,6 +129,9 @@ fn text(
     for trouble in dicom::archive_troubles(&state.join("inbox")) {
         text.push(format_args!("TROUBLE  {}", of_archive(&trouble)));
     }
+    for circuit in circuits(state) {
+        text.push(format_args!("TROUBLE  {}", of_circuit(&circuit)));
+    }
     lines.iter().fold(text, shown)
 }
 
@@ -144,6 +149,7 @@ fn check(state: &Path, lines: &[StatusLine]) -> Result<CommandExit, CommandError
     for trouble in dicom::archive_troubles(&state.join("inbox")) {
         troubles.push(of_archive(&trouble));
     }
+    circuits(state).iter().for_each(|circuit| troubles.push(of_circuit(circuit)));
     for line in lines.iter().filter(|line| line.trouble) {
         let name = line.name;
         let error = if line.error_response { "its error response" } else { "its response" };
@@ -166,6 +172,16 @@ fn of_archive(ArchiveTrouble { archive, reason, since_ms, given_up }: &ArchiveTr
     };
     let reason = reason.trim_end_matches('.');
     format!("fetching from {archive} fails, since {}: {reason}; {fate}", ago(*since_ms))
+}
+
+/// The services that a running flow leaves alone.
+fn circuits(state: &Path) -> Vec<OpenCircuit> {
+    StateFolder::holder(state).map(|_| open_circuits(state)).unwrap_or_default()
+}
+
+fn of_circuit(OpenCircuit { service, reason, since_ms, next_ms, .. }: &OpenCircuit) -> String {
+    let left = HumanDuration(until(*next_ms));
+    format!("{service} does not answer, since {}: {reason}; it is tried again in {left}", ago(*since_ms))
 }
 
 fn counts(standing: &StandingCounts) -> [(&'static str, i64); 7] {
@@ -269,6 +285,12 @@ fn shown(text: PrintableLines, line: &StatusLine) -> PrintableLines {
     line.troubles.iter().fold(text, |text, TroubledDestination { destination, since_ms, .. }| {
         text.line(format_args!("  {destination} does not take it, since {}", ago(*since_ms)))
     })
+}
+
+/// The time until then, by the clock on the wall.
+fn until(then_ms: i64) -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Duration::from_millis(then_ms.unsigned_abs()).saturating_sub(now)
 }
 
 /// By the clock on the wall, which may have been set since.

@@ -122,6 +122,7 @@ impl CheckedParts<'_> {
             enabled: draft.enabled,
             when: draft.when.clone(),
             max: draft.max,
+            rate: draft.rate,
             timeout: draft.timeout,
             retry: draft.retry.clone(),
             runs: self.runs[index].expect(KNOWN),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::condition::StepCondition;
 use super::limits::{self, RequestLimits};
 use super::{FailurePolicy, ItemFailurePolicy, NodePhase, RetryRule, RevisionPolicy, programs};
-use crate::step::{BatchSize, StepTable};
+use crate::step::{BatchSize, RateLimit, StepTable};
 use crate::yaml::{MapFields, entries, flag, list, text};
 use crate::yaml::{PlacedValue, ProblemCollector, SourcePlace};
 use crate::yaml::{YamlEntry, YamlShape, YamlTree};
@@ -34,6 +34,7 @@ pub(super) struct DraftNode {
     pub when: Option<StepCondition>,
     pub enabled: bool,
     pub max: Option<usize>,
+    pub rate: Option<RateLimit>,
     pub timeout: Option<Duration>,
     pub retry: Option<RetryRule>,
     pub batch: Option<BatchSize>,
@@ -67,8 +68,8 @@ const FILE_KEYS: [&str; 10] = [
     "failure",
     "revisions",
 ];
-const NODE_KEYS: [&str; 10] =
-    ["step", "needs", "with", "when", "enabled", "limits", "timeout", "retry", "batch", "again"];
+const NODE_KEYS: [&str; 11] =
+    ["step", "needs", "with", "when", "enabled", "limits", "rate", "timeout", "retry", "batch", "again"];
 
 impl DataflowDraft {
     /// Reads the tree of a file, and returns the table with the steps of the file's programs, too.
@@ -153,6 +154,7 @@ impl DraftNode {
             fields.take("when").and_then(|(_, tree)| StepCondition::read(tree, &what, table, collector));
         let enabled = fields.take("enabled").and_then(|(_, tree)| enabled(tree, &what, collector));
         let max = fields.take("limits").and_then(|(_, tree)| limits::max(tree, &what, collector));
+        let rate = fields.take("rate").and_then(|(_, tree)| limits::rate(tree, &what, collector));
         let timeout = fields.take("timeout").and_then(|(_, tree)| limits::timeout(tree, &what, collector));
         let retry = fields.take("retry").and_then(|(_, tree)| limits::retry(tree, &what, collector));
         let batch = fields.take("batch").map(|(_, tree)| limits::batch(tree, &what, collector));
@@ -165,6 +167,7 @@ impl DraftNode {
             when,
             enabled: enabled.unwrap_or(true),
             max,
+            rate,
             timeout,
             retry,
             batch,

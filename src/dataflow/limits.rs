@@ -6,7 +6,7 @@ use crate::yaml::duration;
 use std::time::Duration;
 
 use super::{DataflowNode, MemoryEstimate, RetryRule};
-use crate::step::{BatchSize, FaultKind};
+use crate::step::{BatchSize, FaultKind, RateLimit};
 use crate::yaml::ProblemCollector;
 use crate::yaml::YamlTree;
 use crate::yaml::{MapFields, list, number, text, value};
@@ -68,6 +68,13 @@ pub(super) fn max(tree: YamlTree, what: &str, collector: &mut ProblemCollector) 
     let hint = "\"max\" is how many runs of the step may be under way at once; \
                 `enabled: false` switches a step off";
     whole(tree, "the limit \"max\"", DataflowNode::RUNS_MAX, hint, collector)
+}
+
+/// Reads `rate` of a step.
+pub(super) fn rate(tree: YamlTree, what: &str, collector: &mut ProblemCollector) -> Option<RateLimit> {
+    let takes = format!("a number from 1 to {}, and /s, /min or /h", RateLimit::COUNT_MAX);
+    let hint = "it is how often a run of the step, or a call that it makes, may begin: 10/s";
+    value(tree, &format!("\"rate\" of {what}"), &takes, hint, RateLimit::parse, collector)
 }
 
 /// Reads `timeout` of a step.

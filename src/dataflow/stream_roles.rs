@@ -97,6 +97,7 @@ impl StreamCheck<'_> {
         self.check_lists(node, collector);
         let refused = [
             ("limits", draft.max.is_some() && !declaration.batches),
+            ("rate", draft.rate.is_some()),
             ("timeout", draft.timeout.is_some()),
             ("retry", draft.retry.is_some()),
         ];

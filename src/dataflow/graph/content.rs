@@ -118,7 +118,7 @@ pub fn remarks(dataflow: &Dataflow) -> Vec<String> {
 
 /// Remarks about a node.
 pub fn notes(dataflow: &Dataflow, node: usize) -> Vec<String> {
-    let DataflowNode { enabled, when, max, timeout, retry, runs, stream, batch, again, .. } =
+    let DataflowNode { enabled, when, max, rate, timeout, retry, runs, stream, batch, again, .. } =
         &dataflow.nodes[node];
     let mut notes = Vec::new();
     if !enabled {
@@ -137,6 +137,7 @@ pub fn notes(dataflow: &Dataflow, node: usize) -> Vec<String> {
     notes.extend(when.iter().map(|condition| format!("when {condition}")));
     notes.extend(changed_settings(&dataflow.nodes[node]));
     notes.extend(max.iter().map(|max| format!("at most {max} at once")));
+    notes.extend(rate.iter().map(|rate| format!("at most {rate}")));
     notes.extend(timeout.iter().map(|timeout| format!("{} at most", shown(*timeout))));
     notes.extend(retry.iter().map(|retry| format!("run again up to {} times", retry.count)));
     if !is_used(dataflow, node) {

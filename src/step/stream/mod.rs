@@ -14,14 +14,16 @@ mod kernel;
 mod kernels;
 mod maker;
 mod ordinal;
+mod rate;
 mod route;
 mod tally;
 
 pub use batch::{BatchPlaces, BatchSize, ItemBatch, StreamItem};
 pub use calls::{CallAnswers, CallAttempt, CallFault, CallFunction};
-pub use environment::{CallBatch, CallEnvironment, UnrecordedCalls};
+pub use environment::{CallBatch, CallEnvironment, CallLimits, UnrecordedCalls};
 pub use guard::GuardFunction;
 pub use kernel::{KernelFactory, KernelRun, MakerFunction, StreamFunction, StreamKernel};
 pub use maker::{ItemMaker, MadeItems};
 pub use ordinal::ItemOrdinal;
+pub use rate::RateLimit;
 pub use tally::{ItemFault, ItemTally};

@@ -98,7 +98,13 @@ impl Post {
         let outbox = outbox.unwrap();
         let dataflow = &self.dataflow;
         let one = NonZero::new(1).unwrap();
-        let settings = EngineSettings { workers: one, lanes: one, memory: 1 << 30, mesh: None };
+        let settings = EngineSettings {
+            workers: one,
+            lanes: one,
+            memory: 1 << 30,
+            mesh: None,
+            ..EngineSettings::default()
+        };
         let (seen, other) = (&outbox, Arc::clone(&journal));
         let source = |queue: &RequestQueue| {
             for row in other.unanswered("post").unwrap() {

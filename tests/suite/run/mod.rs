@@ -3,6 +3,7 @@
 mod access;
 mod again;
 mod bounds;
+mod circuits;
 mod files;
 mod lookup;
 pub mod nodes;

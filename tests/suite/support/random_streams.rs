@@ -237,6 +237,7 @@ fn settings(dice: &mut Dice, step: &str, needs: &str) -> String {
     }
     if step == "ask" {
         text += "    retry: {count: 2, first_delay: 0 s}\n    limits: {max: 3}\n";
+        text += if dice.one_in(2) { "    rate: 1000000/s\n" } else { "" };
     }
     if dice.one_in(15) {
         text += "    enabled: false\n";
