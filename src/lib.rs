@@ -22,6 +22,7 @@
 //! | [`cluster`] | several processes as one: how they meet |
 //! | [`tls`] | encrypted connections; the only folder that opens certificates and keys |
 //! | [`audit`] | who sent what about whom where, told to the audit repository |
+//! | [`tokens`] | small files that move through a row of directories, safe for many processes |
 //! | [`site`] | a site's file: general settings, rules from requests to dataflows, and sections that their owners read |
 //! | [`outbox`] | the way of responses to their destinations: when each is tried, and what became of it |
 //! | [`dicom_file`] | DICOM files as bytes: the one reader of their elements |
@@ -73,5 +74,6 @@ pub mod step;
 pub mod store;
 pub mod tally;
 pub mod tls;
+pub mod tokens;
 #[deny(missing_docs)]
 pub mod yaml;

@@ -41,7 +41,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("ureq", &["calls"]),
     ("tokio_rustls", &["dicom"]),
     ("memchr", &["dicom"]),
-    ("rustix", &["cli", "journal", "program", "store", "dicom", "files"]),
+    ("rustix", &["cli", "journal", "program", "store", "dicom", "files", "tokens"]),
     ("tar", &["replay"]),
     ("saphyr_parser", &["yaml"]),
     ("tempfile", &["program", "cli"]),
