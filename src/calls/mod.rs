@@ -4,3 +4,6 @@
 mod call_http;
 mod circuit;
 mod client;
+mod download;
+
+pub use download::{DownloadEnd, FileDownload};

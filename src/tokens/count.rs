@@ -44,6 +44,18 @@ impl StageCount {
         Ok(count)
     }
 
+    /// The tokens of a stage that are not at rest, counted without their times.
+    ///
+    /// # Errors
+    /// If a directory cannot be read.
+    pub fn moving_of(stage: &StageFolder) -> Result<usize, TokenError> {
+        let mut moving = names(&stage.later())?.count() + names(&stage.waiting())?.count();
+        for place in names(&stage.work())? {
+            moving += names(&stage.work().join(place))?.count();
+        }
+        Ok(moving)
+    }
+
     /// The tokens that are not at rest: they wait, are in work, or wait for a time.
     pub fn moving(&self) -> usize {
         self.waiting + self.in_work + self.later
