@@ -82,7 +82,7 @@ struct PostAnswer {
     body: Vec<u8>,
 }
 
-fn agent() -> &'static ureq::Agent {
+pub fn agent() -> &'static ureq::Agent {
     static AGENT: OnceLock<ureq::Agent> = OnceLock::new();
     AGENT.get_or_init(|| {
         let config = ureq::Agent::config_builder().http_status_as_error(false);
@@ -93,13 +93,13 @@ fn agent() -> &'static ureq::Agent {
 }
 
 /// Host and port, as the address has them. A name and password before them are left out: this stands in messages.
-fn service(url: &str) -> &str {
+pub fn service(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
     authority.rsplit_once('@').map_or(authority, |(_, service)| service)
 }
 
-fn unanswered(service: &str, error: &ureq::Error) -> CallFault {
+pub fn unanswered(service: &str, error: &ureq::Error) -> CallFault {
     let remedy = "See to the service and the network, and send the request again.";
     let kind = match error {
         ureq::Error::Timeout(_) => FaultKind::TimedOut,

@@ -1,6 +1,7 @@
 //! The command line: parsed to plain values first, then one file per subcommand acts on them.
 
 mod audit;
+mod backlog;
 mod bench;
 mod bind;
 pub mod check;
@@ -31,7 +32,9 @@ mod reload;
 mod replay;
 mod reporter;
 mod request_progress;
+mod row_display;
 mod run;
+mod run_row;
 mod run_settings;
 pub mod sample;
 mod schema;
@@ -69,6 +72,7 @@ struct CommandLine {
 #[derive(Debug, clap::Subcommand)]
 enum FlowCommand {
     Run(Box<run::RunArguments>),
+    Backlog(backlog::BacklogArguments),
     Status(status::StatusArguments),
     Explain(explain::ExplainArguments),
     Replay(replay::ReplayArguments),
@@ -119,6 +123,7 @@ impl FlowCommand {
     fn run(self, table: &StepTable) -> Result<CommandExit, CommandError> {
         match self {
             FlowCommand::Run(run) => run.run(table),
+            FlowCommand::Backlog(backlog) => backlog.run(table),
             FlowCommand::Status(status) => status.run(table),
             FlowCommand::Explain(explain) => explain.run(table),
             FlowCommand::Replay(replay) => replay.run(table),

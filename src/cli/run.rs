@@ -34,6 +34,7 @@ use super::processes::{ClusterPlace, ProcessArguments};
 use super::progress::ProgressDisplay;
 use super::reload::{self, RunReload};
 use super::reporter::ResponseReporter;
+use super::run_row::{ROOT, RowArguments, RowSettings, row_of};
 use super::run_settings::{GivenSettings, RunSettings};
 use super::signals;
 use super::site::{self, SiteArguments};
@@ -54,6 +55,8 @@ Examples:
   flow run --listen 11112 --to ORTHANC@127.0.0.1:4242
                                                  receive studies, send results to a PACS
   flow run tally                                 sample jobs through calls to sample services
+  flow run books                                 sample books through a row of directories
+  flow run books --only decrypt                  one stage of it, as a process of its own
   flow run my-dataflow.yaml --input study        a dataflow of your own
 
 While it receives requests, SIGINT or SIGTERM ends receiving, and what is complete is still answered; a
@@ -143,6 +146,9 @@ pub struct RunArguments {
 
     #[command(flatten)]
     processes: ProcessArguments,
+
+    #[command(flatten)]
+    row: RowArguments,
 }
 
 /// A run: its settings, and what the command line and the site's file say of sources and destinations.
@@ -166,6 +172,12 @@ impl RunArguments {
     }
 
     pub fn run(self, table: &StepTable) -> Result<CommandExit, CommandError> {
+        let root = self.output.clone().unwrap_or_else(|| ROOT.into());
+        let row = self.dataflow.as_deref().map(|name| row_of(name, &root, table)).transpose()?;
+        if let Some(row) = row.flatten() {
+            let (workers, lanes, free_min) = (self.workers, self.lanes, self.free_min);
+            return self.row.run(row, RowSettings { workers, lanes, free_min });
+        }
         let site = self.site.load()?;
         let reloaded = (self.site.clone(), self.dataflow.clone());
         let output = if self.no_output { Some(OutputSetting::Nowhere) } else { None };

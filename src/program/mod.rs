@@ -15,9 +15,11 @@ mod call_folder;
 mod child;
 mod fault;
 mod folder;
+mod gpg;
 mod hello;
 mod load;
 pub mod npy;
+mod piped;
 mod pool;
 mod process;
 mod reservations;
@@ -25,6 +27,8 @@ mod run_program;
 mod sandbox;
 mod step_call;
 mod sweep;
+
+pub use gpg::{GpgError, GpgFiles};
 
 /// The helper for steps in Python, one file without dependencies.
 pub const PYTHON_HELPER: &str = include_str!("flow_step.py");
