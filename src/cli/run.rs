@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::admission::{DataflowSelector, Intake, Service, ServiceSettings, Source};
 use crate::calls::note_circuits_in;
+use crate::dataflow::RequestPriority;
 use crate::dicom::deliver::NotedDestination;
 use crate::dicom::{DeliveredObjects, StudyReceiver};
 use crate::engine::{DataflowSet, EngineControl, EngineSettings};
@@ -35,6 +36,7 @@ use super::progress::ProgressDisplay;
 use super::reload::{self, RunReload};
 use super::reporter::ResponseReporter;
 use super::run_settings::{GivenSettings, RunSettings};
+use super::run_values;
 use super::signals;
 use super::site::{self, SiteArguments};
 use super::source::Input;
@@ -64,11 +66,11 @@ pub struct RunArguments {
     dataflow: Option<String>,
 
     /// Worker threads of this process [default: one per core]
-    #[arg(short, long, value_name = "N", value_parser = count)]
+    #[arg(short, long, value_name = "N", value_parser = run_values::count)]
     workers: Option<NonZero<usize>>,
 
     /// Requests in work at once, in all processes together [default: 4]
-    #[arg(long, value_name = "N", value_parser = count)]
+    #[arg(long, value_name = "N", value_parser = run_values::count)]
     lanes: Option<NonZero<usize>>,
 
     /// Memory that requests in work may take in this process, for example 4GiB [default: half of the machine's, shared by the processes on it]
@@ -104,7 +106,7 @@ pub struct RunArguments {
     retry: Option<Vec<Duration>>,
 
     /// So long after the first try a destination is tried again every few minutes, as long as studies are received; a number alone is in hours [default: 12]
-    #[arg(long, value_name = "TIME", value_parser = hours)]
+    #[arg(long, value_name = "TIME", value_parser = run_values::hours)]
     keep_trying: Option<Duration>,
 
     /// Where the journal, received studies and results lie [default: flow-state]
@@ -116,7 +118,7 @@ pub struct RunArguments {
     free_min: Option<u64>,
 
     /// How long answered requests are remembered, with what was received and the results [default: 7]
-    #[arg(long, value_name = "DAYS", value_parser = days)]
+    #[arg(long, value_name = "DAYS", value_parser = run_values::days)]
     keep_days: Option<f64>,
 
     /// How much is remembered of answered requests [default: a tenth of the disk]
@@ -126,6 +128,10 @@ pub struct RunArguments {
     /// Serve a status page, /metrics, /health and /ready at this port; loopback only, unless an address is given
     #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = listen::address)]
     page: Option<SocketAddr>,
+
+    /// The priority of all requests of this run: urgent, normal or off-peak [default: as the rules and the dataflow say]
+    #[arg(long, value_name = "PRIORITY", value_parser = run_values::priority)]
+    priority: Option<RequestPriority>,
 
     /// Print a line of JSON for each response
     #[arg(long)]
@@ -156,8 +162,10 @@ struct Run {
     page: Option<SocketAddr>,
     listen: ListenArguments,
     processes: ProcessArguments,
+    /// What may begin.
+    control: Arc<EngineControl>,
     /// The files that a reload reads again.
-    reloaded: (SiteArguments, Option<String>),
+    reloaded: (SiteArguments, Option<String>, Option<RequestPriority>),
 }
 
 impl RunArguments {
@@ -167,7 +175,7 @@ impl RunArguments {
 
     pub fn run(self, table: &StepTable) -> Result<CommandExit, CommandError> {
         let site = self.site.load()?;
-        let reloaded = (self.site.clone(), self.dataflow.clone());
+        let reloaded = (self.site.clone(), self.dataflow.clone(), self.priority);
         let output = if self.no_output { Some(OutputSetting::Nowhere) } else { None };
         let given = GivenSettings {
             output: output.or(self.output.map(OutputSetting::Folder)),
@@ -188,16 +196,17 @@ impl RunArguments {
         };
         // What the command line names to be received goes before files that the site's file names.
         let receives = self.listen.is_given() || !self.files.is_empty();
-        let chosen = RunSettings::choose(given, &site, receives)?;
+        let chosen = RunSettings::choose(given, &site, receives)?.with_priority(self.priority);
         let RunArguments { files, to, back_to, json, page, listen, processes, .. } = self;
-        Run { chosen, site, files, to, back_to, json, page, listen, processes, reloaded }.run(table)
+        let control = Arc::new(EngineControl::at(&chosen.state));
+        Run { chosen, site, files, to, back_to, json, page, listen, processes, control, reloaded }.run(table)
     }
 }
 
 impl Run {
     fn run(&self, table: &StepTable) -> Result<CommandExit, CommandError> {
         let (chosen, site) = (&self.chosen, &self.site);
-        let dataflows = chosen.dataflow.load(table)?;
+        let dataflows = chosen.load(table)?;
         let progress = Arc::new(ProgressDisplay::new());
         let settings = self.settings(&dataflows.set())?;
         file_access::restrict(chosen.readers);
@@ -341,7 +350,8 @@ impl Run {
         let policy = ways.policy.clone();
         let folder = folder.map(|folder| {
             let (inner, delivered) = (Arc::new(folder), Arc::clone(&links.delivered));
-            DestinationService { destination: Arc::new(NotedDestination { inner, delivered }), policy }
+            let destination = Arc::new(NotedDestination { inner, delivered });
+            DestinationService { destination, policy, alias: Some("output".to_owned()) }
         });
         let mut destinations: Vec<DestinationService> = folder.into_iter().collect();
         destinations.extend(ways.all(&self.to, &self.back_to)?);
@@ -358,6 +368,7 @@ impl Run {
             journal: Arc::clone(journal),
             clock: DeliveryClock::usual(),
             tell,
+            control: Arc::clone(&self.control),
         };
         Ok(Outbox::open(setup)?)
     }
@@ -379,7 +390,7 @@ impl Run {
             lanes,
             memory: budget - memory::keep_for_inflating(budget),
             mesh: self.processes.mesh(dataflows, workers, lanes)?,
-            control: Arc::new(EngineControl::at(&self.chosen.state)),
+            control: Arc::clone(&self.control),
         })
     }
 
@@ -443,9 +454,9 @@ impl Run {
         if !self.is_service() {
             return Ok(());
         }
-        let (site, dataflow) = self.reloaded.clone();
+        let (site, dataflow, priority) = self.reloaded.clone();
         let (at_start, updates) = (self.site.site.clone(), Arc::clone(&service.updates));
-        let reload = RunReload { site, dataflow, table: table.clone(), at_start, updates };
+        let reload = RunReload { site, dataflow, priority, table: table.clone(), at_start, updates };
         signals::handle(&service.stop, move || if is_alone { reload.reload() } else { reload::refuse() })
     }
 
@@ -481,18 +492,4 @@ fn first_left(
             Ok(Input::missing(missing))
         }
     }
-}
-
-fn count(text: &str) -> Result<NonZero<usize>, String> {
-    text.parse().map_err(|_| "a whole number of at least 1 is needed".to_owned())
-}
-
-fn hours(text: &str) -> Result<Duration, String> {
-    yaml::duration::parse_in(text, "h")
-        .ok_or_else(|| "write a number of hours, or a time, for example 2 or 90 min".to_owned())
-}
-
-fn days(text: &str) -> Result<f64, String> {
-    let days = text.parse().ok().filter(|days| *days >= 0.0);
-    days.ok_or_else(|| "write a number of days, for example 30".to_owned())
 }
