@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::dataflow::Dataflow;
+use crate::dataflow::{Dataflow, RequestPriority};
 use crate::engine::DataflowSet;
 use crate::step::{Digest, Request};
 
@@ -36,12 +36,16 @@ struct DataflowSelection {
     /// Dataflows that new requests go through.
     dataflows: Vec<Arc<Dataflow>>,
     choose: Arc<SelectDataflow>,
+    prioritise: Arc<SelectPriority>,
     /// Earlier versions.
     versions: Vec<Arc<Dataflow>>,
 }
 
 /// Gives the place of a dataflow in the list.
 type SelectDataflow = dyn Fn(&Request) -> usize + Send + Sync;
+
+/// Gives the priority of a request, where it is not left to its dataflow.
+type SelectPriority = dyn Fn(&Request) -> Option<RequestPriority> + Send + Sync;
 
 impl DataflowSelector {
     /// A selector of one dataflow for every request.
@@ -61,8 +65,25 @@ impl DataflowSelector {
     ) -> DataflowSelector {
         let dataflows = dataflows.into();
         assert!(!dataflows.is_empty(), "a request needs a dataflow to go through");
-        let selection = DataflowSelection { dataflows, choose: Arc::new(choose), versions: Vec::new() };
+        let (choose, prioritise) = (Arc::new(choose), Arc::new(|_: &Request| None));
+        let selection = DataflowSelection { dataflows, choose, prioritise, versions: Vec::new() };
         DataflowSelector(RwLock::new(Arc::new(selection)))
+    }
+
+    /// Chooses priorities of requests, too: where this gives none, the dataflow says it.
+    #[must_use]
+    pub fn with_priorities(
+        self,
+        prioritise: impl Fn(&Request) -> Option<RequestPriority> + Send + Sync + 'static,
+    ) -> DataflowSelector {
+        let now = self.now();
+        self.set_now(DataflowSelection {
+            dataflows: now.dataflows.clone(),
+            choose: Arc::clone(&now.choose),
+            prioritise: Arc::new(prioritise),
+            versions: now.versions.clone(),
+        });
+        self
     }
 
     /// Adds an earlier version of a dataflow, for the requests that were accepted under it. A version that is
@@ -77,6 +98,7 @@ impl DataflowSelector {
         self.set_now(DataflowSelection {
             dataflows: now.dataflows.clone(),
             choose: Arc::clone(&now.choose),
+            prioritise: Arc::clone(&now.prioritise),
             versions,
         });
     }
@@ -89,6 +111,7 @@ impl DataflowSelector {
         self.set_now(DataflowSelection {
             dataflows: new.dataflows.clone(),
             choose: Arc::clone(&new.choose),
+            prioritise: Arc::clone(&new.prioritise),
             versions: new.versions.iter().chain(before).cloned().collect(),
         });
     }
@@ -129,6 +152,12 @@ impl DataflowSelector {
         let now = self.now();
         let place = (now.choose)(request).min(now.dataflows.len() - 1);
         Arc::clone(&now.dataflows[place])
+    }
+
+    /// The priority of a request that goes through a dataflow.
+    pub fn priority(&self, request: &Request, dataflow: &Dataflow) -> RequestPriority {
+        let said = (self.now().prioritise)(request);
+        said.or(dataflow.priority()).unwrap_or_default()
     }
 
     /// The dataflow of an accepted request: its version if that is known here, else the current one of its

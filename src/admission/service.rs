@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::dataflow::Dataflow;
 use crate::engine::{
-    self, EngineError, EngineSettings, EventObserver, NullObserver, RequestQueue, ResponseSink,
+    self, EngineControl, EngineError, EngineSettings, EventObserver, NullObserver, RequestQueue, ResponseSink,
 };
 use crate::journal::{Journal, JournalError, JournalReader, RequestRow, RetentionLimits};
 use crate::step::{Digest, Digester, StepTable};
@@ -15,10 +15,14 @@ use crate::store::{Store, StoreError};
 
 use super::left_requests::LeftRequests;
 use super::operator::{UpkeepSettings, collect, maintain};
+use super::pauses::{read_pauses, watch_pauses};
 use super::{
     Admission, AdmissionObserver, DataflowSelector, DataflowUpdates, Intake, Source, SourceTable, StateError,
     StateFolder, StopSignal, UnobservedAdmission,
 };
+
+/// The time between two looks whether deferred requests are left.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The place of a service's records, and how much of them is kept.
 #[derive(Clone, Debug)]
@@ -204,8 +208,9 @@ impl Service {
         source: impl Source + 'static,
         sink: &dyn ResponseSink,
     ) -> Result<Intake, ServiceError> {
-        let intake =
-            self.run_all(vec![Arc::new(source)], sink, EngineSettings::default(), Arc::new(NullObserver))?;
+        let control = Arc::new(EngineControl::at(&self.settings.state));
+        let settings = EngineSettings { control, ..EngineSettings::default() };
+        let intake = self.run_all(vec![Arc::new(source)], sink, settings, Arc::new(NullObserver))?;
         Ok(intake.unwrap_or(Intake::Whole))
     }
 
@@ -240,7 +245,19 @@ impl Service {
         };
         let journal = Arc::clone(&self.journal);
         let dataflows = self.dataflows.set();
-        let intake = engine::run(dataflows, journal, settings, observer, feed, sink)?.transpose()?;
+        let (state, control, end) =
+            (&self.settings.state, Arc::clone(&settings.control), StopSignal::default());
+        // Before anything begins.
+        if let Err(error) = read_pauses(state, &control.pauses) {
+            tracing::error!(%error, "what is paused cannot be read");
+        }
+        let ended = std::thread::scope(|scope| {
+            scope.spawn(|| watch_pauses(state, &control.pauses, &end));
+            let ended = engine::run(dataflows, journal, settings, observer, feed, sink);
+            end.request();
+            ended
+        });
+        let intake = ended?.transpose()?;
         sink.drain();
         // A step that never returns keeps the journal open, so that dropping it would not write the last
         // records.
@@ -267,13 +284,27 @@ fn feed(
         let brought = brought.fold(Intake::Whole, Intake::and);
         let resumed = resuming.join();
         // Operator requests are served until the last request is answered.
-        admission.queue.settle();
+        settle(admission);
         upkeep.sink.drain();
         end.request();
         resumed.unwrap_or(Ok(())).map(|()| brought)
     });
     collect(admission, upkeep.retention);
     brought
+}
+
+/// Waits until all requests are answered. Those that are paused wait for the next start if an end was asked for.
+fn settle(admission: &Admission) {
+    loop {
+        if admission.stop.is_requested() {
+            return admission.queue.settle_but_paused();
+        }
+        admission.queue.settle();
+        if !admission.left.has_deferred() {
+            return;
+        }
+        admission.stop.wait(LOOK);
+    }
 }
 
 /// The digest of this program.

@@ -24,6 +24,7 @@ mod monitor;
 mod noted_states;
 mod operator;
 mod output;
+mod pause;
 mod peer;
 mod processes;
 mod progress;
@@ -36,6 +37,7 @@ mod row_display;
 mod run;
 mod run_row;
 mod run_settings;
+mod run_values;
 pub mod sample;
 mod schema;
 mod signals;
@@ -79,6 +81,8 @@ enum FlowCommand {
     Cancel(operator::CancelArguments),
     Retry(operator::RetryArguments),
     Keep(operator::KeepArguments),
+    Pause(pause::PauseArguments),
+    Resume(pause::ResumeArguments),
     Complete(complete::CompleteArguments),
     Pull(pull::PullArguments),
     Echo(peer::EchoArguments),
@@ -130,6 +134,8 @@ impl FlowCommand {
             FlowCommand::Cancel(cancel) => cancel.run(),
             FlowCommand::Retry(retry) => retry.run(),
             FlowCommand::Keep(keep) => keep.run(),
+            FlowCommand::Pause(pause) => pause.run(table),
+            FlowCommand::Resume(resume) => resume.run(),
             FlowCommand::Complete(complete) => complete.run(),
             FlowCommand::Pull(pull) => pull.run(),
             FlowCommand::Echo(echo) => echo.run(),

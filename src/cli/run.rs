@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::admission::{DataflowSelector, Intake, Service, ServiceSettings, Source};
 use crate::calls::note_circuits_in;
+use crate::dataflow::RequestPriority;
 use crate::dicom::deliver::NotedDestination;
 use crate::dicom::{DeliveredObjects, StudyReceiver};
 use crate::engine::{EngineControl, EngineSettings};
@@ -36,6 +37,7 @@ use super::reload::{self, RunReload};
 use super::reporter::ResponseReporter;
 use super::run_row::{ROOT, RowArguments, RowSettings, row_of};
 use super::run_settings::{GivenSettings, RunSettings};
+use super::run_values;
 use super::signals;
 use super::site::{self, SiteArguments};
 use super::source::Input;
@@ -67,11 +69,11 @@ pub struct RunArguments {
     dataflow: Option<String>,
 
     /// Worker threads of this process [default: one per core]
-    #[arg(short, long, value_name = "N", value_parser = count)]
+    #[arg(short, long, value_name = "N", value_parser = run_values::count)]
     workers: Option<NonZero<usize>>,
 
     /// Requests in work at once, in all processes together [default: 4]
-    #[arg(long, value_name = "N", value_parser = count)]
+    #[arg(long, value_name = "N", value_parser = run_values::count)]
     lanes: Option<NonZero<usize>>,
 
     /// Memory that requests in work may take in this process, for example 4GiB [default: half of the machine's, shared by the processes on it]
@@ -107,7 +109,7 @@ pub struct RunArguments {
     retry: Option<Vec<Duration>>,
 
     /// So long after the first try a destination is tried again every few minutes, as long as studies are received; a number alone is in hours [default: 12]
-    #[arg(long, value_name = "TIME", value_parser = hours)]
+    #[arg(long, value_name = "TIME", value_parser = run_values::hours)]
     keep_trying: Option<Duration>,
 
     /// Where the journal, received studies and results lie [default: flow-state]
@@ -119,7 +121,7 @@ pub struct RunArguments {
     free_min: Option<u64>,
 
     /// How long answered requests are remembered, with what was received and the results [default: 7]
-    #[arg(long, value_name = "DAYS", value_parser = days)]
+    #[arg(long, value_name = "DAYS", value_parser = run_values::days)]
     keep_days: Option<f64>,
 
     /// How much is remembered of answered requests [default: a tenth of the disk]
@@ -129,6 +131,10 @@ pub struct RunArguments {
     /// Serve a status page, /metrics, /health and /ready at this port; loopback only, unless an address is given
     #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = listen::address)]
     page: Option<SocketAddr>,
+
+    /// The priority of all requests of this run: urgent, normal or off-peak [default: as the rules and the dataflow say]
+    #[arg(long, value_name = "PRIORITY", value_parser = run_values::priority)]
+    priority: Option<RequestPriority>,
 
     /// Print a line of JSON for each response
     #[arg(long)]
@@ -162,8 +168,10 @@ struct Run {
     page: Option<SocketAddr>,
     listen: ListenArguments,
     processes: ProcessArguments,
+    /// What may begin.
+    control: Arc<EngineControl>,
     /// The files that a reload reads again.
-    reloaded: (SiteArguments, Option<String>),
+    reloaded: (SiteArguments, Option<String>, Option<RequestPriority>),
 }
 
 impl RunArguments {
@@ -179,7 +187,7 @@ impl RunArguments {
             return self.row.run(row, RowSettings { workers, lanes, free_min });
         }
         let site = self.site.load()?;
-        let reloaded = (self.site.clone(), self.dataflow.clone());
+        let reloaded = (self.site.clone(), self.dataflow.clone(), self.priority);
         let output = if self.no_output { Some(OutputSetting::Nowhere) } else { None };
         let given = GivenSettings {
             output: output.or(self.output.map(OutputSetting::Folder)),
@@ -200,16 +208,17 @@ impl RunArguments {
         };
         // What the command line names to be received goes before files that the site's file names.
         let receives = self.listen.is_given() || !self.files.is_empty();
-        let chosen = RunSettings::choose(given, &site, receives)?;
+        let chosen = RunSettings::choose(given, &site, receives)?.with_priority(self.priority);
         let RunArguments { files, to, back_to, json, page, listen, processes, .. } = self;
-        Run { chosen, site, files, to, back_to, json, page, listen, processes, reloaded }.run(table)
+        let control = Arc::new(EngineControl::at(&chosen.state));
+        Run { chosen, site, files, to, back_to, json, page, listen, processes, control, reloaded }.run(table)
     }
 }
 
 impl Run {
     fn run(&self, table: &StepTable) -> Result<CommandExit, CommandError> {
         let (chosen, site) = (&self.chosen, &self.site);
-        let dataflows = chosen.dataflow.load(table)?;
+        let dataflows = chosen.load(table)?;
         let progress = Arc::new(ProgressDisplay::new());
         let cluster = self.processes.cluster()?;
         file_access::restrict(chosen.readers);
@@ -349,7 +358,8 @@ impl Run {
         let policy = ways.policy.clone();
         let folder = folder.map(|folder| {
             let (inner, delivered) = (Arc::new(folder), Arc::clone(&links.delivered));
-            DestinationService { destination: Arc::new(NotedDestination { inner, delivered }), policy }
+            let destination = Arc::new(NotedDestination { inner, delivered });
+            DestinationService { destination, policy, alias: Some("output".to_owned()) }
         });
         let mut destinations: Vec<DestinationService> = folder.into_iter().collect();
         destinations.extend(ways.all(&self.to, &self.back_to)?);
@@ -366,6 +376,7 @@ impl Run {
             journal: Arc::clone(journal),
             clock: DeliveryClock::usual(),
             tell,
+            control: Arc::clone(&self.control),
         };
         Ok(Outbox::open(setup)?)
     }
@@ -389,7 +400,7 @@ impl Run {
         let budget = self.chosen.memory;
         let budget = budget.unwrap_or_else(|| memory::default_budget() / self.processes.on_this_machine());
         let mesh = cluster.map(|cluster| cluster.meet(dataflows, table, workers, lanes)).transpose()?;
-        let control = Arc::new(EngineControl::at(&self.chosen.state));
+        let control = Arc::clone(&self.control);
         let memory = budget - memory::keep_for_inflating(budget);
         Ok(EngineSettings { workers, lanes, memory, mesh, control })
     }
@@ -454,9 +465,9 @@ impl Run {
         if !self.is_service() {
             return Ok(());
         }
-        let (site, dataflow) = self.reloaded.clone();
+        let (site, dataflow, priority) = self.reloaded.clone();
         let (at_start, updates) = (self.site.site.clone(), Arc::clone(&service.updates));
-        let reload = RunReload { site, dataflow, table: table.clone(), at_start, updates };
+        let reload = RunReload { site, dataflow, priority, table: table.clone(), at_start, updates };
         signals::handle(&service.stop, move || if is_alone { reload.reload() } else { reload::refuse() })
     }
 
@@ -492,18 +503,4 @@ fn first_left(
             Ok(Input::missing(missing))
         }
     }
-}
-
-fn count(text: &str) -> Result<NonZero<usize>, String> {
-    text.parse().map_err(|_| "a whole number of at least 1 is needed".to_owned())
-}
-
-fn hours(text: &str) -> Result<Duration, String> {
-    yaml::duration::parse_in(text, "h")
-        .ok_or_else(|| "write a number of hours, or a time, for example 2 or 90 min".to_owned())
-}
-
-fn days(text: &str) -> Result<f64, String> {
-    let days = text.parse().ok().filter(|days| *days >= 0.0);
-    days.ok_or_else(|| "write a number of days, for example 30".to_owned())
 }

@@ -5,7 +5,7 @@ use crate::yaml;
 use crate::yaml::duration;
 use std::time::Duration;
 
-use super::{DataflowNode, MemoryEstimate, RetryRule};
+use super::{DataflowNode, MemoryEstimate, RequestPriority, RetryRule};
 use crate::step::{BatchSize, FaultKind, RateLimit};
 use crate::yaml::ProblemCollector;
 use crate::yaml::YamlTree;
@@ -60,6 +60,27 @@ fn memory(tree: YamlTree, collector: &mut ProblemCollector) -> MemoryEstimate {
         per_decoded_byte: factor.unwrap_or(MemoryEstimate::ONE_COPY.per_decoded_byte),
     }
 }
+
+/// Reads `priority` of the dataflow.
+pub(super) fn priority(tree: YamlTree, collector: &mut ProblemCollector) -> Option<RequestPriority> {
+    let written = text(tree, "\"priority\"", collector)?;
+    let found = RequestPriority::named(&written.value);
+    if found.is_none() {
+        let message = format!("\"priority\" is urgent, normal or off-peak, not \"{}\"", written.value);
+        let near = yaml::meant(&written.value, RequestPriority::ALL.map(RequestPriority::name));
+        let meaning = "it says which of the waiting requests begins first";
+        collector.add(written.place, message).hint(near.unwrap_or_else(|| meaning.to_owned()));
+    }
+    found
+}
+
+/// Reads `share` of the dataflow.
+pub(super) fn share(tree: YamlTree, collector: &mut ProblemCollector) -> Option<u32> {
+    let hint = "where several dataflows or customers have waiting requests, so many of one begin for each of another";
+    whole(tree, "\"share\"", SHARE_MAX, hint, collector).and_then(|share| u32::try_from(share).ok())
+}
+
+const SHARE_MAX: usize = 1000;
 
 /// Reads `limits` of a step.
 pub(super) fn max(tree: YamlTree, what: &str, collector: &mut ProblemCollector) -> Option<usize> {

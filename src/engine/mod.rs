@@ -19,7 +19,7 @@
 //! | `budget`, `slots` | the bounds: bytes, requests |
 //! | `control`, `rate_limiter`, `call_gates`, `pause_board` | what may begin: how often, how many, and what is paused |
 //! | `dataflow_set`, `running_dataflows` | which dataflows there are; more are added while it runs |
-//! | `worker`, `scheduler` | the workers' loop, requests into lanes |
+//! | `worker`, `scheduler`, `turn_order` | the workers' loop, requests into lanes, and in which order |
 //! | `queue`, `answer_queue`, `delivery`, `pending_delivery`, `response_sink` | requests in, answers out |
 //! | `panic_guard` | the end of a process whose engine broke |
 
@@ -57,6 +57,7 @@ mod shared;
 mod slots;
 mod timer;
 mod to_worker;
+mod turn_order;
 mod worker;
 
 use std::num::NonZero;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,8 @@ impl fmt::Display for PausablePart {
 pub struct PauseBoard {
     /// Whether anything is paused: cheap to ask.
     any: AtomicBool,
+    /// The number of changes so far.
+    changes: AtomicU64,
     parts: RwLock<BTreeSet<PausablePart>>,
 }
 
@@ -57,6 +59,8 @@ impl PauseBoard {
         self.any.store(!parts.is_empty(), Ordering::Release);
         let is_change = *now != parts;
         *now = parts;
+        drop(now);
+        self.changes.fetch_add(u64::from(is_change), Ordering::AcqRel);
         is_change
     }
 
@@ -77,6 +81,11 @@ impl PauseBoard {
     /// Whether responses to the destination wait.
     pub fn is_destination_paused(&self, name: &str) -> bool {
         self.has(&|part| matches!(part, PausablePart::Destination(paused) if paused == name))
+    }
+
+    /// The number of changes so far.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     /// Whether anything is paused.

@@ -101,6 +101,11 @@ impl RunningDataflows {
         self.read().get(place..).unwrap_or_default().to_vec()
     }
 
+    /// The control of what may begin.
+    pub fn control(&self) -> &EngineControl {
+        &self.resources.control
+    }
+
     /// Ends the threads of the pool and the timer.
     pub fn end(&self) {
         self.resources.pool.end();

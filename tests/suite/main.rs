@@ -18,6 +18,7 @@ mod journal;
 mod ledger;
 mod limits;
 mod outbox;
+mod pauses;
 mod phantom;
 mod pixels;
 mod program;

@@ -113,7 +113,9 @@ pub fn remarks(dataflow: &Dataflow) -> Vec<String> {
     let stops = (dataflow.on_failure == FailurePolicy::Stop).then(|| "stops at the first failure".to_owned());
     let items = (dataflow.on_item_failure != ItemFailurePolicy::Fail)
         .then(|| format!("when items failed: {}", dataflow.on_item_failure));
-    deadline.into_iter().chain(stops).chain(items).collect()
+    let priority = dataflow.priority.map(|priority| format!("priority {priority}"));
+    let share = (dataflow.share > 1).then(|| format!("share {}", dataflow.share));
+    deadline.into_iter().chain(stops).chain(items).chain(priority).chain(share).collect()
 }
 
 /// Remarks about a node.

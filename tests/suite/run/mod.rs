@@ -9,6 +9,7 @@ mod lookup;
 pub mod nodes;
 mod own_results;
 mod page;
+mod pauses;
 mod plain;
 mod printable;
 mod processes;
