@@ -6,6 +6,7 @@
 mod admission;
 mod agreement;
 mod audit;
+mod books;
 mod calls;
 mod check;
 mod commands;

@@ -162,3 +162,98 @@ fn made(error: &io::Error, path: &Path) -> Fault {
 fn fault(reason: String) -> Fault {
     Fault::new(reason, "See to the archive, and run the token again.")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: ExtractLimits = ExtractLimits { bytes: 1_000, files: 5 };
+
+    fn header(kind: EntryType, name: &[u8], length: u64) -> tar::Header {
+        let mut header = tar::Header::new_ustar();
+        header.as_mut_bytes()[..name.len()].copy_from_slice(name);
+        header.set_entry_type(kind);
+        header.set_size(length);
+        header.set_mode(0o644);
+        if kind.is_symlink() || kind.is_hard_link() {
+            header.set_link_name("/etc/passwd").unwrap();
+        }
+        header.set_cksum();
+        header
+    }
+
+    fn archive(entries: &[(EntryType, &str, usize)]) -> Vec<u8> {
+        let mut tar = tar::Builder::new(Vec::new());
+        for (kind, name, length) in entries {
+            let bytes = vec![b'x'; *length];
+            tar.append(&header(*kind, name.as_bytes(), *length as u64), bytes.as_slice()).unwrap();
+        }
+        tar.into_inner().unwrap()
+    }
+
+    fn unpacked(archive: &[u8]) -> Result<Vec<String>, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, to) = (folder.path().join("archive"), folder.path().join("to"));
+        fs::write(&file, archive).unwrap();
+        fs::create_dir(&to).unwrap();
+        let end = unpack(&file, &to, &LIMITS, &CancelToken::default());
+        let names = |folder: &Path| {
+            let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+            let mut names: Vec<String> = entries.map(|name| name.into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names(folder.path()), ["archive", "to"], "nothing lies outside");
+        end.map(|()| names(&to)).map_err(|fault| fault.reason)
+    }
+
+    #[test]
+    fn an_archive_is_unpacked_plain_or_compressed() {
+        let plain = archive(&[
+            (EntryType::Directory, "a/", 0),
+            (EntryType::Regular, "a/b", 5),
+            (EntryType::Regular, "./c", 0),
+        ]);
+        let mut gzip = flate2::GzBuilder::new().write(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(&plain).unwrap();
+        for archive in [plain.clone(), gzip.finish().unwrap(), zstd::encode_all(plain.as_slice(), 1).unwrap()]
+        {
+            assert_eq!(unpacked(&archive).unwrap(), ["a", "c"]);
+            let cut = unpacked(&archive[..archive.len().min(700) / 2]).unwrap_err();
+            assert!(cut.starts_with("damaged archive"), "{cut}");
+        }
+    }
+
+    #[test]
+    fn what_leaves_the_folder_or_fills_the_disk_is_refused() {
+        let file = EntryType::Regular;
+        let cases: [(&[(EntryType, &str, usize)], &str); 10] = [
+            (&[(file, "../x", 1)], "path leaves the folder"),
+            (&[(file, "/tmp/x", 1)], "path leaves the folder"),
+            (&[(file, "a/../../x", 1)], "path leaves the folder"),
+            (&[(EntryType::Symlink, "x", 0)], "link or device"),
+            (&[(EntryType::Link, "x", 0)], "link or device"),
+            (&[(EntryType::Char, "x", 0)], "link or device"),
+            (&[(file, "x", 600), (file, "y", 600)], "too large"),
+            (&[(file, "x", 1), (file, "./x", 1)], "the same path twice"),
+            (&[(file, "x", 1), (file, "x/y", 1)], "bad path"),
+            (&[], "empty archive"),
+        ];
+        for (entries, expected) in cases {
+            let reason = unpacked(&archive(entries)).unwrap_err();
+            assert!(reason.starts_with(expected), "{reason}, not {expected}");
+        }
+        let many: Vec<(EntryType, String, usize)> =
+            (0..6).map(|number| (file, format!("{number}"), 0)).collect();
+        let many: Vec<(EntryType, &str, usize)> =
+            many.iter().map(|(kind, name, size)| (*kind, name.as_str(), *size)).collect();
+        assert!(unpacked(&archive(&many)).unwrap_err().starts_with("too many files"));
+        // A bomb: a hundred million zeros in a few kilobytes.
+        let mut bomb = archive(&[]);
+        bomb.splice(..0, header(file, b"bomb", 100_000_000).as_bytes().iter().copied());
+        let mut gzip = flate2::GzBuilder::new().write(Vec::new(), flate2::Compression::best());
+        gzip.write_all(&bomb[..512]).unwrap();
+        gzip.write_all(&vec![0; 100_000_000]).unwrap();
+        assert!(unpacked(&gzip.finish().unwrap()).unwrap_err().starts_with("too large"));
+    }
+}

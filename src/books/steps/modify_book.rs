@@ -145,3 +145,40 @@ fn encoded(path: &Path) -> String {
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_files_give_the_same_bytes_and_a_bag_says_their_checksums() {
+        let packed = |order: [&str; 2]| {
+            let folder = tempfile::tempdir().unwrap();
+            for name in order {
+                fs::create_dir_all(folder.path().join("pages")).unwrap();
+                fs::write(folder.path().join("pages").join(name), name).unwrap();
+            }
+            let mut bag = Vec::new();
+            pack(folder.path(), "ark.1", &mut bag, &CancelToken::default()).unwrap();
+            bag
+        };
+        let bag = packed(["b", "a"]);
+        assert_eq!(bag, packed(["a", "b"]));
+        let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(bag.as_slice()));
+        let mut files = std::collections::BTreeMap::new();
+        for entry in archive.entries().unwrap() {
+            let mut entry = entry.unwrap();
+            assert_eq!((entry.header().mtime().unwrap(), entry.header().uid().unwrap()), (0, 0));
+            let mut text = String::new();
+            entry.read_to_string(&mut text).unwrap();
+            files.insert(entry.path().unwrap().display().to_string(), text);
+        }
+        let manifest = &files["ark.1/manifest-sha256.txt"];
+        let line = format!("{}  data/pages/a\n", hex(&Sha256::digest(b"a")));
+        assert!(manifest.starts_with(&line), "{manifest}");
+        let tags = &files["ark.1/tagmanifest-sha256.txt"];
+        let line = format!("{}  manifest-sha256.txt\n", hex(&Sha256::digest(manifest.as_bytes())));
+        assert!(tags.contains(&line), "{tags}");
+        assert!(files["ark.1/bag-info.txt"].contains("Payload-Oxum: 2.2\n"));
+    }
+}

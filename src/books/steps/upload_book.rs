@@ -32,7 +32,8 @@ fn upload(token: StageToken, call: &Call) -> Result<StageToken, Fault> {
     let expected = token.locations[BAG].clone();
     let stored = store(&bag, &path).map_err(|error| storage(&error))?;
     if stored != expected.digest {
-        let reason = format!("other content: the store has {stored} as {}, not {}", key.display(), expected.digest);
+        let reason =
+            format!("other content: the store has {stored} as {}, not {}", key.display(), expected.digest);
         return Err(Fault::new(reason, "See which of the two is right, and remove the other."));
     }
     let located = LocatedFile { path: key, ..expected };

@@ -4,7 +4,7 @@ use crate::dataflow::{
     Dataflow, DataflowNode, FailurePolicy, InputWire, ItemFailurePolicy, NodePhase, OutputPort, RunFrequency,
     StreamRole,
 };
-use crate::step::{InputTake, Item, Payload, Request, StepOutcomes};
+use crate::step::{InputTake, Item, ParameterValue, Payload, Request, StepOutcomes, interned};
 use crate::yaml::duration::shown;
 
 /// The source of an edge.
@@ -104,7 +104,17 @@ pub fn port_edge(dataflow: &Dataflow, port: &OutputPort, gathers: bool) -> Graph
         1 => node.name.to_string(),
         _ => format!("{}.{}", node.name, port.output),
     };
-    GraphEdge { from: EdgeOrigin::Node(port.node), source, kind: output.kind, gathers }
+    GraphEdge { from: EdgeOrigin::Node(port.node), source, kind: kind(node, output.kind), gathers }
+}
+
+/// The type of what an output gives; for tokens with the directory in which they wait.
+fn kind(node: &DataflowNode, kind: &'static str) -> &'static str {
+    match node.parameters.get("to") {
+        Some(ParameterValue::Text(directory)) if kind == "token" => {
+            interned(&format!("{kind} in {directory}"))
+        }
+        _ => kind,
+    }
 }
 
 /// Remarks about the dataflow as a whole.
