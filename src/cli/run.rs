@@ -424,10 +424,14 @@ impl Run {
         }
         let chosen = &self.chosen;
         if !chosen.input.is_empty() {
-            return first_left(Input::studies(&chosen.input, &links.delivered, progress), service, progress);
+            return Input::after_left(
+                Input::studies(&chosen.input, &links.delivered, progress),
+                service,
+                progress,
+            );
         }
         if !self.files.is_empty() {
-            return first_left(Input::files(&self.files), service, progress);
+            return Input::after_left(Input::files(&self.files), service, progress);
         }
         if !self.is_service() {
             return match self.is_bare(service)? {
@@ -481,26 +485,5 @@ impl Run {
         let known = service.journal.claims()?.into_iter().map(PathBuf::from).collect();
         let inbox = InboxPlace { folder, known, free_bytes_min: self.chosen.free_min };
         self.listen.open(&self.site, inbox, links, auditor)
-    }
-}
-
-/// An input that is missing ends the command only when the requests that an earlier process left are answered.
-fn first_left(
-    found: Result<Input, CommandError>,
-    service: &Service,
-    progress: &ProgressDisplay,
-) -> Result<Input, CommandError> {
-    let missing = match found {
-        Ok(input) => return Ok(input),
-        Err(missing) => missing,
-    };
-    match service.journal.open_requests()?.len() {
-        0 => Err(missing),
-        left => {
-            let then =
-                format_args!("  first, the requests that are not answered yet go on: {left}").to_string();
-            progress.say(&missing.lines().line(then));
-            Ok(Input::missing(missing))
-        }
     }
 }

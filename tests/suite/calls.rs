@@ -13,7 +13,7 @@ use flow::step::{Fault, Item, Payload, Request, ResponseFile, ResponseFiles, Ste
 
 use crate::support::{KeptResponses, no_journal, receipt};
 
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(60);
 
 #[derive(Clone, serde::Serialize, serde::Deserialize)]
 struct Question(u64);
