@@ -7,9 +7,10 @@
 //! a segmentation, a report and a page of PDF to disk. Each row has the medians of the rounds, whole processes with
 //! their start: wall time, processor time and the most memory.
 //!
-//! Then the same study as JPEG-LS and as JPEG 2000, encoded by `gdcmconv`: flow decodes all of it in this process, on all
-//! cores; `dcmdjpls` of DCMTK and `gdcmconv`, which decodes JPEG 2000 with OpenJPEG, decode one file in each process,
-//! as many at a time as there are cores, and write it.
+//! Then the same study as JPEG-LS and as JPEG 2000, encoded by `gdcmconv`: flow decodes all of it in one process, this
+//! program started again, on all cores; `dcmdjpls` of DCMTK and `gdcmconv`, which decodes JPEG 2000 with OpenJPEG, decode
+//! one file in each process, as many at a time as there are cores, and write it. The memory is that of all processes
+//! at a time.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -47,6 +48,7 @@ fn main() {
         match name.as_str() {
             "--slices" => slices = number(),
             "--rounds" => rounds = number(),
+            DECODE => return decode(Path::new(&arguments.next().expect("a folder follows"))),
             // Cargo says that this is a benchmark.
             _ => {}
         }
@@ -84,7 +86,9 @@ fn compressed((name, option, peers): &CompressedSyntax, folder: &Path, study: &P
         println!("skipped: {name}, as gdcmconv is not installed");
         return;
     }
-    row(&format!("flow, {name} alone"), &(0..rounds).map(|_| decoded(&encoded)).collect::<Vec<_>>());
+    let this = std::env::current_exe().expect("this program has a path");
+    let decoded = || cost(Command::new(&this).arg(DECODE).arg(&made));
+    row(&format!("flow, {name} alone"), &(0..rounds).map(|_| decoded()).collect::<Vec<_>>());
     for peer in *peers {
         if Command::new(peer[0]).arg("--version").output().is_err() {
             println!("skipped: {} is not installed", peer[0]);
@@ -108,17 +112,18 @@ fn one_by_one(program: &[&str], folder: &Path) -> Command {
     command
 }
 
-/// Decodes files in this process.
-fn decoded(files: &[PathBuf]) -> ProcessCost {
-    let (processor, began) = (processor_time(0), Instant::now());
+/// The argument with which this program decodes the files of a folder, and does nothing else.
+const DECODE: &str = "--decode";
+
+fn decode(folder: &Path) {
+    let files = fs::read_dir(folder).expect("the folder is there").map(|file| file.expect("a file").path());
+    let files: Vec<PathBuf> = files.collect();
     files.par_iter().for_each_init(Vec::new, |voxels, file| {
         let bytes = fs::read(file).expect("the file is there");
         let (header, _) = read_instance("slice", file, &bytes).expect("an instance");
         voxels.resize(usize::from(header.rows) * usize::from(header.columns), 0);
         decode_slice(&header, &bytes, voxels).expect("it can be decoded");
     });
-    let wall = began.elapsed().as_secs_f64();
-    ProcessCost { wall, processor: processor_time(0) - processor, peak_mib: peak_of("self") }
 }
 
 fn row(name: &str, costs: &[ProcessCost]) {
@@ -156,11 +161,11 @@ fn has(name: &str, modules: &str) -> bool {
 
 /// Runs a program, and looks at its memory meanwhile.
 fn cost(command: &mut Command) -> ProcessCost {
-    let (processor, began) = (processor_time(2), Instant::now());
+    let (processor, began) = (processor_time(), Instant::now());
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
     let mut peak_mib = 0;
     let status = loop {
-        peak_mib = peak_mib.max(peak_of(&child.id().to_string()));
+        peak_mib = peak_mib.max(peak_kib(child.id()) / 1024);
         if let Some(status) = child.try_wait().expect("it is our child") {
             break status;
         }
@@ -168,22 +173,24 @@ fn cost(command: &mut Command) -> ProcessCost {
     };
     let wall = began.elapsed().as_secs_f64();
     assert!(status.success(), "{command:?}");
-    ProcessCost { wall, processor: processor_time(2) - processor, peak_mib }
+    ProcessCost { wall, processor: processor_time() - processor, peak_mib }
 }
 
-fn peak_of(process: &str) -> u64 {
+/// The most memory that a process and its descendants, as many as there are now, have had each.
+fn peak_kib(process: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-    line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) / 1024
+    let own = line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0);
+    let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
+    own + children.split_whitespace().filter_map(|child| child.parse().ok()).map(peak_kib).sum::<u64>()
 }
 
-/// Seconds that this process ran on processors, or from the second field on, all its children that have ended
-/// (proc(5): utime, stime, cutime and cstime, in hundredths).
-fn processor_time(first: usize) -> f64 {
+/// Seconds that all children of this process that have ended ran on processors (proc(5): cutime and cstime, in
+/// hundredths).
+fn processor_time() -> f64 {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let (_, fields) = stat.rsplit_once(')').unwrap_or_default();
-    let numbers =
-        fields.split_whitespace().skip(11 + first).take(2).filter_map(|field| field.parse::<f64>().ok());
+    let numbers = fields.split_whitespace().skip(13).take(2).filter_map(|field| field.parse::<f64>().ok());
     numbers.sum::<f64>() / 100.0
 }
 

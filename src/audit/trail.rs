@@ -16,6 +16,7 @@ use super::message::{AuditMessage, AuditSource, EventOutcome, SecurityAlert};
 use super::spool::AuditSpool;
 use super::syslog::syslog;
 use super::transport::{AuditTransport, OpenTransport};
+use crate::printable::counted;
 
 /// Limits and intervals for messages that cannot be sent at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -238,12 +239,12 @@ impl TrailSender {
         let message = AuditMessage::Alert {
             alert: SecurityAlert::RecordingStopped,
             about: None,
-            description: format!("{lost} audit messages were lost before this one"),
+            description: format!("lost before this one: {}", counted(lost, "audit message")),
             outcome: EventOutcome::Serious("there was no room to keep them".to_owned()),
         };
         let told = self.spool.append(&syslog(&self.source, &message, self.last_at)).is_ok();
         if told {
-            tracing::warn!("{lost} audit messages were lost");
+            tracing::warn!("lost: {}", counted(lost, "audit message"));
             self.lost = 0;
         }
         told

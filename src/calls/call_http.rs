@@ -3,6 +3,7 @@
 use serde_json::Value as JsonValue;
 
 use crate::json::JsonItem;
+use crate::printable::counted;
 use crate::step::{BuiltIn, Call, CallAttempt, CallFault, Fault, FaultKind, Parameter, Step};
 use crate::tally::SampleServices;
 
@@ -48,7 +49,11 @@ fn ask(
     let answers: Vec<JsonValue> = serde_json::from_slice(&answer)
         .map_err(|error| Fault::transient(format!("the answer is no JSON array: {error}"), REMEDY))?;
     if answers.len() != items.len() {
-        let reason = format!("the service gave {} answers to {} items", answers.len(), items.len());
+        let reason = format!(
+            "the service gave {} to {}",
+            counted(answers.len(), "answer"),
+            counted(items.len(), "item")
+        );
         return Err(Fault::new(reason, REMEDY).into());
     }
     let into = call.text("into");

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::dataflow::{Dataflow, LoadError, built_in_names};
+use crate::printable::counted;
 use crate::step::StepTable;
 use crate::yaml::Problem;
 
@@ -180,15 +181,14 @@ impl FileCheck {
     fn write(&self, out: &mut impl Write, err: &mut impl Write) -> io::Result<()> {
         match &self.found {
             CheckFinding::Sound { name, digest, steps, changes, warning } => {
-                writeln!(out, "{}: {name}, {steps} steps, {digest}", self.dataflow)?;
+                writeln!(out, "{}: {name}, {}, {digest}", self.dataflow, counted(*steps, "step"))?;
                 changes.iter().flatten().try_for_each(|change| writeln!(out, "  {change}"))?;
                 warning.iter().try_for_each(|text| writeln!(err, "{}: warning: {text}", self.dataflow))
             }
             CheckFinding::Problems { problems } => {
                 problems.iter().try_for_each(|problem| writeln!(err, "{problem}"))?;
                 let count = problems.len();
-                let plural = if count == 1 { "" } else { "s" };
-                writeln!(err, "{}: {count} problem{plural}", self.dataflow)
+                writeln!(err, "{}: {}", self.dataflow, counted(count, "problem"))
             }
             CheckFinding::Unreadable { reason, hint } => {
                 writeln!(err, "{reason}")?;

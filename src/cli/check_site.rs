@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::dicom::folder;
+use crate::printable::counted;
 use crate::site::{Site, SiteError, built_in_sections};
 use crate::step::{AttributeValues, Request, StepTable};
 use crate::yaml::{Problem, meant_or_all};
@@ -147,14 +148,12 @@ impl SiteCheck {
     pub fn write(&self, out: &mut impl Write, err: &mut impl Write) -> io::Result<()> {
         match &self.found {
             SiteFound::Sound { rules, .. } => {
-                let plural = if *rules == 1 { "" } else { "s" };
-                writeln!(out, "{}: a site with {rules} rule{plural}", self.site)?;
+                writeln!(out, "{}: a site with {}", self.site, counted(*rules, "rule"))?;
             }
             SiteFound::Problems { problems } => {
                 problems.iter().try_for_each(|problem| writeln!(err, "{problem}"))?;
                 let count = problems.len();
-                let plural = if count == 1 { "" } else { "s" };
-                writeln!(err, "{}: {count} problem{plural}", self.site)?;
+                writeln!(err, "{}: {}", self.site, counted(count, "problem"))?;
             }
             SiteFound::Unreadable { reason } => writeln!(err, "{reason}")?,
         }

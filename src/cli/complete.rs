@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::admission::StateFolder;
 use crate::dicom::{self, WaitingStudy};
-use crate::printable::escaped;
+use crate::printable::{counted, escaped};
 
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::lookup;
@@ -48,5 +48,5 @@ impl CompleteArguments {
 }
 
 fn told(one: &WaitingStudy) -> String {
-    format!("{}  {} instances", one.study_instance_uid, one.instances)
+    format!("{}  {}", one.study_instance_uid, counted(one.instances, "instance"))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::imaging::Picture;
-use crate::printable::PrintableLines;
+use crate::printable::{PrintableLines, counted};
 use crate::replay::{OutputDifference, PastRequest, ReplayResult, ReplayScope, ReplayedRun, RunVerdict};
 use crate::step::Outcome;
 
@@ -86,9 +86,8 @@ impl<'a> DifferencePrinter<'a> {
         if self.json {
             print_line(serde_json::json!({ "steps": steps, "identical": identical, "others": others }))?;
         } else {
-            let plural = if steps == 1 { "" } else { "s" };
-            let head =
-                PrintableLines::of("").line(format_args!("{steps} step{plural}, {identical} identical"));
+            let head = PrintableLines::of("")
+                .line(format_args!("{}, {identical} identical", counted(steps, "step")));
             print(&others.iter().fold(head, PrintableLines::line))?;
         }
         let same = self.identical == self.steps && others.is_empty();
@@ -195,7 +194,7 @@ fn indented(text: &str) -> String {
 impl StepDifference {
     fn lines(&self) -> PrintableLines {
         let StepDifference { step, runs, identical, took_us, differences } = self;
-        let runs = if *runs > 1 { format!("{runs} runs, ") } else { String::new() };
+        let runs = if *runs > 1 { format!("{}, ", counted(*runs, "run")) } else { String::new() };
         let ms = *took_us as f64 / 1e3;
         if differences.is_empty() {
             return PrintableLines::of(format_args!("{step:16} {runs}identical, {ms:.1} ms"));
@@ -208,7 +207,7 @@ impl StepDifference {
             lines = parts.iter().fold(lines, |lines, part| lines.lines_of(indented(&indented(part))));
         }
         match differences.len().checked_sub(RUNS_SHOWN) {
-            Some(more @ 1..) => lines.line(format_args!("  and {more} more runs")),
+            Some(more @ 1..) => lines.line(format_args!("  and {}", counted(more, "more run"))),
             _ => lines,
         }
     }

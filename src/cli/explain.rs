@@ -3,7 +3,7 @@
 use indicatif::HumanBytes;
 
 use crate::journal::{JournalEntry, RequestHistory};
-use crate::printable::PrintableLines;
+use crate::printable::{PrintableLines, counted};
 use crate::replay::{PastRequest, RequestExplanation};
 use crate::step::StepTable;
 
@@ -45,11 +45,11 @@ impl ExplainArguments {
 fn head(past: &PastRequest) -> PrintableLines {
     let recording = &past.recording;
     let request = &recording.request;
-    let (items, bytes) = (request.items.len(), HumanBytes(request.size()));
+    let (items, bytes) = (counted(request.items.len(), "item"), HumanBytes(request.size()));
     let (dataflow, version) = (&recording.dataflow.name, recording.dataflow.version.short());
     let id = request.id.short();
     PrintableLines::of(&request.name)
-        .line(format_args!("  request {id}, {items} items, {bytes}; dataflow {dataflow} {version}"))
+        .line(format_args!("  request {id}, {items}, {bytes}; dataflow {dataflow} {version}"))
 }
 
 /// The journal's entries besides the steps, with their times, up to the delivery of the response.
@@ -67,7 +67,7 @@ fn told(mut lines: PrintableLines, history: &RequestHistory) -> PrintableLines {
             JournalEntry::Answered => "answered".to_owned(),
             JournalEntry::Asked { what, who: Some(who) } => format!("{what} was asked for by {who}"),
             JournalEntry::Asked { what, who: None } => format!("{what} was asked for"),
-            JournalEntry::Late { items } => format!("{} items came late", items.len()),
+            JournalEntry::Late { items } => format!("{} came late", counted(items.len(), "item")),
             JournalEntry::Began
             | JournalEntry::Run(_)
             | JournalEntry::Sent { .. }

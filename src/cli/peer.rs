@@ -8,6 +8,7 @@ use crate::dicom::{
     self, AeTitle, DicomObject, DimseNode, DimseQuery, FindResult, ObjectError, PeerError, QueryLevel,
     SentObject,
 };
+use crate::printable::counted;
 use crate::step::Item;
 
 use crate::dicom::verify;
@@ -173,7 +174,7 @@ impl SendArguments {
         };
         dicom::send_each(&destination, &objects, Some(dicom::plain_pixels), &mut tell).map_err(failed)?;
         let stored = items.len() - unsent;
-        tell_line(format_args!("{stored} of {} files are stored at {destination}", items.len()));
+        tell_line(format_args!("{stored} of {} stored at {destination}", counted(items.len(), "file")));
         Ok(if unsent == 0 { CommandExit::Done } else { CommandExit::WithErrors })
     }
 }

@@ -10,7 +10,7 @@ use indicatif::{HumanBytes, HumanDuration, MultiProgress, ProgressBar, ProgressS
 use crate::admission::{AdmissionEvent, AdmissionObserver};
 use crate::dataflow::{Dataflow, Response, ResponseVerdict};
 use crate::engine::{EngineEvent, EventObserver};
-use crate::printable::{PrintableLines, escaped};
+use crate::printable::{PrintableLines, counted, escaped};
 use crate::step::{AttributeValues, Digest, Outcome, OutcomeReason, Request, StepReport};
 use crate::yaml::duration::shown;
 
@@ -64,7 +64,7 @@ impl ProgressDisplay {
 
     fn accepted(&self, request: &Request, dataflow: &Dataflow) {
         let progress = RequestProgress::new(request, dataflow);
-        let (items, size) = (request.items.len(), HumanBytes(request.size()));
+        let (items, size) = (counted(request.items.len(), "item"), HumanBytes(request.size()));
         let bar = self.bars.as_ref().map(|bars| {
             let bar = bars.add(ProgressBar::new(progress.runs()));
             bar.set_style(style());
@@ -73,7 +73,7 @@ impl ProgressDisplay {
             bar
         });
         if bar.is_none() {
-            self.say_line(format_args!("accepted  {}  {items} items, {size}", request.name));
+            self.say_line(format_args!("accepted  {}  {items}, {size}", request.name));
         }
         for remark in request.attributes.get("remarks").into_iter().flat_map(AttributeValues::iter) {
             self.say_line(format_args!("remark    {}  {remark}", request.name));
@@ -190,7 +190,7 @@ impl AdmissionObserver for ProgressDisplay {
             }
             AdmissionEvent::AnsweredBefore { request, response } => return self.known(request, response),
             AdmissionEvent::Ignored { name, items } => {
-                format!("ignored   {name}  {items} items that came after its answer")
+                format!("ignored   {name}  {} that came after its answer", counted(*items, "item"))
             }
             AdmissionEvent::NotAccepted { name, error } => {
                 let line = format!("NOT ACCEPTED {name} and what comes after it: {error}");
@@ -198,7 +198,7 @@ impl AdmissionObserver for ProgressDisplay {
                 return self.say(&PrintableLines::of(line).line(hint));
             }
             AdmissionEvent::Resumed { name, runs } => {
-                format!("taken up  {name}  {runs} finished runs of steps")
+                format!("taken up  {name}  {} of steps", counted(*runs, "finished run"))
             }
             AdmissionEvent::ResponseMade { name } => format!("taken up  {name}  its response is made"),
             AdmissionEvent::Cancelled { name } => format!("cancelled {name}  as an operator asked"),

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::admission::{DeliveryRecord, FileState};
 use crate::dataflow::{Response, ResponseReservation, ResponseVerdict};
 use crate::outbox::OutboxEvent;
-use crate::printable::PrintableLines;
+use crate::printable::{PrintableLines, counted};
 use crate::step::{Digest, Request};
 use crate::yaml::duration::shown;
 
@@ -99,7 +99,7 @@ impl ResponseReporter {
             return;
         }
         let (stored, destination) = (delivery.files.len(), &delivery.destination);
-        let head = format!("delivered {}  {stored} objects to {destination}", request.name);
+        let head = format!("delivered {}  {} to {destination}", request.name, counted(stored, "object"));
         let mut lines = PrintableLines::of(head);
         for file in delivery.files.iter().filter(|file| file.state == FileState::Warned) {
             lines.push(format_args!("  WARNING: {}: {}", file.name, file.answer));
@@ -109,7 +109,11 @@ impl ResponseReporter {
 
     fn not_delivered(&self, request: &Request, delivery: &DeliveryRecord, then: &str) {
         let DeliveryRecord { destination, tries, trouble, files, .. } = delivery;
-        let head = format!("NOT DELIVERED {} to {destination} after {tries} tries{then}", request.name);
+        let head = format!(
+            "NOT DELIVERED {} to {destination} after {}{then}",
+            request.name,
+            if *tries == 1 { "1 try".to_owned() } else { format!("{tries} tries") }
+        );
         let mut lines = PrintableLines::of(head);
         trouble.iter().for_each(|trouble| lines.push(format_args!("  {trouble}")));
         for file in files.iter().filter(|file| file.state != FileState::Stored) {

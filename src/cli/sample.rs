@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::imaging::phantom::{
     PhantomChest, PhantomOptions, PhantomSyntax, StudyTruth, TruthError, TruthFile, WriteError,
 };
+use crate::printable::counted;
 
 use super::output;
 
@@ -103,8 +104,12 @@ impl SampleArguments {
         let truth = chest.truth();
         let _ = output::print_line(folder.display());
         output::tell_line(format_args!(
-            "  {} slices; right lung {:.1} mL, left {:.1} mL, mean {:.1} HU, {:.2} % below -950 HU",
-            self.slices, truth.right_ml, truth.left_ml, truth.mean_hu, truth.laa_950_percent
+            "  {}; right lung {:.1} mL, left {:.1} mL, mean {:.1} HU, {:.2} % below -950 HU",
+            counted(self.slices, "slice"),
+            truth.right_ml,
+            truth.left_ml,
+            truth.mean_hu,
+            truth.laa_950_percent
         ));
         Ok(truth)
     }

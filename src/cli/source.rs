@@ -9,6 +9,7 @@ use crate::dicom::{DeliveredObjects, StudyFiles};
 use crate::files::PlainFiles;
 use crate::imaging::phantom::{PhantomChest, PhantomOptions, PhantomSyntax};
 use crate::outbox::Outbox;
+use crate::printable::counted;
 use crate::step::Request;
 
 use super::exit::{CommandError, CommandErrorKind};
@@ -49,7 +50,7 @@ impl Input {
             progress.say_line(format_args!("skipped   {}: {reason}", path.display()));
         }
         if let Some(more @ 1..) = found.skipped.len().checked_sub(SKIPPED_NAMED_MAX) {
-            progress.say_line(format_args!("skipped   {more} more files"));
+            progress.say_line(format_args!("skipped   {}", counted(more, "more file")));
         }
         if found.studies.is_empty() {
             let failure =

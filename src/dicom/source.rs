@@ -38,6 +38,11 @@ pub const ATTRIBUTES: &[AttributeDeclaration] = &[
         "`released`, `aborted` if a sender broke off, `open` if its association stayed open.",
     ),
     AttributeDeclaration::text("complete_by", "What said that it was complete."),
+    AttributeDeclaration::text(
+        "mixed_series",
+        "Series Instance UIDs of series of which only a part was received again with other pixels, rescale values or \
+         geometry.",
+    ),
     AttributeDeclaration::text("remarks", "What is remarkable about how it came in."),
 ];
 

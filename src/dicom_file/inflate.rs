@@ -2,9 +2,12 @@
 //!
 //! A short file may inflate to a thousand times its size. Up to [`FREE_BYTES`] each data set is inflated at
 //! once; what is longer is measured first, and waits for its bytes in the budget.
+//!
+//! The standard has no head before the deflated bytes (RFC 1951). Some programs write that of zlib (RFC 1950),
+//! which is stepped over.
 
 use std::cell::Cell;
-use std::io::Read;
+use std::io::{Cursor, Read};
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::{Condvar, Mutex, MutexGuard};
@@ -17,7 +20,30 @@ pub const FREE_BYTES: usize = 1 << 20;
 
 /// A reader of the inflated bytes, at most so many: a bomb has no end.
 pub fn inflating<'a>(deflated: impl Read + 'a, bytes_max: u64) -> impl Read + 'a {
-    DeflateDecoder::new(deflated).take(bytes_max)
+    decoder(deflated).take(bytes_max)
+}
+
+fn decoder(mut deflated: impl Read) -> DeflateDecoder<impl Read> {
+    let mut begins = Vec::new();
+    // An error is met again by whoever reads on.
+    let _ = deflated.by_ref().take(HEAD_LOOK_BYTES).read_to_end(&mut begins);
+    if has_zlib_head(&begins) {
+        begins.drain(..2);
+    }
+    DeflateDecoder::new(Cursor::new(begins).chain(deflated))
+}
+
+/// The bytes that tell a head of zlib from a block of deflated data.
+const HEAD_LOOK_BYTES: u64 = 5;
+
+/// Whether deflated data begins with a head of zlib. Its first byte would otherwise begin a stored block, whose
+/// length is written twice.
+fn has_zlib_head(begins: &[u8]) -> bool {
+    let &[first, second, ref rest @ ..] = begins else { return false };
+    let is_head = first & 0x8F == 0x08 && u16::from_be_bytes([first, second]).is_multiple_of(31);
+    let is_stored_block =
+        matches!(*rest, [high, not_low, not_high] if second == !not_low && high == !not_high);
+    is_head && second & 0x20 == 0 && !is_stored_block
 }
 
 /// A data set in memory, as long as it is needed.
@@ -70,7 +96,7 @@ fn inflate_within(budget: &'static InflationBudget, deflated: &[u8], bytes_max: 
 }
 
 fn read(deflated: &[u8], bytes_max: u64, mut bytes: Vec<u8>) -> (Vec<u8>, InflatedEnd) {
-    let mut reader = DeflateDecoder::new(deflated);
+    let mut reader = decoder(deflated);
     if reader.by_ref().take(bytes_max).read_to_end(&mut bytes).is_err() {
         return (bytes, InflatedEnd::Damaged);
     }
@@ -178,7 +204,7 @@ mod tests {
     use std::thread;
 
     use flate2::Compression;
-    use flate2::write::DeflateEncoder;
+    use flate2::write::{DeflateEncoder, ZlibEncoder};
 
     use super::*;
 
@@ -189,6 +215,24 @@ mod tests {
     }
 
     const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn a_head_of_zlib_is_stepped_over() {
+        let bytes: Vec<u8> = (0..20_000_u32).map(|number| (number / 7) as u8).collect();
+        for level in [Compression::none(), Compression::fast(), Compression::best()] {
+            let mut zlib = ZlibEncoder::new(Vec::new(), level);
+            zlib.write_all(&bytes).unwrap();
+            let zlib = zlib.finish().unwrap();
+            let mut raw = DeflateEncoder::new(Vec::new(), level);
+            raw.write_all(&bytes).unwrap();
+            for deflated in [zlib, raw.finish().unwrap()] {
+                assert_eq!(*inflate(&deflated, MIB), bytes);
+            }
+        }
+        // A stored block that begins as a head of zlib does.
+        let stored = [&[0x78, 0x01, 0x00, 0xFE, 0xFF, b'a', 1, 1, 0, 0xFE, 0xFF, b'b'][..]].concat();
+        assert_eq!(*inflate(&stored, MIB), *b"ab");
+    }
 
     #[test]
     fn all_that_inflate_at_once_stay_within_the_budget() {

@@ -77,7 +77,7 @@ fn usable(header: &InstanceHeader) -> Result<AxialSlice<'_>, String> {
         "a localizer"
     } else if header.frames != 1 || header.samples_per_pixel != 1 {
         "several frames or colour"
-    } else if header.sop_instance_uid.is_empty() || header.series_instance_uid.is_empty() {
+    } else if header.lacks_uid() {
         "without a SOP Instance UID or a Series Instance UID"
     } else if !matches!(header.bits_allocated, 8 | 16 | 32) {
         "without 8, 16 or 32 bits per pixel"

@@ -73,8 +73,15 @@ pub struct InstanceHeader {
     pub peak_kilovoltage: Option<f64>,
     #[serde(default)]
     pub patient_id: String,
+    /// Empty, like the following, in headers that earlier versions read.
+    #[serde(default)]
+    pub issuer_of_patient_id: String,
     #[serde(default)]
     pub patient_name: String,
+    #[serde(default)]
+    pub patient_birth_date: String,
+    #[serde(default)]
+    pub patient_sex: String,
     #[serde(default)]
     pub acquisition_number: Option<i32>,
     /// Acquisition Time (0008,0032) as it is written.
@@ -153,7 +160,10 @@ impl InstanceHeader {
             contrast_agent: contrast_agent(elements),
             peak_kilovoltage: elements.decimal(tags::KVP),
             patient_id: elements.text(tags::PATIENT_ID),
+            issuer_of_patient_id: elements.text(tags::ISSUER_OF_PATIENT_ID),
             patient_name: elements.text(tags::PATIENT_NAME),
+            patient_birth_date: elements.text(tags::PATIENT_BIRTH_DATE),
+            patient_sex: elements.text(tags::PATIENT_SEX),
             acquisition_number: elements.integer(tags::ACQUISITION_NUMBER),
             acquisition_time: elements.text(tags::ACQUISITION_TIME),
             temporal_position: elements.integer(tags::TEMPORAL_POSITION_IDENTIFIER),
@@ -165,6 +175,11 @@ impl InstanceHeader {
 
     pub fn is_ct_image(&self) -> bool {
         self.sop_class_uid == uids::CT_IMAGE_STORAGE || is_enhanced_ct(&self.sop_class_uid)
+    }
+
+    /// Whether nothing can refer to the instance.
+    pub fn lacks_uid(&self) -> bool {
+        self.sop_instance_uid.is_empty() || self.series_instance_uid.is_empty()
     }
 
     /// Bytes of the pixels when decoded; 0 for an object without pixels.

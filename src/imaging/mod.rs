@@ -36,6 +36,7 @@ mod objects;
 mod packed;
 mod pages;
 mod paper;
+mod patients;
 mod picture;
 mod pieces;
 mod pixels;

@@ -14,7 +14,7 @@ pub enum PixelUnits {
     Hounsfield,
     /// Rescale Slope or Rescale Intercept is absent.
     NotRescaled,
-    /// Rescale Slope or Rescale Intercept holds this text, which is no usable number.
+    /// Rescale Slope or Rescale Intercept holds no usable number: the attribute's name and its text.
     Unreadable(String),
     /// Another Rescale Type, for example `Z_EFF` or `US` (unspecified).
     Other(String),
@@ -26,7 +26,7 @@ impl PixelUnits {
         match self {
             PixelUnits::Hounsfield => None,
             PixelUnits::NotRescaled => Some("without Rescale Slope and Intercept".to_owned()),
-            PixelUnits::Unreadable(text) => Some(format!("with the unusable rescale value {text:?}")),
+            PixelUnits::Unreadable(text) => Some(format!("with the unusable {text}")),
             PixelUnits::Other(kind) => Some(format!("with Rescale Type {kind:?}, not HU")),
         }
     }
@@ -34,14 +34,20 @@ impl PixelUnits {
 
 /// Slope, intercept and their units. A value that is absent or cannot be read never becomes 0.
 pub fn rescale(elements: &HeaderElements) -> (f64, f64, PixelUnits) {
-    let value = |tag| (elements.decimal(tag), elements.text(tag));
+    let value = |tag| {
+        let text = elements.text(tag);
+        (elements.decimal(tag).filter(|_| !is_ambiguous(&text)), text)
+    };
     let (slope, slope_text) = value(tags::RESCALE_SLOPE);
     let (intercept, intercept_text) = value(tags::RESCALE_INTERCEPT);
     let (Some(slope), Some(intercept)) = (slope.filter(|slope| *slope != 0.0), intercept) else {
-        let unreadable = if intercept.is_some() { slope_text } else { intercept_text };
-        let units = match unreadable.as_str() {
+        let (name, text) = match intercept {
+            Some(_) => ("Rescale Slope", slope_text),
+            None => ("Rescale Intercept", intercept_text),
+        };
+        let units = match text.as_str() {
             "" => PixelUnits::NotRescaled,
-            _ => PixelUnits::Unreadable(unreadable),
+            _ => PixelUnits::Unreadable(format!("{name} {text:?}")),
         };
         return (1.0, 0.0, units);
     };
@@ -50,4 +56,28 @@ pub fn rescale(elements: &HeaderElements) -> (f64, f64, PixelUnits) {
         other => PixelUnits::Other(other.to_owned()),
     };
     (slope, intercept, units)
+}
+
+/// Whether a comma in a number may separate thousands as well as decimals, as in `-1,024`.
+fn is_ambiguous(text: &str) -> bool {
+    let Some((whole, rest)) = text.split_once(',') else { return false };
+    let whole = whole.trim_start_matches(['-', '+', ' ']);
+    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_group = rest.trim_end().len() == 3 && is_digits(rest.trim_end());
+    is_group && (1..=3).contains(&whole.len()) && is_digits(whole) && !whole.starts_with('0')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comma_that_may_separate_thousands_is_not_read() {
+        for text in ["-1,024", "1,000", "+10,240", "-1,024 "] {
+            assert!(is_ambiguous(text), "{text}");
+        }
+        for text in ["-1024", "-1024,0", "0,125", "-1000,000", "1,5", "-1024.000", "1,0000", "a,024"] {
+            assert!(!is_ambiguous(text), "{text}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::step::{PathOf, Payload};
+use crate::step::{PathOf, Payload, StepReservation};
 
 use super::InstanceHeader;
 
@@ -18,6 +18,9 @@ pub struct SortedSeries {
     pub shifts: Vec<[i32; 2]>,
     /// Decisions of the sorting, for the report: series left out, duplicates dropped.
     pub remarks: Vec<String>,
+    /// Limits of what the study says of its patient.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub reservations: Vec<StepReservation>,
 }
 
 impl SortedSeries {

@@ -13,6 +13,19 @@ use std::borrow::Cow;
 use std::fmt::{self, Display, Write as _};
 use std::io::{self, Write};
 
+/// A count with its noun, whose plural ends in s.
+///
+/// ```
+/// use flow::printable::counted;
+///
+/// assert_eq!(counted(1, "slice"), "1 slice");
+/// assert_eq!(counted(0, "slice"), "0 slices");
+/// ```
+pub fn counted<N: Copy + Display + From<u8> + PartialEq>(count: N, noun: &str) -> String {
+    let ending = if count == N::from(1) { "" } else { "s" };
+    format!("{count} {noun}{ending}")
+}
+
 /// A text in which nothing is a control character. Line feeds are escaped, too.
 ///
 /// ```

@@ -71,7 +71,7 @@ const GIVEN: [(DimseStatus, &str); 12] = [
     (DimseStatus::SUCCESS, "the instance is on the disk; the request is agreed to"),
     (DimseStatus::PROCESSING_FAILURE, "a report tells the outcome of a commitment that was not asked for"),
     (DimseStatus::INVALID_ARGUMENT, "storage commitment: no transaction, no objects, or no outcome in it"),
-    (DimseStatus::INVALID_INSTANCE, "a SOP Class or Instance UID is not a UID"),
+    (DimseStatus::INVALID_INSTANCE, "a SOP Class or Instance UID is missing, or is not a UID"),
     (DimseStatus::SOP_CLASS_NOT_SUPPORTED, "the class is not a storage class"),
     (DimseStatus::UNRECOGNISED_OPERATION, "an operation that is not provided"),
     (DimseStatus::MISTYPED_ARGUMENT, "C-STORE without a data set"),
@@ -86,7 +86,7 @@ const GIVEN: [(DimseStatus, &str); 12] = [
     ),
     (
         DimseStatus::CANNOT_UNDERSTAND,
-        "the data set is damaged or cut off, or has no Study Instance UID; no such context",
+        "the data set is damaged or cut off, or has no Study or Series Instance UID; no such context",
     ),
     (DimseStatus::TRANSFER_SYNTAX_NOT_SUPPORTED, "over STOW-RS: the transfer syntax is not in annex B"),
 ];

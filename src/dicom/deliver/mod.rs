@@ -53,7 +53,7 @@ impl admission::Destination for ObjectDestination {
         parts: &[&str],
         answered: &mut dyn FnMut(PartAnswer),
     ) -> Result<(), DeliveryTrouble> {
-        let OpenedObjects { objects, refused, trouble } = open(outgoing, parts);
+        let OpenedObjects { objects, refused, trouble, .. } = open(outgoing, parts);
         refused.into_iter().for_each(&mut *answered);
         if !objects.is_empty() {
             note_foreign(&self.delivered, outgoing.request, &objects)?;
@@ -124,6 +124,8 @@ fn note_foreign(
 struct OpenedObjects {
     objects: Vec<DicomObject>,
     refused: Vec<PartAnswer>,
+    /// Names of the objects that cannot be read now.
+    unreadable: Vec<String>,
     /// Error of the objects that cannot be read now. The store is local, so the error says nothing about the
     /// objects.
     trouble: Option<DeliveryTrouble>,
@@ -139,6 +141,7 @@ fn open(outgoing: &OutgoingResponse, parts: &[&str]) -> OpenedObjects {
             }
             Err(error @ ObjectError::Unreadable { .. }) => {
                 let text = format!("{error}. Check the disk, and how many files may be open.");
+                opened.unreadable.push(file.name.clone());
                 opened.trouble = Some(DeliveryTrouble { text, kind: DeliveryErrorKind::Partial });
             }
         }

@@ -10,7 +10,7 @@ use crate::admission::{
 use crate::dataflow::Response;
 use crate::step::Request;
 
-use super::{DeliveredObjects, note_foreign, open};
+use super::{DeliveredObjects, OpenedObjects, note_foreign, open};
 
 /// A destination, and the record of objects that programs have made.
 pub struct NotedDestination {
@@ -47,13 +47,22 @@ impl Destination for NotedDestination {
     ) -> Result<(), DeliveryTrouble> {
         let files = outgoing.response.files.iter();
         let names: Vec<&str> = files.map(|file| file.name.as_str()).collect();
-        let opened = open(outgoing, &names);
-        // An object that is not noted would count as a part of its study when it comes back.
-        if let Some(trouble) = opened.trouble {
-            return Err(trouble);
+        let OpenedObjects { objects, unreadable, trouble, .. } = open(outgoing, &names);
+        note_foreign(&self.delivered, outgoing.request, &objects)?;
+        // An object that is not noted would count as a part of its study when it comes back. A part that is no
+        // file of its own may hold it.
+        let is_noted = |part: &&&str| match names.contains(part) {
+            true => !unreadable.iter().any(|name| name == *part),
+            false => unreadable.is_empty(),
+        };
+        let noted: Vec<&str> = parts.iter().filter(is_noted).copied().collect();
+        if !noted.is_empty() {
+            self.inner.send(outgoing, &noted, answered)?;
         }
-        note_foreign(&self.delivered, outgoing.request, &opened.objects)?;
-        self.inner.send(outgoing, parts, answered)
+        match trouble {
+            Some(trouble) if noted.len() < parts.len() => Err(trouble),
+            _ => Ok(()),
+        }
     }
 
     fn verify(
@@ -113,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_sent_while_an_object_cannot_be_read() {
+    fn an_object_that_cannot_be_read_holds_up_nothing_but_itself() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::at(folder.path()).unwrap();
         let request = Request::new("study", Default::default(), Vec::new());
@@ -136,18 +145,18 @@ mod tests {
         let outgoing = OutgoingResponse { request: &request, response: &response, store: &store };
         let (list, delivered) = (Arc::new(PartList::default()), Arc::new(DeliveredObjects::default()));
         let destination = NotedDestination { inner: list.clone(), delivered: delivered.clone() };
-        let send = || {
-            let mut answers = 0;
-            destination.send(&outgoing, &["1.dcm", "2.dcm"], &mut |_| answers += 1).map(|()| answers)
-        };
+        let send = |parts: &[&str]| destination.send(&outgoing, parts, &mut |_| {});
 
-        let trouble = send().unwrap_err();
+        let trouble = send(&["1.dcm", "2.dcm"]).unwrap_err();
         assert_eq!(trouble.kind, DeliveryErrorKind::Partial);
         assert!(trouble.text.contains("2.dcm could not be read"), "{}", trouble.text);
-        assert!(list.0.lock().unwrap().is_empty(), "what is not noted is not given away");
+        assert_eq!(*list.0.lock().unwrap(), ["1.dcm"], "what is not noted is not given away");
+        assert!(send(&["all of them"]).is_err());
+        assert_eq!(list.0.lock().unwrap().len(), 1, "nor in something else");
+        assert_eq!(send(&["1.dcm"]), Ok(()), "it is of no account for the others");
 
         store.put(request.id, second.digest, &objects[1].bytes).unwrap();
-        assert_eq!(send(), Ok(2));
-        assert_eq!(*list.0.lock().unwrap(), ["1.dcm", "2.dcm"]);
+        assert_eq!(send(&["2.dcm"]), Ok(()));
+        assert_eq!(*list.0.lock().unwrap(), ["1.dcm", "1.dcm", "2.dcm"]);
     }
 }

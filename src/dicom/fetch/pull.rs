@@ -25,6 +25,7 @@ use crate::dicom::names::dimse_node::DimseNode;
 use crate::dicom::names::peer_address::PeerAddress;
 use crate::dicom::web;
 use crate::dicom::wire::peer_error::PeerError;
+use crate::printable::counted;
 
 use super::retrieval::{FetchResult, get_study, move_study};
 use super::troubles::ArchiveTroubles;
@@ -224,7 +225,7 @@ impl fmt::Display for PullError {
         match self {
             PullError::Nothing => f.write_str("the archive has sent nothing"),
             PullError::Part { sent, failed } => {
-                write!(f, "the archive could not send {failed} of {} instances", sent + failed)
+                write!(f, "the archive could not send {failed} of {}", counted(sent + failed, "instance"))
             }
             PullError::Error(text) => f.write_str(text),
         }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use crate::printable::counted;
 use crate::step::Request;
 
 use super::completion::{
@@ -13,8 +14,27 @@ use super::completion::{
 use super::inbox;
 use super::inbox::StudySenders;
 use super::instance::{SOURCE, StudyInstance, request};
-use super::replacement::{ReplacedInstances, instance_key};
+use super::mixture::{ArrivalOrder, MIXED_SERIES};
+use super::replacement::{ContentDifference, ReplacedInstances, Replacement, instance_key};
 use super::sender::{InstanceSender, SessionUse};
+
+/// Something about one of a study's instances that its response says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::dicom) enum StudyRemark {
+    /// Nothing was written at the end of its file, and it was taken in the end.
+    UnwrittenEnd,
+}
+
+impl StudyRemark {
+    fn text(self, count: u64) -> String {
+        match self {
+            StudyRemark::UnwrittenEnd => format!(
+                "nothing was written at the end of {} in a watched folder: zeros are used there",
+                counted(count, "file")
+            ),
+        }
+    }
+}
 
 /// A sender with an open session.
 pub(in crate::dicom) struct OpenSender {
@@ -32,6 +52,8 @@ pub(in crate::dicom) struct ArrivingStudy {
     /// The instances by SOP Instance UID: one that is received again replaces the earlier one.
     pub instances: BTreeMap<String, StudyInstance>,
     pub replaced: ReplacedInstances,
+    pub order: ArrivalOrder,
+    pub remarks: BTreeMap<StudyRemark, u64>,
     /// Number of changes to the folder other than new instances, and how many of them are synced.
     pub notes: u64,
     pub synced_notes: u64,
@@ -67,6 +89,8 @@ impl ArrivingStudy {
             folder,
             instances: BTreeMap::new(),
             replaced: ReplacedInstances::default(),
+            order: ArrivalOrder::default(),
+            remarks: BTreeMap::new(),
             // The folder itself is the first change.
             notes: 1,
             synced_notes: 0,
@@ -83,6 +107,14 @@ impl ArrivingStudy {
     /// Adds an instance. Gives the instance that it replaces.
     pub fn insert(&mut self, instance: StudyInstance) -> Option<StudyInstance> {
         self.instances.insert(instance_key(&instance.item.name).to_owned(), instance)
+    }
+
+    /// Notes that an instance has replaced another.
+    pub fn replace(&mut self, replacement: &Replacement) {
+        self.replaced.add(replacement);
+        if replacement.differences.iter().copied().any(ContentDifference::is_mixing) {
+            self.order.note_replaced(&replacement.name);
+        }
     }
 
     /// Notes that a sender sends instances of the study.
@@ -213,13 +245,17 @@ impl ArrivingStudy {
             (_, true) => "open",
             (_, false) => "released",
         };
+        let replaced = self.replaced.remark("before the study was complete");
+        let remarks = self.remarks.iter().map(|(remark, count)| remark.text(*count));
+        let remarks: Vec<String> = replaced.into_iter().chain(remarks).collect();
         let attributes = [
             ("source", SOURCE),
             ("calling_ae", &joined(&self.calling_aes)),
             ("called_ae", &joined(&self.called_aes)),
             ("association", association),
             ("complete_by", signal.name()),
-            ("remarks", &self.replaced.remark("before the study was complete").unwrap_or_default()),
+            (MIXED_SERIES, &joined(&self.order.mixed_series())),
+            ("remarks", &remarks.join("\\")),
         ];
         let request = request(self.instances.into_values().collect(), &attributes);
         let claims = self.folders.iter().map(|folder| inbox::claim(folder)).collect();

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::dicom::names::status::DimseStatus;
+use crate::printable::counted;
 
 use super::completion::{CompletionSignal, SenderEnd};
 
@@ -149,6 +150,11 @@ pub enum ReceiverEvent {
         reason: String,
         time: Duration,
     },
+    /// A file in a watched folder was taken though nothing was written at its end.
+    TakenUnwritten {
+        folder: PathBuf,
+        time: Duration,
+    },
     /// A sender asked for a commitment, and cannot be told its outcome.
     NotReported {
         reason: String,
@@ -189,6 +195,7 @@ impl ReceiverEvent {
             | ReceiverEvent::Adopted { .. }
             | ReceiverEvent::NotWatched { .. }
             | ReceiverEvent::LeftUnfinished { .. }
+            | ReceiverEvent::TakenUnwritten { .. }
             | ReceiverEvent::NotAccepted { .. } => true,
             ReceiverEvent::Closed { end, .. } => *end == AssociationEnd::Aborted,
         }
@@ -207,44 +214,54 @@ impl fmt::Display for ReceiverEvent {
             ReceiverEvent::Rejected { peer, reason } => {
                 write!(f, "connection from {peer} rejected: {reason}")
             }
-            ReceiverEvent::Stored { session, bytes, .. } => write!(f, "{session} sent {bytes} bytes"),
+            ReceiverEvent::Stored { session, bytes, .. } => {
+                write!(f, "{session} sent {}", counted(*bytes, "byte"))
+            }
             ReceiverEvent::Refused { session, status, reason } => {
                 write!(f, "instance of {session} refused: {status}: {reason}")
             }
             ReceiverEvent::Closed { session, end: AssociationEnd::Released, instances, .. } => {
-                write!(f, "{session} released after {instances} instances")
+                write!(f, "{session} released after {}", counted(*instances, "instance"))
             }
             ReceiverEvent::Closed { session, end: AssociationEnd::Aborted, reason, instances } => {
-                write!(f, "{session} aborted after {instances} instances: {reason}")
+                write!(f, "{session} aborted after {}: {reason}", counted(*instances, "instance"))
             }
             ReceiverEvent::OwnResult { session } => write!(f, "{session} sent back a result of flow"),
             ReceiverEvent::Complete { instances, bytes, by } => {
-                write!(f, "study complete, because {by}: {instances} instances, {bytes} bytes")
+                let instances = counted(*instances, "instance");
+                write!(f, "study complete, because {by}: {instances}, {bytes} bytes")
             }
             ReceiverEvent::Discarded { instances } => {
-                write!(f, "a study is DELETED: it has waited as long as it may, with {instances} instances")
+                let instances = counted(*instances, "instance");
+                write!(f, "a study is DELETED: it has waited as long as it may, with {instances}")
             }
             ReceiverEvent::Waits { instances, folder } => write!(
                 f,
-                "a study with {instances} instances in {} has waited longer than it should; `flow complete` ends that",
+                "a study with {} in {} has waited longer than it should; `flow complete` ends that",
+                counted(*instances, "instance"),
                 folder.display()
             ),
             ReceiverEvent::Adopted { instances, end: AssociationEnd::Released } => {
-                write!(f, "taken up: {instances} instances of a study that was received before")
+                let instances = counted(*instances, "instance");
+                write!(f, "taken up: {instances} of a study that was received before")
             }
             ReceiverEvent::Adopted { instances, end: AssociationEnd::Aborted } => {
-                write!(f, "taken up: {instances} instances of a study; waiting for the rest to be sent again")
+                let instances = counted(*instances, "instance");
+                write!(f, "taken up: {instances} of a study; waiting for the rest to be sent again")
             }
             ReceiverEvent::Kept { instances, folder } => write!(
                 f,
-                "the sender broke off after {instances} instances; they stay in {} until the next start",
+                "the sender broke off after {}, which stay in {} until the next start",
+                counted(*instances, "instance"),
                 folder.display()
             ),
             ReceiverEvent::Fetched { number, instances } => {
-                write!(f, "fetched a study of number {number} of the list: {instances} instances")
+                let instances = counted(*instances, "instance");
+                write!(f, "fetched a study of number {number} of the list: {instances}")
             }
             ReceiverEvent::PullOrdered { from, entries } => {
-                write!(f, "fetching from {from}, as `flow pull` asks: {entries} entries of a list")
+                let entries = if *entries == 1 { "1 entry".to_owned() } else { format!("{entries} entries") };
+                write!(f, "fetching from {from}, as `flow pull` asks: a list of {entries}")
             }
             ReceiverEvent::FetchFails { from, reason } => write!(f, "fetching from {from} fails: {reason}"),
             ReceiverEvent::NotFetched { number: 0, reason } => write!(f, "NOT FETCHED: {reason}"),
@@ -257,6 +274,13 @@ impl fmt::Display for ReceiverEvent {
             ReceiverEvent::LeftUnfinished { folder, reason, time } => write!(
                 f,
                 "a file in the watched folder {} is not whole: {reason}; it is left, and refused if it has not changed for {}",
+                folder.display(),
+                crate::yaml::duration::shown(*time)
+            ),
+            ReceiverEvent::TakenUnwritten { folder, time } => write!(
+                f,
+                "a file in the watched folder {} has not changed for {}, and nothing is written at its end: it is \
+                 taken with zeros there",
                 folder.display(),
                 crate::yaml::duration::shown(*time)
             ),

@@ -89,7 +89,7 @@ pub fn find_without(paths: &[PathBuf], results: &DeliveredObjects) -> Result<Fol
     }
     let FolderWalk { files, mut skipped, .. } = walk;
     let read: Vec<Result<StudyInstance, SkippedPath>> =
-        files.par_iter().map(|file| file.read(results)).collect();
+        files.par_iter().map(|file| file.read(Some(results))).collect();
 
     let mut studies: BTreeMap<String, Vec<StudyInstance>> = BTreeMap::new();
     for result in read {
@@ -106,16 +106,16 @@ pub fn find_without(paths: &[PathBuf], results: &DeliveredObjects) -> Result<Fol
 }
 
 /// The instances in a folder of received files. Files that belong to no study are ignored: their senders were
-/// not answered with success.
+/// not answered with success. Results of flow are instances like all others: a receiver that leaves them alone does
+/// not keep them.
 ///
 /// # Errors
 /// If one cannot be read: without it the study would be answered in part.
 pub(in crate::dicom) fn instances(folder: &Path) -> io::Result<Vec<StudyInstance>> {
     let mut walk = FolderWalk::default();
     walk.enter(folder);
-    let results = DeliveredObjects::default();
     let files = walk.files.par_iter();
-    let read: Vec<Result<StudyInstance, SkippedPath>> = files.map(|file| file.read(&results)).collect();
+    let read: Vec<Result<StudyInstance, SkippedPath>> = files.map(|file| file.read(None)).collect();
     let mut instances = Vec::new();
     let missed = walk.skipped.into_iter().map(Err);
     for result in read.into_iter().chain(missed) {
@@ -140,9 +140,8 @@ pub(in crate::dicom) fn instances(folder: &Path) -> io::Result<Vec<StudyInstance
 pub(in crate::dicom) fn first_study(folder: &Path) -> io::Result<Option<String>> {
     let mut walk = FolderWalk::default();
     walk.enter(folder);
-    let results = DeliveredObjects::default();
     for file in &walk.files {
-        match file.read(&results) {
+        match file.read(None) {
             Ok(instance) => return Ok(Some(instance.study.study_instance_uid)),
             Err(one) if one.cause == SkipCause::Unreadable => return Err(unreadable_file(&one)),
             Err(_) => {}
@@ -213,7 +212,8 @@ fn not_an_instance(reason: &str) -> Skipped {
 }
 
 impl NamedFile {
-    fn read(&self, results: &DeliveredObjects) -> Result<StudyInstance, SkippedPath> {
+    /// Reads an instance. Without `results` those of flow are instances, too.
+    fn read(&self, results: Option<&DeliveredObjects>) -> Result<StudyInstance, SkippedPath> {
         self.instance(results).map_err(|(cause, reason)| SkippedPath {
             path: self.path.clone(),
             reason,
@@ -221,7 +221,7 @@ impl NamedFile {
         })
     }
 
-    fn instance(&self, results: &DeliveredObjects) -> Result<StudyInstance, Skipped> {
+    fn instance(&self, results: Option<&DeliveredObjects>) -> Result<StudyInstance, Skipped> {
         let content = FileBytes::read(&self.path).map_err(unreadable)?;
         let content = content.ok_or_else(|| self.not_dicom())?;
         let FileBytes { beginning, digest, size, _claim } = content;
@@ -234,8 +234,10 @@ impl NamedFile {
             Ok((_, study)) if study.study_instance_uid.is_empty() => {
                 Err(not_an_instance("it names no study (Study Instance UID)"))
             }
-            Ok((header, _)) if header.is_own_result => Err(not_an_instance("it is a result of flow")),
-            Ok((header, _)) if results.has(&header.sop_instance_uid) => {
+            Ok((header, _)) if results.is_some() && header.is_own_result => {
+                Err(not_an_instance("it is a result of flow"))
+            }
+            Ok((header, _)) if results.is_some_and(|results| results.has(&header.sop_instance_uid)) => {
                 Err(not_an_instance("it is a result of flow, made by a program of a step"))
             }
             Ok((header, _)) if header.sop_instance_uid.len() > UID_BYTES_ACCEPTED_MAX => {
@@ -304,4 +306,45 @@ fn has_pixels(beginning: &[u8]) -> bool {
 fn is_directory(bytes: &[u8]) -> bool {
     let directory = dicom_dictionary_std::uids::MEDIA_STORAGE_DIRECTORY_STORAGE;
     FileHead::decode(bytes).is_some_and(|(head, _)| head.sop_class_uid == directory)
+}
+
+#[cfg(test)]
+mod tests {
+    use dicom_dictionary_std::{tags, uids};
+
+    use super::*;
+
+    /// A report that flow has made, as far as it matters here.
+    fn result() -> Vec<u8> {
+        let (class, uid) = (uids::COMPREHENSIVE_SR_STORAGE, "2.25.1");
+        let head = FileHead {
+            sop_class_uid: class.to_owned(),
+            sop_instance_uid: uid.to_owned(),
+            transfer_syntax_uid: uids::EXPLICIT_VR_LITTLE_ENDIAN.to_owned(),
+        };
+        let mut bytes = head.encode();
+        for (tag, vr, text) in [
+            (tags::SOP_CLASS_UID, b"UI", class),
+            (tags::SOP_INSTANCE_UID, b"UI", uid),
+            (tags::MANUFACTURER, b"LO", "flow"),
+            (tags::MANUFACTURER_MODEL_NAME, b"LO", "flow"),
+            (tags::STUDY_INSTANCE_UID, b"UI", "1.2.3"),
+            (tags::SERIES_INSTANCE_UID, b"UI", "1.2.4"),
+        ] {
+            let text = if text.len() % 2 == 1 { format!("{text}\0") } else { text.to_owned() };
+            bytes.extend([tag.group().to_le_bytes(), tag.element().to_le_bytes()].concat());
+            bytes.extend([vr.as_slice(), &(text.len() as u16).to_le_bytes(), text.as_bytes()].concat());
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_result_in_the_inbox_was_kept_on_purpose() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("report.dcm"), result()).unwrap();
+        assert_eq!(instances(folder.path()).unwrap().len(), 1);
+        assert_eq!(first_study(folder.path()).unwrap().as_deref(), Some("1.2.3"));
+        let found = find(&[folder.path().to_owned()]).unwrap();
+        assert_eq!(found.skipped[0].reason, "it is a result of flow");
+    }
 }

@@ -6,6 +6,7 @@ use crate::imaging::{InstanceHeader, StudyAttributes};
 use crate::step::{AttributeValues, Item, Request};
 
 use super::inbox::claim;
+use super::mixture::{MIXED_SERIES, mixed_after};
 use super::replacement::{ContentDifference, ReplacedInstances, Replacement, differences, instance_key};
 
 /// The attribute `source` of what was received.
@@ -20,6 +21,7 @@ pub(in crate::dicom) struct StudyInstance {
     pub item: Item,
     /// Empty, like the other texts, if the file is damaged before its pixels.
     pub sop_instance_uid: String,
+    pub series_instance_uid: String,
     pub modality: String,
     pub series_description: String,
     pub study: StudyAttributes,
@@ -29,15 +31,28 @@ pub(in crate::dicom) struct StudyInstance {
 
 impl StudyInstance {
     pub fn new(item: Item, header: InstanceHeader, study: StudyAttributes) -> StudyInstance {
-        let InstanceHeader { sop_instance_uid, modality, series_description, .. } = header;
-        StudyInstance { item, sop_instance_uid, modality, series_description, study, marks: 0 }
+        let InstanceHeader { sop_instance_uid, series_instance_uid, modality, series_description, .. } =
+            header;
+        StudyInstance {
+            sop_instance_uid,
+            series_instance_uid,
+            modality,
+            series_description,
+            ..StudyInstance::damaged(item, study)
+        }
     }
 
     /// An instance of which only the study could be read. The study's response reports it.
     pub fn damaged(item: Item, study: StudyAttributes) -> StudyInstance {
-        let nothing = String::new;
-        let (sop_instance_uid, modality, series_description) = (nothing(), nothing(), nothing());
-        StudyInstance { item, sop_instance_uid, modality, series_description, study, marks: 0 }
+        StudyInstance {
+            item,
+            sop_instance_uid: String::new(),
+            series_instance_uid: String::new(),
+            modality: String::new(),
+            series_description: String::new(),
+            study,
+            marks: 0,
+        }
     }
 }
 
@@ -70,8 +85,10 @@ pub(in crate::dicom) fn request(mut instances: Vec<StudyInstance>, more: &[(&str
 /// The merge of an earlier request with a later one about the same study: all instances of both. Of an
 /// instance that both have, the later content counts.
 pub fn merge(earlier: &Request, later: Request) -> Request {
-    let later_claims = later.claims.clone();
-    let (items, replaced) = merged_items(earlier, later.items);
+    let (items, replaced) = merged_items(earlier, &later.items);
+    let mixed = mixed_after(earlier, &later, &replaced.mixing());
+    let replaced = replaced.remark("after the study was complete");
+    let later_claims = later.claims;
     // A folder without any new instance is not needed.
     let used: BTreeSet<String> = items.iter().filter_map(|item| item.path()?.parent().map(claim)).collect();
     let claims: BTreeSet<String> = earlier.claims.iter().chain(&later_claims).cloned().collect();
@@ -87,6 +104,7 @@ pub fn merge(earlier: &Request, later: Request) -> Request {
         let all = both.into_iter().flatten().flat_map(AttributeValues::iter).map(str::to_owned);
         attributes.insert(name.to_owned(), each_once(all));
     }
+    attributes.insert(MIXED_SERIES.to_owned(), mixed);
     if !later_claims.is_empty() {
         attributes.insert("source".to_owned(), AttributeValues::from(SOURCE));
     }
@@ -107,10 +125,10 @@ fn key_in_file(item: &Item) -> String {
     header.map_or_else(|| item.name.clone(), |header| header.sop_instance_uid)
 }
 
-/// The items of both, each instance once, and a remark about replaced instances. An instance that was
+/// The items of both, each instance once, and those that were replaced. An instance that was
 /// received later replaces all files with its UID. Files that share a UID otherwise stay, and the steps
 /// refuse them.
-fn merged_items(earlier: &Request, later: Vec<Item>) -> (Vec<Item>, Option<String>) {
+fn merged_items(earlier: &Request, later: &[Item]) -> (Vec<Item>, ReplacedInstances) {
     let is_received = earlier.attribute("source") == SOURCE;
     let key = |item: &Item| if is_received { instance_key(&item.name).to_owned() } else { key_in_file(item) };
     let mut items: BTreeMap<String, Vec<Item>> = BTreeMap::new();
@@ -122,17 +140,17 @@ fn merged_items(earlier: &Request, later: Vec<Item>) -> (Vec<Item>, Option<Strin
         let key = instance_key(&item.name);
         let known = items.entry(key.to_owned()).or_default();
         let differences: BTreeSet<ContentDifference> =
-            known.iter().flat_map(|known| item_differences(known, &item)).collect();
+            known.iter().flat_map(|known| item_differences(known, item)).collect();
         if !differences.is_empty() {
             replaced.add(&Replacement { name: item.name.clone(), digest: item.digest, differences });
-            *known = vec![item];
+            *known = vec![item.clone()];
         } else if known.is_empty() {
-            known.push(item);
+            known.push(item.clone());
         }
     }
     let mut items: Vec<Item> = items.into_values().flatten().collect();
     items.sort_by(|a, b| a.name.cmp(&b.name));
-    (items, replaced.remark("after the study was complete"))
+    (items, replaced)
 }
 
 fn item_differences(before: &Item, after: &Item) -> BTreeSet<ContentDifference> {
@@ -193,12 +211,9 @@ mod tests {
             ..StudyAttributes::default()
         };
         StudyInstance {
-            item,
             sop_instance_uid: content.chars().take(1).collect(),
             modality: modality.to_owned(),
-            series_description: String::new(),
-            study,
-            marks: 0,
+            ..StudyInstance::damaged(item, study)
         }
     }
 

@@ -136,8 +136,12 @@ impl<'a> InstanceIntake<'a> {
 
     /// Begins to receive a data set whose head came separately.
     pub fn begin_data_set(&self, head: &FileHead) -> Result<PartialFile, InstanceRefusal> {
-        if !is_uid(&head.sop_class_uid) || !is_uid(&head.sop_instance_uid) {
-            return Err(refusal(DimseStatus::INVALID_INSTANCE, "a SOP UID is not a UID"));
+        for (name, uid) in [("Class", &head.sop_class_uid), ("Instance", &head.sop_instance_uid)] {
+            let fault = if uid.is_empty() { "is missing" } else { "is not a UID" };
+            if !is_uid(uid) {
+                let reason = format!("the Affected SOP {name} UID of the command {fault}");
+                return Err(refusal(DimseStatus::INVALID_INSTANCE, reason));
+            }
         }
         check_class(head)?;
         let mut part = self.begin()?;
@@ -207,6 +211,10 @@ impl<'a> InstanceIntake<'a> {
         let ReceivedIdentity { head, header, study } = read?;
         check(announced, &head, &study)?;
         check_study(sender, &study)?;
+        if header.as_ref().is_some_and(|header| header.series_instance_uid.is_empty()) {
+            let reason = "the data set has no Series Instance UID";
+            return Err(refusal(DimseStatus::CANNOT_UNDERSTAND, reason));
+        }
         let is_own_result = header.as_ref().is_some_and(|header| header.is_own_result)
             || self.rules.delivered.has(&head.sop_instance_uid);
         if is_own_result && self.rules.own_results == OwnResults::LeftAlone {
@@ -356,6 +364,9 @@ fn check(
 ) -> Result<(), InstanceRefusal> {
     if study.study_instance_uid.is_empty() {
         return Err(refusal(DimseStatus::CANNOT_UNDERSTAND, "the data set has no Study Instance UID"));
+    }
+    if found.sop_instance_uid.is_empty() {
+        return Err(refusal(DimseStatus::INVALID_INSTANCE, "the data set has no SOP Instance UID"));
     }
     if !is_uid(&found.sop_instance_uid) {
         return Err(refusal(DimseStatus::INVALID_INSTANCE, "the data set's SOP Instance UID is not a UID"));

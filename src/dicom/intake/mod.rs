@@ -8,6 +8,7 @@ pub mod folder;
 pub(in crate::dicom) mod inbox;
 pub(in crate::dicom) mod instance;
 pub(in crate::dicom) mod instance_intake;
+pub(in crate::dicom) mod mixture;
 pub(in crate::dicom) mod panics;
 pub(in crate::dicom) mod partial_file;
 pub(in crate::dicom) mod rejections;

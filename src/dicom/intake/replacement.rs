@@ -57,6 +57,15 @@ pub(in crate::dicom) enum ContentDifference {
 }
 
 impl ContentDifference {
+    /// Whether instances that differ in this way from others of their series make wrong numbers of it.
+    pub fn is_mixing(self) -> bool {
+        match self {
+            ContentDifference::Pixels | ContentDifference::Rescale | ContentDifference::Geometry => true,
+            // A series of two patients is refused, and other attributes are of no account.
+            ContentDifference::Identity | ContentDifference::Other => false,
+        }
+    }
+
     fn words(self) -> &'static str {
         match self {
             ContentDifference::Pixels => "pixel data",
@@ -191,6 +200,13 @@ impl ReplacedInstances {
     pub fn add(&mut self, replacement: &Replacement) {
         let key = instance_key(&replacement.name).to_owned();
         self.0.entry(key).or_default().extend(&replacement.differences);
+    }
+
+    /// The instances that mix two versions of a series if others of it were not replaced, too.
+    pub fn mixing(&self) -> BTreeSet<String> {
+        let is_mixing =
+            |all: &BTreeSet<ContentDifference>| all.iter().copied().any(ContentDifference::is_mixing);
+        self.0.iter().filter(|(_, all)| is_mixing(all)).map(|(key, _)| key.clone()).collect()
     }
 
     /// A remark for the response: how many were replaced, and what differed.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crate::dicom::intake::sender::InstanceSender;
 use crate::step::{Digest, Request};
 
-use super::arriving::ArrivingStudy;
+use super::arriving::{ArrivingStudy, StudyRemark};
 use super::completion::{CompletionRules, CompletionSignal, InstanceCount, SenderEnd, StudyVerdict};
 use super::event::AssociationEnd;
 use super::inbox::{self, InstanceReceipt, StudySenders};
@@ -166,13 +166,21 @@ impl ArrivingStudies {
         arriving.standing.last_arrival = Instant::now();
         arriving.standing.marks |= instance.marks;
         arriving.standing.count = self.count;
+        let arrived = (&instance.item.name, &instance.series_instance_uid);
         match arrival {
-            InstanceArrival::Again => return Ok(AddResult::Added(FolderSync::Needed)),
-            InstanceArrival::New => put()?,
+            InstanceArrival::Again => {
+                arriving.order.note(arrived.0, arrived.1);
+                return Ok(AddResult::Added(FolderSync::Needed));
+            }
+            InstanceArrival::New => {
+                put()?;
+                arriving.order.note(arrived.0, arrived.1);
+            }
             InstanceArrival::Replaces(replacement) => {
                 inbox::note_replaced(&arriving.folder, &replacement)?;
                 put()?;
-                arriving.replaced.add(&replacement);
+                arriving.order.note(arrived.0, arrived.1);
+                arriving.replace(&replacement);
                 arriving.notes += 1;
             }
         }
@@ -219,13 +227,19 @@ impl ArrivingStudies {
         for instance in instances {
             arriving.standing.marks |= instance.marks;
             size += instance.item.size;
+            arriving.order.note(&instance.item.name, &instance.series_instance_uid);
             before += arriving.insert(instance).map_or(0, |before| before.item.size);
         }
         let is_here = |one: &Replacement| {
             arriving.instances.get(instance_key(&one.name)).is_some_and(|now| now.item.digest == one.digest)
         };
         let replaced: Vec<Replacement> = inbox::replaced(&folder).into_iter().filter(is_here).collect();
-        replaced.iter().for_each(|one| arriving.replaced.add(one));
+        for one in &replaced {
+            // It was received twice.
+            let series = arriving.instances.get(instance_key(&one.name)).map(|one| &one.series_instance_uid);
+            series.into_iter().for_each(|series| arriving.order.note(&one.name, series));
+            arriving.replace(one);
+        }
         state.waiting_bytes = (state.waiting_bytes + size).saturating_sub(before);
     }
 
@@ -245,6 +259,13 @@ impl ArrivingStudies {
     pub fn lacks(&self, study_instance_uid: &str) {
         if let Some(arriving) = self.lock().arriving.get_mut(study_instance_uid) {
             arriving.break_off();
+        }
+    }
+
+    /// Adds a remark about one of a study's instances.
+    pub fn remark(&self, study_instance_uid: &str, remark: StudyRemark) {
+        if let Some(arriving) = self.lock().arriving.get_mut(study_instance_uid) {
+            *arriving.remarks.entry(remark).or_default() += 1;
         }
     }
 

@@ -5,7 +5,8 @@
 //! files are moved to `refused`, each with a text beside it that gives the reason. A file whose data set is
 //! cut off may still grow: it is left, and its study held back, until it has not changed for as long as a
 //! sender that broke off is waited for. Empty files, names that begin with a dot or have a suffix of unfinished
-//! copies, files that their writer has locked, and entries that are neither file nor folder are left alone.
+//! copies, files that their writer has locked, and entries that are neither file nor folder are left alone. While
+//! an unfinished copy goes on, studies of the files beside it wait for it.
 //! Empty folders stay: a sender may be about to fill them.
 //!
 //! The folder is polled. Network shares, where scanners put their files, send no notification of a change
@@ -20,9 +21,10 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::admission::StopSignal;
+use crate::dicom::intake::arriving::StudyRemark;
 use crate::dicom::intake::event::{AssociationEnd, ReceiverEvent, SessionKind};
 use crate::dicom::intake::instance_intake::{InstanceIntake, InstanceRefusal, refusal};
 use crate::dicom::intake::panics::guarded;
@@ -171,10 +173,15 @@ impl<'a> FolderWatcher<'a> {
             if stop.is_requested() || self.seen.len() >= FILES_MAX {
                 return Ok(());
             }
-            if is_left_alone(&name) || depth == 0 && name == REFUSED {
+            if depth == 0 && name == REFUSED {
                 continue;
             }
+            let kind = NameKind::of(&name);
             match root.look_at(&name)? {
+                Some(EntryKind::File(mark)) if kind != NameKind::Final => {
+                    self.unfinished(&path.join(&name), mark, kind);
+                }
+                Some(EntryKind::Folder) if kind != NameKind::Final => {}
                 Some(EntryKind::File(mark)) if mark.size > 0 => self.file(root, &path.join(&name), mark),
                 Some(EntryKind::Folder) if depth < DEPTH_MAX => {
                     // A folder that is gone, or that flow may not read, does not affect the others.
@@ -188,6 +195,26 @@ impl<'a> FolderWatcher<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Notes a file that gets another name when it is whole.
+    fn unfinished(&mut self, path: &Path, mark: FileStamp, kind: NameKind) {
+        let now = Instant::now();
+        let time = match kind {
+            NameKind::Copy => self.cut_off_time(),
+            // It may be anything.
+            NameKind::Hidden | NameKind::Final => self.watched.settle_time,
+        };
+        let is_old = mark.age(SystemTime::now()).is_some_and(|age| age > time);
+        let settled = if is_old { now } else { now + time };
+        let seen = self.seen.entry(path.to_owned()).or_insert_with(|| SeenFile::new(mark, now, settled));
+        seen.round = self.round;
+        if seen.mark != mark {
+            seen.change(mark, now, settled);
+        }
+        if seen.due.is_some_and(|due| due <= now) {
+            (seen.state, seen.due) = (SeenState::Done, None);
+        }
     }
 
     /// Notes a file, or takes it if it is due.
@@ -286,18 +313,31 @@ impl<'a> FolderWatcher<'a> {
         let intake = self.intake;
         let sender = self.sender();
         let mistake = |reason| refusal(DimseStatus::PROCESSING_FAILURE, reason);
+        let has_open_end = has_unwritten_end(&file, mark.size);
         if end == FileEnd::Open
-            && has_unwritten_end(&file, mark.size)
+            && has_open_end
             && let Ok(part) = &part
         {
             return FileFate::CutOff(intake.unwritten_end(part));
         }
         match guarded(mistake, || intake.keep_file(sender, part?)) {
-            Ok(_) => FileFate::Taken,
+            Ok(stored) => {
+                if has_open_end {
+                    self.taken_unwritten(&stored.instance.study_instance_uid);
+                }
+                FileFate::Taken
+            }
             Err(refused) if refused.status == DimseStatus::OUT_OF_RESOURCES => FileFate::Later(refused),
             Err(refused) if refused.cut_off.is_some() => FileFate::CutOff(refused),
             Err(refused) => FileFate::Refused(refused),
         }
+    }
+
+    /// Tells that a file was taken to whose end nothing has been written.
+    fn taken_unwritten(&self, study_instance_uid: &str) {
+        self.intake.studies.remark(study_instance_uid, StudyRemark::UnwrittenEnd);
+        let (folder, time) = (self.watched.folder.clone(), self.cut_off_time());
+        (self.intake.tell)(&ReceiverEvent::TakenUnwritten { folder, time });
     }
 
     /// The state of a file after it was moved away. One that could not be removed is not taken again.
@@ -354,11 +394,25 @@ impl<'a> FolderWatcher<'a> {
     }
 }
 
-fn is_left_alone(name: &OsStr) -> bool {
-    let name = name.as_bytes();
-    let hidden = name.starts_with(b".") && !name.starts_with(TAKEN.as_bytes());
-    let name = name.to_ascii_lowercase();
-    hidden || UNFINISHED.iter().any(|suffix| name.ends_with(suffix))
+/// The meaning of an entry's name for its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NameKind {
+    Final,
+    /// Of a copy that is renamed when it is whole.
+    Copy,
+    /// It begins with a dot.
+    Hidden,
+}
+
+impl NameKind {
+    fn of(name: &OsStr) -> NameKind {
+        let name = name.as_bytes().to_ascii_lowercase();
+        if UNFINISHED.iter().any(|suffix| name.ends_with(suffix)) {
+            return NameKind::Copy;
+        }
+        let is_hidden = name.starts_with(b".") && !name.starts_with(TAKEN.as_bytes());
+        if is_hidden { NameKind::Hidden } else { NameKind::Final }
+    }
 }
 
 /// Suffixes that programs give to files while they copy or download them.

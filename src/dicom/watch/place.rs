@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, SeekFrom, Stat};
 use rustix::io::Errno;
@@ -28,6 +29,14 @@ pub struct FileStamp {
     pub size: u64,
     seconds: i64,
     nanoseconds: u64,
+}
+
+impl FileStamp {
+    /// Time since the last change; `None` if the clock of a share is ahead.
+    pub fn age(&self, now: SystemTime) -> Option<Duration> {
+        let seconds = u64::try_from(self.seconds).ok()?;
+        now.duration_since(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).ok()
+    }
 }
 
 /// The flags for opening. Without NONBLOCK, opening a pipe would block.

@@ -70,6 +70,28 @@ fn a_file_that_took_the_name_of_another_is_not_removed() {
         fs::write(folder.join("file"), "the second one").unwrap();
         remove(&place, "file".as_ref(), mark).unwrap();
         assert_eq!(fs::read(folder.join(TAKEN)).unwrap(), b"the second one");
-        assert!(!is_left_alone(TAKEN.as_ref()), "it is taken in turn");
+        assert_eq!(NameKind::of(TAKEN.as_ref()), NameKind::Final, "it is taken in turn");
     });
+}
+
+#[test]
+fn a_copy_that_goes_on_holds_the_session() {
+    let told = watching(Duration::ZERO, |watcher, folder| {
+        let look = |watcher: &mut FolderWatcher| watcher.look(&StopSignal::default());
+        fs::write(folder.join("second.part"), "half").unwrap();
+        fs::write(folder.join("first"), "text").unwrap();
+        (0..4).for_each(|_| look(watcher));
+        assert!(watcher.sender.is_some(), "the copy may belong to the study of the first file");
+        fs::rename(folder.join("second.part"), folder.join("second")).unwrap();
+        (0..4).for_each(|_| look(watcher));
+        assert!(watcher.sender.is_none());
+        let old = fs::File::create(folder.join("old.part")).unwrap();
+        old.set_len(4).unwrap();
+        old.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        fs::write(folder.join("third"), "text").unwrap();
+        (0..4).for_each(|_| look(watcher));
+        assert!(watcher.sender.is_none(), "nobody goes on with an old copy");
+    });
+    let closed = told.iter().filter(|event| matches!(event, ReceiverEvent::Closed { .. })).count();
+    assert_eq!(closed, 2, "{told:?}");
 }

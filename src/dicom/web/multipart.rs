@@ -1,8 +1,9 @@
 //! Bodies of several parts (RFC 2046 5.1), read as they come, in pieces of any size.
 //!
 //! No input or output here: chunks go in, pieces come out. Memory is one header block, at most 16 KiB,
-//! and time is linear, whatever comes: a boundary begins with the only CR that it has, so a boundary
-//! that turns out to be none need never be looked at twice.
+//! and time is linear, whatever comes: a delimiter begins with the only CR or LF of its kind that it has, so one
+//! that turns out to be none need never be looked at twice. Lines end with CR LF, or all of them with LF alone as
+//! some senders write them: the line of the first boundary tells.
 
 use memchr::{memmem, memrchr};
 
@@ -10,9 +11,10 @@ use super::media_type::MediaType;
 
 /// Reads one body.
 pub struct MultipartReader {
-    /// The delimiter between parts: CR LF, two dashes, and the boundary.
+    /// The delimiter between parts: the end of a line, two dashes, and the boundary.
     delimiter: Vec<u8>,
     finder: memmem::Finder<'static>,
+    line_end: LineEnd,
     state: MultipartState,
 }
 
@@ -74,10 +76,26 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Most blanks accepted after a boundary. Known senders write none.
 const PADDING_BYTES_MAX: usize = 128;
 
-/// The line end that belongs to the delimiter. Before the first boundary, and before that of a part without
-/// content, this line end was read before the content began. These bytes are counted as `borrowed`, and are
-/// never given out as content.
-const LINE_END: &[u8] = b"\r\n";
+/// The end of the lines of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LineEnd {
+    /// Before the line of the first boundary has been read.
+    Unknown,
+    CrLf,
+    Lf,
+}
+
+impl LineEnd {
+    /// The line end that belongs to the delimiter. Before the first boundary, and before that of a part without
+    /// content, this line end was read before the content began. These bytes are counted as `borrowed`, and are
+    /// never given out as content.
+    fn of_delimiter(self) -> &'static [u8] {
+        match self {
+            LineEnd::CrLf => b"\r\n",
+            LineEnd::Unknown | LineEnd::Lf => b"\n",
+        }
+    }
+}
 
 impl MultipartReader {
     /// Reads the body of this media type.
@@ -90,9 +108,10 @@ impl MultipartReader {
         if boundary.is_empty() || boundary.len() > BOUNDARY_BYTES_MAX || !boundary.iter().all(allowed) {
             return Err(MultipartError::NoBoundary);
         }
-        let delimiter = [b"\r\n--", boundary].concat();
+        let line_end = LineEnd::Unknown;
+        let delimiter = [line_end.of_delimiter(), b"--", boundary].concat();
         let finder = memmem::Finder::new(&delimiter).into_owned();
-        Ok(MultipartReader { delimiter, finder, state: content(false) })
+        Ok(MultipartReader { delimiter, finder, line_end, state: content(false, line_end) })
     }
 
     /// Takes the next bytes of the body.
@@ -162,7 +181,7 @@ impl MultipartReader {
             self.delimited(of_part, take);
             return at + self.delimiter.len();
         }
-        let begun = memrchr(b'\r', bytes).filter(|at| self.delimiter.starts_with(&bytes[*at..]));
+        let begun = memrchr(self.delimiter[0], bytes).filter(|at| self.delimiter.starts_with(&bytes[*at..]));
         let matched = begun.map_or(0, |at| bytes.len() - at);
         give(&bytes[..bytes.len() - matched]);
         self.state = MultipartState::Content { of_part, matched, borrowed: 0 };
@@ -182,9 +201,8 @@ impl MultipartReader {
         line.push(bytes[0]);
         match line.as_slice() {
             b"--" => self.state = MultipartState::Epilogue,
-            [padding @ .., b'\r', b'\n'] if is_blank(padding) => {
-                self.state = MultipartState::Head(Vec::new())
-            }
+            [padding @ .., b'\r', b'\n'] if is_blank(padding) => self.begin_head(LineEnd::CrLf),
+            [padding @ .., b'\n'] if is_blank(padding) => self.begin_head(LineEnd::Lf),
             b"-" => {}
             [padding @ .., b'\r'] | padding if is_blank(padding) && padding.len() <= PADDING_BYTES_MAX => {}
             _ => return Err(MultipartError::Boundary),
@@ -192,14 +210,26 @@ impl MultipartReader {
         Ok(1)
     }
 
+    /// Begins with the header of a part, after a boundary's line with this end. The first one tells that of all.
+    fn begin_head(&mut self, line_end: LineEnd) {
+        self.state = MultipartState::Head(Vec::new());
+        if self.line_end == LineEnd::Unknown {
+            let boundary = self.delimiter.split_off(self.line_end.of_delimiter().len());
+            self.line_end = line_end;
+            self.delimiter = [line_end.of_delimiter(), &boundary].concat();
+            self.finder = memmem::Finder::new(&self.delimiter).into_owned();
+        }
+    }
+
     /// Takes bytes of a part's header, up to the empty line at its end.
     fn head(&mut self, bytes: &[u8], take: &mut dyn FnMut(MultipartPiece)) -> Result<usize, MultipartError> {
         let MultipartState::Head(head) = &mut self.state else { return Ok(0) };
         for (index, byte) in bytes.iter().enumerate() {
             head.push(*byte);
-            if head.as_slice() == LINE_END || head.ends_with(b"\r\n\r\n") {
+            let is_empty = matches!(head.as_slice(), b"\n" | b"\r\n");
+            if is_empty || head.ends_with(b"\n\r\n") || head.ends_with(b"\n\n") {
                 take(MultipartPiece::Head(PartHead::read(head).ok_or(MultipartError::Head)?));
-                self.state = content(true);
+                self.state = content(true, self.line_end);
                 return Ok(index + 1);
             }
             if head.len() >= HEAD_BYTES_MAX {
@@ -211,8 +241,9 @@ impl MultipartReader {
 }
 
 /// The state at the beginning of the body, or of a part.
-fn content(of_part: bool) -> MultipartState {
-    MultipartState::Content { of_part, matched: LINE_END.len(), borrowed: LINE_END.len() }
+fn content(of_part: bool, line_end: LineEnd) -> MultipartState {
+    let borrowed = line_end.of_delimiter().len();
+    MultipartState::Content { of_part, matched: borrowed, borrowed }
 }
 
 fn is_blank(bytes: &[u8]) -> bool {
@@ -228,7 +259,7 @@ impl PartHead {
     fn read(bytes: &[u8]) -> Option<PartHead> {
         let text = String::from_utf8_lossy(bytes);
         let mut fields: Vec<(String, String)> = Vec::new();
-        for line in text.split("\r\n").filter(|line| !line.is_empty()) {
+        for line in text.lines().filter(|line| !line.is_empty()) {
             match (line.split_once(':'), fields.last_mut()) {
                 // A line that begins with a blank continues the one before it.
                 (_, Some((_, value))) if line.starts_with([' ', '\t']) => {
@@ -292,6 +323,15 @@ mod tests {
     fn a_part_may_lack_content_and_the_body_a_preamble() {
         assert_eq!(contents(b"--=_b\r\nX: y\r\n\r\n--=_b\r\n\r\n--=_b--"), [b"".as_slice(), b""]);
         assert_eq!(contents(b"--=_b--"), Vec::<Vec<u8>>::new());
+    }
+
+    #[test]
+    fn lines_may_all_end_with_a_line_feed_alone() {
+        let body = b"a preamble\n--=_b\nContent-Type: application/dicom\n\none\r\n--=_b\n\n\n\ntwo\n\n--=_b\nX: y\n\n\n\
+            --=_b--\nan epilogue";
+        assert_eq!(contents(body), [b"one\r".as_slice(), b"\n\ntwo\n", b""]);
+        let (parts, _) = read(body, 5);
+        assert_eq!(parts[0].0.field("content-type"), Some("application/dicom"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use dicom_dictionary_std::{tags, uids};
 
 use super::{DecodeError, PixelLayout};
 use crate::imaging::elements::HeaderElements;
+use crate::printable::counted;
 
 const ITEM: [u8; 4] = [0xFE, 0xFF, 0x00, 0xE0];
 const ITEM_HEAD_BYTES: usize = 8;
@@ -33,7 +34,10 @@ pub fn frames<'a>(
     }
     if fragments.len() < count {
         let found = fragments.len();
-        return Err(DecodeError::damaged(format!("there are {found} fragments for {count} frames")));
+        return Err(DecodeError::damaged(format!(
+            "the number of fragments is {found}, for {}",
+            counted(count, "frame")
+        )));
     }
     if count == 1 {
         return Ok(vec![joined(&fragments)]);
@@ -45,7 +49,10 @@ pub fn frames<'a>(
         .or_else(|| starts_by_ends(layout, &fragments, count))
         .ok_or_else(|| {
             let found = fragments.len();
-            DecodeError::damaged(format!("{found} fragments cannot be told apart into {count} frames"))
+            DecodeError::damaged(format!(
+                "{found} fragments cannot be told apart into {}",
+                counted(count, "frame")
+            ))
         })?;
     let ends = starts[1..].iter().copied().chain([fragments.len()]);
     Ok(starts.iter().zip(ends).map(|(start, end)| joined(&fragments[*start..end])).collect())

@@ -9,6 +9,7 @@ use super::affine::AffineMap;
 use super::error::LabelError;
 use super::map::{LabelMap, LabelRequest, OutsideMeaning};
 use super::voxels::{NumberKind, VoxelByteOrder, VoxelFormat, opened, read_sets, unreadable};
+use crate::printable::counted;
 
 const FIRST_BYTES: usize = 348;
 const SECOND_BYTES: usize = 540;
@@ -179,7 +180,7 @@ impl NiftiHeader {
             return Err(invalid());
         }
         if (4..=7).any(|axis| of(axis) != 1) {
-            return Err(LabelError::Unsupported(format!("a map of {count} dimensions")));
+            return Err(LabelError::Unsupported(format!("a map of {}", counted(count, "dimension"))));
         }
         Ok([1, 2, 3].map(|axis| of(axis) as u64))
     }

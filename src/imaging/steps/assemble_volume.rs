@@ -174,7 +174,13 @@ mod tests {
             std::fs::write(&header.path, sample::slice_file(&header, &pixels)).unwrap();
             header
         });
-        SortedSeries { slices: slices.collect(), slice_spacing: 1.0, shifts: Vec::new(), remarks: Vec::new() }
+        SortedSeries {
+            slices: slices.collect(),
+            slice_spacing: 1.0,
+            shifts: Vec::new(),
+            remarks: Vec::new(),
+            reservations: Vec::new(),
+        }
     }
 
     #[test]
@@ -229,6 +235,7 @@ mod tests {
             slice_spacing: 1.0,
             shifts: Vec::new(),
             remarks: Vec::new(),
+            reservations: Vec::new(),
         };
         assert!(
             assemble_volume(&series, &CancelToken::default())

@@ -8,7 +8,7 @@ use crate::imaging::{
     InstanceHeader, LungDensities, LungRegion, Lungs, NoisePlace, RegionDensity, ScanQuality, SortedSeries,
     Volume,
 };
-use crate::step::{BuiltIn, Step, StepOutputs, StepReservation, StepReservations};
+use crate::step::{AttributeValues, BuiltIn, Request, Step, StepOutputs, StepReservation, StepReservations};
 
 /// Measures the quality of a scan.
 ///
@@ -82,12 +82,24 @@ fn mixed_rescale(series: &SortedSeries) -> Option<StepReservation> {
     (others > 0).then(|| StepReservation { code: "mixed_rescale".to_owned(), text })
 }
 
+/// A reservation if the study's source says that only a part of the series was received again.
+fn mixed_versions(request: &Request, series: &SortedSeries) -> Option<StepReservation> {
+    let uid = &series.slices.first()?.series_instance_uid;
+    let mut mixed = request.attributes.get("mixed_series").into_iter().flat_map(AttributeValues::iter);
+    let text = "a part of the series was received again with other contents, and the rest was not: if two \
+                reconstructions are mixed, volumes and densities are wrong; send the whole series again";
+    mixed
+        .any(|mixed| mixed == uid)
+        .then(|| StepReservation { code: "mixed_versions".to_owned(), text: text.to_owned() })
+}
+
 fn step() -> Step {
     Step::new(
         "assess-quality",
-        2,
+        3,
         "Measures noise, resolution and lung shape, and says what limits the results.",
     )
+    .takes_optional::<Request>("request")
     .takes::<SortedSeries>("series")
     .takes::<Volume>("volume")
     .takes::<Lungs>("lungs")
@@ -100,6 +112,9 @@ fn step() -> Step {
         let mut reservations = lungs.reservations.clone();
         reservations.0.extend(caveats(&quality, manufacturer(series)).0);
         reservations.0.extend(mixed_rescale(series));
+        reservations.0.extend(series.reservations.iter().cloned());
+        let request = call.optional::<Request>("request");
+        reservations.0.extend(request.and_then(|request| mixed_versions(request, series)));
         Ok(StepOutputs::default().with("quality", quality).with("reservations", reservations))
     })
 }
@@ -118,6 +133,7 @@ mod tests {
             slice_spacing: 1.0,
             shifts: Vec::new(),
             remarks: Vec::new(),
+            reservations: Vec::new(),
         };
         assert_eq!(mixed_rescale(&series([-1024.0; 4])), None);
         let mixed = mixed_rescale(&series([-1024.0, -1000.0, -1000.0, -1024.0])).unwrap();

@@ -5,6 +5,7 @@ use crate::imaging::drawing::{
 };
 use crate::imaging::failures::{StepFailure, failures, whom_to_ask};
 use crate::imaging::{Picture, Pictures, StudyAttributes};
+use crate::printable::counted;
 use crate::step::{BuiltIn, Request, Step, StepOutcomes, StepOutputs};
 
 const WIDTH: usize = 1024;
@@ -71,10 +72,7 @@ fn lines(request: &Request, outcomes: &StepOutcomes) -> Vec<ErrorLine> {
 /// The request's study: enough to find it again.
 fn subject(request: &Request) -> String {
     let study = StudyAttributes::of(request);
-    let files = match request.items.len() {
-        1 => "1 file".to_owned(),
-        count => format!("{count} files"),
-    };
+    let files = counted(request.items.len(), "file");
     let parts = [request.name.clone(), study.study_description.clone(), study.study_date_text(), files];
     let given: Vec<String> =
         parts.iter().filter(|part| !part.is_empty()).map(|part| isolated(part)).collect();

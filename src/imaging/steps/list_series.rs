@@ -11,8 +11,10 @@ use dicom_dictionary_std::sop_class::StandardSopClassDictionary;
 
 use crate::dicom_file::uid::is_standard_uid;
 use crate::imaging::codecs::syntax_name;
+use crate::imaging::patients::patient_differences;
 use crate::imaging::slices::{AxialSlice, check_spacing};
 use crate::imaging::{InstanceHeader, SeriesEntry, StudyInventory, can_decode};
+use crate::printable::counted;
 use crate::step::{BuiltIn, Step, StepOutputs};
 
 /// The most gaps between instance numbers that are told; more are a numbering of another kind.
@@ -29,26 +31,21 @@ pub fn list_series(headers: &[&InstanceHeader]) -> StudyInventory {
 }
 
 fn study_findings(headers: &[&InstanceHeader]) -> Vec<String> {
-    let ids: BTreeSet<&str> = headers.iter().map(|header| header.patient_id.as_str()).collect();
     let names: BTreeSet<&str> = headers.iter().map(|header| header.patient_name.as_str()).collect();
-    let mut findings = Vec::new();
-    match (ids.len(), names.len()) {
-        (0 | 1, 0 | 1) => {}
-        (0 | 1, spellings) => findings.push(format!("the patient's name is spelt in {spellings} ways")),
-        (patients, _) => findings.push(format!("the instances have {patients} different Patient IDs")),
+    let differences = patient_differences(headers).into_iter();
+    let mut findings: Vec<String> = differences.map(|one| format!("the instances have {one}")).collect();
+    if findings.is_empty() && names.len() > 1 {
+        findings.push(format!("the patient's name is spelt in {} ways", names.len()));
     }
-    if ids.contains("") {
-        findings.push(counted(headers, "without a Patient ID", |header| header.patient_id.is_empty()));
+    if headers.iter().any(|header| header.patient_id.is_empty()) {
+        findings.push(counted_where(headers, "without a Patient ID", |header| header.patient_id.is_empty()));
     }
     findings
 }
 
 /// How many of the instances a condition holds for, in words.
-fn counted(headers: &[&InstanceHeader], what: &str, is: impl Fn(&InstanceHeader) -> bool) -> String {
-    match headers.iter().filter(|header| is(header)).count() {
-        1 => format!("1 instance {what}"),
-        count => format!("{count} instances {what}"),
-    }
+fn counted_where(headers: &[&InstanceHeader], what: &str, is: impl Fn(&InstanceHeader) -> bool) -> String {
+    format!("{} {what}", counted(headers.iter().filter(|header| is(header)).count(), "instance"))
 }
 
 fn entry(mut instances: Vec<&InstanceHeader>) -> SeriesEntry {
@@ -89,13 +86,13 @@ fn findings(instances: &[&InstanceHeader]) -> Vec<String> {
         findings.push(format!("{repeated} of the instances repeat the SOP Instance UID of another"));
     }
     if instances.iter().any(|header| is_odd(header)) {
-        findings.push(counted(instances, "with an identifier that is no valid UID", is_odd));
+        findings.push(counted_where(instances, "with an identifier that is no valid UID", is_odd));
     }
     if instances.iter().any(|header| header.modality.is_empty()) {
-        findings.push(counted(instances, "without a modality", |header| header.modality.is_empty()));
+        findings.push(counted_where(instances, "without a modality", |header| header.modality.is_empty()));
     }
     if instances.iter().any(|header| is_closed(header)) {
-        findings.push(counted(instances, "compressed in a way that flow cannot decode", is_closed));
+        findings.push(counted_where(instances, "compressed in a way that flow cannot decode", is_closed));
     }
     findings.extend(missing_numbers(instances));
     findings

@@ -19,9 +19,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::imaging::candidates::{Candidate, Candidates, candidates};
+use crate::imaging::patients::{PatientDifferences, check_patient};
 use crate::imaging::preview;
 use crate::imaging::slices::{AxialSlice, check_spacing, other_plane, shifts};
 use crate::imaging::{InstanceHeader, SortedSeries};
+use crate::printable::counted;
 use crate::step::{BuiltIn, Fault, Parameter, Step, StepOutputs};
 
 /// Slices further apart than this make volumes coarse, which is remarked.
@@ -31,7 +33,7 @@ const SPACING_MM_FINE: f64 = 5.0;
 const SPACING_TO_THICKNESS_MOST: f64 = 1.5;
 
 fn step() -> Step {
-    Step::new("sort-series", 4, "Chooses one series of axial CT slices, checks it and puts it in order.")
+    Step::new("sort-series", 5, "Chooses one series of axial CT slices, checks it and puts it in order.")
         .takes_each::<InstanceHeader>("headers")
         .gives::<SortedSeries>("series")
         .parameter(
@@ -52,8 +54,7 @@ inventory::submit! { BuiltIn(step) }
 /// If the instances name several patients, two of them have one SOP Instance UID, there is no axial CT series in Hounsfield units, or none of
 /// those that show the lungs is a regular grid.
 pub fn sort_series(headers: &[&InstanceHeader], slices_least: usize) -> Result<SortedSeries, Fault> {
-    let mut remarks = Vec::new();
-    check_patient(headers, &mut remarks)?;
+    let PatientDifferences { mut remarks, reservations } = check_patient(headers)?;
     check_instances(headers)?;
     let slices: Vec<InstanceHeader> = headers.iter().flat_map(|header| header.slices()).collect();
     let slices: Vec<&InstanceHeader> = slices.iter().collect();
@@ -68,7 +69,7 @@ pub fn sort_series(headers: &[&InstanceHeader], slices_least: usize) -> Result<S
             Ok(series) => {
                 remarks.extend(passed_over);
                 remarks.extend(series.remarks);
-                return Ok(SortedSeries { remarks, ..series });
+                return Ok(SortedSeries { remarks, reservations, ..series });
             }
             Err(fault) => {
                 passed_over.push(format!("{} passed over: {}", candidate.label, fault.reason));
@@ -84,7 +85,11 @@ fn regular(candidate: &Candidate, slices_least: usize) -> Result<SortedSeries, F
     let slices = &candidate.slices;
     if slices.len() < slices_least.max(2) {
         return Err(Fault::new(
-            format!("{} has {} slices, at least {slices_least} are needed", candidate.label, slices.len()),
+            format!(
+                "{} has {}, at least {slices_least} are needed",
+                candidate.label,
+                counted(slices.len(), "slice")
+            ),
             "Send the whole series of thin slices.",
         ));
     }
@@ -102,7 +107,7 @@ fn regular(candidate: &Candidate, slices_least: usize) -> Result<SortedSeries, F
         )),
     }
     let slices = slices.iter().map(|slice| slice.header.clone()).collect();
-    Ok(SortedSeries { slices, slice_spacing, shifts, remarks })
+    Ok(SortedSeries { slices, slice_spacing, shifts, remarks, reservations: Vec::new() })
 }
 
 fn spacing_remarks(slices: &[AxialSlice], slice_spacing: f64) -> Vec<String> {
@@ -142,39 +147,6 @@ fn with_left_out(fault: Fault, candidate: &Candidate) -> Fault {
     Fault::new(format!("{} ({})", fault.reason, candidate.remarks.join("; ")), fault.remedy)
 }
 
-/// All instances belong to one patient. The Patient ID decides; the name may be written in several ways.
-fn check_patient(headers: &[&InstanceHeader], remarks: &mut Vec<String>) -> Result<(), Fault> {
-    let mut ids: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
-    for header in headers {
-        ids.entry(&header.patient_id).or_insert((0, &header.name)).0 += 1;
-    }
-    if ids.len() > 1
-        && let Some((count, name)) = ids.remove("")
-    {
-        remarks.push(format!("{count} instances of the study have no Patient ID, for example {name}"));
-    }
-    if ids.len() > 1 {
-        let each: Vec<String> =
-            ids.values().map(|(count, name)| format!("{count}, for example {name}")).collect();
-        return Err(Fault::new(
-            format!(
-                "the instances of the study have {} different Patient IDs ({})",
-                ids.len(),
-                each.join("; ")
-            ),
-            "Send the images of each patient under a Study Instance UID of their own.",
-        ));
-    }
-    let names: BTreeSet<&str> = headers.iter().map(|header| header.patient_name.as_str()).collect();
-    if names.len() > 1 {
-        remarks.push(format!(
-            "the instances have the same Patient ID and {} different spellings of the patient's name",
-            names.len()
-        ));
-    }
-    Ok(())
-}
-
 /// Each image has a SOP Instance UID of its own: of two files with one UID nothing says which one is right.
 /// (Of received instances the last one is used.)
 fn check_instances(headers: &[&InstanceHeader]) -> Result<(), Fault> {
@@ -190,7 +162,7 @@ fn check_instances(headers: &[&InstanceHeader]) -> Result<(), Fault> {
     let Some((first, second)) = twice.first() else { return Ok(()) };
     let more = match twice.len() {
         1 => String::new(),
-        count => format!(" (and {} more pairs)", count - 1),
+        count => format!(" (and {})", counted(count - 1, "more pair")),
     };
     Err(Fault::new(
         format!(
@@ -245,7 +217,8 @@ fn ranked<'a>(
     let (mut best, few): (Vec<_>, Vec<_>) =
         candidates.into_iter().partition(|one| one.slices.len() >= slices_least.min(most));
     remarks.extend(few.iter().map(|one| {
-        format!("{} left out: {} slices, at least {slices_least} are needed", one.label, one.slices.len())
+        let slices = counted(one.slices.len(), "slice");
+        format!("{} left out: {slices}, at least {slices_least} are needed", one.label)
     }));
     let mut behind: Vec<Candidate> = Vec::new();
     for (stage, (score, share, reason)) in STAGES.into_iter().enumerate() {
@@ -290,6 +263,14 @@ fn no_candidate(headers: &[&InstanceHeader], left_out: &[String]) -> Fault {
         return Fault::new(
             format!("the study has no CT slices in Hounsfield units{why}"),
             "Send the series as the scanner made it, with Rescale Slope, Rescale Intercept and Rescale Type HU.",
+        );
+    }
+    if headers.iter().filter(|header| header.is_ct_image()).all(|header| header.lacks_uid())
+        && headers.iter().any(|header| header.is_ct_image())
+    {
+        return Fault::new(
+            format!("the CT images of the study have no SOP Instance UID or no Series Instance UID{why}"),
+            "Send them with the UIDs of the scanner: results could not refer to them.",
         );
     }
     if headers.iter().any(|header| header.is_ct_image() && other_plane(header).is_some()) {

@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::imaging::json::to_json;
 use crate::imaging::objects::{ContentItem, GeneratedSeries, ReportDocument, codes, device_observer};
 use crate::imaging::{SeriesEntry, StudyAttributes, StudyInventory};
+use crate::printable::counted;
 use crate::step::{BuiltIn, Call, Digest, Fault, Request, ResponseFile, ResponseFiles, Step, StepOutputs};
 
 #[derive(Serialize)]
@@ -106,12 +107,11 @@ fn write_report(
 fn sentence(series: &SeriesEntry) -> String {
     let mut parts =
         vec![if series.modality.is_empty() { "no modality" } else { &series.modality }.to_owned()];
-    parts.extend(series.classes.iter().map(|(class, count)| match count {
-        1 => format!("1 instance of {class}"),
-        count => format!("{count} instances of {class}"),
-    }));
+    parts.extend(
+        series.classes.iter().map(|(class, count)| format!("{} of {class}", counted(*count, "instance"))),
+    );
     if series.frames > series.instances as u64 {
-        parts.push(format!("{} frames", series.frames));
+        parts.push(counted(series.frames, "frame"));
     }
     parts.extend(series.size.map(|[columns, rows]| format!("{columns} × {rows} pixels")));
     parts.extend(series.slice_spacing_mm.map(|spacing| format!("slices {spacing:.2} mm apart")));

@@ -12,7 +12,7 @@ use flow::dicom::{AssociationEnd, ReceiverEvent, folder, release};
 use flow::dicom_file::content::FileContent;
 use flow::step::{Request, StepTable};
 
-use super::raw::{associated, store_slice};
+use super::raw::{associated, say, status, store, store_command, store_slice};
 use crate::support::peers::{Receiving, run, tool};
 use crate::support::slices::{Slice, data_set};
 
@@ -214,4 +214,32 @@ fn instances_that_a_power_cut_has_left_where_they_came_in_are_taken_up() {
     }
     let left = fs::read_dir(inbox.join("incoming")).unwrap().count();
     assert_eq!(left, 0, "they are not found twice");
+}
+
+/// A data set without an element.
+fn without(slice: &Slice, tag: [u8; 4]) -> Vec<u8> {
+    let file = slice.file();
+    let data = data_set(&file).to_vec();
+    let at = data.windows(4).position(|window| window == tag).expect("it is there");
+    let length = usize::from(u16::from_le_bytes([data[at + 6], data[at + 7]]));
+    [&data[..at], &data[at + 8 + length..]].concat()
+}
+
+#[test]
+fn an_instance_without_uids_is_refused_for_that_reason() {
+    let receiving = Receiving::start(|_| {});
+    let slice = Slice::new("1.2.3", 1);
+    let mut association = associated(receiving.address);
+    for (tag, status, reason) in [
+        ([0x08, 0, 0x18, 0], 0x0117, "the data set has no SOP Instance UID"),
+        ([0x20, 0, 0x0D, 0], 0xC000, "the data set has no Study Instance UID"),
+        ([0x20, 0, 0x0E, 0], 0xC000, "the data set has no Series Instance UID"),
+    ] {
+        assert_eq!(store(&mut association, &slice.uid(), &without(&slice, tag)), status, "{reason}");
+        let is_it = |event: &ReceiverEvent| matches!(event, ReceiverEvent::Refused { .. });
+        let event = receiving.event("refused", is_it).to_string();
+        assert!(event.ends_with(reason), "{event}");
+    }
+    say(&mut association, store_command(""), Some(data_set(&slice.file())));
+    assert_eq!(status(&mut association), 0x0117);
 }

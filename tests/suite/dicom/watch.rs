@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use flow::admission::StopSignal;
 use flow::dicom::{
@@ -197,6 +197,40 @@ fn half_a_file_is_left_and_holds_its_study_until_it_is_whole() {
     let request = watching.receiving.study();
     assert_eq!((request.items.len(), request.attribute("association")), (2, "released"));
     assert!(names(&watching.folder).is_empty());
+}
+
+#[test]
+fn a_copy_under_another_name_holds_the_study_until_it_is_whole() {
+    let slices: Vec<Slice> = (1..3).map(|number| Slice::new("1.2.3", number)).collect();
+    let watching = Watching::start_waiting(Duration::from_secs(3600), |folder| {
+        fs::write(folder.join("last.part"), &slices[1].file()[..1500]).unwrap();
+        // One that somebody has left long ago.
+        let old = written(&folder.join("old.part"), b"left");
+        old.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)).unwrap();
+    });
+    fs::write(watching.folder.join("first"), slices[0].file()).unwrap();
+    let is_stored = |event: &ReceiverEvent| matches!(event, ReceiverEvent::Stored { .. });
+    watching.receiving.event("the first is taken", is_stored);
+    written(&watching.folder.join("last.part"), &slices[1].file()[1500..]);
+    fs::rename(watching.folder.join("last.part"), watching.folder.join("last")).unwrap();
+    assert_eq!(watching.receiving.study().items.len(), 2);
+    assert_eq!(names(&watching.folder), ["old.part"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_whose_end_was_never_written_is_taken_with_a_remark() {
+    let slice = Slice { edge: 128, ..Slice::new("1.2.3", 1) };
+    let bytes = slice.file();
+    let watching = Watching::start(|folder| {
+        let file = written(&folder.join("slice"), &bytes[..bytes.len() / 2]);
+        file.set_len(bytes.len() as u64).unwrap();
+    });
+    let is_it = |event: &ReceiverEvent| matches!(event, ReceiverEvent::TakenUnwritten { .. });
+    let event = watching.receiving.event("it is told", is_it).to_string();
+    assert!(event.contains("nothing is written at its end"), "{event}");
+    let remark = "nothing was written at the end of 1 file in a watched folder: zeros are used there";
+    assert_eq!(watching.receiving.study().attribute("remarks"), remark);
 }
 
 #[test]

@@ -124,6 +124,7 @@ pub fn series() -> SortedSeries {
         slice_spacing: 5.0,
         shifts: Vec::new(),
         remarks: vec!["1 duplicate slice dropped".to_owned()],
+        reservations: Vec::new(),
     }
 }
 
@@ -161,6 +162,9 @@ fn header(slice: usize) -> InstanceHeader {
         peak_kilovoltage: Some(120.0),
         units: PixelUnits::Hounsfield,
         patient_id: "P1".to_owned(),
+        issuer_of_patient_id: String::new(),
+        patient_birth_date: String::new(),
+        patient_sex: String::new(),
         patient_name: String::new(),
         acquisition_number: Some(1),
         acquisition_time: String::new(),

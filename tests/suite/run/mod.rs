@@ -16,6 +16,7 @@ mod processes;
 mod pull;
 mod reload;
 mod replay;
+mod resent;
 mod settings;
 mod states;
 mod study_report;

@@ -28,7 +28,7 @@ fn an_object_that_a_program_made_comes_back_and_is_no_part_of_the_study() {
 
     let mut flow = Listening::start(&place, &arguments);
     flow.send(storescu, &place.path("in"));
-    assert!(flow.line("delivered").contains("1 objects"));
+    assert!(flow.line("delivered").contains("1 object "));
     flow.line("answered");
     assert_nothing_grows(&mut flow, &place, storescu, ("two", 2));
     assert_eq!(flow.end(), 0);

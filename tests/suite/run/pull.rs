@@ -23,7 +23,7 @@ fn a_running_flow_fetches_what_another_process_asks_for() {
     assert_eq!(handed.code, 0, "{}", handed.err);
     let told = format!("1 from archive: flow (process {}) fetches them now\n", flow.id());
     assert_eq!(handed.out, told);
-    assert!(flow.line("fetching from archive, as `flow pull` asks").ends_with("1 entries of a list"));
+    assert!(flow.line("fetching from archive, as `flow pull` asks").ends_with("a list of 1 entry"));
     assert!(flow.line("fetched a study").ends_with("3 instances"));
     flow.line("answered");
 
@@ -75,7 +75,7 @@ fn an_archive_that_fails_is_shown_as_trouble_until_it_gives_what_is_wanted() {
     let _orthanc = orthanc.holding(&[Slice::new("1.2.3", 1)]);
     // The list may have been given up meanwhile.
     assert_eq!(pull().code, 0);
-    assert!(flow.line("fetched a study").ends_with("1 instances"));
+    assert!(flow.line("fetched a study").ends_with("1 instance"));
     let ended = until("the trouble is over", || Some(check()).filter(|check| check.code == 0));
     assert_eq!(ended.out, "");
     assert!(!json().contains("\"archive\""), "{}", json());

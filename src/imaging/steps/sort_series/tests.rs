@@ -208,6 +208,19 @@ fn two_patients_are_never_one() {
 }
 
 #[test]
+fn images_without_uids_are_refused_for_that_reason() {
+    let without = |headers: &mut Vec<InstanceHeader>| {
+        headers.iter_mut().for_each(|one| one.series_instance_uid.clear());
+    };
+    check_fault(without, "have no SOP Instance UID or no Series Instance UID");
+}
+
+#[test]
+fn one_slice_is_told_as_one() {
+    check_fault(|headers| headers.truncate(1), "has 1 slice, at least");
+}
+
+#[test]
 fn what_cannot_be_read_in_hounsfield_units_is_refused_for_that_reason() {
     let all = |units: PixelUnits| {
         move |headers: &mut Vec<InstanceHeader>| headers.iter_mut().for_each(|one| one.units = units.clone())

@@ -203,3 +203,19 @@ fn too_much_waiting_is_answered_with_later() {
     assert_eq!(serving.receiving.study().attribute("study_instance_uid"), "1.2.4");
     take.send(()).unwrap();
 }
+
+#[test]
+fn lines_of_a_body_may_end_with_a_line_feed_alone() {
+    let serving = Serving::start(|_, _| {});
+    let slices = slices("1.2.3", 1..3);
+    let mut body = Vec::new();
+    for file in files(&slices) {
+        body.extend_from_slice(b"\n--frontier\nContent-Type: application/dicom\n\n");
+        body.extend_from_slice(&file);
+    }
+    body.extend_from_slice(b"\n--frontier--\n");
+    assert_eq!(serving.post("/dicom-web/studies", MULTIPART, &body).status, 200);
+    let request = serving.receiving.study();
+    let kept = request.items.iter().map(|item| fs::read(item.file().unwrap()).unwrap());
+    assert_eq!(kept.collect::<Vec<_>>(), files(&slices), "each as it came");
+}

@@ -1,0 +1,142 @@
+//! Whether the instances of a study tell of one patient.
+//!
+//! Patient ID and its issuer decide (PS3.3 C.7.1.1): the name may be written in several ways. A birth date or a
+//! sex that differs is told, as either the attribute or the patient is wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::printable::counted;
+use crate::step::{Fault, StepReservation};
+
+use super::InstanceHeader;
+
+/// Differences that do not keep the instances from being one patient's.
+#[derive(Debug, Default, PartialEq)]
+pub struct PatientDifferences {
+    pub remarks: Vec<String>,
+    pub reservations: Vec<StepReservation>,
+}
+
+type PatientAttribute = (&'static str, fn(&InstanceHeader) -> &String);
+
+const PATIENT_ID: PatientAttribute = ("Patient IDs", |header| &header.patient_id);
+const ISSUER: PatientAttribute = ("Issuers of Patient ID", |header| &header.issuer_of_patient_id);
+const PERSON: [PatientAttribute; 2] = [
+    ("Patient's Birth Dates", |header| &header.patient_birth_date),
+    ("values of Patient's Sex", |header| &header.patient_sex),
+];
+
+/// Differences of an attribute, in words that name no patient; `None` if all that have it agree.
+fn difference(headers: &[&InstanceHeader], attribute: PatientAttribute) -> Option<String> {
+    let (words, value) = attribute;
+    let mut values: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
+    for header in headers.iter().filter(|header| !value(header).is_empty()) {
+        values.entry(value(header)).or_insert((0, &header.name)).0 += 1;
+    }
+    let each = values.values().map(|(count, name)| format!("{count}, for example {name}"));
+    let each: Vec<String> = each.collect();
+    (values.len() > 1).then(|| format!("{} different {words} ({})", values.len(), each.join("; ")))
+}
+
+/// Differences of the patient, each as a fragment, the gravest first.
+pub fn patient_differences(headers: &[&InstanceHeader]) -> Vec<String> {
+    let all = [PATIENT_ID, ISSUER].into_iter().chain(PERSON);
+    all.filter_map(|attribute| difference(headers, attribute)).collect()
+}
+
+/// Checks that the instances tell of one patient.
+///
+/// # Errors
+/// If they have several Patient IDs or issuers of them.
+pub fn check_patient(headers: &[&InstanceHeader]) -> Result<PatientDifferences, Fault> {
+    let mut found = PatientDifferences::default();
+    let with_id = headers.iter().filter(|header| !header.patient_id.is_empty()).count();
+    let mut without = headers.iter().filter(|header| header.patient_id.is_empty());
+    if with_id > 0
+        && let Some(first) = without.next()
+    {
+        let instances = counted(headers.len() - with_id, "instance");
+        found
+            .remarks
+            .push(format!("{instances} of the study without a Patient ID, for example {}", first.name));
+    }
+    if let Some(difference) = [PATIENT_ID, ISSUER].into_iter().find_map(|one| difference(headers, one)) {
+        return Err(Fault::new(
+            format!("the instances of the study have {difference}"),
+            "Send the images of each patient under a Study Instance UID of their own.",
+        ));
+    }
+    for difference in PERSON.into_iter().filter_map(|one| difference(headers, one)) {
+        let text = format!(
+            "the instances of the study have {difference}: check that all of them are of the patient named here"
+        );
+        found.reservations.push(StepReservation { code: "patient_differs".to_owned(), text });
+    }
+    let names: BTreeSet<&str> = headers.iter().map(|header| header.patient_name.as_str()).collect();
+    if names.len() > 1 {
+        found.remarks.push(format!(
+            "the instances have the same Patient ID and {} different spellings of the patient's name",
+            names.len()
+        ));
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imaging::sample::header;
+
+    type HeaderChange = fn(&mut InstanceHeader);
+
+    fn checked(change: HeaderChange) -> Result<PatientDifferences, Fault> {
+        let mut headers: Vec<InstanceHeader> = (0..4).map(header).collect();
+        change(&mut headers[2]);
+        check_patient(&headers.iter().collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn two_patients_are_never_one() {
+        let changes: [(HeaderChange, &str); 2] = [
+            (
+                |one| one.patient_id = "P2".to_owned(),
+                "2 different Patient IDs (3, for example slice-0; 1, for",
+            ),
+            (|one| one.issuer_of_patient_id = "EAST".to_owned(), "2 different Issuers of Patient ID (3, for"),
+        ];
+        for (change, reason) in changes {
+            let fault = checked(change).unwrap_err();
+            assert!(fault.reason.contains(reason), "{fault}");
+        }
+    }
+
+    #[test]
+    fn one_patient_with_two_birth_dates_or_sexes_is_a_reservation() {
+        let changes: [(HeaderChange, &str); 2] = [
+            (
+                |one| one.patient_birth_date = "19610102".to_owned(),
+                "2 different Patient's Birth Dates (3, for",
+            ),
+            (|one| one.patient_sex = "M".to_owned(), "2 different values of Patient's Sex (3, for"),
+        ];
+        for (change, reason) in changes {
+            let reservation = checked(change).unwrap().reservations.remove(0);
+            assert_eq!(reservation.code, "patient_differs");
+            assert!(reservation.text.contains(reason), "{}", reservation.text);
+            assert!(!reservation.text.contains("1961"), "no value of the patient is told");
+        }
+    }
+
+    #[test]
+    fn what_is_absent_or_spelt_otherwise_is_at_most_a_remark() {
+        let nothing = PatientDifferences::default();
+        assert_eq!(checked(|_| {}).unwrap(), nothing);
+        assert_eq!(checked(|one| one.patient_birth_date.clear()).unwrap(), nothing);
+        assert_eq!(checked(|one| one.issuer_of_patient_id.clear()).unwrap(), nothing);
+        let remarks = |change| checked(change).unwrap().remarks;
+        let without = remarks(|one| one.patient_id.clear());
+        assert_eq!(without, ["1 instance of the study without a Patient ID, for example slice-2"]);
+        let spelt = remarks(|one| one.patient_name = "DOE^JANE".to_owned());
+        assert!(spelt[0].contains("2 different spellings"), "{spelt:?}");
+    }
+}
