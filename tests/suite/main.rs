@@ -23,6 +23,7 @@ mod phantom;
 mod pixels;
 mod program;
 mod program_steps;
+mod rates;
 mod reference;
 mod replay;
 mod results;
