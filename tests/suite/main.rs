@@ -14,6 +14,7 @@ mod customers;
 mod dicom;
 mod engine;
 mod init;
+mod joins;
 mod journal;
 mod ledger;
 mod limits;
