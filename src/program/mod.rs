@@ -18,12 +18,14 @@ mod folder;
 mod hello;
 mod load;
 pub mod npy;
+mod plain_item;
 mod pool;
 mod process;
 mod reservations;
 mod run_program;
 mod sandbox;
 mod step_call;
+mod stream_call;
 mod sweep;
 
 /// The helper for steps in Python, one file without dependencies.

@@ -24,6 +24,7 @@ mod phantom;
 mod pixels;
 mod program;
 mod program_steps;
+mod program_streams;
 mod rates;
 mod reference;
 mod replay;
