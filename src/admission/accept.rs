@@ -11,7 +11,7 @@ use crate::journal::{
 };
 use crate::step::{Digest, Request};
 
-use super::deferred::DeferredRequest;
+use super::left_requests::DeferredRequest;
 use super::{Admission, AdmissionEvent, Intake, StopSignal};
 
 /// The verdict on a request at its acceptance.

@@ -9,19 +9,12 @@ use std::thread::Scope;
 use std::time::Duration;
 
 use crate::dataflow::{Dataflow, RequestPriority};
-use crate::journal::RequestRow;
 
 use super::Admission;
+use super::left_requests::DeferredRequest;
 
 /// The longest wait for one request to enter the engine.
 const LOOK: Duration = Duration::from_millis(250);
-
-/// A request that was accepted and is not in the engine.
-#[derive(Clone, Debug)]
-pub(super) struct DeferredRequest {
-    pub row: RequestRow,
-    pub priority: RequestPriority,
-}
 
 impl Admission<'_> {
     /// Whether a request waits on the disk.

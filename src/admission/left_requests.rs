@@ -3,13 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::dataflow::RequestPriority;
 use crate::journal::RequestRow;
-
-use super::deferred::DeferredRequest;
 
 /// The requests that are not resumed yet: those of earlier processes, and those that are deferred. Each is resumed once.
 #[derive(Default)]
 pub struct LeftRequests(Mutex<LeftNumbers>);
+
+/// A request that was accepted and is not in the engine.
+#[derive(Clone, Debug)]
+pub(super) struct DeferredRequest {
+    pub row: RequestRow,
+    pub priority: RequestPriority,
+}
 
 #[derive(Default)]
 struct LeftNumbers {

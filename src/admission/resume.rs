@@ -9,7 +9,7 @@ use crate::journal::{JournalError, RequestHistory, RequestRow};
 use crate::step::Fault;
 
 use super::accept::again;
-use super::deferred::DeferredRequest;
+use super::left_requests::DeferredRequest;
 use super::{Admission, AdmissionEvent};
 
 /// The number of starts in a row after which a request is no longer run. Counted are starts after which the

@@ -125,10 +125,11 @@ pub struct SectionMember {
 
 impl SectionMember {
     /// Whether nobody knows how many items at a place behind the step a lost item would have been: it makes many of
-    /// one, or chooses the way of each.
+    /// one, chooses the way of each, or joins it with others.
     pub(crate) fn hides_losses(&self) -> bool {
         let makes = matches!(self.node.step.stream(), StreamFunction::Makes(_));
-        makes && self.node.stream == StreamRole::Items || self.node.step.declaration.routes()
+        let declaration = &self.node.step.declaration;
+        makes && self.node.stream == StreamRole::Items || declaration.routes() || declaration.joins
     }
 }
 

@@ -20,12 +20,14 @@ mod hello;
 mod load;
 pub mod npy;
 mod piped;
+mod plain_item;
 mod pool;
 mod process;
 mod reservations;
 mod run_program;
 mod sandbox;
 mod step_call;
+mod stream_call;
 mod sweep;
 
 pub use gpg::{GpgError, GpgFiles};

@@ -84,9 +84,9 @@ pub use request::Request;
 pub use reservation::{StepReservation, StepReservations};
 pub use stream::{
     BatchPlaces, BatchSize, CallAnswers, CallAttempt, CallBatch, CallEnvironment, CallFault, CallFunction,
-    CallLimits, GuardFunction, ItemBatch, ItemFault, ItemMaker, ItemOrdinal, ItemTally, KernelFactory,
-    KernelRun, MadeItems, MakerFunction, RateLimit, StreamFunction, StreamItem, StreamKernel,
-    UnrecordedCalls,
+    CallLimits, GuardFunction, ItemBatch, ItemFault, ItemMaker, ItemOrdinal, ItemTally, JoinRule,
+    KernelFactory, KernelRun, MadeItems, MakerFunction, RateLimit, StreamFunction, StreamItem, StreamKernel,
+    UnmatchedItem, UnrecordedCalls,
 };
 pub use table::{BuiltIn, BuiltInAttributes, StepTable};
 pub use token::CancelToken;

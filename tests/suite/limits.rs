@@ -6,7 +6,7 @@ use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::engine::{LONG, Told, request, with_observed_engine};
 use crate::support::no_journal;
@@ -21,11 +21,11 @@ use flow::step::{
 };
 
 /// What a step of a test does; the name is that of the request.
-type Act = Box<dyn Fn(&str, &Call) -> Result<(), Fault> + Send + Sync>;
+pub type Act = Box<dyn Fn(&str, &Call) -> Result<(), Fault> + Send + Sync>;
 
 /// A dataflow of the steps `first`, `second` …, which do what they are told; a step `say-why` answers
 /// failures. One that is called `cheap` is. `more` is what the file says beside.
-fn dataflow(more: &str, steps: Vec<(&'static str, &str, Act)>) -> Arc<Dataflow> {
+pub fn dataflow(more: &str, steps: Vec<(&'static str, &str, Act)>) -> Arc<Dataflow> {
     let mut text = format!("dataflow: limits\n{more}\nsteps:\n");
     let mut table = StepTable::default().with(say_why());
     for (name, limits, _) in &steps {
@@ -57,13 +57,13 @@ fn file(call: &Call) -> StepOutputs {
     StepOutputs::one("files", ResponseFiles(vec![ResponseFile::new(call.uid(0), "text/plain", vec![1])]))
 }
 
-fn act(act: impl Fn(&str, &Call) -> Result<(), Fault> + Send + Sync + 'static) -> Act {
+pub fn act(act: impl Fn(&str, &Call) -> Result<(), Fault> + Send + Sync + 'static) -> Act {
     Box::new(act)
 }
 
-const SMALL: &str = "limits: {memory: {fixed: 1 B, per_decoded_byte: 1.0}}";
+pub const SMALL: &str = "limits: {memory: {fixed: 1 B, per_decoded_byte: 1.0}}";
 
-fn with_engine(
+pub fn with_engine(
     dataflow: &Arc<Dataflow>,
     lanes: usize,
     test: impl FnOnce(&RequestQueue, &Receiver<Response>) + Send,
@@ -478,43 +478,5 @@ fn cancellation_and_deadlines_reach_the_other_processes() {
             assert_eq!(last.supersedes, earlier);
         }
         drop(barrier);
-    });
-}
-
-#[test]
-fn runs_of_a_step_begin_no_more_often_than_its_rate_allows() {
-    let begun: Arc<Mutex<Vec<Instant>>> = Arc::default();
-    // A step that runs on the workers' threads must not hold them up.
-    for name in ["cheap", "first"] {
-        let noted = Arc::clone(&begun);
-        let note = act(move |_, _| {
-            noted.lock().unwrap().push(Instant::now());
-            Ok(())
-        });
-        begun.lock().unwrap().clear();
-        let dataflow = dataflow(SMALL, vec![(name, "rate: 100/s", note)]);
-        with_engine(&dataflow, 8, |queue, told| {
-            (0..8).for_each(|number| queue.submit(request(&format!("r{number}"), 1)));
-            (0..8).for_each(|_| {
-                assert_eq!(told.recv_timeout(LONG).unwrap().verdict, ResponseVerdict::Complete)
-            });
-        });
-        let begun = begun.lock().unwrap();
-        let took = begun[7].duration_since(begun[0]);
-        assert!(begun.len() == 8 && took >= Duration::from_millis(20), "{took:?}");
-    }
-}
-
-#[test]
-fn a_run_that_waits_for_its_rate_can_be_cancelled() {
-    let dataflow = dataflow(SMALL, vec![("first", "rate: 1/h", act(|_, _| Ok(())))]);
-    with_engine(&dataflow, 2, |queue, told| {
-        let (one, two) = (request("one", 1), request("two", 1));
-        let id = two.request().id;
-        queue.submit(one);
-        assert_eq!(told.recv_timeout(LONG).unwrap().verdict, ResponseVerdict::Complete);
-        queue.submit(two);
-        queue.canceller().cancel(id);
-        assert_eq!(told.recv_timeout(LONG).unwrap().verdict, ResponseVerdict::Failed);
     });
 }

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
-use flow::admission::{Admission, DataflowSelector, Intake, Service, ServiceSettings, Source};
+use flow::admission::{
+    Admission, DataflowSelector, Intake, PauseRecord, Service, ServiceSettings, Source, pause_part,
+    resume_part,
+};
 use flow::dataflow::{Dataflow, RequestPriority, Response, ResponseVerdict};
 use flow::engine::{
     EngineEvent, EngineSettings, EventObserver, NullObserver, PausablePart, RequestQueue, RequestSubmission,
@@ -190,4 +193,32 @@ fn many_requests_off_peak_do_not_hold_up_the_source_of_an_urgent_one() {
     assert_eq!(responses.try_iter().count(), 14, "each is answered once");
     let began: Vec<String> = began.try_iter().collect();
     assert_eq!(began.iter().position(|name| name == "now"), Some(1), "{began:?}");
+}
+
+#[test]
+fn a_service_that_is_stopped_leaves_paused_requests_to_its_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let run = |stop: bool| {
+        let dataflow = dataflow(SMALL, named("second").runs(|_| Ok(files())));
+        let service = Service::open(ServiceSettings::at(&state), DataflowSelector::only(dataflow)).unwrap();
+        if stop {
+            service.stop.request();
+        }
+        let (told, responses) = channel();
+        let source = Letters(vec![("one", "normal"), ("two", "urgent")], Arc::default());
+        let settings = EngineSettings::default();
+        let sink = Told(Mutex::new(told));
+        let intake = service.run_all(vec![Arc::new(source)], &sink, settings, Arc::new(NullObserver));
+        assert_eq!(intake.unwrap(), Some(Intake::Whole));
+        responses.try_iter().count()
+    };
+    let paused = PausablePart::Dataflow("paused".to_owned());
+    std::fs::create_dir_all(&state).unwrap();
+    let record = PauseRecord { paused: paused.clone(), since_ms: 0, who: "tests".to_owned() };
+    assert!(pause_part(&state, record).unwrap());
+    assert_eq!(run(true), 0, "nothing has begun, and nobody waits for it");
+    assert_eq!(run(true), 0);
+    assert!(resume_part(&state, &paused).unwrap());
+    assert_eq!(run(false), 2, "each is answered once");
 }
