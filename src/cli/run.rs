@@ -33,8 +33,8 @@ use super::processes::ProcessArguments;
 use super::progress::ProgressDisplay;
 use super::reload::{self, RunReload};
 use super::reporter::ResponseReporter;
-use super::run_row::{ROOT, RowArguments, RowSettings, row_of};
-use super::run_settings::{GivenSettings, RunSettings};
+use super::run_row::{RowArguments, RowSettings, row_of};
+use super::run_settings::{GivenSettings, RunSettings, count, days, hours};
 use super::signals;
 use super::site::{self, SiteArguments};
 use super::source::Input;
@@ -171,10 +171,8 @@ impl RunArguments {
     }
 
     pub fn run(self, table: &StepTable) -> Result<CommandExit, CommandError> {
-        let root = self.output.clone().unwrap_or_else(|| ROOT.into());
-        let row = self.dataflow.as_deref().map(|name| row_of(name, &root, table)).transpose()?;
-        if let Some(row) = row.flatten() {
-            let (workers, lanes, free_min) = (self.workers, self.lanes, self.free_min);
+        let (workers, lanes, free_min) = (self.workers, self.lanes, self.free_min);
+        if let Some(row) = row_of(self.dataflow.as_deref(), self.output.as_deref(), table)? {
             return self.row.run(row, RowSettings { workers, lanes, free_min });
         }
         let site = self.site.load()?;
@@ -490,18 +488,4 @@ fn first_left(
             Ok(Input::missing(missing))
         }
     }
-}
-
-fn count(text: &str) -> Result<NonZero<usize>, String> {
-    text.parse().map_err(|_| "a whole number of at least 1 is needed".to_owned())
-}
-
-fn hours(text: &str) -> Result<Duration, String> {
-    yaml::duration::parse_in(text, "h")
-        .ok_or_else(|| "write a number of hours, or a time, for example 2 or 90 min".to_owned())
-}
-
-fn days(text: &str) -> Result<f64, String> {
-    let days = text.parse().ok().filter(|days| *days >= 0.0);
-    days.ok_or_else(|| "write a number of days, for example 30".to_owned())
 }

@@ -10,6 +10,7 @@ use crate::dataflow::Dataflow;
 use crate::files::{FilesSite, OutputSetting};
 use crate::site::{DataflowRules, FileReaders, GeneralSettings};
 use crate::step::{Request, StepTable};
+use crate::yaml;
 
 use super::exit::{CommandError, CommandErrorKind};
 use super::site::SiteSettings;
@@ -132,6 +133,23 @@ impl RunSettings {
             readers: said.readers.unwrap_or_default(),
         })
     }
+}
+
+/// A whole number from 1.
+pub fn count(text: &str) -> Result<NonZero<usize>, String> {
+    text.parse().map_err(|_| "a whole number of at least 1 is needed".to_owned())
+}
+
+/// A time; a number alone is in hours.
+pub fn hours(text: &str) -> Result<Duration, String> {
+    yaml::duration::parse_in(text, "h")
+        .ok_or_else(|| "write a number of hours, or a time, for example 2 or 90 min".to_owned())
+}
+
+/// A number of days.
+pub fn days(text: &str) -> Result<f64, String> {
+    let days = text.parse().ok().filter(|days| *days >= 0.0);
+    days.ok_or_else(|| "write a number of days, for example 30".to_owned())
 }
 
 #[cfg(test)]
