@@ -7,8 +7,7 @@ use std::path::Path;
 use crate::ledger::{SetChange, SetDifference, SetViews};
 use crate::tokens::{TokenError, TokenName, TokenStanding, list_tokens};
 
-use super::chooser::key;
-use super::stages::StageRow;
+use super::stages::{STORE_ENDING, StageRow, barcode_key};
 
 /// The sets of which a book can be a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +25,7 @@ pub enum BookSet {
 }
 
 impl BookSet {
+    #[cfg(test)]
     const ALL: [BookSet; 5] =
         [BookSet::Available, BookSet::Converted, BookSet::InFlight, BookSet::Failed, BookSet::Stored];
 
@@ -106,6 +106,8 @@ pub struct BookBacklog {
     /// The class of each difference.
     classes: Vec<BacklogClass>,
     names: HashMap<u64, Box<str>>,
+    /// The sets of which each book is a member, as bits.
+    sets: HashMap<u64, u8>,
     /// The books of each class, by number.
     members: BTreeMap<BacklogClass, std::collections::HashSet<u64>>,
 }
@@ -121,23 +123,32 @@ impl Default for BookBacklog {
             }
         }
         let views = SetViews::new(differences);
-        BookBacklog { views, classes, names: HashMap::new(), members: BTreeMap::new() }
+        BookBacklog { views, classes, names: HashMap::new(), sets: HashMap::new(), members: BTreeMap::new() }
     }
 }
 
 impl BookBacklog {
-    /// A book comes into a set.
+    /// A book comes into a set; one that is in it stays.
     pub fn add(&mut self, set: BookSet, barcode: &str) {
-        self.change(set, barcode, 1);
+        self.put(set, barcode, BookMembership::In);
     }
 
-    /// A book leaves a set.
+    /// A book leaves a set; one that is not in it stays out.
     pub fn remove(&mut self, set: BookSet, barcode: &str) {
-        self.change(set, barcode, -1);
+        self.put(set, barcode, BookMembership::Out);
     }
 
-    fn change(&mut self, set: BookSet, barcode: &str, change: isize) {
-        let key = key(barcode);
+    /// A book is in a set from now on, or is not.
+    pub fn put(&mut self, set: BookSet, barcode: &str, membership: BookMembership) {
+        let key = barcode_key(barcode);
+        let sets = self.sets.entry(key).or_default();
+        let bit = 1 << set.number();
+        let change = match (membership, *sets & bit != 0) {
+            (BookMembership::In, false) => 1,
+            (BookMembership::Out, true) => -1,
+            (BookMembership::In, true) | (BookMembership::Out, false) => return,
+        };
+        *sets ^= bit;
         self.names.entry(key).or_insert_with(|| barcode.into());
         self.views.change(set.number(), key, change);
     }
@@ -176,31 +187,39 @@ impl BookBacklog {
     /// # Errors
     /// If a directory cannot be read.
     pub fn of(row: &StageRow, inventory: &[String]) -> Result<BookBacklog, TokenError> {
-        let mut backlog = BookBacklog::default();
-        let mut members: BTreeMap<BookSet, std::collections::HashSet<String>> = BTreeMap::new();
-        let folders = row.folders();
+        let mut backlog = BookBacklog::at_rest(row, inventory)?;
         let last = row.last();
-        for folder in &folders {
+        for folder in row.folders().iter().filter(|folder| **folder != last) {
             list_tokens(folder, |barcode, standing| {
-                let set = match standing {
-                    TokenStanding::Parked => BookSet::Failed,
-                    TokenStanding::Moving if *folder == last => BookSet::Converted,
-                    TokenStanding::Moving => BookSet::InFlight,
-                };
-                members.entry(set).or_default().insert(barcode.to_owned());
+                let is_parked = standing == TokenStanding::Parked;
+                backlog.add(if is_parked { BookSet::Failed } else { BookSet::InFlight }, barcode);
             })?;
-        }
-        for barcode in stored(row) {
-            members.entry(BookSet::Stored).or_default().insert(barcode);
-        }
-        for barcode in inventory {
-            backlog.add(BookSet::Available, barcode);
-        }
-        for set in BookSet::ALL {
-            members.get(&set).into_iter().flatten().for_each(|barcode| backlog.add(set, barcode));
         }
         backlog.settle();
         Ok(backlog)
+    }
+
+    /// The same without those that are under way or parked.
+    pub(super) fn at_rest(row: &StageRow, inventory: &[String]) -> Result<BookBacklog, TokenError> {
+        let mut backlog = BookBacklog::default();
+        inventory.iter().for_each(|barcode| backlog.add(BookSet::Available, barcode));
+        list_tokens(&row.last(), |barcode, _| backlog.add(BookSet::Converted, barcode))?;
+        stored(row).iter().for_each(|barcode| backlog.add(BookSet::Stored, barcode));
+        backlog.settle();
+        Ok(backlog)
+    }
+}
+
+/// Whether a book is in a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BookMembership {
+    In,
+    Out,
+}
+
+impl From<bool> for BookMembership {
+    fn from(is_in: bool) -> BookMembership {
+        if is_in { BookMembership::In } else { BookMembership::Out }
     }
 }
 
@@ -210,7 +229,7 @@ fn stored(row: &StageRow) -> Vec<String> {
     let names = |store: &Path| {
         let entries = std::fs::read_dir(store).into_iter().flatten().flatten();
         let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        let barcodes = names.filter_map(|name| name.strip_suffix(".tar.gz").map(str::to_owned));
+        let barcodes = names.filter_map(|name| name.strip_suffix(STORE_ENDING).map(str::to_owned));
         barcodes.filter(|barcode| TokenName::of(barcode).is_ok()).collect::<Vec<String>>()
     };
     stores.flat_map(names).collect()

@@ -7,25 +7,25 @@ use std::io;
 
 use rustix::fs::FlockOperation;
 
-use crate::step::Digest;
 use crate::tokens::{StageCount, StageFolder, StageToken, TokenError, WorkPlace, list_tokens};
 
+use super::backlog_watch::{BacklogWatch, choosing};
 use super::inventory::BookInventory;
-use super::stages::StageRow;
+use super::stages::{StageRow, barcode_key};
 
 /// The chooser of a row.
 pub struct BookChooser {
     row: StageRow,
     /// Barcodes of the command line; `None`: those of the inventory.
     given: Option<Vec<String>>,
-    turn: Option<ChooserTurn>,
 }
 
-/// What the chooser knows while it is its turn.
-struct ChooserTurn {
+/// What the chooser knows while it is its turn. It stays on one thread.
+pub struct ChooserTurn {
     _lock: File,
     place: WorkPlace,
     left: std::vec::IntoIter<String>,
+    backlog: BacklogWatch,
     known: HashSet<u64>,
 }
 
@@ -54,19 +54,24 @@ pub enum ChooserError {
 impl BookChooser {
     /// A chooser of the inventory's books, or of these.
     pub fn new(row: &StageRow, given: Option<Vec<String>>) -> BookChooser {
-        BookChooser { row: row.clone(), given, turn: None }
+        BookChooser { row: row.clone(), given }
     }
 
-    /// Makes as many tokens as there is room for.
+    /// Makes as many tokens as there is room for, in the turn of this process, which is taken if no other has it.
     ///
     /// # Errors
     /// If there is no list, or the directories cannot be used.
-    pub fn look(&mut self, tell: &dyn Fn(&str)) -> Result<ChooserLook, ChooserError> {
-        if self.turn.is_none() {
-            self.turn = self.begin(tell)?;
+    pub(super) fn look(
+        &self,
+        turn: &mut Option<ChooserTurn>,
+        tell: &dyn Fn(&str),
+    ) -> Result<ChooserLook, ChooserError> {
+        if turn.is_none() {
+            *turn = self.begin(tell)?;
         }
-        let Some(turn) = &mut self.turn else { return Ok(ChooserLook::NotItsTurn) };
+        let Some(turn) = turn else { return Ok(ChooserLook::NotItsTurn) };
         turn.place.beat()?;
+        turn.backlog.look()?;
         let under_way: usize = {
             let folders = self.row.folders();
             let (_, moving) = folders.split_last().unwrap_or((&folders[0], &[]));
@@ -74,7 +79,7 @@ impl BookChooser {
         };
         let room = self.row.choice.in_flight.saturating_sub(under_way);
         let known = &mut turn.known;
-        let new = turn.left.by_ref().filter(|barcode| known.insert(key(barcode)));
+        let new = turn.left.by_ref().filter(|barcode| known.insert(barcode_key(barcode)));
         let tokens: Vec<StageToken> = new.take(room).map(StageToken::of).collect();
         if tokens.is_empty() && room > 0 {
             return Ok(ChooserLook::Exhausted);
@@ -85,7 +90,7 @@ impl BookChooser {
     /// The turn of this process, if no other has it. What has a token anywhere is not chosen again.
     fn begin(&self, tell: &dyn Fn(&str)) -> Result<Option<ChooserTurn>, ChooserError> {
         fs::create_dir_all(&self.row.root).map_err(ChooserError::Lock)?;
-        let path = self.row.root.join(".choosing");
+        let path = choosing(&self.row);
         let lock = OpenOptions::new().write(true).create(true).truncate(false).open(path);
         let lock = lock.map_err(ChooserError::Lock)?;
         if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
@@ -97,16 +102,15 @@ impl BookChooser {
             (None, Some(inventory)) => inventory.load(tell).map_err(ChooserError::Inventory)?,
             (None, None) => Vec::new(),
         };
+        let available = match (&self.given, BookInventory::of(&self.row)) {
+            (Some(_), Some(inventory)) => inventory.known(tell).map_err(ChooserError::Inventory)?,
+            (Some(_) | None, _) => left.clone(),
+        };
+        let backlog = BacklogWatch::new(&self.row, &available)?;
         let mut known = HashSet::new();
         for folder in self.row.folders() {
-            list_tokens(&folder, |barcode, _| _ = known.insert(key(barcode)))?;
+            list_tokens(&folder, |barcode, _| _ = known.insert(barcode_key(barcode)))?;
         }
-        Ok(Some(ChooserTurn { _lock: lock, place, left: left.into_iter(), known }))
+        Ok(Some(ChooserTurn { _lock: lock, place, left: left.into_iter(), backlog, known }))
     }
-}
-
-/// A barcode as a number.
-pub(super) fn key(barcode: &str) -> u64 {
-    let digest = Digest::of(barcode.as_bytes());
-    u64::from_le_bytes(digest.as_bytes()[..8].try_into().expect("a digest has 32 bytes"))
 }

@@ -10,7 +10,7 @@ use crate::calls::{DownloadEnd, FileDownload};
 use crate::step::{CallAttempt, CancelToken, Digest};
 use crate::tokens::TokenName;
 
-use super::sample::sample_url;
+use super::sample_service::sample_url;
 use super::stages::StageRow;
 
 /// The list of a row.

@@ -12,19 +12,23 @@
 //! | `source`, `sink` | tokens into the engine, and out of it in groups |
 //! | `upkeep` | leases, takeovers, postponed tokens, choosing, the end |
 //! | `chooser`, `inventory` | which books are begun, and the list of all |
-//! | `backlog` | what is available and not converted |
+//! | `backlog`, `backlog_watch` | what is available and not converted; the same kept while the row runs |
+//! | `run` | all of it together |
 //! | `report` | counts and rates of the stages |
 //! | `place`, `secret`, `pace` | what the steps share: folders of books, passphrases by reference, a rate over all processes |
-//! | `sample`, `server` | sample books, and the server that has them |
+//! | `sample`, `server`, `sample_service` | sample books, the server that has them, and the one of this process |
 //! | `steps` | the steps |
 
 mod backlog;
+mod backlog_watch;
 mod chooser;
 mod inventory;
 mod pace;
 mod place;
 mod report;
+mod run;
 mod sample;
+mod sample_service;
 mod secret;
 mod server;
 mod sink;
@@ -34,11 +38,13 @@ pub mod steps;
 mod upkeep;
 mod work;
 
-pub use backlog::{BacklogClass, BookBacklog, BookSet};
+pub use backlog::{BacklogClass, BookBacklog, BookMembership, BookSet};
+pub use backlog_watch::{BacklogWatch, kept_numbers, numbers};
 pub use chooser::BookChooser;
 pub use inventory::BookInventory;
 pub use report::{RowReport, StageLine};
-pub use sample::{SampleBooks, sample_url};
+pub use run::{RowRun, RowRunError, RowSizes};
+pub use sample::SampleBooks;
 pub use server::{BookServer, BookTroubles, ServerCounts};
 pub use sink::StageSink;
 pub use source::StageSource;

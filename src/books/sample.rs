@@ -1,20 +1,14 @@
 //! Sample books: always the same pages for a barcode, as a tar compressed with gzip or zstd or not at all.
 
 use std::io;
-use std::sync::{Mutex, OnceLock, PoisonError};
 
 use flate2::{Compression, GzBuilder};
 use tar::{Builder, Header};
 
 use crate::step::Digest;
 
-use super::server::{BookServer, BookTroubles};
-
 /// The passphrase of the sample books. It protects nothing.
 pub(super) const PASSPHRASE: &[u8] = b"sample books";
-
-/// What an address begins with that means the sample server in this process.
-const SAMPLE: &str = "sample:";
 
 /// Books that the sample server has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,19 +73,4 @@ impl SampleBooks {
             }
         }
     }
-}
-
-/// An address in which `sample:` is the server of this process. It is started at its first use, and has a few
-/// troubles of each kind.
-///
-/// # Errors
-/// If it cannot be started.
-pub fn sample_url(url: &str) -> io::Result<String> {
-    static SERVER: OnceLock<Mutex<Option<BookServer>>> = OnceLock::new();
-    let Some(path) = url.strip_prefix(SAMPLE) else { return Ok(url.to_owned()) };
-    let mut server = SERVER.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
-    if server.is_none() {
-        *server = Some(BookServer::start(SampleBooks::USUAL, BookTroubles::a_few())?);
-    }
-    Ok(format!("{}{path}", server.as_ref().map(BookServer::url).unwrap_or_default()))
 }

@@ -4,11 +4,11 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::program::GpgFiles;
-use crate::step::{CancelToken, Fault};
+use crate::program::{GpgError, GpgFiles};
+use crate::step::{CancelToken, Fault, FaultKind};
 
+use super::place::storage;
 use super::sample::PASSPHRASE;
-use super::steps::decrypt_book;
 
 /// Where a secret is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl SecretReference {
                 let folder = tempfile::tempdir().map_err(|error| unread(&path.display(), &error))?;
                 let plain = folder.path().join("secret");
                 let files = GpgFiles { home: gpg_home, passphrase: b"" };
-                files.open(path, &plain, token).map_err(decrypt_book::fault)?;
+                files.open(path, &plain, token).map_err(gpg_fault)?;
                 fs::read(&plain).map_err(|error| unread(&path.display(), &error))?
             }
         };
@@ -83,5 +83,21 @@ impl SecretBytes {
 impl fmt::Debug for SecretBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a secret")
+    }
+}
+
+/// An error of gpg as a fault.
+pub fn gpg_fault(error: GpgError) -> Fault {
+    let text = error.to_string();
+    match error {
+        GpgError::Message { .. } => {
+            Fault::new(text, "See to the file and the passphrase, and run the token again.")
+        }
+        GpgError::Cancelled => Fault::cancelled(),
+        GpgError::Program(error) => {
+            let reason = format!("no gpg: {error}");
+            Fault::of(FaultKind::Broken, reason, "Install gpg, and run the token again.")
+        }
+        GpgError::Disk(_, error) => storage(&error),
     }
 }

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json, json};
 
 use crate::dataflow::{Dataflow, DataflowNode};
-use crate::step::{ParameterValue, Payload, StepTable};
+use crate::step::{Digest, ParameterValue, Payload, StepTable};
 use crate::tokens::{StageFolder, StageToken};
 use crate::yaml::Problems;
+
+/// What stands behind a barcode in the key of a store.
+pub(super) const STORE_ENDING: &str = ".tar.gz";
 
 /// The step at the beginning of a row.
 const CHOOSE: &str = "choose-books";
@@ -141,6 +144,12 @@ impl StageRow {
         self.folders().pop().expect("a row has a first directory")
     }
 
+    /// Whether a store of the row has a book.
+    pub fn stored(&self, barcode: &str) -> bool {
+        let stores = self.stages.iter().filter_map(|stage| stage.store.as_ref());
+        stores.map(|store| store.join(format!("{barcode}{STORE_ENDING}"))).any(|path| path.exists())
+    }
+
     /// The stage of a name, with its place in the row.
     pub fn stage(&self, name: &str) -> Option<(usize, &Arc<BookStage>)> {
         self.stages.iter().enumerate().find(|(_, stage)| stage.name == name)
@@ -213,4 +222,10 @@ fn stage_dataflow(
     let text = serde_json::to_string_pretty(&text).expect("texts and numbers can be written as JSON");
     Dataflow::parse(&node.name, &text, table)
         .map_err(|problems| RowError::Stage(node.name.to_string(), problems))
+}
+
+/// A barcode as a number.
+pub(super) fn barcode_key(barcode: &str) -> u64 {
+    let digest = Digest::of(barcode.as_bytes());
+    u64::from_le_bytes(digest.as_bytes()[..8].try_into().expect("a digest has 32 bytes"))
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::admission::StopSignal;
 use crate::tokens::{LeaseWatch, StageCount, StageFolder, TakenOver, TokenError, release_due};
 
-use super::chooser::{BookChooser, ChooserLook};
+use super::chooser::{BookChooser, ChooserLook, ChooserTurn};
 use super::source::with_cause;
 use super::stages::StageRow;
 use super::work::StageWork;
@@ -52,17 +52,17 @@ const BEATS: u32 = 5;
 
 impl RowUpkeep {
     /// Runs until `over` is requested: as long as tokens may be in work.
-    pub fn run(&mut self, over: &StopSignal) {
+    pub fn run(&self, over: &StopSignal) {
         let watch = |work: &Arc<StageWork>| LeaseWatch::new(&work.stage.from, self.options.lapse);
         let mut watches: Vec<LeaseWatch> = self.works.iter().map(watch).collect();
-        let (mut empty, mut beaten, mut told) = (0, None::<Instant>, String::new());
+        let (mut empty, mut beaten, mut turn, mut told) = (0, None::<Instant>, None, String::new());
         loop {
             let now = Instant::now();
             if beaten.is_none_or(|beaten| now.duration_since(beaten) >= self.options.lapse / BEATS) {
                 beaten = Some(now);
                 self.beat(&mut watches, now);
             }
-            let is_exhausted = self.choose(&mut told);
+            let is_exhausted = self.choose(&mut turn, &mut told);
             match self.round() {
                 Ok(is_empty) if is_empty && is_exhausted => empty += 1,
                 Ok(_) => empty = 0,
@@ -102,12 +102,12 @@ impl RowUpkeep {
     }
 
     /// Chooses books; gives whether no more can be chosen.
-    fn choose(&mut self, told: &mut String) -> bool {
+    fn choose(&self, turn: &mut Option<ChooserTurn>, told: &mut String) -> bool {
         if self.stop.is_requested() {
             return true;
         }
-        let Some(chooser) = &mut self.chooser else { return true };
-        match chooser.look(&*self.tell) {
+        let Some(chooser) = &self.chooser else { return true };
+        match chooser.look(turn, &*self.tell) {
             Ok(ChooserLook::Chose(count)) => {
                 if count > 0 {
                     self.works.iter().take(1).for_each(|work| work.wake());

@@ -44,7 +44,7 @@ impl StageWork {
     /// # Errors
     /// If the directories cannot be made.
     pub fn new(stage: &Arc<BookStage>, limit: usize) -> Result<StageWork, TokenError> {
-        stage.to.prepare()?;
+        stage.to.prepare_last()?;
         let place = RwLock::new(Arc::new(WorkPlace::new(&stage.from)?));
         let (state, changed, counts) = (Mutex::default(), Condvar::new(), Default::default());
         Ok(StageWork { stage: Arc::clone(stage), place, state, changed, limit, counts })

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use crate::books::{BacklogClass, BookBacklog, BookInventory};
+use crate::books::{BacklogClass, BookBacklog, BookInventory, StageRow, kept_numbers, numbers};
 use crate::step::StepTable;
 
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::output::{print_line, tell_line};
-use super::run_row::{ROOT, row_of};
+use super::run_row::row_of;
 
 /// Count the books that are available and not converted, or list them
 ///
@@ -40,34 +40,45 @@ fn class(text: &str) -> Result<BacklogClass, String> {
 
 impl BacklogArguments {
     pub fn run(&self, table: &StepTable) -> Result<CommandExit, CommandError> {
-        let root = self.output.clone().unwrap_or_else(|| ROOT.into());
-        let row = row_of(&self.dataflow, &root, table)?.ok_or_else(|| {
+        let row = row_of(Some(&self.dataflow), self.output.as_deref(), table)?.ok_or_else(|| {
             CommandError::new(CommandErrorKind::Usage, format!("{} is no row of directories", self.dataflow))
                 .hint("its first step is choose-books: see `flow graph books`")
         })?;
-        let failed = CommandError::of(CommandErrorKind::InputOutput);
-        let inventory = match BookInventory::of(&row) {
+        // A process that runs the row keeps the numbers; lists are counted anew.
+        let kept = kept_numbers(&row).filter(|_| self.list.is_none());
+        let numbers = match kept {
+            Some(numbers) => numbers,
+            None => match self.counted(&row)? {
+                Some(numbers) => numbers,
+                None => return Ok(CommandExit::Done),
+            },
+        };
+        if self.json {
+            print_line(serde_json::Value::Object(numbers))?;
+            return Ok(CommandExit::Done);
+        }
+        for class in BacklogClass::ALL {
+            let number = numbers.get(class.name()).and_then(serde_json::Value::as_u64).unwrap_or_default();
+            print_line(format_args!("{:20}{number:>10}", class.name()))?;
+        }
+        Ok(CommandExit::Done)
+    }
+
+    /// The numbers counted anew; `None` if the books of one of them were listed.
+    fn counted(
+        &self,
+        row: &StageRow,
+    ) -> Result<Option<serde_json::Map<String, serde_json::Value>>, CommandError> {
+        let inventory = match BookInventory::of(row) {
             Some(inventory) => inventory.known(&|text| tell_line(text))?,
             None => Vec::new(),
         };
-        let backlog =
-            BookBacklog::of(&row, &inventory).map_err(CommandError::of(CommandErrorKind::InputOutput))?;
-        if let Some(class) = self.list {
-            let mut barcodes: Vec<&str> = backlog.list(class).collect();
-            barcodes.sort_unstable();
-            barcodes.into_iter().try_for_each(print_line)?;
-            return Ok(CommandExit::Done);
-        }
-        let counts = BacklogClass::ALL.map(|class| (class.name(), backlog.count(class)));
-        if self.json {
-            let counts: serde_json::Map<String, serde_json::Value> =
-                counts.into_iter().map(|(name, count)| (name.to_owned(), count.into())).collect();
-            print_line(serde_json::Value::Object(counts))?;
-            return Ok(CommandExit::Done);
-        }
-        for (name, count) in counts {
-            print_line(format_args!("{name:20}{count:>10}")).map_err(&failed)?;
-        }
-        Ok(CommandExit::Done)
+        let backlog = BookBacklog::of(row, &inventory);
+        let backlog = backlog.map_err(CommandError::of(CommandErrorKind::InputOutput))?;
+        let Some(class) = self.list else { return Ok(Some(numbers(&backlog))) };
+        let mut barcodes: Vec<&str> = backlog.list(class).collect();
+        barcodes.sort_unstable();
+        barcodes.into_iter().try_for_each(print_line)?;
+        Ok(None)
     }
 }

@@ -35,7 +35,7 @@ use super::processes::{ClusterPlace, ProcessArguments};
 use super::progress::ProgressDisplay;
 use super::reload::{self, RunReload};
 use super::reporter::ResponseReporter;
-use super::run_row::{ROOT, RowArguments, RowSettings, row_of};
+use super::run_row::{RowArguments, RowSettings, row_of};
 use super::run_settings::{GivenSettings, RunSettings};
 use super::run_values;
 use super::signals;
@@ -180,10 +180,8 @@ impl RunArguments {
     }
 
     pub fn run(self, table: &StepTable) -> Result<CommandExit, CommandError> {
-        let root = self.output.clone().unwrap_or_else(|| ROOT.into());
-        let row = self.dataflow.as_deref().map(|name| row_of(name, &root, table)).transpose()?;
-        if let Some(row) = row.flatten() {
-            let (workers, lanes, free_min) = (self.workers, self.lanes, self.free_min);
+        let (workers, lanes, free_min) = (self.workers, self.lanes, self.free_min);
+        if let Some(row) = row_of(self.dataflow.as_deref(), self.output.as_deref(), table)? {
             return self.row.run(row, RowSettings { workers, lanes, free_min });
         }
         let site = self.site.load()?;

@@ -5,17 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::admission::{DataflowSelector, Service, ServiceSettings, Source, StopSignal};
+use crate::admission::StopSignal;
 use crate::books::{
-    BookChooser, BookInventory, BookStage, RowEnd, RowReport, RowUpkeep, StageRow, StageSink, StageSource,
-    StageWork, UpkeepOptions,
+    BookChooser, BookInventory, BookStage, RowEnd, RowReport, RowRun, RowRunError, RowSizes, RowUpkeep,
+    StageRow, UpkeepOptions,
 };
 use crate::dataflow::Dataflow;
-use crate::engine::{EngineSettings, NullObserver};
-use crate::journal::Journal;
 use crate::printable::PrintableLines;
-use crate::step::{Request, StepTable};
-use crate::store::Store;
+use crate::step::StepTable;
 
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::listen;
@@ -68,15 +65,12 @@ pub struct RowSettings {
 }
 
 /// The folder of a row unless another is given.
-pub const ROOT: &str = "flow-output";
+const ROOT: &str = "flow-output";
 
 const FREE_BYTES_MIN: u64 = 1 << 30;
 
 /// Tokens in work at once, unless said otherwise.
 const LANES: NonZero<usize> = NonZero::new(8).expect("eight is not zero");
-
-/// Tokens that a stage may have claimed for each lane: they share the syncs of the disk.
-const CLAIMED_PER_LANE: usize = 8;
 
 /// The time between two looks at the directories.
 const LOOK: Duration = Duration::from_millis(500);
@@ -85,12 +79,16 @@ const LOOK: Duration = Duration::from_millis(500);
 const LOG_LOOK: Duration = Duration::from_secs(10);
 
 /// The row of a dataflow, if it is one.
-pub fn row_of(name: &str, root: &Path, table: &StepTable) -> Result<Option<StageRow>, CommandError> {
-    let Ok(dataflow) = Dataflow::load(name, table) else { return Ok(None) };
+pub fn row_of(
+    name: Option<&str>,
+    root: Option<&Path>,
+    table: &StepTable,
+) -> Result<Option<StageRow>, CommandError> {
+    let Some(Ok(dataflow)) = name.map(|name| Dataflow::load(name, table)) else { return Ok(None) };
     if !StageRow::is_row(&dataflow) {
         return Ok(None);
     }
-    let root = std::path::absolute(root)?;
+    let root = std::path::absolute(root.unwrap_or(Path::new(ROOT)))?;
     let row = StageRow::of(&dataflow, &root, table);
     row.map(Some).map_err(CommandError::of(CommandErrorKind::Problems))
 }
@@ -106,22 +104,19 @@ impl RowArguments {
         {
             inventory.refresh()?;
         }
-        let lanes = settings.lanes.unwrap_or(LANES);
+        let sizes = RowSizes {
+            workers: settings.workers,
+            lanes: settings.lanes.unwrap_or(LANES),
+            free_bytes_min: settings.free_min.unwrap_or(FREE_BYTES_MIN),
+        };
         let progress = Arc::new(ProgressDisplay::new());
         progress.say_line(format_args!("row       {}", row.root.display()));
-        let claimed = lanes.get() * CLAIMED_PER_LANE;
-        let works = stages.iter().map(|stage| StageWork::new(stage, claimed));
-        let works: Vec<Arc<StageWork>> = works
-            .map(|work| work.map(Arc::new))
-            .collect::<Result<_, _>>()
-            .map_err(CommandError::of(CommandErrorKind::InputOutput))?;
-        let service = service(&row, &stages, &progress)?;
-        signals::handle(&service.stop, || {})?;
-        let upkeep = self.upkeep(&row, &works, &service, &progress);
+        let run = RowRun::new(&row, &stages, sizes, Arc::clone(&progress) as _)?;
+        signals::handle(run.stop(), || {})?;
+        let upkeep = self.upkeep(&run, &progress);
         let began = Instant::now();
-        let free_min = settings.free_min.unwrap_or(FREE_BYTES_MIN);
-        run_row(&service, &works, upkeep, &EngineSizes { workers: settings.workers, lanes, free_min })?;
-        conclude(&row, &works, began)
+        run.run(upkeep, |over| display(&row, over))?;
+        conclude(&run, began)
     }
 
     fn stages(&self, row: &StageRow) -> Result<Vec<Arc<BookStage>>, CommandError> {
@@ -140,13 +135,7 @@ impl RowArguments {
         self.only.iter().map(find).collect()
     }
 
-    fn upkeep(
-        &self,
-        row: &StageRow,
-        works: &[Arc<StageWork>],
-        service: &Service,
-        progress: &Arc<ProgressDisplay>,
-    ) -> RowUpkeep {
+    fn upkeep(&self, run: &RowRun, progress: &Arc<ProgressDisplay>) -> RowUpkeep {
         let is_whole = self.only.is_empty();
         let end = match self.end {
             Some(EndCondition::Empty) => RowEnd::Empty,
@@ -157,71 +146,14 @@ impl RowArguments {
         let given = (!self.books.is_empty()).then(|| self.books.clone());
         let progress = Arc::clone(progress);
         RowUpkeep {
-            row: row.clone(),
-            works: works.to_vec(),
-            chooser: (is_whole || given.is_some()).then(|| BookChooser::new(row, given)),
+            row: run.row.clone(),
+            works: run.works.clone(),
+            chooser: (is_whole || given.is_some()).then(|| BookChooser::new(&run.row, given)),
             options: UpkeepOptions { end, lapse: self.lease },
-            stop: Arc::clone(&service.stop),
+            stop: Arc::clone(run.stop()),
             tell: Arc::new(move |text| progress.say_line(text)),
         }
     }
-}
-
-fn service(
-    row: &StageRow,
-    stages: &[Arc<BookStage>],
-    progress: &Arc<ProgressDisplay>,
-) -> Result<Service, CommandError> {
-    let names: Vec<String> = stages.iter().map(|stage| stage.name.clone()).collect();
-    let choose = move |request: &Request| {
-        let stage = request.attribute("stage");
-        names.iter().position(|name| name == stage).unwrap_or_default()
-    };
-    let dataflows: Vec<Arc<Dataflow>> = stages.iter().map(|stage| Arc::clone(&stage.dataflow)).collect();
-    let state = row.root.join(".engine");
-    let store = Store::at(&state).map_err(CommandError::of(CommandErrorKind::InputOutput))?;
-    let dataflows = DataflowSelector::by(dataflows, choose);
-    let journal = Journal::none(Arc::new(store));
-    let mut service = Service::with_journal(ServiceSettings::at(state), journal, dataflows);
-    service.observer = Arc::clone(progress) as _;
-    Ok(service)
-}
-
-/// How large the engine is, and when it begins nothing new.
-struct EngineSizes {
-    workers: Option<NonZero<usize>>,
-    lanes: NonZero<usize>,
-    free_min: u64,
-}
-
-fn run_row(
-    service: &Service,
-    works: &[Arc<StageWork>],
-    mut upkeep: RowUpkeep,
-    sizes: &EngineSizes,
-) -> Result<(), CommandError> {
-    let first = upkeep.row.choice.to.clone();
-    let sources = works.iter().map(|work| {
-        // A full disk holds up what begins: what has begun may make room.
-        let free_min = if work.stage.from.name() == first { sizes.free_min } else { 0 };
-        Arc::new(StageSource::new(work, free_min)) as Arc<dyn Source>
-    });
-    let sources: Vec<Arc<dyn Source>> = sources.collect();
-    let sink = StageSink::start(works)?;
-    let workers =
-        sizes.workers.or(std::thread::available_parallelism().ok()).unwrap_or(NonZero::<usize>::MIN);
-    let settings = EngineSettings { workers, lanes: sizes.lanes, ..EngineSettings::default() };
-    let over = StopSignal::default();
-    let row = upkeep.row.clone();
-    let ran = std::thread::scope(|scope| {
-        scope.spawn(|| upkeep.run(&over));
-        scope.spawn(|| display(&row, &over));
-        let ran = service.run_all(sources, &sink, settings, Arc::new(NullObserver));
-        over.request();
-        ran
-    });
-    ran?;
-    Ok(())
 }
 
 /// Shows the stages until the end.
@@ -238,8 +170,9 @@ fn display(row: &StageRow, over: &StopSignal) {
 }
 
 /// Says how many, how fast and where.
-fn conclude(row: &StageRow, works: &[Arc<StageWork>], began: Instant) -> Result<CommandExit, CommandError> {
+fn conclude(run: &RowRun, began: Instant) -> Result<CommandExit, CommandError> {
     let took = began.elapsed();
+    let (row, works) = (&run.row, &run.works);
     let mut report = RowReport::new(row);
     let (lines, done) = report.look().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
     let counts: Vec<_> = works.iter().map(|work| (work.stage.name.clone(), work.counts())).collect();
@@ -263,4 +196,15 @@ fn watch(row: &StageRow) -> Result<CommandExit, CommandError> {
     signals::handle(&stop, || {})?;
     display(row, &stop);
     Ok(CommandExit::Done)
+}
+
+impl From<RowRunError> for CommandError {
+    fn from(error: RowRunError) -> CommandError {
+        match error {
+            RowRunError::Service(error) => error.into(),
+            error @ (RowRunError::Tokens(_) | RowRunError::Threads(_)) => {
+                CommandError::of(CommandErrorKind::InputOutput)(error)
+            }
+        }
+    }
 }

@@ -19,6 +19,10 @@ pub struct GpgFiles<'a> {
     pub passphrase: &'a [u8],
 }
 
+/// A home that is not there, and the options with which gpg needs none.
+const NO_HOME: &str = "/nonexistent";
+const WITHOUT_KEYS: [&str; 4] = ["--no-options", "--no-keyring", "--no-random-seed-file", "--no-autostart"];
+
 /// The error of an operation on a file.
 #[derive(Debug, thiserror::Error)]
 pub enum GpgError {
@@ -92,8 +96,7 @@ impl GpgFiles<'_> {
         to: &Path,
         token: &CancelToken,
     ) -> Result<PipedEnd, GpgError> {
-        let own = self.home.is_none().then(tempfile::tempdir).transpose().map_err(GpgError::Program)?;
-        let home = self.home.or(own.as_ref().map(|own| own.path())).unwrap_or(Path::new("."));
+        let home = self.home.unwrap_or(Path::new(NO_HOME));
         let text = |path: &Path| {
             let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
             path.to_str().map(str::to_owned)
@@ -104,7 +107,9 @@ impl GpgFiles<'_> {
         };
         let mut all = vec!["--batch", "--no-tty", "--yes", "--homedir", &home];
         all.extend(["--pinentry-mode", "loopback", "--passphrase-fd", "0"]);
-        all.extend(own.is_some().then_some("--no-autostart"));
+        if self.home.is_none() {
+            all.extend(WITHOUT_KEYS);
+        }
         let (last, options) = arguments.split_last().unwrap_or((&"--version", &[]));
         all.extend(options.iter().copied());
         all.extend(["--output", &to, last, "--", &from]);
@@ -157,5 +162,34 @@ mod tests {
                 fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
             assert_eq!(left.len(), 4, "{left:?}");
         }
+    }
+
+    #[test]
+    fn a_message_to_a_key_is_opened_with_the_home_that_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let token = CancelToken::default();
+        let gpg = |program: &str, arguments: &[&str]| {
+            let home = folder.path().to_str().unwrap();
+            let all = [&["--homedir", home], arguments].concat();
+            let (folder, input) = (folder.path(), b"".as_slice());
+            let end = PipedProgram { program, arguments: &all, folder, input }.run(&token).unwrap().unwrap();
+            assert!(end.succeeded, "{}", String::from_utf8_lossy(&end.errors));
+        };
+        gpg(
+            "gpg",
+            &["--batch", "--passphrase", "", "--quick-gen-key", "a@example.org", "rsa2048", "encr", "never"],
+        );
+        fs::write(path("book"), b"a book").unwrap();
+        for options in [&["--armor"][..], &["--compress-level", "0"], &[]] {
+            let to = ["--batch", "--yes", "--trust-model", "always", "--recipient", "a@example.org"];
+            gpg("gpg", &[&to, options, &["--output", "book.gpg", "--encrypt", "book"]].concat());
+            let files = GpgFiles { home: Some(folder.path()), passphrase: b"" };
+            files.open(&path("book.gpg"), &path("again"), &token).unwrap();
+            assert_eq!(fs::read(path("again")).unwrap(), b"a book");
+            let error = GpgFiles { home: None, passphrase: b"" }.open(&path("book.gpg"), &path("no"), &token);
+            assert!(error.unwrap_err().to_string().starts_with("no secret key"));
+        }
+        gpg("gpgconf", &["--kill", "all"]);
     }
 }

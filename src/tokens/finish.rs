@@ -107,7 +107,11 @@ pub fn finish_tokens(
         path.parent().map(Path::to_owned).unwrap_or_default()
     });
     let folders: BTreeSet<PathBuf> = folders.collect();
-    folders.iter().try_for_each(|folder| sync_folder(folder))?;
+    for error in folders.iter().filter_map(|folder| sync_folder(folder).err()) {
+        // The tokens have moved, and must not be moved once more. Until the disk has synced by itself, a power failure
+        // may put them back into this place, where the record of their work is found.
+        tracing::error!(%error, "tokens have moved, but the disk does not confirm it");
+    }
     Ok(moved)
 }
 

@@ -44,7 +44,7 @@ pub use count::{StageCount, TokenStanding, list_tokens};
 pub use finish::{FinishedToken, PlacedToken, TokenEnd, finish_tokens};
 pub use name::{NameFault, TokenName, reason_slug};
 pub use parked::{ParkedToken, list_parked, release_due, retry_parked};
-pub use rename::rename_new;
+pub use rename::{open_plain, rename_new};
 pub use stage_folder::{StageFolder, TokenError, TokenPlace};
 pub use takeover::{LeaseWatch, TakenOver};
 pub use token::{LocatedFile, StageToken, TokenEntry, TokenEvent};

@@ -86,8 +86,20 @@ impl StageFolder {
     /// # Errors
     /// If they cannot be made.
     pub fn prepare(&self) -> Result<(), TokenError> {
-        for folder in [self.waiting(), self.work()] {
-            fs::create_dir_all(&folder).map_err(TokenError::of("make", &folder))?;
+        self.make(&[self.waiting(), self.work()])
+    }
+
+    /// Makes the directory alone: no stage takes from it.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn prepare_last(&self) -> Result<(), TokenError> {
+        self.make(&[self.waiting()])
+    }
+
+    fn make(&self, folders: &[PathBuf]) -> Result<(), TokenError> {
+        for folder in folders {
+            fs::create_dir_all(folder).map_err(TokenError::of("make", folder))?;
         }
         sync_folder(&self.root)
     }

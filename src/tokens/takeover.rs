@@ -128,13 +128,14 @@ fn settle(place: WorkPlace) -> Result<TakenOver, TokenError> {
     taken.back = back.len();
     put_back(&place, back)?;
     remove_drafts(place.folder())?;
-    place.leave()?;
     Ok(taken)
 }
 
-/// The place where a token was to go when its worker was lost: the end of its work is recorded.
+/// The place where a token was to go when its worker was lost: its work is done and recorded. A fault and a wait are
+/// not taken for granted: the stage looks at the token again.
 fn decided(place: &WorkPlace, token: &StageToken) -> Option<PathBuf> {
-    let last = token.log.last().filter(|entry| entry.by == place.owner())?;
+    let is_done = |entry: &&TokenEntry| matches!(entry.event, TokenEvent::Done | TokenEvent::Chosen);
+    let last = token.log.last().filter(|entry| entry.by == place.owner()).filter(is_done)?;
     let to = Path::new(last.to.as_deref()?);
     let stays = to.components().all(|part| matches!(part, std::path::Component::Normal(_)));
     stays.then(|| place.stage().root().join(to))

@@ -18,7 +18,7 @@ use rustix::fs::FlockOperation;
 use crate::step::Digest;
 
 use super::rename::write_new;
-use super::stage_folder::{StageFolder, TokenError, sync_folder};
+use super::stage_folder::{StageFolder, TokenError, names, sync_folder};
 
 /// The lease's file in a place.
 pub(super) const LEASE: &str = ".lease";
@@ -97,15 +97,17 @@ impl WorkPlace {
         self.lease.write_all_at(&lease_bytes(beat), 0).map_err(&failed)?;
         fs::symlink_metadata(&self.folder).map_err(&failed).map(drop)
     }
+}
 
-    /// Removes the place, which has to be empty.
-    ///
-    /// # Errors
-    /// If a token is in it.
-    pub fn leave(self) -> Result<(), TokenError> {
-        let failed = TokenError::of("remove", &self.folder);
-        fs::remove_file(self.folder.join(LEASE)).map_err(&failed)?;
-        fs::remove_dir(&self.folder).map_err(&failed)
+/// A place that is empty is removed; one with tokens stays until its lease is found to have lapsed.
+impl Drop for WorkPlace {
+    fn drop(&mut self) {
+        let is_empty = names(&self.folder).is_ok_and(|mut names| names.next().is_none());
+        if is_empty {
+            // What somebody has taken over meanwhile is not there any more.
+            let _ = fs::remove_file(self.folder.join(LEASE));
+            let _ = fs::remove_dir(&self.folder);
+        }
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use crate::books::place::{BookPlace, storage};
-use crate::books::secret::SecretReference;
-use crate::program::{GpgError, GpgFiles};
-use crate::step::{BuiltIn, Call, Fault, FaultKind, Parameter, Step};
+use crate::books::place::BookPlace;
+use crate::books::secret::{SecretReference, gpg_fault};
+use crate::program::GpgFiles;
+use crate::step::{BuiltIn, Call, Fault, Parameter, Step};
 use crate::tokens::StageToken;
 
 use super::download_book::ENCRYPTED;
@@ -33,23 +33,7 @@ fn decrypt(token: StageToken, call: &Call) -> Result<StageToken, Fault> {
     let home = Some(call.text("gpg_home")).filter(|home| !home.is_empty()).map(Path::new);
     let passphrase = SecretReference::read(call.text("passphrase"))?.open(home, call.token)?;
     let files = GpgFiles { home, passphrase: passphrase.bytes() };
-    files.open(&message, &place.path(ARCHIVE), call.token).map_err(fault)?;
+    files.open(&message, &place.path(ARCHIVE), call.token).map_err(gpg_fault)?;
     let located = place.locate(ARCHIVE)?;
     Ok(token.at(ARCHIVE, located))
-}
-
-/// An error of gpg as a fault.
-pub fn fault(error: GpgError) -> Fault {
-    let text = error.to_string();
-    match error {
-        GpgError::Message { .. } => {
-            Fault::new(text, "See to the file and the passphrase, and run the token again.")
-        }
-        GpgError::Cancelled => Fault::cancelled(),
-        GpgError::Program(error) => {
-            let reason = format!("no gpg: {error}");
-            Fault::of(FaultKind::Broken, reason, "Install gpg, and run the token again.")
-        }
-        GpgError::Disk(_, error) => storage(&error),
-    }
 }

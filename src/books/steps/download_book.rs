@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::books::pace::SharedPace;
 use crate::books::place::{BookPlace, storage};
-use crate::books::sample::sample_url;
+use crate::books::sample_service::sample_url;
 use crate::calls::{DownloadEnd, FileDownload};
 use crate::step::{BuiltIn, Call, CallAttempt, CallFault, Fault, Parameter, Step};
 use crate::tokens::{LocatedFile, StageToken};

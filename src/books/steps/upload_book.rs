@@ -8,6 +8,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use crate::books::place::{BookPlace, digest_of, storage};
+use crate::books::stages::STORE_ENDING;
 use crate::step::{BuiltIn, Call, Digest, Fault, FaultKind, Parameter, Step};
 use crate::tokens::{LocatedFile, StageToken, rename_new};
 
@@ -42,7 +43,7 @@ fn upload(token: StageToken, call: &Call) -> Result<StageToken, Fault> {
 
 /// The key of a book in the store.
 pub fn key(barcode: &str) -> PathBuf {
-    PathBuf::from(format!("{barcode}.tar.gz"))
+    PathBuf::from(format!("{barcode}{STORE_ENDING}"))
 }
 
 /// Stores a file under a key that is free; gives the digest of what the key has then.
