@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use crate::ledger::{SetChange, SetDifference, SetViews};
+use crate::ledger::{SetDifference, SetViews};
 use crate::tokens::{TokenError, TokenName, TokenStanding, list_tokens};
 
 use super::stages::{STORE_ENDING, StageRow, barcode_key};
@@ -155,17 +155,21 @@ impl BookBacklog {
 
     /// Brings the classes up to date. Gives what has changed.
     pub fn settle(&mut self) -> Vec<(BacklogClass, u64, isize)> {
-        let changes: Vec<SetChange> = self.views.settle();
-        let mut told = Vec::with_capacity(changes.len());
-        for (index, key, change) in changes {
-            let class = self.classes[usize::from(index)];
-            let members = self.members.entry(class).or_default();
-            if change > 0 {
-                members.insert(key);
+        // A book that goes from one difference of a class to another has not left the class.
+        let mut net = BTreeMap::<(BacklogClass, u64), isize>::new();
+        for (index, key, change) in self.views.settle() {
+            *net.entry((self.classes[usize::from(index)], key)).or_default() += change;
+        }
+        let changes = net.into_iter().filter(|(_, change)| *change != 0);
+        let told = changes.map(|((class, key), change)| (class, key, change));
+        let told: Vec<(BacklogClass, u64, isize)> = told.collect();
+        for (class, key, change) in &told {
+            let members = self.members.entry(*class).or_default();
+            if *change > 0 {
+                members.insert(*key)
             } else {
-                members.remove(&key);
-            }
-            told.push((class, key, change));
+                members.remove(key)
+            };
         }
         told
     }

@@ -114,7 +114,9 @@ fn others() -> [Step; 4] {
     [
         step("join").takes::<Figure>("left").takes::<Figure>("right").gives_many::<Figure>("figures").joins(
             move |item: &Figure, call| Ok(Some(settle(item.0, call)? % 4_001)),
-            move |item: &Figure, call| Ok((item.0 % 7 > 0).then_some(settle(item.0, call)? % 4_001)),
+            move |item: &Figure, call| {
+                Ok((!item.0.is_multiple_of(7)).then_some(settle(item.0, call)? % 4_001))
+            },
             move |left: &Figure, right: Option<&Figure>, _| {
                 Ok(Figure(left.0.wrapping_mul(3) ^ right.map_or(1, |right| right.0)))
             },
