@@ -239,12 +239,12 @@ impl TrailSender {
         let message = AuditMessage::Alert {
             alert: SecurityAlert::RecordingStopped,
             about: None,
-            description: format!("lost before this one: {}", counted(lost, "audit message")),
+            description: format!("{} lost before this one", counted_messages(lost)),
             outcome: EventOutcome::Serious("there was no room to keep them".to_owned()),
         };
         let told = self.spool.append(&syslog(&self.source, &message, self.last_at)).is_ok();
         if told {
-            tracing::warn!("lost: {}", counted(lost, "audit message"));
+            tracing::warn!("{} lost", counted_messages(lost));
             self.lost = 0;
         }
         told
@@ -261,4 +261,8 @@ impl TrailSender {
             tracing::warn!("unsent audit messages remain in the spool until the next start");
         }
     }
+}
+fn counted_messages(count: u64) -> String {
+    let verb = if count == 1 { "was" } else { "were" };
+    format!("{} {verb}", counted(count, "audit message"))
 }

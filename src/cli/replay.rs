@@ -8,6 +8,7 @@ use tempfile::{NamedTempFile, TempDir};
 
 use crate::dataflow::Dataflow;
 use crate::dicom::PseudonymKey;
+use crate::printable::counted;
 use crate::replay::{
     PastRequest, ReplayObserver, ReplayResult, ReplayScope, ReplayedRun, RunVerdict, again, anonymous, pack,
     shadow,
@@ -132,8 +133,9 @@ fn warn(first: &ReplayResult) {
     let others = first.runs.iter().filter(|ran| ran.verdict != RunVerdict::Identical).count();
     if others > 0 {
         output::tell_line(format_args!(
-            "warning: {others} runs do not give what was recorded, even through the recorded dataflow; compared \
-             is what both dataflows give now"
+            "warning: even through the recorded dataflow other results than recorded come of {}; compared is what both \
+             dataflows give now",
+            counted(others, "run")
         ));
     }
 }
@@ -154,15 +156,15 @@ fn export_anonymous(
     let without = anonymous(past, dataflow, folder.path(), &key()?)
         .map_err(|error| CommandError::of(CommandErrorKind::InputOutput)(error).hint(hint))?;
     if without.burned_in > 0 {
-        let files = without.burned_in;
+        let files = counted(without.burned_in, "file");
         output::tell_line(format_args!(
-            "warning: {files} files say that their pixels show who the patient is; pixels stay as they are"
+            "warning: the pixels of {files} show who the patient is, as the header says; pixels stay as they are"
         ));
     }
     if without.unsaid > 0 {
-        let files = without.unsaid;
+        let files = counted(without.unsaid, "file");
         output::tell_line(format_args!(
-            "note: {files} files do not say whether their pixels show who the patient is: look at them"
+            "note: look at the pixels of {files}: the header does not say whether they show who the patient is"
         ));
     }
     export(&without.past, file)

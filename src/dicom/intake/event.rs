@@ -255,6 +255,25 @@ impl fmt::Display for ReceiverEvent {
                 counted(*instances, "instance"),
                 folder.display()
             ),
+            ReceiverEvent::Fetched { .. }
+            | ReceiverEvent::PullOrdered { .. }
+            | ReceiverEvent::FetchFails { .. }
+            | ReceiverEvent::NotFetched { .. } => self.describe_fetching(f),
+            ReceiverEvent::NotWatched { .. }
+            | ReceiverEvent::LeftUnfinished { .. }
+            | ReceiverEvent::TakenUnwritten { .. } => self.describe_watching(f),
+            ReceiverEvent::NotReported { reason } => {
+                write!(f, "the outcome of a commitment cannot be told to who asked for it: {reason}")
+            }
+            ReceiverEvent::NotAccepted { reason } => write!(f, "connection not accepted: {reason}"),
+        }
+    }
+}
+
+impl ReceiverEvent {
+    /// Text of an event of fetching; nothing for others.
+    fn describe_fetching(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             ReceiverEvent::Fetched { number, instances } => {
                 let instances = counted(*instances, "instance");
                 write!(f, "fetched a study of number {number} of the list: {instances}")
@@ -268,6 +287,13 @@ impl fmt::Display for ReceiverEvent {
             ReceiverEvent::NotFetched { number, reason } => {
                 write!(f, "NOT FETCHED, number {number} of the list: {reason}")
             }
+            _ => Ok(()),
+        }
+    }
+
+    /// Text of an event of a watched folder; nothing for others.
+    fn describe_watching(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             ReceiverEvent::NotWatched { folder, reason } => {
                 write!(f, "the watched folder {}: {reason}", folder.display())
             }
@@ -284,10 +310,7 @@ impl fmt::Display for ReceiverEvent {
                 folder.display(),
                 crate::yaml::duration::shown(*time)
             ),
-            ReceiverEvent::NotReported { reason } => {
-                write!(f, "the outcome of a commitment cannot be told to who asked for it: {reason}")
-            }
-            ReceiverEvent::NotAccepted { reason } => write!(f, "connection not accepted: {reason}"),
+            _ => Ok(()),
         }
     }
 }

@@ -85,8 +85,8 @@ pub(in crate::dicom) fn request(mut instances: Vec<StudyInstance>, more: &[(&str
 /// The merge of an earlier request with a later one about the same study: all instances of both. Of an
 /// instance that both have, the later content counts.
 pub fn merge(earlier: &Request, later: Request) -> Request {
-    let (items, replaced) = merged_items(earlier, &later.items);
-    let mixed = mixed_after(earlier, &later, &replaced.mixing());
+    let MergedItems { items, replaced, left } = merged_items(earlier, &later.items);
+    let mixed = mixed_after(earlier, &later, &replaced.mixing(), &left);
     let replaced = replaced.remark("after the study was complete");
     let later_claims = later.claims;
     // A folder without any new instance is not needed.
@@ -119,22 +119,40 @@ pub fn merge(earlier: &Request, later: Request) -> Request {
     merged
 }
 
-/// The SOP Instance UID of an item that is a file of any name, or the name.
-fn key_in_file(item: &Item) -> String {
-    let header = item.path().and_then(|path| InstanceHeader::read(&item.name, path).ok());
-    header.map_or_else(|| item.name.clone(), |header| header.sop_instance_uid)
+/// The SOP Instance UID of an item of a request: in the name of a received file, or in a file of any name. Both are
+/// in a request from files of which instances were received since.
+fn item_key(request: &Request, item: &Item) -> String {
+    let folder = item.path().and_then(|path| path.parent()).map(claim);
+    if folder.is_some_and(|folder| request.claims.contains(&folder)) {
+        return instance_key(&item.name).to_owned();
+    }
+    match item.path().and_then(|path| InstanceHeader::read(&item.name, path).ok()) {
+        Some(header) => header.sop_instance_uid,
+        None if request.attribute("source") == SOURCE => instance_key(&item.name).to_owned(),
+        None => item.name.clone(),
+    }
 }
 
-/// The items of both, each instance once, and those that were replaced. An instance that was
+/// The items of two requests about one study.
+struct MergedItems {
+    /// Each instance once.
+    items: Vec<Item>,
+    replaced: ReplacedInstances,
+    /// The items of the earlier request that were not received again.
+    left: Vec<Item>,
+}
+
+/// Merges the items of two requests. An instance that was
 /// received later replaces all files with its UID. Files that share a UID otherwise stay, and the steps
 /// refuse them.
-fn merged_items(earlier: &Request, later: &[Item]) -> (Vec<Item>, ReplacedInstances) {
-    let is_received = earlier.attribute("source") == SOURCE;
-    let key = |item: &Item| if is_received { instance_key(&item.name).to_owned() } else { key_in_file(item) };
+fn merged_items(earlier: &Request, later: &[Item]) -> MergedItems {
     let mut items: BTreeMap<String, Vec<Item>> = BTreeMap::new();
     for item in &earlier.items {
-        items.entry(key(item)).or_default().push(item.clone());
+        items.entry(item_key(earlier, item)).or_default().push(item.clone());
     }
+    let received: BTreeSet<&str> = later.iter().map(|item| instance_key(&item.name)).collect();
+    let left = items.iter().filter(|(key, _)| !received.contains(key.as_str()));
+    let left: Vec<Item> = left.flat_map(|(_, items)| items).cloned().collect();
     let mut replaced = ReplacedInstances::default();
     for item in later {
         let key = instance_key(&item.name);
@@ -150,7 +168,7 @@ fn merged_items(earlier: &Request, later: &[Item]) -> (Vec<Item>, ReplacedInstan
     }
     let mut items: Vec<Item> = items.into_values().flatten().collect();
     items.sort_by(|a, b| a.name.cmp(&b.name));
-    (items, replaced)
+    MergedItems { items, replaced, left }
 }
 
 fn item_differences(before: &Item, after: &Item) -> BTreeSet<ContentDifference> {

@@ -66,26 +66,24 @@ impl ArrivalOrder {
     }
 }
 
-/// The mixed series of a request that was merged with a later one, of which these instances have replaced
-/// earlier ones, by the keys of their names.
+/// The mixed series of a request that was merged with a later one. Of the later one these instances, by the keys
+/// of their names, have replaced earlier ones; of the earlier one these were left as they are.
 pub(in crate::dicom) fn mixed_after(
     earlier: &Request,
     later: &Request,
     replaced: &BTreeSet<String>,
+    left: &[Item],
 ) -> AttributeValues {
     let values = |request: &Request| -> BTreeSet<String> {
         let values = request.attributes.get(MIXED_SERIES).into_iter().flat_map(AttributeValues::iter);
         values.filter(|value| !value.is_empty()).map(str::to_owned).collect()
     };
-    let key = |item: &Item| instance_key(&item.name).to_owned();
     let mut mixed = values(later);
     let mut suspects = values(earlier);
-    let replacing = later.items.iter().filter(|item| replaced.contains(&key(item)));
+    let replacing = later.items.iter().filter(|item| replaced.contains(instance_key(&item.name)));
     suspects.extend(replacing.filter_map(series_of));
     if !suspects.is_empty() {
-        let received: BTreeSet<String> = later.items.iter().map(key).collect();
-        let left = earlier.items.iter().filter(|item| !received.contains(&key(item)));
-        let left: BTreeSet<String> = left.filter_map(series_of).collect();
+        let left: BTreeSet<String> = left.iter().filter_map(series_of).collect();
         mixed.extend(suspects.intersection(&left).cloned());
     }
     mixed.into_iter().collect()

@@ -2,7 +2,7 @@
 
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 
 /// A response to an HTTP request, independent of the HTTP library.
@@ -17,6 +17,9 @@ pub const DICOM_JSON: &str = "application/dicom+json";
 
 /// The seconds after which a client may try again, in a 503.
 const RETRY_AFTER_SECONDS: &str = "30";
+
+/// The only content coding that is read: none.
+pub const IDENTITY: &str = "identity";
 
 /// JSON of a service without a byte order mark, which some write before it.
 pub fn without_mark(body: &[u8]) -> &[u8] {
@@ -38,6 +41,9 @@ impl HttpAnswer {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.media_type));
         match self.status {
             StatusCode::METHOD_NOT_ALLOWED => _ = headers.insert(ALLOW, HeaderValue::from_static("POST")),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(IDENTITY));
+            }
             StatusCode::SERVICE_UNAVAILABLE => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
             }

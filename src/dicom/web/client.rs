@@ -12,7 +12,10 @@ use std::time::Duration;
 
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST, RETRY_AFTER,
+    USER_AGENT,
+};
 use hyper::http::response::Parts;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -27,6 +30,7 @@ use crate::tls;
 use crate::dicom::wire::peer_error::PeerErrorCause;
 
 use super::WebNode;
+use super::answer::IDENTITY;
 use super::pace::TimedBody;
 use super::quick_ack::QuickAckStream;
 
@@ -60,6 +64,11 @@ pub fn ask(node: &WebNode, question: HttpQuestion) -> Result<HttpReply, PeerErro
         send(stream, request, &moved, node.wait_max).await
     })?;
     let (head, body) = answer.into_parts();
+    let coding = head.headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok());
+    if let Some(coding) = coding.filter(|coding| !coding.eq_ignore_ascii_case(IDENTITY)) {
+        let text = format!("its answer is compressed ({coding}), which was not asked for");
+        return Err(PeerErrorCause::NotUnderstood(text));
+    }
     Ok(HttpReply { head, body: TimedBody::new(body, node.wait_max), runtime })
 }
 
@@ -107,7 +116,8 @@ fn request(node: &WebNode, question: HttpQuestion) -> Result<Request<BodyPieces>
         .header(HOST, &node.authority)
         .header(USER_AGENT, "flow")
         .header(CONNECTION, "close")
-        .header(ACCEPT, accept);
+        .header(ACCEPT, accept)
+        .header(ACCEPT_ENCODING, IDENTITY);
     if let Some(content_type) = content_type {
         request = request.header(CONTENT_TYPE, content_type);
     }

@@ -6,9 +6,10 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError, mpsc as blocking};
 use std::thread;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
@@ -196,17 +197,16 @@ async fn serve_http(service: &Rc<WebService>, stream: impl AsyncRead + AsyncWrit
             Ok::<_, Infallible>(answer.into_response())
         }
     };
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .header_read_timeout(None)
         .max_headers(HEADER_FIELDS_MAX)
         .max_buf_size(BUFFER_BYTES)
         .serve_connection(TokioIo::new(stream), service_fn(answer));
-    let mut connection = pin!(connection);
     let mut stopping = service.stopping.clone();
     let mut is_stopping = false;
     let reason = loop {
         tokio::select! {
-            ended = connection.as_mut() => match ended {
+            ended = &mut connection => match ended {
                 Err(error) if error.is_parse() => break error.to_string(),
                 _ => return,
             },
@@ -217,12 +217,40 @@ async fn serve_http(service: &Rc<WebService>, stream: impl AsyncRead + AsyncWrit
             },
             _ = stopping.wait_for(|stopping| *stopping), if !is_stopping => {
                 is_stopping = true;
-                connection.as_mut().graceful_shutdown();
+                Pin::new(&mut connection).graceful_shutdown();
             }
         }
     };
+    if reason.contains(HTTP_2_MARK) {
+        // The HTTP library does not answer it.
+        let _ = timeout(ANSWER_TIME_MAX, answer_http_2(connection.into_parts().io.into_inner())).await;
+    }
     service.tell(ReceiverEvent::Rejected { peer, reason }).await;
 }
+
+async fn answer_http_2(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+    // It fits into the buffer of a connection on which nothing has been sent.
+    poll_fn(|context| Pin::new(&mut stream).poll_write(context, HTTP_2_ANSWER)).await?;
+    poll_fn(|context| Pin::new(&mut stream).poll_shutdown(context)).await?;
+    // Closing a connection with unread bytes may take the answer away from the client.
+    let mut bytes = [0; 4 << 10];
+    loop {
+        let mut buffer = ReadBuf::new(&mut bytes);
+        poll_fn(|context| Pin::new(&mut stream).poll_read(context, &mut buffer)).await?;
+        if buffer.filled().is_empty() {
+            return Ok(());
+        }
+    }
+}
+
+/// The longest time for that.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// A part of the HTTP library's message about a client that begins with HTTP/2.
+const HTTP_2_MARK: &str = "HTTP2";
+
+const HTTP_2_ANSWER: &[u8] = b"HTTP/1.1 505 HTTP Version Not Supported\r\nConnection: close\r\n\
+    Content-Type: text/plain; charset=utf-8\r\nContent-Length: 38\r\n\r\nHTTP/1.1 is served here, not HTTP/2.0\n";
 
 /// The time limit of a connection for everything but a body.
 struct ConnectionTimer {

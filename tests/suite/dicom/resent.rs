@@ -81,11 +81,36 @@ fn a_revision_has_what_came_last() {
     let merged = merge(&earlier, receiving.study());
     assert_ne!(merged.id, earlier.id);
     assert_is_corrected(&merged, "after");
+    assert_eq!(merged.attribute("mixed_series"), "");
 
     // The same from files at first.
     let earlier = folder::find(&[first.path().to_owned()]).unwrap().studies.remove(0);
     storescu(&[], &receiving.arguments("FLOW"), &written(last.path(), &corrected(&slices)));
-    assert_is_corrected(&merge(&earlier, receiving.study()), "after");
+    let merged = merge(&earlier, receiving.study());
+    assert_is_corrected(&merged, "after");
+    assert_eq!(merged.attribute("mixed_series"), "");
+}
+
+#[test]
+fn a_series_is_mixed_until_it_has_come_again_as_a_whole() {
+    let Some(_) = tool(STORESCU) else { return };
+    let [first, last] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let slices = slices("1.2.3", 1..5);
+    let receiving = Receiving::start(|_| {});
+    storescu(&[], &receiving.arguments("FLOW"), &written(last.path(), &slices));
+    let received = receiving.study();
+    for slice in &slices {
+        fs::write(first.path().join(slice.number.to_string()), slice.file()).unwrap();
+    }
+    let found = folder::find(&[first.path().to_owned()]).unwrap().studies.remove(0);
+    let corrected = written(last.path(), &corrected(&slices));
+    for earlier in [received, found] {
+        storescu(&[], &receiving.arguments("FLOW"), &corrected[..2]);
+        let half = merge(&earlier, receiving.study());
+        assert_eq!(half.attribute("mixed_series"), "1.2.3.1");
+        storescu(&[], &receiving.arguments("FLOW"), &corrected);
+        assert_eq!(merge(&half, receiving.study()).attribute("mixed_series"), "");
+    }
 }
 
 #[test]

@@ -219,3 +219,19 @@ fn lines_of_a_body_may_end_with_a_line_feed_alone() {
     let kept = request.items.iter().map(|item| fs::read(item.file().unwrap()).unwrap());
     assert_eq!(kept.collect::<Vec<_>>(), files(&slices), "each as it came");
 }
+
+#[test]
+fn what_is_not_served_is_answered_with_what_is() {
+    let serving = Serving::start(|_, _| {});
+    let mut stream = serving.connect();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+    let answer = Answer::of(&mut stream);
+    assert_eq!((answer.status, answer.body.as_str()), (505, "HTTP/1.1 is served here, not HTTP/2.0\n"));
+    let mut stream = serving.connect();
+    let head =
+        format!("Host: flow\r\nConnection: close\r\nContent-Encoding: deflate\r\nContent-Type: {MULTIPART}");
+    write!(stream, "POST /dicom-web/studies HTTP/1.1\r\n{head}\r\nContent-Length: 4\r\n\r\nbody").unwrap();
+    let answer = Answer::of(&mut stream);
+    assert_eq!(answer.status, 415);
+    assert!(answer.head.contains("accept-encoding: identity"), "{}", answer.head);
+}
