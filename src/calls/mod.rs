@@ -4,3 +4,5 @@
 mod call_http;
 mod circuit;
 mod client;
+
+pub use client::ServicePost;

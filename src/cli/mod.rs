@@ -38,6 +38,7 @@ mod schema;
 mod signals;
 mod site;
 mod source;
+mod sql;
 mod state_arguments;
 mod status;
 mod step;
@@ -45,6 +46,7 @@ mod step_folders;
 mod step_values;
 pub mod steps;
 mod subject;
+mod top;
 mod truth;
 mod waiting;
 
@@ -70,6 +72,8 @@ struct CommandLine {
 enum FlowCommand {
     Run(Box<run::RunArguments>),
     Status(status::StatusArguments),
+    Top(top::TopArguments),
+    Sql(sql::SqlArguments),
     Explain(explain::ExplainArguments),
     Replay(replay::ReplayArguments),
     Cancel(operator::CancelArguments),
@@ -120,6 +124,8 @@ impl FlowCommand {
         match self {
             FlowCommand::Run(run) => run.run(table),
             FlowCommand::Status(status) => status.run(table),
+            FlowCommand::Top(top) => top.run(table),
+            FlowCommand::Sql(sql) => sql.run(table),
             FlowCommand::Explain(explain) => explain.run(table),
             FlowCommand::Replay(replay) => replay.run(table),
             FlowCommand::Cancel(cancel) => cancel.run(),

@@ -57,7 +57,7 @@ impl KeepArguments {
 }
 
 /// The user of this process, for the record.
-fn who() -> String {
+pub fn who() -> String {
     let name = std::env::var("USER").ok().filter(|name| !name.is_empty());
     let id = rustix::process::getuid().as_raw();
     name.map_or_else(|| format!("user {id}"), |name| format!("user {name} ({id})"))

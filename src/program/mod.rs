@@ -17,6 +17,7 @@ mod fault;
 mod folder;
 mod hello;
 mod load;
+mod notify;
 pub mod npy;
 mod pool;
 mod process;
@@ -25,6 +26,8 @@ mod run_program;
 mod sandbox;
 mod step_call;
 mod sweep;
+
+pub use notify::run_with_input;
 
 /// The helper for steps in Python, one file without dependencies.
 pub const PYTHON_HELPER: &str = include_str!("flow_step.py");

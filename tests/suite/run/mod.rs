@@ -2,6 +2,7 @@
 
 mod access;
 mod again;
+mod alarms;
 mod bounds;
 mod files;
 mod lookup;
@@ -17,6 +18,7 @@ mod replay;
 mod settings;
 mod states;
 mod study_report;
+mod top;
 
 use std::collections::BTreeMap;
 use std::fs;
