@@ -33,6 +33,7 @@
 //! | [`tally`] | the sample of streams and calls: jobs, the services that they ask, the true total |
 //! | [`calls`] | calls to services over HTTP as a step; the only folder that names the HTTP client |
 //! | [`books`] | tokens of books through their stages: directories as source, destination and journal of the engine |
+//! | [`alarm`] | what a site is told of: by a webhook, a mail or a command; the only folder that names the mail client |
 //! | [`dicom`] | receiving and sending; the only folder that speaks DIMSE and DICOMweb |
 //! | [`files`] | plain files as requests; the folder of responses |
 //! | [`replay`] | a past request run again, compared with what was recorded, and packed into one file |
@@ -47,6 +48,7 @@
 
 #[deny(missing_docs)]
 pub mod admission;
+pub mod alarm;
 pub mod audit;
 pub mod books;
 pub mod calls;

@@ -7,6 +7,6 @@ mod client;
 mod download;
 mod open_circuits;
 
-pub use client::note_circuits_in;
+pub use client::{ServicePost, note_circuits_in};
 pub use download::{DownloadEnd, FileDownload};
 pub use open_circuits::{OpenCircuit, open_circuits};

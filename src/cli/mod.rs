@@ -43,6 +43,7 @@ mod schema;
 mod signals;
 mod site;
 mod source;
+mod sql;
 mod state_arguments;
 mod status;
 mod step;
@@ -50,6 +51,7 @@ mod step_folders;
 mod step_values;
 pub mod steps;
 mod subject;
+mod top;
 mod truth;
 mod waiting;
 
@@ -76,6 +78,8 @@ enum FlowCommand {
     Run(Box<run::RunArguments>),
     Backlog(backlog::BacklogArguments),
     Status(status::StatusArguments),
+    Top(top::TopArguments),
+    Sql(sql::SqlArguments),
     Explain(explain::ExplainArguments),
     Replay(replay::ReplayArguments),
     Cancel(operator::CancelArguments),
@@ -129,6 +133,8 @@ impl FlowCommand {
             FlowCommand::Run(run) => run.run(table),
             FlowCommand::Backlog(backlog) => backlog.run(table),
             FlowCommand::Status(status) => status.run(table),
+            FlowCommand::Top(top) => top.run(table),
+            FlowCommand::Sql(sql) => sql.run(table),
             FlowCommand::Explain(explain) => explain.run(table),
             FlowCommand::Replay(replay) => replay.run(table),
             FlowCommand::Cancel(cancel) => cancel.run(),

@@ -1,29 +1,35 @@
-//! The ledger and the status page of `flow run`.
+//! The ledger, the status page and the alarms of `flow run`.
 
-use std::net::SocketAddr;
-use std::path::Path;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::alarm::{AlarmSetup, AlarmThread};
 use crate::dataflow::Dataflow;
+use crate::dicom;
 use crate::engine::{EngineEvent, EventObserver};
 use crate::journal::{Journal, JournalReader};
 use crate::ledger::{Ledger, LedgerNotice, LedgerSettings, StepWiring, WiringLookup};
-use crate::monitor::{MonitorApi, MonitorServer, MonitorToken};
+use crate::monitor::{MonitorApi, MonitorServer, MonitorToken, ReceivingStudy};
 use crate::outbox::OutboxEvent;
 use crate::step::StepTable;
+use crate::tls::TlsServer;
 
 use super::bind::bind;
 use super::exit::{CommandError, CommandErrorKind};
 use super::output;
 use super::progress::ProgressDisplay;
+use super::site::SiteSettings;
 
 type NoticeFunction = Arc<dyn Fn(LedgerNotice) + Send + Sync>;
 
-/// The ledger and the status page, while requests run. Without `--page` there are none.
+/// The ledger, the status page and the alarms, while requests run. Where none of the latter is wanted there is none.
+#[derive(Default)]
 pub struct RunMonitor {
-    /// Ends before the ledger.
+    /// These end before the ledger.
     _server: Option<MonitorServer>,
+    _alarms: Option<AlarmThread>,
     _ledger: Option<Ledger>,
     notify: Option<NoticeFunction>,
 }
@@ -35,32 +41,36 @@ pub struct MonitorSetup<'a> {
     pub state: &'a Path,
     pub free_bytes_min: u64,
     pub table: &'a StepTable,
+    pub site: &'a SiteSettings,
 }
 
 impl RunMonitor {
-    /// Starts the ledger and opens the status page, if that is wanted.
+    /// Starts the ledger, and opens the status page and looks for alarms, if that is wanted.
     pub fn start(setup: &MonitorSetup, progress: &ProgressDisplay) -> Result<RunMonitor, CommandError> {
-        let Some(page) = setup.page else {
-            return Ok(RunMonitor { _server: None, _ledger: None, notify: None });
-        };
+        let alarms = setup.site.alarms().filter(|alarms| alarms.is_wanted());
+        let page = setup.page.or(setup.site.page().address);
+        if page.is_none() && alarms.is_none() {
+            return Ok(RunMonitor::default());
+        }
         let failed = CommandError::of(CommandErrorKind::InputOutput);
-        let listener = bind(page)?;
+        let listener = page.map(bind).transpose()?;
         let state = setup.state.to_owned();
         let wirings = wirings(&state, setup.table.clone());
-        let settings = LedgerSettings { state: state.clone(), wirings, apart: LedgerSettings::APART };
-        let ledger = Ledger::start(setup.journal, settings).map_err(&failed)?;
-        let token = MonitorToken::of_state(&state).map_err(&failed)?;
-        // Others may read the log of a service.
-        let entry = match output::is_terminal() {
-            true => format!("?token={}", token.text()),
-            false => format!("  (its token is in {})", state.join(MonitorToken::FILE).display()),
+        let settings = LedgerSettings {
+            state: state.clone(),
+            wirings,
+            declared: setup.site.views().to_vec(),
+            apart: LedgerSettings::APART,
         };
-        let (mirror, overview) = (Arc::clone(ledger.mirror()), Mutex::default());
-        let api = MonitorApi { state, mirror, token, free_bytes_min: setup.free_bytes_min, overview };
-        let server = MonitorServer::start(listener, api).map_err(&failed)?;
-        progress.say_line(format_args!("page      http://{}/{entry}", server.address()));
+        let ledger = Ledger::start(setup.journal, settings).map_err(&failed)?;
+        let server = listener.map(|listener| serve(listener, setup, &ledger, progress)).transpose()?;
+        let alarms = alarms.map(|settings| {
+            let (settings, mirror) = (settings.clone(), Arc::clone(ledger.mirror()));
+            AlarmThread::start(AlarmSetup { settings, state, mirror })
+        });
+        let alarms = alarms.transpose().map_err(&failed)?;
         let notify: NoticeFunction = Arc::new(ledger.notices());
-        Ok(RunMonitor { _server: Some(server), _ledger: Some(ledger), notify: Some(notify) })
+        Ok(RunMonitor { _server: server, _alarms: alarms, _ledger: Some(ledger), notify: Some(notify) })
     }
 
     /// An observer of the engine that tells the ledger what happens, too.
@@ -83,8 +93,58 @@ impl RunMonitor {
     }
 }
 
+fn serve(
+    listener: TcpListener,
+    setup: &MonitorSetup,
+    ledger: &Ledger,
+    progress: &ProgressDisplay,
+) -> Result<MonitorServer, CommandError> {
+    let failed = CommandError::of(CommandErrorKind::InputOutput);
+    let (state, settings) = (setup.state.to_owned(), setup.site.page());
+    let token_file = settings.token.clone().unwrap_or_else(|| state.join(MonitorToken::FILE));
+    let token = MonitorToken::at(&token_file).map_err(&failed)?;
+    let tls = settings.identity.as_ref().map(|identity| TlsServer::open(identity, None));
+    let tls = tls.transpose().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
+    // Others may read the log of a service.
+    let entry = match output::is_terminal() {
+        true => format!("?token={}", token.text()),
+        false => format!("  (its token is in {})", token_file.display()),
+    };
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let api = MonitorApi {
+        mirror: Arc::clone(ledger.mirror()),
+        token,
+        free_bytes_min: setup.free_bytes_min,
+        overview: Mutex::default(),
+        started_ms: after(Duration::ZERO),
+        names: settings.names,
+        wirings: Mutex::new(wirings(&state, setup.table.clone())),
+        receiving: receiving(&state),
+        is_encrypted: tls.is_some(),
+        state,
+    };
+    let server = MonitorServer::start(listener, api, tls.as_ref()).map_err(&failed)?;
+    progress.say_line(format_args!("page      {scheme}://{}/{entry}", server.address()));
+    Ok(server)
+}
+
+/// The studies that are being received. What cannot be read is no study.
+fn receiving(state: &Path) -> Box<dyn Fn() -> Vec<ReceivingStudy> + Send + Sync> {
+    let state = state.to_owned();
+    Box::new(move || {
+        let claims = JournalReader::open(&state).and_then(|reader| reader.claims()).unwrap_or_default();
+        let known = claims.into_iter().map(PathBuf::from).collect();
+        let waiting = dicom::waiting(&state.join("inbox"), &known).unwrap_or_default();
+        let study = |one: dicom::WaitingStudy| ReceivingStudy {
+            study_instance_uid: one.study_instance_uid,
+            instances: one.instances,
+        };
+        waiting.into_iter().map(study).collect()
+    })
+}
+
 /// The wirings of the dataflows that the journal remembers.
-fn wirings(state: &Path, table: StepTable) -> WiringLookup {
+pub fn wirings(state: &Path, table: StepTable) -> WiringLookup {
     let state = state.to_owned();
     Box::new(move |version| {
         let (name, text) = JournalReader::open(&state).ok()?.dataflow(version).ok()??;

@@ -246,17 +246,19 @@ impl Run {
         Ok(if intake == Some(Intake::Partial) { CommandExit::WithErrors } else { reporter.exit() })
     }
 
-    /// The status page, if it is wanted; the first process of a cluster has the journal.
+    /// The status page and alarms, if they are wanted; the first process of a cluster has the journal.
     fn monitor(
         &self,
         service: &Service,
         table: &StepTable,
         progress: &ProgressDisplay,
     ) -> Result<RunMonitor, CommandError> {
+        if !self.processes.is_first() {
+            return Ok(RunMonitor::default());
+        }
+        let (page, site, free_bytes_min) = (self.page, &self.site, self.chosen.free_min);
         let (journal, state) = (&*service.journal, self.chosen.state.as_path());
-        let page = self.page.filter(|_| self.processes.is_first());
-        let free_bytes_min = self.chosen.free_min;
-        RunMonitor::start(&MonitorSetup { page, journal, state, free_bytes_min, table }, progress)
+        RunMonitor::start(&MonitorSetup { page, journal, state, free_bytes_min, table, site }, progress)
     }
 
     fn outbox_events(

@@ -5,9 +5,12 @@ use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::alarm::AlarmSettings;
 use crate::dicom::site::{DicomSite, ListenerSecurity, ListenerSettings, SiteNode};
 use crate::dicom::web::{self, AuthorizationValue};
 use crate::dicom::{self, AeTitle, CalledTitles, DimseNode, PeerAddress, PeerAddressError};
+use crate::ledger::{DeclaredView, DeclaredViews};
+use crate::monitor::PageSettings;
 use crate::site::{Site, SiteError, built_in_sections};
 use crate::tls;
 
@@ -81,6 +84,22 @@ impl SiteSettings {
     /// The DICOM section of the site's file.
     pub fn dicom(&self) -> Option<&DicomSite> {
         self.site.as_ref()?.section()
+    }
+
+    /// The alarms of the site's file.
+    pub fn alarms(&self) -> Option<&AlarmSettings> {
+        self.site.as_ref()?.section()
+    }
+
+    /// The views that the site's file declares.
+    pub fn views(&self) -> &[DeclaredView] {
+        let views = self.site.as_ref().and_then(|site| site.section::<DeclaredViews>());
+        views.map(|views| views.0.as_slice()).unwrap_or_default()
+    }
+
+    /// The settings of the status page in the site's file.
+    pub fn page(&self) -> PageSettings {
+        self.site.as_ref().and_then(|site| site.section::<PageSettings>()).cloned().unwrap_or_default()
     }
 
     /// The AE title of this node: as given, else as in the site's file, else `FLOW`.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::admission::StateFolder;
+use crate::ledger::{DeclaredView, DeclaredViews};
 
 use super::exit::{CommandError, CommandErrorKind};
 use super::noted_states::{self, has_journal};
@@ -48,6 +49,13 @@ impl StateArguments {
             }
             several => Err(which(several)),
         }
+    }
+
+    /// The views that the site's file declares.
+    pub fn views(&self) -> Result<Vec<DeclaredView>, CommandError> {
+        let site = self.site.read()?;
+        let views = site.as_ref().and_then(|site| site.section::<DeclaredViews>());
+        Ok(views.map(|views| views.0.clone()).unwrap_or_default())
     }
 }
 

@@ -15,6 +15,7 @@ use crate::engine::PausablePart;
 use crate::journal::{
     AnswerKind, JournalReader, OperatorRequest, RequestRow, RequestState, StandingCounts, StandingKey,
 };
+use crate::ledger::{DeclaredView, LedgerSnapshot, NameTable, RowCounts, add_declared_rows};
 use crate::printable::PrintableLines;
 use crate::step::{Digest, StepTable};
 use crate::store::free_bytes;
@@ -44,6 +45,10 @@ pub struct StatusArguments {
     /// Print only what needs attention, and end with exit code 1 if there is any: for monitoring
     #[arg(long, conflicts_with_all = ["json", "answered"])]
     check: bool,
+
+    /// Print only the counts of the views that the site's file declares
+    #[arg(long, conflicts_with_all = ["check", "answered"])]
+    views: bool,
 }
 
 /// One request, as `--json` has it.
@@ -78,6 +83,9 @@ impl StatusArguments {
     pub fn run(self, table: &StepTable) -> Result<CommandExit, CommandError> {
         let state = self.state.find()?;
         let reader = lookup::open(&state)?;
+        if self.views {
+            return views(&reader, &self.state.views()?, self.json);
+        }
         let failed = CommandError::of(CommandErrorKind::InputOutput);
         // As JSON all requests are printed; else those that are answered are only counted.
         let ended = if self.json { usize::MAX } else { self.answered };
@@ -103,6 +111,36 @@ impl StatusArguments {
         }
         Ok(CommandExit::Done)
     }
+}
+
+/// The counts of the views that the site declares.
+fn views(
+    reader: &JournalReader,
+    declared: &[DeclaredView],
+    as_json: bool,
+) -> Result<CommandExit, CommandError> {
+    let cut = reader.cut().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
+    let (mut names, mut rows) = (NameTable::default(), RowCounts::new());
+    add_declared_rows(&cut.tally, declared, &mut names, &mut rows);
+    let snapshot = LedgerSnapshot::of(cut.number, &rows, &names);
+    let mut text = PrintableLines::default();
+    let mut view = None;
+    for one in &snapshot.declared {
+        if as_json {
+            print_line(json(one))?;
+            continue;
+        }
+        if view.replace(&one.view) != Some(&one.view) {
+            text.push(&one.view);
+        }
+        let key: Vec<&str> = one.key.iter().map(String::as_str).filter(|key| !key.is_empty()).collect();
+        let times = one.times.map(|times| {
+            format!("  {:.1} s in all, median {:.3} s, 99 % {:.3} s", one.seconds, times.p50, times.p99)
+        });
+        text.push(format_args!("{:>9}  {}{}", one.count, key.join("  "), times.unwrap_or_default()));
+    }
+    print(&text)?;
+    Ok(CommandExit::Done)
 }
 
 fn text(

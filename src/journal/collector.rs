@@ -60,7 +60,10 @@ impl Journal {
         let Some(state) = self.state() else { return Ok(CollectedTotals::default()) };
         let Some(_alone) = alone(state) else { return Ok(CollectedTotals::default()) };
         // Requests whose removal an earlier process, or an earlier collection, has begun.
-        let begun = self.within(|transaction| query::removed(transaction.written()?))?;
+        let begun = self.within(|transaction| {
+            transaction.fold_tally()?;
+            query::removed(transaction.written()?)
+        })?;
         let mut collected = CollectedTotals::default();
         let mut marked = begun.unwrap_or_default();
         loop {

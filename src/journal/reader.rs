@@ -71,6 +71,17 @@ impl JournalReader {
         cut::read(&self.connection).map_err(|trouble| trouble.at(&self.path))
     }
 
+    /// The number of the last commit; 0 in a journal of an earlier format.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn commits(&self) -> Result<i64, JournalError> {
+        match cut::commits(&self.connection) {
+            Err(DatabaseError::Failed(_)) => Ok(0),
+            commits => commits.map_err(|trouble| trouble.at(&self.path)),
+        }
+    }
+
     /// The number of requests by where they stand, the unanswered ones, and the last `count` of the others.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use rusqlite::Connection;
 use super::entry::JournalEntry;
 use super::error::DatabaseError;
 use super::health;
+use super::known_reasons::KnownReasons;
 use super::row::AnswerKind;
 use super::summary::{RecordMeaning, RecordSummary};
 use super::tally::{self, CountedRequest, TallyCounts};
@@ -15,6 +16,8 @@ struct RecountedRequest {
     number: i64,
     opened_ms: i64,
     answer: AnswerKind,
+    /// Whether no record of it has been seen before.
+    is_new: bool,
 }
 
 /// Fills the tables of counts and of destinations from the records.
@@ -45,13 +48,14 @@ fn count(connection: &Connection) -> Result<TallyCounts, DatabaseError> {
                 ORDER BY record.request, record.number";
     let mut statement = connection.prepare(text)?;
     let (mut rows, mut counts) = (statement.query([])?, TallyCounts::new());
-    let mut so_far = RecountedRequest::default();
+    let (mut so_far, mut reasons) = (RecountedRequest::default(), KnownReasons::default());
     while let Some(row) = rows.next()? {
         let (request, time_ms) = (row.get::<_, i64>(0)?, row.get::<_, i64>(1)?);
         let entry = row.get_ref(2)?.as_str().ok().and_then(|body| serde_json::from_str(body).ok());
         let Some(meaning) = entry.map(|entry: JournalEntry| RecordMeaning::of(&entry)) else { continue };
         if so_far.number != request {
-            so_far = RecountedRequest { number: request, opened_ms: time_ms, answer: AnswerKind::default() };
+            let answer = AnswerKind::default();
+            so_far = RecountedRequest { number: request, opened_ms: time_ms, answer, is_new: true };
         }
         if meaning.opens() {
             so_far.opened_ms = time_ms;
@@ -60,9 +64,10 @@ fn count(connection: &Connection) -> Result<TallyCounts, DatabaseError> {
             so_far.answer = answer;
         }
         let dataflow = row.get::<_, String>(3)?;
-        let RecountedRequest { opened_ms, answer, .. } = so_far;
-        let counted = CountedRequest { dataflow: &dataflow, answer, opened_ms };
-        tally::add(&mut counts, &RecordSummary { request, time_ms, meaning }, &counted);
+        let RecountedRequest { opened_ms, answer, is_new, .. } = so_far;
+        so_far.is_new = false;
+        let counted = CountedRequest { dataflow: &dataflow, answer, opened_ms, is_new };
+        tally::add(&mut counts, &RecordSummary { request, time_ms, meaning }, &counted, &mut reasons);
     }
     Ok(counts)
 }
@@ -109,9 +114,14 @@ mod tests {
         for number in 0..20_u8 {
             let request = Arc::new(Request::new("r", Default::default(), vec![Item::inline("i", [number])]));
             let version = Digest::of(b"version");
-            let (dataflow, lookup_texts) = (format!("d{}", number % 3), Vec::new());
-            let arrival = RequestArrival { request, dataflow, version, program: version, lookup_texts };
-            let receipt = journal.accept(arrival).unwrap();
+            let arrival = || RequestArrival {
+                request: Arc::clone(&request),
+                dataflow: format!("d{}", number % 3),
+                version,
+                program: version,
+                lookup_texts: Vec::new(),
+            };
+            let receipt = journal.accept(arrival()).unwrap();
             let fault = Fault::new(format!("slice {number} is missing"), "Send it.");
             let outcome = if number % 4 == 0 { Outcome::Failed(fault) } else { Outcome::Done };
             journal.append(&receipt, run("a", outcome)).unwrap();
@@ -124,6 +134,11 @@ mod tests {
                 journal.append(&receipt, JournalEntry::Responded { response }).unwrap();
                 journal.append(&receipt, JournalEntry::Answered).unwrap();
             }
+            if number % 5 == 1 {
+                // It is known, and its response goes out again.
+                journal.accept(arrival()).unwrap();
+                journal.append(&receipt, JournalEntry::Answered).unwrap();
+            }
         }
         drop(journal);
         let connection = Connection::open(state.path().join(Journal::FILE)).unwrap();
@@ -132,6 +147,9 @@ mod tests {
         let faults =
             recounted.iter().filter(|(key, _)| matches!(key.event, tally::TallyEvent::Failed { .. }));
         assert_eq!(faults.map(|(_, n)| n).sum::<i64>(), 5);
+        let accepted =
+            recounted.iter().filter(|(key, _)| matches!(key.event, tally::TallyEvent::Accepted { .. }));
+        assert_eq!(accepted.map(|(_, n)| n).sum::<i64>(), 20, "a request counts once");
         assert!(recounted.len() > 15);
     }
 }

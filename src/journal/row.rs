@@ -139,6 +139,27 @@ pub(super) const COLUMNS: &str = "number, id, dataflow, name, subject, state, ac
 const NO_CLAIMS: &str = "[]";
 
 impl RequestRow {
+    /// A request that was accepted, for tests of what is shown of it.
+    #[cfg(test)]
+    pub fn accepted(number: i64, name: &str) -> RequestRow {
+        RequestRow {
+            number,
+            id: Digest::of(name.as_bytes()),
+            dataflow: "d".to_owned(),
+            name: name.to_owned(),
+            subject: String::new(),
+            state: RequestState::Accepted,
+            accepted_ms: 0,
+            changed_ms: 0,
+            answer: AnswerKind::default(),
+            kept: false,
+            bytes: 0,
+            claims: Vec::new(),
+            records: 1,
+            head: Vec::new(),
+        }
+    }
+
     /// Whether something is left to do for the request.
     pub fn is_open(&self) -> bool {
         self.state.is_open()

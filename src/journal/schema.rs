@@ -9,7 +9,7 @@ use super::error::{DatabaseError, JournalError};
 use super::row::RequestRow;
 use super::standing::{self, StandingCounts, StandingShare};
 use super::total::JournalTotal;
-use super::{health, query, recount, tally};
+use super::{health, query, recount, tally, tally_fold};
 
 /// The name of the journal below the state folder.
 pub const FILE: &str = "journal.sqlite";
@@ -120,7 +120,7 @@ pub fn open(path: &Path) -> Result<Connection, JournalError> {
     let ready = match found < FORMAT {
         true => upgrade(&connection, found),
         // A full disk may have room again later.
-        false => tally::fold_days(&connection).or_else(DatabaseError::unless_full),
+        false => tally_fold::fold(&connection).map(drop).or_else(DatabaseError::unless_full),
     };
     ready.map_err(|trouble| trouble.at(path))?;
     Ok(connection)

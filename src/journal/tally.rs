@@ -1,13 +1,14 @@
 //! Counts over all requests, also over those that are no longer remembered: what happened in which hour.
 //!
 //! Each record adds to them in its own transaction, so that a start need not read old records. They are
-//! derived from the records and carry no digest. Older hours are added up to days.
+//! derived from the records and carry no digest. Older hours are added up, see `tally_fold`.
 
 use std::collections::BTreeMap;
 
 use rusqlite::{Connection, params};
 
 use super::error::DatabaseError;
+use super::known_reasons::KnownReasons;
 use super::row::AnswerKind;
 use super::summary::{RecordMeaning, RecordSummary};
 
@@ -44,9 +45,6 @@ CREATE TABLE tally (                -- derived from the records: how often what 
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// Hours older than this before the last one are added up to days.
-const HOURS_KEPT: i64 = 7 * 24;
-
 const REASON_LETTERS_MAX: usize = 120;
 
 /// The hour since 1970.
@@ -67,13 +65,19 @@ pub fn bucket_end_us(bucket: u16) -> f64 {
     f64::from(bucket / 4).exp2() * (1.0 + (f64::from(bucket % 4) + 1.0) / 4.0)
 }
 
-/// The counts that a record adds. `opened_ms` is the time at which its request was last opened.
-pub(super) fn add(counts: &mut TallyCounts, record: &RecordSummary, counted: &CountedRequest) {
+/// The counts that a record adds. A request counts as accepted once, however often its response goes out.
+pub(super) fn add(
+    counts: &mut TallyCounts,
+    record: &RecordSummary,
+    counted: &CountedRequest,
+    reasons: &mut KnownReasons,
+) {
     let mut count = |event: TallyEvent| {
         let key = TallyKey { hour: hour(record.time_ms), dataflow: counted.dataflow.to_owned(), event };
         *counts.entry(key).or_default() += 1;
     };
     match &record.meaning {
+        RecordMeaning::Accepted(_) if !counted.is_new => {}
         RecordMeaning::Accepted(accepted) => count(TallyEvent::Accepted { source: accepted.source.clone() }),
         RecordMeaning::Answered => {
             let took_us = record.time_ms.saturating_sub(counted.opened_ms).max(0).unsigned_abs() * 1000;
@@ -82,7 +86,8 @@ pub(super) fn add(counts: &mut TallyCounts, record: &RecordSummary, counted: &Co
         RecordMeaning::Ran(run) => {
             count(TallyEvent::Ran { step: run.step.clone(), bucket: bucket(run.took_us) });
             if let Some((kind, reason)) = &run.fault {
-                let (step, kind, reason) = (run.step.clone(), (*kind).to_owned(), general(reason));
+                let reason = reasons.counted(kind, general(reason));
+                let (step, kind) = (run.step.clone(), (*kind).to_owned());
                 count(TallyEvent::Failed { step, kind, reason });
             }
         }
@@ -108,7 +113,10 @@ pub(super) fn add(counts: &mut TallyCounts, record: &RecordSummary, counted: &Co
 pub(super) struct CountedRequest<'a> {
     pub dataflow: &'a str,
     pub answer: AnswerKind,
+    /// The time at which it was last opened.
     pub opened_ms: i64,
+    /// Whether the record is its first.
+    pub is_new: bool,
 }
 
 /// A reason without what differs from case to case: numbers, quoted texts and paths. So there are few, and
@@ -200,25 +208,6 @@ fn event(kind: &str, subject: String, detail: String, bucket: u16) -> Option<Tal
     })
 }
 
-/// Adds old hours up to days, so that the table stays small.
-pub(super) fn fold_days(connection: &Connection) -> Result<(), DatabaseError> {
-    let last: Option<i64> = connection.query_row("SELECT max(hour) FROM tally", [], |row| row.get(0))?;
-    let Some(last) = last else { return Ok(()) };
-    let before = (last - HOURS_KEPT).div_euclid(24) * 24;
-    let is_old = "SELECT EXISTS (SELECT 1 FROM tally WHERE hour < ? AND hour % 24 <> 0)";
-    if !connection.query_row(is_old, [before], |row| row.get(0))? {
-        return Ok(());
-    }
-    let transaction = connection.unchecked_transaction()?;
-    transaction.execute(
-        "INSERT INTO tally SELECT hour / 24 * 24, dataflow, kind, subject, detail, bucket, n FROM tally \
-         WHERE hour < ?1 AND hour % 24 <> 0 ON CONFLICT DO UPDATE SET n = n + excluded.n",
-        [before],
-    )?;
-    transaction.execute("DELETE FROM tally WHERE hour < ?1 AND hour % 24 <> 0", [before])?;
-    Ok(transaction.commit()?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,27 +225,5 @@ mod tests {
     fn a_general_reason_has_no_numbers_names_or_paths() {
         let reason = "slice 12 of 275 of \"Doe Jane\" is missing in /tmp/a between 31.0 and 33.0 mm";
         assert_eq!(general(reason), "slice # of # of \"…\" is missing in … between #.# and #.# mm");
-    }
-
-    #[test]
-    fn old_hours_become_days_and_nothing_is_lost() {
-        let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(TABLE).unwrap();
-        let key = |hour: i64, step: &str| TallyKey {
-            hour,
-            dataflow: "d".to_owned(),
-            event: TallyEvent::Ran { step: step.to_owned(), bucket: 3 },
-        };
-        let counts: TallyCounts =
-            (0..400).map(|hour| (key(hour, ["a", "b"][hour as usize % 2]), 1)).collect();
-        write(&connection, &counts).unwrap();
-        fold_days(&connection).unwrap();
-        let folded = read(&connection).unwrap();
-        assert_eq!(folded.values().sum::<i64>(), 400);
-        assert_eq!(folded[&key(24, "a")], 12);
-        assert_eq!(folded[&key(399, "b")], 1);
-        assert!(folded.len() < 230, "{}", folded.len());
-        fold_days(&connection).unwrap();
-        assert_eq!(read(&connection).unwrap(), folded);
     }
 }

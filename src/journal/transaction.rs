@@ -11,6 +11,7 @@ use super::arrival::RequestArrival;
 use super::cut::{self, JournalCommit};
 use super::error::DatabaseError;
 use super::health;
+use super::known_reasons::KnownReasons;
 use super::log::{PreparedEntry, now_ms};
 use super::lookup;
 use super::query;
@@ -19,6 +20,7 @@ use super::row::{AnswerKind, RequestRow, RequestState};
 use super::standing::{self, StandingCounts, StandingShare};
 use super::summary::{RecordMeaning, RecordSummary};
 use super::tally::{self, CountedRequest, TallyCounts};
+use super::tally_fold;
 use super::total::{JournalTotal, RowShare};
 
 /// The rows of the requests in work, as they were written last. Only the writer thread changes them.
@@ -26,6 +28,8 @@ use super::total::{JournalTotal, RowShare};
 pub struct RowCache {
     rows: BTreeMap<i64, CachedRow>,
     total: Option<CachedTotal>,
+    /// The reasons of faults that are counted apart.
+    reasons: Option<KnownReasons>,
 }
 
 struct CachedTotal {
@@ -167,9 +171,15 @@ impl<'a> LogTransaction<'a> {
             (None, RecordMeaning::Answered) => query::opened_ms(connection, summary.request)?,
             (None, _) => 0,
         };
-        let (dataflow, answer) = (cached.row.dataflow.clone(), cached.row.answer);
-        let counted = CountedRequest { dataflow: &dataflow, answer, opened_ms };
-        tally::add(&mut self.tally, &summary, &counted);
+        let (dataflow, answer, is_new) =
+            (cached.row.dataflow.clone(), cached.row.answer, cached.row.records <= 1);
+        let counted = CountedRequest { dataflow: &dataflow, answer, opened_ms, is_new };
+        let reasons = match self.cache.reasons.take() {
+            Some(reasons) => reasons,
+            None => tally_fold::known_reasons(connection)?,
+        };
+        let reasons = self.cache.reasons.insert(reasons);
+        tally::add(&mut self.tally, &summary, &counted, reasons);
         health::note(connection, &summary)?;
         self.commit.records.push(summary);
         Ok(())
@@ -252,13 +262,29 @@ impl<'a> LogTransaction<'a> {
             cached.is_changed = false;
         }
         self.flush_counts()?;
+        let is_first = self.commit.number == 0;
+        let has_counted = !self.commit.tally.is_empty();
         let total = self.total()?;
         total.now = now;
-        if total.now != total.written {
-            total.commits += 1;
-            total.now.write(connection, total.commits)?;
-            total.written = total.now;
-            self.commit.number = total.commits;
+        if total.now != total.written || (is_first && has_counted) {
+            // A transaction may write its rows several times; it is one commit.
+            let commits = total.commits + i64::from(is_first);
+            total.now.write(connection, commits)?;
+            (total.written, total.commits) = (total.now, commits);
+            self.commit.number = commits;
+        }
+        Ok(())
+    }
+
+    /// Adds old hours of the counts up, and merges reasons of faults that are rare and old.
+    pub fn fold_tally(&mut self) -> Result<(), DatabaseError> {
+        self.flush()?;
+        let changes = tally_fold::fold(self.connection)?;
+        if !changes.is_empty() {
+            self.cache.reasons = None;
+        }
+        for (key, count) in changes {
+            *self.commit.tally.entry(key).or_default() += count;
         }
         Ok(())
     }

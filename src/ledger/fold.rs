@@ -6,6 +6,7 @@ use crate::journal::{DestinationHealth, JournalCommit, JournalCut, RecordMeaning
 use crate::journal::{StandingCounts, tally::TallyCounts};
 use crate::step::Digest;
 
+use super::declared::DeclaredView;
 use super::names::{NameId, NameTable};
 use super::notice::LedgerNotice;
 use super::open_request::{RequestDetail, UnansweredRequest, trouble};
@@ -32,6 +33,7 @@ pub struct RequestFold {
     down: HashMap<NameId, RequestDetail>,
     wirings: HashMap<Digest, Option<StepWiring>>,
     lookup: WiringLookup,
+    declared: Vec<DeclaredView>,
     /// What was counted, so that it can be taken back.
     standing: StandingCounts,
     tally: TallyCounts,
@@ -46,13 +48,14 @@ struct FoldedRequest {
 }
 
 impl RequestFold {
-    pub fn new(lookup: WiringLookup) -> RequestFold {
+    pub fn new(lookup: WiringLookup, declared: Vec<DeclaredView>) -> RequestFold {
         RequestFold {
             open: HashMap::new(),
             by_id: HashMap::new(),
             down: HashMap::new(),
             wirings: HashMap::new(),
             lookup,
+            declared,
             standing: StandingCounts::new(),
             tally: TallyCounts::new(),
         }
@@ -64,11 +67,11 @@ impl RequestFold {
         numbers.into_iter().for_each(|number| self.close(number, out));
         self.down.drain().for_each(|(destination, down)| out.health(destination, down, -1));
         let (standing, tally) = (std::mem::take(&mut self.standing), std::mem::take(&mut self.tally));
-        count_all(&standing, &tally, -1, names, out);
-        count_all(&cut.standing, &cut.tally, 1, names, out);
+        self.count(&standing, &tally, -1, names, out);
+        self.count(&cut.standing, &cut.tally, 1, names, out);
         (self.standing, self.tally) = (cut.standing, cut.tally);
         for (destination, DestinationHealth { since_ms, detail }) in &cut.down {
-            let (destination, reason) = (names.id(destination), names.id(&trouble(detail)));
+            let (destination, reason) = (names.id(destination), names.reason(&trouble(detail)));
             self.set_health(destination, Some(RequestDetail::Down(reason, *since_ms)), out);
         }
         cut.records.iter().for_each(|record| self.record(record, names, Health::Known, out));
@@ -83,13 +86,14 @@ impl RequestFold {
         names: &mut NameTable,
         out: &mut impl FoldOutput,
     ) -> bool {
-        count_all(&commit.standing, &commit.tally, 1, names, out);
+        self.count(&commit.standing, &commit.tally, 1, names, out);
         for (key, totals) in commit.standing {
             self.standing.entry(key).or_default().add(totals);
         }
         for (key, count) in commit.tally {
             *self.tally.entry(key).or_default() += count;
         }
+        self.tally.retain(|_, count| *count != 0);
         let mut has_unknown = false;
         for record in &commit.records {
             has_unknown |=
@@ -145,7 +149,7 @@ impl RequestFold {
                     Some(RequestDetail::Down(_, since_ms)) => *since_ms,
                     _ => record.time_ms,
                 };
-                RequestDetail::Down(names.id(&trouble(detail)), since_ms)
+                RequestDetail::Down(names.reason(&trouble(detail)), since_ms)
             });
             self.set_health(destination, down, out);
         }
@@ -169,6 +173,27 @@ impl RequestFold {
                 }
                 self.say(record.request, names, out);
             }
+        }
+    }
+
+    fn count(
+        &self,
+        standing: &StandingCounts,
+        tally: &TallyCounts,
+        sign: isize,
+        names: &mut NameTable,
+        out: &mut impl FoldOutput,
+    ) {
+        for (key, totals) in standing {
+            let rows = ViewRow::standing(key, *totals, names);
+            let rows = rows.into_iter().filter(|(_, count)| *count != 0);
+            rows.for_each(|(row, count)| out.row(row, sign * count));
+        }
+        for (key, number) in tally {
+            let change = sign * count(*number);
+            out.row(ViewRow::tally(key, names), change);
+            let rows = self.declared.iter().filter_map(|view| view.row(key, names));
+            rows.for_each(|row| out.row(row, change));
         }
     }
 
@@ -244,21 +269,5 @@ impl FoldedRequest {
             }
             !is_over
         });
-    }
-}
-
-fn count_all(
-    standing: &StandingCounts,
-    tally: &TallyCounts,
-    sign: isize,
-    names: &mut NameTable,
-    out: &mut impl FoldOutput,
-) {
-    for (key, totals) in standing {
-        let rows = ViewRow::standing(key, *totals, names);
-        rows.into_iter().filter(|(_, count)| *count != 0).for_each(|(row, count)| out.row(row, sign * count));
-    }
-    for (key, number) in tally {
-        out.row(ViewRow::tally(key, names), sign * count(*number));
     }
 }

@@ -1,13 +1,13 @@
 //! The rows of all views at one commit of the journal. Everybody reads here, and can follow the changes.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use super::names::NameTable;
+use super::names::{NameId, NameTable};
 use super::row::{self, RowCounts, ViewRow};
-use super::snapshot::LedgerSnapshot;
+use super::snapshot::{LedgerSnapshot, OldestRequest};
 
 /// The rows, their names, and the changes that led to them.
 #[derive(Default)]
@@ -91,6 +91,25 @@ impl LedgerMirror {
             None => MirrorStart::Rows { time: state.time, rows: state.rows.clone() },
         };
         (start, incoming)
+    }
+
+    /// The unanswered requests that were opened before a time: the oldest of each dataflow, and how many there are.
+    pub fn overdue(&self, before_ms: i64) -> Vec<(OldestRequest, usize)> {
+        let state = self.read();
+        let mut overdue: BTreeMap<NameId, (OldestRequest, usize)> = BTreeMap::new();
+        // The oldest come first.
+        for row in state.rows.keys().skip_while(|row| !matches!(row, ViewRow::Oldest(..))) {
+            let ViewRow::Oldest(opened_ms, request, dataflow) = *row else { break };
+            if opened_ms >= before_ms {
+                break;
+            }
+            let first = || {
+                let name = state.names.text(dataflow).to_owned();
+                (OldestRequest { request, dataflow: name, opened_ms }, 0)
+            };
+            overdue.entry(dataflow).or_insert_with(first).1 += 1;
+        }
+        overdue.into_values().collect()
     }
 
     /// Waits until the rows show this commit. Returns whether they do.

@@ -20,8 +20,11 @@
 //! | `plain` | the same rows counted afresh, without a running flow |
 //! | `snapshot` | the rows by their names, for people and programs |
 //! | `quantile` | times from their buckets |
+//! | `declared` | views that a site declares |
+//! | `table`, `sql` | the rows as tables, and questions about them |
 //! | `sets` | differences of large sets |
 
+mod declared;
 mod fold;
 mod mirror;
 mod names;
@@ -32,10 +35,13 @@ mod quantile;
 mod row;
 mod sets;
 mod snapshot;
+mod sql;
+mod table;
 mod thread;
 mod views;
 mod wiring;
 
+pub use declared::{DeclaredView, DeclaredViews, EventField, EventName, add_declared_rows};
 pub use mirror::{LedgerMirror, MirrorFrame, MirrorStart, MirrorState};
 pub use names::{NameId, NameTable};
 pub use notice::LedgerNotice;
@@ -44,8 +50,10 @@ pub use quantile::{TimeHistogram, histogram_of};
 pub use row::{RowCounts, TallyRow, ViewRow, WaitReason};
 pub use sets::{SetChange, SetDifference, SetViews};
 pub use snapshot::{
-    DestinationSummary, FaultSummary, HourSummary, LedgerSnapshot, OldestRequest, StandingSummary,
-    StepSummary, WaitSummary, WaitingRequest,
+    DeclaredSummary, DestinationSummary, FaultSummary, HourSummary, LedgerSnapshot, OldestRequest,
+    StandingSummary, StepSummary, WaitSummary, WaitingRequest,
 };
+pub use sql::{LedgerSql, SqlAnswer, SqlError};
+pub use table::{TABLES, TableColumns, row_json};
 pub use thread::{Ledger, LedgerSettings};
-pub use wiring::{StepWiring, WiringLookup};
+pub use wiring::{StepWiring, WiredRuns, WiringLookup};

@@ -27,7 +27,7 @@ pub fn plain_rows(
     }
     let mut down = BTreeMap::new();
     for (destination, health) in &cut.down {
-        let (destination, reason) = (names.id(destination), names.id(&trouble(&health.detail)));
+        let (destination, reason) = (names.id(destination), names.reason(&trouble(&health.detail)));
         down.insert(destination, reason);
         add(&mut rows, ViewRow::Down(destination, reason, health.since_ms), 1);
     }

@@ -45,6 +45,9 @@ pub enum ViewRow {
     RetryAt(i64, NameId, i64),
     /// A delivery to a destination that is tried again at a time; known only while flow runs.
     NextTry(i64, NameId, i64),
+    /// A count of a view that the site declares: its title, the values of the fields by which it counts, and the
+    /// bucket of a time.
+    Declared(NameId, [NameId; 4], u16),
 }
 
 /// The reason why a request is not answered yet.
@@ -93,7 +96,7 @@ impl ViewRow {
             TallyEvent::Answered { answer, bucket } => TallyRow::Answered(*answer, *bucket),
             TallyEvent::Ran { step, bucket } => TallyRow::Ran(names.id(step), *bucket),
             TallyEvent::Failed { step, kind, reason } => {
-                TallyRow::Failed(names.id(step), names.id(kind), names.id(reason))
+                TallyRow::Failed(names.id(step), names.id(kind), names.reason(reason))
             }
             TallyEvent::Delivered { destination } => TallyRow::Delivered(names.id(destination)),
             TallyEvent::NotDelivered { destination } => TallyRow::NotDelivered(names.id(destination)),

@@ -34,6 +34,8 @@ pub struct LedgerSnapshot {
     pub faults: Vec<FaultSummary>,
     /// The last hours in which anything happened.
     pub hours: Vec<HourSummary>,
+    /// The counts of the views that the site declares.
+    pub declared: Vec<DeclaredSummary>,
 }
 
 /// The requests of a dataflow that stand somewhere.
@@ -163,6 +165,19 @@ pub struct HourSummary {
     pub failed: isize,
 }
 
+/// A count of a view that the site declares.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct DeclaredSummary {
+    pub view: String,
+    /// The values of the fields by which it counts.
+    pub key: Vec<String>,
+    pub count: isize,
+    /// The sum of the times, in seconds; off by 12 % at most.
+    pub seconds: f64,
+    /// Seconds of each.
+    pub times: Option<TimeQuantiles>,
+}
+
 const WAITING_MAX: usize = 100;
 const OLDEST_MAX: usize = 10;
 const FAULTS_MAX: usize = 20;
@@ -190,6 +205,7 @@ struct SnapshotParts {
     sources: BTreeMap<(NameId, NameId), isize>,
     faults: BTreeMap<(NameId, NameId, NameId, NameId), isize>,
     hours: BTreeMap<i64, HourSummary>,
+    declared: BTreeMap<(NameId, [NameId; 4]), TimeHistogram>,
     waiting: Vec<(i64, i64, WaitReason)>,
     running: BTreeSet<(i64, NameId)>,
     next: BTreeMap<(i64, NameId), i64>,
@@ -236,6 +252,9 @@ impl SnapshotParts {
             ViewRow::Running(request, dataflow, step) => {
                 self.step(dataflow, step).running += count;
                 self.running.insert((request, step));
+            }
+            ViewRow::Declared(view, keys, bucket) => {
+                *self.declared.entry((view, keys)).or_default().0.entry(bucket).or_default() += count;
             }
             ViewRow::RetryAt(request, name, at_ms) | ViewRow::NextTry(request, name, at_ms) => {
                 _ = self.next.insert((request, name), at_ms)
@@ -290,6 +309,7 @@ impl SnapshotParts {
         self.count_bytes(names);
         self.name_steps(names);
         self.list_waiting(names);
+        self.name_declared(names);
         let text = |id: NameId| names.text(id).to_owned();
         let snapshot = &mut self.snapshot;
         snapshot.sources = self
@@ -351,6 +371,18 @@ impl SnapshotParts {
         }
     }
 
+    fn name_declared(&mut self, names: &NameTable) {
+        for ((view, keys), histogram) in std::mem::take(&mut self.declared) {
+            let key = keys.iter().map(|key| names.text(*key).to_owned()).collect();
+            // Events without a time are in the first bucket.
+            let is_timed = histogram.0.keys().any(|bucket| *bucket > 0);
+            let (seconds, times) =
+                if is_timed { (histogram.sum(), histogram.quantiles()) } else { (0.0, None) };
+            let (view, count) = (names.text(view).to_owned(), histogram.count());
+            self.snapshot.declared.push(DeclaredSummary { view, key, count, seconds, times });
+        }
+    }
+
     fn list_waiting(&mut self, names: &NameTable) {
         self.waiting.sort_unstable();
         for (since_ms, request, what) in self.waiting.iter().take(WAITING_MAX) {
@@ -393,11 +425,12 @@ fn sort(mut snapshot: LedgerSnapshot) -> LedgerSnapshot {
     let key = |one: &FaultSummary| (-one.count, one.dataflow.clone(), one.step.clone(), one.reason.clone());
     snapshot.faults.sort_by_key(key);
     snapshot.faults.truncate(FAULTS_MAX);
+    snapshot.declared.sort_by(|a, b| (&a.view, &a.key).cmp(&(&b.view, &b.key)));
     snapshot
 }
 
 /// A reason in words: its kind, the step or destination, and why that takes nothing.
-fn told(reason: WaitReason, names: &NameTable) -> (&'static str, String, String) {
+pub(super) fn told(reason: WaitReason, names: &NameTable) -> (&'static str, String, String) {
     let text = |id: NameId| names.text(id).to_owned();
     match reason {
         WaitReason::Lane => ("lane", String::new(), String::new()),

@@ -18,6 +18,7 @@ use timely::worker::Worker;
 
 use crate::journal::{Journal, JournalCommit, JournalCut, JournalError, JournalReader};
 
+use super::declared::DeclaredView;
 use super::fold::RequestFold;
 use super::mirror::{LedgerMirror, MirrorFrame};
 use super::names::NameTable;
@@ -32,6 +33,8 @@ pub struct LedgerSettings {
     pub state: PathBuf,
     /// The wiring of the dataflows, without which it is unknown which step a request waits for.
     pub wirings: WiringLookup,
+    /// The views that the site declares.
+    pub declared: Vec<DeclaredView>,
     /// The least time between two states of the mirror; the first change is shown at once.
     pub apart: Duration,
 }
@@ -163,7 +166,8 @@ impl LedgerThread {
 
     fn serve(mut self, incoming: &Receiver<LedgerOrder>) {
         let unknown: WiringLookup = Box::new(|_| None);
-        let mut fold = RequestFold::new(std::mem::replace(&mut self.settings.wirings, unknown));
+        let wirings = std::mem::replace(&mut self.settings.wirings, unknown);
+        let mut fold = RequestFold::new(wirings, std::mem::take(&mut self.settings.declared));
         loop {
             if self.is_behind.load(Ordering::Relaxed) {
                 self.catch_up(&mut fold);

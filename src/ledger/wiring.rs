@@ -49,6 +49,30 @@ impl StepWiring {
     }
 }
 
+/// A step of the work with the number of its runs for one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WiredRuns {
+    pub name: String,
+    /// The steps that it needs.
+    pub needs: Vec<String>,
+    pub runs: usize,
+}
+
+impl StepWiring {
+    /// The steps that run for a request with so many items.
+    pub fn runs(&self, items: usize) -> Vec<WiredRuns> {
+        let work = self.steps.iter().filter(|step| step.is_work);
+        let runs = work.map(|step| {
+            let mut needs: Vec<String> =
+                step.needs.iter().map(|need| self.steps[*need].name.clone()).collect();
+            needs.sort();
+            needs.dedup();
+            WiredRuns { name: step.name.clone(), needs, runs: step.runs_of(items) }
+        });
+        runs.collect()
+    }
+}
+
 impl WiredStep {
     /// The number of its runs for a request with so many items.
     pub(super) fn runs_of(&self, items: usize) -> usize {

@@ -18,8 +18,17 @@ pub struct MonitorToken(String);
 
 const TOKEN_BYTES: usize = 32;
 
-/// The name of the cookie.
-pub const COOKIE_NAME: &str = "flow-monitor";
+/// The name of the cookie of a server at a host and port. Browsers send the cookies of all ports of a host to each
+/// of them, so that those of several flows need names of their own.
+pub fn cookie_name(headers: &HeaderMap) -> String {
+    let host = text(headers, &HOST).unwrap_or_default();
+    let port = host.rsplit_once(':').map(|(_, port)| port).filter(|port| is_port(port));
+    format!("flow-monitor-{}", port.unwrap_or("80"))
+}
+
+fn is_port(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
 
 impl MonitorToken {
     /// The name of its file in the state folder.
@@ -30,8 +39,15 @@ impl MonitorToken {
     /// # Errors
     /// If the file cannot be read or made.
     pub fn of_state(state: &Path) -> io::Result<MonitorToken> {
-        let path = state.join(MonitorToken::FILE);
-        if let Ok(text) = fs::read_to_string(&path) {
+        MonitorToken::at(&state.join(MonitorToken::FILE))
+    }
+
+    /// The token in a file, which is made if it has none.
+    ///
+    /// # Errors
+    /// If the file cannot be read or made.
+    pub fn at(path: &Path) -> io::Result<MonitorToken> {
+        if let Ok(text) = fs::read_to_string(path) {
             let text = text.trim();
             if text.len() == 2 * TOKEN_BYTES && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
                 return Ok(MonitorToken(text.to_owned()));
@@ -62,7 +78,8 @@ impl MonitorToken {
         let bearer = text(headers, &AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
         let cookies = text(headers, &COOKIE).unwrap_or_default().split(';');
         let mut cookies = cookies.filter_map(|cookie| cookie.trim().split_once('='));
-        let cookie = cookies.find(|(name, _)| *name == COOKIE_NAME).map(|(_, value)| value);
+        let own = cookie_name(headers);
+        let cookie = cookies.find(|(name, _)| *name == own).map(|(_, value)| value);
         bearer.into_iter().chain(cookie).any(|given| self.is(given))
     }
 }
@@ -71,7 +88,7 @@ impl MonitorToken {
 pub fn is_direct(headers: &HeaderMap) -> bool {
     let Some(host) = text(headers, &HOST) else { return false };
     let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        Some((name, port)) if is_port(port) => name,
         _ => host,
     };
     let name = name.trim_start_matches('[').trim_end_matches(']');
@@ -118,8 +135,10 @@ mod tests {
         assert!(MonitorToken::of_state(state.path()).unwrap().is(token.text()));
         let mode = fs::metadata(state.path().join(MonitorToken::FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        let cookie = format!("a=b; {COOKIE_NAME}={}", token.text());
-        assert!(token.is_in(&headers(&[("cookie", &cookie)])));
+        let cookie = format!("flow-monitor-81=0; flow-monitor-82={}", token.text());
+        let at = |host| token.is_in(&headers(&[("host", host), ("cookie", &cookie)]));
+        assert!(at("127.0.0.1:82"));
+        assert!(!at("127.0.0.1:81"), "the cookie of another flow on this host");
         assert!(token.is_in(&headers(&[("authorization", &format!("Bearer {}", token.text()))])));
         assert!(!token.is_in(&headers(&[("authorization", "Bearer 0")])));
         assert!(!token.is_in(&headers(&[])));

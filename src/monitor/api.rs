@@ -13,14 +13,17 @@ use serde_json::{Value, json};
 
 use crate::admission::{SourceTable, WishError, find_requests, note_wish};
 use crate::journal::{
-    AnswerKind, JournalEntry, JournalError, JournalReader, OperatorRequest, RequestRow, RequestState,
+    AnswerKind, JournalEntry, JournalError, JournalReader, OperatorRequest, RequestHistory, RequestRow,
+    RequestState, tally::general,
 };
-use crate::ledger::{LedgerMirror, LedgerSnapshot, ViewRow};
+use crate::ledger::{LedgerMirror, LedgerSnapshot, ViewRow, WiringLookup};
 use crate::step::Outcome;
 use crate::store::free_bytes;
 
-use super::access::{self, COOKIE_NAME, MonitorToken};
+use super::access::{self, MonitorToken};
+use super::graph::step_graph;
 use super::metrics::{StorageStatus, metrics_text};
+use super::site::NameDisplay;
 
 /// What the server answers from.
 pub struct MonitorApi {
@@ -31,6 +34,22 @@ pub struct MonitorApi {
     pub free_bytes_min: u64,
     /// The last overview, which all pages share.
     pub overview: Mutex<Option<SharedOverview>>,
+    /// The start of this process, in milliseconds of Unix time: the states of the mirror are numbered from it on.
+    pub started_ms: i64,
+    pub names: NameDisplay,
+    /// The wirings of the dataflows, for the graph of a request.
+    pub wirings: Mutex<WiringLookup>,
+    /// The studies that are being received now.
+    pub receiving: Box<dyn Fn() -> Vec<ReceivingStudy> + Send + Sync>,
+    /// Whether the connections are encrypted.
+    pub is_encrypted: bool,
+}
+
+/// A study that is being received.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReceivingStudy {
+    pub study_instance_uid: String,
+    pub instances: usize,
 }
 
 /// An overview that was made.
@@ -46,7 +65,10 @@ const SHARED_TIME_MAX: Duration = Duration::from_secs(5);
 /// An answer: bytes, or events as they come.
 pub enum MonitorAnswer {
     Whole(Response<String>),
-    Events,
+    /// Overviews after the one with this id, if a reader comes back.
+    Events(Option<String>),
+    /// The rows of the views and their changes, likewise.
+    Changes(Option<String>),
 }
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -85,7 +107,7 @@ impl MonitorApi {
         }
         if let Some(token) = parameter(uri, "token").filter(|_| path == "/") {
             return match self.token.is(&token) {
-                true => self.enter(),
+                true => self.enter(headers),
                 false => refusal(StatusCode::FORBIDDEN, "this is not the token"),
             };
         }
@@ -95,7 +117,10 @@ impl MonitorApi {
         match (method, path) {
             (&Method::GET, "/") => asset(HTML, include_str!("page.html")),
             (&Method::GET, "/api/overview") => whole(StatusCode::OK, JSON, self.overview()),
-            (&Method::GET, "/api/events") => MonitorAnswer::Events,
+            (&Method::GET, "/api/events" | "/api/changes") => {
+                let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
+                if path == "/api/events" { MonitorAnswer::Events(last) } else { MonitorAnswer::Changes(last) }
+            }
             (&Method::GET, "/api/requests") => self.requests(uri),
             (&Method::GET, _) => match path.strip_prefix("/api/requests/").map(str::parse) {
                 Some(Ok(number)) => self.request(number),
@@ -106,8 +131,10 @@ impl MonitorApi {
         }
     }
 
-    fn enter(&self) -> MonitorAnswer {
-        let cookie = format!("{COOKIE_NAME}={}; HttpOnly; SameSite=Strict; Path=/", self.token.text());
+    fn enter(&self, headers: &HeaderMap) -> MonitorAnswer {
+        let name = access::cookie_name(headers);
+        let secure = if self.is_encrypted { "; Secure" } else { "" };
+        let cookie = format!("{name}={}; HttpOnly; SameSite=Strict; Path=/{secure}", self.token.text());
         let mut answer = Response::new(String::new());
         *answer.status_mut() = StatusCode::SEE_OTHER;
         answer.headers_mut().insert(LOCATION, HeaderValue::from_static("/"));
@@ -146,6 +173,11 @@ impl MonitorApi {
         whole(status, JSON, format!("{body}\n"))
     }
 
+    /// The id of the present overview among events.
+    pub fn event_id(&self) -> String {
+        format!("{}-{}", self.started_ms, self.mirror.read().time)
+    }
+
     /// The overview as JSON; the same for all who ask about one state.
     pub fn overview(&self) -> String {
         let time = self.mirror.read().time;
@@ -164,6 +196,7 @@ impl MonitorApi {
             free_bytes: storage.free_bytes,
             free_bytes_min: storage.free_bytes_min,
             state: self.state.display().to_string(),
+            receiving: (self.receiving)(),
         };
         let text = serde_json::to_string(&overview).unwrap_or_default();
         *last = Some(SharedOverview { time, made: Instant::now(), text: text.clone() });
@@ -178,7 +211,7 @@ impl MonitorApi {
             waiting.chain(snapshot.oldest.iter().map(|one| one.request)).collect();
         let names = numbers.into_iter().filter_map(|number| {
             let row = reader.row(number).ok().flatten()?;
-            Some((number.to_string(), Value::String(row.name)))
+            Some((number.to_string(), Value::String(shown_name(&row, self.names))))
         });
         Value::Object(names.collect())
     }
@@ -202,7 +235,7 @@ impl MonitorApi {
         });
         match found {
             Ok(rows) => {
-                let rows: Vec<Value> = rows.iter().map(row_json).collect();
+                let rows: Vec<Value> = rows.iter().map(|row| row_json(row, self.names)).collect();
                 whole(StatusCode::OK, JSON, json!({"requests": rows}).to_string())
             }
             Err(error) => failed(&error),
@@ -217,16 +250,34 @@ impl MonitorApi {
             let records: Vec<Value> = history
                 .entries
                 .iter()
-                .map(|dated| json!({"time_ms": dated.time_ms, "kind": dated.entry.kind(), "what": told(&dated.entry)}))
+                .map(|dated| json!({"time_ms": dated.time_ms, "kind": dated.entry.kind(), "what": told(&dated.entry, self.names)}))
                 .collect();
-            let waits: Vec<Value> = self.waits(number);
-            Ok(Some(json!({"request": row_json(&row), "waits": waits, "records": records})))
+            let (waits, graph) = (self.waits(number), self.graph(number, &history));
+            let request = row_json(&row, self.names);
+            Ok(Some(json!({"request": request, "waits": waits, "graph": graph, "records": records})))
         };
         match read() {
             Ok(Some(request)) => whole(StatusCode::OK, JSON, request.to_string()),
             Ok(None) => refusal(StatusCode::NOT_FOUND, "there is no such request"),
             Err(error) => failed(&error),
         }
+    }
+
+    /// The steps of a request, if its dataflow is known here.
+    fn graph(&self, number: i64, history: &RequestHistory) -> Value {
+        let wiring = history.version().and_then(|version| {
+            let wirings = self.wirings.lock().unwrap_or_else(PoisonError::into_inner);
+            wirings(version)
+        });
+        let Some(wiring) = wiring else { return Value::Null };
+        let state = self.mirror.read();
+        let running = state.rows.keys().filter_map(|row| match row {
+            ViewRow::Running(request, _, step) if *request == number => {
+                Some(state.names.text(*step).to_owned())
+            }
+            _ => None,
+        });
+        step_graph(&wiring, history, &running.collect())
     }
 
     fn waits(&self, number: i64) -> Vec<Value> {
@@ -281,16 +332,25 @@ struct OverviewAnswer<'a> {
     free_bytes: u64,
     free_bytes_min: u64,
     state: String,
+    receiving: Vec<ReceivingStudy>,
 }
 
-fn row_json(row: &RequestRow) -> Value {
-    json!({"number": row.number, "name": row.name, "dataflow": row.dataflow, "state": row.state,
+fn row_json(row: &RequestRow, names: NameDisplay) -> Value {
+    json!({"number": row.number, "name": shown_name(row, names), "dataflow": row.dataflow, "state": row.state,
         "answer": row.answer, "failed": row.answer == AnswerKind::Failed, "kept": row.kept, "bytes": row.bytes,
         "accepted_ms": row.accepted_ms, "changed_ms": row.changed_ms, "id": row.id})
 }
 
-/// A record in words.
-fn told(entry: &JournalEntry) -> Value {
+/// The name of a request, or its number where names are hidden.
+fn shown_name(row: &RequestRow, names: NameDisplay) -> String {
+    match names {
+        NameDisplay::Shown => row.name.clone(),
+        NameDisplay::Hidden => format!("request {}", row.number),
+    }
+}
+
+/// A record in words. Where names are hidden, texts that may have one are general.
+fn told(entry: &JournalEntry, names: NameDisplay) -> Value {
     match entry {
         JournalEntry::Run(run) => {
             let (outcome, reason, remedy) = match &run.outcome {
@@ -300,6 +360,10 @@ fn told(entry: &JournalEntry) -> Value {
             };
             let outputs: Vec<&str> = run.outputs.iter().map(|output| output.name.as_str()).collect();
             let inputs: Vec<&String> = run.inputs.keys().collect();
+            let reason = match names {
+                NameDisplay::Shown => reason.to_owned(),
+                NameDisplay::Hidden => general(reason),
+            };
             json!({"step": run.step, "item": run.item, "outcome": outcome, "reason": reason, "remedy": remedy,
                 "took_us": run.took_us, "inputs": inputs, "outputs": outputs})
         }
@@ -311,16 +375,24 @@ fn told(entry: &JournalEntry) -> Value {
             json!({"verdict": response.verdict.name(), "files": files})
         }
         JournalEntry::Delivered { destination, complete, detail, .. } => {
-            json!({"destination": destination, "complete": complete, "detail": detail})
+            json!({"destination": destination, "complete": complete, "detail": shown_detail(detail, names)})
         }
         JournalEntry::Sent { destination, detail, .. } => {
-            json!({"destination": destination, "detail": detail})
+            json!({"destination": destination, "detail": shown_detail(detail, names)})
         }
         JournalEntry::Asked { what, who } => json!({"asked": what, "who": who}),
         JournalEntry::Late { items } => json!({"items": items.len()}),
         JournalEntry::TakenUp | JournalEntry::Began | JournalEntry::Undelivered | JournalEntry::Answered => {
             Value::Null
         }
+    }
+}
+
+/// What became of a delivery. Names of files and answers of a peer may have a name in them.
+fn shown_detail(detail: &Value, names: NameDisplay) -> Value {
+    match names {
+        NameDisplay::Shown => detail.clone(),
+        NameDisplay::Hidden => Value::Null,
     }
 }
 

@@ -8,16 +8,23 @@
 //! |---|---|
 //! | `metrics` | the snapshot in the text format of Prometheus |
 //! | `api` | paths and their answers |
+//! | `changes` | the rows of the views and every change after them, as events |
 //! | `access` | the token, and who may ask |
+//! | `graph` | the steps of one request |
+//! | `site` | `page` in a site's file |
 //! | `server` | connections |
 //! | `page.html`, `page.css`, `page.js` | the page |
 
 mod access;
 mod api;
+mod changes;
+mod graph;
 mod metrics;
 mod server;
+mod site;
 
 pub use access::MonitorToken;
-pub use api::MonitorApi;
+pub use api::{MonitorApi, ReceivingStudy};
 pub use metrics::{StorageStatus, metrics_text};
 pub use server::MonitorServer;
+pub use site::{NameDisplay, PageSettings};

@@ -51,6 +51,8 @@ function showOverview() {
   if (snapshot.faults.length) parts.push(section("Why steps fail", table(["#Times", "Step", "Reason"], snapshot.faults.slice(0, 10).map((one) => [one.count, one.dataflow + " / " + one.step, one.reason]))));
   const hours = snapshot.hours.slice(0, 24).reverse(), most = Math.max(1, ...hours.map((one) => one.answered));
   if (hours.length) parts.push(section("Answered by hour", [make("div", { class: "bars", role: "img", "aria-label": hours.map((one) => clock(one.begin_ms) + ": " + one.answered).join("; ") }, hours.map((one) => { const bar = make("i", { title: clock(one.begin_ms) + ": " + one.answered + " answered, " + one.failed + " with errors" }); bar.style.height = 100 * one.answered / most + "%"; return bar; })), make("p", { class: "soft" }, "the last " + hours.length + " hours; at most " + most + " in one")]));
+  if (overview.receiving.length) parts.push(section("Being received", table(["Study", "#Instances so far"], overview.receiving.map((one) => [one.study_instance_uid, one.instances]))));
+  for (const view of new Set(snapshot.declared.map((one) => one.view))) parts.push(section(view, table(["For", "#Count", "#Seconds", "#Median", "#99 %"], snapshot.declared.filter((one) => one.view === view).slice(0, 50).map((one) => [one.key.filter((key) => key).join(" / "), one.count, one.seconds ? one.seconds.toFixed(1) : "", one.times ? seconds(one.times.p50) : "", one.times ? seconds(one.times.p99) : ""]))));
   parts.push(section("Storage", table(["What", "#Size"], [["remembered requests", bytes(snapshot.standing.reduce((sum, one) => sum + one.bytes, 0))], ["free on the disk of " + overview.state, bytes(overview.free_bytes)]])));
   main.replaceChildren(...parts);
 }
@@ -82,7 +84,7 @@ async function showRequests(query) {
   place.replaceChildren(requests.length ? table(["Request", "Dataflow", "State", "Accepted", "#Size"], requests.map((one) => [link(one.number, one.name), one.dataflow, verdict(one), clock(one.accepted_ms), bytes(one.bytes)])) : make("p", { class: "soft" }, "There is no such request."));
 }
 async function showRequest(number) {
-  const { request, waits, records } = await ask("/api/requests/" + number);
+  const { request, waits, graph, records } = await ask("/api/requests/" + number);
   if (location.hash !== "#request/" + number) return; // Another view was opened meanwhile.
   const text = (one) => {
     const what = one.what || {};
@@ -102,7 +104,29 @@ async function showRequest(number) {
   main.replaceChildren(
     section(request.name, [make("p", {}, STATES[request.state], request.failed ? make("span", { class: "bad-text" }, ", error response") : null, request.kept ? ", kept" : "", make("span", { class: "soft" }, " · " + request.dataflow + " · number " + request.number + " · accepted " + clock(request.accepted_ms) + " · " + bytes(request.bytes))),
       open && waits.length ? make("ul", {}, waits.map((one) => make("li", {}, "waits for " + reason(one) + (one.running ? " (running)" : "") + ", since " + ago(one.since_ms) + (one.next_ms ? "; next try " + clock(one.next_ms) : "")))) : null, make("div", { class: "actions" }, actions)], request.failed || request.state === "undelivered" ? "bad" : null),
+    graph && graph.length ? section("Steps", make("div", { class: "graph" }, drawGraph(graph))) : "",
     section("What happened", table(["Time", "What", "#Took"], grouped(records).map((one) => [clock(one.time_ms), one.more ? "✓ " + one.what.step + " done for " + one.more + " items" : text(one), took(one)]))));
+}
+// The graph of a request: each step right of all that it needs. The sign and the words say the state, too.
+const SIGNS = { done: "✓", failed: "✗", skipped: "–", running: "▶", waiting: "·", "partly done": "◐" };
+function drawGraph(steps) {
+  const W = 190, H = 46, GAP = 40, of = new Map(steps.map((one) => [one.step, one])), depths = new Map();
+  const depth = (name) => { if (!depths.has(name)) { depths.set(name, 0); depths.set(name, Math.max(0, ...of.get(name).needs.filter((need) => of.has(need)).map((need) => depth(need) + 1))); } return depths.get(name); };
+  const rows = new Map(), place = new Map();
+  for (const one of steps) { const column = depth(one.step), row = rows.get(column) || 0; rows.set(column, row + 1); place.set(one.step, [column * (W + GAP) + 2, row * (H + 14) + 2]); }
+  const svg = (tag, attributes, ...inside) => { const element = document.createElementNS("http://www.w3.org/2000/svg", tag); for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value); element.append(...inside); return element; };
+  const width = rows.size * (W + GAP) - GAP + 4, height = Math.max(...rows.values()) * (H + 14) - 10;
+  const picture = svg("svg", { width, height, viewBox: "0 0 " + width + " " + height, role: "img", "aria-label": steps.map((one) => one.step + " " + one.state).join(", ") });
+  for (const one of steps) for (const need of one.needs.filter((need) => place.has(need))) {
+    const [x1, y1] = place.get(need), [x2, y2] = place.get(one.step), middle = (x1 + W + x2) / 2;
+    picture.append(svg("path", { d: `M${x1 + W} ${y1 + H / 2}C${middle} ${y1 + H / 2} ${middle} ${y2 + H / 2} ${x2} ${y2 + H / 2}`, class: "edge" }));
+  }
+  for (const one of steps) {
+    const [x, y] = place.get(one.step), name = one.step.length > 20 ? one.step.slice(0, 19) + "…" : one.step;
+    const more = one.state + (one.of > 1 ? " " + one.runs + "/" + one.of : "") + (one.took_us ? ", " + seconds(one.took_us / 1e6) : "");
+    picture.append(svg("g", { class: "node " + one.state.replace(" ", "-") }, svg("title", {}, one.step + ": " + more), svg("rect", { x, y, width: W, height: H, rx: 6 }), svg("text", { x: x + 10, y: y + 19, class: "name" }, (SIGNS[one.state] || "") + " " + name), svg("text", { x: x + 10, y: y + 36 }, more)));
+  }
+  return picture;
 }
 // Runs of a step for many items that are done are one line.
 function grouped(records) {

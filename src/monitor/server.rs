@@ -15,13 +15,17 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Builder;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+
+use crate::tls::TlsServer;
 
 use super::api::{MonitorAnswer, MonitorApi};
+use super::changes::send_changes;
 
 /// A server that runs. Dropping it ends its connections.
 pub struct MonitorServer {
@@ -46,12 +50,17 @@ impl MonitorServer {
     ///
     /// # Errors
     /// If the port cannot be used, or the thread not be started.
-    pub fn start(listener: TcpListener, api: MonitorApi) -> io::Result<MonitorServer> {
+    pub fn start(
+        listener: TcpListener,
+        api: MonitorApi,
+        tls: Option<&TlsServer>,
+    ) -> io::Result<MonitorServer> {
         let address = listener.local_addr()?;
         listener.set_nonblocking(true)?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (stop, stopping) = watch::channel(false);
-        let serve = move || runtime.block_on(accept(listener, Arc::new(api), stopping));
+        let acceptor = tls.map(|tls| TlsAcceptor::from(tls.config()));
+        let serve = move || runtime.block_on(accept(listener, Arc::new(api), acceptor, stopping));
         let thread = std::thread::Builder::new().name("flow:monitor".to_owned()).spawn(serve)?;
         Ok(MonitorServer { address, stop, thread: Some(thread) })
     }
@@ -68,7 +77,12 @@ impl Drop for MonitorServer {
     }
 }
 
-async fn accept(listener: TcpListener, api: Arc<MonitorApi>, mut stopping: watch::Receiver<bool>) {
+async fn accept(
+    listener: TcpListener,
+    api: Arc<MonitorApi>,
+    acceptor: Option<TlsAcceptor>,
+    mut stopping: watch::Receiver<bool>,
+) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "the status page cannot be served"),
@@ -84,9 +98,17 @@ async fn accept(listener: TcpListener, api: Arc<MonitorApi>, mut stopping: watch
             Ok((stream, peer)) => {
                 // Further connections are closed.
                 let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-                let (api, stop) = (Arc::clone(&api), stop.clone());
+                let (api, stop, acceptor) = (Arc::clone(&api), stop.clone(), acceptor.clone());
                 tokio::spawn(async move {
-                    hold(stream, peer, api, stop).await;
+                    match acceptor {
+                        None => hold(stream, peer, api, stop).await,
+                        Some(acceptor) => {
+                            // A handshake that fails or takes too long is none of our affairs.
+                            if let Ok(Ok(stream)) = timeout(HEAD_TIME_MAX, acceptor.accept(stream)).await {
+                                hold(stream, peer, api, stop).await;
+                            }
+                        }
+                    }
                     drop(place);
                 });
             }
@@ -95,7 +117,12 @@ async fn accept(listener: TcpListener, api: Arc<MonitorApi>, mut stopping: watch
     }
 }
 
-async fn hold(stream: TcpStream, peer: SocketAddr, api: Arc<MonitorApi>, stop: watch::Receiver<bool>) {
+async fn hold(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    peer: SocketAddr,
+    api: Arc<MonitorApi>,
+    stop: watch::Receiver<bool>,
+) {
     let answer = |request: Request<Incoming>| {
         let (api, stop) = (Arc::clone(&api), stop.clone());
         async move {
@@ -108,7 +135,12 @@ async fn hold(stream: TcpStream, peer: SocketAddr, api: Arc<MonitorApi>, stop: w
                 Ok(MonitorAnswer::Whole(answer)) => {
                     answer.map(|text| MonitorBody::Whole(Some(Bytes::from(text))))
                 }
-                Ok(MonitorAnswer::Events) => events(api, stop),
+                Ok(MonitorAnswer::Events(last)) => events(api, stop, last),
+                Ok(MonitorAnswer::Changes(last)) => {
+                    let (send, receive) = mpsc::channel(2);
+                    spawn_blocking(move || send_changes(&api, &stop, last.as_deref(), &send));
+                    event_stream(receive)
+                }
                 Err(_) => {
                     let mut answer = Response::new(MonitorBody::Whole(None));
                     *answer.status_mut() = hyper::StatusCode::INTERNAL_SERVER_ERROR;
@@ -126,23 +158,27 @@ async fn hold(stream: TcpStream, peer: SocketAddr, api: Arc<MonitorApi>, stop: w
     let _ = connection.await;
 }
 
-/// The overview after each change, as server-sent events.
-fn events(api: Arc<MonitorApi>, stop: watch::Receiver<bool>) -> Response<MonitorBody> {
+/// The overview after each change, as server-sent events. A reader that comes back gets the next one after its last.
+fn events(
+    api: Arc<MonitorApi>,
+    stop: watch::Receiver<bool>,
+    mut last: Option<String>,
+) -> Response<MonitorBody> {
     let (send, receive) = mpsc::channel(2);
     tokio::spawn(async move {
-        let (mut last, mut quiet) = (None, 0);
+        let mut quiet = 0;
         while !*stop.borrow() {
-            let time = api.mirror.read().time;
-            let event = if last != Some(time) || quiet >= QUIET_LOOKS {
+            let id = api.event_id();
+            let event = if last.as_ref() != Some(&id) || quiet >= QUIET_LOOKS {
                 quiet = 0;
                 let asked = Arc::clone(&api);
                 let Ok(overview) = spawn_blocking(move || asked.overview()).await else { return };
-                Some(format!("id: {time}\ndata: {overview}\n\n"))
+                Some(format!("id: {id}\ndata: {overview}\n\n"))
             } else {
                 quiet += 1;
                 None
             };
-            last = Some(time);
+            last = Some(id);
             // A browser that does not read holds up this task only.
             if let Some(event) = event
                 && send.send(Bytes::from(event)).await.is_err()
@@ -152,7 +188,11 @@ fn events(api: Arc<MonitorApi>, stop: watch::Receiver<bool>) -> Response<Monitor
             sleep(EVENTS_APART).await;
         }
     });
-    let mut answer = Response::new(MonitorBody::Events(receive));
+    event_stream(receive)
+}
+
+fn event_stream(events: mpsc::Receiver<Bytes>) -> Response<MonitorBody> {
+    let mut answer = Response::new(MonitorBody::Events(events));
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer

@@ -18,6 +18,7 @@ mod folder;
 mod gpg;
 mod hello;
 mod load;
+mod notify;
 pub mod npy;
 mod piped;
 mod plain_item;
@@ -31,6 +32,7 @@ mod stream_call;
 mod sweep;
 
 pub use gpg::{GpgError, GpgFiles};
+pub use notify::run_with_input;
 
 /// The helper for steps in Python, one file without dependencies.
 pub const PYTHON_HELPER: &str = include_str!("flow_step.py");

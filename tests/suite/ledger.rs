@@ -11,8 +11,8 @@ use flow::journal::{
     RetentionLimits, RunRecord,
 };
 use flow::ledger::{
-    Ledger, LedgerMirror, LedgerNotice, LedgerSettings, LedgerSnapshot, MirrorStart, RowCounts, StepWiring,
-    ViewRow, plain_rows,
+    DeclaredView, EventField, EventName, Ledger, LedgerMirror, LedgerNotice, LedgerSettings, LedgerSnapshot,
+    MirrorStart, RowCounts, StepWiring, ViewRow, add_declared_rows, plain_rows,
 };
 use flow::step::{AttributeValues, Digest, Fault, Item, Outcome, Request};
 use flow::store::Store;
@@ -26,14 +26,33 @@ fn wiring(_: Digest) -> Option<StepWiring> {
     Some(StepWiring::chain(&["read", "measure", "write"]))
 }
 
+/// Views as a site declares them.
+fn declared() -> Vec<DeclaredView> {
+    let view = |name: &str, event, by: &[EventField], only: &[(EventField, &str)]| DeclaredView {
+        name: name.to_owned(),
+        event,
+        by: by.to_vec(),
+        only: only.iter().map(|(field, value)| (*field, (*value).to_owned())).collect(),
+    };
+    vec![
+        view("all", EventName::Accepted, &[EventField::Source, EventField::Day], &[]),
+        view("runs", EventName::Ran, &[EventField::Step], &[(EventField::Dataflow, "d1")]),
+        view("faults", EventName::Failed, &[EventField::Step, EventField::Reason, EventField::Hour], &[]),
+    ]
+}
+
 fn open(state: &Path) -> Journal {
     let store = Arc::new(Store::at(state.join("store")).unwrap());
     Journal::open(state, store, 0).unwrap()
 }
 
 fn ledger(journal: &Journal, state: &Path) -> Ledger {
-    let settings =
-        LedgerSettings { state: state.to_owned(), wirings: Box::new(wiring), apart: Duration::ZERO };
+    let settings = LedgerSettings {
+        state: state.to_owned(),
+        wirings: Box::new(wiring),
+        declared: declared(),
+        apart: Duration::ZERO,
+    };
     Ledger::start(journal, settings).unwrap()
 }
 
@@ -132,7 +151,8 @@ fn recounted(state: &Path, mirror: &LedgerMirror) -> (i64, RowCounts, LedgerSnap
     let cut = JournalReader::open(state).unwrap().cut().unwrap();
     assert!(mirror.wait_for_commit(cut.number, PATIENCE), "the mirror does not reach commit {}", cut.number);
     let mut names = mirror.read().names.clone();
-    let rows = plain_rows(&cut, &wiring, &mut names);
+    let mut rows = plain_rows(&cut, &wiring, &mut names);
+    add_declared_rows(&cut.tally, &declared(), &mut names, &mut rows);
     let snapshot = LedgerSnapshot::of(cut.number, &rows, &names);
     (cut.number, rows, snapshot)
 }
@@ -239,4 +259,26 @@ fn a_subscriber_that_comes_back_gets_what_it_missed() {
     assert_eq!(times, (since + 1..=mirror.read().time).collect::<Vec<_>>());
     let (start, _) = mirror.subscribe(Some(1_000_000));
     assert!(matches!(start, MirrorStart::Rows { .. }), "a state that is not known");
+}
+
+#[test]
+fn commits_are_numbered_without_a_gap_however_often_a_transaction_writes() {
+    let state = tempfile::tempdir().unwrap();
+    let journal = open(state.path());
+    let (tell, told) = std::sync::mpsc::channel();
+    journal.observe(Box::new(move |commit| tell.send(commit.number).unwrap()));
+    let receipt = accept(&journal, 1);
+    let number = receipt.number().unwrap();
+    for _ in 0..20 {
+        // The second record and the operator request are in one transaction, which writes its rows twice.
+        journal.append_surely(&receipt, run("read", false, 1));
+        journal.append_surely(&receipt, run("measure", false, 1));
+        let reader = JournalReader::open(state.path()).unwrap();
+        reader.operator_request(OperatorRequest::Keep, number, "a test").unwrap();
+        journal.operator_requests().unwrap();
+    }
+    drop(journal);
+    let numbers: Vec<i64> = told.into_iter().collect();
+    assert!(numbers.len() >= 20, "{numbers:?}");
+    assert_eq!(numbers, (1..=numbers.len() as i64).collect::<Vec<_>>());
 }

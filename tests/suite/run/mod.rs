@@ -2,6 +2,7 @@
 
 mod access;
 mod again;
+mod alarms;
 mod bounds;
 mod circuits;
 mod files;
@@ -20,6 +21,7 @@ mod resent;
 mod settings;
 mod states;
 mod study_report;
+mod top;
 mod viewer;
 
 use std::collections::BTreeMap;

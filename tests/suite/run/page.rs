@@ -1,9 +1,11 @@
 //! The status page of a running flow, as a browser and a monitoring program ask for it.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use super::Place;
 use super::again::script;
@@ -20,6 +22,21 @@ struct PageAddress {
 }
 
 impl PageAddress {
+    fn of(place: &Place, port: &str) -> PageAddress {
+        let token = fs::read_to_string(place.path("flow-state/monitor.token")).unwrap().trim().to_owned();
+        PageAddress { host: format!("127.0.0.1:{port}"), token }
+    }
+
+    fn cookie(&self) -> String {
+        let port = self.host.rsplit(':').next().unwrap();
+        format!("Cookie: flow-monitor-{port}={}", self.token)
+    }
+
+    fn act(&self, number: u32, action: &str) {
+        let path = format!("/api/requests/{number}/{action}");
+        assert_eq!(self.ask("POST", &path, &[&self.bearer()]).0, 202, "{action}");
+    }
+
     /// The status of an answer, with the whole of it.
     fn ask(&self, method: &str, path: &str, headers: &[&str]) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.host).unwrap();
@@ -61,8 +78,7 @@ fn the_page_shows_what_happens_and_acts_for_whoever_has_the_token() {
     script(&place, "true");
     let port = free_port().to_string();
     let mut flow = Listening::start(&place, &["--page", &port, "script.yaml"]);
-    let token = fs::read_to_string(place.path("flow-state/monitor.token")).unwrap().trim().to_owned();
-    let page = PageAddress { host: format!("127.0.0.1:{port}"), token };
+    let page = PageAddress::of(&place, &port);
     flow.send(storescu, &place.path("one"));
     flow.line("answered");
 
@@ -78,7 +94,13 @@ fn the_page_shows_what_happens_and_acts_for_whoever_has_the_token() {
     let (status, entered) = page.ask("GET", &format!("/?token={}", page.token), &[]);
     assert_eq!(status, 303);
     assert!(entered.contains("HttpOnly; SameSite=Strict"), "{entered}");
-    let cookie = format!("Cookie: flow-monitor={}", page.token);
+    assert!(entered.contains(&format!("flow-monitor-{port}=")), "a cookie of this port: {entered}");
+    let cookie = page.cookie();
+    let mut changes = TcpStream::connect(&page.host).unwrap();
+    changes.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let (host, bearer) = (&page.host, page.bearer());
+    write!(changes, "GET /api/changes HTTP/1.1\r\nHost: {host}\r\n{bearer}\r\n\r\n").unwrap();
+    let mut changes = BufReader::new(changes);
     let (status, html) = page.ask("GET", "/", &[&cookie]);
     assert!(status == 200 && html.contains("default-src 'none'"), "{html}");
     assert_eq!(page.ask("GET", "/", &[&cookie, "Host: evil.example"]).0, 403, "a name that leads here");
@@ -93,5 +115,106 @@ fn the_page_shows_what_happens_and_acts_for_whoever_has_the_token() {
     assert_eq!(page.ask("POST", "/api/requests/1/cancel", &[&cookie, &origin]).0, 409, "it is answered");
     assert_eq!(page.ask("POST", "/api/requests/1/keep", &[&cookie, &origin]).0, 202);
     page.until("/api/requests/1", "\"who\":\"the status page at 127.0.0.1\"");
+    // Each event of the changes has an id one higher than the one before.
+    let (mut lines, mut times) = (Vec::new(), Vec::new());
+    while times.len() < 2 {
+        let mut line = String::new();
+        assert!(changes.read_line(&mut line).unwrap() > 0, "the changes go on: {lines:?}");
+        if let Some(id) = line.strip_prefix("id: ") {
+            times.push(id.trim().rsplit('-').next().unwrap().parse::<u64>().unwrap());
+        }
+        lines.push(line);
+    }
+    assert_eq!(times[1], times[0] + 1, "{lines:?}");
+    assert!(lines.iter().any(|line| line.starts_with("event: rows")), "{lines:?}");
+    assert!(lines.iter().any(|line| line.contains("\"table\":\"tally\"")), "{lines:?}");
     assert_eq!(flow.end(), 0);
+}
+
+/// The events of a page, as a browser reads them.
+struct PageEvents(BufReader<TcpStream>);
+
+impl PageEvents {
+    /// A browser that comes back says the id of the last event that it has.
+    fn open(page: &PageAddress, last: Option<&str>) -> PageEvents {
+        let mut stream = TcpStream::connect(&page.host).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let last = last.map(|last| format!("Last-Event-ID: {last}\r\n")).unwrap_or_default();
+        let (host, bearer) = (&page.host, page.bearer());
+        let head = format!("GET /api/events HTTP/1.1\r\nHost: {host}\r\n{bearer}\r\n{last}\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        PageEvents(BufReader::new(stream))
+    }
+
+    /// The next event: its id, and the number of the commit that its overview shows. `None` at the end.
+    fn next(&mut self) -> Option<(String, i64)> {
+        let mut line = String::new();
+        let mut id = None;
+        loop {
+            line.clear();
+            if self.0.read_line(&mut line).unwrap_or(0) == 0 {
+                return None;
+            }
+            if let Some(given) = line.strip_prefix("id: ") {
+                id = Some(given.trim().to_owned());
+            }
+            if let (Some(id), Some(data)) = (&id, line.strip_prefix("data: ")) {
+                let overview: Value = serde_json::from_str(data).expect("an overview");
+                return Some((id.clone(), overview["snapshot"]["commit"].as_i64().expect("a commit")));
+            }
+        }
+    }
+
+    /// Reads until an event shows a later commit.
+    fn after(&mut self, commit: i64) -> (String, i64) {
+        loop {
+            let (id, shown) = self.next().expect("the events go on");
+            assert!(shown >= commit, "commit {shown} after {commit}");
+            if shown > commit {
+                return (id, shown);
+            }
+        }
+    }
+}
+
+#[test]
+fn events_follow_the_journal_for_whoever_comes_back_and_after_a_kill() {
+    let Some(storescu) = tool(STORESCU) else { return };
+    let place = Place::new();
+    place.study("one", 1);
+    script(&place, "true");
+    let port = free_port().to_string();
+    let mut flow = Listening::start(&place, &["--page", &port, "script.yaml"]);
+    let page = PageAddress::of(&place, &port);
+    flow.send(storescu, &place.path("one"));
+    flow.line("answered");
+    page.until("/api/requests/1", "\"kind\":\"answered\"");
+
+    let mut events = PageEvents::open(&page, None);
+    let (mut id, mut commit) = events.next().expect("a first event");
+    for action in ["keep", "release", "keep"] {
+        page.act(1, action);
+        (id, commit) = events.after(commit);
+    }
+    // Browsers that read nothing hold up neither the others nor the end.
+    let idle: Vec<PageEvents> = (0..20).map(|_| PageEvents::open(&page, None)).collect();
+    drop(events);
+    let mut events = PageEvents::open(&page, Some(&id));
+    page.act(1, "release");
+    let (next, shown) = events.next().expect("an event");
+    assert!(next != id && shown > commit, "{next} with commit {shown} after {id} with {commit}");
+
+    let killed = std::process::Command::new("kill").args(["-KILL", &flow.id().to_string()]).status();
+    assert!(killed.unwrap().success());
+    while events.next().is_some() {}
+    let port = free_port().to_string();
+    drop(flow);
+    let mut flow = Listening::start(&place, &["--page", &port, "script.yaml"]);
+    let page = PageAddress::of(&place, &port);
+    let mut events = PageEvents::open(&page, Some(&next));
+    let (again, _) = events.next().expect("the id is that of another process");
+    assert!(again.split('-').next() != next.split('-').next(), "{again} after {next}");
+    events.after(shown - 1);
+    assert_eq!(flow.end(), 0);
+    drop(idle);
 }

@@ -1,0 +1,45 @@
+//! The steps of one request with what became of them, for the picture of its graph.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::journal::{JournalEntry, RequestHistory};
+use crate::ledger::StepWiring;
+use crate::step::Outcome;
+
+/// The steps of the work in the order of the dataflow: name, needs, state, runs so far and in all, and the time that
+/// the runs took together.
+pub fn step_graph(wiring: &StepWiring, history: &RequestHistory, running: &BTreeSet<String>) -> Value {
+    let items = history.request().map_or(0, |(request, _)| request.items.len());
+    let steps = wiring.runs(items).into_iter().map(|step| {
+        let (mut ended, mut took_us, mut outcome) = (BTreeSet::new(), 0_u64, "done");
+        for dated in &history.entries {
+            match &dated.entry {
+                JournalEntry::Run(run) if run.step == step.name => {
+                    ended.insert(run.item);
+                    took_us = took_us.saturating_add(run.took_us);
+                    match &run.outcome {
+                        Outcome::Failed(_) => outcome = "failed",
+                        Outcome::Skipped { .. } if ended.len() == 1 => outcome = "skipped",
+                        Outcome::Done | Outcome::Skipped { .. } => {}
+                    }
+                }
+                // A retry runs again what failed before it.
+                JournalEntry::Asked { what, .. } if what == "retry" && outcome == "failed" => {
+                    (outcome, ended) = ("done", BTreeSet::new());
+                }
+                _ => {}
+            }
+        }
+        let state = match () {
+            () if running.contains(&step.name) => "running",
+            () if ended.len() >= step.runs || (outcome == "failed" && !ended.is_empty()) => outcome,
+            () if ended.is_empty() => "waiting",
+            () => "partly done",
+        };
+        json!({"step": step.name, "needs": step.needs, "state": state, "runs": ended.len(), "of": step.runs,
+            "took_us": took_us})
+    });
+    Value::Array(steps.collect())
+}
